@@ -1,0 +1,438 @@
+//! One execution: lanes announce their next access, the search picks one, and it is executed.
+//!
+//! INV-ENGINE-1: a lane executes an access only right after it was picked; between the pick and the execution no other
+//! lane runs.
+//! INV-ENGINE-2: an announced closure is called only while the lane that announced it is suspended in, or runs, the hook
+//! that borrowed the closure. The announcement is taken out before that hook returns.
+//! INV-ENGINE-3: the engine is never borrowed across a switch of coroutines (`hook::with`).
+
+use crate::{
+    hook::{Mode, Order},
+    lock::Locks,
+    memory::Memory,
+    object::{Kind, Object, Objects},
+    replay::Recorder,
+    report::FailureKind,
+    schedule::Choice,
+    search::{Effect, LaneSet, Moment, Pick, Strategy, Touch},
+};
+use corosensei::Yielder;
+use std::ptr::NonNull;
+
+/// A closure `u64 -> Option<u64>` that a suspended hook has borrowed.
+pub(crate) struct Update(NonNull<dyn FnMut(u64) -> Option<u64>>);
+
+impl Update {
+    pub(crate) fn new(f: &mut dyn FnMut(u64) -> Option<u64>) -> Self {
+        // SAFETY: only the lifetime is erased; INV-ENGINE-2 keeps every use within it.
+        Self(unsafe {
+            std::mem::transmute::<
+                NonNull<dyn FnMut(u64) -> Option<u64> + '_>,
+                NonNull<dyn FnMut(u64) -> Option<u64> + 'static>,
+            >(NonNull::from(f))
+        })
+    }
+
+    pub(crate) fn call(&self, value: u64) -> Option<u64> {
+        // SAFETY: INV-ENGINE-2; the closure's owner waits in the hook, so this is the only use.
+        (unsafe { &mut *self.0.as_ptr() })(value)
+    }
+}
+
+/// A closure `u64 -> bool` that a suspended hook has borrowed.
+pub(crate) struct Ready(NonNull<dyn FnMut(u64) -> bool>);
+
+impl Ready {
+    pub(crate) fn new(f: &mut dyn FnMut(u64) -> bool) -> Self {
+        // SAFETY: only the lifetime is erased; INV-ENGINE-2 keeps every use within it.
+        Self(unsafe {
+            std::mem::transmute::<
+                NonNull<dyn FnMut(u64) -> bool + '_>,
+                NonNull<dyn FnMut(u64) -> bool + 'static>,
+            >(NonNull::from(f))
+        })
+    }
+
+    pub(crate) fn call(&self, value: u64) -> bool {
+        // SAFETY: INV-ENGINE-2; the closure's owner waits in the hook, so this is the only use.
+        (unsafe { &mut *self.0.as_ptr() })(value)
+    }
+}
+
+/// An announced access.
+pub(crate) enum Op {
+    Load { cell: Object, order: Order },
+    Store { cell: Object, value: u64, order: Order },
+    Rmw { cell: Object, success: Order, failure: Order, update: Update },
+    Wait { cell: Object, order: Order, ready: Ready },
+    Fence { order: Order },
+    Lock { lock: Object, mode: Mode },
+    TryLock { lock: Object, mode: Mode },
+    Choose { n: usize },
+}
+
+impl Op {
+    /// What the access may touch, before its result is known.
+    fn touch(&self) -> Touch {
+        match *self {
+            Self::Load { cell, .. } => Touch::Read(cell),
+            Self::Store { cell, .. } | Self::Rmw { cell, .. } => Touch::Write(cell),
+            Self::Wait { cell, .. } => Touch::Wait(cell),
+            Self::Fence { .. } | Self::Choose { .. } => Touch::Local,
+            Self::Lock { lock, mode } => Touch::Lock(lock, mode),
+            Self::TryLock { lock, mode } => Touch::TryLock(lock, mode),
+        }
+    }
+}
+
+/// What an executed access gave.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Done {
+    /// The value read; for a store the value that was latest before.
+    pub(crate) old: u64,
+    /// The value written; for a read the value read.
+    pub(crate) new: u64,
+    /// Whether a read-modify-write wrote, or a lock was taken.
+    pub(crate) done: bool,
+    /// The value that is now latest in modification order.
+    pub(crate) latest: u64,
+}
+
+/// Who goes on after an announcement.
+pub(crate) enum Turn {
+    /// The lane that announced.
+    Mine,
+    /// Another lane, or nobody: suspend.
+    Other(*const Yielder<(), ()>),
+}
+
+/// How an execution ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// All lanes returned.
+    Finished,
+    /// A failure that the engine saw itself.
+    Failed { kind: FailureKind, lane: usize, message: String },
+    /// Other executions cover all that could follow.
+    Redundant,
+    /// The step limit was reached.
+    Truncated,
+}
+
+/// One exploration's engine; `begin` starts the next execution.
+pub(crate) struct Engine {
+    pub(crate) strategy: Box<dyn Strategy>,
+    pub(crate) recorder: Option<Recorder>,
+    max_steps: u32,
+    objects: Objects,
+    memory: Memory,
+    locks: Locks,
+    pending: Vec<Option<Op>>,
+    touches: Vec<Option<Touch>>,
+    yielders: Vec<*const Yielder<(), ()>>,
+    names: Vec<String>,
+    started: Started,
+    current: usize,
+    last: Option<usize>,
+    schedule: Vec<Choice>,
+    end: Option<End>,
+    options: Vec<u32>,
+}
+
+/// Whether all lanes have run to their first access.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Started {
+    No,
+    Yes,
+}
+
+impl Engine {
+    pub(crate) fn new(strategy: Box<dyn Strategy>, max_steps: u32) -> Self {
+        Self {
+            strategy,
+            recorder: None,
+            max_steps,
+            objects: Objects::default(),
+            memory: Memory::default(),
+            locks: Locks::default(),
+            pending: Vec::new(),
+            touches: Vec::new(),
+            yielders: Vec::new(),
+            names: Vec::new(),
+            started: Started::No,
+            current: 0,
+            last: None,
+            schedule: Vec::new(),
+            end: None,
+            options: Vec::new(),
+        }
+    }
+
+    /// Prepares for an execution, before the subject builds.
+    pub(crate) fn begin(&mut self) {
+        self.objects.clear();
+        self.memory.begin();
+        self.locks.clear();
+        self.pending.clear();
+        self.touches.clear();
+        self.yielders.clear();
+        self.names.clear();
+        self.started = Started::No;
+        self.current = 0;
+        self.last = None;
+        self.schedule.clear();
+        self.end = None;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.clear();
+        }
+    }
+
+    /// The subject has built: these are the lanes.
+    pub(crate) fn lanes(&mut self, names: Vec<String>) {
+        self.pending.resize_with(names.len(), || None);
+        self.touches.resize(names.len(), None);
+        self.yielders.resize(names.len(), std::ptr::null());
+        self.strategy.begin(names.len());
+        self.names = names;
+    }
+
+    /// The coroutine of a lane starts and can be suspended through `yielder`.
+    pub(crate) fn enter(&mut self, lane: usize, yielder: *const Yielder<(), ()>) {
+        self.yielders[lane] = yielder;
+    }
+
+    /// The lane is about to be resumed. False if the execution is over, so that it must not be.
+    pub(crate) fn enter_turn(&mut self, lane: usize) -> bool {
+        self.current = lane;
+        self.end.is_none()
+    }
+
+    pub(crate) fn current(&self) -> usize {
+        self.current
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.schedule.len() as u64
+    }
+
+    pub(crate) fn schedule(&self) -> &[Choice] {
+        &self.schedule
+    }
+
+    pub(crate) fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+
+    pub(crate) fn cell(&mut self, addr: usize, now: u64) -> Object {
+        let (cell, _) = self.objects.number(Kind::Cell, addr);
+        self.memory.meet(cell, now);
+        cell
+    }
+
+    pub(crate) fn lock(&mut self, id: usize) -> Object {
+        self.objects.number(Kind::Lock, id).0
+    }
+
+    /// The running lane says what it wants to do next.
+    pub(crate) fn announce(&mut self, op: Op) -> Turn {
+        let lane = self.current;
+        self.touches[lane] = Some(op.touch());
+        self.pending[lane] = Some(op);
+        if self.started == Started::Yes && self.decide() == Some(lane) {
+            Turn::Mine
+        } else {
+            Turn::Other(self.yielders[lane])
+        }
+    }
+
+    /// All lanes have announced their first access or ended. Returns who goes first.
+    pub(crate) fn start(&mut self) -> Option<usize> {
+        self.started = Started::Yes;
+        self.decide()
+    }
+
+    /// The running lane has ended.
+    pub(crate) fn leave(&mut self) {
+        if self.started == Started::Yes {
+            self.decide();
+        }
+    }
+
+    /// The lane that was picked last, unless the execution is over.
+    pub(crate) fn next(&self) -> Option<usize> {
+        self.end.is_none().then_some(self.current)
+    }
+
+    /// Picks the next lane, or ends the execution.
+    fn decide(&mut self) -> Option<usize> {
+        if self.end.is_some() {
+            return None;
+        }
+        let mut enabled = LaneSet::default();
+        let mut live = LaneSet::default();
+        for lane in 0..self.pending.len() {
+            if self.pending[lane].is_some() {
+                live.insert(lane);
+                if self.is_enabled(lane) {
+                    enabled.insert(lane);
+                }
+            }
+        }
+        if live.is_empty() {
+            self.end = Some(End::Finished);
+            return None;
+        }
+        if self.schedule.len() >= self.max_steps as usize {
+            self.end = Some(End::Truncated);
+            return None;
+        }
+        let moment = Moment { enabled, last: self.last, pending: &self.touches };
+        let picked = self.strategy.pick(&moment);
+        if enabled.is_empty() {
+            self.end = Some(self.deadlock(live));
+            return None;
+        }
+        match picked {
+            Pick::Lane(lane) if enabled.contains(lane) => {
+                self.current = lane;
+                return Some(lane);
+            }
+            Pick::Lane(lane) => self.end = Some(self.nondeterministic(lane)),
+            Pick::Redundant => self.end = Some(End::Redundant),
+        }
+        None
+    }
+
+    fn is_enabled(&mut self, lane: usize) -> bool {
+        match &self.pending[lane] {
+            None => false,
+            Some(Op::Lock { lock, mode }) => self.locks.is_free(*lock, *mode),
+            Some(op @ Op::Wait { .. }) => {
+                self.memory.options(op, &mut self.options);
+                !self.options.is_empty()
+            }
+            Some(_) => true,
+        }
+    }
+
+    /// Executes the announced access of the running lane, which was picked.
+    pub(crate) fn execute(&mut self) -> Done {
+        let lane = self.current;
+        let Some(op) = self.pending[lane].take() else { return Done::default() };
+        let mut touch = op.touch();
+        self.touches[lane] = None;
+        let (choice, done) = match &op {
+            Op::Choose { n } => {
+                self.options.clear();
+                self.options.extend(0..u32::try_from(*n).unwrap_or(u32::MAX));
+                let choice = self.strategy.option(&self.options);
+                (choice, Done { old: u64::from(choice), new: u64::from(choice), ..Done::default() })
+            }
+            Op::Lock { lock, mode } => (0, self.take(*lock, *mode)),
+            Op::TryLock { lock, mode } => match self.locks.is_free(*lock, *mode) {
+                true => (0, self.take(*lock, *mode)),
+                false => (0, Done::default()),
+            },
+            op => {
+                self.memory.options(op, &mut self.options);
+                let choice = match self.options[..] {
+                    [] => 0,
+                    [only] => only,
+                    _ => self.strategy.option(&self.options),
+                };
+                (choice, self.memory.execute(op))
+            }
+        };
+        if let (Touch::Write(cell), Op::Rmw { .. }, false) = (touch, &op, done.done) {
+            touch = Touch::Read(cell);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(self.schedule.len() as u64, lane, choice, &op, done, &self.objects);
+        }
+        self.schedule.push(Choice { lane, choice });
+        self.last = Some(lane);
+        self.strategy.executed(lane, touch);
+        done
+    }
+
+    fn take(&mut self, lock: Object, mode: Mode) -> Done {
+        self.locks.take(lock, mode);
+        Done { done: true, ..Done::default() }
+    }
+
+    pub(crate) fn unlock(&mut self, id: usize, mode: Mode) {
+        let lock = self.lock(id);
+        self.locks.release(lock, mode);
+        self.strategy.attached(Effect::Unlock(lock));
+    }
+
+    pub(crate) fn forget(&mut self, addr: usize, len: usize) {
+        let Self { objects, memory, strategy, .. } = self;
+        for cell in objects.cells_in(addr, len) {
+            memory.forget(cell);
+            strategy.attached(Effect::Forget(cell));
+        }
+    }
+
+    pub(crate) fn label(
+        &mut self,
+        addr: usize,
+        len: usize,
+        describe: Box<dyn Fn(usize) -> String>,
+    ) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.label(addr, len, describe);
+        }
+    }
+
+    /// The running lane has failed.
+    pub(crate) fn fail(&mut self, message: String) {
+        self.end_failed(FailureKind::Failed, message);
+    }
+
+    /// The running lane has panicked, unless it did so because it failed before.
+    pub(crate) fn panicked(&mut self, message: String) {
+        self.end_failed(FailureKind::Panicked, message);
+    }
+
+    fn end_failed(&mut self, kind: FailureKind, message: String) {
+        let lane = self.current;
+        self.end.get_or_insert(End::Failed { kind, lane, message });
+    }
+
+    fn deadlock(&self, live: LaneSet) -> End {
+        let waits = live.iter().filter_map(|lane| {
+            let (verb, object) = match self.pending[lane].as_ref()? {
+                Op::Lock { lock, mode: Mode::Exclusive } => ("waits for", *lock),
+                Op::Lock { lock, mode: Mode::Shared } => ("waits to share", *lock),
+                Op::Wait { cell, .. } => ("waits for a value of", *cell),
+                _ => return None,
+            };
+            let name = &self.names[lane];
+            let place = match &self.recorder {
+                Some(recorder) => recorder.name(&self.objects, object),
+                None => Recorder::anonymous(&self.objects, object),
+            };
+            Some(format!("{name} {verb} {place}"))
+        });
+        let waits: Vec<_> = waits.collect();
+        End::Failed {
+            kind: FailureKind::Deadlock,
+            lane: live.iter().next().unwrap_or(0),
+            message: waits.join("; "),
+        }
+    }
+
+    fn nondeterministic(&self, lane: usize) -> End {
+        let step = self.schedule.len() + 1;
+        let name = self.names.get(lane).map_or("a lane", String::as_str);
+        End::Failed {
+            kind: FailureKind::Nondeterministic,
+            lane,
+            message: format!(
+                "step {step}: {name} could go on when this schedule ran before, and cannot now; the subject depends on \
+                 something besides the schedule (addresses, hash order, time, statics)"
+            ),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What instrumented code calls for each shared access.
+//!
+//! Protocol: the caller owns the real cell. It passes the cell's present content as `now`, and writes back what the hook
+//! hands it, so that the real cell always holds the value that is latest in modification order. A call may run other
+//! lanes before it returns; the caller must hold no borrow that another lane could need.
+//!
+//! Called where no lane runs, every hook acts on `now` alone and returns at once: during `build` and `judge`, while a
+//! lane unwinds, and outside any exploration. [`active`] tells.
+
+use crate::engine::{Done, Engine, Op, Ready, Turn, Update};
+use std::{cell::Cell, panic, ptr};
+
+/// The ordering of an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// No ordering beyond coherence.
+    Relaxed,
+    /// What follows stays after this read.
+    Acquire,
+    /// What precedes stays before this write.
+    Release,
+    /// Both.
+    AcqRel,
+    /// A sequentially consistent access in the sense of C11.
+    SeqCst,
+    /// The kernel's "fully ordered": a sequentially consistent fence before and one after, as one step.
+    Full,
+}
+
+/// How a lock is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Nobody else holds it.
+    Exclusive,
+    /// Others may hold it shared.
+    Shared,
+}
+
+/// The result of [`rmw`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rmw {
+    /// The value that was read.
+    pub old: u64,
+    /// Whether the update wrote.
+    pub done: bool,
+    /// What the caller must put into the real cell.
+    pub latest: u64,
+}
+
+/// What this thread is doing for an exploration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing.
+    Idle,
+    /// The subject builds or judges, or an execution is being taken down.
+    Alone,
+    /// A lane runs.
+    Lanes,
+}
+
+thread_local! {
+    static PHASE: Cell<Phase> = const { Cell::new(Phase::Idle) };
+    /// The engine of the exploration on this thread. Null while there is none and while it is borrowed.
+    static ENGINE: Cell<*mut Engine> = const { Cell::new(ptr::null_mut()) };
+}
+
+pub(crate) fn phase() -> Phase {
+    PHASE.get()
+}
+
+pub(crate) fn set_phase(phase: Phase) {
+    PHASE.set(phase);
+}
+
+/// Lends the engine to the hooks of this thread for as long as the guard lives.
+pub(crate) struct Installed<'a>(std::marker::PhantomData<&'a mut Engine>);
+
+impl<'a> Installed<'a> {
+    /// Nothing may touch the engine except through [`with`] until the guard is dropped.
+    pub(crate) fn new(engine: &'a mut Engine) -> Self {
+        ENGINE.set(engine);
+        set_phase(Phase::Alone);
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl Drop for Installed<'_> {
+    fn drop(&mut self) {
+        ENGINE.set(ptr::null_mut());
+        set_phase(Phase::Idle);
+    }
+}
+
+/// Runs `action` on the engine of this thread. `None` when there is none, or when it is borrowed already: a closure that
+/// the engine calls may not come back to it. `action` must not switch coroutines.
+pub(crate) fn with<R>(action: impl FnOnce(&mut Engine) -> R) -> Option<R> {
+    /// Puts the engine back, also when `action` unwinds.
+    struct Return(*mut Engine);
+    impl Drop for Return {
+        fn drop(&mut self) {
+            ENGINE.set(self.0);
+        }
+    }
+    let engine = Return(ENGINE.replace(ptr::null_mut()));
+    if engine.0.is_null() {
+        return None;
+    }
+    // SAFETY: the pointer comes from the exclusive borrow that a living `Installed` holds, and it is taken out of the
+    // cell while `action` runs, so that this is the only reference.
+    Some(action(unsafe { &mut *engine.0 }))
+}
+
+/// Announces `op`, lets others run as the search decides, and executes it. `None` when no lane runs here.
+fn perform(op: impl FnOnce(&mut Engine) -> Op) -> Option<Done> {
+    if !active() {
+        return None;
+    }
+    let turn = with(|engine| {
+        let op = op(engine);
+        engine.announce(op)
+    })?;
+    if let Turn::Other(yielder) = turn {
+        // SAFETY: the pointer was stored when this coroutine started and stays valid as long as the coroutine runs,
+        // and this code runs on it.
+        unsafe { (*yielder).suspend(()) };
+    }
+    with(Engine::execute)
+}
+
+/// Whether a lane of a running exploration executes on this thread. False while it unwinds.
+pub fn active() -> bool {
+    PHASE.get() == Phase::Lanes && !std::thread::panicking()
+}
+
+/// Reads the cell at `addr`.
+pub fn load(addr: usize, now: u64, order: Order) -> u64 {
+    perform(|engine| Op::Load { cell: engine.cell(addr, now), order }).map_or(now, |done| done.old)
+}
+
+/// Writes `value` to the cell at `addr`. Returns what the caller must put into the real cell.
+pub fn store(addr: usize, now: u64, value: u64, order: Order) -> u64 {
+    perform(|engine| Op::Store { cell: engine.cell(addr, now), value, order })
+        .map_or(value, |done| done.latest)
+}
+
+/// Reads the cell and, if `f` returns a value, writes it, in one step. `f` must be pure: it may be called any number of
+/// times. `failure` is the ordering when `f` returns nothing.
+pub fn rmw(
+    addr: usize,
+    now: u64,
+    success: Order,
+    failure: Order,
+    f: &mut dyn FnMut(u64) -> Option<u64>,
+) -> Rmw {
+    let update = Update::new(f);
+    let performed =
+        perform(|engine| Op::Rmw { cell: engine.cell(addr, now), success, failure, update });
+    match performed {
+        Some(done) => Rmw { old: done.old, done: done.done, latest: done.latest },
+        None => {
+            let new = f(now);
+            Rmw { old: now, done: new.is_some(), latest: new.unwrap_or(now) }
+        }
+    }
+}
+
+/// A fence.
+pub fn fence(order: Order) {
+    let _ = perform(|_| Op::Fence { order });
+}
+
+/// Blocks the lane until it can read a value for which `ready` holds, and returns that value. `ready` must be pure.
+pub fn wait_until(addr: usize, now: u64, order: Order, ready: &mut dyn FnMut(u64) -> bool) -> u64 {
+    let ready = Ready::new(ready);
+    perform(|engine| Op::Wait { cell: engine.cell(addr, now), order, ready })
+        .map_or(now, |done| done.old)
+}
+
+/// Takes the lock `id`, waiting for it if need be.
+pub fn lock(id: usize, mode: Mode) {
+    let _ = perform(|engine| Op::Lock { lock: engine.lock(id), mode });
+}
+
+/// Takes the lock `id` if nobody is in the way. Returns whether it was taken.
+pub fn try_lock(id: usize, mode: Mode) -> bool {
+    perform(|engine| Op::TryLock { lock: engine.lock(id), mode }).is_none_or(|done| done.done)
+}
+
+/// Gives the lock `id` back. Not a step.
+pub fn unlock(id: usize, mode: Mode) {
+    if active() {
+        with(|engine| engine.unlock(id, mode));
+    }
+}
+
+/// The cells in `[addr, addr + len)` are dead or initialised anew: the next access starts from its `now`. Not a step.
+/// No other lane may be at these cells.
+pub fn forget(addr: usize, len: usize) {
+    if active() {
+        with(|engine| engine.forget(addr, len));
+    }
+}
+
+/// Names the objects in `[addr, addr + len)` in traces: `describe` gets the offset. Not a step; may also be called while
+/// the subject builds. A later label for the same place wins.
+pub fn label(addr: usize, len: usize, describe: Box<dyn Fn(usize) -> String>) {
+    with(|engine| engine.label(addr, len, describe));
+}
+
+/// The running lane, counted from 0 in the order in which they were added; 0 when no lane runs.
+pub fn lane() -> usize {
+    with(|engine| engine.current()).unwrap_or(0)
+}
+
+/// The number of steps that this execution has made so far.
+pub fn step() -> u64 {
+    with(|engine| engine.steps()).unwrap_or(0)
+}
+
+/// Picks a number below `n`, which the search goes through like the orders of accesses. Zero when `n` is less than two,
+/// without a step.
+pub fn choose(n: usize) -> usize {
+    if n < 2 {
+        return 0;
+    }
+    perform(|_| Op::Choose { n }).map_or(0, |done| done.old as usize)
+}
+
+/// The payload that unwinds a lane after [`fail`].
+struct Abandoned;
+
+/// Ends this execution as a failure.
+///
+/// # Panics
+/// Always: in a lane it unwinds silently, elsewhere it panics with the message.
+pub fn fail(message: String) -> ! {
+    if active() {
+        with(|engine| engine.fail(message));
+        panic::resume_unwind(Box::new(Abandoned));
+    }
+    panic!("{message}")
+}

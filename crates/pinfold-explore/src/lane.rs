@@ -1,0 +1,140 @@
+//! The lanes of one execution: coroutines on pooled stacks, resumed one at a time.
+//!
+//! INV-LANE-1: a lane that is left suspended when its execution ends is unwound with all hooks inactive, before the
+//! subject judges, so that its destructors run and nothing leaks.
+//! INV-LANE-2: a stack goes back to the pool only when nothing lives on it.
+
+use crate::hook::{self, Phase};
+use corosensei::{Coroutine, CoroutineResult, stack::DefaultStack};
+use std::{
+    any::Any,
+    cell::RefCell,
+    io,
+    panic::{self, AssertUnwindSafe},
+    sync::Once,
+};
+
+/// The most lanes that an execution may have.
+pub const MAX_LANES: usize = 32;
+
+/// Enough for deep call chains of unoptimised code; pages that are not touched cost nothing.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Where a subject adds its lanes.
+pub struct Lanes<'a> {
+    list: &'a mut Vec<NewLane>,
+}
+
+/// A lane that has not started.
+pub(crate) struct NewLane {
+    pub(crate) name: String,
+    body: Box<dyn FnOnce()>,
+}
+
+impl<'a> Lanes<'a> {
+    pub(crate) fn new(list: &'a mut Vec<NewLane>) -> Self {
+        Self { list }
+    }
+
+    /// Adds a lane that runs `body`. At most [`MAX_LANES`] are possible; more make the exploration fail.
+    pub fn lane(&mut self, name: impl Into<String>, body: impl FnOnce() + 'static) {
+        self.list.push(NewLane { name: name.into(), body: Box::new(body) });
+    }
+}
+
+type Fiber = Coroutine<(), (), ()>;
+
+/// Runs executions, keeping their stacks.
+#[derive(Default)]
+pub(crate) struct Runner {
+    stacks: Vec<DefaultStack>,
+    fibers: Vec<Fiber>,
+}
+
+impl Runner {
+    /// Runs `lanes` until the engine says that the execution is over. The engine knows how it ended.
+    ///
+    /// # Errors
+    /// When there is no memory for a stack; then no lane has run.
+    pub(crate) fn run(&mut self, lanes: &mut Vec<NewLane>) -> io::Result<()> {
+        while self.stacks.len() < lanes.len() {
+            self.stacks.push(DefaultStack::new(STACK_BYTES)?);
+        }
+        for (index, lane) in lanes.drain(..).enumerate() {
+            let Some(stack) = self.stacks.pop() else { break };
+            self.fibers.push(Coroutine::with_stack(stack, move |yielder, ()| {
+                hook::with(|engine| engine.enter(index, yielder));
+                (lane.body)();
+            }));
+        }
+        hook::set_phase(Phase::Lanes);
+        for index in 0..self.fibers.len() {
+            self.resume(index);
+        }
+        let mut next = hook::with(|engine| engine.start()).flatten();
+        while let Some(lane) = next {
+            self.resume(lane);
+            next = hook::with(|engine| engine.next()).flatten();
+        }
+        hook::set_phase(Phase::Alone);
+        for mut fiber in self.fibers.drain(..) {
+            if !fiber.done() {
+                fiber.force_unwind();
+            }
+            self.stacks.push(fiber.into_stack());
+        }
+        Ok(())
+    }
+
+    /// Lets a lane run until it suspends or ends.
+    fn resume(&mut self, lane: usize) {
+        if hook::with(|engine| engine.enter_turn(lane)).is_none_or(|goes| !goes) {
+            return;
+        }
+        let fiber = &mut self.fibers[lane];
+        match panic::catch_unwind(AssertUnwindSafe(|| fiber.resume(()))) {
+            Ok(CoroutineResult::Yield(())) => {}
+            Ok(CoroutineResult::Return(())) => {
+                hook::with(|engine| engine.leave());
+            }
+            Err(payload) => {
+                let message = describe_panic(&*payload);
+                hook::with(|engine| engine.panicked(message));
+            }
+        }
+    }
+}
+
+thread_local! {
+    /// Where the last panic under an exploration on this thread happened.
+    static PANIC_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Makes panics under an exploration silent; they are reported as failures. Panics elsewhere go on as before.
+pub(crate) fn quiet_panics() {
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if hook::phase() == Phase::Idle {
+                previous(info);
+            } else {
+                let place = info.location().map(ToString::to_string);
+                PANIC_PLACE.with_borrow_mut(|slot| *slot = place);
+            }
+        }));
+    });
+}
+
+/// The message of a panic that was caught, with its place.
+pub(crate) fn describe_panic(payload: &(dyn Any + Send)) -> String {
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message");
+    match PANIC_PLACE.take() {
+        Some(place) => format!("{text} (at {place})"),
+        None => text.to_owned(),
+    }
+}

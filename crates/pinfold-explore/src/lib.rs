@@ -1,0 +1,70 @@
+//! Runs closures on coroutines and tries every meaningful order of their shared accesses.
+//!
+//! A *subject* builds a fresh world and a few *lanes* (closures that share it) for every execution. Instrumented code
+//! announces each shared access through [`hook`]; the explorer decides which lane goes on and, under a weak memory
+//! model, which store a load returns. After the lanes have ended the subject judges what they left behind.
+//!
+//! ```
+//! use pinfold_explore::{Config, Completeness, Ending, Judgement, Lanes, Subject, explore, hook};
+//! use std::{cell::Cell, rc::Rc};
+//!
+//! /// Two lanes that each add one to a counter, in two steps.
+//! struct LostUpdate;
+//!
+//! impl Subject for LostUpdate {
+//!     type World = Rc<Cell<u64>>;
+//!
+//!     fn build(&mut self, lanes: &mut Lanes<'_>) -> Self::World {
+//!         let counter = Rc::new(Cell::new(0));
+//!         for name in ["left", "right"] {
+//!             let counter = Rc::clone(&counter);
+//!             lanes.lane(name, move || {
+//!                 let addr = counter.as_ptr() as usize;
+//!                 let seen = hook::load(addr, counter.get(), hook::Order::Relaxed);
+//!                 counter.set(hook::store(addr, counter.get(), seen + 1, hook::Order::Relaxed));
+//!             });
+//!         }
+//!         counter
+//!     }
+//!
+//!     fn judge(&mut self, counter: Self::World, _: Ending<'_>) -> Judgement {
+//!         Judgement::Pass { outcome: counter.get().to_string() }
+//!     }
+//! }
+//!
+//! let report = explore(&mut LostUpdate, &Config::default(), &mut |_| {});
+//! assert_eq!(report.complete, Completeness::Exhausted);
+//! assert!(report.outcomes.contains_key("1") && report.outcomes.contains_key("2"));
+//! ```
+//!
+//! # How it works
+//! * [`hook`]: what instrumented code calls; each call is one step of a lane.
+//! * `lane`: coroutines on pooled stacks. One operating-system thread for one exploration; nothing is shared with others.
+//! * `engine`: one execution. A lane announces an access before it executes it, so that the choice of the next lane runs
+//!   inline and going on with the same lane costs no switch.
+//! * `memory`: what a load may return, under [`Model::Sc`], [`Model::Tso`] or [`Model::Weak`].
+//! * `search`: who goes next: depth-first with reduction, with a preemption bound, at random, or by PCT.
+//! * `explore`, `replay`: the loops around it, and the cutting of a failure to few switches.
+//!
+//! # What a clean, exhausted report means
+//! No execution of the model, within the instrumented accesses, fails. State that lanes share without announcing it is
+//! outside that statement: it must be protected by announced locks or by happens-before.
+
+mod engine;
+mod explore;
+pub mod hook;
+mod lane;
+mod lock;
+mod memory;
+mod object;
+mod replay;
+mod report;
+mod rng;
+mod schedule;
+mod search;
+
+pub use explore::{Config, Ending, Judgement, Model, Search, Subject, explore};
+pub use lane::{Lanes, MAX_LANES};
+pub use replay::{Access, AccessKind, Replay, replay};
+pub use report::{Completeness, Failure, FailureKind, Progress, Report};
+pub use schedule::{Choice, ParseScheduleError, Schedule};

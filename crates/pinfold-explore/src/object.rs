@@ -1,0 +1,97 @@
+//! Small numbers for the cells and locks of one execution.
+//!
+//! Addresses differ from execution to execution; the number of an object is the order in which it was first announced,
+//! which is the same whenever the schedule is. Nothing iterates over the hash maps, so their order does not matter.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
+
+/// Numbers cells and locks alike: one space, so that a search need not tell them apart.
+pub(crate) type Object = u32;
+
+/// Multiplies by an odd constant: addresses are all that is ever hashed.
+#[derive(Default)]
+pub(crate) struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_usize(usize::from(byte));
+        }
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        let mixed = (self.0 ^ value as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+}
+
+type AddressMap = HashMap<usize, Object, BuildHasherDefault<AddressHasher>>;
+
+/// What an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Cell,
+    Lock,
+}
+
+/// The objects met so far in one execution.
+#[derive(Default)]
+pub(crate) struct Objects {
+    cells: AddressMap,
+    locks: AddressMap,
+    known: Vec<(Kind, usize)>,
+}
+
+impl Objects {
+    /// Forgets everything, for the next execution.
+    pub(crate) fn clear(&mut self) {
+        self.cells.clear();
+        self.locks.clear();
+        self.known.clear();
+    }
+
+    /// The number of the object at `addr`, and whether this is the first time that it is met.
+    pub(crate) fn number(&mut self, kind: Kind, addr: usize) -> (Object, Met) {
+        let map = match kind {
+            Kind::Cell => &mut self.cells,
+            Kind::Lock => &mut self.locks,
+        };
+        let next = self.known.len() as Object;
+        let number = *map.entry(addr).or_insert(next);
+        if number == next {
+            self.known.push((kind, addr));
+            (number, Met::First)
+        } else {
+            (number, Met::Before)
+        }
+    }
+
+    /// What the object is and where it lies.
+    pub(crate) fn place(&self, object: Object) -> (Kind, usize) {
+        self.known[object as usize]
+    }
+
+    /// The cells that lie in `[addr, addr + len)`, in the order of their numbers.
+    pub(crate) fn cells_in(&self, addr: usize, len: usize) -> impl Iterator<Item = Object> + '_ {
+        let inside = move |at: usize| at.wrapping_sub(addr) < len;
+        self.known
+            .iter()
+            .enumerate()
+            .filter(move |&(_, &(kind, at))| kind == Kind::Cell && inside(at))
+            .map(|(number, _)| number as Object)
+    }
+}
+
+/// Whether an object was known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Met {
+    First,
+    Before,
+}

@@ -1,0 +1,222 @@
+//! Runs one schedule again and records what every step did.
+
+use crate::{
+    engine::{Done, End, Engine, Op},
+    explore::{Judgement, Model, Session, Subject},
+    hook::{self, Installed, Mode, Order, Phase},
+    object::{Kind, Object, Objects},
+    schedule::Schedule,
+    search::Script,
+};
+use std::fmt;
+
+/// What kind of access a step was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AccessKind {
+    /// A load.
+    Load(Order),
+    /// A store.
+    Store(Order),
+    /// A read-modify-write that wrote, with its ordering.
+    Rmw(Order),
+    /// A read-modify-write that did not write, with its ordering.
+    RmwNot(Order),
+    /// A load that waited for its value.
+    Wait(Order),
+    /// A fence.
+    Fence(Order),
+    /// A lock was taken.
+    Lock(Mode),
+    /// A lock was taken without waiting.
+    TryLock(Mode),
+    /// A lock was not taken, because somebody was in the way.
+    TryLockNot(Mode),
+    /// A value was chosen.
+    Choose,
+}
+
+impl fmt::Display for AccessKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(order) => write!(f, "load {order}"),
+            Self::Store(order) => write!(f, "store {order}"),
+            Self::Rmw(order) => write!(f, "update {order}"),
+            Self::RmwNot(order) => write!(f, "no update {order}"),
+            Self::Wait(order) => write!(f, "wait {order}"),
+            Self::Fence(order) => write!(f, "fence {order}"),
+            Self::Lock(mode) => write!(f, "lock {mode}"),
+            Self::TryLock(mode) => write!(f, "trylock {mode}"),
+            Self::TryLockNot(mode) => write!(f, "trylock {mode}, busy"),
+            Self::Choose => f.write_str("choose"),
+        }
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Relaxed => "relaxed",
+            Self::Acquire => "acquire",
+            Self::Release => "release",
+            Self::AcqRel => "acquire-release",
+            Self::SeqCst => "seq-cst",
+            Self::Full => "full",
+        })
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exclusive => "exclusive",
+            Self::Shared => "shared",
+        })
+    }
+}
+
+/// One step of a replayed execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The number of the step, from 0.
+    pub step: u64,
+    /// The lane that made it, from 0.
+    pub lane: usize,
+    /// What it was.
+    pub kind: AccessKind,
+    /// The name of the cell or lock; empty for fences and choices.
+    pub label: String,
+    /// The value read; for a store the value that was latest before it.
+    pub old: u64,
+    /// The value written; equal to `old` for reads.
+    pub new: u64,
+    /// How many stores back from the latest it read or was placed.
+    pub behind: u32,
+}
+
+/// What a replay showed.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// What the execution led to. A failure that the engine sees itself is a [`Judgement::Fail`].
+    pub judgement: Judgement,
+    /// Every step.
+    pub trace: Vec<Access>,
+    /// The first step at which the schedule could not be followed, or where it ended too early or too late.
+    pub diverged_at: Option<usize>,
+}
+
+struct Label {
+    addr: usize,
+    len: usize,
+    describe: Box<dyn Fn(usize) -> String>,
+}
+
+/// Writes down what the steps of one execution do.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    labels: Vec<Label>,
+    trace: Vec<Access>,
+}
+
+impl Recorder {
+    pub(crate) fn clear(&mut self) {
+        self.labels.clear();
+        self.trace.clear();
+    }
+
+    pub(crate) fn label(
+        &mut self,
+        addr: usize,
+        len: usize,
+        describe: Box<dyn Fn(usize) -> String>,
+    ) {
+        self.labels.push(Label { addr, len, describe });
+    }
+
+    /// The name of an object: its label, or its number.
+    pub(crate) fn name(&self, objects: &Objects, object: Object) -> String {
+        let (_, addr) = objects.place(object);
+        let covers = |label: &&Label| addr.wrapping_sub(label.addr) < label.len;
+        match self.labels.iter().rev().find(covers) {
+            Some(label) => (label.describe)(addr - label.addr),
+            None => Self::anonymous(objects, object),
+        }
+    }
+
+    /// The name of an object without a label.
+    pub(crate) fn anonymous(objects: &Objects, object: Object) -> String {
+        match objects.place(object).0 {
+            Kind::Cell => format!("cell #{object}"),
+            Kind::Lock => format!("lock #{object}"),
+        }
+    }
+
+    pub(crate) fn record(
+        &mut self,
+        step: u64,
+        lane: usize,
+        behind: u32,
+        op: &Op,
+        done: Done,
+        objects: &Objects,
+    ) {
+        let (kind, object) = match *op {
+            Op::Load { cell, order } => (AccessKind::Load(order), Some(cell)),
+            Op::Store { cell, order, .. } => (AccessKind::Store(order), Some(cell)),
+            Op::Rmw { cell, success, .. } if done.done => (AccessKind::Rmw(success), Some(cell)),
+            Op::Rmw { cell, failure, .. } => (AccessKind::RmwNot(failure), Some(cell)),
+            Op::Wait { cell, order, .. } => (AccessKind::Wait(order), Some(cell)),
+            Op::Fence { order } => (AccessKind::Fence(order), None),
+            Op::Lock { lock, mode } => (AccessKind::Lock(mode), Some(lock)),
+            Op::TryLock { lock, mode } if done.done => (AccessKind::TryLock(mode), Some(lock)),
+            Op::TryLock { lock, mode } => (AccessKind::TryLockNot(mode), Some(lock)),
+            Op::Choose { .. } => (AccessKind::Choose, None),
+        };
+        let behind = if kind == AccessKind::Choose { 0 } else { behind };
+        let label = object.map_or(String::new(), |object| self.name(objects, object));
+        let Done { old, new, .. } = done;
+        self.trace.push(Access { step, lane, kind, label, old, new, behind });
+    }
+}
+
+/// Runs `schedule` and records it. Where it cannot be followed, the execution goes on in the ordinary way.
+pub fn replay<S: Subject>(subject: &mut S, model: Model, schedule: &Schedule) -> Replay {
+    /// Steps that an execution may make beyond its schedule before it is left.
+    const SLACK: u32 = 100_000;
+    let impossible = if hook::phase() != Phase::Idle {
+        Some("an exploration already runs on this thread; replay outside it")
+    } else if model != Model::Sc {
+        Some("this memory model is not there yet; use the sequentially consistent one")
+    } else {
+        None
+    };
+    if let Some(message) = impossible {
+        let judgement = Judgement::Fail { outcome: String::new(), message: message.to_owned() };
+        return Replay { judgement, trace: Vec::new(), diverged_at: Some(0) };
+    }
+    let wanted = schedule.steps();
+    let max_steps = u32::try_from(wanted.len()).unwrap_or(u32::MAX).saturating_add(SLACK);
+    let mut engine = Engine::new(Box::new(Script::new(wanted.to_vec())), max_steps);
+    engine.recorder = Some(Recorder::default());
+    let installed = Installed::new(&mut engine);
+    let ran = Session::new(subject).run();
+    drop(installed);
+    let followed = engine.schedule();
+    let common = followed.iter().zip(wanted).take_while(|(made, wanted)| made == wanted).count();
+    let diverged_at = (common < followed.len().max(wanted.len())).then_some(common);
+    let judgement = match (ran.end, ran.judgement) {
+        (End::Finished, Some(judgement)) => judgement,
+        (End::Failed { message, .. }, judged) => {
+            let outcome = match judged {
+                Some(Judgement::Pass { outcome } | Judgement::Fail { outcome, .. }) => outcome,
+                None => String::new(),
+            };
+            Judgement::Fail { outcome, message }
+        }
+        _ => Judgement::Fail {
+            outcome: String::new(),
+            message: format!("the execution did not end within {max_steps} steps"),
+        },
+    };
+    let trace = engine.recorder.take().map(|recorder| recorder.trace).unwrap_or_default();
+    Replay { judgement, trace, diverged_at }
+}

@@ -1,0 +1,121 @@
+//! The schedule of one execution, as text that replays in another process.
+//!
+//! One entry for each step, separated by commas: the number of the lane, counted from 1, and after a dot, when it is not
+//! zero, the choice: for a load how many stores back from the latest it read, for a store how many stores it was placed
+//! behind, for data nondeterminism the value chosen. `1,1,2,2.1` lets lane 1 make two steps, then lane 2 two, the second
+//! of which reads the store before the latest one.
+
+use std::{fmt, str::FromStr};
+
+/// One step of a [`Schedule`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Choice {
+    /// The lane that made the step, counted from 0.
+    pub lane: usize,
+    /// Which of the possible results the step had: see the text form. Zero is the ordinary one.
+    pub choice: u32,
+}
+
+/// The order in which the lanes of one execution made their steps, and what each step chose.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Schedule {
+    steps: Vec<Choice>,
+}
+
+impl Schedule {
+    /// The steps in order.
+    pub fn steps(&self) -> &[Choice] {
+        &self.steps
+    }
+
+    /// How often the execution went from one lane to another.
+    pub fn switches(&self) -> u32 {
+        let switches = self.steps.windows(2).filter(|pair| pair[0].lane != pair[1].lane).count();
+        u32::try_from(switches).unwrap_or(u32::MAX)
+    }
+}
+
+impl From<Vec<Choice>> for Schedule {
+    fn from(steps: Vec<Choice>) -> Self {
+        Self { steps }
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, step) in self.steps.iter().enumerate() {
+            if index > 0 {
+                f.write_str(",")?;
+            }
+            write!(f, "{}", step.lane + 1)?;
+            if step.choice > 0 {
+                write!(f, ".{}", step.choice)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Text that is not a schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseScheduleError {
+    /// Which entry is wrong, counted from 1.
+    pub entry: usize,
+    /// The entry as it was found.
+    pub text: String,
+}
+
+impl fmt::Display for ParseScheduleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "entry {} of the schedule is `{}`: write a lane from 1 on, with an optional choice after a dot, as in `2` or `2.1`",
+            self.entry, self.text
+        )
+    }
+}
+
+impl std::error::Error for ParseScheduleError {}
+
+impl FromStr for Schedule {
+    type Err = ParseScheduleError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let parse = |(index, entry): (usize, &str)| {
+            let entry = entry.trim();
+            let wrong = || ParseScheduleError { entry: index + 1, text: entry.to_owned() };
+            let (lane, choice) = entry.split_once('.').unwrap_or((entry, "0"));
+            let lane: usize = lane.parse().map_err(|_| wrong())?;
+            let choice = choice.parse().map_err(|_| wrong())?;
+            Ok(Choice { lane: lane.checked_sub(1).ok_or_else(wrong)?, choice })
+        };
+        let steps = text.split(',').enumerate().map(parse).collect::<Result<_, _>>()?;
+        Ok(Self { steps })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_round_trips() {
+        let text = "1,1,2,2.1,12.3";
+        let schedule: Schedule = text.parse().expect("valid");
+        assert_eq!(schedule.to_string(), text);
+        assert_eq!(schedule.switches(), 2);
+        assert_eq!(schedule.steps()[3], Choice { lane: 1, choice: 1 });
+        assert_eq!("".parse::<Schedule>(), Ok(Schedule::default()));
+    }
+
+    #[test]
+    fn errors_name_the_entry() {
+        for (text, entry) in [("1,x", 2), ("0", 1), ("1,,2", 2), ("1,2.", 2), ("1.-1", 1)] {
+            let error = text.parse::<Schedule>().expect_err(text);
+            assert_eq!(error.entry, entry, "{text}");
+        }
+    }
+}

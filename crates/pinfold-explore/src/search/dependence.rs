@@ -1,0 +1,264 @@
+//! The dependence order of one execution, as vector clocks.
+//!
+//! Two steps are dependent if they belong to one lane, or touch one object and at least one of them changes it; the order
+//! is the transitive closure in the order of execution. Swapping neighbours that are independent gives an equivalent
+//! execution.
+//!
+//! INV-DEP-1: a change of an object is ordered after everything that touched the object before, so whoever looks back from
+//! a later step may stop at the last change.
+//! INV-DEP-2: giving a lock back is not a step. It belongs to the last step of its lane, is ordered before a later taking
+//! of the lock without being a race with it, and is a race with an attempt that does not wait.
+
+use super::{LaneSet, Touch};
+use crate::{hook::Mode, object::Object};
+
+/// The number of a step within its execution.
+pub(crate) type Step = usize;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    Read,
+    Write,
+    Lock(Mode),
+    Try(Mode),
+    Unlock,
+}
+
+impl Sort {
+    /// Whether everything before it on the same object is ordered before it.
+    fn closes(self) -> bool {
+        matches!(self, Self::Write | Self::Lock(Mode::Exclusive) | Self::Try(Mode::Exclusive))
+    }
+
+    /// Whether the two, on one object, are dependent and could be tried the other way round.
+    fn races(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Unlock, Self::Try(_)) | (Self::Try(_), Self::Unlock) => true,
+            (Self::Unlock, _) | (_, Self::Unlock) => false,
+            _ => self.closes() || other.closes(),
+        }
+    }
+}
+
+impl Touch {
+    fn sorted(self) -> Option<(Object, Sort)> {
+        match self {
+            Self::Local => None,
+            Self::Read(cell) | Self::Wait(cell) => Some((cell, Sort::Read)),
+            Self::Write(cell) => Some((cell, Sort::Write)),
+            Self::Lock(lock, mode) => Some((lock, Sort::Lock(mode))),
+            Self::TryLock(lock, mode) => Some((lock, Sort::Try(mode))),
+        }
+    }
+
+    /// Whether the order of the two matters.
+    pub(crate) fn depends_on(self, other: Self) -> bool {
+        match (self.sorted(), other.sorted()) {
+            (Some((mine, sort)), Some((theirs, other))) => mine == theirs && sort.races(other),
+            _ => false,
+        }
+    }
+}
+
+/// Two dependent steps of different lanes with nothing ordered between them: the first could also come after the second.
+pub(crate) struct Race {
+    /// The earlier step.
+    pub(crate) first: Step,
+    /// The lanes that could go in place of `first` to bring about the other order.
+    pub(crate) initials: LaneSet,
+    /// The lane of the later step.
+    pub(crate) lane: usize,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Dependence {
+    lanes: usize,
+    /// The lane of each step, and its place among the steps of the lane, from 1.
+    steps: Vec<(usize, u32)>,
+    /// For each step a clock: how many steps of each lane are ordered before it, itself included.
+    clocks: Vec<u32>,
+    /// For each lane the clock of its last step.
+    lane_clocks: Vec<u32>,
+    /// For each object what touched it, in order.
+    log: Vec<Vec<(Step, Sort)>>,
+    races: Vec<Race>,
+    clock: Vec<u32>,
+}
+
+impl Dependence {
+    /// Begins an execution.
+    pub(crate) fn begin(&mut self, lanes: usize) {
+        self.lanes = lanes;
+        self.steps.clear();
+        self.clocks.clear();
+        self.lane_clocks.clear();
+        self.lane_clocks.resize(lanes * lanes, 0);
+        self.log.iter_mut().for_each(Vec::clear);
+        self.races.clear();
+    }
+
+    /// The races found since the last call.
+    pub(crate) fn races(&mut self) -> std::vec::Drain<'_, Race> {
+        self.races.drain(..)
+    }
+
+    /// Drops the races found for which `keep` does not hold.
+    pub(crate) fn keep_races(&mut self, keep: impl FnMut(&Race) -> bool) {
+        self.races.retain(keep);
+    }
+
+    fn covered(&self, clock: &[u32], step: Step) -> bool {
+        let (lane, place) = self.steps[step];
+        clock[lane] >= place
+    }
+
+    fn clock_of(&self, step: Step) -> &[u32] {
+        &self.clocks[step * self.lanes..][..self.lanes]
+    }
+
+    /// Whether the last change of the object is ordered before what the lane does next (or there was none).
+    pub(crate) fn is_settled(&self, lane: usize, object: Object) -> bool {
+        let clock = &self.lane_clocks[lane * self.lanes..][..self.lanes];
+        let log = self.log.get(object as usize).map_or(&[][..], Vec::as_slice);
+        let change = log.iter().rev().find(|(_, sort)| sort.closes());
+        change.is_none_or(|&(step, _)| self.covered(clock, step))
+    }
+
+    /// Whether the last step changed the object.
+    pub(crate) fn just_changed(&self, object: Object) -> bool {
+        let log = self.log.get(object as usize).map_or(&[][..], Vec::as_slice);
+        log.last().is_some_and(|&(step, sort)| step + 1 == self.steps.len() && sort.closes())
+    }
+
+    /// `lane` makes a step.
+    pub(crate) fn push(&mut self, lane: usize, touch: Touch, watch: Watch) {
+        let step = self.steps.len();
+        self.load_lane_clock(lane);
+        if let Some((object, sort)) = touch.sorted() {
+            self.look_back(lane, object, sort, step, watch);
+            self.log[object as usize].push((step, sort));
+        }
+        self.clock[lane] += 1;
+        self.steps.push((lane, self.clock[lane]));
+        self.clocks.extend_from_slice(&self.clock);
+        self.lane_clocks[lane * self.lanes..][..self.lanes].copy_from_slice(&self.clock);
+    }
+
+    /// `lane` waits for a value of `object`: finds the race with the change that it would have to precede.
+    pub(crate) fn wait(&mut self, lane: usize, object: Object) {
+        self.load_lane_clock(lane);
+        self.look_back(lane, object, Sort::Read, self.steps.len(), Watch::Races);
+    }
+
+    /// The last step also gave `lock` back.
+    pub(crate) fn unlock(&mut self, lock: Object, watch: Watch) {
+        self.attach(lock, Sort::Unlock, watch);
+    }
+
+    /// The last step also changed `cell`.
+    pub(crate) fn change(&mut self, cell: Object, watch: Watch) {
+        self.attach(cell, Sort::Write, watch);
+    }
+
+    fn attach(&mut self, object: Object, sort: Sort, watch: Watch) {
+        let Some(&(lane, _)) = self.steps.last() else { return };
+        let step = self.steps.len() - 1;
+        self.load_lane_clock(lane);
+        self.look_back(lane, object, sort, step, watch);
+        self.log[object as usize].push((step, sort));
+        self.clocks[step * self.lanes..].copy_from_slice(&self.clock);
+        self.lane_clocks[lane * self.lanes..][..self.lanes].copy_from_slice(&self.clock);
+    }
+
+    fn load_lane_clock(&mut self, lane: usize) {
+        self.clock.clear();
+        self.clock.extend_from_slice(&self.lane_clocks[lane * self.lanes..][..self.lanes]);
+    }
+
+    /// Joins what `sort` on `object` depends on into the clock at hand, and notes the races on the way. `step` is the
+    /// number of the step that does it; steps from there on do not count.
+    fn look_back(&mut self, lane: usize, object: Object, sort: Sort, step: Step, watch: Watch) {
+        let index = object as usize;
+        if self.log.len() <= index {
+            self.log.resize_with(index + 1, Vec::new);
+        }
+        let log = std::mem::take(&mut self.log[index]);
+        let mut clock = std::mem::take(&mut self.clock);
+        for &(earlier, other) in log.iter().rev() {
+            if sort.races(other) && !self.covered(&clock, earlier) {
+                if watch == Watch::Races {
+                    let initials = self.initials(earlier, step, lane, &clock);
+                    self.races.push(Race { first: earlier, initials, lane });
+                }
+                self.join(&mut clock, earlier);
+            }
+            if other.closes() {
+                break;
+            }
+        }
+        if matches!(sort, Sort::Lock(_)) {
+            for &(earlier, other) in log.iter().rev() {
+                if other == Sort::Unlock {
+                    self.join(&mut clock, earlier);
+                } else if other.closes() {
+                    break;
+                }
+            }
+        }
+        self.log[index] = log;
+        self.clock = clock;
+    }
+
+    fn join(&self, clock: &mut [u32], step: Step) {
+        for (mine, theirs) in clock.iter_mut().zip(self.clock_of(step)) {
+            *mine = (*mine).max(*theirs);
+        }
+    }
+
+    /// The lanes that can come first when all that follows `first` and does not depend on it, and then the step of
+    /// `lane` with `clock`, are executed in place of `first`.
+    fn initials(&self, first: Step, end: Step, lane: usize, clock: &[u32]) -> LaneSet {
+        let (first_lane, first_place) = self.steps[first];
+        let mut seen = LaneSet::one(first_lane);
+        let mut heads: [(usize, Step, u32); crate::lane::MAX_LANES] =
+            [(0, 0, 0); crate::lane::MAX_LANES];
+        let mut count = 0;
+        for step in first + 1..end {
+            let (lane, place) = self.steps[step];
+            if seen.contains(lane) {
+                continue;
+            }
+            seen.insert(lane);
+            if self.clock_of(step)[first_lane] < first_place {
+                heads[count] = (lane, step, place);
+                count += 1;
+            }
+            if seen.len() == self.lanes {
+                break;
+            }
+        }
+        let heads = &heads[..count];
+        let comes_first = |own: usize, clock: &[u32]| {
+            heads.iter().all(|&(lane, _, place)| lane == own || clock[lane] < place)
+        };
+        let mut initials = LaneSet::default();
+        for &(lane, step, _) in heads {
+            if comes_first(lane, self.clock_of(step)) {
+                initials.insert(lane);
+            }
+        }
+        if heads.iter().all(|&(other, ..)| other != lane) && comes_first(lane, clock) {
+            initials.insert(lane);
+        }
+        initials
+    }
+}
+
+/// Whether to note races.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    Races,
+    /// They were noted when the same steps were made before.
+    Nothing,
+}

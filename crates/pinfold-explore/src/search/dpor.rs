@@ -1,0 +1,230 @@
+//! Depth-first search with dynamic partial-order reduction: source sets and sleep sets (Abdulla et al., "Source Sets",
+//! JACM 2017), extended by options, waiting and attached effects.
+//!
+//! * When two dependent steps of different lanes are found with nothing ordered between them, a lane that leads to the
+//!   other order is added where the first of them was picked, unless one that does is there already.
+//! * A lane whose step was tried everywhere it leads sleeps while independent steps follow; an execution where only
+//!   sleeping lanes could go on is redundant.
+//! * Options: every option of a step is tried. Under a weak memory model an option that goes behind the last change of a
+//!   cell is offered only if that change is ordered before the lane (`may_go_behind`): otherwise the same behaviour
+//!   appears in an execution where the lane went earlier. Moving such a step before the change strictly lowers the
+//!   number of steps that go behind an executed change and keeps every other order, so every behaviour has an execution
+//!   in which all options are offered.
+//! * Waiting: a lane whose value is taken away by another's change never gets to make its step, so the race with the
+//!   change is looked for when the lane blocks and again at each later change.
+//! * Effects: what a lane does between two steps belongs to the earlier one. What a sleeping lane's step gave back is
+//!   remembered; a step that forgets cells does not sleep.
+
+use super::{
+    Advance, Effect, LaneSet, Moment, Pick, Strategy, Touch,
+    dependence::{Dependence, Race, Watch},
+};
+use crate::object::Object;
+
+/// One step of the execution at hand, with what was tried and is still to be tried in its place.
+#[derive(Default)]
+struct Node {
+    lane: usize,
+    touch: Option<Touch>,
+    enabled: LaneSet,
+    /// The lanes to try here, including those tried.
+    source: LaneSet,
+    /// The lanes whose turn here is over.
+    tried: LaneSet,
+    /// The lanes that need not be tried here: from earlier nodes, or tried here with a step that may sleep.
+    sleep: LaneSet,
+    /// What the sleeping lanes' steps gave back.
+    gave_back: Vec<(usize, Object)>,
+    /// The options of the step, if there are several, and the one in force.
+    options: Vec<u32>,
+    option: usize,
+    /// What this step did besides.
+    effects: Vec<Effect>,
+    /// The locks that the step of this lane gave back with any of its options.
+    unlocked: Vec<Object>,
+    forgets: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Dpor {
+    stack: Vec<Node>,
+    depth: usize,
+    /// Steps before this one were made before, with the same races.
+    fresh: usize,
+    order: Dependence,
+}
+
+impl Dpor {
+    fn watch(&self, step: usize) -> Watch {
+        if step >= self.fresh { Watch::Races } else { Watch::Nothing }
+    }
+
+    fn reverse_races(&mut self) {
+        for Race { first, initials, lane } in self.order.races() {
+            let node = &mut self.stack[first];
+            if !(initials & (node.source | node.sleep)).is_empty() {
+                continue;
+            }
+            let possible = initials & node.enabled;
+            if possible.contains(lane) {
+                node.source.insert(lane);
+            } else if let Some(first) = possible.first() {
+                node.source.insert(first);
+            } else {
+                node.source = node.source | node.enabled;
+            }
+        }
+    }
+
+    /// Notes races of lanes that cannot make their step, or may lose the chance to.
+    fn watch_waiting(&mut self, moment: &Moment<'_>) {
+        for (lane, touch) in moment.pending.iter().enumerate() {
+            let Some(Touch::Wait(cell)) = *touch else { continue };
+            let blocked_now = moment.last == Some(lane) && !moment.enabled.contains(lane);
+            if blocked_now || self.order.just_changed(cell) {
+                self.order.wait(lane, cell);
+            }
+        }
+        let stack = &self.stack;
+        // Where the lane could not have gone either, another change must come first, and that is a race of its own.
+        self.order.keep_races(|race| {
+            let only_waiter = race.initials == LaneSet::one(race.lane);
+            !only_waiter || stack[race.first].enabled.contains(race.lane)
+        });
+        self.reverse_races();
+    }
+
+    /// The lanes that still sleep after the last step, with what they gave back.
+    fn sleepers(&self, moment: &Moment<'_>) -> (LaneSet, Vec<(usize, Object)>) {
+        let Some(node) = self.stack.last() else { return Default::default() };
+        let mut sleep = node.sleep;
+        for lane in node.sleep.iter() {
+            let wants = moment.pending[lane];
+            let woken = lane == node.lane
+                || wants.is_none_or(|wants| node.disturbs(wants))
+                || node.gave_back.iter().any(|&(other, lock)| {
+                    other == lane
+                        && matches!(node.touch, Some(Touch::TryLock(tried, _)) if tried == lock)
+                });
+            if woken {
+                sleep.remove(lane);
+            }
+        }
+        let gave_back =
+            node.gave_back.iter().copied().filter(|&(lane, _)| sleep.contains(lane)).collect();
+        (sleep, gave_back)
+    }
+}
+
+impl Node {
+    /// Whether this step and one that wants to touch `wants` are dependent.
+    fn disturbs(&self, wants: Touch) -> bool {
+        self.touch.is_some_and(|touch| touch.depends_on(wants))
+            || self.effects.iter().any(|effect| match (*effect, wants) {
+                (Effect::Unlock(lock), Touch::TryLock(wanted, _)) => lock == wanted,
+                (
+                    Effect::Forget(cell),
+                    Touch::Read(wanted) | Touch::Write(wanted) | Touch::Wait(wanted),
+                ) => cell == wanted,
+                _ => false,
+            })
+    }
+}
+
+impl Strategy for Dpor {
+    fn begin(&mut self, lanes: usize) {
+        self.depth = 0;
+        self.fresh = self.stack.len().saturating_sub(1);
+        self.order.begin(lanes);
+    }
+
+    fn pick(&mut self, moment: &Moment<'_>) -> Pick {
+        let step = self.depth;
+        if let Some(node) = self.stack.get_mut(step) {
+            node.effects.clear();
+            self.depth += 1;
+            return Pick::Lane(node.lane);
+        }
+        self.watch_waiting(moment);
+        let (sleep, gave_back) = self.sleepers(moment);
+        let awake = moment.enabled.without(sleep);
+        let goes_on = moment.last.filter(|&lane| awake.contains(lane));
+        let Some(lane) = goes_on.or(awake.first()) else { return Pick::Redundant };
+        self.stack.push(Node {
+            lane,
+            enabled: moment.enabled,
+            source: LaneSet::one(lane),
+            sleep,
+            gave_back,
+            ..Node::default()
+        });
+        self.depth += 1;
+        Pick::Lane(lane)
+    }
+
+    fn may_go_behind(&self, lane: usize, cell: Object) -> bool {
+        self.order.is_settled(lane, cell)
+    }
+
+    fn option(&mut self, options: &[u32]) -> u32 {
+        let node = &mut self.stack[self.depth - 1];
+        if node.options.is_empty() {
+            node.options.extend_from_slice(options);
+        }
+        node.options[node.option]
+    }
+
+    fn executed(&mut self, lane: usize, touch: Touch) {
+        let step = self.depth - 1;
+        self.stack[step].touch = Some(touch);
+        self.order.push(lane, touch, self.watch(step));
+        self.reverse_races();
+    }
+
+    fn attached(&mut self, effect: Effect) {
+        let Some(step) = self.depth.checked_sub(1) else { return };
+        let watch = self.watch(step);
+        let node = &mut self.stack[step];
+        node.effects.push(effect);
+        match effect {
+            Effect::Unlock(lock) => {
+                if !node.unlocked.contains(&lock) {
+                    node.unlocked.push(lock);
+                }
+                self.order.unlock(lock, watch);
+            }
+            Effect::Forget(cell) => {
+                node.forgets = true;
+                self.order.change(cell, watch);
+            }
+        }
+        self.reverse_races();
+    }
+
+    fn advance(&mut self) -> Advance {
+        while let Some(node) = self.stack.last_mut() {
+            if node.option + 1 < node.options.len() {
+                node.option += 1;
+                return Advance::Next;
+            }
+            let lane = node.lane;
+            node.tried.insert(lane);
+            if node.forgets {
+                node.forgets = false;
+            } else {
+                node.sleep.insert(lane);
+                node.gave_back.extend(node.unlocked.iter().map(|&lock| (lane, lock)));
+            }
+            if let Some(next) = node.source.without(node.tried | node.sleep).first() {
+                node.lane = next;
+                node.options.clear();
+                node.option = 0;
+                node.unlocked.clear();
+                return Advance::Next;
+            }
+            self.stack.pop();
+        }
+        Advance::Exhausted
+    }
+}

@@ -1,0 +1,181 @@
+//! Who goes next: the strategies.
+//!
+//! A strategy sees what each lane wants to touch, picks a lane, picks among the options of its access, and is told what
+//! was touched. It outlives executions; `advance` moves it to the next one.
+
+mod dependence;
+mod dpor;
+mod naive;
+mod random;
+mod script;
+
+pub(crate) use dpor::Dpor;
+pub(crate) use naive::Naive;
+pub(crate) use random::{Pct, Random};
+pub(crate) use script::Script;
+
+use crate::{hook::Mode, lane::MAX_LANES, object::Object};
+
+/// A set of lanes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LaneSet(u32);
+
+impl LaneSet {
+    pub(crate) fn one(lane: usize) -> Self {
+        Self(1 << lane)
+    }
+
+    pub(crate) fn insert(&mut self, lane: usize) {
+        self.0 |= 1 << lane;
+    }
+
+    pub(crate) fn remove(&mut self, lane: usize) {
+        self.0 &= !(1 << lane);
+    }
+
+    pub(crate) fn contains(self, lane: usize) -> bool {
+        lane < MAX_LANES && self.0 & (1 << lane) != 0
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(crate) fn first(self) -> Option<usize> {
+        (self.0 != 0).then(|| self.0.trailing_zeros() as usize)
+    }
+
+    /// The lanes in ascending order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let lane = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
+            rest &= rest - 1;
+            Some(lane)
+        })
+    }
+}
+
+impl std::ops::BitOr for LaneSet {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl std::ops::BitAnd for LaneSet {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+/// What an access touches, as far as its order against others matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Touch {
+    /// Nothing that another lane can see.
+    Local,
+    /// Reads the cell.
+    Read(Object),
+    /// Writes the cell, or may write it.
+    Write(Object),
+    /// Reads the cell, once it holds what the lane waits for.
+    Wait(Object),
+    /// Takes the lock, once it is free.
+    Lock(Object, Mode),
+    /// Takes the lock if it is free.
+    TryLock(Object, Mode),
+}
+
+/// Something that the last step did besides its access, before the lane announced its next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Gave the lock back.
+    Unlock(Object),
+    /// Began a new life of the cell.
+    Forget(Object),
+}
+
+/// What a strategy sees when it picks.
+pub(crate) struct Moment<'a> {
+    /// The lanes that could go on. May be empty; then the pick does not count.
+    pub(crate) enabled: LaneSet,
+    /// The lane that made the last step.
+    pub(crate) last: Option<usize>,
+    /// What each lane wants to touch next; `None` once it has ended.
+    pub(crate) pending: &'a [Option<Touch>],
+}
+
+impl Moment<'_> {
+    /// The lane that made the last step, if its next one concerns nobody else: running it at once loses nothing.
+    pub(crate) fn goes_on_alone(&self) -> Option<usize> {
+        self.last
+            .filter(|&lane| self.enabled.contains(lane) && self.pending[lane] == Some(Touch::Local))
+    }
+}
+
+/// A decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pick {
+    Lane(usize),
+    /// Nothing new can follow.
+    Redundant,
+}
+
+/// A way to go through the executions.
+pub(crate) trait Strategy {
+    /// An execution with so many lanes begins.
+    fn begin(&mut self, lanes: usize);
+
+    /// Who goes next.
+    fn pick(&mut self, moment: &Moment<'_>) -> Pick;
+
+    /// Whether to offer options that go behind the last change of the cell, which the access of `lane` then precedes in
+    /// the order of memory though it comes later in the order of steps.
+    fn may_go_behind(&self, _lane: usize, _cell: Object) -> bool {
+        true
+    }
+
+    /// Which of several options the access of the picked lane takes; the first is the ordinary one.
+    fn option(&mut self, options: &[u32]) -> u32;
+
+    /// The picked lane has made its step.
+    fn executed(&mut self, _lane: usize, _touch: Touch) {}
+
+    /// The last step did this as well.
+    fn attached(&mut self, _effect: Effect) {}
+
+    /// Moves on to the next execution.
+    fn advance(&mut self) -> Advance;
+
+    /// The preemption bound in force, for progress reports.
+    fn bound(&self) -> Option<u32> {
+        None
+    }
+
+    /// Whether the execution that just ended repeats one of an earlier bound.
+    fn repeats(&self) -> bool {
+        false
+    }
+}
+
+/// What follows after an execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Advance {
+    /// Another execution.
+    Next,
+    /// Nothing: all executions were tried.
+    Exhausted,
+    /// Nothing, though not all were tried.
+    Bounded(String),
+}

@@ -1,0 +1,328 @@
+//! Counters, locks, deadlocks, panics, replay: the everyday things, under sequential consistency.
+
+mod common;
+
+use common::{FULL, Lock, NAIVE, Var, note, run};
+use pinfold_explore::{
+    AccessKind, Completeness, Config, Ending, FailureKind, Judgement, Lanes, Model, Schedule,
+    Search, Subject, explore,
+    hook::{self, Mode, Order},
+    replay,
+};
+use std::{cell::Cell, collections::BTreeMap, rc::Rc, time::Duration};
+
+const SEARCHES: [Search; 4] = [
+    FULL,
+    NAIVE,
+    Search::Random { seed: 1, runs: 300 },
+    Search::Pct { depth: 3, seed: 1, runs: 300 },
+];
+
+/// Two lanes that add in two steps each.
+fn lost_update(search: Search) -> pinfold_explore::Report {
+    run(Model::Sc, search, |lanes, _| {
+        let counter = Var::new(0);
+        for name in ["left", "right"] {
+            let counter = counter.clone();
+            lanes.lane(name, move || {
+                let seen = counter.load(Order::Relaxed);
+                counter.store(seen + 1, Order::Relaxed);
+            });
+        }
+        Box::new(move |outcome| {
+            outcome.push_str(&counter.peek().to_string());
+            None
+        })
+    })
+}
+
+#[test]
+fn every_search_finds_both_outcomes_of_a_lost_update() {
+    for search in SEARCHES {
+        let report = lost_update(search);
+        assert_eq!(report.outcomes.keys().collect::<Vec<_>>(), ["1", "2"], "{search:?}");
+        assert_eq!(report.steps_max, 4);
+    }
+    assert_eq!(lost_update(FULL).complete, Completeness::Exhausted);
+    let naive = lost_update(NAIVE);
+    assert_eq!((naive.executions, naive.complete), (6, Completeness::Exhausted));
+}
+
+#[test]
+fn a_bound_that_cuts_is_said() {
+    let report = lost_update(Search::Exhaustive { preemptions: Some(0) });
+    assert_eq!(report.outcomes, BTreeMap::from([("2".to_owned(), 2)]));
+    assert!(matches!(report.complete, Completeness::Bounded { .. }));
+}
+
+#[test]
+fn a_lock_makes_the_update_whole() {
+    for search in SEARCHES {
+        let report = run(Model::Sc, search, |lanes, _| {
+            let (counter, lock) = (Var::new(0), Lock::new());
+            for name in ["a", "b", "c"] {
+                let (counter, lock) = (counter.clone(), lock.clone());
+                lanes.lane(name, move || {
+                    let held = lock.lock(Mode::Exclusive);
+                    let seen = counter.load(Order::Relaxed);
+                    counter.store(seen + 1, Order::Relaxed);
+                    drop(held);
+                });
+            }
+            Box::new(move |_| (counter.peek() != 3).then(|| "lost".to_owned()))
+        });
+        assert_eq!(report.failure, None, "{search:?}");
+    }
+}
+
+#[test]
+fn shared_holders_overlap_and_exclusive_ones_do_not() {
+    let report = run(Model::Sc, FULL, |lanes, log| {
+        let (inside, lock) = (Rc::new(Cell::new(0)), Lock::new());
+        for (lane, mode) in [Mode::Shared, Mode::Shared, Mode::Exclusive].into_iter().enumerate() {
+            let (inside, lock, log) = (inside.clone(), lock.clone(), log.clone());
+            let tick = Var::new(0);
+            lanes.lane(format!("{mode:?}"), move || {
+                let held = lock.lock(mode);
+                inside.set(inside.get() + 1);
+                tick.store(1, Order::Relaxed);
+                note(&log, lane, inside.get());
+                inside.set(inside.get() - 1);
+                drop(held);
+            });
+        }
+        Box::new(|_| None)
+    });
+    assert_eq!(report.complete, Completeness::Exhausted);
+    assert!(report.outcomes.keys().all(|outcome| outcome.ends_with("/1/")));
+}
+
+#[test]
+fn a_deadlock_is_a_failure_that_names_who_waits() {
+    for search in SEARCHES {
+        let report = run(Model::Sc, search, |lanes, _| {
+            let (a, b) = (Lock::new(), Lock::new());
+            let (a2, b2) = (a.clone(), b.clone());
+            lanes.lane("ab", move || {
+                let _a = a.lock(Mode::Exclusive);
+                let _b = b.lock(Mode::Exclusive);
+            });
+            lanes.lane("ba", move || {
+                let _b = b2.lock(Mode::Exclusive);
+                let _a = a2.lock(Mode::Exclusive);
+            });
+            Box::new(|_| None)
+        });
+        let failure = report.failure.expect("a deadlock");
+        assert_eq!(failure.kind, FailureKind::Deadlock);
+        assert!(failure.message.contains("ab waits for lock"), "{}", failure.message);
+    }
+}
+
+#[test]
+fn a_wait_that_nobody_ends_is_a_deadlock() {
+    let report = run(Model::Sc, FULL, |lanes, _| {
+        let flag = Var::new(0);
+        lanes.lane("waiter", move || {
+            flag.wait(Order::Acquire, |value| value == 1);
+        });
+        Box::new(|_| None)
+    });
+    assert_eq!(report.failure.expect("stuck").kind, FailureKind::Deadlock);
+}
+
+#[test]
+fn a_failure_unwinds_every_lane_and_leaks_nothing() {
+    let alive = Rc::new(Cell::new(0));
+    struct Count(Rc<Cell<i32>>);
+    impl Drop for Count {
+        fn drop(&mut self) {
+            assert!(!hook::active(), "hooks are inactive while lanes unwind");
+            self.0.set(self.0.get() - 1);
+        }
+    }
+    for panics in [false, true] {
+        let counted = alive.clone();
+        let report = run(Model::Sc, FULL, move |lanes, _| {
+            let (flag, lock) = (Var::new(0), Lock::new());
+            for lane in 0..3 {
+                let (flag, lock, counted) = (flag.clone(), lock.clone(), counted.clone());
+                lanes.lane("lane", move || {
+                    counted.set(counted.get() + 1);
+                    let _count = Count(counted);
+                    let _held = (lane == 0).then(|| lock.lock(Mode::Exclusive));
+                    if flag.add(1, Order::Relaxed) == 1 {
+                        match panics {
+                            true => panic!("second {}", 2),
+                            false => hook::fail("second 2".to_owned()),
+                        }
+                    }
+                    flag.wait(Order::Relaxed, |value| value > 5);
+                });
+            }
+            Box::new(|_| None)
+        });
+        let failure = report.failure.expect("fails");
+        let kind = if panics { FailureKind::Panicked } else { FailureKind::Failed };
+        assert_eq!(failure.kind, kind);
+        assert!(failure.message.starts_with("second 2"), "{}", failure.message);
+        assert_eq!(alive.get(), 0);
+    }
+}
+
+#[test]
+fn choices_are_gone_through() {
+    let report = run(Model::Sc, FULL, |lanes, log| {
+        let log = log.clone();
+        lanes.lane("only", move || {
+            note(&log, 0, hook::choose(3) as u64);
+            note(&log, 0, hook::choose(2) as u64);
+            note(&log, 0, hook::choose(1) as u64);
+        });
+        Box::new(|_| None)
+    });
+    assert_eq!((report.executions, report.outcomes.len()), (6, 6));
+}
+
+#[test]
+fn try_lock_fails_only_while_held() {
+    for search in [FULL, NAIVE] {
+        let report = run(Model::Sc, search, |lanes, log| {
+            let (lock, log, other) = (Lock::new(), log.clone(), Var::new(0));
+            let also = lock.clone();
+            lanes.lane("holder", move || {
+                let held = lock.lock(Mode::Exclusive);
+                other.store(1, Order::Relaxed);
+                drop(held);
+                other.store(2, Order::Relaxed);
+            });
+            lanes.lane("trier", move || {
+                note(&log, 0, u64::from(also.try_lock(Mode::Exclusive).is_some()));
+            });
+            Box::new(|_| None)
+        });
+        assert_eq!(report.outcomes.keys().collect::<Vec<_>>(), ["0/", "1/"]);
+    }
+}
+
+/// Fails when the second lane reads the first one's store between two others.
+struct Window;
+
+impl Subject for Window {
+    type World = Vec<Var>;
+
+    fn build(&mut self, lanes: &mut Lanes<'_>) -> Self::World {
+        let (a, b) = (Var::new(0), Var::new(7));
+        hook::label(a.addr(), 8, Box::new(|offset| format!("a+{offset}")));
+        let world = vec![a.clone(), b.clone()];
+        lanes.lane("writer", {
+            let (a, b) = (a.clone(), b.clone());
+            move || {
+                a.store(1, Order::Relaxed);
+                b.add(1, Order::Full);
+                a.store(2, Order::Relaxed);
+            }
+        });
+        lanes.lane("reader", move || {
+            if b.load(Order::Relaxed) == 8 && a.load(Order::Relaxed) == 1 {
+                hook::fail("in the window".to_owned());
+            }
+        });
+        world
+    }
+
+    fn judge(&mut self, world: Self::World, ending: Ending<'_>) -> Judgement {
+        let outcome = format!("{} {ending:?}", world[0].peek());
+        Judgement::Pass { outcome }
+    }
+}
+
+#[test]
+fn a_failure_replays_with_names_and_values() {
+    let config = Config { model: Model::Sc, ..Config::default() };
+    let report = explore(&mut Window, &config, &mut |_| {});
+    let failure = report.failure.expect("found");
+    assert_eq!(failure.schedule.to_string(), "1,1,2,2");
+    assert_eq!((failure.steps, failure.switches), (4, 1));
+    let text: Schedule = failure.schedule.to_string().parse().expect("valid");
+    for _ in 0..2 {
+        let again = replay(&mut Window, Model::Sc, &text);
+        assert_eq!(again.diverged_at, None);
+        assert!(
+            matches!(&again.judgement, Judgement::Fail { message, .. } if message == "in the window")
+        );
+        let last = again.trace.last().expect("steps");
+        assert_eq!((last.label.as_str(), last.old, last.lane), ("a+0", 1, 1));
+        assert_eq!(again.trace[1].kind, AccessKind::Rmw(Order::Full));
+        assert_eq!((again.trace[1].old, again.trace[1].new), (7, 8));
+    }
+    let other = replay(&mut Window, Model::Sc, &"1,2,3,3".parse().expect("valid"));
+    assert_eq!(other.diverged_at, Some(2));
+}
+
+#[test]
+fn limits_are_said_and_never_called_exhaustive() {
+    let base = Config { model: Model::Sc, ..Config::default() };
+    for config in [
+        Config { max_executions: Some(1), ..base.clone() },
+        Config { max_steps: 2, ..base.clone() },
+        Config { deadline: Some(Duration::ZERO), ..base.clone() },
+        Config { stop: Some(std::sync::Arc::new(true.into())), ..base },
+    ] {
+        struct Quiet;
+        impl Subject for Quiet {
+            type World = ();
+            fn build(&mut self, lanes: &mut Lanes<'_>) {
+                let cell = Var::new(0);
+                for _ in 0..2 {
+                    let cell = cell.clone();
+                    lanes.lane("adder", move || {
+                        cell.add(1, Order::Full);
+                        cell.add(1, Order::Full);
+                    });
+                }
+            }
+            fn judge(&mut self, (): (), _: Ending<'_>) -> Judgement {
+                Judgement::Pass { outcome: String::new() }
+            }
+        }
+        let report = explore(&mut Quiet, &config, &mut |_| {});
+        assert!(matches!(report.complete, Completeness::Bounded { .. }), "{config:?}");
+    }
+}
+
+#[test]
+fn too_many_lanes_and_nested_explorations_are_refused() {
+    let report = run(Model::Sc, FULL, |lanes, _| {
+        for _ in 0..40 {
+            lanes.lane("one of many", || {});
+        }
+        Box::new(|_| None)
+    });
+    assert_eq!(report.failure.expect("refused").kind, FailureKind::Unsupported);
+    let report = run(Model::Sc, FULL, |lanes, log| {
+        let log = log.clone();
+        lanes.lane("outer", move || {
+            let inner = lost_update(FULL);
+            note(&log, 0, u64::from(inner.failure.is_some()));
+        });
+        Box::new(|_| None)
+    });
+    assert!(report.outcomes.contains_key("1/"));
+}
+
+#[test]
+fn hooks_outside_an_exploration_act_on_the_cell() {
+    assert!(!hook::active());
+    let var = Var::new(3);
+    assert_eq!(var.load(Order::Full), 3);
+    var.store(4, Order::Relaxed);
+    assert_eq!(var.add(1, Order::Full), 4);
+    assert!(!var.cas(4, 9, Order::Full));
+    assert_eq!(var.wait(Order::Acquire, |value| value == 99), 5);
+    assert_eq!((hook::choose(5), hook::lane(), hook::step()), (0, 0, 0));
+    drop(Lock::new().lock(Mode::Exclusive));
+    assert!(Lock::new().try_lock(Mode::Shared).is_some());
+    hook::fence(Order::Full);
+    var.poke(1);
+}

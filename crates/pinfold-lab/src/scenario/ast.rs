@@ -1,0 +1,214 @@
+//! A scenario as a tree.
+//!
+//! Names are kept as written. A scenario that [`parse`](super::parse()) returned has passed the
+//! static checks: every name in it is declared, every page index lies inside its area or handle,
+//! no handle is released twice. What only an execution can tell (is the area still mapped, are
+//! there frames) is the machine's to find, with the spans kept here to point at.
+//!
+//! The derived serde forms are the body of the JSON form; see [`json`](super::json).
+
+mod claim;
+mod step;
+
+pub use claim::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
+pub use step::{Action, Dirty, Duration, Extent, Force, Grab, Pages, Path, Place, Step};
+
+use super::span::Spanned;
+use serde::{Deserialize, Serialize};
+
+/// A name as written: process, area, handle, register, lane, CPU, outcome or event.
+pub type Name = Spanned<String>;
+/// A quoted text as written, without its quotes.
+pub type Text = Spanned<String>;
+
+/// One scenario file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Its name, by convention the file's name without `.pf`.
+    pub name: Name,
+    /// One line for headings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<Text>,
+    /// What happens, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub about: Vec<Text>,
+    /// Where the rules that it exercises are described.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Text>,
+    /// Reports and discussions that it comes from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<Text>,
+    /// The hardware that it asks for.
+    #[serde(default)]
+    pub machine: Machine,
+    /// What runs alone before the lanes.
+    pub setup: Setup,
+    /// What runs at the same time.
+    pub lanes: Vec<Lane>,
+    /// What runs alone when every lane has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<Step>,
+    /// What must hold at the end of every execution.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub always: Vec<Claim>,
+    /// Labels of executions; the first whose condition holds is the execution's outcome.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<Outcome>,
+    /// Events without which the search proves nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reach: Vec<Reach>,
+    /// The comments of the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comments: Vec<Comment>,
+}
+
+impl Scenario {
+    /// The CPUs: those written, or else one `cpu0` on node 0.
+    pub fn cpus(&self) -> Vec<(&str, u32)> {
+        if self.machine.cpus.is_empty() {
+            return vec![(DEFAULT_CPU, 0)];
+        }
+        self.machine.cpus.iter().map(|cpu| (cpu.name.as_str(), cpu.node.value)).collect()
+    }
+
+    /// The index in [`cpus`](Self::cpus) of a written CPU, or of the first for one left out.
+    /// `None` only for a scenario that did not pass the checks.
+    pub fn cpu_index(&self, cpu: Option<&Name>) -> Option<usize> {
+        match cpu {
+            None => Some(0),
+            Some(name) => self.cpus().iter().position(|(known, _)| *known == name.as_str()),
+        }
+    }
+}
+
+/// The name of the CPU of a machine that lists none.
+pub const DEFAULT_CPU: &str = "cpu0";
+
+/// The hardware; what is not written has a default, given by the method of the same name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Machine {
+    /// Memory nodes as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<Spanned<u32>>,
+    /// Frames of each node as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<Spanned<u32>>,
+    /// Words of each page as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Spanned<u32>>,
+    /// Passes of a migration attempt as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrate_passes: Option<Spanned<u32>>,
+    /// CPUs as written; see [`Scenario::cpus`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cpus: Vec<Cpu>,
+}
+
+impl Machine {
+    /// Number of memory nodes; 1 unless written.
+    pub fn nodes(&self) -> u32 {
+        self.nodes.map_or(1, |nodes| nodes.value)
+    }
+
+    /// Frames of each node; 12 unless written.
+    pub fn frames(&self) -> u32 {
+        self.frames.map_or(12, |frames| frames.value)
+    }
+
+    /// Words of data that each page has; 1 unless written.
+    pub fn words(&self) -> u32 {
+        self.words.map_or(1, |words| words.value)
+    }
+
+    /// How often one migration attempt is repeated; 10 unless written, as in Linux.
+    pub fn migrate_passes(&self) -> u32 {
+        self.migrate_passes.map_or(10, |passes| passes.value)
+    }
+}
+
+/// `cpu NAME node N`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cpu {
+    /// Its name.
+    pub name: Name,
+    /// The node whose memory is near.
+    pub node: Spanned<u32>,
+}
+
+/// The `setup` section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setup {
+    /// The process that all others descend from.
+    pub process: Process,
+    /// Steps in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+}
+
+/// `process NAME [on CPU]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// Its name.
+    pub name: Name,
+    /// Where its steps of `setup` and `after` run, and its children's; the first CPU unless
+    /// written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Name>,
+}
+
+/// One lane: steps in order, at any moment relative to the other lanes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lane {
+    /// Its name.
+    pub name: Name,
+    /// On whose behalf it runs.
+    pub runner: Runner,
+    /// Steps in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+}
+
+/// On whose behalf a lane runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Runner {
+    /// A thread of a process.
+    Process {
+        /// The process: the first one, or one forked in `setup`.
+        name: Name,
+        /// The CPU it stays on; the first unless written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cpu: Option<Name>,
+    },
+    /// A device; it reads and writes through handles only.
+    Device,
+}
+
+/// A comment, kept for the formatter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Comment {
+    /// The statement it belongs to, counted in the order of the canonical text. One past the last
+    /// statement: the comment ends the file.
+    pub statement: usize,
+    /// Where it stands.
+    pub placement: Placement,
+    /// Its text without `#` and outer blanks.
+    pub text: String,
+}
+
+/// Where a comment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// On its own line before the statement.
+    Above,
+    /// At the end of the statement's line.
+    Beside,
+}

@@ -1,0 +1,118 @@
+//! What is said about executions: claims, outcomes, events that must be reached.
+
+use super::super::span::{Position, Spanned};
+use super::super::words::Activity;
+use super::{Name, Place, Text};
+use serde::{Deserialize, Serialize};
+
+/// One line of `always`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// Whether the facts must hold or must not hold together.
+    pub mode: ClaimMode,
+    /// The facts, joined by `and`.
+    pub facts: Vec<Fact>,
+    /// The whole line.
+    #[serde(skip)]
+    pub span: Position,
+}
+
+/// How a claim takes its facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClaimMode {
+    /// All of them hold at the end of every execution.
+    Holds,
+    /// `never`: no execution ends with all of them holding.
+    Never,
+}
+
+/// One statement on the end of an execution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fact {
+    /// What is stated.
+    pub atom: Atom,
+    /// Whether it is affirmed or denied.
+    #[serde(default)]
+    pub polarity: Polarity,
+    /// The whole fact.
+    #[serde(skip)]
+    pub span: Position,
+}
+
+/// Whether a fact affirms or denies its atom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Polarity {
+    /// `sees`, `is`
+    #[default]
+    Affirmed,
+    /// `never sees`, `is not`
+    Denied,
+}
+
+/// What a fact states.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Atom {
+    /// `VIEW sees "word"`
+    Sees {
+        /// Who looks.
+        view: View,
+        /// What is there.
+        word: Text,
+    },
+    /// `VIEW is VIEW`: both lead to one frame.
+    Is {
+        /// One of them.
+        left: View,
+        /// The other.
+        right: View,
+    },
+    /// `REGISTER "word"`: the `read` that filled it found the word.
+    Register {
+        /// The register.
+        register: Name,
+        /// What it holds.
+        word: Text,
+    },
+}
+
+/// A way to look at a page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum View {
+    /// Through a handle.
+    Handle(Place),
+    /// `PROCESS:PAGE`, as an access by the process.
+    Process {
+        /// The process.
+        process: Name,
+        /// The page of one of its areas.
+        place: Place,
+    },
+}
+
+/// `outcome NAME when FACT and FACT` or `outcome NAME otherwise`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outcome {
+    /// The label.
+    pub name: Name,
+    /// The facts that must all hold; none for `otherwise`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<Fact>,
+}
+
+/// `reach EVENT [during ACTIVITY]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reach {
+    /// The kind of event.
+    pub event: Name,
+    /// What another lane must be inside of at that moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub during: Option<Spanned<Activity>>,
+}

@@ -1,0 +1,327 @@
+//! Steps: what processes and devices do, one a line.
+
+use super::super::span::{Position, Spanned};
+use super::super::words::{Access, Advice, Failure, Protection, Sharing, Verb};
+use super::{Name, Text};
+use serde::{Deserialize, Serialize};
+
+/// One line of `setup`, a lane or `after`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The process before the colon. Always absent in a lane; in `setup` and `after` absent only
+    /// where no process is needed (see [`Action::needs_process`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Name>,
+    /// What is done.
+    #[serde(rename = "do")]
+    pub action: Action,
+    /// How it must fail; absent when it must succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fails: Option<Spanned<Failure>>,
+    /// The whole step.
+    #[serde(skip)]
+    pub span: Position,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Action {
+    /// `map AREA N private|shared ro|rw|none [at ADDRESS]`
+    Map {
+        /// The new area.
+        area: Name,
+        /// Its length in pages, at least 1.
+        pages: Spanned<u32>,
+        /// Whether writes stay with the process.
+        sharing: Spanned<Sharing>,
+        /// What the process may do.
+        protection: Spanned<Protection>,
+        /// Where it must start, a multiple of the page size; anywhere unless written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Spanned<u64>>,
+    },
+    /// `unmap PAGES`
+    Unmap {
+        /// What is removed.
+        pages: Pages,
+    },
+    /// `protect PAGES ro|rw|none`
+    Protect {
+        /// What is changed.
+        pages: Pages,
+        /// What the process may do from now on.
+        protection: Spanned<Protection>,
+    },
+    /// `advise PAGES ADVICE`
+    Advise {
+        /// What the advice is about.
+        pages: Pages,
+        /// The advice.
+        advice: Spanned<Advice>,
+    },
+    /// `write PAGE "word"`: a store of the process.
+    Write {
+        /// Where, in the address space of the process.
+        to: Place,
+        /// What is stored.
+        word: Text,
+    },
+    /// `read PAGE [expect "word"] [as REGISTER]`: a load of the process.
+    Read {
+        /// Where, in the address space of the process.
+        from: Place,
+        /// What the load must find.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expect: Option<Text>,
+        /// The register that keeps what was found.
+        #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+        register: Option<Name>,
+    },
+    /// `write HANDLE "word"`: a store through a handle, past all page tables.
+    DeviceWrite {
+        /// Where; the name is a handle.
+        to: Place,
+        /// What is stored.
+        word: Text,
+    },
+    /// `read HANDLE [expect "word"] [as REGISTER]`: a load through a handle.
+    DeviceRead {
+        /// Where; the name is a handle.
+        from: Place,
+        /// What the load must find.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expect: Option<Text>,
+        /// The register that keeps what was found.
+        #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+        register: Option<Name>,
+    },
+    /// `pin PAGES read|write [force] [longterm] [fast-only] as HANDLE`
+    Pin {
+        /// What is pinned and how.
+        grab: Grab,
+        /// For how long.
+        duration: Duration,
+    },
+    /// `get PAGES read|write [force] [fast-only] [times N] as HANDLE`
+    Get {
+        /// What is referenced and how.
+        grab: Grab,
+        /// How many references are taken on each page; one unless written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        times: Option<Spanned<u32>>,
+    },
+    /// `unpin HANDLE [dirty]`
+    Unpin {
+        /// The handle of a `pin`.
+        handle: Name,
+        /// Whether the device wrote.
+        dirty: Dirty,
+    },
+    /// `put HANDLE`: drops every reference that the `get` took.
+    Put {
+        /// The handle of a `get`.
+        handle: Name,
+    },
+    /// `fork CHILD`
+    Fork {
+        /// The new process.
+        child: Name,
+    },
+    /// `exit`
+    Exit,
+    /// `numa-scan [PAGES]`: every area of the process unless pages are written.
+    NumaScan {
+        /// What is scanned.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pages: Option<Pages>,
+    },
+    /// `migrate PAGES to node N`
+    Migrate {
+        /// What is moved.
+        pages: Pages,
+        /// Where to.
+        node: Spanned<u32>,
+    },
+}
+
+impl Action {
+    /// The word that the step starts with.
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Map { .. } => Verb::Map,
+            Self::Unmap { .. } => Verb::Unmap,
+            Self::Protect { .. } => Verb::Protect,
+            Self::Advise { .. } => Verb::Advise,
+            Self::Write { .. } | Self::DeviceWrite { .. } => Verb::Write,
+            Self::Read { .. } | Self::DeviceRead { .. } => Verb::Read,
+            Self::Pin { .. } => Verb::Pin,
+            Self::Get { .. } => Verb::Get,
+            Self::Unpin { .. } => Verb::Unpin,
+            Self::Put { .. } => Verb::Put,
+            Self::Fork { .. } => Verb::Fork,
+            Self::Exit => Verb::Exit,
+            Self::NumaScan { .. } => Verb::NumaScan,
+            Self::Migrate { .. } => Verb::Migrate,
+        }
+    }
+
+    /// Whether the step means nothing without a process. Steps on handles need none.
+    pub fn needs_process(&self) -> bool {
+        !matches!(
+            self,
+            Self::DeviceRead { .. }
+                | Self::DeviceWrite { .. }
+                | Self::Unpin { .. }
+                | Self::Put { .. }
+        )
+    }
+
+    /// The handle that the step makes when it succeeds.
+    pub fn makes_handle(&self) -> Option<&Name> {
+        match self {
+            Self::Pin { grab, .. } | Self::Get { grab, .. } => Some(&grab.handle),
+            _ => None,
+        }
+    }
+}
+
+/// What `pin` and `get` have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grab {
+    /// Which pages.
+    pub pages: Pages,
+    /// What their holder is going to do.
+    pub access: Spanned<Access>,
+    /// Whether missing rights of the process are overridden.
+    #[serde(default)]
+    pub force: Force,
+    /// Which ways are tried.
+    #[serde(default)]
+    pub path: Path,
+    /// The name of the result.
+    #[serde(rename = "as")]
+    pub handle: Name,
+}
+
+/// Whether a request overrides what the process itself may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Force {
+    /// The rights of the process decide.
+    #[default]
+    Respect,
+    /// `force`: as a debugger that plants a breakpoint.
+    Override,
+}
+
+/// Which ways to a page a request tries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Path {
+    /// The lock-free one, then the one that takes locks and faults pages in.
+    #[default]
+    FastThenSlow,
+    /// `fast-only`: the lock-free one; what it cannot get, the step fails to get.
+    FastOnly,
+}
+
+/// How long a pin is meant to live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Duration {
+    /// One transfer.
+    #[default]
+    Short,
+    /// `longterm`: until a user decides.
+    LongTerm,
+}
+
+/// What the end of a pin says about the pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dirty {
+    /// Nothing.
+    #[default]
+    Leave,
+    /// `dirty`: they were written to.
+    Mark,
+}
+
+/// Pages of an area: `A`, `A[1]` or `A[0..2]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pages {
+    /// The area.
+    pub area: Name,
+    /// Which of its pages.
+    #[serde(default, skip_serializing_if = "Extent::is_all")]
+    pub extent: Extent,
+    /// The whole reference.
+    #[serde(skip)]
+    pub span: Position,
+}
+
+/// Which pages of an area.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Extent {
+    /// `A`
+    #[default]
+    All,
+    /// `A[page]`
+    One(Spanned<u32>),
+    /// `A[start..end]`, without `end`
+    Range {
+        /// First page.
+        start: Spanned<u32>,
+        /// One past the last page.
+        end: Spanned<u32>,
+    },
+}
+
+impl Extent {
+    fn is_all(&self) -> bool {
+        matches!(self, Self::All)
+    }
+
+    /// First page and number of pages, for an area of `length` pages.
+    pub fn resolve(&self, length: u32) -> (u32, u32) {
+        match self {
+            Self::All => (0, length),
+            Self::One(page) => (page.value, 1),
+            Self::Range { start, end } => (start.value, end.value.saturating_sub(start.value)),
+        }
+    }
+}
+
+/// One word of one page of an area or a handle: `A`, `A[1]`, `A.1`, `A[1].1`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// The area or the handle.
+    pub name: Name,
+    /// The page as written; may be left out only where there is just one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<Spanned<u32>>,
+    /// The word as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<Spanned<u32>>,
+    /// The whole reference.
+    #[serde(skip)]
+    pub span: Position,
+}
+
+impl Place {
+    /// Index of the page in the area or handle; 0 unless written.
+    pub fn page(&self) -> u32 {
+        self.page.map_or(0, |page| page.value)
+    }
+
+    /// Index of the word in the page; 0 unless written.
+    pub fn word(&self) -> u32 {
+        self.word.map_or(0, |word| word.value)
+    }
+}

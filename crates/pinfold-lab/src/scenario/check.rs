@@ -1,0 +1,471 @@
+//! Checks that need the whole tree.
+//!
+//! Two walks in the order of execution (`setup`, the lanes, `after`, the claims): the first
+//! collects what each step declares into [`Names`], the second looks at every use. A step marked
+//! `fails` declares nothing.
+
+mod limits;
+mod names;
+
+use super::ast::{Action, Atom, Extent, Fact, Name, Pages, Place, Runner, Scenario, Step, View};
+use super::error::{Code, ScenarioError};
+use super::span::{Span, Spanned};
+use super::suggest::{did_you_mean, nearest};
+use names::{Kind, Names, Point};
+
+/// Every error of a scenario that was read without one.
+pub(super) fn check(scenario: &Scenario) -> Vec<ScenarioError> {
+    let mut errors = Vec::new();
+    limits::check(scenario, &mut errors);
+    let names = Names::collect(scenario, &mut errors);
+    let mut checker = Checker { scenario, names: &names, errors };
+    checker.machine();
+    checker.lanes();
+    for (point, process, step) in names::steps(scenario) {
+        checker.step(point, process, step);
+    }
+    checker.claims();
+    let mut errors = checker.errors;
+    errors.sort_by_key(|error| (error.span, error.code));
+    errors
+}
+
+/// The second walk.
+struct Checker<'a> {
+    scenario: &'a Scenario,
+    names: &'a Names<'a>,
+    errors: Vec<ScenarioError>,
+}
+
+impl<'a> Checker<'a> {
+    fn machine(&mut self) {
+        for cpu in &self.scenario.machine.cpus {
+            self.node(cpu.node);
+        }
+        self.cpu(self.scenario.setup.process.cpu.as_ref());
+    }
+
+    fn node(&mut self, node: Spanned<u32>) {
+        let nodes = self.scenario.machine.nodes();
+        if node.value >= nodes {
+            let last = nodes.saturating_sub(1);
+            let mut error = ScenarioError::new(
+                Code::UnknownNode,
+                node.span,
+                format!("there is no node {node}"),
+                format!("the last node is {last}"),
+            );
+            error = match self.scenario.machine.nodes {
+                Some(written) => error.related(written.span, "number of nodes"),
+                None => error.help("without `nodes N` in `machine` there is only node 0"),
+            };
+            self.errors.push(error);
+        }
+    }
+
+    fn cpu(&mut self, cpu: Option<&Name>) {
+        let Some(name) = cpu else { return };
+        let known = self.scenario.cpus();
+        if known.iter().all(|(cpu, _)| *cpu != name.as_str()) {
+            self.errors.push(
+                ScenarioError::new(
+                    Code::UnknownCpu,
+                    name.span,
+                    format!("there is no CPU `{name}`"),
+                    "unknown CPU",
+                )
+                .maybe_help(did_you_mean(
+                    name,
+                    "CPUs",
+                    known.iter().map(|(cpu, _)| *cpu),
+                )),
+            );
+        }
+    }
+
+    fn lanes(&mut self) {
+        for (index, lane) in self.scenario.lanes.iter().enumerate() {
+            let before = &self.scenario.lanes[..index];
+            if let Some(first) = before.iter().find(|other| other.name == lane.name) {
+                self.errors.push(names::duplicate("lane", &lane.name, first.name.span));
+            }
+            if let Runner::Process { name, cpu } = &lane.runner {
+                self.cpu(cpu.as_ref());
+                self.lane_process(name, index);
+            }
+        }
+    }
+
+    fn lane_process(&mut self, name: &'a Name, lane: usize) {
+        match self.names.process(name) {
+            Some(process) if process.made.in_setup() => {}
+            Some(process) => self.errors.push(
+                ScenarioError::new(
+                    Code::Misplaced,
+                    name.span,
+                    format!("`{name}` does not exist yet when the lanes start"),
+                    "forked too late for a lane",
+                )
+                .related(process.span, "forked here")
+                .help("fork it in `setup`"),
+            ),
+            None => self.unknown_process(name, Point::lane(lane)),
+        }
+    }
+
+    fn unknown_process(&mut self, name: &Name, at: Point) {
+        self.errors.push(
+            ScenarioError::new(
+                Code::UnknownProcess,
+                name.span,
+                format!("there is no process `{name}` here"),
+                "unknown process",
+            )
+            .maybe_help(did_you_mean(name, "processes", self.names.processes(at))),
+        );
+    }
+
+    fn step(&mut self, at: Point, runner: Option<&'a Name>, step: &'a Step) {
+        if let Some(name) = &step.process
+            && !self.names.process(name).is_some_and(|process| process.made.precedes(at))
+        {
+            // Everything else on the line would only repeat that the process is unknown.
+            return self.unknown_process(name, at);
+        }
+        let process = runner.filter(|name| self.names.process(name).is_some());
+        match &step.action {
+            Action::Map { .. } | Action::Fork { .. } | Action::Exit => {}
+            Action::Unmap { pages }
+            | Action::Protect { pages, .. }
+            | Action::Advise { pages, .. } => self.pages(at, process, pages),
+            Action::NumaScan { pages } => {
+                if let Some(pages) = pages {
+                    self.pages(at, process, pages);
+                }
+            }
+            Action::Migrate { pages, node } => {
+                self.pages(at, process, pages);
+                self.node(*node);
+            }
+            Action::Pin { grab, .. } | Action::Get { grab, .. } => {
+                self.pages(at, process, &grab.pages);
+            }
+            Action::Write { to: place, .. } | Action::Read { from: place, .. } => {
+                self.access(at, process, place);
+            }
+            Action::DeviceWrite { to: place, .. } | Action::DeviceRead { from: place, .. } => {
+                self.handle_place(at, place);
+            }
+            Action::Unpin { handle, .. } => self.release(at, step, handle, Kind::Pin),
+            Action::Put { handle } => self.release(at, step, handle, Kind::Get),
+        }
+    }
+
+    /// The length of an area, or an error.
+    fn area(&mut self, at: Point, process: Option<&'a Name>, area: &'a Name) -> Option<u32> {
+        let process = process?;
+        if let Some(found) = self.names.area(process, area, at) {
+            return Some(found.pages);
+        }
+        let mut error = ScenarioError::new(
+            Code::UnknownArea,
+            area.span,
+            format!("`{process}` has no area `{area}` here"),
+            "unknown area",
+        );
+        if let Some(elsewhere) = self.names.area_anywhere(process, area) {
+            error = error.related(elsewhere.span, "an area of this name is mapped here");
+            error.help = Some(format!(
+                "`{process}` has it only if it maps it, or inherits it by fork, before this point"
+            ));
+        } else if self.names.handle(area).is_some() {
+            error.help = Some(format!("`{area}` is a handle, and this needs an area"));
+        } else {
+            error.help = did_you_mean(area, "areas here", self.names.areas(process, at))
+                .or_else(|| Some(format!("map it: `{process}: map {area} 1 private rw`")));
+        }
+        self.errors.push(error);
+        None
+    }
+
+    fn pages(&mut self, at: Point, process: Option<&'a Name>, pages: &'a Pages) {
+        if let Extent::Range { start, end } = pages.extent
+            && start.value >= end.value
+        {
+            self.errors.push(
+                ScenarioError::new(
+                    Code::EmptyRange,
+                    start.span.to(end.span),
+                    "the range has no pages",
+                    "empty",
+                )
+                .help("`A[0..2]` is page 0 and page 1: the end is not part of the range"),
+            );
+            return;
+        }
+        let Some(length) = self.area(at, process, &pages.area) else { return };
+        match pages.extent {
+            Extent::Range { end, .. } if end.value > length => {
+                let what = format!("a range up to {end}");
+                self.outside(&pages.area, end.span, &what, length, "area");
+            }
+            Extent::One(page) if page.value >= length => {
+                self.outside(&pages.area, page.span, &format!("page {page}"), length, "area");
+            }
+            _ => {}
+        }
+    }
+
+    /// `read` or `write` of a name that is no handle: an area, or a handle misspelt.
+    fn access(&mut self, at: Point, process: Option<&'a Name>, place: &'a Place) {
+        let handles = self.names.handles(at);
+        let area = process.and_then(|process| self.names.area(process, &place.name, at));
+        match nearest(&place.name, handles.iter().copied()) {
+            Some(near) if process.is_some() && area.is_none() => self.errors.push(
+                ScenarioError::new(
+                    Code::UnknownHandle,
+                    place.name.span,
+                    format!("`{}` is neither an area nor a handle here", place.name),
+                    "unknown name",
+                )
+                .help(format!("did you mean the handle `{near}`?")),
+            ),
+            _ => self.area_place(at, process, place),
+        }
+    }
+
+    fn area_place(&mut self, at: Point, process: Option<&'a Name>, place: &'a Place) {
+        if let Some(length) = self.area(at, process, &place.name) {
+            self.one_page(place, length, "area");
+        }
+    }
+
+    fn handle_place(&mut self, at: Point, place: &'a Place) {
+        if let Some(pages) = self.live_handle(at, &place.name) {
+            self.one_page(place, pages, "handle");
+        }
+    }
+
+    /// `what` has `length` pages and `place` must mean one of them.
+    fn one_page(&mut self, place: &Place, length: u32, what: &str) {
+        match place.page {
+            Some(page) if page.value >= length => {
+                self.outside(&place.name, page.span, &format!("page {page}"), length, what);
+            }
+            None if length > 1 => self.errors.push(
+                ScenarioError::new(
+                    Code::AmbiguousPage,
+                    place.span.0,
+                    format!("the {what} `{}` has {length} pages", place.name),
+                    "which of them?",
+                )
+                .help(format!("name the page, as in `{}[0]`", place.name)),
+            ),
+            _ => {}
+        }
+        let words = self.scenario.machine.words();
+        if let Some(word) = place.word
+            && word.value >= words
+        {
+            self.errors.push(
+                ScenarioError::new(
+                    Code::OutsidePage,
+                    word.span,
+                    format!("a page has no word {word}"),
+                    format!("the last word is {}", words.saturating_sub(1)),
+                )
+                .help("`words N` in `machine` says how many words a page has"),
+            );
+        }
+    }
+
+    fn outside(&mut self, name: &Name, span: Span, reference: &str, length: u32, what: &str) {
+        let pages = if length == 1 { "1 page".to_owned() } else { format!("{length} pages") };
+        self.errors.push(
+            ScenarioError::new(
+                Code::OutsideArea,
+                span,
+                format!("{reference} lies outside the {what} `{name}`"),
+                format!("`{name}` has {pages}"),
+            )
+            .help("pages are counted from 0"),
+        );
+    }
+
+    /// The number of pages of a handle that is in use at this point, or an error.
+    fn live_handle(&mut self, at: Point, name: &'a Name) -> Option<u32> {
+        let Some(handle) = self.names.handle(name).filter(|handle| handle.made.may_precede(at))
+        else {
+            self.unknown_handle(at, name);
+            return None;
+        };
+        if let Some((released, span)) = handle.released
+            && released.precedes(at)
+        {
+            self.errors.push(
+                ScenarioError::new(
+                    Code::UsedAfterRelease,
+                    name.span,
+                    format!("the handle `{name}` is used after its end"),
+                    "no longer a handle",
+                )
+                .related(span, "released here"),
+            );
+            return None;
+        }
+        handle.pages
+    }
+
+    fn unknown_handle(&mut self, at: Point, name: &Name) {
+        let mut error = ScenarioError::new(
+            Code::UnknownHandle,
+            name.span,
+            format!("there is no handle `{name}` here"),
+            "unknown handle",
+        );
+        error = match self.names.handle(name) {
+            Some(later) => error.related(later.span, "made only here"),
+            None => {
+                let help = did_you_mean(name, "handles", self.names.handles(at));
+                error.maybe_help(help.or_else(|| {
+                    Some("handles are made by `pin PAGES write as h0` and by `get`".to_owned())
+                }))
+            }
+        };
+        self.errors.push(error);
+    }
+
+    fn release(&mut self, at: Point, step: &Step, name: &'a Name, kind: Kind) {
+        let Some(handle) = self.names.handle(name).filter(|handle| handle.made.may_precede(at))
+        else {
+            return self.unknown_handle(at, name);
+        };
+        if step.fails.is_some() {
+            return;
+        }
+        if handle.kind != kind {
+            self.errors.push(
+                ScenarioError::new(
+                    Code::WrongRelease,
+                    name.span,
+                    format!("`{name}` was taken by `{}`", handle.kind.taken_by()),
+                    format!("not a handle for `{}`", kind.released_by()),
+                )
+                .related(handle.span, "taken here")
+                .help(format!("write `{} {name}`", handle.kind.released_by())),
+            );
+        }
+        // Every step runs once in every execution, so two releases anywhere are one too many.
+        if let Some((_, first)) = handle.released
+            && first != name.span
+        {
+            self.errors.push(
+                ScenarioError::new(
+                    Code::ReleasedTwice,
+                    name.span,
+                    format!("the handle `{name}` is released twice"),
+                    "released again",
+                )
+                .related(first, "released first")
+                .help("remove one of the two, or pin twice under two names"),
+            );
+        }
+    }
+
+    fn claims(&mut self) {
+        let scenario = self.scenario;
+        for fact in scenario.always.iter().flat_map(|claim| &claim.facts) {
+            self.fact(fact);
+        }
+        let mut last: Option<&Name> = None;
+        for outcome in &scenario.outcomes {
+            if let Some(otherwise) = last {
+                self.errors.push(
+                    ScenarioError::new(
+                        Code::DeadOutcome,
+                        outcome.name.span,
+                        format!("the outcome `{}` is never chosen", outcome.name),
+                        "comes too late",
+                    )
+                    .related(otherwise.span, "takes every execution that gets here")
+                    .help("put `otherwise` last"),
+                );
+            }
+            if outcome.when.is_empty() {
+                last = last.or(Some(&outcome.name));
+            }
+            outcome.when.iter().for_each(|fact| self.fact(fact));
+        }
+    }
+
+    fn fact(&mut self, fact: &'a Fact) {
+        match &fact.atom {
+            Atom::Sees { view, .. } => self.view(view),
+            Atom::Is { left, right } => {
+                for view in [left, right] {
+                    self.view(view);
+                    let (View::Handle(place) | View::Process { place, .. }) = view;
+                    if let Some(word) = place.word {
+                        self.errors.push(
+                            ScenarioError::new(
+                                Code::Unexpected,
+                                word.span,
+                                "`is` compares frames, not words",
+                                "a word of a page",
+                            )
+                            .help("leave the word number out"),
+                        );
+                    }
+                }
+            }
+            Atom::Register { register, .. } => {
+                if !self.names.has_register(register) {
+                    let help = if self.names.handle(register).is_some() {
+                        Some(format!("`{register}` is a handle: write `{register} sees \"...\"`"))
+                    } else {
+                        did_you_mean(register, "registers", self.names.registers())
+                            .or_else(|| Some(format!("fill it by a read: `read A as {register}`")))
+                    };
+                    self.errors.push(
+                        ScenarioError::new(
+                            Code::UnknownRegister,
+                            register.span,
+                            format!("no read fills the register `{register}`"),
+                            "unknown register",
+                        )
+                        .maybe_help(help),
+                    );
+                }
+            }
+        }
+    }
+
+    fn view(&mut self, view: &'a View) {
+        match view {
+            View::Handle(place) => self.handle_place(Point::END, place),
+            View::Process { process, place } => {
+                if self.names.process(process).is_some() {
+                    self.area_place(Point::END, Some(process), place);
+                } else {
+                    self.unknown_process(process, Point::END);
+                }
+            }
+        }
+    }
+}
+
+/// Errors for `reach` lines that name no event of the machine at hand.
+pub(super) fn check_events(scenario: &Scenario, known: &[&str]) -> Vec<ScenarioError> {
+    let unknown = scenario.reach.iter().filter(|reach| !known.contains(&reach.event.as_str()));
+    unknown
+        .map(|reach| {
+            ScenarioError::new(
+                Code::UnknownEvent,
+                reach.event.span,
+                format!("`{}` is not an event of the machine", reach.event),
+                "unknown event",
+            )
+            .maybe_help(did_you_mean(&reach.event, "events", known.iter().copied()))
+        })
+        .collect()
+}

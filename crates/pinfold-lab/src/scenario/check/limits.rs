@@ -1,0 +1,103 @@
+//! Bounds on numbers: what a machine that is explored exhaustively can be asked for.
+
+use super::super::ast::{Action, Scenario};
+use super::super::error::{Code, ScenarioError};
+use super::super::span::Spanned;
+use super::names;
+use std::ops::RangeInclusive;
+
+/// Bytes of a page.
+const PAGE_SIZE: u64 = 4096;
+/// One past the last address that a process has.
+const ADDRESS_END: u64 = 1 << 47;
+
+/// Memory nodes.
+const NODES: RangeInclusive<u32> = 1..=8;
+/// Frames of a node.
+const FRAMES: RangeInclusive<u32> = 1..=4096;
+/// Words of a page.
+const WORDS: RangeInclusive<u32> = 1..=8;
+/// Passes of a migration attempt.
+const PASSES: RangeInclusive<u32> = 1..=100;
+/// Pages of an area: one page table.
+const PAGES: RangeInclusive<u32> = 1..=512;
+/// References by one `get`: enough to overflow a counter of pins.
+const TIMES: RangeInclusive<u32> = 1..=1 << 22;
+
+/// Looks at every number whose bounds do not depend on a name.
+pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
+    let machine = &scenario.machine;
+    for (what, number, bounds) in [
+        ("number of nodes", machine.nodes, NODES),
+        ("number of frames", machine.frames, FRAMES),
+        ("number of words", machine.words, WORDS),
+        ("number of passes", machine.migrate_passes, PASSES),
+    ] {
+        errors.extend(number.and_then(|number| outside(what, number, &bounds)));
+    }
+    for (_, _, step) in names::steps(scenario) {
+        match &step.action {
+            Action::Map { area, pages, at, .. } => {
+                if pages.value == 0 {
+                    errors.push(
+                        ScenarioError::new(
+                            Code::EmptyRange,
+                            pages.span,
+                            format!("the area `{area}` would have no pages"),
+                            "zero pages",
+                        )
+                        .help("an area has at least one page"),
+                    );
+                } else {
+                    errors.extend(outside("number of pages", *pages, &PAGES));
+                }
+                errors.extend(at.and_then(|at| address(at, pages.value)));
+            }
+            Action::Get { times: Some(times), .. } => {
+                errors.extend(outside("number of references", *times, &TIMES));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn outside(
+    what: &str,
+    number: Spanned<u32>,
+    bounds: &RangeInclusive<u32>,
+) -> Option<ScenarioError> {
+    (!bounds.contains(&number.value)).then(|| {
+        ScenarioError::new(
+            Code::BadNumber,
+            number.span,
+            format!("{number} is out of bounds for a {what}"),
+            format!("must be {} to {}", bounds.start(), bounds.end()),
+        )
+    })
+}
+
+fn address(at: Spanned<u64>, pages: u32) -> Option<ScenarioError> {
+    let inside = at.value % PAGE_SIZE;
+    if inside != 0 {
+        let below = at.value - inside;
+        return Some(
+            ScenarioError::new(
+                Code::Unaligned,
+                at.span,
+                format!("{:#x} lies inside a page", at.value),
+                "not the start of a page",
+            )
+            .help(format!("the page starts at {below:#x}")),
+        );
+    }
+    let end = at.value.checked_add(u64::from(pages) * PAGE_SIZE);
+    (at.value == 0 || end.is_none_or(|end| end > ADDRESS_END)).then(|| {
+        ScenarioError::new(
+            Code::BadNumber,
+            at.span,
+            format!("{:#x} is no place for an area", at.value),
+            "outside the address space",
+        )
+        .help(format!("areas lie between {PAGE_SIZE:#x} and {ADDRESS_END:#x}"))
+    })
+}

@@ -1,0 +1,317 @@
+//! What a scenario declares, and from where on.
+
+use super::super::ast::{Action, Name, Runner, Scenario, Step};
+use super::super::error::{Code, ScenarioError};
+use super::super::span::Span;
+use std::collections::HashMap;
+
+/// A point of every execution: which part, and which step of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Point {
+    part: Part,
+    step: usize,
+}
+
+/// The parts of an execution in order; lanes have no order among themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Setup,
+    Lane(usize),
+    After,
+    End,
+}
+
+impl Part {
+    fn phase(self) -> u8 {
+        match self {
+            Self::Setup => 0,
+            Self::Lane(_) => 1,
+            Self::After => 2,
+            Self::End => 3,
+        }
+    }
+}
+
+impl Point {
+    /// Before `setup`.
+    const START: Self = Self { part: Part::Setup, step: 0 };
+    /// After everything.
+    pub(super) const END: Self = Self { part: Part::End, step: 0 };
+
+    /// The start of a lane.
+    pub(super) fn lane(index: usize) -> Self {
+        Self { part: Part::Lane(index), step: 0 }
+    }
+
+    pub(super) fn in_setup(self) -> bool {
+        self.part == Part::Setup
+    }
+
+    /// Whether this comes before `other` in every execution.
+    pub(super) fn precedes(self, other: Self) -> bool {
+        if self.part == other.part {
+            return self.step < other.step;
+        }
+        self.part.phase() < other.part.phase()
+    }
+
+    /// Whether this comes before `other` in some execution.
+    pub(super) fn may_precede(self, other: Self) -> bool {
+        let concurrent = self.part != other.part && self.part.phase() == other.part.phase();
+        concurrent || self.precedes(other)
+    }
+}
+
+/// Every step with its point and the process that runs it, in the order of the text.
+pub(super) fn steps(scenario: &Scenario) -> impl Iterator<Item = (Point, Option<&Name>, &Step)> {
+    let lanes = scenario.lanes.iter().enumerate().flat_map(|(index, lane)| {
+        let runner = match &lane.runner {
+            Runner::Process { name, .. } => Some(name),
+            Runner::Device => None,
+        };
+        part(Part::Lane(index), runner, &lane.steps)
+    });
+    part(Part::Setup, None, &scenario.setup.steps).chain(lanes).chain(part(
+        Part::After,
+        None,
+        &scenario.after,
+    ))
+}
+
+fn part<'a>(
+    part: Part,
+    runner: Option<&'a Name>,
+    steps: &'a [Step],
+) -> impl Iterator<Item = (Point, Option<&'a Name>, &'a Step)> {
+    steps.iter().enumerate().map(move |(index, step)| {
+        // Step 0 of a part is what exists before its first step.
+        (Point { part, step: index + 1 }, step.process.as_ref().or(runner), step)
+    })
+}
+
+/// How a handle was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Pin,
+    Get,
+}
+
+impl Kind {
+    pub(super) fn taken_by(self) -> &'static str {
+        match self {
+            Self::Pin => "pin",
+            Self::Get => "get",
+        }
+    }
+
+    pub(super) fn released_by(self) -> &'static str {
+        match self {
+            Self::Pin => "unpin",
+            Self::Get => "put",
+        }
+    }
+}
+
+pub(super) struct Process<'a> {
+    pub(super) made: Point,
+    pub(super) span: Span,
+    parent: Option<&'a str>,
+}
+
+pub(super) struct Area<'a> {
+    process: &'a str,
+    name: &'a str,
+    made: Point,
+    pub(super) span: Span,
+    pub(super) pages: u32,
+}
+
+pub(super) struct Handle {
+    pub(super) made: Point,
+    pub(super) span: Span,
+    pub(super) kind: Kind,
+    /// Unknown when the area is: that is an error of its own.
+    pub(super) pages: Option<u32>,
+    pub(super) released: Option<(Point, Span)>,
+}
+
+/// The declarations of a scenario. Of two of one name the first counts.
+pub(super) struct Names<'a> {
+    processes: HashMap<&'a str, Process<'a>>,
+    areas: Vec<Area<'a>>,
+    handles: HashMap<&'a str, Handle>,
+    registers: HashMap<&'a str, Span>,
+}
+
+/// The error for a second declaration.
+pub(super) fn duplicate(what: &str, name: &Name, first: Span) -> ScenarioError {
+    ScenarioError::new(
+        Code::DuplicateName,
+        name.span,
+        format!("the name `{name}` is taken"),
+        format!("a second {what} of this name"),
+    )
+    .related(first, "taken here")
+    .help("choose another name")
+}
+
+impl<'a> Names<'a> {
+    /// The first walk.
+    pub(super) fn collect(scenario: &'a Scenario, errors: &mut Vec<ScenarioError>) -> Self {
+        let mut cpus: HashMap<&str, Span> = HashMap::new();
+        for cpu in &scenario.machine.cpus {
+            if let Some(first) = cpus.get(cpu.name.as_str()) {
+                errors.push(duplicate("CPU", &cpu.name, *first));
+            }
+            cpus.entry(&cpu.name).or_insert(cpu.name.span);
+        }
+        let first = &scenario.setup.process.name;
+        let root = Process { made: Point::START, span: first.span, parent: None };
+        let mut names = Self {
+            processes: HashMap::from([(first.as_str(), root)]),
+            areas: Vec::new(),
+            handles: HashMap::new(),
+            registers: HashMap::new(),
+        };
+        for (at, process, step) in steps(scenario) {
+            // A release that must fail releases nothing, and so on.
+            if step.fails.is_none() {
+                names.declare(at, process, step, errors);
+            }
+        }
+        for (name, handle) in &names.handles {
+            // `read X` must mean one thing.
+            if let Some(area) = names.areas.iter().find(|area| area.name == *name) {
+                let name = Name::new((*name).to_owned(), handle.span);
+                errors.push(duplicate("thing to read and write", &name, area.span));
+            }
+        }
+        names
+    }
+
+    fn declare(
+        &mut self,
+        at: Point,
+        process: Option<&'a Name>,
+        step: &'a Step,
+        errors: &mut Vec<ScenarioError>,
+    ) {
+        match &step.action {
+            Action::Map { area, pages, .. } => {
+                let Some(process) = process else { return };
+                if let Some(first) = self.area(process, area, at) {
+                    return errors.push(duplicate("area", area, first.span));
+                }
+                self.areas.push(Area {
+                    process,
+                    name: area,
+                    made: at,
+                    span: area.span,
+                    pages: pages.value,
+                });
+            }
+            Action::Fork { child } => {
+                if let Some(first) = self.processes.get(child.as_str()) {
+                    return errors.push(duplicate("process", child, first.span));
+                }
+                // A parent that is not known yet is an error elsewhere; leaving it out here keeps
+                // the family a tree.
+                let parent = process.map(|name| name.as_str());
+                let parent = parent.filter(|name| self.processes.contains_key(name));
+                self.processes.insert(child, Process { made: at, span: child.span, parent });
+            }
+            Action::Pin { grab, .. } | Action::Get { grab, .. } => {
+                if let Some(first) = self.handles.get(grab.handle.as_str()) {
+                    return errors.push(duplicate("handle", &grab.handle, first.span));
+                }
+                let length = process.and_then(|process| self.area(process, &grab.pages.area, at));
+                let pages = length.map(|area| grab.pages.extent.resolve(area.pages).1);
+                let kind = match step.action {
+                    Action::Pin { .. } => Kind::Pin,
+                    _ => Kind::Get,
+                };
+                let span = grab.handle.span;
+                self.handles
+                    .insert(&grab.handle, Handle { made: at, span, kind, pages, released: None });
+            }
+            Action::Unpin { handle, .. } | Action::Put { handle } => {
+                if let Some(known) = self.handles.get_mut(handle.as_str()) {
+                    known.released.get_or_insert((at, handle.span));
+                }
+            }
+            Action::Read { register: Some(register), .. }
+            | Action::DeviceRead { register: Some(register), .. } => {
+                if let Some(first) = self.registers.get(register.as_str()) {
+                    return errors.push(duplicate("register", register, *first));
+                }
+                self.registers.insert(register, register.span);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn process(&self, name: &str) -> Option<&Process<'a>> {
+        self.processes.get(name)
+    }
+
+    /// The processes that may exist at a point.
+    pub(super) fn processes(&self, at: Point) -> Vec<&'a str> {
+        sorted(self.processes.iter().filter(|(_, p)| p.made.may_precede(at)).map(|(name, _)| *name))
+    }
+
+    /// The area that a process may have under a name at a point: its own or an inherited one.
+    pub(super) fn area(&self, process: &str, name: &str, at: Point) -> Option<&Area<'a>> {
+        let (mut process, mut at) = (process, at);
+        loop {
+            let own = self.areas.iter().find(|area| {
+                area.process == process && area.name == name && area.made.may_precede(at)
+            });
+            if own.is_some() {
+                return own;
+            }
+            let child = self.processes.get(process)?;
+            (process, at) = (child.parent?, child.made);
+        }
+    }
+
+    /// An area of this name: of this process at another point, or else of another process.
+    pub(super) fn area_anywhere(&self, process: &str, name: &str) -> Option<&Area<'a>> {
+        let named = || self.areas.iter().filter(|area| area.name == name);
+        named().find(|area| area.process == process).or_else(|| named().next())
+    }
+
+    /// The areas that a process may have at a point.
+    pub(super) fn areas(&self, process: &str, at: Point) -> Vec<&'a str> {
+        sorted(
+            self.areas
+                .iter()
+                .map(|area| area.name)
+                .filter(|name| self.area(process, name, at).is_some()),
+        )
+    }
+
+    pub(super) fn handle(&self, name: &str) -> Option<&Handle> {
+        self.handles.get(name)
+    }
+
+    /// The handles that may exist at a point.
+    pub(super) fn handles(&self, at: Point) -> Vec<&'a str> {
+        sorted(self.handles.iter().filter(|(_, h)| h.made.may_precede(at)).map(|(name, _)| *name))
+    }
+
+    pub(super) fn has_register(&self, name: &str) -> bool {
+        self.registers.contains_key(name)
+    }
+
+    pub(super) fn registers(&self) -> Vec<&'a str> {
+        sorted(self.registers.keys().copied())
+    }
+}
+
+/// Messages must not depend on the order of a hash map.
+fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}

@@ -1,0 +1,402 @@
+//! The canonical text of a scenario.
+//!
+//! [`layout`] is the one place that knows the order of statements. The parser uses it too, to tie
+//! each comment to the statement at whose place in that order it stands; so a comment follows its
+//! statement when the formatter moves a section.
+
+use super::ast::{
+    Action, Atom, Claim, ClaimMode, Comment, Dirty, Duration, Extent, Fact, Force, Grab, Machine,
+    Pages, Path, Place, Placement, Polarity, Runner, Scenario, Step, View,
+};
+use super::lexer::Line;
+use super::span::Spanned;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::{self, Display, Formatter, Write};
+
+/// The canonical text: sections in the order of the manual, steps indented by two blanks, one
+/// blank line between sections, comments kept. Formatting it again changes nothing.
+pub fn format(scenario: &Scenario) -> String {
+    let lines = layout(scenario);
+    let mut above: HashMap<usize, Vec<&str>> = HashMap::new();
+    let mut beside: HashMap<usize, &str> = HashMap::new();
+    for comment in &scenario.comments {
+        match comment.placement {
+            Placement::Beside if comment.statement < lines.len() => {
+                beside.insert(comment.statement, &comment.text);
+            }
+            _ => above.entry(comment.statement.min(lines.len())).or_default().push(&comment.text),
+        }
+    }
+    let mut out = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        if line.gap == Gap::Blank {
+            out.push('\n');
+        }
+        for comment in above.get(&index).into_iter().flatten() {
+            push_line(&mut out, line.indent, "", Some(comment));
+        }
+        push_line(&mut out, line.indent, &line.text, beside.get(&index).copied());
+    }
+    if let Some(last) = above.get(&lines.len()) {
+        out.push('\n');
+        last.iter().for_each(|comment| push_line(&mut out, Indent::None, "", Some(comment)));
+    }
+    out
+}
+
+fn push_line(out: &mut String, indent: Indent, text: &str, comment: Option<&str>) {
+    let start = out.len();
+    if indent == Indent::Step {
+        out.push_str("  ");
+    }
+    out.push_str(text);
+    if let Some(comment) = comment {
+        out.push_str(if text.is_empty() { "# " } else { "  # " });
+        out.push_str(comment);
+    }
+    out.truncate(start + out[start..].trim_end().len());
+    out.push('\n');
+}
+
+/// Ties the comments of a text to the statements of the scenario that was read from it.
+pub(super) fn attach(scenario: &Scenario, source: &[Line]) -> Vec<Comment> {
+    let lines = layout(scenario);
+    let mut headers = HashMap::new();
+    let mut offsets = BTreeMap::new();
+    for (index, statement) in lines.iter().enumerate() {
+        match statement.key {
+            Key::Header(word) => headers.insert(word, index),
+            Key::At(offset) => offsets.insert(offset, index),
+        };
+    }
+    let mut comments = Vec::new();
+    let mut waiting: Vec<String> = Vec::new();
+    for line in source {
+        let header = line.first_word().and_then(|word| headers.get(word));
+        let inside = || offsets.range(line.span.range()).next().map(|(_, index)| index);
+        match header.or_else(inside) {
+            Some(&statement) => {
+                comments.extend(waiting.drain(..).map(|text| Comment {
+                    statement,
+                    placement: Placement::Above,
+                    text,
+                }));
+                comments.extend(line.comment.clone().map(|text| Comment {
+                    statement,
+                    placement: Placement::Beside,
+                    text,
+                }));
+            }
+            // A line of comment, or the head of a section with nothing in it.
+            _ => waiting.extend(line.comment.clone()),
+        }
+    }
+    let end = lines.len();
+    comments.extend(waiting.into_iter().map(|text| Comment {
+        statement: end,
+        placement: Placement::Above,
+        text,
+    }));
+    comments.sort_by_key(|comment| comment.statement);
+    comments
+}
+
+/// One statement of the canonical text.
+struct Statement {
+    key: Key,
+    gap: Gap,
+    indent: Indent,
+    text: String,
+}
+
+/// How to find the line of a source that a statement was read from.
+enum Key {
+    /// It is the line that starts with this word.
+    Header(&'static str),
+    /// It is the line with this offset in it.
+    At(usize),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gap {
+    None,
+    Blank,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Indent {
+    None,
+    Step,
+}
+
+/// The statements in canonical order.
+#[derive(Default)]
+struct Layout {
+    lines: Vec<Statement>,
+}
+
+impl Layout {
+    fn push(&mut self, key: Key, gap: Gap, indent: Indent, text: String) {
+        self.lines.push(Statement { key, gap, indent, text });
+    }
+
+    fn top<T>(&mut self, gap: Gap, at: &Spanned<T>, text: String) {
+        self.push(Key::At(at.span.start), gap, Indent::None, text);
+    }
+
+    fn header(&mut self, word: &'static str) {
+        self.push(Key::Header(word), Gap::Blank, Indent::None, word.to_owned());
+    }
+
+    fn item<T>(&mut self, at: &Spanned<T>, text: String) {
+        self.push(Key::At(at.span.start), Gap::None, Indent::Step, text);
+    }
+
+    fn steps(&mut self, steps: &[Step]) {
+        for step in steps {
+            let key = Key::At(step.span.0.start);
+            self.push(key, Gap::None, Indent::Step, step.to_string());
+        }
+    }
+
+    fn machine(&mut self, machine: &Machine) {
+        let properties = [
+            ("nodes", machine.nodes),
+            ("frames", machine.frames),
+            ("words", machine.words),
+            ("migrate-passes", machine.migrate_passes),
+        ];
+        if properties.iter().all(|(_, value)| value.is_none()) && machine.cpus.is_empty() {
+            return;
+        }
+        self.header("machine");
+        for (word, value) in properties {
+            if let Some(value) = value {
+                self.item(&value, format!("{word} {value}"));
+            }
+        }
+        for cpu in &machine.cpus {
+            self.item(&cpu.name, format!("cpu {} node {}", cpu.name, cpu.node));
+        }
+    }
+}
+
+fn layout(scenario: &Scenario) -> Vec<Statement> {
+    let mut out = Layout::default();
+    out.top(Gap::None, &scenario.name, format!("scenario {}", scenario.name));
+    let single = |word: &str, text: &Spanned<String>| format!("{word} {}", Quoted(text));
+    for (word, texts) in [
+        ("title", scenario.title.as_slice()),
+        ("about", scenario.about.as_slice()),
+        ("facts", scenario.facts.as_slice()),
+        ("source", scenario.source.as_slice()),
+    ] {
+        texts.iter().for_each(|text| out.top(Gap::None, text, single(word, text)));
+    }
+    out.machine(&scenario.machine);
+    out.header("setup");
+    let process = &scenario.setup.process;
+    out.item(&process.name, format!("process {}{}", process.name, On(process.cpu.as_ref())));
+    out.steps(&scenario.setup.steps);
+    for lane in &scenario.lanes {
+        let runner = match &lane.runner {
+            Runner::Process { name, cpu } => format!("{name}{}", On(cpu.as_ref())),
+            Runner::Device => "device".to_owned(),
+        };
+        out.top(Gap::Blank, &lane.name, format!("lane {}: {runner}", lane.name));
+        out.steps(&lane.steps);
+    }
+    if !scenario.after.is_empty() {
+        out.header("after");
+        out.steps(&scenario.after);
+    }
+    if !scenario.always.is_empty() {
+        out.header("always");
+        for claim in &scenario.always {
+            let key = Key::At(claim.span.0.start);
+            out.push(key, Gap::None, Indent::Step, claim.to_string());
+        }
+    }
+    let gap = |index: usize| if index == 0 { Gap::Blank } else { Gap::None };
+    for (index, outcome) in scenario.outcomes.iter().enumerate() {
+        let text = if outcome.when.is_empty() {
+            format!("outcome {} otherwise", outcome.name)
+        } else {
+            format!("outcome {} when {}", outcome.name, Facts(&outcome.when))
+        };
+        out.top(gap(index), &outcome.name, text);
+    }
+    for (index, reach) in scenario.reach.iter().enumerate() {
+        let mut text = format!("reach {}", reach.event);
+        if let Some(during) = reach.during {
+            text += &format!(" during {}", during.value.as_str());
+        }
+        out.top(gap(index), &reach.event, text);
+    }
+    out.lines
+}
+
+/// A text in quotes, escaped.
+struct Quoted<'a>(&'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            if matches!(c, '"' | '\\') {
+                f.write_char('\\')?;
+            }
+            f.write_char(c)?;
+        }
+        f.write_char('"')
+    }
+}
+
+/// ` on CPU`, or nothing.
+struct On<'a>(Option<&'a Spanned<String>>);
+
+impl Display for On<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |cpu| write!(f, " on {cpu}"))
+    }
+}
+
+struct Facts<'a>(&'a [Fact]);
+
+impl Display for Facts<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (index, fact) in self.0.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { " and " })?;
+            fact.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Step {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(process) = &self.process {
+            write!(f, "{process}: ")?;
+        }
+        self.action.fmt(f)?;
+        self.fails.map_or(Ok(()), |failure| write!(f, " fails {failure}"))
+    }
+}
+
+impl Display for Action {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(self.verb().as_str())?;
+        match self {
+            Self::Map { area, pages, sharing, protection, at } => {
+                write!(f, " {area} {pages} {sharing} {protection}")?;
+                at.map_or(Ok(()), |at| write!(f, " at {:#x}", at.value))
+            }
+            Self::Unmap { pages } => write!(f, " {pages}"),
+            Self::Protect { pages, protection } => write!(f, " {pages} {protection}"),
+            Self::Advise { pages, advice } => write!(f, " {pages} {advice}"),
+            Self::Write { to, word } | Self::DeviceWrite { to, word } => {
+                write!(f, " {to} {}", Quoted(word))
+            }
+            Self::Read { from, expect, register } | Self::DeviceRead { from, expect, register } => {
+                write!(f, " {from}")?;
+                if let Some(word) = expect {
+                    write!(f, " expect {}", Quoted(word))?;
+                }
+                register.as_ref().map_or(Ok(()), |register| write!(f, " as {register}"))
+            }
+            Self::Pin { grab, duration } => {
+                grab.start(f)?;
+                if *duration == Duration::LongTerm {
+                    f.write_str(" longterm")?;
+                }
+                grab.end(f)
+            }
+            Self::Get { grab, times } => {
+                grab.start(f)?;
+                if let Some(times) = times {
+                    write!(f, " times {times}")?;
+                }
+                grab.end(f)
+            }
+            Self::Unpin { handle, dirty } => {
+                let dirty = if *dirty == Dirty::Mark { " dirty" } else { "" };
+                write!(f, " {handle}{dirty}")
+            }
+            Self::Put { handle } => write!(f, " {handle}"),
+            Self::Fork { child } => write!(f, " {child}"),
+            Self::Exit | Self::NumaScan { pages: None } => Ok(()),
+            Self::NumaScan { pages: Some(pages) } => write!(f, " {pages}"),
+            Self::Migrate { pages, node } => write!(f, " {pages} to node {node}"),
+        }
+    }
+}
+
+impl Grab {
+    /// What stands before the words that only one of `pin` and `get` has.
+    fn start(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, " {} {}", self.pages, self.access)?;
+        f.write_str(if self.force == Force::Override { " force" } else { "" })
+    }
+
+    /// What stands after them.
+    fn end(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.path == Path::FastOnly { " fast-only" } else { "" })?;
+        write!(f, " as {}", self.handle)
+    }
+}
+
+impl Display for Pages {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.area.fmt(f)?;
+        match self.extent {
+            Extent::All => Ok(()),
+            Extent::One(page) => write!(f, "[{page}]"),
+            Extent::Range { start, end } => write!(f, "[{start}..{end}]"),
+        }
+    }
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)?;
+        if let Some(page) = self.page {
+            write!(f, "[{page}]")?;
+        }
+        self.word.map_or(Ok(()), |word| write!(f, ".{word}"))
+    }
+}
+
+impl Display for Claim {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.mode {
+            ClaimMode::Holds => "",
+            ClaimMode::Never => "never ",
+        })?;
+        Facts(&self.facts).fmt(f)
+    }
+}
+
+impl Display for Fact {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let denied = self.polarity == Polarity::Denied;
+        match &self.atom {
+            Atom::Sees { view, word } => {
+                let verb = if denied { "never sees" } else { "sees" };
+                write!(f, "{view} {verb} {}", Quoted(word))
+            }
+            Atom::Is { left, right } => {
+                write!(f, "{left} {} {right}", if denied { "is not" } else { "is" })
+            }
+            Atom::Register { register, word } => write!(f, "{register} {}", Quoted(word)),
+        }
+    }
+}
+
+impl Display for View {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handle(place) => place.fmt(f),
+            Self::Process { process, place } => write!(f, "{process}:{place}"),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The lines of `setup`, lanes and `after`.
+
+use super::super::ast::{Action, Dirty, Duration, Force, Grab, Path, Place, Runner, Step};
+use super::super::error::{Code, Parsed, ScenarioError};
+use super::super::suggest::did_you_mean;
+use super::super::words::{Verb, Vocabulary};
+use super::cursor::Cursor;
+use super::{Handles, SECTIONS};
+
+/// Where a step stands.
+#[derive(Clone, Copy)]
+pub(super) enum Home<'a> {
+    /// In `setup` or `after`: steps name their process.
+    Alone,
+    /// In a lane: the lane names it.
+    Lane(&'a Runner),
+    /// In a lane whose first line was not understood.
+    BrokenLane,
+}
+
+/// `[PROCESS:] ACTION [fails FAILURE]`
+pub(super) fn step(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<Step> {
+    let start = cursor.here();
+    let process = if cursor.at_prefix() {
+        let name = cursor.name("a process")?;
+        cursor.colon()?;
+        Some(name)
+    } else {
+        None
+    };
+    let verb_at = cursor.here();
+    let action = action(cursor, home, handles)?;
+    let fails = match cursor.accept("fails") {
+        Some(_) => Some(cursor.one_of("a kind of failure")?),
+        None => None,
+    };
+    cursor.end()?;
+    let span = cursor.since(start);
+    match (home, &process) {
+        (Home::Alone, None) if action.needs_process() => {
+            return Err(Box::new(
+                ScenarioError::new(
+                    Code::Misplaced,
+                    verb_at,
+                    format!("it is not said which process runs `{}`", action.verb()),
+                    "no process before this step",
+                )
+                .help("outside lanes a step names its process: `P: write A \"v1\"`"),
+            ));
+        }
+        (Home::Lane(_) | Home::BrokenLane, Some(name)) => {
+            return Err(Box::new(
+                ScenarioError::new(
+                    Code::Misplaced,
+                    name.span,
+                    "a step of a lane names no process",
+                    "the first line of the lane says who runs it",
+                )
+                .help(format!("remove `{name}:`, or give `{name}` a lane of its own")),
+            ));
+        }
+        _ => {}
+    }
+    if let Home::Lane(Runner::Device) = home
+        && !matches!(action, Action::DeviceRead { .. } | Action::DeviceWrite { .. })
+    {
+        return Err(Box::new(
+            ScenarioError::new(
+                Code::Misplaced,
+                verb_at,
+                format!("a device cannot `{}`", action.verb()),
+                "not a step of a device",
+            )
+            .help("a device does `read HANDLE` and `write HANDLE \"word\"`"),
+        ));
+    }
+    Ok(Step { process, action, fails, span })
+}
+
+fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<Action> {
+    Ok(match verb(cursor)? {
+        Verb::Map => map(cursor)?,
+        Verb::Unmap => Action::Unmap { pages: cursor.pages()? },
+        Verb::Protect => {
+            Action::Protect { pages: cursor.pages()?, protection: cursor.one_of("a protection")? }
+        }
+        Verb::Advise => {
+            Action::Advise { pages: cursor.pages()?, advice: cursor.one_of("a piece of advice")? }
+        }
+        Verb::Write => write(cursor, home, handles)?,
+        Verb::Read => read(cursor, home, handles)?,
+        Verb::Pin => pin(cursor)?,
+        Verb::Get => get(cursor)?,
+        Verb::Unpin => {
+            let handle = cursor.name("a handle")?;
+            let dirty = match cursor.accept("dirty") {
+                Some(_) => Dirty::Mark,
+                None => Dirty::Leave,
+            };
+            Action::Unpin { handle, dirty }
+        }
+        Verb::Put => Action::Put { handle: cursor.name("a handle")? },
+        Verb::Fork => Action::Fork { child: cursor.new_name("a name for the child")? },
+        Verb::Exit => Action::Exit,
+        Verb::NumaScan => match cursor.peek_word() {
+            None | Some("fails") => Action::NumaScan { pages: None },
+            Some(_) => Action::NumaScan { pages: Some(cursor.pages()?) },
+        },
+        Verb::Migrate => {
+            let pages = cursor.pages()?;
+            cursor.keyword("to")?;
+            cursor.keyword("node")?;
+            Action::Migrate { pages, node: cursor.number("a node number")? }
+        }
+    })
+}
+
+fn verb(cursor: &mut Cursor<'_>) -> Parsed<Verb> {
+    let at = cursor.here();
+    let Some(word) = cursor.peek_word() else {
+        return Err(cursor.unexpected("a step"));
+    };
+    let Some(verb) = Verb::from_word(word) else {
+        let mut known = Verb::spellings();
+        known.push("process");
+        known.extend(SECTIONS);
+        return Err(Box::new(
+            ScenarioError::new(
+                Code::UnknownStep,
+                at,
+                format!("`{word}` is not a step"),
+                "unknown step",
+            )
+            .maybe_help(
+                did_you_mean(word, "", known)
+                    .filter(|help| help.starts_with("did"))
+                    .or_else(|| did_you_mean("", "steps", Verb::spellings())),
+            ),
+        ));
+    };
+    cursor.name("a step")?;
+    Ok(verb)
+}
+
+fn map(cursor: &mut Cursor<'_>) -> Parsed<Action> {
+    Ok(Action::Map {
+        area: cursor.new_name("a name for the area")?,
+        pages: cursor.number("a number of pages")?,
+        sharing: cursor.one_of("`private` or `shared`")?,
+        protection: cursor.one_of("a protection")?,
+        at: match cursor.accept("at") {
+            Some(_) => Some(cursor.wide_number("an address")?),
+            None => None,
+        },
+    })
+}
+
+/// Whether an access goes through a handle: always in a device's lane, else if the name is one.
+fn through_handle(place: &Place, home: Home<'_>, handles: &Handles) -> bool {
+    matches!(home, Home::Lane(Runner::Device)) || handles.contains(&place.name.value)
+}
+
+fn write(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<Action> {
+    let to = cursor.place("a page or a handle")?;
+    let word = cursor.text("the word to write")?;
+    Ok(if through_handle(&to, home, handles) {
+        Action::DeviceWrite { to, word }
+    } else {
+        Action::Write { to, word }
+    })
+}
+
+fn read(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<Action> {
+    let from = cursor.place("a page or a handle")?;
+    let expect = match cursor.accept("expect") {
+        Some(_) => Some(cursor.text("the expected word")?),
+        None => None,
+    };
+    let register = match cursor.accept("as") {
+        Some(_) => Some(cursor.new_name("a name for the register")?),
+        None => None,
+    };
+    Ok(if through_handle(&from, home, handles) {
+        Action::DeviceRead { from, expect, register }
+    } else {
+        Action::Read { from, expect, register }
+    })
+}
+
+/// A word between the access and `as` that has been seen, to refuse it a second time.
+fn once<T>(slot: &mut Option<T>, value: T, cursor: &mut Cursor<'_>) -> Parsed<()> {
+    if slot.is_some() {
+        return Err(Box::new(ScenarioError::new(
+            Code::Repeated,
+            cursor.here(),
+            "this is said twice",
+            "said before on this line",
+        )));
+    }
+    *slot = Some(value);
+    cursor.name("an option").map(drop)
+}
+
+fn pin(cursor: &mut Cursor<'_>) -> Parsed<Action> {
+    let pages = cursor.pages()?;
+    let access = cursor.one_of("`read` or `write`")?;
+    let (mut force, mut duration, mut path) = (None, None, None);
+    loop {
+        match cursor.peek_word() {
+            Some("force") => once(&mut force, Force::Override, cursor)?,
+            Some("longterm") => once(&mut duration, Duration::LongTerm, cursor)?,
+            Some("fast-only") => once(&mut path, Path::FastOnly, cursor)?,
+            Some("as") => break,
+            _ => return Err(cursor.unexpected("`force`, `longterm`, `fast-only` or `as HANDLE`")),
+        }
+    }
+    cursor.keyword("as")?;
+    let handle = cursor.new_name("a name for the handle")?;
+    let (force, path) = (force.unwrap_or_default(), path.unwrap_or_default());
+    Ok(Action::Pin {
+        grab: Grab { pages, access, force, path, handle },
+        duration: duration.unwrap_or_default(),
+    })
+}
+
+fn get(cursor: &mut Cursor<'_>) -> Parsed<Action> {
+    let pages = cursor.pages()?;
+    let access = cursor.one_of("`read` or `write`")?;
+    let (mut force, mut path, mut times) = (None, None, None);
+    loop {
+        match cursor.peek_word() {
+            Some("force") => once(&mut force, Force::Override, cursor)?,
+            Some("fast-only") => once(&mut path, Path::FastOnly, cursor)?,
+            Some("times") => {
+                once(&mut times, None, cursor)?;
+                times = Some(Some(cursor.number("a number of references")?));
+            }
+            Some("longterm") => {
+                let error = cursor.unexpected("`force`, `fast-only`, `times N` or `as HANDLE`");
+                return Err(Box::new(error.help("only a `pin` can be `longterm`")));
+            }
+            Some("as") => break,
+            _ => return Err(cursor.unexpected("`force`, `fast-only`, `times N` or `as HANDLE`")),
+        }
+    }
+    cursor.keyword("as")?;
+    let handle = cursor.new_name("a name for the handle")?;
+    let (force, path) = (force.unwrap_or_default(), path.unwrap_or_default());
+    Ok(Action::Get { grab: Grab { pages, access, force, path, handle }, times: times.flatten() })
+}

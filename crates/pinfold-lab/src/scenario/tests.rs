@@ -1,0 +1,67 @@
+//! Tests of the language: what is accepted, what is said of the rest, and the two written forms.
+
+mod accept;
+mod checks;
+mod forms;
+mod mutations;
+mod shipped;
+mod syntax;
+
+use super::{Code, Scenario, ScenarioError, Style, parse, render};
+use std::fs;
+use std::path::PathBuf;
+
+/// The shipped files, by name.
+fn shipped() -> Vec<(String, String)> {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios"));
+    let mut files: Vec<(String, String)> = fs::read_dir(&folder)
+        .expect("the folder of scenarios")
+        .map(|entry| entry.expect("an entry of the folder").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "pf"))
+        .map(|path| {
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            (name, fs::read_to_string(&path).expect("a readable scenario"))
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn accepted(source: &str) -> Scenario {
+    parse(source)
+        .unwrap_or_else(|errors| panic!("{}", render(&errors, source, "test.pf", Style::Plain)))
+}
+
+fn rejected(source: &str) -> Vec<ScenarioError> {
+    parse(source).expect_err("a scenario with errors")
+}
+
+/// The rendering of all errors of a text.
+fn report(source: &str) -> String {
+    render(&rejected(source), source, "test.pf", Style::Plain)
+}
+
+/// A whole scenario around steps of `setup` and of one lane.
+fn around(setup: &str, lane: &str) -> String {
+    format!(
+        "scenario test\nmachine\n  nodes 2\n  words 2\nsetup\n  process P\n  P: map A 2 private rw\n\
+         {setup}\nlane one: P\n{lane}\nalways\n  P:A[0] sees \"0\"\n"
+    )
+}
+
+/// Each of `cases` is reported with its code, and at that word, before anything else.
+fn each_is_reported(cases: &[(Code, &str, &str)], text: impl Fn(&str) -> String) {
+    for (code, statement, word) in cases {
+        let source = text(statement);
+        let errors = rejected(&source);
+        let first = &errors[0];
+        let at = &source[first.span.range()];
+        assert_eq!((first.code, at), (*code, *word), "{statement}\n{errors:#?}");
+    }
+}
+
+/// The text of one shipped file.
+fn shipped_text(name: &str) -> String {
+    let found = shipped().into_iter().find(|(known, _)| known == name);
+    found.expect("a shipped scenario of this name").1
+}

@@ -1,0 +1,142 @@
+//! Texts that are scenarios, and what they mean.
+
+use super::super::*;
+use super::{accepted, around};
+
+#[test]
+fn every_step_is_read() {
+    let scenario = accepted(&around(
+        "  P: map B 1 shared ro at 0x10_000
+           P: write A[1].1 \"a \\\"quoted\\\" word\"
+           P: pin A[0..2] write force longterm fast-only as h0
+           P: get A read times 1024 as h1
+           P: fork C
+           C: read A[0] expect \"0\" as r0
+           write h0[1] \"v\"
+           unpin h0 dirty",
+        "  protect A[1] none
+           advise A wipeonfork
+           numa-scan
+           numa-scan A[0]
+           migrate A to node 1 fails busy
+           put h1
+           fork D fails out-of-frames
+           unmap A
+           exit",
+    ));
+    let written: Vec<String> = scenario
+        .setup
+        .steps
+        .iter()
+        .chain(&scenario.lanes[0].steps)
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        written,
+        [
+            "P: map A 2 private rw",
+            "P: map B 1 shared ro at 0x10000",
+            "P: write A[1].1 \"a \\\"quoted\\\" word\"",
+            "P: pin A[0..2] write force longterm fast-only as h0",
+            "P: get A read times 1024 as h1",
+            "P: fork C",
+            "C: read A[0] expect \"0\" as r0",
+            "write h0[1] \"v\"",
+            "unpin h0 dirty",
+            "protect A[1] none",
+            "advise A wipeonfork",
+            "numa-scan",
+            "numa-scan A[0]",
+            "migrate A to node 1 fails busy",
+            "put h1",
+            "fork D fails out-of-frames",
+            "unmap A",
+            "exit",
+        ]
+    );
+}
+
+#[test]
+fn a_name_that_a_pin_makes_is_read_through_the_handle() {
+    let scenario = accepted(
+        "scenario s
+         setup
+           process P
+           P: map A 1 private rw
+         lane early: device
+           read h0
+         lane owner: P
+           pin A write as h0
+           read h0
+           read A
+         always
+           h0 sees \"0\"",
+    );
+    assert!(matches!(scenario.lanes[0].steps[0].action, Action::DeviceRead { .. }));
+    assert!(matches!(scenario.lanes[1].steps[1].action, Action::DeviceRead { .. }));
+    assert!(matches!(scenario.lanes[1].steps[2].action, Action::Read { .. }));
+}
+
+#[test]
+fn what_is_not_written_has_a_default() {
+    let scenario = accepted(&super::shipped_text("rdma-fork"));
+    let machine = &scenario.machine;
+    assert_eq!(
+        (machine.nodes(), machine.frames(), machine.words(), machine.migrate_passes()),
+        (1, 12, 1, 10)
+    );
+    assert_eq!(scenario.cpus(), [("cpu0", 0)]);
+    assert_eq!(scenario.cpu_index(None), Some(0));
+}
+
+#[test]
+fn claims_outcomes_and_reach_are_read() {
+    let scenario = accepted(
+        "scenario s
+         setup
+           process P
+           P: map A 1 private rw
+           P: pin A write as h0
+         lane one: P
+           read A as r0
+           read A as r1
+         always
+           never r0 \"v2\" and r1 \"v1\"
+           h0 never sees \"x\"
+           h0 is not P:A
+         outcome same when h0 is P:A and r0 \"0\"
+         outcome same when r0 \"1\"
+         outcome other otherwise
+         reach fork during fast-pin
+         reach numa-scan during read",
+    );
+    assert_eq!(scenario.always[0].mode, ClaimMode::Never);
+    assert_eq!(scenario.always[0].facts.len(), 2);
+    assert_eq!(scenario.always[1].mode, ClaimMode::Holds);
+    assert_eq!(scenario.always[1].facts[0].polarity, Polarity::Denied);
+    assert!(matches!(scenario.always[2].facts[0].atom, Atom::Is { .. }));
+    assert_eq!(scenario.outcomes[0].when.len(), 2);
+    assert!(scenario.outcomes[2].when.is_empty());
+    assert_eq!(scenario.reach[0].during.map(|d| d.value), Some(Activity::FastPin));
+}
+
+#[test]
+fn every_node_points_at_its_word() {
+    let source = around("  P: pin A[1] read as h0", "  write A[1] \"v\" fails no-access");
+    let scenario = accepted(&source);
+    let at = |span: Span| &source[span.range()];
+    let Action::Pin { grab, .. } = &scenario.setup.steps[1].action else { panic!("a pin") };
+    assert_eq!(at(grab.pages.span.0), "A[1]");
+    assert_eq!(at(grab.handle.span), "h0");
+    let step = &scenario.lanes[0].steps[0];
+    assert_eq!(at(step.span.0), "write A[1] \"v\" fails no-access");
+    assert_eq!(step.fails.map(|failure| at(failure.span)), Some("no-access"));
+    assert_eq!(at(scenario.always[0].facts[0].span.0), "P:A[0] sees \"0\"");
+}
+
+#[test]
+fn layout_does_not_matter() {
+    let text = super::shipped_text("rdma-fork");
+    let other = text.replace("\n  ", "\n\t \t").replace('\n', " \r\n\n");
+    assert_eq!(accepted(&text), accepted(&other));
+}

@@ -1,0 +1,345 @@
+//! Errors that need the whole scenario.
+
+use super::super::*;
+use super::{accepted, around, each_is_reported, rejected, report};
+use snapbox::{assert_data_eq, str};
+
+#[test]
+fn names_and_bounds_of_steps() {
+    each_is_reported(
+        &[
+            (Code::UnknownArea, "write B \"v\"", "B"),
+            (Code::UnknownHandle, "unpin h1", "h1"),
+            (Code::UnknownHandle, "read h1", "h1"),
+            (Code::UnknownNode, "migrate A to node 2", "2"),
+            (Code::DuplicateName, "map A 1 private rw", "A"),
+            (Code::DuplicateName, "fork P", "P"),
+            (Code::DuplicateName, "pin A write as h0", "h0"),
+            (Code::DuplicateName, "pin A write as A", "A"),
+            (Code::DuplicateName, "read A[0] as r0", "r0"),
+            (Code::EmptyRange, "map B 0 private rw", "0"),
+            (Code::EmptyRange, "unmap A[1..1]", "1..1"),
+            (Code::EmptyRange, "unmap A[2..1]", "2..1"),
+            (Code::OutsideArea, "unmap A[2]", "2"),
+            (Code::OutsideArea, "unmap A[0..3]", "3"),
+            (Code::OutsideArea, "read h0[1]", "1"),
+            (Code::OutsidePage, "read A[0].2", "2"),
+            (Code::AmbiguousPage, "read A", "A"),
+            (Code::Unaligned, "map B 1 private rw at 0x1800", "0x1800"),
+            (Code::BadNumber, "map B 1 private rw at 0", "0"),
+            (Code::BadNumber, "map B 2 private rw at 0x7fff_ffff_f000", "0x7fff_ffff_f000"),
+            (Code::BadNumber, "map B 513 private rw", "513"),
+            (Code::BadNumber, "get A read times 0 as h1", "0"),
+            (Code::WrongRelease, "put h0", "h0"),
+        ],
+        |step| around("  P: pin A[0] write as h0\n  P: read A[0] as r0", step),
+    );
+}
+
+#[test]
+fn names_and_bounds_of_claims() {
+    each_is_reported(
+        &[
+            (Code::UnknownProcess, "Q:A sees \"v\"", "Q"),
+            (Code::UnknownArea, "P:B sees \"v\"", "B"),
+            (Code::UnknownHandle, "h1 sees \"v\"", "h1"),
+            (Code::UnknownRegister, "r1 \"v\"", "r1"),
+            (Code::UnknownRegister, "h0 \"v\"", "h0"),
+            (Code::AmbiguousPage, "h0 is P:A", "A"),
+            (Code::Unexpected, "h0 is P:A[0].1", "1"),
+            (Code::OutsideArea, "h0[1] sees \"v\"", "1"),
+        ],
+        |claim| format!("{}{claim}\n", around("  P: pin A[0] write as h0", "")),
+    );
+}
+
+#[test]
+fn a_range_outside_the_area() {
+    assert_data_eq!(report(&around("  P: pin A[0..3] write as h0", "")), str![[r#"
+error[PF0131]: a range up to 3 lies outside the area `A`
+ --> test.pf:8:15
+  |
+8 |   P: pin A[0..3] write as h0
+  |               ^ `A` has 2 pages
+  |
+  = help: pages are counted from 0
+"#]]);
+}
+
+#[test]
+fn a_zero_length_map() {
+    assert_data_eq!(report(&around("  P: map B 0 private rw", "")), str![[r#"
+error[PF0130]: the area `B` would have no pages
+ --> test.pf:8:12
+  |
+8 |   P: map B 0 private rw
+  |            ^ zero pages
+  |
+  = help: an area has at least one page
+"#]]);
+}
+
+#[test]
+fn a_double_unpin() {
+    assert_data_eq!(report(&around("  P: pin A write as h0", "  unpin h0\n  unpin h0")), str![[r#"
+error[PF0140]: the handle `h0` is released twice
+  --> test.pf:11:9
+   |
+10 |   unpin h0
+   |         -- released first
+11 |   unpin h0
+   |         ^^ released again
+   |
+   = help: remove one of the two, or pin twice under two names
+"#]]);
+}
+
+#[test]
+fn a_double_unpin_by_two_lanes_is_one_too_many_in_any_order() {
+    let source = around("  P: pin A write as h0", "  unpin h0\nlane two: P\n  unpin h0");
+    let errors = rejected(&source);
+    assert_eq!(errors.iter().map(|error| error.code).collect::<Vec<_>>(), [Code::ReleasedTwice]);
+}
+
+#[test]
+fn an_unpin_that_must_fail_releases_nothing() {
+    accepted(&around("  P: pin A write as h0", "  unpin h0\n  unpin h0 fails invalid"));
+}
+
+#[test]
+fn the_wrong_release() {
+    assert_data_eq!(report(&around("  P: get A read as h0", "  unpin h0")), str![[r#"
+error[PF0141]: `h0` was taken by `get`
+  --> test.pf:10:9
+   |
+ 8 |   P: get A read as h0
+   |                    -- taken here
+ 9 | lane one: P
+10 |   unpin h0
+   |         ^^ not a handle for `unpin`
+   |
+   = help: write `put h0`
+"#]]);
+}
+
+#[test]
+fn a_handle_ends_with_its_release() {
+    let source = around("  P: pin A[0] write as h0\n  unpin h0", "  read h0");
+    assert_data_eq!(report(&source), str![[r#"
+error[PF0142]: the handle `h0` is used after its end
+  --> test.pf:11:8
+   |
+ 9 |   unpin h0
+   |         -- released here
+10 | lane one: P
+11 |   read h0
+   |        ^^ no longer a handle
+"#]]);
+}
+
+#[test]
+fn a_handle_of_another_lane_may_be_waited_for() {
+    accepted(&around(
+        "",
+        "  pin A[0] write as h0\nlane gaudi: device\n  read h0\n  write h0 \"v\"",
+    ));
+}
+
+#[test]
+fn a_handle_is_not_used_before_it_is_made() {
+    assert_data_eq!(report(&around("", "  read h0\n  pin A[0] write as h0")), str![[r#"
+error[PF0122]: there is no handle `h0` here
+  --> test.pf:10:8
+   |
+10 |   read h0
+   |        ^^ unknown handle
+11 |   pin A[0] write as h0
+   |                     -- made only here
+"#]]);
+}
+
+#[test]
+fn what_must_fail_makes_no_name() {
+    let source = around("", "  pin A[0] write as h0 fails busy\n  unpin h0");
+    assert_eq!(rejected(&source)[0].code, Code::UnknownHandle);
+    let source = around("  P: fork C fails out-of-frames\n  C: read A[0]", "");
+    assert_eq!(rejected(&source)[0].code, Code::UnknownProcess);
+}
+
+#[test]
+fn a_child_has_the_areas_that_its_parent_had_at_the_fork() {
+    accepted(&around("  P: fork C\n  C: fork D\n  D: write A[0] \"v\"", ""));
+    let source = around("  P: fork C\n  P: map B 1 private rw\n  C: write B \"v\"", "");
+    assert_data_eq!(report(&source), str![[r#"
+error[PF0120]: `C` has no area `B` here
+  --> test.pf:10:12
+   |
+ 9 |   P: map B 1 private rw
+   |          - an area of this name is mapped here
+10 |   C: write B "v"
+   |            ^ unknown area
+   |
+   = help: `C` has it only if it maps it, or inherits it by fork, before this point
+"#]]);
+}
+
+#[test]
+fn lanes_belong_to_processes_that_exist_when_they_start() {
+    accepted(&around("  P: fork C", "\nlane two: C\n  read A[0]"));
+    assert_data_eq!(report(&around("", "  fork C\nlane two: C\n  read A[0]")), str![[r#"
+error[PF0112]: `C` does not exist yet when the lanes start
+  --> test.pf:11:11
+   |
+10 |   fork C
+   |        - forked here
+11 | lane two: C
+   |           ^ forked too late for a lane
+   |
+   = help: fork it in `setup`
+"#]]);
+}
+
+#[test]
+fn lanes_cpus_and_nodes() {
+    let source = "scenario s
+machine
+  cpu cpu0 node 1
+  cpu cpu0 node 0
+setup
+  process P on cpu1
+lane one: P
+lane one: Q on cpu2
+outcome o otherwise
+outcome p otherwise
+";
+    assert_data_eq!(report(source), str![[r#"
+error[PF0125]: there is no node 1
+ --> test.pf:3:17
+  |
+3 |   cpu cpu0 node 1
+  |                 ^ the last node is 0
+  |
+  = help: without `nodes N` in `machine` there is only node 0
+
+error[PF0127]: the name `cpu0` is taken
+ --> test.pf:4:7
+  |
+3 |   cpu cpu0 node 1
+  |       ---- taken here
+4 |   cpu cpu0 node 0
+  |       ^^^^ a second CPU of this name
+  |
+  = help: choose another name
+
+error[PF0123]: there is no CPU `cpu1`
+ --> test.pf:6:16
+  |
+6 |   process P on cpu1
+  |                ^^^^ unknown CPU
+  |
+  = help: did you mean `cpu0`?
+
+error[PF0127]: the name `one` is taken
+ --> test.pf:8:6
+  |
+7 | lane one: P
+  |      --- taken here
+8 | lane one: Q on cpu2
+  |      ^^^ a second lane of this name
+  |
+  = help: choose another name
+
+error[PF0121]: there is no process `Q` here
+ --> test.pf:8:11
+  |
+8 | lane one: Q on cpu2
+  |           ^ unknown process
+  |
+  = help: processes: `P`
+
+error[PF0123]: there is no CPU `cpu2`
+ --> test.pf:8:16
+  |
+8 | lane one: Q on cpu2
+  |                ^^^^ unknown CPU
+  |
+  = help: did you mean `cpu0`?
+
+error[PF0143]: the outcome `p` is never chosen
+  --> test.pf:10:9
+   |
+ 9 | outcome o otherwise
+   |         - takes every execution that gets here
+10 | outcome p otherwise
+   |         ^ comes too late
+   |
+   = help: put `otherwise` last
+"#]]);
+}
+
+#[test]
+fn the_machine_has_bounds() {
+    each_is_reported(
+        &[
+            (Code::BadNumber, "nodes 0", "0"),
+            (Code::BadNumber, "frames 5000", "5000"),
+            (Code::BadNumber, "words 9", "9"),
+            (Code::BadNumber, "migrate-passes 0", "0"),
+        ],
+        |property| {
+            format!(
+                "scenario s\nmachine\n{property}\nsetup\nprocess P\nlane l: P\noutcome o otherwise\n"
+            )
+        },
+    );
+}
+
+#[test]
+fn events_are_checked_against_those_of_the_machine() {
+    let source = format!("{}reach frok during pin\n", around("", ""));
+    let errors = check_events(&accepted(&source), &["fork", "numa-scan"]);
+    assert_data_eq!(render(&errors, &source, "test.pf", Style::Plain), str![[r#"
+error[PF0126]: `frok` is not an event of the machine
+  --> test.pf:13:7
+   |
+13 | reach frok during pin
+   |       ^^^^ unknown event
+   |
+   = help: did you mean `fork`?
+"#]]);
+    assert!(check_events(&accepted(&source), &["frok"]).is_empty());
+}
+
+#[test]
+fn an_error_of_an_execution_points_at_its_step() {
+    let source = around("", "  fork C");
+    let step = &accepted(&source).lanes[0].steps[0];
+    let error = ScenarioError::new(
+        Code::Unexpected,
+        step.span.0,
+        "this fork ran out of frames",
+        "no free frame on node 0",
+    )
+    .help("raise `frames` in `machine`, or say `fails out-of-frames`");
+    assert_data_eq!(render(&[error], &source, "test.pf", Style::Plain), str![[r#"
+error[PF0107]: this fork ran out of frames
+  --> test.pf:10:3
+   |
+10 |   fork C
+   |   ^^^^^^ no free frame on node 0
+   |
+   = help: raise `frames` in `machine`, or say `fails out-of-frames`
+"#]]);
+}
+
+#[test]
+fn a_long_line_of_descent_is_no_burden() {
+    let mut setup = String::new();
+    let mut parent = "P".to_owned();
+    for generation in 0..5_000 {
+        let child = format!("C{generation}");
+        setup += &format!("{parent}: fork {child}\n");
+        parent = child;
+    }
+    accepted(&around(&format!("{setup}{parent}: read A[0]"), ""));
+}

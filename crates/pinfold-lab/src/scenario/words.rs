@@ -1,0 +1,218 @@
+//! The closed vocabularies of the language: each enum is a list of the words that may stand in one
+//! place, written once.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Defines an enum of keywords with its spelling, its list and its serde form.
+macro_rules! vocabulary {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$doc])* #[serde(rename = $text)] $variant,)+
+        }
+
+        impl $name {
+            /// Every word, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The word as it is written in a scenario.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// The meaning of a written word.
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl Vocabulary for $name {
+            fn spelled(word: &str) -> Option<Self> {
+                Self::from_word(word)
+            }
+
+            fn spellings() -> Vec<&'static str> {
+                Self::ALL.iter().map(|word| word.as_str()).collect()
+            }
+        }
+    };
+}
+
+/// A list of words of which one must stand somewhere; what the parser needs of it.
+pub(super) trait Vocabulary: Sized {
+    /// The member with this spelling.
+    fn spelled(word: &str) -> Option<Self>;
+    /// All spellings, for messages.
+    fn spellings() -> Vec<&'static str>;
+}
+
+vocabulary! {
+    /// What a step does.
+    pub enum Verb {
+        /// Makes an area.
+        Map = "map",
+        /// Removes pages of an area.
+        Unmap = "unmap",
+        /// Changes what the process may do with pages.
+        Protect = "protect",
+        /// Gives advice on pages.
+        Advise = "advise",
+        /// Stores a word.
+        Write = "write",
+        /// Loads a word.
+        Read = "read",
+        /// Takes pinned references for a device.
+        Pin = "pin",
+        /// Takes ordinary references.
+        Get = "get",
+        /// Ends a pin.
+        Unpin = "unpin",
+        /// Drops ordinary references.
+        Put = "put",
+        /// Makes a child process.
+        Fork = "fork",
+        /// Ends the process.
+        Exit = "exit",
+        /// Makes entries inaccessible as NUMA balancing does.
+        NumaScan = "numa-scan",
+        /// Moves pages to another node as compaction does.
+        Migrate = "migrate",
+    }
+}
+
+vocabulary! {
+    /// Whether writes to an area stay with the process.
+    pub enum Sharing {
+        /// Copy-on-write.
+        Private = "private",
+        /// Seen by every process that inherited the area.
+        Shared = "shared",
+    }
+}
+
+vocabulary! {
+    /// What a process may do with pages.
+    pub enum Protection {
+        /// Nothing.
+        None = "none",
+        /// Read.
+        ReadOnly = "ro",
+        /// Read and write.
+        ReadWrite = "rw",
+    }
+}
+
+vocabulary! {
+    /// Advice on pages.
+    pub enum Advice {
+        /// Drop them: the next access starts from zero.
+        DontNeed = "dontneed",
+        /// Leave them out of children.
+        DontFork = "dontfork",
+        /// Undo `dontfork`.
+        DoFork = "dofork",
+        /// Children find them zeroed.
+        WipeOnFork = "wipeonfork",
+        /// Undo `wipeonfork`.
+        KeepOnFork = "keeponfork",
+    }
+}
+
+vocabulary! {
+    /// What the holder of a reference is going to do.
+    pub enum Access {
+        /// Only read.
+        Read = "read",
+        /// Write, or both.
+        Write = "write",
+    }
+}
+
+vocabulary! {
+    /// How a step may be expected to fail.
+    pub enum Failure {
+        /// No free frame was left.
+        OutOfFrames = "out-of-frames",
+        /// The process may not do this to that page, or nothing is mapped there.
+        NoAccess = "no-access",
+        /// The range has a hole in it.
+        NotMapped = "not-mapped",
+        /// Something is mapped there already.
+        Occupied = "occupied",
+        /// The request makes no sense for this kind of area.
+        Invalid = "invalid",
+        /// The page is in use in a way that forbids it, or the lock-free path alone did not do.
+        Busy = "busy",
+        /// A counter would have overflowed.
+        TooManyReferences = "too-many-references",
+    }
+}
+
+/// What another lane must be inside of for [`Reach`](super::Reach) to count an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Activity {
+    /// Any step with this verb.
+    Step(Verb),
+    /// `fast-pin`: the lock-free part of a `pin` step.
+    FastPin,
+    /// `fast-get`: the lock-free part of a `get` step.
+    FastGet,
+}
+
+impl Activity {
+    const FAST_PIN: &'static str = "fast-pin";
+    const FAST_GET: &'static str = "fast-get";
+
+    /// The word as it is written in a scenario.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Step(verb) => verb.as_str(),
+            Self::FastPin => Self::FAST_PIN,
+            Self::FastGet => Self::FAST_GET,
+        }
+    }
+
+    /// The meaning of a written word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        match word {
+            Self::FAST_PIN => Some(Self::FastPin),
+            Self::FAST_GET => Some(Self::FastGet),
+            verb => Verb::from_word(verb).map(Self::Step),
+        }
+    }
+}
+
+impl From<Activity> for String {
+    fn from(activity: Activity) -> Self {
+        activity.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for Activity {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        Self::from_word(&word).ok_or_else(|| format!("`{word}` is no step and no part of one"))
+    }
+}
+
+impl Vocabulary for Activity {
+    fn spelled(word: &str) -> Option<Self> {
+        Self::from_word(word)
+    }
+
+    fn spellings() -> Vec<&'static str> {
+        let mut words = Verb::spellings();
+        words.extend([Self::FAST_PIN, Self::FAST_GET]);
+        words
+    }
+}

@@ -1,0 +1,303 @@
+//! Areas: the runs of pages that an address space has mapped (Linux: VMAs), and the map that holds them.
+//!
+//! Protocol: the map is under the address space's lock. Faults and pins read it; map, unmap, protect, advise and fork write it.
+//!
+//! Invariants:
+//! - INV-AREA-1: areas are disjoint and never empty.
+//! - INV-AREA-2: neighbours that could be one area are one, as far as both belong to one family.
+//! - INV-AREA-3: a change that splits reserves its nodes first; from then on it cannot fail.
+
+mod tree;
+
+use crate::addr::{VirtAddr, VirtRange};
+use crate::error::{NoMemory, SpaceError};
+use crate::object::SharedObject;
+use crate::platform::Platform;
+use crate::rmap::Family;
+use crate::sync::Shared;
+use crate::table::Reach;
+
+use tree::{AreaTree, Span};
+
+bitflags::bitflags! {
+    /// What an area allows.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Prot: u8 {
+        /// Loads.
+        const READ = 1;
+        /// Stores.
+        const WRITE = 2;
+        /// Instruction fetches.
+        const EXEC = 4;
+    }
+}
+
+bitflags::bitflags! {
+    /// What a child does not get of an area at fork (facts 2.1). Two marks, set and cleared each by its own advice.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) struct OnFork: u8 {
+        /// The area itself: MADV_DONTFORK. The parent's entries stay as they are.
+        const LEAVE = 1;
+        /// The contents: MADV_WIPEONFORK.
+        const WIPE = 2;
+    }
+}
+
+impl Prot {
+    /// Loads and stores.
+    pub const READ_WRITE: Self = Self::READ.union(Self::WRITE);
+
+    /// Whether the area can be reached at all.
+    pub(crate) fn reach(self) -> Reach {
+        if self.is_empty() { Reach::None } else { Reach::Data { exec: self.contains(Self::EXEC) } }
+    }
+}
+
+/// Where an area's pages come from.
+pub(crate) enum Backing<P: Platform> {
+    /// Private anonymous memory.
+    Private(Shared<Family<P>>),
+    /// Pages of an object, shared with everyone who maps it.
+    Object {
+        object: Shared<SharedObject<P>>,
+        /// Virtual page number of the object's page 0 here; wraps.
+        origin: u64,
+    },
+}
+
+impl<P: Platform> Clone for Backing<P> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Private(family) => Self::Private(family.clone()),
+            Self::Object { object, origin } => {
+                Self::Object { object: object.clone(), origin: *origin }
+            }
+        }
+    }
+}
+
+impl<P: Platform> Backing<P> {
+    fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Private(a), Self::Private(b)) => a.same(b),
+            (Self::Object { object: a, origin: i }, Self::Object { object: b, origin: j }) => {
+                a.same(b) && i == j
+            }
+            _ => false,
+        }
+    }
+}
+
+/// One area.
+pub(crate) struct Area<P: Platform> {
+    pub(crate) range: VirtRange,
+    pub(crate) prot: Prot,
+    pub(crate) on_fork: OnFork,
+    pub(crate) backing: Backing<P>,
+}
+
+impl<P: Platform> Clone for Area<P> {
+    fn clone(&self) -> Self {
+        Self { backing: self.backing.clone(), ..*self }
+    }
+}
+
+impl<P: Platform> Area<P> {
+    /// Whether writes go to private copies: Linux's is_cow_mapping. The present write right does not matter (facts 9.8).
+    #[inline]
+    pub(crate) fn is_cow(&self) -> bool {
+        matches!(self.backing, Backing::Private(_))
+    }
+
+    fn continues(&self, next: &Self) -> bool {
+        self.range.end_page() == next.range.first_page()
+            && self.prot == next.prot
+            && self.on_fork == next.on_fork
+            && self.backing.same(&next.backing)
+    }
+}
+
+impl<P: Platform> Span for Area<P> {
+    fn start(&self) -> u64 {
+        self.range.first_page()
+    }
+    fn end(&self) -> u64 {
+        self.range.end_page()
+    }
+}
+
+/// The areas of one address space.
+pub(crate) struct AreaMap<P: Platform> {
+    tree: AreaTree<Area<P>>,
+    /// Pages in all areas.
+    pages: u64,
+}
+
+impl<P: Platform> AreaMap<P> {
+    pub(crate) const fn new() -> Self {
+        Self { tree: AreaTree::new(), pages: 0 }
+    }
+
+    pub(crate) fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.tree.len()
+    }
+
+    /// The area that holds `page`.
+    #[inline]
+    pub(crate) fn find(&self, page: u64) -> Option<&Area<P>> {
+        self.tree.find(page)
+    }
+
+    /// Areas that share a page with `range`, in order.
+    pub(crate) fn overlapping(&self, range: VirtRange) -> impl Iterator<Item = &Area<P>> {
+        self.tree
+            .iter_from(range.first_page())
+            .take_while(move |area| area.range.first_page() < range.end_page())
+    }
+
+    /// All areas, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Area<P>> {
+        self.tree.iter_from(0)
+    }
+
+    /// The number of the lowest mapped page.
+    pub(crate) fn first_page(&self) -> Option<u64> {
+        self.iter().next().map(|area| area.range.first_page())
+    }
+
+    /// The first area that shares a page with `range`.
+    pub(crate) fn first_in(&self, range: VirtRange) -> Option<&Area<P>> {
+        self.overlapping(range).next()
+    }
+
+    /// Fails with the first page of `range` that no area holds.
+    pub(crate) fn all_mapped(&self, range: VirtRange) -> Result<(), SpaceError> {
+        let mut page = range.first_page();
+        for area in self.overlapping(range) {
+            if area.range.first_page() > page {
+                break;
+            }
+            page = area.range.end_page();
+        }
+        if page < range.end_page() {
+            return Err(SpaceError::NotMapped(VirtAddr::of_page(page)));
+        }
+        Ok(())
+    }
+
+    /// The highest gap of `pages` pages in `low..high`: maps grow down, as on Linux.
+    pub(crate) fn gap(&self, pages: u64, low: u64, high: u64) -> Option<u64> {
+        self.tree.highest_gap(pages, low, high)
+    }
+
+    /// Makes room for `more` insertions that then cannot fail: INV-AREA-3.
+    pub(crate) fn reserve(&mut self, more: usize) -> Result<(), NoMemory> {
+        self.tree.reserve(more).map_err(|_| NoMemory)
+    }
+
+    /// Adds an area in a gap.
+    pub(crate) fn insert(&mut self, area: Area<P>) -> Result<(), SpaceError> {
+        let (range, pages) = (area.range, area.range.pages());
+        match self.tree.insert(area) {
+            Ok(()) => {
+                self.pages += pages;
+                Ok(())
+            }
+            Err(tree::InsertError::Overlap(_)) => Err(SpaceError::Occupied(range)),
+            Err(tree::InsertError::NoMemory(_)) => Err(SpaceError::NoMemory),
+        }
+    }
+
+    /// Takes the area that starts at `page` out.
+    pub(crate) fn remove(&mut self, page: u64) -> Option<Area<P>> {
+        let area = self.tree.remove(page)?;
+        self.pages -= area.range.pages();
+        Some(area)
+    }
+
+    /// Changes an area in place; its range must stay.
+    pub(crate) fn change(&mut self, page: u64, change: impl FnOnce(&mut Area<P>)) {
+        if let Some(area) = self.tree.find_mut(page) {
+            change(area);
+        }
+    }
+
+    /// Cuts the area that holds both `page - 1` and `page`, if one does, so that an area starts at `page`. Needs one reserved insertion.
+    /// Says in which backing an area was added.
+    pub(crate) fn split_at(&mut self, page: u64) -> Result<Option<Backing<P>>, SpaceError> {
+        let Some(area) = self.tree.find(page).filter(|area| area.range.first_page() < page) else {
+            return Ok(None);
+        };
+        let (start, end) = (area.range.first_page(), area.range.end_page());
+        let mut tail = area.clone();
+        tail.range = VirtRange::of_pages(page, end);
+        let backing = tail.backing.clone();
+        self.tree.resize(start, |area| area.range = VirtRange::of_pages(start, page));
+        if self.tree.insert(tail).is_err() {
+            self.tree.resize(start, |area| area.range = VirtRange::of_pages(start, end));
+            return Err(SpaceError::NoMemory);
+        }
+        Ok(Some(backing))
+    }
+
+    /// Merges the areas on both sides of `page` if they are alike; the backing that lost an area.
+    pub(crate) fn merge_at(&mut self, page: u64) -> Option<Backing<P>> {
+        let next = self.tree.find(page).filter(|area| area.range.first_page() == page)?;
+        let before = self.tree.find(page.checked_sub(1)?)?;
+        if !before.continues(next) {
+            return None;
+        }
+        let start = before.range.first_page();
+        let gone = self.tree.remove(page)?;
+        let end = gone.range.end_page();
+        self.tree.resize(start, |area| area.range = VirtRange::of_pages(start, end));
+        Some(gone.backing)
+    }
+
+    /// Grows the area that ends where `range` starts, if an area like `like` does; whether it did.
+    pub(crate) fn extend_over(&mut self, range: VirtRange, prot: Prot) -> bool {
+        let Some(before) = range.first_page().checked_sub(1).and_then(|page| self.find(page))
+        else {
+            return false;
+        };
+        let fits = before.is_cow() && before.prot == prot && before.on_fork.is_empty();
+        if !fits || self.tree.overlaps(range.first_page(), range.end_page()) {
+            return false;
+        }
+        let start = before.range.first_page();
+        let end = range.end_page();
+        self.tree.resize(start, |area| area.range = VirtRange::of_pages(start, end));
+        self.pages += range.pages();
+        true
+    }
+
+    /// Grows the area that starts where `range` ends downwards; whether it did.
+    pub(crate) fn extend_under(&mut self, range: VirtRange, prot: Prot) -> bool {
+        let Some(next) = self.find(range.end_page()) else { return false };
+        let fits = next.range.first_page() == range.end_page()
+            && next.is_cow()
+            && next.prot == prot
+            && next.on_fork.is_empty();
+        if !fits || self.tree.overlaps(range.first_page(), range.end_page()) {
+            return false;
+        }
+        let end = next.range.end_page();
+        let first = range.first_page();
+        self.tree.resize(range.end_page(), |area| area.range = VirtRange::of_pages(first, end));
+        self.pages += range.pages();
+        true
+    }
+
+    /// The pages around `range` that no area holds and that share no page table's whole span with an area: from the end of the area
+    /// before to the start of the area behind.
+    pub(crate) fn hole_around(&self, range: VirtRange, all: u64) -> (u64, u64) {
+        let before = self.tree.before(range.first_page()).map_or(0, |area| area.range.end_page());
+        let behind =
+            self.tree.at_or_after(range.end_page()).map_or(all, |area| area.range.first_page());
+        (before, behind)
+    }
+}

@@ -1,0 +1,251 @@
+//! Faults: what happens when an access finds no fitting entry.
+//!
+//! Protocol: the address space's lock is held for reading. The entry is read without its table's lock, what the fault needs is prepared, then
+//! the table is locked and the entry compared with the snapshot; a difference means that somebody was faster, the fault ends without a change,
+//! and the access is repeated.
+//!
+//! Invariants:
+//! - INV-FAULT-1: a fault that fails leaves the entry as it was.
+//! - INV-FAULT-2: a copy is published only after every CPU forgot the page that it replaces, and the page loses its mapping only after that
+//!   (facts 1.7).
+//! - INV-FAULT-3: a new private page is exclusive from the moment it is mapped.
+
+mod wp;
+
+use crate::addr::{Pfn, VirtAddr};
+use crate::area::{Area, AreaMap, Backing, Prot};
+use crate::error::FaultError;
+use crate::event::EventKind;
+use crate::frame::{Flags, NewFrame, Start};
+use crate::platform::Platform;
+use crate::space::Space;
+use crate::table::{Cursor, Entry, Format, Leaf, Pte};
+
+/// The access that faulted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// A load.
+    Load,
+    /// A store.
+    Store,
+    /// An instruction fetch.
+    Fetch,
+}
+
+/// How a fault was resolved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The zero page is mapped.
+    ZeroPage,
+    /// A new page is mapped.
+    FirstTouch,
+    /// A page of a shared object is mapped.
+    SharedPage,
+    /// The same page is writable, or for unsharing exclusive, now.
+    Reused,
+    /// A copy is mapped.
+    Copied,
+    /// A hinting fault; the page was moved, or its entry is accessible again.
+    Hint(crate::numa::Hinted),
+    /// Waited for a page on the move.
+    Waited,
+    /// Nothing was left to do, or the entry changed meanwhile: the access is repeated.
+    Spurious,
+}
+
+/// What the fault is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Want {
+    Read,
+    Write,
+    /// An exclusive page without write access: FAULT_FLAG_UNSHARE (facts 3.9).
+    Unshare,
+}
+
+/// Whose rights count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rights {
+    /// Those of the area.
+    Area,
+    /// FOLL_FORCE: the area's present rights do not matter.
+    Forced,
+}
+
+/// A fault on its way.
+pub(crate) struct Request<'a, P: Platform> {
+    pub(crate) area: &'a Area<P>,
+    pub(crate) page: u64,
+    pub(crate) want: Want,
+}
+
+impl<P: Platform> Space<P> {
+    /// Resolves the fault of an access.
+    pub(crate) fn fault(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
+        let map = self.read_map();
+        let area = map.find(at.page()).ok_or(FaultError::NotMapped(at))?;
+        let (needs, want) = match cause {
+            Cause::Load => (Prot::READ, Want::Read),
+            Cause::Store => (Prot::WRITE, Want::Write),
+            Cause::Fetch => (Prot::EXEC, Want::Read),
+        };
+        if !area.prot.contains(needs) {
+            return Err(FaultError::Denied(at));
+        }
+        self.fault_in(&Request { area, page: at.page(), want })
+    }
+
+    /// As [`Space::fault`], for callers that hold the lock and have judged the rights.
+    pub(crate) fn fault_at(
+        &self,
+        map: &AreaMap<P>,
+        page: u64,
+        want: Want,
+        rights: Rights,
+    ) -> Result<Fault, FaultError> {
+        let at = VirtAddr::of_page(page);
+        let area = map.find(page).ok_or(FaultError::NotMapped(at))?;
+        let allowed = match (rights, want) {
+            (Rights::Forced, Want::Write) => area.is_cow() || area.prot.contains(Prot::WRITE),
+            (Rights::Forced, _) => true,
+            (Rights::Area, Want::Write) => area.prot.contains(Prot::WRITE),
+            (Rights::Area, _) => area.prot.contains(Prot::READ),
+        };
+        if !allowed {
+            return Err(FaultError::Denied(at));
+        }
+        self.fault_in(&Request { area, page, want })
+    }
+
+    fn fault_in(&self, request: &Request<'_, P>) -> Result<Fault, FaultError> {
+        let page = request.page;
+        let leaf = self.tables().leaf_or_make(page)?;
+        let pte = leaf.read(page);
+        let fault = match pte.decode() {
+            Entry::None => self.missing(request, leaf)?,
+            Entry::Migration(entry) => {
+                self.mem().tell(self.id(), page, EventKind::WaitMigration(entry.pfn));
+                self.mem().wait_page(entry.pfn);
+                Fault::Waited
+            }
+            Entry::Mapped(_) if pte.is_protnone() => self.hint_fault(request, leaf, pte),
+            Entry::Mapped(_) => self.present(request, leaf, pte)?,
+            // Only the swap room writes such entries.
+            Entry::Swap(_) => return Err(FaultError::Denied(VirtAddr::of_page(page))),
+        };
+        self.mem().stats().pgfault.add(1);
+        Ok(fault)
+    }
+
+    /// A present entry that the access could not use, or that was stale in a CPU's cache.
+    fn present(
+        &self,
+        request: &Request<'_, P>,
+        leaf: Leaf<'_, P>,
+        pte: Pte<P::Format>,
+    ) -> Result<Fault, FaultError> {
+        if request.want != Want::Read && !pte.is_writable() {
+            return self.write_protected(request, leaf, pte);
+        }
+        let page = request.page;
+        let cursor = leaf.lock();
+        if cursor.get(page) == pte && request.want == Want::Write {
+            cursor.set_bits(page, P::Format::ACCESSED | P::Format::DIRTY);
+        }
+        drop(cursor);
+        self.mem()
+            .platform()
+            .flush_local(self.id(), crate::addr::VirtRange::of_pages(page, page + 1));
+        self.mem().tell(self.id(), page, EventKind::Spurious);
+        Ok(Fault::Spurious)
+    }
+
+    /// Nothing is mapped yet.
+    fn missing(&self, request: &Request<'_, P>, leaf: Leaf<'_, P>) -> Result<Fault, FaultError> {
+        match (&request.area.backing, request.want) {
+            (Backing::Private(_), Want::Write) => self.first_touch(request, leaf),
+            (Backing::Private(_), Want::Read | Want::Unshare) => Ok(self.map_zero(request, leaf)),
+            (Backing::Object { object, origin }, _) => {
+                let pfn = object.page(request.page.wrapping_sub(*origin))?;
+                Ok(self.map_shared(request, leaf, pfn))
+            }
+        }
+    }
+
+    fn map_zero(&self, request: &Request<'_, P>, leaf: Leaf<'_, P>) -> Fault {
+        let zero = self.mem().zero_page();
+        let pte = Pte::mapping(zero, request.area.prot.reach()).with(P::Format::SPECIAL);
+        let cursor = leaf.lock();
+        if !cursor.get(request.page).is_none() {
+            return Fault::Spurious;
+        }
+        cursor.set(request.page, pte);
+        drop(cursor);
+        self.mem().tell(self.id(), request.page, EventKind::ZeroMapped(zero));
+        Fault::ZeroPage
+    }
+
+    fn first_touch(
+        &self,
+        request: &Request<'_, P>,
+        leaf: Leaf<'_, P>,
+    ) -> Result<Fault, FaultError> {
+        let fresh = self.new_private(request.area, request.page)?;
+        let pfn = fresh.pfn();
+        self.mem().platform().zero_frame(pfn);
+        let cursor = leaf.lock();
+        if !cursor.get(request.page).is_none() {
+            return Ok(Fault::Spurious);
+        }
+        cursor.set(request.page, self.written(request.area, fresh));
+        drop(cursor);
+        self.mem().tell(self.id(), request.page, EventKind::FirstTouch(pfn));
+        Ok(Fault::FirstTouch)
+    }
+
+    /// A page for a private area, counted as mapped once and exclusive, not yet filled.
+    pub(crate) fn new_private(
+        &self,
+        area: &Area<P>,
+        page: u64,
+    ) -> Result<NewFrame<'_>, crate::error::OutOfFrames> {
+        let fresh = self.mem().alloc_local(Flags::ANON, Start::Mapped)?;
+        let frame = self.mem().frames().frame(fresh.pfn());
+        if let Backing::Private(family) = &area.backing {
+            frame.mapping.init(family.id().0);
+        }
+        frame.index.init(page);
+        Ok(fresh)
+    }
+
+    /// The entry of a new private page that is being written: writable as far as the area allows.
+    pub(crate) fn written(&self, area: &Area<P>, fresh: NewFrame<'_>) -> Pte<P::Format> {
+        let dirty = Pte::mapping(fresh.keep(), area.prot.reach()).with(P::Format::DIRTY);
+        if area.prot.contains(Prot::WRITE) { dirty.with(P::Format::WRITE) } else { dirty }
+    }
+
+    fn map_shared(&self, request: &Request<'_, P>, leaf: Leaf<'_, P>, pfn: Pfn) -> Fault {
+        let area = request.area;
+        let mut pte = Pte::mapping(pfn, area.prot.reach());
+        if area.prot.contains(Prot::WRITE) {
+            pte = pte.with(P::Format::WRITE);
+        }
+        if request.want == Want::Write {
+            pte = pte.with(P::Format::DIRTY);
+        }
+        let cursor: Cursor<'_, P> = leaf.lock();
+        if !cursor.get(request.page).is_none() {
+            drop(cursor);
+            self.mem().put(pfn, 1);
+            return Fault::Spurious;
+        }
+        self.mem().frames().frame(pfn).counts.fetch_add(crate::frame::MAP);
+        cursor.set(request.page, pte);
+        drop(cursor);
+        self.mem().tell(self.id(), request.page, EventKind::SharedMapped(pfn));
+        Fault::SharedPage
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! The write fault on a read-only page: reuse it or copy it (facts 1.1 to 1.7), and unsharing (facts 3.9).
+//!
+//! The reuse decision belongs to the rule `pte-cow`; this module brings what each rule needs (the page lock, slept for or tried) and carries the
+//! verdict out.
+
+use super::{Fault, Request, Want};
+use crate::addr::Pfn;
+use crate::area::Prot;
+use crate::error::FaultError;
+use crate::event::EventKind;
+use crate::platform::Platform;
+use crate::rules::cow::{
+    CowStep, CowVerdict, How, pte_cow_drained, pte_cow_locked, pte_cow_precheck, sets_exclusive,
+};
+use crate::rules::{CowPublish, PageKind, ReadGup, Why};
+use crate::space::Space;
+use crate::table::{Cursor, Flushed, Format, Leaf, Pte};
+
+/// What the decision under the table's lock came to.
+enum Decision {
+    Reuse(Why),
+    Copy(Why),
+    /// The page lock is held by another: sleep for it without the table's lock, then look again.
+    SleepForPage,
+}
+
+impl<P: Platform> Space<P> {
+    pub(super) fn write_protected(
+        &self,
+        request: &Request<'_, P>,
+        leaf: Leaf<'_, P>,
+        orig: Pte<P::Format>,
+    ) -> Result<Fault, FaultError> {
+        loop {
+            let cursor = leaf.lock();
+            if cursor.get(request.page) != orig {
+                return Ok(Fault::Spurious);
+            }
+            let pfn = orig.pfn();
+            if !request.area.is_cow() {
+                return Ok(self.write_shared(request, cursor));
+            }
+            if orig.is_special() {
+                if !self.unshares_zero(request) {
+                    return Ok(Fault::Spurious);
+                }
+                return self.copy(request, leaf, cursor, orig, Why::Page(PageKind::Zero));
+            }
+            match self.decide(pfn) {
+                Decision::Reuse(why) => return Ok(self.reuse(request, cursor, pfn, why)),
+                Decision::Copy(why) => return self.copy(request, leaf, cursor, orig, why),
+                Decision::SleepForPage => {
+                    self.mem().frames().get(pfn, 1);
+                    drop(cursor);
+                    self.mem().wait_page(pfn);
+                    self.mem().put(pfn, 1);
+                }
+            }
+        }
+    }
+
+    /// Before 6.2 unsharing left everything that is not anonymous alone (facts 3.9).
+    fn unshares_zero(&self, request: &Request<'_, P>) -> bool {
+        request.want == Want::Write || self.mem().rules().read_gup >= ReadGup::UnshareAll
+    }
+
+    fn decide(&self, pfn: Pfn) -> Decision {
+        let rule = self.mem().rules().pte_cow;
+        let mut step = pte_cow_precheck(rule, &self.mem().page_state(pfn));
+        if step == CowStep::DrainLru {
+            // This version keeps no page in a batch, so there is nothing to drain.
+            step = pte_cow_drained(&self.mem().page_state(pfn));
+        }
+        let how = match step {
+            CowStep::Reuse(why) => return Decision::Reuse(why),
+            CowStep::Copy(why) => return Decision::Copy(why),
+            CowStep::NeedPageLock(how) => how,
+            CowStep::DrainLru => How::TryLock,
+        };
+        let Some(_locked) = self.mem().try_lock_page(pfn) else {
+            return match how {
+                How::Sleep => Decision::SleepForPage,
+                How::TryLock => Decision::Copy(Why::Locked),
+            };
+        };
+        match pte_cow_locked(rule, &self.mem().page_state(pfn)) {
+            CowVerdict::Reuse(why) => Decision::Reuse(why),
+            CowVerdict::Copy(why) => Decision::Copy(why),
+        }
+    }
+
+    /// A write to a shared mapping needs no private page: the entry only lacked the right.
+    fn write_shared(&self, request: &Request<'_, P>, cursor: Cursor<'_, P>) -> Fault {
+        if request.want == Want::Unshare {
+            return Fault::Spurious;
+        }
+        let f = P::Format::ACCESSED | P::Format::DIRTY | P::Format::WRITE;
+        cursor.set_bits(request.page, f);
+        drop(cursor);
+        self.flush_here(request.page);
+        self.mem().stats().pgreuse.add(1);
+        Fault::Reused
+    }
+
+    fn reuse(&self, request: &Request<'_, P>, cursor: Cursor<'_, P>, pfn: Pfn, why: Why) -> Fault {
+        let mem = self.mem();
+        if sets_exclusive(mem.rules().pte_cow) && !mem.frames().counts(pfn).is_exclusive() {
+            mem.frames().set_exclusive(pfn);
+        }
+        if request.want == Want::Unshare {
+            drop(cursor);
+            mem.tell(self.id(), request.page, EventKind::UnshareReuse(pfn));
+            return Fault::Reused;
+        }
+        let mut bits = P::Format::ACCESSED | P::Format::DIRTY;
+        if request.area.prot.contains(Prot::WRITE) {
+            bits |= P::Format::WRITE;
+        }
+        cursor.set_bits(request.page, bits);
+        drop(cursor);
+        self.flush_here(request.page);
+        mem.stats().pgreuse.add(1);
+        mem.tell(self.id(), request.page, EventKind::CowReuse { pfn, why });
+        Fault::Reused
+    }
+
+    /// The entry only gained rights, so other CPUs' stale translations are harmless.
+    fn flush_here(&self, page: u64) {
+        self.mem()
+            .platform()
+            .flush_local(self.id(), crate::addr::VirtRange::of_pages(page, page + 1));
+    }
+
+    /// Maps a copy in place of the page (facts 1.7). The old page is held by a reference of our own while the table is unlocked.
+    fn copy(
+        &self,
+        request: &Request<'_, P>,
+        leaf: Leaf<'_, P>,
+        cursor: Cursor<'_, P>,
+        orig: Pte<P::Format>,
+        why: Why,
+    ) -> Result<Fault, FaultError> {
+        let (mem, page, old) = (self.mem(), request.page, orig.pfn());
+        let counted = !orig.is_special();
+        if counted {
+            mem.frames().get(old, 1);
+        }
+        drop(cursor);
+        mem.tell(self.id(), page, EventKind::CowCopy { pfn: old, why });
+        let result = self.copy_over(request, leaf, orig);
+        if counted {
+            mem.put(old, 1);
+        }
+        result
+    }
+
+    fn copy_over(
+        &self,
+        request: &Request<'_, P>,
+        leaf: Leaf<'_, P>,
+        orig: Pte<P::Format>,
+    ) -> Result<Fault, FaultError> {
+        let (mem, page, old) = (self.mem(), request.page, orig.pfn());
+        let fresh = self.new_private(request.area, page)?;
+        let new = fresh.pfn();
+        if orig.is_special() {
+            mem.platform().zero_frame(new);
+        } else {
+            mem.platform().copy_frame(old, new);
+        }
+        let cursor = leaf.lock();
+        if cursor.get(page) != orig {
+            return Ok(Fault::Spurious);
+        }
+        let pte = match request.want {
+            Want::Unshare => Pte::mapping(fresh.keep(), request.area.prot.reach()),
+            _ => self.written(request.area, fresh),
+        };
+        let withdrawn = cursor.withdraw(page);
+        match mem.rules().cow_publish {
+            CowPublish::AfterFlush => {
+                let flushed = self.flush_withdrawn(withdrawn);
+                cursor.publish(flushed, pte);
+            }
+            CowPublish::BeforeFlush => {
+                cursor.publish(Flushed::of(withdrawn), pte);
+                let _ = self.flush_withdrawn(withdrawn);
+            }
+        }
+        if !orig.is_special() {
+            mem.drop_map(old);
+        }
+        drop(cursor);
+        mem.stats().cow_copy.add(1);
+        mem.tell(self.id(), page, EventKind::Copied { from: old, to: new });
+        if !orig.is_special() {
+            mem.put(old, 1);
+        }
+        Ok(Fault::Copied)
+    }
+}

@@ -1,0 +1,168 @@
+//! The per-node allocator of frames. It can run dry, and says so.
+//!
+//! Each node's free frames form a stack through their index words, under that node's lock. Free frames are handed out in reverse
+//! order of their freeing: the warmest first.
+
+use super::{EXCLUSIVE, Flags, Frames, MAP, REF, node_bits, node_of};
+use crate::addr::{NodeId, Pfn};
+use crate::error::OutOfFrames;
+
+/// The free frames of a node; protected by the lock around it.
+#[derive(Debug, Default)]
+pub(super) struct FreeList {
+    top: Option<Pfn>,
+    free: u64,
+}
+
+/// Ends the chain through the index words.
+const NONE: u64 = u64::MAX;
+
+/// Where a new frame may lie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Placement {
+    /// There if possible, else on any other node.
+    Prefer(NodeId),
+    /// There or nowhere.
+    Only(NodeId),
+}
+
+/// With which counts a new frame starts. They are set in one store: a lock-free walker with a stale entry may add to them from then on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Start {
+    /// One reference.
+    Held,
+    /// One reference, one mapping, exclusive: a private page that an entry is going to map.
+    Mapped,
+}
+
+impl Start {
+    const fn counts(self) -> u64 {
+        match self {
+            Self::Held => REF,
+            Self::Mapped => REF | MAP | EXCLUSIVE,
+        }
+    }
+}
+
+/// A frame with one reference that nobody else knows yet; goes back to its node on drop.
+#[must_use]
+pub struct NewFrame<'a> {
+    frames: &'a Frames,
+    pfn: Pfn,
+    start: Start,
+}
+
+impl NewFrame<'_> {
+    /// Its number.
+    #[inline]
+    pub fn pfn(&self) -> Pfn {
+        self.pfn
+    }
+
+    /// Hands the one reference to the caller.
+    #[inline]
+    pub fn keep(self) -> Pfn {
+        let pfn = self.pfn;
+        core::mem::forget(self);
+        pfn
+    }
+}
+
+impl Drop for NewFrame<'_> {
+    fn drop(&mut self) {
+        if self.start == Start::Mapped {
+            self.frames.frame(self.pfn).counts.fetch_sub(MAP);
+        }
+        self.frames.drop_unused(self.pfn, 1);
+    }
+}
+
+/// What dropping references left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Put {
+    /// Others still hold the frame.
+    Held,
+    /// Nobody holds it any more: the caller has to release it.
+    Last,
+    /// There were fewer references than were dropped. Nothing changed.
+    Underflow,
+}
+
+impl Frames {
+    /// Takes a free frame, with `flags` set and the counts of `start`.
+    ///
+    /// # Errors
+    /// When the placement leaves no free frame.
+    pub fn alloc(
+        &self,
+        placement: Placement,
+        flags: Flags,
+        start: Start,
+    ) -> Result<NewFrame<'_>, OutOfFrames> {
+        let (first, others) = match placement {
+            Placement::Prefer(node) => (node, self.nodes.len() as u8),
+            Placement::Only(node) => (node, 1),
+        };
+        let nodes = self.nodes.len().max(1) as u8;
+        let pfn = (0..others.max(1))
+            .find_map(|step| self.pop(NodeId((first.0 % nodes + step) % nodes)))
+            .ok_or(OutOfFrames)?;
+        let frame = self.frame(pfn);
+        frame.flags.write_once(flags.bits() | node_bits(node_of(frame.flags.peek())));
+        frame.spare.init(0);
+        frame.counts.write_once(start.counts());
+        Ok(NewFrame { frames: self, pfn, start })
+    }
+
+    fn pop(&self, node: NodeId) -> Option<Pfn> {
+        let mut list = self.nodes.get(usize::from(node.0))?.lock();
+        let pfn = list.top?;
+        let next = self.frame(pfn).index.peek();
+        list.top = (next != NONE).then_some(Pfn(next));
+        list.free -= 1;
+        Some(pfn)
+    }
+
+    /// How many frames of `node` are free.
+    pub fn free_frames(&self, node: NodeId) -> u64 {
+        self.nodes.get(usize::from(node.0)).map_or(0, |list| list.lock().free)
+    }
+
+    /// How many frames are free on all nodes.
+    pub fn total_free(&self) -> u64 {
+        self.nodes.iter().map(|list| list.lock().free).sum()
+    }
+
+    /// Drops `refs` references of a folio's head.
+    #[inline]
+    pub(crate) fn put(&self, head: Pfn, refs: u32) -> Put {
+        let frame = self.frame(head);
+        let old = frame.counts.fetch_sub(u64::from(refs) * REF);
+        match (old as u32).checked_sub(refs) {
+            Some(0) => Put::Last,
+            Some(_) => Put::Held,
+            None => {
+                frame.counts.fetch_add(u64::from(refs) * REF);
+                Put::Underflow
+            }
+        }
+    }
+
+    /// Puts a frame without references, and all frames of its folio, back on its node's list.
+    pub(crate) fn release(&self, head: Pfn) {
+        let last = head.0 + (1 << self.order(head));
+        for pfn in (head.0..last).rev().map(Pfn) {
+            let frame = self.frame(pfn);
+            let node = node_of(frame.flags.peek());
+            frame.flags.write_once(node_bits(node));
+            if frame.counts.peek() & EXCLUSIVE != 0 {
+                frame.counts.write_once(0);
+            }
+            frame.mapping.init(0);
+            let mut list = self.nodes[usize::from(node.0)].lock();
+            frame.index.init(list.top.map_or(NONE, |top| top.0));
+            list.top = Some(pfn);
+            list.free += 1;
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What a frame is, beside its counts.
+
+use crate::addr::NodeId;
+
+bitflags::bitflags! {
+    /// A frame's flags. The node and a folio's order lie in the upper half of the same word.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Flags: u32 {
+        /// Somebody holds the page lock.
+        const LOCKED = 1 << 0;
+        /// Somebody sleeps on the page lock.
+        const WAITERS = 1 << 1;
+        /// The contents are newer than any backing store.
+        const DIRTY = 1 << 2;
+        /// Was accessed since it was last looked at.
+        const REFERENCED = 1 << 3;
+        /// Anonymous memory.
+        const ANON = 1 << 4;
+        /// The zero page: mapped without counts.
+        const ZERO = 1 << 5;
+        /// A page table; the frame's spare word is its lock.
+        const TABLE = 1 << 6;
+        /// First frame of a large folio.
+        const HEAD = 1 << 7;
+        /// Another frame of a large folio; its index word names the head.
+        const TAIL = 1 << 8;
+        /// Not for the allocator: a hole, or memory that somebody else owns.
+        const RESERVED = 1 << 9;
+        /// Taken off for migration by somebody who holds a reference for it.
+        const ISOLATED = 1 << 10;
+    }
+}
+
+const ORDER_SHIFT: u32 = 16;
+const ORDER_MASK: u32 = 0x1f << ORDER_SHIFT;
+const NODE_SHIFT: u32 = 24;
+
+/// The upper half of the word for a frame of `node`.
+pub(crate) const fn node_bits(node: NodeId) -> u32 {
+    (node.0 as u32) << NODE_SHIFT
+}
+
+/// The node in a flag word.
+pub(crate) const fn node_of(word: u32) -> NodeId {
+    NodeId((word >> NODE_SHIFT) as u8)
+}
+
+/// The flag word's bits for a folio of `1 << order` frames.
+pub(crate) const fn order_bits(order: u32) -> u32 {
+    (order << ORDER_SHIFT) & ORDER_MASK
+}
+
+/// The order in a head's flag word.
+pub(crate) const fn order_of(word: u32) -> u32 {
+    (word & ORDER_MASK) >> ORDER_SHIFT
+}

@@ -1,0 +1,110 @@
+use super::alloc::Put;
+use super::*;
+use crate::rules::pin::Hold;
+
+fn two_nodes(frames: u64) -> Frames {
+    let span = |node, first| NodeSpan { node: NodeId(node), first: Pfn(first), frames };
+    Frames::new(&[span(0, 16), span(1, 64)]).expect("heap")
+}
+
+#[test]
+fn a_node_runs_dry_and_only_preference_falls_back() {
+    let frames = two_nodes(2);
+    let alloc = |placement| frames.alloc(placement, Flags::ANON, Start::Held).map(NewFrame::keep);
+    let here: Vec<_> = (0..2).map(|_| alloc(Placement::Only(NodeId(0))).unwrap()).collect();
+    assert!(here.iter().all(|pfn| frames.node(*pfn) == NodeId(0)));
+    assert!(alloc(Placement::Only(NodeId(0))).is_err());
+    let there = alloc(Placement::Prefer(NodeId(0))).unwrap();
+    assert_eq!(frames.node(there), NodeId(1));
+    alloc(Placement::Prefer(NodeId(0))).unwrap();
+    assert!(alloc(Placement::Prefer(NodeId(0))).is_err());
+}
+
+#[test]
+fn a_dropped_new_frame_is_free_again() {
+    let frames = two_nodes(1);
+    drop(frames.alloc(Placement::Only(NodeId(1)), Flags::ANON, Start::Held).unwrap());
+    assert_eq!(frames.free_frames(NodeId(1)), 1);
+    let pfn = frames.alloc(Placement::Only(NodeId(1)), Flags::ANON, Start::Held).unwrap();
+    assert_eq!(frames.counts(pfn.pfn()).refs(), 1);
+}
+
+#[test]
+fn holes_between_spans_are_reserved() {
+    let frames = two_nodes(2);
+    assert_eq!(frames.peek_flags(Pfn(20)), Flags::RESERVED);
+    assert!(!frames.contains(Pfn(15)) && frames.contains(Pfn(20)) && !frames.contains(Pfn(66)));
+}
+
+#[test]
+fn a_free_frame_cannot_be_grabbed() {
+    let frames = two_nodes(1);
+    assert_eq!(frames.try_grab(Pfn(16), Hold::Pin, 1), Grab::Gone);
+    assert_eq!(frames.counts(Pfn(16)).refs(), 0);
+}
+
+#[test]
+fn a_pin_of_a_small_folio_is_1024_references() {
+    let frames = two_nodes(1);
+    let pfn = frames.alloc(Placement::Only(NodeId(0)), Flags::ANON, Start::Held).unwrap().keep();
+    assert_eq!(frames.try_grab(pfn, Hold::Get, 1023), Grab::Taken(pfn));
+    assert!(frames.maybe_dma_pinned(pfn), "1024 ordinary references look like a pin");
+    assert_eq!(frames.put(pfn, 1023), Put::Held);
+    assert!(!frames.maybe_dma_pinned(pfn));
+    assert_eq!(frames.grab(pfn, Hold::Pin, 1), Grab::Taken(pfn));
+    assert_eq!(frames.counts(pfn).refs(), 1 + PIN_BIAS);
+    assert!(frames.maybe_dma_pinned(pfn));
+}
+
+#[test]
+fn a_count_near_overflow_refuses_both_paths() {
+    let frames = two_nodes(1);
+    let pfn = frames.alloc(Placement::Only(NodeId(0)), Flags::ANON, Start::Held).unwrap().keep();
+    frames.get(pfn, i32::MAX as u32);
+    assert_eq!(frames.try_grab(pfn, Hold::Pin, 1), Grab::Overflow);
+    assert_eq!(frames.grab(pfn, Hold::Get, 1), Grab::Overflow);
+    assert!(frames.maybe_dma_pinned(pfn), "the unsigned view survives the overflow");
+}
+
+#[test]
+fn a_large_folio_counts_on_its_head_and_pins_exactly() {
+    let frames = two_nodes(4);
+    let mut pfns: Vec<_> = (0..4)
+        .map(|_| frames.alloc(Placement::Only(NodeId(0)), Flags::ANON, Start::Held).unwrap().keep())
+        .collect();
+    pfns.sort();
+    let head = pfns[0];
+    frames.form_folio(head, 2);
+    assert_eq!(frames.head_of(pfns[3]), head);
+    assert_eq!(frames.try_grab(pfns[3], Hold::Pin, 2), Grab::Taken(head));
+    assert_eq!(frames.pincount(head), Some(2));
+    assert_eq!(frames.counts(head).refs(), 3);
+    frames.get(pfns[2], 2000);
+    let refs = frames.ungrab_refs(head, Hold::Pin, 2);
+    assert_eq!(frames.put(head, refs), Put::Held);
+    assert!(!frames.maybe_dma_pinned(pfns[1]), "references alone never look pinned here");
+    assert_eq!(frames.put(head, 2001), Put::Last);
+    frames.release(head);
+    assert_eq!(frames.free_frames(NodeId(0)), 4);
+    assert_eq!(frames.head_of(pfns[3]), pfns[3]);
+}
+
+#[test]
+fn dropping_more_references_than_there_are_changes_nothing() {
+    let frames = two_nodes(1);
+    let pfn = frames.alloc(Placement::Only(NodeId(0)), Flags::ANON, Start::Held).unwrap().keep();
+    assert_eq!(frames.put(pfn, 2), Put::Underflow);
+    assert_eq!(frames.counts(pfn).refs(), 1);
+}
+
+#[test]
+fn the_exclusive_mark_shares_the_word_and_disturbs_no_count() {
+    let frames = two_nodes(1);
+    let pfn = frames.alloc(Placement::Only(NodeId(0)), Flags::ANON, Start::Held).unwrap().keep();
+    frames.set_exclusive(pfn);
+    frames.frame(pfn).counts.fetch_add(REF + MAP);
+    assert_eq!((frames.counts(pfn).refs(), frames.counts(pfn).maps()), (2, 1));
+    assert!(frames.counts(pfn).is_exclusive());
+    frames.clear_exclusive(pfn);
+    assert_eq!((frames.counts(pfn).refs(), frames.counts(pfn).maps()), (2, 1));
+}

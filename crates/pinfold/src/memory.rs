@@ -1,0 +1,200 @@
+//! The machine's memory as one value: frames, rules, counters, the zero page, and the registry of reverse maps. Address spaces share it.
+
+use core::sync::atomic::{AtomicU64 as NativeU64, Ordering};
+
+use crate::addr::{Pfn, VirtAddr};
+use crate::error::{NoMemory, OutOfFrames};
+use crate::event::{Bug, Event, EventKind};
+use crate::frame::Put;
+use crate::frame::{Flags, Frames, MAP, NewFrame, NodeSpan, Placement, Start};
+use crate::platform::Platform;
+use crate::rmap::AnonRegistry;
+use crate::rules::Rules;
+use crate::stat::Stats;
+use crate::sync::Shared;
+
+/// Names an address space for the platform's flushes and events. Never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SpaceId(pub u64);
+
+/// How hard the machine tries; numbers, not rules.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tuning {
+    /// Passes of one migration attempt over a page that is busy. Linux: 10.
+    pub migrate_passes: u32,
+    /// Pages that an unmap gathers before it flushes and frees. Linux: about 510 a batch.
+    pub gather_pages: usize,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { migrate_passes: 10, gather_pages: 512 }
+    }
+}
+
+/// All memory of a machine.
+pub struct Memory<P: Platform> {
+    platform: P,
+    frames: Frames,
+    rules: Rules,
+    tuning: Tuning,
+    stats: Stats,
+    zero: Pfn,
+    anon: AnonRegistry<P>,
+    next_space: NativeU64,
+}
+
+/// Why a [`Memory`] could not be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MemoryError {
+    /// The heap cannot hold the frame table.
+    NoMemory,
+    /// No frame was left for the zero page.
+    OutOfFrames,
+}
+
+impl core::fmt::Display for MemoryError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NoMemory => NoMemory.fmt(f),
+            Self::OutOfFrames => f.write_str("no frame for the zero page: give a node some frames"),
+        }
+    }
+}
+
+impl core::error::Error for MemoryError {}
+
+impl From<NoMemory> for MemoryError {
+    fn from(NoMemory: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
+impl From<OutOfFrames> for MemoryError {
+    fn from(OutOfFrames: OutOfFrames) -> Self {
+        Self::OutOfFrames
+    }
+}
+
+impl<P: Platform> Memory<P> {
+    /// A machine with the frames of `spans`, under `rules`. One frame becomes the zero page.
+    ///
+    /// # Errors
+    /// When the heap or the frames are exhausted already.
+    pub fn new(
+        platform: P,
+        spans: &[NodeSpan],
+        rules: Rules,
+        tuning: Tuning,
+    ) -> Result<Shared<Self>, MemoryError> {
+        let frames = Frames::new(spans)?;
+        let node = spans.first().map_or(crate::addr::NodeId(0), |span| span.node);
+        let zero = frames.alloc(Placement::Prefer(node), Flags::ZERO, Start::Held)?.keep();
+        platform.zero_frame(zero);
+        Ok(Shared::try_new(Self {
+            platform,
+            frames,
+            rules,
+            tuning,
+            stats: Stats::default(),
+            zero,
+            anon: AnonRegistry::new(),
+            next_space: NativeU64::new(1),
+        })?)
+    }
+
+    /// The machine under it.
+    #[inline]
+    pub fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    /// The frame table.
+    #[inline]
+    pub fn frames(&self) -> &Frames {
+        &self.frames
+    }
+
+    /// The rules in force.
+    #[inline]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The tuning in force.
+    #[inline]
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    /// The counters.
+    #[inline]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The zero page.
+    #[inline]
+    pub fn zero_page(&self) -> Pfn {
+        self.zero
+    }
+
+    pub(crate) fn anon(&self) -> &AnonRegistry<P> {
+        &self.anon
+    }
+
+    pub(crate) fn next_space(&self) -> SpaceId {
+        SpaceId(self.next_space.fetch_add(1, Ordering::Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn tell(&self, space: SpaceId, page: u64, kind: EventKind) {
+        self.platform.event(Event { space, at: VirtAddr::of_page(page), kind });
+    }
+
+    /// A new frame near the calling CPU.
+    #[inline]
+    pub(crate) fn alloc_local(
+        &self,
+        flags: Flags,
+        start: Start,
+    ) -> Result<NewFrame<'_>, OutOfFrames> {
+        self.frames.alloc(Placement::Prefer(self.platform.node()), flags, start)
+    }
+
+    /// Drops references; the last one frees the folio.
+    #[inline]
+    pub(crate) fn put(&self, pfn: Pfn, refs: u32) {
+        let head = self.frames.head_of(pfn);
+        match self.frames.put(head, refs) {
+            Put::Held => {}
+            Put::Last => self.free(head),
+            Put::Underflow => self.platform.bug(Bug::RefUnderflow(head)),
+        }
+    }
+
+    fn free(&self, head: Pfn) {
+        if self.frames.counts(head).maps() != 0 {
+            self.platform.bug(Bug::FreedWhileMapped(head));
+        }
+        self.stats.pgfree.add(1);
+        self.tell(SpaceId(0), 0, EventKind::Freed(head));
+        self.frames.release(head);
+    }
+
+    /// One entry maps the page no longer; its reference stays with the caller.
+    #[inline]
+    pub(crate) fn drop_map(&self, pfn: Pfn) {
+        let head = self.frames.head_of(pfn);
+        let old = self.frames.frame(head).counts.fetch_sub(MAP);
+        if crate::frame::Counts(old).maps() == 0 {
+            self.platform.bug(Bug::MapUnderflow(head));
+        }
+    }
+
+    /// One more entry maps the page, and one reference goes with it.
+    #[inline]
+    pub(crate) fn add_map(&self, pfn: Pfn) {
+        self.frames.frame(self.frames.head_of(pfn)).counts.fetch_add(MAP + crate::frame::REF);
+    }
+}

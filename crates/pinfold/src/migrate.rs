@@ -1,0 +1,283 @@
+//! Moving a page: every entry that maps it becomes a migration entry, the page is copied if nobody else refers to it, and the entries come back
+//! for the new frame, or for the old one (facts 4.5).
+//!
+//! Protocol, per pass: page lock (tried, never slept for), walk of the family with each table's lock in turn to take the entries out, comparison of
+//! the references, copy, walk to restore, unlock. Whoever meets a migration entry waits for the page lock. The caller has isolated the page, which
+//! is one reference.
+//!
+//! Invariants:
+//! - INV-MIG-1: a page moves only if all its references are the isolation's: no pin, no get, no mapping.
+//! - INV-MIG-2: after an attempt no migration entry for the page is left.
+//! - INV-MIG-3: since 5.19 a pinned exclusive page keeps its entry and its mark: the attempt ends when the entry is out and the pin seen.
+
+use crate::addr::{NodeId, Pfn, VirtRange};
+use crate::event::EventKind;
+use crate::frame::{Flags, MAP, Placement, REF, Start};
+use crate::memory::Memory;
+use crate::platform::Platform;
+use crate::rmap::{AnonId, Walk};
+use crate::rules::{MigrationAd, MigrationKind as MigrationRule, ShareOrder};
+use crate::space::Space;
+use crate::sync::smp_mb;
+use crate::table::{Cursor, Entry, Format, Migration, MigrationKind, Pte};
+
+/// What became of the pages of a range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Moved {
+    /// Pages that lie on the wanted node now and did not before.
+    pub moved: u64,
+    /// Pages that could not be moved: referenced, pinned, busy, or without a frame to move to.
+    pub failed: u64,
+}
+
+/// A page that somebody took off for migration: one reference, and nobody else isolates it.
+#[must_use]
+pub(crate) struct Isolated<'m, P: Platform> {
+    mem: &'m Memory<P>,
+    pfn: Pfn,
+}
+
+impl<P: Platform> Drop for Isolated<'_, P> {
+    fn drop(&mut self) {
+        self.mem.frames().frame(self.pfn).flags.fetch_and(!Flags::ISOLATED.bits());
+        self.mem.put(self.pfn, 1);
+    }
+}
+
+/// How a pass ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pass {
+    Moved,
+    Again,
+}
+
+/// How taking the entries out ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Unmapped {
+    All,
+    Some,
+}
+
+impl<P: Platform> Memory<P> {
+    /// Takes an anonymous page off for migration. The caller holds something that keeps the page alive.
+    pub(crate) fn isolate(&self, pfn: Pfn) -> Option<Isolated<'_, P>> {
+        let frame = self.frames().frame(pfn);
+        let wanted = Flags::ANON.bits();
+        let refused = Flags::ISOLATED.union(Flags::HEAD).union(Flags::TAIL).bits();
+        frame
+            .flags
+            .try_update(|flags| {
+                (flags & wanted != 0 && flags & refused == 0)
+                    .then_some(flags | Flags::ISOLATED.bits())
+            })
+            .ok()?;
+        self.frames().get(pfn, 1);
+        Some(Isolated { mem: self, pfn })
+    }
+
+    /// Tries to move the page to `node`, in as many passes as the tuning says.
+    pub(crate) fn migrate(&self, page: Isolated<'_, P>, node: NodeId) -> Option<Pfn> {
+        let moved = self.migrate_to(&page, node);
+        let stat = if moved.is_some() {
+            &self.stats().pgmigrate_success
+        } else {
+            &self.stats().pgmigrate_fail
+        };
+        stat.add(1);
+        moved
+    }
+
+    fn migrate_to(&self, page: &Isolated<'_, P>, node: NodeId) -> Option<Pfn> {
+        let fresh = self.frames().alloc(Placement::Only(node), Flags::ANON, Start::Held).ok()?;
+        let (old, new) = (self.frames().frame(page.pfn), self.frames().frame(fresh.pfn()));
+        new.mapping.init(old.mapping.read_once());
+        new.index.init(old.index.read_once());
+        for _ in 0..self.tuning().migrate_passes.max(1) {
+            if self.migrate_pass(page.pfn, fresh.pfn()) == Pass::Moved {
+                return Some(fresh.pfn());
+            }
+        }
+        None
+    }
+
+    fn migrate_pass(&self, from: Pfn, to: Pfn) -> Pass {
+        let Some(_locked) = self.try_lock_page(from) else { return Pass::Again };
+        let unmapped = self.unmap_for_migration(from);
+        let refs = self.frames().counts(from).refs();
+        // The isolation's one.
+        let expected = 1;
+        let (page, result) = if unmapped == Unmapped::All && refs == expected {
+            self.platform().copy_frame(from, to);
+            (to, Pass::Moved)
+        } else {
+            if unmapped == Unmapped::All {
+                let busy = EventKind::MigrationBusy { pfn: from, refs, expected };
+                self.tell(crate::memory::SpaceId(0), 0, busy);
+            }
+            (from, Pass::Again)
+        };
+        self.restore_entries(from, page);
+        if result == Pass::Moved {
+            self.tell(crate::memory::SpaceId(0), 0, EventKind::Migrated { from, to });
+        }
+        result
+    }
+
+    fn walk_rmap(&self, pfn: Pfn, mut visit: impl FnMut(&Space<P>, u64, Cursor<'_, P>) -> Walk) {
+        let frame = self.frames().frame(pfn);
+        let page = frame.index.read_once();
+        let Some(family) = self.anon().find(AnonId(frame.mapping.read_once())) else { return };
+        family.walk(self, |space| match space.tables().leaf(page) {
+            Some(leaf) => visit(space, page, leaf.lock()),
+            None => Walk::On,
+        });
+    }
+
+    /// Replaces every entry of the page by a migration entry.
+    fn unmap_for_migration(&self, pfn: Pfn) -> Unmapped {
+        let mut result = Unmapped::All;
+        self.walk_rmap(pfn, |space, page, cursor| {
+            let pte = cursor.get(page);
+            if !pte.is_mapped() || pte.is_special() || pte.pfn() != pfn {
+                return Walk::On;
+            }
+            if self.unmap_entry(space, page, &cursor) {
+                Walk::On
+            } else {
+                result = Unmapped::Some;
+                Walk::Stop
+            }
+        });
+        result
+    }
+
+    /// Replaces one entry; `false` leaves it as it was because the page is pinned.
+    fn unmap_entry(&self, space: &Space<P>, page: u64, cursor: &Cursor<'_, P>) -> bool {
+        let rules = self.rules();
+        let old = cursor.withdraw(page);
+        let pfn = old.pte.pfn();
+        let _ = space.flush_withdrawn(old);
+        let marked = self.frames().counts(pfn).is_exclusive();
+        if marked && rules.migration_kind == MigrationRule::Exclusive {
+            if !self.try_share(pfn) {
+                cursor.put_back(old);
+                self.tell(space.id(), page, EventKind::MigrationPinned(pfn));
+                return false;
+            }
+        } else if marked {
+            self.frames().clear_exclusive(pfn);
+        }
+        let kind = match (old.pte.is_writable(), marked, rules.migration_kind) {
+            (true, ..) => MigrationKind::Write,
+            (false, true, MigrationRule::Exclusive) => MigrationKind::ReadExclusive,
+            _ => MigrationKind::Read,
+        };
+        let carried = rules.migration_ad == MigrationAd::Carried;
+        let entry = Migration {
+            pfn,
+            kind,
+            young: carried && old.pte.is_accessed(),
+            dirty: carried && old.pte.is_dirty(),
+            reach: old.pte.reach(),
+        };
+        cursor.set(page, Pte::migration(entry));
+        self.drop_map(pfn);
+        self.tell(space.id(), page, EventKind::MigrationEntry { pfn, kind });
+        self.put(pfn, 1);
+        true
+    }
+
+    /// Clears the exclusive mark of a page whose entry is out, unless it may be pinned (facts 3.5, A1 to A3). The entry was taken out by a full
+    /// exchange, and for [`ShareOrder::Flush`] the flush that followed is the only other ordering.
+    fn try_share(&self, pfn: Pfn) -> bool {
+        let barriers = self.rules().share_order == ShareOrder::Barriers;
+        if barriers {
+            smp_mb();
+        }
+        if self.frames().maybe_dma_pinned(pfn) {
+            return false;
+        }
+        self.frames().clear_exclusive(pfn);
+        if barriers {
+            smp_mb();
+        }
+        true
+    }
+
+    /// Turns the migration entries of `from` into entries of `page`, which is the new frame or the old one: INV-MIG-2.
+    fn restore_entries(&self, from: Pfn, page_frame: Pfn) {
+        self.walk_rmap(from, |space, page, cursor| {
+            if let Entry::Migration(entry) = cursor.get(page).decode()
+                && entry.pfn == from
+            {
+                self.restore_entry(space, page, &cursor, entry, page_frame);
+            }
+            Walk::On
+        });
+    }
+
+    fn restore_entry(
+        &self,
+        space: &Space<P>,
+        page: u64,
+        cursor: &Cursor<'_, P>,
+        entry: Migration,
+        pfn: Pfn,
+    ) {
+        self.frames().frame(pfn).counts.fetch_add(REF + MAP);
+        if entry.kind != MigrationKind::Read {
+            self.frames().set_exclusive(pfn);
+        }
+        let writable = entry.kind == MigrationKind::Write;
+        let mut pte = Pte::mapping(pfn, entry.reach).without(P::Format::ACCESSED);
+        for (set, bit) in [
+            (writable, P::Format::WRITE),
+            (entry.young, P::Format::ACCESSED),
+            (entry.dirty, P::Format::DIRTY),
+        ] {
+            if set {
+                pte = pte.with(bit);
+            }
+        }
+        cursor.set(page, pte);
+        self.tell(space.id(), page, EventKind::MigrationRestored { pfn, writable });
+    }
+}
+
+impl<P: Platform> Space<P> {
+    /// Moves the anonymous pages of a range: the address space's lock is held only to find them.
+    pub(crate) fn migrate_range(&self, range: VirtRange, node: NodeId) -> Moved {
+        let mut moved = Moved::default();
+        for page in range.first_page()..range.end_page() {
+            match self.isolate_page(page, node) {
+                Found::Nothing => {}
+                Found::Busy => moved.failed += 1,
+                Found::Page(isolated) => match self.mem().migrate(isolated, node) {
+                    Some(_) => moved.moved += 1,
+                    None => moved.failed += 1,
+                },
+            }
+        }
+        moved
+    }
+
+    fn isolate_page(&self, page: u64, node: NodeId) -> Found<'_, P> {
+        let _map = self.read_map();
+        let Some(leaf) = self.tables().leaf(page) else { return Found::Nothing };
+        let cursor = leaf.lock();
+        let pte = cursor.get(page);
+        if !pte.is_mapped() || pte.is_special() || self.mem().frames().node(pte.pfn()) == node {
+            return Found::Nothing;
+        }
+        self.mem().isolate(pte.pfn()).map_or(Found::Busy, Found::Page)
+    }
+}
+
+/// What isolating a page of a range came to.
+enum Found<'m, P: Platform> {
+    /// No page there that would have to move.
+    Nothing,
+    /// Not a page that can be isolated now.
+    Busy,
+    Page(Isolated<'m, P>),
+}

@@ -1,0 +1,129 @@
+//! A platform over ordinary heap memory: for tests, benches and first steps.
+//!
+//! ```
+//! use pinfold::{mock::Host, AddressSpace, Cause, Limits, Memory, NodeId, NodeSpan, Pfn, Place, Prot, Rules, Sharing, Tuning, X86_64};
+//!
+//! let span = NodeSpan { node: NodeId(0), first: Pfn(0), frames: 64 };
+//! let memory = Memory::new(Host::<X86_64>::new(64), &[span], Rules::default(), Tuning::default())?;
+//! let space = AddressSpace::new(&memory, Limits::of_format::<X86_64>())?;
+//! let range = space.map(Place::Anywhere, 4, Prot::READ_WRITE, Sharing::Private)?;
+//! space.fault(range.start(), Cause::Store)?;
+//! assert!(space.entry(range.start()).is_writable());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64 as NativeU64, Ordering};
+
+use crate::addr::{NodeId, PAGE_SIZE, Pfn, VirtRange};
+use crate::memory::SpaceId;
+use crate::platform::{FlushScope, Park, Platform};
+use crate::sync::AtomicU64;
+use crate::table::Format;
+
+const WORDS: usize = PAGE_SIZE as usize / size_of::<u64>();
+
+/// The contents of a frame.
+#[repr(C, align(4096))]
+struct Page([NativeU64; WORDS]);
+
+/// A machine whose frames are heap pages and whose CPUs cache nothing. Threads that wait spin.
+pub struct Host<F: Format> {
+    pages: Box<[Page]>,
+    node: AtomicU8,
+    walkers: AtomicU32,
+    flushes: NativeU64,
+    format: PhantomData<F>,
+}
+
+impl<F: Format> Host<F> {
+    /// A machine with the frames 0 up to `frames`.
+    pub fn new(frames: usize) -> Self {
+        let page = || Page([const { NativeU64::new(0) }; WORDS]);
+        Self {
+            pages: (0..frames).map(|_| page()).collect::<Vec<_>>().into_boxed_slice(),
+            node: AtomicU8::new(0),
+            walkers: AtomicU32::new(0),
+            flushes: NativeU64::new(0),
+            format: PhantomData,
+        }
+    }
+
+    /// Lets the calling threads run on `node` from now on.
+    pub fn run_on(&self, node: NodeId) {
+        self.node.store(node.0, Ordering::Relaxed);
+    }
+
+    /// How many flushes of all CPUs there were.
+    pub fn flushes(&self) -> u64 {
+        self.flushes.load(Ordering::Relaxed)
+    }
+
+    /// Word `word` of a frame, as a CPU or device sees it.
+    ///
+    /// # Panics
+    /// When there is no such frame or word.
+    pub fn word(&self, frame: Pfn, word: usize) -> &NativeU64 {
+        &self.pages[frame.0 as usize].0[word]
+    }
+}
+
+impl<F: Format> Park for Host<F> {
+    fn park(&self, word: &AtomicU32, seen: u32) {
+        while word.load(Ordering::Acquire) == seen {
+            core::hint::spin_loop();
+        }
+    }
+
+    fn unpark(&self, _word: &AtomicU32) {}
+}
+
+// SAFETY: pages never move while the host lives and hold 512 words, at least `ENTRIES`; no CPU caches a translation, so every flush is
+// complete at once; `wait_for_walkers` waits for the count of open sections to have been zero.
+unsafe impl<F: Format> Platform for Host<F> {
+    type Format = F;
+
+    fn table(&self, frame: Pfn) -> NonNull<AtomicU64> {
+        NonNull::from(&self.pages[frame.0 as usize]).cast()
+    }
+
+    fn zero_frame(&self, frame: Pfn) {
+        for word in &self.pages[frame.0 as usize].0 {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn copy_frame(&self, from: Pfn, to: Pfn) {
+        let (from, to) = (&self.pages[from.0 as usize].0, &self.pages[to.0 as usize].0);
+        for (from, to) in from.iter().zip(to) {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    fn node(&self) -> NodeId {
+        NodeId(self.node.load(Ordering::Relaxed))
+    }
+
+    fn flush(&self, _space: SpaceId, _scope: FlushScope) {
+        self.flushes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn flush_local(&self, _space: SpaceId, _page: VirtRange) {}
+
+    fn walk_begin(&self) {
+        self.walkers.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn walk_end(&self) {
+        self.walkers.fetch_sub(1, Ordering::Release);
+    }
+
+    fn wait_for_walkers(&self) {
+        while self.walkers.load(Ordering::Acquire) != 0 {
+            core::hint::spin_loop();
+        }
+    }
+}

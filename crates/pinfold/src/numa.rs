@@ -1,0 +1,136 @@
+//! Hinting faults of NUMA balancing: a page whose entry a scan made PROT_NONE is moved to the node that touches it, or made accessible again
+//! (facts 4.3, 4.4).
+//!
+//! Protocol: the address space's lock is held for reading by the fault. The order of restoring and migrating is the rule `numa-fault`.
+//!
+//! Invariants:
+//! - INV-NUMA-1: after a hinting fault the entry is accessible, unless it changed meanwhile.
+//! - INV-NUMA-2: the write bit comes back only by the rule `numa-write`: saved in the entry, or recomputed from the mark under the table's lock.
+
+use crate::event::EventKind;
+use crate::fault::{Fault, Request};
+use crate::migrate::Isolated;
+use crate::platform::Platform;
+use crate::rules::{NumaFault, NumaWrite};
+use crate::space::Space;
+use crate::table::{Cursor, Format, Leaf, Pte};
+
+/// What a hinting fault did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hinted {
+    /// The page was on the right node, or cannot move: accessible again.
+    Local,
+    /// The page was moved here.
+    Moved,
+    /// Moving failed; the page is accessible where it was.
+    MoveFailed,
+}
+
+/// What is known of the write bit when an entry is restored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum WriteBit {
+    /// By the rule.
+    ByRule,
+    /// The information died with the lock: without (facts 9.12).
+    Lost,
+}
+
+impl<P: Platform> Space<P> {
+    pub(crate) fn hint_fault(
+        &self,
+        request: &Request<'_, P>,
+        leaf: Leaf<'_, P>,
+        orig: Pte<P::Format>,
+    ) -> Fault {
+        let (mem, page, pfn) = (self.mem(), request.page, orig.pfn());
+        let cursor = leaf.lock();
+        if cursor.get(page) != orig {
+            return Fault::Spurious;
+        }
+        mem.stats().numa_hint_faults.add(1);
+        mem.tell(self.id(), page, EventKind::HintFault(pfn));
+        let local = mem.frames().node(pfn) == mem.platform().node();
+        if local {
+            mem.stats().numa_hint_faults_local.add(1);
+            self.restore(request, &cursor, orig, WriteBit::ByRule);
+            return Fault::Hint(Hinted::Local);
+        }
+        match mem.rules().numa_fault {
+            NumaFault::RestoreFirst => {
+                self.restore(request, &cursor, orig, WriteBit::ByRule);
+                mem.frames().get(pfn, 1);
+                drop(cursor);
+                let isolated = mem.isolate(pfn);
+                mem.put(pfn, 1);
+                Fault::Hint(self.move_here(isolated))
+            }
+            NumaFault::MigrateFirst => {
+                mem.frames().get(pfn, 1);
+                drop(cursor);
+                let isolated = mem.isolate(pfn);
+                mem.put(pfn, 1);
+                self.move_or_restore(request, leaf, orig, isolated, WriteBit::ByRule)
+            }
+            NumaFault::IsolateUnderLock => match mem.isolate(pfn) {
+                Some(isolated) => {
+                    drop(cursor);
+                    self.move_or_restore(request, leaf, orig, Some(isolated), WriteBit::Lost)
+                }
+                None => {
+                    self.restore(request, &cursor, orig, WriteBit::ByRule);
+                    Fault::Hint(Hinted::MoveFailed)
+                }
+            },
+        }
+    }
+
+    fn move_here(&self, isolated: Option<Isolated<'_, P>>) -> Hinted {
+        let mem = self.mem();
+        match isolated.and_then(|page| mem.migrate(page, mem.platform().node())) {
+            Some(_) => {
+                mem.stats().numa_pages_migrated.add(1);
+                Hinted::Moved
+            }
+            None => Hinted::MoveFailed,
+        }
+    }
+
+    /// Migrates while the entry is still PROT_NONE; a failure makes it accessible, if it is still what it was.
+    fn move_or_restore(
+        &self,
+        request: &Request<'_, P>,
+        leaf: Leaf<'_, P>,
+        orig: Pte<P::Format>,
+        isolated: Option<Isolated<'_, P>>,
+        write: WriteBit,
+    ) -> Fault {
+        let hinted = self.move_here(isolated);
+        if hinted == Hinted::MoveFailed {
+            let cursor = leaf.lock();
+            if cursor.get(request.page) == orig {
+                self.restore(request, &cursor, orig, write);
+            }
+        }
+        Fault::Hint(hinted)
+    }
+
+    fn restore(
+        &self,
+        request: &Request<'_, P>,
+        cursor: &Cursor<'_, P>,
+        orig: Pte<P::Format>,
+        write: WriteBit,
+    ) {
+        let area = request.area;
+        let mut pte = orig.with_reach(area.prot.reach()).with(P::Format::ACCESSED);
+        if self.mem().rules().numa_write == NumaWrite::Recomputed {
+            pte = pte.without(P::Format::WRITE);
+            if write == WriteBit::ByRule && self.may_become_writable(area, pte) {
+                pte = pte.with(P::Format::WRITE);
+            }
+        }
+        cursor.set(request.page, pte);
+        let kind = EventKind::HintRestored { pfn: orig.pfn(), writable: pte.is_writable() };
+        self.mem().tell(self.id(), request.page, kind);
+    }
+}

@@ -1,0 +1,165 @@
+//! The slow path: under the address space's lock, faulting what is not there as wanted (facts 3.2). It ends for a page only when the entry was found
+//! good under its table's lock, so each success is a snapshot of one moment.
+
+use super::{Access, Ask, Force, Held, Hold};
+use crate::addr::{Pfn, VirtAddr, VirtRange};
+use crate::area::{Area, AreaMap, Prot};
+use crate::error::{FaultError, PinError};
+use crate::event::{Bug, EventKind};
+use crate::fault::{Rights, Want};
+use crate::frame::Grab;
+use crate::platform::Platform;
+use crate::protect::entry_state;
+use crate::rules::cow::sets_exclusive;
+use crate::rules::pin::{Request, Walk, WriteFault, can_follow_write, entry_access, must_unshare};
+use crate::rules::{Exclusive, GupNuma, PageKind, PageState, ReadGup, ZeroPin};
+use crate::space::Space;
+use crate::table::Pte;
+
+/// What one look at a page came to.
+enum Follow {
+    Taken(Pfn),
+    /// The page must be faulted first.
+    Fault(Want),
+    Overflow(Pfn),
+}
+
+/// One page on its way through the slow path.
+struct Step<'a, P: Platform> {
+    area: &'a Area<P>,
+    page: u64,
+    ask: Ask,
+    hold: Hold,
+    /// The access that the entry must allow, which 5.8 raises to writing.
+    entry: Access,
+    faulted: WriteFault,
+}
+
+impl<P: Platform> Space<P> {
+    /// Takes the pages that the lock-free walk has left.
+    pub(super) fn hold_slow(
+        &self,
+        range: VirtRange,
+        ask: Ask,
+        held: &mut Held<P>,
+    ) -> Result<(), PinError> {
+        let map = self.read_map();
+        let first = range.first_page() + held.pages().len() as u64;
+        for page in first..range.end_page() {
+            let pfn = self.hold_page(&map, page, ask, held.hold())?;
+            held.push(pfn);
+            self.mem().tell(self.id(), page, EventKind::SlowTaken(pfn));
+        }
+        Ok(())
+    }
+
+    fn hold_page(
+        &self,
+        map: &AreaMap<P>,
+        page: u64,
+        ask: Ask,
+        hold: Hold,
+    ) -> Result<Pfn, PinError> {
+        let at = VirtAddr::of_page(page);
+        let area = map.find(page).ok_or(FaultError::NotMapped(at))?;
+        self.check_rights(area, at, ask)?;
+        let rights = match ask.force {
+            Force::Forced => Rights::Forced,
+            Force::Ordinary => Rights::Area,
+        };
+        let walk = Walk::Slow(area.state().mapping);
+        let mut step = Step {
+            area,
+            page,
+            ask,
+            hold,
+            entry: entry_access(self.mem().rules().read_gup, ask.access, walk),
+            faulted: WriteFault::NotTaken,
+        };
+        loop {
+            match self.follow(&step) {
+                Follow::Taken(pfn) => return Ok(pfn),
+                Follow::Overflow(pfn) => return Err(PinError::Overflow(pfn)),
+                Follow::Fault(want) => {
+                    // A read pin of 5.8 breaks copy-on-write without the area's leave to write.
+                    let raised = want == Want::Write && ask.access == Access::Read;
+                    let rights = if raised { Rights::Forced } else { rights };
+                    self.fault_at(map, page, want, rights)?;
+                    if want == Want::Write {
+                        step.faulted = WriteFault::Taken;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The area's rights, in the order of facts 3.1.
+    fn check_rights(&self, area: &Area<P>, at: VirtAddr, ask: Ask) -> Result<(), FaultError> {
+        let needs = match ask.access {
+            Access::Read => Prot::READ,
+            Access::Write => Prot::WRITE,
+        };
+        let forced = ask.force == Force::Forced && (ask.access == Access::Read || area.is_cow());
+        if area.prot.contains(needs) || forced { Ok(()) } else { Err(FaultError::Denied(at)) }
+    }
+
+    fn follow(&self, step: &Step<'_, P>) -> Follow {
+        let plain = match step.entry {
+            Access::Write => Want::Write,
+            Access::Read => Want::Read,
+        };
+        let Some(leaf) = self.tables().leaf(step.page) else { return Follow::Fault(plain) };
+        let cursor = leaf.lock();
+        let pte = cursor.get(step.page);
+        if !pte.is_mapped() || self.wants_hint_fault(step, pte) {
+            return Follow::Fault(plain);
+        }
+        let rules = self.mem().rules();
+        let state = self.mem().page_state(pte.pfn());
+        if !pte.is_writable() {
+            if step.entry == Access::Write && !self.follows_write(step, pte, &state) {
+                return Follow::Fault(Want::Write);
+            }
+            let request = Request { hold: step.hold, access: step.ask.access, term: step.ask.term };
+            let walk = Walk::Slow(step.area.state().mapping);
+            if must_unshare(rules.read_gup, request, walk, &state).is_yes() {
+                self.mem().tell(self.id(), step.page, EventKind::UnshareWanted(pte.pfn()));
+                return Follow::Fault(Want::Unshare);
+            }
+        }
+        self.take(step, pte, &state)
+    }
+
+    /// Whether a hinting entry must be faulted first (facts 3.8).
+    fn wants_hint_fault(&self, step: &Step<'_, P>, pte: Pte<P::Format>) -> bool {
+        pte.is_hint()
+            && self.mem().rules().gup_numa == GupNuma::Honor
+            && step.ask.force == Force::Ordinary
+    }
+
+    fn follows_write(&self, step: &Step<'_, P>, pte: Pte<P::Format>, state: &PageState) -> bool {
+        let rule = self.mem().rules().force_write;
+        // What 5.8 raised to a write is satisfied by the copy that its fault made, writable area or not.
+        if step.ask.access == Access::Read {
+            return step.faulted == WriteFault::Taken && !step.area.prot.contains(Prot::WRITE);
+        }
+        let (area, entry) = (step.area.state(), entry_state(pte));
+        can_follow_write(rule, step.ask.force, step.faulted, area, entry, state).is_yes()
+    }
+
+    fn take(&self, step: &Step<'_, P>, pte: Pte<P::Format>, state: &PageState) -> Follow {
+        let (mem, pfn) = (self.mem(), pte.pfn());
+        let marks =
+            sets_exclusive(mem.rules().pte_cow) && mem.rules().read_gup >= ReadGup::UnshareAnon;
+        if step.hold == Hold::Pin && marks && state.kind == PageKind::Anon(Exclusive::Unmarked) {
+            mem.platform().bug(Bug::PinnedNotExclusive(pfn));
+        }
+        if step.hold == Hold::Pin && pte.is_special() && mem.rules().zero_pin == ZeroPin::Free {
+            return Follow::Taken(pfn);
+        }
+        match mem.frames().grab(pfn, step.hold, 1) {
+            Grab::Taken(_) => Follow::Taken(pfn),
+            Grab::Gone | Grab::Overflow => Follow::Overflow(pfn),
+        }
+    }
+}

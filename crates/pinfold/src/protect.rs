@@ -1,0 +1,238 @@
+//! Changing what entries allow: mprotect, and the scan of NUMA balancing, which is the same walk with another change (facts 4.2, 7.5).
+//!
+//! Protocol: each entry is taken out, changed and put back under the table's lock, so that no bit of the hardware is lost and a lock-free walker
+//! sees none or the final entry. One flush at the end.
+//!
+//! Invariants:
+//! - INV-PROT-1: an entry gains the right to write only if the rule `write-upgrade` finds that no copy is due.
+//! - INV-PROT-2: a writable migration entry loses its right by any change, a scan's included (facts 9.14).
+
+use core::convert::Infallible;
+
+use crate::addr::VirtRange;
+use crate::area::{Area, Prot};
+use crate::error::SpaceError;
+use crate::event::EventKind;
+use crate::frame::Flags;
+use crate::platform::Platform;
+use crate::rules::protect::{WriteNotify, can_change_writable, wants_upgrade};
+use crate::rules::{
+    AreaState, Dirty, EntryState, Mapping, MigrationKind as MigrationRule, Permission, Protnone,
+    Tracking, numa::numa_skip,
+};
+use crate::space::Space;
+use crate::sync::Shared;
+use crate::table::{Cursor, Entry, Format, Migration, MigrationKind, Pte};
+use crate::tlb::FlushBatch;
+
+/// What a walk does to the entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Change {
+    /// Gives them the area's new protection.
+    Protect,
+    /// Makes them PROT_NONE, so that the next access tells where it comes from.
+    Hint,
+}
+
+impl<P: Platform> Area<P> {
+    /// What the rules want to know of an area.
+    pub(crate) fn state(&self) -> AreaState {
+        AreaState {
+            mapping: if self.is_cow() { Mapping::Cow } else { Mapping::Shared },
+            permission: if self.prot.contains(Prot::WRITE) {
+                Permission::Write
+            } else {
+                Permission::ReadOnly
+            },
+        }
+    }
+}
+
+/// What the rules want to know of an entry.
+pub(crate) fn entry_state<F: Format>(pte: Pte<F>) -> EntryState {
+    EntryState {
+        dirty: if pte.is_dirty() { Dirty::Dirty } else { Dirty::Clean },
+        protnone: if pte.is_protnone() { Protnone::Yes } else { Protnone::No },
+        tracking: Tracking::Off,
+    }
+}
+
+impl<P: Platform> Space<P> {
+    pub(crate) fn protect(
+        &self,
+        me: &Shared<Self>,
+        range: VirtRange,
+        prot: Prot,
+    ) -> Result<(), SpaceError> {
+        let range = self.allowed(range)?;
+        let mut map = self.write_map();
+        map.all_mapped(range)?;
+        self.isolate(me, &mut map, range)?;
+        let mut batch = FlushBatch::default();
+        let mut page = range.first_page();
+        while page < range.end_page() {
+            map.change(page, |area| area.prot = prot);
+            let Some(area) = map.find(page) else { break };
+            self.change_entries(area, area.range, Change::Protect, &mut batch);
+            page = area.range.end_page();
+        }
+        batch.finish(self);
+        self.merge_within(&mut map, range);
+        Ok(())
+    }
+
+    /// Merges what has become alike inside and at the ends of `range`.
+    pub(crate) fn merge_within(&self, map: &mut crate::area::AreaMap<P>, range: VirtRange) {
+        let mut page = range.first_page();
+        while page <= range.end_page() {
+            self.merge(map, page);
+            let Some(area) = map.find(page) else { return };
+            page = area.range.end_page();
+        }
+    }
+
+    /// NUMA balancing's scan over `range`; how many entries it changed.
+    pub(crate) fn numa_scan(&self, range: VirtRange) -> u64 {
+        let map = self.read_map();
+        let mut batch = FlushBatch::default();
+        let mut changed = 0;
+        for area in map.overlapping(range) {
+            // PROT_NONE areas cannot fault for placement (facts 4.1).
+            if area.prot.is_empty() {
+                continue;
+            }
+            if let Some(part) = area.range.intersection(range) {
+                changed += self.change_entries(area, part, Change::Hint, &mut batch);
+            }
+        }
+        batch.finish(self);
+        self.mem().stats().numa_pte_updates.add(changed);
+        changed
+    }
+
+    fn change_entries(
+        &self,
+        area: &Area<P>,
+        range: VirtRange,
+        change: Change,
+        batch: &mut FlushBatch,
+    ) -> u64 {
+        let mut changed = 0;
+        let (first, end) = (range.first_page(), range.end_page());
+        let done: Result<(), Infallible> =
+            self.tables().for_each_leaf(first, end, |leaf, first, end| {
+                let cursor = leaf.lock();
+                for page in first..end {
+                    if self.change_entry(area, &cursor, page, change) {
+                        batch.note(page);
+                        changed += 1;
+                    }
+                }
+                Ok(())
+            });
+        let Ok(()) = done;
+        changed
+    }
+
+    /// Changes one entry; whether a flush is due for it.
+    #[inline]
+    fn change_entry(
+        &self,
+        area: &Area<P>,
+        cursor: &Cursor<'_, P>,
+        page: u64,
+        change: Change,
+    ) -> bool {
+        let pte = cursor.get(page);
+        match pte.decode() {
+            Entry::None | Entry::Swap(_) => false,
+            Entry::Migration(entry) => {
+                self.change_migration(area, cursor, page, entry, change);
+                false
+            }
+            Entry::Mapped(_) => match change {
+                Change::Protect => self.protect_entry(area, cursor, page),
+                Change::Hint => self.hint_entry(area, cursor, page, pte),
+            },
+        }
+    }
+
+    fn protect_entry(&self, area: &Area<P>, cursor: &Cursor<'_, P>, page: u64) -> bool {
+        let old = cursor.withdraw(page);
+        let mut new = old.pte.with_reach(area.prot.reach());
+        if !area.prot.contains(Prot::WRITE) {
+            new = new.without(P::Format::WRITE);
+        } else if !new.is_writable() && self.may_become_writable(area, new) {
+            new = new.with(P::Format::WRITE);
+        }
+        let (pfn, writable) = (new.pfn(), new.is_writable());
+        cursor.restrict(old, new);
+        self.mem().tell(self.id(), page, EventKind::Protected { pfn, writable });
+        true
+    }
+
+    /// Whether an entry may get the write bit without a fault: INV-PROT-1.
+    pub(crate) fn may_become_writable(&self, area: &Area<P>, pte: Pte<P::Format>) -> bool {
+        if pte.is_special() || !wants_upgrade(area.state(), WriteNotify::Needed).is_yes() {
+            return false;
+        }
+        let page = self.mem().page_state(pte.pfn());
+        let rule = self.mem().rules().write_upgrade;
+        can_change_writable(rule, area.state(), entry_state(pte), &page).is_yes()
+    }
+
+    fn hint_entry(
+        &self,
+        area: &Area<P>,
+        cursor: &Cursor<'_, P>,
+        page: u64,
+        pte: Pte<P::Format>,
+    ) -> bool {
+        let pfn = pte.pfn();
+        if pte.is_protnone() || pte.is_special() {
+            return false;
+        }
+        let mem = self.mem();
+        mem.tell(self.id(), page, EventKind::NumaScan(pfn));
+        let state = mem.page_state(pfn);
+        if let Some(why) = numa_skip(mem.rules().numa_skip, area.state().mapping, &state) {
+            mem.tell(self.id(), page, EventKind::NumaSkipped { pfn, why });
+            return false;
+        }
+        let old = cursor.withdraw(page);
+        let mut new = old.pte.with_reach(crate::table::Reach::None).with(P::Format::HINT);
+        if let crate::table::Reach::Data { exec: true } = old.pte.reach() {
+            new = new.without(P::Format::NO_EXEC);
+        }
+        if mem.rules().numa_write == crate::rules::NumaWrite::Recomputed {
+            new = new.without(P::Format::WRITE);
+        }
+        cursor.restrict(old, new);
+        mem.tell(self.id(), page, EventKind::NumaProtected(pfn));
+        true
+    }
+
+    fn change_migration(
+        &self,
+        area: &Area<P>,
+        cursor: &Cursor<'_, P>,
+        page: u64,
+        entry: Migration,
+        change: Change,
+    ) {
+        let mut new = entry;
+        if change == Change::Protect {
+            new.reach = area.prot.reach();
+        }
+        if entry.kind == MigrationKind::Write {
+            let keeps_mark = self.mem().rules().migration_kind == MigrationRule::Exclusive
+                && self.mem().frames().flags(entry.pfn).contains(Flags::ANON);
+            new.kind = if keeps_mark { MigrationKind::ReadExclusive } else { MigrationKind::Read };
+            let kind = EventKind::MigrationDowngraded { pfn: entry.pfn, to: new.kind };
+            self.mem().tell(self.id(), page, kind);
+        }
+        if new != entry {
+            cursor.set(page, Pte::migration(new));
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Reverse maps of anonymous pages: which address spaces may map a page.
+//!
+//! A family is all areas that descend by fork from one area. A page knows its family by an id that is never used twice, and its virtual
+//! page number, which is the same in every member; a walk asks each member's tables.
+//!
+//! Protocol: the member list is under a sleeping lock, below the address spaces' locks and the page lock, above the page-table locks. A
+//! walk holds it for reading, so no member's tables are freed under it: unmap leaves the family before it frees tables.
+//!
+//! Invariants:
+//! - INV-RMAP-1: a mapped anonymous page's family exists and lists every space that maps it (facts 6.5).
+//! - INV-RMAP-2: a child stands behind its parent, so a walk that meets fork half-way finds the entry in one of the two.
+
+use alloc::vec::Vec;
+
+use crate::error::NoMemory;
+use crate::memory::Memory;
+use crate::platform::Platform;
+use crate::space::Space;
+use crate::sync::{RwSem, Shared, SpinLock};
+
+/// Names a family in a frame's mapping word. Zero is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct AnonId(pub(crate) u64);
+
+/// The members of a family.
+pub(crate) struct Family<P: Platform> {
+    id: AnonId,
+    members: RwSem<Vec<Member<P>>>,
+}
+
+struct Member<P: Platform> {
+    space: Shared<Space<P>>,
+    /// How many areas of the space belong to the family.
+    areas: usize,
+}
+
+/// All families of a machine, by id.
+pub(crate) struct AnonRegistry<P: Platform> {
+    slots: SpinLock<Slots<P>>,
+}
+
+struct Slots<P: Platform> {
+    families: Vec<Option<Shared<Family<P>>>>,
+    free: Vec<usize>,
+    /// The next id's upper half: no two families share an id, even in the same slot.
+    generation: u64,
+}
+
+const SLOT_BITS: u32 = 32;
+
+impl<P: Platform> AnonRegistry<P> {
+    pub(crate) fn new() -> Self {
+        Self {
+            slots: SpinLock::new(Slots { families: Vec::new(), free: Vec::new(), generation: 1 }),
+        }
+    }
+
+    /// A family with one area of `space` as its first member.
+    pub(crate) fn found(&self, space: &Shared<Space<P>>) -> Result<Shared<Family<P>>, NoMemory> {
+        let family = self.create()?;
+        match family.join(space) {
+            Ok(()) => Ok(family),
+            Err(error) => {
+                self.remove(family.id());
+                Err(error)
+            }
+        }
+    }
+
+    fn create(&self) -> Result<Shared<Family<P>>, NoMemory> {
+        let mut slots = self.slots.lock();
+        let slot = match slots.free.pop() {
+            Some(slot) => slot,
+            None => {
+                let slot = slots.families.len();
+                slots.families.try_reserve(1).map_err(|_| NoMemory)?;
+                let wanted = slot + 1 - slots.free.len();
+                slots.free.try_reserve(wanted).map_err(|_| NoMemory)?;
+                slots.families.push(None);
+                slot
+            }
+        };
+        let id = AnonId((slots.generation << SLOT_BITS) | slot as u64);
+        slots.generation += 1;
+        match Shared::try_new(Family { id, members: RwSem::new(Vec::new()) }) {
+            Ok(family) => {
+                slots.families[slot] = Some(family.clone());
+                Ok(family)
+            }
+            Err(error) => {
+                slots.free.push(slot);
+                Err(error)
+            }
+        }
+    }
+
+    /// The family with this id, if it still has members.
+    pub(crate) fn find(&self, id: AnonId) -> Option<Shared<Family<P>>> {
+        let slots = self.slots.lock();
+        let slot = (id.0 & ((1 << SLOT_BITS) - 1)) as usize;
+        slots.families.get(slot)?.as_ref().filter(|family| family.id == id).cloned()
+    }
+
+    fn remove(&self, id: AnonId) {
+        let mut slots = self.slots.lock();
+        let slot = (id.0 & ((1 << SLOT_BITS) - 1)) as usize;
+        let gone = slots.families[slot].take();
+        slots.free.push(slot);
+        drop(slots);
+        drop(gone);
+    }
+}
+
+impl<P: Platform> Family<P> {
+    pub(crate) fn id(&self) -> AnonId {
+        self.id
+    }
+
+    /// One more area of `space` belongs to the family; see INV-RMAP-2 for why a new member is listed last. Cannot fail for a member.
+    pub(crate) fn join(&self, space: &Shared<Space<P>>) -> Result<(), NoMemory> {
+        let mut members = self.members.write(space.mem().platform());
+        if let Some(member) = members.iter_mut().find(|member| member.space.same(space)) {
+            member.areas += 1;
+            return Ok(());
+        }
+        members.try_reserve(1).map_err(|_| NoMemory)?;
+        members.push(Member { space: space.clone(), areas: 1 });
+        Ok(())
+    }
+
+    /// An area of `space` has left; the last one of all takes the family out of the registry.
+    pub(crate) fn leave(&self, space: &Space<P>) {
+        let mem = space.mem();
+        let mut members = self.members.write(mem.platform());
+        let Some(at) = members.iter().position(|m| core::ptr::eq(&*m.space, space)) else {
+            return;
+        };
+        members[at].areas -= 1;
+        let gone = (members[at].areas == 0).then(|| members.remove(at));
+        let empty = members.is_empty();
+        drop(members);
+        if empty {
+            mem.anon().remove(self.id);
+        }
+        drop(gone);
+    }
+
+    /// Forgets all members without touching their memory; see [`crate::AddressSpace::abandon`].
+    pub(crate) fn abandon(&self, mem: &Memory<P>) {
+        let members = core::mem::take(&mut *self.members.write(mem.platform()));
+        if !members.is_empty() {
+            mem.anon().remove(self.id);
+        }
+        drop(members);
+    }
+
+    /// Calls `visit` for each member, parents before children, while `visit` says to go on.
+    pub(crate) fn walk(&self, mem: &Memory<P>, mut visit: impl FnMut(&Space<P>) -> Walk) {
+        let members = self.members.read(mem.platform());
+        for member in members.iter() {
+            if visit(&member.space) == Walk::Stop {
+                return;
+            }
+        }
+    }
+}
+
+/// Whether a walk goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Walk {
+    On,
+    Stop,
+}

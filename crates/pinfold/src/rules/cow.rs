@@ -1,0 +1,178 @@
+//! A write fault on a present, write-protected entry of a private mapping: keep the page, or copy
+//! it? (facts 1)
+//!
+//! Protocol, all under the page-table lock and after the entry was found to be what faulted:
+//! 1. [`pte_cow_precheck`]. On [`CowStep::DrainLru`] drain this CPU's LRU batch, look at the page
+//!    again and go on with [`pte_cow_drained`]: a batch on another CPU stays, so there is no second
+//!    try.
+//! 2. On [`CowStep::NeedPageLock`] take the page lock as told.
+//! 3. If [`frees_swap_cache`], try to drop the page from the swap cache. Then look at the page
+//!    again, under the page lock, and call [`pte_cow_locked`]. Every look is a correctness step.
+//! 4. On reuse set the exclusive mark, if [`sets_exclusive`].
+//!
+//! The same decision serves an unshare request (facts 3.9); only what follows reuse differs. A
+//! large folio without the mark is judged by its folio's refcount, as up to 6.7; the later rules
+//! come with huge pages (facts 1.6).
+
+use super::{Answer, Counter, Exclusive, Lru, PageKind, PageState, PteCow, Relation, SwapCache};
+use super::{Why, Writeback};
+
+/// The references that the early test of 5.18 grants in any case: the mapping, the swap cache, an
+/// LRU batch.
+const LOOSE_LIMIT: u32 = 3;
+
+/// How to take the page lock.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum How {
+    /// Try; if somebody holds it, take a reference, drop the page-table lock and sleep for it. Then
+    /// look at the entry again, and let the access fault anew if it changed.
+    Sleep,
+    /// Try; if somebody holds it, copy ([`Why::Locked`]).
+    TryLock,
+}
+
+/// What a write fault does next.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[must_use]
+pub enum CowStep {
+    /// Keep the page.
+    Reuse(Why),
+    /// Copy it.
+    Copy(Why),
+    /// Take the page lock and ask [`pte_cow_locked`].
+    NeedPageLock(How),
+    /// Drain this CPU's LRU batch and ask [`pte_cow_drained`].
+    DrainLru,
+}
+
+/// What a write fault does in the end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[must_use]
+pub enum CowVerdict {
+    /// Keep the page.
+    Reuse(Why),
+    /// Copy it.
+    Copy(Why),
+}
+
+/// Whether the rule knows the exclusive mark: new pages, copies and reused pages get it, and it
+/// decides before any count.
+pub const fn sets_exclusive(rule: PteCow) -> bool {
+    match rule {
+        PteCow::MapCount | PteCow::RefCount | PteCow::RefCountPrecise => false,
+        PteCow::Exclusive | PteCow::ExclusiveTight => true,
+    }
+}
+
+/// Whether the page is dropped from the swap cache before its references are counted for good. It
+/// can be unless it is under writeback or swap entries still name it.
+pub const fn frees_swap_cache(rule: PteCow) -> bool {
+    match rule {
+        PteCow::MapCount | PteCow::RefCount => false,
+        PteCow::RefCountPrecise | PteCow::Exclusive | PteCow::ExclusiveTight => true,
+    }
+}
+
+/// What the kind of page decides by itself: true before the page lock and under it.
+fn by_kind(rule: PteCow, page: &PageState) -> Option<CowVerdict> {
+    match page.kind {
+        PageKind::Anon(Exclusive::Marked) if sets_exclusive(rule) => {
+            Some(CowVerdict::Reuse(Why::Page(page.kind)))
+        }
+        PageKind::Anon(_) => None,
+        PageKind::Ksm if rule == PteCow::MapCount => by_merged(page),
+        PageKind::Ksm | PageKind::File | PageKind::Zero => {
+            Some(CowVerdict::Copy(Why::Page(page.kind)))
+        }
+    }
+}
+
+/// A merged page in the mapcount era: the last user may take it over, but not out of the swap cache
+/// (facts 1.1 step 1).
+fn by_merged(page: &PageState) -> Option<CowVerdict> {
+    if page.swap != SwapCache::Absent {
+        return Some(CowVerdict::Copy(Why::InSwapCache));
+    }
+    match refs(page, Relation::NotEqual, 1) {
+        Answer::Yes(why) => Some(CowVerdict::Copy(why)),
+        Answer::No(_) => None,
+    }
+}
+
+fn refs(page: &PageState, relation: Relation, limit: u32) -> Answer {
+    Answer::compare(Counter::Refs, page.refs, relation, limit)
+}
+
+/// The first step of a write fault, before the page lock (facts 1.1 to 1.6).
+pub fn pte_cow_precheck(rule: PteCow, page: &PageState) -> CowStep {
+    match by_kind(rule, page) {
+        Some(CowVerdict::Reuse(why)) => return CowStep::Reuse(why),
+        Some(CowVerdict::Copy(why)) => return CowStep::Copy(why),
+        None => {}
+    }
+    let allowed = match rule {
+        PteCow::MapCount => return CowStep::NeedPageLock(How::Sleep),
+        PteCow::RefCount => {
+            return match refs(page, Relation::NotEqual, 1) {
+                Answer::Yes(why) => CowStep::Copy(why),
+                Answer::No(_) => CowStep::NeedPageLock(How::TryLock),
+            };
+        }
+        PteCow::RefCountPrecise | PteCow::Exclusive => LOOSE_LIMIT,
+        PteCow::ExclusiveTight => 1 + page.swap.refs() + u32::from(page.lru == Lru::Off),
+    };
+    match (refs(page, Relation::Above, allowed), page.lru) {
+        (Answer::Yes(why), _) => CowStep::Copy(why),
+        (Answer::No(_), Lru::Off) => CowStep::DrainLru,
+        (Answer::No(_), Lru::On) => pte_cow_drained(page),
+    }
+}
+
+/// The step after [`CowStep::DrainLru`]: only the mapping and the swap cache may still hold
+/// references.
+pub fn pte_cow_drained(page: &PageState) -> CowStep {
+    match refs(page, Relation::Above, 1 + page.swap.refs()) {
+        Answer::Yes(why) => CowStep::Copy(why),
+        Answer::No(_) => CowStep::NeedPageLock(How::TryLock),
+    }
+}
+
+/// The verdict under the page lock and the page-table lock (facts 1.1 to 1.5).
+///
+/// Under [`PteCow::MapCount`] a reused page leaves the swap cache, unless it is under writeback.
+pub fn pte_cow_locked(rule: PteCow, page: &PageState) -> CowVerdict {
+    if let Some(verdict) = by_kind(rule, page) {
+        return verdict;
+    }
+    match rule {
+        PteCow::MapCount if page.kind == PageKind::Ksm => by_refs(page),
+        PteCow::MapCount => by_maps_and_swaps(page),
+        PteCow::RefCount => {
+            match Answer::compare(Counter::Maps, page.maps, Relation::NotEqual, 1) {
+                Answer::Yes(why) => CowVerdict::Copy(why),
+                Answer::No(_) => by_refs(page),
+            }
+        }
+        PteCow::RefCountPrecise | PteCow::Exclusive | PteCow::ExclusiveTight => by_refs(page),
+    }
+}
+
+fn by_refs(page: &PageState) -> CowVerdict {
+    match refs(page, Relation::NotEqual, 1) {
+        Answer::Yes(why) => CowVerdict::Copy(why),
+        Answer::No(why) => CowVerdict::Reuse(why),
+    }
+}
+
+fn by_maps_and_swaps(page: &PageState) -> CowVerdict {
+    let users = page.maps.saturating_add(page.swap.swap_count());
+    match Answer::compare(Counter::MapsAndSwaps, users, Relation::Above, 1) {
+        Answer::Yes(why) => CowVerdict::Copy(why),
+        Answer::No(why) => match page.swap {
+            SwapCache::Present { writeback: Writeback::RunningStable, .. } => {
+                CowVerdict::Copy(Why::StableWriteback)
+            }
+            _ => CowVerdict::Reuse(why),
+        },
+    }
+}

@@ -1,0 +1,175 @@
+//! The macro that turns the table of switches into code, so that each name, release and text is
+//! written once.
+//!
+//! For each switch it makes the enum, and for all of them the struct [`Rules`](super::Rules), the
+//! static descriptions and the preset of a release: the variant that was taken up last, at or
+//! before that release.
+
+use super::{Release, Rules, SwitchInfo};
+
+/// A description, and how to reach the field that it describes.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) info: SwitchInfo,
+    /// The index of the variant in force.
+    pub(super) get: fn(&Rules) -> usize,
+    /// Puts the variant of that index in force; an index past the last is ignored.
+    pub(super) set: fn(&mut Rules, usize),
+}
+
+/// The variant in force at `release`: that with the latest start which is not after it. `starts`
+/// lists the starts of each variant. Before all of them it is the first variant, whose matter does
+/// not exist yet.
+pub(super) fn variant_at(starts: &[&[Release]], release: Release) -> usize {
+    let mut best = (Release::EARLIEST, 0);
+    for (variant, starts) in starts.iter().enumerate() {
+        for &start in starts.iter().filter(|&&start| start <= release) {
+            best = best.max((start, variant));
+        }
+    }
+    best.1
+}
+
+/// One start of a variant, as a release.
+macro_rules! start {
+    (always) => {
+        $crate::rules::Release::EARLIEST
+    };
+    ($release:literal) => {
+        const { $crate::rules::Release::literal($release) }
+    };
+}
+
+/// All starts of a variant.
+macro_rules! starts {
+    (never) => {
+        &[]
+    };
+    ($($when:tt),+) => {
+        &[$(start!($when)),+]
+    };
+}
+
+/// The starts of a variant in words.
+macro_rules! since {
+    (never) => { "never" };
+    (always) => { "the beginning" };
+    ($release:literal) => { $release };
+    ($first:tt, $($again:literal),+) => { concat!(since!($first) $(, " and again ", $again)+) };
+}
+
+/// Whether a release had the variant.
+macro_rules! status {
+    (never) => {
+        $crate::rules::Status::NeverReleased
+    };
+    ($($when:tt),+) => {
+        $crate::rules::Status::Released
+    };
+}
+
+/// The last line of a variant's documentation.
+macro_rules! era {
+    (never) => { "No release ever shipped it." };
+    ($($when:tt),+) => { concat!("In Linux since ", since!($($when),+), ".") };
+}
+
+/// Defines the switches. For each, in historic order: documentation, `field: Enum = "name"`, and
+/// its variants, each with documentation, `Variant = "name"` and in brackets the releases that took
+/// it up, or `always`, or `never`.
+macro_rules! switches {
+    ($(
+        $(#[doc = $doc:literal])+
+        $field:ident: $Enum:ident = $name:literal {
+            $(
+                $(#[doc = $text:literal])+
+                $Variant:ident = $word:literal [$($when:tt),+],
+            )+
+        }
+    )+) => {
+        $(
+            $(#[doc = $doc])+
+            #[doc = ""]
+            #[doc = "Ordered as listed, which is the order of history."]
+            #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+            pub enum $Enum {
+                $(
+                    $(#[doc = $text])+
+                    #[doc = ""]
+                    #[doc = concat!("Written `", $word, "`. ", era!($($when),+))]
+                    $Variant,
+                )+
+            }
+
+            impl $Enum {
+                /// Every variant, in historic order.
+                pub const ALL: &'static [Self] = &[$(Self::$Variant),+];
+
+                /// Their descriptions, in the same order.
+                pub const VARIANTS: &'static [VariantInfo] = &[
+                    $(VariantInfo {
+                        name: $word,
+                        since: since!($($when),+),
+                        status: status!($($when),+),
+                        doc: concat!($($text),+).trim_ascii_start(),
+                    }),+
+                ];
+
+                /// The variant as it is written in a rule set.
+                pub const fn name(self) -> &'static str {
+                    match self {
+                        $(Self::$Variant => $word),+
+                    }
+                }
+
+                fn at(release: Release) -> Self {
+                    Self::ALL[variant_at(&[$(starts!($($when),+)),+], release)]
+                }
+            }
+
+            impl fmt::Display for $Enum {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str(self.name())
+                }
+            }
+        )+
+
+        /// A rule set: one variant for each switch. All combinations are allowed, released or not.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub struct Rules {
+            /// The preset that the set started from: what it is named after, without any effect of
+            /// its own.
+            pub base: Base,
+            $(
+                $(#[doc = $doc])+
+                pub $field: $Enum,
+            )+
+        }
+
+        impl Rules {
+            /// The preset of a release, with each switch as of its own date.
+            pub(super) fn at(release: Release) -> Self {
+                Self { base: Base::Linux(release), $($field: $Enum::at(release)),+ }
+            }
+        }
+
+        /// Every switch, in historic order.
+        pub(super) static TABLE: &[Entry] = &[
+            $(Entry {
+                info: SwitchInfo {
+                    name: $name,
+                    doc: concat!($($doc),+).trim_ascii_start(),
+                    variants: $Enum::VARIANTS,
+                },
+                get: |rules| rules.$field as usize,
+                set: |rules, variant| {
+                    if let Some(&variant) = $Enum::ALL.get(variant) {
+                        rules.$field = variant;
+                    }
+                },
+            }),+
+        ];
+    };
+}
+
+pub(super) use {era, since, start, starts, status, switches};

@@ -1,0 +1,172 @@
+//! Why a rule set could not be read, and what to write instead.
+
+use alloc::string::{String, ToString};
+use core::fmt;
+
+use super::switches::TABLE;
+use super::text::{NOT_YET, nearest};
+use super::{PRESETS, Release, SwitchInfo, VariantInfo};
+
+/// What an unknown name was meant to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Named {
+    /// The preset that a rule set starts from.
+    Base,
+    /// A switch.
+    Switch,
+    /// A variant of this switch.
+    Variant(&'static SwitchInfo),
+}
+
+/// Why a rule set, a switch or a variant was refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum RuleError {
+    /// The release is older than any whose rules are modelled.
+    TooOld(Release),
+    /// The release is newer than any whose rules are modelled.
+    TooNew(Release),
+    /// There never was such a release.
+    NoSuchRelease(Release),
+    /// A stable or candidate release: its backports are its own. The mainline release it belongs
+    /// to.
+    NotMainline(Release),
+    /// No base, switch or variant has that name.
+    Unknown {
+        /// What it was meant to be.
+        what: Named,
+        /// The name as given.
+        name: String,
+        /// The known name that looks most like it.
+        nearest: Option<&'static str>,
+    },
+    /// A switch whose subject this version does not model yet.
+    NotYet {
+        /// The switch.
+        name: &'static str,
+        /// What it will come with.
+        room: &'static str,
+    },
+    /// A switch is named without a variant.
+    NoVariant(&'static SwitchInfo),
+    /// The same switch is set twice.
+    Twice(&'static SwitchInfo),
+    /// A base stands behind another item.
+    BaseNotFirst(String),
+    /// Nothing stands between two commas, or nothing at all.
+    Empty,
+}
+
+impl RuleError {
+    /// An unknown base. The suggestion ignores how the word Linux was attached.
+    pub(super) fn unknown_base(name: &str) -> Self {
+        let bare = name.trim_start_matches("linux").trim_start_matches('-');
+        Self::Unknown {
+            what: Named::Base,
+            name: name.to_string(),
+            nearest: nearest(bare, PRESETS.iter().copied()),
+        }
+    }
+
+    /// A switch that is unknown, or known but not modelled.
+    pub(super) fn unknown_switch(name: &str) -> Self {
+        if let Some(&(name, room)) = NOT_YET.iter().find(|(later, _)| *later == name) {
+            return Self::NotYet { name, room };
+        }
+        let names = TABLE.iter().map(|entry| entry.info.name);
+        Self::Unknown {
+            what: Named::Switch,
+            name: name.to_string(),
+            nearest: nearest(name, names.chain(NOT_YET.iter().map(|(later, _)| *later))),
+        }
+    }
+
+    /// An unknown variant of `switch`.
+    pub(super) fn unknown_variant(switch: &'static SwitchInfo, name: &str) -> Self {
+        Self::Unknown {
+            what: Named::Variant(switch),
+            name: name.to_string(),
+            nearest: nearest(name, switch.variants.iter().map(|variant| variant.name)),
+        }
+    }
+}
+
+/// Names, separated by commas.
+fn list(f: &mut fmt::Formatter<'_>, names: impl Iterator<Item = &'static str>) -> fmt::Result {
+    for (position, name) in names.enumerate() {
+        let separator = if position == 0 { "" } else { ", " };
+        write!(f, "{separator}{name}")?;
+    }
+    Ok(())
+}
+
+/// The names of `variants`, separated by commas.
+fn list_variants(f: &mut fmt::Formatter<'_>, variants: &'static [VariantInfo]) -> fmt::Result {
+    list(f, variants.iter().map(|variant| variant.name))
+}
+
+impl fmt::Display for RuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (oldest, newest) = (Release::OLDEST, Release::NEWEST);
+        match self {
+            Self::TooOld(release) => write!(
+                f,
+                "the rules of Linux {release} are not modelled: use {oldest} to {newest}, or latest"
+            ),
+            Self::TooNew(release) => write!(
+                f,
+                "the rules of Linux {release} are not known, those of {newest} are the newest: \
+                 use latest"
+            ),
+            Self::NoSuchRelease(release) => write!(
+                f,
+                "there is no Linux {release}: use a release from {oldest} to {newest}, or latest"
+            ),
+            Self::NotMainline(release) => write!(
+                f,
+                "only mainline releases have presets: use {release} and override what was \
+                 backported"
+            ),
+            Self::Unknown { what, name, nearest } => {
+                match what {
+                    Named::Base => write!(f, "no rules are called `{name}`")?,
+                    Named::Switch => write!(f, "no switch is called `{name}`")?,
+                    Named::Variant(switch) => write!(f, "{} has no variant `{name}`", switch.name)?,
+                }
+                if let Some(nearest) = nearest {
+                    write!(f, " (did you mean `{nearest}`?)")?;
+                }
+                match what {
+                    Named::Base => write!(f, ": use {oldest} to {newest}, or latest"),
+                    Named::Switch => {
+                        f.write_str(": use one of ")?;
+                        list(f, TABLE.iter().map(|entry| entry.info.name))
+                    }
+                    Named::Variant(switch) => {
+                        f.write_str(": use one of ")?;
+                        list_variants(f, switch.variants)
+                    }
+                }
+            }
+            Self::NotYet { name, room } => write!(
+                f,
+                "{name} cannot be set yet: it needs {room}, not modelled so far; leave it out"
+            ),
+            Self::NoVariant(switch) => {
+                write!(f, "{0} needs a variant: write {0}= and one of ", switch.name)?;
+                list_variants(f, switch.variants)
+            }
+            Self::Twice(switch) => write!(f, "{} is set twice: keep one of the two", switch.name),
+            Self::BaseNotFirst(base) => write!(
+                f,
+                "`{base}` is not of the form switch=variant: if it is a base, put it first"
+            ),
+            Self::Empty => f.write_str(
+                "a rule is missing: write a base like 5.9 or latest, then \
+                 ,switch=variant for each change",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for RuleError {}

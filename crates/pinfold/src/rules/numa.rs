@@ -1,0 +1,48 @@
+//! The NUMA scanner meets a present entry: leave it alone because the page is shared or pinned?
+//! (facts 4.2)
+//!
+//! Protocol: under the page-table lock. Every answer is racy, and no rule relies on it for
+//! correctness: a lock-free pin may land until the entry is cleared. Locality, tiering and the
+//! dirty page cache are other tests and not here.
+
+use super::pin::maybe_dma_pinned;
+use super::{Answer, Counter, Mapping, NumaSkip, PageKind, PageState, Relation, Why};
+
+/// Why the scanner leaves the entry accessible, if it does.
+pub fn numa_skip(rule: NumaSkip, mapping: Mapping, page: &PageState) -> Option<Why> {
+    if matches!(page.kind, PageKind::Ksm | PageKind::Zero) {
+        return Some(Why::Page(page.kind));
+    }
+    let private = mapping == Mapping::Cow;
+    let answer = match rule {
+        NumaSkip::Never => return None,
+        NumaSkip::MapCount if private => maps(page, Relation::NotEqual),
+        NumaSkip::RefCount if private => {
+            Answer::compare(Counter::Refs, page.refs, Relation::NotEqual, 1)
+        }
+        NumaSkip::PinnedOrLikelyShared | NumaSkip::PinnedOrMaybeShared if private => {
+            either(maybe_dma_pinned(page), maps(page, Relation::Above))
+        }
+        NumaSkip::PinnedAnywhere if private => {
+            either(maps(page, Relation::Above), maybe_dma_pinned(page))
+        }
+        NumaSkip::PinnedAnywhere => maybe_dma_pinned(page),
+        NumaSkip::MapCount
+        | NumaSkip::RefCount
+        | NumaSkip::PinnedOrLikelyShared
+        | NumaSkip::PinnedOrMaybeShared => return None,
+    };
+    match answer {
+        Answer::Yes(why) => Some(why),
+        Answer::No(_) => None,
+    }
+}
+
+fn maps(page: &PageState, relation: Relation) -> Answer {
+    Answer::compare(Counter::Maps, page.maps, relation, 1)
+}
+
+/// The first of the two that says yes.
+fn either(first: Answer, second: Answer) -> Answer {
+    if first.is_yes() { first } else { second }
+}

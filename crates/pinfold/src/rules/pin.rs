@@ -1,0 +1,162 @@
+//! Get and pin meet a present entry: may they take the page as it is? (facts 3)
+//!
+//! Protocol: the slow path asks under the page-table lock; the lock-free path asks after it has
+//! taken its reference and read the entry again, with a read barrier before it looks at the
+//! exclusive mark (facts 3.5). [`maybe_dma_pinned`] orders nothing: a certain no needs the
+//! page-table lock and fork's sequence count, or a cleared entry and a full barrier.
+
+use super::{Answer, AreaState, Counter, Dirty, EntryState, Exclusive, ForceWrite, Mapping};
+use super::{PageKind, PageState, Permission, ReadGup, Relation, Tracking, Why};
+
+/// What one pin of a small page adds to its refcount.
+pub const PIN_BIAS: u32 = 1024;
+
+/// What is taken on the page.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Hold {
+    /// An ordinary reference: keeps the page from being freed.
+    Get,
+    /// A pin: keeps it with its owner too.
+    Pin,
+}
+
+/// What it is taken for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Access {
+    /// Only reading.
+    Read,
+    /// Writing, too.
+    Write,
+}
+
+/// For how long.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Term {
+    /// For one transfer.
+    Short,
+    /// For as long as user space likes.
+    Long,
+}
+
+/// A request for the pages of a range.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Request {
+    /// Reference or pin.
+    pub hold: Hold,
+    /// For reading or for writing.
+    pub access: Access,
+    /// For how long.
+    pub term: Term,
+}
+
+/// Who walks the tables, and so what is known of the area.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Walk {
+    /// The slow path, which has found the area.
+    Slow(Mapping),
+    /// The lock-free path, which sees no areas and leaves to the slow path what it cannot decide.
+    Fast,
+    /// The lock-free path without a slow path behind it.
+    FastOnly,
+}
+
+/// Whether the page may be pinned by anyone. No is certain; for a small page yes may also be
+/// [`PIN_BIAS`] ordinary references. The refcount is taken as unsigned, so that an overflow does
+/// not hide pins (facts 3.3).
+pub fn maybe_dma_pinned(page: &PageState) -> Answer {
+    match page.pincount {
+        Some(pins) => Answer::compare(Counter::Pins, pins, Relation::Above, 0),
+        None => Answer::compare(Counter::Refs, page.refs, Relation::AtLeast, PIN_BIAS),
+    }
+}
+
+/// The access that an entry must allow for the request, where reads may count as writes
+/// (facts 1.2).
+pub const fn entry_access(rule: ReadGup, asked: Access, walk: Walk) -> Access {
+    match (rule, walk) {
+        (ReadGup::ForceWrite, Walk::Slow(Mapping::Cow) | Walk::Fast) => Access::Write,
+        _ => asked,
+    }
+}
+
+/// Whether an entry without write permission must be unshared before the request may have its page
+/// (facts 3.6).
+///
+/// The slow path then takes an unshare fault; the lock-free path stops.
+pub fn must_unshare(rule: ReadGup, request: Request, walk: Walk, page: &PageState) -> Answer {
+    if matches!(rule, ReadGup::AsIs | ReadGup::ForceWrite) {
+        return Answer::No(Why::Rule);
+    }
+    if request.hold == Hold::Get || request.access == Access::Write {
+        return Answer::No(Why::NotReadPin);
+    }
+    match page.kind {
+        PageKind::Anon(Exclusive::Marked) => Answer::No(Why::Page(page.kind)),
+        PageKind::Anon(Exclusive::Unmarked) | PageKind::Ksm => Answer::Yes(Why::Page(page.kind)),
+        PageKind::File | PageKind::Zero if rule == ReadGup::UnshareAnon => {
+            Answer::No(Why::Page(page.kind))
+        }
+        PageKind::File | PageKind::Zero => match (request.term, walk) {
+            (Term::Short, _) => Answer::No(Why::NotLongterm),
+            (Term::Long, Walk::Slow(Mapping::Shared)) => Answer::No(Why::SharedMapping),
+            (Term::Long, _) => Answer::Yes(Why::ReadPinOfUnowned),
+        },
+    }
+}
+
+/// Whether the request overrides missing permissions of the area (FOLL_FORCE).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Force {
+    /// It does.
+    Forced,
+    /// It does not.
+    Ordinary,
+}
+
+/// Whether this request already took a write fault at this address, without an error.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum WriteFault {
+    /// It did: back then the entry mapped a private copy.
+    Taken,
+    /// It did not.
+    NotTaken,
+}
+
+/// Whether a request for writing may use an entry without write permission (facts 3.4). If not, it
+/// takes a write fault.
+pub fn can_follow_write(
+    rule: ForceWrite,
+    force: Force,
+    fault: WriteFault,
+    area: AreaState,
+    entry: EntryState,
+    page: &PageState,
+) -> Answer {
+    if area.permission == Permission::Write {
+        return Answer::No(Why::AreaWritable);
+    }
+    if force == Force::Ordinary {
+        return Answer::No(Why::NotForced);
+    }
+    match rule {
+        ForceWrite::DropWrite | ForceWrite::DirtyCow if fault == WriteFault::NotTaken => {
+            Answer::No(Why::NoFaultYet)
+        }
+        ForceWrite::DropWrite => Answer::Yes(Why::AfterFault),
+        ForceWrite::DirtyCow => match entry.dirty {
+            Dirty::Dirty => Answer::Yes(Why::EntryDirty),
+            Dirty::Clean => Answer::No(Why::EntryClean),
+        },
+        ForceWrite::Exclusive => {
+            if area.mapping == Mapping::Shared {
+                Answer::No(Why::SharedMapping)
+            } else if page.kind != PageKind::Anon(Exclusive::Marked) {
+                Answer::No(Why::Page(page.kind))
+            } else if entry.tracking == Tracking::WantsFault {
+                Answer::No(Why::Tracked)
+            } else {
+                Answer::Yes(Why::Page(page.kind))
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Mainline releases, and the preset that a rule set starts from.
+//!
+//! Only mainline counts: a stable series carries backports of its own, so its rules are those of
+//! the mainline release plus overrides.
+
+use core::fmt;
+
+use super::RuleError;
+
+/// A mainline release of Linux.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Release {
+    /// The 5 of 5.9.
+    major: u8,
+    /// The 9 of 5.9.
+    minor: u8,
+}
+
+impl Release {
+    /// The oldest release whose rules are modelled.
+    pub const OLDEST: Self = Self { major: 5, minor: 8 };
+    /// The newest release whose rules are modelled.
+    pub const NEWEST: Self = Self { major: 7, minor: 3 };
+    /// Before every release: the start of what has always been so.
+    pub(super) const EARLIEST: Self = Self { major: 0, minor: 0 };
+
+    /// A release written in the table of switches. Fails to compile when malformed.
+    pub(super) const fn literal(text: &str) -> Self {
+        match Self::split(text.as_bytes()) {
+            Some((release, [])) => release,
+            _ => panic!("a release in the table of switches is not of the form 5.9"),
+        }
+    }
+
+    /// The release in front of `text`, and what follows it.
+    const fn split(text: &[u8]) -> Option<(Self, &[u8])> {
+        let Some((major, [b'.', rest @ ..])) = number(text) else { return None };
+        let Some((minor, rest)) = number(rest) else { return None };
+        Some((Self { major, minor }, rest))
+    }
+
+    /// The last release with the same major number, as far as known.
+    const fn last_minor(self) -> Option<u8> {
+        match self.major {
+            5 | 6 => Some(19),
+            _ => None,
+        }
+    }
+
+    /// Checks that the release exists and that its rules are modelled.
+    fn checked(self) -> Result<Self, RuleError> {
+        if self < Self::OLDEST {
+            Err(RuleError::TooOld(self))
+        } else if self > Self::NEWEST {
+            Err(RuleError::TooNew(self))
+        } else if self.last_minor().is_some_and(|last| self.minor > last) {
+            Err(RuleError::NoSuchRelease(self))
+        } else {
+            Ok(self)
+        }
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// The decimal number in front of `text`, without leading zeros, and what follows it.
+const fn number(text: &[u8]) -> Option<(u8, &[u8])> {
+    let mut rest = text;
+    let mut value: u8 = 0;
+    while let [digit @ b'0'..=b'9', tail @ ..] = rest {
+        let leading_zero = value == 0 && rest.len() < text.len();
+        let Some(tens) = value.checked_mul(10) else { return None };
+        let Some(sum) = tens.checked_add(*digit - b'0') else { return None };
+        if leading_zero {
+            return None;
+        }
+        value = sum;
+        rest = tail;
+    }
+    if rest.len() == text.len() { None } else { Some((value, rest)) }
+}
+
+/// The preset that a rule set started from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Base {
+    /// The newest release, made safe on weakly ordered machines:
+    /// [`Rules::default`](super::Rules::default).
+    Latest,
+    /// A mainline release as it was.
+    Linux(Release),
+}
+
+impl Base {
+    /// Reads `latest`, `default`, `5.9` or `linux-5.9`.
+    pub(super) fn parse(text: &str) -> Result<Self, RuleError> {
+        if matches!(text, "latest" | "default") {
+            return Ok(Self::Latest);
+        }
+        let number = text.strip_prefix("linux-").unwrap_or(text);
+        match Release::split(number.as_bytes()) {
+            Some((release, [])) => release.checked().map(Self::Linux),
+            Some((release, [b'.' | b'-', ..])) => {
+                release.checked().and_then(|release| Err(RuleError::NotMainline(release)))
+            }
+            _ => Err(RuleError::unknown_base(text)),
+        }
+    }
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latest => f.write_str("latest"),
+            Self::Linux(release) => write!(f, "linux-{release}"),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The switches: each thing that Linux has done in more than one way, and the ways it was done.
+//!
+//! They are independent because in history they were: each moved at its own date, and stable
+//! kernels mix them. A variant's text gives the commit, the rule in a sentence and the hazard;
+//! `facts n.m` names the section of the fact sheet with the full steps. Dates that the fact sheet
+//! has from memory only are marked M there (facts 12).
+//!
+//! Not a switch, because no release does otherwise: any protection scan downgrades a writable
+//! migration entry (facts 4.2). What it is downgraded to follows from `migration_kind`.
+
+use core::fmt;
+
+use super::define::{Entry, era, since, start, starts, status, switches, variant_at};
+use super::{Base, Release, SwitchInfo, VariantInfo};
+
+switches! {
+    /// When a write fault on a private page may keep the page instead of copying it (facts 1).
+    pte_cow: PteCow = "pte-cow" {
+        /// Nobody else maps the page: mapcount plus swap count is 1; sleeps for the page lock.
+        /// References do not count. Hazard: a child that still reads the page through a reference
+        /// sees the parent's next writes (CVE-2020-29374). facts 1.1
+        MapCount = "map-count" [always],
+        /// The refcount is 1, commit 09854ba94c6a; a contended page lock means copy. Hazard: the
+        /// owner's own pin makes the owner copy, and from then on the device and the owner use
+        /// different pages. facts 1.3
+        RefCount = "ref-count" ["5.9"],
+        /// The refcount is 1 after draining this CPU's LRU batch and freeing the swap cache,
+        /// commits 53a05ad9f21d and d4c470970d45. Fewer useless copies; the hazard of a pinned
+        /// owner that copies remains. facts 1.4
+        RefCountPrecise = "ref-count-precise" ["5.18"],
+        /// The page carries the exclusive mark, commit 6c287605fd56, whatever its counts; without
+        /// the mark as ref-count-precise, and success sets it. A pinned page stays with its owner.
+        /// facts 1.5
+        Exclusive = "exclusive" ["5.19"],
+        /// As exclusive, but the early test grants one reference for an LRU batch or for the swap
+        /// cache only where the page is in one, instead of up to three references in any case.
+        /// facts 1.6
+        ExclusiveTight = "exclusive-tight" ["7.3"],
+    }
+
+    /// What a read-only get or pin does about a page that a later write fault might copy
+    /// (facts 1.2, 3.6).
+    read_gup: ReadGup = "read-gup" {
+        /// It takes the page that is mapped; commit a308c71bf1e6 went back to this. Hazard: the
+        /// owner's next write copies, and the device keeps the old page. facts 1.2
+        AsIs = "as-is" [always, "5.9"],
+        /// Reads of private mappings count as writes and break copy-on-write first, commit
+        /// 17839856fd58. Hazard: writes on behalf of reads, which upsets userfaultfd and read-only
+        /// huge pages. facts 1.2
+        ForceWrite = "force-write" ["5.8"],
+        /// A read-only pin of an anonymous page without the exclusive mark replaces it by an
+        /// exclusive copy first, commit a7f226604170. Hazard: pins of page-cache and zero pages
+        /// still come apart at the next write. facts 3.6
+        UnshareAnon = "unshare-anon" ["5.19"],
+        /// Long-term read-only pins unshare page-cache and zero pages of private mappings too,
+        /// commits 8d6a0ac09a16 and 84209e87c696. Costs memory where only zero pages were mapped.
+        /// facts 3.6, 3.7
+        UnshareAll = "unshare-all" ["6.2"],
+    }
+
+    /// What fork does with a page that may be pinned (facts 2).
+    fork_pin: ForkPin = "fork-pin" {
+        /// It shares it like any other. Hazard: the parent's next write copies and leaves the
+        /// pinned page behind; only MADV_DONTFORK helps. facts 2.2
+        Share = "share" [always],
+        /// The child gets a copy, commit 70e806e4e645. Hazard: 1024 ordinary references look like a
+        /// pin, and page-cache pages of private file mappings are copied too. facts 2.3, 2.5
+        Copy = "copy" ["5.9"],
+        /// The child gets a copy if the page also carries the exclusive mark; otherwise nothing can
+        /// be pinned through this address space, and it is shared. Commit fb3d824d1a46. facts 2.6
+        CopyIfExclusive = "copy-if-exclusive" ["5.19"],
+    }
+
+    /// How fork keeps a lock-free pin from landing between its pin check and its write-protection
+    /// (facts 2.3 to 2.5).
+    fork_race: ForkRace = "fork-race" {
+        /// Not at all; commit f3c64eda3e50 went back to this. Hazard: a pin in the gap is shared
+        /// read-only, and the owner's next write leaves it behind. facts 2.4
+        Open = "open" [always, "5.10"],
+        /// It write-protects the entry before it checks, and restores it for a pinned page, commit
+        /// 70e806e4e645. Hazard: no full barrier on either side, so a weakly ordered machine may
+        /// read a stale count; the restore may lose a dirty bit. facts 2.3
+        WriteProtectFirst = "write-protect-first" ["5.9"],
+        /// A sequence count is odd during the copy; pins that see it odd or changed go the slow
+        /// way, commit 57efa1fe5957. Fork orders the increment with a write barrier. Hazard: in a
+        /// reduced model, on a weakly ordered machine, that barrier does not keep fork's later read
+        /// of the refcount behind the increment. facts 2.5
+        SeqCount = "seq-count" ["5.11"],
+        /// As seq-count, with a full barrier after the increment, which closes the gap in that
+        /// model too. The default. facts 2.5
+        SeqCountFull = "seq-count-full" [never],
+    }
+
+    /// Which pages the NUMA scanner leaves accessible because they are shared or pinned
+    /// (facts 4.2).
+    numa_skip: NumaSkip = "numa-skip" {
+        /// None but merged and zero pages. facts 4.2
+        Never = "never" [always],
+        /// Pages of private mappings whose mapcount is not 1, commit 859d4adc3415: an optimisation.
+        /// Hazard: pinned pages take hinting faults, whose migration must fail. facts 4.2, 4.6
+        MapCount = "map-count" ["4.16"],
+        /// Pages of private mappings whose refcount is not 1, commit 80d47f5de5e3, the cure of bug
+        /// 215616. Hazard: racy, since a lock-free pin may land until the entry is flushed; any
+        /// extra reference stops balancing. facts 4.2
+        RefCount = "ref-count" ["5.17"],
+        /// Pages of private mappings that may be pinned or are likely mapped more than once, commit
+        /// d2136d749d76. Likely and maybe differ for large folios only. facts 4.2
+        PinnedOrLikelyShared = "pinned-or-likely-shared" ["6.10"],
+        /// Pages of private mappings that may be pinned or may be mapped by several address spaces,
+        /// commit 003fde4492c8. facts 4.2
+        PinnedOrMaybeShared = "pinned-or-maybe-shared" ["6.15"],
+        /// Pages that may be pinned, in any mapping, and pages of private mappings that may be
+        /// mapped by several address spaces, commit f18d964cd6a0. facts 4.2
+        PinnedAnywhere = "pinned-anywhere" ["6.19"],
+    }
+
+    /// Where the write permission is while an entry waits for its NUMA hinting fault (facts 4.3).
+    numa_write: NumaWrite = "numa-write" {
+        /// In the entry itself, saved there by the scanner, commit 288bc54949fc. Hazard: a restore
+        /// from an old snapshot writes the old permission back. facts 4.3
+        Saved = "saved" ["4.11"],
+        /// Nowhere: the fault works it out as mprotect does, commit 6a56ccbcf6c6. See
+        /// write-upgrade. facts 4.3
+        Recomputed = "recomputed" ["6.2"],
+    }
+
+    /// In which order a NUMA hinting fault restores the entry and moves the page (facts 4.4).
+    numa_fault: NumaFault = "numa-fault" {
+        /// The entry first, under the table lock, then the move: the page is in use while it moves.
+        /// facts 4.4
+        RestoreFirst = "restore-first" [always],
+        /// The move first; only if it fails is the entry restored, after a recheck, commit
+        /// b99a342d4f11. Hazard: the fault holds a reference on the page while no lock is held.
+        /// facts 4.4
+        MigrateFirst = "migrate-first" ["5.13"],
+        /// As migrate-first, with the page isolated under the table lock, commit ee86814b0562: no
+        /// extra reference. facts 4.4
+        IsolateUnderLock = "isolate-under-lock" ["6.11"],
+    }
+
+    /// What a migration entry remembers of the entry that it replaced (facts 4.5).
+    migration_kind: MigrationKind = "migration-kind" {
+        /// Readable or writable. Hazard: a scan makes a writable one readable, a failed migration
+        /// restores it so, and the next write sees a page without write permission. facts 4.2, 4.6
+        ReadWrite = "read-write" [always],
+        /// Readable, readable and exclusive, or writable, commit 6c287605fd56: exclusivity outlives
+        /// the downgrade. facts 4.5
+        Exclusive = "exclusive" ["5.19"],
+    }
+
+    /// What becomes of the accessed and dirty bits under a migration entry (facts 4.5).
+    migration_ad: MigrationAd = "migration-ad" {
+        /// They go: dirty moves to the page, accessed is lost. facts 4.5
+        Dropped = "dropped" [always],
+        /// The migration entry carries them. facts 4.5
+        Carried = "carried" ["6.1"],
+    }
+
+    /// How the exclusive mark is cleared under a lock-free pinner's eyes, before merging, swap-out
+    /// or migration (facts 3.5).
+    share_order: ShareOrder = "share-order" {
+        /// Clear the entry, flush, check for pins, clear the mark. Hazard: a flush orders nothing
+        /// for a walker that does not wait for it; the pin may go unseen on a weakly ordered
+        /// machine. facts 3.5
+        Flush = "flush" ["5.19"],
+        /// Clear the entry, full barrier, check for pins, clear the mark, full barrier, commit
+        /// 088b8aa537c2. facts 3.5
+        Barriers = "barriers" ["6.1"],
+    }
+
+    /// Whether pins of the zero page are counted (facts 3.3).
+    zero_pin: ZeroPin = "zero-pin" {
+        /// Yes. Hazard: about two million pins exhaust its refcount, and pinning fails. facts 3.3
+        Counted = "counted" ["5.7"],
+        /// No: pin and unpin leave it alone, commit c8070b787519. An ordinary get still counts.
+        /// facts 3.3
+        Free = "free" ["6.5"],
+    }
+
+    /// When a forced write may use an entry without write permission (facts 3.4).
+    force_write: ForceWrite = "force-write" {
+        /// After one write fault it asks for read access only. Hazard: MADV_DONTNEED in between,
+        /// and the page-cache page is written (Dirty COW). facts 3.4
+        DropWrite = "drop-write" [always],
+        /// After a copying fault, if the entry is dirty, commit 19be0eaffa3a. Hazard: dirty does
+        /// not prove that it is the copy; read-only shared memory may be written. facts 3.4
+        DirtyCow = "dirty-cow" ["4.9"],
+        /// If the page is anonymous and exclusive in a private mapping without write permission,
+        /// commit 5535be309971. facts 3.4
+        Exclusive = "exclusive" ["6.0"],
+    }
+
+    /// Whether get and pin respect an entry that waits for a NUMA hinting fault (facts 3.8).
+    gup_numa: GupNuma = "gup-numa" {
+        /// Yes: they take the fault first, unless forced. facts 3.8
+        Honor = "honor" [always],
+        /// No: the slow path follows such an entry unless the caller asks otherwise, commit
+        /// d74943a2f3cd; the lock-free path always stops at it. facts 3.8
+        Follow = "follow" ["6.5"],
+    }
+
+    /// When a change of protection grants write permission at once instead of waiting for a write
+    /// fault (facts 7.5).
+    write_upgrade: WriteUpgrade = "write-upgrade" {
+        /// Never for private memory. facts 7.5
+        Never = "never" [always],
+        /// If the page is anonymous, exclusive and dirty, commit 64fe24a3e05e. facts 7.5
+        ExclusiveDirty = "exclusive-dirty" ["6.0"],
+        /// If the page is anonymous and exclusive; a clean one need not wait for its first write.
+        /// facts 7.5
+        Exclusive = "exclusive" ["6.2"],
+    }
+
+    /// Whether the lock-free walker reads the entry again after it has taken its reference
+    /// (facts 3.5).
+    fast_recheck: FastRecheck = "fast-recheck" {
+        /// It does, and gives the reference back if the entry changed. facts 3.5
+        On = "on" [always],
+        /// It does not. Hazard: the page may have been freed and reused in between, and the pin
+        /// holds a stranger's page. facts 9
+        Off = "off" [never],
+    }
+
+    /// Whether a copy is installed before or after every CPU has forgotten the old page
+    /// (facts 1.7).
+    cow_publish: CowPublish = "cow-publish" {
+        /// After the flush. facts 1.7
+        AfterFlush = "after-flush" [always],
+        /// Before it. Hazard: one CPU writes the copy while another still reads the old page
+        /// through its TLB. facts 1.7
+        BeforeFlush = "before-flush" [never],
+    }
+}

@@ -1,0 +1,33 @@
+//! Tests of the rules, against the numbers of the fact sheet.
+
+use super::{Exclusive, Lru, PageKind, PageState, SwapCache};
+
+mod cow;
+mod fork;
+mod numa;
+mod pin;
+mod presets;
+mod protect;
+mod text;
+
+/// An anonymous page with the mark that is mapped once, on an LRU list, and nothing else.
+const MARKED: PageState = PageState {
+    kind: PageKind::Anon(Exclusive::Marked),
+    refs: 1,
+    maps: 1,
+    pincount: None,
+    swap: SwapCache::Absent,
+    lru: Lru::On,
+};
+
+/// The same without the mark.
+const UNMARKED: PageState = PageState { kind: PageKind::Anon(Exclusive::Unmarked), ..MARKED };
+
+/// Every kind of page.
+const KINDS: [PageKind; 5] = [
+    PageKind::Anon(Exclusive::Marked),
+    PageKind::Anon(Exclusive::Unmarked),
+    PageKind::Ksm,
+    PageKind::File,
+    PageKind::Zero,
+];

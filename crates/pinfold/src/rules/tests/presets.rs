@@ -1,0 +1,145 @@
+//! The matrix of facts 0.3, release by release.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::super::{ForkRace, PRESETS, Rules, Status};
+
+fn linux(release: &str) -> Rules {
+    match Rules::linux(release) {
+        Ok(rules) => rules,
+        Err(error) => panic!("{release}: {error}"),
+    }
+}
+
+/// What changes from one release to the next, as `switch=variant`.
+fn changes(from: &str, to: &str) -> String {
+    let differences = linux(from);
+    let changes: Vec<_> = differences
+        .diff(&linux(to))
+        .map(|difference| [difference.switch.name, difference.right.name].join("="))
+        .collect();
+    changes.join(" ")
+}
+
+#[test]
+fn the_oldest_preset_is_linux_5_8() {
+    let rules = linux("5.8");
+    let all: Vec<_> = Rules::switches()
+        .map(|switch| [switch.name, rules.get(switch.name).unwrap()].join("="))
+        .collect();
+    assert_eq!(
+        all.join(" "),
+        "pte-cow=map-count read-gup=force-write fork-pin=share fork-race=open \
+         numa-skip=map-count numa-write=saved numa-fault=restore-first migration-kind=read-write \
+         migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
+         gup-numa=honor write-upgrade=never fast-recheck=on cow-publish=after-flush"
+    );
+}
+
+#[test]
+fn each_release_changes_what_the_matrix_says() {
+    let table = [
+        (
+            "5.8",
+            "5.9",
+            "pte-cow=ref-count read-gup=as-is fork-pin=copy fork-race=write-protect-first",
+        ),
+        ("5.9", "5.10", "fork-race=open"),
+        ("5.10", "5.11", "fork-race=seq-count"),
+        ("5.11", "5.12", ""),
+        ("5.12", "5.13", "numa-fault=migrate-first"),
+        ("5.13", "5.16", ""),
+        ("5.16", "5.17", "numa-skip=ref-count"),
+        ("5.17", "5.18", "pte-cow=ref-count-precise"),
+        (
+            "5.18",
+            "5.19",
+            "pte-cow=exclusive read-gup=unshare-anon fork-pin=copy-if-exclusive \
+             migration-kind=exclusive",
+        ),
+        ("5.19", "6.0", "force-write=exclusive write-upgrade=exclusive-dirty"),
+        ("6.0", "6.1", "migration-ad=carried share-order=barriers"),
+        ("6.1", "6.2", "read-gup=unshare-all numa-write=recomputed write-upgrade=exclusive"),
+        ("6.2", "6.4", ""),
+        ("6.4", "6.5", "zero-pin=free gup-numa=follow"),
+        ("6.5", "6.9", ""),
+        ("6.9", "6.10", "numa-skip=pinned-or-likely-shared"),
+        ("6.10", "6.11", "numa-fault=isolate-under-lock"),
+        ("6.11", "6.14", ""),
+        ("6.14", "6.15", "numa-skip=pinned-or-maybe-shared"),
+        ("6.15", "6.18", ""),
+        ("6.18", "6.19", "numa-skip=pinned-anywhere"),
+        ("6.19", "7.2", ""),
+        ("7.2", "7.3", "pte-cow=exclusive-tight"),
+        ("7.3", "latest", "fork-race=seq-count-full"),
+    ];
+    for (from, to, expected) in table {
+        assert_eq!(changes(from, to), expected, "{from} to {to}");
+    }
+}
+
+#[test]
+fn the_default_is_the_latest() {
+    assert_eq!(linux("latest"), Rules::default());
+    assert_eq!(linux("default"), Rules::default());
+    assert_eq!(Rules::default().fork_race, ForkRace::SeqCountFull);
+}
+
+#[test]
+fn presets_for_comparison_exist_and_keep_their_names() {
+    for &name in PRESETS {
+        let shown = linux(name).to_string();
+        assert_eq!(shown.trim_start_matches("linux-"), name);
+    }
+}
+
+#[test]
+fn only_never_released_variants_have_no_release() {
+    let mut never = Vec::new();
+    for switch in Rules::switches() {
+        for variant in switch.variants {
+            assert_eq!(variant.since == "never", variant.status == Status::NeverReleased);
+            if variant.status == Status::NeverReleased {
+                never.push(variant.name);
+            }
+        }
+    }
+    assert_eq!(never, ["seq-count-full", "off", "before-flush"]);
+}
+
+#[test]
+fn a_variant_that_came_back_names_both_releases() {
+    assert_eq!(ForkRace::VARIANTS[0].since, "the beginning and again 5.10");
+    assert_eq!(ForkRace::VARIANTS[1].since, "5.9");
+}
+
+#[test]
+fn every_description_is_one_trimmed_text_with_its_source() {
+    for switch in Rules::switches() {
+        assert!(switch.doc.contains("facts "), "{}", switch.name);
+        for variant in switch.variants {
+            assert!(variant.doc.contains("facts "), "{}={}", switch.name, variant.name);
+            assert_eq!(variant.doc.trim(), variant.doc);
+            assert!(!variant.doc.contains("  "), "{}={}", switch.name, variant.name);
+        }
+    }
+}
+
+#[test]
+fn names_are_kebab_case_and_unique() {
+    let mut switches: Vec<_> = Rules::switches().map(|switch| switch.name).collect();
+    for switch in Rules::switches() {
+        let mut variants: Vec<_> = switch.variants.iter().map(|variant| variant.name).collect();
+        for name in variants.iter().chain([&switch.name]) {
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{name}");
+        }
+        variants.sort_unstable();
+        variants.dedup();
+        assert_eq!(variants.len(), switch.variants.len(), "{}", switch.name);
+    }
+    let count = switches.len();
+    switches.sort_unstable();
+    switches.dedup();
+    assert_eq!(switches.len(), count);
+}

@@ -1,0 +1,209 @@
+//! The reason of a decision, with its numbers, small enough to travel in an event.
+//!
+//! - INV-WHY-1: a comparison prints only if it holds: `refcount 2 != 1` is never said of a refcount
+//!   of 1.
+
+use core::fmt;
+
+use super::PageKind;
+
+/// A count that a rule compares.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Counter {
+    /// References of all kinds.
+    Refs,
+    /// Entries that map the page.
+    Maps,
+    /// Entries that map the page, and swap entries that name it.
+    MapsAndSwaps,
+    /// Pins, counted exactly.
+    Pins,
+}
+
+impl fmt::Display for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refs => "refcount",
+            Self::Maps => "mapcount",
+            Self::MapsAndSwaps => "mapcount + swap count",
+            Self::Pins => "pincount",
+        })
+    }
+}
+
+/// How two numbers compare.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Relation {
+    /// `==`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `<`
+    Below,
+    /// `<=`
+    AtMost,
+    /// `>=`
+    AtLeast,
+    /// `>`
+    Above,
+}
+
+impl Relation {
+    const fn holds(self, left: u32, right: u32) -> bool {
+        match self {
+            Self::Equal => left == right,
+            Self::NotEqual => left != right,
+            Self::Below => left < right,
+            Self::AtMost => left <= right,
+            Self::AtLeast => left >= right,
+            Self::Above => left > right,
+        }
+    }
+
+    const fn negated(self) -> Self {
+        match self {
+            Self::Equal => Self::NotEqual,
+            Self::NotEqual => Self::Equal,
+            Self::Below => Self::AtLeast,
+            Self::AtMost => Self::Above,
+            Self::AtLeast => Self::Below,
+            Self::Above => Self::AtMost,
+        }
+    }
+}
+
+impl fmt::Display for Relation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+            Self::Below => "<",
+            Self::AtMost => "<=",
+            Self::AtLeast => ">=",
+            Self::Above => ">",
+        })
+    }
+}
+
+/// The test that decided.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Why {
+    /// A count.
+    Count {
+        /// Which.
+        counter: Counter,
+        /// What it was.
+        value: u32,
+        /// How it compares.
+        relation: Relation,
+        /// With what.
+        limit: u32,
+    },
+    /// What kind of page it is.
+    Page(PageKind),
+    /// The rule in force answers the same for every page.
+    Rule,
+    /// Somebody else holds the page lock, and the rule does not wait.
+    Locked,
+    /// The page is in the swap cache.
+    InSwapCache,
+    /// The page is being written to a device that needs it unchanged.
+    StableWriteback,
+    /// No page of this address space was ever pinned.
+    NeverPinned,
+    /// The request is not a read-only pin.
+    NotReadPin,
+    /// The request is not long-term.
+    NotLongterm,
+    /// The writes of the mapping are not private.
+    SharedMapping,
+    /// A long-term pin takes no page-cache or zero page from a mapping that is private, or that may
+    /// be.
+    ReadPinOfUnowned,
+    /// The request is not forced.
+    NotForced,
+    /// The area allows writing, so an ordinary write fault is due.
+    AreaWritable,
+    /// The area does not allow writing.
+    AreaReadOnly,
+    /// No write fault has run for this request yet.
+    NoFaultYet,
+    /// A write fault has run for this request.
+    AfterFault,
+    /// The entry is dirty.
+    EntryDirty,
+    /// The entry is clean.
+    EntryClean,
+    /// The entry allows no access.
+    EntryProtnone,
+    /// Soft-dirty tracking or userfaultfd wants to see the write.
+    Tracked,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Count { counter, value, relation, limit } => {
+                return write!(f, "{counter} {value} {relation} {limit}");
+            }
+            Self::Page(kind) => return kind.fmt(f),
+            Self::Rule => "the rule is the same for every page",
+            Self::Locked => "the page lock is taken",
+            Self::InSwapCache => "in the swap cache",
+            Self::StableWriteback => "under writeback to a device that needs stable pages",
+            Self::NeverPinned => "this address space never pinned a page",
+            Self::NotReadPin => "not a read-only pin",
+            Self::NotLongterm => "not a long-term pin",
+            Self::SharedMapping => "not a private mapping",
+            Self::ReadPinOfUnowned => "a long-term pin of a page that the next write would replace",
+            Self::NotForced => "not a forced access",
+            Self::AreaWritable => "the area is writable",
+            Self::AreaReadOnly => "the area is read-only",
+            Self::NoFaultYet => "no write fault has run yet",
+            Self::AfterFault => "a write fault has run",
+            Self::EntryDirty => "the entry is dirty",
+            Self::EntryClean => "the entry is clean",
+            Self::EntryProtnone => "the entry allows no access",
+            Self::Tracked => "soft-dirty tracking or userfaultfd wants the write fault",
+        })
+    }
+}
+
+/// Yes or no, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[must_use]
+pub enum Answer {
+    /// Yes.
+    Yes(Why),
+    /// No.
+    No(Why),
+}
+
+impl Answer {
+    /// Whether the answer is yes.
+    pub const fn is_yes(self) -> bool {
+        matches!(self, Self::Yes(_))
+    }
+
+    /// The test that decided.
+    pub const fn why(self) -> Why {
+        match self {
+            Self::Yes(why) | Self::No(why) => why,
+        }
+    }
+
+    /// Whether the comparison holds. Either way the reason says what is true.
+    pub(super) const fn compare(
+        counter: Counter,
+        value: u32,
+        relation: Relation,
+        limit: u32,
+    ) -> Self {
+        if relation.holds(value, limit) {
+            Self::Yes(Why::Count { counter, value, relation, limit })
+        } else {
+            Self::No(Why::Count { counter, value, relation: relation.negated(), limit })
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Atomic words with kernel-named operations. The table in the parent module says what each means.
+
+use core::sync::atomic::{self as native, Ordering};
+
+#[cfg(feature = "explore")]
+use pinfold_explore::hook::{self, Order};
+
+/// A full memory barrier.
+#[inline]
+pub fn smp_mb() {
+    #[cfg(feature = "explore")]
+    if hook::active() {
+        return hook::fence(Order::SeqCst);
+    }
+    native::fence(Ordering::SeqCst);
+}
+
+/// Orders earlier reads before later reads and writes.
+#[inline]
+pub fn smp_rmb() {
+    #[cfg(feature = "explore")]
+    if hook::active() {
+        return hook::fence(Order::Acquire);
+    }
+    native::fence(Ordering::Acquire);
+}
+
+/// Orders earlier reads and writes before later writes.
+#[inline]
+pub fn smp_wmb() {
+    #[cfg(feature = "explore")]
+    if hook::active() {
+        return hook::fence(Order::Release);
+    }
+    native::fence(Ordering::Release);
+}
+
+/// A full memory barrier just after a successful full read-modify-write.
+///
+/// On x86-64 the locked instruction was the barrier, so only the compiler is held back; elsewhere this is [`smp_mb`].
+#[inline]
+pub fn smp_mb_after_atomic() {
+    #[cfg(feature = "explore")]
+    if hook::active() {
+        return hook::fence(Order::SeqCst);
+    }
+    #[cfg(target_arch = "x86_64")]
+    native::compiler_fence(Ordering::SeqCst);
+    #[cfg(not(target_arch = "x86_64"))]
+    native::fence(Ordering::SeqCst);
+}
+
+/// Runs a native read-modify-write with full ordering: on x86-64 a locked instruction has it already.
+#[inline(always)]
+fn full<T>(operation: impl FnOnce(Ordering) -> T) -> T {
+    #[cfg(target_arch = "x86_64")]
+    return operation(Ordering::SeqCst);
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        native::fence(Ordering::SeqCst);
+        let result = operation(Ordering::Relaxed);
+        native::fence(Ordering::SeqCst);
+        result
+    }
+}
+
+macro_rules! atomic {
+    ($(#[$doc:meta])* $name:ident, $native:ident, $word:ty) => {
+        $(#[$doc])*
+        #[repr(transparent)]
+        pub struct $name(native::$native);
+
+        impl $name {
+            /// A cell that holds `value`.
+            pub const fn new(value: $word) -> Self {
+                Self(native::$native::new(value))
+            }
+
+            /// Sets the cell while nobody else can reach it. Not a step of an exploration.
+            #[inline]
+            pub fn init(&self, value: $word) {
+                #[cfg(feature = "explore")]
+                hook::forget(self.at(), size_of::<$word>());
+                self.0.store(value, Ordering::Relaxed);
+            }
+
+            /// Reads the newest value while nothing else runs. Not a step of an exploration.
+            #[inline]
+            pub fn peek(&self) -> $word {
+                self.0.load(Ordering::Relaxed)
+            }
+
+            /// The native cell, for the platform to sleep on.
+            #[inline]
+            pub fn native(&self) -> &native::$native {
+                &self.0
+            }
+
+            #[cfg(feature = "explore")]
+            fn at(&self) -> usize {
+                core::ptr::from_ref(self) as usize
+            }
+
+            #[cfg(feature = "explore")]
+            fn explored_store(&self, value: $word, order: Order) {
+                let newest = hook::store(self.at(), self.peek() as u64, value as u64, order);
+                self.0.store(newest as $word, Ordering::Relaxed);
+            }
+
+            #[cfg(feature = "explore")]
+            fn explored_rmw(
+                &self,
+                success: Order,
+                failure: Order,
+                mut f: impl FnMut($word) -> Option<$word>,
+            ) -> Result<$word, $word> {
+                let done = hook::rmw(self.at(), self.peek() as u64, success, failure, &mut |old| {
+                    f(old as $word).map(|new| new as u64)
+                });
+                self.0.store(done.latest as $word, Ordering::Relaxed);
+                if done.done { Ok(done.old as $word) } else { Err(done.old as $word) }
+            }
+
+            /// Relaxed load.
+            #[inline]
+            pub fn read_once(&self) -> $word {
+                #[cfg(feature = "explore")]
+                if hook::active() {
+                    return hook::load(self.at(), self.peek() as u64, Order::Relaxed) as $word;
+                }
+                self.0.load(Ordering::Relaxed)
+            }
+
+            /// Relaxed store.
+            #[inline]
+            pub fn write_once(&self, value: $word) {
+                #[cfg(feature = "explore")]
+                if hook::active() {
+                    return self.explored_store(value, Order::Relaxed);
+                }
+                self.0.store(value, Ordering::Relaxed)
+            }
+
+            /// Acquire load.
+            #[inline]
+            pub fn load_acquire(&self) -> $word {
+                #[cfg(feature = "explore")]
+                if hook::active() {
+                    return hook::load(self.at(), self.peek() as u64, Order::Acquire) as $word;
+                }
+                self.0.load(Ordering::Acquire)
+            }
+
+            /// Release store.
+            #[inline]
+            pub fn store_release(&self, value: $word) {
+                #[cfg(feature = "explore")]
+                if hook::active() {
+                    return self.explored_store(value, Order::Release);
+                }
+                self.0.store(value, Ordering::Release)
+            }
+
+            /// Stores `value`, full ordering; the old value.
+            #[inline]
+            pub fn xchg(&self, value: $word) -> $word {
+                #[cfg(feature = "explore")]
+                if hook::active() {
+                    return self.explored_update(Order::Full, |_| value);
+                }
+                full(|order| self.0.swap(value, order))
+            }
+
+            /// Stores `new` if the cell holds `old`: full ordering on success, relaxed on failure.
+            ///
+            /// # Errors
+            /// The value found, when it was another.
+            #[inline]
+            pub fn cmpxchg(&self, old: $word, new: $word) -> Result<$word, $word> {
+                #[cfg(feature = "explore")]
+                if hook::active() {
+                    return self.explored_rmw(Order::Full, Order::Relaxed, |seen| {
+                        (seen == old).then_some(new)
+                    });
+                }
+                full(|order| self.0.compare_exchange(old, new, order, Ordering::Relaxed))
+            }
+
+            /// Replaces the value by what `f` makes of it, in one step, or leaves it where `f` says `None`: full
+            /// ordering on success, relaxed on failure. `f` may run more than once.
+            ///
+            /// # Errors
+            /// The value that `f` refused.
+            #[inline]
+            pub fn try_update(
+                &self,
+                mut f: impl FnMut($word) -> Option<$word>,
+            ) -> Result<$word, $word> {
+                #[cfg(feature = "explore")]
+                if hook::active() {
+                    return self.explored_rmw(Order::Full, Order::Relaxed, f);
+                }
+                let mut seen = self.0.load(Ordering::Relaxed);
+                loop {
+                    let Some(new) = f(seen) else { return Err(seen) };
+                    match full(|order| {
+                        self.0.compare_exchange_weak(seen, new, order, Ordering::Relaxed)
+                    }) {
+                        Ok(old) => return Ok(old),
+                        Err(now) => seen = now,
+                    }
+                }
+            }
+
+            /// Adds, full ordering; the old value.
+            #[inline]
+            pub fn fetch_add(&self, value: $word) -> $word {
+                #[cfg(feature = "explore")]
+                if hook::active() {
+                    return self.explored_update(Order::Full, |old| old.wrapping_add(value));
+                }
+                full(|order| self.0.fetch_add(value, order))
+            }
+
+            /// Subtracts, full ordering; the old value.
+            #[inline]
+            pub fn fetch_sub(&self, value: $word) -> $word {
+                #[cfg(feature = "explore")]
+                if hook::active() {
+                    return self.explored_update(Order::Full, |old| old.wrapping_sub(value));
+                }
+                full(|order| self.0.fetch_sub(value, order))
+            }
+
+            /// Sets bits, full ordering; the old value.
+            #[inline]
+            pub fn fetch_or(&self, bits: $word) -> $word {
+                #[cfg(feature = "explore")]
+                if hook::active() {
+                    return self.explored_update(Order::Full, |old| old | bits);
+                }
+                full(|order| self.0.fetch_or(bits, order))
+            }
+
+            /// Keeps only the bits of `mask`, full ordering; the old value.
+            #[inline]
+            pub fn fetch_and(&self, mask: $word) -> $word {
+                #[cfg(feature = "explore")]
+                if hook::active() {
+                    return self.explored_update(Order::Full, |old| old & mask);
+                }
+                full(|order| self.0.fetch_and(mask, order))
+            }
+
+            /// Sets bits in a relaxed read-modify-write.
+            #[inline]
+            pub fn or_relaxed(&self, bits: $word) {
+                #[cfg(feature = "explore")]
+                if hook::active() {
+                    self.explored_update(Order::Relaxed, |old| old | bits);
+                    return;
+                }
+                self.0.fetch_or(bits, Ordering::Relaxed);
+            }
+
+            #[cfg(feature = "explore")]
+            fn explored_update(&self, order: Order, mut f: impl FnMut($word) -> $word) -> $word {
+                match self.explored_rmw(order, Order::Relaxed, |old| Some(f(old))) {
+                    Ok(old) | Err(old) => old,
+                }
+            }
+        }
+
+        #[cfg(feature = "explore")]
+        impl Drop for $name {
+            fn drop(&mut self) {
+                hook::forget(self.at(), size_of::<$word>());
+            }
+        }
+
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                write!(f, "{:#x}", self.peek())
+            }
+        }
+    };
+}
+
+atomic!(
+    /// A 32-bit shared word.
+    AtomicU32, AtomicU32, u32
+);
+atomic!(
+    /// A 64-bit shared word.
+    AtomicU64, AtomicU64, u64
+);
+
+/// A statistic: exact, but no protocol reads it, so an exploration does not interleave on it.
+#[derive(Debug, Default)]
+pub struct Counter(native::AtomicU64);
+
+impl Counter {
+    /// A counter at zero.
+    pub const fn new() -> Self {
+        Self(native::AtomicU64::new(0))
+    }
+
+    /// Adds `n`.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Subtracts `n`.
+    #[inline]
+    pub fn sub(&self, n: u64) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    /// Adds `n` unless the sum would pass `limit`; whether it did.
+    #[inline]
+    #[must_use]
+    pub fn add_within(&self, n: u64, limit: u64) -> bool {
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+                now.checked_add(n).filter(|sum| *sum <= limit)
+            })
+            .is_ok()
+    }
+
+    /// The present value.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

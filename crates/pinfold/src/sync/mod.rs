@@ -1,0 +1,82 @@
+//! Shared memory, with the kernel's names and one documented meaning each.
+//!
+//! The core touches shared memory only through these types. Built without the feature `explore` they are
+//! `core::sync::atomic` and nothing else. With it, each access first asks whether an explorer runs on this
+//! thread and, if so, lets the explorer decide what it reads and when it happens. The code that is explored
+//! is therefore the code that ships.
+//!
+//! Orderings:
+//!
+//! | operation | C11 meaning |
+//! | --- | --- |
+//! | `read_once`, `write_once` | relaxed |
+//! | `load_acquire`, `store_release` | acquire, release |
+//! | `xchg`, `cmpxchg` on success, `fetch_*`, `add_return`, `sub_return`, `try_update` on success | full: a sequentially consistent fence before and after |
+//! | `or_relaxed` and the like | relaxed read-modify-write |
+//! | `smp_mb`, `smp_rmb`, `smp_wmb` | fences: sequentially consistent, acquire, release |
+//! | `smp_mb_after_atomic` | as `smp_mb`, but free where a locked instruction came just before |
+//!
+//! What the kernel orders by an address dependency is ordered here by `load_acquire`.
+//!
+//! Two operations are for one owner only and are no steps of an exploration: [`AtomicU64::init`] sets a cell that
+//! nobody else can reach yet, [`AtomicU64::peek`] reads it when nothing else runs.
+
+mod atomic;
+mod rwsem;
+mod seqcount;
+mod shared;
+mod spin;
+
+pub use atomic::{AtomicU32, AtomicU64, Counter, smp_mb, smp_mb_after_atomic, smp_rmb, smp_wmb};
+pub use rwsem::{ReadGuard, RwSem, WriteGuard};
+pub use seqcount::{Begin, SeqCount};
+pub use shared::Shared;
+pub use spin::{RawSpinLock, SpinGuard, SpinLock};
+
+/// Names the cells of `[at, at + bytes)` in an explorer's traces. Nothing happens outside one.
+#[inline]
+pub(crate) fn label<T>(at: *const T, bytes: usize, describe: impl Fn(usize) -> Name + 'static) {
+    #[cfg(feature = "explore")]
+    pinfold_explore::hook::label(
+        at as usize,
+        bytes,
+        alloc::boxed::Box::new(move |offset| alloc::string::ToString::to_string(&describe(offset))),
+    );
+    #[cfg(not(feature = "explore"))]
+    let _ = (at, bytes, describe);
+}
+
+/// Says that the cells of `[at, at + bytes)` will be set anew with `init`: their history ends here.
+#[inline]
+pub(crate) fn forget<T>(at: *const T, bytes: usize) {
+    #[cfg(feature = "explore")]
+    pinfold_explore::hook::forget(at as usize, bytes);
+    #[cfg(not(feature = "explore"))]
+    let _ = (at, bytes);
+}
+
+/// Who granted a lock: a guard gives it back to the same, even when the exploration has ended meanwhile.
+#[derive(Clone, Copy, Debug)]
+enum Taken {
+    Native,
+    #[cfg(feature = "explore")]
+    Explorer,
+}
+
+/// What a cell is, for a trace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Name {
+    /// The kind of object, for instance `frame`.
+    pub(crate) object: &'static str,
+    /// Which one.
+    pub(crate) index: u64,
+    /// The cell in it, for instance `counts`.
+    pub(crate) cell: &'static str,
+}
+
+impl core::fmt::Display for Name {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} {}", self.object, self.index)?;
+        if self.cell.is_empty() { Ok(()) } else { write!(f, " {}", self.cell) }
+    }
+}

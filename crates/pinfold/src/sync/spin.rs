@@ -1,0 +1,121 @@
+//! Spin locks: the page-table locks and the frame allocator's.
+//!
+//! A holder never sleeps and never waits for a flush except where the gather's rule demands it (`zap`).
+
+use core::cell::UnsafeCell;
+use core::ops::{Deref, DerefMut};
+
+#[cfg(feature = "explore")]
+use pinfold_explore::hook;
+
+use super::Taken;
+use super::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32 as NativeU32, Ordering};
+
+/// A spin lock without data: the 32-bit word that lies in a table's frame metadata.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct RawSpinLock(NativeU32);
+
+/// Holds a [`RawSpinLock`]; released on drop.
+#[must_use]
+#[derive(Debug)]
+pub struct SpinGuard<'a> {
+    lock: &'a RawSpinLock,
+    by: Taken,
+}
+
+impl RawSpinLock {
+    /// An open lock.
+    pub const fn new() -> Self {
+        Self(NativeU32::new(0))
+    }
+
+    /// The lock that lives in `word`, whose other uses must be over: zero is open.
+    pub(crate) fn from_word(word: &AtomicU32) -> &Self {
+        // SAFETY: both types are transparent wrappers of the same native atomic.
+        unsafe { &*core::ptr::from_ref(word).cast::<Self>() }
+    }
+
+    /// Waits for the lock.
+    #[inline]
+    pub fn lock(&self) -> SpinGuard<'_> {
+        #[cfg(feature = "explore")]
+        if hook::active() {
+            hook::lock(core::ptr::from_ref(self) as usize, hook::Mode::Exclusive);
+            return SpinGuard { lock: self, by: Taken::Explorer };
+        }
+        while self.0.compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            while self.0.load(Ordering::Relaxed) != 0 {
+                core::hint::spin_loop();
+            }
+        }
+        SpinGuard { lock: self, by: Taken::Native }
+    }
+}
+
+impl Default for RawSpinLock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for SpinGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        match self.by {
+            Taken::Native => self.lock.0.store(0, Ordering::Release),
+            #[cfg(feature = "explore")]
+            Taken::Explorer => {
+                hook::unlock(core::ptr::from_ref(self.lock) as usize, hook::Mode::Exclusive);
+            }
+        }
+    }
+}
+
+/// A value behind a spin lock.
+#[derive(Debug, Default)]
+pub struct SpinLock<T> {
+    lock: RawSpinLock,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock lets one thread at a time reach the value.
+unsafe impl<T: Send> Sync for SpinLock<T> {}
+
+impl<T> SpinLock<T> {
+    /// An open lock around `value`.
+    pub const fn new(value: T) -> Self {
+        Self { lock: RawSpinLock::new(), value: UnsafeCell::new(value) }
+    }
+
+    /// Waits for the value.
+    #[inline]
+    pub fn lock(&self) -> SpinLocked<'_, T> {
+        SpinLocked { _guard: self.lock.lock(), value: &self.value }
+    }
+}
+
+/// The value of a [`SpinLock`] while it is held.
+#[must_use]
+pub struct SpinLocked<'a, T> {
+    _guard: SpinGuard<'a>,
+    value: &'a UnsafeCell<T>,
+}
+
+impl<T> Deref for SpinLocked<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard is held, so nobody else reaches the value.
+        unsafe { &*self.value.get() }
+    }
+}
+
+impl<T> DerefMut for SpinLocked<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard is held, so nobody else reaches the value.
+        unsafe { &mut *self.value.get() }
+    }
+}

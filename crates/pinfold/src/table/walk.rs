@@ -1,0 +1,352 @@
+//! The walk to a last-level table, with and without making tables on the way.
+
+use core::ptr::NonNull;
+
+use super::{Format, Pte};
+use crate::addr::Pfn;
+use crate::error::OutOfFrames;
+use crate::frame::{Flags, Start};
+use crate::memory::Memory;
+use crate::platform::Platform;
+use crate::sync::{self, AtomicU64, Name, RawSpinLock, SpinGuard};
+
+/// The page tables of one address space.
+pub(crate) struct Tables<'m, P: Platform> {
+    mem: &'m Memory<P>,
+    root: Pfn,
+}
+
+/// A last-level table. Reading its entries needs the address space's lock or a walk section; changing them needs the [`Cursor`].
+pub(crate) struct Leaf<'m, P: Platform> {
+    mem: &'m Memory<P>,
+    /// The frame that holds it.
+    pub(crate) table: Pfn,
+    /// Number of the page that entry 0 maps.
+    first: u64,
+    /// The entry that points here: what the lock-free walk re-reads.
+    parent: Option<(&'m AtomicU64, u64)>,
+}
+
+impl<P: Platform> Clone for Leaf<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<P: Platform> Copy for Leaf<'_, P> {}
+
+const fn shift<F: Format>(level: u32) -> u32 {
+    (F::LEVELS - 1 - level) * F::INDEX_BITS
+}
+
+const fn index<F: Format>(page: u64, level: u32) -> usize {
+    (page >> shift::<F>(level)) as usize & (F::ENTRIES - 1)
+}
+
+/// The number of the first page behind the last-level table that maps `page`.
+pub(crate) fn table_end<F: Format>(page: u64) -> u64 {
+    (page | (F::ENTRIES as u64 - 1)) + 1
+}
+
+impl<'m, P: Platform> Tables<'m, P> {
+    pub(crate) fn new(mem: &'m Memory<P>, root: Pfn) -> Self {
+        Self { mem, root }
+    }
+
+    /// The last-level table that maps `page`, if there is one.
+    #[inline]
+    pub(crate) fn leaf(&self, page: u64) -> Option<Leaf<'m, P>> {
+        let mut table = self.root;
+        let mut parent = None;
+        for level in 0..P::Format::LEVELS - 1 {
+            let slot = self.mem.entry(table, index::<P::Format>(page, level));
+            let bits = slot.load_acquire();
+            if bits == 0 {
+                return None;
+            }
+            parent = Some((slot, bits));
+            table = Pte::<P::Format>::from_bits(bits).pfn();
+        }
+        Some(Leaf { mem: self.mem, table, first: first_of::<P::Format>(page), parent })
+    }
+
+    /// As [`Tables::leaf`], making the tables that lack. The caller holds the address space's lock.
+    pub(crate) fn leaf_or_make(&self, page: u64) -> Result<Leaf<'m, P>, OutOfFrames> {
+        let mut table = self.root;
+        let mut parent = None;
+        for level in 0..P::Format::LEVELS - 1 {
+            let slot = self.mem.entry(table, index::<P::Format>(page, level));
+            let mut bits = slot.load_acquire();
+            if bits == 0 {
+                bits = self.make(table, slot)?;
+            }
+            parent = Some((slot, bits));
+            table = Pte::<P::Format>::from_bits(bits).pfn();
+        }
+        Ok(Leaf { mem: self.mem, table, first: first_of::<P::Format>(page), parent })
+    }
+
+    #[cold]
+    fn make(&self, upper: Pfn, slot: &AtomicU64) -> Result<u64, OutOfFrames> {
+        let fresh = self.mem.new_table()?;
+        let entry = Pte::<P::Format>::table(fresh.pfn()).bits();
+        let _lock = self.mem.table_lock(upper);
+        let seen = slot.read_once();
+        if seen != 0 {
+            return Ok(seen);
+        }
+        slot.store_release(entry);
+        fresh.keep();
+        Ok(entry)
+    }
+
+    /// Calls `visit` for each last-level table that exists for pages in `first..end`, with the part of the run that it maps. Absent
+    /// tables cost one look at the level where they lack. The first refusal ends the walk.
+    pub(crate) fn for_each_leaf<E>(
+        &self,
+        first: u64,
+        end: u64,
+        mut visit: impl FnMut(Leaf<'m, P>, u64, u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut page = first;
+        while page < end {
+            match self.leaf_or_gap(page) {
+                Ok(leaf) => {
+                    let stop = table_end::<P::Format>(page).min(end);
+                    visit(leaf, page, stop)?;
+                    page = stop;
+                }
+                Err(next) => page = next,
+            }
+        }
+        Ok(())
+    }
+
+    /// The table for `page`, or the first page behind the hole in which it lies.
+    fn leaf_or_gap(&self, page: u64) -> Result<Leaf<'m, P>, u64> {
+        let mut table = self.root;
+        let mut parent = None;
+        for level in 0..P::Format::LEVELS - 1 {
+            let slot = self.mem.entry(table, index::<P::Format>(page, level));
+            let bits = slot.load_acquire();
+            if bits == 0 {
+                return Err(((page >> shift::<P::Format>(level)) + 1) << shift::<P::Format>(level));
+            }
+            parent = Some((slot, bits));
+            table = Pte::<P::Format>::from_bits(bits).pfn();
+        }
+        Ok(Leaf { mem: self.mem, table, first: first_of::<P::Format>(page), parent })
+    }
+
+    /// Calls `visit` for every table but the root. For oracles.
+    pub(crate) fn each_table(&self, visit: &mut impl FnMut(Pfn)) {
+        self.each_below(self.root, 0, visit);
+    }
+
+    fn each_below(&self, table: Pfn, level: u32, visit: &mut impl FnMut(Pfn)) {
+        if level == P::Format::LEVELS - 1 {
+            return;
+        }
+        for index in 0..P::Format::ENTRIES {
+            let bits = self.mem.entry(table, index).read_once();
+            if bits != 0 {
+                let lower = Pte::<P::Format>::from_bits(bits).pfn();
+                visit(lower);
+                self.each_below(lower, level + 1, visit);
+            }
+        }
+    }
+
+    /// Unlinks every table whose pages all lie in `first..end`, and gives each to `dead`, a table before the one it was linked from.
+    /// The caller holds the address space's lock for writing, and nothing is mapped in `first..end`.
+    pub(crate) fn unlink(&self, first: u64, end: u64, dead: &mut impl FnMut(Pfn)) {
+        self.unlink_below(self.root, 0, 0, first, end, dead);
+    }
+
+    /// `base` is the first page that `table`, on `level`, covers.
+    fn unlink_below(
+        &self,
+        table: Pfn,
+        level: u32,
+        base: u64,
+        first: u64,
+        end: u64,
+        dead: &mut impl FnMut(Pfn),
+    ) {
+        if level == P::Format::LEVELS - 1 {
+            return;
+        }
+        let span = 1 << shift::<P::Format>(level);
+        let table_pages = (P::Format::ENTRIES as u64) * span;
+        let from = first.max(base);
+        let to = end.min(base + table_pages);
+        let mut page = from;
+        while page < to {
+            let entry_first = page & !(span - 1);
+            let slot = self.mem.entry(table, index::<P::Format>(page, level));
+            let bits = slot.read_once();
+            if bits != 0 {
+                let lower = Pte::<P::Format>::from_bits(bits).pfn();
+                self.unlink_below(lower, level + 1, entry_first, first, end, dead);
+                if first <= entry_first && entry_first + span <= end {
+                    slot.write_once(0);
+                    dead(lower);
+                }
+            }
+            page = entry_first + span;
+        }
+    }
+}
+
+const fn first_of<F: Format>(page: u64) -> u64 {
+    page & !(F::ENTRIES as u64 - 1)
+}
+
+impl<'m, P: Platform> Leaf<'m, P> {
+    /// The entry of `page`, read without a lock.
+    #[inline]
+    pub(crate) fn read(&self, page: u64) -> Pte<P::Format> {
+        Pte::from_bits(self.slot(page).load_acquire())
+    }
+
+    /// Whether the table is still linked where the walk found it.
+    #[inline]
+    pub(crate) fn still_linked(&self) -> bool {
+        self.parent.is_none_or(|(slot, bits)| slot.read_once() == bits)
+    }
+
+    #[inline]
+    fn slot(&self, page: u64) -> &'m AtomicU64 {
+        self.mem.entry(self.table, (page - self.first) as usize)
+    }
+
+    /// Takes the table's lock: from now on only this cursor and the hardware change its entries.
+    #[inline]
+    pub(crate) fn lock(self) -> Cursor<'m, P> {
+        Cursor { _lock: self.mem.table_lock(self.table), leaf: self }
+    }
+}
+
+/// An entry that was taken out of its table and that CPUs may still have cached.
+#[must_use = "the old translation is still cached: flush it, put it back, or gather it"]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Withdrawn<F: Format> {
+    /// The page that it mapped.
+    pub(crate) page: u64,
+    /// The entry.
+    pub(crate) pte: Pte<F>,
+}
+
+/// Proof that every CPU has forgotten what a withdrawn entry said. Only a flush makes it.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Flushed {
+    page: u64,
+}
+
+impl Flushed {
+    /// For the flush itself, and for the hazard switch that publishes first.
+    pub(crate) fn of<F: Format>(old: Withdrawn<F>) -> Self {
+        Self { page: old.page }
+    }
+}
+
+/// The right to change the entries of a last-level table: holds its lock.
+#[must_use]
+pub(crate) struct Cursor<'m, P: Platform> {
+    leaf: Leaf<'m, P>,
+    _lock: SpinGuard<'m>,
+}
+
+impl<'m, P: Platform> Cursor<'m, P> {
+    /// The entry of `page`. The hardware may set accessed and dirty bits at any time.
+    #[inline]
+    pub(crate) fn get(&self, page: u64) -> Pte<P::Format> {
+        self.leaf.read(page)
+    }
+
+    /// Takes the entry out, leaving none, with all bits that the hardware has set so far. CPUs may go on using the old translation
+    /// until it is flushed: the value keeps the caller from forgetting that.
+    #[inline]
+    pub(crate) fn withdraw(&self, page: u64) -> Withdrawn<P::Format> {
+        Withdrawn { page, pte: Pte::from_bits(self.leaf.slot(page).xchg(0)) }
+    }
+
+    /// Puts a withdrawn entry back as it was.
+    #[inline]
+    pub(crate) fn put_back(&self, old: Withdrawn<P::Format>) {
+        self.set(old.page, old.pte);
+    }
+
+    /// Replaces a withdrawn entry by one for the same frame with other rights. The caller notes the page in a [`crate::tlb::FlushBatch`].
+    #[inline]
+    pub(crate) fn restrict(&self, old: Withdrawn<P::Format>, pte: Pte<P::Format>) {
+        debug_assert_eq!(old.pte.pfn(), pte.pfn());
+        self.set(old.page, pte);
+    }
+
+    /// Installs an entry for another frame: only after every CPU forgot the old one (facts 1.7).
+    #[inline]
+    pub(crate) fn publish(&self, proof: Flushed, pte: Pte<P::Format>) {
+        self.set(proof.page, pte);
+    }
+
+    /// Sets an entry that the hardware cannot be using: it was none or absent.
+    #[inline]
+    pub(crate) fn set(&self, page: u64, pte: Pte<P::Format>) {
+        self.leaf.slot(page).store_release(pte.bits());
+    }
+
+    /// Clears bits of an entry in one step, so that bits that the hardware sets meanwhile stay.
+    #[inline]
+    pub(crate) fn clear_bits(&self, page: u64, mask: u64) -> Pte<P::Format> {
+        Pte::from_bits(self.leaf.slot(page).fetch_and(!mask))
+    }
+
+    /// Sets bits of an entry in one step.
+    #[inline]
+    pub(crate) fn set_bits(&self, page: u64, mask: u64) -> Pte<P::Format> {
+        Pte::from_bits(self.leaf.slot(page).fetch_or(mask))
+    }
+}
+
+impl<P: Platform> Memory<P> {
+    /// Entry `index` of the table in `table`.
+    #[inline]
+    pub(crate) fn entry(&self, table: Pfn, index: usize) -> &AtomicU64 {
+        debug_assert!(index < P::Format::ENTRIES);
+        let first: NonNull<AtomicU64> = self.platform().table(table);
+        // SAFETY: the platform promises `ENTRIES` valid words for a frame of ours, and `index` is below that: it comes from a mask,
+        // or from a page inside the table. Only tables are asked for.
+        unsafe { first.add(index).as_ref() }
+    }
+
+    /// The lock of the table in `table`.
+    #[inline]
+    pub(crate) fn table_lock(&self, table: Pfn) -> SpinGuard<'_> {
+        RawSpinLock::from_word(&self.frames().frame(table).spare).lock()
+    }
+
+    /// An empty table.
+    pub(crate) fn new_table(&self) -> Result<crate::frame::NewFrame<'_>, OutOfFrames> {
+        let fresh = self.alloc_local(Flags::TABLE, Start::Held)?;
+        let pfn = fresh.pfn();
+        let bytes = P::Format::ENTRIES * size_of::<u64>();
+        sync::label(self.entry(pfn, 0), bytes, move |offset| Name {
+            object: "table",
+            index: pfn.0,
+            cell: ENTRY_NAMES.get(offset / size_of::<u64>()).copied().unwrap_or("entry"),
+        });
+        for index in 0..P::Format::ENTRIES {
+            self.entry(pfn, index).init(0);
+        }
+        Ok(fresh)
+    }
+
+    /// Gives a table's frame back. It is unlinked, flushed and waited for: INV-TABLE-2.
+    pub(crate) fn free_table(&self, pfn: Pfn) {
+        sync::forget(self.entry(pfn, 0), P::Format::ENTRIES * size_of::<u64>());
+        self.put(pfn, 1);
+    }
+}
+
+const ENTRY_NAMES: [&str; 4] = ["entry 0", "entry 1", "entry 2", "entry 3"];

@@ -1,0 +1,170 @@
+//! Flushing, and the gather of an unmap.
+//!
+//! Invariants:
+//! - INV-TLB-1: a page that a gather took is freed only after a flush that began when its entry was gone already.
+//! - INV-TLB-2: a copy replaces a page only with the proof of a flush ([`crate::table::Flushed`]), except under the never-released switch.
+//! - INV-TLB-3: a full gather is an ordinary event: flush, free, go on (facts 6.1). It needs no allocation to make progress.
+
+use alloc::vec::Vec;
+
+use crate::addr::{Pfn, VirtRange};
+use crate::memory::Memory;
+use crate::platform::{FlushScope, Platform};
+use crate::space::Space;
+use crate::table::{Flushed, Format, Withdrawn};
+
+/// Pages gathered without any allocation: Linux's on-stack bundle.
+const ON_STACK: usize = 8;
+
+/// The pages whose translations have changed since the last flush. The owner flushes by [`FlushBatch::finish`]; dropping it flushes
+/// nothing.
+#[must_use = "entries were changed and not flushed"]
+#[derive(Debug, Default)]
+pub(crate) struct FlushBatch {
+    pages: Option<(u64, u64)>,
+}
+
+impl FlushBatch {
+    /// Takes note of a changed page.
+    #[inline]
+    pub(crate) fn note(&mut self, page: u64) {
+        let (first, end) = self.pages.unwrap_or((page, page));
+        self.pages = Some((first.min(page), end.max(page + 1)));
+    }
+
+    /// Whether there is something to flush.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pages.is_none()
+    }
+
+    /// Flushes once, if anything changed.
+    pub(crate) fn finish<P: Platform>(mut self, space: &Space<P>) {
+        self.flush(space);
+    }
+
+    fn flush<P: Platform>(&mut self, space: &Space<P>) {
+        if let Some((first, end)) = self.pages.take() {
+            space.flush(FlushScope::Range(VirtRange::of_pages(first, end)));
+        }
+    }
+}
+
+impl<P: Platform> Space<P> {
+    /// Makes all CPUs forget; counted.
+    pub(crate) fn flush(&self, scope: FlushScope) {
+        self.mem().stats().nr_tlb_remote_flush.add(1);
+        self.mem().platform().flush(self.id(), scope);
+    }
+
+    /// Makes all CPUs forget a withdrawn entry.
+    pub(crate) fn flush_withdrawn<F: Format>(&self, old: Withdrawn<F>) -> Flushed {
+        let page = VirtRange::of_pages(old.page, old.page + 1);
+        self.flush(FlushScope::Range(page));
+        Flushed::of(old)
+    }
+}
+
+/// What a gather says after taking a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Room {
+    /// There is room for another.
+    Left,
+    /// Flush before the next one.
+    Full,
+}
+
+/// Collects unmapped pages, flushes once, frees them.
+#[must_use = "pages were unmapped and neither flushed nor freed"]
+pub(crate) struct Gather<'s, P: Platform> {
+    space: &'s Space<P>,
+    batch: FlushBatch,
+    few: [Pfn; ON_STACK],
+    few_len: usize,
+    many: Vec<Pfn>,
+    /// Unlinked page tables, chained through their frames' index words.
+    tables: Option<Pfn>,
+}
+
+impl<'s, P: Platform> Gather<'s, P> {
+    pub(crate) fn new(space: &'s Space<P>) -> Self {
+        Self {
+            space,
+            batch: FlushBatch::default(),
+            few: [Pfn(0); ON_STACK],
+            few_len: 0,
+            many: Vec::new(),
+            tables: None,
+        }
+    }
+
+    fn mem(&self) -> &'s Memory<P> {
+        self.space.mem()
+    }
+
+    /// Takes the mapping's reference of a page whose entry was withdrawn; frees it after the flush.
+    #[inline]
+    pub(crate) fn add(&mut self, old: Withdrawn<P::Format>) -> Room {
+        self.batch.note(old.page);
+        let pfn = old.pte.pfn();
+        if self.few_len < ON_STACK {
+            self.few[self.few_len] = pfn;
+            self.few_len += 1;
+            return self.room_behind_stack();
+        }
+        self.many.push(pfn);
+        if self.many.len() < self.many.capacity() { Room::Left } else { Room::Full }
+    }
+
+    /// With the stack's slots taken, more room is a matter of the heap; without any the gather is just small.
+    fn room_behind_stack(&mut self) -> Room {
+        if self.few_len < ON_STACK {
+            return Room::Left;
+        }
+        let more = self.mem().tuning().gather_pages.saturating_sub(ON_STACK);
+        if more > 0 && self.many.try_reserve_exact(more).is_ok() { Room::Left } else { Room::Full }
+    }
+
+    /// Takes note of an entry that held no reference: it is flushed, nothing is freed.
+    #[inline]
+    pub(crate) fn note(&mut self, old: Withdrawn<P::Format>) {
+        self.batch.note(old.page);
+    }
+
+    /// Takes an unlinked table.
+    pub(crate) fn add_table(&mut self, table: Pfn) {
+        let next = self.tables.map_or(u64::MAX, |pfn| pfn.0);
+        self.mem().frames().frame(table).index.init(next);
+        self.tables = Some(table);
+    }
+
+    /// Flushes and frees what was gathered so far: without page-table locks held.
+    pub(crate) fn flush_and_free(&mut self) {
+        self.batch.flush(self.space);
+        for pfn in &self.few[..self.few_len] {
+            self.mem().put(*pfn, 1);
+        }
+        for pfn in &self.many {
+            self.mem().put(*pfn, 1);
+        }
+        self.few_len = 0;
+        self.many.clear();
+    }
+
+    /// Flushes and frees the rest; tables after the walkers have left them.
+    pub(crate) fn finish(mut self) {
+        if self.tables.is_some() {
+            self.batch.pages = None;
+            self.space.flush(FlushScope::All);
+        }
+        self.flush_and_free();
+        if self.tables.is_some() {
+            self.mem().platform().wait_for_walkers();
+        }
+        let mut next = self.tables;
+        while let Some(table) = next {
+            let index = self.mem().frames().frame(table).index.peek();
+            next = (index != u64::MAX).then_some(Pfn(index));
+            self.mem().free_table(table);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Unmapping: munmap, MADV_DONTNEED, exit.
+//!
+//! Order of an unmap (facts 6.5): cut the areas out, withdraw the entries into a gather, leave the families, unlink the tables, flush once, free
+//! the pages, wait for the walkers, free the tables. Pages lose their mapping under the page-table lock, before the flush; their reference
+//! after it. The delayed form for dirty file pages (6.2) belongs to the room that writes pages back.
+//!
+//! Invariants:
+//! - INV-ZAP-1: no page and no table is freed before the flush (INV-TLB-1).
+//! - INV-ZAP-2: a family is left only when no entry of the area is mapped any more (INV-RMAP-1).
+
+use core::convert::Infallible;
+
+use crate::addr::VirtRange;
+use crate::area::{Area, AreaMap, Backing};
+use crate::error::SpaceError;
+use crate::event::EventKind;
+use crate::platform::Platform;
+use crate::space::Space;
+use crate::sync::Shared;
+use crate::table::{Cursor, Entry, Format, Leaf};
+use crate::tlb::{Gather, Room};
+
+impl<P: Platform> Space<P> {
+    pub(crate) fn unmap(&self, me: &Shared<Self>, range: VirtRange) -> Result<(), SpaceError> {
+        let range = self.allowed(range)?;
+        let mut map = self.write_map();
+        if map.first_in(range).is_none() {
+            return Ok(());
+        }
+        self.isolate(me, &mut map, range)?;
+        let (low, high) = map.hole_around(range, P::Format::PAGES);
+        let mut gather = Gather::new(self);
+        while let Some(first) = map.first_in(range).map(|area| area.range.first_page()) {
+            self.drop_area(&mut map, first, &mut gather);
+        }
+        self.tables().unlink(low, high, &mut |table| gather.add_table(table));
+        gather.finish();
+        Ok(())
+    }
+
+    /// Takes one area out with its pages.
+    fn drop_area(&self, map: &mut AreaMap<P>, first: u64, gather: &mut Gather<'_, P>) {
+        let Some(area) = map.remove(first) else { return };
+        self.zap(area.range, gather);
+        self.leave_family(&area);
+    }
+
+    pub(crate) fn leave_family(&self, area: &Area<P>) {
+        if let Backing::Private(family) = &area.backing {
+            family.leave(self);
+        }
+    }
+
+    /// Everything goes: what dropping the owner does.
+    pub(crate) fn exit(&self) {
+        let mut map = self.write_map();
+        let mut gather = Gather::new(self);
+        while let Some(first) = map.first_page() {
+            self.drop_area(&mut map, first, &mut gather);
+        }
+        self.tables().unlink(0, P::Format::PAGES, &mut |table| gather.add_table(table));
+        gather.add_table(self.root());
+        gather.finish();
+    }
+
+    /// MADV_DONTNEED: the pages go, the area stays.
+    pub(crate) fn dont_need(&self, range: VirtRange) -> Result<(), SpaceError> {
+        let map = self.read_map();
+        map.all_mapped(range)?;
+        let mut gather = Gather::new(self);
+        self.zap(range, &mut gather);
+        gather.finish();
+        Ok(())
+    }
+
+    /// Withdraws every entry of `range`.
+    fn zap(&self, range: VirtRange, gather: &mut Gather<'_, P>) {
+        let (first, end) = (range.first_page(), range.end_page());
+        let done: Result<(), Infallible> =
+            self.tables().for_each_leaf(first, end, |leaf, mut page, end| {
+                while page < end {
+                    let room;
+                    (page, room) = self.zap_leaf(leaf, page, end, gather);
+                    if room == Room::Full {
+                        gather.flush_and_free();
+                    }
+                }
+                Ok(())
+            });
+        let Ok(()) = done;
+    }
+
+    /// Withdraws entries under one hold of the table's lock, until the end or a full gather; the first page
+    /// that is left, and the room.
+    fn zap_leaf(
+        &self,
+        leaf: Leaf<'_, P>,
+        first: u64,
+        end: u64,
+        gather: &mut Gather<'_, P>,
+    ) -> (u64, Room) {
+        let cursor = leaf.lock();
+        for page in first..end {
+            if self.zap_entry(&cursor, page, gather) == Room::Full {
+                return (page + 1, Room::Full);
+            }
+        }
+        (end, Room::Left)
+    }
+
+    #[inline]
+    fn zap_entry(&self, cursor: &Cursor<'_, P>, page: u64, gather: &mut Gather<'_, P>) -> Room {
+        let pte = cursor.get(page);
+        match pte.decode() {
+            Entry::None => Room::Left,
+            Entry::Mapped(pfn) => {
+                let old = cursor.withdraw(page);
+                if pte.is_special() {
+                    gather.note(old);
+                    return Room::Left;
+                }
+                let mem = self.mem();
+                if old.pte.is_dirty() {
+                    mem.mark_dirty(pfn);
+                }
+                mem.drop_map(pfn);
+                mem.tell(self.id(), page, EventKind::Zapped(pfn));
+                gather.add(old)
+            }
+            // Neither holds a reference here: a migration entry gave its page's back when it was made.
+            Entry::Migration(_) | Entry::Swap(_) => {
+                cursor.set(page, crate::table::Pte::NONE);
+                Room::Left
+            }
+        }
+    }
+}
