@@ -7,9 +7,10 @@
 //! INV-ENGINE-3: the engine is never borrowed across a switch of coroutines (`hook::with`).
 
 use crate::{
+    explore::Model,
     hook::{Mode, Order},
     lock::Locks,
-    memory::Memory,
+    memory::{Behind, Memory},
     object::{Kind, Object, Objects},
     replay::Recorder,
     report::FailureKind,
@@ -72,15 +73,14 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    /// What the access may touch, before its result is known.
-    fn touch(&self) -> Touch {
+    /// The cell that it accesses.
+    pub(crate) fn cell(&self) -> Option<Object> {
         match *self {
-            Self::Load { cell, .. } => Touch::Read(cell),
-            Self::Store { cell, .. } | Self::Rmw { cell, .. } => Touch::Write(cell),
-            Self::Wait { cell, .. } => Touch::Wait(cell),
-            Self::Fence { .. } | Self::Choose { .. } => Touch::Local,
-            Self::Lock { lock, mode } => Touch::Lock(lock, mode),
-            Self::TryLock { lock, mode } => Touch::TryLock(lock, mode),
+            Self::Load { cell, .. }
+            | Self::Store { cell, .. }
+            | Self::Rmw { cell, .. }
+            | Self::Wait { cell, .. } => Some(cell),
+            _ => None,
         }
     }
 }
@@ -147,13 +147,13 @@ enum Started {
 }
 
 impl Engine {
-    pub(crate) fn new(strategy: Box<dyn Strategy>, max_steps: u32) -> Self {
+    pub(crate) fn new(strategy: Box<dyn Strategy>, model: Model, max_steps: u32) -> Self {
         Self {
             strategy,
             recorder: None,
             max_steps,
             objects: Objects::default(),
-            memory: Memory::default(),
+            memory: Memory::new(model),
             locks: Locks::default(),
             pending: Vec::new(),
             touches: Vec::new(),
@@ -192,6 +192,7 @@ impl Engine {
         self.pending.resize_with(names.len(), || None);
         self.touches.resize(names.len(), None);
         self.yielders.resize(names.len(), std::ptr::null());
+        self.memory.lanes(names.len());
         self.strategy.begin(names.len());
         self.names = names;
     }
@@ -236,12 +237,30 @@ impl Engine {
     /// The running lane says what it wants to do next.
     pub(crate) fn announce(&mut self, op: Op) -> Turn {
         let lane = self.current;
-        self.touches[lane] = Some(op.touch());
+        self.touches[lane] = Some(self.touch(lane, &op));
         self.pending[lane] = Some(op);
         if self.started == Started::Yes && self.decide() == Some(lane) {
             Turn::Mine
         } else {
             Turn::Other(self.yielders[lane])
+        }
+    }
+
+    /// What the access may touch, before its result is known. An attempt at a lock that the lane holds already has a
+    /// result that nobody else has a part in.
+    fn touch(&self, lane: usize, op: &Op) -> Touch {
+        match *op {
+            Op::Load { cell, .. } => Touch::Read(cell),
+            Op::Store { cell, .. } | Op::Rmw { cell, .. } => Touch::Write(cell),
+            Op::Wait { cell, .. } => Touch::Wait(cell),
+            Op::Fence { .. } | Op::Choose { .. } => Touch::Local,
+            Op::Lock { lock, .. } | Op::TryLock { lock, .. }
+                if self.locks.is_held_by(lock, lane) =>
+            {
+                Touch::Local
+            }
+            Op::Lock { lock, mode } => Touch::Lock(lock, mode),
+            Op::TryLock { lock, mode } => Touch::TryLock(lock, mode),
         }
     }
 
@@ -268,6 +287,7 @@ impl Engine {
         if self.end.is_some() {
             return None;
         }
+        self.strategy.stepped();
         let mut enabled = LaneSet::default();
         let mut live = LaneSet::default();
         for lane in 0..self.pending.len() {
@@ -289,7 +309,8 @@ impl Engine {
         let moment = Moment { enabled, last: self.last, pending: &self.touches };
         let picked = self.strategy.pick(&moment);
         if enabled.is_empty() {
-            self.end = Some(self.deadlock(live));
+            let end = if self.is_held_back(live) { End::Redundant } else { self.deadlock(live) };
+            self.end = Some(end);
             return None;
         }
         match picked {
@@ -307,20 +328,31 @@ impl Engine {
         match &self.pending[lane] {
             None => false,
             Some(Op::Lock { lock, mode }) => self.locks.is_free(*lock, *mode),
-            Some(op @ Op::Wait { .. }) => {
-                self.memory.options(op, &mut self.options);
+            Some(op @ Op::Wait { cell, .. }) => {
+                let behind = || self.strategy.behind(lane, *cell);
+                self.memory.options(lane, op, behind, &mut self.options);
                 !self.options.is_empty()
             }
             Some(_) => true,
         }
     }
 
+    /// Whether a lane waits only because the search withholds options: then its value is read in another execution.
+    fn is_held_back(&mut self, live: LaneSet) -> bool {
+        live.iter().any(|lane| match &self.pending[lane] {
+            Some(op @ Op::Wait { .. }) => {
+                self.memory.options(lane, op, || Behind::Offered, &mut self.options);
+                !self.options.is_empty()
+            }
+            _ => false,
+        })
+    }
+
     /// Executes the announced access of the running lane, which was picked.
     pub(crate) fn execute(&mut self) -> Done {
         let lane = self.current;
         let Some(op) = self.pending[lane].take() else { return Done::default() };
-        let mut touch = op.touch();
-        self.touches[lane] = None;
+        let mut touch = self.touches[lane].take().unwrap_or(Touch::Local);
         let (choice, done) = match &op {
             Op::Choose { n } => {
                 self.options.clear();
@@ -333,14 +365,21 @@ impl Engine {
                 true => (0, self.take(*lock, *mode)),
                 false => (0, Done::default()),
             },
+            Op::Fence { order } => {
+                self.memory.fence(lane, *order);
+                (0, Done::default())
+            }
             op => {
-                self.memory.options(op, &mut self.options);
+                let strategy = &self.strategy;
+                let behind =
+                    || op.cell().map_or(Behind::Offered, |cell| strategy.behind(lane, cell));
+                self.memory.options(lane, op, behind, &mut self.options);
                 let choice = match self.options[..] {
                     [] => 0,
                     [only] => only,
                     _ => self.strategy.option(&self.options),
                 };
-                (choice, self.memory.execute(op))
+                (choice, self.memory.execute(lane, op, choice))
             }
         };
         if let (Touch::Write(cell), Op::Rmw { .. }, false) = (touch, &op, done.done) {
@@ -356,14 +395,18 @@ impl Engine {
     }
 
     fn take(&mut self, lock: Object, mode: Mode) -> Done {
-        self.locks.take(lock, mode);
+        self.locks.take(lock, self.current, mode);
+        self.memory.acquire(self.current, lock, mode);
         Done { done: true, ..Done::default() }
     }
 
     pub(crate) fn unlock(&mut self, id: usize, mode: Mode) {
         let lock = self.lock(id);
-        self.locks.release(lock, mode);
-        self.strategy.attached(Effect::Unlock(lock));
+        self.locks.release(lock, self.current, mode);
+        self.memory.release(self.current, lock, mode);
+        if !self.locks.is_held_by(lock, self.current) {
+            self.strategy.attached(Effect::Unlock(lock, mode));
+        }
     }
 
     pub(crate) fn forget(&mut self, addr: usize, len: usize) {

@@ -257,19 +257,13 @@ pub fn explore<S: Subject>(
         outcomes: BTreeMap::new(),
         elapsed: Duration::ZERO,
     };
-    let unsupported = if hook::phase() != Phase::Idle {
-        Some("an exploration already runs on this thread; start this one outside it")
-    } else if config.model != Model::Sc {
-        Some("this memory model is not there yet; use the sequentially consistent one")
-    } else {
-        None
-    };
-    if let Some(message) = unsupported {
+    if hook::phase() != Phase::Idle {
+        let message = "an exploration already runs on this thread; start this one outside it";
         report.failure = Some(Failure::unsupported(message));
         report.complete = Completeness::Bounded { why: "it could not start".to_owned() };
         return report;
     }
-    let mut engine = Engine::new(config.strategy(), config.max_steps);
+    let mut engine = Engine::new(config.strategy(), config.model, config.max_steps);
     let installed = Installed::new(&mut engine);
     let mut session = Session::new(subject);
     let why = search(&mut session, config, start, &mut report, progress);

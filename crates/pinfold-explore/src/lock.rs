@@ -4,16 +4,16 @@
 
 use crate::{hook::Mode, object::Object};
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Holders {
-    exclusive: bool,
-    shared: u32,
-}
-
-/// The state of all locks, indexed by object.
+/// The state of all locks.
 #[derive(Default)]
 pub(crate) struct Locks {
-    held: Vec<Holders>,
+    /// One entry for each time that a lane has taken a lock and not given it back.
+    held: Vec<(Object, usize, Mode)>,
+}
+
+/// Whether a holder in one mode keeps out the other.
+pub(crate) fn excludes(held: Mode, wanted: Mode) -> bool {
+    held == Mode::Exclusive || wanted == Mode::Exclusive
 }
 
 impl Locks {
@@ -23,34 +23,27 @@ impl Locks {
     }
 
     /// Whether the lock could be taken now.
-    pub(crate) fn is_free(&self, lock: Object, mode: Mode) -> bool {
-        let Some(held) = self.held.get(lock as usize) else { return true };
-        match mode {
-            Mode::Exclusive => !held.exclusive && held.shared == 0,
-            Mode::Shared => !held.exclusive,
-        }
+    pub(crate) fn is_free(&self, lock: Object, wanted: Mode) -> bool {
+        !self.held.iter().any(|&(held, _, mode)| held == lock && excludes(mode, wanted))
+    }
+
+    /// Whether the lane holds the lock.
+    pub(crate) fn is_held_by(&self, lock: Object, lane: usize) -> bool {
+        self.held.iter().any(|&(held, holder, _)| (held, holder) == (lock, lane))
     }
 
     /// Takes the lock, which must be free for `mode`.
-    pub(crate) fn take(&mut self, lock: Object, mode: Mode) {
-        let index = lock as usize;
-        if self.held.len() <= index {
-            self.held.resize(index + 1, Holders::default());
-        }
-        let held = &mut self.held[index];
-        match mode {
-            Mode::Exclusive => held.exclusive = true,
-            Mode::Shared => held.shared += 1,
-        }
+    pub(crate) fn take(&mut self, lock: Object, lane: usize, mode: Mode) {
+        self.held.push((lock, lane, mode));
     }
 
-    /// Gives the lock back. Giving back a lock that is not held changes nothing.
-    pub(crate) fn release(&mut self, lock: Object, mode: Mode) {
-        if let Some(held) = self.held.get_mut(lock as usize) {
-            match mode {
-                Mode::Exclusive => held.exclusive = false,
-                Mode::Shared => held.shared = held.shared.saturating_sub(1),
-            }
+    /// Gives the lock back. It need not be the lane that took it that does so; giving back a lock that is not held
+    /// changes nothing.
+    pub(crate) fn release(&mut self, lock: Object, lane: usize, mode: Mode) {
+        let own = self.held.iter().rposition(|&held| held == (lock, lane, mode));
+        let any = || self.held.iter().rposition(|&(held, _, how)| (held, how) == (lock, mode));
+        if let Some(index) = own.or_else(any) {
+            self.held.swap_remove(index);
         }
     }
 }

@@ -182,20 +182,14 @@ impl Recorder {
 pub fn replay<S: Subject>(subject: &mut S, model: Model, schedule: &Schedule) -> Replay {
     /// Steps that an execution may make beyond its schedule before it is left.
     const SLACK: u32 = 100_000;
-    let impossible = if hook::phase() != Phase::Idle {
-        Some("an exploration already runs on this thread; replay outside it")
-    } else if model != Model::Sc {
-        Some("this memory model is not there yet; use the sequentially consistent one")
-    } else {
-        None
-    };
-    if let Some(message) = impossible {
-        let judgement = Judgement::Fail { outcome: String::new(), message: message.to_owned() };
+    if hook::phase() != Phase::Idle {
+        let message = "an exploration already runs on this thread; replay outside it".to_owned();
+        let judgement = Judgement::Fail { outcome: String::new(), message };
         return Replay { judgement, trace: Vec::new(), diverged_at: Some(0) };
     }
     let wanted = schedule.steps();
     let max_steps = u32::try_from(wanted.len()).unwrap_or(u32::MAX).saturating_add(SLACK);
-    let mut engine = Engine::new(Box::new(Script::new(wanted.to_vec())), max_steps);
+    let mut engine = Engine::new(Box::new(Script::new(wanted.to_vec())), model, max_steps);
     engine.recorder = Some(Recorder::default());
     let installed = Installed::new(&mut engine);
     let ran = Session::new(subject).run();

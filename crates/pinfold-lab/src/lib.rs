@@ -1,2 +1,26 @@
-//! Under construction.
+//! The laboratory around `pinfold`: a simulated machine, scenarios, oracles, and searches through what a scenario can do.
+//!
+//! The way of a scenario through the rooms:
+//!
+//! 1. [`scenario`]: its text becomes a tree, or errors that point at the word.
+//! 2. `world`: the tree and a rule set become a plan; every execution builds a world from it, a [`pinfold::Memory`] on a simulated `machine` with
+//!    its `cpu`s.
+//! 3. `step`: each step calls the production memory manager.
+//! 4. `oracle` and `claim`: the end of an execution is judged.
+//! 5. [`check()`] and [`run()`]: many executions through the explorer, or one; `trace` turns one into lanes.
+//! 6. [`report`]: the result as data, from which every output derives.
+
+mod check;
+mod claim;
+mod cpu;
+mod machine;
+mod oracle;
+mod record;
+pub mod report;
 pub mod scenario;
+mod step;
+mod trace;
+mod world;
+
+pub use check::{CheckOptions, Order, Progress, Strategy, check, replay_schedule, run};
+pub use pinfold_explore::Model;

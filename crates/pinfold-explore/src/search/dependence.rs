@@ -9,8 +9,8 @@
 //! INV-DEP-2: giving a lock back is not a step. It belongs to the last step of its lane, is ordered before a later taking
 //! of the lock without being a race with it, and is a race with an attempt that does not wait.
 
-use super::{LaneSet, Touch};
-use crate::{hook::Mode, object::Object};
+use super::{Effect, LaneSet, Touch};
+use crate::{hook::Mode, lock::excludes, object::Object};
 
 /// The number of a step within its execution.
 pub(crate) type Step = usize;
@@ -21,7 +21,7 @@ enum Sort {
     Write,
     Lock(Mode),
     Try(Mode),
-    Unlock,
+    Unlock(Mode),
 }
 
 impl Sort {
@@ -33,8 +33,10 @@ impl Sort {
     /// Whether the two, on one object, are dependent and could be tried the other way round.
     fn races(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Unlock, Self::Try(_)) | (Self::Try(_), Self::Unlock) => true,
-            (Self::Unlock, _) | (_, Self::Unlock) => false,
+            (Self::Unlock(held), Self::Try(mode)) | (Self::Try(mode), Self::Unlock(held)) => {
+                excludes(held, mode)
+            }
+            (Self::Unlock(_), _) | (_, Self::Unlock(_)) => false,
             _ => self.closes() || other.closes(),
         }
     }
@@ -83,7 +85,10 @@ pub(crate) struct Dependence {
     /// For each object what touched it, in order.
     log: Vec<Vec<(Step, Sort)>>,
     races: Vec<Race>,
+    /// The clock at hand; the rest are buffers too.
     clock: Vec<u32>,
+    touched: Vec<(Object, Sort)>,
+    rivals: Vec<Step>,
 }
 
 impl Dependence {
@@ -128,17 +133,25 @@ impl Dependence {
     /// Whether the last step changed the object.
     pub(crate) fn just_changed(&self, object: Object) -> bool {
         let log = self.log.get(object as usize).map_or(&[][..], Vec::as_slice);
-        log.last().is_some_and(|&(step, sort)| step + 1 == self.steps.len() && sort.closes())
+        let last = log.iter().rev().take_while(|(step, _)| step + 1 == self.steps.len());
+        last.into_iter().any(|(_, sort)| sort.closes())
     }
 
-    /// `lane` makes a step.
-    pub(crate) fn push(&mut self, lane: usize, touch: Touch, watch: Watch) {
+    /// `lane` has made a step: all that it touched is known, so that races see the whole of it.
+    pub(crate) fn push(&mut self, lane: usize, touch: Touch, effects: &[Effect], watch: Watch) {
         let step = self.steps.len();
-        self.load_lane_clock(lane);
-        if let Some((object, sort)) = touch.sorted() {
-            self.look_back(lane, object, sort, step, watch);
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.clear();
+        touched.extend(touch.sorted());
+        touched.extend(effects.iter().map(|&effect| match effect {
+            Effect::Unlock(lock, mode) => (lock, Sort::Unlock(mode)),
+            Effect::Forget(cell) => (cell, Sort::Write),
+        }));
+        self.look_back(lane, &touched, watch);
+        for &(object, sort) in &touched {
             self.log[object as usize].push((step, sort));
         }
+        self.touched = touched;
         self.clock[lane] += 1;
         self.steps.push((lane, self.clock[lane]));
         self.clocks.extend_from_slice(&self.clock);
@@ -147,67 +160,93 @@ impl Dependence {
 
     /// `lane` waits for a value of `object`: finds the race with the change that it would have to precede.
     pub(crate) fn wait(&mut self, lane: usize, object: Object) {
-        self.load_lane_clock(lane);
-        self.look_back(lane, object, Sort::Read, self.steps.len(), Watch::Races);
+        self.look_back(lane, &[(object, Sort::Read)], Watch::Races);
     }
 
-    /// The last step also gave `lock` back.
-    pub(crate) fn unlock(&mut self, lock: Object, watch: Watch) {
-        self.attach(lock, Sort::Unlock, watch);
-    }
-
-    /// The last step also changed `cell`.
-    pub(crate) fn change(&mut self, cell: Object, watch: Watch) {
-        self.attach(cell, Sort::Write, watch);
-    }
-
-    fn attach(&mut self, object: Object, sort: Sort, watch: Watch) {
-        let Some(&(lane, _)) = self.steps.last() else { return };
-        let step = self.steps.len() - 1;
-        self.load_lane_clock(lane);
-        self.look_back(lane, object, sort, step, watch);
-        self.log[object as usize].push((step, sort));
-        self.clocks[step * self.lanes..].copy_from_slice(&self.clock);
-        self.lane_clocks[lane * self.lanes..][..self.lanes].copy_from_slice(&self.clock);
-    }
-
-    fn load_lane_clock(&mut self, lane: usize) {
-        self.clock.clear();
-        self.clock.extend_from_slice(&self.lane_clocks[lane * self.lanes..][..self.lanes]);
-    }
-
-    /// Joins what `sort` on `object` depends on into the clock at hand, and notes the races on the way. `step` is the
-    /// number of the step that does it; steps from there on do not count.
-    fn look_back(&mut self, lane: usize, object: Object, sort: Sort, step: Step, watch: Watch) {
-        let index = object as usize;
-        if self.log.len() <= index {
-            self.log.resize_with(index + 1, Vec::new);
-        }
-        let log = std::mem::take(&mut self.log[index]);
+    /// Sets the clock at hand to what the next step of `lane` depends on when it touches `touched`, and notes the races
+    /// on the way, the latest first: an earlier step that is ordered before a later one is no race.
+    ///
+    /// A step that takes a lock is ordered after the one that gave it back, but that order is a consequence of who took
+    /// the lock first. So the races for the lock come before it, and the races of the step's effects after it.
+    fn look_back(&mut self, lane: usize, touched: &[(Object, Sort)], watch: Watch) {
         let mut clock = std::mem::take(&mut self.clock);
-        for &(earlier, other) in log.iter().rev() {
-            if sort.races(other) && !self.covered(&clock, earlier) {
+        let mut rivals = std::mem::take(&mut self.rivals);
+        clock.clear();
+        clock.extend_from_slice(&self.lane_clocks[lane * self.lanes..][..self.lanes]);
+        for &(object, _) in touched {
+            if self.log.len() <= object as usize {
+                self.log.resize_with(object as usize + 1, Vec::new);
+            }
+        }
+        match touched {
+            [(lock, sort @ Sort::Lock(mode)), effects @ ..] => {
+                self.find_rivals(&[(*lock, *sort)], &mut rivals);
+                let for_lock = rivals.len();
+                self.find_rivals(effects, &mut rivals);
+                self.find_enabling(*lock, *mode, &mut rivals);
+                let own = clock.clone();
+                for &earlier in &rivals[..for_lock] {
+                    if self.covered(&clock, earlier) {
+                        continue;
+                    }
+                    if watch == Watch::Races {
+                        let mut before = own.clone();
+                        let apart = |&&other: &&Step| !self.covered(self.clock_of(other), earlier);
+                        rivals
+                            .iter()
+                            .filter(apart)
+                            .for_each(|&other| self.join(&mut before, other));
+                        let initials = self.initials(earlier, lane, &before);
+                        self.races.push(Race { first: earlier, initials, lane });
+                    }
+                    self.join(&mut clock, earlier);
+                }
+                rivals.clear();
+                self.find_enabling(*lock, *mode, &mut rivals);
+                rivals.iter().for_each(|&earlier| self.join(&mut clock, earlier));
+                rivals.clear();
+                self.find_rivals(effects, &mut rivals);
+            }
+            _ => self.find_rivals(touched, &mut rivals),
+        }
+        rivals.sort_unstable_by(|a, b| b.cmp(a));
+        for &earlier in &rivals {
+            if !self.covered(&clock, earlier) {
                 if watch == Watch::Races {
-                    let initials = self.initials(earlier, step, lane, &clock);
+                    let initials = self.initials(earlier, lane, &clock);
                     self.races.push(Race { first: earlier, initials, lane });
                 }
                 self.join(&mut clock, earlier);
             }
-            if other.closes() {
-                break;
-            }
         }
-        if matches!(sort, Sort::Lock(_)) {
-            for &(earlier, other) in log.iter().rev() {
-                if other == Sort::Unlock {
-                    self.join(&mut clock, earlier);
-                } else if other.closes() {
+        rivals.clear();
+        self.clock = clock;
+        self.rivals = rivals;
+    }
+
+    /// Adds the steps that one which touches `touched` races with, as far as INV-DEP-1 asks to look.
+    fn find_rivals(&self, touched: &[(Object, Sort)], rivals: &mut Vec<Step>) {
+        for &(object, sort) in touched {
+            for &(earlier, other) in self.log[object as usize].iter().rev() {
+                if sort.races(other) {
+                    rivals.push(earlier);
+                }
+                if other.closes() {
                     break;
                 }
             }
         }
-        self.log[index] = log;
-        self.clock = clock;
+    }
+
+    /// Adds the steps that gave the lock back and had to, for it to be taken.
+    fn find_enabling(&self, lock: Object, mode: Mode, enabling: &mut Vec<Step>) {
+        for &(earlier, other) in self.log[lock as usize].iter().rev() {
+            match other {
+                Sort::Unlock(held) if excludes(held, mode) => enabling.push(earlier),
+                other if other.closes() => break,
+                _ => {}
+            }
+        }
     }
 
     fn join(&self, clock: &mut [u32], step: Step) {
@@ -218,13 +257,13 @@ impl Dependence {
 
     /// The lanes that can come first when all that follows `first` and does not depend on it, and then the step of
     /// `lane` with `clock`, are executed in place of `first`.
-    fn initials(&self, first: Step, end: Step, lane: usize, clock: &[u32]) -> LaneSet {
+    fn initials(&self, first: Step, lane: usize, clock: &[u32]) -> LaneSet {
         let (first_lane, first_place) = self.steps[first];
         let mut seen = LaneSet::one(first_lane);
         let mut heads: [(usize, Step, u32); crate::lane::MAX_LANES] =
             [(0, 0, 0); crate::lane::MAX_LANES];
         let mut count = 0;
-        for step in first + 1..end {
+        for step in first + 1..self.steps.len() {
             let (lane, place) = self.steps[step];
             if seen.contains(lane) {
                 continue;

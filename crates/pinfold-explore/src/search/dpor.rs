@@ -6,7 +6,7 @@
 //! * A lane whose step was tried everywhere it leads sleeps while independent steps follow; an execution where only
 //!   sleeping lanes could go on is redundant.
 //! * Options: every option of a step is tried. Under a weak memory model an option that goes behind the last change of a
-//!   cell is offered only if that change is ordered before the lane (`may_go_behind`): otherwise the same behaviour
+//!   cell is offered only if that change is ordered before the lane (`behind`): otherwise the same behaviour
 //!   appears in an execution where the lane went earlier. Moving such a step before the change strictly lowers the
 //!   number of steps that go behind an executed change and keeps every other order, so every behaviour has an execution
 //!   in which all options are offered.
@@ -19,7 +19,7 @@ use super::{
     Advance, Effect, LaneSet, Moment, Pick, Strategy, Touch,
     dependence::{Dependence, Race, Watch},
 };
-use crate::object::Object;
+use crate::{memory::Behind, object::Object};
 
 /// One step of the execution at hand, with what was tried and is still to be tried in its place.
 #[derive(Default)]
@@ -52,14 +52,12 @@ pub(crate) struct Dpor {
     depth: usize,
     /// Steps before this one were made before, with the same races.
     fresh: usize,
+    /// Whether the last step is still to be put into the order.
+    unordered: bool,
     order: Dependence,
 }
 
 impl Dpor {
-    fn watch(&self, step: usize) -> Watch {
-        if step >= self.fresh { Watch::Races } else { Watch::Nothing }
-    }
-
     fn reverse_races(&mut self) {
         for Race { first, initials, lane } in self.order.races() {
             let node = &mut self.stack[first];
@@ -86,8 +84,12 @@ impl Dpor {
                 self.order.wait(lane, cell);
             }
         }
+        self.reverse_races_of_waiting();
+    }
+
+    /// Where the waiting lane could not have gone either, another change must come first: that is a race of its own.
+    fn reverse_races_of_waiting(&mut self) {
         let stack = &self.stack;
-        // Where the lane could not have gone either, another change must come first, and that is a race of its own.
         self.order.keep_races(|race| {
             let only_waiter = race.initials == LaneSet::one(race.lane);
             !only_waiter || stack[race.first].enabled.contains(race.lane)
@@ -122,7 +124,7 @@ impl Node {
     fn disturbs(&self, wants: Touch) -> bool {
         self.touch.is_some_and(|touch| touch.depends_on(wants))
             || self.effects.iter().any(|effect| match (*effect, wants) {
-                (Effect::Unlock(lock), Touch::TryLock(wanted, _)) => lock == wanted,
+                (Effect::Unlock(lock, _), Touch::TryLock(wanted, _)) => lock == wanted,
                 (
                     Effect::Forget(cell),
                     Touch::Read(wanted) | Touch::Write(wanted) | Touch::Wait(wanted),
@@ -136,13 +138,12 @@ impl Strategy for Dpor {
     fn begin(&mut self, lanes: usize) {
         self.depth = 0;
         self.fresh = self.stack.len().saturating_sub(1);
+        self.unordered = false;
         self.order.begin(lanes);
     }
 
     fn pick(&mut self, moment: &Moment<'_>) -> Pick {
-        let step = self.depth;
-        if let Some(node) = self.stack.get_mut(step) {
-            node.effects.clear();
+        if let Some(node) = self.stack.get(self.depth) {
             self.depth += 1;
             return Pick::Lane(node.lane);
         }
@@ -163,8 +164,8 @@ impl Strategy for Dpor {
         Pick::Lane(lane)
     }
 
-    fn may_go_behind(&self, lane: usize, cell: Object) -> bool {
-        self.order.is_settled(lane, cell)
+    fn behind(&self, lane: usize, cell: Object) -> Behind {
+        if self.order.is_settled(lane, cell) { Behind::Offered } else { Behind::Withheld }
     }
 
     fn option(&mut self, options: &[u32]) -> u32 {
@@ -175,31 +176,37 @@ impl Strategy for Dpor {
         node.options[node.option]
     }
 
-    fn executed(&mut self, lane: usize, touch: Touch) {
-        let step = self.depth - 1;
-        self.stack[step].touch = Some(touch);
-        self.order.push(lane, touch, self.watch(step));
-        self.reverse_races();
+    fn executed(&mut self, _lane: usize, touch: Touch) {
+        let node = &mut self.stack[self.depth - 1];
+        node.touch = Some(touch);
+        node.effects.clear();
+        self.unordered = true;
     }
 
     fn attached(&mut self, effect: Effect) {
         let Some(step) = self.depth.checked_sub(1) else { return };
-        let watch = self.watch(step);
         let node = &mut self.stack[step];
         node.effects.push(effect);
         match effect {
-            Effect::Unlock(lock) => {
-                if !node.unlocked.contains(&lock) {
-                    node.unlocked.push(lock);
-                }
-                self.order.unlock(lock, watch);
-            }
-            Effect::Forget(cell) => {
-                node.forgets = true;
-                self.order.change(cell, watch);
-            }
+            Effect::Unlock(lock, _) if node.unlocked.contains(&lock) => {}
+            Effect::Unlock(lock, _) => node.unlocked.push(lock),
+            Effect::Forget(_) => node.forgets = true,
         }
-        self.reverse_races();
+    }
+
+    fn stepped(&mut self) {
+        if !std::mem::take(&mut self.unordered) {
+            return;
+        }
+        let step = self.depth - 1;
+        let watch = if step >= self.fresh { Watch::Races } else { Watch::Nothing };
+        let node = &self.stack[step];
+        let Some(touch) = node.touch else { return };
+        self.order.push(node.lane, touch, &node.effects, watch);
+        match touch {
+            Touch::Wait(_) => self.reverse_races_of_waiting(),
+            _ => self.reverse_races(),
+        }
     }
 
     fn advance(&mut self) -> Advance {

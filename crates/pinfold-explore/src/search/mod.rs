@@ -14,7 +14,7 @@ pub(crate) use naive::Naive;
 pub(crate) use random::{Pct, Random};
 pub(crate) use script::Script;
 
-use crate::{hook::Mode, lane::MAX_LANES, object::Object};
+use crate::{hook::Mode, lane::MAX_LANES, memory::Behind, object::Object};
 
 /// A set of lanes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,8 +100,8 @@ pub(crate) enum Touch {
 /// Something that the last step did besides its access, before the lane announced its next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Gave the lock back.
-    Unlock(Object),
+    /// Gave the lock back that was held so.
+    Unlock(Object, Mode),
     /// Began a new life of the cell.
     Forget(Object),
 }
@@ -114,14 +114,6 @@ pub(crate) struct Moment<'a> {
     pub(crate) last: Option<usize>,
     /// What each lane wants to touch next; `None` once it has ended.
     pub(crate) pending: &'a [Option<Touch>],
-}
-
-impl Moment<'_> {
-    /// The lane that made the last step, if its next one concerns nobody else: running it at once loses nothing.
-    pub(crate) fn goes_on_alone(&self) -> Option<usize> {
-        self.last
-            .filter(|&lane| self.enabled.contains(lane) && self.pending[lane] == Some(Touch::Local))
-    }
 }
 
 /// A decision.
@@ -140,10 +132,10 @@ pub(crate) trait Strategy {
     /// Who goes next.
     fn pick(&mut self, moment: &Moment<'_>) -> Pick;
 
-    /// Whether to offer options that go behind the last change of the cell, which the access of `lane` then precedes in
-    /// the order of memory though it comes later in the order of steps.
-    fn may_go_behind(&self, _lane: usize, _cell: Object) -> bool {
-        true
+    /// Whether to offer options by which the next access of `lane` precedes the last change of the cell in the order of
+    /// memory, though it comes later in the order of steps.
+    fn behind(&self, _lane: usize, _cell: Object) -> Behind {
+        Behind::Offered
     }
 
     /// Which of several options the access of the picked lane takes; the first is the ordinary one.
@@ -154,6 +146,9 @@ pub(crate) trait Strategy {
 
     /// The last step did this as well.
     fn attached(&mut self, _effect: Effect) {}
+
+    /// All effects of the last step are known, and all lanes that are left have announced what they want.
+    fn stepped(&mut self) {}
 
     /// Moves on to the next execution.
     fn advance(&mut self) -> Advance;

@@ -35,9 +35,6 @@ impl Strategy for Naive {
     }
 
     fn pick(&mut self, moment: &Moment<'_>) -> Pick {
-        if let Some(lane) = moment.goes_on_alone() {
-            return Pick::Lane(lane);
-        }
         let Some(first) = moment.enabled.first() else { return Pick::Redundant };
         let running = moment.last.filter(|&lane| moment.enabled.contains(lane));
         if self.depth == self.stack.len() {

@@ -53,9 +53,6 @@ impl Strategy for Random {
     }
 
     fn pick(&mut self, moment: &Moment<'_>) -> Pick {
-        if let Some(lane) = moment.goes_on_alone() {
-            return Pick::Lane(lane);
-        }
         if moment.enabled.is_empty() {
             return Pick::Redundant;
         }
@@ -112,9 +109,6 @@ impl Strategy for Pct {
     }
 
     fn pick(&mut self, moment: &Moment<'_>) -> Pick {
-        if let Some(lane) = moment.goes_on_alone() {
-            return Pick::Lane(lane);
-        }
         self.step += 1;
         self.longest = self.longest.max(self.step);
         if self.changes.contains(&self.step)

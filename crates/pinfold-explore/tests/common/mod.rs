@@ -1,5 +1,8 @@
 //! Cells, locks and a subject made of closures, for the tests.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
+
+pub mod axioms;
+pub mod program;
 
 use pinfold_explore::{
     Config, Ending, Judgement, Lanes, Model, Report, Search, Subject, explore,
@@ -22,6 +25,10 @@ impl Var {
 
     pub fn peek(&self) -> u64 {
         self.0.get()
+    }
+
+    pub fn set(&self, value: u64) {
+        self.0.set(value);
     }
 
     pub fn poke(&self, value: u64) {
@@ -92,14 +99,17 @@ impl Drop for Held {
 /// What the lanes of a [`Closures`] subject write down: one word for each read, by lane.
 pub type Log = Rc<std::cell::RefCell<Vec<Vec<u64>>>>;
 
-type Build = Box<dyn FnMut(&mut Lanes<'_>, &Log) -> Box<dyn FnOnce(&mut String) -> Option<String>>>;
+/// Looks at what an execution left behind.
+pub type Last = Box<dyn FnOnce(&mut String) -> Option<String>>;
+
+type Build = Box<dyn FnMut(&mut Lanes<'_>, &Log) -> Last>;
 
 /// A subject whose outcome is what the lanes logged, plus what `last` appends; `last` may object.
 pub struct Closures(pub Build);
 
 pub struct World {
     log: Log,
-    last: Box<dyn FnOnce(&mut String) -> Option<String>>,
+    last: Last,
 }
 
 impl Subject for Closures {
@@ -139,7 +149,7 @@ pub fn note(log: &Log, lane: usize, value: u64) {
 pub fn run(
     model: Model,
     search: Search,
-    build: impl FnMut(&mut Lanes<'_>, &Log) -> Box<dyn FnOnce(&mut String) -> Option<String>> + 'static,
+    build: impl FnMut(&mut Lanes<'_>, &Log) -> Last + 'static,
 ) -> Report {
     let config = Config { model, search, ..Config::default() };
     explore(&mut Closures(Box::new(build)), &config, &mut |_| {})

@@ -294,6 +294,10 @@ impl<'a> Checker<'a> {
 
     /// The number of pages of a handle that is in use at this point, or an error.
     fn live_handle(&mut self, at: Point, name: &'a Name) -> Option<u32> {
+        if self.names.handle(name).is_some() && self.names.is_area(name) {
+            // One name for two things is an error of its own.
+            return None;
+        }
         let Some(handle) = self.names.handle(name).filter(|handle| handle.made.may_precede(at))
         else {
             self.unknown_handle(at, name);

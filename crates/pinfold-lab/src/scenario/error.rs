@@ -1,4 +1,5 @@
-//! What can be wrong with a scenario. Every error has a code, a place and, where one is known, a
+//! What can be wrong with a scenario, in its text (PF01xx), in an execution (PF02xx) or as an
+//! experiment (PF03xx). Every error has a code, a place and, where one is known, a
 //! remedy; `docs/scenario-language.md` explains the codes.
 
 use super::span::Span;
@@ -90,6 +91,14 @@ codes! {
     BadJson = "PF0150",
     /// A JSON scenario that the text form cannot say.
     Inexpressible = "PF0151",
+    /// In an execution: a step failed that was to succeed.
+    StepFailed = "PF0201",
+    /// In an execution: a step did not fail as it was to.
+    FailureMissed = "PF0202",
+    /// In an execution: a read found another word than it expects.
+    WrongWord = "PF0203",
+    /// No execution contained an event that `reach` names, so the search proves nothing.
+    Vacuous = "PF0301",
 }
 
 impl fmt::Display for Code {

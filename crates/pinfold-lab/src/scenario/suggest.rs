@@ -1,5 +1,8 @@
 //! "Did you mean".
 
+/// Columns of a list of candidates: with the frame around it, a line stays within 100.
+const LIST_WIDTH: usize = 80;
+
 /// The candidate nearest to `word`, when it is near enough to be meant.
 pub(super) fn nearest<'a>(
     word: &str,
@@ -30,8 +33,19 @@ pub(super) fn did_you_mean<'a>(
     if candidates.is_empty() {
         return None;
     }
-    let list: Vec<String> = candidates.iter().map(|word| format!("`{word}`")).collect();
-    Some(format!("{what}: {}", list.join(", ")))
+    let mut list = format!("{what}:");
+    let mut column = list.len();
+    for (index, word) in candidates.iter().enumerate() {
+        let comma = if index + 1 < candidates.len() { "," } else { "" };
+        let piece = format!(" `{word}`{comma}");
+        if column + piece.len() > LIST_WIDTH {
+            list.push('\n');
+            column = 0;
+        }
+        column += piece.len();
+        list += &piece;
+    }
+    Some(list)
 }
 
 /// Insertions, deletions, substitutions and swaps of neighbours that lead from `a` to `b`.

@@ -190,8 +190,13 @@ impl<P: Platform> AreaMap<P> {
     }
 
     /// The highest gap of `pages` pages in `low..high`: maps grow down, as on Linux.
-    pub(crate) fn gap(&self, pages: u64, low: u64, high: u64) -> Option<u64> {
+    pub(crate) fn highest_gap(&self, pages: u64, low: u64, high: u64) -> Option<u64> {
         self.tree.highest_gap(pages, low, high)
+    }
+
+    /// The lowest gap of `pages` pages in `low..high`.
+    pub(crate) fn lowest_gap(&self, pages: u64, low: u64, high: u64) -> Option<u64> {
+        self.tree.lowest_gap(pages, low, high)
     }
 
     /// Makes room for `more` insertions that then cannot fail: INV-AREA-3.

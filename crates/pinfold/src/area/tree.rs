@@ -98,11 +98,6 @@ impl<T: Span> AreaTree<T> {
         self.values.len()
     }
 
-    /// Whether there are no areas.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
     /// Makes room: afterwards, the next `additional` inserts do not run out of memory.
     ///
     /// Removing never gives room up, so removals in between do no harm.

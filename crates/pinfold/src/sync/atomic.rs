@@ -252,15 +252,24 @@ macro_rules! atomic {
                 full(|order| self.0.fetch_and(mask, order))
             }
 
-            /// Sets bits in a relaxed read-modify-write.
+            /// Sets bits in one step without ordering; the old value.
             #[inline]
-            pub fn or_relaxed(&self, bits: $word) {
+            pub fn fetch_or_relaxed(&self, bits: $word) -> $word {
                 #[cfg(feature = "explore")]
                 if hook::active() {
-                    self.explored_update(Order::Relaxed, |old| old | bits);
-                    return;
+                    return self.explored_update(Order::Relaxed, |old| old | bits);
                 }
-                self.0.fetch_or(bits, Ordering::Relaxed);
+                self.0.fetch_or(bits, Ordering::Relaxed)
+            }
+
+            /// Keeps only the bits of `mask` in one step without ordering; the old value.
+            #[inline]
+            pub fn fetch_and_relaxed(&self, mask: $word) -> $word {
+                #[cfg(feature = "explore")]
+                if hook::active() {
+                    return self.explored_update(Order::Relaxed, |old| old & mask);
+                }
+                self.0.fetch_and(mask, Ordering::Relaxed)
             }
 
             #[cfg(feature = "explore")]

@@ -12,7 +12,7 @@
 //! | `read_once`, `write_once` | relaxed |
 //! | `load_acquire`, `store_release` | acquire, release |
 //! | `xchg`, `cmpxchg` on success, `fetch_*`, `add_return`, `sub_return`, `try_update` on success | full: a sequentially consistent fence before and after |
-//! | `or_relaxed` and the like | relaxed read-modify-write |
+//! | `fetch_or_relaxed`, `fetch_and_relaxed` | relaxed read-modify-write: the kernel's non-returning bit operations |
 //! | `smp_mb`, `smp_rmb`, `smp_wmb` | fences: sequentially consistent, acquire, release |
 //! | `smp_mb_after_atomic` | as `smp_mb`, but free where a locked instruction came just before |
 //!
@@ -57,7 +57,7 @@ pub(crate) fn forget<T>(at: *const T, bytes: usize) {
 
 /// Who granted a lock: a guard gives it back to the same, even when the exploration has ended meanwhile.
 #[derive(Clone, Copy, Debug)]
-enum Taken {
+pub(crate) enum Taken {
     Native,
     #[cfg(feature = "explore")]
     Explorer,

@@ -280,6 +280,11 @@ impl<'a> Names<'a> {
         named().find(|area| area.process == process).or_else(|| named().next())
     }
 
+    /// Whether some process has an area of this name at some point.
+    pub(super) fn is_area(&self, name: &str) -> bool {
+        self.areas.iter().any(|area| area.name == name)
+    }
+
     /// The areas that a process may have at a point.
     pub(super) fn areas(&self, process: &str, at: Point) -> Vec<&'a str> {
         sorted(

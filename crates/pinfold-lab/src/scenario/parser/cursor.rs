@@ -6,7 +6,7 @@ use super::super::lexer::{Line, Token, TokenKind};
 use super::super::span::{Position, Span, Spanned};
 use super::super::suggest::{did_you_mean, nearest};
 use super::super::words::Vocabulary;
-use super::RESERVED;
+use super::{RESERVED, SECTIONS};
 
 /// Words that may follow where a statement could end.
 const LINKS: [&str; 8] = ["fails", "as", "expect", "dirty", "at", "on", "and", "during"];
@@ -139,7 +139,7 @@ impl<'a> Cursor<'a> {
     /// Consumes a name that is declared here.
     pub(super) fn new_name(&mut self, wanted: &str) -> Parsed<Name> {
         let name = self.name(wanted)?;
-        if RESERVED.contains(&name.as_str()) {
+        if SECTIONS.iter().chain(&RESERVED).any(|word| *word == name.as_str()) {
             return Err(Box::new(
                 ScenarioError::new(
                     Code::ReservedName,

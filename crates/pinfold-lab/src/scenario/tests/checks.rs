@@ -55,7 +55,9 @@ fn names_and_bounds_of_claims() {
 
 #[test]
 fn a_range_outside_the_area() {
-    assert_data_eq!(report(&around("  P: pin A[0..3] write as h0", "")), str![[r#"
+    assert_data_eq!(
+        report(&around("  P: pin A[0..3] write as h0", "")),
+        str![[r#"
 error[PF0131]: a range up to 3 lies outside the area `A`
  --> test.pf:8:15
   |
@@ -63,12 +65,15 @@ error[PF0131]: a range up to 3 lies outside the area `A`
   |               ^ `A` has 2 pages
   |
   = help: pages are counted from 0
-"#]]);
+"#]]
+    );
 }
 
 #[test]
 fn a_zero_length_map() {
-    assert_data_eq!(report(&around("  P: map B 0 private rw", "")), str![[r#"
+    assert_data_eq!(
+        report(&around("  P: map B 0 private rw", "")),
+        str![[r#"
 error[PF0130]: the area `B` would have no pages
  --> test.pf:8:12
   |
@@ -76,12 +81,15 @@ error[PF0130]: the area `B` would have no pages
   |            ^ zero pages
   |
   = help: an area has at least one page
-"#]]);
+"#]]
+    );
 }
 
 #[test]
 fn a_double_unpin() {
-    assert_data_eq!(report(&around("  P: pin A write as h0", "  unpin h0\n  unpin h0")), str![[r#"
+    assert_data_eq!(
+        report(&around("  P: pin A write as h0", "  unpin h0\n  unpin h0")),
+        str![[r#"
 error[PF0140]: the handle `h0` is released twice
   --> test.pf:11:9
    |
@@ -91,7 +99,8 @@ error[PF0140]: the handle `h0` is released twice
    |         ^^ released again
    |
    = help: remove one of the two, or pin twice under two names
-"#]]);
+"#]]
+    );
 }
 
 #[test]
@@ -108,7 +117,9 @@ fn an_unpin_that_must_fail_releases_nothing() {
 
 #[test]
 fn the_wrong_release() {
-    assert_data_eq!(report(&around("  P: get A read as h0", "  unpin h0")), str![[r#"
+    assert_data_eq!(
+        report(&around("  P: get A read as h0", "  unpin h0")),
+        str![[r#"
 error[PF0141]: `h0` was taken by `get`
   --> test.pf:10:9
    |
@@ -119,13 +130,16 @@ error[PF0141]: `h0` was taken by `get`
    |         ^^ not a handle for `unpin`
    |
    = help: write `put h0`
-"#]]);
+"#]]
+    );
 }
 
 #[test]
 fn a_handle_ends_with_its_release() {
     let source = around("  P: pin A[0] write as h0\n  unpin h0", "  read h0");
-    assert_data_eq!(report(&source), str![[r#"
+    assert_data_eq!(
+        report(&source),
+        str![[r#"
 error[PF0142]: the handle `h0` is used after its end
   --> test.pf:11:8
    |
@@ -134,7 +148,8 @@ error[PF0142]: the handle `h0` is used after its end
 10 | lane one: P
 11 |   read h0
    |        ^^ no longer a handle
-"#]]);
+"#]]
+    );
 }
 
 #[test]
@@ -147,7 +162,9 @@ fn a_handle_of_another_lane_may_be_waited_for() {
 
 #[test]
 fn a_handle_is_not_used_before_it_is_made() {
-    assert_data_eq!(report(&around("", "  read h0\n  pin A[0] write as h0")), str![[r#"
+    assert_data_eq!(
+        report(&around("", "  read h0\n  pin A[0] write as h0")),
+        str![[r#"
 error[PF0122]: there is no handle `h0` here
   --> test.pf:10:8
    |
@@ -155,7 +172,8 @@ error[PF0122]: there is no handle `h0` here
    |        ^^ unknown handle
 11 |   pin A[0] write as h0
    |                     -- made only here
-"#]]);
+"#]]
+    );
 }
 
 #[test]
@@ -170,7 +188,9 @@ fn what_must_fail_makes_no_name() {
 fn a_child_has_the_areas_that_its_parent_had_at_the_fork() {
     accepted(&around("  P: fork C\n  C: fork D\n  D: write A[0] \"v\"", ""));
     let source = around("  P: fork C\n  P: map B 1 private rw\n  C: write B \"v\"", "");
-    assert_data_eq!(report(&source), str![[r#"
+    assert_data_eq!(
+        report(&source),
+        str![[r#"
 error[PF0120]: `C` has no area `B` here
   --> test.pf:10:12
    |
@@ -180,13 +200,16 @@ error[PF0120]: `C` has no area `B` here
    |            ^ unknown area
    |
    = help: `C` has it only if it maps it, or inherits it by fork, before this point
-"#]]);
+"#]]
+    );
 }
 
 #[test]
 fn lanes_belong_to_processes_that_exist_when_they_start() {
     accepted(&around("  P: fork C", "\nlane two: C\n  read A[0]"));
-    assert_data_eq!(report(&around("", "  fork C\nlane two: C\n  read A[0]")), str![[r#"
+    assert_data_eq!(
+        report(&around("", "  fork C\nlane two: C\n  read A[0]")),
+        str![[r#"
 error[PF0112]: `C` does not exist yet when the lanes start
   --> test.pf:11:11
    |
@@ -196,7 +219,8 @@ error[PF0112]: `C` does not exist yet when the lanes start
    |           ^ forked too late for a lane
    |
    = help: fork it in `setup`
-"#]]);
+"#]]
+    );
 }
 
 #[test]
@@ -212,7 +236,9 @@ lane one: Q on cpu2
 outcome o otherwise
 outcome p otherwise
 ";
-    assert_data_eq!(report(source), str![[r#"
+    assert_data_eq!(
+        report(source),
+        str![[r#"
 error[PF0125]: there is no node 1
  --> test.pf:3:17
   |
@@ -274,7 +300,8 @@ error[PF0143]: the outcome `p` is never chosen
    |         ^ comes too late
    |
    = help: put `otherwise` last
-"#]]);
+"#]]
+    );
 }
 
 #[test]
@@ -298,7 +325,9 @@ fn the_machine_has_bounds() {
 fn events_are_checked_against_those_of_the_machine() {
     let source = format!("{}reach frok during pin\n", around("", ""));
     let errors = check_events(&accepted(&source), &["fork", "numa-scan"]);
-    assert_data_eq!(render(&errors, &source, "test.pf", Style::Plain), str![[r#"
+    assert_data_eq!(
+        render(&errors, &source, "test.pf", Style::Plain),
+        str![[r#"
 error[PF0126]: `frok` is not an event of the machine
   --> test.pf:13:7
    |
@@ -306,7 +335,8 @@ error[PF0126]: `frok` is not an event of the machine
    |       ^^^^ unknown event
    |
    = help: did you mean `fork`?
-"#]]);
+"#]]
+    );
     assert!(check_events(&accepted(&source), &["frok"]).is_empty());
 }
 
@@ -315,21 +345,24 @@ fn an_error_of_an_execution_points_at_its_step() {
     let source = around("", "  fork C");
     let step = &accepted(&source).lanes[0].steps[0];
     let error = ScenarioError::new(
-        Code::Unexpected,
+        Code::StepFailed,
         step.span.0,
         "this fork ran out of frames",
         "no free frame on node 0",
     )
     .help("raise `frames` in `machine`, or say `fails out-of-frames`");
-    assert_data_eq!(render(&[error], &source, "test.pf", Style::Plain), str![[r#"
-error[PF0107]: this fork ran out of frames
+    assert_data_eq!(
+        render(&[error], &source, "test.pf", Style::Plain),
+        str![[r#"
+error[PF0201]: this fork ran out of frames
   --> test.pf:10:3
    |
 10 |   fork C
    |   ^^^^^^ no free frame on node 0
    |
    = help: raise `frames` in `machine`, or say `fails out-of-frames`
-"#]]);
+"#]]
+    );
 }
 
 #[test]

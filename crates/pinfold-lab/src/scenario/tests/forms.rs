@@ -33,7 +33,9 @@ lane   one :P
     exit
 # the end
 ";
-    assert_data_eq!(format(&accepted(source)), str![[r#"
+    assert_data_eq!(
+        format(&accepted(source)),
+        str![[r#"
 # What this is.
 #
 scenario s  # named
@@ -54,7 +56,8 @@ always  # at the end
 
 # the end
 
-"#]]);
+"#]]
+    );
     let canonical = format(&accepted(source));
     assert_eq!(accepted(&canonical), accepted(source));
     assert_eq!(format(&accepted(&canonical)), canonical);
@@ -74,7 +77,9 @@ fn json_says_what_the_text_says() {
 #[test]
 fn the_json_form_is_readable() {
     let document = json::write(&accepted(&shipped_text("rdma-fork-get"))).expect("a document");
-    assert_data_eq!(document, str![[r#"
+    assert_data_eq!(
+        document,
+        str![[r#"
 {
   "pinfold": 1,
   "scenario": {
@@ -258,7 +263,8 @@ fn the_json_form_is_readable() {
     ]
   }
 }
-"#]]);
+"#]]
+    );
 }
 
 fn refusal(document: &str) -> String {
@@ -268,14 +274,19 @@ fn refusal(document: &str) -> String {
 
 #[test]
 fn json_of_another_shape_is_refused_where_it_differs() {
-    assert_data_eq!(refusal("{ \"pinfold\": 1,\n  \"scenari\": {} }"), str![[r#"
+    assert_data_eq!(
+        refusal("{ \"pinfold\": 1,\n  \"scenari\": {} }"),
+        str![[r#"
 error[PF0150]: this is no scenario in JSON: unknown field `scenari`, expected `pinfold` or `scenario` at line 2 column 11
  --> test.json:2:11
   |
 2 |   "scenari": {} }
   |           ^ not understood here
-"#]]);
-    assert_data_eq!(refusal("{ \"pinfold\": 2, \"scenario\": {} }"), str![[r#"
+"#]]
+    );
+    assert_data_eq!(
+        refusal("{ \"pinfold\": 2, \"scenario\": {} }"),
+        str![[r#"
 error[PF0150]: the document has version 2
  --> test.json:1:1
   |
@@ -283,20 +294,33 @@ error[PF0150]: the document has version 2
   | ^ expected "pinfold": 1
   |
   = help: write it again with a release of the same version
-"#]]);
-    assert_data_eq!(refusal("{ \"pinfold\": 1,"), str![[r#"
+"#]]
+    );
+    assert_data_eq!(
+        refusal("{ \"pinfold\": 1,"),
+        str![[r#"
 error[PF0150]: this is no scenario in JSON: EOF while parsing a value at line 1 column 15
  --> test.json:1:15
   |
 1 | { "pinfold": 1,
   |               ^ not understood here
-"#]]);
+"#]]
+    );
+}
+
+#[test]
+fn json_with_more_than_is_known_is_refused() {
+    let document = json::write(&accepted(&around("", "  fork kid"))).expect("a document");
+    let changed = document.replace("\"kid\"", "\"kid\", \"cpu\": \"cpu0\"");
+    assert!(refusal(&changed).contains("unknown field `cpu`"), "{}", refusal(&changed));
 }
 
 #[test]
 fn json_with_an_error_is_shown_as_text() {
     let document = json::write(&accepted(&around("", "  read A[0]"))).expect("a document");
-    assert_data_eq!(refusal(&document.replace("\"page\": 0", "\"page\": 7")), str![[r#"
+    assert_data_eq!(
+        refusal(&document.replace("\"page\": 0", "\"page\": 7")),
+        str![[r#"
 error[PF0131]: page 7 lies outside the area `A`
   --> test.json:12:10
    |
@@ -312,14 +336,15 @@ error[PF0131]: page 7 lies outside the area `A`
    |       ^ `A` has 2 pages
    |
    = help: pages are counted from 0
-"#]]);
+"#]]
+    );
 }
 
 #[test]
 fn json_cannot_smuggle_statements_in_names_or_comments() {
-    let text = format!("# note\n{}", around("", "  fork child"));
+    let text = format!("# note\n{}", around("", "  fork kid"));
     let document = json::write(&accepted(&text)).expect("a document");
-    for (from, to) in [("\"child\"", "\"C\\n  exit\""), ("\"note\"", "\"note\\n# more\"")] {
+    for (from, to) in [("\"kid\"", "\"C\\n  exit\""), ("\"note\"", "\"note\\n# more\"")] {
         let changed = document.replace(from, to);
         assert_ne!(changed, document);
         let refused = json::read(&changed).expect_err("a refusal");

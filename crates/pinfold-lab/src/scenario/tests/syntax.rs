@@ -43,7 +43,9 @@ fn steps_that_are_none() {
 
 #[test]
 fn an_unknown_step_is_answered_with_the_nearest_one() {
-    assert_data_eq!(report(&around("  P: wriet A[0] \"v1\"", "")), str![[r#"
+    assert_data_eq!(
+        report(&around("  P: wriet A[0] \"v1\"", "")),
+        str![[r#"
 error[PF0106]: `wriet` is not a step
  --> test.pf:8:6
   |
@@ -51,25 +53,32 @@ error[PF0106]: `wriet` is not a step
   |      ^^^^^ unknown step
   |
   = help: did you mean `write`?
-"#]]);
+"#]]
+    );
 }
 
 #[test]
 fn a_step_that_resembles_none_is_answered_with_the_list() {
-    assert_data_eq!(report(&around("", "  teleport A")), str![[r#"
+    assert_data_eq!(
+        report(&around("", "  teleport A")),
+        str![[r#"
 error[PF0106]: `teleport` is not a step
   --> test.pf:10:3
    |
 10 |   teleport A
    |   ^^^^^^^^ unknown step
    |
-   = help: steps: `map`, `unmap`, `protect`, `advise`, `write`, `read`, `pin`, `get`, `unpin`, `put`, `fork`, `exit`, `numa-scan`, `migrate`
-"#]]);
+   = help: steps: `map`, `unmap`, `protect`, `advise`, `write`, `read`, `pin`, `get`,
+            `unpin`, `put`, `fork`, `exit`, `numa-scan`, `migrate`
+"#]]
+    );
 }
 
 #[test]
 fn a_value_without_quotes() {
-    assert_data_eq!(report(&around("", "  write A[0] v1")), str![[r#"
+    assert_data_eq!(
+        report(&around("", "  write A[0] v1")),
+        str![[r#"
 error[PF0103]: the word to write stands in quotes
   --> test.pf:10:14
    |
@@ -77,12 +86,15 @@ error[PF0103]: the word to write stands in quotes
    |              ^^ not quoted
    |
    = help: write `"v1"`
-"#]]);
+"#]]
+    );
 }
 
 #[test]
 fn words_after_the_end_may_be_misspelt_links() {
-    assert_data_eq!(report(&around("", "  fork C fail out-of-frames")), str![[r#"
+    assert_data_eq!(
+        report(&around("", "  fork C fail out-of-frames")),
+        str![[r#"
 error[PF0109]: `fail out-of-frames` is too much on this line
   --> test.pf:10:10
    |
@@ -90,7 +102,8 @@ error[PF0109]: `fail out-of-frames` is too much on this line
    |          ^^^^^^^^^^^^^^^^^^ the statement has ended before this
    |
    = help: did you mean `fails`?
-"#]]);
+"#]]
+    );
 }
 
 #[test]
@@ -104,7 +117,9 @@ lane gaudi: device
 always
   P:A sees \"0\"
 ";
-    assert_data_eq!(report(source), str![[r#"
+    assert_data_eq!(
+        report(source),
+        str![[r#"
 error[PF0112]: a device cannot `fork`
  --> test.pf:6:3
   |
@@ -112,12 +127,15 @@ error[PF0112]: a device cannot `fork`
   |   ^^^^ not a step of a device
   |
   = help: a device does `read HANDLE` and `write HANDLE "word"`
-"#]]);
+"#]]
+    );
 }
 
 #[test]
 fn a_lane_is_run_by_the_one_that_its_first_line_names() {
-    assert_data_eq!(report(&around("", "  P: exit")), str![[r#"
+    assert_data_eq!(
+        report(&around("", "  P: exit")),
+        str![[r#"
 error[PF0112]: a step of a lane names no process
   --> test.pf:10:3
    |
@@ -125,12 +143,15 @@ error[PF0112]: a step of a lane names no process
    |   ^ the first line of the lane says who runs it
    |
    = help: remove `P:`, or give `P` a lane of its own
-"#]]);
+"#]]
+    );
 }
 
 #[test]
 fn an_empty_text_lacks_everything() {
-    assert_data_eq!(report(""), str![[r#"
+    assert_data_eq!(
+        report(""),
+        str![[r#"
 error[PF0110]: the scenario has no name
  --> test.pf:1:1
   |
@@ -162,12 +183,15 @@ error[PF0110]: the scenario has no `always`
   | ^ `always` is missing
   |
   = help: say in `always` what must hold, or name an `outcome`
-"#]]);
+"#]]
+    );
 }
 
 #[test]
 fn missing_sections_are_missed() {
-    assert_data_eq!(report("scenario s\nsetup\nlane one: device\n"), str![[r#"
+    assert_data_eq!(
+        report("scenario s\nsetup\nlane one: device\n"),
+        str![[r#"
 error[PF0110]: the scenario has no process
  --> test.pf:2:1
   |
@@ -183,7 +207,8 @@ error[PF0110]: the scenario has no `always`
   |                 ^ `always` is missing
   |
   = help: say in `always` what must hold, or name an `outcome`
-"#]]);
+"#]]
+    );
 }
 
 #[test]
@@ -200,7 +225,9 @@ lane one: P
 always
 title a
 ";
-    assert_data_eq!(report(source), str![[r#"
+    assert_data_eq!(
+        report(source),
+        str![[r#"
 error[PF0111]: `nodes` stands here a second time
  --> test.pf:4:3
   |
@@ -237,7 +264,8 @@ error[PF0103]: the title stands in quotes
    |       ^ not quoted
    |
    = help: write `"a"`
-"#]]);
+"#]]
+    );
 }
 
 #[test]

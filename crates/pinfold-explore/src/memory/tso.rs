@@ -1,0 +1,55 @@
+//! Total store order: global-happens-before has no cycle.
+//!
+//! Its edges are program order except from a store to a later load, everything up to the giving back of a lock before its
+//! next taking, modification order, from-read, and reads-from between lanes (a load that reads its own lane's store may
+//! read it from the store buffer). Fences, read-modify-writes and the taking of a lock keep all order, as locked
+//! instructions do on x86.
+
+use super::graph::{Act, EventId, Graph};
+
+/// Whether the graph stays consistent with `candidate`, the newest event.
+pub(super) fn allows(graph: &mut Graph, candidate: EventId) -> bool {
+    let mut visited = std::mem::take(&mut graph.visited);
+    visited.clear();
+    visited.resize(graph.events.len(), false);
+    let mut frontier = vec![candidate];
+    while let Some(event) = frontier.pop()
+        && !visited[candidate]
+    {
+        for (next, seen) in visited.iter_mut().enumerate() {
+            if !*seen && precedes(graph, event, next) {
+                *seen = true;
+                frontier.push(next);
+            }
+        }
+    }
+    let allowed = !visited[candidate];
+    graph.visited = visited;
+    allowed
+}
+
+/// Whether there is an edge of global-happens-before.
+fn precedes(graph: &Graph, a: EventId, b: EventId) -> bool {
+    if a == b {
+        return false;
+    }
+    let (first, second) = (&graph.events[a], &graph.events[b]);
+    if graph.happens_before(a, b) {
+        if first.lane == second.lane {
+            return !(first.act == Act::Write && second.act == Act::Read);
+        }
+        // Only the taking of a lock joins the clock of another lane; what follows it is reached through it.
+        return second.act == Act::Fence;
+    }
+    if first.location.is_none() || first.location != second.location {
+        return false;
+    }
+    let (first_key, second_key) = (graph.key(a), graph.key(b));
+    match second.act {
+        Act::Write | Act::Update => first_key < second_key,
+        Act::Read => {
+            first.act != Act::Read && first_key + 1 == second_key && first.lane != second.lane
+        }
+        Act::Fence => false,
+    }
+}

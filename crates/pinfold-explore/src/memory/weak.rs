@@ -1,0 +1,140 @@
+//! The order of sequentially consistent events in RC11 (Lahav et al., PLDI 2017): partial-SC has no cycle.
+//!
+//! Between fences its edges are happens-before, and happens-before, then coherence order, then happens-before. An access
+//! takes part by *SC-before*: program order, coherence order up to a write, happens-before on one location, and
+//! happens-before between program-order steps that change location.
+//!
+//! Only a new event that stands before others in its location leads on to anything, so only such a candidate is checked,
+//! and only cycles that leave through it are looked for.
+
+use super::graph::{Act, EventId, Graph};
+
+/// Kept between checks.
+#[derive(Default)]
+pub(super) struct Buffers {
+    /// For one fence and each location the lowest key that happens after it.
+    lowest: Vec<u32>,
+    frontier: Vec<EventId>,
+    reached: Vec<EventId>,
+}
+
+/// Whether the graph stays consistent with `candidate`, the newest event.
+pub(super) fn allows(graph: &mut Graph, candidate: EventId) -> bool {
+    let mut buffers = std::mem::take(&mut graph.search);
+    let allowed = !closes_cycle(graph, candidate, &mut buffers);
+    graph.search = buffers;
+    allowed
+}
+
+fn closes_cycle(graph: &Graph, candidate: EventId, buffers: &mut Buffers) -> bool {
+    let is_source = |event| event == candidate || graph.happens_before(event, candidate);
+    let from_fence =
+        graph.sc_events.iter().any(|&event| is_source(event) && is_fence(graph, event));
+    if !from_fence && !graph.events[candidate].sc {
+        return false;
+    }
+    let Buffers { lowest, frontier, reached } = buffers;
+    frontier.clear();
+    reached.clear();
+    for &to in &graph.sc_events {
+        if is_left_towards(graph, candidate, from_fence, to) {
+            frontier.push(to);
+            reached.push(to);
+        }
+    }
+    while let Some(event) = frontier.pop() {
+        if is_source(event) {
+            return true;
+        }
+        fill_lowest(graph, event, lowest);
+        for &to in &graph.sc_events {
+            if !reached.contains(&to) && has_edge(graph, event, to, lowest) {
+                frontier.push(to);
+                reached.push(to);
+            }
+        }
+    }
+    false
+}
+
+fn is_fence(graph: &Graph, event: EventId) -> bool {
+    graph.events[event].act == Act::Fence
+}
+
+/// Whether partial-SC leads to `to` through `candidate`: from a fence before it, or from itself.
+fn is_left_towards(graph: &Graph, candidate: EventId, from_fence: bool, to: EventId) -> bool {
+    let key = graph.key(candidate);
+    let Some(location) = graph.events[candidate].location else { return false };
+    graph.accesses(location).iter().any(|&event| {
+        let by_coherence = graph.key(event) > key;
+        let writes = graph.events[event].act != Act::Read;
+        if is_fence(graph, to) {
+            by_coherence && (writes || from_fence) && graph.happens_before(event, to)
+        } else {
+            by_coherence && writes && event == to
+        }
+    })
+}
+
+/// The lowest key on each location among the events that happen after `from`.
+fn fill_lowest(graph: &Graph, from: EventId, lowest: &mut Vec<u32>) {
+    lowest.clear();
+    lowest.resize(graph.locations, u32::MAX);
+    for (id, event) in graph.events.iter().enumerate() {
+        if let Some(location) = event.location
+            && graph.happens_before(from, id)
+        {
+            lowest[location] = lowest[location].min(graph.key(id));
+        }
+    }
+}
+
+/// Whether partial-SC has an edge. `lowest` is that of `from`.
+fn has_edge(graph: &Graph, from: EventId, to: EventId, lowest: &[u32]) -> bool {
+    if from == to {
+        return false;
+    }
+    let all = 0..graph.events.len();
+    match (is_fence(graph, from), is_fence(graph, to)) {
+        (true, true) => {
+            graph.happens_before(from, to)
+                || all.filter(|&b| graph.happens_before(b, to)).any(|b| {
+                    graph.events[b].location.is_some_and(|location| lowest[location] < graph.key(b))
+                })
+        }
+        (from_fence, to_fence) => {
+            let starts = |a| a == from || (from_fence && graph.happens_before(from, a));
+            let ends = |b| b == to || (to_fence && graph.happens_before(b, to));
+            all.clone()
+                .filter(|&a| starts(a))
+                .any(|a| all.clone().filter(|&b| ends(b)).any(|b| is_sc_before(graph, a, b)))
+        }
+    }
+}
+
+/// SC-before.
+fn is_sc_before(graph: &Graph, a: EventId, b: EventId) -> bool {
+    if a == b {
+        return false;
+    }
+    let (first, second) = (&graph.events[a], &graph.events[b]);
+    if first.lane == second.lane {
+        return first.place < second.place;
+    }
+    if first.location.is_some() && first.location == second.location {
+        let writes = second.act != Act::Read;
+        if (writes && graph.key(a) < graph.key(b)) || graph.happens_before(a, b) {
+            return true;
+        }
+    }
+    let leaves = graph.by_lane[first.lane][first.place as usize..]
+        .iter()
+        .find(|&&event| graph.events[event].location != first.location);
+    let enters = graph.by_lane[second.lane][..second.place as usize - 1]
+        .iter()
+        .rfind(|&&event| graph.events[event].location != second.location);
+    match (leaves, enters) {
+        (Some(&leaves), Some(&enters)) => graph.happens_before(leaves, enters),
+        _ => false,
+    }
+}

@@ -1,0 +1,134 @@
+//! Small concurrent programs as data, and a seeded generator of them.
+
+use super::{Held, Lock, Var, note};
+use pinfold_explore::{
+    Ending, Judgement, Lanes, Subject,
+    hook::{self, Mode, Order},
+};
+use std::{cell::RefCell, rc::Rc};
+
+/// One instruction of a lane. Reads go to the lane's log and to its accumulator.
+#[derive(Clone, Debug)]
+pub enum Ins {
+    Load(usize, Order),
+    /// Stores the constant.
+    Store(usize, u64, Order),
+    /// Stores the accumulator plus one.
+    StoreSum(usize, Order),
+    Add(usize, u64, Order),
+    /// Compare-exchange with success and failure ordering.
+    Cas(usize, u64, u64, Order, Order),
+    Fence(Order),
+    /// Waits until the value is at least this.
+    Wait(usize, u64, Order),
+    /// Runs the second part only if the accumulator is not zero.
+    If(Vec<Ins>),
+    /// Runs the part under a lock.
+    Locked(usize, Mode, Vec<Ins>),
+    /// Runs the part if the lock is free.
+    Try(usize, Mode, Vec<Ins>),
+    Choose(usize),
+}
+
+/// What lanes run.
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub vars: usize,
+    pub lanes: Vec<Vec<Ins>>,
+}
+
+pub struct World {
+    vars: Vec<Var>,
+    log: Rc<RefCell<Vec<Vec<u64>>>>,
+}
+
+fn interpret(
+    code: &[Ins],
+    lane: usize,
+    sum: &mut u64,
+    vars: &[Var],
+    locks: &[Lock],
+    log: &super::Log,
+) {
+    for ins in code {
+        let mut read = |value: u64| {
+            *sum = value;
+            note(log, lane, value);
+        };
+        match ins {
+            Ins::Load(var, order) => read(vars[*var].load(*order)),
+            Ins::Store(var, value, order) => vars[*var].store(*value, *order),
+            Ins::StoreSum(var, order) => vars[*var].store(*sum + 1, *order),
+            Ins::Add(var, value, order) => read(vars[*var].add(*value, *order)),
+            Ins::Cas(var, from, to, success, failure) => {
+                let var = &vars[*var];
+                let mut f = |old| (old == *from).then_some(*to);
+                let rmw = hook::rmw(var.addr(), var.peek(), *success, *failure, &mut f);
+                var.set(rmw.latest);
+                read(rmw.old);
+            }
+            Ins::Fence(order) => hook::fence(*order),
+            Ins::Wait(var, least, order) => read(vars[*var].wait(*order, |value| value >= *least)),
+            Ins::If(code) => {
+                if *sum != 0 {
+                    interpret(code, lane, sum, vars, locks, log);
+                }
+            }
+            Ins::Locked(lock, mode, code) => {
+                let _held: Held = locks[*lock].lock(*mode);
+                interpret(code, lane, sum, vars, locks, log);
+            }
+            Ins::Try(lock, mode, code) => {
+                let held = locks[*lock].try_lock(*mode);
+                read(u64::from(held.is_some()));
+                if held.is_some() {
+                    interpret(code, lane, sum, vars, locks, log);
+                }
+            }
+            Ins::Choose(n) => read(hook::choose(*n) as u64),
+        }
+    }
+}
+
+impl Subject for Program {
+    type World = World;
+
+    fn build(&mut self, lanes: &mut Lanes<'_>) -> World {
+        let vars: Vec<Var> = (0..self.vars).map(|_| Var::new(0)).collect();
+        let locks: Vec<Lock> = (0..2).map(|_| Lock::new()).collect();
+        let log = Rc::new(RefCell::new(vec![Vec::new(); self.lanes.len()]));
+        for (lane, code) in self.lanes.iter().cloned().enumerate() {
+            let (vars, locks, log) = (vars.clone(), locks.clone(), log.clone());
+            lanes.lane(format!("lane {lane}"), move || {
+                interpret(&code, lane, &mut 0, &vars, &locks, &log);
+            });
+        }
+        World { vars, log }
+    }
+
+    fn judge(&mut self, world: World, _: Ending<'_>) -> Judgement {
+        let finals: Vec<u64> = world.vars.iter().map(Var::peek).collect();
+        Judgement::Pass { outcome: format!("{:?} {finals:?}", world.log.borrow()) }
+    }
+}
+
+/// SplitMix64.
+pub struct Rng(pub u64);
+
+impl Rng {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+}

@@ -1,0 +1,126 @@
+//! The explorer against independent references, on random programs: RC11 by its axioms, TSO by store buffers.
+//!
+//! A few hundred programs by default; `PINFOLD_ORACLE_PROGRAMS=5000` asks for more.
+
+mod common;
+
+use common::{
+    FULL, NAIVE, axioms,
+    program::{Ins, Program, Rng},
+};
+use pinfold_explore::{Completeness, Config, Model, Search, explore, hook::Order};
+use std::collections::BTreeSet;
+
+const LOADS: [Order; 5] =
+    [Order::Relaxed, Order::Relaxed, Order::Acquire, Order::SeqCst, Order::Full];
+const STORES: [Order; 5] =
+    [Order::Relaxed, Order::Relaxed, Order::Release, Order::SeqCst, Order::Full];
+const UPDATES: [Order; 6] =
+    [Order::Relaxed, Order::Acquire, Order::Release, Order::AcqRel, Order::SeqCst, Order::Full];
+
+/// The program of a seed; one with few enough stores that the reference can go through their orders.
+fn program(seed: u64) -> Program {
+    let mut rng = Rng(seed);
+    loop {
+        let program = draw(&mut rng);
+        let writes = |var: usize| {
+            let writes = program.lanes.iter().flatten().filter(|ins| match ins {
+                Ins::Store(at, ..)
+                | Ins::StoreSum(at, ..)
+                | Ins::Add(at, ..)
+                | Ins::Cas(at, ..) => *at == var,
+                _ => false,
+            });
+            writes.count()
+        };
+        if (0..program.vars).all(|var| writes(var) <= 4) {
+            return program;
+        }
+    }
+}
+
+fn draw(rng: &mut Rng) -> Program {
+    let lanes = 2 + rng.below(3);
+    let vars = 1 + rng.below(3);
+    let steps = [4, 3, 2][lanes - 2];
+    let ins = |rng: &mut Rng| {
+        let var = rng.below(vars);
+        match rng.below(12) {
+            0..4 => Ins::Load(var, rng.pick(&LOADS)),
+            4..7 => Ins::Store(var, 1 + rng.below(2) as u64, rng.pick(&STORES)),
+            7 => Ins::StoreSum(var, rng.pick(&STORES)),
+            8 => Ins::Add(var, 1, rng.pick(&UPDATES)),
+            9 => Ins::Cas(var, rng.below(2) as u64, 3, rng.pick(&UPDATES), rng.pick(&LOADS)),
+            _ => Ins::Fence(rng.pick(&UPDATES[1..])),
+        }
+    };
+    let lanes = (0..lanes).map(|_| (0..1 + rng.below(steps)).map(|_| ins(rng)).collect()).collect();
+    Program { vars, lanes }
+}
+
+fn explored(program: &Program, model: Model, search: Search) -> (BTreeSet<String>, u64, u64) {
+    let config = Config { model, search, ..Config::default() };
+    let report = explore(&mut program.clone(), &config, &mut |_| {});
+    assert_eq!(report.failure, None, "{program:?}");
+    assert_eq!(report.complete, Completeness::Exhausted, "{program:?}");
+    (report.outcomes.into_keys().collect(), report.executions, report.blocked)
+}
+
+fn difference(a: &BTreeSet<String>, b: &BTreeSet<String>) -> Vec<String> {
+    a.difference(b).cloned().collect()
+}
+
+fn programs() -> u64 {
+    std::env::var("PINFOLD_ORACLE_PROGRAMS").ok().and_then(|n| n.parse().ok()).unwrap_or(300)
+}
+
+fn compare(model: Model, reference: fn(&Program) -> BTreeSet<String>) {
+    let (mut executions, mut blocked, mut outcomes) = (0, 0, 0);
+    for seed in 0..programs() {
+        let program = program(seed);
+        let expected = reference(&program);
+        let (found, ran, left) = explored(&program, model, FULL);
+        let (missing, forbidden) = (difference(&expected, &found), difference(&found, &expected));
+        assert!(
+            missing.is_empty() && forbidden.is_empty(),
+            "seed {seed}: {program:?}\nmissing {missing:?}\nforbidden {forbidden:?}"
+        );
+        executions += ran;
+        blocked += left;
+        outcomes += expected.len();
+    }
+    println!("{model:?}: {outcomes} outcomes, {executions} executions, {blocked} blocked");
+}
+
+#[test]
+fn weak_is_rc11() {
+    compare(Model::Weak, axioms::rc11);
+}
+
+#[test]
+fn tso_is_store_buffers() {
+    compare(Model::Tso, axioms::tso);
+}
+
+#[test]
+fn the_models_are_ordered_by_strength() {
+    for seed in 0..programs() / 3 {
+        let program = program(seed);
+        let [sc, tso, weak] =
+            [Model::Sc, Model::Tso, Model::Weak].map(|model| explored(&program, model, FULL).0);
+        assert!(sc.is_subset(&tso) && tso.is_subset(&weak), "seed {seed}: {program:?}");
+    }
+}
+
+#[test]
+fn every_sequence_gives_the_same_outcomes() {
+    for seed in 0..programs() / 10 {
+        let mut program = program(seed);
+        program.lanes.truncate(2);
+        for model in [Model::Tso, Model::Weak] {
+            let (naive, ..) = explored(&program, model, NAIVE);
+            let (full, ..) = explored(&program, model, FULL);
+            assert_eq!(naive, full, "seed {seed} {model:?}: {program:?}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Filling a report from what an exploration found.
+
+use std::rc::Rc;
+
+use pinfold::rules::Rules;
+use pinfold_explore::{Failure, Model, replay};
+
+use super::options::{CheckOptions, Strategy};
+use super::trial::{Keep, Kept, Trial};
+use crate::report::{Broken, FORMAT, Mode, Reached, Report, ScenarioHead, Verdict, id};
+use crate::scenario::{Scenario, ScenarioError};
+use crate::trace;
+use crate::world::Plan;
+
+pub(super) fn head(scenario: &Scenario, path: &str) -> ScenarioHead {
+    ScenarioHead {
+        name: scenario.name.value.clone(),
+        title: scenario.title.as_ref().map(|title| title.value.clone()),
+        path: path.to_owned(),
+    }
+}
+
+pub(super) fn strategy_name(strategy: Strategy) -> String {
+    match strategy {
+        Strategy::Exhaustive { preemptions: None } => "exhaustive".to_owned(),
+        Strategy::Exhaustive { preemptions: Some(most) } => format!("preemptions <= {most}"),
+        Strategy::Random { seed, .. } => format!("random seed {seed}"),
+        Strategy::Pct { depth, seed, .. } => format!("pct d={depth} seed {seed}"),
+    }
+}
+
+pub(super) fn model_name(model: Model) -> &'static str {
+    match model {
+        Model::Sc => "sc",
+        Model::Tso => "tso",
+        Model::Weak => "weak",
+    }
+}
+
+pub(super) fn empty(scenario: &Scenario, path: &str, rules: &Rules, mode: Mode) -> Report {
+    Report {
+        pinfold: FORMAT,
+        id: String::new(),
+        verdict: Verdict::Error,
+        mode,
+        scenario: head(scenario, path),
+        rules: rules.to_string(),
+        search: crate::report::Search {
+            model: String::new(),
+            strategy: String::new(),
+            executions: 0,
+            blocked: 0,
+            truncated: 0,
+            steps_max: 0,
+            seconds: 0.0,
+            incomplete: None,
+        },
+        broken: None,
+        trace: None,
+        decisions: Vec::new(),
+        outcomes: Vec::new(),
+        reached: Vec::new(),
+        ends: Vec::new(),
+        bounds: Vec::new(),
+        not_covered: Vec::new(),
+        costs: Vec::new(),
+    }
+}
+
+/// A report on a scenario that cannot be executed.
+pub(super) fn refuse(mut report: Report, error: &ScenarioError) -> Report {
+    report.verdict = Verdict::Error;
+    report.broken = Some(Broken {
+        oracle: error.code.to_string(),
+        what: vec![error.message.clone()],
+        why: error.help.iter().cloned().collect(),
+        schedule: String::new(),
+        steps: 0,
+        switches: 0,
+        from_steps: None,
+    });
+    report
+}
+
+/// Runs the failing execution again with a journal, and writes down what it shows.
+pub(super) fn explain(
+    report: &mut Report,
+    plan: &Rc<Plan>,
+    model: Model,
+    failure: &Failure,
+    oracle: Option<&'static str>,
+) {
+    let mut trial = Trial::new(plan, Keep::Everything);
+    let again = replay(&mut trial, model, &failure.schedule);
+    fill(report, plan, trial.kept);
+    let mut broken = broken(failure, oracle, report);
+    if let Some(step) = again.diverged_at {
+        broken.why.push(format!("the second run went another way at step {step}"));
+    }
+    report.broken = Some(broken);
+}
+
+pub(super) fn fill(report: &mut Report, plan: &Plan, kept: Kept) {
+    report.trace = Some(trace::lanes(&plan.scenario, &kept.lines));
+    report.decisions = trace::decisions(&kept.lines);
+    report.ends = kept.ends;
+    report.costs = kept.costs;
+}
+
+pub(super) fn broken(failure: &Failure, oracle: Option<&'static str>, report: &Report) -> Broken {
+    Broken {
+        oracle: oracle.map_or_else(|| failure.kind.to_string(), str::to_owned),
+        what: vec![failure.message.clone()],
+        why: report.decisions.last().map(|last| last.text.clone()).into_iter().collect(),
+        schedule: failure.schedule.to_string(),
+        steps: u64::from(failure.steps),
+        switches: u64::from(failure.switches),
+        from_steps: None,
+    }
+}
+
+pub(super) fn reached(trial: &Trial) -> Vec<Reached> {
+    let goals = trial.plan.goals.iter().zip(&trial.reached);
+    goals
+        .map(|(goal, count)| {
+            let during = goal.during.map(|what| format!(" during {}", what.as_str()));
+            let what = format!("{}{}", goal.event, during.unwrap_or_default());
+            Reached { what, count: *count }
+        })
+        .collect()
+}
+
+pub(super) fn bounds(scenario: &Scenario, options: &CheckOptions) -> Vec<String> {
+    let machine = &scenario.machine;
+    let preemptions = match options.strategy {
+        Strategy::Exhaustive { preemptions: Some(most) } => format!("at most {most} preemptions"),
+        _ => "preemptions unlimited".to_owned(),
+    };
+    vec![
+        format!("{} lanes", scenario.lanes.len()),
+        format!("{} frames a node", machine.frames()),
+        format!("{} migration passes", machine.migrate_passes()),
+        preemptions,
+    ]
+}
+
+pub(super) fn not_covered(model: Model) -> Vec<String> {
+    let mut gaps = vec!["huge pages".to_owned(), "swap".to_owned(), "LRU batches".to_owned()];
+    if model == Model::Sc {
+        gaps.insert(0, "weak memory".to_owned());
+    }
+    gaps
+}
+
+pub(super) fn identify(scenario: &Scenario, rules: &Rules, report: &Report) -> String {
+    let schedule = report.broken.as_ref().map_or("", |broken| broken.schedule.as_str());
+    let text = crate::scenario::format(scenario);
+    let search = format!("{} {}", report.search.model, report.search.strategy);
+    id(&[&text, &rules.to_string(), env!("CARGO_PKG_VERSION"), &search, schedule])
+}

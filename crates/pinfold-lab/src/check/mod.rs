@@ -1,0 +1,208 @@
+//! Running and searching: a scenario under a rule set becomes a report.
+//!
+//! `check` explores, `run` makes one execution and keeps all of it, `replay_schedule` makes a recorded one again. All go through the same
+//! [`trial`], so a lane's step is the same code in each.
+
+mod fill;
+mod options;
+#[cfg(test)]
+mod tests;
+mod trial;
+
+use std::rc::Rc;
+
+use pinfold::EventKind;
+use pinfold::rules::Rules;
+use pinfold_explore::{
+    Completeness, Config, FailureKind, Judgement, Model, Schedule, Search, explore, replay,
+};
+
+use crate::report::{Broken, Mode, Outcome, Report, Verdict};
+use crate::scenario::{Scenario, Verb, check_events};
+use crate::world::Plan;
+
+use fill::{
+    bounds, broken, empty, explain, fill, identify, model_name, not_covered, reached, refuse,
+    strategy_name,
+};
+pub use options::{CheckOptions, Order, Progress, Strategy};
+use trial::{Keep, Trial};
+
+/// The names that a scenario's `reach` lines may use.
+fn known_events() -> Vec<&'static str> {
+    let verbs = Verb::ALL.iter().map(|verb| verb.as_str());
+    EventKind::NAMES.iter().copied().chain(verbs).collect()
+}
+
+/// Searches a scenario's executions under `rules`.
+///
+/// A scenario that does not fit the machine (an unknown event, a setup that fails) gives [`Verdict::Error`] with the reason in
+/// [`Report::broken`].
+pub fn check(
+    scenario: &Scenario,
+    path: &str,
+    rules: &Rules,
+    options: &CheckOptions,
+    progress: &mut dyn FnMut(&Progress),
+) -> Report {
+    let mut report = empty(scenario, path, rules, Mode::Check);
+    report.search.model = model_name(options.model).to_owned();
+    report.search.strategy = strategy_name(options.strategy);
+    if let Some(error) = check_events(scenario, &known_events()).into_iter().next() {
+        return refuse(report, &error);
+    }
+    let plan = Rc::new(Plan::new(scenario, rules));
+    let mut trial = Trial::new(&plan, Keep::Verdict);
+    let config = options.config();
+    let found = explore(&mut trial, &config, &mut |at| {
+        progress(&Progress {
+            executions: at.executions,
+            blocked: at.blocked,
+            bound: at.bound,
+            elapsed: at.elapsed,
+        });
+    });
+    if let Some(error) = trial.setup_error.borrow_mut().take() {
+        return refuse(report, &error);
+    }
+    report.search.executions = found.executions;
+    report.search.blocked = found.blocked;
+    report.search.truncated = found.truncated;
+    report.search.steps_max = u64::from(found.steps_max);
+    report.search.seconds = found.elapsed.as_secs_f64();
+    report.search.incomplete = match &found.complete {
+        Completeness::Exhausted => None,
+        Completeness::Bounded { why } => Some(why.clone()),
+    };
+    report.outcomes = found
+        .outcomes
+        .iter()
+        .map(|(label, count)| Outcome { label: label.clone(), count: *count })
+        .collect();
+    report.reached = reached(&trial);
+    report.bounds = bounds(scenario, options);
+    report.not_covered = not_covered(options.model);
+    match &found.failure {
+        Some(failure) if failure.kind == FailureKind::Unsupported => {
+            report.verdict = Verdict::Skip;
+            report.search.incomplete = Some(failure.message.clone());
+        }
+        Some(failure) => {
+            report.verdict = Verdict::Fail;
+            explain(&mut report, &plan, options.model, failure, trial.oracle);
+        }
+        None => judge_search(&mut report),
+    }
+    report.id = identify(scenario, rules, &report);
+    report
+}
+
+/// A search without a failure: complete or not, vacuous or not.
+fn judge_search(report: &mut Report) {
+    let vacuous = report.reached.iter().find(|goal| goal.count == 0);
+    report.verdict = match (&report.search.incomplete, vacuous) {
+        (Some(_), _) => Verdict::Partial,
+        (None, None) => Verdict::Pass,
+        (None, Some(goal)) => {
+            report.broken = Some(Broken {
+                oracle: "PF0301 vacuous".to_owned(),
+                what: vec![format!("no execution reached: {}", goal.what)],
+                why: vec!["the scenario proves nothing if its window is never open".to_owned()],
+                schedule: String::new(),
+                steps: 0,
+                switches: 0,
+                from_steps: None,
+            });
+            Verdict::Fail
+        }
+    };
+}
+
+/// Makes one execution of a scenario and keeps all of it.
+pub fn run(scenario: &Scenario, path: &str, rules: &Rules, order: Order) -> Report {
+    let mut report = empty(scenario, path, rules, Mode::Run);
+    "sc".clone_into(&mut report.search.model);
+    if let Some(error) = check_events(scenario, &known_events()).into_iter().next() {
+        return refuse(report, &error);
+    }
+    let plan = Rc::new(Plan::new(scenario, rules));
+    let mut trial = Trial::new(&plan, Keep::Everything);
+    let (search, strategy) = match order {
+        Order::AsWritten => {
+            (Search::Exhaustive { preemptions: Some(0) }, "order as written".to_owned())
+        }
+        Order::Seed(seed) => (Search::Random { seed, runs: 1 }, format!("random seed {seed}")),
+    };
+    report.search.strategy = strategy;
+    let config = Config { model: Model::Sc, search, max_executions: Some(1), ..Config::default() };
+    let found = explore(&mut trial, &config, &mut |_| {});
+    if let Some(error) = trial.setup_error.borrow_mut().take() {
+        return refuse(report, &error);
+    }
+    report.search.executions = found.executions;
+    report.search.truncated = found.truncated;
+    report.search.steps_max = u64::from(found.steps_max);
+    report.search.seconds = found.elapsed.as_secs_f64();
+    report.verdict = match (&found.failure, found.truncated) {
+        (Some(_), _) => Verdict::Fail,
+        (None, 0) => Verdict::Pass,
+        (None, _) => Verdict::Partial,
+    };
+    report.reached = reached(&trial);
+    report.outcomes = found
+        .outcomes
+        .iter()
+        .map(|(label, count)| Outcome { label: label.clone(), count: *count })
+        .collect();
+    fill(&mut report, &plan, std::mem::take(&mut trial.kept));
+    if let Some(failure) = &found.failure {
+        report.broken = Some(broken(failure, trial.oracle, &report));
+    }
+    report.id = identify(scenario, rules, &report);
+    report
+}
+
+/// Runs a recorded schedule again and keeps all of it.
+///
+/// # Errors
+/// When `schedule` is not a schedule.
+pub fn replay_schedule(
+    scenario: &Scenario,
+    path: &str,
+    rules: &Rules,
+    model: Model,
+    schedule: &str,
+) -> Result<Report, String> {
+    let schedule: Schedule = schedule.parse().map_err(|error| format!("{error}"))?;
+    let mut report = empty(scenario, path, rules, Mode::Run);
+    report.search.model = model_name(model).to_owned();
+    "replay".clone_into(&mut report.search.strategy);
+    let plan = Rc::new(Plan::new(scenario, rules));
+    let mut trial = Trial::new(&plan, Keep::Everything);
+    let again = replay(&mut trial, model, &schedule);
+    if let Some(error) = trial.setup_error.borrow_mut().take() {
+        return Ok(refuse(report, &error));
+    }
+    report.search.executions = 1;
+    report.search.incomplete =
+        again.diverged_at.map(|step| format!("the run went another way at step {step}"));
+    fill(&mut report, &plan, std::mem::take(&mut trial.kept));
+    report.verdict = match (&again.judgement, again.diverged_at) {
+        (Judgement::Pass { .. }, None) => Verdict::Pass,
+        (_, Some(_)) => Verdict::Error,
+        _ => Verdict::Fail,
+    };
+    if let Judgement::Fail { message, .. } = &again.judgement {
+        report.broken = Some(Broken {
+            oracle: trial.oracle.unwrap_or("failure").to_owned(),
+            what: vec![message.clone()],
+            why: report.decisions.last().map(|last| last.text.clone()).into_iter().collect(),
+            schedule: schedule.to_string(),
+            steps: schedule.steps().len() as u64,
+            switches: u64::from(schedule.switches()),
+            from_steps: None,
+        });
+    }
+    report.id = identify(scenario, rules, &report);
+    Ok(report)
+}

@@ -1,0 +1,103 @@
+//! What may be asked of a search or a run.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use pinfold_explore::{Config, Model, Search};
+
+/// How a search goes through the executions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// All of them, or all with at most so many preemptions.
+    Exhaustive {
+        /// The bound; none explores everything.
+        preemptions: Option<u32>,
+    },
+    /// A number of random ones.
+    Random {
+        /// Where the random numbers start.
+        seed: u64,
+        /// How many.
+        runs: u64,
+    },
+    /// Random ones by PCT.
+    Pct {
+        /// The depth of bugs looked for.
+        depth: u32,
+        /// Where the random numbers start.
+        seed: u64,
+        /// How many.
+        runs: u64,
+    },
+}
+
+/// What to search, and for how long.
+#[derive(Clone, Debug)]
+pub struct CheckOptions {
+    /// The memory model.
+    pub model: Model,
+    /// The order of the search.
+    pub strategy: Strategy,
+    /// Stop after so many executions.
+    pub max_executions: Option<u64>,
+    /// Leave an execution after so many steps.
+    pub max_steps: u32,
+    /// Stop after so much time.
+    pub deadline: Option<Duration>,
+    /// Stop when this becomes true.
+    pub stop: Option<Arc<AtomicBool>>,
+}
+
+impl Default for CheckOptions {
+    fn default() -> Self {
+        Self {
+            model: Model::Weak,
+            strategy: Strategy::Exhaustive { preemptions: None },
+            max_executions: None,
+            max_steps: 10_000,
+            deadline: None,
+            stop: None,
+        }
+    }
+}
+
+impl CheckOptions {
+    /// The same for the explorer.
+    pub(super) fn config(&self) -> Config {
+        Config {
+            model: self.model,
+            search: match self.strategy {
+                Strategy::Exhaustive { preemptions } => Search::Exhaustive { preemptions },
+                Strategy::Random { seed, runs } => Search::Random { seed, runs },
+                Strategy::Pct { depth, seed, runs } => Search::Pct { depth, seed, runs },
+            },
+            max_executions: self.max_executions,
+            max_steps: self.max_steps,
+            deadline: self.deadline,
+            stop: self.stop.clone(),
+        }
+    }
+}
+
+/// Where a search stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Executions so far.
+    pub executions: u64,
+    /// Of the executions begun, those left because others cover them.
+    pub blocked: u64,
+    /// The preemption bound being searched, if there is one.
+    pub bound: Option<u32>,
+    /// Time since the start.
+    pub elapsed: Duration,
+}
+
+/// The order of a single run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Each lane to its end, in the order in which they are written.
+    AsWritten,
+    /// At random.
+    Seed(u64),
+}

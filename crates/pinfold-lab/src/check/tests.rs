@@ -1,0 +1,206 @@
+//! The engine of the verdicts on small scenarios of its own; the shipped incidents are in `tests/incidents.rs`.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use pinfold::rules::Rules;
+
+use super::*;
+use crate::scenario::parse;
+
+fn rules(text: &str) -> Rules {
+    Rules::parse(text).expect("rules")
+}
+
+fn checked(text: &str, set: &str) -> Report {
+    let scenario = parse(text).expect("scenario");
+    check(&scenario, "test.pf", &rules(set), &CheckOptions::default(), &mut |_| {})
+}
+
+const TWO_WRITERS: &str = "
+scenario two-writers
+machine
+  cpu cpu0 node 0
+  cpu cpu1 node 0
+setup
+  process P
+  P: map A 1 private rw
+lane one: P on cpu0
+  write A \"1\"
+lane two: P on cpu1
+  write A \"2\"
+always
+  P:A never sees \"0\"
+outcome one when P:A sees \"1\"
+outcome two when P:A sees \"2\"
+";
+
+#[test]
+fn two_first_touches_leave_one_page_and_both_orders_are_seen() {
+    let report = checked(TWO_WRITERS, "latest");
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
+    let labels: Vec<_> = report.outcomes.iter().map(|outcome| outcome.label.as_str()).collect();
+    assert_eq!(labels, ["one", "two"]);
+}
+
+#[test]
+fn a_claim_that_only_one_order_breaks_is_found_and_replays() {
+    let text = TWO_WRITERS.replace("P:A never sees \"0\"", "P:A sees \"2\"");
+    let report = checked(&text, "latest");
+    assert_eq!(report.verdict, Verdict::Fail);
+    let broken = report.broken.expect("a failure says what broke");
+    assert_eq!(broken.oracle, "claim");
+    assert!(report.trace.is_some_and(|trace| !trace.rows.is_empty()));
+    let scenario = parse(&text).expect("scenario");
+    let again =
+        replay_schedule(&scenario, "test.pf", &rules("latest"), Model::Sc, &broken.schedule)
+            .expect("schedule");
+    assert_eq!(again.verdict, Verdict::Fail);
+    assert_eq!(again.broken.expect("again").what, broken.what);
+}
+
+#[test]
+fn a_bound_that_cuts_something_gives_partial_and_never_pass() {
+    let scenario = parse(TWO_WRITERS).expect("scenario");
+    for options in [
+        CheckOptions {
+            strategy: Strategy::Exhaustive { preemptions: Some(0) },
+            ..CheckOptions::default()
+        },
+        CheckOptions { max_executions: Some(1), ..CheckOptions::default() },
+        CheckOptions { max_steps: 20, ..CheckOptions::default() },
+        CheckOptions { stop: Some(Arc::new(AtomicBool::new(true))), ..CheckOptions::default() },
+        CheckOptions { strategy: Strategy::Random { seed: 1, runs: 5 }, ..CheckOptions::default() },
+    ] {
+        let report = check(&scenario, "test.pf", &rules("latest"), &options, &mut |_| {});
+        assert_eq!(report.verdict, Verdict::Partial, "{options:?}");
+        assert!(report.search.incomplete.is_some());
+    }
+}
+
+#[test]
+fn a_window_that_no_execution_reaches_is_a_failure_of_the_scenario() {
+    let report = checked(&format!("{TWO_WRITERS}\nreach numa-protected\n"), "latest");
+    assert_eq!(report.verdict, Verdict::Fail);
+    assert!(report.broken.expect("broken").oracle.contains("PF0301"));
+}
+
+#[test]
+fn an_unknown_event_is_an_error_and_nothing_runs() {
+    let report = checked(&format!("{TWO_WRITERS}\nreach numa-protect\n"), "latest");
+    assert_eq!(report.verdict, Verdict::Error);
+    assert_eq!(report.search.executions, 0);
+}
+
+const FORK_WITHOUT_FRAMES: &str = "
+scenario fork-without-frames
+machine
+  frames 6
+setup
+  process P
+  P: map A 2 private rw
+  P: write A[0] \"a\"
+  P: write A[1] \"b\"
+lane parent: P
+  fork C fails out-of-frames
+  write A[0] \"c\"
+always
+  P:A[0] sees \"c\"
+  P:A[1] sees \"b\"
+";
+
+#[test]
+fn a_fork_without_frames_loses_nothing_in_the_parent_and_leaks_nothing() {
+    // Frames: the zero page, the root, a table, two pages; one is left, and the child needs two tables.
+    let report = checked(FORK_WITHOUT_FRAMES, "latest");
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
+}
+
+#[test]
+fn a_step_that_should_have_failed_is_a_failure() {
+    let report = checked(&FORK_WITHOUT_FRAMES.replace("frames 6", "frames 12"), "latest");
+    assert_eq!(report.verdict, Verdict::Fail);
+    assert_eq!(report.broken.expect("broken").oracle, "step");
+}
+
+#[test]
+fn a_setup_that_fails_is_an_error_that_names_the_step() {
+    let report = checked(&FORK_WITHOUT_FRAMES.replace("frames 6", "frames 4"), "latest");
+    assert_eq!(report.verdict, Verdict::Error);
+    assert!(report.broken.expect("broken").what[0].contains("out of frames"));
+}
+
+#[test]
+fn an_access_outside_what_is_mapped_says_so() {
+    let text = "
+scenario outside
+setup
+  process P
+  P: map A 2 private rw
+lane one: P
+  unmap A[1]
+  write A[1] \"x\" fails no-access
+  write A[0] \"y\"
+always
+  P:A[0] sees \"y\"
+";
+    let report = checked(text, "latest");
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
+    let report = checked(&text.replace(" fails no-access", ""), "latest");
+    assert_eq!(report.verdict, Verdict::Fail);
+    assert!(report.broken.expect("broken").what[0].contains("nothing is mapped"));
+}
+
+#[test]
+fn a_device_waits_for_the_handle_of_another_lane() {
+    let text = "
+scenario handed-over
+setup
+  process P
+  P: map A 1 private rw
+lane owner: P
+  write A \"x\"
+  pin A read as h0
+lane dma: device
+  read h0 expect \"x\"
+  write h0 \"y\"
+always
+  P:A sees \"y\"
+  h0 is P:A
+";
+    let report = checked(text, "latest");
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
+}
+
+#[test]
+fn a_run_keeps_everything_in_the_order_asked_for() {
+    let scenario = parse(TWO_WRITERS).expect("scenario");
+    let written = run(&scenario, "test.pf", &rules("latest"), Order::AsWritten);
+    assert_eq!(written.verdict, Verdict::Pass);
+    assert_eq!(written.outcomes[0].label, "two");
+    let trace = written.trace.expect("a run has a trace");
+    assert!(trace.rows.iter().any(|row| row.text.contains("new page")));
+    let ids: Vec<String> =
+        (0..2).map(|_| run(&scenario, "test.pf", &rules("latest"), Order::Seed(7)).id).collect();
+    assert_eq!(ids[0], ids[1], "the same seed has the same id");
+}
+
+#[test]
+fn shared_memory_is_seen_by_both_sides_of_a_fork_and_freed_with_the_last() {
+    let text = "
+scenario shared
+setup
+  process P
+  P: map A 1 shared rw
+  P: write A \"old\"
+  P: fork C
+lane parent: P
+  write A \"new\"
+lane child: C
+  exit
+always
+  P:A sees \"new\"
+";
+    let report = checked(text, "latest");
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
+}

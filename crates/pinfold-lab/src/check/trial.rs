@@ -1,0 +1,206 @@
+//! A plan as the explorer sees it: builds a world for each execution, runs its lanes, judges its end.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use pinfold_explore::{Ending, Judgement, Lanes, Subject};
+
+use crate::oracle::Finding;
+use crate::record::{Line, Record};
+use crate::report::{Cost, EndLine};
+use crate::scenario::{Code, Runner, ScenarioError, Step};
+use crate::world::{Plan, World};
+
+/// Whether an execution keeps a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    Verdict,
+    Everything,
+}
+
+/// What is kept of an execution for its report.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub(super) lines: Vec<Line>,
+    pub(super) ends: Vec<EndLine>,
+    pub(super) costs: Vec<Cost>,
+}
+
+/// A plan as the explorer sees it.
+pub(super) struct Trial {
+    pub(super) plan: Rc<Plan>,
+    pub(super) keep: Keep,
+    /// How many executions reached each goal.
+    pub(super) reached: Vec<u64>,
+    /// The oracle that broke last.
+    pub(super) oracle: Option<&'static str>,
+    pub(super) kept: Kept,
+    /// A setup that fails is the scenario's fault, and ends everything.
+    pub(super) setup_error: Rc<RefCell<Option<ScenarioError>>>,
+}
+
+impl Trial {
+    pub(super) fn new(plan: &Rc<Plan>, keep: Keep) -> Self {
+        Self {
+            plan: Rc::clone(plan),
+            keep,
+            reached: vec![0; plan.goals.len()],
+            oracle: None,
+            kept: Kept::default(),
+            setup_error: Rc::default(),
+        }
+    }
+
+    fn world(&self) -> Result<World, String> {
+        let record = Record::new(self.plan.goals.clone(), self.plan.lane_cpus.len());
+        self.plan.world(match self.keep {
+            Keep::Verdict => record,
+            Keep::Everything => record.journal(),
+        })
+    }
+
+    fn setup(&self, world: &World) -> Result<(), ScenarioError> {
+        let scenario = Rc::clone(&self.plan.scenario);
+        for step in &scenario.setup.steps {
+            world.alone(step).map_err(|message| {
+                ScenarioError::new(Code::StepFailed, step.span.0, message, "this step")
+                    .help("the setup must work under every rule set")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The end of an execution whose lanes have all returned.
+    fn finish(&mut self, world: &World) -> (String, Result<(), Finding>) {
+        let scenario = Rc::clone(&self.plan.scenario);
+        for step in &scenario.after {
+            if let Err(message) = world.alone(step) {
+                return ("failed".to_owned(), Err(("step", format!("{step}: {message}"))));
+            }
+        }
+        let examined = world.examine();
+        let label = world.outcome(&scenario.outcomes);
+        let claimed = self.claims(world);
+        self.keep_costs(world);
+        let result = examined.and(claimed).and_then(|()| {
+            // The claims' own loads may have faulted: the counts must add up after them, too.
+            world.examine()?;
+            world.take_down();
+            world.leaks()
+        });
+        (label, result)
+    }
+
+    fn claims(&mut self, world: &World) -> Result<(), Finding> {
+        let scenario = Rc::clone(&self.plan.scenario);
+        let mut broken = Ok(());
+        for claim in &scenario.always {
+            let (kept, looked) = world.claim(claim);
+            let found: Vec<&str> = looked.iter().map(|fact| fact.found.as_str()).collect();
+            if self.keep == Keep::Everything {
+                self.kept.ends.push(EndLine {
+                    what: claim.to_string(),
+                    value: found.join(", "),
+                    expect: None,
+                    ok: kept,
+                });
+            }
+            if !kept && broken.is_ok() {
+                broken = Err(("claim", format!("{claim}; found {}", found.join(", "))));
+            }
+        }
+        broken
+    }
+
+    fn keep_costs(&mut self, world: &World) {
+        if self.keep == Keep::Everything {
+            let stats = world.memory.stats().iter().filter(|(_, value)| *value > 0);
+            self.kept.costs =
+                stats.map(|(name, value)| Cost { name: name.to_owned(), value }).collect();
+        }
+    }
+}
+
+impl World {
+    /// Carries out a step of `setup` or `after`.
+    fn alone(&self, step: &Step) -> Result<(), String> {
+        let process = step.process.as_ref().map(|name| name.value.as_str());
+        let cpu = process.and_then(|name| Some(self.state.borrow().processes.get(name)?.cpu));
+        if let Some(cpu) = cpu {
+            self.machine().alone_on(cpu);
+        }
+        self.step(step, process).map(drop).map_err(|fault| fault.message)
+    }
+}
+
+impl Subject for Trial {
+    type World = Option<Rc<World>>;
+
+    fn build(&mut self, lanes: &mut Lanes<'_>) -> Self::World {
+        let fail = |error: ScenarioError| {
+            self.setup_error.borrow_mut().get_or_insert(error);
+        };
+        let world = match self.world() {
+            Ok(world) => Rc::new(world),
+            Err(message) => {
+                let span = self.plan.scenario.setup.process.name.span;
+                let error = ScenarioError::new(Code::StepFailed, span, message, "this process");
+                fail(error.help("give the machine more frames"));
+                return None;
+            }
+        };
+        if let Err(error) = self.setup(&world) {
+            fail(error);
+            return None;
+        }
+        for (index, lane) in self.plan.scenario.lanes.iter().enumerate() {
+            let world = Rc::clone(&world);
+            let scenario = Rc::clone(&self.plan.scenario);
+            lanes.lane(lane.name.value.clone(), move || {
+                let lane = &scenario.lanes[index];
+                let process = match &lane.runner {
+                    Runner::Process { name, .. } => Some(name.value.as_str()),
+                    Runner::Device => None,
+                };
+                for step in &lane.steps {
+                    if let Err(fault) = world.step(step, process) {
+                        let message = format!("{step}: {}", fault.message);
+                        world.machine().broken("step", message);
+                    }
+                }
+            });
+        }
+        Some(world)
+    }
+
+    fn judge(&mut self, world: Self::World, ending: Ending<'_>) -> Judgement {
+        let Some(world) = world else {
+            return Judgement::Fail {
+                outcome: "setup".to_owned(),
+                message: "the setup failed".to_owned(),
+            };
+        };
+        let (outcome, result) = match ending {
+            Ending::Finished => self.finish(&world),
+            Ending::Failed { message, .. } => {
+                let record = world.machine().record.lock().expect("never poisoned");
+                let oracle = record.broken.as_ref().map_or("progress", |(oracle, _)| *oracle);
+                drop(record);
+                ("failed".to_owned(), Err((oracle, message.to_owned())))
+            }
+        };
+        let mut record = world.machine().record.lock().expect("never poisoned");
+        for (count, reached) in self.reached.iter_mut().zip(&record.reached) {
+            *count += u64::from(*reached);
+        }
+        self.kept.lines = record.close();
+        drop(record);
+        match result {
+            Ok(()) => Judgement::Pass { outcome },
+            Err((oracle, message)) => {
+                self.oracle = Some(oracle);
+                Judgement::Fail { outcome, message }
+            }
+        }
+    }
+}

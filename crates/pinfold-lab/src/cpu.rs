@@ -1,0 +1,177 @@
+//! A CPU's loads and stores: translation cache, page walk, accessed and dirty bits, faults.
+//!
+//! The cache keeps a translation until it is flushed, whatever the tables say meanwhile. A writable and dirty one goes on working; a clean one
+//! looks at its entry again before the first store (INV-MACHINE-2).
+//!
+//! The programs of a scenario are taken to be well synchronised: their loads acquire and their stores release, under every memory model. What a
+//! weak model may reorder is the memory manager's own accesses.
+
+use pinfold::platform::FlushScope;
+use pinfold::sync::AtomicU64;
+use pinfold::{AddressSpace, Cause, FaultError, Format, PAGE_SIZE, Pfn, Pte, SpaceId, VirtAddr};
+
+use crate::machine::{Machine, Tables};
+
+/// A cached translation.
+#[derive(Clone, Copy, Debug)]
+struct Translation {
+    space: SpaceId,
+    page: u64,
+    frame: Pfn,
+    writable: bool,
+    dirty: bool,
+}
+
+/// The translation cache of a CPU; protected by the lock around it.
+#[derive(Debug, Default)]
+pub(crate) struct Tlb {
+    entries: Vec<Translation>,
+}
+
+impl Tlb {
+    pub(crate) fn flush(&mut self, space: SpaceId, scope: FlushScope) {
+        self.entries.retain(|entry| {
+            entry.space != space
+                || match scope {
+                    FlushScope::All => false,
+                    FlushScope::Range(range) => !range.contains(VirtAddr::of_page(entry.page)),
+                }
+        });
+    }
+
+    fn find(&self, space: SpaceId, page: u64) -> Option<Translation> {
+        self.entries.iter().copied().find(|entry| entry.space == space && entry.page == page)
+    }
+
+    fn remember(&mut self, new: Translation) {
+        self.entries.retain(|entry| entry.space != new.space || entry.page != new.page);
+        self.entries.push(new);
+    }
+}
+
+/// What an instruction does to a word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Operation {
+    Load,
+    Store(u64),
+}
+
+/// A word in an address space.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub(crate) page: u64,
+    pub(crate) word: usize,
+}
+
+/// How often an instruction may fault before something is wrong: each fault makes progress or meets another lane's change.
+const MOST_FAULTS: u32 = 64;
+
+impl Machine {
+    /// Runs one instruction of the calling CPU, with the faults that it takes. The value is what a load found.
+    pub(crate) fn access(
+        &self,
+        space: &AddressSpace<Self>,
+        target: Target,
+        operation: Operation,
+    ) -> Result<u64, FaultError> {
+        let cause = match operation {
+            Operation::Load => Cause::Load,
+            Operation::Store(_) => Cause::Store,
+        };
+        for _ in 0..MOST_FAULTS {
+            if let Some(value) = self.instruction(space, target, operation) {
+                return Ok(value);
+            }
+            space.fault(VirtAddr(target.page * PAGE_SIZE), cause)?;
+        }
+        self.broken("progress", format!("an access faulted {MOST_FAULTS} times in a row"));
+        Ok(0)
+    }
+
+    /// One attempt; `None` is a fault.
+    fn instruction(
+        &self,
+        space: &AddressSpace<Self>,
+        target: Target,
+        operation: Operation,
+    ) -> Option<u64> {
+        let mut tlb = self.tlbs[self.cpu()].lock();
+        let store = matches!(operation, Operation::Store(_));
+        let cached = tlb.find(space.id(), target.page);
+        let usable = cached.filter(|entry| !store || (entry.writable && entry.dirty));
+        let frame = match usable {
+            Some(entry) => entry.frame,
+            None if cached.is_some_and(|entry| store && !entry.writable) => return None,
+            None => {
+                let pte = self.walk(space.root(), target.page, store)?;
+                tlb.remember(Translation {
+                    space: space.id(),
+                    page: target.page,
+                    frame: pte.pfn(),
+                    writable: pte.is_writable(),
+                    dirty: pte.is_dirty(),
+                });
+                pte.pfn()
+            }
+        };
+        self.must_live(space.memory().frames(), frame);
+        let cell = self.word(frame, target.word);
+        Some(match operation {
+            Operation::Load => cell.load_acquire(),
+            Operation::Store(value) => {
+                cell.store_release(value);
+                value
+            }
+        })
+    }
+
+    /// The page walk: finds the entry and sets its accessed and, for a store, dirty bit in one step with the check.
+    fn walk(&self, root: Pfn, page: u64, store: bool) -> Option<Pte<Tables>> {
+        let slot = self.entry(root, page, AtomicU64::read_once)?;
+        let mut bits = Tables::ACCESSED;
+        if store {
+            bits |= Tables::DIRTY;
+        }
+        let fits = |raw: u64| {
+            let pte = Pte::<Tables>::from_bits(raw);
+            (pte.is_present() && (!store || pte.is_writable())).then(|| pte.with(bits))
+        };
+        let seen = slot.read_once();
+        let wanted = fits(seen)?;
+        if wanted.bits() == seen {
+            return Some(wanted);
+        }
+        let old = slot.try_update(|raw| fits(raw).map(Pte::bits)).ok()?;
+        fits(old)
+    }
+
+    /// The slot of a page's entry, reading the upper levels by `read`.
+    pub(crate) fn entry(
+        &self,
+        root: Pfn,
+        page: u64,
+        read: impl Fn(&AtomicU64) -> u64,
+    ) -> Option<&AtomicU64> {
+        let mut table = root;
+        for level in (1..Tables::LEVELS).rev() {
+            let raw = read(self.word(table, index(page, level)));
+            if raw == 0 {
+                return None;
+            }
+            table = Pte::<Tables>::from_bits(raw).pfn();
+        }
+        Some(self.word(table, index(page, 0)))
+    }
+
+    /// A use of a frame that is free is a verdict.
+    pub(crate) fn must_live(&self, frames: &pinfold::Frames, frame: Pfn) {
+        if frames.peek_counts(frame).refs() == 0 {
+            self.broken("use-after-free", format!("{frame} is used after it was freed"));
+        }
+    }
+}
+
+/// The index of `page` in its table `level` levels above the last.
+fn index(page: u64, level: u32) -> usize {
+    (page >> (level * Tables::INDEX_BITS)) as usize & (Tables::ENTRIES - 1)
+}

@@ -1,0 +1,203 @@
+//! The simulated machine: frames with words in them, CPUs with translation caches, nodes.
+//!
+//! It is the platform under the production memory manager. What is shared in it is shared through the manager's own sync types or through
+//! the explorer's hooks, so an exploration interleaves the hardware as it does the code.
+//!
+//! Protocol:
+//! - A memory instruction of a CPU runs under that CPU's cache lock; a flush takes the lock of each CPU in turn. So a flush waits for the
+//!   instruction that is under way, as an interrupt does, and an instruction never straddles one.
+//! - What only explains (the record, the set of events reached) is behind plain mutexes that are never held across a hook.
+//!
+//! Invariants:
+//! - INV-MACHINE-1: after a flush no CPU holds a translation of the scope that it had before.
+//! - INV-MACHINE-2: a store through a clean translation first sets the dirty bit in the entry that is there now, or faults (facts 6.7).
+
+use std::ptr::NonNull;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32 as NativeU32, AtomicUsize, Ordering};
+
+use pinfold::platform::{FlushScope, Park, Platform};
+use pinfold::sync::{AtomicU64, SpinLock};
+use pinfold::{Bug, Event, EventKind, Format, NodeId, Pfn, Small, SpaceId, VirtRange};
+use pinfold_explore::hook;
+
+use crate::cpu::Tlb;
+use crate::record::Record;
+
+/// The page-table format of the simulated machine.
+pub(crate) type Tables = Small;
+
+/// How a machine is built.
+#[derive(Clone, Debug)]
+pub(crate) struct Hardware {
+    /// The node of each CPU.
+    pub(crate) cpus: Vec<NodeId>,
+    /// Frames of all nodes together.
+    pub(crate) frames: usize,
+    /// Words of data in a page.
+    pub(crate) words: usize,
+}
+
+/// The words of one frame: data, or the entries of a table.
+struct Page {
+    words: Box<[AtomicU64]>,
+}
+
+/// The machine. One operating-system thread runs all its CPUs.
+pub(crate) struct Machine {
+    pub(crate) tlbs: Vec<SpinLock<Tlb>>,
+    nodes: Vec<NodeId>,
+    pages: Vec<Page>,
+    words: usize,
+    /// The CPU of each lane of the exploration.
+    lane_cpus: Vec<usize>,
+    /// The CPU that runs what runs alone.
+    alone_cpu: AtomicUsize,
+    /// What happened, for oracles, coverage and traces.
+    pub(crate) record: Mutex<Record>,
+}
+
+impl Machine {
+    pub(crate) fn new(hardware: &Hardware, lane_cpus: Vec<usize>, record: Record) -> Self {
+        let words = hardware.words.max(Tables::ENTRIES);
+        let page = || Page { words: (0..words).map(|_| AtomicU64::new(0)).collect() };
+        let machine = Self {
+            tlbs: hardware.cpus.iter().map(|_| SpinLock::new(Tlb::default())).collect(),
+            nodes: hardware.cpus.clone(),
+            pages: (0..hardware.frames).map(|_| page()).collect(),
+            words: hardware.words,
+            lane_cpus,
+            alone_cpu: AtomicUsize::new(0),
+            record: Mutex::new(record),
+        };
+        for (frame, page) in machine.pages.iter().enumerate() {
+            let bytes = words * size_of::<u64>();
+            let name = move |offset: usize| format!("f{frame} word {}", offset / size_of::<u64>());
+            hook::label(page.words.as_ptr() as usize, bytes, Box::new(name));
+        }
+        machine
+    }
+
+    /// Lets `cpu` run what runs alone.
+    pub(crate) fn alone_on(&self, cpu: usize) {
+        self.alone_cpu.store(cpu, Ordering::Relaxed);
+    }
+
+    /// The CPU that runs the caller.
+    pub(crate) fn cpu(&self) -> usize {
+        match self.lane() {
+            Some(lane) => self.lane_cpus[lane],
+            None => self.alone_cpu.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The lane that runs the caller; none for what runs alone.
+    pub(crate) fn lane(&self) -> Option<usize> {
+        hook::active().then(hook::lane)
+    }
+
+    /// A word of a frame, as hardware reaches it.
+    pub(crate) fn word(&self, frame: Pfn, word: usize) -> &AtomicU64 {
+        &self.pages[frame.0 as usize].words[word]
+    }
+
+    /// How many words of data a page has.
+    pub(crate) fn words(&self) -> usize {
+        self.words
+    }
+
+    /// Ends the execution as a failure of `oracle`; alone, remembers it for the judge.
+    pub(crate) fn broken(&self, oracle: &'static str, message: String) {
+        self.record.lock().expect("never poisoned").broke(oracle, message.clone());
+        if hook::active() {
+            hook::fail(message);
+        }
+    }
+
+    /// The lock that stands for a lane's interrupts being off.
+    fn section(&self, lane: usize) -> usize {
+        &raw const self.lane_cpus[lane] as usize
+    }
+}
+
+impl Park for Machine {
+    fn park(&self, _word: &NativeU32, _seen: u32) {
+        // Lanes sleep in the explorer's locks. What runs alone has nobody to wait for: a lock that is taken now stays taken.
+        self.broken("deadlock", "something that runs alone waits for a lock".to_owned());
+        panic!("nobody can open this lock");
+    }
+
+    fn unpark(&self, _word: &NativeU32) {}
+}
+
+// SAFETY: pages are boxed slices of at least `ENTRIES` words that live as long as the machine; a flush takes each CPU's cache lock, under which
+// all its accesses run; sections are the explorer's locks, which `wait_for_walkers` takes in turn.
+unsafe impl Platform for Machine {
+    type Format = Tables;
+
+    fn table(&self, frame: Pfn) -> NonNull<AtomicU64> {
+        NonNull::from(&self.pages[frame.0 as usize].words[0])
+    }
+
+    fn zero_frame(&self, frame: Pfn) {
+        for word in 0..self.words {
+            self.word(frame, word).write_once(0);
+        }
+    }
+
+    fn copy_frame(&self, from: Pfn, to: Pfn) {
+        for word in 0..self.words {
+            self.word(to, word).write_once(self.word(from, word).read_once());
+        }
+    }
+
+    fn node(&self) -> NodeId {
+        self.nodes[self.cpu()]
+    }
+
+    fn flush(&self, space: SpaceId, scope: FlushScope) {
+        for tlb in &self.tlbs {
+            tlb.lock().flush(space, scope);
+        }
+    }
+
+    fn flush_local(&self, space: SpaceId, page: VirtRange) {
+        self.tlbs[self.cpu()].lock().flush(space, FlushScope::Range(page));
+    }
+
+    fn walk_begin(&self) {
+        if let Some(lane) = self.lane() {
+            hook::lock(self.section(lane), hook::Mode::Exclusive);
+            self.record.lock().expect("never poisoned").fast_begins(lane);
+        }
+    }
+
+    fn walk_end(&self) {
+        if let Some(lane) = self.lane() {
+            self.record.lock().expect("never poisoned").fast_ends(lane);
+            hook::unlock(self.section(lane), hook::Mode::Exclusive);
+        }
+    }
+
+    fn wait_for_walkers(&self) {
+        let Some(me) = self.lane() else { return };
+        for lane in (0..self.lane_cpus.len()).filter(|lane| *lane != me) {
+            hook::lock(self.section(lane), hook::Mode::Exclusive);
+            hook::unlock(self.section(lane), hook::Mode::Exclusive);
+        }
+    }
+
+    fn event(&self, event: Event) {
+        let lane = self.lane();
+        let mut record = self.record.lock().expect("never poisoned");
+        record.event(lane, event);
+        if let EventKind::Freed(_) = event.kind {
+            return;
+        }
+        record.look();
+    }
+
+    fn bug(&self, bug: Bug) {
+        self.broken("invariant", bug.to_string());
+    }
+}

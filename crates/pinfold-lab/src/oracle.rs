@@ -1,0 +1,208 @@
+//! What must hold at the end of every execution, whatever the scenario claims.
+//!
+//! - coherence: a long-term pin and its owner's entry name one frame, unless the owner gave the page up
+//! - isolation: no word that another process stored in private memory after a fork is found in the child's memory or handles
+//! - counts: references = mappings + pins + gets + objects + tables, for every frame; mappings = entries
+//! - leak: when all processes and handles are gone, all frames are free
+//! - statistics: pins acquired - pins released = pins held
+//!
+//! Use of freed frames, broken invariants and endless faults are found while the execution runs ([`crate::machine`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pinfold::rules::ZeroPin;
+use pinfold::sync::AtomicU64;
+use pinfold::{Flags, Holder, NodeId, PIN_BIAS, Pfn, Pte};
+
+use crate::machine::Tables;
+use crate::world::{Handle, Hold, State, World};
+
+/// A broken oracle and what it saw.
+pub(crate) type Finding = (&'static str, String);
+
+impl World {
+    /// The first oracle that is broken now. Runs alone.
+    pub(crate) fn examine(&self) -> Result<(), Finding> {
+        if let Some(broken) = &self.machine().record.lock().expect("never poisoned").broken {
+            return Err(broken.clone());
+        }
+        self.coherence()?;
+        self.isolation()?;
+        self.counts()?;
+        self.statistics()
+    }
+
+    /// Whether everything is free again. Call it after [`World::take_down`].
+    pub(crate) fn leaks(&self) -> Result<(), Finding> {
+        let free = self.memory.frames().total_free();
+        if free != self.free_at_start {
+            let lost = self.free_at_start as i64 - free as i64;
+            return Err(("leak", format!("{lost} frames are not free at the end")));
+        }
+        Ok(())
+    }
+
+    /// The frame that `page` of the tables at `root` maps, hinting entries included.
+    pub(crate) fn mapped(&self, root: Pfn, page: u64) -> Option<Pfn> {
+        let slot = self.machine().entry(root, page, AtomicU64::peek)?;
+        let pte = Pte::<Tables>::from_bits(slot.peek());
+        pte.is_mapped().then(|| pte.pfn())
+    }
+
+    fn coherence(&self) -> Result<(), Finding> {
+        let state = self.state.borrow();
+        for (name, handle) in &state.handles {
+            if handle.hold.is_none() || !handle.coherent {
+                continue;
+            }
+            for (index, frame) in handle.frames.iter().enumerate() {
+                if let Some(seen) = self.parted(&state, handle, index as u64, *frame) {
+                    return Err((
+                        "pin-coherence",
+                        format!("{name} names {frame}, {} names {seen}", handle.process),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The frame that the owner sees instead of the one that it pinned.
+    fn parted(&self, state: &State, handle: &Handle, index: u64, frame: Pfn) -> Option<Pfn> {
+        let page = handle.pages.first_page() + index;
+        let space = state.processes.get(&handle.process)?.space.as_ref()?;
+        let record = self.machine().record.lock().expect("never poisoned");
+        if record.zapped.contains(&(handle.space, page)) {
+            return None;
+        }
+        self.mapped(space.root(), page).filter(|seen| *seen != frame)
+    }
+
+    fn isolation(&self) -> Result<(), Finding> {
+        let state = self.state.borrow();
+        for (name, process) in &state.processes {
+            let foreign: BTreeSet<u64> = state
+                .stores
+                .iter()
+                .filter(|store| store.process != *name && store.at > process.born)
+                .map(|store| store.value)
+                .collect();
+            let known = |value: u64| {
+                state.stores.iter().any(|store| {
+                    store.value == value && (store.process == *name || store.at < process.born)
+                })
+            };
+            let own = self.private_frames(&state, name).into_iter();
+            let held = state
+                .handles
+                .values()
+                .filter(|handle| handle.process == *name && handle.hold.is_some())
+                .flat_map(|handle| handle.frames.iter().copied());
+            for frame in own.chain(held) {
+                for word in 0..self.machine().words() {
+                    let value = self.machine().word(frame, word).peek();
+                    if foreign.contains(&value) && !known(value) {
+                        let text = self.words.text(value);
+                        return Err((
+                            "isolation",
+                            format!(
+                                "{name} sees \"{text}\" in {frame}, stored elsewhere after the fork"
+                            ),
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The frames of a process's private areas.
+    fn private_frames(&self, state: &State, name: &str) -> Vec<Pfn> {
+        let process = &state.processes[name];
+        let Some(space) = &process.space else { return Vec::new() };
+        let private = process.areas.iter().filter(|(area, _)| process.private[*area]);
+        private
+            .flat_map(|(_, range)| range.first_page()..range.end_page())
+            .filter_map(|page| self.mapped(space.root(), page))
+            .collect()
+    }
+
+    fn counts(&self) -> Result<(), Finding> {
+        let mut refs: BTreeMap<Pfn, u32> = BTreeMap::new();
+        let mut maps: BTreeMap<Pfn, u32> = BTreeMap::new();
+        let mut objects = BTreeSet::new();
+        let state = self.state.borrow();
+        for space in state.processes.values().filter_map(|process| process.space.as_ref()) {
+            space.account(|pfn, holder| {
+                let counts = match holder {
+                    Holder::Object(object) => objects.insert((object, pfn)),
+                    Holder::Table => true,
+                    Holder::Mapping => {
+                        *maps.entry(pfn).or_default() += 1;
+                        true
+                    }
+                };
+                if counts {
+                    *refs.entry(pfn).or_default() += 1;
+                }
+            });
+        }
+        let zero = self.memory.zero_page();
+        let free_zero_pin = self.memory.rules().zero_pin == ZeroPin::Free;
+        *refs.entry(zero).or_default() += 1;
+        for hold in state.handles.values().filter_map(|handle| handle.hold.as_ref()) {
+            for pfn in hold.pages() {
+                let each = match hold {
+                    Hold::Pins(_) if *pfn == zero && free_zero_pin => 0,
+                    Hold::Pins(_) => PIN_BIAS,
+                    Hold::Refs(_) => hold.gets(),
+                };
+                *refs.entry(*pfn).or_default() += each;
+            }
+        }
+        for pfn in self.memory.frames().all() {
+            if self.memory.frames().peek_flags(pfn).contains(Flags::RESERVED) {
+                continue;
+            }
+            let counts = self.memory.frames().peek_counts(pfn);
+            let wanted = (refs.get(&pfn).copied(), maps.get(&pfn).copied());
+            let found = (counts.refs(), counts.maps());
+            let wanted = (wanted.0.unwrap_or(0), wanted.1.unwrap_or(0));
+            if wanted != found {
+                return Err((
+                    "counts",
+                    format!(
+                        "{pfn} has {} references and {} mappings; {} and {} are accounted for",
+                        found.0, found.1, wanted.0, wanted.1
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn statistics(&self) -> Result<(), Finding> {
+        let state = self.state.borrow();
+        let holds = state.handles.values().filter_map(|handle| handle.hold.as_ref());
+        let held: u64 = holds
+            .filter(|hold| matches!(hold, Hold::Pins(_)))
+            .map(|hold| hold.pages().len() as u64)
+            .sum();
+        let stats = self.memory.stats();
+        let counted = stats.nr_foll_pin_acquired.get() - stats.nr_foll_pin_released.get();
+        if counted != held {
+            return Err(("statistics", format!("{counted} pins are counted, {held} are held")));
+        }
+        let free: u64 = self.nodes().map(|node| self.memory.frames().free_frames(node)).sum();
+        if free != self.memory.frames().total_free() {
+            return Err(("statistics", "the nodes' free frames do not sum".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        let all = self.memory.frames().all();
+        let nodes: BTreeSet<u8> = all.map(|pfn| self.memory.frames().node(pfn).0).collect();
+        nodes.into_iter().map(NodeId)
+    }
+}

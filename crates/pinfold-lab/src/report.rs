@@ -1,0 +1,264 @@
+//! The report: everything one run or check has to say, as data.
+//!
+//! The laboratory fills a [`Report`]; every output format derives from it, so nothing that a
+//! reader sees is decided twice. Invariants:
+//!
+//! 1. A report is complete in itself: a renderer needs neither the scenario nor the machine.
+//! 2. [`Row::lane`] indexes [`Trace::lanes`]; a renderer tolerates an index out of range.
+//! 3. [`Report::id`] depends on content alone, so one failure has one id on every machine.
+//!
+//! The JSON form is versioned by its first key, `"pinfold": 1`; the meaning of a field may not
+//! change without a new number there.
+
+use serde::{Deserialize, Serialize};
+
+mod hash;
+#[cfg(test)]
+mod tests;
+
+pub use hash::id;
+
+/// The version of the JSON form, held in [`Report::pinfold`].
+pub const FORMAT: u32 = 1;
+
+/// The answer, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Everything within the stated bounds was explored and nothing broke.
+    Pass,
+    /// Nothing broke, but a bound or the clock ended the search first.
+    Partial,
+    /// A claim or an oracle broke.
+    Fail,
+    /// The question cannot be asked here.
+    Skip,
+    /// The tool or the scenario is at fault, so there is no answer.
+    Error,
+}
+
+impl Verdict {
+    /// The exit status by which a process reports this verdict.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Verdict::Pass => 0,
+            Verdict::Fail => 1,
+            Verdict::Error => 2,
+            Verdict::Partial => 3,
+            Verdict::Skip => 4,
+        }
+    }
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// One execution in a given order.
+    Run,
+    /// A search through executions.
+    Check,
+}
+
+/// The whole result of one run or check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Report {
+    /// The version of this form; see [`FORMAT`].
+    pub pinfold: u32,
+    /// A content hash; see [`id`].
+    pub id: String,
+    /// The answer.
+    pub verdict: Verdict,
+    /// What was asked for.
+    pub mode: Mode,
+    /// Which scenario.
+    pub scenario: ScenarioHead,
+    /// Under which rules, as written by whoever asked.
+    pub rules: String,
+    /// How the answer was looked for, and how much work that was.
+    pub search: Search,
+    /// What broke, if anything did.
+    pub broken: Option<Broken>,
+    /// The execution worth showing: the one run, or the broken one.
+    pub trace: Option<Trace>,
+    /// The rule decisions that matter for [`Report::trace`].
+    pub decisions: Vec<Decision>,
+    /// How often each outcome was seen.
+    pub outcomes: Vec<Outcome>,
+    /// How often each interesting window was reached: evidence that a pass is not vacuous.
+    pub reached: Vec<Reached>,
+    /// The end state of a run, compared with what the scenario expects.
+    pub ends: Vec<EndLine>,
+    /// The bounds within which the answer holds.
+    pub bounds: Vec<String>,
+    /// What the search did not cover.
+    pub not_covered: Vec<String>,
+    /// What the execution cost.
+    pub costs: Vec<Cost>,
+}
+
+impl Report {
+    /// The exit status of a process that has only this report to deliver.
+    pub fn exit_code(&self) -> u8 {
+        self.verdict.exit_code()
+    }
+}
+
+/// Which scenario a report is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ScenarioHead {
+    /// Its short name.
+    pub name: String,
+    /// Its title, when it has one.
+    pub title: Option<String>,
+    /// Where it was read from.
+    pub path: String,
+}
+
+/// How the answer was looked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Search {
+    /// The memory model: `sc`, `tso` or `weak`.
+    pub model: String,
+    /// The strategy in words, such as `exhaustive` or `random seed 7`.
+    pub strategy: String,
+    /// Executions completed.
+    pub executions: u64,
+    /// Executions abandoned as equivalent to others or unable to go on.
+    pub blocked: u64,
+    /// Executions cut off by the step bound.
+    pub truncated: u64,
+    /// The longest execution, in steps.
+    pub steps_max: u64,
+    /// Wall-clock time.
+    pub seconds: f64,
+    /// What ended the search early, if it did not finish.
+    pub incomplete: Option<String>,
+}
+
+/// What broke, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Broken {
+    /// The oracle or claim that noticed.
+    pub oracle: String,
+    /// What it noticed; the first line is the statement, the others are evidence.
+    pub what: Vec<String>,
+    /// Why it came to that, in sentences.
+    pub why: Vec<String>,
+    /// The schedule that leads there, in the form that a replay takes.
+    pub schedule: String,
+    /// Length of that schedule in steps.
+    pub steps: u64,
+    /// Changes of lane along it.
+    pub switches: u64,
+    /// Its length before it was cut down, when it was.
+    pub from_steps: Option<u64>,
+}
+
+/// One execution in lanes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Trace {
+    /// The lanes, from left to right.
+    pub lanes: Vec<LaneHead>,
+    /// What happened, in order.
+    pub rows: Vec<Row>,
+}
+
+/// The head of a lane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LaneHead {
+    /// The name of the task or device.
+    pub name: String,
+    /// Where it runs, such as `cpu0 node0`.
+    pub place: String,
+}
+
+/// One line of a trace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Row {
+    /// The step's number, for rows that are steps.
+    pub step: Option<u32>,
+    /// The lane it happens in; rows about the whole machine have none.
+    pub lane: Option<usize>,
+    /// What kind of row this is.
+    pub kind: RowKind,
+    /// What happens.
+    pub text: String,
+    /// What it changes, for the state column.
+    pub state: Option<String>,
+    /// Whether this is the last step that could still have gone either way.
+    pub decisive: bool,
+}
+
+/// Kinds of trace rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RowKind {
+    /// A step of the scenario.
+    Step,
+    /// Something that a step brought about.
+    Note,
+    /// Another lane goes on.
+    Switch,
+}
+
+/// A rule's decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Decision {
+    /// The rule.
+    pub rule: String,
+    /// What it decided, and from what.
+    pub text: String,
+}
+
+/// How often an outcome was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Outcome {
+    /// The outcome's label.
+    pub label: String,
+    /// Executions that ended in it.
+    pub count: u64,
+}
+
+/// How often an interesting window was reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Reached {
+    /// The window.
+    pub what: String,
+    /// Executions that reached it.
+    pub count: u64,
+}
+
+/// One line of a run's end state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EndLine {
+    /// What is looked at.
+    pub what: String,
+    /// What it is.
+    pub value: String,
+    /// What the scenario expects there, if it says.
+    pub expect: Option<String>,
+    /// Whether the two agree; true when nothing is expected.
+    pub ok: bool,
+}
+
+/// One counted cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Cost {
+    /// What is counted, in the plural.
+    pub name: String,
+    /// How many.
+    pub value: u64,
+}

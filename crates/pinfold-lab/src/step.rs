@@ -1,0 +1,449 @@
+//! One step of a scenario, carried out on the real memory manager.
+
+use std::rc::Rc;
+
+use pinfold::pin::{Ask, Force as PinForce, Path as PinPath};
+use pinfold::{
+    Access as PinAccess, AddressSpace, Advice as SpaceAdvice, FaultError, NodeId, PinError, Place,
+    Prot, Sharing as SpaceSharing, SpaceError, Term, VirtAddr, VirtRange,
+};
+
+use pinfold_explore::hook;
+
+use crate::cpu::{Operation, Target};
+use crate::machine::Machine;
+use crate::scenario::{
+    self, Access, Action, Advice, Dirty, Duration, Failure, Force, Grab, Pages, Path, Protection,
+    Sharing, Step,
+};
+use crate::world::{Handle, Hold, Process, State, Store, World};
+
+/// How a step failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// In the words of the language, where it has one.
+    pub(crate) failure: Option<Failure>,
+    /// In full.
+    pub(crate) message: String,
+}
+
+impl Fault {
+    fn of(failure: Failure, error: impl ToString) -> Self {
+        Self { failure: Some(failure), message: error.to_string() }
+    }
+
+    fn other(message: impl Into<String>) -> Self {
+        Self { failure: None, message: message.into() }
+    }
+}
+
+impl From<SpaceError> for Fault {
+    fn from(error: SpaceError) -> Self {
+        let failure = match error {
+            SpaceError::NotMapped(_) => Failure::NotMapped,
+            SpaceError::Occupied(_) => Failure::Occupied,
+            SpaceError::Denied(_) => Failure::NoAccess,
+            SpaceError::OutOfFrames => Failure::OutOfFrames,
+            SpaceError::NoGap { .. } | SpaceError::NoMemory => {
+                return Self::other(error.to_string());
+            }
+            _ => Failure::Invalid,
+        };
+        Self::of(failure, error)
+    }
+}
+
+impl From<FaultError> for Fault {
+    fn from(error: FaultError) -> Self {
+        let failure = match error {
+            FaultError::NotMapped(_) | FaultError::Denied(_) => Failure::NoAccess,
+            FaultError::OutOfFrames => Failure::OutOfFrames,
+            _ => return Self::other(error.to_string()),
+        };
+        Self::of(failure, error)
+    }
+}
+
+impl From<PinError> for Fault {
+    fn from(error: PinError) -> Self {
+        match error {
+            PinError::Fault(error) => error.into(),
+            PinError::Overflow(_) => Self::of(Failure::TooManyReferences, error),
+            PinError::WouldBlock(_) => Self::of(Failure::Busy, error),
+            PinError::Range(_) | PinError::TooManyLocked { .. } => {
+                Self::of(Failure::Invalid, error)
+            }
+            _ => Self::other(error.to_string()),
+        }
+    }
+}
+
+/// What a step that worked has to tell.
+pub(crate) type Done = Result<Option<String>, Fault>;
+
+impl World {
+    /// Carries a step out for `process`, and holds its end against what the step expects.
+    pub(crate) fn step(&self, step: &Step, process: Option<&str>) -> Done {
+        let lane = self.machine().lane();
+        let verb = step.action.verb();
+        {
+            let mut record = self.machine().record.lock().expect("never poisoned");
+            record.step_begins(lane, verb, || describe(step, process, lane.is_none()));
+        }
+        let done = self.act(&step.action, process.unwrap_or_default());
+        let judged = match (done, step.fails) {
+            (Ok(told), None) => Ok(told),
+            (Ok(_), Some(failure)) => {
+                Err(Fault::other(format!("worked, where it should fail: {failure}")))
+            }
+            (Err(fault), Some(failure)) if fault.failure == Some(failure.value) => {
+                Ok(Some(fault.message))
+            }
+            (Err(fault), _) => Err(fault),
+        };
+        let mut record = self.machine().record.lock().expect("never poisoned");
+        record.step_ends(lane, || match &judged {
+            Ok(told) => told.clone(),
+            Err(fault) => Some(format!("fails: {}", fault.message)),
+        });
+        judged
+    }
+
+    fn act(&self, action: &Action, process: &str) -> Done {
+        match action {
+            Action::Map { area, pages, sharing, protection, at } => self.map(
+                process,
+                &area.value,
+                pages.value,
+                sharing.value,
+                protection.value,
+                at.map(|at| at.value),
+            ),
+            Action::Unmap { pages } => {
+                let (space, range) = self.range(process, pages)?;
+                space.unmap(range)?;
+                Ok(None)
+            }
+            Action::Protect { pages, protection } => {
+                let (space, range) = self.range(process, pages)?;
+                space.protect(range, prot(protection.value))?;
+                Ok(None)
+            }
+            Action::Advise { pages, advice } => {
+                let (space, range) = self.range(process, pages)?;
+                space.advise(range, advice_of(advice.value))?;
+                Ok(None)
+            }
+            Action::Write { to, word } => self.write(process, to, &word.value),
+            Action::Read { from, expect, register } => {
+                let (space, target, _) = self.target(process, from)?;
+                let value = self.machine().access(&space, target, Operation::Load)?;
+                self.seen(value, expect.as_ref(), register.as_ref())
+            }
+            Action::DeviceWrite { to, word } => {
+                let value = self.words.value(&word.value);
+                let frame = self.device_frame(to)?;
+                self.machine().word(frame, to.word() as usize).store_release(value);
+                Ok(None)
+            }
+            Action::DeviceRead { from, expect, register } => {
+                let frame = self.device_frame(from)?;
+                let value = self.machine().word(frame, from.word() as usize).load_acquire();
+                self.seen(value, expect.as_ref(), register.as_ref())
+            }
+            Action::Pin { grab, duration } => self.pin(process, grab, *duration),
+            Action::Get { grab, times } => self.get(process, grab, times.map_or(1, |n| n.value)),
+            Action::Unpin { handle, dirty } => self.unpin(&handle.value, *dirty),
+            Action::Put { handle } => {
+                drop(self.release(&handle.value)?);
+                Ok(None)
+            }
+            Action::Fork { child } => self.fork(process, &child.value),
+            Action::Exit => {
+                let space = self.with(process, |process| process.space.take())?;
+                drop(space.ok_or_else(|| Fault::other(format!("{process} has exited already")))?);
+                Ok(None)
+            }
+            Action::NumaScan { pages } => {
+                let space = self.live(process)?;
+                let ranges = match pages {
+                    Some(pages) => vec![self.range(process, pages)?.1],
+                    None => {
+                        self.with(process, |process| process.areas.values().copied().collect())?
+                    }
+                };
+                let changed: u64 = ranges.into_iter().map(|range| space.numa_scan(range)).sum();
+                Ok(Some(format!("{changed} entries changed")))
+            }
+            Action::Migrate { pages, node } => {
+                let (space, range) = self.range(process, pages)?;
+                let moved = space.migrate(range, NodeId(node.value as u8));
+                Ok(Some(format!("{} moved, {} failed", moved.moved, moved.failed)))
+            }
+        }
+    }
+
+    fn with<R>(&self, process: &str, act: impl FnOnce(&mut Process) -> R) -> Result<R, Fault> {
+        let mut state = self.state.borrow_mut();
+        let found = state.processes.get_mut(process);
+        found.map(act).ok_or_else(|| Fault::other(format!("process {process} does not exist yet")))
+    }
+
+    fn live(&self, process: &str) -> Result<Rc<AddressSpace<Machine>>, Fault> {
+        self.with(process, |found| found.space.clone())?
+            .ok_or_else(|| Fault::other(format!("process {process} has exited")))
+    }
+
+    fn area(&self, process: &str, area: &str) -> Result<VirtRange, Fault> {
+        self.with(process, |found| found.areas.get(area).copied())?
+            .ok_or_else(|| Fault::other(format!("process {process} has no area {area}")))
+    }
+
+    fn range(
+        &self,
+        process: &str,
+        pages: &Pages,
+    ) -> Result<(Rc<AddressSpace<Machine>>, VirtRange), Fault> {
+        let area = self.area(process, &pages.area.value)?;
+        let (first, count) = pages.extent.resolve(area.pages() as u32);
+        let start = VirtAddr::of_page(area.first_page() + u64::from(first));
+        let range = VirtRange::new(start, u64::from(count))
+            .map_err(|error| Fault::of(Failure::Invalid, error))?;
+        Ok((self.live(process)?, range))
+    }
+
+    pub(crate) fn target(
+        &self,
+        process: &str,
+        place: &scenario::Place,
+    ) -> Result<(Rc<AddressSpace<Machine>>, Target, u64), Fault> {
+        let area = self.area(process, &place.name.value)?;
+        let page = area.first_page() + u64::from(place.page());
+        Ok((self.live(process)?, Target { page, word: place.word() as usize }, page))
+    }
+
+    fn map(
+        &self,
+        process: &str,
+        area: &str,
+        pages: u32,
+        sharing: Sharing,
+        protection: Protection,
+        at: Option<u64>,
+    ) -> Done {
+        let space = self.live(process)?;
+        let place = at.map_or(Place::Anywhere, |at| Place::At(VirtAddr(at)));
+        let kind = match sharing {
+            Sharing::Private => SpaceSharing::Private,
+            Sharing::Shared => SpaceSharing::Shared,
+        };
+        let range = space.map(place, u64::from(pages), prot(protection), kind)?;
+        self.with(process, |found| {
+            found.areas.insert(area.to_owned(), range);
+            found.private.insert(area.to_owned(), sharing == Sharing::Private);
+        })?;
+        self.watch(process, area, &space, range);
+        Ok(None)
+    }
+
+    /// Shows the pages of an area in the state column of a trace.
+    fn watch(&self, process: &str, area: &str, space: &AddressSpace<Machine>, range: VirtRange) {
+        let mut record = self.machine().record.lock().expect("never poisoned");
+        for page in range.first_page()..range.end_page() {
+            let name = if range.pages() == 1 {
+                format!("{process}:{area}")
+            } else {
+                format!("{process}:{area}[{}]", page - range.first_page())
+            };
+            record.watch(name, space.root(), page);
+        }
+    }
+
+    fn write(&self, process: &str, to: &scenario::Place, word: &str) -> Done {
+        let value = self.words.value(word);
+        let (space, target, _) = self.target(process, to)?;
+        let private = self
+            .with(process, |found| found.private.get(&to.name.value).copied().unwrap_or(false))?;
+        if private {
+            let mut state = self.state.borrow_mut();
+            let at = state.tick();
+            state.stores.push(Store { process: process.to_owned(), value, at });
+        }
+        self.machine().access(&space, target, Operation::Store(value))?;
+        Ok(None)
+    }
+
+    fn seen(
+        &self,
+        value: u64,
+        expect: Option<&scenario::Text>,
+        register: Option<&scenario::Name>,
+    ) -> Done {
+        let text = self.words.text(value);
+        if let Some(register) = register {
+            self.state.borrow_mut().registers.insert(register.value.clone(), value);
+        }
+        match expect {
+            Some(wanted) if self.words.value(&wanted.value) != value => {
+                Err(Fault::other(format!("found \"{text}\", expected \"{}\"", wanted.value)))
+            }
+            _ => Ok(Some(format!("= \"{text}\""))),
+        }
+    }
+
+    fn device_frame(&self, place: &scenario::Place) -> Result<pinfold::Pfn, Fault> {
+        let name = &place.name.value;
+        self.await_handle(name);
+        let state = self.state.borrow();
+        let handle = state.handles.get(name).filter(|handle| handle.hold.is_some());
+        let frames = handle.map(|handle| &handle.frames);
+        let frame = frames
+            .and_then(|frames| frames.get(place.page() as usize).copied())
+            .ok_or_else(|| Fault::other(format!("handle {name} holds no such page now")))?;
+        drop(state);
+        self.machine().must_live(self.memory.frames(), frame);
+        Ok(frame)
+    }
+
+    fn pin(&self, process: &str, grab: &Grab, duration: Duration) -> Done {
+        let (space, range) = self.range(process, &grab.pages)?;
+        let term = match duration {
+            Duration::Short => Term::Short,
+            Duration::LongTerm => Term::Long,
+        };
+        let pins = space.pin_with(range, ask(grab, term))?;
+        if let Some(error) = pins.shortfall() {
+            return Err(error.into());
+        }
+        let coherent = term == Term::Long;
+        self.keep(process, &grab.handle.value, Hold::Pins(pins), (&space, range), coherent)
+    }
+
+    fn get(&self, process: &str, grab: &Grab, times: u32) -> Done {
+        let (space, range) = self.range(process, &grab.pages)?;
+        let mut refs = Vec::new();
+        for _ in 0..times {
+            let got = space.get_with(range, ask(grab, Term::Short))?;
+            if let Some(error) = got.shortfall() {
+                return Err(error.into());
+            }
+            refs.push(got);
+        }
+        self.keep(process, &grab.handle.value, Hold::Refs(refs), (&space, range), false)
+    }
+
+    fn keep(
+        &self,
+        process: &str,
+        name: &str,
+        hold: Hold,
+        (space, pages): (&AddressSpace<Machine>, VirtRange),
+        coherent: bool,
+    ) -> Done {
+        let frames = hold.pages().to_vec();
+        let told: Vec<String> = frames.iter().map(ToString::to_string).collect();
+        let handle = Handle {
+            hold: Some(hold),
+            frames,
+            process: process.to_owned(),
+            space: space.id(),
+            pages,
+            coherent,
+        };
+        self.state.borrow_mut().handles.insert(name.to_owned(), handle);
+        if let Some(bit) = self.awaited.get(name) {
+            self.made.fetch_or(1 << bit);
+        }
+        Ok(Some(format!("{name} -> {}", told.join(" "))))
+    }
+
+    fn release(&self, name: &str) -> Result<Hold, Fault> {
+        self.await_handle(name);
+        let mut state = self.state.borrow_mut();
+        let hold = state.handles.get_mut(name).and_then(|handle| handle.hold.take());
+        hold.ok_or_else(|| Fault::other(format!("handle {name} is not held now")))
+    }
+
+    /// A step that needs the handle of another lane waits until it is made.
+    fn await_handle(&self, name: &str) {
+        let Some(bit) = self.awaited.get(name) else { return };
+        if hook::active() {
+            let at = &raw const self.made as usize;
+            let ready = &mut |made: u64| made & (1 << bit) != 0;
+            hook::wait_until(at, self.made.peek(), hook::Order::Acquire, ready);
+        }
+    }
+
+    fn unpin(&self, name: &str, dirty: Dirty) -> Done {
+        match (self.release(name)?, dirty) {
+            (Hold::Pins(pins), Dirty::Mark) => pins.unpin_dirty(),
+            (hold, _) => drop(hold),
+        }
+        Ok(None)
+    }
+
+    fn fork(&self, parent: &str, child: &str) -> Done {
+        let space = self.live(parent)?;
+        let born = self.state.borrow_mut().tick();
+        let forked = Rc::new(space.fork()?);
+        let mut process = self.with(parent, |process| process.clone())?;
+        process.space = Some(Rc::clone(&forked));
+        process.born = born;
+        for (area, range) in &process.areas {
+            self.watch(child, area, &forked, *range);
+        }
+        self.state.borrow_mut().processes.insert(child.to_owned(), process);
+        Ok(None)
+    }
+}
+
+impl State {
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+}
+
+fn ask(grab: &Grab, term: Term) -> Ask {
+    Ask {
+        access: match grab.access.value {
+            Access::Read => PinAccess::Read,
+            Access::Write => PinAccess::Write,
+        },
+        term,
+        force: match grab.force {
+            Force::Respect => PinForce::Ordinary,
+            Force::Override => PinForce::Forced,
+        },
+        path: match grab.path {
+            Path::FastThenSlow => PinPath::Any,
+            Path::FastOnly => PinPath::FastOnly,
+        },
+    }
+}
+
+fn prot(protection: Protection) -> Prot {
+    match protection {
+        Protection::None => Prot::empty(),
+        Protection::ReadOnly => Prot::READ,
+        Protection::ReadWrite => Prot::READ_WRITE,
+    }
+}
+
+fn advice_of(advice: Advice) -> SpaceAdvice {
+    match advice {
+        Advice::DontNeed => SpaceAdvice::DontNeed,
+        Advice::DontFork => SpaceAdvice::DontFork,
+        Advice::DoFork => SpaceAdvice::DoFork,
+        Advice::WipeOnFork => SpaceAdvice::WipeOnFork,
+        Advice::KeepOnFork => SpaceAdvice::KeepOnFork,
+    }
+}
+
+/// The step as a trace shows it: without the process where the lane tells it.
+fn describe(step: &Step, process: Option<&str>, alone: bool) -> String {
+    match process {
+        Some(process) if alone && step.process.is_none() => format!("{process}: {step}"),
+        _ => step.to_string(),
+    }
+}

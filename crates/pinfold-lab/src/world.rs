@@ -1,0 +1,275 @@
+//! The world of one execution: a machine, its processes, what they hold, and what was seen.
+//!
+//! A world is built anew for every execution by running the scenario's setup. Its tables are behind a `RefCell` that is never borrowed across a
+//! hook: a step copies out what it needs, acts, and writes back what it made.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use pinfold::sync::{AtomicU64, Shared};
+use pinfold::{
+    AddressSpace, Limits, Memory, NodeId, NodeSpan, Pfn, Pins, Refs, Rules, SpaceId, Tuning,
+    VirtRange,
+};
+
+use crate::machine::{Hardware, Machine, Tables};
+use crate::record::{Goal, Record};
+use crate::scenario::{Action, Lane, Runner, Scenario};
+
+/// A process.
+#[derive(Clone)]
+pub(crate) struct Process {
+    /// Its address space; none after exit.
+    pub(crate) space: Option<Rc<AddressSpace<Machine>>>,
+    /// Its areas by name: start and length in pages as they were mapped.
+    pub(crate) areas: BTreeMap<String, VirtRange>,
+    /// Which areas keep writes to the process.
+    pub(crate) private: BTreeMap<String, bool>,
+    /// The CPU of its steps outside lanes.
+    pub(crate) cpu: usize,
+    /// When it was forked, in the order of stores.
+    pub(crate) born: u64,
+}
+
+/// What a handle holds.
+pub(crate) enum Hold {
+    Pins(Pins<Machine>),
+    Refs(Vec<Refs<Machine>>),
+}
+
+impl Hold {
+    /// The frames, page by page.
+    pub(crate) fn pages(&self) -> &[Pfn] {
+        match self {
+            Self::Pins(pins) => pins.pages(),
+            Self::Refs(refs) => refs.first().map_or(&[], Refs::pages),
+        }
+    }
+
+    /// References that each page carries for it, by what a `get` is.
+    pub(crate) fn gets(&self) -> u32 {
+        match self {
+            Self::Pins(_) => 0,
+            Self::Refs(refs) => refs.len() as u32,
+        }
+    }
+}
+
+/// Pages in the hands of a device.
+pub(crate) struct Handle {
+    /// What it holds, until it is released.
+    pub(crate) hold: Option<Hold>,
+    /// The frames that it had when it was made.
+    pub(crate) frames: Vec<Pfn>,
+    /// Whose pages.
+    pub(crate) process: String,
+    pub(crate) space: SpaceId,
+    pub(crate) pages: VirtRange,
+    /// Whether owner and device must go on naming one frame: a long-term pin.
+    pub(crate) coherent: bool,
+}
+
+/// A store of a process to private memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    pub(crate) process: String,
+    pub(crate) value: u64,
+    pub(crate) at: u64,
+}
+
+/// What changes while an execution runs.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) processes: BTreeMap<String, Process>,
+    pub(crate) handles: BTreeMap<String, Handle>,
+    pub(crate) registers: BTreeMap<String, u64>,
+    pub(crate) stores: Vec<Store>,
+    /// Counts stores and forks.
+    pub(crate) clock: u64,
+}
+
+/// Everything of one execution.
+pub(crate) struct World {
+    pub(crate) memory: Shared<Memory<Machine>>,
+    pub(crate) state: RefCell<State>,
+    pub(crate) words: Rc<Words>,
+    /// Handles that a lane waits for, each with its bit in `made`.
+    pub(crate) awaited: Rc<BTreeMap<String, u32>>,
+    pub(crate) made: AtomicU64,
+    /// Frames that were free before the first process.
+    pub(crate) free_at_start: u64,
+}
+
+/// The words of a scenario as numbers: `0` is unset memory.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    texts: RefCell<Vec<String>>,
+}
+
+impl Words {
+    /// The number of a word.
+    pub(crate) fn value(&self, text: &str) -> u64 {
+        if text == "0" {
+            return 0;
+        }
+        let mut texts = self.texts.borrow_mut();
+        let at = texts.iter().position(|known| known == text).unwrap_or_else(|| {
+            texts.push(text.to_owned());
+            texts.len() - 1
+        });
+        at as u64 + 1
+    }
+
+    /// The word of a number.
+    pub(crate) fn text(&self, value: u64) -> String {
+        match value.checked_sub(1) {
+            None => "0".to_owned(),
+            Some(at) => {
+                let known = self.texts.borrow().get(at as usize).cloned();
+                known.unwrap_or_else(|| format!("{value:#x}"))
+            }
+        }
+    }
+}
+
+/// A scenario and rules, ready to be executed.
+pub(crate) struct Plan {
+    pub(crate) scenario: Rc<Scenario>,
+    pub(crate) rules: Rules,
+    pub(crate) hardware: Hardware,
+    spans: Vec<NodeSpan>,
+    tuning: Tuning,
+    pub(crate) goals: Vec<Goal>,
+    /// The CPU of each lane.
+    pub(crate) lane_cpus: Vec<usize>,
+    pub(crate) words: Rc<Words>,
+    awaited: Rc<BTreeMap<String, u32>>,
+}
+
+/// The handles that one lane makes and another uses.
+fn awaited(scenario: &Scenario) -> BTreeMap<String, u32> {
+    let makes = |lane: &Lane, name: &str| {
+        lane.steps
+            .iter()
+            .any(|step| step.action.makes_handle().is_some_and(|made| made.value == name))
+    };
+    let used = |lane: &Lane| {
+        lane.steps
+            .iter()
+            .filter_map(|step| match &step.action {
+                Action::DeviceRead { from: place, .. } | Action::DeviceWrite { to: place, .. } => {
+                    Some(place.name.value.clone())
+                }
+                Action::Unpin { handle, .. } | Action::Put { handle } => Some(handle.value.clone()),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+    };
+    let names: BTreeSet<String> = scenario
+        .lanes
+        .iter()
+        .flat_map(|lane| used(lane).into_iter().filter(|name| !makes(lane, name)))
+        .filter(|name| scenario.lanes.iter().any(|lane| makes(lane, name)))
+        .collect();
+    names.into_iter().zip(0..u64::BITS).collect()
+}
+
+impl Plan {
+    pub(crate) fn new(scenario: &Scenario, rules: &Rules) -> Self {
+        let machine = &scenario.machine;
+        let nodes = machine.nodes().max(1) as u8;
+        let frames = u64::from(machine.frames());
+        let span = |node: u8| NodeSpan {
+            node: NodeId(node),
+            first: Pfn(u64::from(node) * frames),
+            frames,
+        };
+        let lane_cpu = |runner: &Runner| match runner {
+            Runner::Process { cpu, .. } => scenario.cpu_index(cpu.as_ref()).unwrap_or(0),
+            Runner::Device => 0,
+        };
+        let goal = |reach: &crate::scenario::Reach| Goal {
+            event: reach.event.value.clone(),
+            during: reach.during.map(|during| during.value),
+        };
+        Self {
+            rules: *rules,
+            hardware: Hardware {
+                cpus: scenario.cpus().iter().map(|(_, node)| NodeId(*node as u8)).collect(),
+                frames: usize::from(nodes) * frames as usize,
+                words: machine.words() as usize,
+            },
+            spans: (0..nodes).map(span).collect(),
+            tuning: Tuning { migrate_passes: machine.migrate_passes(), ..Tuning::default() },
+            goals: scenario.reach.iter().map(goal).collect(),
+            lane_cpus: scenario.lanes.iter().map(|lane| lane_cpu(&lane.runner)).collect(),
+            words: Rc::default(),
+            awaited: Rc::new(awaited(scenario)),
+            scenario: Rc::new(scenario.clone()),
+        }
+    }
+
+    /// A world with its first process, before the setup.
+    ///
+    /// # Errors
+    /// When the machine has too few frames for a process.
+    pub(crate) fn world(&self, record: Record) -> Result<World, String> {
+        let machine = Machine::new(&self.hardware, self.lane_cpus.clone(), record);
+        let memory = Memory::new(machine, &self.spans, self.rules, self.tuning)
+            .map_err(|error| error.to_string())?;
+        let free_at_start = memory.frames().total_free();
+        memory.platform().record.lock().expect("never poisoned").open(&memory);
+        let first = &self.scenario.setup.process;
+        let cpu = self.scenario.cpu_index(first.cpu.as_ref()).unwrap_or(0);
+        memory.platform().alone_on(cpu);
+        let space = AddressSpace::new(&memory, Limits::of_format::<Tables>())
+            .map_err(|error| error.to_string())?;
+        let process = Process {
+            space: Some(Rc::new(space)),
+            areas: BTreeMap::new(),
+            private: BTreeMap::new(),
+            cpu,
+            born: 0,
+        };
+        let world = World {
+            memory,
+            state: RefCell::default(),
+            words: Rc::clone(&self.words),
+            awaited: Rc::clone(&self.awaited),
+            made: AtomicU64::new(0),
+            free_at_start,
+        };
+        world.state.borrow_mut().processes.insert(first.name.value.clone(), process);
+        Ok(world)
+    }
+}
+
+impl World {
+    pub(crate) fn machine(&self) -> &Machine {
+        self.memory.platform()
+    }
+
+    /// Lets the processes exit and the handles go, in order: what is left afterwards has leaked.
+    pub(crate) fn take_down(&self) {
+        let state = self.state.take();
+        drop(state.handles);
+        drop(state.processes);
+    }
+}
+
+impl Drop for World {
+    /// Throws the machine away in whatever state it is. Nothing is left to do after [`World::take_down`].
+    fn drop(&mut self) {
+        let state = self.state.take();
+        drop(state.handles);
+        for space in state.processes.into_values().filter_map(|process| process.space) {
+            if let Ok(space) = Rc::try_unwrap(space) {
+                space.abandon();
+            }
+        }
+        if let Ok(mut record) = self.machine().record.lock() {
+            record.close();
+        }
+    }
+}
