@@ -51,6 +51,8 @@ pub(crate) struct Machine {
     words: usize,
     /// The CPU of each lane of the exploration.
     lane_cpus: Vec<usize>,
+    /// A cell of its own for each lane: reading it lets a step begin where the search puts it.
+    starts: Vec<AtomicU64>,
     /// The CPU that runs what runs alone.
     alone_cpu: AtomicUsize,
     /// What happened, for oracles, coverage and traces.
@@ -66,6 +68,7 @@ impl Machine {
             nodes: hardware.cpus.clone(),
             pages: (0..hardware.frames).map(|_| page()).collect(),
             words: hardware.words,
+            starts: lane_cpus.iter().map(|_| AtomicU64::new(0)).collect(),
             lane_cpus,
             alone_cpu: AtomicUsize::new(0),
             record: Mutex::new(record),
@@ -94,6 +97,13 @@ impl Machine {
     /// The lane that runs the caller; none for what runs alone.
     pub(crate) fn lane(&self) -> Option<usize> {
         hook::active().then(hook::lane)
+    }
+
+    /// The first thing that a step does. Without it a step would seem to begin where the one before it ended, whoever ran in between.
+    pub(crate) fn step_starts(&self) {
+        if let Some(lane) = self.lane() {
+            self.starts[lane].read_once();
+        }
     }
 
     /// A word of a frame, as hardware reaches it.

@@ -241,6 +241,10 @@ fn describe(memory: &Shared<Memory<Machine>>, root: Pfn, page: u64) -> String {
     if !pte.is_mapped() {
         return pte.to_string();
     }
+    if pte.is_special() {
+        return format!("{pte} zero page");
+    }
     let counts = memory.frames().peek_counts(pte.pfn());
-    if pte.is_special() { format!("{pte} (zero page)") } else { format!("{pte} {counts}") }
+    let mark = if counts.is_exclusive() { " excl" } else { "" };
+    format!("{pte} ref {} map {}{mark}", counts.refs(), counts.maps())
 }

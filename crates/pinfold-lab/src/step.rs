@@ -84,6 +84,7 @@ pub(crate) type Done = Result<Option<String>, Fault>;
 impl World {
     /// Carries a step out for `process`, and holds its end against what the step expects.
     pub(crate) fn step(&self, step: &Step, process: Option<&str>) -> Done {
+        self.machine().step_starts();
         let lane = self.machine().lane();
         let verb = step.action.verb();
         {

@@ -77,17 +77,34 @@ pub(crate) fn decisions(lines: &[Line]) -> Vec<Decision> {
     decisions
 }
 
+/// Why an execution broke, as far as rules decided it: the last decision, and before it the last one of another rule that took a right away or gave a
+/// page to two owners.
+pub(crate) fn why(decisions: &[Decision]) -> Vec<String> {
+    let Some(last) = decisions.last() else { return Vec::new() };
+    let causes = ["migration-kind", "fork-pin", "fast-recheck"];
+    let cause = decisions
+        .iter()
+        .rev()
+        .find(|decision| decision.rule != last.rule && causes.contains(&decision.rule.as_str()));
+    let tell = |decision: &Decision| format!("{} (rule {}).", decision.text, decision.rule);
+    cause.into_iter().chain([last]).map(tell).collect()
+}
+
 /// The rule behind an event and what it decided.
 fn decision(kind: &EventKind) -> Option<(&'static str, String)> {
     Some(match kind {
-        EventKind::CowCopy { pfn, why } => ("pte-cow", format!("{why}: {pfn} was copied")),
-        EventKind::CowReuse { pfn, why } => ("pte-cow", format!("{why}: {pfn} was reused")),
-        EventKind::UnshareWanted(pfn) => ("read-gup", format!("{pfn} may be shared: unshared")),
-        EventKind::ForkShared { pfn, why } => ("fork-pin", format!("{why}: {pfn} was shared")),
-        EventKind::ForkCopied { from, why, .. } => {
-            ("fork-pin", format!("{why}: {from} was copied for the child"))
+        EventKind::CowCopy { pfn, why } => ("pte-cow", format!("{pfn} was copied, as {why}")),
+        EventKind::CowReuse { pfn, why } => ("pte-cow", format!("{pfn} was reused, as {why}")),
+        EventKind::UnshareWanted(pfn) => {
+            ("read-gup", format!("{pfn} may be shared, so it is unshared first"))
         }
-        EventKind::NumaSkipped { pfn, why } => ("numa-skip", format!("{why}: {pfn} was skipped")),
+        EventKind::ForkShared { pfn, why } => ("fork-pin", format!("{pfn} was shared, as {why}")),
+        EventKind::ForkCopied { from, why, .. } => {
+            ("fork-pin", format!("{from} was copied for the child, as {why}"))
+        }
+        EventKind::NumaSkipped { pfn, why } => {
+            ("numa-skip", format!("{pfn} was skipped, as {why}"))
+        }
         EventKind::NumaProtected(pfn) => ("numa-skip", format!("{pfn} was not skipped")),
         EventKind::HintRestored { pfn, writable } => (
             "numa-write",
@@ -95,9 +112,13 @@ fn decision(kind: &EventKind) -> Option<(&'static str, String)> {
         ),
         EventKind::MigrationDowngraded { pfn, to } => (
             "migration-kind",
-            format!("a scan made the migration entry of {pfn} {to:?} (facts 4.2)"),
+            format!(
+                "the migration entry of {pfn} lost its write bit to a scan or protection change: {to:?}"
+            ),
         ),
-        EventKind::MigrationPinned(pfn) => ("migration-kind", format!("{pfn} is pinned: left")),
+        EventKind::MigrationPinned(pfn) => {
+            ("migration-kind", format!("{pfn} is pinned, so its entry was put back"))
+        }
         EventKind::FastStop(why) => {
             ("fast-recheck", format!("the lock-free walk stopped: {why:?}"))
         }

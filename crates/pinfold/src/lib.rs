@@ -1,10 +1,49 @@
 //! Linux's private-memory machinery as a library: address spaces, copy-on-write, fork, and pins for devices that survive them.
+//!
+//! An embedder implements [`Platform`], gives its frames to [`Memory::new`], and makes an [`AddressSpace`] for each process. [`mock::Host`] is a
+//! platform over heap memory, for tests and first steps; `examples/tiny_kernel.rs` is a whole embedder in a hundred lines.
+//!
+//! ```
+//! use pinfold::{mock::Host, *};
+//!
+//! let span = NodeSpan { node: NodeId(0), first: Pfn(0), frames: 64 };
+//! let memory = Memory::new(Host::<X86_64>::new(64), &[span], Rules::default(), Tuning::default())?;
+//! let owner = AddressSpace::new(&memory, Limits::of_format::<X86_64>())?;
+//! let buffer = owner.map(Place::Anywhere, 1, Prot::READ_WRITE, Sharing::Private)?;
+//!
+//! let pins = owner.pin(buffer, Access::Write, Term::Long)?;
+//! let child = owner.fork()?;
+//! assert_eq!(owner.entry(buffer.start()).pfn(), pins.pages()[0], "the pinned frame stays with its owner");
+//! assert_ne!(child.entry(buffer.start()).pfn(), pins.pages()[0], "the child got a copy");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The floors
+//!
+//! An upper floor may use a lower one, never the other way round.
+//!
+//! | floor | rooms |
+//! | --- | --- |
+//! | 0 | `addr`, [`rules`], `error`, `event`, [`sync`], [`platform`] |
+//! | 1 | `frame` (table, counts, allocator), `stat`, `memory` (the machine's memory as one value) |
+//! | 2 | `table` (entries, formats, walks), `tlb` (flush, gather), `page` (lock, snapshot) |
+//! | 3 | `area`, `rmap`, `object` |
+//! | 4 | `fault`, `fork`, `zap`, `protect`, `advise`, [`pin`], `migrate`, `numa` |
+//! | 5 | `space`: the face |
+//!
+//! # Features
+//!
+//! `explore` routes every shared access through `pinfold-explore` when an exploration runs on the thread. Off, which is the default, the types of
+//! [`sync`] are `core::sync::atomic` and the crate needs no std.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
 #[cfg(any(test, feature = "explore"))]
 extern crate std;
+// The test support is shared with the tests in `tests/`, which know the crate by its name.
+#[cfg(test)]
+extern crate self as pinfold;
 
 mod addr;
 mod advise;
@@ -29,6 +68,8 @@ mod space;
 mod stat;
 pub mod sync;
 mod table;
+#[cfg(test)]
+mod testing;
 mod tlb;
 mod zap;
 

@@ -111,7 +111,7 @@ pub(super) fn broken(failure: &Failure, oracle: Option<&'static str>, report: &R
     Broken {
         oracle: oracle.map_or_else(|| failure.kind.to_string(), str::to_owned),
         what: vec![failure.message.clone()],
-        why: report.decisions.last().map(|last| last.text.clone()).into_iter().collect(),
+        why: trace::why(&report.decisions),
         schedule: failure.schedule.to_string(),
         steps: u64::from(failure.steps),
         switches: u64::from(failure.switches),
@@ -119,13 +119,14 @@ pub(super) fn broken(failure: &Failure, oracle: Option<&'static str>, report: &R
     }
 }
 
-pub(super) fn reached(trial: &Trial) -> Vec<Reached> {
+/// How many of `executions` reached each goal. A search by bounds runs some executions again; they count once.
+pub(super) fn reached(trial: &Trial, executions: u64) -> Vec<Reached> {
     let goals = trial.plan.goals.iter().zip(&trial.reached);
     goals
         .map(|(goal, count)| {
             let during = goal.during.map(|what| format!(" during {}", what.as_str()));
             let what = format!("{}{}", goal.event, during.unwrap_or_default());
-            Reached { what, count: *count }
+            Reached { what, count: (*count).min(executions) }
         })
         .collect()
 }

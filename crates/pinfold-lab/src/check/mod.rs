@@ -79,7 +79,7 @@ pub fn check(
         .iter()
         .map(|(label, count)| Outcome { label: label.clone(), count: *count })
         .collect();
-    report.reached = reached(&trial);
+    report.reached = reached(&trial, found.executions);
     report.bounds = bounds(scenario, options);
     report.not_covered = not_covered(options.model);
     match &found.failure {
@@ -148,7 +148,7 @@ pub fn run(scenario: &Scenario, path: &str, rules: &Rules, order: Order) -> Repo
         (None, 0) => Verdict::Pass,
         (None, _) => Verdict::Partial,
     };
-    report.reached = reached(&trial);
+    report.reached = reached(&trial, found.executions);
     report.outcomes = found
         .outcomes
         .iter()
@@ -196,7 +196,7 @@ pub fn replay_schedule(
         report.broken = Some(Broken {
             oracle: trial.oracle.unwrap_or("failure").to_owned(),
             what: vec![message.clone()],
-            why: report.decisions.last().map(|last| last.text.clone()).into_iter().collect(),
+            why: crate::trace::why(&report.decisions),
             schedule: schedule.to_string(),
             steps: schedule.steps().len() as u64,
             switches: u64::from(schedule.switches()),

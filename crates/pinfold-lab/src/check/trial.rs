@@ -82,6 +82,7 @@ impl Trial {
         let label = world.outcome(&scenario.outcomes);
         let claimed = self.claims(world);
         self.keep_costs(world);
+        self.kept.lines = world.machine().record.lock().expect("never poisoned").close();
         let result = examined.and(claimed).and_then(|()| {
             // The claims' own loads may have faulted: the counts must add up after them, too.
             world.examine()?;
@@ -193,7 +194,9 @@ impl Subject for Trial {
         for (count, reached) in self.reached.iter_mut().zip(&record.reached) {
             *count += u64::from(*reached);
         }
-        self.kept.lines = record.close();
+        if self.kept.lines.is_empty() {
+            self.kept.lines = record.close();
+        }
         drop(record);
         match result {
             Ok(()) => Judgement::Pass { outcome },

@@ -10,7 +10,7 @@ use super::atomic::{AtomicU32, smp_mb, smp_rmb, smp_wmb};
 pub enum Begin {
     /// A write barrier, as merged in 5.11 (57efa1fe5957).
     WriteBarrier,
-    /// A full barrier: the increment is seen before the pin counts are read. See `docs/` on the finding.
+    /// A full barrier: the increment is seen before the pin counts are read (`docs/fork-races-fast-pin.md`).
     FullBarrier,
 }
 
