@@ -1,2 +1,40 @@
-//! Under construction.
-fn main() {}
+//! The command `pinfold`: run, check and compare scenarios of Linux's private-memory machinery.
+//!
+//! Results go to standard output, progress and errors to standard error. The exit status is that
+//! of the worst verdict (0 pass, 1 fail, 2 error, 3 partial, 4 skip); whatever keeps the command
+//! from asking its question at all is an error. A reader that closes the pipe early changes
+//! nothing about the status and is not complained about.
+
+mod args;
+mod cmd;
+mod console;
+mod failure;
+mod find;
+mod progress;
+mod render;
+mod rulesets;
+
+use args::{Cli, Command};
+use clap::Parser;
+use console::Console;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let Cli { command, look } = Cli::parse();
+    let mut console = Console::new(&look);
+    let answer = match command {
+        Command::Run(args) => cmd::run::run(&args, &mut console),
+        Command::Check(args) => cmd::check::check(&args, &mut console),
+        Command::Replay(args) => cmd::run::replay(&args, &mut console),
+        Command::Matrix(args) => cmd::matrix::matrix(&args, &mut console),
+        Command::Rules(args) => cmd::rules::rules(&args, &mut console),
+        Command::Fmt(args) => cmd::fmt::fmt(&args, &mut console),
+    };
+    match answer {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            console.complain(&failure);
+            ExitCode::from(failure::EXIT)
+        }
+    }
+}

@@ -1,9 +1,10 @@
 //! One execution: lanes announce their next access, the search picks one, and it is executed.
 //!
-//! INV-ENGINE-1: a lane executes an access only right after it was picked; between the pick and the execution no other
-//! lane runs.
-//! INV-ENGINE-2: an announced closure is called only while the lane that announced it is suspended in, or runs, the hook
-//! that borrowed the closure. The announcement is taken out before that hook returns.
+//! INV-ENGINE-1: a lane executes an access only right after it was picked; between the pick and the
+//! execution no other lane runs.
+//! INV-ENGINE-2: an announced closure is called only while the lane that announced it is suspended
+//! in, or runs, the hook that borrowed the closure. The announcement is taken out before that hook
+//! returns.
 //! INV-ENGINE-3: the engine is never borrowed across a switch of coroutines (`hook::with`).
 
 use crate::{
@@ -129,6 +130,8 @@ pub(crate) struct Engine {
     locks: Locks,
     pending: Vec<Option<Op>>,
     touches: Vec<Option<Touch>>,
+    /// What the real cell held when each lane announced its access.
+    contents: Vec<u64>,
     yielders: Vec<*const Yielder<(), ()>>,
     names: Vec<String>,
     started: Started,
@@ -157,6 +160,7 @@ impl Engine {
             locks: Locks::default(),
             pending: Vec::new(),
             touches: Vec::new(),
+            contents: Vec::new(),
             yielders: Vec::new(),
             names: Vec::new(),
             started: Started::No,
@@ -175,6 +179,7 @@ impl Engine {
         self.locks.clear();
         self.pending.clear();
         self.touches.clear();
+        self.contents.clear();
         self.yielders.clear();
         self.names.clear();
         self.started = Started::No;
@@ -191,6 +196,7 @@ impl Engine {
     pub(crate) fn lanes(&mut self, names: Vec<String>) {
         self.pending.resize_with(names.len(), || None);
         self.touches.resize(names.len(), None);
+        self.contents.resize(names.len(), 0);
         self.yielders.resize(names.len(), std::ptr::null());
         self.memory.lanes(names.len());
         self.strategy.begin(names.len());
@@ -225,13 +231,14 @@ impl Engine {
     }
 
     pub(crate) fn cell(&mut self, addr: usize, now: u64) -> Object {
-        let (cell, _) = self.objects.number(Kind::Cell, addr);
+        let cell = self.objects.number(Kind::Cell, addr);
         self.memory.meet(cell, now);
+        self.contents[self.current] = now;
         cell
     }
 
     pub(crate) fn lock(&mut self, id: usize) -> Object {
-        self.objects.number(Kind::Lock, id).0
+        self.objects.number(Kind::Lock, id)
     }
 
     /// The running lane says what it wants to do next.
@@ -246,8 +253,8 @@ impl Engine {
         }
     }
 
-    /// What the access may touch, before its result is known. An attempt at a lock that the lane holds already has a
-    /// result that nobody else has a part in.
+    /// What the access may touch, before its result is known. An attempt at a lock that the lane
+    /// holds already has a result that nobody else has a part in.
     fn touch(&self, lane: usize, op: &Op) -> Touch {
         match *op {
             Op::Load { cell, .. } => Touch::Read(cell),
@@ -299,7 +306,8 @@ impl Engine {
             }
         }
         if live.is_empty() {
-            self.end = Some(End::Finished);
+            let as_before = self.strategy.has_caught_up();
+            self.end = Some(if as_before { End::Finished } else { self.nondeterministic() });
             return None;
         }
         if self.schedule.len() >= self.max_steps as usize {
@@ -318,7 +326,7 @@ impl Engine {
                 self.current = lane;
                 return Some(lane);
             }
-            Pick::Lane(lane) => self.end = Some(self.nondeterministic(lane)),
+            Pick::Lane(_) => self.end = Some(self.nondeterministic()),
             Pick::Redundant => self.end = Some(End::Redundant),
         }
         None
@@ -330,6 +338,7 @@ impl Engine {
             Some(Op::Lock { lock, mode }) => self.locks.is_free(*lock, *mode),
             Some(op @ Op::Wait { cell, .. }) => {
                 let behind = || self.strategy.behind(lane, *cell);
+                self.memory.meet(*cell, self.contents[lane]);
                 self.memory.options(lane, op, behind, &mut self.options);
                 !self.options.is_empty()
             }
@@ -337,7 +346,8 @@ impl Engine {
         }
     }
 
-    /// Whether a lane waits only because the search withholds options: then its value is read in another execution.
+    /// Whether a lane waits only because the search withholds options: then its value is read in
+    /// another execution.
     fn is_held_back(&mut self, live: LaneSet) -> bool {
         live.iter().any(|lane| match &self.pending[lane] {
             Some(op @ Op::Wait { .. }) => {
@@ -352,6 +362,10 @@ impl Engine {
     pub(crate) fn execute(&mut self) -> Done {
         let lane = self.current;
         let Some(op) = self.pending[lane].take() else { return Done::default() };
+        // Another lane may have begun a new life of the cell since this one announced the access.
+        if let Some(cell) = op.cell() {
+            self.memory.meet(cell, self.contents[lane]);
+        }
         let mut touch = self.touches[lane].take().unwrap_or(Touch::Local);
         let (choice, done) = match &op {
             Op::Choose { n } => {
@@ -466,15 +480,14 @@ impl Engine {
         }
     }
 
-    fn nondeterministic(&self, lane: usize) -> End {
+    fn nondeterministic(&self) -> End {
         let step = self.schedule.len() + 1;
-        let name = self.names.get(lane).map_or("a lane", String::as_str);
         End::Failed {
             kind: FailureKind::Nondeterministic,
-            lane,
+            lane: self.current,
             message: format!(
-                "step {step}: {name} could go on when this schedule ran before, and cannot now; the subject depends on \
-                 something besides the schedule (addresses, hash order, time, statics)"
+                "step {step} is not what it was when this schedule ran before; the subject \
+                 depends on something besides the schedule (addresses, hash order, time, statics)"
             ),
         }
     }

@@ -7,6 +7,7 @@ use crate::{
     report::{Completeness, Failure, FailureKind, Progress, Report},
     schedule::Schedule,
     search::{Advance, Dpor, Naive, Pct, Random, Strategy},
+    shrink,
 };
 use std::{
     collections::BTreeMap,
@@ -23,8 +24,8 @@ use std::{
 pub enum Ending<'a> {
     /// All returned.
     Finished,
-    /// One failed, panicked, or all that were left waited for each other. The failure stands, whatever is judged; the
-    /// subject may tear down.
+    /// One failed, panicked, or all that were left waited for each other. The failure stands,
+    /// whatever is judged; the subject may tear down.
     Failed {
         /// The lane, counted from 0.
         lane: usize,
@@ -67,9 +68,13 @@ pub trait Subject {
 pub enum Model {
     /// The latest store in the order of steps.
     Sc,
-    /// Total store order, as on x86: a store may be delayed past later loads of its lane.
+    /// Total store order, as on x86: a store may be delayed past later loads of its lane. A
+    /// read-modify-write that writes, and the taking of a lock, are full fences; one that does not
+    /// write is a load.
     Tso,
-    /// Release and acquire, relaxed accesses and fences in the manner of RC11, without load buffering.
+    /// RC11 with the release sequences of C++20. A load may return an older store when nothing
+    /// forbids it. Loads are not delayed past later stores (no load buffering), and dependencies
+    /// order nothing: what the kernel orders by an address dependency needs an acquire here.
     #[default]
     Weak,
 }
@@ -79,8 +84,9 @@ pub enum Model {
 pub enum Search {
     /// All of them.
     Exhaustive {
-        /// With a bound: all executions that switch away from a lane that could go on at most so often, fewest first.
-        /// Without: all, reduced to one of each set of equivalent ones as far as possible.
+        /// With a bound: all executions that switch away from a lane that could go on at most so
+        /// often, fewest first. Without: all, reduced to one of each set of equivalent ones as far
+        /// as possible. A failure found this way is cut to few switches afterwards.
         preemptions: Option<u32>,
     },
     /// A number of random ones. Run `i` of seed `s` is run 0 of seed `s + i`.
@@ -116,6 +122,9 @@ pub struct Config {
     pub deadline: Option<Duration>,
     /// Stop when this becomes true.
     pub stop: Option<Arc<AtomicBool>>,
+    /// How many executions to spend on cutting a failure to few switches; zero leaves it as it was
+    /// found. They are not counted in the report.
+    pub shrink_runs: u32,
 }
 
 impl Default for Config {
@@ -127,6 +136,7 @@ impl Default for Config {
             max_steps: 10_000,
             deadline: None,
             stop: None,
+            shrink_runs: 2_000,
         }
     }
 }
@@ -202,7 +212,11 @@ impl<'a, S: Subject> Session<'a, S> {
         let ending = match &end {
             End::Finished => Ending::Finished,
             End::Failed { lane, message, .. } => Ending::Failed { lane: *lane, message },
-            End::Redundant | End::Truncated => return Ran { end, judgement: None },
+            End::Redundant | End::Truncated => {
+                // The world was left half-way: what its destructors find amiss says nothing.
+                let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(world)));
+                return Ran { end, judgement: None };
+            }
         };
         match panic::catch_unwind(AssertUnwindSafe(|| subject.judge(world, ending))) {
             Ok(judgement) => Ran { end, judgement: Some(judgement) },
@@ -309,7 +323,7 @@ fn search<S: Subject>(
         if let Some(failure) = ran.failure() {
             report.executions += 1;
             *report.outcomes.entry(failure.outcome.clone()).or_default() += 1;
-            report.failure = Some(failure);
+            report.failure = Some(shrink::shrink(session, failure, config.shrink_runs));
             return Some("stopped at the first failure".to_owned());
         }
         match (ran.end, ran.judgement) {

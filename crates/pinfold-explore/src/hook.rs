@@ -1,11 +1,12 @@
 //! What instrumented code calls for each shared access.
 //!
-//! Protocol: the caller owns the real cell. It passes the cell's present content as `now`, and writes back what the hook
-//! hands it, so that the real cell always holds the value that is latest in modification order. A call may run other
-//! lanes before it returns; the caller must hold no borrow that another lane could need.
+//! Protocol: the caller owns the real cell. It passes the cell's present content as `now`, and
+//! writes back what the hook hands it, so that the real cell always holds the value that is latest
+//! in modification order. A call may run other lanes before it returns; the caller must hold no
+//! borrow that another lane could need.
 //!
-//! Called where no lane runs, every hook acts on `now` alone and returns at once: during `build` and `judge`, while a
-//! lane unwinds, and outside any exploration. [`active`] tells.
+//! Called where no lane runs, every hook acts on `now` alone and returns at once: during `build`
+//! and `judge`, while a lane unwinds, and outside any exploration. [`active`] tells.
 
 use crate::engine::{Done, Engine, Op, Ready, Turn, Update};
 use std::{cell::Cell, panic, ptr};
@@ -23,7 +24,8 @@ pub enum Order {
     AcqRel,
     /// A sequentially consistent access in the sense of C11.
     SeqCst,
-    /// The kernel's "fully ordered": a sequentially consistent fence before and one after, as one step.
+    /// The kernel's "fully ordered": a sequentially consistent fence before and one after, as one
+    /// step.
     Full,
 }
 
@@ -60,7 +62,8 @@ pub(crate) enum Phase {
 
 thread_local! {
     static PHASE: Cell<Phase> = const { Cell::new(Phase::Idle) };
-    /// The engine of the exploration on this thread. Null while there is none and while it is borrowed.
+    /// The engine of the exploration on this thread. Null while there is none and while it is
+    /// borrowed.
     static ENGINE: Cell<*mut Engine> = const { Cell::new(ptr::null_mut()) };
 }
 
@@ -91,8 +94,9 @@ impl Drop for Installed<'_> {
     }
 }
 
-/// Runs `action` on the engine of this thread. `None` when there is none, or when it is borrowed already: a closure that
-/// the engine calls may not come back to it. `action` must not switch coroutines.
+/// Runs `action` on the engine of this thread. `None` when there is none, or when it is borrowed
+/// already: a closure that the engine calls may not come back to it. `action` must not switch
+/// coroutines.
 pub(crate) fn with<R>(action: impl FnOnce(&mut Engine) -> R) -> Option<R> {
     /// Puts the engine back, also when `action` unwinds.
     struct Return(*mut Engine);
@@ -105,12 +109,13 @@ pub(crate) fn with<R>(action: impl FnOnce(&mut Engine) -> R) -> Option<R> {
     if engine.0.is_null() {
         return None;
     }
-    // SAFETY: the pointer comes from the exclusive borrow that a living `Installed` holds, and it is taken out of the
-    // cell while `action` runs, so that this is the only reference.
+    // SAFETY: the pointer comes from the exclusive borrow that a living `Installed` holds, and it
+    // is taken out of the cell while `action` runs, so that this is the only reference.
     Some(action(unsafe { &mut *engine.0 }))
 }
 
-/// Announces `op`, lets others run as the search decides, and executes it. `None` when no lane runs here.
+/// Announces `op`, lets others run as the search decides, and executes it. `None` when no lane runs
+/// here.
 fn perform(op: impl FnOnce(&mut Engine) -> Op) -> Option<Done> {
     if !active() {
         return None;
@@ -120,8 +125,8 @@ fn perform(op: impl FnOnce(&mut Engine) -> Op) -> Option<Done> {
         engine.announce(op)
     })?;
     if let Turn::Other(yielder) = turn {
-        // SAFETY: the pointer was stored when this coroutine started and stays valid as long as the coroutine runs,
-        // and this code runs on it.
+        // SAFETY: the pointer was stored when this coroutine started and stays valid as long as the
+        // coroutine runs, and this code runs on it.
         unsafe { (*yielder).suspend(()) };
     }
     with(Engine::execute)
@@ -143,8 +148,8 @@ pub fn store(addr: usize, now: u64, value: u64, order: Order) -> u64 {
         .map_or(value, |done| done.latest)
 }
 
-/// Reads the cell and, if `f` returns a value, writes it, in one step. `f` must be pure: it may be called any number of
-/// times. `failure` is the ordering when `f` returns nothing.
+/// Reads the cell and, if `f` returns a value, writes it, in one step. `f` must be pure: it may be
+/// called any number of times. `failure` is the ordering when `f` returns nothing.
 pub fn rmw(
     addr: usize,
     now: u64,
@@ -169,7 +174,8 @@ pub fn fence(order: Order) {
     let _ = perform(|_| Op::Fence { order });
 }
 
-/// Blocks the lane until it can read a value for which `ready` holds, and returns that value. `ready` must be pure.
+/// Blocks the lane until it can read a value for which `ready` holds, and returns that value.
+/// `ready` must be pure.
 pub fn wait_until(addr: usize, now: u64, order: Order, ready: &mut dyn FnMut(u64) -> bool) -> u64 {
     let ready = Ready::new(ready);
     perform(|engine| Op::Wait { cell: engine.cell(addr, now), order, ready })
@@ -186,30 +192,30 @@ pub fn try_lock(id: usize, mode: Mode) -> bool {
     perform(|engine| Op::TryLock { lock: engine.lock(id), mode }).is_none_or(|done| done.done)
 }
 
-/// Gives the lock `id` back. Not a step.
+/// Gives the lock `id` back. Not a step. It must be the lane that took the lock.
 pub fn unlock(id: usize, mode: Mode) {
     if active() {
         with(|engine| engine.unlock(id, mode));
     }
 }
 
-/// The cells in `[addr, addr + len)` are dead or initialised anew: the next access starts from its `now`. Not a step.
-/// No other lane may be at these cells.
+/// The cells in `[addr, addr + len)` are dead or initialised anew: the next access starts from its
+/// `now`. Not a step. No other lane may be at these cells.
 pub fn forget(addr: usize, len: usize) {
     if active() {
         with(|engine| engine.forget(addr, len));
     }
 }
 
-/// Names the objects in `[addr, addr + len)` in traces: `describe` gets the offset. Not a step; may also be called while
-/// the subject builds. A later label for the same place wins.
+/// Names the objects in `[addr, addr + len)` in traces: `describe` gets the offset. Not a step; may
+/// also be called while the subject builds. A later label for the same place wins.
 pub fn label(addr: usize, len: usize, describe: Box<dyn Fn(usize) -> String>) {
     with(|engine| engine.label(addr, len, describe));
 }
 
 /// The running lane, counted from 0 in the order in which they were added; 0 when no lane runs.
 pub fn lane() -> usize {
-    with(|engine| engine.current()).unwrap_or(0)
+    if active() { with(|engine| engine.current()).unwrap_or(0) } else { 0 }
 }
 
 /// The number of steps that this execution has made so far.
@@ -217,8 +223,8 @@ pub fn step() -> u64 {
     with(|engine| engine.steps()).unwrap_or(0)
 }
 
-/// Picks a number below `n`, which the search goes through like the orders of accesses. Zero when `n` is less than two,
-/// without a step.
+/// Picks a number below `n`, which the search goes through like the orders of accesses. Zero when
+/// `n` is less than two, without a step.
 pub fn choose(n: usize) -> usize {
     if n < 2 {
         return 0;

@@ -1,7 +1,7 @@
 //! The lanes of one execution: coroutines on pooled stacks, resumed one at a time.
 //!
-//! INV-LANE-1: a lane that is left suspended when its execution ends is unwound with all hooks inactive, before the
-//! subject judges, so that its destructors run and nothing leaks.
+//! INV-LANE-1: a lane that is left suspended when its execution ends is unwound with all hooks
+//! inactive, before the subject judges, so that its destructors run and nothing leaks.
 //! INV-LANE-2: a stack goes back to the pool only when nothing lives on it.
 
 use crate::hook::{self, Phase};
@@ -36,7 +36,8 @@ impl<'a> Lanes<'a> {
         Self { list }
     }
 
-    /// Adds a lane that runs `body`. At most [`MAX_LANES`] are possible; more make the exploration fail.
+    /// Adds a lane that runs `body`. At most [`MAX_LANES`] are possible; more make the exploration
+    /// fail.
     pub fn lane(&mut self, name: impl Into<String>, body: impl FnOnce() + 'static) {
         self.list.push(NewLane { name: name.into(), body: Box::new(body) });
     }
@@ -52,7 +53,8 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// Runs `lanes` until the engine says that the execution is over. The engine knows how it ended.
+    /// Runs `lanes` until the engine says that the execution is over. The engine knows how it
+    /// ended.
     ///
     /// # Errors
     /// When there is no memory for a stack; then no lane has run.
@@ -110,7 +112,8 @@ thread_local! {
     static PANIC_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Makes panics under an exploration silent; they are reported as failures. Panics elsewhere go on as before.
+/// Makes panics under an exploration silent; they are reported as failures. Panics elsewhere go on
+/// as before.
 pub(crate) fn quiet_panics() {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {

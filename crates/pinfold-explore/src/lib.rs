@@ -1,8 +1,9 @@
 //! Runs closures on coroutines and tries every meaningful order of their shared accesses.
 //!
-//! A *subject* builds a fresh world and a few *lanes* (closures that share it) for every execution. Instrumented code
-//! announces each shared access through [`hook`]; the explorer decides which lane goes on and, under a weak memory
-//! model, which store a load returns. After the lanes have ended the subject judges what they left behind.
+//! A *subject* builds a fresh world and a few *lanes* (closures that share it) for every execution.
+//! Instrumented code announces each shared access through [`hook`]; the explorer decides which lane
+//! goes on and, under a weak memory model, which store a load returns. After the lanes have ended
+//! the subject judges what they left behind.
 //!
 //! ```
 //! use pinfold_explore::{Config, Completeness, Ending, Judgement, Lanes, Subject, explore, hook};
@@ -39,16 +40,20 @@
 //!
 //! # How it works
 //! * [`hook`]: what instrumented code calls; each call is one step of a lane.
-//! * `lane`: coroutines on pooled stacks. One operating-system thread for one exploration; nothing is shared with others.
-//! * `engine`: one execution. A lane announces an access before it executes it, so that the choice of the next lane runs
-//!   inline and going on with the same lane costs no switch.
+//! * `lane`: coroutines on pooled stacks. One operating-system thread for one exploration; nothing
+//!   is shared with others.
+//! * `engine`: one execution. A lane announces an access before it executes it, so that the choice
+//!   of the next lane runs inline and going on with the same lane costs no switch.
 //! * `memory`: what a load may return, under [`Model::Sc`], [`Model::Tso`] or [`Model::Weak`].
-//! * `search`: who goes next: depth-first with reduction, with a preemption bound, at random, or by PCT.
-//! * `explore`, `replay`: the loops around it, and the cutting of a failure to few switches.
+//! * `search`: who goes next: depth-first with reduction, with a preemption bound, at random, or by
+//!   PCT.
+//! * `explore`, `shrink`, `replay`: the loop around it, the cutting of a failure to few switches,
+//!   and its trace.
 //!
 //! # What a clean, exhausted report means
-//! No execution of the model, within the instrumented accesses, fails. State that lanes share without announcing it is
-//! outside that statement: it must be protected by announced locks or by happens-before.
+//! No execution of the model, within the instrumented accesses, fails. State that lanes share
+//! without announcing it is outside that statement: it must be protected by announced locks or by
+//! happens-before.
 
 mod engine;
 mod explore;
@@ -62,6 +67,7 @@ mod report;
 mod rng;
 mod schedule;
 mod search;
+mod shrink;
 
 pub use explore::{Config, Ending, Judgement, Model, Search, Subject, explore};
 pub use lane::{Lanes, MAX_LANES};

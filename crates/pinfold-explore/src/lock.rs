@@ -1,6 +1,7 @@
 //! The locks of one execution: who holds them.
 //!
-//! INV-LOCK-1: a lock is held by one lane exclusively, or by any number of lanes shared, or by nobody.
+//! INV-LOCK-1: a lock is held by one lane exclusively, or by any number of lanes shared, or by
+//! nobody.
 
 use crate::{hook::Mode, object::Object};
 
@@ -37,13 +38,13 @@ impl Locks {
         self.held.push((lock, lane, mode));
     }
 
-    /// Gives the lock back. It need not be the lane that took it that does so; giving back a lock that is not held
-    /// changes nothing.
+    /// Gives the lock back. Giving back a lock that the lane does not hold changes nothing.
     pub(crate) fn release(&mut self, lock: Object, lane: usize, mode: Mode) {
-        let own = self.held.iter().rposition(|&held| held == (lock, lane, mode));
-        let any = || self.held.iter().rposition(|&(held, _, how)| (held, how) == (lock, mode));
-        if let Some(index) = own.or_else(any) {
+        if let Some(index) = self.held.iter().rposition(|&held| held == (lock, lane, mode)) {
             self.held.swap_remove(index);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

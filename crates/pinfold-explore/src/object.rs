@@ -1,7 +1,8 @@
 //! Small numbers for the cells and locks of one execution.
 //!
-//! Addresses differ from execution to execution; the number of an object is the order in which it was first announced,
-//! which is the same whenever the schedule is. Nothing iterates over the hash maps, so their order does not matter.
+//! Addresses differ from execution to execution; the number of an object is the order in which it
+//! was first announced, which is the same whenever the schedule is. Nothing iterates over the hash
+//! maps, so their order does not matter.
 
 use std::{
     collections::HashMap,
@@ -57,8 +58,8 @@ impl Objects {
         self.known.clear();
     }
 
-    /// The number of the object at `addr`, and whether this is the first time that it is met.
-    pub(crate) fn number(&mut self, kind: Kind, addr: usize) -> (Object, Met) {
+    /// The number of the object at `addr`, a new one if it is met for the first time.
+    pub(crate) fn number(&mut self, kind: Kind, addr: usize) -> Object {
         let map = match kind {
             Kind::Cell => &mut self.cells,
             Kind::Lock => &mut self.locks,
@@ -67,10 +68,8 @@ impl Objects {
         let number = *map.entry(addr).or_insert(next);
         if number == next {
             self.known.push((kind, addr));
-            (number, Met::First)
-        } else {
-            (number, Met::Before)
         }
+        number
     }
 
     /// What the object is and where it lies.
@@ -89,9 +88,5 @@ impl Objects {
     }
 }
 
-/// Whether an object was known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Met {
-    First,
-    Before,
-}
+#[cfg(test)]
+mod tests;

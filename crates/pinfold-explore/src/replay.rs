@@ -100,7 +100,8 @@ pub struct Replay {
     pub judgement: Judgement,
     /// Every step.
     pub trace: Vec<Access>,
-    /// The first step at which the schedule could not be followed, or where it ended too early or too late.
+    /// The first step at which the schedule could not be followed, or where it ended too early or
+    /// too late.
     pub diverged_at: Option<usize>,
 }
 
@@ -178,7 +179,8 @@ impl Recorder {
     }
 }
 
-/// Runs `schedule` and records it. Where it cannot be followed, the execution goes on in the ordinary way.
+/// Runs `schedule` and records it. Where it cannot be followed, the execution goes on in the
+/// ordinary way.
 pub fn replay<S: Subject>(subject: &mut S, model: Model, schedule: &Schedule) -> Replay {
     /// Steps that an execution may make beyond its schedule before it is left.
     const SLACK: u32 = 100_000;

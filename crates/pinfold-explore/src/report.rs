@@ -26,7 +26,8 @@ pub enum FailureKind {
     Panicked,
     /// Lanes were left that wait for a lock or a value, and nobody could go on.
     Deadlock,
-    /// The same schedule led to another behaviour: the subject depends on something the explorer does not control.
+    /// The same schedule led to another behaviour: the subject depends on something the explorer
+    /// does not control.
     Nondeterministic,
     /// The exploration could not be started.
     Unsupported,

@@ -1,4 +1,5 @@
-//! A small seeded generator (SplitMix64). Quality beyond "looks random" is not needed; being the same everywhere is.
+//! A small seeded generator (SplitMix64). Quality beyond "looks random" is not needed; being the
+//! same everywhere is.
 
 /// A deterministic sequence of numbers.
 #[derive(Clone, Debug)]
@@ -17,7 +18,8 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`, which must not be zero. The bias of the multiplication is far below what matters here.
+    /// A number below `bound`, which must not be zero. The bias of the multiplication is far below
+    /// what matters here.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }

@@ -1,9 +1,10 @@
 //! The schedule of one execution, as text that replays in another process.
 //!
-//! One entry for each step, separated by commas: the number of the lane, counted from 1, and after a dot, when it is not
-//! zero, the choice: for a load how many stores back from the latest it read, for a store how many stores it was placed
-//! behind, for data nondeterminism the value chosen. `1,1,2,2.1` lets lane 1 make two steps, then lane 2 two, the second
-//! of which reads the store before the latest one.
+//! One entry for each step, separated by commas: the number of the lane, counted from 1, and after
+//! a dot, when it is not zero, the choice: for a load how many stores back from the latest it read,
+//! for a store how many stores it was placed behind, for data nondeterminism the value chosen.
+//! `1,1,2,2.1` lets lane 1 make two steps, then lane 2 two, the second of which reads the store
+//! before the latest one.
 
 use std::{fmt, str::FromStr};
 
@@ -69,7 +70,8 @@ impl fmt::Display for ParseScheduleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "entry {} of the schedule is `{}`: write a lane from 1 on, with an optional choice after a dot, as in `2` or `2.1`",
+            "entry {} of the schedule is `{}`: write a lane from 1 on, with an optional \
+             choice after a dot, as in `2` or `2.1`",
             self.entry, self.text
         )
     }
@@ -98,24 +100,4 @@ impl FromStr for Schedule {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_round_trips() {
-        let text = "1,1,2,2.1,12.3";
-        let schedule: Schedule = text.parse().expect("valid");
-        assert_eq!(schedule.to_string(), text);
-        assert_eq!(schedule.switches(), 2);
-        assert_eq!(schedule.steps()[3], Choice { lane: 1, choice: 1 });
-        assert_eq!("".parse::<Schedule>(), Ok(Schedule::default()));
-    }
-
-    #[test]
-    fn errors_name_the_entry() {
-        for (text, entry) in [("1,x", 2), ("0", 1), ("1,,2", 2), ("1,2.", 2), ("1.-1", 1)] {
-            let error = text.parse::<Schedule>().expect_err(text);
-            assert_eq!(error.entry, entry, "{text}");
-        }
-    }
-}
+mod tests;

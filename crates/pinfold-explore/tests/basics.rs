@@ -326,3 +326,121 @@ fn hooks_outside_an_exploration_act_on_the_cell() {
     hook::fence(Order::Full);
     var.poke(1);
 }
+
+/// The failure needs one switch; a random search finds it with many.
+#[test]
+fn a_failure_is_cut_to_the_fewest_switches() {
+    struct Many;
+    impl Subject for Many {
+        type World = Var;
+        fn build(&mut self, lanes: &mut Lanes<'_>) -> Var {
+            let cell = Var::new(0);
+            for _ in 0..3 {
+                let cell = cell.clone();
+                lanes.lane("adder", move || {
+                    for _ in 0..3 {
+                        let seen = cell.load(Order::Relaxed);
+                        cell.store(seen + 1, Order::Relaxed);
+                    }
+                });
+            }
+            cell
+        }
+        fn judge(&mut self, cell: Var, _: Ending<'_>) -> Judgement {
+            let outcome = cell.peek().to_string();
+            match cell.peek() {
+                9 => Judgement::Pass { outcome },
+                _ => Judgement::Fail {
+                    outcome: "lost".to_owned(),
+                    message: "an update was lost".to_owned(),
+                },
+            }
+        }
+    }
+    let search = Search::Random { seed: 3, runs: 100 };
+    let rough = Config { model: Model::Sc, search, shrink_runs: 0, ..Config::default() };
+    let cut = Config { shrink_runs: 2_000, ..rough.clone() };
+    let rough = explore(&mut Many, &rough, &mut |_| {}).failure.expect("found");
+    let cut = explore(&mut Many, &cut, &mut |_| {}).failure.expect("found");
+    assert!(rough.switches > 3);
+    assert_eq!(cut.switches, 3, "{cut}");
+}
+
+#[test]
+fn a_subject_that_is_not_deterministic_is_found_out() {
+    struct Moody(u64);
+    impl Subject for Moody {
+        type World = ();
+        fn build(&mut self, lanes: &mut Lanes<'_>) {
+            self.0 += 1;
+            let (cell, mood) = (Var::new(0), self.0);
+            for _ in 0..2 {
+                let cell = cell.clone();
+                lanes.lane("moody", move || {
+                    cell.store(1, Order::Relaxed);
+                    if mood % 2 == 0 {
+                        hook::fail("bad day".to_owned());
+                    }
+                });
+            }
+        }
+        fn judge(&mut self, (): (), _: Ending<'_>) -> Judgement {
+            Judgement::Pass { outcome: String::new() }
+        }
+    }
+    let config = Config { model: Model::Sc, shrink_runs: 0, ..Config::default() };
+    let failure = explore(&mut Moody(0), &config, &mut |_| {}).failure.expect("a failure");
+    assert_eq!(failure.kind, FailureKind::Nondeterministic, "{failure}");
+}
+
+#[test]
+fn a_failure_before_the_first_access_ends_the_execution() {
+    let report = run(Model::Weak, FULL, |lanes, _| {
+        let cell = Var::new(0);
+        lanes.lane("fails", || hook::fail("at once".to_owned()));
+        lanes.lane("never runs", move || cell.store(1, Order::Relaxed));
+        Box::new(|_| None)
+    });
+    let failure = report.failure.expect("fails");
+    assert_eq!((failure.kind, failure.steps), (FailureKind::Failed, 0));
+}
+
+/// A cell that is initialised anew under a lock: no value of its former life is seen.
+#[test]
+fn forgotten_cells_begin_anew() {
+    for model in [Model::Sc, Model::Tso, Model::Weak] {
+        let [full, naive] = [FULL, NAIVE].map(|search| {
+            run(model, search, |lanes, log| {
+                let (cell, lock) = (Var::new(0), Lock::new());
+                for lane in 0..2 {
+                    let (cell, lock, log) = (cell.clone(), lock.clone(), log.clone());
+                    lanes.lane("lane", move || {
+                        let held = lock.lock(Mode::Exclusive);
+                        note(&log, lane, cell.add(1, Order::Relaxed));
+                        cell.poke(7);
+                        note(&log, lane, cell.load(Order::Relaxed));
+                        drop(held);
+                    });
+                }
+                Box::new(|_| None)
+            })
+        });
+        assert_eq!(full.outcomes.keys().collect::<Vec<_>>(), ["07/77/", "77/07/"], "{model:?}");
+        assert!(full.outcomes.keys().eq(naive.outcomes.keys()));
+        assert_eq!(full.complete, Completeness::Exhausted);
+    }
+}
+
+/// Labels given while building name what a deadlock waits for.
+#[test]
+fn a_deadlock_uses_labels() {
+    let report = run(Model::Sc, FULL, |lanes, _| {
+        let flag = Var::new(0);
+        hook::label(flag.addr(), 8, Box::new(|_| "the flag".to_owned()));
+        lanes.lane("waiter", move || {
+            flag.wait(Order::Acquire, |value| value == 1);
+        });
+        Box::new(|_| None)
+    });
+    assert_eq!(report.failure.expect("stuck").message, "waiter waits for a value of the flag");
+}

@@ -1,14 +1,18 @@
-//! The explorer against independent references, on random programs: RC11 by its axioms, TSO by store buffers.
+//! The explorer against independent references, on random programs: RC11 by its axioms, TSO by
+//! store buffers.
 //!
-//! A few hundred programs by default; `PINFOLD_ORACLE_PROGRAMS=5000` asks for more.
+//! Two hundred programs by default; `PINFOLD_ORACLE_PROGRAMS=5000` asks for more.
 
 mod common;
 
 use common::{
     FULL, NAIVE, axioms,
-    program::{Ins, Program, Rng},
+    program::{Ins, Program, Rng, World},
 };
-use pinfold_explore::{Completeness, Config, Model, Search, explore, hook::Order};
+use pinfold_explore::{
+    Completeness, Config, Ending, FailureKind, Judgement, Lanes, Model, Search, Subject, explore,
+    hook::Order, replay,
+};
 use std::collections::BTreeSet;
 
 const LOADS: [Order; 5] =
@@ -18,11 +22,12 @@ const STORES: [Order; 5] =
 const UPDATES: [Order; 6] =
     [Order::Relaxed, Order::Acquire, Order::Release, Order::AcqRel, Order::SeqCst, Order::Full];
 
-/// The program of a seed; one with few enough stores that the reference can go through their orders.
+/// The program of a seed; one with few enough stores that the reference can go through their
+/// orders.
 fn program(seed: u64) -> Program {
     let mut rng = Rng(seed);
     loop {
-        let program = draw(&mut rng);
+        let program = if seed.is_multiple_of(2) { mixture(&mut rng) } else { litmus(&mut rng) };
         let writes = |var: usize| {
             let writes = program.lanes.iter().flatten().filter(|ins| match ins {
                 Ins::Store(at, ..)
@@ -39,7 +44,35 @@ fn program(seed: u64) -> Program {
     }
 }
 
-fn draw(rng: &mut Rng) -> Program {
+/// Plain accesses to two or three cells with a fence here and there: where weak behaviour shows.
+fn litmus(rng: &mut Rng) -> Program {
+    let lanes = 2 + rng.below(3);
+    let vars = 2 + rng.below(2);
+    let lane = |rng: &mut Rng| {
+        let mut code = Vec::new();
+        for at in 0..[3, 3, 2][lanes - 2] {
+            if at > 0 && rng.below(3) == 0 {
+                code.push(Ins::Fence(rng.pick(&[
+                    Order::Acquire,
+                    Order::Release,
+                    Order::Full,
+                    Order::Full,
+                ])));
+            }
+            let var = rng.below(vars);
+            code.push(match rng.below(8) {
+                0..4 => Ins::Load(var, rng.pick(&LOADS[..3])),
+                4..7 => Ins::Store(var, 1 + at as u64, rng.pick(&STORES[..3])),
+                _ => Ins::Add(var, 1, rng.pick(&UPDATES[..4])),
+            });
+        }
+        code
+    };
+    Program { vars, lanes: (0..lanes).map(|_| lane(rng)).collect() }
+}
+
+/// Everything.
+fn mixture(rng: &mut Rng) -> Program {
     let lanes = 2 + rng.below(3);
     let vars = 1 + rng.below(3);
     let steps = [4, 3, 2][lanes - 2];
@@ -71,7 +104,7 @@ fn difference(a: &BTreeSet<String>, b: &BTreeSet<String>) -> Vec<String> {
 }
 
 fn programs() -> u64 {
-    std::env::var("PINFOLD_ORACLE_PROGRAMS").ok().and_then(|n| n.parse().ok()).unwrap_or(300)
+    std::env::var("PINFOLD_ORACLE_PROGRAMS").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
 }
 
 fn compare(model: Model, reference: fn(&Program) -> BTreeSet<String>) {
@@ -110,6 +143,49 @@ fn the_models_are_ordered_by_strength() {
             [Model::Sc, Model::Tso, Model::Weak].map(|model| explored(&program, model, FULL).0);
         assert!(sc.is_subset(&tso) && tso.is_subset(&weak), "seed {seed}: {program:?}");
     }
+}
+
+/// A program that fails in some of its outcomes.
+struct Picky(Program);
+
+impl Subject for Picky {
+    type World = World;
+
+    fn build(&mut self, lanes: &mut Lanes<'_>) -> World {
+        self.0.build(lanes)
+    }
+
+    fn judge(&mut self, world: World, ending: Ending<'_>) -> Judgement {
+        match self.0.judge(world, ending) {
+            Judgement::Pass { outcome } if outcome.bytes().map(u32::from).sum::<u32>() % 5 == 0 => {
+                Judgement::Fail { message: outcome.clone(), outcome }
+            }
+            other => other,
+        }
+    }
+}
+
+#[test]
+fn failures_replay_and_agree_with_themselves() {
+    let mut failed = 0;
+    for seed in 0..programs() {
+        for model in [Model::Sc, Model::Tso, Model::Weak] {
+            let mut subject = Picky(program(seed));
+            let config = Config { model, search: FULL, shrink_runs: 20, ..Config::default() };
+            let report = explore(&mut subject, &config, &mut |_| {});
+            let Some(failure) = report.failure else { continue };
+            assert_eq!(failure.kind, FailureKind::Judged, "{failure}");
+            failed += 1;
+            let [first, second] = [(); 2].map(|()| replay(&mut subject, model, &failure.schedule));
+            assert_eq!(first.diverged_at, None);
+            assert!(
+                matches!(&first.judgement, Judgement::Fail { outcome, .. } if *outcome == failure.outcome)
+            );
+            assert_eq!(first.trace, second.trace);
+            assert_eq!(first.trace.len(), failure.schedule.steps().len());
+        }
+    }
+    assert!(failed > 20, "{failed} failures are too few to tell");
 }
 
 #[test]

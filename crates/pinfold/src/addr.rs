@@ -177,7 +177,7 @@ impl VirtRange {
     #[inline]
     pub fn intersection(self, other: Self) -> Option<Self> {
         let (first, end) = (self.first.max(other.first), self.end.min(other.end));
-        (first < end).then(|| Self { first, end })
+        (first < end).then_some(Self { first, end })
     }
 }
 

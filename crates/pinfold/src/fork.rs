@@ -11,14 +11,14 @@
 //! - INV-FORK-3: what a failed fork has already shared stays mapped in the parent, which gets its right to write back by its next fault.
 //! - INV-FORK-4: a page that is allocated ahead for a copy is used for that one address only (facts 9.11).
 
-use crate::addr::VirtRange;
+use crate::addr::{Pfn, VirtRange};
 use crate::area::{Area, AreaMap, Backing, OnFork};
 use crate::error::{OutOfFrames, SpaceError};
 use crate::event::EventKind;
-use crate::frame::{EXCLUSIVE, MAP, NewFrame, REF};
+use crate::frame::{EXCLUSIVE, Frame, MAP, NewFrame, REF};
 use crate::platform::{FlushScope, Platform};
 use crate::rules::fork::{ForkVerdict, PinHistory, fork_page};
-use crate::rules::{ForkRace, Why};
+use crate::rules::{Exclusive, ForkRace, PageKind, PageState, Why};
 use crate::space::Space;
 use crate::sync::{Begin, Shared};
 use crate::table::{Cursor, Entry, Format, Leaf, Migration, MigrationKind, Pte};
@@ -29,6 +29,19 @@ enum Copied {
     All,
     /// This page needs a page for the child: drop the locks, allocate, go on here.
     NeedFrame(u64),
+}
+
+/// A page for the child's copy of one page, and of no other: INV-FORK-4.
+struct Fresh<'m> {
+    page: u64,
+    frame: NewFrame<'m>,
+}
+
+/// One page's entries on both sides, both tables locked.
+struct Entries<'c, 'm, P: Platform> {
+    from: &'c Cursor<'m, P>,
+    to: &'c Cursor<'m, P>,
+    page: u64,
 }
 
 /// What fork carries along.
@@ -115,7 +128,7 @@ impl<P: Platform> Copying<'_, P> {
                 match self.copy_leaf(area, from, to, page..end, fresh.take()) {
                     Copied::All => return Ok(()),
                     Copied::NeedFrame(at) => {
-                        fresh = Some(parent.new_private(area, at)?);
+                        fresh = Some(Fresh { page: at, frame: parent.new_private(area, at)? });
                         page = at;
                     }
                 }
@@ -123,26 +136,26 @@ impl<P: Platform> Copying<'_, P> {
         })
     }
 
-    /// Copies entries under both tables' locks. `fresh` serves the first page only: INV-FORK-4.
+    /// Copies entries under both tables' locks.
     fn copy_leaf<'m>(
         &mut self,
         area: &Area<P>,
         from: Leaf<'m, P>,
         to: Leaf<'m, P>,
         pages: core::ops::Range<u64>,
-        mut fresh: Option<NewFrame<'_>>,
+        mut fresh: Option<Fresh<'_>>,
     ) -> Copied {
         let to = to.lock();
         let from = from.lock();
         for page in pages {
-            let fresh = fresh.take();
+            let at = Entries { from: &from, to: &to, page };
             let pte = from.get(page);
             match pte.decode() {
                 Entry::None | Entry::Swap(_) => {}
-                Entry::Migration(entry) => copy_migration(&from, &to, page, entry),
+                Entry::Migration(entry) => copy_migration(&at, entry),
                 Entry::Mapped(_) if pte.is_special() => to.set(page, pte),
                 Entry::Mapped(_) => {
-                    if !self.copy_mapped(area, &from, &to, page, pte, fresh) {
+                    if !self.copy_mapped(area, &at, pte, &mut fresh) {
                         return Copied::NeedFrame(page);
                     }
                 }
@@ -156,93 +169,97 @@ impl<P: Platform> Copying<'_, P> {
     fn copy_mapped(
         &mut self,
         area: &Area<P>,
-        from: &Cursor<'_, P>,
-        to: &Cursor<'_, P>,
-        page: u64,
+        at: &Entries<'_, '_, P>,
         mut pte: Pte<P::Format>,
-        fresh: Option<NewFrame<'_>>,
+        fresh: &mut Option<Fresh<'_>>,
     ) -> bool {
         let pfn = pte.pfn();
         let early = self.parent.mem().rules().fork_race == ForkRace::WriteProtectFirst;
         if early && pte.is_writable() {
-            pte = from.clear_bits(page, P::Format::WRITE);
+            pte = at.from.clear_bits(at.page, P::Format::WRITE);
         }
-        match self.verdict(page, pte) {
-            ForkVerdict::Share(why) => {
-                self.share(from, to, page, pte, why);
-                true
-            }
-            ForkVerdict::CopyForChild(why) => {
-                if early && pte.is_writable() {
-                    // As in 5.9: the old snapshot goes back, without what the hardware set meanwhile (facts 2.3).
-                    from.set(page, pte);
-                }
-                let Some(fresh) = fresh else { return false };
-                let mem = self.parent.mem();
-                mem.platform().copy_frame(pfn, fresh.pfn());
-                mem.stats().fork_copy.add(1);
-                let to_pfn = fresh.pfn();
-                to.set(page, self.child.written(area, fresh));
-                mem.tell(
-                    self.parent.id(),
-                    page,
-                    EventKind::ForkCopied { from: pfn, to: to_pfn, why },
-                );
-                true
-            }
-        }
-    }
-
-    fn verdict(&self, page: u64, pte: Pte<P::Format>) -> ForkVerdict {
         let mem = self.parent.mem();
         let history = match self.parent.has_pinned.read_once() {
             0 => PinHistory::Never,
             _ => PinHistory::Pinned,
         };
-        mem.tell(self.parent.id(), page, EventKind::ForkCheck(pte.pfn()));
-        fork_page(mem.rules().fork_pin, history, &mem.page_state(pte.pfn()))
+        mem.tell(self.parent.id(), at.page, EventKind::ForkCheck(pfn));
+        let frame = mem.frames().frame(pfn);
+        let state = mem.state_of(pfn, frame);
+        match fork_page(mem.rules().fork_pin, history, &state) {
+            ForkVerdict::Share(why) => {
+                self.share(at, pte, frame, &state, why);
+                true
+            }
+            ForkVerdict::CopyForChild(why) => {
+                if early && pte.is_writable() {
+                    // As in 5.9: the old snapshot goes back, without what the hardware set meanwhile (facts 2.3).
+                    at.from.set(at.page, pte);
+                }
+                self.copy_for_child(area, at, pfn, fresh, why)
+            }
+        }
+    }
+
+    /// Gives the child a copy now; whether there was a page for it.
+    #[inline(never)]
+    fn copy_for_child(
+        &self,
+        area: &Area<P>,
+        at: &Entries<'_, '_, P>,
+        pfn: Pfn,
+        fresh: &mut Option<Fresh<'_>>,
+        why: Why,
+    ) -> bool {
+        let Some(Fresh { frame, .. }) = fresh.take_if(|fresh| fresh.page == at.page) else {
+            return false;
+        };
+        let (mem, to_pfn) = (self.parent.mem(), frame.pfn());
+        mem.platform().copy_frame(pfn, to_pfn);
+        mem.stats().fork_copy.add(1);
+        at.to.set(at.page, self.child.written(area, frame));
+        mem.tell(self.parent.id(), at.page, EventKind::ForkCopied { from: pfn, to: to_pfn, why });
+        true
     }
 
     /// One more reference and mapping, no mark any more, and neither side may write.
     #[inline]
     fn share(
         &mut self,
-        from: &Cursor<'_, P>,
-        to: &Cursor<'_, P>,
-        page: u64,
+        at: &Entries<'_, '_, P>,
         pte: Pte<P::Format>,
+        frame: &Frame,
+        state: &PageState,
         why: Why,
     ) {
         let (mem, pfn) = (self.parent.mem(), pte.pfn());
-        let frame = mem.frames().frame(pfn);
-        // The mark is under this table's lock (INV-FRAME-3), so taking it off by subtraction is exact.
-        let mark = frame.counts.read_once() & EXCLUSIVE;
-        let head = mem.frames().head_of(pfn);
-        if head == pfn {
+        if state.pincount.is_none() {
+            // The mark is under this table's lock (INV-FRAME-3), so taking it off by subtraction is exact.
+            let mark = match state.kind {
+                PageKind::Anon(Exclusive::Marked) => EXCLUSIVE,
+                _ => 0,
+            };
             frame.counts.fetch_add((REF + MAP).wrapping_sub(mark));
         } else {
             mem.add_map(pfn);
             mem.frames().clear_exclusive(pfn);
         }
-        mem.tell(self.parent.id(), page, EventKind::ForkShared { pfn, why });
-        let mut child_pte = pte;
+        mem.tell(self.parent.id(), at.page, EventKind::ForkShared { pfn, why });
         if pte.is_writable() {
             self.protected = true;
-            child_pte = from.clear_bits(page, P::Format::WRITE);
-            mem.tell(self.parent.id(), page, EventKind::ForkProtected(pfn));
+            at.from.clear_bits(at.page, P::Format::WRITE);
+            mem.tell(self.parent.id(), at.page, EventKind::ForkProtected(pfn));
         }
-        to.set(page, child_pte.without(P::Format::WRITE | P::Format::ACCESSED));
+        at.to.set(at.page, pte.without(P::Format::WRITE | P::Format::ACCESSED));
     }
 }
 
 /// A page on the move is readable for both afterwards (facts 2.1); it holds no reference.
-fn copy_migration<P: Platform>(
-    from: &Cursor<'_, P>,
-    to: &Cursor<'_, P>,
-    page: u64,
-    entry: Migration,
-) {
+fn copy_migration<P: Platform>(at: &Entries<'_, '_, P>, entry: Migration) {
     let shared = Pte::migration(Migration { kind: MigrationKind::Read, ..entry });
-    from.set(page, shared);
-    to.set(page, shared);
+    at.from.set(at.page, shared);
+    at.to.set(at.page, shared);
 }
+
+#[cfg(test)]
+mod tests;

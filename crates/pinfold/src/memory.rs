@@ -165,14 +165,21 @@ impl<P: Platform> Memory<P> {
     /// Drops references; the last one frees the folio.
     #[inline]
     pub(crate) fn put(&self, pfn: Pfn, refs: u32) {
-        let head = self.frames.head_of(pfn);
-        match self.frames.put(head, refs) {
+        let (head, frame) = self.frames.folio(pfn);
+        self.after_put(head, frame.put(refs));
+    }
+
+    /// Does what is left to do after references of a folio were dropped.
+    #[inline]
+    pub(crate) fn after_put(&self, head: Pfn, put: Put) {
+        match put {
             Put::Held => {}
             Put::Last => self.free(head),
             Put::Underflow => self.platform.bug(Bug::RefUnderflow(head)),
         }
     }
 
+    #[inline(never)]
     fn free(&self, head: Pfn) {
         if self.frames.counts(head).maps() != 0 {
             self.platform.bug(Bug::FreedWhileMapped(head));
@@ -185,8 +192,8 @@ impl<P: Platform> Memory<P> {
     /// One entry maps the page no longer; its reference stays with the caller.
     #[inline]
     pub(crate) fn drop_map(&self, pfn: Pfn) {
-        let head = self.frames.head_of(pfn);
-        let old = self.frames.frame(head).counts.fetch_sub(MAP);
+        let (head, frame) = self.frames.folio(pfn);
+        let old = frame.counts.fetch_sub(MAP);
         if crate::frame::Counts(old).maps() == 0 {
             self.platform.bug(Bug::MapUnderflow(head));
         }
@@ -195,6 +202,6 @@ impl<P: Platform> Memory<P> {
     /// One more entry maps the page, and one reference goes with it.
     #[inline]
     pub(crate) fn add_map(&self, pfn: Pfn) {
-        self.frames.frame(self.frames.head_of(pfn)).counts.fetch_add(MAP + crate::frame::REF);
+        self.frames.folio(pfn).1.counts.fetch_add(MAP + crate::frame::REF);
     }
 }

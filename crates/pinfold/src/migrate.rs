@@ -19,7 +19,7 @@ use crate::rmap::{AnonId, Walk};
 use crate::rules::{MigrationAd, MigrationKind as MigrationRule, ShareOrder};
 use crate::space::Space;
 use crate::sync::smp_mb;
-use crate::table::{Cursor, Entry, Format, Migration, MigrationKind, Pte};
+use crate::table::{Cursor, Entry, Format, Leaf, Migration, MigrationKind, Pte};
 
 /// What became of the pages of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -127,10 +127,25 @@ impl<P: Platform> Memory<P> {
         let frame = self.frames().frame(pfn);
         let page = frame.index.read_once();
         let Some(family) = self.anon().find(AnonId(frame.mapping.read_once())) else { return };
-        family.walk(self, |space| match space.tables().leaf(page) {
-            Some(leaf) => visit(space, page, leaf.lock()),
-            None => Walk::On,
+        family.walk(self, |space| {
+            let Some(leaf) = self.held_leaf(space, page) else { return Walk::On };
+            let result = visit(space, page, leaf.lock());
+            self.put(leaf.table, 1);
+            result
         });
+    }
+
+    /// The table that maps `page`, with a reference. A member may unmap another of its areas and free tables there while it is walked, and the
+    /// address space's lock, which would forbid it, comes before the locks held here: the walk section guards the search, the reference the
+    /// use. A table that is freed meanwhile has no entries left.
+    fn held_leaf<'s>(&self, space: &'s Space<P>, page: u64) -> Option<Leaf<'s, P>> {
+        self.platform().walk_begin();
+        let leaf = space.tables().leaf(page);
+        if let Some(leaf) = &leaf {
+            self.frames().get(leaf.table, 1);
+        }
+        self.platform().walk_end();
+        leaf
     }
 
     /// Replaces every entry of the page by a migration entry.
@@ -248,36 +263,40 @@ impl<P: Platform> Space<P> {
     /// Moves the anonymous pages of a range: the address space's lock is held only to find them.
     pub(crate) fn migrate_range(&self, range: VirtRange, node: NodeId) -> Moved {
         let mut moved = Moved::default();
-        for page in range.first_page()..range.end_page() {
-            match self.isolate_page(page, node) {
-                Found::Nothing => {}
-                Found::Busy => moved.failed += 1,
-                Found::Page(isolated) => match self.mem().migrate(isolated, node) {
-                    Some(_) => moved.moved += 1,
-                    None => moved.failed += 1,
-                },
+        let (mut page, end) = (range.first_page(), range.end_page().min(P::Format::PAGES));
+        while let Some((found, isolated)) = self.next_elsewhere(page, end, node) {
+            page = found + 1;
+            match isolated.and_then(|isolated| self.mem().migrate(isolated, node)) {
+                Some(_) => moved.moved += 1,
+                None => moved.failed += 1,
             }
         }
         moved
     }
 
-    fn isolate_page(&self, page: u64, node: NodeId) -> Found<'_, P> {
+    /// The first page in `first..end` that lies on another node than `node`, taken off for migration if it can be.
+    fn next_elsewhere(
+        &self,
+        first: u64,
+        end: u64,
+        node: NodeId,
+    ) -> Option<(u64, Option<Isolated<'_, P>>)> {
+        let mem = self.mem();
         let _map = self.read_map();
-        let Some(leaf) = self.tables().leaf(page) else { return Found::Nothing };
-        let cursor = leaf.lock();
-        let pte = cursor.get(page);
-        if !pte.is_mapped() || pte.is_special() || self.mem().frames().node(pte.pfn()) == node {
-            return Found::Nothing;
-        }
-        self.mem().isolate(pte.pfn()).map_or(Found::Busy, Found::Page)
+        let search = self.tables().for_each_leaf(first, end, |leaf, first, end| {
+            let cursor = leaf.lock();
+            for page in first..end {
+                let pte = cursor.get(page);
+                let counted = pte.is_mapped() && !pte.is_special();
+                if counted && mem.frames().node(pte.pfn()) != node {
+                    return Err((page, mem.isolate(pte.pfn())));
+                }
+            }
+            Ok(())
+        });
+        search.err()
     }
 }
 
-/// What isolating a page of a range came to.
-enum Found<'m, P: Platform> {
-    /// No page there that would have to move.
-    Nothing,
-    /// Not a page that can be isolated now.
-    Busy,
-    Page(Isolated<'m, P>),
-}
+#[cfg(test)]
+mod tests;

@@ -134,3 +134,6 @@ impl<P: Platform> Space<P> {
         self.mem().tell(self.id(), request.page, kind);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,11 @@
 //! The page lock sleeps. Migration holds it while a page has no entries; the reuse decision of 5.8 sleeps for it, later ones only try.
 
 use crate::addr::Pfn;
-use crate::frame::Flags;
+use crate::frame::{Counts, Flags, Frame};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::{Exclusive, Lru, PageKind, PageState, SwapCache};
+use crate::sync::Taken;
 
 #[cfg(feature = "explore")]
 use pinfold_explore::hook;
@@ -16,7 +17,7 @@ use pinfold_explore::hook;
 pub(crate) struct PageLock<'m, P: Platform> {
     mem: &'m Memory<P>,
     pfn: Pfn,
-    explored: bool,
+    by: Taken,
 }
 
 impl<P: Platform> Memory<P> {
@@ -25,10 +26,11 @@ impl<P: Platform> Memory<P> {
         #[cfg(feature = "explore")]
         if hook::active() {
             return hook::try_lock(self.page_lock_id(pfn), hook::Mode::Exclusive)
-                .then_some(PageLock { mem: self, pfn, explored: true });
+                .then(|| PageLock { mem: self, pfn, by: Taken::Explorer });
         }
         let old = self.frames().frame(pfn).flags.fetch_or(Flags::LOCKED.bits());
-        (old & Flags::LOCKED.bits() == 0).then_some(PageLock { mem: self, pfn, explored: false })
+        // Made only on success: a guard that is dropped unlocks the page, whoever locked it.
+        (old & Flags::LOCKED.bits() == 0).then(|| PageLock { mem: self, pfn, by: Taken::Native })
     }
 
     /// Waits until the page's lock is free, and leaves it so. The frame may be freed and reused meanwhile; then it just is not locked.
@@ -65,12 +67,24 @@ impl<P: Platform> Memory<P> {
     }
 
     /// What the rules look at.
+    #[inline]
     pub(crate) fn page_state(&self, pfn: Pfn) -> PageState {
-        let frames = self.frames();
-        let counts = frames.counts(frames.head_of(pfn));
-        let mark =
-            if frames.counts(pfn).is_exclusive() { Exclusive::Marked } else { Exclusive::Unmarked };
-        let kind = if frames.flags(pfn).contains(Flags::ANON) {
+        self.state_of(pfn, self.frames().frame(pfn))
+    }
+
+    /// As [`Memory::page_state`], for callers that have looked the frame up.
+    #[inline]
+    pub(crate) fn state_of(&self, pfn: Pfn, frame: &Frame) -> PageState {
+        let flags = Flags::from_bits_truncate(frame.flags.read_once());
+        let own = Counts(frame.counts.read_once());
+        let (counts, pincount) = if flags.intersects(Flags::LARGE) {
+            let (_, head) = self.frames().folio(pfn);
+            (Counts(head.counts.read_once()), Some(head.spare.read_once()))
+        } else {
+            (own, None)
+        };
+        let mark = if own.is_exclusive() { Exclusive::Marked } else { Exclusive::Unmarked };
+        let kind = if flags.contains(Flags::ANON) {
             PageKind::Anon(mark)
         } else if pfn == self.zero_page() {
             PageKind::Zero
@@ -81,7 +95,7 @@ impl<P: Platform> Memory<P> {
             kind,
             refs: counts.refs(),
             maps: counts.maps(),
-            pincount: frames.pincount(frames.head_of(pfn)),
+            pincount,
             swap: SwapCache::Absent,
             lru: Lru::On,
         }
@@ -90,9 +104,12 @@ impl<P: Platform> Memory<P> {
 
 impl<P: Platform> Drop for PageLock<'_, P> {
     fn drop(&mut self) {
-        #[cfg(feature = "explore")]
-        if self.explored {
-            return hook::unlock(self.mem.page_lock_id(self.pfn), hook::Mode::Exclusive);
+        match self.by {
+            Taken::Native => {}
+            #[cfg(feature = "explore")]
+            Taken::Explorer => {
+                return hook::unlock(self.mem.page_lock_id(self.pfn), hook::Mode::Exclusive);
+            }
         }
         let word = &self.mem.frames().frame(self.pfn).flags;
         let bits = Flags::LOCKED.union(Flags::WAITERS).bits();

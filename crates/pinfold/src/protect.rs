@@ -236,3 +236,6 @@ impl<P: Platform> Space<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,6 +138,8 @@ pub enum Sharing {
 pub enum Place {
     /// Anywhere; the system chooses the highest gap.
     Anywhere,
+    /// Anywhere; the system chooses the lowest gap: for addresses that must stay small.
+    Lowest,
     /// Exactly there, and only if nothing is mapped there (MAP_FIXED_NOREPLACE).
     At(VirtAddr),
 }
@@ -279,6 +281,10 @@ impl<P: Platform> AddressSpace<P> {
 
     /// The entry of `at`'s page, as it is now.
     pub fn entry(&self, at: VirtAddr) -> Pte<P::Format> {
+        // A walk looks at as many bits as the format has; a page behind them would alias a lower one.
+        if at.page() >= P::Format::PAGES {
+            return Pte::NONE;
+        }
         let _map = self.inner.read_map();
         self.inner.tables().leaf(at.page()).map_or(Pte::NONE, |leaf| leaf.read(at.page()))
     }
@@ -291,7 +297,9 @@ impl<P: Platform> AddressSpace<P> {
     /// Drops the address space without touching its frames: for a simulated machine that is thrown away as a whole, in whatever state.
     pub fn abandon(self) {
         self.inner.abandon();
-        core::mem::forget(self);
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: `this` is never used or dropped again, so the owner moves out once.
+        drop(unsafe { core::ptr::read(&this.inner) });
     }
 }
 
@@ -327,12 +335,15 @@ impl<P: Platform> Space<P> {
         }
         let range = match place {
             Place::At(start) => self.allowed(VirtRange::new(start, pages)?)?,
-            Place::Anywhere => {
+            Place::Anywhere | Place::Lowest => {
                 let any = VirtRange::new(VirtAddr(0), pages)?;
                 let high = self.limits.end_page.min(P::Format::PAGES);
-                let first = map
-                    .gap(any.pages(), self.limits.first_page, high)
-                    .ok_or(SpaceError::NoGap { pages })?;
+                let (count, low) = (any.pages(), self.limits.first_page);
+                let gap = match place {
+                    Place::Lowest => map.lowest_gap(count, low, high),
+                    _ => map.highest_gap(count, low, high),
+                };
+                let first = gap.ok_or(SpaceError::NoGap { pages })?;
                 VirtRange::of_pages(first, first + pages)
             }
         };
@@ -394,6 +405,7 @@ impl<P: Platform> Space<P> {
                 object.each_page(|pfn| visit(pfn, Holder::Object(id)));
             }
         }
+        visit(self.root, Holder::Table);
         self.tables().each_table(&mut |table| visit(table, Holder::Table));
         let walked: Result<(), core::convert::Infallible> =
             self.tables().for_each_leaf(0, P::Format::PAGES, |leaf, first, end| {
@@ -417,3 +429,6 @@ impl<P: Platform> Space<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,11 +32,6 @@ impl FlushBatch {
         self.pages = Some((first.min(page), end.max(page + 1)));
     }
 
-    /// Whether there is something to flush.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.pages.is_none()
-    }
-
     /// Flushes once, if anything changed.
     pub(crate) fn finish<P: Platform>(mut self, space: &Space<P>) {
         self.flush(space);
@@ -117,11 +112,15 @@ impl<'s, P: Platform> Gather<'s, P> {
 
     /// With the stack's slots taken, more room is a matter of the heap; without any the gather is just small.
     fn room_behind_stack(&mut self) -> Room {
-        if self.few_len < ON_STACK {
-            return Room::Left;
+        let wanted = self.mem().tuning().gather_pages;
+        if self.few_len >= wanted {
+            return Room::Full;
         }
-        let more = self.mem().tuning().gather_pages.saturating_sub(ON_STACK);
-        if more > 0 && self.many.try_reserve_exact(more).is_ok() { Room::Left } else { Room::Full }
+        if self.few_len < ON_STACK || self.many.try_reserve_exact(wanted - ON_STACK).is_ok() {
+            Room::Left
+        } else {
+            Room::Full
+        }
     }
 
     /// Takes note of an entry that held no reference: it is flushed, nothing is freed.

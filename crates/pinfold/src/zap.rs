@@ -135,3 +135,6 @@ impl<P: Platform> Space<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,19 @@
 //! The execution so far as a graph of events, for the weaker models.
 //!
-//! * Per location the stores stand in modification order; a load may read any of them, and a store may be put anywhere,
-//!   as far as the axioms allow. A location is one life of a cell.
-//! * Happens-before is kept as vector clocks that count the events of each lane. An acquiring read, or an acquire fence
-//!   after a read, joins the clock of the store that was read; read-modify-writes pass on the clock of the store they
-//!   read, so that they continue its release sequence (as in C++20: plain stores of the same lane do not).
+//! * Per location the stores stand in modification order; a load may read any of them, and a store
+//!   may be put anywhere, as far as the axioms allow. A location is one life of a cell.
+//! * Happens-before is kept as vector clocks that count the events of each lane. An acquiring read,
+//!   or an acquire fence after a read, joins the clock of the store that was read;
+//!   read-modify-writes pass on the clock of the store they read, so that they continue its release
+//!   sequence (as in C++20: plain stores of the same lane do not).
 //! * Under TSO there is no such synchronisation; the clocks then hold program order and locks only.
 //! * `Full` is a sequentially consistent fence, the relaxed access, and another such fence.
 //!
-//! INV-GRAPH-1 (coherence): an access stands, in modification order, at or after every access to the location that
-//! happens before it.
+//! INV-GRAPH-1 (coherence): an access stands, in modification order, at or after every access to
+//! the location that happens before it.
 //! INV-GRAPH-2 (atomicity): a read-modify-write stands right after the store that it read.
-//! INV-GRAPH-3: an event's key orders it within its location: `key(a) < key(b)` if and only if a precedes b by
-//! modification order, reads-from and from-read.
+//! INV-GRAPH-3: an event's key orders it within its location: `key(a) < key(b)` if and only if a
+//! precedes b by modification order, reads-from and from-read.
 
 use super::{Behind, tso, weak};
 use crate::{
@@ -220,7 +221,8 @@ impl Graph {
         a != b && self.clock(b)[self.events[a].lane] >= self.events[a].place
     }
 
-    /// INV-GRAPH-3. Even half-keys are stores, so that a candidate fits between two.
+    /// INV-GRAPH-3. A store has a multiple of four and its readers one more, so that a candidate
+    /// store, with two more, fits in between.
     pub(super) fn key(&self, event: EventId) -> u32 {
         let event = &self.events[event];
         let reads = u32::from(event.act == Act::Read);
@@ -279,7 +281,8 @@ impl Graph {
         }
     }
 
-    /// What the access does, and its ordering, if it reads the store at `position` or is placed right after it.
+    /// What the access does, and its ordering, if it reads the store at `position` or is placed
+    /// right after it.
     fn outcome(&self, op: &Op, location: Location, position: usize) -> (Act, Order) {
         match op {
             Op::Store { order, .. } => (Act::Write, *order),
@@ -329,8 +332,7 @@ impl Graph {
             self.fence(lane, Order::SeqCst);
         }
         let coherent = position >= self.floor(lane, location);
-        let half_key = 4 * position as u32;
-        let key = half_key + if act == Act::Read { 1 } else { 2 };
+        let key = 4 * position as u32 + if act == Act::Read { 1 } else { 2 };
         if act != Act::Write && shape.acquires {
             let store = self.by_location[location].order[position];
             self.join_handed_on(lane, store);

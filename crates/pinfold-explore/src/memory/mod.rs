@@ -1,12 +1,13 @@
 //! What a load may return.
 //!
-//! An access has *options*: numbers `k` that say how many stores back from the latest (in modification order) a load
-//! reads or how many stores a store is placed behind. Option 0 is the sequentially consistent one, is always allowed, and
-//! is the only one under [`Model::Sc`].
+//! An access has *options*: numbers `k` that say how many stores back from the latest (in
+//! modification order) a load reads or how many stores a store is placed behind. Option 0 is the
+//! sequentially consistent one, is always allowed, and is the only one under [`Model::Sc`].
 //!
-//! The weaker models are axiomatic: [`graph`] keeps the execution as a graph of events, and an option is allowed if the
-//! graph with it is consistent. Consistency of both models is closed under prefixes of (program order and reads-from),
-//! and option 0 always keeps it; that is all that the search relies on.
+//! The weaker models are axiomatic: [`graph`] keeps the execution as a graph of events, and an
+//! option is allowed if the graph with it is consistent. Consistency of both models is closed under
+//! prefixes of (program order and reads-from), and option 0 always keeps it; that is all that the
+//! search relies on.
 
 mod graph;
 mod tso;
@@ -29,7 +30,8 @@ pub(crate) enum Behind {
 
 /// The memory of one execution.
 pub(crate) struct Memory {
-    /// The value that is latest in modification order, by object. `None` for locks and for cells that were forgotten.
+    /// The value that is latest in modification order, by object. `None` for locks and for cells
+    /// that were forgotten.
     latest: Vec<Option<u64>>,
     /// Present under the weaker models.
     graph: Option<Graph>,
@@ -82,7 +84,8 @@ impl Memory {
         self.latest.get(cell as usize).copied().flatten().unwrap_or(0)
     }
 
-    /// Puts the options of an access into `options`, the ordinary one first. None when the lane has to wait.
+    /// Puts the options of an access into `options`, the ordinary one first. None when the lane has
+    /// to wait.
     pub(crate) fn options(
         &mut self,
         lane: usize,

@@ -1,9 +1,9 @@
 //! Total store order: global-happens-before has no cycle.
 //!
-//! Its edges are program order except from a store to a later load, everything up to the giving back of a lock before its
-//! next taking, modification order, from-read, and reads-from between lanes (a load that reads its own lane's store may
-//! read it from the store buffer). Fences, read-modify-writes and the taking of a lock keep all order, as locked
-//! instructions do on x86.
+//! Its edges are program order except from a store to a later load, everything up to the giving
+//! back of a lock before its next taking, modification order, from-read, and reads-from between
+//! lanes (a load that reads its own lane's store may read it from the store buffer). Fences,
+//! read-modify-writes and the taking of a lock keep all order, as locked instructions do on x86.
 
 use super::graph::{Act, EventId, Graph};
 
@@ -38,7 +38,8 @@ fn precedes(graph: &Graph, a: EventId, b: EventId) -> bool {
         if first.lane == second.lane {
             return !(first.act == Act::Write && second.act == Act::Read);
         }
-        // Only the taking of a lock joins the clock of another lane; what follows it is reached through it.
+        // Only the taking of a lock joins the clock of another lane; what follows it is reached
+        // through it.
         return second.act == Act::Fence;
     }
     if first.location.is_none() || first.location != second.location {

@@ -1,11 +1,13 @@
-//! The order of sequentially consistent events in RC11 (Lahav et al., PLDI 2017): partial-SC has no cycle.
+//! The order of sequentially consistent events in RC11 (Lahav et al., PLDI 2017): partial-SC has no
+//! cycle.
 //!
-//! Between fences its edges are happens-before, and happens-before, then coherence order, then happens-before. An access
-//! takes part by *SC-before*: program order, coherence order up to a write, happens-before on one location, and
-//! happens-before between program-order steps that change location.
+//! Between fences its edges are happens-before, and happens-before, then coherence order, then
+//! happens-before. An access takes part by *SC-before*: program order, coherence order up to a
+//! write, happens-before on one location, and happens-before between program-order steps that
+//! change location.
 //!
-//! Only a new event that stands before others in its location leads on to anything, so only such a candidate is checked,
-//! and only cycles that leave through it are looked for.
+//! Only a new event that stands before others in its location leads on to anything, so only such a
+//! candidate is checked, and only cycles that leave through it are looked for.
 
 use super::graph::{Act, EventId, Graph};
 

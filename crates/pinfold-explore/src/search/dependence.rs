@@ -1,13 +1,14 @@
 //! The dependence order of one execution, as vector clocks.
 //!
-//! Two steps are dependent if they belong to one lane, or touch one object and at least one of them changes it; the order
-//! is the transitive closure in the order of execution. Swapping neighbours that are independent gives an equivalent
-//! execution.
+//! Two steps are dependent if they belong to one lane, or touch one object and at least one of them
+//! changes it; the order is the transitive closure in the order of execution. Swapping neighbours
+//! that are independent gives an equivalent execution.
 //!
-//! INV-DEP-1: a change of an object is ordered after everything that touched the object before, so whoever looks back from
-//! a later step may stop at the last change.
-//! INV-DEP-2: giving a lock back is not a step. It belongs to the last step of its lane, is ordered before a later taking
-//! of the lock without being a race with it, and is a race with an attempt that does not wait.
+//! INV-DEP-1: a change of an object is ordered after everything that touched the object before, so
+//! whoever looks back from a later step may stop at the last change.
+//! INV-DEP-2: giving a lock back is not a step. It belongs to the last step of its lane, is ordered
+//! before a later taking of the lock without being a race with it, and is a race with an attempt
+//! that does not wait.
 
 use super::{Effect, LaneSet, Touch};
 use crate::{hook::Mode, lock::excludes, object::Object};
@@ -62,7 +63,8 @@ impl Touch {
     }
 }
 
-/// Two dependent steps of different lanes with nothing ordered between them: the first could also come after the second.
+/// Two dependent steps of different lanes with nothing ordered between them: the first could also
+/// come after the second.
 pub(crate) struct Race {
     /// The earlier step.
     pub(crate) first: Step,
@@ -84,6 +86,8 @@ pub(crate) struct Dependence {
     lane_clocks: Vec<u32>,
     /// For each object what touched it, in order.
     log: Vec<Vec<(Step, Sort)>>,
+    /// The locks that each lane tried or took and has not given back: all that it can hold.
+    held: Vec<(usize, Object)>,
     races: Vec<Race>,
     /// The clock at hand; the rest are buffers too.
     clock: Vec<u32>,
@@ -100,6 +104,7 @@ impl Dependence {
         self.lane_clocks.clear();
         self.lane_clocks.resize(lanes * lanes, 0);
         self.log.iter_mut().for_each(Vec::clear);
+        self.held.clear();
         self.races.clear();
     }
 
@@ -122,12 +127,22 @@ impl Dependence {
         &self.clocks[step * self.lanes..][..self.lanes]
     }
 
-    /// Whether the last change of the object is ordered before what the lane does next (or there was none).
-    pub(crate) fn is_settled(&self, lane: usize, object: Object) -> bool {
+    /// Whether the last change of the cell is ordered before the next step of the lane, or may be
+    /// (or there was none).
+    ///
+    /// The step may give back locks, and is then ordered after the attempts at them that failed.
+    pub(crate) fn is_settled(&self, lane: usize, cell: Object) -> bool {
+        let log = self.log.get(cell as usize).map_or(&[][..], Vec::as_slice);
+        let Some(&(change, _)) = log.iter().rev().find(|(_, sort)| sort.closes()) else {
+            return true;
+        };
         let clock = &self.lane_clocks[lane * self.lanes..][..self.lanes];
-        let log = self.log.get(object as usize).map_or(&[][..], Vec::as_slice);
-        let change = log.iter().rev().find(|(_, sort)| sort.closes());
-        change.is_none_or(|&(step, _)| self.covered(clock, step))
+        self.covered(clock, change)
+            || self.held.iter().filter(|held| held.0 == lane).any(|&(_, lock)| {
+                self.log[lock as usize].iter().any(|&(attempt, sort)| {
+                    matches!(sort, Sort::Try(_)) && self.covered(self.clock_of(attempt), change)
+                })
+            })
     }
 
     /// Whether the last step changed the object.
@@ -150,6 +165,11 @@ impl Dependence {
         self.look_back(lane, &touched, watch);
         for &(object, sort) in &touched {
             self.log[object as usize].push((step, sort));
+            match sort {
+                Sort::Lock(_) | Sort::Try(_) => self.held.push((lane, object)),
+                Sort::Unlock(_) => self.held.retain(|&held| held != (lane, object)),
+                Sort::Read | Sort::Write => {}
+            }
         }
         self.touched = touched;
         self.clock[lane] += 1;
@@ -158,16 +178,19 @@ impl Dependence {
         self.lane_clocks[lane * self.lanes..][..self.lanes].copy_from_slice(&self.clock);
     }
 
-    /// `lane` waits for a value of `object`: finds the race with the change that it would have to precede.
+    /// `lane` waits for a value of `object`: finds the race with the change that it would have to
+    /// precede.
     pub(crate) fn wait(&mut self, lane: usize, object: Object) {
         self.look_back(lane, &[(object, Sort::Read)], Watch::Races);
     }
 
-    /// Sets the clock at hand to what the next step of `lane` depends on when it touches `touched`, and notes the races
-    /// on the way, the latest first: an earlier step that is ordered before a later one is no race.
+    /// Sets the clock at hand to what the next step of `lane` depends on when it touches `touched`,
+    /// and notes the races on the way, the latest first: an earlier step that is ordered before a
+    /// later one is no race.
     ///
-    /// A step that takes a lock is ordered after the one that gave it back, but that order is a consequence of who took
-    /// the lock first. So the races for the lock come before it, and the races of the step's effects after it.
+    /// A step that takes a lock is ordered after the one that gave it back, but that order is a
+    /// consequence of who took the lock first. So the races for the lock come before it, and the
+    /// races of the step's effects after it.
     fn look_back(&mut self, lane: usize, touched: &[(Object, Sort)], watch: Watch) {
         let mut clock = std::mem::take(&mut self.clock);
         let mut rivals = std::mem::take(&mut self.rivals);
@@ -224,7 +247,8 @@ impl Dependence {
         self.rivals = rivals;
     }
 
-    /// Adds the steps that one which touches `touched` races with, as far as INV-DEP-1 asks to look.
+    /// Adds the steps that one which touches `touched` races with, as far as INV-DEP-1 asks to
+    /// look.
     fn find_rivals(&self, touched: &[(Object, Sort)], rivals: &mut Vec<Step>) {
         for &(object, sort) in touched {
             for &(earlier, other) in self.log[object as usize].iter().rev() {
@@ -255,8 +279,8 @@ impl Dependence {
         }
     }
 
-    /// The lanes that can come first when all that follows `first` and does not depend on it, and then the step of
-    /// `lane` with `clock`, are executed in place of `first`.
+    /// The lanes that can come first when all that follows `first` and does not depend on it, and
+    /// then the step of `lane` with `clock`, are executed in place of `first`.
     fn initials(&self, first: Step, lane: usize, clock: &[u32]) -> LaneSet {
         let (first_lane, first_place) = self.steps[first];
         let mut seen = LaneSet::one(first_lane);
@@ -301,3 +325,6 @@ pub(crate) enum Watch {
     /// They were noted when the same steps were made before.
     Nothing,
 }
+
+#[cfg(test)]
+mod tests;

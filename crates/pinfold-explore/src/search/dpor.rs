@@ -1,19 +1,21 @@
-//! Depth-first search with dynamic partial-order reduction: source sets and sleep sets (Abdulla et al., "Source Sets",
-//! JACM 2017), extended by options, waiting and attached effects.
+//! Depth-first search with dynamic partial-order reduction: source sets and sleep sets (Abdulla et
+//! al., "Source Sets", JACM 2017), extended by options, waiting and attached effects.
 //!
-//! * When two dependent steps of different lanes are found with nothing ordered between them, a lane that leads to the
-//!   other order is added where the first of them was picked, unless one that does is there already.
-//! * A lane whose step was tried everywhere it leads sleeps while independent steps follow; an execution where only
-//!   sleeping lanes could go on is redundant.
-//! * Options: every option of a step is tried. Under a weak memory model an option that goes behind the last change of a
-//!   cell is offered only if that change is ordered before the lane (`behind`): otherwise the same behaviour
-//!   appears in an execution where the lane went earlier. Moving such a step before the change strictly lowers the
-//!   number of steps that go behind an executed change and keeps every other order, so every behaviour has an execution
-//!   in which all options are offered.
-//! * Waiting: a lane whose value is taken away by another's change never gets to make its step, so the race with the
-//!   change is looked for when the lane blocks and again at each later change.
-//! * Effects: what a lane does between two steps belongs to the earlier one. What a sleeping lane's step gave back is
-//!   remembered; a step that forgets cells does not sleep.
+//! * When two dependent steps of different lanes are found with nothing ordered between them, a
+//!   lane that leads to the other order is added where the first of them was picked, unless one
+//!   that does is there already.
+//! * A lane whose step was tried everywhere it leads sleeps while independent steps follow; an
+//!   execution where only sleeping lanes could go on is redundant.
+//! * Options: every option of a step is tried. Under a weak memory model an option that goes behind
+//!   the last change of a cell is offered only if that change is ordered before the lane
+//!   (`behind`): otherwise the same behaviour appears in an execution where the lane went earlier.
+//!   Moving such a step before the change strictly lowers the number of steps that go behind an
+//!   executed change and keeps every other order, so every behaviour has an execution in which all
+//!   options are offered.
+//! * Waiting: a lane whose value is taken away by another's change never gets to make its step, so
+//!   the race with the change is looked for when the lane blocks and again at each later change.
+//! * Effects: what a lane does between two steps belongs to the earlier one. What a sleeping lane's
+//!   step gave back is remembered; a step that forgets cells does not sleep.
 
 use super::{
     Advance, Effect, LaneSet, Moment, Pick, Strategy, Touch,
@@ -31,7 +33,8 @@ struct Node {
     source: LaneSet,
     /// The lanes whose turn here is over.
     tried: LaneSet,
-    /// The lanes that need not be tried here: from earlier nodes, or tried here with a step that may sleep.
+    /// The lanes that need not be tried here: from earlier nodes, or tried here with a step that
+    /// may sleep.
     sleep: LaneSet,
     /// What the sleeping lanes' steps gave back.
     gave_back: Vec<(usize, Object)>,
@@ -87,7 +90,8 @@ impl Dpor {
         self.reverse_races_of_waiting();
     }
 
-    /// Where the waiting lane could not have gone either, another change must come first: that is a race of its own.
+    /// Where the waiting lane could not have gone either, another change must come first: that is a
+    /// race of its own.
     fn reverse_races_of_waiting(&mut self) {
         let stack = &self.stack;
         self.order.keep_races(|race| {
@@ -207,6 +211,10 @@ impl Strategy for Dpor {
             Touch::Wait(_) => self.reverse_races_of_waiting(),
             _ => self.reverse_races(),
         }
+    }
+
+    fn has_caught_up(&self) -> bool {
+        self.depth == self.stack.len()
     }
 
     fn advance(&mut self) -> Advance {

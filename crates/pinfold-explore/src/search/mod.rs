@@ -1,7 +1,8 @@
 //! Who goes next: the strategies.
 //!
-//! A strategy sees what each lane wants to touch, picks a lane, picks among the options of its access, and is told what
-//! was touched. It outlives executions; `advance` moves it to the next one.
+//! A strategy sees what each lane wants to touch, picks a lane, picks among the options of its
+//! access, and is told what was touched. It outlives executions; `advance` moves it to the next
+//! one.
 
 mod dependence;
 mod dpor;
@@ -132,8 +133,8 @@ pub(crate) trait Strategy {
     /// Who goes next.
     fn pick(&mut self, moment: &Moment<'_>) -> Pick;
 
-    /// Whether to offer options by which the next access of `lane` precedes the last change of the cell in the order of
-    /// memory, though it comes later in the order of steps.
+    /// Whether to offer options by which the next access of `lane` precedes the last change of the
+    /// cell in the order of memory, though it comes later in the order of steps.
     fn behind(&self, _lane: usize, _cell: Object) -> Behind {
         Behind::Offered
     }
@@ -147,11 +148,18 @@ pub(crate) trait Strategy {
     /// The last step did this as well.
     fn attached(&mut self, _effect: Effect) {}
 
-    /// All effects of the last step are known, and all lanes that are left have announced what they want.
+    /// All effects of the last step are known, and all lanes that are left have announced what they
+    /// want.
     fn stepped(&mut self) {}
 
     /// Moves on to the next execution.
     fn advance(&mut self) -> Advance;
+
+    /// Whether the execution has come to where the search left off. If it ends before, it is not
+    /// what it was.
+    fn has_caught_up(&self) -> bool {
+        true
+    }
 
     /// The preemption bound in force, for progress reports.
     fn bound(&self) -> Option<u32> {

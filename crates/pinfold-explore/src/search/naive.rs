@@ -1,9 +1,11 @@
 //! Depth-first search without reduction, under a bound on preemptions that grows from zero.
 //!
-//! A switch away from a lane that could go on is a preemption. Because small bounds come first, the first failure found
-//! has the fewest. Without a bound that cuts, it visits every sequence of steps: the reference for the reduced search.
+//! A switch away from a lane that could go on is a preemption. Because small bounds come first, the
+//! first failure found has the fewest. Without a bound that cuts, it visits every sequence of
+//! steps: the reference for the reduced search.
 
 use super::{Advance, LaneSet, Moment, Pick, Strategy};
+use crate::lane::MAX_LANES;
 
 enum Node {
     /// A pick of a lane, and the lanes still to try here.
@@ -47,10 +49,11 @@ impl Strategy for Naive {
             }
             self.stack.push(Node::Lane { lane, rest });
         }
-        // A subject that is not deterministic may meet an option here: the engine finds the lane not enabled and says so.
+        // A subject that is not deterministic may meet an option here: the engine finds the lane
+        // not enabled and says so.
         let lane = match self.stack[self.depth] {
             Node::Lane { lane, .. } => lane,
-            Node::Option { .. } => usize::BITS as usize,
+            Node::Option { .. } => MAX_LANES,
         };
         self.depth += 1;
         if running.is_some_and(|running| running != lane) {
@@ -69,6 +72,10 @@ impl Strategy for Naive {
         };
         self.depth += 1;
         choice
+    }
+
+    fn has_caught_up(&self) -> bool {
+        self.depth == self.stack.len()
     }
 
     fn advance(&mut self) -> Advance {

@@ -1,7 +1,8 @@
 //! Random search, and probabilistic concurrency testing (PCT, Burckhardt et al. 2010).
 //!
-//! Run `i` of seed `s` makes the same choices as run 0 of seed `s + i`, so that ranges of seeds can be shared out. (For
-//! PCT this holds once the length of executions is known, which earlier runs of the same search tell.)
+//! Run `i` of seed `s` makes the same choices as run 0 of seed `s + i`, so that ranges of seeds can
+//! be shared out. (For PCT this holds once the length of executions is known, which earlier runs of
+//! the same search tell.)
 
 use super::{Advance, LaneSet, Moment, Pick, Strategy};
 use crate::rng::Rng;
@@ -69,8 +70,8 @@ impl Strategy for Random {
     }
 }
 
-/// Lanes have random priorities and the highest that can go on does; at `depth - 1` random steps the running lane drops
-/// to the bottom.
+/// Lanes have random priorities and the highest that can go on does; at `depth - 1` random steps
+/// the running lane drops to the bottom.
 pub(crate) struct Pct {
     runs: Runs,
     depth: u32,

@@ -1,5 +1,6 @@
-//! Reference semantics, written without looking at the explorer: RC11 by its axioms over all graphs, TSO by a machine
-//! with store buffers. Straight-line programs of loads, stores, updates, waits and fences.
+//! Reference semantics, written without looking at the explorer: RC11 by its axioms over all
+//! graphs, TSO by a machine with store buffers. Straight-line programs of loads, stores, updates,
+//! waits and fences.
 
 use super::program::{Ins, Program};
 use pinfold_explore::hook::Order;
@@ -74,7 +75,8 @@ fn releases(order: Order) -> bool {
     matches!(order, Order::Release | Order::AcqRel | Order::SeqCst)
 }
 
-/// RC11 with C++20 release sequences. `mo[e]` is the place of a write in its variable's modification order.
+/// RC11 with C++20 release sequences. `mo[e]` is the place of a write in its variable's
+/// modification order.
 fn consistent(nodes: &[Node], mo: &[usize]) -> bool {
     let n = nodes.len();
     let writes = |e: usize| matches!(nodes[e].kind, Type::Init | Type::Write | Type::Update);
@@ -134,7 +136,8 @@ fn consistent(nodes: &[Node], mo: &[usize]) -> bool {
     acyclic(&union(&base, &fences))
 }
 
-/// The next events of a lane, given what it did: for each possible read its event, with the fences of `Full` around it.
+/// The next events of a lane, given what it did: for each possible read its event, with the fences
+/// of `Full` around it.
 fn steps(program: &Program, nodes: &[Node], lane: usize, done: usize) -> Vec<Vec<Node>> {
     let Some(ins) = program.lanes[lane].get(done) else { return Vec::new() };
     let sum = nodes

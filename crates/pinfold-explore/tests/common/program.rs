@@ -21,6 +21,8 @@ pub enum Ins {
     Fence(Order),
     /// Waits until the value is at least this.
     Wait(usize, u64, Order),
+    /// Waits until the value is below this.
+    WaitBelow(usize, u64, Order),
     /// Runs the second part only if the accumulator is not zero.
     If(Vec<Ins>),
     /// Runs the part under a lock.
@@ -69,6 +71,9 @@ fn interpret(
             }
             Ins::Fence(order) => hook::fence(*order),
             Ins::Wait(var, least, order) => read(vars[*var].wait(*order, |value| value >= *least)),
+            Ins::WaitBelow(var, bound, order) => {
+                read(vars[*var].wait(*order, |value| value < *bound));
+            }
             Ins::If(code) => {
                 if *sum != 0 {
                     interpret(code, lane, sum, vars, locks, log);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use pinfold::rules::Rules;
 use pinfold_explore::{Failure, Model, replay};
 
-use super::options::{CheckOptions, Strategy};
+use super::options::{CheckOptions, Detail, Strategy};
 use super::trial::{Keep, Kept, Trial};
 use crate::report::{Broken, FORMAT, Mode, Reached, Report, ScenarioHead, Verdict, id};
 use crate::scenario::{Scenario, ScenarioError};
@@ -86,12 +86,16 @@ pub(super) fn refuse(mut report: Report, error: &ScenarioError) -> Report {
 pub(super) fn explain(
     report: &mut Report,
     plan: &Rc<Plan>,
-    model: Model,
+    options: &CheckOptions,
     failure: &Failure,
     oracle: Option<&'static str>,
 ) {
+    if options.detail == Detail::Verdict {
+        report.broken = Some(broken(failure, oracle, report));
+        return;
+    }
     let mut trial = Trial::new(plan, Keep::Everything);
-    let again = replay(&mut trial, model, &failure.schedule);
+    let again = replay(&mut trial, options.model, &failure.schedule);
     fill(report, plan, trial.kept);
     let mut broken = broken(failure, oracle, report);
     if let Some(step) = again.diverged_at {

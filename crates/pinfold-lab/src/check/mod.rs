@@ -25,7 +25,7 @@ use fill::{
     bounds, broken, empty, explain, fill, identify, model_name, not_covered, reached, refuse,
     strategy_name,
 };
-pub use options::{CheckOptions, Order, Progress, Strategy};
+pub use options::{CheckOptions, Detail, Order, Progress, Strategy};
 use trial::{Keep, Trial};
 
 /// The names that a scenario's `reach` lines may use.
@@ -89,7 +89,7 @@ pub fn check(
         }
         Some(failure) => {
             report.verdict = Verdict::Fail;
-            explain(&mut report, &plan, options.model, failure, trial.oracle);
+            explain(&mut report, &plan, options, failure, trial.oracle);
         }
         None => judge_search(&mut report),
     }

@@ -32,6 +32,15 @@ pub enum Strategy {
     },
 }
 
+/// How much to find out about a failure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Detail {
+    /// That there is one.
+    Verdict,
+    /// The fewest switches that lead there, and what happens on the way.
+    Story,
+}
+
 /// What to search, and for how long.
 #[derive(Clone, Debug)]
 pub struct CheckOptions {
@@ -47,6 +56,8 @@ pub struct CheckOptions {
     pub deadline: Option<Duration>,
     /// Stop when this becomes true.
     pub stop: Option<Arc<AtomicBool>>,
+    /// What is wanted of a failure.
+    pub detail: Detail,
 }
 
 impl Default for CheckOptions {
@@ -58,9 +69,13 @@ impl Default for CheckOptions {
             max_steps: 10_000,
             deadline: None,
             stop: None,
+            detail: Detail::Story,
         }
     }
 }
+
+/// How many executions may be spent on making a failure short.
+const SHRINK_RUNS: u32 = 4_000;
 
 impl CheckOptions {
     /// The same for the explorer.
@@ -76,6 +91,10 @@ impl CheckOptions {
             max_steps: self.max_steps,
             deadline: self.deadline,
             stop: self.stop.clone(),
+            shrink_runs: match self.detail {
+                Detail::Verdict => 0,
+                Detail::Story => SHRINK_RUNS,
+            },
         }
     }
 }

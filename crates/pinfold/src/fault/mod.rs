@@ -128,7 +128,8 @@ impl<P: Platform> Space<P> {
                 self.mem().wait_page(entry.pfn);
                 Fault::Waited
             }
-            Entry::Mapped(_) if pte.is_protnone() => self.hint_fault(request, leaf, pte),
+            // An inaccessible area's own PROT_NONE is met by forced accesses only, and is nothing to repair.
+            Entry::Mapped(_) if pte.is_hint() => self.hint_fault(request, leaf, pte),
             Entry::Mapped(_) => self.present(request, leaf, pte)?,
             // Only the swap room writes such entries.
             Entry::Swap(_) => return Err(FaultError::Denied(VirtAddr::of_page(page))),

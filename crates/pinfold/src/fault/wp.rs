@@ -10,7 +10,7 @@ use crate::error::FaultError;
 use crate::event::EventKind;
 use crate::platform::Platform;
 use crate::rules::cow::{
-    CowStep, CowVerdict, How, pte_cow_drained, pte_cow_locked, pte_cow_precheck, sets_exclusive,
+    CowStep, CowVerdict, How, pte_cow_drained, pte_cow_locked, pte_cow_precheck,
 };
 use crate::rules::{CowPublish, PageKind, ReadGup, Why};
 use crate::space::Space;
@@ -104,7 +104,9 @@ impl<P: Platform> Space<P> {
 
     fn reuse(&self, request: &Request<'_, P>, cursor: Cursor<'_, P>, pfn: Pfn, why: Why) -> Fault {
         let mem = self.mem();
-        if sets_exclusive(mem.rules().pte_cow) && !mem.frames().counts(pfn).is_exclusive() {
+        // Under every rule, also those that never look at the mark (INV-RULES-3): another switch may wait for it, and for an unshare it is
+        // the whole point.
+        if !mem.frames().counts(pfn).is_exclusive() {
             mem.frames().set_exclusive(pfn);
         }
         if request.want == Want::Unshare {

@@ -3,7 +3,7 @@
 //! Each node's free frames form a stack through their index words, under that node's lock. Free frames are handed out in reverse
 //! order of their freeing: the warmest first.
 
-use super::{EXCLUSIVE, Flags, Frames, MAP, REF, node_bits, node_of};
+use super::{EXCLUSIVE, Flags, Frame, Frames, MAP, REF, node_bits, node_of};
 use crate::addr::{NodeId, Pfn};
 use crate::error::OutOfFrames;
 
@@ -88,6 +88,22 @@ pub(crate) enum Put {
     Underflow,
 }
 
+impl Frame {
+    /// Drops `refs` references of a folio's head.
+    #[inline]
+    pub(crate) fn put(&self, refs: u32) -> Put {
+        let old = self.counts.fetch_sub(u64::from(refs) * REF) as u32;
+        if old > refs {
+            return Put::Held;
+        }
+        if old == refs {
+            return Put::Last;
+        }
+        self.counts.fetch_add(u64::from(refs) * REF);
+        Put::Underflow
+    }
+}
+
 impl Frames {
     /// Takes a free frame, with `flags` set and the counts of `start`.
     ///
@@ -99,14 +115,15 @@ impl Frames {
         flags: Flags,
         start: Start,
     ) -> Result<NewFrame<'_>, OutOfFrames> {
-        let (first, others) = match placement {
-            Placement::Prefer(node) => (node, self.nodes.len() as u8),
-            Placement::Only(node) => (node, 1),
+        let found = match placement {
+            Placement::Only(node) => self.pop(node),
+            Placement::Prefer(node) => {
+                let nodes = self.nodes.len();
+                (0..nodes)
+                    .find_map(|step| self.pop(NodeId(((usize::from(node.0) + step) % nodes) as u8)))
+            }
         };
-        let nodes = self.nodes.len().max(1) as u8;
-        let pfn = (0..others.max(1))
-            .find_map(|step| self.pop(NodeId((first.0 % nodes + step) % nodes)))
-            .ok_or(OutOfFrames)?;
+        let pfn = found.ok_or(OutOfFrames)?;
         let frame = self.frame(pfn);
         frame.flags.write_once(flags.bits() | node_bits(node_of(frame.flags.peek())));
         frame.spare.init(0);
@@ -131,21 +148,6 @@ impl Frames {
     /// How many frames are free on all nodes.
     pub fn total_free(&self) -> u64 {
         self.nodes.iter().map(|list| list.lock().free).sum()
-    }
-
-    /// Drops `refs` references of a folio's head.
-    #[inline]
-    pub(crate) fn put(&self, head: Pfn, refs: u32) -> Put {
-        let frame = self.frame(head);
-        let old = frame.counts.fetch_sub(u64::from(refs) * REF);
-        match (old as u32).checked_sub(refs) {
-            Some(0) => Put::Last,
-            Some(_) => Put::Held,
-            None => {
-                frame.counts.fetch_add(u64::from(refs) * REF);
-                Put::Underflow
-            }
-        }
     }
 
     /// Puts a frame without references, and all frames of its folio, back on its node's list.

@@ -31,6 +31,11 @@ bitflags::bitflags! {
     }
 }
 
+impl Flags {
+    /// Tells whether a frame is part of a large folio.
+    pub(crate) const LARGE: Self = Self::HEAD.union(Self::TAIL);
+}
+
 const ORDER_SHIFT: u32 = 16;
 const ORDER_MASK: u32 = 0x1f << ORDER_SHIFT;
 const NODE_SHIFT: u32 = 24;

@@ -28,7 +28,8 @@ pub use counts::Counts;
 pub(crate) use counts::{EXCLUSIVE, MAP, REF};
 pub use flags::Flags;
 use flags::{node_bits, node_of, order_bits, order_of};
-pub use pin::{Grab, PIN_BIAS};
+pub(crate) use pin::Grab;
+pub use pin::PIN_BIAS;
 
 use alloc::FreeList;
 
@@ -48,6 +49,14 @@ pub(crate) struct Frame {
 }
 
 const _: () = assert!(size_of::<Frame>() == 32);
+
+impl Frame {
+    /// Whether the frame is part of a large folio. It can change while nobody holds a reference.
+    #[inline]
+    pub(crate) fn is_large(&self) -> bool {
+        self.flags.read_once() & Flags::LARGE.bits() != 0
+    }
+}
 
 /// Memory of one node: `frames` frames from `first`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -165,11 +174,18 @@ impl Frames {
     /// The head of the folio that `pfn` belongs to: itself for a small one.
     #[inline]
     pub fn head_of(&self, pfn: Pfn) -> Pfn {
+        self.folio(pfn).0
+    }
+
+    /// As [`Frames::head_of`], with the head's metadata.
+    #[inline]
+    pub(crate) fn folio(&self, pfn: Pfn) -> (Pfn, &Frame) {
         let frame = self.frame(pfn);
         if frame.flags.read_once() & Flags::TAIL.bits() == 0 {
-            pfn
+            (pfn, frame)
         } else {
-            Pfn(frame.index.read_once())
+            let head = Pfn(frame.index.read_once());
+            (head, self.frame(head))
         }
     }
 
@@ -199,13 +215,13 @@ impl Frames {
     /// Adds `refs` references to a frame that is alive for certain.
     #[inline]
     pub(crate) fn get(&self, pfn: Pfn, refs: u32) {
-        self.frame(self.head_of(pfn)).counts.fetch_add(u64::from(refs) * REF);
+        self.folio(pfn).1.counts.fetch_add(u64::from(refs) * REF);
     }
 
     /// Marks flags.
     #[inline]
     pub(crate) fn set_flags(&self, pfn: Pfn, flags: Flags) {
-        self.frame(pfn).flags.or_relaxed(flags.bits());
+        self.frame(pfn).flags.fetch_or_relaxed(flags.bits());
     }
 
     /// Sets the exclusive mark; see INV-FRAME-3.

@@ -3,7 +3,7 @@
 //! A pin of a small folio is 1024 references in one step; of a large one, a reference and an exact pin each.
 
 use super::alloc::Put;
-use super::{Counts, Flags, Frames, REF};
+use super::{Counts, Flags, Frame, Frames, REF};
 use crate::addr::Pfn;
 use crate::rules::pin::Hold;
 use crate::sync::smp_mb_after_atomic;
@@ -13,7 +13,7 @@ pub const PIN_BIAS: u32 = crate::rules::pin::PIN_BIAS;
 
 /// How an attempt to take a reference ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Grab {
+pub(crate) enum Grab {
     /// Taken, on the folio with this head.
     Taken(Pfn),
     /// The frame is free or is just changing folio: look again.
@@ -26,22 +26,34 @@ impl Frames {
     /// Takes `n` holds without a lock: only if the folio is alive, and if it is still the folio of `pfn` afterwards (since 5.14,
     /// c24d37322548). A full barrier follows, so that the caller's re-read of the entry comes later.
     #[inline]
-    pub fn try_grab(&self, pfn: Pfn, kind: Hold, n: u32) -> Grab {
-        let head = self.head_of(pfn);
-        let frame = self.frame(head);
-        let large = frame.flags.read_once() & Flags::HEAD.bits() != 0;
-        let refs = refs_for(kind, large, n);
-        let taken = frame.counts.try_update(|counts| {
-            Counts(counts).may_gain().then(|| counts.wrapping_add(u64::from(refs) * REF))
-        });
-        if let Err(seen) = taken {
-            return if Counts(seen).refs() == 0 { Grab::Gone } else { Grab::Overflow };
+    pub(crate) fn try_grab(&self, pfn: Pfn, kind: Hold, n: u32) -> Grab {
+        let frame = self.frame(pfn);
+        if frame.is_large() {
+            return self.try_grab_large(pfn, kind, n);
         }
-        if self.head_of(pfn) != head {
-            self.drop_unused(head, refs);
+        let refs = refs_of_small(kind, n);
+        if let Err(refused) = frame.try_gain(refs) {
+            return refused;
+        }
+        if frame.is_large() {
+            self.drop_unused(pfn, refs);
             return Grab::Gone;
         }
-        if large && kind == Hold::Pin {
+        smp_mb_after_atomic();
+        Grab::Taken(pfn)
+    }
+
+    #[inline(never)]
+    fn try_grab_large(&self, pfn: Pfn, kind: Hold, n: u32) -> Grab {
+        let (head, frame) = self.folio(pfn);
+        if let Err(refused) = frame.try_gain(n) {
+            return refused;
+        }
+        if self.head_of(pfn) != head || !frame.is_large() {
+            self.drop_unused(head, n);
+            return Grab::Gone;
+        }
+        if kind == Hold::Pin {
             frame.spare.fetch_add(n);
         }
         smp_mb_after_atomic();
@@ -50,14 +62,14 @@ impl Frames {
 
     /// Takes `n` holds under the page-table lock, where an entry guarantees that the folio lives.
     #[inline]
-    pub fn grab(&self, pfn: Pfn, kind: Hold, n: u32) -> Grab {
-        let head = self.head_of(pfn);
-        let frame = self.frame(head);
+    pub(crate) fn grab(&self, pfn: Pfn, kind: Hold, n: u32) -> Grab {
+        let (head, frame) = self.folio(pfn);
         if !Counts(frame.counts.read_once()).may_gain() {
             return Grab::Overflow;
         }
-        let large = frame.flags.read_once() & Flags::HEAD.bits() != 0;
-        frame.counts.fetch_add(u64::from(refs_for(kind, large, n)) * REF);
+        let large = frame.is_large();
+        let refs = if large { n } else { refs_of_small(kind, n) };
+        frame.counts.fetch_add(u64::from(refs) * REF);
         if large && kind == Hold::Pin {
             frame.spare.fetch_add(n);
         }
@@ -65,20 +77,45 @@ impl Frames {
     }
 
     pub(super) fn drop_unused(&self, head: Pfn, refs: u32) {
-        if self.put(head, refs) == Put::Last {
+        if self.frame(head).put(refs) == Put::Last {
             self.release(head);
         }
     }
 
-    /// How many references `n` holds of `pfn` amount to; for a pin of a large folio its pins are taken off too.
+    /// Gives `n` holds of the folio of `pfn` back: its head, and what is left.
     #[inline]
-    pub(crate) fn ungrab_refs(&self, head: Pfn, kind: Hold, n: u32) -> u32 {
-        let frame = self.frame(head);
-        let large = frame.flags.read_once() & Flags::HEAD.bits() != 0;
-        if large && kind == Hold::Pin {
+    pub(crate) fn ungrab(&self, pfn: Pfn, kind: Hold, n: u32) -> (Pfn, Put) {
+        let frame = self.frame(pfn);
+        if frame.is_large() {
+            return self.ungrab_large(pfn, kind, n);
+        }
+        (pfn, frame.put(refs_of_small(kind, n)))
+    }
+
+    #[inline(never)]
+    fn ungrab_large(&self, pfn: Pfn, kind: Hold, n: u32) -> (Pfn, Put) {
+        let (head, frame) = self.folio(pfn);
+        if kind == Hold::Pin {
             frame.spare.fetch_sub(n);
         }
-        refs_for(kind, large, n)
+        (head, frame.put(n))
+    }
+
+    /// Gives one pin of the folio of `pfn` back, if it can have one: its head, and what is left. In one step, so that of two callers with one
+    /// pin between them one is refused.
+    pub(crate) fn unpin(&self, pfn: Pfn) -> Option<(Pfn, Put)> {
+        let (head, frame) = self.folio(pfn);
+        if frame.is_large() {
+            frame.spare.try_update(|pins| pins.checked_sub(1)).ok()?;
+            return Some((head, frame.put(1)));
+        }
+        let old = frame.counts.try_update(|counts| {
+            // Mappings and at least one pin: fewer references cannot contain a pin (INV-FRAME-1).
+            let least = Counts(counts).maps().saturating_add(PIN_BIAS);
+            (Counts(counts).refs() >= least).then(|| counts - u64::from(PIN_BIAS) * REF)
+        });
+        let left = Counts(old.ok()?).refs() - PIN_BIAS;
+        Some((head, if left == 0 { Put::Last } else { Put::Held }))
     }
 
     /// Pins of the folio: exact for a large one, `None` for a small one.
@@ -100,10 +137,26 @@ impl Frames {
     }
 }
 
+impl Frame {
+    /// Adds references if the folio is alive and none would overflow.
+    #[inline]
+    fn try_gain(&self, refs: u32) -> Result<(), Grab> {
+        let gained = self.counts.try_update(|counts| {
+            Counts(counts).may_gain().then(|| counts.wrapping_add(u64::from(refs) * REF))
+        });
+        match gained {
+            Ok(_) => Ok(()),
+            Err(seen) if Counts(seen).refs() == 0 => Err(Grab::Gone),
+            Err(_) => Err(Grab::Overflow),
+        }
+    }
+}
+
+/// References that stand for `n` holds of a small folio.
 #[inline]
-fn refs_for(kind: Hold, large: bool, n: u32) -> u32 {
+fn refs_of_small(kind: Hold, n: u32) -> u32 {
     match kind {
-        Hold::Pin if !large => n.saturating_mul(PIN_BIAS),
-        _ => n,
+        Hold::Pin => n.saturating_mul(PIN_BIAS),
+        Hold::Get => n,
     }
 }

@@ -49,7 +49,7 @@ fn a_pin_of_a_small_folio_is_1024_references() {
     let pfn = frames.alloc(Placement::Only(NodeId(0)), Flags::ANON, Start::Held).unwrap().keep();
     assert_eq!(frames.try_grab(pfn, Hold::Get, 1023), Grab::Taken(pfn));
     assert!(frames.maybe_dma_pinned(pfn), "1024 ordinary references look like a pin");
-    assert_eq!(frames.put(pfn, 1023), Put::Held);
+    assert_eq!(frames.frame(pfn).put(1023), Put::Held);
     assert!(!frames.maybe_dma_pinned(pfn));
     assert_eq!(frames.grab(pfn, Hold::Pin, 1), Grab::Taken(pfn));
     assert_eq!(frames.counts(pfn).refs(), 1 + PIN_BIAS);
@@ -80,10 +80,9 @@ fn a_large_folio_counts_on_its_head_and_pins_exactly() {
     assert_eq!(frames.pincount(head), Some(2));
     assert_eq!(frames.counts(head).refs(), 3);
     frames.get(pfns[2], 2000);
-    let refs = frames.ungrab_refs(head, Hold::Pin, 2);
-    assert_eq!(frames.put(head, refs), Put::Held);
+    assert_eq!(frames.ungrab(pfns[3], Hold::Pin, 2), (head, Put::Held));
     assert!(!frames.maybe_dma_pinned(pfns[1]), "references alone never look pinned here");
-    assert_eq!(frames.put(head, 2001), Put::Last);
+    assert_eq!(frames.frame(head).put(2001), Put::Last);
     frames.release(head);
     assert_eq!(frames.free_frames(NodeId(0)), 4);
     assert_eq!(frames.head_of(pfns[3]), pfns[3]);
@@ -93,7 +92,7 @@ fn a_large_folio_counts_on_its_head_and_pins_exactly() {
 fn dropping_more_references_than_there_are_changes_nothing() {
     let frames = two_nodes(1);
     let pfn = frames.alloc(Placement::Only(NodeId(0)), Flags::ANON, Start::Held).unwrap().keep();
-    assert_eq!(frames.put(pfn, 2), Put::Underflow);
+    assert_eq!(frames.frame(pfn).put(2), Put::Underflow);
     assert_eq!(frames.counts(pfn).refs(), 1);
 }
 

@@ -1,5 +1,7 @@
 //! The lock-free path: GUP-fast (facts 3.5). It sees entries, not areas; what depends on the area is left to the slow path.
 
+use core::ops::Range;
+
 use super::{Access, Ask, Held, Hold, Path};
 use crate::addr::VirtRange;
 use crate::event::{EventKind, FastStop};
@@ -9,7 +11,7 @@ use crate::rules::pin::{Request, Walk, entry_access, must_unshare};
 use crate::rules::{FastRecheck, ForkRace};
 use crate::space::Space;
 use crate::sync::smp_rmb;
-use crate::table::{Leaf, Pte, table_end};
+use crate::table::{Format, Leaf, Pte, table_end};
 
 /// Ends the section in which no table is freed.
 struct Section<'p, P: Platform>(&'p P);
@@ -30,7 +32,9 @@ impl<P: Platform> Drop for Section<'_, P> {
 /// What a walk asks of each entry; fixed for the whole walk.
 struct Wish {
     hold: Hold,
-    entry: Access,
+    /// The bits of the entry that matter, and those of them that must be set.
+    mask: u64,
+    set: u64,
     request: Request,
     walk: Walk,
     recheck: FastRecheck,
@@ -51,9 +55,14 @@ impl<P: Platform> Space<P> {
             None
         };
         let walk = if ask.path == Path::FastOnly { Walk::FastOnly } else { Walk::Fast };
+        let write = match entry_access(rules.read_gup, ask.access, walk) {
+            Access::Write => P::Format::WRITE,
+            Access::Read => 0,
+        };
         let wish = Wish {
             hold: held.hold(),
-            entry: entry_access(rules.read_gup, ask.access, walk),
+            mask: P::Format::PRESENT | P::Format::SPECIAL | write,
+            set: P::Format::PRESENT | write,
             request: Request { hold: held.hold(), access: ask.access, term: ask.term },
             walk,
             recheck: rules.fast_recheck,
@@ -78,13 +87,26 @@ impl<P: Platform> Space<P> {
                 return self.stopped(page, FastStop::Absent);
             };
             let end = table_end::<P::Format>(page).min(range.end_page());
-            while page < end {
-                if let Err(why) = self.take_fast(leaf, page, wish, held) {
-                    return self.stopped(page, why);
-                }
-                page += 1;
+            if let Err((at, why)) = self.take_run(leaf, page..end, wish, held) {
+                return self.stopped(at, why);
             }
+            page = end;
         }
+    }
+
+    /// Takes pages of one table. A function of its own: the loop needs every register.
+    #[inline(never)]
+    fn take_run(
+        &self,
+        leaf: Leaf<'_, P>,
+        pages: Range<u64>,
+        wish: &Wish,
+        held: &mut Held<P>,
+    ) -> Result<(), (u64, FastStop)> {
+        for page in pages {
+            self.take_fast(leaf, page, wish, held).map_err(|why| (page, why))?;
+        }
+        Ok(())
     }
 
     #[inline]
@@ -97,15 +119,8 @@ impl<P: Platform> Space<P> {
     ) -> Result<(), FastStop> {
         let mem = self.mem();
         let pte = leaf.read(page);
-        if !pte.is_present() {
-            let stop = if pte.is_protnone() { FastStop::ProtNone } else { FastStop::Absent };
-            return Err(stop);
-        }
-        if wish.entry == Access::Write && !pte.is_writable() {
-            return Err(FastStop::ReadOnly);
-        }
-        if pte.is_special() {
-            return Err(FastStop::Special);
+        if !pte.matches(wish.mask, wish.set) {
+            return Err(unfit(pte, wish));
         }
         let pfn = pte.pfn();
         mem.tell(self.id(), page, EventKind::FastLook(pfn));
@@ -143,5 +158,19 @@ impl<P: Platform> Space<P> {
             }
         }
         Ok(())
+    }
+}
+
+/// Why an entry does not match a wish.
+#[cold]
+fn unfit<F: Format>(pte: Pte<F>, wish: &Wish) -> FastStop {
+    if pte.is_protnone() {
+        FastStop::ProtNone
+    } else if !pte.is_present() {
+        FastStop::Absent
+    } else if wish.set & F::WRITE != 0 && !pte.is_writable() {
+        FastStop::ReadOnly
+    } else {
+        FastStop::Special
     }
 }

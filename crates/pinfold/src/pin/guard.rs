@@ -6,7 +6,7 @@ use super::Hold;
 use crate::addr::Pfn;
 use crate::error::{NoMemory, NotPinned, PinError};
 use crate::event::EventKind;
-use crate::frame::{Counts, Flags, PIN_BIAS, REF};
+use crate::frame::Flags;
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::ZeroPin;
@@ -56,17 +56,23 @@ impl<P: Platform> Held<P> {
         self.space.locked.sub(excess);
     }
 
-    #[inline]
+    #[cold]
     pub(super) fn release_last(&mut self) {
-        if let Some(pfn) = self.pages.pop() {
-            self.space.mem().ungrab(pfn, self.hold);
+        let mem = self.space.mem();
+        if let Some(pfn) = self.pages.pop()
+            && Some(pfn) != mem.uncounted(self.hold)
+        {
+            mem.ungrab(pfn, self.hold);
         }
     }
 
     pub(super) fn release_all(&mut self) {
-        let mem = self.space.mem();
+        let (mem, hold) = (self.space.mem(), self.hold);
+        let uncounted = mem.uncounted(hold);
         for pfn in self.pages.drain(..) {
-            mem.ungrab(pfn, self.hold);
+            if Some(pfn) != uncounted {
+                mem.ungrab(pfn, hold);
+            }
         }
     }
 
@@ -91,16 +97,18 @@ impl<P: Platform> Drop for Held<P> {
 }
 
 impl<P: Platform> Memory<P> {
-    /// Gives one hold back.
+    /// The page of which holds of this kind are not counted, if the rules have one: the zero page for pins.
+    fn uncounted(&self, hold: Hold) -> Option<Pfn> {
+        let free = hold == Hold::Pin && self.rules().zero_pin == ZeroPin::Free;
+        free.then(|| self.zero_page())
+    }
+
+    /// Gives one counted hold back.
     #[inline]
     fn ungrab(&self, pfn: Pfn, hold: Hold) {
-        if hold == Hold::Pin && pfn == self.zero_page() && self.rules().zero_pin == ZeroPin::Free {
-            return;
-        }
-        let head = self.frames().head_of(pfn);
-        let refs = self.frames().ungrab_refs(head, hold, 1);
         self.tell(crate::memory::SpaceId(0), 0, EventKind::Unpinned(pfn));
-        self.put(head, refs);
+        let (head, put) = self.frames().ungrab(pfn, hold, 1);
+        self.after_put(head, put);
     }
 
     /// Gives back one pin of a page that [`Pins::into_pages`] handed out.
@@ -111,26 +119,12 @@ impl<P: Platform> Memory<P> {
         if !self.frames().contains(pfn) {
             return Err(NotPinned(pfn));
         }
-        if pfn == self.zero_page() && self.rules().zero_pin == ZeroPin::Free {
-            return Ok(());
+        if Some(pfn) != self.uncounted(Hold::Pin) {
+            let (head, put) = self.frames().unpin(pfn).ok_or(NotPinned(pfn))?;
+            self.tell(crate::memory::SpaceId(0), 0, EventKind::Unpinned(pfn));
+            self.after_put(head, put);
         }
-        let head = self.frames().head_of(pfn);
-        let frame = self.frames().frame(head);
-        let large = self.frames().pincount(head).is_some();
-        let (word_has, refs) = if large {
-            let took = frame.spare.try_update(|pins| pins.checked_sub(1)).is_ok();
-            (took, 1)
-        } else {
-            // Mappings and at least one pin: fewer references cannot contain a pin (INV-FRAME-1).
-            let counts = Counts(frame.counts.read_once());
-            (counts.refs() >= counts.maps().saturating_add(PIN_BIAS), PIN_BIAS)
-        };
-        if !word_has {
-            return Err(NotPinned(pfn));
-        }
-        debug_assert_eq!(REF, 1);
         self.stats().nr_foll_pin_released.add(1);
-        self.put(head, refs);
         Ok(())
     }
 }

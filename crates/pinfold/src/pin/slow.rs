@@ -6,7 +6,7 @@ use crate::addr::{Pfn, VirtAddr, VirtRange};
 use crate::area::{Area, AreaMap, Prot};
 use crate::error::{FaultError, PinError};
 use crate::event::{Bug, EventKind};
-use crate::fault::{Rights, Want};
+use crate::fault::{Fault, Rights, Want};
 use crate::frame::Grab;
 use crate::platform::Platform;
 use crate::protect::entry_state;
@@ -84,8 +84,10 @@ impl<P: Platform> Space<P> {
                     // A read pin of 5.8 breaks copy-on-write without the area's leave to write.
                     let raised = want == Want::Write && ask.access == Access::Read;
                     let rights = if raised { Rights::Forced } else { rights };
-                    self.fault_at(map, page, want, rights)?;
-                    if want == Want::Write {
+                    let fault = self.fault_at(map, page, want, rights)?;
+                    // A fault that waited, or repaired an entry, says nothing about whose page is mapped.
+                    let owns = matches!(fault, Fault::Reused | Fault::Copied | Fault::FirstTouch);
+                    if want == Want::Write && owns {
                         step.faulted = WriteFault::Taken;
                     }
                 }

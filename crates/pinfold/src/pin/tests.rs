@@ -1,1 +1,370 @@
+//! Pins and gets: what they may take, what they hold, and how they are given back.
 
+mod catalogue;
+mod force;
+
+use super::{Access, Ask, Hold, Path, Term};
+use crate::event::FastStop;
+use crate::frame::Grab;
+use crate::testing::{
+    Audit, Mem, Space, device_read, load, machine, map, map_shared, pages, rules, space, store,
+};
+use crate::{
+    AddressSpace, Cause, EventKind, FaultError, Limits, NotPinned, PIN_BIAS, Pfn, PinError, Prot,
+    Rules, Tuning, VirtAddr, X86_64,
+};
+use std::vec::Vec;
+
+const RW: Prot = Prot::READ_WRITE;
+
+fn world(text: &str) -> (Mem<X86_64>, Space<X86_64>) {
+    let mem = machine(rules(text), &[64], Tuning::default());
+    let space = space(&mem);
+    map(&space, 16, 8, RW);
+    (mem, space)
+}
+
+fn stops(events: &[EventKind]) -> Vec<FastStop> {
+    events
+        .iter()
+        .filter_map(|event| match event {
+            EventKind::FastStop(why) => Some(*why),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_pin_faults_in_what_is_missing_and_goes_with_its_guard() {
+    for path in [Path::Any, Path::SlowOnly] {
+        let (mem, space) = world("latest");
+        store(&space, 17, 5).unwrap();
+        let ask = Ask::new(Access::Write, Term::Short).path(path);
+        let pins = space.pin_with(pages(16, 4), ask).unwrap();
+        assert_eq!((pins.pages().len(), pins.shortfall()), (4, None));
+        assert_eq!(device_read(&mem, pins.pages()[1]), 5);
+        for (page, pfn) in (16..).zip(pins.pages()) {
+            assert_eq!(space.entry(VirtAddr::of_page(page)).pfn(), *pfn);
+            assert_eq!(mem.frames().counts(*pfn).refs(), 1 + PIN_BIAS);
+        }
+        Audit::of(&mem).space(&space).pins(pins.pages()).check();
+        drop(pins);
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+#[test]
+fn the_lock_free_path_alone_takes_what_is_ready_and_never_faults() {
+    let (mem, space) = world("latest");
+    let fast = |access| Ask::new(access, Term::Short).path(Path::FastOnly);
+    let at = VirtAddr::of_page(16);
+    let nothing = space.pin_with(pages(16, 2), fast(Access::Write));
+    assert_eq!(nothing.err(), Some(PinError::WouldBlock(at)));
+    assert_eq!(space.entry(at), crate::Pte::NONE);
+    store(&space, 16, 1).unwrap();
+    let faults = mem.stats().pgfault.get();
+    let pins = space.pin_with(pages(16, 2), fast(Access::Write)).unwrap();
+    assert_eq!(pins.shortfall(), Some(PinError::WouldBlock(VirtAddr::of_page(17))));
+    assert_eq!((pins.pages().len(), mem.stats().pgfault.get()), (1, faults));
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
+}
+
+#[test]
+fn the_lock_free_path_says_why_it_stops() {
+    let (mem, space) = world("latest");
+    for page in [16, 17, 18] {
+        store(&space, page, 1).unwrap();
+    }
+    space.protect(pages(17, 1), Prot::READ).unwrap();
+    assert_eq!(space.numa_scan(pages(18, 1)), 1);
+    load(&space, 19).unwrap();
+    let child = space.fork().unwrap();
+    let try_pin = |page, access| {
+        let ask = Ask::new(access, Term::Short).path(Path::FastOnly);
+        stops(&mem.platform().record(|| drop(space.pin_with(pages(page, 1), ask))).1)
+    };
+    assert_eq!(try_pin(16, Access::Write), [FastStop::ReadOnly]);
+    assert_eq!(try_pin(16, Access::Read), [FastStop::MustUnshare]);
+    assert_eq!(try_pin(18, Access::Read), [FastStop::ProtNone]);
+    assert_eq!(try_pin(19, Access::Read), [FastStop::Special]);
+    assert_eq!(try_pin(20, Access::Read), [FastStop::Absent]);
+    assert_eq!(try_pin(5000, Access::Read), [FastStop::Absent]);
+    Audit::of(&mem).space(&space).space(&child).check();
+}
+
+#[test]
+fn fewer_pages_than_asked_for_are_a_success_that_says_so() {
+    let (mem, space) = world("latest");
+    let pins = space.pin(pages(22, 4), Access::Write, Term::Long).unwrap();
+    let end = VirtAddr::of_page(24);
+    assert_eq!(pins.pages().len(), 2);
+    assert_eq!(pins.shortfall(), Some(PinError::Fault(FaultError::NotMapped(end))));
+    assert_eq!(space.locked_pages(), 2, "only what is held is charged");
+    let none = space.pin(pages(24, 4), Access::Write, Term::Long);
+    assert_eq!(none.err(), Some(PinError::Fault(FaultError::NotMapped(end))));
+    assert_eq!(space.locked_pages(), 2);
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
+    drop(pins);
+    assert_eq!(space.locked_pages(), 0);
+}
+
+#[test]
+fn a_pin_that_runs_out_of_frames_keeps_what_it_has() {
+    let mem = machine::<X86_64>(Rules::default(), &[8], Tuning::default());
+    let space = space(&mem);
+    map(&space, 16, 8, RW);
+    let pins = space.pin(pages(16, 8), Access::Write, Term::Long).unwrap();
+    assert_eq!(pins.pages().len(), 8 - 5, "root, three tables and the zero page are taken");
+    assert_eq!(pins.shortfall(), Some(PinError::Fault(FaultError::OutOfFrames)));
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
+    drop((pins, space));
+    Audit::of(&mem).check();
+}
+
+#[test]
+fn rights_limit_what_may_be_taken() {
+    let (mem, space) = world("latest");
+    space.protect(pages(16, 1), Prot::READ).unwrap();
+    space.protect(pages(17, 1), Prot::empty()).unwrap();
+    let denied = |page| Some(PinError::Fault(FaultError::Denied(VirtAddr::of_page(page))));
+    assert_eq!(space.pin(pages(16, 1), Access::Write, Term::Short).err(), denied(16));
+    assert_eq!(space.pin(pages(17, 1), Access::Read, Term::Short).err(), denied(17));
+    assert_eq!(space.get(pages(17, 1), Access::Read).err(), denied(17));
+    assert!(space.get(pages(16, 1), Access::Read).is_ok());
+    let nowhere = space.pin(pages(1 << 40, 2), Access::Read, Term::Short);
+    let start = VirtAddr::of_page(1 << 40);
+    assert_eq!(nowhere.err(), Some(PinError::Fault(FaultError::NotMapped(start))));
+    let huge = space.get(pages(16, (1 << 36) - 16), Access::Read);
+    assert!(huge.is_err() || huge.is_ok_and(|gets| gets.pages().len() == 8));
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn long_pins_are_charged_and_limited_and_short_ones_are_not() {
+    let mem = machine::<X86_64>(Rules::default(), &[64], Tuning::default());
+    let limits = Limits { locked: 3, ..Limits::of_format::<X86_64>() };
+    let space = AddressSpace::new(&mem, limits).unwrap();
+    map(&space, 16, 8, RW);
+    let long = |first, count| space.pin(pages(first, count), Access::Write, Term::Long);
+    let first = long(16, 2).unwrap();
+    assert_eq!(long(18, 2).err(), Some(PinError::TooManyLocked { limit: 3 }));
+    let short = space.pin(pages(16, 8), Access::Write, Term::Short).unwrap();
+    assert_eq!(space.locked_pages(), 2);
+    let raw = long(18, 1).unwrap().into_pages();
+    assert_eq!(space.locked_pages(), 2, "handed over pins are not charged any more");
+    Audit::of(&mem).space(&space).pins(first.pages()).pins(short.pages()).pins(&raw).check();
+    drop(first);
+    assert_eq!(space.locked_pages(), 0);
+    mem.unpin_page(raw[0]).unwrap();
+}
+
+#[test]
+fn a_second_unpin_and_a_foreign_one_are_refused_and_change_nothing() {
+    let (mem, space) = world("latest");
+    let stranger = store(&space, 20, 1).unwrap();
+    let gets = space.get(pages(20, 1), Access::Read).unwrap();
+    let raw = space.pin(pages(16, 2), Access::Write, Term::Short).unwrap().into_pages();
+    let again = space.pin(pages(16, 1), Access::Write, Term::Short).unwrap();
+    Audit::of(&mem).space(&space).pins(&raw).pins(again.pages()).gets(gets.pages()).check();
+    assert_eq!(mem.unpin_page(raw[0]), Ok(()));
+    drop(again);
+    for pfn in [raw[0], stranger, space.root(), Pfn(63), Pfn(1 << 40)] {
+        assert_eq!(mem.unpin_page(pfn), Err(NotPinned(pfn)));
+    }
+    Audit::of(&mem).space(&space).pins(&raw[1..]).gets(gets.pages()).check();
+    drop(space);
+    // The last reference: unpinning frees the page.
+    assert_eq!(mem.unpin_page(raw[1]), Ok(()));
+    assert_eq!(mem.unpin_page(raw[1]), Err(NotPinned(raw[1])));
+    Audit::of(&mem).gets(gets.pages()).check();
+}
+
+#[test]
+fn of_two_threads_that_unpin_one_pin_one_is_refused() {
+    let (mem, space) = world("latest");
+    for _ in 0..200 {
+        let raw = space.pin(pages(16, 1), Access::Write, Term::Short).unwrap().into_pages();
+        let both = std::thread::scope(|threads| {
+            let other = threads.spawn(|| mem.unpin_page(raw[0]));
+            [mem.unpin_page(raw[0]), other.join().unwrap()]
+        });
+        assert_eq!(both.iter().filter(|result| result.is_ok()).count(), 1);
+    }
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn acquired_and_released_pins_balance() {
+    for text in crate::rules::PRESETS {
+        let (mem, space) = world(text);
+        store(&space, 16, 1).unwrap();
+        load(&space, 17).unwrap();
+        let live =
+            || mem.stats().nr_foll_pin_acquired.get() - mem.stats().nr_foll_pin_released.get();
+        let pins = space.pin(pages(16, 3), Access::Read, Term::Short).unwrap();
+        assert_eq!(live(), 3, "{text}");
+        pins.unpin_dirty();
+        assert_eq!(live(), 0, "{text}");
+        let gets = space.get(pages(16, 2), Access::Read).unwrap();
+        assert_eq!(live(), 0, "{text}: a get is no pin");
+        drop(gets);
+        let raw = space.pin(pages(16, 3), Access::Read, Term::Short).unwrap().into_pages();
+        assert_eq!(live(), 3, "{text}");
+        raw.into_iter().for_each(|pfn| mem.unpin_page(pfn).unwrap());
+        assert_eq!(live(), 0, "{text}");
+        assert!(space.pin(pages(24, 1), Access::Read, Term::Short).is_err());
+        assert_eq!(live(), 0, "{text}");
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+#[test]
+fn t24_the_zero_page_is_counted_until_6_5_and_then_free() {
+    for (text, counted) in [("5.9", true), ("6.2", true), ("6.5", false), ("latest", false)] {
+        let (mem, space) = world(text);
+        load(&space, 16).unwrap();
+        let zero = mem.zero_page();
+        let pins = space.pin(pages(16, 1), Access::Read, Term::Short).unwrap();
+        let refs = if counted { 1 + PIN_BIAS } else { 1 };
+        assert_eq!((pins.pages(), mem.frames().counts(zero).refs()), (&[zero][..], refs), "{text}");
+        let gets = space.get(pages(16, 1), Access::Read).unwrap();
+        assert_eq!(mem.frames().counts(zero).refs(), refs + 1, "{text}: a get counts");
+        Audit::of(&mem).space(&space).pins(pins.pages()).gets(gets.pages()).check();
+        drop((pins, gets));
+        mem.frames().get(zero, i32::MAX as u32);
+        let full = space.pin(pages(16, 1), Access::Read, Term::Short);
+        assert_eq!(full.is_err(), counted, "{text}");
+        if counted {
+            assert_eq!(full.err(), Some(PinError::Overflow(zero)), "{text}");
+        }
+        mem.put(zero, i32::MAX as u32);
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+#[test]
+fn a_frame_near_overflow_is_refused_on_both_paths_and_its_neighbours_are_kept() {
+    let (mem, space) = world("latest");
+    store(&space, 16, 1).unwrap();
+    let pfn = store(&space, 17, 1).unwrap();
+    mem.frames().get(pfn, i32::MAX as u32);
+    for path in [Path::Any, Path::SlowOnly] {
+        let ask = Ask::new(Access::Write, Term::Short).path(path);
+        let pins = space.pin_with(pages(16, 2), ask).unwrap();
+        assert_eq!((pins.pages().len(), pins.shortfall()), (1, Some(PinError::Overflow(pfn))));
+    }
+    assert_eq!(mem.frames().try_grab(pfn, Hold::Get, 1), Grab::Overflow);
+    mem.put(pfn, i32::MAX as u32);
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn a_read_pin_of_the_zero_page_is_unshared_for_long_terms_since_6_2() {
+    for (text, unshared) in
+        [("5.18", false), ("5.19", false), ("6.1", false), ("6.2", true), ("latest", true)]
+    {
+        let (mem, space) = world(text);
+        load(&space, 16).unwrap();
+        let short = space.pin(pages(16, 1), Access::Read, Term::Short).unwrap();
+        assert_eq!(short.pages(), [mem.zero_page()], "{text}");
+        let long = space.pin(pages(16, 1), Access::Read, Term::Long).unwrap();
+        assert_eq!(long.pages()[0] != mem.zero_page(), unshared, "{text}");
+        if unshared {
+            assert!(!space.entry(VirtAddr::of_page(16)).is_writable(), "{text}");
+        }
+        store(&space, 16, 7).unwrap();
+        assert_eq!(device_read(&mem, long.pages()[0]) == 7, unshared, "{text}");
+        Audit::of(&mem).space(&space).pins(short.pages()).pins(long.pages()).check();
+    }
+}
+
+#[test]
+fn a_read_pin_in_a_read_only_area_gets_an_exclusive_page_that_stays_read_only() {
+    let (mem, space) = world("latest");
+    let pfn = store(&space, 16, 3).unwrap();
+    let child = space.fork().unwrap();
+    space.protect(pages(16, 1), Prot::READ).unwrap();
+    let pins = space.pin(pages(16, 1), Access::Read, Term::Short).unwrap();
+    let entry = space.entry(VirtAddr::of_page(16));
+    assert!(pins.pages()[0] != pfn && !entry.is_writable() && !entry.is_dirty());
+    assert!(mem.frames().counts(pins.pages()[0]).is_exclusive());
+    assert_eq!((load(&space, 16), load(&child, 16)), (Ok(3), Ok(3)));
+    // The other side is alone now: unsharing finds that and copies nothing.
+    let copies = mem.stats().cow_copy.get();
+    let theirs = child.pin(pages(16, 1), Access::Read, Term::Short).unwrap();
+    assert_eq!((theirs.pages(), mem.stats().cow_copy.get()), (&[pfn][..], copies));
+    Audit::of(&mem).space(&space).space(&child).pins(pins.pages()).pins(theirs.pages()).check();
+}
+
+#[test]
+fn a_get_never_unshares_and_a_pin_of_shared_memory_takes_the_objects_page() {
+    let (mem, space) = world("latest");
+    let pfn = store(&space, 16, 3).unwrap();
+    let child = space.fork().unwrap();
+    let gets = child.get(pages(16, 1), Access::Read).unwrap();
+    assert_eq!(gets.pages(), [pfn]);
+    map_shared(&space, 40, 1);
+    let pins = space.pin(pages(40, 1), Access::Write, Term::Long).unwrap();
+    store(&space, 40, 9).unwrap();
+    assert_eq!(device_read(&mem, pins.pages()[0]), 9);
+    Audit::of(&mem).space(&space).space(&child).pins(pins.pages()).gets(gets.pages()).check();
+}
+
+#[test]
+fn gup_and_a_hinting_entry_follow_the_rule() {
+    for (text, faulted) in [("6.2", true), ("6.5", false), ("latest", false)] {
+        let (mem, space) = world(text);
+        let pfn = store(&space, 16, 1).unwrap();
+        assert_eq!(space.numa_scan(pages(16, 1)), 1);
+        let before = mem.stats().numa_hint_faults.get();
+        let gets = space.get(pages(16, 1), Access::Read).unwrap();
+        assert_eq!(mem.stats().numa_hint_faults.get() - before, u64::from(faulted), "{text}");
+        assert_eq!((gets.pages(), load(&space, 16)), (&[pfn][..], Ok(1)), "{text}");
+        space.numa_scan(pages(16, 1));
+        let write = space.pin(pages(16, 1), Access::Write, Term::Short).unwrap();
+        store(&space, 16, 2).unwrap();
+        assert_eq!(device_read(&mem, write.pages()[0]), 2, "{text}");
+        Audit::of(&mem).space(&space).pins(write.pages()).gets(gets.pages()).check();
+    }
+}
+
+#[test]
+fn unpin_dirty_marks_pages_and_spares_the_zero_page() {
+    let (mem, space) = world("latest");
+    load(&space, 16).unwrap();
+    let pfn = store(&space, 17, 1).unwrap();
+    space.pin(pages(16, 2), Access::Read, Term::Short).unwrap().unpin_dirty();
+    assert!(mem.frames().flags(pfn).contains(crate::Flags::DIRTY));
+    assert!(!mem.frames().flags(mem.zero_page()).contains(crate::Flags::DIRTY));
+    Audit::of(&mem).space(&space).check();
+    assert_eq!(space.fault(VirtAddr::of_page(16), Cause::Load), Ok(crate::Fault::Spurious));
+}
+
+#[test]
+fn a_walk_that_overlaps_fork_gives_everything_back_and_takes_the_slow_way() {
+    let (mem, space) = world("latest");
+    store(&space, 16, 1).unwrap();
+    store(&space, 17, 1).unwrap();
+    let space = std::sync::Arc::new(space);
+    let forker = space.clone();
+    let mut child = None;
+    let life = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let keep = life.clone();
+    // Forks in the middle of the lock-free walk, after its first page.
+    let pins = mem.platform().interrupt(
+        move |event| {
+            if matches!(event, EventKind::FastTaken(_)) && child.is_none() {
+                child = Some(());
+                *keep.lock().unwrap() = Some(forker.fork().unwrap());
+            }
+        },
+        || space.pin(pages(16, 2), Access::Write, Term::Short).unwrap(),
+    );
+    let child = life.lock().unwrap().take().unwrap();
+    store(&space, 16, 5).unwrap();
+    store(&space, 17, 6).unwrap();
+    let seen: Vec<_> = pins.pages().iter().map(|pfn| device_read(&mem, *pfn)).collect();
+    assert_eq!(seen, [5, 6]);
+    assert_eq!((load(&child, 16), load(&child, 17)), (Ok(1), Ok(1)));
+    Audit::of(&mem).space(&space).space(&child).pins(pins.pages()).check();
+}

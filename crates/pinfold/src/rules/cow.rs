@@ -8,7 +8,8 @@
 //! 2. On [`CowStep::NeedPageLock`] take the page lock as told.
 //! 3. If [`frees_swap_cache`], try to drop the page from the swap cache. Then look at the page
 //!    again, under the page lock, and call [`pte_cow_locked`]. Every look is a correctness step.
-//! 4. On reuse set the exclusive mark, if [`sets_exclusive`].
+//! 4. On reuse set the exclusive mark. Rules that never look at it lose nothing, and another switch
+//!    may ask for it.
 //!
 //! The same decision serves an unshare request (facts 3.9); only what follows reuse differs. A
 //! large folio without the mark is judged by its folio's refcount, as up to 6.7; the later rules

@@ -31,6 +31,7 @@ pub enum ForkVerdict {
 }
 
 /// Decides for one page.
+#[inline]
 pub fn fork_page(rule: ForkPin, has_pinned: PinHistory, page: &PageState) -> ForkVerdict {
     match (rule, page.kind) {
         (ForkPin::Share, _) => return ForkVerdict::Share(Why::Rule),

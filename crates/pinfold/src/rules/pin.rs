@@ -63,6 +63,7 @@ pub enum Walk {
 /// Whether the page may be pinned by anyone. No is certain; for a small page yes may also be
 /// [`PIN_BIAS`] ordinary references. The refcount is taken as unsigned, so that an overflow does
 /// not hide pins (facts 3.3).
+#[inline]
 pub fn maybe_dma_pinned(page: &PageState) -> Answer {
     match page.pincount {
         Some(pins) => Answer::compare(Counter::Pins, pins, Relation::Above, 0),

@@ -49,6 +49,7 @@ pub enum Relation {
 }
 
 impl Relation {
+    #[inline]
     const fn holds(self, left: u32, right: u32) -> bool {
         match self {
             Self::Equal => left == right,
@@ -60,6 +61,7 @@ impl Relation {
         }
     }
 
+    #[inline]
     const fn negated(self) -> Self {
         match self {
             Self::Equal => Self::NotEqual,
@@ -182,6 +184,7 @@ pub enum Answer {
 
 impl Answer {
     /// Whether the answer is yes.
+    #[inline]
     pub const fn is_yes(self) -> bool {
         matches!(self, Self::Yes(_))
     }
@@ -194,6 +197,7 @@ impl Answer {
     }
 
     /// Whether the comparison holds. Either way the reason says what is true.
+    #[inline]
     pub(super) const fn compare(
         counter: Counter,
         value: u32,

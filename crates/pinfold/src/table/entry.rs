@@ -179,6 +179,12 @@ impl<F: Format> Pte<F> {
         self.0 & F::SPECIAL != 0
     }
 
+    /// Whether the bits of `mask` are exactly those of `set`.
+    #[inline]
+    pub(crate) const fn matches(self, mask: u64, set: u64) -> bool {
+        self.0 & mask == set
+    }
+
     /// The frame of a mapping or of a table entry.
     #[inline]
     pub const fn pfn(self) -> Pfn {

@@ -1,6 +1,6 @@
 //! The walk to a last-level table, with and without making tables on the way.
 
-use core::ptr::NonNull;
+use core::slice;
 
 use super::{Format, Pte};
 use crate::addr::Pfn;
@@ -21,10 +21,9 @@ pub(crate) struct Leaf<'m, P: Platform> {
     mem: &'m Memory<P>,
     /// The frame that holds it.
     pub(crate) table: Pfn,
-    /// Number of the page that entry 0 maps.
-    first: u64,
-    /// The entry that points here: what the lock-free walk re-reads.
-    parent: Option<(&'m AtomicU64, u64)>,
+    entries: &'m [AtomicU64],
+    /// The entry that points here, and its bits when it was read: what the lock-free walk compares again.
+    parent: (&'m AtomicU64, u64),
 }
 
 impl<P: Platform> Clone for Leaf<'_, P> {
@@ -42,6 +41,12 @@ const fn index<F: Format>(page: u64, level: u32) -> usize {
     (page >> shift::<F>(level)) as usize & (F::ENTRIES - 1)
 }
 
+/// The level of the tables that map pages. The root is never one, so every such table has a parent.
+const fn last_level<F: Format>() -> u32 {
+    const { assert!(F::LEVELS >= 2, "a format has two levels of tables at least") };
+    F::LEVELS - 1
+}
+
 /// The number of the first page behind the last-level table that maps `page`.
 pub(crate) fn table_end<F: Format>(page: u64) -> u64 {
     (page | (F::ENTRIES as u64 - 1)) + 1
@@ -55,34 +60,25 @@ impl<'m, P: Platform> Tables<'m, P> {
     /// The last-level table that maps `page`, if there is one.
     #[inline]
     pub(crate) fn leaf(&self, page: u64) -> Option<Leaf<'m, P>> {
-        let mut table = self.root;
-        let mut parent = None;
-        for level in 0..P::Format::LEVELS - 1 {
-            let slot = self.mem.entry(table, index::<P::Format>(page, level));
-            let bits = slot.load_acquire();
-            if bits == 0 {
-                return None;
-            }
-            parent = Some((slot, bits));
-            table = Pte::<P::Format>::from_bits(bits).pfn();
-        }
-        Some(Leaf { mem: self.mem, table, first: first_of::<P::Format>(page), parent })
+        self.leaf_or_gap(page).ok()
     }
 
     /// As [`Tables::leaf`], making the tables that lack. The caller holds the address space's lock.
     pub(crate) fn leaf_or_make(&self, page: u64) -> Result<Leaf<'m, P>, OutOfFrames> {
         let mut table = self.root;
-        let mut parent = None;
-        for level in 0..P::Format::LEVELS - 1 {
+        let mut level = 0;
+        loop {
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             let mut bits = slot.load_acquire();
             if bits == 0 {
                 bits = self.make(table, slot)?;
             }
-            parent = Some((slot, bits));
+            level += 1;
+            if level == last_level::<P::Format>() {
+                return Ok(self.found(slot, bits));
+            }
             table = Pte::<P::Format>::from_bits(bits).pfn();
         }
-        Ok(Leaf { mem: self.mem, table, first: first_of::<P::Format>(page), parent })
     }
 
     #[cold]
@@ -121,20 +117,30 @@ impl<'m, P: Platform> Tables<'m, P> {
         Ok(())
     }
 
+    #[inline]
+    fn found(&self, slot: &'m AtomicU64, bits: u64) -> Leaf<'m, P> {
+        let table = Pte::<P::Format>::from_bits(bits).pfn();
+        Leaf { mem: self.mem, table, entries: self.mem.entries(table), parent: (slot, bits) }
+    }
+
     /// The table for `page`, or the first page behind the hole in which it lies.
+    #[inline]
     fn leaf_or_gap(&self, page: u64) -> Result<Leaf<'m, P>, u64> {
         let mut table = self.root;
-        let mut parent = None;
-        for level in 0..P::Format::LEVELS - 1 {
+        let mut level = 0;
+        loop {
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             let bits = slot.load_acquire();
             if bits == 0 {
-                return Err(((page >> shift::<P::Format>(level)) + 1) << shift::<P::Format>(level));
+                let span = shift::<P::Format>(level);
+                return Err(((page >> span) + 1) << span);
             }
-            parent = Some((slot, bits));
+            level += 1;
+            if level == last_level::<P::Format>() {
+                return Ok(self.found(slot, bits));
+            }
             table = Pte::<P::Format>::from_bits(bits).pfn();
         }
-        Ok(Leaf { mem: self.mem, table, first: first_of::<P::Format>(page), parent })
     }
 
     /// Calls `visit` for every table but the root. For oracles.
@@ -143,7 +149,7 @@ impl<'m, P: Platform> Tables<'m, P> {
     }
 
     fn each_below(&self, table: Pfn, level: u32, visit: &mut impl FnMut(Pfn)) {
-        if level == P::Format::LEVELS - 1 {
+        if level == last_level::<P::Format>() {
             return;
         }
         for index in 0..P::Format::ENTRIES {
@@ -172,7 +178,7 @@ impl<'m, P: Platform> Tables<'m, P> {
         end: u64,
         dead: &mut impl FnMut(Pfn),
     ) {
-        if level == P::Format::LEVELS - 1 {
+        if level == last_level::<P::Format>() {
             return;
         }
         let span = 1 << shift::<P::Format>(level);
@@ -197,10 +203,6 @@ impl<'m, P: Platform> Tables<'m, P> {
     }
 }
 
-const fn first_of<F: Format>(page: u64) -> u64 {
-    page & !(F::ENTRIES as u64 - 1)
-}
-
 impl<'m, P: Platform> Leaf<'m, P> {
     /// The entry of `page`, read without a lock.
     #[inline]
@@ -211,12 +213,12 @@ impl<'m, P: Platform> Leaf<'m, P> {
     /// Whether the table is still linked where the walk found it.
     #[inline]
     pub(crate) fn still_linked(&self) -> bool {
-        self.parent.is_none_or(|(slot, bits)| slot.read_once() == bits)
+        self.parent.0.read_once() == self.parent.1
     }
 
     #[inline]
     fn slot(&self, page: u64) -> &'m AtomicU64 {
-        self.mem.entry(self.table, (page - self.first) as usize)
+        &self.entries[index::<P::Format>(page, last_level::<P::Format>())]
     }
 
     /// Takes the table's lock: from now on only this cursor and the hardware change its entries.
@@ -296,28 +298,33 @@ impl<'m, P: Platform> Cursor<'m, P> {
         self.leaf.slot(page).store_release(pte.bits());
     }
 
-    /// Clears bits of an entry in one step, so that bits that the hardware sets meanwhile stay.
+    /// Clears bits of an entry in one step, so that bits that the hardware sets meanwhile stay. Orders nothing, as the kernel's
+    /// `ptep_set_wrprotect`: who reads a count afterwards brings the barrier (facts 2.3).
     #[inline]
     pub(crate) fn clear_bits(&self, page: u64, mask: u64) -> Pte<P::Format> {
-        Pte::from_bits(self.leaf.slot(page).fetch_and(!mask))
+        Pte::from_bits(self.leaf.slot(page).fetch_and_relaxed(!mask))
     }
 
-    /// Sets bits of an entry in one step.
+    /// Sets bits of an entry in one step. Orders nothing.
     #[inline]
     pub(crate) fn set_bits(&self, page: u64, mask: u64) -> Pte<P::Format> {
-        Pte::from_bits(self.leaf.slot(page).fetch_or(mask))
+        Pte::from_bits(self.leaf.slot(page).fetch_or_relaxed(mask))
     }
 }
 
 impl<P: Platform> Memory<P> {
+    /// The entries of the table in `table`.
+    #[inline]
+    fn entries(&self, table: Pfn) -> &[AtomicU64] {
+        let first = self.platform().table(table);
+        // SAFETY: the platform promises `ENTRIES` valid words for a frame of ours; only tables are asked for.
+        unsafe { slice::from_raw_parts(first.as_ptr(), P::Format::ENTRIES) }
+    }
+
     /// Entry `index` of the table in `table`.
     #[inline]
     pub(crate) fn entry(&self, table: Pfn, index: usize) -> &AtomicU64 {
-        debug_assert!(index < P::Format::ENTRIES);
-        let first: NonNull<AtomicU64> = self.platform().table(table);
-        // SAFETY: the platform promises `ENTRIES` valid words for a frame of ours, and `index` is below that: it comes from a mask,
-        // or from a page inside the table. Only tables are asked for.
-        unsafe { first.add(index).as_ref() }
+        &self.entries(table)[index]
     }
 
     /// The lock of the table in `table`.
@@ -336,8 +343,8 @@ impl<P: Platform> Memory<P> {
             index: pfn.0,
             cell: ENTRY_NAMES.get(offset / size_of::<u64>()).copied().unwrap_or("entry"),
         });
-        for index in 0..P::Format::ENTRIES {
-            self.entry(pfn, index).init(0);
+        for entry in self.entries(pfn) {
+            entry.init(0);
         }
         Ok(fresh)
     }

@@ -1,0 +1,261 @@
+//! What can be written on the command line.
+
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use pinfold_lab::{CheckOptions, Model, Strategy};
+use std::time::Duration;
+
+/// Runs, checks and compares scenarios of Linux's private-memory machinery.
+#[derive(Debug, Parser)]
+#[command(name = "pinfold", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) look: LookArgs,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a scenario once, in the order written
+    Run(RunArgs),
+    /// Search the executions of scenarios for one that breaks a claim
+    Check(CheckArgs),
+    /// Repeat the execution that a schedule describes
+    Replay(ReplayArgs),
+    /// Compare scenarios under several rule sets, in a table
+    Matrix(MatrixArgs),
+    /// List rule sets and switches, show one, or compare two
+    Rules(RulesArgs),
+    /// Write scenario files in their canonical form
+    Fmt(FmtArgs),
+}
+
+/// How output looks, for every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LookArgs {
+    /// Draw with ASCII characters only
+    #[arg(long, global = true)]
+    pub(crate) ascii: bool,
+    /// When to use colours; they carry no meaning of their own
+    #[arg(long, global = true, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub(crate) color: ColorChoice,
+    /// Show everything, not just one screen
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+/// For whom a result is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Text for people
+    #[default]
+    Human,
+    /// One JSON document
+    Json,
+}
+
+/// `pinfold run`
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// A scenario: a file, or a name from ./scenarios or from those built in
+    pub(crate) file: String,
+    /// The rules in force: a release, `latest`, and overrides such as 5.9,numa-skip=ref-count
+    #[arg(long, value_name = "RULES", default_value = "latest")]
+    pub(crate) rules: String,
+    /// Interleave the lanes at random from this seed instead of as written
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// `pinfold check`
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Scenarios: files, or names from ./scenarios or from those built in
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+    /// Rule sets separated by commas (an override joins the set before it), or `all` presets
+    #[arg(long, value_name = "RULES", default_value = "latest")]
+    pub(crate) rules: Vec<String>,
+    #[command(flatten)]
+    pub(crate) search: SearchArgs,
+    /// Exit with 0 when nothing broke although a bound ended the search
+    #[arg(long)]
+    pub(crate) allow_partial: bool,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// `pinfold replay`
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// A scenario: a file, or a name from ./scenarios or from those built in
+    pub(crate) file: String,
+    /// The rules in force
+    #[arg(long, value_name = "RULES", default_value = "latest")]
+    pub(crate) rules: String,
+    /// The memory model under which the schedule was found
+    #[arg(long, value_enum, value_name = "MODEL", default_value_t)]
+    pub(crate) model: ModelArg,
+    /// The schedule, as `check -v` and the JSON form give it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) schedule: String,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// `pinfold matrix`
+#[derive(Debug, Args)]
+pub(crate) struct MatrixArgs {
+    /// Scenarios: files, or names from ./scenarios or from those built in; all of them if none is
+    /// given
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+    /// Rule sets separated by commas (an override joins the set before it), or `all` presets
+    #[arg(long, value_name = "RULES", default_value = "all")]
+    pub(crate) rules: Vec<String>,
+    #[command(flatten)]
+    pub(crate) search: SearchArgs,
+    /// Cells searched at the same time [default: one for each available core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+    /// Compare with a table of expected cells; exit with 1 where they differ
+    #[arg(long, value_name = "FILE")]
+    pub(crate) expect: Option<String>,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// `pinfold rules`
+#[derive(Debug, Args)]
+pub(crate) struct RulesArgs {
+    /// A rule set or a switch to show; two rule sets to compare
+    #[arg(value_name = "SET", num_args = 0..=2)]
+    pub(crate) sets: Vec<String>,
+}
+
+/// `pinfold fmt`
+#[derive(Debug, Args)]
+pub(crate) struct FmtArgs {
+    /// Scenario files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+    /// Write nothing; name the files that are not in canonical form and exit with 1
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// The memory model under which accesses of different lanes meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModelArg {
+    /// Every access takes effect at once, for everybody
+    Sc,
+    /// Stores wait in buffers, as on x86
+    Tso,
+    /// Loads and stores pass each other unless a barrier forbids it
+    Weak,
+}
+
+impl Default for ModelArg {
+    /// The model of a search that names none.
+    fn default() -> Self {
+        match CheckOptions::default().model {
+            Model::Sc => Self::Sc,
+            Model::Tso => Self::Tso,
+            Model::Weak => Self::Weak,
+        }
+    }
+}
+
+impl ModelArg {
+    /// The name, as written on the command line and in reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sc => "sc",
+            Self::Tso => "tso",
+            Self::Weak => "weak",
+        }
+    }
+
+    /// The model that it names.
+    pub(crate) fn model(self) -> Model {
+        match self {
+            Self::Sc => Model::Sc,
+            Self::Tso => Model::Tso,
+            Self::Weak => Model::Weak,
+        }
+    }
+}
+
+/// How to search, and when to stop.
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    /// The memory model [default: weak, or that of the table given to `matrix --expect`]
+    #[arg(long, value_enum, value_name = "MODEL")]
+    pub(crate) model: Option<ModelArg>,
+    /// Search exhaustively among executions with at most this many preemptions
+    #[arg(long, value_name = "N", group = "strategy")]
+    pub(crate) preemptions: Option<u32>,
+    /// Search this many executions at random
+    #[arg(long, value_name = "RUNS", group = "strategy")]
+    pub(crate) random: Option<u64>,
+    /// Search at random for bugs of this depth (probabilistic concurrency testing)
+    #[arg(long, value_name = "DEPTH", group = "strategy",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) pct: Option<u32>,
+    /// How many executions --pct tries
+    #[arg(long, value_name = "N", requires = "pct", default_value_t = PCT_RUNS)]
+    pub(crate) runs: u64,
+    /// The seed of --random and --pct
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Stop after this many executions
+    #[arg(long, value_name = "N")]
+    pub(crate) max_executions: Option<u64>,
+    /// Cut an execution off after this many steps
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_steps: Option<u32>,
+    /// Stop after this time, for each scenario and rule set
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) time: Option<Duration>,
+}
+
+/// Executions of a `--pct` search that names no number.
+const PCT_RUNS: u64 = 100_000;
+
+impl SearchArgs {
+    /// The options of a check under `model`; the caller adds its stop flag.
+    pub(crate) fn options(&self, model: ModelArg) -> CheckOptions {
+        let mut options = CheckOptions { model: model.model(), ..CheckOptions::default() };
+        let seed = self.seed;
+        if let Some(runs) = self.random {
+            options.strategy = Strategy::Random { seed, runs };
+        } else if let Some(depth) = self.pct {
+            options.strategy = Strategy::Pct { depth, seed, runs: self.runs };
+        } else if self.preemptions.is_some() {
+            options.strategy = Strategy::Exhaustive { preemptions: self.preemptions };
+        }
+        if let Some(steps) = self.max_steps {
+            options.max_steps = steps;
+        }
+        options.max_executions = self.max_executions;
+        options.deadline = self.time;
+        options
+    }
+}
+
+/// Reads a positive number of seconds.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || "a positive number of seconds is needed, such as 0.5 or 60".to_owned();
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        _ => Err(wrong()),
+    }
+}

@@ -1,0 +1,71 @@
+//! `pinfold check`: a search, or several one after the other.
+
+use super::{Answer, load, worst};
+use crate::args::{CheckArgs, Format};
+use crate::console::Console;
+use crate::progress::{Meter, searched, stop_flag};
+use crate::render::summary::{self, Columns};
+use crate::render::{Detail, json, report};
+use crate::rulesets;
+use pinfold_lab::report::{Report, Verdict};
+use std::sync::atomic::Ordering;
+
+/// Checks each scenario under each rule set. A single report is drawn in full; several are a line
+/// each, as they come, unless everything is wanted.
+///
+/// # Errors
+/// When a scenario or rule set cannot be had, or the result cannot be written.
+pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
+    let sets = rulesets::several(&args.rules)?;
+    let scenarios = load(&args.files, console)?;
+    let stop = stop_flag()?;
+    let mut options = args.search.options(args.search.model.unwrap_or_default());
+    options.stop = Some(stop.clone());
+
+    let names = scenarios.iter().map(|loaded| loaded.scenario.name.as_str());
+    let shown: Vec<String> = sets.iter().map(|set| set.rules.to_string()).collect();
+    let columns = Columns::new(names, shown.iter().map(String::as_str), console.look());
+    let several = scenarios.len() * sets.len() > 1;
+    let mut reports: Vec<Report> = Vec::new();
+    for loaded in &scenarios {
+        for set in &sets {
+            // After an interrupt the search at hand reports what it has; those behind it are not
+            // begun.
+            if !reports.is_empty() && stop.load(Ordering::Relaxed) {
+                continue;
+            }
+            let mut meter = Meter::new();
+            let name = loaded.scenario.name.as_str();
+            let found = pinfold_lab::check(
+                &loaded.scenario,
+                &loaded.path,
+                &set.rules,
+                &options,
+                &mut |progress| meter.show(|| searched(name, &set.name, progress)),
+            );
+            drop(meter);
+            if args.format == Format::Human {
+                let look = console.look();
+                let text = match (several, look.detail) {
+                    (true, Detail::Screen) => columns.line(&found, look),
+                    (true, Detail::All) => report::draw(&found, look) + "\n",
+                    (false, _) => report::draw(&found, look),
+                };
+                console.print(&text)?;
+            }
+            reports.push(found);
+        }
+    }
+    let asked = scenarios.len() * sets.len();
+    if args.format == Format::Json {
+        console.print(&json::reports(&reports)?)?;
+    } else if several {
+        console.print(&summary::total(&reports, asked, console.look()))?;
+    }
+    let mut verdict = worst(reports.iter().map(|report| report.verdict));
+    if reports.len() < asked {
+        verdict = worst([verdict, Verdict::Partial].into_iter());
+    }
+    let allowed = args.allow_partial && verdict == Verdict::Partial;
+    Ok(if allowed { Verdict::Pass } else { verdict }.exit_code())
+}

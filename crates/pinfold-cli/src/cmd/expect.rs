@@ -1,0 +1,127 @@
+//! Tables of expected cells: `scenarios/verdicts.txt` and its like.
+//!
+//! Words in columns, separated by blanks; `#` starts a comment. `model NAME` says under which
+//! memory model the cells hold, the line `scenario SET...` names the rule sets, and each line after
+//! it gives a scenario and one cell for each set: `ok`, `BAD`, `part`, `skip`, an outcome's name,
+//! or `-` where nothing is expected. `ok` is any pass, whatever its outcome.
+
+use crate::args::ModelArg;
+use crate::failure::Failure;
+use crate::find;
+use crate::render::matrix::Cell;
+use crate::rulesets;
+use clap::ValueEnum;
+use pinfold::Rules;
+use pinfold_lab::report::Verdict;
+use std::path::Path;
+
+#[cfg(test)]
+mod tests;
+
+const HEAD: &str = "scenario";
+const MODEL: &str = "model";
+const ANYTHING: &str = "-";
+const COMMENT: char = '#';
+
+/// A table of expected cells.
+#[derive(Debug)]
+pub(super) struct Expected {
+    model: Option<ModelArg>,
+    sets: Vec<Rules>,
+    rows: Vec<(String, Vec<String>)>,
+}
+
+impl Expected {
+    /// Reads a table; `asked` is the model that the cells are to hold under, if one was asked for.
+    ///
+    /// # Errors
+    /// When it cannot be read or understood, or is meant for another model than `asked`.
+    pub(super) fn read(path: &str, asked: Option<ModelArg>) -> Result<Self, Failure> {
+        let source = find::read(Path::new(path))?;
+        Self::parse(&source.text, asked).map_err(|(line, why)| Failure::Expectation {
+            path: source.path,
+            line,
+            why,
+        })
+    }
+
+    fn parse(text: &str, asked: Option<ModelArg>) -> Result<Self, (usize, String)> {
+        let mut model = None;
+        let mut sets: Option<Vec<Rules>> = None;
+        let mut rows: Vec<(String, Vec<String>)> = Vec::new();
+        for (line, words) in lines(text) {
+            let wrong = |why: String| (line, why);
+            match (words.as_slice(), &sets) {
+                ([MODEL, name], None) => model = Some(meant_for(name, asked).map_err(wrong)?),
+                ([HEAD, names @ ..], None) => sets = Some(rule_sets(names).map_err(wrong)?),
+                (_, None) => {
+                    return Err(wrong(format!("write the line `{HEAD} SET...` first")));
+                }
+                ([name, cells @ ..], Some(sets)) => {
+                    if cells.len() != sets.len() {
+                        let (have, need) = (cells.len(), sets.len());
+                        return Err(wrong(format!(
+                            "{name} has {have} cells, and the table has {need} rule sets: write \
+                             `{ANYTHING}` where nothing is expected"
+                        )));
+                    }
+                    if rows.iter().any(|(known, _)| known == name) {
+                        return Err(wrong(format!("{name} stands twice: keep one of the two")));
+                    }
+                    let cells = cells.iter().map(|&cell| cell.to_owned()).collect();
+                    rows.push(((*name).to_owned(), cells));
+                }
+                ([], Some(_)) => {}
+            }
+        }
+        let empty = || (1, format!("the table is empty: write the line `{HEAD} SET...`"));
+        Ok(Self { model, sets: sets.ok_or_else(empty)?, rows })
+    }
+
+    /// The model that it is meant for, if it says.
+    pub(super) fn model(&self) -> Option<ModelArg> {
+        self.model
+    }
+
+    /// What a scenario is expected to do under a rule set, if anything is.
+    pub(super) fn cell(&self, scenario: &str, rules: &Rules) -> Option<&str> {
+        let (_, cells) = self.rows.iter().find(|(name, _)| name == scenario)?;
+        let column = self.sets.iter().position(|set| set == rules)?;
+        let cell = cells.get(column).map(String::as_str);
+        cell.filter(|&cell| cell != ANYTHING)
+    }
+}
+
+/// Whether a cell is what the table wants.
+pub(super) fn agrees(cell: &Cell, wanted: &str) -> bool {
+    cell.word() == wanted || (cell.verdict == Verdict::Pass && wanted == "ok")
+}
+
+/// The lines that say something, counted from 1, in words.
+fn lines(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
+    text.lines().zip(1..).filter_map(|(line, number)| {
+        let said = line.split_once(COMMENT).map_or(line, |(said, _)| said);
+        let words: Vec<&str> = said.split_whitespace().collect();
+        (!words.is_empty()).then_some((number, words))
+    })
+}
+
+fn meant_for(name: &str, asked: Option<ModelArg>) -> Result<ModelArg, String> {
+    let all = ModelArg::value_variants();
+    let Some(&model) = all.iter().find(|model| model.name() == name) else {
+        let names: Vec<&str> = all.iter().map(|model| model.name()).collect();
+        return Err(format!("no model is called `{name}`: use one of {}", names.join(", ")));
+    };
+    match asked {
+        Some(asked) if asked != model => {
+            let asked = asked.name();
+            Err(format!("the table is for model {name}, not for {asked}: use --model {name}"))
+        }
+        _ => Ok(model),
+    }
+}
+
+fn rule_sets(names: &[&str]) -> Result<Vec<Rules>, String> {
+    let one = |name: &&str| rulesets::one(name).map(|set| set.rules).map_err(|why| why.to_string());
+    names.iter().map(one).collect()
+}

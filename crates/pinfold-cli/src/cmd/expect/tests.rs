@@ -1,0 +1,58 @@
+use super::*;
+
+const TABLE: &str = "\
+# what is expected
+model sc
+scenario   5.8  linux-5.9  latest
+rdma-fork  BAD  ok         -  # a note
+
+many       share  copy  ok
+";
+
+fn cell(verdict: Verdict, outcome: Option<&str>) -> Cell {
+    Cell { verdict, outcome: outcome.map(str::to_owned), wanted: None }
+}
+
+fn why(text: &str) -> (usize, String) {
+    Expected::parse(text, None).unwrap_err()
+}
+
+#[test]
+fn cells_are_found_by_scenario_and_rules() {
+    let table = Expected::parse(TABLE, Some(ModelArg::Sc)).unwrap();
+    let rules = |text: &str| Rules::parse(text).unwrap();
+    assert_eq!(table.cell("rdma-fork", &rules("5.8")), Some("BAD"));
+    assert_eq!(table.cell("rdma-fork", &rules("5.9")), Some("ok"));
+    assert_eq!(table.cell("rdma-fork", &rules("latest")), None);
+    assert_eq!(table.cell("rdma-fork", &rules("5.10")), None);
+    assert_eq!(table.cell("others", &rules("5.8")), None);
+}
+
+#[test]
+fn an_outcome_agrees_with_its_name_and_with_ok() {
+    let pass = cell(Verdict::Pass, Some("share"));
+    assert!(agrees(&pass, "share") && agrees(&pass, "ok"));
+    assert!(!agrees(&pass, "copy") && !agrees(&pass, "BAD"));
+    assert!(!agrees(&cell(Verdict::Partial, None), "ok"));
+    assert!(agrees(&cell(Verdict::Fail, Some("share")), "BAD"));
+}
+
+#[test]
+fn mistakes_are_named_with_their_line() {
+    assert_eq!(why("").0, 1);
+    assert_eq!(why("rdma-fork ok\n").0, 1);
+    assert_eq!(why("scenario 5.8 5.9\n\na ok\n").0, 3);
+    assert_eq!(why("scenario 5.8\na ok\na ok\n").0, 3);
+    let (line, why) = why("scenario 5.8 5.77\n");
+    assert_eq!(line, 1);
+    assert!(why.contains("5.77"), "{why}");
+}
+
+#[test]
+fn a_table_for_another_model_is_refused() {
+    let (line, why) = Expected::parse(TABLE, Some(ModelArg::Weak)).unwrap_err();
+    assert_eq!(line, 2);
+    assert!(why.contains("--model sc"), "{why}");
+    assert_eq!(Expected::parse(TABLE, None).unwrap().model(), Some(ModelArg::Sc));
+    assert!(Expected::parse("model x86\nscenario 5.8\n", None).is_err());
+}

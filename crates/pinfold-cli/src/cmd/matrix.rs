@@ -1,0 +1,197 @@
+//! `pinfold matrix`: scenarios against rule sets, several cells at a time.
+//!
+//! The searches run on threads of their own, which take one cell after the other from a shared
+//! counter and send what they find to the main thread; only that one writes.
+
+use super::expect::{Expected, agrees};
+use super::{Answer, load};
+use crate::args::{Format, MatrixArgs};
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::find::{self, Loaded};
+use crate::progress::{Meter, stop_flag};
+use crate::render::json;
+use crate::render::matrix::{Cell, Matrix, Row, draw};
+use crate::rulesets::{self, RuleSet};
+use pinfold_lab::CheckOptions;
+use pinfold_lab::report::{FORMAT, Report, Verdict};
+use pinfold_lab::scenario::{Atom, Scenario};
+use serde::Serialize;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often the progress line is drawn again while no cell ends.
+const BEAT: Duration = Duration::from_millis(200);
+/// The time that a cell may take unless another is asked for: a table is an overview.
+const CELL_TIME: Duration = Duration::from_secs(10);
+
+/// Fills and prints the table. A table compares nothing by itself, so only cells in error count
+/// against it, or cells that are not as expected if expectations are given.
+///
+/// # Errors
+/// When a scenario, a rule set or the expectations cannot be had, or the result cannot be written.
+pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
+    let started = Instant::now();
+    let sets = rulesets::several(&args.rules)?;
+    let scenarios = if args.files.is_empty() {
+        find::load_all(console.error_style())?
+    } else {
+        load(&args.files, console)?
+    };
+    let expected = match &args.expect {
+        Some(path) => Some((Expected::read(path, args.search.model)?, path)),
+        None => None,
+    };
+    let meant = expected.as_ref().and_then(|(table, _)| table.model());
+    let model = args.search.model.or(meant).unwrap_or_default();
+    let mut options = args.search.options(model);
+    options.deadline.get_or_insert(CELL_TIME);
+    options.stop = Some(stop_flag()?);
+    let reports = search(&scenarios, &sets, &options, jobs(args));
+
+    let mut rows: Vec<Row> = Vec::new();
+    let mut compared = 0;
+    for (loaded, reports) in scenarios.iter().zip(reports.chunks(sets.len())) {
+        let name = loaded.scenario.name.value.clone();
+        let mut cells = Vec::new();
+        for (report, set) in reports.iter().zip(&sets) {
+            let mut cell = cell(&loaded.scenario, report);
+            let wanted = expected.as_ref().and_then(|(table, _)| table.cell(&name, &set.rules));
+            compared += usize::from(wanted.is_some());
+            cell.wanted = wanted.filter(|wanted| !agrees(&cell, wanted)).map(str::to_owned);
+            cells.push(cell);
+        }
+        rows.push(Row { name, cells });
+    }
+    if let (Some((_, path)), 0) = (&expected, compared) {
+        return Err(Failure::NothingExpected((*path).clone()));
+    }
+    let table = Matrix {
+        rules: sets.iter().map(|set| set.name.clone()).collect(),
+        rows,
+        model: model.name(),
+        seconds: started.elapsed().as_secs_f64(),
+        compared: expected.is_some(),
+    };
+    let text = match args.format {
+        Format::Human => draw(&table, console.look()),
+        Format::Json => json::document(&document(&table, &reports))?,
+    };
+    console.print(&text)?;
+    let cells = || table.rows.iter().flat_map(|row| &row.cells);
+    let verdict = if cells().any(|cell| cell.verdict == Verdict::Error) {
+        Verdict::Error
+    } else if cells().any(|cell| cell.wanted.is_some()) {
+        Verdict::Fail
+    } else {
+        Verdict::Pass
+    };
+    Ok(verdict.exit_code())
+}
+
+fn jobs(args: &MatrixArgs) -> usize {
+    let cores = || thread::available_parallelism().map_or(1, NonZero::get);
+    args.jobs.map_or_else(cores, usize::from)
+}
+
+/// Searches every cell: the reports of the first scenario under each rule set, then the next.
+fn search(
+    scenarios: &[Loaded],
+    sets: &[RuleSet],
+    options: &CheckOptions,
+    jobs: usize,
+) -> Vec<Report> {
+    let total = scenarios.len() * sets.len();
+    let next = AtomicUsize::new(0);
+    let mut reports: Vec<(usize, Report)> = Vec::with_capacity(total);
+    thread::scope(|scope| {
+        let (send, receive) = mpsc::channel();
+        for _ in 0..jobs.min(total) {
+            let (send, next) = (send.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let cell = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(loaded) = scenarios.get(cell / sets.len()) else { break };
+                    let rules = &sets[cell % sets.len()].rules;
+                    let found = pinfold_lab::check(
+                        &loaded.scenario,
+                        &loaded.path,
+                        rules,
+                        options,
+                        &mut |_| {},
+                    );
+                    if send.send((cell, found)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        // The threads hold the other ends; when the last of them is gone, so is the channel.
+        drop(send);
+        let mut meter = Meter::new();
+        loop {
+            match receive.recv_timeout(BEAT) {
+                Ok(found) => reports.push(found),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            meter.show(|| {
+                let newest = reports.last().map_or("", |(_, report)| &report.scenario.name);
+                format!("{} of {total} cells, at {newest}", reports.len())
+            });
+        }
+    });
+    reports.sort_by_key(|(cell, _)| *cell);
+    reports.into_iter().map(|(_, report)| report).collect()
+}
+
+fn cell(scenario: &Scenario, report: &Report) -> Cell {
+    let mut seen = report.outcomes.iter().filter(|outcome| outcome.count > 0);
+    let outcome = match (seen.next(), seen.next()) {
+        (Some(only), None) if tells_more(scenario) => Some(only.label.clone()),
+        _ => None,
+    };
+    Cell { verdict: report.verdict, outcome, wanted: None }
+}
+
+/// Whether the outcomes of a scenario ask for something that its claims do not: only then does an
+/// outcome say more than the verdict.
+fn tells_more(scenario: &Scenario) -> bool {
+    let claimed = |atom: &Atom| {
+        scenario.always.iter().flat_map(|claim| &claim.facts).any(|fact| fact.atom == *atom)
+    };
+    scenario.outcomes.iter().flat_map(|outcome| &outcome.when).any(|fact| !claimed(&fact.atom))
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    pinfold: u32,
+    model: &'a str,
+    rules: &'a [String],
+    seconds: f64,
+    cells: Vec<DocumentCell<'a>>,
+}
+
+#[derive(Serialize)]
+struct DocumentCell<'a> {
+    word: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<&'a str>,
+    report: &'a Report,
+}
+
+fn document<'a>(table: &'a Matrix, reports: &'a [Report]) -> Document<'a> {
+    let cells = table.rows.iter().flat_map(|row| &row.cells).zip(reports);
+    let cells = cells
+        .map(|(cell, report)| DocumentCell {
+            word: cell.word(),
+            expected: cell.wanted.as_deref(),
+            report,
+        })
+        .collect();
+    let Matrix { rules, model, seconds, .. } = table;
+    Document { pinfold: FORMAT, model, rules, seconds: *seconds, cells }
+}

@@ -1,0 +1,33 @@
+//! The commands, a file for each, and what they share.
+
+pub(crate) mod check;
+mod expect;
+pub(crate) mod fmt;
+pub(crate) mod matrix;
+pub(crate) mod rules;
+pub(crate) mod run;
+
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::find::{self, Loaded};
+use pinfold_lab::report::Verdict;
+
+/// The exit status, or why there is none.
+pub(crate) type Answer = Result<u8, Failure>;
+
+/// Reads all scenarios before anything runs, so that a mistake in the last one shows at once.
+fn load(files: &[String], console: &Console) -> Result<Vec<Loaded>, Failure> {
+    files.iter().map(|file| find::load(file, console.error_style())).collect()
+}
+
+/// The verdict by which several are reported: that which most needs attention.
+fn worst(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
+    let weight = |verdict: &Verdict| match verdict {
+        Verdict::Pass => 0,
+        Verdict::Skip => 1,
+        Verdict::Partial => 2,
+        Verdict::Fail => 3,
+        Verdict::Error => 4,
+    };
+    verdicts.max_by_key(weight).unwrap_or(Verdict::Pass)
+}

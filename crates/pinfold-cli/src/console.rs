@@ -1,0 +1,89 @@
+//! The terminal at the two ends: standard output for results, standard error for complaints.
+
+use crate::args::LookArgs;
+use crate::failure::Failure;
+use crate::render::{Charset, Colour, Detail, Look, Tone};
+use anstream::{AutoStream, ColorChoice};
+use pinfold_lab::scenario::Style;
+use std::io::{self, ErrorKind, IsTerminal, Stdout, Write};
+
+/// Columns of output that goes to no terminal, so that it is the same everywhere.
+const PIPED_WIDTH: usize = 100;
+/// Wider lines are hard to read, and narrower ones cannot hold a step.
+const WIDTHS: std::ops::RangeInclusive<usize> = 40..=140;
+
+/// Where the command writes, and how that is to look.
+#[derive(Debug)]
+pub(crate) struct Console {
+    out: AutoStream<Stdout>,
+    err_choice: ColorChoice,
+    look: Look,
+}
+
+impl Console {
+    /// A console that follows the options, the environment and the terminal.
+    pub(crate) fn new(args: &LookArgs) -> Self {
+        let asked = match args.color {
+            clap::ColorChoice::Auto => ColorChoice::Auto,
+            clap::ColorChoice::Always => ColorChoice::Always,
+            clap::ColorChoice::Never => ColorChoice::Never,
+        };
+        let resolve = |found: ColorChoice| if asked == ColorChoice::Auto { found } else { asked };
+        let out_choice = resolve(AutoStream::choice(&io::stdout()));
+        let err_choice = resolve(AutoStream::choice(&io::stderr()));
+        let look = Look {
+            width: width(),
+            charset: if args.ascii { Charset::Ascii } else { Charset::Unicode },
+            colour: colour(out_choice),
+            detail: if args.verbose { Detail::All } else { Detail::Screen },
+        };
+        Self { out: AutoStream::new(io::stdout(), out_choice), err_choice, look }
+    }
+
+    /// How results are to look.
+    pub(crate) fn look(&self) -> &Look {
+        &self.look
+    }
+
+    /// How drawn errors of scenarios are to look.
+    pub(crate) fn error_style(&self) -> Style {
+        match colour(self.err_choice) {
+            Colour::On => Style::Coloured,
+            Colour::Off => Style::Plain,
+        }
+    }
+
+    /// Writes a result. A reader that has gone away is no failure: it has seen what it wanted.
+    ///
+    /// # Errors
+    /// When standard output takes no more for any other reason.
+    pub(crate) fn print(&mut self, text: &str) -> Result<(), Failure> {
+        match self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
+            Err(why) if why.kind() != ErrorKind::BrokenPipe => Err(Failure::Output(why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells of a failure on standard error, which may itself be gone: then nobody is listening.
+    pub(crate) fn complain(&self, failure: &Failure) {
+        let look = Look { colour: colour(self.err_choice), ..self.look.clone() };
+        let mut err = AutoStream::new(io::stderr(), self.err_choice);
+        let head = look.paint(Tone::Bad, "error:");
+        let _ = match failure {
+            Failure::Scenario(drawn) => writeln!(err, "{drawn}"),
+            other => writeln!(err, "{head} {other}"),
+        };
+    }
+}
+
+fn colour(choice: ColorChoice) -> Colour {
+    if choice == ColorChoice::Never { Colour::Off } else { Colour::On }
+}
+
+fn width() -> usize {
+    if !io::stdout().is_terminal() {
+        return PIPED_WIDTH;
+    }
+    let found = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    found.unwrap_or(PIPED_WIDTH).clamp(*WIDTHS.start(), *WIDTHS.end())
+}

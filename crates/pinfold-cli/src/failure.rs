@@ -1,0 +1,121 @@
+//! What keeps the command from answering. Each failure names its place and a remedy.
+
+use pinfold::rules::RuleError;
+use std::fmt;
+use std::io;
+
+/// The exit status of every failure.
+pub(crate) const EXIT: u8 = 2;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// No file and no known scenario has that name.
+    NoScenario {
+        /// The name as given.
+        asked: String,
+        /// The known name that looks most like it.
+        nearest: Option<String>,
+    },
+    /// Only files can be rewritten, and this scenario is part of the program.
+    BuiltIn(String),
+    /// A file that cannot be read.
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system says.
+        why: io::Error,
+    },
+    /// A file that cannot be written.
+    Unwritable {
+        /// The file.
+        path: String,
+        /// What the system says.
+        why: io::Error,
+    },
+    /// A scenario with errors, drawn already.
+    Scenario(String),
+    /// A rule set that is not understood.
+    Rules {
+        /// The rule set as given.
+        text: String,
+        /// What is wrong with it.
+        why: RuleError,
+    },
+    /// A text that is no schedule; what the explorer says of it.
+    Schedule(String),
+    /// `pinfold rules` with a switch where a rule set is needed.
+    SwitchForSet(String),
+    /// A table of expected cells that is not understood.
+    Expectation {
+        /// The file.
+        path: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong there, and what to write instead.
+        why: String,
+    },
+    /// A table of expected cells that has nothing to say on what was asked.
+    NothingExpected(String),
+    /// Interrupts cannot be caught.
+    Signal(ctrlc::Error),
+    /// A result that cannot be put into JSON.
+    Json(serde_json::Error),
+    /// Standard output does not take the result.
+    Output(io::Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoScenario { asked, nearest } => {
+                write!(
+                    f,
+                    "no scenario `{asked}`: there is no such file, nor a scenario of that name"
+                )?;
+                match nearest {
+                    Some(name) => write!(f, "\nhelp: did you mean `{name}`?"),
+                    None => write!(f, "\nhelp: `pinfold matrix --help` says where names come from"),
+                }
+            }
+            Self::BuiltIn(name) => {
+                write!(f, "the scenario `{name}` is built in and has no file here: name a file")
+            }
+            Self::Unreadable { path, why } => {
+                write!(f, "cannot read {path}: {why}\nhelp: name a readable text file")
+            }
+            Self::Unwritable { path, why } => {
+                write!(
+                    f,
+                    "cannot write {path}: {why}\nhelp: make the file writable, or use --check"
+                )
+            }
+            Self::Scenario(drawn) => f.write_str(drawn),
+            Self::Rules { text, why } => {
+                write!(f, "in rules `{text}`: {why}\nhelp: `pinfold rules` lists them all")
+            }
+            Self::Schedule(why) => write!(
+                f,
+                "in --schedule: {why}\nhelp: `pinfold check FILE --rules SET -v` prints schedules"
+            ),
+            Self::SwitchForSet(name) => write!(
+                f,
+                "`{name}` is a switch, and two rule sets are compared\n\
+                 help: `pinfold rules {name}` shows its variants"
+            ),
+            Self::Expectation { path, line, why } => write!(f, "{path}:{line}: {why}"),
+            Self::NothingExpected(path) => write!(
+                f,
+                "{path} expects nothing of these scenarios under these rules\n\
+                 help: name rule sets as its first line does"
+            ),
+            Self::Signal(why) => write!(f, "cannot catch interrupts: {why}"),
+            Self::Json(why) => write!(f, "the result does not fit into JSON: {why}"),
+            Self::Output(why) => {
+                write!(f, "cannot write the result to standard output: {why}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,214 @@
+//! Where scenarios come from: files, the directory `./scenarios`, and those built in.
+//!
+//! A name means the file that it names; else `./scenarios/NAME.pf`; else the built-in scenario of
+//! that name. So an edited copy in `./scenarios` always wins over what was built in.
+
+use crate::failure::Failure;
+use pinfold_lab::scenario::{self, Scenario, Style};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[cfg(test)]
+mod tests;
+
+/// The directory in which names are looked up.
+const DIRECTORY: &str = "scenarios";
+/// The ending of scenario files.
+const EXTENSION: &str = "pf";
+/// What stands for the directory in the path of a built-in scenario.
+const BUILT_IN_PREFIX: &str = "built-in:";
+/// How alike two names must be to suggest one for the other, from 0 to 1.
+const ALIKE: f64 = 0.6;
+
+macro_rules! built_in {
+    ($($name:literal),+ $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../scenarios/", $name, ".pf")))),+]
+    };
+}
+
+/// The scenarios that are part of the program: name and text.
+const BUILT_IN: &[(&str, &str)] = built_in![
+    "bug-215616",
+    "bug-215616-compaction",
+    "cow-published-early",
+    "fast-pin-reused-frame",
+    "fork-races-fast-pin",
+    "many-references",
+    "mprotect-flip",
+    "mprotect-pin-fork",
+    "rdma-dontfork",
+    "rdma-fork",
+    "rdma-fork-get",
+    "read-pin-then-write",
+    "read-pin-zero-page",
+    "vmsplice-leak",
+];
+
+/// The text of a scenario, and where it was found.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// The text.
+    pub(crate) text: String,
+    /// Where it was found, as shown to people.
+    pub(crate) path: String,
+}
+
+/// A scenario ready to run.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The scenario.
+    pub(crate) scenario: Scenario,
+    /// Where it was found, as shown to people.
+    pub(crate) path: String,
+}
+
+/// Finds and reads one scenario.
+///
+/// # Errors
+/// When there is none of that name, or it cannot be read, or it has errors.
+pub(crate) fn load(asked: &str, style: Style) -> Result<Loaded, Failure> {
+    parse(find(asked)?, style)
+}
+
+/// Reads every scenario of `./scenarios`, or those built in if there is none.
+///
+/// # Errors
+/// When one cannot be read, or has errors.
+pub(crate) fn load_all(style: Style) -> Result<Vec<Loaded>, Failure> {
+    let mut names = names_in(Path::new(DIRECTORY));
+    if names.is_empty() {
+        names = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
+    }
+    names.iter().map(|name| load(name, style)).collect()
+}
+
+/// Finds the text of a scenario.
+///
+/// # Errors
+/// When there is none of that name, or it cannot be read.
+pub(crate) fn find(asked: &str) -> Result<Source, Failure> {
+    if let Some(path) = file(asked) {
+        return read(&path);
+    }
+    match BUILT_IN.iter().find(|(name, _)| *name == asked) {
+        Some((name, text)) => {
+            let path = format!("{BUILT_IN_PREFIX}{name}");
+            Ok(Source { text: (*text).to_owned(), path })
+        }
+        None => Err(missing(asked)),
+    }
+}
+
+/// The failure to find a scenario, with the nearest name.
+pub(crate) fn missing(asked: &str) -> Failure {
+    Failure::NoScenario { asked: asked.to_owned(), nearest: nearest(asked) }
+}
+
+/// The file that a name means, if it means one.
+///
+/// Anything that exists is taken for it, so that a directory is refused as unreadable and not as
+/// missing; but a plain word that is a directory's name may still be a scenario's.
+pub(crate) fn file(asked: &str) -> Option<PathBuf> {
+    let path = Path::new(asked);
+    if path.is_file() {
+        return Some(path.to_owned());
+    }
+    if is_name(asked) {
+        let known = Path::new(DIRECTORY).join(format!("{asked}.{EXTENSION}"));
+        if known.is_file() {
+            return Some(known);
+        }
+        if is_built_in(asked) {
+            return None;
+        }
+    }
+    path.exists().then(|| path.to_owned())
+}
+
+/// Whether a scenario of that name is part of the program.
+pub(crate) fn is_built_in(name: &str) -> bool {
+    BUILT_IN.iter().any(|(known, _)| *known == name)
+}
+
+/// How to name a scenario on a command line, given its name and where it was found.
+pub(crate) fn argument(name: &str, path: &str) -> String {
+    let found = Path::new(DIRECTORY).join(format!("{name}.{EXTENSION}"));
+    if path.strip_prefix(BUILT_IN_PREFIX) == Some(name) || Path::new(path) == found {
+        name.to_owned()
+    } else {
+        quoted(path)
+    }
+}
+
+/// The word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Reads a text file.
+///
+/// # Errors
+/// When it cannot be read, or is no text.
+pub(crate) fn read(path: &Path) -> Result<Source, Failure> {
+    let shown = path.display().to_string();
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Source { text, path: shown }),
+        Err(why) => Err(Failure::Unreadable { path: shown, why }),
+    }
+}
+
+/// Parses a scenario.
+///
+/// # Errors
+/// Its errors, drawn.
+pub(crate) fn parse(source: Source, style: Style) -> Result<Loaded, Failure> {
+    match scenario::parse(&source.text) {
+        Ok(scenario) => Ok(Loaded { scenario, path: source.path }),
+        Err(errors) => {
+            Err(Failure::Scenario(scenario::render(&errors, &source.text, &source.path, style)))
+        }
+    }
+}
+
+/// The names of the scenario files of a directory, sorted; none if it cannot be listed.
+fn names_in(directory: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|ending| ending == EXTENSION))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .collect();
+    names.sort();
+    names
+}
+
+fn is_name(asked: &str) -> bool {
+    !asked.contains(['/', '\\'])
+}
+
+/// What was probably meant: a file beside the missing one, or a known name.
+fn nearest(asked: &str) -> Option<String> {
+    let path = Path::new(asked);
+    let stem = path.file_stem()?.to_str()?;
+    let mut candidates: Vec<(String, String)> = Vec::new();
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        for name in names_in(parent) {
+            let beside = parent.join(format!("{name}.{EXTENSION}"));
+            candidates.push((name, beside.display().to_string()));
+        }
+    }
+    let known = names_in(Path::new(DIRECTORY));
+    let built_in = BUILT_IN.iter().map(|(name, _)| (*name).to_owned());
+    candidates.extend(known.into_iter().chain(built_in).map(|name| (name.clone(), name)));
+    candidates
+        .into_iter()
+        .map(|(name, whole)| (strsim::normalized_damerau_levenshtein(stem, &name), whole))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .reduce(|best, next| if next.0 > best.0 { next } else { best })
+        .map(|(_, whole)| whole)
+}

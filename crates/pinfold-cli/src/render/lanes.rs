@@ -1,0 +1,290 @@
+//! An execution in lanes: one column for each lane, one for what changes, time downwards.
+//!
+//! Cells fold inside their column. Where the columns would become too narrow to read, the same
+//! rows are listed below each other, with the lane's name in front.
+
+use super::text::{beside, clean, fold, pad, pad_left, width};
+use super::{Look, Tone};
+use pinfold_lab::report::{LaneHead, Row, RowKind, Trace};
+
+/// Columns before the first lane: the step's number and its margin.
+const MARGIN: usize = 7;
+/// Columns of a number.
+const NUMBER: usize = 5;
+/// A lane narrower than this makes a list of the table.
+const NARROWEST: usize = 14;
+/// Below this width it is a list in any case.
+const TABLE_FROM: usize = 80;
+/// The head of the state column.
+const STATE: &str = "state";
+/// How far notes stand inside their column, and how far folded text does.
+const INDENT: usize = 2;
+
+/// A drawn trace: its head, and the lines of each row.
+#[derive(Debug, Default)]
+pub(super) struct Drawn {
+    /// Lines above the rows.
+    pub(super) head: Vec<String>,
+    /// The rows in order.
+    pub(super) rows: Vec<DrawnRow>,
+}
+
+/// The lines of one row.
+#[derive(Debug)]
+pub(super) struct DrawnRow {
+    /// Its lines, painted.
+    pub(super) lines: Vec<String>,
+    /// Whether it may not be left out.
+    pub(super) decisive: bool,
+}
+
+/// Draws a trace.
+pub(super) fn draw(trace: &Trace, look: &Look) -> Drawn {
+    let table = Table::new(trace, look);
+    match table.fit() {
+        Some(widths) => table.draw(&widths),
+        None => list(trace, look),
+    }
+}
+
+/// The lane of a row, if it has one that exists.
+fn lane_of<'a>(trace: &'a Trace, row: &Row) -> Option<&'a LaneHead> {
+    row.lane.and_then(|lane| trace.lanes.get(lane))
+}
+
+/// What stands in the row's own cell, unfolded, one item for each line of it.
+fn own_text(row: &Row, look: &Look) -> Vec<String> {
+    row.text.lines().map(|line| clean(line, look)).collect()
+}
+
+/// What stands in the row's state cell.
+fn state_text(row: &Row, look: &Look) -> Vec<String> {
+    row.state.iter().flat_map(|state| state.lines()).map(|line| clean(line, look)).collect()
+}
+
+fn indent_of(row: &Row) -> usize {
+    match row.kind {
+        RowKind::Note => INDENT,
+        RowKind::Step | RowKind::Switch => 0,
+    }
+}
+
+fn number(row: &Row) -> String {
+    let star = if row.decisive { "*" } else { "" };
+    let step = row.step.map(|step| step.to_string()).unwrap_or_default();
+    pad_left(&format!("{star}{step}"), NUMBER)
+}
+
+fn switch_line(row: &Row, look: &Look) -> String {
+    let text = clean(row.text.trim_matches(['~', ' ']), look);
+    let text = if text.is_empty() { "switch" } else { text.as_str() };
+    let lines = fold(&format!("~ {text} ~"), look.width - MARGIN, 0);
+    let line = lines.first().map(String::as_str).unwrap_or_default();
+    format!("{:MARGIN$}{}", "", look.paint(Tone::Faint, line))
+}
+
+fn folded(texts: &[String], columns: usize, indent: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for text in texts {
+        let indented = format!("{:indent$}{text}", "");
+        lines.extend(fold(&indented, columns, indent + INDENT));
+    }
+    lines
+}
+
+/// A trace set in columns: the lanes in which something happens, then the state.
+struct Table<'a> {
+    trace: &'a Trace,
+    look: &'a Look,
+    /// Indices of the lanes that have rows.
+    lanes: Vec<usize>,
+    with_state: bool,
+}
+
+impl<'a> Table<'a> {
+    fn new(trace: &'a Trace, look: &'a Look) -> Self {
+        let busy = |lane: &usize| trace.rows.iter().any(|row| row.lane == Some(*lane));
+        Self {
+            trace,
+            look,
+            lanes: (0..trace.lanes.len()).filter(busy).collect(),
+            with_state: trace.rows.iter().any(|row| row.state.is_some()),
+        }
+    }
+
+    /// The width of each column, or nothing if a table cannot be read.
+    fn fit(&self) -> Option<Vec<usize>> {
+        let columns = self.lanes.len() + usize::from(self.with_state);
+        if self.look.width < TABLE_FROM || self.lanes.is_empty() {
+            return None;
+        }
+        let lines = MARGIN + (columns - 1) * 3;
+        let mut room = self.look.width.checked_sub(lines)?;
+        let wanted = self.wanted();
+        // From the narrowest up, each column takes what it wants or its share of what is left.
+        let mut order: Vec<usize> = (0..columns).collect();
+        order.sort_by_key(|&column| wanted[column]);
+        let mut widths = vec![0; columns];
+        for (taken, &column) in order.iter().enumerate() {
+            let share = room / (columns - taken);
+            widths[column] = wanted[column].min(share);
+            if widths[column] < wanted[column] && share < NARROWEST {
+                return None;
+            }
+            room -= widths[column];
+        }
+        Some(widths)
+    }
+
+    /// The width that each column would take unfolded.
+    fn wanted(&self) -> Vec<usize> {
+        let widest = |texts: Vec<String>| texts.iter().map(|text| width(text)).max().unwrap_or(0);
+        let mut wanted: Vec<usize> = Vec::new();
+        for &lane in &self.lanes {
+            let rows = self.trace.rows.iter().filter(|row| row.lane == Some(lane));
+            let cells = rows.map(|row| indent_of(row) + widest(own_text(row, self.look)));
+            let head = &self.trace.lanes[lane];
+            let head = format!("{}  {}", head.name, head.place);
+            wanted.push(cells.max().unwrap_or(0).max(width(&clean(&head, self.look))));
+        }
+        if self.with_state {
+            let cells = self.trace.rows.iter().map(|row| widest(state_text(row, self.look)));
+            wanted.push(cells.max().unwrap_or(0).max(width(STATE)));
+        }
+        wanted
+    }
+
+    fn draw(&self, widths: &[usize]) -> Drawn {
+        let mut drawn = Drawn { head: self.head(widths), rows: Vec::new() };
+        for row in &self.trace.rows {
+            drawn.rows.push(DrawnRow { lines: self.row(row, widths), decisive: row.decisive });
+        }
+        drawn
+    }
+
+    fn head(&self, widths: &[usize]) -> Vec<String> {
+        let mut cells: Vec<Vec<String>> = Vec::new();
+        for (&lane, &columns) in self.lanes.iter().zip(widths) {
+            let head = &self.trace.lanes[lane];
+            let name = clean(&head.name, self.look);
+            let place = clean(&head.place, self.look);
+            if width(&name) + 2 + width(&place) <= columns {
+                cells.push(vec![format!("{name}{}", pad_left(&place, columns - width(&name)))]);
+            } else {
+                let mut lines = fold(&name, columns, INDENT);
+                lines.extend(fold(&place, columns, INDENT));
+                cells.push(lines);
+            }
+        }
+        if self.with_state {
+            cells.push(vec![STATE.to_owned()]);
+        }
+        let mut lines = self.beside(pad_left("step", NUMBER), &cells, widths);
+        for line in &mut lines {
+            *line = self.look.paint(Tone::Head, line);
+        }
+        lines.push(self.rule(widths));
+        lines
+    }
+
+    /// The line under the head.
+    fn rule(&self, widths: &[usize]) -> String {
+        let dash = self.look.horizontal();
+        let joint = format!("{dash}{}{dash}", self.look.crossing());
+        let columns: Vec<String> = widths.iter().map(|&columns| dash.repeat(columns)).collect();
+        format!(" {}  {}", dash.repeat(NUMBER - 1), columns.join(&joint))
+    }
+
+    fn row(&self, row: &Row, widths: &[usize]) -> Vec<String> {
+        if row.kind == RowKind::Switch {
+            return vec![switch_line(row, self.look)];
+        }
+        let own = own_text(row, self.look);
+        let state = state_text(row, self.look);
+        let place = row.lane.and_then(|lane| self.lanes.iter().position(|&known| known == lane));
+        if place.is_none() {
+            return self.spanning(row, &own, &state, widths);
+        }
+        let cells: Vec<Vec<String>> = widths
+            .iter()
+            .enumerate()
+            .map(|(column, &columns)| {
+                if Some(column) == place {
+                    folded(&own, columns, indent_of(row))
+                } else if self.with_state && column + 1 == widths.len() {
+                    folded(&state, columns, 0)
+                } else {
+                    Vec::new()
+                }
+            })
+            .collect();
+        self.beside(number(row), &cells, widths)
+    }
+
+    /// A row about the whole machine: its text runs across the lanes.
+    fn spanning(
+        &self,
+        row: &Row,
+        own: &[String],
+        state: &[String],
+        widths: &[usize],
+    ) -> Vec<String> {
+        let lanes = &widths[..self.lanes.len()];
+        let across = lanes.iter().sum::<usize>() + (lanes.len() - 1) * 3;
+        let mut cells = vec![folded(own, across, indent_of(row))];
+        let mut joined = vec![across];
+        if self.with_state {
+            joined.extend(widths.last());
+            cells.push(folded(state, widths[widths.len() - 1], 0));
+        }
+        self.beside(number(row), &cells, &joined)
+    }
+
+    /// Cells next to each other, with the margin in front of the first line.
+    fn beside(&self, margin: String, cells: &[Vec<String>], widths: &[usize]) -> Vec<String> {
+        let mut margin = margin;
+        beside(cells, widths, &format!(" {} ", self.look.vertical()))
+            .iter()
+            .map(|line| format!("{}{line}", pad(&std::mem::take(&mut margin), MARGIN)))
+            .map(|line| line.trim_end().to_owned())
+            .collect()
+    }
+}
+
+/// The same rows below each other.
+fn list(trace: &Trace, look: &Look) -> Drawn {
+    let mut drawn = Drawn::default();
+    let columns = look.width - MARGIN;
+    for lane in &trace.lanes {
+        let line = clean(&format!("{}  {}", lane.name, lane.place), look);
+        let lines = fold(&line, columns, INDENT);
+        drawn.head.extend(lines.iter().map(|line| format!("{:MARGIN$}{}", "", line.trim_end())));
+    }
+    for row in &trace.rows {
+        drawn.rows.push(DrawnRow { lines: listed(trace, row, look), decisive: row.decisive });
+    }
+    drawn
+}
+
+fn listed(trace: &Trace, row: &Row, look: &Look) -> Vec<String> {
+    if row.kind == RowKind::Switch {
+        return vec![switch_line(row, look)];
+    }
+    let columns = look.width - MARGIN;
+    let mut own = own_text(row, look);
+    if let (RowKind::Step, Some(lane)) = (row.kind, lane_of(trace, row)) {
+        let name = clean(&lane.name, look);
+        match own.first_mut() {
+            Some(first) => *first = format!("{name}: {first}"),
+            None => own.push(name),
+        }
+    }
+    let state: Vec<String> = state_text(row, look).iter().map(|line| format!("= {line}")).collect();
+    let mut lines = folded(&own, columns, indent_of(row));
+    lines.extend(folded(&state, columns, INDENT * 2));
+    let mut margin = number(row);
+    lines
+        .iter()
+        .map(|line| format!("{}{line}", pad(&std::mem::take(&mut margin), MARGIN)))
+        .collect()
+}

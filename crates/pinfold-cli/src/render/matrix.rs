@@ -1,0 +1,269 @@
+//! Scenarios against rule sets, as a table.
+//!
+//! Cells are short words. Outcomes, which may have long names, are letters with a legend; so are
+//! rule sets with many overrides. A table wider than the line goes on below itself.
+
+use super::text::{clean, counted, cut, flow, fold, pad, seconds, width};
+use super::{Look, Tone};
+use pinfold_lab::report::Verdict;
+
+/// A rule set with a longer name stands in the legend.
+const LONG_NAME: usize = 10;
+/// Blanks between columns.
+const GAP: usize = 2;
+/// What marks a cell that is not as expected.
+const UNEXPECTED: &str = "!";
+
+/// A finished comparison.
+#[derive(Debug)]
+pub(crate) struct Matrix {
+    /// The rule sets, a column each.
+    pub(crate) rules: Vec<String>,
+    /// The scenarios, a row each.
+    pub(crate) rows: Vec<Row>,
+    /// The memory model.
+    pub(crate) model: &'static str,
+    /// The time that all of it took.
+    pub(crate) seconds: f64,
+    /// Whether it was compared with a table of expected cells.
+    pub(crate) compared: bool,
+}
+
+/// One scenario under every rule set.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// Its name.
+    pub(crate) name: String,
+    /// A cell for each rule set.
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// One scenario under one rule set.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    /// The answer.
+    pub(crate) verdict: Verdict,
+    /// The outcome, where it says more than the verdict.
+    pub(crate) outcome: Option<String>,
+    /// What was expected instead, if something else was.
+    pub(crate) wanted: Option<String>,
+}
+
+impl Cell {
+    /// The cell as a table of expected cells has it.
+    pub(crate) fn word(&self) -> &str {
+        match (&self.outcome, self.verdict) {
+            (Some(outcome), Verdict::Pass) => outcome,
+            (_, verdict) => word(verdict),
+        }
+    }
+}
+
+/// The word for a verdict in a cell.
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "ok",
+        Verdict::Partial => "part",
+        Verdict::Fail => "BAD",
+        Verdict::Skip => "skip",
+        Verdict::Error => "ERROR",
+    }
+}
+
+fn tone(verdict: Verdict) -> Tone {
+    match verdict {
+        Verdict::Pass => Tone::Good,
+        Verdict::Fail | Verdict::Error => Tone::Bad,
+        Verdict::Partial | Verdict::Skip => Tone::Doubt,
+    }
+}
+
+/// Draws the table, its legend and what is not as expected.
+pub(crate) fn draw(matrix: &Matrix, look: &Look) -> String {
+    let drawing = Drawing::new(matrix, look);
+    let mut lines = drawing.tables();
+    lines.push(String::new());
+    lines.extend(fold(&totals(matrix), look.width, 2));
+    lines.extend(drawing.legend());
+    lines.extend(differences(matrix, look));
+    let mut out = String::new();
+    for line in lines {
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+struct Drawing<'a> {
+    matrix: &'a Matrix,
+    look: &'a Look,
+    /// Distinct outcomes in order of appearance; their places are their letters.
+    outcomes: Vec<&'a str>,
+    /// The heads of the columns.
+    heads: Vec<String>,
+}
+
+impl<'a> Drawing<'a> {
+    fn new(matrix: &'a Matrix, look: &'a Look) -> Self {
+        let mut outcomes: Vec<&str> = Vec::new();
+        for cell in matrix.rows.iter().flat_map(|row| &row.cells) {
+            if let (Some(outcome), Verdict::Pass) = (&cell.outcome, cell.verdict)
+                && !outcomes.contains(&outcome.as_str())
+            {
+                outcomes.push(outcome);
+            }
+        }
+        let head = |(column, name): (usize, &String)| {
+            if width(name) > LONG_NAME { format!("set {}", column + 1) } else { name.clone() }
+        };
+        let heads = matrix.rules.iter().enumerate().map(head).collect();
+        Self { matrix, look, outcomes, heads }
+    }
+
+    fn word(&self, cell: &Cell) -> String {
+        let outcome = cell.outcome.as_ref().filter(|_| cell.verdict == Verdict::Pass);
+        let place = outcome.and_then(|this| self.outcomes.iter().position(|known| known == this));
+        let word = place.map_or_else(|| word(cell.verdict).to_owned(), letter);
+        let mark = if cell.wanted.is_some() { UNEXPECTED } else { "" };
+        format!("{word}{mark}")
+    }
+
+    /// The table, in as many pieces as the width asks for.
+    fn tables(&self) -> Vec<String> {
+        const TITLE: &str = "scenario";
+        let names: Vec<String> =
+            self.matrix.rows.iter().map(|row| clean(&row.name, self.look)).collect();
+        let widest = names.iter().map(|name| width(name)).max().unwrap_or(0).max(TITLE.len());
+        let name_width = widest.min(self.look.width / 3);
+        let widths: Vec<usize> =
+            (0..self.heads.len()).map(|column| self.column_width(column)).collect();
+        let mut lines = Vec::new();
+        for columns in pieces(&widths, self.look.width.saturating_sub(name_width)) {
+            if !lines.is_empty() {
+                lines.push(String::new());
+            }
+            let mut head = pad(TITLE, name_width);
+            for column in columns.clone() {
+                head += &format!("{:GAP$}{}", "", pad(&self.heads[column], widths[column]));
+            }
+            lines.push(self.look.paint(Tone::Head, head.trim_end()));
+            for (row, name) in self.matrix.rows.iter().zip(&names) {
+                let mut line = pad(&cut(name, name_width), name_width);
+                for column in columns.clone() {
+                    line += &self.cell(&row.cells[column], widths[column]);
+                }
+                lines.push(line);
+            }
+        }
+        lines
+    }
+
+    fn cell(&self, cell: &Cell, columns: usize) -> String {
+        let word = self.word(cell);
+        let tone = if cell.wanted.is_some() { Tone::Bad } else { tone(cell.verdict) };
+        let blanks = columns.saturating_sub(width(&word));
+        format!("{:GAP$}{}{:blanks$}", "", self.look.paint(tone, &word), "")
+    }
+
+    fn column_width(&self, column: usize) -> usize {
+        let cells = self.matrix.rows.iter().map(|row| width(&self.word(&row.cells[column])));
+        cells.max().unwrap_or(0).max(width(&self.heads[column]))
+    }
+
+    /// The words that occur, and what they mean.
+    fn legend(&self) -> Vec<String> {
+        const WORDS: [(Verdict, &str); 5] = [
+            (Verdict::Pass, "no execution within the bounds breaks a claim"),
+            (
+                Verdict::Fail,
+                "some execution breaks a claim: `pinfold check NAME --rules SET` shows it",
+            ),
+            (Verdict::Partial, "a bound or the clock ended the search, nothing found so far"),
+            (Verdict::Skip, "cannot be asked here"),
+            (Verdict::Error, "the scenario or the tool is at fault"),
+        ];
+        let cells = || self.matrix.rows.iter().flat_map(|row| &row.cells);
+        let mut items: Vec<(String, String)> = Vec::new();
+        for (verdict, meaning) in WORDS {
+            if cells().any(|cell| cell.word() == word(verdict)) {
+                items.push((word(verdict).to_owned(), meaning.to_owned()));
+            }
+        }
+        for (place, outcome) in self.outcomes.iter().enumerate() {
+            let meaning = format!("no claim broken, every execution ends as `{outcome}`");
+            items.push((letter(place), clean(&meaning, self.look)));
+        }
+        if cells().any(|cell| cell.wanted.is_some()) {
+            items.push((UNEXPECTED.to_owned(), "not as expected".to_owned()));
+        }
+        for (head, name) in self.heads.iter().zip(&self.matrix.rules) {
+            if head != name {
+                items.push((head.clone(), format!("rules {name}")));
+            }
+        }
+        let widest = items.iter().map(|(word, _)| width(word)).max().unwrap_or(0);
+        let hang = widest + GAP;
+        let line = |(word, meaning): &(String, String)| format!("{}{meaning}", pad(word, hang));
+        items.iter().flat_map(|item| fold(&line(item), self.look.width, hang)).collect()
+    }
+}
+
+/// The letter of an outcome: `a` to `z`, then `a2` and so on.
+fn letter(place: usize) -> String {
+    let letter = char::from(b'a' + (place % 26) as u8);
+    let round = place / 26;
+    if round == 0 { letter.to_string() } else { format!("{letter}{}", round + 1) }
+}
+
+/// The columns, in runs that fit in `room`; each has one at least.
+fn pieces(widths: &[usize], room: usize) -> Vec<std::ops::Range<usize>> {
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    let mut taken = 0;
+    for (column, columns) in widths.iter().map(|columns| columns + GAP).enumerate() {
+        if column > start && taken + columns > room {
+            pieces.push(start..column);
+            (start, taken) = (column, 0);
+        }
+        taken += columns;
+    }
+    pieces.push(start..widths.len());
+    pieces
+}
+
+/// How many cells of each kind, in a line.
+fn totals(matrix: &Matrix) -> String {
+    let cells = || matrix.rows.iter().flat_map(|row| &row.cells);
+    let order = [Verdict::Error, Verdict::Fail, Verdict::Partial, Verdict::Skip, Verdict::Pass];
+    let mut parts: Vec<String> = Vec::new();
+    for verdict in order {
+        let number = cells().filter(|cell| cell.verdict == verdict).count();
+        if number > 0 {
+            parts.push(format!("{number} {}", word(verdict)));
+        }
+    }
+    let number = counted(cells().count() as u64, "cell", "cells");
+    let time = seconds(matrix.seconds);
+    let compared = match cells().filter(|cell| cell.wanted.is_some()).count() {
+        _ if !matrix.compared => String::new(),
+        0 => " | all as expected".to_owned(),
+        number => format!(" | {number} not as expected"),
+    };
+    format!("{number}: {} | model {} | {time}{compared}", parts.join(", "), matrix.model)
+}
+
+/// The cells that are not as expected, in words.
+fn differences(matrix: &Matrix, look: &Look) -> Vec<String> {
+    let mut lines = Vec::new();
+    for row in &matrix.rows {
+        for (cell, rules) in row.cells.iter().zip(&matrix.rules) {
+            let Some(wanted) = &cell.wanted else { continue };
+            let text = format!("{} under {rules}: {}, expected {wanted}", row.name, cell.word());
+            lines.extend(flow(&[clean(&text, look)], "", look.width));
+        }
+    }
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
+    }
+    lines
+}

@@ -1,0 +1,69 @@
+//! Rule sets as the command line names them: several, separated by commas, each of which may hold
+//! commas itself.
+
+use crate::failure::Failure;
+use pinfold::Rules;
+use pinfold::rules::PRESETS;
+
+#[cfg(test)]
+mod tests;
+
+/// The word for all presets.
+const ALL: &str = "all";
+
+/// A rule set and what it was called.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RuleSet {
+    /// As it was given.
+    pub(crate) name: String,
+    /// What it means.
+    pub(crate) rules: Rules,
+}
+
+/// Reads one rule set.
+///
+/// # Errors
+/// When it is not understood.
+pub(crate) fn one(text: &str) -> Result<RuleSet, Failure> {
+    match Rules::parse(text) {
+        Ok(rules) => Ok(RuleSet { name: text.to_owned(), rules }),
+        Err(why) => Err(Failure::Rules { text: text.to_owned(), why }),
+    }
+}
+
+/// Reads lists of rule sets, in order and without repetitions. An item with `=` belongs to the
+/// rule set before it: `5.9,5.10,numa-skip=never` are the two sets `5.9` and
+/// `5.10,numa-skip=never`. Behind `all` it belongs to every preset.
+///
+/// # Errors
+/// When one of the sets is not understood.
+pub(crate) fn several(lists: &[String]) -> Result<Vec<RuleSet>, Failure> {
+    let mut sets: Vec<RuleSet> = Vec::new();
+    for list in lists {
+        for text in split(list) {
+            let set = one(&text)?;
+            if !sets.contains(&set) {
+                sets.push(set);
+            }
+        }
+    }
+    Ok(sets)
+}
+
+fn split(list: &str) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    // Where the sets of the last item begin: `all` stands for several.
+    let mut last = 0;
+    for item in list.split(',').map(str::trim) {
+        if item.contains('=') && !texts.is_empty() {
+            texts[last..].iter_mut().for_each(|set| set.extend([",", item]));
+            continue;
+        }
+        last = texts.len();
+        match item {
+            ALL => texts.extend(PRESETS.iter().map(|&preset| preset.to_owned())),
+            _ => texts.push(item.to_owned()),
+        }
+    }
+    texts
+}

@@ -1,0 +1,188 @@
+//! The command as people meet it: exit codes, errors, and the way through pipes.
+
+use snapbox::cmd::{Command, cargo_bin};
+use snapbox::str;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The workspace, where `./scenarios` is.
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn pinfold(arguments: &[&str]) -> Command {
+    Command::new(cargo_bin!("pinfold")).args(arguments).current_dir(workspace())
+}
+
+/// A directory of a test's own, without any scenario.
+fn empty_directory(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// A scenario that is not in canonical form.
+const UGLY: &str = "\
+scenario s
+setup
+   process P
+  P: map A 1 private rw
+lane l: P
+  read A
+always
+  P:A sees \"0\"
+";
+
+#[test]
+fn a_run_that_breaks_a_claim_fails() {
+    pinfold(&["run", "rdma-fork", "--rules", "5.8"]).assert().code(1);
+}
+
+#[test]
+fn a_run_that_breaks_nothing_succeeds() {
+    pinfold(&["run", "rdma-fork", "--rules", "latest"]).assert().success();
+}
+
+#[test]
+fn a_check_tells_its_verdict_by_its_exit_code() {
+    pinfold(&["check", "rdma-fork", "--rules", "5.8"]).assert().code(1);
+    pinfold(&["check", "rdma-fork", "--rules", "latest"]).assert().success();
+}
+
+#[test]
+fn an_unfinished_check_is_no_success_unless_allowed() {
+    let partial = ["check", "fork-races-fast-pin", "--rules", "5.17", "--max-executions", "1"];
+    pinfold(&partial).assert().code(3);
+    pinfold(&partial).arg("--allow-partial").assert().success();
+}
+
+#[test]
+fn several_checks_take_the_worst_verdict() {
+    pinfold(&["check", "rdma-fork", "rdma-dontfork", "--rules", "5.9,5.8"]).assert().code(1);
+}
+
+#[test]
+fn a_found_schedule_replays_to_the_same_failure() {
+    let found = pinfold(&["check", "rdma-fork", "--rules", "5.8", "--format", "json"]);
+    let found = found.output().unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
+    let schedule = found["broken"]["schedule"].as_str().unwrap();
+    let replay = ["replay", "rdma-fork", "--rules", "5.8", "--schedule", schedule];
+    let again = pinfold(&replay).args(["--format", "json"]).output().unwrap();
+    assert_eq!(again.status.code(), Some(1));
+    let again: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(again["broken"]["oracle"], found["broken"]["oracle"]);
+    assert_eq!(again["broken"]["what"], found["broken"]["what"]);
+}
+
+#[test]
+fn a_text_that_is_no_schedule_is_an_error() {
+    pinfold(&["replay", "rdma-fork", "--schedule", "nonsense"]).assert().code(2);
+}
+
+#[test]
+fn a_table_compares_nothing_by_itself() {
+    pinfold(&["matrix", "rdma-fork", "--rules", "5.8,5.9"]).assert().success();
+}
+
+#[test]
+fn a_table_is_compared_with_what_is_expected() {
+    let directory = empty_directory("expect");
+    let table = directory.join("table.txt");
+    let table = table.to_str().unwrap();
+    let matrix = ["matrix", "rdma-fork", "--rules", "5.8,5.9", "--expect", table];
+    fs::write(table, "scenario 5.8 5.9\nrdma-fork BAD ok\n").unwrap();
+    pinfold(&matrix).assert().success();
+    fs::write(table, "scenario 5.8 5.9\nrdma-fork ok ok\n").unwrap();
+    pinfold(&matrix).assert().code(1);
+    fs::write(table, "scenario 5.10\nrdma-fork ok\n").unwrap();
+    pinfold(&matrix).assert().code(2);
+}
+
+#[test]
+fn the_shipped_table_of_verdicts_can_be_read() {
+    let expect = ["--expect", "scenarios/verdicts.txt"];
+    pinfold(&["matrix", "rdma-fork", "many-references"]).args(expect).assert().success();
+}
+
+#[test]
+fn a_missing_scenario_names_the_nearest() {
+    pinfold(&["check", "rmda-fork"]).assert().code(2).stdout_eq(str![]).stderr_eq(str![[r#"
+error: no scenario `rmda-fork`: there is no such file, nor a scenario of that name
+help: did you mean `rdma-fork`?
+
+"#]]);
+}
+
+#[test]
+fn unknown_rules_are_an_error() {
+    let stderr = pinfold(&["run", "rdma-fork", "--rules", "5.99"]).assert().code(2);
+    stderr.stdout_eq(str![]).stderr_eq(str![[r#"
+error: in rules `5.99`: [..]
+help: `pinfold rules` lists them all
+
+"#]]);
+}
+
+#[test]
+fn errors_of_a_scenario_are_drawn() {
+    let directory = empty_directory("broken");
+    fs::write(directory.join("s.pf"), UGLY.replace("read A", "read B")).unwrap();
+    let run = pinfold(&["run", "s.pf"]).current_dir(&directory).assert().code(2);
+    run.stdout_eq(str![]).stderr_eq(str![[r#"
+error[PF0120]: [..]
+ --> s.pf:6:8
+...
+"#]]);
+}
+
+#[test]
+fn a_directory_is_no_scenario() {
+    pinfold(&["run", "scenarios"]).assert().code(2);
+}
+
+#[test]
+fn built_in_scenarios_need_no_files() {
+    let directory = empty_directory("bare");
+    pinfold(&["run", "rdma-dontfork"]).current_dir(&directory).assert().success();
+    pinfold(&["fmt", "rdma-dontfork"]).current_dir(&directory).assert().code(2);
+}
+
+#[test]
+fn fmt_names_and_rewrites_what_is_not_canonical() {
+    let directory = empty_directory("fmt");
+    let file = directory.join("s.pf");
+    fs::write(&file, UGLY).unwrap();
+    let fmt = |arguments: &[&str]| pinfold(arguments).current_dir(&directory).assert();
+    fmt(&["fmt", "--check", "s.pf"]).code(1).stdout_eq("s.pf\n");
+    assert_eq!(fs::read_to_string(&file).unwrap(), UGLY);
+    fmt(&["fmt", "s.pf"]).success();
+    assert_ne!(fs::read_to_string(&file).unwrap(), UGLY);
+    fmt(&["fmt", "--check", "s.pf"]).success().stdout_eq(str![]);
+}
+
+#[test]
+fn rules_are_listed_shown_and_compared() {
+    pinfold(&["rules"]).assert().success();
+    pinfold(&["rules", "5.9"]).assert().success();
+    pinfold(&["rules", "pte-cow"]).assert().success();
+    let same = pinfold(&["rules", "5.9", "linux-5.9"]).assert().success();
+    same.stdout_eq("linux-5.9 and linux-5.9 do not differ\n");
+    pinfold(&["rules", "5.9", "pte-cow"]).assert().code(2);
+}
+
+#[test]
+fn colour_is_for_those_who_ask() {
+    let run = || pinfold(&["run", "rdma-fork"]);
+    let escape = |command: Command| command.output().unwrap().stdout.contains(&0x1b);
+    assert!(!escape(run()));
+    assert!(escape(run().args(["--color", "always"])));
+    assert!(!escape(run().args(["--color", "auto"]).env("NO_COLOR", "1")));
+}
+
+#[test]
+fn ascii_is_ascii() {
+    let run = pinfold(&["run", "rdma-fork", "--ascii", "-v"]).output().unwrap();
+    assert!(run.stdout.is_ascii());
+}

@@ -1,0 +1,143 @@
+//! Cuts a failing schedule to the fewest switches, then the fewest unusual choices, then the fewest
+//! steps.
+//!
+//! Two ways, each within half of the runs: a bounded search with fewer preemptions from scratch,
+//! which finds the best there is when the subject is small, and changes to the schedule at hand,
+//! which work for any size. A changed schedule counts only if it leads to the same failure: the
+//! same kind and, when judged, the same outcome. At the end the schedule runs once more, with names
+//! recorded.
+
+use crate::{
+    explore::{Session, Subject},
+    hook,
+    replay::Recorder,
+    report::{Failure, FailureKind},
+    schedule::Choice,
+    search::{Advance, Naive, Script},
+};
+
+/// What is less is better.
+type Cost = (u32, usize, u32);
+
+fn cost(failure: &Failure) -> Cost {
+    let unusual = failure.schedule.steps().iter().filter(|step| step.choice != 0).count();
+    (failure.switches, unusual, failure.steps)
+}
+
+/// Returns the best failure found, confirmed.
+pub(crate) fn shrink<S: Subject>(
+    session: &mut Session<'_, S>,
+    mut failure: Failure,
+    runs: u32,
+) -> Failure {
+    if matches!(failure.kind, FailureKind::Unsupported | FailureKind::Nondeterministic) {
+        return failure;
+    }
+    if failure.switches > 0 {
+        search_afresh(session, &mut failure, runs / 2);
+        change(session, &mut failure, runs / 2);
+    }
+    confirm(session, failure)
+}
+
+fn follow<S: Subject>(session: &mut Session<'_, S>, steps: Vec<Choice>) -> Option<Failure> {
+    hook::with(|engine| engine.strategy = Box::new(Script::new(steps)));
+    session.run().failure()
+}
+
+/// Whether the two are one failure reached in different ways. Messages may hold values that differ
+/// on the way.
+fn is_same(a: &Failure, b: &Failure) -> bool {
+    a.kind == b.kind && (a.kind != FailureKind::Judged || a.outcome == b.outcome)
+}
+
+/// Keeps `other` if it is a better way to the same failure.
+fn improve(failure: &mut Failure, other: Option<Failure>) -> Kept {
+    match other {
+        Some(other) if is_same(&other, failure) && cost(&other) < cost(failure) => {
+            *failure = other;
+            Kept::Yes
+        }
+        _ => Kept::No,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    No,
+}
+
+/// Looks for a failure with fewer preemptions than this one has switches.
+fn search_afresh<S: Subject>(session: &mut Session<'_, S>, failure: &mut Failure, runs: u32) {
+    let naive = Naive::new(failure.switches - 1);
+    hook::with(|engine| engine.strategy = Box::new(naive));
+    for _ in 0..runs {
+        let found = session.run().failure();
+        if improve(failure, found) == Kept::Yes {
+            return;
+        }
+        let next = hook::with(|engine| engine.strategy.advance());
+        if next != Some(Advance::Next) {
+            return;
+        }
+    }
+}
+
+/// Changes the schedule as long as that makes it better.
+fn change<S: Subject>(session: &mut Session<'_, S>, failure: &mut Failure, mut runs: u32) {
+    'again: loop {
+        for candidate in candidates(failure.schedule.steps()) {
+            if runs == 0 {
+                return;
+            }
+            runs -= 1;
+            let found = follow(session, candidate);
+            if improve(failure, found) == Kept::Yes {
+                continue 'again;
+            }
+        }
+        return;
+    }
+}
+
+/// Schedules that may be better: without one stretch of a lane (whose steps then come when nothing
+/// else can), with two neighbouring stretches exchanged, or with an ordinary choice in place of
+/// another.
+fn candidates(steps: &[Choice]) -> Vec<Vec<Choice>> {
+    let stretches: Vec<&[Choice]> = steps.chunk_by(|a, b| a.lane == b.lane).collect();
+    let without = (0..stretches.len()).map(|gone| {
+        let kept = stretches.iter().enumerate().filter(|&(at, _)| at != gone);
+        kept.flat_map(|(_, stretch)| stretch.to_vec()).collect()
+    });
+    let exchanged = (1..stretches.len()).map(|at| {
+        let mut stretches = stretches.clone();
+        stretches.swap(at - 1, at);
+        stretches.concat()
+    });
+    let ordinary = (0..steps.len()).filter(|&at| steps[at].choice != 0).map(|at| {
+        let mut steps = steps.to_vec();
+        steps[at].choice = 0;
+        steps
+    });
+    without.chain(exchanged).chain(ordinary).collect()
+}
+
+/// Runs the schedule again, so that what is reported is known to happen again, and has names.
+fn confirm<S: Subject>(session: &mut Session<'_, S>, failure: Failure) -> Failure {
+    hook::with(|engine| engine.recorder = Some(Recorder::default()));
+    let again = follow(session, failure.schedule.steps().to_vec());
+    hook::with(|engine| engine.recorder = None);
+    match again {
+        Some(again) if is_same(&again, &failure) && again.schedule == failure.schedule => again,
+        _ => Failure {
+            kind: FailureKind::Nondeterministic,
+            message: format!(
+                "{} ({}), but the same schedule did not lead there again; the subject \
+                 depends on something besides the schedule (addresses, hash order, time, statics)",
+                failure.message, failure.kind
+            ),
+            ..failure
+        },
+    }
+}

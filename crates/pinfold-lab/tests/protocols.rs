@@ -1,0 +1,332 @@
+//! Each protocol of the memory manager, searched to exhaustion under the weak memory model, and its broken twin, which must be found.
+//!
+//! A pass here is a proof within the scenario: no bound, no limit, every class of executions.
+
+use pinfold::Rules;
+use pinfold_lab::report::{Report, Verdict};
+use pinfold_lab::{CheckOptions, check, scenario};
+
+fn checked(text: &str, rules: &str) -> Report {
+    let scenario = scenario::parse(text).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let rules = Rules::parse(rules).expect("the rules exist");
+    check(&scenario, "protocol.pf", &rules, &CheckOptions::default(), &mut |_| {})
+}
+
+#[track_caller]
+fn exhausted(text: &str, rules: &str) -> Report {
+    let report = checked(text, rules);
+    assert_eq!(report.verdict, Verdict::Pass, "{rules}: {:?} {:?}", report.broken, report.search);
+    assert_eq!(report.search.incomplete, None);
+    report
+}
+
+#[track_caller]
+fn found(text: &str, rules: &str, oracle: &str) {
+    let report = checked(text, rules);
+    assert_eq!(report.verdict, Verdict::Fail, "{rules}: {:?}", report.search);
+    assert_eq!(report.broken.expect("what broke").oracle, oracle, "{rules}");
+}
+
+const MACHINE: &str = "
+machine
+  nodes 2
+  frames 8
+  migrate-passes 1
+  cpu cpu0 node 0
+  cpu cpu1 node 1
+";
+
+fn scenario(name: &str, body: &str) -> String {
+    format!("scenario {name}\n{MACHINE}\n{body}")
+}
+
+fn pin_against_migration() -> String {
+    scenario(
+        "pin-migration",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "v1"
+lane pinner: P on cpu0
+  pin A write longterm as h0
+lane mover: P on cpu1
+  migrate A to node 1
+after
+  P: write A "v2"
+always
+  h0 is P:A
+  h0 sees "v2"
+reach migration-entry
+reach fast-look
+"#,
+    )
+}
+
+#[test]
+fn a_lock_free_pin_against_migration() {
+    for rules in ["latest", "6.1", "5.19", "5.16", "5.9"] {
+        let report = exhausted(&pin_against_migration(), rules);
+        assert!(report.search.executions > 10, "{:?}", report.search);
+    }
+}
+
+fn read_pin_against_the_mark() -> String {
+    scenario(
+        "read-pin-mark",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "v1"
+  P: protect A ro
+lane pinner: P on cpu0
+  pin A read longterm as h0
+lane mover: P on cpu1
+  migrate A to node 1
+after
+  P: protect A rw
+  P: write A "v2"
+always
+  h0 is P:A
+  h0 sees "v2"
+reach migration-entry
+"#,
+    )
+}
+
+#[test]
+fn a_lock_free_read_pin_against_the_clearing_of_the_mark() {
+    for order in ["barriers", "flush"] {
+        exhausted(&read_pin_against_the_mark(), &format!("latest,share-order={order}"));
+    }
+    found(&read_pin_against_the_mark(), "5.16", "pin-coherence");
+}
+
+#[test]
+fn two_write_faults_on_one_shared_page() {
+    let text = scenario(
+        "two-writes",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "old"
+  P: fork C
+lane one: P on cpu0
+  write A "one"
+lane two: P on cpu1
+  write A "two"
+always
+  C:A sees "old"
+  P:A never sees "old"
+outcome one when P:A sees "one"
+outcome two when P:A sees "two"
+outcome lost otherwise
+reach copied
+"#,
+    );
+    for rules in ["latest", "5.19", "5.16", "5.8"] {
+        let report = exhausted(&text, rules);
+        let labels: Vec<_> = report.outcomes.iter().map(|o| o.label.as_str()).collect();
+        assert_eq!(labels, ["one", "two"], "{rules}");
+    }
+}
+
+#[test]
+fn a_write_fault_of_the_parent_against_one_of_the_child() {
+    let text = scenario(
+        "both-write",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "old"
+  P: fork C
+lane parent: P on cpu0
+  write A "parent"
+lane child: C on cpu1
+  write A "child"
+always
+  P:A sees "parent"
+  C:A sees "child"
+  P:A is not C:A
+"#,
+    );
+    for rules in ["latest", "5.19", "5.18", "5.16", "5.8"] {
+        exhausted(&text, rules);
+    }
+}
+
+#[test]
+fn a_write_fault_against_fork() {
+    let text = scenario(
+        "write-fork",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "old"
+lane writer: P on cpu0
+  write A "new"
+lane forker: P on cpu1
+  fork C
+always
+  P:A sees "new"
+outcome new when C:A sees "new"
+outcome old when C:A sees "old"
+"#,
+    );
+    for rules in ["latest", "5.19", "5.16", "5.9", "5.8"] {
+        let report = exhausted(&text, rules);
+        let labels: Vec<_> = report.outcomes.iter().map(|o| o.label.as_str()).collect();
+        assert_eq!(labels, ["new", "old"], "{rules}");
+    }
+}
+
+#[test]
+fn a_first_touch_against_fork() {
+    let text = scenario(
+        "touch-fork",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+lane writer: P on cpu0
+  write A "new"
+lane forker: P on cpu1
+  fork C
+always
+  P:A sees "new"
+  C:A never sees "other"
+"#,
+    );
+    for rules in ["latest", "5.8"] {
+        exhausted(&text, rules);
+    }
+}
+
+#[test]
+fn a_pin_against_the_exit_of_the_only_sharer() {
+    let text = scenario(
+        "pin-exit",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "v1"
+  P: fork C
+lane pinner: P on cpu0
+  pin A write longterm as h0
+  write A "v2"
+lane child: C on cpu1
+  exit
+always
+  h0 is P:A
+  h0 sees "v2"
+"#,
+    );
+    for rules in ["latest", "6.1", "5.19", "5.9"] {
+        exhausted(&text, rules);
+    }
+}
+
+#[test]
+fn migration_of_a_page_that_two_processes_map_against_their_writes() {
+    let text = scenario(
+        "move-shared",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "old"
+  P: fork C
+lane mover: P on cpu1
+  migrate A to node 1
+lane child: C on cpu0
+  write A "child"
+always
+  P:A sees "old"
+  C:A sees "child"
+reach migration-entry
+"#,
+    );
+    for rules in ["latest", "5.19", "5.16"] {
+        exhausted(&text, rules);
+    }
+}
+
+#[test]
+fn migration_against_fork_leaves_no_entry_behind() {
+    let text = scenario(
+        "move-fork",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "old"
+lane mover: P on cpu1
+  migrate A to node 1
+lane forker: P on cpu0
+  fork C
+after
+  P: write A "new"
+always
+  P:A sees "new"
+  C:A sees "old"
+reach migration-entry during fork
+"#,
+    );
+    for rules in ["latest", "5.19", "5.16"] {
+        exhausted(&text, rules);
+    }
+}
+
+#[test]
+fn a_hinting_fault_against_a_scan_and_a_write() {
+    let text = scenario(
+        "hint-write",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "old"
+lane sibling: P on cpu1
+  read A
+lane scanner: P on cpu0
+  numa-scan
+lane writer: P on cpu0
+  write A "new"
+always
+  P:A sees "new"
+reach numa-scan
+"#,
+    );
+    for rules in ["latest", "6.2", "5.16", "5.9"] {
+        exhausted(&text, rules);
+    }
+}
+
+#[test]
+fn dropping_a_page_against_a_write_on_another_cpu() {
+    let text = scenario(
+        "drop-write",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "old"
+lane dropper: P on cpu0
+  advise A dontneed
+lane writer: P on cpu1
+  write A "new"
+always
+  P:A never sees "old"
+outcome kept when P:A sees "new"
+outcome dropped otherwise
+"#,
+    );
+    let report = exhausted(&text, "latest");
+    let labels: Vec<_> = report.outcomes.iter().map(|o| o.label.as_str()).collect();
+    assert_eq!(labels, ["dropped", "kept"]);
+}

@@ -1,0 +1,151 @@
+//! P5: the fault path without clear and copy, in time; and the copy fault over a cold copy of 4 KiB.
+//!
+//! The goal of the first is in instructions, which `instructions.sh` counts.
+
+use std::sync::atomic::Ordering;
+
+use pinfold::{AddressSpace, Cause, Fault, Pfn, Platform};
+
+use crate::ops;
+use crate::pairs::{Goal, Pairs, median, timed};
+use crate::world::{Contents, Machine, Order, World};
+
+const PAGES: u64 = 4096;
+const ROUNDS: usize = 41;
+
+/// Sources and copies together are far larger than a last-level cache's share.
+const COLD_PAGES: u64 = 8192;
+const COLD_ROUNDS: usize = 9;
+const COLD: Goal = Goal { must: 1.4, stretch: 1.15 };
+
+/// A way through the fault handler.
+#[derive(Clone, Copy)]
+pub(crate) enum Path {
+    Zero,
+    FirstTouch,
+    Reuse,
+    Copy,
+}
+
+impl Path {
+    pub(crate) const ALL: [(&'static str, Self); 4] = [
+        ("zero", Self::Zero),
+        ("touch", Self::FirstTouch),
+        ("reuse", Self::Reuse),
+        ("copy", Self::Copy),
+    ];
+
+    /// A process of which every page is about to fault like that, and the child that keeps its pages shared.
+    fn prepare(
+        self,
+        contents: Contents,
+        pages: u64,
+        frames: u64,
+    ) -> (World, Option<AddressSpace<Machine>>) {
+        let touched = || World::touched(pages, frames, contents, Order::Ascending);
+        match self {
+            Self::Zero | Self::FirstTouch => (World::new(pages, frames, contents), None),
+            Self::Reuse => {
+                let world = touched();
+                drop(world.space.fork().expect("frames for tables"));
+                (world, None)
+            }
+            Self::Copy => {
+                let world = touched();
+                let child = world.space.fork().expect("frames for tables");
+                (world, Some(child))
+            }
+        }
+    }
+
+    fn expected(self) -> (Cause, Fault) {
+        match self {
+            Self::Zero => (Cause::Load, Fault::ZeroPage),
+            Self::FirstTouch => (Cause::Store, Fault::FirstTouch),
+            Self::Reuse => (Cause::Store, Fault::Reused),
+            Self::Copy => (Cause::Store, Fault::Copied),
+        }
+    }
+
+    /// Faults on every page; the time.
+    fn fault(self, world: &World) -> std::time::Duration {
+        let (cause, wanted) = self.expected();
+        let (done, time) = timed(|| ops::fault_all(&world.space, world.range, cause, wanted));
+        assert_eq!(done, world.range.pages());
+        self.check(world);
+        time
+    }
+
+    fn check(self, world: &World) {
+        for offset in world.offsets() {
+            let pte = world.space.entry(world.address(offset));
+            match self {
+                Self::Zero => assert!(pte.is_special() && !pte.is_writable()),
+                _ => {
+                    assert!(pte.is_writable() && pte.is_dirty());
+                    let counts = world.memory.frames().counts(pte.pfn());
+                    assert!(counts.is_exclusive() && counts.maps() == 1, "{counts}");
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn run() {
+    for (name, path) in Path::ALL {
+        let times = (0..ROUNDS).map(|_| {
+            let (world, _child) = path.prepare(Contents::Skipped, PAGES, 2 * PAGES);
+            path.fault(&world).as_secs_f64() * 1e9 / PAGES as f64
+        });
+        let time = median(times);
+        println!("P5 fault, {name}, bookkeeping only {time:9.1} ns");
+    }
+    cold_copy();
+}
+
+/// Both copy frames of one machine, each from and to frames of its own, that nothing has touched for several cache sizes.
+fn cold_copy() {
+    let mut pairs = Pairs::new("P5 copy fault over a cold 4K copy", COLD_PAGES, COLD);
+    for round in 0..COLD_ROUNDS {
+        let (world, child) = Path::Copy.prepare(Contents::Real, COLD_PAGES, 6 * COLD_PAGES);
+        let (sources, targets) = (world.spare(COLD_PAGES), world.spare(COLD_PAGES));
+        let old = world.frames();
+        let machine = world.memory.platform();
+        for (value, frame) in (1..).zip(old.iter().chain(&sources)) {
+            machine.word(*frame).store(value, Ordering::Relaxed);
+        }
+        evict(machine, &world.spare(2 * COLD_PAGES));
+        let ours = || Path::Copy.fault(&world);
+        let limit = || {
+            let pairs = sources.iter().zip(&targets);
+            timed(|| pairs.for_each(|(from, to)| machine.copy_frame(*from, *to))).1
+        };
+        // Neither always comes first.
+        if round % 2 == 0 {
+            let ours = ours();
+            pairs.add(ours, limit());
+        } else {
+            let limit = limit();
+            pairs.add(ours(), limit);
+        }
+        let copies = old.iter().chain(&sources).zip(world.frames().into_iter().chain(targets));
+        for (from, to) in copies {
+            let read = |frame| machine.word(frame).load(Ordering::Relaxed);
+            assert!(*from != to && read(*from) == read(to));
+        }
+        drop(child);
+    }
+    pairs.report();
+}
+
+/// Fills the caches with frames that nobody needs.
+fn evict(machine: &Machine, frames: &[Pfn]) {
+    frames.iter().for_each(|frame| machine.zero_frame(*frame));
+}
+
+/// One round for an instruction counter; the pages it handles.
+pub(crate) fn once(path: Path) -> u64 {
+    let (world, _child) = path.prepare(Contents::Skipped, PAGES, 2 * PAGES);
+    path.fault(&world);
+    PAGES
+}

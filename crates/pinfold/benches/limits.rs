@@ -1,0 +1,63 @@
+//! How far the hot paths are from their limit, on the reader's machine.
+//!
+//! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`, `fault`, `metadata`. Each line names the goal it stands
+//! against. All figures are bookkeeping only: no exception entry, no real translation cache, no charging.
+//!
+//! `--once <operation>` runs one round without measuring, for `instructions.sh`.
+
+mod bare;
+mod faults;
+mod forks;
+mod metadata;
+mod ops;
+mod pairs;
+mod pins;
+mod world;
+
+const GROUPS: [(&str, fn()); 4] =
+    [("pin", pins::run), ("fork", forks::run), ("fault", faults::run), ("metadata", metadata::run)];
+
+fn main() {
+    // cargo adds `--bench`.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    if let [flag, operation] = words.as_slice()
+        && flag == "--once"
+    {
+        return once(operation);
+    }
+    if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, _)| name != word)) {
+        eprintln!("no such group: {word}; there are pin, fork, fault and metadata");
+        std::process::exit(2);
+    }
+    println!("{}", machine());
+    for (name, run) in GROUPS {
+        if words.is_empty() || words.iter().any(|word| word == name) {
+            run();
+        }
+    }
+}
+
+/// Runs an operation once and prints how many pages it handled.
+fn once(operation: &str) {
+    let fault = faults::Path::ALL.into_iter().find(|(name, _)| *name == operation);
+    let pages = match (operation, fault) {
+        (_, Some((_, path))) => faults::once(path),
+        ("pin" | "unpin", None) => pins::once(),
+        ("fork" | "zap", None) => forks::once(),
+        _ => {
+            eprintln!("no such operation: pin, unpin, fork, zap, zero, touch, reuse, copy");
+            std::process::exit(2);
+        }
+    };
+    println!("{pages}");
+}
+
+/// What the figures were taken on.
+fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find(|line| line.starts_with("model name"));
+    let model =
+        model.and_then(|line| line.split_once(": ")).map_or("unknown CPU", |(_, name)| name);
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{model}, {cpus} CPUs, {} {}", std::env::consts::OS, std::env::consts::ARCH)
+}

@@ -1,0 +1,39 @@
+//! The operations that are measured, one function each, so that an instruction counter can name them.
+
+use std::hint::black_box;
+
+use pinfold::{Access, AddressSpace, Advice, Cause, Fault, Pins, Term, VirtAddr, VirtRange};
+
+use crate::world::Machine;
+
+#[inline(never)]
+pub(crate) fn pin(space: &AddressSpace<Machine>, range: VirtRange) -> Pins<Machine> {
+    space.pin(range, Access::Write, Term::Short).expect("all pages are mapped writable")
+}
+
+#[inline(never)]
+pub(crate) fn unpin(pins: Pins<Machine>) {
+    drop(black_box(pins));
+}
+
+#[inline(never)]
+pub(crate) fn fork(space: &AddressSpace<Machine>) -> AddressSpace<Machine> {
+    space.fork().expect("there are frames for the child's tables")
+}
+
+#[inline(never)]
+pub(crate) fn zap(space: &AddressSpace<Machine>, range: VirtRange) {
+    space.advise(range, Advice::DontNeed).expect("the range is mapped");
+}
+
+/// One fault for each page of the range; how many of them ended as `wanted`.
+#[inline(never)]
+pub(crate) fn fault_all(
+    space: &AddressSpace<Machine>,
+    range: VirtRange,
+    cause: Cause,
+    wanted: Fault,
+) -> u64 {
+    let pages = range.first_page()..range.end_page();
+    pages.map(|page| u64::from(space.fault(VirtAddr::of_page(page), cause) == Ok(wanted))).sum()
+}

@@ -1,0 +1,67 @@
+//! P1: the lock-free pin and the unpin, over the bare loops.
+
+use pinfold::{Counts, PIN_BIAS, VirtRange};
+
+use crate::bare::Bare;
+use crate::ops;
+use crate::pairs::{Goal, Pairs, timed};
+use crate::world::{Contents, Order, World};
+
+const PAGES: u64 = 4096;
+/// The mapping is larger than the pinned part, so that scattered frames lie far apart.
+const MAPPED: u64 = 4 * PAGES;
+const ROUNDS: usize = 201;
+
+const PIN: Goal = Goal { must: 1.6, stretch: 1.25 };
+const UNPIN: Goal = Goal { must: 1.5, stretch: 1.2 };
+
+fn pinned(counts: Counts) -> bool {
+    counts.refs() == PIN_BIAS + 1 && counts.maps() == 1 && counts.is_exclusive()
+}
+
+fn unpinned(counts: Counts) -> bool {
+    counts.refs() == 1 && counts.maps() == 1 && counts.is_exclusive()
+}
+
+pub(crate) fn run() {
+    let ascending = ("P1 pin, frames in order", "P1 unpin, frames in order");
+    compare(ascending, Order::Ascending);
+    let scattered = ("P1 pin, frames scattered", "P1 unpin, frames scattered");
+    compare(scattered, Order::Scattered);
+}
+
+fn compare((pin_name, unpin_name): (&'static str, &'static str), order: Order) {
+    let (world, range) = build(order);
+    let frames = &world.frames()[..PAGES as usize];
+    let mut bare = Bare::mirror(frames);
+    let mut pin = Pairs::new(pin_name, PAGES, PIN);
+    let mut unpin = Pairs::new(unpin_name, PAGES, UNPIN);
+    for _ in 0..ROUNDS {
+        let (pins, pin_time) = timed(|| ops::pin(&world.space, range));
+        assert_eq!(pins.pages(), frames);
+        world.check_counts(frames, pinned);
+        let ((), bare_pin_time) = timed(|| bare.pin());
+        assert!(bare.has(u64::from(PIN_BIAS) + 1, 1));
+        let ((), unpin_time) = timed(|| ops::unpin(pins));
+        world.check_counts(frames, unpinned);
+        let ((), bare_unpin_time) = timed(|| bare.unpin());
+        assert!(bare.has(1, 1));
+        pin.add(pin_time, bare_pin_time);
+        unpin.add(unpin_time, bare_unpin_time);
+    }
+    pin.report();
+    unpin.report();
+}
+
+fn build(order: Order) -> (World, VirtRange) {
+    let world = World::touched(MAPPED, MAPPED, Contents::Skipped, order);
+    let range = VirtRange::new(world.range.start(), PAGES).expect("a part of a good range");
+    (world, range)
+}
+
+/// One round for an instruction counter; the pages it handles.
+pub(crate) fn once() -> u64 {
+    let (world, range) = build(Order::Ascending);
+    ops::unpin(ops::pin(&world.space, range));
+    PAGES
+}

@@ -1,0 +1,374 @@
+//! Test support: a machine that refuses bugs and keeps its events, a software MMU, and the oracle that adds up every count.
+//!
+//! It uses the public interface only, so that the property tests in `tests/` include the same file.
+
+use std::boxed::Box;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::vec::Vec;
+
+use pinfold::mock::Host;
+use pinfold::platform::{FlushScope, Park};
+use pinfold::sync::{AtomicU64, Shared};
+use pinfold::{
+    AddressSpace, Bug, Cause, Event, EventKind, FaultError, Flags, Format, Holder, Limits, Memory,
+    NodeId, NodeSpan, PAGE_SIZE, PIN_BIAS, Pfn, Place, Platform, Prot, Pte, Rules, Sharing,
+    SpaceId, Tuning, VirtAddr, VirtRange,
+};
+
+/// The mock host, with a memory for what it was told.
+pub(crate) struct Rig<F: Format> {
+    pub(crate) host: Host<F>,
+    recording: AtomicBool,
+    events: Mutex<Vec<EventKind>>,
+    hook: Mutex<Option<Hook>>,
+    after_walk: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    bugs: Mutex<Vec<Bug>>,
+    alive: Arc<()>,
+}
+
+/// Called with every event while it is set, in the middle of the operation that told it.
+type Hook = Box<dyn FnMut(EventKind) + Send>;
+
+impl<F: Format> Rig<F> {
+    /// Something that is dropped with the machine.
+    pub(crate) fn life(&self) -> Arc<()> {
+        self.alive.clone()
+    }
+
+    /// What happens while `run` runs.
+    pub(crate) fn record<T>(&self, run: impl FnOnce() -> T) -> (T, Vec<EventKind>) {
+        self.recording.store(true, Ordering::Relaxed);
+        let result = run();
+        self.recording.store(false, Ordering::Relaxed);
+        (result, core::mem::take(&mut self.events.lock().unwrap()))
+    }
+
+    /// Lets `hook` see every event while `run` runs. Events that it causes itself are not shown to it.
+    pub(crate) fn interrupt<T>(
+        &self,
+        hook: impl FnMut(EventKind) + Send + 'static,
+        run: impl FnOnce() -> T,
+    ) -> T {
+        *self.hook.lock().unwrap() = Some(Box::new(hook));
+        let result = run();
+        *self.hook.lock().unwrap() = None;
+        result
+    }
+
+    /// Runs `run` as soon as the next walk section has ended.
+    pub(crate) fn after_walk(&self, run: impl FnOnce() + Send + 'static) {
+        *self.after_walk.lock().unwrap() = Some(Box::new(run));
+    }
+
+    pub(crate) fn bugs(&self) -> Vec<Bug> {
+        self.bugs.lock().unwrap().clone()
+    }
+}
+
+impl<F: Format> Park for Rig<F> {
+    fn park(&self, word: &AtomicU32, seen: u32) {
+        // Tests have more threads than the machine has CPUs.
+        while word.load(Ordering::Acquire) == seen {
+            std::thread::yield_now();
+        }
+    }
+
+    fn unpark(&self, _word: &AtomicU32) {}
+}
+
+// SAFETY: everything that the contract speaks of is the host's.
+unsafe impl<F: Format> Platform for Rig<F> {
+    type Format = F;
+
+    fn table(&self, frame: Pfn) -> NonNull<AtomicU64> {
+        self.host.table(frame)
+    }
+
+    fn zero_frame(&self, frame: Pfn) {
+        self.host.zero_frame(frame);
+    }
+
+    fn copy_frame(&self, from: Pfn, to: Pfn) {
+        self.host.copy_frame(from, to);
+    }
+
+    fn node(&self) -> NodeId {
+        self.host.node()
+    }
+
+    fn flush(&self, space: SpaceId, scope: FlushScope) {
+        self.host.flush(space, scope);
+    }
+
+    fn flush_local(&self, space: SpaceId, page: VirtRange) {
+        self.host.flush_local(space, page);
+    }
+
+    fn walk_begin(&self) {
+        self.host.walk_begin();
+    }
+
+    fn walk_end(&self) {
+        self.host.walk_end();
+        let run = self.after_walk.lock().unwrap().take();
+        if let Some(run) = run {
+            run();
+        }
+    }
+
+    fn wait_for_walkers(&self) {
+        self.host.wait_for_walkers();
+    }
+
+    fn event(&self, event: Event) {
+        if self.recording.load(Ordering::Relaxed) {
+            self.events.lock().unwrap().push(event.kind);
+        }
+        let hook = self.hook.lock().unwrap().take();
+        if let Some(mut hook) = hook {
+            hook(event.kind);
+            *self.hook.lock().unwrap() = Some(hook);
+        }
+    }
+
+    fn bug(&self, bug: Bug) {
+        self.bugs.lock().unwrap().push(bug);
+    }
+}
+
+pub(crate) type Mem<F> = Shared<Memory<Rig<F>>>;
+pub(crate) type Space<F> = AddressSpace<Rig<F>>;
+
+/// A machine whose node `n` has `nodes[n]` frames, all numbers in one row.
+pub(crate) fn machine<F: Format>(rules: Rules, nodes: &[u64], tuning: Tuning) -> Mem<F> {
+    let mut first = 0;
+    let spans: Vec<_> = (0..)
+        .zip(nodes)
+        .map(|(node, frames)| {
+            let span = NodeSpan { node: NodeId(node), first: Pfn(first), frames: *frames };
+            first += frames;
+            span
+        })
+        .collect();
+    let rig = Rig {
+        host: Host::new(first as usize),
+        recording: AtomicBool::new(false),
+        events: Mutex::new(Vec::new()),
+        hook: Mutex::new(None),
+        after_walk: Mutex::new(None),
+        bugs: Mutex::new(Vec::new()),
+        alive: Arc::new(()),
+    };
+    Memory::new(rig, &spans, rules, tuning).unwrap()
+}
+
+/// A rule set by its text.
+pub(crate) fn rules(text: &str) -> Rules {
+    Rules::parse(text).unwrap()
+}
+
+/// An empty address space.
+pub(crate) fn space<F: Format>(mem: &Mem<F>) -> Space<F> {
+    AddressSpace::new(mem, Limits::of_format::<F>()).unwrap()
+}
+
+/// Maps private memory at page number `first`.
+pub(crate) fn map<F: Format>(space: &Space<F>, first: u64, pages: u64, prot: Prot) -> VirtRange {
+    space.map(Place::At(VirtAddr::of_page(first)), pages, prot, Sharing::Private).unwrap()
+}
+
+/// Maps shared memory at page number `first`.
+pub(crate) fn map_shared<F: Format>(space: &Space<F>, first: u64, pages: u64) -> VirtRange {
+    let place = Place::At(VirtAddr::of_page(first));
+    space.map(place, pages, Prot::READ_WRITE, Sharing::Shared).unwrap()
+}
+
+/// The words of a page that loads and stores use: the first and the last, so that a half-made copy shows.
+const WORDS: [usize; 2] = [0, PAGE_SIZE as usize / 8 - 1];
+
+/// What a device that holds the frame reads.
+pub(crate) fn device_read<F: Format>(mem: &Mem<F>, pfn: Pfn) -> u64 {
+    let [first, last] = WORDS.map(|at| mem.platform().host.word(pfn, at).load(Ordering::Relaxed));
+    assert_eq!(first, last, "{pfn} was copied or cleared by halves");
+    first
+}
+
+/// What a device that holds the frame writes.
+pub(crate) fn device_write<F: Format>(mem: &Mem<F>, pfn: Pfn, value: u64) {
+    for word in WORDS {
+        mem.platform().host.word(pfn, word).store(value, Ordering::Relaxed);
+    }
+}
+
+/// The entry of `page` as the hardware finds it, if its tables exist.
+fn hardware_entry<F: Format>(space: &Space<F>, page: u64) -> Option<&std::sync::atomic::AtomicU64> {
+    let host = &space.memory().platform().host;
+    let mut table = space.root();
+    for level in (0..F::LEVELS).rev() {
+        let index = (page >> (level * F::INDEX_BITS)) as usize & (F::ENTRIES - 1);
+        let slot = host.word(table, index);
+        if level == 0 {
+            return Some(slot);
+        }
+        let upper = Pte::<F>::from_bits(slot.load(Ordering::Acquire));
+        if !upper.is_present() {
+            return None;
+        }
+        table = upper.pfn();
+    }
+    None
+}
+
+/// One access as a CPU without a TLB makes it: walk, check, set accessed and dirty.
+fn translate<F: Format>(space: &Space<F>, page: u64, cause: Cause) -> Option<Pfn> {
+    let slot = hardware_entry(space, page)?;
+    let mut seen = slot.load(Ordering::Acquire);
+    loop {
+        let pte = Pte::<F>::from_bits(seen);
+        let refused = match cause {
+            Cause::Load => false,
+            Cause::Store => !pte.is_writable(),
+            Cause::Fetch => seen & F::NO_EXEC != 0,
+        };
+        if !pte.is_present() || refused {
+            return None;
+        }
+        let used = if cause == Cause::Store { F::ACCESSED | F::DIRTY } else { F::ACCESSED };
+        match slot.compare_exchange(seen, seen | used, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return Some(pte.pfn()),
+            Err(now) => seen = now,
+        }
+    }
+}
+
+/// The frame that an access at `page` reaches, with all faults on the way.
+pub(crate) fn reach<F: Format>(
+    space: &Space<F>,
+    page: u64,
+    cause: Cause,
+) -> Result<Pfn, FaultError> {
+    for _ in 0..8 {
+        match translate(space, page, cause) {
+            Some(pfn) => return Ok(pfn),
+            None => space.fault(VirtAddr::of_page(page), cause).map(drop)?,
+        }
+    }
+    panic!("page {page} faults for ever on {cause:?}");
+}
+
+pub(crate) fn store<F: Format>(space: &Space<F>, page: u64, value: u64) -> Result<Pfn, FaultError> {
+    let pfn = reach(space, page, Cause::Store)?;
+    device_write(space.memory(), pfn, value);
+    Ok(pfn)
+}
+
+pub(crate) fn load<F: Format>(space: &Space<F>, page: u64) -> Result<u64, FaultError> {
+    reach(space, page, Cause::Load).map(|pfn| device_read(space.memory(), pfn))
+}
+
+/// The range of `pages` pages from number `first`.
+pub(crate) fn pages(first: u64, pages: u64) -> VirtRange {
+    VirtRange::new(VirtAddr::of_page(first), pages).unwrap()
+}
+
+/// The conservation oracle: every reference and mapping of every frame must have a reason, and every frame without one must be free.
+pub(crate) struct Audit<'m, F: Format> {
+    mem: &'m Mem<F>,
+    refs: BTreeMap<Pfn, u64>,
+    maps: BTreeMap<Pfn, u64>,
+    objects: BTreeSet<(usize, Pfn)>,
+    writable: BTreeSet<Pfn>,
+}
+
+impl<'m, F: Format> Audit<'m, F> {
+    pub(crate) fn of(mem: &'m Mem<F>) -> Self {
+        let mut audit = Self {
+            mem,
+            refs: BTreeMap::new(),
+            maps: BTreeMap::new(),
+            objects: BTreeSet::new(),
+            writable: BTreeSet::new(),
+        };
+        audit.owe(mem.zero_page(), 1);
+        audit
+    }
+
+    fn owe(&mut self, pfn: Pfn, refs: u64) {
+        *self.refs.entry(pfn).or_default() += refs;
+    }
+
+    /// All that a live address space holds.
+    pub(crate) fn space(mut self, space: &Space<F>) -> Self {
+        space.account(|pfn, holder| match holder {
+            Holder::Table => self.owe(pfn, 1),
+            Holder::Mapping => {
+                self.owe(pfn, 1);
+                *self.maps.entry(pfn).or_default() += 1;
+            }
+            Holder::Object(id) => {
+                if self.objects.insert((id, pfn)) {
+                    self.owe(pfn, 1);
+                }
+            }
+        });
+        self.note_writable(space.root(), F::LEVELS - 1);
+        self
+    }
+
+    fn note_writable(&mut self, table: Pfn, level: u32) {
+        for index in 0..F::ENTRIES {
+            let bits = self.mem.platform().host.word(table, index).load(Ordering::Relaxed);
+            let pte = Pte::<F>::from_bits(bits);
+            if level > 0 && pte.is_present() {
+                self.note_writable(pte.pfn(), level - 1);
+            } else if level == 0 && pte.is_mapped() && pte.is_writable() {
+                self.writable.insert(pte.pfn());
+            }
+        }
+    }
+
+    pub(crate) fn pins(mut self, pages: &[Pfn]) -> Self {
+        let free = self.mem.rules().zero_pin == pinfold::rules::ZeroPin::Free;
+        for pfn in pages.iter().filter(|pfn| !(free && **pfn == self.mem.zero_page())) {
+            self.owe(*pfn, u64::from(PIN_BIAS));
+        }
+        self
+    }
+
+    pub(crate) fn gets(mut self, pages: &[Pfn]) -> Self {
+        pages.iter().for_each(|pfn| self.owe(*pfn, 1));
+        self
+    }
+
+    /// Compares with what the frames say.
+    pub(crate) fn check(self) {
+        let frames = self.mem.frames();
+        let free = Cell::new(0);
+        for pfn in frames.all() {
+            let (counts, flags) = (frames.peek_counts(pfn), frames.peek_flags(pfn));
+            let refs = self.refs.get(&pfn).copied().unwrap_or(0);
+            let maps = self.maps.get(&pfn).copied().unwrap_or(0);
+            assert_eq!(u64::from(counts.refs()), refs, "references of {pfn} {flags:?}: {counts}");
+            assert_eq!(u64::from(counts.maps()), maps, "mappings of {pfn} {flags:?}: {counts}");
+            if refs == 0 {
+                free.set(free.get() + u64::from(!flags.contains(Flags::RESERVED)));
+                assert!(flags.is_empty() && !counts.is_exclusive(), "{pfn} is free: {flags:?}");
+                continue;
+            }
+            assert!(!flags.intersects(Flags::LOCKED | Flags::ISOLATED), "{pfn}: {flags:?}");
+            if flags.contains(Flags::ANON) {
+                assert!(!counts.is_exclusive() || maps <= 1, "{pfn} shared and exclusive");
+                assert!(!self.writable.contains(&pfn) || maps == 1, "{pfn} shared and writable");
+                let marks = pinfold::rules::cow::sets_exclusive(self.mem.rules().pte_cow);
+                let marked = !marks || counts.is_exclusive();
+                assert!(!self.writable.contains(&pfn) || marked, "{pfn} writable without the mark");
+            }
+        }
+        assert_eq!(frames.total_free(), free.get(), "free and used frames are all there are");
+        assert_eq!(self.mem.platform().bugs(), []);
+    }
+}

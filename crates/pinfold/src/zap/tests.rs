@@ -1,0 +1,190 @@
+//! Unmapping: what goes, what pins keep, when it is flushed, and which tables stay.
+
+use crate::testing::{
+    Audit, Mem, Space, device_read, load, machine, map, map_shared, pages, rules, space, store,
+};
+use crate::{
+    Access, Advice, Fault, Format, Holder, Prot, Rules, Small, SpaceError, Term, Tuning, VirtAddr,
+    X86_64,
+};
+
+const RW: Prot = Prot::READ_WRITE;
+
+fn world() -> (Mem<X86_64>, Space<X86_64>) {
+    let mem = machine(Rules::default(), &[64], Tuning::default());
+    let space = space(&mem);
+    (mem, space)
+}
+
+fn tables<F: Format>(space: &Space<F>) -> usize {
+    let mut tables = 0;
+    space.account(|_, holder| tables += usize::from(holder == Holder::Table));
+    tables
+}
+
+#[test]
+fn unmapping_frees_pages_and_the_next_use_is_refused() {
+    let (mem, space) = world();
+    map(&space, 16, 4, RW);
+    let free = mem.frames().total_free();
+    for page in 16..20 {
+        store(&space, page, 1).unwrap();
+    }
+    space.unmap(pages(17, 2)).unwrap();
+    assert!(store(&space, 17, 1).is_err());
+    assert_eq!(load(&space, 16), Ok(1));
+    space.unmap(pages(10, 100)).unwrap();
+    assert_eq!((space.areas(), mem.frames().total_free()), (0, free));
+    assert_eq!(space.unmap(pages(16, 1)), Ok(()), "nothing there is no error");
+    let outside = pages(X86_64::PAGES, 1);
+    assert_eq!(space.unmap(outside), Err(SpaceError::OutsideLimits(outside)));
+    assert_eq!(mem.stats().pgfree.get(), 4 + 3);
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn tables_go_with_the_last_area_over_their_span() {
+    let (mem, space) = world();
+    assert_eq!(tables(&space), 1);
+    map(&space, 500, 24, RW);
+    store(&space, 500, 1).unwrap();
+    assert_eq!(tables(&space), 4);
+    store(&space, 512, 1).unwrap();
+    assert_eq!(tables(&space), 5);
+    map(&space, 600, 1, Prot::READ);
+    space.unmap(pages(512, 12)).unwrap();
+    assert_eq!(tables(&space), 5, "page 600 may still need the table of 512");
+    space.unmap(pages(600, 1)).unwrap();
+    assert_eq!(tables(&space), 4);
+    space.unmap(pages(500, 1)).unwrap();
+    assert_eq!(tables(&space), 4, "501 to 511 are mapped");
+    space.unmap(pages(501, 11)).unwrap();
+    assert_eq!(tables(&space), 1);
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn tables_of_a_far_neighbour_stay() {
+    let (mem, space) = world();
+    for page in [1 << 9, 1 << 18, 1 << 27, (1 << 27) + (1 << 18)] {
+        map(&space, page, 1, RW);
+        store(&space, page, page).unwrap();
+    }
+    assert_eq!(tables(&space), 1 + 3 + 2 + 3 + 2);
+    space.unmap(pages(1 << 18, 1)).unwrap();
+    assert_eq!(tables(&space), 1 + 3 + 3 + 2);
+    space.unmap(pages(1 << 27, 1)).unwrap();
+    assert_eq!(load(&space, (1 << 27) + (1 << 18)), Ok((1 << 27) + (1 << 18)));
+    assert_eq!(load(&space, 1 << 9), Ok(1 << 9));
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn dontneed_drops_the_contents_and_keeps_area_and_tables() {
+    let (mem, space) = world();
+    map(&space, 16, 4, RW);
+    store(&space, 16, 1).unwrap();
+    store(&space, 17, 2).unwrap();
+    let before = tables(&space);
+    space.advise(pages(16, 1), Advice::DontNeed).unwrap();
+    assert_eq!((load(&space, 16), load(&space, 17)), (Ok(0), Ok(2)));
+    assert_eq!((tables(&space), space.areas()), (before, 1));
+    let hole = space.advise(pages(18, 4), Advice::DontNeed);
+    assert_eq!(hole, Err(SpaceError::NotMapped(VirtAddr::of_page(20))));
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn a_pinned_frame_outlives_dontneed_munmap_and_exit() {
+    let (mem, space) = world();
+    map(&space, 16, 3, RW);
+    for page in 16..19 {
+        store(&space, page, page).unwrap();
+    }
+    let pins = space.pin(pages(16, 3), Access::Write, Term::Long).unwrap();
+    space.advise(pages(16, 1), Advice::DontNeed).unwrap();
+    space.unmap(pages(17, 1)).unwrap();
+    assert_eq!(load(&space, 16), Ok(0), "the address names another page now");
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
+    assert_eq!(space.locked_pages(), 3);
+    drop(space);
+    let left: std::vec::Vec<_> = pins.pages().iter().map(|pfn| device_read(&mem, *pfn)).collect();
+    assert_eq!(left, [16, 17, 18]);
+    Audit::of(&mem).pins(pins.pages()).check();
+    drop(pins);
+    Audit::of(&mem).check();
+}
+
+#[test]
+fn an_unmap_of_the_parent_leaves_the_childs_page() {
+    for text in crate::rules::PRESETS {
+        let mem = machine::<Small>(rules(text), &[32], Tuning::default());
+        let parent = space(&mem);
+        map(&parent, 1, 15, RW);
+        for page in 1..16 {
+            store(&parent, page, page).unwrap();
+        }
+        let child = parent.fork().unwrap();
+        parent.unmap(pages(4, 6)).unwrap();
+        child.advise(pages(1, 3), Advice::DontNeed).unwrap();
+        assert!((4..16).all(|page| load(&child, page) == Ok(page)));
+        assert!((1..4).all(|page| load(&parent, page) == Ok(page) && load(&child, page) == Ok(0)));
+        Audit::of(&mem).space(&parent).space(&child).check();
+    }
+}
+
+#[test]
+fn inv_tlb_3_a_gather_flushes_whenever_its_room_is_used_up() {
+    for (gather_pages, flushes) in [(0, 20), (1, 20), (8, 3), (12, 2), (20, 1), (512, 1)] {
+        let tuning = Tuning { gather_pages, ..Tuning::default() };
+        let mem = machine::<X86_64>(Rules::default(), &[64], tuning);
+        let space = space(&mem);
+        map(&space, 16, 20, RW);
+        for page in 16..36 {
+            store(&space, page, 1).unwrap();
+        }
+        let before = mem.stats().nr_tlb_remote_flush.get();
+        space.advise(pages(16, 20), Advice::DontNeed).unwrap();
+        let count = mem.stats().nr_tlb_remote_flush.get() - before;
+        assert_eq!(count, flushes, "room for {gather_pages}");
+        assert_eq!(mem.platform().host.flushes(), mem.stats().nr_tlb_remote_flush.get());
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+#[test]
+fn unmapping_what_was_never_touched_flushes_nothing() {
+    let (mem, space) = world();
+    map(&space, 16, 20, RW);
+    space.unmap(pages(16, 20)).unwrap();
+    assert_eq!(mem.stats().nr_tlb_remote_flush.get(), 0);
+}
+
+#[test]
+fn the_zero_page_is_unmapped_without_a_count() {
+    let (mem, space) = world();
+    map(&space, 16, 2, RW);
+    assert_eq!(space.fault(VirtAddr::of_page(16), crate::Cause::Load), Ok(Fault::ZeroPage));
+    load(&space, 17).unwrap();
+    space.unmap(pages(16, 2)).unwrap();
+    assert_eq!(mem.frames().counts(mem.zero_page()).refs(), 1);
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn shared_memory_goes_with_its_last_mapping() {
+    let (mem, parent) = world();
+    let free = mem.frames().total_free();
+    map_shared(&parent, 16, 4);
+    store(&parent, 16, 1).unwrap();
+    store(&parent, 18, 2).unwrap();
+    let child = parent.fork().unwrap();
+    parent.unmap(pages(16, 1)).unwrap();
+    parent.unmap(pages(18, 2)).unwrap();
+    assert_eq!((load(&child, 16), load(&child, 18)), (Ok(1), Ok(2)));
+    Audit::of(&mem).space(&parent).space(&child).check();
+    drop(child);
+    parent.unmap(pages(17, 1)).unwrap();
+    assert_eq!(mem.frames().total_free(), free);
+    Audit::of(&mem).space(&parent).check();
+}

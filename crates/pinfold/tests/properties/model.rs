@@ -1,0 +1,452 @@
+//! The model, and the comparison with the real thing after every step.
+//!
+//! What must hold:
+//! - a load returns the last value stored by this process, or by its parent before the fork;
+//! - an operation is refused exactly when the model refuses it, except for want of frames;
+//! - under today's rules a pinned frame is its owner's page until the owner unmaps or drops it, and both see each other's writes;
+//! - every count of every frame has its reason, and at the end nothing is left.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::ops::{Op, PAGES, Run};
+use crate::testing::{
+    Audit, Mem, Rig, Space, device_read, device_write, load, machine, pages, space, store,
+};
+use pinfold::pin::Ask;
+use pinfold::{
+    Access, Advice, FaultError, Format, NodeId, Pfn, PinError, Pins, Place, Prot, Refs, Rules,
+    Sharing, SpaceError, Tuning, VirtAddr, VirtRange,
+};
+
+/// What is checked beyond isolation and conservation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checks {
+    /// Owner and device see the same page.
+    pub(crate) pins_in_step: bool,
+}
+
+/// A mapped page of a process.
+#[derive(Clone)]
+struct Slot {
+    prot: Prot,
+    left_out: bool,
+    wiped: bool,
+    value: Value,
+}
+
+#[derive(Clone)]
+enum Value {
+    Private(u64),
+    Shared(Rc<Cell<u64>>),
+}
+
+impl Slot {
+    fn is_private(&self) -> bool {
+        matches!(self.value, Value::Private(_))
+    }
+
+    fn get(&self) -> u64 {
+        match &self.value {
+            Value::Private(value) => *value,
+            Value::Shared(value) => value.get(),
+        }
+    }
+
+    fn set(&mut self, new: u64) {
+        match &mut self.value {
+            Value::Private(value) => *value = new,
+            Value::Shared(value) => value.set(new),
+        }
+    }
+
+    /// Whether pin or get may have the page.
+    fn grants(&self, access: Access, forced: bool) -> bool {
+        match access {
+            Access::Read => forced || self.prot.contains(Prot::READ),
+            Access::Write => self.prot.contains(Prot::WRITE) || forced && self.is_private(),
+        }
+    }
+
+    /// What a child gets of it.
+    fn inherited(&self) -> Option<Self> {
+        let mut child = self.clone();
+        if self.wiped {
+            child.set(0);
+        }
+        (!self.left_out).then_some(child)
+    }
+}
+
+struct Process<F: Format> {
+    /// Never used twice.
+    id: u64,
+    space: Space<F>,
+    slots: BTreeMap<u64, Slot>,
+}
+
+impl<F: Format> Process<F> {
+    fn slots_in(&self, run: Run) -> impl Iterator<Item = Option<&Slot>> {
+        (run.first..run.first + run.pages).map(|page| self.slots.get(&page))
+    }
+
+    fn is_mapped(&self, run: Run) -> bool {
+        self.slots_in(run).all(|slot| slot.is_some())
+    }
+}
+
+enum Guard<F: Format> {
+    Pins(Pins<Rig<F>>),
+    Raw(Vec<Pfn>),
+    Refs(Refs<Rig<F>>),
+}
+
+struct Held<F: Format> {
+    guard: Guard<F>,
+    owner: u64,
+    access: Access,
+    /// For each page of the guard: the owner's page that it must be.
+    in_step: Vec<Option<u64>>,
+}
+
+impl<F: Format> Held<F> {
+    fn frames(&self) -> &[Pfn] {
+        match &self.guard {
+            Guard::Pins(pins) => pins.pages(),
+            Guard::Raw(raw) => raw,
+            Guard::Refs(refs) => refs.pages(),
+        }
+    }
+}
+
+/// Frames may run out: then, and only then, a refusal that the model did not foresee is right.
+fn for_want_of_frames(error: PinError) -> bool {
+    error == PinError::Fault(FaultError::OutOfFrames)
+}
+
+pub(crate) struct World<F: Format> {
+    mem: Mem<F>,
+    base: u64,
+    checks: Checks,
+    born: u64,
+    written: u64,
+    processes: Vec<Process<F>>,
+    holds: Vec<Held<F>>,
+}
+
+impl<F: Format> World<F> {
+    pub(crate) fn new(rules: Rules, nodes: &[u64], base: u64, checks: Checks) -> Self {
+        let mem = machine(rules, nodes, Tuning { gather_pages: 3, ..Tuning::default() });
+        let first = Process { id: 0, space: space(&mem), slots: BTreeMap::new() };
+        Self { mem, base, checks, born: 1, written: 0, processes: vec![first], holds: Vec::new() }
+    }
+
+    fn range(&self, run: Run) -> VirtRange {
+        pages(self.base + run.first, run.pages)
+    }
+
+    fn fresh_value(&mut self) -> u64 {
+        self.written += 1;
+        self.written
+    }
+
+    pub(crate) fn step(&mut self, op: &Op) {
+        match *op {
+            Op::Map { who, run, prot, sharing } => self.map(who, run, prot, sharing),
+            Op::Unmap { who, run } => self.unmap(who, run),
+            Op::Protect { who, run, prot } => self.protect(who, run, prot),
+            Op::Advise { who, run, advice } => self.advise(who, run, advice),
+            Op::Store { who, page } => self.store(who, page),
+            Op::Load { who, page } => self.load(who, page),
+            Op::Fork { who } => self.fork(who),
+            Op::Exit { who } => self.exit(who),
+            Op::Pin { who, run, access, term, forced, path } => {
+                let ask = Ask::new(access, term).path(path);
+                self.pin(who, run, if forced { ask.forced() } else { ask }, forced);
+            }
+            Op::Get { who, run, access } => self.get(who, run, access),
+            Op::Release { which } => self.release(which),
+            Op::Handover { which } => self.hand_over(which),
+            Op::DeviceWrite { which } => self.device_write(which),
+            Op::Scan { who, run } => {
+                let range = self.range(run);
+                if let Some(process) = self.pick(who) {
+                    process.space.numa_scan(range);
+                }
+            }
+            Op::Migrate { who, run, node } => {
+                let range = self.range(run);
+                if let Some(process) = self.pick(who) {
+                    process.space.migrate(range, NodeId(node));
+                }
+            }
+            Op::RunOn { node } => self.mem.platform().host.run_on(NodeId(node)),
+        }
+        self.check();
+    }
+
+    fn pick(&mut self, who: usize) -> Option<&mut Process<F>> {
+        let count = self.processes.len();
+        self.processes.get_mut(who % count.max(1))
+    }
+
+    fn map(&mut self, who: usize, run: Run, prot: Prot, sharing: Sharing) {
+        let range = self.range(run);
+        let Some(process) = self.pick(who) else { return };
+        let mapped = process.space.map(Place::At(range.start()), run.pages, prot, sharing);
+        let free = process.slots_in(run).all(|slot| slot.is_none());
+        assert_eq!(mapped.is_ok(), free, "{mapped:?}");
+        if free {
+            for page in run.first..run.first + run.pages {
+                let value = match sharing {
+                    Sharing::Private => Value::Private(0),
+                    Sharing::Shared => Value::Shared(Rc::new(Cell::new(0))),
+                };
+                process.slots.insert(page, Slot { prot, left_out: false, wiped: false, value });
+            }
+        }
+    }
+
+    fn unmap(&mut self, who: usize, run: Run) {
+        let range = self.range(run);
+        let Some(process) = self.pick(who) else { return };
+        process.space.unmap(range).unwrap();
+        process.slots.retain(|page, _| !(run.first..run.first + run.pages).contains(page));
+        let owner = process.id;
+        self.part(owner, run, |_| true);
+    }
+
+    /// Ends the step of the owner's pins over `run`, where `ends` says so.
+    fn part(&mut self, owner: u64, run: Run, ends: impl Fn(u64) -> bool) {
+        for held in self.holds.iter_mut().filter(|held| held.owner == owner) {
+            for step in &mut held.in_step {
+                if step.is_some_and(|page| {
+                    (run.first..run.first + run.pages).contains(&page) && ends(page)
+                }) {
+                    *step = None;
+                }
+            }
+        }
+    }
+
+    fn protect(&mut self, who: usize, run: Run, prot: Prot) {
+        let range = self.range(run);
+        let Some(process) = self.pick(who) else { return };
+        let done = process.space.protect(range, prot);
+        assert_eq!(done.is_ok(), process.is_mapped(run), "{done:?}");
+        if done.is_ok() {
+            for page in run.first..run.first + run.pages {
+                process.slots.get_mut(&page).unwrap().prot = prot;
+            }
+        }
+    }
+
+    fn advise(&mut self, who: usize, run: Run, advice: Advice) {
+        let range = self.range(run);
+        let Some(process) = self.pick(who) else { return };
+        let done = process.space.advise(range, advice);
+        let fits = advice != Advice::WipeOnFork
+            || process.slots_in(run).flatten().all(|slot| slot.is_private());
+        assert_eq!(done.is_ok(), process.is_mapped(run) && fits, "{done:?}");
+        if done.is_err() {
+            return;
+        }
+        for page in run.first..run.first + run.pages {
+            let slot = process.slots.get_mut(&page).unwrap();
+            match advice {
+                Advice::DontNeed if slot.is_private() => slot.set(0),
+                Advice::DontNeed => {}
+                Advice::DontFork => slot.left_out = true,
+                Advice::DoFork => slot.left_out = false,
+                Advice::WipeOnFork => slot.wiped = true,
+                Advice::KeepOnFork => slot.wiped = false,
+            }
+        }
+        if advice == Advice::DontNeed {
+            let (owner, slots) = (process.id, process.slots.clone());
+            self.part(owner, run, |page| slots[&page].is_private());
+        }
+    }
+
+    fn store(&mut self, who: usize, page: u64) {
+        let (value, at) = (self.fresh_value(), self.base + page);
+        let Some(process) = self.pick(who) else { return };
+        let allowed = process.slots.get(&page).is_some_and(|slot| slot.prot.contains(Prot::WRITE));
+        match store(&process.space, at, value) {
+            Ok(_) => {
+                assert!(allowed, "page {page} must not be written");
+                process.slots.get_mut(&page).unwrap().set(value);
+            }
+            Err(error) => assert!(!allowed || error == FaultError::OutOfFrames, "{error}"),
+        }
+    }
+
+    fn load(&mut self, who: usize, page: u64) {
+        let at = self.base + page;
+        let Some(process) = self.pick(who) else { return };
+        let slot = process.slots.get(&page).filter(|slot| slot.prot.contains(Prot::READ));
+        match (load(&process.space, at), slot) {
+            (Ok(value), Some(slot)) => assert_eq!(value, slot.get(), "page {page}"),
+            (Ok(_), None) => panic!("page {page} must not be read"),
+            (Err(error), slot) => {
+                assert!(slot.is_none() || error == FaultError::OutOfFrames, "{error}");
+            }
+        }
+    }
+
+    fn fork(&mut self, who: usize) {
+        if self.processes.len() == 3 {
+            return;
+        }
+        let id = self.born;
+        let Some(process) = self.pick(who) else { return };
+        match process.space.fork() {
+            Ok(space) => {
+                let slots = process
+                    .slots
+                    .iter()
+                    .filter_map(|(page, slot)| Some((*page, slot.inherited()?)))
+                    .collect();
+                self.processes.push(Process { id, space, slots });
+                self.born += 1;
+            }
+            Err(error) => assert_eq!(error, SpaceError::OutOfFrames),
+        }
+    }
+
+    fn exit(&mut self, who: usize) {
+        // One stays, so that sequences have something to do.
+        if self.processes.len() < 2 {
+            return;
+        }
+        let gone = self.processes.swap_remove(who % self.processes.len());
+        self.part(gone.id, Run { first: 0, pages: PAGES + 1 }, |_| true);
+    }
+
+    fn pin(&mut self, who: usize, run: Run, ask: Ask, forced: bool) {
+        let range = self.range(run);
+        let (zero, checks) = (self.mem.zero_page(), self.checks);
+        let Some(process) = self.pick(who) else { return };
+        let granted = process
+            .slots_in(run)
+            .take_while(|slot| slot.is_some_and(|slot| slot.grants(ask.access, forced)))
+            .count();
+        let (guard, owner) = match process.space.pin_with(range, ask) {
+            Ok(pins) => (pins, process.id),
+            Err(error) => {
+                assert!(granted == 0 || for_want_of_frames(error), "{granted}: {error}");
+                return;
+            }
+        };
+        let short = guard.shortfall().is_some_and(for_want_of_frames);
+        assert!(guard.pages().len() <= granted, "{} of {granted}", guard.pages().len());
+        assert!(short || guard.pages().len() == granted, "{:?}", guard.shortfall());
+        let in_step = (run.first..)
+            .zip(guard.pages())
+            // A short read pin of the zero page does not break copy-on-write (facts 3.6).
+            .map(|(page, pfn)| (checks.pins_in_step && *pfn != zero).then_some(page))
+            .collect();
+        self.holds.push(Held { guard: Guard::Pins(guard), owner, access: ask.access, in_step });
+    }
+
+    fn get(&mut self, who: usize, run: Run, access: Access) {
+        let range = self.range(run);
+        let Some(process) = self.pick(who) else { return };
+        if let Ok(refs) = process.space.get(range, access) {
+            let (owner, in_step) = (process.id, vec![None; refs.pages().len()]);
+            self.holds.push(Held { guard: Guard::Refs(refs), owner, access, in_step });
+        }
+    }
+
+    fn release(&mut self, which: usize) {
+        if self.holds.is_empty() {
+            return;
+        }
+        let held = self.holds.swap_remove(which % self.holds.len());
+        match held.guard {
+            Guard::Pins(pins) if held.access == Access::Write => pins.unpin_dirty(),
+            Guard::Pins(pins) => drop(pins),
+            Guard::Refs(refs) => drop(refs),
+            Guard::Raw(raw) => raw.into_iter().for_each(|pfn| self.mem.unpin_page(pfn).unwrap()),
+        }
+    }
+
+    /// Turns a guard into bare frame numbers.
+    fn hand_over(&mut self, which: usize) {
+        if self.holds.is_empty() {
+            return;
+        }
+        let held = self.holds.swap_remove(which % self.holds.len());
+        let guard = match held.guard {
+            Guard::Pins(pins) => Guard::Raw(pins.into_pages()),
+            other => other,
+        };
+        self.holds.push(Held { guard, ..held });
+    }
+
+    fn device_write(&mut self, which: usize) {
+        let value = self.fresh_value();
+        let count = self.holds.len().max(1);
+        let Some(held) = self.holds.get(which % count) else { return };
+        let owner = self.processes.iter_mut().find(|process| process.id == held.owner);
+        let Some(owner) = owner.filter(|_| held.access == Access::Write) else { return };
+        for (pfn, page) in held.frames().iter().zip(&held.in_step) {
+            if let Some(page) = page {
+                device_write(&self.mem, *pfn, value);
+                owner.slots.get_mut(page).unwrap().set(value);
+            }
+        }
+    }
+
+    fn check(&self) {
+        let mut audit = Audit::of(&self.mem);
+        for process in &self.processes {
+            audit = audit.space(&process.space);
+        }
+        for held in &self.holds {
+            audit = match held.guard {
+                Guard::Refs(_) => audit.gets(held.frames()),
+                Guard::Pins(_) | Guard::Raw(_) => audit.pins(held.frames()),
+            };
+        }
+        audit.check();
+        self.check_steps();
+    }
+
+    fn check_steps(&self) {
+        for held in &self.holds {
+            let Some(owner) = self.processes.iter().find(|process| process.id == held.owner) else {
+                continue;
+            };
+            for (pfn, page) in held.frames().iter().zip(&held.in_step) {
+                let Some(page) = page else { continue };
+                let (slot, at) = (&owner.slots[page], VirtAddr::of_page(self.base + page));
+                assert_eq!(device_read(&self.mem, *pfn), slot.get(), "page {page} and its pin");
+                let entry = owner.space.entry(at);
+                assert!(
+                    entry.pfn() == *pfn || entry.is_none() && !slot.is_private(),
+                    "page {page}"
+                );
+            }
+        }
+    }
+
+    /// Compares every page of every process, ends them all, and looks for leaks.
+    pub(crate) fn finish(mut self) {
+        for who in 0..self.processes.len() {
+            (1..=PAGES).for_each(|page| self.load(who, page));
+        }
+        self.check();
+        self.processes.clear();
+        self.check();
+        while !self.holds.is_empty() {
+            self.release(0);
+        }
+        self.check();
+        let total = self.mem.frames().all().count() as u64;
+        assert_eq!(self.mem.frames().total_free(), total - 1, "all but the zero page are free");
+        let stats = self.mem.stats();
+        assert_eq!(stats.nr_foll_pin_acquired.get(), stats.nr_foll_pin_released.get());
+    }
+}

@@ -1,0 +1,89 @@
+//! The operations of a random sequence, with small numbers that mean pages, processes and holds by position.
+
+use pinfold::pin::Path;
+use pinfold::{Access, Advice, Prot, Sharing, Term};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// How many pages a sequence works on: all that the small format has, but page 0.
+pub(crate) const PAGES: u64 = 15;
+
+/// A run of pages: the first, from 1, and how many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) first: u64,
+    pub(crate) pages: u64,
+}
+
+/// One step. `who` picks one of the living processes, `which` one of the live holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Map { who: usize, run: Run, prot: Prot, sharing: Sharing },
+    Unmap { who: usize, run: Run },
+    Protect { who: usize, run: Run, prot: Prot },
+    Advise { who: usize, run: Run, advice: Advice },
+    Store { who: usize, page: u64 },
+    Load { who: usize, page: u64 },
+    Fork { who: usize },
+    Exit { who: usize },
+    Pin { who: usize, run: Run, access: Access, term: Term, forced: bool, path: Path },
+    Get { who: usize, run: Run, access: Access },
+    Release { which: usize },
+    Handover { which: usize },
+    DeviceWrite { which: usize },
+    Scan { who: usize, run: Run },
+    Migrate { who: usize, run: Run, node: u8 },
+    RunOn { node: u8 },
+}
+
+fn run() -> impl Strategy<Value = Run> {
+    (1..=PAGES, 1..=6u64)
+        .prop_map(|(first, pages)| Run { first, pages: pages.min(PAGES + 1 - first) })
+}
+
+fn prot() -> impl Strategy<Value = Prot> {
+    let exec = Prot::READ | Prot::EXEC;
+    prop_oneof![
+        4 => Just(Prot::READ_WRITE),
+        2 => Just(Prot::READ),
+        1 => Just(Prot::empty()),
+        1 => Just(exec),
+        1 => Just(exec | Prot::WRITE),
+    ]
+}
+
+fn advice() -> impl Strategy<Value = Advice> {
+    let fork = [Advice::DontFork, Advice::DoFork, Advice::WipeOnFork, Advice::KeepOnFork];
+    prop_oneof![1 => Just(Advice::DontNeed), 2 => select(fork.to_vec())]
+}
+
+pub(crate) fn op() -> impl Strategy<Value = Op> {
+    let who = || 0..3usize;
+    let which = || 0..8usize;
+    let page = || 1..=PAGES;
+    let access = || select(vec![Access::Read, Access::Write]);
+    let term = || select(vec![Term::Short, Term::Long]);
+    let path = || prop_oneof![4 => Just(Path::Any), 1 => Just(Path::SlowOnly)];
+    let sharing = || prop_oneof![4 => Just(Sharing::Private), 1 => Just(Sharing::Shared)];
+    prop_oneof![
+        4 => (who(), run(), prot(), sharing())
+            .prop_map(|(who, run, prot, sharing)| Op::Map { who, run, prot, sharing }),
+        2 => (who(), run()).prop_map(|(who, run)| Op::Unmap { who, run }),
+        3 => (who(), run(), prot()).prop_map(|(who, run, prot)| Op::Protect { who, run, prot }),
+        2 => (who(), run(), advice()).prop_map(|(who, run, advice)| Op::Advise { who, run, advice }),
+        8 => (who(), page()).prop_map(|(who, page)| Op::Store { who, page }),
+        4 => (who(), page()).prop_map(|(who, page)| Op::Load { who, page }),
+        3 => who().prop_map(|who| Op::Fork { who }),
+        1 => who().prop_map(|who| Op::Exit { who }),
+        5 => (who(), run(), access(), term(), any::<bool>(), path()).prop_map(
+            |(who, run, access, term, forced, path)| Op::Pin { who, run, access, term, forced, path }
+        ),
+        2 => (who(), run(), access()).prop_map(|(who, run, access)| Op::Get { who, run, access }),
+        3 => which().prop_map(|which| Op::Release { which }),
+        1 => which().prop_map(|which| Op::Handover { which }),
+        3 => which().prop_map(|which| Op::DeviceWrite { which }),
+        3 => (who(), run()).prop_map(|(who, run)| Op::Scan { who, run }),
+        3 => (who(), run(), 0..3u8).prop_map(|(who, run, node)| Op::Migrate { who, run, node }),
+        1 => (0..2u8).prop_map(|node| Op::RunOn { node }),
+    ]
+}

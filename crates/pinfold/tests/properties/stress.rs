@@ -1,0 +1,137 @@
+//! Threads against each other on a few address spaces. Nothing is stored through entries here, since the mock's flush does not stop a CPU
+//! that has just walked; devices write through their pins, which is the point.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::testing::{
+    Audit, Space, device_read, device_write, machine, map, map_shared, pages, space,
+};
+use pinfold::{
+    Access, Advice, Cause, Format, NodeId, Place, Prot, Rules, Sharing, Small, Term, Tuning,
+    VirtAddr, X86_64,
+};
+
+const RW: Prot = Prot::READ_WRITE;
+
+/// A small generator: what each thread does differs by run only as much as the scheduler does.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) % sides
+    }
+}
+
+/// Runs every worker on its own thread until the time is up; how many rounds there were in all.
+fn together(time: Duration, workers: Vec<Box<dyn FnMut() + Send + '_>>) -> u64 {
+    let (stop, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (stopped, counted) = (&stop, &rounds);
+    thread::scope(|threads| {
+        for mut worker in workers {
+            threads.spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    worker();
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let start = Instant::now();
+        while start.elapsed() < time {
+            thread::sleep(Duration::from_millis(5));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    rounds.into_inner()
+}
+
+/// Pins the owner's page and writes through the pin; the owner must find both under its address, whatever the others do.
+fn pin_and_compare<F: Format>(space: &Space<F>, page: u64, value: u64) {
+    let at = VirtAddr::of_page(page);
+    space.fault(at, Cause::Store).unwrap();
+    let pins = space.pin(pages(page, 1), Access::Write, Term::Long).unwrap();
+    let pfn = pins.pages()[0];
+    device_write(space.memory(), pfn, value);
+    for cause in [Cause::Load, Cause::Store, Cause::Store] {
+        space.fault(at, cause).unwrap();
+        // A page on the move has no frame in its entry to compare; its own pin forbids that it arrives anywhere else.
+        let entry = space.entry(at);
+        assert!(!entry.is_mapped() || entry.pfn() == pfn, "the owner left its pinned page");
+        assert_eq!(device_read(space.memory(), pfn), value);
+    }
+}
+
+fn churn<F: Format>(rules: Rules, page: fn(u64) -> u64, in_step: bool) {
+    let mem = machine::<F>(rules, &[160, 64], Tuning { gather_pages: 2, ..Tuning::default() });
+    let root = space(&mem);
+    map(&root, page(1), 6, RW);
+    map_shared(&root, page(7), 2);
+    let own = |thread: u64| page(1) + 2 * thread;
+    let mut workers: Vec<Box<dyn FnMut() + Send + '_>> = Vec::new();
+    for thread in 0..2 {
+        let (root, mut dice) = (&root, Dice(thread + 7));
+        workers.push(Box::new(move || {
+            let value = dice.roll(1 << 40);
+            if in_step {
+                pin_and_compare(root, own(thread), value);
+            } else {
+                root.fault(VirtAddr::of_page(own(thread)), Cause::Store).unwrap();
+                drop(root.pin(pages(page(1), 8), Access::Read, Term::Short).unwrap());
+            }
+            if dice.roll(4) == 0 {
+                root.advise(pages(own(thread), 2), Advice::DontNeed).unwrap();
+            }
+        }));
+    }
+    let (forked, mut dice) = (&root, Dice(3));
+    workers.push(Box::new(move || {
+        let child = forked.fork().unwrap();
+        for _ in 0..dice.roll(4) {
+            let at = VirtAddr::of_page(page(1) + dice.roll(8));
+            if child.is_mapped(at) {
+                child.fault(at, Cause::Store).unwrap();
+            }
+            drop(child.get(pages(page(1), 3), Access::Read));
+            child.unmap(pages(page(1) + dice.roll(6), 1)).unwrap();
+        }
+    }));
+    let (changed, mut dice) = (&root, Dice(5));
+    workers.push(Box::new(move || {
+        let node = NodeId(dice.roll(2) as u8);
+        changed.memory().platform().host.run_on(node);
+        match dice.roll(4) {
+            0 => drop(changed.numa_scan(pages(page(1), 8))),
+            1 => drop(changed.migrate(pages(page(1), 8), node)),
+            2 => {
+                // Around the others' pages, under the same tables.
+                let place = Place::At(VirtAddr::of_page(page(9)));
+                let range = changed.map(place, 4, RW, Sharing::Private).unwrap();
+                let _ = changed.fault(range.start(), Cause::Store).unwrap();
+                changed.unmap(range).unwrap();
+            }
+            _ => changed.protect(pages(page(1), 6), RW).unwrap(),
+        }
+    }));
+    let rounds = together(Duration::from_millis(300) * crate::soak(), workers);
+    assert!(rounds > 50, "{rounds} rounds: somebody waits for ever");
+    Audit::of(&mem).space(&root).check();
+    drop(root);
+    Audit::of(&mem).check();
+}
+
+#[test]
+fn threads_keep_every_count_and_every_pinned_page_under_todays_rules() {
+    churn::<Small>(Rules::default(), |page| page, true);
+    churn::<X86_64>(Rules::default(), |page| page + 504, true);
+}
+
+#[test]
+fn threads_keep_every_count_under_older_rules() {
+    for text in ["5.8", "5.10", "5.17", "6.1"] {
+        churn::<Small>(Rules::linux(text).unwrap(), |page| page, false);
+    }
+}
