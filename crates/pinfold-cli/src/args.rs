@@ -196,7 +196,7 @@ impl ModelArg {
 /// How to search, and when to stop.
 #[derive(Debug, Args)]
 pub(crate) struct SearchArgs {
-    /// The memory model [default: weak, or that of the table given to `matrix --expect`]
+    /// The memory model [default: weak; for `matrix` tso, or that of the table given to --expect]
     #[arg(long, value_enum, value_name = "MODEL")]
     pub(crate) model: Option<ModelArg>,
     /// Search exhaustively among executions with at most this many preemptions

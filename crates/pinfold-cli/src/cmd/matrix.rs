@@ -5,7 +5,7 @@
 
 use super::expect::{Expected, agrees};
 use super::{Answer, load};
-use crate::args::{Format, MatrixArgs};
+use crate::args::{Format, MatrixArgs, ModelArg};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::find::{self, Loaded};
@@ -13,9 +13,9 @@ use crate::progress::{Meter, stop_flag};
 use crate::render::json;
 use crate::render::matrix::{Cell, Matrix, Row, draw};
 use crate::rulesets::{self, RuleSet};
-use pinfold_lab::CheckOptions;
 use pinfold_lab::report::{FORMAT, Report, Verdict};
 use pinfold_lab::scenario::{Atom, Scenario};
+use pinfold_lab::{CheckOptions, Detail};
 use serde::Serialize;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,10 +46,12 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
         None => None,
     };
     let meant = expected.as_ref().and_then(|(table, _)| table.model());
-    let model = args.search.model.or(meant).unwrap_or_default();
+    // The reports behind the scenarios come from x86.
+    let model = args.search.model.or(meant).unwrap_or(ModelArg::Tso);
     let mut options = args.search.options(model);
     options.deadline.get_or_insert(CELL_TIME);
     options.stop = Some(stop_flag()?);
+    options.detail = Detail::Verdict;
     let reports = search(&scenarios, &sets, &options, jobs(args));
 
     let mut rows: Vec<Row> = Vec::new();

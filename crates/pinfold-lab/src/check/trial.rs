@@ -59,12 +59,12 @@ impl Trial {
         })
     }
 
-    fn setup(&self, world: &World) -> Result<(), ScenarioError> {
+    fn setup(&self, world: &World) -> Result<(), Box<ScenarioError>> {
         let scenario = Rc::clone(&self.plan.scenario);
         for step in &scenario.setup.steps {
             world.alone(step).map_err(|message| {
-                ScenarioError::new(Code::StepFailed, step.span.0, message, "this step")
-                    .help("the setup must work under every rule set")
+                let error = ScenarioError::new(Code::StepFailed, step.span.0, message, "this step");
+                Box::new(error.help("the setup must work under every rule set"))
             })?;
         }
         Ok(())
@@ -151,7 +151,7 @@ impl Subject for Trial {
             }
         };
         if let Err(error) = self.setup(&world) {
-            fail(error);
+            fail(*error);
             return None;
         }
         for (index, lane) in self.plan.scenario.lanes.iter().enumerate() {
