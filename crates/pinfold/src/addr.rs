@@ -131,12 +131,6 @@ impl VirtRange {
         Self { first, end }
     }
 
-    /// The single page that holds `addr`.
-    #[inline]
-    pub fn page_of(addr: VirtAddr) -> Self {
-        Self::of_pages(addr.page(), addr.page() + 1)
-    }
-
     /// The first address.
     #[inline]
     pub const fn start(self) -> VirtAddr {

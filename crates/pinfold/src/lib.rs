@@ -78,7 +78,7 @@ pub use area::Prot;
 pub use error::{FaultError, NoMemory, NotPinned, OutOfFrames, PinError, SpaceError};
 pub use event::{Bug, Event, EventKind, FastStop};
 pub use fault::{Cause, Fault};
-pub use frame::{Counts, Flags, Frames, NewFrame, NodeSpan, PIN_BIAS, Placement, Start};
+pub use frame::{Counts, Flags, Frames, NewFrame, NodeSpan, PIN_BIAS, Placement, SpanError, Start};
 pub use memory::{Memory, MemoryError, SpaceId, Tuning};
 pub use migrate::Moved;
 pub use numa::Hinted;

@@ -6,7 +6,7 @@ use crate::addr::{Pfn, VirtAddr};
 use crate::error::{NoMemory, OutOfFrames};
 use crate::event::{Bug, Event, EventKind};
 use crate::frame::Put;
-use crate::frame::{Flags, Frames, MAP, NewFrame, NodeSpan, Placement, Start};
+use crate::frame::{Flags, Frames, MAP, NewFrame, NodeSpan, Placement, SpanError, Start};
 use crate::platform::Platform;
 use crate::rmap::AnonRegistry;
 use crate::rules::Rules;
@@ -47,7 +47,9 @@ pub struct Memory<P: Platform> {
 /// Why a [`Memory`] could not be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MemoryError {
-    /// The heap cannot hold the frame table.
+    /// The spans do not make a frame table, or the heap cannot hold it.
+    Spans(SpanError),
+    /// The heap is exhausted.
     NoMemory,
     /// No frame was left for the zero page.
     OutOfFrames,
@@ -56,6 +58,7 @@ pub enum MemoryError {
 impl core::fmt::Display for MemoryError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
+            Self::Spans(error) => error.fmt(f),
             Self::NoMemory => NoMemory.fmt(f),
             Self::OutOfFrames => f.write_str("no frame for the zero page: give a node some frames"),
         }
@@ -63,6 +66,12 @@ impl core::fmt::Display for MemoryError {
 }
 
 impl core::error::Error for MemoryError {}
+
+impl From<SpanError> for MemoryError {
+    fn from(error: SpanError) -> Self {
+        Self::Spans(error)
+    }
+}
 
 impl From<NoMemory> for MemoryError {
     fn from(NoMemory: NoMemory) -> Self {

@@ -17,8 +17,9 @@ mod flags;
 mod pin;
 
 use ::alloc::vec::Vec;
+use core::fmt;
 
-use crate::addr::{NodeId, Pfn};
+use crate::addr::{NodeId, PAGE_SHIFT, Pfn};
 use crate::error::NoMemory;
 use crate::sync::{self, AtomicU32, AtomicU64, Name, SpinLock};
 
@@ -69,6 +70,41 @@ pub struct NodeSpan {
     pub frames: u64,
 }
 
+/// Why spans do not make a frame table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SpanError {
+    /// The span runs past the last address.
+    PastTheEnd(NodeSpan),
+    /// Two spans share frames.
+    Overlap(NodeSpan, NodeSpan),
+    /// The heap cannot hold the table.
+    NoMemory,
+}
+
+impl fmt::Display for NodeSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} frames from {} on {}", self.frames, self.first, self.node)
+    }
+}
+
+impl fmt::Display for SpanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PastTheEnd(span) => write!(f, "{span} run past the last address: give fewer"),
+            Self::Overlap(a, b) => write!(f, "{a} and {b} overlap: give each frame to one node"),
+            Self::NoMemory => NoMemory.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for SpanError {}
+
+impl From<NoMemory> for SpanError {
+    fn from(NoMemory: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
 /// All frames of a machine.
 pub struct Frames {
     base: u64,
@@ -80,8 +116,10 @@ impl Frames {
     /// A table over `spans`, everything free.
     ///
     /// # Errors
-    /// When the heap cannot hold the table: 32 bytes a frame, holes included.
-    pub fn new(spans: &[NodeSpan]) -> Result<Self, NoMemory> {
+    /// When a span runs past the last address or overlaps another, or when the heap cannot hold the table: 32 bytes a frame, holes
+    /// included.
+    pub fn new(spans: &[NodeSpan]) -> Result<Self, SpanError> {
+        check(spans)?;
         let base = spans.iter().map(|span| span.first.0).min().unwrap_or(0);
         let end = spans.iter().map(|span| span.first.0 + span.frames).max().unwrap_or(0);
         let mut frames = Vec::new();
@@ -235,6 +273,25 @@ impl Frames {
     pub(crate) fn clear_exclusive(&self, pfn: Pfn) {
         self.frame(pfn).counts.fetch_and(!EXCLUSIVE);
     }
+}
+
+/// Every span ends at an address, and no two share a frame.
+fn check(spans: &[NodeSpan]) -> Result<(), SpanError> {
+    const END: u64 = u64::MAX >> PAGE_SHIFT;
+    for (index, span) in spans.iter().enumerate() {
+        if span.first.0.checked_add(span.frames).is_none_or(|end| end > END) {
+            return Err(SpanError::PastTheEnd(*span));
+        }
+        let before = &spans[..index];
+        let overlaps = |other: &&NodeSpan| {
+            other.first.0 < span.first.0 + span.frames
+                && span.first.0 < other.first.0 + other.frames
+        };
+        if let Some(other) = before.iter().find(overlaps) {
+            return Err(SpanError::Overlap(*other, *span));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

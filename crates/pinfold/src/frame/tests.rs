@@ -107,3 +107,14 @@ fn the_exclusive_mark_shares_the_word_and_disturbs_no_count() {
     frames.clear_exclusive(pfn);
     assert_eq!((frames.counts(pfn).refs(), frames.counts(pfn).maps()), (2, 1));
 }
+
+#[test]
+fn spans_that_overlap_or_run_past_the_end_are_refused() {
+    let span = |node, first, frames| NodeSpan { node: NodeId(node), first: Pfn(first), frames };
+    let refused = |spans: &[NodeSpan]| Frames::new(spans).err();
+    let (a, b) = (span(0, 0, 8), span(1, 7, 8));
+    assert_eq!(refused(&[a, b]), Some(SpanError::Overlap(a, b)));
+    let far = span(0, u64::MAX, 2);
+    assert_eq!(refused(&[far]), Some(SpanError::PastTheEnd(far)));
+    assert!(Frames::new(&[]).is_ok_and(|none| none.total_free() == 0));
+}
