@@ -22,5 +22,5 @@ mod step;
 mod trace;
 mod world;
 
-pub use check::{CheckOptions, Detail, Order, Progress, Strategy, check, replay_schedule, run};
-pub use pinfold_explore::Model;
+pub use check::{CheckOptions, Detail, Order, Progress, check, replay_schedule, run};
+pub use pinfold_explore::{Model, Search as Strategy};

@@ -72,6 +72,10 @@ impl fmt::Display for NodeId {
     }
 }
 
+/// Names an address space for the platform's flushes and events. Never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SpaceId(pub u64);
+
 /// A run of whole virtual pages; see INV-ADDR-1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VirtRange {

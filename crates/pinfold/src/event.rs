@@ -4,8 +4,8 @@
 
 use core::fmt;
 
+use crate::addr::SpaceId;
 use crate::addr::{Pfn, VirtAddr};
-use crate::memory::SpaceId;
 use crate::rules::Why;
 use crate::table::MigrationKind;
 

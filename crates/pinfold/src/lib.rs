@@ -27,9 +27,9 @@
 //! | 0 | `addr`, [`rules`], `error`, `event`, [`sync`], [`platform`] |
 //! | 1 | `frame` (table, counts, allocator), `stat`, `memory` (the machine's memory as one value) |
 //! | 2 | `table` (entries, formats, walks), `tlb` (flush, gather), `page` (lock, snapshot) |
-//! | 3 | `area`, `rmap`, `object` |
+//! | 3 | `area`, `rmap`, `object`, `space` (the inside of an address space) |
 //! | 4 | `fault`, `fork`, `zap`, `protect`, `advise`, [`pin`], `migrate`, `numa` |
-//! | 5 | `space`: the face |
+//! | 5 | `address_space`: the face |
 //!
 //! # Features
 //!
@@ -46,6 +46,7 @@ extern crate std;
 extern crate self as pinfold;
 
 mod addr;
+mod address_space;
 mod advise;
 mod area;
 mod error;
@@ -73,18 +74,19 @@ mod testing;
 mod tlb;
 mod zap;
 
-pub use addr::{NodeId, PAGE_SHIFT, PAGE_SIZE, Pfn, RangeError, VirtAddr, VirtRange};
+pub use addr::{NodeId, PAGE_SHIFT, PAGE_SIZE, Pfn, RangeError, SpaceId, VirtAddr, VirtRange};
+pub use address_space::AddressSpace;
 pub use area::Prot;
 pub use error::{FaultError, NoMemory, NotPinned, OutOfFrames, PinError, SpaceError};
 pub use event::{Bug, Event, EventKind, FastStop};
 pub use fault::{Cause, Fault};
 pub use frame::{Counts, Flags, Frames, NewFrame, NodeSpan, PIN_BIAS, Placement, SpanError, Start};
-pub use memory::{Memory, MemoryError, SpaceId, Tuning};
+pub use memory::{Memory, MemoryError, Tuning};
 pub use migrate::Moved;
 pub use numa::Hinted;
 pub use pin::{Access, Pins, Refs, Term};
 pub use platform::Platform;
 pub use rules::Rules;
-pub use space::{AddressSpace, Advice, Holder, Limits, Place, Sharing};
+pub use space::{Advice, Holder, Limits, Place, Sharing};
 pub use stat::Stats;
 pub use table::{Entry, Format, Migration, MigrationKind, Pte, Reach, Small, Swap, X86, X86_64};

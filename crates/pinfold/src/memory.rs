@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64 as NativeU64, Ordering};
 
-use crate::addr::{Pfn, VirtAddr};
+use crate::addr::{Pfn, SpaceId, VirtAddr};
 use crate::error::{NoMemory, OutOfFrames};
 use crate::event::{Bug, Event, EventKind};
 use crate::frame::Put;
@@ -12,10 +12,6 @@ use crate::rmap::AnonRegistry;
 use crate::rules::Rules;
 use crate::stat::Stats;
 use crate::sync::Shared;
-
-/// Names an address space for the platform's flushes and events. Never used twice.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct SpaceId(pub u64);
 
 /// How hard the machine tries; numbers, not rules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -112,13 +112,13 @@ impl<P: Platform> Memory<P> {
         } else {
             if unmapped == Unmapped::All {
                 let busy = EventKind::MigrationBusy { pfn: from, refs, expected };
-                self.tell(crate::memory::SpaceId(0), 0, busy);
+                self.tell(crate::addr::SpaceId(0), 0, busy);
             }
             (from, Pass::Again)
         };
         self.restore_entries(from, page);
         if result == Pass::Moved {
-            self.tell(crate::memory::SpaceId(0), 0, EventKind::Migrated { from, to });
+            self.tell(crate::addr::SpaceId(0), 0, EventKind::Migrated { from, to });
         }
         result
     }

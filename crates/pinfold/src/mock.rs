@@ -18,8 +18,8 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64 as NativeU64, Ordering};
 
+use crate::addr::SpaceId;
 use crate::addr::{NodeId, PAGE_SIZE, Pfn, VirtRange};
-use crate::memory::SpaceId;
 use crate::platform::{FlushScope, Park, Platform};
 use crate::sync::AtomicU64;
 use crate::table::Format;

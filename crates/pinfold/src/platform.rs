@@ -5,9 +5,9 @@
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32 as NativeU32;
 
+use crate::addr::SpaceId;
 use crate::addr::{NodeId, Pfn, VirtRange};
 use crate::event::{Bug, Event};
-use crate::memory::SpaceId;
 use crate::sync::AtomicU64;
 use crate::table::Format;
 

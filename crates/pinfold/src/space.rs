@@ -1,4 +1,4 @@
-//! Address spaces: the face of the crate.
+//! The inside of an address space: what faults, pins, reverse maps and all operations share. Its face is [`crate::AddressSpace`].
 //!
 //! Lock order, from the outside in:
 //!
@@ -11,15 +11,14 @@
 //! Faults, pins, scans and DONTNEED hold 1 for reading; map, unmap, protect, the other advice, fork and exit hold it for writing. The
 //! lock-free pin holds nothing but a walk section.
 
-use crate::addr::{Pfn, VirtAddr, VirtRange};
+use crate::addr::{Pfn, SpaceId, VirtAddr, VirtRange};
 use crate::area::{Area, AreaMap, Backing, OnFork, Prot};
-use crate::error::{FaultError, SpaceError};
-use crate::fault::{Cause, Fault};
-use crate::memory::{Memory, SpaceId};
+use crate::error::SpaceError;
+use crate::memory::Memory;
 use crate::object::SharedObject;
 use crate::platform::Platform;
 use crate::sync::{AtomicU32, Counter, ReadGuard, RwSem, SeqCount, Shared, WriteGuard};
-use crate::table::{Format, Pte, Tables};
+use crate::table::{Format, Tables};
 
 /// What an address space may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +57,7 @@ pub(crate) struct Space<P: Platform> {
 }
 
 impl<P: Platform> Space<P> {
-    fn new(mem: &Shared<Memory<P>>, limits: Limits) -> Result<Shared<Self>, SpaceError> {
+    pub(crate) fn new(mem: &Shared<Memory<P>>, limits: Limits) -> Result<Shared<Self>, SpaceError> {
         let root = mem.new_table()?;
         let space = Shared::try_new(Self {
             mem: mem.clone(),
@@ -159,150 +158,6 @@ pub enum Advice {
     KeepOnFork,
 }
 
-/// An address space, owned. Dropping it is exit: everything is unmapped, and pins keep their frames until they are released.
-///
-/// All operations take `&self` and may run on any number of threads at once.
-pub struct AddressSpace<P: Platform> {
-    inner: Shared<Space<P>>,
-}
-
-impl<P: Platform> AddressSpace<P> {
-    /// An empty address space of `mem`.
-    ///
-    /// # Errors
-    /// When no frame is left for the root table, or the heap is exhausted.
-    pub fn new(mem: &Shared<Memory<P>>, limits: Limits) -> Result<Self, SpaceError> {
-        Ok(Self { inner: Space::new(mem, limits)? })
-    }
-
-    pub(crate) fn of(inner: Shared<Space<P>>) -> Self {
-        Self { inner }
-    }
-
-    pub(crate) fn space(&self) -> &Shared<Space<P>> {
-        &self.inner
-    }
-
-    /// The name under which the platform hears of it.
-    pub fn id(&self) -> SpaceId {
-        self.inner.id()
-    }
-
-    /// The machine's memory.
-    pub fn memory(&self) -> &Shared<Memory<P>> {
-        self.inner.shared_mem()
-    }
-
-    /// The frame of the root table, for the CPU's register.
-    pub fn root(&self) -> Pfn {
-        self.inner.root()
-    }
-
-    /// Maps `pages` pages; the range they got.
-    ///
-    /// # Errors
-    /// [`SpaceError`]: a malformed range, no gap, an occupied place, a limit, or an exhausted heap. Nothing has changed then.
-    pub fn map(
-        &self,
-        place: Place,
-        pages: u64,
-        prot: Prot,
-        sharing: Sharing,
-    ) -> Result<VirtRange, SpaceError> {
-        self.inner.map_area(&self.inner, place, pages, prot, sharing)
-    }
-
-    /// Unmaps all that is mapped in `range`. Pages go back to the allocator after every CPU forgot them; pinned ones when they are unpinned.
-    ///
-    /// # Errors
-    /// When an area must be split and the heap is exhausted: nothing has changed then.
-    pub fn unmap(&self, range: VirtRange) -> Result<(), SpaceError> {
-        self.inner.unmap(&self.inner, range)
-    }
-
-    /// Changes what `range` allows. Pins keep their pages in any case; whether the owner still names the same pages after a later write is a
-    /// matter of the rule `pte-cow` (facts 7.5).
-    ///
-    /// # Errors
-    /// When part of the range is not mapped, or an area must be split and the heap is exhausted: nothing has changed then.
-    pub fn protect(&self, range: VirtRange, prot: Prot) -> Result<(), SpaceError> {
-        self.inner.protect(&self.inner, range, prot)
-    }
-
-    /// Takes advice about `range`.
-    ///
-    /// # Errors
-    /// When part of the range is not mapped, the advice does not fit the mapping, or the heap is exhausted: nothing has changed then.
-    pub fn advise(&self, range: VirtRange, advice: Advice) -> Result<(), SpaceError> {
-        self.inner.advise(&self.inner, range, advice)
-    }
-
-    /// Resolves a fault that an access at `at` has taken. The access is then repeated.
-    ///
-    /// # Errors
-    /// When the access is not allowed, or no frame or heap is left.
-    pub fn fault(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
-        self.inner.fault(at, cause)
-    }
-
-    /// A child with the same areas: private pages are shared until written, except pinned ones, which the rule `fork-pin` may copy so
-    /// that they stay with this address space.
-    ///
-    /// # Errors
-    /// When frames or heap run out: the half-made child is gone again, and this address space has all that it had.
-    pub fn fork(&self) -> Result<Self, SpaceError> {
-        self.inner.fork(&self.inner).map(Self::of)
-    }
-
-    /// Makes entries of `range` PROT_NONE, as NUMA balancing's scanner does (facts 4.2); how many.
-    pub fn numa_scan(&self, range: VirtRange) -> u64 {
-        self.inner.numa_scan(range)
-    }
-
-    /// Moves the anonymous pages of `range` to `node`, as compaction or move_pages does (facts 4.5).
-    pub fn migrate(&self, range: VirtRange, node: crate::addr::NodeId) -> crate::migrate::Moved {
-        self.inner.migrate_range(range, node)
-    }
-
-    /// Whether anything is mapped at `at`.
-    pub fn is_mapped(&self, at: VirtAddr) -> bool {
-        self.inner.read_map().find(at.page()).is_some()
-    }
-
-    /// How many areas there are.
-    pub fn areas(&self) -> usize {
-        self.inner.read_map().len()
-    }
-
-    /// Pages that long-term pins of this address space hold.
-    pub fn locked_pages(&self) -> u64 {
-        self.inner.locked.get()
-    }
-
-    /// The entry of `at`'s page, as it is now.
-    pub fn entry(&self, at: VirtAddr) -> Pte<P::Format> {
-        // A walk looks at as many bits as the format has; a page behind them would alias a lower one.
-        if at.page() >= P::Format::PAGES {
-            return Pte::NONE;
-        }
-        let _map = self.inner.read_map();
-        self.inner.tables().leaf(at.page()).map_or(Pte::NONE, |leaf| leaf.read(at.page()))
-    }
-
-    /// Calls `visit` for every frame that this address space keeps alive, with the reason: for oracles that add up the counts.
-    pub fn account(&self, mut visit: impl FnMut(Pfn, Holder)) {
-        self.inner.account(&mut visit);
-    }
-
-    /// Drops the address space without touching its frames: for a simulated machine that is thrown away as a whole, in whatever state.
-    pub fn abandon(self) {
-        self.inner.abandon();
-        let this = core::mem::ManuallyDrop::new(self);
-        // SAFETY: `this` is never used or dropped again, so the owner moves out once.
-        drop(unsafe { core::ptr::read(&this.inner) });
-    }
-}
-
 /// Why an address space keeps a frame alive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {
@@ -314,14 +169,8 @@ pub enum Holder {
     Object(usize),
 }
 
-impl<P: Platform> Drop for AddressSpace<P> {
-    fn drop(&mut self) {
-        self.inner.exit();
-    }
-}
-
 impl<P: Platform> Space<P> {
-    fn map_area(
+    pub(crate) fn map_area(
         &self,
         me: &Shared<Self>,
         place: Place,
@@ -397,7 +246,7 @@ impl<P: Platform> Space<P> {
         Ok(())
     }
 
-    fn account(&self, visit: &mut impl FnMut(Pfn, Holder)) {
+    pub(crate) fn account(&self, visit: &mut impl FnMut(Pfn, Holder)) {
         let map = self.read_map();
         for area in map.iter() {
             if let Backing::Object { object, .. } = &area.backing {
@@ -419,7 +268,7 @@ impl<P: Platform> Space<P> {
         let Ok(()) = walked;
     }
 
-    fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         let map = core::mem::replace(&mut *self.write_map(), AreaMap::new());
         for area in map.iter() {
             match &area.backing {

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use pinfold::rules::Rules;
-use pinfold_explore::{Failure, Model, replay};
+use pinfold_explore::{Failure, Model, Search as Strategy, replay};
 
-use super::options::{CheckOptions, Detail, Strategy};
+use super::options::{CheckOptions, Detail};
 use super::trial::{Keep, Kept, Trial};
 use crate::report::{Broken, FORMAT, Mode, Reached, Report, ScenarioHead, Verdict, id};
 use crate::scenario::{Scenario, ScenarioError};

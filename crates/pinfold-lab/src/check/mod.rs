@@ -25,7 +25,7 @@ use fill::{
     bounds, broken, empty, explain, fill, identify, model_name, not_covered, reached, refuse,
     strategy_name,
 };
-pub use options::{CheckOptions, Detail, Order, Progress, Strategy};
+pub use options::{CheckOptions, Detail, Order, Progress};
 use trial::{Keep, Trial};
 
 /// The names that a scenario's `reach` lines may use.

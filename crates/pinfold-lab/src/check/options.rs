@@ -4,33 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use pinfold_explore::{Config, Model, Search};
-
-/// How a search goes through the executions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategy {
-    /// All of them, or all with at most so many preemptions.
-    Exhaustive {
-        /// The bound; none explores everything.
-        preemptions: Option<u32>,
-    },
-    /// A number of random ones.
-    Random {
-        /// Where the random numbers start.
-        seed: u64,
-        /// How many.
-        runs: u64,
-    },
-    /// Random ones by PCT.
-    Pct {
-        /// The depth of bugs looked for.
-        depth: u32,
-        /// Where the random numbers start.
-        seed: u64,
-        /// How many.
-        runs: u64,
-    },
-}
+use pinfold_explore::{Config, Model, Search as Strategy};
 
 /// How much to find out about a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,11 +56,7 @@ impl CheckOptions {
     pub(super) fn config(&self) -> Config {
         Config {
             model: self.model,
-            search: match self.strategy {
-                Strategy::Exhaustive { preemptions } => Search::Exhaustive { preemptions },
-                Strategy::Random { seed, runs } => Search::Random { seed, runs },
-                Strategy::Pct { depth, seed, runs } => Search::Pct { depth, seed, runs },
-            },
+            search: self.strategy,
             max_executions: self.max_executions,
             max_steps: self.max_steps,
             deadline: self.deadline,

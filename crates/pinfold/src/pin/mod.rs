@@ -4,7 +4,7 @@
 //! the same frame, and fork, migration, splitting and reclaim leave the frame with its owner. A **get** ([`Refs`]) only keeps the frame from being
 //! reused.
 //!
-//! Protocol: first the lock-free walk ([`fast`]) inside a walk section, then the slow path ([`slow`]) for the rest, under the address
+//! Protocol: first the lock-free walk (`fast`) inside a walk section, then the slow path (`slow`) for the rest, under the address
 //! space's lock. The lock-free walk takes a reference first and then reads the entry again; whoever takes entries away reads the count after taking
 //! them out. Of the two, one sees the other (facts 3.5).
 //!
@@ -23,9 +23,10 @@ pub(crate) use guard::Held;
 pub use guard::{Pins, Refs};
 
 use crate::addr::VirtRange;
+use crate::address_space::AddressSpace;
 use crate::error::PinError;
 use crate::platform::Platform;
-use crate::space::{AddressSpace, Space};
+use crate::space::Space;
 
 /// Which paths a request may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,0 +1,162 @@
+//! Address spaces: the face of the crate.
+
+use crate::addr::{NodeId, Pfn, SpaceId, VirtAddr, VirtRange};
+use crate::area::Prot;
+use crate::error::{FaultError, SpaceError};
+use crate::fault::{Cause, Fault};
+use crate::memory::Memory;
+use crate::migrate::Moved;
+use crate::platform::Platform;
+use crate::space::{Advice, Holder, Limits, Place, Sharing, Space};
+use crate::sync::Shared;
+use crate::table::{Format, Pte};
+
+/// An address space, owned. Dropping it is exit: everything is unmapped, and pins keep their frames until they are released.
+///
+/// All operations take `&self` and may run on any number of threads at once.
+pub struct AddressSpace<P: Platform> {
+    inner: Shared<Space<P>>,
+}
+
+impl<P: Platform> AddressSpace<P> {
+    /// An empty address space of `mem`.
+    ///
+    /// # Errors
+    /// When no frame is left for the root table, or the heap is exhausted.
+    pub fn new(mem: &Shared<Memory<P>>, limits: Limits) -> Result<Self, SpaceError> {
+        Ok(Self { inner: Space::new(mem, limits)? })
+    }
+
+    pub(crate) fn of(inner: Shared<Space<P>>) -> Self {
+        Self { inner }
+    }
+
+    pub(crate) fn space(&self) -> &Shared<Space<P>> {
+        &self.inner
+    }
+
+    /// The name under which the platform hears of it.
+    pub fn id(&self) -> SpaceId {
+        self.inner.id()
+    }
+
+    /// The machine's memory.
+    pub fn memory(&self) -> &Shared<Memory<P>> {
+        self.inner.shared_mem()
+    }
+
+    /// The frame of the root table, for the CPU's register.
+    pub fn root(&self) -> Pfn {
+        self.inner.root()
+    }
+
+    /// Maps `pages` pages; the range they got.
+    ///
+    /// # Errors
+    /// [`SpaceError`]: a malformed range, no gap, an occupied place, a limit, or an exhausted heap. Nothing has changed then.
+    pub fn map(
+        &self,
+        place: Place,
+        pages: u64,
+        prot: Prot,
+        sharing: Sharing,
+    ) -> Result<VirtRange, SpaceError> {
+        self.inner.map_area(&self.inner, place, pages, prot, sharing)
+    }
+
+    /// Unmaps all that is mapped in `range`. Pages go back to the allocator after every CPU forgot them; pinned ones when they are unpinned.
+    ///
+    /// # Errors
+    /// When an area must be split and the heap is exhausted: nothing has changed then.
+    pub fn unmap(&self, range: VirtRange) -> Result<(), SpaceError> {
+        self.inner.unmap(&self.inner, range)
+    }
+
+    /// Changes what `range` allows. Pins keep their pages in any case; whether the owner still names the same pages after a later write is a
+    /// matter of the rule `pte-cow` (facts 7.5).
+    ///
+    /// # Errors
+    /// When part of the range is not mapped, or an area must be split and the heap is exhausted: nothing has changed then.
+    pub fn protect(&self, range: VirtRange, prot: Prot) -> Result<(), SpaceError> {
+        self.inner.protect(&self.inner, range, prot)
+    }
+
+    /// Takes advice about `range`.
+    ///
+    /// # Errors
+    /// When part of the range is not mapped, the advice does not fit the mapping, or the heap is exhausted: nothing has changed then.
+    pub fn advise(&self, range: VirtRange, advice: Advice) -> Result<(), SpaceError> {
+        self.inner.advise(&self.inner, range, advice)
+    }
+
+    /// Resolves a fault that an access at `at` has taken. The access is then repeated.
+    ///
+    /// # Errors
+    /// When the access is not allowed, or no frame or heap is left.
+    pub fn fault(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
+        self.inner.fault(at, cause)
+    }
+
+    /// A child with the same areas: private pages are shared until written, except pinned ones, which the rule `fork-pin` may copy so
+    /// that they stay with this address space.
+    ///
+    /// # Errors
+    /// When frames or heap run out: the half-made child is gone again, and this address space has all that it had.
+    pub fn fork(&self) -> Result<Self, SpaceError> {
+        self.inner.fork(&self.inner).map(Self::of)
+    }
+
+    /// Makes entries of `range` PROT_NONE, as NUMA balancing's scanner does (facts 4.2); how many.
+    pub fn numa_scan(&self, range: VirtRange) -> u64 {
+        self.inner.numa_scan(range)
+    }
+
+    /// Moves the anonymous pages of `range` to `node`, as compaction or move_pages does (facts 4.5).
+    pub fn migrate(&self, range: VirtRange, node: NodeId) -> Moved {
+        self.inner.migrate_range(range, node)
+    }
+
+    /// Whether anything is mapped at `at`.
+    pub fn is_mapped(&self, at: VirtAddr) -> bool {
+        self.inner.read_map().find(at.page()).is_some()
+    }
+
+    /// How many areas there are.
+    pub fn areas(&self) -> usize {
+        self.inner.read_map().len()
+    }
+
+    /// Pages that long-term pins of this address space hold.
+    pub fn locked_pages(&self) -> u64 {
+        self.inner.locked.get()
+    }
+
+    /// The entry of `at`'s page, as it is now.
+    pub fn entry(&self, at: VirtAddr) -> Pte<P::Format> {
+        // A walk looks at as many bits as the format has; a page behind them would alias a lower one.
+        if at.page() >= P::Format::PAGES {
+            return Pte::NONE;
+        }
+        let _map = self.inner.read_map();
+        self.inner.tables().leaf(at.page()).map_or(Pte::NONE, |leaf| leaf.read(at.page()))
+    }
+
+    /// Calls `visit` for every frame that this address space keeps alive, with the reason: for oracles that add up the counts.
+    pub fn account(&self, mut visit: impl FnMut(Pfn, Holder)) {
+        self.inner.account(&mut visit);
+    }
+
+    /// Drops the address space without touching its frames: for a simulated machine that is thrown away as a whole, in whatever state.
+    pub fn abandon(self) {
+        self.inner.abandon();
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: `this` is never used or dropped again, so the owner moves out once.
+        drop(unsafe { core::ptr::read(&this.inner) });
+    }
+}
+
+impl<P: Platform> Drop for AddressSpace<P> {
+    fn drop(&mut self) {
+        self.inner.exit();
+    }
+}
