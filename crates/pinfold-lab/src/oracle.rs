@@ -15,7 +15,20 @@ use pinfold::sync::AtomicU64;
 use pinfold::{Flags, Holder, NodeId, PIN_BIAS, Pfn, Pte};
 
 use crate::machine::Tables;
-use crate::world::{Handle, Hold, State, World};
+use crate::world::{Handle, Hold, State, Store, World};
+
+/// Whether a store is one that `name` made itself, or that a process of its line made before the fork that led here.
+fn inherits(state: &State, name: &str, store: &Store) -> bool {
+    let (mut name, mut until) = (name, u64::MAX);
+    loop {
+        if store.process == name {
+            return store.at < until;
+        }
+        let process = &state.processes[name];
+        let Some(parent) = &process.parent else { return false };
+        (name, until) = (parent, until.min(process.born));
+    }
+}
 
 /// A broken oracle and what it saw.
 pub(crate) type Finding = (&'static str, String);
@@ -52,11 +65,9 @@ impl World {
     fn coherence(&self) -> Result<(), Finding> {
         let state = self.state.borrow();
         for (name, handle) in &state.handles {
-            if handle.hold.is_none() || !handle.coherent {
-                continue;
-            }
+            let (Some(_), Some(since)) = (&handle.hold, handle.coherent) else { continue };
             for (index, frame) in handle.frames.iter().enumerate() {
-                if let Some(seen) = self.parted(&state, handle, index as u64, *frame) {
+                if let Some(seen) = self.parted(&state, handle, since, index as u64) {
                     return Err((
                         "pin-coherence",
                         format!("{name} names {frame}, {} names {seen}", handle.process),
@@ -67,12 +78,13 @@ impl World {
         Ok(())
     }
 
-    /// The frame that the owner sees instead of the one that it pinned.
-    fn parted(&self, state: &State, handle: &Handle, index: u64, frame: Pfn) -> Option<Pfn> {
+    /// The frame that the owner sees instead of the one that it pinned, unless it gave the page up after the first `since` zaps.
+    fn parted(&self, state: &State, handle: &Handle, since: u64, index: u64) -> Option<Pfn> {
+        let frame = handle.frames[index as usize];
         let page = handle.pages.first_page() + index;
         let space = state.processes.get(&handle.process)?.space.as_ref()?;
         let record = self.machine().record.lock().expect("never poisoned");
-        if record.zapped.contains(&(handle.space, page)) {
+        if record.zapped.get(&(handle.space, page)).is_some_and(|at| *at > since) {
             return None;
         }
         self.mapped(space.root(), page).filter(|seen| *seen != frame)
@@ -80,18 +92,12 @@ impl World {
 
     fn isolation(&self) -> Result<(), Finding> {
         let state = self.state.borrow();
-        for (name, process) in &state.processes {
-            let foreign: BTreeSet<u64> = state
-                .stores
-                .iter()
-                .filter(|store| store.process != *name && store.at > process.born)
-                .map(|store| store.value)
-                .collect();
-            let known = |value: u64| {
-                state.stores.iter().any(|store| {
-                    store.value == value && (store.process == *name || store.at < process.born)
-                })
-            };
+        for name in state.processes.keys() {
+            let mine = |store: &Store| inherits(&state, name, store);
+            let foreign: BTreeSet<u64> =
+                state.stores.iter().filter(|store| !mine(store)).map(|store| store.value).collect();
+            let known =
+                |value: u64| state.stores.iter().any(|store| store.value == value && mine(store));
             let own = self.private_frames(&state, name).into_iter();
             let held = state
                 .handles
@@ -189,9 +195,11 @@ impl World {
             .map(|hold| hold.pages().len() as u64)
             .sum();
         let stats = self.memory.stats();
-        let counted = stats.nr_foll_pin_acquired.get() - stats.nr_foll_pin_released.get();
-        if counted != held {
-            return Err(("statistics", format!("{counted} pins are counted, {held} are held")));
+        let (acquired, released) =
+            (stats.nr_foll_pin_acquired.get(), stats.nr_foll_pin_released.get());
+        if acquired != released + held {
+            let told = format!("{acquired} pins acquired, {released} released, {held} held");
+            return Err(("statistics", told));
         }
         let free: u64 = self.nodes().map(|node| self.memory.frames().free_frames(node)).sum();
         if free != self.memory.frames().total_free() {

@@ -1,6 +1,6 @@
 //! What happened in an execution: enough for oracles and coverage always, and everything for a trace when asked.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{Event, EventKind, Format, Memory, Pfn, Pte, SpaceId};
@@ -80,8 +80,10 @@ pub(crate) struct Record {
     /// Which goals this execution reached.
     pub(crate) reached: Vec<bool>,
     doing: Vec<Doing>,
-    /// Entries that were zapped: their owner gave the page up.
-    pub(crate) zapped: BTreeSet<(SpaceId, u64)>,
+    /// Entries that were zapped, so that their owner gave the page up, each with the number of its last zap.
+    pub(crate) zapped: BTreeMap<(SpaceId, u64), u64>,
+    /// Counts zaps.
+    pub(crate) zaps: u64,
     /// The first oracle that broke, and how.
     pub(crate) broken: Option<(&'static str, String)>,
     journal: Option<Journal>,
@@ -166,7 +168,8 @@ impl Record {
 
     pub(crate) fn event(&mut self, lane: Option<usize>, event: Event) {
         if let EventKind::Zapped(_) = event.kind {
-            self.zapped.insert((event.space, event.at.page()));
+            self.zaps += 1;
+            self.zapped.insert((event.space, event.at.page()), self.zaps);
         }
         self.reach(lane, event.kind.name());
         if tells(event.kind) {

@@ -265,12 +265,17 @@ impl World {
         let (space, target, _) = self.target(process, to)?;
         let private = self
             .with(process, |found| found.private.get(&to.name.value).copied().unwrap_or(false))?;
-        if private {
+        let at = private.then(|| {
             let mut state = self.state.borrow_mut();
             let at = state.tick();
             state.stores.push(Store { process: process.to_owned(), value, at });
+            at
+        });
+        let stored = self.machine().access(&space, target, Operation::Store(value));
+        if stored.is_err() {
+            self.state.borrow_mut().stores.retain(|store| Some(store.at) != at);
         }
-        self.machine().access(&space, target, Operation::Store(value))?;
+        stored?;
         Ok(None)
     }
 
@@ -312,11 +317,12 @@ impl World {
             Duration::Short => Term::Short,
             Duration::LongTerm => Term::Long,
         };
+        let since = self.machine().record.lock().expect("never poisoned").zaps;
         let pins = space.pin_with(range, ask(grab, term))?;
         if let Some(error) = pins.shortfall() {
             return Err(error.into());
         }
-        let coherent = term == Term::Long;
+        let coherent = (term == Term::Long).then_some(since);
         self.keep(process, &grab.handle.value, Hold::Pins(pins), (&space, range), coherent)
     }
 
@@ -330,7 +336,7 @@ impl World {
             }
             refs.push(got);
         }
-        self.keep(process, &grab.handle.value, Hold::Refs(refs), (&space, range), false)
+        self.keep(process, &grab.handle.value, Hold::Refs(refs), (&space, range), None)
     }
 
     fn keep(
@@ -339,7 +345,7 @@ impl World {
         name: &str,
         hold: Hold,
         (space, pages): (&AddressSpace<Machine>, VirtRange),
-        coherent: bool,
+        coherent: Option<u64>,
     ) -> Done {
         let frames = hold.pages().to_vec();
         let told: Vec<String> = frames.iter().map(ToString::to_string).collect();
@@ -385,11 +391,12 @@ impl World {
 
     fn fork(&self, parent: &str, child: &str) -> Done {
         let space = self.live(parent)?;
-        let born = self.state.borrow_mut().tick();
         let forked = Rc::new(space.fork()?);
+        let born = self.state.borrow_mut().tick();
         let mut process = self.with(parent, |process| process.clone())?;
         process.space = Some(Rc::clone(&forked));
         process.born = born;
+        process.parent = Some(parent.to_owned());
         for (area, range) in &process.areas {
             self.watch(child, area, &forked, *range);
         }

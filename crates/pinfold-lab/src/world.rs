@@ -28,8 +28,10 @@ pub(crate) struct Process {
     pub(crate) private: BTreeMap<String, bool>,
     /// The CPU of its steps outside lanes.
     pub(crate) cpu: usize,
-    /// When it was forked, in the order of stores.
+    /// When its fork had ended, in the order of stores.
     pub(crate) born: u64,
+    /// Who forked it.
+    pub(crate) parent: Option<String>,
 }
 
 /// What a handle holds.
@@ -66,8 +68,8 @@ pub(crate) struct Handle {
     pub(crate) process: String,
     pub(crate) space: SpaceId,
     pub(crate) pages: VirtRange,
-    /// Whether owner and device must go on naming one frame: a long-term pin.
-    pub(crate) coherent: bool,
+    /// For a long-term pin, with which owner and device must go on naming one frame: how many zaps there were before it was asked for.
+    pub(crate) coherent: Option<u64>,
 }
 
 /// A store of a process to private memory.
@@ -231,6 +233,7 @@ impl Plan {
             private: BTreeMap::new(),
             cpu,
             born: 0,
+            parent: None,
         };
         let world = World {
             memory,

@@ -330,3 +330,28 @@ outcome dropped otherwise
     let labels: Vec<_> = report.outcomes.iter().map(|o| o.label.as_str()).collect();
     assert_eq!(labels, ["dropped", "kept"]);
 }
+
+#[test]
+fn two_threads_drop_one_page_and_each_is_told_so_only_after_a_flush() {
+    let text = scenario(
+        "drop-drop",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "old"
+lane one: P on cpu0
+  advise A dontneed
+lane two: P on cpu1
+  read A
+  advise A dontneed
+  read A as r0
+always
+  never r0 "old"
+reach zapped during advise
+"#,
+    );
+    for rules in ["latest", "5.8"] {
+        exhausted(&text, rules);
+    }
+}

@@ -54,6 +54,8 @@ pub(crate) struct Space<P: Platform> {
     pub(crate) has_pinned: AtomicU32,
     /// Pages held by long-term pins.
     pub(crate) locked: Counter,
+    /// DONTNEEDs that have taken entries out and not flushed yet.
+    pub(crate) zapping: AtomicU32,
 }
 
 impl<P: Platform> Space<P> {
@@ -68,6 +70,7 @@ impl<P: Platform> Space<P> {
             protect_seq: SeqCount::new(),
             has_pinned: AtomicU32::new(0),
             locked: Counter::new(),
+            zapping: AtomicU32::new(0),
         })?;
         root.keep();
         Ok(space)

@@ -129,6 +129,12 @@ impl<'s, P: Platform> Gather<'s, P> {
         self.batch.note(old.page);
     }
 
+    /// Flushes all of `range`, whatever was taken from it here.
+    pub(crate) fn cover(&mut self, range: VirtRange) {
+        self.batch.note(range.first_page());
+        self.batch.note(range.end_page() - 1);
+    }
+
     /// Takes an unlinked table.
     pub(crate) fn add_table(&mut self, table: Pfn) {
         let next = self.tables.map_or(u64::MAX, |pfn| pfn.0);

@@ -68,8 +68,14 @@ impl<P: Platform> Space<P> {
         let map = self.read_map();
         map.all_mapped(range)?;
         let mut gather = Gather::new(self);
+        self.zapping.fetch_add(1);
         self.zap(range, &mut gather);
+        // Another may have taken entries of this range out and not flushed yet: what it has withdrawn is this caller's promise, too.
+        if self.zapping.read_once() > 1 {
+            gather.cover(range);
+        }
         gather.finish();
+        self.zapping.fetch_sub(1);
         Ok(())
     }
 
@@ -117,6 +123,7 @@ impl<P: Platform> Space<P> {
                 let old = cursor.withdraw(page);
                 if pte.is_special() {
                     gather.note(old);
+                    self.mem().tell(self.id(), page, EventKind::Zapped(pfn));
                     return Room::Left;
                 }
                 let mem = self.mem();
@@ -130,6 +137,7 @@ impl<P: Platform> Space<P> {
             // Neither holds a reference here: a migration entry gave its page's back when it was made.
             Entry::Migration(_) | Entry::Swap(_) => {
                 cursor.set(page, crate::table::Pte::NONE);
+                self.mem().tell(self.id(), page, EventKind::Zapped(pte.pfn()));
                 Room::Left
             }
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use pinfold::rules::Rules;
 
 use super::*;
+use crate::Strategy;
 use crate::scenario::parse;
 
 fn rules(text: &str) -> Rules {
@@ -203,4 +204,64 @@ always
 ";
     let report = checked(text, "latest");
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
+}
+
+fn small(body: &str) -> String {
+    format!(
+        "scenario small\nmachine\n  nodes 2\n  migrate-passes 1\n  cpu cpu0 node 0\n  cpu cpu1 node 1\n\
+         setup\n  process P on cpu0\n  P: map A 1 private rw\n{body}"
+    )
+}
+
+#[test]
+fn what_a_sibling_stores_while_fork_runs_may_reach_the_child() {
+    let text = small(
+        "  P: write A \"v1\"\nlane a: P on cpu0\n  fork C\nlane b: P on cpu1\n  write A \"v2\"\n\
+         always\n  P:A sees \"v2\"\n",
+    );
+    for set in ["5.8", "6.12", "latest"] {
+        let report = checked(&text, set);
+        assert_eq!(report.verdict, Verdict::Pass, "{set}: {:?}", report.broken);
+    }
+}
+
+#[test]
+fn a_page_that_was_dropped_before_it_was_pinned_is_judged_all_the_same() {
+    let text = small(
+        "  P: write A \"v1\"\n  P: advise A dontneed\n  P: write A \"v2\"\nlane a: P on cpu0\n  \
+         pin A write longterm as h0\n  protect A ro\n  protect A rw\n  write A \"v3\"\n\
+         always\n  P:A sees \"v3\"\n",
+    );
+    let report = checked(&text, "5.9");
+    assert_eq!(report.broken.expect("the pin is parted").oracle, "pin-coherence");
+    assert_eq!(checked(&text, "latest").verdict, Verdict::Pass);
+}
+
+#[test]
+fn an_owner_that_drops_a_pinned_page_has_given_it_up() {
+    let zero = small(
+        "lane a: P on cpu0\n  pin A read longterm as h0\n  advise A dontneed\n  write A \"v1\"\n\
+         always\n  P:A sees \"v1\"\n",
+    );
+    let moving = small(
+        "  P: write A \"v1\"\n  P: pin A write longterm as h0\nlane a: P on cpu1\n  migrate A to node 1\n\
+         lane b: P on cpu0\n  advise A dontneed\n  write A \"v2\"\nalways\n  P:A sees \"v2\"\n",
+    );
+    for text in [zero, moving] {
+        for set in ["5.9", "6.1", "latest"] {
+            let report = checked(&text, set);
+            assert_eq!(report.verdict, Verdict::Pass, "{set}: {:?}", report.broken);
+        }
+    }
+}
+
+#[test]
+fn what_a_grandparent_stores_after_the_fork_is_foreign_to_a_grandchild() {
+    let text = small(
+        "  P: write A \"old\"\n  P: fork C\nlane a: P on cpu0\n  write A \"secret\"\n\
+         lane b: C on cpu1\n  get A read as h0\n  unmap A\n  fork G\nalways\n  P:A sees \"secret\"\n",
+    );
+    let report = checked(&text, "5.8,read-gup=as-is");
+    assert_eq!(report.broken.expect("the reference leaks").oracle, "isolation");
+    assert_eq!(checked(&text, "latest").verdict, Verdict::Pass);
 }

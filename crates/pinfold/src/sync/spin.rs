@@ -1,6 +1,6 @@
 //! Spin locks: the page-table locks and the frame allocator's.
 //!
-//! A holder never sleeps and never waits for a flush except where the gather's rule demands it (`zap`).
+//! A holder never sleeps. It may wait for a flush: a copy and a migration entry are installed only after one (`fault`, `migrate`).
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
