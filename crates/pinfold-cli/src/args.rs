@@ -203,7 +203,8 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "N", group = "strategy")]
     pub(crate) preemptions: Option<u32>,
     /// Search this many executions at random
-    #[arg(long, value_name = "RUNS", group = "strategy")]
+    #[arg(long, value_name = "RUNS", group = "strategy",
+          value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) random: Option<u64>,
     /// Search at random for bugs of this depth (probabilistic concurrency testing)
     #[arg(long, value_name = "DEPTH", group = "strategy",
@@ -213,7 +214,7 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "N", requires = "pct", default_value_t = PCT_RUNS)]
     pub(crate) runs: u64,
     /// The seed of --random and --pct
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", requires = "strategy", default_value_t = 0)]
     pub(crate) seed: u64,
     /// Stop after this many executions
     #[arg(long, value_name = "N")]

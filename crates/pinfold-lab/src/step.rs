@@ -358,8 +358,8 @@ impl World {
             coherent,
         };
         self.state.borrow_mut().handles.insert(name.to_owned(), handle);
-        if let Some(bit) = self.awaited.get(name) {
-            self.made.fetch_or(1 << bit);
+        if let Some(&place) = self.awaited.get(name) {
+            self.made[place].store_release(1);
         }
         Ok(Some(format!("{name} -> {}", told.join(" "))))
     }
@@ -373,11 +373,11 @@ impl World {
 
     /// A step that needs the handle of another lane waits until it is made.
     fn await_handle(&self, name: &str) {
-        let Some(bit) = self.awaited.get(name) else { return };
+        let Some(&place) = self.awaited.get(name) else { return };
         if hook::active() {
-            let at = &raw const self.made as usize;
-            let ready = &mut |made: u64| made & (1 << bit) != 0;
-            hook::wait_until(at, self.made.peek(), hook::Order::Acquire, ready);
+            let made = &self.made[place];
+            let at = core::ptr::from_ref(made) as usize;
+            hook::wait_until(at, made.peek(), hook::Order::Acquire, &mut |made| made != 0);
         }
     }
 

@@ -96,9 +96,10 @@ pub(crate) struct World {
     pub(crate) memory: Shared<Memory<Machine>>,
     pub(crate) state: RefCell<State>,
     pub(crate) words: Rc<Words>,
-    /// Handles that a lane waits for, each with its bit in `made`.
-    pub(crate) awaited: Rc<BTreeMap<String, u32>>,
-    pub(crate) made: AtomicU64,
+    /// Handles that a lane waits for, each with its place in `made`.
+    pub(crate) awaited: Rc<BTreeMap<String, usize>>,
+    /// Whether each of them is made.
+    pub(crate) made: Vec<AtomicU64>,
     /// Frames that were free before the first process.
     pub(crate) free_at_start: u64,
 }
@@ -146,11 +147,11 @@ pub(crate) struct Plan {
     /// The CPU of each lane.
     pub(crate) lane_cpus: Vec<usize>,
     pub(crate) words: Rc<Words>,
-    awaited: Rc<BTreeMap<String, u32>>,
+    awaited: Rc<BTreeMap<String, usize>>,
 }
 
 /// The handles that one lane makes and another uses.
-fn awaited(scenario: &Scenario) -> BTreeMap<String, u32> {
+fn awaited(scenario: &Scenario) -> BTreeMap<String, usize> {
     let makes = |lane: &Lane, name: &str| {
         lane.steps
             .iter()
@@ -174,7 +175,7 @@ fn awaited(scenario: &Scenario) -> BTreeMap<String, u32> {
         .flat_map(|lane| used(lane).into_iter().filter(|name| !makes(lane, name)))
         .filter(|name| scenario.lanes.iter().any(|lane| makes(lane, name)))
         .collect();
-    names.into_iter().zip(0..u64::BITS).collect()
+    names.into_iter().zip(0..).collect()
 }
 
 impl Plan {
@@ -240,7 +241,7 @@ impl Plan {
             state: RefCell::default(),
             words: Rc::clone(&self.words),
             awaited: Rc::clone(&self.awaited),
-            made: AtomicU64::new(0),
+            made: self.awaited.iter().map(|_| AtomicU64::new(0)).collect(),
             free_at_start,
         };
         world.state.borrow_mut().processes.insert(first.name.value.clone(), process);

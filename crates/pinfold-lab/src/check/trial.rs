@@ -75,7 +75,7 @@ impl Trial {
         let scenario = Rc::clone(&self.plan.scenario);
         for step in &scenario.after {
             if let Err(message) = world.alone(step) {
-                return ("failed".to_owned(), Err(("step", format!("{step}: {message}"))));
+                return ("failed".to_owned(), Err(("step", message)));
             }
         }
         let examined = world.examine();
@@ -130,7 +130,7 @@ impl World {
         if let Some(cpu) = cpu {
             self.machine().alone_on(cpu);
         }
-        self.step(step, process).map(drop).map_err(|fault| fault.message)
+        self.step(step, process).map(drop).map_err(|fault| format!("{step}: {}", fault.message))
     }
 }
 

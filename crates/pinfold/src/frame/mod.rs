@@ -235,19 +235,27 @@ impl Frames {
     /// Makes one large folio of `1 << order` frames that the caller has just allocated, each with its one reference: the head keeps one,
     /// the tails give theirs up.
     ///
-    /// # Panics
-    /// When the frames are not the caller's alone, or do not exist.
-    pub fn form_folio(&self, head: Pfn, order: u32) {
-        for tail in (head.0 + 1..head.0 + (1 << order)).map(Pfn) {
+    /// # Errors
+    /// The first tail that has other references than the caller's, for instance a lock-free walker's for a moment. The frames are as before.
+    pub fn form_folio(&self, head: Pfn, order: u32) -> Result<(), Pfn> {
+        let tails = || (head.0 + 1..head.0 + (1 << order)).map(Pfn);
+        for tail in tails() {
+            if self.frame(tail).counts.cmpxchg(REF, 0).is_err() {
+                for taken in tails().take_while(|taken| *taken != tail) {
+                    self.frame(taken).counts.write_once(REF);
+                }
+                return Err(tail);
+            }
+        }
+        for tail in tails() {
             let frame = self.frame(tail);
-            assert_eq!(frame.counts.read_once(), REF, "{tail} is not a fresh frame");
-            frame.counts.write_once(0);
             frame.index.write_once(head.0);
-            frame.flags.write_once(frame.flags.read_once() | Flags::TAIL.bits());
+            frame.flags.fetch_or_relaxed(Flags::TAIL.bits());
         }
         let frame = self.frame(head);
         frame.spare.write_once(0);
-        frame.flags.write_once(frame.flags.read_once() | Flags::HEAD.bits() | order_bits(order));
+        frame.flags.fetch_or_relaxed(Flags::HEAD.bits() | order_bits(order));
+        Ok(())
     }
 
     /// Adds `refs` references to a frame that is alive for certain.

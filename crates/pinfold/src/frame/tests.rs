@@ -74,7 +74,10 @@ fn a_large_folio_counts_on_its_head_and_pins_exactly() {
         .collect();
     pfns.sort();
     let head = pfns[0];
-    frames.form_folio(head, 2);
+    frames.get(pfns[2], 1);
+    assert_eq!(frames.form_folio(head, 2), Err(pfns[2]), "somebody else refers to a tail");
+    assert_eq!(frames.frame(pfns[2]).put(1), Put::Held);
+    assert_eq!(frames.form_folio(head, 2), Ok(()));
     assert_eq!(frames.head_of(pfns[3]), head);
     assert_eq!(frames.try_grab(pfns[3], Hold::Pin, 2), Grab::Taken(head));
     assert_eq!(frames.pincount(head), Some(2));

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 /// Bytes of a page.
 const PAGE_SIZE: u64 = 4096;
 /// One past the last address that a process has.
-const ADDRESS_END: u64 = 1 << 47;
+const ADDRESS_END: u64 = 16 * PAGE_SIZE;
 
 /// Memory nodes.
 const NODES: RangeInclusive<u32> = 1..=8;
@@ -20,7 +20,7 @@ const WORDS: RangeInclusive<u32> = 1..=8;
 /// Passes of a migration attempt.
 const PASSES: RangeInclusive<u32> = 1..=100;
 /// Pages of an area: one page table.
-const PAGES: RangeInclusive<u32> = 1..=512;
+const PAGES: RangeInclusive<u32> = 1..=15;
 /// References by one `get`: enough to overflow a counter of pins.
 const TIMES: RangeInclusive<u32> = 1..=1 << 22;
 
