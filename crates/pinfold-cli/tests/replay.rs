@@ -192,6 +192,22 @@ fn options_of_the_two_forms_do_not_mix() {
 }
 
 #[test]
+fn what_the_manual_shows_is_real() {
+    let saved = Saved::new("manual");
+    let check = ["check", "rdma-fork", "--rules", "5.8"];
+    let shown = output(pinfold(&saved.directory, &check), 1);
+    let shown = shown + &output(saved.replay(&["--accesses"]), 1);
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/replay.md");
+    let manual = fs::read_to_string(manual).unwrap();
+    let blocks: Vec<&str> = manual.split("```text\n").skip(1).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let block = block.split("\n```").next().unwrap_or_default();
+        assert!(shown.contains(block), "the manual shows\n{block}\nbut that is\n{shown}");
+    }
+}
+
+#[test]
 fn accesses_are_listed_in_words() {
     let saved = Saved::new("accesses");
     assert!(!output(saved.replay(&["-v"]), 1).contains("accesses"));

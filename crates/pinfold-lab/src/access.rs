@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use pinfold::{Counts, Flags, Format, Pfn, Pte};
 use pinfold_explore::{Access, AccessKind};
 
-use crate::machine::Tables;
+use crate::machine::{STEP_STARTS, Tables};
 use crate::report::AccessRow;
 use crate::world::Words;
 
@@ -143,6 +143,8 @@ impl Places {
         let cell = Cell::read(&access.label);
         let value = |bits| self.value(cell, bits, words);
         let (before, after) = match access.kind {
+            // The cell exists for this read alone.
+            AccessKind::Load(_) if access.label == STEP_STARTS => (None, None),
             AccessKind::Load(_) | AccessKind::RmwNot(_) | AccessKind::Wait(_) => {
                 (Some(value(access.old)), None)
             }

@@ -27,6 +27,9 @@ use crate::record::Record;
 /// The page-table format of the simulated machine.
 pub(crate) type Tables = Small;
 
+/// What a trace calls the read with which a step begins.
+pub(crate) const STEP_STARTS: &str = "a step begins";
+
 /// How a machine is built.
 #[derive(Clone, Debug)]
 pub(crate) struct Hardware {
@@ -77,7 +80,7 @@ impl Machine {
             machine.label_data(frame);
         }
         label_items(&machine.tlbs, |cpu| format!("translations of CPU {cpu}"));
-        label_items(&machine.starts, |_| "start of a step".to_owned());
+        label_items(&machine.starts, |_| STEP_STARTS.to_owned());
         label_items(&machine.lane_cpus, |lane| format!("walk section of lane {}", lane + 1));
         machine
     }
