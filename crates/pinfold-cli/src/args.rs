@@ -2,7 +2,11 @@
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use pinfold_lab::{CheckOptions, Model, Strategy};
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// Where failing executions are saved, from the directory at hand.
+pub(crate) const SAVED: &str = "target/pinfold";
 
 /// Runs, checks and compares scenarios of Linux's private-memory machinery.
 #[derive(Debug, Parser)]
@@ -21,7 +25,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Search the executions of scenarios for one that breaks a claim
     Check(CheckArgs),
-    /// Repeat the execution that a schedule describes
+    /// Repeat a failing execution that `check` saved, or one that a schedule describes
     Replay(ReplayArgs),
     /// Compare scenarios under several rule sets, in a table
     Matrix(MatrixArgs),
@@ -82,6 +86,12 @@ pub(crate) struct CheckArgs {
     pub(crate) rules: Vec<String>,
     #[command(flatten)]
     pub(crate) search: SearchArgs,
+    /// Where a single check saves its failing execution, in a directory named by its id
+    #[arg(long, value_name = "DIR", default_value = SAVED)]
+    pub(crate) save: PathBuf,
+    /// Save nothing
+    #[arg(long, conflicts_with = "save")]
+    pub(crate) no_save: bool,
     /// Exit with 0 when nothing broke although a bound ended the search
     #[arg(long)]
     pub(crate) allow_partial: bool,
@@ -93,17 +103,27 @@ pub(crate) struct CheckArgs {
 /// `pinfold replay`
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// A scenario: a file, or a name from ./scenarios or from those built in
-    pub(crate) file: String,
-    /// The rules in force
-    #[arg(long, value_name = "RULES", default_value = "latest")]
-    pub(crate) rules: String,
-    /// The memory model under which the schedule was found
-    #[arg(long, value_enum, value_name = "MODEL", default_value_t)]
-    pub(crate) model: ModelArg,
-    /// The schedule, as `check -v` and the JSON form give it
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) schedule: String,
+    /// A saved execution: its file or its id [default: the latest]; with --schedule, a scenario
+    #[arg(value_name = "WHAT")]
+    pub(crate) what: Option<String>,
+    /// The directory in which `check` saved it
+    #[arg(long, value_name = "DIR", default_value = SAVED)]
+    pub(crate) saved: PathBuf,
+    /// Run a saved execution although another version of the engine found it
+    #[arg(long, conflicts_with = "schedule")]
+    pub(crate) any_version: bool,
+    /// The schedule, as `check --no-save -v` and the JSON form give it
+    #[arg(long, value_name = "TEXT", requires = "what")]
+    pub(crate) schedule: Option<String>,
+    /// The rules in force, for --schedule [default: latest]
+    #[arg(long, value_name = "RULES", requires = "schedule")]
+    pub(crate) rules: Option<String>,
+    /// The memory model under which the schedule was found, for --schedule [default: weak]
+    #[arg(long, value_enum, value_name = "MODEL", requires = "schedule")]
+    pub(crate) model: Option<ModelArg>,
+    /// List every access to what the lanes share
+    #[arg(long)]
+    pub(crate) accesses: bool,
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,

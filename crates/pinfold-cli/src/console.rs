@@ -66,13 +66,23 @@ impl Console {
 
     /// Tells of a failure on standard error, which may itself be gone: then nobody is listening.
     pub(crate) fn complain(&self, failure: &Failure) {
-        let look = Look { colour: colour(self.err_choice), ..self.look.clone() };
-        let mut err = AutoStream::new(io::stderr(), self.err_choice);
-        let head = look.paint(Tone::Bad, "error:");
-        let _ = match failure {
-            Failure::Scenario(drawn) => writeln!(err, "{drawn}"),
-            other => writeln!(err, "{head} {other}"),
-        };
+        match failure {
+            Failure::Scenario(drawn) => self.tell("", drawn),
+            other => self.tell(&self.head(Tone::Bad, "error: "), &other.to_string()),
+        }
+    }
+
+    /// Tells on standard error of something that keeps nothing from being answered.
+    pub(crate) fn warn(&self, what: &str) {
+        self.tell(&self.head(Tone::Doubt, "warning: "), what);
+    }
+
+    fn head(&self, tone: Tone, word: &str) -> String {
+        Look { colour: colour(self.err_choice), ..self.look.clone() }.paint(tone, word)
+    }
+
+    fn tell(&self, head: &str, text: &str) {
+        let _ = writeln!(AutoStream::new(io::stderr(), self.err_choice), "{head}{text}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! What keeps the command from answering. Each failure names its place and a remedy.
 
 use pinfold::rules::RuleError;
+use pinfold_lab::saved::ReplayFileError;
 use std::fmt;
 use std::io;
 
@@ -41,6 +42,27 @@ pub(crate) enum Failure {
         text: String,
         /// What is wrong with it.
         why: RuleError,
+    },
+    /// No saved execution goes by that name.
+    NoReplay {
+        /// The name as given; none asks for the latest.
+        asked: Option<String>,
+        /// The directory that was searched.
+        directory: String,
+    },
+    /// A saved execution that cannot be run here.
+    Replay {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: ReplayFileError,
+    },
+    /// A failing execution that could not be saved.
+    Unsaved {
+        /// The directory.
+        path: String,
+        /// What the system says.
+        why: io::Error,
     },
     /// A text that is no schedule; what the explorer says of it.
     Schedule(String),
@@ -94,9 +116,31 @@ impl fmt::Display for Failure {
             Self::Rules { text, why } => {
                 write!(f, "in rules `{text}`: {why}\nhelp: `pinfold rules` lists them all")
             }
+            Self::NoReplay { asked: Some(asked), directory } => write!(
+                f,
+                "no saved execution `{asked}`: there is no such file, nor that id in {directory}\n\
+                 help: `pinfold check FILE` saves what fails; for a scenario give --schedule, too"
+            ),
+            Self::NoReplay { asked: None, directory } => write!(
+                f,
+                "no execution is saved in {directory}\n\
+                 help: `pinfold check FILE` saves what fails; --saved DIR looks elsewhere"
+            ),
+            Self::Replay { path, why } => {
+                let remedy = match why {
+                    ReplayFileError::Engine(_) => "--any-version runs it all the same",
+                    _ => "`pinfold check FILE` saves it anew",
+                };
+                write!(f, "cannot replay {path}: {why}\nhelp: {remedy}")
+            }
+            Self::Unsaved { path, why } => write!(
+                f,
+                "the failing execution is not saved in {path}: {why}\n\
+                 help: --save DIR saves it elsewhere, --no-save not at all"
+            ),
             Self::Schedule(why) => write!(
                 f,
-                "in --schedule: {why}\nhelp: `pinfold check FILE --rules SET -v` prints schedules"
+                "in --schedule: {why}\nhelp: `pinfold check FILE --rules SET --no-save -v` prints them"
             ),
             Self::SwitchForSet(name) => write!(
                 f,

@@ -13,6 +13,7 @@ mod find;
 mod progress;
 mod render;
 mod rulesets;
+mod saved;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
     let answer = match command {
         Command::Run(args) => cmd::run::run(&args, &mut console),
         Command::Check(args) => cmd::check::check(&args, &mut console),
-        Command::Replay(args) => cmd::run::replay(&args, &mut console),
+        Command::Replay(args) => cmd::replay::replay(&args, &mut console),
         Command::Matrix(args) => cmd::matrix::matrix(&args, &mut console),
         Command::Rules(args) => cmd::rules::rules(&args, &mut console),
         Command::Fmt(args) => cmd::fmt::fmt(&args, &mut console),

@@ -46,7 +46,7 @@ fn a_run_that_breaks_nothing_succeeds() {
 
 #[test]
 fn a_check_tells_its_verdict_by_its_exit_code() {
-    pinfold(&["check", "rdma-fork", "--rules", "5.8"]).assert().code(1);
+    pinfold(&["check", "rdma-fork", "--rules", "5.8", "--no-save"]).assert().code(1);
     pinfold(&["check", "rdma-fork", "--rules", "latest"]).assert().success();
 }
 
@@ -64,7 +64,7 @@ fn several_checks_take_the_worst_verdict() {
 
 #[test]
 fn a_found_schedule_replays_to_the_same_failure() {
-    let found = pinfold(&["check", "rdma-fork", "--rules", "5.8", "--format", "json"]);
+    let found = pinfold(&["check", "rdma-fork", "--rules", "5.8", "--no-save", "--format", "json"]);
     let found = found.output().unwrap();
     let found: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
     let schedule = found["broken"]["schedule"].as_str().unwrap();
@@ -202,7 +202,7 @@ fn the_runs_that_the_documentation_shows_are_real() {
         let output = pinfold(arguments).assert().code(1).get_output().stdout.clone();
         String::from_utf8(output).unwrap()
     };
-    let now = shown(&["check", "bug-215616", "--rules", "linux-5.9", "-v"]);
+    let now = shown(&["check", "bug-215616", "--rules", "linux-5.9", "-v", "--no-save"]);
     for page in ["README.md", "docs/bug-215616.md"] {
         let blocks = text_blocks(page);
         assert!(!blocks.is_empty(), "{page} shows no run");

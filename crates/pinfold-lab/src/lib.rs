@@ -8,8 +8,10 @@
 //! 3. `step`: each step calls the production memory manager.
 //! 4. `oracle` and `claim`: the end of an execution is judged.
 //! 5. [`check()`] and [`run()`]: many executions through the explorer, or one; `trace` turns one into lanes.
-//! 6. [`report`]: the result as data, from which every output derives.
+//! 6. [`report`]: the result as data, from which every output derives; `access` puts the shared accesses of a replay into words.
+//! 7. [`saved`]: a failing execution as a file that any machine runs again.
 
+mod access;
 mod check;
 mod claim;
 mod cpu;
@@ -17,6 +19,7 @@ mod machine;
 mod oracle;
 mod record;
 pub mod report;
+pub mod saved;
 pub mod scenario;
 mod step;
 mod trace;

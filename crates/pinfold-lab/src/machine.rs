@@ -27,6 +27,9 @@ use crate::record::Record;
 /// The page-table format of the simulated machine.
 pub(crate) type Tables = Small;
 
+/// What a trace calls the read with which a step begins.
+pub(crate) const STEP_STARTS: &str = "a step begins";
+
 /// How a machine is built.
 #[derive(Clone, Debug)]
 pub(crate) struct Hardware {
@@ -73,12 +76,18 @@ impl Machine {
             alone_cpu: AtomicUsize::new(0),
             record: Mutex::new(record),
         };
-        for (frame, page) in machine.pages.iter().enumerate() {
-            let bytes = words * size_of::<u64>();
-            let name = move |offset: usize| format!("f{frame} word {}", offset / size_of::<u64>());
-            hook::label(page.words.as_ptr() as usize, bytes, Box::new(name));
+        for frame in 0..machine.pages.len() {
+            machine.label_data(frame);
         }
+        label_items(&machine.tlbs, |cpu| format!("translations of CPU {cpu}"));
+        label_items(&machine.starts, |_| STEP_STARTS.to_owned());
+        label_items(&machine.lane_cpus, |lane| format!("walk section of lane {}", lane + 1));
         machine
+    }
+
+    /// Names the words of a frame for a trace: a frame that was a table before holds data now.
+    fn label_data(&self, frame: usize) {
+        label_items(&self.pages[frame].words, move |word| format!("f{frame} word {word}"));
     }
 
     /// Lets `cpu` run what runs alone.
@@ -130,6 +139,12 @@ impl Machine {
     }
 }
 
+/// Names the cells and locks of each item for a trace, given its index.
+fn label_items<T>(items: &[T], name: impl Fn(usize) -> String + 'static) {
+    let describe = move |offset: usize| name(offset / size_of::<T>());
+    hook::label(items.as_ptr() as usize, size_of_val(items), Box::new(describe));
+}
+
 impl Park for Machine {
     fn park(&self, _word: &NativeU32, _seen: u32) {
         // Lanes sleep in the explorer's locks. What runs alone has nobody to wait for: a lock that is taken now stays taken.
@@ -150,12 +165,14 @@ unsafe impl Platform for Machine {
     }
 
     fn zero_frame(&self, frame: Pfn) {
+        self.label_data(frame.0 as usize);
         for word in 0..self.words {
             self.word(frame, word).write_once(0);
         }
     }
 
     fn copy_frame(&self, from: Pfn, to: Pfn) {
+        self.label_data(to.0 as usize);
         for word in 0..self.words {
             self.word(to, word).write_once(self.word(from, word).read_once());
         }

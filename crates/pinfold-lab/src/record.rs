@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{Event, EventKind, Format, Memory, Pfn, Pte, SpaceId};
 
+use crate::access::Places;
 use crate::machine::{Machine, Tables};
 use crate::scenario::{Activity, Verb};
 
@@ -70,6 +71,7 @@ struct Watched {
 struct Journal {
     lines: Vec<Line>,
     watched: Vec<Watched>,
+    places: Places,
     memory: Option<Shared<Memory<Machine>>>,
 }
 
@@ -113,14 +115,22 @@ impl Record {
         }
     }
 
-    /// Gives the lines out, and lets go of the memory.
-    pub(crate) fn close(&mut self) -> Vec<Line> {
-        self.journal.take().map(|journal| journal.lines).unwrap_or_default()
+    /// The lanes are about to start: notes where the tables are.
+    pub(crate) fn lanes_begin(&mut self) {
+        if let Some(Journal { places, memory: Some(memory), .. }) = &mut self.journal {
+            places.survey(|table, entry| memory.platform().word(table, entry).peek());
+        }
+    }
+
+    /// Gives the lines out and what the pages are called, and lets go of the memory.
+    pub(crate) fn close(&mut self) -> (Vec<Line>, Places) {
+        self.journal.take().map(|journal| (journal.lines, journal.places)).unwrap_or_default()
     }
 
     /// Shows a page in the state column from now on.
     pub(crate) fn watch(&mut self, name: String, root: Pfn, page: u64) {
         if let Some(journal) = &mut self.journal {
+            journal.places.page(&name, root, page);
             journal.watched.push(Watched { name, root, page, shown: String::new() });
         }
     }
@@ -203,7 +213,7 @@ impl Record {
 
     /// Notes in the last line what has changed in the watched pages.
     pub(crate) fn look(&mut self) {
-        let Some(Journal { lines, watched, memory: Some(memory) }) = &mut self.journal else {
+        let Some(Journal { lines, watched, memory: Some(memory), .. }) = &mut self.journal else {
             return;
         };
         let Some(line) = lines.last_mut() else { return };

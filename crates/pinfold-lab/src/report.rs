@@ -82,6 +82,9 @@ pub struct Report {
     pub broken: Option<Broken>,
     /// The execution worth showing: the one run, or the broken one.
     pub trace: Option<Trace>,
+    /// Its shared accesses, in order; only a replay lists them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accesses: Vec<AccessRow>,
     /// The rule decisions that matter for [`Report::trace`].
     pub decisions: Vec<Decision>,
     /// How often each outcome was seen.
@@ -207,6 +210,26 @@ pub enum RowKind {
     Note,
     /// Another lane goes on.
     Switch,
+}
+
+/// One access to what lanes share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AccessRow {
+    /// Its place in the schedule, from 1.
+    pub step: u64,
+    /// The name of the lane.
+    pub lane: String,
+    /// What it is and how it is ordered, such as `load acquire`.
+    pub kind: String,
+    /// What it goes to, such as `pte P:A`; empty for fences and choices.
+    pub cell: String,
+    /// What was there, for cells.
+    pub before: Option<String>,
+    /// What is there now, for writes.
+    pub after: Option<String>,
+    /// How many stores back from the latest it read or was placed.
+    pub behind: u32,
 }
 
 /// A rule's decision.

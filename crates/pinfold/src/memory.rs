@@ -96,7 +96,7 @@ impl<P: Platform> Memory<P> {
         let node = spans.first().map_or(crate::addr::NodeId(0), |span| span.node);
         let zero = frames.alloc(Placement::Prefer(node), Flags::ZERO, Start::Held)?.keep();
         platform.zero_frame(zero);
-        Ok(Shared::try_new(Self {
+        let this = Shared::try_new(Self {
             platform,
             frames,
             rules,
@@ -105,7 +105,9 @@ impl<P: Platform> Memory<P> {
             zero,
             anon: AnonRegistry::new(),
             next_space: NativeU64::new(1),
-        })?)
+        })?;
+        this.anon.label();
+        Ok(this)
     }
 
     /// The machine under it.

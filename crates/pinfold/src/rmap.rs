@@ -16,7 +16,7 @@ use crate::error::NoMemory;
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::space::Space;
-use crate::sync::{RwSem, Shared, SpinLock};
+use crate::sync::{self, Name, RwSem, Shared, SpinLock};
 
 /// Names a family in a frame's mapping word. Zero is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +55,12 @@ impl<P: Platform> AnonRegistry<P> {
         }
     }
 
+    /// Names the lock for a trace, once it has come to its place.
+    pub(crate) fn label(&self) {
+        let slots = &self.slots;
+        sync::label(slots, size_of_val(slots), |_| Name { object: "families", index: 0, cell: "" });
+    }
+
     /// A family with one area of `space` as its first member.
     pub(crate) fn found(&self, space: &Shared<Space<P>>) -> Result<Shared<Family<P>>, NoMemory> {
         let family = self.create()?;
@@ -84,6 +90,12 @@ impl<P: Platform> AnonRegistry<P> {
         slots.generation += 1;
         match Shared::try_new(Family { id, members: RwSem::new(Vec::new()) }) {
             Ok(family) => {
+                let members = &family.members;
+                sync::label(members, size_of_val(members), move |_| Name {
+                    object: "family",
+                    index: slot as u64,
+                    cell: "members",
+                });
                 slots.families[slot] = Some(family.clone());
                 Ok(family)
             }

@@ -17,7 +17,7 @@ use crate::error::SpaceError;
 use crate::memory::Memory;
 use crate::object::SharedObject;
 use crate::platform::Platform;
-use crate::sync::{AtomicU32, Counter, ReadGuard, RwSem, SeqCount, Shared, WriteGuard};
+use crate::sync::{self, AtomicU32, Counter, Name, ReadGuard, RwSem, SeqCount, Shared, WriteGuard};
 use crate::table::{Format, Tables};
 
 /// What an address space may use.
@@ -73,7 +73,18 @@ impl<P: Platform> Space<P> {
             zapping: AtomicU32::new(0),
         })?;
         root.keep();
+        space.label();
         Ok(space)
+    }
+
+    fn label(&self) {
+        let index = self.id.0;
+        let name = move |cell| move |_| Name { object: "space", index, cell };
+        sync::label(&raw const self.map, size_of_val(&self.map), name("lock"));
+        let seq = &self.protect_seq;
+        sync::label(&raw const *seq, size_of_val(seq), name("sequence"));
+        let pinned = &self.has_pinned;
+        sync::label(&raw const *pinned, size_of_val(pinned), name("has-pinned"));
     }
 
     pub(crate) fn child(&self) -> Result<Shared<Self>, SpaceError> {

@@ -3,15 +3,18 @@
 use super::{Answer, load, worst};
 use crate::args::{CheckArgs, Format};
 use crate::console::Console;
+use crate::find::Loaded;
 use crate::progress::{Meter, searched, stop_flag};
 use crate::render::summary::{self, Columns};
 use crate::render::{Detail, json, report};
-use crate::rulesets;
+use crate::rulesets::{self, RuleSet};
+use crate::saved::{self, Place};
 use pinfold_lab::report::{Report, Verdict};
+use pinfold_lab::saved::ReplayFile;
 use std::sync::atomic::Ordering;
 
 /// Checks each scenario under each rule set. A single report is drawn in full; several are a line
-/// each, as they come, unless everything is wanted.
+/// each, as they come, unless everything is wanted. What a single one finds is saved.
 ///
 /// # Errors
 /// When a scenario or rule set cannot be had, or the result cannot be written.
@@ -44,12 +47,14 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
                 &mut |progress| meter.show(|| searched(name, &set.name, progress)),
             );
             drop(meter);
+            let single = !several && !args.no_save;
+            let place = single.then(|| keep(args, loaded, set, &found, console)).flatten();
             if args.format == Format::Human {
                 let look = console.look();
                 let text = match (several, look.detail) {
                     (true, Detail::Screen) => columns.line(&found, look),
                     (true, Detail::All) => report::draw(&found, look) + "\n",
-                    (false, _) => report::draw(&found, look),
+                    (false, _) => report::draw_saved(&found, place.as_ref(), look),
                 };
                 console.print(&text)?;
             }
@@ -68,4 +73,23 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     }
     let allowed = args.allow_partial && verdict == Verdict::Partial;
     Ok(if allowed { Verdict::Pass } else { verdict }.exit_code())
+}
+
+/// Saves the failing execution, if there is one. That it cannot be saved takes nothing from what
+/// was found.
+fn keep(
+    args: &CheckArgs,
+    loaded: &Loaded,
+    set: &RuleSet,
+    found: &Report,
+    console: &Console,
+) -> Option<Place> {
+    let file = ReplayFile::record(&loaded.scenario, &set.rules, found)?;
+    match saved::write(&file, &args.save) {
+        Ok(place) => Some(place),
+        Err(failure) => {
+            console.warn(&failure.to_string());
+            None
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! unless everything was asked for, with a note of what was left out; colour only repeats what the
 //! text says.
 
+mod accesses;
 mod evidence;
 pub(crate) mod json;
 mod lanes;

@@ -1,10 +1,12 @@
 //! One report, for people: verdict, what broke, why, the execution in lanes, how to go on.
 
+use super::accesses;
 use super::evidence;
 use super::lanes::{self, DrawnRow};
 use super::text::{clean, counted, flow, fold, pad, pad_left, seconds, thousands, width};
 use super::{Detail, Look, SCREEN, Tone};
 use crate::find;
+use crate::saved::{FILE, Place};
 use pinfold::Rules;
 use pinfold_lab::report::{Mode, Report, Search, Trace, Verdict};
 
@@ -34,6 +36,11 @@ mod cap {
 
 /// Draws a report; the text ends with a line break.
 pub(crate) fn draw(report: &Report, look: &Look) -> String {
+    draw_saved(report, None, look)
+}
+
+/// Draws a report whose execution may have been saved.
+pub(crate) fn draw_saved(report: &Report, place: Option<&Place>, look: &Look) -> String {
     let mut page = Page { look, sections: Vec::new(), hidden: 0 };
     page.add(cap::HEAD, head(report, look));
     if let Some(broken) = &report.broken {
@@ -46,9 +53,16 @@ pub(crate) fn draw(report: &Report, look: &Look) -> String {
     page.add(cap::COST, evidence::costs(report, look));
     let cap = if report.broken.is_some() { cap::REACHED } else { cap::EVIDENCE };
     page.add(cap, evidence::evidence(report, look));
-    page.add(usize::MAX, next(report, look));
-    if let Some(trace) = report.trace.as_ref().filter(|_| shows_trace(report, look)) {
-        let lines = page.trace(trace);
+    let next_at = page.sections.len();
+    page.add(usize::MAX, next(report, place, look));
+    let trace_lines = report.trace.as_ref().filter(|_| shows_trace(report, look));
+    let trace_lines = trace_lines.map(|trace| page.trace(trace));
+    // They were asked for, so nothing gives way to them.
+    let accesses = accesses::section(report, look);
+    if !accesses.is_empty() {
+        page.sections.insert(next_at, accesses);
+    }
+    if let Some(lines) = trace_lines {
         page.sections.insert(trace_at, lines);
     }
     page.finish()
@@ -319,7 +333,7 @@ fn decisions(report: &Report, look: &Look) -> Vec<String> {
 }
 
 /// Commands that go on from here.
-fn next(report: &Report, look: &Look) -> Vec<String> {
+fn next(report: &Report, place: Option<&Place>, look: &Look) -> Vec<String> {
     let scenario = find::argument(&report.scenario.name, &report.scenario.path);
     let rules = &report.rules;
     let model = format!(" --model {}", report.search.model);
@@ -334,6 +348,10 @@ fn next(report: &Report, look: &Look) -> Vec<String> {
             "one order proves nothing: what of the others?",
         )),
         (Mode::Check, Verdict::Fail) => {
+            commands.extend(place.map(|place| {
+                let replay = format!("pinfold replay {}", place.argument());
+                (replay, "the same execution (--accesses: in detail)")
+            }));
             commands.push((
                 format!("pinfold run {scenario} --rules {rules}"),
                 "the order as written, with its end state",
@@ -362,7 +380,8 @@ fn next(report: &Report, look: &Look) -> Vec<String> {
         _ => {}
     }
     let mut lines = aligned(&commands, look.width - WORD);
-    if let Some(broken) = report.broken.as_ref().filter(|broken| !broken.schedule.is_empty()) {
+    let unsaved = report.broken.as_ref().filter(|_| place.is_none());
+    if let Some(broken) = unsaved.filter(|broken| !broken.schedule.is_empty()) {
         let schedule = &broken.schedule;
         let replay =
             format!("pinfold replay {scenario} --rules {rules}{model} --schedule {schedule}");
@@ -373,7 +392,11 @@ fn next(report: &Report, look: &Look) -> Vec<String> {
             lines.push(replay);
         }
     }
-    section("NEXT", &lines, look)
+    let mut lines = section("NEXT", &lines, look);
+    lines.extend(place.map(|place| {
+        look.paint(Tone::Faint, &clean(&format!("saved {}/  {FILE}", place.shown()), look))
+    }));
+    lines
 }
 
 /// Commands with their purposes beside them, or below where there is no room.

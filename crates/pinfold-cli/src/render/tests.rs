@@ -4,6 +4,7 @@
 use super::matrix::{Cell, Matrix, Row as MatrixRow};
 use super::text::{cut, fold, seconds, thousands, width};
 use super::*;
+use crate::saved::Place;
 use pinfold_lab::report::*;
 use snapbox::{assert_data_eq, file};
 
@@ -70,6 +71,7 @@ fn passed() -> Report {
         },
         broken: None,
         trace: None,
+        accesses: Vec::new(),
         decisions: Vec::new(),
         outcomes: vec![outcome("in-step", 18_204), outcome("parted", 0)],
         reached: vec![
@@ -171,6 +173,13 @@ fn matrix() -> Matrix {
 #[test]
 fn a_failure() {
     assert_data_eq!(report::draw(&failed(), &look(100)), file!["tests/fail.txt"].raw());
+}
+
+#[test]
+fn a_failure_that_was_saved() {
+    let place = Place { id: "k7m2qxa".into(), directory: "target/pinfold".into() };
+    let drawn = report::draw_saved(&failed(), Some(&place), &look(100));
+    assert_data_eq!(drawn, file!["tests/fail-saved.txt"].raw());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use pinfold::rules::Rules;
-use pinfold_explore::{Failure, Model, Search as Strategy, replay};
+use pinfold_explore::{Access, Failure, Model, Search as Strategy, replay};
 
 use super::options::{CheckOptions, Detail};
 use super::trial::{Keep, Kept, Trial};
@@ -29,7 +29,7 @@ pub(super) fn strategy_name(strategy: Strategy) -> String {
     }
 }
 
-pub(super) fn model_name(model: Model) -> &'static str {
+pub(crate) fn model_name(model: Model) -> &'static str {
     match model {
         Model::Sc => "sc",
         Model::Tso => "tso",
@@ -57,6 +57,7 @@ pub(super) fn empty(scenario: &Scenario, path: &str, rules: &Rules, mode: Mode) 
         },
         broken: None,
         trace: None,
+        accesses: Vec::new(),
         decisions: Vec::new(),
         outcomes: Vec::new(),
         reached: Vec::new(),
@@ -102,6 +103,13 @@ pub(super) fn explain(
         broken.why.push(format!("the second run went another way at step {step}"));
     }
     report.broken = Some(broken);
+}
+
+/// Lists the shared accesses of an execution whose journal is `kept`.
+pub(super) fn list_accesses(report: &mut Report, plan: &Plan, trace: &[Access], kept: &mut Kept) {
+    let lanes: Vec<&str> =
+        plan.scenario.lanes.iter().map(|lane| lane.name.value.as_str()).collect();
+    report.accesses = std::mem::take(&mut kept.places).list(trace, &lanes, &plan.words);
 }
 
 pub(super) fn fill(report: &mut Report, plan: &Plan, kept: Kept) {

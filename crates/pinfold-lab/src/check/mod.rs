@@ -21,8 +21,9 @@ use crate::report::{Broken, Mode, Outcome, Report, Verdict};
 use crate::scenario::{Scenario, Verb, check_events};
 use crate::world::Plan;
 
+pub(crate) use fill::model_name;
 use fill::{
-    bounds, broken, empty, explain, fill, identify, model_name, not_covered, reached, refuse,
+    bounds, broken, empty, explain, fill, identify, list_accesses, not_covered, reached, refuse,
     strategy_name,
 };
 pub use options::{CheckOptions, Detail, Order, Progress};
@@ -162,7 +163,7 @@ pub fn run(scenario: &Scenario, path: &str, rules: &Rules, order: Order) -> Repo
     report
 }
 
-/// Runs a recorded schedule again and keeps all of it.
+/// Runs a recorded schedule again and keeps all of it, its shared accesses included.
 ///
 /// # Errors
 /// When `schedule` is not a schedule.
@@ -184,8 +185,10 @@ pub fn replay_schedule(
         return Ok(refuse(report, &error));
     }
     report.search.executions = 1;
+    report.search.steps_max = again.trace.len() as u64;
     report.search.incomplete =
-        again.diverged_at.map(|step| format!("the run went another way at step {step}"));
+        again.diverged_at.map(|step| format!("the run went another way at step {}", step + 1));
+    list_accesses(&mut report, &plan, &again.trace, &mut trial.kept);
     fill(&mut report, &plan, std::mem::take(&mut trial.kept));
     report.verdict = match (&again.judgement, again.diverged_at) {
         (Judgement::Pass { .. }, None) => Verdict::Pass,

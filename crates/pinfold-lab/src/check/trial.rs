@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use pinfold_explore::{Ending, Judgement, Lanes, Subject};
+use pinfold_explore::{Ending, Judgement, Lanes, Subject, hook};
 
+use crate::access::Places;
 use crate::oracle::Finding;
 use crate::record::{Line, Record};
 use crate::report::{Cost, EndLine};
@@ -22,6 +23,7 @@ pub(super) enum Keep {
 #[derive(Default)]
 pub(super) struct Kept {
     pub(super) lines: Vec<Line>,
+    pub(super) places: Places,
     pub(super) ends: Vec<EndLine>,
     pub(super) costs: Vec<Cost>,
 }
@@ -82,7 +84,7 @@ impl Trial {
         let label = world.outcome(&scenario.outcomes);
         let claimed = self.claims(world);
         self.keep_costs(world);
-        self.kept.lines = world.machine().record.lock().expect("never poisoned").close();
+        self.keep_lines(&mut world.machine().record.lock().expect("never poisoned"));
         let result = examined.and(claimed).and_then(|()| {
             // The claims' own loads may have faulted: the counts must add up after them, too.
             world.examine()?;
@@ -111,6 +113,10 @@ impl Trial {
             }
         }
         broken
+    }
+
+    fn keep_lines(&mut self, record: &mut Record) {
+        (self.kept.lines, self.kept.places) = record.close();
     }
 
     fn keep_costs(&mut self, world: &World) {
@@ -154,6 +160,13 @@ impl Subject for Trial {
             fail(*error);
             return None;
         }
+        let made = &raw const world.made;
+        hook::label(
+            made as usize,
+            size_of_val(&world.made),
+            Box::new(|_| "handles made".to_owned()),
+        );
+        world.machine().record.lock().expect("never poisoned").lanes_begin();
         for (index, lane) in self.plan.scenario.lanes.iter().enumerate() {
             let world = Rc::clone(&world);
             let scenario = Rc::clone(&self.plan.scenario);
@@ -195,7 +208,7 @@ impl Subject for Trial {
             *count += u64::from(*reached);
         }
         if self.kept.lines.is_empty() {
-            self.kept.lines = record.close();
+            self.keep_lines(&mut record);
         }
         drop(record);
         match result {

@@ -18,6 +18,12 @@ pub(crate) const EXCLUSIVE: u64 = 1 << 63;
 pub struct Counts(pub(crate) u64);
 
 impl Counts {
+    /// The snapshot that a counts word holds, for who reads a trace.
+    #[inline]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     /// References, including 1024 for each pin of a small folio.
     #[inline]
     pub const fn refs(self) -> u32 {

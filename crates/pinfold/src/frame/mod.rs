@@ -136,6 +136,13 @@ impl Frames {
         nodes.try_reserve_exact(node_count).map_err(|_| NoMemory)?;
         nodes.extend((0..node_count).map(|_| SpinLock::new(FreeList::default())));
         let this = Self { base, frames, nodes };
+        for (node, list) in this.nodes.iter().enumerate() {
+            sync::label(list, size_of_val(list), move |_| Name {
+                object: "node",
+                index: node as u64,
+                cell: "free list",
+            });
+        }
         for span in spans {
             for pfn in (span.first.0..span.first.0 + span.frames).rev().map(Pfn) {
                 this.label(pfn);

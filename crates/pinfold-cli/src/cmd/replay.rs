@@ -1,0 +1,58 @@
+//! `pinfold replay`: an execution again, from its file or from a schedule.
+
+use super::Answer;
+use super::run::show;
+use crate::args::ReplayArgs;
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::{find, rulesets, saved};
+use pinfold_lab::replay_schedule;
+use pinfold_lab::report::Report;
+use pinfold_lab::saved::{ENGINE, Engines, ReplayFile};
+
+/// Repeats an execution.
+///
+/// # Errors
+/// When the execution, its scenario or its rules cannot be had, the schedule is none, or the result
+/// cannot be written.
+pub(crate) fn replay(args: &ReplayArgs, console: &mut Console) -> Answer {
+    let mut found = match (&args.what, &args.schedule) {
+        (Some(scenario), Some(schedule)) => scheduled(scenario, schedule, args, console)?,
+        (what, _) => from_file(what.as_deref(), args, console)?,
+    };
+    if !args.accesses {
+        found.accesses.clear();
+    }
+    show(&found, args.format, console)
+}
+
+/// Runs a scenario as `schedule` says.
+fn scheduled(
+    scenario: &str,
+    schedule: &str,
+    args: &ReplayArgs,
+    console: &Console,
+) -> Result<Report, Failure> {
+    let rules = rulesets::one(args.rules.as_deref().unwrap_or("latest"))?.rules;
+    let loaded = find::load(scenario, console.error_style())?;
+    let model = args.model.unwrap_or_default().model();
+    replay_schedule(&loaded.scenario, &loaded.path, &rules, model, schedule)
+        .map_err(Failure::Schedule)
+}
+
+/// Runs what a file holds.
+fn from_file(what: Option<&str>, args: &ReplayArgs, console: &Console) -> Result<Report, Failure> {
+    let source = find::read(&saved::find(what, &args.saved)?)?;
+    let engines = if args.any_version { Engines::Any } else { Engines::Same };
+    let wrong = |why| Failure::Replay { path: source.path.clone(), why };
+    let file = ReplayFile::parse(&source.text, engines).map_err(wrong)?;
+    if file.engine != ENGINE {
+        let path = &source.path;
+        console.warn(&format!(
+            "engine {} made {path}, and this is engine {ENGINE}: the schedule may mean another \
+             execution here",
+            file.engine.escape_debug()
+        ));
+    }
+    file.replay().map_err(wrong)
+}

@@ -1,0 +1,333 @@
+//! Failing executions on disk: what a replay file holds, and how it is run again.
+//!
+//! A file is complete in itself: it carries the scenario's text and every rule, so neither an edited
+//! scenario nor a preset that means something else one day changes what is run. It also carries what
+//! the execution did, and a replay that does anything else is an error, not another verdict.
+//!
+//! - INV-SAVED-1: what [`ReplayFile::record`] makes, [`ReplayFile::replay`] repeats without a
+//!   divergence.
+//! - INV-SAVED-2: nothing in a file is trusted: any text gives a report or a [`ReplayFileError`].
+
+use std::fmt;
+
+use pinfold::Rules;
+use pinfold::rules::RuleError;
+use pinfold_explore::Model;
+use serde::{Deserialize, Serialize};
+
+use crate::check::{model_name, replay_schedule};
+use crate::report::{Broken, FORMAT, Report, RowKind, Trace, Verdict, id};
+use crate::scenario::{self, Scenario};
+
+#[cfg(test)]
+mod tests;
+
+/// The version of the code that executes scenarios: schedules are only good for the one that found
+/// them.
+pub const ENGINE: &str = env!("CARGO_PKG_VERSION");
+
+/// Which engines a file may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engines {
+    /// This one alone.
+    Same,
+    /// Any: whether the execution is still the same shows when it runs.
+    Any,
+}
+
+/// A failing execution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ReplayFile {
+    /// The version of this form, which is that of reports; see [`FORMAT`].
+    pub pinfold: u32,
+    /// The version of the engine that found the execution; see [`ENGINE`].
+    pub engine: String,
+    /// The id of the report that it comes from.
+    pub id: String,
+    /// What was executed.
+    pub scenario: SavedScenario,
+    /// Under which rules, every switch named.
+    pub rules: String,
+    /// Under which memory model: `sc`, `tso` or `weak`.
+    pub model: String,
+    /// The order and choices of all accesses.
+    pub schedule: String,
+    /// What happened, in order.
+    pub events: Vec<SavedEvent>,
+    /// The answer.
+    pub verdict: Verdict,
+    /// The oracle or claim that noticed.
+    pub oracle: String,
+    /// What it noticed.
+    pub message: String,
+}
+
+/// A scenario in full.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SavedScenario {
+    /// Its short name.
+    pub name: String,
+    /// Where it was read from.
+    pub path: String,
+    /// Its canonical text.
+    pub text: String,
+    /// The hash of the text.
+    pub hash: String,
+}
+
+/// One step of a scenario, or something that came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SavedEvent {
+    /// The name of the lane.
+    pub lane: String,
+    /// The step's text, or what happened.
+    pub text: String,
+    /// What it changed in the watched pages.
+    pub state: Option<String>,
+}
+
+impl fmt::Display for SavedEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.lane, self.text)?;
+        match &self.state {
+            Some(state) => write!(f, " | {state}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a text is no replay file that can be run here.
+#[derive(Debug)]
+pub enum ReplayFileError {
+    /// It is no JSON, or lacks something.
+    Json(serde_json::Error),
+    /// It has another form.
+    Format(u32),
+    /// Another engine made it.
+    Engine(String),
+    /// The scenario's text is not the one that was saved.
+    Changed,
+    /// The scenario has errors; the first of them.
+    Scenario(String),
+    /// The rules are not understood.
+    Rules(RuleError),
+    /// There is no such memory model.
+    Model(String),
+    /// The schedule is none.
+    Schedule(String),
+}
+
+impl fmt::Display for ReplayFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(why) => write!(f, "it is no replay file: {why}"),
+            Self::Format(found) => write!(f, "it has form {found}, and this is for form {FORMAT}"),
+            Self::Engine(found) => write!(
+                f,
+                "engine {} made it, and this is engine {ENGINE}: the schedule may mean another \
+                 execution here",
+                found.escape_debug()
+            ),
+            Self::Changed => {
+                write!(f, "scenario.text does not fit scenario.hash: the file was changed")
+            }
+            Self::Scenario(why) => write!(f, "in scenario.text: {why}"),
+            Self::Rules(why) => write!(f, "in rules: {why}"),
+            Self::Model(name) => {
+                let name = name.escape_debug();
+                write!(f, "no model is called `{name}`: it is sc, tso or weak")
+            }
+            Self::Schedule(why) => write!(f, "in schedule: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for ReplayFileError {}
+
+/// What must be understood of a file before the rest of it is looked at.
+#[derive(Deserialize)]
+struct Head {
+    pinfold: u32,
+    engine: String,
+}
+
+impl ReplayFile {
+    /// The file for the failing execution that `found` tells of; none if it tells of none.
+    ///
+    /// The execution runs once more, so that the file holds what a replay shows.
+    pub fn record(scenario: &Scenario, rules: &Rules, found: &Report) -> Option<Self> {
+        let schedule =
+            &found.broken.as_ref().filter(|broken| !broken.schedule.is_empty())?.schedule;
+        let model = model_of(&found.search.model)?;
+        let path = &found.scenario.path;
+        let again = replay_schedule(scenario, path, rules, model, schedule).ok()?;
+        let text = scenario::format(scenario);
+        let broken = again.broken.as_ref().filter(|_| again.verdict == Verdict::Fail)?;
+        Some(Self {
+            pinfold: FORMAT,
+            engine: ENGINE.to_owned(),
+            id: found.id.clone(),
+            scenario: SavedScenario {
+                name: found.scenario.name.clone(),
+                path: path.clone(),
+                hash: id(&[&text]),
+                text,
+            },
+            rules: full_text(rules),
+            model: model_name(model).to_owned(),
+            schedule: schedule.clone(),
+            events: again.trace.as_ref().map(events).unwrap_or_default(),
+            verdict: again.verdict,
+            oracle: broken.oracle.clone(),
+            message: broken.what.join("\n"),
+        })
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it is none, or of another form, or made by an engine that `engines` leaves out, or when
+    /// its scenario was changed.
+    pub fn parse(text: &str, engines: Engines) -> Result<Self, ReplayFileError> {
+        let head: Head = serde_json::from_str(text).map_err(ReplayFileError::Json)?;
+        if head.pinfold != FORMAT {
+            return Err(ReplayFileError::Format(head.pinfold));
+        }
+        if engines == Engines::Same && head.engine != ENGINE {
+            return Err(ReplayFileError::Engine(head.engine));
+        }
+        let file: Self = serde_json::from_str(text).map_err(ReplayFileError::Json)?;
+        if id(&[&file.scenario.text]) != file.scenario.hash {
+            return Err(ReplayFileError::Changed);
+        }
+        Ok(file)
+    }
+
+    /// Runs the execution again and compares it with what the file says. The report of one that went
+    /// another way is an error which shows both ways.
+    ///
+    /// # Errors
+    /// When the scenario, the rules, the model or the schedule are not understood.
+    pub fn replay(&self) -> Result<Report, ReplayFileError> {
+        let scenario = scenario::parse(&self.scenario.text).map_err(|errors| {
+            let first = errors.first().map(|error| error.message.clone());
+            ReplayFileError::Scenario(first.unwrap_or_default())
+        })?;
+        let rules = Rules::parse(&self.rules).map_err(ReplayFileError::Rules)?;
+        let model =
+            model_of(&self.model).ok_or_else(|| ReplayFileError::Model(self.model.clone()))?;
+        let path = &self.scenario.path;
+        let mut report = replay_schedule(&scenario, path, &rules, model, &self.schedule)
+            .map_err(ReplayFileError::Schedule)?;
+        match self.divergence(&report) {
+            Some(what) => diverged(&mut report, what, &self.schedule),
+            None => {
+                report.id.clone_from(&self.id);
+                let events = self.events.len();
+                report.search.strategy = format!("replay, {events} events as recorded");
+            }
+        }
+        Ok(report)
+    }
+
+    /// The first difference to what was recorded: a statement, and both sides.
+    fn divergence(&self, now: &Report) -> Option<Vec<String>> {
+        let events = now.trace.as_ref().map(events).unwrap_or_default();
+        let differs = |at: &usize| self.events.get(*at) != events.get(*at);
+        let most = self.events.len().max(events.len());
+        let left = now.search.incomplete.iter().map(|why| format!("in the schedule, {why}"));
+        if let Some(at) = (0..most).find(differs) {
+            let statement = format!(
+                "event {} of {} is not the recorded one{}",
+                at + 1,
+                self.events.len(),
+                steps_before(now, at)
+            );
+            let show = |event: Option<&SavedEvent>| {
+                event.map_or_else(|| "nothing: it had ended".to_owned(), SavedEvent::to_string)
+            };
+            let sides = sides(&show(self.events.get(at)), &show(events.get(at)));
+            return Some([statement].into_iter().chain(sides).chain(left).collect());
+        }
+        let ending = |verdict: Verdict, oracle: &str, message: &str| match verdict {
+            Verdict::Pass => "nothing broke".to_owned(),
+            _ => format!("{oracle}: {message}"),
+        };
+        let recorded = ending(self.verdict, &self.oracle, &self.message);
+        let found = match &now.broken {
+            Some(broken) => ending(Verdict::Fail, &broken.oracle, &broken.what.join("\n")),
+            None => ending(Verdict::Pass, "", ""),
+        };
+        if recorded != found {
+            let statement = "every event is as recorded, but not what came of it".to_owned();
+            return Some(
+                [statement].into_iter().chain(sides(&recorded, &found)).chain(left).collect(),
+            );
+        }
+        let left: Vec<String> = left.collect();
+        (!left.is_empty()).then(|| {
+            let statement =
+                "every event is as recorded, but not the accesses between them".to_owned();
+            [statement].into_iter().chain(left).collect()
+        })
+    }
+}
+
+/// The two sides of a difference.
+fn sides(recorded: &str, now: &str) -> [String; 2] {
+    [format!("recorded  {recorded}"), format!("now       {now}")]
+}
+
+/// In which step of the scenario the event stands.
+fn steps_before(report: &Report, event: usize) -> String {
+    let rows = report.trace.iter().flat_map(|trace| &trace.rows);
+    let rows = rows.filter(|row| row.kind != RowKind::Switch);
+    match rows.take(event + 1).filter_map(|row| row.step).last() {
+        Some(step) => format!(", in step {step}"),
+        None => String::new(),
+    }
+}
+
+/// Makes the report of an execution that went another way than recorded.
+fn diverged(report: &mut Report, what: Vec<String>, schedule: &str) {
+    report.verdict = Verdict::Error;
+    report.broken = Some(Broken {
+        oracle: "divergence".to_owned(),
+        what,
+        why: vec!["The file was changed, or it comes from another engine.".to_owned()],
+        schedule: schedule.to_owned(),
+        steps: 0,
+        switches: 0,
+        from_steps: None,
+    });
+}
+
+/// The events of a trace: its rows without the switches, which follow from the lanes.
+fn events(trace: &Trace) -> Vec<SavedEvent> {
+    let rows = trace.rows.iter().filter(|row| row.kind != RowKind::Switch);
+    let lane = |lane: usize| trace.lanes.get(lane).map(|head| head.name.clone());
+    rows.map(|row| SavedEvent {
+        lane: row.lane.and_then(lane).unwrap_or_default(),
+        text: row.text.clone(),
+        state: row.state.clone(),
+    })
+    .collect()
+}
+
+fn model_of(name: &str) -> Option<Model> {
+    [Model::Sc, Model::Tso, Model::Weak].into_iter().find(|model| model_name(*model) == name)
+}
+
+/// The rules with every switch named: their base, whatever it will mean, decides nothing.
+fn full_text(rules: &Rules) -> String {
+    let shown = rules.to_string();
+    let base = shown.split(',').next().unwrap_or_default().to_owned();
+    let switches = Rules::switches().filter_map(|switch| {
+        let variant = rules.get(switch.name).ok()?;
+        Some(format!("{}={variant}", switch.name))
+    });
+    [base].into_iter().chain(switches).collect::<Vec<_>>().join(",")
+}
