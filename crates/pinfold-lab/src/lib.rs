@@ -8,8 +8,10 @@
 //! 3. `step`: each step calls the production memory manager.
 //! 4. `oracle` and `claim`: the end of an execution is judged.
 //! 5. [`check()`] and [`run()`]: many executions through the explorer, or one; `trace` turns one into lanes.
-//! 6. [`report`]: the result as data, from which every output derives.
+//! 6. [`campaign`]: a search divided among threads, processes and machines.
+//! 7. [`report`]: the result as data, from which every output derives.
 
+pub mod campaign;
 mod check;
 mod claim;
 mod cpu;
@@ -22,5 +24,7 @@ mod step;
 mod trace;
 mod world;
 
-pub use check::{CheckOptions, Detail, Order, Progress, Strategy, check, replay_schedule, run};
+pub use check::{
+    CheckOptions, Detail, JobProgress, Order, Progress, Strategy, check, replay_schedule, run,
+};
 pub use pinfold_explore::Model;
