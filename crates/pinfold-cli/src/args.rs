@@ -1,6 +1,7 @@
 //! What can be written on the command line.
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use pinfold_lab::campaign::Shard;
 use pinfold_lab::{CheckOptions, Model, Strategy};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Search the executions of scenarios for one that breaks a claim
     Check(CheckArgs),
+    /// Join the results of the shards of a check
+    Merge(MergeArgs),
     /// Repeat a failing execution that `check` saved, or one that a schedule describes
     Replay(ReplayArgs),
     /// Compare scenarios under several rule sets, in a table
@@ -86,6 +89,8 @@ pub(crate) struct CheckArgs {
     pub(crate) rules: Vec<String>,
     #[command(flatten)]
     pub(crate) search: SearchArgs,
+    #[command(flatten)]
+    pub(crate) division: DivisionArgs,
     /// Where a single check saves its failing execution, in a directory named by its id
     #[arg(long, value_name = "DIR", default_value = SAVED)]
     pub(crate) save: PathBuf,
@@ -93,6 +98,52 @@ pub(crate) struct CheckArgs {
     #[arg(long, conflicts_with = "save")]
     pub(crate) no_save: bool,
     /// Exit with 0 when nothing broke although a bound ended the search
+    #[arg(long)]
+    pub(crate) allow_partial: bool,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// How a check is divided. A divided search is exhaustive, without a bound on preemptions.
+#[derive(Debug, Args)]
+pub(crate) struct DivisionArgs {
+    /// Divide each search among this many threads [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+    /// Do one of N equal parts, for `pinfold merge`
+    #[arg(long, value_name = "K/N", requires = "out")]
+    pub(crate) shard: Option<Shard>,
+    /// Where to write the result of the part
+    #[arg(long, value_name = "FILE", requires = "shard")]
+    pub(crate) out: Option<String>,
+    /// Where to write how far the search came, if it is ended before it is done
+    #[arg(long, value_name = "FILE", conflicts_with = "shard")]
+    pub(crate) checkpoint: Option<String>,
+    /// Go on from a checkpoint, or from the result of an unfinished part
+    #[arg(long, value_name = "FILE", conflicts_with = "shard")]
+    pub(crate) resume: Option<String>,
+}
+
+impl DivisionArgs {
+    /// Whether the search is to be divided at all.
+    pub(crate) fn divides(&self) -> bool {
+        self.jobs.is_some_and(|jobs| jobs > 1) || self.file().is_some()
+    }
+
+    /// A file that holds the state of one search, and so allows for one only.
+    pub(crate) fn file(&self) -> Option<&str> {
+        self.out.as_deref().or(self.checkpoint.as_deref()).or(self.resume.as_deref())
+    }
+}
+
+/// `pinfold merge`
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// What `check --shard K/N --out FILE` wrote
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+    /// Exit with 0 when nothing broke although shards are missing
     #[arg(long)]
     pub(crate) allow_partial: bool,
     /// The form of the result

@@ -1,6 +1,7 @@
 //! What keeps the command from answering. Each failure names its place and a remedy.
 
 use pinfold::rules::RuleError;
+use pinfold_lab::campaign::CampaignError;
 use pinfold_lab::saved::ReplayFileError;
 use std::fmt;
 use std::io;
@@ -79,6 +80,22 @@ pub(crate) enum Failure {
     },
     /// A table of expected cells that has nothing to say on what was asked.
     NothingExpected(String),
+    /// A file for the state of one search, where several are asked for.
+    OneSearch(String),
+    /// A divided search that cannot be done, gone on with, or joined; perhaps because of a file.
+    Campaign {
+        /// The file.
+        path: Option<String>,
+        /// What is wrong.
+        why: CampaignError,
+    },
+    /// A file that is not the result of a divided search.
+    NoPartial {
+        /// The file.
+        path: String,
+        /// What the parser says.
+        why: serde_json::Error,
+    },
     /// Interrupts cannot be caught.
     Signal(ctrlc::Error),
     /// A result that cannot be put into JSON.
@@ -107,10 +124,7 @@ impl fmt::Display for Failure {
                 write!(f, "cannot read {path}: {why}\nhelp: name a readable text file")
             }
             Self::Unwritable { path, why } => {
-                write!(
-                    f,
-                    "cannot write {path}: {why}\nhelp: make the file writable, or use --check"
-                )
+                write!(f, "cannot write {path}: {why}\nhelp: name a writable file")
             }
             Self::Scenario(drawn) => f.write_str(drawn),
             Self::Rules { text, why } => {
@@ -152,6 +166,18 @@ impl fmt::Display for Failure {
                 f,
                 "{path} expects nothing of these scenarios under these rules\n\
                  help: name rule sets as its first line does"
+            ),
+            Self::OneSearch(path) => write!(
+                f,
+                "{path} holds one search, and several are asked for\n\
+                 help: name one scenario and one rule set"
+            ),
+            Self::Campaign { path: Some(path), why } => write!(f, "{path}: {why}"),
+            Self::Campaign { path: None, why } => why.fmt(f),
+            Self::NoPartial { path, why } => write!(
+                f,
+                "{path} is no result of a divided search: {why}\n\
+                 help: `pinfold check --shard K/N --out FILE` and `--checkpoint FILE` write them"
             ),
             Self::Signal(why) => write!(f, "cannot catch interrupts: {why}"),
             Self::Json(why) => write!(f, "the result does not fit into JSON: {why}"),

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     let answer = match command {
         Command::Run(args) => cmd::run::run(&args, &mut console),
         Command::Check(args) => cmd::check::check(&args, &mut console),
+        Command::Merge(args) => cmd::campaign::merge(&args, &mut console),
         Command::Replay(args) => cmd::replay::replay(&args, &mut console),
         Command::Matrix(args) => cmd::matrix::matrix(&args, &mut console),
         Command::Rules(args) => cmd::rules::rules(&args, &mut console),

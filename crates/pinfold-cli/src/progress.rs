@@ -95,10 +95,13 @@ pub(crate) fn searched(name: &str, rules: &str, progress: &Progress) -> String {
     if let Some(bound) = progress.bound {
         line += &format!(", preemptions <= {bound}");
     }
+    if let Some(jobs) = progress.jobs {
+        line += &format!(", {} of {} jobs", jobs.done, jobs.of);
+    }
     format!("{line}, {time}")
 }
 
-/// A flag that the first interrupt raises; the second one ends the program.
+/// A flag that the first interrupt, or request to terminate, raises; the second one ends the program.
 ///
 /// # Errors
 /// When the system does not let interrupts be caught.

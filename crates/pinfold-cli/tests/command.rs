@@ -211,3 +211,51 @@ fn the_runs_that_the_documentation_shows_are_real() {
         }
     }
 }
+
+/// The arguments of a check that is divided.
+const DIVIDED: [&str; 4] = ["check", "fork-races-fast-pin", "--rules", "latest"];
+
+#[test]
+fn jobs_do_not_change_the_verdict() {
+    pinfold(&[&DIVIDED[..], &["--jobs", "2"]].concat()).assert().success();
+    pinfold(&["check", "rdma-fork", "--rules", "5.8", "--jobs", "2"]).assert().code(1);
+    let random = ["--jobs", "2", "--random", "10"];
+    pinfold(&[&DIVIDED[..], &random].concat()).assert().code(2);
+}
+
+#[test]
+fn shards_are_partial_and_pass_together() {
+    let directory = empty_directory("shards");
+    let files = ["1/2", "2/2"].map(|shard| {
+        let file = directory.join(format!("{}.json", &shard[..1])).display().to_string();
+        let shard = ["--shard", shard, "--out", &file];
+        pinfold(&[&DIVIDED[..], &shard].concat()).assert().code(3);
+        file
+    });
+    let [first, second] = &files;
+    pinfold(&["merge", first, second]).assert().success();
+    let missing = str!["...\n[..]missing shards 2/2[..]\n..."];
+    pinfold(&["merge", first]).assert().code(3).stdout_eq(missing);
+    let twice = str!["...\n[..]in an earlier file[..]\n..."];
+    pinfold(&["merge", first, first]).assert().code(2).stderr_eq(twice);
+    let other = directory.join("other.json").display().to_string();
+    let shard = ["--model", "sc", "--shard", "2/2", "--out", &other];
+    pinfold(&[&DIVIDED[..], &shard].concat()).assert().code(3);
+    let mixed = str!["...\n[..]its model is sc, not weak[..]\n..."];
+    pinfold(&["merge", first, &other]).assert().code(2).stderr_eq(mixed);
+}
+
+#[test]
+fn a_checkpoint_goes_on_and_fits_nothing_else() {
+    let directory = empty_directory("checkpoint");
+    let file = directory.join("checkpoint.json").display().to_string();
+    let begun = ["--max-executions", "5", "--checkpoint", &file];
+    pinfold(&[&DIVIDED[..], &begun].concat()).assert().code(3);
+    pinfold(&[&DIVIDED[..], &["--resume", &file]].concat()).assert().success();
+    let other = ["check", "fork-races-fast-pin", "--rules", "5.17", "--resume", &file];
+    let refused = str!["...\n[..]its rules is[..]\n..."];
+    pinfold(&other).assert().code(2).stderr_eq(refused);
+    fs::write(&file, "{}").unwrap();
+    pinfold(&[&DIVIDED[..], &["--resume", &file]].concat()).assert().code(2);
+    pinfold(&["check", "rdma-fork", "vmsplice-leak", "--resume", &file]).assert().code(2);
+}

@@ -3,6 +3,7 @@
 use crate::{
     engine::{End, Engine},
     hook::{self, Installed, Phase},
+    job::Job,
     lane::{self, Lanes, MAX_LANES, NewLane, Runner},
     report::{Completeness, Failure, FailureKind, Progress, Report},
     schedule::Schedule,
@@ -114,6 +115,8 @@ pub struct Config {
     pub model: Model,
     /// How to go through the executions.
     pub search: Search,
+    /// Explore only this part of the search, which must be an exhaustive one without a bound.
+    pub job: Option<Job>,
     /// Stop after so many executions.
     pub max_executions: Option<u64>,
     /// Leave an execution after so many steps.
@@ -132,6 +135,7 @@ impl Default for Config {
         Self {
             model: Model::default(),
             search: Search::Exhaustive { preemptions: None },
+            job: None,
             max_executions: None,
             max_steps: 10_000,
             deadline: None,
@@ -142,13 +146,26 @@ impl Default for Config {
 }
 
 impl Config {
-    fn strategy(&self) -> Box<dyn Strategy> {
+    pub(crate) fn strategy(&self) -> Box<dyn Strategy> {
         match self.search {
-            Search::Exhaustive { preemptions: None } => Box::new(Dpor::default()),
+            Search::Exhaustive { preemptions: None } => match &self.job {
+                Some(job) => Box::new(Dpor::within(job)),
+                None => Box::new(Dpor::default()),
+            },
             Search::Exhaustive { preemptions: Some(bound) } => Box::new(Naive::new(bound)),
             Search::Random { seed, runs } => Box::new(Random::new(seed, runs)),
             Search::Pct { depth, seed, runs } => Box::new(Pct::new(depth, seed, runs)),
         }
+    }
+
+    /// Why the exploration cannot start, if it cannot.
+    pub(crate) fn refusal(&self) -> Option<&'static str> {
+        if hook::phase() != Phase::Idle {
+            return Some("an exploration already runs on this thread; start this one outside it");
+        }
+        let divisible = matches!(self.search, Search::Exhaustive { preemptions: None });
+        (self.job.is_some() && !divisible)
+            .then_some("only an exhaustive search without a bound has jobs; leave the job out")
     }
 
     /// Why the search must stop before the next execution, if it must.
@@ -271,8 +288,7 @@ pub fn explore<S: Subject>(
         outcomes: BTreeMap::new(),
         elapsed: Duration::ZERO,
     };
-    if hook::phase() != Phase::Idle {
-        let message = "an exploration already runs on this thread; start this one outside it";
+    if let Some(message) = config.refusal() {
         report.failure = Some(Failure::unsupported(message));
         report.complete = Completeness::Bounded { why: "it could not start".to_owned() };
         return report;

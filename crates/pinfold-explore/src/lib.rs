@@ -49,6 +49,8 @@
 //!   PCT.
 //! * `explore`, `shrink`, `replay`: the loop around it, the cutting of a failure to few switches,
 //!   and its trace.
+//! * `job`, `split`: the division of an exhaustive search into parts that other threads, processes
+//!   or machines can search.
 //!
 //! # What a clean, exhausted report means
 //! No execution of the model, within the instrumented accesses, fails. State that lanes share
@@ -58,6 +60,7 @@
 mod engine;
 mod explore;
 pub mod hook;
+mod job;
 mod lane;
 mod lock;
 mod memory;
@@ -68,9 +71,12 @@ mod rng;
 mod schedule;
 mod search;
 mod shrink;
+mod split;
 
 pub use explore::{Config, Ending, Judgement, Model, Search, Subject, explore};
+pub use job::{Job, ParseJobError};
 pub use lane::{Lanes, MAX_LANES};
 pub use replay::{Access, AccessKind, Replay, replay};
 pub use report::{Completeness, Failure, FailureKind, Progress, Report};
 pub use schedule::{Choice, ParseScheduleError, Schedule};
+pub use split::jobs;

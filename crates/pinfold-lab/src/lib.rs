@@ -8,10 +8,12 @@
 //! 3. `step`: each step calls the production memory manager.
 //! 4. `oracle` and `claim`: the end of an execution is judged.
 //! 5. [`check()`] and [`run()`]: many executions through the explorer, or one; `trace` turns one into lanes.
-//! 6. [`report`]: the result as data, from which every output derives; `access` puts the shared accesses of a replay into words.
-//! 7. [`saved`]: a failing execution as a file that any machine runs again.
+//! 6. [`campaign`]: a search divided among threads, processes and machines.
+//! 7. [`report`]: the result as data, from which every output derives; `access` puts the shared accesses of a replay into words.
+//! 8. [`saved`]: a failing execution as a file that any machine runs again.
 
 mod access;
+pub mod campaign;
 mod check;
 mod claim;
 mod cpu;
@@ -25,5 +27,5 @@ mod step;
 mod trace;
 mod world;
 
-pub use check::{CheckOptions, Detail, Order, Progress, check, replay_schedule, run};
+pub use check::{CheckOptions, Detail, JobProgress, Order, Progress, check, replay_schedule, run};
 pub use pinfold_explore::{Model, Search as Strategy};

@@ -106,6 +106,36 @@ impl Report {
     pub fn exit_code(&self) -> u8 {
         self.verdict.exit_code()
     }
+
+    /// Adds what was counted in another part of the same search.
+    pub(crate) fn absorb(&mut self, other: &Report) {
+        self.search.executions += other.search.executions;
+        self.search.blocked += other.search.blocked;
+        self.search.truncated += other.search.truncated;
+        self.search.steps_max = self.search.steps_max.max(other.search.steps_max);
+        self.search.seconds += other.search.seconds;
+        for outcome in &other.outcomes {
+            match self.outcomes.binary_search_by(|known| known.label.cmp(&outcome.label)) {
+                Ok(at) => self.outcomes[at].count += outcome.count,
+                Err(at) => self.outcomes.insert(at, outcome.clone()),
+            }
+        }
+        for (known, goal) in self.reached.iter_mut().zip(&other.reached) {
+            known.count += goal.count;
+        }
+    }
+
+    /// Takes over what another part of the same search has to say of a failure.
+    pub(crate) fn adopt_failure(&mut self, other: &Report) {
+        self.verdict = other.verdict;
+        self.id.clone_from(&other.id);
+        self.search.incomplete.clone_from(&other.search.incomplete);
+        self.broken.clone_from(&other.broken);
+        self.trace.clone_from(&other.trace);
+        self.decisions.clone_from(&other.decisions);
+        self.ends.clone_from(&other.ends);
+        self.costs.clone_from(&other.costs);
+    }
 }
 
 /// Which scenario a report is about.

@@ -1,14 +1,16 @@
 //! `pinfold check`: a search, or several one after the other.
 
-use super::{Answer, load, worst};
+use super::{Answer, campaign, load, worst};
 use crate::args::{CheckArgs, Format};
 use crate::console::Console;
+use crate::failure::Failure;
 use crate::find::Loaded;
 use crate::progress::{Meter, searched, stop_flag};
 use crate::render::summary::{self, Columns};
 use crate::render::{Detail, json, report};
 use crate::rulesets::{self, RuleSet};
 use crate::saved::{self, Place};
+use pinfold_lab::Progress;
 use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::saved::ReplayFile;
 use std::sync::atomic::Ordering;
@@ -21,6 +23,9 @@ use std::sync::atomic::Ordering;
 pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     let sets = rulesets::several(&args.rules)?;
     let scenarios = load(&args.files, console)?;
+    if let (Some(file), true) = (args.division.file(), scenarios.len() * sets.len() > 1) {
+        return Err(Failure::OneSearch(file.to_owned()));
+    }
     let stop = stop_flag()?;
     let mut options = args.search.options(args.search.model.unwrap_or_default());
     options.stop = Some(stop.clone());
@@ -39,13 +44,14 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
             }
             let mut meter = Meter::new();
             let name = loaded.scenario.name.as_str();
-            let found = pinfold_lab::check(
-                &loaded.scenario,
-                &loaded.path,
-                &set.rules,
-                &options,
-                &mut |progress| meter.show(|| searched(name, &set.name, progress)),
-            );
+            let mut show = |progress: &Progress| {
+                meter.show(|| searched(name, &set.name, progress));
+            };
+            let found = if args.division.divides() {
+                campaign::search(loaded, &set.rules, &options, &args.division, &mut show)?
+            } else {
+                pinfold_lab::check(&loaded.scenario, &loaded.path, &set.rules, &options, &mut show)
+            };
             drop(meter);
             let single = !several && !args.no_save;
             let place = single.then(|| keep(args, loaded, set, &found, console)).flatten();

@@ -1,5 +1,6 @@
 //! The commands, a file for each, and what they share.
 
+pub(crate) mod campaign;
 pub(crate) mod check;
 mod expect;
 pub(crate) mod fmt;

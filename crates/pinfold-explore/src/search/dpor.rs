@@ -16,12 +16,19 @@
 //!   the race with the change is looked for when the lane blocks and again at each later change.
 //! * Effects: what a lane does between two steps belongs to the earlier one. What a sleeping lane's
 //!   step gave back is remembered; a step that forgets cells does not sleep.
+//! * Jobs: the search may be confined to the executions that begin with the steps of a [`Job`], and
+//!   a job may be divided into smaller ones. Within the steps of a job every lane that is awake was
+//!   tried, by this job or by another, so races whose first step lies there ask for nothing.
 
 use super::{
-    Advance, Effect, LaneSet, Moment, Pick, Strategy, Touch,
+    Advance, Effect, Frontier, LaneSet, Moment, Pick, Strategy, Touch,
     dependence::{Dependence, Race, Watch},
 };
-use crate::{memory::Behind, object::Object};
+use crate::{
+    job::{Job, Sleeper},
+    memory::Behind,
+    object::Object,
+};
 
 /// One step of the execution at hand, with what was tried and is still to be tried in its place.
 #[derive(Default)]
@@ -29,6 +36,8 @@ struct Node {
     lane: usize,
     touch: Option<Touch>,
     enabled: LaneSet,
+    /// The enabled lanes that did not sleep when the search first came here.
+    awake: LaneSet,
     /// The lanes to try here, including those tried.
     source: LaneSet,
     /// The lanes whose turn here is over.
@@ -58,11 +67,54 @@ pub(crate) struct Dpor {
     /// Whether the last step is still to be put into the order.
     unordered: bool,
     order: Dependence,
+    /// How many steps at the beginning belong to the job, and stay as they are.
+    root: usize,
+    extent: Extent,
+    frontier: Frontier,
+}
+
+/// How far the search goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Extent {
+    /// To the end of each execution.
+    #[default]
+    Whole,
+    /// Past the first step with an alternative: all its alternatives are tried.
+    Split,
 }
 
 impl Dpor {
+    /// The search among the executions of one job.
+    pub(crate) fn within(job: &Job) -> Self {
+        let mut stack: Vec<Node> = job
+            .steps()
+            .iter()
+            .map(|step| Node { lane: step.lane, options: vec![step.choice], ..Node::default() })
+            .collect();
+        if let Some(last) = stack.last_mut() {
+            for sleeper in job.sleepers() {
+                last.sleep.insert(sleeper.lane);
+                last.gave_back.extend(sleeper.gave_back.iter().map(|&lock| (sleeper.lane, lock)));
+            }
+        }
+        Self { root: stack.len(), stack, ..Self::default() }
+    }
+
+    /// Divides a job: each execution ends behind the first step that has an alternative.
+    pub(crate) fn split(job: &Job) -> Self {
+        Self { extent: Extent::Split, ..Self::within(job) }
+    }
+
+    /// Whether a step after those of the job had an alternative.
+    fn has_branched(&self) -> bool {
+        self.stack[self.root..].iter().any(|node| node.awake.len() > 1 || node.options.len() > 1)
+    }
+
     fn reverse_races(&mut self) {
         for Race { first, initials, lane } in self.order.races() {
+            if first < self.root {
+                continue;
+            }
             let node = &mut self.stack[first];
             if !(initials & (node.source | node.sleep)).is_empty() {
                 continue;
@@ -106,7 +158,7 @@ impl Dpor {
         let Some(node) = self.stack.last() else { return Default::default() };
         let mut sleep = node.sleep;
         for lane in node.sleep.iter() {
-            let wants = moment.pending[lane];
+            let wants = moment.pending.get(lane).copied().flatten();
             let woken = lane == node.lane
                 || wants.is_none_or(|wants| node.disturbs(wants))
                 || node.gave_back.iter().any(|&(other, lock)| {
@@ -143,6 +195,7 @@ impl Strategy for Dpor {
         self.depth = 0;
         self.fresh = self.stack.len().saturating_sub(1);
         self.unordered = false;
+        self.frontier = Frontier::Ended;
         self.order.begin(lanes);
     }
 
@@ -155,11 +208,25 @@ impl Strategy for Dpor {
         let (sleep, gave_back) = self.sleepers(moment);
         let awake = moment.enabled.without(sleep);
         let goes_on = moment.last.filter(|&lane| awake.contains(lane));
-        let Some(lane) = goes_on.or(awake.first()) else { return Pick::Redundant };
+        let Some(lane) = goes_on.or(awake.first()) else {
+            if !moment.enabled.is_empty() {
+                self.frontier = Frontier::Asleep;
+            }
+            return Pick::Redundant;
+        };
+        let source = match self.extent {
+            Extent::Split if self.has_branched() => {
+                self.frontier = Frontier::Open;
+                return Pick::Redundant;
+            }
+            Extent::Split => awake,
+            Extent::Whole => LaneSet::one(lane),
+        };
         self.stack.push(Node {
             lane,
             enabled: moment.enabled,
-            source: LaneSet::one(lane),
+            awake,
+            source,
             sleep,
             gave_back,
             ..Node::default()
@@ -177,7 +244,9 @@ impl Strategy for Dpor {
         if node.options.is_empty() {
             node.options.extend_from_slice(options);
         }
-        node.options[node.option]
+        let wanted = node.options[node.option];
+        // The steps of a job come from elsewhere; what they cannot have meant is not followed.
+        if options.contains(&wanted) { wanted } else { options[0] }
     }
 
     fn executed(&mut self, _lane: usize, touch: Touch) {
@@ -218,7 +287,9 @@ impl Strategy for Dpor {
     }
 
     fn advance(&mut self) -> Advance {
-        while let Some(node) = self.stack.last_mut() {
+        while self.stack.len() > self.root
+            && let Some(node) = self.stack.last_mut()
+        {
             if node.option + 1 < node.options.len() {
                 node.option += 1;
                 return Advance::Next;
@@ -241,5 +312,19 @@ impl Strategy for Dpor {
             self.stack.pop();
         }
         Advance::Exhausted
+    }
+
+    fn frontier(&self) -> Frontier {
+        self.frontier
+    }
+
+    fn sleepers(&self) -> Vec<Sleeper> {
+        let Some(node) = self.stack.last() else { return Vec::new() };
+        let gave_back = |lane| node.gave_back.iter().filter(move |gave| gave.0 == lane);
+        let sleepers = node.sleep.iter().map(|lane| Sleeper {
+            lane,
+            gave_back: gave_back(lane).map(|&(_, lock)| lock).collect(),
+        });
+        sleepers.collect()
     }
 }

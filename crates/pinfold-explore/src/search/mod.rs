@@ -15,7 +15,7 @@ pub(crate) use naive::Naive;
 pub(crate) use random::{Pct, Random};
 pub(crate) use script::Script;
 
-use crate::{hook::Mode, lane::MAX_LANES, memory::Behind, object::Object};
+use crate::{hook::Mode, job::Sleeper, lane::MAX_LANES, memory::Behind, object::Object};
 
 /// A set of lanes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,10 +166,32 @@ pub(crate) trait Strategy {
         None
     }
 
+    /// Why the execution that just ended went no further.
+    fn frontier(&self) -> Frontier {
+        Frontier::Ended
+    }
+
+    /// The lanes that sleep at the last step, before it wakes any.
+    fn sleepers(&self) -> Vec<Sleeper> {
+        Vec::new()
+    }
+
     /// Whether the execution that just ended repeats one of an earlier bound.
     fn repeats(&self) -> bool {
         false
     }
+}
+
+/// Where a search that divides a job left an execution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Frontier {
+    /// It ended by itself.
+    #[default]
+    Ended,
+    /// Only sleeping lanes could go on.
+    Asleep,
+    /// Behind a step with alternatives; much may follow.
+    Open,
 }
 
 /// What follows after an execution.

@@ -3,6 +3,7 @@
 
 pub mod axioms;
 pub mod program;
+pub mod random;
 
 use pinfold_explore::{
     Config, Ending, Judgement, Lanes, Model, Report, Search, Subject, explore,

@@ -7,7 +7,7 @@ use pinfold_explore::{Access, Failure, Model, Search as Strategy, replay};
 
 use super::options::{CheckOptions, Detail};
 use super::trial::{Keep, Kept, Trial};
-use crate::report::{Broken, FORMAT, Mode, Reached, Report, ScenarioHead, Verdict, id};
+use crate::report::{Broken, FORMAT, Mode, Outcome, Reached, Report, ScenarioHead, Verdict, id};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::trace;
 use crate::world::Plan;
@@ -69,7 +69,7 @@ pub(super) fn empty(scenario: &Scenario, path: &str, rules: &Rules, mode: Mode) 
 }
 
 /// A report on a scenario that cannot be executed.
-pub(super) fn refuse(mut report: Report, error: &ScenarioError) -> Report {
+pub(crate) fn refuse(mut report: Report, error: &ScenarioError) -> Report {
     report.verdict = Verdict::Error;
     report.broken = Some(Broken {
         oracle: error.code.to_string(),
@@ -131,9 +131,9 @@ pub(super) fn broken(failure: &Failure, oracle: Option<&'static str>, report: &R
     }
 }
 
-/// How many of `executions` reached each goal. A search by bounds runs some executions again; they count once.
-pub(super) fn reached(trial: &Trial, executions: u64) -> Vec<Reached> {
-    let goals = trial.plan.goals.iter().zip(&trial.reached);
+/// How many of `executions` reached each goal, when so many were counted. A search by bounds runs some executions again; they count once.
+pub(crate) fn reached(plan: &Plan, counted: &[u64], executions: u64) -> Vec<Reached> {
+    let goals = plan.goals.iter().zip(counted);
     goals
         .map(|(goal, count)| {
             let during = goal.during.map(|what| format!(" during {}", what.as_str()));
@@ -141,6 +141,19 @@ pub(super) fn reached(trial: &Trial, executions: u64) -> Vec<Reached> {
             Reached { what, count: (*count).min(executions) }
         })
         .collect()
+}
+
+/// Writes down what an exploration counted.
+pub(crate) fn count(report: &mut Report, found: &pinfold_explore::Report, reached: Vec<Reached>) {
+    report.search.executions = found.executions;
+    report.search.blocked = found.blocked;
+    report.search.truncated = found.truncated;
+    report.search.steps_max = u64::from(found.steps_max);
+    report.search.seconds = found.elapsed.as_secs_f64();
+    let outcomes = found.outcomes.iter();
+    report.outcomes =
+        outcomes.map(|(label, &count)| Outcome { label: label.clone(), count }).collect();
+    report.reached = reached;
 }
 
 pub(super) fn bounds(scenario: &Scenario, options: &CheckOptions) -> Vec<String> {
@@ -165,7 +178,7 @@ pub(super) fn not_covered(model: Model) -> Vec<String> {
     gaps
 }
 
-pub(super) fn identify(scenario: &Scenario, rules: &Rules, report: &Report) -> String {
+pub(crate) fn identify(scenario: &Scenario, rules: &Rules, report: &Report) -> String {
     let schedule = report.broken.as_ref().map_or("", |broken| broken.schedule.as_str());
     let text = crate::scenario::format(scenario);
     let search = format!("{} {}", report.search.model, report.search.strategy);

@@ -14,20 +14,17 @@ use std::rc::Rc;
 use pinfold::EventKind;
 use pinfold::rules::Rules;
 use pinfold_explore::{
-    Completeness, Config, FailureKind, Judgement, Model, Schedule, Search, explore, replay,
+    Completeness, Config, Failure, FailureKind, Judgement, Model, Schedule, Search, explore, replay,
 };
 
-use crate::report::{Broken, Mode, Outcome, Report, Verdict};
+use crate::report::{Broken, Mode, Report, Verdict};
 use crate::scenario::{Scenario, Verb, check_events};
 use crate::world::Plan;
 
-pub(crate) use fill::model_name;
-use fill::{
-    bounds, broken, empty, explain, fill, identify, list_accesses, not_covered, reached, refuse,
-    strategy_name,
-};
-pub use options::{CheckOptions, Detail, Order, Progress};
-use trial::{Keep, Trial};
+use fill::{bounds, broken, empty, explain, fill, list_accesses, not_covered, strategy_name};
+pub(crate) use fill::{count, identify, model_name, reached, refuse};
+pub use options::{CheckOptions, Detail, JobProgress, Order, Progress};
+pub(crate) use trial::{Keep, Trial};
 
 /// The names that a scenario's `reach` lines may use.
 fn known_events() -> Vec<&'static str> {
@@ -46,60 +43,77 @@ pub fn check(
     options: &CheckOptions,
     progress: &mut dyn FnMut(&Progress),
 ) -> Report {
-    let mut report = empty(scenario, path, rules, Mode::Check);
-    report.search.model = model_name(options.model).to_owned();
-    report.search.strategy = strategy_name(options.strategy);
-    if let Some(error) = check_events(scenario, &known_events()).into_iter().next() {
-        return refuse(report, &error);
-    }
+    let mut report = match question(scenario, path, rules, options) {
+        Ok(report) => report,
+        Err(refused) => return *refused,
+    };
     let plan = Rc::new(Plan::new(scenario, rules));
     let mut trial = Trial::new(&plan, Keep::Verdict);
-    let config = options.config();
-    let found = explore(&mut trial, &config, &mut |at| {
+    let found = explore(&mut trial, &options.config(), &mut |at| {
         progress(&Progress {
             executions: at.executions,
             blocked: at.blocked,
             bound: at.bound,
+            jobs: None,
             elapsed: at.elapsed,
         });
     });
     if let Some(error) = trial.setup_error.borrow_mut().take() {
         return refuse(report, &error);
     }
-    report.search.executions = found.executions;
-    report.search.blocked = found.blocked;
-    report.search.truncated = found.truncated;
-    report.search.steps_max = u64::from(found.steps_max);
-    report.search.seconds = found.elapsed.as_secs_f64();
+    count(&mut report, &found, reached(&plan, &trial.reached, found.executions));
     report.search.incomplete = match &found.complete {
         Completeness::Exhausted => None,
         Completeness::Bounded { why } => Some(why.clone()),
     };
-    report.outcomes = found
-        .outcomes
-        .iter()
-        .map(|(label, count)| Outcome { label: label.clone(), count: *count })
-        .collect();
-    report.reached = reached(&trial, found.executions);
-    report.bounds = bounds(scenario, options);
-    report.not_covered = not_covered(options.model);
     match &found.failure {
-        Some(failure) if failure.kind == FailureKind::Unsupported => {
-            report.verdict = Verdict::Skip;
-            report.search.incomplete = Some(failure.message.clone());
-        }
-        Some(failure) => {
-            report.verdict = Verdict::Fail;
-            explain(&mut report, &plan, options, failure, trial.oracle);
-        }
+        Some(failure) => judge_failure(&mut report, &plan, options, failure, trial.oracle),
         None => judge_search(&mut report),
     }
     report.id = identify(scenario, rules, &report);
     report
 }
 
+/// A report that says what is asked, and nothing yet of what was found.
+///
+/// # Errors
+/// When the scenario asks for events that there are not: the answer to that.
+pub(crate) fn question(
+    scenario: &Scenario,
+    path: &str,
+    rules: &Rules,
+    options: &CheckOptions,
+) -> Result<Report, Box<Report>> {
+    let mut report = empty(scenario, path, rules, Mode::Check);
+    report.search.model = model_name(options.model).to_owned();
+    report.search.strategy = strategy_name(options.strategy);
+    if let Some(error) = check_events(scenario, &known_events()).into_iter().next() {
+        return Err(Box::new(refuse(report, &error)));
+    }
+    report.bounds = bounds(scenario, options);
+    report.not_covered = not_covered(options.model);
+    Ok(report)
+}
+
+/// A search that found a failure.
+pub(crate) fn judge_failure(
+    report: &mut Report,
+    plan: &Rc<Plan>,
+    options: &CheckOptions,
+    failure: &Failure,
+    oracle: Option<&'static str>,
+) {
+    if failure.kind == FailureKind::Unsupported {
+        report.verdict = Verdict::Skip;
+        report.search.incomplete = Some(failure.message.clone());
+    } else {
+        report.verdict = Verdict::Fail;
+        explain(report, plan, options, failure, oracle);
+    }
+}
+
 /// A search without a failure: complete or not, vacuous or not.
-fn judge_search(report: &mut Report) {
+pub(crate) fn judge_search(report: &mut Report) {
     let vacuous = report.reached.iter().find(|goal| goal.count == 0);
     report.verdict = match (&report.search.incomplete, vacuous) {
         (Some(_), _) => Verdict::Partial,
@@ -140,21 +154,12 @@ pub fn run(scenario: &Scenario, path: &str, rules: &Rules, order: Order) -> Repo
     if let Some(error) = trial.setup_error.borrow_mut().take() {
         return refuse(report, &error);
     }
-    report.search.executions = found.executions;
-    report.search.truncated = found.truncated;
-    report.search.steps_max = u64::from(found.steps_max);
-    report.search.seconds = found.elapsed.as_secs_f64();
+    count(&mut report, &found, reached(&plan, &trial.reached, found.executions));
     report.verdict = match (&found.failure, found.truncated) {
         (Some(_), _) => Verdict::Fail,
         (None, 0) => Verdict::Pass,
         (None, _) => Verdict::Partial,
     };
-    report.reached = reached(&trial, found.executions);
-    report.outcomes = found
-        .outcomes
-        .iter()
-        .map(|(label, count)| Outcome { label: label.clone(), count: *count })
-        .collect();
     fill(&mut report, &plan, std::mem::take(&mut trial.kept));
     if let Some(failure) = &found.failure {
         report.broken = Some(broken(failure, trial.oracle, &report));

@@ -53,10 +53,11 @@ const SHRINK_RUNS: u32 = 4_000;
 
 impl CheckOptions {
     /// The same for the explorer.
-    pub(super) fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         Config {
             model: self.model,
             search: self.strategy,
+            job: None,
             max_executions: self.max_executions,
             max_steps: self.max_steps,
             deadline: self.deadline,
@@ -78,8 +79,19 @@ pub struct Progress {
     pub blocked: u64,
     /// The preemption bound being searched, if there is one.
     pub bound: Option<u32>,
+    /// How many jobs are done, if the search is divided into jobs.
+    pub jobs: Option<JobProgress>,
     /// Time since the start.
     pub elapsed: Duration,
+}
+
+/// Where a divided search stands.
+#[derive(Clone, Copy, Debug)]
+pub struct JobProgress {
+    /// Jobs done.
+    pub done: usize,
+    /// Jobs to be done.
+    pub of: usize,
 }
 
 /// The order of a single run.

@@ -14,35 +14,35 @@ use crate::world::{Plan, World};
 
 /// Whether an execution keeps a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keep {
+pub(crate) enum Keep {
     Verdict,
     Everything,
 }
 
 /// What is kept of an execution for its report.
 #[derive(Default)]
-pub(super) struct Kept {
-    pub(super) lines: Vec<Line>,
-    pub(super) places: Places,
-    pub(super) ends: Vec<EndLine>,
-    pub(super) costs: Vec<Cost>,
+pub(crate) struct Kept {
+    pub(crate) lines: Vec<Line>,
+    pub(crate) places: Places,
+    pub(crate) ends: Vec<EndLine>,
+    pub(crate) costs: Vec<Cost>,
 }
 
 /// A plan as the explorer sees it.
-pub(super) struct Trial {
-    pub(super) plan: Rc<Plan>,
-    pub(super) keep: Keep,
+pub(crate) struct Trial {
+    pub(crate) plan: Rc<Plan>,
+    pub(crate) keep: Keep,
     /// How many executions reached each goal.
-    pub(super) reached: Vec<u64>,
+    pub(crate) reached: Vec<u64>,
     /// The oracle that broke last.
-    pub(super) oracle: Option<&'static str>,
-    pub(super) kept: Kept,
+    pub(crate) oracle: Option<&'static str>,
+    pub(crate) kept: Kept,
     /// A setup that fails is the scenario's fault, and ends everything.
-    pub(super) setup_error: Rc<RefCell<Option<ScenarioError>>>,
+    pub(crate) setup_error: Rc<RefCell<Option<ScenarioError>>>,
 }
 
 impl Trial {
-    pub(super) fn new(plan: &Rc<Plan>, keep: Keep) -> Self {
+    pub(crate) fn new(plan: &Rc<Plan>, keep: Keep) -> Self {
         Self {
             plan: Rc::clone(plan),
             keep,

@@ -1,0 +1,81 @@
+//! Divided searches: threads, shards, checkpoints, and `pinfold merge`.
+
+use super::Answer;
+use crate::args::{DivisionArgs, Format, MergeArgs};
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::find::Loaded;
+use crate::render::{json, report};
+use pinfold::Rules;
+use pinfold_lab::campaign::{self, Campaign, CampaignError, Partial};
+use pinfold_lab::report::{Report, Verdict};
+use pinfold_lab::{CheckOptions, Progress};
+use std::fs;
+
+/// Does one search in jobs, and keeps what a later one needs.
+///
+/// # Errors
+/// When the search cannot be divided, a file cannot be read or written, or is one of another
+/// search.
+pub(super) fn search(
+    loaded: &Loaded,
+    rules: &Rules,
+    options: &CheckOptions,
+    division: &DivisionArgs,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<Report, Failure> {
+    let campaign = match Campaign::new(&loaded.scenario, &loaded.path, rules, options) {
+        Ok(campaign) => campaign,
+        Err(CampaignError::Refused(report)) => return Ok(*report),
+        Err(why) => return Err(Failure::Campaign { path: None, why }),
+    };
+    let mut partial = match &division.resume {
+        Some(path) => {
+            let partial = read(path)?;
+            let foreign = |why| Failure::Campaign { path: Some(path.clone()), why };
+            campaign.accepts(&partial).map_err(foreign)?;
+            partial
+        }
+        None => campaign.begin(division.shard),
+    };
+    let threads = division.jobs.map_or(1, usize::from);
+    let found = campaign.run(&mut partial, threads, progress);
+    let unfinished = partial.done() < partial.share();
+    let checkpoint = division.checkpoint.as_ref().filter(|_| unfinished);
+    if let Some(path) = division.out.as_ref().or(checkpoint) {
+        write(path, &partial)?;
+    }
+    Ok(found)
+}
+
+/// Joins the results of shards into one report.
+///
+/// # Errors
+/// When a file cannot be read, or they do not belong together.
+pub(crate) fn merge(args: &MergeArgs, console: &mut Console) -> Answer {
+    let part = |path: &String| Ok((path.clone(), read(path)?));
+    let parts = args.files.iter().map(part).collect::<Result<Vec<_>, Failure>>()?;
+    let found = campaign::merge(&parts).map_err(|why| Failure::Campaign { path: None, why })?;
+    let text = match args.format {
+        Format::Human => report::draw(&found, console.look()),
+        Format::Json => json::reports(std::slice::from_ref(&found))?,
+    };
+    console.print(&text)?;
+    let allowed = args.allow_partial && found.verdict == Verdict::Partial;
+    Ok(if allowed { Verdict::Pass } else { found.verdict }.exit_code())
+}
+
+fn read(path: &str) -> Result<Partial, Failure> {
+    let text = fs::read_to_string(path)
+        .map_err(|why| Failure::Unreadable { path: path.to_owned(), why })?;
+    serde_json::from_str(&text).map_err(|why| Failure::NoPartial { path: path.to_owned(), why })
+}
+
+/// Writes beside the file first, so that one that was there stays whole until it is replaced.
+fn write(path: &str, partial: &Partial) -> Result<(), Failure> {
+    let text = json::document(partial)?;
+    let beside = format!("{path}.new");
+    fs::write(&beside, text)
+        .and_then(|()| fs::rename(&beside, path))
+        .map_err(|why| Failure::Unwritable { path: path.to_owned(), why })
+}

@@ -1,0 +1,20 @@
+//! The text form.
+
+use super::*;
+
+#[test]
+fn text_round_trips() {
+    for text in ["", "1,1,2.1", "1,2;1", "1,1,2.1;1+4+0,3"] {
+        let job: Job = text.parse().expect("valid");
+        assert_eq!(job.to_string(), text);
+    }
+    assert_eq!("".parse(), Ok(Job::default()));
+}
+
+#[test]
+fn errors_name_the_entry() {
+    for (text, entry) in [("1;0", "0"), ("1;2,x", "x"), ("1;2+", "2+"), ("1;99", "99")] {
+        assert_eq!(text.parse::<Job>(), Err(ParseJobError::Sleeper(entry.to_owned())), "{text}");
+    }
+    assert!(matches!("0;1".parse::<Job>(), Err(ParseJobError::Prefix(_))));
+}

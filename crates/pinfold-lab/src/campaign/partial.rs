@@ -1,0 +1,311 @@
+//! The part of a campaign that one process has done, as a file, and how such parts are joined.
+//!
+//! INV-PARTIAL-1: the counts of [`Partial::report`] are those of the jobs in [`Partial::finished`],
+//! and of the job that failed, if one did.
+//! INV-PARTIAL-2: only parts that answer the same [`Question`] are joined, and no job twice.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::check::judge_search;
+use crate::report::{FORMAT, Report, Verdict};
+
+/// What a campaign asks: parts with different questions have nothing to do with each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Question {
+    /// The version of Pinfold: another may divide, or explore, in another way.
+    pub version: String,
+    /// A hash of the scenario's canonical text.
+    pub scenario: String,
+    /// The rules in force.
+    pub rules: String,
+    /// The memory model.
+    pub model: String,
+    /// The steps after which an execution is left.
+    pub max_steps: u32,
+    /// How many jobs there are.
+    pub jobs: usize,
+    /// A hash of the jobs.
+    pub division: String,
+}
+
+impl Question {
+    /// # Errors
+    /// When the two differ: the first thing in which they do.
+    pub(super) fn must_be(&self, wanted: &Self) -> Result<(), CampaignError> {
+        let sides = |question: &Self| {
+            [
+                ("version", question.version.clone()),
+                ("scenario", question.scenario.clone()),
+                ("rules", question.rules.clone()),
+                ("model", question.model.clone()),
+                ("max-steps", question.max_steps.to_string()),
+                ("jobs", question.jobs.to_string()),
+                ("division", question.division.clone()),
+            ]
+        };
+        let pairs = sides(self).into_iter().zip(sides(wanted));
+        match pairs.into_iter().find(|((_, has), (_, wants))| has != wants) {
+            None => Ok(()),
+            Some(((what, has), (_, wants))) => Err(CampaignError::Mixed { what, has, wants }),
+        }
+    }
+}
+
+/// One of several equal parts of a campaign; `2/4` as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Shard {
+    /// Which, counted from 1.
+    pub index: usize,
+    /// Of how many.
+    pub of: usize,
+}
+
+impl Shard {
+    /// Whether the job is one of the shard's.
+    fn has(self, job: usize) -> bool {
+        job % self.of == self.index - 1
+    }
+
+    fn is_valid(self) -> bool {
+        (1..=self.of).contains(&self.index)
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers = text.split_once('/').and_then(|(index, of)| {
+            Some(Self { index: index.parse().ok()?, of: of.parse().ok()? })
+        });
+        numbers.filter(|shard| shard.is_valid()).ok_or_else(|| {
+            "a shard and how many there are is needed, such as 1/4, 2/4, 3/4 and 4/4".to_owned()
+        })
+    }
+}
+
+/// What one process has done of a campaign: the result of a shard, or a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Partial {
+    /// The version of this form, as in [`Report::pinfold`].
+    pub pinfold: u32,
+    /// What is asked.
+    pub question: Question,
+    /// The shard, if the process does no more than that.
+    pub shard: Option<Shard>,
+    /// The jobs that came to their end, in ascending order.
+    pub finished: BTreeSet<usize>,
+    /// What they came to, or the failure at which everything stopped.
+    pub report: Report,
+}
+
+impl Partial {
+    pub(super) fn new(question: Question, shard: Option<Shard>, report: Report) -> Self {
+        let mut partial =
+            Self { pinfold: FORMAT, question, shard, finished: BTreeSet::new(), report };
+        partial.settle(None);
+        partial
+    }
+
+    /// # Errors
+    /// When the parts of the file contradict each other, or it is of another format.
+    pub(super) fn validate(&self) -> Result<(), CampaignError> {
+        let damaged = |why: String| Err(CampaignError::Damaged(why));
+        if self.pinfold != FORMAT || self.report.pinfold != FORMAT {
+            return damaged(format!("it has format {}, not {FORMAT}", self.pinfold));
+        }
+        if self.shard.is_some_and(|shard| !shard.is_valid()) {
+            return damaged("there is no such shard".to_owned());
+        }
+        let mine = |job: usize| self.has(job) && job < self.question.jobs;
+        match self.finished.iter().find(|&&job| !mine(job)) {
+            Some(job) => damaged(format!("job {job} is not one of its jobs")),
+            None => Ok(()),
+        }
+    }
+
+    fn has(&self, job: usize) -> bool {
+        self.shard.is_none_or(|shard| shard.has(job))
+    }
+
+    /// The jobs that are still to be done here.
+    pub(super) fn lacks(&self) -> impl Iterator<Item = usize> {
+        let lacks = |job: &usize| self.has(*job) && !self.finished.contains(job);
+        (0..self.question.jobs).filter(lacks)
+    }
+
+    /// How many jobs are done here.
+    pub fn done(&self) -> usize {
+        self.finished.len()
+    }
+
+    /// How many jobs are to be done here altogether.
+    pub fn share(&self) -> usize {
+        (0..self.question.jobs).filter(|&job| self.has(job)).count()
+    }
+
+    /// Whether a failure has ended the campaign.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.report.verdict, Verdict::Fail | Verdict::Skip | Verdict::Error)
+    }
+
+    /// Adds a job that came to its end.
+    pub(super) fn add(&mut self, job: usize, counted: &Report) {
+        self.finished.insert(job);
+        self.report.absorb(counted);
+    }
+
+    /// Brings the verdict up to date; `why` says what ended the search early, if something did.
+    pub(super) fn settle(&mut self, why: Option<&str>) {
+        let (done, share, jobs) = (self.done(), self.share(), self.question.jobs);
+        let truncated = self.report.search.truncated;
+        self.report.search.incomplete = if done < share {
+            let why = why.map(|why| format!("{why}, ")).unwrap_or_default();
+            Some(format!("{why}{done} of {share} jobs done"))
+        } else if let Some(shard) = self.shard.filter(|shard| shard.of > 1) {
+            Some(format!("shard {shard} alone: {done} of {jobs} jobs"))
+        } else if truncated > 0 {
+            Some(format!("{truncated} executions reached {} steps", self.question.max_steps))
+        } else {
+            None
+        };
+        judge_search(&mut self.report);
+    }
+}
+
+/// Joins parts of one campaign, each with the name of its file: one report on all of them.
+///
+/// A failure in any of them is the verdict. Otherwise, as long as jobs are missing, it is
+/// [`Verdict::Partial`], and says which shards to wait for.
+///
+/// # Errors
+/// When there is no part, one makes no sense, two answer different questions, or have a job in
+/// common.
+pub fn merge(parts: &[(String, Partial)]) -> Result<Report, CampaignError> {
+    let in_file = |file: &str| {
+        let file = file.to_owned();
+        move |error| CampaignError::InFile { file, error: Box::new(error) }
+    };
+    let Some(((_, first), others)) = parts.split_first() else {
+        return Err(CampaignError::Nothing);
+    };
+    for (name, part) in parts {
+        part.validate().map_err(in_file(name))?;
+        part.question.must_be(&first.question).map_err(in_file(name))?;
+    }
+    let mut whole = Partial { shard: None, ..first.clone() };
+    for (name, part) in others {
+        if let Some(&job) = part.finished.intersection(&whole.finished).next() {
+            return Err(in_file(name)(CampaignError::Duplicate { job }));
+        }
+        whole.finished.extend(&part.finished);
+        whole.report.absorb(&part.report);
+    }
+    let failed = parts.iter().map(|(_, part)| part).find(|part| part.has_failed());
+    match failed {
+        Some(part) => whole.report.adopt_failure(&part.report),
+        None => {
+            let missing = missing(&whole, parts);
+            whole.settle(missing.as_deref());
+        }
+    }
+    Ok(whole.report)
+}
+
+/// Which shards are not there, or not done, if the parts are shards of the same division.
+fn missing(whole: &Partial, parts: &[(String, Partial)]) -> Option<String> {
+    let shards: Option<BTreeSet<Shard>> = parts.iter().map(|(_, part)| part.shard).collect();
+    let shards = shards?;
+    let of = shards.first()?.of;
+    if shards.iter().any(|shard| shard.of != of) {
+        return None;
+    }
+    let done = |shard: Shard| {
+        (0..whole.question.jobs).all(|job| !shard.has(job) || whole.finished.contains(&job))
+    };
+    let named = (1..=of).map(|index| Shard { index, of }).filter(|&shard| !done(shard));
+    let named: Vec<String> = named
+        .map(|shard| match shards.contains(&shard) {
+            true => format!("{shard} (not done)"),
+            false => format!("{shard}"),
+        })
+        .collect();
+    (!named.is_empty()).then(|| format!("missing shards {}", named.join(", ")))
+}
+
+/// Why a campaign cannot be begun, gone on with, or joined.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CampaignError {
+    /// There is nothing to search, as the report says.
+    Refused(Box<Report>),
+    /// The strategy is not an exhaustive one without a bound.
+    Indivisible,
+    /// Two parts answer different questions.
+    Mixed {
+        /// In what they differ.
+        what: &'static str,
+        /// What this part has.
+        has: String,
+        /// What it should have.
+        wants: String,
+    },
+    /// A part makes no sense.
+    Damaged(String),
+    /// A job is in two parts.
+    Duplicate {
+        /// The job.
+        job: usize,
+    },
+    /// Nothing is to be joined.
+    Nothing,
+    /// Something is wrong with one of several parts.
+    InFile {
+        /// The name of its file.
+        file: String,
+        /// What it is.
+        error: Box<CampaignError>,
+    },
+}
+
+impl fmt::Display for CampaignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(report) => {
+                let what = report.broken.iter().flat_map(|broken| &broken.what).next();
+                f.write_str(what.map_or("the scenario cannot be searched", String::as_str))
+            }
+            Self::Indivisible => f.write_str(
+                "only an exhaustive search without a bound is divided into jobs: leave out \
+                 --preemptions, --random and --pct, or the division",
+            ),
+            Self::Mixed { what, has, wants } => write!(
+                f,
+                "its {what} is {has}, not {wants}: parts of different campaigns do not add up; \
+                 search it again as part of this one"
+            ),
+            Self::Damaged(why) => {
+                write!(f, "it is no result that Pinfold wrote: {why}; search this part again")
+            }
+            Self::Duplicate { job } => {
+                write!(f, "job {job} is in an earlier file, too: name each shard's result once")
+            }
+            Self::Nothing => f.write_str("there is nothing to join: name the results of shards"),
+            Self::InFile { file, error } => write!(f, "{file}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for CampaignError {}
