@@ -104,15 +104,14 @@ impl<'a> Campaign<'a> {
         if options.strategy != (Strategy::Exhaustive { preemptions: None }) {
             return Err(CampaignError::Indivisible);
         }
-        let refused = |report| CampaignError::Refused(Box::new(report));
-        let mut blank = question(scenario, path, rules, options).map_err(refused)?;
+        let mut blank = question(scenario, path, rules, options).map_err(CampaignError::Refused)?;
         let plan = Rc::new(Plan::new(scenario, rules));
         blank.reached = reached(&plan, &vec![0; plan.goals.len()], 0);
         blank.id = identify(scenario, rules, &blank);
         let mut trial = Trial::new(&plan, Keep::Verdict);
         let jobs = jobs(&mut trial, &options.config(), JOBS);
         if let Some(error) = trial.setup_error.borrow_mut().take() {
-            return Err(refused(refuse(blank, &error)));
+            return Err(CampaignError::Refused(Box::new(refuse(blank, &error))));
         }
         let texts: Vec<String> = jobs.iter().map(Job::to_string).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();

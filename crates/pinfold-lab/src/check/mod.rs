@@ -45,7 +45,7 @@ pub fn check(
 ) -> Report {
     let mut report = match question(scenario, path, rules, options) {
         Ok(report) => report,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let plan = Rc::new(Plan::new(scenario, rules));
     let mut trial = Trial::new(&plan, Keep::Verdict);
@@ -83,12 +83,12 @@ pub(crate) fn question(
     path: &str,
     rules: &Rules,
     options: &CheckOptions,
-) -> Result<Report, Report> {
+) -> Result<Report, Box<Report>> {
     let mut report = empty(scenario, path, rules, Mode::Check);
     report.search.model = model_name(options.model).to_owned();
     report.search.strategy = strategy_name(options.strategy);
     if let Some(error) = check_events(scenario, &known_events()).into_iter().next() {
-        return Err(refuse(report, &error));
+        return Err(Box::new(refuse(report, &error)));
     }
     report.bounds = bounds(scenario, options);
     report.not_covered = not_covered(options.model);
