@@ -107,7 +107,8 @@ fn a_part_twice_or_of_another_campaign_is_refused() {
     let twice = [parts[0].clone(), parts[0].clone()];
     let error = merge(&twice).expect_err("a duplicate").to_string();
     assert!(error.contains("in an earlier file"), "{error}");
-    let change: [(&str, fn(&mut Question)); 5] = [
+    type Change = fn(&mut Question);
+    let change: [(&str, Change); 5] = [
         ("version", |question| question.version.push('x')),
         ("scenario", |question| question.scenario.push('x')),
         ("rules", |question| question.rules.push('x')),
