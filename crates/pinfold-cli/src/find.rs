@@ -4,6 +4,7 @@
 //! that name. So an edited copy in `./scenarios` always wins over what was built in.
 
 use crate::failure::Failure;
+use pinfold::rules::Rules;
 use pinfold_lab::scenario::{self, Scenario, Style};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,24 @@ pub(crate) struct Loaded {
     pub(crate) scenario: Scenario,
     /// Where it was found, as shown to people.
     pub(crate) path: String,
+    /// Its text.
+    pub(crate) text: String,
+}
+
+impl Loaded {
+    /// Makes sure that the scenario can be executed under `rules`.
+    ///
+    /// # Errors
+    /// When it cannot: what is wrong, drawn at the word.
+    pub(crate) fn examine(&self, rules: &Rules, style: Style) -> Result<(), Failure> {
+        match pinfold_lab::obstacle(&self.scenario, rules) {
+            None => Ok(()),
+            Some(error) => {
+                let errors = std::slice::from_ref(&*error);
+                Err(Failure::Scenario(scenario::render(errors, &self.text, &self.path, style)))
+            }
+        }
+    }
 }
 
 /// Finds and reads one scenario.
@@ -168,7 +187,7 @@ pub(crate) fn read(path: &Path) -> Result<Source, Failure> {
 /// Its errors, drawn.
 pub(crate) fn parse(source: Source, style: Style) -> Result<Loaded, Failure> {
     match scenario::parse(&source.text) {
-        Ok(scenario) => Ok(Loaded { scenario, path: source.path }),
+        Ok(scenario) => Ok(Loaded { scenario, path: source.path, text: source.text }),
         Err(errors) => {
             Err(Failure::Scenario(scenario::render(&errors, &source.text, &source.path, style)))
         }

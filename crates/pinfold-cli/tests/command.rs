@@ -259,3 +259,21 @@ fn a_checkpoint_goes_on_and_fits_nothing_else() {
     pinfold(&[&DIVIDED[..], &["--resume", &file]].concat()).assert().code(2);
     pinfold(&["check", "rdma-fork", "vmsplice-leak", "--resume", &file]).assert().code(2);
 }
+
+#[test]
+fn a_setup_that_fails_is_shown_at_its_step() {
+    let directory = empty_directory("setup");
+    let file = directory.join("full.pf");
+    let text = "scenario full\nmachine\n  frames 4\nsetup\n  process P\n  P: map A 2 private rw\n  \
+                P: write A[0] \"a\"\n  P: write A[1] \"b\"\nlane l: P\n  read A[0]\n\
+                always\n  P:A[0] sees \"a\"\n";
+    fs::write(&file, text).unwrap();
+    let output = Command::new(cargo_bin!("pinfold"))
+        .args(["check", "full.pf", "--no-save"])
+        .current_dir(&directory)
+        .assert()
+        .code(2)
+        .stdout_eq(str![]);
+    let told = String::from_utf8(output.get_output().stderr.clone()).unwrap();
+    assert!(told.contains("out of frames") && told.contains("full.pf:8"), "{told}");
+}

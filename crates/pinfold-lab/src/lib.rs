@@ -27,5 +27,7 @@ mod step;
 mod trace;
 mod world;
 
-pub use check::{CheckOptions, Detail, JobProgress, Order, Progress, check, replay_schedule, run};
+pub use check::{
+    CheckOptions, Detail, JobProgress, Order, Progress, check, obstacle, replay_schedule, run,
+};
 pub use pinfold_explore::{Model, Search as Strategy};

@@ -42,6 +42,7 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
             if !reports.is_empty() && stop.load(Ordering::Relaxed) {
                 continue;
             }
+            loaded.examine(&set.rules, console.error_style())?;
             let mut meter = Meter::new();
             let name = loaded.scenario.name.as_str();
             let mut show = |progress: &Progress| {

@@ -18,7 +18,7 @@ use pinfold_explore::{
 };
 
 use crate::report::{Broken, Mode, Report, Verdict};
-use crate::scenario::{Scenario, Verb, check_events};
+use crate::scenario::{Scenario, ScenarioError, Verb, check_events};
 use crate::world::Plan;
 
 use fill::{bounds, broken, empty, explain, fill, list_accesses, not_covered, strategy_name};
@@ -30,6 +30,16 @@ pub(crate) use trial::{Keep, Trial};
 fn known_events() -> Vec<&'static str> {
     let verbs = Verb::ALL.iter().map(|verb| verb.as_str());
     EventKind::NAMES.iter().copied().chain(verbs).collect()
+}
+
+/// Why the scenario cannot be executed under `rules`, if it cannot: an event that there is not, a setup that fails. The error points into the
+/// scenario's text.
+pub fn obstacle(scenario: &Scenario, rules: &Rules) -> Option<Box<ScenarioError>> {
+    if let Some(error) = check_events(scenario, &known_events()).into_iter().next() {
+        return Some(Box::new(error));
+    }
+    let plan = Rc::new(Plan::new(scenario, rules));
+    Trial::new(&plan, Keep::Verdict).prepare().err()
 }
 
 /// Searches a scenario's executions under `rules`.

@@ -72,6 +72,20 @@ impl Trial {
         Ok(())
     }
 
+    /// A world with its setup done.
+    ///
+    /// # Errors
+    /// When the setup does not work, which is the scenario's fault.
+    pub(crate) fn prepare(&self) -> Result<World, Box<ScenarioError>> {
+        let world = self.world().map_err(|message| {
+            let span = self.plan.scenario.setup.process.name.span;
+            let error = ScenarioError::new(Code::StepFailed, span, message, "this process");
+            Box::new(error.help("give the machine more frames"))
+        })?;
+        self.setup(&world)?;
+        Ok(world)
+    }
+
     /// The end of an execution whose lanes have all returned.
     fn finish(&mut self, world: &World) -> (String, Result<(), Finding>) {
         let scenario = Rc::clone(&self.plan.scenario);
@@ -144,26 +158,17 @@ impl Subject for Trial {
     type World = Option<Rc<World>>;
 
     fn build(&mut self, lanes: &mut Lanes<'_>) -> Self::World {
-        let fail = |error: ScenarioError| {
-            self.setup_error.borrow_mut().get_or_insert(error);
-        };
-        let world = match self.world() {
+        let world = match self.prepare() {
             Ok(world) => Rc::new(world),
-            Err(message) => {
-                let span = self.plan.scenario.setup.process.name.span;
-                let error = ScenarioError::new(Code::StepFailed, span, message, "this process");
-                fail(error.help("give the machine more frames"));
+            Err(error) => {
+                self.setup_error.borrow_mut().get_or_insert(*error);
                 return None;
             }
         };
-        if let Err(error) = self.setup(&world) {
-            fail(*error);
-            return None;
-        }
-        let made = &raw const world.made;
+        let made = world.made.as_slice();
         hook::label(
-            made as usize,
-            size_of_val(&world.made),
+            made.as_ptr() as usize,
+            size_of_val(made),
             Box::new(|_| "handles made".to_owned()),
         );
         world.machine().record.lock().expect("never poisoned").lanes_begin();
