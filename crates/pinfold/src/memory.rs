@@ -159,6 +159,12 @@ impl<P: Platform> Memory<P> {
         self.platform.event(Event { space, at: VirtAddr::of_page(page), kind });
     }
 
+    /// As [`Memory::tell`], for what happens to a frame whoever maps it: space 0 at address 0.
+    #[inline]
+    pub(crate) fn tell_frame(&self, kind: EventKind) {
+        self.tell(SpaceId(0), 0, kind);
+    }
+
     /// A new frame near the calling CPU.
     #[inline]
     pub(crate) fn alloc_local(
@@ -192,7 +198,7 @@ impl<P: Platform> Memory<P> {
             self.platform.bug(Bug::FreedWhileMapped(head));
         }
         self.stats.pgfree.add(1);
-        self.tell(SpaceId(0), 0, EventKind::Freed(head));
+        self.tell_frame(EventKind::Freed(head));
         self.frames.release(head);
     }
 

@@ -14,7 +14,7 @@ use crate::addr::{NodeId, Pfn, VirtRange};
 use crate::event::EventKind;
 use crate::frame::{Flags, MAP, Placement, REF, Start};
 use crate::memory::Memory;
-use crate::platform::Platform;
+use crate::platform::{Platform, WalkSection};
 use crate::rmap::{AnonId, Walk};
 use crate::rules::{MigrationAd, MigrationKind as MigrationRule, ShareOrder};
 use crate::space::Space;
@@ -112,13 +112,13 @@ impl<P: Platform> Memory<P> {
         } else {
             if unmapped == Unmapped::All {
                 let busy = EventKind::MigrationBusy { pfn: from, refs, expected };
-                self.tell(crate::addr::SpaceId(0), 0, busy);
+                self.tell_frame(busy);
             }
             (from, Pass::Again)
         };
         self.restore_entries(from, page);
         if result == Pass::Moved {
-            self.tell(crate::addr::SpaceId(0), 0, EventKind::Migrated { from, to });
+            self.tell_frame(EventKind::Migrated { from, to });
         }
         result
     }
@@ -139,13 +139,10 @@ impl<P: Platform> Memory<P> {
     /// address space's lock, which would forbid it, comes before the locks held here: the walk section guards the search, the reference the
     /// use. A table that is freed meanwhile has no entries left.
     fn held_leaf<'s>(&self, space: &'s Space<P>, page: u64) -> Option<Leaf<'s, P>> {
-        self.platform().walk_begin();
-        let leaf = space.tables().leaf(page);
-        if let Some(leaf) = &leaf {
-            self.frames().get(leaf.table, 1);
-        }
-        self.platform().walk_end();
-        leaf
+        let _section = WalkSection::open(self.platform());
+        let leaf = space.tables().leaf(page)?;
+        self.frames().get(leaf.table, 1);
+        Some(leaf)
     }
 
     /// Replaces every entry of the page by a migration entry.

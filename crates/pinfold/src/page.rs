@@ -1,6 +1,7 @@
 //! The lock of a page, and the snapshot that rules decide on.
 //!
-//! Whoever holds the page lock holds a reference too: a free frame's flags are set anew. The lock sleeps. Migration holds it while a page has no entries; the reuse decision of 5.8 sleeps for it, later ones only try.
+//! Whoever holds the page lock holds a reference too: a free frame's flags are set anew. The lock sleeps. Migration holds it while a page has no
+//! entries; the reuse decision of 5.8 sleeps for it, later ones only try.
 
 use crate::addr::Pfn;
 use crate::frame::{Counts, Flags, Frame};

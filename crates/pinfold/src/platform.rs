@@ -90,3 +90,20 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
         let _ = bug;
     }
 }
+
+/// A section in which no page table is freed; closed on drop.
+#[must_use]
+pub(crate) struct WalkSection<'p, P: Platform>(&'p P);
+
+impl<'p, P: Platform> WalkSection<'p, P> {
+    pub(crate) fn open(platform: &'p P) -> Self {
+        platform.walk_begin();
+        Self(platform)
+    }
+}
+
+impl<P: Platform> Drop for WalkSection<'_, P> {
+    fn drop(&mut self) {
+        self.0.walk_end();
+    }
+}

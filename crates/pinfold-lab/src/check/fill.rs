@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use pinfold::rules::Rules;
-use pinfold_explore::{Access, Failure, Model, Search as Strategy, replay};
+use pinfold_explore::{Access, Failure, Model, Schedule, Search as Strategy, replay};
 
 use super::options::{CheckOptions, Detail};
 use super::trial::{Keep, Kept, Trial};
@@ -92,13 +92,13 @@ pub(super) fn explain(
     oracle: Option<&'static str>,
 ) {
     if options.detail == Detail::Verdict {
-        report.broken = Some(broken(failure, oracle, report));
+        report.broken = Some(failed(failure, oracle, report));
         return;
     }
     let mut trial = Trial::new(plan, Keep::Everything);
     let again = replay(&mut trial, options.model, &failure.schedule);
     fill(report, plan, trial.kept);
-    let mut broken = broken(failure, oracle, report);
+    let mut broken = failed(failure, oracle, report);
     if let Some(step) = again.diverged_at {
         broken.why.push(format!("the second run went another way at step {step}"));
     }
@@ -119,16 +119,27 @@ pub(super) fn fill(report: &mut Report, plan: &Plan, kept: Kept) {
     report.costs = kept.costs;
 }
 
-pub(super) fn broken(failure: &Failure, oracle: Option<&'static str>, report: &Report) -> Broken {
+pub(super) fn broken(
+    oracle: String,
+    message: &str,
+    schedule: &Schedule,
+    report: &Report,
+) -> Broken {
     Broken {
-        oracle: oracle.map_or_else(|| failure.kind.to_string(), str::to_owned),
-        what: vec![failure.message.clone()],
+        oracle,
+        what: vec![message.to_owned()],
         why: trace::why(&report.decisions),
-        schedule: failure.schedule.to_string(),
-        steps: u64::from(failure.steps),
-        switches: u64::from(failure.switches),
+        schedule: schedule.to_string(),
+        steps: schedule.steps().len() as u64,
+        switches: u64::from(schedule.switches()),
         from_steps: None,
     }
+}
+
+/// What a search or a run has broken.
+pub(super) fn failed(failure: &Failure, oracle: Option<&'static str>, report: &Report) -> Broken {
+    let oracle = oracle.map_or_else(|| failure.kind.to_string(), str::to_owned);
+    broken(oracle, &failure.message, &failure.schedule, report)
 }
 
 /// How many of `executions` reached each goal, when so many were counted. A search by bounds runs some executions again; they count once.

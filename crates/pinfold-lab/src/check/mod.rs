@@ -21,7 +21,9 @@ use crate::report::{Broken, Mode, Report, Verdict};
 use crate::scenario::{Scenario, ScenarioError, Verb, check_events};
 use crate::world::Plan;
 
-use fill::{bounds, broken, empty, explain, fill, list_accesses, not_covered, strategy_name};
+use fill::{
+    bounds, broken, empty, explain, failed, fill, list_accesses, not_covered, strategy_name,
+};
 pub(crate) use fill::{count, identify, model_name, reached, refuse};
 pub use options::{CheckOptions, Detail, JobProgress, Order, Progress};
 pub(crate) use trial::{Keep, Trial};
@@ -172,7 +174,7 @@ pub fn run(scenario: &Scenario, path: &str, rules: &Rules, order: Order) -> Repo
     };
     fill(&mut report, &plan, std::mem::take(&mut trial.kept));
     if let Some(failure) = &found.failure {
-        report.broken = Some(broken(failure, trial.oracle, &report));
+        report.broken = Some(failed(failure, trial.oracle, &report));
     }
     report.id = identify(scenario, rules, &report);
     report
@@ -211,15 +213,8 @@ pub fn replay_schedule(
         _ => Verdict::Fail,
     };
     if let Judgement::Fail { message, .. } = &again.judgement {
-        report.broken = Some(Broken {
-            oracle: trial.oracle.unwrap_or("failure").to_owned(),
-            what: vec![message.clone()],
-            why: crate::trace::why(&report.decisions),
-            schedule: schedule.to_string(),
-            steps: schedule.steps().len() as u64,
-            switches: u64::from(schedule.switches()),
-            from_steps: None,
-        });
+        let oracle = trial.oracle.unwrap_or("failure").to_owned();
+        report.broken = Some(broken(oracle, message, &schedule, &report));
     }
     report.id = identify(scenario, rules, &report);
     Ok(report)

@@ -6,28 +6,12 @@ use super::{Access, Ask, Held, Hold, Path};
 use crate::addr::VirtRange;
 use crate::event::{EventKind, FastStop};
 use crate::frame::Grab;
-use crate::platform::Platform;
+use crate::platform::{Platform, WalkSection};
 use crate::rules::pin::{Request, Walk, entry_access, must_unshare};
 use crate::rules::{FastRecheck, ForkRace};
 use crate::space::Space;
 use crate::sync::smp_rmb;
 use crate::table::{Format, Leaf, Pte, table_end};
-
-/// Ends the section in which no table is freed.
-struct Section<'p, P: Platform>(&'p P);
-
-impl<'p, P: Platform> Section<'p, P> {
-    fn open(platform: &'p P) -> Self {
-        platform.walk_begin();
-        Self(platform)
-    }
-}
-
-impl<P: Platform> Drop for Section<'_, P> {
-    fn drop(&mut self) {
-        self.0.walk_end();
-    }
-}
 
 /// What a walk asks of each entry; fixed for the whole walk.
 struct Wish {
@@ -67,7 +51,7 @@ impl<P: Platform> Space<P> {
             walk,
             recheck: rules.fast_recheck,
         };
-        let section = Section::open(self.mem().platform());
+        let section = WalkSection::open(self.mem().platform());
         self.walk_fast(range, &wish, held);
         drop(section);
         if seq.is_some_and(|seq| self.protect_seq.changed_since(seq)) {

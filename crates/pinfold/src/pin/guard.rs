@@ -106,7 +106,7 @@ impl<P: Platform> Memory<P> {
     /// Gives one counted hold back.
     #[inline]
     fn ungrab(&self, pfn: Pfn, hold: Hold) {
-        self.tell(crate::addr::SpaceId(0), 0, EventKind::Unpinned(pfn));
+        self.tell_frame(EventKind::Unpinned(pfn));
         let (head, put) = self.frames().ungrab(pfn, hold, 1);
         self.after_put(head, put);
     }
@@ -121,7 +121,7 @@ impl<P: Platform> Memory<P> {
         }
         if Some(pfn) != self.uncounted(Hold::Pin) {
             let (head, put) = self.frames().unpin(pfn).ok_or(NotPinned(pfn))?;
-            self.tell(crate::addr::SpaceId(0), 0, EventKind::Unpinned(pfn));
+            self.tell_frame(EventKind::Unpinned(pfn));
             self.after_put(head, put);
         }
         self.stats().nr_foll_pin_released.add(1);
