@@ -2,102 +2,26 @@
 //!
 //! INV-ENGINE-1: a lane executes an access only right after it was picked; between the pick and the
 //! execution no other lane runs.
-//! INV-ENGINE-2: an announced closure is called only while the lane that announced it is suspended
-//! in, or runs, the hook that borrowed the closure. The announcement is taken out before that hook
-//! returns.
-//! INV-ENGINE-3: the engine is never borrowed across a switch of coroutines (`hook::with`).
+//! INV-ENGINE-2: the engine is never borrowed across a switch of coroutines (`hook::with`).
+//! INV-ENGINE-3: nothing is decided while a lane is unborn: whoever starts lanes goes on to its own
+//! next access, then they go to their first, and only then is the next step picked. What they do
+//! until then belongs to the step that started them.
 
 use crate::{
     explore::Model,
-    hook::{Mode, Order},
+    hook::Mode,
+    lane::{MAX_LANES, NewLane},
     lock::Locks,
-    memory::{Behind, Memory},
+    memory::{Behind, Memory, Race, Reach},
     object::{Kind, Object, Objects},
+    op::{Done, Op},
     replay::Recorder,
     report::FailureKind,
     schedule::Choice,
     search::{Effect, LaneSet, Moment, Pick, Strategy, Touch},
 };
 use corosensei::Yielder;
-use std::ptr::NonNull;
-
-/// A closure `u64 -> Option<u64>` that a suspended hook has borrowed.
-pub(crate) struct Update(NonNull<dyn FnMut(u64) -> Option<u64>>);
-
-impl Update {
-    pub(crate) fn new(f: &mut dyn FnMut(u64) -> Option<u64>) -> Self {
-        // SAFETY: only the lifetime is erased; INV-ENGINE-2 keeps every use within it.
-        Self(unsafe {
-            std::mem::transmute::<
-                NonNull<dyn FnMut(u64) -> Option<u64> + '_>,
-                NonNull<dyn FnMut(u64) -> Option<u64> + 'static>,
-            >(NonNull::from(f))
-        })
-    }
-
-    pub(crate) fn call(&self, value: u64) -> Option<u64> {
-        // SAFETY: INV-ENGINE-2; the closure's owner waits in the hook, so this is the only use.
-        (unsafe { &mut *self.0.as_ptr() })(value)
-    }
-}
-
-/// A closure `u64 -> bool` that a suspended hook has borrowed.
-pub(crate) struct Ready(NonNull<dyn FnMut(u64) -> bool>);
-
-impl Ready {
-    pub(crate) fn new(f: &mut dyn FnMut(u64) -> bool) -> Self {
-        // SAFETY: only the lifetime is erased; INV-ENGINE-2 keeps every use within it.
-        Self(unsafe {
-            std::mem::transmute::<
-                NonNull<dyn FnMut(u64) -> bool + '_>,
-                NonNull<dyn FnMut(u64) -> bool + 'static>,
-            >(NonNull::from(f))
-        })
-    }
-
-    pub(crate) fn call(&self, value: u64) -> bool {
-        // SAFETY: INV-ENGINE-2; the closure's owner waits in the hook, so this is the only use.
-        (unsafe { &mut *self.0.as_ptr() })(value)
-    }
-}
-
-/// An announced access.
-pub(crate) enum Op {
-    Load { cell: Object, order: Order },
-    Store { cell: Object, value: u64, order: Order },
-    Rmw { cell: Object, success: Order, failure: Order, update: Update },
-    Wait { cell: Object, order: Order, ready: Ready },
-    Fence { order: Order },
-    Lock { lock: Object, mode: Mode },
-    TryLock { lock: Object, mode: Mode },
-    Choose { n: usize },
-}
-
-impl Op {
-    /// The cell that it accesses.
-    pub(crate) fn cell(&self) -> Option<Object> {
-        match *self {
-            Self::Load { cell, .. }
-            | Self::Store { cell, .. }
-            | Self::Rmw { cell, .. }
-            | Self::Wait { cell, .. } => Some(cell),
-            _ => None,
-        }
-    }
-}
-
-/// What an executed access gave.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Done {
-    /// The value read; for a store the value that was latest before.
-    pub(crate) old: u64,
-    /// The value written; for a read the value read.
-    pub(crate) new: u64,
-    /// Whether a read-modify-write wrote, or a lock was taken.
-    pub(crate) done: bool,
-    /// The value that is now latest in modification order.
-    pub(crate) latest: u64,
-}
+use std::collections::VecDeque;
 
 /// Who goes on after an announcement.
 pub(crate) enum Turn {
@@ -134,7 +58,9 @@ pub(crate) struct Engine {
     contents: Vec<u64>,
     yielders: Vec<*const Yielder<(), ()>>,
     names: Vec<String>,
-    started: Started,
+    /// Lanes that were started and have not run yet, in order, with their numbers.
+    unborn: VecDeque<(usize, NewLane)>,
+    ready: Ready,
     current: usize,
     last: Option<usize>,
     schedule: Vec<Choice>,
@@ -142,11 +68,11 @@ pub(crate) struct Engine {
     options: Vec<u32>,
 }
 
-/// Whether all lanes have run to their first access.
+/// Whether all lanes have run to their first access (INV-ENGINE-3).
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Started {
-    No,
-    Yes,
+enum Ready {
+    NotAll,
+    All,
 }
 
 impl Engine {
@@ -163,7 +89,8 @@ impl Engine {
             contents: Vec::new(),
             yielders: Vec::new(),
             names: Vec::new(),
-            started: Started::No,
+            unborn: VecDeque::new(),
+            ready: Ready::NotAll,
             current: 0,
             last: None,
             schedule: Vec::new(),
@@ -182,7 +109,8 @@ impl Engine {
         self.contents.clear();
         self.yielders.clear();
         self.names.clear();
-        self.started = Started::No;
+        self.unborn.clear();
+        self.ready = Ready::NotAll;
         self.current = 0;
         self.last = None;
         self.schedule.clear();
@@ -201,6 +129,36 @@ impl Engine {
         self.memory.lanes(names.len());
         self.strategy.begin(names.len());
         self.names = names;
+    }
+
+    /// The running lane starts another, whose number is returned. It runs once this one is at its
+    /// next access.
+    pub(crate) fn spawn(&mut self, new: NewLane) -> usize {
+        let lane = self.names.len();
+        if lane == MAX_LANES {
+            self.unsupported(format!("{} lanes; at most {MAX_LANES} are possible", lane + 1));
+            return lane;
+        }
+        self.names.push(new.name.clone());
+        self.pending.push(None);
+        self.touches.push(None);
+        self.contents.push(0);
+        self.yielders.push(std::ptr::null());
+        self.memory.spawn(self.current, lane);
+        self.strategy.spawned(lane);
+        self.unborn.push_back((lane, new));
+        self.ready = Ready::NotAll;
+        lane
+    }
+
+    /// The next lane to be born.
+    pub(crate) fn birth(&mut self) -> Option<(usize, NewLane)> {
+        self.unborn.pop_front()
+    }
+
+    /// Whether there is a lane of that number.
+    pub(crate) fn has_lane(&self, lane: usize) -> bool {
+        lane < self.names.len()
     }
 
     /// The coroutine of a lane starts and can be suspended through `yielder`.
@@ -231,7 +189,11 @@ impl Engine {
     }
 
     pub(crate) fn cell(&mut self, addr: usize, now: u64) -> Object {
+        let known = self.objects.count();
         let cell = self.objects.number(Kind::Cell, addr);
+        if self.objects.count() > known {
+            self.memory.find(cell, addr);
+        }
         self.memory.meet(cell, now);
         self.contents[self.current] = now;
         cell
@@ -246,7 +208,7 @@ impl Engine {
         let lane = self.current;
         self.touches[lane] = Some(self.touch(lane, &op));
         self.pending[lane] = Some(op);
-        if self.started == Started::Yes && self.decide() == Some(lane) {
+        if self.ready == Ready::All && self.decide() == Some(lane) {
             Turn::Mine
         } else {
             Turn::Other(self.yielders[lane])
@@ -261,6 +223,7 @@ impl Engine {
             Op::Store { cell, .. } | Op::Rmw { cell, .. } => Touch::Write(cell),
             Op::Wait { cell, .. } => Touch::Wait(cell),
             Op::Fence { .. } | Op::Choose { .. } => Touch::Local,
+            Op::Join { lane } => Touch::Join(lane),
             Op::Lock { lock, .. } | Op::TryLock { lock, .. }
                 if self.locks.is_held_by(lock, lane) =>
             {
@@ -271,15 +234,15 @@ impl Engine {
         }
     }
 
-    /// All lanes have announced their first access or ended. Returns who goes first.
-    pub(crate) fn start(&mut self) -> Option<usize> {
-        self.started = Started::Yes;
-        self.decide()
+    /// All lanes have announced their next access or ended.
+    pub(crate) fn all_ready(&mut self) {
+        self.ready = Ready::All;
+        self.decide();
     }
 
     /// The running lane has ended.
     pub(crate) fn leave(&mut self) {
-        if self.started == Started::Yes {
+        if self.ready == Ready::All {
             self.decide();
         }
     }
@@ -336,6 +299,7 @@ impl Engine {
         match &self.pending[lane] {
             None => false,
             Some(Op::Lock { lock, mode }) => self.locks.is_free(*lock, *mode),
+            Some(Op::Join { lane }) => self.pending[*lane].is_none(),
             Some(op @ Op::Wait { cell, .. }) => {
                 let behind = || self.strategy.behind(lane, *cell);
                 self.memory.meet(*cell, self.contents[lane]);
@@ -365,6 +329,8 @@ impl Engine {
         // Another lane may have begun a new life of the cell since this one announced the access.
         if let Some(cell) = op.cell() {
             self.memory.meet(cell, self.contents[lane]);
+            let race = self.memory.reach(lane, cell, Reach::Atomic, self.steps());
+            self.check(race, |engine| engine.place(cell));
         }
         let mut touch = self.touches[lane].take().unwrap_or(Touch::Local);
         let (choice, done) = match &op {
@@ -381,6 +347,10 @@ impl Engine {
             },
             Op::Fence { order } => {
                 self.memory.fence(lane, *order);
+                (0, Done::default())
+            }
+            Op::Join { lane: other } => {
+                self.memory.join(lane, *other);
                 (0, Done::default())
             }
             op => {
@@ -400,7 +370,7 @@ impl Engine {
             touch = Touch::Read(cell);
         }
         if let Some(recorder) = &mut self.recorder {
-            recorder.record(self.schedule.len() as u64, lane, choice, &op, done, &self.objects);
+            recorder.record(lane, choice, &op, done, &self.objects, &self.names);
         }
         self.schedule.push(Choice { lane, choice });
         self.last = Some(lane);
@@ -423,12 +393,51 @@ impl Engine {
         }
     }
 
-    pub(crate) fn forget(&mut self, addr: usize, len: usize) {
-        let Self { objects, memory, strategy, .. } = self;
-        for cell in objects.cells_in(addr, len) {
-            memory.forget(cell);
-            strategy.attached(Effect::Forget(cell));
+    /// The cells and the plain memory in `[addr, addr + len)` end, or begin a new life.
+    pub(crate) fn renew(&mut self, addr: usize, len: usize, reach: Reach) {
+        let (lane, step) = (self.current, self.steps());
+        let cells: Vec<Object> = self.objects.cells_in(addr, len).collect();
+        for cell in cells {
+            let race = self.memory.reach(lane, cell, reach, step);
+            self.check(race, |engine| engine.place(cell));
+            self.memory.forget(cell);
+            self.strategy.attached(Effect::Forget(cell));
         }
+        if reach == Reach::End {
+            let race = self.memory.end(lane, (addr, len), step);
+            self.check(race, |engine| engine.plain_place(addr));
+        } else {
+            self.memory.renew(lane, (addr, len), step);
+        }
+    }
+
+    /// The running lane touches plain memory.
+    pub(crate) fn touch_plain(&mut self, addr: usize, reach: Reach) {
+        let race = self.memory.reach_plain(self.current, addr, reach, self.steps());
+        self.check(race, |engine| engine.plain_place(addr));
+    }
+
+    /// A race ends the execution, as soon as the running lane is at its next access.
+    fn check(&mut self, race: Option<Race>, place: impl FnOnce(&Self) -> String) {
+        if let Some(race) = race {
+            let (lane, other) = (&self.names[self.current], &self.names[race.other]);
+            let message = race.tell(lane, other, &place(self));
+            self.end_failed(FailureKind::DataRace, message);
+        }
+    }
+
+    /// The name of a cell or lock.
+    fn place(&self, object: Object) -> String {
+        match &self.recorder {
+            Some(recorder) => recorder.name(&self.objects, object),
+            None => Recorder::anonymous(&self.objects, object),
+        }
+    }
+
+    /// The name of plain memory. Without a label there is none that is the same each time.
+    fn plain_place(&self, addr: usize) -> String {
+        let name = self.recorder.as_ref().and_then(|recorder| recorder.name_at(addr));
+        name.unwrap_or_else(|| "plain memory".to_owned())
     }
 
     pub(crate) fn label(
@@ -452,6 +461,11 @@ impl Engine {
         self.end_failed(FailureKind::Panicked, message);
     }
 
+    /// There is no room for what the subject asks for.
+    pub(crate) fn unsupported(&mut self, message: String) {
+        self.end_failed(FailureKind::Unsupported, message);
+    }
+
     fn end_failed(&mut self, kind: FailureKind, message: String) {
         let lane = self.current;
         self.end.get_or_insert(End::Failed { kind, lane, message });
@@ -459,18 +473,14 @@ impl Engine {
 
     fn deadlock(&self, live: LaneSet) -> End {
         let waits = live.iter().filter_map(|lane| {
-            let (verb, object) = match self.pending[lane].as_ref()? {
-                Op::Lock { lock, mode: Mode::Exclusive } => ("waits for", *lock),
-                Op::Lock { lock, mode: Mode::Shared } => ("waits to share", *lock),
-                Op::Wait { cell, .. } => ("waits for a value of", *cell),
+            let (verb, what) = match *self.pending[lane].as_ref()? {
+                Op::Lock { lock, mode: Mode::Exclusive } => ("waits for", self.place(lock)),
+                Op::Lock { lock, mode: Mode::Shared } => ("waits to share", self.place(lock)),
+                Op::Wait { cell, .. } => ("waits for a value of", self.place(cell)),
+                Op::Join { lane } => ("waits for the end of", self.names[lane].clone()),
                 _ => return None,
             };
-            let name = &self.names[lane];
-            let place = match &self.recorder {
-                Some(recorder) => recorder.name(&self.objects, object),
-                None => Recorder::anonymous(&self.objects, object),
-            };
-            Some(format!("{name} {verb} {place}"))
+            Some(format!("{} {verb} {what}", self.names[lane]))
         });
         let waits: Vec<_> = waits.collect();
         End::Failed {

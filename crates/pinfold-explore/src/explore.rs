@@ -28,6 +28,8 @@ pub enum Ending<'a> {
     /// One failed, panicked, or all that were left waited for each other. The failure stands,
     /// whatever is judged; the subject may tear down.
     Failed {
+        /// What kind of thing went wrong.
+        kind: FailureKind,
         /// The lane, counted from 0.
         lane: usize,
         /// What went wrong.
@@ -228,7 +230,9 @@ impl<'a, S: Subject> Session<'a, S> {
         let end = hook::with(|engine| engine.end().cloned()).flatten().unwrap_or(End::Redundant);
         let ending = match &end {
             End::Finished => Ending::Finished,
-            End::Failed { lane, message, .. } => Ending::Failed { lane: *lane, message },
+            End::Failed { kind, lane, message } => {
+                Ending::Failed { kind: *kind, lane: *lane, message }
+            }
             End::Redundant | End::Truncated => {
                 // The world was left half-way: what its destructors find amiss says nothing.
                 let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(world)));

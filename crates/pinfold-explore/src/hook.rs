@@ -7,8 +7,18 @@
 //!
 //! Called where no lane runs, every hook acts on `now` alone and returns at once: during `build`
 //! and `judge`, while a lane unwinds, and outside any exploration. [`active`] tells.
+//!
+//! Data races: [`read_plain`] and [`write_plain`] announce accesses to memory that is not atomic.
+//! They are no steps. Two of them that nothing orders, and of which one writes, end the execution as
+//! a failure of kind [`crate::FailureKind::DataRace`] when the lane reaches its next access; so do
+//! accesses to a cell that are not ordered with its [`renew`]al or its end ([`forget`]).
 
-use crate::engine::{Done, Engine, Op, Ready, Turn, Update};
+use crate::{
+    engine::{Engine, Turn},
+    lane::NewLane,
+    memory::Reach,
+    op::{Done, Op, Ready, Update},
+};
 use std::{cell::Cell, panic, ptr};
 
 /// The ordering of an access.
@@ -199,12 +209,61 @@ pub fn unlock(id: usize, mode: Mode) {
     }
 }
 
-/// The cells in `[addr, addr + len)` are dead or initialised anew: the next access starts from its
-/// `now`. Not a step. No other lane may be at these cells.
+/// The cells and the plain memory in `[addr, addr + len)` end here: what lies there later starts
+/// from its `now`, and is another. Not a step. No other lane may be at them.
 pub fn forget(addr: usize, len: usize) {
     if active() {
-        with(|engine| engine.forget(addr, len));
+        with(|engine| engine.renew(addr, len, Reach::End));
     }
+}
+
+/// The cells in `[addr, addr + len)` are initialised anew: the next access starts from its `now`.
+/// Not a step. The lane must have the cells alone: whatever others did to them happens before this,
+/// and this before whatever they will do.
+pub fn renew(addr: usize, len: usize) {
+    if active() {
+        with(|engine| engine.renew(addr, len, Reach::Renew));
+    }
+}
+
+/// The lane reads the plain memory that starts at `addr`. Not a step.
+pub fn read_plain(addr: usize) {
+    if active() {
+        with(|engine| engine.touch_plain(addr, Reach::Read));
+    }
+}
+
+/// The lane writes the plain memory that starts at `addr`. Not a step.
+pub fn write_plain(addr: usize) {
+    if active() {
+        with(|engine| engine.touch_plain(addr, Reach::Write));
+    }
+}
+
+/// Starts a lane, whose number is returned. Not a step: the new lane runs up to its first access
+/// once this one is at its next. All that this lane did happens before all that the new one does.
+///
+/// Where no lane runs, `body` runs at once. More than [`crate::MAX_LANES`] lanes end the execution as
+/// a failure.
+pub fn spawn(name: impl Into<String>, body: impl FnOnce() + 'static) -> usize {
+    if !active() {
+        body();
+        return 0;
+    }
+    let new = NewLane { name: name.into(), body: Box::new(body) };
+    with(|engine| engine.spawn(new)).unwrap_or(0)
+}
+
+/// Waits until a lane has ended. All that it did happens before what this lane does next. At once
+/// where no lane runs.
+///
+/// # Panics
+/// When there is no such lane; the execution is then a failure.
+pub fn join(lane: usize) {
+    if active() && with(|engine| engine.has_lane(lane)) == Some(false) {
+        fail(format!("there is no lane {lane} to wait for"));
+    }
+    let _ = perform(|_| Op::Join { lane });
 }
 
 /// Names the objects in `[addr, addr + len)` in traces: `describe` gets the offset. Not a step; may
@@ -213,7 +272,8 @@ pub fn label(addr: usize, len: usize, describe: Box<dyn Fn(usize) -> String>) {
     with(|engine| engine.label(addr, len, describe));
 }
 
-/// The running lane, counted from 0 in the order in which they were added; 0 when no lane runs.
+/// The running lane, counted from 0 in the order in which they were added or started; 0 when no lane
+/// runs.
 pub fn lane() -> usize {
     if active() { with(|engine| engine.current()).unwrap_or(0) } else { 0 }
 }

@@ -2,7 +2,9 @@
 //!
 //! INV-LANE-1: a lane that is left suspended when its execution ends is unwound with all hooks
 //! inactive, before the subject judges, so that its destructors run and nothing leaks.
-//! INV-LANE-2: a stack goes back to the pool only when nothing lives on it.
+//! INV-LANE-2: a lane that another starts is resumed from here like any other, never from within its
+//! parent.
+//! INV-LANE-3: a stack goes back to the pool only when nothing lives on it.
 
 use crate::hook::{self, Phase};
 use corosensei::{Coroutine, CoroutineResult, stack::DefaultStack};
@@ -14,7 +16,7 @@ use std::{
     sync::Once,
 };
 
-/// The most lanes that an execution may have.
+/// The most lanes that an execution may have, those that lanes start included.
 pub const MAX_LANES: usize = 32;
 
 /// Enough for deep call chains of unoptimised code; pages that are not touched cost nothing.
@@ -28,7 +30,7 @@ pub struct Lanes<'a> {
 /// A lane that has not started.
 pub(crate) struct NewLane {
     pub(crate) name: String,
-    body: Box<dyn FnOnce()>,
+    pub(crate) body: Box<dyn FnOnce()>,
 }
 
 impl<'a> Lanes<'a> {
@@ -44,6 +46,13 @@ impl<'a> Lanes<'a> {
 }
 
 type Fiber = Coroutine<(), (), ()>;
+
+/// Whether any lane was unborn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Delivered {
+    None,
+    Some,
+}
 
 /// Runs executions, keeping their stacks.
 #[derive(Default)]
@@ -63,22 +72,22 @@ impl Runner {
             self.stacks.push(DefaultStack::new(STACK_BYTES)?);
         }
         for (index, lane) in lanes.drain(..).enumerate() {
-            let Some(stack) = self.stacks.pop() else { break };
-            self.fibers.push(Coroutine::with_stack(stack, move |yielder, ()| {
-                hook::with(|engine| engine.enter(index, yielder));
-                (lane.body)();
-            }));
+            self.prepare(index, lane)?;
         }
         hook::set_phase(Phase::Lanes);
         for index in 0..self.fibers.len() {
             self.resume(index);
         }
-        let mut next = hook::with(|engine| engine.start()).flatten();
-        while let Some(lane) = next {
+        self.deliver();
+        hook::with(|engine| engine.all_ready());
+        while let Some(lane) = hook::with(|engine| engine.next()).flatten() {
             self.resume(lane);
-            next = hook::with(|engine| engine.next()).flatten();
+            if self.deliver() == Delivered::Some {
+                hook::with(|engine| engine.all_ready());
+            }
         }
         hook::set_phase(Phase::Alone);
+        while hook::with(|engine| engine.birth()).flatten().is_some() {}
         for mut fiber in self.fibers.drain(..) {
             if !fiber.done() {
                 fiber.force_unwind();
@@ -86,6 +95,36 @@ impl Runner {
             self.stacks.push(fiber.into_stack());
         }
         Ok(())
+    }
+
+    /// Puts a lane on a stack.
+    fn prepare(&mut self, index: usize, lane: NewLane) -> io::Result<()> {
+        let stack = match self.stacks.pop() {
+            Some(stack) => stack,
+            None => DefaultStack::new(STACK_BYTES)?,
+        };
+        self.fibers.push(Coroutine::with_stack(stack, move |yielder, ()| {
+            hook::with(|engine| engine.enter(index, yielder));
+            (lane.body)();
+        }));
+        Ok(())
+    }
+
+    /// Lets the lanes that were started meanwhile, and those that they start, run to their first
+    /// access.
+    fn deliver(&mut self) -> Delivered {
+        let mut delivered = Delivered::None;
+        while let Some((index, lane)) = hook::with(|engine| engine.birth()).flatten() {
+            delivered = Delivered::Some;
+            match self.prepare(index, lane) {
+                Ok(()) => self.resume(index),
+                Err(error) => {
+                    let message = format!("no memory for the stack of a lane: {error}");
+                    hook::with(|engine| engine.unsupported(message));
+                }
+            }
+        }
+        delivered
     }
 
     /// Lets a lane run until it suspends or ends.

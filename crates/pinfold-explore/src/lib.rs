@@ -42,9 +42,10 @@
 //! * [`hook`]: what instrumented code calls; each call is one step of a lane.
 //! * `lane`: coroutines on pooled stacks. One operating-system thread for one exploration; nothing
 //!   is shared with others.
-//! * `engine`: one execution. A lane announces an access before it executes it, so that the choice
-//!   of the next lane runs inline and going on with the same lane costs no switch.
-//! * `memory`: what a load may return, under [`Model::Sc`], [`Model::Tso`] or [`Model::Weak`].
+//! * `engine`: one execution. A lane announces an access (`op`) before it executes it, so that the
+//!   choice of the next lane runs inline and going on with the same lane costs no switch.
+//! * `memory`: what a load may return, under [`Model::Sc`], [`Model::Tso`] or [`Model::Weak`]; what
+//!   happens before what (`clock`), and which accesses nothing orders.
 //! * `search`: who goes next: depth-first with reduction, with a preemption bound, at random, or by
 //!   PCT.
 //! * `explore`, `shrink`, `replay`: the loop around it, the cutting of a failure to few switches,
@@ -53,10 +54,12 @@
 //!   or machines can search.
 //!
 //! # What a clean, exhausted report means
-//! No execution of the model, within the instrumented accesses, fails. State that lanes share
-//! without announcing it is outside that statement: it must be protected by announced locks or by
-//! happens-before.
+//! No execution of the model, within the instrumented accesses, fails. State that lanes share must be
+//! protected by announced locks or by happens-before: announce accesses to it with
+//! [`hook::read_plain`] and [`hook::write_plain`], and a data race is a failure. State that lanes
+//! share without announcing it is outside the statement.
 
+mod clock;
 mod engine;
 mod explore;
 pub mod hook;
@@ -65,6 +68,7 @@ mod lane;
 mod lock;
 mod memory;
 mod object;
+mod op;
 mod replay;
 mod report;
 mod rng;

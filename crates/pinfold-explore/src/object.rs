@@ -58,7 +58,12 @@ impl Objects {
         self.known.clear();
     }
 
-    /// The number of the object at `addr`, a new one if it is met for the first time.
+    /// How many objects were met.
+    pub(crate) fn count(&self) -> usize {
+        self.known.len()
+    }
+
+    /// The number of the object at `addr`, the next one if it is met for the first time.
     pub(crate) fn number(&mut self, kind: Kind, addr: usize) -> Object {
         let map = match kind {
             Kind::Cell => &mut self.cells,

@@ -1,10 +1,11 @@
 //! Runs one schedule again and records what every step did.
 
 use crate::{
-    engine::{Done, End, Engine, Op},
+    engine::{End, Engine},
     explore::{Judgement, Model, Session, Subject},
     hook::{self, Installed, Mode, Order, Phase},
     object::{Kind, Object, Objects},
+    op::{Done, Op},
     schedule::Schedule,
     search::Script,
 };
@@ -33,6 +34,8 @@ pub enum AccessKind {
     TryLockNot(Mode),
     /// A value was chosen.
     Choose,
+    /// Another lane had ended.
+    Join,
 }
 
 impl fmt::Display for AccessKind {
@@ -48,6 +51,7 @@ impl fmt::Display for AccessKind {
             Self::TryLock(mode) => write!(f, "trylock {mode}"),
             Self::TryLockNot(mode) => write!(f, "trylock {mode}, busy"),
             Self::Choose => f.write_str("choose"),
+            Self::Join => f.write_str("join"),
         }
     }
 }
@@ -83,7 +87,7 @@ pub struct Access {
     pub lane: usize,
     /// What it was.
     pub kind: AccessKind,
-    /// The name of the cell or lock; empty for fences and choices.
+    /// The name of the cell, lock or ended lane; empty for fences and choices.
     pub label: String,
     /// The value read; for a store the value that was latest before it.
     pub old: u64,
@@ -136,11 +140,14 @@ impl Recorder {
     /// The name of an object: its label, or its number.
     pub(crate) fn name(&self, objects: &Objects, object: Object) -> String {
         let (_, addr) = objects.place(object);
+        self.name_at(addr).unwrap_or_else(|| Self::anonymous(objects, object))
+    }
+
+    /// The label of what lies there.
+    pub(crate) fn name_at(&self, addr: usize) -> Option<String> {
         let covers = |label: &&Label| addr.wrapping_sub(label.addr) < label.len;
-        match self.labels.iter().rev().find(covers) {
-            Some(label) => (label.describe)(addr - label.addr),
-            None => Self::anonymous(objects, object),
-        }
+        let label = self.labels.iter().rev().find(covers)?;
+        Some((label.describe)(addr - label.addr))
     }
 
     /// The name of an object without a label.
@@ -153,12 +160,12 @@ impl Recorder {
 
     pub(crate) fn record(
         &mut self,
-        step: u64,
         lane: usize,
         behind: u32,
         op: &Op,
         done: Done,
         objects: &Objects,
+        names: &[String],
     ) {
         let (kind, object) = match *op {
             Op::Load { cell, order } => (AccessKind::Load(order), Some(cell)),
@@ -171,10 +178,16 @@ impl Recorder {
             Op::TryLock { lock, mode } if done.done => (AccessKind::TryLock(mode), Some(lock)),
             Op::TryLock { lock, mode } => (AccessKind::TryLockNot(mode), Some(lock)),
             Op::Choose { .. } => (AccessKind::Choose, None),
+            Op::Join { .. } => (AccessKind::Join, None),
         };
         let behind = if kind == AccessKind::Choose { 0 } else { behind };
-        let label = object.map_or(String::new(), |object| self.name(objects, object));
+        let label = match (object, op) {
+            (Some(object), _) => self.name(objects, object),
+            (None, Op::Join { lane }) => names[*lane].clone(),
+            (None, _) => String::new(),
+        };
         let Done { old, new, .. } = done;
+        let step = self.trace.len() as u64;
         self.trace.push(Access { step, lane, kind, label, old, new, behind });
     }
 }

@@ -26,6 +26,8 @@ pub enum FailureKind {
     Panicked,
     /// Lanes were left that wait for a lock or a value, and nobody could go on.
     Deadlock,
+    /// Two accesses that nothing orders met where one of them needs the place alone.
+    DataRace,
     /// The same schedule led to another behaviour: the subject depends on something the explorer
     /// does not control.
     Nondeterministic,
@@ -40,6 +42,7 @@ impl fmt::Display for FailureKind {
             Self::Failed => "failure",
             Self::Panicked => "panic",
             Self::Deadlock => "deadlock",
+            Self::DataRace => "data race",
             Self::Nondeterministic => "nondeterministic subject",
             Self::Unsupported => "unsupported",
         })

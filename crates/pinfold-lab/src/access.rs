@@ -152,7 +152,8 @@ impl Places {
                 (Some(value(access.old)), Some(value(access.new)))
             }
             AccessKind::Choose => (Some(access.old.to_string()), None),
-            AccessKind::Fence(_)
+            AccessKind::Join
+            | AccessKind::Fence(_)
             | AccessKind::Lock(_)
             | AccessKind::TryLock(_)
             | AccessKind::TryLockNot(_) => (None, None),

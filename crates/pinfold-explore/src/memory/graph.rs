@@ -6,7 +6,11 @@
 //!   or an acquire fence after a read, joins the clock of the store that was read;
 //!   read-modify-writes pass on the clock of the store they read, so that they continue its release
 //!   sequence (as in C++20: plain stores of the same lane do not).
-//! * Under TSO there is no such synchronisation; the clocks then hold program order and locks only.
+//! * Under TSO every store releases and every load acquires. That says nothing which the axioms of
+//!   TSO do not say by themselves, and tells which plain accesses are ordered.
+//! * Time: each event of a lane has a later time than the one before, and so has whatever the lane
+//!   does after it handed its clock on. A clock that knows a time of a lane knows all that the lane
+//!   did until then, accesses that are no events included.
 //! * `Full` is a sequentially consistent fence, the relaxed access, and another such fence.
 //!
 //! INV-GRAPH-1 (coherence): an access stands, in modification order, at or after every access to
@@ -15,12 +19,12 @@
 //! INV-GRAPH-3: an event's key orders it within its location: `key(a) < key(b)` if and only if a
 //! precedes b by modification order, reads-from and from-read.
 
-use super::{Behind, tso, weak};
+use super::{Behind, handover::Handovers, tso, weak};
 use crate::{
-    engine::{Done, Op},
+    clock::{Clocks, join},
     hook::{Mode, Order},
-    lock::excludes,
     object::Object,
+    op::{Done, Op},
 };
 
 /// Which consistency holds beyond coherence and atomicity.
@@ -50,8 +54,10 @@ pub(super) enum Act {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Event {
     pub(super) lane: usize,
-    /// Its place among the events of the lane, from 1.
-    pub(super) place: u32,
+    /// Its place among the events of the lane, from 0.
+    pub(super) place: usize,
+    /// When the lane did it, on the lane's own clock.
+    pub(super) time: u32,
     pub(super) act: Act,
     /// Whether it is a sequentially consistent access.
     pub(super) sc: bool,
@@ -86,13 +92,6 @@ struct Stores {
     accesses: Vec<EventId>,
 }
 
-/// The clocks that a lock hands over.
-#[derive(Clone, Default)]
-struct Handover {
-    exclusive: Vec<u32>,
-    shared: Vec<u32>,
-}
-
 /// What an ordering means for an access.
 #[derive(Clone, Copy)]
 struct Shape {
@@ -110,8 +109,8 @@ impl Shape {
         let sc = order == Order::SeqCst;
         Self {
             fenced_before: full,
-            acquires: weak && matches!(order, Order::Acquire | Order::AcqRel | Order::SeqCst),
-            releases: weak && matches!(order, Order::Release | Order::AcqRel | Order::SeqCst),
+            acquires: !weak || matches!(order, Order::Acquire | Order::AcqRel | Order::SeqCst),
+            releases: !weak || matches!(order, Order::Release | Order::AcqRel | Order::SeqCst),
             sc: weak && sc,
             // x86 compiles a sequentially consistent store to an exchange.
             fenced_after: full || (!weak && sc && act == Act::Write),
@@ -122,28 +121,27 @@ impl Shape {
 /// See the module.
 pub(super) struct Graph {
     pub(super) axioms: Axioms,
-    pub(super) lanes: usize,
     pub(super) events: Vec<Event>,
     /// For each event its clock.
-    clocks: Vec<u32>,
+    clocks: Clocks,
     /// The events of each lane in order.
     pub(super) by_lane: Vec<Vec<EventId>>,
     /// The sequentially consistent fences and accesses.
     pub(super) sc_events: Vec<EventId>,
     stores: Vec<Store>,
     /// For each store the clock that an acquiring reader joins.
-    handed_on: Vec<u32>,
+    handed_on: Clocks,
     pub(super) locations: usize,
     by_location: Vec<Stores>,
     /// The present life of each cell.
     current: Vec<Location>,
     /// For each lane what happens before its next event.
-    now: Vec<u32>,
+    now: Clocks,
     /// For each lane what an acquire fence would join.
-    acquirable: Vec<u32>,
+    acquirable: Clocks,
     /// For each lane its clock at its last release fence.
-    released: Vec<u32>,
-    locks: Vec<Handover>,
+    released: Clocks,
+    locks: Handovers,
     pub(super) search: weak::Buffers,
     pub(super) visited: Vec<bool>,
 }
@@ -152,41 +150,54 @@ impl Graph {
     pub(super) fn new(axioms: Axioms) -> Self {
         Self {
             axioms,
-            lanes: 0,
             events: Vec::new(),
-            clocks: Vec::new(),
+            clocks: Clocks::default(),
             by_lane: Vec::new(),
             sc_events: Vec::new(),
             stores: Vec::new(),
-            handed_on: Vec::new(),
+            handed_on: Clocks::default(),
             locations: 0,
             by_location: Vec::new(),
             current: Vec::new(),
-            now: Vec::new(),
-            acquirable: Vec::new(),
-            released: Vec::new(),
-            locks: Vec::new(),
+            now: Clocks::default(),
+            acquirable: Clocks::default(),
+            released: Clocks::default(),
+            locks: Handovers::default(),
             search: weak::Buffers::default(),
             visited: Vec::new(),
         }
     }
 
     pub(super) fn begin(&mut self, lanes: usize) {
-        self.lanes = lanes;
+        self.widen(lanes);
         self.events.clear();
-        self.clocks.clear();
         self.by_lane.iter_mut().for_each(Vec::clear);
-        self.by_lane.resize_with(lanes, Vec::new);
         self.sc_events.clear();
         self.stores.clear();
-        self.handed_on.clear();
+        self.clocks.reset(0);
+        self.handed_on.reset(0);
         self.locations = 0;
         self.current.clear();
+        let width = self.now.width();
         for clocks in [&mut self.now, &mut self.acquirable, &mut self.released] {
-            clocks.clear();
-            clocks.resize(lanes * lanes, 0);
+            clocks.reset(width);
         }
         self.locks.clear();
+    }
+
+    /// Makes room for so many lanes.
+    fn widen(&mut self, lanes: usize) {
+        let Self { clocks, handed_on, now, acquirable, released, locks, .. } = self;
+        for clocks in [clocks, handed_on, &mut *now, &mut *acquirable, &mut *released] {
+            clocks.widen(lanes);
+        }
+        for clocks in [now, acquirable, released] {
+            clocks.grow(lanes);
+        }
+        locks.widen(lanes);
+        if self.by_lane.len() < lanes {
+            self.by_lane.resize_with(lanes, Vec::new);
+        }
     }
 
     /// A new life of the cell begins with the value `now`.
@@ -203,7 +214,7 @@ impl Graph {
         self.current[cell] = location;
         let store = self.stores.len();
         self.stores.push(Store { value: now, position: 0, act: Act::Write });
-        self.handed_on.resize(self.handed_on.len() + self.lanes, 0);
+        self.handed_on.grow(store + 1);
         let stores = &mut self.by_location[location];
         stores.order.clear();
         stores.order.push(store);
@@ -213,12 +224,12 @@ impl Graph {
 
     /// What happens before an event, itself included.
     pub(super) fn clock(&self, event: EventId) -> &[u32] {
-        &self.clocks[event * self.lanes..][..self.lanes]
+        self.clocks.row(event)
     }
 
     /// Whether one event happens before another.
     pub(super) fn happens_before(&self, a: EventId, b: EventId) -> bool {
-        a != b && self.clock(b)[self.events[a].lane] >= self.events[a].place
+        a != b && self.clock(b)[self.events[a].lane] >= self.events[a].time
     }
 
     /// INV-GRAPH-3. A store has a multiple of four and its readers one more, so that a candidate
@@ -305,11 +316,11 @@ impl Graph {
 
     /// INV-GRAPH-1: the lowest position in modification order that the lane may read or follow.
     fn floor(&self, lane: usize, location: Location) -> usize {
-        let now = &self.now[lane * self.lanes..][..self.lanes];
+        let now = self.now.row(lane);
         let stores = &self.by_location[location];
         let happened = stores.accesses.iter().map(|&id| &self.events[id]);
         let positions = happened.filter_map(|event| match event.at {
-            At::Store(store) if event.place <= now[event.lane] => Some(self.stores[store].position),
+            At::Store(store) if event.time <= now[event.lane] => Some(self.stores[store].position),
             _ => None,
         });
         positions.max().unwrap_or(0)
@@ -326,8 +337,8 @@ impl Graph {
         let events = self.events.len();
         let sc_events = self.sc_events.len();
         let own = self.by_lane[lane].len();
-        let saved: Vec<u32> = self.now[lane * self.lanes..][..self.lanes].to_vec();
-        let saved_release: Vec<u32> = self.released[lane * self.lanes..][..self.lanes].to_vec();
+        let saved = self.now.row(lane).to_vec();
+        let saved_release = self.released.row(lane).to_vec();
         if shape.fenced_before {
             self.fence(lane, Order::SeqCst);
         }
@@ -344,11 +355,11 @@ impl Graph {
                 Axioms::Tso => tso::allows(self, candidate),
             };
         self.events.truncate(events);
-        self.clocks.truncate(events * self.lanes);
+        self.clocks.truncate(events);
         self.sc_events.truncate(sc_events);
         self.by_lane[lane].truncate(own);
-        self.now[lane * self.lanes..][..self.lanes].copy_from_slice(&saved);
-        self.released[lane * self.lanes..][..self.lanes].copy_from_slice(&saved_release);
+        self.now.row_mut(lane).copy_from_slice(&saved);
+        self.released.row_mut(lane).copy_from_slice(&saved_release);
         consistent
     }
 
@@ -362,10 +373,10 @@ impl Graph {
         at: At,
     ) -> EventId {
         let id = self.events.len();
-        let now = &mut self.now[lane * self.lanes..][..self.lanes];
-        now[lane] += 1;
-        self.clocks.extend_from_slice(now);
-        self.events.push(Event { lane, place: now[lane], act, sc, location, at });
+        let time = self.pass_time(lane);
+        self.clocks.push(self.now.row(lane));
+        let place = self.by_lane[lane].len();
+        self.events.push(Event { lane, place, time, act, sc, location, at });
         self.by_lane[lane].push(id);
         if sc {
             self.sc_events.push(id);
@@ -373,10 +384,21 @@ impl Graph {
         id
     }
 
+    /// What the lane did until now gets a time, which is returned; what it does next has a later one.
+    fn pass_time(&mut self, lane: usize) -> u32 {
+        let time = &mut self.now.row_mut(lane)[lane];
+        *time += 1;
+        *time
+    }
+
+    /// What happens before the next event of the lane.
+    pub(super) fn now(&self, lane: usize) -> &[u32] {
+        self.now.row(lane)
+    }
+
     /// The lane acquires what was handed on with a store.
     fn join_handed_on(&mut self, lane: usize, store: StoreId) {
-        let handed_on = &self.handed_on[store * self.lanes..][..self.lanes];
-        join(&mut self.now[lane * self.lanes..][..self.lanes], handed_on);
+        join(self.now.row_mut(lane), self.handed_on.row(store));
     }
 
     /// Executes an access with one of its options.
@@ -396,9 +418,8 @@ impl Graph {
         if act != Act::Write {
             if shape.acquires {
                 self.join_handed_on(lane, base);
-            } else if self.axioms == Axioms::Weak {
-                let handed_on = &self.handed_on[base * self.lanes..][..self.lanes];
-                join(&mut self.acquirable[lane * self.lanes..][..self.lanes], handed_on);
+            } else {
+                join(self.acquirable.row_mut(lane), self.handed_on.row(base));
             }
         }
         match op {
@@ -420,8 +441,7 @@ impl Graph {
                 shape,
             );
             if act == Act::Update {
-                let (before, own) = self.handed_on.split_at_mut(store * self.lanes);
-                join(own, &before[base * self.lanes..][..self.lanes]);
+                self.handed_on.join_within(store, base);
             }
         }
         self.by_location[location].accesses.push(event);
@@ -444,7 +464,7 @@ impl Graph {
         let id = self.stores.len();
         self.stores.push(store);
         let clocks = if shape.releases { &self.now } else { &self.released };
-        self.handed_on.extend_from_slice(&clocks[lane * self.lanes..][..self.lanes]);
+        self.handed_on.push(clocks.row(lane));
         let stores = &mut self.by_location[location];
         stores.order.insert(position, id);
         stores.newest = id;
@@ -462,53 +482,50 @@ impl Graph {
             }
             return;
         }
-        let range = lane * self.lanes..(lane + 1) * self.lanes;
         if sc || matches!(order, Order::Acquire | Order::AcqRel) {
-            join(&mut self.now[range.clone()], &self.acquirable[range.clone()]);
+            join(self.now.row_mut(lane), self.acquirable.row(lane));
         }
         if sc {
             self.push(lane, Act::Fence, true, None, At::Nowhere);
         }
         if sc || matches!(order, Order::Release | Order::AcqRel) {
-            self.released[range.clone()].copy_from_slice(&self.now[range]);
+            self.pass_time(lane);
+            self.released.row_mut(lane).copy_from_slice(self.now.row(lane));
         }
     }
 
     /// The lane has taken a lock: what its former holders did happens before.
     pub(super) fn acquire(&mut self, lane: usize, lock: Object, mode: Mode) {
-        if let Some(handover) = self.locks.get(lock as usize) {
-            let now = &mut self.now[lane * self.lanes..][..self.lanes];
-            for (held, clock) in
-                [(Mode::Exclusive, &handover.exclusive), (Mode::Shared, &handover.shared)]
-            {
-                if excludes(held, mode) && !clock.is_empty() {
-                    join(now, clock);
-                }
-            }
-        }
-        if self.axioms == Axioms::Tso {
-            self.push(lane, Act::Fence, false, None, At::Nowhere);
-        }
+        self.locks.acquire(lock, mode, self.now.row_mut(lane));
+        self.meets_another(lane);
     }
 
     /// The lane gives a lock back.
     pub(super) fn release(&mut self, lane: usize, lock: Object, mode: Mode) {
-        let index = lock as usize;
-        if self.locks.len() <= index {
-            self.locks.resize_with(index + 1, Handover::default);
-        }
-        let clock = match mode {
-            Mode::Exclusive => &mut self.locks[index].exclusive,
-            Mode::Shared => &mut self.locks[index].shared,
-        };
-        clock.resize(self.lanes, 0);
-        join(clock, &self.now[lane * self.lanes..][..self.lanes]);
+        self.pass_time(lane);
+        self.locks.release(lock, mode, self.now.row(lane));
     }
-}
 
-/// The least clock above both.
-fn join(clock: &mut [u32], other: &[u32]) {
-    for (mine, theirs) in clock.iter_mut().zip(other) {
-        *mine = (*mine).max(*theirs);
+    /// `parent` starts a lane: what it did until now happens before all that the lane does.
+    pub(super) fn spawn(&mut self, parent: usize, lane: usize) {
+        self.widen(lane + 1);
+        self.pass_time(parent);
+        self.now.join_within(lane, parent);
+        self.meets_another(lane);
+    }
+
+    /// The lane has seen that `other` ended.
+    pub(super) fn join(&mut self, lane: usize, other: usize) {
+        self.pass_time(other);
+        self.now.join_within(lane, other);
+        self.meets_another(lane);
+    }
+
+    /// Under TSO, whoever learns of another lane in another way than by a store of it waits until
+    /// all stores that it learns of have left their buffers.
+    fn meets_another(&mut self, lane: usize) {
+        if self.axioms == Axioms::Tso {
+            self.push(lane, Act::Fence, false, None, At::Nowhere);
+        }
     }
 }

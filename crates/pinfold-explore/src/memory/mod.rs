@@ -8,18 +8,26 @@
 //! option is allowed if the graph with it is consistent. Consistency of both models is closed under
 //! prefixes of (program order and reads-from), and option 0 always keeps it; that is all that the
 //! search relies on.
+//!
+//! All models keep what happens before what, so that [`race`] can tell accesses that nothing orders.
 
 mod graph;
+mod handover;
+mod race;
+mod sequential;
 mod tso;
 mod weak;
 
 use crate::{
-    engine::{Done, Op},
     explore::Model,
     hook::{Mode, Order},
     object::Object,
+    op::{Done, Op},
 };
 use graph::Graph;
+use race::Races;
+pub(crate) use race::{Race, Touch as Reach};
+use sequential::Sequential;
 
 /// Whether options are offered that go behind the last change of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,34 +36,42 @@ pub(crate) enum Behind {
     Withheld,
 }
 
+/// What a model keeps of an execution.
+enum Kept {
+    Sequential(Sequential),
+    Graph(Box<Graph>),
+}
+
 /// The memory of one execution.
 pub(crate) struct Memory {
     /// The value that is latest in modification order, by object. `None` for locks and for cells
     /// that were forgotten.
     latest: Vec<Option<u64>>,
-    /// Present under the weaker models.
-    graph: Option<Graph>,
+    kept: Kept,
+    races: Races,
 }
 
 impl Memory {
     pub(crate) fn new(model: Model) -> Self {
-        let graph = match model {
-            Model::Sc => None,
-            Model::Tso => Some(Graph::new(graph::Axioms::Tso)),
-            Model::Weak => Some(Graph::new(graph::Axioms::Weak)),
+        let kept = match model {
+            Model::Sc => Kept::Sequential(Sequential::default()),
+            Model::Tso => Kept::Graph(Box::new(Graph::new(graph::Axioms::Tso))),
+            Model::Weak => Kept::Graph(Box::new(Graph::new(graph::Axioms::Weak))),
         };
-        Self { latest: Vec::new(), graph }
+        Self { latest: Vec::new(), kept, races: Races::default() }
     }
 
     /// Forgets everything, for the next execution.
     pub(crate) fn begin(&mut self) {
         self.latest.clear();
+        self.races.clear();
     }
 
-    /// The execution has so many lanes.
+    /// The execution begins with so many lanes.
     pub(crate) fn lanes(&mut self, lanes: usize) {
-        if let Some(graph) = &mut self.graph {
-            graph.begin(lanes);
+        match &mut self.kept {
+            Kept::Sequential(kept) => kept.begin(lanes),
+            Kept::Graph(graph) => graph.begin(lanes),
         }
     }
 
@@ -67,8 +83,9 @@ impl Memory {
         }
         if self.latest[index].is_none() {
             self.latest[index] = Some(now);
-            if let Some(graph) = &mut self.graph {
-                graph.meet(cell, now);
+            match &mut self.kept {
+                Kept::Sequential(kept) => kept.meet(cell),
+                Kept::Graph(graph) => graph.meet(cell, now),
             }
         }
     }
@@ -78,6 +95,44 @@ impl Memory {
         if let Some(latest) = self.latest.get_mut(cell as usize) {
             *latest = None;
         }
+    }
+
+    /// The lane is about to touch the cell. Says with whose access that is not ordered.
+    pub(crate) fn reach(
+        &mut self,
+        lane: usize,
+        cell: Object,
+        touch: Reach,
+        step: u64,
+    ) -> Option<Race> {
+        self.races.touch_cell(lane, cell, touch, step, self.kept.now(lane))
+    }
+
+    /// The lane touches plain memory. Says with whose access that is not ordered.
+    pub(crate) fn reach_plain(
+        &mut self,
+        lane: usize,
+        addr: usize,
+        touch: Reach,
+        step: u64,
+    ) -> Option<Race> {
+        self.races.touch_plain(lane, addr, touch, step, self.kept.now(lane))
+    }
+
+    /// The lane gives up the memory in `range`, a start and a length. Says with whose access to
+    /// plain memory there that is not ordered.
+    pub(crate) fn end(&mut self, lane: usize, range: (usize, usize), step: u64) -> Option<Race> {
+        self.races.end(lane, range, step, self.kept.now(lane))
+    }
+
+    /// The lane sets the cells in `range` anew, those included that were not met yet.
+    pub(crate) fn renew(&mut self, lane: usize, range: (usize, usize), step: u64) {
+        self.races.renew(lane, range, step, self.kept.now(lane));
+    }
+
+    /// The cell at `addr` is met for the first time.
+    pub(crate) fn find(&mut self, cell: Object, addr: usize) {
+        self.races.find(cell, addr);
     }
 
     fn latest(&self, cell: Object) -> u64 {
@@ -94,7 +149,7 @@ impl Memory {
         options: &mut Vec<u32>,
     ) {
         options.clear();
-        if let Some(graph) = &mut self.graph {
+        if let Kept::Graph(graph) = &mut self.kept {
             return graph.options(lane, op, behind, options);
         }
         let possible = match op {
@@ -110,14 +165,20 @@ impl Memory {
     pub(crate) fn execute(&mut self, lane: usize, op: &Op, option: u32) -> Done {
         let Some(cell) = op.cell() else { return Done::default() };
         let before = self.latest(cell);
-        let done = match &mut self.graph {
-            Some(graph) => graph.execute(lane, op, option),
-            None => {
+        let done = match &mut self.kept {
+            Kept::Graph(graph) => graph.execute(lane, op, option),
+            Kept::Sequential(kept) => {
                 let new = match op {
                     Op::Store { value, .. } => Some(*value),
                     Op::Rmw { update, .. } => update.call(before),
                     _ => None,
                 };
+                if !matches!(op, Op::Store { .. }) {
+                    kept.load(lane, cell);
+                }
+                if new.is_some() {
+                    kept.store(lane, cell);
+                }
                 let latest = new.unwrap_or(before);
                 Done { old: before, new: latest, done: new.is_some(), latest }
             }
@@ -130,22 +191,50 @@ impl Memory {
 
     /// A fence.
     pub(crate) fn fence(&mut self, lane: usize, order: Order) {
-        if let Some(graph) = &mut self.graph {
+        if let Kept::Graph(graph) = &mut self.kept {
             graph.fence(lane, order);
         }
     }
 
     /// The lane has taken a lock.
     pub(crate) fn acquire(&mut self, lane: usize, lock: Object, mode: Mode) {
-        if let Some(graph) = &mut self.graph {
-            graph.acquire(lane, lock, mode);
+        match &mut self.kept {
+            Kept::Sequential(kept) => kept.acquire(lane, lock, mode),
+            Kept::Graph(graph) => graph.acquire(lane, lock, mode),
         }
     }
 
     /// The lane gives a lock back.
     pub(crate) fn release(&mut self, lane: usize, lock: Object, mode: Mode) {
-        if let Some(graph) = &mut self.graph {
-            graph.release(lane, lock, mode);
+        match &mut self.kept {
+            Kept::Sequential(kept) => kept.release(lane, lock, mode),
+            Kept::Graph(graph) => graph.release(lane, lock, mode),
+        }
+    }
+
+    /// `parent` starts a lane.
+    pub(crate) fn spawn(&mut self, parent: usize, lane: usize) {
+        match &mut self.kept {
+            Kept::Sequential(kept) => kept.spawn(parent, lane),
+            Kept::Graph(graph) => graph.spawn(parent, lane),
+        }
+    }
+
+    /// The lane has seen that `other` ended.
+    pub(crate) fn join(&mut self, lane: usize, other: usize) {
+        match &mut self.kept {
+            Kept::Sequential(kept) => kept.join(lane, other),
+            Kept::Graph(graph) => graph.join(lane, other),
+        }
+    }
+}
+
+impl Kept {
+    /// What happens before the next access of the lane.
+    fn now(&self, lane: usize) -> &[u32] {
+        match self {
+            Self::Sequential(kept) => kept.now(lane),
+            Self::Graph(graph) => graph.now(lane),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Total store order: global-happens-before has no cycle.
 //!
 //! Its edges are program order except from a store to a later load, everything up to the giving
-//! back of a lock before its next taking, modification order, from-read, and reads-from between
-//! lanes (a load that reads its own lane's store may read it from the store buffer). Fences,
-//! read-modify-writes and the taking of a lock keep all order, as locked instructions do on x86.
+//! back of a lock before its next taking, everything before the start of a lane and after its end,
+//! modification order, from-read, and reads-from between lanes (a load that reads its own lane's
+//! store may read it from the store buffer). Fences, read-modify-writes and the taking of a lock
+//! keep all order, as locked instructions do on x86.
 
 use super::graph::{Act, EventId, Graph};
 
@@ -34,13 +35,14 @@ fn precedes(graph: &Graph, a: EventId, b: EventId) -> bool {
         return false;
     }
     let (first, second) = (&graph.events[a], &graph.events[b]);
-    if graph.happens_before(a, b) {
-        if first.lane == second.lane {
-            return !(first.act == Act::Write && second.act == Act::Read);
-        }
-        // Only the taking of a lock joins the clock of another lane; what follows it is reached
-        // through it.
-        return second.act == Act::Fence;
+    if first.lane == second.lane && first.place < second.place {
+        return !(first.act == Act::Write && second.act == Act::Read);
+    }
+    if second.act == Act::Fence {
+        // A lane that takes a lock, starts, or sees another end has a fence there; what follows is
+        // reached through it. That the store which a load reads happens before the fence adds
+        // nothing to reads-from and program order.
+        return graph.happens_before(a, b);
     }
     if first.location.is_none() || first.location != second.location {
         return false;

@@ -129,10 +129,10 @@ fn is_sc_before(graph: &Graph, a: EventId, b: EventId) -> bool {
             return true;
         }
     }
-    let leaves = graph.by_lane[first.lane][first.place as usize..]
+    let leaves = graph.by_lane[first.lane][first.place + 1..]
         .iter()
         .find(|&&event| graph.events[event].location != first.location);
-    let enters = graph.by_lane[second.lane][..second.place as usize - 1]
+    let enters = graph.by_lane[second.lane][..second.place]
         .iter()
         .rfind(|&&event| graph.events[event].location != second.location);
     match (leaves, enters) {

@@ -9,9 +9,17 @@
 //! INV-DEP-2: giving a lock back is not a step. It belongs to the last step of its lane, is ordered
 //! before a later taking of the lock without being a race with it, and is a race with an attempt
 //! that does not wait.
+//! INV-DEP-3: starting a lane is not a step. All steps of the lane are ordered after the step that it
+//! belongs to. The step that sees a lane end is ordered after all steps of the lane; neither order
+//! could be the other way round, so neither is a race.
 
 use super::{Effect, LaneSet, Touch};
-use crate::{hook::Mode, lock::excludes, object::Object};
+use crate::{
+    clock::{Clocks, join},
+    hook::Mode,
+    lock::excludes,
+    object::Object,
+};
 
 /// The number of a step within its execution.
 pub(crate) type Step = usize;
@@ -46,7 +54,7 @@ impl Sort {
 impl Touch {
     fn sorted(self) -> Option<(Object, Sort)> {
         match self {
-            Self::Local => None,
+            Self::Local | Self::Join(_) => None,
             Self::Read(cell) | Self::Wait(cell) => Some((cell, Sort::Read)),
             Self::Write(cell) => Some((cell, Sort::Write)),
             Self::Lock(lock, mode) => Some((lock, Sort::Lock(mode))),
@@ -81,9 +89,9 @@ pub(crate) struct Dependence {
     /// The lane of each step, and its place among the steps of the lane, from 1.
     steps: Vec<(usize, u32)>,
     /// For each step a clock: how many steps of each lane are ordered before it, itself included.
-    clocks: Vec<u32>,
-    /// For each lane the clock of its last step.
-    lane_clocks: Vec<u32>,
+    clocks: Clocks,
+    /// For each lane the clock of its last step; before its first, of the step that started it.
+    lane_clocks: Clocks,
     /// For each object what touched it, in order.
     log: Vec<Vec<(Step, Sort)>>,
     /// The locks that each lane tried or took and has not given back: all that it can hold.
@@ -98,14 +106,22 @@ pub(crate) struct Dependence {
 impl Dependence {
     /// Begins an execution.
     pub(crate) fn begin(&mut self, lanes: usize) {
-        self.lanes = lanes;
+        self.lanes = 0;
         self.steps.clear();
-        self.clocks.clear();
-        self.lane_clocks.clear();
-        self.lane_clocks.resize(lanes * lanes, 0);
+        self.clocks.reset(0);
+        self.lane_clocks.reset(0);
+        (0..lanes).for_each(|lane| self.spawned(lane));
         self.log.iter_mut().for_each(Vec::clear);
         self.held.clear();
         self.races.clear();
+    }
+
+    /// There is one lane more.
+    pub(crate) fn spawned(&mut self, lane: usize) {
+        self.lanes = lane + 1;
+        self.clocks.widen(self.lanes);
+        self.lane_clocks.widen(self.lanes);
+        self.lane_clocks.grow(self.lanes);
     }
 
     /// The races found since the last call.
@@ -124,7 +140,7 @@ impl Dependence {
     }
 
     fn clock_of(&self, step: Step) -> &[u32] {
-        &self.clocks[step * self.lanes..][..self.lanes]
+        self.clocks.row(step)
     }
 
     /// Whether the last change of the cell is ordered before the next step of the lane, or may be
@@ -136,7 +152,7 @@ impl Dependence {
         let Some(&(change, _)) = log.iter().rev().find(|(_, sort)| sort.closes()) else {
             return true;
         };
-        let clock = &self.lane_clocks[lane * self.lanes..][..self.lanes];
+        let clock = self.lane_clocks.row(lane);
         self.covered(clock, change)
             || self.held.iter().filter(|held| held.0 == lane).any(|&(_, lock)| {
                 self.log[lock as usize].iter().any(|&(attempt, sort)| {
@@ -158,11 +174,15 @@ impl Dependence {
         let mut touched = std::mem::take(&mut self.touched);
         touched.clear();
         touched.extend(touch.sorted());
-        touched.extend(effects.iter().map(|&effect| match effect {
-            Effect::Unlock(lock, mode) => (lock, Sort::Unlock(mode)),
-            Effect::Forget(cell) => (cell, Sort::Write),
+        touched.extend(effects.iter().filter_map(|&effect| match effect {
+            Effect::Unlock(lock, mode) => Some((lock, Sort::Unlock(mode))),
+            Effect::Forget(cell) => Some((cell, Sort::Write)),
+            Effect::Spawn(_) => None,
         }));
         self.look_back(lane, &touched, watch);
+        if let Touch::Join(ended) = touch {
+            join(&mut self.clock, self.lane_clocks.row(ended));
+        }
         for &(object, sort) in &touched {
             self.log[object as usize].push((step, sort));
             match sort {
@@ -174,8 +194,13 @@ impl Dependence {
         self.touched = touched;
         self.clock[lane] += 1;
         self.steps.push((lane, self.clock[lane]));
-        self.clocks.extend_from_slice(&self.clock);
-        self.lane_clocks[lane * self.lanes..][..self.lanes].copy_from_slice(&self.clock);
+        self.clocks.push(&self.clock);
+        self.lane_clocks.row_mut(lane).copy_from_slice(&self.clock);
+        for effect in effects {
+            if let Effect::Spawn(started) = *effect {
+                self.lane_clocks.row_mut(started).copy_from_slice(&self.clock);
+            }
+        }
     }
 
     /// `lane` waits for a value of `object`: finds the race with the change that it would have to
@@ -195,7 +220,7 @@ impl Dependence {
         let mut clock = std::mem::take(&mut self.clock);
         let mut rivals = std::mem::take(&mut self.rivals);
         clock.clear();
-        clock.extend_from_slice(&self.lane_clocks[lane * self.lanes..][..self.lanes]);
+        clock.extend_from_slice(self.lane_clocks.row(lane));
         for &(object, _) in touched {
             if self.log.len() <= object as usize {
                 self.log.resize_with(object as usize + 1, Vec::new);
@@ -274,9 +299,7 @@ impl Dependence {
     }
 
     fn join(&self, clock: &mut [u32], step: Step) {
-        for (mine, theirs) in clock.iter_mut().zip(self.clock_of(step)) {
-            *mine = (*mine).max(*theirs);
-        }
+        join(clock, self.clock_of(step));
     }
 
     /// The lanes that can come first when all that follows `first` and does not depend on it, and

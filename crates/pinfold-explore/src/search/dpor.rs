@@ -14,8 +14,12 @@
 //!   options are offered.
 //! * Waiting: a lane whose value is taken away by another's change never gets to make its step, so
 //!   the race with the change is looked for when the lane blocks and again at each later change.
-//! * Effects: what a lane does between two steps belongs to the earlier one. What a sleeping lane's
-//!   step gave back is remembered; a step that forgets cells does not sleep.
+//! * Effects: what a lane does between two steps belongs to the earlier one, and so does what the
+//!   lanes that it starts do before their first. What a sleeping lane's step gave back is remembered;
+//!   a step that forgets cells does not sleep.
+//! * Lanes that start lanes: numbers go by the order of starting, so a number means one lane within
+//!   the executions that share a beginning. Nothing compares numbers otherwise: a set of lanes
+//!   belongs to a node, and its lanes were there when the node was made.
 //! * Jobs: the search may be confined to the executions that begin with the steps of a [`Job`], and
 //!   a job may be divided into smaller ones. Within the steps of a job every lane that is awake was
 //!   tried, by this job or by another, so races whose first step lies there ask for nothing.
@@ -199,6 +203,11 @@ impl Strategy for Dpor {
         self.order.begin(lanes);
     }
 
+    fn spawned(&mut self, lane: usize) {
+        self.order.spawned(lane);
+        self.attached(Effect::Spawn(lane));
+    }
+
     fn pick(&mut self, moment: &Moment<'_>) -> Pick {
         if let Some(node) = self.stack.get(self.depth) {
             self.depth += 1;
@@ -264,6 +273,7 @@ impl Strategy for Dpor {
             Effect::Unlock(lock, _) if node.unlocked.contains(&lock) => {}
             Effect::Unlock(lock, _) => node.unlocked.push(lock),
             Effect::Forget(_) => node.forgets = true,
+            Effect::Spawn(_) => {}
         }
     }
 

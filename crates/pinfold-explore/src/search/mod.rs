@@ -96,6 +96,8 @@ pub(crate) enum Touch {
     Lock(Object, Mode),
     /// Takes the lock if it is free.
     TryLock(Object, Mode),
+    /// Sees that the lane has ended, once it has. Nothing that could have come the other way round.
+    Join(usize),
 }
 
 /// Something that the last step did besides its access, before the lane announced its next one.
@@ -103,8 +105,10 @@ pub(crate) enum Touch {
 pub(crate) enum Effect {
     /// Gave the lock back that was held so.
     Unlock(Object, Mode),
-    /// Began a new life of the cell.
+    /// Ended the life of the cell.
     Forget(Object),
+    /// Started the lane.
+    Spawn(usize),
 }
 
 /// What a strategy sees when it picks.
@@ -127,8 +131,11 @@ pub(crate) enum Pick {
 
 /// A way to go through the executions.
 pub(crate) trait Strategy {
-    /// An execution with so many lanes begins.
+    /// An execution begins with so many lanes.
     fn begin(&mut self, lanes: usize);
+
+    /// The last step, or what came before the first, starts a lane of this number, the next one.
+    fn spawned(&mut self, _lane: usize) {}
 
     /// Who goes next.
     fn pick(&mut self, moment: &Moment<'_>) -> Pick;

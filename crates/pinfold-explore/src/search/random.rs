@@ -109,6 +109,11 @@ impl Strategy for Pct {
         }
     }
 
+    fn spawned(&mut self, lane: usize) {
+        let at = self.runs.rng.below(self.order.len() + 1);
+        self.order.insert(at, lane);
+    }
+
     fn pick(&mut self, moment: &Moment<'_>) -> Pick {
         self.step += 1;
         self.longest = self.longest.max(self.step);

@@ -1,8 +1,8 @@
 //! Reference semantics, written without looking at the explorer: RC11 by its axioms over all
 //! graphs, TSO by a machine with store buffers. Straight-line programs of loads, stores, updates,
-//! waits and fences.
+//! waits and fences; for RC11 also of plain accesses and of lanes that start and join lanes.
 
-use super::program::{Ins, Program};
+use super::program::{Ins, PLAIN, Program};
 use pinfold_explore::hook::Order;
 use std::collections::{BTreeSet, HashSet};
 
@@ -25,6 +25,24 @@ struct Node {
     read: u64,
     /// The event that it reads from.
     rf: usize,
+    /// The instruction that it belongs to.
+    at: usize,
+    access: Access,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Atomic,
+    Plain,
+}
+
+/// What is known of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Inconsistent,
+    Consistent,
+    /// Consistent, and nothing orders two accesses to plain memory, one of which writes.
+    Racy,
 }
 
 type Rel = Vec<u64>;
@@ -77,7 +95,7 @@ fn releases(order: Order) -> bool {
 
 /// RC11 with C++20 release sequences. `mo[e]` is the place of a write in its variable's
 /// modification order.
-fn consistent(nodes: &[Node], mo: &[usize]) -> bool {
+fn verdict(program: &Program, nodes: &[Node], mo: &[usize]) -> Verdict {
     let n = nodes.len();
     let writes = |e: usize| matches!(nodes[e].kind, Type::Init | Type::Write | Type::Update);
     let reads = |e: usize| matches!(nodes[e].kind, Type::Read | Type::Update);
@@ -93,7 +111,7 @@ fn consistent(nodes: &[Node], mo: &[usize]) -> bool {
         a != b && reads(a) && writes(b) && same(a, b) && mo[nodes[a].rf] < mo[b]
     });
     if (0..n).any(|u| nodes[u].kind == Type::Update && mo[u] != mo[nodes[u].rf] + 1) {
-        return false;
+        return Verdict::Inconsistent;
     }
     let rf_rmw = relation(n, |a, b| nodes[b].kind == Type::Update && nodes[b].rf == a);
     let sequence = reflexive(&closure(&rf_rmw));
@@ -108,10 +126,11 @@ fn consistent(nodes: &[Node], mo: &[usize]) -> bool {
         reads(r) && (own || fenced)
     });
     let sw = compose(&compose(&compose(&heads, &sequence), &rf), &tails);
-    let hb = closure(&union(&sb, &sw));
+    let asw = starts_and_joins(program, nodes);
+    let hb = closure(&union(&union(&sb, &sw), &asw));
     let eco = closure(&union(&union(&rf, &co), &rb));
     if !irreflexive(&hb) || !irreflexive(&compose(&hb, &eco)) {
-        return false;
+        return Verdict::Inconsistent;
     }
     let elsewhere = relation(n, |a, b| {
         let differs = fence(a) != fence(b) || (!fence(a) && nodes[a].var != nodes[b].var);
@@ -133,7 +152,41 @@ fn consistent(nodes: &[Node], mo: &[usize]) -> bool {
     let fences = relation(n, |a, b| {
         fence(a) && fence(b) && is_sc(a) && is_sc(b) && between[a] >> b & 1 == 1
     });
-    acyclic(&union(&base, &fences))
+    if !acyclic(&union(&base, &fences)) {
+        return Verdict::Inconsistent;
+    }
+    let plain = |e: usize| nodes[e].access == Access::Plain;
+    let racy = relation(n, |a, b| {
+        let apart = hb[a] >> b & 1 == 0 && hb[b] >> a & 1 == 0;
+        a != b && plain(a) && plain(b) && same(a, b) && (writes(a) || writes(b)) && apart
+    });
+    if racy.iter().all(|&row| row == 0) { Verdict::Consistent } else { Verdict::Racy }
+}
+
+/// What comes before what by the starting and joining of lanes, for events of different lanes.
+fn starts_and_joins(program: &Program, nodes: &[Node]) -> Rel {
+    // A point for each instruction, one for the start of each lane and one for its end.
+    let lanes = program.lanes.iter();
+    let points: Vec<(usize, usize)> = lanes
+        .enumerate()
+        .flat_map(|(lane, code)| (0..code.len() + 2).map(move |at| (lane, at)))
+        .collect();
+    let ins = |lane: usize, at: usize| program.lanes[lane].get(at.wrapping_sub(1));
+    let follows = closure(&relation(points.len(), |a, b| {
+        let ((lane, at), (other, there)) = (points[a], points[b]);
+        let own = lane == other && at < there;
+        let end = program.lanes[lane].len() + 1;
+        let starts = matches!(ins(lane, at), Some(Ins::Spawn(started)) if *started == other);
+        let joins = matches!(ins(other, there), Some(Ins::Join(ended)) if *ended == lane);
+        own || (starts && there == 0) || (joins && at == end)
+    }));
+    let point = |node: &Node| points.iter().position(|&at| at == (node.lane, node.at + 1));
+    relation(nodes.len(), |a, b| match (point(&nodes[a]), point(&nodes[b])) {
+        (Some(first), Some(second)) => {
+            nodes[a].lane != nodes[b].lane && follows[first] >> second & 1 == 1
+        }
+        _ => false,
+    })
 }
 
 /// The next events of a lane, given what it did: for each possible read its event, with the fences
@@ -145,8 +198,17 @@ fn steps(program: &Program, nodes: &[Node], lane: usize, done: usize) -> Vec<Vec
         .rev()
         .find(|node| node.lane == lane && matches!(node.kind, Type::Read | Type::Update));
     let sum = sum.map_or(0, |node| node.read);
-    let event =
-        |kind, var, order| Node { lane, kind, var, order, wrote: 0, read: 0, rf: usize::MAX };
+    let event = |kind, var, order| Node {
+        lane,
+        kind,
+        var,
+        order,
+        wrote: 0,
+        read: 0,
+        rf: usize::MAX,
+        at: done,
+        access: Access::Atomic,
+    };
     let wrap = |node: Node| {
         if node.order != Order::Full {
             return vec![node];
@@ -190,6 +252,17 @@ fn steps(program: &Program, nodes: &[Node], lane: usize, done: usize) -> Vec<Vec
             })
             .collect(),
         Ins::Fence(order) => vec![wrap(event(Type::Fence, 0, order))],
+        Ins::PlainLoad(at) => sources(program.vars + at)
+            .map(|(rf, value)| {
+                let read = read(program.vars + at, Order::Relaxed, rf, value);
+                vec![Node { access: Access::Plain, ..read }]
+            })
+            .collect(),
+        Ins::PlainStore(at, wrote) => {
+            let store = event(Type::Write, program.vars + at, Order::Relaxed);
+            vec![vec![Node { wrote, access: Access::Plain, ..store }]]
+        }
+        Ins::Spawn(_) | Ins::Join(_) => vec![Vec::new()],
         _ => panic!("only straight-line programs have a reference"),
     }
 }
@@ -200,6 +273,36 @@ fn outcome(logs: &[Vec<u64>], finals: &[u64]) -> String {
 
 /// All outcomes of the program under RC11.
 pub fn rc11(program: &Program) -> BTreeSet<String> {
+    found(program).outcomes
+}
+
+/// Whether RC11 knows an execution of the program with a data race.
+pub fn is_racy(program: &Program) -> bool {
+    found(program).racy > 0
+}
+
+/// What the graphs of a program have in common.
+#[derive(Default)]
+struct Found {
+    outcomes: BTreeSet<String>,
+    /// How many graphs have a race.
+    racy: u64,
+}
+
+/// Whether the lane may go on: it was started, and all that it waits for has ended.
+fn may_go_on(program: &Program, done: &[usize], lane: usize) -> bool {
+    let started = |(starter, code): (usize, &Vec<Ins>)| {
+        let starts = |ins: &Ins| matches!(ins, Ins::Spawn(started) if *started == lane);
+        code.iter().position(starts).is_none_or(|at| at < done[starter])
+    };
+    let ended = match program.lanes[lane].get(done[lane]) {
+        Some(Ins::Join(ended)) => done[*ended] == program.lanes[*ended].len(),
+        _ => true,
+    };
+    ended && program.lanes.iter().enumerate().all(started)
+}
+
+fn found(program: &Program) -> Found {
     let init = |var| Node {
         lane: usize::MAX,
         kind: Type::Init,
@@ -208,21 +311,26 @@ pub fn rc11(program: &Program) -> BTreeSet<String> {
         wrote: 0,
         read: 0,
         rf: usize::MAX,
+        at: 0,
+        access: Access::Atomic,
     };
-    let mut found = BTreeSet::new();
+    let mut found = Found::default();
     let mut seen = HashSet::new();
-    let start: Vec<Node> = (0..program.vars).map(init).collect();
+    let start: Vec<Node> = (0..program.vars + PLAIN).map(init).collect();
     let mut todo = vec![(start, vec![0; program.lanes.len()])];
     while let Some((nodes, done)) = todo.pop() {
         let mut finished = true;
         for lane in 0..done.len() {
             finished &= done[lane] == program.lanes[lane].len();
+            if !may_go_on(program, &done, lane) {
+                continue;
+            }
             for events in steps(program, &nodes, lane, done[lane]) {
                 let mut nodes = nodes.clone();
                 nodes.extend(events);
                 let mut done = done.clone();
                 done[lane] += 1;
-                if seen.insert(canonical(&nodes, done.len())) {
+                if seen.insert((canonical(&nodes, done.len()), done.clone())) {
                     todo.push((nodes, done));
                 }
             }
@@ -252,7 +360,7 @@ fn canonical(nodes: &[Node], lanes: usize) -> Vec<Vec<(usize, usize)>> {
 }
 
 /// Tries all modification orders of a graph.
-fn complete(program: &Program, nodes: &[Node], found: &mut BTreeSet<String>) {
+fn complete(program: &Program, nodes: &[Node], found: &mut Found) {
     fn place(vars: &[Vec<usize>], mo: &mut Vec<usize>, accept: &mut dyn FnMut(&[usize])) {
         let Some((writes, rest)) = vars.split_first() else { return accept(mo) };
         let mut order = writes.clone();
@@ -270,20 +378,28 @@ fn complete(program: &Program, nodes: &[Node], found: &mut BTreeSet<String>) {
         };
         (0..nodes.len()).filter(writes).collect::<Vec<_>>()
     };
-    let vars: Vec<_> = (0..program.vars).map(writes_of).collect();
+    let vars: Vec<_> = (0..program.vars + PLAIN).map(writes_of).collect();
     let mut logs = vec![Vec::new(); program.lanes.len()];
     for node in nodes.iter().filter(|node| matches!(node.kind, Type::Read | Type::Update)) {
         logs[node.lane].push(node.read);
     }
+    let has_plain = nodes.iter().any(|node| node.access == Access::Plain);
     let mut mo = vec![0; nodes.len()];
     place(&vars, &mut mo, &mut |mo| {
         let last = |writes: &Vec<usize>| {
             writes.iter().max_by_key(|&&write| mo[write]).map_or(0, |&write| nodes[write].wrote)
         };
-        let name = outcome(&logs, &vars.iter().map(last).collect::<Vec<_>>());
-        if !found.contains(&name) && consistent(nodes, mo) {
-            found.insert(name);
+        let finals = vars[..program.vars].iter().map(last).collect::<Vec<_>>();
+        let name = outcome(&logs, &finals);
+        if !has_plain && found.outcomes.contains(&name) {
+            return;
         }
+        match verdict(program, nodes, mo) {
+            Verdict::Inconsistent => return,
+            Verdict::Consistent => {}
+            Verdict::Racy => found.racy += 1,
+        }
+        found.outcomes.insert(name);
     });
 }
 

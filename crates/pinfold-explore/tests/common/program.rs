@@ -5,7 +5,10 @@ use pinfold_explore::{
     Ending, Judgement, Lanes, Subject,
     hook::{self, Mode, Order},
 };
-use std::{cell::RefCell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 /// One instruction of a lane. Reads go to the lane's log and to its accumulator.
 #[derive(Clone, Debug)]
@@ -30,7 +33,18 @@ pub enum Ins {
     /// Runs the part if the lock is free.
     Try(usize, Mode, Vec<Ins>),
     Choose(usize),
+    /// Reads plain memory.
+    PlainLoad(usize),
+    /// Writes the constant to plain memory.
+    PlainStore(usize, u64),
+    /// Starts a lane, which does not run before.
+    Spawn(usize),
+    /// Waits for the end of a lane that this one started.
+    Join(usize),
 }
+
+/// How many words of plain memory a program has.
+pub const PLAIN: usize = 2;
 
 /// What lanes run.
 #[derive(Clone, Debug)]
@@ -39,19 +53,28 @@ pub struct Program {
     pub lanes: Vec<Vec<Ins>>,
 }
 
-pub struct World {
-    vars: Vec<Var>,
-    log: Rc<RefCell<Vec<Vec<u64>>>>,
+impl Program {
+    /// Whether another lane starts this one.
+    pub fn is_spawned(&self, lane: usize) -> bool {
+        let starts = |ins: &Ins| matches!(ins, Ins::Spawn(started) if *started == lane);
+        self.lanes.iter().flatten().any(starts)
+    }
 }
 
-fn interpret(
-    code: &[Ins],
-    lane: usize,
-    sum: &mut u64,
-    vars: &[Var],
-    locks: &[Lock],
-    log: &super::Log,
-) {
+/// What the lanes of one execution share.
+#[derive(Clone)]
+pub struct World {
+    program: Rc<Program>,
+    vars: Rc<[Var]>,
+    plain: Rc<[Cell<u64>; PLAIN]>,
+    locks: Rc<[Lock; 2]>,
+    log: super::Log,
+    /// The explorer's numbers of the lanes that were started.
+    started: Rc<RefCell<Vec<usize>>>,
+}
+
+fn interpret(world: &World, code: &[Ins], lane: usize, sum: &mut u64) {
+    let World { vars, plain, locks, log, .. } = world;
     for ins in code {
         let mut read = |value: u64| {
             *sum = value;
@@ -76,39 +99,63 @@ fn interpret(
             }
             Ins::If(code) => {
                 if *sum != 0 {
-                    interpret(code, lane, sum, vars, locks, log);
+                    interpret(world, code, lane, sum);
                 }
             }
             Ins::Locked(lock, mode, code) => {
                 let _held: Held = locks[*lock].lock(*mode);
-                interpret(code, lane, sum, vars, locks, log);
+                interpret(world, code, lane, sum);
             }
             Ins::Try(lock, mode, code) => {
                 let held = locks[*lock].try_lock(*mode);
                 read(u64::from(held.is_some()));
                 if held.is_some() {
-                    interpret(code, lane, sum, vars, locks, log);
+                    interpret(world, code, lane, sum);
                 }
             }
             Ins::Choose(n) => read(hook::choose(*n) as u64),
+            Ins::PlainLoad(at) => {
+                hook::read_plain(plain[*at].as_ptr() as usize);
+                read(plain[*at].get());
+            }
+            Ins::PlainStore(at, value) => {
+                hook::write_plain(plain[*at].as_ptr() as usize);
+                plain[*at].set(*value);
+            }
+            Ins::Spawn(started) => {
+                let number = hook::spawn(format!("lane {started}"), body(world, *started));
+                world.started.borrow_mut()[*started] = number;
+            }
+            Ins::Join(ended) => {
+                let number = world.started.borrow()[*ended];
+                hook::join(number);
+            }
         }
     }
+}
+
+/// What a lane of the program runs.
+fn body(world: &World, lane: usize) -> impl FnOnce() + 'static {
+    let world = world.clone();
+    move || interpret(&world, &world.program.lanes[lane], lane, &mut 0)
 }
 
 impl Subject for Program {
     type World = World;
 
     fn build(&mut self, lanes: &mut Lanes<'_>) -> World {
-        let vars: Vec<Var> = (0..self.vars).map(|_| Var::new(0)).collect();
-        let locks: Vec<Lock> = (0..2).map(|_| Lock::new()).collect();
-        let log = Rc::new(RefCell::new(vec![Vec::new(); self.lanes.len()]));
-        for (lane, code) in self.lanes.iter().cloned().enumerate() {
-            let (vars, locks, log) = (vars.clone(), locks.clone(), log.clone());
-            lanes.lane(format!("lane {lane}"), move || {
-                interpret(&code, lane, &mut 0, &vars, &locks, &log);
-            });
+        let world = World {
+            program: Rc::new(self.clone()),
+            vars: (0..self.vars).map(|_| Var::new(0)).collect(),
+            plain: Rc::default(),
+            locks: Rc::new([Lock::new(), Lock::new()]),
+            log: Rc::new(RefCell::new(vec![Vec::new(); self.lanes.len()])),
+            started: Rc::new(RefCell::new(vec![usize::MAX; self.lanes.len()])),
+        };
+        for lane in (0..self.lanes.len()).filter(|&lane| !self.is_spawned(lane)) {
+            lanes.lane(format!("lane {lane}"), body(&world, lane));
         }
-        World { vars, log }
+        world
     }
 
     fn judge(&mut self, world: World, _: Ending<'_>) -> Judgement {

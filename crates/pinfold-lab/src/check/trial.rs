@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use pinfold_explore::{Ending, Judgement, Lanes, Subject, hook};
+use pinfold_explore::{Ending, FailureKind, Judgement, Lanes, Subject, hook};
 
 use crate::access::Places;
 use crate::oracle::Finding;
@@ -201,9 +201,13 @@ impl Subject for Trial {
         };
         let (outcome, result) = match ending {
             Ending::Finished => self.finish(&world),
-            Ending::Failed { message, .. } => {
+            Ending::Failed { kind, message, .. } => {
                 let record = world.machine().record.lock().expect("never poisoned");
-                let oracle = record.broken.as_ref().map_or("progress", |(oracle, _)| *oracle);
+                let oracle = match (&record.broken, kind) {
+                    (_, FailureKind::DataRace) => "data-race",
+                    (Some((oracle, _)), _) => oracle,
+                    (None, _) => "progress",
+                };
                 drop(record);
                 ("failed".to_owned(), Err((oracle, message.to_owned())))
             }

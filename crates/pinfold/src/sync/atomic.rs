@@ -76,11 +76,12 @@ macro_rules! atomic {
                 Self(native::$native::new(value))
             }
 
-            /// Sets the cell while nobody else can reach it. Not a step of an exploration.
+            /// Sets the cell while nobody else can reach it. Not a step of an exploration, which
+            /// checks that nobody can: all other accesses happen before this one or after it.
             #[inline]
             pub fn init(&self, value: $word) {
                 #[cfg(feature = "explore")]
-                hook::forget(self.at(), size_of::<$word>());
+                hook::renew(self.at(), size_of::<$word>());
                 self.0.store(value, Ordering::Relaxed);
             }
 

@@ -22,6 +22,7 @@
 //! nobody else can reach yet, [`AtomicU64::peek`] reads it when nothing else runs.
 
 mod atomic;
+mod plain;
 mod rwsem;
 mod seqcount;
 mod shared;
@@ -46,11 +47,12 @@ pub(crate) fn label<T>(at: *const T, bytes: usize, describe: impl Fn(usize) -> N
     let _ = (at, bytes, describe);
 }
 
-/// Says that the cells of `[at, at + bytes)` will be set anew with `init`: their history ends here.
+/// Says that the caller has the cells of `[at, at + bytes)` alone and that they begin anew: what others did to them happens before
+/// this, what they will do happens after it. An exploration checks that.
 #[inline]
-pub(crate) fn forget<T>(at: *const T, bytes: usize) {
+pub(crate) fn renew<T>(at: *const T, bytes: usize) {
     #[cfg(feature = "explore")]
-    pinfold_explore::hook::forget(at as usize, bytes);
+    pinfold_explore::hook::renew(at as usize, bytes);
     #[cfg(not(feature = "explore"))]
     let _ = (at, bytes);
 }

@@ -2,13 +2,13 @@
 //!
 //! Waiters sleep through the platform ([`Park`]). New readers wait behind a sleeping writer, so writers do not starve.
 
-use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 
 #[cfg(feature = "explore")]
 use pinfold_explore::hook;
 
 use super::Taken;
+use super::plain::Plain;
 use crate::platform::Park;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -20,7 +20,7 @@ const WAITERS: u32 = 1 << 30;
 pub struct RwSem<T> {
     /// [`WRITER`], [`WAITERS`], or the number of readers.
     word: AtomicU32,
-    value: UnsafeCell<T>,
+    value: Plain<T>,
 }
 
 // SAFETY: readers share the value, one writer has it alone.
@@ -29,7 +29,7 @@ unsafe impl<T: Send + Sync> Sync for RwSem<T> {}
 impl<T> RwSem<T> {
     /// An open lock around `value`.
     pub const fn new(value: T) -> Self {
-        Self { word: AtomicU32::new(0), value: UnsafeCell::new(value) }
+        Self { word: AtomicU32::new(0), value: Plain::new(value) }
     }
 
     /// Waits until no writer holds the value, then shares it.
@@ -130,7 +130,7 @@ impl<T, W: Park> Deref for ReadGuard<'_, T, W> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: held for reading, so there is no writer.
-        unsafe { &*self.sem.value.get() }
+        unsafe { self.sem.value.read() }
     }
 }
 
@@ -158,7 +158,7 @@ impl<T, W: Park> Deref for WriteGuard<'_, T, W> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: held for writing, so nobody else reaches the value.
-        unsafe { &*self.sem.value.get() }
+        unsafe { self.sem.value.read() }
     }
 }
 
@@ -166,7 +166,7 @@ impl<T, W: Park> DerefMut for WriteGuard<'_, T, W> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: held for writing, so nobody else reaches the value.
-        unsafe { &mut *self.sem.value.get() }
+        unsafe { self.sem.value.write() }
     }
 }
 

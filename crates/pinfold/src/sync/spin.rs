@@ -2,7 +2,6 @@
 //!
 //! A holder never sleeps. It may wait for a flush: a copy and a migration entry are installed only after one (`fault`, `migrate`).
 
-use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 
 #[cfg(feature = "explore")]
@@ -10,6 +9,7 @@ use pinfold_explore::hook;
 
 use super::Taken;
 use super::atomic::AtomicU32;
+use super::plain::Plain;
 use core::sync::atomic::{AtomicU32 as NativeU32, Ordering};
 
 /// A spin lock without data: the 32-bit word that lies in a table's frame metadata.
@@ -77,7 +77,7 @@ impl Drop for SpinGuard<'_> {
 #[derive(Debug, Default)]
 pub struct SpinLock<T> {
     lock: RawSpinLock,
-    value: UnsafeCell<T>,
+    value: Plain<T>,
 }
 
 // SAFETY: the lock lets one thread at a time reach the value.
@@ -86,7 +86,7 @@ unsafe impl<T: Send> Sync for SpinLock<T> {}
 impl<T> SpinLock<T> {
     /// An open lock around `value`.
     pub const fn new(value: T) -> Self {
-        Self { lock: RawSpinLock::new(), value: UnsafeCell::new(value) }
+        Self { lock: RawSpinLock::new(), value: Plain::new(value) }
     }
 
     /// Waits for the value.
@@ -100,7 +100,7 @@ impl<T> SpinLock<T> {
 #[must_use]
 pub struct SpinLocked<'a, T> {
     _guard: SpinGuard<'a>,
-    value: &'a UnsafeCell<T>,
+    value: &'a Plain<T>,
 }
 
 impl<T> Deref for SpinLocked<'_, T> {
@@ -108,7 +108,7 @@ impl<T> Deref for SpinLocked<'_, T> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: the guard is held, so nobody else reaches the value.
-        unsafe { &*self.value.get() }
+        unsafe { self.value.read() }
     }
 }
 
@@ -116,6 +116,6 @@ impl<T> DerefMut for SpinLocked<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: the guard is held, so nobody else reaches the value.
-        unsafe { &mut *self.value.get() }
+        unsafe { self.value.write() }
     }
 }

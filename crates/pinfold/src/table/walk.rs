@@ -351,7 +351,7 @@ impl<P: Platform> Memory<P> {
 
     /// Gives a table's frame back. It is unlinked, flushed and waited for: INV-TABLE-2.
     pub(crate) fn free_table(&self, pfn: Pfn) {
-        sync::forget(self.entry(pfn, 0), P::Format::ENTRIES * size_of::<u64>());
+        sync::renew(self.entry(pfn, 0), P::Format::ENTRIES * size_of::<u64>());
         self.put(pfn, 1);
     }
 }

@@ -1,0 +1,119 @@
+//! What a lane announces, and what comes of it.
+//!
+//! INV-OP-1: an announced closure is called only while the lane that announced it is suspended in,
+//! or runs, the hook that borrowed the closure. The announcement is taken out before that hook
+//! returns.
+
+use crate::{
+    hook::{Mode, Order},
+    object::Object,
+};
+use std::ptr::NonNull;
+
+/// A closure `u64 -> Option<u64>` that a suspended hook has borrowed.
+pub(crate) struct Update(NonNull<dyn FnMut(u64) -> Option<u64>>);
+
+impl Update {
+    pub(crate) fn new(f: &mut dyn FnMut(u64) -> Option<u64>) -> Self {
+        // SAFETY: only the lifetime is erased; INV-OP-1 keeps every use within it.
+        Self(unsafe {
+            std::mem::transmute::<
+                NonNull<dyn FnMut(u64) -> Option<u64> + '_>,
+                NonNull<dyn FnMut(u64) -> Option<u64> + 'static>,
+            >(NonNull::from(f))
+        })
+    }
+
+    pub(crate) fn call(&self, value: u64) -> Option<u64> {
+        // SAFETY: INV-OP-1; the closure's owner waits in the hook, so this is the only use.
+        (unsafe { &mut *self.0.as_ptr() })(value)
+    }
+}
+
+/// A closure `u64 -> bool` that a suspended hook has borrowed.
+pub(crate) struct Ready(NonNull<dyn FnMut(u64) -> bool>);
+
+impl Ready {
+    pub(crate) fn new(f: &mut dyn FnMut(u64) -> bool) -> Self {
+        // SAFETY: only the lifetime is erased; INV-OP-1 keeps every use within it.
+        Self(unsafe {
+            std::mem::transmute::<
+                NonNull<dyn FnMut(u64) -> bool + '_>,
+                NonNull<dyn FnMut(u64) -> bool + 'static>,
+            >(NonNull::from(f))
+        })
+    }
+
+    pub(crate) fn call(&self, value: u64) -> bool {
+        // SAFETY: INV-OP-1; the closure's owner waits in the hook, so this is the only use.
+        (unsafe { &mut *self.0.as_ptr() })(value)
+    }
+}
+
+/// An announced access.
+pub(crate) enum Op {
+    Load {
+        cell: Object,
+        order: Order,
+    },
+    Store {
+        cell: Object,
+        value: u64,
+        order: Order,
+    },
+    Rmw {
+        cell: Object,
+        success: Order,
+        failure: Order,
+        update: Update,
+    },
+    Wait {
+        cell: Object,
+        order: Order,
+        ready: Ready,
+    },
+    Fence {
+        order: Order,
+    },
+    Lock {
+        lock: Object,
+        mode: Mode,
+    },
+    TryLock {
+        lock: Object,
+        mode: Mode,
+    },
+    Choose {
+        n: usize,
+    },
+    /// Waits for the end of another lane.
+    Join {
+        lane: usize,
+    },
+}
+
+impl Op {
+    /// The cell that it accesses.
+    pub(crate) fn cell(&self) -> Option<Object> {
+        match *self {
+            Self::Load { cell, .. }
+            | Self::Store { cell, .. }
+            | Self::Rmw { cell, .. }
+            | Self::Wait { cell, .. } => Some(cell),
+            _ => None,
+        }
+    }
+}
+
+/// What an executed access gave.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Done {
+    /// The value read; for a store the value that was latest before.
+    pub(crate) old: u64,
+    /// The value written; for a read the value read.
+    pub(crate) new: u64,
+    /// Whether a read-modify-write wrote, or a lock was taken.
+    pub(crate) done: bool,
+    /// The value that is now latest in modification order.
+    pub(crate) latest: u64,
+}
