@@ -156,9 +156,9 @@ impl Engine {
         self.unborn.pop_front()
     }
 
-    /// Whether there is a lane of that number.
-    pub(crate) fn has_lane(&self, lane: usize) -> bool {
-        lane < self.names.len()
+    /// The names of the lanes that there are.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// The coroutine of a lane starts and can be suspended through `yielder`.
@@ -391,6 +391,16 @@ impl Engine {
         if !self.locks.is_held_by(lock, self.current) {
             self.strategy.attached(Effect::Unlock(lock, mode));
         }
+    }
+
+    pub(crate) fn hand_over(&mut self, id: usize) {
+        let id = self.lock(id);
+        self.memory.release(self.current, id, Mode::Exclusive);
+    }
+
+    pub(crate) fn take_over(&mut self, id: usize) {
+        let id = self.lock(id);
+        self.memory.acquire(self.current, id, Mode::Exclusive);
     }
 
     /// The cells and the plain memory in `[addr, addr + len)` end, or begin a new life.

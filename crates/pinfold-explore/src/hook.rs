@@ -240,6 +240,21 @@ pub fn write_plain(addr: usize) {
     }
 }
 
+/// What this lane did until now happens before whatever follows a later [`take_over`] of the same `id`.
+/// Not a step: for what has its order from elsewhere, such as the last of several owners.
+pub fn hand_over(id: usize) {
+    if active() {
+        with(|engine| engine.hand_over(id));
+    }
+}
+
+/// See [`hand_over`]. Not a step.
+pub fn take_over(id: usize) {
+    if active() {
+        with(|engine| engine.take_over(id));
+    }
+}
+
 /// Starts a lane, whose number is returned. Not a step: the new lane runs up to its first access
 /// once this one is at its next. All that this lane did happens before all that the new one does.
 ///
@@ -260,7 +275,7 @@ pub fn spawn(name: impl Into<String>, body: impl FnOnce() + 'static) -> usize {
 /// # Panics
 /// When there is no such lane; the execution is then a failure.
 pub fn join(lane: usize) {
-    if active() && with(|engine| engine.has_lane(lane)) == Some(false) {
+    if active() && with(|engine| lane < engine.names().len()) == Some(false) {
         fail(format!("there is no lane {lane} to wait for"));
     }
     let _ = perform(|_| Op::Join { lane });

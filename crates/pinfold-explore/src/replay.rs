@@ -104,6 +104,8 @@ pub struct Replay {
     pub judgement: Judgement,
     /// Every step.
     pub trace: Vec<Access>,
+    /// The names of the lanes, those that lanes started included.
+    pub lanes: Vec<String>,
     /// The first step at which the schedule could not be followed, or where it ended too early or
     /// too late.
     pub diverged_at: Option<usize>,
@@ -200,7 +202,8 @@ pub fn replay<S: Subject>(subject: &mut S, model: Model, schedule: &Schedule) ->
     if hook::phase() != Phase::Idle {
         let message = "an exploration already runs on this thread; replay outside it".to_owned();
         let judgement = Judgement::Fail { outcome: String::new(), message };
-        return Replay { judgement, trace: Vec::new(), diverged_at: Some(0) };
+        let (trace, lanes) = Default::default();
+        return Replay { judgement, trace, lanes, diverged_at: Some(0) };
     }
     let wanted = schedule.steps();
     let max_steps = u32::try_from(wanted.len()).unwrap_or(u32::MAX).saturating_add(SLACK);
@@ -227,5 +230,5 @@ pub fn replay<S: Subject>(subject: &mut S, model: Model, schedule: &Schedule) ->
         },
     };
     let trace = engine.recorder.take().map(|recorder| recorder.trace).unwrap_or_default();
-    Replay { judgement, trace, diverged_at }
+    Replay { judgement, trace, lanes: engine.names().to_vec(), diverged_at }
 }

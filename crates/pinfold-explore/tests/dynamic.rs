@@ -195,6 +195,41 @@ fn a_lock_orders_plain_accesses_and_sharing_it_does_not() {
 }
 
 #[test]
+fn the_last_owner_comes_after_the_others() {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Told {
+        Yes,
+        No,
+    }
+    let owners = |told: Told| {
+        let report = run(Model::Weak, FULL, move |lanes, _| {
+            let (step, place) = (Var::new(0), Var::new(0));
+            let owners = std::rc::Rc::new(());
+            for name in ["one", "two"] {
+                let (step, place, owners) = (step.clone(), place.clone(), owners.clone());
+                lanes.lane(name, move || {
+                    step.add(1, Order::Relaxed);
+                    hook::read_plain(place.addr());
+                    if told == Told::Yes {
+                        hook::hand_over(place.addr());
+                    }
+                    if std::rc::Rc::strong_count(&owners) == 1 {
+                        hook::take_over(place.addr());
+                        hook::write_plain(place.addr());
+                    }
+                    drop(owners);
+                });
+            }
+            drop(owners);
+            Box::new(|_| None)
+        });
+        race(&report)
+    };
+    assert_eq!(owners(Told::Yes), None);
+    assert_eq!(owners(Told::No), Some(FailureKind::DataRace));
+}
+
+#[test]
 fn a_race_says_who_where_and_when() {
     let report = run(Model::Sc, FULL, |lanes, _| {
         let (flag, cell) = (Var::new(0), Var::new(0));

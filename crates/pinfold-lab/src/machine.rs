@@ -52,8 +52,10 @@ pub(crate) struct Machine {
     nodes: Vec<NodeId>,
     pages: Vec<Page>,
     words: usize,
-    /// The CPU of each lane of the exploration.
+    /// The CPU of each lane of the scenario.
     lane_cpus: Vec<usize>,
+    /// The scenario's lanes in the order in which they started, which is how the explorer numbers them.
+    started: Mutex<Vec<usize>>,
     /// A cell of its own for each lane: reading it lets a step begin where the search puts it.
     starts: Vec<AtomicU64>,
     /// The CPU that runs what runs alone.
@@ -72,6 +74,7 @@ impl Machine {
             pages: (0..hardware.frames).map(|_| page()).collect(),
             words: hardware.words,
             starts: lane_cpus.iter().map(|_| AtomicU64::new(0)).collect(),
+            started: Mutex::new(Vec::with_capacity(lane_cpus.len())),
             lane_cpus,
             alone_cpu: AtomicUsize::new(0),
             record: Mutex::new(record),
@@ -103,9 +106,14 @@ impl Machine {
         }
     }
 
-    /// The lane that runs the caller; none for what runs alone.
+    /// The lane of the scenario that runs the caller; none for what runs alone.
     pub(crate) fn lane(&self) -> Option<usize> {
-        hook::active().then(hook::lane)
+        hook::active().then(|| self.started.lock().expect("never poisoned")[hook::lane()])
+    }
+
+    /// A lane of the scenario is the next to start.
+    pub(crate) fn lane_starts(&self, lane: usize) {
+        self.started.lock().expect("never poisoned").push(lane);
     }
 
     /// The first thing that a step does. Without it a step would seem to begin where the one before it ended, whoever ran in between.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use pinfold::rules::Rules;
-use pinfold_explore::{Access, Failure, Model, Schedule, Search as Strategy, replay};
+use pinfold_explore::{Failure, Model, Replay, Schedule, Search as Strategy, replay};
 
 use super::options::{CheckOptions, Detail};
 use super::trial::{Keep, Kept, Trial};
@@ -106,10 +106,9 @@ pub(super) fn explain(
 }
 
 /// Lists the shared accesses of an execution whose journal is `kept`.
-pub(super) fn list_accesses(report: &mut Report, plan: &Plan, trace: &[Access], kept: &mut Kept) {
-    let lanes: Vec<&str> =
-        plan.scenario.lanes.iter().map(|lane| lane.name.value.as_str()).collect();
-    report.accesses = std::mem::take(&mut kept.places).list(trace, &lanes, &plan.words);
+pub(super) fn list_accesses(report: &mut Report, plan: &Plan, again: &Replay, kept: &mut Kept) {
+    let lanes: Vec<&str> = again.lanes.iter().map(String::as_str).collect();
+    report.accesses = std::mem::take(&mut kept.places).list(&again.trace, &lanes, &plan.words);
 }
 
 pub(super) fn fill(report: &mut Report, plan: &Plan, kept: Kept) {

@@ -205,7 +205,7 @@ pub fn replay_schedule(
     report.search.steps_max = again.trace.len() as u64;
     report.search.incomplete =
         again.diverged_at.map(|step| format!("the run went another way at step {}", step + 1));
-    list_accesses(&mut report, &plan, &again.trace, &mut trial.kept);
+    list_accesses(&mut report, &plan, &again, &mut trial.kept);
     fill(&mut report, &plan, std::mem::take(&mut trial.kept));
     report.verdict = match (&again.judgement, again.diverged_at) {
         (Judgement::Pass { .. }, None) => Verdict::Pass,

@@ -9,7 +9,7 @@ use crate::access::Places;
 use crate::oracle::Finding;
 use crate::record::{Line, Record};
 use crate::report::{Cost, EndLine};
-use crate::scenario::{Code, Runner, ScenarioError, Step};
+use crate::scenario::{Action, Code, Scenario, ScenarioError, Step};
 use crate::world::{Plan, World};
 
 /// Whether an execution keeps a journal.
@@ -154,6 +154,35 @@ impl World {
     }
 }
 
+/// What a lane does.
+fn run(world: &Rc<World>, scenario: &Rc<Scenario>, index: usize) -> impl FnOnce() + 'static {
+    let (world, scenario) = (Rc::clone(world), Rc::clone(scenario));
+    move || {
+        let lane = &scenario.lanes[index];
+        for step in &lane.steps {
+            match (world.step(step, lane.process()), &step.action) {
+                (Ok(_), Action::Fork { child }) if step.fails.is_none() => {
+                    start_lanes_of(child, &world, &scenario);
+                }
+                (Ok(_), _) => {}
+                (Err(fault), _) => {
+                    world.machine().broken("step", format!("{step}: {}", fault.message));
+                }
+            }
+        }
+    }
+}
+
+/// Starts the lanes of a process that was forked while lanes run.
+fn start_lanes_of(process: &str, world: &Rc<World>, scenario: &Rc<Scenario>) {
+    for (index, lane) in scenario.lanes.iter().enumerate() {
+        if lane.process() == Some(process) {
+            world.machine().lane_starts(index);
+            hook::spawn(lane.name.value.clone(), run(world, scenario, index));
+        }
+    }
+}
+
 impl Subject for Trial {
     type World = Option<Rc<World>>;
 
@@ -172,22 +201,12 @@ impl Subject for Trial {
             Box::new(|_| "handles made".to_owned()),
         );
         world.machine().record.lock().expect("never poisoned").lanes_begin();
-        for (index, lane) in self.plan.scenario.lanes.iter().enumerate() {
-            let world = Rc::clone(&world);
-            let scenario = Rc::clone(&self.plan.scenario);
-            lanes.lane(lane.name.value.clone(), move || {
-                let lane = &scenario.lanes[index];
-                let process = match &lane.runner {
-                    Runner::Process { name, .. } => Some(name.value.as_str()),
-                    Runner::Device => None,
-                };
-                for step in &lane.steps {
-                    if let Err(fault) = world.step(step, process) {
-                        let message = format!("{step}: {}", fault.message);
-                        world.machine().broken("step", message);
-                    }
-                }
-            });
+        let scenario = &self.plan.scenario;
+        for (index, lane) in scenario.lanes.iter().enumerate() {
+            if !scenario.starts_late(lane) {
+                world.machine().lane_starts(index);
+                lanes.lane(lane.name.value.clone(), run(&world, scenario, index));
+            }
         }
         Some(world)
     }

@@ -80,6 +80,28 @@ impl Scenario {
             Some(name) => self.cpus().iter().position(|(known, _)| *known == name.as_str()),
         }
     }
+
+    /// Whether the lane starts only when another lane has forked its process.
+    pub fn starts_late(&self, lane: &Lane) -> bool {
+        let forks = |step: &Step| {
+            let made = match &step.action {
+                Action::Fork { child } => Some(child.as_str()),
+                _ => None,
+            };
+            made.is_some() && made == lane.process()
+        };
+        self.lanes.iter().flat_map(|lane| &lane.steps).any(forks)
+    }
+}
+
+impl Lane {
+    /// The process that it is a thread of; devices have none.
+    pub fn process(&self) -> Option<&str> {
+        match &self.runner {
+            Runner::Process { name, .. } => Some(name.as_str()),
+            Runner::Device => None,
+        }
+    }
 }
 
 /// The name of the CPU of a machine that lists none.
@@ -180,7 +202,7 @@ pub struct Lane {
 pub enum Runner {
     /// A thread of a process.
     Process {
-        /// The process: the first one, or one forked in `setup`.
+        /// The process: the first one, or one that `setup` or another lane forks.
         name: Name,
         /// The CPU it stays on; the first unless written.
         #[serde(default, skip_serializing_if = "Option::is_none")]

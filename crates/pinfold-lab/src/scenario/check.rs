@@ -98,17 +98,27 @@ impl<'a> Checker<'a> {
 
     fn lane_process(&mut self, name: &'a Name, lane: usize) {
         match self.names.process(name) {
-            Some(process) if process.made.in_setup() => {}
-            Some(process) => self.errors.push(
+            Some(process) if process.made.in_after() => self.errors.push(
                 ScenarioError::new(
                     Code::Misplaced,
                     name.span,
-                    format!("`{name}` does not exist yet when the lanes start"),
+                    format!("`{name}` does not exist yet while the lanes run"),
                     "forked too late for a lane",
                 )
                 .related(process.span, "forked here")
-                .help("fork it in `setup`"),
+                .help("fork it in `setup`, or in another lane"),
             ),
+            Some(process) if !self.names.starts(self.scenario, lane) => self.errors.push(
+                ScenarioError::new(
+                    Code::Misplaced,
+                    name.span,
+                    format!("this lane never starts: it waits for the fork of `{name}`"),
+                    "waits for itself",
+                )
+                .related(process.span, "forked here, in a lane that waits for this one")
+                .help("fork it in `setup`, or in a lane that can start before"),
+            ),
+            Some(_) => {}
             None => self.unknown_process(name, Point::lane(lane)),
         }
     }

@@ -1,4 +1,7 @@
 //! Shared ownership whose allocation can fail, which `alloc::sync::Arc` does not offer.
+//!
+//! An exploration does not interleave on the number of owners: it only goes up and down, and what the last owner finds is what the
+//! others left, whoever the last one is. That the last one comes after the others is told to it all the same.
 
 use alloc::boxed::Box;
 use core::alloc::Layout;
@@ -7,6 +10,8 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use crate::error::NoMemory;
+#[cfg(feature = "explore")]
+use pinfold_explore::hook;
 
 struct Inner<T> {
     owners: AtomicUsize,
@@ -69,10 +74,14 @@ impl<T> Deref for Shared<T> {
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
+        #[cfg(feature = "explore")]
+        hook::hand_over(self.inner.as_ptr() as usize);
         if self.inner().owners.fetch_sub(1, Ordering::Release) != 1 {
             return;
         }
         fence(Ordering::Acquire);
+        #[cfg(feature = "explore")]
+        hook::take_over(self.inner.as_ptr() as usize);
         // SAFETY: that was the last owner; the allocation came from the global allocator with this layout.
         drop(unsafe { Box::from_raw(self.inner.as_ptr()) });
     }

@@ -43,8 +43,15 @@ impl Point {
         Self { part: Part::Lane(index), step: 0 }
     }
 
-    pub(super) fn in_setup(self) -> bool {
-        self.part == Part::Setup
+    pub(super) fn in_after(self) -> bool {
+        self.part == Part::After
+    }
+
+    fn in_lane(self) -> Option<usize> {
+        match self.part {
+            Part::Lane(lane) => Some(lane),
+            _ => None,
+        }
     }
 
     /// Whether this comes before `other` in every execution.
@@ -252,6 +259,20 @@ impl<'a> Names<'a> {
 
     pub(super) fn process(&self, name: &str) -> Option<&Process<'a>> {
         self.processes.get(name)
+    }
+
+    /// Whether a lane starts, at once or when other lanes have forked its process and its
+    /// forebears.
+    pub(super) fn starts(&self, scenario: &Scenario, lane: usize) -> bool {
+        let forked_in = |lane: usize| {
+            let process = scenario.lanes[lane].process()?;
+            self.processes.get(process)?.made.in_lane()
+        };
+        let mut awaited = Some(lane);
+        for _ in &scenario.lanes {
+            awaited = awaited.and_then(forked_in);
+        }
+        awaited.is_none()
     }
 
     /// The processes that may exist at a point.
