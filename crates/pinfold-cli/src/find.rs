@@ -42,6 +42,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "rdma-fork-get",
     "read-pin-then-write",
     "read-pin-zero-page",
+    "unmap-races-pin",
     "vmsplice-leak",
 ];
 

@@ -21,7 +21,9 @@ impl World {
             ClaimMode::Holds => all,
             ClaimMode::Never => !all,
         };
-        (kept, looked)
+        // What a step failed to make, as it might, has nothing to answer for.
+        let unmade = claim.facts.iter().any(|fact| !self.is_made(fact));
+        (kept || unmade, looked)
     }
 
     /// The label of the execution: the first outcome whose facts all hold.
@@ -29,6 +31,20 @@ impl World {
         let met =
             outcomes.iter().find(|outcome| outcome.when.iter().all(|fact| self.look(fact).holds));
         met.map_or_else(|| "done".to_owned(), |outcome| outcome.name.value.clone())
+    }
+
+    /// Whether what the fact is about was made: a step that may fail may have failed to.
+    fn is_made(&self, fact: &Fact) -> bool {
+        let state = self.state.borrow();
+        let view = |view: &View| match view {
+            View::Handle(place) => state.handles.contains_key(&place.name.value),
+            View::Process { .. } => true,
+        };
+        match &fact.atom {
+            Atom::Sees { view: seen, .. } => view(seen),
+            Atom::Is { left, right } => view(left) && view(right),
+            Atom::Register { register, .. } => state.registers.contains_key(&register.value),
+        }
     }
 
     pub(crate) fn look(&self, fact: &Fact) -> Looked {
@@ -57,6 +73,7 @@ impl World {
             }
         };
         let holds = match fact.polarity {
+            _ if !self.is_made(fact) => false,
             Polarity::Affirmed => holds,
             Polarity::Denied => !holds,
         };

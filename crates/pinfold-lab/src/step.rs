@@ -92,7 +92,11 @@ impl World {
             record.step_begins(lane, verb, || describe(step, process, lane.is_none()));
         }
         let done = self.act(&step.action, process.unwrap_or_default());
+        let may_fail = step.may_fail.map(|failure| failure.value);
         let judged = match (done, step.fails) {
+            (Err(fault), None) if may_fail.is_some() && fault.failure == may_fail => {
+                Ok(Some(format!("fails: {}", fault.message)))
+            }
             (Ok(told), None) => Ok(told),
             (Ok(_), Some(failure)) => {
                 Err(Fault::other(format!("worked, where it should fail: {failure}")))

@@ -110,6 +110,19 @@ fn the_second_look_at_the_entry_saves_a_reused_frame() {
 }
 
 #[test]
+fn a_table_that_does_not_wait_for_walkers_is_a_data_race() {
+    for rules in PRESETS {
+        let report = holds("unmap-races-pin", rules, Model::Weak);
+        let labels: Vec<_> = report.outcomes.iter().map(|o| o.label.as_str()).collect();
+        assert_eq!(labels, ["pinned", "unmapped"], "{rules}");
+        let early = format!("{rules},table-free=at-once");
+        for model in MODELS {
+            breaks("unmap-races-pin", &early, model, "data-race");
+        }
+    }
+}
+
+#[test]
 fn a_copy_published_before_the_flush_is_found() {
     for rules in ["5.8", "latest"] {
         holds("cow-published-early", rules, Model::Sc);

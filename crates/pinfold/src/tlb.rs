@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use crate::addr::{Pfn, VirtRange};
 use crate::memory::Memory;
 use crate::platform::{FlushScope, Platform};
+use crate::rules::TableFree;
 use crate::space::Space;
 use crate::table::{Flushed, Format, Withdrawn};
 
@@ -162,7 +163,7 @@ impl<'s, P: Platform> Gather<'s, P> {
             self.space.flush(FlushScope::All);
         }
         self.flush_and_free();
-        if self.tables.is_some() {
+        if self.tables.is_some() && self.mem().rules().table_free == TableFree::AfterWalkers {
             self.mem().platform().wait_for_walkers();
         }
         let mut next = self.tables;

@@ -265,3 +265,85 @@ fn what_a_grandparent_stores_after_the_fork_is_foreign_to_a_grandchild() {
     assert_eq!(report.broken.expect("the reference leaks").oracle, "isolation");
     assert_eq!(checked(&text, "latest").verdict, Verdict::Pass);
 }
+
+#[test]
+fn a_lane_of_a_child_starts_with_the_fork_and_runs_beside_the_parent() {
+    let text = small(
+        "  P: write A \"old\"\nlane parent: P on cpu0\n  fork C\n  write A \"new\"\n\
+         lane child: C on cpu1\n  read A expect \"old\"\n  write A \"mine\"\n\
+         always\n  P:A sees \"new\"\n  C:A sees \"mine\"\n  P:A is not C:A\n",
+    );
+    for set in ["5.8", "5.16", "latest"] {
+        let report = checked(&text, set);
+        assert_eq!(report.verdict, Verdict::Pass, "{set}: {:?}", report.broken);
+        assert!(report.search.executions > 50, "{:?}", report.search);
+    }
+    let wrong = text.replace("expect \"old\"", "expect \"new\"");
+    let broken = checked(&wrong, "latest").broken.expect("the child has the old word");
+    let scenario = parse(&wrong).expect("scenario");
+    let again =
+        replay_schedule(&scenario, "test.pf", &rules("latest"), Model::Weak, &broken.schedule)
+            .expect("schedule");
+    assert_eq!(again.broken.expect("again").what, broken.what);
+    assert_eq!(again.accesses.last().expect("accesses").lane, "child");
+}
+
+#[test]
+fn a_step_that_may_fail_is_judged_by_what_it_makes() {
+    let text = "
+scenario either
+setup
+  process P
+  P: map A 1 private rw
+  P: write A \"v\"
+lane pinner: P
+  pin A write as h0 may fail no-access
+lane other: P
+  protect A none
+always
+  h0 sees \"v\"
+outcome pinned when h0 sees \"v\"
+outcome denied otherwise
+";
+    let report = checked(text, "latest");
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
+    let labels: Vec<_> = report.outcomes.iter().map(|outcome| outcome.label.as_str()).collect();
+    assert_eq!(labels, ["denied", "pinned"]);
+    let wrong = checked(&text.replace("sees \"v\"\noutcome p", "sees \"w\"\noutcome p"), "latest");
+    assert_eq!(wrong.broken.expect("where it was pinned").oracle, "claim");
+    let other = checked(&text.replace("no-access", "busy"), "latest");
+    assert_eq!(other.broken.expect("another failure").oracle, "step");
+}
+
+#[test]
+fn a_data_race_names_both_sides_and_replays() {
+    let text = "
+scenario walked
+setup
+  process P
+  P: map A 1 private rw
+  P: write A \"v\"
+lane pinner: P
+  pin A write as h0 may fail no-access
+lane other: P
+  unmap A
+always
+  h0 sees \"v\"
+";
+    let scenario = parse(text).expect("scenario");
+    let set = rules("latest,table-free=at-once");
+    for model in [Model::Sc, Model::Tso, Model::Weak] {
+        let options = CheckOptions { model, ..CheckOptions::default() };
+        let report = check(&scenario, "test.pf", &set, &options, &mut |_| {});
+        let broken = report.broken.expect("a walker reads a table that is gone");
+        assert_eq!(broken.oracle, "data-race");
+        let what = &broken.what[0];
+        assert!(
+            what.contains("pinner") && what.contains("other") && what.contains("table"),
+            "{what}"
+        );
+        let again = replay_schedule(&scenario, "test.pf", &set, model, &broken.schedule);
+        let again = again.expect("schedule").broken.expect("again");
+        assert_eq!((again.oracle, &again.what), (broken.oracle, &broken.what));
+    }
+}

@@ -327,7 +327,27 @@ impl<'a> Checker<'a> {
             );
             return None;
         }
-        handle.pages
+        let pages = handle.pages;
+        self.sure_handle(at, name);
+        pages
+    }
+
+    /// A step cannot use a handle that may not exist; what is claimed of it at the end can.
+    fn sure_handle(&mut self, at: Point, name: &Name) {
+        if let Some(unsure) = self.names.handle(name).and_then(|handle| handle.unsure)
+            && at != Point::END
+        {
+            self.errors.push(
+                ScenarioError::new(
+                    Code::UnknownHandle,
+                    name.span,
+                    format!("there may be no handle `{name}` here"),
+                    "needs a handle that there is for sure",
+                )
+                .related(unsure, "the step that makes it may fail")
+                .help("leave the handle to the end, and say in `always` what must hold of it"),
+            );
+        }
     }
 
     fn unknown_handle(&mut self, at: Point, name: &Name) {
@@ -357,6 +377,7 @@ impl<'a> Checker<'a> {
         if step.fails.is_some() {
             return;
         }
+        self.sure_handle(at, name);
         if handle.kind != kind {
             self.errors.push(
                 ScenarioError::new(

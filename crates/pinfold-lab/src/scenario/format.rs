@@ -279,7 +279,8 @@ impl Display for Step {
             write!(f, "{process}: ")?;
         }
         self.action.fmt(f)?;
-        self.fails.map_or(Ok(()), |failure| write!(f, " fails {failure}"))
+        self.fails.map_or(Ok(()), |failure| write!(f, " fails {failure}"))?;
+        self.may_fail.map_or(Ok(()), |failure| write!(f, " may fail {failure}"))
     }
 }
 

@@ -28,8 +28,8 @@ pub(super) const SECTIONS: [&str; 12] = [
 
 /// Words that, with [`SECTIONS`], cannot be declared as names, since a line could then be read in
 /// two ways.
-const RESERVED: [&str; 9] =
-    ["process", "device", "never", "and", "is", "not", "sees", "when", "fails"];
+const RESERVED: [&str; 10] =
+    ["process", "device", "never", "and", "is", "not", "sees", "when", "fails", "may"];
 
 /// The names that some line of the text makes handles: `read X` is a device's access if X is one.
 type Handles = HashSet<String>;

@@ -39,7 +39,8 @@ pub use snapshot::{
 };
 pub use switches::{
     CowPublish, FastRecheck, ForceWrite, ForkPin, ForkRace, GupNuma, MigrationAd, MigrationKind,
-    NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, Rules, ShareOrder, WriteUpgrade, ZeroPin,
+    NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, Rules, ShareOrder, TableFree, WriteUpgrade,
+    ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

@@ -230,4 +230,14 @@ switches! {
         /// through its TLB. facts 1.7
         BeforeFlush = "before-flush" [never],
     }
+
+    /// Whether a page table that was unlinked is freed before or after the lock-free walkers have
+    /// left it (facts 3.5, 7.9).
+    table_free: TableFree = "table-free" {
+        /// After them: walkers keep interrupts off, and the table waits for an interrupt on every
+        /// CPU or for a grace period. facts 3.5, 7.9
+        AfterWalkers = "after-walkers" [always],
+        /// At once. Hazard: a walker reads a frame that is free, or somebody else's table. facts 3.5
+        AtOnce = "at-once" [never],
+    }
 }

@@ -19,6 +19,9 @@ pub struct Step {
     /// How it must fail; absent when it must succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fails: Option<Spanned<Failure>>,
+    /// How it may fail, or succeed: which of the two depends on what other lanes do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub may_fail: Option<Spanned<Failure>>,
     /// The whole step.
     #[serde(skip)]
     pub span: Position,
@@ -181,6 +184,11 @@ impl Action {
                 | Self::Unpin { .. }
                 | Self::Put { .. }
         )
+    }
+
+    /// Whether later steps need to know that it worked, so that it cannot be one that may fail.
+    pub fn must_be_sure(&self) -> bool {
+        matches!(self, Self::Map { .. } | Self::Fork { .. })
     }
 
     /// The handle that the step makes when it succeeds.

@@ -140,6 +140,8 @@ pub(super) struct Handle {
     /// Unknown when the area is: that is an error of its own.
     pub(super) pages: Option<u32>,
     pub(super) released: Option<(Point, Span)>,
+    /// Where it is said that it may not come to be.
+    pub(super) unsure: Option<Span>,
 }
 
 /// The declarations of a scenario. Of two of one name the first counts.
@@ -238,8 +240,9 @@ impl<'a> Names<'a> {
                     _ => Kind::Get,
                 };
                 let span = grab.handle.span;
-                self.handles
-                    .insert(&grab.handle, Handle { made: at, span, kind, pages, released: None });
+                let unsure = step.may_fail.map(|failure| failure.span);
+                let handle = Handle { made: at, span, kind, pages, released: None, unsure };
+                self.handles.insert(&grab.handle, handle);
             }
             Action::Unpin { handle, .. } | Action::Put { handle } => {
                 if let Some(known) = self.handles.get_mut(handle.as_str()) {

@@ -9,7 +9,7 @@ use super::super::words::Vocabulary;
 use super::{RESERVED, SECTIONS};
 
 /// Words that may follow where a statement could end.
-const LINKS: [&str; 8] = ["fails", "as", "expect", "dirty", "at", "on", "and", "during"];
+const LINKS: [&str; 9] = ["fails", "may", "as", "expect", "dirty", "at", "on", "and", "during"];
 
 /// A place in a line of tokens. Each method either consumes what it names or says what stands
 /// there instead.

@@ -2,6 +2,7 @@
 
 use super::super::ast::{Action, Dirty, Duration, Force, Grab, Path, Place, Runner, Step};
 use super::super::error::{Code, Parsed, ScenarioError};
+use super::super::span::Span;
 use super::super::suggest::did_you_mean;
 use super::super::words::{Verb, Vocabulary};
 use super::cursor::Cursor;
@@ -18,7 +19,7 @@ pub(super) enum Home<'a> {
     BrokenLane,
 }
 
-/// `[PROCESS:] ACTION [fails FAILURE]`
+/// `[PROCESS:] ACTION [fails FAILURE | may fail FAILURE]`
 pub(super) fn step(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<Step> {
     let start = cursor.here();
     let process = if cursor.at_prefix() {
@@ -30,10 +31,16 @@ pub(super) fn step(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -
     };
     let verb_at = cursor.here();
     let action = action(cursor, home, handles)?;
-    let fails = match cursor.accept("fails") {
-        Some(_) => Some(cursor.one_of("a kind of failure")?),
-        None => None,
-    };
+    let (mut fails, mut may_fail) = (None, None);
+    if cursor.accept("fails").is_some() {
+        fails = Some(cursor.one_of("a kind of failure")?);
+    } else if let Some(may) = cursor.accept("may") {
+        let fail = cursor.keyword("fail")?;
+        if action.must_be_sure() {
+            return Err(Box::new(unsure(&action, may.to(fail))));
+        }
+        may_fail = Some(cursor.one_of("a kind of failure")?);
+    }
     cursor.end()?;
     let span = cursor.since(start);
     match (home, &process) {
@@ -74,7 +81,18 @@ pub(super) fn step(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -
             .help("a device does `read HANDLE` and `write HANDLE \"word\"`"),
         ));
     }
-    Ok(Step { process, action, fails, span })
+    Ok(Step { process, action, fails, may_fail, span })
+}
+
+/// What an action makes is needed to read the rest of the scenario.
+fn unsure(action: &Action, at: Span) -> ScenarioError {
+    ScenarioError::new(
+        Code::Misplaced,
+        at,
+        format!("a `{}` cannot leave open whether it works", action.verb()),
+        "what it makes is used elsewhere",
+    )
+    .help("say `fails NAME`, or give it what it needs to work")
 }
 
 fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<Action> {

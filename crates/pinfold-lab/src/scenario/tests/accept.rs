@@ -21,6 +21,7 @@ fn every_step_is_read() {
            migrate A to node 1 fails busy
            put h1
            fork D fails out-of-frames
+           write A[0] \"x\" may fail no-access
            unmap A
            exit",
     ));
@@ -50,6 +51,7 @@ fn every_step_is_read() {
             "migrate A to node 1 fails busy",
             "put h1",
             "fork D fails out-of-frames",
+            "write A[0] \"x\" may fail no-access",
             "unmap A",
             "exit",
         ]

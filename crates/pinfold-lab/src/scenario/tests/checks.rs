@@ -4,6 +4,11 @@ use super::super::*;
 use super::{accepted, around, each_is_reported, rejected, report};
 use snapbox::{assert_data_eq, str};
 
+/// The codes of all errors.
+fn codes(source: &str) -> Vec<Code> {
+    rejected(source).iter().map(|error| error.code).collect()
+}
+
 #[test]
 fn names_and_bounds_of_steps() {
     each_is_reported(
@@ -207,18 +212,76 @@ error[PF0120]: `C` has no area `B` here
 #[test]
 fn lanes_belong_to_processes_that_exist_when_they_start() {
     accepted(&around("  P: fork C", "\nlane two: C\n  read A[0]"));
+    let late = accepted(&around("", "  fork C\nlane two: C\n  fork D\nlane three: D\n  read A[0]"));
+    let starts: Vec<bool> = late.lanes.iter().map(|lane| late.starts_late(lane)).collect();
+    assert_eq!(starts, [false, true, true]);
     assert_data_eq!(
-        report(&around("", "  fork C\nlane two: C\n  read A[0]")),
+        report(&around("", "\nlane two: C\n  read A[0]\nafter\n  P: fork C")),
         str![[r#"
-error[PF0112]: `C` does not exist yet when the lanes start
+error[PF0112]: `C` does not exist yet while the lanes run
   --> test.pf:11:11
    |
-10 |   fork C
-   |        - forked here
 11 | lane two: C
    |           ^ forked too late for a lane
+...
+14 |   P: fork C
+   |           - forked here
    |
-   = help: fork it in `setup`
+   = help: fork it in `setup`, or in another lane
+"#]]
+    );
+}
+
+#[test]
+fn a_lane_cannot_wait_for_itself() {
+    let source = around("", "\nlane two: C\n  fork D\nlane three: D\n  fork C");
+    assert_eq!(codes(&source), [Code::Misplaced, Code::Misplaced]);
+    assert_data_eq!(
+        report(&around("", "\nlane two: C\n  fork C")),
+        str![[r#"
+error[PF0112]: this lane never starts: it waits for the fork of `C`
+  --> test.pf:11:11
+   |
+11 | lane two: C
+   |           ^ waits for itself
+12 |   fork C
+   |        - forked here, in a lane that waits for this one
+   |
+   = help: fork it in `setup`, or in a lane that can start before
+"#]]
+    );
+}
+
+#[test]
+fn what_may_not_exist_is_for_claims_alone() {
+    let pin = "  pin A[0] write as h0 may fail no-access";
+    accepted(&format!("{}  h0 sees \"v\"\n", around("", pin)));
+    let lanes = format!("{pin}\n  unpin h0\nlane dma: device\n  read h0");
+    assert_eq!(codes(&around("", &lanes)), [Code::UnknownHandle, Code::UnknownHandle]);
+    assert_data_eq!(
+        report(&around("", &format!("{pin}\n  unpin h0"))),
+        str![[r#"
+error[PF0122]: there may be no handle `h0` here
+  --> test.pf:11:9
+   |
+10 |   pin A[0] write as h0 may fail no-access
+   |                                 --------- the step that makes it may fail
+11 |   unpin h0
+   |         ^^ needs a handle that there is for sure
+   |
+   = help: leave the handle to the end, and say in `always` what must hold of it
+"#]]
+    );
+    assert_data_eq!(
+        report(&around("", "  fork C may fail out-of-frames")),
+        str![[r#"
+error[PF0112]: a `fork` cannot leave open whether it works
+  --> test.pf:10:10
+   |
+10 |   fork C may fail out-of-frames
+   |          ^^^^^^^^ what it makes is used elsewhere
+   |
+   = help: say `fails NAME`, or give it what it needs to work
 "#]]
     );
 }

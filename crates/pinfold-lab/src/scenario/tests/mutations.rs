@@ -10,7 +10,7 @@ static FILES: LazyLock<Vec<String>> =
     LazyLock::new(|| shipped().into_iter().map(|(_, text)| text).collect());
 
 /// Words that a mutation may put somewhere.
-const PIECES: [&str; 24] = [
+const PIECES: [&str; 26] = [
     "lane",
     "setup",
     "always",
@@ -26,6 +26,8 @@ const PIECES: [&str; 24] = [
     "\\",
     "#",
     "fails",
+    "may",
+    "fail",
     "pin",
     "as",
     "0",

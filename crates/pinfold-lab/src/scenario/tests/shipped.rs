@@ -5,7 +5,7 @@ use super::{accepted, shipped};
 use std::fs;
 
 /// The incidents that this release ships.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "bug-215616",
     "bug-215616-compaction",
     "cow-published-early",
@@ -19,6 +19,7 @@ const NAMES: [&str; 14] = [
     "rdma-fork-get",
     "read-pin-then-write",
     "read-pin-zero-page",
+    "unmap-races-pin",
     "vmsplice-leak",
 ];
 

@@ -33,7 +33,8 @@ fn the_oldest_preset_is_linux_5_8() {
         "pte-cow=map-count read-gup=force-write fork-pin=share fork-race=open \
          numa-skip=map-count numa-write=saved numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
-         gup-numa=honor write-upgrade=never fast-recheck=on cow-publish=after-flush"
+         gup-numa=honor write-upgrade=never fast-recheck=on cow-publish=after-flush \
+         table-free=after-walkers"
     );
 }
 
@@ -105,7 +106,7 @@ fn only_never_released_variants_have_no_release() {
             }
         }
     }
-    assert_eq!(never, ["seq-count-full", "off", "before-flush"]);
+    assert_eq!(never, ["seq-count-full", "off", "before-flush", "at-once"]);
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn a_misspelt_switch_is_corrected() {
         "no switch is called `numa-skp` (did you mean `numa-skip`?): use one of pte-cow, \
          read-gup, fork-pin, fork-race, numa-skip, numa-write, numa-fault, migration-kind, \
          migration-ad, share-order, zero-pin, force-write, gup-numa, write-upgrade, fast-recheck, \
-         cow-publish"
+         cow-publish, table-free"
     );
     assert!(refused("swap-in-resue=x").contains("did you mean `swap-in-reuse`?"));
 }
