@@ -5,7 +5,7 @@ use crate::{
     hook::{self, Installed, Phase},
     job::Job,
     lane::{self, Lanes, MAX_LANES, NewLane, Runner},
-    report::{Completeness, Failure, FailureKind, Progress, Report},
+    report::{Completeness, Failure, FailureKind, Length, Progress, Report},
     schedule::Schedule,
     search::{Advance, Dpor, Naive, Pct, Random, Strategy},
     shrink,
@@ -271,7 +271,8 @@ impl Ran {
         let steps = hook::with(|engine| engine.schedule().to_vec()).unwrap_or_default();
         let schedule = Schedule::from(steps);
         let (steps, switches) = (schedule.steps().len() as u32, schedule.switches());
-        Some(Failure { kind, message, outcome, schedule, steps, switches })
+        let found = Length { steps, switches };
+        Some(Failure { kind, message, outcome, schedule, steps, switches, found })
     }
 }
 

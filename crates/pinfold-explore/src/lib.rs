@@ -81,6 +81,6 @@ pub use explore::{Config, Ending, Judgement, Model, Search, Subject, explore};
 pub use job::{Job, ParseJobError};
 pub use lane::{Lanes, MAX_LANES};
 pub use replay::{Access, AccessKind, Replay, replay};
-pub use report::{Completeness, Failure, FailureKind, Progress, Report};
+pub use report::{Completeness, Failure, FailureKind, Length, Progress, Report};
 pub use schedule::{Choice, ParseScheduleError, Schedule};
 pub use split::jobs;

@@ -64,6 +64,17 @@ pub struct Failure {
     pub steps: u32,
     /// How often it went from one lane to another.
     pub switches: u32,
+    /// What it was cut from.
+    pub found: Length,
+}
+
+/// How long a failing execution was when it was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Length {
+    /// The number of steps.
+    pub steps: u32,
+    /// How often it went from one lane to another.
+    pub switches: u32,
 }
 
 impl fmt::Display for Failure {
@@ -121,6 +132,7 @@ impl Failure {
             schedule: Schedule::default(),
             steps: 0,
             switches: 0,
+            found: Length::default(),
         }
     }
 }

@@ -33,11 +33,14 @@ pub(crate) fn shrink<S: Subject>(
     if matches!(failure.kind, FailureKind::Unsupported | FailureKind::Nondeterministic) {
         return failure;
     }
+    let found = failure.found;
     if failure.switches > 0 {
         search_afresh(session, &mut failure, runs / 2);
+    }
+    if cost(&failure) > (0, 0, 0) {
         change(session, &mut failure, runs / 2);
     }
-    confirm(session, failure)
+    Failure { found, ..confirm(session, failure) }
 }
 
 fn follow<S: Subject>(session: &mut Session<'_, S>, steps: Vec<Choice>) -> Option<Failure> {

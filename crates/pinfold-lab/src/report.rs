@@ -190,6 +190,9 @@ pub struct Broken {
     pub switches: u64,
     /// Its length before it was cut down, when it was.
     pub from_steps: Option<u64>,
+    /// The changes of lane before it was cut down, when it was.
+    #[serde(default)]
+    pub from_switches: Option<u64>,
 }
 
 /// One execution in lanes.

@@ -302,6 +302,7 @@ fn diverged(report: &mut Report, what: Vec<String>, schedule: &str) {
         steps: 0,
         switches: 0,
         from_steps: None,
+        from_switches: None,
     });
 }
 

@@ -245,10 +245,16 @@ fn facts(report: &Report) -> Vec<String> {
         (Mode::Run, _) => facts.push(steps(search.steps_max)),
         (Mode::Check, Some(broken)) if !broken.schedule.is_empty() => {
             facts.push(format!("found in execution {}", thousands(search.executions)));
-            let switches = counted(broken.switches, "switch", "switches");
-            facts.push(match broken.from_steps.filter(|&from| from > broken.steps) {
-                Some(from) => format!("{} cut to {}, {switches}", steps(from), broken.steps),
-                None => format!("{}, {switches}", steps(broken.steps)),
+            let switches = |number| counted(number, "switch", "switches");
+            facts.push(match (broken.from_steps, broken.from_switches) {
+                (Some(long), Some(often)) => format!(
+                    "{} with {} cut to {} with {}",
+                    steps(long),
+                    switches(often),
+                    broken.steps,
+                    broken.switches
+                ),
+                _ => format!("{}, {}", steps(broken.steps), switches(broken.switches)),
             });
         }
         (Mode::Check, _) => facts.extend(work(search)),

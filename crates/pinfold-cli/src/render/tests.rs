@@ -106,6 +106,7 @@ fn failed() -> Report {
         steps: 6,
         switches: 2,
         from_steps: Some(31),
+        from_switches: Some(9),
     });
     report.trace = Some(trace());
     report.decisions = vec![

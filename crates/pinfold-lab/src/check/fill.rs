@@ -79,6 +79,7 @@ pub(crate) fn refuse(mut report: Report, error: &ScenarioError) -> Report {
         steps: 0,
         switches: 0,
         from_steps: None,
+        from_switches: None,
     });
     report
 }
@@ -132,13 +133,19 @@ pub(super) fn broken(
         steps: schedule.steps().len() as u64,
         switches: u64::from(schedule.switches()),
         from_steps: None,
+        from_switches: None,
     }
 }
 
 /// What a search or a run has broken.
 pub(super) fn failed(failure: &Failure, oracle: Option<&'static str>, report: &Report) -> Broken {
     let oracle = oracle.map_or_else(|| failure.kind.to_string(), str::to_owned);
-    broken(oracle, &failure.message, &failure.schedule, report)
+    let mut broken = broken(oracle, &failure.message, &failure.schedule, report);
+    if (failure.steps, failure.switches) != (failure.found.steps, failure.found.switches) {
+        broken.from_steps = Some(failure.found.steps.into());
+        broken.from_switches = Some(failure.found.switches.into());
+    }
+    broken
 }
 
 /// How many of `executions` reached each goal, when so many were counted. A search by bounds runs some executions again; they count once.

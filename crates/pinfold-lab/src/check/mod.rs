@@ -139,6 +139,7 @@ pub(crate) fn judge_search(report: &mut Report) {
                 steps: 0,
                 switches: 0,
                 from_steps: None,
+                from_switches: None,
             });
             Verdict::Fail
         }
