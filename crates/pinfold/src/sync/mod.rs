@@ -1,9 +1,9 @@
 //! Shared memory, with the kernel's names and one documented meaning each.
 //!
 //! The core touches shared memory only through these types. Built without the feature `explore` they are
-//! `core::sync::atomic` and nothing else. With it, each access first asks whether an explorer runs on this
-//! thread and, if so, lets the explorer decide what it reads and when it happens. The code that is explored
-//! is therefore the code that ships.
+//! `core::sync::atomic` and nothing else, instruction for instruction (`tests/invisible/check.sh`). With it,
+//! each access first asks whether an explorer runs on this thread and, if so, lets the explorer decide what it
+//! reads and when it happens. The code that is explored is therefore the code that ships.
 //!
 //! Orderings:
 //!
