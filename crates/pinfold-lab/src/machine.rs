@@ -142,7 +142,7 @@ impl Machine {
 /// Names the cells and locks of each item for a trace, given its index.
 fn label_items<T>(items: &[T], name: impl Fn(usize) -> String + 'static) {
     let describe = move |offset: usize| name(offset / size_of::<T>());
-    hook::label(items.as_ptr() as usize, size_of_val(items), Box::new(describe));
+    hook::label(items.as_ptr() as usize, size_of_val(items), describe);
 }
 
 impl Park for Machine {

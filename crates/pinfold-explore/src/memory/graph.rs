@@ -93,6 +93,13 @@ struct Handover {
     shared: Vec<u32>,
 }
 
+impl Handover {
+    fn clear(&mut self) {
+        self.exclusive.clear();
+        self.shared.clear();
+    }
+}
+
 /// What an ordering means for an access.
 #[derive(Clone, Copy)]
 struct Shape {
@@ -144,6 +151,8 @@ pub(super) struct Graph {
     /// For each lane its clock at its last release fence.
     released: Vec<u32>,
     locks: Vec<Handover>,
+    /// What a check of a candidate puts back: the clocks of its lane.
+    saved: Vec<u32>,
     pub(super) search: weak::Buffers,
     pub(super) visited: Vec<bool>,
 }
@@ -166,6 +175,7 @@ impl Graph {
             acquirable: Vec::new(),
             released: Vec::new(),
             locks: Vec::new(),
+            saved: Vec::new(),
             search: weak::Buffers::default(),
             visited: Vec::new(),
         }
@@ -186,7 +196,7 @@ impl Graph {
             clocks.clear();
             clocks.resize(lanes * lanes, 0);
         }
-        self.locks.clear();
+        self.locks.iter_mut().for_each(Handover::clear);
     }
 
     /// A new life of the cell begins with the value `now`.
@@ -217,8 +227,10 @@ impl Graph {
     }
 
     /// Whether one event happens before another.
+    #[inline]
     pub(super) fn happens_before(&self, a: EventId, b: EventId) -> bool {
-        a != b && self.clock(b)[self.events[a].lane] >= self.events[a].place
+        let Event { lane, place, .. } = self.events[a];
+        a != b && self.clocks[b * self.lanes + lane] >= place
     }
 
     /// INV-GRAPH-3. A store has a multiple of four and its readers one more, so that a candidate
@@ -326,8 +338,10 @@ impl Graph {
         let events = self.events.len();
         let sc_events = self.sc_events.len();
         let own = self.by_lane[lane].len();
-        let saved: Vec<u32> = self.now[lane * self.lanes..][..self.lanes].to_vec();
-        let saved_release: Vec<u32> = self.released[lane * self.lanes..][..self.lanes].to_vec();
+        let clocks = lane * self.lanes..(lane + 1) * self.lanes;
+        self.saved.clear();
+        self.saved.extend_from_slice(&self.now[clocks.clone()]);
+        self.saved.extend_from_slice(&self.released[clocks.clone()]);
         if shape.fenced_before {
             self.fence(lane, Order::SeqCst);
         }
@@ -347,8 +361,9 @@ impl Graph {
         self.clocks.truncate(events * self.lanes);
         self.sc_events.truncate(sc_events);
         self.by_lane[lane].truncate(own);
-        self.now[lane * self.lanes..][..self.lanes].copy_from_slice(&saved);
-        self.released[lane * self.lanes..][..self.lanes].copy_from_slice(&saved_release);
+        let (now, released) = self.saved.split_at(self.lanes);
+        self.now[clocks.clone()].copy_from_slice(now);
+        self.released[clocks].copy_from_slice(released);
         consistent
     }
 

@@ -166,11 +166,7 @@ impl Subject for Trial {
             }
         };
         let made = world.made.as_slice();
-        hook::label(
-            made.as_ptr() as usize,
-            size_of_val(made),
-            Box::new(|_| "handles made".to_owned()),
-        );
+        hook::label(made.as_ptr() as usize, size_of_val(made), |_| "handles made".to_owned());
         world.machine().record.lock().expect("never poisoned").lanes_begin();
         for (index, lane) in self.plan.scenario.lanes.iter().enumerate() {
             let world = Rc::clone(&world);

@@ -37,11 +37,9 @@ pub use spin::{RawSpinLock, SpinGuard, SpinLock};
 #[inline]
 pub(crate) fn label<T>(at: *const T, bytes: usize, describe: impl Fn(usize) -> Name + 'static) {
     #[cfg(feature = "explore")]
-    pinfold_explore::hook::label(
-        at as usize,
-        bytes,
-        alloc::boxed::Box::new(move |offset| alloc::string::ToString::to_string(&describe(offset))),
-    );
+    pinfold_explore::hook::label(at as usize, bytes, move |offset| {
+        alloc::string::ToString::to_string(&describe(offset))
+    });
     #[cfg(not(feature = "explore"))]
     let _ = (at, bytes, describe);
 }
