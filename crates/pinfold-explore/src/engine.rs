@@ -450,17 +450,6 @@ impl Engine {
         name.unwrap_or_else(|| "plain memory".to_owned())
     }
 
-    pub(crate) fn label(
-        &mut self,
-        addr: usize,
-        len: usize,
-        describe: Box<dyn Fn(usize) -> String>,
-    ) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.label(addr, len, describe);
-        }
-    }
-
     /// The running lane has failed.
     pub(crate) fn fail(&mut self, message: String) {
         self.end_failed(FailureKind::Failed, message);

@@ -221,7 +221,7 @@ impl<'a, S: Subject> Session<'a, S> {
             let message = format!("{} lanes; at most {MAX_LANES} are possible", lanes.len());
             return Ran::unstarted(FailureKind::Unsupported, message);
         }
-        let names = lanes.iter().map(|lane| lane.name.clone()).collect();
+        let names = lanes.iter_mut().map(|lane| std::mem::take(&mut lane.name)).collect();
         hook::with(|engine| engine.lanes(names));
         if let Err(error) = runner.run(lanes) {
             let message = format!("no memory for the stack of a lane: {error}");

@@ -107,6 +107,7 @@ impl Drop for Installed<'_> {
 /// Runs `action` on the engine of this thread. `None` when there is none, or when it is borrowed
 /// already: a closure that the engine calls may not come back to it. `action` must not switch
 /// coroutines.
+#[inline]
 pub(crate) fn with<R>(action: impl FnOnce(&mut Engine) -> R) -> Option<R> {
     /// Puts the engine back, also when `action` unwinds.
     struct Return(*mut Engine);
@@ -143,6 +144,7 @@ fn perform(op: impl FnOnce(&mut Engine) -> Op) -> Option<Done> {
 }
 
 /// Whether a lane of a running exploration executes on this thread. False while it unwinds.
+#[inline]
 pub fn active() -> bool {
     PHASE.get() == Phase::Lanes && !std::thread::panicking()
 }
@@ -282,9 +284,14 @@ pub fn join(lane: usize) {
 }
 
 /// Names the objects in `[addr, addr + len)` in traces: `describe` gets the offset. Not a step; may
-/// also be called while the subject builds. A later label for the same place wins.
-pub fn label(addr: usize, len: usize, describe: Box<dyn Fn(usize) -> String>) {
-    with(|engine| engine.label(addr, len, describe));
+/// also be called while the subject builds. A later label for the same place wins. Only a replay
+/// records names; a search drops them.
+pub fn label(addr: usize, len: usize, describe: impl Fn(usize) -> String + 'static) {
+    with(|engine| {
+        if let Some(recorder) = &mut engine.recorder {
+            recorder.label(addr, len, Box::new(describe));
+        }
+    });
 }
 
 /// The running lane, counted from 0 in the order in which they were added or started; 0 when no lane

@@ -1,15 +1,24 @@
 //! What a scenario states about the end of an execution: claims and outcomes.
 
+use pinfold::Pfn;
+
 use crate::cpu::Operation;
-use crate::scenario::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, View};
+use crate::scenario::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Text, View};
 use crate::world::World;
 
 /// A fact, looked at.
 pub(crate) struct Looked {
     /// Whether it is so.
     pub(crate) holds: bool,
-    /// What was found in place of it or as it says.
-    pub(crate) found: String,
+    pub(crate) found: Found,
+}
+
+/// What was found in place of a fact or as it says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Found {
+    Word(Option<u64>),
+    Register(Option<u64>),
+    Frames(Option<Pfn>, Option<Pfn>),
 }
 
 impl World {
@@ -37,39 +46,32 @@ impl World {
     fn is_made(&self, fact: &Fact) -> bool {
         let state = self.state.borrow();
         let view = |view: &View| match view {
-            View::Handle(place) => state.handles.contains_key(&place.name.value),
+            View::Handle(place) => state.handles.get(&place.name.value).is_some(),
             View::Process { .. } => true,
         };
         match &fact.atom {
             Atom::Sees { view: seen, .. } => view(seen),
             Atom::Is { left, right } => view(left) && view(right),
-            Atom::Register { register, .. } => state.registers.contains_key(&register.value),
+            Atom::Register { register, .. } => state.registers.get(&register.value).is_some(),
         }
     }
 
     pub(crate) fn look(&self, fact: &Fact) -> Looked {
+        let is = |seen: Option<u64>, word: &Text| {
+            seen.is_some_and(|value| self.words.is(value, &word.value))
+        };
         let (holds, found) = match &fact.atom {
             Atom::Sees { view, word } => {
                 let seen = self.content(view);
-                (
-                    seen.as_deref() == Some(word.value.as_str()),
-                    seen.map_or_else(|| "nothing".to_owned(), |seen| format!("\"{seen}\"")),
-                )
+                (is(seen, word), Found::Word(seen))
             }
             Atom::Is { left, right } => {
                 let (left, right) = (self.frame(left), self.frame(right));
-                let name = |frame: Option<pinfold::Pfn>| {
-                    frame.map_or_else(|| "none".to_owned(), |frame| frame.to_string())
-                };
-                (left.is_some() && left == right, format!("{} and {}", name(left), name(right)))
+                (left.is_some() && left == right, Found::Frames(left, right))
             }
             Atom::Register { register, word } => {
-                let value = self.state.borrow().registers.get(&register.value).copied();
-                let seen = value.map(|value| self.words.text(value));
-                (
-                    seen.as_deref() == Some(word.value.as_str()),
-                    seen.map_or_else(|| "unset".to_owned(), |seen| format!("\"{seen}\"")),
-                )
+                let seen = self.state.borrow().registers.get(&register.value).copied();
+                (is(seen, word), Found::Register(seen))
             }
         };
         let holds = match fact.polarity {
@@ -80,9 +82,23 @@ impl World {
         Looked { holds, found }
     }
 
+    /// What was found, in words.
+    pub(crate) fn tell_found(&self, found: Found) -> String {
+        let word = |value: Option<u64>, none: &str| {
+            value.map_or_else(|| none.to_owned(), |value| format!("\"{}\"", self.words.text(value)))
+        };
+        let frame =
+            |frame: Option<Pfn>| frame.map_or_else(|| "none".to_owned(), |frame| frame.to_string());
+        match found {
+            Found::Word(value) => word(value, "nothing"),
+            Found::Register(value) => word(value, "unset"),
+            Found::Frames(left, right) => format!("{} and {}", frame(left), frame(right)),
+        }
+    }
+
     /// The word that a view finds: through the handle's frame, or by a load of the process.
-    fn content(&self, view: &View) -> Option<String> {
-        let value = match view {
+    fn content(&self, view: &View) -> Option<u64> {
+        Some(match view {
             View::Handle(place) => {
                 let frame = self.frame(view)?;
                 self.machine().word(frame, place.word() as usize).peek()
@@ -93,12 +109,11 @@ impl World {
                 let (space, target, _) = self.target(&process.value, place).ok()?;
                 self.machine().access(&space, target, Operation::Load).ok()?
             }
-        };
-        Some(self.words.text(value))
+        })
     }
 
     /// The frame that a view leads to, without touching anything.
-    fn frame(&self, view: &View) -> Option<pinfold::Pfn> {
+    fn frame(&self, view: &View) -> Option<Pfn> {
         match view {
             View::Handle(place) => {
                 let state = self.state.borrow();

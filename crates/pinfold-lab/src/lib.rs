@@ -18,6 +18,7 @@ mod check;
 mod claim;
 mod cpu;
 mod machine;
+mod named;
 mod oracle;
 mod record;
 pub mod report;

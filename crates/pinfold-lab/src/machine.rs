@@ -41,16 +41,15 @@ pub(crate) struct Hardware {
     pub(crate) words: usize,
 }
 
-/// The words of one frame: data, or the entries of a table.
-struct Page {
-    words: Box<[AtomicU64]>,
-}
-
 /// The machine. One operating-system thread runs all its CPUs.
 pub(crate) struct Machine {
     pub(crate) tlbs: Vec<SpinLock<Tlb>>,
     nodes: Vec<NodeId>,
-    pages: Vec<Page>,
+    /// The words of all frames, one after the other: data, or the entries of a table.
+    cells: Box<[AtomicU64]>,
+    /// How many words a frame has.
+    stride: usize,
+    /// How many of them are data when it is a page.
     words: usize,
     /// The CPU of each lane of the scenario.
     lane_cpus: Vec<usize>,
@@ -66,12 +65,12 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new(hardware: &Hardware, lane_cpus: Vec<usize>, record: Record) -> Self {
-        let words = hardware.words.max(Tables::ENTRIES);
-        let page = || Page { words: (0..words).map(|_| AtomicU64::new(0)).collect() };
+        let stride = hardware.words.max(Tables::ENTRIES);
         let machine = Self {
             tlbs: hardware.cpus.iter().map(|_| SpinLock::new(Tlb::default())).collect(),
             nodes: hardware.cpus.clone(),
-            pages: (0..hardware.frames).map(|_| page()).collect(),
+            cells: (0..hardware.frames * stride).map(|_| AtomicU64::new(0)).collect(),
+            stride,
             words: hardware.words,
             starts: lane_cpus.iter().map(|_| AtomicU64::new(0)).collect(),
             started: Mutex::new(Vec::with_capacity(lane_cpus.len())),
@@ -79,7 +78,7 @@ impl Machine {
             alone_cpu: AtomicUsize::new(0),
             record: Mutex::new(record),
         };
-        for frame in 0..machine.pages.len() {
+        for frame in 0..hardware.frames {
             machine.label_data(frame);
         }
         label_items(&machine.tlbs, |cpu| format!("translations of CPU {cpu}"));
@@ -90,7 +89,16 @@ impl Machine {
 
     /// Names the words of a frame for a trace: a frame that was a table before holds data now.
     fn label_data(&self, frame: usize) {
-        label_items(&self.pages[frame].words, move |word| format!("f{frame} word {word}"));
+        label_items(self.frame(frame), move |word| format!("f{frame} word {word}"));
+    }
+
+    fn frame(&self, frame: usize) -> &[AtomicU64] {
+        &self.cells[frame * self.stride..][..self.stride]
+    }
+
+    /// How many frames the machine has.
+    pub(crate) fn frames(&self) -> usize {
+        self.cells.len() / self.stride
     }
 
     /// Lets `cpu` run what runs alone.
@@ -125,7 +133,7 @@ impl Machine {
 
     /// A word of a frame, as hardware reaches it.
     pub(crate) fn word(&self, frame: Pfn, word: usize) -> &AtomicU64 {
-        &self.pages[frame.0 as usize].words[word]
+        &self.frame(frame.0 as usize)[word]
     }
 
     /// How many words of data a page has.
@@ -150,7 +158,7 @@ impl Machine {
 /// Names the cells and locks of each item for a trace, given its index.
 fn label_items<T>(items: &[T], name: impl Fn(usize) -> String + 'static) {
     let describe = move |offset: usize| name(offset / size_of::<T>());
-    hook::label(items.as_ptr() as usize, size_of_val(items), Box::new(describe));
+    hook::label(items.as_ptr() as usize, size_of_val(items), describe);
 }
 
 impl Park for Machine {
@@ -163,13 +171,13 @@ impl Park for Machine {
     fn unpark(&self, _word: &NativeU32) {}
 }
 
-// SAFETY: pages are boxed slices of at least `ENTRIES` words that live as long as the machine; a flush takes each CPU's cache lock, under which
+// SAFETY: frames are slices of at least `ENTRIES` words in a box that lives as long as the machine; a flush takes each CPU's cache lock, under which
 // all its accesses run; sections are the explorer's locks, which `wait_for_walkers` takes in turn.
 unsafe impl Platform for Machine {
     type Format = Tables;
 
     fn table(&self, frame: Pfn) -> NonNull<AtomicU64> {
-        NonNull::from(&self.pages[frame.0 as usize].words[0])
+        NonNull::from(self.frame(frame.0 as usize)).cast()
     }
 
     fn zero_frame(&self, frame: Pfn) {

@@ -8,14 +8,15 @@
 //!
 //! Use of freed frames, broken invariants and endless faults are found while the execution runs ([`crate::machine`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use pinfold::rules::ZeroPin;
 use pinfold::sync::AtomicU64;
 use pinfold::{Flags, Holder, NodeId, PIN_BIAS, Pfn, Pte};
 
 use crate::machine::Tables;
-use crate::world::{Handle, Hold, State, Store, World};
+use crate::scenario::Sharing;
+use crate::world::{Handle, Hold, Process, State, Store, World};
 
 /// Whether a store is one that `name` made itself, or that a process of its line made before the fork that led here.
 fn inherits(state: &State, name: &str, store: &Store) -> bool {
@@ -64,7 +65,7 @@ impl World {
 
     fn coherence(&self) -> Result<(), Finding> {
         let state = self.state.borrow();
-        for (name, handle) in &state.handles {
+        for (name, handle) in state.handles.iter() {
             let (Some(_), Some(since)) = (&handle.hold, handle.coherent) else { continue };
             for (index, frame) in handle.frames.iter().enumerate() {
                 if let Some(seen) = self.parted(&state, handle, since, index as u64) {
@@ -92,17 +93,17 @@ impl World {
 
     fn isolation(&self) -> Result<(), Finding> {
         let state = self.state.borrow();
-        for name in state.processes.keys() {
+        for (name, process) in state.processes.iter() {
             let mine = |store: &Store| inherits(&state, name, store);
             let foreign: BTreeSet<u64> =
                 state.stores.iter().filter(|store| !mine(store)).map(|store| store.value).collect();
             let known =
                 |value: u64| state.stores.iter().any(|store| store.value == value && mine(store));
-            let own = self.private_frames(&state, name).into_iter();
+            let own = self.private_frames(process);
             let held = state
                 .handles
                 .values()
-                .filter(|handle| handle.process == *name && handle.hold.is_some())
+                .filter(|handle| handle.process == name && handle.hold.is_some())
                 .flat_map(|handle| handle.frames.iter().copied());
             for frame in own.chain(held) {
                 for word in 0..self.machine().words() {
@@ -123,19 +124,18 @@ impl World {
     }
 
     /// The frames of a process's private areas.
-    fn private_frames(&self, state: &State, name: &str) -> Vec<Pfn> {
-        let process = &state.processes[name];
-        let Some(space) = &process.space else { return Vec::new() };
-        let private = process.areas.iter().filter(|(area, _)| process.private[*area]);
+    fn private_frames(&self, process: &Process) -> impl Iterator<Item = Pfn> {
+        let root = process.space.as_ref().map(|space| space.root());
+        let private = process.areas.values().filter(|area| area.sharing == Sharing::Private);
         private
-            .flat_map(|(_, range)| range.first_page()..range.end_page())
-            .filter_map(|page| self.mapped(space.root(), page))
-            .collect()
+            .flat_map(|area| area.range.first_page()..area.range.end_page())
+            .filter_map(move |page| self.mapped(root?, page))
     }
 
     fn counts(&self) -> Result<(), Finding> {
-        let mut refs: BTreeMap<Pfn, u32> = BTreeMap::new();
-        let mut maps: BTreeMap<Pfn, u32> = BTreeMap::new();
+        // References and mappings that are accounted for, by frame.
+        let mut wanted = vec![(0, 0); self.machine().frames()];
+        let at = |pfn: Pfn| pfn.0 as usize;
         let mut objects = BTreeSet::new();
         let state = self.state.borrow();
         for space in state.processes.values().filter_map(|process| process.space.as_ref()) {
@@ -144,18 +144,18 @@ impl World {
                     Holder::Object(object) => objects.insert((object, pfn)),
                     Holder::Table => true,
                     Holder::Mapping => {
-                        *maps.entry(pfn).or_default() += 1;
+                        wanted[at(pfn)].1 += 1;
                         true
                     }
                 };
                 if counts {
-                    *refs.entry(pfn).or_default() += 1;
+                    wanted[at(pfn)].0 += 1;
                 }
             });
         }
         let zero = self.memory.zero_page();
         let free_zero_pin = self.memory.rules().zero_pin == ZeroPin::Free;
-        *refs.entry(zero).or_default() += 1;
+        wanted[at(zero)].0 += 1;
         for hold in state.handles.values().filter_map(|handle| handle.hold.as_ref()) {
             for pfn in hold.pages() {
                 let each = match hold {
@@ -163,7 +163,7 @@ impl World {
                     Hold::Pins(_) => PIN_BIAS,
                     Hold::Refs(_) => hold.gets(),
                 };
-                *refs.entry(*pfn).or_default() += each;
+                wanted[at(*pfn)].0 += each;
             }
         }
         for pfn in self.memory.frames().all() {
@@ -171,9 +171,8 @@ impl World {
                 continue;
             }
             let counts = self.memory.frames().peek_counts(pfn);
-            let wanted = (refs.get(&pfn).copied(), maps.get(&pfn).copied());
             let found = (counts.refs(), counts.maps());
-            let wanted = (wanted.0.unwrap_or(0), wanted.1.unwrap_or(0));
+            let wanted = wanted[at(pfn)];
             if wanted != found {
                 return Err((
                     "counts",

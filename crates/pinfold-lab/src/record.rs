@@ -1,6 +1,7 @@
 //! What happened in an execution: enough for oracles and coverage always, and everything for a trace when asked.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{Event, EventKind, Format, Memory, Pfn, Pte, SpaceId};
@@ -78,7 +79,7 @@ struct Journal {
 /// What happened.
 #[derive(Default)]
 pub(crate) struct Record {
-    goals: Vec<Goal>,
+    goals: Arc<[Goal]>,
     /// Which goals this execution reached.
     pub(crate) reached: Vec<bool>,
     doing: Vec<Doing>,
@@ -93,7 +94,7 @@ pub(crate) struct Record {
 
 impl Record {
     /// A record for `lanes` lanes.
-    pub(crate) fn new(goals: Vec<Goal>, lanes: usize) -> Self {
+    pub(crate) fn new(goals: Arc<[Goal]>, lanes: usize) -> Self {
         Self {
             reached: vec![false; goals.len()],
             goals,
@@ -106,6 +107,11 @@ impl Record {
     pub(crate) fn journal(mut self) -> Self {
         self.journal = Some(Journal::default());
         self
+    }
+
+    /// Whether everything is kept: if not, nobody reads what is told.
+    pub(crate) fn keeps_journal(&self) -> bool {
+        self.journal.is_some()
     }
 
     /// Lets the journal look into `memory`. [`Record::close`] undoes it.

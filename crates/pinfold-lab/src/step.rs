@@ -16,7 +16,7 @@ use crate::scenario::{
     self, Access, Action, Advice, Dirty, Duration, Failure, Force, Grab, Pages, Path, Protection,
     Sharing, Step,
 };
-use crate::world::{Handle, Hold, Process, State, Store, World};
+use crate::world::{Area, Handle, Hold, Process, State, Store, World};
 
 /// How a step failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,19 +173,25 @@ impl World {
                 let space = self.live(process)?;
                 let ranges = match pages {
                     Some(pages) => vec![self.range(process, pages)?.1],
-                    None => {
-                        self.with(process, |process| process.areas.values().copied().collect())?
-                    }
+                    None => self.with(process, |process| {
+                        process.areas.values().map(|area| area.range).collect()
+                    })?,
                 };
                 let changed: u64 = ranges.into_iter().map(|range| space.numa_scan(range)).sum();
-                Ok(Some(format!("{changed} entries changed")))
+                Ok(self.tell(|| format!("{changed} entries changed")))
             }
             Action::Migrate { pages, node } => {
                 let (space, range) = self.range(process, pages)?;
                 let moved = space.migrate(range, NodeId(node.value as u8));
-                Ok(Some(format!("{} moved, {} failed", moved.moved, moved.failed)))
+                Ok(self.tell(|| format!("{} moved, {} failed", moved.moved, moved.failed)))
             }
         }
+    }
+
+    /// What a step has to tell, if anybody reads it.
+    fn tell(&self, text: impl FnOnce() -> String) -> Option<String> {
+        let kept = self.machine().record.lock().expect("never poisoned").keeps_journal();
+        kept.then(text)
     }
 
     fn with<R>(&self, process: &str, act: impl FnOnce(&mut Process) -> R) -> Result<R, Fault> {
@@ -199,7 +205,7 @@ impl World {
             .ok_or_else(|| Fault::other(format!("process {process} has exited")))
     }
 
-    fn area(&self, process: &str, area: &str) -> Result<VirtRange, Fault> {
+    fn area(&self, process: &str, area: &str) -> Result<Area, Fault> {
         self.with(process, |found| found.areas.get(area).copied())?
             .ok_or_else(|| Fault::other(format!("process {process} has no area {area}")))
     }
@@ -209,7 +215,7 @@ impl World {
         process: &str,
         pages: &Pages,
     ) -> Result<(Rc<AddressSpace<Machine>>, VirtRange), Fault> {
-        let area = self.area(process, &pages.area.value)?;
+        let area = self.area(process, &pages.area.value)?.range;
         let (first, count) = pages.extent.resolve(area.pages() as u32);
         let start = VirtAddr::of_page(area.first_page() + u64::from(first));
         let range = VirtRange::new(start, u64::from(count))
@@ -222,7 +228,7 @@ impl World {
         process: &str,
         place: &scenario::Place,
     ) -> Result<(Rc<AddressSpace<Machine>>, Target, u64), Fault> {
-        let area = self.area(process, &place.name.value)?;
+        let area = self.area(process, &place.name.value)?.range;
         let page = area.first_page() + u64::from(place.page());
         Ok((self.live(process)?, Target { page, word: place.word() as usize }, page))
     }
@@ -243,10 +249,7 @@ impl World {
             Sharing::Shared => SpaceSharing::Shared,
         };
         let range = space.map(place, u64::from(pages), prot(protection), kind)?;
-        self.with(process, |found| {
-            found.areas.insert(area.to_owned(), range);
-            found.private.insert(area.to_owned(), sharing == Sharing::Private);
-        })?;
+        self.with(process, |found| found.areas.insert(area, Area { range, sharing }))?;
         self.watch(process, area, &space, range);
         Ok(None)
     }
@@ -254,6 +257,9 @@ impl World {
     /// Shows the pages of an area in the state column of a trace.
     fn watch(&self, process: &str, area: &str, space: &AddressSpace<Machine>, range: VirtRange) {
         let mut record = self.machine().record.lock().expect("never poisoned");
+        if !record.keeps_journal() {
+            return;
+        }
         for page in range.first_page()..range.end_page() {
             let name = if range.pages() == 1 {
                 format!("{process}:{area}")
@@ -267,9 +273,8 @@ impl World {
     fn write(&self, process: &str, to: &scenario::Place, word: &str) -> Done {
         let value = self.words.value(word);
         let (space, target, _) = self.target(process, to)?;
-        let private = self
-            .with(process, |found| found.private.get(&to.name.value).copied().unwrap_or(false))?;
-        let at = private.then(|| {
+        let area = self.area(process, &to.name.value)?;
+        let at = (area.sharing == Sharing::Private).then(|| {
             let mut state = self.state.borrow_mut();
             let at = state.tick();
             state.stores.push(Store { process: process.to_owned(), value, at });
@@ -289,15 +294,15 @@ impl World {
         expect: Option<&scenario::Text>,
         register: Option<&scenario::Name>,
     ) -> Done {
-        let text = self.words.text(value);
         if let Some(register) = register {
-            self.state.borrow_mut().registers.insert(register.value.clone(), value);
+            self.state.borrow_mut().registers.insert(&register.value, value);
         }
+        let text = || self.words.text(value);
         match expect {
             Some(wanted) if self.words.value(&wanted.value) != value => {
-                Err(Fault::other(format!("found \"{text}\", expected \"{}\"", wanted.value)))
+                Err(Fault::other(format!("found \"{}\", expected \"{}\"", text(), wanted.value)))
             }
-            _ => Ok(Some(format!("= \"{text}\""))),
+            _ => Ok(self.tell(|| format!("= \"{}\"", text()))),
         }
     }
 
@@ -352,7 +357,10 @@ impl World {
         coherent: Option<u64>,
     ) -> Done {
         let frames = hold.pages().to_vec();
-        let told: Vec<String> = frames.iter().map(ToString::to_string).collect();
+        let told = self.tell(|| {
+            let frames: Vec<String> = frames.iter().map(ToString::to_string).collect();
+            format!("{name} -> {}", frames.join(" "))
+        });
         let handle = Handle {
             hold: Some(hold),
             frames,
@@ -361,11 +369,11 @@ impl World {
             pages,
             coherent,
         };
-        self.state.borrow_mut().handles.insert(name.to_owned(), handle);
+        self.state.borrow_mut().handles.insert(name, handle);
         if let Some(&place) = self.awaited.get(name) {
             self.made[place].store_release(1);
         }
-        Ok(Some(format!("{name} -> {}", told.join(" "))))
+        Ok(told)
     }
 
     fn release(&self, name: &str) -> Result<Hold, Fault> {
@@ -401,10 +409,10 @@ impl World {
         process.space = Some(Rc::clone(&forked));
         process.born = born;
         process.parent = Some(parent.to_owned());
-        for (area, range) in &process.areas {
-            self.watch(child, area, &forked, *range);
+        for (name, area) in process.areas.iter() {
+            self.watch(child, name, &forked, area.range);
         }
-        self.state.borrow_mut().processes.insert(child.to_owned(), process);
+        self.state.borrow_mut().processes.insert(child, process);
         Ok(None)
     }
 }

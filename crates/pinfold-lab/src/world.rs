@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
@@ -14,24 +15,30 @@ use pinfold::{
 };
 
 use crate::machine::{Hardware, Machine, Tables};
+use crate::named::Named;
 use crate::record::{Goal, Record};
-use crate::scenario::{Action, Lane, Runner, Scenario};
+use crate::scenario::{Action, Lane, Runner, Scenario, Sharing};
 
 /// A process.
 #[derive(Clone)]
 pub(crate) struct Process {
     /// Its address space; none after exit.
     pub(crate) space: Option<Rc<AddressSpace<Machine>>>,
-    /// Its areas by name: start and length in pages as they were mapped.
-    pub(crate) areas: BTreeMap<String, VirtRange>,
-    /// Which areas keep writes to the process.
-    pub(crate) private: BTreeMap<String, bool>,
+    pub(crate) areas: Named<Area>,
     /// The CPU of its steps outside lanes.
     pub(crate) cpu: usize,
     /// When its fork had ended, in the order of stores.
     pub(crate) born: u64,
     /// Who forked it.
     pub(crate) parent: Option<String>,
+}
+
+/// An area as it was mapped.
+#[derive(Clone, Copy)]
+pub(crate) struct Area {
+    pub(crate) range: VirtRange,
+    /// Whether it keeps writes to the process.
+    pub(crate) sharing: Sharing,
 }
 
 /// What a handle holds.
@@ -83,9 +90,9 @@ pub(crate) struct Store {
 /// What changes while an execution runs.
 #[derive(Default)]
 pub(crate) struct State {
-    pub(crate) processes: BTreeMap<String, Process>,
-    pub(crate) handles: BTreeMap<String, Handle>,
-    pub(crate) registers: BTreeMap<String, u64>,
+    pub(crate) processes: Named<Process>,
+    pub(crate) handles: Named<Handle>,
+    pub(crate) registers: Named<u64>,
     pub(crate) stores: Vec<Store>,
     /// Counts stores and forks.
     pub(crate) clock: u64,
@@ -124,6 +131,17 @@ impl Words {
         at as u64 + 1
     }
 
+    /// Whether a number is that of a word.
+    pub(crate) fn is(&self, value: u64, text: &str) -> bool {
+        match value.checked_sub(1) {
+            None => text == "0",
+            Some(at) => match self.texts.borrow().get(at as usize) {
+                Some(known) => known == text,
+                None => self.text(value) == text,
+            },
+        }
+    }
+
     /// The word of a number.
     pub(crate) fn text(&self, value: u64) -> String {
         match value.checked_sub(1) {
@@ -143,9 +161,11 @@ pub(crate) struct Plan {
     pub(crate) hardware: Hardware,
     spans: Vec<NodeSpan>,
     tuning: Tuning,
-    pub(crate) goals: Vec<Goal>,
+    pub(crate) goals: Arc<[Goal]>,
     /// The CPU of each lane.
     pub(crate) lane_cpus: Vec<usize>,
+    /// The CPU of the first process.
+    first_cpu: usize,
     pub(crate) words: Rc<Words>,
     awaited: Rc<BTreeMap<String, usize>>,
 }
@@ -207,6 +227,7 @@ impl Plan {
             tuning: Tuning { migrate_passes: machine.migrate_passes(), ..Tuning::default() },
             goals: scenario.reach.iter().map(goal).collect(),
             lane_cpus: scenario.lanes.iter().map(|lane| lane_cpu(&lane.runner)).collect(),
+            first_cpu: scenario.cpu_index(scenario.setup.process.cpu.as_ref()).unwrap_or(0),
             words: Rc::default(),
             awaited: Rc::new(awaited(scenario)),
             scenario: Rc::new(scenario.clone()),
@@ -223,16 +244,13 @@ impl Plan {
             .map_err(|error| error.to_string())?;
         let free_at_start = memory.frames().total_free();
         memory.platform().record.lock().expect("never poisoned").open(&memory);
-        let first = &self.scenario.setup.process;
-        let cpu = self.scenario.cpu_index(first.cpu.as_ref()).unwrap_or(0);
-        memory.platform().alone_on(cpu);
+        memory.platform().alone_on(self.first_cpu);
         let space = AddressSpace::new(&memory, Limits::of_format::<Tables>())
             .map_err(|error| error.to_string())?;
         let process = Process {
             space: Some(Rc::new(space)),
-            areas: BTreeMap::new(),
-            private: BTreeMap::new(),
-            cpu,
+            areas: Named::default(),
+            cpu: self.first_cpu,
             born: 0,
             parent: None,
         };
@@ -244,7 +262,8 @@ impl Plan {
             made: self.awaited.iter().map(|_| AtomicU64::new(0)).collect(),
             free_at_start,
         };
-        world.state.borrow_mut().processes.insert(first.name.value.clone(), process);
+        let first = self.scenario.setup.process.name.as_str();
+        world.state.borrow_mut().processes.insert(first, process);
         Ok(world)
     }
 }

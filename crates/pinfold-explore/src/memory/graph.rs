@@ -142,6 +142,8 @@ pub(super) struct Graph {
     /// For each lane its clock at its last release fence.
     released: Clocks,
     locks: Handovers,
+    /// What a check of a candidate puts back: the clocks of its lane.
+    saved: Clocks,
     pub(super) search: weak::Buffers,
     pub(super) visited: Vec<bool>,
 }
@@ -163,6 +165,7 @@ impl Graph {
             acquirable: Clocks::default(),
             released: Clocks::default(),
             locks: Handovers::default(),
+            saved: Clocks::default(),
             search: weak::Buffers::default(),
             visited: Vec::new(),
         }
@@ -187,8 +190,8 @@ impl Graph {
 
     /// Makes room for so many lanes.
     fn widen(&mut self, lanes: usize) {
-        let Self { clocks, handed_on, now, acquirable, released, locks, .. } = self;
-        for clocks in [clocks, handed_on, &mut *now, &mut *acquirable, &mut *released] {
+        let Self { clocks, handed_on, now, acquirable, released, locks, saved, .. } = self;
+        for clocks in [clocks, handed_on, saved, &mut *now, &mut *acquirable, &mut *released] {
             clocks.widen(lanes);
         }
         for clocks in [now, acquirable, released] {
@@ -228,6 +231,7 @@ impl Graph {
     }
 
     /// Whether one event happens before another.
+    #[inline]
     pub(super) fn happens_before(&self, a: EventId, b: EventId) -> bool {
         a != b && self.clock(b)[self.events[a].lane] >= self.events[a].time
     }
@@ -337,8 +341,9 @@ impl Graph {
         let events = self.events.len();
         let sc_events = self.sc_events.len();
         let own = self.by_lane[lane].len();
-        let saved = self.now.row(lane).to_vec();
-        let saved_release = self.released.row(lane).to_vec();
+        self.saved.reset(0);
+        self.saved.push(self.now.row(lane));
+        self.saved.push(self.released.row(lane));
         if shape.fenced_before {
             self.fence(lane, Order::SeqCst);
         }
@@ -358,8 +363,8 @@ impl Graph {
         self.clocks.truncate(events);
         self.sc_events.truncate(sc_events);
         self.by_lane[lane].truncate(own);
-        self.now.row_mut(lane).copy_from_slice(&saved);
-        self.released.row_mut(lane).copy_from_slice(&saved_release);
+        self.now.row_mut(lane).copy_from_slice(self.saved.row(0));
+        self.released.row_mut(lane).copy_from_slice(self.saved.row(1));
         consistent
     }
 

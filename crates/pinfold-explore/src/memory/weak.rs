@@ -82,13 +82,21 @@ fn is_left_towards(graph: &Graph, candidate: EventId, from_fence: bool, to: Even
 fn fill_lowest(graph: &Graph, from: EventId, lowest: &mut Vec<u32>) {
     lowest.clear();
     lowest.resize(graph.locations, u32::MAX);
-    for (id, event) in graph.events.iter().enumerate() {
-        if let Some(location) = event.location
-            && graph.happens_before(from, id)
-        {
-            lowest[location] = lowest[location].min(graph.key(id));
+    for lane in &graph.by_lane {
+        for &id in lane.iter().rev().take_while(|&&id| graph.happens_before(from, id)) {
+            if let Some(location) = graph.events[id].location {
+                lowest[location] = lowest[location].min(graph.key(id));
+            }
         }
     }
+}
+
+/// What happens before an event, and the event itself.
+fn history(graph: &Graph, to: EventId) -> impl Iterator<Item = EventId> + '_ {
+    let lanes = graph.clock(to).iter().zip(&graph.by_lane);
+    lanes.flat_map(move |(&known, lane)| {
+        lane.iter().copied().take_while(move |&event| graph.events[event].time <= known)
+    })
 }
 
 /// Whether partial-SC has an edge. `lowest` is that of `from`.
@@ -96,15 +104,15 @@ fn has_edge(graph: &Graph, from: EventId, to: EventId, lowest: &[u32]) -> bool {
     if from == to {
         return false;
     }
-    let all = 0..graph.events.len();
     match (is_fence(graph, from), is_fence(graph, to)) {
         (true, true) => {
             graph.happens_before(from, to)
-                || all.filter(|&b| graph.happens_before(b, to)).any(|b| {
+                || history(graph, to).any(|b| {
                     graph.events[b].location.is_some_and(|location| lowest[location] < graph.key(b))
                 })
         }
         (from_fence, to_fence) => {
+            let all = 0..graph.events.len();
             let starts = |a| a == from || (from_fence && graph.happens_before(from, a));
             let ends = |b| b == to || (to_fence && graph.happens_before(b, to));
             all.clone()

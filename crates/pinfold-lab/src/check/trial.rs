@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use pinfold_explore::{Ending, FailureKind, Judgement, Lanes, Subject, hook};
 
@@ -54,7 +55,7 @@ impl Trial {
     }
 
     fn world(&self) -> Result<World, String> {
-        let record = Record::new(self.plan.goals.clone(), self.plan.lane_cpus.len());
+        let record = Record::new(Arc::clone(&self.plan.goals), self.plan.lane_cpus.len());
         self.plan.world(match self.keep {
             Keep::Verdict => record,
             Keep::Everything => record.journal(),
@@ -113,17 +114,20 @@ impl Trial {
         let mut broken = Ok(());
         for claim in &scenario.always {
             let (kept, looked) = world.claim(claim);
-            let found: Vec<&str> = looked.iter().map(|fact| fact.found.as_str()).collect();
+            let found = || {
+                let found = looked.iter().map(|fact| world.tell_found(fact.found));
+                found.collect::<Vec<_>>().join(", ")
+            };
             if self.keep == Keep::Everything {
                 self.kept.ends.push(EndLine {
                     what: claim.to_string(),
-                    value: found.join(", "),
+                    value: found(),
                     expect: None,
                     ok: kept,
                 });
             }
             if !kept && broken.is_ok() {
-                broken = Err(("claim", format!("{claim}; found {}", found.join(", "))));
+                broken = Err(("claim", format!("{claim}; found {}", found())));
             }
         }
         broken
@@ -195,11 +199,7 @@ impl Subject for Trial {
             }
         };
         let made = world.made.as_slice();
-        hook::label(
-            made.as_ptr() as usize,
-            size_of_val(made),
-            Box::new(|_| "handles made".to_owned()),
-        );
+        hook::label(made.as_ptr() as usize, size_of_val(made), |_| "handles made".to_owned());
         world.machine().record.lock().expect("never poisoned").lanes_begin();
         let scenario = &self.plan.scenario;
         for (index, lane) in scenario.lanes.iter().enumerate() {

@@ -1,9 +1,9 @@
 //! Shared memory, with the kernel's names and one documented meaning each.
 //!
 //! The core touches shared memory only through these types. Built without the feature `explore` they are
-//! `core::sync::atomic` and nothing else. With it, each access first asks whether an explorer runs on this
-//! thread and, if so, lets the explorer decide what it reads and when it happens. The code that is explored
-//! is therefore the code that ships.
+//! `core::sync::atomic` and nothing else, instruction for instruction (`tests/invisible/check.sh`). With it,
+//! each access first asks whether an explorer runs on this thread and, if so, lets the explorer decide what it
+//! reads and when it happens. The code that is explored is therefore the code that ships.
 //!
 //! Orderings:
 //!
@@ -38,11 +38,9 @@ pub use spin::{RawSpinLock, SpinGuard, SpinLock};
 #[inline]
 pub(crate) fn label<T>(at: *const T, bytes: usize, describe: impl Fn(usize) -> Name + 'static) {
     #[cfg(feature = "explore")]
-    pinfold_explore::hook::label(
-        at as usize,
-        bytes,
-        alloc::boxed::Box::new(move |offset| alloc::string::ToString::to_string(&describe(offset))),
-    );
+    pinfold_explore::hook::label(at as usize, bytes, move |offset| {
+        alloc::string::ToString::to_string(&describe(offset))
+    });
     #[cfg(not(feature = "explore"))]
     let _ = (at, bytes, describe);
 }

@@ -40,6 +40,7 @@ impl SeqCount {
     }
 
     /// Makes the count odd. The caller is the only writer.
+    #[inline]
     pub fn write_begin(&self, barrier: Begin) {
         self.0.write_once(self.0.peek().wrapping_add(1));
         match barrier {
@@ -49,6 +50,7 @@ impl SeqCount {
     }
 
     /// Makes the count even again.
+    #[inline]
     pub fn write_end(&self) {
         smp_wmb();
         self.0.write_once(self.0.peek().wrapping_add(1));

@@ -1,0 +1,38 @@
+# Compares `ours_<name>` with `twin_<name>` in an assembly listing, instruction by instruction. Prints the names that are the same after
+# `same`, those that are not after `other`.
+
+# A label of its own for each place within a function, in order of appearance: listings number them throughout.
+function normal(line,    label) {
+    while (match(line, /\.LBB[0-9_]+/)) {
+        label = substr(line, RSTART, RLENGTH)
+        if (!(label in labels)) labels[label] = "place" ++places
+        sub(/\.LBB[0-9_]+/, labels[label], line)
+    }
+    return line
+}
+
+# The compiler found two functions to be the same by itself.
+$2 == "=" && $1 ~ /^(ours|twin)_/ { alias[$1] = $3; seen[$1] = 1; next }
+
+/^(ours|twin)_[a-z0-9_]+:/ {
+    name = substr($1, 1, length($1) - 1)
+    seen[name] = 1
+    places = 0
+    split("", labels)
+    next
+}
+/^\.Lfunc_end/ { name = ""; next }
+name == "" || /^\t\./ || /^[ \t]*(#|$)/ { next }
+{ body[name] = body[name] normal($0) "\n" }
+
+function code(name) { return body[name in alias ? alias[name] : name] }
+
+END {
+    for (ours in seen) {
+        if (ours !~ /^ours_/) continue
+        name = substr(ours, 6)
+        twin = "twin_" name
+        same = (twin in seen) && code(ours) != "" && code(ours) == code(twin)
+        print (same ? "same" : "other"), name
+    }
+}
