@@ -49,14 +49,16 @@
 //!   PCT.
 //! * `explore`, `shrink`, `replay`: the loop around it, the cutting of a failure to few switches,
 //!   and its trace.
-//! * `job`, `split`: the division of an exhaustive search into parts that other threads, processes
-//!   or machines can search.
+//! * `job`, `split`: the division of a search into parts that other threads, processes or machines
+//!   can search; `budget` is what they may spend together.
+//! * `position`: where a search was interrupted, and how it goes on elsewhere.
 //!
 //! # What a clean, exhausted report means
 //! No execution of the model, within the instrumented accesses, fails. State that lanes share
 //! without announcing it is outside that statement: it must be protected by announced locks or by
 //! happens-before.
 
+mod budget;
 mod engine;
 mod explore;
 pub mod hook;
@@ -65,6 +67,7 @@ mod lane;
 mod lock;
 mod memory;
 mod object;
+mod position;
 mod replay;
 mod report;
 mod rng;
@@ -73,10 +76,12 @@ mod search;
 mod shrink;
 mod split;
 
+pub use budget::Budget;
 pub use explore::{Config, Ending, Judgement, Model, Search, Subject, explore};
 pub use job::{Job, ParseJobError};
 pub use lane::{Lanes, MAX_LANES};
+pub use position::{ParsePositionError, Position};
 pub use replay::{Access, AccessKind, Replay, replay};
-pub use report::{Completeness, Failure, FailureKind, Progress, Report};
+pub use report::{Ahead, Completeness, Failure, FailureKind, Progress, Report};
 pub use schedule::{Choice, ParseScheduleError, Schedule};
 pub use split::jobs;
