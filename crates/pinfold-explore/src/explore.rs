@@ -321,9 +321,8 @@ impl<'a, S: Subject> Session<'a, S> {
                 // The world was left half-way: what its destructors find amiss says nothing.
                 let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(world)));
                 if !caught_up {
-                    let message = "the execution ended before it came to where the search stands; \
-                                   the subject is not the one that was searched"
-                        .to_owned();
+                    let message = "the execution ended before it came to where the search stood";
+                    let message = message.to_owned();
                     return Ran::unstarted(FailureKind::Nondeterministic, message);
                 }
                 return Ran { end, judgement: None };
@@ -379,6 +378,7 @@ pub fn explore<S: Subject>(
         steps_max: 0,
         complete: Completeness::Exhausted,
         position: None,
+        spread: None,
         failure: None,
         outcomes: BTreeMap::new(),
         elapsed: Duration::ZERO,
@@ -392,6 +392,7 @@ pub fn explore<S: Subject>(
     let installed = Installed::new(&mut engine);
     let mut session = Session::new(subject);
     let why = search(&mut session, config, start, &mut report, progress);
+    report.spread = hook::with(|engine| engine.strategy.spread()).flatten();
     drop(installed);
     report.complete = match why {
         Some(why) => Completeness::Bounded { why },
@@ -434,7 +435,10 @@ fn search<S: Subject>(
         let (steps, repeats) =
             hook::with(|engine| (engine.steps(), engine.strategy.repeats())).unwrap_or_default();
         report.steps_max = report.steps_max.max(u32::try_from(steps).unwrap_or(u32::MAX));
-        if let Some(failure) = ran.failure() {
+        if let Some(mut failure) = ran.failure() {
+            if failure.kind == FailureKind::Nondeterministic && config.resume.is_some() {
+                failure.message += "; or the position is not one of this search: begin it anew";
+            }
             report.executions += 1;
             *report.outcomes.entry(failure.outcome.clone()).or_default() += 1;
             report.failure = Some(shrink::shrink(session, failure, config.shrink_runs));

@@ -51,6 +51,11 @@ impl Job {
         Self { runs: Some(runs), ..Self::default() }
     }
 
+    /// How many executions it stands for, if that is known: the runs of a random search.
+    pub fn executions(&self) -> Option<u64> {
+        self.runs.map(|runs| runs.count)
+    }
+
     /// Whether it is the whole of a search.
     pub(crate) fn is_whole(&self) -> bool {
         *self == Self::default()

@@ -89,6 +89,8 @@ pub struct Report {
     /// Where to go on, if a limit or the one who asked ended the search: [`crate::Config::resume`]
     /// takes it. What was counted until here is not counted again.
     pub position: Option<Position>,
+    /// For PCT: the steps over which changes of priority are spread, once they are known.
+    pub spread: Option<u32>,
     /// The first failure. The search stops there.
     pub failure: Option<Failure>,
     /// How often each outcome was seen.

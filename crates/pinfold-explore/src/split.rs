@@ -12,7 +12,6 @@ use crate::{
     explore::{Config, Search, Session, Subject},
     hook::{self, Installed},
     job::{Job, Range},
-    position::{Position, Stand},
     search::{Advance, Dpor, Frontier},
 };
 use std::collections::VecDeque;
@@ -68,11 +67,11 @@ fn ranges(runs: u64, at_least: usize, length: Option<usize>) -> Vec<Job> {
 /// The steps that a PCT search spreads changes over: INV-RANDOM-2.
 fn length<S: Subject>(session: &mut Session<'_, S>) -> Option<usize> {
     session.run();
-    hook::with(|engine| engine.strategy.advance());
-    match hook::with(|engine| engine.strategy.position()).flatten() {
-        Some(Position(Stand::Pct { length, .. })) => length,
-        _ => None,
-    }
+    let spread = hook::with(|engine| {
+        engine.strategy.advance();
+        engine.strategy.spread()
+    });
+    spread.flatten().map(|steps| steps as usize)
 }
 
 /// Adds the parts of a job to those that can be divided again, or to those that cannot.

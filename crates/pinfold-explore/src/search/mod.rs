@@ -184,6 +184,11 @@ pub(crate) trait Strategy {
         None
     }
 
+    /// The steps that changes of priority are spread over, if there are such changes.
+    fn spread(&self) -> Option<u32> {
+        None
+    }
+
     /// The preemption bound in force, for progress reports.
     fn bound(&self) -> Option<u32> {
         None

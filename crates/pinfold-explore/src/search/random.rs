@@ -186,4 +186,8 @@ impl Strategy for Pct {
     fn ahead(&self) -> Option<Ahead> {
         Some(self.runs.ahead())
     }
+
+    fn spread(&self) -> Option<u32> {
+        self.length.map(|steps| u32::try_from(steps).unwrap_or(u32::MAX))
+    }
 }
