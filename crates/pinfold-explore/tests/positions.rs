@@ -9,7 +9,7 @@ use common::{
 };
 use pinfold_explore::hook::Order;
 use pinfold_explore::{
-    Budget, Completeness, Config, FailureKind, Job, Model, Position, Search, explore, jobs,
+    Ahead, Budget, Completeness, Config, FailureKind, Job, Model, Position, Search, explore, jobs,
 };
 use std::collections::BTreeMap;
 
@@ -119,6 +119,21 @@ fn pieces_of_jobs_are_the_jobs() {
 }
 
 #[test]
+fn executions_cut_off_are_counted_once() {
+    for search_for in [FULL, BOUNDED] {
+        let config = Config { max_steps: 5, ..config(Model::Weak, search_for) };
+        let (mut plain, program) = (Found::default(), mixed(707));
+        search(&program, &config, &mut plain);
+        assert!(plain.truncated > 1);
+        for most in [1, 4] {
+            // Each piece tells of its own alone.
+            let pieces = Found { ended: plain.ended.clone(), ..in_pieces(&program, &config, most) };
+            assert_eq!(pieces, plain);
+        }
+    }
+}
+
+#[test]
 fn stopping_before_anything_was_done_changes_nothing() {
     for search_for in [FULL, BOUNDED] {
         let program = mixed(707);
@@ -167,6 +182,29 @@ fn runs_shared_out_are_the_runs_of_one_search() {
 /// Three lanes that add to one counter, two steps each: 90 executions.
 fn counter() -> Program {
     Program { vars: 1, lanes: vec![vec![Ins::Add(0, 1, Order::Full); 2]; 3] }
+}
+
+#[test]
+fn progress_says_what_is_ahead() {
+    // Long enough for a few reports.
+    let program = Program { vars: 1, lanes: vec![vec![Ins::Add(0, 1, Order::Full); 6]; 3] };
+    for search_for in [FULL, BOUNDED, Search::Random { seed: 0, runs: 60_000 }] {
+        let config = Config { max_executions: Some(60_000), ..config(Model::Sc, search_for) };
+        let mut seen = Vec::new();
+        explore(&mut program.clone(), &config, &mut |at| seen.push(*at));
+        for at in &seen {
+            match at.ahead.expect("known") {
+                // A bound may just begin.
+                Ahead::Alternatives { depth: 0, .. } if search_for == BOUNDED => {}
+                Ahead::Alternatives { open, from, depth } => {
+                    assert!(open > 0 && (1..=depth).contains(&from) && depth <= 18, "{at:?}");
+                }
+                Ahead::Runs { done, of } => assert_eq!((done, of), (at.executions, 60_000)),
+            }
+            assert_eq!(at.bound.is_some(), search_for == BOUNDED);
+        }
+        assert!(search_for == BOUNDED || !seen.is_empty());
+    }
 }
 
 /// Where the search over a program stands after some executions, unless it ends before.

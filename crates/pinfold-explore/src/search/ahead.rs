@@ -14,3 +14,6 @@ pub(super) fn open(steps: impl Iterator<Item = usize>) -> Ahead {
     }
     Ahead::Alternatives { open: alternatives, from: from.unwrap_or(depth), depth }
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,10 +172,19 @@ impl Strategy for Naive {
     }
 
     fn ahead(&self) -> Option<Ahead> {
-        Some(ahead::open(self.stack.iter().map(|node| match &node.fork {
-            Fork::Lane { rest, .. } => rest.len(),
-            Fork::Option { options, at } => options.len() - at - 1,
-        })))
+        let mut steps = Vec::new();
+        for node in &self.stack {
+            match &node.fork {
+                Fork::Lane { rest, .. } => steps.push(rest.len()),
+                // The choice belongs to the step of the lane that was picked before.
+                Fork::Option { options, at } => {
+                    if let Some(open) = steps.last_mut() {
+                        *open += options.len() - at - 1;
+                    }
+                }
+            }
+        }
+        Some(ahead::open(steps.into_iter()))
     }
 
     fn bound(&self) -> Option<u32> {
