@@ -172,8 +172,8 @@ impl Config {
             }
             Search::Exhaustive { preemptions: Some(bound) } => {
                 let mut search = Naive::new(bound);
-                if let Some(Stand::Bounded { trail, bound, cut, forks }) = stand {
-                    search.resume(*trail, *bound, *cut, forks);
+                if let Some(Stand::Bounded(stand)) = stand {
+                    search.resume(stand);
                 }
                 Box::new(search)
             }
@@ -229,8 +229,8 @@ impl Config {
     fn goes_on_from(&self, stand: &Stand) -> bool {
         match (self.search, stand) {
             (Search::Exhaustive { preemptions: None }, Stand::Reduced { .. }) => true,
-            (Search::Exhaustive { preemptions: Some(last) }, Stand::Bounded { bound, .. }) => {
-                *bound <= last
+            (Search::Exhaustive { preemptions: Some(last) }, Stand::Bounded(stand)) => {
+                stand.bound <= last
             }
             (Search::Random { seed, runs }, Stand::Random { seed: known, run }) => {
                 seed == *known && self.runs(runs).contains(*run)

@@ -33,7 +33,7 @@ pub struct Position(pub(crate) Stand);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stand {
     Reduced { trail: u64, branches: Vec<Branch> },
-    Bounded { trail: u64, bound: u32, cut: bool, forks: Vec<Fork> },
+    Bounded(Bounded),
     Random { seed: u64, run: u64 },
     Pct { depth: u32, seed: u64, run: u64, length: Option<usize> },
 }
@@ -51,6 +51,15 @@ pub(crate) struct Branch {
     pub(crate) gave_back: Vec<(usize, Object)>,
     pub(crate) unlocked: Vec<Object>,
     pub(crate) forgets: bool,
+}
+
+/// A search under a bound on preemptions; the fields are those of the search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bounded {
+    pub(crate) trail: u64,
+    pub(crate) bound: u32,
+    pub(crate) cut: bool,
+    pub(crate) forks: Vec<Fork>,
 }
 
 /// One choice of the bounded search.
@@ -166,7 +175,7 @@ impl Stand {
                 let branches: Vec<_> = branches.iter().map(|branch| branch as _).collect();
                 format!("exhaustive {trail:x}{}", all(&branches))
             }
-            Self::Bounded { trail, bound, cut, forks } => {
+            Self::Bounded(Bounded { trail, bound, cut, forks }) => {
                 let cut = if *cut { "cut" } else { "whole" };
                 let forks: Vec<_> = forks.iter().map(|fork| fork as _).collect();
                 format!("preemptions {trail:x} {bound} {cut}{}", all(&forks))
@@ -332,7 +341,7 @@ impl FromStr for Position {
             "exhaustive" => {
                 Stand::Reduced { trail: entries.next(hash)?, branches: entries.rest(branch)? }
             }
-            "preemptions" => Stand::Bounded {
+            "preemptions" => Stand::Bounded(Bounded {
                 trail: entries.next(hash)?,
                 bound: entries.next(number)?,
                 cut: entries.next(|text| match text {
@@ -341,7 +350,7 @@ impl FromStr for Position {
                     _ => None,
                 })?,
                 forks: entries.rest(fork)?,
-            },
+            }),
             "random" => Stand::Random { seed: entries.next(number)?, run: entries.next(number)? },
             "pct" => Stand::Pct {
                 depth: entries.next(number)?,

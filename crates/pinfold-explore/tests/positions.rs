@@ -85,8 +85,8 @@ fn pieces_are_the_whole() {
 #[ignore = "minutes; run before touching the search"]
 fn pieces_are_the_whole_on_many_programs() {
     for model in MODELS {
-        compare(&config(model, FULL), mixed, 30_000..32_000);
-        compare(&config(model, FULL), waiting, 30_000..32_000);
+        compare(&config(model, FULL), mixed, 30_000..30_300);
+        compare(&config(model, FULL), waiting, 30_000..30_300);
     }
 }
 

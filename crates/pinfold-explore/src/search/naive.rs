@@ -7,7 +7,7 @@
 use super::{Advance, LaneSet, Moment, Pick, Strategy, Touch, ahead};
 use crate::{
     lane::MAX_LANES,
-    position::{Fork, Position, Stand, Trail},
+    position::{Bounded, Fork, Position, Stand, Trail},
     report::Ahead,
 };
 
@@ -46,10 +46,11 @@ impl Naive {
     }
 
     /// Goes on where a search stood.
-    pub(crate) fn resume(&mut self, trail: u64, bound: u32, cut: bool, forks: &[Fork]) {
-        (self.bound, self.cut) = (bound, cut);
-        self.stack.extend(forks.iter().map(|fork| Node { fork: fork.clone(), touch: None }));
-        self.expected = (!self.stack.is_empty()).then_some(trail);
+    pub(crate) fn resume(&mut self, stand: &Bounded) {
+        (self.bound, self.cut) = (stand.bound, stand.cut);
+        let forks = stand.forks.iter().cloned();
+        self.stack.extend(forks.map(|fork| Node { fork, touch: None }));
+        self.expected = (!self.stack.is_empty()).then_some(stand.trail);
     }
 
     /// What the first choices led to.
@@ -168,7 +169,7 @@ impl Strategy for Naive {
         let forks = self.stack.iter().map(|node| node.fork.clone()).collect();
         let seen = || self.trail(self.stack.len().saturating_sub(1));
         let trail = self.expected.unwrap_or_else(seen);
-        Some(Position(Stand::Bounded { trail, bound, cut, forks }))
+        Some(Position(Stand::Bounded(Bounded { trail, bound, cut, forks })))
     }
 
     fn ahead(&self) -> Option<Ahead> {
