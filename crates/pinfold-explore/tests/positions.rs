@@ -3,13 +3,14 @@
 mod common;
 
 use common::{
-    FULL,
-    program::{Ins, Program},
+    Closures, FULL, Lock, Var, note,
+    program::{Ins, Program, Rng},
     random::{mixed, waiting},
 };
-use pinfold_explore::hook::Order;
+use pinfold_explore::hook::{Mode, Order};
 use pinfold_explore::{
-    Ahead, Budget, Completeness, Config, FailureKind, Job, Model, Position, Search, explore, jobs,
+    Ahead, Budget, Completeness, Config, FailureKind, Job, Model, Position, Search, Subject,
+    explore, jobs,
 };
 use std::collections::BTreeMap;
 
@@ -30,8 +31,8 @@ struct Found {
 }
 
 /// Searches on from a position, and adds what that came to. Returns where to go on.
-fn search(program: &Program, config: &Config, found: &mut Found) -> Option<Position> {
-    let report = explore(&mut program.clone(), config, &mut |_| {});
+fn search<S: Subject>(subject: &mut S, config: &Config, found: &mut Found) -> Option<Position> {
+    let report = explore(subject, config, &mut |_| {});
     found.executions += report.executions;
     found.blocked += report.blocked;
     found.truncated += report.truncated;
@@ -45,10 +46,10 @@ fn search(program: &Program, config: &Config, found: &mut Found) -> Option<Posit
 }
 
 /// Searches in pieces of `most` executions, each from the text of the position before.
-fn in_pieces(program: &Program, config: &Config, most: u64) -> Found {
+fn in_pieces<S: Subject>(subject: &mut S, config: &Config, most: u64) -> Found {
     let mut found = Found::default();
     let mut piece = Config { max_executions: Some(most), ..config.clone() };
-    while let Some(position) = search(program, &piece, &mut found) {
+    while let Some(position) = search(subject, &piece, &mut found) {
         let text = position.to_string();
         let read: Position = text.parse().expect("what a position writes, it reads");
         assert_eq!(read, position, "{text}");
@@ -65,9 +66,9 @@ fn compare(config: &Config, program: fn(u64) -> Program, seeds: std::ops::Range<
     for seed in seeds {
         let program = program(seed);
         let mut plain = Found::default();
-        assert_eq!(search(&program, config, &mut plain), None);
+        assert_eq!(search(&mut program.clone(), config, &mut plain), None);
         for most in [1, 2, 3, 10, 77] {
-            let pieces = in_pieces(&program, config, most);
+            let pieces = in_pieces(&mut program.clone(), config, most);
             assert_eq!(pieces, plain, "seed {seed}, {most} at once, {config:?}: {program:?}");
         }
     }
@@ -111,8 +112,72 @@ fn pieces_of_jobs_are_the_jobs() {
             for job in jobs(&mut program.clone(), &config, 9) {
                 let config = Config { job: Some(job), ..config.clone() };
                 let mut plain = Found::default();
-                search(&program, &config, &mut plain);
-                assert_eq!(in_pieces(&program, &config, 1), plain, "seed {seed}: {program:?}");
+                search(&mut program.clone(), &config, &mut plain);
+                assert_eq!(
+                    in_pieces(&mut program.clone(), &config, 1),
+                    plain,
+                    "seed {seed}: {program:?}"
+                );
+            }
+        }
+    }
+}
+
+/// Lanes that begin new lives of cells, and give a lock back one step earlier or later, as they
+/// read.
+fn careless(seed: u64) -> Closures {
+    let mut rng = Rng(seed);
+    let lanes: Vec<Vec<(usize, usize)>> =
+        (0..3).map(|_| (0..2).map(|_| (rng.below(7), rng.below(2))).collect()).collect();
+    Closures(Box::new(move |build, log| {
+        let vars = [Var::new(0), Var::new(0)];
+        let lock = Lock::new();
+        for (lane, code) in lanes.iter().cloned().enumerate() {
+            let (vars, lock, log) = (vars.clone(), lock.clone(), log.clone());
+            build.lane(format!("lane {lane}"), move || {
+                let read = |value| note(&log, lane, value);
+                for (what, at) in code {
+                    let var = &vars[at];
+                    match what {
+                        0 => read(var.load(Order::Relaxed)),
+                        1 => var.store(1, Order::Relaxed),
+                        2 => {
+                            let seen = var.load(Order::Relaxed);
+                            read(seen);
+                            if seen == 0 {
+                                var.poke(3);
+                            }
+                        }
+                        3 | 4 => {
+                            let held = lock.lock(Mode::Exclusive);
+                            let seen = var.load(Order::Relaxed);
+                            read(seen);
+                            if (seen == 0) == (what == 3) {
+                                read(vars[1 - at].load(Order::Relaxed));
+                            }
+                            drop(held);
+                        }
+                        _ => {
+                            let held = lock.try_lock(Mode::Exclusive);
+                            read(u64::from(held.is_some()));
+                        }
+                    }
+                }
+            });
+        }
+        Box::new(|_| None)
+    }))
+}
+
+#[test]
+fn pieces_are_the_whole_where_what_a_step_does_depends_on_its_option() {
+    for model in MODELS {
+        for seed in 0..80 {
+            let config = config(model, FULL);
+            let mut plain = Found::default();
+            search(&mut careless(seed), &config, &mut plain);
+            for most in [1, 3] {
+                assert_eq!(in_pieces(&mut careless(seed), &config, most), plain, "seed {seed}");
             }
         }
     }
@@ -123,11 +188,14 @@ fn executions_cut_off_are_counted_once() {
     for search_for in [FULL, BOUNDED] {
         let config = Config { max_steps: 5, ..config(Model::Weak, search_for) };
         let (mut plain, program) = (Found::default(), mixed(707));
-        search(&program, &config, &mut plain);
+        search(&mut program.clone(), &config, &mut plain);
         assert!(plain.truncated > 1);
         for most in [1, 4] {
             // Each piece tells of its own alone.
-            let pieces = Found { ended: plain.ended.clone(), ..in_pieces(&program, &config, most) };
+            let pieces = Found {
+                ended: plain.ended.clone(),
+                ..in_pieces(&mut program.clone(), &config, most)
+            };
             assert_eq!(pieces, plain);
         }
     }
@@ -139,12 +207,12 @@ fn stopping_before_anything_was_done_changes_nothing() {
         let program = mixed(707);
         let config = config(Model::Weak, search_for);
         let mut plain = Found::default();
-        search(&program, &config, &mut plain);
+        search(&mut program.clone(), &config, &mut plain);
         let mut found = Found::default();
         let mut piece = config.clone();
         for most in [0, 5, 0, 0, 1, 0, u64::MAX] {
             piece.max_executions = Some(most);
-            piece.resume = search(&program, &piece, &mut found);
+            piece.resume = search(&mut program.clone(), &piece, &mut found);
         }
         assert_eq!(found, plain);
     }
@@ -160,14 +228,18 @@ fn runs_shared_out_are_the_runs_of_one_search() {
                 let program = mixed(seed);
                 let config = config(Model::Weak, search_for);
                 let mut plain = Found::default();
-                search(&program, &config, &mut plain);
+                search(&mut program.clone(), &config, &mut plain);
                 let parts = jobs(&mut program.clone(), &config, 7);
                 assert_eq!(parts.len() as u64, runs.min(7));
                 let mut shared = Found::default();
                 // In another order, as other threads may have it.
                 for job in parts.into_iter().rev() {
                     let job: Job = job.to_string().parse().expect("what a job writes, it reads");
-                    search(&program, &Config { job: Some(job), ..config.clone() }, &mut shared);
+                    search(
+                        &mut program.clone(),
+                        &Config { job: Some(job), ..config.clone() },
+                        &mut shared,
+                    );
                 }
                 if plain.failure.is_none() {
                     assert!(matches!(shared.ended, Some(Completeness::Bounded { .. })));
@@ -210,7 +282,7 @@ fn progress_says_what_is_ahead() {
 /// Where the search over a program stands after some executions, unless it ends before.
 fn stand(program: &Program, config: &Config, executions: u64) -> Option<Position> {
     let config = Config { max_executions: Some(executions), ..config.clone() };
-    search(program, &config, &mut Found::default())
+    search(&mut program.clone(), &config, &mut Found::default())
 }
 
 #[test]
