@@ -68,6 +68,10 @@ fn compare(config: &Config, program: fn(u64) -> Program, seeds: std::ops::Range<
         let mut plain = Found::default();
         assert_eq!(search(&mut program.clone(), config, &mut plain), None);
         for most in [1, 2, 3, 10, 77] {
+            // So many beginnings take longer than the searches.
+            if (plain.executions + plain.blocked) / most > 2_000 {
+                continue;
+            }
             let pieces = in_pieces(&mut program.clone(), config, most);
             assert_eq!(pieces, plain, "seed {seed}, {most} at once, {config:?}: {program:?}");
         }
@@ -128,7 +132,7 @@ fn pieces_of_jobs_are_the_jobs() {
 fn careless(seed: u64) -> Closures {
     let mut rng = Rng(seed);
     let lanes: Vec<Vec<(usize, usize)>> =
-        (0..3).map(|_| (0..2).map(|_| (rng.below(7), rng.below(2))).collect()).collect();
+        (0..3).map(|_| (0..2).map(|_| (rng.below(8), rng.below(2))).collect()).collect();
     Closures(Box::new(move |build, log| {
         let vars = [Var::new(0), Var::new(0)];
         let lock = Lock::new();
@@ -141,10 +145,10 @@ fn careless(seed: u64) -> Closures {
                     match what {
                         0 => read(var.load(Order::Relaxed)),
                         1 => var.store(1, Order::Relaxed),
-                        2 => {
+                        2 | 5 => {
                             let seen = var.load(Order::Relaxed);
                             read(seen);
-                            if seen == 0 {
+                            if (seen == 0) == (what == 2) {
                                 var.poke(3);
                             }
                         }
