@@ -105,22 +105,23 @@ pub(crate) struct CheckArgs {
     pub(crate) format: Format,
 }
 
-/// How a check is divided. A divided search is exhaustive, without a bound on preemptions.
+/// How a check is divided, among threads and machines and in time.
 #[derive(Debug, Args)]
 pub(crate) struct DivisionArgs {
-    /// Divide each search among this many threads [default: 1]
+    /// Divide each search among this many threads [default: 1]; not with --preemptions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
-    /// Do one of N equal parts, for `pinfold merge`
+    /// Do one of N equal parts, for `pinfold merge`; not with --preemptions
     #[arg(long, value_name = "K/N", requires = "out")]
     pub(crate) shard: Option<Shard>,
     /// Where to write the result of the part
     #[arg(long, value_name = "FILE", requires = "shard")]
     pub(crate) out: Option<String>,
-    /// Where to write how far the search came, if it is ended before it is done
+    /// Where to write how far the search came, if it is ended before it is done: by --time,
+    /// --max-executions, Ctrl-C or SIGTERM
     #[arg(long, value_name = "FILE", conflicts_with = "shard")]
     pub(crate) checkpoint: Option<String>,
-    /// Go on from a checkpoint, or from the result of an unfinished part
+    /// Go on where a checkpoint, or the result of an unfinished part, was written
     #[arg(long, value_name = "FILE", conflicts_with = "shard")]
     pub(crate) resume: Option<String>,
 }
@@ -129,6 +130,11 @@ impl DivisionArgs {
     /// Whether the search is to be divided at all.
     pub(crate) fn divides(&self) -> bool {
         self.jobs.is_some_and(|jobs| jobs > 1) || self.file().is_some()
+    }
+
+    /// Whether more than one is to do it.
+    pub(crate) fn shares_out(&self) -> bool {
+        self.jobs.is_some_and(|jobs| jobs > 1) || self.shard.is_some_and(|shard| shard.of > 1)
     }
 
     /// A file that holds the state of one search, and so allows for one only.
@@ -287,13 +293,13 @@ pub(crate) struct SearchArgs {
     /// The seed of --random and --pct
     #[arg(long, value_name = "N", requires = "strategy", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Stop after this many executions
+    /// Stop after this many executions; with --resume after as many more
     #[arg(long, value_name = "N")]
     pub(crate) max_executions: Option<u64>,
     /// Cut an execution off after this many steps
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_steps: Option<u32>,
-    /// Stop after this time, for each scenario and rule set
+    /// Stop after this time, for each scenario and rule set; with --resume after as much more
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) time: Option<Duration>,
 }

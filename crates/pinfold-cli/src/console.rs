@@ -77,6 +77,11 @@ impl Console {
         self.tell(&self.head(Tone::Doubt, "warning: "), what);
     }
 
+    /// Tells on standard error of something worth knowing beside the result.
+    pub(crate) fn note(&self, what: &str) {
+        self.tell(&self.head(Tone::Faint, "note: "), what);
+    }
+
     fn head(&self, tone: Tone, word: &str) -> String {
         Look { colour: colour(self.err_choice), ..self.look.clone() }.paint(tone, word)
     }

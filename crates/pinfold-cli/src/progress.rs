@@ -4,19 +4,24 @@
 //! to time, so that a log shows life without filling up.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pinfold_lab::Progress;
+use pinfold_lab::{Ahead, Progress};
+use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
-use crate::render::text::{seconds, thousands};
+use crate::render::text::{cut, seconds, thousands, width};
 
 /// Nothing is shown before this.
 const QUIET: Duration = Duration::from_millis(500);
 /// The time between two plain lines.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// The columns of a line, at most.
+const WIDTH: usize = 100;
+/// The columns that the name of what is searched needs to tell anything.
+const NAME: usize = 10;
 /// The exit status of a second interrupt, as shells give it.
 const INTERRUPTED: i32 = 130;
 
@@ -84,21 +89,71 @@ impl Drop for Meter {
     }
 }
 
-/// How far a search has come, in a line.
-pub(crate) fn searched(name: &str, rules: &str, progress: &Progress) -> String {
-    let done = thousands(progress.executions);
-    let time = seconds(progress.elapsed.as_secs_f64());
-    let mut line = format!("{name} under {rules}: {done} executions");
+/// Executions a second over the recent past. A search whose executions grow longer, or that was
+/// resumed, is not what it was on average.
+#[derive(Debug, Default)]
+pub(crate) struct Rate {
+    /// How many there were at what time, the latest last.
+    seen: VecDeque<(Duration, u64)>,
+}
+
+impl Rate {
+    /// How far the rate looks back.
+    const PAST: Duration = Duration::from_secs(5);
+    /// The time between two numbers that are kept, and the least that makes a rate.
+    const APART: Duration = Duration::from_millis(250);
+
+    /// The rate now that there were so many; unknown at first.
+    pub(crate) fn now(&mut self, elapsed: Duration, executions: u64) -> Option<f64> {
+        let since = |(then, _): &(Duration, u64)| elapsed.saturating_sub(*then);
+        while self.seen.len() > 1 && self.seen.front().is_some_and(|at| since(at) > Self::PAST) {
+            self.seen.pop_front();
+        }
+        if self.seen.back().is_none_or(|at| since(at) >= Self::APART) {
+            self.seen.push_back((elapsed, executions));
+        }
+        let first = self.seen.front().filter(|at| since(at) >= Self::APART)?;
+        let more = executions.saturating_sub(first.1);
+        Some(more as f64 / since(first).as_secs_f64())
+    }
+}
+
+/// How far a search has come, in a line of at most [`WIDTH`] columns. What tells least gives way
+/// first, then the name.
+pub(crate) fn searched(name: &str, rules: &str, progress: &Progress, rate: Option<f64>) -> String {
+    let mut facts = vec![match progress.ahead {
+        Some(Ahead::Runs { done, of }) => format!("{} of {} runs", thousands(done), thousands(of)),
+        _ => format!("{} executions", thousands(progress.executions)),
+    }];
+    facts.extend(rate.map(|rate| format!("{}/s", thousands(rate.round() as u64))));
+    let blocked = format!("{} blocked", thousands(progress.blocked));
     if progress.blocked > 0 {
-        line += &format!(", {} blocked", thousands(progress.blocked));
+        facts.push(blocked.clone());
     }
-    if let Some(bound) = progress.bound {
-        line += &format!(", preemptions <= {bound}");
+    if let Some(Ahead::Alternatives { open, from, .. }) = progress.ahead {
+        facts.push(format!("{} open from step {}", thousands(open), thousands(from)));
     }
-    if let Some(jobs) = progress.jobs {
-        line += &format!(", {} of {} jobs", jobs.done, jobs.of);
+    facts.extend(progress.bound.map(|bound| match bound.checked_sub(1) {
+        Some(done) => format!("preemptions <= {done} done, at {bound}"),
+        None => "preemptions: at 0".to_owned(),
+    }));
+    if let Some(jobs) = progress.jobs.filter(|jobs| jobs.of > 1) {
+        facts.push(format!(
+            "{} of {} jobs",
+            thousands(jobs.done as u64),
+            thousands(jobs.of as u64)
+        ));
     }
-    format!("{line}, {time}")
+    facts.push(seconds(progress.elapsed.as_secs_f64()));
+    if width(&facts.join(", ")) + 2 + NAME > WIDTH {
+        facts.retain(|fact| *fact != blocked);
+    }
+    let facts = facts.join(", ");
+    let room = WIDTH.saturating_sub(width(&facts) + 2);
+    if room < NAME {
+        return cut(&facts, WIDTH);
+    }
+    format!("{}: {facts}", cut(&format!("{name} under {rules}"), room))
 }
 
 /// A flag that the first interrupt, or request to terminate, raises; the second one ends the program.
@@ -116,3 +171,6 @@ pub(crate) fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
     .map_err(Failure::Signal)?;
     Ok(flag)
 }
+
+#[cfg(test)]
+mod tests;

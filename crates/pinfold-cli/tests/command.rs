@@ -219,8 +219,59 @@ const DIVIDED: [&str; 4] = ["check", "fork-races-fast-pin", "--rules", "latest"]
 fn jobs_do_not_change_the_verdict() {
     pinfold(&[&DIVIDED[..], &["--jobs", "2"]].concat()).assert().success();
     pinfold(&["check", "rdma-fork", "--rules", "5.8", "--jobs", "2"]).assert().code(1);
-    let random = ["--jobs", "2", "--random", "10"];
-    pinfold(&[&DIVIDED[..], &random].concat()).assert().code(2);
+    for search in [["--random", "10"], ["--pct", "2"]] {
+        let random = ["--jobs", "2", "--max-executions", "40"];
+        pinfold(&[&DIVIDED[..], &search, &random].concat()).assert().code(3);
+    }
+}
+
+#[test]
+fn a_search_by_bounds_is_not_shared_out_but_kept() {
+    let directory = empty_directory("bounded");
+    let file = directory.join("c.json").display().to_string();
+    let one_job =
+        str!["...\n[..]is one job[..]leave out --preemptions, or --shard and --jobs\n..."];
+    for division in [&["--jobs", "2"][..], &["--shard", "1/2", "--out", &file]] {
+        let shared = [&DIVIDED[..], &["--preemptions", "1"], division].concat();
+        pinfold(&shared).assert().code(2).stderr_eq(one_job.clone());
+    }
+    let bounded = [&DIVIDED[..], &["--preemptions", "1"]].concat();
+    let begun = ["--max-executions", "5", "--checkpoint", &file];
+    pinfold(&[&bounded[..], &begun].concat()).assert().code(3);
+    let resumed = [&bounded[..], &["--resume", &file]].concat();
+    let whole = str!["...\n[..]at most 1 preemptions were tried\n..."];
+    pinfold(&resumed).assert().code(3).stdout_eq(whole);
+    let other = [&DIVIDED[..], &["--preemptions", "2", "--resume", &file]].concat();
+    let refused = str!["...\n[..]its strategy is preemptions <= 1, not preemptions <= 2[..]\n..."];
+    pinfold(&other).assert().code(2).stderr_eq(refused);
+}
+
+#[test]
+fn shards_of_a_random_search_do_all_of_its_runs() {
+    let directory = empty_directory("random-shards");
+    let random = [&DIVIDED[..], &["--random", "100", "--seed", "7"]].concat();
+    let files = ["1/2", "2/2"].map(|shard| {
+        let file = directory.join(format!("{}.json", &shard[..1])).display().to_string();
+        let shard = ["--shard", shard, "--out", &file];
+        pinfold(&[&random[..], &shard].concat()).assert().code(3);
+        file
+    });
+    let counts = |arguments: &[&str]| {
+        let output = pinfold(arguments).args(["--format", "json"]).assert().code(3);
+        let mut report: serde_json::Value =
+            serde_json::from_slice(&output.get_output().stdout).unwrap();
+        report["search"]["seconds"] = serde_json::Value::Null;
+        report
+    };
+    let [first, second] = &files;
+    let merged = counts(&["merge", first, second]);
+    assert_eq!(merged["search"]["incomplete"], "100 random executions");
+    assert_eq!(merged, counts(&random));
+    let other = directory.join("other.json").display().to_string();
+    let seed = ["--random", "100", "--seed", "8", "--shard", "2/2", "--out", &other];
+    pinfold(&[&DIVIDED[..], &seed].concat()).assert().code(3);
+    let mixed = str!["...\n[..]its strategy is random seed 8, not random seed 7[..]\n..."];
+    pinfold(&["merge", first, &other]).assert().code(2).stderr_eq(mixed);
 }
 
 #[test]
@@ -249,9 +300,15 @@ fn shards_are_partial_and_pass_together() {
 fn a_checkpoint_goes_on_and_fits_nothing_else() {
     let directory = empty_directory("checkpoint");
     let file = directory.join("checkpoint.json").display().to_string();
-    let begun = ["--max-executions", "5", "--checkpoint", &file];
-    pinfold(&[&DIVIDED[..], &begun].concat()).assert().code(3);
-    pinfold(&[&DIVIDED[..], &["--resume", &file]].concat()).assert().success();
+    for jobs in ["1", "2"] {
+        let begun = ["--jobs", jobs, "--max-executions", "5", "--checkpoint", &file];
+        let begun = pinfold(&[&DIVIDED[..], &begun, &["--format", "json"]].concat());
+        let begun = begun.assert().code(3).get_output().stdout.clone();
+        let search = &serde_json::from_slice::<serde_json::Value>(&begun).unwrap()["search"];
+        let count = |name: &str| search[name].as_u64().unwrap();
+        assert_eq!(count("executions") + count("blocked") + count("truncated"), 5, "{search}");
+        pinfold(&[&DIVIDED[..], &["--resume", &file]].concat()).assert().success();
+    }
     let other = ["check", "fork-races-fast-pin", "--rules", "5.17", "--resume", &file];
     let refused = str!["...\n[..]its rules is[..]\n..."];
     pinfold(&other).assert().code(2).stderr_eq(refused);

@@ -1,10 +1,12 @@
 //! The loop over executions.
 
 use crate::{
+    budget::{Budget, Spent},
     engine::{End, Engine},
     hook::{self, Installed, Phase},
-    job::Job,
+    job::{Job, Range},
     lane::{self, Lanes, MAX_LANES, NewLane, Runner},
+    position::{Position, Stand},
     report::{Completeness, Failure, FailureKind, Length, Progress, Report},
     schedule::Schedule,
     search::{Advance, Dpor, Naive, Pct, Random, Strategy},
@@ -100,6 +102,12 @@ pub enum Search {
         runs: u64,
     },
     /// A number of random ones that find each bug of small depth with a known probability (PCT).
+    ///
+    /// With `n` lanes and `k` steps, a run finds a bug of depth `d` with probability at least
+    /// `1 / (n * k^(d - 1))`. Here `k` is the length of the first run, which has no change of
+    /// priority and so finds bugs of depth 1 only. It is the same for all runs, whoever does them;
+    /// changes that a bug needs at later steps than that are never made, and such bugs have no
+    /// bound.
     Pct {
         /// How many ordering constraints the bugs looked for have, at least 1.
         depth: u32,
@@ -117,10 +125,14 @@ pub struct Config {
     pub model: Model,
     /// How to go through the executions.
     pub search: Search,
-    /// Explore only this part of the search, which must be an exhaustive one without a bound.
+    /// Explore only this part of the search. A search with a bound on preemptions has no parts.
     pub job: Option<Job>,
+    /// Go on from here instead of beginning: [`Report::position`] of the same search and job.
+    pub resume: Option<Position>,
     /// Stop after so many executions.
     pub max_executions: Option<u64>,
+    /// Stop when nothing is left of this; other explorations may draw on it, too.
+    pub budget: Option<Budget>,
     /// Leave an execution after so many steps.
     pub max_steps: u32,
     /// Stop after so much time.
@@ -138,7 +150,9 @@ impl Default for Config {
             model: Model::default(),
             search: Search::Exhaustive { preemptions: None },
             job: None,
+            resume: None,
             max_executions: None,
+            budget: None,
             max_steps: 10_000,
             deadline: None,
             stop: None,
@@ -149,15 +163,45 @@ impl Default for Config {
 
 impl Config {
     pub(crate) fn strategy(&self) -> Box<dyn Strategy> {
+        let stand = self.resume.as_ref().map(|position| &position.0);
         match self.search {
-            Search::Exhaustive { preemptions: None } => match &self.job {
-                Some(job) => Box::new(Dpor::within(job)),
-                None => Box::new(Dpor::default()),
-            },
-            Search::Exhaustive { preemptions: Some(bound) } => Box::new(Naive::new(bound)),
-            Search::Random { seed, runs } => Box::new(Random::new(seed, runs)),
-            Search::Pct { depth, seed, runs } => Box::new(Pct::new(depth, seed, runs)),
+            Search::Exhaustive { preemptions: None } => {
+                let mut search = self.job.as_ref().map_or_else(Dpor::default, Dpor::within);
+                if let Some(Stand::Reduced { trail, branches }) = stand {
+                    search.resume(*trail, branches);
+                }
+                Box::new(search)
+            }
+            Search::Exhaustive { preemptions: Some(bound) } => {
+                let mut search = Naive::new(bound);
+                if let Some(Stand::Bounded(stand)) = stand {
+                    search.resume(stand);
+                }
+                Box::new(search)
+            }
+            Search::Random { seed, runs } => {
+                let Range { first, count, .. } = self.runs(runs);
+                let mut search = Random::new(seed, first, count);
+                if let Some(Stand::Random { run, .. }) = stand {
+                    search.resume(*run);
+                }
+                Box::new(search)
+            }
+            Search::Pct { depth, seed, runs } => {
+                let Range { first, count, length } = self.runs(runs);
+                let mut search = Pct::new(depth, seed, first, count, length);
+                if let Some(Stand::Pct { run, length, .. }) = stand {
+                    search.resume(*run, *length);
+                }
+                Box::new(search)
+            }
         }
+    }
+
+    /// The runs of a random search that has so many, or of the job at hand.
+    fn runs(&self, all: u64) -> Range {
+        let whole = Range { first: 0, count: all.max(1), length: None };
+        self.job.as_ref().and_then(Job::runs).unwrap_or(whole)
     }
 
     /// Why the exploration cannot start, if it cannot.
@@ -165,12 +209,48 @@ impl Config {
         if hook::phase() != Phase::Idle {
             return Some("an exploration already runs on this thread; start this one outside it");
         }
-        let divisible = matches!(self.search, Search::Exhaustive { preemptions: None });
-        (self.job.is_some() && !divisible)
-            .then_some("only an exhaustive search without a bound has jobs; leave the job out")
+        let job = self.job.as_ref().filter(|job| !job.is_whole());
+        let fits = |job: &Job| match self.search {
+            Search::Exhaustive { preemptions: None } => job.runs().is_none(),
+            Search::Exhaustive { preemptions: Some(_) } => false,
+            Search::Random { runs, .. } => job.runs().is_some_and(|range| range.is_within(runs)),
+            Search::Pct { runs, .. } => {
+                job.runs().is_some_and(|range| range.is_within(runs) && range.length.is_some())
+            }
+        };
+        if job.is_some_and(|job| !fits(job)) {
+            return Some("the job is not one of this search; leave it out, or divide this search");
+        }
+        let stand = self.resume.as_ref().map(|position| &position.0);
+        stand
+            .is_some_and(|stand| !self.goes_on_from(stand))
+            .then_some("the position is not one of this search; begin the search anew")
     }
 
-    /// Why the search must stop before the next execution, if it must.
+    /// Whether a search that stands there may be this one.
+    fn goes_on_from(&self, stand: &Stand) -> bool {
+        match (self.search, stand) {
+            (Search::Exhaustive { preemptions: None }, Stand::Reduced { .. }) => true,
+            (Search::Exhaustive { preemptions: Some(last) }, Stand::Bounded(stand)) => {
+                stand.bound <= last
+            }
+            (Search::Random { seed, runs }, Stand::Random { seed: known, run }) => {
+                seed == *known && self.runs(runs).contains(*run)
+            }
+            (
+                Search::Pct { depth, seed, runs },
+                Stand::Pct { depth: deep, seed: known, run, length },
+            ) => {
+                let range = self.runs(runs);
+                let told = length.is_some() || *run == 0;
+                (depth, seed) == (*deep, *known) && range.contains(*run) && told
+            }
+            _ => false,
+        }
+    }
+
+    /// Why the search must stop before the next execution, if it must. If not, the execution is
+    /// taken from the budget.
     fn stop_reason(&self, tried: u64, elapsed: Duration) -> Option<String> {
         if self.max_executions.is_some_and(|most| tried >= most) {
             return Some(format!("stopped after {tried} executions"));
@@ -178,8 +258,13 @@ impl Config {
         if self.deadline.is_some_and(|deadline| elapsed >= deadline) {
             return Some(format!("stopped after {:.1} s", elapsed.as_secs_f64()));
         }
-        let stopped = self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
-        stopped.then(|| "stopped on request".to_owned())
+        if self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Some("stopped on request".to_owned());
+        }
+        let Err(Spent { of }) = self.budget.as_ref().map_or(Ok(()), Budget::take) else {
+            return None;
+        };
+        Some(format!("stopped after {of} executions"))
     }
 }
 
@@ -227,7 +312,10 @@ impl<'a, S: Subject> Session<'a, S> {
             let message = format!("no memory for the stack of a lane: {error}");
             return Ran::unstarted(FailureKind::Unsupported, message);
         }
-        let end = hook::with(|engine| engine.end().cloned()).flatten().unwrap_or(End::Redundant);
+        let (end, caught_up) =
+            hook::with(|engine| (engine.end().cloned(), engine.strategy.has_caught_up()))
+                .unwrap_or((None, true));
+        let end = end.unwrap_or(End::Redundant);
         let ending = match &end {
             End::Finished => Ending::Finished,
             End::Failed { kind, lane, message } => {
@@ -236,6 +324,11 @@ impl<'a, S: Subject> Session<'a, S> {
             End::Redundant | End::Truncated => {
                 // The world was left half-way: what its destructors find amiss says nothing.
                 let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(world)));
+                if !caught_up {
+                    let message = "the execution ended before it came to where the search stood";
+                    let message = message.to_owned();
+                    return Ran::unstarted(FailureKind::Nondeterministic, message);
+                }
                 return Ran { end, judgement: None };
             }
         };
@@ -289,6 +382,8 @@ pub fn explore<S: Subject>(
         truncated: 0,
         steps_max: 0,
         complete: Completeness::Exhausted,
+        position: None,
+        spread: None,
         failure: None,
         outcomes: BTreeMap::new(),
         elapsed: Duration::ZERO,
@@ -302,6 +397,7 @@ pub fn explore<S: Subject>(
     let installed = Installed::new(&mut engine);
     let mut session = Session::new(subject);
     let why = search(&mut session, config, start, &mut report, progress);
+    report.spread = hook::with(|engine| engine.strategy.spread()).flatten();
     drop(installed);
     report.complete = match why {
         Some(why) => Completeness::Bounded { why },
@@ -328,20 +424,26 @@ fn search<S: Subject>(
     loop {
         let elapsed = start.elapsed();
         if let Some(why) = config.stop_reason(tried, elapsed) {
+            report.position = hook::with(|engine| engine.strategy.position()).flatten();
             return Some(why);
         }
         if elapsed - reported >= REPORT_EVERY {
             reported = elapsed;
-            let bound = hook::with(|engine| engine.strategy.bound()).flatten();
+            let (bound, ahead) =
+                hook::with(|engine| (engine.strategy.bound(), engine.strategy.ahead()))
+                    .unwrap_or_default();
             let Report { executions, blocked, truncated, .. } = *report;
-            progress(&Progress { executions, blocked, truncated, bound, elapsed });
+            progress(&Progress { executions, blocked, truncated, bound, ahead, elapsed });
         }
         let ran = session.run();
         tried += 1;
         let (steps, repeats) =
             hook::with(|engine| (engine.steps(), engine.strategy.repeats())).unwrap_or_default();
         report.steps_max = report.steps_max.max(u32::try_from(steps).unwrap_or(u32::MAX));
-        if let Some(failure) = ran.failure() {
+        if let Some(mut failure) = ran.failure() {
+            if failure.kind == FailureKind::Nondeterministic && config.resume.is_some() {
+                failure.message += "; or the position is not one of this search: begin it anew";
+            }
             report.executions += 1;
             *report.outcomes.entry(failure.outcome.clone()).or_default() += 1;
             report.failure = Some(shrink::shrink(session, failure, config.shrink_runs));

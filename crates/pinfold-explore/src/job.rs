@@ -1,10 +1,13 @@
-//! A part of an exhaustive search, as text that another process can take up.
+//! A part of a search, as text that another process can take up.
 //!
-//! A job stands for all executions that begin with its steps, apart from those that begin with what
-//! a sleeping lane would do: other jobs have them. Its text is that of a [`Schedule`], followed by a
-//! semicolon and the sleeping lanes, counted from 1, each with the numbers of the locks that its
-//! step gives back: `1,1,2.1;1+4,3`. It means something only to the same version of the same
-//! subject.
+//! A job of an exhaustive search stands for all executions that begin with its steps, apart from
+//! those that begin with what a sleeping lane would do: other jobs have them. Its text is that of a
+//! [`Schedule`], followed by a semicolon and the sleeping lanes, counted from 1, each with the
+//! numbers of the locks that its step gives back: `1,1,2.1;1+4,3`. It means something only to the
+//! same version of the same subject.
+//!
+//! A job of a random search stands for some of its runs: `runs 300+100` for a hundred from run 300
+//! on; `runs 300+100/41` if it has to know that changes of priority are spread over 41 steps.
 
 use crate::{
     lane::MAX_LANES,
@@ -13,11 +16,21 @@ use crate::{
 };
 use std::{fmt, str::FromStr};
 
-/// A part of an exhaustive search; see [`crate::jobs`]. The default is the whole of it.
+/// A part of a search; see [`crate::jobs`]. The default is the whole of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Job {
     prefix: Schedule,
     sleepers: Vec<Sleeper>,
+    runs: Option<Range>,
+}
+
+/// Some runs of a random search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Range {
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+    /// The steps that changes of priority are spread over, for a search that has some.
+    pub(crate) length: Option<usize>,
 }
 
 /// A lane that sleeps when the last step of a job is made.
@@ -30,7 +43,27 @@ pub(crate) struct Sleeper {
 
 impl Job {
     pub(crate) fn new(prefix: Vec<Choice>, sleepers: Vec<Sleeper>) -> Self {
-        Self { prefix: Schedule::from(prefix), sleepers }
+        Self { prefix: Schedule::from(prefix), sleepers, runs: None }
+    }
+
+    /// Runs of a random search.
+    pub(crate) fn random(runs: Range) -> Self {
+        Self { runs: Some(runs), ..Self::default() }
+    }
+
+    /// How many executions it stands for, if that is known: the runs of a random search.
+    pub fn executions(&self) -> Option<u64> {
+        self.runs.map(|runs| runs.count)
+    }
+
+    /// Whether it is the whole of a search.
+    pub(crate) fn is_whole(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The runs that it stands for, if it is part of a random search.
+    pub(crate) fn runs(&self) -> Option<Range> {
+        self.runs
     }
 
     /// The steps with which every execution of the job begins.
@@ -45,6 +78,10 @@ impl Job {
 
 impl fmt::Display for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Range { first, count, length }) = self.runs {
+            write!(f, "runs {first}+{count}")?;
+            return length.map_or(Ok(()), |length| write!(f, "/{length}"));
+        }
         self.prefix.fmt(f)?;
         for (index, sleeper) in self.sleepers.iter().enumerate() {
             write!(f, "{}{}", if index == 0 { ';' } else { ',' }, sleeper.lane + 1)?;
@@ -61,6 +98,8 @@ pub enum ParseJobError {
     Prefix(ParseScheduleError),
     /// An entry after the semicolon is no sleeping lane.
     Sleeper(String),
+    /// What follows the word `runs` are no runs.
+    Runs(String),
 }
 
 impl fmt::Display for ParseJobError {
@@ -72,6 +111,12 @@ impl fmt::Display for ParseJobError {
                 "a sleeping lane of the job is `{text}`: write a lane from 1 to {MAX_LANES}, with \
                  the locks that it gives back, as in `2` or `2+7`"
             ),
+            Self::Runs(text) => write!(
+                f,
+                "the runs of the job are `{text}`: write the first and how many, and the steps that \
+                 changes of priority are spread over if there are any, as in `300+100` or \
+                 `300+100/41`"
+            ),
         }
     }
 }
@@ -82,6 +127,10 @@ impl FromStr for Job {
     type Err = ParseJobError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(runs) = text.trim().strip_prefix("runs") {
+            let wrong = || ParseJobError::Runs(runs.trim().to_owned());
+            return Range::parse(runs.trim()).map(Self::random).ok_or_else(wrong);
+        }
         let (prefix, sleepers) = text.split_once(';').unwrap_or((text, ""));
         let prefix = prefix.parse().map_err(ParseJobError::Prefix)?;
         let sleepers = sleepers.split(',').map(str::trim).filter(|entry| !entry.is_empty());
@@ -96,7 +145,30 @@ impl FromStr for Job {
                 gave_back: gave_back.collect::<Result<_, _>>()?,
             })
         };
-        Ok(Self { prefix, sleepers: sleepers.map(sleeper).collect::<Result<_, _>>()? })
+        let sleepers = sleepers.map(sleeper).collect::<Result<_, _>>()?;
+        Ok(Self { prefix, sleepers, runs: None })
+    }
+}
+
+impl Range {
+    /// Whether these are some of so many runs.
+    pub(crate) fn is_within(self, runs: u64) -> bool {
+        self.first + self.count <= runs.max(1)
+    }
+
+    pub(crate) fn contains(self, run: u64) -> bool {
+        (self.first..self.first + self.count).contains(&run)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (runs, length) = match text.split_once('/') {
+            Some((runs, length)) => (runs, Some(length.parse().ok().filter(|&steps| steps > 0)?)),
+            None => (text, None),
+        };
+        let (first, count) = runs.split_once('+')?;
+        let (first, count): (u64, u64) = (first.parse().ok()?, count.parse().ok()?);
+        first.checked_add(count).filter(|_| count > 0)?;
+        Some(Self { first, count, length })
     }
 }
 

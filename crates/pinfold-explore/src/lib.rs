@@ -50,8 +50,9 @@
 //!   PCT.
 //! * `explore`, `shrink`, `replay`: the loop around it, the cutting of a failure to few switches,
 //!   and its trace.
-//! * `job`, `split`: the division of an exhaustive search into parts that other threads, processes
-//!   or machines can search.
+//! * `job`, `split`: the division of a search into parts that other threads, processes or machines
+//!   can search; `budget` is what they may spend together.
+//! * `position`: where a search was interrupted, and how it goes on elsewhere.
 //!
 //! # What a clean, exhausted report means
 //! No execution of the model, within the instrumented accesses, fails. State that lanes share must be
@@ -59,6 +60,7 @@
 //! [`hook::read_plain`] and [`hook::write_plain`], and a data race is a failure. State that lanes
 //! share without announcing it is outside the statement.
 
+mod budget;
 mod clock;
 mod engine;
 mod explore;
@@ -69,6 +71,7 @@ mod lock;
 mod memory;
 mod object;
 mod op;
+mod position;
 mod replay;
 mod report;
 mod rng;
@@ -77,10 +80,12 @@ mod search;
 mod shrink;
 mod split;
 
+pub use budget::Budget;
 pub use explore::{Config, Ending, Judgement, Model, Search, Subject, explore};
 pub use job::{Job, ParseJobError};
 pub use lane::{Lanes, MAX_LANES};
+pub use position::{ParsePositionError, Position};
 pub use replay::{Access, AccessKind, Replay, replay};
-pub use report::{Completeness, Failure, FailureKind, Length, Progress, Report};
+pub use report::{Ahead, Completeness, Failure, FailureKind, Length, Progress, Report};
 pub use schedule::{Choice, ParseScheduleError, Schedule};
 pub use split::jobs;

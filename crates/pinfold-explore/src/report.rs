@@ -1,6 +1,6 @@
 //! What an exploration found.
 
-use crate::schedule::Schedule;
+use crate::{position::Position, schedule::Schedule};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Whether every execution was tried.
@@ -100,12 +100,41 @@ pub struct Report {
     pub steps_max: u32,
     /// Whether every execution was tried.
     pub complete: Completeness,
+    /// Where to go on, if a limit or the one who asked ended the search: [`crate::Config::resume`]
+    /// takes it. What was counted until here is not counted again.
+    pub position: Option<Position>,
+    /// For PCT: the steps over which changes of priority are spread, once they are known.
+    pub spread: Option<u32>,
     /// The first failure. The search stops there.
     pub failure: Option<Failure>,
     /// How often each outcome was seen.
     pub outcomes: BTreeMap<String, u64>,
     /// How long it took.
     pub elapsed: Duration,
+}
+
+/// What a search has before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// A depth-first search: alternatives seen on the way to the execution at hand and not yet
+    /// taken. Behind each of them more may come up. The search ends once there are none, and it
+    /// nears its end as the first of them moves to later steps.
+    Alternatives {
+        /// How many.
+        open: u64,
+        /// The step at which the first of them lies, counted from 1; the last step if there is
+        /// none.
+        from: u64,
+        /// The steps of the way.
+        depth: u64,
+    },
+    /// A random search.
+    Runs {
+        /// Executions made so far, those before an interruption included.
+        done: u64,
+        /// Executions to be made.
+        of: u64,
+    },
 }
 
 /// Where a running exploration stands.
@@ -117,8 +146,11 @@ pub struct Progress {
     pub blocked: u64,
     /// Executions that reached the step limit so far.
     pub truncated: u64,
-    /// The preemption bound that is being searched, if there is one.
+    /// The preemption bound that is being searched, if there is one. All executions with fewer
+    /// preemptions were tried.
     pub bound: Option<u32>,
+    /// What the search has before it, if it knows.
+    pub ahead: Option<Ahead>,
     /// Time since the start.
     pub elapsed: Duration,
 }

@@ -1,34 +1,44 @@
-//! Divides an exhaustive search into jobs.
+//! Divides a search into jobs.
 //!
-//! INV-SPLIT-1: a job is replaced by one for each lane and option that can follow its steps, and
+//! INV-SPLIT-1: a job of an exhaustive search is replaced by one for each lane and option that can follow its steps, and
 //! earlier siblings sleep in later ones. So every execution belongs to exactly one job, up to
 //! equivalence, and jobs need to know nothing of each other.
+//! Jobs of a random search are ranges of its runs (INV-RANDOM-1).
 //! INV-SPLIT-2: the division depends on the subject, the model and the number asked for, and on
 //! nothing else: two processes that agree on those agree on the jobs.
 
 use crate::{
     engine::Engine,
-    explore::{Config, Session, Subject},
+    explore::{Config, Search, Session, Subject},
     hook::{self, Installed},
-    job::Job,
+    job::{Job, Range},
     search::{Advance, Dpor, Frontier},
 };
 use std::collections::VecDeque;
 
-/// Divides the exhaustive search for `config` into at least `at_least` jobs, or as many as there
-/// can be. To search each of them once, in any order and anywhere, is to search everything:
-/// [`Config::job`] takes one.
+/// Divides the search for `config` into at least `at_least` jobs, or as many as there can be. To
+/// search each of them once, in any order and anywhere, is to search everything: [`Config::job`]
+/// takes one.
 ///
-/// Each costs about two executions, of which no verdict is reached: failures come up when the jobs
-/// are explored. Where the search cannot be divided, or not here, the only job is the whole of it,
-/// and exploring it says why.
+/// Each job of an exhaustive search costs about two executions, of which no verdict is reached:
+/// failures come up when the jobs are explored. Those of a random search cost nothing, but PCT one
+/// execution for all. A search with a bound on preemptions is one job, since a bound is searched
+/// only once the one before is exhausted. Where the search cannot be divided here, the only job is
+/// the whole of it, too, and exploring it says why.
 pub fn jobs<S: Subject>(subject: &mut S, config: &Config, at_least: usize) -> Vec<Job> {
     if config.refusal().is_some() {
         return vec![Job::default()];
     }
-    let mut engine = Engine::new(config.strategy(), config.model, config.max_steps);
+    let whole = Config { job: None, resume: None, ..config.clone() };
+    let mut engine = Engine::new(whole.strategy(), config.model, config.max_steps);
     let installed = Installed::new(&mut engine);
     let mut session = Session::new(subject);
+    match config.search {
+        Search::Exhaustive { preemptions: Some(_) } => return vec![Job::default()],
+        Search::Random { runs, .. } => return ranges(runs, at_least, None),
+        Search::Pct { runs, .. } => return ranges(runs, at_least, length(&mut session)),
+        Search::Exhaustive { preemptions: None } => {}
+    }
     let mut open = VecDeque::from([Job::default()]);
     let mut closed = Vec::new();
     while open.len() + closed.len() < at_least
@@ -39,6 +49,29 @@ pub fn jobs<S: Subject>(subject: &mut S, config: &Config, at_least: usize) -> Ve
     drop(installed);
     closed.extend(open);
     closed
+}
+
+/// Divides runs into ranges that differ by one at most.
+fn ranges(runs: u64, at_least: usize, length: Option<usize>) -> Vec<Job> {
+    let runs = runs.max(1);
+    let parts = (at_least as u64).clamp(1, runs);
+    let (each, longer) = (runs / parts, runs % parts);
+    let range = |part: u64| Range {
+        first: part * each + part.min(longer),
+        count: each + u64::from(part < longer),
+        length,
+    };
+    (0..parts).map(|part| Job::random(range(part))).collect()
+}
+
+/// The steps that a PCT search spreads changes over: INV-RANDOM-2.
+fn length<S: Subject>(session: &mut Session<'_, S>) -> Option<usize> {
+    session.run();
+    let spread = hook::with(|engine| {
+        engine.strategy.advance();
+        engine.strategy.spread()
+    });
+    spread.flatten().map(|steps| steps as usize)
 }
 
 /// Adds the parts of a job to those that can be divided again, or to those that cannot.

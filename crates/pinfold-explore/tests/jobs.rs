@@ -97,10 +97,15 @@ fn jobs_together_find_what_the_plain_search_finds_on_many_programs() {
 
 #[test]
 fn a_job_is_refused_by_a_search_that_has_none() {
-    let search = Search::Random { seed: 0, runs: 1 };
-    let config = Config { search, job: Some(Job::default()), ..Config::default() };
-    let report = explore(&mut mixed(1), &config, &mut |_| {});
-    assert_eq!(report.failure.expect("refused").kind, FailureKind::Unsupported);
+    let random = Search::Random { seed: 0, runs: 4 };
+    let bounded = Search::Exhaustive { preemptions: Some(1) };
+    let foreign = [(random, "1"), (random, "runs 3+2"), (bounded, "1"), (FULL, "runs 0+1")];
+    for (search, job) in foreign {
+        let job: Job = job.parse().expect("a job");
+        let config = Config { search, job: Some(job), ..Config::default() };
+        let report = explore(&mut mixed(1), &config, &mut |_| {});
+        assert_eq!(report.failure.expect("refused").kind, FailureKind::Unsupported);
+    }
 }
 
 #[test]

@@ -1,15 +1,22 @@
-//! A search divided among threads, processes and machines.
+//! A search divided among threads, processes and machines, and in time.
 //!
-//! The exhaustive search of a scenario is divided into jobs ([`pinfold_explore::jobs`]); who does
-//! which of them changes nothing about what they find together.
+//! The search of a scenario is divided into jobs ([`pinfold_explore::jobs`]): beginnings of
+//! executions, or runs of a random search. Who does which of them changes nothing about what they
+//! find together.
 //!
-//! INV-CAMPAIGN-1: a job is done by one thread, which builds its own worlds; threads share the
-//! scenario, which nobody changes, the number of the next job, and a flag that ends them.
-//! INV-CAMPAIGN-2: a [`Partial`] counts only jobs that came to their end. What an interrupted job
-//! saw is shown and then forgotten, so that doing it again counts nothing twice.
-//! INV-CAMPAIGN-3: only a partial result that has every job can pass.
+//! INV-CAMPAIGN-1: a job is done by one thread at a time, which builds its own worlds; threads share
+//! the scenario, which nobody changes, the number of the next job, what is left of the executions
+//! that may be made, and a flag that ends them.
+//! INV-CAMPAIGN-2: an interrupted job goes on where it stood. A [`Partial`] holds the position with
+//! what was counted up to there and no further, so that each execution counts once, however often
+//! the search is interrupted.
+//! INV-CAMPAIGN-3: only a partial result that has every job, each to its end, can pass; and not if
+//! the jobs together leave something out.
+//! INV-CAMPAIGN-4: of the executions that may be made, none is made too many, on however many
+//! threads.
 
 mod partial;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -21,20 +28,23 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pinfold::rules::Rules;
-use pinfold_explore::{Completeness, Config, Job, Search as Strategy, explore, jobs};
+use pinfold_explore::{
+    Budget, Completeness, Config, Job, Position, Search as Strategy, explore, jobs,
+};
 
 use crate::check::{
-    CheckOptions, JobProgress, Keep, Progress, Trial, count, identify, judge_failure, question,
+    CheckOptions, Keep, Progress, Trial, count, identify, judge_failure, leaves_out, question,
     reached, refuse,
 };
-use crate::report::{Report, id};
+use crate::report::{Report, Verdict, id};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::world::Plan;
 
-pub use partial::{CampaignError, Partial, Question, Shard, merge};
+pub use partial::{CampaignError, Partial, Question, Shard, Unfinished, merge};
+use standing::Standing;
 
-/// How many jobs a search is divided into, at least: enough that some dozens of threads stay busy
-/// to the end though jobs differ in size. Shards have to agree on it.
+/// How many jobs a search is divided into, at least, where it can be: enough that some dozens of
+/// threads stay busy to the end though jobs differ in size. Shards have to agree on it.
 const JOBS: usize = 256;
 /// How often the threads are looked after while they send nothing.
 const BEAT: Duration = Duration::from_millis(20);
@@ -52,13 +62,13 @@ pub struct Campaign<'a> {
 
 /// What a thread has to tell.
 enum News {
-    /// How far its job is.
-    At { thread: usize, executions: u64, blocked: u64 },
+    /// How far its job is since it was begun, or gone on with.
+    At { thread: usize, at: pinfold_explore::Progress },
     /// What its job came to.
     Found { thread: usize, found: Box<Found> },
 }
 
-/// What a job came to.
+/// What a job came to since it was begun, or gone on with.
 struct Found {
     job: usize,
     report: pinfold_explore::Report,
@@ -66,16 +76,15 @@ struct Found {
     reached: Vec<u64>,
     oracle: Option<&'static str>,
     setup_error: Option<ScenarioError>,
-    end: JobEnd,
 }
 
-/// How a job ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum JobEnd {
-    /// By itself. Executions that reached the step limit count against the verdict.
-    Done,
-    /// Perhaps because it had to.
-    Halted,
+/// What the threads have in common.
+struct Work<'a> {
+    /// The jobs to do, those that were interrupted first.
+    todo: Vec<(usize, Option<Position>)>,
+    next: AtomicUsize,
+    halt: &'a Arc<AtomicBool>,
+    budget: Option<Budget>,
 }
 
 /// What ended the threads before their work was done.
@@ -85,31 +94,36 @@ struct Ended {
     why: Option<String>,
     /// The failure with the lowest job of those that were found.
     failed: Option<Box<Found>>,
-    /// What jobs counted that did not come to their end.
-    unfinished: Vec<Report>,
 }
 
 impl<'a> Campaign<'a> {
     /// Divides the search of `scenario`'s executions under `rules`.
     ///
     /// # Errors
-    /// When there is nothing to search: the report that says why. When the strategy is not an
-    /// exhaustive one without a bound, which alone can be divided.
+    /// When there is nothing to search: the report that says why.
     pub fn new(
         scenario: &'a Scenario,
         path: &str,
         rules: &'a Rules,
         options: &CheckOptions,
     ) -> Result<Self, CampaignError> {
-        if options.strategy != (Strategy::Exhaustive { preemptions: None }) {
-            return Err(CampaignError::Indivisible);
-        }
+        Self::divided(scenario, path, rules, options, JOBS)
+    }
+
+    /// The same with another number of jobs, at least.
+    fn divided(
+        scenario: &'a Scenario,
+        path: &str,
+        rules: &'a Rules,
+        options: &CheckOptions,
+        at_least: usize,
+    ) -> Result<Self, CampaignError> {
         let mut blank = question(scenario, path, rules, options).map_err(CampaignError::Refused)?;
         let plan = Rc::new(Plan::new(scenario, rules));
-        blank.reached = reached(&plan, &vec![0; plan.goals.len()], 0);
+        blank.reached = reached(&plan, &vec![0; plan.goals.len()]);
         blank.id = identify(scenario, rules, &blank);
         let mut trial = Trial::new(&plan, Keep::Verdict);
-        let jobs = jobs(&mut trial, &options.config(), JOBS);
+        let jobs = jobs(&mut trial, &options.config(), at_least);
         if let Some(error) = trial.setup_error.borrow_mut().take() {
             return Err(CampaignError::Refused(Box::new(refuse(blank, &error))));
         }
@@ -120,11 +134,23 @@ impl<'a> Campaign<'a> {
             scenario: id(&[&crate::scenario::format(scenario)]),
             rules: rules.to_string(),
             model: blank.search.model.clone(),
+            strategy: blank.search.strategy.clone(),
             max_steps: options.max_steps,
             jobs: jobs.len(),
             division: id(&texts),
         };
         Ok(Self { scenario, rules, options: options.clone(), jobs, question, blank })
+    }
+
+    /// Makes sure that the search can be shared out to several threads or shards.
+    ///
+    /// # Errors
+    /// When it has a bound on preemptions: such a search is a single job.
+    pub fn can_be_shared_out(&self) -> Result<(), CampaignError> {
+        match self.options.strategy {
+            Strategy::Exhaustive { preemptions: Some(_) } => Err(CampaignError::Indivisible),
+            _ => Ok(()),
+        }
     }
 
     /// A result without any job, of the whole campaign or of one shard.
@@ -142,8 +168,8 @@ impl<'a> Campaign<'a> {
     }
 
     /// Does the jobs that `partial` still lacks, on `threads` threads, until one fails or something
-    /// ends the search. Returns the report on what `partial` then has, together with what
-    /// interrupted jobs saw.
+    /// ends the search; the most executions and the time that the options allow are those of this
+    /// call. Returns the report on what `partial` then has.
     pub fn run(
         &self,
         partial: &mut Partial,
@@ -151,17 +177,21 @@ impl<'a> Campaign<'a> {
         progress: &mut dyn FnMut(&Progress),
     ) -> Report {
         if partial.has_failed() {
-            return partial.report.clone();
+            return partial.shown();
         }
         let started = Instant::now();
-        let todo: Vec<usize> = partial.lacks().collect();
         let halt = Arc::new(AtomicBool::new(false));
-        let next = AtomicUsize::new(0);
+        let work = Work {
+            todo: partial.todo(),
+            next: AtomicUsize::new(0),
+            halt: &halt,
+            budget: self.options.max_executions.map(Budget::new),
+        };
         let ended = thread::scope(|scope| {
             let (send, receive) = mpsc::channel();
-            for thread in 0..threads.clamp(1, todo.len().max(1)) {
-                let (send, halt, next, todo) = (send.clone(), &halt, &next, &todo);
-                scope.spawn(move || self.work(thread, todo, next, halt, &send));
+            for thread in 0..threads.clamp(1, work.todo.len().max(1)) {
+                let (send, work) = (send.clone(), &work);
+                scope.spawn(move || self.work(thread, work, &send));
             }
             // The threads hold the other ends; when the last of them is gone, so is the channel.
             drop(send);
@@ -171,40 +201,31 @@ impl<'a> Campaign<'a> {
         self.conclude(partial, ended)
     }
 
-    /// One thread: does one job after the other.
-    fn work(
-        &self,
-        thread: usize,
-        todo: &[usize],
-        next: &AtomicUsize,
-        halt: &Arc<AtomicBool>,
-        send: &Sender<News>,
-    ) {
+    /// One thread: does one job after the other, until one is interrupted or fails.
+    fn work(&self, thread: usize, work: &Work<'_>, send: &Sender<News>) {
         let plan = Rc::new(Plan::new(self.scenario, self.rules));
-        while !halt.load(Ordering::Relaxed)
-            && let Some(&job) = todo.get(next.fetch_add(1, Ordering::Relaxed))
+        while !work.halt.load(Ordering::Relaxed)
+            && let Some((job, position)) = work.todo.get(work.next.fetch_add(1, Ordering::Relaxed))
         {
             let mut trial = Trial::new(&plan, Keep::Verdict);
             let config = Config {
-                job: Some(self.jobs[job].clone()),
+                job: Some(self.jobs[*job].clone()),
+                resume: position.clone(),
                 max_executions: None,
+                budget: work.budget.clone(),
                 deadline: None,
-                stop: Some(Arc::clone(halt)),
+                stop: Some(Arc::clone(work.halt)),
                 ..self.options.config()
             };
-            let report = explore(&mut trial, &config, &mut |at| {
-                let (executions, blocked) = (at.executions, at.blocked);
+            let report = explore(&mut trial, &config, &mut |&at| {
                 // Whoever does not listen any more has ended everything.
-                let _ = send.send(News::At { thread, executions, blocked });
+                let _ = send.send(News::At { thread, at });
             });
             let setup_error = trial.setup_error.borrow_mut().take();
             let Trial { reached, oracle, .. } = trial;
-            let end = match report.complete {
-                Completeness::Bounded { .. } if halt.load(Ordering::Relaxed) => JobEnd::Halted,
-                _ => JobEnd::Done,
-            };
-            let found = Box::new(Found { job, report, reached, oracle, setup_error, end });
-            if send.send(News::Found { thread, found }).is_err() {
+            let goes_on = report.position.is_none() && report.failure.is_none();
+            let found = Box::new(Found { job: *job, report, reached, oracle, setup_error });
+            if send.send(News::Found { thread, found }).is_err() || !goes_on {
                 return;
             }
         }
@@ -220,30 +241,21 @@ impl<'a> Campaign<'a> {
         progress: &mut dyn FnMut(&Progress),
     ) -> Ended {
         let mut ended = Ended::default();
-        let mut running: Vec<(u64, u64)> = Vec::new();
+        let mut standing = Standing::new(&self.jobs, partial);
         loop {
             match receive.recv_timeout(BEAT) {
-                Ok(News::At { thread, executions, blocked }) => {
-                    *slot(&mut running, thread) = (executions, blocked);
-                }
+                Ok(News::At { thread, at }) => standing.is_at(thread, at),
                 Ok(News::Found { thread, found }) => {
-                    *slot(&mut running, thread) = (0, 0);
+                    standing.is_idle(thread);
                     self.keep(partial, &mut ended, found);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return ended,
             }
-            let search = &partial.report.search;
-            let at = Progress {
-                executions: search.executions + running.iter().map(|at| at.0).sum::<u64>(),
-                blocked: search.blocked + running.iter().map(|at| at.1).sum::<u64>(),
-                bound: None,
-                jobs: Some(JobProgress { done: partial.done(), of: partial.share() }),
-                elapsed: started.elapsed(),
-            };
-            progress(&at);
+            let elapsed = started.elapsed();
+            progress(&standing.progress(partial, elapsed));
             if ended.why.is_none() {
-                ended.why = self.stop_reason(&at);
+                ended.why = self.stop_reason(elapsed);
             }
             if ended.why.is_some() || ended.failed.is_some() {
                 halt.store(true, Ordering::Relaxed);
@@ -251,14 +263,12 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    /// Why the search must stop here, if it must.
-    fn stop_reason(&self, at: &Progress) -> Option<String> {
-        let CheckOptions { max_executions, deadline, stop, .. } = &self.options;
-        if max_executions.is_some_and(|most| at.executions + at.blocked >= most) {
-            return Some(format!("stopped after {} executions", at.executions + at.blocked));
-        }
-        if deadline.is_some_and(|deadline| at.elapsed >= deadline) {
-            return Some(format!("stopped after {:.1} s", at.elapsed.as_secs_f64()));
+    /// Why the search must stop here, if it must. The number of executions stops the threads by
+    /// itself.
+    fn stop_reason(&self, elapsed: Duration) -> Option<String> {
+        let CheckOptions { deadline, stop, .. } = &self.options;
+        if deadline.is_some_and(|deadline| elapsed >= deadline) {
+            return Some(format!("stopped after {:.1} s", elapsed.as_secs_f64()));
         }
         let stopped = stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
         stopped.then(|| "stopped on request".to_owned())
@@ -273,20 +283,29 @@ impl<'a> Campaign<'a> {
             return;
         }
         let counted = self.counted(&found);
-        match found.end {
-            JobEnd::Done => partial.add(found.job, &counted),
-            JobEnd::Halted => ended.unfinished.push(counted),
+        match (&found.report.position, &found.report.complete) {
+            (Some(position), complete) => {
+                partial.interrupt(found.job, position, counted);
+                if let (None, Completeness::Bounded { why }) = (&ended.why, complete) {
+                    ended.why = Some(why.clone());
+                }
+            }
+            (None, _) => {
+                partial.leaves_out = leaves_out(self.scenario, &self.options, &found.report);
+                partial.finish(found.job, &counted);
+            }
         }
     }
 
-    /// What a job counted, as a report.
+    /// What a job counted since it was begun, or gone on with.
     fn counted(&self, found: &Found) -> Report {
         let mut counted = self.blank.clone();
         let plan = Plan::new(self.scenario, self.rules);
-        let goals = reached(&plan, &found.reached, found.report.executions);
+        let goals = reached(&plan, &found.reached);
         count(&mut counted, &found.report, goals);
-        // Time is measured for all threads together.
+        // Time is measured for all threads together, and the verdict is theirs.
         counted.search.seconds = 0.0;
+        counted.verdict = Verdict::Partial;
         counted
     }
 
@@ -294,32 +313,21 @@ impl<'a> Campaign<'a> {
     fn conclude(&self, partial: &mut Partial, ended: Ended) -> Report {
         partial.settle(ended.why.as_deref());
         if let Some(found) = ended.failed {
-            let counted = self.counted(&found);
-            let mut report = partial.report.clone();
-            report.absorb(&counted);
             if let Some(error) = &found.setup_error {
-                return refuse(report, error);
+                return refuse(partial.shown(), error);
             }
+            partial.count(found.job, &self.counted(&found));
+            let mut report = partial.shown();
             if let Some(failure) = &found.report.failure {
                 let plan = Rc::new(Plan::new(self.scenario, self.rules));
                 report.search.incomplete = Some("stopped at the first failure".to_owned());
                 judge_failure(&mut report, &plan, &self.options, failure, found.oracle);
             }
             report.id = identify(self.scenario, self.rules, &report);
-            partial.report = report.clone();
+            partial.report.adopt_failure(&report);
             return report;
         }
-        let mut report = partial.report.clone();
-        ended.unfinished.iter().for_each(|counted| report.absorb(counted));
-        report.id = identify(self.scenario, self.rules, &report);
-        report
+        partial.report.id = identify(self.scenario, self.rules, &partial.report);
+        partial.shown()
     }
-}
-
-/// The place of a thread in a list that grows with them.
-fn slot(running: &mut Vec<(u64, u64)>, thread: usize) -> &mut (u64, u64) {
-    if running.len() <= thread {
-        running.resize(thread + 1, (0, 0));
-    }
-    &mut running[thread]
 }

@@ -8,7 +8,7 @@
 //! 3. `step`: each step calls the production memory manager.
 //! 4. `oracle` and `claim`: the end of an execution is judged.
 //! 5. [`check()`] and [`run()`]: many executions through the explorer, or one; `trace` turns one into lanes.
-//! 6. [`campaign`]: a search divided among threads, processes and machines.
+//! 6. [`campaign`]: a search divided among threads, processes and machines, and in time.
 //! 7. [`report`]: the result as data, from which every output derives; `access` puts the shared accesses of a replay into words.
 //! 8. [`saved`]: a failing execution as a file that any machine runs again.
 
@@ -31,4 +31,4 @@ mod world;
 pub use check::{
     CheckOptions, Detail, JobProgress, Order, Progress, check, obstacle, replay_schedule, run,
 };
-pub use pinfold_explore::{Model, Search as Strategy};
+pub use pinfold_explore::{Ahead, Model, Search as Strategy};

@@ -109,11 +109,7 @@ impl Report {
 
     /// Adds what was counted in another part of the same search.
     pub(crate) fn absorb(&mut self, other: &Report) {
-        self.search.executions += other.search.executions;
-        self.search.blocked += other.search.blocked;
-        self.search.truncated += other.search.truncated;
-        self.search.steps_max = self.search.steps_max.max(other.search.steps_max);
-        self.search.seconds += other.search.seconds;
+        self.search.absorb(&other.search);
         for outcome in &other.outcomes {
             match self.outcomes.binary_search_by(|known| known.label.cmp(&outcome.label)) {
                 Ok(at) => self.outcomes[at].count += outcome.count,
@@ -122,6 +118,14 @@ impl Report {
         }
         for (known, goal) in self.reached.iter_mut().zip(&other.reached) {
             known.count += goal.count;
+        }
+    }
+
+    /// A search by bounds runs some executions again, and they may reach a goal again; in the
+    /// report of a whole search they count once.
+    pub(crate) fn cap_reached(&mut self) {
+        for goal in &mut self.reached {
+            goal.count = goal.count.min(self.search.executions);
         }
     }
 
@@ -170,6 +174,17 @@ pub struct Search {
     pub seconds: f64,
     /// What ended the search early, if it did not finish.
     pub incomplete: Option<String>,
+}
+
+impl Search {
+    /// Adds the work of another part of the same search.
+    pub(crate) fn absorb(&mut self, other: &Search) {
+        self.executions += other.executions;
+        self.blocked += other.blocked;
+        self.truncated += other.truncated;
+        self.steps_max = self.steps_max.max(other.steps_max);
+        self.seconds += other.seconds;
+    }
 }
 
 /// What broke, and why.

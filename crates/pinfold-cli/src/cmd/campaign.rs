@@ -1,4 +1,4 @@
-//! Divided searches: threads, shards, checkpoints, and `pinfold merge`.
+//! Divided and interrupted searches: threads, shards, checkpoints, and `pinfold merge`.
 
 use super::Answer;
 use crate::args::{DivisionArgs, Format, MergeArgs};
@@ -12,6 +12,13 @@ use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::{CheckOptions, Progress};
 use std::fs;
 
+/// What came of a search.
+pub(super) struct Searched {
+    pub(super) report: Report,
+    /// The file from which the rest can be done, if there is a rest and a file.
+    pub(super) rest: Option<String>,
+}
+
 /// Does one search in jobs, and keeps what a later one needs.
 ///
 /// # Errors
@@ -23,12 +30,15 @@ pub(super) fn search(
     options: &CheckOptions,
     division: &DivisionArgs,
     progress: &mut dyn FnMut(&Progress),
-) -> Result<Report, Failure> {
+) -> Result<Searched, Failure> {
     let campaign = match Campaign::new(&loaded.scenario, &loaded.path, rules, options) {
         Ok(campaign) => campaign,
-        Err(CampaignError::Refused(report)) => return Ok(*report),
+        Err(CampaignError::Refused(report)) => return Ok(Searched { report: *report, rest: None }),
         Err(why) => return Err(Failure::Campaign { path: None, why }),
     };
+    if division.shares_out() {
+        campaign.can_be_shared_out().map_err(|why| Failure::Campaign { path: None, why })?;
+    }
     let mut partial = match &division.resume {
         Some(path) => {
             let partial = read(path)?;
@@ -39,13 +49,15 @@ pub(super) fn search(
         None => campaign.begin(division.shard),
     };
     let threads = division.jobs.map_or(1, usize::from);
-    let found = campaign.run(&mut partial, threads, progress);
+    let report = campaign.run(&mut partial, threads, progress);
     let unfinished = partial.done() < partial.share();
     let checkpoint = division.checkpoint.as_ref().filter(|_| unfinished);
-    if let Some(path) = division.out.as_ref().or(checkpoint) {
+    let written = division.out.as_ref().or(checkpoint);
+    if let Some(path) = written {
         write(path, &partial)?;
     }
-    Ok(found)
+    let goes_on = unfinished && report.verdict == Verdict::Partial;
+    Ok(Searched { report, rest: written.filter(|_| goes_on).cloned() })
 }
 
 /// Joins the results of shards into one report.

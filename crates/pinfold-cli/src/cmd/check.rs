@@ -1,11 +1,12 @@
 //! `pinfold check`: a search, or several one after the other.
 
-use super::{Answer, campaign, load, worst};
+use super::campaign::{self, Searched};
+use super::{Answer, load, worst};
 use crate::args::{CheckArgs, Format};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::find::Loaded;
-use crate::progress::{Meter, searched, stop_flag};
+use crate::progress::{Meter, Rate, searched, stop_flag};
 use crate::render::summary::{self, Columns};
 use crate::render::{Detail, json, report};
 use crate::rulesets::{self, RuleSet};
@@ -45,15 +46,22 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
             loaded.examine(&set.rules, console.error_style())?;
             let mut meter = Meter::new();
             let name = loaded.scenario.name.as_str();
+            let mut rate = Rate::default();
             let mut show = |progress: &Progress| {
-                meter.show(|| searched(name, &set.name, progress));
+                let rate = rate.now(progress.elapsed, progress.executions);
+                meter.show(|| searched(name, &set.name, progress, rate));
             };
-            let found = if args.division.divides() {
+            let Searched { report: found, rest } = if args.division.divides() {
                 campaign::search(loaded, &set.rules, &options, &args.division, &mut show)?
             } else {
-                pinfold_lab::check(&loaded.scenario, &loaded.path, &set.rules, &options, &mut show)
+                let Loaded { scenario, path, .. } = loaded;
+                let report = pinfold_lab::check(scenario, path, &set.rules, &options, &mut show);
+                Searched { report, rest: None }
             };
             drop(meter);
+            if let Some(file) = rest {
+                console.note(&format!("{file} holds the rest: --resume {file} goes on"));
+            }
             let single = !several && !args.no_save;
             let place = single.then(|| keep(args, loaded, set, &found, console)).flatten();
             if args.format == Format::Human {

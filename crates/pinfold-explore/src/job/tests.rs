@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn text_round_trips() {
-    for text in ["", "1,1,2.1", "1,2;1", "1,1,2.1;1+4+0,3"] {
+    for text in ["", "1,1,2.1", "1,2;1", "1,1,2.1;1+4+0,3", "runs 0+1", "runs 300+100/41"] {
         let job: Job = text.parse().expect("valid");
         assert_eq!(job.to_string(), text);
     }
@@ -15,6 +15,10 @@ fn text_round_trips() {
 fn errors_name_the_entry() {
     for (text, entry) in [("1;0", "0"), ("1;2,x", "x"), ("1;2+", "2+"), ("1;99", "99")] {
         assert_eq!(text.parse::<Job>(), Err(ParseJobError::Sleeper(entry.to_owned())), "{text}");
+    }
+    for text in ["", "1", "1+0", "x+1", "1+2/", "1+2/0", "18446744073709551615+1"] {
+        let error = ParseJobError::Runs(text.to_owned());
+        assert_eq!(format!("runs {text}").parse::<Job>(), Err(error), "{text}");
     }
     assert!(matches!("0;1".parse::<Job>(), Err(ParseJobError::Prefix(_))));
 }

@@ -24,14 +24,19 @@
 //!   a job may be divided into smaller ones. Within the steps of a job every lane that is awake was
 //!   tried, by this job or by another, so races whose first step lies there ask for nothing.
 
+mod saved;
+
 use super::{
-    Advance, Effect, Frontier, LaneSet, Moment, Pick, Strategy, Touch,
+    Advance, Effect, Frontier, LaneSet, Moment, Pick, Strategy, Touch, ahead,
     dependence::{Dependence, Race, Watch},
 };
 use crate::{
     job::{Job, Sleeper},
+    lane::MAX_LANES,
     memory::Behind,
     object::Object,
+    position::Position,
+    report::Ahead,
 };
 
 /// One step of the execution at hand, with what was tried and is still to be tried in its place.
@@ -75,6 +80,12 @@ pub(crate) struct Dpor {
     root: usize,
     extent: Extent,
     frontier: Frontier,
+    /// The last step that was asked for an option, counted from 1.
+    asked: usize,
+    /// Whether the execution makes other steps possible than those on the stack.
+    astray: bool,
+    /// What the steps before the last should touch, until that has been seen.
+    expected: Option<u64>,
 }
 
 /// How far the search goes.
@@ -199,6 +210,7 @@ impl Strategy for Dpor {
         self.depth = 0;
         self.fresh = self.stack.len().saturating_sub(1);
         self.unordered = false;
+        (self.asked, self.astray) = (0, false);
         self.frontier = Frontier::Ended;
         self.order.begin(lanes);
     }
@@ -210,8 +222,19 @@ impl Strategy for Dpor {
 
     fn pick(&mut self, moment: &Moment<'_>) -> Pick {
         if let Some(node) = self.stack.get(self.depth) {
+            let (lane, step) = (node.lane, self.depth);
+            self.astray |= step >= self.root && node.enabled != moment.enabled;
+            if step + 1 == self.stack.len()
+                && let Some(expected) = self.expected.take()
+            {
+                self.astray |= self.trail(step) != expected;
+            }
             self.depth += 1;
-            return Pick::Lane(node.lane);
+            // The engine finds this lane not enabled, and says so.
+            return Pick::Lane(if self.astray { MAX_LANES } else { lane });
+        }
+        if self.astray {
+            return Pick::Lane(MAX_LANES);
         }
         self.watch_waiting(moment);
         let (sleep, gave_back) = self.sleepers(moment);
@@ -249,17 +272,21 @@ impl Strategy for Dpor {
     }
 
     fn option(&mut self, options: &[u32]) -> u32 {
-        let node = &mut self.stack[self.depth - 1];
-        if node.options.is_empty() {
+        let step = self.depth - 1;
+        let node = &mut self.stack[step];
+        self.asked = self.depth;
+        if node.options.is_empty() && step >= self.fresh {
             node.options.extend_from_slice(options);
         }
-        let wanted = node.options[node.option];
+        self.astray |= step >= self.root && node.options != options;
         // The steps of a job come from elsewhere; what they cannot have meant is not followed.
-        if options.contains(&wanted) { wanted } else { options[0] }
+        let wanted = node.options.get(node.option).filter(|wanted| options.contains(wanted));
+        wanted.copied().unwrap_or(options[0])
     }
 
     fn executed(&mut self, _lane: usize, touch: Touch) {
         let node = &mut self.stack[self.depth - 1];
+        self.astray |= node.options.len() > 1 && self.asked != self.depth;
         node.touch = Some(touch);
         node.effects.clear();
         self.unordered = true;
@@ -293,7 +320,7 @@ impl Strategy for Dpor {
     }
 
     fn has_caught_up(&self) -> bool {
-        self.depth == self.stack.len()
+        self.depth == self.stack.len() && !self.astray
     }
 
     fn advance(&mut self) -> Advance {
@@ -322,6 +349,17 @@ impl Strategy for Dpor {
             self.stack.pop();
         }
         Advance::Exhausted
+    }
+
+    fn position(&self) -> Option<Position> {
+        Some(self.saved())
+    }
+
+    fn ahead(&self) -> Option<Ahead> {
+        Some(ahead::open(self.stack.iter().map(|node| {
+            let lanes = node.source.without(node.tried | node.sleep | LaneSet::one(node.lane));
+            lanes.len() + node.options.len().saturating_sub(node.option + 1)
+        })))
     }
 
     fn frontier(&self) -> Frontier {

@@ -4,6 +4,7 @@
 //! access, and is told what was touched. It outlives executions; `advance` moves it to the next
 //! one.
 
+mod ahead;
 mod dependence;
 mod dpor;
 mod naive;
@@ -15,7 +16,10 @@ pub(crate) use naive::Naive;
 pub(crate) use random::{Pct, Random};
 pub(crate) use script::Script;
 
-use crate::{hook::Mode, job::Sleeper, lane::MAX_LANES, memory::Behind, object::Object};
+use crate::{
+    hook::Mode, job::Sleeper, lane::MAX_LANES, memory::Behind, object::Object, position::Position,
+    report::Ahead,
+};
 
 /// A set of lanes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +28,15 @@ pub(crate) struct LaneSet(u32);
 impl LaneSet {
     pub(crate) fn one(lane: usize) -> Self {
         Self(1 << lane)
+    }
+
+    /// The lanes as bits, that of lane 0 the lowest.
+    pub(crate) fn bits(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: u32) -> Self {
+        Self(bits)
     }
 
     pub(crate) fn insert(&mut self, lane: usize) {
@@ -82,7 +95,7 @@ impl std::ops::BitAnd for LaneSet {
 }
 
 /// What an access touches, as far as its order against others matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Touch {
     /// Nothing that another lane can see.
     Local,
@@ -166,6 +179,21 @@ pub(crate) trait Strategy {
     /// what it was.
     fn has_caught_up(&self) -> bool {
         true
+    }
+
+    /// Where the search stands between two executions, if it can go on from there.
+    fn position(&self) -> Option<Position> {
+        None
+    }
+
+    /// What the search has before it, for progress reports.
+    fn ahead(&self) -> Option<Ahead> {
+        None
+    }
+
+    /// The steps that changes of priority are spread over, if there are such changes.
+    fn spread(&self) -> Option<u32> {
+        None
     }
 
     /// The preemption bound in force, for progress reports.

@@ -4,14 +4,17 @@
 //! first failure found has the fewest. Without a bound that cuts, it visits every sequence of
 //! steps: the reference for the reduced search.
 
-use super::{Advance, LaneSet, Moment, Pick, Strategy};
-use crate::lane::MAX_LANES;
+use super::{Advance, LaneSet, Moment, Pick, Strategy, Touch, ahead};
+use crate::{
+    lane::MAX_LANES,
+    position::{Bounded, Fork, Position, Stand, Trail},
+    report::Ahead,
+};
 
-enum Node {
-    /// A pick of a lane, and the lanes still to try here.
-    Lane { lane: usize, rest: LaneSet },
-    /// A pick of an option; `at` is the one in force.
-    Option { options: Vec<u32>, at: usize },
+/// A choice, and what the step that follows it touched.
+struct Node {
+    fork: Fork,
+    touch: Option<Touch>,
 }
 
 /// See the module.
@@ -22,11 +25,51 @@ pub(crate) struct Naive {
     last_bound: u32,
     preemptions: u32,
     cut: bool,
+    /// Whether the execution makes other choices possible than those on the stack.
+    astray: bool,
+    /// What the steps before the last choice should touch, until that has been seen.
+    expected: Option<u64>,
 }
 
 impl Naive {
     pub(crate) fn new(last_bound: u32) -> Self {
-        Self { stack: Vec::new(), depth: 0, bound: 0, last_bound, preemptions: 0, cut: false }
+        Self {
+            stack: Vec::new(),
+            depth: 0,
+            bound: 0,
+            last_bound,
+            preemptions: 0,
+            cut: false,
+            astray: false,
+            expected: None,
+        }
+    }
+
+    /// Goes on where a search stood.
+    pub(crate) fn resume(&mut self, stand: &Bounded) {
+        (self.bound, self.cut) = (stand.bound, stand.cut);
+        let forks = stand.forks.iter().cloned();
+        self.stack.extend(forks.map(|fork| Node { fork, touch: None }));
+        self.expected = (!self.stack.is_empty()).then_some(stand.trail);
+    }
+
+    /// What the first choices led to.
+    fn trail(&self, choices: usize) -> u64 {
+        Trail::of(self.stack[..choices].iter().map(|node| match node.fork {
+            Fork::Lane { lane, .. } => (lane, &node.touch),
+            Fork::Option { at, .. } => (at, &node.touch),
+        }))
+    }
+
+    /// The next choice was met: compares what came before the last one with what was to come.
+    fn meet(&mut self) {
+        self.stack[self.depth].touch = None;
+        self.depth += 1;
+        if self.depth == self.stack.len()
+            && let Some(expected) = self.expected.take()
+        {
+            self.astray |= self.trail(self.depth - 1) != expected;
+        }
     }
 }
 
@@ -34,6 +77,7 @@ impl Strategy for Naive {
     fn begin(&mut self, _lanes: usize) {
         self.depth = 0;
         self.preemptions = 0;
+        self.astray = false;
     }
 
     fn pick(&mut self, moment: &Moment<'_>) -> Pick {
@@ -47,15 +91,17 @@ impl Strategy for Naive {
                 rest = LaneSet::default();
                 self.cut = true;
             }
-            self.stack.push(Node::Lane { lane, rest });
+            let fork = Fork::Lane { lane, enabled: moment.enabled, rest };
+            self.stack.push(Node { fork, touch: None });
         }
-        // A subject that is not deterministic may meet an option here: the engine finds the lane
-        // not enabled and says so.
-        let lane = match self.stack[self.depth] {
-            Node::Lane { lane, .. } => lane,
-            Node::Option { .. } => MAX_LANES,
+        // A subject that is not deterministic may meet another choice here: the engine finds the
+        // lane not enabled and says so.
+        let lane = match self.stack[self.depth].fork {
+            Fork::Lane { lane, enabled, .. } if enabled == moment.enabled => lane,
+            _ => MAX_LANES,
         };
-        self.depth += 1;
+        self.meet();
+        let lane = if self.astray { MAX_LANES } else { lane };
         if running.is_some_and(|running| running != lane) {
             self.preemptions += 1;
         }
@@ -64,31 +110,41 @@ impl Strategy for Naive {
 
     fn option(&mut self, options: &[u32]) -> u32 {
         if self.depth == self.stack.len() {
-            self.stack.push(Node::Option { options: options.to_vec(), at: 0 });
+            let fork = Fork::Option { options: options.to_vec(), at: 0 };
+            self.stack.push(Node { fork, touch: None });
         }
-        let choice = match &self.stack[self.depth] {
-            Node::Option { options, at } => options[*at],
-            Node::Lane { .. } => options[0],
+        let choice = match &self.stack[self.depth].fork {
+            Fork::Option { options: known, at } if known == options => options[*at],
+            _ => {
+                self.astray = true;
+                options[0]
+            }
         };
-        self.depth += 1;
+        self.meet();
         choice
     }
 
+    fn executed(&mut self, _lane: usize, touch: Touch) {
+        if let Some(node) = self.depth.checked_sub(1).and_then(|at| self.stack.get_mut(at)) {
+            node.touch = Some(touch);
+        }
+    }
+
     fn has_caught_up(&self) -> bool {
-        self.depth == self.stack.len()
+        self.depth == self.stack.len() && !self.astray
     }
 
     fn advance(&mut self) -> Advance {
         while let Some(node) = self.stack.last_mut() {
-            match node {
-                Node::Lane { lane, rest } => {
+            match &mut node.fork {
+                Fork::Lane { lane, rest, .. } => {
                     if let Some(next) = rest.first() {
                         rest.remove(next);
                         *lane = next;
                         return Advance::Next;
                     }
                 }
-                Node::Option { options, at } => {
+                Fork::Option { options, at } => {
                     if *at + 1 < options.len() {
                         *at += 1;
                         return Advance::Next;
@@ -106,6 +162,30 @@ impl Strategy for Naive {
         self.bound += 1;
         self.cut = false;
         Advance::Next
+    }
+
+    fn position(&self) -> Option<Position> {
+        let (bound, cut) = (self.bound, self.cut);
+        let forks = self.stack.iter().map(|node| node.fork.clone()).collect();
+        let seen = || self.trail(self.stack.len().saturating_sub(1));
+        let trail = self.expected.unwrap_or_else(seen);
+        Some(Position(Stand::Bounded(Bounded { trail, bound, cut, forks })))
+    }
+
+    fn ahead(&self) -> Option<Ahead> {
+        let mut steps = Vec::new();
+        for node in &self.stack {
+            match &node.fork {
+                Fork::Lane { rest, .. } => steps.push(rest.len()),
+                // The choice belongs to the step of the lane that was picked before.
+                Fork::Option { options, at } => {
+                    if let Some(open) = steps.last_mut() {
+                        *open += options.len() - at - 1;
+                    }
+                }
+            }
+        }
+        Some(ahead::open(steps.into_iter()))
     }
 
     fn bound(&self) -> Option<u32> {

@@ -1,35 +1,48 @@
 //! Random search, and probabilistic concurrency testing (PCT, Burckhardt et al. 2010).
 //!
-//! Run `i` of seed `s` makes the same choices as run 0 of seed `s + i`, so that ranges of seeds can
-//! be shared out. (For PCT this holds once the length of executions is known, which earlier runs of
-//! the same search tell.)
+//! INV-RANDOM-1: run `i` of a search with seed `s` depends on the subject and on `s + i`, and for
+//! PCT on the length that changes are spread over; on no other run. So ranges of runs can be shared
+//! out, and together they are the search in one piece.
+//! INV-RANDOM-2: that length is the number of steps of run 0, which has no change of priority. Who
+//! does not do run 0 is told the length.
 
 use super::{Advance, LaneSet, Moment, Pick, Strategy};
-use crate::rng::Rng;
+use crate::{
+    position::{Position, Stand},
+    report::Ahead,
+    rng::Rng,
+};
 
-/// The runs of a random search.
+/// Some of the runs of a random search.
 struct Runs {
     seed: u64,
+    first: u64,
+    /// The run at hand, or the next.
     run: u64,
-    runs: u64,
+    /// How many they are.
+    count: u64,
     rng: Rng,
 }
 
 impl Runs {
-    fn new(seed: u64, runs: u64) -> Self {
-        Self { seed, run: 0, runs, rng: Rng::new(seed) }
+    fn new(seed: u64, first: u64, count: u64) -> Self {
+        Self { seed, first, run: first, count: count.max(1), rng: Rng::new(seed) }
     }
 
     fn begin(&mut self) {
         self.rng = Rng::new(self.seed.wrapping_add(self.run));
     }
 
+    fn done(&self) -> u64 {
+        self.run - self.first
+    }
+
     fn advance(&mut self) -> Advance {
         self.run += 1;
-        if self.run < self.runs {
+        if self.done() < self.count {
             Advance::Next
         } else {
-            Advance::Bounded(format!("{} random executions", self.runs.max(1)))
+            Advance::Bounded(format!("{} random executions", self.count))
         }
     }
 
@@ -37,14 +50,23 @@ impl Runs {
     fn option(&mut self, options: &[u32]) -> u32 {
         if self.rng.below(2) == 0 { options[0] } else { options[self.rng.below(options.len())] }
     }
+
+    fn ahead(&self) -> Ahead {
+        Ahead::Runs { done: self.done(), of: self.count }
+    }
 }
 
 /// Every choice is made at random.
 pub(crate) struct Random(Runs);
 
 impl Random {
-    pub(crate) fn new(seed: u64, runs: u64) -> Self {
-        Self(Runs::new(seed, runs))
+    pub(crate) fn new(seed: u64, first: u64, count: u64) -> Self {
+        Self(Runs::new(seed, first, count))
+    }
+
+    /// Goes on with a run.
+    pub(crate) fn resume(&mut self, run: u64) {
+        self.0.run = run;
     }
 }
 
@@ -68,6 +90,15 @@ impl Strategy for Random {
     fn advance(&mut self) -> Advance {
         self.0.advance()
     }
+
+    fn position(&self) -> Option<Position> {
+        let Runs { seed, run, .. } = self.0;
+        Some(Position(Stand::Random { seed, run }))
+    }
+
+    fn ahead(&self) -> Option<Ahead> {
+        Some(self.0.ahead())
+    }
 }
 
 /// Lanes have random priorities and the highest that can go on does; at `depth - 1` random steps
@@ -75,8 +106,8 @@ impl Strategy for Random {
 pub(crate) struct Pct {
     runs: Runs,
     depth: u32,
-    /// The most steps that an execution took so far: where to spread the changes.
-    longest: usize,
+    /// Where to spread the changes: INV-RANDOM-2. Unknown until run 0 was made.
+    length: Option<usize>,
     step: usize,
     /// The lanes by priority, the highest first.
     order: Vec<usize>,
@@ -84,9 +115,21 @@ pub(crate) struct Pct {
 }
 
 impl Pct {
-    pub(crate) fn new(depth: u32, seed: u64, runs: u64) -> Self {
-        let runs = Runs::new(seed, runs);
-        Self { runs, depth, longest: 1, step: 0, order: Vec::new(), changes: Vec::new() }
+    pub(crate) fn new(
+        depth: u32,
+        seed: u64,
+        first: u64,
+        count: u64,
+        length: Option<usize>,
+    ) -> Self {
+        let runs = Runs::new(seed, first, count);
+        Self { runs, depth, length, step: 0, order: Vec::new(), changes: Vec::new() }
+    }
+
+    /// Goes on with a run.
+    pub(crate) fn resume(&mut self, run: u64, length: Option<usize>) {
+        self.runs.run = run;
+        self.length = length;
     }
 
     fn best(&self, enabled: LaneSet) -> Option<usize> {
@@ -104,8 +147,12 @@ impl Strategy for Pct {
             self.order.swap(index, self.runs.rng.below(index + 1));
         }
         self.changes.clear();
-        for _ in 1..self.depth {
-            self.changes.push(1 + self.runs.rng.below(self.longest));
+        if self.runs.run > 0
+            && let Some(length) = self.length
+        {
+            for _ in 1..self.depth {
+                self.changes.push(1 + self.runs.rng.below(length));
+            }
         }
     }
 
@@ -116,7 +163,6 @@ impl Strategy for Pct {
 
     fn pick(&mut self, moment: &Moment<'_>) -> Pick {
         self.step += 1;
-        self.longest = self.longest.max(self.step);
         if self.changes.contains(&self.step)
             && let Some(lane) = self.best(moment.enabled)
         {
@@ -131,6 +177,22 @@ impl Strategy for Pct {
     }
 
     fn advance(&mut self) -> Advance {
+        if self.runs.run == 0 {
+            self.length.get_or_insert(self.step.max(1));
+        }
         self.runs.advance()
+    }
+
+    fn position(&self) -> Option<Position> {
+        let Self { depth, length, runs: Runs { seed, run, .. }, .. } = *self;
+        Some(Position(Stand::Pct { depth, seed, run, length }))
+    }
+
+    fn ahead(&self) -> Option<Ahead> {
+        Some(self.runs.ahead())
+    }
+
+    fn spread(&self) -> Option<u32> {
+        self.length.map(|steps| u32::try_from(steps).unwrap_or(u32::MAX))
     }
 }

@@ -1,17 +1,20 @@
 //! The part of a campaign that one process has done, as a file, and how such parts are joined.
 //!
 //! INV-PARTIAL-1: the counts of [`Partial::report`] are those of the jobs in [`Partial::finished`],
-//! and of the job that failed, if one did.
-//! INV-PARTIAL-2: only parts that answer the same [`Question`] are joined, and no job twice.
+//! and of the job that failed, if one did. A job in [`Partial::unfinished`] has its own counts: those
+//! of the executions before its position. No job is in both.
+//! INV-PARTIAL-2: only parts that answer the same [`Question`] are joined, and no job twice, be it
+//! finished or not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use pinfold_explore::Position;
 use serde::{Deserialize, Serialize};
 
 use crate::check::judge_search;
-use crate::report::{FORMAT, Report, Verdict};
+use crate::report::{FORMAT, Report, Search, Verdict};
 
 /// What a campaign asks: parts with different questions have nothing to do with each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +28,8 @@ pub struct Question {
     pub rules: String,
     /// The memory model.
     pub model: String,
+    /// How the executions are gone through, with the seed of a random search.
+    pub strategy: String,
     /// The steps after which an execution is left.
     pub max_steps: u32,
     /// How many jobs there are.
@@ -43,6 +48,7 @@ impl Question {
                 ("scenario", question.scenario.clone()),
                 ("rules", question.rules.clone()),
                 ("model", question.model.clone()),
+                ("strategy", question.strategy.clone()),
                 ("max-steps", question.max_steps.to_string()),
                 ("jobs", question.jobs.to_string()),
                 ("division", question.division.clone()),
@@ -108,14 +114,57 @@ pub struct Partial {
     pub shard: Option<Shard>,
     /// The jobs that came to their end, in ascending order.
     pub finished: BTreeSet<usize>,
-    /// What they came to, or the failure at which everything stopped.
+    /// The jobs that were begun and interrupted.
+    pub unfinished: BTreeMap<usize, Unfinished>,
+    /// What a search leaves out that is done, in words: for the rest of a random one, or of one
+    /// with a bound. Known once a job is finished.
+    pub leaves_out: Option<String>,
+    /// What the finished jobs came to, or the failure at which everything stopped.
     pub report: Report,
+}
+
+/// A job that was interrupted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Unfinished {
+    /// Where it goes on.
+    #[serde(with = "as_text")]
+    pub position: Position,
+    /// What was counted up to there. A window that a search by bounds reaches again and again
+    /// counts each time here.
+    pub counted: Report,
+}
+
+/// A position in a file is its text.
+mod as_text {
+    use pinfold_explore::Position;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(
+        position: &Position,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(position)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Position, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
 }
 
 impl Partial {
     pub(super) fn new(question: Question, shard: Option<Shard>, report: Report) -> Self {
-        let mut partial =
-            Self { pinfold: FORMAT, question, shard, finished: BTreeSet::new(), report };
+        let mut partial = Self {
+            pinfold: FORMAT,
+            question,
+            shard,
+            finished: BTreeSet::new(),
+            unfinished: BTreeMap::new(),
+            leaves_out: None,
+            report,
+        };
         partial.settle(None);
         partial
     }
@@ -131,20 +180,32 @@ impl Partial {
             return damaged("there is no such shard".to_owned());
         }
         let mine = |job: usize| self.has(job) && job < self.question.jobs;
-        match self.finished.iter().find(|&&job| !mine(job)) {
-            Some(job) => damaged(format!("job {job} is not one of its jobs")),
+        if let Some(job) = self.begun().find(|&job| !mine(job)) {
+            return damaged(format!("job {job} is not one of its jobs"));
+        }
+        match self.unfinished.keys().find(|job| self.finished.contains(job)) {
+            Some(job) => damaged(format!("job {job} is finished and not finished")),
             None => Ok(()),
         }
     }
 
-    fn has(&self, job: usize) -> bool {
+    pub(super) fn has(&self, job: usize) -> bool {
         self.shard.is_none_or(|shard| shard.has(job))
     }
 
-    /// The jobs that are still to be done here.
-    pub(super) fn lacks(&self) -> impl Iterator<Item = usize> {
-        let lacks = |job: &usize| self.has(*job) && !self.finished.contains(job);
-        (0..self.question.jobs).filter(lacks)
+    /// The jobs that are done here, or were begun.
+    fn begun(&self) -> impl Iterator<Item = usize> {
+        self.finished.iter().chain(self.unfinished.keys()).copied()
+    }
+
+    /// The jobs that are still to be done here, and where they go on; those that were interrupted
+    /// come first, so that they do not pile up.
+    pub(super) fn todo(&self) -> Vec<(usize, Option<Position>)> {
+        let goes_on =
+            |(&job, unfinished): (&usize, &Unfinished)| (job, Some(unfinished.position.clone()));
+        let begun: BTreeSet<usize> = self.begun().collect();
+        let fresh = (0..self.question.jobs).filter(|job| self.has(*job) && !begun.contains(job));
+        self.unfinished.iter().map(goes_on).chain(fresh.map(|job| (job, None))).collect()
     }
 
     /// How many jobs are done here.
@@ -162,10 +223,59 @@ impl Partial {
         matches!(self.report.verdict, Verdict::Fail | Verdict::Skip | Verdict::Error)
     }
 
-    /// Adds a job that came to its end.
-    pub(super) fn add(&mut self, job: usize, counted: &Report) {
+    /// A job came to its end, and counted so much since it was begun or gone on with.
+    pub(super) fn finish(&mut self, job: usize, counted: &Report) {
         self.finished.insert(job);
-        self.report.absorb(counted);
+        self.count(job, counted);
+    }
+
+    /// Counts a job that does not go on.
+    pub(super) fn count(&mut self, job: usize, counted: &Report) {
+        let mut total = counted.clone();
+        if let Some(before) = self.unfinished.remove(&job) {
+            total.absorb(&before.counted);
+        }
+        total.cap_reached();
+        self.report.absorb(&total);
+    }
+
+    /// A job was interrupted, and counted so much since it was begun or gone on with. One in which
+    /// nothing has happened is still to be begun.
+    pub(super) fn interrupt(&mut self, job: usize, position: &Position, counted: Report) {
+        let search = &counted.search;
+        if search.executions + search.blocked + search.truncated == 0
+            && !self.unfinished.contains_key(&job)
+        {
+            return;
+        }
+        let position = position.clone();
+        match self.unfinished.get_mut(&job) {
+            Some(before) => {
+                before.position = position;
+                before.counted.absorb(&counted);
+            }
+            None => {
+                self.unfinished.insert(job, Unfinished { position, counted });
+            }
+        }
+    }
+
+    /// How much was searched, unfinished jobs included.
+    pub(super) fn counted(&self) -> Search {
+        let mut search = self.report.search.clone();
+        self.unfinished.values().for_each(|job| search.absorb(&job.counted.search));
+        search
+    }
+
+    /// What there is to show: the report, with what unfinished jobs counted so far.
+    pub(super) fn shown(&self) -> Report {
+        let mut report = self.report.clone();
+        for unfinished in self.unfinished.values() {
+            let mut counted = unfinished.counted.clone();
+            counted.cap_reached();
+            report.absorb(&counted);
+        }
+        report
     }
 
     /// Brings the verdict up to date; `why` says what ended the search early, if something did.
@@ -177,6 +287,8 @@ impl Partial {
             Some(format!("{why}{done} of {share} jobs done"))
         } else if let Some(shard) = self.shard.filter(|shard| shard.of > 1) {
             Some(format!("shard {shard} alone: {done} of {jobs} jobs"))
+        } else if self.leaves_out.is_some() {
+            self.leaves_out.clone()
         } else if truncated > 0 {
             Some(format!("{truncated} executions reached {} steps", self.question.max_steps))
         } else {
@@ -208,10 +320,13 @@ pub fn merge(parts: &[(String, Partial)]) -> Result<Report, CampaignError> {
     }
     let mut whole = Partial { shard: None, ..first.clone() };
     for (name, part) in others {
-        if let Some(&job) = part.finished.intersection(&whole.finished).next() {
+        let known: BTreeSet<usize> = whole.begun().collect();
+        if let Some(job) = part.begun().find(|job| known.contains(job)) {
             return Err(in_file(name)(CampaignError::Duplicate { job }));
         }
         whole.finished.extend(&part.finished);
+        whole.unfinished.extend(part.unfinished.clone());
+        whole.leaves_out = whole.leaves_out.or_else(|| part.leaves_out.clone());
         whole.report.absorb(&part.report);
     }
     let failed = parts.iter().map(|(_, part)| part).find(|part| part.has_failed());
@@ -222,7 +337,7 @@ pub fn merge(parts: &[(String, Partial)]) -> Result<Report, CampaignError> {
             whole.settle(missing.as_deref());
         }
     }
-    Ok(whole.report)
+    Ok(whole.shown())
 }
 
 /// Which shards are not there, or not done, if the parts are shards of the same division.
@@ -251,7 +366,7 @@ fn missing(whole: &Partial, parts: &[(String, Partial)]) -> Option<String> {
 pub enum CampaignError {
     /// There is nothing to search, as the report says.
     Refused(Box<Report>),
-    /// The strategy is not an exhaustive one without a bound.
+    /// A search with a bound on preemptions is to be shared out.
     Indivisible,
     /// Two parts answer different questions.
     Mixed {
@@ -288,8 +403,8 @@ impl fmt::Display for CampaignError {
                 f.write_str(what.map_or("the scenario cannot be searched", String::as_str))
             }
             Self::Indivisible => f.write_str(
-                "only an exhaustive search without a bound is divided into jobs: leave out \
-                 --preemptions, --random and --pct, or the division",
+                "a search with --preemptions is one job, since a bound is searched only once the \
+                 one before is exhausted: leave out --preemptions, or --shard and --jobs",
             ),
             Self::Mixed { what, has, wants } => write!(
                 f,

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use pinfold::rules::Rules;
+use pinfold_explore::Model;
 
 use super::*;
 use crate::check::check;
-use crate::report::Verdict;
 use crate::scenario::parse;
 
 const TWO_WRITERS: &str = "
@@ -38,6 +38,15 @@ fn scenario(text: &str) -> Scenario {
 
 fn campaign<'a>(scenario: &'a Scenario, rules: &'a Rules, options: &CheckOptions) -> Campaign<'a> {
     Campaign::new(scenario, "test.pf", rules, options).expect("a campaign")
+}
+
+/// One with jobs of many executions.
+fn of_few_jobs<'a>(
+    scenario: &'a Scenario,
+    rules: &'a Rules,
+    options: &CheckOptions,
+) -> Campaign<'a> {
+    Campaign::divided(scenario, "test.pf", rules, options, 4).expect("a campaign")
 }
 
 fn labels(report: &Report) -> Vec<&str> {
@@ -108,11 +117,12 @@ fn a_part_twice_or_of_another_campaign_is_refused() {
     let error = merge(&twice).expect_err("a duplicate").to_string();
     assert!(error.contains("in an earlier file"), "{error}");
     type Change = fn(&mut Question);
-    let change: [(&str, Change); 5] = [
+    let change: [(&str, Change); 6] = [
         ("version", |question| question.version.push('x')),
         ("scenario", |question| question.scenario.push('x')),
         ("rules", |question| question.rules.push('x')),
         ("model", |question| question.model = "sc".to_owned()),
+        ("strategy", |question| question.strategy.push('x')),
         ("division", |question| question.division.push('x')),
     ];
     let (scenario, rules, options) = (scenario(TWO_WRITERS), latest(), CheckOptions::default());
@@ -131,25 +141,178 @@ fn a_part_twice_or_of_another_campaign_is_refused() {
     assert_eq!(merge(&[]), Err(CampaignError::Nothing));
 }
 
+/// The searches that there are, each of some hundred executions.
+const STRATEGIES: [Strategy; 4] = [
+    Strategy::Exhaustive { preemptions: None },
+    Strategy::Exhaustive { preemptions: Some(2) },
+    Strategy::Random { seed: 5, runs: 300 },
+    Strategy::Pct { depth: 3, seed: 5, runs: 300 },
+];
+
+/// A report but for the time that it took.
+fn timeless(mut report: Report) -> Report {
+    report.search.seconds = 0.0;
+    report
+}
+
+/// What another process reads of what this one wrote.
+fn through_a_file(partial: &Partial) -> Partial {
+    let text = serde_json::to_string(partial).expect("json");
+    serde_json::from_str(&text).expect("a partial result")
+}
+
+fn executions(report: &Report) -> u64 {
+    report.search.executions + report.search.blocked + report.search.truncated
+}
+
 #[test]
 fn an_interrupted_campaign_goes_on_to_the_same_end() {
     let (scenario, rules) = (scenario(TWO_WRITERS), latest());
-    let all = campaign(&scenario, &rules, &CheckOptions::default());
-    let mut whole = all.begin(None);
-    let expected = all.run(&mut whole, 1, &mut |_| {});
-    let mut kept = all.begin(None);
-    for most in [1, 5, 20, 60] {
-        let bounded = CheckOptions { max_executions: Some(most), ..CheckOptions::default() };
-        let campaign = campaign(&scenario, &rules, &bounded);
-        campaign.accepts(&kept).expect("the same campaign");
-        let report = campaign.run(&mut kept, 2, &mut |_| {});
-        assert_ne!(report.verdict, Verdict::Fail);
-        assert_eq!(report.verdict == Verdict::Pass, kept.done() == kept.share());
+    for strategy in STRATEGIES {
+        let options = CheckOptions { strategy, ..CheckOptions::default() };
+        let all = of_few_jobs(&scenario, &rules, &options);
+        let expected = timeless(all.run(&mut all.begin(None), 1, &mut |_| {}));
+        for (most, threads) in [(1, 1), (7, 1), (7, 3), (100, 2)] {
+            let bounded = CheckOptions { max_executions: Some(most), ..options.clone() };
+            let campaign = of_few_jobs(&scenario, &rules, &bounded);
+            let mut kept = campaign.begin(None);
+            let mut pieces = 0;
+            let report = loop {
+                campaign.accepts(&kept).expect("the same campaign");
+                let before = kept.done();
+                let report = campaign.run(&mut kept, threads, &mut |_| {});
+                kept = through_a_file(&kept);
+                pieces += 1;
+                if kept.done() == kept.share() {
+                    break report;
+                }
+                assert_eq!(report.verdict, Verdict::Partial);
+                assert!(kept.done() >= before && kept.unfinished.len() <= threads);
+                let why = report.search.incomplete.expect("a reason");
+                assert!(why.contains(&format!("stopped after {most} executions")), "{why}");
+                // A search by bounds makes some again, and counts them once.
+                if strategy != STRATEGIES[1] {
+                    assert_eq!(executions(&kept.shown()), pieces * most, "{strategy:?}");
+                }
+            };
+            assert!(pieces > 1);
+            assert_eq!(timeless(report), expected, "{strategy:?}, {most} at once");
+        }
     }
-    let report = all.run(&mut kept, 2, &mut |_| {});
-    assert_eq!(report.verdict, Verdict::Pass);
-    assert_eq!(report.search.executions, expected.search.executions);
-    assert_eq!(report.outcomes, expected.outcomes);
+}
+
+#[test]
+fn a_failure_is_found_however_often_the_search_is_interrupted() {
+    let text = TWO_WRITERS.replace("P:A[0] never sees \"0\"", "P:A[0] sees \"2\"");
+    let (scenario, rules) = (scenario(&text), latest());
+    for strategy in STRATEGIES {
+        let options = CheckOptions { strategy, ..CheckOptions::default() };
+        let all = of_few_jobs(&scenario, &rules, &options);
+        let expected = all.run(&mut all.begin(None), 1, &mut |_| {});
+        assert_eq!(expected.verdict, Verdict::Fail);
+        let bounded = CheckOptions { max_executions: Some(1), ..options };
+        let campaign = of_few_jobs(&scenario, &rules, &bounded);
+        let mut kept = campaign.begin(None);
+        let report = loop {
+            let report = campaign.run(&mut kept, 1, &mut |_| {});
+            kept = through_a_file(&kept);
+            if report.verdict != Verdict::Partial {
+                break report;
+            }
+        };
+        assert_eq!(timeless(report), timeless(expected), "{strategy:?}");
+        assert!(kept.has_failed());
+    }
+}
+
+#[test]
+fn random_shards_do_the_runs_of_one_search() {
+    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    for strategy in [Strategy::Random { seed: 5, runs: 300 }, STRATEGIES[3]] {
+        for model in [Model::Sc, Model::Weak] {
+            let options = CheckOptions { model, strategy, ..CheckOptions::default() };
+            let plain = timeless(check(&scenario, "test.pf", &rules, &options, &mut |_| {}));
+            assert_eq!(plain.verdict, Verdict::Partial);
+            let parts = shards(TWO_WRITERS, 3, &options);
+            let merged = timeless(merge(&parts).expect("they fit"));
+            let campaign = campaign(&scenario, &rules, &options);
+            let threads = campaign.run(&mut campaign.begin(None), 3, &mut |_| {});
+            assert_eq!(timeless(threads), plain, "{strategy:?}");
+            assert_eq!(merged, plain, "{strategy:?}");
+            let missing = merge(&parts[1..]).expect("they fit").search.incomplete;
+            assert!(missing.expect("a reason").contains("missing shards 1/3"));
+        }
+    }
+}
+
+#[test]
+fn a_bounded_search_is_one_job_that_is_not_shared_out() {
+    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let options = CheckOptions { strategy: STRATEGIES[1], ..CheckOptions::default() };
+    let plain = check(&scenario, "test.pf", &rules, &options, &mut |_| {});
+    let campaign = campaign(&scenario, &rules, &options);
+    assert_eq!(campaign.can_be_shared_out(), Err(CampaignError::Indivisible));
+    let mut whole = campaign.begin(None);
+    assert_eq!(whole.share(), 1);
+    let report = campaign.run(&mut whole, 1, &mut |_| {});
+    assert_eq!(timeless(report), timeless(plain));
+}
+
+#[test]
+fn an_unfinished_job_that_makes_no_sense_is_refused() {
+    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let options = CheckOptions { max_executions: Some(3), ..CheckOptions::default() };
+    let campaign = of_few_jobs(&scenario, &rules, &options);
+    let mut kept = campaign.begin(None);
+    campaign.run(&mut kept, 1, &mut |_| {});
+    let job = *kept.unfinished.keys().next().expect("interrupted");
+    let twice = [("a.json".to_owned(), kept.clone()), ("b.json".to_owned(), kept.clone())];
+    let error = merge(&twice).expect_err("the same job");
+    assert!(error.to_string().contains(&format!("job {job} is in an earlier file")), "{error}");
+    let mut both = kept.clone();
+    both.finished.insert(job);
+    assert!(matches!(campaign.accepts(&both), Err(CampaignError::Damaged(_))));
+    let mut foreign = kept.clone();
+    foreign.finished.clear();
+    foreign.shard = Some(Shard { index: job % 2 + 1, of: 2 });
+    assert_eq!(campaign.accepts(&foreign), Ok(()));
+    foreign.shard = Some(Shard { index: (job + 1) % 2 + 1, of: 2 });
+    assert!(matches!(campaign.accepts(&foreign), Err(CampaignError::Damaged(_))));
+    let text = serde_json::to_string(&kept).expect("json");
+    let position = kept.unfinished[&job].position.to_string();
+    let changed = text.replace(&position, &position.replacen(':', ";", 1));
+    let error = serde_json::from_str::<Partial>(&changed).expect_err("changed");
+    assert!(error.to_string().contains("its hash does not fit"), "{error}");
+}
+
+#[test]
+fn the_position_of_another_job_never_passes() {
+    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let options = CheckOptions { max_executions: Some(3), ..CheckOptions::default() };
+    let bounded = of_few_jobs(&scenario, &rules, &options);
+    let mut kept = bounded.begin(None);
+    bounded.run(&mut kept, 1, &mut |_| {});
+    let (job, unfinished) = kept.unfinished.pop_first().expect("interrupted");
+    kept.unfinished.insert(job + 1, unfinished);
+    let all = of_few_jobs(&scenario, &rules, &CheckOptions::default());
+    let report = all.run(&mut kept, 1, &mut |_| {});
+    assert_eq!(report.verdict, Verdict::Fail);
+    let broken = report.broken.expect("broken");
+    assert!(broken.what[0].contains("not one of this search"), "{broken:?}");
+}
+
+#[test]
+fn how_much_escapes_a_random_search_is_told_where_it_is_known() {
+    let scenario = scenario(TWO_WRITERS);
+    let told = |model, runs| {
+        let strategy = Strategy::Pct { depth: 2, seed: 0, runs };
+        let options = CheckOptions { model, strategy, ..CheckOptions::default() };
+        let report = check(&scenario, "test.pf", &latest(), &options, &mut |_| {});
+        report.search.incomplete.expect("never complete")
+    };
+    assert!(told(Model::Sc, 1).ends_with("escapes them with p < 1.00"), "{}", told(Model::Sc, 1));
+    assert!(told(Model::Sc, 2_000).contains("escapes them with p < 1e-"));
+    assert!(told(Model::Weak, 10).contains("known under --model sc only"));
 }
 
 #[test]
@@ -168,15 +331,11 @@ fn a_campaign_that_is_stopped_at_once_is_partial() {
 }
 
 #[test]
-fn what_cannot_be_searched_or_divided_says_so() {
+fn what_cannot_be_searched_says_so() {
     let rules = latest();
-    let random =
-        CheckOptions { strategy: Strategy::Random { seed: 0, runs: 1 }, ..CheckOptions::default() };
-    let fine = scenario(TWO_WRITERS);
     let refused = |text: &Scenario, options: &CheckOptions| {
         Campaign::new(text, "test.pf", &rules, options).err().expect("refused")
     };
-    assert_eq!(refused(&fine, &random), CampaignError::Indivisible);
     let vague = scenario(&format!("{TWO_WRITERS}\nreach numa-protect\n"));
     let broken = scenario(&TWO_WRITERS.replace("machine\n", "machine\n  frames 1\n"));
     for text in [vague, broken] {

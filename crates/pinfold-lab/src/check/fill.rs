@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use pinfold::rules::Rules;
-use pinfold_explore::{Failure, Model, Replay, Schedule, Search as Strategy, replay};
+use pinfold_explore::{Completeness, Failure, Model, Replay, Schedule, Search as Strategy, replay};
 
 use super::options::{CheckOptions, Detail};
 use super::trial::{Keep, Kept, Trial};
@@ -148,14 +148,14 @@ pub(super) fn failed(failure: &Failure, oracle: Option<&'static str>, report: &R
     broken
 }
 
-/// How many of `executions` reached each goal, when so many were counted. A search by bounds runs some executions again; they count once.
-pub(crate) fn reached(plan: &Plan, counted: &[u64], executions: u64) -> Vec<Reached> {
+/// How many executions reached each goal, those included that a search by bounds ran again.
+pub(crate) fn reached(plan: &Plan, counted: &[u64]) -> Vec<Reached> {
     let goals = plan.goals.iter().zip(counted);
     goals
         .map(|(goal, count)| {
             let during = goal.during.map(|what| format!(" during {}", what.as_str()));
             let what = format!("{}{}", goal.event, during.unwrap_or_default());
-            Reached { what, count: (*count).min(executions) }
+            Reached { what, count: *count }
         })
         .collect()
 }
@@ -171,6 +171,51 @@ pub(crate) fn count(report: &mut Report, found: &pinfold_explore::Report, reache
     report.outcomes =
         outcomes.map(|(label, &count)| Outcome { label: label.clone(), count }).collect();
     report.reached = reached;
+}
+
+/// What a search leaves out that came to its end, in words. Executions cut off are told elsewhere.
+pub(crate) fn leaves_out(
+    scenario: &Scenario,
+    options: &CheckOptions,
+    found: &pinfold_explore::Report,
+) -> Option<String> {
+    match options.strategy {
+        Strategy::Exhaustive { preemptions: None } => None,
+        Strategy::Exhaustive { preemptions: Some(_) } => match &found.complete {
+            Completeness::Bounded { why } if found.truncated == 0 => Some(why.clone()),
+            _ => None,
+        },
+        Strategy::Random { runs, .. } => Some(format!("{} random executions", runs.max(1))),
+        Strategy::Pct { depth, runs, .. } => {
+            let (lanes, steps) = (scenario.lanes.len().max(1), found.spread?);
+            let runs = runs.max(1);
+            Some(match options.model {
+                Model::Sc => format!(
+                    "{runs} random executions of {lanes} lanes and {steps} steps; a bug of depth \
+                     {depth} escapes them with p < {}",
+                    missed(lanes, steps, depth, runs)
+                ),
+                // The proof is about the order of lanes. Here old values are read at random, too.
+                Model::Tso | Model::Weak => format!(
+                    "{runs} random executions; how much escapes them is known under --model sc only"
+                ),
+            })
+        }
+    }
+}
+
+/// The probability that so many runs of PCT miss a bug of that depth, rounded up. The first has no
+/// change of priority, and finds bugs of depth 1 only.
+fn missed(lanes: usize, steps: u32, depth: u32, runs: u64) -> String {
+    let changes = depth.saturating_sub(1);
+    let found = 1.0 / (lanes as f64 * f64::from(steps).powi(changes.cast_signed()));
+    let tries = if changes > 0 { runs.saturating_sub(1) } else { runs };
+    let missed = (-found).ln_1p() * tries as f64 / std::f64::consts::LN_10;
+    if missed < -2.0 {
+        format!("1e{}", missed.ceil())
+    } else {
+        format!("{:.2}", (10f64.powf(missed) * 100.0).ceil() / 100.0)
+    }
 }
 
 pub(super) fn bounds(scenario: &Scenario, options: &CheckOptions) -> Vec<String> {

@@ -24,7 +24,7 @@ use crate::world::Plan;
 use fill::{
     bounds, broken, empty, explain, failed, fill, list_accesses, not_covered, strategy_name,
 };
-pub(crate) use fill::{count, identify, model_name, reached, refuse};
+pub(crate) use fill::{count, identify, leaves_out, model_name, reached, refuse};
 pub use options::{CheckOptions, Detail, JobProgress, Order, Progress};
 pub(crate) use trial::{Keep, Trial};
 
@@ -66,6 +66,7 @@ pub fn check(
             executions: at.executions,
             blocked: at.blocked,
             bound: at.bound,
+            ahead: at.ahead,
             jobs: None,
             elapsed: at.elapsed,
         });
@@ -73,10 +74,14 @@ pub fn check(
     if let Some(error) = trial.setup_error.borrow_mut().take() {
         return refuse(report, &error);
     }
-    count(&mut report, &found, reached(&plan, &trial.reached, found.executions));
+    count(&mut report, &found, reached(&plan, &trial.reached));
+    report.cap_reached();
     report.search.incomplete = match &found.complete {
         Completeness::Exhausted => None,
-        Completeness::Bounded { why } => Some(why.clone()),
+        Completeness::Bounded { why } if found.position.is_some() => Some(why.clone()),
+        Completeness::Bounded { why } => {
+            leaves_out(scenario, options, &found).or_else(|| Some(why.clone()))
+        }
     };
     match &found.failure {
         Some(failure) => judge_failure(&mut report, &plan, options, failure, trial.oracle),
@@ -167,7 +172,7 @@ pub fn run(scenario: &Scenario, path: &str, rules: &Rules, order: Order) -> Repo
     if let Some(error) = trial.setup_error.borrow_mut().take() {
         return refuse(report, &error);
     }
-    count(&mut report, &found, reached(&plan, &trial.reached, found.executions));
+    count(&mut report, &found, reached(&plan, &trial.reached));
     report.verdict = match (&found.failure, found.truncated) {
         (Some(_), _) => Verdict::Fail,
         (None, 0) => Verdict::Pass,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use pinfold_explore::{Config, Model, Search as Strategy};
+use pinfold_explore::{Ahead, Config, Model, Search as Strategy};
 
 /// How much to find out about a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +58,9 @@ impl CheckOptions {
             model: self.model,
             search: self.strategy,
             job: None,
+            resume: None,
             max_executions: self.max_executions,
+            budget: None,
             max_steps: self.max_steps,
             deadline: self.deadline,
             stop: self.stop.clone(),
@@ -73,15 +75,18 @@ impl CheckOptions {
 /// Where a search stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// Executions so far.
+    /// Executions that ran to their end so far, those before an interruption included.
     pub executions: u64,
     /// Of the executions begun, those left because others cover them.
     pub blocked: u64,
-    /// The preemption bound being searched, if there is one.
+    /// The preemption bound being searched, if there is one. Every smaller one is done.
     pub bound: Option<u32>,
+    /// What the search has before it, if it is known: of a divided search all that its threads have
+    /// before them in the jobs at hand, counted from the earliest step.
+    pub ahead: Option<Ahead>,
     /// How many jobs are done, if the search is divided into jobs.
     pub jobs: Option<JobProgress>,
-    /// Time since the start.
+    /// Time since the start, or since going on.
     pub elapsed: Duration,
 }
 

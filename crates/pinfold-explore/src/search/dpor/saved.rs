@@ -1,0 +1,90 @@
+//! The reduced search between two executions, as a position and back.
+//!
+//! What a step touches and does besides is found again when the step is made again, and races among
+//! steps that were made before are not looked for again: what they asked for is in the sets.
+
+use super::{Dpor, Node};
+use crate::position::{Branch, Position, Stand, Trail};
+
+impl Dpor {
+    /// Goes on where a search of the same job stood.
+    pub(crate) fn resume(&mut self, trail: u64, branches: &[Branch]) {
+        self.expected = (!branches.is_empty()).then_some(trail);
+        self.stack.extend(branches.iter().cloned().map(Node::from));
+    }
+
+    /// The search as it stands. The steps of the job are no part of it.
+    pub(super) fn saved(&self) -> Position {
+        let seen = || self.trail(self.stack.len().saturating_sub(1));
+        let trail = self.expected.unwrap_or_else(seen);
+        let branches = self.stack[self.root..].iter().map(Node::saved).collect();
+        Position(Stand::Reduced { trail, branches })
+    }
+
+    /// What the first steps touched.
+    pub(super) fn trail(&self, steps: usize) -> u64 {
+        Trail::of(self.stack[..steps].iter().map(|node| (node.lane, &node.touch)))
+    }
+}
+
+impl Node {
+    fn saved(&self) -> Branch {
+        let Self {
+            lane,
+            touch: _,
+            enabled,
+            awake: _,
+            source,
+            tried,
+            sleep,
+            gave_back,
+            options,
+            option,
+            effects: _,
+            unlocked,
+            forgets,
+        } = self;
+        Branch {
+            lane: *lane,
+            enabled: *enabled,
+            source: *source,
+            tried: *tried,
+            sleep: *sleep,
+            options: options.clone(),
+            option: *option,
+            gave_back: gave_back.clone(),
+            unlocked: unlocked.clone(),
+            forgets: *forgets,
+        }
+    }
+}
+
+impl From<Branch> for Node {
+    fn from(branch: Branch) -> Self {
+        let Branch {
+            lane,
+            enabled,
+            source,
+            tried,
+            sleep,
+            options,
+            option,
+            gave_back,
+            unlocked,
+            forgets,
+        } = branch;
+        Self {
+            lane,
+            enabled,
+            source,
+            tried,
+            sleep,
+            options,
+            option,
+            gave_back,
+            unlocked,
+            forgets,
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! How far a campaign is while its threads are at work.
+
+use std::time::Duration;
+
+use pinfold_explore::{Ahead, Job, Progress as At};
+
+use super::partial::Partial;
+use crate::check::{JobProgress, Progress};
+
+/// Where each thread is, and how much is to be done altogether.
+pub(super) struct Standing {
+    /// What each thread said last of the job at hand.
+    running: Vec<Option<At>>,
+    /// The executions of the jobs to be done, if it is known how many they are.
+    runs: Option<u64>,
+}
+
+impl Standing {
+    pub(super) fn new(jobs: &[Job], partial: &Partial) -> Self {
+        let mine = jobs.iter().enumerate().filter(|(job, _)| partial.has(*job));
+        Self { running: Vec::new(), runs: mine.map(|(_, job)| job.executions()).sum() }
+    }
+
+    /// A thread tells of its job.
+    pub(super) fn is_at(&mut self, thread: usize, at: At) {
+        *self.slot(thread) = Some(at);
+    }
+
+    /// A thread has no job any more, or has not told of it yet.
+    pub(super) fn is_idle(&mut self, thread: usize) {
+        *self.slot(thread) = None;
+    }
+
+    fn slot(&mut self, thread: usize) -> &mut Option<At> {
+        if self.running.len() <= thread {
+            self.running.resize(thread + 1, None);
+        }
+        &mut self.running[thread]
+    }
+
+    /// All together.
+    pub(super) fn progress(&self, partial: &Partial, elapsed: Duration) -> Progress {
+        let running = || self.running.iter().flatten();
+        let done = partial.counted();
+        let executions = done.executions + running().map(|at| at.executions).sum::<u64>();
+        let blocked = done.blocked + running().map(|at| at.blocked).sum::<u64>();
+        let truncated = done.truncated + running().map(|at| at.truncated).sum::<u64>();
+        let ahead = match self.runs {
+            Some(of) => Some(Ahead::Runs { done: executions + blocked + truncated, of }),
+            None => running().filter_map(|at| at.ahead).reduce(together),
+        };
+        Progress {
+            executions,
+            blocked,
+            bound: running().find_map(|at| at.bound),
+            ahead,
+            jobs: Some(JobProgress { done: partial.done(), of: partial.share() }),
+            elapsed,
+        }
+    }
+}
+
+/// What two threads have before them.
+fn together(one: Ahead, other: Ahead) -> Ahead {
+    match (one, other) {
+        (
+            Ahead::Alternatives { open: a, from: b, depth: c },
+            Ahead::Alternatives { open: x, from: y, depth: z },
+        ) => Ahead::Alternatives { open: a + x, from: b.min(y), depth: c.max(z) },
+        (one, _) => one,
+    }
+}
