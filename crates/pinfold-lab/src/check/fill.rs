@@ -6,7 +6,7 @@ use pinfold::rules::Rules;
 use pinfold_explore::{Completeness, Failure, Model, Replay, Schedule, Search as Strategy, replay};
 
 use super::options::{CheckOptions, Detail};
-use super::trial::{Keep, Kept, Trial};
+use super::trial::{DATA_RACE, Keep, Kept, Trial};
 use crate::report::{Broken, FORMAT, Mode, Outcome, Reached, Report, ScenarioHead, Verdict, id};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::trace;
@@ -125,10 +125,19 @@ pub(super) fn broken(
     schedule: &Schedule,
     report: &Report,
 ) -> Broken {
+    let mut why = trace::why(&report.decisions);
+    if oracle == DATA_RACE {
+        why.insert(
+            0,
+            "who frees a table, sets a cell anew or writes what a lock protects must have it alone; \
+             a lock, a flush or a wait for walkers would order the two"
+                .to_owned(),
+        );
+    }
     Broken {
         oracle,
         what: vec![message.to_owned()],
-        why: trace::why(&report.decisions),
+        why,
         schedule: schedule.to_string(),
         steps: schedule.steps().len() as u64,
         switches: u64::from(schedule.switches()),

@@ -13,6 +13,9 @@ use crate::report::{Cost, EndLine};
 use crate::scenario::{Action, Code, Scenario, ScenarioError, Step};
 use crate::world::{Plan, World};
 
+/// The oracle of accesses that nothing orders.
+pub(crate) const DATA_RACE: &str = "data-race";
+
 /// Whether an execution keeps a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
@@ -187,6 +190,17 @@ fn start_lanes_of(process: &str, world: &Rc<World>, scenario: &Rc<Scenario>) {
     }
 }
 
+/// Who noticed what the explorer itself saw.
+fn oracle_of(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::DataRace => DATA_RACE,
+        FailureKind::Deadlock => "deadlock",
+        FailureKind::Panicked => "panic",
+        FailureKind::Nondeterministic => "nondeterminism",
+        FailureKind::Judged | FailureKind::Failed | FailureKind::Unsupported => "progress",
+    }
+}
+
 impl Subject for Trial {
     type World = Option<Rc<World>>;
 
@@ -223,9 +237,8 @@ impl Subject for Trial {
             Ending::Failed { kind, message, .. } => {
                 let record = world.machine().record.lock().expect("never poisoned");
                 let oracle = match (&record.broken, kind) {
-                    (_, FailureKind::DataRace) => "data-race",
-                    (Some((oracle, _)), _) => oracle,
-                    (None, _) => "progress",
+                    (Some((oracle, _)), FailureKind::Failed) => oracle,
+                    (_, kind) => oracle_of(kind),
                 };
                 drop(record);
                 ("failed".to_owned(), Err((oracle, message.to_owned())))
