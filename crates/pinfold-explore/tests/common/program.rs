@@ -41,7 +41,8 @@ pub struct Program {
 
 pub struct World {
     vars: Vec<Var>,
-    log: Rc<RefCell<Vec<Vec<u64>>>>,
+    /// What each lane has read, in its order.
+    pub log: Rc<RefCell<Vec<Vec<u64>>>>,
 }
 
 fn interpret(
