@@ -68,7 +68,8 @@ pub struct World {
     vars: Rc<[Var]>,
     plain: Rc<[Cell<u64>; PLAIN]>,
     locks: Rc<[Lock; 2]>,
-    log: super::Log,
+    /// What each lane has read, in its order.
+    pub log: super::Log,
     /// The explorer's numbers of the lanes that were started.
     started: Rc<RefCell<Vec<usize>>>,
 }
