@@ -8,6 +8,7 @@ mod common;
 use common::{
     FULL, Lock, NAIVE, Var, axioms,
     program::{Ins, PLAIN, Program, Rng},
+    random::start_some,
     run,
 };
 use pinfold_explore::{
@@ -47,20 +48,10 @@ fn program(seed: u64, memory: Memory) -> Program {
             _ => Ins::PlainLoad(rng.below(PLAIN)),
         }
     };
-    let mut code: Vec<Vec<Ins>> =
-        (0..lanes).map(|_| (0..1 + rng.below(steps)).map(|_| ins(&mut rng)).collect()).collect();
-    for lane in 1..lanes {
-        if rng.below(3) > 0 {
-            let starter = rng.below(lane);
-            let at = rng.below(code[starter].len() + 1);
-            code[starter].insert(at, Ins::Spawn(lane));
-            if rng.below(2) == 0 {
-                let at = at + 1 + rng.below(code[starter].len() - at);
-                code[starter].insert(at, Ins::Join(lane));
-            }
-        }
-    }
-    Program { vars, lanes: code }
+    let lane = |rng: &mut Rng| (0..1 + rng.below(steps)).map(|_| ins(rng)).collect();
+    let mut program = Program { vars, lanes: (0..lanes).map(|_| lane(&mut rng)).collect() };
+    start_some(&mut program, &mut rng);
+    program
 }
 
 fn explored(program: &Program, model: Model, search: Search) -> Report {

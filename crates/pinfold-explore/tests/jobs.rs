@@ -5,7 +5,7 @@ mod common;
 use common::{
     FULL,
     program::Program,
-    random::{mixed, waiting},
+    random::{mixed, starting, waiting},
 };
 use pinfold_explore::{Completeness, Config, FailureKind, Job, Model, Search, explore, jobs};
 use std::collections::BTreeSet;
@@ -83,6 +83,7 @@ fn jobs_together_find_what_the_plain_search_finds() {
     for model in [Model::Sc, Model::Tso, Model::Weak] {
         compare(model, mixed, 500..600);
         compare(model, waiting, 0..60);
+        compare(model, starting, 500..560);
     }
 }
 
@@ -92,6 +93,7 @@ fn jobs_together_find_what_the_plain_search_finds_on_many_programs() {
     for model in [Model::Sc, Model::Tso, Model::Weak] {
         compare(model, mixed, 20_000..23_000);
         compare(model, waiting, 20_000..23_000);
+        compare(model, starting, 20_000..23_000);
     }
 }
 

@@ -5,7 +5,7 @@ mod common;
 use common::{
     Closures, FULL, Lock, Var, note,
     program::{Ins, Program, Rng},
-    random::{mixed, waiting},
+    random::{mixed, starting, waiting},
 };
 use pinfold_explore::hook::{Mode, Order};
 use pinfold_explore::{
@@ -83,6 +83,7 @@ fn pieces_are_the_whole() {
     for model in MODELS {
         compare(&config(model, FULL), mixed, 700..730);
         compare(&config(model, FULL), waiting, 100..125);
+        compare(&config(model, FULL), starting, 700..720);
     }
 }
 
@@ -92,6 +93,7 @@ fn pieces_are_the_whole_on_many_programs() {
     for model in MODELS {
         compare(&config(model, FULL), mixed, 30_000..30_300);
         compare(&config(model, FULL), waiting, 30_000..30_300);
+        compare(&config(model, FULL), starting, 30_000..30_300);
     }
 }
 
@@ -103,6 +105,7 @@ fn pieces_of_bounded_and_random_searches_are_the_whole() {
         for model in MODELS {
             compare(&config(model, search), mixed, 800..804);
             compare(&config(model, search), waiting, 800..804);
+            compare(&config(model, search), starting, 800..804);
         }
     }
 }

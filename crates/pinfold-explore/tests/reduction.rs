@@ -6,7 +6,7 @@ mod common;
 use common::{
     FULL, NAIVE,
     program::Program,
-    random::{mixed, waiting},
+    random::{mixed, starting, waiting},
 };
 use pinfold_explore::{Completeness, Config, FailureKind, Model, Report, Search, explore};
 
@@ -73,10 +73,18 @@ fn reduced_and_naive_agree_on_values_that_come_and_go() {
 }
 
 #[test]
+fn reduced_and_naive_agree_on_lanes_that_start_lanes() {
+    for model in [Model::Sc, Model::Tso, Model::Weak] {
+        compare(model, starting, 0..80, 4_000);
+    }
+}
+
+#[test]
 #[ignore = "minutes; run before touching the search"]
 fn reduced_and_naive_agree_on_many_programs() {
     for model in [Model::Sc, Model::Tso, Model::Weak] {
         compare(model, mixed, 10_000..13_000, 50_000);
         compare(model, waiting, 10_000..13_000, 50_000);
+        compare(model, starting, 10_000..13_000, 50_000);
     }
 }

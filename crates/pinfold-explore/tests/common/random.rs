@@ -74,3 +74,26 @@ pub fn waiting(seed: u64) -> Program {
     };
     Program { vars, lanes: (0..lanes).map(|_| lane(&mut rng)).collect() }
 }
+
+/// Lets lanes start some of the others, and perhaps wait for their end.
+pub fn start_some(program: &mut Program, rng: &mut Rng) {
+    for lane in 1..program.lanes.len() {
+        if rng.below(3) == 0 {
+            continue;
+        }
+        let code = &mut program.lanes[rng.below(lane)];
+        let at = rng.below(code.len() + 1);
+        code.insert(at, Ins::Spawn(lane));
+        if rng.below(2) == 0 {
+            let at = at + 1 + rng.below(code.len() - at);
+            code.insert(at, Ins::Join(lane));
+        }
+    }
+}
+
+/// As [`mixed`], with lanes that others start.
+pub fn starting(seed: u64) -> Program {
+    let mut program = mixed(seed);
+    start_some(&mut program, &mut Rng(!seed));
+    program
+}
