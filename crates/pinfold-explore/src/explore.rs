@@ -350,16 +350,16 @@ impl Ran {
 
     /// The failure that this execution is, if it is one.
     pub(crate) fn failure(&self) -> Option<Failure> {
-        let outcome = match &self.judgement {
-            Some(Judgement::Pass { outcome } | Judgement::Fail { outcome, .. }) => outcome.clone(),
-            None => String::new(),
-        };
         let (kind, message) = match (&self.end, &self.judgement) {
             (End::Failed { kind, message, .. }, _) => (*kind, message.clone()),
             (End::Finished, Some(Judgement::Fail { message, .. })) => {
                 (FailureKind::Judged, message.clone())
             }
             _ => return None,
+        };
+        let outcome = match &self.judgement {
+            Some(Judgement::Pass { outcome } | Judgement::Fail { outcome, .. }) => outcome.clone(),
+            None => String::new(),
         };
         let steps = hook::with(|engine| engine.schedule().to_vec()).unwrap_or_default();
         let schedule = Schedule::from(steps);

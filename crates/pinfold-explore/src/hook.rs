@@ -112,6 +112,7 @@ pub(crate) fn with<R>(action: impl FnOnce(&mut Engine) -> R) -> Option<R> {
     /// Puts the engine back, also when `action` unwinds.
     struct Return(*mut Engine);
     impl Drop for Return {
+        #[inline]
         fn drop(&mut self) {
             ENGINE.set(self.0);
         }

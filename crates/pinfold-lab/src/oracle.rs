@@ -95,10 +95,8 @@ impl World {
         let state = self.state.borrow();
         for (name, process) in state.processes.iter() {
             let mine = |store: &Store| inherits(&state, name, store);
-            let foreign: BTreeSet<u64> =
-                state.stores.iter().filter(|store| !mine(store)).map(|store| store.value).collect();
-            let known =
-                |value: u64| state.stores.iter().any(|store| store.value == value && mine(store));
+            let of = |value: u64| state.stores.iter().filter(move |store| store.value == value);
+            let foreign = |value| of(value).next().is_some() && !of(value).any(mine);
             let own = self.private_frames(process);
             let held = state
                 .handles
@@ -108,7 +106,7 @@ impl World {
             for frame in own.chain(held) {
                 for word in 0..self.machine().words() {
                     let value = self.machine().word(frame, word).peek();
-                    if foreign.contains(&value) && !known(value) {
+                    if foreign(value) {
                         let text = self.words.text(value);
                         return Err((
                             "isolation",
@@ -209,7 +207,7 @@ impl World {
 
     fn nodes(&self) -> impl Iterator<Item = NodeId> {
         let all = self.memory.frames().all();
-        let nodes: BTreeSet<u8> = all.map(|pfn| self.memory.frames().node(pfn).0).collect();
-        nodes.into_iter().map(NodeId)
+        let last = all.map(|pfn| self.memory.frames().node(pfn).0).max();
+        (0..=last.unwrap_or(0)).map(NodeId)
     }
 }
