@@ -150,7 +150,7 @@ pub(super) fn broken(
 pub(super) fn failed(failure: &Failure, oracle: Option<&'static str>, report: &Report) -> Broken {
     let oracle = oracle.map_or_else(|| failure.kind.to_string(), str::to_owned);
     let mut broken = broken(oracle, &failure.message, &failure.schedule, report);
-    if (failure.steps, failure.switches) != (failure.found.steps, failure.found.switches) {
+    if (failure.switches, failure.steps) < (failure.found.switches, failure.found.steps) {
         broken.from_steps = Some(failure.found.steps.into());
         broken.from_switches = Some(failure.found.switches.into());
     }

@@ -4,6 +4,7 @@
 //! [`trial`], so a lane's step is the same code in each.
 
 mod fill;
+mod look;
 mod options;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,8 @@ use crate::world::Plan;
 use fill::{
     bounds, broken, empty, explain, failed, fill, list_accesses, not_covered, strategy_name,
 };
+use look::Searched;
+
 pub(crate) use fill::{count, identify, leaves_out, model_name, reached, refuse};
 pub use options::{CheckOptions, Detail, JobProgress, Order, Progress};
 pub(crate) use trial::{Keep, Trial};
@@ -61,16 +64,10 @@ pub fn check(
     };
     let plan = Rc::new(Plan::new(scenario, rules));
     let mut trial = Trial::new(&plan, Keep::Verdict);
-    let found = explore(&mut trial, &options.config(), &mut |at| {
-        progress(&Progress {
-            executions: at.executions,
-            blocked: at.blocked,
-            bound: at.bound,
-            ahead: at.ahead,
-            jobs: None,
-            elapsed: at.elapsed,
-        });
-    });
+    let Searched { found, look } = look::search(&mut trial, options, progress);
+    if let Some(look) = look {
+        report.search.strategy += &format!(", then {}", strategy_name(look));
+    }
     if let Some(error) = trial.setup_error.borrow_mut().take() {
         return refuse(report, &error);
     }

@@ -347,3 +347,70 @@ always
         assert_eq!((again.oracle, &again.what), (broken.oracle, &broken.what));
     }
 }
+
+/// The race of fork with a pin, and much that comes later.
+const BUSY: &str = "
+scenario busy
+machine
+  frames 16
+  cpu cpu0 node 0
+  cpu cpu1 node 0
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: map B 1 private rw
+  P: write A \"v1\"
+lane forker: P on cpu0
+  fork C
+  write B \"1\"
+  write B \"2\"
+lane pinner: P on cpu1
+  pin A write longterm as h0
+  write B \"3\"
+lane third: P on cpu1
+  write B \"4\"
+  read B
+after
+  P: write A \"v2\"
+always
+  h0 is P:A
+";
+
+#[test]
+fn a_long_search_finds_by_a_look_at_random_what_depth_first_comes_to_late() {
+    let report = checked(BUSY, "5.10");
+    assert_eq!(report.verdict, Verdict::Fail);
+    assert_eq!(report.search.strategy, "exhaustive, then random seed 0");
+    assert_eq!(report.broken.expect("broken").oracle, "pin-coherence");
+    let scenario = parse(BUSY).expect("scenario");
+    let late = CheckOptions { max_executions: Some(5_100), ..CheckOptions::default() };
+    let report = check(&scenario, "test.pf", &rules("latest"), &late, &mut |_| {});
+    assert_eq!(report.verdict, Verdict::Partial);
+    assert_eq!(report.search.executions + report.search.blocked, 5_100);
+    assert_eq!(report.search.incomplete.as_deref(), Some("stopped after 5100 executions"));
+    let early = CheckOptions { max_executions: Some(100), ..CheckOptions::default() };
+    let report = check(&scenario, "test.pf", &rules("5.10"), &early, &mut |_| {});
+    assert_eq!(report.verdict, Verdict::Partial, "there was no look");
+}
+
+#[test]
+fn a_look_at_random_changes_no_number() {
+    let text = small(
+        "  P: write A \"old\"\nlane parent: P on cpu0\n  fork C\n  write A \"parent\"\n\
+         lane child: C on cpu1\n  write A \"child\"\n  fork G\n\
+         lane grandchild: G on cpu0\n  read A expect \"child\"\n  write A \"g\"\n  exit\n\
+         always\n  P:A sees \"parent\"\n  C:A sees \"child\"\nreach fork-shared during write\n",
+    );
+    let (scenario, set) = (parse(&text).expect("scenario"), rules("latest"));
+    let options = CheckOptions { model: Model::Sc, ..CheckOptions::default() };
+    let report = check(&scenario, "test.pf", &set, &options, &mut |_| {});
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
+    let plan = Rc::new(Plan::new(&scenario, &set));
+    let mut trial = Trial::new(&plan, Keep::Verdict);
+    let whole = explore(&mut trial, &options.config(), &mut |_| {});
+    assert!(whole.executions > 5_000, "{} are too few for a look", whole.executions);
+    let search = &report.search;
+    assert_eq!((search.executions, search.blocked), (whole.executions, whole.blocked));
+    assert_eq!(search.steps_max, u64::from(whole.steps_max));
+    assert_eq!(report.reached[0].count, trial.reached[0]);
+}

@@ -1,0 +1,134 @@
+//! A look at random before a long search goes on.
+//!
+//! A depth-first search turns the end of an execution over and over before it comes back to the beginning, so it finds late what a random
+//! search finds at once. A search that is not over soon is therefore interrupted, some executions are made at random, and it goes on where it
+//! stood.
+//!
+//! INV-LOOK-1: what was made at random and broke nothing is not counted: a search that passes does so by the exhaustive one alone.
+//! INV-LOOK-2: whether there is a look depends on the number of executions only, so a search has one result everywhere.
+
+use std::time::{Duration, Instant};
+
+use pinfold_explore::{
+    Budget, Completeness, Config, Progress as At, Report as Found, Search as Strategy, explore,
+};
+
+use super::options::{CheckOptions, Progress};
+use super::trial::{Keep, Trial};
+
+/// The executions after which a search counts as long.
+const PATIENCE: u64 = 5_000;
+/// What is made at random.
+const LOOKS: [Strategy; 3] = [
+    Strategy::Random { seed: 0, runs: 1_000 },
+    Strategy::Pct { depth: 2, seed: 0, runs: 1_000 },
+    Strategy::Pct { depth: 3, seed: 0, runs: 1_000 },
+];
+
+/// What a search came to.
+pub(super) struct Searched {
+    pub(super) found: Found,
+    /// The look that found the failure, if it was one.
+    pub(super) look: Option<Strategy>,
+}
+
+/// Searches as `options` say, with a look at random if that takes long.
+pub(super) fn search(
+    trial: &mut Trial,
+    options: &CheckOptions,
+    progress: &mut dyn FnMut(&Progress),
+) -> Searched {
+    let mut pieces = Pieces { options, progress, started: Instant::now(), counted: None };
+    let config = options.config();
+    if options.strategy != (Strategy::Exhaustive { preemptions: None }) {
+        return Searched { found: pieces.explore(trial, &config), look: None };
+    }
+    let budget = options.max_executions.map(Budget::new);
+    let config = Config { max_executions: None, budget, ..config };
+    let patient = Config { max_executions: Some(PATIENCE), ..config.clone() };
+    let begun = pieces.explore(trial, &patient);
+    let Some(position) = begun.position.clone().filter(|_| is_long(&begun)) else {
+        return Searched { found: begun, look: None };
+    };
+    pieces.counted = Some(begun);
+    for look in LOOKS {
+        let mut other = Trial::new(&trial.plan, Keep::Verdict);
+        let random = Config { search: look, budget: None, ..config.clone() };
+        let found = pieces.explore(&mut other, &random);
+        if found.failure.is_some() {
+            trial.oracle = other.oracle;
+            return Searched { found: pieces.sum(found), look: Some(look) };
+        }
+    }
+    let rest = pieces.explore(trial, &Config { resume: Some(position), ..config });
+    Searched { found: pieces.sum(rest), look: None }
+}
+
+/// Whether it was patience that ended the search.
+fn is_long(begun: &Found) -> bool {
+    begun.failure.is_none() && begun.executions + begun.blocked + begun.truncated >= PATIENCE
+}
+
+/// The pieces of one search.
+struct Pieces<'a> {
+    options: &'a CheckOptions,
+    progress: &'a mut dyn FnMut(&Progress),
+    started: Instant,
+    /// What the pieces before counted.
+    counted: Option<Found>,
+}
+
+impl Pieces<'_> {
+    /// Explores within the time that is left.
+    fn explore(&mut self, trial: &mut Trial, config: &Config) -> Found {
+        let deadline = self.options.deadline.map(|time| time.saturating_sub(self.elapsed()));
+        let (before, blocked) =
+            self.counted.as_ref().map_or((0, 0), |counted| (counted.executions, counted.blocked));
+        let Self { progress, started, .. } = self;
+        explore(trial, &Config { deadline, ..config.clone() }, &mut |at: &At| {
+            progress(&Progress {
+                executions: before + at.executions,
+                blocked: blocked + at.blocked,
+                bound: at.bound,
+                ahead: at.ahead,
+                jobs: None,
+                elapsed: started.elapsed(),
+            });
+        })
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// What the pieces before and the last one came to together.
+    fn sum(self, last: Found) -> Found {
+        let elapsed = self.elapsed();
+        let Some(before) = self.counted else { return last };
+        let mut sum = Found { elapsed, ..last };
+        sum.executions += before.executions;
+        sum.blocked += before.blocked;
+        sum.truncated += before.truncated;
+        sum.steps_max = sum.steps_max.max(before.steps_max);
+        for (outcome, count) in before.outcomes {
+            *sum.outcomes.entry(outcome).or_default() += count;
+        }
+        let late = self.options.deadline.is_some_and(|time| elapsed >= time);
+        sum.complete = match sum.complete {
+            // The last piece speaks of its own time.
+            Completeness::Bounded { .. } if late && sum.position.is_some() => {
+                Completeness::Bounded {
+                    why: format!("stopped after {:.1} s", elapsed.as_secs_f64()),
+                }
+            }
+            Completeness::Exhausted if sum.truncated > 0 => Completeness::Bounded {
+                why: format!(
+                    "{} executions reached {} steps",
+                    sum.truncated, self.options.max_steps
+                ),
+            },
+            complete => complete,
+        };
+        sum
+    }
+}
