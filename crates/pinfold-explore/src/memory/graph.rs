@@ -8,9 +8,7 @@
 //!   sequence (as in C++20: plain stores of the same lane do not).
 //! * Under TSO every store releases and every load acquires. That says nothing which the axioms of
 //!   TSO do not say by themselves, and tells which plain accesses are ordered.
-//! * Time: each event of a lane has a later time than the one before, and so has whatever the lane
-//!   does after it handed its clock on. A clock that knows a time of a lane knows all that the lane
-//!   did until then, accesses that are no events included.
+//! * Each event of a lane has a time of its own (INV-KNOWN-1).
 //! * `Full` is a sequentially consistent fence, the relaxed access, and another such fence.
 //!
 //! INV-GRAPH-1 (coherence): an access stands, in modification order, at or after every access to
@@ -19,7 +17,7 @@
 //! INV-GRAPH-3: an event's key orders it within its location: `key(a) < key(b)` if and only if a
 //! precedes b by modification order, reads-from and from-read.
 
-use super::{Behind, handover::Handovers, tso, weak};
+use super::{Behind, known::Known, tso, weak};
 use crate::{
     clock::{Clocks, join},
     hook::{Mode, Order},
@@ -135,13 +133,12 @@ pub(super) struct Graph {
     by_location: Vec<Stores>,
     /// The present life of each cell.
     current: Vec<Location>,
-    /// For each lane what happens before its next event.
-    now: Clocks,
+    /// What happens before the next event of each lane.
+    known: Known,
     /// For each lane what an acquire fence would join.
     acquirable: Clocks,
     /// For each lane its clock at its last release fence.
     released: Clocks,
-    locks: Handovers,
     /// What a check of a candidate puts back: the clocks of its lane.
     saved: Clocks,
     pub(super) search: weak::Buffers,
@@ -161,10 +158,9 @@ impl Graph {
             locations: 0,
             by_location: Vec::new(),
             current: Vec::new(),
-            now: Clocks::default(),
+            known: Known::default(),
             acquirable: Clocks::default(),
             released: Clocks::default(),
-            locks: Handovers::default(),
             saved: Clocks::default(),
             search: weak::Buffers::default(),
             visited: Vec::new(),
@@ -181,23 +177,22 @@ impl Graph {
         self.handed_on.reset(0);
         self.locations = 0;
         self.current.clear();
-        let width = self.now.width();
-        for clocks in [&mut self.now, &mut self.acquirable, &mut self.released] {
-            clocks.reset(width);
+        self.known.begin(lanes);
+        for clocks in [&mut self.acquirable, &mut self.released] {
+            clocks.reset(clocks.width());
         }
-        self.locks.clear();
     }
 
     /// Makes room for so many lanes.
     fn widen(&mut self, lanes: usize) {
-        let Self { clocks, handed_on, now, acquirable, released, locks, saved, .. } = self;
-        for clocks in [clocks, handed_on, saved, &mut *now, &mut *acquirable, &mut *released] {
+        self.known.widen(lanes);
+        let Self { clocks, handed_on, saved, acquirable, released, .. } = self;
+        for clocks in [clocks, handed_on, saved, &mut *acquirable, &mut *released] {
             clocks.widen(lanes);
         }
-        for clocks in [now, acquirable, released] {
+        for clocks in [acquirable, released] {
             clocks.grow(lanes);
         }
-        locks.widen(lanes);
         if self.by_lane.len() < lanes {
             self.by_lane.resize_with(lanes, Vec::new);
         }
@@ -320,7 +315,7 @@ impl Graph {
 
     /// INV-GRAPH-1: the lowest position in modification order that the lane may read or follow.
     fn floor(&self, lane: usize, location: Location) -> usize {
-        let now = self.now.row(lane);
+        let now = self.known.to(lane);
         let stores = &self.by_location[location];
         let happened = stores.accesses.iter().map(|&id| &self.events[id]);
         let positions = happened.filter_map(|event| match event.at {
@@ -342,7 +337,7 @@ impl Graph {
         let sc_events = self.sc_events.len();
         let own = self.by_lane[lane].len();
         self.saved.reset(0);
-        self.saved.push(self.now.row(lane));
+        self.saved.push(self.known.to(lane));
         self.saved.push(self.released.row(lane));
         if shape.fenced_before {
             self.fence(lane, Order::SeqCst);
@@ -363,7 +358,7 @@ impl Graph {
         self.clocks.truncate(events);
         self.sc_events.truncate(sc_events);
         self.by_lane[lane].truncate(own);
-        self.now.row_mut(lane).copy_from_slice(self.saved.row(0));
+        self.known.to_mut(lane).copy_from_slice(self.saved.row(0));
         self.released.row_mut(lane).copy_from_slice(self.saved.row(1));
         consistent
     }
@@ -378,8 +373,8 @@ impl Graph {
         at: At,
     ) -> EventId {
         let id = self.events.len();
-        let time = self.pass_time(lane);
-        self.clocks.push(self.now.row(lane));
+        let time = self.known.pass_time(lane);
+        self.clocks.push(self.known.to(lane));
         let place = self.by_lane[lane].len();
         self.events.push(Event { lane, place, time, act, sc, location, at });
         self.by_lane[lane].push(id);
@@ -389,21 +384,14 @@ impl Graph {
         id
     }
 
-    /// What the lane did until now gets a time, which is returned; what it does next has a later one.
-    fn pass_time(&mut self, lane: usize) -> u32 {
-        let time = &mut self.now.row_mut(lane)[lane];
-        *time += 1;
-        *time
-    }
-
     /// What happens before the next event of the lane.
-    pub(super) fn now(&self, lane: usize) -> &[u32] {
-        self.now.row(lane)
+    pub(super) fn known(&self, lane: usize) -> &[u32] {
+        self.known.to(lane)
     }
 
     /// The lane acquires what was handed on with a store.
     fn join_handed_on(&mut self, lane: usize, store: StoreId) {
-        join(self.now.row_mut(lane), self.handed_on.row(store));
+        join(self.known.to_mut(lane), self.handed_on.row(store));
     }
 
     /// Executes an access with one of its options.
@@ -468,8 +456,8 @@ impl Graph {
     ) {
         let id = self.stores.len();
         self.stores.push(store);
-        let clocks = if shape.releases { &self.now } else { &self.released };
-        self.handed_on.push(clocks.row(lane));
+        let handed_on = if shape.releases { self.known.to(lane) } else { self.released.row(lane) };
+        self.handed_on.push(handed_on);
         let stores = &mut self.by_location[location];
         stores.order.insert(position, id);
         stores.newest = id;
@@ -488,41 +476,38 @@ impl Graph {
             return;
         }
         if sc || matches!(order, Order::Acquire | Order::AcqRel) {
-            join(self.now.row_mut(lane), self.acquirable.row(lane));
+            join(self.known.to_mut(lane), self.acquirable.row(lane));
         }
         if sc {
             self.push(lane, Act::Fence, true, None, At::Nowhere);
         }
         if sc || matches!(order, Order::Release | Order::AcqRel) {
-            self.pass_time(lane);
-            self.released.row_mut(lane).copy_from_slice(self.now.row(lane));
+            self.known.pass_time(lane);
+            self.released.row_mut(lane).copy_from_slice(self.known.to(lane));
         }
     }
 
-    /// The lane has taken a lock: what its former holders did happens before.
+    /// The lane has taken a lock.
     pub(super) fn acquire(&mut self, lane: usize, lock: Object, mode: Mode) {
-        self.locks.acquire(lock, mode, self.now.row_mut(lane));
+        self.known.acquire(lane, lock, mode);
         self.meets_another(lane);
     }
 
     /// The lane gives a lock back.
     pub(super) fn release(&mut self, lane: usize, lock: Object, mode: Mode) {
-        self.pass_time(lane);
-        self.locks.release(lock, mode, self.now.row(lane));
+        self.known.release(lane, lock, mode);
     }
 
-    /// `parent` starts a lane: what it did until now happens before all that the lane does.
+    /// `parent` starts a lane.
     pub(super) fn spawn(&mut self, parent: usize, lane: usize) {
         self.widen(lane + 1);
-        self.pass_time(parent);
-        self.now.join_within(lane, parent);
+        self.known.spawn(parent, lane);
         self.meets_another(lane);
     }
 
     /// The lane has seen that `other` ended.
     pub(super) fn join(&mut self, lane: usize, other: usize) {
-        self.pass_time(other);
-        self.now.join_within(lane, other);
+        self.known.join(lane, other);
         self.meets_another(lane);
     }
 

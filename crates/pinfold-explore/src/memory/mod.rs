@@ -12,7 +12,7 @@
 //! All models keep what happens before what, so that [`race`] can tell accesses that nothing orders.
 
 mod graph;
-mod handover;
+mod known;
 mod race;
 mod sequential;
 mod tso;
@@ -105,7 +105,7 @@ impl Memory {
         touch: Reach,
         step: u64,
     ) -> Option<Race> {
-        self.races.touch_cell(lane, cell, touch, step, self.kept.now(lane))
+        self.races.touch_cell(lane, cell, touch, step, self.kept.known(lane))
     }
 
     /// The lane touches plain memory. Says with whose access that is not ordered.
@@ -116,18 +116,18 @@ impl Memory {
         touch: Reach,
         step: u64,
     ) -> Option<Race> {
-        self.races.touch_plain(lane, addr, touch, step, self.kept.now(lane))
+        self.races.touch_plain(lane, addr, touch, step, self.kept.known(lane))
     }
 
     /// The lane gives up the memory in `range`, a start and a length. Says with whose access to
     /// plain memory there that is not ordered.
     pub(crate) fn end(&mut self, lane: usize, range: (usize, usize), step: u64) -> Option<Race> {
-        self.races.end(lane, range, step, self.kept.now(lane))
+        self.races.end(lane, range, step, self.kept.known(lane))
     }
 
     /// The lane sets the cells in `range` anew, those included that were not met yet.
     pub(crate) fn renew(&mut self, lane: usize, range: (usize, usize), step: u64) {
-        self.races.renew(lane, range, step, self.kept.now(lane));
+        self.races.renew(lane, range, step, self.kept.known(lane));
     }
 
     /// The cell at `addr` is met for the first time.
@@ -199,7 +199,7 @@ impl Memory {
     /// The lane has taken a lock.
     pub(crate) fn acquire(&mut self, lane: usize, lock: Object, mode: Mode) {
         match &mut self.kept {
-            Kept::Sequential(kept) => kept.acquire(lane, lock, mode),
+            Kept::Sequential(kept) => kept.known.acquire(lane, lock, mode),
             Kept::Graph(graph) => graph.acquire(lane, lock, mode),
         }
     }
@@ -207,7 +207,7 @@ impl Memory {
     /// The lane gives a lock back.
     pub(crate) fn release(&mut self, lane: usize, lock: Object, mode: Mode) {
         match &mut self.kept {
-            Kept::Sequential(kept) => kept.release(lane, lock, mode),
+            Kept::Sequential(kept) => kept.known.release(lane, lock, mode),
             Kept::Graph(graph) => graph.release(lane, lock, mode),
         }
     }
@@ -223,7 +223,7 @@ impl Memory {
     /// The lane has seen that `other` ended.
     pub(crate) fn join(&mut self, lane: usize, other: usize) {
         match &mut self.kept {
-            Kept::Sequential(kept) => kept.join(lane, other),
+            Kept::Sequential(kept) => kept.known.join(lane, other),
             Kept::Graph(graph) => graph.join(lane, other),
         }
     }
@@ -231,10 +231,10 @@ impl Memory {
 
 impl Kept {
     /// What happens before the next access of the lane.
-    fn now(&self, lane: usize) -> &[u32] {
+    fn known(&self, lane: usize) -> &[u32] {
         match self {
-            Self::Sequential(kept) => kept.now(lane),
-            Self::Graph(graph) => graph.now(lane),
+            Self::Sequential(kept) => kept.known.to(lane),
+            Self::Graph(graph) => graph.known(lane),
         }
     }
 }

@@ -1,0 +1,91 @@
+//! What happens before the next access of each lane, and what locks, starts and joins add to it.
+//!
+//! INV-KNOWN-1 (time): a lane's own component is its time. It passes with each store and each handing
+//! over, so whatever the lane does next has a later time than what it handed on: a clock that knows
+//! a time of a lane knows all that the lane did until then, accesses that are no events included.
+
+use crate::{
+    clock::{Clocks, join},
+    hook::Mode,
+    lock::excludes,
+    object::Object,
+};
+
+/// The clocks of one execution.
+#[derive(Default)]
+pub(super) struct Known {
+    /// By lane.
+    lanes: Clocks,
+    /// What those knew who gave a lock back that they had alone, by object.
+    exclusive: Clocks,
+    /// The same of those who shared it.
+    shared: Clocks,
+}
+
+impl Known {
+    /// Begins an execution with so many lanes.
+    pub(super) fn begin(&mut self, lanes: usize) {
+        self.widen(lanes);
+        self.lanes.reset(self.lanes.width());
+        self.exclusive.reset(0);
+        self.shared.reset(0);
+    }
+
+    /// Makes room for so many lanes.
+    pub(super) fn widen(&mut self, lanes: usize) {
+        for clocks in [&mut self.lanes, &mut self.exclusive, &mut self.shared] {
+            clocks.widen(lanes);
+        }
+        self.lanes.grow(lanes);
+    }
+
+    /// What happens before the next access of the lane.
+    pub(super) fn to(&self, lane: usize) -> &[u32] {
+        self.lanes.row(lane)
+    }
+
+    pub(super) fn to_mut(&mut self, lane: usize) -> &mut [u32] {
+        self.lanes.row_mut(lane)
+    }
+
+    /// What the lane did until now gets a time, which is returned; what it does next has a later one.
+    pub(super) fn pass_time(&mut self, lane: usize) -> u32 {
+        let time = &mut self.lanes.row_mut(lane)[lane];
+        *time += 1;
+        *time
+    }
+
+    /// The lane has taken a lock: what its former holders did happens before. Those who shared it mean
+    /// nothing to one who shares it too.
+    pub(super) fn acquire(&mut self, lane: usize, lock: Object, mode: Mode) {
+        let lock = lock as usize;
+        for (held, clocks) in [(Mode::Exclusive, &self.exclusive), (Mode::Shared, &self.shared)] {
+            if excludes(held, mode) && lock < clocks.rows() {
+                join(self.lanes.row_mut(lane), clocks.row(lock));
+            }
+        }
+    }
+
+    /// The lane gives a lock back.
+    pub(super) fn release(&mut self, lane: usize, lock: Object, mode: Mode) {
+        self.pass_time(lane);
+        let clocks = match mode {
+            Mode::Exclusive => &mut self.exclusive,
+            Mode::Shared => &mut self.shared,
+        };
+        clocks.grow(lock as usize + 1);
+        join(clocks.row_mut(lock as usize), self.lanes.row(lane));
+    }
+
+    /// `parent` starts a lane: what it did until now happens before all that the lane does.
+    pub(super) fn spawn(&mut self, parent: usize, lane: usize) {
+        self.pass_time(parent);
+        self.lanes.join_within(lane, parent);
+    }
+
+    /// The lane has seen that `other` ended.
+    pub(super) fn join(&mut self, lane: usize, other: usize) {
+        self.pass_time(other);
+        self.lanes.join_within(lane, other);
+    }
+}
