@@ -86,3 +86,27 @@ impl Protocol {
 fn outcomes(report: &Report) -> Vec<&str> {
     report.outcomes.iter().map(|outcome| outcome.label.as_str()).collect()
 }
+
+#[test]
+fn a_window_that_only_opens_while_nothing_else_runs_is_not_open() {
+    let text = Protocol::new(
+        "alone",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "old"
+lane reader: P on cpu0
+  read A
+after
+  P: write A "new"
+always
+  P:A sees "new"
+"#,
+    );
+    for event in ["first-touch", "write"] {
+        let protocol = text.reaching(&[event]);
+        protocol.breaks("latest", "PF0301 vacuous");
+    }
+    common::holds(text.name, &text.reaching(&["read"]).text, "latest", Model::Weak);
+}
