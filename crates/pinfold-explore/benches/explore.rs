@@ -1,41 +1,24 @@
 //! Executions a second, and executions to exhaustion, on small protocols under each model.
 //!
-//! `cargo bench -p pinfold-explore`. Prints a table; there is nothing to compare with but an
-//! earlier table.
+//! `cargo bench -p pinfold-explore`. Prints two tables. There is nothing to compare the first with but
+//! an earlier one; the second holds the reduced search against one that tries every sequence of steps.
+//! The real code's figures are in the bench of `pinfold-lab`.
 
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use common::{
+    FULL, NAIVE, Var,
+    fork::{Barrier, PinAgainstFork, TableLock},
+};
 use pinfold_explore::{
-    Completeness, Config, Ending, Judgement, Lanes, Model, Search, Subject, explore,
+    Completeness, Config, Ending, Judgement, Lanes, Model, Report, Search, Subject, explore,
     hook::{self, Order},
 };
-use std::{cell::Cell, rc::Rc};
-
-#[derive(Clone)]
-struct Var(Rc<Cell<u64>>);
-
-impl Var {
-    fn new() -> Self {
-        Self(Rc::new(Cell::new(0)))
-    }
-
-    fn addr(&self) -> usize {
-        self.0.as_ptr() as usize
-    }
-
-    fn load(&self, order: Order) -> u64 {
-        hook::load(self.addr(), self.0.get(), order)
-    }
-
-    fn store(&self, value: u64, order: Order) {
-        self.0.set(hook::store(self.addr(), self.0.get(), value, order));
-    }
-
-    fn add(&self, value: u64, order: Order) -> u64 {
-        let mut f = |old: u64| Some(old + value);
-        let rmw = hook::rmw(self.addr(), self.0.get(), order, Order::Relaxed, &mut f);
-        self.0.set(rmw.latest);
-        rmw.old
-    }
-}
+use std::{
+    io::{Write, stderr},
+    time::Duration,
+};
 
 type AddLanes = fn(&mut Lanes<'_>);
 
@@ -56,9 +39,9 @@ impl Subject for Protocol {
 
 /// Two lanes of 16 relaxed steps, most of them on cells of their own.
 fn mostly_private(lanes: &mut Lanes<'_>) {
-    let shared = Var::new();
+    let shared = Var::new(0);
     for _ in 0..2 {
-        let (shared, own) = (shared.clone(), [Var::new(), Var::new()]);
+        let (shared, own) = (shared.clone(), [Var::new(0), Var::new(0)]);
         lanes.lane("lane", move || {
             for step in 0..4 {
                 own[0].store(step, Order::Relaxed);
@@ -71,7 +54,7 @@ fn mostly_private(lanes: &mut Lanes<'_>) {
 
 /// A sequence count: one writer, readers that give up when it changed.
 fn sequence_count(lanes: &mut Lanes<'_>) {
-    let (seq, data, pins) = (Var::new(), [Var::new(), Var::new()], Var::new());
+    let (seq, data, pins) = (Var::new(0), [Var::new(0), Var::new(0)], Var::new(0));
     for _ in 0..2 {
         let (seq, data, pins) = (seq.clone(), data.clone(), pins.clone());
         lanes.lane("reader", move || {
@@ -100,7 +83,7 @@ fn sequence_count(lanes: &mut Lanes<'_>) {
 
 /// Three lanes that count on one cell, three times each.
 fn counters(lanes: &mut Lanes<'_>) {
-    let counter = Var::new();
+    let counter = Var::new(0);
     for _ in 0..3 {
         let counter = counter.clone();
         lanes.lane("counter", move || {
@@ -108,6 +91,49 @@ fn counters(lanes: &mut Lanes<'_>) {
                 counter.add(1, Order::Full);
             }
         });
+    }
+}
+
+/// How long a search without reduction may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn fork_searched(pinners: usize, search: Search) -> Report {
+    let mut subject =
+        PinAgainstFork { pinners, barrier: Barrier::Full, table_lock: TableLock::Untaken };
+    let config = Config { model: Model::Weak, search, deadline: Some(LIMIT), ..Config::default() };
+    let report = explore(&mut subject, &config, &mut |at| {
+        let _ =
+            write!(stderr(), "\r{} executions, {:.0} s ", at.executions, at.elapsed.as_secs_f64());
+    });
+    let _ = write!(stderr(), "\r{:40}\r", "");
+    assert_eq!(report.failure, None, "the protocol holds");
+    report
+}
+
+/// Executions until the protocol of a pin against fork is exhausted under the weak model.
+fn reduction() {
+    println!(
+        "\n{:<16} {:>8} {:>8} {:>8} {:>20} {:>16}",
+        "pin against fork", "reduced", "blocked", "seconds", "every sequence", "reduced to"
+    );
+    for pinners in 1..=2 {
+        let reduced = fork_searched(pinners, FULL);
+        assert_eq!(reduced.complete, Completeness::Exhausted);
+        let every = fork_searched(pinners, NAIVE);
+        let ratio = every.executions / (reduced.executions + reduced.blocked);
+        let (count, ratio) = match every.complete {
+            Completeness::Exhausted => (format!("{}", every.executions), format!("1/{ratio}")),
+            Completeness::Bounded { .. } => {
+                (format!("more than {}", every.executions), format!("under 1/{ratio}"))
+            }
+        };
+        println!(
+            "{:<16} {:>8} {:>8} {:>8.3} {count:>20} {ratio:>16}",
+            format!("{pinners} pinning"),
+            reduced.executions,
+            reduced.blocked,
+            reduced.elapsed.as_secs_f64()
+        );
     }
 }
 
@@ -143,4 +169,5 @@ fn main() {
             }
         }
     }
+    reduction();
 }
