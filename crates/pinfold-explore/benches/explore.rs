@@ -1,43 +1,24 @@
 //! Executions a second, and executions to exhaustion, on small protocols under each model.
 //!
-//! `cargo bench -p pinfold-explore`. Prints two tables: goal P11 on the protocol of fork against a
-//! lock-free pin, where the comparison is the search without reduction, and the rates on other
-//! protocols, where there is nothing to compare with but an earlier table. `cargo bench -p
-//! pinfold-lab` has P11 on the memory manager itself.
+//! `cargo bench -p pinfold-explore`. Prints two tables. There is nothing to compare the first with but
+//! an earlier one; the second holds the reduced search against one that tries every sequence of steps.
+//! The real code's figures are in the bench of `pinfold-lab`.
 
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use common::{
+    FULL, NAIVE, Var,
+    fork::{Barrier, PinAgainstFork, TableLock},
+};
 use pinfold_explore::{
     Completeness, Config, Ending, Judgement, Lanes, Model, Report, Search, Subject, explore,
     hook::{self, Order},
 };
-use std::{cell::Cell, rc::Rc, time::Duration};
-
-#[derive(Clone)]
-struct Var(Rc<Cell<u64>>);
-
-impl Var {
-    fn new() -> Self {
-        Self(Rc::new(Cell::new(0)))
-    }
-
-    fn addr(&self) -> usize {
-        self.0.as_ptr() as usize
-    }
-
-    fn load(&self, order: Order) -> u64 {
-        hook::load(self.addr(), self.0.get(), order)
-    }
-
-    fn store(&self, value: u64, order: Order) {
-        self.0.set(hook::store(self.addr(), self.0.get(), value, order));
-    }
-
-    fn add(&self, value: u64, order: Order) -> u64 {
-        let mut f = |old: u64| Some(old + value);
-        let rmw = hook::rmw(self.addr(), self.0.get(), order, Order::Relaxed, &mut f);
-        self.0.set(rmw.latest);
-        rmw.old
-    }
-}
+use std::{
+    io::{Write, stderr},
+    time::Duration,
+};
 
 type AddLanes = fn(&mut Lanes<'_>);
 
@@ -58,9 +39,9 @@ impl Subject for Protocol {
 
 /// Two lanes of 16 relaxed steps, most of them on cells of their own.
 fn mostly_private(lanes: &mut Lanes<'_>) {
-    let shared = Var::new();
+    let shared = Var::new(0);
     for _ in 0..2 {
-        let (shared, own) = (shared.clone(), [Var::new(), Var::new()]);
+        let (shared, own) = (shared.clone(), [Var::new(0), Var::new(0)]);
         lanes.lane("lane", move || {
             for step in 0..4 {
                 own[0].store(step, Order::Relaxed);
@@ -73,7 +54,7 @@ fn mostly_private(lanes: &mut Lanes<'_>) {
 
 /// A sequence count: one writer, readers that give up when it changed.
 fn sequence_count(lanes: &mut Lanes<'_>) {
-    let (seq, data, pins) = (Var::new(), [Var::new(), Var::new()], Var::new());
+    let (seq, data, pins) = (Var::new(0), [Var::new(0), Var::new(0)], Var::new(0));
     for _ in 0..2 {
         let (seq, data, pins) = (seq.clone(), data.clone(), pins.clone());
         lanes.lane("reader", move || {
@@ -102,7 +83,7 @@ fn sequence_count(lanes: &mut Lanes<'_>) {
 
 /// Three lanes that count on one cell, three times each.
 fn counters(lanes: &mut Lanes<'_>) {
-    let counter = Var::new();
+    let counter = Var::new(0);
     for _ in 0..3 {
         let counter = counter.clone();
         lanes.lane("counter", move || {
@@ -113,99 +94,50 @@ fn counters(lanes: &mut Lanes<'_>) {
     }
 }
 
-/// Fork against pins without a lock, guarded by a sequence count with a full barrier: a pin that
-/// succeeds must not meet a fork that shared the page because it saw no pin.
-fn fork_against_pins(lanes: &mut Lanes<'_>, pinners: usize) {
-    let (seq, pins, entry) = (Var::new(), Var::new(), Var::new());
-    for _ in 0..pinners {
-        let (seq, pins, entry) = (seq.clone(), pins.clone(), entry.clone());
-        lanes.lane("pin", move || {
-            let before = seq.load(Order::Acquire);
-            if before % 2 == 1 || entry.load(Order::Relaxed) != 0 {
-                return;
-            }
-            pins.add(1, Order::Full);
-            if entry.load(Order::Relaxed) != 0 || seq.load(Order::Relaxed) != before {
-                pins.add(u64::MAX, Order::Full);
-            }
-        });
-    }
-    lanes.lane("fork", move || {
-        seq.store(1, Order::Relaxed);
-        hook::fence(Order::Full);
-        if pins.load(Order::Relaxed) == 0 {
-            entry.store(1, Order::Relaxed);
-        }
-        seq.store(2, Order::Release);
+/// How long a search without reduction may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn fork_searched(pinners: usize, search: Search) -> Report {
+    let mut subject =
+        PinAgainstFork { pinners, barrier: Barrier::Full, table_lock: TableLock::Untaken };
+    let config = Config { model: Model::Weak, search, deadline: Some(LIMIT), ..Config::default() };
+    let report = explore(&mut subject, &config, &mut |at| {
+        let _ =
+            write!(stderr(), "\r{} executions, {:.0} s ", at.executions, at.elapsed.as_secs_f64());
     });
+    let _ = write!(stderr(), "\r{:40}\r", "");
+    assert_eq!(report.failure, None, "the protocol holds");
+    report
 }
 
-/// Executions that the search without reduction may make.
-const MOST: u64 = 8_000_000;
-/// How often it says how far it is.
-const EVERY: Duration = Duration::from_secs(5);
-
-/// Goal P11.
-fn p11() {
+/// Executions until the protocol of a pin against fork is exhausted under the weak model.
+fn reduction() {
     println!(
-        "P11, weak model: must 50,000 executions/s and 1/1,000 of the executions of a depth-first \
-         search\n     without reduction; stretch 150,000/s and 1/20,000"
+        "\n{:<16} {:>8} {:>8} {:>8} {:>20} {:>16}",
+        "pin against fork", "reduced", "blocked", "seconds", "every sequence", "reduced to"
     );
-    println!(
-        "{:<20} {:>12} {:>10} {:>8} {:>16} {:>14}",
-        "protocol", "per second", "to exhaust", "blocked", "not reduced", "ratio"
-    );
-    let protocols: [(&str, AddLanes); 2] = [
-        ("fork against a pin", |lanes| fork_against_pins(lanes, 1)),
-        ("fork against 2 pins", |lanes| fork_against_pins(lanes, 2)),
-    ];
-    for (name, protocol) in protocols {
-        let weak = |search| Config { search, max_executions: Some(MOST), ..Config::default() };
-        let rate = explored(protocol, &weak(Search::Random { seed: 1, runs: 300_000 }));
-        let reduced = explored(protocol, &weak(Search::Exhaustive { preemptions: None }));
+    for pinners in 1..=2 {
+        let reduced = fork_searched(pinners, FULL);
         assert_eq!(reduced.complete, Completeness::Exhausted);
-        let all = explored(protocol, &weak(Search::Exhaustive { preemptions: Some(u32::MAX) }));
-        let least = if all.complete == Completeness::Exhausted { "" } else { "> " };
-        let ratio = all.executions / reduced.executions.max(1);
+        let every = fork_searched(pinners, NAIVE);
+        let ratio = every.executions / (reduced.executions + reduced.blocked);
+        let (count, ratio) = match every.complete {
+            Completeness::Exhausted => (format!("{}", every.executions), format!("1/{ratio}")),
+            Completeness::Bounded { .. } => {
+                (format!("more than {}", every.executions), format!("under 1/{ratio}"))
+            }
+        };
         println!(
-            "{name:<20} {:>12.0} {:>10} {:>8} {:>16} {:>14}",
-            rate.executions as f64 / rate.elapsed.as_secs_f64(),
+            "{:<16} {:>8} {:>8} {:>8.3} {count:>20} {ratio:>16}",
+            format!("{pinners} pinning"),
             reduced.executions,
             reduced.blocked,
-            format!("{least}{}", all.executions),
-            format!("{least}1/{ratio}").replace("> 1/", "< 1/"),
+            reduced.elapsed.as_secs_f64()
         );
     }
 }
 
-fn explored(protocol: AddLanes, config: &Config) -> Report {
-    let mut said = EVERY;
-    explore(&mut Protocol(protocol), config, &mut |at| {
-        if at.elapsed >= said {
-            said += EVERY;
-            eprintln!("{} executions, {:.0} s", at.executions, at.elapsed.as_secs_f64());
-        }
-    })
-}
-
-/// What the figures were taken on.
-fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find(|line| line.starts_with("model name"));
-    let model =
-        model.and_then(|line| line.split_once(": ")).map_or("unknown CPU", |(_, name)| name);
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{model}, {cpus} CPUs, of which one is used")
-}
-
 fn main() {
-    println!("{}\n", machine());
-    p11();
-    println!();
-    rates();
-}
-
-fn rates() {
     let protocols: [(&str, AddLanes); 3] = [
         ("mostly private", mostly_private),
         ("sequence count", sequence_count),
@@ -223,7 +155,7 @@ fn rates() {
             ] {
                 let config =
                     Config { model, search, max_executions: Some(300_000), ..Config::default() };
-                let report = explored(protocol, &config);
+                let report = explore(&mut Protocol(protocol), &config, &mut |_| {});
                 let tried = report.executions + report.blocked;
                 let rate = tried as f64 / report.elapsed.as_secs_f64();
                 let end = if report.complete == Completeness::Exhausted { "" } else { "+" };
@@ -237,4 +169,5 @@ fn rates() {
             }
         }
     }
+    reduction();
 }

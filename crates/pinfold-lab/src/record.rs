@@ -194,12 +194,13 @@ impl Record {
     }
 
     fn reach(&mut self, lane: Option<usize>, name: &str) {
+        // What runs alone meets nobody: a window that only it opens proves nothing.
+        let Some(lane) = lane else { return };
         for (goal, reached) in self.goals.iter().zip(&mut self.reached) {
             if *reached || goal.event != name {
                 continue;
             }
-            let mut others =
-                self.doing.iter().enumerate().filter(|(other, _)| Some(*other) != lane);
+            let mut others = self.doing.iter().enumerate().filter(|(other, _)| *other != lane);
             *reached =
                 goal.during.is_none_or(|activity| others.any(|(_, doing)| doing.is(activity)));
         }

@@ -29,17 +29,33 @@ pub(super) fn allows(graph: &mut Graph, candidate: EventId) -> bool {
 }
 
 fn closes_cycle(graph: &Graph, candidate: EventId, buffers: &mut Buffers) -> bool {
-    let is_source = |event| event == candidate || graph.happens_before(event, candidate);
-    let from_fence =
-        graph.sc_events.iter().any(|&event| is_source(event) && is_fence(graph, event));
-    if !from_fence && !graph.events[candidate].sc {
-        return false;
-    }
-    let Buffers { lowest, frontier, reached } = buffers;
+    let is_fence_before = |event| is_fence(graph, event) && graph.happens_before(event, candidate);
+    let by_fence = graph.sc_events.iter().any(|&event| is_fence_before(event));
+    (by_fence && leads_back(graph, candidate, Source::Fence, is_fence_before, buffers))
+        || (graph.events[candidate].sc
+            && leads_back(graph, candidate, Source::Itself, |event| event == candidate, buffers))
+}
+
+/// Where an edge through the candidate comes from. A fence speaks for all that happens after it, an
+/// access for itself alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Fence,
+    Itself,
+}
+
+/// Whether partial-SC leads through the candidate and from there on to one of `sources`.
+fn leads_back(
+    graph: &Graph,
+    candidate: EventId,
+    from: Source,
+    is_source: impl Fn(EventId) -> bool,
+    Buffers { lowest, frontier, reached }: &mut Buffers,
+) -> bool {
     frontier.clear();
     reached.clear();
     for &to in &graph.sc_events {
-        if is_left_towards(graph, candidate, from_fence, to) {
+        if is_left_towards(graph, candidate, from, to) {
             frontier.push(to);
             reached.push(to);
         }
@@ -63,15 +79,15 @@ fn is_fence(graph: &Graph, event: EventId) -> bool {
     graph.events[event].act == Act::Fence
 }
 
-/// Whether partial-SC leads to `to` through `candidate`: from a fence before it, or from itself.
-fn is_left_towards(graph: &Graph, candidate: EventId, from_fence: bool, to: EventId) -> bool {
+/// Whether partial-SC leads to `to` through `candidate`.
+fn is_left_towards(graph: &Graph, candidate: EventId, from: Source, to: EventId) -> bool {
     let key = graph.key(candidate);
     let Some(location) = graph.events[candidate].location else { return false };
     graph.accesses(location).iter().any(|&event| {
         let by_coherence = graph.key(event) > key;
         let writes = graph.events[event].act != Act::Read;
         if is_fence(graph, to) {
-            by_coherence && (writes || from_fence) && graph.happens_before(event, to)
+            by_coherence && (writes || from == Source::Fence) && graph.happens_before(event, to)
         } else {
             by_coherence && writes && event == to
         }

@@ -138,6 +138,23 @@ fn fences_are_not_ordered_by_execution() {
     assert!(seen.iter().any(|seen| seen.starts_with("[[1, 0], [], [1]]")), "{seen:?}");
 }
 
+/// A sequentially consistent access leads on by what it does itself, not by what its lane does later:
+/// the update of `X` is after the last load, and that says nothing about the store to `Y`.
+#[test]
+fn only_a_fence_speaks_for_the_later_accesses_of_its_lane() {
+    let add = Ins::Add(X, 1, SC);
+    check(
+        "an update between a fence and a store",
+        &[
+            &[ld(X, RLX), MB(), add, st(Y, 3, RLX)],
+            &[ld(Y, RLX), st(X, 1, RLX)],
+            &[st(Y, 2, RLX), MB(), ld(X, SC)],
+        ],
+        "[[1, 1], [2], [1]] [2, 2]",
+        WEAK,
+    );
+}
+
 #[test]
 fn random_search_sees_weak_behaviour_too() {
     let lanes: [&[Ins]; 2] = [&[st(X, 1, RLX), st(Y, 1, RLX)], &[ld(Y, RLX), ld(X, RLX)]];

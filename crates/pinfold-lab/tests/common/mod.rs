@@ -1,0 +1,60 @@
+//! Searching scenarios and shipped files, for the tests.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
+
+use std::path::PathBuf;
+
+use pinfold::Rules;
+use pinfold_lab::report::{Report, Verdict};
+use pinfold_lab::{CheckOptions, Model, check, scenario};
+
+pub const MODELS: [Model; 3] = [Model::Sc, Model::Tso, Model::Weak];
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")
+}
+
+/// The text of a scenario that is shipped.
+pub fn shipped(name: &str) -> String {
+    let path = folder().join(format!("{name}.pf"));
+    std::fs::read_to_string(path).expect("the scenario is shipped")
+}
+
+/// The names of all scenarios that are shipped, in order.
+pub fn all_shipped() -> Vec<String> {
+    let entries = std::fs::read_dir(folder()).expect("scenarios are shipped");
+    let paths = entries.map(|entry| entry.expect("readable").path());
+    let scenarios = paths.filter(|path| path.extension().is_some_and(|end| end == "pf"));
+    let stems = scenarios.map(|path| path.file_stem().expect("a name").to_owned());
+    let mut names: Vec<String> =
+        stems.map(|stem| stem.into_string().expect("readable names")).collect();
+    names.sort();
+    names
+}
+
+/// Searches a scenario with nothing left out.
+pub fn checked(name: &str, text: &str, rules: &str, model: Model) -> Report {
+    let scenario = scenario::parse(text).unwrap_or_else(|errors| panic!("{name}: {errors:?}"));
+    let rules = Rules::parse(rules).expect("the rules exist");
+    let options = CheckOptions { model, ..CheckOptions::default() };
+    check(&scenario, name, &rules, &options, &mut |_| {})
+}
+
+/// Asserts that a scenario passes: exhausted, and every window that it names was open.
+#[track_caller]
+pub fn holds(name: &str, text: &str, rules: &str, model: Model) -> Report {
+    let report = checked(name, text, rules, model);
+    let told = (&report.broken, &report.search, &report.reached);
+    assert_eq!(report.verdict, Verdict::Pass, "{name} under {rules}, {model:?}: {told:?}");
+    report
+}
+
+/// Asserts that a scenario fails, and which oracle notices.
+#[track_caller]
+pub fn breaks(name: &str, text: &str, rules: &str, model: Model, oracle: &str) -> Report {
+    let report = checked(name, text, rules, model);
+    let told = (&report.broken, &report.search, &report.reached);
+    assert_eq!(report.verdict, Verdict::Fail, "{name} under {rules}, {model:?}: {told:?}");
+    let broken = report.broken.as_ref().expect("a failure says what broke");
+    assert_eq!(broken.oracle, oracle, "{name} under {rules}, {model:?}: {broken:?}");
+    report
+}

@@ -1,0 +1,240 @@
+//! Pinning without a lock against what may happen to the page meanwhile (facts 2.3 to 2.5, 3.5).
+
+use pinfold::rules::PRESETS;
+use pinfold_lab::Model;
+
+use super::common::MODELS;
+use super::{Protocol, outcomes};
+
+/// The shipped race, with both ways it can end: the walk gives up, or fork sees the pin.
+fn pin_against_fork() -> Protocol {
+    Protocol::shipped("fork-races-fast-pin").reaching(&["fast-stop", "fast-taken", "fork-shared"])
+}
+
+#[test]
+fn a_lock_free_pin_against_fork() {
+    for rules in ["latest", "5.11,fork-race=seq-count-full", "5.19,fork-race=seq-count-full"] {
+        pin_against_fork().reaching(&["fork-copied"]).holds(rules);
+    }
+    pin_against_fork().breaks("5.8", "pin-coherence");
+    for model in MODELS {
+        pin_against_fork().breaks_in("5.10", model, "pin-coherence");
+    }
+}
+
+#[test]
+fn the_write_protect_trick_needs_strong_ordering() {
+    for model in [Model::Sc, Model::Tso] {
+        pin_against_fork().reaching(&["fork-copied"]).holds_in("5.9", model);
+    }
+    pin_against_fork().breaks("5.9", "pin-coherence");
+}
+
+#[test]
+fn the_sequence_count_as_merged_holds_on_x86_and_with_a_full_barrier_everywhere() {
+    for rules in ["5.11", "5.19", "6.12", "7.3"] {
+        pin_against_fork().reaching(&["fork-copied"]).holds_in(rules, Model::Tso);
+        pin_against_fork().breaks(rules, "pin-coherence");
+        pin_against_fork().holds(&format!("{rules},fork-race=seq-count-full"));
+    }
+}
+
+#[test]
+#[ignore = "five million executions; run before touching the sequence count"]
+fn two_lock_free_pins_against_fork() {
+    let protocol = Protocol::new(
+        "two-pins-fork",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "v1"
+lane forker: P on cpu0
+  fork C
+lane one: P on cpu1
+  pin A write longterm as h0
+lane two: P on cpu1
+  pin A write longterm as h1
+after
+  P: write A "v2"
+always
+  h0 is P:A
+  h1 is P:A
+  C:A sees "v1"
+reach fork-protected during fast-pin
+"#,
+    );
+    protocol.holds("latest");
+}
+
+/// The entry is read-only before and after, so the walk's second look shows nothing: only the sequence count, around the clearing of the mark, tells
+/// that fork was there.
+#[test]
+fn a_lock_free_read_pin_against_the_clearing_of_the_mark_by_fork() {
+    let protocol = Protocol::new(
+        "read-pin-fork",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "v1"
+  P: protect A ro
+lane forker: P on cpu0
+  fork C
+lane pinner: P on cpu1
+  pin A read longterm as h0
+after
+  P: protect A rw
+  P: write A "v2"
+always
+  h0 is P:A
+  h0 sees "v2"
+  C:A sees "v1"
+reach fork-shared during fast-pin
+reach fast-stop
+"#,
+    );
+    for rules in ["latest", "5.19,fork-race=seq-count-full", "6.1,fork-race=seq-count-full"] {
+        protocol.reaching(&["fork-copied"]).holds(rules);
+    }
+    for (race, model) in [
+        ("open", Model::Sc),
+        // The trick protects against writers alone: nothing is left to protect here.
+        ("write-protect-first", Model::Sc),
+        ("seq-count", Model::Weak),
+    ] {
+        protocol.breaks_in(&format!("latest,fork-race={race}"), model, "pin-coherence");
+    }
+}
+
+/// The table goes with the page: it must wait for the walker.
+#[test]
+fn a_lock_free_pin_against_unmap() {
+    let protocol = Protocol::shipped("unmap-races-pin").reaching(&["fast-stop", "fast-taken"]);
+    for rules in PRESETS {
+        assert_eq!(outcomes(&protocol.holds(rules)), ["pinned", "unmapped"], "{rules}");
+        for model in MODELS {
+            protocol.breaks_in(&format!("{rules},table-free=at-once"), model, "data-race");
+        }
+    }
+}
+
+/// The frame is freed and used again between the walker's look and its reference: the second look saves it. The area stays, so that a late pin finds
+/// a page, too.
+#[test]
+fn a_lock_free_pin_against_reuse_of_the_frame() {
+    let protocol = Protocol::shipped("fast-pin-reused-frame").reaching(&[
+        "first-touch during fast-pin",
+        "fast-stop",
+        "fast-taken",
+    ]);
+    for rules in PRESETS {
+        protocol.holds(rules);
+        protocol.breaks(&format!("{rules},fast-recheck=off"), "claim");
+    }
+}
+
+#[test]
+fn a_lock_free_pin_against_migration() {
+    let protocol = Protocol::new(
+        "pin-migration",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "v1"
+lane pinner: P on cpu0
+  pin A write longterm as h0
+lane mover: P on cpu1
+  migrate A to node 1
+after
+  P: write A "v2"
+always
+  h0 is P:A
+  h0 sees "v2"
+reach migration-entry during fast-pin
+reach migrated
+reach fast-taken
+reach fast-stop
+"#,
+    );
+    for rules in ["latest", "6.1", "5.19"] {
+        protocol.reaching(&["migration-pinned"]).holds(rules);
+    }
+    for rules in ["5.16", "5.9"] {
+        protocol.reaching(&["migration-busy"]).holds(rules);
+    }
+    for rules in ["latest", "5.16"] {
+        protocol.breaks(&format!("{rules},fast-recheck=off"), "pin-coherence");
+    }
+}
+
+/// Both forms hold here, the one of 5.19 too: the barriers that it lacks come with the full exchange that takes the entry out, which no switch makes
+/// weaker. The walk has two looks after its reference, at the entry and at the mark, and either is enough against migration, which leaves the old
+/// page without the mark; so the twins lose both, or the mark on the way.
+#[test]
+fn a_lock_free_read_pin_against_the_clearing_of_the_mark() {
+    let protocol = Protocol::new(
+        "read-pin-mark",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "v1"
+  P: protect A ro
+lane pinner: P on cpu0
+  pin A read longterm as h0
+lane mover: P on cpu1
+  migrate A to node 1
+after
+  P: protect A rw
+  P: write A "v2"
+always
+  h0 is P:A
+  h0 sees "v2"
+reach migration-entry during fast-pin
+reach fast-taken
+reach fast-stop
+"#,
+    );
+    for rules in ["latest", "6.1", "5.19"] {
+        for order in ["barriers", "flush"] {
+            let rules = format!("{rules},share-order={order}");
+            protocol.reaching(&["migration-pinned", "migrated"]).holds(&rules);
+            protocol.holds(&format!("{rules},fast-recheck=off"));
+            protocol.holds(&format!("{rules},read-gup=as-is"));
+            let blind = format!("{rules},fast-recheck=off,read-gup=as-is");
+            protocol.breaks(&blind, "pin-coherence");
+            protocol.breaks(&format!("{rules},migration-kind=read-write"), "pin-coherence");
+        }
+    }
+    protocol.breaks("5.16", "pin-coherence");
+}
+
+#[test]
+fn a_pin_against_the_exit_of_the_only_sharer() {
+    let protocol = Protocol::new(
+        "pin-exit",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "v1"
+  P: fork C
+lane pinner: P on cpu0
+  pin A write longterm as h0
+  write A "v2"
+lane child: C on cpu1
+  exit
+always
+  h0 is P:A
+  h0 sees "v2"
+reach zapped during pin
+reach cow-copy
+reach cow-reuse
+"#,
+    );
+    for rules in ["latest", "6.1", "5.19", "5.9"] {
+        protocol.holds(rules);
+    }
+}
