@@ -318,6 +318,17 @@ fn a_checkpoint_goes_on_and_fits_nothing_else() {
 }
 
 #[test]
+fn a_result_that_could_not_be_kept_is_refused_before_the_search() {
+    let directory = empty_directory("unwritable");
+    let file = directory.join("missing/checkpoint.json").display().to_string();
+    for keep in [&["--checkpoint", &file][..], &["--shard", "1/2", "--out", &file]] {
+        let told = str!["error: cannot write [..]checkpoint.json: [..]\n..."];
+        let refused = pinfold(&[&DIVIDED[..], keep].concat()).assert().code(2);
+        refused.stdout_eq(str![]).stderr_eq(told);
+    }
+}
+
+#[test]
 fn a_setup_that_fails_is_shown_at_its_step() {
     let directory = empty_directory("setup");
     let file = directory.join("full.pf");

@@ -10,7 +10,7 @@ use pinfold::Rules;
 use pinfold_lab::campaign::{self, Campaign, CampaignError, Partial};
 use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::{CheckOptions, Progress};
-use std::fs;
+use std::{fs, io};
 
 /// What came of a search.
 pub(super) struct Searched {
@@ -48,6 +48,10 @@ pub(super) fn search(
         }
         None => campaign.begin(division.shard),
     };
+    // After hours is too late to learn that the result cannot be kept.
+    if let Some(path) = division.out.as_ref().or(division.checkpoint.as_ref()) {
+        write_beside(path, "").and_then(fs::remove_file).map_err(unwritable(path))?;
+    }
     let threads = division.jobs.map_or(1, usize::from);
     let report = campaign.run(&mut partial, threads, progress);
     let unfinished = partial.done() < partial.share();
@@ -86,8 +90,16 @@ fn read(path: &str) -> Result<Partial, Failure> {
 /// Writes beside the file first, so that one that was there stays whole until it is replaced.
 fn write(path: &str, partial: &Partial) -> Result<(), Failure> {
     let text = json::document(partial)?;
+    write_beside(path, &text).and_then(|beside| fs::rename(beside, path)).map_err(unwritable(path))
+}
+
+fn write_beside(path: &str, text: &str) -> io::Result<String> {
     let beside = format!("{path}.new");
-    fs::write(&beside, text)
-        .and_then(|()| fs::rename(&beside, path))
-        .map_err(|why| Failure::Unwritable { path: path.to_owned(), why })
+    fs::write(&beside, text)?;
+    Ok(beside)
+}
+
+fn unwritable(path: &str) -> impl FnOnce(io::Error) -> Failure {
+    let path = path.to_owned();
+    move |why| Failure::Unwritable { path, why }
 }
