@@ -74,8 +74,8 @@ pub enum Model {
     /// The latest store in the order of steps.
     Sc,
     /// Total store order, as on x86: a store may be delayed past later loads of its lane. A
-    /// read-modify-write that writes, and the taking of a lock, are full fences; one that does not
-    /// write is a load.
+    /// read-modify-write that writes, the taking of a lock, the start of a lane and the sight of its
+    /// end are full fences; a read-modify-write that does not write is a load.
     Tso,
     /// RC11 with the release sequences of C++20. A load may return an older store when nothing
     /// forbids it. Loads are not delayed past later stores (no load buffering), and dependencies

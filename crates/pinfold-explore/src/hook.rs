@@ -229,7 +229,8 @@ pub fn renew(addr: usize, len: usize) {
     }
 }
 
-/// The lane reads the plain memory that starts at `addr`. Not a step.
+/// The lane reads the plain memory that starts at `addr`. Not a step. A value is known by its
+/// address: one that moves must be [`forget`]ten where it was.
 pub fn read_plain(addr: usize) {
     if active() {
         with(|engine| engine.touch_plain(addr, Reach::Read));

@@ -56,8 +56,14 @@ pub struct Program {
 impl Program {
     /// Whether another lane starts this one.
     pub fn is_spawned(&self, lane: usize) -> bool {
-        let starts = |ins: &Ins| matches!(ins, Ins::Spawn(started) if *started == lane);
-        self.lanes.iter().flatten().any(starts)
+        fn starts(ins: &Ins, lane: usize) -> bool {
+            match ins {
+                Ins::Spawn(started) => *started == lane,
+                Ins::Locked(_, _, code) => code.iter().any(|ins| starts(ins, lane)),
+                _ => false,
+            }
+        }
+        self.lanes.iter().flatten().any(|ins| starts(ins, lane))
     }
 }
 

@@ -75,19 +75,31 @@ pub fn waiting(seed: u64) -> Program {
     Program { vars, lanes: (0..lanes).map(|_| lane(&mut rng)).collect() }
 }
 
-/// Lets lanes start some of the others, and perhaps wait for their end.
+/// Lets lanes start some of the others, and perhaps wait for their end; perhaps under a lock.
 pub fn start_some(program: &mut Program, rng: &mut Rng) {
     for lane in 1..program.lanes.len() {
         if rng.below(3) == 0 {
             continue;
         }
-        let code = &mut program.lanes[rng.below(lane)];
+        let code = locked_or_whole(&mut program.lanes[rng.below(lane)], rng);
         let at = rng.below(code.len() + 1);
         code.insert(at, Ins::Spawn(lane));
         if rng.below(2) == 0 {
             let at = at + 1 + rng.below(code.len() - at);
             code.insert(at, Ins::Join(lane));
         }
+    }
+}
+
+/// The code of a lane, or a part of it that runs under a lock, and in any case.
+fn locked_or_whole<'a>(code: &'a mut Vec<Ins>, rng: &mut Rng) -> &'a mut Vec<Ins> {
+    let locked = |ins: &Ins| matches!(ins, Ins::Locked(..));
+    match code.iter().position(locked) {
+        Some(at) if rng.below(2) == 0 => match &mut code[at] {
+            Ins::Locked(_, _, inner) => inner,
+            _ => unreachable!("that was a lock"),
+        },
+        _ => code,
     }
 }
 
