@@ -137,7 +137,16 @@ fn reduction() {
     }
 }
 
+/// The machine that the figures are of.
+fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{}, {cores} cores, one used", model.unwrap_or("unknown processor"))
+}
+
 fn main() {
+    println!("{}", machine());
     let protocols: [(&str, AddLanes); 3] = [
         ("mostly private", mostly_private),
         ("sequence count", sequence_count),

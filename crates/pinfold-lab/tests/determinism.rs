@@ -1,73 +1,75 @@
-//! A search depends on the scenario, the rules and the model, and on nothing else: not on addresses, hash order, time, or what ran before.
+//! The same search finds the same, whatever was searched before it in the same process, and a failure's schedule leads to one trace.
+//!
+//! What breaks it: the order of a hash map, addresses, time, statics.
 
-use std::path::Path;
+mod common;
 
+use common::{MODELS, all_shipped, checked, shipped};
 use pinfold::Rules;
-use pinfold_lab::report::Report;
-use pinfold_lab::scenario::{self, Scenario};
-use pinfold_lab::{CheckOptions, Model, check, replay_schedule};
+use pinfold_lab::report::{Report, Verdict};
+use pinfold_lab::{Model, replay_schedule, scenario};
 
-const MODELS: [Model; 3] = [Model::Sc, Model::Tso, Model::Weak];
+/// Rules under which many of the scenarios fail, and rules under which few do.
+const RULES: [&str; 3] = ["5.10", "5.16", "latest"];
 
-fn shipped() -> Vec<Scenario> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
-    let files = std::fs::read_dir(directory).expect("the scenarios are shipped");
-    let paths = files.map(|file| file.expect("readable").path());
-    let mut paths: Vec<_> =
-        paths.filter(|path| path.extension().is_some_and(|e| e == "pf")).collect();
-    paths.sort();
-    let read = |path| std::fs::read_to_string(path).expect("readable");
-    paths.iter().map(|path| scenario::parse(&read(path)).expect("a scenario")).collect()
-}
-
-/// All questions asked, in an order.
-fn questions() -> Vec<(Scenario, &'static str, Model)> {
-    let mut questions = Vec::new();
-    for scenario in shipped() {
-        for rules in ["5.9", "5.16", "latest"] {
-            questions.extend(MODELS.map(|model| (scenario.clone(), rules, model)));
-        }
-    }
-    questions
-}
-
-/// A report without what may differ.
-fn answer((scenario, rules, model): &(Scenario, &str, Model)) -> Report {
-    let rules = Rules::parse(rules).expect("the rules exist");
-    let options = CheckOptions { model: *model, ..CheckOptions::default() };
-    let mut report = check(scenario, "test.pf", &rules, &options, &mut |_| {});
+/// What a search must find again: everything but the time that it took.
+fn timeless(mut report: Report) -> Report {
     report.search.seconds = 0.0;
     report
 }
 
-#[test]
-fn every_search_has_one_result_whatever_ran_before() {
-    let questions = questions();
-    let forwards: Vec<Report> = questions.iter().map(answer).collect();
-    let mut backwards: Vec<Report> = questions.iter().rev().map(answer).collect();
-    backwards.reverse();
-    for (question, (first, second)) in questions.iter().zip(forwards.iter().zip(&backwards)) {
-        assert_eq!(first, second, "{} {} {:?}", question.0.name.value, question.1, question.2);
-    }
+/// A scenario, the rules, the model.
+type Question = (String, &'static str, Model);
+
+fn questions() -> Vec<Question> {
+    let with_rules =
+        all_shipped().into_iter().flat_map(|name| RULES.map(|rules| (name.clone(), rules)));
+    with_rules.flat_map(|(name, rules)| MODELS.map(|model| (name.clone(), rules, model))).collect()
+}
+
+fn answer((name, rules, model): &Question) -> Report {
+    timeless(checked(name, &shipped(name), rules, *model))
 }
 
 #[test]
-fn every_failure_replays_twice_with_the_same_accesses() {
-    let mut failures = 0;
-    for question in questions() {
-        let Some(broken) = answer(&question).broken else { continue };
-        failures += 1;
-        let (scenario, rules, model) = question;
-        let rules = Rules::parse(rules).expect("the rules exist");
-        let again = || {
-            replay_schedule(&scenario, "test.pf", &rules, model, &broken.schedule)
-                .expect("a schedule that a search gave")
-        };
-        let (first, second) = (again(), again());
-        assert_eq!(first, second, "{} {model:?}", scenario.name.value);
-        let told = first.broken.expect("it fails again");
-        assert_eq!((&told.oracle, &told.what), (&broken.oracle, &broken.what));
-        assert_eq!(first.accesses.len() as u64, broken.steps);
+fn a_second_search_in_the_opposite_order_finds_the_same() {
+    let questions = questions();
+    let first: Vec<Report> = questions.iter().map(answer).collect();
+    let mut second: Vec<Report> = questions.iter().rev().map(answer).collect();
+    second.reverse();
+    for (question, (first, second)) in questions.iter().zip(first.iter().zip(&second)) {
+        assert_eq!(first, second, "{question:?}");
     }
-    assert!(failures > 20, "{failures} failures show little");
+    let executions: u64 = first.iter().map(|report| report.search.executions).sum();
+    println!("{} searches with {executions} executions, twice", questions.len());
+}
+
+#[test]
+fn the_schedule_of_a_failure_leads_to_one_trace() {
+    let mut failures = 0;
+    for (name, rules, model) in &questions() {
+        let found = checked(name, &shipped(name), rules, *model);
+        if found.verdict != Verdict::Fail {
+            continue;
+        }
+        failures += 1;
+        let broken = found.broken.as_ref().expect("a failure says what broke");
+        let scenario = scenario::parse(&shipped(name)).expect("well formed");
+        let rules = Rules::parse(rules).expect("the rules exist");
+        let [first, second] = [(); 2].map(|()| {
+            replay_schedule(&scenario, name, &rules, *model, &broken.schedule).expect("a schedule")
+        });
+        assert_eq!(first.search.incomplete, None, "{name} {rules} {model:?}");
+        assert!(!first.accesses.is_empty());
+        // Rows, accesses and ends included.
+        assert_eq!(first, second, "{name} {rules} {model:?}");
+        assert_eq!(first.trace, found.trace, "{name} {rules} {model:?}");
+        assert_eq!(
+            first.broken.as_ref().map(|broken| &broken.oracle),
+            Some(&broken.oracle),
+            "{name} {rules} {model:?}"
+        );
+    }
+    println!("{failures} failures, each replayed twice");
+    assert!(failures > 30, "{failures} failures are too few to tell");
 }

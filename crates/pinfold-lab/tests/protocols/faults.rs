@@ -36,9 +36,10 @@ reach spurious
 /// Two write faults on one page, one of which finds the other's copy, and a reader whose CPU may still know the old page.
 #[test]
 fn a_write_fault_that_finds_anothers_copy() {
-    let protocol = Protocol::shipped("cow-published-early");
+    let protocol = Protocol::shipped("cow-published-early")
+        .reaching(&["cow-copy during write", "spurious during read"]);
     for rules in ["5.8", "latest"] {
-        protocol.holds_in(rules, Model::Sc);
+        protocol.holds(rules);
         let early = format!("{rules},cow-publish=before-flush");
         let report = protocol.breaks_in(&early, Model::Sc, "claim");
         assert!(outcomes(&report).contains(&"stale"));
