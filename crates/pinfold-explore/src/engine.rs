@@ -409,6 +409,7 @@ impl Engine {
         let cells: Vec<Object> = self.objects.cells_in(addr, len).collect();
         for cell in cells {
             let race = self.memory.reach(lane, cell, reach, step);
+            let race = race.or_else(|| self.announced(lane, cell, reach));
             self.check(race, |engine| engine.place(cell));
             self.memory.forget(cell);
             self.strategy.attached(Effect::Forget(cell));
@@ -419,6 +420,16 @@ impl Engine {
         } else {
             self.memory.renew(lane, (addr, len), step);
         }
+    }
+
+    /// The race with a lane that has announced an access to the cell, if one has: it does nothing
+    /// before that access that could order it after what the running lane does to the cell.
+    fn announced(&self, lane: usize, cell: Object, reach: Reach) -> Option<Race> {
+        let accesses = |other: &usize| {
+            *other != lane && self.pending[*other].as_ref().and_then(Op::cell) == Some(cell)
+        };
+        let other = (0..self.pending.len()).find(accesses)?;
+        Some(Race::with_announced(other, self.steps(), reach))
     }
 
     /// The running lane touches plain memory.

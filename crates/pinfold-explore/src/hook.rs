@@ -213,7 +213,9 @@ pub fn unlock(id: usize, mode: Mode) {
 }
 
 /// The cells and the plain memory in `[addr, addr + len)` end here: what lies there later starts
-/// from its `now`, and is another. Not a step. No other lane may be at them.
+/// from its `now`, and is another. Not a step. No other lane may be at them: an access that comes
+/// before the end in some execution, and that nothing orders before it, is a race. One that always
+/// comes after it is taken for an access to what lies there then.
 pub fn forget(addr: usize, len: usize) {
     if active() {
         with(|engine| engine.renew(addr, len, Reach::End));
@@ -245,21 +247,23 @@ pub fn write_plain(addr: usize) {
 }
 
 /// What this lane did until now happens before whatever follows a later [`take_over`] of the same `id`.
-/// Not a step: for what has its order from elsewhere, such as the last of several owners.
+/// Not a step: for what has its order from elsewhere, such as the last of several owners. Who is the
+/// last is not varied for its own sake, so it must not matter.
 pub fn hand_over(id: usize) {
     if active() {
         with(|engine| engine.hand_over(id));
     }
 }
 
-/// See [`hand_over`]. Not a step.
+/// See [`hand_over`]. Not a step; under [`crate::Model::Tso`] a full fence, as the taking of a lock is.
 pub fn take_over(id: usize) {
     if active() {
         with(|engine| engine.take_over(id));
     }
 }
 
-/// Starts a lane, whose number is returned. Not a step: the new lane runs up to its first access
+/// Starts a lane, whose number is returned; numbers go by the order of starting, which the search
+/// does not vary for its own sake, so they are good for [`join`] and for nothing else. Not a step: the new lane runs up to its first access
 /// once this one is at its next. All that this lane did happens before all that the new one does.
 ///
 /// Where no lane runs, `body` runs at once. More than [`crate::MAX_LANES`] lanes end the execution as
@@ -297,7 +301,7 @@ pub fn label(addr: usize, len: usize, describe: impl Fn(usize) -> String + 'stat
 }
 
 /// The running lane, counted from 0 in the order in which they were added or started; 0 when no lane
-/// runs.
+/// runs. See [`spawn`] for what the numbers of started lanes are good for.
 pub fn lane() -> usize {
     if active() { with(|engine| engine.current()).unwrap_or(0) } else { 0 }
 }

@@ -58,7 +58,8 @@
 //! No execution of the model, within the instrumented accesses, fails. State that lanes share must be
 //! protected by announced locks or by happens-before: announce accesses to it with
 //! [`hook::read_plain`] and [`hook::write_plain`], and a data race is a failure. State that lanes
-//! share without announcing it is outside the statement.
+//! share without announcing it is outside the statement, and so are the numbers of started lanes and
+//! who is the last of several owners ([`hook::hand_over`]).
 
 mod budget;
 mod clock;

@@ -297,6 +297,53 @@ fn what_is_set_anew_must_be_published() {
     assert_eq!(race(&published(Order::Relaxed)), Some(FailureKind::DataRace));
 }
 
+/// Another lane has announced its access before it could be told of the end.
+#[test]
+fn a_cell_that_ends_before_the_first_step_is_missed_by_nobody() {
+    for (model, end) in
+        MODELS.into_iter().flat_map(|m| [(m, hook::forget as fn(usize, usize)), (m, hook::renew)])
+    {
+        for search in [FULL, NAIVE] {
+            let report = run(model, search, move |lanes, _| {
+                let (cell, other) = (Var::new(0), Var::new(0));
+                let addr = cell.addr();
+                lanes.lane("user", move || {
+                    cell.load(Order::Relaxed);
+                });
+                lanes.lane("owner", move || {
+                    end(addr, 8);
+                    other.load(Order::Relaxed);
+                });
+                Box::new(|_| None)
+            });
+            assert_eq!(race(&report), Some(FailureKind::DataRace), "{model:?} {search:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_left_of_memory_that_was_set_anew_is_still_to_be_published() {
+    let report = run(Model::Weak, FULL, |lanes, _| {
+        let block: std::rc::Rc<[std::cell::Cell<u64>; 2]> = std::rc::Rc::default();
+        let (mine, first, second) = (block.clone(), Var::new(0), Var::new(0));
+        let start = block.as_ptr() as usize;
+        lanes.lane("owner", move || {
+            hook::renew(start, 16);
+            hook::forget(start, 8);
+            first.load(Order::Relaxed);
+        });
+        lanes.lane("user", move || {
+            second.load(Order::Relaxed);
+            hook::load(start + 8, mine[1].get(), Order::Relaxed);
+        });
+        Box::new(move |_| {
+            drop(block);
+            None
+        })
+    });
+    assert_eq!(race(&report), Some(FailureKind::DataRace));
+}
+
 #[test]
 fn a_tree_of_lanes_is_exhausted_and_joined() {
     for model in MODELS {

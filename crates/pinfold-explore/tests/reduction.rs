@@ -5,10 +5,13 @@ mod common;
 
 use common::{
     FULL, NAIVE,
-    program::Program,
+    program::{Ins, Program, Rng},
     random::{mixed, starting, waiting},
 };
-use pinfold_explore::{Completeness, Config, FailureKind, Model, Report, Search, explore};
+use pinfold_explore::{
+    Completeness, Config, FailureKind, Model, Report, Search, explore,
+    hook::{Mode, Order},
+};
 
 fn explored(program: &Program, model: Model, search: Search, most: Option<u64>) -> Report {
     let config = Config { model, search, max_executions: most, ..Config::default() };
@@ -87,4 +90,60 @@ fn reduced_and_naive_agree_on_many_programs() {
         compare(model, waiting, 10_000..13_000, 50_000);
         compare(model, starting, 10_000..13_000, 50_000);
     }
+}
+
+/// Whether both searches find the same in all models.
+fn agree(program: &Program) {
+    for model in [Model::Sc, Model::Tso, Model::Weak] {
+        let [full, naive] = [FULL, NAIVE].map(|search| explored(program, model, search, None));
+        assert_eq!(full.complete, Completeness::Exhausted, "{model:?}: {:?}", full.failure);
+        assert!(full.outcomes.keys().eq(naive.outcomes.keys()), "{model:?}: {program:?}");
+    }
+}
+
+/// The load gives the lock back only if it reads the old value, and it may read that only once an attempt has failed: so the attempt must be
+/// tried before and after it, although with the new value nothing is given back.
+#[test]
+fn an_option_that_is_withheld_may_give_a_lock_back() {
+    let attempt = vec![Ins::Store(0, 1, Order::Relaxed), Ins::Try(0, Mode::Exclusive, vec![])];
+    let guarded = vec![Ins::Load(0, Order::Relaxed), Ins::If(vec![Ins::Load(1, Order::Relaxed)])];
+    let lanes = vec![attempt, vec![Ins::Locked(0, Mode::Exclusive, guarded)]];
+    agree(&Program { vars: 2, lanes });
+}
+
+/// Random programs of that shape.
+#[test]
+fn reduced_and_naive_agree_on_attempts_at_locks_around_a_branch() {
+    for seed in 0..150 {
+        let mut rng = Rng(seed);
+        let relaxed = Order::Relaxed;
+        let modes = [Mode::Exclusive, Mode::Shared];
+        let mut attempt = vec![Ins::Store(0, 1, relaxed)];
+        if rng.below(2) == 0 {
+            attempt.push(Ins::Store(rng.below(2), 2, relaxed));
+        }
+        attempt.push(Ins::Try(0, rng.pick(&modes), vec![]));
+        if rng.below(2) == 0 {
+            attempt.push(Ins::Cas(0, 1, 2, relaxed, relaxed));
+        }
+        let branch = Ins::If(vec![Ins::Load(rng.below(2), relaxed)]);
+        let mut guarded =
+            vec![Ins::Locked(0, rng.pick(&modes), vec![Ins::Load(0, relaxed), branch])];
+        if rng.below(3) == 0 {
+            guarded.push(Ins::Store(0, 3, relaxed));
+        }
+        agree(&Program { vars: 2, lanes: vec![attempt, guarded] });
+    }
+}
+
+/// It is born in the last step of another lane, and the value that it waits for is there only for a while.
+#[test]
+fn a_lane_may_be_born_waiting() {
+    let store = |var, value| Ins::Store(var, value, Order::Relaxed);
+    let lanes = vec![
+        vec![store(0, 1), store(1, 1), store(0, 0)],
+        vec![Ins::Load(2, Order::Relaxed), Ins::Spawn(2)],
+        vec![Ins::WaitBelow(0, 1, Order::Relaxed), Ins::Load(1, Order::Relaxed)],
+    ];
+    agree(&Program { vars: 3, lanes });
 }

@@ -134,10 +134,17 @@ fn reached(report: &Report, look: &Look) -> Vec<String> {
     let note = match (is_vacuous(report), report.verdict) {
         (false, _) => "(not vacuous)",
         (true, Verdict::Partial) => "(not reached so far)",
+        // The search ended where it found what broke.
+        (true, Verdict::Fail) if found(report) => "(not reached so far)",
         (true, _) => "(VACUOUS: never reached)",
     };
     items.push(note.to_owned());
     labelled("reached", &flow(&items, "   ", look.width - LABEL), look)
+}
+
+/// Whether an execution broke something.
+fn found(report: &Report) -> bool {
+    report.broken.as_ref().is_some_and(|broken| !broken.schedule.is_empty())
 }
 
 fn joined(label: &str, items: &[String], look: &Look) -> Vec<String> {

@@ -82,6 +82,11 @@ pub(crate) struct Race {
 }
 
 impl Race {
+    /// A race with an access that has been announced and not made.
+    pub(crate) fn with_announced(other: usize, step: u64, touch: Touch) -> Self {
+        Self { other, step, other_touch: Touch::Atomic, touch }
+    }
+
     /// The race in words.
     pub(crate) fn tell(&self, lane: &str, other: &str, place: &str) -> String {
         let Self { step, other_touch, touch, .. } = self;
@@ -148,6 +153,24 @@ impl Races {
         self.place(cell).write = renewal;
     }
 
+    /// Cuts what ends out of what was set anew.
+    fn forget_renewals(&mut self, addr: usize, len: usize) {
+        let end = addr.saturating_add(len);
+        let overlaps = |start: usize, length: usize| start < end && addr < start + length;
+        if !self.renewed.iter().any(|&(start, length, _)| overlaps(start, length)) {
+            return;
+        }
+        let cut = |(start, length, mark): (usize, usize, Mark)| {
+            let before = (start, addr.saturating_sub(start).min(length), mark);
+            let after = (end.max(start), (start + length).saturating_sub(end.max(start)), mark);
+            [before, after]
+        };
+        let (whole, ended): (Vec<_>, Vec<_>) =
+            self.renewed.drain(..).partition(|&(start, length, _)| !overlaps(start, length));
+        self.renewed = whole;
+        self.renewed.extend(ended.into_iter().flat_map(cut).filter(|&(_, length, _)| length > 0));
+    }
+
     fn place(&mut self, cell: Object) -> &mut Place {
         let index = cell as usize;
         if self.cells.len() <= index {
@@ -204,7 +227,7 @@ impl Races {
         step: u64,
         clock: &[u32],
     ) -> Option<Race> {
-        self.renewed.retain(|&(start, ..)| start.wrapping_sub(addr) >= len);
+        self.forget_renewals(addr, len);
         let end = mark(lane, Touch::End, step, clock);
         let inside = self.plain.iter_mut().filter(|(at, _)| at.wrapping_sub(addr) < len);
         let races = inside.filter_map(|(&at, place)| Some((at, place.touch(end, clock)?)));

@@ -31,6 +31,8 @@ enum Sort {
     Lock(Mode),
     Try(Mode),
     Unlock(Mode),
+    /// With an option that was withheld it would perhaps have given the lock back.
+    MayUnlock,
 }
 
 impl Sort {
@@ -45,7 +47,10 @@ impl Sort {
             (Self::Unlock(held), Self::Try(mode)) | (Self::Try(mode), Self::Unlock(held)) => {
                 excludes(held, mode)
             }
-            (Self::Unlock(_), _) | (_, Self::Unlock(_)) => false,
+            (Self::MayUnlock, Self::Try(_)) | (Self::Try(_), Self::MayUnlock) => true,
+            (Self::Unlock(_) | Self::MayUnlock, _) | (_, Self::Unlock(_) | Self::MayUnlock) => {
+                false
+            }
             _ => self.closes() || other.closes(),
         }
     }
@@ -161,6 +166,11 @@ impl Dependence {
             })
     }
 
+    /// The locks that the lane may hold.
+    pub(crate) fn held(&self, lane: usize) -> impl Iterator<Item = Object> + '_ {
+        self.held.iter().filter(move |held| held.0 == lane).map(|held| held.1)
+    }
+
     /// Whether the last step changed the object.
     pub(crate) fn just_changed(&self, object: Object) -> bool {
         let log = self.log.get(object as usize).map_or(&[][..], Vec::as_slice);
@@ -176,6 +186,7 @@ impl Dependence {
         touched.extend(touch.sorted());
         touched.extend(effects.iter().filter_map(|&effect| match effect {
             Effect::Unlock(lock, mode) => Some((lock, Sort::Unlock(mode))),
+            Effect::MayUnlock(lock) => Some((lock, Sort::MayUnlock)),
             Effect::Forget(cell) => Some((cell, Sort::Write)),
             Effect::Spawn(_) => None,
         }));
@@ -188,7 +199,7 @@ impl Dependence {
             match sort {
                 Sort::Lock(_) | Sort::Try(_) => self.held.push((lane, object)),
                 Sort::Unlock(_) => self.held.retain(|&held| held != (lane, object)),
-                Sort::Read | Sort::Write => {}
+                Sort::Read | Sort::Write | Sort::MayUnlock => {}
             }
         }
         self.touched = touched;

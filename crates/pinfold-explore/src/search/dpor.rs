@@ -14,6 +14,9 @@
 //!   options are offered.
 //! * Waiting: a lane whose value is taken away by another's change never gets to make its step, so
 //!   the race with the change is looked for when the lane blocks and again at each later change.
+//! * What a step with a withheld option might have given back counts as given back with any of its
+//!   options: an attempt at such a lock is what would settle the change, so it must be tried both
+//!   ways round.
 //! * Effects: what a lane does between two steps belongs to the earlier one, and so does what the
 //!   lanes that it starts do before their first. What a sleeping lane's step gave back is remembered;
 //!   a step that forgets cells does not sleep.
@@ -38,6 +41,7 @@ use crate::{
     position::Position,
     report::Ahead,
 };
+use std::cell::Cell;
 
 /// One step of the execution at hand, with what was tried and is still to be tried in its place.
 #[derive(Default)]
@@ -86,6 +90,8 @@ pub(crate) struct Dpor {
     astray: bool,
     /// What the steps before the last should touch, until that has been seen.
     expected: Option<u64>,
+    /// Whether options of the step at hand were withheld.
+    withheld: Cell<bool>,
 }
 
 /// How far the search goes.
@@ -149,7 +155,14 @@ impl Dpor {
     fn watch_waiting(&mut self, moment: &Moment<'_>) {
         for (lane, touch) in moment.pending.iter().enumerate() {
             let Some(Touch::Wait(cell)) = *touch else { continue };
-            let blocked_now = moment.last == Some(lane) && !moment.enabled.contains(lane);
+            // It has announced what it waits for by its own last step, or when it was born in that of
+            // another.
+            let announced = moment.last == Some(lane)
+                || self
+                    .stack
+                    .last()
+                    .is_some_and(|node| node.effects.contains(&Effect::Spawn(lane)));
+            let blocked_now = announced && !moment.enabled.contains(lane);
             if blocked_now || self.order.just_changed(cell) {
                 self.order.wait(lane, cell);
             }
@@ -195,7 +208,9 @@ impl Node {
     fn disturbs(&self, wants: Touch) -> bool {
         self.touch.is_some_and(|touch| touch.depends_on(wants))
             || self.effects.iter().any(|effect| match (*effect, wants) {
-                (Effect::Unlock(lock, _), Touch::TryLock(wanted, _)) => lock == wanted,
+                (Effect::Unlock(lock, _) | Effect::MayUnlock(lock), Touch::TryLock(wanted, _)) => {
+                    lock == wanted
+                }
                 (
                     Effect::Forget(cell),
                     Touch::Read(wanted) | Touch::Write(wanted) | Touch::Wait(wanted),
@@ -221,6 +236,7 @@ impl Strategy for Dpor {
     }
 
     fn pick(&mut self, moment: &Moment<'_>) -> Pick {
+        self.withheld.set(false);
         if let Some(node) = self.stack.get(self.depth) {
             let (lane, step) = (node.lane, self.depth);
             self.astray |= step >= self.root && node.enabled != moment.enabled;
@@ -268,7 +284,9 @@ impl Strategy for Dpor {
     }
 
     fn behind(&self, lane: usize, cell: Object) -> Behind {
-        if self.order.is_settled(lane, cell) { Behind::Offered } else { Behind::Withheld }
+        let settled = self.order.is_settled(lane, cell);
+        self.withheld.set(!settled);
+        if settled { Behind::Offered } else { Behind::Withheld }
     }
 
     fn option(&mut self, options: &[u32]) -> u32 {
@@ -284,11 +302,19 @@ impl Strategy for Dpor {
         wanted.copied().unwrap_or(options[0])
     }
 
-    fn executed(&mut self, _lane: usize, touch: Touch) {
+    fn executed(&mut self, lane: usize, touch: Touch) {
         let node = &mut self.stack[self.depth - 1];
         self.astray |= node.options.len() > 1 && self.asked != self.depth;
         node.touch = Some(touch);
         node.effects.clear();
+        if self.withheld.get() {
+            for lock in self.order.held(lane) {
+                node.effects.push(Effect::MayUnlock(lock));
+                if !node.unlocked.contains(&lock) {
+                    node.unlocked.push(lock);
+                }
+            }
+        }
         self.unordered = true;
     }
 
@@ -300,7 +326,7 @@ impl Strategy for Dpor {
             Effect::Unlock(lock, _) if node.unlocked.contains(&lock) => {}
             Effect::Unlock(lock, _) => node.unlocked.push(lock),
             Effect::Forget(_) => node.forgets = true,
-            Effect::Spawn(_) => {}
+            Effect::Spawn(_) | Effect::MayUnlock(_) => {}
         }
     }
 

@@ -118,6 +118,8 @@ pub(crate) enum Touch {
 pub(crate) enum Effect {
     /// Gave the lock back that was held so.
     Unlock(Object, Mode),
+    /// Would have given the lock back, perhaps, with an option that was withheld.
+    MayUnlock(Object),
     /// Ended the life of the cell.
     Forget(Object),
     /// Started the lane.

@@ -200,8 +200,8 @@ pub(crate) fn leaves_out(
             let runs = runs.max(1);
             Some(match options.model {
                 Model::Sc => format!(
-                    "{runs} random executions of {lanes} lanes and {steps} steps; a bug of depth \
-                     {depth} escapes them with p < {}",
+                    "{runs} random executions; p < {} that a bug of depth {depth} escapes them \
+                     ({lanes} lanes, {steps} steps)",
                     missed(lanes, steps, depth, runs)
                 ),
                 // The proof is about the order of lanes. Here old values are read at random, too.

@@ -43,6 +43,10 @@ pub(super) fn search(
     if options.strategy != (Strategy::Exhaustive { preemptions: None }) {
         return Searched { found: pieces.explore(trial, &config), look: None };
     }
+    // Where no more may be made, there is nothing to look around for.
+    if options.max_executions.is_some_and(|most| most <= PATIENCE) {
+        return Searched { found: pieces.explore(trial, &config), look: None };
+    }
     let budget = options.max_executions.map(Budget::new);
     let config = Config { max_executions: None, budget, ..config };
     let patient = Config { max_executions: Some(PATIENCE), ..config.clone() };
@@ -84,13 +88,15 @@ impl Pieces<'_> {
         let deadline = self.options.deadline.map(|time| time.saturating_sub(self.elapsed()));
         let (before, blocked) =
             self.counted.as_ref().map_or((0, 0), |counted| (counted.executions, counted.blocked));
+        let looks = config.search != self.options.strategy;
         let Self { progress, started, .. } = self;
         explore(trial, &Config { deadline, ..config.clone() }, &mut |at: &At| {
+            // A look is not counted (INV-LOOK-1), so it does not show either.
             progress(&Progress {
-                executions: before + at.executions,
-                blocked: blocked + at.blocked,
+                executions: before + if looks { 0 } else { at.executions },
+                blocked: blocked + if looks { 0 } else { at.blocked },
                 bound: at.bound,
-                ahead: at.ahead,
+                ahead: at.ahead.filter(|_| !looks),
                 jobs: None,
                 elapsed: started.elapsed(),
             });

@@ -316,6 +316,35 @@ outcome denied otherwise
 }
 
 #[test]
+fn a_fact_beside_one_about_what_was_not_made_still_has_to_hold() {
+    let text = "
+scenario beside
+setup
+  process P
+  P: map A 1 private rw
+  P: write A \"v\"
+lane pinner: P
+  pin A write as h0 may fail no-access
+lane other: P
+  protect A none
+  protect A rw
+always
+  h0 sees \"v\" and P:A sees \"v\"
+";
+    assert_eq!(checked(text, "latest").verdict, Verdict::Pass);
+    let wrong = text.replace("P:A sees \"v\"\n", "P:A sees \"w\"\n");
+    assert_eq!(checked(&wrong, "latest").broken.expect("it does not").oracle, "claim");
+    let never_made = text
+        .replace("  protect A none\n  protect A rw", "  read A")
+        .replace(
+            "pin A write as h0 may fail no-access",
+            "protect A ro\n  pin A write as h0 may fail no-access",
+        )
+        .replace("P:A sees \"v\"\n", "P:A sees \"w\"\n");
+    assert_eq!(checked(&never_made, "latest").broken.expect("it does not").oracle, "claim");
+}
+
+#[test]
 fn a_data_race_names_both_sides_and_replays() {
     let text = "
 scenario walked
