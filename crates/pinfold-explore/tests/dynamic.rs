@@ -240,7 +240,7 @@ fn a_race_says_who_where_and_when() {
     assert_eq!(failure.kind, FailureKind::DataRace);
     assert_eq!(
         failure.message,
-        "right reads the datum, which left writes too (after step 1), and nothing orders the two"
+        "right reads the datum, which left writes too (after access 1), and nothing orders the two"
     );
 }
 

@@ -219,7 +219,7 @@ fn head(report: &Report, look: &Look) -> Vec<String> {
     if let Some(stopped) = report.search.incomplete.as_ref().filter(|_| report.broken.is_none()) {
         let label = match report.verdict {
             Verdict::Skip | Verdict::Error => "because",
-            _ => "stopped by",
+            _ => "incomplete",
         };
         lines.extend(fold(&clean(&format!("{label}: {stopped}"), look), room, 2));
     }

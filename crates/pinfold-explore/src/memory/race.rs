@@ -91,7 +91,7 @@ impl Race {
     pub(crate) fn tell(&self, lane: &str, other: &str, place: &str) -> String {
         let Self { step, other_touch, touch, .. } = self;
         format!(
-            "{lane} {touch} {place}, which {other} {other_touch} too (after step {step}), and \
+            "{lane} {touch} {place}, which {other} {other_touch} too (after access {step}), and \
              nothing orders the two"
         )
     }
