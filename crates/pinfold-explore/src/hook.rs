@@ -262,9 +262,11 @@ pub fn take_over(id: usize) {
     }
 }
 
-/// Starts a lane, whose number is returned; numbers go by the order of starting, which the search
-/// does not vary for its own sake, so they are good for [`join`] and for nothing else. Not a step: the new lane runs up to its first access
-/// once this one is at its next. All that this lane did happens before all that the new one does.
+/// Starts a lane, whose number is returned. Not a step: the new lane runs up to its first access once
+/// this one is at its next. All that this lane did happens before all that the new one does.
+///
+/// Numbers go by the order of starting, which the search does not vary for its own sake: they are good
+/// for [`join`] and for nothing else.
 ///
 /// Where no lane runs, `body` runs at once. More than [`crate::MAX_LANES`] lanes end the execution as
 /// a failure.

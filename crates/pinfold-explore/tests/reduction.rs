@@ -101,8 +101,9 @@ fn agree(program: &Program) {
     }
 }
 
-/// The load gives the lock back only if it reads the old value, and it may read that only once an attempt has failed: so the attempt must be
-/// tried before and after it, although with the new value nothing is given back.
+/// The load gives the lock back only if it reads the old value, and it may read that only once an
+/// attempt has failed: so the attempt must be tried before and after it, although with the new value
+/// nothing is given back.
 #[test]
 fn an_option_that_is_withheld_may_give_a_lock_back() {
     let attempt = vec![Ins::Store(0, 1, Order::Relaxed), Ins::Try(0, Mode::Exclusive, vec![])];
@@ -136,7 +137,8 @@ fn reduced_and_naive_agree_on_attempts_at_locks_around_a_branch() {
     }
 }
 
-/// It is born in the last step of another lane, and the value that it waits for is there only for a while.
+/// It is born in the last step of another lane, and the value that it waits for is there only for a
+/// while.
 #[test]
 fn a_lane_may_be_born_waiting() {
     let store = |var, value| Ins::Store(var, value, Order::Relaxed);
