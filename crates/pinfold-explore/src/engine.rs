@@ -234,12 +234,6 @@ impl Engine {
         }
     }
 
-    /// All lanes have announced their next access or ended.
-    pub(crate) fn all_ready(&mut self) {
-        self.ready = Ready::All;
-        self.decide();
-    }
-
     /// The running lane has ended.
     pub(crate) fn leave(&mut self) {
         if self.ready == Ready::All {
@@ -247,8 +241,12 @@ impl Engine {
         }
     }
 
-    /// The lane that was picked last, unless the execution is over.
-    pub(crate) fn next(&self) -> Option<usize> {
+    /// The lane that is to be resumed, unless the execution is over. No lane is unborn.
+    pub(crate) fn next(&mut self) -> Option<usize> {
+        if self.ready == Ready::NotAll {
+            self.ready = Ready::All;
+            self.decide();
+        }
         self.end.is_none().then_some(self.current)
     }
 

@@ -47,13 +47,6 @@ impl<'a> Lanes<'a> {
 
 type Fiber = Coroutine<(), (), ()>;
 
-/// Whether any lane was unborn.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Delivered {
-    None,
-    Some,
-}
-
 /// Runs executions, keeping their stacks.
 #[derive(Default)]
 pub(crate) struct Runner {
@@ -79,12 +72,9 @@ impl Runner {
             self.resume(index);
         }
         self.deliver();
-        hook::with(|engine| engine.all_ready());
         while let Some(lane) = hook::with(|engine| engine.next()).flatten() {
             self.resume(lane);
-            if self.deliver() == Delivered::Some {
-                hook::with(|engine| engine.all_ready());
-            }
+            self.deliver();
         }
         hook::set_phase(Phase::Alone);
         while hook::with(|engine| engine.birth()).flatten().is_some() {}
@@ -112,10 +102,8 @@ impl Runner {
 
     /// Lets the lanes that were started meanwhile, and those that they start, run to their first
     /// access.
-    fn deliver(&mut self) -> Delivered {
-        let mut delivered = Delivered::None;
+    fn deliver(&mut self) {
         while let Some((index, lane)) = hook::with(|engine| engine.birth()).flatten() {
-            delivered = Delivered::Some;
             match self.prepare(index, lane) {
                 Ok(()) => self.resume(index),
                 Err(error) => {
@@ -124,7 +112,6 @@ impl Runner {
                 }
             }
         }
-        delivered
     }
 
     /// Lets a lane run until it suspends or ends.

@@ -25,14 +25,14 @@ impl World {
     /// Whether a claim is kept, and what each of its facts found.
     pub(crate) fn claim(&self, claim: &Claim) -> (bool, Vec<Looked>) {
         let looked: Vec<Looked> = claim.facts.iter().map(|fact| self.look(fact)).collect();
-        let unmade = claim.facts.iter().any(|fact| !self.is_made(fact));
         let kept = match claim.mode {
             // What a step failed to make, as it might, has nothing to answer for; the other facts have.
             ClaimMode::Holds => {
-                let facts = claim.facts.iter().zip(&looked);
-                facts.into_iter().all(|(fact, looked)| looked.holds || !self.is_made(fact))
+                let mut facts = claim.facts.iter().zip(&looked);
+                facts.all(|(fact, looked)| looked.holds || !self.is_made(fact))
             }
-            ClaimMode::Never => unmade || !looked.iter().all(|fact| fact.holds),
+            // A fact about what was not made does not hold, so such a claim is kept.
+            ClaimMode::Never => !looked.iter().all(|fact| fact.holds),
         };
         (kept, looked)
     }
