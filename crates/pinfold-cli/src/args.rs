@@ -2,7 +2,7 @@
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use pinfold_lab::campaign::Shard;
-use pinfold_lab::{CheckOptions, Model, Strategy};
+use pinfold_lab::{CheckOptions, LockForm, Model, Strategy};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -178,6 +178,9 @@ pub(crate) struct ReplayArgs {
     /// The memory model under which the schedule was found, for --schedule [default: weak]
     #[arg(long, value_enum, value_name = "MODEL", requires = "schedule")]
     pub(crate) model: Option<ModelArg>,
+    /// What locks were when the schedule was found, for --schedule [default: object]
+    #[arg(long, value_enum, value_name = "FORM", requires = "schedule")]
+    pub(crate) locks: Option<LocksArg>,
     /// List every access to what the lanes share
     #[arg(long)]
     pub(crate) accesses: bool,
@@ -270,12 +273,35 @@ impl ModelArg {
     }
 }
 
+/// What the locks of the memory manager are while the search runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LocksArg {
+    /// Objects of the explorer, in which nobody spins
+    #[default]
+    Object,
+    /// Their own code, word for word; takes far more executions
+    Code,
+}
+
+impl LocksArg {
+    /// The form that it names.
+    pub(crate) fn form(self) -> LockForm {
+        match self {
+            Self::Object => LockForm::Object,
+            Self::Code => LockForm::Code,
+        }
+    }
+}
+
 /// How to search, and when to stop.
 #[derive(Debug, Args)]
 pub(crate) struct SearchArgs {
     /// The memory model [default: weak; for `matrix` tso, or that of the table given to --expect]
     #[arg(long, value_enum, value_name = "MODEL")]
     pub(crate) model: Option<ModelArg>,
+    /// What the manager's own locks are [default: object]
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(crate) locks: Option<LocksArg>,
     /// Search exhaustively among executions with at most this many preemptions
     #[arg(long, value_name = "N", group = "strategy")]
     pub(crate) preemptions: Option<u32>,
@@ -322,6 +348,7 @@ impl SearchArgs {
         if let Some(steps) = self.max_steps {
             options.max_steps = steps;
         }
+        options.locks = self.locks.unwrap_or_default().form();
         options.max_executions = self.max_executions;
         options.deadline = self.time;
         options

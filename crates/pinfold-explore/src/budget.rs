@@ -31,4 +31,9 @@ impl Budget {
         let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         taken.map(drop).map_err(|_| Spent { of: self.of })
     }
+
+    /// Gives back one execution that was taken and not made.
+    pub(crate) fn give_back(&self) {
+        self.left.fetch_add(1, Ordering::Relaxed);
+    }
 }

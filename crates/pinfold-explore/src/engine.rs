@@ -6,22 +6,37 @@
 //! INV-ENGINE-3: nothing is decided while a lane is unborn: whoever starts lanes goes on to its own
 //! next access, then they go to their first, and only then is the next step picked. What they do
 //! until then belongs to the step that started them.
+//!
+//! A hang: nobody could go on except by seeing, in a wait, a value that is not the newest. Whoever
+//! waits sees the newest in time, so all of them may be stuck.
+
+mod plain;
+mod roster;
+mod step;
 
 use crate::{
-    explore::Model,
+    explore::{LockForm, Model},
     hook::Mode,
     lane::{MAX_LANES, NewLane},
     lock::Locks,
-    memory::{Behind, Memory, Race, Reach},
+    memory::Memory,
     object::{Kind, Object, Objects},
-    op::{Done, Op},
+    op::Op,
     replay::Recorder,
     report::FailureKind,
     schedule::Choice,
-    search::{Effect, LaneSet, Moment, Pick, Strategy, Touch},
+    search::{LaneSet, Moment, Pick, Strategy, Touch},
 };
 use corosensei::Yielder;
-use std::collections::VecDeque;
+use roster::Roster;
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 /// Who goes on after an announcement.
 pub(crate) enum Turn {
@@ -36,29 +51,45 @@ pub(crate) enum Turn {
 pub(crate) enum End {
     /// All lanes returned.
     Finished,
-    /// A failure that the engine saw itself.
+    /// A failure that the engine saw itself. The lane by its number.
     Failed { kind: FailureKind, lane: usize, message: String },
     /// Other executions cover all that could follow.
     Redundant,
     /// The step limit was reached.
     Truncated,
+    /// It was interrupted: [`Watch`].
+    Interrupted,
 }
+
+/// What may end an execution half-way.
+#[derive(Clone, Default)]
+pub(crate) struct Watch {
+    pub(crate) until: Option<Instant>,
+    pub(crate) stop: Option<Arc<AtomicBool>>,
+}
+
+impl Watch {
+    pub(crate) fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+            || self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
+}
+
+/// How often an execution looks at its watch.
+const STEPS_BETWEEN_LOOKS: usize = 64;
 
 /// One exploration's engine; `begin` starts the next execution.
 pub(crate) struct Engine {
     pub(crate) strategy: Box<dyn Strategy>,
     pub(crate) recorder: Option<Recorder>,
+    pub(crate) watch: Watch,
     max_steps: u32,
+    lock_form: LockForm,
     objects: Objects,
     memory: Memory,
     locks: Locks,
-    pending: Vec<Option<Op>>,
-    touches: Vec<Option<Touch>>,
-    /// What the real cell held when each lane announced its access.
-    contents: Vec<u64>,
-    yielders: Vec<*const Yielder<(), ()>>,
-    names: Vec<String>,
-    /// Lanes that were started and have not run yet, in order, with their numbers.
+    roster: Roster,
+    /// Lanes that were started and have not run yet, in order, with their places.
     unborn: VecDeque<(usize, NewLane)>,
     ready: Ready,
     current: usize,
@@ -75,20 +106,43 @@ enum Ready {
     All,
 }
 
+/// Whether a lane can make its step.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Chance {
+    None,
+    /// Only by seeing a value that is not the newest.
+    Stale,
+    Fresh,
+}
+
+impl Chance {
+    /// That of one who waits and may see this.
+    fn of(options: &[u32]) -> Self {
+        match options.first() {
+            None => Self::None,
+            Some(0) => Self::Fresh,
+            Some(_) => Self::Stale,
+        }
+    }
+}
+
 impl Engine {
-    pub(crate) fn new(strategy: Box<dyn Strategy>, model: Model, max_steps: u32) -> Self {
+    pub(crate) fn new(
+        strategy: Box<dyn Strategy>,
+        model: Model,
+        lock_form: LockForm,
+        max_steps: u32,
+    ) -> Self {
         Self {
             strategy,
             recorder: None,
+            watch: Watch::default(),
             max_steps,
+            lock_form,
             objects: Objects::default(),
             memory: Memory::new(model),
             locks: Locks::default(),
-            pending: Vec::new(),
-            touches: Vec::new(),
-            contents: Vec::new(),
-            yielders: Vec::new(),
-            names: Vec::new(),
+            roster: Roster::default(),
             unborn: VecDeque::new(),
             ready: Ready::NotAll,
             current: 0,
@@ -104,11 +158,7 @@ impl Engine {
         self.objects.clear();
         self.memory.begin();
         self.locks.clear();
-        self.pending.clear();
-        self.touches.clear();
-        self.contents.clear();
-        self.yielders.clear();
-        self.names.clear();
+        self.roster.clear();
         self.unborn.clear();
         self.ready = Ready::NotAll;
         self.current = 0;
@@ -122,33 +172,29 @@ impl Engine {
 
     /// The subject has built: these are the lanes.
     pub(crate) fn lanes(&mut self, names: Vec<String>) {
-        self.pending.resize_with(names.len(), || None);
-        self.touches.resize(names.len(), None);
-        self.contents.resize(names.len(), 0);
-        self.yielders.resize(names.len(), std::ptr::null());
         self.memory.lanes(names.len());
         self.strategy.begin(names.len());
-        self.names = names;
+        for name in names {
+            self.roster.add(name, |_| false);
+        }
     }
 
     /// The running lane starts another, whose number is returned. It runs once this one is at its
     /// next access.
     pub(crate) fn spawn(&mut self, new: NewLane) -> usize {
-        let lane = self.names.len();
-        if lane == MAX_LANES {
-            self.unsupported(format!("{} lanes; at most {MAX_LANES} are possible", lane + 1));
-            return lane;
-        }
-        self.names.push(new.name.clone());
-        self.pending.push(None);
-        self.touches.push(None);
-        self.contents.push(0);
-        self.yielders.push(std::ptr::null());
-        self.memory.spawn(self.current, lane);
-        self.strategy.spawned(lane);
-        self.unborn.push_back((lane, new));
+        let (memory, current) = (&self.memory, self.current);
+        let (place, number) =
+            self.roster.add(new.name.clone(), |place| memory.knows_end(current, place));
+        let Some(place) = place else {
+            let lanes = MAX_LANES + 1;
+            self.unsupported(format!("{lanes} lanes at a time; at most {MAX_LANES} are possible"));
+            return number;
+        };
+        self.memory.spawn(self.current, place);
+        self.strategy.spawned(place, number);
+        self.unborn.push_back((place, new));
         self.ready = Ready::NotAll;
-        lane
+        number
     }
 
     /// The next lane to be born.
@@ -156,24 +202,30 @@ impl Engine {
         self.unborn.pop_front()
     }
 
-    /// The names of the lanes that there are.
-    pub(crate) fn names(&self) -> &[String] {
-        &self.names
+    /// The names of all lanes that there were, by number.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.roster.names()
+    }
+
+    /// Whether there is a lane of this number, or was.
+    pub(crate) fn has_lane(&self, number: usize) -> bool {
+        number < self.roster.count()
     }
 
     /// The coroutine of a lane starts and can be suspended through `yielder`.
-    pub(crate) fn enter(&mut self, lane: usize, yielder: *const Yielder<(), ()>) {
-        self.yielders[lane] = yielder;
+    pub(crate) fn enter(&mut self, place: usize, yielder: *const Yielder<(), ()>) {
+        self.roster.berths[place].yielder = yielder;
     }
 
     /// The lane is about to be resumed. False if the execution is over, so that it must not be.
-    pub(crate) fn enter_turn(&mut self, lane: usize) -> bool {
-        self.current = lane;
+    pub(crate) fn enter_turn(&mut self, place: usize) -> bool {
+        self.current = place;
         self.end.is_none()
     }
 
-    pub(crate) fn current(&self) -> usize {
-        self.current
+    /// The number of the running lane.
+    pub(crate) fn number(&self) -> usize {
+        self.roster.berths[self.current].number
     }
 
     pub(crate) fn steps(&self) -> u64 {
@@ -188,6 +240,10 @@ impl Engine {
         self.end.as_ref()
     }
 
+    pub(crate) fn locks_are_code(&self) -> bool {
+        self.lock_form == LockForm::Code
+    }
+
     pub(crate) fn cell(&mut self, addr: usize, now: u64) -> Object {
         let known = self.objects.count();
         let cell = self.objects.number(Kind::Cell, addr);
@@ -195,53 +251,64 @@ impl Engine {
             self.memory.find(cell, addr);
         }
         self.memory.meet(cell, now);
-        self.contents[self.current] = now;
+        self.roster.berths[self.current].contents = now;
         cell
     }
 
     pub(crate) fn lock(&mut self, id: usize) -> Object {
-        self.objects.number(Kind::Lock, id)
+        let known = self.objects.count();
+        let lock = self.objects.number(Kind::Lock, id);
+        if self.objects.count() > known {
+            self.memory.find(lock, id);
+        }
+        lock
     }
 
     /// The running lane says what it wants to do next.
     pub(crate) fn announce(&mut self, op: Op) -> Turn {
-        let lane = self.current;
-        self.touches[lane] = Some(self.touch(lane, &op));
-        self.pending[lane] = Some(op);
-        if self.ready == Ready::All && self.decide() == Some(lane) {
+        let place = self.current;
+        self.refuse_if_unseen();
+        let touch = self.touch(place, &op);
+        self.roster.touches[place] = Some(touch);
+        let berth = &mut self.roster.berths[place];
+        berth.pending = Some(op);
+        let yielder = berth.yielder;
+        if self.ready == Ready::All && self.decide() == Some(place) {
             Turn::Mine
         } else {
-            Turn::Other(self.yielders[lane])
+            Turn::Other(yielder)
         }
     }
 
-    /// What the access may touch, before its result is known. An attempt at a lock that the lane
-    /// holds already has a result that nobody else has a part in.
-    fn touch(&self, lane: usize, op: &Op) -> Touch {
-        match *op {
-            Op::Load { cell, .. } => Touch::Read(cell),
-            Op::Store { cell, .. } | Op::Rmw { cell, .. } => Touch::Write(cell),
-            Op::Wait { cell, .. } => Touch::Wait(cell),
-            Op::Fence { .. } | Op::Choose { .. } => Touch::Local,
-            Op::Join { lane } => Touch::Join(lane),
-            Op::Lock { lock, .. } | Op::TryLock { lock, .. }
-                if self.locks.is_held_by(lock, lane) =>
-            {
-                Touch::Local
-            }
-            Op::Lock { lock, mode } => Touch::Lock(lock, mode),
-            Op::TryLock { lock, mode } => Touch::TryLock(lock, mode),
+    /// A hook of the running lane was called while it unwinds, and did nothing.
+    pub(crate) fn goes_by(&mut self) {
+        self.roster.berths[self.current].unseen = true;
+    }
+
+    /// The running lane goes on, or ends as if nothing had happened.
+    fn refuse_if_unseen(&mut self) {
+        if self.roster.berths[self.current].unseen {
+            let lane = self.roster.name_at(self.current);
+            self.unsupported(format!(
+                "{lane} caught its own panic and went on, but what its destructors did meanwhile \
+                 went by unseen; let the panic end the lane, or let it pass no shared access"
+            ));
         }
     }
 
     /// The running lane has ended.
     pub(crate) fn leave(&mut self) {
+        self.refuse_if_unseen();
+        let berth = &mut self.roster.berths[self.current];
+        berth.ended = true;
+        let number = berth.number;
+        self.memory.end_lane(self.current, number);
         if self.ready == Ready::All {
             self.decide();
         }
     }
 
-    /// The lane that is to be resumed, unless the execution is over. No lane is unborn.
+    /// The place of the lane that is to be resumed, unless the execution is over. No lane is unborn.
     pub(crate) fn next(&mut self) -> Option<usize> {
         if self.ready == Ready::NotAll {
             self.ready = Ready::All;
@@ -256,14 +323,16 @@ impl Engine {
             return None;
         }
         self.strategy.stepped();
-        let mut enabled = LaneSet::default();
-        let mut live = LaneSet::default();
-        for lane in 0..self.pending.len() {
-            if self.pending[lane].is_some() {
-                live.insert(lane);
-                if self.is_enabled(lane) {
-                    enabled.insert(lane);
+        let [mut live, mut enabled, mut fresh] = [LaneSet::default(); 3];
+        for place in 0..self.roster.berths.len() {
+            if self.roster.berths[place].pending.is_some() {
+                live.insert(place);
+                match self.chance(place) {
+                    Chance::None => continue,
+                    Chance::Stale => {}
+                    Chance::Fresh => fresh.insert(place),
                 }
+                enabled.insert(place);
             }
         }
         if live.is_empty() {
@@ -271,21 +340,25 @@ impl Engine {
             self.end = Some(if as_before { End::Finished } else { self.nondeterministic() });
             return None;
         }
-        if self.schedule.len() >= self.max_steps as usize {
+        let made = self.schedule.len();
+        if made >= self.max_steps as usize {
             self.end = Some(End::Truncated);
             return None;
         }
-        let moment = Moment { enabled, last: self.last, pending: &self.touches };
-        let picked = self.strategy.pick(&moment);
-        if enabled.is_empty() {
-            let end = if self.is_held_back(live) { End::Redundant } else { self.deadlock(live) };
-            self.end = Some(end);
+        if made % STEPS_BETWEEN_LOOKS == STEPS_BETWEEN_LOOKS - 1 && self.watch.is_over() {
+            self.end = Some(End::Interrupted);
             return None;
         }
-        match picked {
-            Pick::Lane(lane) if enabled.contains(lane) => {
-                self.current = lane;
-                return Some(lane);
+        if fresh.is_empty() {
+            let as_before = self.strategy.has_caught_up();
+            self.end = Some(if as_before { self.hang(live) } else { self.nondeterministic() });
+            return None;
+        }
+        let moment = Moment { enabled, fresh, last: self.last, pending: &self.roster.touches };
+        match self.strategy.pick(&moment) {
+            Pick::Lane(place) if enabled.contains(place) => {
+                self.current = place;
+                return Some(place);
             }
             Pick::Lane(_) => self.end = Some(self.nondeterministic()),
             Pick::Redundant => self.end = Some(End::Redundant),
@@ -293,156 +366,27 @@ impl Engine {
         None
     }
 
-    fn is_enabled(&mut self, lane: usize) -> bool {
-        match &self.pending[lane] {
+    fn chance(&mut self, place: usize) -> Chance {
+        let berth = &self.roster.berths[place];
+        let possible = match &berth.pending {
             None => false,
             Some(Op::Lock { lock, mode }) => self.locks.is_free(*lock, *mode),
-            Some(Op::Join { lane }) => self.pending[*lane].is_none(),
+            Some(Op::Join { lane }) => self.roster.has_ended(*lane),
+            Some(Op::SeeUnlocked { lock }) => {
+                let behind = || self.strategy.behind(place, Touch::SeeUnlocked(*lock));
+                let free = self.locks.is_free(*lock, Mode::Shared);
+                self.memory.unlocked(place, *lock, free, behind, &mut self.options);
+                return Chance::of(&self.options);
+            }
             Some(op @ Op::Wait { cell, .. }) => {
-                let behind = || self.strategy.behind(lane, *cell);
-                self.memory.meet(*cell, self.contents[lane]);
-                self.memory.options(lane, op, behind, &mut self.options);
-                !self.options.is_empty()
+                let behind = || self.strategy.behind(place, Touch::Wait(*cell));
+                self.memory.meet(*cell, berth.contents);
+                self.memory.options(place, op, behind, &mut self.options);
+                return Chance::of(&self.options);
             }
             Some(_) => true,
-        }
-    }
-
-    /// Whether a lane waits only because the search withholds options: then its value is read in
-    /// another execution.
-    fn is_held_back(&mut self, live: LaneSet) -> bool {
-        live.iter().any(|lane| match &self.pending[lane] {
-            Some(op @ Op::Wait { .. }) => {
-                self.memory.options(lane, op, || Behind::Offered, &mut self.options);
-                !self.options.is_empty()
-            }
-            _ => false,
-        })
-    }
-
-    /// Executes the announced access of the running lane, which was picked.
-    pub(crate) fn execute(&mut self) -> Done {
-        let lane = self.current;
-        let Some(op) = self.pending[lane].take() else { return Done::default() };
-        // Another lane may have begun a new life of the cell since this one announced the access.
-        if let Some(cell) = op.cell() {
-            self.memory.meet(cell, self.contents[lane]);
-            let race = self.memory.reach(lane, cell, Reach::Atomic, self.steps());
-            self.check(race, |engine| engine.place(cell));
-        }
-        let mut touch = self.touches[lane].take().unwrap_or(Touch::Local);
-        let (choice, done) = match &op {
-            Op::Choose { n } => {
-                self.options.clear();
-                self.options.extend(0..u32::try_from(*n).unwrap_or(u32::MAX));
-                let choice = self.strategy.option(&self.options);
-                (choice, Done { old: u64::from(choice), new: u64::from(choice), ..Done::default() })
-            }
-            Op::Lock { lock, mode } => (0, self.take(*lock, *mode)),
-            Op::TryLock { lock, mode } => match self.locks.is_free(*lock, *mode) {
-                true => (0, self.take(*lock, *mode)),
-                false => (0, Done::default()),
-            },
-            Op::Fence { order } => {
-                self.memory.fence(lane, *order);
-                (0, Done::default())
-            }
-            Op::Join { lane: other } => {
-                self.memory.join(lane, *other);
-                (0, Done::default())
-            }
-            op => {
-                let strategy = &self.strategy;
-                let behind =
-                    || op.cell().map_or(Behind::Offered, |cell| strategy.behind(lane, cell));
-                self.memory.options(lane, op, behind, &mut self.options);
-                let choice = match self.options[..] {
-                    [] => 0,
-                    [only] => only,
-                    _ => self.strategy.option(&self.options),
-                };
-                (choice, self.memory.execute(lane, op, choice))
-            }
         };
-        if let (Touch::Write(cell), Op::Rmw { .. }, false) = (touch, &op, done.done) {
-            touch = Touch::Read(cell);
-        }
-        if let Some(recorder) = &mut self.recorder {
-            recorder.record(lane, choice, &op, done, &self.objects, &self.names);
-        }
-        self.schedule.push(Choice { lane, choice });
-        self.last = Some(lane);
-        self.strategy.executed(lane, touch);
-        done
-    }
-
-    fn take(&mut self, lock: Object, mode: Mode) -> Done {
-        self.locks.take(lock, self.current, mode);
-        self.memory.acquire(self.current, lock, mode);
-        Done { done: true, ..Done::default() }
-    }
-
-    pub(crate) fn unlock(&mut self, id: usize, mode: Mode) {
-        let lock = self.lock(id);
-        self.locks.release(lock, self.current, mode);
-        self.memory.release(self.current, lock, mode);
-        if !self.locks.is_held_by(lock, self.current) {
-            self.strategy.attached(Effect::Unlock(lock, mode));
-        }
-    }
-
-    pub(crate) fn hand_over(&mut self, id: usize) {
-        let id = self.lock(id);
-        self.memory.release(self.current, id, Mode::Exclusive);
-    }
-
-    pub(crate) fn take_over(&mut self, id: usize) {
-        let id = self.lock(id);
-        self.memory.acquire(self.current, id, Mode::Exclusive);
-    }
-
-    /// The cells and the plain memory in `[addr, addr + len)` end, or begin a new life.
-    pub(crate) fn renew(&mut self, addr: usize, len: usize, reach: Reach) {
-        let (lane, step) = (self.current, self.steps());
-        let cells: Vec<Object> = self.objects.cells_in(addr, len).collect();
-        for cell in cells {
-            let race = self.memory.reach(lane, cell, reach, step);
-            let race = race.or_else(|| self.announced(lane, cell, reach));
-            self.check(race, |engine| engine.place(cell));
-            self.memory.forget(cell);
-            self.strategy.attached(Effect::Forget(cell));
-        }
-        if reach == Reach::End {
-            let race = self.memory.end(lane, (addr, len), step);
-            self.check(race, |engine| engine.plain_place(addr));
-        } else {
-            self.memory.renew(lane, (addr, len), step);
-        }
-    }
-
-    /// The race with a lane that has announced an access to the cell, if one has: it does nothing
-    /// before that access that could order it after what the running lane does to the cell.
-    fn announced(&self, lane: usize, cell: Object, reach: Reach) -> Option<Race> {
-        let accesses = |other: &usize| {
-            *other != lane && self.pending[*other].as_ref().and_then(Op::cell) == Some(cell)
-        };
-        let other = (0..self.pending.len()).find(accesses)?;
-        Some(Race::with_announced(other, self.steps(), reach))
-    }
-
-    /// The running lane touches plain memory.
-    pub(crate) fn touch_plain(&mut self, addr: usize, reach: Reach) {
-        let race = self.memory.reach_plain(self.current, addr, reach, self.steps());
-        self.check(race, |engine| engine.plain_place(addr));
-    }
-
-    /// A race ends the execution, as soon as the running lane is at its next access.
-    fn check(&mut self, race: Option<Race>, place: impl FnOnce(&Self) -> String) {
-        if let Some(race) = race {
-            let (lane, other) = (&self.names[self.current], &self.names[race.other]);
-            let message = race.tell(lane, other, &place(self));
-            self.end_failed(FailureKind::DataRace, message);
-        }
+        if possible { Chance::Fresh } else { Chance::None }
     }
 
     /// The name of a cell or lock.
@@ -451,12 +395,6 @@ impl Engine {
             Some(recorder) => recorder.name(&self.objects, object),
             None => Recorder::anonymous(&self.objects, object),
         }
-    }
-
-    /// The name of plain memory. Without a label there is none that is the same each time.
-    fn plain_place(&self, addr: usize) -> String {
-        let name = self.recorder.as_ref().and_then(|recorder| recorder.name_at(addr));
-        name.unwrap_or_else(|| "plain memory".to_owned())
     }
 
     /// The running lane has failed.
@@ -475,25 +413,28 @@ impl Engine {
     }
 
     fn end_failed(&mut self, kind: FailureKind, message: String) {
-        let lane = self.current;
+        let lane = self.number();
         self.end.get_or_insert(End::Failed { kind, lane, message });
     }
 
-    fn deadlock(&self, live: LaneSet) -> End {
-        let waits = live.iter().filter_map(|lane| {
-            let (verb, what) = match *self.pending[lane].as_ref()? {
+    /// Nobody can go on, or only by seeing what they will in time not see any more.
+    fn hang(&self, live: LaneSet) -> End {
+        let berths = &self.roster.berths;
+        let waits = live.iter().filter_map(|place| {
+            let (verb, what) = match *berths[place].pending.as_ref()? {
                 Op::Lock { lock, mode: Mode::Exclusive } => ("waits for", self.place(lock)),
                 Op::Lock { lock, mode: Mode::Shared } => ("waits to share", self.place(lock)),
                 Op::Wait { cell, .. } => ("waits for a value of", self.place(cell)),
-                Op::Join { lane } => ("waits for the end of", self.names[lane].clone()),
+                Op::SeeUnlocked { lock } => ("waits for the end of", self.place(lock)),
+                Op::Join { lane } => ("waits for the end of", self.roster.name(lane).to_owned()),
                 _ => return None,
             };
-            Some(format!("{} {verb} {what}", self.names[lane]))
+            Some(format!("{} {verb} {what}", self.roster.name_at(place)))
         });
         let waits: Vec<_> = waits.collect();
         End::Failed {
             kind: FailureKind::Deadlock,
-            lane: live.iter().next().unwrap_or(0),
+            lane: live.first().map_or(0, |place| berths[place].number),
             message: waits.join("; "),
         }
     }
@@ -502,7 +443,7 @@ impl Engine {
         let step = self.schedule.len() + 1;
         End::Failed {
             kind: FailureKind::Nondeterministic,
-            lane: self.current,
+            lane: self.number(),
             message: format!(
                 "step {step} is not what it was when this schedule ran before; the subject \
                  depends on something besides the schedule (addresses, hash order, time, statics)"

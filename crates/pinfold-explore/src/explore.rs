@@ -2,7 +2,7 @@
 
 use crate::{
     budget::{Budget, Spent},
-    engine::{End, Engine},
+    engine::{End, Engine, Watch},
     hook::{self, Installed, Phase},
     job::{Job, Range},
     lane::{self, Lanes, MAX_LANES, NewLane, Runner},
@@ -73,15 +73,27 @@ pub trait Subject {
 pub enum Model {
     /// The latest store in the order of steps.
     Sc,
-    /// Total store order, as on x86: a store may be delayed past later loads of its lane. A
-    /// read-modify-write that writes, the taking of a lock, the start of a lane and the sight of its
-    /// end are full fences; a read-modify-write that does not write is a load.
+    /// Total store order, as on x86: a store, and the giving back of a lock, may be delayed past later
+    /// loads of its lane. A read-modify-write that writes, a compare-exchange and an attempt at a lock
+    /// even if they fail, the taking of a lock, the start of a lane and the sight of its end are full
+    /// fences; another read-modify-write that does not write is a load.
     Tso,
     /// RC11 with the release sequences of C++20. A load may return an older store when nothing
     /// forbids it. Loads are not delayed past later stores (no load buffering), and dependencies
     /// order nothing: what the kernel orders by an address dependency needs an acquire here.
     #[default]
     Weak,
+}
+
+/// What instrumented locks are in an exploration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LockForm {
+    /// Objects of the explorer, which take one step to take and one to give back, and in which nobody
+    /// spins.
+    #[default]
+    Object,
+    /// Their own code, on cells. Far more executions.
+    Code,
 }
 
 /// How to go through the executions.
@@ -123,6 +135,8 @@ pub enum Search {
 pub struct Config {
     /// The memory model.
     pub model: Model,
+    /// What locks are, for subjects whose locks ask [`hook::locks_are_code`].
+    pub locks: LockForm,
     /// How to go through the executions.
     pub search: Search,
     /// Explore only this part of the search. A search with a bound on preemptions has no parts.
@@ -135,10 +149,13 @@ pub struct Config {
     pub budget: Option<Budget>,
     /// Leave an execution after so many steps.
     pub max_steps: u32,
-    /// Stop after so much time.
+    /// Stop after so much time, within an execution if need be. Cutting a failure may take as long
+    /// again.
     pub deadline: Option<Duration>,
-    /// Stop when this becomes true.
+    /// Stop when this becomes true, within an execution if need be; a failure is then cut no further.
     pub stop: Option<Arc<AtomicBool>>,
+    /// Stop before the next execution when this becomes true; a failure is cut all the same.
+    pub pause: Option<Arc<AtomicBool>>,
     /// How many executions to spend on cutting a failure to few switches; zero leaves it as it was
     /// found. They are not counted in the report.
     pub shrink_runs: u32,
@@ -148,6 +165,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             model: Model::default(),
+            locks: LockForm::default(),
             search: Search::Exhaustive { preemptions: None },
             job: None,
             resume: None,
@@ -156,6 +174,7 @@ impl Default for Config {
             max_steps: 10_000,
             deadline: None,
             stop: None,
+            pause: None,
             shrink_runs: 2_000,
         }
     }
@@ -249,22 +268,44 @@ impl Config {
         }
     }
 
+    /// An engine that searches, and looks at the time.
+    pub(crate) fn engine(&self, start: Instant) -> Engine {
+        let mut engine = Engine::new(self.strategy(), self.model, self.locks, self.max_steps);
+        engine.watch = self.watch(start);
+        engine
+    }
+
+    /// What ends an execution that was begun, if the deadline counts from `start`.
+    fn watch(&self, start: Instant) -> Watch {
+        Watch { until: self.deadline.map(|deadline| start + deadline), stop: self.stop.clone() }
+    }
+
     /// Why the search must stop before the next execution, if it must. If not, the execution is
     /// taken from the budget.
     fn stop_reason(&self, tried: u64, elapsed: Duration) -> Option<String> {
         if self.max_executions.is_some_and(|most| tried >= most) {
             return Some(format!("stopped after {tried} executions"));
         }
-        if self.deadline.is_some_and(|deadline| elapsed >= deadline) {
-            return Some(format!("stopped after {:.1} s", elapsed.as_secs_f64()));
+        let interruption = self.interruption(elapsed);
+        if interruption.is_some() {
+            return interruption;
         }
-        if self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+        if self.pause.as_ref().is_some_and(|pause| pause.load(Ordering::Relaxed)) {
             return Some("stopped on request".to_owned());
         }
         let Err(Spent { of }) = self.budget.as_ref().map_or(Ok(()), Budget::take) else {
             return None;
         };
         Some(format!("stopped after {of} executions"))
+    }
+
+    /// Why the search must stop now, if it must.
+    fn interruption(&self, elapsed: Duration) -> Option<String> {
+        if self.deadline.is_some_and(|deadline| elapsed >= deadline) {
+            return Some(format!("stopped after {:.1} s", elapsed.as_secs_f64()));
+        }
+        let asked = self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
+        asked.then(|| "stopped on request".to_owned())
     }
 }
 
@@ -321,10 +362,10 @@ impl<'a, S: Subject> Session<'a, S> {
             End::Failed { kind, lane, message } => {
                 Ending::Failed { kind: *kind, lane: *lane, message }
             }
-            End::Redundant | End::Truncated => {
+            End::Redundant | End::Truncated | End::Interrupted => {
                 // The world was left half-way: what its destructors find amiss says nothing.
                 let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(world)));
-                if !caught_up {
+                if !caught_up && end != End::Interrupted {
                     let message = "the execution ended before it came to where the search stood";
                     let message = message.to_owned();
                     return Ran::unstarted(FailureKind::Nondeterministic, message);
@@ -393,7 +434,7 @@ pub fn explore<S: Subject>(
         report.complete = Completeness::Bounded { why: "it could not start".to_owned() };
         return report;
     }
-    let mut engine = Engine::new(config.strategy(), config.model, config.max_steps);
+    let mut engine = config.engine(start);
     let installed = Installed::new(&mut engine);
     let mut session = Session::new(subject);
     let why = search(&mut session, config, start, &mut report, progress);
@@ -436,6 +477,16 @@ fn search<S: Subject>(
             progress(&Progress { executions, blocked, truncated, bound, ahead, elapsed });
         }
         let ran = session.run();
+        if ran.end == End::Interrupted {
+            config.budget.iter().for_each(Budget::give_back);
+            report.position = hook::with(|engine| {
+                engine.strategy.rewind();
+                engine.strategy.position()
+            })
+            .flatten();
+            let stopped = config.interruption(start.elapsed());
+            return Some(stopped.unwrap_or_else(|| "stopped on request".to_owned()));
+        }
         tried += 1;
         let (steps, repeats) =
             hook::with(|engine| (engine.steps(), engine.strategy.repeats())).unwrap_or_default();
@@ -446,6 +497,8 @@ fn search<S: Subject>(
             }
             report.executions += 1;
             *report.outcomes.entry(failure.outcome.clone()).or_default() += 1;
+            let watch = config.watch(Instant::now());
+            hook::with(|engine| engine.watch = watch);
             report.failure = Some(shrink::shrink(session, failure, config.shrink_runs));
             return Some("stopped at the first failure".to_owned());
         }

@@ -6,7 +6,10 @@
 //! borrow that another lane could need.
 //!
 //! Called where no lane runs, every hook acts on `now` alone and returns at once: during `build`
-//! and `judge`, while a lane unwinds, and outside any exploration. [`active`] tells.
+//! and `judge`, while a lane unwinds, and outside any exploration. [`active`] tells. So what a lane's
+//! destructors do while it unwinds (a store, a lock given back) is seen by nobody. A panic ends the
+//! execution, and then nobody looks; a lane that catches its own panic and goes on afterwards ends the
+//! execution as a failure of kind [`crate::FailureKind::Unsupported`].
 //!
 //! Data races: [`read_plain`] and [`write_plain`] announce accesses to memory that is not atomic.
 //! They are no steps. Two of them that nothing orders, and of which one writes, end the execution as
@@ -17,7 +20,7 @@ use crate::{
     engine::{Engine, Turn},
     lane::NewLane,
     memory::Reach,
-    op::{Done, Op, Ready, Update},
+    op::{Done, Miss, Op, Ready, Update},
 };
 use std::{cell::Cell, panic, ptr};
 
@@ -144,10 +147,24 @@ fn perform(op: impl FnOnce(&mut Engine) -> Op) -> Option<Done> {
     with(Engine::execute)
 }
 
-/// Whether a lane of a running exploration executes on this thread. False while it unwinds.
+/// Whether a lane of a running exploration executes on this thread. False while it unwinds: what
+/// would have been announced then goes by unseen, so the lane must not go on afterwards.
 #[inline]
 pub fn active() -> bool {
-    PHASE.get() == Phase::Lanes && !std::thread::panicking()
+    PHASE.get() == Phase::Lanes && !(std::thread::panicking() && goes_by())
+}
+
+/// Notes that something goes by unseen.
+#[cold]
+fn goes_by() -> bool {
+    with(Engine::goes_by);
+    true
+}
+
+/// Whether instrumented locks are to run their own code on cells, rather than announce themselves by
+/// [`lock`] and its kin: [`crate::Config::locks`].
+pub fn locks_are_code() -> bool {
+    with(|engine| engine.locks_are_code()).unwrap_or(false)
 }
 
 /// Reads the cell at `addr`.
@@ -162,7 +179,8 @@ pub fn store(addr: usize, now: u64, value: u64, order: Order) -> u64 {
 }
 
 /// Reads the cell and, if `f` returns a value, writes it, in one step. `f` must be pure: it may be
-/// called any number of times. `failure` is the ordering when `f` returns nothing.
+/// called any number of times. `failure` is the ordering when `f` returns nothing: then it is a load,
+/// as in a loop that looks first and leaves it at that.
 pub fn rmw(
     addr: usize,
     now: u64,
@@ -170,9 +188,32 @@ pub fn rmw(
     failure: Order,
     f: &mut dyn FnMut(u64) -> Option<u64>,
 ) -> Rmw {
+    update(addr, now, [success, failure], Miss::Load, f)
+}
+
+/// Reads the cell and, if it holds `old`, writes `new`, in one step. `failure` is the ordering when it
+/// does not. Under [`crate::Model::Tso`] it is a locked instruction, and so a fence, in either case.
+pub fn compare_exchange(
+    addr: usize,
+    now: u64,
+    (old, new): (u64, u64),
+    success: Order,
+    failure: Order,
+) -> Rmw {
+    let mut f = |seen| (seen == old).then_some(new);
+    update(addr, now, [success, failure], Miss::Locked, &mut f)
+}
+
+fn update(
+    addr: usize,
+    now: u64,
+    [success, failure]: [Order; 2],
+    miss: Miss,
+    f: &mut dyn FnMut(u64) -> Option<u64>,
+) -> Rmw {
     let update = Update::new(f);
     let performed =
-        perform(|engine| Op::Rmw { cell: engine.cell(addr, now), success, failure, update });
+        perform(|engine| Op::Rmw { cell: engine.cell(addr, now), success, failure, miss, update });
     match performed {
         Some(done) => Rmw { old: done.old, done: done.done, latest: done.latest },
         None => {
@@ -200,20 +241,27 @@ pub fn lock(id: usize, mode: Mode) {
     let _ = perform(|engine| Op::Lock { lock: engine.lock(id), mode });
 }
 
-/// Takes the lock `id` if nobody is in the way. Returns whether it was taken.
+/// Takes the lock `id` if nobody is in the way. Returns whether it was taken. An attempt that fails
+/// orders nothing; under [`crate::Model::Weak`] it may have seen an older state of the lock, in which
+/// somebody was in the way. Under [`crate::Model::Tso`] it empties the store buffer, as a locked
+/// instruction does.
 pub fn try_lock(id: usize, mode: Mode) -> bool {
     perform(|engine| Op::TryLock { lock: engine.lock(id), mode }).is_none_or(|done| done.done)
 }
 
-/// Gives the lock `id` back. Not a step. It must be the lane that took the lock.
-pub fn unlock(id: usize, mode: Mode) {
-    if active() {
-        with(|engine| engine.unlock(id, mode));
-    }
+/// Waits until nobody has the lock `id` alone, as far as this lane can see, and takes nothing: what the
+/// lock protects may be in use again. What those did who gave it back before happens before what follows.
+pub fn wait_unlocked(id: usize) {
+    let _ = perform(|engine| Op::SeeUnlocked { lock: engine.lock(id) });
 }
 
-/// The cells and the plain memory in `[addr, addr + len)` end here: what lies there later starts
-/// from its `now`, and is another. Not a step. No other lane may be at them: an access that comes
+/// Gives the lock `id` back. It must be the lane that took the lock; otherwise nothing happens.
+pub fn unlock(id: usize, mode: Mode) {
+    let _ = perform(|engine| Op::Unlock { lock: engine.lock(id), mode });
+}
+
+/// The cells, the locks and the plain memory in `[addr, addr + len)` end here: what lies there later
+/// starts from its `now`, and is another. Not a step. No other lane may be at them: an access that comes
 /// before the end in some execution, and that nothing orders before it, is a race. One that always
 /// comes after it is taken for an access to what lies there then.
 pub fn forget(addr: usize, len: usize) {
@@ -222,9 +270,9 @@ pub fn forget(addr: usize, len: usize) {
     }
 }
 
-/// The cells in `[addr, addr + len)` are initialised anew: the next access starts from its `now`.
-/// Not a step. The lane must have the cells alone: whatever others did to them happens before this,
-/// and this before whatever they will do.
+/// The cells and locks in `[addr, addr + len)` are initialised anew: the next access to a cell starts
+/// from its `now`, and a lock hands nothing over from before. Not a step. The lane must have them alone:
+/// whatever others did to them happens before this, and this before whatever they will do.
 pub fn renew(addr: usize, len: usize) {
     if active() {
         with(|engine| engine.renew(addr, len, Reach::Renew));
@@ -268,8 +316,9 @@ pub fn take_over(id: usize) {
 /// Numbers go by the order of starting, which the search does not vary for its own sake: they are good
 /// for [`join`] and for nothing else.
 ///
-/// Where no lane runs, `body` runs at once. More than [`crate::MAX_LANES`] lanes end the execution as
-/// a failure.
+/// Where no lane runs, `body` runs at once. More than [`crate::MAX_LANES`] lanes at a time end the
+/// execution as a failure. A lane that has ended counts until one that starts another knows of its end,
+/// by a [`join`] that happened before.
 pub fn spawn(name: impl Into<String>, body: impl FnOnce() + 'static) -> usize {
     if !active() {
         body();
@@ -285,7 +334,7 @@ pub fn spawn(name: impl Into<String>, body: impl FnOnce() + 'static) -> usize {
 /// # Panics
 /// When there is no such lane; the execution is then a failure.
 pub fn join(lane: usize) {
-    if active() && with(|engine| lane < engine.names().len()) == Some(false) {
+    if active() && with(|engine| engine.has_lane(lane)) == Some(false) {
         fail(format!("there is no lane {lane} to wait for"));
     }
     let _ = perform(|_| Op::Join { lane });
@@ -305,7 +354,7 @@ pub fn label(addr: usize, len: usize, describe: impl Fn(usize) -> String + 'stat
 /// The running lane, counted from 0 in the order in which they were added or started; 0 when no lane
 /// runs. See [`spawn`] for what the numbers of started lanes are good for.
 pub fn lane() -> usize {
-    if active() { with(|engine| engine.current()).unwrap_or(0) } else { 0 }
+    if active() { with(|engine| engine.number()).unwrap_or(0) } else { 0 }
 }
 
 /// The number of steps that this execution has made so far.

@@ -2,17 +2,16 @@
 //!
 //! A job of an exhaustive search stands for all executions that begin with its steps, apart from
 //! those that begin with what a sleeping lane would do: other jobs have them. Its text is that of a
-//! [`Schedule`], followed by a semicolon and the sleeping lanes, counted from 1, each with the
-//! numbers of the locks that its step gives back: `1,1,2.1;1+4,3`. It means something only to the
-//! same version of the same subject.
+//! [`Schedule`], followed by a semicolon and the sleeping lanes, counted from 1, each with what its step
+//! touches: `1,1,2.1;1+w4,3+k2x`. It means something only to the same version of the same subject.
 //!
 //! A job of a random search stands for some of its runs: `runs 300+100` for a hundred from run 300
 //! on; `runs 300+100/41` if it has to know that changes of priority are spread over 41 steps.
 
 use crate::{
     lane::MAX_LANES,
-    object::Object,
     schedule::{Choice, ParseScheduleError, Schedule},
+    search::Touch,
 };
 use std::{fmt, str::FromStr};
 
@@ -20,7 +19,8 @@ use std::{fmt, str::FromStr};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Job {
     prefix: Schedule,
-    sleepers: Vec<Sleeper>,
+    /// The lanes that sleep when the last step is made, and what their steps touch.
+    asleep: Vec<(usize, Touch)>,
     runs: Option<Range>,
 }
 
@@ -33,17 +33,9 @@ pub(crate) struct Range {
     pub(crate) length: Option<usize>,
 }
 
-/// A lane that sleeps when the last step of a job is made.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Sleeper {
-    pub(crate) lane: usize,
-    /// The locks that its step gives back.
-    pub(crate) gave_back: Vec<Object>,
-}
-
 impl Job {
-    pub(crate) fn new(prefix: Vec<Choice>, sleepers: Vec<Sleeper>) -> Self {
-        Self { prefix: Schedule::from(prefix), sleepers, runs: None }
+    pub(crate) fn new(prefix: Vec<Choice>, asleep: Vec<(usize, Touch)>) -> Self {
+        Self { prefix: Schedule::from(prefix), asleep, runs: None }
     }
 
     /// Runs of a random search.
@@ -71,8 +63,8 @@ impl Job {
         self.prefix.steps()
     }
 
-    pub(crate) fn sleepers(&self) -> &[Sleeper] {
-        &self.sleepers
+    pub(crate) fn asleep(&self) -> &[(usize, Touch)] {
+        &self.asleep
     }
 }
 
@@ -83,9 +75,8 @@ impl fmt::Display for Job {
             return length.map_or(Ok(()), |length| write!(f, "/{length}"));
         }
         self.prefix.fmt(f)?;
-        for (index, sleeper) in self.sleepers.iter().enumerate() {
-            write!(f, "{}{}", if index == 0 { ';' } else { ',' }, sleeper.lane + 1)?;
-            sleeper.gave_back.iter().try_for_each(|lock| write!(f, "+{lock}"))?;
+        for (index, (lane, touch)) in self.asleep.iter().enumerate() {
+            write!(f, "{}{}+{touch}", if index == 0 { ';' } else { ',' }, lane + 1)?;
         }
         Ok(())
     }
@@ -108,8 +99,8 @@ impl fmt::Display for ParseJobError {
             Self::Prefix(error) => error.fmt(f),
             Self::Sleeper(text) => write!(
                 f,
-                "a sleeping lane of the job is `{text}`: write a lane from 1 to {MAX_LANES}, with \
-                 the locks that it gives back, as in `2` or `2+7`"
+                "a sleeping lane of the job is `{text}`: write a lane from 1 to {MAX_LANES} and what \
+                 it touches, as in `2+w7`"
             ),
             Self::Runs(text) => write!(
                 f,
@@ -135,18 +126,15 @@ impl FromStr for Job {
         let prefix = prefix.parse().map_err(ParseJobError::Prefix)?;
         let sleepers = sleepers.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         let sleeper = |entry: &str| {
-            let wrong = || ParseJobError::Sleeper(entry.to_owned());
-            let mut numbers = entry.split('+');
-            let lane: Option<usize> = numbers.next().and_then(|lane| lane.parse().ok());
-            let lane = lane.and_then(|lane| lane.checked_sub(1)).filter(|&lane| lane < MAX_LANES);
-            let gave_back = numbers.map(|lock| lock.parse().map_err(|_| wrong()));
-            Ok(Sleeper {
-                lane: lane.ok_or_else(wrong)?,
-                gave_back: gave_back.collect::<Result<_, _>>()?,
-            })
+            let read = || {
+                let (lane, touch) = entry.split_once('+')?;
+                let lane = lane.parse::<usize>().ok()?.checked_sub(1)?;
+                Some((lane, touch.parse().ok()?)).filter(|_| lane < MAX_LANES)
+            };
+            read().ok_or_else(|| ParseJobError::Sleeper(entry.to_owned()))
         };
-        let sleepers = sleepers.map(sleeper).collect::<Result<_, _>>()?;
-        Ok(Self { prefix, sleepers, runs: None })
+        let asleep = sleepers.map(sleeper).collect::<Result<_, _>>()?;
+        Ok(Self { prefix, asleep, runs: None })
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
     sync::Once,
 };
 
-/// The most lanes that an execution may have, those that lanes start included.
+/// The most lanes that an execution may have at a time, those that lanes start included.
 pub const MAX_LANES: usize = 32;
 
 /// Enough for deep call chains of unoptimised code; pages that are not touched cost nothing.
@@ -87,25 +87,31 @@ impl Runner {
         Ok(())
     }
 
-    /// Puts a lane on a stack.
-    fn prepare(&mut self, index: usize, lane: NewLane) -> io::Result<()> {
+    /// Puts a lane on a stack. Another that was at its place has ended.
+    fn prepare(&mut self, place: usize, lane: NewLane) -> io::Result<()> {
         let stack = match self.stacks.pop() {
             Some(stack) => stack,
             None => DefaultStack::new(STACK_BYTES)?,
         };
-        self.fibers.push(Coroutine::with_stack(stack, move |yielder, ()| {
-            hook::with(|engine| engine.enter(index, yielder));
+        let fiber = Coroutine::with_stack(stack, move |yielder, ()| {
+            hook::with(|engine| engine.enter(place, yielder));
             (lane.body)();
-        }));
+        });
+        if place == self.fibers.len() {
+            self.fibers.push(fiber);
+        } else {
+            let ended = std::mem::replace(&mut self.fibers[place], fiber);
+            self.stacks.push(ended.into_stack());
+        }
         Ok(())
     }
 
     /// Lets the lanes that were started meanwhile, and those that they start, run to their first
     /// access.
     fn deliver(&mut self) {
-        while let Some((index, lane)) = hook::with(|engine| engine.birth()).flatten() {
-            match self.prepare(index, lane) {
-                Ok(()) => self.resume(index),
+        while let Some((place, lane)) = hook::with(|engine| engine.birth()).flatten() {
+            match self.prepare(place, lane) {
+                Ok(()) => self.resume(place),
                 Err(error) => {
                     let message = format!("no memory for the stack of a lane: {error}");
                     hook::with(|engine| engine.unsupported(message));

@@ -61,6 +61,10 @@
 //! share without announcing it is outside the statement, and so are the numbers of started lanes and
 //! who is the last of several owners ([`hook::hand_over`]).
 
+// The tests' programs and references speak of the crate by its name, in here as well.
+#[cfg(test)]
+extern crate self as pinfold_explore;
+
 mod budget;
 mod clock;
 mod engine;
@@ -82,7 +86,7 @@ mod shrink;
 mod split;
 
 pub use budget::Budget;
-pub use explore::{Config, Ending, Judgement, Model, Search, Subject, explore};
+pub use explore::{Config, Ending, Judgement, LockForm, Model, Search, Subject, explore};
 pub use job::{Job, ParseJobError};
 pub use lane::{Lanes, MAX_LANES};
 pub use position::{ParsePositionError, Position};

@@ -33,6 +33,12 @@ impl Locks {
         self.held.iter().any(|&(held, holder, _)| (held, holder) == (lock, lane))
     }
 
+    /// Whether the lane holds the lock once, and in this mode.
+    pub(crate) fn is_last_hold(&self, lock: Object, lane: usize, mode: Mode) -> bool {
+        let mut holds = self.held.iter().filter(|held| (held.0, held.1) == (lock, lane));
+        holds.next().is_some_and(|held| held.2 == mode) && holds.next().is_none()
+    }
+
     /// Takes the lock, which must be free for `mode`.
     pub(crate) fn take(&mut self, lock: Object, lane: usize, mode: Mode) {
         self.held.push((lock, lane, mode));

@@ -1,8 +1,9 @@
 //! Small numbers for the cells and locks of one execution.
 //!
 //! Addresses differ from execution to execution; the number of an object is the order in which it
-//! was first announced, which is the same whenever the schedule is. Nothing iterates over the hash
-//! maps, so their order does not matter.
+//! was first announced, which is the same whenever the schedule is: one that ended has none of its
+//! numbers taken up by what comes to lie there. Nothing iterates over the hash maps, so their order does
+//! not matter.
 
 use std::{
     collections::HashMap,
@@ -47,7 +48,8 @@ pub(crate) enum Kind {
 pub(crate) struct Objects {
     cells: AddressMap,
     locks: AddressMap,
-    known: Vec<(Kind, usize)>,
+    /// What each is, and where; `None` for one that has ended.
+    known: Vec<(Kind, Option<usize>)>,
 }
 
 impl Objects {
@@ -72,23 +74,36 @@ impl Objects {
         let next = self.known.len() as Object;
         let number = *map.entry(addr).or_insert(next);
         if number == next {
-            self.known.push((kind, addr));
+            self.known.push((kind, Some(addr)));
         }
         number
     }
 
-    /// What the object is and where it lies.
-    pub(crate) fn place(&self, object: Object) -> (Kind, usize) {
+    /// What the object is and where it lies, unless it has ended.
+    pub(crate) fn place(&self, object: Object) -> (Kind, Option<usize>) {
         self.known[object as usize]
     }
 
-    /// The cells that lie in `[addr, addr + len)`, in the order of their numbers.
-    pub(crate) fn cells_in(&self, addr: usize, len: usize) -> impl Iterator<Item = Object> + '_ {
-        let inside = move |at: usize| at.wrapping_sub(addr) < len;
+    /// The object ends: what lies there later is another. So numbers do not depend on whether memory
+    /// that was freed is handed out again.
+    pub(crate) fn end(&mut self, object: Object) {
+        let (kind, addr) = &mut self.known[object as usize];
+        let map = match kind {
+            Kind::Cell => &mut self.cells,
+            Kind::Lock => &mut self.locks,
+        };
+        if let Some(addr) = addr.take() {
+            map.remove(&addr);
+        }
+    }
+
+    /// The cells and locks that lie in `[addr, addr + len)`, in the order of their numbers.
+    pub(crate) fn within(&self, addr: usize, len: usize) -> impl Iterator<Item = Object> + '_ {
+        let inside = move |at: Option<usize>| at.is_some_and(|at| at.wrapping_sub(addr) < len);
         self.known
             .iter()
             .enumerate()
-            .filter(move |&(_, &(kind, at))| kind == Kind::Cell && inside(at))
+            .filter(move |&(_, &(_, at))| inside(at))
             .map(|(number, _)| number as Object)
     }
 }

@@ -50,6 +50,15 @@ impl Ready {
     }
 }
 
+/// What a read-modify-write that does not write is for the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Miss {
+    /// A load: whoever updates looked first, and left it at that.
+    Load,
+    /// The same locked instruction.
+    Locked,
+}
+
 /// An announced access.
 pub(crate) enum Op {
     Load {
@@ -65,6 +74,7 @@ pub(crate) enum Op {
         cell: Object,
         success: Order,
         failure: Order,
+        miss: Miss,
         update: Update,
     },
     Wait {
@@ -83,10 +93,18 @@ pub(crate) enum Op {
         lock: Object,
         mode: Mode,
     },
+    Unlock {
+        lock: Object,
+        mode: Mode,
+    },
+    /// Waits until nobody has the lock alone, and takes nothing.
+    SeeUnlocked {
+        lock: Object,
+    },
     Choose {
         n: usize,
     },
-    /// Waits for the end of another lane.
+    /// Waits for the end of the lane of this number.
     Join {
         lane: usize,
     },
@@ -101,6 +119,17 @@ impl Op {
             | Self::Rmw { cell, .. }
             | Self::Wait { cell, .. } => Some(cell),
             _ => None,
+        }
+    }
+
+    /// The cell or lock that it accesses.
+    pub(crate) fn object(&self) -> Option<Object> {
+        match *self {
+            Self::Lock { lock, .. }
+            | Self::TryLock { lock, .. }
+            | Self::Unlock { lock, .. }
+            | Self::SeeUnlocked { lock } => Some(lock),
+            _ => self.cell(),
         }
     }
 }

@@ -15,7 +15,6 @@
 
 use crate::{
     lane::MAX_LANES,
-    object::Object,
     search::{LaneSet, Touch},
 };
 use std::{
@@ -46,11 +45,10 @@ pub(crate) struct Branch {
     pub(crate) source: LaneSet,
     pub(crate) tried: LaneSet,
     pub(crate) sleep: LaneSet,
+    pub(crate) asleep: Vec<(usize, Touch)>,
     pub(crate) options: Vec<u32>,
     pub(crate) option: usize,
-    pub(crate) gave_back: Vec<(usize, Object)>,
-    pub(crate) unlocked: Vec<Object>,
-    pub(crate) forgets: bool,
+    pub(crate) touches: Vec<Touch>,
 }
 
 /// A search under a bound on preemptions; the fields are those of the search.
@@ -137,19 +135,18 @@ impl<T: fmt::Display> fmt::Display for Listed<'_, T> {
 
 impl fmt::Display for Branch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { lane, options, option, unlocked, .. } = self;
+        let Self { lane, options, option, .. } = self;
         let sets = [self.enabled, self.source, self.tried, self.sleep].map(LaneSet::bits);
         let [enabled, source, tried, sleep] = sets;
-        let gave_back = |&(lane, lock): &(usize, Object)| format!("{}+{lock}", lane + 1);
-        let gave_back: Vec<String> = self.gave_back.iter().map(gave_back).collect();
-        let forgets = if self.forgets { "f" } else { "" };
+        let asleep = |&(lane, touch): &(usize, Touch)| format!("{}+{touch}", lane + 1);
+        let asleep: Vec<String> = self.asleep.iter().map(asleep).collect();
         write!(
             f,
-            "{}:{enabled:x}:{source:x}:{tried:x}:{sleep:x}:{}:{option}:{}:{}:{forgets}",
+            "{}:{enabled:x}:{source:x}:{tried:x}:{sleep:x}:{}:{}:{option}:{}",
             lane + 1,
+            Listed(&asleep),
             Listed(options),
-            Listed(&gave_back),
-            Listed(unlocked),
+            Listed(&self.touches),
         )
     }
 }
@@ -284,14 +281,13 @@ fn list<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
 
 fn branch(text: &str) -> Option<Branch> {
     let fields: Vec<&str> = text.split(':').collect();
-    let [first, enabled, source, tried, sleep, options, option, gave_back, unlocked, forgets] =
-        fields[..]
+    let [first, enabled, source, tried, sleep, asleep, options, option, touches] = fields[..]
     else {
         return None;
     };
-    let given = |text: &str| {
-        let (who, lock) = text.split_once('+')?;
-        Some((lane(who)?, number(lock)?))
+    let sleeper = |text: &str| {
+        let (who, touch) = text.split_once('+')?;
+        Some((lane(who)?, touch.parse().ok()?))
     };
     let branch = Branch {
         lane: lane(first)?,
@@ -299,15 +295,10 @@ fn branch(text: &str) -> Option<Branch> {
         source: lanes(source)?,
         tried: lanes(tried)?,
         sleep: lanes(sleep)?,
+        asleep: list(asleep, sleeper)?,
         options: list(options, number)?,
         option: number(option)?,
-        gave_back: list(gave_back, given)?,
-        unlocked: list(unlocked, number)?,
-        forgets: match forgets {
-            "" => false,
-            "f" => true,
-            _ => return None,
-        },
+        touches: list(touches, number)?,
     };
     let chosen = branch.option < branch.options.len().max(1);
     (chosen && branch.enabled.contains(branch.lane)).then_some(branch)

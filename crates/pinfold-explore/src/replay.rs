@@ -2,7 +2,7 @@
 
 use crate::{
     engine::{End, Engine},
-    explore::{Judgement, Model, Session, Subject},
+    explore::{Judgement, LockForm, Model, Session, Subject},
     hook::{self, Installed, Mode, Order, Phase},
     object::{Kind, Object, Objects},
     op::{Done, Op},
@@ -32,6 +32,10 @@ pub enum AccessKind {
     TryLock(Mode),
     /// A lock was not taken, because somebody was in the way.
     TryLockNot(Mode),
+    /// A lock was given back.
+    Unlock(Mode),
+    /// A lock was seen to be free.
+    SeeUnlocked,
     /// A value was chosen.
     Choose,
     /// Another lane had ended.
@@ -50,6 +54,8 @@ impl fmt::Display for AccessKind {
             Self::Lock(mode) => write!(f, "lock {mode}"),
             Self::TryLock(mode) => write!(f, "trylock {mode}"),
             Self::TryLockNot(mode) => write!(f, "trylock {mode}, busy"),
+            Self::Unlock(mode) => write!(f, "unlock {mode}"),
+            Self::SeeUnlocked => f.write_str("wait unlocked"),
             Self::Choose => f.write_str("choose"),
             Self::Join => f.write_str("join"),
         }
@@ -142,7 +148,8 @@ impl Recorder {
     /// The name of an object: its label, or its number.
     pub(crate) fn name(&self, objects: &Objects, object: Object) -> String {
         let (_, addr) = objects.place(object);
-        self.name_at(addr).unwrap_or_else(|| Self::anonymous(objects, object))
+        let name = addr.and_then(|addr| self.name_at(addr));
+        name.unwrap_or_else(|| Self::anonymous(objects, object))
     }
 
     /// The label of what lies there.
@@ -160,6 +167,7 @@ impl Recorder {
         }
     }
 
+    /// `other` is the name of the lane whose end the access saw.
     pub(crate) fn record(
         &mut self,
         lane: usize,
@@ -167,7 +175,7 @@ impl Recorder {
         op: &Op,
         done: Done,
         objects: &Objects,
-        names: &[String],
+        other: &str,
     ) {
         let (kind, object) = match *op {
             Op::Load { cell, order } => (AccessKind::Load(order), Some(cell)),
@@ -179,15 +187,14 @@ impl Recorder {
             Op::Lock { lock, mode } => (AccessKind::Lock(mode), Some(lock)),
             Op::TryLock { lock, mode } if done.done => (AccessKind::TryLock(mode), Some(lock)),
             Op::TryLock { lock, mode } => (AccessKind::TryLockNot(mode), Some(lock)),
+            Op::Unlock { lock, mode } => (AccessKind::Unlock(mode), Some(lock)),
+            Op::SeeUnlocked { lock } => (AccessKind::SeeUnlocked, Some(lock)),
             Op::Choose { .. } => (AccessKind::Choose, None),
             Op::Join { .. } => (AccessKind::Join, None),
         };
         let behind = if kind == AccessKind::Choose { 0 } else { behind };
-        let label = match (object, op) {
-            (Some(object), _) => self.name(objects, object),
-            (None, Op::Join { lane }) => names[*lane].clone(),
-            (None, _) => String::new(),
-        };
+        let name = |object| self.name(objects, object);
+        let label = object.map_or_else(|| other.to_owned(), name);
         let Done { old, new, .. } = done;
         let step = self.trace.len() as u64;
         self.trace.push(Access { step, lane, kind, label, old, new, behind });
@@ -196,7 +203,12 @@ impl Recorder {
 
 /// Runs `schedule` and records it. Where it cannot be followed, the execution goes on in the
 /// ordinary way.
-pub fn replay<S: Subject>(subject: &mut S, model: Model, schedule: &Schedule) -> Replay {
+pub fn replay<S: Subject>(
+    subject: &mut S,
+    model: Model,
+    locks: LockForm,
+    schedule: &Schedule,
+) -> Replay {
     /// Steps that an execution may make beyond its schedule before it is left.
     const SLACK: u32 = 100_000;
     if hook::phase() != Phase::Idle {
@@ -207,7 +219,7 @@ pub fn replay<S: Subject>(subject: &mut S, model: Model, schedule: &Schedule) ->
     }
     let wanted = schedule.steps();
     let max_steps = u32::try_from(wanted.len()).unwrap_or(u32::MAX).saturating_add(SLACK);
-    let mut engine = Engine::new(Box::new(Script::new(wanted.to_vec())), model, max_steps);
+    let mut engine = Engine::new(Box::new(Script::new(wanted.to_vec())), model, locks, max_steps);
     engine.recorder = Some(Recorder::default());
     let installed = Installed::new(&mut engine);
     let ran = Session::new(subject).run();
@@ -230,5 +242,5 @@ pub fn replay<S: Subject>(subject: &mut S, model: Model, schedule: &Schedule) ->
         },
     };
     let trace = engine.recorder.take().map(|recorder| recorder.trace).unwrap_or_default();
-    Replay { judgement, trace, lanes: engine.names().to_vec(), diverged_at }
+    Replay { judgement, trace, lanes: engine.names(), diverged_at }
 }

@@ -4,10 +4,11 @@
 //! Two ways, each within half of the runs: a bounded search with fewer preemptions from scratch,
 //! which finds the best there is when the subject is small, and changes to the schedule at hand,
 //! which work for any size. A changed schedule counts only if it leads to the same failure: the
-//! same kind and, when judged, the same outcome. At the end the schedule runs once more, with names
-//! recorded.
+//! same kind and, when judged, the same outcome. When the engine's watch is over, what was reached until
+//! then stands. At the end the schedule runs once more, with names recorded, however long that takes.
 
 use crate::{
+    engine::Watch,
     explore::{Session, Subject},
     hook,
     replay::Recorder,
@@ -48,6 +49,11 @@ fn follow<S: Subject>(session: &mut Session<'_, S>, steps: Vec<Choice>) -> Optio
     session.run().failure()
 }
 
+/// Whether there is no time left.
+fn is_over() -> bool {
+    hook::with(|engine| engine.watch.is_over()).unwrap_or(true)
+}
+
 /// Whether the two are one failure reached in different ways. Messages may hold values that differ
 /// on the way.
 fn is_same(a: &Failure, b: &Failure) -> bool {
@@ -76,6 +82,9 @@ fn search_afresh<S: Subject>(session: &mut Session<'_, S>, failure: &mut Failure
     let naive = Naive::new(failure.switches - 1);
     hook::with(|engine| engine.strategy = Box::new(naive));
     for _ in 0..runs {
+        if is_over() {
+            return;
+        }
         let found = session.run().failure();
         if improve(failure, found) == Kept::Yes {
             return;
@@ -91,7 +100,7 @@ fn search_afresh<S: Subject>(session: &mut Session<'_, S>, failure: &mut Failure
 fn change<S: Subject>(session: &mut Session<'_, S>, failure: &mut Failure, mut runs: u32) {
     'again: loop {
         for candidate in candidates(failure.schedule.steps()) {
-            if runs == 0 {
+            if runs == 0 || is_over() {
                 return;
             }
             runs -= 1;
@@ -128,7 +137,10 @@ fn candidates(steps: &[Choice]) -> Vec<Vec<Choice>> {
 
 /// Runs the schedule again, so that what is reported is known to happen again, and has names.
 fn confirm<S: Subject>(session: &mut Session<'_, S>, failure: Failure) -> Failure {
-    hook::with(|engine| engine.recorder = Some(Recorder::default()));
+    hook::with(|engine| {
+        engine.recorder = Some(Recorder::default());
+        engine.watch = Watch::default();
+    });
     let again = follow(session, failure.schedule.steps().to_vec());
     hook::with(|engine| engine.recorder = None);
     match again {

@@ -8,13 +8,12 @@
 //! nothing else: two processes that agree on those agree on the jobs.
 
 use crate::{
-    engine::Engine,
     explore::{Config, Search, Session, Subject},
     hook::{self, Installed},
     job::{Job, Range},
     search::{Advance, Dpor, Frontier},
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Instant};
 
 /// Divides the search for `config` into at least `at_least` jobs, or as many as there can be. To
 /// search each of them once, in any order and anywhere, is to search everything: [`Config::job`]
@@ -30,7 +29,9 @@ pub fn jobs<S: Subject>(subject: &mut S, config: &Config, at_least: usize) -> Ve
         return vec![Job::default()];
     }
     let whole = Config { job: None, resume: None, ..config.clone() };
-    let mut engine = Engine::new(whole.strategy(), config.model, config.max_steps);
+    // A job that was cut short would be another.
+    let uninterrupted = Config { deadline: None, stop: None, ..whole };
+    let mut engine = uninterrupted.engine(Instant::now());
     let installed = Installed::new(&mut engine);
     let mut session = Session::new(subject);
     match config.search {
@@ -86,7 +87,7 @@ fn divide<S: Subject>(
         session.run();
         let part = hook::with(|engine| {
             let strategy = &engine.strategy;
-            (strategy.frontier(), Job::new(engine.schedule().to_vec(), strategy.sleepers()))
+            (strategy.frontier(), Job::new(engine.schedule().to_vec(), strategy.asleep()))
         });
         match part {
             Some((Frontier::Open, job)) => open.push_back(job),

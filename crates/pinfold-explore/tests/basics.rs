@@ -4,8 +4,8 @@ mod common;
 
 use common::{FULL, Lock, NAIVE, Var, note, run};
 use pinfold_explore::{
-    AccessKind, Completeness, Config, Ending, FailureKind, Judgement, Lanes, Model, Schedule,
-    Search, Subject, explore,
+    AccessKind, Completeness, Config, Ending, FailureKind, Judgement, Lanes, LockForm, Model,
+    Schedule, Search, Subject, explore,
     hook::{self, Mode, Order},
     replay,
 };
@@ -246,7 +246,7 @@ fn a_failure_replays_with_names_and_values() {
     assert_eq!((failure.steps, failure.switches), (4, 1));
     let text: Schedule = failure.schedule.to_string().parse().expect("valid");
     for _ in 0..2 {
-        let again = replay(&mut Window, Model::Sc, &text);
+        let again = replay(&mut Window, Model::Sc, LockForm::Object, &text);
         assert_eq!(again.diverged_at, None);
         assert!(
             matches!(&again.judgement, Judgement::Fail { message, .. } if message == "in the window")
@@ -256,7 +256,8 @@ fn a_failure_replays_with_names_and_values() {
         assert_eq!(again.trace[1].kind, AccessKind::Rmw(Order::Full));
         assert_eq!((again.trace[1].old, again.trace[1].new), (7, 8));
     }
-    let other = replay(&mut Window, Model::Sc, &"1,2,3,3".parse().expect("valid"));
+    let other =
+        replay(&mut Window, Model::Sc, LockForm::Object, &"1,2,3,3".parse().expect("valid"));
     assert_eq!(other.diverged_at, Some(2));
 }
 

@@ -6,7 +6,9 @@
 mod common;
 
 use common::{
-    FULL, Lock, NAIVE, Var, axioms,
+    FULL, Lock, NAIVE, Var,
+    judge::judged,
+    machine::Known,
     program::{Ins, PLAIN, Program, Rng},
     random::start_some,
     run,
@@ -63,6 +65,10 @@ fn outcomes(report: &Report) -> Vec<&str> {
     report.outcomes.keys().map(String::as_str).collect()
 }
 
+fn known(program: &Program) -> Known {
+    judged(program, Model::Weak, usize::MAX)
+}
+
 /// The kind of failure, of which these programs have one at most.
 fn race(report: &Report) -> Option<FailureKind> {
     report.failure.as_ref().map(|failure| failure.kind)
@@ -76,7 +82,7 @@ fn started_lanes_do_what_the_axioms_allow() {
         let report = explored(&program, Model::Weak, FULL);
         assert_eq!(report.complete, Completeness::Exhausted, "seed {seed}: {program:?}");
         assert!(
-            axioms::rc11(&program).iter().map(String::as_str).eq(outcomes(&report)),
+            known(&program).outcomes.iter().map(String::as_str).eq(outcomes(&report)),
             "seed {seed}: {program:?}"
         );
         executions += report.executions;
@@ -91,14 +97,15 @@ fn races_are_those_of_the_axioms() {
     for seed in 0..programs() {
         let program = program(seed, Memory::Plain);
         let report = explored(&program, Model::Weak, FULL);
-        if axioms::is_racy(&program) {
+        let known = known(&program);
+        if known.races {
             racy += 1;
             assert_eq!(race(&report), Some(FailureKind::DataRace), "seed {seed}: {program:?}");
         } else {
             clean += 1;
             assert_eq!(race(&report), None, "seed {seed}: {program:?}");
             assert!(
-                axioms::rc11(&program).iter().map(String::as_str).eq(outcomes(&report)),
+                known.outcomes.iter().map(String::as_str).eq(outcomes(&report)),
                 "seed {seed}: {program:?}"
             );
         }

@@ -112,7 +112,7 @@ fn a_job_is_refused_by_a_search_that_has_none() {
 
 #[test]
 fn a_job_of_another_subject_is_a_failure_and_no_panic() {
-    for text in ["16,1.9;16+99,1", "1.7,1.7,1.7,1.7,1.7,1.7,1.7,1.7,1.7,1.7,1.7,1.7,1.7"] {
+    for text in ["16,1.9;16+w9,1+l", "1.7,1.7,1.7,1.7,1.7,1.7,1.7,1.7,1.7,1.7,1.7,1.7,1.7"] {
         let job: Job = text.parse().expect("a job");
         let config = Config { job: Some(job), shrink_runs: 0, ..Config::default() };
         let report = explore(&mut mixed(1), &config, &mut |_| {});

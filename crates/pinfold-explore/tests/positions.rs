@@ -193,7 +193,7 @@ fn pieces_are_the_whole_where_what_a_step_does_depends_on_its_option() {
 #[test]
 fn executions_cut_off_are_counted_once() {
     for search_for in [FULL, BOUNDED] {
-        let config = Config { max_steps: 5, ..config(Model::Weak, search_for) };
+        let config = Config { max_steps: 7, ..config(Model::Weak, search_for) };
         let (mut plain, program) = (Found::default(), mixed(707));
         search(&mut program.clone(), &config, &mut plain);
         assert!(plain.truncated > 1);

@@ -68,7 +68,14 @@ impl Field {
 }
 
 fn is_lock(kind: AccessKind) -> bool {
-    matches!(kind, AccessKind::Lock(_) | AccessKind::TryLock(_) | AccessKind::TryLockNot(_))
+    matches!(
+        kind,
+        AccessKind::Lock(_)
+            | AccessKind::TryLock(_)
+            | AccessKind::TryLockNot(_)
+            | AccessKind::Unlock(_)
+            | AccessKind::SeeUnlocked
+    )
 }
 
 impl Cell {
@@ -156,7 +163,9 @@ impl Places {
             | AccessKind::Fence(_)
             | AccessKind::Lock(_)
             | AccessKind::TryLock(_)
-            | AccessKind::TryLockNot(_) => (None, None),
+            | AccessKind::TryLockNot(_)
+            | AccessKind::Unlock(_)
+            | AccessKind::SeeUnlocked => (None, None),
         };
         let row = AccessRow {
             step: access.step + 1,

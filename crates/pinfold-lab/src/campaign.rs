@@ -83,8 +83,10 @@ struct Work<'a> {
     /// The jobs to do, those that were interrupted first.
     todo: Vec<(usize, Option<Position>)>,
     next: AtomicUsize,
+    /// The others have come to an end.
     halt: &'a Arc<AtomicBool>,
     budget: Option<Budget>,
+    until: Option<Instant>,
 }
 
 /// What ended the threads before their work was done.
@@ -92,6 +94,8 @@ struct Work<'a> {
 struct Ended {
     /// A bound, or the one who asked, in words.
     why: Option<String>,
+    /// The same, where it is time or the one who asked.
+    asked: Option<String>,
     /// The failure with the lowest job of those that were found.
     failed: Option<Box<Found>>,
 }
@@ -134,6 +138,7 @@ impl<'a> Campaign<'a> {
             scenario: id(&[&crate::scenario::format(scenario)]),
             rules: rules.to_string(),
             model: blank.search.model.clone(),
+            locks: blank.search.locks.clone(),
             strategy: blank.search.strategy.clone(),
             max_steps: options.max_steps,
             jobs: jobs.len(),
@@ -186,6 +191,7 @@ impl<'a> Campaign<'a> {
             next: AtomicUsize::new(0),
             halt: &halt,
             budget: self.options.max_executions.map(Budget::new),
+            until: self.options.deadline.map(|time| started + time),
         };
         let ended = thread::scope(|scope| {
             let (send, receive) = mpsc::channel();
@@ -213,8 +219,8 @@ impl<'a> Campaign<'a> {
                 resume: position.clone(),
                 max_executions: None,
                 budget: work.budget.clone(),
-                deadline: None,
-                stop: Some(Arc::clone(work.halt)),
+                deadline: work.until.map(|until| until.saturating_duration_since(Instant::now())),
+                pause: Some(Arc::clone(work.halt)),
                 ..self.options.config()
             };
             let report = explore(&mut trial, &config, &mut |&at| {
@@ -254,8 +260,10 @@ impl<'a> Campaign<'a> {
             }
             let elapsed = started.elapsed();
             progress(&standing.progress(partial, elapsed));
-            if ended.why.is_none() {
-                ended.why = self.stop_reason(elapsed);
+            // A thread that came to this first speaks of its own time.
+            if ended.asked.is_none() {
+                ended.asked = self.stop_reason(elapsed);
+                ended.why = ended.asked.clone().or(ended.why);
             }
             if ended.why.is_some() || ended.failed.is_some() {
                 halt.store(true, Ordering::Relaxed);

@@ -31,4 +31,4 @@ mod world;
 pub use check::{
     CheckOptions, Detail, JobProgress, Order, Progress, check, obstacle, replay_schedule, run,
 };
-pub use pinfold_explore::{Ahead, Model, Search as Strategy};
+pub use pinfold_explore::{Ahead, LockForm, Model, Search as Strategy};

@@ -162,8 +162,14 @@ fn label_items<T>(items: &[T], name: impl Fn(usize) -> String + 'static) {
 }
 
 impl Park for Machine {
-    fn park(&self, _word: &NativeU32, _seen: u32) {
-        // Lanes sleep in the explorer's locks. What runs alone has nobody to wait for: a lock that is taken now stays taken.
+    fn park(&self, word: &NativeU32, seen: u32) {
+        if hook::active() {
+            let mut changed = |now| now != u64::from(seen);
+            let now = u64::from(word.load(Ordering::Relaxed));
+            hook::wait_until(&raw const *word as usize, now, hook::Order::Relaxed, &mut changed);
+            return;
+        }
+        // What runs alone has nobody to wait for: a lock that is taken now stays taken.
         self.broken("deadlock", "something that runs alone waits for a lock".to_owned());
         panic!("nobody can open this lock");
     }

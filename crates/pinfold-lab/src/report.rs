@@ -160,6 +160,8 @@ pub struct ScenarioHead {
 pub struct Search {
     /// The memory model: `sc`, `tso` or `weak`.
     pub model: String,
+    /// What locks were: `object` or `code`.
+    pub locks: String,
     /// The strategy in words, such as `exhaustive` or `random seed 7`.
     pub strategy: String,
     /// Executions completed.

@@ -12,10 +12,10 @@ use std::fmt;
 
 use pinfold::Rules;
 use pinfold::rules::RuleError;
-use pinfold_explore::Model;
+use pinfold_explore::{LockForm, Model};
 use serde::{Deserialize, Serialize};
 
-use crate::check::{model_name, replay_schedule};
+use crate::check::{locks_name, model_name, replay_schedule};
 use crate::report::{Broken, FORMAT, Report, RowKind, Trace, Verdict, id};
 use crate::scenario::{self, Scenario};
 
@@ -51,6 +51,8 @@ pub struct ReplayFile {
     pub rules: String,
     /// Under which memory model: `sc`, `tso` or `weak`.
     pub model: String,
+    /// What locks were: `object` or `code`.
+    pub locks: String,
     /// The order and choices of all accesses.
     pub schedule: String,
     /// What happened, in order.
@@ -116,6 +118,8 @@ pub enum ReplayFileError {
     Rules(RuleError),
     /// There is no such memory model.
     Model(String),
+    /// Locks are nothing of the kind.
+    Locks(String),
     /// The schedule is none.
     Schedule(String),
 }
@@ -140,6 +144,10 @@ impl fmt::Display for ReplayFileError {
                 let name = name.escape_debug();
                 write!(f, "no model is called `{name}`: it is sc, tso or weak")
             }
+            Self::Locks(name) => {
+                let name = name.escape_debug();
+                write!(f, "locks are never `{name}`: they are object or code")
+            }
             Self::Schedule(why) => write!(f, "in schedule: {why}"),
         }
     }
@@ -161,9 +169,9 @@ impl ReplayFile {
     pub fn record(scenario: &Scenario, rules: &Rules, found: &Report) -> Option<Self> {
         let schedule =
             &found.broken.as_ref().filter(|broken| !broken.schedule.is_empty())?.schedule;
-        let model = model_of(&found.search.model)?;
+        let semantics = (model_of(&found.search.model)?, locks_of(&found.search.locks)?);
         let path = &found.scenario.path;
-        let again = replay_schedule(scenario, path, rules, model, schedule).ok()?;
+        let again = replay_schedule(scenario, path, rules, semantics, schedule).ok()?;
         let text = scenario::format(scenario);
         let broken = again.broken.as_ref().filter(|_| again.verdict == Verdict::Fail)?;
         Some(Self {
@@ -177,7 +185,8 @@ impl ReplayFile {
                 text,
             },
             rules: full_text(rules),
-            model: model_name(model).to_owned(),
+            model: found.search.model.clone(),
+            locks: found.search.locks.clone(),
             schedule: schedule.clone(),
             events: again.trace.as_ref().map(events).unwrap_or_default(),
             verdict: again.verdict,
@@ -219,8 +228,10 @@ impl ReplayFile {
         let rules = Rules::parse(&self.rules).map_err(ReplayFileError::Rules)?;
         let model =
             model_of(&self.model).ok_or_else(|| ReplayFileError::Model(self.model.clone()))?;
+        let locks =
+            locks_of(&self.locks).ok_or_else(|| ReplayFileError::Locks(self.locks.clone()))?;
         let path = &self.scenario.path;
-        let mut report = replay_schedule(&scenario, path, &rules, model, &self.schedule)
+        let mut report = replay_schedule(&scenario, path, &rules, (model, locks), &self.schedule)
             .map_err(ReplayFileError::Schedule)?;
         match self.divergence(&report) {
             Some(what) => diverged(&mut report, what, &self.schedule),
@@ -320,6 +331,10 @@ fn events(trace: &Trace) -> Vec<SavedEvent> {
 
 fn model_of(name: &str) -> Option<Model> {
     [Model::Sc, Model::Tso, Model::Weak].into_iter().find(|model| model_name(*model) == name)
+}
+
+fn locks_of(name: &str) -> Option<LockForm> {
+    [LockForm::Object, LockForm::Code].into_iter().find(|locks| locks_name(*locks) == name)
 }
 
 /// The rules with every switch named: their base, whatever it will mean, decides nothing.

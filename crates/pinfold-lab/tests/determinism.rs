@@ -7,7 +7,7 @@ mod common;
 use common::{MODELS, all_shipped, checked, shipped};
 use pinfold::Rules;
 use pinfold_lab::report::{Report, Verdict};
-use pinfold_lab::{Model, replay_schedule, scenario};
+use pinfold_lab::{LockForm, Model, replay_schedule, scenario};
 
 /// Rules under which many of the scenarios fail, and rules under which few do.
 const RULES: [&str; 3] = ["5.10", "5.16", "latest"];
@@ -57,7 +57,8 @@ fn the_schedule_of_a_failure_leads_to_one_trace() {
         let scenario = scenario::parse(&shipped(name)).expect("well formed");
         let rules = Rules::parse(rules).expect("the rules exist");
         let [first, second] = [(); 2].map(|()| {
-            replay_schedule(&scenario, name, &rules, *model, &broken.schedule).expect("a schedule")
+            replay_schedule(&scenario, name, &rules, (*model, LockForm::Object), &broken.schedule)
+                .expect("a schedule")
         });
         assert_eq!(first.search.incomplete, None, "{name} {rules} {model:?}");
         assert!(!first.accesses.is_empty());

@@ -8,56 +8,26 @@ use crate::frame::{Counts, Flags, Frame};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::{Exclusive, Lru, PageKind, PageState, SwapCache};
-use crate::sync::Taken;
-
-#[cfg(feature = "explore")]
-use pinfold_explore::hook;
+use crate::sync::{BitGuard, BitLock};
 
 /// Holds the lock of a page.
-#[must_use]
-pub(crate) struct PageLock<'m, P: Platform> {
-    mem: &'m Memory<P>,
-    pfn: Pfn,
-    by: Taken,
-}
+pub(crate) type PageLock<'m, P> = BitGuard<'m, P>;
 
 impl<P: Platform> Memory<P> {
     /// Takes the page's lock if it is free.
     pub(crate) fn try_lock_page(&self, pfn: Pfn) -> Option<PageLock<'_, P>> {
-        #[cfg(feature = "explore")]
-        if hook::active() {
-            return hook::try_lock(self.page_lock_id(pfn), hook::Mode::Exclusive)
-                .then(|| PageLock { mem: self, pfn, by: Taken::Explorer });
-        }
-        let old = self.frames().frame(pfn).flags.fetch_or(Flags::LOCKED.bits());
-        // Made only on success: a guard that is dropped unlocks the page, whoever locked it.
-        (old & Flags::LOCKED.bits() == 0).then(|| PageLock { mem: self, pfn, by: Taken::Native })
+        self.page_lock(pfn).try_lock(self.platform())
     }
 
-    /// Waits until the page's lock is free, and leaves it so. The frame may be freed and reused meanwhile; then it just is not locked.
+    /// Waits until the page's lock is free, and leaves it so. What its holder did is seen afterwards, so a fault that comes back does not find
+    /// the entry for which it waited. The frame may be freed and reused meanwhile; then it just is not locked.
     pub(crate) fn wait_page(&self, pfn: Pfn) {
-        #[cfg(feature = "explore")]
-        if hook::active() {
-            hook::lock(self.page_lock_id(pfn), hook::Mode::Exclusive);
-            hook::unlock(self.page_lock_id(pfn), hook::Mode::Exclusive);
-            return;
-        }
-        let word = &self.frames().frame(pfn).flags;
-        loop {
-            let seen = word.read_once();
-            if seen & Flags::LOCKED.bits() == 0 {
-                return;
-            }
-            let marked = seen | Flags::WAITERS.bits();
-            if seen == marked || word.cmpxchg(seen, marked).is_ok() {
-                self.platform().park(word.native(), marked);
-            }
-        }
+        self.page_lock(pfn).wait(self.platform());
     }
 
-    #[cfg(feature = "explore")]
-    fn page_lock_id(&self, pfn: Pfn) -> usize {
-        core::ptr::from_ref(&self.frames().frame(pfn).flags) as usize
+    fn page_lock(&self, pfn: Pfn) -> BitLock<'_> {
+        let word = &self.frames().frame(pfn).flags;
+        BitLock::new(word, Flags::LOCKED.bits(), Flags::WAITERS.bits())
     }
 
     /// Carries an entry's dirty bit to a page that a backing store may want. Anonymous pages are taken for dirty anyway.
@@ -99,23 +69,6 @@ impl<P: Platform> Memory<P> {
             pincount,
             swap: SwapCache::Absent,
             lru: Lru::On,
-        }
-    }
-}
-
-impl<P: Platform> Drop for PageLock<'_, P> {
-    fn drop(&mut self) {
-        match self.by {
-            Taken::Native => {}
-            #[cfg(feature = "explore")]
-            Taken::Explorer => {
-                return hook::unlock(self.mem.page_lock_id(self.pfn), hook::Mode::Exclusive);
-            }
-        }
-        let word = &self.mem.frames().frame(self.pfn).flags;
-        let bits = Flags::LOCKED.union(Flags::WAITERS).bits();
-        if word.fetch_and(!bits) & Flags::WAITERS.bits() != 0 {
-            self.mem.platform().unpark(word.native());
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::expect::{Expected, agrees};
 use super::{Answer, load};
-use crate::args::{Format, MatrixArgs, ModelArg};
+use crate::args::{Format, LocksArg, MatrixArgs, ModelArg};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::find::{self, Loaded};
@@ -75,6 +75,10 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
         rules: sets.iter().map(|set| set.name.clone()).collect(),
         rows,
         model: model.name(),
+        locks: match args.search.locks.unwrap_or_default() {
+            LocksArg::Object => "",
+            LocksArg::Code => ", locks as code",
+        },
         seconds: started.elapsed().as_secs_f64(),
         compared: expected.is_some(),
     };

@@ -36,7 +36,8 @@ fn scheduled(
     let rules = rulesets::one(args.rules.as_deref().unwrap_or("latest"))?.rules;
     let loaded = find::load(scenario, console.error_style())?;
     let model = args.model.unwrap_or_default().model();
-    replay_schedule(&loaded.scenario, &loaded.path, &rules, model, schedule)
+    let locks = args.locks.unwrap_or_default().form();
+    replay_schedule(&loaded.scenario, &loaded.path, &rules, (model, locks), schedule)
         .map_err(Failure::Schedule)
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Matrix {
     pub(crate) rows: Vec<Row>,
     /// The memory model.
     pub(crate) model: &'static str,
+    /// What is to be said of locks.
+    pub(crate) locks: &'static str,
     /// The time that all of it took.
     pub(crate) seconds: f64,
     /// Whether it was compared with a table of expected cells.
@@ -249,7 +251,8 @@ fn totals(matrix: &Matrix) -> String {
         0 => " | all as expected".to_owned(),
         number => format!(" | {number} not as expected"),
     };
-    format!("{number}: {} | model {} | {time}{compared}", parts.join(", "), matrix.model)
+    let Matrix { model, locks, .. } = matrix;
+    format!("{number}: {} | model {model}{locks} | {time}{compared}", parts.join(", "))
 }
 
 /// The cells that are not as expected, in words.

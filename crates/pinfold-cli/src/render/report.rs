@@ -14,6 +14,8 @@ use pinfold_lab::report::{Mode, Report, Search, Trace, Verdict};
 const WORD: usize = 6;
 /// The laboratory's word for a search without bounds.
 const EXHAUSTIVE: &str = "exhaustive";
+/// The laboratory's word for locks that are objects of the explorer.
+const OBJECT: &str = "object";
 /// How far evidence stands inside its section.
 const EVIDENCE: usize = 8;
 /// Lines of a trace that are shown however long the rest is.
@@ -236,6 +238,9 @@ fn facts(report: &Report) -> Vec<String> {
     facts.push(format!("rules {}", report.rules));
     if report.mode == Mode::Check {
         facts.push(format!("model {}", search.model));
+        if search.locks != OBJECT {
+            facts.push(format!("locks as {}", search.locks));
+        }
     }
     if !search.strategy.is_empty() {
         facts.push(search.strategy.clone());
@@ -342,7 +347,10 @@ fn decisions(report: &Report, look: &Look) -> Vec<String> {
 fn next(report: &Report, place: Option<&Place>, look: &Look) -> Vec<String> {
     let scenario = find::argument(&report.scenario.name, &report.scenario.path);
     let rules = &report.rules;
-    let model = format!(" --model {}", report.search.model);
+    let mut model = format!(" --model {}", report.search.model);
+    if report.search.locks != OBJECT {
+        model += &format!(" --locks {}", report.search.locks);
+    }
     let mut commands: Vec<(String, &str)> = Vec::new();
     match (report.mode, report.verdict) {
         (Mode::Run, Verdict::Fail) => commands.push((

@@ -60,6 +60,7 @@ fn passed() -> Report {
         },
         rules: "linux-6.12".into(),
         search: Search {
+            locks: "object".to_owned(),
             model: "sc".into(),
             strategy: "exhaustive".into(),
             executions: 18_204,
@@ -160,6 +161,7 @@ fn matrix() -> Matrix {
         cell(Verdict::Pass, Some("share")),
     ];
     Matrix {
+        locks: "",
         rules: strings(&["5.8", "5.9", "latest,fork-pin=share"]),
         rows: vec![
             MatrixRow { name: "rdma-fork".into(), cells: fork },

@@ -4,7 +4,9 @@ use super::*;
 
 #[test]
 fn text_round_trips() {
-    for text in ["", "1,1,2.1", "1,2;1", "1,1,2.1;1+4+0,3", "runs 0+1", "runs 300+100/41"] {
+    for text in
+        ["", "1,1,2.1", "1,2;1+r4", "1,1,2.1;1+w4,1+r4,3+k2x", "runs 0+1", "runs 300+100/41"]
+    {
         let job: Job = text.parse().expect("valid");
         assert_eq!(job.to_string(), text);
     }
@@ -13,7 +15,14 @@ fn text_round_trips() {
 
 #[test]
 fn errors_name_the_entry() {
-    for (text, entry) in [("1;0", "0"), ("1;2,x", "x"), ("1;2+", "2+"), ("1;99", "99")] {
+    for (text, entry) in [
+        ("1;0+l", "0+l"),
+        ("1;2+l,x", "x"),
+        ("1;2+7", "2+7"),
+        ("1;99+l", "99+l"),
+        ("1;2+k7", "2+k7"),
+        ("1;2", "2"),
+    ] {
         assert_eq!(text.parse::<Job>(), Err(ParseJobError::Sleeper(entry.to_owned())), "{text}");
     }
     for text in ["", "1", "1+0", "x+1", "1+2/", "1+2/0", "18446744073709551615+1"] {

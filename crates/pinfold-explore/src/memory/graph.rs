@@ -10,6 +10,8 @@
 //!   TSO do not say by themselves, and tells which plain accesses are ordered.
 //! * Each event of a lane has a time of its own (INV-KNOWN-1).
 //! * `Full` is a sequentially consistent fence, the relaxed access, and another such fence.
+//! * Locks are words of their own ([`locks`]); starts and ends of lanes, and under the weak model all
+//!   fences, are events too: what an access comes before may go through them.
 //!
 //! INV-GRAPH-1 (coherence): an access stands, in modification order, at or after every access to
 //! the location that happens before it.
@@ -17,13 +19,16 @@
 //! INV-GRAPH-3: an event's key orders it within its location: `key(a) < key(b)` if and only if a
 //! precedes b by modification order, reads-from and from-read.
 
+mod locks;
+
 use super::{Behind, known::Known, tso, weak};
 use crate::{
     clock::{Clocks, join},
     hook::{Mode, Order},
     object::Object,
-    op::{Done, Op},
+    op::{Done, Miss, Op},
 };
+use locks::Words;
 
 /// Which consistency holds beyond coherence and atomicity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +49,12 @@ pub(super) enum Act {
     Write,
     /// Reads and writes in one.
     Update,
-    /// Sequentially consistent under the weak model; also the taking of a lock under TSO.
+    /// Sequentially consistent under the weak model; under TSO also what makes a lane wait until its
+    /// store buffer is empty.
     Fence,
+    /// Another fence under the weak model, a start or an end of a lane: it orders by what is known
+    /// there.
+    Point,
 }
 
 /// One event.
@@ -59,7 +68,7 @@ pub(super) struct Event {
     pub(super) act: Act,
     /// Whether it is a sequentially consistent access.
     pub(super) sc: bool,
-    /// `None` for fences.
+    /// `None` for fences and points.
     pub(super) location: Option<Location>,
     at: At,
 }
@@ -88,6 +97,8 @@ struct Stores {
     /// The store that was executed last.
     newest: StoreId,
     accesses: Vec<EventId>,
+    /// For each lane when it accessed the location, and at which store, in order.
+    by_lane: Vec<Vec<(u32, StoreId)>>,
 }
 
 /// What an ordering means for an access.
@@ -133,6 +144,8 @@ pub(super) struct Graph {
     by_location: Vec<Stores>,
     /// The present life of each cell.
     current: Vec<Location>,
+    /// By lock.
+    locks: Vec<Words>,
     /// What happens before the next event of each lane.
     known: Known,
     /// For each lane what an acquire fence would join.
@@ -158,6 +171,7 @@ impl Graph {
             locations: 0,
             by_location: Vec::new(),
             current: Vec::new(),
+            locks: Vec::new(),
             known: Known::default(),
             acquirable: Clocks::default(),
             released: Clocks::default(),
@@ -177,6 +191,7 @@ impl Graph {
         self.handed_on.reset(0);
         self.locations = 0;
         self.current.clear();
+        self.locks.iter_mut().for_each(Words::clear);
         self.known.begin(lanes);
         for clocks in [&mut self.acquirable, &mut self.released] {
             clocks.reset(clocks.width());
@@ -200,16 +215,21 @@ impl Graph {
 
     /// A new life of the cell begins with the value `now`.
     pub(super) fn meet(&mut self, cell: Object, now: u64) {
-        let location = self.locations;
-        self.locations += 1;
-        if self.by_location.len() <= location {
-            self.by_location.push(Stores::default());
-        }
+        let location = self.add_location(now);
         let cell = cell as usize;
         if self.current.len() <= cell {
             self.current.resize(cell + 1, usize::MAX);
         }
         self.current[cell] = location;
+    }
+
+    /// A new location, with its initial value.
+    fn add_location(&mut self, now: u64) -> Location {
+        let location = self.locations;
+        self.locations += 1;
+        if self.by_location.len() <= location {
+            self.by_location.push(Stores::default());
+        }
         let store = self.stores.len();
         self.stores.push(Store { value: now, position: 0, act: Act::Write });
         self.handed_on.grow(store + 1);
@@ -218,6 +238,8 @@ impl Graph {
         stores.order.push(store);
         stores.newest = store;
         stores.accesses.clear();
+        stores.by_lane.iter_mut().for_each(Vec::clear);
+        location
     }
 
     /// What happens before an event, itself included.
@@ -296,9 +318,13 @@ impl Graph {
     fn outcome(&self, op: &Op, location: Location, position: usize) -> (Act, Order) {
         match op {
             Op::Store { order, .. } => (Act::Write, *order),
-            Op::Rmw { success, failure, update, .. } => {
+            Op::Rmw { success, failure, miss, update, .. } => {
                 match update.call(self.value(location, position)) {
                     Some(_) => (Act::Update, *success),
+                    // A locked instruction is a fence whether it writes or not.
+                    None if (self.axioms, *miss) == (Axioms::Tso, Miss::Locked) => {
+                        (Act::Read, Order::Full)
+                    }
                     None => (Act::Read, *failure),
                 }
             }
@@ -313,26 +339,33 @@ impl Graph {
         self.stores[next].act != Act::Update || self.outcome(op, location, position).0 == Act::Read
     }
 
-    /// INV-GRAPH-1: the lowest position in modification order that the lane may read or follow.
+    /// INV-GRAPH-1: the lowest position in modification order that the lane may read or follow. What a
+    /// lane did later stands no lower, so the last of each lane that the lane knows of will do.
     fn floor(&self, lane: usize, location: Location) -> usize {
         let now = self.known.to(lane);
-        let stores = &self.by_location[location];
-        let happened = stores.accesses.iter().map(|&id| &self.events[id]);
-        let positions = happened.filter_map(|event| match event.at {
-            At::Store(store) if event.time <= now[event.lane] => Some(self.stores[store].position),
-            _ => None,
+        let by_lane = self.by_location[location].by_lane.iter().zip(now);
+        let last = by_lane.filter_map(|(accesses, &known)| {
+            let count = accesses.partition_point(|&(time, _)| time <= known);
+            Some(self.stores[accesses[count.checked_sub(1)?].1].position)
         });
-        positions.max().unwrap_or(0)
+        last.max().unwrap_or(0)
     }
 
     /// Whether the axioms allow the access at a position that is not the last.
     fn is_consistent(&mut self, lane: usize, op: &Op, location: Location, position: usize) -> bool {
         let (act, order) = self.outcome(op, location, position);
-        let shape = Shape::new(self.axioms, act, order);
-        let ordered = !self.sc_events.is_empty() || shape.fenced_before || shape.sc;
-        if self.axioms == Axioms::Weak && !ordered {
-            return true;
-        }
+        self.admits(lane, act, Shape::new(self.axioms, act, order), location, position)
+    }
+
+    /// Whether the axioms allow an event of the lane at a position of its location.
+    fn admits(
+        &mut self,
+        lane: usize,
+        act: Act,
+        shape: Shape,
+        location: Location,
+        position: usize,
+    ) -> bool {
         let events = self.events.len();
         let sc_events = self.sc_events.len();
         let own = self.by_lane[lane].len();
@@ -389,6 +422,12 @@ impl Graph {
         self.known.to(lane)
     }
 
+    /// Whether all that was done at a place, by a lane that ended, happens before the next access of
+    /// the lane.
+    pub(super) fn knows_end(&self, lane: usize, place: usize) -> bool {
+        self.known.knows_end(lane, place)
+    }
+
     /// The lane acquires what was handed on with a store.
     fn join_handed_on(&mut self, lane: usize, store: StoreId) {
         join(self.known.to_mut(lane), self.handed_on.row(store));
@@ -424,7 +463,7 @@ impl Graph {
             _ => {}
         }
         let store = if act == Act::Read { base } else { self.stores.len() };
-        let event = self.push(lane, act, shape.sc, Some(location), At::Store(store));
+        self.access(lane, act, shape.sc, location, store);
         if act != Act::Read {
             self.insert(
                 lane,
@@ -437,12 +476,23 @@ impl Graph {
                 self.handed_on.join_within(store, base);
             }
         }
-        self.by_location[location].accesses.push(event);
         if shape.fenced_after {
             self.fence(lane, Order::SeqCst);
         }
         let latest = self.value(location, self.by_location[location].order.len() - 1);
         Done { old, new, done: act != Act::Read, latest }
+    }
+
+    /// Appends an event of the lane at a store.
+    fn access(&mut self, lane: usize, act: Act, sc: bool, location: Location, store: StoreId) {
+        let event = self.push(lane, act, sc, Some(location), At::Store(store));
+        let time = self.events[event].time;
+        let stores = &mut self.by_location[location];
+        stores.accesses.push(event);
+        if stores.by_lane.len() <= lane {
+            stores.by_lane.resize_with(lane + 1, Vec::new);
+        }
+        stores.by_lane[lane].push((time, store));
     }
 
     /// Puts a store into modification order.
@@ -478,44 +528,64 @@ impl Graph {
         if sc || matches!(order, Order::Acquire | Order::AcqRel) {
             join(self.known.to_mut(lane), self.acquirable.row(lane));
         }
-        if sc {
-            self.push(lane, Act::Fence, true, None, At::Nowhere);
-        }
+        let act = if sc { Act::Fence } else { Act::Point };
+        self.push(lane, act, sc, None, At::Nowhere);
         if sc || matches!(order, Order::Release | Order::AcqRel) {
             self.known.pass_time(lane);
             self.released.row_mut(lane).copy_from_slice(self.known.to(lane));
         }
     }
 
-    /// The lane has taken a lock.
-    pub(super) fn acquire(&mut self, lane: usize, lock: Object, mode: Mode) {
-        self.known.acquire(lane, lock, mode);
+    /// The lane learns of what was handed over under the number of a lock.
+    pub(super) fn take_over(&mut self, lane: usize, lock: Object) {
+        self.known.acquire(lane, lock, Mode::Exclusive);
         self.meets_another(lane);
     }
 
-    /// The lane gives a lock back.
-    pub(super) fn release(&mut self, lane: usize, lock: Object, mode: Mode) {
-        self.known.release(lane, lock, mode);
+    /// The lane hands over what it did under the number of a lock.
+    pub(super) fn hand_over(&mut self, lane: usize, lock: Object) {
+        self.point(lane);
+        self.known.release(lane, lock, Mode::Exclusive);
     }
 
     /// `parent` starts a lane.
     pub(super) fn spawn(&mut self, parent: usize, lane: usize) {
         self.widen(lane + 1);
+        self.point(parent);
         self.known.spawn(parent, lane);
+        // The place may be that of a lane that ended.
+        for clocks in [&mut self.acquirable, &mut self.released] {
+            clocks.row_mut(lane).fill(0);
+        }
         self.meets_another(lane);
     }
 
-    /// The lane has seen that `other` ended.
-    pub(super) fn join(&mut self, lane: usize, other: usize) {
-        self.known.join(lane, other);
+    /// The lane of this number, at this place, has ended.
+    pub(super) fn end(&mut self, lane: usize, number: usize) {
+        self.point(lane);
+        self.known.end(lane, number);
+    }
+
+    /// The lane has seen that the one of this number ended.
+    pub(super) fn join(&mut self, lane: usize, number: usize) {
+        self.known.join(lane, number);
         self.meets_another(lane);
     }
 
-    /// Under TSO, whoever learns of another lane in another way than by a store of it waits until
+    /// What the lane did until now may happen before what others do.
+    fn point(&mut self, lane: usize) {
+        if self.axioms == Axioms::Weak {
+            self.push(lane, Act::Point, false, None, At::Nowhere);
+        }
+    }
+
+    /// The lane has learnt of another in another way than by a store of it. Under TSO it waits until
     /// all stores that it learns of have left their buffers.
     fn meets_another(&mut self, lane: usize) {
-        if self.axioms == Axioms::Tso {
-            self.push(lane, Act::Fence, false, None, At::Nowhere);
-        }
+        let act = match self.axioms {
+            Axioms::Tso => Act::Fence,
+            Axioms::Weak => Act::Point,
+        };
+        self.push(lane, act, false, None, At::Nowhere);
     }
 }

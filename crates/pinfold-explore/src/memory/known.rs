@@ -20,6 +20,8 @@ pub(super) struct Known {
     exclusive: Clocks,
     /// The same of those who shared it.
     shared: Clocks,
+    /// What happened until the end of each lane that has ended, by its number.
+    ended: Clocks,
 }
 
 impl Known {
@@ -29,11 +31,13 @@ impl Known {
         self.lanes.reset(self.lanes.width());
         self.exclusive.reset(0);
         self.shared.reset(0);
+        self.ended.reset(0);
     }
 
     /// Makes room for so many lanes.
     pub(super) fn widen(&mut self, lanes: usize) {
-        for clocks in [&mut self.lanes, &mut self.exclusive, &mut self.shared] {
+        let Self { lanes: own, exclusive, shared, ended } = self;
+        for clocks in [own, exclusive, shared, ended] {
             clocks.widen(lanes);
         }
         self.lanes.grow(lanes);
@@ -83,9 +87,36 @@ impl Known {
         self.lanes.join_within(lane, parent);
     }
 
-    /// The lane has seen that `other` ended.
-    pub(super) fn join(&mut self, lane: usize, other: usize) {
-        self.pass_time(other);
-        self.lanes.join_within(lane, other);
+    /// The lock hands nothing over from before.
+    pub(super) fn forget(&mut self, lock: Object) {
+        for clocks in [&mut self.exclusive, &mut self.shared] {
+            if (lock as usize) < clocks.rows() {
+                clocks.row_mut(lock as usize).fill(0);
+            }
+        }
+    }
+
+    /// What those hand on who had the lock alone, if anybody had.
+    pub(super) fn exclusive(&self, lock: Object) -> Option<&[u32]> {
+        let lock = lock as usize;
+        (lock < self.exclusive.rows()).then(|| self.exclusive.row(lock))
+    }
+
+    /// The lane of this number, at this place, has ended.
+    pub(super) fn end(&mut self, lane: usize, number: usize) {
+        self.pass_time(lane);
+        self.ended.grow(number + 1);
+        self.ended.row_mut(number).copy_from_slice(self.lanes.row(lane));
+    }
+
+    /// The lane has seen that the one of this number ended.
+    pub(super) fn join(&mut self, lane: usize, number: usize) {
+        join(self.lanes.row_mut(lane), self.ended.row(number));
+    }
+
+    /// Whether all that was done at a place, by a lane that ended, happens before the next access of
+    /// the lane.
+    pub(super) fn knows_end(&self, lane: usize, place: usize) -> bool {
+        self.lanes.row(lane)[place] >= self.lanes.row(place)[place]
     }
 }

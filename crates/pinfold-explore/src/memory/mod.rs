@@ -26,7 +26,7 @@ use crate::{
 };
 use graph::Graph;
 use race::Races;
-pub(crate) use race::{Race, Touch as Reach};
+pub(crate) use race::{Actor, Race, Touch as Reach};
 use sequential::Sequential;
 
 /// Whether options are offered that go behind the last change of a cell.
@@ -90,44 +90,37 @@ impl Memory {
         }
     }
 
-    /// The next access to the cell starts from what it then holds.
-    pub(crate) fn forget(&mut self, cell: Object) {
-        if let Some(latest) = self.latest.get_mut(cell as usize) {
+    /// The next access to the cell starts from what it then holds; the lock hands nothing over.
+    pub(crate) fn forget(&mut self, object: Object) {
+        if let Some(latest) = self.latest.get_mut(object as usize) {
             *latest = None;
+        }
+        match &mut self.kept {
+            Kept::Sequential(kept) => kept.known.forget(object),
+            Kept::Graph(graph) => graph.forget(object),
         }
     }
 
     /// The lane is about to touch the cell. Says with whose access that is not ordered.
-    pub(crate) fn reach(
-        &mut self,
-        lane: usize,
-        cell: Object,
-        touch: Reach,
-        step: u64,
-    ) -> Option<Race> {
-        self.races.touch_cell(lane, cell, touch, step, self.kept.known(lane))
+    pub(crate) fn reach(&mut self, by: Actor, cell: Object, touch: Reach) -> Option<Race> {
+        self.races.touch_cell(by, cell, touch, self.kept.known(by.lane))
     }
 
     /// The lane touches plain memory. Says with whose access that is not ordered.
-    pub(crate) fn reach_plain(
-        &mut self,
-        lane: usize,
-        addr: usize,
-        touch: Reach,
-        step: u64,
-    ) -> Option<Race> {
-        self.races.touch_plain(lane, addr, touch, step, self.kept.known(lane))
+    pub(crate) fn reach_plain(&mut self, by: Actor, addr: usize, touch: Reach) -> Option<Race> {
+        self.races.touch_plain(by, addr, touch, self.kept.known(by.lane))
     }
 
     /// The lane gives up the memory in `range`, a start and a length. Says with whose access to
     /// plain memory there that is not ordered.
-    pub(crate) fn end(&mut self, lane: usize, range: (usize, usize), step: u64) -> Option<Race> {
-        self.races.end(lane, range, step, self.kept.known(lane))
+    pub(crate) fn end(&mut self, by: Actor, range: (usize, usize)) -> Option<Race> {
+        self.races.end(by, range, self.kept.known(by.lane))
     }
 
-    /// The lane sets the cells in `range` anew, those included that were not met yet.
-    pub(crate) fn renew(&mut self, lane: usize, range: (usize, usize), step: u64) {
-        self.races.renew(lane, range, step, self.kept.known(lane));
+    /// The lane sets the cells in `range` anew, those included that were not met yet. Says with who set
+    /// some of it anew before that is not ordered.
+    pub(crate) fn renew(&mut self, by: Actor, range: (usize, usize)) -> Option<Race> {
+        self.races.renew(by, range, self.kept.known(by.lane))
     }
 
     /// The cell at `addr` is met for the first time.
@@ -158,6 +151,24 @@ impl Memory {
         };
         if possible {
             options.push(0);
+        }
+    }
+
+    /// Puts the options of an attempt at a lock into `options`, the ordinary one first.
+    pub(crate) fn attempts(
+        &mut self,
+        lane: usize,
+        lock: Object,
+        mode: Mode,
+        behind: impl FnOnce() -> Behind,
+        options: &mut Vec<u32>,
+    ) {
+        match &mut self.kept {
+            Kept::Sequential(_) => {
+                options.clear();
+                options.push(0);
+            }
+            Kept::Graph(graph) => graph.attempts(lane, lock, mode, behind, options),
         }
     }
 
@@ -197,18 +208,74 @@ impl Memory {
     }
 
     /// The lane has taken a lock.
-    pub(crate) fn acquire(&mut self, lane: usize, lock: Object, mode: Mode) {
+    pub(crate) fn take(&mut self, lane: usize, lock: Object, mode: Mode) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.acquire(lane, lock, mode),
-            Kept::Graph(graph) => graph.acquire(lane, lock, mode),
+            Kept::Graph(graph) => graph.take(lane, lock, mode),
         }
     }
 
     /// The lane gives a lock back.
-    pub(crate) fn release(&mut self, lane: usize, lock: Object, mode: Mode) {
+    pub(crate) fn give_back(&mut self, lane: usize, lock: Object, mode: Mode) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.release(lane, lock, mode),
-            Kept::Graph(graph) => graph.release(lane, lock, mode),
+            Kept::Graph(graph) => graph.give_back(lane, lock, mode),
+        }
+    }
+
+    /// The lane's attempt at a lock failed, with one of its options.
+    pub(crate) fn fail(&mut self, lane: usize, lock: Object, mode: Mode, option: u32) {
+        if let Kept::Graph(graph) = &mut self.kept {
+            graph.fail(lane, lock, mode, option);
+        }
+    }
+
+    /// Puts the options of a lane that waits until nobody has the lock alone into `options`, the
+    /// ordinary one first. None when it has to wait. `free` is whether nobody has it now.
+    pub(crate) fn unlocked(
+        &mut self,
+        lane: usize,
+        lock: Object,
+        free: bool,
+        behind: impl FnOnce() -> Behind,
+        options: &mut Vec<u32>,
+    ) {
+        options.clear();
+        match &mut self.kept {
+            Kept::Sequential(_) if free => options.push(0),
+            Kept::Sequential(_) => {}
+            Kept::Graph(graph) => graph.unlocked(lane, lock, behind, options),
+        }
+    }
+
+    /// The lane sees that nobody has the lock alone, with one of its options.
+    pub(crate) fn see_unlocked(&mut self, lane: usize, lock: Object, option: u32) {
+        match &mut self.kept {
+            Kept::Sequential(kept) => kept.known.acquire(lane, lock, Mode::Shared),
+            Kept::Graph(graph) => graph.see_unlocked(lane, lock, option),
+        }
+    }
+
+    /// The lane asked for a lock that it holds: what came of it is known, and nobody else's affair.
+    pub(crate) fn ask_again(&mut self, lane: usize) {
+        if let Kept::Graph(graph) = &mut self.kept {
+            graph.drain(lane);
+        }
+    }
+
+    /// The lane hands over what it did until now, under the number of a lock.
+    pub(crate) fn hand_over(&mut self, lane: usize, lock: Object) {
+        match &mut self.kept {
+            Kept::Sequential(kept) => kept.known.release(lane, lock, Mode::Exclusive),
+            Kept::Graph(graph) => graph.hand_over(lane, lock),
+        }
+    }
+
+    /// The lane learns of what was handed over.
+    pub(crate) fn take_over(&mut self, lane: usize, lock: Object) {
+        match &mut self.kept {
+            Kept::Sequential(kept) => kept.known.acquire(lane, lock, Mode::Exclusive),
+            Kept::Graph(graph) => graph.take_over(lane, lock),
         }
     }
 
@@ -220,11 +287,28 @@ impl Memory {
         }
     }
 
-    /// The lane has seen that `other` ended.
-    pub(crate) fn join(&mut self, lane: usize, other: usize) {
+    /// The lane of this number, at this place, has ended.
+    pub(crate) fn end_lane(&mut self, lane: usize, number: usize) {
         match &mut self.kept {
-            Kept::Sequential(kept) => kept.known.join(lane, other),
-            Kept::Graph(graph) => graph.join(lane, other),
+            Kept::Sequential(kept) => kept.known.end(lane, number),
+            Kept::Graph(graph) => graph.end(lane, number),
+        }
+    }
+
+    /// The lane has seen that the one of this number ended.
+    pub(crate) fn join(&mut self, lane: usize, number: usize) {
+        match &mut self.kept {
+            Kept::Sequential(kept) => kept.known.join(lane, number),
+            Kept::Graph(graph) => graph.join(lane, number),
+        }
+    }
+
+    /// Whether all that was done at a place, by a lane that ended, happens before the next access of
+    /// the lane.
+    pub(crate) fn knows_end(&self, lane: usize, place: usize) -> bool {
+        match &self.kept {
+            Kept::Sequential(kept) => kept.known.knows_end(lane, place),
+            Kept::Graph(graph) => graph.knows_end(lane, place),
         }
     }
 }

@@ -52,26 +52,36 @@ impl fmt::Display for Touch {
     }
 }
 
+/// Who does something, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Actor {
+    /// The place of the lane, which others may have after it.
+    pub(crate) lane: usize,
+    /// The lane's number.
+    pub(crate) number: usize,
+    /// How many steps the execution has made.
+    pub(crate) step: u64,
+}
+
 /// One access, as far as it is remembered.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
-    lane: usize,
+    by: Actor,
     time: u32,
-    step: u64,
     touch: Touch,
 }
 
 impl Mark {
     fn is_known_to(&self, clock: &[u32]) -> bool {
         // A clock that is shorter is older than the lane.
-        clock.get(self.lane).is_some_and(|&known| known >= self.time)
+        clock.get(self.by.lane).is_some_and(|&known| known >= self.time)
     }
 }
 
 /// Two accesses that nothing orders.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Race {
-    /// The lane of the earlier one, in the order of execution.
+    /// The number of the lane of the earlier one, in the order of execution.
     pub(crate) other: usize,
     /// How many steps the execution had made at the earlier one.
     pub(crate) step: u64,
@@ -82,6 +92,12 @@ pub(crate) struct Race {
 }
 
 impl Race {
+    /// The race of two accesses, the earlier first.
+    fn of(earlier: Mark, later: Mark) -> Self {
+        let Actor { number, step, .. } = earlier.by;
+        Self { other: number, step, other_touch: earlier.touch, touch: later.touch }
+    }
+
     /// A race with an access that has been announced and not made.
     pub(crate) fn with_announced(other: usize, step: u64, touch: Touch) -> Self {
         Self { other, step, other_touch: Touch::Atomic, touch }
@@ -107,23 +123,19 @@ struct Place {
 
 impl Place {
     fn touch(&mut self, mark: Mark, clock: &[u32]) -> Option<Race> {
-        let unordered = |earlier: &&Mark| earlier.lane != mark.lane && !earlier.is_known_to(clock);
+        let unordered =
+            |earlier: &&Mark| earlier.by.lane != mark.by.lane && !earlier.is_known_to(clock);
         let excluded = self.since.iter().filter(|_| mark.touch.excludes());
         let rival = self.write.iter().chain(excluded).find(unordered).copied();
         if mark.touch.excludes() {
             self.write = (mark.touch != Touch::End).then_some(mark);
             self.since.clear();
-        } else if let Some(own) = self.since.iter_mut().find(|own| own.lane == mark.lane) {
+        } else if let Some(own) = self.since.iter_mut().find(|own| own.by.lane == mark.by.lane) {
             *own = mark;
         } else {
             self.since.push(mark);
         }
-        rival.map(|Mark { lane, step, touch, .. }| Race {
-            other: lane,
-            step,
-            other_touch: touch,
-            touch: mark.touch,
-        })
+        rival.map(|rival| Race::of(rival, mark))
     }
 }
 
@@ -184,59 +196,71 @@ impl Races {
         &mut self.cells[index]
     }
 
-    /// `lane`, to which `clock` is known, touches a cell.
+    /// One to whom `clock` is known touches a cell.
     pub(super) fn touch_cell(
         &mut self,
-        lane: usize,
+        by: Actor,
         cell: Object,
         touch: Touch,
-        step: u64,
         clock: &[u32],
     ) -> Option<Race> {
-        self.place(cell).touch(mark(lane, touch, step, clock), clock)
+        self.place(cell).touch(mark(by, touch, clock), clock)
     }
 
-    /// `lane`, to which `clock` is known, touches plain memory.
+    /// One to whom `clock` is known touches plain memory.
     pub(super) fn touch_plain(
         &mut self,
-        lane: usize,
+        by: Actor,
         addr: usize,
         touch: Touch,
-        step: u64,
         clock: &[u32],
     ) -> Option<Race> {
-        self.plain.entry(addr).or_default().touch(mark(lane, touch, step, clock), clock)
+        self.plain.entry(addr).or_default().touch(mark(by, touch, clock), clock)
     }
 
-    /// `lane` sets the cells of a range anew.
+    /// The cells of a range are set anew. Says with who set some of it anew before that is not ordered.
     pub(super) fn renew(
         &mut self,
-        lane: usize,
+        by: Actor,
         (addr, len): (usize, usize),
-        step: u64,
-        clock: &[u32],
-    ) {
-        self.renewed.push((addr, len, mark(lane, Touch::Renew, step, clock)));
-    }
-
-    /// `lane` gives a range up.
-    pub(super) fn end(
-        &mut self,
-        lane: usize,
-        (addr, len): (usize, usize),
-        step: u64,
         clock: &[u32],
     ) -> Option<Race> {
+        let mark = mark(by, Touch::Renew, clock);
+        let race = self.renewal_race((addr, len), mark, clock);
+        self.renewed.push((addr, len, mark));
+        race
+    }
+
+    /// The race with who set some of the range anew; it may hold cells that nobody has met.
+    fn renewal_race(&self, (addr, len): (usize, usize), mark: Mark, clock: &[u32]) -> Option<Race> {
+        let overlaps = |start: usize, length: usize| start < addr + len && addr < start + length;
+        let rival = self.renewed.iter().find(|&&(start, length, renewal)| {
+            overlaps(start, length)
+                && renewal.by.lane != mark.by.lane
+                && !renewal.is_known_to(clock)
+        });
+        rival.map(|&(.., renewal)| Race::of(renewal, mark))
+    }
+
+    /// A range is given up.
+    pub(super) fn end(
+        &mut self,
+        by: Actor,
+        (addr, len): (usize, usize),
+        clock: &[u32],
+    ) -> Option<Race> {
+        let end = mark(by, Touch::End, clock);
+        let renewal = self.renewal_race((addr, len), end, clock);
         self.forget_renewals(addr, len);
-        let end = mark(lane, Touch::End, step, clock);
         let inside = self.plain.iter_mut().filter(|(at, _)| at.wrapping_sub(addr) < len);
         let races = inside.filter_map(|(&at, place)| Some((at, place.touch(end, clock)?)));
         // The order of the map must not show.
-        races.min_by_key(|&(at, _)| at).map(|(_, race)| race)
+        let plain = races.min_by_key(|&(at, _)| at).map(|(_, race)| race);
+        renewal.or(plain)
     }
 }
 
 /// INV-RACE-2.
-fn mark(lane: usize, touch: Touch, step: u64, clock: &[u32]) -> Mark {
-    Mark { lane, time: clock[lane] + 1, step, touch }
+fn mark(by: Actor, touch: Touch, clock: &[u32]) -> Mark {
+    Mark { by, time: clock[by.lane] + 1, touch }
 }

@@ -3,8 +3,9 @@
 //! Its edges are program order except from a store to a later load, everything up to the giving
 //! back of a lock before its next taking, everything before the start of a lane and after its end,
 //! modification order, from-read, and reads-from between lanes (a load that reads its own lane's
-//! store may read it from the store buffer). Fences, read-modify-writes and the taking of a lock
-//! keep all order, as locked instructions do on x86.
+//! store may read it from the store buffer). Fences, read-modify-writes and the takings of a lock
+//! keep all order, as locked instructions do on x86; so do a compare-exchange and an attempt at a lock
+//! that fail. Giving back a lock is a store.
 
 use super::graph::{Act, EventId, Graph};
 
@@ -53,6 +54,6 @@ fn precedes(graph: &Graph, a: EventId, b: EventId) -> bool {
         Act::Read => {
             first.act != Act::Read && first_key + 1 == second_key && first.lane != second.lane
         }
-        Act::Fence => false,
+        Act::Fence | Act::Point => false,
     }
 }

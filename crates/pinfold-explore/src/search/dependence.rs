@@ -1,80 +1,27 @@
 //! The dependence order of one execution, as vector clocks.
 //!
-//! Two steps are dependent if they belong to one lane, or touch one object and at least one of them
-//! changes it; the order is the transitive closure in the order of execution. Swapping neighbours
-//! that are independent gives an equivalent execution.
+//! Two steps are dependent if they belong to one lane, or if [`Touch::before`] says so; the order is the
+//! transitive closure in the order of execution. Swapping neighbours that are independent gives an
+//! equivalent execution.
 //!
-//! INV-DEP-1: a change of an object is ordered after everything that touched the object before, so
-//! whoever looks back from a later step may stop at the last change.
-//! INV-DEP-2: giving a lock back is not a step. It belongs to the last step of its lane, is ordered
-//! before a later taking of the lock without being a race with it, and is a race with an attempt
-//! that does not wait.
+//! INV-DEP-1: a step that [`Touch::closes`] an object is ordered after everything that touched the
+//! object before, so whoever looks back from a later step may stop there.
+//! INV-DEP-2: a step that waits for a lock is ordered after those that gave it back, which is no race:
+//! it could not have come before them. Its races are with the takings. Which of them it could have
+//! preceded depends on where the lock was free in between.
 //! INV-DEP-3: starting a lane is not a step. All steps of the lane are ordered after the step that it
 //! belongs to. The step that sees a lane end is ordered after all steps of the lane; neither order
 //! could be the other way round, so neither is a race.
 
-use super::{Effect, LaneSet, Touch};
-use crate::{
-    clock::{Clocks, join},
-    hook::Mode,
-    lock::excludes,
-    object::Object,
+use super::{
+    LaneSet,
+    rule::Rule,
+    touch::{Relation, Touch},
 };
+use crate::clock::{Clocks, join};
 
 /// The number of a step within its execution.
 pub(crate) type Step = usize;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sort {
-    Read,
-    Write,
-    Lock(Mode),
-    Try(Mode),
-    Unlock(Mode),
-    /// With an option that was withheld it would perhaps have given the lock back.
-    MayUnlock,
-}
-
-impl Sort {
-    /// Whether everything before it on the same object is ordered before it.
-    fn closes(self) -> bool {
-        matches!(self, Self::Write | Self::Lock(Mode::Exclusive) | Self::Try(Mode::Exclusive))
-    }
-
-    /// Whether the two, on one object, are dependent and could be tried the other way round.
-    fn races(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Unlock(held), Self::Try(mode)) | (Self::Try(mode), Self::Unlock(held)) => {
-                excludes(held, mode)
-            }
-            (Self::MayUnlock, Self::Try(_)) | (Self::Try(_), Self::MayUnlock) => true,
-            (Self::Unlock(_) | Self::MayUnlock, _) | (_, Self::Unlock(_) | Self::MayUnlock) => {
-                false
-            }
-            _ => self.closes() || other.closes(),
-        }
-    }
-}
-
-impl Touch {
-    fn sorted(self) -> Option<(Object, Sort)> {
-        match self {
-            Self::Local | Self::Join(_) => None,
-            Self::Read(cell) | Self::Wait(cell) => Some((cell, Sort::Read)),
-            Self::Write(cell) => Some((cell, Sort::Write)),
-            Self::Lock(lock, mode) => Some((lock, Sort::Lock(mode))),
-            Self::TryLock(lock, mode) => Some((lock, Sort::Try(mode))),
-        }
-    }
-
-    /// Whether the order of the two matters.
-    pub(crate) fn depends_on(self, other: Self) -> bool {
-        match (self.sorted(), other.sorted()) {
-            (Some((mine, sort)), Some((theirs, other))) => mine == theirs && sort.races(other),
-            _ => false,
-        }
-    }
-}
 
 /// Two dependent steps of different lanes with nothing ordered between them: the first could also
 /// come after the second.
@@ -87,10 +34,22 @@ pub(crate) struct Race {
     pub(crate) lane: usize,
 }
 
+/// An earlier step on which the step at hand depends.
+#[derive(Clone, Copy)]
+struct Rival {
+    step: Step,
+    touch: Touch,
+    relation: Relation,
+}
+
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Dependence {
     lanes: usize,
+    /// The number of the lane at each place.
+    numbers: Vec<usize>,
+    /// The last clocks of lanes whose place another has, by number.
+    ended: Vec<(usize, Vec<u32>)>,
     /// The lane of each step, and its place among the steps of the lane, from 1.
     steps: Vec<(usize, u32)>,
     /// For each step a clock: how many steps of each lane are ordered before it, itself included.
@@ -98,45 +57,53 @@ pub(crate) struct Dependence {
     /// For each lane the clock of its last step; before its first, of the step that started it.
     lane_clocks: Clocks,
     /// For each object what touched it, in order.
-    log: Vec<Vec<(Step, Sort)>>,
-    /// The locks that each lane tried or took and has not given back: all that it can hold.
-    held: Vec<(usize, Object)>,
+    log: Vec<Vec<(Step, Touch)>>,
     races: Vec<Race>,
     /// The clock at hand; the rest are buffers too.
     clock: Vec<u32>,
-    touched: Vec<(Object, Sort)>,
-    rivals: Vec<Step>,
+    rivals: Vec<Rival>,
 }
 
 impl Dependence {
     /// Begins an execution.
     pub(crate) fn begin(&mut self, lanes: usize) {
         self.lanes = 0;
+        self.numbers.clear();
+        self.ended.clear();
         self.steps.clear();
         self.clocks.reset(0);
         self.lane_clocks.reset(0);
-        (0..lanes).for_each(|lane| self.spawned(lane));
+        (0..lanes).for_each(|lane| self.spawned(lane, lane));
         self.log.iter_mut().for_each(Vec::clear);
-        self.held.clear();
         self.races.clear();
     }
 
-    /// There is one lane more.
-    pub(crate) fn spawned(&mut self, lane: usize) {
+    /// There is one lane more, at a new place or at that of one that ended.
+    pub(crate) fn spawned(&mut self, lane: usize, number: usize) {
+        if let Some(known) = self.numbers.get_mut(lane) {
+            let former = std::mem::replace(known, number);
+            self.ended.push((former, self.lane_clocks.row(lane).to_vec()));
+            return;
+        }
+        self.numbers.push(number);
         self.lanes = lane + 1;
         self.clocks.widen(self.lanes);
         self.lane_clocks.widen(self.lanes);
         self.lane_clocks.grow(self.lanes);
     }
 
+    /// The step at hand comes after all steps of the lane of a number, which has ended.
+    fn join_lane(&mut self, number: usize) {
+        if let Some((_, clock)) = self.ended.iter().find(|(ended, _)| *ended == number) {
+            join(&mut self.clock, clock);
+        } else if let Some(lane) = self.numbers.iter().position(|&there| there == number) {
+            join(&mut self.clock, self.lane_clocks.row(lane));
+        }
+    }
+
     /// The races found since the last call.
     pub(crate) fn races(&mut self) -> std::vec::Drain<'_, Race> {
         self.races.drain(..)
-    }
-
-    /// Drops the races found for which `keep` does not hold.
-    pub(crate) fn keep_races(&mut self, keep: impl FnMut(&Race) -> bool) {
-        self.races.retain(keep);
     }
 
     fn covered(&self, clock: &[u32], step: Step) -> bool {
@@ -148,163 +115,137 @@ impl Dependence {
         self.clocks.row(step)
     }
 
-    /// Whether the last change of the cell is ordered before the next step of the lane, or may be
-    /// (or there was none).
-    ///
-    /// The step may give back locks, and is then ordered after the attempts at them that failed.
-    pub(crate) fn is_settled(&self, lane: usize, cell: Object) -> bool {
-        let log = self.log.get(cell as usize).map_or(&[][..], Vec::as_slice);
-        let Some(&(change, _)) = log.iter().rev().find(|(_, sort)| sort.closes()) else {
-            return true;
-        };
-        let clock = self.lane_clocks.row(lane);
-        self.covered(clock, change)
-            || self.held.iter().filter(|held| held.0 == lane).any(|&(_, lock)| {
-                self.log[lock as usize].iter().any(|&(attempt, sort)| {
-                    matches!(sort, Sort::Try(_)) && self.covered(self.clock_of(attempt), change)
-                })
-            })
+    /// Whether the last change that the step of the lane could notice is ordered before it (or there
+    /// was none).
+    pub(crate) fn is_settled(&self, lane: usize, touch: Touch) -> bool {
+        let log = touch.object().and_then(|object| self.log.get(object as usize));
+        let last = log.and_then(|log| log.iter().rev().find(|(_, earlier)| earlier.shows(touch)));
+        last.is_none_or(|&(change, _)| self.covered(self.lane_clocks.row(lane), change))
     }
 
-    /// The locks that the lane may hold.
-    pub(crate) fn held(&self, lane: usize) -> impl Iterator<Item = Object> + '_ {
-        self.held.iter().filter(move |held| held.0 == lane).map(|held| held.1)
+    /// Whether the last step changed what the touch looks at.
+    pub(crate) fn just_changed(&self, touch: Touch) -> bool {
+        let log = touch.object().and_then(|object| self.log.get(object as usize));
+        let mut last =
+            log.into_iter().flatten().rev().take_while(|(step, _)| step + 1 == self.steps.len());
+        last.any(|(_, earlier)| earlier.shows(touch))
     }
 
-    /// Whether the last step changed the object.
-    pub(crate) fn just_changed(&self, object: Object) -> bool {
-        let log = self.log.get(object as usize).map_or(&[][..], Vec::as_slice);
-        let last = log.iter().rev().take_while(|(step, _)| step + 1 == self.steps.len());
-        last.into_iter().any(|(_, sort)| sort.closes())
-    }
-
-    /// `lane` has made a step: all that it touched is known, so that races see the whole of it.
-    pub(crate) fn push(&mut self, lane: usize, touch: Touch, effects: &[Effect], watch: Watch) {
+    /// `lane` has made a step, and started these lanes.
+    pub(crate) fn push(&mut self, lane: usize, touch: Touch, started: &[usize], watch: Watch) {
         let step = self.steps.len();
-        let mut touched = std::mem::take(&mut self.touched);
-        touched.clear();
-        touched.extend(touch.sorted());
-        touched.extend(effects.iter().filter_map(|&effect| match effect {
-            Effect::Unlock(lock, mode) => Some((lock, Sort::Unlock(mode))),
-            Effect::MayUnlock(lock) => Some((lock, Sort::MayUnlock)),
-            Effect::Forget(cell) => Some((cell, Sort::Write)),
-            Effect::Spawn(_) => None,
-        }));
-        self.look_back(lane, &touched, watch);
-        if let Touch::Join(ended) = touch {
-            join(&mut self.clock, self.lane_clocks.row(ended));
+        self.look_back(lane, touch, watch);
+        if let Touch::Join(number) = touch {
+            self.join_lane(number);
         }
-        for &(object, sort) in &touched {
-            self.log[object as usize].push((step, sort));
-            match sort {
-                Sort::Lock(_) | Sort::Try(_) => self.held.push((lane, object)),
-                Sort::Unlock(_) => self.held.retain(|&held| held != (lane, object)),
-                Sort::Read | Sort::Write | Sort::MayUnlock => {}
-            }
+        // Whoever starts a lane where another was knows that it has ended.
+        for &lane in started {
+            join(&mut self.clock, self.lane_clocks.row(lane));
         }
-        self.touched = touched;
+        if let Some(object) = touch.object() {
+            self.log[object as usize].push((step, touch));
+        }
         self.clock[lane] += 1;
         self.steps.push((lane, self.clock[lane]));
         self.clocks.push(&self.clock);
         self.lane_clocks.row_mut(lane).copy_from_slice(&self.clock);
-        for effect in effects {
-            if let Effect::Spawn(started) = *effect {
-                self.lane_clocks.row_mut(started).copy_from_slice(&self.clock);
-            }
+        for &lane in started.iter().filter(|_| Rule::StartedAfter.holds()) {
+            self.lane_clocks.row_mut(lane).copy_from_slice(&self.clock);
         }
     }
 
-    /// `lane` waits for a value of `object`: finds the race with the change that it would have to
-    /// precede.
-    pub(crate) fn wait(&mut self, lane: usize, object: Object) {
-        self.look_back(lane, &[(object, Sort::Read)], Watch::Races);
+    /// `lane` cannot make its step: finds the races with what it would have to precede.
+    pub(crate) fn blocked(&mut self, lane: usize, touch: Touch) {
+        let (mut clock, rivals) = self.gather(lane, touch);
+        if touch.is_locked_out_at_times() {
+            self.precede_takings(lane, &mut clock, &rivals, Watch::Races);
+        } else {
+            self.precede(lane, &mut clock, &rivals, Watch::Races);
+        }
+        (self.clock, self.rivals) = (clock, rivals);
     }
 
-    /// Sets the clock at hand to what the next step of `lane` depends on when it touches `touched`,
-    /// and notes the races on the way, the latest first: an earlier step that is ordered before a
-    /// later one is no race.
-    ///
-    /// A step that takes a lock is ordered after the one that gave it back, but that order is a
-    /// consequence of who took the lock first. So the races for the lock come before it, and the
-    /// races of the step's effects after it.
-    fn look_back(&mut self, lane: usize, touched: &[(Object, Sort)], watch: Watch) {
+    /// Sets the clock at hand to what the next step of `lane` depends on, and notes the races on the
+    /// way.
+    fn look_back(&mut self, lane: usize, touch: Touch, watch: Watch) {
+        let (mut clock, rivals) = self.gather(lane, touch);
+        if touch.is_locked_out_at_times() {
+            self.precede_takings(lane, &mut clock, &rivals, watch);
+            let enabling = rivals.iter().filter(|rival| rival.relation == Relation::Enables);
+            enabling.for_each(|rival| self.join(&mut clock, rival.step));
+        }
+        self.precede(lane, &mut clock, &rivals, watch);
+        (self.clock, self.rivals) = (clock, rivals);
+    }
+
+    /// What the lane depends on before it makes its next step, and the steps on which this one depends
+    /// besides, the latest first. In the buffers, which are to be put back.
+    fn gather(&mut self, lane: usize, touch: Touch) -> (Vec<u32>, Vec<Rival>) {
         let mut clock = std::mem::take(&mut self.clock);
         let mut rivals = std::mem::take(&mut self.rivals);
         clock.clear();
         clock.extend_from_slice(self.lane_clocks.row(lane));
-        for &(object, _) in touched {
-            if self.log.len() <= object as usize {
-                self.log.resize_with(object as usize + 1, Vec::new);
-            }
-        }
-        match touched {
-            [(lock, sort @ Sort::Lock(mode)), effects @ ..] => {
-                self.find_rivals(&[(*lock, *sort)], &mut rivals);
-                let for_lock = rivals.len();
-                self.find_rivals(effects, &mut rivals);
-                self.find_enabling(*lock, *mode, &mut rivals);
-                let own = clock.clone();
-                for &earlier in &rivals[..for_lock] {
-                    if self.covered(&clock, earlier) {
-                        continue;
-                    }
-                    if watch == Watch::Races {
-                        let mut before = own.clone();
-                        let apart = |&&other: &&Step| !self.covered(self.clock_of(other), earlier);
-                        rivals
-                            .iter()
-                            .filter(apart)
-                            .for_each(|&other| self.join(&mut before, other));
-                        let initials = self.initials(earlier, lane, &before);
-                        self.races.push(Race { first: earlier, initials, lane });
-                    }
-                    self.join(&mut clock, earlier);
-                }
-                rivals.clear();
-                self.find_enabling(*lock, *mode, &mut rivals);
-                rivals.iter().for_each(|&earlier| self.join(&mut clock, earlier));
-                rivals.clear();
-                self.find_rivals(effects, &mut rivals);
-            }
-            _ => self.find_rivals(touched, &mut rivals),
-        }
-        rivals.sort_unstable_by(|a, b| b.cmp(a));
-        for &earlier in &rivals {
-            if !self.covered(&clock, earlier) {
-                if watch == Watch::Races {
-                    let initials = self.initials(earlier, lane, &clock);
-                    self.races.push(Race { first: earlier, initials, lane });
-                }
-                self.join(&mut clock, earlier);
-            }
-        }
         rivals.clear();
-        self.clock = clock;
-        self.rivals = rivals;
+        self.find_rivals(touch, &mut rivals);
+        (clock, rivals)
     }
 
-    /// Adds the steps that one which touches `touched` races with, as far as INV-DEP-1 asks to
-    /// look.
-    fn find_rivals(&self, touched: &[(Object, Sort)], rivals: &mut Vec<Step>) {
-        for &(object, sort) in touched {
-            for &(earlier, other) in self.log[object as usize].iter().rev() {
-                if sort.races(other) {
-                    rivals.push(earlier);
-                }
-                if other.closes() {
-                    break;
-                }
+    /// An earlier step that is ordered before a later one is no race.
+    fn precede(&mut self, lane: usize, clock: &mut [u32], rivals: &[Rival], watch: Watch) {
+        for &Rival { step, relation, .. } in rivals {
+            if relation == Relation::Race && !self.covered(clock, step) {
+                self.note(step, lane, clock, watch);
+                self.join(clock, step);
             }
         }
     }
 
-    /// Adds the steps that gave the lock back and had to, for it to be taken.
-    fn find_enabling(&self, lock: Object, mode: Mode, enabling: &mut Vec<Step>) {
-        for &(earlier, other) in self.log[lock as usize].iter().rev() {
-            match other {
-                Sort::Unlock(held) if excludes(held, mode) => enabling.push(earlier),
-                other if other.closes() => break,
-                _ => {}
+    /// A waiting taking of a lock: INV-DEP-2.
+    ///
+    /// It could have come before any taking that its lane does not know of, after those takings and
+    /// givings back that do not depend on that one. Between two who share the lock it may never have been
+    /// free; so to come before the second is no way round the first, and both are looked at.
+    fn precede_takings(&mut self, lane: usize, clock: &mut [u32], rivals: &[Rival], watch: Watch) {
+        let own = clock.to_vec();
+        let takings = rivals.iter().filter(|rival| rival.touch.takes());
+        for &Rival { step, touch, .. } in takings {
+            let one_by_one = !touch.closes() && Rule::TakingsOneByOne.holds();
+            let known = if one_by_one { &own } else { &*clock };
+            if self.covered(known, step) {
+                continue;
+            }
+            if watch == Watch::Races {
+                let mut before = own.clone();
+                let apart = |rival: &&Rival| {
+                    !self.covered(self.clock_of(rival.step), step) && Rule::TakingsApart.holds()
+                };
+                rivals.iter().filter(apart).for_each(|rival| self.join(&mut before, rival.step));
+                self.note(step, lane, &before, watch);
+            }
+            self.join(clock, step);
+        }
+    }
+
+    fn note(&mut self, first: Step, lane: usize, clock: &[u32], watch: Watch) {
+        if watch == Watch::Races {
+            let initials = self.initials(first, lane, clock);
+            self.races.push(Race { first, initials, lane });
+        }
+    }
+
+    /// Adds the steps on which one with this touch depends, as far as INV-DEP-1 asks to look.
+    fn find_rivals(&mut self, touch: Touch, rivals: &mut Vec<Rival>) {
+        let Some(object) = touch.object().map(|object| object as usize) else { return };
+        if self.log.len() <= object {
+            self.log.resize_with(object + 1, Vec::new);
+        }
+        for &(step, earlier) in self.log[object].iter().rev() {
+            let relation = earlier.before(touch);
+            if relation != Relation::Independent {
+                rivals.push(Rival { step, touch: earlier, relation });
+            }
+            if earlier.closes() {
+                break;
             }
         }
     }
@@ -327,7 +268,8 @@ impl Dependence {
                 continue;
             }
             seen.insert(lane);
-            if self.clock_of(step)[first_lane] < first_place {
+            let depends = self.clock_of(step)[first_lane] >= first_place;
+            if !depends || !Rule::InitialsIndependent.holds() {
                 heads[count] = (lane, step, place);
                 count += 1;
             }
@@ -337,7 +279,10 @@ impl Dependence {
         }
         let heads = &heads[..count];
         let comes_first = |own: usize, clock: &[u32]| {
-            heads.iter().all(|&(lane, _, place)| lane == own || clock[lane] < place)
+            let first = |&(lane, _, place): &(usize, Step, u32)| {
+                lane == own || clock[lane] < place || !Rule::InitialsFirst.holds()
+            };
+            heads.iter().all(first)
         };
         let mut initials = LaneSet::default();
         for &(lane, step, _) in heads {

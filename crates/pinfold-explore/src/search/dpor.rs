@@ -14,12 +14,15 @@
 //!   options are offered.
 //! * Waiting: a lane whose value is taken away by another's change never gets to make its step, so
 //!   the race with the change is looked for when the lane blocks and again at each later change.
-//! * What a step with a withheld option might have given back counts as given back with any of its
-//!   options: an attempt at such a lock is what would settle the change, so it must be tried both
-//!   ways round.
-//! * Effects: what a lane does between two steps belongs to the earlier one, and so does what the
-//!   lanes that it starts do before their first. What a sleeping lane's step gave back is remembered;
-//!   a step that forgets cells does not sleep.
+//! * Locks: a lane that is locked out when nothing new can follow never makes its step either, so its
+//!   races with those who keep it out are looked for then.
+//! * Sleep: what a sleeping lane's step touched, with any of its options, is remembered, so that it is
+//!   woken by what disturbs it and by nothing else. A lane woken for nothing would do again what was
+//!   done elsewhere, and races found on the way would seem to be covered by it.
+//! * Between two steps: what a lane does there belongs to the earlier one, and so does what the lanes
+//!   that it starts do before their first. Only the starting of lanes orders anything. Whoever ends a
+//!   cell or begins it anew has it alone, by an order that is there already or else is a data race
+//!   whichever comes first.
 //! * Lanes that start lanes: numbers go by the order of starting, so a number means one lane within
 //!   the executions that share a beginning. Nothing compares numbers otherwise: a set of lanes
 //!   belongs to a node, and its lanes were there when the node was made.
@@ -30,18 +33,11 @@
 mod saved;
 
 use super::{
-    Advance, Effect, Frontier, LaneSet, Moment, Pick, Strategy, Touch, ahead,
+    Advance, Frontier, LaneSet, Moment, Pick, Strategy, Touch, ahead,
     dependence::{Dependence, Race, Watch},
+    rule::Rule,
 };
-use crate::{
-    job::{Job, Sleeper},
-    lane::MAX_LANES,
-    memory::Behind,
-    object::Object,
-    position::Position,
-    report::Ahead,
-};
-use std::cell::Cell;
+use crate::{job::Job, lane::MAX_LANES, memory::Behind, position::Position, report::Ahead};
 
 /// One step of the execution at hand, with what was tried and is still to be tried in its place.
 #[derive(Default)]
@@ -58,16 +54,15 @@ struct Node {
     /// The lanes that need not be tried here: from earlier nodes, or tried here with a step that
     /// may sleep.
     sleep: LaneSet,
-    /// What the sleeping lanes' steps gave back.
-    gave_back: Vec<(usize, Object)>,
+    /// What the steps of the sleeping lanes touched, with each of their options.
+    asleep: Vec<(usize, Touch)>,
     /// The options of the step, if there are several, and the one in force.
     options: Vec<u32>,
     option: usize,
-    /// What this step did besides.
-    effects: Vec<Effect>,
-    /// The locks that the step of this lane gave back with any of its options.
-    unlocked: Vec<Object>,
-    forgets: bool,
+    /// What the step of this lane touched with the options that were tried, if there are several.
+    touches: Vec<Touch>,
+    /// The lanes that this step started.
+    started: Vec<usize>,
 }
 
 /// See the module.
@@ -75,6 +70,8 @@ struct Node {
 pub(crate) struct Dpor {
     stack: Vec<Node>,
     depth: usize,
+    /// How many steps were on the stack when the execution at hand began.
+    begun: usize,
     /// Steps before this one were made before, with the same races.
     fresh: usize,
     /// Whether the last step is still to be put into the order.
@@ -90,8 +87,6 @@ pub(crate) struct Dpor {
     astray: bool,
     /// What the steps before the last should touch, until that has been seen.
     expected: Option<u64>,
-    /// Whether options of the step at hand were withheld.
-    withheld: Cell<bool>,
 }
 
 /// How far the search goes.
@@ -113,10 +108,8 @@ impl Dpor {
             .map(|step| Node { lane: step.lane, options: vec![step.choice], ..Node::default() })
             .collect();
         if let Some(last) = stack.last_mut() {
-            for sleeper in job.sleepers() {
-                last.sleep.insert(sleeper.lane);
-                last.gave_back.extend(sleeper.gave_back.iter().map(|&lock| (sleeper.lane, lock)));
-            }
+            last.asleep.extend_from_slice(job.asleep());
+            job.asleep().iter().for_each(|&(lane, _)| last.sleep.insert(lane));
         }
         Self { root: stack.len(), stack, ..Self::default() }
     }
@@ -140,13 +133,15 @@ impl Dpor {
             if !(initials & (node.source | node.sleep)).is_empty() {
                 continue;
             }
+            // Where the lane could not have gone either, another step must come first: that is a race
+            // of its own.
             let possible = initials & node.enabled;
             if possible.contains(lane) {
                 node.source.insert(lane);
-            } else if let Some(first) = possible.first() {
+            } else if let Some(first) = possible.first()
+                && Rule::AnotherInitial.holds()
+            {
                 node.source.insert(first);
-            } else {
-                node.source = node.source | node.enabled;
             }
         }
     }
@@ -154,89 +149,80 @@ impl Dpor {
     /// Notes races of lanes that cannot make their step, or may lose the chance to.
     fn watch_waiting(&mut self, moment: &Moment<'_>) {
         for (lane, touch) in moment.pending.iter().enumerate() {
-            let Some(Touch::Wait(cell)) = *touch else { continue };
+            let Some(touch @ Touch::Wait(_)) = *touch else { continue };
             // It has announced what it waits for by its own last step, or when it was born in that of
             // another.
             let announced = moment.last == Some(lane)
-                || self
-                    .stack
-                    .last()
-                    .is_some_and(|node| node.effects.contains(&Effect::Spawn(lane)));
-            let blocked_now = announced && !moment.enabled.contains(lane);
-            if blocked_now || self.order.just_changed(cell) {
-                self.order.wait(lane, cell);
+                || self.stack.last().is_some_and(|node| node.started.contains(&lane))
+                    && Rule::BornWaiting.holds();
+            let blocked_now =
+                announced && !moment.fresh.contains(lane) && Rule::BlockedWaits.holds();
+            let changed = self.order.just_changed(touch) && Rule::ChangedWaits.holds();
+            if blocked_now || changed {
+                self.order.blocked(lane, touch);
             }
         }
-        self.reverse_races_of_waiting();
-    }
-
-    /// Where the waiting lane could not have gone either, another change must come first: that is a
-    /// race of its own.
-    fn reverse_races_of_waiting(&mut self) {
-        let stack = &self.stack;
-        self.order.keep_races(|race| {
-            let only_waiter = race.initials == LaneSet::one(race.lane);
-            !only_waiter || stack[race.first].enabled.contains(race.lane)
-        });
         self.reverse_races();
     }
 
-    /// The lanes that still sleep after the last step, with what they gave back.
-    fn sleepers(&self, moment: &Moment<'_>) -> (LaneSet, Vec<(usize, Object)>) {
+    /// Nothing new can follow: notes the races of lanes that are locked out.
+    fn watch_locked_out(&mut self, moment: &Moment<'_>) {
+        for (lane, touch) in moment.pending.iter().enumerate() {
+            let locked_out = |touch: &Touch| {
+                touch.is_locked_out_at_times()
+                    && !moment.enabled.contains(lane)
+                    && Rule::LockedOut.holds()
+            };
+            if let Some(touch) = touch.filter(locked_out) {
+                self.order.blocked(lane, touch);
+            }
+        }
+        self.reverse_races();
+    }
+
+    /// The lanes that still sleep after the last step, and what their steps touched.
+    fn sleepers(&self) -> (LaneSet, Vec<(usize, Touch)>) {
         let Some(node) = self.stack.last() else { return Default::default() };
         let mut sleep = node.sleep;
         for lane in node.sleep.iter() {
-            let wants = moment.pending.get(lane).copied().flatten();
-            let woken = lane == node.lane
-                || wants.is_none_or(|wants| node.disturbs(wants))
-                || node.gave_back.iter().any(|&(other, lock)| {
-                    other == lane
-                        && matches!(node.touch, Some(Touch::TryLock(tried, _)) if tried == lock)
-                });
-            if woken {
+            if lane == node.lane || (node.wakes(lane) && Rule::Wake.holds()) {
                 sleep.remove(lane);
             }
         }
-        let gave_back =
-            node.gave_back.iter().copied().filter(|&(lane, _)| sleep.contains(lane)).collect();
-        (sleep, gave_back)
+        let asleep = node.asleep.iter().copied().filter(|&(lane, _)| sleep.contains(lane));
+        (sleep, asleep.collect())
     }
 }
 
 impl Node {
-    /// Whether this step and one that wants to touch `wants` are dependent.
-    fn disturbs(&self, wants: Touch) -> bool {
-        self.touch.is_some_and(|touch| touch.depends_on(wants))
-            || self.effects.iter().any(|effect| match (*effect, wants) {
-                (Effect::Unlock(lock, _) | Effect::MayUnlock(lock), Touch::TryLock(wanted, _)) => {
-                    lock == wanted
-                }
-                (
-                    Effect::Forget(cell),
-                    Touch::Read(wanted) | Touch::Write(wanted) | Touch::Wait(wanted),
-                ) => cell == wanted,
-                _ => false,
-            })
+    /// Whether this step disturbs that of a sleeping lane.
+    fn wakes(&self, lane: usize) -> bool {
+        let Some(made) = self.touch else { return false };
+        let all = if Rule::WakeForAnyOption.holds() { usize::MAX } else { 1 };
+        let touches = self.asleep.iter().filter(|(sleeper, _)| *sleeper == lane);
+        touches.take(all).any(|&(_, touch)| made.disturbs(touch))
     }
 }
 
 impl Strategy for Dpor {
     fn begin(&mut self, lanes: usize) {
         self.depth = 0;
-        self.fresh = self.stack.len().saturating_sub(1);
+        self.begun = self.stack.len();
+        self.fresh = self.begun.saturating_sub(1);
         self.unordered = false;
         (self.asked, self.astray) = (0, false);
         self.frontier = Frontier::Ended;
         self.order.begin(lanes);
     }
 
-    fn spawned(&mut self, lane: usize) {
-        self.order.spawned(lane);
-        self.attached(Effect::Spawn(lane));
+    fn spawned(&mut self, lane: usize, number: usize) {
+        self.order.spawned(lane, number);
+        if let Some(step) = self.depth.checked_sub(1) {
+            self.stack[step].started.push(lane);
+        }
     }
 
     fn pick(&mut self, moment: &Moment<'_>) -> Pick {
-        self.withheld.set(false);
         if let Some(node) = self.stack.get(self.depth) {
             let (lane, step) = (node.lane, self.depth);
             self.astray |= step >= self.root && node.enabled != moment.enabled;
@@ -253,11 +239,15 @@ impl Strategy for Dpor {
             return Pick::Lane(MAX_LANES);
         }
         self.watch_waiting(moment);
-        let (sleep, gave_back) = self.sleepers(moment);
+        let (sleep, asleep) = self.sleepers();
         let awake = moment.enabled.without(sleep);
-        let goes_on = moment.last.filter(|&lane| awake.contains(lane));
-        let Some(lane) = goes_on.or(awake.first()) else {
+        // Who could only see an older value goes last: then a hang is met, if there is one.
+        let fresh = awake & moment.fresh;
+        let fresh = if Rule::StaleLast.holds() { fresh } else { awake };
+        let goes_on = moment.last.filter(|&lane| fresh.contains(lane));
+        let Some(lane) = goes_on.or(fresh.first()).or(awake.first()) else {
             if !moment.enabled.is_empty() {
+                self.watch_locked_out(moment);
                 self.frontier = Frontier::Asleep;
             }
             return Pick::Redundant;
@@ -276,16 +266,15 @@ impl Strategy for Dpor {
             awake,
             source,
             sleep,
-            gave_back,
+            asleep,
             ..Node::default()
         });
         self.depth += 1;
         Pick::Lane(lane)
     }
 
-    fn behind(&self, lane: usize, cell: Object) -> Behind {
-        let settled = self.order.is_settled(lane, cell);
-        self.withheld.set(!settled);
+    fn behind(&self, lane: usize, touch: Touch) -> Behind {
+        let settled = self.order.is_settled(lane, touch) && Rule::Behind.holds();
         if settled { Behind::Offered } else { Behind::Withheld }
     }
 
@@ -302,32 +291,15 @@ impl Strategy for Dpor {
         wanted.copied().unwrap_or(options[0])
     }
 
-    fn executed(&mut self, lane: usize, touch: Touch) {
+    fn executed(&mut self, _lane: usize, touch: Touch) {
         let node = &mut self.stack[self.depth - 1];
         self.astray |= node.options.len() > 1 && self.asked != self.depth;
         node.touch = Some(touch);
-        node.effects.clear();
-        if self.withheld.get() {
-            for lock in self.order.held(lane) {
-                node.effects.push(Effect::MayUnlock(lock));
-                if !node.unlocked.contains(&lock) {
-                    node.unlocked.push(lock);
-                }
-            }
+        if node.options.len() > 1 && !node.touches.contains(&touch) {
+            node.touches.push(touch);
         }
+        node.started.clear();
         self.unordered = true;
-    }
-
-    fn attached(&mut self, effect: Effect) {
-        let Some(step) = self.depth.checked_sub(1) else { return };
-        let node = &mut self.stack[step];
-        node.effects.push(effect);
-        match effect {
-            Effect::Unlock(lock, _) if node.unlocked.contains(&lock) => {}
-            Effect::Unlock(lock, _) => node.unlocked.push(lock),
-            Effect::Forget(_) => node.forgets = true,
-            Effect::Spawn(_) | Effect::MayUnlock(_) => {}
-        }
     }
 
     fn stepped(&mut self) {
@@ -338,11 +310,8 @@ impl Strategy for Dpor {
         let watch = if step >= self.fresh { Watch::Races } else { Watch::Nothing };
         let node = &self.stack[step];
         let Some(touch) = node.touch else { return };
-        self.order.push(node.lane, touch, &node.effects, watch);
-        match touch {
-            Touch::Wait(_) => self.reverse_races_of_waiting(),
-            _ => self.reverse_races(),
-        }
+        self.order.push(node.lane, touch, &node.started, watch);
+        self.reverse_races();
     }
 
     fn has_caught_up(&self) -> bool {
@@ -353,28 +322,29 @@ impl Strategy for Dpor {
         while self.stack.len() > self.root
             && let Some(node) = self.stack.last_mut()
         {
-            if node.option + 1 < node.options.len() {
+            if node.option + 1 < node.options.len() && Rule::Options.holds() {
                 node.option += 1;
                 return Advance::Next;
             }
             let lane = node.lane;
             node.tried.insert(lane);
-            if node.forgets {
-                node.forgets = false;
-            } else {
-                node.sleep.insert(lane);
-                node.gave_back.extend(node.unlocked.iter().map(|&lock| (lane, lock)));
-            }
+            let touches = std::mem::take(&mut node.touches);
+            let only = node.touch.filter(|_| touches.is_empty());
+            node.sleep.insert(lane);
+            node.asleep.extend(touches.into_iter().chain(only).map(|touch| (lane, touch)));
             if let Some(next) = node.source.without(node.tried | node.sleep).first() {
                 node.lane = next;
                 node.options.clear();
                 node.option = 0;
-                node.unlocked.clear();
                 return Advance::Next;
             }
             self.stack.pop();
         }
         Advance::Exhausted
+    }
+
+    fn rewind(&mut self) {
+        self.stack.truncate(self.begun);
     }
 
     fn position(&self) -> Option<Position> {
@@ -392,13 +362,7 @@ impl Strategy for Dpor {
         self.frontier
     }
 
-    fn sleepers(&self) -> Vec<Sleeper> {
-        let Some(node) = self.stack.last() else { return Vec::new() };
-        let gave_back = |lane| node.gave_back.iter().filter(move |gave| gave.0 == lane);
-        let sleepers = node.sleep.iter().map(|lane| Sleeper {
-            lane,
-            gave_back: gave_back(lane).map(|&(_, lock)| lock).collect(),
-        });
-        sleepers.collect()
+    fn asleep(&self) -> Vec<(usize, Touch)> {
+        self.stack.last().map_or_else(Vec::new, |node| node.asleep.clone())
     }
 }

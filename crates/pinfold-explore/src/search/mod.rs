@@ -9,17 +9,17 @@ mod dependence;
 mod dpor;
 mod naive;
 mod random;
+mod rule;
 mod script;
+mod touch;
 
 pub(crate) use dpor::Dpor;
 pub(crate) use naive::Naive;
 pub(crate) use random::{Pct, Random};
 pub(crate) use script::Script;
+pub(crate) use touch::Touch;
 
-use crate::{
-    hook::Mode, job::Sleeper, lane::MAX_LANES, memory::Behind, object::Object, position::Position,
-    report::Ahead,
-};
+use crate::{lane::MAX_LANES, memory::Behind, position::Position, report::Ahead};
 
 /// A set of lanes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,42 +94,13 @@ impl std::ops::BitAnd for LaneSet {
     }
 }
 
-/// What an access touches, as far as its order against others matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Touch {
-    /// Nothing that another lane can see.
-    Local,
-    /// Reads the cell.
-    Read(Object),
-    /// Writes the cell, or may write it.
-    Write(Object),
-    /// Reads the cell, once it holds what the lane waits for.
-    Wait(Object),
-    /// Takes the lock, once it is free.
-    Lock(Object, Mode),
-    /// Takes the lock if it is free.
-    TryLock(Object, Mode),
-    /// Sees that the lane has ended, once it has. Nothing that could have come the other way round.
-    Join(usize),
-}
-
-/// Something that the last step did besides its access, before the lane announced its next one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// Gave the lock back that was held so.
-    Unlock(Object, Mode),
-    /// Would have given the lock back, perhaps, with an option that was withheld.
-    MayUnlock(Object),
-    /// Ended the life of the cell.
-    Forget(Object),
-    /// Started the lane.
-    Spawn(usize),
-}
-
 /// What a strategy sees when it picks.
 pub(crate) struct Moment<'a> {
-    /// The lanes that could go on. May be empty; then the pick does not count.
+    /// The lanes that could go on.
     pub(crate) enabled: LaneSet,
+    /// Those of them that could go on with the newest value; the rest wait for one that only an older
+    /// store has. There is one at least.
+    pub(crate) fresh: LaneSet,
     /// The lane that made the last step.
     pub(crate) last: Option<usize>,
     /// What each lane wants to touch next; `None` once it has ended.
@@ -149,15 +120,16 @@ pub(crate) trait Strategy {
     /// An execution begins with so many lanes.
     fn begin(&mut self, lanes: usize);
 
-    /// The last step, or what came before the first, starts a lane of this number, the next one.
-    fn spawned(&mut self, _lane: usize) {}
+    /// The last step, or what came before the first, starts a lane of this number, the next one. It
+    /// has a place of its own, or that of a lane that ended.
+    fn spawned(&mut self, _lane: usize, _number: usize) {}
 
     /// Who goes next.
     fn pick(&mut self, moment: &Moment<'_>) -> Pick;
 
-    /// Whether to offer options by which the next access of `lane` precedes the last change of the
-    /// cell in the order of memory, though it comes later in the order of steps.
-    fn behind(&self, _lane: usize, _cell: Object) -> Behind {
+    /// Whether to offer options by which the next access of `lane` precedes, in the order of memory, the
+    /// last change that it could notice, though it comes later in the order of steps.
+    fn behind(&self, _lane: usize, _touch: Touch) -> Behind {
         Behind::Offered
     }
 
@@ -167,15 +139,16 @@ pub(crate) trait Strategy {
     /// The picked lane has made its step.
     fn executed(&mut self, _lane: usize, _touch: Touch) {}
 
-    /// The last step did this as well.
-    fn attached(&mut self, _effect: Effect) {}
-
-    /// All effects of the last step are known, and all lanes that are left have announced what they
+    /// All lanes that the last step started are known, and all that are left have announced what they
     /// want.
     fn stepped(&mut self) {}
 
     /// Moves on to the next execution.
     fn advance(&mut self) -> Advance;
+
+    /// The execution at hand was left half-way and is to be made again: goes back to where the search
+    /// stood when it began.
+    fn rewind(&mut self) {}
 
     /// Whether the execution has come to where the search left off. If it ends before, it is not
     /// what it was.
@@ -208,8 +181,8 @@ pub(crate) trait Strategy {
         Frontier::Ended
     }
 
-    /// The lanes that sleep at the last step, before it wakes any.
-    fn sleepers(&self) -> Vec<Sleeper> {
+    /// The lanes that sleep at the last step, before it wakes any, and what their steps touched.
+    fn asleep(&self) -> Vec<(usize, Touch)> {
         Vec::new()
     }
 
@@ -241,3 +214,6 @@ pub(crate) enum Advance {
     /// Nothing, though not all were tried.
     Bounded(String),
 }
+
+#[cfg(test)]
+mod mutants;

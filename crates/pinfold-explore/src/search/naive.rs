@@ -21,6 +21,9 @@ struct Node {
 pub(crate) struct Naive {
     stack: Vec<Node>,
     depth: usize,
+    /// How many choices were on the stack, and whether the bound had cut, when the execution at hand
+    /// began.
+    begun: (usize, bool),
     bound: u32,
     last_bound: u32,
     preemptions: u32,
@@ -36,6 +39,7 @@ impl Naive {
         Self {
             stack: Vec::new(),
             depth: 0,
+            begun: (0, false),
             bound: 0,
             last_bound,
             preemptions: 0,
@@ -75,6 +79,7 @@ impl Naive {
 
 impl Strategy for Naive {
     fn begin(&mut self, _lanes: usize) {
+        self.begun = (self.stack.len(), self.cut);
         self.depth = 0;
         self.preemptions = 0;
         self.astray = false;
@@ -162,6 +167,12 @@ impl Strategy for Naive {
         self.bound += 1;
         self.cut = false;
         Advance::Next
+    }
+
+    fn rewind(&mut self) {
+        let (choices, cut) = self.begun;
+        self.stack.truncate(choices);
+        self.cut = cut;
     }
 
     fn position(&self) -> Option<Position> {

@@ -156,7 +156,8 @@ impl Strategy for Pct {
         }
     }
 
-    fn spawned(&mut self, lane: usize) {
+    fn spawned(&mut self, lane: usize, _number: usize) {
+        self.order.retain(|&other| other != lane);
         let at = self.runs.rng.below(self.order.len() + 1);
         self.order.insert(at, lane);
     }

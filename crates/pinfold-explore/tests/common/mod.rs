@@ -3,6 +3,10 @@
 
 pub mod axioms;
 pub mod fork;
+pub mod graphs;
+pub mod judge;
+pub mod machine;
+pub mod notation;
 pub mod program;
 pub mod random;
 
@@ -58,7 +62,14 @@ impl Var {
     }
 
     pub fn cas(&self, from: u64, to: u64, order: Order) -> bool {
-        self.rmw(order, |old| (old == from).then_some(to)).1
+        self.exchange(from, to, order, Order::Relaxed) == from
+    }
+
+    /// A compare-exchange; the value found.
+    pub fn exchange(&self, from: u64, to: u64, success: Order, failure: Order) -> u64 {
+        let rmw = hook::compare_exchange(self.addr(), self.peek(), (from, to), success, failure);
+        self.0.set(rmw.latest);
+        rmw.old
     }
 
     pub fn wait(&self, order: Order, mut ready: impl FnMut(u64) -> bool) -> u64 {

@@ -1,12 +1,14 @@
 //! Random programs for the comparison of searches.
 
-use super::program::{Ins, Program, Rng};
+use super::program::{Ins, PLAIN, Program, REGISTERS, Rng};
 use pinfold_explore::hook::{Mode, Order};
 
 const MODES: [Mode; 2] = [Mode::Exclusive, Mode::Shared];
 
 const ORDERS: [Order; 5] =
     [Order::Relaxed, Order::Acquire, Order::Release, Order::AcqRel, Order::Full];
+
+const LOADS: [Order; 3] = [Order::Relaxed, Order::Acquire, Order::SeqCst];
 
 /// A few instructions, about `budget` steps.
 fn block(rng: &mut Rng, budget: &mut usize, depth: usize, vars: usize) -> Vec<Ins> {
@@ -107,5 +109,190 @@ fn locked_or_whole<'a>(code: &'a mut Vec<Ins>, rng: &mut Rng) -> &'a mut Vec<Ins
 pub fn starting(seed: u64) -> Program {
     let mut program = mixed(seed);
     start_some(&mut program, &mut Rng(!seed));
+    program
+}
+
+/// What a dense program may contain besides locks and atomic cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing.
+    Atomic,
+    /// Waits for values that come and go.
+    Waiting,
+    /// Plain memory, and cells that are set anew.
+    Plain,
+}
+
+/// A lane of a dense program as it is written.
+struct Writer<'a> {
+    rng: &'a mut Rng,
+    kind: Kind,
+    vars: usize,
+    locks: usize,
+    code: Vec<Ins>,
+    /// What it holds: for sure, or if the attempt whose result is in the register took it.
+    held: Vec<(usize, Mode, Option<usize>)>,
+    registers: usize,
+}
+
+impl Writer<'_> {
+    fn access(&mut self) {
+        let var = self.rng.below(self.vars);
+        let order = self.rng.pick(&ORDERS);
+        let kinds = if self.kind == Kind::Atomic { 11 } else { 16 };
+        self.code.push(match self.rng.below(kinds) {
+            0..=3 => Ins::Load(var, order),
+            4..=6 => Ins::Store(var, 1 + self.rng.below(2) as u64, order),
+            7 => Ins::Add(var, 1, order),
+            8 => Ins::Cas(var, self.rng.below(2) as u64, 2, order, self.rng.pick(&LOADS)),
+            9 => Ins::AddBelow(var, 1, order),
+            10 => Ins::Fence(self.rng.pick(&[Order::Full, Order::Acquire, Order::Release])),
+            11 | 12 if self.kind == Kind::Waiting => Ins::Store(var, 1, order),
+            _ if self.kind == Kind::Waiting => return self.wait(var, order),
+            11 | 12 => Ins::PlainLoad(self.rng.below(PLAIN)),
+            13 | 14 => Ins::PlainStore(self.rng.below(PLAIN), 1 + self.rng.below(2) as u64),
+            _ => Ins::Renew(var, 3),
+        });
+    }
+
+    fn wait(&mut self, var: usize, order: Order) {
+        let other = self.rng.below(self.vars);
+        let wait = match self.rng.below(3) {
+            0 => Ins::Wait(var, 1, order),
+            1 => Ins::WaitBelow(var, 2, order),
+            _ => Ins::WaitFor(var, self.rng.below(3) as u64, order),
+        };
+        self.code.extend(match self.rng.below(3) {
+            0 => vec![Ins::Load(other, Order::Relaxed), Ins::If(vec![wait])],
+            _ => vec![wait],
+        });
+    }
+
+    fn lock(&mut self) {
+        let lock = self.rng.below(self.locks);
+        let mode = self.rng.pick(&MODES);
+        let holds = self.held.iter().any(|held| held.0 == lock);
+        let higher = self.held.iter().any(|held| held.0 > lock);
+        // Most take locks in one order, so that most end.
+        let waits = !holds && (!higher || self.rng.below(6) == 0) && self.rng.below(2) == 0;
+        if waits {
+            self.code.push(Ins::Lock(lock, mode));
+            self.held.push((lock, mode, None));
+        } else if self.registers < REGISTERS && (!holds || self.rng.below(4) == 0) {
+            let register = self.registers;
+            self.registers += 1;
+            self.code.extend([Ins::Attempt(lock, mode), Ins::Keep(register)]);
+            self.held.push((lock, mode, Some(register)));
+        } else if !holds && self.rng.below(2) == 0 {
+            self.code.push(Ins::See(lock));
+        } else {
+            self.unlock();
+        }
+    }
+
+    /// Gives back any of what it holds, in any order.
+    fn unlock(&mut self) {
+        if self.held.is_empty() {
+            return self.access();
+        }
+        let (lock, mode, register) = self.held.swap_remove(self.rng.below(self.held.len()));
+        let var = self.rng.below(self.vars);
+        if self.rng.below(3) == 0 {
+            self.code.push(Ins::Store(var, 1, Order::Relaxed));
+        }
+        match register {
+            None => self.code.push(Ins::Unlock(lock, mode)),
+            Some(register) => {
+                self.code.extend([Ins::With(register), Ins::If(vec![Ins::Unlock(lock, mode)])]);
+            }
+        }
+        if self.rng.below(3) == 0 {
+            self.code.push(Ins::Load(var, Order::Relaxed));
+        }
+    }
+}
+
+/// Three or four lanes of one to three instructions around one lock and one cell: small enough that many
+/// thousands are tried in a second, and every fault known so far shows in some.
+pub fn tiny(seed: u64) -> Program {
+    let mut rng = Rng(seed);
+    let lanes = rng.pick(&[2, 3, 3, 3, 4]);
+    let ins = |rng: &mut Rng| {
+        let mode = rng.pick(&MODES);
+        match rng.below(13) {
+            0 => Ins::Fence(rng.pick(&[Order::Full, Order::Acquire])),
+            1 | 2 => Ins::Store(0, 1 + rng.below(2) as u64, Order::Relaxed),
+            3 | 4 => Ins::Load(0, rng.pick(&LOADS)),
+            5 | 6 => Ins::Attempt(0, mode),
+            7 => Ins::Try(0, mode, Vec::new()),
+            8 => Ins::Try(0, mode, vec![Ins::Load(0, Order::Relaxed)]),
+            9 => Ins::Locked(0, mode, Vec::new()),
+            10 => Ins::Cas(
+                0,
+                rng.below(2) as u64,
+                1 + rng.below(2) as u64,
+                Order::Relaxed,
+                Order::Relaxed,
+            ),
+            11 => Ins::See(0),
+            _ => match rng.below(3) {
+                0 => Ins::Wait(0, 1, Order::Relaxed),
+                1 => Ins::WaitBelow(0, 1, Order::Relaxed),
+                _ => Ins::WaitFor(0, 1, Order::Relaxed),
+            },
+        }
+    };
+    let most = if lanes == 4 { 2 } else { 3 };
+    let lane = |rng: &mut Rng| (0..1 + rng.below(most)).map(|_| ins(rng)).collect();
+    Program { vars: 1, lanes: (0..lanes).map(|_| lane(&mut rng)).collect() }
+}
+
+/// Compare-exchanges that may fail, or succeed on an older value, by lanes that also look.
+pub fn exchanges(seed: u64) -> Program {
+    let mut rng = Rng(seed);
+    let lanes = rng.pick(&[2, 3, 3, 4]);
+    let vars = 1 + rng.below(2);
+    let lane = |rng: &mut Rng| {
+        let ins = |rng: &mut Rng| {
+            let (var, value) = (rng.below(vars), rng.below(3) as u64);
+            match rng.below(6) {
+                0 => Ins::Load(var, Order::Relaxed),
+                1 => Ins::Store(var, value, Order::Relaxed),
+                _ => Ins::Cas(var, value, rng.below(3) as u64, rng.pick(&ORDERS), Order::Relaxed),
+            }
+        };
+        (0..1 + rng.below(2)).map(|_| ins(rng)).collect()
+    };
+    Program { vars, lanes: (0..lanes).map(|_| lane(&mut rng)).collect() }
+}
+
+/// Programs of which half are locks: shared and alone, waited for and attempted, given back in any order
+/// or not at all, around and between accesses of every kind, by lanes that start each other.
+pub fn dense(seed: u64, kind: Kind) -> Program {
+    let mut rng = Rng(seed);
+    let lanes = rng.pick(&[2, 2, 3, 3, 3, 4]);
+    let (vars, locks) = (1 + rng.below(2), 1 + rng.below(2));
+    let length = [6, 4, 3][lanes - 2];
+    let lane = |rng: &mut Rng| {
+        let (code, held, registers) = (Vec::new(), Vec::new(), 0);
+        let mut writer = Writer { rng, kind, vars, locks, code, held, registers };
+        for _ in 0..1 + writer.rng.below(length) {
+            match writer.rng.below(4) {
+                0 | 1 => writer.access(),
+                2 => writer.lock(),
+                _ if writer.rng.below(2) == 0 => writer.unlock(),
+                _ => writer.lock(),
+            }
+        }
+        while !writer.held.is_empty() && writer.rng.below(9) > 0 {
+            writer.unlock();
+        }
+        writer.code
+    };
+    let lanes = (0..lanes).map(|_| lane(&mut rng)).collect();
+    let mut program = Program { vars, lanes };
+    if rng.below(2) == 0 {
+        start_some(&mut program, &mut rng);
+    }
     program
 }

@@ -28,6 +28,8 @@ pub struct Question {
     pub rules: String,
     /// The memory model.
     pub model: String,
+    /// What locks are.
+    pub locks: String,
     /// How the executions are gone through, with the seed of a random search.
     pub strategy: String,
     /// The steps after which an execution is left.
@@ -48,6 +50,7 @@ impl Question {
                 ("scenario", question.scenario.clone()),
                 ("rules", question.rules.clone()),
                 ("model", question.model.clone()),
+                ("locks", question.locks.clone()),
                 ("strategy", question.strategy.clone()),
                 ("max-steps", question.max_steps.to_string()),
                 ("jobs", question.jobs.to_string()),

@@ -117,11 +117,12 @@ fn a_part_twice_or_of_another_campaign_is_refused() {
     let error = merge(&twice).expect_err("a duplicate").to_string();
     assert!(error.contains("in an earlier file"), "{error}");
     type Change = fn(&mut Question);
-    let change: [(&str, Change); 6] = [
+    let change: [(&str, Change); 7] = [
         ("version", |question| question.version.push('x')),
         ("scenario", |question| question.scenario.push('x')),
         ("rules", |question| question.rules.push('x')),
         ("model", |question| question.model = "sc".to_owned()),
+        ("locks", |question| question.locks.push('x')),
         ("strategy", |question| question.strategy.push('x')),
         ("division", |question| question.division.push('x')),
     ];

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use pinfold::rules::Rules;
-use pinfold_explore::{Completeness, Failure, Model, Replay, Schedule, Search as Strategy, replay};
+use pinfold_explore::{
+    Completeness, Failure, LockForm, Model, Replay, Schedule, Search as Strategy, replay,
+};
 
 use super::options::{CheckOptions, Detail};
 use super::trial::{DATA_RACE, Keep, Kept, Trial};
@@ -37,6 +39,13 @@ pub(crate) fn model_name(model: Model) -> &'static str {
     }
 }
 
+pub(crate) fn locks_name(locks: LockForm) -> &'static str {
+    match locks {
+        LockForm::Object => "object",
+        LockForm::Code => "code",
+    }
+}
+
 pub(super) fn empty(scenario: &Scenario, path: &str, rules: &Rules, mode: Mode) -> Report {
     Report {
         pinfold: FORMAT,
@@ -47,6 +56,7 @@ pub(super) fn empty(scenario: &Scenario, path: &str, rules: &Rules, mode: Mode) 
         rules: rules.to_string(),
         search: crate::report::Search {
             model: String::new(),
+            locks: locks_name(LockForm::default()).to_owned(),
             strategy: String::new(),
             executions: 0,
             blocked: 0,
@@ -97,7 +107,7 @@ pub(super) fn explain(
         return;
     }
     let mut trial = Trial::new(plan, Keep::Everything);
-    let again = replay(&mut trial, options.model, &failure.schedule);
+    let again = replay(&mut trial, options.model, options.locks, &failure.schedule);
     fill(report, plan, trial.kept);
     let mut broken = failed(failure, oracle, report);
     if let Some(step) = again.diverged_at {
@@ -252,6 +262,7 @@ pub(super) fn not_covered(model: Model) -> Vec<String> {
 pub(crate) fn identify(scenario: &Scenario, rules: &Rules, report: &Report) -> String {
     let schedule = report.broken.as_ref().map_or("", |broken| broken.schedule.as_str());
     let text = crate::scenario::format(scenario);
-    let search = format!("{} {}", report.search.model, report.search.strategy);
+    let crate::report::Search { model, locks, strategy, .. } = &report.search;
+    let search = format!("{model} {locks} {strategy}");
     id(&[&text, &rules.to_string(), env!("CARGO_PKG_VERSION"), &search, schedule])
 }

@@ -15,7 +15,8 @@ use std::rc::Rc;
 use pinfold::EventKind;
 use pinfold::rules::Rules;
 use pinfold_explore::{
-    Completeness, Config, Failure, FailureKind, Judgement, Model, Schedule, Search, explore, replay,
+    Completeness, Config, Failure, FailureKind, Judgement, LockForm, Model, Schedule, Search,
+    explore, replay,
 };
 
 use crate::report::{Broken, Mode, Report, Verdict};
@@ -27,7 +28,7 @@ use fill::{
 };
 use look::Searched;
 
-pub(crate) use fill::{count, identify, leaves_out, model_name, reached, refuse};
+pub(crate) use fill::{count, identify, leaves_out, locks_name, model_name, reached, refuse};
 pub use options::{CheckOptions, Detail, JobProgress, Order, Progress};
 pub(crate) use trial::{Keep, Trial};
 
@@ -100,6 +101,7 @@ pub(crate) fn question(
 ) -> Result<Report, Box<Report>> {
     let mut report = empty(scenario, path, rules, Mode::Check);
     report.search.model = model_name(options.model).to_owned();
+    report.search.locks = locks_name(options.locks).to_owned();
     report.search.strategy = strategy_name(options.strategy);
     if let Some(error) = check_events(scenario, &known_events()).into_iter().next() {
         return Err(Box::new(refuse(report, &error)));
@@ -193,16 +195,17 @@ pub fn replay_schedule(
     scenario: &Scenario,
     path: &str,
     rules: &Rules,
-    model: Model,
+    (model, locks): (Model, LockForm),
     schedule: &str,
 ) -> Result<Report, String> {
     let schedule: Schedule = schedule.parse().map_err(|error| format!("{error}"))?;
     let mut report = empty(scenario, path, rules, Mode::Run);
     report.search.model = model_name(model).to_owned();
+    report.search.locks = locks_name(locks).to_owned();
     "replay".clone_into(&mut report.search.strategy);
     let plan = Rc::new(Plan::new(scenario, rules));
     let mut trial = Trial::new(&plan, Keep::Everything);
-    let again = replay(&mut trial, model, &schedule);
+    let again = replay(&mut trial, model, locks, &schedule);
     if let Some(error) = trial.setup_error.borrow_mut().take() {
         return Ok(refuse(report, &error));
     }

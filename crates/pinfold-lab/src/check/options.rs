@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use pinfold_explore::{Ahead, Config, Model, Search as Strategy};
+use pinfold_explore::{Ahead, Config, LockForm, Model, Search as Strategy};
 
 /// How much to find out about a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +20,8 @@ pub enum Detail {
 pub struct CheckOptions {
     /// The memory model.
     pub model: Model,
+    /// What the manager's locks are.
+    pub locks: LockForm,
     /// The order of the search.
     pub strategy: Strategy,
     /// Stop after so many executions.
@@ -38,6 +40,7 @@ impl Default for CheckOptions {
     fn default() -> Self {
         Self {
             model: Model::Weak,
+            locks: LockForm::Object,
             strategy: Strategy::Exhaustive { preemptions: None },
             max_executions: None,
             max_steps: 10_000,
@@ -56,6 +59,7 @@ impl CheckOptions {
     pub(crate) fn config(&self) -> Config {
         Config {
             model: self.model,
+            locks: self.locks,
             search: self.strategy,
             job: None,
             resume: None,
@@ -64,6 +68,7 @@ impl CheckOptions {
             max_steps: self.max_steps,
             deadline: self.deadline,
             stop: self.stop.clone(),
+            pause: None,
             shrink_runs: match self.detail {
                 Detail::Verdict => 0,
                 Detail::Story => SHRINK_RUNS,

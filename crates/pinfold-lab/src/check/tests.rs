@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use pinfold::rules::Rules;
 
 use super::*;
-use crate::Strategy;
 use crate::scenario::parse;
+use crate::{LockForm, Strategy};
 
 fn rules(text: &str) -> Rules {
     Rules::parse(text).expect("rules")
@@ -53,9 +53,14 @@ fn a_claim_that_only_one_order_breaks_is_found_and_replays() {
     assert_eq!(broken.oracle, "claim");
     assert!(report.trace.is_some_and(|trace| !trace.rows.is_empty()));
     let scenario = parse(&text).expect("scenario");
-    let again =
-        replay_schedule(&scenario, "test.pf", &rules("latest"), Model::Sc, &broken.schedule)
-            .expect("schedule");
+    let again = replay_schedule(
+        &scenario,
+        "test.pf",
+        &rules("latest"),
+        (Model::Sc, LockForm::Object),
+        &broken.schedule,
+    )
+    .expect("schedule");
     assert_eq!(again.verdict, Verdict::Fail);
     assert_eq!(again.broken.expect("again").what, broken.what);
 }
@@ -281,9 +286,14 @@ fn a_lane_of_a_child_starts_with_the_fork_and_runs_beside_the_parent() {
     let wrong = text.replace("expect \"old\"", "expect \"new\"");
     let broken = checked(&wrong, "latest").broken.expect("the child has the old word");
     let scenario = parse(&wrong).expect("scenario");
-    let again =
-        replay_schedule(&scenario, "test.pf", &rules("latest"), Model::Weak, &broken.schedule)
-            .expect("schedule");
+    let again = replay_schedule(
+        &scenario,
+        "test.pf",
+        &rules("latest"),
+        (Model::Weak, LockForm::Object),
+        &broken.schedule,
+    )
+    .expect("schedule");
     assert_eq!(again.broken.expect("again").what, broken.what);
     assert_eq!(again.accesses.last().expect("accesses").lane, "child");
 }
@@ -371,7 +381,13 @@ always
             what.contains("pinner") && what.contains("other") && what.contains("table"),
             "{what}"
         );
-        let again = replay_schedule(&scenario, "test.pf", &set, model, &broken.schedule);
+        let again = replay_schedule(
+            &scenario,
+            "test.pf",
+            &set,
+            (model, LockForm::Object),
+            &broken.schedule,
+        );
         let again = again.expect("schedule").broken.expect("again");
         assert_eq!((again.oracle, &again.what), (broken.oracle, &broken.what));
     }

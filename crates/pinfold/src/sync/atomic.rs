@@ -180,9 +180,7 @@ macro_rules! atomic {
             pub fn cmpxchg(&self, old: $word, new: $word) -> Result<$word, $word> {
                 #[cfg(feature = "explore")]
                 if hook::active() {
-                    return self.explored_rmw(Order::Full, Order::Relaxed, |seen| {
-                        (seen == old).then_some(new)
-                    });
+                    return self.explored_exchange(old, new, Order::Full);
                 }
                 full(|order| self.0.compare_exchange(old, new, order, Ordering::Relaxed))
             }
@@ -274,6 +272,15 @@ macro_rules! atomic {
             }
 
             #[cfg(feature = "explore")]
+            fn explored_exchange(&self, old: $word, new: $word, success: Order) -> Result<$word, $word> {
+                let pair = (old as u64, new as u64);
+                let now = self.peek() as u64;
+                let done = hook::compare_exchange(self.at(), now, pair, success, Order::Relaxed);
+                self.0.store(done.latest as $word, Ordering::Relaxed);
+                if done.done { Ok(done.old as $word) } else { Err(done.old as $word) }
+            }
+
+            #[cfg(feature = "explore")]
             fn explored_update(&self, order: Order, mut f: impl FnMut($word) -> $word) -> $word {
                 match self.explored_rmw(order, Order::Relaxed, |old| Some(f(old))) {
                     Ok(old) | Err(old) => old,
@@ -304,6 +311,60 @@ atomic!(
     /// A 64-bit shared word.
     AtomicU64, AtomicU64, u64
 );
+
+/// What locks are made of.
+impl AtomicU32 {
+    /// Stores `new` if the cell holds `old`: acquire on success, relaxed on failure. For locks, in a
+    /// loop: it may fail for no reason.
+    ///
+    /// # Errors
+    /// The value found.
+    #[inline]
+    pub(super) fn cmpxchg_acquire_weak(&self, old: u32, new: u32) -> Result<u32, u32> {
+        #[cfg(feature = "explore")]
+        if hook::active() {
+            return self.explored_exchange(old, new, Order::Acquire);
+        }
+        self.0.compare_exchange_weak(old, new, Ordering::Acquire, Ordering::Relaxed)
+    }
+
+    /// Stores `new` if the cell holds `old`, without ordering.
+    ///
+    /// # Errors
+    /// The value found, when it was another.
+    #[inline]
+    pub(super) fn cmpxchg_relaxed(&self, old: u32, new: u32) -> Result<u32, u32> {
+        #[cfg(feature = "explore")]
+        if hook::active() {
+            return self.explored_exchange(old, new, Order::Relaxed);
+        }
+        self.0.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed)
+    }
+
+    /// Subtracts, release ordering; the old value.
+    #[inline]
+    pub(super) fn fetch_sub_release(&self, value: u32) -> u32 {
+        #[cfg(feature = "explore")]
+        if hook::active() {
+            return self.explored_update(Order::Release, |old| old.wrapping_sub(value));
+        }
+        self.0.fetch_sub(value, Ordering::Release)
+    }
+
+    /// Spins until the cell is seen to hold `value`, without ordering.
+    #[inline]
+    pub(super) fn spin_until(&self, value: u32) {
+        #[cfg(feature = "explore")]
+        if hook::active() {
+            let mut ready = |seen| seen == value as u64;
+            hook::wait_until(self.at(), self.peek() as u64, Order::Relaxed, &mut ready);
+            return;
+        }
+        while self.0.load(Ordering::Relaxed) != value {
+            core::hint::spin_loop();
+        }
+    }
+}
 
 /// A statistic: exact, but no protocol reads it, so an exploration does not interleave on it.
 #[derive(Debug, Default)]

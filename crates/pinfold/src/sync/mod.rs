@@ -18,10 +18,15 @@
 //!
 //! What the kernel orders by an address dependency is ordered here by `load_acquire`.
 //!
+//! Locks are objects of the explorer in an exploration, in which nobody spins and which take a step to take and
+//! a step to give back, unless it asks for their own code (`LockForm::Code`). INV-SYNC-1: the objects promise no
+//! more than the code keeps. `tests/locks.rs` explores the code by itself.
+//!
 //! Two operations are for one owner only and are no steps of an exploration: [`AtomicU64::init`] sets a cell that
 //! nobody else can reach yet, [`AtomicU64::peek`] reads it when nothing else runs.
 
 mod atomic;
+mod bit;
 mod plain;
 mod rwsem;
 mod seqcount;
@@ -29,6 +34,7 @@ mod shared;
 mod spin;
 
 pub use atomic::{AtomicU32, AtomicU64, Counter, smp_mb, smp_mb_after_atomic, smp_rmb, smp_wmb};
+pub use bit::{BitGuard, BitLock};
 pub use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub use seqcount::{Begin, SeqCount};
 pub use shared::Shared;
@@ -53,6 +59,41 @@ pub(crate) fn renew<T>(at: *const T, bytes: usize) {
     pinfold_explore::hook::renew(at as usize, bytes);
     #[cfg(not(feature = "explore"))]
     let _ = (at, bytes);
+}
+
+/// Whether an explorer stands for the locks: then they are objects of its own. Otherwise they run their own
+/// code, on words that an exploration sees.
+#[cfg(feature = "explore")]
+#[inline]
+pub(crate) fn by_explorer() -> bool {
+    use pinfold_explore::hook;
+    hook::active() && !hook::locks_are_code()
+}
+
+/// Does something that gives a lock back. A lane that is left where it is about to do so, when an execution
+/// ends, never comes to it: then `instead` does it to the real word, for those who take the world down.
+#[inline(always)]
+pub(crate) fn giving_back<R>(give: impl FnOnce() -> R, instead: impl FnOnce()) -> R {
+    #[cfg(feature = "explore")]
+    {
+        struct Unwound<F: FnOnce()>(Option<F>);
+        impl<F: FnOnce()> Drop for Unwound<F> {
+            fn drop(&mut self) {
+                if let Some(instead) = self.0.take() {
+                    instead();
+                }
+            }
+        }
+        let mut unwound = Unwound(Some(instead));
+        let result = give();
+        unwound.0 = None;
+        result
+    }
+    #[cfg(not(feature = "explore"))]
+    {
+        let _ = instead;
+        give()
+    }
 }
 
 /// Who granted a lock: a guard gives it back to the same, even when the exploration has ended meanwhile.

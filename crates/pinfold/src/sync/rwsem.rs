@@ -1,6 +1,10 @@
 //! A sleeping reader-writer lock: the address space's lock, and those of reverse maps and objects.
 //!
-//! Waiters sleep through the platform ([`Park`]). New readers wait behind a sleeping writer, so writers do not starve.
+//! Waiters sleep through the platform ([`Park`]). New readers wait for a sleeping writer, so writers do not starve: whoever shares a lock
+//! and shares it again may wait for a writer that waits for it.
+//!
+//! In an exploration the lock is two objects: who comes passes a gate, alone to take the lock alone and shared to share it, and holds the
+//! gate until it has the lock. So a writer that waits keeps new readers out there, too.
 
 use core::ops::{Deref, DerefMut};
 
@@ -8,9 +12,10 @@ use core::ops::{Deref, DerefMut};
 use pinfold_explore::hook;
 
 use super::Taken;
+use super::atomic::AtomicU32;
 use super::plain::Plain;
 use crate::platform::Park;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
 const WRITER: u32 = 1 << 31;
 const WAITERS: u32 = 1 << 30;
@@ -36,8 +41,8 @@ impl<T> RwSem<T> {
     #[inline]
     pub fn read<'a, W: Park>(&'a self, sleep: &'a W) -> ReadGuard<'a, T, W> {
         #[cfg(feature = "explore")]
-        if hook::active() {
-            hook::lock(self.id(), hook::Mode::Shared);
+        if super::by_explorer() {
+            self.pass(hook::Mode::Shared);
             return ReadGuard { sem: self, sleep, by: Taken::Explorer };
         }
         self.acquire(sleep, |word| (word & (WRITER | WAITERS) == 0).then(|| word + 1));
@@ -48,8 +53,8 @@ impl<T> RwSem<T> {
     #[inline]
     pub fn write<'a, W: Park>(&'a self, sleep: &'a W) -> WriteGuard<'a, T, W> {
         #[cfg(feature = "explore")]
-        if hook::active() {
-            hook::lock(self.id(), hook::Mode::Exclusive);
+        if super::by_explorer() {
+            self.pass(hook::Mode::Exclusive);
             return WriteGuard { sem: self, sleep, by: Taken::Explorer };
         }
         self.acquire(sleep, |word| (word & !WAITERS == 0).then_some(word | WRITER));
@@ -66,17 +71,21 @@ impl<T> RwSem<T> {
         core::ptr::from_ref(&self.word) as usize
     }
 
+    /// Passes the gate and takes the lock. The gate's number lies within the word, as its name does.
+    #[cfg(feature = "explore")]
+    fn pass(&self, mode: hook::Mode) {
+        let gate = self.id() + 1;
+        hook::lock(gate, mode);
+        hook::lock(self.id(), mode);
+        hook::unlock(gate, mode);
+    }
+
     #[inline]
     fn acquire<W: Park>(&self, sleep: &W, take: impl Fn(u32) -> Option<u32>) {
-        let mut seen = self.word.load(Ordering::Relaxed);
+        let mut seen = self.word.read_once();
         loop {
             if let Some(new) = take(seen) {
-                match self.word.compare_exchange_weak(
-                    seen,
-                    new,
-                    Ordering::Acquire,
-                    Ordering::Relaxed,
-                ) {
+                match self.word.cmpxchg_acquire_weak(seen, new) {
                     Ok(_) => return,
                     Err(now) => seen = now,
                 }
@@ -89,30 +98,37 @@ impl<T> RwSem<T> {
     #[cold]
     fn sleep<W: Park>(&self, sleep: &W, seen: u32) -> u32 {
         let marked = seen | WAITERS;
-        if seen == marked
-            || self
-                .word
-                .compare_exchange(seen, marked, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-        {
-            sleep.park(&self.word, marked);
+        if seen == marked || self.word.cmpxchg_relaxed(seen, marked).is_ok() {
+            sleep.park(self.word.native(), marked);
         }
-        self.word.load(Ordering::Relaxed)
+        self.word.read_once()
     }
 
     /// Takes `held` off the word; the last one out opens the lock for the sleepers and wakes them.
     #[inline]
     fn release<W: Park>(&self, sleep: &W, held: u32) {
-        let left = self.word.fetch_sub(held, Ordering::Release) - held;
+        let left = super::giving_back(
+            || self.word.fetch_sub_release(held) - held,
+            || {
+                self.word.native().fetch_sub(held, Ordering::Relaxed);
+                self.clear_waiters();
+            },
+        );
         if left == WAITERS {
-            self.wake(sleep);
+            super::giving_back(|| self.wake(sleep), || self.clear_waiters());
         }
+    }
+
+    /// Opens the real word if nobody holds it, for whoever has been left asleep.
+    fn clear_waiters(&self) {
+        let word = self.word.native();
+        let _ = word.compare_exchange(WAITERS, 0, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     #[cold]
     fn wake<W: Park>(&self, sleep: &W) {
-        if self.word.compare_exchange(WAITERS, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            sleep.unpark(&self.word);
+        if self.word.cmpxchg_relaxed(WAITERS, 0).is_ok() {
+            sleep.unpark(self.word.native());
         }
     }
 }

@@ -10,12 +10,12 @@ use pinfold_explore::hook;
 use super::Taken;
 use super::atomic::AtomicU32;
 use super::plain::Plain;
-use core::sync::atomic::{AtomicU32 as NativeU32, Ordering};
+use core::sync::atomic::Ordering;
 
 /// A spin lock without data: the 32-bit word that lies in a table's frame metadata.
 #[repr(transparent)]
 #[derive(Debug)]
-pub struct RawSpinLock(NativeU32);
+pub struct RawSpinLock(AtomicU32);
 
 /// Holds a [`RawSpinLock`]; released on drop.
 #[must_use]
@@ -28,12 +28,12 @@ pub struct SpinGuard<'a> {
 impl RawSpinLock {
     /// An open lock.
     pub const fn new() -> Self {
-        Self(NativeU32::new(0))
+        Self(AtomicU32::new(0))
     }
 
     /// The lock that lives in `word`, whose other uses must be over: zero is open.
     pub(crate) fn from_word(word: &AtomicU32) -> &Self {
-        // SAFETY: both types are transparent wrappers of the same native atomic.
+        // SAFETY: a lock is a transparent wrapper of such a word.
         unsafe { &*core::ptr::from_ref(word).cast::<Self>() }
     }
 
@@ -41,14 +41,12 @@ impl RawSpinLock {
     #[inline]
     pub fn lock(&self) -> SpinGuard<'_> {
         #[cfg(feature = "explore")]
-        if hook::active() {
+        if super::by_explorer() {
             hook::lock(core::ptr::from_ref(self) as usize, hook::Mode::Exclusive);
             return SpinGuard { lock: self, by: Taken::Explorer };
         }
-        while self.0.compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            while self.0.load(Ordering::Relaxed) != 0 {
-                core::hint::spin_loop();
-            }
+        while self.0.cmpxchg_acquire_weak(0, 1).is_err() {
+            self.0.spin_until(0);
         }
         SpinGuard { lock: self, by: Taken::Native }
     }
@@ -64,7 +62,13 @@ impl Drop for SpinGuard<'_> {
     #[inline]
     fn drop(&mut self) {
         match self.by {
-            Taken::Native => self.lock.0.store(0, Ordering::Release),
+            Taken::Native => {
+                let word = &self.lock.0;
+                super::giving_back(
+                    || word.store_release(0),
+                    || word.native().store(0, Ordering::Relaxed),
+                );
+            }
             #[cfg(feature = "explore")]
             Taken::Explorer => {
                 hook::unlock(core::ptr::from_ref(self.lock) as usize, hook::Mode::Exclusive);

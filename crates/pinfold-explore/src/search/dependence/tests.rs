@@ -1,18 +1,19 @@
 //! Which pairs of steps are races, and who could go first.
 
 use super::*;
+use crate::{hook::Mode, object::Object};
 
 const X: Object = 0;
 const Y: Object = 1;
 const LOCK: Object = 2;
 
 /// Pushes steps of lanes and returns the races as (first step, later lane, possible lanes).
-fn races(steps: &[(usize, Touch, &[Effect])]) -> Vec<(Step, usize, Vec<usize>)> {
+fn races(steps: &[(usize, Touch)]) -> Vec<(Step, usize, Vec<usize>)> {
     let mut order = Dependence::default();
     order.begin(3);
     let mut found = Vec::new();
-    for &(lane, touch, effects) in steps {
-        order.push(lane, touch, effects, Watch::Races);
+    for &(lane, touch) in steps {
+        order.push(lane, touch, &[], Watch::Races);
         found.extend(
             order.races().map(|race| (race.first, race.lane, race.initials.iter().collect())),
         );
@@ -22,68 +23,82 @@ fn races(steps: &[(usize, Touch, &[Effect])]) -> Vec<(Step, usize, Vec<usize>)> 
 
 #[test]
 fn reads_do_not_race_and_writes_do() {
-    assert_eq!(races(&[(0, Touch::Read(X), &[]), (1, Touch::Read(X), &[])]), []);
-    assert_eq!(races(&[(0, Touch::Write(X), &[]), (1, Touch::Read(X), &[])]), [(0, 1, vec![1])]);
-    assert_eq!(races(&[(0, Touch::Write(X), &[]), (1, Touch::Write(Y), &[])]), []);
+    assert_eq!(races(&[(0, Touch::Read(X)), (1, Touch::Read(X))]), []);
+    assert_eq!(races(&[(0, Touch::Write(X)), (1, Touch::Read(X))]), [(0, 1, vec![1])]);
+    assert_eq!(races(&[(0, Touch::Write(X)), (1, Touch::Write(Y))]), []);
 }
 
 #[test]
 fn a_write_races_with_every_read_since_the_last_write() {
-    let steps: [(usize, Touch, &[Effect]); 4] = [
-        (2, Touch::Write(X), &[]),
-        (0, Touch::Read(X), &[]),
-        (1, Touch::Read(X), &[]),
-        (2, Touch::Write(X), &[]),
-    ];
+    let steps: [(usize, Touch); 4] =
+        [(2, Touch::Write(X)), (0, Touch::Read(X)), (1, Touch::Read(X)), (2, Touch::Write(X))];
     assert_eq!(races(&steps), [(0, 0, vec![0]), (0, 1, vec![1]), (2, 2, vec![2]), (1, 2, vec![1])]);
 }
 
 #[test]
 fn what_is_ordered_through_another_object_is_no_race() {
-    let steps: [(usize, Touch, &[Effect]); 4] = [
-        (0, Touch::Write(X), &[]),
-        (0, Touch::Write(Y), &[]),
-        (1, Touch::Read(Y), &[]),
-        (1, Touch::Read(X), &[]),
-    ];
+    let steps: [(usize, Touch); 4] =
+        [(0, Touch::Write(X)), (0, Touch::Write(Y)), (1, Touch::Read(Y)), (1, Touch::Read(X))];
     assert_eq!(races(&steps), [(1, 1, vec![1])]);
 }
 
 #[test]
 fn takings_of_a_lock_race_and_what_it_protects_does_not() {
     let lock = Touch::Lock(LOCK, Mode::Exclusive);
-    let unlock = [Effect::Unlock(LOCK, Mode::Exclusive)];
-    let steps: [(usize, Touch, &[Effect]); 4] = [
-        (0, lock, &[]),
-        (0, Touch::Write(X), &unlock),
-        (1, lock, &[]),
-        (1, Touch::Write(X), &unlock),
-    ];
-    assert_eq!(races(&steps), [(0, 1, vec![1])]);
+    let unlock = Touch::Unlock(LOCK, Mode::Exclusive);
+    let section = |lane| [(lane, lock), (lane, Touch::Write(X)), (lane, unlock)];
+    assert_eq!(races(&[section(0), section(1)].concat()), [(0, 1, vec![1])]);
 }
 
 #[test]
 fn shared_holders_are_independent() {
     let lock = Touch::Lock(LOCK, Mode::Shared);
-    let unlock = [Effect::Unlock(LOCK, Mode::Shared)];
-    let steps: [(usize, Touch, &[Effect]); 4] =
-        [(0, lock, &[]), (0, Touch::Write(X), &unlock), (1, lock, &[]), (1, Touch::Read(X), &[])];
+    let unlock = Touch::Unlock(LOCK, Mode::Shared);
+    let steps =
+        [(0, lock), (0, Touch::Write(X)), (0, unlock), (1, lock), (1, Touch::Read(X)), (1, unlock)];
     assert_eq!(races(&steps), [(1, 1, vec![1])]);
 }
 
 #[test]
-fn an_attempt_races_with_the_step_that_gives_the_lock_back() {
-    let attempt = Touch::TryLock(LOCK, Mode::Exclusive);
-    let unlock = [Effect::Unlock(LOCK, Mode::Exclusive)];
+fn an_attempt_races_with_the_giving_back() {
+    let (lock, unlock) = (Touch::Lock(LOCK, Mode::Exclusive), Touch::Unlock(LOCK, Mode::Exclusive));
+    let took = Touch::Took(LOCK, Mode::Exclusive);
+    let failed = Touch::Failed(LOCK, Mode::Exclusive);
+    assert_eq!(races(&[(0, lock), (0, unlock), (1, took)]), [(1, 1, vec![1])]);
+    assert_eq!(races(&[(0, lock), (1, failed), (0, unlock)]), [(0, 1, vec![1]), (1, 0, vec![0])]);
+}
+
+/// Between the two readers the lock was never free, so the writer cannot come before the second unless it
+/// comes before the first.
+#[test]
+fn a_writer_looks_at_every_reader() {
+    let [lock, unlock] = [Touch::Lock, Touch::Unlock].map(|touch| touch(LOCK, Mode::Shared));
+    let alone = Touch::Lock(LOCK, Mode::Exclusive);
+    let steps = [
+        (0, lock),
+        (0, Touch::Write(X)),
+        (1, Touch::Read(X)),
+        (1, lock),
+        (1, unlock),
+        (1, Touch::Write(X)),
+        (0, Touch::Read(X)),
+        (0, unlock),
+        (2, alone),
+    ];
+    let found = races(&steps);
+    assert!(found.contains(&(3, 2, vec![2])) && found.contains(&(0, 2, vec![2])), "{found:?}");
+}
+
+#[test]
+fn who_is_locked_out_races_with_the_holder() {
+    let mut order = Dependence::default();
+    order.begin(3);
     let lock = Touch::Lock(LOCK, Mode::Exclusive);
-    assert_eq!(
-        races(&[(0, lock, &[]), (0, Touch::Write(X), &unlock), (1, attempt, &[])]),
-        [(1, 1, vec![1])]
-    );
-    assert_eq!(
-        races(&[(0, lock, &[]), (1, attempt, &[]), (0, Touch::Write(X), &unlock)]),
-        [(0, 1, vec![1]), (1, 0, vec![0])]
-    );
+    order.push(0, lock, &[], Watch::Races);
+    order.push(1, Touch::Failed(LOCK, Mode::Exclusive), &[], Watch::Nothing);
+    order.blocked(2, lock);
+    let found: Vec<_> = order.races().map(|race| (race.first, race.lane)).collect();
+    assert_eq!(found, [(0, 2)], "the attempt is in nobody's way");
 }
 
 #[test]
@@ -93,9 +108,10 @@ fn a_change_is_settled_for_lanes_that_are_ordered_after_it() {
     order.push(0, Touch::Write(X), &[], Watch::Nothing);
     order.push(0, Touch::Write(Y), &[], Watch::Nothing);
     order.push(1, Touch::Read(Y), &[], Watch::Nothing);
-    assert!(order.is_settled(0, X) && order.is_settled(1, X) && !order.is_settled(2, X));
-    assert!(order.is_settled(2, LOCK), "nothing was changed there");
-    assert!(!order.just_changed(Y));
+    let read = Touch::Read(X);
+    assert!(order.is_settled(0, read) && order.is_settled(1, read) && !order.is_settled(2, read));
+    assert!(order.is_settled(2, Touch::Try(LOCK, Mode::Shared)), "nothing was changed there");
+    assert!(!order.just_changed(Touch::Wait(Y)));
 }
 
 #[test]
@@ -103,8 +119,28 @@ fn a_waiting_lane_races_with_the_change_before_it() {
     let mut order = Dependence::default();
     order.begin(3);
     order.push(0, Touch::Write(X), &[], Watch::Races);
-    assert!(order.just_changed(X));
-    order.wait(1, X);
+    assert!(order.just_changed(Touch::Wait(X)));
+    order.blocked(1, Touch::Wait(X));
     let found: Vec<_> = order.races().map(|race| (race.first, race.lane)).collect();
     assert_eq!(found, [(0, 1)]);
+}
+
+/// The second lane at a place comes after the first one there, whoever knows of it; who waits for the
+/// first waits for nothing of the second.
+#[test]
+fn a_place_may_be_that_of_one_lane_after_another() {
+    let mut order = Dependence::default();
+    order.begin(2);
+    order.spawned(2, 2);
+    order.push(0, Touch::Local, &[2], Watch::Races);
+    order.push(2, Touch::Write(X), &[], Watch::Races);
+    order.push(0, Touch::Join(2), &[], Watch::Races);
+    order.spawned(2, 3);
+    order.push(0, Touch::Local, &[2], Watch::Races);
+    order.push(2, Touch::Write(X), &[], Watch::Races);
+    assert_eq!(order.races().count(), 0);
+    order.push(1, Touch::Join(2), &[], Watch::Races);
+    order.push(1, Touch::Read(X), &[], Watch::Races);
+    let found: Vec<_> = order.races().map(|race| (race.first, race.lane)).collect();
+    assert_eq!(found, [(4, 1)], "the write of the second");
 }

@@ -37,12 +37,11 @@ impl Node {
             source,
             tried,
             sleep,
-            gave_back,
+            asleep,
             options,
             option,
-            effects: _,
-            unlocked,
-            forgets,
+            touches,
+            started: _,
         } = self;
         Branch {
             lane: *lane,
@@ -50,40 +49,28 @@ impl Node {
             source: *source,
             tried: *tried,
             sleep: *sleep,
+            asleep: asleep.clone(),
             options: options.clone(),
             option: *option,
-            gave_back: gave_back.clone(),
-            unlocked: unlocked.clone(),
-            forgets: *forgets,
+            touches: touches.clone(),
         }
     }
 }
 
 impl From<Branch> for Node {
     fn from(branch: Branch) -> Self {
-        let Branch {
-            lane,
-            enabled,
-            source,
-            tried,
-            sleep,
-            options,
-            option,
-            gave_back,
-            unlocked,
-            forgets,
-        } = branch;
+        let Branch { lane, enabled, source, tried, sleep, asleep, options, option, touches } =
+            branch;
         Self {
             lane,
             enabled,
             source,
             tried,
             sleep,
+            asleep,
             options,
             option,
-            gave_back,
-            unlocked,
-            forgets,
+            touches,
             ..Self::default()
         }
     }

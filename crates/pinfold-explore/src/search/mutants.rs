@@ -1,0 +1,135 @@
+//! The reduced search without each of its rules: the witnesses of former faults and random programs must
+//! notice.
+//!
+//! Rules that only save executions are not among them.
+
+use super::rule::{Rule, leave_out::without};
+use crate::{FailureKind, Model, Report};
+use common::{
+    FULL,
+    judge::searched,
+    notation,
+    program::Program,
+    random::{Kind, dense, exchanges, mixed, starting, tiny, waiting},
+};
+use std::{collections::BTreeSet, time::Instant};
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
+const RULES: [Rule; 28] = [
+    Rule::WriteThenRead,
+    Rule::ReadThenWrite,
+    Rule::WriteThenWrite,
+    Rule::TakingThenTaking,
+    Rule::TakingThenFailed,
+    Rule::FailedThenTaking,
+    Rule::UnlockThenTook,
+    Rule::UnlockThenFailed,
+    Rule::FailedThenUnlock,
+    Rule::UnlockThenLock,
+    Rule::SeeUnlocked,
+    Rule::UnlockThenSee,
+    Rule::FailedHidesNothing,
+    Rule::TakingsOneByOne,
+    Rule::TakingsApart,
+    Rule::BlockedWaits,
+    Rule::ChangedWaits,
+    Rule::BornWaiting,
+    Rule::LockedOut,
+    Rule::Wake,
+    Rule::WakeForAnyOption,
+    Rule::InitialsFirst,
+    Rule::InitialsIndependent,
+    Rule::AnotherInitial,
+    Rule::Options,
+    Rule::Behind,
+    Rule::StaleLast,
+    Rule::StartedAfter,
+];
+
+/// The witnesses of former faults.
+fn witnesses() -> impl Iterator<Item = Program> {
+    let witnesses = notation::programs(include_str!("../../tests/programs/programs.txt"));
+    witnesses.into_iter().map(|(_, program)| program)
+}
+
+/// Random programs of every kind.
+fn random() -> impl Iterator<Item = Program> {
+    (0..).flat_map(|seed| {
+        [
+            dense(seed, Kind::Atomic),
+            dense(seed, Kind::Waiting),
+            dense(seed, Kind::Plain),
+            tiny(seed),
+            exchanges(seed),
+            mixed(seed),
+            waiting(seed),
+            starting(seed),
+        ]
+    })
+}
+
+/// What a search shows, if it sees the end.
+#[derive(PartialEq, Eq)]
+enum Shown {
+    Outcomes(BTreeSet<String>),
+    Failure(FailureKind),
+}
+
+fn shown(report: Report) -> Option<Shown> {
+    let exhausted = report.complete == crate::Completeness::Exhausted;
+    match report.failure {
+        Some(failure) => Some(Shown::Failure(failure.kind)),
+        None => exhausted.then(|| Shown::Outcomes(report.outcomes.into_keys().collect())),
+    }
+}
+
+/// Whether a program shows something else without the rule.
+fn notices(program: &Program, model: Model, rule: Rule) -> bool {
+    const EXECUTIONS: u64 = 2_000;
+    let search = || shown(searched(program, model, FULL, EXECUTIONS));
+    let Some(whole) = search() else { return false };
+    without(rule, search).is_some_and(|mutant| mutant != whole)
+}
+
+/// Which program notices first that the rule is left out, under which model.
+fn noticed(rule: Rule, most: usize) -> Option<(usize, Model)> {
+    let programs = witnesses().chain(random()).take(most).enumerate();
+    let models = [Model::Sc, Model::Tso, Model::Weak];
+    let mut cells =
+        programs.flat_map(|(index, program)| models.map(|model| (index, program.clone(), model)));
+    let found = cells.find(|(_, program, model)| notices(program, *model, rule));
+    found.map(|(index, _, model)| (index, model))
+}
+
+#[test]
+fn no_rule_can_be_left_out() {
+    for rule in RULES {
+        let start = Instant::now();
+        let found = noticed(rule, 600);
+        let (index, model) = found.unwrap_or_else(|| panic!("no program notices without {rule:?}"));
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{rule:?}: noticed by program {index} under {model:?}, {seconds:.1} s");
+    }
+}
+
+/// How often each rule is missed by random programs alone: how likely the next fault of its kind is to be
+/// found by them. `PINFOLD_MUTANT_PROGRAMS` says how many there are.
+#[test]
+#[ignore = "minutes; run before adding a rule"]
+fn how_many_programs_notice() {
+    let programs = std::env::var("PINFOLD_MUTANT_PROGRAMS").ok().and_then(|n| n.parse().ok());
+    let programs = programs.unwrap_or(20_000);
+    for rule in RULES {
+        let (mut noticed, start) = ([0; 3], Instant::now());
+        for program in random().take(programs) {
+            for (count, model) in noticed.iter_mut().zip([Model::Sc, Model::Tso, Model::Weak]) {
+                *count += u64::from(notices(&program, model, rule));
+            }
+        }
+        let [sc, tso, weak] = noticed;
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{rule:?}: {sc} under sc, {tso} under tso, {weak} under weak, {seconds:.0} s");
+    }
+}

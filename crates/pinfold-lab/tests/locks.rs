@@ -1,0 +1,334 @@
+//! The locks of `pinfold::sync` as they ship, word for word, with two and three lanes in every role, under each memory
+//! model and with two ways to sleep; and the explorer's objects that stand for them elsewhere.
+//!
+//! Held against each other: what the code can do, the objects can do (INV-SYNC-1 of `pinfold::sync`).
+//! `cargo test -p pinfold-lab --release --test locks -- --nocapture` prints a line for each lock and model.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32 as NativeU32, Ordering};
+
+use pinfold::platform::Park;
+use pinfold::sync::{AtomicU32, BitLock, RwSem, SpinLock};
+use pinfold_explore::hook::{self, Mode, Order};
+use pinfold_explore::{
+    Completeness, Config, Ending, FailureKind, Judgement, Lanes, LockForm, Model, Report, Subject,
+    explore,
+};
+
+const MODELS: [Model; 3] = [Model::Sc, Model::Tso, Model::Weak];
+const LOCKED: u32 = 1;
+const WAITERS: u32 = 2;
+
+/// How lanes sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sleep {
+    /// Until the word has another value.
+    Word,
+    /// In a queue, which a lock protects, as a futex does; whoever wakes looks there.
+    Queue,
+    /// As in the queue, but nobody is ever woken: a control.
+    Forgotten,
+}
+
+/// The waiting lanes: on which word, and a cell that is set when the lane is woken.
+struct Bed {
+    sleep: Sleep,
+    /// All cells on which somebody slept: none is freed while lanes run.
+    used: RefCell<Vec<Rc<Cell<u64>>>>,
+    queue: RefCell<Vec<(usize, Rc<Cell<u64>>)>>,
+}
+
+impl Bed {
+    fn lock(&self) -> usize {
+        self.queue.as_ptr() as usize
+    }
+}
+
+impl Park for Bed {
+    fn park(&self, word: &NativeU32, seen: u32) {
+        if !hook::active() {
+            return;
+        }
+        let at = &raw const *word as usize;
+        let now = || u64::from(word.load(Ordering::Relaxed));
+        if self.sleep == Sleep::Word {
+            hook::wait_until(at, now(), Order::Relaxed, &mut |value| value != u64::from(seen));
+            return;
+        }
+        hook::lock(self.lock(), Mode::Exclusive);
+        if hook::load(at, now(), Order::Relaxed) != u64::from(seen) {
+            return hook::unlock(self.lock(), Mode::Exclusive);
+        }
+        let woken = Rc::new(Cell::new(0));
+        self.used.borrow_mut().push(woken.clone());
+        self.queue.borrow_mut().push((at, woken.clone()));
+        hook::unlock(self.lock(), Mode::Exclusive);
+        hook::wait_until(woken.as_ptr() as usize, woken.get(), Order::Relaxed, &mut |set| set == 1);
+    }
+
+    fn unpark(&self, word: &NativeU32) {
+        if self.sleep != Sleep::Queue || !hook::active() {
+            return;
+        }
+        let at = &raw const *word as usize;
+        hook::lock(self.lock(), Mode::Exclusive);
+        let mut woken = Vec::new();
+        self.queue.borrow_mut().retain(|(on, cell)| {
+            let wakes = *on == at;
+            woken.extend(wakes.then(|| cell.clone()));
+            !wakes
+        });
+        hook::unlock(self.lock(), Mode::Exclusive);
+        for cell in woken {
+            let latest = hook::store(cell.as_ptr() as usize, cell.get(), 1, Order::Relaxed);
+            cell.set(latest);
+        }
+    }
+}
+
+/// What a lane does, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    /// Shares the sleeping lock and looks at its value.
+    Read,
+    /// Takes the sleeping lock alone and adds one.
+    Write,
+    /// Shares the sleeping lock, and while it does shares it again.
+    ReadTwice,
+    /// Takes the spin lock and adds one.
+    Spin,
+    /// Takes the bit if it is free.
+    Try,
+    /// Waits until the bit is free.
+    Wait,
+    /// Takes the bit, waiting as often as need be.
+    Insist,
+}
+
+use Act::{Insist, Read, ReadTwice, Spin, Try, Wait, Write};
+
+/// The locks, what they protect, and who is there.
+struct World {
+    bed: Bed,
+    sem: RwSem<u64>,
+    spin: SpinLock<u64>,
+    word: AtomicU32,
+    readers: Cell<u32>,
+    alone: Cell<u32>,
+    log: RefCell<Vec<Vec<u64>>>,
+}
+
+impl World {
+    fn note(&self, lane: usize, value: u64) {
+        self.log.borrow_mut()[lane].push(value);
+    }
+
+    fn enter_alone(&self) {
+        self.alone.set(self.alone.get() + 1);
+        if self.alone.get() + self.readers.get() > 1 {
+            hook::fail("somebody is not alone".to_owned());
+        }
+    }
+
+    fn act(&self, lane: usize, act: Act) {
+        let bit = BitLock::new(&self.word, LOCKED, WAITERS);
+        match act {
+            Read | ReadTwice => {
+                let guard = self.sem.read(&self.bed);
+                self.readers.set(self.readers.get() + 1);
+                if self.alone.get() > 0 {
+                    hook::fail("a reader beside a writer".to_owned());
+                }
+                self.note(lane, *guard);
+                if act == ReadTwice {
+                    drop(self.sem.read(&self.bed));
+                }
+                self.readers.set(self.readers.get() - 1);
+            }
+            Write => {
+                let mut guard = self.sem.write(&self.bed);
+                self.enter_alone();
+                self.note(lane, *guard);
+                *guard += 1;
+                self.alone.set(self.alone.get() - 1);
+            }
+            Spin => {
+                let mut guard = self.spin.lock();
+                self.enter_alone();
+                self.note(lane, *guard);
+                *guard += 1;
+                self.alone.set(self.alone.get() - 1);
+            }
+            Try => {
+                let guard = bit.try_lock(&self.bed);
+                self.note(lane, u64::from(guard.is_some()));
+                if guard.is_some() {
+                    self.enter_alone();
+                    self.alone.set(self.alone.get() - 1);
+                }
+            }
+            Wait => bit.wait(&self.bed),
+            Insist => loop {
+                if let Some(guard) = bit.try_lock(&self.bed) {
+                    self.enter_alone();
+                    self.alone.set(self.alone.get() - 1);
+                    drop(guard);
+                    return;
+                }
+                bit.wait(&self.bed);
+            },
+        }
+    }
+}
+
+/// What each lane does.
+struct Shape<'a> {
+    lanes: &'a [&'a [Act]],
+    sleep: Sleep,
+}
+
+impl Subject for Shape<'_> {
+    type World = Rc<World>;
+
+    fn build(&mut self, lanes: &mut Lanes<'_>) -> Rc<World> {
+        let world = Rc::new(World {
+            bed: Bed { sleep: self.sleep, used: RefCell::default(), queue: RefCell::default() },
+            sem: RwSem::new(0),
+            spin: SpinLock::new(0),
+            word: AtomicU32::new(0),
+            readers: Cell::new(0),
+            alone: Cell::new(0),
+            log: RefCell::new(vec![Vec::new(); self.lanes.len()]),
+        });
+        for (lane, acts) in self.lanes.iter().enumerate() {
+            let (world, acts) = (world.clone(), acts.to_vec());
+            lanes.lane(format!("lane {lane}"), move || {
+                acts.into_iter().for_each(|act| world.act(lane, act));
+            });
+        }
+        world
+    }
+
+    fn judge(&mut self, world: Rc<World>, _: Ending<'_>) -> Judgement {
+        Judgement::Pass { outcome: format!("{:?}", world.log.borrow()) }
+    }
+}
+
+fn explored(lanes: &[&[Act]], sleep: Sleep, model: Model, locks: LockForm) -> Report {
+    let config = Config { model, locks, shrink_runs: 0, ..Config::default() };
+    explore(&mut Shape { lanes, sleep }, &config, &mut |_| {})
+}
+
+/// Every way to give each of so many lanes one of the roles, up to the order of lanes.
+fn shapes<'a>(roles: &'a [&'a [Act]], lanes: usize) -> Vec<Vec<&'a [Act]>> {
+    if lanes == 0 {
+        return vec![Vec::new()];
+    }
+    let with_first = |first: usize| {
+        let rest = shapes(&roles[first..], lanes - 1);
+        rest.into_iter().map(move |rest| [vec![roles[first]], rest].concat())
+    };
+    (0..roles.len()).flat_map(with_first).collect()
+}
+
+/// The code is exhausted without a failure in every shape, and does nothing that the objects do not do.
+fn hold(what: &str, roles: &[&[Act]], lanes: usize, sleeps: &[Sleep]) {
+    for model in MODELS {
+        let (mut count, mut executions, mut objects) = (0, 0, 0);
+        for shape in shapes(roles, lanes) {
+            let object = explored(&shape, Sleep::Word, model, LockForm::Object);
+            assert_eq!(object.failure, None, "objects: {shape:?} under {model:?}");
+            assert_eq!(object.complete, Completeness::Exhausted);
+            objects += object.executions;
+            let known: BTreeSet<_> = object.outcomes.into_keys().collect();
+            for &sleep in sleeps {
+                let code = explored(&shape, sleep, model, LockForm::Code);
+                assert_eq!(code.failure, None, "{shape:?}, {sleep:?} under {model:?}");
+                assert_eq!(code.complete, Completeness::Exhausted);
+                let more: Vec<_> =
+                    code.outcomes.keys().filter(|outcome| !known.contains(*outcome)).collect();
+                assert!(more.is_empty(), "only the code: {more:?}; {shape:?} under {model:?}");
+                count += 1;
+                executions += code.executions;
+            }
+        }
+        println!(
+            "{what}, {lanes} lanes, {model:?}: {count} searches of the code, {executions} executions; of the \
+             objects {objects}"
+        );
+    }
+}
+
+const ASLEEP: [Sleep; 2] = [Sleep::Word, Sleep::Queue];
+
+#[test]
+fn the_sleeping_lock_with_two_lanes() {
+    let roles: [&[Act]; 5] = [&[Read], &[Write], &[Read, Write], &[Write, Read], &[Write, Write]];
+    hold("sleeping lock", &roles, 2, &ASLEEP);
+}
+
+#[test]
+fn the_sleeping_lock_with_three_lanes() {
+    hold("sleeping lock", &[&[Read], &[Write]], 3, &ASLEEP);
+}
+
+#[test]
+fn the_spin_lock() {
+    hold("spin lock", &[&[Spin], &[Spin, Spin]], 2, &[Sleep::Word]);
+    hold("spin lock", &[&[Spin]], 3, &[Sleep::Word]);
+}
+
+#[test]
+fn the_bit_lock_with_two_lanes() {
+    let roles: [&[Act]; 6] = [&[Try], &[Wait], &[Insist], &[Try, Try], &[Wait, Try], &[Try, Wait]];
+    hold("bit lock", &roles, 2, &ASLEEP);
+}
+
+#[test]
+fn the_bit_lock_with_three_lanes() {
+    hold("bit lock", &[&[Try], &[Wait], &[Insist]], 3, &ASLEEP);
+}
+
+/// Whether the shape hangs.
+fn hangs(lanes: &[&[Act]], sleep: Sleep, model: Model, locks: LockForm) -> bool {
+    let report = explored(lanes, sleep, model, locks);
+    let kind = report.failure.map(|failure| failure.kind);
+    assert!(matches!(kind, None | Some(FailureKind::Deadlock)), "{lanes:?}: {kind:?}");
+    assert!(kind.is_some() || report.complete == Completeness::Exhausted);
+    kind.is_some()
+}
+
+/// New readers wait for a writer that waits, so one who shares the lock twice may wait for himself. The objects say
+/// so, too, and neither says it where there is no writer.
+#[test]
+fn who_shares_the_lock_twice_beside_a_writer_hangs() {
+    for model in MODELS {
+        for (form, sleep) in [
+            (LockForm::Object, Sleep::Word),
+            (LockForm::Code, Sleep::Word),
+            (LockForm::Code, Sleep::Queue),
+        ] {
+            assert!(hangs(&[&[ReadTwice], &[Write]], sleep, model, form), "{form:?} {model:?}");
+            assert!(!hangs(&[&[ReadTwice], &[Read]], sleep, model, form), "{form:?} {model:?}");
+        }
+    }
+}
+
+/// The control: without waking anybody each lock in which somebody may sleep hangs.
+#[test]
+fn a_forgotten_wake_up_is_a_hang() {
+    for model in MODELS {
+        for lanes in [
+            [&[Write][..], &[Write]],
+            [&[Read], &[Write]],
+            [&[Insist], &[Insist]],
+            [&[Try], &[Wait]],
+        ] {
+            assert!(hangs(&lanes, Sleep::Forgotten, model, LockForm::Code), "{lanes:?} {model:?}");
+        }
+        assert!(!hangs(&[&[Read], &[Read]], Sleep::Forgotten, model, LockForm::Code));
+        assert!(!hangs(&[&[Try], &[Try]], Sleep::Forgotten, model, LockForm::Code));
+    }
+}

@@ -1,0 +1,99 @@
+//! A lock in a bit of a word that holds other flags: the lock of a page.
+//!
+//! It sleeps through the platform ([`Park`]); another bit says that somebody does. Whoever takes it only tries, or waits until it is free and
+//! then tries again.
+
+#[cfg(feature = "explore")]
+use pinfold_explore::hook;
+
+use super::Taken;
+use super::atomic::AtomicU32;
+use crate::platform::Park;
+use core::sync::atomic::Ordering;
+
+/// The lock in the bits `locked` and `waiters` of a word.
+#[derive(Clone, Copy, Debug)]
+pub struct BitLock<'w> {
+    word: &'w AtomicU32,
+    locked: u32,
+    waiters: u32,
+}
+
+impl<'w> BitLock<'w> {
+    /// The lock of which `locked` says whether somebody holds it, and `waiters` whether somebody sleeps. One bit each.
+    pub const fn new(word: &'w AtomicU32, locked: u32, waiters: u32) -> Self {
+        Self { word, locked, waiters }
+    }
+
+    /// Takes the lock if it is free. Full ordering, whether it does or not.
+    #[inline]
+    pub fn try_lock<W: Park>(self, sleep: &'w W) -> Option<BitGuard<'w, W>> {
+        #[cfg(feature = "explore")]
+        if super::by_explorer() {
+            return hook::try_lock(self.id(), hook::Mode::Exclusive).then(|| BitGuard {
+                lock: self,
+                sleep,
+                by: Taken::Explorer,
+            });
+        }
+        let old = self.word.fetch_or(self.locked);
+        // Made only on success: a guard that is dropped opens the lock, whoever took it.
+        (old & self.locked == 0).then(|| BitGuard { lock: self, sleep, by: Taken::Native })
+    }
+
+    /// Waits until the lock is free, and leaves it so. What its holder did is seen afterwards.
+    pub fn wait<W: Park>(self, sleep: &W) {
+        #[cfg(feature = "explore")]
+        if super::by_explorer() {
+            return hook::wait_unlocked(self.id());
+        }
+        loop {
+            let seen = self.word.load_acquire();
+            if seen & self.locked == 0 {
+                return;
+            }
+            let marked = seen | self.waiters;
+            if seen == marked || self.word.cmpxchg(seen, marked).is_ok() {
+                sleep.park(self.word.native(), marked);
+            }
+        }
+    }
+
+    #[cfg(feature = "explore")]
+    fn id(self) -> usize {
+        core::ptr::from_ref(self.word) as usize
+    }
+
+    fn open<W: Park>(self, sleep: &W) {
+        let kept = !(self.locked | self.waiters);
+        let old = super::giving_back(
+            || self.word.fetch_and(kept),
+            || {
+                self.word.native().fetch_and(kept, Ordering::Relaxed);
+            },
+        );
+        if old & self.waiters != 0 {
+            sleep.unpark(self.word.native());
+        }
+    }
+}
+
+/// Holds a [`BitLock`]; opened on drop.
+#[must_use]
+#[derive(Debug)]
+pub struct BitGuard<'w, W: Park> {
+    lock: BitLock<'w>,
+    sleep: &'w W,
+    by: Taken,
+}
+
+impl<W: Park> Drop for BitGuard<'_, W> {
+    #[inline]
+    fn drop(&mut self) {
+        match self.by {
+            Taken::Native => self.lock.open(self.sleep),
+            #[cfg(feature = "explore")]
+            Taken::Explorer => hook::unlock(self.lock.id(), hook::Mode::Exclusive),
+        }
+    }
+}
