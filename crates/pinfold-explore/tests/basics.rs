@@ -445,3 +445,120 @@ fn a_deadlock_uses_labels() {
     });
     assert_eq!(report.failure.expect("stuck").message, "waiter waits for a value of the flag");
 }
+
+/// What a lane's destructors do while it unwinds goes by unseen, so a lane that catches its own panic must not go
+/// on.
+#[test]
+fn a_lane_that_catches_its_own_panic_is_refused() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Then {
+        GoesOn,
+        Ends,
+        PassesNothing,
+    }
+    for then in [Then::GoesOn, Then::Ends, Then::PassesNothing] {
+        let report = run(Model::Sc, FULL, move |lanes, _| {
+            let (lock, cell) = (Lock::new(), Var::new(0));
+            let (lock2, cell2) = (lock.clone(), cell.clone());
+            lanes.lane("careless", move || {
+                let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    let _held = (then != Then::PassesNothing).then(|| lock.lock(Mode::Exclusive));
+                    panic!("inside");
+                }));
+                assert!(caught.is_err());
+                if then != Then::Ends {
+                    cell.store(1, Order::Relaxed);
+                }
+            });
+            lanes.lane("other", move || {
+                let _held = lock2.lock(Mode::Exclusive);
+                cell2.load(Order::Relaxed);
+            });
+            Box::new(|_| None)
+        });
+        if then == Then::PassesNothing {
+            assert_eq!((report.failure, report.complete), (None, Completeness::Exhausted));
+            continue;
+        }
+        let failure = report.failure.expect("not a deadlock that is none");
+        assert_eq!(failure.kind, FailureKind::Unsupported, "{then:?}: {failure}");
+        assert!(failure.message.starts_with("careless caught its own panic"), "{failure}");
+    }
+}
+
+/// Steps of one lane on one cell: what they cost does not grow with how many there were.
+#[test]
+fn a_long_lane_is_as_long_as_its_steps() {
+    for model in [Model::Sc, Model::Tso, Model::Weak] {
+        let config = Config { model, max_steps: 1_000_000, ..Config::default() };
+        let build = |lanes: &mut Lanes<'_>, _: &common::Log| -> common::Last {
+            let cell = Var::new(0);
+            lanes.lane("long", move || {
+                for step in 0..100_000 {
+                    match step % 3 {
+                        0 => cell.store(step, Order::Relaxed),
+                        1 => drop(cell.add(1, Order::Full)),
+                        _ => drop(cell.load(Order::SeqCst)),
+                    }
+                }
+            });
+            Box::new(|_| None)
+        };
+        let mut subject = common::Closures(Box::new(move |lanes, log| build(lanes, log)));
+        let report = explore(&mut subject, &config, &mut |_| {});
+        assert_eq!((report.steps_max, report.complete), (100_000, Completeness::Exhausted));
+    }
+}
+
+/// A search that is asked to stop does so within an execution, and goes on as if that had not been begun.
+#[test]
+fn a_stop_is_honoured_within_an_execution() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    for search in SEARCHES {
+        let asks = Rc::new(Cell::new(0));
+        let (flag, count) = (stop.clone(), asks.clone());
+        let mut subject = common::Closures(Box::new(move |lanes, _| {
+            let cell = Var::new(0);
+            count.set(count.get() + 1);
+            let ask = (count.get() == 3).then(|| flag.clone());
+            for name in ["one", "two"] {
+                let (cell, ask) = (cell.clone(), ask.clone());
+                let own = Var::new(0);
+                lanes.lane(name, move || {
+                    cell.add(1, Order::Relaxed);
+                    if let Some(stop) = ask {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                    for step in 0..500 {
+                        own.store(step, Order::Relaxed);
+                    }
+                    cell.add(1, Order::Relaxed);
+                });
+            }
+            Box::new(|_| None)
+        }));
+        let whole =
+            Config { model: Model::Sc, search, max_executions: Some(6), ..Config::default() };
+        let budget = pinfold_explore::Budget::new(6);
+        let piece = Config {
+            stop: Some(stop.clone()),
+            budget: Some(budget.clone()),
+            max_executions: None,
+            ..whole.clone()
+        };
+        let first = explore(&mut subject, &piece, &mut |_| {});
+        assert_eq!(first.executions + first.blocked, 2, "{search:?}");
+        assert_eq!(first.complete, Completeness::Bounded { why: "stopped on request".to_owned() });
+        stop.store(false, Ordering::Relaxed);
+        let rest = Config { resume: first.position, ..piece };
+        let rest = explore(&mut subject, &rest, &mut |_| {});
+        asks.set(100);
+        let plain = explore(&mut subject, &whole, &mut |_| {});
+        let sum = |a: &pinfold_explore::Report| (a.executions, a.blocked);
+        assert_eq!((first.executions + rest.executions, first.blocked + rest.blocked), sum(&plain));
+    }
+}

@@ -9,6 +9,7 @@ use common::{
     FULL, Lock, NAIVE, Var,
     judge::judged,
     machine::Known,
+    note,
     program::{Ins, PLAIN, Program, Rng},
     random::start_some,
     run,
@@ -17,6 +18,7 @@ use pinfold_explore::{
     Completeness, Config, FailureKind, MAX_LANES, Model, Report, Search, explore,
     hook::{self, Mode, Order},
 };
+use std::{cell::Cell, rc::Rc};
 
 const MODELS: [Model; 3] = [Model::Sc, Model::Tso, Model::Weak];
 const ORDERS: [Order; 6] =
@@ -434,6 +436,113 @@ fn what_cannot_be_started_or_joined_is_a_failure() {
         Box::new(|_| None)
     });
     assert_eq!(report.failure.expect("too many").kind, FailureKind::Unsupported);
+}
+
+/// Lanes that have ended and were waited for make room, however many there are.
+#[test]
+fn a_thousand_lanes_may_come_one_after_the_other() {
+    const ROUNDS: usize = 1_000;
+    for model in MODELS {
+        let report = run(model, FULL, |lanes, log| {
+            let (counter, log) = (Var::new(0), log.clone());
+            lanes.lane("mother", move || {
+                for round in 1..=ROUNDS {
+                    let counter = counter.clone();
+                    let child = hook::spawn(format!("child {round}"), move || {
+                        counter.add(1, Order::Relaxed);
+                    });
+                    assert_eq!(child, round, "no number is given again");
+                    hook::join(child);
+                    // Long gone, and known to have ended.
+                    hook::join(1);
+                }
+                note(&log, 0, counter.load(Order::Relaxed));
+            });
+            Box::new(|_| None)
+        });
+        assert_eq!((report.failure, report.complete), (None, Completeness::Exhausted));
+        assert_eq!(
+            (report.executions, report.outcomes.keys().next()),
+            (1, Some(&"1000/".to_owned()))
+        );
+    }
+}
+
+/// The place of a lane that ended is not given away by one who does not know of the end.
+#[test]
+fn who_does_not_know_of_an_end_finds_no_room() {
+    let started = |joins: bool| {
+        run(Model::Weak, FULL, move |lanes, _| {
+            lanes.lane("mother", move || {
+                for _ in 0..MAX_LANES {
+                    let child = hook::spawn("child", || {});
+                    if joins {
+                        hook::join(child);
+                    }
+                }
+            });
+            Box::new(|_| None)
+        })
+    };
+    assert_eq!(started(true).failure, None);
+    let failure = started(false).failure.expect("too many");
+    assert_eq!(failure.kind, FailureKind::Unsupported);
+    assert!(failure.message.contains("33 lanes at a time; at most 32"), "{}", failure.message);
+}
+
+/// A lane at the place of another is another: it races with third lanes by itself, under its own name, and who
+/// waits for the first waits for nothing of the second.
+#[test]
+fn who_comes_after_another_races_under_its_own_name() {
+    let report = run(Model::Weak, FULL, |lanes, _| {
+        let (datum, steps) = (Var::new(0), Var::new(0));
+        let (datum2, steps2) = (datum.clone(), steps.clone());
+        let first = Rc::new(Cell::new(0));
+        let number = first.clone();
+        lanes.lane("mother", move || {
+            first.set(hook::spawn("first", || {}));
+            hook::join(first.get());
+            let (datum, steps) = (datum.clone(), steps.clone());
+            hook::spawn("second", move || {
+                steps.add(1, Order::Relaxed);
+                hook::write_plain(datum.addr());
+            });
+        });
+        lanes.lane("other", move || {
+            steps2.wait(Order::Relaxed, |made| made == 1);
+            hook::join(number.get());
+            hook::write_plain(datum2.addr());
+        });
+        Box::new(|_| None)
+    });
+    let failure = report.failure.expect("nothing orders the second and the other");
+    assert_eq!(failure.kind, FailureKind::DataRace);
+    assert!(failure.message.contains("which second writes too"), "{}", failure.message);
+}
+
+/// Random programs in which lanes start after others have ended.
+#[test]
+fn places_given_again_change_no_outcome() {
+    let load = |var| Ins::Load(var, Order::Relaxed);
+    let store = |var, value| Ins::Store(var, value, Order::Relaxed);
+    for seed in 0..programs() / 4 {
+        let mut rng = Rng(seed);
+        let access = |rng: &mut Rng| match rng.below(2) {
+            0 => load(rng.below(2)),
+            _ => store(rng.below(2), 1 + rng.below(2) as u64),
+        };
+        let lane = |rng: &mut Rng, code: Vec<Ins>| [code, vec![access(rng)]].concat();
+        let first = vec![Ins::Spawn(2), Ins::Join(2)];
+        let mother = lane(&mut rng, lane(&mut Rng(!seed), [first, vec![Ins::Spawn(3)]].concat()));
+        let other = lane(&mut rng, lane(&mut Rng(seed + 7), Vec::new()));
+        let [second, third] = [1, 2].map(|n| lane(&mut Rng(seed + n), Vec::new()));
+        let program = Program { vars: 2, lanes: vec![mother, other, second, third] };
+        for model in MODELS {
+            let known = judged(&program, model, usize::MAX);
+            let report = explored(&program, model, FULL);
+            assert!(known.outcomes.iter().map(String::as_str).eq(outcomes(&report)), "{program:?}");
+        }
+    }
 }
 
 /// A lane that fails or panics before it made a step, and lanes that never come to run.

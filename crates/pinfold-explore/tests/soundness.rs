@@ -11,7 +11,7 @@ mod common;
 use common::{
     judge::{Limits, Tally, compare},
     program::Program,
-    random::{Kind, dense, exchanges, tiny},
+    random::{Kind, dense, exchanges, ordered, tiny},
 };
 use pinfold_explore::Model;
 use std::time::Instant;
@@ -46,6 +46,7 @@ fn hold_all(model: Model) {
     hold(model, "locks and waits", 300, |seed| dense(seed, Kind::Waiting));
     hold(model, "locks and plain memory", 300, |seed| dense(seed, Kind::Plain));
     hold(model, "exchanges", 500, exchanges);
+    hold(model, "orders", 500, ordered);
     hold(model, "tiny", 1_000, tiny);
 }
 

@@ -266,6 +266,45 @@ pub fn exchanges(seed: u64) -> Program {
     Program { vars, lanes: (0..lanes).map(|_| lane(&mut rng)).collect() }
 }
 
+/// Sequentially consistent accesses with fences, locks, starts and joins between them.
+pub fn ordered(seed: u64) -> Program {
+    const ALL: [Order; 8] = [
+        Order::SeqCst,
+        Order::SeqCst,
+        Order::SeqCst,
+        Order::Relaxed,
+        Order::Acquire,
+        Order::Release,
+        Order::AcqRel,
+        Order::Full,
+    ];
+    let mut rng = Rng(seed);
+    let lanes = 2 + rng.below(3);
+    let vars = 1 + rng.below(3);
+    let lane = |rng: &mut Rng| {
+        let mut code = Vec::new();
+        for _ in 0..1 + rng.below([4, 3, 2][lanes - 2]) {
+            let (var, order) = (rng.below(vars), rng.pick(&ALL));
+            code.push(match rng.below(8) {
+                0..=2 => Ins::Load(var, order),
+                3..=5 => Ins::Store(var, 1 + rng.below(2) as u64, order),
+                6 => Ins::Fence(rng.pick(&ALL[4..])),
+                _ => match rng.below(3) {
+                    0 => Ins::Locked(0, rng.pick(&MODES), Vec::new()),
+                    1 => Ins::Try(0, rng.pick(&MODES), Vec::new()),
+                    _ => Ins::Cas(var, rng.below(2) as u64, 2, order, rng.pick(&LOADS)),
+                },
+            });
+        }
+        code
+    };
+    let mut program = Program { vars, lanes: (0..lanes).map(|_| lane(&mut rng)).collect() };
+    if rng.below(2) == 0 {
+        start_some(&mut program, &mut rng);
+    }
+    program
+}
+
 /// Programs of which half are locks: shared and alone, waited for and attempted, given back in any order
 /// or not at all, around and between accesses of every kind, by lanes that start each other.
 pub fn dense(seed: u64, kind: Kind) -> Program {
