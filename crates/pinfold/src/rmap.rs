@@ -91,10 +91,10 @@ impl<P: Platform> AnonRegistry<P> {
         match Shared::try_new(Family { id, members: RwSem::new(Vec::new()) }) {
             Ok(family) => {
                 let members = &family.members;
-                sync::label(members, size_of_val(members), move |_| Name {
+                sync::label(members, size_of_val(members), move |offset| Name {
                     object: "family",
                     index: slot as u64,
-                    cell: "members",
+                    cell: RwSem::<Vec<Member<P>>>::name(offset, "members", "members' gate"),
                 });
                 slots.families[slot] = Some(family.clone());
                 Ok(family)

@@ -80,7 +80,10 @@ impl<P: Platform> Space<P> {
     fn label(&self) {
         let index = self.id.0;
         let name = move |cell| move |_| Name { object: "space", index, cell };
-        sync::label(&raw const self.map, size_of_val(&self.map), name("lock"));
+        sync::label(&raw const self.map, size_of_val(&self.map), move |offset| {
+            let cell = RwSem::<AreaMap<P>>::name(offset, "lock", "lock's gate");
+            Name { object: "space", index, cell }
+        });
         let seq = &self.protect_seq;
         sync::label(&raw const *seq, size_of_val(seq), name("sequence"));
         let pinned = &self.has_pinned;

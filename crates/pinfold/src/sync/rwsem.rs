@@ -20,6 +20,9 @@ use core::sync::atomic::Ordering;
 const WRITER: u32 = 1 << 31;
 const WAITERS: u32 = 1 << 30;
 
+/// Where in the word the gate's number lies, so that the gate ends with the lock and has its name.
+const GATE: usize = 1;
+
 /// A value behind a sleeping reader-writer lock.
 #[derive(Debug)]
 pub struct RwSem<T> {
@@ -66,15 +69,20 @@ impl<T> RwSem<T> {
         self.value.get_mut()
     }
 
+    /// Which of the two names belongs to the object at this offset of the lock: that of the lock, or that of its gate.
+    pub(crate) fn name(offset: usize, lock: &'static str, gate: &'static str) -> &'static str {
+        if offset == core::mem::offset_of!(Self, word) + GATE { gate } else { lock }
+    }
+
     #[cfg(feature = "explore")]
     fn id(&self) -> usize {
         core::ptr::from_ref(&self.word) as usize
     }
 
-    /// Passes the gate and takes the lock. The gate's number lies within the word, as its name does.
+    /// Passes the gate and takes the lock.
     #[cfg(feature = "explore")]
     fn pass(&self, mode: hook::Mode) {
-        let gate = self.id() + 1;
+        let gate = self.id() + GATE;
         hook::lock(gate, mode);
         hook::lock(self.id(), mode);
         hook::unlock(gate, mode);
