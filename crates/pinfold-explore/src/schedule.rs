@@ -1,7 +1,7 @@
 //! The schedule of one execution, as text that replays in another process.
 //!
-//! One entry for each step, separated by commas: the number of the lane, counted from 1, and after
-//! a dot, when it is not zero, the choice: for a load how many stores back from the latest it read,
+//! One entry for each step, separated by commas: the place of the lane, counted from 1 (a lane that
+//! starts later may take the place of one that has ended), and after a dot, when it is not zero, the choice: for a load how many stores back from the latest it read,
 //! for a store how many stores it was placed behind, for data nondeterminism the value chosen.
 //! `1,1,2,2.1` lets lane 1 make two steps, then lane 2 two, the second of which reads the store
 //! before the latest one.
@@ -11,7 +11,7 @@ use std::{fmt, str::FromStr};
 /// One step of a [`Schedule`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Choice {
-    /// The lane that made the step, counted from 0.
+    /// The place of the lane that made the step, counted from 0.
     pub lane: usize,
     /// Which of the possible results the step had: see the text form. Zero is the ordinary one.
     pub choice: u32,
