@@ -35,6 +35,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "fast-pin-reused-frame",
     "fork-races-fast-pin",
     "many-references",
+    "move-races-cow",
     "mprotect-flip",
     "mprotect-pin-fork",
     "rdma-dontfork",

@@ -1,14 +1,16 @@
 //! Moving a page: every entry that maps it becomes a migration entry, the page is copied if nobody else refers to it, and the entries come back
 //! for the new frame, or for the old one (facts 4.5).
 //!
-//! Protocol, per pass: page lock (tried, never slept for), walk of the family with each table's lock in turn to take the entries out, comparison of
-//! the references, copy, walk to restore, unlock. Whoever meets a migration entry waits for the page lock. The caller has isolated the page, which
-//! is one reference.
+//! Protocol, per pass: locks of both pages (tried, never slept for), walk of the family with each table's lock in turn to take the entries out,
+//! comparison of the references, copy, walk to restore, unlock. Whoever meets a migration entry waits for the old page's lock. The caller has
+//! isolated the page, which is one reference.
 //!
 //! Invariants:
 //! - INV-MIG-1: a page moves only if all its references are the isolation's: no pin, no get, no mapping.
 //! - INV-MIG-2: after an attempt no migration entry for the page is left.
 //! - INV-MIG-3: since 5.19 a pinned exclusive page keeps its entry and its mark: the attempt ends when the entry is out and the pin seen.
+//! - INV-MIG-4: the new page is locked from before its first entry until after its last: who finds it mapped once while other entries are still to
+//!   come does not take it for a page of its own.
 
 use crate::addr::{NodeId, Pfn, VirtRange};
 use crate::event::EventKind;
@@ -101,7 +103,8 @@ impl<P: Platform> Memory<P> {
     }
 
     fn migrate_pass(&self, from: Pfn, to: Pfn) -> Pass {
-        let Some(_locked) = self.try_lock_page(from) else { return Pass::Again };
+        let Some(_from) = self.try_lock_page(from) else { return Pass::Again };
+        let Some(_to) = self.try_lock_page(to) else { return Pass::Again };
         let unmapped = self.unmap_for_migration(from);
         let refs = self.frames().counts(from).refs();
         // The isolation's one.

@@ -5,13 +5,14 @@ use super::{accepted, shipped};
 use std::fs;
 
 /// The incidents that this release ships.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "bug-215616",
     "bug-215616-compaction",
     "cow-published-early",
     "fast-pin-reused-frame",
     "fork-races-fast-pin",
     "many-references",
+    "move-races-cow",
     "mprotect-flip",
     "mprotect-pin-fork",
     "rdma-dontfork",
