@@ -9,7 +9,7 @@ use crate::migrate::Moved;
 use crate::platform::Platform;
 use crate::space::{Advice, Holder, Limits, Place, Sharing, Space};
 use crate::sync::Shared;
-use crate::table::{Format, Pte};
+use crate::table::Pte;
 
 /// An address space, owned. Dropping it is exit: everything is unmapped, and pins keep their frames until they are released.
 ///
@@ -131,10 +131,10 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.locked.get()
     }
 
-    /// The entry of `at`'s page, as it is now.
+    /// The entry of `at`'s page, as it is now; none behind the limit.
     pub fn entry(&self, at: VirtAddr) -> Pte<P::Format> {
-        // A walk looks at as many bits as the format has; a page behind them would alias a lower one.
-        if at.page() >= P::Format::PAGES {
+        // Behind the limit lies a kernel's half, or what a walk would take for a lower page.
+        if at.page() >= self.inner.end_page() {
             return Pte::NONE;
         }
         let _map = self.inner.read_map();

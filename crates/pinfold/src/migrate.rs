@@ -263,7 +263,7 @@ impl<P: Platform> Space<P> {
     /// Moves the anonymous pages of a range: the address space's lock is held only to find them.
     pub(crate) fn migrate_range(&self, range: VirtRange, node: NodeId) -> Moved {
         let mut moved = Moved::default();
-        let (mut page, end) = (range.first_page(), range.end_page().min(P::Format::PAGES));
+        let (mut page, end) = (range.first_page(), range.end_page().min(self.end_page()));
         while let Some((found, isolated)) = self.next_elsewhere(page, end, node) {
             page = found + 1;
             match isolated.and_then(|isolated| self.mem().migrate(isolated, node)) {

@@ -68,6 +68,18 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
         self.flush(space, FlushScope::Range(page));
     }
 
+    /// Prepares the root table of a new address space, whose entries are all none: the place to link a kernel's half. Only entries for pages at
+    /// or behind [`crate::Limits::end_page`] may be written. No lock is held.
+    fn prepare_root(&self, space: SpaceId, root: Pfn) {
+        let _ = (space, root);
+    }
+
+    /// Told that a root table is about to be freed, of an address space in which nothing is mapped any more. Called with the address space's lock
+    /// held.
+    fn retire_root(&self, space: SpaceId, root: Pfn) {
+        let _ = (space, root);
+    }
+
     /// Opens a section in which no page table is freed (interrupts off, or a read-side critical section). It never blocks.
     fn walk_begin(&self);
 

@@ -29,7 +29,8 @@ pub struct Limits {
     pub locked: u64,
     /// The lowest page number that the system chooses or accepts.
     pub first_page: u64,
-    /// The page number behind the highest one.
+    /// The page number behind the highest one. An entry of an upper table belongs to the address space if the first page that it covers lies
+    /// before this; entries beyond, a kernel's half for instance, are never read nor changed ([`Platform::prepare_root`]).
     pub end_page: u64,
 }
 
@@ -74,6 +75,7 @@ impl<P: Platform> Space<P> {
         })?;
         root.keep();
         space.label();
+        space.mem.platform().prepare_root(space.id, space.root);
         Ok(space)
     }
 
@@ -117,6 +119,12 @@ impl<P: Platform> Space<P> {
         self.root
     }
 
+    /// The page number behind the highest one that is this address space's: what the tables hold for pages from there on is not.
+    #[inline]
+    pub(crate) fn end_page(&self) -> u64 {
+        self.limits.end_page.min(P::Format::PAGES)
+    }
+
     #[inline]
     pub(crate) fn tables(&self) -> Tables<'_, P> {
         Tables::new(&self.mem, self.root)
@@ -135,7 +143,7 @@ impl<P: Platform> Space<P> {
     /// The range, if this address space may use it.
     pub(crate) fn allowed(&self, range: VirtRange) -> Result<VirtRange, SpaceError> {
         let inside = self.limits.first_page <= range.first_page()
-            && range.end_page() <= self.limits.end_page.min(P::Format::PAGES);
+            && range.end_page() <= self.end_page();
         if inside { Ok(range) } else { Err(SpaceError::OutsideLimits(range)) }
     }
 }
@@ -203,7 +211,7 @@ impl<P: Platform> Space<P> {
             Place::At(start) => self.allowed(VirtRange::new(start, pages)?)?,
             Place::Anywhere | Place::Lowest => {
                 let any = VirtRange::new(VirtAddr(0), pages)?;
-                let high = self.limits.end_page.min(P::Format::PAGES);
+                let high = self.end_page();
                 let (count, low) = (any.pages(), self.limits.first_page);
                 let gap = match place {
                     Place::Lowest => map.lowest_gap(count, low, high),
@@ -272,9 +280,9 @@ impl<P: Platform> Space<P> {
             }
         }
         visit(self.root, Holder::Table);
-        self.tables().each_table(&mut |table| visit(table, Holder::Table));
+        self.tables().each_table(self.end_page(), &mut |table| visit(table, Holder::Table));
         let walked: Result<(), core::convert::Infallible> =
-            self.tables().for_each_leaf(0, P::Format::PAGES, |leaf, first, end| {
+            self.tables().for_each_leaf(0, self.end_page(), |leaf, first, end| {
                 for pte in (first..end).map(|page| leaf.read(page)) {
                     if pte.is_mapped() && !pte.is_special() {
                         visit(pte.pfn(), Holder::Mapping);

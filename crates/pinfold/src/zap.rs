@@ -33,7 +33,7 @@ impl<P: Platform> Space<P> {
         while let Some(first) = map.first_in(range).map(|area| area.range.first_page()) {
             self.drop_area(&mut map, first, &mut gather);
         }
-        self.tables().unlink(low, high, &mut |table| gather.add_table(table));
+        self.tables().unlink(low..high, self.end_page(), &mut |table| gather.add_table(table));
         gather.finish();
         Ok(())
     }
@@ -58,7 +58,9 @@ impl<P: Platform> Space<P> {
         while let Some(first) = map.first_page() {
             self.drop_area(&mut map, first, &mut gather);
         }
-        self.tables().unlink(0, P::Format::PAGES, &mut |table| gather.add_table(table));
+        let (all, end) = (P::Format::PAGES, self.end_page());
+        self.tables().unlink(0..all, end, &mut |table| gather.add_table(table));
+        self.mem().platform().retire_root(self.id(), self.root());
         gather.add_table(self.root());
         gather.finish();
     }

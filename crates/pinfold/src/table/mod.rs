@@ -11,6 +11,7 @@
 //! Invariants:
 //! - INV-TABLE-1: every table entry is set with release and read with acquire, so a walker never sees a table before its zeroes.
 //! - INV-TABLE-2: a freed table was unlinked, flushed, and waited for, in this order (facts 7.9).
+//! - INV-TABLE-3: an entry whose first page lies at or behind the address space's limit is neither followed nor changed: a kernel's half.
 
 mod entry;
 mod format;

@@ -1,5 +1,6 @@
 //! The walk to a last-level table, with and without making tables on the way.
 
+use core::ops::Range;
 use core::slice;
 
 use super::{Format, Pte};
@@ -143,29 +144,39 @@ impl<'m, P: Platform> Tables<'m, P> {
         }
     }
 
-    /// Calls `visit` for every table but the root. For oracles.
-    pub(crate) fn each_table(&self, visit: &mut impl FnMut(Pfn)) {
-        self.each_below(self.root, 0, visit);
+    /// Calls `visit` for every table but the root that pages before `limit` have. For oracles.
+    pub(crate) fn each_table(&self, limit: u64, visit: &mut impl FnMut(Pfn)) {
+        self.each_below(self.root, 0, 0, limit, visit);
     }
 
-    fn each_below(&self, table: Pfn, level: u32, visit: &mut impl FnMut(Pfn)) {
+    fn each_below(
+        &self,
+        table: Pfn,
+        level: u32,
+        base: u64,
+        limit: u64,
+        visit: &mut impl FnMut(Pfn),
+    ) {
         if level == last_level::<P::Format>() {
             return;
         }
-        for index in 0..P::Format::ENTRIES {
-            let bits = self.mem.entry(table, index).read_once();
+        let span = 1 << shift::<P::Format>(level);
+        let firsts = (0..P::Format::ENTRIES as u64).map(|index| base + index * span);
+        for first in firsts.take_while(|first| *first < limit) {
+            let bits = self.mem.entry(table, index::<P::Format>(first, level)).read_once();
             if bits != 0 {
                 let lower = Pte::<P::Format>::from_bits(bits).pfn();
                 visit(lower);
-                self.each_below(lower, level + 1, visit);
+                self.each_below(lower, level + 1, first, limit, visit);
             }
         }
     }
 
-    /// Unlinks every table whose pages all lie in `first..end`, and gives each to `dead`, a table before the one it was linked from.
-    /// The caller holds the address space's lock for writing, and nothing is mapped in `first..end`.
-    pub(crate) fn unlink(&self, first: u64, end: u64, dead: &mut impl FnMut(Pfn)) {
-        self.unlink_below(self.root, 0, 0, first, end, dead);
+    /// Unlinks every table whose pages all lie in `hole`, and gives each to `dead`, a table before the one it was linked from.
+    /// The caller holds the address space's lock for writing, and nothing is mapped in `hole`, which may reach past `limit`: an entry
+    /// whose first page lies there is not the address space's (INV-TABLE-3).
+    pub(crate) fn unlink(&self, hole: Range<u64>, limit: u64, dead: &mut impl FnMut(Pfn)) {
+        self.unlink_below(self.root, 0, 0, &hole, limit, dead);
     }
 
     /// `base` is the first page that `table`, on `level`, covers.
@@ -174,8 +185,8 @@ impl<'m, P: Platform> Tables<'m, P> {
         table: Pfn,
         level: u32,
         base: u64,
-        first: u64,
-        end: u64,
+        hole: &Range<u64>,
+        limit: u64,
         dead: &mut impl FnMut(Pfn),
     ) {
         if level == last_level::<P::Format>() {
@@ -183,8 +194,8 @@ impl<'m, P: Platform> Tables<'m, P> {
         }
         let span = 1 << shift::<P::Format>(level);
         let table_pages = (P::Format::ENTRIES as u64) * span;
-        let from = first.max(base);
-        let to = end.min(base + table_pages);
+        let from = hole.start.max(base);
+        let to = hole.end.min(limit).min(base + table_pages);
         let mut page = from;
         while page < to {
             let entry_first = page & !(span - 1);
@@ -192,8 +203,8 @@ impl<'m, P: Platform> Tables<'m, P> {
             let bits = slot.read_once();
             if bits != 0 {
                 let lower = Pte::<P::Format>::from_bits(bits).pfn();
-                self.unlink_below(lower, level + 1, entry_first, first, end, dead);
-                if first <= entry_first && entry_first + span <= end {
+                self.unlink_below(lower, level + 1, entry_first, hole, limit, dead);
+                if hole.start <= entry_first && entry_first + span <= hole.end {
                     slot.write_once(0);
                     dead(lower);
                 }

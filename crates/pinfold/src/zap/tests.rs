@@ -4,9 +4,10 @@ use crate::testing::{
     Audit, Mem, Space, device_read, load, machine, map, map_shared, pages, rules, space, store,
 };
 use crate::{
-    Access, Advice, Fault, Format, Holder, Prot, Rules, Small, SpaceError, Term, Tuning, VirtAddr,
-    X86_64,
+    Access, Advice, Fault, Flags, Format, Holder, Limits, NodeId, Pfn, Placement, Prot, Pte, Rules,
+    Small, SpaceError, Start, Term, Tuning, VirtAddr, X86_64,
 };
+use std::sync::atomic::Ordering;
 
 const RW: Prot = Prot::READ_WRITE;
 
@@ -187,4 +188,43 @@ fn shared_memory_goes_with_its_last_mapping() {
     parent.unmap(pages(17, 1)).unwrap();
     assert_eq!(mem.frames().total_free(), free);
     Audit::of(&mem).space(&parent).check();
+}
+
+/// An address space below page `end`, in whose root a kernel has linked a table of its own for the last slot.
+fn below_a_kernel(mem: &Mem<X86_64>, end: u64) -> (Space<X86_64>, Pfn) {
+    let limits = Limits { end_page: end, ..Limits::of_format::<X86_64>() };
+    let space = Space::new(mem, limits).unwrap();
+    let place = Placement::Prefer(NodeId(0));
+    let kernel = mem.frames().alloc(place, Flags::RESERVED, Start::Held).unwrap().keep();
+    let entry = Pte::<X86_64>::table(kernel).bits();
+    mem.platform().host.word(space.root(), 511).store(entry, Ordering::Relaxed);
+    (space, kernel)
+}
+
+#[test]
+fn what_lies_behind_the_limit_is_not_touched() {
+    // On a boundary of the root's entries, inside a table of the second level, and inside one of the last.
+    for end in [1 << 35, (1 << 27) + (1 << 18), (1 << 27) + 100] {
+        let mem = machine(Rules::default(), &[64], Tuning::default());
+        let free = mem.frames().total_free();
+        let (space, kernel) = below_a_kernel(&mem, end);
+        let linked = || mem.platform().host.word(space.root(), 511).load(Ordering::Relaxed);
+        let before = linked();
+        map(&space, end - 2, 2, RW);
+        store(&space, end - 1, 1).unwrap();
+        assert_eq!(space.entry(VirtAddr::of_page(511 << 27)), Pte::NONE);
+        assert_eq!(tables(&space), 4, "the kernel's is not among them");
+        assert_eq!(space.migrate(pages(end - 1, 1 << 35), NodeId(0)).failed, 0);
+        let child = space.fork().unwrap();
+        assert_eq!(tables(&child), 4);
+        drop(child);
+        space.unmap(pages(end - 2, 2)).unwrap();
+        assert_eq!(linked(), before, "limit {end:#x}");
+        assert_eq!(tables(&space), 1, "all that was the address space's is gone, limit {end:#x}");
+        map(&space, end - 1, 1, RW);
+        store(&space, end - 1, 1).unwrap();
+        drop(space);
+        assert_eq!(mem.frames().counts(kernel).refs(), 1);
+        assert_eq!(mem.frames().total_free(), free - 1, "limit {end:#x}");
+    }
 }
