@@ -142,8 +142,8 @@ impl<P: Platform> Space<P> {
 
     /// The range, if this address space may use it.
     pub(crate) fn allowed(&self, range: VirtRange) -> Result<VirtRange, SpaceError> {
-        let inside = self.limits.first_page <= range.first_page()
-            && range.end_page() <= self.end_page();
+        let inside =
+            self.limits.first_page <= range.first_page() && range.end_page() <= self.end_page();
         if inside { Ok(range) } else { Err(SpaceError::OutsideLimits(range)) }
     }
 }

@@ -25,10 +25,14 @@ pub(crate) struct Rig<F: Format> {
     recording: AtomicBool,
     events: Mutex<Vec<EventKind>>,
     hook: Mutex<Option<Hook>>,
-    after_walk: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    after_walk: Mutex<Option<Once>>,
+    before_alloc: Mutex<Option<Once>>,
     bugs: Mutex<Vec<Bug>>,
     alive: Arc<()>,
 }
+
+/// Called once, at a moment between two steps of an operation.
+type Once = Box<dyn FnOnce() + Send>;
 
 /// Called with every event while it is set, in the middle of the operation that told it.
 type Hook = Box<dyn FnMut(EventKind) + Send>;
@@ -64,6 +68,11 @@ impl<F: Format> Rig<F> {
         *self.after_walk.lock().unwrap() = Some(Box::new(run));
     }
 
+    /// Runs `run` when the next page near the calling CPU is about to be taken.
+    pub(crate) fn before_alloc(&self, run: impl FnOnce() + Send + 'static) {
+        *self.before_alloc.lock().unwrap() = Some(Box::new(run));
+    }
+
     pub(crate) fn bugs(&self) -> Vec<Bug> {
         self.bugs.lock().unwrap().clone()
     }
@@ -97,6 +106,10 @@ unsafe impl<F: Format> Platform for Rig<F> {
     }
 
     fn node(&self) -> NodeId {
+        let run = self.before_alloc.lock().unwrap().take();
+        if let Some(run) = run {
+            run();
+        }
         self.host.node()
     }
 
@@ -160,6 +173,7 @@ pub(crate) fn machine<F: Format>(rules: Rules, nodes: &[u64], tuning: Tuning) ->
         events: Mutex::new(Vec::new()),
         hook: Mutex::new(None),
         after_walk: Mutex::new(None),
+        before_alloc: Mutex::new(None),
         bugs: Mutex::new(Vec::new()),
         alive: Arc::new(()),
     };

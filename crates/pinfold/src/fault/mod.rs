@@ -9,6 +9,8 @@
 //! - INV-FAULT-2: a copy is published only after every CPU forgot the page that it replaces, and the page loses its mapping only after that
 //!   (facts 1.7).
 //! - INV-FAULT-3: a new private page is exclusive from the moment it is mapped.
+//! - INV-FAULT-4: a fault fails for want of frames or heap only if the entry still is what it was found to be: another may have resolved it with
+//!   the last frame.
 
 mod wp;
 
@@ -119,8 +121,29 @@ impl<P: Platform> Space<P> {
 
     fn fault_in(&self, request: &Request<'_, P>) -> Result<Fault, FaultError> {
         let page = request.page;
-        let leaf = self.tables().leaf_or_make(page)?;
+        let leaf = match self.tables().leaf_or_make(page) {
+            Ok(leaf) => leaf,
+            // INV-FAULT-4: another may have made the table with the last frame.
+            Err(_) if self.tables().leaf(page).is_some() => return Ok(Fault::Spurious),
+            Err(error) => return Err(error.into()),
+        };
         let pte = leaf.read(page);
+        match self.resolve(request, leaf, pte) {
+            Err(error) if leaf.read(page) == pte => Err(error),
+            // INV-FAULT-4: what failed was no longer wanted.
+            Err(_) => Ok(Fault::Spurious),
+            resolved => resolved,
+        }
+    }
+
+    /// Does what the entry, as it was read, asks for.
+    fn resolve(
+        &self,
+        request: &Request<'_, P>,
+        leaf: Leaf<'_, P>,
+        pte: Pte<P::Format>,
+    ) -> Result<Fault, FaultError> {
+        let page = request.page;
         let fault = match pte.decode() {
             Entry::None => self.missing(request, leaf)?,
             Entry::Migration(entry) => {

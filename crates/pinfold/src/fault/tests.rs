@@ -7,9 +7,10 @@ use crate::testing::{
     rules, space, store,
 };
 use crate::{
-    Access, EventKind, FaultError, Flags, Place, Placement, Prot, Rules, Sharing, Small, Start,
-    Term, Tuning, VirtAddr, X86_64,
+    Access, EventKind, FaultError, Flags, Format, NodeId, Place, Placement, Prot, Rules, Sharing,
+    Small, Start, Term, Tuning, VirtAddr, X86_64,
 };
+use std::sync::Arc;
 use std::vec::Vec;
 
 const RW: Prot = Prot::READ_WRITE;
@@ -372,4 +373,59 @@ fn a_copy_for_an_entry_that_changed_meanwhile_is_thrown_away() {
             Audit::of(&mem).space(&parent).space(&child).check();
         }
     }
+}
+
+/// Lets a fault of `page` find no frame, because another resolved one with the last frame just before; what the fault came to.
+fn starved<F: Format>(
+    mem: &Mem<F>,
+    space: &Arc<Space<F>>,
+    page: u64,
+    racer: u64,
+) -> Result<Fault, FaultError> {
+    let left = mem.frames().total_free();
+    let place = Placement::Prefer(NodeId(0));
+    let taken: Vec<_> = (1..left)
+        .map(|_| mem.frames().alloc(place, Flags::empty(), Start::Held).unwrap())
+        .collect();
+    let other = space.clone();
+    mem.platform().before_alloc(move || _ = store(&other, racer, 2).unwrap());
+    let fault = space.fault(VirtAddr::of_page(page), Cause::Store);
+    drop(taken);
+    fault
+}
+
+#[test]
+fn a_fault_that_another_resolved_with_the_last_frame_is_none() {
+    let mem = machine::<Small>(Rules::default(), &[16], Tuning::default());
+    let parent = Arc::new(space(&mem));
+    map(&parent, 4, 4, Prot::READ_WRITE);
+    store(&parent, 4, 1).unwrap();
+    // A page that nobody has touched.
+    assert_eq!(starved(&mem, &parent, 5, 5), Ok(Fault::Spurious));
+    // One that is copied for this fault.
+    let child = parent.fork().unwrap();
+    assert_eq!(starved(&mem, &parent, 4, 4), Ok(Fault::Spurious));
+    assert_eq!((load(&parent, 4), load(&child, 4)), (Ok(2), Ok(1)));
+    // The last frame went to another page: that is for the caller to know.
+    assert_eq!(starved(&mem, &parent, 6, 7), Err(FaultError::OutOfFrames));
+    Audit::of(&mem).space(&parent).space(&child).check();
+}
+
+#[test]
+fn a_fault_whose_table_another_made_with_the_last_frame_is_none() {
+    let mem = machine::<Small>(Rules::default(), &[16], Tuning::default());
+    let space = Arc::new(space(&mem));
+    map(&space, 4, 4, Prot::READ_WRITE);
+    let left = mem.frames().total_free();
+    let place = Placement::Prefer(NodeId(0));
+    let taken: Vec<_> = (1..left)
+        .map(|_| mem.frames().alloc(place, Flags::empty(), Start::Held).unwrap())
+        .collect();
+    let other = space.clone();
+    // A load takes a frame for the table only.
+    mem.platform().before_alloc(move || _ = load(&other, 5).unwrap());
+    assert_eq!(space.fault(VirtAddr::of_page(4), Cause::Load), Ok(Fault::Spurious));
+    assert_eq!(space.fault(VirtAddr::of_page(4), Cause::Load), Ok(Fault::ZeroPage));
+    drop(taken);
+    Audit::of(&mem).space(&space).check();
 }
