@@ -255,15 +255,16 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// Makes areas start at both ends of `range`, so that it covers whole areas only.
+    /// Makes areas start at both ends of `range`, so that it covers whole areas only. Takes heap only for what it splits.
     pub(crate) fn isolate(
         &self,
         me: &Shared<Self>,
         map: &mut AreaMap<P>,
         range: VirtRange,
     ) -> Result<(), SpaceError> {
-        map.reserve(2)?;
-        for page in [range.first_page(), range.end_page()] {
+        let ends = [range.first_page(), range.end_page()];
+        map.reserve(ends.iter().filter(|page| map.is_inside(**page)).count())?;
+        for page in ends {
             if let Some(Backing::Private(family)) = map.split_at(page)? {
                 family.join(me)?;
             }

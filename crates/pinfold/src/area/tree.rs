@@ -100,13 +100,16 @@ impl<T: Span> AreaTree<T> {
 
     /// Makes room: afterwards, the next `additional` inserts do not run out of memory.
     ///
-    /// Removing never gives room up, so removals in between do no harm.
+    /// Removing never gives room up, so removals in between do no harm. Doubles the room if the heap can, so that many areas cost few
+    /// moves; else takes what is needed.
     ///
     /// # Errors
     /// When the heap cannot hold as many. The tree is as before.
     pub(crate) fn reserve(&mut self, additional: usize) -> Result<(), AllocError> {
         self.spans.reserve(additional)?;
-        self.values.try_reserve(additional).map_err(|_| AllocError)
+        let values = &mut self.values;
+        let doubled = values.try_reserve(additional);
+        doubled.or_else(|_| values.try_reserve_exact(additional)).map_err(|_| AllocError)
     }
 
     /// The area that contains `page`.

@@ -124,7 +124,8 @@ impl Spans {
         if additional > Slot::LIMIT - self.nodes.len() {
             return Err(AllocError);
         }
-        self.nodes.try_reserve(additional).map_err(|_| AllocError)
+        let doubled = self.nodes.try_reserve(additional);
+        doubled.or_else(|_| self.nodes.try_reserve_exact(additional)).map_err(|_| AllocError)
     }
 
     /// The node of a slot.

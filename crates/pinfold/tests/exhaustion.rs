@@ -1,0 +1,338 @@
+//! A whole life of two address spaces, with every request for heap and every frame denied in turn, under the rules of every release.
+//!
+//! What must hold: a denied step fails with the error that says so, or succeeds without; every reference and mapping has a reason after each step;
+//! nothing is left at the end. A dry heap forbids nothing that gives memory back.
+
+#[path = "../src/testing.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod testing;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use pinfold::pin::Ask;
+use pinfold::rules::PRESETS;
+use pinfold::{
+    Access, Advice, FaultError, Flags, NewFrame, NodeId, PinError, Pins, Place, Placement, Prot,
+    Refs, Rules, Sharing, Small, SpaceError, Start, Term, Tuning, VirtAddr,
+};
+use testing::{Audit, Mem, Rig, Space, load, machine, pages, space, store};
+
+/// The system's heap, which denies what a thread says.
+struct Heap;
+
+#[derive(Clone, Copy)]
+enum Deny {
+    Nothing,
+    /// One request, when so many have been granted.
+    After(u64),
+    /// All requests, from then on.
+    From(u64),
+}
+
+thread_local! {
+    static DENY: Cell<Deny> = const { Cell::new(Deny::Nothing) };
+    static DENIED: Cell<u64> = const { Cell::new(0) };
+}
+
+fn denied() -> bool {
+    let deny = DENY.get();
+    let denied = match deny {
+        Deny::Nothing => false,
+        Deny::After(0) | Deny::From(0) => true,
+        Deny::After(_) | Deny::From(_) => false,
+    };
+    DENY.set(match deny {
+        Deny::After(0) => Deny::Nothing,
+        Deny::After(left) => Deny::After(left - 1),
+        Deny::From(left) => Deny::From(left.saturating_sub(1)),
+        Deny::Nothing => Deny::Nothing,
+    });
+    DENIED.set(DENIED.get() + u64::from(denied));
+    denied
+}
+
+// SAFETY: all memory is the system's; null is an answer that an allocator may give.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if denied() {
+            return core::ptr::null_mut();
+        }
+        // SAFETY: the caller's promise is the system's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: as above; all memory that goes back came from the system.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if denied() {
+            return core::ptr::null_mut();
+        }
+        // SAFETY: as above.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static HEAP: Heap = Heap;
+
+/// Runs `step` with requests for heap denied; how many were.
+fn with_heap<T>(deny: Deny, step: impl FnOnce() -> T) -> (T, u64) {
+    DENIED.set(0);
+    DENY.set(deny);
+    let result = step();
+    DENY.set(Deny::Nothing);
+    (result, DENIED.get())
+}
+
+/// Why a step could not be made.
+#[derive(Debug, PartialEq, Eq)]
+enum Why {
+    /// For want of frames or heap.
+    Want,
+    /// An earlier step was not made.
+    Missing,
+}
+
+impl From<SpaceError> for Why {
+    fn from(error: SpaceError) -> Self {
+        match error {
+            SpaceError::NoMemory | SpaceError::OutOfFrames => Self::Want,
+            SpaceError::NotMapped(_) | SpaceError::WrongKind(_) => Self::Missing,
+            other => panic!("{other}"),
+        }
+    }
+}
+
+impl From<FaultError> for Why {
+    fn from(error: FaultError) -> Self {
+        match error {
+            FaultError::NoMemory | FaultError::OutOfFrames => Self::Want,
+            FaultError::NotMapped(_) | FaultError::Denied(_) => Self::Missing,
+            other => panic!("{other}"),
+        }
+    }
+}
+
+impl From<PinError> for Why {
+    fn from(error: PinError) -> Self {
+        match error {
+            PinError::NoMemory => Self::Want,
+            PinError::Fault(fault) => fault.into(),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+/// Two processes and what they hold.
+struct Life {
+    mem: Mem<Small>,
+    parent: Space<Small>,
+    child: Option<Space<Small>>,
+    grandchild: Option<Space<Small>>,
+    pins: Vec<Pins<Rig<Small>>>,
+    refs: Option<Refs<Rig<Small>>>,
+}
+
+type Step = fn(&mut Life) -> Result<(), Why>;
+
+fn at(page: u64) -> Place {
+    Place::At(VirtAddr::of_page(page))
+}
+
+impl Life {
+    fn new(rules: Rules) -> Self {
+        let tuning = Tuning { migrate_passes: 2, gather_pages: 12 };
+        let mem = machine(rules, &[48, 16], tuning);
+        let parent = space(&mem);
+        Self { mem, parent, child: None, grandchild: None, pins: Vec::with_capacity(8), refs: None }
+    }
+
+    fn child(&self) -> Result<&Space<Small>, Why> {
+        self.child.as_ref().ok_or(Why::Missing)
+    }
+
+    fn pin(&mut self, first: u64, access: Access, forced: bool) -> Result<(), Why> {
+        let ask = Ask::new(access, Term::Long);
+        let pins =
+            self.parent.pin_with(pages(first, 2), if forced { ask.forced() } else { ask })?;
+        let whole = pins.pages().len() == 2;
+        self.pins.push(pins);
+        if whole { Ok(()) } else { Err(Why::Want) }
+    }
+
+    fn audit(&self) {
+        let mut audit = Audit::of(&self.mem).space(&self.parent);
+        for space in self.child.iter().chain(&self.grandchild) {
+            audit = audit.space(space);
+        }
+        for pins in &self.pins {
+            audit = audit.pins(pins.pages());
+        }
+        if let Some(refs) = &self.refs {
+            audit = audit.gets(refs.pages());
+        }
+        audit.check();
+    }
+}
+
+const RW: Prot = Prot::READ_WRITE;
+
+/// All that a life does, in order. The last ones give back.
+const STEPS: [(&str, Step); 29] = [
+    ("map", |l| l.parent.map(at(1), 10, RW, Sharing::Private).map_err(Why::from).map(drop)),
+    ("map shared", |l| l.parent.map(at(12), 3, RW, Sharing::Shared).map_err(Why::from).map(drop)),
+    ("store", |l| store(&l.parent, 1, 1).map_err(Why::from).map(drop)),
+    ("load", |l| load(&l.parent, 2).map_err(Why::from).map(drop)),
+    ("store in another table", |l| store(&l.parent, 4, 1).map_err(Why::from).map(drop)),
+    ("store shared", |l| store(&l.parent, 12, 1).map_err(Why::from).map(drop)),
+    ("pin", |l| l.pin(4, Access::Write, false)),
+    ("fork", |l| Ok(l.child = Some(l.parent.fork()?))),
+    ("copy", |l| store(&l.parent, 1, 2).map_err(Why::from).map(drop)),
+    ("copy in the child", |l| store(l.child()?, 4, 2).map_err(Why::from).map(drop)),
+    ("pin to read", |l| l.pin(1, Access::Read, false)),
+    ("get", |l| Ok(l.refs = Some(l.parent.get(pages(6, 2), Access::Write)?))),
+    ("protect a part", |l| Ok(l.parent.protect(pages(8, 2), Prot::READ)?)),
+    ("forced pin", |l| l.pin(8, Access::Write, true)),
+    ("fork again", |l| Ok(l.grandchild = Some(l.child()?.fork()?))),
+    ("store in the grandchild", |l| {
+        let grandchild = l.grandchild.as_ref().ok_or(Why::Missing)?;
+        store(grandchild, 5, 3).map_err(Why::from).map(drop)
+    }),
+    ("scan", |l| {
+        l.parent.numa_scan(pages(1, 10));
+        Ok(())
+    }),
+    ("hinting fault", |l| load(&l.parent, 1).map_err(Why::from).map(drop)),
+    ("migrate", |l| {
+        l.parent.migrate(pages(1, 10), NodeId(1));
+        Ok(())
+    }),
+    ("store on the other node", |l| store(&l.parent, 6, 4).map_err(Why::from).map(drop)),
+    ("leave out", |l| Ok(l.parent.advise(pages(3, 1), Advice::DontFork)?)),
+    ("wipe", |l| Ok(l.child()?.advise(pages(5, 1), Advice::WipeOnFork)?)),
+    ("do not need", |l| Ok(l.parent.advise(pages(6, 2), Advice::DontNeed)?)),
+    ("unmap a part", |l| Ok(l.parent.unmap(pages(4, 1))?)),
+    ("protect back", |l| Ok(l.parent.protect(pages(5, 6), RW)?)),
+    ("unmap what is shared", |l| Ok(l.parent.unmap(pages(12, 3))?)),
+    ("child exits", |l| Ok(drop(l.child.take()))),
+    ("unmap all", |l| Ok(l.parent.unmap(pages(1, 15))?)),
+    ("give back", |l| {
+        l.pins.clear();
+        l.refs = None;
+        l.grandchild = None;
+        Ok(())
+    }),
+];
+
+/// What gives memory back and splits nothing: no heap is needed for it.
+const GIVES_BACK: [&str; 5] =
+    ["do not need", "unmap what is shared", "child exits", "unmap all", "give back"];
+
+/// Lives once; `before` runs a step, in the way of one denial. How many steps were refused.
+fn live(rules: Rules, mut make: impl FnMut(usize, &mut Life, Step) -> Result<(), Why>) -> u64 {
+    let mut life = Life::new(rules);
+    let free = life.mem.frames().total_free();
+    let mut refused = 0;
+    for (index, (name, step)) in STEPS.iter().enumerate() {
+        let made = make(index, &mut life, *step);
+        refused += u64::from(made == Err(Why::Want));
+        assert!(
+            made != Err(Why::Want) || !GIVES_BACK.contains(name),
+            "{rules}: {name} gives memory back"
+        );
+        life.audit();
+    }
+    let mem = life.mem.clone();
+    drop(life);
+    assert_eq!(mem.frames().total_free(), free + 1, "{rules}: all but the zero page is free");
+    refused
+}
+
+#[test]
+fn nothing_is_lost_whichever_request_for_heap_is_denied() {
+    let (mut lives, mut refused) = (0_u64, 0);
+    for preset in PRESETS {
+        let rules = Rules::linux(preset).unwrap();
+        assert_eq!(live(rules, |_, life, step| step(life)), 0, "{preset}: all goes well");
+        for target in 0..STEPS.len() {
+            for all in [false, true] {
+                for granted in 0.. {
+                    let deny = if all { Deny::From(granted) } else { Deny::After(granted) };
+                    let mut met = 0;
+                    refused += live(rules, |index, life, step| {
+                        if index != target {
+                            return step(life);
+                        }
+                        let (made, denied) = with_heap(deny, || step(life));
+                        met = denied;
+                        made
+                    });
+                    lives += 1;
+                    if met == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    println!("{lives} lives, {refused} steps refused for want of heap");
+    assert!(refused > 100);
+}
+
+/// All frames but `left` of each node.
+fn frames_but(mem: &Mem<Small>, left: u64) -> Vec<NewFrame<'_>> {
+    let take = |node| {
+        let wanted = mem.frames().free_frames(node).saturating_sub(left);
+        let place = Placement::Only(node);
+        (0..wanted).map(move |_| mem.frames().alloc(place, Flags::empty(), Start::Held).unwrap())
+    };
+    [NodeId(0), NodeId(1)].into_iter().flat_map(take).collect()
+}
+
+#[test]
+fn nothing_is_lost_whichever_frames_are_denied() {
+    let (mut lives, mut refused) = (0_u64, 0);
+    for preset in PRESETS {
+        let rules = Rules::linux(preset).unwrap();
+        for target in 0..STEPS.len() {
+            for left in 0..8 {
+                refused += live(rules, |index, life, step| {
+                    if index != target {
+                        return step(life);
+                    }
+                    let mem = life.mem.clone();
+                    let _taken = frames_but(&mem, left);
+                    step(life)
+                });
+                lives += 1;
+            }
+        }
+    }
+    println!("{lives} lives, {refused} steps refused for want of frames");
+    assert!(refused > 100);
+}
+
+#[test]
+fn with_a_dry_heap_whole_areas_are_still_protected_and_unmapped() {
+    let mem = machine::<Small>(Rules::default(), &[48], Tuning::default());
+    let space = space(&mem);
+    // No two are alike, so each is an area of its own; the tree's memory is exactly full or not.
+    for page in 1..12 {
+        let prot = if page % 2 == 0 { RW } else { Prot::READ };
+        space.map(at(page), 1, prot, Sharing::Private).unwrap();
+        load(&space, page).unwrap();
+        let ((), denied) = with_heap(Deny::From(0), || {
+            space.protect(pages(page, 1), Prot::empty()).unwrap();
+            space.protect(pages(page, 1), prot).unwrap();
+            space.advise(pages(1, page), Advice::DontNeed).unwrap();
+            space.unmap(pages(page, 1)).unwrap();
+        });
+        assert_eq!(denied, 0, "no heap was asked for");
+        space.map(at(page), 1, prot, Sharing::Private).unwrap();
+    }
+    Audit::of(&mem).space(&space).check();
+}
