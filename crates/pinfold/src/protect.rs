@@ -6,6 +6,7 @@
 //! Invariants:
 //! - INV-PROT-1: an entry gains the right to write only if the rule `write-upgrade` finds that no copy is due.
 //! - INV-PROT-2: a writable migration entry loses its right by any change, a scan's included (facts 9.14).
+//! - INV-PROT-3: an area that has the protection already keeps its entries as they are.
 
 use core::convert::Infallible;
 
@@ -67,14 +68,19 @@ impl<P: Platform> Space<P> {
         let range = self.allowed(range)?;
         let mut map = self.write_map();
         map.all_mapped(range)?;
-        self.isolate(me, &mut map, range)?;
+        self.isolate_where(me, &mut map, range, |area| area.prot != prot)?;
         let mut batch = FlushBatch::default();
         let mut page = range.first_page();
         while page < range.end_page() {
-            map.change(page, |area| area.prot = prot);
             let Some(area) = map.find(page) else { break };
-            self.change_entries(area, area.range, Change::Protect, &mut batch);
             page = area.range.end_page();
+            if area.prot == prot {
+                continue;
+            }
+            let first = area.range.first_page();
+            map.change(first, |area| area.prot = prot);
+            let Some(area) = map.find(first) else { break };
+            self.change_entries(area, area.range, Change::Protect, &mut batch);
         }
         batch.finish(self);
         self.merge_within(&mut map, range);
@@ -159,10 +165,9 @@ impl<P: Platform> Space<P> {
 
     fn protect_entry(&self, area: &Area<P>, cursor: &Cursor<'_, P>, page: u64) -> bool {
         let old = cursor.withdraw(page);
-        let mut new = old.pte.with_reach(area.prot.reach());
-        if !area.prot.contains(Prot::WRITE) {
-            new = new.without(P::Format::WRITE);
-        } else if !new.is_writable() && self.may_become_writable(area, new) {
+        // The area's protection alone does not say that a private page may be written: the entry has to earn the right anew.
+        let mut new = old.pte.with_reach(area.prot.reach()).without(P::Format::WRITE);
+        if self.may_become_writable(area, new) {
             new = new.with(P::Format::WRITE);
         }
         let (pfn, writable) = (new.pfn(), new.is_writable());
@@ -173,7 +178,11 @@ impl<P: Platform> Space<P> {
 
     /// Whether an entry may get the write bit without a fault: INV-PROT-1.
     pub(crate) fn may_become_writable(&self, area: &Area<P>, pte: Pte<P::Format>) -> bool {
-        if pte.is_special() || !wants_upgrade(area.state(), WriteNotify::Needed).is_yes() {
+        if !area.is_cow() {
+            // Shared anonymous memory: nobody wants to be told of the first write, so the area's protection is the entry's.
+            return area.prot.contains(Prot::WRITE);
+        }
+        if pte.is_special() || !wants_upgrade(area.state(), WriteNotify::Unneeded).is_yes() {
             return false;
         }
         let page = self.mem().page_state(pte.pfn());

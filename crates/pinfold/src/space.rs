@@ -262,9 +262,21 @@ impl<P: Platform> Space<P> {
         map: &mut AreaMap<P>,
         range: VirtRange,
     ) -> Result<(), SpaceError> {
-        let ends = [range.first_page(), range.end_page()];
-        map.reserve(ends.iter().filter(|page| map.is_inside(**page)).count())?;
-        for page in ends {
+        self.isolate_where(me, map, range, |_| true)
+    }
+
+    /// As [`Space::isolate`], leaving areas whole that will not change.
+    pub(crate) fn isolate_where(
+        &self,
+        me: &Shared<Self>,
+        map: &mut AreaMap<P>,
+        range: VirtRange,
+        changes: impl Fn(&Area<P>) -> bool,
+    ) -> Result<(), SpaceError> {
+        let ends = [range.first_page(), range.end_page()]
+            .map(|page| map.split_by(page).is_some_and(&changes).then_some(page));
+        map.reserve(ends.iter().flatten().count())?;
+        for page in ends.into_iter().flatten() {
             if let Some(Backing::Private(family)) = map.split_at(page)? {
                 family.join(me)?;
             }

@@ -219,7 +219,10 @@ pub(crate) fn device_write<F: Format>(mem: &Mem<F>, pfn: Pfn, value: u64) {
 }
 
 /// The entry of `page` as the hardware finds it, if its tables exist.
-fn hardware_entry<F: Format>(space: &Space<F>, page: u64) -> Option<&std::sync::atomic::AtomicU64> {
+pub(crate) fn hardware_entry<F: Format>(
+    space: &Space<F>,
+    page: u64,
+) -> Option<&std::sync::atomic::AtomicU64> {
     let host = &space.memory().platform().host;
     let mut table = space.root();
     for level in (0..F::LEVELS).rev() {

@@ -231,17 +231,15 @@ impl<P: Platform> AreaMap<P> {
         }
     }
 
-    /// Whether an area holds both `page - 1` and `page`, so that it would have to be split there.
-    pub(crate) fn is_inside(&self, page: u64) -> bool {
-        self.tree.find(page).is_some_and(|area| area.range.first_page() < page)
+    /// The area that holds both `page - 1` and `page`, if one does.
+    pub(crate) fn split_by(&self, page: u64) -> Option<&Area<P>> {
+        self.tree.find(page).filter(|area| area.range.first_page() < page)
     }
 
     /// Cuts the area that holds both `page - 1` and `page`, if one does, so that an area starts at `page`. Needs one reserved insertion.
     /// Says in which backing an area was added.
     pub(crate) fn split_at(&mut self, page: u64) -> Result<Option<Backing<P>>, SpaceError> {
-        let Some(area) = self.tree.find(page).filter(|area| area.range.first_page() < page) else {
-            return Ok(None);
-        };
+        let Some(area) = self.split_by(page) else { return Ok(None) };
         let (start, end) = (area.range.first_page(), area.range.end_page());
         let mut tail = area.clone();
         tail.range = VirtRange::of_pages(page, end);

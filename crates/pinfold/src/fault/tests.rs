@@ -3,14 +3,15 @@
 use super::{Cause, Fault};
 use crate::rules::{Counter, Exclusive, PageKind, Relation, Why};
 use crate::testing::{
-    Audit, Mem, Space, device_read, device_write, load, machine, map, map_shared, pages, reach,
-    rules, space, store,
+    Audit, Mem, Space, device_read, device_write, hardware_entry, load, machine, map, map_shared,
+    pages, reach, rules, space, store,
 };
 use crate::{
     Access, EventKind, FaultError, Flags, Format, NodeId, Place, Placement, Prot, Rules, Sharing,
     Small, Start, Term, Tuning, VirtAddr, X86_64,
 };
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::vec::Vec;
 
 const RW: Prot = Prot::READ_WRITE;
@@ -287,9 +288,9 @@ fn a_read_only_entry_of_shared_memory_gains_the_right_without_a_copy() {
     let space = space(&mem);
     map_shared(&space, 16, 1);
     let pfn = reach(&space, 16, Cause::Load).unwrap();
-    space.protect(pages(16, 1), Prot::READ).unwrap();
-    space.protect(pages(16, 1), RW).unwrap();
-    assert!(!space.entry(VirtAddr::of_page(16)).is_writable(), "clean: its write is news");
+    // As memory whose first write is news leaves it.
+    let slot = hardware_entry(&space, 16).unwrap();
+    slot.fetch_and(!X86_64::WRITE, Ordering::Relaxed);
     assert_eq!(space.fault(VirtAddr::of_page(16), Cause::Store), Ok(Fault::Reused));
     assert_eq!(reach(&space, 16, Cause::Store), Ok(pfn));
     Audit::of(&mem).space(&space).check();

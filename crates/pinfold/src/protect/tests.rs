@@ -1,6 +1,8 @@
 //! mprotect: when an entry becomes writable without a fault, and what a change of rights never does.
 
-use crate::testing::{Audit, Mem, Space, load, machine, map, pages, rules, space, store};
+use crate::testing::{
+    Audit, Mem, Space, load, machine, map, map_shared, pages, rules, space, store,
+};
 use crate::{
     Access, Cause, Fault, FaultError, Prot, Small, SpaceError, Term, Tuning, VirtAddr, X86_64,
 };
@@ -103,5 +105,54 @@ fn one_flush_serves_a_change_over_several_areas_and_tables() {
     space.protect(pages(1, 15), Prot::READ | Prot::EXEC).unwrap();
     assert_eq!((mem.platform().host.flushes() - flushes, space.areas()), (1, 1));
     assert!((1..16).all(|page| load(&space, page) == Ok(page)));
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn a_change_between_two_writable_protections_keeps_the_right_to_write_since_6_0() {
+    let rwx = RW | Prot::EXEC;
+    for text in crate::rules::PRESETS {
+        let (mem, space) = world(text);
+        store(&space, 16, 1).unwrap();
+        let pins = space.pin(pages(16, 1), Access::Write, Term::Long).unwrap();
+        let faults = mem.stats().pgfault.get();
+        space.protect(pages(16, 1), rwx).unwrap();
+        let kept = rules(text).write_upgrade != crate::rules::WriteUpgrade::Never;
+        assert_eq!(space.entry(AT).is_writable(), kept, "{text}");
+        let written = store(&space, 16, 2).unwrap();
+        assert_eq!(mem.stats().pgfault.get() - faults, u64::from(!kept), "{text}");
+        // The rule that counts references takes the pin for somebody else: facts 1.3, H-C.
+        let parts = ["5.9", "5.10", "5.11", "5.17", "5.18"].contains(&text);
+        assert_eq!(written != pins.pages()[0], parts, "{text}");
+        Audit::of(&mem).space(&space).pins(pins.pages()).check();
+    }
+}
+
+#[test]
+fn the_protection_that_an_area_has_already_changes_nothing() {
+    for text in crate::rules::PRESETS {
+        let (mem, space) = world(text);
+        store(&space, 16, 1).unwrap();
+        space.numa_scan(pages(16, 1));
+        let (before, flushes) = (space.entry(AT), mem.platform().host.flushes());
+        space.protect(pages(16, 2), RW).unwrap();
+        assert_eq!((space.entry(AT), space.areas()), (before, 1), "{text}");
+        assert_eq!(mem.platform().host.flushes(), flushes, "{text}");
+    }
+}
+
+#[test]
+fn a_shared_page_gets_the_right_to_write_with_its_area() {
+    let (mem, space) = world("latest");
+    map_shared(&space, 40, 2);
+    load(&space, 40).unwrap();
+    for prot in [Prot::READ, RW] {
+        space.protect(pages(40, 2), prot).unwrap();
+    }
+    let at = VirtAddr::of_page(40);
+    assert!(space.entry(at).is_writable(), "nobody wants to be told of the first write");
+    space.numa_scan(pages(40, 1));
+    load(&space, 40).unwrap();
+    assert!(space.entry(at).is_writable());
     Audit::of(&mem).space(&space).check();
 }
