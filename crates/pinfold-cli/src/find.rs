@@ -29,10 +29,13 @@ macro_rules! built_in {
 
 /// The scenarios that are part of the program: name and text.
 const BUILT_IN: &[(&str, &str)] = built_in![
+    "breakpoint",
     "bug-215616",
     "bug-215616-compaction",
     "cow-published-early",
+    "dirty-cow",
     "fast-pin-reused-frame",
+    "fork-meets-migration",
     "fork-races-fast-pin",
     "many-references",
     "move-races-cow",

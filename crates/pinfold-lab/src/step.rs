@@ -447,6 +447,8 @@ fn prot(protection: Protection) -> Prot {
         Protection::None => Prot::empty(),
         Protection::ReadOnly => Prot::READ,
         Protection::ReadWrite => Prot::READ_WRITE,
+        Protection::ReadExecute => Prot::READ | Prot::EXEC,
+        Protection::ReadWriteExecute => Prot::READ_WRITE | Prot::EXEC,
     }
 }
 

@@ -107,6 +107,10 @@ vocabulary! {
         ReadOnly = "ro",
         /// Read and write.
         ReadWrite = "rw",
+        /// Read and execute.
+        ReadExecute = "rx",
+        /// Read, write and execute.
+        ReadWriteExecute = "rwx",
     }
 }
 

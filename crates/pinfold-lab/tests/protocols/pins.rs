@@ -3,7 +3,7 @@
 use pinfold::rules::PRESETS;
 use pinfold_lab::Model;
 
-use super::common::MODELS;
+use super::common::{self, MODELS};
 use super::{Protocol, outcomes};
 
 /// The shipped race, with both ways it can end: the walk gives up, or fork sees the pin.
@@ -236,5 +236,20 @@ reach cow-reuse
     );
     for rules in ["latest", "6.1", "5.19", "5.9"] {
         protocol.holds(rules);
+    }
+}
+
+/// The copy that a forced write made may be dropped before it is taken. Who then goes on as a reader takes what everybody reads.
+#[test]
+fn a_forced_write_against_the_dropping_of_its_copy() {
+    let protocol = Protocol::shipped("dirty-cow");
+    for rules in PRESETS {
+        // Five executions: each pair of steps under one lock has two orders, and that is all there is.
+        let report = common::holds(protocol.name, &protocol.text, rules, Model::Weak);
+        assert_eq!(outcomes(&report), ["dropped", "kept"], "{rules}");
+        for model in MODELS {
+            let dropped = format!("{rules},force-write=drop-write");
+            protocol.breaks_in(&dropped, model, "claim");
+        }
     }
 }

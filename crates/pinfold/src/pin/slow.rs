@@ -12,7 +12,7 @@ use crate::platform::Platform;
 use crate::protect::entry_state;
 use crate::rules::cow::sets_exclusive;
 use crate::rules::pin::{Request, Walk, WriteFault, can_follow_write, entry_access, must_unshare};
-use crate::rules::{Exclusive, GupNuma, PageKind, PageState, ReadGup, ZeroPin};
+use crate::rules::{Exclusive, ForceWrite, GupNuma, PageKind, PageState, ReadGup, ZeroPin};
 use crate::space::Space;
 use crate::table::Pte;
 
@@ -107,8 +107,8 @@ impl<P: Platform> Space<P> {
 
     fn follow(&self, step: &Step<'_, P>) -> Follow {
         let plain = match step.entry {
-            Access::Write => Want::Write,
-            Access::Read => Want::Read,
+            Access::Write if !self.drops_write(step) => Want::Write,
+            _ => Want::Read,
         };
         let Some(leaf) = self.tables().leaf(step.page) else { return Follow::Fault(plain) };
         let cursor = leaf.lock();
@@ -137,6 +137,15 @@ impl<P: Platform> Space<P> {
         pte.is_hint()
             && self.mem().rules().gup_numa == GupNuma::Honor
             && step.ask.force == Force::Ordinary
+    }
+
+    /// Whether the request goes on as one for reading: before 4.9, once the fault of a forced write in an area that may not be written has made a
+    /// page. All that follows it, faults included, then does without the right to write: Dirty COW (facts 3.4, 12.7c).
+    fn drops_write(&self, step: &Step<'_, P>) -> bool {
+        self.mem().rules().force_write == ForceWrite::DropWrite
+            && step.faulted == WriteFault::Taken
+            && step.ask.force == Force::Forced
+            && !step.area.prot.contains(Prot::WRITE)
     }
 
     fn follows_write(&self, step: &Step<'_, P>, pte: Pte<P::Format>, state: &PageState) -> bool {

@@ -36,7 +36,7 @@ pub struct Step {
     deny_unknown_fields
 )]
 pub enum Action {
-    /// `map AREA N private|shared ro|rw|none [at ADDRESS]`
+    /// `map AREA N private|shared PROTECTION [at ADDRESS]`
     Map {
         /// The new area.
         area: Name,
@@ -55,7 +55,7 @@ pub enum Action {
         /// What is removed.
         pages: Pages,
     },
-    /// `protect PAGES ro|rw|none`
+    /// `protect PAGES PROTECTION`
     Protect {
         /// What is changed.
         pages: Pages,

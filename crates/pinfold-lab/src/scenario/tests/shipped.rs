@@ -5,11 +5,14 @@ use super::{accepted, shipped};
 use std::fs;
 
 /// The incidents that this release ships.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 19] = [
+    "breakpoint",
     "bug-215616",
     "bug-215616-compaction",
     "cow-published-early",
+    "dirty-cow",
     "fast-pin-reused-frame",
+    "fork-meets-migration",
     "fork-races-fast-pin",
     "many-references",
     "move-races-cow",

@@ -125,6 +125,23 @@ fn dirty_cow_dontneed_between_fault_and_follow_never_exposes_the_shared_page() {
 }
 
 #[test]
+fn dirty_cow_writes_the_page_that_everybody_reads_before_4_9() {
+    let (mem, space) = world("latest,force-write=drop-write");
+    map(&space, 40, 1, Prot::READ);
+    let space = std::sync::Arc::new(space);
+    let racer = space.clone();
+    let pins = mem.platform().interrupt(
+        move |event| {
+            if matches!(event, EventKind::FirstTouch(_)) {
+                racer.advise(pages(40, 1), Advice::DontNeed).unwrap();
+            }
+        },
+        || space.pin_with(pages(40, 1), FORCED).unwrap(),
+    );
+    assert_eq!(pins.pages(), [mem.zero_page()]);
+}
+
+#[test]
 fn before_4_9_a_fault_that_made_no_copy_still_did_not_count_as_one() {
     // A hinting fault resolves without a copy; taking the page then would write the parent's.
     let mem = machine::<X86_64>(
