@@ -15,6 +15,9 @@
 //! - INV-RULES-3: a rule from before the exclusive mark answers the same with and without it.
 //!
 //! `facts n.m` in comments names a section of the fact sheet on Linux's history.
+#![no_std]
+
+extern crate alloc;
 
 pub mod cow;
 mod define;
