@@ -17,12 +17,14 @@
 //! `facts n.m` in comments names a section of the fact sheet on Linux's history.
 #![no_std]
 
+#[cfg(test)]
 extern crate alloc;
 
 pub mod cow;
 mod define;
 mod error;
 pub mod fork;
+mod given;
 pub mod numa;
 pub mod pin;
 pub mod protect;
@@ -35,6 +37,7 @@ mod text;
 mod why;
 
 pub use error::{Named, RuleError};
+pub use given::Given;
 pub use release::{Base, Release};
 pub use snapshot::{
     AreaState, Dirty, EntryState, Exclusive, Lru, Mapping, PageKind, PageState, Permission,
