@@ -4,7 +4,7 @@
 //! [`Rules::default`] what an embedder should use, [`Rules::parse`] reads both with overrides. The decisions are pure functions over a snapshot
 //! ([`PageState`], [`EntryState`], [`AreaState`]), one module for each subject; every answer carries a [`Why`] that prints the test that decided with
 //! its numbers. They take no lock, order nothing and need no heap: whoever calls them holds what the subject's protocol asks for, and takes the
-//! snapshot under it. The crate `pinfold` is a memory manager that asks them all.
+//! snapshot under it. The crate `pinfold` is a memory manager that asks them.
 //!
 //! # What to ask when
 //!
@@ -31,8 +31,7 @@
 //! | unmap | nothing | | space lock, table lock | Clear the entry, flush, then give the page back; pins keep it. The mark goes when the page is freed, not with the entry. A table goes as [`TableFree`] says. |
 //!
 //! A kernel without swap says [`SwapCache::Absent`], one without LRU batches [`Lru::On`]. A pin of a small page adds [`PIN_BIAS`](pin::PIN_BIAS) to its
-//! refcount, and its pin count is none. For an entry of a shared mapping
-//! only those rows count that do not say private.
+//! refcount, and its pin count is none. For an entry of a shared mapping only those rows count that do not say private.
 //!
 //! # What must stay true of the mark
 //!
