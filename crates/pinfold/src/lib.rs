@@ -24,7 +24,7 @@
 //!
 //! | floor | rooms |
 //! | --- | --- |
-//! | 0 | `addr`, [`rules`], `error`, `event`, [`sync`], [`platform`] |
+//! | 0 | `addr`, [`rules`] (the crate `pinfold-rules`), `error`, `event`, [`sync`], [`platform`] |
 //! | 1 | `frame` (table, counts, allocator), `stat`, `memory` (the machine's memory as one value) |
 //! | 2 | `table` (entries, formats, walks), `tlb` (flush, gather), `page` (lock, snapshot) |
 //! | 3 | `area`, `rmap`, `object`, `space` (the inside of an address space) |
@@ -64,7 +64,6 @@ pub mod pin;
 pub mod platform;
 mod protect;
 mod rmap;
-pub mod rules;
 mod space;
 mod stat;
 pub mod sync;
@@ -73,6 +72,9 @@ mod table;
 mod testing;
 mod tlb;
 mod zap;
+
+#[doc(inline)]
+pub use pinfold_rules as rules;
 
 pub use addr::{NodeId, PAGE_SHIFT, PAGE_SIZE, Pfn, RangeError, SpaceId, VirtAddr, VirtRange};
 pub use address_space::AddressSpace;

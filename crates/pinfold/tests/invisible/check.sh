@@ -15,7 +15,7 @@ fail() {
 }
 
 needs=$(cargo tree -e normal -p pinfold --prefix none --manifest-path ../../Cargo.toml | sed 's/ .*//' | sort | xargs)
-[ "$needs" = "bitflags pinfold" ] || fail "the core needs more than it should: $needs"
+[ "$needs" = "bitflags pinfold pinfold-rules" ] || fail "the core needs more than it should: $needs"
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 case $host in

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::super::text::{NOT_YET, nearest};
-use super::super::{ForkRace, Named, NumaSkip, PRESETS, PteCow, RuleError, Rules};
+use super::super::{ForkRace, Given, Named, NumaSkip, PRESETS, PteCow, RuleError, Rules};
 
 fn refused(text: &str) -> String {
     match Rules::parse(text) {
@@ -187,6 +187,43 @@ fn items_in_the_wrong_place_are_refused() {
 }
 
 #[test]
+fn a_switch_that_is_set_twice_is_found_however_it_is_spaced() {
+    assert_eq!(
+        refused("5.9, pte-cow = exclusive ,zero-pin=free,pte-cow= map-count"),
+        "pte-cow is set twice: keep one of the two"
+    );
+}
+
+#[test]
+fn an_error_keeps_the_start_of_what_was_given() {
+    let fits = "x".repeat(Given::KEPT);
+    assert_eq!((Given::from(fits.as_str()).as_str(), Given::from("").as_str()), (&*fits, ""));
+    assert!(refused(&fits).starts_with(&format!("no rules are called `{fits}`: use")));
+    let longer = fits.clone() + "yz";
+    assert!(Given::from(longer.as_str()).is_cut());
+    assert!(refused(&longer).starts_with(&format!("no rules are called `{fits}…`: use")));
+    assert!(
+        refused(&format!("5.9,{longer}")).starts_with(&format!("`{fits}…` is not of the form"))
+    );
+    assert_eq!(format!("{:?}", Given::from(longer.as_str())), format!("{fits:?}…"));
+}
+
+#[test]
+fn an_error_has_room_for_twice_the_longest_name() {
+    for switch in Rules::switches() {
+        for name in switch.variants.iter().map(|variant| variant.name).chain([switch.name]) {
+            assert!(2 * name.len() <= Given::KEPT, "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_was_given_is_cut_between_letters() {
+    let given = Given::from(&*("x".repeat(Given::KEPT - 1) + "é"));
+    assert_eq!((given.as_str(), given.is_cut()), (&*"x".repeat(Given::KEPT - 1), true));
+}
+
+#[test]
 fn a_refused_override_changes_nothing() {
     let mut rules = Rules::default();
     assert!(rules.set("pte-cow", "nonsense").is_err());
@@ -203,4 +240,5 @@ fn suggestions_are_only_made_for_near_names() {
     assert_eq!(nearest(&"r".repeat(100_000), names()), None);
     assert_eq!(nearest("réf-count", names()), Some("ref-count"));
     assert_eq!(nearest("", names()), None);
+    assert_eq!(nearest(&"r".repeat(Given::KEPT), names()), None);
 }

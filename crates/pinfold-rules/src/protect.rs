@@ -22,6 +22,7 @@ pub enum WriteNotify {
 
 /// Whether the entries of the area lack write permission that the area itself grants, so that each
 /// must be looked at.
+#[inline]
 pub fn wants_upgrade(area: AreaState, notify: WriteNotify) -> Answer {
     match (area.permission, area.mapping, notify) {
         (Permission::ReadOnly, _, _) => Answer::No(Why::AreaReadOnly),
@@ -35,6 +36,7 @@ pub fn wants_upgrade(area: AreaState, notify: WriteNotify) -> Answer {
 
 /// Whether an entry may become writable at once. In a shared mapping a dirty entry may, for its
 /// write was already reported.
+#[inline]
 pub fn can_change_writable(
     rule: WriteUpgrade,
     area: AreaState,

@@ -9,6 +9,7 @@ use super::pin::maybe_dma_pinned;
 use super::{Answer, Counter, Mapping, NumaSkip, PageKind, PageState, Relation, Why};
 
 /// Why the scanner leaves the entry accessible, if it does.
+#[inline]
 pub fn numa_skip(rule: NumaSkip, mapping: Mapping, page: &PageState) -> Option<Why> {
     if matches!(page.kind, PageKind::Ksm | PageKind::Zero) {
         return Some(Why::Page(page.kind));

@@ -2,13 +2,12 @@
 //!
 //! - INV-RULES-1: what [`Rules`] displays, [`Rules::parse`] reads back as the same value.
 
-use alloc::vec::Vec;
+use core::array;
 use core::fmt;
-use core::mem::swap;
 
 use super::define::Entry;
 use super::switches::TABLE;
-use super::{Base, RuleError, Rules};
+use super::{Base, Given, RuleError, Rules};
 
 /// Switches whose subject is not modelled yet, and what they come with.
 pub(super) const NOT_YET: &[(&str, &str)] = &[
@@ -26,8 +25,8 @@ pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("lru-batch", "reclaim"),
 ];
 
-/// The longest name for which a suggestion is looked for.
-const LONGEST: usize = 64;
+/// The longest name for which a suggestion is looked for: one that no slip makes of a known name.
+const LONGEST: usize = Given::KEPT;
 
 /// The switch of that name.
 pub(super) fn find(switch: &str) -> Result<&'static Entry, RuleError> {
@@ -52,7 +51,6 @@ pub(super) fn set(
 /// Reads a base, if any, and overrides.
 pub(super) fn parse(text: &str) -> Result<Rules, RuleError> {
     let mut rules = Rules::default();
-    let mut seen = Vec::new();
     for (position, item) in text.split(',').map(str::trim).enumerate() {
         if item.is_empty() {
             return Err(RuleError::Empty);
@@ -70,13 +68,18 @@ pub(super) fn parse(text: &str) -> Result<Rules, RuleError> {
             continue;
         };
         let entry = find(switch.trim_end())?;
-        if seen.contains(&entry.info.name) {
+        if names_switch(text, position, entry.info.name) {
             return Err(RuleError::Twice(&entry.info));
         }
-        seen.push(entry.info.name);
         set(&mut rules, entry, variant.trim_start())?;
     }
     Ok(rules)
+}
+
+/// Whether one of the first `items` items of `text` sets `switch`.
+fn names_switch(text: &str, items: usize, switch: &str) -> bool {
+    let mut items = text.split(',').take(items);
+    items.any(|item| item.split_once('=').is_some_and(|(name, _)| name.trim() == switch))
 }
 
 impl fmt::Display for Rules {
@@ -110,20 +113,19 @@ pub(super) fn nearest(
         .map(|(_, name)| name)
 }
 
-/// How many letters must be added, removed or changed to make `right` of `left`.
-fn distance(left: &str, right: &str) -> usize {
-    let mut above: Vec<usize> = (0..=right.chars().count()).collect();
-    let mut row = Vec::with_capacity(above.len());
-    for (line, letter) in left.chars().enumerate() {
-        let mut before = line + 1;
-        row.clear();
-        row.push(before);
-        for (column, other) in right.chars().enumerate() {
-            let changed = above[column] + usize::from(letter != other);
-            before = changed.min(before + 1).min(above[column + 1] + 1);
-            row.push(before);
+/// How many letters must be added, removed or changed to make `given` of `name`. `given` is no longer
+/// than [`LONGEST`].
+fn distance(given: &str, name: &str) -> usize {
+    // How far the letters of `name` so far are from each start of `given`.
+    let mut row: [usize; LONGEST + 1] = array::from_fn(|column| column);
+    for (line, letter) in name.chars().enumerate() {
+        let mut above_left = row[0];
+        row[0] = line + 1;
+        for (column, other) in given.chars().enumerate() {
+            let changed = above_left + usize::from(letter != other);
+            above_left = row[column + 1];
+            row[column + 1] = changed.min(row[column] + 1).min(above_left + 1);
         }
-        swap(&mut above, &mut row);
     }
-    above[above.len() - 1]
+    row[given.chars().count()]
 }

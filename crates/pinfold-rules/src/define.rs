@@ -33,10 +33,10 @@ pub(super) fn variant_at(starts: &[&[Release]], release: Release) -> usize {
 /// One start of a variant, as a release.
 macro_rules! start {
     (always) => {
-        $crate::rules::Release::EARLIEST
+        $crate::Release::EARLIEST
     };
     ($release:literal) => {
-        const { $crate::rules::Release::literal($release) }
+        const { $crate::Release::literal($release) }
     };
 }
 
@@ -61,10 +61,10 @@ macro_rules! since {
 /// Whether a release had the variant.
 macro_rules! status {
     (never) => {
-        $crate::rules::Status::NeverReleased
+        $crate::Status::NeverReleased
     };
     ($($when:tt),+) => {
-        $crate::rules::Status::Released
+        $crate::Status::Released
     };
 }
 

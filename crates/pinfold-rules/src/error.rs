@@ -1,11 +1,10 @@
 //! Why a rule set could not be read, and what to write instead.
 
-use alloc::string::{String, ToString};
 use core::fmt;
 
 use super::switches::TABLE;
 use super::text::{NOT_YET, nearest};
-use super::{PRESETS, Release, SwitchInfo, VariantInfo};
+use super::{Given, PRESETS, Release, SwitchInfo, VariantInfo};
 
 /// What an unknown name was meant to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,7 +17,8 @@ pub enum Named {
     Variant(&'static SwitchInfo),
 }
 
-/// Why a rule set, a switch or a variant was refused.
+/// Why a rule set, a switch or a variant was refused. Needs no heap: what was given is kept up to
+/// [`Given::KEPT`] bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum RuleError {
@@ -36,7 +36,7 @@ pub enum RuleError {
         /// What it was meant to be.
         what: Named,
         /// The name as given.
-        name: String,
+        name: Given,
         /// The known name that looks most like it.
         nearest: Option<&'static str>,
     },
@@ -52,7 +52,7 @@ pub enum RuleError {
     /// The same switch is set twice.
     Twice(&'static SwitchInfo),
     /// A base stands behind another item.
-    BaseNotFirst(String),
+    BaseNotFirst(Given),
     /// Nothing stands between two commas, or nothing at all.
     Empty,
 }
@@ -63,7 +63,7 @@ impl RuleError {
         let bare = name.trim_start_matches("linux").trim_start_matches('-');
         Self::Unknown {
             what: Named::Base,
-            name: name.to_string(),
+            name: name.into(),
             nearest: nearest(bare, PRESETS.iter().copied()),
         }
     }
@@ -76,7 +76,7 @@ impl RuleError {
         let names = TABLE.iter().map(|entry| entry.info.name);
         Self::Unknown {
             what: Named::Switch,
-            name: name.to_string(),
+            name: name.into(),
             nearest: nearest(name, names.chain(NOT_YET.iter().map(|(later, _)| *later))),
         }
     }
@@ -85,7 +85,7 @@ impl RuleError {
     pub(super) fn unknown_variant(switch: &'static SwitchInfo, name: &str) -> Self {
         Self::Unknown {
             what: Named::Variant(switch),
-            name: name.to_string(),
+            name: name.into(),
             nearest: nearest(name, switch.variants.iter().map(|variant| variant.name)),
         }
     }

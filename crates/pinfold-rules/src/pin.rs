@@ -73,6 +73,7 @@ pub fn maybe_dma_pinned(page: &PageState) -> Answer {
 
 /// The access that an entry must allow for the request, where reads may count as writes
 /// (facts 1.2).
+#[inline]
 pub const fn entry_access(rule: ReadGup, asked: Access, walk: Walk) -> Access {
     match (rule, walk) {
         (ReadGup::ForceWrite, Walk::Slow(Mapping::Cow) | Walk::Fast) => Access::Write,
@@ -84,6 +85,7 @@ pub const fn entry_access(rule: ReadGup, asked: Access, walk: Walk) -> Access {
 /// (facts 3.6).
 ///
 /// The slow path then takes an unshare fault; the lock-free path stops.
+#[inline]
 pub fn must_unshare(rule: ReadGup, request: Request, walk: Walk, page: &PageState) -> Answer {
     if matches!(rule, ReadGup::AsIs | ReadGup::ForceWrite) {
         return Answer::No(Why::Rule);
@@ -125,6 +127,7 @@ pub enum WriteFault {
 
 /// Whether a request for writing may use an entry without write permission (facts 3.4). If not, it
 /// takes a write fault.
+#[inline]
 pub fn can_follow_write(
     rule: ForceWrite,
     force: Force,

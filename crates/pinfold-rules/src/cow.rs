@@ -58,6 +58,7 @@ pub enum CowVerdict {
 
 /// Whether the rule knows the exclusive mark: new pages, copies and reused pages get it, and it
 /// decides before any count.
+#[inline]
 pub const fn sets_exclusive(rule: PteCow) -> bool {
     match rule {
         PteCow::MapCount | PteCow::RefCount | PteCow::RefCountPrecise => false,
@@ -67,6 +68,7 @@ pub const fn sets_exclusive(rule: PteCow) -> bool {
 
 /// Whether the page is dropped from the swap cache before its references are counted for good. It
 /// can be unless it is under writeback or swap entries still name it.
+#[inline]
 pub const fn frees_swap_cache(rule: PteCow) -> bool {
     match rule {
         PteCow::MapCount | PteCow::RefCount => false,
@@ -105,6 +107,7 @@ fn refs(page: &PageState, relation: Relation, limit: u32) -> Answer {
 }
 
 /// The first step of a write fault, before the page lock (facts 1.1 to 1.6).
+#[inline]
 pub fn pte_cow_precheck(rule: PteCow, page: &PageState) -> CowStep {
     match by_kind(rule, page) {
         Some(CowVerdict::Reuse(why)) => return CowStep::Reuse(why),
@@ -131,6 +134,7 @@ pub fn pte_cow_precheck(rule: PteCow, page: &PageState) -> CowStep {
 
 /// The step after [`CowStep::DrainLru`]: only the mapping and the swap cache may still hold
 /// references.
+#[inline]
 pub fn pte_cow_drained(page: &PageState) -> CowStep {
     match refs(page, Relation::Above, 1 + page.swap.refs()) {
         Answer::Yes(why) => CowStep::Copy(why),
@@ -141,6 +145,7 @@ pub fn pte_cow_drained(page: &PageState) -> CowStep {
 /// The verdict under the page lock and the page-table lock (facts 1.1 to 1.5).
 ///
 /// Under [`PteCow::MapCount`] a reused page leaves the swap cache, unless it is under writeback.
+#[inline]
 pub fn pte_cow_locked(rule: PteCow, page: &PageState) -> CowVerdict {
     if let Some(verdict) = by_kind(rule, page) {
         return verdict;

@@ -1,0 +1,342 @@
+//! What Linux has decided about private pages, release by release: pure decisions for kernels that own their page tables.
+//!
+//! [`Rules`] holds one documented variant for each thing that Linux has done in more than one way. [`Rules::linux`] gives a release as it was,
+//! [`Rules::default`] what an embedder should use, [`Rules::parse`] reads both with overrides. The decisions are pure functions over a snapshot
+//! ([`PageState`], [`EntryState`], [`AreaState`]), one module for each subject; every answer carries a [`Why`] that prints the test that decided with
+//! its numbers. They take no lock, order nothing and need no heap: whoever calls them holds what the subject's protocol asks for, and takes the
+//! snapshot under it. The crate `pinfold` is a memory manager that asks them.
+//!
+//! # What to ask when
+//!
+//! *Table lock* is the lock of the page table that holds the entry, *space lock* that of the address space, *mark* the exclusive mark
+//! ([`Exclusive`], in Linux PageAnonExclusive). Beside what the table says, a question about a page takes its [`PageState`]. The rule is the field of
+//! [`Rules`] of that type.
+//!
+//! | moment | ask | with | under | what the answer obliges to |
+//! | --- | --- | --- | --- | --- |
+//! | a new private page is mapped | nothing | | table lock | Mark it, whatever the rules. |
+//! | a write fault on a read-only entry of a private mapping | [`pte_cow_precheck`](cow::pte_cow_precheck), and as that says [`pte_cow_drained`](cow::pte_cow_drained), [`pte_cow_locked`](cow::pte_cow_locked) | [`PteCow`]; the page looked at anew for each | table lock, the entry found to be what faulted; the page lock as told by [`How`](cow::How) | *Reuse*: mark the page, make the entry dirty, and writable if the area is; other CPUs need no flush. *Copy*: hold the page by a reference, unlock, copy, lock, compare the entry again; clear it, flush all CPUs, install the copy ([`CowPublish`]), and only then take one off the mappings of the old page. |
+//! | an unshare request, from a pin | the same | the same | the same | The same, but the entry stays read-only, and that of a copy is read-only too. Before [`ReadGup::UnshareAll`] only anonymous pages are asked about. |
+//! | fork, for each present entry of a private mapping | [`fork_page`](fork::fork_page) | [`ForkPin`], [`PinHistory`](fork::PinHistory) of the parent | both space locks for writing, both table locks; against lock-free pins what [`ForkRace`] says | *Share*: one more reference and mapping, the mark cleared, neither entry writable, the parent flushed before its space lock is given back. *Copy for the child*: the parent's entry, mark and right to write stay; the child gets a marked copy. |
+//! | fork, for a migration entry of a private mapping | nothing | | the same | It becomes `Read` on both sides. |
+//! | a lock-free get or pin (fast GUP) | [`entry_access`](pin::entry_access) before the walk; for an entry that is read-only [`must_unshare`](pin::must_unshare) | [`ReadGup`], [`Request`](pin::Request), [`Walk::Fast`](pin::Walk::Fast) | no lock; tables kept from being freed ([`TableFree`]), for a pin fork's sequence count read before and compared after ([`ForkRace`]) | Before the first pin set [`PinHistory::Pinned`](fork::PinHistory::Pinned). Take the reference, full barrier, read the entry again ([`FastRecheck`]), read barrier, ask. *Yes*, or a changed entry: give the reference back and go the slow way. |
+//! | a get or pin under locks (slow GUP) | [`entry_access`](pin::entry_access); for a read-only entry [`can_follow_write`](pin::can_follow_write) if it must allow writing, and [`must_unshare`](pin::must_unshare) | [`ReadGup`], [`ForceWrite`], [`Walk::Slow`](pin::Walk::Slow), [`EntryState`], [`AreaState`] | space lock for reading, table lock | *No* to a write: take a write fault and look again. *Yes* to unsharing: take an unshare fault and look again. Otherwise take the page before the table lock is given back; whether a pin of the zero page counts says [`ZeroPin`]. A read that [`ReadGup::ForceWrite`] raised to a write may have the copy that its fault made, writable area or not. A hinting entry is faulted first if [`GupNuma`] says so. |
+//! | mprotect takes the right to write | nothing | | space lock for writing, table lock | Clear the write bit, keep the mark; one flush at the end. A writable migration entry becomes `ReadExclusive` or `Read`, as [`MigrationKind`] says; a scan downgrades it too. |
+//! | mprotect grants the right to write, or leaves it | [`wants_upgrade`](protect::wants_upgrade) for the area, [`can_change_writable`](protect::can_change_writable) for each entry | [`WriteUpgrade`], [`AreaState`] and [`EntryState`] as they will be | the same; the entry taken out, so that no bit of the hardware is lost | The entry loses the write bit, also one that had it. *Yes*: it gets it back at once. *No*: it stays read-only until a write fault. The mark stays; one flush at the end. |
+//! | the NUMA scan | [`numa_skip`](numa::numa_skip) | [`NumaSkip`], [`Mapping`] | table lock | *Some*: leave the entry. *None*: take it out and make it inaccessible, with one flush at the end; the write bit stays in it under [`NumaWrite::Saved`] only. No correctness rests on the answer: a pin may land right after it. |
+//! | the hinting fault | under [`NumaWrite::Recomputed`] the two questions of mprotect | the entry as it will be | table lock, the entry found to be what faulted | Make it accessible, writable on *yes*. [`NumaFault`] says whether before or after the move; if the table lock was given up meanwhile, compare again, and under [`NumaFault::IsolateUnderLock`] restore without the right to write. |
+//! | migration takes an entry out, and so do swap-out and merging | [`maybe_dma_pinned`](pin::maybe_dma_pinned) if the page is marked and [`MigrationKind::Exclusive`] holds | the page after the entry was cleared and flushed | page lock, table lock; between clearing and asking, and after clearing the mark, what [`ShareOrder`] says | *Yes*: put the entry back and stop. *No*, or not asked: clear the mark. What replaces the entry remembers `Write`, `ReadExclusive` (it was marked) or `Read`, and the accessed and dirty bits as [`MigrationAd`] says. The page moves only if no reference is left but that of who moves it. |
+//! | migration restores an entry | nothing | | page locks of the old and the new page until all entries are back, table lock | `Write` gives the write bit; `Write` and `ReadExclusive` give the mark. |
+//! | swap-in | nothing yet: swap has no switch so far | | table lock | Read-only and unmarked is right for everybody who shares the page; the next write asks the second row. A device that held an ordinary reference may lose it then. |
+//! | unmap | nothing | | space lock, table lock | Clear the entry, flush, then give the page back; pins keep it. The mark goes when the page is freed, not with the entry. A table goes as [`TableFree`] says. |
+//!
+//! A kernel without swap says [`SwapCache::Absent`], one without LRU batches [`Lru::On`]. A pin of a small page adds [`PIN_BIAS`](pin::PIN_BIAS) to its
+//! refcount, and its pin count is none. For an entry of a shared mapping only those rows count that do not say private.
+//!
+//! # What must stay true of the mark
+//!
+//! Under the rules of 5.19 and later, the default among them, every row above keeps this and may rely on it (facts 1.5).
+//!
+//! - I1: an anonymous page that a writable entry maps is marked. A marked page need not be writable.
+//! - I2: an anonymous page is pinned only while it is marked, and the mark of a pinned page stays until it is unpinned or freed.
+//! - I3: a marked page is mapped exactly once; a merged page is never marked.
+//! - I4: no swap entry names a page in the swap cache that is marked.
+//! - I5: clearing the mark leaves no writable entry behind.
+//!
+//! # A tiny kernel that asks
+//!
+//! ```
+//! use pinfold_rules::cow::{CowStep, CowVerdict, pte_cow_drained, pte_cow_locked, pte_cow_precheck};
+//! use pinfold_rules::fork::{ForkVerdict, PinHistory, fork_page};
+//! use pinfold_rules::pin::PIN_BIAS;
+//! use pinfold_rules::{Exclusive, Lru, PageKind, PageState, Rules, SwapCache};
+//!
+//! /// The kernel's own page-table entry.
+//! #[derive(Clone, Copy)]
+//! struct Pte {
+//!     frame: usize,
+//!     writable: bool,
+//! }
+//!
+//! /// What it keeps of a frame.
+//! struct Frame {
+//!     refs: u32,
+//!     maps: u32,
+//!     marked: bool,
+//! }
+//!
+//! struct Kernel {
+//!     rules: Rules,
+//!     frames: Vec<Frame>,
+//! }
+//!
+//! impl Kernel {
+//!     /// Maps a new page, which is nobody else's.
+//!     fn fresh(&mut self) -> Pte {
+//!         self.frames.push(Frame { refs: 1, maps: 1, marked: true });
+//!         Pte { frame: self.frames.len() - 1, writable: true }
+//!     }
+//!
+//!     /// Looks at a page. There is no swap here, and there are no LRU batches.
+//!     fn look(&self, pte: Pte) -> PageState {
+//!         let frame = &self.frames[pte.frame];
+//!         let mark = if frame.marked { Exclusive::Marked } else { Exclusive::Unmarked };
+//!         PageState {
+//!             kind: PageKind::Anon(mark),
+//!             refs: frame.refs,
+//!             maps: frame.maps,
+//!             pincount: None,
+//!             swap: SwapCache::Absent,
+//!             lru: Lru::On,
+//!         }
+//!     }
+//!
+//!     /// A write hit a read-only entry. The table is locked; on one CPU the page lock is free.
+//!     fn write_fault(&mut self, pte: &mut Pte) -> String {
+//!         let rule = self.rules.pte_cow;
+//!         let mut step = pte_cow_precheck(rule, &self.look(*pte));
+//!         if step == CowStep::DrainLru {
+//!             step = pte_cow_drained(&self.look(*pte));
+//!         }
+//!         let verdict = match step {
+//!             CowStep::Reuse(why) => CowVerdict::Reuse(why),
+//!             CowStep::Copy(why) => CowVerdict::Copy(why),
+//!             CowStep::NeedPageLock(_) | CowStep::DrainLru => {
+//!                 pte_cow_locked(rule, &self.look(*pte))
+//!             }
+//!         };
+//!         match verdict {
+//!             CowVerdict::Reuse(why) => {
+//!                 self.frames[pte.frame].marked = true;
+//!                 pte.writable = true;
+//!                 format!("keep, {why}")
+//!             }
+//!             CowVerdict::Copy(why) => {
+//!                 let old = std::mem::replace(pte, self.fresh());
+//!                 self.frames[old.frame].refs -= 1;
+//!                 self.frames[old.frame].maps -= 1;
+//!                 format!("copy, {why}")
+//!             }
+//!         }
+//!     }
+//!
+//!     /// Fork, for one entry of a parent that has pinned before. Both tables are locked.
+//!     fn fork(&mut self, parent: &mut Pte) -> (Pte, String) {
+//!         match fork_page(self.rules.fork_pin, PinHistory::Pinned, &self.look(*parent)) {
+//!             ForkVerdict::Share(why) => {
+//!                 let frame = &mut self.frames[parent.frame];
+//!                 frame.refs += 1;
+//!                 frame.maps += 1;
+//!                 frame.marked = false;
+//!                 parent.writable = false;
+//!                 (*parent, format!("share, {why}"))
+//!             }
+//!             ForkVerdict::CopyForChild(why) => (self.fresh(), format!("copy, {why}")),
+//!         }
+//!     }
+//! }
+//!
+//! for (release, pinned_write, pinned_fork, busy_fork) in [
+//!     (
+//!         "linux-5.8",
+//!         "keep, mapcount + swap count 1 <= 1",
+//!         "share, the rule is the same for every page",
+//!         "share, the rule is the same for every page",
+//!     ),
+//!     (
+//!         "linux-5.9",
+//!         "copy, refcount 1025 != 1",
+//!         "copy, refcount 1025 >= 1024",
+//!         "copy, refcount 1026 >= 1024",
+//!     ),
+//!     (
+//!         "latest",
+//!         "keep, anonymous and exclusive",
+//!         "copy, refcount 1025 >= 1024",
+//!         "share, anonymous, not exclusive",
+//!     ),
+//! ] {
+//!     let mut kernel = Kernel { rules: Rules::linux(release)?, frames: Vec::new() };
+//!
+//!     // A device pins a page, mprotect takes the right to write and grants it again, and the owner writes.
+//!     let mut page = kernel.fresh();
+//!     let device = page.frame;
+//!     kernel.frames[device].refs += PIN_BIAS;
+//!     page.writable = false;
+//!     assert_eq!(kernel.write_fault(&mut page), pinned_write);
+//!     assert_eq!(page.frame == device, release != "linux-5.9", "whether the device sees the write");
+//!
+//!     // A device pins a page, and the owner forks.
+//!     let mut page = kernel.fresh();
+//!     kernel.frames[page.frame].refs += PIN_BIAS;
+//!     assert_eq!(kernel.fork(&mut page).1, pinned_fork);
+//!
+//!     // A page that is shared with one child has many references and no pin when the owner forks again.
+//!     let mut page = kernel.fresh();
+//!     kernel.fork(&mut page);
+//!     kernel.frames[page.frame].refs += 1024;
+//!     assert_eq!(kernel.fork(&mut page).1, busy_fork);
+//! }
+//! # Ok::<(), pinfold_rules::RuleError>(())
+//! ```
+//!
+//! # Invariants of the crate
+//!
+//! - INV-RULES-1: what [`Rules`] displays, [`Rules::parse`] reads back as the same value.
+//! - INV-RULES-2: each switch changes at its own date; a preset is the sum of those dates, never a list beside them.
+//! - INV-RULES-3: a rule from before the exclusive mark answers the same with and without it.
+//!
+//! `facts n.m` in comments names a section of the fact sheet on Linux's history.
+#![no_std]
+
+#[cfg(test)]
+extern crate alloc;
+
+pub mod cow;
+mod define;
+mod error;
+pub mod fork;
+mod given;
+pub mod numa;
+pub mod pin;
+pub mod protect;
+mod release;
+mod snapshot;
+mod switches;
+#[cfg(test)]
+mod tests;
+mod text;
+mod why;
+
+pub use error::{Named, RuleError};
+pub use given::Given;
+pub use release::{Base, Release};
+pub use snapshot::{
+    AreaState, Dirty, EntryState, Exclusive, Lru, Mapping, PageKind, PageState, Permission,
+    Protnone, SwapCache, Tracking, Writeback,
+};
+pub use switches::{
+    CowPublish, FastRecheck, ForceWrite, ForkPin, ForkRace, GupNuma, MigrationAd, MigrationKind,
+    NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, Rules, ShareOrder, TableFree, WriteUpgrade,
+    ZeroPin,
+};
+pub use why::{Answer, Counter, Relation, Why};
+
+use switches::TABLE;
+
+/// The presets that are worth comparing side by side: each differs from the one before in something
+/// visible.
+pub const PRESETS: &[&str] =
+    &["5.8", "5.9", "5.10", "5.11", "5.17", "5.18", "5.19", "6.1", "6.2", "6.5", "6.12", "latest"];
+
+/// Whether some release of Linux worked like this.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Status {
+    /// Some release did.
+    Released,
+    /// None did: a hazard to find, or a repair to compare with.
+    NeverReleased,
+}
+
+/// What there is to say about one variant of a switch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VariantInfo {
+    /// The name, as written in a rule set.
+    pub name: &'static str,
+    /// The releases that took it up: "5.9", "the beginning and again 5.10", "never".
+    pub since: &'static str,
+    /// Whether any release had it.
+    pub status: Status,
+    /// The rule, its commit and its hazard.
+    pub doc: &'static str,
+}
+
+/// What there is to say about one switch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SwitchInfo {
+    /// The name, as written in a rule set.
+    pub name: &'static str,
+    /// What it decides.
+    pub doc: &'static str,
+    /// Its variants, in historic order.
+    pub variants: &'static [VariantInfo],
+}
+
+/// A switch on which two rule sets differ.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Difference {
+    /// The switch.
+    pub switch: &'static SwitchInfo,
+    /// What the first rule set has.
+    pub left: &'static VariantInfo,
+    /// What the second one has.
+    pub right: &'static VariantInfo,
+}
+
+impl Rules {
+    /// The rules of a mainline release, such as `5.9`; `linux-5.9`, `latest` and `default` are
+    /// understood too.
+    ///
+    /// Every release from [`Release::OLDEST`] to [`Release::NEWEST`] has its preset.
+    ///
+    /// # Errors
+    /// When there is no such release, or its rules are not modelled.
+    pub fn linux(release: &str) -> Result<Self, RuleError> {
+        Ok(match Base::parse(release)? {
+            Base::Latest => Self::default(),
+            Base::Linux(release) => Self::at(release),
+        })
+    }
+
+    /// Reads a base and overrides, separated by commas: `linux-5.9,numa-skip=ref-count`. Without a
+    /// base it starts from [`Rules::default`].
+    ///
+    /// # Errors
+    /// At the first item that is not understood, with what to write instead.
+    pub fn parse(text: &str) -> Result<Self, RuleError> {
+        text::parse(text)
+    }
+
+    /// Puts a variant of a switch in force, both named as in a rule set.
+    ///
+    /// # Errors
+    /// When there is no such switch or variant; the rules are as they were.
+    pub fn set(&mut self, switch: &str, variant: &str) -> Result<(), RuleError> {
+        text::set(self, text::find(switch)?, variant)
+    }
+
+    /// The name of the variant in force.
+    ///
+    /// # Errors
+    /// When there is no such switch.
+    pub fn get(&self, switch: &str) -> Result<&'static str, RuleError> {
+        let entry = text::find(switch)?;
+        Ok(entry.info.variants[(entry.get)(self)].name)
+    }
+
+    /// Every switch, in historic order.
+    pub fn switches() -> impl ExactSizeIterator<Item = &'static SwitchInfo> {
+        TABLE.iter().map(|entry| &entry.info)
+    }
+
+    /// The switches on which `self` and `other` differ. The base does not count.
+    pub fn diff(&self, other: &Self) -> impl Iterator<Item = Difference> {
+        TABLE.iter().filter_map(move |entry| {
+            let (left, right) = ((entry.get)(self), (entry.get)(other));
+            let variants = entry.info.variants;
+            (left != right).then(|| Difference {
+                switch: &entry.info,
+                left: &variants[left],
+                right: &variants[right],
+            })
+        })
+    }
+}
+
+impl Default for Rules {
+    /// The newest release, with the full barrier in fork's sequence count
+    /// ([`ForkRace::SeqCountFull`]).
+    fn default() -> Self {
+        Self { base: Base::Latest, fork_race: ForkRace::SeqCountFull, ..Self::at(Release::NEWEST) }
+    }
+}
