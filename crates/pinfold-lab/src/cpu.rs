@@ -165,7 +165,7 @@ impl Machine {
 
     /// A use of a frame that is free is a verdict.
     pub(crate) fn must_live(&self, frames: &pinfold::Frames, frame: Pfn) {
-        if frames.peek_counts(frame).refs() == 0 {
+        if pinfold::lab::counts(frames, frame).refs() == 0 {
             self.broken("use-after-free", format!("{frame} is used after it was freed"));
         }
     }

@@ -10,9 +10,10 @@
 
 use std::collections::BTreeSet;
 
+use pinfold::lab::Holder;
 use pinfold::rules::ZeroPin;
 use pinfold::sync::AtomicU64;
-use pinfold::{Flags, Holder, NodeId, PIN_BIAS, Pfn, Pte};
+use pinfold::{Flags, NodeId, PIN_BIAS, Pfn, Pte};
 
 use crate::machine::Tables;
 use crate::scenario::Sharing;
@@ -137,7 +138,7 @@ impl World {
         let mut objects = BTreeSet::new();
         let state = self.state.borrow();
         for space in state.processes.values().filter_map(|process| process.space.as_ref()) {
-            space.account(|pfn, holder| {
+            pinfold::lab::account(space, |pfn, holder| {
                 let counts = match holder {
                     Holder::Object(object) => objects.insert((object, pfn)),
                     Holder::Table => true,
@@ -165,10 +166,10 @@ impl World {
             }
         }
         for pfn in self.memory.frames().all() {
-            if self.memory.frames().peek_flags(pfn).contains(Flags::RESERVED) {
+            if pinfold::lab::flags(self.memory.frames(), pfn).contains(Flags::RESERVED) {
                 continue;
             }
-            let counts = self.memory.frames().peek_counts(pfn);
+            let counts = pinfold::lab::counts(self.memory.frames(), pfn);
             let found = (counts.refs(), counts.maps());
             let wanted = wanted[at(pfn)];
             if wanted != found {

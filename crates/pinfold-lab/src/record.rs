@@ -264,7 +264,7 @@ fn describe(memory: &Shared<Memory<Machine>>, root: Pfn, page: u64) -> String {
     if pte.is_special() {
         return format!("{pte} zero page");
     }
-    let counts = memory.frames().peek_counts(pte.pfn());
+    let counts = pinfold::lab::counts(memory.frames(), pte.pfn());
     let mark = if counts.is_exclusive() { " excl" } else { "" };
     format!("{pte} ref {} map {}{mark}", counts.refs(), counts.maps())
 }

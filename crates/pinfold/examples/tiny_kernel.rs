@@ -85,7 +85,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let all = NodeSpan { node: NodeId(0), first: Pfn(0), frames: FRAMES };
     let frames = (0..FRAMES).map(|_| [const { AtomicU64::new(0) }; 512]).collect();
     let board = Board { frames, walkers: AtomicU32::new(0) };
-    let memory = Memory::new(board, &[all], Rules::default(), Tuning::default())?;
+    // SAFETY: the board is ours alone and has these frames.
+    let memory = unsafe { Memory::new(board, &[all], Rules::default(), Tuning::default()) }?;
     let at_start = memory.frames().total_free();
 
     let parent = AddressSpace::new(&memory, Limits::of_format::<X86_64>())?;

@@ -7,7 +7,7 @@ use crate::fault::{Cause, Fault};
 use crate::memory::Memory;
 use crate::migrate::Moved;
 use crate::platform::Platform;
-use crate::space::{Advice, Holder, Limits, Place, Sharing, Space};
+use crate::space::{Advice, Limits, Place, Sharing, Space};
 use crate::sync::Shared;
 use crate::table::Pte;
 
@@ -141,17 +141,11 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.tables().leaf(at.page()).map_or(Pte::NONE, |leaf| leaf.read(at.page()))
     }
 
-    /// Calls `visit` for every frame that this address space keeps alive, with the reason: for oracles that add up the counts.
-    pub fn account(&self, mut visit: impl FnMut(Pfn, Holder)) {
-        self.inner.account(&mut visit);
-    }
-
-    /// Drops the address space without touching its frames: for a simulated machine that is thrown away as a whole, in whatever state.
-    pub fn abandon(self) {
-        self.inner.abandon();
+    /// Gives up ownership without exit.
+    pub(crate) fn into_inner(self) -> Shared<Space<P>> {
         let this = core::mem::ManuallyDrop::new(self);
         // SAFETY: `this` is never used or dropped again, so the owner moves out once.
-        drop(unsafe { core::ptr::read(&this.inner) });
+        unsafe { core::ptr::read(&this.inner) }
     }
 }
 

@@ -203,15 +203,3 @@ impl From<NoMemory> for PinError {
         Self::NoMemory
     }
 }
-
-/// A raw unpin that would take more pins than the frame has: a foreign frame, or a second unpin.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NotPinned(pub Pfn);
-
-impl fmt::Display for NotPinned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is not pinned: unpin each page once, and only pages that a pin gave", self.0)
-    }
-}
-
-impl core::error::Error for NotPinned {}

@@ -7,7 +7,10 @@
 //! use pinfold::{mock::Host, *};
 //!
 //! let span = NodeSpan { node: NodeId(0), first: Pfn(0), frames: 64 };
-//! let memory = Memory::new(Host::<X86_64>::new(64), &[span], Rules::default(), Tuning::default())?;
+//! // SAFETY: the host has these frames, and nobody else uses it.
+//! let memory = unsafe {
+//!     Memory::new(Host::<X86_64>::new(64), &[span], Rules::default(), Tuning::default())?
+//! };
 //! let owner = AddressSpace::new(&memory, Limits::of_format::<X86_64>())?;
 //! let buffer = owner.map(Place::Anywhere, 1, Prot::READ_WRITE, Sharing::Private)?;
 //!
@@ -29,7 +32,7 @@
 //! | 2 | `table` (entries, formats, walks), `tlb` (flush, gather), `page` (lock, snapshot) |
 //! | 3 | `area`, `rmap`, `object`, `space` (the inside of an address space) |
 //! | 4 | `fault`, `fork`, `zap`, `protect`, `advise`, [`pin`], `migrate`, `numa` |
-//! | 5 | `address_space`: the face |
+//! | 5 | `address_space`: the face; [`lab`]: what only a laboratory needs |
 //!
 //! # Features
 //!
@@ -54,6 +57,7 @@ mod event;
 mod fault;
 mod fork;
 mod frame;
+pub mod lab;
 mod memory;
 mod migrate;
 pub mod mock;
@@ -79,16 +83,16 @@ pub use pinfold_rules as rules;
 pub use addr::{NodeId, PAGE_SHIFT, PAGE_SIZE, Pfn, RangeError, SpaceId, VirtAddr, VirtRange};
 pub use address_space::AddressSpace;
 pub use area::Prot;
-pub use error::{FaultError, NoMemory, NotPinned, OutOfFrames, PinError, SpaceError};
+pub use error::{FaultError, NoMemory, OutOfFrames, PinError, SpaceError};
 pub use event::{Bug, Event, EventKind, FastStop};
 pub use fault::{Cause, Fault};
-pub use frame::{Counts, Flags, Frames, NewFrame, NodeSpan, PIN_BIAS, Placement, SpanError, Start};
+pub use frame::{Counts, Flags, Frames, NewFrame, NodeSpan, PIN_BIAS, Placement, SpanError};
 pub use memory::{Memory, MemoryError, Tuning};
 pub use migrate::Moved;
 pub use numa::Hinted;
-pub use pin::{Access, Pins, Refs, Term};
+pub use pin::{Access, PinnedPage, PinnedPages, Pins, Refs, Term};
 pub use platform::Platform;
 pub use rules::Rules;
-pub use space::{Advice, Holder, Limits, Place, Sharing};
+pub use space::{Advice, Limits, Place, Sharing};
 pub use stat::Stats;
 pub use table::{Entry, Format, Migration, MigrationKind, Pte, Reach, Small, Swap, X86, X86_64};

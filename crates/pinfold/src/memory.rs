@@ -86,7 +86,11 @@ impl<P: Platform> Memory<P> {
     ///
     /// # Errors
     /// When the heap or the frames are exhausted already.
-    pub fn new(
+    ///
+    /// # Safety
+    /// The frames are the caller's to give, for as long as the machine lives: the platform reaches every one of them, and nobody else, another
+    /// `Memory` included, reads or writes them but devices that hold pins.
+    pub unsafe fn new(
         platform: P,
         spans: &[NodeSpan],
         rules: Rules,

@@ -4,7 +4,10 @@
 //! use pinfold::{mock::Host, AddressSpace, Cause, Limits, Memory, NodeId, NodeSpan, Pfn, Place, Prot, Rules, Sharing, Tuning, X86_64};
 //!
 //! let span = NodeSpan { node: NodeId(0), first: Pfn(0), frames: 64 };
-//! let memory = Memory::new(Host::<X86_64>::new(64), &[span], Rules::default(), Tuning::default())?;
+//! // SAFETY: the host has these frames, and nobody else uses it.
+//! let memory = unsafe {
+//!     Memory::new(Host::<X86_64>::new(64), &[span], Rules::default(), Tuning::default())?
+//! };
 //! let space = AddressSpace::new(&memory, Limits::of_format::<X86_64>())?;
 //! let range = space.map(Place::Anywhere, 4, Prot::READ_WRITE, Sharing::Private)?;
 //! space.fault(range.start(), Cause::Store)?;

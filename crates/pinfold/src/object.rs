@@ -55,7 +55,7 @@ impl<P: Platform> SharedObject<P> {
         Ok(pfn)
     }
 
-    /// Drops the list without touching the frames; see [`crate::AddressSpace::abandon`].
+    /// Drops the list without touching the frames; see [`crate::lab::abandon`].
     pub(crate) fn abandon(&self) {
         self.runs.write(self.mem.platform()).clear();
     }

@@ -95,8 +95,7 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
         let _ = event;
     }
 
-    /// Told of a broken invariant: something that no use of the guards can cause. Giving back by [`crate::Memory::unpin_page`] what a guard still
-    /// holds can. A kernel warns; a laboratory stops.
+    /// Told of a broken invariant: something that no use of the guards can cause. A kernel warns; a laboratory stops.
     #[cold]
     fn bug(&self, bug: Bug) {
         let _ = bug;

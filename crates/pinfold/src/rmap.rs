@@ -157,7 +157,7 @@ impl<P: Platform> Family<P> {
         drop(gone);
     }
 
-    /// Forgets all members without touching their memory; see [`crate::AddressSpace::abandon`].
+    /// Forgets all members without touching their memory; see [`crate::lab::abandon`].
     pub(crate) fn abandon(&self, mem: &Memory<P>) {
         let members = core::mem::take(&mut *self.members.write(mem.platform()));
         if !members.is_empty() {

@@ -183,17 +183,6 @@ pub enum Advice {
     KeepOnFork,
 }
 
-/// Why an address space keeps a frame alive.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Holder {
-    /// It is a page table.
-    Table,
-    /// An entry maps it, with one reference and one mapping.
-    Mapping,
-    /// A shared object holds it. Reported once for each area that maps the object.
-    Object(usize),
-}
-
 impl<P: Platform> Space<P> {
     pub(crate) fn map_area(
         &self,
@@ -282,38 +271,6 @@ impl<P: Platform> Space<P> {
             }
         }
         Ok(())
-    }
-
-    pub(crate) fn account(&self, visit: &mut impl FnMut(Pfn, Holder)) {
-        let map = self.read_map();
-        for area in map.iter() {
-            if let Backing::Object { object, .. } = &area.backing {
-                let id = core::ptr::from_ref(&**object) as usize;
-                object.each_page(|pfn| visit(pfn, Holder::Object(id)));
-            }
-        }
-        visit(self.root, Holder::Table);
-        self.tables().each_table(self.end_page(), &mut |table| visit(table, Holder::Table));
-        let walked: Result<(), core::convert::Infallible> =
-            self.tables().for_each_leaf(0, self.end_page(), |leaf, first, end| {
-                for pte in (first..end).map(|page| leaf.read(page)) {
-                    if pte.is_mapped() && !pte.is_special() {
-                        visit(pte.pfn(), Holder::Mapping);
-                    }
-                }
-                Ok(())
-            });
-        let Ok(()) = walked;
-    }
-
-    pub(crate) fn abandon(&self) {
-        let map = core::mem::replace(&mut *self.write_map(), AreaMap::new());
-        for area in map.iter() {
-            match &area.backing {
-                Backing::Private(family) => family.abandon(&self.mem),
-                Backing::Object { object, .. } => object.abandon(),
-            }
-        }
     }
 }
 

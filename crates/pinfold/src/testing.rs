@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
+use pinfold::lab::{self, Holder};
 use pinfold::mock::Host;
 use pinfold::platform::{FlushScope, Park};
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
-    AddressSpace, Bug, Cause, Event, EventKind, FaultError, Flags, Format, Holder, Limits, Memory,
-    NodeId, NodeSpan, PAGE_SIZE, PIN_BIAS, Pfn, Place, Platform, Prot, Pte, Rules, Sharing,
-    SpaceId, Tuning, VirtAddr, VirtRange,
+    AddressSpace, Bug, Cause, Event, EventKind, FaultError, Flags, Format, Limits, Memory, NodeId,
+    NodeSpan, PAGE_SIZE, PIN_BIAS, Pfn, Place, Platform, Prot, Pte, Rules, Sharing, SpaceId,
+    Tuning, VirtAddr, VirtRange,
 };
 
 /// The mock host, with a memory for what it was told.
@@ -177,7 +178,8 @@ pub(crate) fn machine<F: Format>(rules: Rules, nodes: &[u64], tuning: Tuning) ->
         bugs: Mutex::new(Vec::new()),
         alive: Arc::new(()),
     };
-    Memory::new(rig, &spans, rules, tuning).unwrap()
+    // SAFETY: the host was made for these spans, and nobody else uses it.
+    unsafe { Memory::new(rig, &spans, rules, tuning) }.unwrap()
 }
 
 /// A rule set by its text.
@@ -320,7 +322,7 @@ impl<'m, F: Format> Audit<'m, F> {
 
     /// All that a live address space holds.
     pub(crate) fn space(mut self, space: &Space<F>) -> Self {
-        space.account(|pfn, holder| match holder {
+        lab::account(space, |pfn, holder| match holder {
             Holder::Table => self.owe(pfn, 1),
             Holder::Mapping => {
                 self.owe(pfn, 1);
@@ -366,7 +368,7 @@ impl<'m, F: Format> Audit<'m, F> {
         let frames = self.mem.frames();
         let free = Cell::new(0);
         for pfn in frames.all() {
-            let (counts, flags) = (frames.peek_counts(pfn), frames.peek_flags(pfn));
+            let (counts, flags) = (lab::counts(frames, pfn), lab::flags(frames, pfn));
             let refs = self.refs.get(&pfn).copied().unwrap_or(0);
             let maps = self.maps.get(&pfn).copied().unwrap_or(0);
             assert_eq!(u64::from(counts.refs()), refs, "references of {pfn} {flags:?}: {counts}");

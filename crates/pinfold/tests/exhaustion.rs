@@ -13,8 +13,8 @@ use std::cell::Cell;
 use pinfold::pin::Ask;
 use pinfold::rules::PRESETS;
 use pinfold::{
-    Access, Advice, FaultError, Flags, NewFrame, NodeId, PinError, Pins, Place, Placement, Prot,
-    Refs, Rules, Sharing, Small, SpaceError, Start, Term, Tuning, VirtAddr,
+    Access, Advice, FaultError, NewFrame, NodeId, PinError, Pins, Place, Placement, Prot, Refs,
+    Rules, Sharing, Small, SpaceError, Term, Tuning, VirtAddr,
 };
 use testing::{Audit, Mem, Rig, Space, load, machine, pages, space, store};
 
@@ -190,14 +190,20 @@ const STEPS: [(&str, Step); 29] = [
     ("store in another table", |l| store(&l.parent, 4, 1).map_err(Why::from).map(drop)),
     ("store shared", |l| store(&l.parent, 12, 1).map_err(Why::from).map(drop)),
     ("pin", |l| l.pin(4, Access::Write, false)),
-    ("fork", |l| Ok(l.child = Some(l.parent.fork()?))),
+    ("fork", |l| l.parent.fork().map_err(Why::from).map(|child| l.child = Some(child))),
     ("copy", |l| store(&l.parent, 1, 2).map_err(Why::from).map(drop)),
     ("copy in the child", |l| store(l.child()?, 4, 2).map_err(Why::from).map(drop)),
     ("pin to read", |l| l.pin(1, Access::Read, false)),
-    ("get", |l| Ok(l.refs = Some(l.parent.get(pages(6, 2), Access::Write)?))),
+    ("get", |l| {
+        let refs = l.parent.get(pages(6, 2), Access::Write);
+        refs.map_err(Why::from).map(|refs| l.refs = Some(refs))
+    }),
     ("protect a part", |l| Ok(l.parent.protect(pages(8, 2), Prot::READ)?)),
     ("forced pin", |l| l.pin(8, Access::Write, true)),
-    ("fork again", |l| Ok(l.grandchild = Some(l.child()?.fork()?))),
+    ("fork again", |l| {
+        let child = l.child()?.fork();
+        child.map_err(Why::from).map(|child| l.grandchild = Some(child))
+    }),
     ("store in the grandchild", |l| {
         let grandchild = l.grandchild.as_ref().ok_or(Why::Missing)?;
         store(grandchild, 5, 3).map_err(Why::from).map(drop)
@@ -218,7 +224,10 @@ const STEPS: [(&str, Step); 29] = [
     ("unmap a part", |l| Ok(l.parent.unmap(pages(4, 1))?)),
     ("protect back", |l| Ok(l.parent.protect(pages(5, 6), RW)?)),
     ("unmap what is shared", |l| Ok(l.parent.unmap(pages(12, 3))?)),
-    ("child exits", |l| Ok(drop(l.child.take()))),
+    ("child exits", |l| {
+        l.child = None;
+        Ok(())
+    }),
     ("unmap all", |l| Ok(l.parent.unmap(pages(1, 15))?)),
     ("give back", |l| {
         l.pins.clear();
@@ -288,7 +297,7 @@ fn frames_but(mem: &Mem<Small>, left: u64) -> Vec<NewFrame<'_>> {
     let take = |node| {
         let wanted = mem.frames().free_frames(node).saturating_sub(left);
         let place = Placement::Only(node);
-        (0..wanted).map(move |_| mem.frames().alloc(place, Flags::empty(), Start::Held).unwrap())
+        (0..wanted).map(move |_| mem.frames().take(place).unwrap())
     };
     [NodeId(0), NodeId(1)].into_iter().flat_map(take).collect()
 }

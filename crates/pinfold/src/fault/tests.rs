@@ -8,7 +8,7 @@ use crate::testing::{
 };
 use crate::{
     Access, EventKind, FaultError, Flags, Format, NodeId, Place, Placement, Prot, Rules, Sharing,
-    Small, Start, Term, Tuning, VirtAddr, X86_64,
+    Small, Term, Tuning, VirtAddr, X86_64,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -94,9 +94,7 @@ fn a_fault_without_a_frame_leaves_the_entry_as_it_was() {
     load(&parent, 17).unwrap();
     let child = parent.fork().unwrap();
     let mut hoard = Vec::new();
-    while let Ok(frame) =
-        mem.frames().alloc(Placement::Prefer(crate::NodeId(0)), Flags::empty(), Start::Held)
-    {
+    while let Ok(frame) = mem.frames().take(Placement::Prefer(crate::NodeId(0))) {
         hoard.push(frame);
     }
     let before = [child.entry(at), child.entry(VirtAddr::of_page(17))];
@@ -385,9 +383,7 @@ fn starved<F: Format>(
 ) -> Result<Fault, FaultError> {
     let left = mem.frames().total_free();
     let place = Placement::Prefer(NodeId(0));
-    let taken: Vec<_> = (1..left)
-        .map(|_| mem.frames().alloc(place, Flags::empty(), Start::Held).unwrap())
-        .collect();
+    let taken: Vec<_> = (1..left).map(|_| mem.frames().take(place).unwrap()).collect();
     let other = space.clone();
     mem.platform().before_alloc(move || _ = store(&other, racer, 2).unwrap());
     let fault = space.fault(VirtAddr::of_page(page), Cause::Store);
@@ -419,9 +415,7 @@ fn a_fault_whose_table_another_made_with_the_last_frame_is_none() {
     map(&space, 4, 4, Prot::READ_WRITE);
     let left = mem.frames().total_free();
     let place = Placement::Prefer(NodeId(0));
-    let taken: Vec<_> = (1..left)
-        .map(|_| mem.frames().alloc(place, Flags::empty(), Start::Held).unwrap())
-        .collect();
+    let taken: Vec<_> = (1..left).map(|_| mem.frames().take(place).unwrap()).collect();
     let other = space.clone();
     // A load takes a frame for the table only.
     mem.platform().before_alloc(move || _ = load(&other, 5).unwrap());

@@ -4,8 +4,8 @@ use crate::testing::{
     Audit, Mem, Space, load, machine, map, map_shared, pages, reach, rules, space, store,
 };
 use crate::{
-    Access, Advice, Cause, EventKind, Flags, NewFrame, NodeId, Pfn, Pins, Placement, Prot, Rules,
-    SpaceError, Start, Term, Tuning, VirtAddr, X86_64,
+    Access, Advice, Cause, EventKind, NewFrame, NodeId, Pfn, Pins, Placement, Prot, Rules,
+    SpaceError, Term, Tuning, VirtAddr, X86_64,
 };
 use std::vec::Vec;
 
@@ -201,7 +201,7 @@ fn rich_parent(text: &str) -> (Mem<X86_64>, Space<X86_64>, Vec<Pins<crate::testi
 
 fn hoard_all_but(mem: &Mem<X86_64>, left: u64) -> Vec<NewFrame<'_>> {
     let take = mem.frames().total_free() - left;
-    let one = |_| mem.frames().alloc(Placement::Only(NodeId(0)), Flags::empty(), Start::Held);
+    let one = |_| mem.frames().take(Placement::Only(NodeId(0)));
     (0..take).map(|n| one(n).unwrap()).collect()
 }
 

@@ -28,7 +28,7 @@ pub enum Placement {
 
 /// With which counts a new frame starts. They are set in one store: a lock-free walker with a stale entry may add to them from then on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Start {
+pub(crate) enum Start {
     /// One reference.
     Held,
     /// One reference, one mapping, exclusive: a private page that an entry is going to map.
@@ -65,6 +65,20 @@ impl NewFrame<'_> {
         let pfn = self.pfn;
         core::mem::forget(self);
         pfn
+    }
+}
+
+impl<'a> NewFrame<'a> {
+    /// The frame that [`NewFrame::keep`] has handed out, to be given back.
+    ///
+    /// # Panics
+    /// When `frames` has no such frame.
+    ///
+    /// # Safety
+    /// The frame came from [`Frames::take`] of the same `frames`, was kept, and is given back once.
+    pub unsafe fn kept(frames: &'a Frames, pfn: Pfn) -> Self {
+        assert!(frames.contains(pfn), "{pfn} is none of these frames");
+        Self { frames, pfn, start: Start::Held }
     }
 }
 
@@ -105,11 +119,19 @@ impl Frame {
 }
 
 impl Frames {
+    /// Takes a free frame for the embedder's own use: a kernel's table, a buffer. Its contents are whatever they were.
+    ///
+    /// # Errors
+    /// When the placement leaves no free frame.
+    pub fn take(&self, placement: Placement) -> Result<NewFrame<'_>, OutOfFrames> {
+        self.alloc(placement, Flags::empty(), Start::Held)
+    }
+
     /// Takes a free frame, with `flags` set and the counts of `start`.
     ///
     /// # Errors
     /// When the placement leaves no free frame.
-    pub fn alloc(
+    pub(crate) fn alloc(
         &self,
         placement: Placement,
         flags: Flags,

@@ -50,11 +50,6 @@ pub(crate) const fn node_of(word: u32) -> NodeId {
     NodeId((word >> NODE_SHIFT) as u8)
 }
 
-/// The flag word's bits for a folio of `1 << order` frames.
-pub(crate) const fn order_bits(order: u32) -> u32 {
-    (order << ORDER_SHIFT) & ORDER_MASK
-}
-
 /// The order in a head's flag word.
 pub(crate) const fn order_of(word: u32) -> u32 {
     (word & ORDER_MASK) >> ORDER_SHIFT

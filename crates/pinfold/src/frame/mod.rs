@@ -24,11 +24,13 @@ use crate::error::NoMemory;
 use crate::sync::{self, AtomicU32, AtomicU64, Name, SpinLock};
 
 pub(crate) use alloc::Put;
-pub use alloc::{NewFrame, Placement, Start};
+pub(crate) use alloc::Start;
+pub use alloc::{NewFrame, Placement};
 pub use counts::Counts;
 pub(crate) use counts::{EXCLUSIVE, MAP, REF};
 pub use flags::Flags;
-use flags::{node_bits, node_of, order_bits, order_of};
+use flags::{node_bits, node_of, order_of};
+
 pub(crate) use pin::Grab;
 pub use pin::PIN_BIAS;
 
@@ -195,7 +197,7 @@ impl Frames {
     }
 
     /// As [`Frames::counts`], while nothing else runs: not a step of an exploration.
-    pub fn peek_counts(&self, pfn: Pfn) -> Counts {
+    pub(crate) fn peek_counts(&self, pfn: Pfn) -> Counts {
         Counts(self.frame(pfn).counts.peek())
     }
 
@@ -206,7 +208,7 @@ impl Frames {
     }
 
     /// As [`Frames::flags`], while nothing else runs: not a step of an exploration.
-    pub fn peek_flags(&self, pfn: Pfn) -> Flags {
+    pub(crate) fn peek_flags(&self, pfn: Pfn) -> Flags {
         Flags::from_bits_truncate(self.frame(pfn).flags.peek())
     }
 
@@ -237,32 +239,6 @@ impl Frames {
     /// log2 of the number of frames in the folio whose head is `head`.
     pub fn order(&self, head: Pfn) -> u32 {
         order_of(self.frame(head).flags.read_once())
-    }
-
-    /// Makes one large folio of `1 << order` frames that the caller has just allocated, each with its one reference: the head keeps one,
-    /// the tails give theirs up.
-    ///
-    /// # Errors
-    /// The first tail that has other references than the caller's, for instance a lock-free walker's for a moment. The frames are as before.
-    pub fn form_folio(&self, head: Pfn, order: u32) -> Result<(), Pfn> {
-        let tails = || (head.0 + 1..head.0 + (1 << order)).map(Pfn);
-        for tail in tails() {
-            if self.frame(tail).counts.cmpxchg(REF, 0).is_err() {
-                for taken in tails().take_while(|taken| *taken != tail) {
-                    self.frame(taken).counts.write_once(REF);
-                }
-                return Err(tail);
-            }
-        }
-        for tail in tails() {
-            let frame = self.frame(tail);
-            frame.index.write_once(head.0);
-            frame.flags.fetch_or_relaxed(Flags::TAIL.bits());
-        }
-        let frame = self.frame(head);
-        frame.spare.write_once(0);
-        frame.flags.fetch_or_relaxed(Flags::HEAD.bits() | order_bits(order));
-        Ok(())
     }
 
     /// Adds `refs` references to a frame that is alive for certain.

@@ -101,23 +101,6 @@ impl Frames {
         (head, frame.put(n))
     }
 
-    /// Gives one pin of the folio of `pfn` back, if it can have one: its head, and what is left. In one step, so that of two callers with one
-    /// pin between them one is refused.
-    pub(crate) fn unpin(&self, pfn: Pfn) -> Option<(Pfn, Put)> {
-        let (head, frame) = self.folio(pfn);
-        if frame.is_large() {
-            frame.spare.try_update(|pins| pins.checked_sub(1)).ok()?;
-            return Some((head, frame.put(1)));
-        }
-        let old = frame.counts.try_update(|counts| {
-            // Mappings and at least one pin: fewer references cannot contain a pin (INV-FRAME-1).
-            let least = Counts(counts).maps().saturating_add(PIN_BIAS);
-            (Counts(counts).refs() >= least).then(|| counts - u64::from(PIN_BIAS) * REF)
-        });
-        let left = Counts(old.ok()?).refs() - PIN_BIAS;
-        Some((head, if left == 0 { Put::Last } else { Put::Held }))
-    }
-
     /// Pins of the folio: exact for a large one, `None` for a small one.
     #[inline]
     pub fn pincount(&self, head: Pfn) -> Option<u32> {

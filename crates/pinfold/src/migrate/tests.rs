@@ -5,8 +5,8 @@ use crate::testing::{
     store,
 };
 use crate::{
-    Access, Cause, EventKind, Fault, Flags, Moved, NodeId, Placement, Prot, Pte, Rules, Small,
-    Start, Term, Tuning, VirtAddr, X86_64,
+    Access, Cause, EventKind, Fault, Moved, NodeId, Placement, Prot, Pte, Rules, Small, Term,
+    Tuning, VirtAddr, X86_64,
 };
 use std::sync::Arc;
 
@@ -294,7 +294,7 @@ fn a_table_that_a_walk_has_found_is_not_reused_before_the_walk_is_done_with_it()
         // Whoever gets the table's frame now may write anything there, also what looks like an entry for the page.
         let anywhere = Placement::Prefer(NodeId(0));
         let looks_mapped = Pte::<X86_64>::mapping(pfn, crate::Reach::Data { exec: false });
-        while let Ok(frame) = rig.frames().alloc(anywhere, Flags::empty(), Start::Held) {
+        while let Ok(frame) = rig.frames().take(anywhere) {
             let pfn = frame.keep();
             for word in 0..512 {
                 let word = rig.platform().host.word(pfn, word);

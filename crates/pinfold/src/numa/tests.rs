@@ -5,8 +5,7 @@ use crate::testing::{
     Audit, Mem, Space, load, machine, map, map_shared, pages, reach, rules, space, store,
 };
 use crate::{
-    Access, Cause, EventKind, Fault, Flags, NodeId, Placement, Prot, Rules, Start, Term, Tuning,
-    VirtAddr, X86_64,
+    Access, Cause, EventKind, Fault, NodeId, Placement, Prot, Rules, Term, Tuning, VirtAddr, X86_64,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -88,9 +87,7 @@ fn facts_9_12_since_6_11_a_failed_move_forgets_the_write_bit_and_the_mark_brings
         space.numa_scan(pages(16, 1));
         // The move fails before it touches the entry: its node is full.
         let there = Placement::Only(NodeId(1));
-        let full: std::vec::Vec<_> = (0..8)
-            .map(|_| mem.frames().alloc(there, Flags::empty(), Start::Held).unwrap())
-            .collect();
+        let full: std::vec::Vec<_> = (0..8).map(|_| mem.frames().take(there).unwrap()).collect();
         mem.platform().host.run_on(NodeId(1));
         assert_eq!(space.fault(AT, Cause::Load), Ok(Fault::Hint(Hinted::MoveFailed)), "{text}");
         assert!(space.entry(AT).is_present(), "{text}");

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::Hold;
 use crate::addr::Pfn;
-use crate::error::{NoMemory, NotPinned, PinError};
+use crate::error::{NoMemory, PinError};
 use crate::event::EventKind;
 use crate::frame::Flags;
 use crate::memory::Memory;
@@ -77,12 +77,7 @@ impl<P: Platform> Held<P> {
     }
 
     fn mark_dirty(&self) {
-        let mem = self.space.mem();
-        for pfn in &self.pages {
-            if *pfn != mem.zero_page() {
-                mem.frames().set_flags(mem.frames().head_of(*pfn), Flags::DIRTY);
-            }
-        }
+        self.pages.iter().for_each(|pfn| self.space.mem().mark_written(*pfn));
     }
 }
 
@@ -103,29 +98,19 @@ impl<P: Platform> Memory<P> {
         free.then(|| self.zero_page())
     }
 
+    /// Notes that a device has written to a page.
+    fn mark_written(&self, pfn: Pfn) {
+        if pfn != self.zero_page() {
+            self.frames().set_flags(self.frames().head_of(pfn), Flags::DIRTY);
+        }
+    }
+
     /// Gives one counted hold back.
     #[inline]
     fn ungrab(&self, pfn: Pfn, hold: Hold) {
         self.tell_frame(EventKind::Unpinned(pfn));
         let (head, put) = self.frames().ungrab(pfn, hold, 1);
         self.after_put(head, put);
-    }
-
-    /// Gives back one pin of a page that [`Pins::into_pages`] handed out.
-    ///
-    /// # Errors
-    /// When the page does not have a pin to give back: it was never pinned, or unpinned before. Nothing has changed then.
-    pub fn unpin_page(&self, pfn: Pfn) -> Result<(), NotPinned> {
-        if !self.frames().contains(pfn) {
-            return Err(NotPinned(pfn));
-        }
-        if Some(pfn) != self.uncounted(Hold::Pin) {
-            let (head, put) = self.frames().unpin(pfn).ok_or(NotPinned(pfn))?;
-            self.tell_frame(EventKind::Unpinned(pfn));
-            self.after_put(head, put);
-        }
-        self.stats().nr_foll_pin_released.add(1);
-        Ok(())
     }
 }
 
@@ -177,9 +162,74 @@ impl<P: Platform> Pins<P> {
         self.held.mark_dirty();
     }
 
-    /// Hands the pins to the caller, who gives each back by [`Memory::unpin_page`]. They no longer count against the limit.
-    pub fn into_pages(mut self) -> Vec<Pfn> {
-        core::mem::take(&mut self.held.pages)
+    /// Parts the guard into one for each page, in the order of the range; takes no heap. Pages that are not asked for are unpinned with the iterator.
+    pub fn into_pages(self) -> PinnedPages<P> {
+        PinnedPages { held: self.held, next: 0 }
+    }
+}
+
+/// The pages of a [`Pins`], one by one.
+#[must_use = "dropping the iterator unpins the pages that are left"]
+pub struct PinnedPages<P: Platform> {
+    held: Held<P>,
+    /// How many have been handed out; their places in `held` are not given back.
+    next: usize,
+}
+
+impl<P: Platform> Iterator for PinnedPages<P> {
+    type Item = PinnedPage<P>;
+
+    fn next(&mut self) -> Option<PinnedPage<P>> {
+        let pfn = *self.held.pages.get(self.next)?;
+        self.next += 1;
+        let charged = self.held.charged.min(1);
+        self.held.charged -= charged;
+        Some(PinnedPage { space: self.held.space.clone(), pfn, charged })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.held.pages.len() - self.next;
+        (left, Some(left))
+    }
+}
+
+impl<P: Platform> ExactSizeIterator for PinnedPages<P> {}
+
+impl<P: Platform> Drop for PinnedPages<P> {
+    fn drop(&mut self) {
+        self.held.pages.drain(..self.next);
+    }
+}
+
+/// One pinned page, unpinned on drop. What a long-term pin is charged for stays charged until then.
+#[must_use = "dropping the guard unpins the page"]
+pub struct PinnedPage<P: Platform> {
+    space: Shared<Space<P>>,
+    pfn: Pfn,
+    /// Pages charged to the space's limit: one or none.
+    charged: u64,
+}
+
+impl<P: Platform> PinnedPage<P> {
+    /// The frame.
+    pub fn pfn(&self) -> Pfn {
+        self.pfn
+    }
+
+    /// Releases the pin after the device has written: the page is marked dirty first.
+    pub fn unpin_dirty(self) {
+        self.space.mem().mark_written(self.pfn);
+    }
+}
+
+impl<P: Platform> Drop for PinnedPage<P> {
+    fn drop(&mut self) {
+        let mem = self.space.mem();
+        mem.stats().nr_foll_pin_released.add(1);
+        if Some(self.pfn) != mem.uncounted(Hold::Pin) {
+            mem.ungrab(self.pfn, Hold::Pin);
+        }
+        self.space.locked.sub(self.charged);
     }
 }
 

@@ -20,7 +20,7 @@ mod slow;
 
 pub use crate::rules::pin::{Access, Force, Hold, Term};
 pub(crate) use guard::Held;
-pub use guard::{Pins, Refs};
+pub use guard::{PinnedPage, PinnedPages, Pins, Refs};
 
 use crate::addr::VirtRange;
 use crate::address_space::AddressSpace;

@@ -10,8 +10,8 @@ use crate::testing::{
     Audit, Mem, Space, device_read, load, machine, map, map_shared, pages, rules, space, store,
 };
 use crate::{
-    AddressSpace, Cause, EventKind, FaultError, Limits, NotPinned, PIN_BIAS, Pfn, PinError, Prot,
-    Rules, Tuning, VirtAddr, X86_64,
+    AddressSpace, Cause, EventKind, FaultError, Limits, PIN_BIAS, PinError, Prot, Rules, Tuning,
+    VirtAddr, X86_64,
 };
 use std::vec::Vec;
 
@@ -150,47 +150,37 @@ fn long_pins_are_charged_and_limited_and_short_ones_are_not() {
     assert_eq!(long(18, 2).err(), Some(PinError::TooManyLocked { limit: 3 }));
     let short = space.pin(pages(16, 8), Access::Write, Term::Short).unwrap();
     assert_eq!(space.locked_pages(), 2);
-    let raw = long(18, 1).unwrap().into_pages();
-    assert_eq!(space.locked_pages(), 2, "handed over pins are not charged any more");
-    Audit::of(&mem).space(&space).pins(first.pages()).pins(short.pages()).pins(&raw).check();
+    let parted = long(18, 1).unwrap().into_pages().next().unwrap();
+    assert_eq!(space.locked_pages(), 3, "a page that is handed on is charged until it is unpinned");
+    Audit::of(&mem)
+        .space(&space)
+        .pins(first.pages())
+        .pins(short.pages())
+        .pins(&[parted.pfn()])
+        .check();
     drop(first);
+    assert_eq!(space.locked_pages(), 1);
+    drop(parted);
     assert_eq!(space.locked_pages(), 0);
-    mem.unpin_page(raw[0]).unwrap();
 }
 
 #[test]
-fn a_second_unpin_and_a_foreign_one_are_refused_and_change_nothing() {
+fn a_pin_of_many_pages_can_be_given_back_page_by_page() {
     let (mem, space) = world("latest");
-    let stranger = store(&space, 20, 1).unwrap();
-    let gets = space.get(pages(20, 1), Access::Read).unwrap();
-    let raw = space.pin(pages(16, 2), Access::Write, Term::Short).unwrap().into_pages();
-    let again = space.pin(pages(16, 1), Access::Write, Term::Short).unwrap();
-    Audit::of(&mem).space(&space).pins(&raw).pins(again.pages()).gets(gets.pages()).check();
-    assert_eq!(mem.unpin_page(raw[0]), Ok(()));
-    drop(again);
-    for pfn in [raw[0], stranger, space.root(), Pfn(63), Pfn(1 << 40)] {
-        assert_eq!(mem.unpin_page(pfn), Err(NotPinned(pfn)));
-    }
-    Audit::of(&mem).space(&space).pins(&raw[1..]).gets(gets.pages()).check();
+    let pins = space.pin(pages(16, 4), Access::Write, Term::Long).unwrap();
+    let frames = pins.pages().to_vec();
+    let mut parted = pins.into_pages();
+    assert_eq!(parted.len(), 4);
+    let (first, second) = (parted.next().unwrap(), parted.next().unwrap());
+    assert_eq!([first.pfn(), second.pfn()], frames[..2]);
+    drop(parted);
+    assert_eq!(space.locked_pages(), 2, "the others are unpinned");
+    Audit::of(&mem).space(&space).pins(&frames[..2]).check();
     drop(space);
-    // The last reference: unpinning frees the page.
-    assert_eq!(mem.unpin_page(raw[1]), Ok(()));
-    assert_eq!(mem.unpin_page(raw[1]), Err(NotPinned(raw[1])));
-    Audit::of(&mem).gets(gets.pages()).check();
-}
-
-#[test]
-fn of_two_threads_that_unpin_one_pin_one_is_refused() {
-    let (mem, space) = world("latest");
-    for _ in 0..200 {
-        let raw = space.pin(pages(16, 1), Access::Write, Term::Short).unwrap().into_pages();
-        let both = std::thread::scope(|threads| {
-            let other = threads.spawn(|| mem.unpin_page(raw[0]));
-            [mem.unpin_page(raw[0]), other.join().unwrap()]
-        });
-        assert_eq!(both.iter().filter(|result| result.is_ok()).count(), 1);
-    }
-    Audit::of(&mem).space(&space).check();
+    first.unpin_dirty();
+    Audit::of(&mem).pins(&frames[1..2]).check();
+    drop(second);
+    Audit::of(&mem).check();
 }
 
 #[test]
@@ -208,9 +198,11 @@ fn acquired_and_released_pins_balance() {
         let gets = space.get(pages(16, 2), Access::Read).unwrap();
         assert_eq!(live(), 0, "{text}: a get is no pin");
         drop(gets);
-        let raw = space.pin(pages(16, 3), Access::Read, Term::Short).unwrap().into_pages();
+        let mut parted = space.pin(pages(16, 3), Access::Read, Term::Short).unwrap().into_pages();
         assert_eq!(live(), 3, "{text}");
-        raw.into_iter().for_each(|pfn| mem.unpin_page(pfn).unwrap());
+        drop(parted.next());
+        assert_eq!(live(), 2, "{text}");
+        drop(parted);
         assert_eq!(live(), 0, "{text}");
         assert!(space.pin(pages(24, 1), Access::Read, Term::Short).is_err());
         assert_eq!(live(), 0, "{text}");

@@ -1,9 +1,10 @@
 //! The face: mapping and its errors, areas that split and merge, limits, and the end of an address space.
 
+use crate::lab::{self, Holder};
 use crate::testing::{Audit, Space, load, machine, map, map_shared, pages, space, store};
 use crate::{
-    AddressSpace, Advice, Format, Holder, Limits, NodeId, Place, Prot, RangeError, Rules, Sharing,
-    Small, SpaceError, Tuning, VirtAddr, X86_64,
+    AddressSpace, Advice, Format, Limits, NodeId, Place, Prot, RangeError, Rules, Sharing, Small,
+    SpaceError, Tuning, VirtAddr, X86_64,
 };
 use std::sync::Arc;
 
@@ -156,7 +157,7 @@ fn account_reports_every_frame_once_for_each_reason() {
     map_shared(&space, 32, 2);
     store(&space, 32, 1).unwrap();
     let (mut tables, mut mappings, mut objects) = (0, 0, 0);
-    space.account(|_, holder| match holder {
+    lab::account(&space, |_, holder| match holder {
         Holder::Table => tables += 1,
         Holder::Mapping => mappings += 1,
         Holder::Object(_) => objects += 1,
@@ -203,8 +204,11 @@ fn an_abandoned_space_touches_no_frame_and_keeps_nothing_alive() {
     parent.unmap(pages(17, 1)).unwrap();
     let child = parent.fork().unwrap();
     let free = mem.frames().total_free();
-    parent.abandon();
-    child.abandon();
+    // SAFETY: the machine is thrown away with them.
+    unsafe {
+        lab::abandon(parent);
+        lab::abandon(child);
+    }
     assert_eq!(mem.frames().total_free(), free);
     let life = Arc::downgrade(&mem.platform().life());
     drop(mem);

@@ -19,6 +19,9 @@ use core::sync::atomic::Ordering;
 
 const WRITER: u32 = 1 << 31;
 const WAITERS: u32 = 1 << 30;
+/// Whoever finds so many readers waits, as for a writer: one more could be taken for a waiter. Only guards that were forgotten come to so many.
+/// A word with [`WRITER`] or [`WAITERS`] is larger.
+const MOST_READERS: u32 = WAITERS - 1;
 
 /// Where in the word the gate's number lies, so that the gate ends with the lock and has its name.
 const GATE: usize = 1;
@@ -48,7 +51,7 @@ impl<T> RwSem<T> {
             self.pass(hook::Mode::Shared);
             return ReadGuard { sem: self, sleep, by: Taken::Explorer };
         }
-        self.acquire(sleep, |word| (word & (WRITER | WAITERS) == 0).then(|| word + 1));
+        self.acquire(sleep, |word| (word < MOST_READERS).then(|| word + 1));
         ReadGuard { sem: self, sleep, by: Taken::Native }
     }
 
@@ -202,5 +205,31 @@ impl<T, W: Park> Drop for WriteGuard<'_, T, W> {
             #[cfg(feature = "explore")]
             Taken::Explorer => hook::unlock(self.sem.id(), hook::Mode::Exclusive),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// Says that somebody would sleep.
+    struct Awake;
+
+    impl Park for Awake {
+        fn park(&self, _: &core::sync::atomic::AtomicU32, _: u32) {
+            panic!("sleeps");
+        }
+
+        fn unpark(&self, _: &core::sync::atomic::AtomicU32) {}
+    }
+
+    #[test]
+    fn readers_that_were_forgotten_never_let_a_writer_in() {
+        let sem = RwSem { word: AtomicU32::new(MOST_READERS - 1), value: Plain::new(()) };
+        core::mem::forget(sem.read(&Awake));
+        let waits = |act: &dyn Fn()| catch_unwind(AssertUnwindSafe(act)).is_err();
+        assert!(waits(&|| drop(sem.read(&Awake))), "one more could be taken for a waiter");
+        assert!(waits(&|| drop(sem.write(&Awake))));
     }
 }

@@ -13,6 +13,9 @@ use crate::error::NoMemory;
 #[cfg(feature = "explore")]
 use pinfold_explore::hook;
 
+/// Far more than owners that exist, and far from where the count would wrap.
+const MOST_OWNERS: usize = usize::MAX / 2;
+
 struct Inner<T> {
     owners: AtomicUsize,
     value: T,
@@ -59,7 +62,12 @@ impl<T> Shared<T> {
 impl<T> Clone for Shared<T> {
     #[inline]
     fn clone(&self) -> Self {
-        self.inner().owners.fetch_add(1, Ordering::Relaxed);
+        let before = self.inner().owners.fetch_add(1, Ordering::Relaxed);
+        if before > MOST_OWNERS {
+            // Only clones that were forgotten come to so many. Counting on would free the value under all of them.
+            self.inner().owners.fetch_sub(1, Ordering::Relaxed);
+            panic!("a shared value has too many owners: do not forget clones");
+        }
         Self { inner: self.inner }
     }
 }

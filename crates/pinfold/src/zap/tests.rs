@@ -1,11 +1,12 @@
 //! Unmapping: what goes, what pins keep, when it is flushed, and which tables stay.
 
+use crate::lab::{self, Holder};
 use crate::testing::{
     Audit, Mem, Space, device_read, load, machine, map, map_shared, pages, rules, space, store,
 };
 use crate::{
-    Access, Advice, Fault, Flags, Format, Holder, Limits, NodeId, Pfn, Placement, Prot, Pte, Rules,
-    Small, SpaceError, Start, Term, Tuning, VirtAddr, X86_64,
+    Access, Advice, Fault, Format, Limits, NodeId, Pfn, Placement, Prot, Pte, Rules, Small,
+    SpaceError, Term, Tuning, VirtAddr, X86_64,
 };
 use std::sync::atomic::Ordering;
 
@@ -19,7 +20,7 @@ fn world() -> (Mem<X86_64>, Space<X86_64>) {
 
 fn tables<F: Format>(space: &Space<F>) -> usize {
     let mut tables = 0;
-    space.account(|_, holder| tables += usize::from(holder == Holder::Table));
+    lab::account(space, |_, holder| tables += usize::from(holder == Holder::Table));
     tables
 }
 
@@ -195,7 +196,7 @@ fn below_a_kernel(mem: &Mem<X86_64>, end: u64) -> (Space<X86_64>, Pfn) {
     let limits = Limits { end_page: end, ..Limits::of_format::<X86_64>() };
     let space = Space::new(mem, limits).unwrap();
     let place = Placement::Prefer(NodeId(0));
-    let kernel = mem.frames().alloc(place, Flags::RESERVED, Start::Held).unwrap().keep();
+    let kernel = mem.frames().take(place).unwrap().keep();
     let entry = Pte::<X86_64>::table(kernel).bits();
     mem.platform().host.word(space.root(), 511).store(entry, Ordering::Relaxed);
     (space, kernel)

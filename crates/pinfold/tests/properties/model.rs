@@ -16,8 +16,8 @@ use crate::testing::{
 };
 use pinfold::pin::Ask;
 use pinfold::{
-    Access, Advice, FaultError, Format, NodeId, Pfn, PinError, Pins, Place, Prot, Refs, Rules,
-    Sharing, SpaceError, Tuning, VirtAddr, VirtRange,
+    Access, Advice, FaultError, Format, NodeId, Pfn, PinError, PinnedPage, Pins, Place, Prot, Refs,
+    Rules, Sharing, SpaceError, Tuning, VirtAddr, VirtRange,
 };
 
 /// What is checked beyond isolation and conservation.
@@ -98,7 +98,7 @@ impl<F: Format> Process<F> {
 
 enum Guard<F: Format> {
     Pins(Pins<Rig<F>>),
-    Raw(Vec<Pfn>),
+    Parted(Vec<PinnedPage<Rig<F>>>),
     Refs(Refs<Rig<F>>),
 }
 
@@ -111,11 +111,11 @@ struct Held<F: Format> {
 }
 
 impl<F: Format> Held<F> {
-    fn frames(&self) -> &[Pfn] {
+    fn frames(&self) -> Vec<Pfn> {
         match &self.guard {
-            Guard::Pins(pins) => pins.pages(),
-            Guard::Raw(raw) => raw,
-            Guard::Refs(refs) => refs.pages(),
+            Guard::Pins(pins) => pins.pages().to_vec(),
+            Guard::Parted(parted) => parted.iter().map(PinnedPage::pfn).collect(),
+            Guard::Refs(refs) => refs.pages().to_vec(),
         }
     }
 }
@@ -368,18 +368,18 @@ impl<F: Format> World<F> {
             Guard::Pins(pins) if held.access == Access::Write => pins.unpin_dirty(),
             Guard::Pins(pins) => drop(pins),
             Guard::Refs(refs) => drop(refs),
-            Guard::Raw(raw) => raw.into_iter().for_each(|pfn| self.mem.unpin_page(pfn).unwrap()),
+            Guard::Parted(parted) => drop(parted),
         }
     }
 
-    /// Turns a guard into bare frame numbers.
+    /// Parts a guard into one for each page.
     fn hand_over(&mut self, which: usize) {
         if self.holds.is_empty() {
             return;
         }
         let held = self.holds.swap_remove(which % self.holds.len());
         let guard = match held.guard {
-            Guard::Pins(pins) => Guard::Raw(pins.into_pages()),
+            Guard::Pins(pins) => Guard::Parted(pins.into_pages().collect()),
             other => other,
         };
         self.holds.push(Held { guard, ..held });
@@ -406,8 +406,8 @@ impl<F: Format> World<F> {
         }
         for held in &self.holds {
             audit = match held.guard {
-                Guard::Refs(_) => audit.gets(held.frames()),
-                Guard::Pins(_) | Guard::Raw(_) => audit.pins(held.frames()),
+                Guard::Refs(_) => audit.gets(&held.frames()),
+                Guard::Pins(_) | Guard::Parted(_) => audit.pins(&held.frames()),
             };
         }
         audit.check();

@@ -44,7 +44,8 @@ pub fn whole() -> bool {
 fn all() -> Option<()> {
     let span = NodeSpan { node: NodeId(0), first: Pfn(0), frames: 64 };
     let host = Host::<X86_64>::new(64);
-    let memory = Memory::new(host, &[span], Rules::default(), Tuning::default()).ok()?;
+    // SAFETY: the host was made for this span.
+    let memory = unsafe { Memory::new(host, &[span], Rules::default(), Tuning::default()) }.ok()?;
     let space = AddressSpace::new(&memory, Limits::of_format::<X86_64>()).ok()?;
     let range = space.map(Place::Anywhere, 2, Prot::READ_WRITE, Sharing::Private).ok()?;
     space.fault(range.start(), Cause::Store).ok()?;

@@ -1,0 +1,88 @@
+//! What only a laboratory needs: looks at a machine in which nothing runs, and a way to throw one away in whatever state it is.
+//!
+//! Protocol: the caller is alone. Nothing here is a step of an exploration.
+
+use core::convert::Infallible;
+
+use crate::addr::Pfn;
+use crate::address_space::AddressSpace;
+use crate::area::{AreaMap, Backing};
+use crate::frame::{Counts, Flags, Frames};
+use crate::platform::Platform;
+use crate::space::Space;
+
+/// Why an address space keeps a frame alive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holder {
+    /// It is a page table.
+    Table,
+    /// An entry maps it, with one reference and one mapping.
+    Mapping,
+    /// A shared object holds it. Reported once for each area that maps the object.
+    Object(usize),
+}
+
+/// The counts of a frame.
+///
+/// # Panics
+/// When there is no such frame.
+pub fn counts(frames: &Frames, pfn: Pfn) -> Counts {
+    frames.peek_counts(pfn)
+}
+
+/// The flags of a frame.
+///
+/// # Panics
+/// When there is no such frame.
+pub fn flags(frames: &Frames, pfn: Pfn) -> Flags {
+    frames.peek_flags(pfn)
+}
+
+/// Calls `visit` for every frame that the address space keeps alive, with the reason: for oracles that add up the counts. The address space's lock is
+/// held for reading meanwhile.
+pub fn account<P: Platform>(space: &AddressSpace<P>, mut visit: impl FnMut(Pfn, Holder)) {
+    space.space().account(&mut visit);
+}
+
+/// Drops the address space without touching its frames.
+///
+/// # Safety
+/// The machine is thrown away as a whole: from now on none of its address spaces is used but to be abandoned, and no hold is released.
+pub unsafe fn abandon<P: Platform>(space: AddressSpace<P>) {
+    let inner = space.into_inner();
+    inner.abandon();
+}
+
+impl<P: Platform> Space<P> {
+    fn account(&self, visit: &mut impl FnMut(Pfn, Holder)) {
+        let map = self.read_map();
+        for area in map.iter() {
+            if let Backing::Object { object, .. } = &area.backing {
+                let id = core::ptr::from_ref(&**object) as usize;
+                object.each_page(|pfn| visit(pfn, Holder::Object(id)));
+            }
+        }
+        visit(self.root(), Holder::Table);
+        self.tables().each_table(self.end_page(), &mut |table| visit(table, Holder::Table));
+        let walked: Result<(), Infallible> =
+            self.tables().for_each_leaf(0, self.end_page(), |leaf, first, end| {
+                for pte in (first..end).map(|page| leaf.read(page)) {
+                    if pte.is_mapped() && !pte.is_special() {
+                        visit(pte.pfn(), Holder::Mapping);
+                    }
+                }
+                Ok(())
+            });
+        let Ok(()) = walked;
+    }
+
+    fn abandon(&self) {
+        let map = core::mem::replace(&mut *self.write_map(), AreaMap::new());
+        for area in map.iter() {
+            match &area.backing {
+                Backing::Private(family) => family.abandon(self.mem()),
+                Backing::Object { object, .. } => object.abandon(),
+            }
+        }
+    }
+}
