@@ -144,7 +144,7 @@ impl Sem {
 pair! { "rw_sem_read", () -> u64,
     |sem: &RwSem<u64>| *sem.read(&Spinning),
     |sem: &Sem| {
-        sem.acquire(|word| (word & (WRITER | WAITERS) == 0).then(|| word + 1));
+        sem.acquire(|word| (word < WAITERS - 1).then(|| word + 1));
         // SAFETY: the lock is held for reading.
         let value = unsafe { sem.value.get().read() };
         sem.release(1);
