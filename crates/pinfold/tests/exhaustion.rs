@@ -14,7 +14,7 @@ use pinfold::pin::Ask;
 use pinfold::rules::PRESETS;
 use pinfold::{
     Access, Advice, FaultError, NewFrame, NodeId, PinError, Pins, Place, Placement, Prot, Refs,
-    Rules, Sharing, Small, SpaceError, Term, Tuning, VirtAddr,
+    Rules, Sharing, Small, SpaceError, Term, Tuning, VirtAddr, X86_64,
 };
 use testing::{Audit, Mem, Rig, Space, load, machine, pages, space, store};
 
@@ -33,6 +33,7 @@ enum Deny {
 thread_local! {
     static DENY: Cell<Deny> = const { Cell::new(Deny::Nothing) };
     static DENIED: Cell<u64> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 fn denied() -> bool {
@@ -58,6 +59,7 @@ unsafe impl GlobalAlloc for Heap {
         if denied() {
             return core::ptr::null_mut();
         }
+        BYTES.set(BYTES.get() + layout.size());
         // SAFETY: the caller's promise is the system's.
         unsafe { System.alloc(layout) }
     }
@@ -343,5 +345,22 @@ fn with_a_dry_heap_whole_areas_are_still_protected_and_unmapped() {
         assert_eq!(denied, 0, "no heap was asked for");
         space.map(at(page), 1, prot, Sharing::Private).unwrap();
     }
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn what_a_shared_mapping_costs_does_not_grow_with_pages_that_nobody_touches() {
+    let mem = machine::<X86_64>(Rules::default(), &[48], Tuning::default());
+    let space = space(&mem);
+    let mut costs = [8, 1 << 34].map(|pages| {
+        BYTES.set(0);
+        let range = space.map(Place::Anywhere, pages, RW, Sharing::Shared).unwrap();
+        for page in [range.first_page(), range.end_page() - 1] {
+            store(&space, page, 1).unwrap();
+        }
+        BYTES.get()
+    });
+    costs.sort_unstable();
+    assert!(costs[1] < 32 << 10, "{costs:?} bytes");
     Audit::of(&mem).space(&space).check();
 }

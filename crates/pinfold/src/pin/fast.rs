@@ -51,11 +51,12 @@ impl<P: Platform> Space<P> {
             walk,
             recheck: rules.fast_recheck,
         };
+        let before = held.pages().len();
         let section = WalkSection::open(self.mem().platform());
         self.walk_fast(range, &wish, held);
         drop(section);
         if seq.is_some_and(|seq| self.protect_seq.changed_since(seq)) {
-            held.release_all();
+            held.release_from(before);
             self.stopped(range.first_page(), FastStop::ForkRan);
         }
     }

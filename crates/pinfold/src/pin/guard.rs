@@ -38,6 +38,10 @@ impl<P: Platform> Held<P> {
 
     pub(super) fn reserve(&mut self, pages: u64) -> Result<(), NoMemory> {
         let pages = usize::try_from(pages).map_err(|_| NoMemory)?;
+        // Twice the room if the heap can, so that a long run is not moved again and again.
+        if !self.pages.is_empty() && self.pages.try_reserve(pages).is_ok() {
+            return Ok(());
+        }
         self.pages.try_reserve_exact(pages).map_err(|_| NoMemory)
     }
 
@@ -66,10 +70,11 @@ impl<P: Platform> Held<P> {
         }
     }
 
-    pub(super) fn release_all(&mut self) {
+    /// Gives all but the first `kept` pages back.
+    pub(super) fn release_from(&mut self, kept: usize) {
         let (mem, hold) = (self.space.mem(), self.hold);
         let uncounted = mem.uncounted(hold);
-        for pfn in self.pages.drain(..) {
+        for pfn in self.pages.drain(kept..) {
             if Some(pfn) != uncounted {
                 mem.ungrab(pfn, hold);
             }
@@ -86,7 +91,7 @@ impl<P: Platform> Drop for Held<P> {
         if self.hold == Hold::Pin {
             self.space.mem().stats().nr_foll_pin_released.add(self.pages.len() as u64);
         }
-        self.release_all();
+        self.release_from(0);
         self.space.locked.sub(self.charged);
     }
 }

@@ -119,33 +119,46 @@ impl<P: Platform> AddressSpace<P> {
     }
 }
 
+/// Pages for which room is made at a time: what a request costs does not grow with what it asks for in vain.
+const AHEAD: u64 = 512;
+
 impl<P: Platform> Space<P> {
     fn hold(&self, range: VirtRange, ask: Ask, held: &mut Held<P>) -> Result<(), PinError> {
         let allowed = self.allowed(range);
         let range = allowed.map_err(|_| crate::error::FaultError::NotMapped(range.start()))?;
-        held.reserve(range.pages())?;
         if held.hold() == Hold::Pin && self.has_pinned.read_once() == 0 {
             self.has_pinned.write_once(1);
         }
-        if ask.path != Path::SlowOnly {
-            self.hold_fast(range, ask, held);
-        }
-        let taken = held.pages().len() as u64;
-        let stopped = if taken == range.pages() {
-            return Ok(());
-        } else if ask.path == Path::FastOnly {
-            PinError::WouldBlock(crate::addr::VirtAddr::of_page(range.first_page() + taken))
-        } else {
-            match self.hold_slow(range, ask, held) {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
+        let mut page = range.first_page();
+        while page < range.end_page() {
+            let part = VirtRange::of_pages(page, range.end_page().min(page + AHEAD));
+            match self.hold_part(part, ask, held) {
+                Ok(()) => page = part.end_page(),
+                Err(stopped) if held.pages().is_empty() => return Err(stopped),
+                Err(stopped) => {
+                    held.fall_short(stopped, range.pages());
+                    break;
+                }
             }
-        };
-        if held.pages().is_empty() {
-            return Err(stopped);
         }
-        held.fall_short(stopped, range.pages());
         Ok(())
+    }
+
+    /// Takes the pages of `part` in order, until all are taken or one is refused.
+    fn hold_part(&self, part: VirtRange, ask: Ask, held: &mut Held<P>) -> Result<(), PinError> {
+        let before = held.pages().len();
+        held.reserve(part.pages())?;
+        if ask.path != Path::SlowOnly {
+            self.hold_fast(part, ask, held);
+        }
+        let first = part.first_page() + (held.pages().len() - before) as u64;
+        if first == part.end_page() {
+            return Ok(());
+        }
+        if ask.path == Path::FastOnly {
+            return Err(PinError::WouldBlock(crate::addr::VirtAddr::of_page(first)));
+        }
+        self.hold_slow(VirtRange::of_pages(first, part.end_page()), ask, held)
     }
 }
 

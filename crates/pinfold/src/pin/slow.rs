@@ -44,8 +44,7 @@ impl<P: Platform> Space<P> {
         held: &mut Held<P>,
     ) -> Result<(), PinError> {
         let map = self.read_map();
-        let first = range.first_page() + held.pages().len() as u64;
-        for page in first..range.end_page() {
+        for page in range.first_page()..range.end_page() {
             let pfn = self.hold_page(&map, page, ask, held.hold())?;
             held.push(pfn);
             self.mem().tell(self.id(), page, EventKind::SlowTaken(pfn));
