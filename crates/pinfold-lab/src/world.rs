@@ -224,7 +224,11 @@ impl Plan {
                 words: machine.words() as usize,
             },
             spans: (0..nodes).map(span).collect(),
-            tuning: Tuning { migrate_passes: machine.migrate_passes(), ..Tuning::default() },
+            tuning: Tuning {
+                migrate_passes: machine.migrate_passes(),
+                hint_passes: machine.migrate_passes(),
+                ..Tuning::default()
+            },
             goals: scenario.reach.iter().map(goal).collect(),
             lane_cpus: scenario.lanes.iter().map(|lane| lane_cpu(&lane.runner)).collect(),
             first_cpu: scenario.cpu_index(scenario.setup.process.cpu.as_ref()).unwrap_or(0),

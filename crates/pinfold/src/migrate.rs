@@ -46,6 +46,15 @@ impl<P: Platform> Drop for Isolated<'_, P> {
     }
 }
 
+/// Who asks for a migration, and so how often it is tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mode {
+    /// Somebody who can wait: compaction, move_pages.
+    Sync,
+    /// A fault, whose access waits meanwhile.
+    Async,
+}
+
 /// How a pass ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Pass {
@@ -78,8 +87,12 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Tries to move the page to `node`, in as many passes as the tuning says.
-    pub(crate) fn migrate(&self, page: Isolated<'_, P>, node: NodeId) -> Option<Pfn> {
-        let moved = self.migrate_to(&page, node);
+    pub(crate) fn migrate(&self, page: Isolated<'_, P>, node: NodeId, mode: Mode) -> Option<Pfn> {
+        let passes = match mode {
+            Mode::Sync => self.tuning().migrate_passes,
+            Mode::Async => self.tuning().hint_passes,
+        };
+        let moved = self.migrate_to(&page, node, passes.max(1));
         let stat = if moved.is_some() {
             &self.stats().pgmigrate_success
         } else {
@@ -89,12 +102,12 @@ impl<P: Platform> Memory<P> {
         moved
     }
 
-    fn migrate_to(&self, page: &Isolated<'_, P>, node: NodeId) -> Option<Pfn> {
+    fn migrate_to(&self, page: &Isolated<'_, P>, node: NodeId, passes: u32) -> Option<Pfn> {
         let fresh = self.frames().alloc(Placement::Only(node), Flags::ANON, Start::Held).ok()?;
         let (old, new) = (self.frames().frame(page.pfn), self.frames().frame(fresh.pfn()));
         new.mapping.init(old.mapping.read_once());
         new.index.init(old.index.read_once());
-        for _ in 0..self.tuning().migrate_passes.max(1) {
+        for _ in 0..passes {
             if self.migrate_pass(page.pfn, fresh.pfn()) == Pass::Moved {
                 return Some(fresh.pfn());
             }
@@ -266,7 +279,7 @@ impl<P: Platform> Space<P> {
         let (mut page, end) = (range.first_page(), range.end_page().min(self.end_page()));
         while let Some((found, isolated)) = self.next_elsewhere(page, end, node) {
             page = found + 1;
-            match isolated.and_then(|isolated| self.mem().migrate(isolated, node)) {
+            match isolated.and_then(|isolated| self.mem().migrate(isolated, node, Mode::Sync)) {
                 Some(_) => moved.moved += 1,
                 None => moved.failed += 1,
             }

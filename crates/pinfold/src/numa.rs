@@ -9,7 +9,7 @@
 
 use crate::event::EventKind;
 use crate::fault::{Fault, Request};
-use crate::migrate::Isolated;
+use crate::migrate::{Isolated, Mode};
 use crate::platform::Platform;
 use crate::rules::{NumaFault, NumaWrite};
 use crate::space::Space;
@@ -29,7 +29,8 @@ pub enum Hinted {
 /// What is known of the write bit when an entry is restored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum WriteBit {
-    /// By the rule.
+    /// By the rule. What 6.2 to 6.10 restored when a migration had failed is open: facts 4.4 says that the bit was recomputed, not whether before
+    /// or after the lock was given up. It is taken for recomputed; without the bit there is one more fault, which reuses the page.
     ByRule,
     /// The information died with the lock: without (facts 9.12).
     Lost,
@@ -86,7 +87,7 @@ impl<P: Platform> Space<P> {
 
     fn move_here(&self, isolated: Option<Isolated<'_, P>>) -> Hinted {
         let mem = self.mem();
-        match isolated.and_then(|page| mem.migrate(page, mem.platform().node())) {
+        match isolated.and_then(|page| mem.migrate(page, mem.platform().node(), Mode::Async)) {
             Some(_) => {
                 mem.stats().numa_pages_migrated.add(1);
                 Hinted::Moved

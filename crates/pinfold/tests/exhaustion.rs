@@ -147,7 +147,7 @@ fn at(page: u64) -> Place {
 
 impl Life {
     fn new(rules: Rules) -> Self {
-        let tuning = Tuning { migrate_passes: 2, gather_pages: 12 };
+        let tuning = Tuning { migrate_passes: 2, hint_passes: 2, gather_pages: 12 };
         let mem = machine(rules, &[48, 16], tuning);
         let parent = space(&mem);
         Self { mem, parent, child: None, grandchild: None, pins: Vec::with_capacity(8), refs: None }

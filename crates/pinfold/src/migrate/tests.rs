@@ -156,15 +156,22 @@ fn a_locked_page_is_given_up_after_the_passes_of_the_tuning() {
     assert_eq!(space.migrate(pages(16, 1), THERE).failed, 1);
     assert!(mem.try_lock_page(pfn).is_none(), "trying does not take the lock from its holder");
     drop(lock);
-    let tuning = Tuning { migrate_passes: 3, ..Tuning::default() };
+    let tuning = Tuning { migrate_passes: 3, hint_passes: 2, ..Tuning::default() };
     let mem = machine::<Small>(rules("5.9"), &[16, 4], tuning);
     let space = self::space(&mem);
     map(&space, 5, 1, RW);
     store(&space, 5, 1).unwrap();
     let gets = space.get(pages(5, 1), Access::Write).unwrap();
     let (_, events) = mem.platform().record(|| space.migrate(pages(5, 1), THERE));
-    let passes = events.iter().filter(|event| matches!(event, EventKind::MigrationBusy { .. }));
-    assert_eq!(passes.count(), 3);
+    let passes = |events: &[EventKind]| {
+        events.iter().filter(|event| matches!(event, EventKind::MigrationBusy { .. })).count()
+    };
+    assert_eq!(passes(&events), 3);
+    // A fault makes fewer: its access waits.
+    assert_eq!(space.numa_scan(pages(5, 1)), 1);
+    mem.platform().host.run_on(THERE);
+    let (_, events) = mem.platform().record(|| load(&space, 5).unwrap());
+    assert_eq!(passes(&events), 2);
     Audit::of(&mem).space(&space).gets(gets.pages()).check();
 }
 
