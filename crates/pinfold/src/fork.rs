@@ -170,13 +170,13 @@ impl<P: Platform> Copying<'_, P> {
         &mut self,
         area: &Area<P>,
         at: &Entries<'_, '_, P>,
-        mut pte: Pte<P::Format>,
+        pte: Pte<P::Format>,
         fresh: &mut Option<Fresh<'_>>,
     ) -> bool {
         let pfn = pte.pfn();
         let early = self.parent.mem().rules().fork_race == ForkRace::WriteProtectFirst;
         if early && pte.is_writable() {
-            pte = at.from.clear_bits(at.page, P::Format::WRITE);
+            at.from.clear_bits(at.page, P::Format::WRITE);
         }
         let mem = self.parent.mem();
         let history = match self.parent.has_pinned.read_once() {
