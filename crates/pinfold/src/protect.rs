@@ -161,9 +161,9 @@ impl<P: Platform> Space<P> {
         let old = cursor.withdraw(page);
         let mut new = old.pte.with_reach(area.prot.reach());
         if !area.prot.contains(Prot::WRITE) {
-            new = new.without(P::Format::WRITE);
+            new = new.read_only();
         } else if !new.is_writable() && self.may_become_writable(area, new) {
-            new = new.with(P::Format::WRITE);
+            new = new.writable();
         }
         let (pfn, writable) = (new.pfn(), new.is_writable());
         cursor.restrict(old, new);
@@ -200,12 +200,9 @@ impl<P: Platform> Space<P> {
             return false;
         }
         let old = cursor.withdraw(page);
-        let mut new = old.pte.with_reach(crate::table::Reach::None).with(P::Format::HINT);
-        if let crate::table::Reach::Data { exec: true } = old.pte.reach() {
-            new = new.without(P::Format::NO_EXEC);
-        }
+        let mut new = old.pte.hint();
         if mem.rules().numa_write == crate::rules::NumaWrite::Recomputed {
-            new = new.without(P::Format::WRITE);
+            new = new.read_only();
         }
         cursor.restrict(old, new);
         mem.tell(self.id(), page, EventKind::NumaProtected(pfn));

@@ -232,13 +232,13 @@ fn translate<F: Format>(space: &Space<F>, page: u64, cause: Cause) -> Option<Pfn
         let refused = match cause {
             Cause::Load => false,
             Cause::Store => !pte.is_writable(),
-            Cause::Fetch => seen & F::NO_EXEC != 0,
+            Cause::Fetch => !pte.is_exec(),
         };
         if !pte.is_present() || refused {
             return None;
         }
-        let used = if cause == Cause::Store { F::ACCESSED | F::DIRTY } else { F::ACCESSED };
-        match slot.compare_exchange(seen, seen | used, Ordering::AcqRel, Ordering::Acquire) {
+        let used = if cause == Cause::Store { pte.young().dirty() } else { pte.young() };
+        match slot.compare_exchange(seen, used.bits(), Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => return Some(pte.pfn()),
             Err(now) => seen = now,
         }

@@ -19,7 +19,7 @@ use crate::event::EventKind;
 use crate::frame::{Flags, NewFrame, Start};
 use crate::platform::Platform;
 use crate::space::Space;
-use crate::table::{Cursor, Entry, Format, Leaf, Pte};
+use crate::table::{Cursor, Entry, Leaf, Pte};
 
 /// The access that faulted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -151,7 +151,7 @@ impl<P: Platform> Space<P> {
         let page = request.page;
         let cursor = leaf.lock();
         if cursor.get(page) == pte && request.want == Want::Write {
-            cursor.set_bits(page, P::Format::ACCESSED | P::Format::DIRTY);
+            cursor.grant(page, pte, pte.young().dirty());
         }
         drop(cursor);
         self.mem()
@@ -175,7 +175,7 @@ impl<P: Platform> Space<P> {
 
     fn map_zero(&self, request: &Request<'_, P>, leaf: Leaf<'_, P>) -> Fault {
         let zero = self.mem().zero_page();
-        let pte = Pte::mapping(zero, request.area.prot.reach()).with(P::Format::SPECIAL);
+        let pte = Pte::mapping(zero, request.area.prot.reach()).special();
         let cursor = leaf.lock();
         if !cursor.get(request.page).is_none() {
             return Fault::Spurious;
@@ -221,18 +221,18 @@ impl<P: Platform> Space<P> {
 
     /// The entry of a new private page that is being written: writable as far as the area allows.
     pub(crate) fn written(&self, area: &Area<P>, fresh: NewFrame<'_>) -> Pte<P::Format> {
-        let dirty = Pte::mapping(fresh.keep(), area.prot.reach()).with(P::Format::DIRTY);
-        if area.prot.contains(Prot::WRITE) { dirty.with(P::Format::WRITE) } else { dirty }
+        let dirty = Pte::mapping(fresh.keep(), area.prot.reach()).dirty();
+        if area.prot.contains(Prot::WRITE) { dirty.writable() } else { dirty }
     }
 
     fn map_shared(&self, request: &Request<'_, P>, leaf: Leaf<'_, P>, pfn: Pfn) -> Fault {
         let area = request.area;
         let mut pte = Pte::mapping(pfn, area.prot.reach());
         if area.prot.contains(Prot::WRITE) {
-            pte = pte.with(P::Format::WRITE);
+            pte = pte.writable();
         }
         if request.want == Want::Write {
-            pte = pte.with(P::Format::DIRTY);
+            pte = pte.dirty();
         }
         let cursor: Cursor<'_, P> = leaf.lock();
         if !cursor.get(request.page).is_none() {

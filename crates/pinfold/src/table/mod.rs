@@ -17,7 +17,9 @@ mod format;
 mod walk;
 
 pub use entry::{Entry, Migration, MigrationKind, Pte, Reach, Swap};
-pub use format::{Format, Small, X86, X86_64};
+pub use format::{
+    Aarch64, BitChange, Format, Match, Riscv64, Small, Sv39, Sv48, X86, X86_64, X86_64La57,
+};
 pub(crate) use walk::{Cursor, Flushed, Leaf, Tables, Withdrawn, table_end};
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ type P = Pte<X86_64>;
 fn a_mapping_has_the_bits_of_the_x86_manual() {
     let pte = P::mapping(Pfn(0x1234), Reach::Data { exec: false });
     assert_eq!(pte.bits(), (1 << 63) | (0x1234 << 12) | 0b10_0101);
-    let exec = P::mapping(Pfn(1), Reach::Data { exec: true }).with(X86_64::WRITE | X86_64::DIRTY);
+    let exec = P::mapping(Pfn(1), Reach::Data { exec: true }).writable().dirty();
     assert_eq!(exec.bits(), (1 << 12) | 0b110_0111);
 }
 
@@ -55,7 +55,7 @@ fn swap_entries_keep_all_they_are_given() {
 
 #[test]
 fn another_reach_keeps_accessed_dirty_and_write() {
-    let pte = P::mapping(Pfn(9), Reach::Data { exec: false }).with(X86_64::WRITE | X86_64::DIRTY);
+    let pte = P::mapping(Pfn(9), Reach::Data { exec: false }).writable().dirty();
     let away = pte.with_reach(Reach::None);
     assert!(away.is_protnone() && away.is_writable() && away.is_dirty() && away.is_accessed());
     assert_eq!(away.with_reach(Reach::Data { exec: false }), pte);
