@@ -9,6 +9,7 @@
 //! - INV-FAULT-2: a copy is published only after every CPU forgot the page that it replaces, and the page loses its mapping only after that
 //!   (facts 1.7).
 //! - INV-FAULT-3: a new private page is exclusive from the moment it is mapped.
+//! - INV-FAULT-4: a fault that finds the wanted right leaves the entry accessed, and for a store dirty: the access does not fault on it again.
 
 mod wp;
 
@@ -138,7 +139,8 @@ impl<P: Platform> Space<P> {
         Ok(fault)
     }
 
-    /// A present entry that the access could not use, or that was stale in a CPU's cache.
+    /// A present entry that the access could not use, or that was stale in a CPU's cache. Hardware that leaves accessed and dirty to the manager faults
+    /// until they are set, and harmlessly finds them set otherwise.
     fn present(
         &self,
         request: &Request<'_, P>,
@@ -149,9 +151,10 @@ impl<P: Platform> Space<P> {
             return self.write_protected(request, leaf, pte);
         }
         let page = request.page;
+        let used = if request.want == Want::Write { pte.young().dirty() } else { pte.young() };
         let cursor = leaf.lock();
-        if cursor.get(page) == pte && request.want == Want::Write {
-            cursor.grant(page, pte, pte.young().dirty());
+        if cursor.get(page) == pte && used != pte {
+            cursor.grant(page, pte, used);
         }
         drop(cursor);
         self.mem()

@@ -3,12 +3,12 @@
 use super::{Cause, Fault};
 use crate::rules::{Counter, Exclusive, PageKind, Relation, Why};
 use crate::testing::{
-    Audit, Mem, Space, device_read, device_write, load, machine, map, map_shared, pages, reach,
-    rules, space, store,
+    Audit, Hardware, Marks, Mem, Space, device_read, device_write, load, machine, machine_that,
+    map, map_shared, pages, reach, rules, space, store,
 };
 use crate::{
-    Access, EventKind, FaultError, Flags, Place, Placement, Prot, Rules, Sharing, Small, Start,
-    Term, Tuning, VirtAddr, X86_64,
+    Aarch64, Access, EventKind, FaultError, Flags, Place, Placement, Prot, Rules, Sharing, Small,
+    Start, Sv39, Term, Tuning, VirtAddr, X86_64,
 };
 use std::vec::Vec;
 
@@ -371,5 +371,35 @@ fn a_copy_for_an_entry_that_changed_meanwhile_is_thrown_away() {
             assert_eq!((load(&parent, 16), load(&child, 16)), (Ok(left), Ok(1)), "{text}");
             Audit::of(&mem).space(&parent).space(&child).check();
         }
+    }
+}
+
+/// Loads an old page, then stores to one that is writable and clean.
+fn uses_unmarked_pages<F: Hardware>(marks: Marks) {
+    let mem = machine_that::<F>(marks, Rules::default(), &[64], Tuning::default());
+    let parent = space(&mem);
+    let (private, shared) = (map(&parent, 16, 1, RW), map_shared(&parent, 24, 1));
+    store(&parent, 16, 1).unwrap();
+    let child = parent.fork().unwrap();
+    assert!(!child.entry(private.start()).is_accessed());
+    assert_eq!(load(&child, 16), Ok(1));
+    assert!(child.entry(private.start()).is_accessed());
+
+    assert_eq!(load(&parent, 24), Ok(0));
+    let clean = parent.entry(shared.start());
+    assert!(clean.is_writable() && !clean.is_dirty());
+    store(&parent, 24, 2).unwrap();
+    let dirty = parent.entry(shared.start());
+    assert!(dirty.is_writable() && dirty.is_dirty() && dirty.pfn() == clean.pfn());
+    assert_eq!(load(&parent, 24), Ok(2));
+    Audit::of(&mem).space(&parent).space(&child).check();
+}
+
+#[test]
+fn a_fault_marks_the_page_as_used_where_the_hardware_leaves_that_to_the_manager() {
+    for marks in [Marks::Hardware, Marks::Manager] {
+        uses_unmarked_pages::<X86_64>(marks);
+        uses_unmarked_pages::<Aarch64>(marks);
+        uses_unmarked_pages::<Sv39>(marks);
     }
 }

@@ -1,3 +1,5 @@
+mod contract;
+
 use super::*;
 use crate::addr::Pfn;
 
@@ -59,6 +61,34 @@ fn another_reach_keeps_accessed_dirty_and_write() {
     let away = pte.with_reach(Reach::None);
     assert!(away.is_protnone() && away.is_writable() && away.is_dirty() && away.is_accessed());
     assert_eq!(away.with_reach(Reach::Data { exec: false }), pte);
+}
+
+#[test]
+fn a_mapping_has_the_bits_of_the_arm_manual() {
+    let pte = Pte::<Aarch64>::mapping(Pfn(0x1234), Reach::Data { exec: false });
+    let (table_or_page, user, coherent, young, private) =
+        (0b11, 1 << 6, 0b11 << 8, 1 << 10, 1 << 11);
+    let common = table_or_page | user | coherent | young | private | 1 << 53 | 0x1234 << 12;
+    assert_eq!(pte.bits(), common | 1 << 7 | 1 << 54 | 1 << 56);
+    assert_eq!(pte.writable().bits(), common | 1 << 7 | 1 << 54);
+    assert_eq!(pte.writable().dirty().bits(), common | 1 << 54 | 1 << 55);
+    assert_eq!(Pte::<Aarch64>::table(Pfn(0x1234)).bits(), 0x1234 << 12 | 0b11);
+}
+
+#[test]
+fn a_mapping_has_the_bits_of_the_riscv_manual() {
+    let pte = Pte::<Sv39>::mapping(Pfn(0x1234), Reach::Data { exec: false });
+    assert_eq!(pte.bits(), 0x1234 << 10 | 0b0101_0011);
+    let exec = Pte::<Sv48>::mapping(Pfn(1), Reach::Data { exec: true }).writable().dirty();
+    assert_eq!(exec.bits(), 1 << 10 | 0b1101_1111);
+    assert_eq!(Pte::<Sv39>::table(Pfn(0x1234)).bits(), 0x1234 << 10 | 1);
+}
+
+#[test]
+fn user_programs_have_the_addresses_that_the_hardware_leaves_them() {
+    assert_eq!((X86_64::USER_PAGES, X86_64La57::USER_PAGES), (1 << 35, 1 << 44));
+    assert_eq!((Sv39::USER_PAGES, Sv48::USER_PAGES), (1 << 26, 1 << 35));
+    assert_eq!((Aarch64::USER_PAGES, Small::USER_PAGES), (1 << 36, 16));
 }
 
 #[test]

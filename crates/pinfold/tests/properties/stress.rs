@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::testing::{
-    Audit, Space, device_read, device_write, machine, map, map_shared, pages, space,
+    Audit, Hardware, Space, device_read, device_write, machine, map, map_shared, pages, space,
 };
 use pinfold::{
     Access, Advice, Cause, Format, NodeId, Place, Prot, Rules, Sharing, Small, Term, Tuning,
@@ -65,7 +65,7 @@ fn pin_and_compare<F: Format>(space: &Space<F>, page: u64, value: u64) {
     }
 }
 
-fn churn<F: Format>(rules: Rules, page: fn(u64) -> u64, in_step: bool) {
+fn churn<F: Hardware>(rules: Rules, page: fn(u64) -> u64, in_step: bool) {
     let mem = machine::<F>(rules, &[160, 64], Tuning { gather_pages: 2, ..Tuning::default() });
     let root = space(&mem);
     map(&root, page(1), 6, RW);
