@@ -66,7 +66,8 @@ impl core::fmt::Display for MemoryError {
             Self::NoMemory => NoMemory.fmt(f),
             Self::PastFormat { span, last } => write!(
                 f,
-                "{span} run past {last}, the last one that a page-table entry can name: leave out those behind it"
+                "{span} run past {last}, the last one that a page-table entry can name: \
+                 leave out those behind it"
             ),
             Self::OutOfFrames => f.write_str("no frame for the zero page: give a node some frames"),
         }

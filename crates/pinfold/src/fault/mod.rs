@@ -139,8 +139,8 @@ impl<P: Platform> Space<P> {
         Ok(fault)
     }
 
-    /// A present entry that the access could not use, or that was stale in a CPU's cache. Hardware that leaves accessed and dirty to the manager faults
-    /// until they are set, and harmlessly finds them set otherwise.
+    /// A present entry that the access could not use, or that was stale in a CPU's cache. Hardware that leaves accessed and dirty to the
+    /// manager faults until they are set: INV-FAULT-4.
     fn present(
         &self,
         request: &Request<'_, P>,

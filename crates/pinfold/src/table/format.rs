@@ -76,8 +76,8 @@ impl BitChange {
 ///   there. The field has no bit below 8.
 /// - [`Format::page`] for [`Reach::None`], and [`Format::hint`], are absent for the hardware; they have a bit outside the field and above bit 7
 ///   that entries with nothing but bits 1 to 7 and the field lack, by which [`Format::is_protnone`] knows them. No absent entry is present.
-/// - [`Format::TABLE`] is present, and the hardware goes on to the table that it names; what [`Format::page`] makes for [`Reach::Data`] is present, and
-///   the hardware goes on to the page, and nowhere else.
+/// - [`Format::TABLE`] is present, and the hardware goes on to the table that it names; what [`Format::page`] makes for [`Reach::Data`] is
+///   present, and the hardware goes on to the page, and nowhere else.
 /// - The hardware stores through an entry only if [`Format::is_present`] and [`Format::is_writable`] say so, never makes an entry writable, and
 ///   changes no bit but those that [`Format::is_accessed`] and [`Format::is_dirty`] read.
 /// - Each attribute reads as it was set last, whatever was done to the others; [`Format::REVOKE_WRITE`] does what [`Format::read_only`] does.
@@ -98,7 +98,8 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     /// Absent entries hold the frame number inverted.
     ///
     /// Processors with the L1 terminal fault look up data by the frame number of an absent entry, speculatively and without further checks. The
-    /// inverted number of any frame up to [`Format::MAX_PFN`] is past it, where there is no memory.
+    /// inverted number of any frame up to [`Format::MAX_PFN`] is past it, where there is no memory. Where a processor's caches take fewer bits of
+    /// an address, the memory has to lie below half of what those bits reach, as for any kernel that inverts.
     const INVERT_ABSENT: bool = false;
     /// The greatest frame number that an entry can hold: half the field's range where absent entries are inverted.
     const MAX_PFN: u64 =

@@ -2,7 +2,8 @@
 //!
 //! Protocol:
 //! - The entries of a last-level table change only under that table's lock ([`Cursor`]); the hardware sets accessed and dirty bits without
-//!   it. Hence an entry that the hardware may use is changed by an atomic exchange, never by a store of an older snapshot (facts 9.3).
+//!   it. Hence an entry that the hardware may use is changed by an atomic exchange or by one atomic change of bits, never by a store of an
+//!   older snapshot (facts 9.3). What each bit means is the [`Format`]'s.
 //! - An upper entry goes from none to a table once, under the lock of the table that holds it, and back to none only while the address
 //!   space's lock is held for writing. So whoever holds that lock for reading may use a table that it has found.
 //! - A lock-free walker reads entries between `walk_begin` and `walk_end`; a table that left its parent is freed after

@@ -1,7 +1,9 @@
 mod contract;
 
 use super::*;
-use crate::addr::Pfn;
+use crate::addr::{NodeId, Pfn};
+use crate::mock::Host;
+use crate::{Memory, MemoryError, NodeSpan, Rules, Tuning};
 
 type P = Pte<X86_64>;
 
@@ -82,6 +84,44 @@ fn a_mapping_has_the_bits_of_the_riscv_manual() {
     let exec = Pte::<Sv48>::mapping(Pfn(1), Reach::Data { exec: true }).writable().dirty();
     assert_eq!(exec.bits(), 1 << 10 | 0b1101_1111);
     assert_eq!(Pte::<Sv39>::table(Pfn(0x1234)).bits(), 0x1234 << 10 | 1);
+}
+
+#[test]
+fn absent_entries_of_x86_64_hold_the_frame_number_inverted() {
+    let inverted = 0x000f_ffff_ffff_f000 ^ (0x1234 << 12);
+    let none = P::mapping(Pfn(0x1234), Reach::None);
+    assert_eq!(none.bits(), inverted | 1 << 63 | 1 << 8);
+    let hint = P::mapping(Pfn(0x1234), Reach::Data { exec: true }).hint();
+    assert_eq!(hint.bits(), inverted | 1 << 9 | 1 << 8 | 1 << 5);
+    let swap = P::swap(Swap { device: 0, slot: 0x1234, exclusive: false });
+    assert_eq!(swap.bits(), inverted | 1 << 7);
+}
+
+#[test]
+fn entries_hold_the_frame_numbers_that_the_manuals_allow() {
+    // Half of 52 bits of address, 48 bits, 56 bits.
+    assert_eq!((X86_64::MAX_PFN, X86_64La57::MAX_PFN), ((1 << 39) - 1, (1 << 39) - 1));
+    assert_eq!((Aarch64::MAX_PFN, Sv39::MAX_PFN), ((1 << 36) - 1, (1 << 44) - 1));
+}
+
+#[test]
+fn frames_that_no_entry_can_name_are_refused() {
+    fn refusal<F: Format>(span: NodeSpan) -> Option<MemoryError> {
+        Memory::new(Host::<F>::new(0), &[span], Rules::default(), Tuning::default()).err()
+    }
+    let last = Pfn(Aarch64::MAX_PFN);
+    let span = NodeSpan { node: NodeId(0), first: last, frames: 2 };
+    let refused = refusal::<Aarch64>(span).unwrap();
+    assert_eq!(refused, MemoryError::PastFormat { span, last });
+    assert_eq!(
+        std::format!("{refused}"),
+        "2 frames from f68719476735 on node 0 run past f68719476735, the last one that a page-table entry can name: leave out those behind it"
+    );
+    let far = NodeSpan { frames: u64::MAX, ..span };
+    assert_eq!(
+        refusal::<Sv39>(far),
+        Some(MemoryError::PastFormat { span: far, last: Pfn(Sv39::MAX_PFN) })
+    );
 }
 
 #[test]

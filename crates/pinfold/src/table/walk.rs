@@ -315,8 +315,8 @@ impl<'m, P: Platform> Cursor<'m, P> {
         })
     }
 
-    /// Makes of an entry, which is `now` but for what the hardware sets meanwhile, one that says more: used, stored through, writable. In one step, so
-    /// that bits of the hardware stay; where bits only come it orders nothing.
+    /// Makes of a mapped entry, which is `now` but for what the hardware sets meanwhile, one that says `more`: used, stored through,
+    /// writable. In one step, so that bits of the hardware stay; where bits only come it orders nothing.
     #[inline]
     pub(crate) fn grant(&self, page: u64, now: Pte<P::Format>, more: Pte<P::Format>) {
         let (set, clear) = (more.bits(), now.bits() & !more.bits());

@@ -114,6 +114,8 @@ fn processes_are_isolated_under_any_single_change_of_todays_rules() {
             rules.set(switch.name, variant.name).unwrap();
             let checks = ISOLATED;
             sequences::<Small>(rules, &[40, 12], 0, checks, (6, 40));
+            let checks = Checks { marks: Marks::Manager, ..checks };
+            sequences::<Aarch64>(rules, &[40, 12], 504, checks, (4, 40));
         }
     }
 }

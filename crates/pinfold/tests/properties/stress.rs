@@ -9,8 +9,8 @@ use crate::testing::{
     Audit, Hardware, Space, device_read, device_write, machine, map, map_shared, pages, space,
 };
 use pinfold::{
-    Access, Advice, Cause, Format, NodeId, Place, Prot, Rules, Sharing, Small, Term, Tuning,
-    VirtAddr, X86_64,
+    Aarch64, Access, Advice, Cause, Format, NodeId, Place, Prot, Rules, Sharing, Small, Sv39, Term,
+    Tuning, VirtAddr, X86_64,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -127,6 +127,8 @@ fn churn<F: Hardware>(rules: Rules, page: fn(u64) -> u64, in_step: bool) {
 fn threads_keep_every_count_and_every_pinned_page_under_todays_rules() {
     churn::<Small>(Rules::default(), |page| page, true);
     churn::<X86_64>(Rules::default(), |page| page + 504, true);
+    churn::<Aarch64>(Rules::default(), |page| page + 504, true);
+    churn::<Sv39>(Rules::default(), |page| page + 504, true);
 }
 
 #[test]

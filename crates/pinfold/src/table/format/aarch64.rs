@@ -1,7 +1,7 @@
 //! AArch64: stage 1 of the Arm architecture's VMSAv8-64, EL1&0, 4 KiB granule, 48-bit addresses of both kinds.
 //!
-//! The machine that is modelled: the access flag is set by hardware (FEAT_HAFDBS with TCR_EL1.HA) or by the manager when the hardware faults; the dirty
-//! state is the manager's alone. Bit 51 (DBM) stays clear, so TCR_EL1.HD changes nothing.
+//! The machine that is modelled: the access flag is set by hardware (FEAT_HAFDBS with TCR_EL1.HA) or by the manager when the hardware faults;
+//! the dirty state is the manager's alone. Bit 51 (DBM) stays clear, so TCR_EL1.HD changes nothing.
 //!
 //! So the hardware may store through an entry only if it is writable *and* dirty; the first store through a clean one faults, and the fault makes
 //! it dirty. AP[2] (read-only) is therefore the conjunction, and two bits that software may use hold the parts:

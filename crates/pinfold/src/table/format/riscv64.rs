@@ -19,8 +19,11 @@ const DIRTY: u64 = 1 << 7;
 const SPECIAL: u64 = 1 << 8;
 const PROT_NONE: u64 = 1 << 9;
 
-/// RISC-V with `LEVELS` levels of 512 entries. The lower half of the addresses is for user programs: the hardware wants all upper bits of an address to
-/// be the same.
+/// RISC-V with `LEVELS` levels of 512 entries. The lower half of the addresses is for user programs: the hardware wants all upper bits of an
+/// address to be the same.
+///
+/// A core that caches absent entries (one without Svvptc) may fault once more after a page was mapped. That fault ends in
+/// [`crate::Platform::flush_local`], which on such cores is an SFENCE.VMA of all addresses, as the absent entry may be one of an upper table.
 ///
 /// Memory types (Svpbmt) stay those of the platform, and pages are never combined (Svnapot).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

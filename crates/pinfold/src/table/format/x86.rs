@@ -18,8 +18,8 @@ const NO_EXEC: u64 = 1 << 63;
 
 /// The x86-64 layout with `LEVELS` levels of `1 << BITS` entries. Real are 4 and 5 levels of 9 bits.
 ///
-/// The hardware wants bits 47 (or 56) to 63 of an address to be the same, so a user program has the lower half of what the tables of a real machine can
-/// address. Where it may return to by SYSRET, leave its last page out of [`crate::Limits`]: the address behind it is not canonical.
+/// The hardware wants bits 47 (or 56) to 63 of an address to be the same, so a user program has the lower half of what the tables of a real
+/// machine can address. Where it may return to by SYSRET, leave its last page out of [`crate::Limits`]: the address behind it is not canonical.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct X86<const LEVELS: u32, const BITS: u32>;
 

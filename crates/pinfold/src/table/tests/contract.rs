@@ -8,6 +8,9 @@ use std::vec::Vec;
 const REACHES: [Reach; 3] = [Reach::Data { exec: false }, Reach::Data { exec: true }, Reach::None];
 const CAUSES: [Cause; 3] = [Cause::Load, Cause::Store, Cause::Fetch];
 
+/// A change of a mapping, and whether it is wanted.
+type Step<F> = (bool, fn(Pte<F>) -> Pte<F>);
+
 /// What a mapping says beside the frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Says {
@@ -41,7 +44,7 @@ impl Says {
             Reach::Data { .. } => Pte::<F>::mapping(pfn, self.reach).old().bits(),
             Reach::None => Pte::<F>::mapping(pfn, Reach::None).bits(),
         });
-        let steps: [(bool, fn(Pte<F>) -> Pte<F>); 5] = [
+        let steps: [Step<F>; 5] = [
             (self.hint, Pte::hint),
             (self.accessed, Pte::young),
             (self.dirty, Pte::dirty),
@@ -108,6 +111,9 @@ fn mapping<F: Hardware>(pfn: Pfn, says: Says, turn: usize) {
         absent(pte);
     }
     hardware(pte, says);
+    hardware(pte.old(), Says { accessed: false, ..says });
+    hardware(pte.clean(), Says { dirty: false, ..says });
+    hardware(pte.read_only(), Says { writable: false, ..says });
 }
 
 /// What the hardware may do with a mapping, and what it must.
