@@ -95,4 +95,7 @@ pub use platform::Platform;
 pub use rules::Rules;
 pub use space::{Advice, Limits, Place, Sharing};
 pub use stat::Stats;
-pub use table::{Entry, Format, Migration, MigrationKind, Pte, Reach, Small, Swap, X86, X86_64};
+pub use table::{
+    Aarch64, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64, Small,
+    Sv39, Sv48, Swap, X86, X86_64, X86_64La57,
+};

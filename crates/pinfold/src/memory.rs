@@ -12,6 +12,7 @@ use crate::rmap::AnonRegistry;
 use crate::rules::Rules;
 use crate::stat::Stats;
 use crate::sync::Shared;
+use crate::table::Format;
 
 /// How hard the machine tries; numbers, not rules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +50,13 @@ pub enum MemoryError {
     Spans(SpanError),
     /// The heap is exhausted.
     NoMemory,
+    /// The span has frames whose numbers do not fit the entries of the platform's page tables.
+    PastFormat {
+        /// The span.
+        span: NodeSpan,
+        /// The last frame that an entry can name: [`Format::MAX_PFN`].
+        last: Pfn,
+    },
     /// No frame was left for the zero page.
     OutOfFrames,
 }
@@ -58,6 +66,11 @@ impl core::fmt::Display for MemoryError {
         match self {
             Self::Spans(error) => error.fmt(f),
             Self::NoMemory => NoMemory.fmt(f),
+            Self::PastFormat { span, last } => write!(
+                f,
+                "{span} run past {last}, the last one that a page-table entry can name: \
+                 leave out those behind it"
+            ),
             Self::OutOfFrames => f.write_str("no frame for the zero page: give a node some frames"),
         }
     }
@@ -87,7 +100,7 @@ impl<P: Platform> Memory<P> {
     /// A machine with the frames of `spans`, under `rules`. One frame becomes the zero page.
     ///
     /// # Errors
-    /// When the heap or the frames are exhausted already.
+    /// When a span does not fit the platform's format or the frame table, and when the heap or the frames are exhausted already.
     ///
     /// # Safety
     /// The frames are the caller's to give, for as long as the machine lives: the platform reaches every one of them, and nobody else, another
@@ -98,6 +111,11 @@ impl<P: Platform> Memory<P> {
         rules: Rules,
         tuning: Tuning,
     ) -> Result<Shared<Self>, MemoryError> {
+        let last = P::Format::MAX_PFN;
+        let past = |span: &&NodeSpan| span.first.0.saturating_add(span.frames) > last + 1;
+        if let Some(span) = spans.iter().find(past) {
+            return Err(MemoryError::PastFormat { span: *span, last: Pfn(last) });
+        }
         let frames = Frames::new(spans)?;
         let node = spans.first().map_or(crate::addr::NodeId(0), |span| span.node);
         let zero = frames.alloc(Placement::Prefer(node), Flags::ZERO, Start::Held)?.keep();

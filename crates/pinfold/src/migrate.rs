@@ -21,7 +21,7 @@ use crate::rmap::{AnonId, Walk};
 use crate::rules::{MigrationAd, MigrationKind as MigrationRule, ShareOrder};
 use crate::space::Space;
 use crate::sync::smp_mb;
-use crate::table::{Cursor, Entry, Format, Leaf, Migration, MigrationKind, Pte};
+use crate::table::{Cursor, Entry, Leaf, Migration, MigrationKind, Pte};
 
 /// What became of the pages of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -257,15 +257,15 @@ impl<P: Platform> Memory<P> {
             self.frames().set_exclusive(pfn);
         }
         let writable = entry.kind == MigrationKind::Write;
-        let mut pte = Pte::mapping(pfn, entry.reach).without(P::Format::ACCESSED);
-        for (set, bit) in [
-            (writable, P::Format::WRITE),
-            (entry.young, P::Format::ACCESSED),
-            (entry.dirty, P::Format::DIRTY),
-        ] {
-            if set {
-                pte = pte.with(bit);
-            }
+        let mut pte = Pte::mapping(pfn, entry.reach).old();
+        if writable {
+            pte = pte.writable();
+        }
+        if entry.young {
+            pte = pte.young();
+        }
+        if entry.dirty {
+            pte = pte.dirty();
         }
         cursor.set(page, pte);
         self.tell(space.id(), page, EventKind::MigrationRestored { pfn, writable });

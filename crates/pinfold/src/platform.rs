@@ -63,7 +63,8 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// sleep on anything that waits for one.
     fn flush(&self, space: SpaceId, scope: FlushScope);
 
-    /// Makes the calling CPU forget the translations of one page: after a change that only grants rights.
+    /// Makes the calling CPU forget the translations of one page: after a change that only grants rights or marks the page as used, and after
+    /// a fault that found nothing to do.
     fn flush_local(&self, space: SpaceId, page: VirtRange) {
         self.flush(space, FlushScope::Range(page));
     }

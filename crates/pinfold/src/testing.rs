@@ -2,6 +2,9 @@
 //!
 //! It uses the public interface only, so that the property tests in `tests/` include the same file.
 
+#[path = "testing/mmu.rs"]
+mod mmu;
+
 use std::boxed::Box;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,9 +23,13 @@ use pinfold::{
     Tuning, VirtAddr, VirtRange,
 };
 
+pub(crate) use mmu::{Hardware, Marks, Mmu};
+
 /// The mock host, with a memory for what it was told.
 pub(crate) struct Rig<F: Format> {
     pub(crate) host: Host<F>,
+    mmu: Mmu,
+    marks: Marks,
     recording: AtomicBool,
     events: Mutex<Vec<EventKind>>,
     hook: Mutex<Option<Hook>>,
@@ -158,7 +165,17 @@ pub(crate) type Mem<F> = Shared<Memory<Rig<F>>>;
 pub(crate) type Space<F> = AddressSpace<Rig<F>>;
 
 /// A machine whose node `n` has `nodes[n]` frames, all numbers in one row.
-pub(crate) fn machine<F: Format>(rules: Rules, nodes: &[u64], tuning: Tuning) -> Mem<F> {
+pub(crate) fn machine<F: Hardware>(rules: Rules, nodes: &[u64], tuning: Tuning) -> Mem<F> {
+    machine_that(Marks::Hardware, rules, nodes, tuning)
+}
+
+/// As [`machine`], saying who sets accessed and dirty.
+pub(crate) fn machine_that<F: Hardware>(
+    marks: Marks,
+    rules: Rules,
+    nodes: &[u64],
+    tuning: Tuning,
+) -> Mem<F> {
     let mut first = 0;
     let spans: Vec<_> = (0..)
         .zip(nodes)
@@ -170,6 +187,8 @@ pub(crate) fn machine<F: Format>(rules: Rules, nodes: &[u64], tuning: Tuning) ->
         .collect();
     let rig = Rig {
         host: Host::new(first as usize),
+        mmu: F::MMU,
+        marks,
         recording: AtomicBool::new(false),
         events: Mutex::new(Vec::new()),
         hook: Mutex::new(None),
@@ -225,7 +244,7 @@ pub(crate) fn hardware_entry<F: Format>(
     space: &Space<F>,
     page: u64,
 ) -> Option<&std::sync::atomic::AtomicU64> {
-    let host = &space.memory().platform().host;
+    let Rig { host, mmu, .. } = space.memory().platform();
     let mut table = space.root();
     for level in (0..F::LEVELS).rev() {
         let index = (page >> (level * F::INDEX_BITS)) as usize & (F::ENTRIES - 1);
@@ -233,32 +252,20 @@ pub(crate) fn hardware_entry<F: Format>(
         if level == 0 {
             return Some(slot);
         }
-        let upper = Pte::<F>::from_bits(slot.load(Ordering::Acquire));
-        if !upper.is_present() {
-            return None;
-        }
-        table = upper.pfn();
+        table = (mmu.table)(slot.load(Ordering::Acquire))?;
     }
     None
 }
 
-/// One access as a CPU without a TLB makes it: walk, check, set accessed and dirty.
+/// One access as a CPU without a TLB makes it: walk, check, set accessed and dirty if it can.
 fn translate<F: Format>(space: &Space<F>, page: u64, cause: Cause) -> Option<Pfn> {
+    let Rig { mmu, marks, .. } = space.memory().platform();
     let slot = hardware_entry(space, page)?;
     let mut seen = slot.load(Ordering::Acquire);
     loop {
-        let pte = Pte::<F>::from_bits(seen);
-        let refused = match cause {
-            Cause::Load => false,
-            Cause::Store => !pte.is_writable(),
-            Cause::Fetch => seen & F::NO_EXEC != 0,
-        };
-        if !pte.is_present() || refused {
-            return None;
-        }
-        let used = if cause == Cause::Store { F::ACCESSED | F::DIRTY } else { F::ACCESSED };
-        match slot.compare_exchange(seen, seen | used, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => return Some(pte.pfn()),
+        let (pfn, left) = (mmu.page)(seen, cause, *marks)?;
+        match slot.compare_exchange(seen, left, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return Some(pfn),
             Err(now) => seen = now,
         }
     }

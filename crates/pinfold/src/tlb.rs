@@ -97,11 +97,11 @@ impl<'s, P: Platform> Gather<'s, P> {
         self.space.mem()
     }
 
-    /// Takes the mapping's reference of a page whose entry was withdrawn; frees it after the flush.
+    /// Takes the mapping's reference of `pfn`, whose entry was withdrawn; frees it after the flush.
     #[inline]
-    pub(crate) fn add(&mut self, old: Withdrawn<P::Format>) -> Room {
+    pub(crate) fn add(&mut self, old: Withdrawn<P::Format>, pfn: Pfn) -> Room {
+        debug_assert_eq!(old.pte.pfn(), pfn);
         self.batch.note(old.page);
-        let pfn = old.pte.pfn();
         if self.few_len < ON_STACK {
             self.few[self.few_len] = pfn;
             self.few_len += 1;

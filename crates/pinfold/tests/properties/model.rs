@@ -12,7 +12,8 @@ use std::rc::Rc;
 
 use crate::ops::{Op, PAGES, Run};
 use crate::testing::{
-    Audit, Mem, Rig, Space, device_read, device_write, load, machine, pages, space, store,
+    Audit, Hardware, Marks, Mem, Rig, Space, device_read, device_write, load, machine_that, pages,
+    space, store,
 };
 use pinfold::pin::Ask;
 use pinfold::{
@@ -20,11 +21,13 @@ use pinfold::{
     Rules, Sharing, SpaceError, Tuning, VirtAddr, VirtRange,
 };
 
-/// What is checked beyond isolation and conservation.
+/// What the machine leaves to the manager, and what is checked beyond isolation and conservation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Checks {
     /// Owner and device see the same page.
     pub(crate) pins_in_step: bool,
+    /// Who sets accessed and dirty.
+    pub(crate) marks: Marks,
 }
 
 /// A mapped page of a process.
@@ -136,8 +139,12 @@ pub(crate) struct World<F: Format> {
 }
 
 impl<F: Format> World<F> {
-    pub(crate) fn new(rules: Rules, nodes: &[u64], base: u64, checks: Checks) -> Self {
-        let mem = machine(rules, nodes, Tuning { gather_pages: 3, ..Tuning::default() });
+    pub(crate) fn new(rules: Rules, nodes: &[u64], base: u64, checks: Checks) -> Self
+    where
+        F: Hardware,
+    {
+        let tuning = Tuning { gather_pages: 3, ..Tuning::default() };
+        let mem = machine_that(checks.marks, rules, nodes, tuning);
         let first = Process { id: 0, space: space(&mem), slots: BTreeMap::new() };
         Self { mem, base, checks, born: 1, written: 0, processes: vec![first], holds: Vec::new() }
     }
