@@ -30,6 +30,8 @@ pub(crate) struct Rig<F: Format> {
     pub(crate) host: Host<F>,
     mmu: Mmu,
     marks: Marks,
+    /// What all CPUs have cached; `None` if they cache nothing.
+    tlb: Mutex<Option<Tlb>>,
     recording: AtomicBool,
     events: Mutex<Vec<EventKind>>,
     hook: Mutex<Option<Hook>>,
@@ -38,6 +40,9 @@ pub(crate) struct Rig<F: Format> {
     bugs: Mutex<Vec<Bug>>,
     alive: Arc<()>,
 }
+
+/// Translations that CPUs have cached: the entry of each page as the walk left it, by the address space and the page's number.
+type Tlb = BTreeMap<(SpaceId, u64), u64>;
 
 /// Called once, at a moment between two steps of an operation.
 type Once = Box<dyn FnOnce() + Send>;
@@ -79,6 +84,19 @@ impl<F: Format> Rig<F> {
     /// Runs `run` when the next page near the calling CPU is about to be taken.
     pub(crate) fn before_alloc(&self, run: impl FnOnce() + Send + 'static) {
         *self.before_alloc.lock().unwrap() = Some(Box::new(run));
+    }
+
+    /// Lets the CPUs cache nothing: where threads use what they have translated after another has flushed it, as no CPU does.
+    #[allow(dead_code, reason = "only tests outside the crate need it")]
+    pub(crate) fn cache_nothing(&self) {
+        *self.tlb.lock().unwrap() = None;
+    }
+
+    /// Makes the CPUs forget the translations of pages of `space`.
+    fn forget(&self, space: SpaceId, pages: impl Fn(u64) -> bool) {
+        if let Some(tlb) = &mut *self.tlb.lock().unwrap() {
+            tlb.retain(|(of, page), _| *of != space || !pages(*page));
+        }
     }
 
     pub(crate) fn bugs(&self) -> Vec<Bug> {
@@ -123,10 +141,15 @@ unsafe impl<F: Format> Platform for Rig<F> {
 
     fn flush(&self, space: SpaceId, scope: FlushScope) {
         self.host.flush(space, scope);
+        self.forget(space, |page| match scope {
+            FlushScope::All => true,
+            FlushScope::Range(range) => range.contains(VirtAddr::of_page(page)),
+        });
     }
 
     fn flush_local(&self, space: SpaceId, page: VirtRange) {
         self.host.flush_local(space, page);
+        self.forget(space, |at| page.contains(VirtAddr::of_page(at)));
     }
 
     fn walk_begin(&self) {
@@ -189,6 +212,7 @@ pub(crate) fn machine_that<F: Hardware>(
         host: Host::new(first as usize),
         mmu: F::MMU,
         marks,
+        tlb: Mutex::new(Some(Tlb::new())),
         recording: AtomicBool::new(false),
         events: Mutex::new(Vec::new()),
         hook: Mutex::new(None),
@@ -257,15 +281,33 @@ pub(crate) fn hardware_entry<F: Format>(
     None
 }
 
-/// One access as a CPU without a TLB makes it: walk, check, set accessed and dirty if it can.
+/// One access as a CPU makes it: by what it has cached, however stale, if that allows the access; else walk, check, set accessed and dirty if it can,
+/// and cache. What does not allow the access is forgotten with the fault.
 fn translate<F: Format>(space: &Space<F>, page: u64, cause: Cause) -> Option<Pfn> {
-    let Rig { mmu, marks, .. } = space.memory().platform();
+    let Rig { mmu, marks, tlb, .. } = space.memory().platform();
+    let key = (space.id(), page);
+    let cached = tlb.lock().unwrap().as_ref().and_then(|tlb| tlb.get(&key).copied());
+    if let Some(bits) = cached {
+        match (mmu.page)(bits, cause, *marks) {
+            Some((pfn, left)) if left == bits => return Some(pfn),
+            Some(_) => {}
+            None => {
+                tlb.lock().unwrap().as_mut()?.remove(&key);
+                return None;
+            }
+        }
+    }
     let slot = hardware_entry(space, page)?;
     let mut seen = slot.load(Ordering::Acquire);
     loop {
         let (pfn, left) = (mmu.page)(seen, cause, *marks)?;
         match slot.compare_exchange(seen, left, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => return Some(pfn),
+            Ok(_) => {
+                if let Some(tlb) = &mut *tlb.lock().unwrap() {
+                    tlb.insert(key, left);
+                }
+                return Some(pfn);
+            }
             Err(now) => seen = now,
         }
     }

@@ -67,6 +67,7 @@ fn pin_and_compare<F: Format>(space: &Space<F>, page: u64, value: u64) {
 
 fn churn<F: Hardware>(rules: Rules, page: fn(u64) -> u64, in_step: bool) {
     let mem = machine::<F>(rules, &[160, 64], Tuning { gather_pages: 2, ..Tuning::default() });
+    mem.platform().cache_nothing();
     let root = space(&mem);
     map(&root, page(1), 6, RW);
     map_shared(&root, page(7), 2);
