@@ -87,12 +87,14 @@ impl<P: Platform> Space<P> {
     pub(crate) fn fault(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
         let map = self.read_map();
         let area = map.find(at.page()).ok_or(FaultError::NotMapped(at))?;
-        let (needs, want) = match cause {
-            Cause::Load => (Prot::READ, Want::Read),
-            Cause::Store => (Prot::WRITE, Want::Write),
-            Cause::Fetch => (Prot::EXEC, Want::Read),
+        let (allowed, want) = match cause {
+            // Every format maps for reading what it maps at all, so memory for writing or executing alone is readable, too. The slow
+            // path of a pin asks for the right itself.
+            Cause::Load => (!area.prot.is_empty(), Want::Read),
+            Cause::Store => (area.prot.contains(Prot::WRITE), Want::Write),
+            Cause::Fetch => (area.prot.contains(Prot::EXEC), Want::Read),
         };
-        if !area.prot.contains(needs) {
+        if !allowed {
             return Err(FaultError::Denied(at));
         }
         self.fault_in(&Request { area, page: at.page(), want })

@@ -1,6 +1,7 @@
 //! Faults: first touch, the reuse rules of facts 1, unsharing's neighbours, rights, and what a failure leaves.
 
 use super::{Cause, Fault};
+use crate::pin::{Ask, Path};
 use crate::rules::{Counter, Exclusive, PageKind, Relation, Why};
 use crate::testing::{
     Audit, Hardware, Marks, Mem, Space, device_read, device_write, hardware_entry, load, machine,
@@ -453,4 +454,19 @@ fn a_fault_marks_the_page_as_used_where_the_hardware_leaves_that_to_the_manager(
         uses_unmarked_pages::<Aarch64>(marks);
         uses_unmarked_pages::<Sv39>(marks);
     }
+}
+
+#[test]
+fn memory_for_writing_or_executing_alone_can_be_read_and_not_be_pinned_for_reading() {
+    let (mem, space) = world("latest");
+    for (page, prot) in [(40, Prot::WRITE), (42, Prot::EXEC), (44, Prot::WRITE | Prot::EXEC)] {
+        map(&space, page, 1, prot);
+        assert_eq!(load(&space, page), Ok(0), "{prot:?}");
+        assert_eq!(store(&space, page, 1).is_ok(), prot.contains(Prot::WRITE), "{prot:?}");
+        let denied = FaultError::Denied(VirtAddr::of_page(page));
+        // The lock-free walk sees entries, not areas, as on Linux.
+        let slow = Ask::new(Access::Read, Term::Short).path(Path::SlowOnly);
+        assert_eq!(space.pin_with(pages(page, 1), slow).err(), Some(denied.into()), "{prot:?}");
+    }
+    Audit::of(&mem).space(&space).check();
 }
