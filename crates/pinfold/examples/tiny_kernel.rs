@@ -4,7 +4,7 @@
 
 use std::error::Error;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use pinfold::platform::{FlushScope, Park};
 use pinfold::sync::AtomicU64;
@@ -37,7 +37,8 @@ impl Park for Board {
     fn unpark(&self, _: &AtomicU32) {}
 }
 
-// SAFETY: frames never move and hold 512 words; the CPU caches no translation, so every flush is done at once; walkers are counted.
+// SAFETY: frames never move and hold 512 words; the CPU caches no translation, so every flush is done at once; walkers are counted, with a
+// full barrier behind the count.
 unsafe impl Platform for Board {
     type Format = X86_64;
 
@@ -57,7 +58,8 @@ unsafe impl Platform for Board {
     fn flush(&self, _: SpaceId, _: FlushScope) {}
 
     fn walk_begin(&self) {
-        self.walkers.fetch_add(1, Ordering::SeqCst);
+        self.walkers.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
     }
 
     fn walk_end(&self) {

@@ -146,14 +146,14 @@ impl<P: Platform> Memory<P> {
         family.walk(self, |space| {
             let Some(leaf) = self.held_leaf(space, page) else { return Walk::On };
             let result = visit(space, page, leaf.lock());
-            self.put(leaf.table, 1);
+            self.put_table(leaf.table);
             result
         });
     }
 
     /// The table that maps `page`, with a reference. A member may unmap another of its areas and free tables there while it is walked, and the
     /// address space's lock, which would forbid it, comes before the locks held here: the walk section guards the search, the reference the
-    /// use. A table that is freed meanwhile has no entries left.
+    /// use. A table that is unlinked meanwhile has no entries left, and whoever gives the last reference back frees it.
     fn held_leaf<'s>(&self, space: &'s Space<P>, page: u64) -> Option<Leaf<'s, P>> {
         let _section = WalkSection::open(self.platform());
         let leaf = space.tables().leaf(page)?;

@@ -4,6 +4,8 @@
 //! - INV-TLB-1: a page that a gather took is freed only after a flush that began when its entry was gone already.
 //! - INV-TLB-2: a copy replaces a page only with the proof of a flush ([`crate::table::Flushed`]), except under the never-released switch.
 //! - INV-TLB-3: a full gather is an ordinary event: flush, free, go on (facts 6.1). It needs no allocation to make progress.
+//! - INV-TLB-4: a full barrier stands between the unlinking of a table and the wait for walkers, as one stands behind the opening of a walk
+//!   section: a walker that the wait misses finds the table gone.
 
 use alloc::vec::Vec;
 
@@ -12,6 +14,7 @@ use crate::memory::Memory;
 use crate::platform::{FlushScope, Platform};
 use crate::rules::TableFree;
 use crate::space::Space;
+use crate::sync::smp_mb;
 use crate::table::{Flushed, Format, Withdrawn};
 
 /// Pages gathered without any allocation: Linux's on-stack bundle.
@@ -164,13 +167,15 @@ impl<'s, P: Platform> Gather<'s, P> {
         }
         self.flush_and_free();
         if self.tables.is_some() && self.mem().rules().table_free == TableFree::AfterWalkers {
+            // A flush need not order the stores that unlinked the tables before the look at who walks: INV-TLB-4.
+            smp_mb();
             self.mem().platform().wait_for_walkers();
         }
         let mut next = self.tables;
         while let Some(table) = next {
             let index = self.mem().frames().frame(table).index.peek();
             next = (index != u64::MAX).then_some(Pfn(index));
-            self.mem().free_table(table);
+            self.mem().put_table(table);
         }
     }
 }

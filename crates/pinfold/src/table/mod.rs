@@ -7,7 +7,7 @@
 //! - An upper entry goes from none to a table once, under the lock of the table that holds it, and back to none only while the address
 //!   space's lock is held for writing. So whoever holds that lock for reading may use a table that it has found.
 //! - A lock-free walker reads entries between `walk_begin` and `walk_end`; a table that left its parent is freed after
-//!   `wait_for_walkers` (INV-TABLE-2).
+//!   `wait_for_walkers` and when nobody has a reference of it (INV-TABLE-2).
 //!
 //! Invariants:
 //! - INV-TABLE-1: every table entry is set with release and read with acquire, so a walker never sees a table before its zeroes.

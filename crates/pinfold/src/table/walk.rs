@@ -6,7 +6,7 @@ use core::slice;
 use super::{BitChange, Format, Pte};
 use crate::addr::Pfn;
 use crate::error::OutOfFrames;
-use crate::frame::{Flags, Start};
+use crate::frame::{Flags, Put, Start};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::sync::{self, AtomicU64, Name, RawSpinLock, SpinGuard};
@@ -377,10 +377,13 @@ impl<P: Platform> Memory<P> {
         Ok(fresh)
     }
 
-    /// Gives a table's frame back. It is unlinked, flushed and waited for: INV-TABLE-2.
-    pub(crate) fn free_table(&self, pfn: Pfn) {
-        sync::renew(self.entry(pfn, 0), P::Format::ENTRIES * size_of::<u64>());
-        self.put(pfn, 1);
+    /// Gives a reference of a table back; the last one frees the frame. The table is unlinked, flushed and waited for: INV-TABLE-2.
+    pub(crate) fn put_table(&self, pfn: Pfn) {
+        let put = self.frames().frame(pfn).put(1);
+        if put == Put::Last {
+            sync::renew(self.entry(pfn, 0), P::Format::ENTRIES * size_of::<u64>());
+        }
+        self.after_put(pfn, put);
     }
 }
 
