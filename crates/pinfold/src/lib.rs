@@ -90,7 +90,7 @@ pub use frame::{Counts, Flags, Frames, NewFrame, NodeSpan, PIN_BIAS, Placement, 
 pub use memory::{Memory, MemoryError, Tuning};
 pub use migrate::Moved;
 pub use numa::Hinted;
-pub use pin::{Access, PinnedPage, PinnedPages, Pins, Refs, Term};
+pub use pin::{Access, PinnedBytes, PinnedPage, PinnedPages, Pins, Refs, SpaceHandle, Term};
 pub use platform::Platform;
 pub use rules::Rules;
 pub use space::{Advice, Limits, Place, Sharing};
