@@ -19,7 +19,7 @@ const NO_EXEC: u64 = 1 << 63;
 /// The x86-64 layout with `LEVELS` levels of `1 << BITS` entries. Real are 4 and 5 levels of 9 bits.
 ///
 /// The hardware wants bits 47 (or 56) to 63 of an address to be the same, so a user program has the lower half of what the tables of a real
-/// machine can address. Where it may return to by SYSRET, leave its last page out of [`crate::Limits`]: the address behind it is not canonical.
+/// machine can address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct X86<const LEVELS: u32, const BITS: u32>;
 
@@ -37,7 +37,10 @@ pub type Small = X86<2, 2>;
 unsafe impl<const LEVELS: u32, const BITS: u32> Format for X86<LEVELS, BITS> {
     const LEVELS: u32 = LEVELS;
     const INDEX_BITS: u32 = BITS;
-    const USER_PAGES: u64 = if LEVELS >= 4 && BITS == 9 { Self::PAGES / 2 } else { Self::PAGES };
+    /// The lower half without its last page: after a system call in the last bytes of that, Intel's SYSRET would fault in the kernel on an
+    /// address that is not canonical.
+    const USER_PAGES: u64 =
+        if LEVELS >= 4 && BITS == 9 { Self::PAGES / 2 - 1 } else { Self::PAGES };
     const FRAME: u64 = 0x000f_ffff_ffff_f000;
     const INVERT_ABSENT: bool = true;
     const TABLE: u64 = PRESENT | WRITE | USER | ACCESSED;
