@@ -99,3 +99,4 @@ pub use table::{
     Aarch64, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64, Small,
     Sv39, Sv48, Swap, X86, X86_64, X86_64La57,
 };
+pub use tlb::RetiredTables;

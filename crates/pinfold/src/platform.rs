@@ -10,6 +10,7 @@ use crate::addr::{NodeId, Pfn, VirtRange};
 use crate::event::{Bug, Event};
 use crate::sync::AtomicU64;
 use crate::table::Format;
+use crate::tlb::RetiredTables;
 
 /// Sleeping on a word, as a futex does.
 ///
@@ -53,7 +54,7 @@ pub enum FlushScope {
 /// | `copy_frame` | the address spaces', page locks, and at fork both page tables' |
 /// | `flush` | the address space's, page locks, a reverse map's, a page table's |
 /// | `flush_local` | the address space's; no spin lock |
-/// | `wait_for_walkers` | the address space's, for writing; no spin lock |
+/// | `wait_for_walkers`, `defer` | the address space's, for writing; no spin lock |
 /// | [`Park::park`] | sleeping locks; no spin lock |
 /// | [`Park::unpark`] | any, a page table's included; not inside walk sections |
 ///
@@ -79,6 +80,8 @@ pub enum FlushScope {
 ///   call, everything that those CPUs did through it is visible to the caller, and what the caller did before the call is visible to them
 ///   when they walk the tables again. It need order nothing else: not against walk sections, and no CPU that uses no translation of the scope.
 /// - [`Platform::wait_for_walkers`] waits for the sections between [`Platform::walk_begin`] and [`Platform::walk_end`] as those say.
+/// - What [`Platform::defer`] takes is given to [`crate::Memory::free_tables`] of the same machine only after every section has closed that was open at
+///   the call.
 /// - [`Park`] works as documented.
 pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// The page-table format of the machine.
@@ -138,6 +141,15 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// The caller has issued a full barrier between unlinking tables and this call. It holds an address space's lock for writing, for which
     /// nobody waits inside a section.
     fn wait_for_walkers(&self);
+
+    /// Takes page tables to be freed later by [`crate::Memory::free_tables`], so that an unmap need not wait for the walks that are under way: what a
+    /// kernel does with a grace period. `Err` gives them back, and the manager waits; so does the default.
+    ///
+    /// # Errors
+    /// When the platform does not take them, now or ever.
+    fn defer(&self, tables: RetiredTables) -> Result<(), RetiredTables> {
+        Err(tables)
+    }
 
     /// Told what happened, in order, by the thread that did it. Does nothing unless overridden.
     #[inline]

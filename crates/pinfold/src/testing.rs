@@ -19,8 +19,8 @@ use pinfold::platform::{FlushScope, Park};
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
     AddressSpace, Bug, Cause, Event, EventKind, FaultError, Flags, Format, Limits, Memory, NodeId,
-    NodeSpan, PAGE_SIZE, PIN_BIAS, Pfn, Place, Platform, Prot, Pte, Rules, Sharing, SpaceId,
-    Tuning, VirtAddr, VirtRange,
+    NodeSpan, PAGE_SIZE, PIN_BIAS, Pfn, Place, Platform, Prot, Pte, RetiredTables, Rules, Sharing,
+    SpaceId, Tuning, VirtAddr, VirtRange,
 };
 
 pub(crate) use mmu::{Hardware, Marks, Mmu};
@@ -38,6 +38,8 @@ pub(crate) struct Rig<F: Format> {
     after_walk: Mutex<Option<Once>>,
     before_alloc: Mutex<Option<Once>>,
     bugs: Mutex<Vec<Bug>>,
+    /// Tables that wait for the end of a grace period, if the platform takes them.
+    deferred: Mutex<Option<Vec<RetiredTables>>>,
     alive: Arc<()>,
 }
 
@@ -97,6 +99,18 @@ impl<F: Format> Rig<F> {
         if let Some(tlb) = &mut *self.tlb.lock().unwrap() {
             tlb.retain(|(of, page), _| *of != space || !pages(*page));
         }
+    }
+
+    /// Takes page tables from now on, to be freed when somebody asks for them.
+    #[allow(dead_code, reason = "only the crate's own tests need it")]
+    pub(crate) fn take_tables(&self) {
+        self.deferred.lock().unwrap().get_or_insert_default();
+    }
+
+    /// The tables that were taken.
+    #[allow(dead_code, reason = "only the crate's own tests need it")]
+    pub(crate) fn taken_tables(&self) -> Vec<RetiredTables> {
+        self.deferred.lock().unwrap().as_mut().map(core::mem::take).unwrap_or_default()
     }
 
     pub(crate) fn bugs(&self) -> Vec<Bug> {
@@ -168,6 +182,16 @@ unsafe impl<F: Format> Platform for Rig<F> {
         self.host.wait_for_walkers();
     }
 
+    fn defer(&self, tables: RetiredTables) -> Result<(), RetiredTables> {
+        match &mut *self.deferred.lock().unwrap() {
+            Some(taken) => {
+                taken.push(tables);
+                Ok(())
+            }
+            None => Err(tables),
+        }
+    }
+
     fn event(&self, event: Event) {
         if self.recording.load(Ordering::Relaxed) {
             self.events.lock().unwrap().push(event.kind);
@@ -219,6 +243,7 @@ pub(crate) fn machine_that<F: Hardware>(
         after_walk: Mutex::new(None),
         before_alloc: Mutex::new(None),
         bugs: Mutex::new(Vec::new()),
+        deferred: Mutex::new(None),
         alive: Arc::new(()),
     };
     // SAFETY: the host was made for these spans, and nobody else uses it.

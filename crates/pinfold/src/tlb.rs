@@ -166,16 +166,37 @@ impl<'s, P: Platform> Gather<'s, P> {
             self.space.flush(FlushScope::All);
         }
         self.flush_and_free();
-        if self.tables.is_some() && self.mem().rules().table_free == TableFree::AfterWalkers {
-            // A flush need not order the stores that unlinked the tables before the look at who walks: INV-TLB-4.
-            smp_mb();
-            self.mem().platform().wait_for_walkers();
+        let Some(first) = self.tables else { return };
+        let (mem, tables) = (self.mem(), RetiredTables { first });
+        if mem.rules().table_free == TableFree::AtOnce {
+            return mem.free_tables(tables);
         }
-        let mut next = self.tables;
+        // A flush need not order the stores that unlinked the tables before the look at who walks: INV-TLB-4.
+        smp_mb();
+        if let Err(tables) = mem.platform().defer(tables) {
+            mem.platform().wait_for_walkers();
+            mem.free_tables(tables);
+        }
+    }
+}
+
+/// Page tables that no walk finds any more, to be freed when the walks that are under way have ended. Given to [`Platform::defer`]; whoever drops it
+/// loses the tables' frames.
+#[must_use = "the tables are lost unless they are freed"]
+#[derive(Debug)]
+pub struct RetiredTables {
+    first: Pfn,
+}
+
+impl<P: Platform> Memory<P> {
+    /// Frees what [`Platform::defer`] has taken, once every walk section has closed that was open at that call. In the context of any call of the
+    /// manager: interrupts on.
+    pub fn free_tables(&self, tables: RetiredTables) {
+        let mut next = Some(tables.first);
         while let Some(table) = next {
-            let index = self.mem().frames().frame(table).index.peek();
+            let index = self.frames().frame(table).index.peek();
             next = (index != u64::MAX).then_some(Pfn(index));
-            self.mem().put_table(table);
+            self.put_table(table);
         }
     }
 }
