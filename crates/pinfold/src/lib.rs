@@ -86,7 +86,10 @@ pub use area::Prot;
 pub use error::{FaultError, NoMemory, OutOfFrames, PinError, SpaceError};
 pub use event::{Bug, Event, EventKind, FastStop};
 pub use fault::{Cause, Fault};
-pub use frame::{Counts, Flags, Frames, NewFrame, NodeSpan, PIN_BIAS, Placement, SpanError};
+pub use frame::{
+    AddError, Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, MAX_ORDER, NewFrame,
+    NewFrames, NodeSpan, PIN_BIAS, Placement, Request, SpanError, Zone,
+};
 pub use memory::{Memory, MemoryError, Tuning};
 pub use migrate::Moved;
 pub use numa::Hinted;
