@@ -236,8 +236,9 @@ impl Frames {
         let from = |node: usize| buddy::take(nodes.get(node)?, self, order, zone);
         let found = match placement {
             Placement::Only(node) => from(usize::from(node.0)),
-            Placement::Prefer(node) => (0..nodes.len())
-                .find_map(|step| from((usize::from(node.0) + step) % nodes.len())),
+            Placement::Prefer(node) => {
+                (0..nodes.len()).find_map(|step| from((usize::from(node.0) + step) % nodes.len()))
+            }
         };
         found.ok_or(OutOfFrames)
     }
@@ -261,7 +262,10 @@ impl Frames {
                 && !self.peek_flags(pfn).intersects(Flags::RESERVED.union(Flags::LARGE))
         };
         let fits = first.0.is_multiple_of(len) && (first.0..first.0 + len).map(Pfn).all(free);
-        assert!(fits, "the owner of the frames gave {first} for {request:?}: it is no such free run");
+        assert!(
+            fits,
+            "the owner of the frames gave {first} for {request:?}: it is no such free run"
+        );
         Ok(first)
     }
 

@@ -131,12 +131,7 @@ impl Node {
 }
 
 /// Takes a run from `node`.
-pub(super) fn take(
-    node: &SpinLock<Node>,
-    frames: &Frames,
-    order: u32,
-    zone: Zone,
-) -> Option<Pfn> {
+pub(super) fn take(node: &SpinLock<Node>, frames: &Frames, order: u32, zone: Zone) -> Option<Pfn> {
     if order == 0 { node.lock().pop(frames, zone) } else { take_block(node, frames, order, zone) }
 }
 
@@ -259,3 +254,6 @@ fn is_block(frames: &Frames, buddy: Pfn, order: u32, of: Pfn) -> bool {
         && home(buddy) == home(of)
         && frames.frame(buddy).mapping.peek() & !NONE == mark(order, 0)
 }
+
+#[cfg(test)]
+mod tests;

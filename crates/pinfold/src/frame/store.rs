@@ -33,8 +33,6 @@ unsafe impl Send for Store {}
 unsafe impl Sync for Store {}
 
 const _: () = assert!(align_of::<SpinLock<Node>>() <= align_of::<FrameMeta>());
-const _: () = assert!(!core::mem::needs_drop::<SpinLock<Node>>());
-const _: () = assert!(!core::mem::needs_drop::<Frame>());
 
 /// How many elements of a region the lists of `nodes` nodes take.
 const fn list_elements(nodes: usize) -> usize {
@@ -128,9 +126,16 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
+        let nodes = NonNull::slice_from_raw_parts(self.nodes, self.node_count);
+        let frames = NonNull::slice_from_raw_parts(self.frames, self.frame_count);
+        // SAFETY: INV-STORE-1, and nobody looks at them again.
+        unsafe {
+            nodes.drop_in_place();
+            frames.drop_in_place();
+        }
         if let Some(capacity) = self.heap {
             let region = self.nodes.cast::<MaybeUninit<FrameMeta>>().as_ptr();
-            // SAFETY: the region was the spare capacity of such a vector, which `new` let go of. Nothing in it has to be dropped.
+            // SAFETY: the region was the spare capacity of such a vector, which `new` let go of.
             drop(unsafe { Vec::from_raw_parts(region, 0, capacity) });
         }
     }

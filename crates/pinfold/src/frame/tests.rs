@@ -118,3 +118,5 @@ fn spans_that_overlap_or_run_past_the_end_are_refused() {
     assert_eq!(refused(&[far]), Some(SpanError::PastTheEnd(far)));
     assert!(Frames::new(&[]).is_ok_and(|none| none.total_free() == 0));
 }
+
+mod owners;

@@ -16,6 +16,7 @@ use pinfold::rules::PRESETS;
 use pinfold::{Format, Rules, Small, X86_64};
 use proptest::collection::vec;
 use proptest::test_runner::{Config, TestRunner};
+use testing::Outside;
 
 /// How many times longer than usual to search: `PINFOLD_SOAK=50 cargo test --release --test properties`.
 fn soak() -> u32 {
@@ -34,9 +35,12 @@ fn sequences<F: Format>(
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let plan = vec(op(), 1..steps);
     let run = TestRunner::new(config).run(&plan, |ops: Vec<Op>| {
-        let mut world = World::<F>::new(rules, nodes, base, checks);
+        // Every other case, by what it is, has its frames from an outside owner.
+        let outside = (ops.len() % 2 == 0).then(|| Outside::of(&testing::spans(nodes)));
+        let mut world = World::<F>::new(rules, nodes, outside, base, checks);
         ops.iter().for_each(|op| world.step(op));
         world.finish();
+        assert!(outside.is_none_or(Outside::has_all), "the zero page is back as well");
         Ok(())
     });
     if let Err(failure) = run {
