@@ -128,6 +128,37 @@ impl Node {
             self.free += 1 << order;
         }
     }
+
+    /// Takes `first..end` out of the lists, or says which of them is not free in the zone of the first.
+    pub(super) fn cut(&mut self, frames: &Frames, first: u64, end: u64) -> Result<(), Pfn> {
+        let zone = zone_of(frames.frame(Pfn(first)).flags.peek()) as usize;
+        let lists = &mut self.zones[zone];
+        while let Some(pfn) = lists.unstack(frames) {
+            lists.insert_merged(frames, pfn, 0);
+        }
+        let mut pfn = first;
+        while pfn < end {
+            pfn = block_of(frames, pfn, first)?.1;
+        }
+        pfn = first;
+        while pfn < end {
+            let (start, next, order) = block_of(frames, pfn, first)?;
+            self.zones[zone].remove(frames, Pfn(start), order);
+            self.free -= 1 << order;
+            self.fill(frames, start, pfn);
+            self.fill(frames, end.min(next), next);
+            pfn = next;
+        }
+        Ok(())
+    }
+}
+
+/// The free block of `of`'s zone that holds `pfn`: its first frame, the one past its end, its order. Else the frame itself.
+fn block_of(frames: &Frames, pfn: u64, of: u64) -> Result<(u64, u64, u32), Pfn> {
+    let start = |order: u32| pfn >> order << order;
+    let holds = |order: &u32| is_block(frames, Pfn(start(*order)), *order, Pfn(of));
+    let order = (0..=MAX_ORDER).find(holds).ok_or(Pfn(pfn))?;
+    Ok((start(order), start(order) + (1 << order), order))
 }
 
 /// Takes a run from `node`.
@@ -246,13 +277,13 @@ const fn mark(order: u32, before: u64) -> u64 {
     BLOCK | (order as u64) << ORDER_SHIFT | before
 }
 
-/// Whether a free block of `order` starts at `buddy`, in the lists of `of`'s zone. The home comes first: only such a frame's mark is kept
+/// Whether a free block of `order` starts at `first`, in the lists of `of`'s zone. The home comes first: only such a frame's mark is kept
 /// still by the lock that the caller holds.
-fn is_block(frames: &Frames, buddy: Pfn, order: u32, of: Pfn) -> bool {
+fn is_block(frames: &Frames, first: Pfn, order: u32, of: Pfn) -> bool {
     let home = |pfn| frames.frame(pfn).flags.peek() & HOME_MASK;
-    frames.contains(buddy)
-        && home(buddy) == home(of)
-        && frames.frame(buddy).mapping.peek() & !NONE == mark(order, 0)
+    frames.contains(first)
+        && home(first) == home(of)
+        && frames.frame(first).mapping.peek() & !NONE == mark(order, 0)
 }
 
 #[cfg(test)]

@@ -197,25 +197,28 @@ impl<'a> FrameSetup<'a> {
     }
 }
 
-/// Why memory cannot be added.
+/// Why memory cannot be added to a table or taken out of it. Nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AddError {
+pub enum MemoryMapError {
     /// The frame is not between the first and the last frame of the table, or the node not below its highest: name them in the setup.
     Outside(Pfn),
     /// The frame is not reserved: it was added before.
-    Added(Pfn),
+    NotReserved(Pfn),
+    /// The frame is not free, or it is an outside owner's.
+    NotFree(Pfn),
 }
 
-impl fmt::Display for AddError {
+impl fmt::Display for MemoryMapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Outside(pfn) => write!(f, "the table has no place for {pfn} on that node"),
-            Self::Added(pfn) => write!(f, "{pfn} is not reserved: it was added before"),
+            Self::NotReserved(pfn) => write!(f, "{pfn} is not reserved: it was added before"),
+            Self::NotFree(pfn) => write!(f, "{pfn} is not free: take memory out before it is used"),
         }
     }
 }
 
-impl core::error::Error for AddError {}
+impl core::error::Error for MemoryMapError {}
 
 impl Frames {
     /// A table over `spans`, everything free, with its metadata on the heap: [`FrameSetup`] with nothing else.
@@ -227,28 +230,53 @@ impl Frames {
         FrameSetup::new(spans).build()
     }
 
-    /// Adds memory later: frames that are reserved so far, for instance those of the boot loader or of code that has run. With an outside
-    /// owner they become frames that it may hand out.
+    /// Adds memory later: frames that are reserved so far, for instance those of the boot loader or of code that has run. They serve
+    /// everything, so what never moves as well. With an outside owner they become frames that it may hand out.
     ///
     /// # Errors
     /// When the table has no place for the span, or when part of it is not reserved. Nothing has changed then.
     ///
     /// # Safety
     /// The frames are the caller's to give, as those of [`crate::Memory::new`] are, and nobody else adds them at the same time.
-    pub unsafe fn add(&self, span: &NodeSpan) -> Result<(), AddError> {
-        let end = span.first.0.checked_add(span.frames).ok_or(AddError::Outside(span.first))?;
+    pub unsafe fn add(&self, span: &NodeSpan) -> Result<(), MemoryMapError> {
+        let end =
+            span.first.0.checked_add(span.frames).ok_or(MemoryMapError::Outside(span.first))?;
         if usize::from(span.node.0) >= self.store.nodes().len() {
-            return Err(AddError::Outside(span.first));
+            return Err(MemoryMapError::Outside(span.first));
         }
         for pfn in (span.first.0..end).map(Pfn) {
             if !self.contains(pfn) {
-                return Err(AddError::Outside(pfn));
+                return Err(MemoryMapError::Outside(pfn));
             }
             if !self.peek_flags(pfn).contains(super::Flags::RESERVED) {
-                return Err(AddError::Added(pfn));
+                return Err(MemoryMapError::NotReserved(pfn));
             }
         }
         self.settle(span, false);
+        Ok(())
+    }
+
+    /// Takes `count` free frames from `first` out: nobody gets them any more, unless they are added again. For what lies at a known place,
+    /// an image that the boot loader left in memory for instance. Merges all single free frames of the node under one hold of its lock.
+    ///
+    /// # Errors
+    /// When the frames are not of one node and one zone, when one of them is not free, or when they are an outside owner's. Nothing has
+    /// changed then.
+    pub fn reserve(&self, first: Pfn, count: u64) -> Result<(), MemoryMapError> {
+        let end = first.0.checked_add(count).ok_or(MemoryMapError::Outside(first))?;
+        if let Some(pfn) =
+            [first.0, end.saturating_sub(1)].map(Pfn).iter().find(|pfn| !self.contains(**pfn))
+        {
+            return Err(MemoryMapError::Outside(*pfn));
+        }
+        if self.has_outside_owner() {
+            return Err(MemoryMapError::NotFree(first));
+        }
+        let mut node = self.store.nodes()[usize::from(self.node(first).0)].lock();
+        node.cut(self, first.0, end).map_err(MemoryMapError::NotFree)?;
+        for pfn in first.0..end {
+            self.frame(Pfn(pfn)).flags.write_once(super::Flags::RESERVED.bits());
+        }
         Ok(())
     }
 

@@ -36,7 +36,7 @@ fn sequences<F: Format>(
     let plan = vec(op(), 1..steps);
     let run = TestRunner::new(config).run(&plan, |ops: Vec<Op>| {
         // Every other case, by what it is, has its frames from an outside owner.
-        let outside = (ops.len() % 2 == 0).then(|| Outside::of(&testing::spans(nodes)));
+        let outside = ops.len().is_multiple_of(2).then(|| Outside::of(&testing::spans(nodes)));
         let mut world = World::<F>::new(rules, nodes, outside, base, checks);
         ops.iter().for_each(|op| world.step(op));
         world.finish();

@@ -183,6 +183,41 @@ fn any_sequence_of_runs_taken_and_freed_is_exact() {
 }
 
 #[test]
+fn any_free_range_can_be_reserved_and_added_again_and_nothing_else() {
+    let range = (0..130_u64, 0..140_u64, prop::collection::vec(0..130_usize, 0..4));
+    let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
+    let run = TestRunner::new(config).run(&range, |(at, count, kept)| {
+        let frames = Frames::new(&SPANS[..1]).expect("heap");
+        let (at_first, _) = examine(&frames);
+        let take = || frames.take(Placement::Only(NodeId(0))).ok();
+        let mut taken: Vec<_> = core::iter::from_fn(take).collect();
+        taken.sort_by_key(|frame| frame.pfn());
+        let keep: BTreeSet<_> = kept.iter().map(|which| taken[*which].pfn()).collect();
+        taken.retain(|frame| keep.contains(&frame.pfn()));
+        let (first, end) = (BORDER - 75 + at, BORDER - 75 + at + count);
+        let reserved = frames.reserve(Pfn(first), count);
+        let (blocks, stacked) = examine(&frames);
+        let all_free = (first..end).all(|pfn| !keep.contains(&Pfn(pfn)) && pfn < BORDER + 55);
+        let one_zone = first >= BORDER || end <= BORDER;
+        prop_assert_eq!(reserved.is_ok(), all_free && one_zone, "{:?}", reserved);
+        let left = 130 - keep.len() as u64 - if reserved.is_ok() { count } else { 0 };
+        prop_assert_eq!(frames.total_free(), left);
+        let in_blocks = blocks.iter().flat_map(|(first, order)| *first..first + (1 << order));
+        let out = |pfn| reserved.is_err() || !(first..end).contains(&pfn);
+        prop_assert!(in_blocks.chain(stacked).all(out));
+        if reserved.is_ok() && count > 0 {
+            // SAFETY: no frame is ever touched here.
+            prop_assert_eq!(unsafe { frames.add(&span(0, first, count)) }, Ok(()));
+        }
+        taken.clear();
+        merge_all(&frames);
+        prop_assert_eq!(examine(&frames).0, at_first);
+        Ok(())
+    });
+    run.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
 fn at_first_the_blocks_are_as_large_as_can_be() {
     let frames = Frames::new(&[span(0, 3, 3 * 1024)]).expect("heap");
     let orders: Vec<_> = examine(&frames).0.into_iter().collect();

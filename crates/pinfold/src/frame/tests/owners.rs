@@ -201,11 +201,11 @@ fn memory_that_is_added_later_joins_its_neighbours() {
     assert!(!whole());
     // SAFETY: no frame is ever touched here.
     let add = |span| unsafe { frames.add(&span) };
-    assert_eq!(add(span(0, 16, 9)), Err(AddError::Added(Pfn(24))));
-    assert_eq!(add(span(1, 16, 8)), Err(AddError::Outside(Pfn(16))));
-    assert_eq!(add(span(0, 30, 8)), Err(AddError::Added(Pfn(30))));
+    assert_eq!(add(span(0, 16, 9)), Err(MemoryMapError::NotReserved(Pfn(24))));
+    assert_eq!(add(span(1, 16, 8)), Err(MemoryMapError::Outside(Pfn(16))));
+    assert_eq!(add(span(0, 30, 8)), Err(MemoryMapError::NotReserved(Pfn(30))));
     assert_eq!(frames.total_free(), 24, "nothing has changed");
     assert_eq!(add(span(0, 16, 8)), Ok(()));
-    assert_eq!(add(span(0, 16, 8)), Err(AddError::Added(Pfn(16))));
+    assert_eq!(add(span(0, 16, 8)), Err(MemoryMapError::NotReserved(Pfn(16))));
     assert!(frames.total_free() == 32 && whole());
 }
