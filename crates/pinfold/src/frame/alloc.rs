@@ -2,7 +2,7 @@
 //!
 //! The frames come from the manager's own free lists (`buddy`) or from an outside owner (`source`). Either can run dry, and says so.
 
-use super::flags::{HOME_MASK, order_bits};
+use super::flags::{HOME_MASK, node_of, order_bits, order_of, zone_of};
 use super::{
     EXCLUSIVE, Flags, Frame, FrameSource, Frames, MAP, MAX_ORDER, Placement, REF, Request, Zone,
     buddy,
@@ -87,6 +87,16 @@ pub(crate) enum Put {
 }
 
 impl Frame {
+    /// Ends the frame's life: INV-FRAME-2.
+    #[inline]
+    fn end(&self, home: u32) {
+        self.flags.write_once(home);
+        if self.counts.peek() & EXCLUSIVE != 0 {
+            self.counts.write_once(0);
+        }
+        self.mapping.init(0);
+    }
+
     /// Drops `refs` references of a folio's head.
     #[inline]
     pub(crate) fn put(&self, refs: u32) -> Put {
@@ -227,6 +237,7 @@ impl Frames {
     }
 
     /// A free run, from whoever owns the frames.
+    #[inline]
     fn obtain(&self, request: Request) -> Result<Pfn, OutOfFrames> {
         let Request { order, placement, zone } = request;
         if let Some(source) = self.outside {
@@ -290,22 +301,23 @@ impl Frames {
 
     /// Ends the life of a frame without references and of all frames of its folio, and gives them back whole.
     pub(crate) fn release(&self, head: Pfn) {
-        let order = self.order(head);
-        for pfn in (head.0..head.0 + (1 << order)).rev().map(Pfn) {
-            let frame = self.frame(pfn);
-            frame.flags.write_once(frame.flags.peek() & HOME_MASK);
-            if frame.counts.peek() & EXCLUSIVE != 0 {
-                frame.counts.write_once(0);
-            }
-            frame.mapping.init(0);
+        let frame = self.frame(head);
+        let word = frame.flags.read_once();
+        let (order, home) = (order_of(word), word & HOME_MASK);
+        for tail in (head.0 + 1..head.0 + (1 << order)).rev().map(Pfn) {
+            self.frame(tail).end(home);
         }
-        match self.outside {
+        frame.end(home);
+        if let Some(source) = self.outside {
             // SAFETY: the last reference is gone, which happens once, and the folio has had this order since `take_run` or is single.
-            Some(source) => unsafe { source.free(head, order) },
-            None => {
-                let node = usize::from(self.node(head).0);
-                self.store.nodes()[node].lock().give(self, head, order);
-            }
+            unsafe { source.free(head, order) };
+            return;
+        }
+        let mut node = self.store.nodes()[usize::from(node_of(word).0)].lock();
+        if order == 0 {
+            node.push(frame, head, zone_of(word));
+        } else {
+            node.give(self, head, order, zone_of(word));
         }
     }
 }

@@ -4,7 +4,7 @@
 //! that a free list needs no memory; the node's spin lock protects them.
 //!
 //! Single frames, nearly all of the traffic, never look at a neighbour: a freed one goes on the stack, and the newest, whose contents are
-//! warmest, is handed out first. When the stack is empty, the lowest of the blocks at the heads of the lists is split. Frames on the
+//! warmest, is handed out first. An empty stack gets some frames of the lowest of the blocks at the heads of the lists. Frames on the
 //! stack are merged only when a block is wanted that no list has: as many of them as it takes, newest first, [`BATCH`] under one hold of
 //! the lock. So a request of a high order costs at most a walk over the node's stacked frames, each frame is merged once at most for each
 //! time it was freed, and single frames pay nothing for it. (Linux keeps its per-CPU lists of single frames to the same end.)
@@ -17,7 +17,7 @@
 //! - INV-BUDDY-4: every free frame is on exactly one stack or in exactly one block, and `free` counts them all.
 
 use super::flags::{HOME_MASK, zone_of};
-use super::{Frames, Zone};
+use super::{Frame, Frames, Zone};
 use crate::addr::Pfn;
 use crate::sync::SpinLock;
 
@@ -26,6 +26,9 @@ pub const MAX_ORDER: u32 = 10;
 
 /// Stacked frames that are merged at most under one hold of a node's lock: some tens of microseconds.
 const BATCH: u64 = 1024;
+
+/// log2 of the frames that an empty stack gets at most from a block, so that single frames seldom touch the lists.
+const REFILL: u32 = 4;
 
 /// No frame: the last number, which no span reaches.
 const NONE: u64 = (1 << 52) - 1;
@@ -75,11 +78,19 @@ impl Node {
         self.free
     }
 
+    #[inline]
     fn pop(&mut self, frames: &Frames, zone: Zone) -> Option<Pfn> {
-        let pop = |at: &u32| self.zones[*at as usize].pop(frames);
-        let pfn = candidates(zone).iter().find_map(pop)?;
-        self.free -= 1;
-        Some(pfn)
+        for at in candidates(zone) {
+            let lists = &mut self.zones[*at as usize];
+            if lists.top == NONE && lists.filled != 0 {
+                lists.refill(frames);
+            }
+            if let Some(pfn) = lists.unstack(frames) {
+                self.free -= 1;
+                return Some(pfn);
+            }
+        }
+        None
     }
 
     fn take(&mut self, frames: &Frames, order: u32, zone: Zone) -> Option<Pfn> {
@@ -105,16 +116,18 @@ impl Node {
         merged
     }
 
-    /// Takes a free run back. A single frame goes on its zone's stack.
-    pub(super) fn give(&mut self, frames: &Frames, first: Pfn, order: u32) {
-        let zone = zone_of(frames.frame(first).flags.peek());
+    /// Takes a free frame back, whose metadata is `frame`.
+    #[inline]
+    pub(super) fn push(&mut self, frame: &Frame, pfn: Pfn, zone: u32) {
         let lists = &mut self.zones[zone as usize];
-        if order == 0 {
-            frames.frame(first).index.init(lists.top);
-            lists.top = first.0;
-        } else {
-            lists.insert_merged(frames, first, order);
-        }
+        frame.index.init(lists.top);
+        lists.top = pfn.0;
+        self.free += 1;
+    }
+
+    /// Takes a free run back.
+    pub(super) fn give(&mut self, frames: &Frames, first: Pfn, order: u32, zone: u32) {
+        self.zones[zone as usize].insert_merged(frames, first, order);
         self.free += 1 << order;
     }
 
@@ -162,6 +175,7 @@ fn block_of(frames: &Frames, pfn: u64, of: u64) -> Result<(u64, u64, u32), Pfn> 
 }
 
 /// Takes a run from `node`.
+#[inline]
 pub(super) fn take(node: &SpinLock<Node>, frames: &Frames, order: u32, zone: Zone) -> Option<Pfn> {
     if order == 0 { node.lock().pop(frames, zone) } else { take_block(node, frames, order, zone) }
 }
@@ -192,15 +206,18 @@ impl Lists {
         Self { top: NONE, first: [NONE; MAX_ORDER as usize + 1], filled: 0 }
     }
 
-    /// A single frame: the newest one, else the first of the lowest block among the lists' heads. Blocks are split from below, so memory
-    /// that was never used is handed out in the order of its addresses.
-    fn pop(&mut self, frames: &Frames) -> Option<Pfn> {
-        if let Some(pfn) = self.unstack(frames) {
-            return Some(pfn);
+    /// Stacks the first frames of the lowest block among the lists' heads, as many as [`REFILL`] says at most. Blocks are used up from below, so
+    /// memory that was never used is handed out in the order of its addresses.
+    #[inline(never)]
+    fn refill(&mut self, frames: &Frames) {
+        let filled = (0..=MAX_ORDER).filter(|order| self.filled >> order & 1 != 0);
+        let Some(order) = filled.min_by_key(|order| self.first[*order as usize]) else { return };
+        let part = order.min(REFILL);
+        let first = self.split(frames, order, part).0;
+        for pfn in (first..first + (1 << part)).rev() {
+            frames.frame(Pfn(pfn)).index.init(self.top);
+            self.top = pfn;
         }
-        let filled = (0..=MAX_ORDER).filter(|order| self.filled & 1 << order != 0);
-        let order = filled.min_by_key(|order| self.first[*order as usize])?;
-        Some(self.split(frames, order, 0))
     }
 
     /// A block of `order`, from the smallest that holds one.
@@ -209,6 +226,7 @@ impl Lists {
         (fitting != 0).then(|| self.split(frames, fitting.trailing_zeros(), order))
     }
 
+    #[inline]
     fn unstack(&mut self, frames: &Frames) -> Option<Pfn> {
         (self.top != NONE).then(|| {
             let pfn = Pfn(self.top);
