@@ -13,8 +13,9 @@ use std::cell::Cell;
 use pinfold::pin::Ask;
 use pinfold::rules::PRESETS;
 use pinfold::{
-    Access, Advice, FaultError, FrameSetup, NewFrame, NodeId, PinError, Pins, Place, Placement,
-    Prot, Refs, Rules, Sharing, Small, SpaceError, Term, Tuning, VirtAddr, X86_64,
+    Access, Advice, FaultError, FrameMeta, FrameSetup, NewFrame, NodeId, Pfn, PinError, Pins,
+    Place, Placement, Prot, Refs, Rules, Sharing, Small, SpaceError, Term, Tuning, VirtAddr,
+    X86_64, Zone,
 };
 use testing::{
     Audit, Mem, Outside, Rig, Space, load, machine, machine_of, pages, space, spans, store,
@@ -364,6 +365,20 @@ fn nothing_is_lost_whichever_request_to_an_outside_owner_is_refused() {
     }
     println!("{lives} lives, {refused} steps refused by the owner of the frames");
     assert!(refused > 100);
+}
+
+#[test]
+fn a_table_in_given_memory_asks_for_no_heap() {
+    let spans = spans(&NODES);
+    let len = FrameSetup::new(&spans).metadata_len().unwrap();
+    let region = Box::leak(Box::<[FrameMeta]>::new_uninit_slice(len));
+    let (pfns, denied) = with_heap(Deny::From(0), || {
+        let frames = FrameSetup::new(&spans).metadata(region).build().unwrap();
+        let near = Placement::Prefer(NodeId(0));
+        let heap = frames.take_run(4, near, Zone::Any).unwrap();
+        (heap.first(), frames.take(near).unwrap().pfn(), frames.total_free())
+    });
+    assert_eq!((pfns, denied), ((Pfn(32), Pfn(0), 47), 0));
 }
 
 #[test]

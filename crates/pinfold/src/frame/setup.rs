@@ -82,9 +82,9 @@ const LOW_END: u64 = 1 << (32 - PAGE_SHIFT);
 /// use core::mem::MaybeUninit;
 /// use pinfold::{FrameMeta, FrameSetup, NodeId, NodeSpan, Pfn, Placement, Zone};
 ///
-/// let span = NodeSpan { node: NodeId(0), first: Pfn(0), frames: 64 };
+/// let spans = [NodeSpan { node: NodeId(0), first: Pfn(0), frames: 64 }];
 /// // Before there is a heap: a region of the boot image, or mapped memory that the spans leave out.
-/// let setup = FrameSetup::new(&[span]);
+/// let setup = FrameSetup::new(&spans);
 /// let region = Box::leak(Box::<[FrameMeta]>::new_uninit_slice(setup.metadata_len()?));
 /// let frames = setup.metadata(region).build()?;
 /// let heap = frames.take_run(4, Placement::Only(NodeId(0)), Zone::Any)?.keep();
@@ -108,7 +108,8 @@ impl<'a> FrameSetup<'a> {
         Self { spans, movable: &[], region: None, source: None }
     }
 
-    /// More spans, of memory that is set apart for what migration can move ([`super::Zone::Movable`]).
+    /// More spans, of memory that is set apart for what migration can move ([`super::Zone::Movable`]). A long-term pin keeps its page where it
+    /// is, there as well: Linux moves such a page out first, this manager does not.
     pub const fn movable(mut self, spans: &'a [NodeSpan]) -> Self {
         self.movable = spans;
         self

@@ -89,6 +89,23 @@ fn a_large_folio_counts_on_its_head_and_pins_exactly() {
 }
 
 #[test]
+fn a_walker_with_the_tail_of_an_earlier_life_finds_nothing_to_hold() {
+    let frames = two_nodes(4);
+    let run = frames.take_run(2, Placement::Only(NodeId(0)), Zone::Any).unwrap();
+    let tail = frames.frame(run.pfns().last().unwrap());
+    let head = run.first();
+    // The walker sees the tail's flag, and the number is another life's: the end of a list, a page number, a frame that lives.
+    for number in [(1 << 52) - 1, u64::MAX, 3, head.0 + 1, 64] {
+        tail.index.write_once(number);
+        assert_eq!(frames.try_grab(Pfn(head.0 + 3), Hold::Pin, 1), Grab::Gone, "{number}");
+    }
+    assert_eq!(frames.counts(head).refs(), 1);
+    tail.index.write_once(head.0);
+    drop(run);
+    assert_eq!(frames.try_grab(Pfn(head.0 + 3), Hold::Pin, 1), Grab::Gone);
+}
+
+#[test]
 fn dropping_more_references_than_there_are_changes_nothing() {
     let frames = two_nodes(1);
     let pfn = frames.alloc(Placement::Only(NodeId(0)), Flags::ANON, Start::Held).unwrap().keep();
