@@ -1,6 +1,6 @@
 //! How far the hot paths are from their limit, on the reader's machine.
 //!
-//! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`, `fault`, `metadata`. Each line names the goal it stands
+//! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`, `fault`, `metadata`, `frame`. Each line names the goal it stands
 //! against. All figures are bookkeeping only: no exception entry, no real translation cache, no charging.
 //!
 //! `--once <operation>` runs one round without measuring, for `instructions.sh`.
@@ -8,14 +8,20 @@
 mod bare;
 mod faults;
 mod forks;
+mod frames;
 mod metadata;
 mod ops;
 mod pairs;
 mod pins;
 mod world;
 
-const GROUPS: [(&str, fn()); 4] =
-    [("pin", pins::run), ("fork", forks::run), ("fault", faults::run), ("metadata", metadata::run)];
+const GROUPS: [(&str, fn()); 5] = [
+    ("pin", pins::run),
+    ("fork", forks::run),
+    ("fault", faults::run),
+    ("metadata", metadata::run),
+    ("frame", frames::run),
+];
 
 fn main() {
     // cargo adds `--bench`.
@@ -26,7 +32,7 @@ fn main() {
         return once(operation);
     }
     if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, _)| name != word)) {
-        eprintln!("no such group: {word}; there are pin, fork, fault and metadata");
+        eprintln!("no such group: {word}; there are pin, fork, fault, metadata and frame");
         std::process::exit(2);
     }
     println!("{}", machine());

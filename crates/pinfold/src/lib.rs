@@ -21,6 +21,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Frames
+//!
+//! The simplest embedder gives its memory map to [`Memory::new`] and is done: the metadata comes from the heap, 32 bytes a frame, and the manager
+//! keeps the free frames itself, as blocks of up to `1 << `[`MAX_ORDER`] frames. A kernel has more to say, and says it in a [`FrameSetup`]:
+//! - memory for the metadata, so that the table works before there is a heap and can supply it ([`FrameSetup::metadata`], then [`Memory::over`]);
+//! - memory set apart for what can move ([`FrameSetup::movable`]): anonymous pages go there, tables and the zero page never;
+//! - an owner of all frames outside the manager ([`FrameSetup::source`]): a kernel's own global allocator, as a [`FrameSource`].
+//!
+//! The embedder takes frames for itself with [`Frames::take`], and several in a row with [`Frames::take_run`]: below 4 GiB for a device
+//! ([`Zone::Low32`]), or for a large buffer. Memory comes and goes with [`Frames::add`] and [`Frames::reserve`].
+//!
 //! # The floors
 //!
 //! An upper floor may use a lower one, never the other way round.
@@ -28,7 +39,7 @@
 //! | floor | rooms |
 //! | --- | --- |
 //! | 0 | `addr`, [`rules`] (the crate `pinfold-rules`), `error`, `event`, [`sync`], [`platform`] |
-//! | 1 | `frame` (table, counts, allocator), `stat`, `memory` (the machine's memory as one value) |
+//! | 1 | `frame` (table, counts, free blocks, outside owners), `stat`, `memory` (the machine's memory as one value) |
 //! | 2 | `table` (entries, formats, walks), `tlb` (flush, gather), `page` (lock, snapshot) |
 //! | 3 | `area`, `rmap`, `object`, `space` (the inside of an address space) |
 //! | 4 | `fault`, `fork`, `zap`, `protect`, `advise`, [`pin`], `migrate`, `numa` |
@@ -86,7 +97,10 @@ pub use area::Prot;
 pub use error::{FaultError, NoMemory, OutOfFrames, PinError, SpaceError};
 pub use event::{Bug, Event, EventKind, FastStop};
 pub use fault::{Cause, Fault};
-pub use frame::{Counts, Flags, Frames, NewFrame, NodeSpan, PIN_BIAS, Placement, SpanError};
+pub use frame::{
+    Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, MAX_ORDER, MemoryMapError, NewFrame,
+    NewFrames, NodeSpan, PIN_BIAS, Placement, Request, SpanError, Zone,
+};
 pub use memory::{Memory, MemoryError, Tuning};
 pub use migrate::Moved;
 pub use numa::Hinted;

@@ -96,6 +96,15 @@ impl From<OutOfFrames> for MemoryError {
     }
 }
 
+impl<P: Platform> Drop for Memory<P> {
+    fn drop(&mut self) {
+        // The rest of the frames is back already: everything that holds some shares the machine.
+        if self.frames.has_outside_owner() {
+            self.put(self.zero, 1);
+        }
+    }
+}
+
 impl<P: Platform> Memory<P> {
     /// A machine with the frames of `spans`, under `rules`. One frame becomes the zero page.
     ///
@@ -117,8 +126,27 @@ impl<P: Platform> Memory<P> {
             return Err(MemoryError::PastFormat { span: *span, last: Pfn(last) });
         }
         let frames = Frames::new(spans)?;
-        let node = spans.first().map_or(crate::addr::NodeId(0), |span| span.node);
-        let zero = frames.alloc(Placement::Prefer(node), Flags::ZERO, Start::Held)?.keep();
+        // SAFETY: the caller's promise.
+        unsafe { Self::over(platform, frames, rules, tuning) }
+    }
+
+    /// A machine with these `frames`, under `rules`. One of them becomes the zero page. The table may have served already: an embedder that has no
+    /// heap yet makes it in memory of its own ([`crate::FrameSetup`]) and takes the heap's frames from it.
+    ///
+    /// # Errors
+    /// When the heap or the frames are exhausted already.
+    ///
+    /// # Safety
+    /// The free frames are the caller's to give, for as long as the machine lives, as for [`Memory::new`]; of an outside owner's frames, those that
+    /// it hands out, until it has them back.
+    pub unsafe fn over(
+        platform: P,
+        frames: Frames,
+        rules: Rules,
+        tuning: Tuning,
+    ) -> Result<Shared<Self>, MemoryError> {
+        let near = Placement::Prefer(frames.first_node());
+        let zero = frames.alloc(near, Flags::ZERO, Start::Held)?.keep();
         platform.zero_frame(zero);
         let this = Shared::try_new(Self {
             platform,

@@ -6,7 +6,7 @@
 //! 2. the lock of a page
 //! 3. the member list of a family, the page list of an object
 //! 4. the lock of a page table (child's before parent's at fork)
-//! 5. the frame allocator's lock
+//! 5. the lock of a node's free frames, or what an outside owner of the frames takes ([`crate::FrameSource`])
 //!
 //! Faults, pins, scans and DONTNEED hold 1 for reading; map, unmap, protect, the other advice, fork and exit hold it for writing. The
 //! lock-free pin holds nothing but a walk section.

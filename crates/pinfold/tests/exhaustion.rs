@@ -13,10 +13,13 @@ use std::cell::Cell;
 use pinfold::pin::Ask;
 use pinfold::rules::PRESETS;
 use pinfold::{
-    Access, Advice, FaultError, NewFrame, NodeId, PinError, Pins, Place, Placement, Prot, Refs,
-    Rules, Sharing, Small, SpaceError, Term, Tuning, VirtAddr, X86_64,
+    Access, Advice, FaultError, FrameMeta, FrameSetup, NewFrame, NodeId, Pfn, PinError, Pins,
+    Place, Placement, Prot, Refs, Rules, Sharing, Small, SpaceError, Term, Tuning, VirtAddr,
+    X86_64, Zone,
 };
-use testing::{Audit, Mem, Rig, Space, load, machine, pages, space, store};
+use testing::{
+    Audit, Marks, Mem, Outside, Rig, Space, load, machine, machine_of, pages, space, spans, store,
+};
 
 /// The system's heap, which denies what a thread says.
 struct Heap;
@@ -145,10 +148,23 @@ fn at(page: u64) -> Place {
     Place::At(VirtAddr::of_page(page))
 }
 
+/// The frames of each node.
+const NODES: [u64; 2] = [48, 16];
+const TUNING: Tuning = Tuning { migrate_passes: 2, hint_passes: 2, gather_pages: 12 };
+
 impl Life {
     fn new(rules: Rules) -> Self {
-        let tuning = Tuning { migrate_passes: 2, hint_passes: 2, gather_pages: 12 };
-        let mem = machine(rules, &[48, 16], tuning);
+        Self::of(machine(rules, &NODES, TUNING))
+    }
+
+    /// The same over frames of an outside owner.
+    fn over(outside: &'static Outside, rules: Rules) -> Self {
+        let spans = spans(&NODES);
+        let setup = FrameSetup::new(&spans).source(outside);
+        Self::of(machine_of(Marks::Hardware, setup, rules, TUNING))
+    }
+
+    fn of(mem: Mem<Small>) -> Self {
         // A cache of translations would take heap of its own.
         mem.platform().cache_nothing();
         let parent = space(&mem);
@@ -245,9 +261,9 @@ const STEPS: [(&str, Step); 29] = [
 const GIVES_BACK: [&str; 5] =
     ["do not need", "unmap what is shared", "child exits", "unmap all", "give back"];
 
-/// Lives once; `before` runs a step, in the way of one denial. How many steps were refused.
-fn live(rules: Rules, mut make: impl FnMut(usize, &mut Life, Step) -> Result<(), Why>) -> u64 {
-    let mut life = Life::new(rules);
+/// Lives `life` to its end; `before` runs a step, in the way of one denial. How many steps were refused.
+fn live(mut life: Life, mut make: impl FnMut(usize, &mut Life, Step) -> Result<(), Why>) -> u64 {
+    let rules = *life.mem.rules();
     let free = life.mem.frames().total_free();
     let mut refused = 0;
     for (index, (name, step)) in STEPS.iter().enumerate() {
@@ -270,13 +286,17 @@ fn nothing_is_lost_whichever_request_for_heap_is_denied() {
     let (mut lives, mut refused) = (0_u64, 0);
     for preset in PRESETS {
         let rules = Rules::linux(preset).unwrap();
-        assert_eq!(live(rules, |_, life, step| step(life)), 0, "{preset}: all goes well");
+        assert_eq!(
+            live(Life::new(rules), |_, life, step| step(life)),
+            0,
+            "{preset}: all goes well"
+        );
         for target in 0..STEPS.len() {
             for all in [false, true] {
                 for granted in 0.. {
                     let deny = if all { Deny::From(granted) } else { Deny::After(granted) };
                     let mut met = 0;
-                    refused += live(rules, |index, life, step| {
+                    refused += live(Life::new(rules), |index, life, step| {
                         if index != target {
                             return step(life);
                         }
@@ -313,7 +333,7 @@ fn nothing_is_lost_whichever_frames_are_denied() {
         let rules = Rules::linux(preset).unwrap();
         for target in 0..STEPS.len() {
             for left in 0..8 {
-                refused += live(rules, |index, life, step| {
+                refused += live(Life::new(rules), |index, life, step| {
                     if index != target {
                         return step(life);
                     }
@@ -327,6 +347,41 @@ fn nothing_is_lost_whichever_frames_are_denied() {
     }
     println!("{lives} lives, {refused} steps refused for want of frames");
     assert!(refused > 100);
+}
+
+#[test]
+fn nothing_is_lost_whichever_request_to_an_outside_owner_is_refused() {
+    let (mut lives, mut refused) = (0_u64, 0);
+    for preset in PRESETS {
+        let rules = Rules::linux(preset).unwrap();
+        for granted in 0.. {
+            let outside = Outside::of(&spans(&NODES));
+            let life = Life::over(outside, rules);
+            outside.books().refuse_after = Some(granted);
+            refused += live(life, |_, life, step| step(life));
+            assert!(outside.has_all(), "{preset}: everything went back, the zero page as well");
+            lives += 1;
+            if outside.books().refuse_after.is_some() {
+                break;
+            }
+        }
+    }
+    println!("{lives} lives, {refused} steps refused by the owner of the frames");
+    assert!(refused > 100);
+}
+
+#[test]
+fn a_table_in_given_memory_asks_for_no_heap() {
+    let spans = spans(&NODES);
+    let len = FrameSetup::new(&spans).metadata_len().unwrap();
+    let region = Box::leak(Box::<[FrameMeta]>::new_uninit_slice(len));
+    let (pfns, denied) = with_heap(Deny::From(0), || {
+        let frames = FrameSetup::new(&spans).metadata(region).build().unwrap();
+        let near = Placement::Prefer(NodeId(0));
+        let heap = frames.take_run(4, near, Zone::Any).unwrap();
+        (heap.first(), frames.take(near).unwrap().pfn(), frames.total_free())
+    });
+    assert_eq!((pfns, denied), ((Pfn(32), Pfn(0), 47), 0));
 }
 
 #[test]

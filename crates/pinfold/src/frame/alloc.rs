@@ -1,30 +1,14 @@
-//! The per-node allocator of frames. It can run dry, and says so.
+//! Taking frames and giving them back: what the metadata of a frame goes through between two lives.
 //!
-//! Each node's free frames form a stack through their index words, under that node's lock. Free frames are handed out in reverse
-//! order of their freeing: the warmest first.
+//! The frames come from the manager's own free lists (`buddy`) or from an outside owner (`source`). Either can run dry, and says so.
 
-use super::{EXCLUSIVE, Flags, Frame, Frames, MAP, REF, node_bits, node_of};
+use super::flags::{HOME_MASK, node_of, order_bits, order_of, zone_of};
+use super::{
+    EXCLUSIVE, Flags, Frame, FrameSource, Frames, MAP, MAX_ORDER, Placement, REF, Request, Zone,
+    buddy,
+};
 use crate::addr::{NodeId, Pfn};
 use crate::error::OutOfFrames;
-
-/// The free frames of a node; protected by the lock around it.
-#[derive(Debug, Default)]
-pub(super) struct FreeList {
-    top: Option<Pfn>,
-    free: u64,
-}
-
-/// Ends the chain through the index words.
-const NONE: u64 = u64::MAX;
-
-/// Where a new frame may lie.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Placement {
-    /// There if possible, else on any other node.
-    Prefer(NodeId),
-    /// There or nowhere.
-    Only(NodeId),
-}
 
 /// With which counts a new frame starts. They are set in one store: a lock-free walker with a stale entry may add to them from then on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,6 +87,16 @@ pub(crate) enum Put {
 }
 
 impl Frame {
+    /// Ends the frame's life: INV-FRAME-2.
+    #[inline]
+    fn end(&self, home: u32) {
+        self.flags.write_once(home);
+        if self.counts.peek() & EXCLUSIVE != 0 {
+            self.counts.write_once(0);
+        }
+        self.mapping.init(0);
+    }
+
     /// Drops `refs` references of a folio's head.
     #[inline]
     pub(crate) fn put(&self, refs: u32) -> Put {
@@ -118,6 +112,62 @@ impl Frame {
     }
 }
 
+/// A run of frames in a row with one reference that nobody else knows yet; goes back whole on drop.
+///
+/// More than one frame is a large folio: references and pins of any of them count on the first.
+#[must_use]
+pub struct NewFrames<'a> {
+    frames: &'a Frames,
+    first: Pfn,
+}
+
+impl NewFrames<'_> {
+    /// The first frame: a multiple of their number.
+    #[inline]
+    pub fn first(&self) -> Pfn {
+        self.first
+    }
+
+    /// log2 of how many frames there are.
+    #[inline]
+    pub fn order(&self) -> u32 {
+        self.frames.order(self.first)
+    }
+
+    /// All of them.
+    pub fn pfns(&self) -> impl Iterator<Item = Pfn> + use<> {
+        (self.first.0..self.first.0 + (1 << self.order())).map(Pfn)
+    }
+
+    /// Hands the one reference to the caller: the first frame.
+    #[inline]
+    pub fn keep(self) -> Pfn {
+        let first = self.first;
+        core::mem::forget(self);
+        first
+    }
+}
+
+impl<'a> NewFrames<'a> {
+    /// The run that [`NewFrames::keep`] has handed out, to be given back. The frames know how long it is.
+    ///
+    /// # Panics
+    /// When `frames` has no such frame.
+    ///
+    /// # Safety
+    /// The run came from [`Frames::take_run`] of the same `frames`, was kept, and is given back once.
+    pub unsafe fn kept(frames: &'a Frames, first: Pfn) -> Self {
+        assert!(frames.contains(first), "{first} is none of these frames");
+        Self { frames, first }
+    }
+}
+
+impl Drop for NewFrames<'_> {
+    fn drop(&mut self) {
+        self.frames.drop_unused(self.first, 1);
+    }
+}
+
 impl Frames {
     /// Takes a free frame for the embedder's own use: a kernel's table, a buffer. Its contents are whatever they were.
     ///
@@ -127,7 +177,30 @@ impl Frames {
         self.alloc(placement, Flags::empty(), Start::Held)
     }
 
-    /// Takes a free frame, with `flags` set and the counts of `start`.
+    /// Takes `1 << order` free frames in a row, the first one at a multiple of their number, for the embedder's own use: a device's
+    /// rings, a huge page. Their contents are whatever they were.
+    ///
+    /// Without an outside owner this may walk over the single free frames of a node to merge them, a bounded number under one hold of the
+    /// node's lock.
+    ///
+    /// # Errors
+    /// When the placement leaves no such run in the zone, or when `order` exceeds [`MAX_ORDER`].
+    pub fn take_run(
+        &self,
+        order: u32,
+        placement: Placement,
+        zone: Zone,
+    ) -> Result<NewFrames<'_>, OutOfFrames> {
+        let first = self.obtain(Request { order, placement, zone })?;
+        if order > 0 {
+            self.form_folio(first, order);
+        }
+        self.begin(first, Flags::empty(), order, Start::Held);
+        Ok(NewFrames { frames: self, first })
+    }
+
+    /// Takes a free frame, with `flags` set and the counts of `start`. Anonymous pages can move, so they may come from memory that is set
+    /// apart for such.
     ///
     /// # Errors
     /// When the placement leaves no free frame.
@@ -137,56 +210,114 @@ impl Frames {
         flags: Flags,
         start: Start,
     ) -> Result<NewFrame<'_>, OutOfFrames> {
-        let found = match placement {
-            Placement::Only(node) => self.pop(node),
-            Placement::Prefer(node) => {
-                let nodes = self.nodes.len();
-                (0..nodes)
-                    .find_map(|step| self.pop(NodeId(((usize::from(node.0) + step) % nodes) as u8)))
-            }
-        };
-        let pfn = found.ok_or(OutOfFrames)?;
-        let frame = self.frame(pfn);
-        frame.flags.write_once(flags.bits() | node_bits(node_of(frame.flags.peek())));
-        frame.spare.init(0);
-        frame.counts.write_once(start.counts());
+        let zone = if flags.contains(Flags::ANON) { Zone::Movable } else { Zone::Any };
+        let pfn = self.obtain(Request { order: 0, placement, zone })?;
+        self.begin(pfn, flags, 0, start);
         Ok(NewFrame { frames: self, pfn, start })
     }
 
-    fn pop(&self, node: NodeId) -> Option<Pfn> {
-        let mut list = self.nodes.get(usize::from(node.0))?.lock();
-        let pfn = list.top?;
-        let next = self.frame(pfn).index.peek();
-        list.top = (next != NONE).then_some(Pfn(next));
-        list.free -= 1;
-        Some(pfn)
+    /// Begins a frame's life. The counts come last: they let lock-free walkers in.
+    #[inline]
+    fn begin(&self, pfn: Pfn, flags: Flags, order: u32, start: Start) {
+        let frame = self.frame(pfn);
+        let large = if order > 0 { Flags::HEAD.bits() | order_bits(order) } else { 0 };
+        frame.flags.write_once(flags.bits() | large | frame.flags.peek() & HOME_MASK);
+        frame.spare.init(0);
+        frame.counts.write_once(start.counts());
+    }
+
+    /// Makes tails of all but the first of `1 << order` free frames. A walker that sees the flag sees the head's number, too.
+    fn form_folio(&self, head: Pfn, order: u32) {
+        for pfn in (head.0 + 1..head.0 + (1 << order)).map(Pfn) {
+            let frame = self.frame(pfn);
+            frame.index.write_once(head.0);
+            let home = frame.flags.peek() & HOME_MASK;
+            frame.flags.store_release(Flags::TAIL.bits() | home);
+        }
+    }
+
+    /// A free run, from whoever owns the frames.
+    #[inline]
+    fn obtain(&self, request: Request) -> Result<Pfn, OutOfFrames> {
+        let Request { order, placement, zone } = request;
+        if let Some(source) = self.outside {
+            return self.obtain_outside(source, request);
+        }
+        let nodes = self.store.nodes();
+        let from = |node: usize| buddy::take(nodes.get(node)?, self, order, zone);
+        let found = match placement {
+            Placement::Only(node) => from(usize::from(node.0)),
+            Placement::Prefer(node) => {
+                (0..nodes.len()).find_map(|step| from((usize::from(node.0) + step) % nodes.len()))
+            }
+        };
+        found.ok_or(OutOfFrames)
+    }
+
+    /// # Panics
+    /// When the run is not one that the owner may hand out: going on would share somebody's memory.
+    #[inline(never)]
+    fn obtain_outside(
+        &self,
+        source: &dyn FrameSource,
+        request: Request,
+    ) -> Result<Pfn, OutOfFrames> {
+        if request.order > MAX_ORDER {
+            return Err(OutOfFrames);
+        }
+        let first = source.alloc(request)?;
+        let len = 1 << request.order;
+        let free = |pfn| {
+            self.contains(pfn)
+                && self.frame(pfn).counts.peek() == 0
+                && !self.peek_flags(pfn).intersects(Flags::RESERVED.union(Flags::LARGE))
+        };
+        let fits = first.0.is_multiple_of(len) && (first.0..first.0 + len).map(Pfn).all(free);
+        assert!(
+            fits,
+            "the owner of the frames gave {first} for {request:?}: it is no such free run"
+        );
+        Ok(first)
     }
 
     /// How many frames of `node` are free.
     pub fn free_frames(&self, node: NodeId) -> u64 {
-        self.nodes.get(usize::from(node.0)).map_or(0, |list| list.lock().free)
+        match self.outside {
+            Some(source) => source.free_frames(node),
+            None => {
+                let node = self.store.nodes().get(usize::from(node.0));
+                node.map_or(0, |node| node.lock().free())
+            }
+        }
     }
 
     /// How many frames are free on all nodes.
     pub fn total_free(&self) -> u64 {
-        self.nodes.iter().map(|list| list.lock().free).sum()
+        match self.outside {
+            Some(source) => source.total_free(),
+            None => self.store.nodes().iter().map(|node| node.lock().free()).sum(),
+        }
     }
 
-    /// Puts a frame without references, and all frames of its folio, back on its node's list.
+    /// Ends the life of a frame without references and of all frames of its folio, and gives them back whole.
     pub(crate) fn release(&self, head: Pfn) {
-        let last = head.0 + (1 << self.order(head));
-        for pfn in (head.0..last).rev().map(Pfn) {
-            let frame = self.frame(pfn);
-            let node = node_of(frame.flags.peek());
-            frame.flags.write_once(node_bits(node));
-            if frame.counts.peek() & EXCLUSIVE != 0 {
-                frame.counts.write_once(0);
-            }
-            frame.mapping.init(0);
-            let mut list = self.nodes[usize::from(node.0)].lock();
-            frame.index.init(list.top.map_or(NONE, |top| top.0));
-            list.top = Some(pfn);
-            list.free += 1;
+        let frame = self.frame(head);
+        let word = frame.flags.read_once();
+        let (order, home) = (order_of(word), word & HOME_MASK);
+        for tail in (head.0 + 1..head.0 + (1 << order)).rev().map(Pfn) {
+            self.frame(tail).end(home);
+        }
+        frame.end(home);
+        if let Some(source) = self.outside {
+            // SAFETY: the last reference is gone, which happens once, and the folio has had this order since `take_run` or is single.
+            unsafe { source.free(head, order) };
+            return;
+        }
+        let mut node = self.store.nodes()[usize::from(node_of(word).0)].lock();
+        if order == 0 {
+            node.push(frame, head, zone_of(word));
+        } else {
+            node.give(self, head, order, zone_of(word));
         }
     }
 }

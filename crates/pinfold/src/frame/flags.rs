@@ -3,7 +3,7 @@
 use crate::addr::NodeId;
 
 bitflags::bitflags! {
-    /// A frame's flags. The node and a folio's order lie in the upper half of the same word.
+    /// A frame's flags. The node, the zone and a folio's order lie in the upper half of the same word.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct Flags: u32 {
         /// Somebody holds the page lock.
@@ -38,11 +38,16 @@ impl Flags {
 
 const ORDER_SHIFT: u32 = 16;
 const ORDER_MASK: u32 = 0x1f << ORDER_SHIFT;
+const ZONE_SHIFT: u32 = 21;
+const ZONE_MASK: u32 = 0x3 << ZONE_SHIFT;
 const NODE_SHIFT: u32 = 24;
 
-/// The upper half of the word for a frame of `node`.
-pub(crate) const fn node_bits(node: NodeId) -> u32 {
-    (node.0 as u32) << NODE_SHIFT
+/// Node and zone in a flag word: constant from the day the frame is added.
+pub(crate) const HOME_MASK: u32 = 0xff << NODE_SHIFT | ZONE_MASK;
+
+/// The upper half of the word for a frame of `node` in the zone at place `zone`.
+pub(crate) const fn home_bits(node: NodeId, zone: u32) -> u32 {
+    (node.0 as u32) << NODE_SHIFT | zone << ZONE_SHIFT
 }
 
 /// The node in a flag word.
@@ -50,7 +55,17 @@ pub(crate) const fn node_of(word: u32) -> NodeId {
     NodeId((word >> NODE_SHIFT) as u8)
 }
 
+/// The place of the zone in a flag word.
+pub(crate) const fn zone_of(word: u32) -> u32 {
+    (word & ZONE_MASK) >> ZONE_SHIFT
+}
+
 /// The order in a head's flag word.
 pub(crate) const fn order_of(word: u32) -> u32 {
     (word & ORDER_MASK) >> ORDER_SHIFT
+}
+
+/// The order in a head's flag word, to be set.
+pub(crate) const fn order_bits(order: u32) -> u32 {
+    order << ORDER_SHIFT
 }

@@ -1,53 +1,60 @@
 //! The frame table: what every physical page is, who refers to it, who maps it.
 //!
 //! Protocol: all of a [`Frame`] is atomic. The counts change by read-modify-writes of anyone who may: a mapping's holder under the
-//! page-table lock, a lock-free walker by [`Frames::try_get`] only. A free frame has no references, so `try_get` fails on it; whoever
-//! brings the references to zero frees the frame, alone.
+//! page-table lock, a lock-free walker by [`Frames::try_grab`] only. A free frame has no references, so `try_grab` fails on it; whoever
+//! brings the references to zero frees the frame, alone. A large folio is freed whole, by its head.
+//!
+//! Free frames are kept by the table itself (`buddy`), or by an outside owner ([`FrameSource`]). The lists are a part of the table and no
+//! [`FrameSource`] of their own: their links lie in the free frames' metadata, which an outside owner never sees, and the calls of the hot
+//! path are direct.
 //!
 //! Invariants:
 //! - INV-FRAME-1: references >= mappings, at every moment (facts 9.9).
-//! - INV-FRAME-2: a free frame has all counts zero and the flags of its node only.
+//! - INV-FRAME-2: a free frame has all counts zero and no flags but its home, node and zone, which never change.
 //! - INV-FRAME-3: the exclusive mark changes under the lock of the page table that maps the frame, or while nobody maps it.
-//! - INV-FRAME-4: references and pins of a large folio are counted on its head; a tail's own references are zero (facts 5.3).
+//! - INV-FRAME-4: references and pins of a large folio are counted on its head; a tail's own references are zero (facts 5.3). The
+//!   tail's flag is set after its head's number, so who sees the flag finds a head, or what a later life wrote there (`pin`).
 //! - INV-FRAME-5: the mark is looked up on the frame that an entry maps, not on the head (facts 9.6).
 
 mod alloc;
+mod buddy;
 mod counts;
 mod flags;
 mod pin;
+mod setup;
+mod source;
+mod store;
 
-use ::alloc::vec::Vec;
-use core::fmt;
-
-use crate::addr::{NodeId, PAGE_SHIFT, Pfn};
-use crate::error::NoMemory;
-use crate::sync::{self, AtomicU32, AtomicU64, Name, SpinLock};
+use crate::addr::{NodeId, Pfn};
+use crate::sync::{AtomicU32, AtomicU64};
 
 pub(crate) use alloc::Put;
 pub(crate) use alloc::Start;
-pub use alloc::{NewFrame, Placement};
+pub use alloc::{NewFrame, NewFrames};
+pub use buddy::MAX_ORDER;
 pub use counts::Counts;
 pub(crate) use counts::{EXCLUSIVE, MAP, REF};
 pub use flags::Flags;
-use flags::{node_bits, node_of, order_of};
-
+use flags::{node_of, order_of};
 pub(crate) use pin::Grab;
 pub use pin::PIN_BIAS;
-
-use alloc::FreeList;
+pub use setup::{FrameSetup, MemoryMapError, NodeSpan, SpanError};
+pub use source::{FrameSource, Placement, Request, Zone};
+pub use store::FrameMeta;
+use store::Store;
 
 /// The metadata of one frame: 32 bytes (Linux: 64).
 ///
 /// Who protects what: `counts` and `flags` are atomic; `spare` is the page-table lock of a table or the exact pin count of a large
-/// folio's head; `mapping` and `index` are set before a page is first mapped and constant until it is free.
+/// folio's head; `mapping` and `index` are set before a page is first mapped and constant until it is free, then the node's lock protects them.
 #[repr(C, align(32))]
 pub(crate) struct Frame {
     pub(crate) counts: AtomicU64,
     pub(crate) flags: AtomicU32,
     pub(crate) spare: AtomicU32,
-    /// The reverse map of an anonymous page: an `AnonId`, or zero.
+    /// The reverse map of an anonymous page: an `AnonId`, or zero. First frame of a free block: its mark (`buddy`).
     pub(crate) mapping: AtomicU64,
-    /// Mapped page: its virtual page number. Tail: its head. Free frame: the next free one.
+    /// Mapped page: its virtual page number. Tail: its head. Free frame: the next free one or block.
     pub(crate) index: AtomicU64,
 }
 
@@ -61,124 +68,25 @@ impl Frame {
     }
 }
 
-/// Memory of one node: `frames` frames from `first`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NodeSpan {
-    /// The node.
-    pub node: NodeId,
-    /// The first frame.
-    pub first: Pfn,
-    /// How many.
-    pub frames: u64,
-}
-
-/// Why spans do not make a frame table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SpanError {
-    /// The span runs past the last address.
-    PastTheEnd(NodeSpan),
-    /// Two spans share frames.
-    Overlap(NodeSpan, NodeSpan),
-    /// The heap cannot hold the table.
-    NoMemory,
-}
-
-impl fmt::Display for NodeSpan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} frames from {} on {}", self.frames, self.first, self.node)
-    }
-}
-
-impl fmt::Display for SpanError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::PastTheEnd(span) => write!(f, "{span} run past the last address: give fewer"),
-            Self::Overlap(a, b) => write!(f, "{a} and {b} overlap: give each frame to one node"),
-            Self::NoMemory => NoMemory.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for SpanError {}
-
-impl From<NoMemory> for SpanError {
-    fn from(NoMemory: NoMemory) -> Self {
-        Self::NoMemory
-    }
-}
-
 /// All frames of a machine.
 pub struct Frames {
     base: u64,
-    frames: Vec<Frame>,
-    nodes: Vec<SpinLock<FreeList>>,
+    store: Store,
+    first_node: NodeId,
+    /// Who owns the free frames, if not the lists in `store`.
+    outside: Option<&'static dyn FrameSource>,
 }
 
 impl Frames {
-    /// A table over `spans`, everything free.
-    ///
-    /// # Errors
-    /// When a span runs past the last address or overlaps another, or when the heap cannot hold the table: 32 bytes a frame, holes
-    /// included.
-    pub fn new(spans: &[NodeSpan]) -> Result<Self, SpanError> {
-        check(spans)?;
-        let base = spans.iter().map(|span| span.first.0).min().unwrap_or(0);
-        let end = spans.iter().map(|span| span.first.0 + span.frames).max().unwrap_or(0);
-        let mut frames = Vec::new();
-        frames.try_reserve_exact((end - base) as usize).map_err(|_| NoMemory)?;
-        frames.extend((base..end).map(|_| Frame {
-            counts: AtomicU64::new(0),
-            flags: AtomicU32::new(Flags::RESERVED.bits()),
-            spare: AtomicU32::new(0),
-            mapping: AtomicU64::new(0),
-            index: AtomicU64::new(0),
-        }));
-        let node_count = spans.iter().map(|span| span.node.0 as usize + 1).max().unwrap_or(0);
-        let mut nodes = Vec::new();
-        nodes.try_reserve_exact(node_count).map_err(|_| NoMemory)?;
-        nodes.extend((0..node_count).map(|_| SpinLock::new(FreeList::default())));
-        let this = Self { base, frames, nodes };
-        for (node, list) in this.nodes.iter().enumerate() {
-            sync::label(list, size_of_val(list), move |_| Name {
-                object: "node",
-                index: node as u64,
-                cell: "free list",
-            });
-        }
-        for span in spans {
-            for pfn in (span.first.0..span.first.0 + span.frames).rev().map(Pfn) {
-                this.label(pfn);
-                this.frame(pfn).flags.init(node_bits(span.node));
-                this.release(pfn);
-            }
-        }
-        Ok(this)
-    }
-
-    fn label(&self, pfn: Pfn) {
-        let frame = self.frame(pfn);
-        sync::label(frame, size_of::<Frame>(), move |offset| Name {
-            object: "frame",
-            index: pfn.0,
-            cell: match offset {
-                0..8 => "counts",
-                8..12 => "flags",
-                12..16 => "pins",
-                16..24 => "mapping",
-                _ => "index",
-            },
-        });
-    }
-
     /// Whether the table has such a frame.
     #[inline]
     pub fn contains(&self, pfn: Pfn) -> bool {
-        pfn.0.wrapping_sub(self.base) < self.frames.len() as u64
+        pfn.0.wrapping_sub(self.base) < self.store.frames().len() as u64
     }
 
     /// All frame numbers of the table, holes included.
     pub fn all(&self) -> impl Iterator<Item = Pfn> {
-        (self.base..self.base + self.frames.len() as u64).map(Pfn)
+        (self.base..self.base + self.store.frames().len() as u64).map(Pfn)
     }
 
     /// The metadata of `pfn`.
@@ -187,7 +95,7 @@ impl Frames {
     /// When the machine has no such frame: only entries that this crate wrote are looked up, so that is a broken table.
     #[inline]
     pub(crate) fn frame(&self, pfn: Pfn) -> &Frame {
-        &self.frames[(pfn.0 - self.base) as usize]
+        &self.store.frames()[(pfn.0 - self.base) as usize]
     }
 
     /// The counts of a frame, now. Of a tail: its own, which hold nothing but the exclusive mark.
@@ -216,6 +124,16 @@ impl Frames {
     #[inline]
     pub fn node(&self, pfn: Pfn) -> NodeId {
         node_of(self.frame(pfn).flags.peek())
+    }
+
+    /// The node of the first span.
+    pub(crate) fn first_node(&self) -> NodeId {
+        self.first_node
+    }
+
+    /// Whether the free frames belong to an outside owner.
+    pub(crate) fn has_outside_owner(&self) -> bool {
+        self.outside.is_some()
     }
 
     /// The head of the folio that `pfn` belongs to: itself for a small one.
@@ -264,25 +182,6 @@ impl Frames {
     pub(crate) fn clear_exclusive(&self, pfn: Pfn) {
         self.frame(pfn).counts.fetch_and(!EXCLUSIVE);
     }
-}
-
-/// Every span ends at an address, and no two share a frame.
-fn check(spans: &[NodeSpan]) -> Result<(), SpanError> {
-    const END: u64 = u64::MAX >> PAGE_SHIFT;
-    for (index, span) in spans.iter().enumerate() {
-        if span.first.0.checked_add(span.frames).is_none_or(|end| end > END) {
-            return Err(SpanError::PastTheEnd(*span));
-        }
-        let before = &spans[..index];
-        let overlaps = |other: &&NodeSpan| {
-            other.first.0 < span.first.0 + span.frames
-                && span.first.0 < other.first.0 + other.frames
-        };
-        if let Some(other) = before.iter().find(overlaps) {
-            return Err(SpanError::Overlap(*other, *span));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

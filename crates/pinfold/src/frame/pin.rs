@@ -45,11 +45,11 @@ impl Frames {
 
     #[inline(never)]
     fn try_grab_large(&self, pfn: Pfn, kind: Hold, n: u32) -> Grab {
-        let (head, frame) = self.folio(pfn);
+        let Some((head, frame)) = self.try_folio(pfn) else { return Grab::Gone };
         if let Err(refused) = frame.try_gain(n) {
             return refused;
         }
-        if self.head_of(pfn) != head || !frame.is_large() {
+        if self.try_folio(pfn).is_none_or(|(now, _)| now != head) || !frame.is_large() {
             self.drop_unused(head, n);
             return Grab::Gone;
         }
@@ -58,6 +58,17 @@ impl Frames {
         }
         smp_mb_after_atomic();
         Grab::Taken(head)
+    }
+
+    /// The folio of a frame that nothing keeps alive: the number may be one that a later life of the frame put in the place of the head's. It
+    /// is looked at again when the folio is held.
+    fn try_folio(&self, pfn: Pfn) -> Option<(Pfn, &Frame)> {
+        let frame = self.frame(pfn);
+        if frame.flags.load_acquire() & Flags::TAIL.bits() == 0 {
+            return Some((pfn, frame));
+        }
+        let head = Pfn(frame.index.read_once());
+        self.contains(head).then(|| (head, self.frame(head)))
     }
 
     /// Takes `n` holds under the page-table lock, where an entry guarantees that the folio lives.

@@ -1,34 +1,11 @@
 use super::alloc::Put;
 use super::*;
 use crate::rules::pin::Hold;
+use std::vec::Vec;
 
 fn two_nodes(frames: u64) -> Frames {
     let span = |node, first| NodeSpan { node: NodeId(node), first: Pfn(first), frames };
     Frames::new(&[span(0, 16), span(1, 64)]).expect("heap")
-}
-
-/// Makes one large folio of `1 << order` frames that the caller has just allocated, each with its one reference: the head keeps one,
-/// the tails give theirs up. Fails with the first tail that has other
-/// references; the frames are as before then.
-fn form_folio(frames: &Frames, head: Pfn, order: u32) -> Result<(), Pfn> {
-    let tails = || (head.0 + 1..head.0 + (1 << order)).map(Pfn);
-    for tail in tails() {
-        if frames.frame(tail).counts.cmpxchg(REF, 0).is_err() {
-            for taken in tails().take_while(|taken| *taken != tail) {
-                frames.frame(taken).counts.write_once(REF);
-            }
-            return Err(tail);
-        }
-    }
-    for tail in tails() {
-        let frame = frames.frame(tail);
-        frame.index.write_once(head.0);
-        frame.flags.fetch_or_relaxed(Flags::TAIL.bits());
-    }
-    let frame = frames.frame(head);
-    frame.spare.write_once(0);
-    frame.flags.fetch_or_relaxed(Flags::HEAD.bits() | ((order << 16) & (0x1f << 16)));
-    Ok(())
 }
 
 #[test]
@@ -93,15 +70,11 @@ fn a_count_near_overflow_refuses_both_paths() {
 #[test]
 fn a_large_folio_counts_on_its_head_and_pins_exactly() {
     let frames = two_nodes(4);
-    let mut pfns: Vec<_> = (0..4)
-        .map(|_| frames.alloc(Placement::Only(NodeId(0)), Flags::ANON, Start::Held).unwrap().keep())
-        .collect();
-    pfns.sort();
-    let head = pfns[0];
-    frames.get(pfns[2], 1);
-    assert_eq!(form_folio(&frames, head, 2), Err(pfns[2]), "somebody else refers to a tail");
-    assert_eq!(frames.frame(pfns[2]).put(1), Put::Held);
-    assert_eq!(form_folio(&frames, head, 2), Ok(()));
+    let run = frames.take_run(2, Placement::Only(NodeId(0)), Zone::Any).unwrap();
+    let pfns: Vec<_> = run.pfns().collect();
+    let head = run.keep();
+    assert_eq!((head, pfns.len(), frames.order(head)), (pfns[0], 4, 2));
+    assert_eq!(frames.counts(pfns[2]).refs(), 0, "a tail counts nothing");
     assert_eq!(frames.head_of(pfns[3]), head);
     assert_eq!(frames.try_grab(pfns[3], Hold::Pin, 2), Grab::Taken(head));
     assert_eq!(frames.pincount(head), Some(2));
@@ -113,6 +86,23 @@ fn a_large_folio_counts_on_its_head_and_pins_exactly() {
     frames.release(head);
     assert_eq!(frames.free_frames(NodeId(0)), 4);
     assert_eq!(frames.head_of(pfns[3]), pfns[3]);
+}
+
+#[test]
+fn a_walker_with_the_tail_of_an_earlier_life_finds_nothing_to_hold() {
+    let frames = two_nodes(4);
+    let run = frames.take_run(2, Placement::Only(NodeId(0)), Zone::Any).unwrap();
+    let tail = frames.frame(run.pfns().last().unwrap());
+    let head = run.first();
+    // The walker sees the tail's flag, and the number is another life's: the end of a list, a page number, a frame that lives.
+    for number in [(1 << 52) - 1, u64::MAX, 3, head.0 + 1, 64] {
+        tail.index.write_once(number);
+        assert_eq!(frames.try_grab(Pfn(head.0 + 3), Hold::Pin, 1), Grab::Gone, "{number}");
+    }
+    assert_eq!(frames.counts(head).refs(), 1);
+    tail.index.write_once(head.0);
+    drop(run);
+    assert_eq!(frames.try_grab(Pfn(head.0 + 3), Hold::Pin, 1), Grab::Gone);
 }
 
 #[test]
@@ -145,3 +135,5 @@ fn spans_that_overlap_or_run_past_the_end_are_refused() {
     assert_eq!(refused(&[far]), Some(SpanError::PastTheEnd(far)));
     assert!(Frames::new(&[]).is_ok_and(|none| none.total_free() == 0));
 }
+
+mod owners;

@@ -16,7 +16,7 @@ use pinfold::rules::PRESETS;
 use pinfold::{Aarch64, Rules, Small, Sv39, Sv48, X86_64, X86_64La57};
 use proptest::collection::vec;
 use proptest::test_runner::{Config, TestRunner};
-use testing::{Hardware, Marks};
+use testing::{Hardware, Marks, Outside};
 
 const ISOLATED: Checks = Checks { pins_in_step: false, marks: Marks::Hardware };
 const IN_STEP: Checks = Checks { pins_in_step: true, ..ISOLATED };
@@ -39,9 +39,12 @@ fn sequences<F: Hardware>(
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let plan = vec(op(), 1..steps);
     let run = TestRunner::new(config).run(&plan, |ops: Vec<Op>| {
-        let mut world = World::<F>::new(rules, nodes, base, checks);
+        // Every other case, by what it is, has its frames from an outside owner.
+        let outside = ops.len().is_multiple_of(2).then(|| Outside::of(&testing::spans(nodes)));
+        let mut world = World::<F>::new(rules, nodes, outside, base, checks);
         ops.iter().for_each(|op| world.step(op));
         world.finish();
+        assert!(outside.is_none_or(Outside::has_all), "the zero page is back as well");
         Ok(())
     });
     if let Err(failure) = run {

@@ -12,13 +12,13 @@ use std::rc::Rc;
 
 use crate::ops::{Op, PAGES, Run};
 use crate::testing::{
-    Audit, Hardware, Marks, Mem, Rig, Space, device_read, device_write, load, machine_that, pages,
-    space, store,
+    Audit, Hardware, Marks, Mem, Outside, Rig, Space, device_read, device_write, load, machine_of,
+    pages, space, spans, store,
 };
 use pinfold::pin::Ask;
 use pinfold::{
-    Access, Advice, FaultError, Format, NodeId, Pfn, PinError, PinnedPage, Pins, Place, Prot, Refs,
-    Rules, Sharing, SpaceError, Tuning, VirtAddr, VirtRange,
+    Access, Advice, FaultError, Format, FrameSetup, NodeId, Pfn, PinError, PinnedPage, Pins, Place,
+    Prot, Refs, Rules, Sharing, SpaceError, Tuning, VirtAddr, VirtRange,
 };
 
 /// What the machine leaves to the manager, and what is checked beyond isolation and conservation.
@@ -139,12 +139,25 @@ pub(crate) struct World<F: Format> {
 }
 
 impl<F: Format> World<F> {
-    pub(crate) fn new(rules: Rules, nodes: &[u64], base: u64, checks: Checks) -> Self
+    /// A machine whose node `n` has `nodes[n]` frames, the manager's own or `outside`'s.
+    pub(crate) fn new(
+        rules: Rules,
+        nodes: &[u64],
+        outside: Option<&'static Outside>,
+        base: u64,
+        checks: Checks,
+    ) -> Self
     where
         F: Hardware,
     {
-        let tuning = Tuning { gather_pages: 3, ..Tuning::default() };
-        let mem = machine_that(checks.marks, rules, nodes, tuning);
+        let spans = spans(nodes);
+        let own = FrameSetup::new(&spans);
+        let setup = match outside {
+            Some(outside) => own.source(outside),
+            None => own,
+        };
+        let mem =
+            machine_of(checks.marks, setup, rules, Tuning { gather_pages: 3, ..Tuning::default() });
         let first = Process { id: 0, space: space(&mem), slots: BTreeMap::new() };
         Self { mem, base, checks, born: 1, written: 0, processes: vec![first], holds: Vec::new() }
     }

@@ -1,0 +1,308 @@
+//! The free frames of a node, by zone and by order: the manager's own source.
+//!
+//! Each zone has a stack of single frames and, for every order, a list of free blocks. All links lie in the free frames' own metadata, so
+//! that a free list needs no memory; the node's spin lock protects them.
+//!
+//! Single frames, nearly all of the traffic, never look at a neighbour: a freed one goes on the stack, and the newest, whose contents are
+//! warmest, is handed out first. An empty stack gets some frames of the lowest of the blocks at the heads of the lists. Frames on the
+//! stack are merged only when a block is wanted that no list has: as many of them as it takes, newest first, [`BATCH`] under one hold of
+//! the lock. So a request of a high order costs at most a walk over the node's stacked frames, each frame is merged once at most for each
+//! time it was freed, and single frames pay nothing for it. (Linux keeps its per-CPU lists of single frames to the same end.)
+//!
+//! Invariants:
+//! - INV-BUDDY-1: the first frame of a block in a list has the block's mark in its mapping word: bit 63, the order, and the block before it
+//!   in the list. No other frame has bit 63 there: identities of reverse maps stay below it.
+//! - INV-BUDDY-2: a block of order `n` starts at a multiple of `1 << n`, and all its frames are of one node and one zone.
+//! - INV-BUDDY-3: no two blocks in the lists are buddies of the same order below [`MAX_ORDER`]: they would be one block.
+//! - INV-BUDDY-4: every free frame is on exactly one stack or in exactly one block, and `free` counts them all.
+
+use super::flags::{HOME_MASK, zone_of};
+use super::{Frame, Frames, Zone};
+use crate::addr::Pfn;
+use crate::sync::SpinLock;
+
+/// The highest order of a run of frames: 1,024 of them, 4 MiB, as in Linux. Covers a huge page of 2 MiB (order 9).
+pub const MAX_ORDER: u32 = 10;
+
+/// Stacked frames that are merged at most under one hold of a node's lock: some tens of microseconds.
+const BATCH: u64 = 1024;
+
+/// log2 of the frames that an empty stack gets at most from a block, so that single frames seldom touch the lists.
+const REFILL: u32 = 4;
+
+/// No frame: the last number, which no span reaches.
+const NONE: u64 = (1 << 52) - 1;
+/// The mark of a block's first frame, in its mapping word.
+const BLOCK: u64 = 1 << 63;
+const ORDER_SHIFT: u32 = 52;
+
+/// The zones of a node, as their places in [`Node::zones`].
+pub(super) const LOW: u32 = 0;
+pub(super) const HIGH: u32 = 1;
+pub(super) const MOVABLE: u32 = 2;
+const ZONES: usize = 3;
+
+/// The zones that a request may use, the one to use first in front.
+const fn candidates(zone: Zone) -> &'static [u32] {
+    match zone {
+        Zone::Any => &[HIGH, LOW],
+        Zone::Low32 => &[LOW],
+        Zone::Movable => &[MOVABLE, HIGH, LOW],
+    }
+}
+
+/// The free frames of one zone.
+#[derive(Debug)]
+struct Lists {
+    /// The newest single frame.
+    top: u64,
+    /// The first block of each order.
+    first: [u64; MAX_ORDER as usize + 1],
+    /// Bit `n`: there is a block of order `n`.
+    filled: u32,
+}
+
+/// The free frames of a node; protected by the lock around it.
+#[derive(Debug)]
+pub(super) struct Node {
+    zones: [Lists; ZONES],
+    free: u64,
+}
+
+impl Node {
+    pub(super) const fn new() -> Self {
+        Self { zones: [const { Lists::new() }; ZONES], free: 0 }
+    }
+
+    pub(super) fn free(&self) -> u64 {
+        self.free
+    }
+
+    #[inline]
+    fn pop(&mut self, frames: &Frames, zone: Zone) -> Option<Pfn> {
+        for at in candidates(zone) {
+            let lists = &mut self.zones[*at as usize];
+            if lists.top == NONE && lists.filled != 0 {
+                lists.refill(frames);
+            }
+            if let Some(pfn) = lists.unstack(frames) {
+                self.free -= 1;
+                return Some(pfn);
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, frames: &Frames, order: u32, zone: Zone) -> Option<Pfn> {
+        let take = |at: &u32| self.zones[*at as usize].take(frames, order);
+        let pfn = candidates(zone).iter().find_map(take)?;
+        self.free -= 1 << order;
+        Some(pfn)
+    }
+
+    /// Merges stacked frames that may serve a request of `order`, until there is a block for it. How many frames were merged.
+    fn merge(&mut self, frames: &Frames, order: u32, zone: Zone) -> u64 {
+        let mut merged = 0;
+        for at in candidates(zone) {
+            let lists = &mut self.zones[*at as usize];
+            while merged < BATCH {
+                let Some(pfn) = lists.unstack(frames) else { break };
+                merged += 1;
+                if lists.insert_merged(frames, pfn, 0) >= order {
+                    return merged;
+                }
+            }
+        }
+        merged
+    }
+
+    /// Takes a free frame back, whose metadata is `frame`.
+    #[inline]
+    pub(super) fn push(&mut self, frame: &Frame, pfn: Pfn, zone: u32) {
+        let lists = &mut self.zones[zone as usize];
+        frame.index.init(lists.top);
+        lists.top = pfn.0;
+        self.free += 1;
+    }
+
+    /// Takes a free run back.
+    pub(super) fn give(&mut self, frames: &Frames, first: Pfn, order: u32, zone: u32) {
+        self.zones[zone as usize].insert_merged(frames, first, order);
+        self.free += 1 << order;
+    }
+
+    /// Puts `first..end`, which is free and of one zone, into the lists as the largest blocks that it makes, the lowest in front.
+    pub(super) fn fill(&mut self, frames: &Frames, first: u64, mut end: u64) {
+        while end > first {
+            let order = end.trailing_zeros().min((end - first).ilog2()).min(MAX_ORDER);
+            end -= 1 << order;
+            let zone = zone_of(frames.frame(Pfn(end)).flags.peek());
+            self.zones[zone as usize].insert_merged(frames, Pfn(end), order);
+            self.free += 1 << order;
+        }
+    }
+
+    /// Takes `first..end` out of the lists, or says which of them is not free in the zone of the first.
+    pub(super) fn cut(&mut self, frames: &Frames, first: u64, end: u64) -> Result<(), Pfn> {
+        let zone = zone_of(frames.frame(Pfn(first)).flags.peek()) as usize;
+        let lists = &mut self.zones[zone];
+        while let Some(pfn) = lists.unstack(frames) {
+            lists.insert_merged(frames, pfn, 0);
+        }
+        let mut pfn = first;
+        while pfn < end {
+            pfn = block_of(frames, pfn, first)?.1;
+        }
+        pfn = first;
+        while pfn < end {
+            let (start, next, order) = block_of(frames, pfn, first)?;
+            self.zones[zone].remove(frames, Pfn(start), order);
+            self.free -= 1 << order;
+            self.fill(frames, start, pfn);
+            self.fill(frames, end.min(next), next);
+            pfn = next;
+        }
+        Ok(())
+    }
+}
+
+/// The free block of `of`'s zone that holds `pfn`: its first frame, the one past its end, its order. Else the frame itself.
+fn block_of(frames: &Frames, pfn: u64, of: u64) -> Result<(u64, u64, u32), Pfn> {
+    let start = |order: u32| pfn >> order << order;
+    let holds = |order: &u32| is_block(frames, Pfn(start(*order)), *order, Pfn(of));
+    let order = (0..=MAX_ORDER).find(holds).ok_or(Pfn(pfn))?;
+    Ok((start(order), start(order) + (1 << order), order))
+}
+
+/// Takes a run from `node`.
+#[inline]
+pub(super) fn take(node: &SpinLock<Node>, frames: &Frames, order: u32, zone: Zone) -> Option<Pfn> {
+    if order == 0 { node.lock().pop(frames, zone) } else { take_block(node, frames, order, zone) }
+}
+
+#[inline(never)]
+fn take_block(node: &SpinLock<Node>, frames: &Frames, order: u32, zone: Zone) -> Option<Pfn> {
+    if order > MAX_ORDER {
+        return None;
+    }
+    // What others free meanwhile does not keep the search going.
+    let mut left = u64::MAX;
+    loop {
+        let mut node = node.lock();
+        if let Some(first) = node.take(frames, order, zone) {
+            return Some(first);
+        }
+        left = left.min(node.free);
+        let merged = node.merge(frames, order, zone);
+        if merged == 0 || left == 0 {
+            return None;
+        }
+        left = left.saturating_sub(merged);
+    }
+}
+
+impl Lists {
+    const fn new() -> Self {
+        Self { top: NONE, first: [NONE; MAX_ORDER as usize + 1], filled: 0 }
+    }
+
+    /// Stacks the first frames of the lowest block among the lists' heads, as many as [`REFILL`] says at most. Blocks are used up from below, so
+    /// memory that was never used is handed out in the order of its addresses.
+    #[inline(never)]
+    fn refill(&mut self, frames: &Frames) {
+        let filled = (0..=MAX_ORDER).filter(|order| self.filled >> order & 1 != 0);
+        let Some(order) = filled.min_by_key(|order| self.first[*order as usize]) else { return };
+        let part = order.min(REFILL);
+        let first = self.split(frames, order, part).0;
+        for pfn in (first..first + (1 << part)).rev() {
+            frames.frame(Pfn(pfn)).index.init(self.top);
+            self.top = pfn;
+        }
+    }
+
+    /// A block of `order`, from the smallest that holds one.
+    fn take(&mut self, frames: &Frames, order: u32) -> Option<Pfn> {
+        let fitting = self.filled >> order << order;
+        (fitting != 0).then(|| self.split(frames, fitting.trailing_zeros(), order))
+    }
+
+    #[inline]
+    fn unstack(&mut self, frames: &Frames) -> Option<Pfn> {
+        (self.top != NONE).then(|| {
+            let pfn = Pfn(self.top);
+            self.top = frames.frame(pfn).index.peek();
+            pfn
+        })
+    }
+
+    /// Takes the first block of order `from` out and puts all but its first `1 << to` frames back.
+    fn split(&mut self, frames: &Frames, from: u32, to: u32) -> Pfn {
+        let first = Pfn(self.first[from as usize]);
+        self.remove(frames, first, from);
+        for order in (to..from).rev() {
+            self.insert(frames, Pfn(first.0 + (1 << order)), order);
+        }
+        first
+    }
+
+    /// Puts a block in, merged with its buddy as often as that is free. The order that came of it.
+    fn insert_merged(&mut self, frames: &Frames, mut first: Pfn, mut order: u32) -> u32 {
+        while order < MAX_ORDER {
+            let buddy = Pfn(first.0 ^ 1 << order);
+            if !is_block(frames, buddy, order, first) {
+                break;
+            }
+            self.remove(frames, buddy, order);
+            first = first.min(buddy);
+            order += 1;
+        }
+        self.insert(frames, first, order);
+        order
+    }
+
+    fn insert(&mut self, frames: &Frames, first: Pfn, order: u32) {
+        let head = &mut self.first[order as usize];
+        let frame = frames.frame(first);
+        frame.index.init(*head);
+        frame.mapping.init(mark(order, NONE));
+        if *head != NONE {
+            frames.frame(Pfn(*head)).mapping.init(mark(order, first.0));
+        }
+        *head = first.0;
+        self.filled |= 1 << order;
+    }
+
+    fn remove(&mut self, frames: &Frames, first: Pfn, order: u32) {
+        let frame = frames.frame(first);
+        let (before, next) = (frame.mapping.peek() & NONE, frame.index.peek());
+        frame.mapping.init(0);
+        if next != NONE {
+            frames.frame(Pfn(next)).mapping.init(mark(order, before));
+        }
+        if before != NONE {
+            frames.frame(Pfn(before)).index.init(next);
+            return;
+        }
+        self.first[order as usize] = next;
+        if next == NONE {
+            self.filled &= !(1 << order);
+        }
+    }
+}
+
+/// The mapping word of the first frame of a block of `order` behind the block at `before`.
+const fn mark(order: u32, before: u64) -> u64 {
+    BLOCK | (order as u64) << ORDER_SHIFT | before
+}
+
+/// Whether a free block of `order` starts at `first`, in the lists of `of`'s zone. The home comes first: only such a frame's mark is kept
+/// still by the lock that the caller holds.
+fn is_block(frames: &Frames, first: Pfn, order: u32, of: Pfn) -> bool {
+    let home = |pfn| frames.frame(pfn).flags.peek() & HOME_MASK;
+    frames.contains(first)
+        && home(first) == home(of)
+        && frames.frame(first).mapping.peek() & !NONE == mark(order, 0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+//! From the machine's memory map to a frame table.
+
+use core::fmt;
+use core::mem::MaybeUninit;
+
+use super::flags::home_bits;
+use super::store::{self, FrameMeta, Store};
+use super::{FrameSource, Frames, buddy};
+use crate::addr::{NodeId, PAGE_SHIFT, Pfn};
+use crate::error::NoMemory;
+use crate::sync::{self, Name};
+
+/// Memory of one node: `frames` frames from `first`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NodeSpan {
+    /// The node.
+    pub node: NodeId,
+    /// The first frame.
+    pub first: Pfn,
+    /// How many.
+    pub frames: u64,
+}
+
+impl NodeSpan {
+    pub(super) const fn end(&self) -> u64 {
+        self.first.0 + self.frames
+    }
+}
+
+/// Why spans do not make a frame table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SpanError {
+    /// The span runs past the last address.
+    PastTheEnd(NodeSpan),
+    /// Two spans share frames.
+    Overlap(NodeSpan, NodeSpan),
+    /// The heap cannot hold the table.
+    NoMemory,
+    /// The region for the metadata is too small; both in elements of [`FrameMeta`].
+    RegionTooSmall {
+        /// What was given.
+        given: usize,
+        /// What the spans need.
+        needed: usize,
+    },
+}
+
+impl fmt::Display for NodeSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} frames from {} on {}", self.frames, self.first, self.node)
+    }
+}
+
+impl fmt::Display for SpanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PastTheEnd(span) => write!(f, "{span} run past the last address: give fewer"),
+            Self::Overlap(a, b) => write!(f, "{a} and {b} overlap: give each frame to one node"),
+            Self::NoMemory => NoMemory.fmt(f),
+            Self::RegionTooSmall { given, needed } => write!(
+                f,
+                "the metadata of these spans needs {needed} elements, not {given}: ask `metadata_len`"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for SpanError {}
+
+impl From<NoMemory> for SpanError {
+    fn from(NoMemory: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
+/// The frame past the last one below 4 GiB.
+const LOW_END: u64 = 1 << (32 - PAGE_SHIFT);
+
+/// What a frame table is made of.
+///
+/// ```
+/// use core::mem::MaybeUninit;
+/// use pinfold::{FrameMeta, FrameSetup, NodeId, NodeSpan, Pfn, Placement, Zone};
+///
+/// let spans = [NodeSpan { node: NodeId(0), first: Pfn(0), frames: 64 }];
+/// // Before there is a heap: a region of the boot image, or mapped memory that the spans leave out.
+/// let setup = FrameSetup::new(&spans);
+/// let region = Box::leak(Box::<[FrameMeta]>::new_uninit_slice(setup.metadata_len()?));
+/// let frames = setup.metadata(region).build()?;
+/// let heap = frames.take_run(4, Placement::Only(NodeId(0)), Zone::Any)?.keep();
+/// assert!(heap.0.is_multiple_of(16) && frames.total_free() == 48);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub struct FrameSetup<'a> {
+    spans: &'a [NodeSpan],
+    movable: &'a [NodeSpan],
+    region: Option<&'static mut [MaybeUninit<FrameMeta>]>,
+    source: Option<&'static dyn FrameSource>,
+}
+
+impl<'a> FrameSetup<'a> {
+    /// A table over `spans`, everything free, with its metadata on the heap.
+    ///
+    /// Frames between the spans cost their metadata as well and are reserved: memory that others own, the kernel's image for instance, is
+    /// left out of the spans and can be added later ([`Frames::add`]).
+    pub const fn new(spans: &'a [NodeSpan]) -> Self {
+        Self { spans, movable: &[], region: None, source: None }
+    }
+
+    /// More spans, of memory that is set apart for what migration can move ([`super::Zone::Movable`]). A long-term pin keeps its page where it
+    /// is, there as well: Linux moves such a page out first, this manager does not.
+    pub const fn movable(mut self, spans: &'a [NodeSpan]) -> Self {
+        self.movable = spans;
+        self
+    }
+
+    /// Puts the metadata into `region`, of [`FrameSetup::metadata_len`] elements at least: nothing is asked of the heap then.
+    pub fn metadata(mut self, region: &'static mut [MaybeUninit<FrameMeta>]) -> Self {
+        self.region = Some(region);
+        self
+    }
+
+    /// Takes frames from `source` and gives them back to it. The spans say which frames that can be; they are the manager's only
+    /// between [`FrameSource::alloc`] and [`FrameSource::free`].
+    pub fn source(mut self, source: &'static dyn FrameSource) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'a NodeSpan> + Clone {
+        self.spans.iter().chain(self.movable)
+    }
+
+    fn bounds(&self) -> (u64, u64) {
+        let base = self.all().map(|span| span.first.0).min().unwrap_or(0);
+        (base, self.all().map(NodeSpan::end).max().unwrap_or(0))
+    }
+
+    fn node_count(&self) -> usize {
+        self.all().map(|span| usize::from(span.node.0) + 1).max().unwrap_or(0)
+    }
+
+    /// How many elements the metadata has: one for each frame from the first to the last, holes included, and some for each node up to
+    /// the highest number.
+    ///
+    /// # Errors
+    /// As [`FrameSetup::build`], for the spans.
+    pub fn metadata_len(&self) -> Result<usize, SpanError> {
+        self.check()?;
+        let (base, end) = self.bounds();
+        store::elements(self.node_count(), end - base).ok_or(SpanError::NoMemory)
+    }
+
+    /// Makes the table.
+    ///
+    /// # Errors
+    /// When a span runs past the last address or overlaps another, when the heap cannot hold the metadata, or when the region for it
+    /// is too small.
+    pub fn build(self) -> Result<Frames, SpanError> {
+        self.check()?;
+        let (base, end) = self.bounds();
+        let first_node = self.all().next().map_or(NodeId(0), |span| span.node);
+        let (spans, movable) = (self.spans, self.movable);
+        let store = Store::new(self.node_count(), end - base, self.region)?;
+        let frames = Frames { base, store, first_node, outside: self.source };
+        for (node, list) in frames.store.nodes().iter().enumerate() {
+            sync::label(list, size_of_val(list), move |_| Name {
+                object: "node",
+                index: node as u64,
+                cell: "free list",
+            });
+        }
+        // The lowest ends in front of the lists.
+        for span in spans.iter().rev() {
+            frames.settle(span, false);
+        }
+        for span in movable.iter().rev() {
+            frames.settle(span, true);
+        }
+        Ok(frames)
+    }
+
+    /// Every span ends at an address, and no two share a frame.
+    fn check(&self) -> Result<(), SpanError> {
+        const END: u64 = u64::MAX >> PAGE_SHIFT;
+        for (index, span) in self.all().enumerate() {
+            if span.first.0.checked_add(span.frames).is_none_or(|end| end > END) {
+                return Err(SpanError::PastTheEnd(*span));
+            }
+            let overlaps =
+                |other: &&NodeSpan| other.first.0 < span.end() && span.first.0 < other.end();
+            if let Some(other) = self.all().take(index).find(overlaps) {
+                return Err(SpanError::Overlap(*other, *span));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why memory cannot be added to a table or taken out of it. Nothing has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MemoryMapError {
+    /// The frame is not between the first and the last frame of the table, or the node not below its highest: name them in the setup.
+    Outside(Pfn),
+    /// The frame is not reserved: it was added before.
+    NotReserved(Pfn),
+    /// The frame is not free, or it is an outside owner's.
+    NotFree(Pfn),
+}
+
+impl fmt::Display for MemoryMapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Outside(pfn) => write!(f, "the table has no place for {pfn} on that node"),
+            Self::NotReserved(pfn) => write!(f, "{pfn} is not reserved: it was added before"),
+            Self::NotFree(pfn) => write!(f, "{pfn} is not free: take memory out before it is used"),
+        }
+    }
+}
+
+impl core::error::Error for MemoryMapError {}
+
+impl Frames {
+    /// A table over `spans`, everything free, with its metadata on the heap: [`FrameSetup`] with nothing else.
+    ///
+    /// # Errors
+    /// When a span runs past the last address or overlaps another, or when the heap cannot hold the table: 32 bytes a frame, holes
+    /// included.
+    pub fn new(spans: &[NodeSpan]) -> Result<Self, SpanError> {
+        FrameSetup::new(spans).build()
+    }
+
+    /// Adds memory later: frames that are reserved so far, for instance those of the boot loader or of code that has run. They serve
+    /// everything, so what never moves as well. With an outside owner they become frames that it may hand out.
+    ///
+    /// # Errors
+    /// When the table has no place for the span, or when part of it is not reserved. Nothing has changed then.
+    ///
+    /// # Safety
+    /// The frames are the caller's to give, as those of [`crate::Memory::new`] are, and nobody else adds them at the same time.
+    pub unsafe fn add(&self, span: &NodeSpan) -> Result<(), MemoryMapError> {
+        let end =
+            span.first.0.checked_add(span.frames).ok_or(MemoryMapError::Outside(span.first))?;
+        if usize::from(span.node.0) >= self.store.nodes().len() {
+            return Err(MemoryMapError::Outside(span.first));
+        }
+        for pfn in (span.first.0..end).map(Pfn) {
+            if !self.contains(pfn) {
+                return Err(MemoryMapError::Outside(pfn));
+            }
+            if !self.peek_flags(pfn).contains(super::Flags::RESERVED) {
+                return Err(MemoryMapError::NotReserved(pfn));
+            }
+        }
+        self.settle(span, false);
+        Ok(())
+    }
+
+    /// Takes `count` free frames from `first` out: nobody gets them any more, unless they are added again. For what lies at a known place,
+    /// an image that the boot loader left in memory for instance. Merges all single free frames of the node under one hold of its lock.
+    ///
+    /// # Errors
+    /// When the frames are not of one node and one zone, when one of them is not free, or when they are an outside owner's. Nothing has
+    /// changed then.
+    pub fn reserve(&self, first: Pfn, count: u64) -> Result<(), MemoryMapError> {
+        let end = first.0.checked_add(count).ok_or(MemoryMapError::Outside(first))?;
+        if let Some(pfn) =
+            [first.0, end.saturating_sub(1)].map(Pfn).iter().find(|pfn| !self.contains(**pfn))
+        {
+            return Err(MemoryMapError::Outside(*pfn));
+        }
+        if self.has_outside_owner() {
+            return Err(MemoryMapError::NotFree(first));
+        }
+        let mut node = self.store.nodes()[usize::from(self.node(first).0)].lock();
+        node.cut(self, first.0, end).map_err(MemoryMapError::NotFree)?;
+        for pfn in first.0..end {
+            self.frame(Pfn(pfn)).flags.write_once(super::Flags::RESERVED.bits());
+        }
+        Ok(())
+    }
+
+    /// Gives the frames of a span their home and, without an outside owner, puts them into its lists.
+    fn settle(&self, span: &NodeSpan, movable: bool) {
+        let border = LOW_END.clamp(span.first.0, span.end());
+        for (first, end, zone) in
+            [(border, span.end(), buddy::HIGH), (span.first.0, border, buddy::LOW)]
+        {
+            let zone = if movable { buddy::MOVABLE } else { zone };
+            for pfn in (first..end).map(Pfn) {
+                self.label(pfn);
+                self.frame(pfn).flags.init(home_bits(span.node, zone));
+            }
+            if self.outside.is_none() && first < end {
+                self.store.nodes()[usize::from(span.node.0)].lock().fill(self, first, end);
+            }
+        }
+    }
+
+    fn label(&self, pfn: Pfn) {
+        let frame = self.frame(pfn);
+        sync::label(frame, size_of_val(frame), move |offset| Name {
+            object: "frame",
+            index: pfn.0,
+            cell: match offset {
+                0..8 => "counts",
+                8..12 => "flags",
+                12..16 => "pins",
+                16..24 => "mapping",
+                _ => "index",
+            },
+        });
+    }
+}
