@@ -65,9 +65,10 @@ pub enum FlushScope {
 /// - **Interrupts are on** at every call of the manager. A flush under a page table's lock waits for other CPUs, and one that spins for that lock
 ///   with interrupts off never answers. Inside walk sections the manager takes no lock but the
 ///   frame allocator's, under which nobody waits, so the section itself may switch them off.
-/// - **Spin locks switch off neither interrupts nor preemption.** So nothing that an interrupt handler runs may call the manager, not even to drop
-///   [`crate::Pins`], which takes the frame allocator's lock if it frees the frame: the interrupted holder would never go on. A kernel that
-///   preempts must see to it that a preempted holder runs again while others spin: not by priority alone.
+/// - **Spin locks switch off neither interrupts nor preemption, unless hooks are installed** ([`crate::sync::mask`]). Without them nothing that an
+///   interrupt handler runs may call the manager, and a kernel that preempts must see to it that a preempted holder runs again while others spin:
+///   not by priority alone. With them a handler may do one thing: release a hold, by dropping [`crate::PinnedPage`], [`crate::Pins`] or
+///   [`crate::Refs`] whose address space somebody else still has, if the global allocator and [`Platform::event`] can be called there, too.
 /// - **An address space is dropped when no CPU has its root loaded.** The root's frame goes back to the allocator with it.
 /// - **Whoever shares a sleeping lock does not share it again**: a writer that comes between hangs both. Platform methods and closures that
 ///   call the manager would do just that.

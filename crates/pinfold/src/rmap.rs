@@ -16,7 +16,7 @@ use crate::error::NoMemory;
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::space::Space;
-use crate::sync::{self, Name, RwSem, Shared, SpinLock};
+use crate::sync::{self, Masked, Masks, Name, RwSem, Shared, SpinLock};
 
 /// Names a family in a frame's mapping word. Zero is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +74,7 @@ impl<P: Platform> AnonRegistry<P> {
     }
 
     fn create(&self) -> Result<Shared<Family<P>>, NoMemory> {
+        let _masked = Masked::begin(Masks::Preemption);
         let mut slots = self.slots.lock();
         let slot = match slots.free.pop() {
             Some(slot) => slot,
@@ -108,12 +109,14 @@ impl<P: Platform> AnonRegistry<P> {
 
     /// The family with this id, if it still has members.
     pub(crate) fn find(&self, id: AnonId) -> Option<Shared<Family<P>>> {
+        let _masked = Masked::begin(Masks::Preemption);
         let slots = self.slots.lock();
         let slot = (id.0 & ((1 << SLOT_BITS) - 1)) as usize;
         slots.families.get(slot)?.as_ref().filter(|family| family.id == id).cloned()
     }
 
     fn remove(&self, id: AnonId) {
+        let _masked = Masked::begin(Masks::Preemption);
         let mut slots = self.slots.lock();
         let slot = (id.0 & ((1 << SLOT_BITS) - 1)) as usize;
         let gone = slots.families[slot].take();

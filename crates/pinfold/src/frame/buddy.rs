@@ -17,9 +17,9 @@
 //! - INV-BUDDY-4: every free frame is on exactly one stack or in exactly one block, and `free` counts them all.
 
 use super::flags::{HOME_MASK, zone_of};
+use super::store::NodeLock;
 use super::{Frame, Frames, Zone};
 use crate::addr::Pfn;
-use crate::sync::SpinLock;
 
 /// The highest order of a run of frames: 1,024 of them, 4 MiB, as in Linux. Covers a huge page of 2 MiB (order 9).
 pub const MAX_ORDER: u32 = 10;
@@ -176,12 +176,12 @@ fn block_of(frames: &Frames, pfn: u64, of: u64) -> Result<(u64, u64, u32), Pfn> 
 
 /// Takes a run from `node`.
 #[inline]
-pub(super) fn take(node: &SpinLock<Node>, frames: &Frames, order: u32, zone: Zone) -> Option<Pfn> {
+pub(super) fn take(node: &NodeLock, frames: &Frames, order: u32, zone: Zone) -> Option<Pfn> {
     if order == 0 { node.lock().pop(frames, zone) } else { take_block(node, frames, order, zone) }
 }
 
 #[inline(never)]
-fn take_block(node: &SpinLock<Node>, frames: &Frames, order: u32, zone: Zone) -> Option<Pfn> {
+fn take_block(node: &NodeLock, frames: &Frames, order: u32, zone: Zone) -> Option<Pfn> {
     if order > MAX_ORDER {
         return None;
     }

@@ -4,6 +4,7 @@
 
 use ::alloc::vec::Vec;
 use core::mem::{ManuallyDrop, MaybeUninit};
+use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
 
@@ -11,7 +12,7 @@ use super::buddy::Node;
 use super::flags::Flags;
 use super::{Frame, SpanError};
 use crate::error::NoMemory;
-use crate::sync::{AtomicU32, AtomicU64, SpinLock};
+use crate::sync::{AtomicU32, AtomicU64, Masked, Masks, SpinLock, SpinLocked};
 
 /// Room for the metadata of one frame, 32 bytes, in a region that the embedder gives.
 #[repr(transparent)]
@@ -19,7 +20,7 @@ pub struct FrameMeta(#[allow(dead_code, reason = "only its size and alignment ar
 
 /// The frame table's memory.
 pub(super) struct Store {
-    nodes: NonNull<SpinLock<Node>>,
+    nodes: NonNull<NodeLock>,
     node_count: usize,
     frames: NonNull<Frame>,
     frame_count: usize,
@@ -32,11 +33,44 @@ unsafe impl Send for Store {}
 // SAFETY: as above.
 unsafe impl Sync for Store {}
 
-const _: () = assert!(align_of::<SpinLock<Node>>() <= align_of::<FrameMeta>());
+/// The lock around a node's free frames. Switches interrupts off where a kernel wants that, as a handler may release a hold: INV-MASK-3.
+pub(super) struct NodeLock(SpinLock<Node>);
+
+/// A node's free frames, locked. Given back in the order of the fields: INV-MASK-1.
+#[must_use]
+pub(super) struct LockedNode<'a> {
+    node: SpinLocked<'a, Node>,
+    _masked: Masked,
+}
+
+impl NodeLock {
+    #[inline]
+    pub(super) fn lock(&self) -> LockedNode<'_> {
+        let masked = Masked::begin(Masks::Interrupts);
+        LockedNode { node: self.0.lock(), _masked: masked }
+    }
+}
+
+impl Deref for LockedNode<'_> {
+    type Target = Node;
+    #[inline]
+    fn deref(&self) -> &Node {
+        &self.node
+    }
+}
+
+impl DerefMut for LockedNode<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Node {
+        &mut self.node
+    }
+}
+
+const _: () = assert!(align_of::<NodeLock>() <= align_of::<FrameMeta>());
 
 /// How many elements of a region the lists of `nodes` nodes take.
 const fn list_elements(nodes: usize) -> usize {
-    (nodes * size_of::<SpinLock<Node>>()).div_ceil(size_of::<FrameMeta>())
+    (nodes * size_of::<NodeLock>()).div_ceil(size_of::<FrameMeta>())
 }
 
 /// How many elements a region for so many nodes and frames has.
@@ -93,7 +127,7 @@ impl Store {
         };
         for node in 0..this.node_count {
             // SAFETY: the lists' elements have room for all nodes' lists, suitably aligned.
-            unsafe { this.nodes.add(node).write(SpinLock::new(Node::new())) };
+            unsafe { this.nodes.add(node).write(NodeLock(SpinLock::new(Node::new()))) };
         }
         for frame in 0..this.frame_count {
             let reserved = Frame {
@@ -111,7 +145,7 @@ impl Store {
 
     /// The nodes' free lists.
     #[inline]
-    pub(super) fn nodes(&self) -> &[SpinLock<Node>] {
+    pub(super) fn nodes(&self) -> &[NodeLock] {
         // SAFETY: INV-STORE-1.
         unsafe { slice::from_raw_parts(self.nodes.as_ptr(), self.node_count) }
     }

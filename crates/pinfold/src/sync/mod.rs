@@ -27,6 +27,7 @@
 
 mod atomic;
 mod bit;
+pub mod mask;
 mod plain;
 mod rwsem;
 mod seqcount;
@@ -35,9 +36,12 @@ mod spin;
 
 pub use atomic::{AtomicU32, AtomicU64, Counter, smp_mb, smp_mb_after_atomic, smp_rmb, smp_wmb};
 pub use bit::{BitGuard, BitLock};
+pub(crate) use mask::Masked;
+pub use mask::Masks;
 pub use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub use seqcount::{Begin, SeqCount};
 pub use shared::Shared;
+pub(crate) use spin::SpinLocked;
 pub use spin::{RawSpinLock, SpinGuard, SpinLock};
 
 /// Names the cells of `[at, at + bytes)` in an explorer's traces. Nothing happens outside one.

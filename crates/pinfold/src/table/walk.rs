@@ -9,7 +9,7 @@ use crate::error::OutOfFrames;
 use crate::frame::{Flags, Put, Start};
 use crate::memory::Memory;
 use crate::platform::Platform;
-use crate::sync::{self, AtomicU64, Name, RawSpinLock, SpinGuard};
+use crate::sync::{self, AtomicU64, Masked, Masks, Name, RawSpinLock, SpinGuard};
 
 /// The page tables of one address space.
 pub(crate) struct Tables<'m, P: Platform> {
@@ -269,11 +269,18 @@ impl Flushed {
     }
 }
 
+/// Holds the lock of a table. Given back in the order of the fields: INV-MASK-1.
+#[must_use]
+pub(crate) struct TableLock<'m> {
+    _lock: SpinGuard<'m>,
+    _masked: Masked,
+}
+
 /// The right to change the entries of a last-level table: holds its lock.
 #[must_use]
 pub(crate) struct Cursor<'m, P: Platform> {
     leaf: Leaf<'m, P>,
-    _lock: SpinGuard<'m>,
+    _lock: TableLock<'m>,
 }
 
 impl<'m, P: Platform> Cursor<'m, P> {
@@ -357,8 +364,10 @@ impl<P: Platform> Memory<P> {
 
     /// The lock of the table in `table`.
     #[inline]
-    pub(crate) fn table_lock(&self, table: Pfn) -> SpinGuard<'_> {
-        RawSpinLock::from_word(&self.frames().frame(table).spare).lock()
+    pub(crate) fn table_lock(&self, table: Pfn) -> TableLock<'_> {
+        let masked = Masked::begin(Masks::Preemption);
+        let lock = RawSpinLock::from_word(&self.frames().frame(table).spare).lock();
+        TableLock { _lock: lock, _masked: masked }
     }
 
     /// An empty table.
