@@ -1,6 +1,6 @@
 //! What a kernel does around the manager's spin locks: switch off preemption or interrupts.
 //!
-//! Protocol: an embedder installs its hooks once, before the first address space. Each spin lock is taken inside a [`Masked`], which ends after the lock
+//! Protocol: an embedder installs its hooks once, before the first address space. Each spin lock is taken inside a section, which ends after the lock
 //! was given back. Nothing is called where no hooks are installed: one load for each lock.
 //!
 //! Invariants:
