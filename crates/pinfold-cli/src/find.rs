@@ -48,6 +48,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "read-pin-zero-page",
     "unmap-races-pin",
     "vmsplice-leak",
+    "wrprotect-restore-loses-dirty",
 ];
 
 /// The text of a scenario, and where it was found.

@@ -1,6 +1,6 @@
 //! What a scenario states about the end of an execution: claims and outcomes.
 
-use pinfold::Pfn;
+use pinfold::{Flags, Pfn, VirtAddr, lab};
 
 use crate::cpu::Operation;
 use crate::scenario::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Text, View};
@@ -19,6 +19,8 @@ pub(crate) enum Found {
     Word(Option<u64>),
     Register(Option<u64>),
     Frames(Option<Pfn>, Option<Pfn>),
+    /// Whether a write is on record, if there is a page.
+    Dirty(Option<bool>),
 }
 
 impl World {
@@ -52,7 +54,7 @@ impl World {
             View::Process { .. } => true,
         };
         match &fact.atom {
-            Atom::Sees { view: seen, .. } => view(seen),
+            Atom::Sees { view: seen, .. } | Atom::Dirty { view: seen } => view(seen),
             Atom::Is { left, right } => view(left) && view(right),
             Atom::Register { register, .. } => state.registers.get(&register.value).is_some(),
         }
@@ -70,6 +72,10 @@ impl World {
             Atom::Is { left, right } => {
                 let (left, right) = (self.frame(left), self.frame(right));
                 (left.is_some() && left == right, Found::Frames(left, right))
+            }
+            Atom::Dirty { view } => {
+                let dirty = self.dirty(view);
+                (dirty == Some(true), Found::Dirty(dirty))
             }
             Atom::Register { register, word } => {
                 let seen = self.state.borrow().registers.get(&register.value).copied();
@@ -95,6 +101,8 @@ impl World {
             Found::Word(value) => word(value, "nothing"),
             Found::Register(value) => word(value, "unset"),
             Found::Frames(left, right) => format!("{} and {}", frame(left), frame(right)),
+            Found::Dirty(None) => "none".to_owned(),
+            Found::Dirty(Some(dirty)) => if dirty { "dirty" } else { "clean" }.to_owned(),
         }
     }
 
@@ -112,6 +120,20 @@ impl World {
                 self.machine().access(&space, target, Operation::Load).ok()?
             }
         })
+    }
+
+    /// Whether a write to the page is on record, without touching anything. A handle knows of the page alone.
+    fn dirty(&self, view: &View) -> Option<bool> {
+        let frame = self.frame(view)?;
+        let page = lab::flags(self.memory.frames(), frame).contains(Flags::DIRTY);
+        let entry = match view {
+            View::Handle(_) => false,
+            View::Process { process, place } => {
+                let (space, target, _) = self.target(&process.value, place).ok()?;
+                space.entry(VirtAddr::of_page(target.page)).is_dirty()
+            }
+        };
+        Some(page || entry)
     }
 
     /// The frame that a view leads to, without touching anything.

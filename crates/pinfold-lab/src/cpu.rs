@@ -128,13 +128,10 @@ impl Machine {
     /// The page walk: what follows an entry depends on its address, which orders it behind the entry, so the walk acquires. Finds the entry and sets its accessed and, for a store, dirty bit in one step with the check.
     fn walk(&self, root: Pfn, page: u64, store: bool) -> Option<Pte<Tables>> {
         let slot = self.entry(root, page, AtomicU64::load_acquire)?;
-        let mut bits = Tables::ACCESSED;
-        if store {
-            bits |= Tables::DIRTY;
-        }
         let fits = |raw: u64| {
             let pte = Pte::<Tables>::from_bits(raw);
-            (pte.is_present() && (!store || pte.is_writable())).then(|| pte.with(bits))
+            let used = if store { pte.young().dirty() } else { pte.young() };
+            (pte.is_present() && (!store || pte.is_writable())).then_some(used)
         };
         let seen = slot.load_acquire();
         let wanted = fits(seen)?;

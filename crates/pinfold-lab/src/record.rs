@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pinfold::sync::{AtomicU64, Shared};
-use pinfold::{Event, EventKind, Format, Memory, Pfn, Pte, SpaceId};
+use pinfold::{Event, EventKind, Memory, Pfn, Pte, SpaceId};
 
 use crate::access::Places;
 use crate::machine::{Machine, Tables};
@@ -254,13 +254,14 @@ fn describe(memory: &Shared<Memory<Machine>>, root: Pfn, page: u64) -> String {
     let Some(slot) = memory.platform().entry(root, page, AtomicU64::peek) else {
         return "--".to_owned();
     };
-    let pte = Pte::<Tables>::from_bits(slot.peek() & !(Tables::ACCESSED | Tables::DIRTY));
+    let pte = Pte::<Tables>::from_bits(slot.peek());
     if pte.is_none() {
         return "--".to_owned();
     }
     if !pte.is_mapped() {
         return pte.to_string();
     }
+    let pte = pte.old().clean();
     if pte.is_special() {
         return format!("{pte} zero page");
     }

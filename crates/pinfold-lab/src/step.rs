@@ -70,7 +70,7 @@ impl From<PinError> for Fault {
             PinError::Fault(error) => error.into(),
             PinError::Overflow(_) => Self::of(Failure::TooManyReferences, error),
             PinError::WouldBlock(_) => Self::of(Failure::Busy, error),
-            PinError::Range(_) | PinError::TooManyLocked { .. } => {
+            PinError::Range(_) | PinError::TooManyLocked { .. } | PinError::TooFewSlots { .. } => {
                 Self::of(Failure::Invalid, error)
             }
             _ => Self::other(error.to_string()),

@@ -12,7 +12,8 @@ const MAP: u64 = 1 << 32;
 const EXCLUSIVE: u64 = 1 << 63;
 const FRAME_SHIFT: u32 = 12;
 const TABLE: usize = X86_64::ENTRIES;
-const WRITABLE: u64 = X86_64::PRESENT | X86_64::WRITE;
+const WRITABLE: u64 = X86_64::WRITABLE.set;
+const WRITE: u64 = WRITABLE & !X86_64::READABLE.set;
 
 /// A frame's count word, as far from the next as the library's.
 #[repr(C, align(32))]
@@ -56,7 +57,7 @@ impl Bare {
     /// Sets entries and counts as [`Bare::mirror`] does.
     pub(crate) fn restore(&self) {
         for entry in &self.entries {
-            let bits = entry.load(Ordering::Relaxed) | X86_64::WRITE;
+            let bits = entry.load(Ordering::Relaxed) | WRITE;
             entry.store(bits, Ordering::Relaxed);
             self.frame(bits).store(1 | MAP | EXCLUSIVE, Ordering::Relaxed);
         }
@@ -108,8 +109,8 @@ impl Bare {
             let counts = self.frame(bits);
             let mark = counts.load(Ordering::Relaxed) & EXCLUSIVE;
             counts.fetch_add((1 + MAP).wrapping_sub(mark), Ordering::SeqCst);
-            entry.fetch_and(!X86_64::WRITE, Ordering::SeqCst);
-            child.store(bits & !X86_64::WRITE, Ordering::Release);
+            entry.fetch_and(!WRITE, Ordering::SeqCst);
+            child.store(bits & !WRITE, Ordering::Release);
         }
     }
 

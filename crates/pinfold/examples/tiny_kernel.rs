@@ -4,16 +4,20 @@
 
 use std::error::Error;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use pinfold::platform::{FlushScope, Park};
 use pinfold::sync::AtomicU64;
 use pinfold::{
     Access, AddressSpace, Cause, FaultError, Limits, Memory, NodeId, NodeSpan, Pfn, Place,
-    Platform, Prot, Rules, Sharing, SpaceId, Term, Tuning, VirtAddr, X86_64,
+    Platform, Prot, Pte, Rules, Sharing, SpaceId, Term, Tuning, VirtAddr, X86_64,
 };
 
 const FRAMES: u64 = 64;
+/// The frame of the table that maps the kernel, in every address space. It is the kernel's own, not the manager's.
+const KERNEL: Pfn = Pfn(0);
+/// Its place in a root table: the last one of the upper half.
+const KERNEL_SLOT: usize = 511;
 
 /// The machine: some frames of 512 words, and one CPU that looks every address up anew.
 struct Board {
@@ -37,7 +41,8 @@ impl Park for Board {
     fn unpark(&self, _: &AtomicU32) {}
 }
 
-// SAFETY: frames never move and hold 512 words; the CPU caches no translation, so every flush is done at once; walkers are counted.
+// SAFETY: frames never move and hold 512 words; the CPU caches no translation, so every flush is done at once; walkers are counted, with a
+// full barrier behind the count.
 unsafe impl Platform for Board {
     type Format = X86_64;
 
@@ -56,8 +61,13 @@ unsafe impl Platform for Board {
 
     fn flush(&self, _: SpaceId, _: FlushScope) {}
 
+    fn prepare_root(&self, _: SpaceId, root: Pfn) {
+        self.frame(root)[KERNEL_SLOT].write_once(Pte::<X86_64>::table(KERNEL).bits());
+    }
+
     fn walk_begin(&self) {
-        self.walkers.fetch_add(1, Ordering::SeqCst);
+        self.walkers.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
     }
 
     fn walk_end(&self) {
@@ -82,10 +92,10 @@ fn store(process: &AddressSpace<Board>, at: VirtAddr, value: u64) -> Result<Pfn,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let all = NodeSpan { node: NodeId(0), first: Pfn(0), frames: FRAMES };
+    let all = NodeSpan { node: NodeId(0), first: Pfn(1), frames: FRAMES - 1 };
     let frames = (0..FRAMES).map(|_| [const { AtomicU64::new(0) }; 512]).collect();
     let board = Board { frames, walkers: AtomicU32::new(0) };
-    // SAFETY: the board is ours alone and has these frames.
+    // SAFETY: the board is ours alone, has these frames, and keeps the kernel's own out of them.
     let memory = unsafe { Memory::new(board, &[all], Rules::default(), Tuning::default()) }?;
     let at_start = memory.frames().total_free();
 
@@ -111,6 +121,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{name}: has {frame} with {}", memory.platform().frame(frame)[0].read_once());
         assert_ne!(frame, device, "no child reads what the device writes");
     }
+
+    for process in [&parent, &elder, &younger] {
+        process.unmap(buffer)?;
+        let linked = memory.platform().frame(process.root())[KERNEL_SLOT].read_once();
+        assert_eq!(Pte::<X86_64>::from_bits(linked).pfn(), KERNEL);
+    }
+    println!("unmapped: the kernel is still in all three");
 
     pins.unpin_dirty();
     drop((parent, elder, younger));

@@ -159,6 +159,11 @@ pub enum PinError {
         /// The limit in pages.
         limit: u64,
     },
+    /// The caller's slice has no room for all pages.
+    TooFewSlots {
+        /// The pages.
+        needed: u64,
+    },
     /// The lock-free path found nothing that it may take, and the caller forbade the slow path.
     WouldBlock(VirtAddr),
     /// The heap is exhausted.
@@ -175,6 +180,9 @@ impl fmt::Display for PinError {
             }
             Self::TooManyLocked { limit } => {
                 write!(f, "more than {limit} pages would be locked: raise the limit or unpin")
+            }
+            Self::TooFewSlots { needed } => {
+                write!(f, "the bytes lie in {needed} pages: give a slot for each")
             }
             Self::WouldBlock(at) => {
                 write!(f, "{at} needs the slow path: fault it in first, or allow the slow path")

@@ -21,7 +21,7 @@ use crate::rules::fork::{ForkVerdict, PinHistory, fork_page};
 use crate::rules::{Exclusive, ForkRace, PageKind, PageState, Why};
 use crate::space::Space;
 use crate::sync::{Begin, Shared};
-use crate::table::{Cursor, Entry, Format, Leaf, Migration, MigrationKind, Pte};
+use crate::table::{Cursor, Entry, Leaf, Migration, MigrationKind, Pte};
 
 /// How a run of entries under one hold of the locks ended.
 enum Copied {
@@ -154,8 +154,8 @@ impl<P: Platform> Copying<'_, P> {
                 Entry::None | Entry::Swap(_) => {}
                 Entry::Migration(entry) => copy_migration(&at, entry),
                 Entry::Mapped(_) if pte.is_special() => to.set(page, pte),
-                Entry::Mapped(_) => {
-                    if !self.copy_mapped(area, &at, pte, &mut fresh) {
+                Entry::Mapped(pfn) => {
+                    if !self.copy_mapped(area, &at, (pte, pfn), &mut fresh) {
                         return Copied::NeedFrame(page);
                     }
                 }
@@ -170,13 +170,12 @@ impl<P: Platform> Copying<'_, P> {
         &mut self,
         area: &Area<P>,
         at: &Entries<'_, '_, P>,
-        mut pte: Pte<P::Format>,
+        (pte, pfn): (Pte<P::Format>, Pfn),
         fresh: &mut Option<Fresh<'_>>,
     ) -> bool {
-        let pfn = pte.pfn();
         let early = self.parent.mem().rules().fork_race == ForkRace::WriteProtectFirst;
         if early && pte.is_writable() {
-            pte = at.from.clear_bits(at.page, P::Format::WRITE);
+            at.from.revoke_write(at.page);
         }
         let mem = self.parent.mem();
         let history = match self.parent.has_pinned.read_once() {
@@ -188,7 +187,7 @@ impl<P: Platform> Copying<'_, P> {
         let state = mem.state_of(pfn, frame);
         match fork_page(mem.rules().fork_pin, history, &state) {
             ForkVerdict::Share(why) => {
-                self.share(at, pte, frame, &state, why);
+                self.share(at, (pte, pfn), frame, &state, why);
                 true
             }
             ForkVerdict::CopyForChild(why) => {
@@ -227,12 +226,12 @@ impl<P: Platform> Copying<'_, P> {
     fn share(
         &mut self,
         at: &Entries<'_, '_, P>,
-        pte: Pte<P::Format>,
+        (pte, pfn): (Pte<P::Format>, Pfn),
         frame: &Frame,
         state: &PageState,
         why: Why,
     ) {
-        let (mem, pfn) = (self.parent.mem(), pte.pfn());
+        let mem = self.parent.mem();
         if state.pincount.is_none() {
             // The mark is under this table's lock (INV-FRAME-3), so taking it off by subtraction is exact.
             let mark = match state.kind {
@@ -247,10 +246,10 @@ impl<P: Platform> Copying<'_, P> {
         mem.tell(self.parent.id(), at.page, EventKind::ForkShared { pfn, why });
         if pte.is_writable() {
             self.protected = true;
-            at.from.clear_bits(at.page, P::Format::WRITE);
+            at.from.revoke_write(at.page);
             mem.tell(self.parent.id(), at.page, EventKind::ForkProtected(pfn));
         }
-        at.to.set(at.page, pte.without(P::Format::WRITE | P::Format::ACCESSED));
+        at.to.set(at.page, pte.read_only().old());
     }
 }
 

@@ -104,9 +104,13 @@ pub use frame::{
 pub use memory::{Memory, MemoryError, Tuning};
 pub use migrate::Moved;
 pub use numa::Hinted;
-pub use pin::{Access, PinnedPage, PinnedPages, Pins, Refs, Term};
+pub use pin::{Access, PinnedBytes, PinnedPage, PinnedPages, Pins, Refs, SpaceHandle, Term};
 pub use platform::Platform;
 pub use rules::Rules;
 pub use space::{Advice, Limits, Place, Sharing};
 pub use stat::Stats;
-pub use table::{Entry, Format, Migration, MigrationKind, Pte, Reach, Small, Swap, X86, X86_64};
+pub use table::{
+    Aarch64, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64, Small,
+    Sv39, Sv48, Swap, X86, X86_64, X86_64La57,
+};
+pub use tlb::RetiredTables;

@@ -12,6 +12,7 @@ use crate::rmap::AnonRegistry;
 use crate::rules::Rules;
 use crate::stat::Stats;
 use crate::sync::Shared;
+use crate::table::Format;
 
 /// How hard the machine tries; numbers, not rules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +50,13 @@ pub enum MemoryError {
     Spans(SpanError),
     /// The heap is exhausted.
     NoMemory,
+    /// The span has frames whose numbers do not fit the entries of the platform's page tables.
+    PastFormat {
+        /// The span.
+        span: NodeSpan,
+        /// The last frame that an entry can name: [`Format::MAX_PFN`].
+        last: Pfn,
+    },
     /// No frame was left for the zero page.
     OutOfFrames,
 }
@@ -58,6 +66,11 @@ impl core::fmt::Display for MemoryError {
         match self {
             Self::Spans(error) => error.fmt(f),
             Self::NoMemory => NoMemory.fmt(f),
+            Self::PastFormat { span, last } => write!(
+                f,
+                "{span} run past {last}, the last one that a page-table entry can name: \
+                 leave out those behind it"
+            ),
             Self::OutOfFrames => f.write_str("no frame for the zero page: give a node some frames"),
         }
     }
@@ -83,6 +96,15 @@ impl From<OutOfFrames> for MemoryError {
     }
 }
 
+/// Refuses frames whose numbers the format would cut off.
+fn fits<F: Format>(span: &NodeSpan) -> Result<(), MemoryError> {
+    let last = F::MAX_PFN;
+    if span.first.0.saturating_add(span.frames) > last + 1 {
+        return Err(MemoryError::PastFormat { span: *span, last: Pfn(last) });
+    }
+    Ok(())
+}
+
 impl<P: Platform> Drop for Memory<P> {
     fn drop(&mut self) {
         // The rest of the frames is back already: everything that holds some shares the machine.
@@ -96,7 +118,7 @@ impl<P: Platform> Memory<P> {
     /// A machine with the frames of `spans`, under `rules`. One frame becomes the zero page.
     ///
     /// # Errors
-    /// When the heap or the frames are exhausted already.
+    /// When a span does not fit the platform's format or the frame table, and when the heap or the frames are exhausted already.
     ///
     /// # Safety
     /// The frames are the caller's to give, for as long as the machine lives: the platform reaches every one of them, and nobody else, another
@@ -107,6 +129,7 @@ impl<P: Platform> Memory<P> {
         rules: Rules,
         tuning: Tuning,
     ) -> Result<Shared<Self>, MemoryError> {
+        spans.iter().try_for_each(fits::<P::Format>)?;
         let frames = Frames::new(spans)?;
         // SAFETY: the caller's promise.
         unsafe { Self::over(platform, frames, rules, tuning) }
@@ -116,7 +139,7 @@ impl<P: Platform> Memory<P> {
     /// heap yet makes it in memory of its own ([`crate::FrameSetup`]) and takes the heap's frames from it.
     ///
     /// # Errors
-    /// When the heap or the frames are exhausted already.
+    /// When the table goes on past what the platform's format can name, and when the heap or the frames are exhausted already.
     ///
     /// # Safety
     /// The free frames are the caller's to give, for as long as the machine lives, as for [`Memory::new`]; of an outside owner's frames, those that
@@ -127,6 +150,7 @@ impl<P: Platform> Memory<P> {
         rules: Rules,
         tuning: Tuning,
     ) -> Result<Shared<Self>, MemoryError> {
+        fits::<P::Format>(&frames.extent())?;
         let near = Placement::Prefer(frames.first_node());
         let zero = frames.alloc(near, Flags::ZERO, Start::Held)?.keep();
         platform.zero_frame(zero);

@@ -21,7 +21,7 @@ use crate::rmap::{AnonId, Walk};
 use crate::rules::{MigrationAd, MigrationKind as MigrationRule, ShareOrder};
 use crate::space::Space;
 use crate::sync::smp_mb;
-use crate::table::{Cursor, Entry, Format, Leaf, Migration, MigrationKind, Pte};
+use crate::table::{Cursor, Entry, Leaf, Migration, MigrationKind, Pte};
 
 /// What became of the pages of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -146,14 +146,14 @@ impl<P: Platform> Memory<P> {
         family.walk(self, |space| {
             let Some(leaf) = self.held_leaf(space, page) else { return Walk::On };
             let result = visit(space, page, leaf.lock());
-            self.put(leaf.table, 1);
+            self.put_table(leaf.table);
             result
         });
     }
 
     /// The table that maps `page`, with a reference. A member may unmap another of its areas and free tables there while it is walked, and the
     /// address space's lock, which would forbid it, comes before the locks held here: the walk section guards the search, the reference the
-    /// use. A table that is freed meanwhile has no entries left.
+    /// use. A table that is unlinked meanwhile has no entries left, and whoever gives the last reference back frees it.
     fn held_leaf<'s>(&self, space: &'s Space<P>, page: u64) -> Option<Leaf<'s, P>> {
         let _section = WalkSection::open(self.platform());
         let leaf = space.tables().leaf(page)?;
@@ -257,15 +257,15 @@ impl<P: Platform> Memory<P> {
             self.frames().set_exclusive(pfn);
         }
         let writable = entry.kind == MigrationKind::Write;
-        let mut pte = Pte::mapping(pfn, entry.reach).without(P::Format::ACCESSED);
-        for (set, bit) in [
-            (writable, P::Format::WRITE),
-            (entry.young, P::Format::ACCESSED),
-            (entry.dirty, P::Format::DIRTY),
-        ] {
-            if set {
-                pte = pte.with(bit);
-            }
+        let mut pte = Pte::mapping(pfn, entry.reach).old();
+        if writable {
+            pte = pte.writable();
+        }
+        if entry.young {
+            pte = pte.young();
+        }
+        if entry.dirty {
+            pte = pte.dirty();
         }
         cursor.set(page, pte);
         self.tell(space.id(), page, EventKind::MigrationRestored { pfn, writable });

@@ -19,7 +19,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64 as NativeU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64 as NativeU64, Ordering, fence};
 
 use crate::addr::SpaceId;
 use crate::addr::{NodeId, PAGE_SIZE, Pfn, VirtRange};
@@ -85,7 +85,7 @@ impl<F: Format> Park for Host<F> {
 }
 
 // SAFETY: pages never move while the host lives and hold 512 words, at least `ENTRIES`; no CPU caches a translation, so every flush is
-// complete at once; `wait_for_walkers` waits for the count of open sections to have been zero.
+// complete at once; `wait_for_walkers` waits for the count of open sections to have been zero, and a full barrier stands behind the count.
 unsafe impl<F: Format> Platform for Host<F> {
     type Format = F;
 
@@ -117,7 +117,8 @@ unsafe impl<F: Format> Platform for Host<F> {
     fn flush_local(&self, _space: SpaceId, _page: VirtRange) {}
 
     fn walk_begin(&self) {
-        self.walkers.fetch_add(1, Ordering::SeqCst);
+        self.walkers.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
     }
 
     fn walk_end(&self) {

@@ -13,7 +13,7 @@ use crate::migrate::{Isolated, Mode};
 use crate::platform::Platform;
 use crate::rules::{NumaFault, NumaWrite};
 use crate::space::Space;
-use crate::table::{Cursor, Format, Leaf, Pte};
+use crate::table::{Cursor, Leaf, Pte};
 
 /// What a hinting fault did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,11 +123,11 @@ impl<P: Platform> Space<P> {
         write: WriteBit,
     ) {
         let area = request.area;
-        let mut pte = orig.with_reach(area.prot.reach()).with(P::Format::ACCESSED);
+        let mut pte = orig.with_reach(area.prot.reach()).young();
         if self.mem().rules().numa_write == NumaWrite::Recomputed {
-            pte = pte.without(P::Format::WRITE);
+            pte = pte.read_only();
             if write == WriteBit::ByRule && self.may_become_writable(area, pte) {
-                pte = pte.with(P::Format::WRITE);
+                pte = pte.writable();
             }
         }
         cursor.set(request.page, pte);

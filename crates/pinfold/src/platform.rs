@@ -10,14 +10,26 @@ use crate::addr::{NodeId, Pfn, VirtRange};
 use crate::event::{Bug, Event};
 use crate::sync::AtomicU64;
 use crate::table::Format;
+use crate::tlb::RetiredTables;
 
 /// Sleeping on a word, as a futex does.
+///
+/// Protocol: who sleeps makes itself known and then looks at the word; who wakes has changed the word and then looks for sleepers. With a full
+/// barrier between the two steps of each, one sees the other. The lock that calls brings the waker's; `park` brings the sleeper's. A waking
+/// orders nothing else: the lock looks at its word again.
 pub trait Park {
     /// Sleeps until [`Park::unpark`] on the same word; returns at once when the word no longer holds `seen`, and may
-    /// return early.
+    /// return early. Called without spin locks and outside walk sections; the caller may hold sleeping locks.
+    ///
+    /// Between making the caller known as a sleeper and looking at the word stands a full barrier
+    /// ([`core::sync::atomic::fence`] with `SeqCst`, or a lock around the look, if `unpark` always takes the same lock).
     fn park(&self, word: &NativeU32, seen: u32);
 
-    /// Wakes everyone who sleeps on `word`.
+    /// Wakes everyone who sleeps on `word`. The caller has changed the word, and a full barrier stands between that and the call: a look for
+    /// sleepers that needs no lock may be a relaxed load.
+    ///
+    /// Called under any locks of the manager, those of page tables included, so it must not sleep and must not call the manager. `word` is an
+    /// address to compare: by now its value may be that of another use.
     fn unpark(&self, word: &NativeU32);
 }
 
@@ -32,14 +44,44 @@ pub enum FlushScope {
 
 /// The machine under the memory manager.
 ///
+/// # Where calls come from
+/// A lock of the manager may be held at each call, so no method may call the manager, which would wait for itself:
+///
+/// | call | locks held at times |
+/// | --- | --- |
+/// | `table`, `node`, `event`, `bug` | any; `table`, `event` and `bug` inside walk sections, too |
+/// | `zero_frame` | the address space's, a shared object's; no spin lock |
+/// | `copy_frame` | the address spaces', page locks, and at fork both page tables' |
+/// | `flush` | the address space's, page locks, a reverse map's, a page table's |
+/// | `flush_local` | the address space's; no spin lock |
+/// | `wait_for_walkers`, `defer` | the address space's, for writing; no spin lock |
+/// | [`Park::park`] | sleeping locks; no spin lock |
+/// | [`Park::unpark`] | any, a page table's included; not inside walk sections |
+///
+/// The closure of [`crate::lab::account`] runs under the address space's lock and an object's: it may not call the manager either.
+/// Heap is allocated and freed under spin locks, too: the global allocator must neither sleep nor call the manager.
+///
+/// # What the manager asks of its callers
+/// - **Interrupts are on** at every call of the manager. A flush under a page table's lock waits for other CPUs, and one that spins for that lock
+///   with interrupts off never answers. Inside walk sections the manager takes no lock but the
+///   frame allocator's, under which nobody waits, so the section itself may switch them off.
+/// - **Spin locks switch off neither interrupts nor preemption.** So nothing that an interrupt handler runs may call the manager, not even to drop
+///   [`crate::Pins`], which takes the frame allocator's lock if it frees the frame: the interrupted holder would never go on. A kernel that
+///   preempts must see to it that a preempted holder runs again while others spin: not by priority alone.
+/// - **An address space is dropped when no CPU has its root loaded.** The root's frame goes back to the allocator with it.
+/// - **Whoever shares a sleeping lock does not share it again**: a writer that comes between hangs both. Platform methods and closures that
+///   call the manager would do just that.
+///
 /// # Safety
 /// The manager's soundness rests on the implementation:
 /// - [`Platform::table`] gives, for a frame that the manager owns, a pointer to [`Format::ENTRIES`] words that stay valid and
 ///   at the same address while the platform lives, and that nobody but the manager and page-walking hardware writes.
-/// - [`Platform::flush`] returns only when no CPU of the machine uses a translation of the scope that was cached before the
-///   call, and everything that those CPUs did through it is visible to the caller.
-/// - [`Platform::wait_for_walkers`] returns only when every section between [`Platform::walk_begin`] and
-///   [`Platform::walk_end`] that was open at the call has ended.
+/// - [`Platform::flush`] returns only when no CPU of the machine uses a translation of the scope that it read before the
+///   call, everything that those CPUs did through it is visible to the caller, and what the caller did before the call is visible to them
+///   when they walk the tables again. It need order nothing else: not against walk sections, and no CPU that uses no translation of the scope.
+/// - [`Platform::wait_for_walkers`] waits for the sections between [`Platform::walk_begin`] and [`Platform::walk_end`] as those say.
+/// - What [`Platform::defer`] takes is given to [`crate::Memory::free_tables`] of the same machine only after every section has closed that was open at
+///   the call.
 /// - [`Park`] works as documented.
 pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// The page-table format of the machine.
@@ -48,10 +90,10 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// The entries of the page table in `frame`.
     fn table(&self, frame: Pfn) -> NonNull<AtomicU64>;
 
-    /// Fills a frame with zeros.
+    /// Fills a frame with zeros. The frame is the caller's alone; what is written here becomes visible with the entry that maps it.
     fn zero_frame(&self, frame: Pfn);
 
-    /// Copies a frame's contents. Other CPUs may write `from` meanwhile; the copy may then be torn.
+    /// Copies a frame's contents. Other CPUs and devices may write `from` meanwhile; the copy may then be torn. `to` is the caller's alone.
     fn copy_frame(&self, from: Pfn, to: Pfn);
 
     /// The node of the CPU that runs the caller: new pages are placed there, and hinting faults want pages there.
@@ -59,11 +101,12 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
         NodeId(0)
     }
 
-    /// Makes every CPU forget the translations of `scope` in `space`. Called with page-table locks held at times, so it must not
-    /// sleep on anything that waits for one.
+    /// Makes every CPU forget the translations of `scope` in `space`, and waits until it has: no instruction that is under way uses one
+    /// afterwards. Called with page tables' locks held at times, so it must not wait for anything that needs one of them.
     fn flush(&self, space: SpaceId, scope: FlushScope);
 
-    /// Makes the calling CPU forget the translations of one page: after a change that only grants rights.
+    /// Makes the calling CPU forget the translations of one page: after a change that only grants rights or marks the page as used, which
+    /// others may go on without until they fault, and after a fault that found nothing to do.
     fn flush_local(&self, space: SpaceId, page: VirtRange) {
         self.flush(space, FlushScope::Range(page));
     }
@@ -80,14 +123,33 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
         let _ = (space, root);
     }
 
-    /// Opens a section in which no page table is freed (interrupts off, or a read-side critical section). It never blocks.
+    /// Opens a section in which no page table is freed (interrupts off, or a read-side critical section). It never blocks. Sections do not nest.
+    ///
+    /// A full barrier stands between the opening and what the caller does inside: of a section and a wait one sees the other. Either
+    /// [`Platform::wait_for_walkers`] waits for the section, or all that its caller did before a full barrier of its own is seen inside. A
+    /// count of open sections needs that barrier *behind* the increment, whatever the increment's own ordering.
+    ///
+    /// A section spans 512 pages of a lock-free pin at most.
     fn walk_begin(&self);
 
-    /// Closes the section.
+    /// Closes the section. A release: what was done inside happens before the end of a wait that has seen it closed.
     fn walk_end(&self);
 
-    /// Waits until all sections that are open now have closed. Called without spin locks, before page tables are freed.
+    /// Waits until every section has closed that was open at the call. An acquire: what was done inside these happens before the return.
+    /// It need not wait for sections that open later.
+    ///
+    /// The caller has issued a full barrier between unlinking tables and this call. It holds an address space's lock for writing, for which
+    /// nobody waits inside a section.
     fn wait_for_walkers(&self);
+
+    /// Takes page tables to be freed later by [`crate::Memory::free_tables`], so that an unmap need not wait for the walks that are under way: what a
+    /// kernel does with a grace period. `Err` gives them back, and the manager waits; so does the default.
+    ///
+    /// # Errors
+    /// When the platform does not take them, now or ever.
+    fn defer(&self, tables: RetiredTables) -> Result<(), RetiredTables> {
+        Err(tables)
+    }
 
     /// Told what happened, in order, by the thread that did it. Does nothing unless overridden.
     #[inline]

@@ -166,9 +166,9 @@ impl<P: Platform> Space<P> {
     fn protect_entry(&self, area: &Area<P>, cursor: &Cursor<'_, P>, page: u64) -> bool {
         let old = cursor.withdraw(page);
         // The area's protection alone does not say that a private page may be written: the entry has to earn the right anew.
-        let mut new = old.pte.with_reach(area.prot.reach()).without(P::Format::WRITE);
+        let mut new = old.pte.with_reach(area.prot.reach()).read_only();
         if self.may_become_writable(area, new) {
-            new = new.with(P::Format::WRITE);
+            new = new.writable();
         }
         let (pfn, writable) = (new.pfn(), new.is_writable());
         cursor.restrict(old, new);
@@ -209,12 +209,9 @@ impl<P: Platform> Space<P> {
             return false;
         }
         let old = cursor.withdraw(page);
-        let mut new = old.pte.with_reach(crate::table::Reach::None).with(P::Format::HINT);
-        if let crate::table::Reach::Data { exec: true } = old.pte.reach() {
-            new = new.without(P::Format::NO_EXEC);
-        }
+        let mut new = old.pte.hint();
         if mem.rules().numa_write == crate::rules::NumaWrite::Recomputed {
-            new = new.without(P::Format::WRITE);
+            new = new.read_only();
         }
         cursor.restrict(old, new);
         mem.tell(self.id(), page, EventKind::NumaProtected(pfn));

@@ -35,9 +35,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// All that format `F` can address, but page 0.
+    /// All that format `F` leaves to user programs, but page 0.
     pub const fn of_format<F: Format>() -> Self {
-        Self { pages: u64::MAX, locked: u64::MAX, first_page: 1, end_page: F::PAGES }
+        Self { pages: u64::MAX, locked: u64::MAX, first_page: 1, end_page: F::USER_PAGES }
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! It uses the public interface only, so that the property tests in `tests/` include the same file.
 
+#[path = "testing/mmu.rs"]
+mod mmu;
+
 use std::boxed::Box;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,20 +20,32 @@ use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
     AddressSpace, Bug, Cause, Event, EventKind, FaultError, Flags, Format, FrameSetup, FrameSource,
     Limits, Memory, NodeId, NodeSpan, OutOfFrames, PAGE_SIZE, PIN_BIAS, Pfn, Place, Placement,
-    Platform, Prot, Pte, Request, Rules, Sharing, SpaceId, Tuning, VirtAddr, VirtRange,
+    Platform, Prot, Pte, Request, RetiredTables, Rules, Sharing, SpaceId, Tuning, VirtAddr,
+    VirtRange,
 };
+
+pub(crate) use mmu::{Hardware, Marks, Mmu};
 
 /// The mock host, with a memory for what it was told.
 pub(crate) struct Rig<F: Format> {
     pub(crate) host: Host<F>,
+    mmu: Mmu,
+    marks: Marks,
+    /// What all CPUs have cached; `None` if they cache nothing.
+    tlb: Mutex<Option<Tlb>>,
     recording: AtomicBool,
     events: Mutex<Vec<EventKind>>,
     hook: Mutex<Option<Hook>>,
     after_walk: Mutex<Option<Once>>,
     before_alloc: Mutex<Option<Once>>,
     bugs: Mutex<Vec<Bug>>,
+    /// Tables that wait for the end of a grace period, if the platform takes them.
+    deferred: Mutex<Option<Vec<RetiredTables>>>,
     alive: Arc<()>,
 }
+
+/// Translations that CPUs have cached: the entry of each page as the walk left it, by the address space and the page's number.
+type Tlb = BTreeMap<(SpaceId, u64), u64>;
 
 /// Called once, at a moment between two steps of an operation.
 type Once = Box<dyn FnOnce() + Send>;
@@ -72,6 +87,31 @@ impl<F: Format> Rig<F> {
     /// Runs `run` when the next page near the calling CPU is about to be taken.
     pub(crate) fn before_alloc(&self, run: impl FnOnce() + Send + 'static) {
         *self.before_alloc.lock().unwrap() = Some(Box::new(run));
+    }
+
+    /// Lets the CPUs cache nothing: where threads use what they have translated after another has flushed it, as no CPU does.
+    #[allow(dead_code, reason = "only tests outside the crate need it")]
+    pub(crate) fn cache_nothing(&self) {
+        *self.tlb.lock().unwrap() = None;
+    }
+
+    /// Makes the CPUs forget the translations of pages of `space`.
+    fn forget(&self, space: SpaceId, pages: impl Fn(u64) -> bool) {
+        if let Some(tlb) = &mut *self.tlb.lock().unwrap() {
+            tlb.retain(|(of, page), _| *of != space || !pages(*page));
+        }
+    }
+
+    /// Takes page tables from now on, to be freed when somebody asks for them.
+    #[allow(dead_code, reason = "only the crate's own tests need it")]
+    pub(crate) fn take_tables(&self) {
+        self.deferred.lock().unwrap().get_or_insert_default();
+    }
+
+    /// The tables that were taken.
+    #[allow(dead_code, reason = "only the crate's own tests need it")]
+    pub(crate) fn taken_tables(&self) -> Vec<RetiredTables> {
+        self.deferred.lock().unwrap().as_mut().map(core::mem::take).unwrap_or_default()
     }
 
     pub(crate) fn bugs(&self) -> Vec<Bug> {
@@ -116,10 +156,15 @@ unsafe impl<F: Format> Platform for Rig<F> {
 
     fn flush(&self, space: SpaceId, scope: FlushScope) {
         self.host.flush(space, scope);
+        self.forget(space, |page| match scope {
+            FlushScope::All => true,
+            FlushScope::Range(range) => range.contains(VirtAddr::of_page(page)),
+        });
     }
 
     fn flush_local(&self, space: SpaceId, page: VirtRange) {
         self.host.flush_local(space, page);
+        self.forget(space, |at| page.contains(VirtAddr::of_page(at)));
     }
 
     fn walk_begin(&self) {
@@ -136,6 +181,16 @@ unsafe impl<F: Format> Platform for Rig<F> {
 
     fn wait_for_walkers(&self) {
         self.host.wait_for_walkers();
+    }
+
+    fn defer(&self, tables: RetiredTables) -> Result<(), RetiredTables> {
+        match &mut *self.deferred.lock().unwrap() {
+            Some(taken) => {
+                taken.push(tables);
+                Ok(())
+            }
+            None => Err(tables),
+        }
     }
 
     fn event(&self, event: Event) {
@@ -158,8 +213,8 @@ pub(crate) type Mem<F> = Shared<Memory<Rig<F>>>;
 pub(crate) type Space<F> = AddressSpace<Rig<F>>;
 
 /// A machine whose node `n` has `nodes[n]` frames, all numbers in one row.
-pub(crate) fn machine<F: Format>(rules: Rules, nodes: &[u64], tuning: Tuning) -> Mem<F> {
-    machine_of(FrameSetup::new(&spans(nodes)), rules, tuning)
+pub(crate) fn machine<F: Hardware>(rules: Rules, nodes: &[u64], tuning: Tuning) -> Mem<F> {
+    machine_of(Marks::Hardware, FrameSetup::new(&spans(nodes)), rules, tuning)
 }
 
 /// The spans of such a machine.
@@ -175,17 +230,26 @@ pub(crate) fn spans(nodes: &[u64]) -> Vec<NodeSpan> {
         .collect()
 }
 
-/// A machine with these frames, which begin at number 0.
-pub(crate) fn machine_of<F: Format>(setup: FrameSetup<'_>, rules: Rules, tuning: Tuning) -> Mem<F> {
+/// A machine with these frames, which begin at number 0; `marks` says who sets accessed and dirty.
+pub(crate) fn machine_of<F: Hardware>(
+    marks: Marks,
+    setup: FrameSetup<'_>,
+    rules: Rules,
+    tuning: Tuning,
+) -> Mem<F> {
     let frames = setup.build().unwrap();
     let rig = Rig {
         host: Host::new(frames.all().count()),
+        mmu: F::MMU,
+        marks,
+        tlb: Mutex::new(Some(Tlb::new())),
         recording: AtomicBool::new(false),
         events: Mutex::new(Vec::new()),
         hook: Mutex::new(None),
         after_walk: Mutex::new(None),
         before_alloc: Mutex::new(None),
         bugs: Mutex::new(Vec::new()),
+        deferred: Mutex::new(None),
         alive: Arc::new(()),
     };
     // SAFETY: the host was made for these frames, and nobody else uses it.
@@ -323,7 +387,7 @@ pub(crate) fn hardware_entry<F: Format>(
     space: &Space<F>,
     page: u64,
 ) -> Option<&std::sync::atomic::AtomicU64> {
-    let host = &space.memory().platform().host;
+    let Rig { host, mmu, .. } = space.memory().platform();
     let mut table = space.root();
     for level in (0..F::LEVELS).rev() {
         let index = (page >> (level * F::INDEX_BITS)) as usize & (F::ENTRIES - 1);
@@ -331,32 +395,38 @@ pub(crate) fn hardware_entry<F: Format>(
         if level == 0 {
             return Some(slot);
         }
-        let upper = Pte::<F>::from_bits(slot.load(Ordering::Acquire));
-        if !upper.is_present() {
-            return None;
-        }
-        table = upper.pfn();
+        table = (mmu.table)(slot.load(Ordering::Acquire))?;
     }
     None
 }
 
-/// One access as a CPU without a TLB makes it: walk, check, set accessed and dirty.
+/// One access as a CPU makes it: by what it has cached, however stale, if that allows the access; else walk, check, set accessed and dirty if it can,
+/// and cache. What does not allow the access is forgotten with the fault.
 fn translate<F: Format>(space: &Space<F>, page: u64, cause: Cause) -> Option<Pfn> {
+    let Rig { mmu, marks, tlb, .. } = space.memory().platform();
+    let key = (space.id(), page);
+    let cached = tlb.lock().unwrap().as_ref().and_then(|tlb| tlb.get(&key).copied());
+    if let Some(bits) = cached {
+        match (mmu.page)(bits, cause, *marks) {
+            Some((pfn, left)) if left == bits => return Some(pfn),
+            Some(_) => {}
+            None => {
+                tlb.lock().unwrap().as_mut()?.remove(&key);
+                return None;
+            }
+        }
+    }
     let slot = hardware_entry(space, page)?;
     let mut seen = slot.load(Ordering::Acquire);
     loop {
-        let pte = Pte::<F>::from_bits(seen);
-        let refused = match cause {
-            Cause::Load => false,
-            Cause::Store => !pte.is_writable(),
-            Cause::Fetch => seen & F::NO_EXEC != 0,
-        };
-        if !pte.is_present() || refused {
-            return None;
-        }
-        let used = if cause == Cause::Store { F::ACCESSED | F::DIRTY } else { F::ACCESSED };
-        match slot.compare_exchange(seen, seen | used, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => return Some(pte.pfn()),
+        let (pfn, left) = (mmu.page)(seen, cause, *marks)?;
+        match slot.compare_exchange(seen, left, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => {
+                if let Some(tlb) = &mut *tlb.lock().unwrap() {
+                    tlb.insert(key, left);
+                }
+                return Some(pfn);
+            }
             Err(now) => seen = now,
         }
     }

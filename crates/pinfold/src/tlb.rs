@@ -4,6 +4,8 @@
 //! - INV-TLB-1: a page that a gather took is freed only after a flush that began when its entry was gone already.
 //! - INV-TLB-2: a copy replaces a page only with the proof of a flush ([`crate::table::Flushed`]), except under the never-released switch.
 //! - INV-TLB-3: a full gather is an ordinary event: flush, free, go on (facts 6.1). It needs no allocation to make progress.
+//! - INV-TLB-4: a full barrier stands between the unlinking of a table and the wait for walkers, as one stands behind the opening of a walk
+//!   section: a walker that the wait misses finds the table gone.
 
 use alloc::vec::Vec;
 
@@ -12,6 +14,7 @@ use crate::memory::Memory;
 use crate::platform::{FlushScope, Platform};
 use crate::rules::TableFree;
 use crate::space::Space;
+use crate::sync::smp_mb;
 use crate::table::{Flushed, Format, Withdrawn};
 
 /// Pages gathered without any allocation: Linux's on-stack bundle.
@@ -97,11 +100,11 @@ impl<'s, P: Platform> Gather<'s, P> {
         self.space.mem()
     }
 
-    /// Takes the mapping's reference of a page whose entry was withdrawn; frees it after the flush.
+    /// Takes the mapping's reference of `pfn`, whose entry was withdrawn; frees it after the flush.
     #[inline]
-    pub(crate) fn add(&mut self, old: Withdrawn<P::Format>) -> Room {
+    pub(crate) fn add(&mut self, old: Withdrawn<P::Format>, pfn: Pfn) -> Room {
+        debug_assert_eq!(old.pte.pfn(), pfn);
         self.batch.note(old.page);
-        let pfn = old.pte.pfn();
         if self.few_len < ON_STACK {
             self.few[self.few_len] = pfn;
             self.few_len += 1;
@@ -163,14 +166,37 @@ impl<'s, P: Platform> Gather<'s, P> {
             self.space.flush(FlushScope::All);
         }
         self.flush_and_free();
-        if self.tables.is_some() && self.mem().rules().table_free == TableFree::AfterWalkers {
-            self.mem().platform().wait_for_walkers();
+        let Some(first) = self.tables else { return };
+        let (mem, tables) = (self.mem(), RetiredTables { first });
+        if mem.rules().table_free == TableFree::AtOnce {
+            return mem.free_tables(tables);
         }
-        let mut next = self.tables;
+        // A flush need not order the stores that unlinked the tables before the look at who walks: INV-TLB-4.
+        smp_mb();
+        if let Err(tables) = mem.platform().defer(tables) {
+            mem.platform().wait_for_walkers();
+            mem.free_tables(tables);
+        }
+    }
+}
+
+/// Page tables that no walk finds any more, to be freed when the walks that are under way have ended. Given to [`Platform::defer`]; whoever drops it
+/// loses the tables' frames.
+#[must_use = "the tables are lost unless they are freed"]
+#[derive(Debug)]
+pub struct RetiredTables {
+    first: Pfn,
+}
+
+impl<P: Platform> Memory<P> {
+    /// Frees what [`Platform::defer`] has taken, once every walk section has closed that was open at that call. In the context of any call of the
+    /// manager: interrupts on.
+    pub fn free_tables(&self, tables: RetiredTables) {
+        let mut next = Some(tables.first);
         while let Some(table) = next {
-            let index = self.mem().frames().frame(table).index.peek();
+            let index = self.frames().frame(table).index.peek();
             next = (index != u64::MAX).then_some(Pfn(index));
-            self.mem().free_table(table);
+            self.put_table(table);
         }
     }
 }

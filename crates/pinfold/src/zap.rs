@@ -134,7 +134,7 @@ impl<P: Platform> Space<P> {
                 }
                 mem.drop_map(pfn);
                 mem.tell(self.id(), page, EventKind::Zapped(pfn));
-                gather.add(old)
+                gather.add(old, pfn)
             }
             // Neither holds a reference here: a migration entry gave its page's back when it was made.
             Entry::Migration(_) | Entry::Swap(_) => {

@@ -18,7 +18,7 @@ use pinfold::{
     X86_64, Zone,
 };
 use testing::{
-    Audit, Mem, Outside, Rig, Space, load, machine, machine_of, pages, space, spans, store,
+    Audit, Marks, Mem, Outside, Rig, Space, load, machine, machine_of, pages, space, spans, store,
 };
 
 /// The system's heap, which denies what a thread says.
@@ -160,10 +160,17 @@ impl Life {
     /// The same over frames of an outside owner.
     fn over(outside: &'static Outside, rules: Rules) -> Self {
         let spans = spans(&NODES);
-        Self::of(machine_of(FrameSetup::new(&spans).source(outside), rules, TUNING))
+        Self::of(machine_of(
+            Marks::Hardware,
+            FrameSetup::new(&spans).source(outside),
+            rules,
+            TUNING,
+        ))
     }
 
     fn of(mem: Mem<Small>) -> Self {
+        // A cache of translations would take heap of its own.
+        mem.platform().cache_nothing();
         let parent = space(&mem);
         Self { mem, parent, child: None, grandchild: None, pins: Vec::with_capacity(8), refs: None }
     }
@@ -384,6 +391,7 @@ fn a_table_in_given_memory_asks_for_no_heap() {
 #[test]
 fn with_a_dry_heap_whole_areas_are_still_protected_and_unmapped() {
     let mem = machine::<Small>(Rules::default(), &[48], Tuning::default());
+    mem.platform().cache_nothing();
     let space = space(&mem);
     // No two are alike, so each is an area of its own; the tree's memory is exactly full or not.
     for page in 1..12 {

@@ -34,7 +34,7 @@ fn told(trace: &[Access]) -> Vec<String> {
 }
 
 fn mapping(pfn: u64) -> Pte<Tables> {
-    Pte::mapping(Pfn(pfn), pinfold::Reach::Data { exec: false }).without(Tables::ACCESSED)
+    Pte::mapping(Pfn(pfn), pinfold::Reach::Data { exec: false }).old()
 }
 
 const LOAD: AccessKind = AccessKind::Load(Order::Acquire);
@@ -43,14 +43,14 @@ const UPDATE: AccessKind = AccessKind::Rmw(Order::Full);
 
 #[test]
 fn an_entry_of_a_named_page_is_told_by_that_name() {
-    let (rw, ro) = (mapping(7).with(Tables::WRITE), mapping(7));
+    let (rw, ro) = (mapping(7).writable(), mapping(7));
     let write = access(STORE, "table 2 entry 3", rw.bits(), ro.bits());
     assert_eq!(told(&[write]), ["pte P:A: rw f7 -> ro f7"]);
 }
 
 #[test]
 fn an_accessed_bit_that_alone_changes_shows() {
-    let (old, young) = (mapping(7), mapping(7).with(Tables::ACCESSED));
+    let (old, young) = (mapping(7), mapping(7).young());
     let walk = access(UPDATE, "table 2 entry 3", old.bits(), young.bits());
     assert_eq!(told(&[walk]), ["pte P:A: ro f7 -> ro f7 young"]);
 }

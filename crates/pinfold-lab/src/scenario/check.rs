@@ -433,26 +433,28 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// A view of which the page matters, and no word of it.
+    fn page(&mut self, view: &'a View) {
+        self.view(view);
+        let (View::Handle(place) | View::Process { place, .. }) = view;
+        if let Some(word) = place.word {
+            self.errors.push(
+                ScenarioError::new(
+                    Code::Unexpected,
+                    word.span,
+                    "`is` is about pages, not words",
+                    "a word of a page",
+                )
+                .help("leave the word number out"),
+            );
+        }
+    }
+
     fn fact(&mut self, fact: &'a Fact) {
         match &fact.atom {
             Atom::Sees { view, .. } => self.view(view),
-            Atom::Is { left, right } => {
-                for view in [left, right] {
-                    self.view(view);
-                    let (View::Handle(place) | View::Process { place, .. }) = view;
-                    if let Some(word) = place.word {
-                        self.errors.push(
-                            ScenarioError::new(
-                                Code::Unexpected,
-                                word.span,
-                                "`is` compares frames, not words",
-                                "a word of a page",
-                            )
-                            .help("leave the word number out"),
-                        );
-                    }
-                }
-            }
+            Atom::Is { left, right } => [left, right].into_iter().for_each(|view| self.page(view)),
+            Atom::Dirty { view } => self.page(view),
             Atom::Register { register, .. } => {
                 if !self.names.has_register(register) {
                     let help = if self.names.handle(register).is_some() {

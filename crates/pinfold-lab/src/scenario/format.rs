@@ -388,6 +388,9 @@ impl Display for Fact {
             Atom::Is { left, right } => {
                 write!(f, "{left} {} {right}", if denied { "is not" } else { "is" })
             }
+            Atom::Dirty { view } => {
+                write!(f, "{view} {} dirty", if denied { "is not" } else { "is" })
+            }
             Atom::Register { register, word } => write!(f, "{register} {}", Quoted(word)),
         }
     }

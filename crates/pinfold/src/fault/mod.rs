@@ -11,6 +11,7 @@
 //! - INV-FAULT-3: a new private page is exclusive from the moment it is mapped.
 //! - INV-FAULT-4: a fault fails for want of frames or heap only if the entry still is what it was found to be: another may have resolved it with
 //!   the last frame.
+//! - INV-FAULT-5: a fault that finds the wanted right leaves the entry accessed, and for a store dirty: the access does not fault on it again.
 
 mod wp;
 
@@ -21,7 +22,7 @@ use crate::event::EventKind;
 use crate::frame::{Flags, NewFrame, Start};
 use crate::platform::Platform;
 use crate::space::Space;
-use crate::table::{Cursor, Entry, Format, Leaf, Pte};
+use crate::table::{Cursor, Entry, Leaf, Pte};
 
 /// The access that faulted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,12 +87,14 @@ impl<P: Platform> Space<P> {
     pub(crate) fn fault(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
         let map = self.read_map();
         let area = map.find(at.page()).ok_or(FaultError::NotMapped(at))?;
-        let (needs, want) = match cause {
-            Cause::Load => (Prot::READ, Want::Read),
-            Cause::Store => (Prot::WRITE, Want::Write),
-            Cause::Fetch => (Prot::EXEC, Want::Read),
+        let (allowed, want) = match cause {
+            // Every format maps for reading what it maps at all, so memory for writing or executing alone is readable, too. The slow
+            // path of a pin asks for the right itself.
+            Cause::Load => (!area.prot.is_empty(), Want::Read),
+            Cause::Store => (area.prot.contains(Prot::WRITE), Want::Write),
+            Cause::Fetch => (area.prot.contains(Prot::EXEC), Want::Read),
         };
-        if !area.prot.contains(needs) {
+        if !allowed {
             return Err(FaultError::Denied(at));
         }
         self.fault_in(&Request { area, page: at.page(), want })
@@ -161,7 +164,8 @@ impl<P: Platform> Space<P> {
         Ok(fault)
     }
 
-    /// A present entry that the access could not use, or that was stale in a CPU's cache.
+    /// A present entry that the access could not use, or that was stale in a CPU's cache. Hardware that leaves accessed and dirty to the
+    /// manager faults until they are set: INV-FAULT-4.
     fn present(
         &self,
         request: &Request<'_, P>,
@@ -172,9 +176,10 @@ impl<P: Platform> Space<P> {
             return self.write_protected(request, leaf, pte);
         }
         let page = request.page;
+        let used = if request.want == Want::Write { pte.young().dirty() } else { pte.young() };
         let cursor = leaf.lock();
-        if cursor.get(page) == pte && request.want == Want::Write {
-            cursor.set_bits(page, P::Format::ACCESSED | P::Format::DIRTY);
+        if cursor.get(page) == pte && used != pte {
+            cursor.grant(page, pte, used);
         }
         drop(cursor);
         self.mem()
@@ -198,7 +203,7 @@ impl<P: Platform> Space<P> {
 
     fn map_zero(&self, request: &Request<'_, P>, leaf: Leaf<'_, P>) -> Fault {
         let zero = self.mem().zero_page();
-        let pte = Pte::mapping(zero, request.area.prot.reach()).with(P::Format::SPECIAL);
+        let pte = Pte::mapping(zero, request.area.prot.reach()).special();
         let cursor = leaf.lock();
         if !cursor.get(request.page).is_none() {
             return Fault::Spurious;
@@ -244,18 +249,18 @@ impl<P: Platform> Space<P> {
 
     /// The entry of a new private page that is being written: writable as far as the area allows.
     pub(crate) fn written(&self, area: &Area<P>, fresh: NewFrame<'_>) -> Pte<P::Format> {
-        let dirty = Pte::mapping(fresh.keep(), area.prot.reach()).with(P::Format::DIRTY);
-        if area.prot.contains(Prot::WRITE) { dirty.with(P::Format::WRITE) } else { dirty }
+        let dirty = Pte::mapping(fresh.keep(), area.prot.reach()).dirty();
+        if area.prot.contains(Prot::WRITE) { dirty.writable() } else { dirty }
     }
 
     fn map_shared(&self, request: &Request<'_, P>, leaf: Leaf<'_, P>, pfn: Pfn) -> Fault {
         let area = request.area;
         let mut pte = Pte::mapping(pfn, area.prot.reach());
         if area.prot.contains(Prot::WRITE) {
-            pte = pte.with(P::Format::WRITE);
+            pte = pte.writable();
         }
         if request.want == Want::Write {
-            pte = pte.with(P::Format::DIRTY);
+            pte = pte.dirty();
         }
         let cursor: Cursor<'_, P> = leaf.lock();
         if !cursor.get(request.page).is_none() {

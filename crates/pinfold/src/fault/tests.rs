@@ -1,14 +1,15 @@
 //! Faults: first touch, the reuse rules of facts 1, unsharing's neighbours, rights, and what a failure leaves.
 
 use super::{Cause, Fault};
+use crate::pin::{Ask, Path};
 use crate::rules::{Counter, Exclusive, PageKind, Relation, Why};
 use crate::testing::{
-    Audit, Mem, Space, device_read, device_write, hardware_entry, load, machine, map, map_shared,
-    pages, reach, rules, space, store,
+    Audit, Hardware, Marks, Mem, Space, device_read, device_write, hardware_entry, load, machine,
+    machine_of, map, map_shared, pages, reach, rules, space, spans, store,
 };
 use crate::{
-    Access, EventKind, FaultError, Flags, Format, NodeId, Place, Placement, Prot, Rules, Sharing,
-    Small, Term, Tuning, VirtAddr, X86_64,
+    Aarch64, Access, EventKind, FaultError, Flags, Format, FrameSetup, NodeId, Place, Placement,
+    Prot, Rules, Sharing, Small, Sv39, Term, Tuning, VirtAddr, X86_64,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -288,7 +289,7 @@ fn a_read_only_entry_of_shared_memory_gains_the_right_without_a_copy() {
     let pfn = reach(&space, 16, Cause::Load).unwrap();
     // As memory whose first write is news leaves it.
     let slot = hardware_entry(&space, 16).unwrap();
-    slot.fetch_and(!X86_64::WRITE, Ordering::Relaxed);
+    slot.fetch_and(!(1 << 1), Ordering::Relaxed);
     assert_eq!(space.fault(VirtAddr::of_page(16), Cause::Store), Ok(Fault::Reused));
     assert_eq!(reach(&space, 16, Cause::Store), Ok(pfn));
     Audit::of(&mem).space(&space).check();
@@ -339,7 +340,7 @@ fn a_device_that_writes_a_page_of_another_process_is_seen_by_its_owner_alone() {
 fn a_private_mapping_anywhere_takes_the_highest_gap() {
     let (_mem, space) = world("latest");
     let range = space.map(Place::Anywhere, 3, RW, Sharing::Private).unwrap();
-    assert_eq!(range.end_page(), <X86_64 as crate::Format>::PAGES);
+    assert_eq!(range.end_page(), <X86_64 as crate::Format>::USER_PAGES);
     store(&space, range.first_page(), 1).unwrap();
     assert_eq!(load(&space, range.first_page()), Ok(1));
 }
@@ -408,6 +409,28 @@ fn a_fault_that_another_resolved_with_the_last_frame_is_none() {
     Audit::of(&mem).space(&parent).space(&child).check();
 }
 
+/// Loads an old page, then stores to one that is writable and clean.
+fn uses_unmarked_pages<F: Hardware>(marks: Marks) {
+    let mem =
+        machine_of::<F>(marks, FrameSetup::new(&spans(&[64])), Rules::default(), Tuning::default());
+    let parent = space(&mem);
+    let (private, shared) = (map(&parent, 16, 1, RW), map_shared(&parent, 24, 1));
+    store(&parent, 16, 1).unwrap();
+    let child = parent.fork().unwrap();
+    assert!(!child.entry(private.start()).is_accessed());
+    assert_eq!(load(&child, 16), Ok(1));
+    assert!(child.entry(private.start()).is_accessed());
+
+    assert_eq!(load(&parent, 24), Ok(0));
+    let clean = parent.entry(shared.start());
+    assert!(clean.is_writable() && !clean.is_dirty());
+    store(&parent, 24, 2).unwrap();
+    let dirty = parent.entry(shared.start());
+    assert!(dirty.is_writable() && dirty.is_dirty() && dirty.pfn() == clean.pfn());
+    assert_eq!(load(&parent, 24), Ok(2));
+    Audit::of(&mem).space(&parent).space(&child).check();
+}
+
 #[test]
 fn a_fault_whose_table_another_made_with_the_last_frame_is_none() {
     let mem = machine::<Small>(Rules::default(), &[16], Tuning::default());
@@ -422,5 +445,29 @@ fn a_fault_whose_table_another_made_with_the_last_frame_is_none() {
     assert_eq!(space.fault(VirtAddr::of_page(4), Cause::Load), Ok(Fault::Spurious));
     assert_eq!(space.fault(VirtAddr::of_page(4), Cause::Load), Ok(Fault::ZeroPage));
     drop(taken);
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn a_fault_marks_the_page_as_used_where_the_hardware_leaves_that_to_the_manager() {
+    for marks in [Marks::Hardware, Marks::Manager] {
+        uses_unmarked_pages::<X86_64>(marks);
+        uses_unmarked_pages::<Aarch64>(marks);
+        uses_unmarked_pages::<Sv39>(marks);
+    }
+}
+
+#[test]
+fn memory_for_writing_or_executing_alone_can_be_read_and_not_be_pinned_for_reading() {
+    let (mem, space) = world("latest");
+    for (page, prot) in [(40, Prot::WRITE), (42, Prot::EXEC), (44, Prot::WRITE | Prot::EXEC)] {
+        map(&space, page, 1, prot);
+        assert_eq!(load(&space, page), Ok(0), "{prot:?}");
+        assert_eq!(store(&space, page, 1).is_ok(), prot.contains(Prot::WRITE), "{prot:?}");
+        let denied = FaultError::Denied(VirtAddr::of_page(page));
+        // The lock-free walk sees entries, not areas, as on Linux.
+        let slow = Ask::new(Access::Read, Term::Short).path(Path::SlowOnly);
+        assert_eq!(space.pin_with(pages(page, 1), slow).err(), Some(denied.into()), "{prot:?}");
+    }
     Audit::of(&mem).space(&space).check();
 }

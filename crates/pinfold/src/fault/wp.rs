@@ -14,7 +14,7 @@ use crate::rules::cow::{
 };
 use crate::rules::{CowPublish, PageKind, ReadGup, Why};
 use crate::space::Space;
-use crate::table::{Cursor, Flushed, Format, Leaf, Pte};
+use crate::table::{Cursor, Flushed, Leaf, Pte};
 
 /// What the decision under the table's lock came to.
 enum Decision {
@@ -31,24 +31,24 @@ impl<P: Platform> Space<P> {
         leaf: Leaf<'_, P>,
         orig: Pte<P::Format>,
     ) -> Result<Fault, FaultError> {
+        let pfn = orig.pfn();
         loop {
             let cursor = leaf.lock();
             if cursor.get(request.page) != orig {
                 return Ok(Fault::Spurious);
             }
-            let pfn = orig.pfn();
             if !request.area.is_cow() {
-                return Ok(self.write_shared(request, cursor));
+                return Ok(self.write_shared(request, cursor, orig));
             }
             if orig.is_special() {
                 if !self.unshares_zero(request) {
                     return Ok(Fault::Spurious);
                 }
-                return self.copy(request, leaf, cursor, orig, Why::Page(PageKind::Zero));
+                return self.copy(request, leaf, cursor, (orig, pfn), Why::Page(PageKind::Zero));
             }
             match self.decide(pfn) {
-                Decision::Reuse(why) => return Ok(self.reuse(request, cursor, pfn, why)),
-                Decision::Copy(why) => return self.copy(request, leaf, cursor, orig, why),
+                Decision::Reuse(why) => return Ok(self.reuse(request, cursor, (orig, pfn), why)),
+                Decision::Copy(why) => return self.copy(request, leaf, cursor, (orig, pfn), why),
                 Decision::SleepForPage => {
                     self.mem().frames().get(pfn, 1);
                     drop(cursor);
@@ -90,19 +90,29 @@ impl<P: Platform> Space<P> {
     }
 
     /// A write to a shared mapping needs no private page: the entry only lacked the right.
-    fn write_shared(&self, request: &Request<'_, P>, cursor: Cursor<'_, P>) -> Fault {
+    fn write_shared(
+        &self,
+        request: &Request<'_, P>,
+        cursor: Cursor<'_, P>,
+        orig: Pte<P::Format>,
+    ) -> Fault {
         if request.want == Want::Unshare {
             return Fault::Spurious;
         }
-        let f = P::Format::ACCESSED | P::Format::DIRTY | P::Format::WRITE;
-        cursor.set_bits(request.page, f);
+        cursor.grant(request.page, orig, orig.writable().dirty().young());
         drop(cursor);
         self.flush_here(request.page);
         self.mem().stats().pgreuse.add(1);
         Fault::Reused
     }
 
-    fn reuse(&self, request: &Request<'_, P>, cursor: Cursor<'_, P>, pfn: Pfn, why: Why) -> Fault {
+    fn reuse(
+        &self,
+        request: &Request<'_, P>,
+        cursor: Cursor<'_, P>,
+        (orig, pfn): (Pte<P::Format>, Pfn),
+        why: Why,
+    ) -> Fault {
         let mem = self.mem();
         // Under every rule, also those that never look at the mark (INV-RULES-3): another switch may wait for it, and for an unshare it is
         // the whole point.
@@ -114,11 +124,11 @@ impl<P: Platform> Space<P> {
             mem.tell(self.id(), request.page, EventKind::UnshareReuse(pfn));
             return Fault::Reused;
         }
-        let mut bits = P::Format::ACCESSED | P::Format::DIRTY;
+        let mut used = orig.young().dirty();
         if request.area.prot.contains(Prot::WRITE) {
-            bits |= P::Format::WRITE;
+            used = used.writable();
         }
-        cursor.set_bits(request.page, bits);
+        cursor.grant(request.page, orig, used);
         drop(cursor);
         self.flush_here(request.page);
         mem.stats().pgreuse.add(1);
@@ -139,17 +149,17 @@ impl<P: Platform> Space<P> {
         request: &Request<'_, P>,
         leaf: Leaf<'_, P>,
         cursor: Cursor<'_, P>,
-        orig: Pte<P::Format>,
+        (orig, old): (Pte<P::Format>, Pfn),
         why: Why,
     ) -> Result<Fault, FaultError> {
-        let (mem, page, old) = (self.mem(), request.page, orig.pfn());
+        let (mem, page) = (self.mem(), request.page);
         let counted = !orig.is_special();
         if counted {
             mem.frames().get(old, 1);
         }
         drop(cursor);
         mem.tell(self.id(), page, EventKind::CowCopy { pfn: old, why });
-        let result = self.copy_over(request, leaf, orig);
+        let result = self.copy_over(request, leaf, (orig, old));
         if counted {
             mem.put(old, 1);
         }
@@ -160,9 +170,9 @@ impl<P: Platform> Space<P> {
         &self,
         request: &Request<'_, P>,
         leaf: Leaf<'_, P>,
-        orig: Pte<P::Format>,
+        (orig, old): (Pte<P::Format>, Pfn),
     ) -> Result<Fault, FaultError> {
-        let (mem, page, old) = (self.mem(), request.page, orig.pfn());
+        let (mem, page) = (self.mem(), request.page);
         let fresh = self.new_private(request.area, page)?;
         let new = fresh.pfn();
         if orig.is_special() {

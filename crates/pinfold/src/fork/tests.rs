@@ -285,3 +285,54 @@ fn a_page_that_is_allocated_ahead_and_not_needed_goes_back() {
     assert_eq!(mem.stats().fork_copy.get(), 0);
     Audit::of(&mem).space(&parent).space(&child).check();
 }
+
+#[test]
+fn no_cpu_writes_through_what_fork_has_made_read_only() {
+    for text in crate::rules::PRESETS {
+        let (mem, parent) = world(text);
+        store(&parent, 16, 1).unwrap();
+        let child = parent.fork().unwrap();
+        // By what the CPU had cached before the fork, if nobody told it.
+        store(&parent, 16, 2).unwrap();
+        assert_eq!((load(&parent, 16), load(&child, 16)), (Ok(2), Ok(1)), "{text}");
+        Audit::of(&mem).space(&parent).space(&child).check();
+    }
+}
+
+#[test]
+fn a_childs_entries_are_old() {
+    for text in crate::rules::PRESETS {
+        let (_mem, parent) = world(text);
+        store(&parent, 16, 1).unwrap();
+        let child = parent.fork().unwrap();
+        let at = VirtAddr::of_page(16);
+        assert!(parent.entry(at).is_accessed() && !child.entry(at).is_accessed(), "{text}");
+    }
+}
+
+#[test]
+fn a_page_that_was_taken_ahead_for_one_address_serves_no_other() {
+    let mem = machine::<X86_64>(Rules::default(), &[64, 8], Tuning::default());
+    let parent = space(&mem);
+    map(&parent, 16, 2, RW);
+    let pin = |page| parent.pin(pages(page, 1), Access::Write, Term::Long).unwrap();
+    let (first, second) = (pin(16), pin(17));
+    // Both are pinned when fork looks; the first no more when it comes back with a page for it.
+    let (mut let_go, platform) = (Some(first), mem.clone());
+    let (child, events) = mem.platform().record(|| {
+        mem.platform().interrupt(
+            move |event| {
+                if let (EventKind::ForkCheck(_), Some(pins)) = (event, let_go.take()) {
+                    platform.platform().before_alloc(move || drop(pins));
+                }
+            },
+            || parent.fork().unwrap(),
+        )
+    });
+    let checks = events.iter().filter(|event| matches!(event, EventKind::ForkCheck(_)));
+    assert_eq!(checks.count(), 4, "each page twice: without a page for the child, and with one");
+    // A page that is filed under another page's number is not found by its entries.
+    let moved = child.migrate(pages(17, 1), NodeId(1));
+    assert_eq!((moved.moved, moved.failed), (1, 0));
+    Audit::of(&mem).space(&parent).space(&child).pins(second.pages()).check();
+}

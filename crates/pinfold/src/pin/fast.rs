@@ -11,14 +11,14 @@ use crate::rules::pin::{Request, Walk, entry_access, must_unshare};
 use crate::rules::{FastRecheck, ForkRace};
 use crate::space::Space;
 use crate::sync::smp_rmb;
-use crate::table::{Format, Leaf, Pte, table_end};
+use crate::table::{Format, Leaf, Match, Pte, table_end};
 
 /// What a walk asks of each entry; fixed for the whole walk.
 struct Wish {
     hold: Hold,
-    /// The bits of the entry that matter, and those of them that must be set.
-    mask: u64,
-    set: u64,
+    /// The access that the entry must allow, and how an entry shows that it does.
+    entry: Access,
+    fits: Match,
     request: Request,
     walk: Walk,
     recheck: FastRecheck,
@@ -39,14 +39,14 @@ impl<P: Platform> Space<P> {
             None
         };
         let walk = if ask.path == Path::FastOnly { Walk::FastOnly } else { Walk::Fast };
-        let write = match entry_access(rules.read_gup, ask.access, walk) {
-            Access::Write => P::Format::WRITE,
-            Access::Read => 0,
-        };
+        let entry = entry_access(rules.read_gup, ask.access, walk);
         let wish = Wish {
             hold: held.hold(),
-            mask: P::Format::PRESENT | P::Format::SPECIAL | write,
-            set: P::Format::PRESENT | write,
+            entry,
+            fits: match entry {
+                Access::Write => P::Format::WRITABLE,
+                Access::Read => P::Format::READABLE,
+            },
             request: Request { hold: held.hold(), access: ask.access, term: ask.term },
             walk,
             recheck: rules.fast_recheck,
@@ -104,10 +104,10 @@ impl<P: Platform> Space<P> {
     ) -> Result<(), FastStop> {
         let mem = self.mem();
         let pte = leaf.read(page);
-        if !pte.matches(wish.mask, wish.set) {
+        if !pte.fits(wish.fits) {
             return Err(unfit(pte, wish));
         }
-        let pfn = pte.pfn();
+        let pfn = pte.present_pfn();
         mem.tell(self.id(), page, EventKind::FastLook(pfn));
         match mem.frames().try_grab(pfn, wish.hold, 1) {
             Grab::Taken(_) => held.push(pfn),
@@ -136,7 +136,7 @@ impl<P: Platform> Space<P> {
         }
         if !pte.is_writable() && wish.request.access == Access::Read {
             smp_rmb();
-            let state = self.mem().page_state(pte.pfn());
+            let state = self.mem().page_state(pte.present_pfn());
             let rule = self.mem().rules().read_gup;
             if must_unshare(rule, wish.request, wish.walk, &state).is_yes() {
                 return Err(FastStop::MustUnshare);
@@ -153,7 +153,7 @@ fn unfit<F: Format>(pte: Pte<F>, wish: &Wish) -> FastStop {
         FastStop::ProtNone
     } else if !pte.is_present() {
         FastStop::Absent
-    } else if wish.set & F::WRITE != 0 && !pte.is_writable() {
+    } else if wish.entry == Access::Write && !pte.is_writable() {
         FastStop::ReadOnly
     } else {
         FastStop::Special

@@ -14,11 +14,13 @@
 //! - INV-PIN-3: a walk that overlapped fork's copying gives everything back.
 //! - INV-PIN-4: what a walk has taken is owned by the guard at every moment, so an error or panic gives it back.
 
+mod driver;
 mod fast;
 mod guard;
 mod slow;
 
 pub use crate::rules::pin::{Access, Force, Hold, Term};
+pub use driver::{PinnedBytes, SpaceHandle};
 pub(crate) use guard::Held;
 pub use guard::{PinnedPage, PinnedPages, Pins, Refs};
 
@@ -27,6 +29,7 @@ use crate::address_space::AddressSpace;
 use crate::error::PinError;
 use crate::platform::Platform;
 use crate::space::Space;
+use crate::sync::Shared;
 
 /// Which paths a request may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,18 +89,7 @@ impl<P: Platform> AddressSpace<P> {
     /// # Errors
     /// As [`AddressSpace::pin`].
     pub fn pin_with(&self, range: VirtRange, ask: Ask) -> Result<Pins<P>, PinError> {
-        let charge = match ask.term {
-            Term::Short => 0,
-            Term::Long => range.pages(),
-        };
-        let limit = self.space().limits().locked;
-        if !self.space().locked.add_within(charge, limit) {
-            return Err(PinError::TooManyLocked { limit });
-        }
-        let mut held = Held::new(self.space(), Hold::Pin, charge);
-        self.space().hold(range, ask, &mut held)?;
-        self.memory().stats().nr_foll_pin_acquired.add(held.pages().len() as u64);
-        Ok(Pins::of(held))
+        pin_with(self.space(), range, ask)
     }
 
     /// Takes ordinary references on the pages of `range`.
@@ -117,6 +109,26 @@ impl<P: Platform> AddressSpace<P> {
         self.space().hold(range, ask, &mut held)?;
         Ok(Refs::of(held))
     }
+}
+
+/// Pins what it can of `range`, charged if the term is long.
+fn pin_with<P: Platform>(
+    space: &Shared<Space<P>>,
+    range: VirtRange,
+    ask: Ask,
+) -> Result<Pins<P>, PinError> {
+    let charge = match ask.term {
+        Term::Short => 0,
+        Term::Long => range.pages(),
+    };
+    let limit = space.limits().locked;
+    if !space.locked.add_within(charge, limit) {
+        return Err(PinError::TooManyLocked { limit });
+    }
+    let mut held = Held::new(space, Hold::Pin, charge);
+    space.hold(range, ask, &mut held)?;
+    space.mem().stats().nr_foll_pin_acquired.add(held.pages().len() as u64);
+    Ok(Pins::of(held))
 }
 
 /// Pages for which room is made at a time: what a request costs does not grow with what it asks for in vain.

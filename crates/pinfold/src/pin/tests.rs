@@ -134,7 +134,7 @@ fn rights_limit_what_may_be_taken() {
     let nowhere = space.pin(pages(1 << 40, 2), Access::Read, Term::Short);
     let start = VirtAddr::of_page(1 << 40);
     assert_eq!(nowhere.err(), Some(PinError::Fault(FaultError::NotMapped(start))));
-    let huge = space.get(pages(16, (1 << 35) - 16), Access::Read).unwrap();
+    let huge = space.get(pages(16, (1 << 35) - 17), Access::Read).unwrap();
     let denied = FaultError::Denied(VirtAddr::of_page(17));
     assert_eq!(huge.shortfall(), Some(PinError::Fault(denied)));
     assert_eq!(huge.pages().len(), 1, "what is asked for in vain costs nothing");

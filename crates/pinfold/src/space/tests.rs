@@ -138,7 +138,7 @@ fn an_address_behind_the_format_is_not_a_lower_one_in_disguise() {
 fn migrating_or_scanning_all_of_a_large_space_looks_at_what_is_there_only() {
     let mem = machine::<X86_64>(Rules::default(), &[16, 16], Tuning::default());
     let space = space(&mem);
-    map(&space, 1 << 20, 1 << 35, RW);
+    map(&space, 1 << 20, 1 << 34, RW);
     store(&space, 1 << 21, 1).unwrap();
     store(&space, 1 << 34, 1).unwrap();
     let all = pages(1, (1 << 51) - 1);

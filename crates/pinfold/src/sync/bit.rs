@@ -1,7 +1,7 @@
 //! A lock in a bit of a word that holds other flags: the lock of a page.
 //!
-//! It sleeps through the platform ([`Park`]); another bit says that somebody does. Whoever takes it only tries, or waits until it is free and
-//! then tries again.
+//! It sleeps through the platform ([`Park`]); another bit says that somebody does. The update that opens the lock is the full barrier that
+//! [`Park::unpark`] is promised. Whoever takes it only tries, or waits until it is free and then tries again.
 
 #[cfg(feature = "explore")]
 use pinfold_explore::hook;

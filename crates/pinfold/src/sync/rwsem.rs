@@ -1,7 +1,8 @@
 //! A sleeping reader-writer lock: the address space's lock, and those of reverse maps and objects.
 //!
-//! Waiters sleep through the platform ([`Park`]). New readers wait for a sleeping writer, so writers do not starve: whoever shares a lock
-//! and shares it again may wait for a writer that waits for it.
+//! Waiters sleep through the platform ([`Park`]): whoever opens the word for them brings the full barrier that [`Park::unpark`] is promised. New
+//! readers wait for a sleeping writer, so writers do not starve: whoever shares a lock and shares it again may wait for a writer that waits for
+//! it, for ever.
 //!
 //! In an exploration the lock is two objects: who comes passes a gate, alone to take the lock alone and shared to share it, and holds the
 //! gate until it has the lock. So a writer that waits keeps new readers out there, too.
@@ -12,7 +13,7 @@ use core::ops::{Deref, DerefMut};
 use pinfold_explore::hook;
 
 use super::Taken;
-use super::atomic::AtomicU32;
+use super::atomic::{AtomicU32, smp_mb};
 use super::plain::Plain;
 use crate::platform::Park;
 use core::sync::atomic::Ordering;
@@ -43,7 +44,8 @@ impl<T> RwSem<T> {
         Self { word: AtomicU32::new(0), value: Plain::new(value) }
     }
 
-    /// Waits until no writer holds the value, then shares it.
+    /// Waits until no writer holds the value, and none sleeps for it, then shares it. Not while the caller shares it already: a writer that came
+    /// between waits for the caller, and the caller for the writer.
     #[inline]
     pub fn read<'a, W: Park>(&'a self, sleep: &'a W) -> ReadGuard<'a, T, W> {
         #[cfg(feature = "explore")]
@@ -139,6 +141,8 @@ impl<T> RwSem<T> {
     #[cold]
     fn wake<W: Park>(&self, sleep: &W) {
         if self.word.cmpxchg_relaxed(WAITERS, 0).is_ok() {
+            // Without it the look for sleepers may come before the word is open for them to see, and theirs at the word before that.
+            smp_mb();
             sleep.unpark(self.word.native());
         }
     }

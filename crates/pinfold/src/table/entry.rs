@@ -1,15 +1,16 @@
 //! Page-table entries as values.
 //!
 //! Four kinds: none; mapped (present, or PROT_NONE by the owner or by NUMA balancing); migration; swap. The last two are absent for the
-//! hardware: bits 1-2 hold a migration kind (never zero), or bit 7 marks a swap entry.
+//! hardware: bits 1-2 hold a migration kind (never zero), or bit 7 marks a swap entry. What a mapped entry's bits mean is the format's;
+//! the frame number is put in and taken out here, for all kinds.
 
 use core::fmt;
+use core::hint::cold_path;
 use core::marker::PhantomData;
 
-use super::format::Format;
+use super::format::{Format, Match};
 use crate::addr::Pfn;
 
-const FRAME_SHIFT: u32 = 12;
 const KIND_SHIFT: u32 = 1;
 const KIND_MASK: u64 = 0b11 << KIND_SHIFT;
 const YOUNG: u64 = 1 << 3;
@@ -103,26 +104,45 @@ impl<F: Format> Pte<F> {
         self.0
     }
 
-    /// A read-only, clean entry that maps `pfn` with the area's `reach`; young, as a fault has just asked for it.
+    /// The entry with these bits, which are present and have an empty field, for `pfn`.
     #[inline]
-    pub const fn mapping(pfn: Pfn, reach: Reach) -> Self {
-        let frame = (pfn.0 << FRAME_SHIFT) & F::FRAME;
-        let bits = match reach {
-            Reach::Data { exec } => {
-                F::PRESENT | F::USER | F::ACCESSED | if exec { 0 } else { F::NO_EXEC }
-            }
-            Reach::None => F::PROT_NONE | F::NO_EXEC,
-        };
-        Self(frame | bits, PhantomData)
+    fn present(bits: u64, pfn: Pfn) -> Self {
+        Self::from_bits(bits | F::pack(pfn.0))
+    }
+
+    /// The entry with these bits, which are absent and have an empty field, for frame or slot `number`.
+    #[inline]
+    fn absent(bits: u64, number: u64) -> Self {
+        let inverted = if F::INVERT_ABSENT { F::FRAME } else { 0 };
+        Self::from_bits(bits | (F::pack(number) ^ inverted))
+    }
+
+    /// The number in the field.
+    #[inline]
+    fn number(self) -> u64 {
+        if F::INVERT_ABSENT && !self.is_present() {
+            // The lock-free walk, fork and unmapping meet present entries: for them this is a branch not taken.
+            cold_path();
+            return F::unpack(self.0 ^ F::FRAME);
+        }
+        F::unpack(self.0)
+    }
+
+    /// A read-only, clean entry that maps `pfn` with the area's `reach`; young if there is access, as a fault has just asked for it. Of a number
+    /// past [`Format::MAX_PFN`] it keeps the lower bits.
+    #[inline]
+    pub fn mapping(pfn: Pfn, reach: Reach) -> Self {
+        let bits = F::page(reach);
+        match reach {
+            Reach::Data { .. } => Self::present(F::young(bits), pfn),
+            Reach::None => Self::absent(bits, pfn.0),
+        }
     }
 
     /// A table entry of an upper level.
     #[inline]
-    pub const fn table(pfn: Pfn) -> Self {
-        Self(
-            ((pfn.0 << FRAME_SHIFT) & F::FRAME) | F::PRESENT | F::WRITE | F::USER | F::ACCESSED,
-            PhantomData,
-        )
+    pub fn table(pfn: Pfn) -> Self {
+        Self::present(F::TABLE, pfn)
     }
 
     /// Whether nothing is there.
@@ -133,90 +153,142 @@ impl<F: Format> Pte<F> {
 
     /// Whether the hardware may use it.
     #[inline]
-    pub const fn is_present(self) -> bool {
-        self.0 & F::PRESENT != 0
+    pub fn is_present(self) -> bool {
+        F::is_present(self.0)
     }
 
     /// Whether it maps a frame: present or PROT_NONE.
     #[inline]
-    pub const fn is_mapped(self) -> bool {
-        self.0 & (F::PRESENT | F::PROT_NONE) != 0
+    pub fn is_mapped(self) -> bool {
+        F::is_mapped(self.0)
     }
 
     /// Whether it maps a frame that the hardware may not reach.
     #[inline]
-    pub const fn is_protnone(self) -> bool {
-        self.0 & (F::PRESENT | F::PROT_NONE) == F::PROT_NONE
+    pub fn is_protnone(self) -> bool {
+        F::is_protnone(self.0)
     }
 
     /// Whether NUMA balancing made it PROT_NONE.
     #[inline]
-    pub const fn is_hint(self) -> bool {
-        self.is_protnone() && self.0 & F::HINT != 0
+    pub fn is_hint(self) -> bool {
+        F::is_hint(self.0)
     }
 
-    /// Whether the write bit is set.
+    /// Whether a mapping allows stores. Hardware that leaves the dirty bit to the manager faults on the first one nevertheless.
     #[inline]
-    pub const fn is_writable(self) -> bool {
-        self.0 & F::WRITE != 0
+    pub fn is_writable(self) -> bool {
+        F::is_writable(self.0)
     }
 
-    /// Whether the dirty bit is set.
+    /// Whether a mapping allows instruction fetch.
     #[inline]
-    pub const fn is_dirty(self) -> bool {
-        self.0 & F::DIRTY != 0
+    pub fn is_exec(self) -> bool {
+        F::is_exec(self.0)
     }
 
-    /// Whether the accessed bit is set.
+    /// Whether a mapping is marked as stored through.
     #[inline]
-    pub const fn is_accessed(self) -> bool {
-        self.0 & F::ACCESSED != 0
+    pub fn is_dirty(self) -> bool {
+        F::is_dirty(self.0)
     }
 
-    /// Whether the frame has no counts.
+    /// Whether a mapping is marked as used.
     #[inline]
-    pub const fn is_special(self) -> bool {
-        self.0 & F::SPECIAL != 0
+    pub fn is_accessed(self) -> bool {
+        F::is_accessed(self.0)
     }
 
-    /// Whether the bits of `mask` are exactly those of `set`.
+    /// Whether a mapping's frame has no counts.
     #[inline]
-    pub(crate) const fn matches(self, mask: u64, set: u64) -> bool {
-        self.0 & mask == set
+    pub fn is_special(self) -> bool {
+        F::is_special(self.0)
     }
 
-    /// The frame of a mapping or of a table entry.
+    /// Whether `wish` holds.
     #[inline]
-    pub const fn pfn(self) -> Pfn {
-        Pfn((self.0 & F::FRAME) >> FRAME_SHIFT)
+    pub(crate) fn fits(self, wish: Match) -> bool {
+        wish.holds(self.0)
     }
 
-    /// Sets the bits of `mask`.
+    /// The frame of a mapping, of a migration entry or of a table entry.
     #[inline]
-    pub const fn with(self, mask: u64) -> Self {
-        Self(self.0 | mask, PhantomData)
+    pub fn pfn(self) -> Pfn {
+        Pfn(self.number())
     }
 
-    /// Clears the bits of `mask`.
+    /// As [`Pte::pfn`], of an entry that is known to be present.
     #[inline]
-    pub const fn without(self, mask: u64) -> Self {
-        Self(self.0 & !mask, PhantomData)
+    pub(crate) fn present_pfn(self) -> Pfn {
+        debug_assert!(self.is_present());
+        Pfn(F::unpack(self.0))
+    }
+
+    /// A mapping, marked as used.
+    #[inline]
+    pub fn young(self) -> Self {
+        Self::from_bits(F::young(self.0))
+    }
+
+    /// A mapping, not marked as used.
+    #[inline]
+    pub fn old(self) -> Self {
+        Self::from_bits(F::old(self.0))
+    }
+
+    /// A mapping, marked as stored through.
+    #[inline]
+    pub fn dirty(self) -> Self {
+        Self::from_bits(F::dirty(self.0))
+    }
+
+    /// A mapping, not marked as stored through.
+    #[inline]
+    pub fn clean(self) -> Self {
+        Self::from_bits(F::clean(self.0))
+    }
+
+    /// A mapping that allows stores.
+    #[inline]
+    pub fn writable(self) -> Self {
+        Self::from_bits(F::writable(self.0))
+    }
+
+    /// A mapping that allows no stores.
+    #[inline]
+    pub fn read_only(self) -> Self {
+        Self::from_bits(F::read_only(self.0))
+    }
+
+    /// A mapping of a frame without counts.
+    #[inline]
+    pub fn special(self) -> Self {
+        Self::from_bits(F::special(self.0))
     }
 
     /// Keeps accessed, dirty and write of a mapping, and gives it another `reach`.
     #[inline]
     pub(crate) fn with_reach(self, reach: Reach) -> Self {
-        let kept = self.0 & (F::ACCESSED | F::DIRTY | F::WRITE | F::SPECIAL);
-        Self::mapping(self.pfn(), reach).without(F::ACCESSED).with(kept)
+        let bits = F::with_reach(self.0 & !F::FRAME, reach);
+        match reach {
+            Reach::Data { .. } => Self::present(bits, self.pfn()),
+            Reach::None => Self::absent(bits, self.number()),
+        }
+    }
+
+    /// A mapping as NUMA balancing's scan leaves it: absent, all else as it was.
+    #[inline]
+    pub(crate) fn hint(self) -> Self {
+        Self::absent(F::hint(self.0 & !F::FRAME), self.number())
     }
 
     /// The area's access that a mapping stands for; a hinting entry stands for data access.
     #[inline]
-    pub(crate) const fn reach(self) -> Reach {
+    pub(crate) fn reach(self) -> Reach {
         if self.is_protnone() && !self.is_hint() {
             Reach::None
         } else {
-            Reach::Data { exec: self.0 & F::NO_EXEC == 0 }
+            Reach::Data { exec: self.is_exec() }
         }
     }
 
@@ -225,12 +297,14 @@ impl<F: Format> Pte<F> {
     pub fn decode(self) -> Entry {
         if self.is_none() {
             Entry::None
-        } else if self.is_mapped() {
+        } else if self.is_present() {
+            Entry::Mapped(self.present_pfn())
+        } else if self.is_protnone() {
             Entry::Mapped(self.pfn())
         } else if self.0 & SWAP != 0 {
             Entry::Swap(Swap {
                 device: ((self.0 & SWAP_TYPE_MASK) >> SWAP_TYPE_SHIFT) as u8,
-                slot: (self.0 & F::FRAME) >> FRAME_SHIFT,
+                slot: self.number(),
                 exclusive: self.0 & SWAP_EXCLUSIVE != 0,
             })
         } else {
@@ -266,15 +340,14 @@ impl<F: Format> Pte<F> {
         };
         let young = if m.young { YOUNG } else { 0 };
         let dirty = if m.dirty { STALE_DIRTY } else { 0 };
-        let frame = (m.pfn.0 << FRAME_SHIFT) & F::FRAME;
-        Self(frame | (kind << KIND_SHIFT) | reach | young | dirty, PhantomData)
+        Self::absent((kind << KIND_SHIFT) | reach | young | dirty, m.pfn.0)
     }
 
-    /// The swap entry with these contents.
+    /// The swap entry with these contents. Of a slot past [`Format::MAX_PFN`] it keeps the lower bits.
     pub fn swap(s: Swap) -> Self {
         let kind = (u64::from(s.device) << SWAP_TYPE_SHIFT) & SWAP_TYPE_MASK;
         let exclusive = if s.exclusive { SWAP_EXCLUSIVE } else { 0 };
-        Self(((s.slot << FRAME_SHIFT) & F::FRAME) | SWAP | kind | exclusive, PhantomData)
+        Self::absent(SWAP | kind | exclusive, s.slot)
     }
 }
 

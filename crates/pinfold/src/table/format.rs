@@ -1,64 +1,169 @@
-//! What the hardware fixes about a page table: its geometry and the place of each bit.
+//! What the hardware fixes about a page table: its geometry, and what each bit of an entry means.
+//!
+//! Protocol:
+//! - A format says everything about an entry but which frame it names: [`crate::Pte`] puts the frame number into the field that the format
+//!   gives, inverts it where the format asks for that, and takes it out again.
+//! - The functions that make one entry of another are for entries that the hardware cannot reach: new ones, and ones that were taken out. An
+//!   entry in place is changed in one step, of which two kinds are needed: it loses the right to write ([`Format::REVOKE_WRITE`]), or it is
+//!   marked as used and gains rights, where the change is worked out from what the entry holds.
+//! - Swap and migration entries have one encoding for all formats, in bits 1 to 7 and the field.
+//!
+//! Invariants, checked for every format by the tests of the tables:
+//! - INV-FORMAT-1: every mapped, migration and swap entry differs from 0, and each kind differs from the others.
+//! - INV-FORMAT-2: what is not present is absent for the hardware, whatever else it holds.
+//! - INV-FORMAT-3: a change of one attribute leaves all others and the frame number as they were.
+//! - INV-FORMAT-4: hardware stores through an entry without a fault only if it is present and writable, and dirty afterwards.
+//! - INV-FORMAT-5: with [`Format::INVERT_ABSENT`] hardware that takes an absent entry for present finds no frame of the machine in it.
+
+mod aarch64;
+mod riscv64;
+mod x86;
 
 use core::fmt::Debug;
 
-/// A page-table format. Every constant is a mask over a 64-bit entry unless it says otherwise.
+use super::entry::Reach;
+
+pub use aarch64::Aarch64;
+pub use riscv64::{Riscv64, Sv39, Sv48};
+pub use x86::{Small, X86, X86_64, X86_64La57};
+
+/// A condition on the bits of an entry that costs one comparison.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Match {
+    /// The bits that matter.
+    pub mask: u64,
+    /// Those of them that must be set.
+    pub set: u64,
+}
+
+impl Match {
+    /// Whether the condition holds for an entry with these bits.
+    #[inline]
+    pub const fn holds(self, bits: u64) -> bool {
+        bits & self.mask == self.set
+    }
+}
+
+/// A change of an entry in place that is one atomic operation whatever the entry holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BitChange {
+    /// Sets these bits.
+    Set(u64),
+    /// Clears these bits.
+    Clear(u64),
+}
+
+impl BitChange {
+    /// What it makes of an entry with these bits.
+    #[inline]
+    pub const fn of(self, bits: u64) -> u64 {
+        match self {
+            Self::Set(mask) => bits | mask,
+            Self::Clear(mask) => bits & !mask,
+        }
+    }
+}
+
+/// A page-table format: 64-bit entries in tables that fit one frame of 4 KiB.
 ///
-/// The constants from [`Format::HINT`] on are bits that the hardware ignores, or fields of entries that it takes for absent.
-pub trait Format: Copy + Eq + Debug + Send + Sync + 'static {
+/// The functions that take `bits` want those of a mapped entry, present or absent, unless they say otherwise. They leave the frame's field
+/// alone, and what they return for other entries means nothing.
+///
+/// # Safety
+/// The manager follows the frame numbers that it finds in entries, and the hardware follows the bits, so soundness rests on this:
+/// - Tables of [`Format::ENTRIES`] entries fit a frame, there are two levels of them at least, and [`Format::PAGES`] fits 64 bits.
+/// - [`Format::pack`] puts any number up to [`Format::MAX_PFN`] into [`Format::FRAME`] and touches no other bit, and [`Format::unpack`] finds it
+///   there. The field has no bit below 8.
+/// - [`Format::page`] for [`Reach::None`], and [`Format::hint`], are absent for the hardware; they have a bit outside the field and above bit 7
+///   that entries with nothing but bits 1 to 7 and the field lack, by which [`Format::is_protnone`] knows them. No absent entry is present.
+/// - [`Format::TABLE`] is present, and the hardware goes on to the table that it names; what [`Format::page`] makes for [`Reach::Data`] is
+///   present, and the hardware goes on to the page, and nowhere else.
+/// - The hardware stores through an entry only if [`Format::is_present`] and [`Format::is_writable`] say so, never makes an entry writable, and
+///   changes no bit but those that [`Format::is_accessed`] and [`Format::is_dirty`] read.
+/// - Each attribute reads as it was set last, whatever was done to the others; [`Format::REVOKE_WRITE`] does what [`Format::read_only`] does.
+pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     /// Levels of tables, the last one included.
     const LEVELS: u32;
     /// log2 of the entries in a table.
     const INDEX_BITS: u32;
     /// Entries in a table.
     const ENTRIES: usize = 1 << Self::INDEX_BITS;
-    /// Pages that the format can address, as a count.
+    /// Pages that the tables can address, as a count.
     const PAGES: u64 = 1 << (Self::LEVELS * Self::INDEX_BITS);
+    /// Pages from address 0 on that a user program may use, as a count: what the hardware does not keep for the kernel, or refuse.
+    const USER_PAGES: u64;
 
-    /// The hardware may use the entry.
-    const PRESENT: u64;
-    /// Stores are allowed.
-    const WRITE: u64;
-    /// User mode may use it.
-    const USER: u64;
-    /// The hardware has used it.
-    const ACCESSED: u64;
-    /// The hardware has stored through it.
-    const DIRTY: u64;
-    /// Instruction fetch is forbidden.
-    const NO_EXEC: u64;
-    /// Where the frame number lies; its lowest bit is the unit.
+    /// The bits of an entry that name the frame. One run, unless [`Format::pack`], [`Format::unpack`] and [`Format::MAX_PFN`] say otherwise.
     const FRAME: u64;
+    /// Absent entries hold the frame number inverted.
+    ///
+    /// Processors with the L1 terminal fault look up data by the frame number of an absent entry, speculatively and without further checks. The
+    /// inverted number of any frame up to [`Format::MAX_PFN`] is past it, where there is no memory. Where a processor's caches take fewer bits of
+    /// an address, the memory has to lie below half of what those bits reach, as for any kernel that inverts.
+    const INVERT_ABSENT: bool = false;
+    /// The greatest frame number that an entry can hold: half the field's range where absent entries are inverted.
+    const MAX_PFN: u64 =
+        (Self::FRAME >> Self::FRAME.trailing_zeros()) >> (Self::INVERT_ABSENT as u32);
 
-    /// Maps a frame but is absent for the hardware: PROT_NONE.
-    const PROT_NONE: u64;
-    /// With [`Format::PROT_NONE`]: NUMA balancing made it so, not the owner.
-    const HINT: u64;
-    /// Maps a frame that has no counts: the zero page.
-    const SPECIAL: u64;
-}
+    /// A table entry of an upper level, but for the frame.
+    const TABLE: u64;
+    /// Present, and its frame is counted: what the lock-free walk wants for reading.
+    const READABLE: Match;
+    /// As [`Format::READABLE`], and writable.
+    const WRITABLE: Match;
+    /// Takes the right to write from a mapped entry, present or absent, in place: one atomic operation, so the type allows no other.
+    const REVOKE_WRITE: BitChange;
 
-/// The x86-64 layout with `LEVELS` levels of `1 << BITS` entries.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct X86<const LEVELS: u32, const BITS: u32>;
+    /// The number `pfn`, in its place in an entry.
+    #[inline]
+    fn pack(pfn: u64) -> u64 {
+        (pfn << Self::FRAME.trailing_zeros()) & Self::FRAME
+    }
 
-/// Four-level paging as x86-64 has it: 48-bit addresses.
-pub type X86_64 = X86<4, 9>;
+    /// The number in the place that [`Format::pack`] puts it.
+    #[inline]
+    fn unpack(bits: u64) -> u64 {
+        (bits & Self::FRAME) >> Self::FRAME.trailing_zeros()
+    }
 
-/// The same entries in two levels of four: sixteen pages, for exploration.
-pub type Small = X86<2, 2>;
+    /// An entry that maps a page with this `reach`, but for the frame: read-only, clean, old, not special. [`Reach::None`] makes it absent.
+    fn page(reach: Reach) -> u64;
+    /// As [`Format::page`] with this `reach`, but accessed, dirty, writable and special as `bits` are.
+    fn with_reach(bits: u64, reach: Reach) -> u64;
+    /// Absent like [`Reach::None`], but for NUMA balancing's sake: remembers whether instructions may be fetched.
+    fn hint(bits: u64) -> u64;
 
-impl<const LEVELS: u32, const BITS: u32> Format for X86<LEVELS, BITS> {
-    const LEVELS: u32 = LEVELS;
-    const INDEX_BITS: u32 = BITS;
-    const PRESENT: u64 = 1 << 0;
-    const WRITE: u64 = 1 << 1;
-    const USER: u64 = 1 << 2;
-    const ACCESSED: u64 = 1 << 5;
-    const DIRTY: u64 = 1 << 6;
-    const NO_EXEC: u64 = 1 << 63;
-    const FRAME: u64 = 0x000f_ffff_ffff_f000;
-    const PROT_NONE: u64 = 1 << 8;
-    const HINT: u64 = 1 << 9;
-    const SPECIAL: u64 = 1 << 10;
+    /// Whether the hardware may use it. For any entry.
+    fn is_present(bits: u64) -> bool;
+    /// Whether it maps a frame: present or PROT_NONE. For any entry.
+    fn is_mapped(bits: u64) -> bool;
+    /// Whether it maps a frame and is absent: PROT_NONE, by the owner or by NUMA balancing. For any entry.
+    fn is_protnone(bits: u64) -> bool;
+    /// Whether NUMA balancing made it PROT_NONE. For any entry.
+    fn is_hint(bits: u64) -> bool;
+    /// Whether instructions may be fetched.
+    fn is_exec(bits: u64) -> bool;
+    /// Whether the page may be written. Hardware without a dirty bit may still fault on the first store.
+    fn is_writable(bits: u64) -> bool;
+    /// Whether it was used.
+    fn is_accessed(bits: u64) -> bool;
+    /// Whether it was stored through.
+    fn is_dirty(bits: u64) -> bool;
+    /// Whether its frame has no counts: the zero page.
+    fn is_special(bits: u64) -> bool;
+
+    /// Accessed.
+    fn young(bits: u64) -> u64;
+    /// Not accessed.
+    fn old(bits: u64) -> u64;
+    /// Dirty.
+    fn dirty(bits: u64) -> u64;
+    /// Not dirty.
+    fn clean(bits: u64) -> u64;
+    /// Writable.
+    fn writable(bits: u64) -> u64;
+    /// Not writable.
+    fn read_only(bits: u64) -> u64;
+    /// Special.
+    fn special(bits: u64) -> u64;
 }

@@ -2,11 +2,12 @@
 //!
 //! Protocol:
 //! - The entries of a last-level table change only under that table's lock ([`Cursor`]); the hardware sets accessed and dirty bits without
-//!   it. Hence an entry that the hardware may use is changed by an atomic exchange, never by a store of an older snapshot (facts 9.3).
+//!   it. Hence an entry that the hardware may use is changed by an atomic exchange or by one atomic change of bits, never by a store of an
+//!   older snapshot (facts 9.3). What each bit means is the [`Format`]'s.
 //! - An upper entry goes from none to a table once, under the lock of the table that holds it, and back to none only while the address
 //!   space's lock is held for writing. So whoever holds that lock for reading may use a table that it has found.
 //! - A lock-free walker reads entries between `walk_begin` and `walk_end`; a table that left its parent is freed after
-//!   `wait_for_walkers` (INV-TABLE-2).
+//!   `wait_for_walkers` and when nobody has a reference of it (INV-TABLE-2).
 //!
 //! Invariants:
 //! - INV-TABLE-1: every table entry is set with release and read with acquire, so a walker never sees a table before its zeroes.
@@ -18,7 +19,9 @@ mod format;
 mod walk;
 
 pub use entry::{Entry, Migration, MigrationKind, Pte, Reach, Swap};
-pub use format::{Format, Small, X86, X86_64};
+pub use format::{
+    Aarch64, BitChange, Format, Match, Riscv64, Small, Sv39, Sv48, X86, X86_64, X86_64La57,
+};
 pub(crate) use walk::{Cursor, Flushed, Leaf, Tables, Withdrawn, table_end};
 
 #[cfg(test)]

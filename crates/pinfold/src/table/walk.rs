@@ -3,10 +3,10 @@
 use core::ops::Range;
 use core::slice;
 
-use super::{Format, Pte};
+use super::{BitChange, Format, Pte};
 use crate::addr::Pfn;
 use crate::error::OutOfFrames;
-use crate::frame::{Flags, Start};
+use crate::frame::{Flags, Put, Start};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::sync::{self, AtomicU64, Name, RawSpinLock, SpinGuard};
@@ -48,6 +48,12 @@ const fn last_level<F: Format>() -> u32 {
     F::LEVELS - 1
 }
 
+/// The table that an upper entry names.
+#[inline]
+fn table_of<F: Format>(bits: u64) -> Pfn {
+    Pte::<F>::from_bits(bits).present_pfn()
+}
+
 /// The number of the first page behind the last-level table that maps `page`.
 pub(crate) fn table_end<F: Format>(page: u64) -> u64 {
     (page | (F::ENTRIES as u64 - 1)) + 1
@@ -78,7 +84,7 @@ impl<'m, P: Platform> Tables<'m, P> {
             if level == last_level::<P::Format>() {
                 return Ok(self.found(slot, bits));
             }
-            table = Pte::<P::Format>::from_bits(bits).pfn();
+            table = table_of::<P::Format>(bits);
         }
     }
 
@@ -120,7 +126,7 @@ impl<'m, P: Platform> Tables<'m, P> {
 
     #[inline]
     fn found(&self, slot: &'m AtomicU64, bits: u64) -> Leaf<'m, P> {
-        let table = Pte::<P::Format>::from_bits(bits).pfn();
+        let table = table_of::<P::Format>(bits);
         Leaf { mem: self.mem, table, entries: self.mem.entries(table), parent: (slot, bits) }
     }
 
@@ -140,7 +146,7 @@ impl<'m, P: Platform> Tables<'m, P> {
             if level == last_level::<P::Format>() {
                 return Ok(self.found(slot, bits));
             }
-            table = Pte::<P::Format>::from_bits(bits).pfn();
+            table = table_of::<P::Format>(bits);
         }
     }
 
@@ -165,7 +171,7 @@ impl<'m, P: Platform> Tables<'m, P> {
         for first in firsts.take_while(|first| *first < limit) {
             let bits = self.mem.entry(table, index::<P::Format>(first, level)).read_once();
             if bits != 0 {
-                let lower = Pte::<P::Format>::from_bits(bits).pfn();
+                let lower = table_of::<P::Format>(bits);
                 visit(lower);
                 self.each_below(lower, level + 1, first, limit, visit);
             }
@@ -202,7 +208,7 @@ impl<'m, P: Platform> Tables<'m, P> {
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             let bits = slot.read_once();
             if bits != 0 {
-                let lower = Pte::<P::Format>::from_bits(bits).pfn();
+                let lower = table_of::<P::Format>(bits);
                 self.unlink_below(lower, level + 1, entry_first, hole, limit, dead);
                 if hole.start <= entry_first && entry_first + span <= hole.end {
                     slot.write_once(0);
@@ -309,17 +315,28 @@ impl<'m, P: Platform> Cursor<'m, P> {
         self.leaf.slot(page).store_release(pte.bits());
     }
 
-    /// Clears bits of an entry in one step, so that bits that the hardware sets meanwhile stay. Orders nothing, as the kernel's
-    /// `ptep_set_wrprotect`: who reads a count afterwards brings the barrier (facts 2.3).
+    /// Takes the right to write from a mapped entry in one step, so that bits that the hardware sets meanwhile stay; the entry before. Orders
+    /// nothing, as the kernel's `ptep_set_wrprotect`: who reads a count afterwards brings the barrier (facts 2.3).
     #[inline]
-    pub(crate) fn clear_bits(&self, page: u64, mask: u64) -> Pte<P::Format> {
-        Pte::from_bits(self.leaf.slot(page).fetch_and_relaxed(!mask))
+    pub(crate) fn revoke_write(&self, page: u64) -> Pte<P::Format> {
+        let slot = self.leaf.slot(page);
+        Pte::from_bits(match P::Format::REVOKE_WRITE {
+            BitChange::Set(mask) => slot.fetch_or_relaxed(mask),
+            BitChange::Clear(mask) => slot.fetch_and_relaxed(!mask),
+        })
     }
 
-    /// Sets bits of an entry in one step. Orders nothing.
+    /// Makes of a mapped entry, which is `now` but for what the hardware sets meanwhile, one that says `more`: used, stored through,
+    /// writable. In one step, so that bits of the hardware stay; where bits only come it orders nothing.
     #[inline]
-    pub(crate) fn set_bits(&self, page: u64, mask: u64) -> Pte<P::Format> {
-        Pte::from_bits(self.leaf.slot(page).fetch_or_relaxed(mask))
+    pub(crate) fn grant(&self, page: u64, now: Pte<P::Format>, more: Pte<P::Format>) {
+        let (set, clear) = (more.bits(), now.bits() & !more.bits());
+        let slot = self.leaf.slot(page);
+        if clear == 0 {
+            slot.fetch_or_relaxed(set);
+        } else {
+            let _ = slot.try_update(|bits| Some((bits & !clear) | set));
+        }
     }
 }
 
@@ -360,10 +377,13 @@ impl<P: Platform> Memory<P> {
         Ok(fresh)
     }
 
-    /// Gives a table's frame back. It is unlinked, flushed and waited for: INV-TABLE-2.
-    pub(crate) fn free_table(&self, pfn: Pfn) {
-        sync::renew(self.entry(pfn, 0), P::Format::ENTRIES * size_of::<u64>());
-        self.put(pfn, 1);
+    /// Gives a reference of a table back; the last one frees the frame. The table is unlinked, flushed and waited for: INV-TABLE-2.
+    pub(crate) fn put_table(&self, pfn: Pfn) {
+        let put = self.frames().frame(pfn).put(1);
+        if put == Put::Last {
+            sync::renew(self.entry(pfn, 0), P::Format::ENTRIES * size_of::<u64>());
+        }
+        self.after_put(pfn, put);
     }
 }
 

@@ -229,3 +229,27 @@ fn what_lies_behind_the_limit_is_not_touched() {
         assert_eq!(mem.frames().total_free(), free - 1, "limit {end:#x}");
     }
 }
+
+#[test]
+fn tables_that_the_platform_takes_are_freed_when_it_gives_them_back() {
+    let (mem, space) = world();
+    let free = mem.frames().total_free() + 1;
+    mem.platform().take_tables();
+    map(&space, 500, 24, RW);
+    store(&space, 500, 1).unwrap();
+    store(&space, 512, 1).unwrap();
+    space.unmap(pages(500, 24)).unwrap();
+    assert_eq!(tables(&space), 1, "unlinked at once");
+    assert_eq!(
+        mem.frames().total_free(),
+        free - 5,
+        "the root, and four that a walk may still read"
+    );
+    mem.platform().taken_tables().into_iter().for_each(|tables| mem.free_tables(tables));
+    assert_eq!(mem.frames().total_free(), free - 1);
+    drop(space);
+    assert_eq!(mem.frames().total_free(), free - 1, "the root waits, too");
+    mem.platform().taken_tables().into_iter().for_each(|tables| mem.free_tables(tables));
+    assert_eq!(mem.frames().total_free(), free);
+    Audit::of(&mem).check();
+}

@@ -13,10 +13,14 @@ mod testing;
 use model::{Checks, World};
 use ops::{Op, op};
 use pinfold::rules::PRESETS;
-use pinfold::{Format, Rules, Small, X86_64};
+use pinfold::{Aarch64, Rules, Small, Sv39, Sv48, X86_64, X86_64La57};
 use proptest::collection::vec;
 use proptest::test_runner::{Config, TestRunner};
-use testing::Outside;
+use testing::{Hardware, Marks, Outside};
+
+const ISOLATED: Checks = Checks { pins_in_step: false, marks: Marks::Hardware };
+const IN_STEP: Checks = Checks { pins_in_step: true, ..ISOLATED };
+const BY_MANAGER: Checks = Checks { marks: Marks::Manager, ..IN_STEP };
 
 /// How many times longer than usual to search: `PINFOLD_SOAK=50 cargo test --release --test properties`.
 fn soak() -> u32 {
@@ -24,7 +28,7 @@ fn soak() -> u32 {
 }
 
 /// Runs `cases` random sequences of up to `steps` operations. `nodes` are the frames of each node, `base` the page before the first one used.
-fn sequences<F: Format>(
+fn sequences<F: Hardware>(
     rules: Rules,
     nodes: &[u64],
     base: u64,
@@ -50,19 +54,46 @@ fn sequences<F: Format>(
 
 #[test]
 fn today_pins_stay_with_their_owner_whatever_happens() {
-    let checks = Checks { pins_in_step: true };
+    let checks = IN_STEP;
     sequences::<Small>(Rules::default(), &[96, 48], 0, checks, (160, 60));
 }
 
 #[test]
 fn today_pins_stay_with_their_owner_across_two_tables_of_x86_64() {
-    let checks = Checks { pins_in_step: true };
+    let checks = IN_STEP;
     sequences::<X86_64>(Rules::default(), &[96, 48], 504, checks, (24, 40));
 }
 
 #[test]
+fn today_pins_stay_with_their_owner_across_two_tables_of_every_other_format() {
+    sequences::<X86_64La57>(Rules::default(), &[96, 48], 504, IN_STEP, (24, 40));
+    sequences::<Aarch64>(Rules::default(), &[96, 48], 504, IN_STEP, (24, 40));
+    sequences::<Sv39>(Rules::default(), &[96, 48], 504, IN_STEP, (24, 40));
+    sequences::<Sv48>(Rules::default(), &[96, 48], 504, IN_STEP, (24, 40));
+}
+
+#[test]
+fn the_same_holds_where_the_hardware_leaves_accessed_and_dirty_to_the_manager() {
+    sequences::<Small>(Rules::default(), &[96, 48], 0, BY_MANAGER, (60, 60));
+    sequences::<Aarch64>(Rules::default(), &[96, 48], 504, BY_MANAGER, (24, 40));
+    sequences::<Sv39>(Rules::default(), &[96, 48], 504, BY_MANAGER, (24, 40));
+    sequences::<Sv48>(Rules::default(), &[96, 48], 504, BY_MANAGER, (24, 40));
+}
+
+#[test]
+fn processes_are_isolated_under_older_rules_and_marks_of_the_manager() {
+    for text in PRESETS {
+        let (rules, checks) =
+            (Rules::linux(text).unwrap(), Checks { marks: Marks::Manager, ..ISOLATED });
+        sequences::<Small>(rules, &[40, 12], 0, checks, (8, 40));
+        sequences::<Aarch64>(rules, &[40, 12], 504, checks, (8, 40));
+        sequences::<Sv39>(rules, &[40, 12], 504, checks, (8, 40));
+    }
+}
+
+#[test]
 fn today_pins_stay_with_their_owner_when_frames_run_out() {
-    let checks = Checks { pins_in_step: true };
+    let checks = IN_STEP;
     for nodes in [[14, 4], [20, 2]] {
         sequences::<Small>(Rules::default(), &nodes, 0, checks, (100, 60));
     }
@@ -72,7 +103,7 @@ fn today_pins_stay_with_their_owner_when_frames_run_out() {
 fn processes_are_isolated_under_the_rules_of_every_release() {
     for text in PRESETS {
         let rules = Rules::linux(text).unwrap();
-        let checks = Checks { pins_in_step: false };
+        let checks = ISOLATED;
         sequences::<Small>(rules, &[96, 48], 0, checks, (20, 50));
         sequences::<Small>(rules, &[16, 4], 0, checks, (12, 50));
     }
@@ -84,8 +115,10 @@ fn processes_are_isolated_under_any_single_change_of_todays_rules() {
         for variant in switch.variants {
             let mut rules = Rules::default();
             rules.set(switch.name, variant.name).unwrap();
-            let checks = Checks { pins_in_step: false };
+            let checks = ISOLATED;
             sequences::<Small>(rules, &[40, 12], 0, checks, (6, 40));
+            let checks = Checks { marks: Marks::Manager, ..checks };
+            sequences::<Aarch64>(rules, &[40, 12], 504, checks, (4, 40));
         }
     }
 }

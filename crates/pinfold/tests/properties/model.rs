@@ -12,8 +12,8 @@ use std::rc::Rc;
 
 use crate::ops::{Op, PAGES, Run};
 use crate::testing::{
-    Audit, Mem, Outside, Rig, Space, device_read, device_write, load, machine_of, pages, space,
-    spans, store,
+    Audit, Hardware, Marks, Mem, Outside, Rig, Space, device_read, device_write, load, machine_of,
+    pages, space, spans, store,
 };
 use pinfold::pin::Ask;
 use pinfold::{
@@ -21,11 +21,13 @@ use pinfold::{
     Prot, Refs, Rules, Sharing, SpaceError, Tuning, VirtAddr, VirtRange,
 };
 
-/// What is checked beyond isolation and conservation.
+/// What the machine leaves to the manager, and what is checked beyond isolation and conservation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Checks {
     /// Owner and device see the same page.
     pub(crate) pins_in_step: bool,
+    /// Who sets accessed and dirty.
+    pub(crate) marks: Marks,
 }
 
 /// A mapped page of a process.
@@ -144,14 +146,18 @@ impl<F: Format> World<F> {
         outside: Option<&'static Outside>,
         base: u64,
         checks: Checks,
-    ) -> Self {
+    ) -> Self
+    where
+        F: Hardware,
+    {
+        let tuning = Tuning { gather_pages: 3, ..Tuning::default() };
         let spans = spans(nodes);
         let own = FrameSetup::new(&spans);
         let setup = match outside {
             Some(outside) => own.source(outside),
             None => own,
         };
-        let mem = machine_of(setup, rules, Tuning { gather_pages: 3, ..Tuning::default() });
+        let mem = machine_of(checks.marks, setup, rules, tuning);
         let first = Process { id: 0, space: space(&mem), slots: BTreeMap::new() };
         Self { mem, base, checks, born: 1, written: 0, processes: vec![first], holds: Vec::new() }
     }

@@ -6,11 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::testing::{
-    Audit, Space, device_read, device_write, machine, map, map_shared, pages, space,
+    Audit, Hardware, Space, device_read, device_write, machine, map, map_shared, pages, space,
 };
 use pinfold::{
-    Access, Advice, Cause, Format, NodeId, Place, Prot, Rules, Sharing, Small, Term, Tuning,
-    VirtAddr, X86_64,
+    Aarch64, Access, Advice, Cause, Format, NodeId, Place, Prot, Rules, Sharing, Small, Sv39, Term,
+    Tuning, VirtAddr, X86_64,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -65,8 +65,9 @@ fn pin_and_compare<F: Format>(space: &Space<F>, page: u64, value: u64) {
     }
 }
 
-fn churn<F: Format>(rules: Rules, page: fn(u64) -> u64, in_step: bool) {
+fn churn<F: Hardware>(rules: Rules, page: fn(u64) -> u64, in_step: bool) {
     let mem = machine::<F>(rules, &[160, 64], Tuning { gather_pages: 2, ..Tuning::default() });
+    mem.platform().cache_nothing();
     let root = space(&mem);
     map(&root, page(1), 6, RW);
     map_shared(&root, page(7), 2);
@@ -127,6 +128,8 @@ fn churn<F: Format>(rules: Rules, page: fn(u64) -> u64, in_step: bool) {
 fn threads_keep_every_count_and_every_pinned_page_under_todays_rules() {
     churn::<Small>(Rules::default(), |page| page, true);
     churn::<X86_64>(Rules::default(), |page| page + 504, true);
+    churn::<Aarch64>(Rules::default(), |page| page + 504, true);
+    churn::<Sv39>(Rules::default(), |page| page + 504, true);
 }
 
 #[test]

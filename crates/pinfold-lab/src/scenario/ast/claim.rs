@@ -71,6 +71,11 @@ pub enum Atom {
         /// The other.
         right: View,
     },
+    /// `VIEW is dirty`: a write to the page is on record, in the entry that maps it or with the page itself.
+    Dirty {
+        /// The page.
+        view: View,
+    },
     /// `REGISTER "word"`: the `read` that filled it found the word.
     Register {
         /// The register.

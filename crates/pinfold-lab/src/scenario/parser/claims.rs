@@ -58,7 +58,10 @@ fn fact(cursor: &mut Cursor<'_>) -> Parsed<Fact> {
         if cursor.accept("not").is_some() {
             polarity = Polarity::Denied;
         }
-        Atom::Is { left: view, right: self::view(cursor)? }
+        match cursor.accept("dirty") {
+            Some(_) => Atom::Dirty { view },
+            None => Atom::Is { left: view, right: self::view(cursor)? },
+        }
     } else if cursor.accept("never").is_some() {
         polarity = Polarity::Denied;
         cursor.keyword("sees")?;

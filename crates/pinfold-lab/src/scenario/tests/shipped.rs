@@ -5,7 +5,7 @@ use super::{accepted, shipped};
 use std::fs;
 
 /// The incidents that this release ships.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 20] = [
     "breakpoint",
     "bug-215616",
     "bug-215616-compaction",
@@ -25,6 +25,7 @@ const NAMES: [&str; 19] = [
     "read-pin-zero-page",
     "unmap-races-pin",
     "vmsplice-leak",
+    "wrprotect-restore-loses-dirty",
 ];
 
 #[test]

@@ -6,9 +6,9 @@ use std::vec::Vec;
 
 use crate::frame::*;
 use crate::testing::{
-    Audit, Mem, Outside, load, machine_of, map, map_shared, pages, space, spans, store,
+    Audit, Marks, Mem, Outside, load, machine_of, map, map_shared, pages, space, spans, store,
 };
-use crate::{AddressSpace, OutOfFrames, Prot, Rules, Tuning, X86_64};
+use crate::{AddressSpace, Format, OutOfFrames, Prot, Rules, Tuning, X86_64};
 
 const ANYWHERE: Placement = Placement::Prefer(NodeId(0));
 
@@ -19,7 +19,7 @@ const fn span(node: u8, first: u64, frames: u64) -> NodeSpan {
 fn over(outside: &'static Outside, nodes: &[u64]) -> Mem<X86_64> {
     let spans = spans(nodes);
     let setup = FrameSetup::new(&spans).source(outside);
-    machine_of(setup, Rules::default(), Tuning::default())
+    machine_of(Marks::Hardware, setup, Rules::default(), Tuning::default())
 }
 
 /// Touches, forks, copies, shares, pins and moves.
@@ -132,7 +132,7 @@ fn an_owner_that_hands_out_a_frame_of_a_hole_is_stopped() {
 fn anonymous_pages_come_from_movable_memory_and_nothing_else_does() {
     let (fixed, movable) = ([span(0, 0, 24)], [span(0, 24, 40), span(1, 64, 32)]);
     let setup = FrameSetup::new(&fixed).movable(&movable);
-    let mem: Mem<X86_64> = machine_of(setup, Rules::default(), Tuning::default());
+    let mem: Mem<X86_64> = machine_of(Marks::Hardware, setup, Rules::default(), Tuning::default());
     let is_movable = |pfn: Pfn| pfn.0 >= 24;
     assert!(!is_movable(mem.zero_page()));
     let space = space(&mem);
@@ -156,11 +156,20 @@ fn anonymous_pages_come_from_movable_memory_and_nothing_else_does() {
 fn when_movable_memory_is_full_pages_take_the_rest() {
     let (fixed, movable) = ([span(0, 0, 24)], [span(0, 24, 2)]);
     let setup = FrameSetup::new(&fixed).movable(&movable);
-    let mem: Mem<X86_64> = machine_of(setup, Rules::default(), Tuning::default());
+    let mem: Mem<X86_64> = machine_of(Marks::Hardware, setup, Rules::default(), Tuning::default());
     let space = space(&mem);
     map(&space, 16, 8, Prot::READ_WRITE);
     let taken: Vec<_> = (16..20).map(|page| store(&space, page, 1).unwrap().0 >= 24).collect();
     assert_eq!(taken, [true, true, false, false]);
+}
+
+#[test]
+fn a_table_past_what_entries_can_name_is_refused_however_it_was_made() {
+    let frames = FrameSetup::new(&[span(0, crate::Sv39::MAX_PFN - 1, 3)]).build().unwrap();
+    let host = crate::mock::Host::<crate::Sv39>::new(0);
+    // SAFETY: refused before a frame is touched.
+    let refused = unsafe { crate::Memory::over(host, frames, Rules::default(), Tuning::default()) };
+    assert!(matches!(refused.err(), Some(crate::MemoryError::PastFormat { .. })));
 }
 
 fn region(len: usize) -> &'static mut [MaybeUninit<FrameMeta>] {
@@ -175,7 +184,7 @@ fn metadata_in_given_memory_serves_like_that_of_the_heap() {
     let given = region(len);
     let bytes = given.as_ptr_range();
     let setup = FrameSetup::new(&spans).metadata(given);
-    let mem: Mem<X86_64> = machine_of(setup, Rules::default(), Tuning::default());
+    let mem: Mem<X86_64> = machine_of(Marks::Hardware, setup, Rules::default(), Tuning::default());
     for pfn in [Pfn(0), Pfn(95)] {
         let at = core::ptr::from_ref(mem.frames().frame(pfn)).cast();
         assert!(bytes.contains(&at), "the metadata of {pfn} lies in the region");

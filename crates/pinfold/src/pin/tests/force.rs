@@ -159,3 +159,17 @@ fn before_4_9_a_fault_that_made_no_copy_still_did_not_count_as_one() {
     assert_ne!(pins.pages()[0], shared);
     Audit::of(&mem).space(&parent).space(&child).pins(pins.pages()).check();
 }
+
+#[test]
+fn facts_3_8_a_forced_read_takes_no_hinting_fault() {
+    for text in crate::rules::PRESETS {
+        let (mem, space) = world(text);
+        let pfn = store(&space, 16, 1).unwrap();
+        assert_eq!(space.numa_scan(pages(16, 1)), 1, "{text}");
+        let gets = space.get_with(pages(16, 1), Ask::new(Access::Read, Term::Short).forced());
+        assert_eq!(gets.unwrap().pages(), [pfn], "{text}");
+        assert_eq!(mem.stats().numa_hint_faults.get(), 0, "{text}");
+        assert!(space.entry(VirtAddr::of_page(16)).is_hint(), "{text}");
+        Audit::of(&mem).space(&space).check();
+    }
+}

@@ -132,6 +132,7 @@ impl Sem {
     #[cold]
     fn wake(&self) {
         if self.swap(WAITERS, 0) {
+            fence(Ordering::SeqCst);
             Spinning.unpark(&self.word);
         }
     }

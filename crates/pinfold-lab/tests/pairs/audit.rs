@@ -1,0 +1,65 @@
+//! Every reference and mapping of every frame has a reason, and every frame without one is free.
+
+use std::collections::BTreeSet;
+
+use pinfold::lab::{self, Holder};
+use pinfold::rules::ZeroPin;
+use pinfold::sync::Shared;
+use pinfold::{AddressSpace, Flags, Memory, PIN_BIAS, Pfn};
+
+use super::platform::Bare;
+
+/// Adds up what the living spaces, pins and references hold, and compares it with what the frames say.
+pub(crate) fn check(
+    memory: &Shared<Memory<Bare>>,
+    spaces: &[&AddressSpace<Bare>],
+    pinned: &[Pfn],
+    held: &[Pfn],
+) -> Result<(), String> {
+    let frames = memory.frames();
+    // References and mappings by frame.
+    let mut wanted = vec![(0, 0); frames.all().count()];
+    let mut objects = BTreeSet::new();
+    for space in spaces {
+        lab::account(space, |pfn, holder| {
+            let (refs, maps) = &mut wanted[pfn.0 as usize];
+            match holder {
+                Holder::Table => *refs += 1,
+                Holder::Object(object) => *refs += u32::from(objects.insert((object, pfn))),
+                Holder::Mapping => (*refs, *maps) = (*refs + 1, *maps + 1),
+            }
+        });
+    }
+    let zero = memory.zero_page();
+    let free_zero = memory.rules().zero_pin == ZeroPin::Free;
+    wanted[zero.0 as usize].0 += 1;
+    for pfn in pinned.iter().filter(|pfn| !free_zero || **pfn != zero) {
+        wanted[pfn.0 as usize].0 += PIN_BIAS;
+    }
+    for pfn in held {
+        wanted[pfn.0 as usize].0 += 1;
+    }
+    let mut free = 0;
+    for pfn in frames.all() {
+        let (counts, flags) = (lab::counts(frames, pfn), lab::flags(frames, pfn));
+        let (refs, maps) = wanted[pfn.0 as usize];
+        if (counts.refs(), counts.maps()) != (refs, maps) {
+            return Err(format!("{pfn} has {counts}; {refs} and {maps} are accounted for"));
+        }
+        if flags.intersects(Flags::LOCKED | Flags::WAITERS | Flags::ISOLATED) {
+            return Err(format!("{pfn} is left with {flags:?}"));
+        }
+        if refs == 0 {
+            free += 1;
+            if !flags.is_empty() || counts.is_exclusive() {
+                return Err(format!("{pfn} is free and has {flags:?}, {counts}"));
+            }
+        } else if flags.contains(Flags::ANON) && counts.is_exclusive() && maps > 1 {
+            return Err(format!("{pfn} is exclusive and mapped {maps} times"));
+        }
+    }
+    if frames.total_free() != free {
+        return Err(format!("{} frames are free, {free} unused", frames.total_free()));
+    }
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! The protocols of the manager on the weak machine: each searched to exhaustion under each memory model; their broken twins, which must be
+//! found; and the machine made weaker than the contract, which must be found, too.
+
+use pinfold_explore::{Completeness, FailureKind, LockForm, Model};
+
+use super::operations::{Act, Setup};
+use super::platform::Walkers;
+use super::{
+    Case, Child, DontNeed, Exit, Fork, Get, Load, Migrate, Owner, PinFast, PinRead, PinWrite,
+    ReadOnly, Scan, Store, Unmap, UnmapPart, Unpin, Writable,
+};
+
+/// More executions than any search here takes.
+const MOST: u64 = 100_000;
+const MODELS: [Model; 3] = [Model::Sc, Model::Tso, Model::Weak];
+
+type Protocol = (&'static str, Setup, &'static [&'static [Act]]);
+
+const PIN_FORK: Protocol =
+    ("fast pin, fork", Setup::Touched, &[&[(Owner, PinFast)], &[(Owner, Fork)]]);
+const PIN_UNMAP: Protocol =
+    ("fast pin, unmap", Setup::Touched, &[&[(Owner, PinFast)], &[(Owner, Unmap)]]);
+const PIN_MOVE: Protocol =
+    ("fast pin, move", Setup::Touched, &[&[(Owner, PinFast)], &[(Owner, Migrate)]]);
+const PIN_REUSE: Protocol = (
+    "fast pin, reuse of the frame",
+    Setup::Touched,
+    &[&[(Owner, PinFast)], &[(Owner, DontNeed), (Owner, Store)]],
+);
+
+const GET_UNMAP: Protocol =
+    ("get, unmap of what was read", Setup::Read, &[&[(Owner, Get)], &[(Owner, Unmap)]]);
+const STORE_FORK: Protocol =
+    ("store, fork", Setup::Touched, &[&[(Owner, Store), (Owner, Load)], &[(Owner, Fork)]]);
+
+const PROTOCOLS: [Protocol; 16] = [
+    PIN_FORK,
+    PIN_UNMAP,
+    PIN_MOVE,
+    PIN_REUSE,
+    GET_UNMAP,
+    STORE_FORK,
+    ("store, move", Setup::Touched, &[&[(Owner, Load), (Owner, Store)], &[(Owner, Migrate)]]),
+    ("fork, move", Setup::Touched, &[&[(Owner, Fork)], &[(Owner, Migrate)]]),
+    ("hint, scan", Setup::Hinted, &[&[(Owner, Load)], &[(Owner, Scan)]]),
+    ("hint, store, scan", Setup::Hinted, &[&[(Owner, Store)], &[(Owner, Scan), (Owner, Load)]]),
+    (
+        "two drops",
+        Setup::Touched,
+        &[&[(Owner, DontNeed), (Owner, Load)], &[(Owner, DontNeed), (Owner, Load)]],
+    ),
+    ("drop, store", Setup::Touched, &[&[(Owner, DontNeed)], &[(Owner, Load), (Owner, Store)]]),
+    (
+        "pin, exit of the sharer",
+        Setup::Forked,
+        &[&[(Owner, PinWrite), (Owner, Store)], &[(Child, Exit)]],
+    ),
+    (
+        "read pin, read-only fork",
+        Setup::Touched,
+        &[&[(Owner, PinRead)], &[(Owner, ReadOnly), (Owner, Fork), (Owner, Writable)]],
+    ),
+    ("unpin, fork", Setup::Pinned, &[&[(Owner, Unpin)], &[(Owner, Fork), (Owner, Store)]]),
+    ("move, unmap of a part", Setup::Wide, &[&[(Owner, Migrate)], &[(Owner, UnmapPart)]]),
+];
+
+fn case((_, setup, lanes): Protocol, rules: &str) -> Case {
+    Case::new(setup, lanes, rules)
+}
+
+/// Searches to exhaustion without a failure; how many executions it took, and how many ends there are.
+#[track_caller]
+fn holds(mut case: Case, model: Model, locks: LockForm) -> (u64, usize) {
+    let report = case.search(model, locks, MOST);
+    let told = (case.setup, &case.lanes, model, locks);
+    assert_eq!(report.failure, None, "{told:?}");
+    assert_eq!(report.complete, Completeness::Exhausted, "{told:?}");
+    (report.executions, report.outcomes.len())
+}
+
+/// What a search finds, if it finds anything.
+fn found(mut case: Case, model: Model) -> Option<FailureKind> {
+    case.search(model, LockForm::Object, MOST).failure.map(|failure| failure.kind)
+}
+
+#[test]
+fn each_protocol_holds_on_a_machine_as_weak_as_the_contract() {
+    for protocol in PROTOCOLS {
+        let [sc, tso, weak] =
+            MODELS.map(|model| holds(case(protocol, "latest"), model, LockForm::Object));
+        let (old, _) = holds(case(protocol, "5.8"), Model::Weak, LockForm::Object);
+        println!(
+            "{:<28} sc {:>5}, tso {:>5}, weak {:>5} executions, 5.8 {old:>5}; {} ends",
+            protocol.0, sc.0, tso.0, weak.0, weak.1
+        );
+        assert!(weak.0 > 1, "{} is no race", protocol.0);
+    }
+}
+
+#[test]
+fn protocols_hold_with_the_code_of_the_locks() {
+    for protocol in [PIN_UNMAP, GET_UNMAP, STORE_FORK] {
+        for model in MODELS {
+            let (executions, ends) = holds(case(protocol, "latest"), model, LockForm::Code);
+            println!("{:<28} {model:?}, locks as code: {executions}; {ends} ends", protocol.0);
+        }
+    }
+}
+
+#[test]
+fn broken_twins_are_found_on_it() {
+    for model in MODELS {
+        let twin = |protocol, rules: &str| found(case(protocol, rules), model);
+        let judged = Some(FailureKind::Judged);
+        assert_eq!(twin(PIN_FORK, "latest,fork-race=open"), judged, "{model:?}");
+        let merged = twin(PIN_FORK, "latest,fork-race=seq-count");
+        assert_eq!(merged, judged.filter(|_| model == Model::Weak), "{model:?}");
+        let at_once = twin(PIN_UNMAP, "latest,table-free=at-once");
+        assert_eq!(at_once, Some(FailureKind::DataRace), "{model:?}");
+        assert_eq!(twin(PIN_MOVE, "latest,fast-recheck=off"), judged, "{model:?}");
+    }
+}
+
+/// The rules of 5.8 count mappings, and an unmapped page has lost its mapping before the flush: an instruction that is under way in another
+/// thread of the one who unmaps may still read, and finds what the page's last owner has stored meanwhile. Since 5.9 references count, which
+/// the unmapping thread gives back after the flush.
+#[test]
+fn a_load_under_way_beside_its_unmap_sees_a_foreign_store_by_the_rules_of_5_8_alone() {
+    const LEAK: Protocol = (
+        "load, unmap, store of the child",
+        Setup::Forked,
+        &[&[(Owner, Load)], &[(Owner, Unmap)], &[(Child, Store)]],
+    );
+    for model in MODELS {
+        assert_eq!(found(case(LEAK, "5.8"), model), Some(FailureKind::Judged), "{model:?}");
+        for rules in ["5.9", "latest"] {
+            holds(case(LEAK, rules), model, LockForm::Object);
+        }
+    }
+}
+
+/// How walkers are told apart does not matter; the barrier behind the opening of a section does.
+#[test]
+fn a_walk_section_without_its_barrier_meets_a_freed_table_under_weak() {
+    for model in MODELS {
+        for walkers in [Walkers::Each, Walkers::Counted] {
+            holds(Case { walkers, ..case(PIN_UNMAP, "latest") }, model, LockForm::Object);
+        }
+        let unfenced = Case { walkers: Walkers::Unfenced, ..case(PIN_UNMAP, "latest") };
+        let race = Some(FailureKind::DataRace).filter(|_| model == Model::Weak);
+        assert_eq!(found(unfenced, model), race, "{model:?}");
+    }
+}

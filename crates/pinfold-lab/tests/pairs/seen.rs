@@ -1,0 +1,48 @@
+//! How an operation of a lane ended.
+
+use pinfold::{FaultError, PinError, SpaceError};
+
+/// How an operation ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Seen {
+    Done,
+    Value(u64),
+    NotMapped,
+    Denied,
+    WouldBlock,
+    Wrong(String),
+}
+
+impl From<FaultError> for Seen {
+    fn from(error: FaultError) -> Self {
+        match error {
+            FaultError::NotMapped(_) => Self::NotMapped,
+            FaultError::Denied(_) => Self::Denied,
+            other => Self::Wrong(other.to_string()),
+        }
+    }
+}
+
+impl From<PinError> for Seen {
+    fn from(error: PinError) -> Self {
+        match error {
+            PinError::Fault(error) => error.into(),
+            PinError::WouldBlock(_) => Self::WouldBlock,
+            other => Self::Wrong(other.to_string()),
+        }
+    }
+}
+
+impl From<SpaceError> for Seen {
+    fn from(error: SpaceError) -> Self {
+        match error {
+            SpaceError::NotMapped(_) => Self::NotMapped,
+            other => Self::Wrong(other.to_string()),
+        }
+    }
+}
+
+/// What a result is to the judge; `keep` looks after what was obtained.
+pub(crate) fn seen<T, E: Into<Seen>>(result: Result<T, E>, keep: impl FnOnce(T) -> Seen) -> Seen {
+    result.map_or_else(Into::into, keep)
+}

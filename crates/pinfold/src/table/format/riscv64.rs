@@ -1,0 +1,147 @@
+//! RISC-V: Sv39 and Sv48 of the privileged architecture.
+//!
+//! The hardware sets accessed and dirty itself (Svadu), or faults where they are clear and the manager sets them (Svade): both are served. An entry
+//! without read, write and execute rights names a table; a page has read always, and so never the reserved write without read. Bits 8
+//! and 9 are for software; in absent entries all but bit 0 are.
+
+use super::super::entry::Reach;
+use super::{BitChange, Format, Match};
+
+const VALID: u64 = 1 << 0;
+const READ: u64 = 1 << 1;
+const WRITE: u64 = 1 << 2;
+const EXEC: u64 = 1 << 3;
+const USER: u64 = 1 << 4;
+/// In absent entries alone; in valid ones it would mean global, which user pages are not.
+const HINT: u64 = 1 << 5;
+const ACCESSED: u64 = 1 << 6;
+const DIRTY: u64 = 1 << 7;
+const SPECIAL: u64 = 1 << 8;
+const PROT_NONE: u64 = 1 << 9;
+
+/// RISC-V with `LEVELS` levels of 512 entries. The lower half of the addresses is for user programs: the hardware wants all upper bits of an
+/// address to be the same.
+///
+/// A core that caches absent entries (one without Svvptc) may fault once more after a page was mapped. That fault ends in
+/// [`crate::Platform::flush_local`], which on such cores is an SFENCE.VMA of all addresses, as the absent entry may be one of an upper table.
+///
+/// Memory types (Svpbmt) stay those of the platform, and pages are never combined (Svnapot).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Riscv64<const LEVELS: u32>;
+
+/// Three levels: 39-bit addresses, the lower 38 bits for user programs.
+pub type Sv39 = Riscv64<3>;
+
+/// Four levels: 48-bit addresses, the lower 47 bits for user programs.
+pub type Sv48 = Riscv64<4>;
+
+// SAFETY: the bits are those of the manual. Bit 9 is the mark of PROT_NONE, and bit 5 is asked only together with it.
+unsafe impl<const LEVELS: u32> Format for Riscv64<LEVELS> {
+    const LEVELS: u32 = LEVELS;
+    const INDEX_BITS: u32 = 9;
+    const USER_PAGES: u64 = Self::PAGES / 2;
+    const FRAME: u64 = 0x003f_ffff_ffff_fc00;
+    const TABLE: u64 = VALID;
+    const READABLE: Match = Match { mask: VALID | SPECIAL, set: VALID };
+    const WRITABLE: Match = Match { mask: VALID | SPECIAL | WRITE, set: VALID | WRITE };
+    const REVOKE_WRITE: BitChange = BitChange::Clear(WRITE);
+
+    #[inline]
+    fn page(reach: Reach) -> u64 {
+        match reach {
+            Reach::Data { exec: true } => VALID | READ | USER | EXEC,
+            Reach::Data { exec: false } => VALID | READ | USER,
+            Reach::None => PROT_NONE,
+        }
+    }
+
+    #[inline]
+    fn with_reach(bits: u64, reach: Reach) -> u64 {
+        Self::page(reach) | (bits & (ACCESSED | DIRTY | WRITE | SPECIAL))
+    }
+
+    #[inline]
+    fn hint(bits: u64) -> u64 {
+        PROT_NONE | HINT | (bits & (ACCESSED | DIRTY | WRITE | SPECIAL | EXEC))
+    }
+
+    #[inline]
+    fn is_present(bits: u64) -> bool {
+        bits & VALID != 0
+    }
+
+    #[inline]
+    fn is_mapped(bits: u64) -> bool {
+        bits & (VALID | PROT_NONE) != 0
+    }
+
+    #[inline]
+    fn is_protnone(bits: u64) -> bool {
+        bits & (VALID | PROT_NONE) == PROT_NONE
+    }
+
+    #[inline]
+    fn is_hint(bits: u64) -> bool {
+        bits & (VALID | PROT_NONE | HINT) == PROT_NONE | HINT
+    }
+
+    #[inline]
+    fn is_exec(bits: u64) -> bool {
+        bits & EXEC != 0
+    }
+
+    #[inline]
+    fn is_writable(bits: u64) -> bool {
+        bits & WRITE != 0
+    }
+
+    #[inline]
+    fn is_accessed(bits: u64) -> bool {
+        bits & ACCESSED != 0
+    }
+
+    #[inline]
+    fn is_dirty(bits: u64) -> bool {
+        bits & DIRTY != 0
+    }
+
+    #[inline]
+    fn is_special(bits: u64) -> bool {
+        bits & SPECIAL != 0
+    }
+
+    #[inline]
+    fn young(bits: u64) -> u64 {
+        bits | ACCESSED
+    }
+
+    #[inline]
+    fn old(bits: u64) -> u64 {
+        bits & !ACCESSED
+    }
+
+    #[inline]
+    fn dirty(bits: u64) -> u64 {
+        bits | DIRTY
+    }
+
+    #[inline]
+    fn clean(bits: u64) -> u64 {
+        bits & !DIRTY
+    }
+
+    #[inline]
+    fn writable(bits: u64) -> u64 {
+        bits | WRITE
+    }
+
+    #[inline]
+    fn read_only(bits: u64) -> u64 {
+        bits & !WRITE
+    }
+
+    #[inline]
+    fn special(bits: u64) -> u64 {
+        bits | SPECIAL
+    }
+}

@@ -1,0 +1,237 @@
+//! The contract of a format, for every format, against the hardware of `testing/mmu.rs`.
+
+use super::*;
+use crate::testing::{Hardware, Marks, Mem, machine};
+use crate::{Cause, Rules, Tuning};
+use std::vec::Vec;
+
+const REACHES: [Reach; 3] = [Reach::Data { exec: false }, Reach::Data { exec: true }, Reach::None];
+const CAUSES: [Cause; 3] = [Cause::Load, Cause::Store, Cause::Fetch];
+
+/// A change of a mapping, and whether it is wanted.
+type Step<F> = (bool, fn(Pte<F>) -> Pte<F>);
+
+/// What a mapping says beside the frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Says {
+    reach: Reach,
+    hint: bool,
+    accessed: bool,
+    dirty: bool,
+    writable: bool,
+    special: bool,
+}
+
+impl Says {
+    fn every() -> impl Iterator<Item = Self> {
+        REACHES.into_iter().flat_map(|reach| {
+            (0..32).filter(move |bits| bits & 1 == 0 || reach != Reach::None).map(move |bits| {
+                Self {
+                    reach,
+                    hint: bits & 1 != 0,
+                    accessed: bits & 2 != 0,
+                    dirty: bits & 4 != 0,
+                    writable: bits & 8 != 0,
+                    special: bits & 16 != 0,
+                }
+            })
+        })
+    }
+
+    /// The entry that says so, made in the order of `turn`: the marks come in any order, before or after the hint.
+    fn entry<F: Format>(self, pfn: Pfn, turn: usize) -> Pte<F> {
+        let start = Pte::from_bits(match self.reach {
+            Reach::Data { .. } => Pte::<F>::mapping(pfn, self.reach).old().bits(),
+            Reach::None => Pte::<F>::mapping(pfn, Reach::None).bits(),
+        });
+        let steps: [Step<F>; 5] = [
+            (self.hint, Pte::hint),
+            (self.accessed, Pte::young),
+            (self.dirty, Pte::dirty),
+            (self.writable, Pte::writable),
+            (self.special, Pte::special),
+        ];
+        (0..5)
+            .map(|step| steps[(step + turn) % 5])
+            .fold(start, |pte, (wanted, make)| if wanted { make(pte) } else { pte })
+    }
+
+    fn of<F: Format>(pte: Pte<F>) -> Self {
+        Self {
+            reach: pte.reach(),
+            hint: pte.is_hint(),
+            accessed: pte.is_accessed(),
+            dirty: pte.is_dirty(),
+            writable: pte.is_writable(),
+            special: pte.is_special(),
+        }
+    }
+
+    fn is_present(self) -> bool {
+        self.reach != Reach::None && !self.hint
+    }
+}
+
+/// Numbers at the ends, and some between.
+fn numbers<F: Format>() -> Vec<u64> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let random = core::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state & F::MAX_PFN
+    });
+    [0, 1, F::MAX_PFN / 2, F::MAX_PFN].into_iter().chain(random.take(12)).collect()
+}
+
+fn geometry<F: Hardware>() {
+    assert!(F::ENTRIES * size_of::<u64>() <= crate::PAGE_SIZE as usize && F::LEVELS >= 2);
+    assert!(F::USER_PAGES <= F::PAGES && F::PAGES <= 1 << (64 - crate::PAGE_SHIFT));
+    assert_eq!(F::FRAME & 0xff, 0, "swap and migration entries need these bits");
+}
+
+fn mapping<F: Hardware>(pfn: Pfn, says: Says, turn: usize) {
+    let pte: Pte<F> = says.entry(pfn, turn);
+    assert_eq!(Says::of(pte), says);
+    assert_eq!((pte.decode(), pte.pfn()), (Entry::Mapped(pfn), pfn));
+    let present = says.is_present();
+    assert_eq!((pte.is_present(), pte.is_protnone(), pte.is_mapped()), (present, !present, true));
+    let counted = present && !says.special;
+    assert_eq!((pte.fits(F::READABLE), pte.fits(F::WRITABLE)), (counted, counted && says.writable));
+
+    let bare = pte.old().clean().read_only();
+    let nothing = Says { accessed: false, dirty: false, writable: false, ..says };
+    assert_eq!((Says::of(bare), bare.pfn()), (nothing, pfn));
+    assert_eq!(F::REVOKE_WRITE.of(pte.bits()), pte.read_only().bits());
+    for reach in REACHES {
+        let other = pte.with_reach(reach);
+        assert_eq!((Says::of(other), other.pfn()), (Says { reach, hint: false, ..says }, pfn));
+    }
+    if !present {
+        absent(pte);
+    }
+    hardware(pte, says);
+    hardware(pte.old(), Says { accessed: false, ..says });
+    hardware(pte.clean(), Says { dirty: false, ..says });
+    hardware(pte.read_only(), Says { writable: false, ..says });
+}
+
+/// What the hardware may do with a mapping, and what it must.
+fn hardware<F: Hardware>(pte: Pte<F>, says: Says) {
+    for (cause, by) in
+        CAUSES.into_iter().flat_map(|cause| [(cause, Marks::Hardware), (cause, Marks::Manager)])
+    {
+        let allowed = match cause {
+            Cause::Load => true,
+            Cause::Store => says.writable,
+            Cause::Fetch => says.reach == Reach::Data { exec: true },
+        };
+        let used = if cause == Cause::Store { pte.young().dirty() } else { pte.young() };
+        match (F::MMU.page)(pte.bits(), cause, by) {
+            Some(reached) => {
+                assert!(says.is_present() && allowed, "{cause:?} through {says:?}");
+                assert_eq!(reached, (pte.pfn(), used.bits()));
+            }
+            None => assert!(
+                !says.is_present() || !allowed || pte != used,
+                "{cause:?} through {says:?} faults for ever"
+            ),
+        }
+    }
+}
+
+/// What holds for every entry that is neither none nor present.
+fn absent<F: Hardware>(pte: Pte<F>) {
+    assert!(!pte.is_none() && !pte.is_present());
+    assert_eq!((F::MMU.table)(pte.bits()), None);
+    for cause in CAUSES {
+        assert_eq!((F::MMU.page)(pte.bits(), cause, Marks::Hardware), None);
+    }
+    if F::INVERT_ABSENT {
+        assert!(F::unpack(pte.bits()) > F::MAX_PFN, "{:#x} holds a frame number", pte.bits());
+    }
+}
+
+fn migration<F: Hardware>(pfn: Pfn) {
+    for kind in [MigrationKind::Read, MigrationKind::ReadExclusive, MigrationKind::Write] {
+        for (reach, marks) in REACHES.into_iter().flat_map(|reach| (0..4).map(move |m| (reach, m)))
+        {
+            let (young, dirty) = (marks & 1 != 0, marks & 2 != 0);
+            let entry = Migration { pfn, kind, young, dirty, reach };
+            let pte = Pte::<F>::migration(entry);
+            absent(pte);
+            assert!(!pte.is_mapped() && !pte.is_protnone() && !pte.is_hint());
+            assert_eq!((pte.decode(), pte.pfn()), (Entry::Migration(entry), pfn));
+        }
+    }
+}
+
+fn swap<F: Hardware>(slot: u64) {
+    for device in 0..32 {
+        for exclusive in [false, true] {
+            let entry = Swap { device, slot, exclusive };
+            let pte = Pte::<F>::swap(entry);
+            absent(pte);
+            assert!(!pte.is_mapped() && !pte.is_protnone() && !pte.is_hint());
+            assert_eq!(pte.decode(), Entry::Swap(entry));
+        }
+    }
+}
+
+fn contract<F: Hardware>() {
+    geometry::<F>();
+    assert_eq!((F::MMU.table)(Pte::<F>::NONE.bits()), None);
+    for number in numbers::<F>() {
+        let pfn = Pfn(number);
+        for (turn, says) in (0..5).flat_map(|turn| Says::every().map(move |says| (turn, says))) {
+            mapping::<F>(pfn, says, turn);
+        }
+        migration::<F>(pfn);
+        swap::<F>(number);
+        let table = Pte::<F>::table(pfn);
+        assert!(table.is_present() && table.pfn() == pfn);
+        assert_eq!((F::MMU.table)(table.bits()), Some(pfn));
+    }
+}
+
+#[test]
+fn every_format_keeps_the_contract() {
+    contract::<Small>();
+    contract::<X86_64>();
+    contract::<X86_64La57>();
+    contract::<Aarch64>();
+    contract::<Sv39>();
+    contract::<Sv48>();
+}
+
+/// A change in place, with the accessed bit set by the hardware between the look and the change.
+fn changes_in_place<F: Hardware>() {
+    let mem: Mem<F> = machine(Rules::default(), &[16], Tuning::default());
+    let space = crate::testing::space(&mem);
+    let leaf = Tables::new(&mem, space.root()).leaf_or_make(1).unwrap();
+    let host = &mem.platform().host;
+    let slot = host.word(leaf.table, 1);
+    let cursor = leaf.lock();
+    let old = Pte::<F>::mapping(Pfn(9), Reach::Data { exec: false }).old();
+    for (before, more) in [
+        (old, old.dirty()),
+        (old, old.writable().dirty()),
+        (old.writable(), old.writable().dirty()),
+        (old.dirty(), old.dirty().writable()),
+    ] {
+        cursor.set(1, before);
+        slot.store(before.young().bits(), core::sync::atomic::Ordering::Relaxed);
+        cursor.grant(1, before, more);
+        assert_eq!(cursor.get(1), more.young());
+        assert_eq!(cursor.revoke_write(1), more.young());
+        assert_eq!(cursor.get(1), more.young().read_only());
+    }
+    cursor.set(1, Pte::NONE);
+}
+
+#[test]
+fn a_mark_that_the_hardware_sets_meanwhile_survives_a_change_in_place() {
+    changes_in_place::<X86_64>();
+    changes_in_place::<Aarch64>();
+    changes_in_place::<Sv39>();
+}
