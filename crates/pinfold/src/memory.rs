@@ -96,6 +96,15 @@ impl From<OutOfFrames> for MemoryError {
     }
 }
 
+/// Refuses frames whose numbers the format would cut off.
+fn fits<F: Format>(span: &NodeSpan) -> Result<(), MemoryError> {
+    let last = F::MAX_PFN;
+    if span.first.0.saturating_add(span.frames) > last + 1 {
+        return Err(MemoryError::PastFormat { span: *span, last: Pfn(last) });
+    }
+    Ok(())
+}
+
 impl<P: Platform> Drop for Memory<P> {
     fn drop(&mut self) {
         // The rest of the frames is back already: everything that holds some shares the machine.
@@ -120,11 +129,7 @@ impl<P: Platform> Memory<P> {
         rules: Rules,
         tuning: Tuning,
     ) -> Result<Shared<Self>, MemoryError> {
-        let last = P::Format::MAX_PFN;
-        let past = |span: &&NodeSpan| span.first.0.saturating_add(span.frames) > last + 1;
-        if let Some(span) = spans.iter().find(past) {
-            return Err(MemoryError::PastFormat { span: *span, last: Pfn(last) });
-        }
+        spans.iter().try_for_each(fits::<P::Format>)?;
         let frames = Frames::new(spans)?;
         // SAFETY: the caller's promise.
         unsafe { Self::over(platform, frames, rules, tuning) }
@@ -134,7 +139,7 @@ impl<P: Platform> Memory<P> {
     /// heap yet makes it in memory of its own ([`crate::FrameSetup`]) and takes the heap's frames from it.
     ///
     /// # Errors
-    /// When the heap or the frames are exhausted already.
+    /// When the table goes on past what the platform's format can name, and when the heap or the frames are exhausted already.
     ///
     /// # Safety
     /// The free frames are the caller's to give, for as long as the machine lives, as for [`Memory::new`]; of an outside owner's frames, those that
@@ -145,6 +150,7 @@ impl<P: Platform> Memory<P> {
         rules: Rules,
         tuning: Tuning,
     ) -> Result<Shared<Self>, MemoryError> {
+        fits::<P::Format>(&frames.extent())?;
         let near = Placement::Prefer(frames.first_node());
         let zero = frames.alloc(near, Flags::ZERO, Start::Held)?.keep();
         platform.zero_frame(zero);

@@ -214,17 +214,7 @@ pub(crate) type Space<F> = AddressSpace<Rig<F>>;
 
 /// A machine whose node `n` has `nodes[n]` frames, all numbers in one row.
 pub(crate) fn machine<F: Hardware>(rules: Rules, nodes: &[u64], tuning: Tuning) -> Mem<F> {
-    machine_that(Marks::Hardware, rules, nodes, tuning)
-}
-
-/// As [`machine`], saying who sets accessed and dirty.
-pub(crate) fn machine_that<F: Hardware>(
-    marks: Marks,
-    rules: Rules,
-    nodes: &[u64],
-    tuning: Tuning,
-) -> Mem<F> {
-    machine_of(marks, FrameSetup::new(&spans(nodes)), rules, tuning)
+    machine_of(Marks::Hardware, FrameSetup::new(&spans(nodes)), rules, tuning)
 }
 
 /// The spans of such a machine.
@@ -240,7 +230,7 @@ pub(crate) fn spans(nodes: &[u64]) -> Vec<NodeSpan> {
         .collect()
 }
 
-/// A machine with these frames, which begin at number 0.
+/// A machine with these frames, which begin at number 0; `marks` says who sets accessed and dirty.
 pub(crate) fn machine_of<F: Hardware>(
     marks: Marks,
     setup: FrameSetup<'_>,

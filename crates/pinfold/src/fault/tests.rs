@@ -5,11 +5,11 @@ use crate::pin::{Ask, Path};
 use crate::rules::{Counter, Exclusive, PageKind, Relation, Why};
 use crate::testing::{
     Audit, Hardware, Marks, Mem, Space, device_read, device_write, hardware_entry, load, machine,
-    machine_that, map, map_shared, pages, reach, rules, space, store,
+    machine_of, map, map_shared, pages, reach, rules, space, spans, store,
 };
 use crate::{
-    Aarch64, Access, EventKind, FaultError, Flags, Format, NodeId, Place, Placement, Prot, Rules,
-    Sharing, Small, Sv39, Term, Tuning, VirtAddr, X86_64,
+    Aarch64, Access, EventKind, FaultError, Flags, Format, FrameSetup, NodeId, Place, Placement,
+    Prot, Rules, Sharing, Small, Sv39, Term, Tuning, VirtAddr, X86_64,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -411,7 +411,8 @@ fn a_fault_that_another_resolved_with_the_last_frame_is_none() {
 
 /// Loads an old page, then stores to one that is writable and clean.
 fn uses_unmarked_pages<F: Hardware>(marks: Marks) {
-    let mem = machine_that::<F>(marks, Rules::default(), &[64], Tuning::default());
+    let mem =
+        machine_of::<F>(marks, FrameSetup::new(&spans(&[64])), Rules::default(), Tuning::default());
     let parent = space(&mem);
     let (private, shared) = (map(&parent, 16, 1, RW), map_shared(&parent, 24, 1));
     store(&parent, 16, 1).unwrap();

@@ -126,6 +126,12 @@ impl Frames {
         node_of(self.frame(pfn).flags.peek())
     }
 
+    /// From the first frame of the table to the last, holes included, as if all were of the first span's node.
+    pub(crate) fn extent(&self) -> NodeSpan {
+        let frames = self.store.frames().len() as u64;
+        NodeSpan { node: self.first_node, first: Pfn(self.base), frames }
+    }
+
     /// The node of the first span.
     pub(crate) fn first_node(&self) -> NodeId {
         self.first_node

@@ -50,7 +50,7 @@ pub struct Request {
 ///   lock-free pins are refused; with no page-table lock, in no walk section. It may take long, then, but everything that waits for those
 ///   locks waits along.
 /// - `free`: from wherever a last reference is dropped: from a lock-free pin inside a walk section, under the locks of reverse maps and
-///   address spaces, or from the drop of a guard in the embedder's own context. It must not sleep.
+///   address spaces, or from the drop of a guard or of retired tables ([`crate::Platform::defer`]) in the embedder's own context. It must not sleep.
 /// - Neither may call the manager: it would meet locks that its caller holds.
 ///
 /// # Safety

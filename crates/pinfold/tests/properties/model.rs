@@ -150,14 +150,14 @@ impl<F: Format> World<F> {
     where
         F: Hardware,
     {
+        let tuning = Tuning { gather_pages: 3, ..Tuning::default() };
         let spans = spans(nodes);
         let own = FrameSetup::new(&spans);
         let setup = match outside {
             Some(outside) => own.source(outside),
             None => own,
         };
-        let mem =
-            machine_of(checks.marks, setup, rules, Tuning { gather_pages: 3, ..Tuning::default() });
+        let mem = machine_of(checks.marks, setup, rules, tuning);
         let first = Process { id: 0, space: space(&mem), slots: BTreeMap::new() };
         Self { mem, base, checks, born: 1, written: 0, processes: vec![first], holds: Vec::new() }
     }

@@ -8,7 +8,7 @@ use crate::frame::*;
 use crate::testing::{
     Audit, Marks, Mem, Outside, load, machine_of, map, map_shared, pages, space, spans, store,
 };
-use crate::{AddressSpace, OutOfFrames, Prot, Rules, Tuning, X86_64};
+use crate::{AddressSpace, Format, OutOfFrames, Prot, Rules, Tuning, X86_64};
 
 const ANYWHERE: Placement = Placement::Prefer(NodeId(0));
 
@@ -161,6 +161,15 @@ fn when_movable_memory_is_full_pages_take_the_rest() {
     map(&space, 16, 8, Prot::READ_WRITE);
     let taken: Vec<_> = (16..20).map(|page| store(&space, page, 1).unwrap().0 >= 24).collect();
     assert_eq!(taken, [true, true, false, false]);
+}
+
+#[test]
+fn a_table_past_what_entries_can_name_is_refused_however_it_was_made() {
+    let frames = FrameSetup::new(&[span(0, crate::Sv39::MAX_PFN - 1, 3)]).build().unwrap();
+    let host = crate::mock::Host::<crate::Sv39>::new(0);
+    // SAFETY: refused before a frame is touched.
+    let refused = unsafe { crate::Memory::over(host, frames, Rules::default(), Tuning::default()) };
+    assert!(matches!(refused.err(), Some(crate::MemoryError::PastFormat { .. })));
 }
 
 fn region(len: usize) -> &'static mut [MaybeUninit<FrameMeta>] {
