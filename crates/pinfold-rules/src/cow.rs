@@ -107,7 +107,6 @@ fn refs(page: &PageState, relation: Relation, limit: u32) -> Answer {
 }
 
 /// The first step of a write fault, before the page lock (facts 1.1 to 1.6).
-#[inline]
 pub fn pte_cow_precheck(rule: PteCow, page: &PageState) -> CowStep {
     match by_kind(rule, page) {
         Some(CowVerdict::Reuse(why)) => return CowStep::Reuse(why),
@@ -134,7 +133,6 @@ pub fn pte_cow_precheck(rule: PteCow, page: &PageState) -> CowStep {
 
 /// The step after [`CowStep::DrainLru`]: only the mapping and the swap cache may still hold
 /// references.
-#[inline]
 pub fn pte_cow_drained(page: &PageState) -> CowStep {
     match refs(page, Relation::Above, 1 + page.swap.refs()) {
         Answer::Yes(why) => CowStep::Copy(why),
@@ -145,7 +143,6 @@ pub fn pte_cow_drained(page: &PageState) -> CowStep {
 /// The verdict under the page lock and the page-table lock (facts 1.1 to 1.5).
 ///
 /// Under [`PteCow::MapCount`] a reused page leaves the swap cache, unless it is under writeback.
-#[inline]
 pub fn pte_cow_locked(rule: PteCow, page: &PageState) -> CowVerdict {
     if let Some(verdict) = by_kind(rule, page) {
         return verdict;
