@@ -66,12 +66,14 @@ struct Lists {
 #[derive(Debug)]
 pub(super) struct Node {
     zones: [Lists; ZONES],
+    /// Bit `n`: zone `n` may have frames. Clear, it has none.
+    stocked: u32,
     free: u64,
 }
 
 impl Node {
     pub(super) const fn new() -> Self {
-        Self { zones: [const { Lists::new() }; ZONES], free: 0 }
+        Self { zones: [const { Lists::new() }; ZONES], stocked: 0, free: 0 }
     }
 
     pub(super) fn free(&self) -> u64 {
@@ -80,15 +82,22 @@ impl Node {
 
     #[inline]
     fn pop(&mut self, frames: &Frames, zone: Zone) -> Option<Pfn> {
-        for at in candidates(zone) {
-            let lists = &mut self.zones[*at as usize];
-            if lists.top == NONE && lists.filled != 0 {
+        let usable = match zone {
+            Zone::Any => 1 << HIGH | 1 << LOW,
+            Zone::Low32 => 1 << LOW,
+            Zone::Movable => 1 << MOVABLE | 1 << HIGH | 1 << LOW,
+        };
+        // The zone to use first has the highest number.
+        while let Some(at) = (self.stocked & usable).checked_ilog2() {
+            let lists = &mut self.zones[at as usize];
+            if lists.top == NONE {
                 lists.refill(frames);
             }
             if let Some(pfn) = lists.unstack(frames) {
                 self.free -= 1;
                 return Some(pfn);
             }
+            self.stocked &= !(1 << at);
         }
         None
     }
@@ -122,12 +131,14 @@ impl Node {
         let lists = &mut self.zones[zone as usize];
         frame.index.init(lists.top);
         lists.top = pfn.0;
+        self.stocked |= 1 << zone;
         self.free += 1;
     }
 
     /// Takes a free run back.
     pub(super) fn give(&mut self, frames: &Frames, first: Pfn, order: u32, zone: u32) {
         self.zones[zone as usize].insert_merged(frames, first, order);
+        self.stocked |= 1 << zone;
         self.free += 1 << order;
     }
 
@@ -137,8 +148,7 @@ impl Node {
             let order = end.trailing_zeros().min((end - first).ilog2()).min(MAX_ORDER);
             end -= 1 << order;
             let zone = zone_of(frames.frame(Pfn(end)).flags.peek());
-            self.zones[zone as usize].insert_merged(frames, Pfn(end), order);
-            self.free += 1 << order;
+            self.give(frames, Pfn(end), order, zone);
         }
     }
 
