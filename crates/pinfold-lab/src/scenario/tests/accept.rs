@@ -106,6 +106,7 @@ fn claims_outcomes_and_reach_are_read() {
            never r0 \"v2\" and r1 \"v1\"
            h0 never sees \"x\"
            h0 is not P:A
+           P:A is not dirty and h0 is dirty
          outcome same when h0 is P:A and r0 \"0\"
          outcome same when r0 \"1\"
          outcome other otherwise
@@ -117,6 +118,10 @@ fn claims_outcomes_and_reach_are_read() {
     assert_eq!(scenario.always[1].mode, ClaimMode::Holds);
     assert_eq!(scenario.always[1].facts[0].polarity, Polarity::Denied);
     assert!(matches!(scenario.always[2].facts[0].atom, Atom::Is { .. }));
+    let [entry, page] = &scenario.always[3].facts[..] else { panic!("two facts") };
+    assert_eq!((entry.polarity, page.polarity), (Polarity::Denied, Polarity::Affirmed));
+    assert!(matches!(entry.atom, Atom::Dirty { view: View::Process { .. } }));
+    assert!(matches!(page.atom, Atom::Dirty { view: View::Handle(_) }));
     assert_eq!(scenario.outcomes[0].when.len(), 2);
     assert!(scenario.outcomes[2].when.is_empty());
     assert_eq!(scenario.reach[0].during.map(|d| d.value), Some(Activity::FastPin));
