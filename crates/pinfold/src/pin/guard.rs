@@ -36,13 +36,20 @@ impl<P: Platform> Held<P> {
         &self.pages
     }
 
-    pub(super) fn reserve(&mut self, pages: u64) -> Result<(), NoMemory> {
-        let pages = usize::try_from(pages).map_err(|_| NoMemory)?;
-        // Twice the room if the heap can, so that a long run is not moved again and again.
-        if !self.pages.is_empty() && self.pages.try_reserve(pages).is_ok() {
+    /// Makes room for `pages` more, and where there is none yet for `ahead`, if the heap can.
+    pub(super) fn reserve(&mut self, pages: u64, ahead: u64) -> Result<(), NoMemory> {
+        let size = |pages| usize::try_from(pages).map_err(|_| NoMemory);
+        let (pages, ahead) = (size(pages)?, size(ahead)?);
+        if self.pages.capacity() - self.pages.len() >= pages {
             return Ok(());
         }
-        self.pages.try_reserve_exact(pages).map_err(|_| NoMemory)
+        // Twice the room where there is some, so that a long run is not moved again and again.
+        let more = if self.pages.is_empty() {
+            self.pages.try_reserve_exact(ahead)
+        } else {
+            self.pages.try_reserve(ahead)
+        };
+        more.or_else(|_| self.pages.try_reserve_exact(pages)).map_err(|_| NoMemory)
     }
 
     /// Takes over a reference; room was reserved.

@@ -131,8 +131,10 @@ fn pin_with<P: Platform>(
     Ok(Pins::of(held))
 }
 
+/// Pages of one walk section.
+const PART: u64 = 512;
 /// Pages for which room is made at a time: what a request costs does not grow with what it asks for in vain.
-const AHEAD: u64 = 512;
+const AHEAD: u64 = 8 * PART;
 
 impl<P: Platform> Space<P> {
     fn hold(&self, range: VirtRange, ask: Ask, held: &mut Held<P>) -> Result<(), PinError> {
@@ -143,8 +145,10 @@ impl<P: Platform> Space<P> {
         }
         let mut page = range.first_page();
         while page < range.end_page() {
-            let part = VirtRange::of_pages(page, range.end_page().min(page + AHEAD));
-            match self.hold_part(part, ask, held) {
+            let part = VirtRange::of_pages(page, range.end_page().min(page + PART));
+            let room = held.reserve(part.pages(), (range.end_page() - page).min(AHEAD));
+            let taken = room.map_err(PinError::from).and_then(|()| self.hold_part(part, ask, held));
+            match taken {
                 Ok(()) => page = part.end_page(),
                 Err(stopped) if held.pages().is_empty() => return Err(stopped),
                 Err(stopped) => {
@@ -159,7 +163,6 @@ impl<P: Platform> Space<P> {
     /// Takes the pages of `part` in order, until all are taken or one is refused.
     fn hold_part(&self, part: VirtRange, ask: Ask, held: &mut Held<P>) -> Result<(), PinError> {
         let before = held.pages().len();
-        held.reserve(part.pages())?;
         if ask.path != Path::SlowOnly {
             self.hold_fast(part, ask, held);
         }

@@ -366,19 +366,19 @@ fn a_walk_that_overlaps_fork_gives_everything_back_and_takes_the_slow_way() {
 
 #[test]
 fn a_pin_of_more_pages_than_room_is_made_for_at_a_time_takes_them_all() {
-    let mem = machine::<X86_64>(Rules::default(), &[1600], Tuning::default());
+    let mem = machine::<X86_64>(Rules::default(), &[5200], Tuning::default());
     let space = space(&mem);
-    map(&space, 100, 1300, RW);
+    map(&space, 100, 5000, RW);
     // Some by the lock-free walk, some by the other; the second time all by the first.
     for page in 200..900 {
         store(&space, page, 1).unwrap();
     }
     for _ in 0..2 {
-        let pins = space.pin(pages(100, 1300), Access::Write, Term::Long).unwrap();
+        let pins = space.pin(pages(100, 5000), Access::Write, Term::Long).unwrap();
         let entries: Vec<_> =
-            (100..1400).map(|page| space.entry(VirtAddr::of_page(page)).pfn()).collect();
+            (100..5100).map(|page| space.entry(VirtAddr::of_page(page)).pfn()).collect();
         assert_eq!((pins.pages(), pins.shortfall()), (&entries[..], None));
-        assert_eq!(space.locked_pages(), 1300);
+        assert_eq!(space.locked_pages(), 5000);
         Audit::of(&mem).space(&space).pins(pins.pages()).check();
     }
     assert_eq!(space.locked_pages(), 0);
