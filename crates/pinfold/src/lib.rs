@@ -110,7 +110,7 @@ pub use rules::Rules;
 pub use space::{Advice, Limits, Place, Sharing};
 pub use stat::Stats;
 pub use table::{
-    Aarch64, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64, Small,
-    Sv39, Sv48, Swap, X86, X86_64, X86_64La57,
+    Aarch64, Armv8, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64,
+    Small, SmallAarch64, SmallRiscv64, Sv39, Sv48, Swap, X86, X86_64, X86_64La57,
 };
 pub use tlb::RetiredTables;

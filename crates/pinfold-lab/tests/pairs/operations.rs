@@ -2,6 +2,8 @@
 //!
 //! - A load sees what its process, or who shares the memory with it, has put there; a store that succeeded is there at the end, unless its owner
 //!   gave the page up. Nobody sees what was stored behind its fork.
+//! - The entry of a page that its process has stored to is dirty, whoever marks it, by the rules of today: a move once left the mark to
+//!   the page alone.
 //! - A pin and its owner go on naming one frame, by the rules of today.
 //! - An operation is refused only for what another lane does.
 //! - All references and mappings have a reason ([`super::audit`]).
@@ -16,15 +18,16 @@ use pinfold::pin::{Ask, Path};
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
     Access, AddressSpace, Advice, Entry, Format, Limits, Memory, NodeId, NodeSpan, Pfn, Pins,
-    Place, Prot, Pte, Refs, Rules, Sharing, Small, Term, Tuning, VirtAddr, VirtRange,
+    Place, Prot, Pte, Refs, Rules, Sharing, Term, Tuning, VirtAddr, VirtRange,
 };
 
-use super::audit;
+use super::mmu::Marks;
 use super::platform::{Bare, FRAMES, Walkers};
 use super::seen::{Seen, seen};
+use super::{Tables, audit};
 
 /// The page that loads and stores go to: the last one of its table, so that the next page has another.
-const PAGE: u64 = Small::ENTRIES as u64 - 1;
+const PAGE: u64 = Tables::ENTRIES as u64 - 1;
 /// What was stored before the lanes.
 const OLD: u64 = 1;
 /// What is stored after them.
@@ -131,7 +134,13 @@ fn stamp(who: Who, lane: usize, step: usize) -> u64 {
 
 impl World {
     /// The world before the lanes.
-    pub(crate) fn new(setup: Setup, lanes: &[Vec<Act>], rules: Rules, walkers: Walkers) -> Self {
+    pub(crate) fn new(
+        setup: Setup,
+        lanes: &[Vec<Act>],
+        rules: Rules,
+        walkers: Walkers,
+        marks: Marks,
+    ) -> Self {
         let runs = |lane: &&Vec<Act>| {
             lane.iter().any(|(_, what)| matches!(what, What::Load | What::Store))
         };
@@ -141,13 +150,13 @@ impl World {
             first: Pfn(u64::from(node) * FRAMES),
             frames: FRAMES,
         };
-        let machine = Bare::new(lanes.len(), cpus, walkers);
+        let machine = Bare::new(lanes.len(), cpus, walkers, marks);
         let tuning = Tuning { migrate_passes: 1, hint_passes: 1, ..Tuning::default() };
         // SAFETY: the machine was made for this world and has these frames.
         let memory =
             unsafe { Memory::new(machine, &[span(0), span(1)], rules, tuning) }.expect("frames");
         let free = memory.frames().total_free();
-        let owner = AddressSpace::new(&memory, Limits::of_format::<Small>()).expect("a root");
+        let owner = AddressSpace::new(&memory, Limits::of_format::<Tables>()).expect("a root");
         let (pages, sharing) = match setup {
             Setup::Wide => (2, Sharing::Private),
             Setup::Object => (1, Sharing::Shared),
@@ -307,24 +316,24 @@ impl World {
     }
 
     /// What the tables of `space` name, while nothing runs.
-    fn view(&self, space: &AddressSpace<Bare>) -> Result<Option<(Pfn, u64)>, String> {
+    fn view(&self, space: &AddressSpace<Bare>) -> Result<Option<(Pte<Tables>, u64)>, String> {
         let Some(slot) = self.machine().entry(space.root(), PAGE, AtomicU64::peek) else {
             return Ok(None);
         };
-        let pte = Pte::<Small>::from_bits(slot.peek());
+        let pte = Pte::<Tables>::from_bits(slot.peek());
         match pte.decode() {
             Entry::None => Ok(None),
-            Entry::Mapped(pfn) => Ok(Some((pfn, self.machine().data(pfn).peek()))),
+            Entry::Mapped(pfn) => Ok(Some((pte, self.machine().data(pfn).peek()))),
             other => Err(format!("{other:?} is left")),
         }
     }
 
     /// Judges a finished execution: its outcome. Takes the world down.
-    pub(crate) fn judge(&self, coherent: bool) -> Result<String, String> {
+    pub(crate) fn judge(&self, today: bool) -> Result<String, String> {
         self.refusals()?;
         for who in [Who::Owner, Who::Child] {
             if let Some(space) = &self.spaces.borrow()[who as usize] {
-                self.contents(who, space)?;
+                self.contents(who, space, today)?;
             }
         }
         for (from, child) in self.forked.borrow().iter() {
@@ -335,7 +344,7 @@ impl World {
             }
         }
         self.audit()?;
-        self.store_once_more(coherent)?;
+        self.store_once_more(today)?;
         self.audit()?;
         let outcome = format!("{:?}", self.log.borrow());
         self.take_down()?;
@@ -359,7 +368,7 @@ impl World {
         Ok(())
     }
 
-    fn contents(&self, who: Who, space: &AddressSpace<Bare>) -> Result<(), String> {
+    fn contents(&self, who: Who, space: &AddressSpace<Bare>, today: bool) -> Result<(), String> {
         let view = self.view(space)?;
         if let Some((_, value)) = view
             && !self.may_see(who, value)
@@ -370,6 +379,10 @@ impl World {
             return Ok(());
         }
         let stored = self.stored(who);
+        let through = |(lane, step, act): (usize, usize, Act)| {
+            act == (who, What::Store) && matches!(self.log.borrow()[lane][step], Seen::Value(_))
+        };
+        let marked = self.acts().any(through);
         let own = stored.iter().any(|(what, _)| *what == What::Store);
         // A child maps shared memory by its own faults.
         let private = self.setup != Setup::Object;
@@ -379,6 +392,9 @@ impl World {
             }
             Some((_, value)) if own && !stored.iter().any(|(_, stored)| *stored == value) => {
                 Err(format!("the {who:?} sees {value}, not what was stored"))
+            }
+            Some((pte, _)) if today && marked && !pte.is_dirty() => {
+                Err(format!("the {who:?} has stored to a page that is clean"))
             }
             _ => Ok(()),
         }
@@ -398,7 +414,7 @@ impl World {
     }
 
     /// The owner stores after the lanes: its pins have it, its children have not.
-    fn store_once_more(&self, coherent: bool) -> Result<(), String> {
+    fn store_once_more(&self, today: bool) -> Result<(), String> {
         let private = self.setup != Setup::Object;
         let Some(owner) = self.spaces.borrow()[0].clone() else { return Ok(()) };
         if !private || self.does(Who::Owner, &[What::Unmap]) {
@@ -418,7 +434,7 @@ impl World {
         if others()? != before {
             return Err("a child sees what its parent stored after the fork".to_owned());
         }
-        if !coherent || self.gives_up(Who::Owner) {
+        if !today || self.gives_up(Who::Owner) {
             return Ok(());
         }
         let (pins, first) = (self.pins.borrow(), self.first_pin.borrow());

@@ -1,6 +1,8 @@
 //! A machine that is exactly as weak as the contract of `pinfold::Platform` allows.
 //!
 //! Protocol:
+//! - Entries mean what they mean to the hardware of the format ([`super::mmu`]), which sets accessed and dirty itself or faults where they are
+//!   clear.
 //! - No CPU caches a translation. An instruction walks the tables, sets its bits in the entry and reaches the word under the lock of its CPU,
 //!   without ordering anything but what follows an entry behind the entry. A flush takes the lock of each other CPU that runs instructions in
 //!   turn: so none straddles it, and nothing else is ordered by it.
@@ -15,12 +17,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use pinfold::platform::{FlushScope, Park};
 use pinfold::sync::AtomicU64;
 use pinfold::{
-    AddressSpace, Bug, Cause, FaultError, Format, NodeId, Pfn, Platform, Pte, Small, SpaceId,
-    VirtAddr, VirtRange,
+    AddressSpace, Bug, Cause, FaultError, Format, NodeId, Pfn, Platform, SpaceId, VirtAddr,
+    VirtRange,
 };
 use pinfold_explore::hook::{self, Mode, Order};
 
+use super::Tables;
 use super::futex::{Futex, Word};
+use super::mmu::{Hardware, Marks, Mmu};
+
+/// How the format's hardware takes entries.
+const MMU: Mmu = <Tables as Hardware>::MMU;
 
 /// Frames of each of the two nodes. What is set up lies on the first, lanes run on the second.
 pub(crate) const FRAMES: u64 = 16;
@@ -40,6 +47,7 @@ pub(crate) struct Bare {
     /// The words of all frames, [`Format::ENTRIES`] each; the first of a page is its contents.
     cells: Box<[AtomicU64]>,
     form: Walkers,
+    marks: Marks,
     walkers: Vec<Word>,
     /// The lanes that run instructions, each with a place whose address is its lock.
     cpus: Box<[(usize, u8)]>,
@@ -49,11 +57,17 @@ pub(crate) struct Bare {
 
 impl Bare {
     /// A machine for so many lanes, of which `cpus` run instructions.
-    pub(crate) fn new(lanes: usize, cpus: impl Iterator<Item = usize>, form: Walkers) -> Self {
+    pub(crate) fn new(
+        lanes: usize,
+        cpus: impl Iterator<Item = usize>,
+        form: Walkers,
+        marks: Marks,
+    ) -> Self {
         let words = if form == Walkers::Counted { 1 } else { lanes };
         Self {
-            cells: (0..2 * FRAMES as usize * Small::ENTRIES).map(|_| AtomicU64::new(0)).collect(),
+            cells: (0..2 * FRAMES as usize * Tables::ENTRIES).map(|_| AtomicU64::new(0)).collect(),
             form,
+            marks,
             walkers: (0..words).map(|_| Word::default()).collect(),
             cpus: cpus.map(|lane| (lane, 0)).collect(),
             futex: Futex::new(true),
@@ -66,7 +80,7 @@ impl Bare {
     }
 
     fn frame(&self, frame: Pfn) -> &[AtomicU64] {
-        &self.cells[frame.0 as usize * Small::ENTRIES..][..Small::ENTRIES]
+        &self.cells[frame.0 as usize * Tables::ENTRIES..][..Tables::ENTRIES]
     }
 
     /// The contents of a page, as a device or a CPU reaches them.
@@ -91,12 +105,8 @@ impl Bare {
         read: impl Fn(&AtomicU64) -> u64,
     ) -> Option<&AtomicU64> {
         let mut table = root;
-        for level in (1..Small::LEVELS).rev() {
-            let bits = read(&self.frame(table)[index(page, level)]);
-            if bits == 0 {
-                return None;
-            }
-            table = Pte::<Small>::from_bits(bits).pfn();
+        for level in (1..Tables::LEVELS).rev() {
+            table = (MMU.table)(read(&self.frame(table)[index(page, level)]))?;
         }
         Some(&self.frame(table)[index(page, 0)])
     }
@@ -130,23 +140,20 @@ impl Bare {
         value: Option<u64>,
     ) -> Option<u64> {
         let slot = self.entry(space.root(), page, AtomicU64::load_acquire)?;
-        let mut fits = |bits: u64| {
-            let pte = Pte::<Small>::from_bits(bits);
-            let allowed = pte.is_present() && (value.is_none() || pte.is_writable());
-            let used = if value.is_some() { pte.young().dirty() } else { pte.young() };
-            allowed.then(|| used.bits())
-        };
+        let cause = if value.is_some() { Cause::Store } else { Cause::Load };
+        let reached = |bits: u64| (MMU.page)(bits, cause, self.marks);
         let (at, now) = (slot.native().as_ptr() as usize, slot.peek());
         let seen = hook::load(at, now, Order::Acquire);
-        let mut bits = fits(seen)?;
-        if bits != seen {
+        let (mut frame, left) = reached(seen)?;
+        if left != seen {
             // The bits come in one step with the check, and order nothing.
             let now = slot.peek();
-            let done = hook::rmw(at, now, Order::Acquire, Order::Acquire, &mut fits);
+            let done = hook::rmw(at, now, Order::Acquire, Order::Acquire, &mut |bits| {
+                reached(bits).map(|(_, left)| left)
+            });
             slot.native().store(done.latest, Ordering::Relaxed);
-            bits = done.done.then_some(done.old)?;
+            (frame, _) = reached(done.old)?;
         }
-        let frame = Pte::<Small>::from_bits(bits).pfn();
         if pinfold::lab::counts(space.memory().frames(), frame).refs() == 0 {
             hook::fail(format!("{frame} is used after it was freed"));
         }
@@ -168,7 +175,7 @@ impl Bare {
 
 /// The index of `page` in its table `level` levels above the last.
 fn index(page: u64, level: u32) -> usize {
-    (page >> (level * Small::INDEX_BITS)) as usize & (Small::ENTRIES - 1)
+    (page >> (level * Tables::INDEX_BITS)) as usize & (Tables::ENTRIES - 1)
 }
 
 impl Park for Bare {
@@ -185,7 +192,7 @@ impl Park for Bare {
 // SAFETY: frames are slices of `ENTRIES` words in a box that lives as long as the machine; a flush waits for the instruction that each CPU is at, and
 // hands what both did to the other; sections and sleeping are as the contract says.
 unsafe impl Platform for Bare {
-    type Format = Small;
+    type Format = Tables;
 
     fn table(&self, frame: Pfn) -> NonNull<AtomicU64> {
         NonNull::from(self.frame(frame)).cast()

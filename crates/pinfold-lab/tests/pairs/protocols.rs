@@ -3,15 +3,18 @@
 
 use pinfold_explore::{Completeness, FailureKind, LockForm, Model};
 
+use super::mmu::Marks;
+use super::operations::What::{
+    DontNeed, Exit, Fork, Get, Load, Migrate, PinFast, PinRead, PinWrite, ReadOnly, Scan, Store,
+    Unmap, UnmapPart, Unpin, Writable,
+};
+use super::operations::Who::{Child, Owner};
 use super::operations::{Act, Setup};
 use super::platform::Walkers;
-use super::{
-    Case, Child, DontNeed, Exit, Fork, Get, Load, Migrate, Owner, PinFast, PinRead, PinWrite,
-    ReadOnly, Scan, Store, Unmap, UnmapPart, Unpin, Writable,
-};
+use super::search::Case;
 
 /// More executions than any search here takes.
-const MOST: u64 = 100_000;
+const MOST: u64 = 200_000;
 const MODELS: [Model; 3] = [Model::Sc, Model::Tso, Model::Weak];
 
 type Protocol = (&'static str, Setup, &'static [&'static [Act]]);
@@ -64,6 +67,20 @@ const PROTOCOLS: [Protocol; 16] = [
     ("move, unmap of a part", Setup::Wide, &[&[(Owner, Migrate)], &[(Owner, UnmapPart)]]),
 ];
 
+/// Those in which a lane meets an old page, or a clean one that it may write.
+const MARKED: [Protocol; 6] = [
+    ("old, load, store", Setup::Forked, &[&[(Child, Load), (Child, Load)], &[(Child, Store)]]),
+    ("old, move", Setup::Forked, &[&[(Child, Load), (Child, Store)], &[(Child, Migrate)]]),
+    ("old, fork", Setup::Forked, &[&[(Child, Load), (Child, Load)], &[(Child, Fork)]]),
+    ("clean, two stores", Setup::Object, &[&[(Child, Load), (Child, Store)], &[(Child, Store)]]),
+    (
+        "clean, read-only",
+        Setup::Object,
+        &[&[(Child, Load), (Child, Store)], &[(Child, ReadOnly), (Child, Writable)]],
+    ),
+    ("clean, drop", Setup::Object, &[&[(Child, Load), (Child, Store)], &[(Child, DontNeed)]]),
+];
+
 fn case((_, setup, lanes): Protocol, rules: &str) -> Case {
     Case::new(setup, lanes, rules)
 }
@@ -94,6 +111,17 @@ fn each_protocol_holds_on_a_machine_as_weak_as_the_contract() {
             protocol.0, sc.0, tso.0, weak.0, weak.1
         );
         assert!(weak.0 > 1, "{} is no race", protocol.0);
+    }
+}
+
+#[test]
+fn each_protocol_holds_whoever_sets_accessed_and_dirty() {
+    for protocol in PROTOCOLS.into_iter().chain(MARKED) {
+        let [hardware, manager] = [Marks::Hardware, Marks::Manager].map(|marks| {
+            let case = Case { marks, ..case(protocol, "latest") };
+            holds(case, Model::Weak, LockForm::Object).0
+        });
+        println!("{:<28} {hardware:>5} executions, by the manager {manager:>5}", protocol.0);
     }
 }
 

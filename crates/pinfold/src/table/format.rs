@@ -23,8 +23,8 @@ use core::fmt::Debug;
 
 use super::entry::Reach;
 
-pub use aarch64::Aarch64;
-pub use riscv64::{Riscv64, Sv39, Sv48};
+pub use aarch64::{Aarch64, Armv8, SmallAarch64};
+pub use riscv64::{Riscv64, SmallRiscv64, Sv39, Sv48};
 pub use x86::{Small, X86, X86_64, X86_64La57};
 
 /// A condition on the bits of an entry that costs one comparison.

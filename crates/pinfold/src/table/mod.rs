@@ -20,7 +20,8 @@ mod walk;
 
 pub use entry::{Entry, Migration, MigrationKind, Pte, Reach, Swap};
 pub use format::{
-    Aarch64, BitChange, Format, Match, Riscv64, Small, Sv39, Sv48, X86, X86_64, X86_64La57,
+    Aarch64, Armv8, BitChange, Format, Match, Riscv64, Small, SmallAarch64, SmallRiscv64, Sv39,
+    Sv48, X86, X86_64, X86_64La57,
 };
 pub(crate) use walk::{Cursor, Flushed, Leaf, Tables, Withdrawn, table_end};
 

@@ -130,11 +130,16 @@ fn frames_that_no_entry_can_name_are_refused() {
 fn user_programs_have_the_addresses_that_the_hardware_leaves_them() {
     assert_eq!((X86_64::USER_PAGES, X86_64La57::USER_PAGES), ((1 << 35) - 1, (1 << 44) - 1));
     assert_eq!((Sv39::USER_PAGES, Sv48::USER_PAGES), (1 << 26, 1 << 35));
-    assert_eq!((Aarch64::USER_PAGES, Small::USER_PAGES), (1 << 36, 16));
+    assert_eq!(Aarch64::USER_PAGES, 1 << 36);
 }
 
 #[test]
-fn the_small_format_addresses_sixteen_pages() {
-    assert_eq!((Small::PAGES, Small::ENTRIES), (16, 4));
+fn the_small_formats_address_sixteen_pages_all_for_user_programs() {
+    fn small<F: Format>() {
+        assert_eq!((F::PAGES, F::USER_PAGES, F::ENTRIES), (16, 16, 4));
+    }
+    small::<Small>();
+    small::<SmallAarch64>();
+    small::<SmallRiscv64>();
     assert_eq!(X86_64::PAGES, 1 << 36);
 }

@@ -1,6 +1,6 @@
 //! Page walks of real hardware, by the bits of the manuals: the crate's formats are not asked, so that they are checked against this.
 
-use pinfold::{Aarch64, Cause, Format, Pfn, Riscv64, X86};
+use pinfold::{Armv8, Cause, Format, Pfn, Riscv64, X86};
 
 /// Who sets accessed and dirty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,11 +29,11 @@ impl<const LEVELS: u32, const BITS: u32> Hardware for X86<LEVELS, BITS> {
     const MMU: Mmu = Mmu { table: x86_table, page: x86_page };
 }
 
-impl Hardware for Aarch64 {
+impl<const LEVELS: u32, const BITS: u32> Hardware for Armv8<LEVELS, BITS> {
     const MMU: Mmu = Mmu { table: aarch64_table, page: aarch64_page };
 }
 
-impl<const LEVELS: u32> Hardware for Riscv64<LEVELS> {
+impl<const LEVELS: u32, const BITS: u32> Hardware for Riscv64<LEVELS, BITS> {
     const MMU: Mmu = Mmu { table: riscv64_table, page: riscv64_page };
 }
 

@@ -45,17 +45,25 @@ const HINT: u64 = 1 << 59;
 
 const KEPT: u64 = ACCESSED | DIRTY | READ_ONLY | HARD_READ_ONLY | SPECIAL;
 
-/// AArch64 with a granule of 4 KiB: four levels, user programs in TTBR0's whole 48 bits (TCR_EL1.T0SZ = 16).
+/// The AArch64 layout with `LEVELS` levels of `1 << BITS` entries. Real are 4 levels of 9 bits.
+///
+/// User programs have all that TTBR0's tables can address: the kernel's half of the addresses has tables of its own.
 ///
 /// Entries use the memory type of index 0 (AttrIndx): set MAIR_EL1.Attr0 to normal write-back memory. User pages can never be executed by EL1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Aarch64;
+pub struct Armv8<const LEVELS: u32, const BITS: u32>;
+
+/// A granule of 4 KiB and four levels: user programs in TTBR0's whole 48 bits (TCR_EL1.T0SZ = 16).
+pub type Aarch64 = Armv8<4, 9>;
+
+/// The same entries in two levels of four: sixteen pages, for exploration.
+pub type SmallAarch64 = Armv8<2, 2>;
 
 // SAFETY: the bits are those of the manual. Bit 58 is the mark of PROT_NONE. AP[2] is clear only where bit 56 is clear and bit 55 set, which every
 // function below keeps; the hardware never clears it, as DBM is never set.
-unsafe impl Format for Aarch64 {
-    const LEVELS: u32 = 4;
-    const INDEX_BITS: u32 = 9;
+unsafe impl<const LEVELS: u32, const BITS: u32> Format for Armv8<LEVELS, BITS> {
+    const LEVELS: u32 = LEVELS;
+    const INDEX_BITS: u32 = BITS;
     const USER_PAGES: u64 = Self::PAGES;
     const FRAME: u64 = 0x0000_ffff_ffff_f000;
     const TABLE: u64 = VALID | TABLE_OR_PAGE;

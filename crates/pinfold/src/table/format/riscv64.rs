@@ -19,27 +19,32 @@ const DIRTY: u64 = 1 << 7;
 const SPECIAL: u64 = 1 << 8;
 const PROT_NONE: u64 = 1 << 9;
 
-/// RISC-V with `LEVELS` levels of 512 entries. The lower half of the addresses is for user programs: the hardware wants all upper bits of an
-/// address to be the same.
+/// The RISC-V layout with `LEVELS` levels of `1 << BITS` entries. Real are 3 and 4 levels of 9 bits.
+///
+/// The hardware wants all upper bits of an address to be the same, so a user program has the lower half of what the tables of a real machine
+/// can address.
 ///
 /// A core that caches absent entries (one without Svvptc) may fault once more after a page was mapped. That fault ends in
 /// [`crate::Platform::flush_local`], which on such cores is an SFENCE.VMA of all addresses, as the absent entry may be one of an upper table.
 ///
 /// Memory types (Svpbmt) stay those of the platform, and pages are never combined (Svnapot).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Riscv64<const LEVELS: u32>;
+pub struct Riscv64<const LEVELS: u32, const BITS: u32>;
 
 /// Three levels: 39-bit addresses, the lower 38 bits for user programs.
-pub type Sv39 = Riscv64<3>;
+pub type Sv39 = Riscv64<3, 9>;
 
 /// Four levels: 48-bit addresses, the lower 47 bits for user programs.
-pub type Sv48 = Riscv64<4>;
+pub type Sv48 = Riscv64<4, 9>;
+
+/// The same entries in two levels of four: sixteen pages, for exploration.
+pub type SmallRiscv64 = Riscv64<2, 2>;
 
 // SAFETY: the bits are those of the manual. Bit 9 is the mark of PROT_NONE, and bit 5 is asked only together with it.
-unsafe impl<const LEVELS: u32> Format for Riscv64<LEVELS> {
+unsafe impl<const LEVELS: u32, const BITS: u32> Format for Riscv64<LEVELS, BITS> {
     const LEVELS: u32 = LEVELS;
-    const INDEX_BITS: u32 = 9;
-    const USER_PAGES: u64 = Self::PAGES / 2;
+    const INDEX_BITS: u32 = BITS;
+    const USER_PAGES: u64 = if BITS == 9 { Self::PAGES / 2 } else { Self::PAGES };
     const FRAME: u64 = 0x003f_ffff_ffff_fc00;
     const TABLE: u64 = VALID;
     const READABLE: Match = Match { mask: VALID | SPECIAL, set: VALID };

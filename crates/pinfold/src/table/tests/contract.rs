@@ -199,7 +199,9 @@ fn every_format_keeps_the_contract() {
     contract::<Small>();
     contract::<X86_64>();
     contract::<X86_64La57>();
+    contract::<SmallAarch64>();
     contract::<Aarch64>();
+    contract::<SmallRiscv64>();
     contract::<Sv39>();
     contract::<Sv48>();
 }
