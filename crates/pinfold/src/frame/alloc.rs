@@ -243,15 +243,25 @@ impl Frames {
         if let Some(source) = self.outside {
             return self.obtain_outside(source, request);
         }
+        let (Placement::Only(node) | Placement::Prefer(node)) = placement;
+        let near = self.store.nodes().get(usize::from(node.0));
+        if let Some(first) = near.and_then(|near| buddy::take(near, self, order, zone)) {
+            return Ok(first);
+        }
+        match placement {
+            Placement::Only(_) => Err(OutOfFrames),
+            Placement::Prefer(_) => self.obtain_elsewhere(node, order, zone).ok_or(OutOfFrames),
+        }
+    }
+
+    /// A free run of another node than `node`, the next one first.
+    #[cold]
+    fn obtain_elsewhere(&self, node: NodeId, order: u32, zone: Zone) -> Option<Pfn> {
         let nodes = self.store.nodes();
-        let from = |node: usize| buddy::take(nodes.get(node)?, self, order, zone);
-        let found = match placement {
-            Placement::Only(node) => from(usize::from(node.0)),
-            Placement::Prefer(node) => {
-                (0..nodes.len()).find_map(|step| from((usize::from(node.0) + step) % nodes.len()))
-            }
-        };
-        found.ok_or(OutOfFrames)
+        let others = (1..=nodes.len()).map(|step| (usize::from(node.0) + step) % nodes.len());
+        others
+            .filter(|other| *other != usize::from(node.0))
+            .find_map(|other| buddy::take(&nodes[other], self, order, zone))
     }
 
     /// # Panics
