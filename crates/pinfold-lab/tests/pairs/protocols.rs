@@ -70,7 +70,7 @@ const PROTOCOLS: [Protocol; 16] = [
 /// Those in which a lane meets an old page, or a clean one that it may write.
 const MARKED: [Protocol; 6] = [
     ("old, load, store", Setup::Forked, &[&[(Child, Load), (Child, Load)], &[(Child, Store)]]),
-    ("old, move", Setup::Forked, &[&[(Child, Load), (Child, Store)], &[(Child, Migrate)]]),
+    ("old, move", Setup::Forked, &[&[(Child, Load)], &[(Child, Migrate)]]),
     ("old, fork", Setup::Forked, &[&[(Child, Load), (Child, Load)], &[(Child, Fork)]]),
     ("clean, two stores", Setup::Object, &[&[(Child, Load), (Child, Store)], &[(Child, Store)]]),
     (
