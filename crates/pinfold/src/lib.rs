@@ -49,6 +49,8 @@
 //!
 //! `explore` routes every shared access through `pinfold-explore` when an exploration runs on the thread. Off, which is the default, the types of
 //! [`sync`] are `core::sync::atomic` and the crate needs no std.
+//!
+//! `spin-hooks` lets a kernel switch off preemption or interrupts around the spin locks ([`sync::mask`]).
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -65,7 +65,7 @@ pub enum FlushScope {
 /// - **Interrupts are on** at every call of the manager. A flush under a page table's lock waits for other CPUs, and one that spins for that lock
 ///   with interrupts off never answers. Inside walk sections the manager takes no lock but the
 ///   frame allocator's, under which nobody waits, so the section itself may switch them off.
-/// - **Spin locks switch off neither interrupts nor preemption, unless hooks are installed** ([`crate::sync::mask`]). Without them nothing that an
+/// - **Spin locks switch off neither interrupts nor preemption, unless hooks are installed** ([`crate::sync::mask`], feature `spin-hooks`). Without them nothing that an
 ///   interrupt handler runs may call the manager, and a kernel that preempts must see to it that a preempted holder runs again while others spin:
 ///   not by priority alone. With them a handler may do one thing: release a hold, by dropping [`crate::PinnedPage`], [`crate::Pins`] or
 ///   [`crate::Refs`] whose address space somebody else still has, if the global allocator and [`Platform::event`] can be called there, too.

@@ -1,16 +1,12 @@
 //! What a kernel does around the manager's spin locks: switch off preemption or interrupts.
 //!
 //! Protocol: an embedder installs its hooks once, before the first address space. Each spin lock is taken inside a section, which ends after the lock
-//! was given back. Nothing is called where no hooks are installed: one load for each lock.
+//! was given back. Nothing is called where no hooks are installed; without the feature `spin-hooks` there are none, and sections are nothing at all.
 //!
 //! Invariants:
 //! - INV-MASK-1: a section ends on the CPU and by the hooks that began it, sections end in the reverse order, and nothing sleeps inside one.
 //! - INV-MASK-2: interrupts are off in no section in which a flush waits for other CPUs: page tables' locks switch off preemption only.
 //! - INV-MASK-3: releasing a hold takes no lock but those that switch interrupts off, so that an interrupt handler may do it.
-
-use core::marker::PhantomData;
-use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// What a section switches off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,45 +17,74 @@ pub enum Masks {
     Interrupts,
 }
 
-/// The functions of a kernel that begin and end a section.
-#[derive(Debug)]
-pub struct SpinHooks {
-    /// Switches off, and gives what `exit` wants to know: the interrupt flag as it was, for instance. Sections nest.
-    pub enter: fn(Masks) -> usize,
-    /// Restores what was before the section.
-    pub exit: fn(Masks, usize),
-}
+#[cfg(feature = "spin-hooks")]
+pub use hooked::{SpinHooks, install};
 
-static HOOKS: AtomicPtr<SpinHooks> = AtomicPtr::new(ptr::null_mut());
+#[cfg(feature = "spin-hooks")]
+pub(crate) use hooked::Masked;
 
-/// Lets `hooks` surround every spin lock from now on, of all machines in the program. Sections that are open now end without them.
-pub fn install(hooks: &'static SpinHooks) {
-    HOOKS.store(ptr::from_ref(hooks).cast_mut(), Ordering::Release);
-}
+#[cfg(feature = "spin-hooks")]
+mod hooked {
+    use core::marker::PhantomData;
+    use core::ptr;
+    use core::sync::atomic::{AtomicPtr, Ordering};
 
-/// A section; ends on drop. Bound to its CPU, so it cannot be sent.
-#[must_use]
-pub(crate) struct Masked {
-    begun: Option<(&'static SpinHooks, usize)>,
-    masks: Masks,
-    here: PhantomData<*const ()>,
-}
+    use super::Masks;
 
-impl Masked {
-    /// Begins a section.
-    #[inline]
-    pub(crate) fn begin(masks: Masks) -> Self {
-        // SAFETY: only `install` writes the pointer, from a reference that lives for ever.
-        let hooks = unsafe { HOOKS.load(Ordering::Acquire).as_ref() };
-        Self { begun: hooks.map(|hooks| (hooks, (hooks.enter)(masks))), masks, here: PhantomData }
+    /// The functions of a kernel that begin and end a section.
+    #[derive(Debug)]
+    pub struct SpinHooks {
+        /// Switches off, and gives what `exit` wants to know: the interrupt flag as it was, for instance. Sections nest.
+        pub enter: fn(Masks) -> usize,
+        /// Restores what was before the section.
+        pub exit: fn(Masks, usize),
+    }
+
+    static HOOKS: AtomicPtr<SpinHooks> = AtomicPtr::new(ptr::null_mut());
+
+    /// Lets `hooks` surround every spin lock from now on, of all machines in the program. Sections that are open now end without them.
+    pub fn install(hooks: &'static SpinHooks) {
+        HOOKS.store(ptr::from_ref(hooks).cast_mut(), Ordering::Release);
+    }
+
+    /// A section; ends on drop. Bound to its CPU, so it cannot be sent.
+    #[must_use]
+    pub(crate) struct Masked {
+        begun: Option<(&'static SpinHooks, usize)>,
+        masks: Masks,
+        here: PhantomData<*const ()>,
+    }
+
+    impl Masked {
+        /// Begins a section.
+        #[inline]
+        pub(crate) fn begin(masks: Masks) -> Self {
+            // SAFETY: only `install` writes the pointer, from a reference that lives for ever.
+            let hooks = unsafe { HOOKS.load(Ordering::Acquire).as_ref() };
+            let begun = hooks.map(|hooks| (hooks, (hooks.enter)(masks)));
+            Self { begun, masks, here: PhantomData }
+        }
+    }
+
+    impl Drop for Masked {
+        #[inline]
+        fn drop(&mut self) {
+            if let Some((hooks, state)) = self.begun {
+                (hooks.exit)(self.masks, state);
+            }
+        }
     }
 }
 
-impl Drop for Masked {
+/// A section that switches nothing off.
+#[cfg(not(feature = "spin-hooks"))]
+#[must_use]
+pub(crate) struct Masked;
+
+#[cfg(not(feature = "spin-hooks"))]
+impl Masked {
     #[inline]
-    fn drop(&mut self) {
-        if let Some((hooks, state)) = self.begun {
-            (hooks.exit)(self.masks, state);
-        }
+    pub(crate) fn begin(_: Masks) -> Self {
+        Self
     }
 }
