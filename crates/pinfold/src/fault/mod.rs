@@ -165,7 +165,7 @@ impl<P: Platform> Space<P> {
     }
 
     /// A present entry that the access could not use, or that was stale in a CPU's cache. Hardware that leaves accessed and dirty to the
-    /// manager faults until they are set: INV-FAULT-4.
+    /// manager faults until they are set: INV-FAULT-5.
     fn present(
         &self,
         request: &Request<'_, P>,

@@ -105,10 +105,23 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     const MAX_PFN: u64 =
         (Self::FRAME >> Self::FRAME.trailing_zeros()) >> (Self::INVERT_ABSENT as u32);
 
+    /// The hardware may use the entry.
+    const PRESENT: u64;
+    /// With [`Format::PRESENT`] clear: maps a frame all the same, PROT_NONE.
+    const PROT_NONE: u64;
+    /// With [`Format::PROT_NONE`]: NUMA balancing made it so, not the owner.
+    const HINT: u64;
+    /// The page was used.
+    const ACCESSED: u64;
+    /// The page was stored to.
+    const DIRTY: u64;
+    /// The frame has no counts: the zero page.
+    const SPECIAL: u64;
+
     /// A table entry of an upper level, but for the frame.
     const TABLE: u64;
     /// Present, and its frame is counted: what the lock-free walk wants for reading.
-    const READABLE: Match;
+    const READABLE: Match = Match { mask: Self::PRESENT | Self::SPECIAL, set: Self::PRESENT };
     /// As [`Format::READABLE`], and writable.
     const WRITABLE: Match;
     /// Takes the right to write from a mapped entry, present or absent, in place: one atomic operation, so the type allows no other.
@@ -134,28 +147,55 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     fn hint(bits: u64) -> u64;
 
     /// Whether the hardware may use it. For any entry.
-    fn is_present(bits: u64) -> bool;
+    #[inline]
+    fn is_present(bits: u64) -> bool {
+        bits & Self::PRESENT != 0
+    }
     /// Whether it maps a frame: present or PROT_NONE. For any entry.
-    fn is_mapped(bits: u64) -> bool;
+    #[inline]
+    fn is_mapped(bits: u64) -> bool {
+        bits & (Self::PRESENT | Self::PROT_NONE) != 0
+    }
     /// Whether it maps a frame and is absent: PROT_NONE, by the owner or by NUMA balancing. For any entry.
-    fn is_protnone(bits: u64) -> bool;
+    #[inline]
+    fn is_protnone(bits: u64) -> bool {
+        bits & (Self::PRESENT | Self::PROT_NONE) == Self::PROT_NONE
+    }
     /// Whether NUMA balancing made it PROT_NONE. For any entry.
-    fn is_hint(bits: u64) -> bool;
+    #[inline]
+    fn is_hint(bits: u64) -> bool {
+        bits & (Self::PRESENT | Self::PROT_NONE | Self::HINT) == Self::PROT_NONE | Self::HINT
+    }
     /// Whether instructions may be fetched.
     fn is_exec(bits: u64) -> bool;
     /// Whether the page may be written. Hardware without a dirty bit may still fault on the first store.
     fn is_writable(bits: u64) -> bool;
     /// Whether it was used.
-    fn is_accessed(bits: u64) -> bool;
+    #[inline]
+    fn is_accessed(bits: u64) -> bool {
+        bits & Self::ACCESSED != 0
+    }
     /// Whether it was stored through.
-    fn is_dirty(bits: u64) -> bool;
+    #[inline]
+    fn is_dirty(bits: u64) -> bool {
+        bits & Self::DIRTY != 0
+    }
     /// Whether its frame has no counts: the zero page.
-    fn is_special(bits: u64) -> bool;
+    #[inline]
+    fn is_special(bits: u64) -> bool {
+        bits & Self::SPECIAL != 0
+    }
 
     /// Accessed.
-    fn young(bits: u64) -> u64;
+    #[inline]
+    fn young(bits: u64) -> u64 {
+        bits | Self::ACCESSED
+    }
     /// Not accessed.
-    fn old(bits: u64) -> u64;
+    #[inline]
+    fn old(bits: u64) -> u64 {
+        bits & !Self::ACCESSED
+    }
     /// Dirty.
     fn dirty(bits: u64) -> u64;
     /// Not dirty.
@@ -165,5 +205,8 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     /// Not writable.
     fn read_only(bits: u64) -> u64;
     /// Special.
-    fn special(bits: u64) -> u64;
+    #[inline]
+    fn special(bits: u64) -> u64 {
+        bits | Self::SPECIAL
+    }
 }

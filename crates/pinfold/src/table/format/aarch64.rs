@@ -66,8 +66,13 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Armv8<LEVELS, BITS> {
     const INDEX_BITS: u32 = BITS;
     const USER_PAGES: u64 = Self::PAGES;
     const FRAME: u64 = 0x0000_ffff_ffff_f000;
+    const PRESENT: u64 = VALID;
+    const PROT_NONE: u64 = PROT_NONE;
+    const HINT: u64 = HINT;
+    const ACCESSED: u64 = ACCESSED;
+    const DIRTY: u64 = DIRTY;
+    const SPECIAL: u64 = SPECIAL;
     const TABLE: u64 = VALID | TABLE_OR_PAGE;
-    const READABLE: Match = Match { mask: VALID | SPECIAL, set: VALID };
     const WRITABLE: Match = Match { mask: VALID | SPECIAL | READ_ONLY, set: VALID };
     const REVOKE_WRITE: BitChange = BitChange::Set(HARD_READ_ONLY | READ_ONLY);
 
@@ -93,26 +98,6 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Armv8<LEVELS, BITS> {
     }
 
     #[inline]
-    fn is_present(bits: u64) -> bool {
-        bits & VALID != 0
-    }
-
-    #[inline]
-    fn is_mapped(bits: u64) -> bool {
-        bits & (VALID | PROT_NONE) != 0
-    }
-
-    #[inline]
-    fn is_protnone(bits: u64) -> bool {
-        bits & (VALID | PROT_NONE) == PROT_NONE
-    }
-
-    #[inline]
-    fn is_hint(bits: u64) -> bool {
-        bits & (VALID | PROT_NONE | HINT) == PROT_NONE | HINT
-    }
-
-    #[inline]
     fn is_exec(bits: u64) -> bool {
         bits & NO_EXEC == 0
     }
@@ -120,31 +105,6 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Armv8<LEVELS, BITS> {
     #[inline]
     fn is_writable(bits: u64) -> bool {
         bits & READ_ONLY == 0
-    }
-
-    #[inline]
-    fn is_accessed(bits: u64) -> bool {
-        bits & ACCESSED != 0
-    }
-
-    #[inline]
-    fn is_dirty(bits: u64) -> bool {
-        bits & DIRTY != 0
-    }
-
-    #[inline]
-    fn is_special(bits: u64) -> bool {
-        bits & SPECIAL != 0
-    }
-
-    #[inline]
-    fn young(bits: u64) -> u64 {
-        bits | ACCESSED
-    }
-
-    #[inline]
-    fn old(bits: u64) -> u64 {
-        bits & !ACCESSED
     }
 
     #[inline]
@@ -167,10 +127,5 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Armv8<LEVELS, BITS> {
     #[inline]
     fn read_only(bits: u64) -> u64 {
         Self::REVOKE_WRITE.of(bits)
-    }
-
-    #[inline]
-    fn special(bits: u64) -> u64 {
-        bits | SPECIAL
     }
 }

@@ -46,8 +46,13 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Riscv64<LEVELS, BITS>
     const INDEX_BITS: u32 = BITS;
     const USER_PAGES: u64 = if BITS == 9 { Self::PAGES / 2 } else { Self::PAGES };
     const FRAME: u64 = 0x003f_ffff_ffff_fc00;
+    const PRESENT: u64 = VALID;
+    const PROT_NONE: u64 = PROT_NONE;
+    const HINT: u64 = HINT;
+    const ACCESSED: u64 = ACCESSED;
+    const DIRTY: u64 = DIRTY;
+    const SPECIAL: u64 = SPECIAL;
     const TABLE: u64 = VALID;
-    const READABLE: Match = Match { mask: VALID | SPECIAL, set: VALID };
     const WRITABLE: Match = Match { mask: VALID | SPECIAL | WRITE, set: VALID | WRITE };
     const REVOKE_WRITE: BitChange = BitChange::Clear(WRITE);
 
@@ -71,26 +76,6 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Riscv64<LEVELS, BITS>
     }
 
     #[inline]
-    fn is_present(bits: u64) -> bool {
-        bits & VALID != 0
-    }
-
-    #[inline]
-    fn is_mapped(bits: u64) -> bool {
-        bits & (VALID | PROT_NONE) != 0
-    }
-
-    #[inline]
-    fn is_protnone(bits: u64) -> bool {
-        bits & (VALID | PROT_NONE) == PROT_NONE
-    }
-
-    #[inline]
-    fn is_hint(bits: u64) -> bool {
-        bits & (VALID | PROT_NONE | HINT) == PROT_NONE | HINT
-    }
-
-    #[inline]
     fn is_exec(bits: u64) -> bool {
         bits & EXEC != 0
     }
@@ -98,31 +83,6 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Riscv64<LEVELS, BITS>
     #[inline]
     fn is_writable(bits: u64) -> bool {
         bits & WRITE != 0
-    }
-
-    #[inline]
-    fn is_accessed(bits: u64) -> bool {
-        bits & ACCESSED != 0
-    }
-
-    #[inline]
-    fn is_dirty(bits: u64) -> bool {
-        bits & DIRTY != 0
-    }
-
-    #[inline]
-    fn is_special(bits: u64) -> bool {
-        bits & SPECIAL != 0
-    }
-
-    #[inline]
-    fn young(bits: u64) -> u64 {
-        bits | ACCESSED
-    }
-
-    #[inline]
-    fn old(bits: u64) -> u64 {
-        bits & !ACCESSED
     }
 
     #[inline]
@@ -143,10 +103,5 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Riscv64<LEVELS, BITS>
     #[inline]
     fn read_only(bits: u64) -> u64 {
         bits & !WRITE
-    }
-
-    #[inline]
-    fn special(bits: u64) -> u64 {
-        bits | SPECIAL
     }
 }

@@ -43,8 +43,13 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for X86<LEVELS, BITS> {
         if LEVELS >= 4 && BITS == 9 { Self::PAGES / 2 - 1 } else { Self::PAGES };
     const FRAME: u64 = 0x000f_ffff_ffff_f000;
     const INVERT_ABSENT: bool = true;
+    const PRESENT: u64 = PRESENT;
+    const PROT_NONE: u64 = PROT_NONE;
+    const HINT: u64 = HINT;
+    const ACCESSED: u64 = ACCESSED;
+    const DIRTY: u64 = DIRTY;
+    const SPECIAL: u64 = SPECIAL;
     const TABLE: u64 = PRESENT | WRITE | USER | ACCESSED;
-    const READABLE: Match = Match { mask: PRESENT | SPECIAL, set: PRESENT };
     const WRITABLE: Match = Match { mask: PRESENT | SPECIAL | WRITE, set: PRESENT | WRITE };
     const REVOKE_WRITE: BitChange = BitChange::Clear(WRITE);
 
@@ -68,26 +73,6 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for X86<LEVELS, BITS> {
     }
 
     #[inline]
-    fn is_present(bits: u64) -> bool {
-        bits & PRESENT != 0
-    }
-
-    #[inline]
-    fn is_mapped(bits: u64) -> bool {
-        bits & (PRESENT | PROT_NONE) != 0
-    }
-
-    #[inline]
-    fn is_protnone(bits: u64) -> bool {
-        bits & (PRESENT | PROT_NONE) == PROT_NONE
-    }
-
-    #[inline]
-    fn is_hint(bits: u64) -> bool {
-        bits & (PRESENT | PROT_NONE | HINT) == PROT_NONE | HINT
-    }
-
-    #[inline]
     fn is_exec(bits: u64) -> bool {
         bits & NO_EXEC == 0
     }
@@ -95,31 +80,6 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for X86<LEVELS, BITS> {
     #[inline]
     fn is_writable(bits: u64) -> bool {
         bits & WRITE != 0
-    }
-
-    #[inline]
-    fn is_accessed(bits: u64) -> bool {
-        bits & ACCESSED != 0
-    }
-
-    #[inline]
-    fn is_dirty(bits: u64) -> bool {
-        bits & DIRTY != 0
-    }
-
-    #[inline]
-    fn is_special(bits: u64) -> bool {
-        bits & SPECIAL != 0
-    }
-
-    #[inline]
-    fn young(bits: u64) -> u64 {
-        bits | ACCESSED
-    }
-
-    #[inline]
-    fn old(bits: u64) -> u64 {
-        bits & !ACCESSED
     }
 
     #[inline]
@@ -140,10 +100,5 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for X86<LEVELS, BITS> {
     #[inline]
     fn read_only(bits: u64) -> u64 {
         bits & !WRITE
-    }
-
-    #[inline]
-    fn special(bits: u64) -> u64 {
-        bits | SPECIAL
     }
 }
