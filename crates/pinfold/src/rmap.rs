@@ -16,7 +16,7 @@ use crate::error::NoMemory;
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::space::Space;
-use crate::sync::{self, Masked, Masks, Name, RwSem, Shared, SpinLock};
+use crate::sync::{self, Inside, Masks, Name, RwSem, Shared, SpinLock, SpinLocked};
 
 /// Names a family in a frame's mapping word. Zero is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,9 +73,12 @@ impl<P: Platform> AnonRegistry<P> {
         }
     }
 
+    fn lock(&self) -> Inside<SpinLocked<'_, Slots<P>>> {
+        Inside::lock(Masks::Preemption, || self.slots.lock())
+    }
+
     fn create(&self) -> Result<Shared<Family<P>>, NoMemory> {
-        let _masked = Masked::begin(Masks::Preemption);
-        let mut slots = self.slots.lock();
+        let mut slots = self.lock();
         let slot = match slots.free.pop() {
             Some(slot) => slot,
             None => {
@@ -109,15 +112,13 @@ impl<P: Platform> AnonRegistry<P> {
 
     /// The family with this id, if it still has members.
     pub(crate) fn find(&self, id: AnonId) -> Option<Shared<Family<P>>> {
-        let _masked = Masked::begin(Masks::Preemption);
-        let slots = self.slots.lock();
+        let slots = self.lock();
         let slot = (id.0 & ((1 << SLOT_BITS) - 1)) as usize;
         slots.families.get(slot)?.as_ref().filter(|family| family.id == id).cloned()
     }
 
     fn remove(&self, id: AnonId) {
-        let _masked = Masked::begin(Masks::Preemption);
-        let mut slots = self.slots.lock();
+        let mut slots = self.lock();
         let slot = (id.0 & ((1 << SLOT_BITS) - 1)) as usize;
         let gone = slots.families[slot].take();
         slots.free.push(slot);

@@ -4,7 +4,6 @@
 
 use ::alloc::vec::Vec;
 use core::mem::{ManuallyDrop, MaybeUninit};
-use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
 
@@ -12,7 +11,7 @@ use super::buddy::Node;
 use super::flags::Flags;
 use super::{Frame, SpanError};
 use crate::error::NoMemory;
-use crate::sync::{AtomicU32, AtomicU64, Masked, Masks, SpinLock, SpinLocked};
+use crate::sync::{AtomicU32, AtomicU64, Inside, Masks, SpinLock, SpinLocked};
 
 /// Room for the metadata of one frame, 32 bytes, in a region that the embedder gives.
 #[repr(transparent)]
@@ -36,33 +35,13 @@ unsafe impl Sync for Store {}
 /// The lock around a node's free frames. Switches interrupts off where a kernel wants that, as a handler may release a hold: INV-MASK-3.
 pub(super) struct NodeLock(SpinLock<Node>);
 
-/// A node's free frames, locked. Given back in the order of the fields: INV-MASK-1.
-#[must_use]
-pub(super) struct LockedNode<'a> {
-    node: SpinLocked<'a, Node>,
-    _masked: Masked,
-}
+/// A node's free frames, locked.
+pub(super) type LockedNode<'a> = Inside<SpinLocked<'a, Node>>;
 
 impl NodeLock {
     #[inline]
     pub(super) fn lock(&self) -> LockedNode<'_> {
-        let masked = Masked::begin(Masks::Interrupts);
-        LockedNode { node: self.0.lock(), _masked: masked }
-    }
-}
-
-impl Deref for LockedNode<'_> {
-    type Target = Node;
-    #[inline]
-    fn deref(&self) -> &Node {
-        &self.node
-    }
-}
-
-impl DerefMut for LockedNode<'_> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut Node {
-        &mut self.node
+        Inside::lock(Masks::Interrupts, || self.0.lock())
     }
 }
 

@@ -8,6 +8,8 @@
 //! - INV-MASK-2: interrupts are off in no section in which a flush waits for other CPUs: page tables' locks switch off preemption only.
 //! - INV-MASK-3: releasing a hold takes no lock but those that switch interrupts off, so that an interrupt handler may do it.
 
+use core::ops::{Deref, DerefMut};
+
 /// What a section switches off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Masks {
@@ -17,11 +19,42 @@ pub enum Masks {
     Interrupts,
 }
 
+/// A lock's guard inside a section. Given back in the order of the fields: INV-MASK-1.
+#[must_use]
+pub(crate) struct Inside<G> {
+    guard: G,
+    _masked: Masked,
+}
+
+impl<G> Inside<G> {
+    /// Begins a section and takes the lock in it.
+    #[inline]
+    pub(crate) fn lock(masks: Masks, lock: impl FnOnce() -> G) -> Self {
+        let masked = Masked::begin(masks);
+        Self { guard: lock(), _masked: masked }
+    }
+}
+
+impl<G: Deref> Deref for Inside<G> {
+    type Target = G::Target;
+    #[inline]
+    fn deref(&self) -> &G::Target {
+        &self.guard
+    }
+}
+
+impl<G: DerefMut> DerefMut for Inside<G> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut G::Target {
+        &mut self.guard
+    }
+}
+
 #[cfg(feature = "spin-hooks")]
 pub use hooked::{SpinHooks, install};
 
 #[cfg(feature = "spin-hooks")]
-pub(crate) use hooked::Masked;
+use hooked::Masked;
 
 #[cfg(feature = "spin-hooks")]
 mod hooked {
@@ -49,7 +82,7 @@ mod hooked {
 
     /// A section; ends on drop. Bound to its CPU, so it cannot be sent.
     #[must_use]
-    pub(crate) struct Masked {
+    pub(super) struct Masked {
         begun: Option<(&'static SpinHooks, usize)>,
         masks: Masks,
         here: PhantomData<*const ()>,
@@ -58,7 +91,7 @@ mod hooked {
     impl Masked {
         /// Begins a section.
         #[inline]
-        pub(crate) fn begin(masks: Masks) -> Self {
+        pub(super) fn begin(masks: Masks) -> Self {
             // SAFETY: only `install` writes the pointer, from a reference that lives for ever.
             let hooks = unsafe { HOOKS.load(Ordering::Acquire).as_ref() };
             let begun = hooks.map(|hooks| (hooks, (hooks.enter)(masks)));
@@ -79,12 +112,12 @@ mod hooked {
 /// A section that switches nothing off.
 #[cfg(not(feature = "spin-hooks"))]
 #[must_use]
-pub(crate) struct Masked;
+struct Masked;
 
 #[cfg(not(feature = "spin-hooks"))]
 impl Masked {
     #[inline]
-    pub(crate) fn begin(_: Masks) -> Self {
+    fn begin(_: Masks) -> Self {
         Self
     }
 }

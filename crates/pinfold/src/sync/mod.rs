@@ -36,7 +36,7 @@ mod spin;
 
 pub use atomic::{AtomicU32, AtomicU64, Counter, smp_mb, smp_mb_after_atomic, smp_rmb, smp_wmb};
 pub use bit::{BitGuard, BitLock};
-pub(crate) use mask::Masked;
+pub(crate) use mask::Inside;
 pub use mask::Masks;
 pub use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub use seqcount::{Begin, SeqCount};

@@ -9,7 +9,7 @@ use crate::error::OutOfFrames;
 use crate::frame::{Flags, Put, Start};
 use crate::memory::Memory;
 use crate::platform::Platform;
-use crate::sync::{self, AtomicU64, Masked, Masks, Name, RawSpinLock, SpinGuard};
+use crate::sync::{self, AtomicU64, Inside, Masks, Name, RawSpinLock, SpinGuard};
 
 /// The page tables of one address space.
 pub(crate) struct Tables<'m, P: Platform> {
@@ -269,12 +269,8 @@ impl Flushed {
     }
 }
 
-/// Holds the lock of a table. Given back in the order of the fields: INV-MASK-1.
-#[must_use]
-pub(crate) struct TableLock<'m> {
-    _lock: SpinGuard<'m>,
-    _masked: Masked,
-}
+/// Holds the lock of a table.
+pub(crate) type TableLock<'m> = Inside<SpinGuard<'m>>;
 
 /// The right to change the entries of a last-level table: holds its lock.
 #[must_use]
@@ -365,9 +361,8 @@ impl<P: Platform> Memory<P> {
     /// The lock of the table in `table`.
     #[inline]
     pub(crate) fn table_lock(&self, table: Pfn) -> TableLock<'_> {
-        let masked = Masked::begin(Masks::Preemption);
-        let lock = RawSpinLock::from_word(&self.frames().frame(table).spare).lock();
-        TableLock { _lock: lock, _masked: masked }
+        let lock = RawSpinLock::from_word(&self.frames().frame(table).spare);
+        Inside::lock(Masks::Preemption, || lock.lock())
     }
 
     /// An empty table.
