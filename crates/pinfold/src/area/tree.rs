@@ -113,6 +113,7 @@ impl<T: Span> AreaTree<T> {
     }
 
     /// The area that contains `page`.
+    #[inline]
     pub(crate) fn find(&self, page: u64) -> Option<&T> {
         self.slot_of(page).map(|slot| self.value(slot))
     }

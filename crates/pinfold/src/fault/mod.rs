@@ -233,6 +233,7 @@ impl<P: Platform> Space<P> {
     }
 
     /// A page for a private area, counted as mapped once and exclusive, not yet filled.
+    #[inline]
     pub(crate) fn new_private(
         &self,
         area: &Area<P>,

@@ -71,6 +71,7 @@ impl<'m, P: Platform> Tables<'m, P> {
     }
 
     /// As [`Tables::leaf`], making the tables that lack. The caller holds the address space's lock.
+    #[inline]
     pub(crate) fn leaf_or_make(&self, page: u64) -> Result<Leaf<'m, P>, OutOfFrames> {
         let mut table = self.root;
         let mut level = 0;
