@@ -18,7 +18,7 @@ use crate::frame::{Flags, MAP, Placement, REF, Start};
 use crate::memory::Memory;
 use crate::platform::{Platform, WalkSection};
 use crate::rmap::{AnonId, Walk};
-use crate::rules::{MigrationAd, MigrationKind as MigrationRule, ShareOrder};
+use crate::rules::migrate::{brings_barriers, carries_accessed_dirty, remembers_mark};
 use crate::space::Space;
 use crate::sync::smp_mb;
 use crate::table::{Cursor, Entry, Leaf, Migration, MigrationKind, Pte};
@@ -186,7 +186,8 @@ impl<P: Platform> Memory<P> {
         let pfn = old.pte.pfn();
         let _ = space.flush_withdrawn(old);
         let marked = self.frames().counts(pfn).is_exclusive();
-        if marked && rules.migration_kind == MigrationRule::Exclusive {
+        let remembers = remembers_mark(rules.migration_kind);
+        if marked && remembers {
             if !self.try_share(pfn) {
                 cursor.put_back(old);
                 self.tell(space.id(), page, EventKind::MigrationPinned(pfn));
@@ -195,12 +196,12 @@ impl<P: Platform> Memory<P> {
         } else if marked {
             self.frames().clear_exclusive(pfn);
         }
-        let kind = match (old.pte.is_writable(), marked, rules.migration_kind) {
-            (true, ..) => MigrationKind::Write,
-            (false, true, MigrationRule::Exclusive) => MigrationKind::ReadExclusive,
-            _ => MigrationKind::Read,
+        let kind = match (old.pte.is_writable(), marked && remembers) {
+            (true, _) => MigrationKind::Write,
+            (false, true) => MigrationKind::ReadExclusive,
+            (false, false) => MigrationKind::Read,
         };
-        let carried = rules.migration_ad == MigrationAd::Carried;
+        let carried = carries_accessed_dirty(rules.migration_ad);
         let entry = Migration {
             pfn,
             kind,
@@ -216,9 +217,9 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Clears the exclusive mark of a page whose entry is out, unless it may be pinned (facts 3.5, A1 to A3). The entry was taken out by a full
-    /// exchange, and for [`ShareOrder::Flush`] the flush that followed is the only other ordering.
+    /// exchange, and for [`ShareOrder::Flush`](crate::rules::ShareOrder::Flush) the flush that followed is the only other ordering.
     fn try_share(&self, pfn: Pfn) -> bool {
-        let barriers = self.rules().share_order == ShareOrder::Barriers;
+        let barriers = brings_barriers(self.rules().share_order);
         if barriers {
             smp_mb();
         }

@@ -7,8 +7,8 @@ use crate::addr::VirtRange;
 use crate::event::{EventKind, FastStop};
 use crate::frame::Grab;
 use crate::platform::{Platform, WalkSection};
-use crate::rules::pin::{Request, Walk, entry_access, must_unshare};
-use crate::rules::{FastRecheck, ForkRace};
+use crate::rules::fork::{SeqCountUse, race_guard};
+use crate::rules::pin::{Request, Walk, entry_access, must_unshare, rechecks_entry};
 use crate::space::Space;
 use crate::sync::smp_rmb;
 use crate::table::{Format, Leaf, Match, Pte, table_end};
@@ -21,15 +21,15 @@ struct Wish {
     fits: Match,
     request: Request,
     walk: Walk,
-    recheck: FastRecheck,
+    rechecks: bool,
 }
 
 impl<P: Platform> Space<P> {
     /// Takes pages from the start of the range until one needs the slow path.
     pub(super) fn hold_fast(&self, range: VirtRange, ask: Ask, held: &mut Held<P>) {
         let rules = self.mem().rules();
-        let counts_forks = held.hold() == Hold::Pin
-            && matches!(rules.fork_race, ForkRace::SeqCount | ForkRace::SeqCountFull);
+        let counts_forks =
+            held.hold() == Hold::Pin && race_guard(rules.fork_race).seqcount != SeqCountUse::Unused;
         let seq = if counts_forks {
             let Some(seq) = self.protect_seq.read() else {
                 return self.stopped(range.first_page(), FastStop::ForkRunning);
@@ -49,7 +49,7 @@ impl<P: Platform> Space<P> {
             },
             request: Request { hold: held.hold(), access: ask.access, term: ask.term },
             walk,
-            recheck: rules.fast_recheck,
+            rechecks: rechecks_entry(rules.fast_recheck),
         };
         let before = held.pages().len();
         let section = WalkSection::open(self.mem().platform());
@@ -131,7 +131,7 @@ impl<P: Platform> Space<P> {
         pte: Pte<P::Format>,
         wish: &Wish,
     ) -> Result<(), FastStop> {
-        if wish.recheck == FastRecheck::On && (leaf.read(page) != pte || !leaf.still_linked()) {
+        if wish.rechecks && (leaf.read(page) != pte || !leaf.still_linked()) {
             return Err(FastStop::EntryChanged);
         }
         if !pte.is_writable() && wish.request.access == Access::Read {
