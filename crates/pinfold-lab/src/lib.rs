@@ -36,3 +36,8 @@ pub use check::{
 };
 pub use pinfold_explore::{Ahead, LockForm, Model, Search as Strategy};
 pub use shipped::{SCENARIOS, Shipped, VERDICTS};
+
+// The example of the README is compiled and run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
