@@ -341,3 +341,8 @@ impl Default for Rules {
         Self { base: Base::Latest, fork_race: ForkRace::SeqCountFull, ..Self::at(Release::NEWEST) }
     }
 }
+
+// The example of the README is compiled and run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
