@@ -186,7 +186,7 @@
 //! - INV-RULES-2: each switch changes at its own date; a preset is the sum of those dates, never a list beside them.
 //! - INV-RULES-3: a rule from before the exclusive mark answers the same with and without it.
 //!
-//! `facts n.m` in comments names a section of the fact sheet on Linux's history.
+//! `facts n.m` in comments names a section of `docs/facts-linux.md`, Linux's rules by release.
 #![no_std]
 
 #[cfg(test)]
