@@ -15,11 +15,12 @@ mod roster;
 mod step;
 
 use crate::{
-    explore::{LockForm, Model},
+    explore::LockForm,
     hook::Mode,
     lane::{MAX_LANES, NewLane},
     lock::Locks,
     memory::Memory,
+    model::Model,
     object::{Kind, Object, Objects},
     op::Op,
     replay::Recorder,

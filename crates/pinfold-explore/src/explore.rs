@@ -6,6 +6,7 @@ use crate::{
     hook::{self, Installed, Phase},
     job::{Job, Range},
     lane::{self, Lanes, MAX_LANES, NewLane, Runner},
+    model::Model,
     position::{Position, Stand},
     report::{Completeness, Failure, FailureKind, Length, Progress, Report},
     schedule::Schedule,
@@ -66,23 +67,6 @@ pub trait Subject {
 
     /// Judges what an execution left behind. Runs alone; hooks are inactive.
     fn judge(&mut self, world: Self::World, ending: Ending<'_>) -> Judgement;
-}
-
-/// What a load may return.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Model {
-    /// The latest store in the order of steps.
-    Sc,
-    /// Total store order, as on x86: a store, and the giving back of a lock, may be delayed past later
-    /// loads of its lane. A read-modify-write that writes, a compare-exchange and an attempt at a lock
-    /// even if they fail, the taking of a lock, the start of a lane and the sight of its end are full
-    /// fences; another read-modify-write that does not write is a load.
-    Tso,
-    /// RC11 with the release sequences of C++20. A load may return an older store when nothing
-    /// forbids it. Loads are not delayed past later stores (no load buffering), and dependencies
-    /// order nothing: what the kernel orders by an address dependency needs an acquire here.
-    #[default]
-    Weak,
 }
 
 /// What instrumented locks are in an exploration.

@@ -2,8 +2,9 @@
 
 use crate::{
     engine::{End, Engine},
-    explore::{Judgement, LockForm, Model, Session, Subject},
+    explore::{Judgement, LockForm, Session, Subject},
     hook::{self, Installed, Mode, Order, Phase},
+    model::Model,
     object::{Kind, Object, Objects},
     op::{Done, Op},
     schedule::Schedule,

@@ -19,8 +19,8 @@ mod tso;
 mod weak;
 
 use crate::{
-    explore::Model,
     hook::{Mode, Order},
+    model::Model,
     object::Object,
     op::{Done, Op},
 };
