@@ -29,8 +29,8 @@ use std::{
 };
 
 /// What was looked at.
-pub struct Counted {
-    root: String,
+pub(crate) struct Counted {
+    name: String,
     files: usize,
     rooms: usize,
     floors: usize,
@@ -40,10 +40,10 @@ pub struct Counted {
 
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { root, files, rooms, floors, arrows, faults } = self;
+        let Self { name, files, rooms, floors, arrows, faults } = self;
         write!(
             f,
-            "{root}: {files} files, {rooms} rooms on {floors} floors, {arrows} arrows, {} faults",
+            "{name}: {files} files, {rooms} rooms on {floors} floors, {arrows} arrows, {} faults",
             faults.len()
         )
     }
@@ -53,7 +53,7 @@ impl fmt::Display for Counted {
 ///
 /// # Panics
 /// With every fault that was found, and when there is no source.
-pub fn check(directory: &str) -> Counted {
+pub(crate) fn check(directory: &str) -> Counted {
     let source = Path::new(directory).join("src");
     let root = ["lib.rs", "main.rs"].map(|name| source.join(name)).into_iter().find(|p| p.exists());
     let root = root.unwrap_or_else(|| panic!("neither lib.rs nor main.rs in {}", source.display()));
@@ -85,7 +85,7 @@ struct Names {
 }
 
 /// All source files of a crate.
-pub struct House {
+pub(crate) struct House {
     files: Vec<PathBuf>,
     modules: BTreeMap<Module, Names>,
     written: Vec<Written>,
@@ -96,7 +96,7 @@ pub struct House {
 impl House {
     /// Reads the file at `root` and every module that it leads to; `read` gives the text of a file,
     /// if there is one.
-    pub fn read(root: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Self {
+    pub(crate) fn read(root: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Self {
         let mut house = Self {
             files: Vec::new(),
             modules: BTreeMap::new(),
@@ -131,7 +131,7 @@ impl House {
     }
 
     /// Follows every path, and finds the faults.
-    pub fn counted(&self) -> Counted {
+    pub(crate) fn counted(&self) -> Counted {
         let mut faults = Vec::new();
         for module in self.rooms.keys().filter(|room| !self.modules.contains_key(*room)) {
             faults.push(format!("the table has a room `{}`, the crate has not", module.join("::")));
@@ -164,7 +164,7 @@ impl House {
         faults.extend(self.circles(&arrows));
         let floors: BTreeSet<u32> = self.rooms.values().copied().collect();
         Counted {
-            root: self.name(0),
+            name: self.crate_name(),
             files: self.files.len(),
             rooms: self.rooms.len(),
             floors: floors.len(),
@@ -194,27 +194,40 @@ impl House {
             let circle: BTreeSet<usize> =
                 reach[first].iter().copied().filter(|&file| reach[file].contains(&first)).collect();
             told.extend(&circle);
-            let inside = arrows.iter().filter(|((from, to), _)| {
-                circle.contains(from) && circle.contains(to)
-            });
+            let inside = arrows
+                .iter()
+                .filter(|((from, to), _)| circle.contains(from) && circle.contains(to));
             let inside = inside.map(|(&(from, to), path)| {
                 format!("\n    {} -> {}: `{path}`", self.name(from), self.name(to))
             });
-            faults.push(format!("a circle of {} files:{}", circle.len(), inside.collect::<String>()));
+            faults.push(format!(
+                "a circle of {} files:{}",
+                circle.len(),
+                inside.collect::<String>()
+            ));
         }
         faults
+    }
+
+    fn crate_name(&self) -> String {
+        let directory = self.files[0].ancestors().nth(2).and_then(Path::file_name);
+        directory.unwrap_or_default().display().to_string()
     }
 
     fn name(&self, file: usize) -> String {
         let shown = self.files[file].components().rev().collect::<Vec<_>>();
         let from_source = shown.iter().position(|part| part.as_os_str() == "src");
-        let kept = shown.iter().take(from_source.map_or(shown.len(), |at| at + 2)).rev();
+        let kept = shown.iter().take(from_source.unwrap_or(shown.len())).rev();
         kept.collect::<PathBuf>().display().to_string()
     }
 
     fn module_of(&self, file: usize) -> Module {
         let inside = self.modules.iter().filter(|(_, names)| names.file == file);
-        inside.map(|(module, _)| module).min_by_key(|module| module.len()).cloned().unwrap_or_default()
+        inside
+            .map(|(module, _)| module)
+            .min_by_key(|module| module.len())
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// The floor of the smallest room around a module.
@@ -517,8 +530,20 @@ impl Tokens {
         let is_use = starts == "use";
         let is_item = matches!(
             starts.as_str(),
-            "mod" | "fn" | "impl" | "struct" | "enum" | "trait" | "const" | "static" | "type"
-                | "pub" | "unsafe" | "extern" | "macro_rules" | "use"
+            "mod"
+                | "fn"
+                | "impl"
+                | "struct"
+                | "enum"
+                | "trait"
+                | "const"
+                | "static"
+                | "type"
+                | "pub"
+                | "unsafe"
+                | "extern"
+                | "macro_rules"
+                | "use"
         );
         loop {
             match self.peek() {

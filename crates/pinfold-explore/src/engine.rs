@@ -2,7 +2,7 @@
 //!
 //! INV-ENGINE-1: a lane executes an access only right after it was picked; between the pick and the
 //! execution no other lane runs.
-//! INV-ENGINE-2: the engine is never borrowed across a switch of coroutines (`hook::with`).
+//! INV-ENGINE-2: the engine is never borrowed across a switch of coroutines (`current::with`).
 //! INV-ENGINE-3: nothing is decided while a lane is unborn: whoever starts lanes goes on to its own
 //! next access, then they go to their first, and only then is the next step picked. What they do
 //! until then belongs to the step that started them.
@@ -15,29 +15,23 @@ mod roster;
 mod step;
 
 use crate::{
-    explore::LockForm,
-    hook::Mode,
-    lane::{MAX_LANES, NewLane},
+    config::LockForm,
+    lane::{LaneSet, MAX_LANES, NewLane},
     lock::Locks,
     memory::Memory,
     model::Model,
     object::{Kind, Object, Objects},
     op::Op,
-    replay::Recorder,
+    order::Mode,
+    record::Recorder,
     report::FailureKind,
     schedule::Choice,
-    search::{LaneSet, Moment, Pick, Strategy, Touch},
+    search::{Moment, Pick, Strategy, Touch},
+    watch::Watch,
 };
 use corosensei::Yielder;
 use roster::Roster;
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::collections::VecDeque;
 
 /// Who goes on after an announcement.
 pub(crate) enum Turn {
@@ -60,20 +54,6 @@ pub(crate) enum End {
     Truncated,
     /// It was interrupted: [`Watch`].
     Interrupted,
-}
-
-/// What may end an execution half-way.
-#[derive(Clone, Default)]
-pub(crate) struct Watch {
-    pub(crate) until: Option<Instant>,
-    pub(crate) stop: Option<Arc<AtomicBool>>,
-}
-
-impl Watch {
-    pub(crate) fn is_over(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() >= until)
-            || self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
-    }
 }
 
 /// How often an execution looks at its watch.

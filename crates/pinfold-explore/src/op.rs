@@ -5,8 +5,8 @@
 //! returns.
 
 use crate::{
-    hook::{Mode, Order},
     object::Object,
+    order::{Mode, Order},
 };
 use std::ptr::NonNull;
 
@@ -145,4 +145,11 @@ pub(crate) struct Done {
     pub(crate) done: bool,
     /// The value that is now latest in modification order.
     pub(crate) latest: u64,
+}
+
+/// Whether options are offered that go behind the last change of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    Offered,
+    Withheld,
 }

@@ -2,10 +2,10 @@
 
 use super::Engine;
 use crate::{
-    hook::Mode,
-    memory::{Behind, Reach},
+    memory::Reach,
     object::Object,
-    op::{Done, Op},
+    op::{Behind, Done, Op},
+    order::Mode,
     schedule::Choice,
     search::Touch,
 };

@@ -4,42 +4,37 @@
 //! modification order) a load reads or how many stores a store is placed behind. Option 0 is the
 //! sequentially consistent one, is always allowed, and is the only one under [`Model::Sc`].
 //!
-//! The weaker models are axiomatic: [`graph`] keeps the execution as a graph of events, and an
+//! The weaker models are [`axiomatic`]: [`graph`] keeps the execution as a graph of events, and an
 //! option is allowed if the graph with it is consistent. Consistency of both models is closed under
 //! prefixes of (program order and reads-from), and option 0 always keeps it; that is all that the
 //! search relies on.
 //!
 //! All models keep what happens before what, so that [`race`] can tell accesses that nothing orders.
 
+mod axiomatic;
 mod graph;
 mod known;
 mod race;
 mod sequential;
 mod tso;
 mod weak;
+mod words;
 
 use crate::{
-    hook::{Mode, Order},
     model::Model,
     object::Object,
-    op::{Done, Op},
+    op::{Behind, Done, Op},
+    order::{Mode, Order},
 };
-use graph::Graph;
+use axiomatic::{Axiomatic, Axioms};
 use race::Races;
 pub(crate) use race::{Actor, Race, Touch as Reach};
 use sequential::Sequential;
 
-/// Whether options are offered that go behind the last change of a cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Behind {
-    Offered,
-    Withheld,
-}
-
 /// What a model keeps of an execution.
 enum Kept {
     Sequential(Sequential),
-    Graph(Box<Graph>),
+    Axiomatic(Box<Axiomatic>),
 }
 
 /// The memory of one execution.
@@ -55,8 +50,8 @@ impl Memory {
     pub(crate) fn new(model: Model) -> Self {
         let kept = match model {
             Model::Sc => Kept::Sequential(Sequential::default()),
-            Model::Tso => Kept::Graph(Box::new(Graph::new(graph::Axioms::Tso))),
-            Model::Weak => Kept::Graph(Box::new(Graph::new(graph::Axioms::Weak))),
+            Model::Tso => Kept::Axiomatic(Box::new(Axiomatic::new(Axioms::Tso))),
+            Model::Weak => Kept::Axiomatic(Box::new(Axiomatic::new(Axioms::Weak))),
         };
         Self { latest: Vec::new(), kept, races: Races::default() }
     }
@@ -71,7 +66,7 @@ impl Memory {
     pub(crate) fn lanes(&mut self, lanes: usize) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.begin(lanes),
-            Kept::Graph(graph) => graph.begin(lanes),
+            Kept::Axiomatic(kept) => kept.begin(lanes),
         }
     }
 
@@ -85,7 +80,7 @@ impl Memory {
             self.latest[index] = Some(now);
             match &mut self.kept {
                 Kept::Sequential(kept) => kept.meet(cell),
-                Kept::Graph(graph) => graph.meet(cell, now),
+                Kept::Axiomatic(kept) => kept.meet(cell, now),
             }
         }
     }
@@ -97,7 +92,7 @@ impl Memory {
         }
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.forget(object),
-            Kept::Graph(graph) => graph.forget(object),
+            Kept::Axiomatic(kept) => kept.forget(object),
         }
     }
 
@@ -142,8 +137,8 @@ impl Memory {
         options: &mut Vec<u32>,
     ) {
         options.clear();
-        if let Kept::Graph(graph) = &mut self.kept {
-            return graph.options(lane, op, behind, options);
+        if let Kept::Axiomatic(kept) = &mut self.kept {
+            return kept.options(lane, op, behind, options);
         }
         let possible = match op {
             Op::Wait { cell, ready, .. } => ready.call(self.latest(*cell)),
@@ -168,7 +163,7 @@ impl Memory {
                 options.clear();
                 options.push(0);
             }
-            Kept::Graph(graph) => graph.attempts(lane, lock, mode, behind, options),
+            Kept::Axiomatic(kept) => kept.attempts(lane, lock, mode, behind, options),
         }
     }
 
@@ -177,7 +172,7 @@ impl Memory {
         let Some(cell) = op.cell() else { return Done::default() };
         let before = self.latest(cell);
         let done = match &mut self.kept {
-            Kept::Graph(graph) => graph.execute(lane, op, option),
+            Kept::Axiomatic(kept) => kept.execute(lane, op, option),
             Kept::Sequential(kept) => {
                 let new = match op {
                     Op::Store { value, .. } => Some(*value),
@@ -202,8 +197,8 @@ impl Memory {
 
     /// A fence.
     pub(crate) fn fence(&mut self, lane: usize, order: Order) {
-        if let Kept::Graph(graph) = &mut self.kept {
-            graph.fence(lane, order);
+        if let Kept::Axiomatic(kept) = &mut self.kept {
+            kept.fence(lane, order);
         }
     }
 
@@ -211,7 +206,7 @@ impl Memory {
     pub(crate) fn take(&mut self, lane: usize, lock: Object, mode: Mode) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.acquire(lane, lock, mode),
-            Kept::Graph(graph) => graph.take(lane, lock, mode),
+            Kept::Axiomatic(kept) => kept.take(lane, lock, mode),
         }
     }
 
@@ -219,14 +214,14 @@ impl Memory {
     pub(crate) fn give_back(&mut self, lane: usize, lock: Object, mode: Mode) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.release(lane, lock, mode),
-            Kept::Graph(graph) => graph.give_back(lane, lock, mode),
+            Kept::Axiomatic(kept) => kept.give_back(lane, lock, mode),
         }
     }
 
     /// The lane's attempt at a lock failed, with one of its options.
     pub(crate) fn fail(&mut self, lane: usize, lock: Object, mode: Mode, option: u32) {
-        if let Kept::Graph(graph) = &mut self.kept {
-            graph.fail(lane, lock, mode, option);
+        if let Kept::Axiomatic(kept) = &mut self.kept {
+            kept.fail(lane, lock, mode, option);
         }
     }
 
@@ -244,7 +239,7 @@ impl Memory {
         match &mut self.kept {
             Kept::Sequential(_) if free => options.push(0),
             Kept::Sequential(_) => {}
-            Kept::Graph(graph) => graph.unlocked(lane, lock, behind, options),
+            Kept::Axiomatic(kept) => kept.unlocked(lane, lock, behind, options),
         }
     }
 
@@ -252,14 +247,14 @@ impl Memory {
     pub(crate) fn see_unlocked(&mut self, lane: usize, lock: Object, option: u32) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.acquire(lane, lock, Mode::Shared),
-            Kept::Graph(graph) => graph.see_unlocked(lane, lock, option),
+            Kept::Axiomatic(kept) => kept.see_unlocked(lane, lock, option),
         }
     }
 
     /// The lane asked for a lock that it holds: what came of it is known, and nobody else's affair.
     pub(crate) fn ask_again(&mut self, lane: usize) {
-        if let Kept::Graph(graph) = &mut self.kept {
-            graph.drain(lane);
+        if let Kept::Axiomatic(kept) = &mut self.kept {
+            kept.drain(lane);
         }
     }
 
@@ -267,7 +262,7 @@ impl Memory {
     pub(crate) fn hand_over(&mut self, lane: usize, lock: Object) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.release(lane, lock, Mode::Exclusive),
-            Kept::Graph(graph) => graph.hand_over(lane, lock),
+            Kept::Axiomatic(kept) => kept.hand_over(lane, lock),
         }
     }
 
@@ -275,7 +270,7 @@ impl Memory {
     pub(crate) fn take_over(&mut self, lane: usize, lock: Object) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.acquire(lane, lock, Mode::Exclusive),
-            Kept::Graph(graph) => graph.take_over(lane, lock),
+            Kept::Axiomatic(kept) => kept.take_over(lane, lock),
         }
     }
 
@@ -283,7 +278,7 @@ impl Memory {
     pub(crate) fn spawn(&mut self, parent: usize, lane: usize) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.spawn(parent, lane),
-            Kept::Graph(graph) => graph.spawn(parent, lane),
+            Kept::Axiomatic(kept) => kept.spawn(parent, lane),
         }
     }
 
@@ -291,7 +286,7 @@ impl Memory {
     pub(crate) fn end_lane(&mut self, lane: usize, number: usize) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.end(lane, number),
-            Kept::Graph(graph) => graph.end(lane, number),
+            Kept::Axiomatic(kept) => kept.end(lane, number),
         }
     }
 
@@ -299,7 +294,7 @@ impl Memory {
     pub(crate) fn join(&mut self, lane: usize, number: usize) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.join(lane, number),
-            Kept::Graph(graph) => graph.join(lane, number),
+            Kept::Axiomatic(kept) => kept.join(lane, number),
         }
     }
 
@@ -308,7 +303,7 @@ impl Memory {
     pub(crate) fn knows_end(&self, lane: usize, place: usize) -> bool {
         match &self.kept {
             Kept::Sequential(kept) => kept.known.knows_end(lane, place),
-            Kept::Graph(graph) => graph.knows_end(lane, place),
+            Kept::Axiomatic(kept) => kept.knows_end(lane, place),
         }
     }
 }
@@ -318,7 +313,7 @@ impl Kept {
     fn known(&self, lane: usize) -> &[u32] {
         match self {
             Self::Sequential(kept) => kept.known.to(lane),
-            Self::Graph(graph) => graph.known(lane),
+            Self::Axiomatic(kept) => kept.known(lane),
         }
     }
 }

@@ -33,11 +33,16 @@
 mod saved;
 
 use super::{
-    Advance, Frontier, LaneSet, Moment, Pick, Strategy, Touch, ahead,
+    Advance, Ahead, Frontier, Moment, Pick, Strategy, Touch, ahead,
     dependence::{Dependence, Race, Watch},
     rule::Rule,
 };
-use crate::{job::Job, lane::MAX_LANES, memory::Behind, position::Position, report::Ahead};
+use crate::{
+    job::Job,
+    lane::{LaneSet, MAX_LANES},
+    op::Behind,
+    position::Position,
+};
 
 /// One step of the execution at hand, with what was tried and is still to be tried in its place.
 #[derive(Default)]

@@ -4,11 +4,10 @@
 //! first failure found has the fewest. Without a bound that cuts, it visits every sequence of
 //! steps: the reference for the reduced search.
 
-use super::{Advance, LaneSet, Moment, Pick, Strategy, Touch, ahead};
+use super::{Advance, Ahead, Moment, Pick, Strategy, Touch, ahead};
 use crate::{
-    lane::MAX_LANES,
+    lane::{LaneSet, MAX_LANES},
     position::{Bounded, Fork, Position, Stand, Trail},
-    report::Ahead,
 };
 
 /// A choice, and what the step that follows it touched.

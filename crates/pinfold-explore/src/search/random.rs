@@ -6,10 +6,10 @@
 //! INV-RANDOM-2: that length is the number of steps of run 0, which has no change of priority. Who
 //! does not do run 0 is told the length.
 
-use super::{Advance, LaneSet, Moment, Pick, Strategy};
+use super::{Advance, Ahead, Moment, Pick, Strategy};
 use crate::{
+    lane::LaneSet,
     position::{Position, Stand},
-    report::Ahead,
     rng::Rng,
 };
 

@@ -14,7 +14,7 @@
 mod text;
 
 use super::rule::Rule;
-use crate::{hook::Mode, lock::excludes, object::Object};
+use crate::{object::Object, order::Mode};
 
 /// What an access touches, as far as its order against others matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,7 +95,7 @@ impl Touch {
                 race(Rule::SeeUnlocked)
             }
             _ => match (self.mode(), later.mode()) {
-                (Some(mode), Some(other)) if excludes(mode, other) => match (self, later) {
+                (Some(mode), Some(other)) if mode.excludes(other) => match (self, later) {
                     (Self::Lock(..) | Self::Took(..), Self::Failed(..)) => {
                         race(Rule::TakingThenFailed)
                     }

@@ -2,7 +2,7 @@
 //! locks a letter for the mode.
 
 use super::Touch;
-use crate::{hook::Mode, object::Object};
+use crate::{object::Object, order::Mode};
 use std::{fmt, str::FromStr};
 
 impl fmt::Display for Touch {
