@@ -21,7 +21,7 @@ use crate::{
     memory::Memory,
     model::Model,
     object::{Kind, Object, Objects},
-    op::Op,
+    op::{CellOp, LockOp, Op},
     order::Mode,
     record::Recorder,
     report::FailureKind,
@@ -351,21 +351,26 @@ impl Engine {
         let berth = &self.roster.berths[place];
         let possible = match &berth.pending {
             None => false,
-            Some(Op::Lock { lock, mode }) => self.locks.is_free(*lock, *mode),
-            Some(Op::Join { lane }) => self.roster.has_ended(*lane),
-            Some(Op::SeeUnlocked { lock }) => {
-                let behind = || self.strategy.behind(place, Touch::SeeUnlocked(*lock));
+            Some(Op::Lock(lock, LockOp::Take(mode))) => self.locks.is_free(*lock, *mode),
+            Some(Op::Join(lane)) => self.roster.has_ended(*lane),
+            Some(op @ Op::Lock(lock, LockOp::SeeUnlocked)) => {
+                let behind = || self.strategy.behind(place, Touch::announced(op));
                 let free = self.locks.is_free(*lock, Mode::Shared);
                 self.memory.unlocked(place, *lock, free, behind, &mut self.options);
                 return Chance::of(&self.options);
             }
-            Some(op @ Op::Wait { cell, .. }) => {
-                let behind = || self.strategy.behind(place, Touch::Wait(*cell));
+            Some(op @ Op::Cell(cell, wait @ CellOp::Wait { .. })) => {
+                let behind = || self.strategy.behind(place, Touch::announced(op));
                 self.memory.meet(*cell, berth.contents);
-                self.memory.options(place, op, behind, &mut self.options);
+                self.memory.options(place, *cell, wait, behind, &mut self.options);
                 return Chance::of(&self.options);
             }
-            Some(_) => true,
+            Some(
+                Op::Cell(_, CellOp::Load(_) | CellOp::Store { .. } | CellOp::Rmw { .. })
+                | Op::Lock(_, LockOp::Try(_) | LockOp::GiveBack(_))
+                | Op::Fence(_)
+                | Op::Choose(_),
+            ) => true,
         };
         if possible { Chance::Fresh } else { Chance::None }
     }
@@ -403,12 +408,15 @@ impl Engine {
         let berths = &self.roster.berths;
         let waits = live.iter().filter_map(|place| {
             let (verb, what) = match *berths[place].pending.as_ref()? {
-                Op::Lock { lock, mode: Mode::Exclusive } => ("waits for", self.place(lock)),
-                Op::Lock { lock, mode: Mode::Shared } => ("waits to share", self.place(lock)),
-                Op::Wait { cell, .. } => ("waits for a value of", self.place(cell)),
-                Op::SeeUnlocked { lock } => ("waits for the end of", self.place(lock)),
-                Op::Join { lane } => ("waits for the end of", self.roster.name(lane).to_owned()),
-                _ => return None,
+                Op::Lock(lock, LockOp::Take(Mode::Exclusive)) => ("waits for", self.place(lock)),
+                Op::Lock(lock, LockOp::Take(Mode::Shared)) => ("waits to share", self.place(lock)),
+                Op::Lock(lock, LockOp::SeeUnlocked) => ("waits for the end of", self.place(lock)),
+                Op::Cell(cell, CellOp::Wait { .. }) => ("waits for a value of", self.place(cell)),
+                Op::Join(lane) => ("waits for the end of", self.roster.name(lane).to_owned()),
+                Op::Cell(_, CellOp::Load(_) | CellOp::Store { .. } | CellOp::Rmw { .. })
+                | Op::Lock(_, LockOp::Try(_) | LockOp::GiveBack(_))
+                | Op::Fence(_)
+                | Op::Choose(_) => return None,
             };
             Some(format!("{} {verb} {what}", self.roster.name_at(place)))
         });

@@ -20,8 +20,8 @@ use crate::{
     current::{self, Phase},
     engine::{Engine, Turn},
     lane::NewLane,
-    memory::Reach,
-    op::{Done, Miss, Op, Ready, Update},
+    memory::{Life, Plain},
+    op::{CellOp, Done, LockOp, Miss, Op, Ready, Update},
 };
 use std::panic;
 
@@ -78,12 +78,13 @@ pub fn locks_are_code() -> bool {
 
 /// Reads the cell at `addr`.
 pub fn load(addr: usize, now: u64, order: Order) -> u64 {
-    perform(|engine| Op::Load { cell: engine.cell(addr, now), order }).map_or(now, |done| done.old)
+    perform(|engine| Op::Cell(engine.cell(addr, now), CellOp::Load(order)))
+        .map_or(now, |done| done.old)
 }
 
 /// Writes `value` to the cell at `addr`. Returns what the caller must put into the real cell.
 pub fn store(addr: usize, now: u64, value: u64, order: Order) -> u64 {
-    perform(|engine| Op::Store { cell: engine.cell(addr, now), value, order })
+    perform(|engine| Op::Cell(engine.cell(addr, now), CellOp::Store { value, order }))
         .map_or(value, |done| done.latest)
 }
 
@@ -121,9 +122,8 @@ fn update(
     f: &mut dyn FnMut(u64) -> Option<u64>,
 ) -> Rmw {
     let update = Update::new(f);
-    let performed =
-        perform(|engine| Op::Rmw { cell: engine.cell(addr, now), success, failure, miss, update });
-    match performed {
+    let rmw = CellOp::Rmw { success, failure, miss, update };
+    match perform(|engine| Op::Cell(engine.cell(addr, now), rmw)) {
         Some(done) => Rmw { old: done.old, done: done.done, latest: done.latest },
         None => {
             let new = f(now);
@@ -134,20 +134,20 @@ fn update(
 
 /// A fence.
 pub fn fence(order: Order) {
-    let _ = perform(|_| Op::Fence { order });
+    let _ = perform(|_| Op::Fence(order));
 }
 
 /// Blocks the lane until it can read a value for which `ready` holds, and returns that value.
 /// `ready` must be pure.
 pub fn wait_until(addr: usize, now: u64, order: Order, ready: &mut dyn FnMut(u64) -> bool) -> u64 {
     let ready = Ready::new(ready);
-    perform(|engine| Op::Wait { cell: engine.cell(addr, now), order, ready })
+    perform(|engine| Op::Cell(engine.cell(addr, now), CellOp::Wait { order, ready }))
         .map_or(now, |done| done.old)
 }
 
 /// Takes the lock `id`, waiting for it if need be.
 pub fn lock(id: usize, mode: Mode) {
-    let _ = perform(|engine| Op::Lock { lock: engine.lock(id), mode });
+    let _ = perform(|engine| Op::Lock(engine.lock(id), LockOp::Take(mode)));
 }
 
 /// Takes the lock `id` if nobody is in the way. Returns whether it was taken. An attempt that fails
@@ -155,18 +155,18 @@ pub fn lock(id: usize, mode: Mode) {
 /// somebody was in the way. Under [`crate::Model::Tso`] it empties the store buffer, as a locked
 /// instruction does.
 pub fn try_lock(id: usize, mode: Mode) -> bool {
-    perform(|engine| Op::TryLock { lock: engine.lock(id), mode }).is_none_or(|done| done.done)
+    perform(|engine| Op::Lock(engine.lock(id), LockOp::Try(mode))).is_none_or(|done| done.done)
 }
 
 /// Waits until nobody has the lock `id` alone, as far as this lane can see, and takes nothing: what the
 /// lock protects may be in use again. What those did who gave it back before happens before what follows.
 pub fn wait_unlocked(id: usize) {
-    let _ = perform(|engine| Op::SeeUnlocked { lock: engine.lock(id) });
+    let _ = perform(|engine| Op::Lock(engine.lock(id), LockOp::SeeUnlocked));
 }
 
 /// Gives the lock `id` back. It must be the lane that took the lock; otherwise nothing happens.
 pub fn unlock(id: usize, mode: Mode) {
-    let _ = perform(|engine| Op::Unlock { lock: engine.lock(id), mode });
+    let _ = perform(|engine| Op::Lock(engine.lock(id), LockOp::GiveBack(mode)));
 }
 
 /// The cells, the locks and the plain memory in `[addr, addr + len)` end here: what lies there later
@@ -175,7 +175,7 @@ pub fn unlock(id: usize, mode: Mode) {
 /// comes after it is taken for an access to what lies there then.
 pub fn forget(addr: usize, len: usize) {
     if active() {
-        current::with(|engine| engine.renew(addr, len, Reach::End));
+        current::with(|engine| engine.renew(addr, len, Life::End));
     }
 }
 
@@ -184,7 +184,7 @@ pub fn forget(addr: usize, len: usize) {
 /// whatever others did to them happens before this, and this before whatever they will do.
 pub fn renew(addr: usize, len: usize) {
     if active() {
-        current::with(|engine| engine.renew(addr, len, Reach::Renew));
+        current::with(|engine| engine.renew(addr, len, Life::Renew));
     }
 }
 
@@ -192,14 +192,14 @@ pub fn renew(addr: usize, len: usize) {
 /// address: one that moves must be [`forget`]ten where it was.
 pub fn read_plain(addr: usize) {
     if active() {
-        current::with(|engine| engine.touch_plain(addr, Reach::Read));
+        current::with(|engine| engine.touch_plain(addr, Plain::Read));
     }
 }
 
 /// The lane writes the plain memory that starts at `addr`. Not a step.
 pub fn write_plain(addr: usize) {
     if active() {
-        current::with(|engine| engine.touch_plain(addr, Reach::Write));
+        current::with(|engine| engine.touch_plain(addr, Plain::Write));
     }
 }
 
@@ -246,7 +246,7 @@ pub fn join(lane: usize) {
     if active() && current::with(|engine| engine.has_lane(lane)) == Some(false) {
         fail(format!("there is no lane {lane} to wait for"));
     }
-    let _ = perform(|_| Op::Join { lane });
+    let _ = perform(|_| Op::Join(lane));
 }
 
 /// Names the objects in `[addr, addr + len)` in traces: `describe` gets the offset. Not a step; may
@@ -277,7 +277,7 @@ pub fn choose(n: usize) -> usize {
     if n < 2 {
         return 0;
     }
-    perform(|_| Op::Choose { n }).map_or(0, |done| done.old as usize)
+    perform(|_| Op::Choose(n)).map_or(0, |done| done.old as usize)
 }
 
 /// The payload that unwinds a lane after [`fail`].

@@ -2,7 +2,7 @@
 
 use crate::{
     object::{Kind, Object, Objects},
-    op::{Done, Op},
+    op::{CellOp, Done, LockOp, Op},
     order::{Mode, Order},
 };
 use std::fmt;
@@ -36,6 +36,31 @@ pub enum AccessKind {
     Choose,
     /// Another lane had ended.
     Join,
+}
+
+impl AccessKind {
+    /// What an access was that gave this.
+    fn of(op: &Op, Done { done, .. }: Done) -> Self {
+        match *op {
+            Op::Cell(_, ref access) => match *access {
+                CellOp::Load(order) => Self::Load(order),
+                CellOp::Store { order, .. } => Self::Store(order),
+                CellOp::Rmw { success, .. } if done => Self::Rmw(success),
+                CellOp::Rmw { failure, .. } => Self::RmwNot(failure),
+                CellOp::Wait { order, .. } => Self::Wait(order),
+            },
+            Op::Lock(_, access) => match access {
+                LockOp::Take(mode) => Self::Lock(mode),
+                LockOp::Try(mode) if done => Self::TryLock(mode),
+                LockOp::Try(mode) => Self::TryLockNot(mode),
+                LockOp::GiveBack(mode) => Self::Unlock(mode),
+                LockOp::SeeUnlocked => Self::SeeUnlocked,
+            },
+            Op::Fence(order) => Self::Fence(order),
+            Op::Choose(_) => Self::Choose,
+            Op::Join(_) => Self::Join,
+        }
+    }
 }
 
 impl fmt::Display for AccessKind {
@@ -143,24 +168,10 @@ impl Recorder {
         objects: &Objects,
         other: &str,
     ) {
-        let (kind, object) = match *op {
-            Op::Load { cell, order } => (AccessKind::Load(order), Some(cell)),
-            Op::Store { cell, order, .. } => (AccessKind::Store(order), Some(cell)),
-            Op::Rmw { cell, success, .. } if done.done => (AccessKind::Rmw(success), Some(cell)),
-            Op::Rmw { cell, failure, .. } => (AccessKind::RmwNot(failure), Some(cell)),
-            Op::Wait { cell, order, .. } => (AccessKind::Wait(order), Some(cell)),
-            Op::Fence { order } => (AccessKind::Fence(order), None),
-            Op::Lock { lock, mode } => (AccessKind::Lock(mode), Some(lock)),
-            Op::TryLock { lock, mode } if done.done => (AccessKind::TryLock(mode), Some(lock)),
-            Op::TryLock { lock, mode } => (AccessKind::TryLockNot(mode), Some(lock)),
-            Op::Unlock { lock, mode } => (AccessKind::Unlock(mode), Some(lock)),
-            Op::SeeUnlocked { lock } => (AccessKind::SeeUnlocked, Some(lock)),
-            Op::Choose { .. } => (AccessKind::Choose, None),
-            Op::Join { .. } => (AccessKind::Join, None),
-        };
+        let kind = AccessKind::of(op, done);
         let behind = if kind == AccessKind::Choose { 0 } else { behind };
         let name = |object| self.name(objects, object);
-        let label = object.map_or_else(|| other.to_owned(), name);
+        let label = op.object().map_or_else(|| other.to_owned(), name);
         let Done { old, new, .. } = done;
         let step = self.trace.len() as u64;
         self.trace.push(Access { step, lane, kind, label, old, new, behind });

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     object::Object,
-    op::{Behind, Done, Miss, Op},
+    op::{Behind, CellOp, Done, Miss},
     order::{Mode, Order},
 };
 
@@ -102,14 +102,14 @@ impl Axiomatic {
     pub(super) fn options(
         &mut self,
         lane: usize,
-        op: &Op,
+        cell: Object,
+        access: &CellOp,
         behind: impl FnOnce() -> Behind,
         options: &mut Vec<u32>,
     ) {
-        let Some(cell) = op.cell() else { return };
         let location = self.current[cell as usize];
         let last = self.graph.last(location);
-        if self.is_acceptable(op, location, last) {
+        if access.accepts(self.graph.value(location, last)) {
             options.push(0);
         }
         if last == 0 {
@@ -120,29 +120,21 @@ impl Axiomatic {
             lowest = lowest.max(self.graph.newest(location));
         }
         for position in (lowest..last).rev() {
-            if self.is_acceptable(op, location, position)
-                && self.is_atomic(op, location, position)
-                && self.is_consistent(lane, op, location, position)
+            if access.accepts(self.graph.value(location, position))
+                && self.is_atomic(access, location, position)
+                && self.is_consistent(lane, access, location, position)
             {
                 options.push((last - position) as u32);
             }
         }
     }
 
-    /// Whether a waiting lane would go on with the store at `position`.
-    fn is_acceptable(&self, op: &Op, location: Location, position: usize) -> bool {
-        match op {
-            Op::Wait { ready, .. } => ready.call(self.graph.value(location, position)),
-            _ => true,
-        }
-    }
-
     /// What the access does, and its ordering, if it reads the store at `position` or is placed
     /// right after it.
-    fn outcome(&self, op: &Op, location: Location, position: usize) -> (Act, Order) {
-        match op {
-            Op::Store { order, .. } => (Act::Write, *order),
-            Op::Rmw { success, failure, miss, update, .. } => {
+    fn outcome(&self, access: &CellOp, location: Location, position: usize) -> (Act, Order) {
+        match access {
+            CellOp::Store { order, .. } => (Act::Write, *order),
+            CellOp::Rmw { success, failure, miss, update } => {
                 match update.call(self.graph.value(location, position)) {
                     Some(_) => (Act::Update, *success),
                     // A locked instruction is a fence whether it writes or not.
@@ -152,20 +144,25 @@ impl Axiomatic {
                     None => (Act::Read, *failure),
                 }
             }
-            Op::Load { order, .. } | Op::Wait { order, .. } => (Act::Read, *order),
-            _ => (Act::Fence, Order::Relaxed),
+            CellOp::Load(order) | CellOp::Wait { order, .. } => (Act::Read, *order),
         }
     }
 
     /// INV-GRAPH-2, for a place that is not the last.
-    fn is_atomic(&self, op: &Op, location: Location, position: usize) -> bool {
+    fn is_atomic(&self, access: &CellOp, location: Location, position: usize) -> bool {
         self.graph.made_by(location, position + 1) != Act::Update
-            || self.outcome(op, location, position).0 == Act::Read
+            || self.outcome(access, location, position).0 == Act::Read
     }
 
     /// Whether the axioms allow the access at a position that is not the last.
-    fn is_consistent(&mut self, lane: usize, op: &Op, location: Location, position: usize) -> bool {
-        let (act, order) = self.outcome(op, location, position);
+    fn is_consistent(
+        &mut self,
+        lane: usize,
+        access: &CellOp,
+        location: Location,
+        position: usize,
+    ) -> bool {
+        let (act, order) = self.outcome(access, location, position);
         self.admits(lane, act, Shape::new(self.axioms, act, order), location, position)
     }
 
@@ -197,12 +194,17 @@ impl Axiomatic {
     }
 
     /// Executes an access with one of its options.
-    pub(super) fn execute(&mut self, lane: usize, op: &Op, option: u32) -> Done {
-        let Some(cell) = op.cell() else { return Done::default() };
+    pub(super) fn execute(
+        &mut self,
+        lane: usize,
+        cell: Object,
+        access: &CellOp,
+        option: u32,
+    ) -> Done {
         let location = self.current[cell as usize];
         let last = self.graph.last(location);
         let position = last.saturating_sub(option as usize);
-        let (act, order) = self.outcome(op, location, position);
+        let (act, order) = self.outcome(access, location, position);
         let shape = Shape::new(self.axioms, act, order);
         if shape.fenced_before {
             self.fence(lane, Order::SeqCst);
@@ -217,13 +219,13 @@ impl Axiomatic {
                 self.graph.may_acquire(lane, base);
             }
         }
-        match op {
-            Op::Store { value, .. } => {
+        match access {
+            CellOp::Store { value, .. } => {
                 old = self.graph.value(location, last);
                 new = *value;
             }
-            Op::Rmw { update, .. } => new = update.call(old).unwrap_or(old),
-            _ => {}
+            CellOp::Rmw { update, .. } => new = update.call(old).unwrap_or(old),
+            CellOp::Load(_) | CellOp::Wait { .. } => {}
         }
         let store = if act == Act::Read { base } else { self.graph.next_store() };
         self.graph.access(lane, act, shape.sc, location, store);

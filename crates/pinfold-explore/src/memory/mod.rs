@@ -23,12 +23,12 @@ mod words;
 use crate::{
     model::Model,
     object::Object,
-    op::{Behind, Done, Op},
+    op::{Behind, CellOp, Done},
     order::{Mode, Order},
 };
 use axiomatic::{Axiomatic, Axioms};
 use race::Races;
-pub(crate) use race::{Actor, Race, Touch as Reach};
+pub(crate) use race::{Actor, Life, Plain, Race, Reach};
 use sequential::Sequential;
 
 /// What a model keeps of an execution.
@@ -97,13 +97,13 @@ impl Memory {
     }
 
     /// The lane is about to touch the cell. Says with whose access that is not ordered.
-    pub(crate) fn reach(&mut self, by: Actor, cell: Object, touch: Reach) -> Option<Race> {
-        self.races.touch_cell(by, cell, touch, self.kept.known(by.lane))
+    pub(crate) fn reach(&mut self, by: Actor, cell: Object, reach: Reach) -> Option<Race> {
+        self.races.reach_cell(by, cell, reach, self.kept.known(by.lane))
     }
 
     /// The lane touches plain memory. Says with whose access that is not ordered.
-    pub(crate) fn reach_plain(&mut self, by: Actor, addr: usize, touch: Reach) -> Option<Race> {
-        self.races.touch_plain(by, addr, touch, self.kept.known(by.lane))
+    pub(crate) fn reach_plain(&mut self, by: Actor, addr: usize, access: Plain) -> Option<Race> {
+        self.races.reach_plain(by, addr, access, self.kept.known(by.lane))
     }
 
     /// The lane gives up the memory in `range`, a start and a length. Says with whose access to
@@ -132,19 +132,16 @@ impl Memory {
     pub(crate) fn options(
         &mut self,
         lane: usize,
-        op: &Op,
+        cell: Object,
+        access: &CellOp,
         behind: impl FnOnce() -> Behind,
         options: &mut Vec<u32>,
     ) {
         options.clear();
         if let Kept::Axiomatic(kept) = &mut self.kept {
-            return kept.options(lane, op, behind, options);
+            return kept.options(lane, cell, access, behind, options);
         }
-        let possible = match op {
-            Op::Wait { cell, ready, .. } => ready.call(self.latest(*cell)),
-            _ => true,
-        };
-        if possible {
+        if access.accepts(self.latest(cell)) {
             options.push(0);
         }
     }
@@ -168,19 +165,23 @@ impl Memory {
     }
 
     /// Executes an access to a cell with one of its options.
-    pub(crate) fn execute(&mut self, lane: usize, op: &Op, option: u32) -> Done {
-        let Some(cell) = op.cell() else { return Done::default() };
+    pub(crate) fn execute(
+        &mut self,
+        lane: usize,
+        cell: Object,
+        access: &CellOp,
+        option: u32,
+    ) -> Done {
         let before = self.latest(cell);
         let done = match &mut self.kept {
-            Kept::Axiomatic(kept) => kept.execute(lane, op, option),
+            Kept::Axiomatic(kept) => kept.execute(lane, cell, access, option),
             Kept::Sequential(kept) => {
-                let new = match op {
-                    Op::Store { value, .. } => Some(*value),
-                    Op::Rmw { update, .. } => update.call(before),
-                    _ => None,
-                };
-                if !matches!(op, Op::Store { .. }) {
-                    kept.load(lane, cell);
+                let new = access.writes(before);
+                match access {
+                    CellOp::Store { .. } => {}
+                    CellOp::Load(_) | CellOp::Rmw { .. } | CellOp::Wait { .. } => {
+                        kept.load(lane, cell);
+                    }
                 }
                 if new.is_some() {
                     kept.store(lane, cell);

@@ -36,6 +36,7 @@ use super::{
     Advance, Ahead, Frontier, Moment, Pick, Strategy, Touch, ahead,
     dependence::{Dependence, Race, Watch},
     rule::Rule,
+    touch::CellTouch,
 };
 use crate::{
     job::Job,
@@ -154,7 +155,7 @@ impl Dpor {
     /// Notes races of lanes that cannot make their step, or may lose the chance to.
     fn watch_waiting(&mut self, moment: &Moment<'_>) {
         for (lane, touch) in moment.pending.iter().enumerate() {
-            let Some(touch @ Touch::Wait(_)) = *touch else { continue };
+            let Some(touch @ Touch::Cell(_, CellTouch::Wait)) = *touch else { continue };
             // It has announced what it waits for by its own last step, or when it was born in that of
             // another.
             let announced = moment.last == Some(lane)
