@@ -21,10 +21,13 @@ thread_local! {
     static ENGINE: Cell<*mut Engine> = const { Cell::new(ptr::null_mut()) };
 }
 
+/// What this thread is doing.
+#[inline]
 pub(crate) fn phase() -> Phase {
     PHASE.get()
 }
 
+/// From now on the thread does this.
 pub(crate) fn set_phase(phase: Phase) {
     PHASE.set(phase);
 }

@@ -317,7 +317,7 @@ impl Engine {
             }
         }
         if live.is_empty() {
-            let as_before = self.strategy.has_caught_up();
+            let as_before = self.has_caught_up();
             self.end = Some(if as_before { End::Finished } else { self.nondeterministic() });
             return None;
         }
@@ -331,7 +331,7 @@ impl Engine {
             return None;
         }
         if fresh.is_empty() {
-            let as_before = self.strategy.has_caught_up();
+            let as_before = self.has_caught_up();
             self.end = Some(if as_before { self.hang(live) } else { self.nondeterministic() });
             return None;
         }
@@ -341,10 +341,15 @@ impl Engine {
                 self.current = place;
                 return Some(place);
             }
-            Pick::Lane(_) => self.end = Some(self.nondeterministic()),
+            Pick::Lane(_) | Pick::Astray => self.end = Some(self.nondeterministic()),
             Pick::Redundant => self.end = Some(End::Redundant),
         }
         None
+    }
+
+    /// Whether the execution has come to where the search left off.
+    pub(crate) fn has_caught_up(&mut self) -> bool {
+        self.strategy.resumable().is_none_or(|search| search.has_caught_up())
     }
 
     fn chance(&mut self, place: usize) -> Chance {

@@ -6,7 +6,7 @@ use crate::{
     current::{self, Installed},
     engine::End,
     report::{Completeness, Failure, FailureKind, Progress, Report},
-    search::Advance,
+    search::{Advance, Outlook, Resumable},
     session::{self, Session},
     shrink,
     subject::{Judgement, Subject},
@@ -44,7 +44,7 @@ pub fn explore<S: Subject>(
     let installed = Installed::new(&mut engine);
     let mut session = Session::new(subject);
     let why = search(&mut session, config, start, &mut report, progress);
-    report.spread = current::with(|engine| engine.strategy.spread()).flatten();
+    report.spread = outlook().and_then(|outlook| outlook.spread);
     drop(installed);
     report.complete = match why {
         Some(why) => Completeness::Bounded { why },
@@ -55,6 +55,15 @@ pub fn explore<S: Subject>(
     };
     report.elapsed = start.elapsed();
     report
+}
+
+/// Asks the search of this thread, if it can be interrupted.
+fn resumable<R>(ask: impl FnOnce(&mut dyn Resumable) -> R) -> Option<R> {
+    current::with(|engine| engine.strategy.resumable().map(ask)).flatten()
+}
+
+fn outlook() -> Option<Outlook> {
+    resumable(|search| search.outlook())
 }
 
 /// Runs executions until the search is over. Returns why it was not exhaustive, if it was not.
@@ -71,31 +80,29 @@ fn search<S: Subject>(
     loop {
         let elapsed = start.elapsed();
         if let Some(why) = config.stop_reason(tried, elapsed) {
-            report.position = current::with(|engine| engine.strategy.position()).flatten();
+            report.position = resumable(|search| search.position());
             return Some(why);
         }
         if elapsed - reported >= REPORT_EVERY {
             reported = elapsed;
             let (bound, ahead) =
-                current::with(|engine| (engine.strategy.bound(), engine.strategy.ahead()))
-                    .unwrap_or_default();
+                outlook().map_or((None, None), |outlook| (outlook.bound, Some(outlook.ahead)));
             let Report { executions, blocked, truncated, .. } = *report;
             progress(&Progress { executions, blocked, truncated, bound, ahead, elapsed });
         }
         let ran = session.run();
         if ran.end == End::Interrupted {
             config.budget.iter().for_each(Budget::give_back);
-            report.position = current::with(|engine| {
-                engine.strategy.rewind();
-                engine.strategy.position()
-            })
-            .flatten();
+            report.position = resumable(|search| {
+                search.rewind();
+                search.position()
+            });
             let stopped = config.interruption(start.elapsed());
             return Some(stopped.unwrap_or_else(|| "stopped on request".to_owned()));
         }
         tried += 1;
-        let (steps, repeats) =
-            current::with(|engine| (engine.steps(), engine.strategy.repeats())).unwrap_or_default();
+        let steps = current::with(|engine| engine.steps()).unwrap_or_default();
+        let repeats = resumable(|search| search.repeats()) == Some(true);
         report.steps_max = report.steps_max.max(u32::try_from(steps).unwrap_or(u32::MAX));
         if let Some(mut failure) = ran.failure() {
             if failure.kind == FailureKind::Nondeterministic && config.resume.is_some() {

@@ -77,7 +77,7 @@ impl<'a, S: Subject> Session<'a, S> {
             return Ran::unstarted(FailureKind::Unsupported, message);
         }
         let (end, caught_up) =
-            current::with(|engine| (engine.end().cloned(), engine.strategy.has_caught_up()))
+            current::with(|engine| (engine.end().cloned(), engine.has_caught_up()))
                 .unwrap_or((None, true));
         let end = end.unwrap_or(End::Redundant);
         let ending = match &end {

@@ -72,7 +72,7 @@ fn length<S: Subject>(session: &mut Session<'_, S>) -> Option<usize> {
     session.run();
     let spread = current::with(|engine| {
         engine.strategy.advance();
-        engine.strategy.spread()
+        engine.strategy.resumable()?.outlook().spread
     });
     spread.flatten().map(|steps| steps as usize)
 }
@@ -88,10 +88,10 @@ fn divide<S: Subject>(
     loop {
         session.run();
         let part = current::with(|engine| {
-            let strategy = &engine.strategy;
-            (strategy.frontier(), Job::new(engine.schedule().to_vec(), strategy.asleep()))
+            let search = engine.strategy.dividing()?;
+            Some((search.frontier(), Job::new(engine.schedule().to_vec(), search.asleep())))
         });
-        match part {
+        match part.flatten() {
             Some((Frontier::Open, job)) => open.push_back(job),
             Some((Frontier::Ended, job)) => closed.push(job),
             Some((Frontier::Asleep, _)) | None => {}

@@ -33,17 +33,12 @@
 mod saved;
 
 use super::{
-    Advance, Ahead, Frontier, Moment, Pick, Strategy, Touch, ahead,
+    Advance, Dividing, Frontier, Moment, Pick, Resumable, Strategy, Touch,
     dependence::{Dependence, Race, Watch},
     rule::Rule,
     touch::CellTouch,
 };
-use crate::{
-    job::Job,
-    lane::{LaneSet, MAX_LANES},
-    op::Behind,
-    position::Position,
-};
+use crate::{job::Job, lane::LaneSet, op::Behind};
 
 /// One step of the execution at hand, with what was tried and is still to be tried in its place.
 #[derive(Default)]
@@ -238,11 +233,10 @@ impl Strategy for Dpor {
                 self.astray |= self.trail(step) != expected;
             }
             self.depth += 1;
-            // The engine finds this lane not enabled, and says so.
-            return Pick::Lane(if self.astray { MAX_LANES } else { lane });
+            return if self.astray { Pick::Astray } else { Pick::Lane(lane) };
         }
         if self.astray {
-            return Pick::Lane(MAX_LANES);
+            return Pick::Astray;
         }
         self.watch_waiting(moment);
         let (sleep, asleep) = self.sleepers();
@@ -320,10 +314,6 @@ impl Strategy for Dpor {
         self.reverse_races();
     }
 
-    fn has_caught_up(&self) -> bool {
-        self.depth == self.stack.len() && !self.astray
-    }
-
     fn advance(&mut self) -> Advance {
         while self.stack.len() > self.root
             && let Some(node) = self.stack.last_mut()
@@ -349,21 +339,16 @@ impl Strategy for Dpor {
         Advance::Exhausted
     }
 
-    fn rewind(&mut self) {
-        self.stack.truncate(self.begun);
+    fn resumable(&mut self) -> Option<&mut dyn Resumable> {
+        Some(self)
     }
 
-    fn position(&self) -> Option<Position> {
-        Some(self.saved())
+    fn dividing(&self) -> Option<&dyn Dividing> {
+        Some(self)
     }
+}
 
-    fn ahead(&self) -> Option<Ahead> {
-        Some(ahead::open(self.stack.iter().map(|node| {
-            let lanes = node.source.without(node.tried | node.sleep | LaneSet::one(node.lane));
-            lanes.len() + node.options.len().saturating_sub(node.option + 1)
-        })))
-    }
-
+impl Dividing for Dpor {
     fn frontier(&self) -> Frontier {
         self.frontier
     }

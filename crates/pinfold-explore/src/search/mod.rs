@@ -16,7 +16,9 @@ pub(crate) use choose::strategy;
 pub(crate) use dpor::Dpor;
 pub(crate) use naive::Naive;
 pub(crate) use script::Script;
-pub(crate) use strategy::{Advance, Frontier, Moment, Pick, Strategy};
+pub(crate) use strategy::{
+    Advance, Dividing, Frontier, Moment, Outlook, Pick, Resumable, Strategy,
+};
 pub(crate) use touch::Touch;
 
 #[cfg(test)]

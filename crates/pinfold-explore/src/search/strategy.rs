@@ -26,28 +26,33 @@ pub(crate) enum Pick {
     Lane(usize),
     /// Nothing new can follow.
     Redundant,
+    /// The execution is not what it was when the strategy made the same decisions before.
+    Astray,
 }
 
-/// A way to go through the executions.
+/// A way to go through the executions: four decisions, and what a strategy may want to know for them.
 pub(crate) trait Strategy {
     /// An execution begins with so many lanes.
     fn begin(&mut self, lanes: usize);
 
+    /// Who goes next.
+    fn pick(&mut self, moment: &Moment<'_>) -> Pick;
+
+    /// Which of several options the access of the picked lane takes; the first is the ordinary one.
+    fn option(&mut self, options: &[u32]) -> u32;
+
+    /// Moves on to the next execution.
+    fn advance(&mut self) -> Advance;
+
     /// The last step, or what came before the first, starts a lane of this number, the next one. It
     /// has a place of its own, or that of a lane that ended.
     fn spawned(&mut self, _lane: usize, _number: usize) {}
-
-    /// Who goes next.
-    fn pick(&mut self, moment: &Moment<'_>) -> Pick;
 
     /// Whether to offer options by which the next access of `lane` precedes, in the order of memory, the
     /// last change that it could notice, though it comes later in the order of steps.
     fn behind(&self, _lane: usize, _touch: Touch) -> Behind {
         Behind::Offered
     }
-
-    /// Which of several options the access of the picked lane takes; the first is the ordinary one.
-    fn option(&mut self, options: &[u32]) -> u32;
 
     /// The picked lane has made its step.
     fn executed(&mut self, _lane: usize, _touch: Touch) {}
@@ -56,53 +61,54 @@ pub(crate) trait Strategy {
     /// want.
     fn stepped(&mut self) {}
 
-    /// Moves on to the next execution.
-    fn advance(&mut self) -> Advance;
+    /// The strategy as a search that can be interrupted, if it is one.
+    fn resumable(&mut self) -> Option<&mut dyn Resumable> {
+        None
+    }
 
-    /// The execution at hand was left half-way and is to be made again: goes back to where the search
+    /// The strategy as a search that divides a job, if it is one.
+    fn dividing(&self) -> Option<&dyn Dividing> {
+        None
+    }
+}
+
+/// A search whose place between two executions can be saved and resumed from.
+pub(crate) trait Resumable {
+    /// Where the search stands between two executions.
+    fn position(&self) -> Position;
+
+    /// The present execution was left half-way and is to be made again: goes back to where the search
     /// stood when it began.
-    fn rewind(&mut self) {}
+    fn rewind(&mut self);
 
     /// Whether the execution has come to where the search left off. If it ends before, it is not
     /// what it was.
-    fn has_caught_up(&self) -> bool {
-        true
-    }
-
-    /// Where the search stands between two executions, if it can go on from there.
-    fn position(&self) -> Option<Position> {
-        None
-    }
-
-    /// What the search has before it, for progress reports.
-    fn ahead(&self) -> Option<Ahead> {
-        None
-    }
-
-    /// The steps that changes of priority are spread over, if there are such changes.
-    fn spread(&self) -> Option<u32> {
-        None
-    }
-
-    /// The preemption bound in force, for progress reports.
-    fn bound(&self) -> Option<u32> {
-        None
-    }
-
-    /// Why the execution that just ended went no further.
-    fn frontier(&self) -> Frontier {
-        Frontier::Ended
-    }
-
-    /// The lanes that sleep at the last step, before it wakes any, and what their steps touched.
-    fn asleep(&self) -> Vec<(usize, Touch)> {
-        Vec::new()
-    }
+    fn has_caught_up(&self) -> bool;
 
     /// Whether the execution that just ended repeats one of an earlier bound.
-    fn repeats(&self) -> bool {
-        false
-    }
+    fn repeats(&self) -> bool;
+
+    /// What the search can say of itself.
+    fn outlook(&self) -> Outlook;
+}
+
+/// What a search says of itself, for reports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outlook {
+    pub(crate) ahead: Ahead,
+    /// The preemption bound in force, if there is one.
+    pub(crate) bound: Option<u32>,
+    /// The steps that changes of priority are spread over, once they are known.
+    pub(crate) spread: Option<u32>,
+}
+
+/// A search that divides a job, asked after each execution.
+pub(crate) trait Dividing {
+    /// Why the execution that just ended went no further.
+    fn frontier(&self) -> Frontier;
+
+    /// The lanes that sleep at the last step, before it wakes any, and what their steps touched.
+    fn asleep(&self) -> Vec<(usize, Touch)>;
 }
 
 /// Where a search that divides a job left an execution.
@@ -113,7 +119,7 @@ pub(crate) enum Frontier {
     Ended,
     /// Only sleeping lanes could go on.
     Asleep,
-    /// Behind a step with alternatives; much may follow.
+    /// After a step with alternatives; much may follow.
     Open,
 }
 
