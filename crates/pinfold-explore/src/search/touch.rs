@@ -100,17 +100,23 @@ impl Touch {
 
     /// What was touched by an access that was announced with this, and gave `done`.
     pub(crate) fn executed(self, op: &Op, Done { done, .. }: Done) -> Self {
-        match (self, op) {
-            (Self::Cell(cell, CellTouch::Write), Op::Cell(_, CellOp::Rmw { .. })) if !done => {
-                Self::Cell(cell, CellTouch::Read)
+        match *op {
+            Op::Cell(cell, CellOp::Rmw { .. }) if !done => Self::Cell(cell, CellTouch::Read),
+            Op::Lock(lock, LockOp::Try(mode)) if self != Self::Local => {
+                let came_of_it = if done { LockTouch::Took } else { LockTouch::Failed };
+                Self::Lock(lock, came_of_it(mode))
             }
-            (Self::Lock(lock, LockTouch::Try(mode)), _) if done => {
-                Self::Lock(lock, LockTouch::Took(mode))
-            }
-            (Self::Lock(lock, LockTouch::Try(mode)), _) => {
-                Self::Lock(lock, LockTouch::Failed(mode))
-            }
-            (touch, _) => touch,
+            Op::Cell(
+                _,
+                CellOp::Load(_) | CellOp::Store { .. } | CellOp::Rmw { .. } | CellOp::Wait { .. },
+            )
+            | Op::Lock(
+                _,
+                LockOp::Take(_) | LockOp::Try(_) | LockOp::GiveBack(_) | LockOp::SeeUnlocked,
+            )
+            | Op::Fence(_)
+            | Op::Choose(_)
+            | Op::Join(_) => self,
         }
     }
 
