@@ -18,8 +18,8 @@ use std::{
 /// What instrumented locks are in an exploration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LockForm {
-    /// Objects of the explorer, which take one step to take and one to give back, and in which nobody
-    /// spins.
+    /// Objects of the explorer, which take one step to take and one to give back, and in which
+    /// nobody spins.
     #[default]
     Object,
     /// Their own code, on cells. Far more executions.
@@ -82,7 +82,8 @@ pub struct Config {
     /// Stop after so much time, within an execution if need be. Cutting a failure may take as long
     /// again.
     pub deadline: Option<Duration>,
-    /// Stop when this becomes true, within an execution if need be; a failure is then cut no further.
+    /// Stop when this becomes true, within an execution if need be; a failure is then cut no
+    /// further.
     pub stop: Option<Arc<AtomicBool>>,
     /// Stop before the next execution when this becomes true; a failure is cut all the same.
     pub pause: Option<Arc<AtomicBool>>,

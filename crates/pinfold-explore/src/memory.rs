@@ -9,7 +9,8 @@
 //! prefixes of (program order and reads-from), and option 0 always keeps it; that is all that the
 //! search relies on.
 //!
-//! All models keep what happens before what, so that [`race`] can tell accesses that nothing orders.
+//! All models keep what happens before what, so that [`race`] can tell accesses that nothing
+//! orders.
 
 mod axiomatic;
 mod graph;
@@ -112,8 +113,8 @@ impl Memory {
         self.races.end(by, range, self.kept.known(by.lane))
     }
 
-    /// The lane sets the cells in `range` anew, those included that were not met yet. Says with who set
-    /// some of it anew before that is not ordered.
+    /// The lane sets the cells in `range` anew, those included that were not met yet. Says with who
+    /// set some of it anew before that is not ordered.
     pub(crate) fn renew(&mut self, by: Actor, range: (usize, usize)) -> Option<Race> {
         self.races.renew(by, range, self.kept.known(by.lane))
     }
@@ -299,8 +300,8 @@ impl Memory {
         }
     }
 
-    /// Whether all that was done at a place, by a lane that ended, happens before the next access of
-    /// the lane.
+    /// Whether all that was done at a place, by a lane that ended, happens before the next access
+    /// of the lane.
     pub(crate) fn knows_end(&self, lane: usize, place: usize) -> bool {
         match &self.kept {
             Kept::Sequential(kept) => kept.known.knows_end(lane, place),

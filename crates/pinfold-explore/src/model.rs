@@ -7,10 +7,10 @@ use std::{fmt, str::FromStr};
 pub enum Model {
     /// The latest store in the order of steps.
     Sc,
-    /// Total store order, as on x86: a store, and the giving back of a lock, may be delayed past later
-    /// loads of its lane. A read-modify-write that writes, a compare-exchange and an attempt at a lock
-    /// even if they fail, the taking of a lock, the start of a lane and the sight of its end are full
-    /// fences; another read-modify-write that does not write is a load.
+    /// Total store order, as on x86: a store, and the giving back of a lock, may be delayed past
+    /// later loads of its lane. A read-modify-write that writes, a compare-exchange and an attempt
+    /// at a lock even if they fail, the taking of a lock, the start of a lane and the sight of its
+    /// end are full fences; another read-modify-write that does not write is a load.
     Tso,
     /// RC11 with the release sequences of C++20. A load may return an older store when nothing
     /// forbids it. Loads are not delayed past later stores (no load buffering), and dependencies

@@ -2,8 +2,8 @@
 //!
 //! INV-LANE-1: a lane that is left suspended when its execution ends is unwound with all hooks
 //! inactive, before the subject judges, so that its destructors run and nothing leaks.
-//! INV-LANE-2: a lane that another starts is resumed from here like any other, never from within its
-//! parent.
+//! INV-LANE-2: a lane that another starts is resumed from here like any other, never from within
+//! its parent.
 //! INV-LANE-3: a stack goes back to the pool only when nothing lives on it.
 
 use crate::{

@@ -4,8 +4,8 @@
 //! * Under TSO every store releases and every load acquires. That says nothing which the axioms of
 //!   TSO do not say by themselves, and tells which plain accesses are ordered.
 //! * `Full` is a sequentially consistent fence, the relaxed access, and another such fence.
-//! * Locks are words of their own ([`locks`]); starts and ends of lanes, and under the weak model all
-//!   fences, are events too: what an access comes before may go through them.
+//! * Locks are words of their own ([`locks`]); starts and ends of lanes, and under the weak model
+//!   all fences, are events too: what an access comes before may go through them.
 
 mod locks;
 
@@ -278,8 +278,8 @@ impl Axiomatic {
         self.graph.known.to(lane)
     }
 
-    /// Whether all that was done at a place, by a lane that ended, happens before the next access of
-    /// the lane.
+    /// Whether all that was done at a place, by a lane that ended, happens before the next access
+    /// of the lane.
     pub(super) fn knows_end(&self, lane: usize, place: usize) -> bool {
         self.graph.known.knows_end(lane, place)
     }
@@ -311,8 +311,8 @@ impl Axiomatic {
         }
     }
 
-    /// The lane has learnt of another in another way than by a store of it. Under TSO it waits until
-    /// all stores that it learns of have left their buffers.
+    /// The lane has learnt of another in another way than by a store of it. Under TSO it waits
+    /// until all stores that it learns of have left their buffers.
     fn meets_another(&mut self, lane: usize) {
         let act = match self.axioms {
             Axioms::Tso => Act::Fence,

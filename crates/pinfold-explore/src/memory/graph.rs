@@ -2,8 +2,8 @@
 //! is allowed. [`super::axiomatic`] lets it grow, and `tso` and `weak` check it.
 //!
 //! * Per location the stores stand in modification order; a load may read any of them, and a store
-//!   may be put anywhere, as far as the axioms allow. A location is one life of a cell, or a word of
-//!   a lock.
+//!   may be put anywhere, as far as the axioms allow. A location is one life of a cell, or a word
+//!   of a lock.
 //! * Happens-before is kept as vector clocks that count the events of each lane. An acquiring read,
 //!   or an acquire fence after a read, joins the clock of the store that was read;
 //!   read-modify-writes pass on the clock of the store they read, so that they continue its release
@@ -38,8 +38,8 @@ pub(super) enum Act {
     Write,
     /// Reads and writes in one.
     Update,
-    /// Sequentially consistent under the weak model; under TSO also what makes a lane wait until its
-    /// store buffer is empty.
+    /// Sequentially consistent under the weak model; under TSO also what makes a lane wait until
+    /// its store buffer is empty.
     Fence,
     /// Another fence under the weak model, a start or an end of a lane: it orders by what is known
     /// there.
@@ -241,8 +241,9 @@ impl Graph {
         self.stores[self.by_location[location].newest].position
     }
 
-    /// INV-GRAPH-1: the lowest position in modification order that the lane may read or follow. What a
-    /// lane did later stands no lower, so the last of each lane that the lane knows of will do.
+    /// INV-GRAPH-1: the lowest position in modification order that the lane may read or follow.
+    /// What a lane did later stands no lower, so the last of each lane that the lane knows of will
+    /// do.
     pub(super) fn floor(&self, lane: usize, location: Location) -> usize {
         let now = self.known.to(lane);
         let by_lane = self.by_location[location].by_lane.iter().zip(now);

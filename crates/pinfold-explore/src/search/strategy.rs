@@ -11,8 +11,8 @@ use crate::{lane::LaneSet, op::Behind, position::Position};
 pub(crate) struct Moment<'a> {
     /// The lanes that could go on.
     pub(crate) enabled: LaneSet,
-    /// Those of them that could go on with the newest value; the rest wait for one that only an older
-    /// store has. There is one at least.
+    /// Those of them that could go on with the newest value; the rest wait for one that only an
+    /// older store has. There is one at least.
     pub(crate) fresh: LaneSet,
     /// The lane that made the last step.
     pub(crate) last: Option<usize>,
@@ -30,7 +30,8 @@ pub(crate) enum Pick {
     Astray,
 }
 
-/// A way to go through the executions: four decisions, and what a strategy may want to know for them.
+/// A way to go through the executions: four decisions, and what a strategy may want to know for
+/// them.
 pub(crate) trait Strategy {
     /// An execution begins with so many lanes.
     fn begin(&mut self, lanes: usize);
@@ -48,8 +49,8 @@ pub(crate) trait Strategy {
     /// has a place of its own, or that of a lane that ended.
     fn spawned(&mut self, _lane: usize, _number: usize) {}
 
-    /// Whether to offer options by which the next access of `lane` precedes, in the order of memory, the
-    /// last change that it could notice, though it comes later in the order of steps.
+    /// Whether to offer options by which the next access of `lane` precedes, in the order of
+    /// memory, the last change that it could notice, though it comes later in the order of steps.
     fn behind(&self, _lane: usize, _touch: Touch) -> Behind {
         Behind::Offered
     }
@@ -57,8 +58,8 @@ pub(crate) trait Strategy {
     /// The picked lane has made its step.
     fn executed(&mut self, _lane: usize, _touch: Touch) {}
 
-    /// All lanes that the last step started are known, and all that are left have announced what they
-    /// want.
+    /// All lanes that the last step started are known, and all that are left have announced what
+    /// they want.
     fn stepped(&mut self) {}
 
     /// The strategy as a search that can be interrupted, if it is one.
@@ -77,8 +78,8 @@ pub(crate) trait Resumable {
     /// Where the search stands between two executions.
     fn position(&self) -> Position;
 
-    /// The present execution was left half-way and is to be made again: goes back to where the search
-    /// stood when it began.
+    /// The present execution was left half-way and is to be made again: goes back to where the
+    /// search stood when it began.
     fn rewind(&mut self);
 
     /// Whether the execution has come to where the search left off. If it ends before, it is not

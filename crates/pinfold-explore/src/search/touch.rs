@@ -3,13 +3,14 @@
 //! INV-TOUCH-1: two steps that follow each other directly and are independent in this order can be
 //! exchanged: the same values are read, and the same lanes can go on afterwards.
 //!
-//! A failed attempt at a lock only reads: it depends on takings and givings back that could be what it
-//! failed on, before it or after it, and not on other failed attempts.
+//! A failed attempt at a lock only reads: it depends on takings and givings back that could be what
+//! it failed on, before it or after it, and not on other failed attempts.
 //!
-//! INV-TOUCH-2: when the last step of a reversal, made before the first of its race, has another result than
-//! it had after it, it depends on no more of what comes before it there than it did with the old result. So an
-//! attempt that failed depends on all that a successful one would have depended on, as far as that can lie
-//! between: an attempt to take a lock alone on who waits until nobody has it alone.
+//! INV-TOUCH-2: when the last step of a reversal, made before the first of its race, has another
+//! result than it had after it, it depends on no more of what comes before it there than it did
+//! with the old result. So an attempt that failed depends on all that a successful one would have
+//! depended on, as far as that can lie between: an attempt to take a lock alone on who waits until
+//! nobody has it alone.
 
 mod text;
 
@@ -23,16 +24,16 @@ use crate::{
 /// What an access touches, as far as its order against others matters.
 ///
 /// Less than an [`Op`]: neither orderings nor values, so that a set of touches is small and can be
-/// written down. And more: whether an attempt succeeded, and whether a lane that asks for a lock has
-/// it already, which the op alone does not say.
+/// written down. And more: whether an attempt succeeded, and whether a lane that asks for a lock
+/// has it already, which the op alone does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Touch {
     /// Nothing that another lane can see.
     Local,
     Cell(Object, CellTouch),
     Lock(Object, LockTouch),
-    /// Sees that the lane of this number has ended, once it has. Nothing that could have come the other
-    /// way round.
+    /// Sees that the lane of this number has ended, once it has. Nothing that could have come the
+    /// other way round.
     Join(usize),
 }
 
@@ -143,8 +144,8 @@ impl Touch {
         }
     }
 
-    /// Whether a lane that wants to touch `wanted` must look again after this step: the two cannot be
-    /// exchanged.
+    /// Whether a lane that wants to touch `wanted` must look again after this step: the two cannot
+    /// be exchanged.
     pub(super) fn disturbs(self, wanted: Self) -> bool {
         self.before(wanted) != Relation::Independent || wanted.before(self) != Relation::Independent
     }
@@ -235,10 +236,9 @@ impl LockTouch {
             (Self::Take(_) | Self::Took(_), Self::Failed(_)) => {
                 by(Rule::TakingThenFailed, Relation::Race)
             }
-            (
-                Self::Take(_) | Self::Took(_),
-                Self::Take(_) | Self::Try(_) | Self::Took(_),
-            ) => by(Rule::TakingThenTaking, Relation::Race),
+            (Self::Take(_) | Self::Took(_), Self::Take(_) | Self::Try(_) | Self::Took(_)) => {
+                by(Rule::TakingThenTaking, Relation::Race)
+            }
             (Self::Failed(_), Self::Take(_) | Self::Try(_) | Self::Took(_)) => {
                 by(Rule::FailedThenTaking, Relation::Race)
             }
@@ -249,12 +249,11 @@ impl LockTouch {
             }
             (Self::GiveBack(_), Self::Take(_)) => by(Rule::UnlockThenLock, Relation::Enables),
             (Self::Take(_) | Self::Took(_) | Self::GiveBack(_), Self::GiveBack(_))
-            | (Self::Failed(_), Self::Failed(_))
+            | (Self::Failed(_), Self::Failed(_)) => Relation::Independent,
             // A step that was made is no attempt any more.
-            | (Self::Try(_), Self::Take(_) | Self::Try(_) | Self::Took(_) | Self::Failed(_) | Self::GiveBack(_))
-            // It excludes nobody.
-            | (Self::SeeUnlocked, _)
-            | (_, Self::SeeUnlocked) => Relation::Independent,
+            (Self::Try(_), _) => Relation::Independent,
+            // One that only looks excludes nobody.
+            (Self::SeeUnlocked, _) | (_, Self::SeeUnlocked) => Relation::Independent,
         }
     }
 

@@ -1,16 +1,18 @@
 //! Locks as words of the graph, so that an attempt can see an older state of one.
 //!
 //! A lock is as weak as one that has a word for those who want it alone and one for each lane that
-//! shares it, which those who want it alone take as well. So lanes that share a lock learn nothing of
-//! each other by it. Taking is an acquiring update at the end of the word; giving back releases, under
-//! TSO through the store buffer. Under TSO an attempt empties the store buffer, whatever comes of it.
+//! shares it, which those who want it alone take as well. So lanes that share a lock learn nothing
+//! of each other by it. Taking is an acquiring update at the end of the word; giving back releases,
+//! under TSO through the store buffer. Under TSO an attempt empties the store buffer, whatever
+//! comes of it.
 //!
 //! An attempt that fails reads a word in which it sees somebody's taking, without ordering: that of
-//! somebody who has the lock now, or of somebody who had it, as far as the axioms allow. For data races
-//! it orders nothing under any model.
+//! somebody who has the lock now, or of somebody who had it, as far as the axioms allow. For data
+//! races it orders nothing under any model.
 //!
-//! INV-LOCKWORD-1: takings and givings back that exclude each other are ordered by what happens before
-//! what (`Known`), so it is enough that each stands in the one word in which an attempt may see it.
+//! INV-LOCKWORD-1: takings and givings back that exclude each other are ordered by what happens
+//! before what (`Known`), so it is enough that each stands in the one word in which an attempt may
+//! see it.
 
 use super::{Axiomatic, Axioms, Shape};
 use crate::{
@@ -90,8 +92,9 @@ impl Axiomatic {
         self.words(lock).give_back(lane, mode);
     }
 
-    /// Puts what an attempt may come to into `options`: zero for what the lock is now, and otherwise
-    /// how many takings back from the last the one stands of which it sees that the lock is held.
+    /// Puts what an attempt may come to into `options`: zero for what the lock is now, and
+    /// otherwise how many takings back from the last the one stands of which it sees that the lock
+    /// is held.
     pub(in crate::memory) fn attempts(
         &mut self,
         lane: usize,
@@ -135,8 +138,8 @@ impl Axiomatic {
         self.graph.access(lane, Act::Read, false, location, store);
     }
 
-    /// Puts the options of a lane that waits until nobody has the lock alone into `options`: how many
-    /// stores back from the last the one stands in which it sees that.
+    /// Puts the options of a lane that waits until nobody has the lock alone into `options`: how
+    /// many stores back from the last the one stands in which it sees that.
     pub(in crate::memory) fn unlocked(
         &mut self,
         lane: usize,

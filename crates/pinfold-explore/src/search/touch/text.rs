@@ -1,5 +1,5 @@
-//! Touches as text, for jobs and positions: a letter for what is done, the number of the object, and for
-//! locks a letter for the mode.
+//! Touches as text, for jobs and positions: a letter for what is done, the number of the object,
+//! and for locks a letter for the mode.
 
 use super::{CellTouch, LockTouch, Touch};
 use crate::order::Mode;
