@@ -65,13 +65,13 @@ pub enum Search {
 pub struct Config {
     /// The memory model.
     pub model: Model,
-    /// What locks are, for subjects whose locks ask [`hook::locks_are_code`].
+    /// What locks are, for subjects whose locks ask [`crate::hook::locks_are_code`].
     pub locks: LockForm,
     /// How to go through the executions.
     pub search: Search,
     /// Explore only this part of the search. A search with a bound on preemptions has no parts.
     pub job: Option<Job>,
-    /// Go on from here instead of beginning: [`Report::position`] of the same search and job.
+    /// Go on from here instead of beginning: [`crate::Report::position`] of the same search and job.
     pub resume: Option<Position>,
     /// Stop after so many executions.
     pub max_executions: Option<u64>,
