@@ -2,7 +2,7 @@
 //!
 //! INV-ENGINE-1: a lane executes an access only right after it was picked; between the pick and the
 //! execution no other lane runs.
-//! INV-ENGINE-2: the engine is never borrowed across a switch of coroutines (`hook::with`).
+//! INV-ENGINE-2: the engine is never borrowed across a switch of coroutines (`current::with`).
 //! INV-ENGINE-3: nothing is decided while a lane is unborn: whoever starts lanes goes on to its own
 //! next access, then they go to their first, and only then is the next step picked. What they do
 //! until then belongs to the step that started them.
@@ -15,28 +15,23 @@ mod roster;
 mod step;
 
 use crate::{
-    explore::{LockForm, Model},
-    hook::Mode,
-    lane::{MAX_LANES, NewLane},
+    config::LockForm,
+    lane::{LaneSet, MAX_LANES, NewLane},
     lock::Locks,
     memory::Memory,
+    model::Model,
     object::{Kind, Object, Objects},
-    op::Op,
-    replay::Recorder,
+    op::{CellOp, LockOp, Op},
+    order::Mode,
+    record::Recorder,
     report::FailureKind,
     schedule::Choice,
-    search::{LaneSet, Moment, Pick, Strategy, Touch},
+    search::{Moment, Pick, Strategy, Touch},
+    watch::Watch,
 };
 use corosensei::Yielder;
 use roster::Roster;
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::collections::VecDeque;
 
 /// Who goes on after an announcement.
 pub(crate) enum Turn {
@@ -59,20 +54,6 @@ pub(crate) enum End {
     Truncated,
     /// It was interrupted: [`Watch`].
     Interrupted,
-}
-
-/// What may end an execution half-way.
-#[derive(Clone, Default)]
-pub(crate) struct Watch {
-    pub(crate) until: Option<Instant>,
-    pub(crate) stop: Option<Arc<AtomicBool>>,
-}
-
-impl Watch {
-    pub(crate) fn is_over(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() >= until)
-            || self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
-    }
 }
 
 /// How often an execution looks at its watch.
@@ -336,7 +317,7 @@ impl Engine {
             }
         }
         if live.is_empty() {
-            let as_before = self.strategy.has_caught_up();
+            let as_before = self.has_caught_up();
             self.end = Some(if as_before { End::Finished } else { self.nondeterministic() });
             return None;
         }
@@ -350,7 +331,7 @@ impl Engine {
             return None;
         }
         if fresh.is_empty() {
-            let as_before = self.strategy.has_caught_up();
+            let as_before = self.has_caught_up();
             self.end = Some(if as_before { self.hang(live) } else { self.nondeterministic() });
             return None;
         }
@@ -360,31 +341,41 @@ impl Engine {
                 self.current = place;
                 return Some(place);
             }
-            Pick::Lane(_) => self.end = Some(self.nondeterministic()),
+            Pick::Lane(_) | Pick::Astray => self.end = Some(self.nondeterministic()),
             Pick::Redundant => self.end = Some(End::Redundant),
         }
         None
+    }
+
+    /// Whether the execution has come to where the search left off.
+    pub(crate) fn has_caught_up(&mut self) -> bool {
+        self.strategy.resumable().is_none_or(|search| search.has_caught_up())
     }
 
     fn chance(&mut self, place: usize) -> Chance {
         let berth = &self.roster.berths[place];
         let possible = match &berth.pending {
             None => false,
-            Some(Op::Lock { lock, mode }) => self.locks.is_free(*lock, *mode),
-            Some(Op::Join { lane }) => self.roster.has_ended(*lane),
-            Some(Op::SeeUnlocked { lock }) => {
-                let behind = || self.strategy.behind(place, Touch::SeeUnlocked(*lock));
+            Some(Op::Lock(lock, LockOp::Take(mode))) => self.locks.is_free(*lock, *mode),
+            Some(Op::Join(lane)) => self.roster.has_ended(*lane),
+            Some(op @ Op::Lock(lock, LockOp::SeeUnlocked)) => {
+                let behind = || self.strategy.behind(place, Touch::announced(op));
                 let free = self.locks.is_free(*lock, Mode::Shared);
                 self.memory.unlocked(place, *lock, free, behind, &mut self.options);
                 return Chance::of(&self.options);
             }
-            Some(op @ Op::Wait { cell, .. }) => {
-                let behind = || self.strategy.behind(place, Touch::Wait(*cell));
+            Some(op @ Op::Cell(cell, wait @ CellOp::Wait { .. })) => {
+                let behind = || self.strategy.behind(place, Touch::announced(op));
                 self.memory.meet(*cell, berth.contents);
-                self.memory.options(place, op, behind, &mut self.options);
+                self.memory.options(place, *cell, wait, behind, &mut self.options);
                 return Chance::of(&self.options);
             }
-            Some(_) => true,
+            Some(
+                Op::Cell(_, CellOp::Load(_) | CellOp::Store { .. } | CellOp::Rmw { .. })
+                | Op::Lock(_, LockOp::Try(_) | LockOp::GiveBack(_))
+                | Op::Fence(_)
+                | Op::Choose(_),
+            ) => true,
         };
         if possible { Chance::Fresh } else { Chance::None }
     }
@@ -422,12 +413,15 @@ impl Engine {
         let berths = &self.roster.berths;
         let waits = live.iter().filter_map(|place| {
             let (verb, what) = match *berths[place].pending.as_ref()? {
-                Op::Lock { lock, mode: Mode::Exclusive } => ("waits for", self.place(lock)),
-                Op::Lock { lock, mode: Mode::Shared } => ("waits to share", self.place(lock)),
-                Op::Wait { cell, .. } => ("waits for a value of", self.place(cell)),
-                Op::SeeUnlocked { lock } => ("waits for the end of", self.place(lock)),
-                Op::Join { lane } => ("waits for the end of", self.roster.name(lane).to_owned()),
-                _ => return None,
+                Op::Lock(lock, LockOp::Take(Mode::Exclusive)) => ("waits for", self.place(lock)),
+                Op::Lock(lock, LockOp::Take(Mode::Shared)) => ("waits to share", self.place(lock)),
+                Op::Lock(lock, LockOp::SeeUnlocked) => ("waits for the end of", self.place(lock)),
+                Op::Cell(cell, CellOp::Wait { .. }) => ("waits for a value of", self.place(cell)),
+                Op::Join(lane) => ("waits for the end of", self.roster.name(lane).to_owned()),
+                Op::Cell(_, CellOp::Load(_) | CellOp::Store { .. } | CellOp::Rmw { .. })
+                | Op::Lock(_, LockOp::Try(_) | LockOp::GiveBack(_))
+                | Op::Fence(_)
+                | Op::Choose(_) => return None,
             };
             Some(format!("{} {verb} {what}", self.roster.name_at(place)))
         });

@@ -17,39 +17,15 @@
 //! accesses to a cell that are not ordered with its [`renew`]al or its end ([`forget`]).
 
 use crate::{
+    current::{self, Phase},
     engine::{Engine, Turn},
     lane::NewLane,
-    memory::Reach,
-    op::{Done, Miss, Op, Ready, Update},
+    memory::{Life, Plain},
+    op::{CellOp, Done, LockOp, Miss, Op, Ready, Update},
 };
-use std::{cell::Cell, panic, ptr};
+use std::panic;
 
-/// The ordering of an access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Order {
-    /// No ordering beyond coherence.
-    Relaxed,
-    /// What follows stays after this read.
-    Acquire,
-    /// What precedes stays before this write.
-    Release,
-    /// Both.
-    AcqRel,
-    /// A sequentially consistent access in the sense of C11.
-    SeqCst,
-    /// The kernel's "fully ordered": a sequentially consistent fence before and one after, as one
-    /// step.
-    Full,
-}
-
-/// How a lock is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// Nobody else holds it.
-    Exclusive,
-    /// Others may hold it shared.
-    Shared,
-}
+pub use crate::order::{Mode, Order};
 
 /// The result of [`rmw`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,80 +38,13 @@ pub struct Rmw {
     pub latest: u64,
 }
 
-/// What this thread is doing for an exploration.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// Nothing.
-    Idle,
-    /// The subject builds or judges, or an execution is being taken down.
-    Alone,
-    /// A lane runs.
-    Lanes,
-}
-
-thread_local! {
-    static PHASE: Cell<Phase> = const { Cell::new(Phase::Idle) };
-    /// The engine of the exploration on this thread. Null while there is none and while it is
-    /// borrowed.
-    static ENGINE: Cell<*mut Engine> = const { Cell::new(ptr::null_mut()) };
-}
-
-pub(crate) fn phase() -> Phase {
-    PHASE.get()
-}
-
-pub(crate) fn set_phase(phase: Phase) {
-    PHASE.set(phase);
-}
-
-/// Lends the engine to the hooks of this thread for as long as the guard lives.
-pub(crate) struct Installed<'a>(std::marker::PhantomData<&'a mut Engine>);
-
-impl<'a> Installed<'a> {
-    /// Nothing may touch the engine except through [`with`] until the guard is dropped.
-    pub(crate) fn new(engine: &'a mut Engine) -> Self {
-        ENGINE.set(engine);
-        set_phase(Phase::Alone);
-        Self(std::marker::PhantomData)
-    }
-}
-
-impl Drop for Installed<'_> {
-    fn drop(&mut self) {
-        ENGINE.set(ptr::null_mut());
-        set_phase(Phase::Idle);
-    }
-}
-
-/// Runs `action` on the engine of this thread. `None` when there is none, or when it is borrowed
-/// already: a closure that the engine calls may not come back to it. `action` must not switch
-/// coroutines.
-#[inline]
-pub(crate) fn with<R>(action: impl FnOnce(&mut Engine) -> R) -> Option<R> {
-    /// Puts the engine back, also when `action` unwinds.
-    struct Return(*mut Engine);
-    impl Drop for Return {
-        #[inline]
-        fn drop(&mut self) {
-            ENGINE.set(self.0);
-        }
-    }
-    let engine = Return(ENGINE.replace(ptr::null_mut()));
-    if engine.0.is_null() {
-        return None;
-    }
-    // SAFETY: the pointer comes from the exclusive borrow that a living `Installed` holds, and it
-    // is taken out of the cell while `action` runs, so that this is the only reference.
-    Some(action(unsafe { &mut *engine.0 }))
-}
-
 /// Announces `op`, lets others run as the search decides, and executes it. `None` when no lane runs
 /// here.
 fn perform(op: impl FnOnce(&mut Engine) -> Op) -> Option<Done> {
     if !active() {
         return None;
     }
-    let turn = with(|engine| {
+    let turn = current::with(|engine| {
         let op = op(engine);
         engine.announce(op)
     })?;
@@ -144,37 +53,38 @@ fn perform(op: impl FnOnce(&mut Engine) -> Op) -> Option<Done> {
         // coroutine runs, and this code runs on it.
         unsafe { (*yielder).suspend(()) };
     }
-    with(Engine::execute)
+    current::with(Engine::execute)
 }
 
 /// Whether a lane of a running exploration executes on this thread. False while it unwinds: what
 /// would have been announced then goes by unseen, so the lane must not go on afterwards.
 #[inline]
 pub fn active() -> bool {
-    PHASE.get() == Phase::Lanes && !(std::thread::panicking() && goes_by())
+    current::phase() == Phase::Lanes && !(std::thread::panicking() && goes_by())
 }
 
 /// Notes that something goes by unseen.
 #[cold]
 fn goes_by() -> bool {
-    with(Engine::goes_by);
+    current::with(Engine::goes_by);
     true
 }
 
 /// Whether instrumented locks are to run their own code on cells, rather than announce themselves by
 /// [`lock`] and its kin: [`crate::Config::locks`].
 pub fn locks_are_code() -> bool {
-    with(|engine| engine.locks_are_code()).unwrap_or(false)
+    current::with(|engine| engine.locks_are_code()).unwrap_or(false)
 }
 
 /// Reads the cell at `addr`.
 pub fn load(addr: usize, now: u64, order: Order) -> u64 {
-    perform(|engine| Op::Load { cell: engine.cell(addr, now), order }).map_or(now, |done| done.old)
+    perform(|engine| Op::Cell(engine.cell(addr, now), CellOp::Load(order)))
+        .map_or(now, |done| done.old)
 }
 
 /// Writes `value` to the cell at `addr`. Returns what the caller must put into the real cell.
 pub fn store(addr: usize, now: u64, value: u64, order: Order) -> u64 {
-    perform(|engine| Op::Store { cell: engine.cell(addr, now), value, order })
+    perform(|engine| Op::Cell(engine.cell(addr, now), CellOp::Store { value, order }))
         .map_or(value, |done| done.latest)
 }
 
@@ -212,9 +122,8 @@ fn update(
     f: &mut dyn FnMut(u64) -> Option<u64>,
 ) -> Rmw {
     let update = Update::new(f);
-    let performed =
-        perform(|engine| Op::Rmw { cell: engine.cell(addr, now), success, failure, miss, update });
-    match performed {
+    let rmw = CellOp::Rmw { success, failure, miss, update };
+    match perform(|engine| Op::Cell(engine.cell(addr, now), rmw)) {
         Some(done) => Rmw { old: done.old, done: done.done, latest: done.latest },
         None => {
             let new = f(now);
@@ -225,20 +134,20 @@ fn update(
 
 /// A fence.
 pub fn fence(order: Order) {
-    let _ = perform(|_| Op::Fence { order });
+    let _ = perform(|_| Op::Fence(order));
 }
 
 /// Blocks the lane until it can read a value for which `ready` holds, and returns that value.
 /// `ready` must be pure.
 pub fn wait_until(addr: usize, now: u64, order: Order, ready: &mut dyn FnMut(u64) -> bool) -> u64 {
     let ready = Ready::new(ready);
-    perform(|engine| Op::Wait { cell: engine.cell(addr, now), order, ready })
+    perform(|engine| Op::Cell(engine.cell(addr, now), CellOp::Wait { order, ready }))
         .map_or(now, |done| done.old)
 }
 
 /// Takes the lock `id`, waiting for it if need be.
 pub fn lock(id: usize, mode: Mode) {
-    let _ = perform(|engine| Op::Lock { lock: engine.lock(id), mode });
+    let _ = perform(|engine| Op::Lock(engine.lock(id), LockOp::Take(mode)));
 }
 
 /// Takes the lock `id` if nobody is in the way. Returns whether it was taken. An attempt that fails
@@ -246,18 +155,18 @@ pub fn lock(id: usize, mode: Mode) {
 /// somebody was in the way. Under [`crate::Model::Tso`] it empties the store buffer, as a locked
 /// instruction does.
 pub fn try_lock(id: usize, mode: Mode) -> bool {
-    perform(|engine| Op::TryLock { lock: engine.lock(id), mode }).is_none_or(|done| done.done)
+    perform(|engine| Op::Lock(engine.lock(id), LockOp::Try(mode))).is_none_or(|done| done.done)
 }
 
 /// Waits until nobody has the lock `id` alone, as far as this lane can see, and takes nothing: what the
 /// lock protects may be in use again. What those did who gave it back before happens before what follows.
 pub fn wait_unlocked(id: usize) {
-    let _ = perform(|engine| Op::SeeUnlocked { lock: engine.lock(id) });
+    let _ = perform(|engine| Op::Lock(engine.lock(id), LockOp::SeeUnlocked));
 }
 
 /// Gives the lock `id` back. It must be the lane that took the lock; otherwise nothing happens.
 pub fn unlock(id: usize, mode: Mode) {
-    let _ = perform(|engine| Op::Unlock { lock: engine.lock(id), mode });
+    let _ = perform(|engine| Op::Lock(engine.lock(id), LockOp::GiveBack(mode)));
 }
 
 /// The cells, the locks and the plain memory in `[addr, addr + len)` end here: what lies there later
@@ -266,7 +175,7 @@ pub fn unlock(id: usize, mode: Mode) {
 /// comes after it is taken for an access to what lies there then.
 pub fn forget(addr: usize, len: usize) {
     if active() {
-        with(|engine| engine.renew(addr, len, Reach::End));
+        current::with(|engine| engine.renew(addr, len, Life::End));
     }
 }
 
@@ -275,7 +184,7 @@ pub fn forget(addr: usize, len: usize) {
 /// whatever others did to them happens before this, and this before whatever they will do.
 pub fn renew(addr: usize, len: usize) {
     if active() {
-        with(|engine| engine.renew(addr, len, Reach::Renew));
+        current::with(|engine| engine.renew(addr, len, Life::Renew));
     }
 }
 
@@ -283,14 +192,14 @@ pub fn renew(addr: usize, len: usize) {
 /// address: one that moves must be [`forget`]ten where it was.
 pub fn read_plain(addr: usize) {
     if active() {
-        with(|engine| engine.touch_plain(addr, Reach::Read));
+        current::with(|engine| engine.touch_plain(addr, Plain::Read));
     }
 }
 
 /// The lane writes the plain memory that starts at `addr`. Not a step.
 pub fn write_plain(addr: usize) {
     if active() {
-        with(|engine| engine.touch_plain(addr, Reach::Write));
+        current::with(|engine| engine.touch_plain(addr, Plain::Write));
     }
 }
 
@@ -299,14 +208,14 @@ pub fn write_plain(addr: usize) {
 /// last is not varied for its own sake, so it must not matter.
 pub fn hand_over(id: usize) {
     if active() {
-        with(|engine| engine.hand_over(id));
+        current::with(|engine| engine.hand_over(id));
     }
 }
 
 /// See [`hand_over`]. Not a step; under [`crate::Model::Tso`] a full fence, as the taking of a lock is.
 pub fn take_over(id: usize) {
     if active() {
-        with(|engine| engine.take_over(id));
+        current::with(|engine| engine.take_over(id));
     }
 }
 
@@ -325,7 +234,7 @@ pub fn spawn(name: impl Into<String>, body: impl FnOnce() + 'static) -> usize {
         return 0;
     }
     let new = NewLane { name: name.into(), body: Box::new(body) };
-    with(|engine| engine.spawn(new)).unwrap_or(0)
+    current::with(|engine| engine.spawn(new)).unwrap_or(0)
 }
 
 /// Waits until a lane has ended. All that it did happens before what this lane does next. At once
@@ -334,17 +243,17 @@ pub fn spawn(name: impl Into<String>, body: impl FnOnce() + 'static) -> usize {
 /// # Panics
 /// When there is no such lane; the execution is then a failure.
 pub fn join(lane: usize) {
-    if active() && with(|engine| engine.has_lane(lane)) == Some(false) {
+    if active() && current::with(|engine| engine.has_lane(lane)) == Some(false) {
         fail(format!("there is no lane {lane} to wait for"));
     }
-    let _ = perform(|_| Op::Join { lane });
+    let _ = perform(|_| Op::Join(lane));
 }
 
 /// Names the objects in `[addr, addr + len)` in traces: `describe` gets the offset. Not a step; may
 /// also be called while the subject builds. A later label for the same place wins. Only a replay
 /// records names; a search drops them.
 pub fn label(addr: usize, len: usize, describe: impl Fn(usize) -> String + 'static) {
-    with(|engine| {
+    current::with(|engine| {
         if let Some(recorder) = &mut engine.recorder {
             recorder.label(addr, len, Box::new(describe));
         }
@@ -354,12 +263,12 @@ pub fn label(addr: usize, len: usize, describe: impl Fn(usize) -> String + 'stat
 /// The running lane, counted from 0 in the order in which they were added or started; 0 when no lane
 /// runs. See [`spawn`] for what the numbers of started lanes are good for.
 pub fn lane() -> usize {
-    if active() { with(|engine| engine.number()).unwrap_or(0) } else { 0 }
+    if active() { current::with(|engine| engine.number()).unwrap_or(0) } else { 0 }
 }
 
 /// The number of steps that this execution has made so far.
 pub fn step() -> u64 {
-    with(|engine| engine.steps()).unwrap_or(0)
+    current::with(|engine| engine.steps()).unwrap_or(0)
 }
 
 /// Picks a number below `n`, which the search goes through like the orders of accesses. Zero when
@@ -368,7 +277,7 @@ pub fn choose(n: usize) -> usize {
     if n < 2 {
         return 0;
     }
-    perform(|_| Op::Choose { n }).map_or(0, |done| done.old as usize)
+    perform(|_| Op::Choose(n)).map_or(0, |done| done.old as usize)
 }
 
 /// The payload that unwinds a lane after [`fail`].
@@ -380,7 +289,7 @@ struct Abandoned;
 /// Always: in a lane it unwinds silently, elsewhere it panics with the message.
 pub fn fail(message: String) -> ! {
     if active() {
-        with(|engine| engine.fail(message));
+        current::with(|engine| engine.fail(message));
         panic::resume_unwind(Box::new(Abandoned));
     }
     panic!("{message}")

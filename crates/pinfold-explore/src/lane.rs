@@ -1,26 +1,7 @@
-//! The lanes of one execution: coroutines on pooled stacks, resumed one at a time.
-//!
-//! INV-LANE-1: a lane that is left suspended when its execution ends is unwound with all hooks
-//! inactive, before the subject judges, so that its destructors run and nothing leaks.
-//! INV-LANE-2: a lane that another starts is resumed from here like any other, never from within its
-//! parent.
-//! INV-LANE-3: a stack goes back to the pool only when nothing lives on it.
-
-use crate::hook::{self, Phase};
-use corosensei::{Coroutine, CoroutineResult, stack::DefaultStack};
-use std::{
-    any::Any,
-    cell::RefCell,
-    io,
-    panic::{self, AssertUnwindSafe},
-    sync::Once,
-};
+//! Lanes as values: those that a subject adds, and sets of them.
 
 /// The most lanes that an execution may have at a time, those that lanes start included.
 pub const MAX_LANES: usize = 32;
-
-/// Enough for deep call chains of unoptimised code; pages that are not touched cost nothing.
-const STACK_BYTES: usize = 512 * 1024;
 
 /// Where a subject adds its lanes.
 pub struct Lanes<'a> {
@@ -45,131 +26,75 @@ impl<'a> Lanes<'a> {
     }
 }
 
-type Fiber = Coroutine<(), (), ()>;
+/// A set of lanes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LaneSet(u32);
 
-/// Runs executions, keeping their stacks.
-#[derive(Default)]
-pub(crate) struct Runner {
-    stacks: Vec<DefaultStack>,
-    fibers: Vec<Fiber>,
-}
-
-impl Runner {
-    /// Runs `lanes` until the engine says that the execution is over. The engine knows how it
-    /// ended.
-    ///
-    /// # Errors
-    /// When there is no memory for a stack; then no lane has run.
-    pub(crate) fn run(&mut self, lanes: &mut Vec<NewLane>) -> io::Result<()> {
-        while self.stacks.len() < lanes.len() {
-            self.stacks.push(DefaultStack::new(STACK_BYTES)?);
-        }
-        for (index, lane) in lanes.drain(..).enumerate() {
-            self.prepare(index, lane)?;
-        }
-        hook::set_phase(Phase::Lanes);
-        for index in 0..self.fibers.len() {
-            self.resume(index);
-        }
-        self.deliver();
-        while let Some(lane) = hook::with(|engine| engine.next()).flatten() {
-            self.resume(lane);
-            self.deliver();
-        }
-        hook::set_phase(Phase::Alone);
-        while hook::with(|engine| engine.birth()).flatten().is_some() {}
-        for mut fiber in self.fibers.drain(..) {
-            if !fiber.done() {
-                fiber.force_unwind();
-            }
-            self.stacks.push(fiber.into_stack());
-        }
-        Ok(())
+impl LaneSet {
+    pub(crate) fn one(lane: usize) -> Self {
+        Self(1 << lane)
     }
 
-    /// Puts a lane on a stack. Another that was at its place has ended.
-    fn prepare(&mut self, place: usize, lane: NewLane) -> io::Result<()> {
-        let stack = match self.stacks.pop() {
-            Some(stack) => stack,
-            None => DefaultStack::new(STACK_BYTES)?,
-        };
-        let fiber = Coroutine::with_stack(stack, move |yielder, ()| {
-            hook::with(|engine| engine.enter(place, yielder));
-            (lane.body)();
-        });
-        if place == self.fibers.len() {
-            self.fibers.push(fiber);
-        } else {
-            let ended = std::mem::replace(&mut self.fibers[place], fiber);
-            self.stacks.push(ended.into_stack());
-        }
-        Ok(())
+    /// The lanes as bits, that of lane 0 the lowest.
+    pub(crate) fn bits(self) -> u32 {
+        self.0
     }
 
-    /// Lets the lanes that were started meanwhile, and those that they start, run to their first
-    /// access.
-    fn deliver(&mut self) {
-        while let Some((place, lane)) = hook::with(|engine| engine.birth()).flatten() {
-            match self.prepare(place, lane) {
-                Ok(()) => self.resume(place),
-                Err(error) => {
-                    let message = format!("no memory for the stack of a lane: {error}");
-                    hook::with(|engine| engine.unsupported(message));
-                }
-            }
-        }
+    pub(crate) fn from_bits(bits: u32) -> Self {
+        Self(bits)
     }
 
-    /// Lets a lane run until it suspends or ends.
-    fn resume(&mut self, lane: usize) {
-        if hook::with(|engine| engine.enter_turn(lane)).is_none_or(|goes| !goes) {
-            return;
-        }
-        let fiber = &mut self.fibers[lane];
-        match panic::catch_unwind(AssertUnwindSafe(|| fiber.resume(()))) {
-            Ok(CoroutineResult::Yield(())) => {}
-            Ok(CoroutineResult::Return(())) => {
-                hook::with(|engine| engine.leave());
-            }
-            Err(payload) => {
-                let message = describe_panic(&*payload);
-                hook::with(|engine| engine.panicked(message));
-            }
-        }
+    pub(crate) fn insert(&mut self, lane: usize) {
+        self.0 |= 1 << lane;
+    }
+
+    pub(crate) fn remove(&mut self, lane: usize) {
+        self.0 &= !(1 << lane);
+    }
+
+    pub(crate) fn contains(self, lane: usize) -> bool {
+        lane < MAX_LANES && self.0 & (1 << lane) != 0
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(crate) fn first(self) -> Option<usize> {
+        (self.0 != 0).then(|| self.0.trailing_zeros() as usize)
+    }
+
+    /// The lanes in ascending order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let lane = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
+            rest &= rest - 1;
+            Some(lane)
+        })
     }
 }
 
-thread_local! {
-    /// Where the last panic under an exploration on this thread happened.
-    static PANIC_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+impl std::ops::BitOr for LaneSet {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 }
 
-/// Makes panics under an exploration silent; they are reported as failures. Panics elsewhere go on
-/// as before.
-pub(crate) fn quiet_panics() {
-    static INSTALL: Once = Once::new();
-    INSTALL.call_once(|| {
-        let previous = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if hook::phase() == Phase::Idle {
-                previous(info);
-            } else {
-                let place = info.location().map(ToString::to_string);
-                PANIC_PLACE.with_borrow_mut(|slot| *slot = place);
-            }
-        }));
-    });
-}
+impl std::ops::BitAnd for LaneSet {
+    type Output = Self;
 
-/// The message of a panic that was caught, with its place.
-pub(crate) fn describe_panic(payload: &(dyn Any + Send)) -> String {
-    let text = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a message");
-    match PANIC_PLACE.take() {
-        Some(place) => format!("{text} (at {place})"),
-        None => text.to_owned(),
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 }

@@ -40,10 +40,10 @@
 //!
 //! # How it works
 //! * [`hook`]: what instrumented code calls; each call is one step of a lane.
-//! * `lane`: coroutines on pooled stacks. One operating-system thread for one exploration; nothing
+//! * `runner`: coroutines on pooled stacks. One operating-system thread for one exploration; nothing
 //!   is shared with others.
 //! * `engine`: one execution. A lane announces an access (`op`) before it executes it, so that the
-//!   choice of the next lane runs inline and going on with the same lane costs no switch.
+//!   choice of the next lane runs inline and continuing with the same lane costs no switch.
 //! * `memory`: what a load may return, under [`Model::Sc`], [`Model::Tso`] or [`Model::Weak`]; what
 //!   happens before what (`clock`), and which accesses nothing orders.
 //! * `search`: who goes next: depth-first with reduction, with a preemption bound, at random, or by
@@ -52,7 +52,25 @@
 //!   and its trace.
 //! * `job`, `split`: the division of a search into parts that other threads, processes or machines
 //!   can search; `budget` is what they may spend together.
-//! * `position`: where a search was interrupted, and how it goes on elsewhere.
+//! * `position`: where a search was interrupted, and how it is resumed elsewhere.
+//!
+//! # The floors
+//! A room is a module with all below it that has no row of its own. It uses its own floor and those
+//! below, and no file leads back to itself; `tests/floors.rs` reads the imports and checks both.
+//!
+//! | floor | rooms | what lives there |
+//! | --- | --- | --- |
+//! | 0 | `budget`, `clock`, `lane`, `model`, `object`, `order`, `rng`, `schedule`, `watch` | values that know nothing of each other |
+//! | 1 | `op`, `lock`, `search::touch`, `search::rule`, `search::ahead` | what an access is to its lane, to a lock and to a search |
+//! | 2 | `memory`, `record`, `job`, `position` | what a load may return; a trace; parts of a search as text |
+//! | 3 | `config`, `report` | what is asked and what was found |
+//! | 4 | `search`, `subject` | who goes next; what is explored |
+//! | 5 | `engine` | one execution |
+//! | 6 | `current` | the engine of this thread |
+//! | 7 | [`hook`], `runner` | where lanes call it, and where it resumes them |
+//! | 8 | `session` | executions one after another |
+//! | 9 | `replay`, `shrink`, `split` | what is done with a few of them |
+//! | 10 | `explore` | the loop over all of them |
 //!
 //! # What a clean, exhausted report means
 //! No execution of the model, within the instrumented accesses, fails. State that lanes share must be
@@ -67,6 +85,8 @@ extern crate self as pinfold_explore;
 
 mod budget;
 mod clock;
+mod config;
+mod current;
 mod engine;
 mod explore;
 pub mod hook;
@@ -74,23 +94,35 @@ mod job;
 mod lane;
 mod lock;
 mod memory;
+mod model;
 mod object;
 mod op;
+mod order;
 mod position;
+mod record;
 mod replay;
 mod report;
 mod rng;
+mod runner;
 mod schedule;
 mod search;
+mod session;
 mod shrink;
 mod split;
+mod subject;
+mod watch;
 
 pub use budget::Budget;
-pub use explore::{Config, Ending, Judgement, LockForm, Model, Search, Subject, explore};
+pub use config::{Config, LockForm, Search};
+pub use explore::explore;
 pub use job::{Job, ParseJobError};
 pub use lane::{Lanes, MAX_LANES};
+pub use model::{Model, ParseModelError};
 pub use position::{ParsePositionError, Position};
-pub use replay::{Access, AccessKind, Replay, replay};
-pub use report::{Ahead, Completeness, Failure, FailureKind, Length, Progress, Report};
+pub use record::{Access, AccessKind};
+pub use replay::{Replay, replay};
+pub use report::{Completeness, Failure, FailureKind, Length, Progress, Report};
 pub use schedule::{Choice, ParseScheduleError, Schedule};
+pub use search::Ahead;
 pub use split::jobs;
+pub use subject::{Ending, Judgement, Subject};

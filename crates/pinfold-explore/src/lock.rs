@@ -3,18 +3,13 @@
 //! INV-LOCK-1: a lock is held by one lane exclusively, or by any number of lanes shared, or by
 //! nobody.
 
-use crate::{hook::Mode, object::Object};
+use crate::{object::Object, order::Mode};
 
 /// The state of all locks.
 #[derive(Default)]
 pub(crate) struct Locks {
     /// One entry for each time that a lane has taken a lock and not given it back.
     held: Vec<(Object, usize, Mode)>,
-}
-
-/// Whether a holder in one mode keeps out the other.
-pub(crate) fn excludes(held: Mode, wanted: Mode) -> bool {
-    held == Mode::Exclusive || wanted == Mode::Exclusive
 }
 
 impl Locks {
@@ -25,7 +20,7 @@ impl Locks {
 
     /// Whether the lock could be taken now.
     pub(crate) fn is_free(&self, lock: Object, wanted: Mode) -> bool {
-        !self.held.iter().any(|&(held, _, mode)| held == lock && excludes(mode, wanted))
+        !self.held.iter().any(|&(held, _, mode)| held == lock && mode.excludes(wanted))
     }
 
     /// Whether the lane holds the lock.

@@ -5,8 +5,8 @@
 //! returns.
 
 use crate::{
-    hook::{Mode, Order},
     object::Object,
+    order::{Mode, Order},
 };
 use std::ptr::NonNull;
 
@@ -59,77 +59,66 @@ pub(crate) enum Miss {
     Locked,
 }
 
-/// An announced access.
+/// An announced access, with all that is needed to execute it.
+///
+/// Every other description of an access is made from this one, by a match that names each kind: what a
+/// search sees of it ([`crate::search::Touch`]) and what a trace says of it
+/// ([`crate::AccessKind`]).
 pub(crate) enum Op {
-    Load {
-        cell: Object,
-        order: Order,
-    },
-    Store {
-        cell: Object,
-        value: u64,
-        order: Order,
-    },
-    Rmw {
-        cell: Object,
-        success: Order,
-        failure: Order,
-        miss: Miss,
-        update: Update,
-    },
-    Wait {
-        cell: Object,
-        order: Order,
-        ready: Ready,
-    },
-    Fence {
-        order: Order,
-    },
-    Lock {
-        lock: Object,
-        mode: Mode,
-    },
-    TryLock {
-        lock: Object,
-        mode: Mode,
-    },
-    Unlock {
-        lock: Object,
-        mode: Mode,
-    },
-    /// Waits until nobody has the lock alone, and takes nothing.
-    SeeUnlocked {
-        lock: Object,
-    },
-    Choose {
-        n: usize,
-    },
+    Cell(Object, CellOp),
+    Lock(Object, LockOp),
+    Fence(Order),
+    /// Picks a number below this one.
+    Choose(usize),
     /// Waits for the end of the lane of this number.
-    Join {
-        lane: usize,
-    },
+    Join(usize),
+}
+
+/// An access to a cell.
+pub(crate) enum CellOp {
+    Load(Order),
+    Store { value: u64, order: Order },
+    Rmw { success: Order, failure: Order, miss: Miss, update: Update },
+    Wait { order: Order, ready: Ready },
+}
+
+/// What is done with a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockOp {
+    /// Takes it, waiting if need be.
+    Take(Mode),
+    /// Takes it if nobody is in the way.
+    Try(Mode),
+    GiveBack(Mode),
+    /// Waits until nobody has the lock alone, and takes nothing.
+    SeeUnlocked,
 }
 
 impl Op {
-    /// The cell that it accesses.
-    pub(crate) fn cell(&self) -> Option<Object> {
-        match *self {
-            Self::Load { cell, .. }
-            | Self::Store { cell, .. }
-            | Self::Rmw { cell, .. }
-            | Self::Wait { cell, .. } => Some(cell),
-            _ => None,
-        }
-    }
-
     /// The cell or lock that it accesses.
     pub(crate) fn object(&self) -> Option<Object> {
         match *self {
-            Self::Lock { lock, .. }
-            | Self::TryLock { lock, .. }
-            | Self::Unlock { lock, .. }
-            | Self::SeeUnlocked { lock } => Some(lock),
-            _ => self.cell(),
+            Self::Cell(object, _) | Self::Lock(object, _) => Some(object),
+            Self::Fence(_) | Self::Choose(_) | Self::Join(_) => None,
+        }
+    }
+}
+
+impl CellOp {
+    /// Whether it can be executed when it reads this value.
+    pub(crate) fn accepts(&self, value: u64) -> bool {
+        match self {
+            Self::Wait { ready, .. } => ready.call(value),
+            Self::Load(_) | Self::Store { .. } | Self::Rmw { .. } => true,
+        }
+    }
+
+    /// The value that it writes when it reads this one, if it writes.
+    pub(crate) fn writes(&self, read: u64) -> Option<u64> {
+        match self {
+            Self::Store { value, .. } => Some(*value),
+            Self::Rmw { update, .. } => update.call(read),
+            Self::Load(_) | Self::Wait { .. } => None,
         }
     }
 }
@@ -145,4 +134,11 @@ pub(crate) struct Done {
     pub(crate) done: bool,
     /// The value that is now latest in modification order.
     pub(crate) latest: u64,
+}
+
+/// Whether options are offered that go behind the last change of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    Offered,
+    Withheld,
 }

@@ -14,8 +14,8 @@
 //! keeps positions has to know what they belong to.
 
 use crate::{
-    lane::MAX_LANES,
-    search::{LaneSet, Touch},
+    lane::{LaneSet, MAX_LANES},
+    search::Touch,
 };
 use std::{
     fmt,
@@ -107,8 +107,8 @@ impl Hasher for Trail {
 }
 
 impl Trail {
-    /// The hash of steps: who made them, and what they touched.
-    pub(crate) fn of<'a>(steps: impl Iterator<Item = (usize, &'a Option<Touch>)>) -> u64 {
+    /// The hash of steps, such as who made them and what they touched.
+    pub(crate) fn of(steps: impl Iterator<Item = impl Hash>) -> u64 {
         let mut trail = Self::default();
         steps.for_each(|step| step.hash(&mut trail));
         trail.finish()

@@ -1,107 +1,16 @@
-//! Runs one schedule again and records what every step did.
+//! Runs one schedule again, with every step recorded.
 
 use crate::{
+    config::LockForm,
+    current::{self, Installed, Phase},
     engine::{End, Engine},
-    explore::{Judgement, LockForm, Model, Session, Subject},
-    hook::{self, Installed, Mode, Order, Phase},
-    object::{Kind, Object, Objects},
-    op::{Done, Op},
+    model::Model,
+    record::{Access, Recorder},
     schedule::Schedule,
     search::Script,
+    session::Session,
+    subject::{Judgement, Subject},
 };
-use std::fmt;
-
-/// What kind of access a step was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AccessKind {
-    /// A load.
-    Load(Order),
-    /// A store.
-    Store(Order),
-    /// A read-modify-write that wrote, with its ordering.
-    Rmw(Order),
-    /// A read-modify-write that did not write, with its ordering.
-    RmwNot(Order),
-    /// A load that waited for its value.
-    Wait(Order),
-    /// A fence.
-    Fence(Order),
-    /// A lock was taken.
-    Lock(Mode),
-    /// A lock was taken without waiting.
-    TryLock(Mode),
-    /// A lock was not taken, because somebody was in the way.
-    TryLockNot(Mode),
-    /// A lock was given back.
-    Unlock(Mode),
-    /// A lock was seen to be free.
-    SeeUnlocked,
-    /// A value was chosen.
-    Choose,
-    /// Another lane had ended.
-    Join,
-}
-
-impl fmt::Display for AccessKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Load(order) => write!(f, "load {order}"),
-            Self::Store(order) => write!(f, "store {order}"),
-            Self::Rmw(order) => write!(f, "update {order}"),
-            Self::RmwNot(order) => write!(f, "no update {order}"),
-            Self::Wait(order) => write!(f, "wait {order}"),
-            Self::Fence(order) => write!(f, "fence {order}"),
-            Self::Lock(mode) => write!(f, "lock {mode}"),
-            Self::TryLock(mode) => write!(f, "trylock {mode}"),
-            Self::TryLockNot(mode) => write!(f, "trylock {mode}, busy"),
-            Self::Unlock(mode) => write!(f, "unlock {mode}"),
-            Self::SeeUnlocked => f.write_str("wait unlocked"),
-            Self::Choose => f.write_str("choose"),
-            Self::Join => f.write_str("join"),
-        }
-    }
-}
-
-impl fmt::Display for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Relaxed => "relaxed",
-            Self::Acquire => "acquire",
-            Self::Release => "release",
-            Self::AcqRel => "acquire-release",
-            Self::SeqCst => "seq-cst",
-            Self::Full => "full",
-        })
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Exclusive => "exclusive",
-            Self::Shared => "shared",
-        })
-    }
-}
-
-/// One step of a replayed execution.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Access {
-    /// The number of the step, from 0.
-    pub step: u64,
-    /// The lane that made it, from 0.
-    pub lane: usize,
-    /// What it was.
-    pub kind: AccessKind,
-    /// The name of the cell, lock or ended lane; empty for fences and choices.
-    pub label: String,
-    /// The value read; for a store the value that was latest before it.
-    pub old: u64,
-    /// The value written; equal to `old` for reads.
-    pub new: u64,
-    /// How many stores back from the latest it read or was placed.
-    pub behind: u32,
-}
 
 /// What a replay showed.
 #[derive(Clone, Debug)]
@@ -117,90 +26,6 @@ pub struct Replay {
     pub diverged_at: Option<usize>,
 }
 
-struct Label {
-    addr: usize,
-    len: usize,
-    describe: Box<dyn Fn(usize) -> String>,
-}
-
-/// Writes down what the steps of one execution do.
-#[derive(Default)]
-pub(crate) struct Recorder {
-    labels: Vec<Label>,
-    trace: Vec<Access>,
-}
-
-impl Recorder {
-    pub(crate) fn clear(&mut self) {
-        self.labels.clear();
-        self.trace.clear();
-    }
-
-    pub(crate) fn label(
-        &mut self,
-        addr: usize,
-        len: usize,
-        describe: Box<dyn Fn(usize) -> String>,
-    ) {
-        self.labels.push(Label { addr, len, describe });
-    }
-
-    /// The name of an object: its label, or its number.
-    pub(crate) fn name(&self, objects: &Objects, object: Object) -> String {
-        let (_, addr) = objects.place(object);
-        let name = addr.and_then(|addr| self.name_at(addr));
-        name.unwrap_or_else(|| Self::anonymous(objects, object))
-    }
-
-    /// The label of what lies there.
-    pub(crate) fn name_at(&self, addr: usize) -> Option<String> {
-        let covers = |label: &&Label| addr.wrapping_sub(label.addr) < label.len;
-        let label = self.labels.iter().rev().find(covers)?;
-        Some((label.describe)(addr - label.addr))
-    }
-
-    /// The name of an object without a label.
-    pub(crate) fn anonymous(objects: &Objects, object: Object) -> String {
-        match objects.place(object).0 {
-            Kind::Cell => format!("cell #{object}"),
-            Kind::Lock => format!("lock #{object}"),
-        }
-    }
-
-    /// `other` is the name of the lane whose end the access saw.
-    pub(crate) fn record(
-        &mut self,
-        lane: usize,
-        behind: u32,
-        op: &Op,
-        done: Done,
-        objects: &Objects,
-        other: &str,
-    ) {
-        let (kind, object) = match *op {
-            Op::Load { cell, order } => (AccessKind::Load(order), Some(cell)),
-            Op::Store { cell, order, .. } => (AccessKind::Store(order), Some(cell)),
-            Op::Rmw { cell, success, .. } if done.done => (AccessKind::Rmw(success), Some(cell)),
-            Op::Rmw { cell, failure, .. } => (AccessKind::RmwNot(failure), Some(cell)),
-            Op::Wait { cell, order, .. } => (AccessKind::Wait(order), Some(cell)),
-            Op::Fence { order } => (AccessKind::Fence(order), None),
-            Op::Lock { lock, mode } => (AccessKind::Lock(mode), Some(lock)),
-            Op::TryLock { lock, mode } if done.done => (AccessKind::TryLock(mode), Some(lock)),
-            Op::TryLock { lock, mode } => (AccessKind::TryLockNot(mode), Some(lock)),
-            Op::Unlock { lock, mode } => (AccessKind::Unlock(mode), Some(lock)),
-            Op::SeeUnlocked { lock } => (AccessKind::SeeUnlocked, Some(lock)),
-            Op::Choose { .. } => (AccessKind::Choose, None),
-            Op::Join { .. } => (AccessKind::Join, None),
-        };
-        let behind = if kind == AccessKind::Choose { 0 } else { behind };
-        let name = |object| self.name(objects, object);
-        let label = object.map_or_else(|| other.to_owned(), name);
-        let Done { old, new, .. } = done;
-        let step = self.trace.len() as u64;
-        self.trace.push(Access { step, lane, kind, label, old, new, behind });
-    }
-}
-
 /// Runs `schedule` and records it. Where it cannot be followed, the execution goes on in the
 /// ordinary way.
 pub fn replay<S: Subject>(
@@ -211,7 +36,7 @@ pub fn replay<S: Subject>(
 ) -> Replay {
     /// Steps that an execution may make beyond its schedule before it is left.
     const SLACK: u32 = 100_000;
-    if hook::phase() != Phase::Idle {
+    if current::phase() != Phase::Idle {
         let message = "an exploration already runs on this thread; replay outside it".to_owned();
         let judgement = Judgement::Fail { outcome: String::new(), message };
         let (trace, lanes) = Default::default();
@@ -241,6 +66,6 @@ pub fn replay<S: Subject>(
             message: format!("the execution did not end within {max_steps} steps"),
         },
     };
-    let trace = engine.recorder.take().map(|recorder| recorder.trace).unwrap_or_default();
+    let trace = engine.recorder.take().map(Recorder::into_trace).unwrap_or_default();
     Replay { judgement, trace, lanes: engine.names(), diverged_at }
 }

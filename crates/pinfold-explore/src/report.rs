@@ -1,6 +1,6 @@
 //! What an exploration found.
 
-use crate::{position::Position, schedule::Schedule};
+use crate::{position::Position, schedule::Schedule, search::Ahead};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Whether every execution was tried.
@@ -111,30 +111,6 @@ pub struct Report {
     pub outcomes: BTreeMap<String, u64>,
     /// How long it took.
     pub elapsed: Duration,
-}
-
-/// What a search has before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ahead {
-    /// A depth-first search: alternatives seen on the way to the execution at hand and not yet
-    /// taken. Behind each of them more may come up. The search ends once there are none, and it
-    /// nears its end as the first of them moves to later steps.
-    Alternatives {
-        /// How many.
-        open: u64,
-        /// The step at which the first of them lies, counted from 1; the last step if there is
-        /// none.
-        from: u64,
-        /// The steps of the way.
-        depth: u64,
-    },
-    /// A random search.
-    Runs {
-        /// Executions made so far, those before an interruption included.
-        done: u64,
-        /// Executions to be made.
-        of: u64,
-    },
 }
 
 /// Where a running exploration stands.

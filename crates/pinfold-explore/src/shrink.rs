@@ -8,13 +8,14 @@
 //! then stands. At the end the schedule runs once more, with names recorded, however long that takes.
 
 use crate::{
-    engine::Watch,
-    explore::{Session, Subject},
-    hook,
-    replay::Recorder,
+    current,
+    record::Recorder,
     report::{Failure, FailureKind},
     schedule::Choice,
     search::{Advance, Naive, Script},
+    session::Session,
+    subject::Subject,
+    watch::Watch,
 };
 
 /// What is less is better.
@@ -45,13 +46,13 @@ pub(crate) fn shrink<S: Subject>(
 }
 
 fn follow<S: Subject>(session: &mut Session<'_, S>, steps: Vec<Choice>) -> Option<Failure> {
-    hook::with(|engine| engine.strategy = Box::new(Script::new(steps)));
+    current::with(|engine| engine.strategy = Box::new(Script::new(steps)));
     session.run().failure()
 }
 
 /// Whether there is no time left.
 fn is_over() -> bool {
-    hook::with(|engine| engine.watch.is_over()).unwrap_or(true)
+    current::with(|engine| engine.watch.is_over()).unwrap_or(true)
 }
 
 /// Whether the two are one failure reached in different ways. Messages may hold values that differ
@@ -80,7 +81,7 @@ enum Kept {
 /// Looks for a failure with fewer preemptions than this one has switches.
 fn search_afresh<S: Subject>(session: &mut Session<'_, S>, failure: &mut Failure, runs: u32) {
     let naive = Naive::new(failure.switches - 1);
-    hook::with(|engine| engine.strategy = Box::new(naive));
+    current::with(|engine| engine.strategy = Box::new(naive));
     for _ in 0..runs {
         if is_over() {
             return;
@@ -89,7 +90,7 @@ fn search_afresh<S: Subject>(session: &mut Session<'_, S>, failure: &mut Failure
         if improve(failure, found) == Kept::Yes {
             return;
         }
-        let next = hook::with(|engine| engine.strategy.advance());
+        let next = current::with(|engine| engine.strategy.advance());
         if next != Some(Advance::Next) {
             return;
         }
@@ -137,12 +138,12 @@ fn candidates(steps: &[Choice]) -> Vec<Vec<Choice>> {
 
 /// Runs the schedule again, so that what is reported is known to happen again, and has names.
 fn confirm<S: Subject>(session: &mut Session<'_, S>, failure: Failure) -> Failure {
-    hook::with(|engine| {
+    current::with(|engine| {
         engine.recorder = Some(Recorder::default());
         engine.watch = Watch::default();
     });
     let again = follow(session, failure.schedule.steps().to_vec());
-    hook::with(|engine| engine.recorder = None);
+    current::with(|engine| engine.recorder = None);
     match again {
         Some(again) if is_same(&again, &failure) && again.schedule == failure.schedule => again,
         _ => Failure {

@@ -8,10 +8,12 @@
 //! nothing else: two processes that agree on those agree on the jobs.
 
 use crate::{
-    explore::{Config, Search, Session, Subject},
-    hook::{self, Installed},
+    config::{Config, Search},
+    current::{self, Installed},
     job::{Job, Range},
     search::{Advance, Dpor, Frontier},
+    session::{self, Session},
+    subject::Subject,
 };
 use std::{collections::VecDeque, time::Instant};
 
@@ -25,13 +27,13 @@ use std::{collections::VecDeque, time::Instant};
 /// only once the one before is exhausted. Where the search cannot be divided here, the only job is
 /// the whole of it, too, and exploring it says why.
 pub fn jobs<S: Subject>(subject: &mut S, config: &Config, at_least: usize) -> Vec<Job> {
-    if config.refusal().is_some() {
+    if session::refusal(config).is_some() {
         return vec![Job::default()];
     }
     let whole = Config { job: None, resume: None, ..config.clone() };
     // A job that was cut short would be another.
     let uninterrupted = Config { deadline: None, stop: None, ..whole };
-    let mut engine = uninterrupted.engine(Instant::now());
+    let mut engine = session::engine(&uninterrupted, Instant::now());
     let installed = Installed::new(&mut engine);
     let mut session = Session::new(subject);
     match config.search {
@@ -68,9 +70,9 @@ fn ranges(runs: u64, at_least: usize, length: Option<usize>) -> Vec<Job> {
 /// The steps that a PCT search spreads changes over: INV-RANDOM-2.
 fn length<S: Subject>(session: &mut Session<'_, S>) -> Option<usize> {
     session.run();
-    let spread = hook::with(|engine| {
+    let spread = current::with(|engine| {
         engine.strategy.advance();
-        engine.strategy.spread()
+        engine.strategy.resumable()?.outlook().spread
     });
     spread.flatten().map(|steps| steps as usize)
 }
@@ -82,19 +84,19 @@ fn divide<S: Subject>(
     open: &mut VecDeque<Job>,
     closed: &mut Vec<Job>,
 ) {
-    hook::with(|engine| engine.strategy = Box::new(Dpor::split(job)));
+    current::with(|engine| engine.strategy = Box::new(Dpor::split(job)));
     loop {
         session.run();
-        let part = hook::with(|engine| {
-            let strategy = &engine.strategy;
-            (strategy.frontier(), Job::new(engine.schedule().to_vec(), strategy.asleep()))
+        let part = current::with(|engine| {
+            let search = engine.strategy.dividing()?;
+            Some((search.frontier(), Job::new(engine.schedule().to_vec(), search.asleep())))
         });
-        match part {
+        match part.flatten() {
             Some((Frontier::Open, job)) => open.push_back(job),
             Some((Frontier::Ended, job)) => closed.push(job),
             Some((Frontier::Asleep, _)) | None => {}
         }
-        if hook::with(|engine| engine.strategy.advance()) != Some(Advance::Next) {
+        if current::with(|engine| engine.strategy.advance()) != Some(Advance::Next) {
             return;
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::{
-    memory::{Actor, Race, Reach},
+    memory::{Actor, Life, Plain, Race, Reach},
     object::Object,
     op::Op,
     report::FailureKind,
@@ -25,21 +25,22 @@ impl Engine {
     }
 
     /// The cells, the locks and the plain memory in `[addr, addr + len)` end, or begin a new life.
-    pub(crate) fn renew(&mut self, addr: usize, len: usize, reach: Reach) {
+    pub(crate) fn renew(&mut self, addr: usize, len: usize, life: Life) {
+        let reach = Reach::Life(life);
         let by = self.actor();
         let objects: Vec<Object> = self.objects.within(addr, len).collect();
         for object in objects {
             let race = self.memory.reach(by, object, reach);
             let race = race.or_else(|| self.announced(object, reach));
             self.check(race, |engine| engine.place(object));
-            match reach {
-                Reach::End => self.objects.end(object),
-                _ => self.memory.forget(object),
+            match life {
+                Life::End => self.objects.end(object),
+                Life::Renew => self.memory.forget(object),
             }
         }
-        let race = match reach {
-            Reach::End => self.memory.end(by, (addr, len)),
-            _ => self.memory.renew(by, (addr, len)),
+        let race = match life {
+            Life::End => self.memory.end(by, (addr, len)),
+            Life::Renew => self.memory.renew(by, (addr, len)),
         };
         self.check(race, |engine| engine.plain_place(addr));
     }
@@ -57,8 +58,8 @@ impl Engine {
     }
 
     /// The running lane touches plain memory.
-    pub(crate) fn touch_plain(&mut self, addr: usize, reach: Reach) {
-        let race = self.memory.reach_plain(self.actor(), addr, reach);
+    pub(crate) fn touch_plain(&mut self, addr: usize, access: Plain) {
+        let race = self.memory.reach_plain(self.actor(), addr, access);
         self.check(race, |engine| engine.plain_place(addr));
     }
 

@@ -6,9 +6,8 @@
 
 use crate::{
     clock::{Clocks, join},
-    hook::Mode,
-    lock::excludes,
     object::Object,
+    order::Mode,
 };
 
 /// The clocks of one execution.
@@ -64,7 +63,7 @@ impl Known {
     pub(super) fn acquire(&mut self, lane: usize, lock: Object, mode: Mode) {
         let lock = lock as usize;
         for (held, clocks) in [(Mode::Exclusive, &self.exclusive), (Mode::Shared, &self.shared)] {
-            if excludes(held, mode) && lock < clocks.rows() {
+            if held.excludes(mode) && lock < clocks.rows() {
                 join(self.lanes.row_mut(lane), clocks.row(lock));
             }
         }

@@ -17,37 +17,53 @@
 use crate::object::{AddressHasher, Object};
 use std::{collections::HashMap, fmt, hash::BuildHasherDefault};
 
-/// What is done to a place.
+/// An access to plain memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Touch {
-    /// A plain read.
+pub(crate) enum Plain {
     Read,
-    /// A plain write.
     Write,
-    /// An atomic access.
-    Atomic,
-    /// New contents, by one who has the place alone.
+}
+
+/// What happens to a place by one who must have it alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// New contents.
     Renew,
     /// The end of the place. What comes to lie there later has nothing to do with it: whoever hands
     /// out memory orders that.
     End,
 }
 
-impl Touch {
+/// What is done to a place, as far as it must be ordered by something else.
+///
+/// Two of the three are no steps, and so no [`crate::op::Op`]. All steps are alike here: they order
+/// themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Plain(Plain),
+    /// A step.
+    Atomic,
+    Life(Life),
+}
+
+impl Reach {
     /// Whether nobody else may be there.
     fn excludes(self) -> bool {
-        matches!(self, Self::Write | Self::Renew | Self::End)
+        match self {
+            Self::Plain(Plain::Write) | Self::Life(Life::Renew | Life::End) => true,
+            Self::Plain(Plain::Read) | Self::Atomic => false,
+        }
     }
 }
 
-impl fmt::Display for Touch {
+impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Read => "reads",
-            Self::Write => "writes",
+            Self::Plain(Plain::Read) => "reads",
+            Self::Plain(Plain::Write) => "writes",
             Self::Atomic => "accesses",
-            Self::Renew => "sets anew",
-            Self::End => "frees",
+            Self::Life(Life::Renew) => "sets anew",
+            Self::Life(Life::End) => "frees",
         })
     }
 }
@@ -68,7 +84,7 @@ pub(crate) struct Actor {
 struct Mark {
     by: Actor,
     time: u32,
-    touch: Touch,
+    reach: Reach,
 }
 
 impl Mark {
@@ -86,28 +102,28 @@ pub(crate) struct Race {
     /// How many steps the execution had made at the earlier one.
     pub(crate) step: u64,
     /// What the earlier one did.
-    other_touch: Touch,
+    other_reach: Reach,
     /// What the later one does.
-    touch: Touch,
+    reach: Reach,
 }
 
 impl Race {
     /// The race of two accesses, the earlier first.
     fn of(earlier: Mark, later: Mark) -> Self {
         let Actor { number, step, .. } = earlier.by;
-        Self { other: number, step, other_touch: earlier.touch, touch: later.touch }
+        Self { other: number, step, other_reach: earlier.reach, reach: later.reach }
     }
 
     /// A race with an access that has been announced and not made.
-    pub(crate) fn with_announced(other: usize, step: u64, touch: Touch) -> Self {
-        Self { other, step, other_touch: Touch::Atomic, touch }
+    pub(crate) fn with_announced(other: usize, step: u64, reach: Reach) -> Self {
+        Self { other, step, other_reach: Reach::Atomic, reach }
     }
 
     /// The race in words.
     pub(crate) fn tell(&self, lane: &str, other: &str, place: &str) -> String {
-        let Self { step, other_touch, touch, .. } = self;
+        let Self { step, other_reach, reach, .. } = self;
         format!(
-            "{lane} {touch} {place}, which {other} {other_touch} too (after access {step}), and \
+            "{lane} {reach} {place}, which {other} {other_reach} too (after access {step}), and \
              nothing orders the two"
         )
     }
@@ -125,10 +141,10 @@ impl Place {
     fn touch(&mut self, mark: Mark, clock: &[u32]) -> Option<Race> {
         let unordered =
             |earlier: &&Mark| earlier.by.lane != mark.by.lane && !earlier.is_known_to(clock);
-        let excluded = self.since.iter().filter(|_| mark.touch.excludes());
+        let excluded = self.since.iter().filter(|_| mark.reach.excludes());
         let rival = self.write.iter().chain(excluded).find(unordered).copied();
-        if mark.touch.excludes() {
-            self.write = (mark.touch != Touch::End).then_some(mark);
+        if mark.reach.excludes() {
+            self.write = (mark.reach != Reach::Life(Life::End)).then_some(mark);
             self.since.clear();
         } else if let Some(own) = self.since.iter_mut().find(|own| own.by.lane == mark.by.lane) {
             *own = mark;
@@ -197,25 +213,25 @@ impl Races {
     }
 
     /// One to whom `clock` is known touches a cell.
-    pub(super) fn touch_cell(
+    pub(super) fn reach_cell(
         &mut self,
         by: Actor,
         cell: Object,
-        touch: Touch,
+        reach: Reach,
         clock: &[u32],
     ) -> Option<Race> {
-        self.place(cell).touch(mark(by, touch, clock), clock)
+        self.place(cell).touch(mark(by, reach, clock), clock)
     }
 
     /// One to whom `clock` is known touches plain memory.
-    pub(super) fn touch_plain(
+    pub(super) fn reach_plain(
         &mut self,
         by: Actor,
         addr: usize,
-        touch: Touch,
+        access: Plain,
         clock: &[u32],
     ) -> Option<Race> {
-        self.plain.entry(addr).or_default().touch(mark(by, touch, clock), clock)
+        self.plain.entry(addr).or_default().touch(mark(by, Reach::Plain(access), clock), clock)
     }
 
     /// The cells of a range are set anew. Says with who set some of it anew before that is not ordered.
@@ -225,7 +241,7 @@ impl Races {
         (addr, len): (usize, usize),
         clock: &[u32],
     ) -> Option<Race> {
-        let mark = mark(by, Touch::Renew, clock);
+        let mark = mark(by, Reach::Life(Life::Renew), clock);
         let race = self.renewal_race((addr, len), mark, clock);
         self.renewed.push((addr, len, mark));
         race
@@ -249,7 +265,7 @@ impl Races {
         (addr, len): (usize, usize),
         clock: &[u32],
     ) -> Option<Race> {
-        let end = mark(by, Touch::End, clock);
+        let end = mark(by, Reach::Life(Life::End), clock);
         let renewal = self.renewal_race((addr, len), end, clock);
         self.forget_renewals(addr, len);
         let inside = self.plain.iter_mut().filter(|(at, _)| at.wrapping_sub(addr) < len);
@@ -261,6 +277,6 @@ impl Races {
 }
 
 /// INV-RACE-2.
-fn mark(by: Actor, touch: Touch, clock: &[u32]) -> Mark {
-    Mark { by, time: clock[by.lane] + 1, touch }
+fn mark(by: Actor, reach: Reach, clock: &[u32]) -> Mark {
+    Mark { by, time: clock[by.lane] + 1, reach }
 }

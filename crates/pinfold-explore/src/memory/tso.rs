@@ -9,25 +9,33 @@
 
 use super::graph::{Act, EventId, Graph};
 
-/// Whether the graph stays consistent with `candidate`, the newest event.
-pub(super) fn allows(graph: &mut Graph, candidate: EventId) -> bool {
-    let mut visited = std::mem::take(&mut graph.visited);
-    visited.clear();
-    visited.resize(graph.events.len(), false);
-    let mut frontier = vec![candidate];
-    while let Some(event) = frontier.pop()
-        && !visited[candidate]
-    {
-        for (next, seen) in visited.iter_mut().enumerate() {
-            if !*seen && precedes(graph, event, next) {
-                *seen = true;
-                frontier.push(next);
+/// What a check needs, kept between checks.
+#[derive(Default)]
+pub(super) struct Checker {
+    visited: Vec<bool>,
+    frontier: Vec<EventId>,
+}
+
+impl Checker {
+    /// Whether the graph stays consistent with `candidate`, the newest event.
+    pub(super) fn allows(&mut self, graph: &Graph, candidate: EventId) -> bool {
+        let Self { visited, frontier } = self;
+        visited.clear();
+        visited.resize(graph.events.len(), false);
+        frontier.clear();
+        frontier.push(candidate);
+        while let Some(event) = frontier.pop()
+            && !visited[candidate]
+        {
+            for (next, seen) in visited.iter_mut().enumerate() {
+                if !*seen && precedes(graph, event, next) {
+                    *seen = true;
+                    frontier.push(next);
+                }
             }
         }
+        !visited[candidate]
     }
-    let allowed = !visited[candidate];
-    graph.visited = visited;
-    allowed
 }
 
 /// Whether there is an edge of global-happens-before.

@@ -11,29 +11,30 @@
 
 use super::graph::{Act, EventId, Graph};
 
-/// Kept between checks.
+/// What a check needs, kept between checks.
 #[derive(Default)]
-pub(super) struct Buffers {
+pub(super) struct Checker {
     /// For one fence and each location the lowest key that happens after it.
     lowest: Vec<u32>,
     frontier: Vec<EventId>,
     reached: Vec<EventId>,
 }
 
-/// Whether the graph stays consistent with `candidate`, the newest event.
-pub(super) fn allows(graph: &mut Graph, candidate: EventId) -> bool {
-    let mut buffers = std::mem::take(&mut graph.search);
-    let allowed = !closes_cycle(graph, candidate, &mut buffers);
-    graph.search = buffers;
-    allowed
-}
+impl Checker {
+    /// Whether the graph stays consistent with `candidate`, the newest event.
+    pub(super) fn allows(&mut self, graph: &Graph, candidate: EventId) -> bool {
+        !self.closes_cycle(graph, candidate)
+    }
 
-fn closes_cycle(graph: &Graph, candidate: EventId, buffers: &mut Buffers) -> bool {
-    let is_fence_before = |event| is_fence(graph, event) && graph.happens_before(event, candidate);
-    let by_fence = graph.sc_events.iter().any(|&event| is_fence_before(event));
-    (by_fence && leads_back(graph, candidate, Source::Fence, is_fence_before, buffers))
-        || (graph.events[candidate].sc
-            && leads_back(graph, candidate, Source::Itself, |event| event == candidate, buffers))
+    fn closes_cycle(&mut self, graph: &Graph, candidate: EventId) -> bool {
+        let is_fence_before =
+            |event| is_fence(graph, event) && graph.happens_before(event, candidate);
+        let by_fence = graph.sc_events.iter().any(|&event| is_fence_before(event));
+        let itself = |event| event == candidate;
+        (by_fence && leads_back(graph, candidate, Source::Fence, is_fence_before, self))
+            || (graph.events[candidate].sc
+                && leads_back(graph, candidate, Source::Itself, itself, self))
+    }
 }
 
 /// Where an edge through the candidate comes from. A fence speaks for all that happens after it, an
@@ -50,7 +51,7 @@ fn leads_back(
     candidate: EventId,
     from: Source,
     is_source: impl Fn(EventId) -> bool,
-    Buffers { lowest, frontier, reached }: &mut Buffers,
+    Checker { lowest, frontier, reached }: &mut Checker,
 ) -> bool {
     frontier.clear();
     reached.clear();

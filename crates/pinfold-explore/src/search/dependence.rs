@@ -14,11 +14,13 @@
 //! could be the other way round, so neither is a race.
 
 use super::{
-    LaneSet,
     rule::Rule,
     touch::{Relation, Touch},
 };
-use crate::clock::{Clocks, join};
+use crate::{
+    clock::{Clocks, join},
+    lane::{LaneSet, MAX_LANES},
+};
 
 /// The number of a step within its execution.
 pub(crate) type Step = usize;
@@ -259,8 +261,7 @@ impl Dependence {
     fn initials(&self, first: Step, lane: usize, clock: &[u32]) -> LaneSet {
         let (first_lane, first_place) = self.steps[first];
         let mut seen = LaneSet::one(first_lane);
-        let mut heads: [(usize, Step, u32); crate::lane::MAX_LANES] =
-            [(0, 0, 0); crate::lane::MAX_LANES];
+        let mut heads: [(usize, Step, u32); MAX_LANES] = [(0, 0, 0); MAX_LANES];
         let mut count = 0;
         for step in first + 1..self.steps.len() {
             let (lane, place) = self.steps[step];

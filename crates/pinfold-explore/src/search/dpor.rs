@@ -33,11 +33,12 @@
 mod saved;
 
 use super::{
-    Advance, Frontier, LaneSet, Moment, Pick, Strategy, Touch, ahead,
+    Advance, Dividing, Frontier, Moment, Pick, Resumable, Strategy, Touch,
     dependence::{Dependence, Race, Watch},
     rule::Rule,
+    touch::CellTouch,
 };
-use crate::{job::Job, lane::MAX_LANES, memory::Behind, position::Position, report::Ahead};
+use crate::{job::Job, lane::LaneSet, op::Behind};
 
 /// One step of the execution at hand, with what was tried and is still to be tried in its place.
 #[derive(Default)]
@@ -149,7 +150,7 @@ impl Dpor {
     /// Notes races of lanes that cannot make their step, or may lose the chance to.
     fn watch_waiting(&mut self, moment: &Moment<'_>) {
         for (lane, touch) in moment.pending.iter().enumerate() {
-            let Some(touch @ Touch::Wait(_)) = *touch else { continue };
+            let Some(touch @ Touch::Cell(_, CellTouch::Wait)) = *touch else { continue };
             // It has announced what it waits for by its own last step, or when it was born in that of
             // another.
             let announced = moment.last == Some(lane)
@@ -232,11 +233,10 @@ impl Strategy for Dpor {
                 self.astray |= self.trail(step) != expected;
             }
             self.depth += 1;
-            // The engine finds this lane not enabled, and says so.
-            return Pick::Lane(if self.astray { MAX_LANES } else { lane });
+            return if self.astray { Pick::Astray } else { Pick::Lane(lane) };
         }
         if self.astray {
-            return Pick::Lane(MAX_LANES);
+            return Pick::Astray;
         }
         self.watch_waiting(moment);
         let (sleep, asleep) = self.sleepers();
@@ -314,10 +314,6 @@ impl Strategy for Dpor {
         self.reverse_races();
     }
 
-    fn has_caught_up(&self) -> bool {
-        self.depth == self.stack.len() && !self.astray
-    }
-
     fn advance(&mut self) -> Advance {
         while self.stack.len() > self.root
             && let Some(node) = self.stack.last_mut()
@@ -343,21 +339,16 @@ impl Strategy for Dpor {
         Advance::Exhausted
     }
 
-    fn rewind(&mut self) {
-        self.stack.truncate(self.begun);
+    fn resumable(&mut self) -> Option<&mut dyn Resumable> {
+        Some(self)
     }
 
-    fn position(&self) -> Option<Position> {
-        Some(self.saved())
+    fn dividing(&self) -> Option<&dyn Dividing> {
+        Some(self)
     }
+}
 
-    fn ahead(&self) -> Option<Ahead> {
-        Some(ahead::open(self.stack.iter().map(|node| {
-            let lanes = node.source.without(node.tried | node.sleep | LaneSet::one(node.lane));
-            lanes.len() + node.options.len().saturating_sub(node.option + 1)
-        })))
-    }
-
+impl Dividing for Dpor {
     fn frontier(&self) -> Frontier {
         self.frontier
     }

@@ -4,11 +4,10 @@
 //! first failure found has the fewest. Without a bound that cuts, it visits every sequence of
 //! steps: the reference for the reduced search.
 
-use super::{Advance, LaneSet, Moment, Pick, Strategy, Touch, ahead};
+use super::{Advance, Moment, Outlook, Pick, Resumable, Strategy, Touch, ahead};
 use crate::{
-    lane::MAX_LANES,
+    lane::LaneSet,
     position::{Bounded, Fork, Position, Stand, Trail},
-    report::Ahead,
 };
 
 /// A choice, and what the step that follows it touched.
@@ -99,14 +98,15 @@ impl Strategy for Naive {
             let fork = Fork::Lane { lane, enabled: moment.enabled, rest };
             self.stack.push(Node { fork, touch: None });
         }
-        // A subject that is not deterministic may meet another choice here: the engine finds the
-        // lane not enabled and says so.
         let lane = match self.stack[self.depth].fork {
             Fork::Lane { lane, enabled, .. } if enabled == moment.enabled => lane,
-            _ => MAX_LANES,
+            // A subject that is not deterministic may meet another choice here.
+            Fork::Lane { .. } | Fork::Option { .. } => return Pick::Astray,
         };
         self.meet();
-        let lane = if self.astray { MAX_LANES } else { lane };
+        if self.astray {
+            return Pick::Astray;
+        }
         if running.is_some_and(|running| running != lane) {
             self.preemptions += 1;
         }
@@ -133,10 +133,6 @@ impl Strategy for Naive {
         if let Some(node) = self.depth.checked_sub(1).and_then(|at| self.stack.get_mut(at)) {
             node.touch = Some(touch);
         }
-    }
-
-    fn has_caught_up(&self) -> bool {
-        self.depth == self.stack.len() && !self.astray
     }
 
     fn advance(&mut self) -> Advance {
@@ -169,21 +165,35 @@ impl Strategy for Naive {
         Advance::Next
     }
 
+    fn resumable(&mut self) -> Option<&mut dyn Resumable> {
+        Some(self)
+    }
+}
+
+impl Resumable for Naive {
+    fn position(&self) -> Position {
+        let (bound, cut) = (self.bound, self.cut);
+        let forks = self.stack.iter().map(|node| node.fork.clone()).collect();
+        let seen = || self.trail(self.stack.len().saturating_sub(1));
+        let trail = self.expected.unwrap_or_else(seen);
+        Position(Stand::Bounded(Bounded { trail, bound, cut, forks }))
+    }
+
     fn rewind(&mut self) {
         let (choices, cut) = self.begun;
         self.stack.truncate(choices);
         self.cut = cut;
     }
 
-    fn position(&self) -> Option<Position> {
-        let (bound, cut) = (self.bound, self.cut);
-        let forks = self.stack.iter().map(|node| node.fork.clone()).collect();
-        let seen = || self.trail(self.stack.len().saturating_sub(1));
-        let trail = self.expected.unwrap_or_else(seen);
-        Some(Position(Stand::Bounded(Bounded { trail, bound, cut, forks })))
+    fn has_caught_up(&self) -> bool {
+        self.depth == self.stack.len() && !self.astray
     }
 
-    fn ahead(&self) -> Option<Ahead> {
+    fn repeats(&self) -> bool {
+        self.preemptions < self.bound
+    }
+
+    fn outlook(&self) -> Outlook {
         let mut steps = Vec::new();
         for node in &self.stack {
             match &node.fork {
@@ -196,14 +206,6 @@ impl Strategy for Naive {
                 }
             }
         }
-        Some(ahead::open(steps.into_iter()))
-    }
-
-    fn bound(&self) -> Option<u32> {
-        Some(self.bound)
-    }
-
-    fn repeats(&self) -> bool {
-        self.preemptions < self.bound
+        Outlook { ahead: ahead::open(steps.into_iter()), bound: Some(self.bound), spread: None }
     }
 }

@@ -6,10 +6,10 @@
 //! INV-RANDOM-2: that length is the number of steps of run 0, which has no change of priority. Who
 //! does not do run 0 is told the length.
 
-use super::{Advance, LaneSet, Moment, Pick, Strategy};
+use super::{Advance, Ahead, Moment, Outlook, Pick, Resumable, Strategy};
 use crate::{
+    lane::LaneSet,
     position::{Position, Stand},
-    report::Ahead,
     rng::Rng,
 };
 
@@ -51,8 +51,10 @@ impl Runs {
         if self.rng.below(2) == 0 { options[0] } else { options[self.rng.below(options.len())] }
     }
 
-    fn ahead(&self) -> Ahead {
-        Ahead::Runs { done: self.done(), of: self.count }
+    fn outlook(&self, spread: Option<usize>) -> Outlook {
+        let ahead = Ahead::Runs { done: self.done(), of: self.count };
+        let spread = spread.map(|steps| u32::try_from(steps).unwrap_or(u32::MAX));
+        Outlook { ahead, bound: None, spread }
     }
 }
 
@@ -91,13 +93,30 @@ impl Strategy for Random {
         self.0.advance()
     }
 
-    fn position(&self) -> Option<Position> {
+    fn resumable(&mut self) -> Option<&mut dyn Resumable> {
+        Some(self)
+    }
+}
+
+impl Resumable for Random {
+    fn position(&self) -> Position {
         let Runs { seed, run, .. } = self.0;
-        Some(Position(Stand::Random { seed, run }))
+        Position(Stand::Random { seed, run })
     }
 
-    fn ahead(&self) -> Option<Ahead> {
-        Some(self.0.ahead())
+    /// A run begins from its seed, whatever an interrupted one has done.
+    fn rewind(&mut self) {}
+
+    fn has_caught_up(&self) -> bool {
+        true
+    }
+
+    fn repeats(&self) -> bool {
+        false
+    }
+
+    fn outlook(&self) -> Outlook {
+        self.0.outlook(None)
     }
 }
 
@@ -184,16 +203,29 @@ impl Strategy for Pct {
         self.runs.advance()
     }
 
-    fn position(&self) -> Option<Position> {
+    fn resumable(&mut self) -> Option<&mut dyn Resumable> {
+        Some(self)
+    }
+}
+
+impl Resumable for Pct {
+    fn position(&self) -> Position {
         let Self { depth, length, runs: Runs { seed, run, .. }, .. } = *self;
-        Some(Position(Stand::Pct { depth, seed, run, length }))
+        Position(Stand::Pct { depth, seed, run, length })
     }
 
-    fn ahead(&self) -> Option<Ahead> {
-        Some(self.runs.ahead())
+    /// A run begins from its seed, whatever an interrupted one has done.
+    fn rewind(&mut self) {}
+
+    fn has_caught_up(&self) -> bool {
+        true
     }
 
-    fn spread(&self) -> Option<u32> {
-        self.length.map(|steps| u32::try_from(steps).unwrap_or(u32::MAX))
+    fn repeats(&self) -> bool {
+        false
+    }
+
+    fn outlook(&self) -> Outlook {
+        self.runs.outlook(self.length)
     }
 }

@@ -3,45 +3,64 @@
 //! INV-TOUCH-1: two steps that follow each other directly and are independent in this order can be
 //! exchanged: the same values are read, and the same lanes can go on afterwards.
 //!
-//! A failed attempt at a lock only reads: it depends on takings and givings back that could be what it
-//! failed on, before it or after it, and not on other failed attempts.
+//! A failed attempt at a lock only reads: it depends on takings and givings back that could be what
+//! it failed on, before it or after it, and not on other failed attempts.
 //!
-//! INV-TOUCH-2: when the last step of a reversal, made before the first of its race, has another result than
-//! it had after it, it depends on no more of what comes before it there than it did with the old result. So an
-//! attempt that failed depends on all that a successful one would have depended on, as far as that can lie
-//! between: an attempt to take a lock alone on who waits until nobody has it alone.
+//! INV-TOUCH-2: when the last step of a reversal, made before the first of its race, has another
+//! result than it had after it, it depends on no more of what comes before it there than it did
+//! with the old result. So an attempt that failed depends on all that a successful one would have
+//! depended on, as far as that can lie between: an attempt to take a lock alone on who waits until
+//! nobody has it alone.
 
 mod text;
 
 use super::rule::Rule;
-use crate::{hook::Mode, lock::excludes, object::Object};
+use crate::{
+    object::Object,
+    op::{CellOp, Done, LockOp, Op},
+    order::Mode,
+};
 
 /// What an access touches, as far as its order against others matters.
+///
+/// Less than an [`Op`]: neither orderings nor values, so that a set of touches is small and can be
+/// written down. And more: whether an attempt succeeded, and whether a lane that asks for a lock
+/// has it already, which the op alone does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Touch {
     /// Nothing that another lane can see.
     Local,
-    /// Reads the cell.
-    Read(Object),
-    /// Writes the cell, or may write it.
-    Write(Object),
-    /// Reads the cell, once it holds what the lane waits for.
-    Wait(Object),
-    /// Takes the lock, once it is free.
-    Lock(Object, Mode),
-    /// Will take the lock if it is free.
-    Try(Object, Mode),
-    /// Took the lock, which was free.
-    Took(Object, Mode),
-    /// Did not take the lock, as somebody was in the way.
-    Failed(Object, Mode),
-    /// Gives the lock back.
-    Unlock(Object, Mode),
-    /// Sees that nobody has the lock alone, once that is so.
-    SeeUnlocked(Object),
-    /// Sees that the lane of this number has ended, once it has. Nothing that could have come the other
-    /// way round.
+    Cell(Object, CellTouch),
+    Lock(Object, LockTouch),
+    /// Sees that the lane of this number has ended, once it has. Nothing that could have come the
+    /// other way round.
     Join(usize),
+}
+
+/// What is done to a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CellTouch {
+    Read,
+    /// Writes it, or may write it.
+    Write,
+    /// Reads it, once it holds what the lane waits for.
+    Wait,
+}
+
+/// What is done with a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum LockTouch {
+    /// Takes it, once it is free.
+    Take(Mode),
+    /// Will take it if it is free.
+    Try(Mode),
+    /// Took it, and it was free.
+    Took(Mode),
+    /// Did not take it, as somebody was in the way.
+    Failed(Mode),
+    GiveBack(Mode),
+    /// Sees that nobody has it alone, once that is so.
+    SeeUnlocked,
 }
 
 /// How a step stands to a later one of another lane.
@@ -55,117 +74,221 @@ pub(crate) enum Relation {
 }
 
 impl Touch {
+    /// What an announced access may touch, before its result is known.
+    pub(crate) fn announced(op: &Op) -> Self {
+        match *op {
+            Op::Cell(cell, ref access) => Self::Cell(
+                cell,
+                match access {
+                    CellOp::Load(_) => CellTouch::Read,
+                    CellOp::Store { .. } | CellOp::Rmw { .. } => CellTouch::Write,
+                    CellOp::Wait { .. } => CellTouch::Wait,
+                },
+            ),
+            Op::Lock(lock, access) => Self::Lock(
+                lock,
+                match access {
+                    LockOp::Take(mode) => LockTouch::Take(mode),
+                    LockOp::Try(mode) => LockTouch::Try(mode),
+                    LockOp::GiveBack(mode) => LockTouch::GiveBack(mode),
+                    LockOp::SeeUnlocked => LockTouch::SeeUnlocked,
+                },
+            ),
+            Op::Fence(_) | Op::Choose(_) => Self::Local,
+            Op::Join(lane) => Self::Join(lane),
+        }
+    }
+
+    /// What was touched by an access that was announced with this, and gave `done`.
+    pub(crate) fn executed(self, op: &Op, Done { done, .. }: Done) -> Self {
+        match *op {
+            Op::Cell(cell, CellOp::Rmw { .. }) if !done => Self::Cell(cell, CellTouch::Read),
+            Op::Lock(lock, LockOp::Try(mode)) if self != Self::Local => {
+                let came_of_it = if done { LockTouch::Took } else { LockTouch::Failed };
+                Self::Lock(lock, came_of_it(mode))
+            }
+            Op::Cell(
+                _,
+                CellOp::Load(_) | CellOp::Store { .. } | CellOp::Rmw { .. } | CellOp::Wait { .. },
+            )
+            | Op::Lock(
+                _,
+                LockOp::Take(_) | LockOp::Try(_) | LockOp::GiveBack(_) | LockOp::SeeUnlocked,
+            )
+            | Op::Fence(_)
+            | Op::Choose(_)
+            | Op::Join(_) => self,
+        }
+    }
+
     /// The cell or lock.
     pub(super) fn object(self) -> Option<Object> {
         match self {
+            Self::Cell(object, _) | Self::Lock(object, _) => Some(object),
             Self::Local | Self::Join(_) => None,
-            Self::Read(object)
-            | Self::Write(object)
-            | Self::Wait(object)
-            | Self::SeeUnlocked(object) => Some(object),
-            Self::Lock(object, _)
-            | Self::Try(object, _)
-            | Self::Took(object, _)
-            | Self::Failed(object, _)
-            | Self::Unlock(object, _) => Some(object),
         }
     }
 
     /// How this step stands to a later one of another lane.
     pub(super) fn before(self, later: Self) -> Relation {
-        let relation = |rule: Rule, relation| {
-            if rule.holds() { relation } else { Relation::Independent }
-        };
-        let race = |rule| relation(rule, Relation::Race);
-        if self.object() != later.object() || self.object().is_none() {
-            return Relation::Independent;
-        }
         match (self, later) {
-            (Self::Write(_), Self::Read(_) | Self::Wait(_)) => race(Rule::WriteThenRead),
-            (Self::Read(_) | Self::Wait(_), Self::Write(_)) => race(Rule::ReadThenWrite),
-            (Self::Write(_), Self::Write(_)) => race(Rule::WriteThenWrite),
-            // It may see that the lock was free before.
-            (Self::Unlock(_, Mode::Exclusive), Self::SeeUnlocked(_)) => race(Rule::UnlockThenSee),
-            (Self::Unlock(..), Self::SeeUnlocked(_)) | (Self::SeeUnlocked(_), Self::Unlock(..)) => {
+            (Self::Cell(cell, earlier), Self::Cell(other, later)) if cell == other => {
+                earlier.before(later)
+            }
+            (Self::Lock(lock, earlier), Self::Lock(other, later)) if lock == other => {
+                earlier.before(later)
+            }
+            (Self::Local | Self::Cell(..) | Self::Lock(..) | Self::Join(_), _) => {
                 Relation::Independent
             }
-            (Self::SeeUnlocked(_), other) | (other, Self::SeeUnlocked(_))
-                if other.mode() == Some(Mode::Exclusive) =>
-            {
-                race(Rule::SeeUnlocked)
-            }
-            _ => match (self.mode(), later.mode()) {
-                (Some(mode), Some(other)) if excludes(mode, other) => match (self, later) {
-                    (Self::Lock(..) | Self::Took(..), Self::Failed(..)) => {
-                        race(Rule::TakingThenFailed)
-                    }
-                    (
-                        Self::Lock(..) | Self::Took(..),
-                        Self::Lock(..) | Self::Try(..) | Self::Took(..),
-                    ) => race(Rule::TakingThenTaking),
-                    (Self::Failed(..), Self::Lock(..) | Self::Try(..) | Self::Took(..)) => {
-                        race(Rule::FailedThenTaking)
-                    }
-                    (Self::Failed(..), Self::Unlock(..)) => race(Rule::FailedThenUnlock),
-                    (Self::Unlock(..), Self::Failed(..)) => race(Rule::UnlockThenFailed),
-                    (Self::Unlock(..), Self::Try(..) | Self::Took(..)) => {
-                        race(Rule::UnlockThenTook)
-                    }
-                    (Self::Unlock(..), Self::Lock(..)) => {
-                        relation(Rule::UnlockThenLock, Relation::Enables)
-                    }
-                    _ => Relation::Independent,
-                },
-                _ => Relation::Independent,
-            },
         }
     }
 
-    /// How the lock is meant.
-    fn mode(self) -> Option<Mode> {
-        match self {
-            Self::Lock(_, mode)
-            | Self::Try(_, mode)
-            | Self::Took(_, mode)
-            | Self::Failed(_, mode)
-            | Self::Unlock(_, mode) => Some(mode),
-            _ => None,
-        }
-    }
-
-    /// Whether a lane that wants to touch `wanted` must look again after this step: the two cannot be
-    /// exchanged.
+    /// Whether a lane that wants to touch `wanted` must look again after this step: the two cannot
+    /// be exchanged.
     pub(super) fn disturbs(self, wanted: Self) -> bool {
         self.before(wanted) != Relation::Independent || wanted.before(self) != Relation::Independent
     }
 
     /// Whether everything before it on the same object is ordered before it.
     pub(super) fn closes(self) -> bool {
-        matches!(
-            self,
-            Self::Write(_) | Self::Lock(_, Mode::Exclusive) | Self::Took(_, Mode::Exclusive)
-        ) || (matches!(self, Self::Failed(..)) && !Rule::FailedHidesNothing.holds())
+        match self {
+            Self::Cell(_, CellTouch::Write) => true,
+            Self::Cell(_, CellTouch::Read | CellTouch::Wait) => false,
+            Self::Lock(_, LockTouch::Take(mode) | LockTouch::Took(mode)) => mode == Mode::Exclusive,
+            Self::Lock(_, LockTouch::Failed(_)) => !Rule::FailedHidesNothing.holds(),
+            Self::Lock(_, LockTouch::Try(_) | LockTouch::GiveBack(_) | LockTouch::SeeUnlocked) => {
+                false
+            }
+            Self::Local | Self::Join(_) => false,
+        }
     }
 
     /// Whether a look at the same object could show what this step changed there.
     pub(super) fn shows(self, look: Self) -> bool {
         match self {
-            Self::Write(_) => true,
-            Self::Lock(..) | Self::Took(..) | Self::Unlock(..) => {
+            Self::Cell(_, CellTouch::Write) => true,
+            Self::Cell(_, CellTouch::Read | CellTouch::Wait) => false,
+            Self::Lock(_, LockTouch::Take(_) | LockTouch::Took(_) | LockTouch::GiveBack(_)) => {
                 self.before(look) != Relation::Independent
             }
-            _ => false,
+            Self::Lock(_, LockTouch::Try(_) | LockTouch::Failed(_) | LockTouch::SeeUnlocked) => {
+                false
+            }
+            Self::Local | Self::Join(_) => false,
         }
     }
 
     /// Whether it takes a lock.
     pub(super) fn takes(self) -> bool {
-        matches!(self, Self::Lock(..) | Self::Took(..))
+        match self {
+            Self::Lock(_, touch) => touch.takes(),
+            Self::Local | Self::Cell(..) | Self::Join(_) => false,
+        }
     }
 
     /// Whether it waits until a lock is given back.
     pub(super) fn is_locked_out_at_times(self) -> bool {
-        matches!(self, Self::Lock(..) | Self::SeeUnlocked(_))
+        match self {
+            Self::Lock(_, LockTouch::Take(_) | LockTouch::SeeUnlocked) => true,
+            Self::Lock(
+                _,
+                LockTouch::Try(_)
+                | LockTouch::Took(_)
+                | LockTouch::Failed(_)
+                | LockTouch::GiveBack(_),
+            ) => false,
+            Self::Local | Self::Cell(..) | Self::Join(_) => false,
+        }
+    }
+}
+
+/// A relation that a rule makes; without the rule there is none.
+fn by(rule: Rule, relation: Relation) -> Relation {
+    if rule.holds() { relation } else { Relation::Independent }
+}
+
+impl CellTouch {
+    /// How this step stands to a later one of another lane at the same cell.
+    fn before(self, later: Self) -> Relation {
+        match (self, later) {
+            (Self::Read | Self::Wait, Self::Read | Self::Wait) => Relation::Independent,
+            (Self::Write, Self::Read | Self::Wait) => by(Rule::WriteThenRead, Relation::Race),
+            (Self::Read | Self::Wait, Self::Write) => by(Rule::ReadThenWrite, Relation::Race),
+            (Self::Write, Self::Write) => by(Rule::WriteThenWrite, Relation::Race),
+        }
+    }
+}
+
+impl LockTouch {
+    /// How this step stands to a later one of another lane at the same lock.
+    fn before(self, later: Self) -> Relation {
+        match (self.mode(), later.mode()) {
+            (Some(mode), Some(other)) if mode.excludes(other) => self.before_excluded(later),
+            (Some(_), Some(_)) | (None, None) => Relation::Independent,
+            (Some(mode), None) | (None, Some(mode)) => self.before_looking(later, mode),
+        }
+    }
+
+    /// That of two that exclude each other.
+    fn before_excluded(self, later: Self) -> Relation {
+        match (self, later) {
+            (Self::Take(_) | Self::Took(_), Self::Failed(_)) => {
+                by(Rule::TakingThenFailed, Relation::Race)
+            }
+            (Self::Take(_) | Self::Took(_), Self::Take(_) | Self::Try(_) | Self::Took(_)) => {
+                by(Rule::TakingThenTaking, Relation::Race)
+            }
+            (Self::Failed(_), Self::Take(_) | Self::Try(_) | Self::Took(_)) => {
+                by(Rule::FailedThenTaking, Relation::Race)
+            }
+            (Self::Failed(_), Self::GiveBack(_)) => by(Rule::FailedThenUnlock, Relation::Race),
+            (Self::GiveBack(_), Self::Failed(_)) => by(Rule::UnlockThenFailed, Relation::Race),
+            (Self::GiveBack(_), Self::Try(_) | Self::Took(_)) => {
+                by(Rule::UnlockThenTook, Relation::Race)
+            }
+            (Self::GiveBack(_), Self::Take(_)) => by(Rule::UnlockThenLock, Relation::Enables),
+            (Self::Take(_) | Self::Took(_) | Self::GiveBack(_), Self::GiveBack(_))
+            | (Self::Failed(_), Self::Failed(_)) => Relation::Independent,
+            // A step that was made is no attempt any more.
+            (Self::Try(_), _) => Relation::Independent,
+            // One that only looks excludes nobody.
+            (Self::SeeUnlocked, _) | (_, Self::SeeUnlocked) => Relation::Independent,
+        }
+    }
+
+    /// That of two of which one only looks, and the other does something in a mode.
+    fn before_looking(self, later: Self, mode: Mode) -> Relation {
+        match (self, later, mode) {
+            (_, _, Mode::Shared) => Relation::Independent,
+            // It may see that the lock was free before.
+            (Self::GiveBack(_), _, Mode::Exclusive) => by(Rule::UnlockThenSee, Relation::Race),
+            (_, Self::GiveBack(_), Mode::Exclusive) => Relation::Independent,
+            (
+                Self::Take(_) | Self::Try(_) | Self::Took(_) | Self::Failed(_) | Self::SeeUnlocked,
+                _,
+                Mode::Exclusive,
+            ) => by(Rule::SeeUnlocked, Relation::Race),
+        }
+    }
+
+    /// How the lock is meant; none for one that only looks.
+    fn mode(self) -> Option<Mode> {
+        match self {
+            Self::Take(mode)
+            | Self::Try(mode)
+            | Self::Took(mode)
+            | Self::Failed(mode)
+            | Self::GiveBack(mode) => Some(mode),
+            Self::SeeUnlocked => None,
+        }
+    }
+
+    fn takes(self) -> bool {
+        match self {
+            Self::Take(_) | Self::Took(_) => true,
+            Self::Try(_) | Self::Failed(_) | Self::GiveBack(_) | Self::SeeUnlocked => false,
+        }
     }
 }
 

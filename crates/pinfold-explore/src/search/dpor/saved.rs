@@ -4,7 +4,11 @@
 //! steps that were made before are not looked for again: what they asked for is in the sets.
 
 use super::{Dpor, Node};
-use crate::position::{Branch, Position, Stand, Trail};
+use crate::{
+    lane::LaneSet,
+    position::{Branch, Position, Stand, Trail},
+    search::{Outlook, Resumable, ahead},
+};
 
 impl Dpor {
     /// Goes on where a search of the same job stood.
@@ -13,17 +17,39 @@ impl Dpor {
         self.stack.extend(branches.iter().cloned().map(Node::from));
     }
 
-    /// The search as it stands. The steps of the job are no part of it.
-    pub(super) fn saved(&self) -> Position {
+    /// What the first steps touched.
+    pub(super) fn trail(&self, steps: usize) -> u64 {
+        Trail::of(self.stack[..steps].iter().map(|node| (node.lane, &node.touch)))
+    }
+}
+
+impl Resumable for Dpor {
+    /// The steps of the job are no part of it.
+    fn position(&self) -> Position {
         let seen = || self.trail(self.stack.len().saturating_sub(1));
         let trail = self.expected.unwrap_or_else(seen);
         let branches = self.stack[self.root..].iter().map(Node::saved).collect();
         Position(Stand::Reduced { trail, branches })
     }
 
-    /// What the first steps touched.
-    pub(super) fn trail(&self, steps: usize) -> u64 {
-        Trail::of(self.stack[..steps].iter().map(|node| (node.lane, &node.touch)))
+    fn rewind(&mut self) {
+        self.stack.truncate(self.begun);
+    }
+
+    fn has_caught_up(&self) -> bool {
+        self.depth == self.stack.len() && !self.astray
+    }
+
+    fn repeats(&self) -> bool {
+        false
+    }
+
+    fn outlook(&self) -> Outlook {
+        let ahead = ahead::open(self.stack.iter().map(|node| {
+            let lanes = node.source.without(node.tried | node.sleep | LaneSet::one(node.lane));
+            lanes.len() + node.options.len().saturating_sub(node.option + 1)
+        }));
+        Outlook { ahead, bound: None, spread: None }
     }
 }
 

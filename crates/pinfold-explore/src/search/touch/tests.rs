@@ -6,7 +6,11 @@ use Relation::{Enables, Independent, Race};
 
 #[test]
 fn cells() {
-    let [read, write, wait] = [Touch::Read(0), Touch::Write(0), Touch::Wait(0)];
+    let [read, write, wait] = [
+        Touch::Cell(0, CellTouch::Read),
+        Touch::Cell(0, CellTouch::Write),
+        Touch::Cell(0, CellTouch::Wait),
+    ];
     for (earlier, later, relation) in [
         (read, read, Independent),
         (read, wait, Independent),
@@ -15,7 +19,7 @@ fn cells() {
         (write, read, Race),
         (write, wait, Race),
         (write, write, Race),
-        (write, Touch::Write(1), Independent),
+        (write, Touch::Cell(1, CellTouch::Write), Independent),
         (Touch::Local, write, Independent),
         (Touch::Join(0), Touch::Join(0), Independent),
     ] {
@@ -27,10 +31,10 @@ fn cells() {
 #[test]
 fn sharing() {
     let all = [
-        Touch::Lock(0, Shared),
-        Touch::Took(0, Shared),
-        Touch::Failed(0, Shared),
-        Touch::Unlock(0, Shared),
+        Touch::Lock(0, LockTouch::Take(Shared)),
+        Touch::Lock(0, LockTouch::Took(Shared)),
+        Touch::Lock(0, LockTouch::Failed(Shared)),
+        Touch::Lock(0, LockTouch::GiveBack(Shared)),
     ];
     for (earlier, later) in all.iter().flat_map(|a| all.iter().map(move |b| (*a, *b))) {
         assert_eq!(earlier.before(later), Independent, "{earlier:?} {later:?}");
@@ -42,9 +46,11 @@ fn locks() {
     let pairs = [(Exclusive, Exclusive), (Exclusive, Shared), (Shared, Exclusive)];
     for (mode, other) in pairs {
         let [lock, took, failed, unlock] =
-            [Touch::Lock, Touch::Took, Touch::Failed, Touch::Unlock].map(|touch| touch(0, mode));
+            [LockTouch::Take, LockTouch::Took, LockTouch::Failed, LockTouch::GiveBack]
+                .map(|touch| Touch::Lock(0, touch(mode)));
         let [lock2, took2, failed2, unlock2] =
-            [Touch::Lock, Touch::Took, Touch::Failed, Touch::Unlock].map(|touch| touch(0, other));
+            [LockTouch::Take, LockTouch::Took, LockTouch::Failed, LockTouch::GiveBack]
+                .map(|touch| Touch::Lock(0, touch(other)));
         for (earlier, later, relation) in [
             (lock, lock2, Race),
             (took, lock2, Race),
@@ -65,16 +71,16 @@ fn locks() {
 
 #[test]
 fn who_only_looks_depends_on_who_has_the_lock_alone() {
-    let see = Touch::SeeUnlocked(0);
+    let see = Touch::Lock(0, LockTouch::SeeUnlocked);
     for (earlier, later, relation) in [
-        (Touch::Lock(0, Exclusive), see, Race),
-        (Touch::Took(0, Shared), see, Independent),
-        (see, Touch::Lock(0, Exclusive), Race),
-        (see, Touch::Failed(0, Exclusive), Race),
-        (Touch::Failed(0, Exclusive), see, Race),
-        (see, Touch::Failed(0, Shared), Independent),
-        (Touch::Unlock(0, Exclusive), see, Race),
-        (Touch::Unlock(0, Shared), see, Independent),
+        (Touch::Lock(0, LockTouch::Take(Exclusive)), see, Race),
+        (Touch::Lock(0, LockTouch::Took(Shared)), see, Independent),
+        (see, Touch::Lock(0, LockTouch::Take(Exclusive)), Race),
+        (see, Touch::Lock(0, LockTouch::Failed(Exclusive)), Race),
+        (Touch::Lock(0, LockTouch::Failed(Exclusive)), see, Race),
+        (see, Touch::Lock(0, LockTouch::Failed(Shared)), Independent),
+        (Touch::Lock(0, LockTouch::GiveBack(Exclusive)), see, Race),
+        (Touch::Lock(0, LockTouch::GiveBack(Shared)), see, Independent),
         (see, see, Independent),
     ] {
         assert_eq!(earlier.before(later), relation, "{earlier:?} {later:?}");

@@ -1,68 +1,31 @@
 //! Locks as words of the graph, so that an attempt can see an older state of one.
 //!
 //! A lock is as weak as one that has a word for those who want it alone and one for each lane that
-//! shares it, which those who want it alone take as well. So lanes that share a lock learn nothing of
-//! each other by it. Taking is an acquiring update at the end of the word; giving back releases, under
-//! TSO through the store buffer. Under TSO an attempt empties the store buffer, whatever comes of it.
+//! shares it, which those who want it alone take as well. So lanes that share a lock learn nothing
+//! of each other by it. Taking is an acquiring update at the end of the word; giving back releases,
+//! under TSO through the store buffer. Under TSO an attempt empties the store buffer, whatever
+//! comes of it.
 //!
 //! An attempt that fails reads a word in which it sees somebody's taking, without ordering: that of
-//! somebody who has the lock now, or of somebody who had it, as far as the axioms allow. For data races
-//! it orders nothing under any model.
+//! somebody who has the lock now, or of somebody who had it, as far as the axioms allow. For data
+//! races it orders nothing under any model.
 //!
-//! INV-LOCKWORD-1: takings and givings back that exclude each other are ordered by what happens before
-//! what (`Known`), so it is enough that each stands in the one word in which an attempt may see it.
+//! INV-LOCKWORD-1: takings and givings back that exclude each other are ordered by what happens
+//! before what (`Known`), so it is enough that each stands in the one word in which an attempt may
+//! see it.
 
-use super::{Act, Axioms, Graph, Location, Shape, Store};
+use super::{Axiomatic, Axioms, Shape};
 use crate::{
-    clock::join,
-    hook::{Mode, Order},
-    lock::excludes,
-    memory::Behind,
+    memory::{
+        graph::{Act, Location},
+        words::{State, Taking, Words},
+    },
     object::Object,
+    op::Behind,
+    order::{Mode, Order},
 };
 
-/// The words of one lock, and who took it.
-#[derive(Default)]
-pub(super) struct Words {
-    /// That of those who want it alone.
-    alone: Option<Location>,
-    /// By lane that shared it.
-    shared: Vec<(usize, Location)>,
-    /// Every taking, in order.
-    takings: Vec<Taking>,
-}
-
-#[derive(Clone, Copy)]
-struct Taking {
-    lane: usize,
-    mode: Mode,
-    location: Location,
-    /// Where it stands in its word.
-    position: usize,
-    state: State,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Held,
-    GivenBack,
-}
-
-impl Words {
-    pub(super) fn clear(&mut self) {
-        self.alone = None;
-        self.shared.clear();
-        self.takings.clear();
-    }
-
-    /// The last taking that keeps out who wants the lock now.
-    fn in_the_way(&self, wanted: Mode) -> Option<usize> {
-        let held = |taking: &Taking| taking.state == State::Held && excludes(taking.mode, wanted);
-        self.takings.iter().rposition(held)
-    }
-}
-
-impl Graph {
+impl Axiomatic {
     fn words(&mut self, lock: Object) -> &mut Words {
         let index = lock as usize;
         if self.locks.len() <= index {
@@ -73,23 +36,11 @@ impl Graph {
 
     /// The word in which the lane takes the lock.
     fn word(&mut self, lane: usize, lock: Object, mode: Mode) -> Location {
-        let words = self.words(lock);
-        let known = match mode {
-            Mode::Exclusive => words.alone,
-            Mode::Shared => {
-                let own = words.shared.iter().find(|(sharer, _)| *sharer == lane);
-                own.map(|&(_, location)| location)
-            }
-        };
-        if let Some(location) = known {
+        if let Some(location) = self.words(lock).of(lane, mode) {
             return location;
         }
-        let location = self.add_location(0);
-        let words = self.words(lock);
-        match mode {
-            Mode::Exclusive => words.alone = Some(location),
-            Mode::Shared => words.shared.push((lane, location)),
-        }
+        let location = self.graph.add_location(0);
+        self.words(lock).add(lane, mode, location);
         location
     }
 
@@ -102,32 +53,29 @@ impl Graph {
         state: State,
         order: Order,
     ) {
-        let store = self.stores.len();
-        let last = self.by_location[location].order.len() - 1;
-        let base = self.by_location[location].order[last];
-        self.access(lane, act, false, location, store);
+        let store = self.graph.next_store();
+        let last = self.graph.last(location);
+        let base = self.graph.store(location, last);
+        self.graph.access(lane, act, false, location, store);
         let shape = Shape::new(self.axioms, act, order);
         let value = u64::from(state == State::Held);
-        self.insert(lane, location, last + 1, Store { value, position: 0, act }, shape);
+        self.graph.insert(lane, location, last + 1, (act, value), shape.handed());
         if act == Act::Update {
-            self.handed_on.join_within(store, base);
+            self.graph.continue_release(store, base);
         }
     }
 
     /// The lane takes the lock, which is free for it.
     pub(in crate::memory) fn take(&mut self, lane: usize, lock: Object, mode: Mode) {
-        self.known.acquire(lane, lock, mode);
+        self.graph.known.acquire(lane, lock, mode);
         self.drain(lane);
         let location = self.word(lane, lock, mode);
         self.write_word(lane, location, Act::Update, State::Held, Order::Acquire);
-        if mode == Mode::Shared
-            && let Some(alone) = self.known.exclusive(lock)
-        {
+        if mode == Mode::Shared {
             // Those who had it alone wrote this word, too.
-            let store = self.handed_on.rows() - 1;
-            join(self.handed_on.row_mut(store), alone);
+            self.graph.hand_on_exclusive(lock);
         }
-        let position = self.by_location[location].order.len() - 1;
+        let position = self.graph.last(location);
         let state = State::Held;
         self.words(lock).takings.push(Taking { lane, mode, location, position, state });
     }
@@ -140,16 +88,13 @@ impl Graph {
             _ => Act::Write,
         };
         self.write_word(lane, location, act, State::GivenBack, Order::Release);
-        self.known.release(lane, lock, mode);
-        let takings = self.words(lock).takings.iter_mut();
-        let own = |taking: &&mut Taking| (taking.lane, taking.mode) == (lane, mode);
-        if let Some(taking) = takings.rev().find(own) {
-            taking.state = State::GivenBack;
-        }
+        self.graph.known.release(lane, lock, mode);
+        self.words(lock).give_back(lane, mode);
     }
 
-    /// Puts what an attempt may come to into `options`: zero for what the lock is now, and otherwise
-    /// how many takings back from the last the one stands of which it sees that the lock is held.
+    /// Puts what an attempt may come to into `options`: zero for what the lock is now, and
+    /// otherwise how many takings back from the last the one stands of which it sees that the lock
+    /// is held.
     pub(in crate::memory) fn attempts(
         &mut self,
         lane: usize,
@@ -163,7 +108,7 @@ impl Graph {
         let words = self.words(lock);
         let (count, now) = (words.takings.len(), words.in_the_way(mode));
         let others =
-            |words: &Words, at: usize| Some(at) != now && excludes(words.takings[at].mode, mode);
+            |words: &Words, at: usize| Some(at) != now && words.takings[at].mode.excludes(mode);
         if !(0..count).any(|at| others(words, at)) || behind() == Behind::Withheld {
             return;
         }
@@ -188,13 +133,13 @@ impl Graph {
         };
         let Some(at) = at else { return };
         let Taking { location, position, .. } = words.takings[at];
-        let store = self.by_location[location].order[position];
-        join(self.acquirable.row_mut(lane), self.handed_on.row(store));
-        self.access(lane, Act::Read, false, location, store);
+        let store = self.graph.store(location, position);
+        self.graph.may_acquire(lane, store);
+        self.graph.access(lane, Act::Read, false, location, store);
     }
 
-    /// Puts the options of a lane that waits until nobody has the lock alone into `options`: how many
-    /// stores back from the last the one stands in which it sees that.
+    /// Puts the options of a lane that waits until nobody has the lock alone into `options`: how
+    /// many stores back from the last the one stands in which it sees that.
     pub(in crate::memory) fn unlocked(
         &mut self,
         lane: usize,
@@ -203,15 +148,15 @@ impl Graph {
         options: &mut Vec<u32>,
     ) {
         let location = self.word(lane, lock, Mode::Exclusive);
-        let last = self.by_location[location].order.len() - 1;
-        let free = |graph: &Self, position: usize| graph.value(location, position) == 0;
+        let last = self.graph.last(location);
+        let free = |model: &Self, position: usize| model.graph.value(location, position) == 0;
         if free(self, last) {
             options.push(0);
         }
         if last == 0 || behind() == Behind::Withheld {
             return;
         }
-        for position in (self.floor(lane, location)..last).rev() {
+        for position in (self.graph.floor(lane, location)..last).rev() {
             let shape = Shape::new(self.axioms, Act::Read, Order::Acquire);
             if free(self, position) && self.admits(lane, Act::Read, shape, location, position) {
                 options.push((last - position) as u32);
@@ -222,15 +167,15 @@ impl Graph {
     /// The lane sees that nobody has the lock alone, with one of its options.
     pub(in crate::memory) fn see_unlocked(&mut self, lane: usize, lock: Object, option: u32) {
         let location = self.word(lane, lock, Mode::Exclusive);
-        let order = &self.by_location[location].order;
-        let store = order[(order.len() - 1).saturating_sub(option as usize)];
-        self.join_handed_on(lane, store);
-        self.access(lane, Act::Read, false, location, store);
+        let position = self.graph.last(location).saturating_sub(option as usize);
+        let store = self.graph.store(location, position);
+        self.graph.join_handed_on(lane, store);
+        self.graph.access(lane, Act::Read, false, location, store);
     }
 
     /// A lock that is set anew hands nothing over from before.
     pub(in crate::memory) fn forget(&mut self, lock: Object) {
-        self.known.forget(lock);
+        self.graph.known.forget(lock);
         if let Some(words) = self.locks.get_mut(lock as usize) {
             words.clear();
         }
@@ -239,7 +184,7 @@ impl Graph {
     /// Under TSO the lane's store buffer is empty here.
     pub(in crate::memory) fn drain(&mut self, lane: usize) {
         if self.axioms == Axioms::Tso {
-            self.push(lane, Act::Fence, false, None, super::At::Nowhere);
+            self.graph.order(lane, Act::Fence, false);
         }
     }
 

@@ -4,42 +4,38 @@
 //! modification order) a load reads or how many stores a store is placed behind. Option 0 is the
 //! sequentially consistent one, is always allowed, and is the only one under [`Model::Sc`].
 //!
-//! The weaker models are axiomatic: [`graph`] keeps the execution as a graph of events, and an
+//! The weaker models are [`axiomatic`]: [`graph`] keeps the execution as a graph of events, and an
 //! option is allowed if the graph with it is consistent. Consistency of both models is closed under
 //! prefixes of (program order and reads-from), and option 0 always keeps it; that is all that the
 //! search relies on.
 //!
-//! All models keep what happens before what, so that [`race`] can tell accesses that nothing orders.
+//! All models keep what happens before what, so that [`race`] can tell accesses that nothing
+//! orders.
 
+mod axiomatic;
 mod graph;
 mod known;
 mod race;
 mod sequential;
 mod tso;
 mod weak;
+mod words;
 
 use crate::{
-    explore::Model,
-    hook::{Mode, Order},
+    model::Model,
     object::Object,
-    op::{Done, Op},
+    op::{Behind, CellOp, Done},
+    order::{Mode, Order},
 };
-use graph::Graph;
+use axiomatic::{Axiomatic, Axioms};
 use race::Races;
-pub(crate) use race::{Actor, Race, Touch as Reach};
+pub(crate) use race::{Actor, Life, Plain, Race, Reach};
 use sequential::Sequential;
-
-/// Whether options are offered that go behind the last change of a cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Behind {
-    Offered,
-    Withheld,
-}
 
 /// What a model keeps of an execution.
 enum Kept {
     Sequential(Sequential),
-    Graph(Box<Graph>),
+    Axiomatic(Box<Axiomatic>),
 }
 
 /// The memory of one execution.
@@ -55,8 +51,8 @@ impl Memory {
     pub(crate) fn new(model: Model) -> Self {
         let kept = match model {
             Model::Sc => Kept::Sequential(Sequential::default()),
-            Model::Tso => Kept::Graph(Box::new(Graph::new(graph::Axioms::Tso))),
-            Model::Weak => Kept::Graph(Box::new(Graph::new(graph::Axioms::Weak))),
+            Model::Tso => Kept::Axiomatic(Box::new(Axiomatic::new(Axioms::Tso))),
+            Model::Weak => Kept::Axiomatic(Box::new(Axiomatic::new(Axioms::Weak))),
         };
         Self { latest: Vec::new(), kept, races: Races::default() }
     }
@@ -71,7 +67,7 @@ impl Memory {
     pub(crate) fn lanes(&mut self, lanes: usize) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.begin(lanes),
-            Kept::Graph(graph) => graph.begin(lanes),
+            Kept::Axiomatic(kept) => kept.begin(lanes),
         }
     }
 
@@ -85,7 +81,7 @@ impl Memory {
             self.latest[index] = Some(now);
             match &mut self.kept {
                 Kept::Sequential(kept) => kept.meet(cell),
-                Kept::Graph(graph) => graph.meet(cell, now),
+                Kept::Axiomatic(kept) => kept.meet(cell, now),
             }
         }
     }
@@ -97,18 +93,18 @@ impl Memory {
         }
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.forget(object),
-            Kept::Graph(graph) => graph.forget(object),
+            Kept::Axiomatic(kept) => kept.forget(object),
         }
     }
 
     /// The lane is about to touch the cell. Says with whose access that is not ordered.
-    pub(crate) fn reach(&mut self, by: Actor, cell: Object, touch: Reach) -> Option<Race> {
-        self.races.touch_cell(by, cell, touch, self.kept.known(by.lane))
+    pub(crate) fn reach(&mut self, by: Actor, cell: Object, reach: Reach) -> Option<Race> {
+        self.races.reach_cell(by, cell, reach, self.kept.known(by.lane))
     }
 
     /// The lane touches plain memory. Says with whose access that is not ordered.
-    pub(crate) fn reach_plain(&mut self, by: Actor, addr: usize, touch: Reach) -> Option<Race> {
-        self.races.touch_plain(by, addr, touch, self.kept.known(by.lane))
+    pub(crate) fn reach_plain(&mut self, by: Actor, addr: usize, access: Plain) -> Option<Race> {
+        self.races.reach_plain(by, addr, access, self.kept.known(by.lane))
     }
 
     /// The lane gives up the memory in `range`, a start and a length. Says with whose access to
@@ -117,8 +113,8 @@ impl Memory {
         self.races.end(by, range, self.kept.known(by.lane))
     }
 
-    /// The lane sets the cells in `range` anew, those included that were not met yet. Says with who set
-    /// some of it anew before that is not ordered.
+    /// The lane sets the cells in `range` anew, those included that were not met yet. Says with who
+    /// set some of it anew before that is not ordered.
     pub(crate) fn renew(&mut self, by: Actor, range: (usize, usize)) -> Option<Race> {
         self.races.renew(by, range, self.kept.known(by.lane))
     }
@@ -137,19 +133,16 @@ impl Memory {
     pub(crate) fn options(
         &mut self,
         lane: usize,
-        op: &Op,
+        cell: Object,
+        access: &CellOp,
         behind: impl FnOnce() -> Behind,
         options: &mut Vec<u32>,
     ) {
         options.clear();
-        if let Kept::Graph(graph) = &mut self.kept {
-            return graph.options(lane, op, behind, options);
+        if let Kept::Axiomatic(kept) = &mut self.kept {
+            return kept.options(lane, cell, access, behind, options);
         }
-        let possible = match op {
-            Op::Wait { cell, ready, .. } => ready.call(self.latest(*cell)),
-            _ => true,
-        };
-        if possible {
+        if access.accepts(self.latest(cell)) {
             options.push(0);
         }
     }
@@ -168,24 +161,28 @@ impl Memory {
                 options.clear();
                 options.push(0);
             }
-            Kept::Graph(graph) => graph.attempts(lane, lock, mode, behind, options),
+            Kept::Axiomatic(kept) => kept.attempts(lane, lock, mode, behind, options),
         }
     }
 
     /// Executes an access to a cell with one of its options.
-    pub(crate) fn execute(&mut self, lane: usize, op: &Op, option: u32) -> Done {
-        let Some(cell) = op.cell() else { return Done::default() };
+    pub(crate) fn execute(
+        &mut self,
+        lane: usize,
+        cell: Object,
+        access: &CellOp,
+        option: u32,
+    ) -> Done {
         let before = self.latest(cell);
         let done = match &mut self.kept {
-            Kept::Graph(graph) => graph.execute(lane, op, option),
+            Kept::Axiomatic(kept) => kept.execute(lane, cell, access, option),
             Kept::Sequential(kept) => {
-                let new = match op {
-                    Op::Store { value, .. } => Some(*value),
-                    Op::Rmw { update, .. } => update.call(before),
-                    _ => None,
-                };
-                if !matches!(op, Op::Store { .. }) {
-                    kept.load(lane, cell);
+                let new = access.writes(before);
+                match access {
+                    CellOp::Store { .. } => {}
+                    CellOp::Load(_) | CellOp::Rmw { .. } | CellOp::Wait { .. } => {
+                        kept.load(lane, cell);
+                    }
                 }
                 if new.is_some() {
                     kept.store(lane, cell);
@@ -202,8 +199,8 @@ impl Memory {
 
     /// A fence.
     pub(crate) fn fence(&mut self, lane: usize, order: Order) {
-        if let Kept::Graph(graph) = &mut self.kept {
-            graph.fence(lane, order);
+        if let Kept::Axiomatic(kept) = &mut self.kept {
+            kept.fence(lane, order);
         }
     }
 
@@ -211,7 +208,7 @@ impl Memory {
     pub(crate) fn take(&mut self, lane: usize, lock: Object, mode: Mode) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.acquire(lane, lock, mode),
-            Kept::Graph(graph) => graph.take(lane, lock, mode),
+            Kept::Axiomatic(kept) => kept.take(lane, lock, mode),
         }
     }
 
@@ -219,14 +216,14 @@ impl Memory {
     pub(crate) fn give_back(&mut self, lane: usize, lock: Object, mode: Mode) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.release(lane, lock, mode),
-            Kept::Graph(graph) => graph.give_back(lane, lock, mode),
+            Kept::Axiomatic(kept) => kept.give_back(lane, lock, mode),
         }
     }
 
     /// The lane's attempt at a lock failed, with one of its options.
     pub(crate) fn fail(&mut self, lane: usize, lock: Object, mode: Mode, option: u32) {
-        if let Kept::Graph(graph) = &mut self.kept {
-            graph.fail(lane, lock, mode, option);
+        if let Kept::Axiomatic(kept) = &mut self.kept {
+            kept.fail(lane, lock, mode, option);
         }
     }
 
@@ -244,7 +241,7 @@ impl Memory {
         match &mut self.kept {
             Kept::Sequential(_) if free => options.push(0),
             Kept::Sequential(_) => {}
-            Kept::Graph(graph) => graph.unlocked(lane, lock, behind, options),
+            Kept::Axiomatic(kept) => kept.unlocked(lane, lock, behind, options),
         }
     }
 
@@ -252,14 +249,14 @@ impl Memory {
     pub(crate) fn see_unlocked(&mut self, lane: usize, lock: Object, option: u32) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.acquire(lane, lock, Mode::Shared),
-            Kept::Graph(graph) => graph.see_unlocked(lane, lock, option),
+            Kept::Axiomatic(kept) => kept.see_unlocked(lane, lock, option),
         }
     }
 
     /// The lane asked for a lock that it holds: what came of it is known, and nobody else's affair.
     pub(crate) fn ask_again(&mut self, lane: usize) {
-        if let Kept::Graph(graph) = &mut self.kept {
-            graph.drain(lane);
+        if let Kept::Axiomatic(kept) = &mut self.kept {
+            kept.drain(lane);
         }
     }
 
@@ -267,7 +264,7 @@ impl Memory {
     pub(crate) fn hand_over(&mut self, lane: usize, lock: Object) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.release(lane, lock, Mode::Exclusive),
-            Kept::Graph(graph) => graph.hand_over(lane, lock),
+            Kept::Axiomatic(kept) => kept.hand_over(lane, lock),
         }
     }
 
@@ -275,7 +272,7 @@ impl Memory {
     pub(crate) fn take_over(&mut self, lane: usize, lock: Object) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.acquire(lane, lock, Mode::Exclusive),
-            Kept::Graph(graph) => graph.take_over(lane, lock),
+            Kept::Axiomatic(kept) => kept.take_over(lane, lock),
         }
     }
 
@@ -283,7 +280,7 @@ impl Memory {
     pub(crate) fn spawn(&mut self, parent: usize, lane: usize) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.spawn(parent, lane),
-            Kept::Graph(graph) => graph.spawn(parent, lane),
+            Kept::Axiomatic(kept) => kept.spawn(parent, lane),
         }
     }
 
@@ -291,7 +288,7 @@ impl Memory {
     pub(crate) fn end_lane(&mut self, lane: usize, number: usize) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.end(lane, number),
-            Kept::Graph(graph) => graph.end(lane, number),
+            Kept::Axiomatic(kept) => kept.end(lane, number),
         }
     }
 
@@ -299,16 +296,16 @@ impl Memory {
     pub(crate) fn join(&mut self, lane: usize, number: usize) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.join(lane, number),
-            Kept::Graph(graph) => graph.join(lane, number),
+            Kept::Axiomatic(kept) => kept.join(lane, number),
         }
     }
 
-    /// Whether all that was done at a place, by a lane that ended, happens before the next access of
-    /// the lane.
+    /// Whether all that was done at a place, by a lane that ended, happens before the next access
+    /// of the lane.
     pub(crate) fn knows_end(&self, lane: usize, place: usize) -> bool {
         match &self.kept {
             Kept::Sequential(kept) => kept.known.knows_end(lane, place),
-            Kept::Graph(graph) => graph.knows_end(lane, place),
+            Kept::Axiomatic(kept) => kept.knows_end(lane, place),
         }
     }
 }
@@ -318,7 +315,7 @@ impl Kept {
     fn known(&self, lane: usize) -> &[u32] {
         match self {
             Self::Sequential(kept) => kept.known.to(lane),
-            Self::Graph(graph) => graph.known(lane),
+            Self::Axiomatic(kept) => kept.known(lane),
         }
     }
 }

@@ -1,0 +1,195 @@
+//! What to explore under, and for how long.
+
+use crate::{
+    budget::{Budget, Spent},
+    job::{Job, Range},
+    model::Model,
+    position::{Position, Stand},
+    watch::Watch,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// What instrumented locks are in an exploration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LockForm {
+    /// Objects of the explorer, which take one step to take and one to give back, and in which
+    /// nobody spins.
+    #[default]
+    Object,
+    /// Their own code, on cells. Far more executions.
+    Code,
+}
+
+/// How to go through the executions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Search {
+    /// All of them.
+    Exhaustive {
+        /// With a bound: all executions that switch away from a lane that could go on at most so
+        /// often, fewest first. Without: all, reduced to one of each set of equivalent ones as far
+        /// as possible. A failure found this way is cut to few switches afterwards.
+        preemptions: Option<u32>,
+    },
+    /// A number of random ones. Run `i` of seed `s` is run 0 of seed `s + i`.
+    Random {
+        /// Where the random numbers start.
+        seed: u64,
+        /// How many executions.
+        runs: u64,
+    },
+    /// A number of random ones that find each bug of small depth with a known probability (PCT).
+    ///
+    /// With `n` lanes and `k` steps, a run finds a bug of depth `d` with probability at least
+    /// `1 / (n * k^(d - 1))`. Here `k` is the length of the first run, which has no change of
+    /// priority and so finds bugs of depth 1 only. It is the same for all runs, whoever does them;
+    /// changes that a bug needs at later steps than that are never made, and such bugs have no
+    /// bound.
+    Pct {
+        /// How many ordering constraints the bugs looked for have, at least 1.
+        depth: u32,
+        /// Where the random numbers start.
+        seed: u64,
+        /// How many executions.
+        runs: u64,
+    },
+}
+
+/// What to explore under, and for how long.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The memory model.
+    pub model: Model,
+    /// What locks are, for subjects whose locks ask [`crate::hook::locks_are_code`].
+    pub locks: LockForm,
+    /// How to go through the executions.
+    pub search: Search,
+    /// Explore only this part of the search. A search with a bound on preemptions has no parts.
+    pub job: Option<Job>,
+    /// Go on from here instead of beginning: [`crate::Report::position`] of the same search and job.
+    pub resume: Option<Position>,
+    /// Stop after so many executions.
+    pub max_executions: Option<u64>,
+    /// Stop when nothing is left of this; other explorations may draw on it, too.
+    pub budget: Option<Budget>,
+    /// Leave an execution after so many steps.
+    pub max_steps: u32,
+    /// Stop after so much time, within an execution if need be. Cutting a failure may take as long
+    /// again.
+    pub deadline: Option<Duration>,
+    /// Stop when this becomes true, within an execution if need be; a failure is then cut no
+    /// further.
+    pub stop: Option<Arc<AtomicBool>>,
+    /// Stop before the next execution when this becomes true; a failure is cut all the same.
+    pub pause: Option<Arc<AtomicBool>>,
+    /// How many executions to spend on cutting a failure to few switches; zero leaves it as it was
+    /// found. They are not counted in the report.
+    pub shrink_runs: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            model: Model::default(),
+            locks: LockForm::default(),
+            search: Search::Exhaustive { preemptions: None },
+            job: None,
+            resume: None,
+            max_executions: None,
+            budget: None,
+            max_steps: 10_000,
+            deadline: None,
+            stop: None,
+            pause: None,
+            shrink_runs: 2_000,
+        }
+    }
+}
+
+impl Config {
+    /// The runs of a random search that has so many, or of the job at hand.
+    pub(crate) fn runs(&self, all: u64) -> Range {
+        let whole = Range { first: 0, count: all.max(1), length: None };
+        self.job.as_ref().and_then(Job::runs).unwrap_or(whole)
+    }
+
+    /// Why its parts do not fit each other, if they do not.
+    pub(crate) fn misfit(&self) -> Option<&'static str> {
+        let job = self.job.as_ref().filter(|job| !job.is_whole());
+        let fits = |job: &Job| match self.search {
+            Search::Exhaustive { preemptions: None } => job.runs().is_none(),
+            Search::Exhaustive { preemptions: Some(_) } => false,
+            Search::Random { runs, .. } => job.runs().is_some_and(|range| range.is_within(runs)),
+            Search::Pct { runs, .. } => {
+                job.runs().is_some_and(|range| range.is_within(runs) && range.length.is_some())
+            }
+        };
+        if job.is_some_and(|job| !fits(job)) {
+            return Some("the job is not one of this search; leave it out, or divide this search");
+        }
+        let stand = self.resume.as_ref().map(|position| &position.0);
+        stand
+            .is_some_and(|stand| !self.goes_on_from(stand))
+            .then_some("the position is not one of this search; begin the search anew")
+    }
+
+    /// Whether a search that stands there may be this one.
+    fn goes_on_from(&self, stand: &Stand) -> bool {
+        match (self.search, stand) {
+            (Search::Exhaustive { preemptions: None }, Stand::Reduced { .. }) => true,
+            (Search::Exhaustive { preemptions: Some(last) }, Stand::Bounded(stand)) => {
+                stand.bound <= last
+            }
+            (Search::Random { seed, runs }, Stand::Random { seed: known, run }) => {
+                seed == *known && self.runs(runs).contains(*run)
+            }
+            (
+                Search::Pct { depth, seed, runs },
+                Stand::Pct { depth: deep, seed: known, run, length },
+            ) => {
+                let range = self.runs(runs);
+                let told = length.is_some() || *run == 0;
+                (depth, seed) == (*deep, *known) && range.contains(*run) && told
+            }
+            _ => false,
+        }
+    }
+
+    /// What ends an execution that was begun, if the deadline counts from `start`.
+    pub(crate) fn watch(&self, start: Instant) -> Watch {
+        Watch { until: self.deadline.map(|deadline| start + deadline), stop: self.stop.clone() }
+    }
+
+    /// Why the search must stop before the next execution, if it must. If not, the execution is
+    /// taken from the budget.
+    pub(crate) fn stop_reason(&self, tried: u64, elapsed: Duration) -> Option<String> {
+        if self.max_executions.is_some_and(|most| tried >= most) {
+            return Some(format!("stopped after {tried} executions"));
+        }
+        let interruption = self.interruption(elapsed);
+        if interruption.is_some() {
+            return interruption;
+        }
+        if self.pause.as_ref().is_some_and(|pause| pause.load(Ordering::Relaxed)) {
+            return Some("stopped on request".to_owned());
+        }
+        let Err(Spent { of }) = self.budget.as_ref().map_or(Ok(()), Budget::take) else {
+            return None;
+        };
+        Some(format!("stopped after {of} executions"))
+    }
+
+    /// Why the search must stop now, if it must.
+    pub(crate) fn interruption(&self, elapsed: Duration) -> Option<String> {
+        if self.deadline.is_some_and(|deadline| elapsed >= deadline) {
+            return Some(format!("stopped after {:.1} s", elapsed.as_secs_f64()));
+        }
+        let asked = self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
+        asked.then(|| "stopped on request".to_owned())
+    }
+}

@@ -1,0 +1,323 @@
+//! The weaker models: what each access adds to the graph of events, and which of its options the
+//! axioms allow.
+//!
+//! * Under TSO every store releases and every load acquires. That says nothing which the axioms of
+//!   TSO do not say by themselves, and tells which plain accesses are ordered.
+//! * `Full` is a sequentially consistent fence, the relaxed access, and another such fence.
+//! * Locks are words of their own ([`locks`]); starts and ends of lanes, and under the weak model
+//!   all fences, are events too: what an access comes before may go through them.
+
+mod locks;
+
+use super::{
+    graph::{Act, Graph, Handed, Location},
+    tso, weak,
+    words::Words,
+};
+use crate::{
+    object::Object,
+    op::{Behind, CellOp, Done, Miss},
+    order::{Mode, Order},
+};
+
+/// Which consistency holds beyond coherence and atomicity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Axioms {
+    Tso,
+    Weak,
+}
+
+/// What an ordering means for an access.
+#[derive(Clone, Copy)]
+struct Shape {
+    fenced_before: bool,
+    acquires: bool,
+    releases: bool,
+    sc: bool,
+    fenced_after: bool,
+}
+
+impl Shape {
+    fn new(axioms: Axioms, act: Act, order: Order) -> Self {
+        let weak = axioms == Axioms::Weak;
+        let full = order == Order::Full;
+        let sc = order == Order::SeqCst;
+        Self {
+            fenced_before: full,
+            acquires: !weak || matches!(order, Order::Acquire | Order::AcqRel | Order::SeqCst),
+            releases: !weak || matches!(order, Order::Release | Order::AcqRel | Order::SeqCst),
+            sc: weak && sc,
+            // x86 compiles a sequentially consistent store to an exchange.
+            fenced_after: full || (!weak && sc && act == Act::Write),
+        }
+    }
+
+    fn handed(self) -> Handed {
+        if self.releases { Handed::Present } else { Handed::Fence }
+    }
+}
+
+/// See the module.
+pub(super) struct Axiomatic {
+    axioms: Axioms,
+    graph: Graph,
+    tso: tso::Checker,
+    weak: weak::Checker,
+    /// The present life of each cell.
+    current: Vec<Location>,
+    /// By lock.
+    locks: Vec<Words>,
+}
+
+impl Axiomatic {
+    pub(super) fn new(axioms: Axioms) -> Self {
+        Self {
+            axioms,
+            graph: Graph::default(),
+            tso: tso::Checker::default(),
+            weak: weak::Checker::default(),
+            current: Vec::new(),
+            locks: Vec::new(),
+        }
+    }
+
+    /// Begins an execution with so many lanes.
+    pub(super) fn begin(&mut self, lanes: usize) {
+        self.graph.begin(lanes);
+        self.current.clear();
+        self.locks.iter_mut().for_each(Words::clear);
+    }
+
+    /// A new life of the cell begins with the value `now`.
+    pub(super) fn meet(&mut self, cell: Object, now: u64) {
+        let location = self.graph.add_location(now);
+        let cell = cell as usize;
+        if self.current.len() <= cell {
+            self.current.resize(cell + 1, usize::MAX);
+        }
+        self.current[cell] = location;
+    }
+
+    /// Puts the options of an access into `options`, the ordinary one first.
+    pub(super) fn options(
+        &mut self,
+        lane: usize,
+        cell: Object,
+        access: &CellOp,
+        behind: impl FnOnce() -> Behind,
+        options: &mut Vec<u32>,
+    ) {
+        let location = self.current[cell as usize];
+        let last = self.graph.last(location);
+        if access.accepts(self.graph.value(location, last)) {
+            options.push(0);
+        }
+        if last == 0 {
+            return;
+        }
+        let mut lowest = self.graph.floor(lane, location);
+        if lowest < last && behind() == Behind::Withheld {
+            lowest = lowest.max(self.graph.newest(location));
+        }
+        for position in (lowest..last).rev() {
+            if access.accepts(self.graph.value(location, position))
+                && self.is_atomic(access, location, position)
+                && self.is_consistent(lane, access, location, position)
+            {
+                options.push((last - position) as u32);
+            }
+        }
+    }
+
+    /// What the access does, and its ordering, if it reads the store at `position` or is placed
+    /// right after it.
+    fn outcome(&self, access: &CellOp, location: Location, position: usize) -> (Act, Order) {
+        match access {
+            CellOp::Store { order, .. } => (Act::Write, *order),
+            CellOp::Rmw { success, failure, miss, update } => {
+                match update.call(self.graph.value(location, position)) {
+                    Some(_) => (Act::Update, *success),
+                    // A locked instruction is a fence whether it writes or not.
+                    None if (self.axioms, *miss) == (Axioms::Tso, Miss::Locked) => {
+                        (Act::Read, Order::Full)
+                    }
+                    None => (Act::Read, *failure),
+                }
+            }
+            CellOp::Load(order) | CellOp::Wait { order, .. } => (Act::Read, *order),
+        }
+    }
+
+    /// INV-GRAPH-2, for a place that is not the last.
+    fn is_atomic(&self, access: &CellOp, location: Location, position: usize) -> bool {
+        self.graph.made_by(location, position + 1) != Act::Update
+            || self.outcome(access, location, position).0 == Act::Read
+    }
+
+    /// Whether the axioms allow the access at a position that is not the last.
+    fn is_consistent(
+        &mut self,
+        lane: usize,
+        access: &CellOp,
+        location: Location,
+        position: usize,
+    ) -> bool {
+        let (act, order) = self.outcome(access, location, position);
+        self.admits(lane, act, Shape::new(self.axioms, act, order), location, position)
+    }
+
+    /// Whether the axioms allow an event of the lane at a position of its location.
+    fn admits(
+        &mut self,
+        lane: usize,
+        act: Act,
+        shape: Shape,
+        location: Location,
+        position: usize,
+    ) -> bool {
+        let mark = self.graph.mark(lane);
+        if shape.fenced_before {
+            self.fence(lane, Order::SeqCst);
+        }
+        let coherent = position >= self.graph.floor(lane, location);
+        if act != Act::Write && shape.acquires {
+            self.graph.join_handed_on(lane, self.graph.store(location, position));
+        }
+        let candidate = self.graph.candidate(lane, act, shape.sc, location, position);
+        let consistent = coherent
+            && match self.axioms {
+                Axioms::Weak => self.weak.allows(&self.graph, candidate),
+                Axioms::Tso => self.tso.allows(&self.graph, candidate),
+            };
+        self.graph.take_back(mark);
+        consistent
+    }
+
+    /// Executes an access with one of its options.
+    pub(super) fn execute(
+        &mut self,
+        lane: usize,
+        cell: Object,
+        access: &CellOp,
+        option: u32,
+    ) -> Done {
+        let location = self.current[cell as usize];
+        let last = self.graph.last(location);
+        let position = last.saturating_sub(option as usize);
+        let (act, order) = self.outcome(access, location, position);
+        let shape = Shape::new(self.axioms, act, order);
+        if shape.fenced_before {
+            self.fence(lane, Order::SeqCst);
+        }
+        let mut old = self.graph.value(location, position);
+        let mut new = old;
+        let base = self.graph.store(location, position);
+        if act != Act::Write {
+            if shape.acquires {
+                self.graph.join_handed_on(lane, base);
+            } else {
+                self.graph.may_acquire(lane, base);
+            }
+        }
+        match access {
+            CellOp::Store { value, .. } => {
+                old = self.graph.value(location, last);
+                new = *value;
+            }
+            CellOp::Rmw { update, .. } => new = update.call(old).unwrap_or(old),
+            CellOp::Load(_) | CellOp::Wait { .. } => {}
+        }
+        let store = if act == Act::Read { base } else { self.graph.next_store() };
+        self.graph.access(lane, act, shape.sc, location, store);
+        if act != Act::Read {
+            self.graph.insert(lane, location, position + 1, (act, new), shape.handed());
+            if act == Act::Update {
+                self.graph.continue_release(store, base);
+            }
+        }
+        if shape.fenced_after {
+            self.fence(lane, Order::SeqCst);
+        }
+        let latest = self.graph.value(location, self.graph.last(location));
+        Done { old, new, done: act != Act::Read, latest }
+    }
+
+    /// A fence of the lane.
+    pub(super) fn fence(&mut self, lane: usize, order: Order) {
+        let sc = matches!(order, Order::SeqCst | Order::Full);
+        if self.axioms == Axioms::Tso {
+            if sc {
+                self.graph.order(lane, Act::Fence, false);
+            }
+            return;
+        }
+        if sc || matches!(order, Order::Acquire | Order::AcqRel) {
+            self.graph.acquire(lane);
+        }
+        let act = if sc { Act::Fence } else { Act::Point };
+        self.graph.order(lane, act, sc);
+        if sc || matches!(order, Order::Release | Order::AcqRel) {
+            self.graph.release(lane);
+        }
+    }
+
+    /// The lane learns of what was handed over under the number of a lock.
+    pub(super) fn take_over(&mut self, lane: usize, lock: Object) {
+        self.graph.known.acquire(lane, lock, Mode::Exclusive);
+        self.meets_another(lane);
+    }
+
+    /// The lane hands over what it did under the number of a lock.
+    pub(super) fn hand_over(&mut self, lane: usize, lock: Object) {
+        self.point(lane);
+        self.graph.known.release(lane, lock, Mode::Exclusive);
+    }
+
+    /// What happens before the next event of the lane.
+    pub(super) fn known(&self, lane: usize) -> &[u32] {
+        self.graph.known.to(lane)
+    }
+
+    /// Whether all that was done at a place, by a lane that ended, happens before the next access
+    /// of the lane.
+    pub(super) fn knows_end(&self, lane: usize, place: usize) -> bool {
+        self.graph.known.knows_end(lane, place)
+    }
+
+    /// `parent` starts a lane.
+    pub(super) fn spawn(&mut self, parent: usize, lane: usize) {
+        self.graph.widen(lane + 1);
+        self.point(parent);
+        self.graph.spawn(parent, lane);
+        self.meets_another(lane);
+    }
+
+    /// The lane of this number, at this place, has ended.
+    pub(super) fn end(&mut self, lane: usize, number: usize) {
+        self.point(lane);
+        self.graph.known.end(lane, number);
+    }
+
+    /// The lane has seen that the one of this number ended.
+    pub(super) fn join(&mut self, lane: usize, number: usize) {
+        self.graph.known.join(lane, number);
+        self.meets_another(lane);
+    }
+
+    /// What the lane did until now may happen before what others do.
+    fn point(&mut self, lane: usize) {
+        if self.axioms == Axioms::Weak {
+            self.graph.order(lane, Act::Point, false);
+        }
+    }
+
+    /// The lane has learnt of another in another way than by a store of it. Under TSO it waits
+    /// until all stores that it learns of have left their buffers.
+    fn meets_another(&mut self, lane: usize) {
+        let act = match self.axioms {
+            Axioms::Tso => Act::Fence,
+            Axioms::Weak => Act::Point,
+        };
+        self.graph.order(lane, act, false);
+    }
+}

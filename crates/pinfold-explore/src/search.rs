@@ -1,0 +1,25 @@
+//! Who goes next: the strategies.
+
+mod ahead;
+mod choose;
+mod dependence;
+mod dpor;
+mod naive;
+mod random;
+mod rule;
+mod script;
+mod strategy;
+mod touch;
+
+pub use ahead::Ahead;
+pub(crate) use choose::strategy;
+pub(crate) use dpor::Dpor;
+pub(crate) use naive::Naive;
+pub(crate) use script::Script;
+pub(crate) use strategy::{
+    Advance, Dividing, Frontier, Moment, Outlook, Pick, Resumable, Strategy,
+};
+pub(crate) use touch::Touch;
+
+#[cfg(test)]
+mod mutants;
