@@ -76,6 +76,16 @@ impl fmt::Display for NodeId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SpaceId(pub u64);
 
+/// What names an address space and finds its page tables, without owning it. The root is good while something says so: the owner, or
+/// a family that lists the space (INV-RMAP-3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Mm {
+    /// The name.
+    pub(crate) id: SpaceId,
+    /// The frame of the root table.
+    pub(crate) root: Pfn,
+}
+
 /// A run of whole virtual pages; see INV-ADDR-1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VirtRange {

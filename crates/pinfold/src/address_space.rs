@@ -61,7 +61,7 @@ impl<P: Platform> AddressSpace<P> {
         prot: Prot,
         sharing: Sharing,
     ) -> Result<VirtRange, SpaceError> {
-        self.inner.map_area(&self.inner, place, pages, prot, sharing)
+        self.inner.map_area(place, pages, prot, sharing)
     }
 
     /// Unmaps all that is mapped in `range`. Pages go back to the allocator after every CPU forgot them; pinned ones when they are unpinned.
@@ -69,7 +69,7 @@ impl<P: Platform> AddressSpace<P> {
     /// # Errors
     /// When an area must be split and the heap is exhausted: nothing has changed then.
     pub fn unmap(&self, range: VirtRange) -> Result<(), SpaceError> {
-        self.inner.unmap(&self.inner, range)
+        self.inner.unmap(range)
     }
 
     /// Changes what `range` allows. Pins keep their pages in any case; whether the owner still names the same pages after a later write is a
@@ -78,7 +78,7 @@ impl<P: Platform> AddressSpace<P> {
     /// # Errors
     /// When part of the range is not mapped, or an area must be split and the heap is exhausted: nothing has changed then.
     pub fn protect(&self, range: VirtRange, prot: Prot) -> Result<(), SpaceError> {
-        self.inner.protect(&self.inner, range, prot)
+        self.inner.protect(range, prot)
     }
 
     /// Takes advice about `range`.
@@ -86,7 +86,7 @@ impl<P: Platform> AddressSpace<P> {
     /// # Errors
     /// When part of the range is not mapped, the advice does not fit the mapping, or the heap is exhausted: nothing has changed then.
     pub fn advise(&self, range: VirtRange, advice: Advice) -> Result<(), SpaceError> {
-        self.inner.advise(&self.inner, range, advice)
+        self.inner.advise(range, advice)
     }
 
     /// Resolves a fault that an access at `at` has taken. The access is then repeated.
@@ -103,7 +103,7 @@ impl<P: Platform> AddressSpace<P> {
     /// # Errors
     /// When frames or heap run out: the half-made child is gone again, and this address space has all that it had.
     pub fn fork(&self) -> Result<Self, SpaceError> {
-        self.inner.fork(&self.inner).map(Self::of)
+        self.inner.fork().map(Self::of)
     }
 
     /// Makes entries of `range` PROT_NONE, as NUMA balancing's scanner does (facts 4.2); how many.

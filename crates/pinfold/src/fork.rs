@@ -53,15 +53,14 @@ struct Copying<'s, P: Platform> {
 }
 
 impl<P: Platform> Space<P> {
-    pub(crate) fn fork(&self, me: &Shared<Self>) -> Result<Shared<Self>, SpaceError> {
-        debug_assert!(core::ptr::eq(self, &**me));
+    pub(crate) fn fork(&self) -> Result<Shared<Self>, SpaceError> {
         let child = self.child()?;
         let mut copying = Copying { parent: self, child: &child, protected: false };
         let parent_map = self.write_map();
         let mut child_map = child.write_map();
-        let copied = copying.copy_areas(&parent_map, &child, &mut child_map);
+        let copied = copying.copy_areas(&parent_map, &mut child_map);
         if copying.protected {
-            self.flush(FlushScope::All);
+            self.mem().flush(self.id(), FlushScope::All);
         }
         drop(child_map);
         drop(parent_map);
@@ -76,20 +75,16 @@ impl<P: Platform> Space<P> {
 }
 
 impl<P: Platform> Copying<'_, P> {
-    fn copy_areas(
-        &mut self,
-        from: &AreaMap<P>,
-        child: &Shared<Space<P>>,
-        to: &mut AreaMap<P>,
-    ) -> Result<(), SpaceError> {
+    fn copy_areas(&mut self, from: &AreaMap<P>, to: &mut AreaMap<P>) -> Result<(), SpaceError> {
+        let (mem, mm) = (self.child.mem(), self.child.mm());
         to.reserve(from.len())?;
         for area in from.iter().filter(|area| !area.on_fork.contains(OnFork::LEAVE)) {
             let mut copy = area.clone();
             if let Backing::Private(family) = &area.backing {
                 if area.on_fork.contains(OnFork::WIPE) {
-                    copy.backing = Backing::Private(self.child.mem().anon().found(child)?);
+                    copy.backing = Backing::Private(mem.anon().found(mm, mem.platform())?);
                 } else {
-                    family.join(child)?;
+                    family.join(mm, mem.platform())?;
                 }
             }
             to.insert(copy)?;

@@ -6,7 +6,7 @@ use core::convert::Infallible;
 
 use crate::addr::Pfn;
 use crate::address_space::AddressSpace;
-use crate::area::{AreaMap, Backing};
+use crate::area::Backing;
 use crate::frame::{Counts, Flags, Frames};
 use crate::platform::Platform;
 use crate::space::Space;
@@ -77,11 +77,9 @@ impl<P: Platform> Space<P> {
     }
 
     fn abandon(&self) {
-        let map = core::mem::replace(&mut *self.write_map(), AreaMap::new());
-        for area in map.iter() {
-            match &area.backing {
-                Backing::Private(family) => family.abandon(self.mem()),
-                Backing::Object { object, .. } => object.abandon(),
+        for area in self.read_map().iter() {
+            if let Backing::Object { object, .. } = &area.backing {
+                object.abandon();
             }
         }
     }

@@ -107,7 +107,7 @@ pub use memory::{Memory, MemoryError, Tuning};
 pub use migrate::Moved;
 pub use numa::Hinted;
 pub use pin::{Access, PinnedBytes, PinnedPage, PinnedPages, Pins, Refs, SpaceHandle, Term};
-pub use platform::Platform;
+pub use platform::{Platform, RetiredTables};
 pub use rules::Rules;
 pub use space::{Advice, Limits, Place, Sharing};
 pub use stat::Stats;
@@ -115,4 +115,3 @@ pub use table::{
     Aarch64, Armv8, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64,
     Small, SmallAarch64, SmallRiscv64, Sv39, Sv48, Swap, X86, X86_64, X86_64La57,
 };
-pub use tlb::RetiredTables;

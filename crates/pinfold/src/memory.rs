@@ -39,7 +39,7 @@ pub struct Memory<P: Platform> {
     tuning: Tuning,
     stats: Stats,
     zero: Pfn,
-    anon: AnonRegistry<P>,
+    anon: AnonRegistry,
     next_space: NativeU64,
 }
 
@@ -204,7 +204,7 @@ impl<P: Platform> Memory<P> {
         self.zero
     }
 
-    pub(crate) fn anon(&self) -> &AnonRegistry<P> {
+    pub(crate) fn anon(&self) -> &AnonRegistry {
         &self.anon
     }
 

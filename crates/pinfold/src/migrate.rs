@@ -12,7 +12,7 @@
 //! - INV-MIG-4: the new page is locked from before its first entry until after its last: who finds it mapped once while other entries are still to
 //!   come does not take it for a page of its own.
 
-use crate::addr::{NodeId, Pfn, VirtRange};
+use crate::addr::{Mm, NodeId, Pfn, SpaceId, VirtRange};
 use crate::event::EventKind;
 use crate::frame::{Flags, MAP, Placement, REF, Start};
 use crate::memory::Memory;
@@ -21,7 +21,7 @@ use crate::rmap::{AnonId, Walk};
 use crate::rules::{MigrationAd, MigrationKind as MigrationRule, ShareOrder};
 use crate::space::Space;
 use crate::sync::smp_mb;
-use crate::table::{Cursor, Entry, Leaf, Migration, MigrationKind, Pte};
+use crate::table::{Cursor, Entry, Leaf, Migration, MigrationKind, Pte, Tables};
 
 /// What became of the pages of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -139,13 +139,13 @@ impl<P: Platform> Memory<P> {
         result
     }
 
-    fn walk_rmap(&self, pfn: Pfn, mut visit: impl FnMut(&Space<P>, u64, Cursor<'_, P>) -> Walk) {
+    fn walk_rmap(&self, pfn: Pfn, mut visit: impl FnMut(Mm, u64, Cursor<'_, P>) -> Walk) {
         let frame = self.frames().frame(pfn);
         let page = frame.index.read_once();
         let Some(family) = self.anon().find(AnonId(frame.mapping.read_once())) else { return };
-        family.walk(self, |space| {
-            let Some(leaf) = self.held_leaf(space, page) else { return Walk::On };
-            let result = visit(space, page, leaf.lock());
+        family.walk(self.platform(), |mm| {
+            let Some(leaf) = self.held_leaf(mm, page) else { return Walk::On };
+            let result = visit(mm, page, leaf.lock());
             self.put_table(leaf.table);
             result
         });
@@ -154,9 +154,9 @@ impl<P: Platform> Memory<P> {
     /// The table that maps `page`, with a reference. A member may unmap another of its areas and free tables there while it is walked, and the
     /// address space's lock, which would forbid it, comes before the locks held here: the walk section guards the search, the reference the
     /// use. A table that is unlinked meanwhile has no entries left, and whoever gives the last reference back frees it.
-    fn held_leaf<'s>(&self, space: &'s Space<P>, page: u64) -> Option<Leaf<'s, P>> {
+    fn held_leaf(&self, mm: Mm, page: u64) -> Option<Leaf<'_, P>> {
         let _section = WalkSection::open(self.platform());
-        let leaf = space.tables().leaf(page)?;
+        let leaf = Tables::new(self, mm.root).leaf(page)?;
         self.frames().get(leaf.table, 1);
         Some(leaf)
     }
@@ -164,12 +164,12 @@ impl<P: Platform> Memory<P> {
     /// Replaces every entry of the page by a migration entry.
     fn unmap_for_migration(&self, pfn: Pfn) -> Unmapped {
         let mut result = Unmapped::All;
-        self.walk_rmap(pfn, |space, page, cursor| {
+        self.walk_rmap(pfn, |mm, page, cursor| {
             let pte = cursor.get(page);
             if !pte.is_mapped() || pte.is_special() || pte.pfn() != pfn {
                 return Walk::On;
             }
-            if self.unmap_entry(space, page, &cursor) {
+            if self.unmap_entry(mm.id, page, &cursor) {
                 Walk::On
             } else {
                 result = Unmapped::Some;
@@ -180,16 +180,16 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Replaces one entry; `false` leaves it as it was because the page is pinned.
-    fn unmap_entry(&self, space: &Space<P>, page: u64, cursor: &Cursor<'_, P>) -> bool {
+    fn unmap_entry(&self, space: SpaceId, page: u64, cursor: &Cursor<'_, P>) -> bool {
         let rules = self.rules();
         let old = cursor.withdraw(page);
         let pfn = old.pte.pfn();
-        let _ = space.flush_withdrawn(old);
+        let _ = self.flush_withdrawn(space, old);
         let marked = self.frames().counts(pfn).is_exclusive();
         if marked && rules.migration_kind == MigrationRule::Exclusive {
             if !self.try_share(pfn) {
                 cursor.put_back(old);
-                self.tell(space.id(), page, EventKind::MigrationPinned(pfn));
+                self.tell(space, page, EventKind::MigrationPinned(pfn));
                 return false;
             }
         } else if marked {
@@ -210,7 +210,7 @@ impl<P: Platform> Memory<P> {
         };
         cursor.set(page, Pte::migration(entry));
         self.drop_map(pfn);
-        self.tell(space.id(), page, EventKind::MigrationEntry { pfn, kind });
+        self.tell(space, page, EventKind::MigrationEntry { pfn, kind });
         self.put(pfn, 1);
         true
     }
@@ -234,11 +234,11 @@ impl<P: Platform> Memory<P> {
 
     /// Turns the migration entries of `from` into entries of `page`, which is the new frame or the old one: INV-MIG-2.
     fn restore_entries(&self, from: Pfn, page_frame: Pfn) {
-        self.walk_rmap(from, |space, page, cursor| {
+        self.walk_rmap(from, |mm, page, cursor| {
             if let Entry::Migration(entry) = cursor.get(page).decode()
                 && entry.pfn == from
             {
-                self.restore_entry(space, page, &cursor, entry, page_frame);
+                self.restore_entry(mm.id, page, &cursor, entry, page_frame);
             }
             Walk::On
         });
@@ -246,7 +246,7 @@ impl<P: Platform> Memory<P> {
 
     fn restore_entry(
         &self,
-        space: &Space<P>,
+        space: SpaceId,
         page: u64,
         cursor: &Cursor<'_, P>,
         entry: Migration,
@@ -268,7 +268,7 @@ impl<P: Platform> Memory<P> {
             pte = pte.dirty();
         }
         cursor.set(page, pte);
-        self.tell(space.id(), page, EventKind::MigrationRestored { pfn, writable });
+        self.tell(space, page, EventKind::MigrationRestored { pfn, writable });
     }
 }
 

@@ -22,7 +22,6 @@ use crate::rules::{
     Tracking, numa::numa_skip,
 };
 use crate::space::Space;
-use crate::sync::Shared;
 use crate::table::{Cursor, Entry, Format, Migration, MigrationKind, Pte};
 use crate::tlb::FlushBatch;
 
@@ -59,16 +58,11 @@ pub(crate) fn entry_state<F: Format>(pte: Pte<F>) -> EntryState {
 }
 
 impl<P: Platform> Space<P> {
-    pub(crate) fn protect(
-        &self,
-        me: &Shared<Self>,
-        range: VirtRange,
-        prot: Prot,
-    ) -> Result<(), SpaceError> {
+    pub(crate) fn protect(&self, range: VirtRange, prot: Prot) -> Result<(), SpaceError> {
         let range = self.allowed(range)?;
         let mut map = self.write_map();
         map.all_mapped(range)?;
-        self.isolate_where(me, &mut map, range, |area| area.prot != prot)?;
+        self.isolate_where(&mut map, range, |area| area.prot != prot)?;
         let mut batch = FlushBatch::default();
         let mut page = range.first_page();
         while page < range.end_page() {
@@ -82,7 +76,7 @@ impl<P: Platform> Space<P> {
             let Some(area) = map.find(first) else { break };
             self.change_entries(area, area.range, Change::Protect, &mut batch);
         }
-        batch.finish(self);
+        batch.finish(self.mem(), self.id());
         self.merge_within(&mut map, range);
         Ok(())
     }
@@ -111,7 +105,7 @@ impl<P: Platform> Space<P> {
                 changed += self.change_entries(area, part, Change::Hint, &mut batch);
             }
         }
-        batch.finish(self);
+        batch.finish(self.mem(), self.id());
         self.mem().stats().numa_pte_updates.add(changed);
         changed
     }

@@ -11,12 +11,13 @@
 //! Faults, pins, scans and DONTNEED hold 1 for reading; map, unmap, protect, the other advice, fork and exit hold it for writing. The
 //! lock-free pin holds nothing but a walk section.
 
-use crate::addr::{Pfn, SpaceId, VirtAddr, VirtRange};
+use crate::addr::{Mm, Pfn, SpaceId, VirtAddr, VirtRange};
 use crate::area::{Area, AreaMap, Backing, OnFork, Prot};
 use crate::error::SpaceError;
 use crate::memory::Memory;
 use crate::object::SharedObject;
 use crate::platform::Platform;
+use crate::rmap::Family;
 use crate::sync::{self, AtomicU32, Counter, Name, ReadGuard, RwSem, SeqCount, Shared, WriteGuard};
 use crate::table::{Format, Tables};
 
@@ -41,11 +42,10 @@ impl Limits {
     }
 }
 
-/// An address space without its owner: what reverse maps and pins refer to. Empty after exit.
+/// An address space without its owner: what pins refer to. Empty after exit.
 pub(crate) struct Space<P: Platform> {
     mem: Shared<Memory<P>>,
-    id: SpaceId,
-    root: Pfn,
+    mm: Mm,
     limits: Limits,
     /// The areas, under the address space's lock.
     pub(crate) map: RwSem<AreaMap<P>>,
@@ -64,8 +64,7 @@ impl<P: Platform> Space<P> {
         let root = mem.new_table()?;
         let space = Shared::try_new(Self {
             mem: mem.clone(),
-            id: mem.next_space(),
-            root: root.pfn(),
+            mm: Mm { id: mem.next_space(), root: root.pfn() },
             limits,
             map: RwSem::new(AreaMap::new()),
             protect_seq: SeqCount::new(),
@@ -75,12 +74,12 @@ impl<P: Platform> Space<P> {
         })?;
         root.keep();
         space.label();
-        space.mem.platform().prepare_root(space.id, space.root);
+        space.mem.platform().prepare_root(space.id(), space.root());
         Ok(space)
     }
 
     fn label(&self) {
-        let index = self.id.0;
+        let index = self.id().0;
         let name = move |cell| move |_| Name { object: "space", index, cell };
         sync::label(&raw const self.map, size_of_val(&self.map), move |offset| {
             let cell = RwSem::<AreaMap<P>>::name(offset, "lock", "lock's gate");
@@ -107,7 +106,13 @@ impl<P: Platform> Space<P> {
 
     #[inline]
     pub(crate) fn id(&self) -> SpaceId {
-        self.id
+        self.mm.id
+    }
+
+    /// As a reverse map refers to it.
+    #[inline]
+    pub(crate) fn mm(&self) -> Mm {
+        self.mm
     }
 
     #[inline]
@@ -116,7 +121,7 @@ impl<P: Platform> Space<P> {
     }
 
     pub(crate) fn root(&self) -> Pfn {
-        self.root
+        self.mm.root
     }
 
     /// The page number behind the highest one that is this address space's: what the tables hold for pages from there on is not.
@@ -127,7 +132,7 @@ impl<P: Platform> Space<P> {
 
     #[inline]
     pub(crate) fn tables(&self) -> Tables<'_, P> {
-        Tables::new(&self.mem, self.root)
+        Tables::new(&self.mem, self.mm.root)
     }
 
     #[inline]
@@ -186,7 +191,6 @@ pub enum Advice {
 impl<P: Platform> Space<P> {
     pub(crate) fn map_area(
         &self,
-        me: &Shared<Self>,
         place: Place,
         pages: u64,
         prot: Prot,
@@ -218,7 +222,9 @@ impl<P: Platform> Space<P> {
         }
         map.reserve(1)?;
         let backing = match sharing {
-            Sharing::Private => Backing::Private(self.mem.anon().found(me)?),
+            Sharing::Private => {
+                Backing::Private(self.mem.anon().found(self.mm, self.mem.platform())?)
+            }
             Sharing::Shared => {
                 let object = SharedObject::new(self.mem.clone(), pages)?;
                 Backing::Object { object, origin: range.first_page() }
@@ -240,24 +246,23 @@ impl<P: Platform> Space<P> {
     /// Merges the areas on both sides of `page` if they are alike.
     pub(crate) fn merge(&self, map: &mut AreaMap<P>, page: u64) {
         if let Some(Backing::Private(family)) = map.merge_at(page) {
-            family.leave(self);
+            self.leave_family(&family);
         }
     }
 
+    /// One of this address space's areas is no longer of the family.
+    pub(crate) fn leave_family(&self, family: &Family) {
+        family.leave(self.mm, self.mem.anon(), self.mem.platform());
+    }
+
     /// Makes areas start at both ends of `range`, so that it covers whole areas only. Takes heap only for what it splits.
-    pub(crate) fn isolate(
-        &self,
-        me: &Shared<Self>,
-        map: &mut AreaMap<P>,
-        range: VirtRange,
-    ) -> Result<(), SpaceError> {
-        self.isolate_where(me, map, range, |_| true)
+    pub(crate) fn isolate(&self, map: &mut AreaMap<P>, range: VirtRange) -> Result<(), SpaceError> {
+        self.isolate_where(map, range, |_| true)
     }
 
     /// As [`Space::isolate`], leaving areas whole that will not change.
     pub(crate) fn isolate_where(
         &self,
-        me: &Shared<Self>,
         map: &mut AreaMap<P>,
         range: VirtRange,
         changes: impl Fn(&Area<P>) -> bool,
@@ -267,7 +272,7 @@ impl<P: Platform> Space<P> {
         map.reserve(ends.iter().flatten().count())?;
         for page in ends.into_iter().flatten() {
             if let Some(Backing::Private(family)) = map.split_at(page)? {
-                family.join(me)?;
+                family.join(self.mm, self.mem.platform())?;
             }
         }
         Ok(())

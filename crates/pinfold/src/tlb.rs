@@ -9,11 +9,10 @@
 
 use alloc::vec::Vec;
 
-use crate::addr::{Pfn, VirtRange};
+use crate::addr::{Pfn, SpaceId, VirtRange};
 use crate::memory::Memory;
-use crate::platform::{FlushScope, Platform};
+use crate::platform::{FlushScope, Platform, RetiredTables};
 use crate::rules::TableFree;
-use crate::space::Space;
 use crate::sync::smp_mb;
 use crate::table::{Flushed, Format, Withdrawn};
 
@@ -37,28 +36,28 @@ impl FlushBatch {
     }
 
     /// Flushes once, if anything changed.
-    pub(crate) fn finish<P: Platform>(mut self, space: &Space<P>) {
-        self.flush(space);
+    pub(crate) fn finish<P: Platform>(mut self, mem: &Memory<P>, space: SpaceId) {
+        self.flush(mem, space);
     }
 
-    fn flush<P: Platform>(&mut self, space: &Space<P>) {
+    fn flush<P: Platform>(&mut self, mem: &Memory<P>, space: SpaceId) {
         if let Some((first, end)) = self.pages.take() {
-            space.flush(FlushScope::Range(VirtRange::of_pages(first, end)));
+            mem.flush(space, FlushScope::Range(VirtRange::of_pages(first, end)));
         }
     }
 }
 
-impl<P: Platform> Space<P> {
+impl<P: Platform> Memory<P> {
     /// Makes all CPUs forget; counted.
-    pub(crate) fn flush(&self, scope: FlushScope) {
-        self.mem().stats().nr_tlb_remote_flush.add(1);
-        self.mem().platform().flush(self.id(), scope);
+    pub(crate) fn flush(&self, space: SpaceId, scope: FlushScope) {
+        self.stats().nr_tlb_remote_flush.add(1);
+        self.platform().flush(space, scope);
     }
 
     /// Makes all CPUs forget a withdrawn entry.
-    pub(crate) fn flush_withdrawn<F: Format>(&self, old: Withdrawn<F>) -> Flushed {
+    pub(crate) fn flush_withdrawn<F: Format>(&self, space: SpaceId, old: Withdrawn<F>) -> Flushed {
         let page = VirtRange::of_pages(old.page, old.page + 1);
-        self.flush(FlushScope::Range(page));
+        self.flush(space, FlushScope::Range(page));
         Flushed::of(old)
     }
 }
@@ -74,8 +73,9 @@ pub(crate) enum Room {
 
 /// Collects unmapped pages, flushes once, frees them.
 #[must_use = "pages were unmapped and neither flushed nor freed"]
-pub(crate) struct Gather<'s, P: Platform> {
-    space: &'s Space<P>,
+pub(crate) struct Gather<'m, P: Platform> {
+    mem: &'m Memory<P>,
+    space: SpaceId,
     batch: FlushBatch,
     few: [Pfn; ON_STACK],
     few_len: usize,
@@ -84,9 +84,10 @@ pub(crate) struct Gather<'s, P: Platform> {
     tables: Option<Pfn>,
 }
 
-impl<'s, P: Platform> Gather<'s, P> {
-    pub(crate) fn new(space: &'s Space<P>) -> Self {
+impl<'m, P: Platform> Gather<'m, P> {
+    pub(crate) fn new(mem: &'m Memory<P>, space: SpaceId) -> Self {
         Self {
+            mem,
             space,
             batch: FlushBatch::default(),
             few: [Pfn(0); ON_STACK],
@@ -94,10 +95,6 @@ impl<'s, P: Platform> Gather<'s, P> {
             many: Vec::new(),
             tables: None,
         }
-    }
-
-    fn mem(&self) -> &'s Memory<P> {
-        self.space.mem()
     }
 
     /// Takes the mapping's reference of `pfn`, whose entry was withdrawn; frees it after the flush.
@@ -116,7 +113,7 @@ impl<'s, P: Platform> Gather<'s, P> {
 
     /// With the stack's slots taken, more room is a matter of the heap; without any the gather is just small.
     fn room_behind_stack(&mut self) -> Room {
-        let wanted = self.mem().tuning().gather_pages;
+        let wanted = self.mem.tuning().gather_pages;
         if self.few_len >= wanted {
             return Room::Full;
         }
@@ -142,18 +139,18 @@ impl<'s, P: Platform> Gather<'s, P> {
     /// Takes an unlinked table.
     pub(crate) fn add_table(&mut self, table: Pfn) {
         let next = self.tables.map_or(u64::MAX, |pfn| pfn.0);
-        self.mem().frames().frame(table).index.init(next);
+        self.mem.frames().frame(table).index.init(next);
         self.tables = Some(table);
     }
 
     /// Flushes and frees what was gathered so far: without page-table locks held.
     pub(crate) fn flush_and_free(&mut self) {
-        self.batch.flush(self.space);
+        self.batch.flush(self.mem, self.space);
         for pfn in &self.few[..self.few_len] {
-            self.mem().put(*pfn, 1);
+            self.mem.put(*pfn, 1);
         }
         for pfn in &self.many {
-            self.mem().put(*pfn, 1);
+            self.mem.put(*pfn, 1);
         }
         self.few_len = 0;
         self.many.clear();
@@ -163,11 +160,11 @@ impl<'s, P: Platform> Gather<'s, P> {
     pub(crate) fn finish(mut self) {
         if self.tables.is_some() {
             self.batch.pages = None;
-            self.space.flush(FlushScope::All);
+            self.mem.flush(self.space, FlushScope::All);
         }
         self.flush_and_free();
         let Some(first) = self.tables else { return };
-        let (mem, tables) = (self.mem(), RetiredTables { first });
+        let (mem, tables) = (self.mem, RetiredTables { first });
         if mem.rules().table_free == TableFree::AtOnce {
             return mem.free_tables(tables);
         }
@@ -178,14 +175,6 @@ impl<'s, P: Platform> Gather<'s, P> {
             mem.free_tables(tables);
         }
     }
-}
-
-/// Page tables that no walk finds any more, to be freed when the walks that are under way have ended. Given to [`Platform::defer`]; whoever drops it
-/// loses the tables' frames.
-#[must_use = "the tables are lost unless they are freed"]
-#[derive(Debug)]
-pub struct RetiredTables {
-    first: Pfn,
 }
 
 impl<P: Platform> Memory<P> {

@@ -11,25 +11,24 @@
 use core::convert::Infallible;
 
 use crate::addr::VirtRange;
-use crate::area::{Area, AreaMap, Backing};
+use crate::area::{AreaMap, Backing};
 use crate::error::SpaceError;
 use crate::event::EventKind;
 use crate::platform::Platform;
 use crate::space::Space;
-use crate::sync::Shared;
 use crate::table::{Cursor, Entry, Format, Leaf};
 use crate::tlb::{Gather, Room};
 
 impl<P: Platform> Space<P> {
-    pub(crate) fn unmap(&self, me: &Shared<Self>, range: VirtRange) -> Result<(), SpaceError> {
+    pub(crate) fn unmap(&self, range: VirtRange) -> Result<(), SpaceError> {
         let range = self.allowed(range)?;
         let mut map = self.write_map();
         if map.first_in(range).is_none() {
             return Ok(());
         }
-        self.isolate(me, &mut map, range)?;
+        self.isolate(&mut map, range)?;
         let (low, high) = map.hole_around(range, P::Format::PAGES);
-        let mut gather = Gather::new(self);
+        let mut gather = Gather::new(self.mem(), self.id());
         while let Some(first) = map.first_in(range).map(|area| area.range.first_page()) {
             self.drop_area(&mut map, first, &mut gather);
         }
@@ -42,19 +41,15 @@ impl<P: Platform> Space<P> {
     fn drop_area(&self, map: &mut AreaMap<P>, first: u64, gather: &mut Gather<'_, P>) {
         let Some(area) = map.remove(first) else { return };
         self.zap(area.range, gather);
-        self.leave_family(&area);
-    }
-
-    pub(crate) fn leave_family(&self, area: &Area<P>) {
         if let Backing::Private(family) = &area.backing {
-            family.leave(self);
+            self.leave_family(family);
         }
     }
 
     /// Everything goes: what dropping the owner does.
     pub(crate) fn exit(&self) {
         let mut map = self.write_map();
-        let mut gather = Gather::new(self);
+        let mut gather = Gather::new(self.mem(), self.id());
         while let Some(first) = map.first_page() {
             self.drop_area(&mut map, first, &mut gather);
         }
@@ -69,7 +64,7 @@ impl<P: Platform> Space<P> {
     pub(crate) fn dont_need(&self, range: VirtRange) -> Result<(), SpaceError> {
         let map = self.read_map();
         map.all_mapped(range)?;
-        let mut gather = Gather::new(self);
+        let mut gather = Gather::new(self.mem(), self.id());
         self.zapping.fetch_add(1);
         self.zap(range, &mut gather);
         // Another may have taken entries of this range out and not flushed yet: what it has withdrawn is this caller's promise, too.

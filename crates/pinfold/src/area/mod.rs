@@ -56,7 +56,7 @@ impl Prot {
 /// Where an area's pages come from.
 pub(crate) enum Backing<P: Platform> {
     /// Private anonymous memory.
-    Private(Shared<Family<P>>),
+    Private(Shared<Family>),
     /// Pages of an object, shared with everyone who maps it.
     Object {
         object: Shared<SharedObject<P>>,

@@ -191,12 +191,12 @@ impl<P: Platform> Space<P> {
         let withdrawn = cursor.withdraw(page);
         match mem.rules().cow_publish {
             CowPublish::AfterFlush => {
-                let flushed = self.flush_withdrawn(withdrawn);
+                let flushed = mem.flush_withdrawn(self.id(), withdrawn);
                 cursor.publish(flushed, pte);
             }
             CowPublish::BeforeFlush => {
                 cursor.publish(Flushed::of(withdrawn), pte);
-                let _ = self.flush_withdrawn(withdrawn);
+                let _ = mem.flush_withdrawn(self.id(), withdrawn);
             }
         }
         if !orig.is_special() {

@@ -214,3 +214,16 @@ fn an_abandoned_space_touches_no_frame_and_keeps_nothing_alive() {
     drop(mem);
     assert!(life.upgrade().is_none(), "a space that was thrown away still holds the machine");
 }
+
+#[test]
+fn a_family_keeps_none_of_its_members_alive() {
+    let mem = machine::<X86_64>(Rules::default(), &[32], Tuning::default());
+    let parent = space(&mem);
+    map(&parent, 16, 2, RW);
+    store(&parent, 16, 1).unwrap();
+    let life = Arc::downgrade(&mem.platform().life());
+    let child = parent.fork().unwrap();
+    // Without exit, as if the owner had been forgotten: both are still listed as members.
+    drop((parent.into_inner(), child.into_inner(), mem));
+    assert!(life.upgrade().is_none());
+}

@@ -8,7 +8,7 @@ use pinfold_explore::hook;
 
 use super::Taken;
 use super::atomic::AtomicU32;
-use crate::platform::Park;
+use super::park::Park;
 use core::sync::atomic::Ordering;
 
 /// The lock in the bits `locked` and `waiters` of a word.

@@ -28,6 +28,7 @@
 mod atomic;
 mod bit;
 pub mod mask;
+mod park;
 mod plain;
 mod rwsem;
 mod seqcount;
@@ -38,6 +39,7 @@ pub use atomic::{AtomicU32, AtomicU64, Counter, smp_mb, smp_mb_after_atomic, smp
 pub use bit::{BitGuard, BitLock};
 pub(crate) use mask::Inside;
 pub use mask::Masks;
+pub use park::Park;
 pub use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub use seqcount::{Begin, SeqCount};
 pub use shared::Shared;

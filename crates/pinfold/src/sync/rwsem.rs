@@ -14,8 +14,8 @@ use pinfold_explore::hook;
 
 use super::Taken;
 use super::atomic::{AtomicU32, smp_mb};
+use super::park::Park;
 use super::plain::Plain;
-use crate::platform::Park;
 use core::sync::atomic::Ordering;
 
 const WRITER: u32 = 1 << 31;
