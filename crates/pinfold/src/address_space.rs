@@ -2,14 +2,15 @@
 
 use crate::addr::{NodeId, Pfn, SpaceId, VirtAddr, VirtRange};
 use crate::area::Prot;
-use crate::error::{FaultError, SpaceError};
+use crate::error::{FaultError, PinError, SpaceError};
 use crate::fault::{Cause, Fault};
 use crate::memory::Memory;
 use crate::migrate::Moved;
+use crate::pin::{self, Access, Ask, PinnedBytes, Pins, Refs, SpaceHandle, Term};
 use crate::platform::Platform;
+use crate::pte::Pte;
 use crate::space::{Advice, Limits, Place, Sharing, Space};
 use crate::sync::Shared;
-use crate::table::Pte;
 
 /// An address space, owned. Dropping it is exit: everything is unmapped, and pins keep their frames until they are released.
 ///
@@ -104,6 +105,61 @@ impl<P: Platform> AddressSpace<P> {
     /// When frames or heap run out: the half-made child is gone again, and this address space has all that it had.
     pub fn fork(&self) -> Result<Self, SpaceError> {
         self.inner.fork().map(Self::of)
+    }
+
+    /// Pins the pages of `range`.
+    ///
+    /// Fewer pages than asked for are a success: [`Pins::shortfall`] says what stopped the walk. [`Term::Long`] counts against the limit on
+    /// locked pages.
+    ///
+    /// # Errors
+    /// When no page could be pinned, or the limit forbids it: nothing is held then.
+    pub fn pin(&self, range: VirtRange, access: Access, term: Term) -> Result<Pins<P>, PinError> {
+        self.pin_with(range, Ask::new(access, term))
+    }
+
+    /// As [`AddressSpace::pin`], with every choice.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::pin`].
+    pub fn pin_with(&self, range: VirtRange, ask: Ask) -> Result<Pins<P>, PinError> {
+        pin::pin_with(&self.inner, range, ask)
+    }
+
+    /// Takes ordinary references on the pages of `range`.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::pin`].
+    pub fn get(&self, range: VirtRange, access: Access) -> Result<Refs<P>, PinError> {
+        self.get_with(range, Ask::new(access, Term::Short))
+    }
+
+    /// As [`AddressSpace::get`], with every choice; the term does not matter.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::pin`].
+    pub fn get_with(&self, range: VirtRange, ask: Ask) -> Result<Refs<P>, PinError> {
+        pin::get_with(&self.inner, range, ask)
+    }
+
+    /// Pins the pages of `bytes` bytes at `at`, which need not be aligned, and writes their frames to the start of `frames`: all or none.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::pin`], and when not every page can be pinned or `frames` is too short for them. Nothing is held then, and nothing written.
+    pub fn pin_bytes(
+        &self,
+        at: VirtAddr,
+        bytes: u64,
+        access: Access,
+        term: Term,
+        frames: &mut [Pfn],
+    ) -> Result<PinnedBytes<P>, PinError> {
+        pin::pin_bytes(&self.inner, (at, bytes), Ask::new(access, term), frames)
+    }
+
+    /// A handle that names this address space.
+    pub fn handle(&self) -> SpaceHandle<P> {
+        SpaceHandle::of(self.inner.clone())
     }
 
     /// Makes entries of `range` PROT_NONE, as NUMA balancing's scanner does (facts 4.2); how many.

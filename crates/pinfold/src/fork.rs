@@ -17,11 +17,12 @@ use crate::error::{OutOfFrames, SpaceError};
 use crate::event::EventKind;
 use crate::frame::{EXCLUSIVE, Frame, MAP, NewFrame, REF};
 use crate::platform::{FlushScope, Platform};
+use crate::pte::{Entry, Migration, MigrationKind, Pte};
 use crate::rules::fork::{ForkVerdict, PinHistory, fork_page};
 use crate::rules::{Exclusive, ForkRace, PageKind, PageState, Why};
 use crate::space::Space;
 use crate::sync::{Begin, Shared};
-use crate::table::{Cursor, Entry, Leaf, Migration, MigrationKind, Pte};
+use crate::table::{Cursor, Leaf};
 
 /// How a run of entries under one hold of the locks ended.
 enum Copied {

@@ -8,11 +8,11 @@ use crate::event::{Bug, Event, EventKind};
 use crate::frame::Put;
 use crate::frame::{Flags, Frames, MAP, NewFrame, NodeSpan, Placement, SpanError, Start};
 use crate::platform::Platform;
+use crate::pte::Format;
 use crate::rmap::AnonRegistry;
 use crate::rules::Rules;
 use crate::stat::Stats;
 use crate::sync::Shared;
-use crate::table::Format;
 
 /// How hard the machine tries; numbers, not rules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

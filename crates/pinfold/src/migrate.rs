@@ -17,11 +17,12 @@ use crate::event::EventKind;
 use crate::frame::{Flags, MAP, Placement, REF, Start};
 use crate::memory::Memory;
 use crate::platform::{Platform, WalkSection};
+use crate::pte::{Entry, Migration, MigrationKind, Pte};
 use crate::rmap::{AnonId, Walk};
 use crate::rules::{MigrationAd, MigrationKind as MigrationRule, ShareOrder};
 use crate::space::Space;
 use crate::sync::smp_mb;
-use crate::table::{Cursor, Entry, Leaf, Migration, MigrationKind, Pte, Tables};
+use crate::table::{Cursor, Leaf, Tables};
 
 /// What became of the pages of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

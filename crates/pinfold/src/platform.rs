@@ -6,8 +6,8 @@ use core::ptr::NonNull;
 
 use crate::addr::{NodeId, Pfn, SpaceId, VirtRange};
 use crate::event::{Bug, Event};
+use crate::pte::Format;
 use crate::sync::AtomicU64;
-use crate::table::Format;
 
 pub use crate::sync::Park;
 

@@ -16,13 +16,14 @@ use crate::error::SpaceError;
 use crate::event::EventKind;
 use crate::frame::Flags;
 use crate::platform::Platform;
+use crate::pte::{Entry, Format, Migration, MigrationKind, Pte};
 use crate::rules::protect::{WriteNotify, can_change_writable, wants_upgrade};
 use crate::rules::{
     AreaState, Dirty, EntryState, Mapping, MigrationKind as MigrationRule, Permission, Protnone,
     Tracking, numa::numa_skip,
 };
 use crate::space::Space;
-use crate::table::{Cursor, Entry, Format, Migration, MigrationKind, Pte};
+use crate::table::Cursor;
 use crate::tlb::FlushBatch;
 
 /// What a walk does to the entries.

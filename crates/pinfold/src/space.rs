@@ -17,9 +17,10 @@ use crate::error::SpaceError;
 use crate::memory::Memory;
 use crate::object::SharedObject;
 use crate::platform::Platform;
+use crate::pte::Format;
 use crate::rmap::Family;
 use crate::sync::{self, AtomicU32, Counter, Name, ReadGuard, RwSem, SeqCount, Shared, WriteGuard};
-use crate::table::{Format, Tables};
+use crate::table::Tables;
 
 /// What an address space may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

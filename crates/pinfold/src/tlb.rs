@@ -12,9 +12,10 @@ use alloc::vec::Vec;
 use crate::addr::{Pfn, SpaceId, VirtRange};
 use crate::memory::Memory;
 use crate::platform::{FlushScope, Platform, RetiredTables};
+use crate::pte::Format;
 use crate::rules::TableFree;
 use crate::sync::smp_mb;
-use crate::table::{Flushed, Format, Withdrawn};
+use crate::table::{Flushed, Withdrawn};
 
 /// Pages gathered without any allocation: Linux's on-stack bundle.
 const ON_STACK: usize = 8;

@@ -15,8 +15,9 @@ use crate::area::{AreaMap, Backing};
 use crate::error::SpaceError;
 use crate::event::EventKind;
 use crate::platform::Platform;
+use crate::pte::{Entry, Format};
 use crate::space::Space;
-use crate::table::{Cursor, Entry, Format, Leaf};
+use crate::table::{Cursor, Leaf};
 use crate::tlb::{Gather, Room};
 
 impl<P: Platform> Space<P> {
@@ -133,7 +134,7 @@ impl<P: Platform> Space<P> {
             }
             // Neither holds a reference here: a migration entry gave its page's back when it was made.
             Entry::Migration(_) | Entry::Swap(_) => {
-                cursor.set(page, crate::table::Pte::NONE);
+                cursor.set(page, crate::pte::Pte::NONE);
                 self.mem().tell(self.id(), page, EventKind::Zapped(pte.pfn()));
                 Room::Left
             }

@@ -13,9 +13,9 @@ use crate::addr::{VirtAddr, VirtRange};
 use crate::error::{NoMemory, SpaceError};
 use crate::object::SharedObject;
 use crate::platform::Platform;
+use crate::pte::Reach;
 use crate::rmap::Family;
 use crate::sync::Shared;
-use crate::table::Reach;
 
 use tree::{AreaTree, Span};
 

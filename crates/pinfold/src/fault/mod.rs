@@ -13,7 +13,12 @@
 //!   the last frame.
 //! - INV-FAULT-5: a fault that finds the wanted right leaves the entry accessed, and for a store dirty: the access does not fault on it again.
 
+mod hint;
+mod request;
 mod wp;
+
+pub use request::{Cause, Fault, Hinted};
+pub(crate) use request::{Request, Rights, Want};
 
 use crate::addr::{Pfn, VirtAddr};
 use crate::area::{Area, AreaMap, Backing, Prot};
@@ -21,66 +26,9 @@ use crate::error::FaultError;
 use crate::event::EventKind;
 use crate::frame::{Flags, NewFrame, Start};
 use crate::platform::Platform;
+use crate::pte::{Entry, Pte};
 use crate::space::Space;
-use crate::table::{Cursor, Entry, Leaf, Pte};
-
-/// The access that faulted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cause {
-    /// A load.
-    Load,
-    /// A store.
-    Store,
-    /// An instruction fetch.
-    Fetch,
-}
-
-/// How a fault was resolved.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The zero page is mapped.
-    ZeroPage,
-    /// A new page is mapped.
-    FirstTouch,
-    /// A page of a shared object is mapped.
-    SharedPage,
-    /// The same page is writable, or for unsharing exclusive, now.
-    Reused,
-    /// A copy is mapped.
-    Copied,
-    /// A hinting fault; the page was moved, or its entry is accessible again.
-    Hint(crate::numa::Hinted),
-    /// Waited for a page on the move.
-    Waited,
-    /// Nothing was left to do, or the entry changed meanwhile: the access is repeated.
-    Spurious,
-}
-
-/// What the fault is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Want {
-    Read,
-    Write,
-    /// An exclusive page without write access: FAULT_FLAG_UNSHARE (facts 3.9).
-    Unshare,
-}
-
-/// Whose rights count.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Rights {
-    /// Those of the area.
-    Area,
-    /// FOLL_FORCE: the area's present rights do not matter.
-    Forced,
-}
-
-/// A fault on its way.
-pub(crate) struct Request<'a, P: Platform> {
-    pub(crate) area: &'a Area<P>,
-    pub(crate) page: u64,
-    pub(crate) want: Want,
-}
+use crate::table::{Cursor, Leaf};
 
 impl<P: Platform> Space<P> {
     /// Resolves the fault of an access.

@@ -3,18 +3,19 @@
 //! The reuse decision belongs to the rule `pte-cow`; this module brings what each rule needs (the page lock, slept for or tried) and carries the
 //! verdict out.
 
-use super::{Fault, Request, Want};
+use super::request::{Fault, Request, Want};
 use crate::addr::Pfn;
 use crate::area::Prot;
 use crate::error::FaultError;
 use crate::event::EventKind;
 use crate::platform::Platform;
+use crate::pte::Pte;
 use crate::rules::cow::{
     CowStep, CowVerdict, How, pte_cow_drained, pte_cow_locked, pte_cow_precheck,
 };
 use crate::rules::{CowPublish, PageKind, ReadGup, Why};
 use crate::space::Space;
-use crate::table::{Cursor, Flushed, Leaf, Pte};
+use crate::table::{Cursor, Flushed, Leaf};
 
 /// What the decision under the table's lock came to.
 enum Decision {

@@ -2,16 +2,18 @@
 
 use core::ops::Range;
 
-use super::{Access, Ask, Held, Hold, Path};
+use super::ask::{Ask, Path};
+use super::guard::Held;
 use crate::addr::VirtRange;
 use crate::event::{EventKind, FastStop};
 use crate::frame::Grab;
 use crate::platform::{Platform, WalkSection};
-use crate::rules::pin::{Request, Walk, entry_access, must_unshare};
+use crate::pte::{Format, Match, Pte};
+use crate::rules::pin::{Access, Hold, Request, Walk, entry_access, must_unshare};
 use crate::rules::{FastRecheck, ForkRace};
 use crate::space::Space;
 use crate::sync::smp_rmb;
-use crate::table::{Format, Leaf, Match, Pte, table_end};
+use crate::table::{Leaf, table_end};
 
 /// What a walk asks of each entry; fixed for the whole walk.
 struct Wish {

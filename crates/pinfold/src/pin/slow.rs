@@ -1,7 +1,8 @@
 //! The slow path: under the address space's lock, faulting what is not there as wanted (facts 3.2). It ends for a page only when the entry was found
 //! good under its table's lock, so each success is a snapshot of one moment.
 
-use super::{Access, Ask, Force, Held, Hold};
+use super::ask::Ask;
+use super::guard::Held;
 use crate::addr::{Pfn, VirtAddr, VirtRange};
 use crate::area::{Area, AreaMap, Prot};
 use crate::error::{FaultError, PinError};
@@ -10,11 +11,13 @@ use crate::fault::{Fault, Rights, Want};
 use crate::frame::Grab;
 use crate::platform::Platform;
 use crate::protect::entry_state;
+use crate::pte::Pte;
 use crate::rules::cow::sets_exclusive;
-use crate::rules::pin::{Request, Walk, WriteFault, can_follow_write, entry_access, must_unshare};
+use crate::rules::pin::{
+    Access, Force, Hold, Request, Walk, WriteFault, can_follow_write, entry_access, must_unshare,
+};
 use crate::rules::{Exclusive, ForceWrite, GupNuma, PageKind, PageState, ReadGup, ZeroPin};
 use crate::space::Space;
-use crate::table::Pte;
 
 /// What one look at a page came to.
 enum Follow {

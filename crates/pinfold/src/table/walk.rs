@@ -3,12 +3,12 @@
 use core::ops::Range;
 use core::slice;
 
-use super::{BitChange, Format, Pte};
 use crate::addr::Pfn;
 use crate::error::OutOfFrames;
 use crate::frame::{Flags, Put, Start};
 use crate::memory::Memory;
 use crate::platform::Platform;
+use crate::pte::{BitChange, Format, Pte};
 use crate::sync::{self, AtomicU64, Inside, Masks, Name, RawSpinLock, SpinGuard};
 
 /// The page tables of one address space.

@@ -1,6 +1,7 @@
 //! The contract of a format, for every format, against the hardware of `testing/mmu.rs`.
 
 use super::*;
+use crate::table::Tables;
 use crate::testing::{Hardware, Marks, Mem, machine};
 use crate::{Cause, Rules, Tuning};
 use std::vec::Vec;
