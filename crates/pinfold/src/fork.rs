@@ -15,7 +15,7 @@ use crate::addr::{Pfn, VirtRange};
 use crate::area::{Area, AreaMap, Backing, OnFork};
 use crate::error::{OutOfFrames, SpaceError};
 use crate::event::EventKind;
-use crate::frame::{EXCLUSIVE, Frame, MAP, NewFrame, REF};
+use crate::frame::{NewFrame, Page};
 use crate::platform::{FlushScope, Platform};
 use crate::pte::{Entry, Migration, MigrationKind, Pte};
 use crate::rules::fork::{ForkVerdict, PinHistory, fork_page};
@@ -179,11 +179,11 @@ impl<P: Platform> Copying<'_, P> {
             _ => PinHistory::Pinned,
         };
         mem.tell(self.parent.id(), at.page, EventKind::ForkCheck(pfn));
-        let frame = mem.frames().frame(pfn);
-        let state = mem.state_of(pfn, frame);
+        let page = mem.frames().page(pfn);
+        let state = mem.state_of(pfn, page);
         match fork_page(mem.rules().fork_pin, history, &state) {
             ForkVerdict::Share(why) => {
-                self.share(at, (pte, pfn), frame, &state, why);
+                self.share(at, (pte, pfn), page, &state, why);
                 true
             }
             ForkVerdict::CopyForChild(why) => {
@@ -217,27 +217,25 @@ impl<P: Platform> Copying<'_, P> {
         true
     }
 
-    /// One more reference and mapping, no mark any more, and neither side may write.
+    /// Takes a reference and a mapping and clears the exclusive mark; neither side may write from now on.
     #[inline]
     fn share(
         &mut self,
         at: &Entries<'_, '_, P>,
         (pte, pfn): (Pte<P::Format>, Pfn),
-        frame: &Frame,
+        page: Page<'_>,
         state: &PageState,
         why: Why,
     ) {
         let mem = self.parent.mem();
         if state.pincount.is_none() {
-            // The mark is under this table's lock (INV-FRAME-3), so taking it off by subtraction is exact.
-            let mark = match state.kind {
-                PageKind::Anon(Exclusive::Marked) => EXCLUSIVE,
-                _ => 0,
-            };
-            frame.counts.fetch_add((REF + MAP).wrapping_sub(mark));
+            page.get_map_small(match state.kind {
+                PageKind::Anon(mark) => mark,
+                _ => Exclusive::Unmarked,
+            });
         } else {
-            mem.add_map(pfn);
-            mem.frames().clear_exclusive(pfn);
+            mem.frames().folio(pfn).get_map();
+            page.clear_exclusive();
         }
         mem.tell(self.parent.id(), at.page, EventKind::ForkShared { pfn, why });
         if pte.is_writable() {

@@ -6,7 +6,7 @@ use crate::addr::{Pfn, SpaceId, VirtAddr};
 use crate::error::{NoMemory, OutOfFrames};
 use crate::event::{Bug, Event, EventKind};
 use crate::frame::Put;
-use crate::frame::{Flags, Frames, MAP, NewFrame, NodeSpan, Placement, SpanError, Start};
+use crate::frame::{Flags, Frames, MapCount, NewFrame, NodeSpan, Placement, SpanError, Start};
 use crate::platform::Platform;
 use crate::pte::Format;
 use crate::rmap::AnonRegistry;
@@ -236,8 +236,8 @@ impl<P: Platform> Memory<P> {
     /// Drops references; the last one frees the folio.
     #[inline]
     pub(crate) fn put(&self, pfn: Pfn, refs: u32) {
-        let (head, frame) = self.frames.folio(pfn);
-        self.after_put(head, frame.put(refs));
+        let folio = self.frames.folio(pfn);
+        self.after_put(folio.head(), folio.put(refs));
     }
 
     /// Does what is left to do after references of a folio were dropped.
@@ -263,16 +263,9 @@ impl<P: Platform> Memory<P> {
     /// One entry maps the page no longer; its reference stays with the caller.
     #[inline]
     pub(crate) fn drop_map(&self, pfn: Pfn) {
-        let (head, frame) = self.frames.folio(pfn);
-        let old = frame.counts.fetch_sub(MAP);
-        if crate::frame::Counts(old).maps() == 0 {
-            self.platform.bug(Bug::MapUnderflow(head));
+        let folio = self.frames.folio(pfn);
+        if folio.drop_map() == MapCount::Underflow {
+            self.platform.bug(Bug::MapUnderflow(folio.head()));
         }
-    }
-
-    /// One more entry maps the page, and one reference goes with it.
-    #[inline]
-    pub(crate) fn add_map(&self, pfn: Pfn) {
-        self.frames.folio(pfn).1.counts.fetch_add(MAP + crate::frame::REF);
     }
 }

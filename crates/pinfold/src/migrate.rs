@@ -14,12 +14,12 @@
 
 use crate::addr::{Mm, NodeId, Pfn, SpaceId, VirtRange};
 use crate::event::EventKind;
-use crate::frame::{Flags, MAP, Placement, REF, Start};
+use crate::frame::{Flags, Isolation, Placement, Start};
 use crate::memory::Memory;
 use crate::platform::{Platform, WalkSection};
 use crate::pte::{Entry, Migration, MigrationKind, Pte};
-use crate::rmap::{AnonId, Walk};
-use crate::rules::{MigrationAd, MigrationKind as MigrationRule, ShareOrder};
+use crate::rmap::Walk;
+use crate::rules::{Exclusive, MigrationAd, MigrationKind as MigrationRule, ShareOrder};
 use crate::space::Space;
 use crate::sync::smp_mb;
 use crate::table::{Cursor, Leaf, Tables};
@@ -42,7 +42,7 @@ pub(crate) struct Isolated<'m, P: Platform> {
 
 impl<P: Platform> Drop for Isolated<'_, P> {
     fn drop(&mut self) {
-        self.mem.frames().frame(self.pfn).flags.fetch_and(!Flags::ISOLATED.bits());
+        self.mem.frames().page(self.pfn).end_isolation();
         self.mem.put(self.pfn, 1);
     }
 }
@@ -73,18 +73,13 @@ enum Unmapped {
 impl<P: Platform> Memory<P> {
     /// Takes an anonymous page off for migration. The caller holds something that keeps the page alive.
     pub(crate) fn isolate(&self, pfn: Pfn) -> Option<Isolated<'_, P>> {
-        let frame = self.frames().frame(pfn);
-        let wanted = Flags::ANON.bits();
-        let refused = Flags::ISOLATED.union(Flags::HEAD).union(Flags::TAIL).bits();
-        frame
-            .flags
-            .try_update(|flags| {
-                (flags & wanted != 0 && flags & refused == 0)
-                    .then_some(flags | Flags::ISOLATED.bits())
-            })
-            .ok()?;
-        self.frames().get(pfn, 1);
-        Some(Isolated { mem: self, pfn })
+        match self.frames().page(pfn).isolate() {
+            Isolation::Refused => None,
+            Isolation::Taken => {
+                self.frames().get(pfn, 1);
+                Some(Isolated { mem: self, pfn })
+            }
+        }
     }
 
     /// Tries to move the page to `node`, in as many passes as the tuning says.
@@ -105,9 +100,8 @@ impl<P: Platform> Memory<P> {
 
     fn migrate_to(&self, page: &Isolated<'_, P>, node: NodeId, passes: u32) -> Option<Pfn> {
         let fresh = self.frames().alloc(Placement::Only(node), Flags::ANON, Start::Held).ok()?;
-        let (old, new) = (self.frames().frame(page.pfn), self.frames().frame(fresh.pfn()));
-        new.mapping.init(old.mapping.read_once());
-        new.index.init(old.index.read_once());
+        let (family, index) = self.frames().page(page.pfn).rmap();
+        fresh.page().set_rmap(Some(family), index);
         for _ in 0..passes {
             if self.migrate_pass(page.pfn, fresh.pfn()) == Pass::Moved {
                 return Some(fresh.pfn());
@@ -141,9 +135,8 @@ impl<P: Platform> Memory<P> {
     }
 
     fn walk_rmap(&self, pfn: Pfn, mut visit: impl FnMut(Mm, u64, Cursor<'_, P>) -> Walk) {
-        let frame = self.frames().frame(pfn);
-        let page = frame.index.read_once();
-        let Some(family) = self.anon().find(AnonId(frame.mapping.read_once())) else { return };
+        let (family, page) = self.frames().page(pfn).rmap();
+        let Some(family) = self.anon().find(family) else { return };
         family.walk(self.platform(), |mm| {
             let Some(leaf) = self.held_leaf(mm, page) else { return Walk::On };
             let result = visit(mm, page, leaf.lock());
@@ -158,7 +151,7 @@ impl<P: Platform> Memory<P> {
     fn held_leaf(&self, mm: Mm, page: u64) -> Option<Leaf<'_, P>> {
         let _section = WalkSection::open(self.platform());
         let leaf = Tables::new(self, mm.root).leaf(page)?;
-        self.frames().get(leaf.table, 1);
+        self.frames().table(leaf.table).get();
         Some(leaf)
     }
 
@@ -194,7 +187,7 @@ impl<P: Platform> Memory<P> {
                 return false;
             }
         } else if marked {
-            self.frames().clear_exclusive(pfn);
+            self.frames().page(pfn).clear_exclusive();
         }
         let kind = match (old.pte.is_writable(), marked, rules.migration_kind) {
             (true, ..) => MigrationKind::Write,
@@ -226,7 +219,7 @@ impl<P: Platform> Memory<P> {
         if self.frames().maybe_dma_pinned(pfn) {
             return false;
         }
-        self.frames().clear_exclusive(pfn);
+        self.frames().page(pfn).clear_exclusive();
         if barriers {
             smp_mb();
         }
@@ -253,9 +246,11 @@ impl<P: Platform> Memory<P> {
         entry: Migration,
         pfn: Pfn,
     ) {
-        self.frames().frame(pfn).counts.fetch_add(REF + MAP);
+        let new = self.frames().page(pfn);
+        // Only small pages are isolated; a mark, if there is one, stays.
+        new.get_map_small(Exclusive::Unmarked);
         if entry.kind != MigrationKind::Read {
-            self.frames().set_exclusive(pfn);
+            new.mark_exclusive();
         }
         let writable = entry.kind == MigrationKind::Write;
         let mut pte = Pte::mapping(pfn, entry.reach).old();

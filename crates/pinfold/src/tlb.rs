@@ -139,8 +139,7 @@ impl<'m, P: Platform> Gather<'m, P> {
 
     /// Takes an unlinked table.
     pub(crate) fn add_table(&mut self, table: Pfn) {
-        let next = self.tables.map_or(u64::MAX, |pfn| pfn.0);
-        self.mem.frames().frame(table).index.init(next);
+        self.mem.frames().table(table).chain(self.tables);
         self.tables = Some(table);
     }
 
@@ -184,8 +183,7 @@ impl<P: Platform> Memory<P> {
     pub fn free_tables(&self, tables: RetiredTables) {
         let mut next = Some(tables.first);
         while let Some(table) = next {
-            let index = self.frames().frame(table).index.peek();
-            next = (index != u64::MAX).then_some(Pfn(index));
+            next = self.frames().table(table).chained();
             self.put_table(table);
         }
     }

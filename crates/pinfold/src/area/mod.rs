@@ -201,7 +201,7 @@ impl<P: Platform> AreaMap<P> {
 
     /// Makes room for `more` insertions that then cannot fail: INV-AREA-3.
     pub(crate) fn reserve(&mut self, more: usize) -> Result<(), NoMemory> {
-        self.tree.reserve(more).map_err(|_| NoMemory)
+        self.tree.reserve(more)
     }
 
     /// Adds an area in a gap.

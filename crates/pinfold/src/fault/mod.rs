@@ -188,11 +188,11 @@ impl<P: Platform> Space<P> {
         page: u64,
     ) -> Result<NewFrame<'_>, crate::error::OutOfFrames> {
         let fresh = self.mem().alloc_local(Flags::ANON, Start::Mapped)?;
-        let frame = self.mem().frames().frame(fresh.pfn());
-        if let Backing::Private(family) = &area.backing {
-            frame.mapping.init(family.id().0);
-        }
-        frame.index.init(page);
+        let family = match &area.backing {
+            Backing::Private(family) => Some(family.id()),
+            Backing::Object { .. } => None,
+        };
+        fresh.page().set_rmap(family, page);
         Ok(fresh)
     }
 
@@ -217,7 +217,7 @@ impl<P: Platform> Space<P> {
             self.mem().put(pfn, 1);
             return Fault::Spurious;
         }
-        self.mem().frames().frame(pfn).counts.fetch_add(crate::frame::MAP);
+        self.mem().frames().page(pfn).add_map_small();
         cursor.set(request.page, pte);
         drop(cursor);
         self.mem().tell(self.id(), request.page, EventKind::SharedMapped(pfn));

@@ -117,8 +117,9 @@ impl<P: Platform> Space<P> {
         let mem = self.mem();
         // Under every rule, also those that never look at the mark (INV-RULES-3): another switch may wait for it, and for an unshare it is
         // the whole point.
-        if !mem.frames().counts(pfn).is_exclusive() {
-            mem.frames().set_exclusive(pfn);
+        let page = mem.frames().page(pfn);
+        if !page.counts().is_exclusive() {
+            page.mark_exclusive();
         }
         if request.want == Want::Unshare {
             drop(cursor);

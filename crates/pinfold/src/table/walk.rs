@@ -362,7 +362,7 @@ impl<P: Platform> Memory<P> {
     /// The lock of the table in `table`.
     #[inline]
     pub(crate) fn table_lock(&self, table: Pfn) -> TableLock<'_> {
-        let lock = RawSpinLock::from_word(&self.frames().frame(table).spare);
+        let lock = RawSpinLock::from_word(self.frames().table(table).lock_word());
         Inside::lock(Masks::Preemption, || lock.lock())
     }
 
@@ -384,7 +384,7 @@ impl<P: Platform> Memory<P> {
 
     /// Gives a reference of a table back; the last one frees the frame. The table is unlinked, flushed and waited for: INV-TABLE-2.
     pub(crate) fn put_table(&self, pfn: Pfn) {
-        let put = self.frames().frame(pfn).put(1);
+        let put = self.frames().table(pfn).put();
         if put == Put::Last {
             sync::renew(self.entry(pfn, 0), P::Format::ENTRIES * size_of::<u64>());
         }
