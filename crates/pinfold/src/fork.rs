@@ -24,6 +24,15 @@ use crate::space::Space;
 use crate::sync::{Begin, Shared};
 use crate::table::{Cursor, Leaf};
 
+/// How one entry ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum One {
+    /// The child has it.
+    Done,
+    /// The child needs a page for it, and there is none ready.
+    NeedFrame,
+}
+
 /// How a run of entries under one hold of the locks ended.
 enum Copied {
     /// All are done.
@@ -151,7 +160,7 @@ impl<P: Platform> Copying<'_, P> {
                 Entry::Migration(entry) => copy_migration(&at, entry),
                 Entry::Mapped(_) if pte.is_special() => to.set(page, pte),
                 Entry::Mapped(pfn) => {
-                    if !self.copy_mapped(area, &at, (pte, pfn), &mut fresh) {
+                    if self.copy_mapped(area, &at, (pte, pfn), &mut fresh) == One::NeedFrame {
                         return Copied::NeedFrame(page);
                     }
                 }
@@ -160,7 +169,7 @@ impl<P: Platform> Copying<'_, P> {
         Copied::All
     }
 
-    /// Copies one mapped entry; whether it could without a page for the child.
+    /// Copies one mapped entry.
     #[inline]
     fn copy_mapped(
         &mut self,
@@ -168,7 +177,7 @@ impl<P: Platform> Copying<'_, P> {
         at: &Entries<'_, '_, P>,
         (pte, pfn): (Pte<P::Format>, Pfn),
         fresh: &mut Option<Fresh<'_>>,
-    ) -> bool {
+    ) -> One {
         let early = self.parent.mem().rules().fork_race == ForkRace::WriteProtectFirst;
         if early && pte.is_writable() {
             at.from.revoke_write(at.page);
@@ -184,19 +193,19 @@ impl<P: Platform> Copying<'_, P> {
         match fork_page(mem.rules().fork_pin, history, &state) {
             ForkVerdict::Share(why) => {
                 self.share(at, (pte, pfn), page, &state, why);
-                true
+                One::Done
             }
             ForkVerdict::CopyForChild(why) => {
                 if early && pte.is_writable() {
                     // As in 5.9: the old snapshot goes back, without what the hardware set meanwhile (facts 2.3).
-                    at.from.set(at.page, pte);
+                    at.from.overwrite_present(at.page, pte);
                 }
                 self.copy_for_child(area, at, pfn, fresh, why)
             }
         }
     }
 
-    /// Gives the child a copy now; whether there was a page for it.
+    /// Gives the child a copy now, if there is a page for it.
     #[inline(never)]
     fn copy_for_child(
         &self,
@@ -205,16 +214,16 @@ impl<P: Platform> Copying<'_, P> {
         pfn: Pfn,
         fresh: &mut Option<Fresh<'_>>,
         why: Why,
-    ) -> bool {
+    ) -> One {
         let Some(Fresh { frame, .. }) = fresh.take_if(|fresh| fresh.page == at.page) else {
-            return false;
+            return One::NeedFrame;
         };
         let (mem, to_pfn) = (self.parent.mem(), frame.pfn());
         mem.platform().copy_frame(pfn, to_pfn);
         mem.stats().fork_copy.add(1);
         at.to.set(at.page, self.child.written(area, frame));
         mem.tell(self.parent.id(), at.page, EventKind::ForkCopied { from: pfn, to: to_pfn, why });
-        true
+        One::Done
     }
 
     /// Takes a reference and a mapping and clears the exclusive mark; neither side may write from now on.

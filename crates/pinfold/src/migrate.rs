@@ -70,6 +70,24 @@ enum Unmapped {
     Some,
 }
 
+/// How taking one entry out ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Taken {
+    /// A migration entry stands in its place.
+    Out,
+    /// It is as it was: the page may be pinned.
+    Left,
+}
+
+/// Whether a page may be shared, or moved, from now on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Share {
+    /// It has no exclusive mark any more.
+    Unmarked,
+    /// It may be pinned, and keeps the mark.
+    MaybePinned,
+}
+
 impl<P: Platform> Memory<P> {
     /// Takes an anonymous page off for migration. The caller holds something that keeps the page alive.
     pub(crate) fn isolate(&self, pfn: Pfn) -> Option<Isolated<'_, P>> {
@@ -163,33 +181,34 @@ impl<P: Platform> Memory<P> {
             if !pte.is_mapped() || pte.is_special() || pte.pfn() != pfn {
                 return Walk::On;
             }
-            if self.unmap_entry(mm.id, page, &cursor) {
-                Walk::On
-            } else {
-                result = Unmapped::Some;
-                Walk::Stop
+            match self.unmap_entry(mm.id, page, &cursor) {
+                Taken::Out => Walk::On,
+                Taken::Left => {
+                    result = Unmapped::Some;
+                    Walk::Stop
+                }
             }
         });
         result
     }
 
-    /// Replaces one entry; `false` leaves it as it was because the page is pinned.
-    fn unmap_entry(&self, space: SpaceId, page: u64, cursor: &Cursor<'_, P>) -> bool {
+    /// Replaces one entry by a migration entry.
+    fn unmap_entry(&self, space: SpaceId, page: u64, cursor: &Cursor<'_, P>) -> Taken {
         let rules = self.rules();
-        let old = cursor.withdraw(page);
-        let pfn = old.pte.pfn();
-        let _ = self.flush_withdrawn(space, old);
+        let flushed = self.flush_withdrawn(space, cursor.withdraw(page));
+        let old = flushed.pte();
+        let pfn = old.pfn();
         let marked = self.frames().counts(pfn).is_exclusive();
         if marked && rules.migration_kind == MigrationRule::Exclusive {
-            if !self.try_share(pfn) {
-                cursor.put_back(old);
+            if self.try_share(pfn) == Share::MaybePinned {
+                cursor.put_back(flushed);
                 self.tell(space, page, EventKind::MigrationPinned(pfn));
-                return false;
+                return Taken::Left;
             }
         } else if marked {
             self.frames().page(pfn).clear_exclusive();
         }
-        let kind = match (old.pte.is_writable(), marked, rules.migration_kind) {
+        let kind = match (old.is_writable(), marked, rules.migration_kind) {
             (true, ..) => MigrationKind::Write,
             (false, true, MigrationRule::Exclusive) => MigrationKind::ReadExclusive,
             _ => MigrationKind::Read,
@@ -198,32 +217,32 @@ impl<P: Platform> Memory<P> {
         let entry = Migration {
             pfn,
             kind,
-            young: carried && old.pte.is_accessed(),
-            dirty: carried && old.pte.is_dirty(),
-            reach: old.pte.reach(),
+            young: carried && old.is_accessed(),
+            dirty: carried && old.is_dirty(),
+            reach: old.reach(),
         };
-        cursor.set(page, Pte::migration(entry));
+        cursor.publish(flushed, Pte::migration(entry));
         self.drop_map(pfn);
         self.tell(space, page, EventKind::MigrationEntry { pfn, kind });
         self.put(pfn, 1);
-        true
+        Taken::Out
     }
 
     /// Clears the exclusive mark of a page whose entry is out, unless it may be pinned (facts 3.5, A1 to A3). The entry was taken out by a full
     /// exchange, and for [`ShareOrder::Flush`] the flush that followed is the only other ordering.
-    fn try_share(&self, pfn: Pfn) -> bool {
+    fn try_share(&self, pfn: Pfn) -> Share {
         let barriers = self.rules().share_order == ShareOrder::Barriers;
         if barriers {
             smp_mb();
         }
         if self.frames().maybe_dma_pinned(pfn) {
-            return false;
+            return Share::MaybePinned;
         }
         self.frames().page(pfn).clear_exclusive();
         if barriers {
             smp_mb();
         }
-        true
+        Share::Unmarked
     }
 
     /// Turns the migration entries of `from` into entries of `page`, which is the new frame or the old one: INV-MIG-2.

@@ -35,6 +35,15 @@ enum Change {
     Hint,
 }
 
+/// What a look at an entry leaves to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Due {
+    /// A translation changed.
+    Flush,
+    /// None did.
+    Nothing,
+}
+
 impl<P: Platform> Area<P> {
     /// What the rules want to know of an area.
     pub(crate) fn state(&self) -> AreaState {
@@ -124,7 +133,7 @@ impl<P: Platform> Space<P> {
             self.tables().for_each_leaf(first, end, |leaf, first, end| {
                 let cursor = leaf.lock();
                 for page in first..end {
-                    if self.change_entry(area, &cursor, page, change) {
+                    if self.change_entry(area, &cursor, page, change) == Due::Flush {
                         batch.note(page);
                         changed += 1;
                     }
@@ -135,7 +144,7 @@ impl<P: Platform> Space<P> {
         changed
     }
 
-    /// Changes one entry; whether a flush is due for it.
+    /// Changes one entry.
     #[inline]
     fn change_entry(
         &self,
@@ -143,13 +152,13 @@ impl<P: Platform> Space<P> {
         cursor: &Cursor<'_, P>,
         page: u64,
         change: Change,
-    ) -> bool {
+    ) -> Due {
         let pte = cursor.get(page);
         match pte.decode() {
-            Entry::None | Entry::Swap(_) => false,
+            Entry::None | Entry::Swap(_) => Due::Nothing,
             Entry::Migration(entry) => {
                 self.change_migration(area, cursor, page, entry, change);
-                false
+                Due::Nothing
             }
             Entry::Mapped(_) => match change {
                 Change::Protect => self.protect_entry(area, cursor, page),
@@ -158,17 +167,17 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    fn protect_entry(&self, area: &Area<P>, cursor: &Cursor<'_, P>, page: u64) -> bool {
+    fn protect_entry(&self, area: &Area<P>, cursor: &Cursor<'_, P>, page: u64) -> Due {
         let old = cursor.withdraw(page);
         // The area's protection alone does not say that a private page may be written: the entry has to earn the right anew.
-        let mut new = old.pte.with_reach(area.prot.reach()).read_only();
+        let mut new = old.pte().with_reach(area.prot.reach()).read_only();
         if self.may_become_writable(area, new) {
             new = new.writable();
         }
         let (pfn, writable) = (new.pfn(), new.is_writable());
         cursor.restrict(old, new);
         self.mem().tell(self.id(), page, EventKind::Protected { pfn, writable });
-        true
+        Due::Flush
     }
 
     /// Whether an entry may get the write bit without a fault: INV-PROT-1.
@@ -191,26 +200,26 @@ impl<P: Platform> Space<P> {
         cursor: &Cursor<'_, P>,
         page: u64,
         pte: Pte<P::Format>,
-    ) -> bool {
+    ) -> Due {
         let pfn = pte.pfn();
         if pte.is_protnone() || pte.is_special() {
-            return false;
+            return Due::Nothing;
         }
         let mem = self.mem();
         mem.tell(self.id(), page, EventKind::NumaScan(pfn));
         let state = mem.page_state(pfn);
         if let Some(why) = numa_skip(mem.rules().numa_skip, area.state().mapping, &state) {
             mem.tell(self.id(), page, EventKind::NumaSkipped { pfn, why });
-            return false;
+            return Due::Nothing;
         }
         let old = cursor.withdraw(page);
-        let mut new = old.pte.hint();
+        let mut new = old.pte().hint();
         if mem.rules().numa_write == crate::rules::NumaWrite::Recomputed {
             new = new.read_only();
         }
         cursor.restrict(old, new);
         mem.tell(self.id(), page, EventKind::NumaProtected(pfn));
-        true
+        Due::Flush
     }
 
     fn change_migration(

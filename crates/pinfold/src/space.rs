@@ -12,7 +12,7 @@
 //! lock-free pin holds nothing but a walk section.
 
 use crate::addr::{Mm, Pfn, SpaceId, VirtAddr, VirtRange};
-use crate::area::{Area, AreaMap, Backing, OnFork, Prot};
+use crate::area::{Area, AreaMap, Backing, Growth, OnFork, Prot};
 use crate::error::SpaceError;
 use crate::memory::Memory;
 use crate::object::SharedObject;
@@ -174,7 +174,7 @@ pub enum Place {
     At(VirtAddr),
 }
 
-/// Advice that changes what fork does with a range.
+/// The madvise advice that Pinfold models.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Advice {
     /// The pages' contents are not needed: the next access finds zeros (private memory).
@@ -218,7 +218,9 @@ impl<P: Platform> Space<P> {
         if let Some(area) = map.first_in(range) {
             return Err(SpaceError::Occupied(area.range));
         }
-        if sharing == Sharing::Private && self.grow_neighbour(&mut map, range, prot) {
+        if sharing == Sharing::Private
+            && self.grow_neighbour(&mut map, range, prot) == Growth::Grown
+        {
             return Ok(range);
         }
         map.reserve(1)?;
@@ -236,10 +238,10 @@ impl<P: Platform> Space<P> {
     }
 
     /// Lets an area beside `range` grow over it, and joins what then touches: INV-AREA-2.
-    fn grow_neighbour(&self, map: &mut AreaMap<P>, range: VirtRange, prot: Prot) -> bool {
-        if map.extend_over(range, prot) {
+    fn grow_neighbour(&self, map: &mut AreaMap<P>, range: VirtRange, prot: Prot) -> Growth {
+        if map.extend_over(range, prot) == Growth::Grown {
             self.merge(map, range.end_page());
-            return true;
+            return Growth::Grown;
         }
         map.extend_under(range, prot)
     }

@@ -56,10 +56,12 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Makes all CPUs forget a withdrawn entry.
-    pub(crate) fn flush_withdrawn<F: Format>(&self, space: SpaceId, old: Withdrawn<F>) -> Flushed {
-        let page = VirtRange::of_pages(old.page, old.page + 1);
-        self.flush(space, FlushScope::Range(page));
-        Flushed::of(old)
+    pub(crate) fn flush_withdrawn<F: Format>(
+        &self,
+        space: SpaceId,
+        old: Withdrawn<F>,
+    ) -> Flushed<F> {
+        old.flush_by(|page| self.flush(space, FlushScope::Range(page)))
     }
 }
 
@@ -101,8 +103,8 @@ impl<'m, P: Platform> Gather<'m, P> {
     /// Takes the mapping's reference of `pfn`, whose entry was withdrawn; frees it after the flush.
     #[inline]
     pub(crate) fn add(&mut self, old: Withdrawn<P::Format>, pfn: Pfn) -> Room {
-        debug_assert_eq!(old.pte.pfn(), pfn);
-        self.batch.note(old.page);
+        debug_assert_eq!(old.pte().pfn(), pfn);
+        self.batch.note(old.page());
         if self.few_len < ON_STACK {
             self.few[self.few_len] = pfn;
             self.few_len += 1;
@@ -128,7 +130,7 @@ impl<'m, P: Platform> Gather<'m, P> {
     /// Takes note of an entry that held no reference: it is flushed, nothing is freed.
     #[inline]
     pub(crate) fn note(&mut self, old: Withdrawn<P::Format>) {
-        self.batch.note(old.page);
+        self.batch.note(old.page());
     }
 
     /// Flushes all of `range`, whatever was taken from it here.

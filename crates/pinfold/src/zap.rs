@@ -125,7 +125,7 @@ impl<P: Platform> Space<P> {
                     return Room::Left;
                 }
                 let mem = self.mem();
-                if old.pte.is_dirty() {
+                if old.pte().is_dirty() {
                     mem.mark_dirty(pfn);
                 }
                 mem.drop_map(pfn);

@@ -126,6 +126,15 @@ impl<P: Platform> Span for Area<P> {
     }
 }
 
+/// Whether an area grew over a range beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Growth {
+    /// The range belongs to it now.
+    Grown,
+    /// None that is alike touches the range.
+    Unfit,
+}
+
 /// The areas of one address space.
 pub(crate) struct AreaMap<P: Platform> {
     tree: AreaTree<Area<P>>,
@@ -266,38 +275,39 @@ impl<P: Platform> AreaMap<P> {
         Some(gone.backing)
     }
 
-    /// Grows the area that ends where `range` starts, if an area like `like` does; whether it did.
-    pub(crate) fn extend_over(&mut self, range: VirtRange, prot: Prot) -> bool {
+    /// Grows the private area that ends where `range` starts over it, if it has the same protection.
+    pub(crate) fn extend_over(&mut self, range: VirtRange, prot: Prot) -> Growth {
         let Some(before) = range.first_page().checked_sub(1).and_then(|page| self.find(page))
         else {
-            return false;
+            return Growth::Unfit;
         };
         let fits = before.is_cow() && before.prot == prot && before.on_fork.is_empty();
         if !fits || self.tree.overlaps(range.first_page(), range.end_page()) {
-            return false;
+            return Growth::Unfit;
         }
         let start = before.range.first_page();
         let end = range.end_page();
         self.tree.resize(start, |area| area.range = VirtRange::of_pages(start, end));
         self.pages += range.pages();
-        true
+        Growth::Grown
     }
 
-    /// Grows the area that starts where `range` ends downwards; whether it did.
-    pub(crate) fn extend_under(&mut self, range: VirtRange, prot: Prot) -> bool {
-        let Some(next) = self.find(range.end_page()) else { return false };
+    /// Grows the private area that starts where `range` ends down over it, if it has the same
+    /// protection.
+    pub(crate) fn extend_under(&mut self, range: VirtRange, prot: Prot) -> Growth {
+        let Some(next) = self.find(range.end_page()) else { return Growth::Unfit };
         let fits = next.range.first_page() == range.end_page()
             && next.is_cow()
             && next.prot == prot
             && next.on_fork.is_empty();
         if !fits || self.tree.overlaps(range.first_page(), range.end_page()) {
-            return false;
+            return Growth::Unfit;
         }
         let end = next.range.end_page();
         let first = range.first_page();
         self.tree.resize(range.end_page(), |area| area.range = VirtRange::of_pages(first, end));
         self.pages += range.pages();
-        true
+        Growth::Grown
     }
 
     /// The pages around `range` that no area holds and that share no page table's whole span with an area: from the end of the area

@@ -197,7 +197,7 @@ impl<P: Platform> Space<P> {
                 cursor.publish(flushed, pte);
             }
             CowPublish::BeforeFlush => {
-                cursor.publish(Flushed::of(withdrawn), pte);
+                cursor.publish(Flushed::published_early(&withdrawn), pte);
                 let _ = mem.flush_withdrawn(self.id(), withdrawn);
             }
         }

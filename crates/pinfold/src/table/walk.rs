@@ -3,7 +3,7 @@
 use core::ops::Range;
 use core::slice;
 
-use crate::addr::Pfn;
+use crate::addr::{Pfn, VirtRange};
 use crate::error::OutOfFrames;
 use crate::frame::{Flags, Put, Start};
 use crate::memory::Memory;
@@ -246,27 +246,57 @@ impl<'m, P: Platform> Leaf<'m, P> {
     }
 }
 
-/// An entry that was taken out of its table and that CPUs may still have cached.
-#[must_use = "the old translation is still cached: flush it, put it back, or gather it"]
-#[derive(Clone, Copy, Debug)]
+/// An entry that was taken out of its table and that CPUs may still have cached. It is used up once: by a flush, by an entry for the same
+/// frame in its place, or by a gather that flushes later.
+#[must_use = "the old translation is still cached: flush it, replace it, or gather it"]
+#[derive(Debug)]
 pub(crate) struct Withdrawn<F: Format> {
-    /// The page that it mapped.
-    pub(crate) page: u64,
-    /// The entry.
-    pub(crate) pte: Pte<F>,
+    page: u64,
+    pte: Pte<F>,
 }
 
-/// Proof that every CPU has forgotten what a withdrawn entry said. Only a flush makes it.
+impl<F: Format> Withdrawn<F> {
+    /// The page that it mapped.
+    #[inline]
+    pub(crate) fn page(&self) -> u64 {
+        self.page
+    }
+
+    /// The entry.
+    #[inline]
+    pub(crate) fn pte(&self) -> Pte<F> {
+        self.pte
+    }
+
+    /// Has `flush` make every CPU forget the page; the proof that they did.
+    #[inline]
+    pub(crate) fn flush_by(self, flush: impl FnOnce(VirtRange)) -> Flushed<F> {
+        flush(VirtRange::of_pages(self.page, self.page + 1));
+        Flushed { page: self.page, pte: self.pte }
+    }
+}
+
+/// Proof that every CPU has forgotten what a withdrawn entry said. Only [`Withdrawn::flush_by`] makes it, and the hazard
+/// [`Flushed::published_early`].
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Flushed {
+pub(crate) struct Flushed<F: Format> {
     page: u64,
+    pte: Pte<F>,
 }
 
-impl Flushed {
-    /// For the flush itself, and for the hazard switch that publishes first.
-    pub(crate) fn of<F: Format>(old: Withdrawn<F>) -> Self {
-        Self { page: old.page }
+impl<F: Format> Flushed<F> {
+    /// A proof without a flush: what the rule `cow-publish` under its hazardous variant does instead of waiting for one. CPUs may go on
+    /// using the old translation beside the new one; the caller flushes afterwards.
+    #[inline]
+    pub(crate) fn published_early(old: &Withdrawn<F>) -> Self {
+        Self { page: old.page, pte: old.pte }
+    }
+
+    /// The entry that was flushed.
+    #[inline]
+    pub(crate) fn pte(&self) -> Pte<F> {
+        self.pte
     }
 }
 
@@ -294,9 +324,9 @@ impl<'m, P: Platform> Cursor<'m, P> {
         Withdrawn { page, pte: Pte::from_bits(self.leaf.slot(page).xchg(0)) }
     }
 
-    /// Puts a withdrawn entry back as it was.
+    /// Puts a flushed entry back as it was.
     #[inline]
-    pub(crate) fn put_back(&self, old: Withdrawn<P::Format>) {
+    pub(crate) fn put_back(&self, old: Flushed<P::Format>) {
         self.set(old.page, old.pte);
     }
 
@@ -307,15 +337,23 @@ impl<'m, P: Platform> Cursor<'m, P> {
         self.set(old.page, pte);
     }
 
-    /// Installs an entry for another frame: only after every CPU forgot the old one (facts 1.7).
+    /// Installs another entry, for another frame or for none: only after every CPU forgot the old one (facts 1.7).
     #[inline]
-    pub(crate) fn publish(&self, proof: Flushed, pte: Pte<P::Format>) {
+    pub(crate) fn publish(&self, proof: Flushed<P::Format>, pte: Pte<P::Format>) {
         self.set(proof.page, pte);
     }
 
     /// Sets an entry that the hardware cannot be using: it was none or absent.
     #[inline]
     pub(crate) fn set(&self, page: u64, pte: Pte<P::Format>) {
+        self.leaf.slot(page).store_release(pte.bits());
+    }
+
+    /// Sets an entry over a present one for the same frame, and with it loses what the hardware has set in that one since the caller read
+    /// it. The kernel before 5.10 did so when fork, having taken the parent's right to write early, found the page pinned and put its
+    /// snapshot back (facts 2.3); nothing else may.
+    #[inline]
+    pub(crate) fn overwrite_present(&self, page: u64, pte: Pte<P::Format>) {
         self.leaf.slot(page).store_release(pte.bits());
     }
 
