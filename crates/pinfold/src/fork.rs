@@ -11,7 +11,9 @@
 //! - INV-FORK-3: what a failed fork has already shared stays mapped in the parent, which gets its right to write back by its next fault.
 //! - INV-FORK-4: a page that is allocated ahead for a copy is used for that one address only (facts 9.11).
 
-use crate::addr::{Pfn, VirtRange};
+use core::ops::Range;
+
+use crate::addr::{Pfn, VirtRange, Vpn, each_page};
 use crate::area::{Area, AreaMap, Backing, OnFork};
 use crate::error::{OutOfFrames, SpaceError};
 use crate::event::EventKind;
@@ -38,12 +40,12 @@ enum Copied {
     /// All are done.
     All,
     /// This page needs a page for the child: drop the locks, allocate, go on here.
-    NeedFrame(u64),
+    NeedFrame(Vpn),
 }
 
 /// A page for the child's copy of one page, and of no other: INV-FORK-4.
 struct Fresh<'m> {
-    page: u64,
+    page: Vpn,
     frame: NewFrame<'m>,
 }
 
@@ -51,7 +53,7 @@ struct Fresh<'m> {
 struct Entries<'c, 'm, P: Platform> {
     from: &'c Cursor<'m, P>,
     to: &'c Cursor<'m, P>,
-    page: u64,
+    page: Vpn,
 }
 
 /// What fork carries along.
@@ -125,12 +127,12 @@ impl<P: Platform> Copying<'_, P> {
 
     fn copy_range(&mut self, area: &Area<P>, range: VirtRange) -> Result<(), OutOfFrames> {
         let (parent, child) = (self.parent, self.child);
-        parent.tables().for_each_leaf(range.first_page(), range.end_page(), |from, first, end| {
-            let to = child.tables().leaf_or_make(first)?;
+        parent.tables().for_each_leaf(range.numbers(), |from, pages| {
+            let to = child.tables().leaf_or_make(pages.start)?;
             let mut fresh = None;
-            let mut page = first;
+            let mut page = pages.start;
             loop {
-                match self.copy_leaf(area, from, to, page..end, fresh.take()) {
+                match self.copy_leaf(area, from, to, page..pages.end, fresh.take()) {
                     Copied::All => return Ok(()),
                     Copied::NeedFrame(at) => {
                         fresh = Some(Fresh { page: at, frame: parent.new_private(area, at)? });
@@ -147,12 +149,12 @@ impl<P: Platform> Copying<'_, P> {
         area: &Area<P>,
         from: Leaf<'m, P>,
         to: Leaf<'m, P>,
-        pages: core::ops::Range<u64>,
+        pages: Range<Vpn>,
         mut fresh: Option<Fresh<'_>>,
     ) -> Copied {
         let to = to.lock();
         let from = from.lock();
-        for page in pages {
+        for page in each_page(pages) {
             let at = Entries { from: &from, to: &to, page };
             let pte = from.get(page);
             match pte.decode() {

@@ -4,7 +4,7 @@
 
 use core::convert::Infallible;
 
-use crate::addr::Pfn;
+use crate::addr::{Pfn, Vpn, each_page};
 use crate::address_space::AddressSpace;
 use crate::area::Backing;
 use crate::frame::{Counts, Flags, Frames};
@@ -65,8 +65,8 @@ impl<P: Platform> Space<P> {
         visit(self.root(), Holder::Table);
         self.tables().each_table(self.end_page(), &mut |table| visit(table, Holder::Table));
         let walked: Result<(), Infallible> =
-            self.tables().for_each_leaf(0, self.end_page(), |leaf, first, end| {
-                for pte in (first..end).map(|page| leaf.read(page)) {
+            self.tables().for_each_leaf(Vpn(0)..self.end_page(), |leaf, pages| {
+                for pte in each_page(pages).map(|page| leaf.read(page)) {
                     if pte.is_mapped() && !pte.is_special() {
                         visit(pte.pfn(), Holder::Mapping);
                     }

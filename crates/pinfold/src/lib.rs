@@ -96,7 +96,7 @@ mod zap;
 #[doc(inline)]
 pub use pinfold_rules as rules;
 
-pub use addr::{NodeId, PAGE_SHIFT, PAGE_SIZE, Pfn, RangeError, SpaceId, VirtAddr, VirtRange};
+pub use addr::{NodeId, PAGE_SHIFT, PAGE_SIZE, Pfn, RangeError, SpaceId, VirtAddr, VirtRange, Vpn};
 pub use address_space::AddressSpace;
 pub use area::Prot;
 pub use error::{FaultError, NoMemory, OutOfFrames, PinError, SpaceError};

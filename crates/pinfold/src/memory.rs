@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64 as NativeU64, Ordering};
 
-use crate::addr::{Pfn, SpaceId, VirtAddr};
+use crate::addr::{Pfn, SpaceId, Vpn};
 use crate::error::{NoMemory, OutOfFrames};
 use crate::event::{Bug, Event, EventKind};
 use crate::frame::Put;
@@ -213,14 +213,14 @@ impl<P: Platform> Memory<P> {
     }
 
     #[inline]
-    pub(crate) fn tell(&self, space: SpaceId, page: u64, kind: EventKind) {
-        self.platform.event(Event { space, at: VirtAddr::of_page(page), kind });
+    pub(crate) fn tell(&self, space: SpaceId, page: Vpn, kind: EventKind) {
+        self.platform.event(Event { space, at: page.start(), kind });
     }
 
     /// As [`Memory::tell`], for what happens to a frame whoever maps it: space 0 at address 0.
     #[inline]
     pub(crate) fn tell_frame(&self, kind: EventKind) {
-        self.tell(SpaceId(0), 0, kind);
+        self.tell(SpaceId(0), Vpn(0), kind);
     }
 
     /// A new frame near the calling CPU.

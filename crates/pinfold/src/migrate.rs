@@ -12,7 +12,9 @@
 //! - INV-MIG-4: the new page is locked from before its first entry until after its last: who finds it mapped once while other entries are still to
 //!   come does not take it for a page of its own.
 
-use crate::addr::{Mm, NodeId, Pfn, SpaceId, VirtRange};
+use core::ops::Range;
+
+use crate::addr::{Mm, NodeId, Pfn, SpaceId, VirtRange, Vpn, each_page};
 use crate::event::EventKind;
 use crate::frame::{Flags, Isolation, Placement, Start};
 use crate::memory::Memory;
@@ -152,7 +154,7 @@ impl<P: Platform> Memory<P> {
         result
     }
 
-    fn walk_rmap(&self, pfn: Pfn, mut visit: impl FnMut(Mm, u64, Cursor<'_, P>) -> Walk) {
+    fn walk_rmap(&self, pfn: Pfn, mut visit: impl FnMut(Mm, Vpn, Cursor<'_, P>) -> Walk) {
         let (family, page) = self.frames().page(pfn).rmap();
         let Some(family) = self.anon().find(family) else { return };
         family.walk(self.platform(), |mm| {
@@ -166,7 +168,7 @@ impl<P: Platform> Memory<P> {
     /// The table that maps `page`, with a reference. A member may unmap another of its areas and free tables there while it is walked, and the
     /// address space's lock, which would forbid it, comes before the locks held here: the walk section guards the search, the reference the
     /// use. A table that is unlinked meanwhile has no entries left, and whoever gives the last reference back frees it.
-    fn held_leaf(&self, mm: Mm, page: u64) -> Option<Leaf<'_, P>> {
+    fn held_leaf(&self, mm: Mm, page: Vpn) -> Option<Leaf<'_, P>> {
         let _section = WalkSection::open(self.platform());
         let leaf = Tables::new(self, mm.root).leaf(page)?;
         self.frames().table(leaf.table).get();
@@ -193,7 +195,7 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Replaces one entry by a migration entry.
-    fn unmap_entry(&self, space: SpaceId, page: u64, cursor: &Cursor<'_, P>) -> Taken {
+    fn unmap_entry(&self, space: SpaceId, page: Vpn, cursor: &Cursor<'_, P>) -> Taken {
         let rules = self.rules();
         let flushed = self.flush_withdrawn(space, cursor.withdraw(page));
         let old = flushed.pte();
@@ -260,7 +262,7 @@ impl<P: Platform> Memory<P> {
     fn restore_entry(
         &self,
         space: SpaceId,
-        page: u64,
+        page: Vpn,
         cursor: &Cursor<'_, P>,
         entry: Migration,
         pfn: Pfn,
@@ -292,7 +294,7 @@ impl<P: Platform> Space<P> {
     pub(crate) fn migrate_range(&self, range: VirtRange, node: NodeId) -> Moved {
         let mut moved = Moved::default();
         let (mut page, end) = (range.first_page(), range.end_page().min(self.end_page()));
-        while let Some((found, isolated)) = self.next_elsewhere(page, end, node) {
+        while let Some((found, isolated)) = self.next_elsewhere(page..end, node) {
             page = found + 1;
             match isolated.and_then(|isolated| self.mem().migrate(isolated, node, Mode::Sync)) {
                 Some(_) => moved.moved += 1,
@@ -302,18 +304,17 @@ impl<P: Platform> Space<P> {
         moved
     }
 
-    /// The first page in `first..end` that lies on another node than `node`, taken off for migration if it can be.
+    /// The first of `pages` that lies on another node than `node`, taken off for migration if it can be.
     fn next_elsewhere(
         &self,
-        first: u64,
-        end: u64,
+        pages: Range<Vpn>,
         node: NodeId,
-    ) -> Option<(u64, Option<Isolated<'_, P>>)> {
+    ) -> Option<(Vpn, Option<Isolated<'_, P>>)> {
         let mem = self.mem();
         let _map = self.read_map();
-        let search = self.tables().for_each_leaf(first, end, |leaf, first, end| {
+        let search = self.tables().for_each_leaf(pages, |leaf, pages| {
             let cursor = leaf.lock();
-            for page in first..end {
+            for page in each_page(pages) {
                 let pte = cursor.get(page);
                 let counted = pte.is_mapped() && !pte.is_special();
                 if counted && mem.frames().node(pte.pfn()) != node {

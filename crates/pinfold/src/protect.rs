@@ -10,7 +10,7 @@
 
 use core::convert::Infallible;
 
-use crate::addr::VirtRange;
+use crate::addr::{VirtRange, Vpn, each_page};
 use crate::area::{Area, Prot};
 use crate::error::SpaceError;
 use crate::event::EventKind;
@@ -128,11 +128,10 @@ impl<P: Platform> Space<P> {
         batch: &mut FlushBatch,
     ) -> u64 {
         let mut changed = 0;
-        let (first, end) = (range.first_page(), range.end_page());
         let done: Result<(), Infallible> =
-            self.tables().for_each_leaf(first, end, |leaf, first, end| {
+            self.tables().for_each_leaf(range.numbers(), |leaf, pages| {
                 let cursor = leaf.lock();
-                for page in first..end {
+                for page in each_page(pages) {
                     if self.change_entry(area, &cursor, page, change) == Due::Flush {
                         batch.note(page);
                         changed += 1;
@@ -150,7 +149,7 @@ impl<P: Platform> Space<P> {
         &self,
         area: &Area<P>,
         cursor: &Cursor<'_, P>,
-        page: u64,
+        page: Vpn,
         change: Change,
     ) -> Due {
         let pte = cursor.get(page);
@@ -167,7 +166,7 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    fn protect_entry(&self, area: &Area<P>, cursor: &Cursor<'_, P>, page: u64) -> Due {
+    fn protect_entry(&self, area: &Area<P>, cursor: &Cursor<'_, P>, page: Vpn) -> Due {
         let old = cursor.withdraw(page);
         // The area's protection alone does not say that a private page may be written: the entry has to earn the right anew.
         let mut new = old.pte().with_reach(area.prot.reach()).read_only();
@@ -198,7 +197,7 @@ impl<P: Platform> Space<P> {
         &self,
         area: &Area<P>,
         cursor: &Cursor<'_, P>,
-        page: u64,
+        page: Vpn,
         pte: Pte<P::Format>,
     ) -> Due {
         let pfn = pte.pfn();
@@ -226,7 +225,7 @@ impl<P: Platform> Space<P> {
         &self,
         area: &Area<P>,
         cursor: &Cursor<'_, P>,
-        page: u64,
+        page: Vpn,
         entry: Migration,
         change: Change,
     ) {

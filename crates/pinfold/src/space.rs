@@ -11,7 +11,7 @@
 //! Faults, pins, scans and DONTNEED hold 1 for reading; map, unmap, protect, the other advice, fork and exit hold it for writing. The
 //! lock-free pin holds nothing but a walk section.
 
-use crate::addr::{Mm, Pfn, SpaceId, VirtAddr, VirtRange};
+use crate::addr::{Mm, PageCount, Pfn, SpaceId, VirtAddr, VirtRange, Vpn};
 use crate::area::{Area, AreaMap, Backing, Growth, OnFork, Prot};
 use crate::error::SpaceError;
 use crate::memory::Memory;
@@ -30,16 +30,16 @@ pub struct Limits {
     /// Pages that long-term pins may hold: RLIMIT_MEMLOCK (facts 3.12).
     pub locked: u64,
     /// The lowest page number that the system chooses or accepts.
-    pub first_page: u64,
-    /// The page number behind the highest one. An entry of an upper table belongs to the address space if the first page that it covers lies
+    pub first_page: Vpn,
+    /// One past the highest page number. An entry of an upper table belongs to the address space if the first page that it covers lies
     /// before this; entries beyond, a kernel's half for instance, are never read nor changed ([`Platform::prepare_root`]).
-    pub end_page: u64,
+    pub end_page: Vpn,
 }
 
 impl Limits {
     /// All that format `F` leaves to user programs, but page 0.
     pub const fn of_format<F: Format>() -> Self {
-        Self { pages: u64::MAX, locked: u64::MAX, first_page: 1, end_page: F::USER_PAGES }
+        Self { pages: u64::MAX, locked: u64::MAX, first_page: Vpn(1), end_page: Vpn(F::USER_PAGES) }
     }
 }
 
@@ -125,10 +125,10 @@ impl<P: Platform> Space<P> {
         self.mm.root
     }
 
-    /// The page number behind the highest one that is this address space's: what the tables hold for pages from there on is not.
+    /// One past the highest page number that is this address space's: what the tables hold for pages from there on is not.
     #[inline]
-    pub(crate) fn end_page(&self) -> u64 {
-        self.limits.end_page.min(P::Format::PAGES)
+    pub(crate) fn end_page(&self) -> Vpn {
+        self.limits.end_page.min(Vpn(P::Format::PAGES))
     }
 
     #[inline]
@@ -204,15 +204,14 @@ impl<P: Platform> Space<P> {
         let range = match place {
             Place::At(start) => self.allowed(VirtRange::new(start, pages)?)?,
             Place::Anywhere | Place::Lowest => {
-                let any = VirtRange::new(VirtAddr(0), pages)?;
-                let high = self.end_page();
-                let (count, low) = (any.pages(), self.limits.first_page);
+                let count = PageCount::new(pages)?.get();
+                let within = self.limits.first_page..self.end_page();
                 let gap = match place {
-                    Place::Lowest => map.lowest_gap(count, low, high),
-                    _ => map.highest_gap(count, low, high),
+                    Place::Lowest => map.lowest_gap(count, within),
+                    _ => map.highest_gap(count, within),
                 };
                 let first = gap.ok_or(SpaceError::NoGap { pages })?;
-                VirtRange::of_pages(first, first + pages)
+                VirtRange::of_pages(first, first + count)
             }
         };
         if let Some(area) = map.first_in(range) {
@@ -247,7 +246,7 @@ impl<P: Platform> Space<P> {
     }
 
     /// Merges the areas on both sides of `page` if they are alike.
-    pub(crate) fn merge(&self, map: &mut AreaMap<P>, page: u64) {
+    pub(crate) fn merge(&self, map: &mut AreaMap<P>, page: Vpn) {
         if let Some(Backing::Private(family)) = map.merge_at(page) {
             self.leave_family(&family);
         }

@@ -9,7 +9,7 @@
 
 use alloc::vec::Vec;
 
-use crate::addr::{Pfn, SpaceId, VirtRange};
+use crate::addr::{Pfn, SpaceId, VirtRange, Vpn};
 use crate::memory::Memory;
 use crate::platform::{FlushScope, Platform, RetiredTables};
 use crate::pte::Format;
@@ -25,13 +25,13 @@ const ON_STACK: usize = 8;
 #[must_use = "entries were changed and not flushed"]
 #[derive(Debug, Default)]
 pub(crate) struct FlushBatch {
-    pages: Option<(u64, u64)>,
+    pages: Option<(Vpn, Vpn)>,
 }
 
 impl FlushBatch {
     /// Takes note of a changed page.
     #[inline]
-    pub(crate) fn note(&mut self, page: u64) {
+    pub(crate) fn note(&mut self, page: Vpn) {
         let (first, end) = self.pages.unwrap_or((page, page));
         self.pages = Some((first.min(page), end.max(page + 1)));
     }

@@ -9,8 +9,9 @@
 //! - INV-ZAP-2: a family is left only when no entry of the area is mapped any more (INV-RMAP-1).
 
 use core::convert::Infallible;
+use core::ops::Range;
 
-use crate::addr::VirtRange;
+use crate::addr::{VirtRange, Vpn, each_page};
 use crate::area::{AreaMap, Backing};
 use crate::error::SpaceError;
 use crate::event::EventKind;
@@ -28,18 +29,18 @@ impl<P: Platform> Space<P> {
             return Ok(());
         }
         self.isolate(&mut map, range)?;
-        let (low, high) = map.hole_around(range, P::Format::PAGES);
+        let hole = map.hole_around(range, Vpn(P::Format::PAGES));
         let mut gather = Gather::new(self.mem(), self.id());
         while let Some(first) = map.first_in(range).map(|area| area.range.first_page()) {
             self.drop_area(&mut map, first, &mut gather);
         }
-        self.tables().unlink(low..high, self.end_page(), &mut |table| gather.add_table(table));
+        self.tables().unlink(hole, self.end_page(), &mut |table| gather.add_table(table));
         gather.finish();
         Ok(())
     }
 
     /// Takes one area out with its pages.
-    fn drop_area(&self, map: &mut AreaMap<P>, first: u64, gather: &mut Gather<'_, P>) {
+    fn drop_area(&self, map: &mut AreaMap<P>, first: Vpn, gather: &mut Gather<'_, P>) {
         let Some(area) = map.remove(first) else { return };
         self.zap(area.range, gather);
         if let Backing::Private(family) = &area.backing {
@@ -54,8 +55,8 @@ impl<P: Platform> Space<P> {
         while let Some(first) = map.first_page() {
             self.drop_area(&mut map, first, &mut gather);
         }
-        let (all, end) = (P::Format::PAGES, self.end_page());
-        self.tables().unlink(0..all, end, &mut |table| gather.add_table(table));
+        let (all, end) = (Vpn(P::Format::PAGES), self.end_page());
+        self.tables().unlink(Vpn(0)..all, end, &mut |table| gather.add_table(table));
         self.mem().platform().retire_root(self.id(), self.root());
         gather.add_table(self.root());
         gather.finish();
@@ -79,12 +80,11 @@ impl<P: Platform> Space<P> {
 
     /// Withdraws every entry of `range`.
     fn zap(&self, range: VirtRange, gather: &mut Gather<'_, P>) {
-        let (first, end) = (range.first_page(), range.end_page());
         let done: Result<(), Infallible> =
-            self.tables().for_each_leaf(first, end, |leaf, mut page, end| {
-                while page < end {
+            self.tables().for_each_leaf(range.numbers(), |leaf, mut pages| {
+                while pages.start < pages.end {
                     let room;
-                    (page, room) = self.zap_leaf(leaf, page, end, gather);
+                    (pages.start, room) = self.zap_leaf(leaf, pages.clone(), gather);
                     if room == Room::Full {
                         gather.flush_and_free();
                     }
@@ -99,12 +99,12 @@ impl<P: Platform> Space<P> {
     fn zap_leaf(
         &self,
         leaf: Leaf<'_, P>,
-        first: u64,
-        end: u64,
+        pages: Range<Vpn>,
         gather: &mut Gather<'_, P>,
-    ) -> (u64, Room) {
+    ) -> (Vpn, Room) {
         let cursor = leaf.lock();
-        for page in first..end {
+        let end = pages.end;
+        for page in each_page(pages) {
             if self.zap_entry(&cursor, page, gather) == Room::Full {
                 return (page + 1, Room::Full);
             }
@@ -113,7 +113,7 @@ impl<P: Platform> Space<P> {
     }
 
     #[inline]
-    fn zap_entry(&self, cursor: &Cursor<'_, P>, page: u64, gather: &mut Gather<'_, P>) -> Room {
+    fn zap_entry(&self, cursor: &Cursor<'_, P>, page: Vpn, gather: &mut Gather<'_, P>) -> Room {
         let pte = cursor.get(page);
         match pte.decode() {
             Entry::None => Room::Left,

@@ -20,7 +20,7 @@ mod wp;
 pub use request::{Cause, Fault, Hinted};
 pub(crate) use request::{Request, Rights, Want};
 
-use crate::addr::{Pfn, VirtAddr};
+use crate::addr::{Pfn, VirtAddr, Vpn};
 use crate::area::{Area, AreaMap, Backing, Prot};
 use crate::error::FaultError;
 use crate::event::EventKind;
@@ -52,11 +52,11 @@ impl<P: Platform> Space<P> {
     pub(crate) fn fault_at(
         &self,
         map: &AreaMap<P>,
-        page: u64,
+        page: Vpn,
         want: Want,
         rights: Rights,
     ) -> Result<Fault, FaultError> {
-        let at = VirtAddr::of_page(page);
+        let at = page.start();
         let area = map.find(page).ok_or(FaultError::NotMapped(at))?;
         let allowed = match (rights, want) {
             (Rights::Forced, Want::Write) => area.is_cow() || area.prot.contains(Prot::WRITE),
@@ -106,7 +106,7 @@ impl<P: Platform> Space<P> {
             Entry::Mapped(_) if pte.is_hint() => self.hint_fault(request, leaf, pte),
             Entry::Mapped(_) => self.present(request, leaf, pte)?,
             // Only the swap room writes such entries.
-            Entry::Swap(_) => return Err(FaultError::Denied(VirtAddr::of_page(page))),
+            Entry::Swap(_) => return Err(FaultError::Denied(page.start())),
         };
         self.mem().stats().pgfault.add(1);
         Ok(fault)
@@ -130,9 +130,7 @@ impl<P: Platform> Space<P> {
             cursor.grant(page, pte, used);
         }
         drop(cursor);
-        self.mem()
-            .platform()
-            .flush_local(self.id(), crate::addr::VirtRange::of_pages(page, page + 1));
+        self.mem().platform().flush_local(self.id(), page.alone());
         self.mem().tell(self.id(), page, EventKind::Spurious);
         Ok(Fault::Spurious)
     }
@@ -143,7 +141,7 @@ impl<P: Platform> Space<P> {
             (Backing::Private(_), Want::Write) => self.first_touch(request, leaf),
             (Backing::Private(_), Want::Read | Want::Unshare) => Ok(self.map_zero(request, leaf)),
             (Backing::Object { object, origin }, _) => {
-                let pfn = object.page(request.page.wrapping_sub(*origin))?;
+                let pfn = object.page(request.page.0.wrapping_sub(origin.0))?;
                 Ok(self.map_shared(request, leaf, pfn))
             }
         }
@@ -185,7 +183,7 @@ impl<P: Platform> Space<P> {
     pub(crate) fn new_private(
         &self,
         area: &Area<P>,
-        page: u64,
+        page: Vpn,
     ) -> Result<NewFrame<'_>, crate::error::OutOfFrames> {
         let fresh = self.mem().alloc_local(Flags::ANON, Start::Mapped)?;
         let family = match &area.backing {

@@ -1,5 +1,6 @@
 //! What a fault is told, and what it answers.
 
+use crate::addr::Vpn;
 use crate::area::Area;
 use crate::platform::Platform;
 
@@ -68,6 +69,6 @@ pub(crate) enum Rights {
 /// A fault on its way.
 pub(crate) struct Request<'a, P: Platform> {
     pub(crate) area: &'a Area<P>,
-    pub(crate) page: u64,
+    pub(crate) page: Vpn,
     pub(crate) want: Want,
 }

@@ -4,7 +4,7 @@
 //! verdict out.
 
 use super::request::{Fault, Request, Want};
-use crate::addr::Pfn;
+use crate::addr::{Pfn, Vpn};
 use crate::area::Prot;
 use crate::error::FaultError;
 use crate::event::EventKind;
@@ -139,10 +139,8 @@ impl<P: Platform> Space<P> {
     }
 
     /// The entry only gained rights, so other CPUs' stale translations are harmless.
-    fn flush_here(&self, page: u64) {
-        self.mem()
-            .platform()
-            .flush_local(self.id(), crate::addr::VirtRange::of_pages(page, page + 1));
+    fn flush_here(&self, page: Vpn) {
+        self.mem().platform().flush_local(self.id(), page.alone());
     }
 
     /// Maps a copy in place of the page (facts 1.7). The old page is held by a reference of our own while the table is unlocked.

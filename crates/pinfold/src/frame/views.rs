@@ -12,7 +12,7 @@
 use super::counts::{Counts, EXCLUSIVE, MAP, REF};
 use super::flags::Flags;
 use super::meta::{Frame, Put};
-use crate::addr::Pfn;
+use crate::addr::{Pfn, Vpn};
 use crate::rmap::AnonId;
 use crate::rules::Exclusive;
 use crate::sync::{AtomicU32, BitLock};
@@ -86,17 +86,17 @@ impl<'a> Page<'a> {
 
     /// Says where the page is mapped, before an entry does. Constant from then on.
     #[inline]
-    pub(crate) fn set_rmap(self, family: Option<AnonId>, page: u64) {
+    pub(crate) fn set_rmap(self, family: Option<AnonId>, page: Vpn) {
         if let Some(family) = family {
             self.frame.mapping.init(family.0);
         }
-        self.frame.index.init(page);
+        self.frame.index.init(page.0);
     }
 
     /// The family whose members may map the page, and the number of the page in all of them.
     #[inline]
-    pub(crate) fn rmap(self) -> (AnonId, u64) {
-        let page = self.frame.index.read_once();
+    pub(crate) fn rmap(self) -> (AnonId, Vpn) {
+        let page = Vpn(self.frame.index.read_once());
         (AnonId(self.frame.mapping.read_once()), page)
     }
 

@@ -46,7 +46,7 @@ impl<P: Platform> PinnedBytes<P> {
 
 /// The pages that `bytes` bytes at `at` lie in.
 fn pages_of(at: VirtAddr, bytes: u64) -> Result<VirtRange, RangeError> {
-    let start = VirtAddr::of_page(at.page());
+    let start = at.page().start();
     if bytes == 0 {
         return Err(RangeError::Empty(at));
     }

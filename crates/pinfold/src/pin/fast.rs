@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::ask::{Ask, Path};
 use super::guard::Held;
-use crate::addr::VirtRange;
+use crate::addr::{VirtRange, Vpn, each_page};
 use crate::event::{EventKind, FastStop};
 use crate::frame::Grab;
 use crate::platform::{Platform, WalkSection};
@@ -63,7 +63,7 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    fn stopped(&self, page: u64, why: FastStop) {
+    fn stopped(&self, page: Vpn, why: FastStop) {
         self.mem().tell(self.id(), page, EventKind::FastStop(why));
     }
 
@@ -86,11 +86,11 @@ impl<P: Platform> Space<P> {
     fn take_run(
         &self,
         leaf: Leaf<'_, P>,
-        pages: Range<u64>,
+        pages: Range<Vpn>,
         wish: &Wish,
         held: &mut Held<P>,
-    ) -> Result<(), (u64, FastStop)> {
-        for page in pages {
+    ) -> Result<(), (Vpn, FastStop)> {
+        for page in each_page(pages) {
             self.take_fast(leaf, page, wish, held).map_err(|why| (page, why))?;
         }
         Ok(())
@@ -100,7 +100,7 @@ impl<P: Platform> Space<P> {
     fn take_fast(
         &self,
         leaf: Leaf<'_, P>,
-        page: u64,
+        page: Vpn,
         wish: &Wish,
         held: &mut Held<P>,
     ) -> Result<(), FastStop> {
@@ -129,7 +129,7 @@ impl<P: Platform> Space<P> {
     fn still_good(
         &self,
         leaf: Leaf<'_, P>,
-        page: u64,
+        page: Vpn,
         pte: Pte<P::Format>,
         wish: &Wish,
     ) -> Result<(), FastStop> {

@@ -2,7 +2,7 @@
 
 use super::ask::{Ask, Path};
 use super::guard::{Held, Pins, Refs};
-use crate::addr::{VirtAddr, VirtRange};
+use crate::addr::VirtRange;
 use crate::error::{FaultError, PinError};
 use crate::platform::Platform;
 use crate::rules::pin::{Hold, Term};
@@ -80,7 +80,7 @@ impl<P: Platform> Space<P> {
             return Ok(());
         }
         if ask.path == Path::FastOnly {
-            return Err(PinError::WouldBlock(VirtAddr::of_page(first)));
+            return Err(PinError::WouldBlock(first.start()));
         }
         self.hold_slow(VirtRange::of_pages(first, part.end_page()), ask, held)
     }

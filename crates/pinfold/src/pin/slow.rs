@@ -3,7 +3,7 @@
 
 use super::ask::Ask;
 use super::guard::Held;
-use crate::addr::{Pfn, VirtAddr, VirtRange};
+use crate::addr::{Pfn, VirtAddr, VirtRange, Vpn};
 use crate::area::{Area, AreaMap, Prot};
 use crate::error::{FaultError, PinError};
 use crate::event::{Bug, EventKind};
@@ -30,7 +30,7 @@ enum Follow {
 /// One page on its way through the slow path.
 struct Step<'a, P: Platform> {
     area: &'a Area<P>,
-    page: u64,
+    page: Vpn,
     ask: Ask,
     hold: Hold,
     /// The access that the entry must allow, which 5.8 raises to writing.
@@ -47,7 +47,7 @@ impl<P: Platform> Space<P> {
         held: &mut Held<P>,
     ) -> Result<(), PinError> {
         let map = self.read_map();
-        for page in range.first_page()..range.end_page() {
+        for page in range.iter() {
             let pfn = self.hold_page(&map, page, ask, held.hold())?;
             held.push(pfn);
             self.mem().tell(self.id(), page, EventKind::SlowTaken(pfn));
@@ -58,11 +58,11 @@ impl<P: Platform> Space<P> {
     fn hold_page(
         &self,
         map: &AreaMap<P>,
-        page: u64,
+        page: Vpn,
         ask: Ask,
         hold: Hold,
     ) -> Result<Pfn, PinError> {
-        let at = VirtAddr::of_page(page);
+        let at = page.start();
         let area = map.find(page).ok_or(FaultError::NotMapped(at))?;
         self.check_rights(area, at, ask)?;
         let rights = match ask.force {

@@ -4,7 +4,7 @@ use crate::lab::{self, Holder};
 use crate::testing::{Audit, Space, load, machine, map, map_shared, pages, space, store};
 use crate::{
     AddressSpace, Advice, Format, Limits, NodeId, Place, Prot, RangeError, Rules, Sharing, Small,
-    SpaceError, Tuning, VirtAddr, X86_64,
+    SpaceError, Tuning, VirtAddr, Vpn, X86_64,
 };
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ fn at(space: &Space<X86_64>, page: u64, count: u64) -> Result<crate::VirtRange, 
 #[test]
 fn a_refused_mapping_says_why_and_changes_nothing() {
     let mem = machine::<X86_64>(Rules::default(), &[16], Tuning::default());
-    let limits = Limits { pages: 100, locked: 0, first_page: 16, end_page: 1000 };
+    let limits = Limits { pages: 100, locked: 0, first_page: Vpn(16), end_page: Vpn(1000) };
     let space = AddressSpace::new(&mem, limits).unwrap();
     let taken = at(&space, 20, 4).unwrap();
     let anywhere = |count| space.map(Place::Anywhere, count, RW, Sharing::Private);
