@@ -35,7 +35,8 @@ pub(crate) struct Counted {
     rooms: usize,
     floors: usize,
     arrows: usize,
-    faults: Vec<String>,
+    /// Every fault in words.
+    pub(crate) faults: Vec<String>,
 }
 
 impl fmt::Display for Counted {

@@ -204,7 +204,8 @@ pub(crate) struct MatrixArgs {
     /// Cells searched at the same time [default: one for each available core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
-    /// Compare with a table of expected cells; exit with 1 where they differ
+    /// Compare with a table of expected cells, a file or the built-in `verdicts` or
+    /// `verdicts-weak`; exit with 1 where they differ
     #[arg(long, value_name = "FILE")]
     pub(crate) expect: Option<String>,
     /// The form of the result

@@ -6,6 +6,7 @@
 use crate::failure::Failure;
 use pinfold::rules::Rules;
 use pinfold_lab::scenario::{self, Scenario, Style};
+use pinfold_lab::{SCENARIOS, Shipped, VERDICTS};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -20,36 +21,6 @@ const EXTENSION: &str = "pf";
 const BUILT_IN_PREFIX: &str = "built-in:";
 /// How alike two names must be to suggest one for the other, from 0 to 1.
 const ALIKE: f64 = 0.6;
-
-macro_rules! built_in {
-    ($($name:literal),+ $(,)?) => {
-        &[$(($name, include_str!(concat!("../../../scenarios/", $name, ".pf")))),+]
-    };
-}
-
-/// The scenarios that are part of the program: name and text.
-const BUILT_IN: &[(&str, &str)] = built_in![
-    "breakpoint",
-    "bug-215616",
-    "bug-215616-compaction",
-    "cow-published-early",
-    "dirty-cow",
-    "fast-pin-reused-frame",
-    "fork-meets-migration",
-    "fork-races-fast-pin",
-    "many-references",
-    "move-races-cow",
-    "mprotect-flip",
-    "mprotect-pin-fork",
-    "rdma-dontfork",
-    "rdma-fork",
-    "rdma-fork-get",
-    "read-pin-then-write",
-    "read-pin-zero-page",
-    "unmap-races-pin",
-    "vmsplice-leak",
-    "wrprotect-restore-loses-dirty",
-];
 
 /// The text of a scenario, and where it was found.
 #[derive(Debug)]
@@ -102,7 +73,7 @@ pub(crate) fn load(asked: &str, style: Style) -> Result<Loaded, Failure> {
 pub(crate) fn load_all(style: Style) -> Result<Vec<Loaded>, Failure> {
     let mut names = names_in(Path::new(DIRECTORY));
     if names.is_empty() {
-        names = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
+        names = SCENARIOS.iter().map(|file| file.name.to_owned()).collect();
     }
     names.iter().map(|name| load(name, style)).collect()
 }
@@ -115,13 +86,25 @@ pub(crate) fn find(asked: &str) -> Result<Source, Failure> {
     if let Some(path) = file(asked) {
         return read(&path);
     }
-    match BUILT_IN.iter().find(|(name, _)| *name == asked) {
-        Some((name, text)) => {
-            let path = format!("{BUILT_IN_PREFIX}{name}");
-            Ok(Source { text: (*text).to_owned(), path })
-        }
-        None => Err(missing(asked)),
+    Shipped::find(SCENARIOS, asked).map(built_in).ok_or_else(|| missing(asked))
+}
+
+/// Finds a table of expected cells: the file of that name, or the built-in table.
+///
+/// # Errors
+/// When there is neither, or the file cannot be read.
+pub(crate) fn find_verdicts(asked: &str) -> Result<Source, Failure> {
+    let path = Path::new(asked);
+    match Shipped::find(VERDICTS, asked) {
+        Some(table) if !path.is_file() => Ok(built_in(table)),
+        _ => read(path),
     }
+}
+
+/// What is part of the program, as a source.
+fn built_in(file: &Shipped) -> Source {
+    let path = format!("{BUILT_IN_PREFIX}{}", file.name);
+    Source { text: file.text.to_owned(), path }
 }
 
 /// The failure to find a scenario, with the nearest name.
@@ -152,7 +135,7 @@ pub(crate) fn file(asked: &str) -> Option<PathBuf> {
 
 /// Whether a scenario of that name is part of the program.
 pub(crate) fn is_built_in(name: &str) -> bool {
-    BUILT_IN.iter().any(|(known, _)| *known == name)
+    Shipped::find(SCENARIOS, name).is_some()
 }
 
 /// How to name a scenario on a command line, given its name and where it was found.
@@ -228,7 +211,7 @@ fn nearest(asked: &str) -> Option<String> {
         }
     }
     let known = names_in(Path::new(DIRECTORY));
-    let built_in = BUILT_IN.iter().map(|(name, _)| (*name).to_owned());
+    let built_in = SCENARIOS.iter().map(|file| file.name.to_owned());
     candidates.extend(known.into_iter().chain(built_in).map(|name| (name.clone(), name)));
     candidates
         .into_iter()

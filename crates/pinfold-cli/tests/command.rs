@@ -144,6 +144,20 @@ fn built_in_scenarios_need_no_files() {
 }
 
 #[test]
+fn built_in_verdicts_need_no_files() {
+    let directory = empty_directory("bare-verdicts");
+    let expect = |table| {
+        pinfold(&["matrix", "rdma-dontfork", "--rules", "5.8", "--expect", table])
+            .current_dir(&directory)
+            .assert()
+    };
+    expect("verdicts").success();
+    expect("verdicts-strong").code(2);
+    fs::write(directory.join("verdicts"), "scenario 5.8\nrdma-dontfork BAD\n").unwrap();
+    expect("verdicts").code(1);
+}
+
+#[test]
 fn fmt_names_and_rewrites_what_is_not_canonical() {
     let directory = empty_directory("fmt");
     let file = directory.join("s.pf");

@@ -5,14 +5,13 @@
 //! within its limit, its executions and the ratio are bounds, and say so.
 
 use std::io::{Write, stderr};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use pinfold::Rules;
 use pinfold_explore::Search as Strategy;
 use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::scenario::{self, Scenario};
-use pinfold_lab::{CheckOptions, check};
+use pinfold_lab::{CheckOptions, SCENARIOS, Shipped, check};
 
 /// How long a search with reduction may take, and one without.
 const LIMITS: [Duration; 2] = [Duration::from_secs(600), Duration::from_secs(60)];
@@ -31,10 +30,8 @@ fn parsed(text: &str) -> Scenario {
     scenario::parse(text).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
-fn shipped() -> String {
-    let path =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/fork-races-fast-pin.pf");
-    std::fs::read_to_string(path).expect("the scenario is shipped")
+fn shipped() -> &'static str {
+    Shipped::find(SCENARIOS, "fork-races-fast-pin").expect("the scenario is shipped").text
 }
 
 /// The same with a second thread that pins.
@@ -126,8 +123,8 @@ fn main() {
     println!(
         "P11: executions a second must {MUST_RATE}, stretch {STRETCH_RATE}; ratio must 1/{MUST_RATIO}, stretch 1/{STRETCH_RATIO}"
     );
-    let one = parsed(&shipped());
-    let two = parsed(&with_two_pinners(&shipped()));
+    let one = parsed(shipped());
+    let two = parsed(&with_two_pinners(shipped()));
     rate("one pins, exhausted", &one, |_| REDUCED);
     rate("one pins, at random", &one, |seed| Strategy::Random { seed, runs: 20_000 });
     rate("two pin, at random", &two, |seed| Strategy::Random { seed, runs: 20_000 });

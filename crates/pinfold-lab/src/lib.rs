@@ -11,6 +11,8 @@
 //! 6. [`campaign`]: a search divided among threads, processes and machines, and in time.
 //! 7. [`report`]: the result as data, from which every output derives; `access` puts the shared accesses of a replay into words.
 //! 8. [`saved`]: a failing execution as a file that any machine runs again.
+//!
+//! [`SCENARIOS`] are the incidents that ship, and [`VERDICTS`] what each release does with them.
 
 mod access;
 pub mod campaign;
@@ -24,6 +26,7 @@ mod record;
 pub mod report;
 pub mod saved;
 pub mod scenario;
+mod shipped;
 mod step;
 mod trace;
 mod world;
@@ -32,3 +35,9 @@ pub use check::{
     CheckOptions, Detail, JobProgress, Order, Progress, check, obstacle, replay_schedule, run,
 };
 pub use pinfold_explore::{Ahead, LockForm, Model, Search as Strategy};
+pub use shipped::{SCENARIOS, Shipped, VERDICTS};
+
+// The example of the README is compiled and run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

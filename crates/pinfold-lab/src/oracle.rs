@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use pinfold::lab::Holder;
-use pinfold::rules::ZeroPin;
+use pinfold::rules::pin::counts_zero_page;
 use pinfold::sync::AtomicU64;
 use pinfold::{Flags, NodeId, PIN_BIAS, Pfn, Pte};
 
@@ -153,7 +153,7 @@ impl World {
             });
         }
         let zero = self.memory.zero_page();
-        let free_zero_pin = self.memory.rules().zero_pin == ZeroPin::Free;
+        let free_zero_pin = !counts_zero_page(self.memory.rules().zero_pin);
         wanted[at(zero)].0 += 1;
         for hold in state.handles.values().filter_map(|handle| handle.hold.as_ref()) {
             for pfn in hold.pages() {

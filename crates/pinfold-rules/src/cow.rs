@@ -83,10 +83,14 @@ fn by_kind(rule: PteCow, page: &PageState) -> Option<CowVerdict> {
             Some(CowVerdict::Reuse(Why::Page(page.kind)))
         }
         PageKind::Anon(_) => None,
-        PageKind::Ksm if rule == PteCow::MapCount => by_merged(page),
-        PageKind::Ksm | PageKind::File | PageKind::Zero => {
-            Some(CowVerdict::Copy(Why::Page(page.kind)))
-        }
+        PageKind::Ksm => match rule {
+            PteCow::MapCount => by_merged(page),
+            PteCow::RefCount
+            | PteCow::RefCountPrecise
+            | PteCow::Exclusive
+            | PteCow::ExclusiveTight => Some(CowVerdict::Copy(Why::Page(page.kind))),
+        },
+        PageKind::File | PageKind::Zero => Some(CowVerdict::Copy(Why::Page(page.kind))),
     }
 }
 

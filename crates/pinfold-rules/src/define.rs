@@ -90,8 +90,11 @@ macro_rules! switches {
         $(
             $(#[doc = $doc])+
             #[doc = ""]
-            #[doc = "Ordered as listed, which is the order of history."]
-            #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+            #[doc = "Listed in the order of history. Not comparable: what a variant means is asked of the"]
+            #[doc = "decision functions, which match every variant, so a new one does not compile until each"]
+            #[doc = "of them has decided."]
+            #[derive(Clone, Copy, Debug)]
+            #[cfg_attr(test, derive(PartialEq, Eq))]
             pub enum $Enum {
                 $(
                     $(#[doc = $text])+
@@ -135,7 +138,7 @@ macro_rules! switches {
         )+
 
         /// A rule set: one variant for each switch. All combinations are allowed, released or not.
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[derive(Clone, Copy, Debug)]
         pub struct Rules {
             /// The preset that the set started from: what it is named after, without any effect of
             /// its own.
@@ -150,6 +153,21 @@ macro_rules! switches {
             /// The preset of a release, with each switch as of its own date.
             pub(super) fn at(release: Release) -> Self {
                 Self { base: Base::Linux(release), $($field: $Enum::at(release)),+ }
+            }
+        }
+
+        impl PartialEq for Rules {
+            fn eq(&self, other: &Self) -> bool {
+                self.base == other.base && TABLE.iter().all(|entry| (entry.get)(self) == (entry.get)(other))
+            }
+        }
+
+        impl Eq for Rules {}
+
+        impl core::hash::Hash for Rules {
+            fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+                self.base.hash(state);
+                TABLE.iter().for_each(|entry| (entry.get)(self).hash(state));
             }
         }
 

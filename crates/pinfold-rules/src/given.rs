@@ -18,7 +18,7 @@ impl Given {
     /// What was kept of the text.
     pub fn as_str(&self) -> &str {
         // Cut between letters, so it is always UTF-8.
-        str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+        core::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
     }
 
     /// Whether the text went on.
@@ -33,7 +33,11 @@ impl Given {
 
 impl From<&str> for Given {
     fn from(text: &str) -> Self {
-        let length = text.floor_char_boundary(Self::KEPT);
+        // Found before it gets below 0, which is a boundary.
+        let mut length = text.len().min(Self::KEPT);
+        while !text.is_char_boundary(length) {
+            length -= 1;
+        }
         let mut bytes = [0; Self::KEPT];
         bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
         Self { bytes, length: length as u8, cut: length < text.len() }

@@ -6,7 +6,17 @@
 //! dirty page cache are other tests and not here.
 
 use super::pin::maybe_dma_pinned;
-use super::{Answer, Counter, Mapping, NumaSkip, PageKind, PageState, Relation, Why};
+use super::{Answer, Counter, Mapping, NumaSkip, NumaWrite, PageKind, PageState, Relation, Why};
+
+/// Whether an inaccessible entry forgets the write bit, so that the hinting fault works it out as
+/// mprotect does (facts 4.3). Otherwise the entry keeps it.
+#[inline]
+pub const fn recomputes_write(rule: NumaWrite) -> bool {
+    match rule {
+        NumaWrite::Saved => false,
+        NumaWrite::Recomputed => true,
+    }
+}
 
 /// Why the scanner leaves the entry accessible, if it does.
 #[inline]

@@ -5,8 +5,10 @@
 //! exclusive mark (facts 3.5). [`maybe_dma_pinned`] orders nothing: a certain no needs the
 //! page-table lock and fork's sequence count, or a cleared entry and a full barrier.
 
-use super::{Answer, AreaState, Counter, Dirty, EntryState, Exclusive, ForceWrite, Mapping};
-use super::{PageKind, PageState, Permission, ReadGup, Relation, Tracking, Why};
+use super::{
+    Answer, AreaState, Counter, Dirty, EntryState, Exclusive, FastRecheck, ForceWrite, GupNuma,
+};
+use super::{Mapping, PageKind, PageState, Permission, ReadGup, Relation, Tracking, Why, ZeroPin};
 
 /// What one pin of a small page adds to its refcount.
 pub const PIN_BIAS: u32 = 1024;
@@ -77,7 +79,58 @@ pub fn maybe_dma_pinned(page: &PageState) -> Answer {
 pub const fn entry_access(rule: ReadGup, asked: Access, walk: Walk) -> Access {
     match (rule, walk) {
         (ReadGup::ForceWrite, Walk::Slow(Mapping::Cow) | Walk::Fast) => Access::Write,
-        _ => asked,
+        (ReadGup::ForceWrite, Walk::Slow(Mapping::Shared) | Walk::FastOnly) => asked,
+        (ReadGup::AsIs | ReadGup::UnshareAnon | ReadGup::UnshareAll, _) => asked,
+    }
+}
+
+/// Which pages a read-only pin unshares (facts 3.6).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Unshares {
+    /// None: it takes what is mapped.
+    Nothing,
+    /// Anonymous pages that are not exclusive.
+    Anon,
+    /// Those, and for a long term page-cache and zero pages of private mappings.
+    AllPrivate,
+}
+
+/// Which pages a read-only pin unshares under the rule. An unshare fault on any other page leaves
+/// it alone (facts 3.9).
+#[inline]
+pub const fn unshares(rule: ReadGup) -> Unshares {
+    match rule {
+        ReadGup::AsIs | ReadGup::ForceWrite => Unshares::Nothing,
+        ReadGup::UnshareAnon => Unshares::Anon,
+        ReadGup::UnshareAll => Unshares::AllPrivate,
+    }
+}
+
+/// Whether a pin of the zero page changes its refcount (facts 3.3). A get always does.
+#[inline]
+pub const fn counts_zero_page(rule: ZeroPin) -> bool {
+    match rule {
+        ZeroPin::Counted => true,
+        ZeroPin::Free => false,
+    }
+}
+
+/// Whether the slow path takes the hinting fault of an entry that waits for one, unless the request
+/// is forced (facts 3.8).
+#[inline]
+pub const fn takes_hinting_fault(rule: GupNuma) -> bool {
+    match rule {
+        GupNuma::Honor => true,
+        GupNuma::Follow => false,
+    }
+}
+
+/// Whether the lock-free walker reads the entry again once it holds its reference (facts 3.5).
+#[inline]
+pub const fn rechecks_entry(rule: FastRecheck) -> bool {
+    match rule {
+        FastRecheck::On => true,
+        FastRecheck::Off => false,
     }
 }
 
@@ -87,7 +140,8 @@ pub const fn entry_access(rule: ReadGup, asked: Access, walk: Walk) -> Access {
 /// The slow path then takes an unshare fault; the lock-free path stops.
 #[inline]
 pub fn must_unshare(rule: ReadGup, request: Request, walk: Walk, page: &PageState) -> Answer {
-    if matches!(rule, ReadGup::AsIs | ReadGup::ForceWrite) {
+    let unshares = unshares(rule);
+    if unshares == Unshares::Nothing {
         return Answer::No(Why::Rule);
     }
     if request.hold == Hold::Get || request.access == Access::Write {
@@ -96,7 +150,7 @@ pub fn must_unshare(rule: ReadGup, request: Request, walk: Walk, page: &PageStat
     match page.kind {
         PageKind::Anon(Exclusive::Marked) => Answer::No(Why::Page(page.kind)),
         PageKind::Anon(Exclusive::Unmarked) | PageKind::Ksm => Answer::Yes(Why::Page(page.kind)),
-        PageKind::File | PageKind::Zero if rule == ReadGup::UnshareAnon => {
+        PageKind::File | PageKind::Zero if unshares == Unshares::Anon => {
             Answer::No(Why::Page(page.kind))
         }
         PageKind::File | PageKind::Zero => match (request.term, walk) {
@@ -123,6 +177,23 @@ pub enum WriteFault {
     Taken,
     /// It did not.
     NotTaken,
+}
+
+/// Whether a request for writing goes on as one for reading: before 4.9, once the fault of a forced
+/// write in an area without write permission has made a page. All that follows, further faults
+/// included, then does without the right to write: Dirty COW (facts 3.4, 12.7c).
+#[inline]
+pub fn drops_write(
+    rule: ForceWrite,
+    force: Force,
+    fault: WriteFault,
+    permission: Permission,
+) -> bool {
+    let forced = force == Force::Forced && permission == Permission::ReadOnly;
+    match rule {
+        ForceWrite::DropWrite => forced && fault == WriteFault::Taken,
+        ForceWrite::DirtyCow | ForceWrite::Exclusive => false,
+    }
 }
 
 /// Whether a request for writing may use an entry without write permission (facts 3.4). If not, it

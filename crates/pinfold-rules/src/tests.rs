@@ -3,6 +3,7 @@
 use super::{Exclusive, Lru, PageKind, PageState, SwapCache};
 
 mod cow;
+mod eras;
 mod fork;
 mod numa;
 mod pin;

@@ -20,8 +20,10 @@ use crate::event::EventKind;
 use crate::frame::{NewFrame, Page};
 use crate::platform::{FlushScope, Platform};
 use crate::pte::{Entry, Migration, MigrationKind, Pte};
-use crate::rules::fork::{ForkVerdict, PinHistory, fork_page};
-use crate::rules::{Exclusive, ForkRace, PageKind, PageState, Why};
+use crate::rules::fork::{
+    ForkVerdict, PinHistory, SeqCountUse, WriteProtect, fork_page, race_guard,
+};
+use crate::rules::{Exclusive, PageKind, PageState, Why};
 use crate::space::Space;
 use crate::sync::{Begin, Shared};
 use crate::table::{Cursor, Leaf};
@@ -109,10 +111,10 @@ impl<P: Platform> Copying<'_, P> {
 
     /// Copies the entries of a private area, inside the sequence count's odd section where the rule has one.
     fn copy_entries(&mut self, area: &Area<P>) -> Result<(), SpaceError> {
-        let begin = match self.parent.mem().rules().fork_race {
-            ForkRace::Open | ForkRace::WriteProtectFirst => None,
-            ForkRace::SeqCount => Some(Begin::WriteBarrier),
-            ForkRace::SeqCountFull => Some(Begin::FullBarrier),
+        let begin = match race_guard(self.parent.mem().rules().fork_race).seqcount {
+            SeqCountUse::Unused => None,
+            SeqCountUse::WriteBarrier => Some(Begin::WriteBarrier),
+            SeqCountUse::FullBarrier => Some(Begin::FullBarrier),
         };
         let seq = &self.parent.protect_seq;
         if let Some(barrier) = begin {
@@ -180,7 +182,8 @@ impl<P: Platform> Copying<'_, P> {
         (pte, pfn): (Pte<P::Format>, Pfn),
         fresh: &mut Option<Fresh<'_>>,
     ) -> One {
-        let early = self.parent.mem().rules().fork_race == ForkRace::WriteProtectFirst;
+        let guard = race_guard(self.parent.mem().rules().fork_race);
+        let early = guard.protect == WriteProtect::BeforeCheck;
         if early && pte.is_writable() {
             at.from.revoke_write(at.page);
         }

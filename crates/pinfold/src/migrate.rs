@@ -21,7 +21,8 @@ use crate::memory::Memory;
 use crate::platform::{Platform, WalkSection};
 use crate::pte::{Entry, Migration, MigrationKind, Pte};
 use crate::rmap::Walk;
-use crate::rules::{Exclusive, MigrationAd, MigrationKind as MigrationRule, ShareOrder};
+use crate::rules::Exclusive;
+use crate::rules::migrate::{brings_barriers, carries_accessed_dirty, remembers_mark};
 use crate::space::Space;
 use crate::sync::smp_mb;
 use crate::table::{Cursor, Leaf, Tables};
@@ -201,7 +202,8 @@ impl<P: Platform> Memory<P> {
         let old = flushed.pte();
         let pfn = old.pfn();
         let marked = self.frames().counts(pfn).is_exclusive();
-        if marked && rules.migration_kind == MigrationRule::Exclusive {
+        let remembers = remembers_mark(rules.migration_kind);
+        if marked && remembers {
             if self.try_share(pfn) == Share::MaybePinned {
                 cursor.put_back(flushed);
                 self.tell(space, page, EventKind::MigrationPinned(pfn));
@@ -210,12 +212,12 @@ impl<P: Platform> Memory<P> {
         } else if marked {
             self.frames().page(pfn).clear_exclusive();
         }
-        let kind = match (old.is_writable(), marked, rules.migration_kind) {
-            (true, ..) => MigrationKind::Write,
-            (false, true, MigrationRule::Exclusive) => MigrationKind::ReadExclusive,
-            _ => MigrationKind::Read,
+        let kind = match (old.is_writable(), marked && remembers) {
+            (true, _) => MigrationKind::Write,
+            (false, true) => MigrationKind::ReadExclusive,
+            (false, false) => MigrationKind::Read,
         };
-        let carried = rules.migration_ad == MigrationAd::Carried;
+        let carried = carries_accessed_dirty(rules.migration_ad);
         let entry = Migration {
             pfn,
             kind,
@@ -231,9 +233,9 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Clears the exclusive mark of a page whose entry is out, unless it may be pinned (facts 3.5, A1 to A3). The entry was taken out by a full
-    /// exchange, and for [`ShareOrder::Flush`] the flush that followed is the only other ordering.
+    /// exchange, and for [`ShareOrder::Flush`](crate::rules::ShareOrder::Flush) the flush that followed is the only other ordering.
     fn try_share(&self, pfn: Pfn) -> Share {
-        let barriers = self.rules().share_order == ShareOrder::Barriers;
+        let barriers = brings_barriers(self.rules().share_order);
         if barriers {
             smp_mb();
         }

@@ -17,11 +17,10 @@ use crate::event::EventKind;
 use crate::frame::Flags;
 use crate::platform::Platform;
 use crate::pte::{Entry, Format, Migration, MigrationKind, Pte};
+use crate::rules::migrate::remembers_mark;
+use crate::rules::numa::{numa_skip, recomputes_write};
 use crate::rules::protect::{WriteNotify, can_change_writable, wants_upgrade};
-use crate::rules::{
-    AreaState, Dirty, EntryState, Mapping, MigrationKind as MigrationRule, Permission, Protnone,
-    Tracking, numa::numa_skip,
-};
+use crate::rules::{AreaState, Dirty, EntryState, Mapping, Permission, Protnone, Tracking};
 use crate::space::Space;
 use crate::table::Cursor;
 use crate::tlb::FlushBatch;
@@ -213,7 +212,7 @@ impl<P: Platform> Space<P> {
         }
         let old = cursor.withdraw(page);
         let mut new = old.pte().hint();
-        if mem.rules().numa_write == crate::rules::NumaWrite::Recomputed {
+        if recomputes_write(mem.rules().numa_write) {
             new = new.read_only();
         }
         cursor.restrict(old, new);
@@ -234,7 +233,7 @@ impl<P: Platform> Space<P> {
             new.reach = area.prot.reach();
         }
         if entry.kind == MigrationKind::Write {
-            let keeps_mark = self.mem().rules().migration_kind == MigrationRule::Exclusive
+            let keeps_mark = remembers_mark(self.mem().rules().migration_kind)
                 && self.mem().frames().flags(entry.pfn).contains(Flags::ANON);
             new.kind = if keeps_mark { MigrationKind::ReadExclusive } else { MigrationKind::Read };
             let kind = EventKind::MigrationDowngraded { pfn: entry.pfn, to: new.kind };

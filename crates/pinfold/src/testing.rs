@@ -519,7 +519,7 @@ impl<'m, F: Format> Audit<'m, F> {
     }
 
     pub(crate) fn pins(mut self, pages: &[Pfn]) -> Self {
-        let free = self.mem.rules().zero_pin == pinfold::rules::ZeroPin::Free;
+        let free = !pinfold::rules::pin::counts_zero_page(self.mem.rules().zero_pin);
         for pfn in pages.iter().filter(|pfn| !(free && **pfn == self.mem.zero_page())) {
             self.owe(*pfn, u64::from(PIN_BIAS));
         }

@@ -167,8 +167,9 @@ impl<'m, P: Platform> Gather<'m, P> {
         self.flush_and_free();
         let Some(first) = self.tables else { return };
         let (mem, tables) = (self.mem, RetiredTables { first });
-        if mem.rules().table_free == TableFree::AtOnce {
-            return mem.free_tables(tables);
+        match mem.rules().table_free {
+            TableFree::AtOnce => return mem.free_tables(tables),
+            TableFree::AfterWalkers => {}
         }
         // A flush need not order the stores that unlinked the tables before the look at who walks: INV-TLB-4.
         smp_mb();

@@ -13,7 +13,6 @@ use crate::rulesets;
 use clap::ValueEnum;
 use pinfold::Rules;
 use pinfold_lab::report::Verdict;
-use std::path::Path;
 
 #[cfg(test)]
 mod tests;
@@ -37,7 +36,7 @@ impl Expected {
     /// # Errors
     /// When it cannot be read or understood, or is meant for another model than `asked`.
     pub(super) fn read(path: &str, asked: Option<ModelArg>) -> Result<Self, Failure> {
-        let source = find::read(Path::new(path))?;
+        let source = find::find_verdicts(path)?;
         Self::parse(&source.text, asked).map_err(|(line, why)| Failure::Expectation {
             path: source.path,
             line,

@@ -1,15 +1,8 @@
 use super::*;
 
 #[test]
-fn every_shipped_file_is_built_in() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
-    let built_in: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names_in(&directory), built_in);
-}
-
-#[test]
 fn every_built_in_scenario_is_one() {
-    for (name, _) in BUILT_IN {
+    for Shipped { name, .. } in SCENARIOS {
         let loaded = load(name, Style::Plain).unwrap();
         assert_eq!(loaded.scenario.name.as_str(), *name);
         assert_eq!(argument(name, &loaded.path), *name);

@@ -8,24 +8,7 @@ mod shipped;
 mod syntax;
 
 use super::{Code, Scenario, ScenarioError, Style, parse, render};
-use std::fs;
-use std::path::PathBuf;
-
-/// The shipped files, by name.
-fn shipped() -> Vec<(String, String)> {
-    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios"));
-    let mut files: Vec<(String, String)> = fs::read_dir(&folder)
-        .expect("the folder of scenarios")
-        .map(|entry| entry.expect("an entry of the folder").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "pf"))
-        .map(|path| {
-            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-            (name, fs::read_to_string(&path).expect("a readable scenario"))
-        })
-        .collect();
-    files.sort();
-    files
-}
+use crate::{SCENARIOS, Shipped};
 
 fn accepted(source: &str) -> Scenario {
     parse(source)
@@ -61,7 +44,6 @@ fn each_is_reported(cases: &[(Code, &str, &str)], text: impl Fn(&str) -> String)
 }
 
 /// The text of one shipped file.
-fn shipped_text(name: &str) -> String {
-    let found = shipped().into_iter().find(|(known, _)| known == name);
-    found.expect("a shipped scenario of this name").1
+fn shipped_text(name: &str) -> &'static str {
+    Shipped::find(SCENARIOS, name).expect("a shipped scenario of this name").text
 }

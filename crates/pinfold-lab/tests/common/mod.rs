@@ -1,34 +1,20 @@
 //! Searching scenarios and shipped files, for the tests.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
-use std::path::PathBuf;
-
 use pinfold::Rules;
 use pinfold_lab::report::{Report, Verdict};
-use pinfold_lab::{CheckOptions, Model, check, scenario};
+use pinfold_lab::{CheckOptions, Model, SCENARIOS, Shipped, check, scenario};
 
 pub const MODELS: [Model; 3] = [Model::Sc, Model::Tso, Model::Weak];
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")
-}
-
 /// The text of a scenario that is shipped.
 pub fn shipped(name: &str) -> String {
-    let path = folder().join(format!("{name}.pf"));
-    std::fs::read_to_string(path).expect("the scenario is shipped")
+    Shipped::find(SCENARIOS, name).expect("the scenario is shipped").text.to_owned()
 }
 
 /// The names of all scenarios that are shipped, in order.
 pub fn all_shipped() -> Vec<String> {
-    let entries = std::fs::read_dir(folder()).expect("scenarios are shipped");
-    let paths = entries.map(|entry| entry.expect("readable").path());
-    let scenarios = paths.filter(|path| path.extension().is_some_and(|end| end == "pf"));
-    let stems = scenarios.map(|path| path.file_stem().expect("a name").to_owned());
-    let mut names: Vec<String> =
-        stems.map(|stem| stem.into_string().expect("readable names")).collect();
-    names.sort();
-    names
+    SCENARIOS.iter().map(|file| file.name.to_owned()).collect()
 }
 
 /// Searches a scenario with nothing left out.

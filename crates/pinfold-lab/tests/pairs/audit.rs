@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use pinfold::lab::{self, Holder};
-use pinfold::rules::ZeroPin;
+use pinfold::rules::pin::counts_zero_page;
 use pinfold::sync::Shared;
 use pinfold::{AddressSpace, Flags, Memory, PIN_BIAS, Pfn};
 
@@ -31,7 +31,7 @@ pub(crate) fn check(
         });
     }
     let zero = memory.zero_page();
-    let free_zero = memory.rules().zero_pin == ZeroPin::Free;
+    let free_zero = !counts_zero_page(memory.rules().zero_pin);
     wanted[zero.0 as usize].0 += 1;
     for pfn in pinned.iter().filter(|pfn| !free_zero || **pfn != zero) {
         wanted[pfn.0 as usize].0 += PIN_BIAS;

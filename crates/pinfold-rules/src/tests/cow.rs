@@ -34,9 +34,8 @@ fn fault(rule: PteCow, page: PageState, batch: Batch) -> (Outcome, String) {
         CowStep::DrainLru => panic!("drained twice"),
         CowStep::NeedPageLock(_) => {}
     }
-    if frees_swap_cache(rule)
-        && let SwapCache::Present { swap_count: 0, writeback: Writeback::Idle } = page.swap
-    {
+    let idle = SwapCache::Present { swap_count: 0, writeback: Writeback::Idle };
+    if frees_swap_cache(rule) && page.swap == idle {
         page.swap = SwapCache::Absent;
         page.refs -= 1;
     }

@@ -12,7 +12,8 @@ use crate::event::EventKind;
 use crate::migrate::{Isolated, Mode};
 use crate::platform::Platform;
 use crate::pte::Pte;
-use crate::rules::{NumaFault, NumaWrite};
+use crate::rules::NumaFault;
+use crate::rules::numa::recomputes_write;
 use crate::space::Space;
 use crate::table::{Cursor, Leaf};
 
@@ -114,7 +115,7 @@ impl<P: Platform> Space<P> {
     ) {
         let area = request.area;
         let mut pte = orig.with_reach(area.prot.reach()).young();
-        if self.mem().rules().numa_write == NumaWrite::Recomputed {
+        if recomputes_write(self.mem().rules().numa_write) {
             pte = pte.read_only();
             if write == WriteBit::ByRule && self.may_become_writable(area, pte) {
                 pte = pte.writable();

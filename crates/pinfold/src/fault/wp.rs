@@ -13,7 +13,8 @@ use crate::pte::Pte;
 use crate::rules::cow::{
     CowStep, CowVerdict, How, pte_cow_drained, pte_cow_locked, pte_cow_precheck,
 };
-use crate::rules::{CowPublish, PageKind, ReadGup, Why};
+use crate::rules::pin::{Unshares, unshares};
+use crate::rules::{CowPublish, PageKind, Why};
 use crate::space::Space;
 use crate::table::{Cursor, Flushed, Leaf};
 
@@ -62,7 +63,7 @@ impl<P: Platform> Space<P> {
 
     /// Before 6.2 unsharing left everything that is not anonymous alone (facts 3.9).
     fn unshares_zero(&self, request: &Request<'_, P>) -> bool {
-        request.want == Want::Write || self.mem().rules().read_gup >= ReadGup::UnshareAll
+        request.want == Want::Write || unshares(self.mem().rules().read_gup) == Unshares::AllPrivate
     }
 
     fn decide(&self, pfn: Pfn) -> Decision {

@@ -86,7 +86,7 @@ fn a_pinned_or_referenced_page_does_not_move_and_the_owner_keeps_it_since_5_19()
         assert_eq!(moved, Moved { moved: 0, failed: 2 }, "{text}");
         assert_eq!(mem.stats().pgmigrate_fail.get() - fails, 2, "{text}");
         let refused = events.iter().any(|event| matches!(event, EventKind::MigrationPinned(_)));
-        let marks = rules(text).migration_kind == crate::rules::MigrationKind::Exclusive;
+        let marks = crate::rules::migrate::remembers_mark(rules(text).migration_kind);
         assert_eq!(refused, marks, "{text}: the pin is seen before the entry is gone for good");
         assert_eq!((store(&space, 16, 7), store(&space, 17, 8)), (Ok(pinned), Ok(got)), "{text}");
         Audit::of(&mem).space(&space).pins(pins.pages()).gets(gets.pages()).check();

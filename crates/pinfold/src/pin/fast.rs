@@ -9,8 +9,8 @@ use crate::event::{EventKind, FastStop};
 use crate::frame::Grab;
 use crate::platform::{Platform, WalkSection};
 use crate::pte::{Format, Match, Pte};
-use crate::rules::pin::{Access, Hold, Request, Walk, entry_access, must_unshare};
-use crate::rules::{FastRecheck, ForkRace};
+use crate::rules::fork::{SeqCountUse, race_guard};
+use crate::rules::pin::{Access, Hold, Request, Walk, entry_access, must_unshare, rechecks_entry};
 use crate::space::Space;
 use crate::sync::smp_rmb;
 use crate::table::{Leaf, table_end};
@@ -23,15 +23,15 @@ struct Wish {
     fits: Match,
     request: Request,
     walk: Walk,
-    recheck: FastRecheck,
+    rechecks: bool,
 }
 
 impl<P: Platform> Space<P> {
     /// Takes pages from the start of the range until one needs the slow path.
     pub(super) fn hold_fast(&self, range: VirtRange, ask: Ask, held: &mut Held<P>) {
         let rules = self.mem().rules();
-        let counts_forks = held.hold() == Hold::Pin
-            && matches!(rules.fork_race, ForkRace::SeqCount | ForkRace::SeqCountFull);
+        let counts_forks =
+            held.hold() == Hold::Pin && race_guard(rules.fork_race).seqcount != SeqCountUse::Unused;
         let seq = if counts_forks {
             let Some(seq) = self.protect_seq.read() else {
                 return self.stopped(range.first_page(), FastStop::ForkRunning);
@@ -51,7 +51,7 @@ impl<P: Platform> Space<P> {
             },
             request: Request { hold: held.hold(), access: ask.access, term: ask.term },
             walk,
-            recheck: rules.fast_recheck,
+            rechecks: rechecks_entry(rules.fast_recheck),
         };
         let before = held.pages().len();
         let section = WalkSection::open(self.mem().platform());
@@ -133,7 +133,7 @@ impl<P: Platform> Space<P> {
         pte: Pte<P::Format>,
         wish: &Wish,
     ) -> Result<(), FastStop> {
-        if wish.recheck == FastRecheck::On && (leaf.read(page) != pte || !leaf.still_linked()) {
+        if wish.rechecks && (leaf.read(page) != pte || !leaf.still_linked()) {
             return Err(FastStop::EntryChanged);
         }
         if !pte.is_writable() && wish.request.access == Access::Read {

@@ -8,8 +8,7 @@ use crate::event::EventKind;
 use crate::frame::Flags;
 use crate::memory::Memory;
 use crate::platform::Platform;
-use crate::rules::ZeroPin;
-use crate::rules::pin::Hold;
+use crate::rules::pin::{Hold, counts_zero_page};
 use crate::space::Space;
 use crate::sync::Shared;
 
@@ -106,7 +105,7 @@ impl<P: Platform> Drop for Held<P> {
 impl<P: Platform> Memory<P> {
     /// The page of which holds of this kind are not counted, if the rules have one: the zero page for pins.
     fn uncounted(&self, hold: Hold) -> Option<Pfn> {
-        let free = hold == Hold::Pin && self.rules().zero_pin == ZeroPin::Free;
+        let free = hold == Hold::Pin && !counts_zero_page(self.rules().zero_pin);
         free.then(|| self.zero_page())
     }
 

@@ -14,9 +14,10 @@ use crate::protect::entry_state;
 use crate::pte::Pte;
 use crate::rules::cow::sets_exclusive;
 use crate::rules::pin::{
-    Access, Force, Hold, Request, Walk, WriteFault, can_follow_write, entry_access, must_unshare,
+    Access, Force, Hold, Request, Unshares, Walk, WriteFault, can_follow_write, counts_zero_page,
+    drops_write, entry_access, must_unshare, takes_hinting_fault, unshares,
 };
-use crate::rules::{Exclusive, ForceWrite, GupNuma, PageKind, PageState, ReadGup, ZeroPin};
+use crate::rules::{Exclusive, PageKind, PageState};
 use crate::space::Space;
 
 /// What one look at a page came to.
@@ -137,17 +138,14 @@ impl<P: Platform> Space<P> {
     /// Whether a hinting entry must be faulted first (facts 3.8).
     fn wants_hint_fault(&self, step: &Step<'_, P>, pte: Pte<P::Format>) -> bool {
         pte.is_hint()
-            && self.mem().rules().gup_numa == GupNuma::Honor
+            && takes_hinting_fault(self.mem().rules().gup_numa)
             && step.ask.force == Force::Ordinary
     }
 
-    /// Whether the request goes on as one for reading: before 4.9, once the fault of a forced write in an area that may not be written has made a
-    /// page. All that follows it, faults included, then does without the right to write: Dirty COW (facts 3.4, 12.7c).
+    /// Whether the request goes on as one for reading.
     fn drops_write(&self, step: &Step<'_, P>) -> bool {
-        self.mem().rules().force_write == ForceWrite::DropWrite
-            && step.faulted == WriteFault::Taken
-            && step.ask.force == Force::Forced
-            && !step.area.prot.contains(Prot::WRITE)
+        let rule = self.mem().rules().force_write;
+        drops_write(rule, step.ask.force, step.faulted, step.area.state().permission)
     }
 
     fn follows_write(&self, step: &Step<'_, P>, pte: Pte<P::Format>, state: &PageState) -> bool {
@@ -162,12 +160,12 @@ impl<P: Platform> Space<P> {
 
     fn take(&self, step: &Step<'_, P>, pte: Pte<P::Format>, state: &PageState) -> Follow {
         let (mem, pfn) = (self.mem(), pte.pfn());
-        let marks =
-            sets_exclusive(mem.rules().pte_cow) && mem.rules().read_gup >= ReadGup::UnshareAnon;
+        let marks = sets_exclusive(mem.rules().pte_cow)
+            && unshares(mem.rules().read_gup) != Unshares::Nothing;
         if step.hold == Hold::Pin && marks && state.kind == PageKind::Anon(Exclusive::Unmarked) {
             mem.platform().bug(Bug::PinnedNotExclusive(pfn));
         }
-        if step.hold == Hold::Pin && pte.is_special() && mem.rules().zero_pin == ZeroPin::Free {
+        if step.hold == Hold::Pin && pte.is_special() && !counts_zero_page(mem.rules().zero_pin) {
             return Follow::Taken(pfn);
         }
         match mem.frames().grab(pfn, step.hold, 1) {

@@ -1,5 +1,6 @@
 //! mprotect: when an entry becomes writable without a fault, and what a change of rights never does.
 
+use crate::rules::pin::{Unshares, unshares};
 use crate::testing::{
     Audit, Mem, Space, load, machine, map, map_shared, pages, rules, space, store,
 };
@@ -39,7 +40,7 @@ fn an_exclusive_page_becomes_writable_at_once_by_rule() {
         space.protect(pages(16, 2), RW).unwrap();
         assert_eq!(space.entry(AT).is_writable(), dirty, "{text}");
         let second = space.entry(VirtAddr::of_page(17));
-        if !second.is_dirty() && rules(text).read_gup >= crate::rules::ReadGup::UnshareAnon {
+        if !second.is_dirty() && unshares(rules(text).read_gup) != Unshares::Nothing {
             assert_eq!(second.is_writable(), clean, "{text}");
         }
         Audit::of(&mem).space(&space).check();
@@ -117,7 +118,7 @@ fn a_change_between_two_writable_protections_keeps_the_right_to_write_since_6_0(
         let pins = space.pin(pages(16, 1), Access::Write, Term::Long).unwrap();
         let faults = mem.stats().pgfault.get();
         space.protect(pages(16, 1), rwx).unwrap();
-        let kept = rules(text).write_upgrade != crate::rules::WriteUpgrade::Never;
+        let kept = rules(text).write_upgrade.name() != "never";
         assert_eq!(space.entry(AT).is_writable(), kept, "{text}");
         let written = store(&space, 16, 2).unwrap();
         assert_eq!(mem.stats().pgfault.get() - faults, u64::from(!kept), "{text}");

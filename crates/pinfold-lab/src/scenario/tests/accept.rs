@@ -81,7 +81,7 @@ fn a_name_that_a_pin_makes_is_read_through_the_handle() {
 
 #[test]
 fn what_is_not_written_has_a_default() {
-    let scenario = accepted(&super::shipped_text("rdma-fork"));
+    let scenario = accepted(super::shipped_text("rdma-fork"));
     let machine = &scenario.machine;
     assert_eq!(
         (machine.nodes(), machine.frames(), machine.words(), machine.migrate_passes()),
@@ -145,5 +145,5 @@ fn every_node_points_at_its_word() {
 fn layout_does_not_matter() {
     let text = super::shipped_text("rdma-fork");
     let other = text.replace("\n  ", "\n\t \t").replace('\n', " \r\n\n");
-    assert_eq!(accepted(&text), accepted(&other));
+    assert_eq!(accepted(text), accepted(&other));
 }

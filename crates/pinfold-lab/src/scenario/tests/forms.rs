@@ -1,13 +1,14 @@
 //! The canonical text and the JSON form.
 
 use super::super::*;
-use super::{accepted, around, shipped, shipped_text};
+use super::{accepted, around, shipped_text};
+use crate::{SCENARIOS, Shipped};
 use snapbox::{assert_data_eq, str};
 
 #[test]
 fn formatting_changes_neither_meaning_nor_its_own_output() {
-    for (name, text) in shipped() {
-        let scenario = accepted(&text);
+    for Shipped { name, text } in SCENARIOS {
+        let scenario = accepted(text);
         let canonical = format(&scenario);
         assert_eq!(accepted(&canonical), scenario, "{name}");
         assert_eq!(format(&accepted(&canonical)), canonical, "{name}");
@@ -65,8 +66,8 @@ always  # at the end
 
 #[test]
 fn json_says_what_the_text_says() {
-    for (name, text) in shipped() {
-        let scenario = accepted(&text);
+    for Shipped { name, text } in SCENARIOS {
+        let scenario = accepted(text);
         let document = json::write(&scenario).expect("a document");
         let (read, canonical) = json::read(&document).expect("the same scenario");
         assert_eq!(read, scenario, "{name}");
@@ -76,7 +77,7 @@ fn json_says_what_the_text_says() {
 
 #[test]
 fn the_json_form_is_readable() {
-    let document = json::write(&accepted(&shipped_text("rdma-fork-get"))).expect("a document");
+    let document = json::write(&accepted(shipped_text("rdma-fork-get"))).expect("a document");
     assert_data_eq!(
         document,
         str![[r#"

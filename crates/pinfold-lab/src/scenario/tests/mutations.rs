@@ -2,12 +2,8 @@
 //! that can be drawn.
 
 use super::super::*;
-use super::shipped;
+use crate::SCENARIOS;
 use proptest::prelude::*;
-use std::sync::LazyLock;
-
-static FILES: LazyLock<Vec<String>> =
-    LazyLock::new(|| shipped().into_iter().map(|(_, text)| text).collect());
 
 /// Words that a mutation may put somewhere.
 const PIECES: [&str; 26] = [
@@ -120,7 +116,7 @@ proptest! {
         file in any::<prop::sample::Index>(),
         changes in prop::collection::vec(change(), 1..6),
     ) {
-        let mut text = file.get(&FILES).clone();
+        let mut text = file.get(SCENARIOS).text.to_owned();
         changes.iter().for_each(|change| apply(&mut text, change));
         answer(&text)?;
     }

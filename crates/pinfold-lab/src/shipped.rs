@@ -1,0 +1,59 @@
+//! The incidents that ship with the laboratory, as data: what is under `scenarios/` in this package.
+//!
+//! A file joins them by one line in the table below; a test compares the table with the directory.
+
+#[cfg(test)]
+mod tests;
+
+/// A file that ships.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shipped {
+    /// The file's name without its ending: that of the scenario, if it is one.
+    pub name: &'static str,
+    /// What is in it.
+    pub text: &'static str,
+}
+
+impl Shipped {
+    /// The one of this name among `files`, which are [`SCENARIOS`] or [`VERDICTS`].
+    pub fn find(files: &'static [Self], name: &str) -> Option<&'static Self> {
+        files.iter().find(|file| file.name == name)
+    }
+}
+
+macro_rules! files {
+    ($ending:literal: $($name:literal),+ $(,)?) => {
+        &[$(Shipped {
+            name: $name,
+            text: include_str!(concat!("../scenarios/", $name, ".", $ending)),
+        }),+]
+    };
+}
+
+/// The scenarios, by name. What each is about stands in its `about` lines.
+pub const SCENARIOS: &[Shipped] = files!["pf":
+    "breakpoint",
+    "bug-215616",
+    "bug-215616-compaction",
+    "cow-published-early",
+    "dirty-cow",
+    "fast-pin-reused-frame",
+    "fork-meets-migration",
+    "fork-races-fast-pin",
+    "many-references",
+    "move-races-cow",
+    "mprotect-flip",
+    "mprotect-pin-fork",
+    "rdma-dontfork",
+    "rdma-fork",
+    "rdma-fork-get",
+    "read-pin-then-write",
+    "read-pin-zero-page",
+    "unmap-races-pin",
+    "vmsplice-leak",
+    "wrprotect-restore-loses-dirty",
+];
+
+/// What [`SCENARIOS`] must do under each release's rules, as tables that `pinfold matrix --expect`
+/// reads: `verdicts` for a strongly ordered machine, `verdicts-weak` where a weak one differs.
+pub const VERDICTS: &[Shipped] = files!["txt": "verdicts", "verdicts-weak"];

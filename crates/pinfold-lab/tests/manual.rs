@@ -1,0 +1,38 @@
+//! The manual of the scenario language against the language.
+
+use pinfold_lab::scenario::{Advice, Code, Failure, Verb, parse};
+use std::fs;
+
+fn manual() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/scenario-language.md");
+    fs::read_to_string(path).expect("the manual of the language")
+}
+
+#[test]
+fn the_manual_has_every_code_and_every_word() {
+    let manual = manual();
+    for code in Code::ALL {
+        assert!(manual.contains(&format!("| {code} |")), "{code}");
+    }
+    let verbs = Verb::ALL.iter().map(|word| word.as_str());
+    let failures = Failure::ALL.iter().map(|word| word.as_str());
+    let advice = Advice::ALL.iter().map(|word| word.as_str());
+    for word in verbs.chain(failures).chain(advice) {
+        assert!(manual.contains(&format!("`{word}")), "{word}");
+    }
+}
+
+#[test]
+fn the_examples_of_the_manual_are_scenarios() {
+    let manual = manual();
+    let examples: Vec<&str> = manual
+        .split("```")
+        .skip(1)
+        .step_by(2)
+        .filter_map(|block| block.strip_prefix("pinfold\n"))
+        .collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        parse(example).unwrap_or_else(|errors| panic!("{example}\n{errors:#?}"));
+    }
+}

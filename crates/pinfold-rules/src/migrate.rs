@@ -1,0 +1,34 @@
+//! Migration takes an entry out: what its place-holder remembers, and how the exclusive mark is
+//! cleared (facts 4.5, 3.5).
+//!
+//! Protocol: under the page lock and the page-table lock, with the entry cleared and flushed.
+
+use super::{MigrationAd, MigrationKind, ShareOrder};
+
+/// Whether a migration entry remembers that its page was exclusive. Where it does, a page that may
+/// be pinned is not taken out at all, and a scan leaves the mark to an entry that it downgrades.
+#[inline]
+pub const fn remembers_mark(rule: MigrationKind) -> bool {
+    match rule {
+        MigrationKind::ReadWrite => false,
+        MigrationKind::Exclusive => true,
+    }
+}
+
+/// Whether a migration entry carries the accessed and dirty bits of the entry that it replaced.
+#[inline]
+pub const fn carries_accessed_dirty(rule: MigrationAd) -> bool {
+    match rule {
+        MigrationAd::Dropped => false,
+        MigrationAd::Carried => true,
+    }
+}
+
+/// Whether full barriers stand before the look for pins and after the mark is cleared.
+#[inline]
+pub const fn brings_barriers(rule: ShareOrder) -> bool {
+    match rule {
+        ShareOrder::Flush => false,
+        ShareOrder::Barriers => true,
+    }
+}
