@@ -166,8 +166,8 @@ impl fmt::Display for NodeId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SpaceId(pub u64);
 
-/// What names an address space and finds its page tables, without owning it. The root is good while something says so: the owner, or
-/// a family that lists the space (INV-RMAP-3).
+/// What names an address space and finds its page tables, without owning it. The root is good while
+/// something says so: the owner, or a family that lists the space (INV-RMAP-3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Mm {
     /// The name.

@@ -109,8 +109,8 @@ impl<P: Platform> AddressSpace<P> {
 
     /// Pins the pages of `range`.
     ///
-    /// Fewer pages than asked for are a success: [`Pins::shortfall`] says what stopped the walk. [`Term::Long`] counts against the limit on
-    /// locked pages.
+    /// Fewer pages than asked for are a success: [`Pins::shortfall`] says what stopped the walk.
+    /// [`Term::Long`] counts against the limit on locked pages.
     ///
     /// # Errors
     /// When no page could be pinned, or the limit forbids it: nothing is held then.
@@ -142,10 +142,12 @@ impl<P: Platform> AddressSpace<P> {
         pin::get_with(&self.inner, range, ask)
     }
 
-    /// Pins the pages of `bytes` bytes at `at`, which need not be aligned, and writes their frames to the start of `frames`: all or none.
+    /// Pins the pages of `bytes` bytes at `at`, which need not be aligned, and writes their frames
+    /// to the start of `frames`: all or none.
     ///
     /// # Errors
-    /// As [`AddressSpace::pin`], and when not every page can be pinned or `frames` is too short for them. Nothing is held then, and nothing written.
+    /// As [`AddressSpace::pin`], and when not every page can be pinned or `frames` is too short for
+    /// them. Nothing is held then, and nothing written.
     pub fn pin_bytes(
         &self,
         at: VirtAddr,

@@ -231,7 +231,8 @@ impl<P: Platform> Copying<'_, P> {
         One::Done
     }
 
-    /// Takes a reference and a mapping and clears the exclusive mark; neither side may write from now on.
+    /// Takes a reference and a mapping and clears the exclusive mark; neither side may write from
+    /// now on.
     #[inline]
     fn share(
         &mut self,

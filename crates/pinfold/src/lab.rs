@@ -11,6 +11,15 @@ use crate::frame::{Counts, Flags, Frames};
 use crate::platform::Platform;
 use crate::space::Space;
 
+/// The manager's locks: for a machine whose own state an exploration must see, and for tests that
+/// explore their code or compare it with its native twin.
+pub mod locks {
+    pub use crate::sync::bit::{BitGuard, BitLock};
+    pub use crate::sync::rwsem::{ReadGuard, RwSem, WriteGuard};
+    pub use crate::sync::seqcount::{Begin, SeqCount};
+    pub use crate::sync::spin::{RawSpinLock, SpinGuard, SpinLock};
+}
+
 /// Why an address space keeps a frame alive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {

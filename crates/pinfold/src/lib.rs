@@ -39,12 +39,12 @@
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
-//! | 0 | `addr`, `error`, `event`, `pte`, `sync`, `platform` | words: addresses, errors, events, page-table entries; locks; what the embedder supplies |
-//! | 1 | `frame`, `stat`, `rmap`, `memory` | frames with their counts and free blocks, reverse maps, and the machine's memory as one value |
-//! | 2 | `table`, `tlb`, `page`, `object` | the walk to an entry, flush and gather, the lock of a page, shared pages |
+//! | 0 | `addr`, `error`, `event`, `pte`, `sync`, `platform` | words, locks, the embedder's part |
+//! | 1 | `frame`, `stat`, `rmap`, `memory` | frames and their counts, the machine as one value |
+//! | 2 | `table`, `tlb`, `page`, `object` | the walk to an entry, flushes, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `zap`, `advise`, `migrate`, `fault`, `fork`, `pin` | what is done to an address space |
-//! | 5 | `address_space`, `lab`, `mock` | the face, what only a laboratory needs, a platform for tests |
+//! | 4 | `protect`, `zap`, `advise`, `migrate`, `fault`, `fork`, `pin` | what is done to a space |
+//! | 5 | `address_space`, `lab`, `mock` | the face, the laboratory's door, a platform for tests |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
 //!

@@ -306,7 +306,8 @@ impl<P: Platform> Space<P> {
         moved
     }
 
-    /// The first of `pages` that lies on another node than `node`, taken off for migration if it can be.
+    /// The first of `pages` that lies on another node than `node`, taken off for migration if it
+    /// can be.
     fn next_elsewhere(
         &self,
         pages: Range<Vpn>,

@@ -20,8 +20,8 @@ pub enum FlushScope {
     All,
 }
 
-/// Page tables that no walk finds any more, to be freed when the walks that are under way have ended. Given to [`Platform::defer`]; whoever drops it
-/// loses the tables' frames.
+/// Page tables that no walk finds any more, to be freed when the walks that are under way have
+/// ended. Given to [`Platform::defer`]; whoever drops it loses the tables' frames.
 #[must_use = "the tables are lost unless they are freed"]
 #[derive(Debug)]
 pub struct RetiredTables {

@@ -3,15 +3,19 @@
 //! A family is all areas that descend by fork from one area. A page knows its family by an id that is never used twice, and its virtual
 //! page number, which is the same in every member; a walk asks each member's tables.
 //!
-//! Protocol: the member list is under a sleeping lock, below the address spaces' locks and the page lock, above the page-table locks. A
-//! walk holds it for reading. A member is a value, not an owner: what keeps its root table is INV-RMAP-3.
+//! Protocol: the member list is under a sleeping lock, below the address spaces' locks and the page
+//! lock, above the page-table locks. A walk holds it for reading. A member is a value, not an
+//! owner: what keeps its root table is INV-RMAP-3.
 //!
 //! Invariants:
 //! - INV-RMAP-1: a mapped anonymous page's family exists and lists every space that maps it (facts 6.5).
-//! - INV-RMAP-2: a child is listed after its parent, so a walk that meets fork half-way finds the entry in one of the two.
-//! - INV-RMAP-3: a listed member's root table is alive. A space leaves the families of all its areas, each under the write lock of the
-//!   member list, before exit retires the root, which happens nowhere else. So a walk, which holds the list for reading, may follow every
-//!   root that it finds there; the tables below are the walk section's matter, since an unmap may free them beside the walk.
+//! - INV-RMAP-2: a child is listed after its parent, so a walk that meets fork half-way finds the
+//!   entry in one of the two.
+//! - INV-RMAP-3: a listed member's root table is alive. A space leaves the families of all its
+//!   areas, each under the write lock of the member list, before exit retires the root, which
+//!   happens nowhere else. So a walk, which holds the list for reading, may follow every root that
+//!   it finds there; the tables below are the walk section's matter, since an unmap may free them
+//!   beside the walk.
 
 use alloc::vec::Vec;
 
@@ -133,7 +137,8 @@ impl Family {
         self.id
     }
 
-    /// One more area of `mm` belongs to the family; see INV-RMAP-2 for why a new member is listed last. Cannot fail for a member.
+    /// One more area of `mm` belongs to the family; see INV-RMAP-2 for why a new member is listed
+    /// last. Cannot fail for a member.
     pub(crate) fn join(&self, mm: Mm, park: &impl Park) -> Result<(), NoMemory> {
         let mut members = self.members.write(park);
         if let Some(member) = members.iter_mut().find(|member| member.mm == mm) {

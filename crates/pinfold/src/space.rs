@@ -31,8 +31,9 @@ pub struct Limits {
     pub locked: u64,
     /// The lowest page number that the system chooses or accepts.
     pub first_page: Vpn,
-    /// One past the highest page number. An entry of an upper table belongs to the address space if the first page that it covers lies
-    /// before this; entries beyond, a kernel's half for instance, are never read nor changed ([`Platform::prepare_root`]).
+    /// One past the highest page number. An entry of an upper table belongs to the address space if
+    /// the first page that it covers lies before this; entries beyond, a kernel's half for
+    /// instance, are never read nor changed ([`Platform::prepare_root`]).
     pub end_page: Vpn,
 }
 
@@ -125,7 +126,8 @@ impl<P: Platform> Space<P> {
         self.mm.root
     }
 
-    /// One past the highest page number that is this address space's: what the tables hold for pages from there on is not.
+    /// One past the highest page number that is this address space's: what the tables hold for
+    /// pages from there on is not.
     #[inline]
     pub(crate) fn end_page(&self) -> Vpn {
         self.limits.end_page.min(Vpn(P::Format::PAGES))

@@ -277,7 +277,8 @@ impl<P: Platform> AreaMap<P> {
         Some(gone.backing)
     }
 
-    /// Grows the private area that ends where `range` starts over it, if it has the same protection.
+    /// Grows the private area that ends where `range` starts over it, if it has the same
+    /// protection.
     pub(crate) fn extend_over(&mut self, range: VirtRange, prot: Prot) -> Growth {
         let Some(before) =
             range.first_page().0.checked_sub(1).and_then(|page| self.tree.find(page))

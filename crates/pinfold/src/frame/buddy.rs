@@ -72,7 +72,8 @@ pub(super) struct Node {
     free: u64,
 }
 
-/// The lock around a node's free frames. Switches interrupts off where a kernel wants that, as a handler may release a hold: INV-MASK-3.
+/// The lock around a node's free frames. Switches interrupts off where a kernel wants that, as a
+/// handler may release a hold: INV-MASK-3.
 pub(super) struct NodeLock(SpinLock<Node>);
 
 /// A node's free frames, locked.

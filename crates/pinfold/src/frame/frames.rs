@@ -91,7 +91,8 @@ impl Frames {
         node_of(self.frame(pfn).flags.peek())
     }
 
-    /// From the first frame of the table to the last, holes included, as if all were of the first span's node.
+    /// From the first frame of the table to the last, holes included, as if all were of the first
+    /// span's node.
     pub(crate) fn extent(&self) -> NodeSpan {
         let (first, frames) = (Pfn(self.metadata().base()), self.metadata().all().len() as u64);
         NodeSpan { node: self.first_node, first, frames }
@@ -109,7 +110,7 @@ impl Frames {
 
     /// The head of the folio that `pfn` belongs to: itself for a small one.
     #[inline]
-    pub fn head_of(&self, pfn: Pfn) -> Pfn {
+    pub(crate) fn head_of(&self, pfn: Pfn) -> Pfn {
         self.folio(pfn).head()
     }
 

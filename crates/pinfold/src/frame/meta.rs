@@ -34,16 +34,19 @@ pub(crate) enum Grab {
 
 /// The metadata of one frame: 32 bytes (Linux: 64).
 ///
-/// Who protects what: `counts` and `flags` are atomic; `spare` is the page-table lock of a table or the exact pin count of a large
-/// folio's head; `mapping` and `index` are set before a page is first mapped and constant until it is free, then the node's lock protects them.
+/// Who protects what: `counts` and `flags` are atomic; `spare` is the page-table lock of a table or
+/// the exact pin count of a large folio's head; `mapping` and `index` are set before a page is
+/// first mapped and constant until it is free, then the node's lock protects them.
 #[repr(C, align(32))]
 pub(super) struct Frame {
     pub(super) counts: AtomicU64,
     pub(super) flags: AtomicU32,
     pub(super) spare: AtomicU32,
-    /// The reverse map of an anonymous page: an `AnonId`, or zero. First frame of a free block: its mark (`buddy`).
+    /// The reverse map of an anonymous page: an `AnonId`, or zero. First frame of a free block: its
+    /// mark (`buddy`).
     pub(super) mapping: AtomicU64,
-    /// Mapped page: its virtual page number. Tail: its head. Free frame: the next free one or block.
+    /// Mapped page: its virtual page number. Tail: its head. Free frame: the next free one or
+    /// block.
     pub(super) index: AtomicU64,
 }
 
@@ -139,8 +142,8 @@ impl Metadata {
     /// The metadata of `pfn`.
     ///
     /// # Panics
-    /// When the machine has no such frame: only entries that this crate wrote are looked up, so that
-    /// is a broken table.
+    /// When the machine has no such frame: only entries that this crate wrote are looked up, so
+    /// that is a broken table.
     #[inline]
     pub(super) fn frame(&self, pfn: Pfn) -> &Frame {
         &self.all()[(pfn.0 - self.base) as usize]

@@ -103,7 +103,7 @@ impl Frames {
 
     /// Pins of the folio: exact for a large one, `None` for a small one.
     #[inline]
-    pub fn pincount(&self, head: Pfn) -> Option<u32> {
+    pub(crate) fn pincount(&self, head: Pfn) -> Option<u32> {
         let frame = self.frame(head);
         (frame.flags.read_once() & Flags::HEAD.bits() != 0).then(|| frame.spare.read_once())
     }

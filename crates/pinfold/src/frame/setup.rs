@@ -47,8 +47,9 @@ impl<'a> FrameSetup<'a> {
         Self { spans, movable: &[], region: None, source: None }
     }
 
-    /// More spans, of memory that is set apart for what migration can move ([`crate::Zone::Movable`]). A long-term pin keeps its page where it
-    /// is, there as well: Linux moves such a page out first, this manager does not.
+    /// More spans, of memory that is set apart for what migration can move
+    /// ([`crate::Zone::Movable`]). A long-term pin keeps its page where it is, there as well: Linux
+    /// moves such a page out first, this manager does not.
     pub const fn movable(mut self, spans: &'a [NodeSpan]) -> Self {
         self.movable = spans;
         self

@@ -45,7 +45,8 @@ pub(super) fn elements(nodes: usize, frames: u64) -> Option<usize> {
 }
 
 impl Store {
-    /// A table of reserved frames, from number `base` up to `end`, in `region`, or on the heap when there is none.
+    /// A table of reserved frames, from number `base` up to `end`, in `region`, or on the heap when
+    /// there is none.
     ///
     /// # Errors
     /// When the heap is exhausted or the region too small.

@@ -1,10 +1,10 @@
 //! A frame by what it is, and what may be done to its words then.
 //!
-//! | view | counts | spare word | mapping and index words |
-//! | --- | --- | --- | --- |
-//! | [`Page`]: what an entry maps | the exclusive mark | | reverse map: family and page |
-//! | [`Folio`]: a page of its own, or a large folio by its head | references and mappings | pins of a large one | |
-//! | [`Table`]: a page table | references | its lock | the chain of retired tables |
+//! | view | what it is | counts | spare word | mapping and index words |
+//! | --- | --- | --- | --- | --- |
+//! | [`Page`] | what an entry maps | the exclusive mark | | family and page |
+//! | [`Folio`] | a small page, or a large folio's head | references, mappings | pins | |
+//! | [`Table`] | a page table | references | its lock | the chain of retired tables |
 //!
 //! A tail's own counts hold nothing but the mark, and its index word names the head
 //! ([`Frame::head`]); the words of a free frame are the free lists' (`buddy`).
@@ -72,9 +72,9 @@ impl<'a> Page<'a> {
         self.frame.counts.fetch_add(MAP);
     }
 
-    /// One more entry maps a page that is no part of a large folio, and one reference goes with it; a
-    /// mark that was there is cleared. All in one step. The caller has read the mark under the lock
-    /// that it changes under (INV-FRAME-3), so taking it off by subtraction is exact.
+    /// One more entry maps a page that is no part of a large folio, and one reference goes with it;
+    /// a mark that was there is cleared. All in one step. The caller has read the mark under the
+    /// lock that it changes under (INV-FRAME-3), so taking it off by subtraction is exact.
     #[inline]
     pub(crate) fn get_map_small(self, mark: Exclusive) {
         let mark = match mark {

@@ -1,7 +1,7 @@
 //! Who grants a lock, the lock's own code or an explorer, and how it is given back.
 
-/// Whether an explorer stands for the locks: then they are objects of its own. Otherwise they run their own
-/// code, on words that an exploration sees.
+/// Whether an explorer stands for the locks: then they are objects of its own. Otherwise they run
+/// their own code, on words that an exploration sees.
 #[cfg(feature = "explore")]
 #[inline]
 pub(super) fn by_explorer() -> bool {
@@ -9,8 +9,9 @@ pub(super) fn by_explorer() -> bool {
     hook::active() && !hook::locks_are_code()
 }
 
-/// Does something that gives a lock back. A lane that is left where it is about to do so, when an execution
-/// ends, never comes to it: then `instead` does it to the real word, for those who take the world down.
+/// Does something that gives a lock back. A lane that is left where it is about to do so, when an
+/// execution ends, never comes to it: then `instead` does it to the real word, for those who take
+/// the world down.
 #[inline(always)]
 pub(super) fn giving_back<R>(give: impl FnOnce() -> R, instead: impl FnOnce()) -> R {
     #[cfg(feature = "explore")]
@@ -35,7 +36,8 @@ pub(super) fn giving_back<R>(give: impl FnOnce() -> R, instead: impl FnOnce()) -
     }
 }
 
-/// Who granted a lock: a guard gives it back to the same, even when the exploration has ended meanwhile.
+/// Who granted a lock: a guard gives it back to the same, even when the exploration has ended
+/// meanwhile.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Taken {
     Native,

@@ -26,26 +26,25 @@
 //! nobody else can reach yet, [`AtomicU64::peek`] reads it when nothing else runs.
 
 mod atomic;
-mod bit;
+pub(crate) mod bit;
 mod grant;
 pub mod mask;
 mod park;
 mod plain;
-mod rwsem;
-mod seqcount;
+pub(crate) mod rwsem;
+pub(crate) mod seqcount;
 mod shared;
-mod spin;
+pub(crate) mod spin;
 
 pub use atomic::{AtomicU32, AtomicU64, Counter, smp_mb, smp_mb_after_atomic, smp_rmb, smp_wmb};
-pub use bit::{BitGuard, BitLock};
+pub(crate) use bit::{BitGuard, BitLock};
 pub(crate) use mask::Inside;
 pub use mask::Masks;
 pub use park::Park;
-pub use rwsem::{ReadGuard, RwSem, WriteGuard};
-pub use seqcount::{Begin, SeqCount};
+pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
+pub(crate) use seqcount::{Begin, SeqCount};
 pub use shared::Shared;
-pub(crate) use spin::SpinLocked;
-pub use spin::{RawSpinLock, SpinGuard, SpinLock};
+pub(crate) use spin::{RawSpinLock, SpinGuard, SpinLock, SpinLocked};
 
 /// Names the cells of `[at, at + bytes)` in an explorer's traces. Nothing happens outside one.
 #[inline]

@@ -103,8 +103,9 @@ impl<'m, P: Platform> Tables<'m, P> {
         Ok(entry)
     }
 
-    /// Calls `visit` for each last-level table that exists for `pages`, with the part of the run that it maps. Absent tables cost one
-    /// look at the level where they lack. The first refusal ends the walk.
+    /// Calls `visit` for each last-level table that exists for `pages`, with the part of the run
+    /// that it maps. Absent tables cost one look at the level where they lack. The first refusal
+    /// ends the walk.
     pub(crate) fn for_each_leaf<E>(
         &self,
         pages: Range<Vpn>,
@@ -245,8 +246,9 @@ impl<'m, P: Platform> Leaf<'m, P> {
     }
 }
 
-/// An entry that was taken out of its table and that CPUs may still have cached. It is used up once: by a flush, by an entry for the same
-/// frame in its place, or by a gather that flushes later.
+/// An entry that was taken out of its table and that CPUs may still have cached. It is used up
+/// once: by a flush, by an entry for the same frame in its place, or by a gather that flushes
+/// later.
 #[must_use = "the old translation is still cached: flush it, replace it, or gather it"]
 #[derive(Debug)]
 pub(crate) struct Withdrawn<F: Format> {
@@ -275,8 +277,8 @@ impl<F: Format> Withdrawn<F> {
     }
 }
 
-/// Proof that every CPU has forgotten what a withdrawn entry said. Only [`Withdrawn::flush_by`] makes it, and the hazard
-/// [`Flushed::published_early`].
+/// Proof that every CPU has forgotten what a withdrawn entry said. Only [`Withdrawn::flush_by`]
+/// makes it, and the hazard [`Flushed::published_early`].
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Flushed<F: Format> {
@@ -285,8 +287,9 @@ pub(crate) struct Flushed<F: Format> {
 }
 
 impl<F: Format> Flushed<F> {
-    /// A proof without a flush: what the rule `cow-publish` under its hazardous variant does instead of waiting for one. CPUs may go on
-    /// using the old translation beside the new one; the caller flushes afterwards.
+    /// A proof without a flush: what the rule `cow-publish` under its hazardous variant does
+    /// instead of waiting for one. CPUs may go on using the old translation beside the new one; the
+    /// caller flushes afterwards.
     #[inline]
     pub(crate) fn published_early(old: &Withdrawn<F>) -> Self {
         Self { page: old.page, pte: old.pte }
@@ -336,7 +339,8 @@ impl<'m, P: Platform> Cursor<'m, P> {
         self.set(old.page, pte);
     }
 
-    /// Installs another entry, for another frame or for none: only after every CPU forgot the old one (facts 1.7).
+    /// Installs another entry, for another frame or for none: only after every CPU forgot the old
+    /// one (facts 1.7).
     #[inline]
     pub(crate) fn publish(&self, proof: Flushed<P::Format>, pte: Pte<P::Format>) {
         self.set(proof.page, pte);
@@ -348,9 +352,10 @@ impl<'m, P: Platform> Cursor<'m, P> {
         self.leaf.slot(page).store_release(pte.bits());
     }
 
-    /// Sets an entry over a present one for the same frame, and with it loses what the hardware has set in that one since the caller read
-    /// it. The kernel before 5.10 did so when fork, having taken the parent's right to write early, found the page pinned and put its
-    /// snapshot back (facts 2.3); nothing else may.
+    /// Sets an entry over a present one for the same frame, and with it loses what the hardware has
+    /// set in that one since the caller read it. The kernel before 5.10 did so when fork, having
+    /// taken the parent's right to write early, found the page pinned and put its snapshot back
+    /// (facts 2.3); nothing else may.
     #[inline]
     pub(crate) fn overwrite_present(&self, page: Vpn, pte: Pte<P::Format>) {
         self.leaf.slot(page).store_release(pte.bits());
