@@ -16,8 +16,9 @@ use std::ptr::NonNull;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32 as NativeU32, AtomicUsize, Ordering};
 
+use pinfold::lab::locks::SpinLock;
 use pinfold::platform::{FlushScope, Park, Platform};
-use pinfold::sync::{AtomicU64, SpinLock};
+use pinfold::sync::AtomicU64;
 use pinfold::{Bug, Event, EventKind, Format, NodeId, Pfn, Small, SpaceId, VirtRange};
 use pinfold_explore::hook;
 

@@ -83,7 +83,7 @@ impl World {
     /// The frame that the owner sees instead of the one that it pinned, unless it gave the page up after the first `since` zaps.
     fn parted(&self, state: &State, handle: &Handle, since: u64, index: u64) -> Option<Pfn> {
         let frame = handle.frames[index as usize];
-        let page = handle.pages.first_page() + index;
+        let page = handle.pages.first_page().0 + index;
         let space = state.processes.get(&handle.process)?.space.as_ref()?;
         let record = self.machine().record.lock().expect("never poisoned");
         if record.zapped.get(&(handle.space, page)).is_some_and(|at| *at > since) {
@@ -127,8 +127,8 @@ impl World {
         let root = process.space.as_ref().map(|space| space.root());
         let private = process.areas.values().filter(|area| area.sharing == Sharing::Private);
         private
-            .flat_map(|area| area.range.first_page()..area.range.end_page())
-            .filter_map(move |page| self.mapped(root?, page))
+            .flat_map(|area| area.range.iter())
+            .filter_map(move |page| self.mapped(root?, page.0))
     }
 
     fn counts(&self) -> Result<(), Finding> {

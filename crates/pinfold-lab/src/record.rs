@@ -185,7 +185,7 @@ impl Record {
     pub(crate) fn event(&mut self, lane: Option<usize>, event: Event) {
         if let EventKind::Zapped(_) = event.kind {
             self.zaps += 1;
-            self.zapped.insert((event.space, event.at.page()), self.zaps);
+            self.zapped.insert((event.space, event.at.page().0), self.zaps);
         }
         self.reach(lane, event.kind.name());
         if tells(event.kind) {

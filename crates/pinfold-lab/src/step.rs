@@ -42,7 +42,6 @@ impl From<SpaceError> for Fault {
         let failure = match error {
             SpaceError::NotMapped(_) => Failure::NotMapped,
             SpaceError::Occupied(_) => Failure::Occupied,
-            SpaceError::Denied(_) => Failure::NoAccess,
             SpaceError::OutOfFrames => Failure::OutOfFrames,
             SpaceError::NoGap { .. } | SpaceError::NoMemory => {
                 return Self::other(error.to_string());
@@ -217,7 +216,7 @@ impl World {
     ) -> Result<(Rc<AddressSpace<Machine>>, VirtRange), Fault> {
         let area = self.area(process, &pages.area.value)?.range;
         let (first, count) = pages.extent.resolve(area.pages() as u32);
-        let start = VirtAddr::of_page(area.first_page() + u64::from(first));
+        let start = (area.first_page() + u64::from(first)).start();
         let range = VirtRange::new(start, u64::from(count))
             .map_err(|error| Fault::of(Failure::Invalid, error))?;
         Ok((self.live(process)?, range))
@@ -229,7 +228,7 @@ impl World {
         place: &scenario::Place,
     ) -> Result<(Rc<AddressSpace<Machine>>, Target, u64), Fault> {
         let area = self.area(process, &place.name.value)?.range;
-        let page = area.first_page() + u64::from(place.page());
+        let page = area.first_page().0 + u64::from(place.page());
         Ok((self.live(process)?, Target { page, word: place.word() as usize }, page))
     }
 
@@ -260,13 +259,13 @@ impl World {
         if !record.keeps_journal() {
             return;
         }
-        for page in range.first_page()..range.end_page() {
+        for page in range.iter() {
             let name = if range.pages() == 1 {
                 format!("{process}:{area}")
             } else {
                 format!("{process}:{area}[{}]", page - range.first_page())
             };
-            record.watch(name, space.root(), page);
+            record.watch(name, space.root(), page.0);
         }
     }
 

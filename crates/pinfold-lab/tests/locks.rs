@@ -13,8 +13,9 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32 as NativeU32, Ordering};
 
+use pinfold::lab::locks::{BitLock, RwSem, SpinLock};
 use pinfold::platform::Park;
-use pinfold::sync::{AtomicU32, BitLock, RwSem, SpinLock};
+use pinfold::sync::AtomicU32;
 use pinfold_explore::hook::{self, Mode, Order};
 use pinfold_explore::{
     Completeness, Config, Ending, FailureKind, Judgement, Lanes, LockForm, Model, Report, Subject,

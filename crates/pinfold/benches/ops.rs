@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use pinfold::{Access, AddressSpace, Advice, Cause, Fault, Pins, Term, VirtAddr, VirtRange};
+use pinfold::{Access, AddressSpace, Advice, Cause, Fault, Pins, Term, VirtRange};
 
 use crate::world::Machine;
 
@@ -34,6 +34,5 @@ pub(crate) fn fault_all(
     cause: Cause,
     wanted: Fault,
 ) -> u64 {
-    let pages = range.first_page()..range.end_page();
-    pages.map(|page| u64::from(space.fault(VirtAddr::of_page(page), cause) == Ok(wanted))).sum()
+    range.iter().map(|page| u64::from(space.fault(page.start(), cause) == Ok(wanted))).sum()
 }

@@ -142,7 +142,7 @@ impl World {
     }
 
     pub(crate) fn address(&self, offset: u64) -> VirtAddr {
-        VirtAddr::of_page(self.range.first_page() + offset)
+        (self.range.first_page() + offset).start()
     }
 
     pub(crate) fn offsets(&self) -> impl Iterator<Item = u64> {

@@ -4,6 +4,7 @@
 //! - INV-ADDR-1: a [`VirtRange`] starts and ends on a page boundary, is never empty and never wraps.
 
 use core::fmt;
+use core::ops::{Add, Range, Sub};
 
 /// log2 of [`PAGE_SIZE`].
 pub const PAGE_SHIFT: u32 = 12;
@@ -15,16 +16,17 @@ pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
 pub struct VirtAddr(pub u64);
 
 impl VirtAddr {
-    /// The address at which virtual page `page` starts.
+    /// The address at which the page with this number starts: short for [`Vpn::start`] where the
+    /// number is a literal.
     #[inline]
     pub const fn of_page(page: u64) -> Self {
-        Self(page << PAGE_SHIFT)
+        Vpn(page).start()
     }
 
     /// The number of the page that holds this address.
     #[inline]
-    pub const fn page(self) -> u64 {
-        self.0 >> PAGE_SHIFT
+    pub const fn page(self) -> Vpn {
+        Vpn(self.0 >> PAGE_SHIFT)
     }
 
     /// Whether the address is the first byte of a page.
@@ -44,6 +46,94 @@ impl fmt::Display for VirtAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
     }
+}
+
+/// A virtual page number: address divided by [`PAGE_SIZE`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Vpn(pub u64);
+
+impl Vpn {
+    /// The address at which the page starts.
+    #[inline]
+    pub const fn start(self) -> VirtAddr {
+        VirtAddr(self.0 << PAGE_SHIFT)
+    }
+
+    /// This page alone.
+    #[inline]
+    pub(crate) fn alone(self) -> VirtRange {
+        VirtRange::of_pages(self, self + 1)
+    }
+}
+
+/// The page so many pages further up.
+impl Add<u64> for Vpn {
+    type Output = Self;
+
+    #[inline]
+    fn add(self, pages: u64) -> Self {
+        Self(self.0 + pages)
+    }
+}
+
+/// The page so many pages further down.
+impl Sub<u64> for Vpn {
+    type Output = Self;
+
+    #[inline]
+    fn sub(self, pages: u64) -> Self {
+        Self(self.0 - pages)
+    }
+}
+
+/// How many pages lie from `first` up to this one.
+impl Sub for Vpn {
+    type Output = u64;
+
+    #[inline]
+    fn sub(self, first: Self) -> u64 {
+        self.0 - first.0
+    }
+}
+
+impl fmt::Debug for Vpn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "page {:#x}", self.0)
+    }
+}
+
+impl fmt::Display for Vpn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// How many pages a mapping has: some, and no more than there are addresses for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PageCount(u64);
+
+impl PageCount {
+    /// The count, if a range at address 0 could have it.
+    ///
+    /// # Errors
+    /// When `pages` is zero or more than there are, as for a range at address 0.
+    pub(crate) const fn new(pages: u64) -> Result<Self, RangeError> {
+        match VirtRange::new(VirtAddr(0), pages) {
+            Ok(_) => Ok(Self(pages)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The number.
+    pub(crate) const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// The pages of a run that may be empty, in order.
+#[inline]
+pub(crate) fn each_page(pages: Range<Vpn>) -> impl Iterator<Item = Vpn> {
+    (pages.start.0..pages.end.0).map(Vpn)
 }
 
 /// A page frame number: physical address divided by [`PAGE_SIZE`].
@@ -76,11 +166,21 @@ impl fmt::Display for NodeId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SpaceId(pub u64);
 
+/// What names an address space and finds its page tables, without owning it. The root is good while
+/// something says so: the owner, or a family that lists the space (INV-RMAP-3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Mm {
+    /// The name.
+    pub(crate) id: SpaceId,
+    /// The frame of the root table.
+    pub(crate) root: Pfn,
+}
+
 /// A run of whole virtual pages; see INV-ADDR-1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VirtRange {
-    first: u64,
-    end: u64,
+    first: Vpn,
+    end: Vpn,
 }
 
 /// Why two numbers do not make a [`VirtRange`].
@@ -120,8 +220,9 @@ impl VirtRange {
         if pages == 0 {
             return Err(RangeError::Empty(start));
         }
-        match start.page().checked_add(pages) {
-            Some(end) if end <= u64::MAX >> PAGE_SHIFT => Ok(Self { first: start.page(), end }),
+        let first = start.page();
+        match first.0.checked_add(pages) {
+            Some(end) if end <= u64::MAX >> PAGE_SHIFT => Ok(Self { first, end: Vpn(end) }),
             _ => Err(RangeError::Wraps(start)),
         }
     }
@@ -130,7 +231,7 @@ impl VirtRange {
     ///
     /// For callers that hold both numbers from a valid range already.
     #[inline]
-    pub(crate) fn of_pages(first: u64, end: u64) -> Self {
+    pub(crate) fn of_pages(first: Vpn, end: Vpn) -> Self {
         debug_assert!(first < end);
         Self { first, end }
     }
@@ -138,37 +239,49 @@ impl VirtRange {
     /// The first address.
     #[inline]
     pub const fn start(self) -> VirtAddr {
-        VirtAddr::of_page(self.first)
+        self.first.start()
     }
 
-    /// The address after the last one.
+    /// One past the last address.
     #[inline]
     pub const fn end(self) -> VirtAddr {
-        VirtAddr::of_page(self.end)
+        self.end.start()
     }
 
     /// The number of the first page.
     #[inline]
-    pub const fn first_page(self) -> u64 {
+    pub const fn first_page(self) -> Vpn {
         self.first
     }
 
-    /// The number after that of the last page.
+    /// One past the number of the last page.
     #[inline]
-    pub const fn end_page(self) -> u64 {
+    pub const fn end_page(self) -> Vpn {
         self.end
+    }
+
+    /// The numbers of the pages, as a run.
+    #[inline]
+    pub(crate) const fn numbers(self) -> Range<Vpn> {
+        self.first..self.end
+    }
+
+    /// The numbers of the pages, in order.
+    #[inline]
+    pub fn iter(self) -> impl Iterator<Item = Vpn> {
+        each_page(self.numbers())
     }
 
     /// How many pages.
     #[inline]
     pub const fn pages(self) -> u64 {
-        self.end - self.first
+        self.end.0 - self.first.0
     }
 
     /// Whether `addr` lies inside.
     #[inline]
     pub const fn contains(self, addr: VirtAddr) -> bool {
-        self.first <= addr.page() && addr.page() < self.end
+        self.first.0 <= addr.page().0 && addr.page().0 < self.end.0
     }
 
     /// The pages that both ranges have.
@@ -205,8 +318,8 @@ mod tests {
 
     #[test]
     fn intersections_keep_only_common_pages() {
-        let a = VirtRange::of_pages(2, 6);
-        assert_eq!(a.intersection(VirtRange::of_pages(4, 9)), Some(VirtRange::of_pages(4, 6)));
-        assert_eq!(a.intersection(VirtRange::of_pages(6, 9)), None);
+        let pages = |first, end| VirtRange::of_pages(Vpn(first), Vpn(end));
+        assert_eq!(pages(2, 6).intersection(pages(4, 9)), Some(pages(4, 6)));
+        assert_eq!(pages(2, 6).intersection(pages(6, 9)), None);
     }
 }

@@ -2,14 +2,15 @@
 
 use crate::addr::{NodeId, Pfn, SpaceId, VirtAddr, VirtRange};
 use crate::area::Prot;
-use crate::error::{FaultError, SpaceError};
+use crate::error::{FaultError, PinError, SpaceError};
 use crate::fault::{Cause, Fault};
 use crate::memory::Memory;
 use crate::migrate::Moved;
+use crate::pin::{self, Access, Ask, PinnedBytes, Pins, Refs, SpaceHandle, Term};
 use crate::platform::Platform;
+use crate::pte::Pte;
 use crate::space::{Advice, Limits, Place, Sharing, Space};
 use crate::sync::Shared;
-use crate::table::Pte;
 
 /// An address space, owned. Dropping it is exit: everything is unmapped, and pins keep their frames until they are released.
 ///
@@ -61,7 +62,7 @@ impl<P: Platform> AddressSpace<P> {
         prot: Prot,
         sharing: Sharing,
     ) -> Result<VirtRange, SpaceError> {
-        self.inner.map_area(&self.inner, place, pages, prot, sharing)
+        self.inner.map_area(place, pages, prot, sharing)
     }
 
     /// Unmaps all that is mapped in `range`. Pages go back to the allocator after every CPU forgot them; pinned ones when they are unpinned.
@@ -69,7 +70,7 @@ impl<P: Platform> AddressSpace<P> {
     /// # Errors
     /// When an area must be split and the heap is exhausted: nothing has changed then.
     pub fn unmap(&self, range: VirtRange) -> Result<(), SpaceError> {
-        self.inner.unmap(&self.inner, range)
+        self.inner.unmap(range)
     }
 
     /// Changes what `range` allows. Pins keep their pages in any case; whether the owner still names the same pages after a later write is a
@@ -78,7 +79,7 @@ impl<P: Platform> AddressSpace<P> {
     /// # Errors
     /// When part of the range is not mapped, or an area must be split and the heap is exhausted: nothing has changed then.
     pub fn protect(&self, range: VirtRange, prot: Prot) -> Result<(), SpaceError> {
-        self.inner.protect(&self.inner, range, prot)
+        self.inner.protect(range, prot)
     }
 
     /// Takes advice about `range`.
@@ -86,7 +87,7 @@ impl<P: Platform> AddressSpace<P> {
     /// # Errors
     /// When part of the range is not mapped, the advice does not fit the mapping, or the heap is exhausted: nothing has changed then.
     pub fn advise(&self, range: VirtRange, advice: Advice) -> Result<(), SpaceError> {
-        self.inner.advise(&self.inner, range, advice)
+        self.inner.advise(range, advice)
     }
 
     /// Resolves a fault that an access at `at` has taken. The access is then repeated.
@@ -103,7 +104,64 @@ impl<P: Platform> AddressSpace<P> {
     /// # Errors
     /// When frames or heap run out: the half-made child is gone again, and this address space has all that it had.
     pub fn fork(&self) -> Result<Self, SpaceError> {
-        self.inner.fork(&self.inner).map(Self::of)
+        self.inner.fork().map(Self::of)
+    }
+
+    /// Pins the pages of `range`.
+    ///
+    /// Fewer pages than asked for are a success: [`Pins::shortfall`] says what stopped the walk.
+    /// [`Term::Long`] counts against the limit on locked pages.
+    ///
+    /// # Errors
+    /// When no page could be pinned, or the limit forbids it: nothing is held then.
+    pub fn pin(&self, range: VirtRange, access: Access, term: Term) -> Result<Pins<P>, PinError> {
+        self.pin_with(range, Ask::new(access, term))
+    }
+
+    /// As [`AddressSpace::pin`], with every choice.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::pin`].
+    pub fn pin_with(&self, range: VirtRange, ask: Ask) -> Result<Pins<P>, PinError> {
+        pin::pin_with(&self.inner, range, ask)
+    }
+
+    /// Takes ordinary references on the pages of `range`.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::pin`].
+    pub fn get(&self, range: VirtRange, access: Access) -> Result<Refs<P>, PinError> {
+        self.get_with(range, Ask::new(access, Term::Short))
+    }
+
+    /// As [`AddressSpace::get`], with every choice; the term does not matter.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::pin`].
+    pub fn get_with(&self, range: VirtRange, ask: Ask) -> Result<Refs<P>, PinError> {
+        pin::get_with(&self.inner, range, ask)
+    }
+
+    /// Pins the pages of `bytes` bytes at `at`, which need not be aligned, and writes their frames
+    /// to the start of `frames`: all or none.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::pin`], and when not every page can be pinned or `frames` is too short for
+    /// them. Nothing is held then, and nothing written.
+    pub fn pin_bytes(
+        &self,
+        at: VirtAddr,
+        bytes: u64,
+        access: Access,
+        term: Term,
+        frames: &mut [Pfn],
+    ) -> Result<PinnedBytes<P>, PinError> {
+        pin::pin_bytes(&self.inner, (at, bytes), Ask::new(access, term), frames)
+    }
+
+    /// A handle that names this address space.
+    pub fn handle(&self) -> SpaceHandle<P> {
+        SpaceHandle::of(self.inner.clone())
     }
 
     /// Makes entries of `range` PROT_NONE, as NUMA balancing's scanner does (facts 4.2); how many.

@@ -5,15 +5,9 @@ use crate::area::OnFork;
 use crate::error::SpaceError;
 use crate::platform::Platform;
 use crate::space::{Advice, Space};
-use crate::sync::Shared;
 
 impl<P: Platform> Space<P> {
-    pub(crate) fn advise(
-        &self,
-        me: &Shared<Self>,
-        range: VirtRange,
-        advice: Advice,
-    ) -> Result<(), SpaceError> {
+    pub(crate) fn advise(&self, range: VirtRange, advice: Advice) -> Result<(), SpaceError> {
         let range = self.allowed(range)?;
         let change: fn(OnFork) -> OnFork = match advice {
             Advice::DontNeed => return self.dont_need(range),
@@ -29,7 +23,7 @@ impl<P: Platform> Space<P> {
         {
             return Err(SpaceError::WrongKind(area.range.start()));
         }
-        self.isolate(me, &mut map, range)?;
+        self.isolate(&mut map, range)?;
         let mut page = range.first_page();
         while page < range.end_page() {
             map.change(page, |area| area.on_fork = change(area.on_fork));

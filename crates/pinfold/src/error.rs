@@ -52,8 +52,6 @@ pub enum SpaceError {
     },
     /// The advice does not fit the mapping at this address: WIPEONFORK wants private memory.
     WrongKind(VirtAddr),
-    /// The area does not allow the protection that was asked for.
-    Denied(VirtAddr),
     /// No frame was left. For fork: the child is gone again, the parent has all it had.
     OutOfFrames,
     /// The heap is exhausted.
@@ -78,7 +76,6 @@ impl fmt::Display for SpaceError {
             Self::WrongKind(at) => {
                 write!(f, "the mapping at {at} is not private memory: this advice is for such only")
             }
-            Self::Denied(at) => write!(f, "the mapping at {at} does not allow this access"),
             Self::OutOfFrames => OutOfFrames.fmt(f),
             Self::NoMemory => NoMemory.fmt(f),
         }

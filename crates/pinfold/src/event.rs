@@ -6,8 +6,8 @@ use core::fmt;
 
 use crate::addr::SpaceId;
 use crate::addr::{Pfn, VirtAddr};
+use crate::pte::MigrationKind;
 use crate::rules::Why;
-use crate::table::MigrationKind;
 
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

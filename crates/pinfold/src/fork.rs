@@ -11,31 +11,43 @@
 //! - INV-FORK-3: what a failed fork has already shared stays mapped in the parent, which gets its right to write back by its next fault.
 //! - INV-FORK-4: a page that is allocated ahead for a copy is used for that one address only (facts 9.11).
 
-use crate::addr::{Pfn, VirtRange};
+use core::ops::Range;
+
+use crate::addr::{Pfn, VirtRange, Vpn, each_page};
 use crate::area::{Area, AreaMap, Backing, OnFork};
 use crate::error::{OutOfFrames, SpaceError};
 use crate::event::EventKind;
-use crate::frame::{EXCLUSIVE, Frame, MAP, NewFrame, REF};
+use crate::frame::{NewFrame, Page};
 use crate::platform::{FlushScope, Platform};
+use crate::pte::{Entry, Migration, MigrationKind, Pte};
 use crate::rules::fork::{
     ForkVerdict, PinHistory, SeqCountUse, WriteProtect, fork_page, race_guard,
 };
 use crate::rules::{Exclusive, PageKind, PageState, Why};
 use crate::space::Space;
 use crate::sync::{Begin, Shared};
-use crate::table::{Cursor, Entry, Leaf, Migration, MigrationKind, Pte};
+use crate::table::{Cursor, Leaf};
+
+/// How one entry ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum One {
+    /// The child has it.
+    Done,
+    /// The child needs a page for it, and there is none ready.
+    NeedFrame,
+}
 
 /// How a run of entries under one hold of the locks ended.
 enum Copied {
     /// All are done.
     All,
     /// This page needs a page for the child: drop the locks, allocate, go on here.
-    NeedFrame(u64),
+    NeedFrame(Vpn),
 }
 
 /// A page for the child's copy of one page, and of no other: INV-FORK-4.
 struct Fresh<'m> {
-    page: u64,
+    page: Vpn,
     frame: NewFrame<'m>,
 }
 
@@ -43,7 +55,7 @@ struct Fresh<'m> {
 struct Entries<'c, 'm, P: Platform> {
     from: &'c Cursor<'m, P>,
     to: &'c Cursor<'m, P>,
-    page: u64,
+    page: Vpn,
 }
 
 /// What fork carries along.
@@ -55,15 +67,14 @@ struct Copying<'s, P: Platform> {
 }
 
 impl<P: Platform> Space<P> {
-    pub(crate) fn fork(&self, me: &Shared<Self>) -> Result<Shared<Self>, SpaceError> {
-        debug_assert!(core::ptr::eq(self, &**me));
+    pub(crate) fn fork(&self) -> Result<Shared<Self>, SpaceError> {
         let child = self.child()?;
         let mut copying = Copying { parent: self, child: &child, protected: false };
         let parent_map = self.write_map();
         let mut child_map = child.write_map();
-        let copied = copying.copy_areas(&parent_map, &child, &mut child_map);
+        let copied = copying.copy_areas(&parent_map, &mut child_map);
         if copying.protected {
-            self.flush(FlushScope::All);
+            self.mem().flush(self.id(), FlushScope::All);
         }
         drop(child_map);
         drop(parent_map);
@@ -78,20 +89,16 @@ impl<P: Platform> Space<P> {
 }
 
 impl<P: Platform> Copying<'_, P> {
-    fn copy_areas(
-        &mut self,
-        from: &AreaMap<P>,
-        child: &Shared<Space<P>>,
-        to: &mut AreaMap<P>,
-    ) -> Result<(), SpaceError> {
+    fn copy_areas(&mut self, from: &AreaMap<P>, to: &mut AreaMap<P>) -> Result<(), SpaceError> {
+        let (mem, mm) = (self.child.mem(), self.child.mm());
         to.reserve(from.len())?;
         for area in from.iter().filter(|area| !area.on_fork.contains(OnFork::LEAVE)) {
             let mut copy = area.clone();
             if let Backing::Private(family) = &area.backing {
                 if area.on_fork.contains(OnFork::WIPE) {
-                    copy.backing = Backing::Private(self.child.mem().anon().found(child)?);
+                    copy.backing = Backing::Private(mem.anon().found(mm, mem.platform())?);
                 } else {
-                    family.join(child)?;
+                    family.join(mm, mem.platform())?;
                 }
             }
             to.insert(copy)?;
@@ -122,12 +129,12 @@ impl<P: Platform> Copying<'_, P> {
 
     fn copy_range(&mut self, area: &Area<P>, range: VirtRange) -> Result<(), OutOfFrames> {
         let (parent, child) = (self.parent, self.child);
-        parent.tables().for_each_leaf(range.first_page(), range.end_page(), |from, first, end| {
-            let to = child.tables().leaf_or_make(first)?;
+        parent.tables().for_each_leaf(range.numbers(), |from, pages| {
+            let to = child.tables().leaf_or_make(pages.start)?;
             let mut fresh = None;
-            let mut page = first;
+            let mut page = pages.start;
             loop {
-                match self.copy_leaf(area, from, to, page..end, fresh.take()) {
+                match self.copy_leaf(area, from, to, page..pages.end, fresh.take()) {
                     Copied::All => return Ok(()),
                     Copied::NeedFrame(at) => {
                         fresh = Some(Fresh { page: at, frame: parent.new_private(area, at)? });
@@ -144,12 +151,12 @@ impl<P: Platform> Copying<'_, P> {
         area: &Area<P>,
         from: Leaf<'m, P>,
         to: Leaf<'m, P>,
-        pages: core::ops::Range<u64>,
+        pages: Range<Vpn>,
         mut fresh: Option<Fresh<'_>>,
     ) -> Copied {
         let to = to.lock();
         let from = from.lock();
-        for page in pages {
+        for page in each_page(pages) {
             let at = Entries { from: &from, to: &to, page };
             let pte = from.get(page);
             match pte.decode() {
@@ -157,7 +164,7 @@ impl<P: Platform> Copying<'_, P> {
                 Entry::Migration(entry) => copy_migration(&at, entry),
                 Entry::Mapped(_) if pte.is_special() => to.set(page, pte),
                 Entry::Mapped(pfn) => {
-                    if !self.copy_mapped(area, &at, (pte, pfn), &mut fresh) {
+                    if self.copy_mapped(area, &at, (pte, pfn), &mut fresh) == One::NeedFrame {
                         return Copied::NeedFrame(page);
                     }
                 }
@@ -166,7 +173,7 @@ impl<P: Platform> Copying<'_, P> {
         Copied::All
     }
 
-    /// Copies one mapped entry; whether it could without a page for the child.
+    /// Copies one mapped entry.
     #[inline]
     fn copy_mapped(
         &mut self,
@@ -174,7 +181,7 @@ impl<P: Platform> Copying<'_, P> {
         at: &Entries<'_, '_, P>,
         (pte, pfn): (Pte<P::Format>, Pfn),
         fresh: &mut Option<Fresh<'_>>,
-    ) -> bool {
+    ) -> One {
         let guard = race_guard(self.parent.mem().rules().fork_race);
         let early = guard.protect == WriteProtect::BeforeCheck;
         if early && pte.is_writable() {
@@ -186,24 +193,24 @@ impl<P: Platform> Copying<'_, P> {
             _ => PinHistory::Pinned,
         };
         mem.tell(self.parent.id(), at.page, EventKind::ForkCheck(pfn));
-        let frame = mem.frames().frame(pfn);
-        let state = mem.state_of(pfn, frame);
+        let page = mem.frames().page(pfn);
+        let state = mem.state_of(pfn, page);
         match fork_page(mem.rules().fork_pin, history, &state) {
             ForkVerdict::Share(why) => {
-                self.share(at, (pte, pfn), frame, &state, why);
-                true
+                self.share(at, (pte, pfn), page, &state, why);
+                One::Done
             }
             ForkVerdict::CopyForChild(why) => {
                 if early && pte.is_writable() {
                     // As in 5.9: the old snapshot goes back, without what the hardware set meanwhile (facts 2.3).
-                    at.from.set(at.page, pte);
+                    at.from.overwrite_present(at.page, pte);
                 }
                 self.copy_for_child(area, at, pfn, fresh, why)
             }
         }
     }
 
-    /// Gives the child a copy now; whether there was a page for it.
+    /// Gives the child a copy now, if there is a page for it.
     #[inline(never)]
     fn copy_for_child(
         &self,
@@ -212,39 +219,38 @@ impl<P: Platform> Copying<'_, P> {
         pfn: Pfn,
         fresh: &mut Option<Fresh<'_>>,
         why: Why,
-    ) -> bool {
+    ) -> One {
         let Some(Fresh { frame, .. }) = fresh.take_if(|fresh| fresh.page == at.page) else {
-            return false;
+            return One::NeedFrame;
         };
         let (mem, to_pfn) = (self.parent.mem(), frame.pfn());
         mem.platform().copy_frame(pfn, to_pfn);
         mem.stats().fork_copy.add(1);
         at.to.set(at.page, self.child.written(area, frame));
         mem.tell(self.parent.id(), at.page, EventKind::ForkCopied { from: pfn, to: to_pfn, why });
-        true
+        One::Done
     }
 
-    /// One more reference and mapping, no mark any more, and neither side may write.
+    /// Takes a reference and a mapping and clears the exclusive mark; neither side may write from
+    /// now on.
     #[inline]
     fn share(
         &mut self,
         at: &Entries<'_, '_, P>,
         (pte, pfn): (Pte<P::Format>, Pfn),
-        frame: &Frame,
+        page: Page<'_>,
         state: &PageState,
         why: Why,
     ) {
         let mem = self.parent.mem();
         if state.pincount.is_none() {
-            // The mark is under this table's lock (INV-FRAME-3), so taking it off by subtraction is exact.
-            let mark = match state.kind {
-                PageKind::Anon(Exclusive::Marked) => EXCLUSIVE,
-                _ => 0,
-            };
-            frame.counts.fetch_add((REF + MAP).wrapping_sub(mark));
+            page.get_map_small(match state.kind {
+                PageKind::Anon(mark) => mark,
+                _ => Exclusive::Unmarked,
+            });
         } else {
-            mem.add_map(pfn);
-            mem.frames().clear_exclusive(pfn);
+            mem.frames().folio(pfn).get_map();
+            page.clear_exclusive();
         }
         mem.tell(self.parent.id(), at.page, EventKind::ForkShared { pfn, why });
         if pte.is_writable() {

@@ -4,12 +4,21 @@
 
 use core::convert::Infallible;
 
-use crate::addr::Pfn;
+use crate::addr::{Pfn, Vpn, each_page};
 use crate::address_space::AddressSpace;
-use crate::area::{AreaMap, Backing};
+use crate::area::Backing;
 use crate::frame::{Counts, Flags, Frames};
 use crate::platform::Platform;
 use crate::space::Space;
+
+/// The manager's locks: for a machine whose own state an exploration must see, and for tests that
+/// explore their code or compare it with its native twin.
+pub mod locks {
+    pub use crate::sync::bit::{BitGuard, BitLock};
+    pub use crate::sync::rwsem::{ReadGuard, RwSem, WriteGuard};
+    pub use crate::sync::seqcount::{Begin, SeqCount};
+    pub use crate::sync::spin::{RawSpinLock, SpinGuard, SpinLock};
+}
 
 /// Why an address space keeps a frame alive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,8 +74,8 @@ impl<P: Platform> Space<P> {
         visit(self.root(), Holder::Table);
         self.tables().each_table(self.end_page(), &mut |table| visit(table, Holder::Table));
         let walked: Result<(), Infallible> =
-            self.tables().for_each_leaf(0, self.end_page(), |leaf, first, end| {
-                for pte in (first..end).map(|page| leaf.read(page)) {
+            self.tables().for_each_leaf(Vpn(0)..self.end_page(), |leaf, pages| {
+                for pte in each_page(pages).map(|page| leaf.read(page)) {
                     if pte.is_mapped() && !pte.is_special() {
                         visit(pte.pfn(), Holder::Mapping);
                     }
@@ -77,11 +86,9 @@ impl<P: Platform> Space<P> {
     }
 
     fn abandon(&self) {
-        let map = core::mem::replace(&mut *self.write_map(), AreaMap::new());
-        for area in map.iter() {
-            match &area.backing {
-                Backing::Private(family) => family.abandon(self.mem()),
-                Backing::Object { object, .. } => object.abandon(),
+        for area in self.read_map().iter() {
+            if let Backing::Object { object, .. } = &area.backing {
+                object.abandon();
             }
         }
     }

@@ -34,16 +34,19 @@
 //!
 //! # The floors
 //!
-//! An upper floor may use a lower one, never the other way round.
+//! A room may use what lies on its own floor or below, never above, and no file leads back to
+//! itself. `tests/floors.rs` reads this table and every import.
 //!
-//! | floor | rooms |
-//! | --- | --- |
-//! | 0 | `addr`, [`rules`] (the crate `pinfold-rules`), `error`, `event`, [`sync`], [`platform`] |
-//! | 1 | `frame` (table, counts, free blocks, outside owners), `stat`, `memory` (the machine's memory as one value) |
-//! | 2 | `table` (entries, formats, walks), `tlb` (flush, gather), `page` (lock, snapshot) |
-//! | 3 | `area`, `rmap`, `object`, `space` (the inside of an address space) |
-//! | 4 | `fault`, `fork`, `zap`, `protect`, `advise`, [`pin`], `migrate`, `numa` |
-//! | 5 | `address_space`: the face; [`lab`]: what only a laboratory needs |
+//! | floor | rooms | what lives there |
+//! | --- | --- | --- |
+//! | 0 | `addr`, `error`, `event`, `pte`, `sync`, `platform` | words, locks, the embedder's part |
+//! | 1 | `frame`, `stat`, `rmap`, `memory` | frames and their counts, the machine as one value |
+//! | 2 | `table`, `tlb`, `page`, `object` | the walk to an entry, flushes, locks and snapshots of pages |
+//! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
+//! | 4 | `protect`, `zap`, `advise`, `migrate`, `fault`, `fork`, `pin` | what is done to a space |
+//! | 5 | `address_space`, `lab`, `mock` | the face, the laboratory's door, a platform for tests |
+//!
+//! The rules ([`rules`]) are a crate of their own below all floors.
 //!
 //! # Features
 //!
@@ -74,12 +77,12 @@ pub mod lab;
 mod memory;
 mod migrate;
 pub mod mock;
-mod numa;
 mod object;
 mod page;
 pub mod pin;
 pub mod platform;
 mod protect;
+mod pte;
 mod rmap;
 mod space;
 mod stat;
@@ -93,26 +96,24 @@ mod zap;
 #[doc(inline)]
 pub use pinfold_rules as rules;
 
-pub use addr::{NodeId, PAGE_SHIFT, PAGE_SIZE, Pfn, RangeError, SpaceId, VirtAddr, VirtRange};
+pub use addr::{NodeId, PAGE_SHIFT, PAGE_SIZE, Pfn, RangeError, SpaceId, VirtAddr, VirtRange, Vpn};
 pub use address_space::AddressSpace;
 pub use area::Prot;
 pub use error::{FaultError, NoMemory, OutOfFrames, PinError, SpaceError};
 pub use event::{Bug, Event, EventKind, FastStop};
-pub use fault::{Cause, Fault};
+pub use fault::{Cause, Fault, Hinted};
 pub use frame::{
     Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, MAX_ORDER, MemoryMapError, NewFrame,
     NewFrames, NodeSpan, PIN_BIAS, Placement, Request, SpanError, Zone,
 };
 pub use memory::{Memory, MemoryError, Tuning};
 pub use migrate::Moved;
-pub use numa::Hinted;
 pub use pin::{Access, PinnedBytes, PinnedPage, PinnedPages, Pins, Refs, SpaceHandle, Term};
-pub use platform::Platform;
-pub use rules::Rules;
-pub use space::{Advice, Limits, Place, Sharing};
-pub use stat::Stats;
-pub use table::{
+pub use platform::{Platform, RetiredTables};
+pub use pte::{
     Aarch64, Armv8, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64,
     Small, SmallAarch64, SmallRiscv64, Sv39, Sv48, Swap, X86, X86_64, X86_64La57,
 };
-pub use tlb::RetiredTables;
+pub use rules::Rules;
+pub use space::{Advice, Limits, Place, Sharing};
+pub use stat::Stats;

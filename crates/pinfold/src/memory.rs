@@ -2,17 +2,17 @@
 
 use core::sync::atomic::{AtomicU64 as NativeU64, Ordering};
 
-use crate::addr::{Pfn, SpaceId, VirtAddr};
+use crate::addr::{Pfn, SpaceId, Vpn};
 use crate::error::{NoMemory, OutOfFrames};
 use crate::event::{Bug, Event, EventKind};
 use crate::frame::Put;
-use crate::frame::{Flags, Frames, MAP, NewFrame, NodeSpan, Placement, SpanError, Start};
+use crate::frame::{Flags, Frames, MapCount, NewFrame, NodeSpan, Placement, SpanError, Start};
 use crate::platform::Platform;
+use crate::pte::Format;
 use crate::rmap::AnonRegistry;
 use crate::rules::Rules;
 use crate::stat::Stats;
 use crate::sync::Shared;
-use crate::table::Format;
 
 /// How hard the machine tries; numbers, not rules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +39,7 @@ pub struct Memory<P: Platform> {
     tuning: Tuning,
     stats: Stats,
     zero: Pfn,
-    anon: AnonRegistry<P>,
+    anon: AnonRegistry,
     next_space: NativeU64,
 }
 
@@ -204,7 +204,7 @@ impl<P: Platform> Memory<P> {
         self.zero
     }
 
-    pub(crate) fn anon(&self) -> &AnonRegistry<P> {
+    pub(crate) fn anon(&self) -> &AnonRegistry {
         &self.anon
     }
 
@@ -213,14 +213,14 @@ impl<P: Platform> Memory<P> {
     }
 
     #[inline]
-    pub(crate) fn tell(&self, space: SpaceId, page: u64, kind: EventKind) {
-        self.platform.event(Event { space, at: VirtAddr::of_page(page), kind });
+    pub(crate) fn tell(&self, space: SpaceId, page: Vpn, kind: EventKind) {
+        self.platform.event(Event { space, at: page.start(), kind });
     }
 
     /// As [`Memory::tell`], for what happens to a frame whoever maps it: space 0 at address 0.
     #[inline]
     pub(crate) fn tell_frame(&self, kind: EventKind) {
-        self.tell(SpaceId(0), 0, kind);
+        self.tell(SpaceId(0), Vpn(0), kind);
     }
 
     /// A new frame near the calling CPU.
@@ -236,8 +236,8 @@ impl<P: Platform> Memory<P> {
     /// Drops references; the last one frees the folio.
     #[inline]
     pub(crate) fn put(&self, pfn: Pfn, refs: u32) {
-        let (head, frame) = self.frames.folio(pfn);
-        self.after_put(head, frame.put(refs));
+        let folio = self.frames.folio(pfn);
+        self.after_put(folio.head(), folio.put(refs));
     }
 
     /// Does what is left to do after references of a folio were dropped.
@@ -263,16 +263,9 @@ impl<P: Platform> Memory<P> {
     /// One entry maps the page no longer; its reference stays with the caller.
     #[inline]
     pub(crate) fn drop_map(&self, pfn: Pfn) {
-        let (head, frame) = self.frames.folio(pfn);
-        let old = frame.counts.fetch_sub(MAP);
-        if crate::frame::Counts(old).maps() == 0 {
-            self.platform.bug(Bug::MapUnderflow(head));
+        let folio = self.frames.folio(pfn);
+        if folio.drop_map() == MapCount::Underflow {
+            self.platform.bug(Bug::MapUnderflow(folio.head()));
         }
-    }
-
-    /// One more entry maps the page, and one reference goes with it.
-    #[inline]
-    pub(crate) fn add_map(&self, pfn: Pfn) {
-        self.frames.folio(pfn).1.counts.fetch_add(MAP + crate::frame::REF);
     }
 }

@@ -12,16 +12,20 @@
 //! - INV-MIG-4: the new page is locked from before its first entry until after its last: who finds it mapped once while other entries are still to
 //!   come does not take it for a page of its own.
 
-use crate::addr::{NodeId, Pfn, VirtRange};
+use core::ops::Range;
+
+use crate::addr::{Mm, NodeId, Pfn, SpaceId, VirtRange, Vpn, each_page};
 use crate::event::EventKind;
-use crate::frame::{Flags, MAP, Placement, REF, Start};
+use crate::frame::{Flags, Isolation, Placement, Start};
 use crate::memory::Memory;
 use crate::platform::{Platform, WalkSection};
-use crate::rmap::{AnonId, Walk};
+use crate::pte::{Entry, Migration, MigrationKind, Pte};
+use crate::rmap::Walk;
+use crate::rules::Exclusive;
 use crate::rules::migrate::{brings_barriers, carries_accessed_dirty, remembers_mark};
 use crate::space::Space;
 use crate::sync::smp_mb;
-use crate::table::{Cursor, Entry, Leaf, Migration, MigrationKind, Pte};
+use crate::table::{Cursor, Leaf, Tables};
 
 /// What became of the pages of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -41,7 +45,7 @@ pub(crate) struct Isolated<'m, P: Platform> {
 
 impl<P: Platform> Drop for Isolated<'_, P> {
     fn drop(&mut self) {
-        self.mem.frames().frame(self.pfn).flags.fetch_and(!Flags::ISOLATED.bits());
+        self.mem.frames().page(self.pfn).end_isolation();
         self.mem.put(self.pfn, 1);
     }
 }
@@ -69,21 +73,34 @@ enum Unmapped {
     Some,
 }
 
+/// How taking one entry out ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Taken {
+    /// A migration entry stands in its place.
+    Out,
+    /// It is as it was: the page may be pinned.
+    Left,
+}
+
+/// Whether a page may be shared, or moved, from now on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Share {
+    /// It has no exclusive mark any more.
+    Unmarked,
+    /// It may be pinned, and keeps the mark.
+    MaybePinned,
+}
+
 impl<P: Platform> Memory<P> {
     /// Takes an anonymous page off for migration. The caller holds something that keeps the page alive.
     pub(crate) fn isolate(&self, pfn: Pfn) -> Option<Isolated<'_, P>> {
-        let frame = self.frames().frame(pfn);
-        let wanted = Flags::ANON.bits();
-        let refused = Flags::ISOLATED.union(Flags::HEAD).union(Flags::TAIL).bits();
-        frame
-            .flags
-            .try_update(|flags| {
-                (flags & wanted != 0 && flags & refused == 0)
-                    .then_some(flags | Flags::ISOLATED.bits())
-            })
-            .ok()?;
-        self.frames().get(pfn, 1);
-        Some(Isolated { mem: self, pfn })
+        match self.frames().page(pfn).isolate() {
+            Isolation::Refused => None,
+            Isolation::Taken => {
+                self.frames().get(pfn, 1);
+                Some(Isolated { mem: self, pfn })
+            }
+        }
     }
 
     /// Tries to move the page to `node`, in as many passes as the tuning says.
@@ -104,9 +121,8 @@ impl<P: Platform> Memory<P> {
 
     fn migrate_to(&self, page: &Isolated<'_, P>, node: NodeId, passes: u32) -> Option<Pfn> {
         let fresh = self.frames().alloc(Placement::Only(node), Flags::ANON, Start::Held).ok()?;
-        let (old, new) = (self.frames().frame(page.pfn), self.frames().frame(fresh.pfn()));
-        new.mapping.init(old.mapping.read_once());
-        new.index.init(old.index.read_once());
+        let (family, index) = self.frames().page(page.pfn).rmap();
+        fresh.page().set_rmap(Some(family), index);
         for _ in 0..passes {
             if self.migrate_pass(page.pfn, fresh.pfn()) == Pass::Moved {
                 return Some(fresh.pfn());
@@ -139,13 +155,12 @@ impl<P: Platform> Memory<P> {
         result
     }
 
-    fn walk_rmap(&self, pfn: Pfn, mut visit: impl FnMut(&Space<P>, u64, Cursor<'_, P>) -> Walk) {
-        let frame = self.frames().frame(pfn);
-        let page = frame.index.read_once();
-        let Some(family) = self.anon().find(AnonId(frame.mapping.read_once())) else { return };
-        family.walk(self, |space| {
-            let Some(leaf) = self.held_leaf(space, page) else { return Walk::On };
-            let result = visit(space, page, leaf.lock());
+    fn walk_rmap(&self, pfn: Pfn, mut visit: impl FnMut(Mm, Vpn, Cursor<'_, P>) -> Walk) {
+        let (family, page) = self.frames().page(pfn).rmap();
+        let Some(family) = self.anon().find(family) else { return };
+        family.walk(self.platform(), |mm| {
+            let Some(leaf) = self.held_leaf(mm, page) else { return Walk::On };
+            let result = visit(mm, page, leaf.lock());
             self.put_table(leaf.table);
             result
         });
@@ -154,49 +169,50 @@ impl<P: Platform> Memory<P> {
     /// The table that maps `page`, with a reference. A member may unmap another of its areas and free tables there while it is walked, and the
     /// address space's lock, which would forbid it, comes before the locks held here: the walk section guards the search, the reference the
     /// use. A table that is unlinked meanwhile has no entries left, and whoever gives the last reference back frees it.
-    fn held_leaf<'s>(&self, space: &'s Space<P>, page: u64) -> Option<Leaf<'s, P>> {
+    fn held_leaf(&self, mm: Mm, page: Vpn) -> Option<Leaf<'_, P>> {
         let _section = WalkSection::open(self.platform());
-        let leaf = space.tables().leaf(page)?;
-        self.frames().get(leaf.table, 1);
+        let leaf = Tables::new(self, mm.root).leaf(page)?;
+        self.frames().table(leaf.table).get();
         Some(leaf)
     }
 
     /// Replaces every entry of the page by a migration entry.
     fn unmap_for_migration(&self, pfn: Pfn) -> Unmapped {
         let mut result = Unmapped::All;
-        self.walk_rmap(pfn, |space, page, cursor| {
+        self.walk_rmap(pfn, |mm, page, cursor| {
             let pte = cursor.get(page);
             if !pte.is_mapped() || pte.is_special() || pte.pfn() != pfn {
                 return Walk::On;
             }
-            if self.unmap_entry(space, page, &cursor) {
-                Walk::On
-            } else {
-                result = Unmapped::Some;
-                Walk::Stop
+            match self.unmap_entry(mm.id, page, &cursor) {
+                Taken::Out => Walk::On,
+                Taken::Left => {
+                    result = Unmapped::Some;
+                    Walk::Stop
+                }
             }
         });
         result
     }
 
-    /// Replaces one entry; `false` leaves it as it was because the page is pinned.
-    fn unmap_entry(&self, space: &Space<P>, page: u64, cursor: &Cursor<'_, P>) -> bool {
+    /// Replaces one entry by a migration entry.
+    fn unmap_entry(&self, space: SpaceId, page: Vpn, cursor: &Cursor<'_, P>) -> Taken {
         let rules = self.rules();
-        let old = cursor.withdraw(page);
-        let pfn = old.pte.pfn();
-        let _ = space.flush_withdrawn(old);
+        let flushed = self.flush_withdrawn(space, cursor.withdraw(page));
+        let old = flushed.pte();
+        let pfn = old.pfn();
         let marked = self.frames().counts(pfn).is_exclusive();
         let remembers = remembers_mark(rules.migration_kind);
         if marked && remembers {
-            if !self.try_share(pfn) {
-                cursor.put_back(old);
-                self.tell(space.id(), page, EventKind::MigrationPinned(pfn));
-                return false;
+            if self.try_share(pfn) == Share::MaybePinned {
+                cursor.put_back(flushed);
+                self.tell(space, page, EventKind::MigrationPinned(pfn));
+                return Taken::Left;
             }
         } else if marked {
-            self.frames().clear_exclusive(pfn);
+            self.frames().page(pfn).clear_exclusive();
         }
-        let kind = match (old.pte.is_writable(), marked && remembers) {
+        let kind = match (old.is_writable(), marked && remembers) {
             (true, _) => MigrationKind::Write,
             (false, true) => MigrationKind::ReadExclusive,
             (false, false) => MigrationKind::Read,
@@ -205,41 +221,41 @@ impl<P: Platform> Memory<P> {
         let entry = Migration {
             pfn,
             kind,
-            young: carried && old.pte.is_accessed(),
-            dirty: carried && old.pte.is_dirty(),
-            reach: old.pte.reach(),
+            young: carried && old.is_accessed(),
+            dirty: carried && old.is_dirty(),
+            reach: old.reach(),
         };
-        cursor.set(page, Pte::migration(entry));
+        cursor.publish(flushed, Pte::migration(entry));
         self.drop_map(pfn);
-        self.tell(space.id(), page, EventKind::MigrationEntry { pfn, kind });
+        self.tell(space, page, EventKind::MigrationEntry { pfn, kind });
         self.put(pfn, 1);
-        true
+        Taken::Out
     }
 
     /// Clears the exclusive mark of a page whose entry is out, unless it may be pinned (facts 3.5, A1 to A3). The entry was taken out by a full
     /// exchange, and for [`ShareOrder::Flush`](crate::rules::ShareOrder::Flush) the flush that followed is the only other ordering.
-    fn try_share(&self, pfn: Pfn) -> bool {
+    fn try_share(&self, pfn: Pfn) -> Share {
         let barriers = brings_barriers(self.rules().share_order);
         if barriers {
             smp_mb();
         }
         if self.frames().maybe_dma_pinned(pfn) {
-            return false;
+            return Share::MaybePinned;
         }
-        self.frames().clear_exclusive(pfn);
+        self.frames().page(pfn).clear_exclusive();
         if barriers {
             smp_mb();
         }
-        true
+        Share::Unmarked
     }
 
     /// Turns the migration entries of `from` into entries of `page`, which is the new frame or the old one: INV-MIG-2.
     fn restore_entries(&self, from: Pfn, page_frame: Pfn) {
-        self.walk_rmap(from, |space, page, cursor| {
+        self.walk_rmap(from, |mm, page, cursor| {
             if let Entry::Migration(entry) = cursor.get(page).decode()
                 && entry.pfn == from
             {
-                self.restore_entry(space, page, &cursor, entry, page_frame);
+                self.restore_entry(mm.id, page, &cursor, entry, page_frame);
             }
             Walk::On
         });
@@ -247,15 +263,17 @@ impl<P: Platform> Memory<P> {
 
     fn restore_entry(
         &self,
-        space: &Space<P>,
-        page: u64,
+        space: SpaceId,
+        page: Vpn,
         cursor: &Cursor<'_, P>,
         entry: Migration,
         pfn: Pfn,
     ) {
-        self.frames().frame(pfn).counts.fetch_add(REF + MAP);
+        let new = self.frames().page(pfn);
+        // Only small pages are isolated; a mark, if there is one, stays.
+        new.get_map_small(Exclusive::Unmarked);
         if entry.kind != MigrationKind::Read {
-            self.frames().set_exclusive(pfn);
+            new.mark_exclusive();
         }
         let writable = entry.kind == MigrationKind::Write;
         let mut pte = Pte::mapping(pfn, entry.reach).old();
@@ -269,7 +287,7 @@ impl<P: Platform> Memory<P> {
             pte = pte.dirty();
         }
         cursor.set(page, pte);
-        self.tell(space.id(), page, EventKind::MigrationRestored { pfn, writable });
+        self.tell(space, page, EventKind::MigrationRestored { pfn, writable });
     }
 }
 
@@ -278,7 +296,7 @@ impl<P: Platform> Space<P> {
     pub(crate) fn migrate_range(&self, range: VirtRange, node: NodeId) -> Moved {
         let mut moved = Moved::default();
         let (mut page, end) = (range.first_page(), range.end_page().min(self.end_page()));
-        while let Some((found, isolated)) = self.next_elsewhere(page, end, node) {
+        while let Some((found, isolated)) = self.next_elsewhere(page..end, node) {
             page = found + 1;
             match isolated.and_then(|isolated| self.mem().migrate(isolated, node, Mode::Sync)) {
                 Some(_) => moved.moved += 1,
@@ -288,18 +306,18 @@ impl<P: Platform> Space<P> {
         moved
     }
 
-    /// The first page in `first..end` that lies on another node than `node`, taken off for migration if it can be.
+    /// The first of `pages` that lies on another node than `node`, taken off for migration if it
+    /// can be.
     fn next_elsewhere(
         &self,
-        first: u64,
-        end: u64,
+        pages: Range<Vpn>,
         node: NodeId,
-    ) -> Option<(u64, Option<Isolated<'_, P>>)> {
+    ) -> Option<(Vpn, Option<Isolated<'_, P>>)> {
         let mem = self.mem();
         let _map = self.read_map();
-        let search = self.tables().for_each_leaf(first, end, |leaf, first, end| {
+        let search = self.tables().for_each_leaf(pages, |leaf, pages| {
             let cursor = leaf.lock();
-            for page in first..end {
+            for page in each_page(pages) {
                 let pte = cursor.get(page);
                 let counted = pte.is_mapped() && !pte.is_special();
                 if counted && mem.frames().node(pte.pfn()) != node {

@@ -24,8 +24,8 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64 as NativeU64, Ordering, 
 use crate::addr::SpaceId;
 use crate::addr::{NodeId, PAGE_SIZE, Pfn, VirtRange};
 use crate::platform::{FlushScope, Park, Platform};
+use crate::pte::Format;
 use crate::sync::AtomicU64;
-use crate::table::Format;
 
 const WORDS: usize = PAGE_SIZE as usize / size_of::<u64>();
 

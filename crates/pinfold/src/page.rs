@@ -4,11 +4,11 @@
 //! entries; the reuse decision of 5.8 sleeps for it, later ones only try.
 
 use crate::addr::Pfn;
-use crate::frame::{Counts, Flags, Frame};
+use crate::frame::{Flags, Page};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::{Exclusive, Lru, PageKind, PageState, SwapCache};
-use crate::sync::{BitGuard, BitLock};
+use crate::sync::BitGuard;
 
 /// Holds the lock of a page.
 pub(crate) type PageLock<'m, P> = BitGuard<'m, P>;
@@ -16,18 +16,13 @@ pub(crate) type PageLock<'m, P> = BitGuard<'m, P>;
 impl<P: Platform> Memory<P> {
     /// Takes the page's lock if it is free.
     pub(crate) fn try_lock_page(&self, pfn: Pfn) -> Option<PageLock<'_, P>> {
-        self.page_lock(pfn).try_lock(self.platform())
+        self.frames().page(pfn).lock().try_lock(self.platform())
     }
 
     /// Waits until the page's lock is free, and leaves it so. What its holder did is seen afterwards, so a fault that comes back does not find
     /// the entry for which it waited. The frame may be freed and reused meanwhile; then it just is not locked.
     pub(crate) fn wait_page(&self, pfn: Pfn) {
-        self.page_lock(pfn).wait(self.platform());
-    }
-
-    fn page_lock(&self, pfn: Pfn) -> BitLock<'_> {
-        let word = &self.frames().frame(pfn).flags;
-        BitLock::new(word, Flags::LOCKED.bits(), Flags::WAITERS.bits())
+        self.frames().page(pfn).lock().wait(self.platform());
     }
 
     /// Carries an entry's dirty bit to a page that a backing store may want. Anonymous pages are taken for dirty anyway.
@@ -40,17 +35,16 @@ impl<P: Platform> Memory<P> {
     /// What the rules look at.
     #[inline]
     pub(crate) fn page_state(&self, pfn: Pfn) -> PageState {
-        self.state_of(pfn, self.frames().frame(pfn))
+        self.state_of(pfn, self.frames().page(pfn))
     }
 
-    /// As [`Memory::page_state`], for callers that have looked the frame up.
+    /// As [`Memory::page_state`], for callers that have looked the page up.
     #[inline]
-    pub(crate) fn state_of(&self, pfn: Pfn, frame: &Frame) -> PageState {
-        let flags = Flags::from_bits_truncate(frame.flags.read_once());
-        let own = Counts(frame.counts.read_once());
+    pub(crate) fn state_of(&self, pfn: Pfn, page: Page<'_>) -> PageState {
+        let (flags, own) = (page.flags(), page.counts());
         let (counts, pincount) = if flags.intersects(Flags::LARGE) {
-            let (_, head) = self.frames().folio(pfn);
-            (Counts(head.counts.read_once()), Some(head.spare.read_once()))
+            let folio = self.frames().folio(pfn);
+            (folio.counts(), Some(folio.pins()))
         } else {
             (own, None)
         };

@@ -10,19 +10,19 @@
 
 use core::convert::Infallible;
 
-use crate::addr::VirtRange;
+use crate::addr::{VirtRange, Vpn, each_page};
 use crate::area::{Area, Prot};
 use crate::error::SpaceError;
 use crate::event::EventKind;
 use crate::frame::Flags;
 use crate::platform::Platform;
+use crate::pte::{Entry, Format, Migration, MigrationKind, Pte};
 use crate::rules::migrate::remembers_mark;
 use crate::rules::numa::{numa_skip, recomputes_write};
 use crate::rules::protect::{WriteNotify, can_change_writable, wants_upgrade};
 use crate::rules::{AreaState, Dirty, EntryState, Mapping, Permission, Protnone, Tracking};
 use crate::space::Space;
-use crate::sync::Shared;
-use crate::table::{Cursor, Entry, Format, Migration, MigrationKind, Pte};
+use crate::table::Cursor;
 use crate::tlb::FlushBatch;
 
 /// What a walk does to the entries.
@@ -32,6 +32,15 @@ enum Change {
     Protect,
     /// Makes them PROT_NONE, so that the next access tells where it comes from.
     Hint,
+}
+
+/// What a look at an entry leaves to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Due {
+    /// A translation changed.
+    Flush,
+    /// None did.
+    Nothing,
 }
 
 impl<P: Platform> Area<P> {
@@ -58,16 +67,11 @@ pub(crate) fn entry_state<F: Format>(pte: Pte<F>) -> EntryState {
 }
 
 impl<P: Platform> Space<P> {
-    pub(crate) fn protect(
-        &self,
-        me: &Shared<Self>,
-        range: VirtRange,
-        prot: Prot,
-    ) -> Result<(), SpaceError> {
+    pub(crate) fn protect(&self, range: VirtRange, prot: Prot) -> Result<(), SpaceError> {
         let range = self.allowed(range)?;
         let mut map = self.write_map();
         map.all_mapped(range)?;
-        self.isolate_where(me, &mut map, range, |area| area.prot != prot)?;
+        self.isolate_where(&mut map, range, |area| area.prot != prot)?;
         let mut batch = FlushBatch::default();
         let mut page = range.first_page();
         while page < range.end_page() {
@@ -81,7 +85,7 @@ impl<P: Platform> Space<P> {
             let Some(area) = map.find(first) else { break };
             self.change_entries(area, area.range, Change::Protect, &mut batch);
         }
-        batch.finish(self);
+        batch.finish(self.mem(), self.id());
         self.merge_within(&mut map, range);
         Ok(())
     }
@@ -110,7 +114,7 @@ impl<P: Platform> Space<P> {
                 changed += self.change_entries(area, part, Change::Hint, &mut batch);
             }
         }
-        batch.finish(self);
+        batch.finish(self.mem(), self.id());
         self.mem().stats().numa_pte_updates.add(changed);
         changed
     }
@@ -123,12 +127,11 @@ impl<P: Platform> Space<P> {
         batch: &mut FlushBatch,
     ) -> u64 {
         let mut changed = 0;
-        let (first, end) = (range.first_page(), range.end_page());
         let done: Result<(), Infallible> =
-            self.tables().for_each_leaf(first, end, |leaf, first, end| {
+            self.tables().for_each_leaf(range.numbers(), |leaf, pages| {
                 let cursor = leaf.lock();
-                for page in first..end {
-                    if self.change_entry(area, &cursor, page, change) {
+                for page in each_page(pages) {
+                    if self.change_entry(area, &cursor, page, change) == Due::Flush {
                         batch.note(page);
                         changed += 1;
                     }
@@ -139,21 +142,21 @@ impl<P: Platform> Space<P> {
         changed
     }
 
-    /// Changes one entry; whether a flush is due for it.
+    /// Changes one entry.
     #[inline]
     fn change_entry(
         &self,
         area: &Area<P>,
         cursor: &Cursor<'_, P>,
-        page: u64,
+        page: Vpn,
         change: Change,
-    ) -> bool {
+    ) -> Due {
         let pte = cursor.get(page);
         match pte.decode() {
-            Entry::None | Entry::Swap(_) => false,
+            Entry::None | Entry::Swap(_) => Due::Nothing,
             Entry::Migration(entry) => {
                 self.change_migration(area, cursor, page, entry, change);
-                false
+                Due::Nothing
             }
             Entry::Mapped(_) => match change {
                 Change::Protect => self.protect_entry(area, cursor, page),
@@ -162,17 +165,17 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    fn protect_entry(&self, area: &Area<P>, cursor: &Cursor<'_, P>, page: u64) -> bool {
+    fn protect_entry(&self, area: &Area<P>, cursor: &Cursor<'_, P>, page: Vpn) -> Due {
         let old = cursor.withdraw(page);
         // The area's protection alone does not say that a private page may be written: the entry has to earn the right anew.
-        let mut new = old.pte.with_reach(area.prot.reach()).read_only();
+        let mut new = old.pte().with_reach(area.prot.reach()).read_only();
         if self.may_become_writable(area, new) {
             new = new.writable();
         }
         let (pfn, writable) = (new.pfn(), new.is_writable());
         cursor.restrict(old, new);
         self.mem().tell(self.id(), page, EventKind::Protected { pfn, writable });
-        true
+        Due::Flush
     }
 
     /// Whether an entry may get the write bit without a fault: INV-PROT-1.
@@ -193,35 +196,35 @@ impl<P: Platform> Space<P> {
         &self,
         area: &Area<P>,
         cursor: &Cursor<'_, P>,
-        page: u64,
+        page: Vpn,
         pte: Pte<P::Format>,
-    ) -> bool {
+    ) -> Due {
         let pfn = pte.pfn();
         if pte.is_protnone() || pte.is_special() {
-            return false;
+            return Due::Nothing;
         }
         let mem = self.mem();
         mem.tell(self.id(), page, EventKind::NumaScan(pfn));
         let state = mem.page_state(pfn);
         if let Some(why) = numa_skip(mem.rules().numa_skip, area.state().mapping, &state) {
             mem.tell(self.id(), page, EventKind::NumaSkipped { pfn, why });
-            return false;
+            return Due::Nothing;
         }
         let old = cursor.withdraw(page);
-        let mut new = old.pte.hint();
+        let mut new = old.pte().hint();
         if recomputes_write(mem.rules().numa_write) {
             new = new.read_only();
         }
         cursor.restrict(old, new);
         mem.tell(self.id(), page, EventKind::NumaProtected(pfn));
-        true
+        Due::Flush
     }
 
     fn change_migration(
         &self,
         area: &Area<P>,
         cursor: &Cursor<'_, P>,
-        page: u64,
+        page: Vpn,
         entry: Migration,
         change: Change,
     ) {

@@ -3,44 +3,49 @@
 //! A family is all areas that descend by fork from one area. A page knows its family by an id that is never used twice, and its virtual
 //! page number, which is the same in every member; a walk asks each member's tables.
 //!
-//! Protocol: the member list is under a sleeping lock, below the address spaces' locks and the page lock, above the page-table locks. A
-//! walk holds it for reading, so no member's tables are freed under it: unmap leaves the family before it frees tables.
+//! Protocol: the member list is under a sleeping lock, below the address spaces' locks and the page
+//! lock, above the page-table locks. A walk holds it for reading. A member is a value, not an
+//! owner: what keeps its root table is INV-RMAP-3.
 //!
 //! Invariants:
 //! - INV-RMAP-1: a mapped anonymous page's family exists and lists every space that maps it (facts 6.5).
-//! - INV-RMAP-2: a child stands behind its parent, so a walk that meets fork half-way finds the entry in one of the two.
+//! - INV-RMAP-2: a child is listed after its parent, so a walk that meets fork half-way finds the
+//!   entry in one of the two.
+//! - INV-RMAP-3: a listed member's root table is alive. A space leaves the families of all its
+//!   areas, each under the write lock of the member list, before exit retires the root, which
+//!   happens nowhere else. So a walk, which holds the list for reading, may follow every root that
+//!   it finds there; the tables below are the walk section's matter, since an unmap may free them
+//!   beside the walk.
 
 use alloc::vec::Vec;
 
+use crate::addr::Mm;
 use crate::error::NoMemory;
-use crate::memory::Memory;
-use crate::platform::Platform;
-use crate::space::Space;
-use crate::sync::{self, Inside, Masks, Name, RwSem, Shared, SpinLock, SpinLocked};
+use crate::sync::{self, Inside, Masks, Name, Park, RwSem, Shared, SpinLock, SpinLocked};
 
 /// Names a family in a frame's mapping word. Zero is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct AnonId(pub(crate) u64);
 
 /// The members of a family.
-pub(crate) struct Family<P: Platform> {
+pub(crate) struct Family {
     id: AnonId,
-    members: RwSem<Vec<Member<P>>>,
+    members: RwSem<Vec<Member>>,
 }
 
-struct Member<P: Platform> {
-    space: Shared<Space<P>>,
-    /// How many areas of the space belong to the family.
+struct Member {
+    mm: Mm,
+    /// How many areas of the space belong to the family. Never zero.
     areas: usize,
 }
 
 /// All families of a machine, by id.
-pub(crate) struct AnonRegistry<P: Platform> {
-    slots: SpinLock<Slots<P>>,
+pub(crate) struct AnonRegistry {
+    slots: SpinLock<Slots>,
 }
 
-struct Slots<P: Platform> {
-    families: Vec<Option<Shared<Family<P>>>>,
+struct Slots {
+    families: Vec<Option<Shared<Family>>>,
     free: Vec<usize>,
     /// The next id's upper half: no two families share an id, even in the same slot.
     generation: u64,
@@ -48,7 +53,7 @@ struct Slots<P: Platform> {
 
 const SLOT_BITS: u32 = 32;
 
-impl<P: Platform> AnonRegistry<P> {
+impl AnonRegistry {
     pub(crate) fn new() -> Self {
         Self {
             slots: SpinLock::new(Slots { families: Vec::new(), free: Vec::new(), generation: 1 }),
@@ -61,10 +66,10 @@ impl<P: Platform> AnonRegistry<P> {
         sync::label(slots, size_of_val(slots), |_| Name { object: "families", index: 0, cell: "" });
     }
 
-    /// A family with one area of `space` as its first member.
-    pub(crate) fn found(&self, space: &Shared<Space<P>>) -> Result<Shared<Family<P>>, NoMemory> {
+    /// A family with one area of `mm` as its first member.
+    pub(crate) fn found(&self, mm: Mm, park: &impl Park) -> Result<Shared<Family>, NoMemory> {
         let family = self.create()?;
-        match family.join(space) {
+        match family.join(mm, park) {
             Ok(()) => Ok(family),
             Err(error) => {
                 self.remove(family.id());
@@ -73,11 +78,11 @@ impl<P: Platform> AnonRegistry<P> {
         }
     }
 
-    fn lock(&self) -> Inside<SpinLocked<'_, Slots<P>>> {
+    fn lock(&self) -> Inside<SpinLocked<'_, Slots>> {
         Inside::lock(Masks::Preemption, || self.slots.lock())
     }
 
-    fn create(&self) -> Result<Shared<Family<P>>, NoMemory> {
+    fn create(&self) -> Result<Shared<Family>, NoMemory> {
         let mut slots = self.lock();
         let slot = match slots.free.pop() {
             Some(slot) => slot,
@@ -98,7 +103,7 @@ impl<P: Platform> AnonRegistry<P> {
                 sync::label(members, size_of_val(members), move |offset| Name {
                     object: "family",
                     index: slot as u64,
-                    cell: RwSem::<Vec<Member<P>>>::name(offset, "members", "members' gate"),
+                    cell: RwSem::<Vec<Member>>::name(offset, "members", "members' gate"),
                 });
                 slots.families[slot] = Some(family.clone());
                 Ok(family)
@@ -111,7 +116,7 @@ impl<P: Platform> AnonRegistry<P> {
     }
 
     /// The family with this id, if it still has members.
-    pub(crate) fn find(&self, id: AnonId) -> Option<Shared<Family<P>>> {
+    pub(crate) fn find(&self, id: AnonId) -> Option<Shared<Family>> {
         let slots = self.lock();
         let slot = (id.0 & ((1 << SLOT_BITS) - 1)) as usize;
         slots.families.get(slot)?.as_ref().filter(|family| family.id == id).cloned()
@@ -127,54 +132,46 @@ impl<P: Platform> AnonRegistry<P> {
     }
 }
 
-impl<P: Platform> Family<P> {
+impl Family {
     pub(crate) fn id(&self) -> AnonId {
         self.id
     }
 
-    /// One more area of `space` belongs to the family; see INV-RMAP-2 for why a new member is listed last. Cannot fail for a member.
-    pub(crate) fn join(&self, space: &Shared<Space<P>>) -> Result<(), NoMemory> {
-        let mut members = self.members.write(space.mem().platform());
-        if let Some(member) = members.iter_mut().find(|member| member.space.same(space)) {
+    /// One more area of `mm` belongs to the family; see INV-RMAP-2 for why a new member is listed
+    /// last. Cannot fail for a member.
+    pub(crate) fn join(&self, mm: Mm, park: &impl Park) -> Result<(), NoMemory> {
+        let mut members = self.members.write(park);
+        if let Some(member) = members.iter_mut().find(|member| member.mm == mm) {
             member.areas += 1;
             return Ok(());
         }
         members.try_reserve(1).map_err(|_| NoMemory)?;
-        members.push(Member { space: space.clone(), areas: 1 });
+        members.push(Member { mm, areas: 1 });
         Ok(())
     }
 
-    /// An area of `space` has left; the last one of all takes the family out of the registry.
-    pub(crate) fn leave(&self, space: &Space<P>) {
-        let mem = space.mem();
-        let mut members = self.members.write(mem.platform());
-        let Some(at) = members.iter().position(|m| core::ptr::eq(&*m.space, space)) else {
+    /// An area of `mm` has left; the last one of all takes the family out of the registry.
+    pub(crate) fn leave(&self, mm: Mm, registry: &AnonRegistry, park: &impl Park) {
+        let mut members = self.members.write(park);
+        let Some(at) = members.iter().position(|member| member.mm == mm) else {
             return;
         };
         members[at].areas -= 1;
-        let gone = (members[at].areas == 0).then(|| members.remove(at));
+        if members[at].areas == 0 {
+            members.remove(at);
+        }
         let empty = members.is_empty();
         drop(members);
         if empty {
-            mem.anon().remove(self.id);
+            registry.remove(self.id);
         }
-        drop(gone);
-    }
-
-    /// Forgets all members without touching their memory; see [`crate::lab::abandon`].
-    pub(crate) fn abandon(&self, mem: &Memory<P>) {
-        let members = core::mem::take(&mut *self.members.write(mem.platform()));
-        if !members.is_empty() {
-            mem.anon().remove(self.id);
-        }
-        drop(members);
     }
 
     /// Calls `visit` for each member, parents before children, while `visit` says to go on.
-    pub(crate) fn walk(&self, mem: &Memory<P>, mut visit: impl FnMut(&Space<P>) -> Walk) {
-        let members = self.members.read(mem.platform());
+    pub(crate) fn walk(&self, park: &impl Park, mut visit: impl FnMut(Mm) -> Walk) {
+        let members = self.members.read(park);
         for member in members.iter() {
-            if visit(&member.space) == Walk::Stop {
+            if visit(member.mm) == Walk::Stop {
                 return;
             }
         }

@@ -11,14 +11,16 @@
 //! Faults, pins, scans and DONTNEED hold 1 for reading; map, unmap, protect, the other advice, fork and exit hold it for writing. The
 //! lock-free pin holds nothing but a walk section.
 
-use crate::addr::{Pfn, SpaceId, VirtAddr, VirtRange};
-use crate::area::{Area, AreaMap, Backing, OnFork, Prot};
+use crate::addr::{Mm, PageCount, Pfn, SpaceId, VirtAddr, VirtRange, Vpn};
+use crate::area::{Area, AreaMap, Backing, Growth, OnFork, Prot};
 use crate::error::SpaceError;
 use crate::memory::Memory;
 use crate::object::SharedObject;
 use crate::platform::Platform;
+use crate::pte::Format;
+use crate::rmap::Family;
 use crate::sync::{self, AtomicU32, Counter, Name, ReadGuard, RwSem, SeqCount, Shared, WriteGuard};
-use crate::table::{Format, Tables};
+use crate::table::Tables;
 
 /// What an address space may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,24 +30,24 @@ pub struct Limits {
     /// Pages that long-term pins may hold: RLIMIT_MEMLOCK (facts 3.12).
     pub locked: u64,
     /// The lowest page number that the system chooses or accepts.
-    pub first_page: u64,
-    /// The page number behind the highest one. An entry of an upper table belongs to the address space if the first page that it covers lies
-    /// before this; entries beyond, a kernel's half for instance, are never read nor changed ([`Platform::prepare_root`]).
-    pub end_page: u64,
+    pub first_page: Vpn,
+    /// One past the highest page number. An entry of an upper table belongs to the address space if
+    /// the first page that it covers lies before this; entries beyond, a kernel's half for
+    /// instance, are never read nor changed ([`Platform::prepare_root`]).
+    pub end_page: Vpn,
 }
 
 impl Limits {
     /// All that format `F` leaves to user programs, but page 0.
     pub const fn of_format<F: Format>() -> Self {
-        Self { pages: u64::MAX, locked: u64::MAX, first_page: 1, end_page: F::USER_PAGES }
+        Self { pages: u64::MAX, locked: u64::MAX, first_page: Vpn(1), end_page: Vpn(F::USER_PAGES) }
     }
 }
 
-/// An address space without its owner: what reverse maps and pins refer to. Empty after exit.
+/// An address space without its owner: what pins refer to. Empty after exit.
 pub(crate) struct Space<P: Platform> {
     mem: Shared<Memory<P>>,
-    id: SpaceId,
-    root: Pfn,
+    mm: Mm,
     limits: Limits,
     /// The areas, under the address space's lock.
     pub(crate) map: RwSem<AreaMap<P>>,
@@ -64,8 +66,7 @@ impl<P: Platform> Space<P> {
         let root = mem.new_table()?;
         let space = Shared::try_new(Self {
             mem: mem.clone(),
-            id: mem.next_space(),
-            root: root.pfn(),
+            mm: Mm { id: mem.next_space(), root: root.pfn() },
             limits,
             map: RwSem::new(AreaMap::new()),
             protect_seq: SeqCount::new(),
@@ -75,12 +76,12 @@ impl<P: Platform> Space<P> {
         })?;
         root.keep();
         space.label();
-        space.mem.platform().prepare_root(space.id, space.root);
+        space.mem.platform().prepare_root(space.id(), space.root());
         Ok(space)
     }
 
     fn label(&self) {
-        let index = self.id.0;
+        let index = self.id().0;
         let name = move |cell| move |_| Name { object: "space", index, cell };
         sync::label(&raw const self.map, size_of_val(&self.map), move |offset| {
             let cell = RwSem::<AreaMap<P>>::name(offset, "lock", "lock's gate");
@@ -107,7 +108,13 @@ impl<P: Platform> Space<P> {
 
     #[inline]
     pub(crate) fn id(&self) -> SpaceId {
-        self.id
+        self.mm.id
+    }
+
+    /// As a reverse map refers to it.
+    #[inline]
+    pub(crate) fn mm(&self) -> Mm {
+        self.mm
     }
 
     #[inline]
@@ -116,18 +123,19 @@ impl<P: Platform> Space<P> {
     }
 
     pub(crate) fn root(&self) -> Pfn {
-        self.root
+        self.mm.root
     }
 
-    /// The page number behind the highest one that is this address space's: what the tables hold for pages from there on is not.
+    /// One past the highest page number that is this address space's: what the tables hold for
+    /// pages from there on is not.
     #[inline]
-    pub(crate) fn end_page(&self) -> u64 {
-        self.limits.end_page.min(P::Format::PAGES)
+    pub(crate) fn end_page(&self) -> Vpn {
+        self.limits.end_page.min(Vpn(P::Format::PAGES))
     }
 
     #[inline]
     pub(crate) fn tables(&self) -> Tables<'_, P> {
-        Tables::new(&self.mem, self.root)
+        Tables::new(&self.mem, self.mm.root)
     }
 
     #[inline]
@@ -168,7 +176,7 @@ pub enum Place {
     At(VirtAddr),
 }
 
-/// Advice that changes what fork does with a range.
+/// The madvise advice that Pinfold models.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Advice {
     /// The pages' contents are not needed: the next access finds zeros (private memory).
@@ -186,7 +194,6 @@ pub enum Advice {
 impl<P: Platform> Space<P> {
     pub(crate) fn map_area(
         &self,
-        me: &Shared<Self>,
         place: Place,
         pages: u64,
         prot: Prot,
@@ -199,26 +206,29 @@ impl<P: Platform> Space<P> {
         let range = match place {
             Place::At(start) => self.allowed(VirtRange::new(start, pages)?)?,
             Place::Anywhere | Place::Lowest => {
-                let any = VirtRange::new(VirtAddr(0), pages)?;
-                let high = self.end_page();
-                let (count, low) = (any.pages(), self.limits.first_page);
+                let count = PageCount::new(pages)?.get();
+                let within = self.limits.first_page..self.end_page();
                 let gap = match place {
-                    Place::Lowest => map.lowest_gap(count, low, high),
-                    _ => map.highest_gap(count, low, high),
+                    Place::Lowest => map.lowest_gap(count, within),
+                    _ => map.highest_gap(count, within),
                 };
                 let first = gap.ok_or(SpaceError::NoGap { pages })?;
-                VirtRange::of_pages(first, first + pages)
+                VirtRange::of_pages(first, first + count)
             }
         };
         if let Some(area) = map.first_in(range) {
             return Err(SpaceError::Occupied(area.range));
         }
-        if sharing == Sharing::Private && self.grow_neighbour(&mut map, range, prot) {
+        if sharing == Sharing::Private
+            && self.grow_neighbour(&mut map, range, prot) == Growth::Grown
+        {
             return Ok(range);
         }
         map.reserve(1)?;
         let backing = match sharing {
-            Sharing::Private => Backing::Private(self.mem.anon().found(me)?),
+            Sharing::Private => {
+                Backing::Private(self.mem.anon().found(self.mm, self.mem.platform())?)
+            }
             Sharing::Shared => {
                 let object = SharedObject::new(self.mem.clone(), pages)?;
                 Backing::Object { object, origin: range.first_page() }
@@ -229,35 +239,34 @@ impl<P: Platform> Space<P> {
     }
 
     /// Lets an area beside `range` grow over it, and joins what then touches: INV-AREA-2.
-    fn grow_neighbour(&self, map: &mut AreaMap<P>, range: VirtRange, prot: Prot) -> bool {
-        if map.extend_over(range, prot) {
+    fn grow_neighbour(&self, map: &mut AreaMap<P>, range: VirtRange, prot: Prot) -> Growth {
+        if map.extend_over(range, prot) == Growth::Grown {
             self.merge(map, range.end_page());
-            return true;
+            return Growth::Grown;
         }
         map.extend_under(range, prot)
     }
 
     /// Merges the areas on both sides of `page` if they are alike.
-    pub(crate) fn merge(&self, map: &mut AreaMap<P>, page: u64) {
+    pub(crate) fn merge(&self, map: &mut AreaMap<P>, page: Vpn) {
         if let Some(Backing::Private(family)) = map.merge_at(page) {
-            family.leave(self);
+            self.leave_family(&family);
         }
     }
 
+    /// One of this address space's areas is no longer of the family.
+    pub(crate) fn leave_family(&self, family: &Family) {
+        family.leave(self.mm, self.mem.anon(), self.mem.platform());
+    }
+
     /// Makes areas start at both ends of `range`, so that it covers whole areas only. Takes heap only for what it splits.
-    pub(crate) fn isolate(
-        &self,
-        me: &Shared<Self>,
-        map: &mut AreaMap<P>,
-        range: VirtRange,
-    ) -> Result<(), SpaceError> {
-        self.isolate_where(me, map, range, |_| true)
+    pub(crate) fn isolate(&self, map: &mut AreaMap<P>, range: VirtRange) -> Result<(), SpaceError> {
+        self.isolate_where(map, range, |_| true)
     }
 
     /// As [`Space::isolate`], leaving areas whole that will not change.
     pub(crate) fn isolate_where(
         &self,
-        me: &Shared<Self>,
         map: &mut AreaMap<P>,
         range: VirtRange,
         changes: impl Fn(&Area<P>) -> bool,
@@ -267,7 +276,7 @@ impl<P: Platform> Space<P> {
         map.reserve(ends.iter().flatten().count())?;
         for page in ends.into_iter().flatten() {
             if let Some(Backing::Private(family)) = map.split_at(page)? {
-                family.join(me)?;
+                family.join(self.mm, self.mem.platform())?;
             }
         }
         Ok(())

@@ -9,13 +9,13 @@
 
 use alloc::vec::Vec;
 
-use crate::addr::{Pfn, VirtRange};
+use crate::addr::{Pfn, SpaceId, VirtRange, Vpn};
 use crate::memory::Memory;
-use crate::platform::{FlushScope, Platform};
+use crate::platform::{FlushScope, Platform, RetiredTables};
+use crate::pte::Format;
 use crate::rules::TableFree;
-use crate::space::Space;
 use crate::sync::smp_mb;
-use crate::table::{Flushed, Format, Withdrawn};
+use crate::table::{Flushed, Withdrawn};
 
 /// Pages gathered without any allocation: Linux's on-stack bundle.
 const ON_STACK: usize = 8;
@@ -25,41 +25,43 @@ const ON_STACK: usize = 8;
 #[must_use = "entries were changed and not flushed"]
 #[derive(Debug, Default)]
 pub(crate) struct FlushBatch {
-    pages: Option<(u64, u64)>,
+    pages: Option<(Vpn, Vpn)>,
 }
 
 impl FlushBatch {
     /// Takes note of a changed page.
     #[inline]
-    pub(crate) fn note(&mut self, page: u64) {
+    pub(crate) fn note(&mut self, page: Vpn) {
         let (first, end) = self.pages.unwrap_or((page, page));
         self.pages = Some((first.min(page), end.max(page + 1)));
     }
 
     /// Flushes once, if anything changed.
-    pub(crate) fn finish<P: Platform>(mut self, space: &Space<P>) {
-        self.flush(space);
+    pub(crate) fn finish<P: Platform>(mut self, mem: &Memory<P>, space: SpaceId) {
+        self.flush(mem, space);
     }
 
-    fn flush<P: Platform>(&mut self, space: &Space<P>) {
+    fn flush<P: Platform>(&mut self, mem: &Memory<P>, space: SpaceId) {
         if let Some((first, end)) = self.pages.take() {
-            space.flush(FlushScope::Range(VirtRange::of_pages(first, end)));
+            mem.flush(space, FlushScope::Range(VirtRange::of_pages(first, end)));
         }
     }
 }
 
-impl<P: Platform> Space<P> {
+impl<P: Platform> Memory<P> {
     /// Makes all CPUs forget; counted.
-    pub(crate) fn flush(&self, scope: FlushScope) {
-        self.mem().stats().nr_tlb_remote_flush.add(1);
-        self.mem().platform().flush(self.id(), scope);
+    pub(crate) fn flush(&self, space: SpaceId, scope: FlushScope) {
+        self.stats().nr_tlb_remote_flush.add(1);
+        self.platform().flush(space, scope);
     }
 
     /// Makes all CPUs forget a withdrawn entry.
-    pub(crate) fn flush_withdrawn<F: Format>(&self, old: Withdrawn<F>) -> Flushed {
-        let page = VirtRange::of_pages(old.page, old.page + 1);
-        self.flush(FlushScope::Range(page));
-        Flushed::of(old)
+    pub(crate) fn flush_withdrawn<F: Format>(
+        &self,
+        space: SpaceId,
+        old: Withdrawn<F>,
+    ) -> Flushed<F> {
+        old.flush_by(|page| self.flush(space, FlushScope::Range(page)))
     }
 }
 
@@ -74,8 +76,9 @@ pub(crate) enum Room {
 
 /// Collects unmapped pages, flushes once, frees them.
 #[must_use = "pages were unmapped and neither flushed nor freed"]
-pub(crate) struct Gather<'s, P: Platform> {
-    space: &'s Space<P>,
+pub(crate) struct Gather<'m, P: Platform> {
+    mem: &'m Memory<P>,
+    space: SpaceId,
     batch: FlushBatch,
     few: [Pfn; ON_STACK],
     few_len: usize,
@@ -84,9 +87,10 @@ pub(crate) struct Gather<'s, P: Platform> {
     tables: Option<Pfn>,
 }
 
-impl<'s, P: Platform> Gather<'s, P> {
-    pub(crate) fn new(space: &'s Space<P>) -> Self {
+impl<'m, P: Platform> Gather<'m, P> {
+    pub(crate) fn new(mem: &'m Memory<P>, space: SpaceId) -> Self {
         Self {
+            mem,
             space,
             batch: FlushBatch::default(),
             few: [Pfn(0); ON_STACK],
@@ -96,15 +100,11 @@ impl<'s, P: Platform> Gather<'s, P> {
         }
     }
 
-    fn mem(&self) -> &'s Memory<P> {
-        self.space.mem()
-    }
-
     /// Takes the mapping's reference of `pfn`, whose entry was withdrawn; frees it after the flush.
     #[inline]
     pub(crate) fn add(&mut self, old: Withdrawn<P::Format>, pfn: Pfn) -> Room {
-        debug_assert_eq!(old.pte.pfn(), pfn);
-        self.batch.note(old.page);
+        debug_assert_eq!(old.pte().pfn(), pfn);
+        self.batch.note(old.page());
         if self.few_len < ON_STACK {
             self.few[self.few_len] = pfn;
             self.few_len += 1;
@@ -116,7 +116,7 @@ impl<'s, P: Platform> Gather<'s, P> {
 
     /// With the stack's slots taken, more room is a matter of the heap; without any the gather is just small.
     fn room_behind_stack(&mut self) -> Room {
-        let wanted = self.mem().tuning().gather_pages;
+        let wanted = self.mem.tuning().gather_pages;
         if self.few_len >= wanted {
             return Room::Full;
         }
@@ -130,7 +130,7 @@ impl<'s, P: Platform> Gather<'s, P> {
     /// Takes note of an entry that held no reference: it is flushed, nothing is freed.
     #[inline]
     pub(crate) fn note(&mut self, old: Withdrawn<P::Format>) {
-        self.batch.note(old.page);
+        self.batch.note(old.page());
     }
 
     /// Flushes all of `range`, whatever was taken from it here.
@@ -141,19 +141,18 @@ impl<'s, P: Platform> Gather<'s, P> {
 
     /// Takes an unlinked table.
     pub(crate) fn add_table(&mut self, table: Pfn) {
-        let next = self.tables.map_or(u64::MAX, |pfn| pfn.0);
-        self.mem().frames().frame(table).index.init(next);
+        self.mem.frames().table(table).chain(self.tables);
         self.tables = Some(table);
     }
 
     /// Flushes and frees what was gathered so far: without page-table locks held.
     pub(crate) fn flush_and_free(&mut self) {
-        self.batch.flush(self.space);
+        self.batch.flush(self.mem, self.space);
         for pfn in &self.few[..self.few_len] {
-            self.mem().put(*pfn, 1);
+            self.mem.put(*pfn, 1);
         }
         for pfn in &self.many {
-            self.mem().put(*pfn, 1);
+            self.mem.put(*pfn, 1);
         }
         self.few_len = 0;
         self.many.clear();
@@ -163,11 +162,11 @@ impl<'s, P: Platform> Gather<'s, P> {
     pub(crate) fn finish(mut self) {
         if self.tables.is_some() {
             self.batch.pages = None;
-            self.space.flush(FlushScope::All);
+            self.mem.flush(self.space, FlushScope::All);
         }
         self.flush_and_free();
         let Some(first) = self.tables else { return };
-        let (mem, tables) = (self.mem(), RetiredTables { first });
+        let (mem, tables) = (self.mem, RetiredTables { first });
         match mem.rules().table_free {
             TableFree::AtOnce => return mem.free_tables(tables),
             TableFree::AfterWalkers => {}
@@ -181,22 +180,13 @@ impl<'s, P: Platform> Gather<'s, P> {
     }
 }
 
-/// Page tables that no walk finds any more, to be freed when the walks that are under way have ended. Given to [`Platform::defer`]; whoever drops it
-/// loses the tables' frames.
-#[must_use = "the tables are lost unless they are freed"]
-#[derive(Debug)]
-pub struct RetiredTables {
-    first: Pfn,
-}
-
 impl<P: Platform> Memory<P> {
     /// Frees what [`Platform::defer`] has taken, once every walk section has closed that was open at that call. In the context of any call of the
     /// manager: interrupts on.
     pub fn free_tables(&self, tables: RetiredTables) {
         let mut next = Some(tables.first);
         while let Some(table) = next {
-            let index = self.frames().frame(table).index.peek();
-            next = (index != u64::MAX).then_some(Pfn(index));
+            next = self.frames().table(table).chained();
             self.put_table(table);
         }
     }

@@ -9,57 +9,54 @@
 //! - INV-ZAP-2: a family is left only when no entry of the area is mapped any more (INV-RMAP-1).
 
 use core::convert::Infallible;
+use core::ops::Range;
 
-use crate::addr::VirtRange;
-use crate::area::{Area, AreaMap, Backing};
+use crate::addr::{VirtRange, Vpn, each_page};
+use crate::area::{AreaMap, Backing};
 use crate::error::SpaceError;
 use crate::event::EventKind;
 use crate::platform::Platform;
+use crate::pte::{Entry, Format};
 use crate::space::Space;
-use crate::sync::Shared;
-use crate::table::{Cursor, Entry, Format, Leaf};
+use crate::table::{Cursor, Leaf};
 use crate::tlb::{Gather, Room};
 
 impl<P: Platform> Space<P> {
-    pub(crate) fn unmap(&self, me: &Shared<Self>, range: VirtRange) -> Result<(), SpaceError> {
+    pub(crate) fn unmap(&self, range: VirtRange) -> Result<(), SpaceError> {
         let range = self.allowed(range)?;
         let mut map = self.write_map();
         if map.first_in(range).is_none() {
             return Ok(());
         }
-        self.isolate(me, &mut map, range)?;
-        let (low, high) = map.hole_around(range, P::Format::PAGES);
-        let mut gather = Gather::new(self);
+        self.isolate(&mut map, range)?;
+        let hole = map.hole_around(range, Vpn(P::Format::PAGES));
+        let mut gather = Gather::new(self.mem(), self.id());
         while let Some(first) = map.first_in(range).map(|area| area.range.first_page()) {
             self.drop_area(&mut map, first, &mut gather);
         }
-        self.tables().unlink(low..high, self.end_page(), &mut |table| gather.add_table(table));
+        self.tables().unlink(hole, self.end_page(), &mut |table| gather.add_table(table));
         gather.finish();
         Ok(())
     }
 
     /// Takes one area out with its pages.
-    fn drop_area(&self, map: &mut AreaMap<P>, first: u64, gather: &mut Gather<'_, P>) {
+    fn drop_area(&self, map: &mut AreaMap<P>, first: Vpn, gather: &mut Gather<'_, P>) {
         let Some(area) = map.remove(first) else { return };
         self.zap(area.range, gather);
-        self.leave_family(&area);
-    }
-
-    pub(crate) fn leave_family(&self, area: &Area<P>) {
         if let Backing::Private(family) = &area.backing {
-            family.leave(self);
+            self.leave_family(family);
         }
     }
 
     /// Everything goes: what dropping the owner does.
     pub(crate) fn exit(&self) {
         let mut map = self.write_map();
-        let mut gather = Gather::new(self);
+        let mut gather = Gather::new(self.mem(), self.id());
         while let Some(first) = map.first_page() {
             self.drop_area(&mut map, first, &mut gather);
         }
-        let (all, end) = (P::Format::PAGES, self.end_page());
-        self.tables().unlink(0..all, end, &mut |table| gather.add_table(table));
+        let (all, end) = (Vpn(P::Format::PAGES), self.end_page());
+        self.tables().unlink(Vpn(0)..all, end, &mut |table| gather.add_table(table));
         self.mem().platform().retire_root(self.id(), self.root());
         gather.add_table(self.root());
         gather.finish();
@@ -69,7 +66,7 @@ impl<P: Platform> Space<P> {
     pub(crate) fn dont_need(&self, range: VirtRange) -> Result<(), SpaceError> {
         let map = self.read_map();
         map.all_mapped(range)?;
-        let mut gather = Gather::new(self);
+        let mut gather = Gather::new(self.mem(), self.id());
         self.zapping.fetch_add(1);
         self.zap(range, &mut gather);
         // Another may have taken entries of this range out and not flushed yet: what it has withdrawn is this caller's promise, too.
@@ -83,12 +80,11 @@ impl<P: Platform> Space<P> {
 
     /// Withdraws every entry of `range`.
     fn zap(&self, range: VirtRange, gather: &mut Gather<'_, P>) {
-        let (first, end) = (range.first_page(), range.end_page());
         let done: Result<(), Infallible> =
-            self.tables().for_each_leaf(first, end, |leaf, mut page, end| {
-                while page < end {
+            self.tables().for_each_leaf(range.numbers(), |leaf, mut pages| {
+                while pages.start < pages.end {
                     let room;
-                    (page, room) = self.zap_leaf(leaf, page, end, gather);
+                    (pages.start, room) = self.zap_leaf(leaf, pages.clone(), gather);
                     if room == Room::Full {
                         gather.flush_and_free();
                     }
@@ -103,12 +99,12 @@ impl<P: Platform> Space<P> {
     fn zap_leaf(
         &self,
         leaf: Leaf<'_, P>,
-        first: u64,
-        end: u64,
+        pages: Range<Vpn>,
         gather: &mut Gather<'_, P>,
-    ) -> (u64, Room) {
+    ) -> (Vpn, Room) {
         let cursor = leaf.lock();
-        for page in first..end {
+        let end = pages.end;
+        for page in each_page(pages) {
             if self.zap_entry(&cursor, page, gather) == Room::Full {
                 return (page + 1, Room::Full);
             }
@@ -117,7 +113,7 @@ impl<P: Platform> Space<P> {
     }
 
     #[inline]
-    fn zap_entry(&self, cursor: &Cursor<'_, P>, page: u64, gather: &mut Gather<'_, P>) -> Room {
+    fn zap_entry(&self, cursor: &Cursor<'_, P>, page: Vpn, gather: &mut Gather<'_, P>) -> Room {
         let pte = cursor.get(page);
         match pte.decode() {
             Entry::None => Room::Left,
@@ -129,7 +125,7 @@ impl<P: Platform> Space<P> {
                     return Room::Left;
                 }
                 let mem = self.mem();
-                if old.pte.is_dirty() {
+                if old.pte().is_dirty() {
                     mem.mark_dirty(pfn);
                 }
                 mem.drop_map(pfn);
@@ -138,7 +134,7 @@ impl<P: Platform> Space<P> {
             }
             // Neither holds a reference here: a migration entry gave its page's back when it was made.
             Entry::Migration(_) | Entry::Swap(_) => {
-                cursor.set(page, crate::table::Pte::NONE);
+                cursor.set(page, crate::pte::Pte::NONE);
                 self.mem().tell(self.id(), page, EventKind::Zapped(pte.pfn()));
                 Room::Left
             }

@@ -414,7 +414,7 @@ fn what_a_shared_mapping_costs_does_not_grow_with_pages_that_nobody_touches() {
         BYTES.set(0);
         let range = space.map(Place::Anywhere, pages, RW, Sharing::Shared).unwrap();
         for page in [range.first_page(), range.end_page() - 1] {
-            store(&space, page, 1).unwrap();
+            store(&space, page.0, 1).unwrap();
         }
         BYTES.get()
     });

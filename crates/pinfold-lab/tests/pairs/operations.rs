@@ -166,8 +166,8 @@ impl World {
         let range = owner.map(at, pages, Prot::READ_WRITE, sharing).expect("room");
         let machine = memory.platform();
         if setup.is_written() {
-            for page in range.first_page()..range.end_page() {
-                machine.access(&owner, page, Some(OLD)).expect("mapped");
+            for page in range.iter() {
+                machine.access(&owner, page.0, Some(OLD)).expect("mapped");
             }
         }
         if setup == Setup::Read {
@@ -251,7 +251,7 @@ impl World {
             What::Unmap => seen(space.unmap(range), done),
             What::UnmapPart => {
                 let last = range.end_page() - 1;
-                let part = VirtRange::new(VirtAddr::of_page(last), 1).expect("a page");
+                let part = VirtRange::new(last.start(), 1).expect("a page");
                 seen(space.unmap(part), done)
             }
             What::ReadOnly => seen(space.protect(range, Prot::READ), done),

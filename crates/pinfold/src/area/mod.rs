@@ -9,13 +9,15 @@
 
 mod tree;
 
-use crate::addr::{VirtAddr, VirtRange};
+use core::ops::Range;
+
+use crate::addr::{VirtRange, Vpn};
 use crate::error::{NoMemory, SpaceError};
 use crate::object::SharedObject;
 use crate::platform::Platform;
+use crate::pte::Reach;
 use crate::rmap::Family;
 use crate::sync::Shared;
-use crate::table::Reach;
 
 use tree::{AreaTree, Span};
 
@@ -56,12 +58,12 @@ impl Prot {
 /// Where an area's pages come from.
 pub(crate) enum Backing<P: Platform> {
     /// Private anonymous memory.
-    Private(Shared<Family<P>>),
+    Private(Shared<Family>),
     /// Pages of an object, shared with everyone who maps it.
     Object {
         object: Shared<SharedObject<P>>,
         /// Virtual page number of the object's page 0 here; wraps.
-        origin: u64,
+        origin: Vpn,
     },
 }
 
@@ -119,11 +121,20 @@ impl<P: Platform> Area<P> {
 
 impl<P: Platform> Span for Area<P> {
     fn start(&self) -> u64 {
-        self.range.first_page()
+        self.range.first_page().0
     }
     fn end(&self) -> u64 {
-        self.range.end_page()
+        self.range.end_page().0
     }
+}
+
+/// Whether an area grew over a range beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Growth {
+    /// The range belongs to it now.
+    Grown,
+    /// None that is alike touches the range.
+    Unfit,
 }
 
 /// The areas of one address space.
@@ -148,14 +159,14 @@ impl<P: Platform> AreaMap<P> {
 
     /// The area that holds `page`.
     #[inline]
-    pub(crate) fn find(&self, page: u64) -> Option<&Area<P>> {
-        self.tree.find(page)
+    pub(crate) fn find(&self, page: Vpn) -> Option<&Area<P>> {
+        self.tree.find(page.0)
     }
 
     /// Areas that share a page with `range`, in order.
     pub(crate) fn overlapping(&self, range: VirtRange) -> impl Iterator<Item = &Area<P>> {
         self.tree
-            .iter_from(range.first_page())
+            .iter_from(range.first_page().0)
             .take_while(move |area| area.range.first_page() < range.end_page())
     }
 
@@ -165,7 +176,7 @@ impl<P: Platform> AreaMap<P> {
     }
 
     /// The number of the lowest mapped page.
-    pub(crate) fn first_page(&self) -> Option<u64> {
+    pub(crate) fn first_page(&self) -> Option<Vpn> {
         self.iter().next().map(|area| area.range.first_page())
     }
 
@@ -184,24 +195,24 @@ impl<P: Platform> AreaMap<P> {
             page = area.range.end_page();
         }
         if page < range.end_page() {
-            return Err(SpaceError::NotMapped(VirtAddr::of_page(page)));
+            return Err(SpaceError::NotMapped(page.start()));
         }
         Ok(())
     }
 
-    /// The highest gap of `pages` pages in `low..high`: maps grow down, as on Linux.
-    pub(crate) fn highest_gap(&self, pages: u64, low: u64, high: u64) -> Option<u64> {
-        self.tree.highest_gap(pages, low, high)
+    /// The highest gap of `pages` pages in `within`: maps grow down, as on Linux.
+    pub(crate) fn highest_gap(&self, pages: u64, within: Range<Vpn>) -> Option<Vpn> {
+        self.tree.highest_gap(pages, within.start.0, within.end.0).map(Vpn)
     }
 
-    /// The lowest gap of `pages` pages in `low..high`.
-    pub(crate) fn lowest_gap(&self, pages: u64, low: u64, high: u64) -> Option<u64> {
-        self.tree.lowest_gap(pages, low, high)
+    /// The lowest gap of `pages` pages in `within`.
+    pub(crate) fn lowest_gap(&self, pages: u64, within: Range<Vpn>) -> Option<Vpn> {
+        self.tree.lowest_gap(pages, within.start.0, within.end.0).map(Vpn)
     }
 
     /// Makes room for `more` insertions that then cannot fail: INV-AREA-3.
     pub(crate) fn reserve(&mut self, more: usize) -> Result<(), NoMemory> {
-        self.tree.reserve(more).map_err(|_| NoMemory)
+        self.tree.reserve(more)
     }
 
     /// Adds an area in a gap.
@@ -218,94 +229,97 @@ impl<P: Platform> AreaMap<P> {
     }
 
     /// Takes the area that starts at `page` out.
-    pub(crate) fn remove(&mut self, page: u64) -> Option<Area<P>> {
-        let area = self.tree.remove(page)?;
+    pub(crate) fn remove(&mut self, page: Vpn) -> Option<Area<P>> {
+        let area = self.tree.remove(page.0)?;
         self.pages -= area.range.pages();
         Some(area)
     }
 
     /// Changes an area in place; its range must stay.
-    pub(crate) fn change(&mut self, page: u64, change: impl FnOnce(&mut Area<P>)) {
-        if let Some(area) = self.tree.find_mut(page) {
+    pub(crate) fn change(&mut self, page: Vpn, change: impl FnOnce(&mut Area<P>)) {
+        if let Some(area) = self.tree.find_mut(page.0) {
             change(area);
         }
     }
 
     /// The area that holds both `page - 1` and `page`, if one does.
-    pub(crate) fn split_by(&self, page: u64) -> Option<&Area<P>> {
-        self.tree.find(page).filter(|area| area.range.first_page() < page)
+    pub(crate) fn split_by(&self, page: Vpn) -> Option<&Area<P>> {
+        self.tree.find(page.0).filter(|area| area.range.first_page() < page)
     }
 
     /// Cuts the area that holds both `page - 1` and `page`, if one does, so that an area starts at `page`. Needs one reserved insertion.
     /// Says in which backing an area was added.
-    pub(crate) fn split_at(&mut self, page: u64) -> Result<Option<Backing<P>>, SpaceError> {
+    pub(crate) fn split_at(&mut self, page: Vpn) -> Result<Option<Backing<P>>, SpaceError> {
         let Some(area) = self.split_by(page) else { return Ok(None) };
         let (start, end) = (area.range.first_page(), area.range.end_page());
         let mut tail = area.clone();
         tail.range = VirtRange::of_pages(page, end);
         let backing = tail.backing.clone();
-        self.tree.resize(start, |area| area.range = VirtRange::of_pages(start, page));
+        self.tree.resize(start.0, |area| area.range = VirtRange::of_pages(start, page));
         if self.tree.insert(tail).is_err() {
-            self.tree.resize(start, |area| area.range = VirtRange::of_pages(start, end));
+            self.tree.resize(start.0, |area| area.range = VirtRange::of_pages(start, end));
             return Err(SpaceError::NoMemory);
         }
         Ok(Some(backing))
     }
 
     /// Merges the areas on both sides of `page` if they are alike; the backing that lost an area.
-    pub(crate) fn merge_at(&mut self, page: u64) -> Option<Backing<P>> {
-        let next = self.tree.find(page).filter(|area| area.range.first_page() == page)?;
-        let before = self.tree.find(page.checked_sub(1)?)?;
+    pub(crate) fn merge_at(&mut self, page: Vpn) -> Option<Backing<P>> {
+        let next = self.tree.find(page.0).filter(|area| area.range.first_page() == page)?;
+        let before = self.tree.find(page.0.checked_sub(1)?)?;
         if !before.continues(next) {
             return None;
         }
         let start = before.range.first_page();
-        let gone = self.tree.remove(page)?;
+        let gone = self.tree.remove(page.0)?;
         let end = gone.range.end_page();
-        self.tree.resize(start, |area| area.range = VirtRange::of_pages(start, end));
+        self.tree.resize(start.0, |area| area.range = VirtRange::of_pages(start, end));
         Some(gone.backing)
     }
 
-    /// Grows the area that ends where `range` starts, if an area like `like` does; whether it did.
-    pub(crate) fn extend_over(&mut self, range: VirtRange, prot: Prot) -> bool {
-        let Some(before) = range.first_page().checked_sub(1).and_then(|page| self.find(page))
+    /// Grows the private area that ends where `range` starts over it, if it has the same
+    /// protection.
+    pub(crate) fn extend_over(&mut self, range: VirtRange, prot: Prot) -> Growth {
+        let Some(before) =
+            range.first_page().0.checked_sub(1).and_then(|page| self.tree.find(page))
         else {
-            return false;
+            return Growth::Unfit;
         };
         let fits = before.is_cow() && before.prot == prot && before.on_fork.is_empty();
-        if !fits || self.tree.overlaps(range.first_page(), range.end_page()) {
-            return false;
+        if !fits || self.tree.overlaps(range.first_page().0, range.end_page().0) {
+            return Growth::Unfit;
         }
         let start = before.range.first_page();
         let end = range.end_page();
-        self.tree.resize(start, |area| area.range = VirtRange::of_pages(start, end));
+        self.tree.resize(start.0, |area| area.range = VirtRange::of_pages(start, end));
         self.pages += range.pages();
-        true
+        Growth::Grown
     }
 
-    /// Grows the area that starts where `range` ends downwards; whether it did.
-    pub(crate) fn extend_under(&mut self, range: VirtRange, prot: Prot) -> bool {
-        let Some(next) = self.find(range.end_page()) else { return false };
+    /// Grows the private area that starts where `range` ends down over it, if it has the same
+    /// protection.
+    pub(crate) fn extend_under(&mut self, range: VirtRange, prot: Prot) -> Growth {
+        let Some(next) = self.find(range.end_page()) else { return Growth::Unfit };
         let fits = next.range.first_page() == range.end_page()
             && next.is_cow()
             && next.prot == prot
             && next.on_fork.is_empty();
-        if !fits || self.tree.overlaps(range.first_page(), range.end_page()) {
-            return false;
+        if !fits || self.tree.overlaps(range.first_page().0, range.end_page().0) {
+            return Growth::Unfit;
         }
         let end = next.range.end_page();
         let first = range.first_page();
-        self.tree.resize(range.end_page(), |area| area.range = VirtRange::of_pages(first, end));
+        self.tree.resize(range.end_page().0, |area| area.range = VirtRange::of_pages(first, end));
         self.pages += range.pages();
-        true
+        Growth::Grown
     }
 
     /// The pages around `range` that no area holds and that share no page table's whole span with an area: from the end of the area
-    /// before to the start of the area behind.
-    pub(crate) fn hole_around(&self, range: VirtRange, all: u64) -> (u64, u64) {
-        let before = self.tree.before(range.first_page()).map_or(0, |area| area.range.end_page());
-        let behind =
-            self.tree.at_or_after(range.end_page()).map_or(all, |area| area.range.first_page());
-        (before, behind)
+    /// before to the start of the area after.
+    pub(crate) fn hole_around(&self, range: VirtRange, all: Vpn) -> Range<Vpn> {
+        let below = self.tree.before(range.first_page().0);
+        let above = self.tree.at_or_after(range.end_page().0);
+        below.map_or(Vpn(0), |area| area.range.end_page())
+            ..above.map_or(all, |area| area.range.first_page())
     }
 }

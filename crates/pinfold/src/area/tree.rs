@@ -26,6 +26,8 @@ use core::{error, fmt, iter};
 
 use spans::{Side, Slot, Spans};
 
+use crate::error::NoMemory;
+
 /// A value that covers a range of pages.
 ///
 /// While the value is in an [`AreaTree`], its answers change in [`AreaTree::resize`] only.
@@ -36,18 +38,6 @@ pub(crate) trait Span {
     /// The number after that of the last page: more than `start`.
     fn end(&self) -> u64;
 }
-
-/// The heap cannot hold more areas.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct AllocError;
-
-impl fmt::Display for AllocError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no memory for another area in the area tree: unmap some areas and try again")
-    }
-}
-
-impl error::Error for AllocError {}
 
 /// Why a value was not inserted. Hands it back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,7 +58,7 @@ impl<T: Span> fmt::Display for InsertError<T> {
                 value.end()
             ),
             Self::NoMemory(value) => {
-                write!(f, "pages {:#x}..{:#x}: {AllocError}", value.start(), value.end())
+                write!(f, "pages {:#x}..{:#x}: {NoMemory}", value.start(), value.end())
             }
         }
     }
@@ -105,11 +95,11 @@ impl<T: Span> AreaTree<T> {
     ///
     /// # Errors
     /// When the heap cannot hold as many. The tree is as before.
-    pub(crate) fn reserve(&mut self, additional: usize) -> Result<(), AllocError> {
+    pub(crate) fn reserve(&mut self, additional: usize) -> Result<(), NoMemory> {
         self.spans.reserve(additional)?;
         let values = &mut self.values;
         let doubled = values.try_reserve(additional);
-        doubled.or_else(|_| values.try_reserve_exact(additional)).map_err(|_| AllocError)
+        doubled.or_else(|_| values.try_reserve_exact(additional)).map_err(|_| NoMemory)
     }
 
     /// The area that contains `page`.

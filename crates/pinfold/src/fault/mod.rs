@@ -13,74 +13,22 @@
 //!   the last frame.
 //! - INV-FAULT-5: a fault that finds the wanted right leaves the entry accessed, and for a store dirty: the access does not fault on it again.
 
+mod hint;
+mod request;
 mod wp;
 
-use crate::addr::{Pfn, VirtAddr};
+pub use request::{Cause, Fault, Hinted};
+pub(crate) use request::{Request, Rights, Want};
+
+use crate::addr::{Pfn, VirtAddr, Vpn};
 use crate::area::{Area, AreaMap, Backing, Prot};
 use crate::error::FaultError;
 use crate::event::EventKind;
 use crate::frame::{Flags, NewFrame, Start};
 use crate::platform::Platform;
+use crate::pte::{Entry, Pte};
 use crate::space::Space;
-use crate::table::{Cursor, Entry, Leaf, Pte};
-
-/// The access that faulted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cause {
-    /// A load.
-    Load,
-    /// A store.
-    Store,
-    /// An instruction fetch.
-    Fetch,
-}
-
-/// How a fault was resolved.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The zero page is mapped.
-    ZeroPage,
-    /// A new page is mapped.
-    FirstTouch,
-    /// A page of a shared object is mapped.
-    SharedPage,
-    /// The same page is writable, or for unsharing exclusive, now.
-    Reused,
-    /// A copy is mapped.
-    Copied,
-    /// A hinting fault; the page was moved, or its entry is accessible again.
-    Hint(crate::numa::Hinted),
-    /// Waited for a page on the move.
-    Waited,
-    /// Nothing was left to do, or the entry changed meanwhile: the access is repeated.
-    Spurious,
-}
-
-/// What the fault is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Want {
-    Read,
-    Write,
-    /// An exclusive page without write access: FAULT_FLAG_UNSHARE (facts 3.9).
-    Unshare,
-}
-
-/// Whose rights count.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Rights {
-    /// Those of the area.
-    Area,
-    /// FOLL_FORCE: the area's present rights do not matter.
-    Forced,
-}
-
-/// A fault on its way.
-pub(crate) struct Request<'a, P: Platform> {
-    pub(crate) area: &'a Area<P>,
-    pub(crate) page: u64,
-    pub(crate) want: Want,
-}
+use crate::table::{Cursor, Leaf};
 
 impl<P: Platform> Space<P> {
     /// Resolves the fault of an access.
@@ -104,11 +52,11 @@ impl<P: Platform> Space<P> {
     pub(crate) fn fault_at(
         &self,
         map: &AreaMap<P>,
-        page: u64,
+        page: Vpn,
         want: Want,
         rights: Rights,
     ) -> Result<Fault, FaultError> {
-        let at = VirtAddr::of_page(page);
+        let at = page.start();
         let area = map.find(page).ok_or(FaultError::NotMapped(at))?;
         let allowed = match (rights, want) {
             (Rights::Forced, Want::Write) => area.is_cow() || area.prot.contains(Prot::WRITE),
@@ -158,7 +106,7 @@ impl<P: Platform> Space<P> {
             Entry::Mapped(_) if pte.is_hint() => self.hint_fault(request, leaf, pte),
             Entry::Mapped(_) => self.present(request, leaf, pte)?,
             // Only the swap room writes such entries.
-            Entry::Swap(_) => return Err(FaultError::Denied(VirtAddr::of_page(page))),
+            Entry::Swap(_) => return Err(FaultError::Denied(page.start())),
         };
         self.mem().stats().pgfault.add(1);
         Ok(fault)
@@ -182,9 +130,7 @@ impl<P: Platform> Space<P> {
             cursor.grant(page, pte, used);
         }
         drop(cursor);
-        self.mem()
-            .platform()
-            .flush_local(self.id(), crate::addr::VirtRange::of_pages(page, page + 1));
+        self.mem().platform().flush_local(self.id(), page.alone());
         self.mem().tell(self.id(), page, EventKind::Spurious);
         Ok(Fault::Spurious)
     }
@@ -195,7 +141,7 @@ impl<P: Platform> Space<P> {
             (Backing::Private(_), Want::Write) => self.first_touch(request, leaf),
             (Backing::Private(_), Want::Read | Want::Unshare) => Ok(self.map_zero(request, leaf)),
             (Backing::Object { object, origin }, _) => {
-                let pfn = object.page(request.page.wrapping_sub(*origin))?;
+                let pfn = object.page(request.page.0.wrapping_sub(origin.0))?;
                 Ok(self.map_shared(request, leaf, pfn))
             }
         }
@@ -237,14 +183,14 @@ impl<P: Platform> Space<P> {
     pub(crate) fn new_private(
         &self,
         area: &Area<P>,
-        page: u64,
+        page: Vpn,
     ) -> Result<NewFrame<'_>, crate::error::OutOfFrames> {
         let fresh = self.mem().alloc_local(Flags::ANON, Start::Mapped)?;
-        let frame = self.mem().frames().frame(fresh.pfn());
-        if let Backing::Private(family) = &area.backing {
-            frame.mapping.init(family.id().0);
-        }
-        frame.index.init(page);
+        let family = match &area.backing {
+            Backing::Private(family) => Some(family.id()),
+            Backing::Object { .. } => None,
+        };
+        fresh.page().set_rmap(family, page);
         Ok(fresh)
     }
 
@@ -269,7 +215,7 @@ impl<P: Platform> Space<P> {
             self.mem().put(pfn, 1);
             return Fault::Spurious;
         }
-        self.mem().frames().frame(pfn).counts.fetch_add(crate::frame::MAP);
+        self.mem().frames().page(pfn).add_map_small();
         cursor.set(request.page, pte);
         drop(cursor);
         self.mem().tell(self.id(), request.page, EventKind::SharedMapped(pfn));

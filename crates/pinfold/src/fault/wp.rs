@@ -3,19 +3,20 @@
 //! The reuse decision belongs to the rule `pte-cow`; this module brings what each rule needs (the page lock, slept for or tried) and carries the
 //! verdict out.
 
-use super::{Fault, Request, Want};
-use crate::addr::Pfn;
+use super::request::{Fault, Request, Want};
+use crate::addr::{Pfn, Vpn};
 use crate::area::Prot;
 use crate::error::FaultError;
 use crate::event::EventKind;
 use crate::platform::Platform;
+use crate::pte::Pte;
 use crate::rules::cow::{
     CowStep, CowVerdict, How, pte_cow_drained, pte_cow_locked, pte_cow_precheck,
 };
 use crate::rules::pin::{Unshares, unshares};
 use crate::rules::{CowPublish, PageKind, Why};
 use crate::space::Space;
-use crate::table::{Cursor, Flushed, Leaf, Pte};
+use crate::table::{Cursor, Flushed, Leaf};
 
 /// What the decision under the table's lock came to.
 enum Decision {
@@ -117,8 +118,9 @@ impl<P: Platform> Space<P> {
         let mem = self.mem();
         // Under every rule, also those that never look at the mark (INV-RULES-3): another switch may wait for it, and for an unshare it is
         // the whole point.
-        if !mem.frames().counts(pfn).is_exclusive() {
-            mem.frames().set_exclusive(pfn);
+        let page = mem.frames().page(pfn);
+        if !page.counts().is_exclusive() {
+            page.mark_exclusive();
         }
         if request.want == Want::Unshare {
             drop(cursor);
@@ -138,10 +140,8 @@ impl<P: Platform> Space<P> {
     }
 
     /// The entry only gained rights, so other CPUs' stale translations are harmless.
-    fn flush_here(&self, page: u64) {
-        self.mem()
-            .platform()
-            .flush_local(self.id(), crate::addr::VirtRange::of_pages(page, page + 1));
+    fn flush_here(&self, page: Vpn) {
+        self.mem().platform().flush_local(self.id(), page.alone());
     }
 
     /// Maps a copy in place of the page (facts 1.7). The old page is held by a reference of our own while the table is unlocked.
@@ -192,12 +192,12 @@ impl<P: Platform> Space<P> {
         let withdrawn = cursor.withdraw(page);
         match mem.rules().cow_publish {
             CowPublish::AfterFlush => {
-                let flushed = self.flush_withdrawn(withdrawn);
+                let flushed = mem.flush_withdrawn(self.id(), withdrawn);
                 cursor.publish(flushed, pte);
             }
             CowPublish::BeforeFlush => {
-                cursor.publish(Flushed::of(withdrawn), pte);
-                let _ = self.flush_withdrawn(withdrawn);
+                cursor.publish(Flushed::published_early(&withdrawn), pte);
+                let _ = mem.flush_withdrawn(self.id(), withdrawn);
             }
         }
         if !orig.is_special() {

@@ -2,11 +2,12 @@
 //!
 //! The frames come from the manager's own free lists (`buddy`) or from an outside owner (`source`). Either can run dry, and says so.
 
-use super::flags::{HOME_MASK, node_of, order_bits, order_of, zone_of};
-use super::{
-    EXCLUSIVE, Flags, Frame, FrameSource, Frames, MAP, MAX_ORDER, Placement, REF, Request, Zone,
-    buddy,
-};
+use super::buddy::{self, MAX_ORDER};
+use super::counts::{EXCLUSIVE, MAP, REF};
+use super::flags::{Flags, HOME_MASK, node_of, order_bits, order_of, zone_of};
+use super::frames::Frames;
+use super::source::{FrameSource, Placement, Request, Zone};
+use super::views::Page;
 use crate::addr::{NodeId, Pfn};
 use crate::error::OutOfFrames;
 
@@ -43,6 +44,12 @@ impl NewFrame<'_> {
         self.pfn
     }
 
+    /// The page that it is going to be.
+    #[inline]
+    pub(crate) fn page(&self) -> Page<'_> {
+        self.frames.page(self.pfn)
+    }
+
     /// Hands the one reference to the caller.
     #[inline]
     pub fn keep(self) -> Pfn {
@@ -72,43 +79,6 @@ impl Drop for NewFrame<'_> {
             self.frames.frame(self.pfn).counts.fetch_sub(MAP);
         }
         self.frames.drop_unused(self.pfn, 1);
-    }
-}
-
-/// What dropping references left.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Put {
-    /// Others still hold the frame.
-    Held,
-    /// Nobody holds it any more: the caller has to release it.
-    Last,
-    /// There were fewer references than were dropped. Nothing changed.
-    Underflow,
-}
-
-impl Frame {
-    /// Ends the frame's life: INV-FRAME-2.
-    #[inline]
-    fn end(&self, home: u32) {
-        self.flags.write_once(home);
-        if self.counts.peek() & EXCLUSIVE != 0 {
-            self.counts.write_once(0);
-        }
-        self.mapping.init(0);
-    }
-
-    /// Drops `refs` references of a folio's head.
-    #[inline]
-    pub(crate) fn put(&self, refs: u32) -> Put {
-        let old = self.counts.fetch_sub(u64::from(refs) * REF) as u32;
-        if old > refs {
-            return Put::Held;
-        }
-        if old == refs {
-            return Put::Last;
-        }
-        self.counts.fetch_add(u64::from(refs) * REF);
-        Put::Underflow
     }
 }
 
@@ -245,7 +215,7 @@ impl Frames {
         }
         let (Placement::Only(node) | Placement::Prefer(node)) = placement;
         let near = self.store.nodes().get(usize::from(node.0));
-        if let Some(first) = near.and_then(|near| buddy::take(near, self, order, zone)) {
+        if let Some(first) = near.and_then(|near| buddy::take(near, self.metadata(), order, zone)) {
             return Ok(first);
         }
         match placement {
@@ -261,7 +231,7 @@ impl Frames {
         let others = (1..=nodes.len()).map(|step| (usize::from(node.0) + step) % nodes.len());
         others
             .filter(|other| *other != usize::from(node.0))
-            .find_map(|other| buddy::take(&nodes[other], self, order, zone))
+            .find_map(|other| buddy::take(&nodes[other], self.metadata(), order, zone))
     }
 
     /// # Panics
@@ -327,7 +297,7 @@ impl Frames {
         if order == 0 {
             node.push(frame, head, zone_of(word));
         } else {
-            node.give(self, head, order, zone_of(word));
+            node.give(self.metadata(), head, order, zone_of(word));
         }
     }
 }

@@ -17,9 +17,10 @@
 //! - INV-BUDDY-4: every free frame is on exactly one stack or in exactly one block, and `free` counts them all.
 
 use super::flags::{HOME_MASK, zone_of};
-use super::store::NodeLock;
-use super::{Frame, Frames, Zone};
+use super::meta::{Frame, Metadata};
+use super::source::Zone;
 use crate::addr::Pfn;
+use crate::sync::{Inside, Masks, SpinLock, SpinLocked};
 
 /// The highest order of a run of frames: 1,024 of them, 4 MiB, as in Linux. Covers a huge page of 2 MiB (order 9).
 pub const MAX_ORDER: u32 = 10;
@@ -71,8 +72,26 @@ pub(super) struct Node {
     free: u64,
 }
 
-impl Node {
+/// The lock around a node's free frames. Switches interrupts off where a kernel wants that, as a
+/// handler may release a hold: INV-MASK-3.
+pub(super) struct NodeLock(SpinLock<Node>);
+
+/// A node's free frames, locked.
+pub(super) type LockedNode<'a> = Inside<SpinLocked<'a, Node>>;
+
+impl NodeLock {
     pub(super) const fn new() -> Self {
+        Self(SpinLock::new(Node::new()))
+    }
+
+    #[inline]
+    pub(super) fn lock(&self) -> LockedNode<'_> {
+        Inside::lock(Masks::Interrupts, || self.0.lock())
+    }
+}
+
+impl Node {
+    const fn new() -> Self {
         Self { zones: [const { Lists::new() }; ZONES], stocked: 0, free: 0 }
     }
 
@@ -81,7 +100,7 @@ impl Node {
     }
 
     #[inline]
-    fn pop(&mut self, frames: &Frames, zone: Zone) -> Option<Pfn> {
+    fn pop(&mut self, frames: &Metadata, zone: Zone) -> Option<Pfn> {
         let usable = match zone {
             Zone::Any => 1 << HIGH | 1 << LOW,
             Zone::Low32 => 1 << LOW,
@@ -102,7 +121,7 @@ impl Node {
         None
     }
 
-    fn take(&mut self, frames: &Frames, order: u32, zone: Zone) -> Option<Pfn> {
+    fn take(&mut self, frames: &Metadata, order: u32, zone: Zone) -> Option<Pfn> {
         let take = |at: &u32| self.zones[*at as usize].take(frames, order);
         let pfn = candidates(zone).iter().find_map(take)?;
         self.free -= 1 << order;
@@ -110,7 +129,7 @@ impl Node {
     }
 
     /// Merges stacked frames that may serve a request of `order`, until there is a block for it. How many frames were merged.
-    fn merge(&mut self, frames: &Frames, order: u32, zone: Zone) -> u64 {
+    fn merge(&mut self, frames: &Metadata, order: u32, zone: Zone) -> u64 {
         let mut merged = 0;
         for at in candidates(zone) {
             let lists = &mut self.zones[*at as usize];
@@ -136,14 +155,14 @@ impl Node {
     }
 
     /// Takes a free run back.
-    pub(super) fn give(&mut self, frames: &Frames, first: Pfn, order: u32, zone: u32) {
+    pub(super) fn give(&mut self, frames: &Metadata, first: Pfn, order: u32, zone: u32) {
         self.zones[zone as usize].insert_merged(frames, first, order);
         self.stocked |= 1 << zone;
         self.free += 1 << order;
     }
 
     /// Puts `first..end`, which is free and of one zone, into the lists as the largest blocks that it makes, the lowest in front.
-    pub(super) fn fill(&mut self, frames: &Frames, first: u64, mut end: u64) {
+    pub(super) fn fill(&mut self, frames: &Metadata, first: u64, mut end: u64) {
         while end > first {
             let order = end.trailing_zeros().min((end - first).ilog2()).min(MAX_ORDER);
             end -= 1 << order;
@@ -153,7 +172,7 @@ impl Node {
     }
 
     /// Takes `first..end` out of the lists, or says which of them is not free in the zone of the first.
-    pub(super) fn cut(&mut self, frames: &Frames, first: u64, end: u64) -> Result<(), Pfn> {
+    pub(super) fn cut(&mut self, frames: &Metadata, first: u64, end: u64) -> Result<(), Pfn> {
         let zone = zone_of(frames.frame(Pfn(first)).flags.peek()) as usize;
         let lists = &mut self.zones[zone];
         while let Some(pfn) = lists.unstack(frames) {
@@ -177,7 +196,7 @@ impl Node {
 }
 
 /// The free block of `of`'s zone that holds `pfn`: its first frame, the one past its end, its order. Else the frame itself.
-fn block_of(frames: &Frames, pfn: u64, of: u64) -> Result<(u64, u64, u32), Pfn> {
+fn block_of(frames: &Metadata, pfn: u64, of: u64) -> Result<(u64, u64, u32), Pfn> {
     let start = |order: u32| pfn >> order << order;
     let holds = |order: &u32| is_block(frames, Pfn(start(*order)), *order, Pfn(of));
     let order = (0..=MAX_ORDER).find(holds).ok_or(Pfn(pfn))?;
@@ -186,12 +205,12 @@ fn block_of(frames: &Frames, pfn: u64, of: u64) -> Result<(u64, u64, u32), Pfn> 
 
 /// Takes a run from `node`.
 #[inline]
-pub(super) fn take(node: &NodeLock, frames: &Frames, order: u32, zone: Zone) -> Option<Pfn> {
+pub(super) fn take(node: &NodeLock, frames: &Metadata, order: u32, zone: Zone) -> Option<Pfn> {
     if order == 0 { node.lock().pop(frames, zone) } else { take_block(node, frames, order, zone) }
 }
 
 #[inline(never)]
-fn take_block(node: &NodeLock, frames: &Frames, order: u32, zone: Zone) -> Option<Pfn> {
+fn take_block(node: &NodeLock, frames: &Metadata, order: u32, zone: Zone) -> Option<Pfn> {
     if order > MAX_ORDER {
         return None;
     }
@@ -219,7 +238,7 @@ impl Lists {
     /// Stacks the first frames of the lowest block among the lists' heads, as many as [`REFILL`] says at most. Blocks are used up from below, so
     /// memory that was never used is handed out in the order of its addresses.
     #[inline(never)]
-    fn refill(&mut self, frames: &Frames) {
+    fn refill(&mut self, frames: &Metadata) {
         let filled = (0..=MAX_ORDER).filter(|order| self.filled >> order & 1 != 0);
         let Some(order) = filled.min_by_key(|order| self.first[*order as usize]) else { return };
         let part = order.min(REFILL);
@@ -231,13 +250,13 @@ impl Lists {
     }
 
     /// A block of `order`, from the smallest that holds one.
-    fn take(&mut self, frames: &Frames, order: u32) -> Option<Pfn> {
+    fn take(&mut self, frames: &Metadata, order: u32) -> Option<Pfn> {
         let fitting = self.filled >> order << order;
         (fitting != 0).then(|| self.split(frames, fitting.trailing_zeros(), order))
     }
 
     #[inline]
-    fn unstack(&mut self, frames: &Frames) -> Option<Pfn> {
+    fn unstack(&mut self, frames: &Metadata) -> Option<Pfn> {
         (self.top != NONE).then(|| {
             let pfn = Pfn(self.top);
             self.top = frames.frame(pfn).index.peek();
@@ -246,7 +265,7 @@ impl Lists {
     }
 
     /// Takes the first block of order `from` out and puts all but its first `1 << to` frames back.
-    fn split(&mut self, frames: &Frames, from: u32, to: u32) -> Pfn {
+    fn split(&mut self, frames: &Metadata, from: u32, to: u32) -> Pfn {
         let first = Pfn(self.first[from as usize]);
         self.remove(frames, first, from);
         for order in (to..from).rev() {
@@ -256,7 +275,7 @@ impl Lists {
     }
 
     /// Puts a block in, merged with its buddy as often as that is free. The order that came of it.
-    fn insert_merged(&mut self, frames: &Frames, mut first: Pfn, mut order: u32) -> u32 {
+    fn insert_merged(&mut self, frames: &Metadata, mut first: Pfn, mut order: u32) -> u32 {
         while order < MAX_ORDER {
             let buddy = Pfn(first.0 ^ 1 << order);
             if !is_block(frames, buddy, order, first) {
@@ -270,7 +289,7 @@ impl Lists {
         order
     }
 
-    fn insert(&mut self, frames: &Frames, first: Pfn, order: u32) {
+    fn insert(&mut self, frames: &Metadata, first: Pfn, order: u32) {
         let head = &mut self.first[order as usize];
         let frame = frames.frame(first);
         frame.index.init(*head);
@@ -282,7 +301,7 @@ impl Lists {
         self.filled |= 1 << order;
     }
 
-    fn remove(&mut self, frames: &Frames, first: Pfn, order: u32) {
+    fn remove(&mut self, frames: &Metadata, first: Pfn, order: u32) {
         let frame = frames.frame(first);
         let (before, next) = (frame.mapping.peek() & NONE, frame.index.peek());
         frame.mapping.init(0);
@@ -307,7 +326,7 @@ const fn mark(order: u32, before: u64) -> u64 {
 
 /// Whether a free block of `order` starts at `first`, in the lists of `of`'s zone. The home comes first: only such a frame's mark is kept
 /// still by the lock that the caller holds.
-fn is_block(frames: &Frames, first: Pfn, order: u32, of: Pfn) -> bool {
+fn is_block(frames: &Metadata, first: Pfn, order: u32, of: Pfn) -> bool {
     let home = |pfn| frames.frame(pfn).flags.peek() & HOME_MASK;
     frames.contains(first)
         && home(first) == home(of)

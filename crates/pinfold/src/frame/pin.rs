@@ -2,25 +2,15 @@
 //!
 //! A pin of a small folio is 1024 references in one step; of a large one, a reference and an exact pin each.
 
-use super::alloc::Put;
-use super::{Counts, Flags, Frame, Frames, REF};
+use super::flags::Flags;
+use super::frames::Frames;
+use super::meta::{Frame, Grab, Put};
 use crate::addr::Pfn;
 use crate::rules::pin::Hold;
 use crate::sync::smp_mb_after_atomic;
 
 /// References that stand for one pin of a small folio: GUP_PIN_COUNTING_BIAS.
 pub const PIN_BIAS: u32 = crate::rules::pin::PIN_BIAS;
-
-/// How an attempt to take a reference ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Grab {
-    /// Taken, on the folio with this head.
-    Taken(Pfn),
-    /// The frame is free or is just changing folio: look again.
-    Gone,
-    /// One more could overflow the count.
-    Overflow,
-}
 
 impl Frames {
     /// Takes `n` holds without a lock: only if the folio is alive, and if it is still the folio of `pfn` afterwards (since 5.14,
@@ -74,17 +64,16 @@ impl Frames {
     /// Takes `n` holds under the page-table lock, where an entry guarantees that the folio lives.
     #[inline]
     pub(crate) fn grab(&self, pfn: Pfn, kind: Hold, n: u32) -> Grab {
-        let (head, frame) = self.folio(pfn);
-        if !Counts(frame.counts.read_once()).may_gain() {
+        let folio = self.folio(pfn);
+        if !folio.counts().may_gain() {
             return Grab::Overflow;
         }
-        let large = frame.is_large();
-        let refs = if large { n } else { refs_of_small(kind, n) };
-        frame.counts.fetch_add(u64::from(refs) * REF);
+        let large = folio.is_large();
+        folio.get(if large { n } else { refs_of_small(kind, n) });
         if large && kind == Hold::Pin {
-            frame.spare.fetch_add(n);
+            folio.pin(n);
         }
-        Grab::Taken(head)
+        Grab::Taken(folio.head())
     }
 
     pub(super) fn drop_unused(&self, head: Pfn, refs: u32) {
@@ -105,16 +94,16 @@ impl Frames {
 
     #[inline(never)]
     fn ungrab_large(&self, pfn: Pfn, kind: Hold, n: u32) -> (Pfn, Put) {
-        let (head, frame) = self.folio(pfn);
+        let folio = self.folio(pfn);
         if kind == Hold::Pin {
-            frame.spare.fetch_sub(n);
+            folio.unpin(n);
         }
-        (head, frame.put(n))
+        (folio.head(), folio.put(n))
     }
 
     /// Pins of the folio: exact for a large one, `None` for a small one.
     #[inline]
-    pub fn pincount(&self, head: Pfn) -> Option<u32> {
+    pub(crate) fn pincount(&self, head: Pfn) -> Option<u32> {
         let frame = self.frame(head);
         (frame.flags.read_once() & Flags::HEAD.bits() != 0).then(|| frame.spare.read_once())
     }
@@ -127,21 +116,6 @@ impl Frames {
         match self.pincount(head) {
             Some(pins) => pins > 0,
             None => self.counts(head).refs() >= PIN_BIAS,
-        }
-    }
-}
-
-impl Frame {
-    /// Adds references if the folio is alive and none would overflow.
-    #[inline]
-    fn try_gain(&self, refs: u32) -> Result<(), Grab> {
-        let gained = self.counts.try_update(|counts| {
-            Counts(counts).may_gain().then(|| counts.wrapping_add(u64::from(refs) * REF))
-        });
-        match gained {
-            Ok(_) => Ok(()),
-            Err(seen) if Counts(seen).refs() == 0 => Err(Grab::Gone),
-            Err(_) => Err(Grab::Overflow),
         }
     }
 }

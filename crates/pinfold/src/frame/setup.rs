@@ -3,75 +3,14 @@
 use core::fmt;
 use core::mem::MaybeUninit;
 
-use super::flags::home_bits;
+use super::buddy;
+use super::flags::{Flags, home_bits};
+use super::frames::Frames;
+use super::source::FrameSource;
+use super::span::{NodeSpan, SpanError};
 use super::store::{self, FrameMeta, Store};
-use super::{FrameSource, Frames, buddy};
 use crate::addr::{NodeId, PAGE_SHIFT, Pfn};
-use crate::error::NoMemory;
 use crate::sync::{self, Name};
-
-/// Memory of one node: `frames` frames from `first`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NodeSpan {
-    /// The node.
-    pub node: NodeId,
-    /// The first frame.
-    pub first: Pfn,
-    /// How many.
-    pub frames: u64,
-}
-
-impl NodeSpan {
-    pub(super) const fn end(&self) -> u64 {
-        self.first.0 + self.frames
-    }
-}
-
-/// Why spans do not make a frame table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SpanError {
-    /// The span runs past the last address.
-    PastTheEnd(NodeSpan),
-    /// Two spans share frames.
-    Overlap(NodeSpan, NodeSpan),
-    /// The heap cannot hold the table.
-    NoMemory,
-    /// The region for the metadata is too small; both in elements of [`FrameMeta`].
-    RegionTooSmall {
-        /// What was given.
-        given: usize,
-        /// What the spans need.
-        needed: usize,
-    },
-}
-
-impl fmt::Display for NodeSpan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} frames from {} on {}", self.frames, self.first, self.node)
-    }
-}
-
-impl fmt::Display for SpanError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::PastTheEnd(span) => write!(f, "{span} run past the last address: give fewer"),
-            Self::Overlap(a, b) => write!(f, "{a} and {b} overlap: give each frame to one node"),
-            Self::NoMemory => NoMemory.fmt(f),
-            Self::RegionTooSmall { given, needed } => write!(
-                f,
-                "the metadata of these spans needs {needed} elements, not {given}: ask `metadata_len`"
-            ),
-        }
-    }
-}
-
-impl core::error::Error for SpanError {}
-
-impl From<NoMemory> for SpanError {
-    fn from(NoMemory: NoMemory) -> Self {
-        Self::NoMemory
-    }
-}
 
 /// The frame past the last one below 4 GiB.
 const LOW_END: u64 = 1 << (32 - PAGE_SHIFT);
@@ -108,8 +47,9 @@ impl<'a> FrameSetup<'a> {
         Self { spans, movable: &[], region: None, source: None }
     }
 
-    /// More spans, of memory that is set apart for what migration can move ([`super::Zone::Movable`]). A long-term pin keeps its page where it
-    /// is, there as well: Linux moves such a page out first, this manager does not.
+    /// More spans, of memory that is set apart for what migration can move
+    /// ([`crate::Zone::Movable`]). A long-term pin keeps its page where it is, there as well: Linux
+    /// moves such a page out first, this manager does not.
     pub const fn movable(mut self, spans: &'a [NodeSpan]) -> Self {
         self.movable = spans;
         self
@@ -162,8 +102,8 @@ impl<'a> FrameSetup<'a> {
         let (base, end) = self.bounds();
         let first_node = self.all().next().map_or(NodeId(0), |span| span.node);
         let (spans, movable) = (self.spans, self.movable);
-        let store = Store::new(self.node_count(), end - base, self.region)?;
-        let frames = Frames { base, store, first_node, outside: self.source };
+        let store = Store::new(self.node_count(), (base, end), self.region)?;
+        let frames = Frames { store, first_node, outside: self.source };
         for (node, list) in frames.store.nodes().iter().enumerate() {
             sync::label(list, size_of_val(list), move |_| Name {
                 object: "node",
@@ -249,7 +189,7 @@ impl Frames {
             if !self.contains(pfn) {
                 return Err(MemoryMapError::Outside(pfn));
             }
-            if !self.peek_flags(pfn).contains(super::Flags::RESERVED) {
+            if !self.peek_flags(pfn).contains(Flags::RESERVED) {
                 return Err(MemoryMapError::NotReserved(pfn));
             }
         }
@@ -274,9 +214,9 @@ impl Frames {
             return Err(MemoryMapError::NotFree(first));
         }
         let mut node = self.store.nodes()[usize::from(self.node(first).0)].lock();
-        node.cut(self, first.0, end).map_err(MemoryMapError::NotFree)?;
+        node.cut(self.metadata(), first.0, end).map_err(MemoryMapError::NotFree)?;
         for pfn in first.0..end {
-            self.frame(Pfn(pfn)).flags.write_once(super::Flags::RESERVED.bits());
+            self.frame(Pfn(pfn)).flags.write_once(Flags::RESERVED.bits());
         }
         Ok(())
     }
@@ -293,7 +233,11 @@ impl Frames {
                 self.frame(pfn).flags.init(home_bits(span.node, zone));
             }
             if self.outside.is_none() && first < end {
-                self.store.nodes()[usize::from(span.node.0)].lock().fill(self, first, end);
+                self.store.nodes()[usize::from(span.node.0)].lock().fill(
+                    self.metadata(),
+                    first,
+                    end,
+                );
             }
         }
     }

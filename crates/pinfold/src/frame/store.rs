@@ -7,11 +7,12 @@ use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
 use core::slice;
 
-use super::buddy::Node;
+use super::buddy::NodeLock;
 use super::flags::Flags;
-use super::{Frame, SpanError};
+use super::meta::{Frame, Metadata};
+use super::span::SpanError;
 use crate::error::NoMemory;
-use crate::sync::{AtomicU32, AtomicU64, Inside, Masks, SpinLock, SpinLocked};
+use crate::sync::{AtomicU32, AtomicU64};
 
 /// Room for the metadata of one frame, 32 bytes, in a region that the embedder gives.
 #[repr(transparent)]
@@ -21,8 +22,7 @@ pub struct FrameMeta(#[allow(dead_code, reason = "only its size and alignment ar
 pub(super) struct Store {
     nodes: NonNull<NodeLock>,
     node_count: usize,
-    frames: NonNull<Frame>,
-    frame_count: usize,
+    metadata: Metadata,
     /// The region's capacity as a `Vec`, when it came from the heap.
     heap: Option<usize>,
 }
@@ -31,19 +31,6 @@ pub(super) struct Store {
 unsafe impl Send for Store {}
 // SAFETY: as above.
 unsafe impl Sync for Store {}
-
-/// The lock around a node's free frames. Switches interrupts off where a kernel wants that, as a handler may release a hold: INV-MASK-3.
-pub(super) struct NodeLock(SpinLock<Node>);
-
-/// A node's free frames, locked.
-pub(super) type LockedNode<'a> = Inside<SpinLocked<'a, Node>>;
-
-impl NodeLock {
-    #[inline]
-    pub(super) fn lock(&self) -> LockedNode<'_> {
-        Inside::lock(Masks::Interrupts, || self.0.lock())
-    }
-}
 
 const _: () = assert!(align_of::<NodeLock>() <= align_of::<FrameMeta>());
 
@@ -58,22 +45,23 @@ pub(super) fn elements(nodes: usize, frames: u64) -> Option<usize> {
 }
 
 impl Store {
-    /// A table of reserved frames in `region`, or on the heap when there is none.
+    /// A table of reserved frames, from number `base` up to `end`, in `region`, or on the heap when
+    /// there is none.
     ///
     /// # Errors
     /// When the heap is exhausted or the region too small.
     pub(super) fn new(
         nodes: usize,
-        frames: u64,
+        (base, end): (u64, u64),
         region: Option<&'static mut [MaybeUninit<FrameMeta>]>,
     ) -> Result<Self, SpanError> {
-        let needed = elements(nodes, frames).ok_or(NoMemory)?;
+        let needed = elements(nodes, end - base).ok_or(NoMemory)?;
         match region {
             Some(region) if region.len() < needed => {
                 Err(SpanError::RegionTooSmall { given: region.len(), needed })
             }
             // SAFETY: the region is the table's from now on, and large enough.
-            Some(region) => Ok(unsafe { Self::over(region, nodes, needed, None) }),
+            Some(region) => Ok(unsafe { Self::over(region, nodes, (base, needed), None) }),
             None => {
                 let mut heap = Vec::new();
                 heap.try_reserve_exact(needed).map_err(|_| NoMemory)?;
@@ -81,7 +69,7 @@ impl Store {
                 let capacity = heap.capacity();
                 let region = heap.spare_capacity_mut();
                 // SAFETY: the vector is never touched again but by `drop`, and large enough.
-                Ok(unsafe { Self::over(region, nodes, needed, Some(capacity)) })
+                Ok(unsafe { Self::over(region, nodes, (base, needed), Some(capacity)) })
             }
         }
     }
@@ -91,24 +79,19 @@ impl Store {
     unsafe fn over(
         region: &mut [MaybeUninit<FrameMeta>],
         nodes: usize,
-        needed: usize,
+        (base, needed): (u64, usize),
         heap: Option<usize>,
     ) -> Self {
         let first = NonNull::from(region).cast::<Frame>();
         let lists = list_elements(nodes);
-        let this = Self {
-            nodes: first.cast(),
-            node_count: nodes,
-            // SAFETY: `lists` is at most `needed`, so this stays in the region.
-            frames: unsafe { first.add(lists) },
-            frame_count: needed - lists,
-            heap,
-        };
-        for node in 0..this.node_count {
+        let (nodes_at, frame_count) = (first.cast::<NodeLock>(), needed - lists);
+        // SAFETY: `lists` is at most `needed`, so this stays in the region.
+        let frames = unsafe { first.add(lists) };
+        for node in 0..nodes {
             // SAFETY: the lists' elements have room for all nodes' lists, suitably aligned.
-            unsafe { this.nodes.add(node).write(NodeLock(SpinLock::new(Node::new()))) };
+            unsafe { nodes_at.add(node).write(NodeLock::new()) };
         }
-        for frame in 0..this.frame_count {
+        for frame in 0..frame_count {
             let reserved = Frame {
                 counts: AtomicU64::new(0),
                 flags: AtomicU32::new(Flags::RESERVED.bits()),
@@ -116,10 +99,12 @@ impl Store {
                 mapping: AtomicU64::new(0),
                 index: AtomicU64::new(0),
             };
-            // SAFETY: one of the elements behind the lists.
-            unsafe { this.frames.add(frame).write(reserved) };
+            // SAFETY: one of the elements after the lists.
+            unsafe { frames.add(frame).write(reserved) };
         }
-        this
+        // SAFETY: they were just written, and `drop` is the end of them and of this.
+        let metadata = unsafe { Metadata::new(base, frames, frame_count) };
+        Self { nodes: nodes_at, node_count: nodes, metadata, heap }
     }
 
     /// The nodes' free lists.
@@ -131,16 +116,15 @@ impl Store {
 
     /// The metadata of all frames.
     #[inline]
-    pub(super) fn frames(&self) -> &[Frame] {
-        // SAFETY: INV-STORE-1.
-        unsafe { slice::from_raw_parts(self.frames.as_ptr(), self.frame_count) }
+    pub(super) fn metadata(&self) -> &Metadata {
+        &self.metadata
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
         let nodes = NonNull::slice_from_raw_parts(self.nodes, self.node_count);
-        let frames = NonNull::slice_from_raw_parts(self.frames, self.frame_count);
+        let frames = NonNull::from(self.metadata.all());
         // SAFETY: INV-STORE-1, and nobody looks at them again.
         unsafe {
             nodes.drop_in_place();

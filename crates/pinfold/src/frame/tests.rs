@@ -1,5 +1,5 @@
-use super::alloc::Put;
 use super::*;
+use crate::addr::{NodeId, Pfn};
 use crate::rules::pin::Hold;
 use std::vec::Vec;
 
@@ -117,11 +117,11 @@ fn dropping_more_references_than_there_are_changes_nothing() {
 fn the_exclusive_mark_shares_the_word_and_disturbs_no_count() {
     let frames = two_nodes(1);
     let pfn = frames.alloc(Placement::Only(NodeId(0)), Flags::ANON, Start::Held).unwrap().keep();
-    frames.set_exclusive(pfn);
-    frames.frame(pfn).counts.fetch_add(REF + MAP);
+    frames.page(pfn).mark_exclusive();
+    frames.folio(pfn).get_map();
     assert_eq!((frames.counts(pfn).refs(), frames.counts(pfn).maps()), (2, 1));
     assert!(frames.counts(pfn).is_exclusive());
-    frames.clear_exclusive(pfn);
+    frames.page(pfn).clear_exclusive();
     assert_eq!((frames.counts(pfn).refs(), frames.counts(pfn).maps()), (2, 1));
 }
 

@@ -4,11 +4,13 @@
 //! Protocol: a handle may outlive the owner, and with it the page tables. So it takes the slow path only, under the address space's lock, where
 //! nothing is mapped any more after exit.
 
-use super::{Access, Ask, Path, Pins, Term};
+use super::ask::{Ask, Path};
+use super::guard::Pins;
+use super::hold::pin_with;
 use crate::addr::{PAGE_SIZE, Pfn, RangeError, SpaceId, VirtAddr, VirtRange};
-use crate::address_space::AddressSpace;
 use crate::error::PinError;
 use crate::platform::Platform;
+use crate::rules::pin::{Access, Term};
 use crate::space::Space;
 use crate::sync::Shared;
 
@@ -44,7 +46,7 @@ impl<P: Platform> PinnedBytes<P> {
 
 /// The pages that `bytes` bytes at `at` lie in.
 fn pages_of(at: VirtAddr, bytes: u64) -> Result<VirtRange, RangeError> {
-    let start = VirtAddr::of_page(at.page());
+    let start = at.page().start();
     if bytes == 0 {
         return Err(RangeError::Empty(at));
     }
@@ -53,7 +55,7 @@ fn pages_of(at: VirtAddr, bytes: u64) -> Result<VirtRange, RangeError> {
 }
 
 /// Pins all pages of the bytes, or none.
-fn pin_bytes<P: Platform>(
+pub(crate) fn pin_bytes<P: Platform>(
     space: &Shared<Space<P>>,
     (at, bytes): (VirtAddr, u64),
     ask: Ask,
@@ -62,7 +64,7 @@ fn pin_bytes<P: Platform>(
     let range = pages_of(at, bytes)?;
     let slots = usize::try_from(range.pages()).ok().and_then(|pages| frames.get_mut(..pages));
     let slots = slots.ok_or(PinError::TooFewSlots { needed: range.pages() })?;
-    let pins = super::pin_with(space, range, ask)?;
+    let pins = pin_with(space, range, ask)?;
     if let Some(shortfall) = pins.shortfall() {
         return Err(shortfall);
     }
@@ -70,31 +72,15 @@ fn pin_bytes<P: Platform>(
     Ok(PinnedBytes { pins, offset: at.0 % PAGE_SIZE, bytes })
 }
 
-impl<P: Platform> AddressSpace<P> {
-    /// Pins the pages of `bytes` bytes at `at`, which need not be aligned, and writes their frames to the start of `frames`: all or none.
-    ///
-    /// # Errors
-    /// As [`AddressSpace::pin`], and when not every page can be pinned or `frames` is too short for them. Nothing is held then, and nothing written.
-    pub fn pin_bytes(
-        &self,
-        at: VirtAddr,
-        bytes: u64,
-        access: Access,
-        term: Term,
-        frames: &mut [Pfn],
-    ) -> Result<PinnedBytes<P>, PinError> {
-        pin_bytes(self.space(), (at, bytes), Ask::new(access, term), frames)
-    }
-
-    /// A handle that names this address space.
-    pub fn handle(&self) -> SpaceHandle<P> {
-        SpaceHandle { space: self.space().clone() }
-    }
-}
-
 /// Names an address space without owning it, as a device's registration does: it does not keep the owner from exiting. Afterwards nothing is mapped.
 pub struct SpaceHandle<P: Platform> {
     space: Shared<Space<P>>,
+}
+
+impl<P: Platform> SpaceHandle<P> {
+    pub(crate) fn of(space: Shared<Space<P>>) -> Self {
+        Self { space }
+    }
 }
 
 impl<P: Platform> Clone for SpaceHandle<P> {
@@ -109,10 +95,10 @@ impl<P: Platform> SpaceHandle<P> {
         self.space.id()
     }
 
-    /// As [`AddressSpace::pin_bytes`], under the address space's lock throughout.
+    /// As [`crate::AddressSpace::pin_bytes`], under the address space's lock throughout.
     ///
     /// # Errors
-    /// As [`AddressSpace::pin_bytes`]; after the owner's exit, that nothing is mapped.
+    /// As [`crate::AddressSpace::pin_bytes`]; after the owner's exit, that nothing is mapped.
     pub fn pin_bytes(
         &self,
         at: VirtAddr,

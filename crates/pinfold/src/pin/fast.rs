@@ -2,16 +2,18 @@
 
 use core::ops::Range;
 
-use super::{Access, Ask, Held, Hold, Path};
-use crate::addr::VirtRange;
+use super::ask::{Ask, Path};
+use super::guard::Held;
+use crate::addr::{VirtRange, Vpn, each_page};
 use crate::event::{EventKind, FastStop};
 use crate::frame::Grab;
 use crate::platform::{Platform, WalkSection};
+use crate::pte::{Format, Match, Pte};
 use crate::rules::fork::{SeqCountUse, race_guard};
-use crate::rules::pin::{Request, Walk, entry_access, must_unshare, rechecks_entry};
+use crate::rules::pin::{Access, Hold, Request, Walk, entry_access, must_unshare, rechecks_entry};
 use crate::space::Space;
 use crate::sync::smp_rmb;
-use crate::table::{Format, Leaf, Match, Pte, table_end};
+use crate::table::{Leaf, table_end};
 
 /// What a walk asks of each entry; fixed for the whole walk.
 struct Wish {
@@ -61,7 +63,7 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    fn stopped(&self, page: u64, why: FastStop) {
+    fn stopped(&self, page: Vpn, why: FastStop) {
         self.mem().tell(self.id(), page, EventKind::FastStop(why));
     }
 
@@ -84,11 +86,11 @@ impl<P: Platform> Space<P> {
     fn take_run(
         &self,
         leaf: Leaf<'_, P>,
-        pages: Range<u64>,
+        pages: Range<Vpn>,
         wish: &Wish,
         held: &mut Held<P>,
-    ) -> Result<(), (u64, FastStop)> {
-        for page in pages {
+    ) -> Result<(), (Vpn, FastStop)> {
+        for page in each_page(pages) {
             self.take_fast(leaf, page, wish, held).map_err(|why| (page, why))?;
         }
         Ok(())
@@ -98,7 +100,7 @@ impl<P: Platform> Space<P> {
     fn take_fast(
         &self,
         leaf: Leaf<'_, P>,
-        page: u64,
+        page: Vpn,
         wish: &Wish,
         held: &mut Held<P>,
     ) -> Result<(), FastStop> {
@@ -127,7 +129,7 @@ impl<P: Platform> Space<P> {
     fn still_good(
         &self,
         leaf: Leaf<'_, P>,
-        page: u64,
+        page: Vpn,
         pte: Pte<P::Format>,
         wish: &Wish,
     ) -> Result<(), FastStop> {

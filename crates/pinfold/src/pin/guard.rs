@@ -2,14 +2,13 @@
 
 use alloc::vec::Vec;
 
-use super::Hold;
 use crate::addr::Pfn;
 use crate::error::{NoMemory, PinError};
 use crate::event::EventKind;
 use crate::frame::Flags;
 use crate::memory::Memory;
 use crate::platform::Platform;
-use crate::rules::pin::counts_zero_page;
+use crate::rules::pin::{Hold, counts_zero_page};
 use crate::space::Space;
 use crate::sync::Shared;
 
@@ -161,7 +160,7 @@ macro_rules! face {
 ///
 /// Under older rules each of the first four lines has failed in some release; the scenarios show which.
 ///
-/// A pin counts against the limit on locked pages if its term was [`super::Term::Long`].
+/// A pin counts against the limit on locked pages if its term was [`crate::pin::Term::Long`].
 #[must_use = "dropping the guard unpins the pages"]
 pub struct Pins<P: Platform> {
     held: Held<P>,

@@ -1,8 +1,9 @@
 //! The slow path: under the address space's lock, faulting what is not there as wanted (facts 3.2). It ends for a page only when the entry was found
 //! good under its table's lock, so each success is a snapshot of one moment.
 
-use super::{Access, Ask, Force, Held, Hold};
-use crate::addr::{Pfn, VirtAddr, VirtRange};
+use super::ask::Ask;
+use super::guard::Held;
+use crate::addr::{Pfn, VirtAddr, VirtRange, Vpn};
 use crate::area::{Area, AreaMap, Prot};
 use crate::error::{FaultError, PinError};
 use crate::event::{Bug, EventKind};
@@ -10,14 +11,14 @@ use crate::fault::{Fault, Rights, Want};
 use crate::frame::Grab;
 use crate::platform::Platform;
 use crate::protect::entry_state;
+use crate::pte::Pte;
 use crate::rules::cow::sets_exclusive;
 use crate::rules::pin::{
-    Request, Unshares, Walk, WriteFault, can_follow_write, counts_zero_page, drops_write,
-    entry_access, must_unshare, takes_hinting_fault, unshares,
+    Access, Force, Hold, Request, Unshares, Walk, WriteFault, can_follow_write, counts_zero_page,
+    drops_write, entry_access, must_unshare, takes_hinting_fault, unshares,
 };
 use crate::rules::{Exclusive, PageKind, PageState};
 use crate::space::Space;
-use crate::table::Pte;
 
 /// What one look at a page came to.
 enum Follow {
@@ -30,7 +31,7 @@ enum Follow {
 /// One page on its way through the slow path.
 struct Step<'a, P: Platform> {
     area: &'a Area<P>,
-    page: u64,
+    page: Vpn,
     ask: Ask,
     hold: Hold,
     /// The access that the entry must allow, which 5.8 raises to writing.
@@ -47,7 +48,7 @@ impl<P: Platform> Space<P> {
         held: &mut Held<P>,
     ) -> Result<(), PinError> {
         let map = self.read_map();
-        for page in range.first_page()..range.end_page() {
+        for page in range.iter() {
             let pfn = self.hold_page(&map, page, ask, held.hold())?;
             held.push(pfn);
             self.mem().tell(self.id(), page, EventKind::SlowTaken(pfn));
@@ -58,11 +59,11 @@ impl<P: Platform> Space<P> {
     fn hold_page(
         &self,
         map: &AreaMap<P>,
-        page: u64,
+        page: Vpn,
         ask: Ask,
         hold: Hold,
     ) -> Result<Pfn, PinError> {
-        let at = VirtAddr::of_page(page);
+        let at = page.start();
         let area = map.find(page).ok_or(FaultError::NotMapped(at))?;
         self.check_rights(area, at, ask)?;
         let rights = match ask.force {

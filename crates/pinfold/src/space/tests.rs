@@ -4,7 +4,7 @@ use crate::lab::{self, Holder};
 use crate::testing::{Audit, Space, load, machine, map, map_shared, pages, space, store};
 use crate::{
     AddressSpace, Advice, Format, Limits, NodeId, Place, Prot, RangeError, Rules, Sharing, Small,
-    SpaceError, Tuning, VirtAddr, X86_64,
+    SpaceError, Tuning, VirtAddr, Vpn, X86_64,
 };
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ fn at(space: &Space<X86_64>, page: u64, count: u64) -> Result<crate::VirtRange, 
 #[test]
 fn a_refused_mapping_says_why_and_changes_nothing() {
     let mem = machine::<X86_64>(Rules::default(), &[16], Tuning::default());
-    let limits = Limits { pages: 100, locked: 0, first_page: 16, end_page: 1000 };
+    let limits = Limits { pages: 100, locked: 0, first_page: Vpn(16), end_page: Vpn(1000) };
     let space = AddressSpace::new(&mem, limits).unwrap();
     let taken = at(&space, 20, 4).unwrap();
     let anywhere = |count| space.map(Place::Anywhere, count, RW, Sharing::Private);
@@ -213,4 +213,17 @@ fn an_abandoned_space_touches_no_frame_and_keeps_nothing_alive() {
     let life = Arc::downgrade(&mem.platform().life());
     drop(mem);
     assert!(life.upgrade().is_none(), "a space that was thrown away still holds the machine");
+}
+
+#[test]
+fn a_family_keeps_none_of_its_members_alive() {
+    let mem = machine::<X86_64>(Rules::default(), &[32], Tuning::default());
+    let parent = space(&mem);
+    map(&parent, 16, 2, RW);
+    store(&parent, 16, 1).unwrap();
+    let life = Arc::downgrade(&mem.platform().life());
+    let child = parent.fork().unwrap();
+    // Without exit, as if the owner had been forgotten: both are still listed as members.
+    drop((parent.into_inner(), child.into_inner(), mem));
+    assert!(life.upgrade().is_none());
 }

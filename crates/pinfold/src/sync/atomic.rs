@@ -378,20 +378,20 @@ impl Counter {
 
     /// Adds `n`.
     #[inline]
-    pub fn add(&self, n: u64) {
+    pub(crate) fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
     /// Subtracts `n`.
     #[inline]
-    pub fn sub(&self, n: u64) {
+    pub(crate) fn sub(&self, n: u64) {
         self.0.fetch_sub(n, Ordering::Relaxed);
     }
 
     /// Adds `n` unless the sum would pass `limit`; whether it did.
     #[inline]
     #[must_use]
-    pub fn add_within(&self, n: u64, limit: u64) -> bool {
+    pub(crate) fn add_within(&self, n: u64, limit: u64) -> bool {
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
                 now.checked_add(n).filter(|sum| *sum <= limit)

@@ -6,9 +6,9 @@
 #[cfg(feature = "explore")]
 use pinfold_explore::hook;
 
-use super::Taken;
 use super::atomic::AtomicU32;
-use crate::platform::Park;
+use super::grant::{self, Taken};
+use super::park::Park;
 use core::sync::atomic::Ordering;
 
 /// The lock in the bits `locked` and `waiters` of a word.
@@ -29,7 +29,7 @@ impl<'w> BitLock<'w> {
     #[inline]
     pub fn try_lock<W: Park>(self, sleep: &'w W) -> Option<BitGuard<'w, W>> {
         #[cfg(feature = "explore")]
-        if super::by_explorer() {
+        if grant::by_explorer() {
             return hook::try_lock(self.id(), hook::Mode::Exclusive).then(|| BitGuard {
                 lock: self,
                 sleep,
@@ -44,7 +44,7 @@ impl<'w> BitLock<'w> {
     /// Waits until the lock is free, and leaves it so. What its holder did is seen afterwards.
     pub fn wait<W: Park>(self, sleep: &W) {
         #[cfg(feature = "explore")]
-        if super::by_explorer() {
+        if grant::by_explorer() {
             return hook::wait_unlocked(self.id());
         }
         loop {
@@ -66,7 +66,7 @@ impl<'w> BitLock<'w> {
 
     fn open<W: Park>(self, sleep: &W) {
         let kept = !(self.locked | self.waiters);
-        let old = super::giving_back(
+        let old = grant::giving_back(
             || self.word.fetch_and(kept),
             || {
                 self.word.native().fetch_and(kept, Ordering::Relaxed);

@@ -26,23 +26,25 @@
 //! nobody else can reach yet, [`AtomicU64::peek`] reads it when nothing else runs.
 
 mod atomic;
-mod bit;
+pub(crate) mod bit;
+mod grant;
 pub mod mask;
+mod park;
 mod plain;
-mod rwsem;
-mod seqcount;
+pub(crate) mod rwsem;
+pub(crate) mod seqcount;
 mod shared;
-mod spin;
+pub(crate) mod spin;
 
 pub use atomic::{AtomicU32, AtomicU64, Counter, smp_mb, smp_mb_after_atomic, smp_rmb, smp_wmb};
-pub use bit::{BitGuard, BitLock};
+pub(crate) use bit::{BitGuard, BitLock};
 pub(crate) use mask::Inside;
 pub use mask::Masks;
-pub use rwsem::{ReadGuard, RwSem, WriteGuard};
-pub use seqcount::{Begin, SeqCount};
+pub use park::Park;
+pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
+pub(crate) use seqcount::{Begin, SeqCount};
 pub use shared::Shared;
-pub(crate) use spin::SpinLocked;
-pub use spin::{RawSpinLock, SpinGuard, SpinLock};
+pub(crate) use spin::{RawSpinLock, SpinGuard, SpinLock, SpinLocked};
 
 /// Names the cells of `[at, at + bytes)` in an explorer's traces. Nothing happens outside one.
 #[inline]
@@ -63,49 +65,6 @@ pub(crate) fn renew<T>(at: *const T, bytes: usize) {
     pinfold_explore::hook::renew(at as usize, bytes);
     #[cfg(not(feature = "explore"))]
     let _ = (at, bytes);
-}
-
-/// Whether an explorer stands for the locks: then they are objects of its own. Otherwise they run their own
-/// code, on words that an exploration sees.
-#[cfg(feature = "explore")]
-#[inline]
-pub(crate) fn by_explorer() -> bool {
-    use pinfold_explore::hook;
-    hook::active() && !hook::locks_are_code()
-}
-
-/// Does something that gives a lock back. A lane that is left where it is about to do so, when an execution
-/// ends, never comes to it: then `instead` does it to the real word, for those who take the world down.
-#[inline(always)]
-pub(crate) fn giving_back<R>(give: impl FnOnce() -> R, instead: impl FnOnce()) -> R {
-    #[cfg(feature = "explore")]
-    {
-        struct Unwound<F: FnOnce()>(Option<F>);
-        impl<F: FnOnce()> Drop for Unwound<F> {
-            fn drop(&mut self) {
-                if let Some(instead) = self.0.take() {
-                    instead();
-                }
-            }
-        }
-        let mut unwound = Unwound(Some(instead));
-        let result = give();
-        unwound.0 = None;
-        result
-    }
-    #[cfg(not(feature = "explore"))]
-    {
-        let _ = instead;
-        give()
-    }
-}
-
-/// Who granted a lock: a guard gives it back to the same, even when the exploration has ended meanwhile.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Taken {
-    Native,
-    #[cfg(feature = "explore")]
-    Explorer,
 }
 
 /// What a cell is, for a trace.

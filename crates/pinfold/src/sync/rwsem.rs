@@ -12,10 +12,10 @@ use core::ops::{Deref, DerefMut};
 #[cfg(feature = "explore")]
 use pinfold_explore::hook;
 
-use super::Taken;
 use super::atomic::{AtomicU32, smp_mb};
+use super::grant::{self, Taken};
+use super::park::Park;
 use super::plain::Plain;
-use crate::platform::Park;
 use core::sync::atomic::Ordering;
 
 const WRITER: u32 = 1 << 31;
@@ -49,7 +49,7 @@ impl<T> RwSem<T> {
     #[inline]
     pub fn read<'a, W: Park>(&'a self, sleep: &'a W) -> ReadGuard<'a, T, W> {
         #[cfg(feature = "explore")]
-        if super::by_explorer() {
+        if grant::by_explorer() {
             self.pass(hook::Mode::Shared);
             return ReadGuard { sem: self, sleep, by: Taken::Explorer };
         }
@@ -61,7 +61,7 @@ impl<T> RwSem<T> {
     #[inline]
     pub fn write<'a, W: Park>(&'a self, sleep: &'a W) -> WriteGuard<'a, T, W> {
         #[cfg(feature = "explore")]
-        if super::by_explorer() {
+        if grant::by_explorer() {
             self.pass(hook::Mode::Exclusive);
             return WriteGuard { sem: self, sleep, by: Taken::Explorer };
         }
@@ -120,7 +120,7 @@ impl<T> RwSem<T> {
     /// Takes `held` off the word; the last one out opens the lock for the sleepers and wakes them.
     #[inline]
     fn release<W: Park>(&self, sleep: &W, held: u32) {
-        let left = super::giving_back(
+        let left = grant::giving_back(
             || self.word.fetch_sub_release(held) - held,
             || {
                 self.word.native().fetch_sub(held, Ordering::Relaxed);
@@ -128,7 +128,7 @@ impl<T> RwSem<T> {
             },
         );
         if left == WAITERS {
-            super::giving_back(|| self.wake(sleep), || self.clear_waiters());
+            grant::giving_back(|| self.wake(sleep), || self.clear_waiters());
         }
     }
 

@@ -36,7 +36,7 @@ impl<T> Shared<T> {
     ///
     /// # Errors
     /// When the heap is exhausted; `value` is dropped then.
-    pub fn try_new(value: T) -> Result<Self, NoMemory> {
+    pub(crate) fn try_new(value: T) -> Result<Self, NoMemory> {
         let layout = Layout::new::<Inner<T>>();
         // SAFETY: the layout is that of `Inner`, which holds a word at least and so is not empty.
         let raw = unsafe { alloc::alloc::alloc(layout) }.cast::<Inner<T>>();

@@ -7,8 +7,8 @@ use core::ops::{Deref, DerefMut};
 #[cfg(feature = "explore")]
 use pinfold_explore::hook;
 
-use super::Taken;
 use super::atomic::AtomicU32;
+use super::grant::{self, Taken};
 use super::plain::Plain;
 use core::sync::atomic::Ordering;
 
@@ -41,7 +41,7 @@ impl RawSpinLock {
     #[inline]
     pub fn lock(&self) -> SpinGuard<'_> {
         #[cfg(feature = "explore")]
-        if super::by_explorer() {
+        if grant::by_explorer() {
             hook::lock(core::ptr::from_ref(self) as usize, hook::Mode::Exclusive);
             return SpinGuard { lock: self, by: Taken::Explorer };
         }
@@ -64,7 +64,7 @@ impl Drop for SpinGuard<'_> {
         match self.by {
             Taken::Native => {
                 let word = &self.lock.0;
-                super::giving_back(
+                grant::giving_back(
                     || word.store_release(0),
                     || word.native().store(0, Ordering::Relaxed),
                 );

@@ -1,9 +1,10 @@
-//! Page tables: entries as typed values, and the walk to them.
+//! Page tables: the walk to an entry, and the right to change it.
 //!
 //! Protocol:
 //! - The entries of a last-level table change only under that table's lock ([`Cursor`]); the hardware sets accessed and dirty bits without
 //!   it. Hence an entry that the hardware may use is changed by an atomic exchange or by one atomic change of bits, never by a store of an
-//!   older snapshot (facts 9.3). What each bit means is the [`Format`]'s.
+//!   older snapshot (facts 9.3). What each bit means is
+//!   the matter of [`crate::pte`].
 //! - An upper entry goes from none to a table once, under the lock of the table that holds it, and back to none only while the address
 //!   space's lock is held for writing. So whoever holds that lock for reading may use a table that it has found.
 //! - A lock-free walker reads entries between `walk_begin` and `walk_end`; a table that left its parent is freed after
@@ -14,16 +15,6 @@
 //! - INV-TABLE-2: a freed table was unlinked, flushed, and waited for, in this order (facts 7.9).
 //! - INV-TABLE-3: an entry whose first page lies at or behind the address space's limit is neither followed nor changed: a kernel's half.
 
-mod entry;
-mod format;
 mod walk;
 
-pub use entry::{Entry, Migration, MigrationKind, Pte, Reach, Swap};
-pub use format::{
-    Aarch64, Armv8, BitChange, Format, Match, Riscv64, Small, SmallAarch64, SmallRiscv64, Sv39,
-    Sv48, X86, X86_64, X86_64La57,
-};
 pub(crate) use walk::{Cursor, Flushed, Leaf, Tables, Withdrawn, table_end};
-
-#[cfg(test)]
-mod tests;

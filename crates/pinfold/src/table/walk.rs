@@ -3,12 +3,12 @@
 use core::ops::Range;
 use core::slice;
 
-use super::{BitChange, Format, Pte};
-use crate::addr::Pfn;
+use crate::addr::{Pfn, VirtRange, Vpn};
 use crate::error::OutOfFrames;
 use crate::frame::{Flags, Put, Start};
 use crate::memory::Memory;
 use crate::platform::Platform;
+use crate::pte::{BitChange, Format, Pte};
 use crate::sync::{self, AtomicU64, Inside, Masks, Name, RawSpinLock, SpinGuard};
 
 /// The page tables of one address space.
@@ -38,8 +38,8 @@ const fn shift<F: Format>(level: u32) -> u32 {
     (F::LEVELS - 1 - level) * F::INDEX_BITS
 }
 
-const fn index<F: Format>(page: u64, level: u32) -> usize {
-    (page >> shift::<F>(level)) as usize & (F::ENTRIES - 1)
+const fn index<F: Format>(page: Vpn, level: u32) -> usize {
+    (page.0 >> shift::<F>(level)) as usize & (F::ENTRIES - 1)
 }
 
 /// The level of the tables that map pages. The root is never one, so every such table has a parent.
@@ -54,9 +54,9 @@ fn table_of<F: Format>(bits: u64) -> Pfn {
     Pte::<F>::from_bits(bits).present_pfn()
 }
 
-/// The number of the first page behind the last-level table that maps `page`.
-pub(crate) fn table_end<F: Format>(page: u64) -> u64 {
-    (page | (F::ENTRIES as u64 - 1)) + 1
+/// One past the last page of the last-level table that maps `page`.
+pub(crate) fn table_end<F: Format>(page: Vpn) -> Vpn {
+    Vpn((page.0 | (F::ENTRIES as u64 - 1)) + 1)
 }
 
 impl<'m, P: Platform> Tables<'m, P> {
@@ -66,13 +66,13 @@ impl<'m, P: Platform> Tables<'m, P> {
 
     /// The last-level table that maps `page`, if there is one.
     #[inline]
-    pub(crate) fn leaf(&self, page: u64) -> Option<Leaf<'m, P>> {
+    pub(crate) fn leaf(&self, page: Vpn) -> Option<Leaf<'m, P>> {
         self.leaf_or_gap(page).ok()
     }
 
     /// As [`Tables::leaf`], making the tables that lack. The caller holds the address space's lock.
     #[inline]
-    pub(crate) fn leaf_or_make(&self, page: u64) -> Result<Leaf<'m, P>, OutOfFrames> {
+    pub(crate) fn leaf_or_make(&self, page: Vpn) -> Result<Leaf<'m, P>, OutOfFrames> {
         let mut table = self.root;
         let mut level = 0;
         loop {
@@ -103,20 +103,20 @@ impl<'m, P: Platform> Tables<'m, P> {
         Ok(entry)
     }
 
-    /// Calls `visit` for each last-level table that exists for pages in `first..end`, with the part of the run that it maps. Absent
-    /// tables cost one look at the level where they lack. The first refusal ends the walk.
+    /// Calls `visit` for each last-level table that exists for `pages`, with the part of the run
+    /// that it maps. Absent tables cost one look at the level where they lack. The first refusal
+    /// ends the walk.
     pub(crate) fn for_each_leaf<E>(
         &self,
-        first: u64,
-        end: u64,
-        mut visit: impl FnMut(Leaf<'m, P>, u64, u64) -> Result<(), E>,
+        pages: Range<Vpn>,
+        mut visit: impl FnMut(Leaf<'m, P>, Range<Vpn>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut page = first;
+        let (mut page, end) = (pages.start, pages.end);
         while page < end {
             match self.leaf_or_gap(page) {
                 Ok(leaf) => {
                     let stop = table_end::<P::Format>(page).min(end);
-                    visit(leaf, page, stop)?;
+                    visit(leaf, page..stop)?;
                     page = stop;
                 }
                 Err(next) => page = next,
@@ -131,9 +131,9 @@ impl<'m, P: Platform> Tables<'m, P> {
         Leaf { mem: self.mem, table, entries: self.mem.entries(table), parent: (slot, bits) }
     }
 
-    /// The table for `page`, or the first page behind the hole in which it lies.
+    /// The table for `page`, or one past the hole in which it lies.
     #[inline]
-    fn leaf_or_gap(&self, page: u64) -> Result<Leaf<'m, P>, u64> {
+    fn leaf_or_gap(&self, page: Vpn) -> Result<Leaf<'m, P>, Vpn> {
         let mut table = self.root;
         let mut level = 0;
         loop {
@@ -141,7 +141,7 @@ impl<'m, P: Platform> Tables<'m, P> {
             let bits = slot.load_acquire();
             if bits == 0 {
                 let span = shift::<P::Format>(level);
-                return Err(((page >> span) + 1) << span);
+                return Err(Vpn(((page.0 >> span) + 1) << span));
             }
             level += 1;
             if level == last_level::<P::Format>() {
@@ -152,16 +152,16 @@ impl<'m, P: Platform> Tables<'m, P> {
     }
 
     /// Calls `visit` for every table but the root that pages before `limit` have. For oracles.
-    pub(crate) fn each_table(&self, limit: u64, visit: &mut impl FnMut(Pfn)) {
-        self.each_below(self.root, 0, 0, limit, visit);
+    pub(crate) fn each_table(&self, limit: Vpn, visit: &mut impl FnMut(Pfn)) {
+        self.each_below(self.root, 0, Vpn(0), limit, visit);
     }
 
     fn each_below(
         &self,
         table: Pfn,
         level: u32,
-        base: u64,
-        limit: u64,
+        base: Vpn,
+        limit: Vpn,
         visit: &mut impl FnMut(Pfn),
     ) {
         if level == last_level::<P::Format>() {
@@ -182,8 +182,8 @@ impl<'m, P: Platform> Tables<'m, P> {
     /// Unlinks every table whose pages all lie in `hole`, and gives each to `dead`, a table before the one it was linked from.
     /// The caller holds the address space's lock for writing, and nothing is mapped in `hole`, which may reach past `limit`: an entry
     /// whose first page lies there is not the address space's (INV-TABLE-3).
-    pub(crate) fn unlink(&self, hole: Range<u64>, limit: u64, dead: &mut impl FnMut(Pfn)) {
-        self.unlink_below(self.root, 0, 0, &hole, limit, dead);
+    pub(crate) fn unlink(&self, hole: Range<Vpn>, limit: Vpn, dead: &mut impl FnMut(Pfn)) {
+        self.unlink_below(self.root, 0, Vpn(0), &hole, limit, dead);
     }
 
     /// `base` is the first page that `table`, on `level`, covers.
@@ -191,9 +191,9 @@ impl<'m, P: Platform> Tables<'m, P> {
         &self,
         table: Pfn,
         level: u32,
-        base: u64,
-        hole: &Range<u64>,
-        limit: u64,
+        base: Vpn,
+        hole: &Range<Vpn>,
+        limit: Vpn,
         dead: &mut impl FnMut(Pfn),
     ) {
         if level == last_level::<P::Format>() {
@@ -205,7 +205,7 @@ impl<'m, P: Platform> Tables<'m, P> {
         let to = hole.end.min(limit).min(base + table_pages);
         let mut page = from;
         while page < to {
-            let entry_first = page & !(span - 1);
+            let entry_first = Vpn(page.0 & !(span - 1));
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             let bits = slot.read_once();
             if bits != 0 {
@@ -224,7 +224,7 @@ impl<'m, P: Platform> Tables<'m, P> {
 impl<'m, P: Platform> Leaf<'m, P> {
     /// The entry of `page`, read without a lock.
     #[inline]
-    pub(crate) fn read(&self, page: u64) -> Pte<P::Format> {
+    pub(crate) fn read(&self, page: Vpn) -> Pte<P::Format> {
         Pte::from_bits(self.slot(page).load_acquire())
     }
 
@@ -235,7 +235,7 @@ impl<'m, P: Platform> Leaf<'m, P> {
     }
 
     #[inline]
-    fn slot(&self, page: u64) -> &'m AtomicU64 {
+    fn slot(&self, page: Vpn) -> &'m AtomicU64 {
         &self.entries[index::<P::Format>(page, last_level::<P::Format>())]
     }
 
@@ -246,27 +246,59 @@ impl<'m, P: Platform> Leaf<'m, P> {
     }
 }
 
-/// An entry that was taken out of its table and that CPUs may still have cached.
-#[must_use = "the old translation is still cached: flush it, put it back, or gather it"]
-#[derive(Clone, Copy, Debug)]
+/// An entry that was taken out of its table and that CPUs may still have cached. It is used up
+/// once: by a flush, by an entry for the same frame in its place, or by a gather that flushes
+/// later.
+#[must_use = "the old translation is still cached: flush it, replace it, or gather it"]
+#[derive(Debug)]
 pub(crate) struct Withdrawn<F: Format> {
-    /// The page that it mapped.
-    pub(crate) page: u64,
-    /// The entry.
-    pub(crate) pte: Pte<F>,
+    page: Vpn,
+    pte: Pte<F>,
 }
 
-/// Proof that every CPU has forgotten what a withdrawn entry said. Only a flush makes it.
+impl<F: Format> Withdrawn<F> {
+    /// The page that it mapped.
+    #[inline]
+    pub(crate) fn page(&self) -> Vpn {
+        self.page
+    }
+
+    /// The entry.
+    #[inline]
+    pub(crate) fn pte(&self) -> Pte<F> {
+        self.pte
+    }
+
+    /// Has `flush` make every CPU forget the page; the proof that they did.
+    #[inline]
+    pub(crate) fn flush_by(self, flush: impl FnOnce(VirtRange)) -> Flushed<F> {
+        flush(self.page.alone());
+        Flushed { page: self.page, pte: self.pte }
+    }
+}
+
+/// Proof that every CPU has forgotten what a withdrawn entry said. Only [`Withdrawn::flush_by`]
+/// makes it, and the hazard [`Flushed::published_early`].
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Flushed {
-    page: u64,
+pub(crate) struct Flushed<F: Format> {
+    page: Vpn,
+    pte: Pte<F>,
 }
 
-impl Flushed {
-    /// For the flush itself, and for the hazard switch that publishes first.
-    pub(crate) fn of<F: Format>(old: Withdrawn<F>) -> Self {
-        Self { page: old.page }
+impl<F: Format> Flushed<F> {
+    /// A proof without a flush: what the rule `cow-publish` under its hazardous variant does
+    /// instead of waiting for one. CPUs may go on using the old translation beside the new one; the
+    /// caller flushes afterwards.
+    #[inline]
+    pub(crate) fn published_early(old: &Withdrawn<F>) -> Self {
+        Self { page: old.page, pte: old.pte }
+    }
+
+    /// The entry that was flushed.
+    #[inline]
+    pub(crate) fn pte(&self) -> Pte<F> {
+        self.pte
     }
 }
 
@@ -283,20 +315,20 @@ pub(crate) struct Cursor<'m, P: Platform> {
 impl<'m, P: Platform> Cursor<'m, P> {
     /// The entry of `page`. The hardware may set accessed and dirty bits at any time.
     #[inline]
-    pub(crate) fn get(&self, page: u64) -> Pte<P::Format> {
+    pub(crate) fn get(&self, page: Vpn) -> Pte<P::Format> {
         self.leaf.read(page)
     }
 
     /// Takes the entry out, leaving none, with all bits that the hardware has set so far. CPUs may go on using the old translation
     /// until it is flushed: the value keeps the caller from forgetting that.
     #[inline]
-    pub(crate) fn withdraw(&self, page: u64) -> Withdrawn<P::Format> {
+    pub(crate) fn withdraw(&self, page: Vpn) -> Withdrawn<P::Format> {
         Withdrawn { page, pte: Pte::from_bits(self.leaf.slot(page).xchg(0)) }
     }
 
-    /// Puts a withdrawn entry back as it was.
+    /// Puts a flushed entry back as it was.
     #[inline]
-    pub(crate) fn put_back(&self, old: Withdrawn<P::Format>) {
+    pub(crate) fn put_back(&self, old: Flushed<P::Format>) {
         self.set(old.page, old.pte);
     }
 
@@ -307,22 +339,32 @@ impl<'m, P: Platform> Cursor<'m, P> {
         self.set(old.page, pte);
     }
 
-    /// Installs an entry for another frame: only after every CPU forgot the old one (facts 1.7).
+    /// Installs another entry, for another frame or for none: only after every CPU forgot the old
+    /// one (facts 1.7).
     #[inline]
-    pub(crate) fn publish(&self, proof: Flushed, pte: Pte<P::Format>) {
+    pub(crate) fn publish(&self, proof: Flushed<P::Format>, pte: Pte<P::Format>) {
         self.set(proof.page, pte);
     }
 
     /// Sets an entry that the hardware cannot be using: it was none or absent.
     #[inline]
-    pub(crate) fn set(&self, page: u64, pte: Pte<P::Format>) {
+    pub(crate) fn set(&self, page: Vpn, pte: Pte<P::Format>) {
+        self.leaf.slot(page).store_release(pte.bits());
+    }
+
+    /// Sets an entry over a present one for the same frame, and with it loses what the hardware has
+    /// set in that one since the caller read it. The kernel before 5.10 did so when fork, having
+    /// taken the parent's right to write early, found the page pinned and put its snapshot back
+    /// (facts 2.3); nothing else may.
+    #[inline]
+    pub(crate) fn overwrite_present(&self, page: Vpn, pte: Pte<P::Format>) {
         self.leaf.slot(page).store_release(pte.bits());
     }
 
     /// Takes the right to write from a mapped entry in one step, so that bits that the hardware sets meanwhile stay; the entry before. Orders
     /// nothing, as the kernel's `ptep_set_wrprotect`: who reads a count afterwards brings the barrier (facts 2.3).
     #[inline]
-    pub(crate) fn revoke_write(&self, page: u64) -> Pte<P::Format> {
+    pub(crate) fn revoke_write(&self, page: Vpn) -> Pte<P::Format> {
         let slot = self.leaf.slot(page);
         Pte::from_bits(match P::Format::REVOKE_WRITE {
             BitChange::Set(mask) => slot.fetch_or_relaxed(mask),
@@ -333,7 +375,7 @@ impl<'m, P: Platform> Cursor<'m, P> {
     /// Makes of a mapped entry, which is `now` but for what the hardware sets meanwhile, one that says `more`: used, stored through,
     /// writable. In one step, so that bits of the hardware stay; where bits only come it orders nothing.
     #[inline]
-    pub(crate) fn grant(&self, page: u64, now: Pte<P::Format>, more: Pte<P::Format>) {
+    pub(crate) fn grant(&self, page: Vpn, now: Pte<P::Format>, more: Pte<P::Format>) {
         let (set, clear) = (more.bits(), now.bits() & !more.bits());
         let slot = self.leaf.slot(page);
         if clear == 0 {
@@ -362,7 +404,7 @@ impl<P: Platform> Memory<P> {
     /// The lock of the table in `table`.
     #[inline]
     pub(crate) fn table_lock(&self, table: Pfn) -> TableLock<'_> {
-        let lock = RawSpinLock::from_word(&self.frames().frame(table).spare);
+        let lock = RawSpinLock::from_word(self.frames().table(table).lock_word());
         Inside::lock(Masks::Preemption, || lock.lock())
     }
 
@@ -384,7 +426,7 @@ impl<P: Platform> Memory<P> {
 
     /// Gives a reference of a table back; the last one frees the frame. The table is unlinked, flushed and waited for: INV-TABLE-2.
     pub(crate) fn put_table(&self, pfn: Pfn) {
-        let put = self.frames().frame(pfn).put(1);
+        let put = self.frames().table(pfn).put();
         if put == Put::Last {
             sync::renew(self.entry(pfn, 0), P::Format::ENTRIES * size_of::<u64>());
         }

@@ -193,7 +193,7 @@ fn shared_memory_goes_with_its_last_mapping() {
 
 /// An address space below page `end`, in whose root a kernel has linked a table of its own for the last slot.
 fn below_a_kernel(mem: &Mem<X86_64>, end: u64) -> (Space<X86_64>, Pfn) {
-    let limits = Limits { end_page: end, ..Limits::of_format::<X86_64>() };
+    let limits = Limits { end_page: crate::Vpn(end), ..Limits::of_format::<X86_64>() };
     let space = Space::new(mem, limits).unwrap();
     let place = Placement::Prefer(NodeId(0));
     let kernel = mem.frames().take(place).unwrap().keep();

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroU32;
 use core::ops::{Index, IndexMut, Not};
 
-use super::AllocError;
+use crate::error::NoMemory;
 
 /// A direction in the order of pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,12 +120,12 @@ impl Spans {
     }
 
     /// Makes room for `additional` calls of [`Spans::link`].
-    pub(super) fn reserve(&mut self, additional: usize) -> Result<(), AllocError> {
+    pub(super) fn reserve(&mut self, additional: usize) -> Result<(), NoMemory> {
         if additional > Slot::LIMIT - self.nodes.len() {
-            return Err(AllocError);
+            return Err(NoMemory);
         }
         let doubled = self.nodes.try_reserve(additional);
-        doubled.or_else(|_| self.nodes.try_reserve_exact(additional)).map_err(|_| AllocError)
+        doubled.or_else(|_| self.nodes.try_reserve_exact(additional)).map_err(|_| NoMemory)
     }
 
     /// The node of a slot.

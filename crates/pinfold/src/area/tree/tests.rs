@@ -282,7 +282,7 @@ fn reserved_inserts_take_no_memory() {
 fn a_reserve_that_cannot_be_met_changes_nothing() {
     let mut tree = tree(&[(3, 5)]);
     for additional in [usize::MAX, usize::MAX / 64, u32::MAX as usize] {
-        assert_eq!(tree.reserve(additional), Err(AllocError));
+        assert_eq!(tree.reserve(additional), Err(NoMemory));
     }
     check(&tree);
     assert_eq!(tree.find(4), Some(&area(3, 5)));
@@ -307,7 +307,7 @@ impl Span for Vast {
 #[cfg(target_pointer_width = "64")]
 fn reserve_needs_room_for_the_values_too() {
     let mut tree = AreaTree::<Vast>::new();
-    assert_eq!(tree.reserve(1 << 19), Err(AllocError));
+    assert_eq!(tree.reserve(1 << 19), Err(NoMemory));
     assert!(tree.len() == 0);
 }
 
@@ -394,5 +394,5 @@ fn errors_name_the_pages_and_the_remedy() {
     assert_eq!(said, "pages 0x1f..0x30 overlap an area: unmap it first, or choose a gap");
     let error = InsertError::NoMemory(area(1, 2));
     let said = format!("{error}");
-    assert_eq!(said, format!("pages 0x1..0x2: {AllocError}"));
+    assert_eq!(said, format!("pages 0x1..0x2: {NoMemory}"));
 }

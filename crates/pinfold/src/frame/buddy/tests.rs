@@ -6,7 +6,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
 use crate::addr::NodeId;
-use crate::frame::{FrameSetup, NewFrames, NodeSpan, Placement};
+use crate::frame::{FrameSetup, Frames, NewFrames, NodeSpan, Placement};
 
 /// The first frame that a device of 32 bits does not reach.
 const BORDER: u64 = 1 << 20;
@@ -92,7 +92,7 @@ fn examine(frames: &Frames) -> (BTreeMap<u64, u32>, BTreeSet<u64>) {
 /// Merges all that is stacked.
 fn merge_all(frames: &Frames) {
     for node in frames.store.nodes() {
-        while node.lock().merge(frames, MAX_ORDER + 1, Zone::Movable) > 0 {}
+        while node.lock().merge(frames.metadata(), MAX_ORDER + 1, Zone::Movable) > 0 {}
     }
 }
 

@@ -4,6 +4,7 @@ use core::mem::MaybeUninit;
 use std::boxed::Box;
 use std::vec::Vec;
 
+use crate::addr::{NodeId, Pfn};
 use crate::frame::*;
 use crate::testing::{
     Audit, Marks, Mem, Outside, load, machine_of, map, map_shared, pages, space, spans, store,

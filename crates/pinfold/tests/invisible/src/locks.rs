@@ -5,7 +5,7 @@ use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use pinfold::platform::Park;
-use pinfold::sync::{Begin, RawSpinLock, RwSem, SeqCount, SpinLock};
+use pinfold::lab::locks::{Begin, RawSpinLock, RwSem, SeqCount, SpinLock};
 
 const _: () = {
     assert!(size_of::<SeqCount>() == size_of::<AtomicU32>());

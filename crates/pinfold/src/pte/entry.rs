@@ -8,7 +8,7 @@ use core::fmt;
 use core::hint::cold_path;
 use core::marker::PhantomData;
 
-use super::format::{Format, Match};
+use super::format::{Format, Match, Reach};
 use crate::addr::Pfn;
 
 const KIND_SHIFT: u32 = 1;
@@ -21,18 +21,6 @@ const SWAP: u64 = 1 << 7;
 const SWAP_EXCLUSIVE: u64 = 1 << 6;
 const SWAP_TYPE_SHIFT: u32 = 1;
 const SWAP_TYPE_MASK: u64 = 0b1_1111 << SWAP_TYPE_SHIFT;
-
-/// Whether the owner may access a page at all, as the area said when the entry was made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reach {
-    /// Data access is allowed; `exec` tells of instruction fetch.
-    Data {
-        /// Instruction fetch is allowed.
-        exec: bool,
-    },
-    /// PROT_NONE.
-    None,
-}
 
 /// What a migration entry remembers of the entry that it stands for (facts 4.5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,7 +48,7 @@ pub struct Migration {
     pub reach: Reach,
 }
 
-/// A swap entry: written by the swap room.
+/// A swap entry: written by swap-out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Swap {
     /// Which device, 0 to 31.

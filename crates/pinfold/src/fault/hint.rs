@@ -7,25 +7,15 @@
 //! - INV-NUMA-1: after a hinting fault the entry is accessible, unless it changed meanwhile.
 //! - INV-NUMA-2: the write bit comes back only by the rule `numa-write`: saved in the entry, or recomputed from the mark under the table's lock.
 
+use super::request::{Fault, Hinted, Request};
 use crate::event::EventKind;
-use crate::fault::{Fault, Request};
 use crate::migrate::{Isolated, Mode};
 use crate::platform::Platform;
+use crate::pte::Pte;
 use crate::rules::NumaFault;
 use crate::rules::numa::recomputes_write;
 use crate::space::Space;
-use crate::table::{Cursor, Leaf, Pte};
-
-/// What a hinting fault did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Hinted {
-    /// The page was on the right node, or cannot move: accessible again.
-    Local,
-    /// The page was moved here.
-    Moved,
-    /// Moving failed; the page is accessible where it was.
-    MoveFailed,
-}
+use crate::table::{Cursor, Leaf};
 
 /// What is known of the write bit when an entry is restored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +28,7 @@ enum WriteBit {
 }
 
 impl<P: Platform> Space<P> {
-    pub(crate) fn hint_fault(
+    pub(super) fn hint_fault(
         &self,
         request: &Request<'_, P>,
         leaf: Leaf<'_, P>,

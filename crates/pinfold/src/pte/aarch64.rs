@@ -16,8 +16,7 @@
 //! The right to write is kept in the negative for the sake of one operation: taking it away sets bits 7 and 56 in all rows and clears none, so
 //! it is one atomic OR that the hardware's access flag cannot come between.
 
-use super::super::entry::Reach;
-use super::{BitChange, Format, Match};
+use super::format::{BitChange, Format, Match, Reach};
 
 const VALID: u64 = 1 << 0;
 /// A table on the upper levels, a page on the last; without it a block, or on the last level nothing.

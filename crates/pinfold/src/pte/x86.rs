@@ -3,8 +3,7 @@
 //! All attributes are bits of their own. The hardware sets accessed and dirty by locked operations. Bits 9 to 11 and 52 to 58 are ignored in present
 //! entries; bit 8 (global) is clear in them, so it tells PROT_NONE where bit 0 is clear.
 
-use super::super::entry::Reach;
-use super::{BitChange, Format, Match};
+use super::format::{BitChange, Format, Match, Reach};
 
 const PRESENT: u64 = 1 << 0;
 const WRITE: u64 = 1 << 1;

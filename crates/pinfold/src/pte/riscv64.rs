@@ -4,8 +4,7 @@
 //! without read, write and execute rights names a table; a page has read always, and so never the reserved write without read. Bits 8
 //! and 9 are for software; in absent entries all but bit 0 are.
 
-use super::super::entry::Reach;
-use super::{BitChange, Format, Match};
+use super::format::{BitChange, Format, Match, Reach};
 
 const VALID: u64 = 1 << 0;
 const READ: u64 = 1 << 1;

@@ -1,6 +1,8 @@
 //! The contract of a format, for every format, against the hardware of `testing/mmu.rs`.
 
 use super::*;
+use crate::addr::Vpn;
+use crate::table::Tables;
 use crate::testing::{Hardware, Marks, Mem, machine};
 use crate::{Cause, Rules, Tuning};
 use std::vec::Vec;
@@ -210,7 +212,7 @@ fn every_format_keeps_the_contract() {
 fn changes_in_place<F: Hardware>() {
     let mem: Mem<F> = machine(Rules::default(), &[16], Tuning::default());
     let space = crate::testing::space(&mem);
-    let leaf = Tables::new(&mem, space.root()).leaf_or_make(1).unwrap();
+    let leaf = Tables::new(&mem, space.root()).leaf_or_make(Vpn(1)).unwrap();
     let host = &mem.platform().host;
     let slot = host.word(leaf.table, 1);
     let cursor = leaf.lock();
@@ -221,14 +223,14 @@ fn changes_in_place<F: Hardware>() {
         (old.writable(), old.writable().dirty()),
         (old.dirty(), old.dirty().writable()),
     ] {
-        cursor.set(1, before);
+        cursor.set(Vpn(1), before);
         slot.store(before.young().bits(), core::sync::atomic::Ordering::Relaxed);
-        cursor.grant(1, before, more);
-        assert_eq!(cursor.get(1), more.young());
-        assert_eq!(cursor.revoke_write(1), more.young());
-        assert_eq!(cursor.get(1), more.young().read_only());
+        cursor.grant(Vpn(1), before, more);
+        assert_eq!(cursor.get(Vpn(1)), more.young());
+        assert_eq!(cursor.revoke_write(Vpn(1)), more.young());
+        assert_eq!(cursor.get(Vpn(1)), more.young().read_only());
     }
-    cursor.set(1, Pte::NONE);
+    cursor.set(Vpn(1), Pte::NONE);
 }
 
 #[test]

@@ -8,24 +8,26 @@
 //!   marked as used and gains rights, where the change is worked out from what the entry holds.
 //! - Swap and migration entries have one encoding for all formats, in bits 1 to 7 and the field.
 //!
-//! Invariants, checked for every format by the tests of the tables:
+//! Invariants, checked for every format by this room's tests:
 //! - INV-FORMAT-1: every mapped, migration and swap entry differs from 0, and each kind differs from the others.
 //! - INV-FORMAT-2: what is not present is absent for the hardware, whatever else it holds.
 //! - INV-FORMAT-3: a change of one attribute leaves all others and the frame number as they were.
 //! - INV-FORMAT-4: hardware stores through an entry without a fault only if it is present and writable, and dirty afterwards.
 //! - INV-FORMAT-5: with [`Format::INVERT_ABSENT`] hardware that takes an absent entry for present finds no frame of the machine in it.
 
-mod aarch64;
-mod riscv64;
-mod x86;
-
 use core::fmt::Debug;
 
-use super::entry::Reach;
-
-pub use aarch64::{Aarch64, Armv8, SmallAarch64};
-pub use riscv64::{Riscv64, SmallRiscv64, Sv39, Sv48};
-pub use x86::{Small, X86, X86_64, X86_64La57};
+/// Whether the owner may access a page at all, as the area said when the entry was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// Data access is allowed; `exec` tells of instruction fetch.
+    Data {
+        /// Instruction fetch is allowed.
+        exec: bool,
+    },
+    /// PROT_NONE.
+    None,
+}
 
 /// A condition on the bits of an entry that costs one comparison.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,11 +1,11 @@
 //! NUMA balancing: what a scan takes, and what a hinting fault gives back.
 
-use super::Hinted;
 use crate::testing::{
     Audit, Mem, Space, load, machine, map, map_shared, pages, reach, rules, space, store,
 };
 use crate::{
-    Access, Cause, EventKind, Fault, NodeId, Placement, Prot, Rules, Term, Tuning, VirtAddr, X86_64,
+    Access, Cause, EventKind, Fault, Hinted, NodeId, Placement, Prot, Rules, Term, Tuning,
+    VirtAddr, X86_64,
 };
 
 const RW: Prot = Prot::READ_WRITE;

@@ -1,0 +1,74 @@
+//! What a fault is told, and what it answers.
+
+use crate::addr::Vpn;
+use crate::area::Area;
+use crate::platform::Platform;
+
+/// The access that faulted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// A load.
+    Load,
+    /// A store.
+    Store,
+    /// An instruction fetch.
+    Fetch,
+}
+
+/// How a fault was resolved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The zero page is mapped.
+    ZeroPage,
+    /// A new page is mapped.
+    FirstTouch,
+    /// A page of a shared object is mapped.
+    SharedPage,
+    /// The same page is writable, or for unsharing exclusive, now.
+    Reused,
+    /// A copy is mapped.
+    Copied,
+    /// A hinting fault; the page was moved, or its entry is accessible again.
+    Hint(Hinted),
+    /// Waited for a page on the move.
+    Waited,
+    /// Nothing was left to do, or the entry changed meanwhile: the access is repeated.
+    Spurious,
+}
+
+/// What a hinting fault did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hinted {
+    /// The page was on the right node, or cannot move: accessible again.
+    Local,
+    /// The page was moved here.
+    Moved,
+    /// Moving failed; the page is accessible where it was.
+    MoveFailed,
+}
+
+/// What the fault is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Want {
+    Read,
+    Write,
+    /// An exclusive page without write access: FAULT_FLAG_UNSHARE (facts 3.9).
+    Unshare,
+}
+
+/// Whose rights count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rights {
+    /// Those of the area.
+    Area,
+    /// FOLL_FORCE: the area's present rights do not matter.
+    Forced,
+}
+
+/// A fault on its way.
+pub(crate) struct Request<'a, P: Platform> {
+    pub(crate) area: &'a Area<P>,
+    pub(crate) page: Vpn,
+    pub(crate) want: Want,
+}

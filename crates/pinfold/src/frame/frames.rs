@@ -1,0 +1,133 @@
+//! All frames of a machine, by number.
+
+use super::counts::Counts;
+use super::flags::{Flags, node_of, order_of};
+use super::meta::{Frame, Metadata};
+use super::source::FrameSource;
+use super::span::NodeSpan;
+use super::store::Store;
+use super::views::{Folio, Page, Table};
+use crate::addr::{NodeId, Pfn};
+
+/// All frames of a machine.
+pub struct Frames {
+    pub(super) store: Store,
+    pub(super) first_node: NodeId,
+    /// Who owns the free frames, if not the lists in `store`.
+    pub(super) outside: Option<&'static dyn FrameSource>,
+}
+
+impl Frames {
+    /// Whether the table has such a frame.
+    #[inline]
+    pub fn contains(&self, pfn: Pfn) -> bool {
+        self.metadata().contains(pfn)
+    }
+
+    /// All frame numbers of the table, holes included.
+    pub fn all(&self) -> impl Iterator<Item = Pfn> {
+        let metadata = self.metadata();
+        (metadata.base()..metadata.base() + metadata.all().len() as u64).map(Pfn)
+    }
+
+    #[inline]
+    pub(super) fn metadata(&self) -> &Metadata {
+        self.store.metadata()
+    }
+
+    /// The metadata of `pfn`; panics as [`Metadata::frame`].
+    #[inline]
+    pub(super) fn frame(&self, pfn: Pfn) -> &Frame {
+        self.metadata().frame(pfn)
+    }
+
+    /// What an entry maps: a page of its own, or any frame of a large folio.
+    #[inline]
+    pub(crate) fn page(&self, pfn: Pfn) -> Page<'_> {
+        Page::of(self.frame(pfn))
+    }
+
+    /// A page table.
+    #[inline]
+    pub(crate) fn table(&self, pfn: Pfn) -> Table<'_> {
+        Table::of(self.frame(pfn))
+    }
+
+    /// The folio that `pfn` belongs to.
+    #[inline]
+    pub(crate) fn folio(&self, pfn: Pfn) -> Folio<'_> {
+        let frame = self.frame(pfn);
+        match frame.head() {
+            None => Folio::of(pfn, frame),
+            Some(head) => Folio::of(head, self.frame(head)),
+        }
+    }
+
+    /// The counts of a frame, now. Of a tail: its own, which hold nothing but the exclusive mark.
+    #[inline]
+    pub fn counts(&self, pfn: Pfn) -> Counts {
+        Counts(self.frame(pfn).counts.read_once())
+    }
+
+    /// As [`Frames::counts`], while nothing else runs: not a step of an exploration.
+    pub(crate) fn peek_counts(&self, pfn: Pfn) -> Counts {
+        Counts(self.frame(pfn).counts.peek())
+    }
+
+    /// The flags of a frame, now.
+    #[inline]
+    pub fn flags(&self, pfn: Pfn) -> Flags {
+        Flags::from_bits_truncate(self.frame(pfn).flags.read_once())
+    }
+
+    /// As [`Frames::flags`], while nothing else runs: not a step of an exploration.
+    pub(crate) fn peek_flags(&self, pfn: Pfn) -> Flags {
+        Flags::from_bits_truncate(self.frame(pfn).flags.peek())
+    }
+
+    /// The node on which a frame lies.
+    #[inline]
+    pub fn node(&self, pfn: Pfn) -> NodeId {
+        node_of(self.frame(pfn).flags.peek())
+    }
+
+    /// From the first frame of the table to the last, holes included, as if all were of the first
+    /// span's node.
+    pub(crate) fn extent(&self) -> NodeSpan {
+        let (first, frames) = (Pfn(self.metadata().base()), self.metadata().all().len() as u64);
+        NodeSpan { node: self.first_node, first, frames }
+    }
+
+    /// The node of the first span.
+    pub(crate) fn first_node(&self) -> NodeId {
+        self.first_node
+    }
+
+    /// Whether the free frames belong to an outside owner.
+    pub(crate) fn has_outside_owner(&self) -> bool {
+        self.outside.is_some()
+    }
+
+    /// The head of the folio that `pfn` belongs to: itself for a small one.
+    #[inline]
+    pub(crate) fn head_of(&self, pfn: Pfn) -> Pfn {
+        self.folio(pfn).head()
+    }
+
+    /// log2 of the number of frames in the folio whose head is `head`.
+    pub fn order(&self, head: Pfn) -> u32 {
+        order_of(self.frame(head).flags.read_once())
+    }
+
+    /// Adds `refs` references to a frame that is alive for certain.
+    #[inline]
+    pub(crate) fn get(&self, pfn: Pfn, refs: u32) {
+        self.folio(pfn).get(refs);
+    }
+
+    /// Marks flags.
+    #[inline]
+    pub(crate) fn set_flags(&self, pfn: Pfn, flags: Flags) {
+        self.frame(pfn).flags.fetch_or_relaxed(flags.bits());
+    }
+}

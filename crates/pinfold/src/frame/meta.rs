@@ -1,0 +1,151 @@
+//! The metadata of a frame, and of all frames in a row.
+//!
+//! What the words mean depends on what the frame is: `views` has a view for each kind.
+
+use core::ptr::NonNull;
+use core::slice;
+
+use super::counts::{Counts, EXCLUSIVE, REF};
+use super::flags::Flags;
+use crate::addr::Pfn;
+use crate::sync::{AtomicU32, AtomicU64};
+
+/// What dropping references left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Put {
+    /// Others still hold the frame.
+    Held,
+    /// Nobody holds it any more: the caller has to release it.
+    Last,
+    /// There were fewer references than were dropped. Nothing changed.
+    Underflow,
+}
+
+/// How an attempt to take a reference ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Grab {
+    /// Taken, on the folio with this head.
+    Taken(Pfn),
+    /// The frame is free or is just changing folio: look again.
+    Gone,
+    /// One more could overflow the count.
+    Overflow,
+}
+
+/// The metadata of one frame: 32 bytes (Linux: 64).
+///
+/// Who protects what: `counts` and `flags` are atomic; `spare` is the page-table lock of a table or
+/// the exact pin count of a large folio's head; `mapping` and `index` are set before a page is
+/// first mapped and constant until it is free, then the node's lock protects them.
+#[repr(C, align(32))]
+pub(super) struct Frame {
+    pub(super) counts: AtomicU64,
+    pub(super) flags: AtomicU32,
+    pub(super) spare: AtomicU32,
+    /// The reverse map of an anonymous page: an `AnonId`, or zero. First frame of a free block: its
+    /// mark (`buddy`).
+    pub(super) mapping: AtomicU64,
+    /// Mapped page: its virtual page number. Tail: its head. Free frame: the next free one or
+    /// block.
+    pub(super) index: AtomicU64,
+}
+
+const _: () = assert!(size_of::<Frame>() == 32);
+
+impl Frame {
+    /// Whether the frame is part of a large folio. It can change while nobody holds a reference.
+    #[inline]
+    pub(super) fn is_large(&self) -> bool {
+        self.flags.read_once() & Flags::LARGE.bits() != 0
+    }
+
+    /// The head, if this is a tail.
+    #[inline]
+    pub(super) fn head(&self) -> Option<Pfn> {
+        let tail = self.flags.read_once() & Flags::TAIL.bits() != 0;
+        tail.then(|| Pfn(self.index.read_once()))
+    }
+
+    /// Ends the frame's life: INV-FRAME-2.
+    #[inline]
+    pub(super) fn end(&self, home: u32) {
+        self.flags.write_once(home);
+        if self.counts.peek() & EXCLUSIVE != 0 {
+            self.counts.write_once(0);
+        }
+        self.mapping.init(0);
+    }
+
+    /// Drops `refs` references of a folio's head.
+    #[inline]
+    pub(super) fn put(&self, refs: u32) -> Put {
+        let old = self.counts.fetch_sub(u64::from(refs) * REF) as u32;
+        if old > refs {
+            return Put::Held;
+        }
+        if old == refs {
+            return Put::Last;
+        }
+        self.counts.fetch_add(u64::from(refs) * REF);
+        Put::Underflow
+    }
+
+    /// Adds references if the folio is alive and none would overflow.
+    #[inline]
+    pub(super) fn try_gain(&self, refs: u32) -> Result<(), Grab> {
+        let gained = self.counts.try_update(|counts| {
+            Counts(counts).may_gain().then(|| counts.wrapping_add(u64::from(refs) * REF))
+        });
+        match gained {
+            Ok(_) => Ok(()),
+            Err(seen) if Counts(seen).refs() == 0 => Err(Grab::Gone),
+            Err(_) => Err(Grab::Overflow),
+        }
+    }
+}
+
+/// The metadata of all frames from the first one of the machine on.
+pub(super) struct Metadata {
+    base: u64,
+    first: NonNull<Frame>,
+    count: usize,
+}
+
+impl Metadata {
+    /// That of the frames from number `base` on.
+    ///
+    /// # Safety
+    /// `count` initialised elements lie at `first`, at least as long as this value lives. They are
+    /// never moved, and nobody has one of them to himself.
+    pub(super) const unsafe fn new(base: u64, first: NonNull<Frame>, count: usize) -> Self {
+        Self { base, first, count }
+    }
+
+    /// In the order of the frame numbers.
+    #[inline]
+    pub(super) fn all(&self) -> &[Frame] {
+        // SAFETY: the promise of `new`.
+        unsafe { slice::from_raw_parts(self.first.as_ptr(), self.count) }
+    }
+
+    /// The number of the first frame.
+    pub(super) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Whether there is such a frame.
+    #[inline]
+    pub(super) fn contains(&self, pfn: Pfn) -> bool {
+        pfn.0.wrapping_sub(self.base) < self.count as u64
+    }
+
+    /// The metadata of `pfn`.
+    ///
+    /// # Panics
+    /// When the machine has no such frame: only entries that this crate wrote are looked up, so
+    /// that is a broken table.
+    #[inline]
+    pub(super) fn frame(&self, pfn: Pfn) -> &Frame {
+        &self.all()[(pfn.0 - self.base) as usize]
+    }
+}

@@ -1,0 +1,249 @@
+//! A frame by what it is, and what may be done to its words then.
+//!
+//! | view | what it is | counts | spare word | mapping and index words |
+//! | --- | --- | --- | --- | --- |
+//! | [`Page`] | what an entry maps | the exclusive mark | | family and page |
+//! | [`Folio`] | a small page, or a large folio's head | references, mappings | pins | |
+//! | [`Table`] | a page table | references | its lock | the chain of retired tables |
+//!
+//! A tail's own counts hold nothing but the mark, and its index word names the head
+//! ([`Frame::head`]); the words of a free frame are the free lists' (`buddy`).
+
+use super::counts::{Counts, EXCLUSIVE, MAP, REF};
+use super::flags::Flags;
+use super::meta::{Frame, Put};
+use crate::addr::{Pfn, Vpn};
+use crate::rmap::AnonId;
+use crate::rules::Exclusive;
+use crate::sync::{AtomicU32, BitLock};
+
+/// No table: the end of a chain.
+const NO_TABLE: u64 = u64::MAX;
+
+/// What an entry maps: a page of its own, or any frame of a large folio.
+#[derive(Clone, Copy)]
+pub(crate) struct Page<'a> {
+    frame: &'a Frame,
+}
+
+/// Whether a page could be taken off for migration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Isolation {
+    /// It is the caller's.
+    Taken,
+    /// It is another's, or of a kind that does not move.
+    Refused,
+}
+
+impl<'a> Page<'a> {
+    #[inline]
+    pub(super) fn of(frame: &'a Frame) -> Self {
+        Self { frame }
+    }
+
+    /// Its flags, now.
+    #[inline]
+    pub(crate) fn flags(self) -> Flags {
+        Flags::from_bits_truncate(self.frame.flags.read_once())
+    }
+
+    /// The counts of this frame, now: of a tail nothing but the mark.
+    #[inline]
+    pub(crate) fn counts(self) -> Counts {
+        Counts(self.frame.counts.read_once())
+    }
+
+    /// Sets the exclusive mark; see INV-FRAME-3.
+    #[inline]
+    pub(crate) fn mark_exclusive(self) {
+        self.frame.counts.fetch_or(EXCLUSIVE);
+    }
+
+    /// Clears the exclusive mark; see INV-FRAME-3.
+    #[inline]
+    pub(crate) fn clear_exclusive(self) {
+        self.frame.counts.fetch_and(!EXCLUSIVE);
+    }
+
+    /// One more entry maps a page that is no part of a large folio; the reference that goes with it
+    /// is the caller's.
+    #[inline]
+    pub(crate) fn add_map_small(self) {
+        self.frame.counts.fetch_add(MAP);
+    }
+
+    /// One more entry maps a page that is no part of a large folio, and one reference goes with it;
+    /// a mark that was there is cleared. All in one step. The caller has read the mark under the
+    /// lock that it changes under (INV-FRAME-3), so taking it off by subtraction is exact.
+    #[inline]
+    pub(crate) fn get_map_small(self, mark: Exclusive) {
+        let mark = match mark {
+            Exclusive::Marked => EXCLUSIVE,
+            Exclusive::Unmarked => 0,
+        };
+        self.frame.counts.fetch_add((REF + MAP).wrapping_sub(mark));
+    }
+
+    /// Says where the page is mapped, before an entry does. Constant from then on.
+    #[inline]
+    pub(crate) fn set_rmap(self, family: Option<AnonId>, page: Vpn) {
+        if let Some(family) = family {
+            self.frame.mapping.init(family.0);
+        }
+        self.frame.index.init(page.0);
+    }
+
+    /// The family whose members may map the page, and the number of the page in all of them.
+    #[inline]
+    pub(crate) fn rmap(self) -> (AnonId, Vpn) {
+        let page = Vpn(self.frame.index.read_once());
+        (AnonId(self.frame.mapping.read_once()), page)
+    }
+
+    /// The lock of the page.
+    pub(crate) fn lock(self) -> BitLock<'a> {
+        BitLock::new(&self.frame.flags, Flags::LOCKED.bits(), Flags::WAITERS.bits())
+    }
+
+    /// Takes a small anonymous page off for migration.
+    pub(crate) fn isolate(self) -> Isolation {
+        let refused = Flags::ISOLATED.union(Flags::LARGE);
+        let taken = self.frame.flags.try_update(|bits| {
+            let flags = Flags::from_bits_retain(bits);
+            (flags.contains(Flags::ANON) && !flags.intersects(refused))
+                .then_some(bits | Flags::ISOLATED.bits())
+        });
+        if taken.is_ok() { Isolation::Taken } else { Isolation::Refused }
+    }
+
+    /// Gives the page back to whoever wants to isolate it next.
+    pub(crate) fn end_isolation(self) {
+        self.frame.flags.fetch_and(!Flags::ISOLATED.bits());
+    }
+}
+
+/// A folio, by its head: a page of its own, or a large one.
+#[derive(Clone, Copy)]
+pub(crate) struct Folio<'a> {
+    head: Pfn,
+    frame: &'a Frame,
+}
+
+/// What taking a mapping away found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MapCount {
+    /// There was one to take.
+    Dropped,
+    /// There was none.
+    Underflow,
+}
+
+impl<'a> Folio<'a> {
+    #[inline]
+    pub(super) fn of(head: Pfn, frame: &'a Frame) -> Self {
+        Self { head, frame }
+    }
+
+    /// The head.
+    #[inline]
+    pub(crate) fn head(self) -> Pfn {
+        self.head
+    }
+
+    /// Whether it has more than one frame. It can change while nobody holds a reference.
+    #[inline]
+    pub(super) fn is_large(self) -> bool {
+        self.frame.is_large()
+    }
+
+    /// Its counts, now.
+    #[inline]
+    pub(crate) fn counts(self) -> Counts {
+        Counts(self.frame.counts.read_once())
+    }
+
+    /// Adds references to a folio that is alive for certain.
+    #[inline]
+    pub(crate) fn get(self, refs: u32) {
+        self.frame.counts.fetch_add(u64::from(refs) * REF);
+    }
+
+    /// Drops references. The last one leaves the folio to the caller, to be released.
+    #[inline]
+    pub(crate) fn put(self, refs: u32) -> Put {
+        self.frame.put(refs)
+    }
+
+    /// One more entry maps the folio, and one reference goes with it: both in one step.
+    #[inline]
+    pub(crate) fn get_map(self) {
+        self.frame.counts.fetch_add(MAP + REF);
+    }
+
+    /// One entry maps the folio no longer; its reference stays with the caller.
+    #[inline]
+    pub(crate) fn drop_map(self) -> MapCount {
+        let old = Counts(self.frame.counts.fetch_sub(MAP));
+        if old.maps() == 0 { MapCount::Underflow } else { MapCount::Dropped }
+    }
+
+    /// Adds exact pins; for a large folio.
+    #[inline]
+    pub(super) fn pin(self, pins: u32) {
+        self.frame.spare.fetch_add(pins);
+    }
+
+    /// Takes exact pins away; for a large folio.
+    #[inline]
+    pub(super) fn unpin(self, pins: u32) {
+        self.frame.spare.fetch_sub(pins);
+    }
+
+    /// The exact pins; for a large folio.
+    #[inline]
+    pub(crate) fn pins(self) -> u32 {
+        self.frame.spare.read_once()
+    }
+}
+
+/// A page table.
+#[derive(Clone, Copy)]
+pub(crate) struct Table<'a> {
+    frame: &'a Frame,
+}
+
+impl<'a> Table<'a> {
+    #[inline]
+    pub(super) fn of(frame: &'a Frame) -> Self {
+        Self { frame }
+    }
+
+    /// The word of its lock.
+    #[inline]
+    pub(crate) fn lock_word(self) -> &'a AtomicU32 {
+        &self.frame.spare
+    }
+
+    /// Takes a reference, so that the table outlives its being unlinked.
+    #[inline]
+    pub(crate) fn get(self) {
+        self.frame.counts.fetch_add(REF);
+    }
+
+    /// Drops a reference.
+    #[inline]
+    pub(crate) fn put(self) -> Put {
+        self.frame.put(1)
+    }
+
+    /// Puts the table, which no walk finds any more, in front of a chain of such.
+    pub(crate) fn chain(self, next: Option<Pfn>) {
+        self.frame.index.init(next.map_or(NO_TABLE, |pfn| pfn.0));
+    }
+
+    /// The next table of the chain.
+    pub(crate) fn chained(self) -> Option<Pfn> {
+        let next = self.frame.index.peek();
+        (next != NO_TABLE).then_some(Pfn(next))
+    }
+}

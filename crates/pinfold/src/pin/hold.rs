@@ -1,0 +1,88 @@
+//! A request, part by part: first the lock-free walk, then the slow path for what it left.
+
+use super::ask::{Ask, Path};
+use super::guard::{Held, Pins, Refs};
+use crate::addr::VirtRange;
+use crate::error::{FaultError, PinError};
+use crate::platform::Platform;
+use crate::rules::pin::{Hold, Term};
+use crate::space::Space;
+use crate::sync::Shared;
+
+/// Pins what it can of `range`, charged if the term is long.
+pub(crate) fn pin_with<P: Platform>(
+    space: &Shared<Space<P>>,
+    range: VirtRange,
+    ask: Ask,
+) -> Result<Pins<P>, PinError> {
+    let charge = match ask.term {
+        Term::Short => 0,
+        Term::Long => range.pages(),
+    };
+    let limit = space.limits().locked;
+    if !space.locked.add_within(charge, limit) {
+        return Err(PinError::TooManyLocked { limit });
+    }
+    let mut held = Held::new(space, Hold::Pin, charge);
+    space.hold(range, ask, &mut held)?;
+    space.mem().stats().nr_foll_pin_acquired.add(held.pages().len() as u64);
+    Ok(Pins::of(held))
+}
+
+/// Takes ordinary references on what it can of `range`.
+pub(crate) fn get_with<P: Platform>(
+    space: &Shared<Space<P>>,
+    range: VirtRange,
+    ask: Ask,
+) -> Result<Refs<P>, PinError> {
+    let mut held = Held::new(space, Hold::Get, 0);
+    space.hold(range, ask, &mut held)?;
+    Ok(Refs::of(held))
+}
+
+/// Pages of one walk section.
+const PART: u64 = 512;
+/// Pages for which room is made at a time: what a request costs does not grow with what it asks for
+/// in vain.
+const AHEAD: u64 = 8 * PART;
+
+impl<P: Platform> Space<P> {
+    fn hold(&self, range: VirtRange, ask: Ask, held: &mut Held<P>) -> Result<(), PinError> {
+        let allowed = self.allowed(range);
+        let range = allowed.map_err(|_| FaultError::NotMapped(range.start()))?;
+        if held.hold() == Hold::Pin && self.has_pinned.read_once() == 0 {
+            self.has_pinned.write_once(1);
+        }
+        let mut page = range.first_page();
+        while page < range.end_page() {
+            let part = VirtRange::of_pages(page, range.end_page().min(page + PART));
+            let room = held.reserve(part.pages(), (range.end_page() - page).min(AHEAD));
+            let taken = room.map_err(PinError::from).and_then(|()| self.hold_part(part, ask, held));
+            match taken {
+                Ok(()) => page = part.end_page(),
+                Err(stopped) if held.pages().is_empty() => return Err(stopped),
+                Err(stopped) => {
+                    held.fall_short(stopped, range.pages());
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the pages of `part` in order, until all are taken or one is refused.
+    fn hold_part(&self, part: VirtRange, ask: Ask, held: &mut Held<P>) -> Result<(), PinError> {
+        let before = held.pages().len();
+        if ask.path != Path::SlowOnly {
+            self.hold_fast(part, ask, held);
+        }
+        let first = part.first_page() + (held.pages().len() - before) as u64;
+        if first == part.end_page() {
+            return Ok(());
+        }
+        if ask.path == Path::FastOnly {
+            return Err(PinError::WouldBlock(first.start()));
+        }
+        self.hold_slow(VirtRange::of_pages(first, part.end_page()), ask, held)
+    }
+}

@@ -1,0 +1,46 @@
+//! Who grants a lock, the lock's own code or an explorer, and how it is given back.
+
+/// Whether an explorer stands for the locks: then they are objects of its own. Otherwise they run
+/// their own code, on words that an exploration sees.
+#[cfg(feature = "explore")]
+#[inline]
+pub(super) fn by_explorer() -> bool {
+    use pinfold_explore::hook;
+    hook::active() && !hook::locks_are_code()
+}
+
+/// Does something that gives a lock back. A lane that is left where it is about to do so, when an
+/// execution ends, never comes to it: then `instead` does it to the real word, for those who take
+/// the world down.
+#[inline(always)]
+pub(super) fn giving_back<R>(give: impl FnOnce() -> R, instead: impl FnOnce()) -> R {
+    #[cfg(feature = "explore")]
+    {
+        struct Unwound<F: FnOnce()>(Option<F>);
+        impl<F: FnOnce()> Drop for Unwound<F> {
+            fn drop(&mut self) {
+                if let Some(instead) = self.0.take() {
+                    instead();
+                }
+            }
+        }
+        let mut unwound = Unwound(Some(instead));
+        let result = give();
+        unwound.0 = None;
+        result
+    }
+    #[cfg(not(feature = "explore"))]
+    {
+        let _ = instead;
+        give()
+    }
+}
+
+/// Who granted a lock: a guard gives it back to the same, even when the exploration has ended
+/// meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Taken {
+    Native,
+    #[cfg(feature = "explore")]
+    Explorer,
+}
