@@ -15,6 +15,7 @@ use pinfold::rules::pin::counts_zero_page;
 use pinfold::sync::AtomicU64;
 use pinfold::{Flags, NodeId, PIN_BIAS, Pfn, Pte};
 
+use crate::counted::counted;
 use crate::machine::Tables;
 use crate::scenario::Sharing;
 use crate::world::{Handle, Hold, Process, State, Store, World};
@@ -51,8 +52,12 @@ impl World {
     pub(crate) fn leaks(&self) -> Result<(), Finding> {
         let free = self.memory.frames().total_free();
         if free != self.free_at_start {
-            let lost = self.free_at_start as i64 - free as i64;
-            return Err(("leak", format!("{lost} frames are not free at the end")));
+            let told = match self.free_at_start.checked_sub(free) {
+                Some(1) => "1 frame is not free at the end".to_owned(),
+                Some(lost) => format!("{lost} frames are not free at the end"),
+                None => format!("{free} frames are free at the end, of {}", self.free_at_start),
+            };
+            return Err(("leak", told));
         }
         Ok(())
     }
@@ -176,8 +181,11 @@ impl World {
                 return Err((
                     "counts",
                     format!(
-                        "{pfn} has {} references and {} mappings; {} and {} are accounted for",
-                        found.0, found.1, wanted.0, wanted.1
+                        "{pfn} has {} and {}; {} and {} are accounted for",
+                        counted(found.0, "reference", "references"),
+                        counted(found.1, "mapping", "mappings"),
+                        wanted.0,
+                        wanted.1
                     ),
                 ));
             }
@@ -196,7 +204,10 @@ impl World {
         let (acquired, released) =
             (stats.nr_foll_pin_acquired.get(), stats.nr_foll_pin_released.get());
         if acquired != released + held {
-            let told = format!("{acquired} pins acquired, {released} released, {held} held");
+            let told = format!(
+                "{} acquired, {released} released, {held} held",
+                counted(acquired, "pin", "pins")
+            );
             return Err(("statistics", told));
         }
         let free: u64 = self.nodes().map(|node| self.memory.frames().free_frames(node)).sum();

@@ -240,7 +240,7 @@ impl Record {
 fn tells(kind: EventKind) -> bool {
     !matches!(
         kind,
-        EventKind::NumaScan(_)
+        EventKind::NumaLook(_)
             | EventKind::FastLook(_)
             | EventKind::ForkCheck(_)
             | EventKind::Freed(_)

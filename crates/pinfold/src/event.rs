@@ -94,7 +94,7 @@ pub enum EventKind {
         why: Why,
     },
     /// A scan looked at a mapped entry.
-    NumaScan(Pfn),
+    NumaLook(Pfn),
     /// A protection change or scan took the write right out of a migration entry.
     MigrationDowngraded {
         /// The page on the move.
@@ -202,7 +202,7 @@ impl EventKind {
             Self::WaitMigration(_) => "wait-migration",
             Self::NumaProtected(_) => "numa-protected",
             Self::NumaSkipped { .. } => "numa-skipped",
-            Self::NumaScan(_) => "numa-scan",
+            Self::NumaLook(_) => "numa-look",
             Self::MigrationDowngraded { .. } => "migration-downgraded",
             Self::HintFault(_) => "hint-fault",
             Self::HintRestored { .. } => "hint-restored",
@@ -240,7 +240,7 @@ impl EventKind {
         "wait-migration",
         "numa-protected",
         "numa-skipped",
-        "numa-scan",
+        "numa-look",
         "migration-downgraded",
         "hint-fault",
         "hint-restored",
@@ -280,7 +280,7 @@ impl fmt::Display for EventKind {
             Self::WaitMigration(pfn) => write!(f, "fault: wait, {pfn} migrates"),
             Self::NumaProtected(pfn) => write!(f, "scan: {pfn} protnone"),
             Self::NumaSkipped { pfn, why } => write!(f, "scan: skip {pfn} ({why})"),
-            Self::NumaScan(pfn) => write!(f, "scan: looks at {pfn}"),
+            Self::NumaLook(pfn) => write!(f, "scan: looks at {pfn}"),
             Self::MigrationDowngraded { pfn, to } => {
                 write!(f, "migration entry of {pfn} now {to:?}: write bit lost")
             }

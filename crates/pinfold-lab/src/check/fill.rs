@@ -9,6 +9,7 @@ use pinfold_explore::{
 
 use super::options::{CheckOptions, Detail};
 use super::trial::{DATA_RACE, Keep, Kept, Trial};
+use crate::counted::counted;
 use crate::report::{Broken, FORMAT, Mode, Outcome, Reached, Report, ScenarioHead, Verdict, id};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::trace;
@@ -204,20 +205,25 @@ pub(crate) fn leaves_out(
             Completeness::Bounded { why } if found.truncated == 0 => Some(why.clone()),
             _ => None,
         },
-        Strategy::Random { runs, .. } => Some(format!("{} random executions", runs.max(1))),
+        Strategy::Random { runs, .. } => {
+            Some(counted(runs.max(1), "random execution", "random executions"))
+        }
         Strategy::Pct { depth, runs, .. } => {
             let (lanes, steps) = (scenario.lanes.len().max(1), found.spread?);
             let runs = runs.max(1);
+            let made = counted(runs, "random execution", "random executions");
             Some(match options.model {
                 Model::Sc => format!(
-                    "{runs} random executions; p < {} that a bug of depth {depth} escapes them \
-                     ({lanes} lanes, {steps} steps)",
-                    missed(lanes, steps, depth, runs)
+                    "{made}; p < {} that a bug of depth {depth} escapes them \
+                     ({}, {})",
+                    missed(lanes, steps, depth, runs),
+                    counted(lanes, "lane", "lanes"),
+                    counted(steps, "step", "steps")
                 ),
                 // The proof is about the order of lanes. Here old values are read at random, too.
-                Model::Tso | Model::Weak => format!(
-                    "{runs} random executions; how much escapes them is known under --model sc only"
-                ),
+                Model::Tso | Model::Weak => {
+                    format!("{made}; how much escapes them is known under --model sc only")
+                }
             })
         }
     }
@@ -240,13 +246,15 @@ fn missed(lanes: usize, steps: u32, depth: u32, runs: u64) -> String {
 pub(super) fn bounds(scenario: &Scenario, options: &CheckOptions) -> Vec<String> {
     let machine = &scenario.machine;
     let preemptions = match options.strategy {
-        Strategy::Exhaustive { preemptions: Some(most) } => format!("at most {most} preemptions"),
+        Strategy::Exhaustive { preemptions: Some(most) } => {
+            format!("at most {}", counted(most, "preemption", "preemptions"))
+        }
         _ => "preemptions unlimited".to_owned(),
     };
     vec![
-        format!("{} lanes", scenario.lanes.len()),
-        format!("{} frames a node", machine.frames()),
-        format!("{} migration passes", machine.migrate_passes()),
+        counted(scenario.lanes.len(), "lane", "lanes"),
+        counted(machine.frames(), "frame a node", "frames a node"),
+        counted(machine.migrate_passes(), "migration pass", "migration passes"),
         preemptions,
     ]
 }

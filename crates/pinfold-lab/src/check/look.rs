@@ -15,6 +15,7 @@ use pinfold_explore::{
 
 use super::options::{CheckOptions, Progress};
 use super::trial::{Keep, Trial};
+use crate::counted::counted;
 
 /// The executions after which a search counts as long.
 const PATIENCE: u64 = 5_000;
@@ -129,8 +130,9 @@ impl Pieces<'_> {
             }
             Completeness::Exhausted if sum.truncated > 0 => Completeness::Bounded {
                 why: format!(
-                    "{} executions reached {} steps",
-                    sum.truncated, self.options.max_steps
+                    "{} reached {}",
+                    counted(sum.truncated, "execution", "executions"),
+                    counted(self.options.max_steps, "step", "steps")
                 ),
             },
             complete => complete,

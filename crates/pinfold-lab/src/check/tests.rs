@@ -92,6 +92,34 @@ fn a_window_that_no_execution_reaches_is_a_failure_of_the_scenario() {
 }
 
 #[test]
+fn no_event_is_called_like_a_step_or_a_part_of_one() {
+    let words = Verb::ALL.iter().map(|verb| verb.as_str()).chain(["fast-pin", "fast-get"]);
+    for word in words {
+        assert!(!EventKind::NAMES.contains(&word), "`reach {word}` would mean two things");
+    }
+}
+
+#[test]
+fn a_scan_that_meets_no_entry_opens_no_window() {
+    let text = "
+scenario scan-of-nothing
+setup
+  process P
+  P: map A 2 private rw
+lane reader: P
+  read A[0]
+lane numad: P
+  numa-scan A[1]
+always
+  P:A[0] sees \"0\"
+";
+    let started = checked(&format!("{text}reach numa-scan\n"), "latest");
+    assert_eq!(started.verdict, Verdict::Pass, "{:?}", started.broken);
+    let looked = checked(&format!("{text}reach numa-look\n"), "latest");
+    assert_eq!(looked.verdict, Verdict::Fail, "{:?}", looked.reached);
+}
+
+#[test]
 fn an_unknown_event_is_an_error_and_nothing_runs() {
     let report = checked(&format!("{TWO_WRITERS}\nreach numa-protect\n"), "latest");
     assert_eq!(report.verdict, Verdict::Error);

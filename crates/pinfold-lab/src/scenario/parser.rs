@@ -26,9 +26,9 @@ pub(super) const SECTIONS: [&str; 12] = [
     "outcome", "reach",
 ];
 
-/// Words that, with [`SECTIONS`], cannot be declared as names, since a line could then be read in
-/// two ways.
-const RESERVED: [&str; 10] =
+/// Words that cannot be declared as names, since a line could then be read in two ways; nor can
+/// those that start a section.
+pub const RESERVED: [&str; 10] =
     ["process", "device", "never", "and", "is", "not", "sees", "when", "fails", "may"];
 
 /// The names that some line of the text makes handles: `read X` is a device's access if X is one.
