@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pinfold::sync::{AtomicU64, Shared};
-use pinfold::{Event, EventKind, Memory, Pfn, Pte, SpaceId};
+use pinfold::{Event, EventKind, Memory, Pfn, Pte, SpaceId, Weight};
 
 use crate::access::Places;
 use crate::machine::{Machine, Tables};
@@ -188,7 +188,7 @@ impl Record {
             self.zapped.insert((event.space, event.at.page()), self.zaps);
         }
         self.reach(lane, event.kind.name());
-        if tells(event.kind) {
+        if event.kind.weight() == Weight::Line {
             self.push(lane, || What::Event(event.kind));
         }
     }
@@ -234,19 +234,6 @@ impl Record {
         }
         line.state = (!changes.is_empty()).then(|| changes.join("; "));
     }
-}
-
-/// Whether an event is worth a line of a trace: the others are steps on the way to one that is.
-fn tells(kind: EventKind) -> bool {
-    !matches!(
-        kind,
-        EventKind::NumaLook(_)
-            | EventKind::FastLook(_)
-            | EventKind::ForkCheck(_)
-            | EventKind::Freed(_)
-            | EventKind::Spurious
-            | EventKind::Unpinned(_)
-    )
 }
 
 /// The entry of a page and the counts of its frame.
