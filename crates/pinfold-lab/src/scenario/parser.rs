@@ -16,6 +16,7 @@ use super::format;
 use super::lexer::{Line, LineState, TokenKind, lex};
 use super::span::Span;
 use super::suggest::{did_you_mean, nearest};
+use super::words::Verb;
 use cursor::Cursor;
 use std::collections::HashSet;
 use steps::Home;
@@ -116,7 +117,7 @@ fn handle_of(line: &Line) -> Option<String> {
         Some(token) if token.kind == TokenKind::Colon => word(2)?,
         _ => word(0)?,
     };
-    if !matches!(verb, "pin" | "get") {
+    if !Verb::from_word(verb).is_some_and(Verb::makes_handle) {
         return None;
     }
     let at = (0..line.tokens.len()).rev().find(|at| word(*at) == Some("as"))?;

@@ -62,6 +62,10 @@ fn every_step_is_read() {
             "exit",
         ]
     );
+    for step in scenario.setup.steps.iter().chain(&scenario.lanes[0].steps) {
+        let makes = step.action.makes_handle().is_some();
+        assert_eq!(step.action.verb().makes_handle(), makes, "{step}");
+    }
 }
 
 #[test]
