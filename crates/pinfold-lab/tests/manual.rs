@@ -1,5 +1,6 @@
 //! The manual of the scenario language against the language.
 
+use pinfold_lab::report::Oracle;
 use pinfold_lab::scenario::{Advice, Code, Failure, RESERVED, Verb, parse};
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,6 +31,16 @@ fn the_manual_has_every_reserved_word_and_no_other() {
     let (sentence, _) = rest.split_once(".\n").expect("its end");
     let told: BTreeSet<&str> = sentence.split('`').skip(1).step_by(2).collect();
     assert_eq!(told, BTreeSet::from(RESERVED));
+}
+
+#[test]
+fn the_manual_has_every_oracle_with_what_it_demands() {
+    let manual = manual().to_lowercase();
+    for oracle in Oracle::ALL {
+        let demand = oracle.doc().trim_end_matches('.').to_lowercase();
+        assert!(manual.contains(&format!("| `{oracle}` | {demand} |")), "{oracle}: {demand}");
+        assert_eq!(oracle.name().parse(), Ok(*oracle));
+    }
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub(super) fn search(
         let random = Config { search: look, budget: None, ..config.clone() };
         let found = pieces.explore(&mut other, &random);
         if found.failure.is_some() {
-            trial.oracle = other.oracle;
+            trial.findings = other.findings;
             return Searched { found: pieces.sum(found), look: Some(look) };
         }
     }
