@@ -36,7 +36,7 @@ use crate::check::{
     CheckOptions, Keep, Progress, Trial, count, identify, judge_failure, leaves_out, question,
     reached, refuse,
 };
-use crate::report::{Report, Verdict, id};
+use crate::report::{Finding, Report, Verdict, id};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::world::Plan;
 
@@ -74,7 +74,7 @@ struct Found {
     report: pinfold_explore::Report,
     /// How often each goal was reached.
     reached: Vec<u64>,
-    oracle: Option<&'static str>,
+    findings: Vec<Finding>,
     setup_error: Option<ScenarioError>,
 }
 
@@ -228,9 +228,9 @@ impl<'a> Campaign<'a> {
                 let _ = send.send(News::At { thread, at });
             });
             let setup_error = trial.setup_error.borrow_mut().take();
-            let Trial { reached, oracle, .. } = trial;
+            let Trial { reached, findings, .. } = trial;
             let goes_on = report.position.is_none() && report.failure.is_none();
-            let found = Box::new(Found { job: *job, report, reached, oracle, setup_error });
+            let found = Box::new(Found { job: *job, report, reached, findings, setup_error });
             if send.send(News::Found { thread, found }).is_err() || !goes_on {
                 return;
             }
@@ -329,7 +329,7 @@ impl<'a> Campaign<'a> {
             if let Some(failure) = &found.report.failure {
                 let plan = Rc::new(Plan::new(self.scenario, self.rules));
                 report.search.incomplete = Some("stopped at the first failure".to_owned());
-                judge_failure(&mut report, &plan, &self.options, failure, found.oracle);
+                judge_failure(&mut report, &plan, &self.options, failure, &found.findings);
             }
             report.id = identify(self.scenario, self.rules, &report);
             partial.report.adopt_failure(&report);

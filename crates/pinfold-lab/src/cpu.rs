@@ -11,6 +11,7 @@ use pinfold::sync::AtomicU64;
 use pinfold::{AddressSpace, Cause, FaultError, Format, PAGE_SIZE, Pfn, Pte, SpaceId, VirtAddr};
 
 use crate::machine::{Machine, Tables};
+use crate::report::Oracle;
 
 /// A cached translation.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +85,7 @@ impl Machine {
             }
             space.fault(VirtAddr(target.page * PAGE_SIZE), cause)?;
         }
-        self.broken("progress", format!("an access faulted {MOST_FAULTS} times in a row"));
+        self.broken(Oracle::Progress, format!("an access faulted {MOST_FAULTS} times in a row"));
         Ok(0)
     }
 
@@ -163,7 +164,7 @@ impl Machine {
     /// A use of a frame that is free is a verdict.
     pub(crate) fn must_live(&self, frames: &pinfold::Frames, frame: Pfn) {
         if pinfold::lab::counts(frames, frame).refs() == 0 {
-            self.broken("use-after-free", format!("{frame} is used after it was freed"));
+            self.broken(Oracle::UseAfterFree, format!("{frame} is used after it was freed"));
         }
     }
 }

@@ -18,6 +18,7 @@ mod access;
 pub mod campaign;
 mod check;
 mod claim;
+mod counted;
 mod cpu;
 mod machine;
 mod named;

@@ -24,6 +24,7 @@ use pinfold_explore::hook;
 
 use crate::cpu::Tlb;
 use crate::record::Record;
+use crate::report::Oracle;
 
 /// The page-table format of the simulated machine.
 pub(crate) type Tables = Small;
@@ -143,7 +144,7 @@ impl Machine {
     }
 
     /// Ends the execution as a failure of `oracle`; alone, remembers it for the judge.
-    pub(crate) fn broken(&self, oracle: &'static str, message: String) {
+    pub(crate) fn broken(&self, oracle: Oracle, message: String) {
         self.record.lock().expect("never poisoned").broke(oracle, message.clone());
         if hook::active() {
             hook::fail(message);
@@ -171,7 +172,7 @@ impl Park for Machine {
             return;
         }
         // What runs alone has nobody to wait for: a lock that is taken now stays taken.
-        self.broken("deadlock", "something that runs alone waits for a lock".to_owned());
+        self.broken(Oracle::Deadlock, "something that runs alone waits for a lock".to_owned());
         panic!("nobody can open this lock");
     }
 
@@ -248,6 +249,6 @@ unsafe impl Platform for Machine {
     }
 
     fn bug(&self, bug: Bug) {
-        self.broken("invariant", bug.to_string());
+        self.broken(Oracle::Invariant, bug.to_string());
     }
 }

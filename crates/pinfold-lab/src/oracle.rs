@@ -1,12 +1,8 @@
 //! What must hold at the end of every execution, whatever the scenario claims.
 //!
-//! - coherence: a long-term pin and its owner's entry name one frame, unless the owner gave the page up
-//! - isolation: no word that another process stored in private memory after a fork is found in the child's memory or handles
-//! - counts: references = mappings + pins + gets + objects + tables, for every frame; mappings = entries
-//! - leak: when all processes and handles are gone, all frames are free
-//! - statistics: pins acquired - pins released = pins held
-//!
-//! Use of freed frames, broken invariants and endless faults are found while the execution runs ([`crate::machine`]).
+//! [`Oracle`] says what each demands; [`judge`] says who judges it and when. All that break are told.
+//! Use of freed frames, broken invariants and endless faults are found while the execution runs
+//! ([`crate::machine`]), and what only the explorer sees is found by it.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +11,9 @@ use pinfold::rules::pin::counts_zero_page;
 use pinfold::sync::AtomicU64;
 use pinfold::{Flags, NodeId, PIN_BIAS, Pfn, Pte};
 
+use crate::counted::counted;
 use crate::machine::Tables;
+use crate::report::{Finding, Oracle};
 use crate::scenario::Sharing;
 use crate::world::{Handle, Hold, Process, State, Store, World};
 
@@ -32,29 +30,81 @@ fn inherits(state: &State, name: &str, store: &Store) -> bool {
     }
 }
 
-/// A broken oracle and what it saw.
-pub(crate) type Finding = (&'static str, String);
+/// What an oracle of the end found wrong.
+type Found = Result<(), String>;
+
+/// When and by what an oracle is judged.
+enum Judge {
+    /// At the end, while everything is still held.
+    End(fn(&World) -> Found),
+    /// When everything was given back.
+    TakenDown(fn(&World) -> Found),
+    /// Elsewhere: while the execution runs, by the scenario's own claims, or about a whole search.
+    Elsewhere,
+}
+
+fn judge(oracle: Oracle) -> Judge {
+    match oracle {
+        Oracle::PinCoherence => Judge::End(World::coherence),
+        Oracle::Isolation => Judge::End(World::isolation),
+        Oracle::Counts => Judge::End(World::counts),
+        Oracle::Statistics => Judge::End(World::statistics),
+        Oracle::Leak => Judge::TakenDown(World::leaks),
+        Oracle::Claim
+        | Oracle::Step
+        | Oracle::UseAfterFree
+        | Oracle::Invariant
+        | Oracle::Progress
+        | Oracle::DataRace
+        | Oracle::Deadlock
+        | Oracle::Panic
+        | Oracle::Nondeterminism
+        | Oracle::Vacuous
+        | Oracle::Scenario
+        | Oracle::Divergence
+        | Oracle::Unsupported => Judge::Elsewhere,
+    }
+}
 
 impl World {
-    /// The first oracle that is broken now. Runs alone.
-    pub(crate) fn examine(&self) -> Result<(), Finding> {
-        if let Some(broken) = &self.machine().record.lock().expect("never poisoned").broken {
-            return Err(broken.clone());
+    /// The oracles that are broken now, the first to break first. Runs alone. What is left of a
+    /// machine that broke before its end is not looked at.
+    pub(crate) fn examine(&self) -> Vec<Finding> {
+        let mut findings = self.machine().record.lock().expect("never poisoned").broken.clone();
+        if !findings.is_empty() {
+            return findings;
         }
-        self.coherence()?;
-        self.isolation()?;
-        self.counts()?;
-        self.statistics()
+        for &oracle in Oracle::ALL {
+            if let Judge::End(examine) = judge(oracle)
+                && let Err(what) = examine(self)
+            {
+                findings.push(Finding { oracle, what });
+            }
+        }
+        findings
     }
 
-    /// Whether everything is free again. Call it after [`World::take_down`].
-    pub(crate) fn leaks(&self) -> Result<(), Finding> {
+    /// The oracles that are broken when nothing should be left. Call it after
+    /// [`World::take_down`].
+    pub(crate) fn examine_ruins(&self) -> Vec<Finding> {
+        let findings = Oracle::ALL.iter().filter_map(|&oracle| match judge(oracle) {
+            Judge::TakenDown(examine) => examine(self).err().map(|what| Finding { oracle, what }),
+            Judge::End(_) | Judge::Elsewhere => None,
+        });
+        findings.collect()
+    }
+
+    /// Whether everything is free again.
+    fn leaks(&self) -> Found {
         let free = self.memory.frames().total_free();
-        if free != self.free_at_start {
-            let lost = self.free_at_start as i64 - free as i64;
-            return Err(("leak", format!("{lost} frames are not free at the end")));
+        if free == self.free_at_start {
+            return Ok(());
         }
-        Ok(())
+        Err(match self.free_at_start.checked_sub(free) {
+            Some(1) => "1 frame is not free at the end".to_owned(),
+            Some(lost) => format!("{lost} frames are not free at the end"),
+            None => format!("{free} frames are free at the end, of {}", self.free_at_start),
+        })
     }
 
     /// The frame that `page` of the tables at `root` maps, hinting entries included.
@@ -64,16 +114,13 @@ impl World {
         pte.is_mapped().then(|| pte.pfn())
     }
 
-    fn coherence(&self) -> Result<(), Finding> {
+    fn coherence(&self) -> Found {
         let state = self.state.borrow();
         for (name, handle) in state.handles.iter() {
             let (Some(_), Some(since)) = (&handle.hold, handle.coherent) else { continue };
             for (index, frame) in handle.frames.iter().enumerate() {
                 if let Some(seen) = self.parted(&state, handle, since, index as u64) {
-                    return Err((
-                        "pin-coherence",
-                        format!("{name} names {frame}, {} names {seen}", handle.process),
-                    ));
+                    return Err(format!("{name} names {frame}, {} names {seen}", handle.process));
                 }
             }
         }
@@ -92,7 +139,7 @@ impl World {
         self.mapped(space.root(), page).filter(|seen| *seen != frame)
     }
 
-    fn isolation(&self) -> Result<(), Finding> {
+    fn isolation(&self) -> Found {
         let state = self.state.borrow();
         for (name, process) in state.processes.iter() {
             let mine = |store: &Store| inherits(&state, name, store);
@@ -109,11 +156,8 @@ impl World {
                     let value = self.machine().word(frame, word).peek();
                     if foreign(value) {
                         let text = self.words.text(value);
-                        return Err((
-                            "isolation",
-                            format!(
-                                "{name} sees \"{text}\" in {frame}, stored elsewhere after the fork"
-                            ),
+                        return Err(format!(
+                            "{name} sees \"{text}\" in {frame}, stored elsewhere after the fork"
                         ));
                     }
                 }
@@ -131,7 +175,7 @@ impl World {
             .filter_map(move |page| self.mapped(root?, page.0))
     }
 
-    fn counts(&self) -> Result<(), Finding> {
+    fn counts(&self) -> Found {
         // References and mappings that are accounted for, by frame.
         let mut wanted = vec![(0, 0); self.machine().frames()];
         let at = |pfn: Pfn| pfn.0 as usize;
@@ -173,19 +217,19 @@ impl World {
             let found = (counts.refs(), counts.maps());
             let wanted = wanted[at(pfn)];
             if wanted != found {
-                return Err((
-                    "counts",
-                    format!(
-                        "{pfn} has {} references and {} mappings; {} and {} are accounted for",
-                        found.0, found.1, wanted.0, wanted.1
-                    ),
+                return Err(format!(
+                    "{pfn} has {} and {}; {} and {} are accounted for",
+                    counted(found.0, "reference", "references"),
+                    counted(found.1, "mapping", "mappings"),
+                    wanted.0,
+                    wanted.1
                 ));
             }
         }
         Ok(())
     }
 
-    fn statistics(&self) -> Result<(), Finding> {
+    fn statistics(&self) -> Found {
         let state = self.state.borrow();
         let holds = state.handles.values().filter_map(|handle| handle.hold.as_ref());
         let held: u64 = holds
@@ -196,12 +240,15 @@ impl World {
         let (acquired, released) =
             (stats.nr_foll_pin_acquired.get(), stats.nr_foll_pin_released.get());
         if acquired != released + held {
-            let told = format!("{acquired} pins acquired, {released} released, {held} held");
-            return Err(("statistics", told));
+            let told = format!(
+                "{} acquired, {released} released, {held} held",
+                counted(acquired, "pin", "pins")
+            );
+            return Err(told);
         }
         let free: u64 = self.nodes().map(|node| self.memory.frames().free_frames(node)).sum();
         if free != self.memory.frames().total_free() {
-            return Err(("statistics", "the nodes' free frames do not sum".to_owned()));
+            return Err("the nodes' free frames do not sum".to_owned());
         }
         Ok(())
     }

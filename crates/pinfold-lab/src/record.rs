@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pinfold::sync::{AtomicU64, Shared};
-use pinfold::{Event, EventKind, Memory, Pfn, Pte, SpaceId};
+use pinfold::{Event, EventKind, Memory, Pfn, Pte, SpaceId, Weight};
 
 use crate::access::Places;
 use crate::machine::{Machine, Tables};
+use crate::report::{Finding, Oracle};
 use crate::scenario::{Activity, Verb};
 
 /// An event that a scenario wants reached: a kind of event or a kind of step, perhaps while another lane does something.
@@ -87,8 +88,8 @@ pub(crate) struct Record {
     pub(crate) zapped: BTreeMap<(SpaceId, u64), u64>,
     /// Counts zaps.
     pub(crate) zaps: u64,
-    /// The first oracle that broke, and how.
-    pub(crate) broken: Option<(&'static str, String)>,
+    /// The oracles that broke while the execution ran, each with its first finding.
+    pub(crate) broken: Vec<Finding>,
     journal: Option<Journal>,
 }
 
@@ -141,8 +142,10 @@ impl Record {
         }
     }
 
-    pub(crate) fn broke(&mut self, oracle: &'static str, message: String) {
-        self.broken.get_or_insert((oracle, message));
+    pub(crate) fn broke(&mut self, oracle: Oracle, what: String) {
+        if self.broken.iter().all(|known| known.oracle != oracle) {
+            self.broken.push(Finding { oracle, what });
+        }
     }
 
     pub(crate) fn step_begins(
@@ -188,7 +191,7 @@ impl Record {
             self.zapped.insert((event.space, event.at.page().0), self.zaps);
         }
         self.reach(lane, event.kind.name());
-        if tells(event.kind) {
+        if event.kind.weight() == Weight::Line {
             self.push(lane, || What::Event(event.kind));
         }
     }
@@ -234,19 +237,6 @@ impl Record {
         }
         line.state = (!changes.is_empty()).then(|| changes.join("; "));
     }
-}
-
-/// Whether an event is worth a line of a trace: the others are steps on the way to one that is.
-fn tells(kind: EventKind) -> bool {
-    !matches!(
-        kind,
-        EventKind::NumaScan(_)
-            | EventKind::FastLook(_)
-            | EventKind::ForkCheck(_)
-            | EventKind::Freed(_)
-            | EventKind::Spurious
-            | EventKind::Unpinned(_)
-    )
 }
 
 /// The entry of a page and the counts of its frame.

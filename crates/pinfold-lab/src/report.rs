@@ -7,19 +7,23 @@
 //! 2. [`Row::lane`] indexes [`Trace::lanes`]; a renderer tolerates an index out of range.
 //! 3. [`Report::id`] depends on content alone, so one failure has one id on every machine.
 //!
-//! The JSON form is versioned by its first key, `"pinfold": 1`; the meaning of a field may not
+//! The JSON form is versioned by its first key, `"pinfold": 2`; the meaning of a field may not
 //! change without a new number there.
 
 use serde::{Deserialize, Serialize};
 
+use crate::scenario::Code;
+
 mod hash;
+mod oracle;
 #[cfg(test)]
 mod tests;
 
 pub use hash::id;
+pub use oracle::{Finding, Oracle, UnknownOracle};
 
 /// The version of the JSON form, held in [`Report::pinfold`].
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The answer, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -193,10 +197,16 @@ impl Search {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Broken {
-    /// The oracle or claim that noticed.
-    pub oracle: String,
+    /// The oracle that noticed first.
+    pub oracle: Oracle,
+    /// What is wrong with the scenario, where that is it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
     /// What it noticed; the first line is the statement, the others are evidence.
     pub what: Vec<String>,
+    /// What other oracles noticed in the same execution.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Finding>,
     /// Why it came to that, in sentences.
     pub why: Vec<String>,
     /// The schedule that leads there, in the form that a replay takes.
@@ -210,6 +220,34 @@ pub struct Broken {
     /// The changes of lane before it was cut down, when it was.
     #[serde(default)]
     pub from_switches: Option<u64>,
+}
+
+impl Broken {
+    /// What `oracle` noticed, with no execution to show for it.
+    pub(crate) fn without_execution(oracle: Oracle, what: Vec<String>, why: Vec<String>) -> Self {
+        Self {
+            oracle,
+            code: None,
+            what,
+            also: Vec::new(),
+            why,
+            schedule: String::new(),
+            steps: 0,
+            switches: 0,
+            from_steps: None,
+            from_switches: None,
+        }
+    }
+
+    /// Who noticed, for people: the oracle, after the code of the error if there is one. A scenario
+    /// that cannot be executed is told by its code alone.
+    pub fn title(&self) -> String {
+        match (self.code, self.oracle) {
+            (Some(code), Oracle::Scenario) => code.to_string(),
+            (Some(code), oracle) => format!("{code} {oracle}"),
+            (None, oracle) => oracle.to_string(),
+        }
+    }
 }
 
 /// One execution in lanes.

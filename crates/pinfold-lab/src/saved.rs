@@ -16,7 +16,7 @@ use pinfold_explore::{LockForm, Model};
 use serde::{Deserialize, Serialize};
 
 use crate::check::{locks_name, model_name, replay_schedule};
-use crate::report::{Broken, FORMAT, Report, RowKind, Trace, Verdict, id};
+use crate::report::{Broken, FORMAT, Finding, Oracle, Report, RowKind, Trace, Verdict, id};
 use crate::scenario::{self, Scenario};
 
 #[cfg(test)]
@@ -59,10 +59,13 @@ pub struct ReplayFile {
     pub events: Vec<SavedEvent>,
     /// The answer.
     pub verdict: Verdict,
-    /// The oracle or claim that noticed.
-    pub oracle: String,
+    /// The oracle that noticed first.
+    pub oracle: Oracle,
     /// What it noticed.
     pub message: String,
+    /// What other oracles noticed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Finding>,
 }
 
 /// A scenario in full.
@@ -190,8 +193,9 @@ impl ReplayFile {
             schedule: schedule.clone(),
             events: again.trace.as_ref().map(events).unwrap_or_default(),
             verdict: again.verdict,
-            oracle: broken.oracle.clone(),
+            oracle: broken.oracle,
             message: broken.what.join("\n"),
+            also: broken.also.clone(),
         })
     }
 
@@ -263,15 +267,18 @@ impl ReplayFile {
             let sides = sides(&show(self.events.get(at)), &show(events.get(at)));
             return Some([statement].into_iter().chain(sides).chain(left).collect());
         }
-        let ending = |verdict: Verdict, oracle: &str, message: &str| match verdict {
-            Verdict::Pass => "nothing broke".to_owned(),
-            _ => format!("{oracle}: {message}"),
+        let ending = |oracle: Oracle, message: &str, also: &[Finding]| {
+            let also = also.iter().map(|other| format!("; {}: {}", other.oracle, other.what));
+            format!("{oracle}: {message}{}", also.collect::<String>())
         };
-        let recorded = ending(self.verdict, &self.oracle, &self.message);
-        let found = match &now.broken {
-            Some(broken) => ending(Verdict::Fail, &broken.oracle, &broken.what.join("\n")),
-            None => ending(Verdict::Pass, "", ""),
+        let nothing = || "nothing broke".to_owned();
+        let recorded = match self.verdict {
+            Verdict::Pass => nothing(),
+            _ => ending(self.oracle, &self.message, &self.also),
         };
+        let found = now.broken.as_ref().map_or_else(nothing, |broken| {
+            ending(broken.oracle, &broken.what.join("\n"), &broken.also)
+        });
         if recorded != found {
             let statement = "every event is as recorded, but not what came of it".to_owned();
             return Some(
@@ -305,16 +312,9 @@ fn steps_before(report: &Report, event: usize) -> String {
 /// Makes the report of an execution that went another way than recorded.
 fn diverged(report: &mut Report, what: Vec<String>, schedule: &str) {
     report.verdict = Verdict::Error;
-    report.broken = Some(Broken {
-        oracle: "divergence".to_owned(),
-        what,
-        why: vec!["The file was changed, or it comes from another engine.".to_owned()],
-        schedule: schedule.to_owned(),
-        steps: 0,
-        switches: 0,
-        from_steps: None,
-        from_switches: None,
-    });
+    let why = vec!["The file was changed, or it comes from another engine.".to_owned()];
+    let broken = Broken::without_execution(Oracle::Divergence, what, why);
+    report.broken = Some(Broken { schedule: schedule.to_owned(), ..broken });
 }
 
 /// The events of a trace: its rows without the switches, which follow from the lanes.

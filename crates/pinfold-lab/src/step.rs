@@ -10,6 +10,7 @@ use pinfold::{
 
 use pinfold_explore::hook;
 
+use crate::counted::counted;
 use crate::cpu::{Operation, Target};
 use crate::machine::Machine;
 use crate::scenario::{
@@ -177,7 +178,7 @@ impl World {
                     })?,
                 };
                 let changed: u64 = ranges.into_iter().map(|range| space.numa_scan(range)).sum();
-                Ok(self.tell(|| format!("{changed} entries changed")))
+                Ok(self.tell(|| format!("{} changed", counted(changed, "entry", "entries"))))
             }
             Action::Migrate { pages, node } => {
                 let (space, range) = self.range(process, pages)?;

@@ -1,6 +1,6 @@
 //! An execution as lanes: what a person reads.
 
-use pinfold::EventKind;
+use pinfold::rules::Switch;
 
 use crate::record::{Line, What};
 use crate::report::{Decision, LaneHead, Row, RowKind, Trace};
@@ -67,8 +67,9 @@ pub(crate) fn decisions(lines: &[Line]) -> Vec<Decision> {
     let mut decisions: Vec<Decision> = Vec::new();
     for line in lines {
         let What::Event(kind) = &line.what else { continue };
-        if let Some((rule, text)) = decision(kind) {
-            let next = Decision { rule: rule.to_owned(), text };
+        if let Some(decision) = kind.decision() {
+            let next =
+                Decision { rule: decision.rule.name().to_owned(), text: decision.to_string() };
             if decisions.last() != Some(&next) {
                 decisions.push(next);
             }
@@ -77,51 +78,45 @@ pub(crate) fn decisions(lines: &[Line]) -> Vec<Decision> {
     decisions
 }
 
+/// The part that the decision of a rule has in a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// It took a right away or gave a page to two owners, and the harm shows later.
+    Cause,
+    /// It does harm at once or not at all.
+    Last,
+}
+
+fn part(rule: Switch) -> Part {
+    match rule {
+        Switch::MigrationKind | Switch::ForkPin | Switch::FastRecheck => Part::Cause,
+        Switch::PteCow
+        | Switch::ReadGup
+        | Switch::ForkRace
+        | Switch::NumaSkip
+        | Switch::NumaWrite
+        | Switch::NumaFault
+        | Switch::MigrationAd
+        | Switch::ShareOrder
+        | Switch::ZeroPin
+        | Switch::ForceWrite
+        | Switch::GupNuma
+        | Switch::WriteUpgrade
+        | Switch::CowPublish
+        | Switch::TableFree => Part::Last,
+    }
+}
+
 /// Why an execution broke, as far as rules decided it: the last decision, and before it the last one of another rule that took a right away or gave a
 /// page to two owners.
 pub(crate) fn why(decisions: &[Decision]) -> Vec<String> {
     let Some(last) = decisions.last() else { return Vec::new() };
-    let causes = ["migration-kind", "fork-pin", "fast-recheck"];
+    let causes = Switch::ALL.iter().filter(|rule| part(**rule) == Part::Cause);
+    let causes: Vec<&str> = causes.map(|rule| rule.name()).collect();
     let cause = decisions
         .iter()
         .rev()
         .find(|decision| decision.rule != last.rule && causes.contains(&decision.rule.as_str()));
     let tell = |decision: &Decision| format!("{} (rule {}).", decision.text, decision.rule);
     cause.into_iter().chain([last]).map(tell).collect()
-}
-
-/// The rule behind an event and what it decided.
-fn decision(kind: &EventKind) -> Option<(&'static str, String)> {
-    Some(match kind {
-        EventKind::CowCopy { pfn, why } => ("pte-cow", format!("{pfn} was copied, as {why}")),
-        EventKind::CowReuse { pfn, why } => ("pte-cow", format!("{pfn} was reused, as {why}")),
-        EventKind::UnshareWanted(pfn) => {
-            ("read-gup", format!("{pfn} may be shared, so it is unshared first"))
-        }
-        EventKind::ForkShared { pfn, why } => ("fork-pin", format!("{pfn} was shared, as {why}")),
-        EventKind::ForkCopied { from, why, .. } => {
-            ("fork-pin", format!("{from} was copied for the child, as {why}"))
-        }
-        EventKind::NumaSkipped { pfn, why } => {
-            ("numa-skip", format!("{pfn} was skipped, as {why}"))
-        }
-        EventKind::NumaProtected(pfn) => ("numa-skip", format!("{pfn} was not skipped")),
-        EventKind::HintRestored { pfn, writable } => (
-            "numa-write",
-            format!("{pfn} came back {} the write bit", if *writable { "with" } else { "without" }),
-        ),
-        EventKind::MigrationDowngraded { pfn, to } => (
-            "migration-kind",
-            format!(
-                "the migration entry of {pfn} lost its write bit to a scan or protection change: {to:?}"
-            ),
-        ),
-        EventKind::MigrationPinned(pfn) => {
-            ("migration-kind", format!("{pfn} is pinned, so its entry was put back"))
-        }
-        EventKind::FastStop(why) => {
-            ("fast-recheck", format!("the lock-free walk stopped: {why:?}"))
-        }
-        _ => return None,
-    })
 }

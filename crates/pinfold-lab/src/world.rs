@@ -17,7 +17,7 @@ use pinfold::{
 use crate::machine::{Hardware, Machine, Tables};
 use crate::named::Named;
 use crate::record::{Goal, Record};
-use crate::scenario::{Action, Lane, Runner, Scenario, Sharing};
+use crate::scenario::{Lane, Runner, Scenario, Sharing};
 
 /// A process.
 #[derive(Clone)]
@@ -180,13 +180,8 @@ fn awaited(scenario: &Scenario) -> BTreeMap<String, usize> {
     let used = |lane: &Lane| {
         lane.steps
             .iter()
-            .filter_map(|step| match &step.action {
-                Action::DeviceRead { from: place, .. } | Action::DeviceWrite { to: place, .. } => {
-                    Some(place.name.value.clone())
-                }
-                Action::Unpin { handle, .. } | Action::Put { handle } => Some(handle.value.clone()),
-                _ => None,
-            })
+            .filter_map(|step| step.action.uses_handle())
+            .map(|handle| handle.value.clone())
             .collect::<Vec<_>>()
     };
     let names: BTreeSet<String> = scenario

@@ -1,6 +1,8 @@
 //! The manual of the scenario language against the language.
 
-use pinfold_lab::scenario::{Advice, Code, Failure, Verb, parse};
+use pinfold_lab::report::Oracle;
+use pinfold_lab::scenario::{Advice, Code, Failure, RESERVED, Verb, parse};
+use std::collections::BTreeSet;
 use std::fs;
 
 fn manual() -> String {
@@ -19,6 +21,25 @@ fn the_manual_has_every_code_and_every_word() {
     let advice = Advice::ALL.iter().map(|word| word.as_str());
     for word in verbs.chain(failures).chain(advice) {
         assert!(manual.contains(&format!("`{word}")), "{word}");
+    }
+}
+
+#[test]
+fn the_manual_has_every_reserved_word_and_no_other() {
+    let manual = manual();
+    let (_, rest) = manual.split_once("cannot be a name, nor can").expect("the sentence");
+    let (sentence, _) = rest.split_once(".\n").expect("its end");
+    let told: BTreeSet<&str> = sentence.split('`').skip(1).step_by(2).collect();
+    assert_eq!(told, BTreeSet::from(RESERVED));
+}
+
+#[test]
+fn the_manual_has_every_oracle_with_what_it_demands() {
+    let manual = manual().to_lowercase();
+    for oracle in Oracle::ALL {
+        let demand = oracle.doc().trim_end_matches('.').to_lowercase();
+        assert!(manual.contains(&format!("| `{oracle}` | {demand} |")), "{oracle}: {demand}");
+        assert_eq!(oracle.name().parse(), Ok(*oracle));
     }
 }
 

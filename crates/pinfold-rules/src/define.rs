@@ -137,6 +137,35 @@ macro_rules! switches {
             }
         )+
 
+        /// A switch by name, without a variant.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Switch {
+            $(
+                $(#[doc = $doc])+
+                #[doc = ""]
+                #[doc = concat!("Written `", $name, "`.")]
+                $Enum,
+            )+
+        }
+
+        impl Switch {
+            /// Every switch, in historic order.
+            pub const ALL: &'static [Self] = &[$(Self::$Enum),+];
+
+            /// The switch as it is written in a rule set.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$Enum => $name),+
+                }
+            }
+        }
+
+        impl fmt::Display for Switch {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
         /// A rule set: one variant for each switch. All combinations are allowed, released or not.
         #[derive(Clone, Copy, Debug)]
         pub struct Rules {

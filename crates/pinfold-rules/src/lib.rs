@@ -218,8 +218,8 @@ pub use snapshot::{
 };
 pub use switches::{
     CowPublish, FastRecheck, ForceWrite, ForkPin, ForkRace, GupNuma, MigrationAd, MigrationKind,
-    NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, Rules, ShareOrder, TableFree, WriteUpgrade,
-    ZeroPin,
+    NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, Rules, ShareOrder, Switch, TableFree,
+    WriteUpgrade, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

@@ -2,12 +2,17 @@
 //!
 //! Events are small `Copy` values; a platform that does not override [`crate::Platform::event`] pays nothing for them.
 
+mod define;
+#[cfg(test)]
+mod tests;
+
 use core::fmt;
 
-use crate::addr::SpaceId;
-use crate::addr::{Pfn, VirtAddr};
+use crate::addr::{Pfn, SpaceId, VirtAddr};
 use crate::pte::MigrationKind;
-use crate::rules::Why;
+use crate::rules::{Switch, Why};
+
+use define::{bound, events, rule};
 
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,81 +50,126 @@ pub enum FastStop {
     Overflow,
 }
 
-/// The kinds of events. Names in a scenario are [`EventKind::name`].
+/// How much an event says on its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum EventKind {
+pub enum Weight {
+    /// It deserves a line of a trace.
+    Line,
+    /// It is a step on the way to an event that has a line: a moment that a scenario can ask for.
+    Passing,
+}
+
+/// What a rule decided when an event happened; shown as a sentence without its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Decision {
+    /// The switch.
+    pub rule: Switch,
+    event: EventKind,
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.event.write_decision(f)
+    }
+}
+
+impl EventKind {
+    /// What a rule decided, if one did.
+    pub fn decision(&self) -> Option<Decision> {
+        Some(Decision { rule: self.rule()?, event: *self })
+    }
+}
+
+/// How a trace shows the write bit.
+fn bit(writable: bool) -> &'static str {
+    if writable { "rw" } else { "ro" }
+}
+
+events! {
     /// A read fault mapped the zero page.
-    ZeroMapped(Pfn),
+    ZeroMapped(pfn: Pfn) = "zero-mapped": Line("fault: zero page {pfn} ro");
     /// A first touch mapped a new page.
-    FirstTouch(Pfn),
+    FirstTouch(pfn: Pfn) = "first-touch": Line("fault: new page {pfn}");
     /// A fault mapped a page of a shared object.
-    SharedMapped(Pfn),
+    SharedMapped(pfn: Pfn) = "shared-mapped": Line("fault: shared page {pfn}");
     /// A write fault on a read-only page goes on with the same page.
     CowReuse {
         /// The page.
         pfn: Pfn,
         /// The rule's reason.
         why: Why,
-    },
+    } = "cow-reuse": Line("wp fault: reuse {pfn} ({why})"),
+        decided by PteCow("{pfn} was reused, as {why}");
     /// A write fault on a read-only page will copy it.
     CowCopy {
         /// The page.
         pfn: Pfn,
         /// The rule's reason.
         why: Why,
-    },
+    } = "cow-copy": Line("wp fault: copy {pfn} ({why})"),
+        decided by PteCow("{pfn} was copied, as {why}");
     /// The copy is mapped in place of the old page.
     Copied {
         /// The old page.
         from: Pfn,
         /// The copy.
         to: Pfn,
-    },
+    } = "copied": Line("{to} replaces {from}");
     /// A read pin found a page that may be shared and asks for a copy or the mark first.
-    UnshareWanted(Pfn),
+    UnshareWanted(pfn: Pfn) = "unshare-wanted": Line("{pfn} may be shared: unshare"),
+        decided by ReadGup("{pfn} may be shared, so it is unshared first");
     /// Unsharing found the page to be the owner's alone.
-    UnshareReuse(Pfn),
+    UnshareReuse(pfn: Pfn) = "unshare-reuse": Line("unshare: {pfn} is exclusive");
     /// The fault found nothing to do any more.
-    Spurious,
+    Spurious = "spurious": Passing("fault: nothing to do");
     /// The fault waits for a page that is being migrated.
-    WaitMigration(Pfn),
+    WaitMigration(pfn: Pfn) = "wait-migration": Line("fault: wait, {pfn} migrates");
     /// A scan made the entry PROT_NONE.
-    NumaProtected(Pfn),
+    NumaProtected(pfn: Pfn) = "numa-protected": Line("scan: {pfn} protnone"),
+        decided by NumaSkip("{pfn} was not skipped");
     /// A scan left the entry alone.
     NumaSkipped {
         /// The page.
         pfn: Pfn,
         /// The rule's reason.
         why: Why,
-    },
+    } = "numa-skipped": Line("scan: skip {pfn} ({why})"),
+        decided by NumaSkip("{pfn} was skipped, as {why}");
     /// A scan looked at a mapped entry.
-    NumaScan(Pfn),
+    NumaLook(pfn: Pfn) = "numa-look": Passing("scan: looks at {pfn}");
     /// A protection change or scan took the write right out of a migration entry.
     MigrationDowngraded {
         /// The page on the move.
         pfn: Pfn,
         /// What the entry remembers now.
         to: MigrationKind,
-    },
+    } = "migration-downgraded": Line("migration entry of {pfn} now {to:?}: write bit lost"),
+        decided by MigrationKind(
+            "the migration entry of {pfn} lost its write bit to a scan or protection change: {to:?}"
+        );
     /// A hinting fault.
-    HintFault(Pfn),
+    HintFault(pfn: Pfn) = "hint-fault": Line("hint fault on {pfn}");
     /// A hinting fault made the entry present again.
     HintRestored {
         /// The page.
         pfn: Pfn,
         /// With the write bit.
         writable: bool,
-    },
+    } = "hint-restored": Line("hint fault: {pfn} {}", bit(*writable)),
+        decided by NumaWrite(
+            "{pfn} came back {} the write bit",
+            if *writable { "with" } else { "without" }
+        );
     /// Migration replaced the entry.
     MigrationEntry {
         /// The page on the move.
         pfn: Pfn,
         /// What the entry remembers.
         kind: MigrationKind,
-    },
+    } = "migration-entry": Line("migration entry for {pfn}: {kind:?}");
     /// Migration refused a page because it is pinned, before touching its entry for good.
-    MigrationPinned(Pfn),
+    MigrationPinned(pfn: Pfn) = "migration-pinned": Line("migration: {pfn} pinned, entry put back"),
+        decided by MigrationKind("{pfn} is pinned, so its entry was put back");
     /// The page has references that migration cannot account for.
     MigrationBusy {
         /// The page.
@@ -128,30 +178,31 @@ pub enum EventKind {
         refs: u32,
         /// References expected.
         expected: u32,
-    },
+    } = "migration-busy": Line("migration of {pfn} fails: refs {refs}, expected {expected}");
     /// Migration put an entry back.
     MigrationRestored {
         /// The page that is mapped now.
         pfn: Pfn,
         /// With the write bit.
         writable: bool,
-    },
+    } = "migration-restored": Line("entry restored: {pfn} {}", bit(*writable));
     /// A page has moved.
     Migrated {
         /// From this frame.
         from: Pfn,
         /// To this one.
         to: Pfn,
-    },
+    } = "migrated": Line("{from} moved to {to}");
     /// fork asks whether the page must be copied for the child.
-    ForkCheck(Pfn),
+    ForkCheck(pfn: Pfn) = "fork-check": Passing("fork: is {pfn} pinned?");
     /// fork shares the page.
     ForkShared {
         /// The page.
         pfn: Pfn,
         /// The rule's reason.
         why: Why,
-    },
+    } = "fork-shared": Line("fork: share {pfn} ({why})"),
+        decided by ForkPin("{pfn} was shared, as {why}");
     /// fork copied a pinned page for the child.
     ForkCopied {
         /// The parent's page.
@@ -160,159 +211,32 @@ pub enum EventKind {
         to: Pfn,
         /// The rule's reason.
         why: Why,
-    },
+    } = "fork-copied": Line("fork: copy {from} to {to} ({why})"),
+        decided by ForkPin("{from} was copied for the child, as {why}");
     /// fork write-protected the parent's entry.
-    ForkProtected(Pfn),
+    ForkProtected(pfn: Pfn) = "fork-protected": Line("fork: {pfn} ro in the parent");
     /// A lock-free walk has read an entry that it will try to take.
-    FastLook(Pfn),
+    FastLook(pfn: Pfn) = "fast-look": Passing("fast walk sees {pfn}");
     /// A lock-free walk stopped.
-    FastStop(FastStop),
+    FastStop(stop: FastStop) = "fast-stop": Line("fast walk stops: {stop:?}"),
+        decided by FastRecheck("the lock-free walk stopped: {stop:?}");
     /// A reference or pin was taken without locks.
-    FastTaken(Pfn),
+    FastTaken(pfn: Pfn) = "fast-taken": Line("fast walk takes {pfn}");
     /// A reference or pin was taken under the page-table lock.
-    SlowTaken(Pfn),
+    SlowTaken(pfn: Pfn) = "slow-taken": Line("slow walk takes {pfn}");
     /// A pin was released.
-    Unpinned(Pfn),
+    Unpinned(pfn: Pfn) = "unpinned": Passing("unpin {pfn}");
     /// An entry was zapped.
-    Zapped(Pfn),
+    Zapped(pfn: Pfn) = "zapped": Line("zap {pfn}");
     /// A frame was freed.
-    Freed(Pfn),
+    Freed(pfn: Pfn) = "freed": Passing("free {pfn}");
     /// mprotect changed a mapped entry.
     Protected {
         /// The page.
         pfn: Pfn,
         /// With the write bit.
         writable: bool,
-    },
-}
-
-impl EventKind {
-    /// The event's name in scenarios and traces.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::ZeroMapped(_) => "zero-mapped",
-            Self::FirstTouch(_) => "first-touch",
-            Self::SharedMapped(_) => "shared-mapped",
-            Self::CowReuse { .. } => "cow-reuse",
-            Self::CowCopy { .. } => "cow-copy",
-            Self::Copied { .. } => "copied",
-            Self::UnshareWanted(_) => "unshare-wanted",
-            Self::UnshareReuse(_) => "unshare-reuse",
-            Self::Spurious => "spurious",
-            Self::WaitMigration(_) => "wait-migration",
-            Self::NumaProtected(_) => "numa-protected",
-            Self::NumaSkipped { .. } => "numa-skipped",
-            Self::NumaScan(_) => "numa-scan",
-            Self::MigrationDowngraded { .. } => "migration-downgraded",
-            Self::HintFault(_) => "hint-fault",
-            Self::HintRestored { .. } => "hint-restored",
-            Self::MigrationEntry { .. } => "migration-entry",
-            Self::MigrationPinned(_) => "migration-pinned",
-            Self::MigrationBusy { .. } => "migration-busy",
-            Self::MigrationRestored { .. } => "migration-restored",
-            Self::Migrated { .. } => "migrated",
-            Self::ForkCheck(_) => "fork-check",
-            Self::ForkShared { .. } => "fork-shared",
-            Self::ForkCopied { .. } => "fork-copied",
-            Self::ForkProtected(_) => "fork-protected",
-            Self::FastLook(_) => "fast-look",
-            Self::FastStop(_) => "fast-stop",
-            Self::FastTaken(_) => "fast-taken",
-            Self::SlowTaken(_) => "slow-taken",
-            Self::Unpinned(_) => "unpinned",
-            Self::Zapped(_) => "zapped",
-            Self::Freed(_) => "freed",
-            Self::Protected { .. } => "protected",
-        }
-    }
-
-    /// Every name that [`EventKind::name`] gives.
-    pub const NAMES: &'static [&'static str] = &[
-        "zero-mapped",
-        "first-touch",
-        "shared-mapped",
-        "cow-reuse",
-        "cow-copy",
-        "copied",
-        "unshare-wanted",
-        "unshare-reuse",
-        "spurious",
-        "wait-migration",
-        "numa-protected",
-        "numa-skipped",
-        "numa-scan",
-        "migration-downgraded",
-        "hint-fault",
-        "hint-restored",
-        "migration-entry",
-        "migration-pinned",
-        "migration-busy",
-        "migration-restored",
-        "migrated",
-        "fork-check",
-        "fork-shared",
-        "fork-copied",
-        "fork-protected",
-        "fast-look",
-        "fast-stop",
-        "fast-taken",
-        "slow-taken",
-        "unpinned",
-        "zapped",
-        "freed",
-        "protected",
-    ];
-}
-
-impl fmt::Display for EventKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bit = |writable: &bool| if *writable { "rw" } else { "ro" };
-        match self {
-            Self::ZeroMapped(pfn) => write!(f, "fault: zero page {pfn} ro"),
-            Self::FirstTouch(pfn) => write!(f, "fault: new page {pfn}"),
-            Self::SharedMapped(pfn) => write!(f, "fault: shared page {pfn}"),
-            Self::CowReuse { pfn, why } => write!(f, "wp fault: reuse {pfn} ({why})"),
-            Self::CowCopy { pfn, why } => write!(f, "wp fault: copy {pfn} ({why})"),
-            Self::Copied { from, to } => write!(f, "{to} replaces {from}"),
-            Self::UnshareWanted(pfn) => write!(f, "{pfn} may be shared: unshare"),
-            Self::UnshareReuse(pfn) => write!(f, "unshare: {pfn} is exclusive"),
-            Self::Spurious => f.write_str("fault: nothing to do"),
-            Self::WaitMigration(pfn) => write!(f, "fault: wait, {pfn} migrates"),
-            Self::NumaProtected(pfn) => write!(f, "scan: {pfn} protnone"),
-            Self::NumaSkipped { pfn, why } => write!(f, "scan: skip {pfn} ({why})"),
-            Self::NumaScan(pfn) => write!(f, "scan: looks at {pfn}"),
-            Self::MigrationDowngraded { pfn, to } => {
-                write!(f, "migration entry of {pfn} now {to:?}: write bit lost")
-            }
-            Self::HintFault(pfn) => write!(f, "hint fault on {pfn}"),
-            Self::HintRestored { pfn, writable } => {
-                write!(f, "hint fault: {pfn} {}", bit(writable))
-            }
-            Self::MigrationEntry { pfn, kind } => write!(f, "migration entry for {pfn}: {kind:?}"),
-            Self::MigrationPinned(pfn) => write!(f, "migration: {pfn} pinned, entry put back"),
-            Self::MigrationBusy { pfn, refs, expected } => {
-                write!(f, "migration of {pfn} fails: refs {refs}, expected {expected}")
-            }
-            Self::MigrationRestored { pfn, writable } => {
-                write!(f, "entry restored: {pfn} {}", bit(writable))
-            }
-            Self::Migrated { from, to } => write!(f, "{from} moved to {to}"),
-            Self::ForkCheck(pfn) => write!(f, "fork: is {pfn} pinned?"),
-            Self::ForkShared { pfn, why } => write!(f, "fork: share {pfn} ({why})"),
-            Self::ForkCopied { from, to, why } => {
-                write!(f, "fork: copy {from} to {to} ({why})")
-            }
-            Self::ForkProtected(pfn) => write!(f, "fork: {pfn} ro in the parent"),
-            Self::FastLook(pfn) => write!(f, "fast walk sees {pfn}"),
-            Self::FastStop(why) => write!(f, "fast walk stops: {why:?}"),
-            Self::FastTaken(pfn) => write!(f, "fast walk takes {pfn}"),
-            Self::SlowTaken(pfn) => write!(f, "slow walk takes {pfn}"),
-            Self::Unpinned(pfn) => write!(f, "unpin {pfn}"),
-            Self::Zapped(pfn) => write!(f, "zap {pfn}"),
-            Self::Freed(pfn) => write!(f, "free {pfn}"),
-            Self::Protected { pfn, writable } => write!(f, "protect: {pfn} {}", bit(writable)),
-        }
-    }
+    } = "protected": Line("protect: {pfn} {}", bit(*writable));
 }
 
 /// A broken invariant, as far as the code itself notices.

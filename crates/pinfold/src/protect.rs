@@ -204,7 +204,7 @@ impl<P: Platform> Space<P> {
             return Due::Nothing;
         }
         let mem = self.mem();
-        mem.tell(self.id(), page, EventKind::NumaScan(pfn));
+        mem.tell(self.id(), page, EventKind::NumaLook(pfn));
         let state = mem.page_state(pfn);
         if let Some(why) = numa_skip(mem.rules().numa_skip, area.state().mapping, &state) {
             mem.tell(self.id(), page, EventKind::NumaSkipped { pfn, why });

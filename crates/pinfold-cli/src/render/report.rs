@@ -8,7 +8,7 @@ use super::{Detail, Look, SCREEN, Tone};
 use crate::find;
 use crate::saved::{FILE, Place};
 use pinfold::Rules;
-use pinfold_lab::report::{Mode, Report, Search, Trace, Verdict};
+use pinfold_lab::report::{Broken, Mode, Report, Search, Trace, Verdict};
 
 /// Columns of the word in front of a section.
 const WORD: usize = 6;
@@ -46,7 +46,7 @@ pub(crate) fn draw_saved(report: &Report, place: Option<&Place>, look: &Look) ->
     let mut page = Page { look, sections: Vec::new(), hidden: 0 };
     page.add(cap::HEAD, head(report, look));
     if let Some(broken) = &report.broken {
-        page.add(cap::WHAT, what(&broken.oracle, &broken.what, look));
+        page.add(cap::WHAT, what(broken, look));
         page.add(cap::WHY, why(report, look));
     }
     let trace_at = page.sections.len();
@@ -308,13 +308,18 @@ fn section_painted(word: &str, tone: Tone, lines: &[String], look: &Look) -> Vec
     lines.iter().enumerate().map(|(at, line)| format!("{}{line}", front(at))).collect()
 }
 
-fn what(oracle: &str, what: &[String], look: &Look) -> Vec<String> {
-    let statement = what.first().map(String::as_str).unwrap_or_default();
-    let text = clean(&format!("{oracle}: {statement}"), look);
+fn what(broken: &Broken, look: &Look) -> Vec<String> {
+    let statement = broken.what.first().map(String::as_str).unwrap_or_default();
+    let text = clean(&format!("{}: {statement}", broken.title()), look);
     let mut lines = section("WHAT", &fold(&text, look.width - WORD, 2), look);
-    for evidence in what.iter().skip(1) {
+    for evidence in broken.what.iter().skip(1) {
         let folded = fold(&clean(evidence, look), look.width - EVIDENCE, 2);
         lines.extend(folded.iter().map(|line| format!("{:EVIDENCE$}{line}", "")));
+    }
+    for other in &broken.also {
+        let text = clean(&format!("also {}: {}", other.oracle, other.what), look);
+        let folded = fold(&text, look.width - WORD, 2);
+        lines.extend(folded.iter().map(|line| format!("{:WORD$}{line}", "")));
     }
     lines
 }

@@ -52,7 +52,7 @@ fn story(report: &Report) -> String {
     let search = &report.search;
     if let Some(broken) = &report.broken {
         let statement = broken.what.first().map(String::as_str).unwrap_or_default();
-        return format!("{}: {statement}", broken.oracle);
+        return format!("{}: {statement}", broken.title());
     }
     let done = counted(search.executions, "execution", "executions");
     let time = seconds(search.seconds);

@@ -93,7 +93,9 @@ fn failed() -> Report {
     report.rules = "linux-5.16".into();
     report.search.executions = 212;
     report.broken = Some(Broken {
-        oracle: "pin-coherence".into(),
+        oracle: Oracle::PinCoherence,
+        code: None,
+        also: Vec::new(),
         what: strings(&[
             "a long-term pin and its owner's page table must name the same frame",
             "cpu view     A  -> f9 \"v2\"  rw  node 1",

@@ -14,6 +14,7 @@ use pinfold_explore::Position;
 use serde::{Deserialize, Serialize};
 
 use crate::check::judge_search;
+use crate::counted::counted;
 use crate::report::{FORMAT, Report, Search, Verdict};
 
 /// What a campaign asks: parts with different questions have nothing to do with each other.
@@ -287,13 +288,17 @@ impl Partial {
         let truncated = self.report.search.truncated;
         self.report.search.incomplete = if done < share {
             let why = why.map(|why| format!("{why}, ")).unwrap_or_default();
-            Some(format!("{why}{done} of {share} jobs done"))
+            Some(format!("{why}{done} of {} done", counted(share, "job", "jobs")))
         } else if let Some(shard) = self.shard.filter(|shard| shard.of > 1) {
-            Some(format!("shard {shard} alone: {done} of {jobs} jobs"))
+            Some(format!("shard {shard} alone: {done} of {}", counted(jobs, "job", "jobs")))
         } else if self.leaves_out.is_some() {
             self.leaves_out.clone()
         } else if truncated > 0 {
-            Some(format!("{truncated} executions reached {} steps", self.question.max_steps))
+            Some(format!(
+                "{} reached {}",
+                counted(truncated, "execution", "executions"),
+                counted(self.question.max_steps, "step", "steps")
+            ))
         } else {
             None
         };

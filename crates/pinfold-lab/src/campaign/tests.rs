@@ -8,6 +8,7 @@ use pinfold_explore::Model;
 
 use super::*;
 use crate::check::check;
+use crate::report::Oracle;
 use crate::scenario::parse;
 
 const TWO_WRITERS: &str = "
@@ -95,7 +96,7 @@ fn a_failure_of_one_part_is_the_verdict_of_all_and_the_only_one_shown() {
     for report in [threads, merged] {
         assert_eq!(report.verdict, Verdict::Fail);
         assert!(report.trace.is_some());
-        assert_eq!(report.broken.expect("broken").oracle, "claim");
+        assert_eq!(report.broken.expect("broken").oracle, Oracle::Claim);
     }
 }
 

@@ -4,12 +4,16 @@ use std::rc::Rc;
 
 use pinfold::rules::Rules;
 use pinfold_explore::{
-    Completeness, Failure, LockForm, Model, Replay, Schedule, Search as Strategy, replay,
+    Completeness, Failure, FailureKind, LockForm, Model, Replay, Schedule, Search as Strategy,
+    replay,
 };
 
 use super::options::{CheckOptions, Detail};
-use super::trial::{DATA_RACE, Keep, Kept, Trial};
-use crate::report::{Broken, FORMAT, Mode, Outcome, Reached, Report, ScenarioHead, Verdict, id};
+use super::trial::{Keep, Kept, Trial, oracle_of};
+use crate::counted::counted;
+use crate::report::{
+    Broken, FORMAT, Finding, Mode, Oracle, Outcome, Reached, Report, ScenarioHead, Verdict, id,
+};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::trace;
 use crate::world::Plan;
@@ -81,16 +85,9 @@ pub(super) fn empty(scenario: &Scenario, path: &str, rules: &Rules, mode: Mode) 
 /// A report on a scenario that cannot be executed.
 pub(crate) fn refuse(mut report: Report, error: &ScenarioError) -> Report {
     report.verdict = Verdict::Error;
-    report.broken = Some(Broken {
-        oracle: error.code.to_string(),
-        what: vec![error.message.clone()],
-        why: error.help.iter().cloned().collect(),
-        schedule: String::new(),
-        steps: 0,
-        switches: 0,
-        from_steps: None,
-        from_switches: None,
-    });
+    let why = error.help.iter().cloned().collect();
+    let broken = Broken::without_execution(Oracle::Scenario, vec![error.message.clone()], why);
+    report.broken = Some(Broken { code: Some(error.code), ..broken });
     report
 }
 
@@ -100,16 +97,16 @@ pub(super) fn explain(
     plan: &Rc<Plan>,
     options: &CheckOptions,
     failure: &Failure,
-    oracle: Option<&'static str>,
+    findings: &[Finding],
 ) {
     if options.detail == Detail::Verdict {
-        report.broken = Some(failed(failure, oracle, report));
+        report.broken = Some(failed(failure, findings, report));
         return;
     }
     let mut trial = Trial::new(plan, Keep::Everything);
     let again = replay(&mut trial, options.model, options.locks, &failure.schedule);
     fill(report, plan, trial.kept);
-    let mut broken = failed(failure, oracle, report);
+    let mut broken = failed(failure, findings, report);
     if let Some(step) = again.diverged_at {
         broken.why.push(format!("the second run went another way at step {step}"));
     }
@@ -129,14 +126,20 @@ pub(super) fn fill(report: &mut Report, plan: &Plan, kept: Kept) {
     report.costs = kept.costs;
 }
 
+/// What an execution has broken: `findings` if there are any, and if not, `message` as `kind` has it.
 pub(super) fn broken(
-    oracle: String,
+    findings: &[Finding],
+    kind: FailureKind,
     message: &str,
     schedule: &Schedule,
     report: &Report,
 ) -> Broken {
+    let (oracle, also) = match findings {
+        [first, others @ ..] => (first.oracle, others.to_vec()),
+        [] => (oracle_of(kind), Vec::new()),
+    };
     let mut why = trace::why(&report.decisions);
-    if oracle == DATA_RACE {
+    if oracle == Oracle::DataRace {
         why.insert(
             0,
             "who frees a table, sets a cell anew or writes what a lock protects must have it alone; \
@@ -146,7 +149,9 @@ pub(super) fn broken(
     }
     Broken {
         oracle,
+        code: None,
         what: vec![message.to_owned()],
+        also,
         why,
         schedule: schedule.to_string(),
         steps: schedule.steps().len() as u64,
@@ -157,9 +162,13 @@ pub(super) fn broken(
 }
 
 /// What a search or a run has broken.
-pub(super) fn failed(failure: &Failure, oracle: Option<&'static str>, report: &Report) -> Broken {
-    let oracle = oracle.map_or_else(|| failure.kind.to_string(), str::to_owned);
-    let mut broken = broken(oracle, &failure.message, &failure.schedule, report);
+pub(super) fn failed(failure: &Failure, findings: &[Finding], report: &Report) -> Broken {
+    // What an execution broke that does not happen again is not what is told.
+    let findings = match failure.kind {
+        FailureKind::Nondeterministic => &[],
+        _ => findings,
+    };
+    let mut broken = broken(findings, failure.kind, &failure.message, &failure.schedule, report);
     if (failure.switches, failure.steps) < (failure.found.switches, failure.found.steps) {
         broken.from_steps = Some(failure.found.steps.into());
         broken.from_switches = Some(failure.found.switches.into());
@@ -204,20 +213,25 @@ pub(crate) fn leaves_out(
             Completeness::Bounded { why } if found.truncated == 0 => Some(why.clone()),
             _ => None,
         },
-        Strategy::Random { runs, .. } => Some(format!("{} random executions", runs.max(1))),
+        Strategy::Random { runs, .. } => {
+            Some(counted(runs.max(1), "random execution", "random executions"))
+        }
         Strategy::Pct { depth, runs, .. } => {
             let (lanes, steps) = (scenario.lanes.len().max(1), found.spread?);
             let runs = runs.max(1);
+            let made = counted(runs, "random execution", "random executions");
             Some(match options.model {
                 Model::Sc => format!(
-                    "{runs} random executions; p < {} that a bug of depth {depth} escapes them \
-                     ({lanes} lanes, {steps} steps)",
-                    missed(lanes, steps, depth, runs)
+                    "{made}; p < {} that a bug of depth {depth} escapes them \
+                     ({}, {})",
+                    missed(lanes, steps, depth, runs),
+                    counted(lanes, "lane", "lanes"),
+                    counted(steps, "step", "steps")
                 ),
                 // The proof is about the order of lanes. Here old values are read at random, too.
-                Model::Tso | Model::Weak => format!(
-                    "{runs} random executions; how much escapes them is known under --model sc only"
-                ),
+                Model::Tso | Model::Weak => {
+                    format!("{made}; how much escapes them is known under --model sc only")
+                }
             })
         }
     }
@@ -240,13 +254,15 @@ fn missed(lanes: usize, steps: u32, depth: u32, runs: u64) -> String {
 pub(super) fn bounds(scenario: &Scenario, options: &CheckOptions) -> Vec<String> {
     let machine = &scenario.machine;
     let preemptions = match options.strategy {
-        Strategy::Exhaustive { preemptions: Some(most) } => format!("at most {most} preemptions"),
+        Strategy::Exhaustive { preemptions: Some(most) } => {
+            format!("at most {}", counted(most, "preemption", "preemptions"))
+        }
         _ => "preemptions unlimited".to_owned(),
     };
     vec![
-        format!("{} lanes", scenario.lanes.len()),
-        format!("{} frames a node", machine.frames()),
-        format!("{} migration passes", machine.migrate_passes()),
+        counted(scenario.lanes.len(), "lane", "lanes"),
+        counted(machine.frames(), "frame a node", "frames a node"),
+        counted(machine.migrate_passes(), "migration pass", "migration passes"),
         preemptions,
     ]
 }

@@ -15,6 +15,7 @@ use pinfold_explore::{
 
 use super::options::{CheckOptions, Progress};
 use super::trial::{Keep, Trial};
+use crate::counted::counted;
 
 /// The executions after which a search counts as long.
 const PATIENCE: u64 = 5_000;
@@ -60,7 +61,7 @@ pub(super) fn search(
         let random = Config { search: look, budget: None, ..config.clone() };
         let found = pieces.explore(&mut other, &random);
         if found.failure.is_some() {
-            trial.oracle = other.oracle;
+            trial.findings = other.findings;
             return Searched { found: pieces.sum(found), look: Some(look) };
         }
     }
@@ -129,8 +130,9 @@ impl Pieces<'_> {
             }
             Completeness::Exhausted if sum.truncated > 0 => Completeness::Bounded {
                 why: format!(
-                    "{} executions reached {} steps",
-                    sum.truncated, self.options.max_steps
+                    "{} reached {}",
+                    counted(sum.truncated, "execution", "executions"),
+                    counted(self.options.max_steps, "step", "steps")
                 ),
             },
             complete => complete,

@@ -19,8 +19,8 @@ use pinfold_explore::{
     explore, replay,
 };
 
-use crate::report::{Broken, Mode, Report, Verdict};
-use crate::scenario::{Scenario, ScenarioError, Verb, check_events};
+use crate::report::{Broken, Finding, Mode, Oracle, Report, Verdict};
+use crate::scenario::{Code, Scenario, ScenarioError, Verb, check_events};
 use crate::world::Plan;
 
 use fill::{
@@ -82,7 +82,7 @@ pub fn check(
         }
     };
     match &found.failure {
-        Some(failure) => judge_failure(&mut report, &plan, options, failure, trial.oracle),
+        Some(failure) => judge_failure(&mut report, &plan, options, failure, &trial.findings),
         None => judge_search(&mut report),
     }
     report.id = identify(scenario, rules, &report);
@@ -117,16 +117,14 @@ pub(crate) fn judge_failure(
     plan: &Rc<Plan>,
     options: &CheckOptions,
     failure: &Failure,
-    oracle: Option<&'static str>,
+    findings: &[Finding],
 ) {
     if failure.kind == FailureKind::Unsupported {
         report.verdict = Verdict::Skip;
         report.search.incomplete = Some(failure.message.clone());
     } else {
         report.verdict = Verdict::Fail;
-        // What an execution broke that does not happen again is not what is told.
-        let oracle = oracle.filter(|_| failure.kind != FailureKind::Nondeterministic);
-        explain(report, plan, options, failure, oracle);
+        explain(report, plan, options, failure, findings);
     }
 }
 
@@ -137,16 +135,12 @@ pub(crate) fn judge_search(report: &mut Report) {
         (Some(_), _) => Verdict::Partial,
         (None, None) => Verdict::Pass,
         (None, Some(goal)) => {
-            report.broken = Some(Broken {
-                oracle: "PF0301 vacuous".to_owned(),
-                what: vec![format!("no execution reached: {}", goal.what)],
-                why: vec!["the scenario proves nothing if its window is never open".to_owned()],
-                schedule: String::new(),
-                steps: 0,
-                switches: 0,
-                from_steps: None,
-                from_switches: None,
-            });
+            let broken = Broken::without_execution(
+                Oracle::Vacuous,
+                vec![format!("no execution reached: {}", goal.what)],
+                vec!["the scenario proves nothing if its window is never open".to_owned()],
+            );
+            report.broken = Some(Broken { code: Some(Code::Vacuous), ..broken });
             Verdict::Fail
         }
     };
@@ -181,7 +175,7 @@ pub fn run(scenario: &Scenario, path: &str, rules: &Rules, order: Order) -> Repo
     };
     fill(&mut report, &plan, std::mem::take(&mut trial.kept));
     if let Some(failure) = &found.failure {
-        report.broken = Some(failed(failure, trial.oracle, &report));
+        report.broken = Some(failed(failure, &trial.findings, &report));
     }
     report.id = identify(scenario, rules, &report);
     report
@@ -221,8 +215,8 @@ pub fn replay_schedule(
         _ => Verdict::Fail,
     };
     if let Judgement::Fail { message, .. } = &again.judgement {
-        let oracle = trial.oracle.unwrap_or("failure").to_owned();
-        report.broken = Some(broken(oracle, message, &schedule, &report));
+        let kind = FailureKind::Failed;
+        report.broken = Some(broken(&trial.findings, kind, message, &schedule, &report));
     }
     report.id = identify(scenario, rules, &report);
     Ok(report)

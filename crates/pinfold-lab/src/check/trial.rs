@@ -7,14 +7,10 @@ use std::sync::Arc;
 use pinfold_explore::{Ending, FailureKind, Judgement, Lanes, Subject, hook};
 
 use crate::access::Places;
-use crate::oracle::Finding;
 use crate::record::{Line, Record};
-use crate::report::{Cost, EndLine};
+use crate::report::{Cost, EndLine, Finding, Oracle};
 use crate::scenario::{Action, Code, Scenario, ScenarioError, Step};
 use crate::world::{Plan, World};
-
-/// The oracle of accesses that nothing orders.
-pub(crate) const DATA_RACE: &str = "data-race";
 
 /// Whether an execution keeps a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +34,8 @@ pub(crate) struct Trial {
     pub(crate) keep: Keep,
     /// How many executions reached each goal.
     pub(crate) reached: Vec<u64>,
-    /// The oracle that broke last.
-    pub(crate) oracle: Option<&'static str>,
+    /// What the last execution that failed broke, the first to break first.
+    pub(crate) findings: Vec<Finding>,
     pub(crate) kept: Kept,
     /// A setup that fails is the scenario's fault, and ends everything.
     pub(crate) setup_error: Rc<RefCell<Option<ScenarioError>>>,
@@ -51,7 +47,7 @@ impl Trial {
             plan: Rc::clone(plan),
             keep,
             reached: vec![0; plan.goals.len()],
-            oracle: None,
+            findings: Vec::new(),
             kept: Kept::default(),
             setup_error: Rc::default(),
         }
@@ -91,30 +87,35 @@ impl Trial {
     }
 
     /// The end of an execution whose lanes have all returned.
-    fn finish(&mut self, world: &World) -> (String, Result<(), Finding>) {
+    fn finish(&mut self, world: &World) -> (String, Vec<Finding>) {
         let scenario = Rc::clone(&self.plan.scenario);
         for step in &scenario.after {
             if let Err(message) = world.alone(step) {
-                return ("failed".to_owned(), Err(("step", message)));
+                let failed = Finding { oracle: Oracle::Step, what: message };
+                return ("failed".to_owned(), vec![failed]);
             }
         }
-        let examined = world.examine();
+        let mut findings = world.examine();
+        let sound = findings.is_empty();
         let label = world.outcome(&scenario.outcomes);
-        let claimed = self.claims(world);
+        findings.extend(self.claims(world));
         self.keep_costs(world);
         self.keep_lines(&mut world.machine().record.lock().expect("never poisoned"));
-        let result = examined.and(claimed).and_then(|()| {
+        if sound {
             // The claims' own loads may have faulted: the counts must add up after them, too.
-            world.examine()?;
+            findings.extend(world.examine());
+        }
+        if findings.iter().all(|finding| finding.oracle == Oracle::Claim) {
             world.take_down();
-            world.leaks()
-        });
-        (label, result)
+            findings.extend(world.examine_ruins());
+        }
+        (label, findings)
     }
 
-    fn claims(&mut self, world: &World) -> Result<(), Finding> {
+    /// The first claim that is broken.
+    fn claims(&mut self, world: &World) -> Option<Finding> {
         let scenario = Rc::clone(&self.plan.scenario);
-        let mut broken = Ok(());
+        let mut broken = None;
         for claim in &scenario.always {
             let (kept, looked) = world.claim(claim);
             let found = || {
@@ -129,8 +130,9 @@ impl Trial {
                     ok: kept,
                 });
             }
-            if !kept && broken.is_ok() {
-                broken = Err(("claim", format!("{claim}; found {}", found())));
+            if !kept && broken.is_none() {
+                let what = format!("{claim}; found {}", found());
+                broken = Some(Finding { oracle: Oracle::Claim, what });
             }
         }
         broken
@@ -173,7 +175,7 @@ fn run(world: &Rc<World>, scenario: &Rc<Scenario>, index: usize) -> impl FnOnce(
                 }
                 (Ok(_), _) => {}
                 (Err(fault), _) => {
-                    world.machine().broken("step", format!("{step}: {}", fault.message));
+                    world.machine().broken(Oracle::Step, format!("{step}: {}", fault.message));
                 }
             }
         }
@@ -190,14 +192,16 @@ fn start_lanes_of(process: &str, world: &Rc<World>, scenario: &Rc<Scenario>) {
     }
 }
 
-/// Who noticed what the explorer itself saw.
-fn oracle_of(kind: FailureKind) -> &'static str {
+/// Who noticed what the explorer itself saw. A judgement and a failure that a lane declares come
+/// with the findings of who made them; what is left is an execution that did not end.
+pub(crate) fn oracle_of(kind: FailureKind) -> Oracle {
     match kind {
-        FailureKind::DataRace => DATA_RACE,
-        FailureKind::Deadlock => "deadlock",
-        FailureKind::Panicked => "panic",
-        FailureKind::Nondeterministic => "nondeterminism",
-        FailureKind::Judged | FailureKind::Failed | FailureKind::Unsupported => "progress",
+        FailureKind::DataRace => Oracle::DataRace,
+        FailureKind::Deadlock => Oracle::Deadlock,
+        FailureKind::Panicked => Oracle::Panic,
+        FailureKind::Nondeterministic => Oracle::Nondeterminism,
+        FailureKind::Unsupported => Oracle::Unsupported,
+        FailureKind::Judged | FailureKind::Failed => Oracle::Progress,
     }
 }
 
@@ -232,16 +236,16 @@ impl Subject for Trial {
                 message: "the setup failed".to_owned(),
             };
         };
-        let (outcome, result) = match ending {
+        let (outcome, findings) = match ending {
             Ending::Finished => self.finish(&world),
             Ending::Failed { kind, message, .. } => {
-                let record = world.machine().record.lock().expect("never poisoned");
-                let oracle = match (&record.broken, kind) {
-                    (Some((oracle, _)), FailureKind::Failed) => oracle,
-                    (_, kind) => oracle_of(kind),
-                };
-                drop(record);
-                ("failed".to_owned(), Err((oracle, message.to_owned())))
+                let mut findings =
+                    world.machine().record.lock().expect("never poisoned").broken.clone();
+                if findings.is_empty() || kind != FailureKind::Failed {
+                    let seen = Finding { oracle: oracle_of(kind), what: message.to_owned() };
+                    findings.insert(0, seen);
+                }
+                ("failed".to_owned(), findings)
             }
         };
         let mut record = world.machine().record.lock().expect("never poisoned");
@@ -252,10 +256,11 @@ impl Subject for Trial {
             self.keep_lines(&mut record);
         }
         drop(record);
-        match result {
-            Ok(()) => Judgement::Pass { outcome },
-            Err((oracle, message)) => {
-                self.oracle = Some(oracle);
+        match findings.first() {
+            None => Judgement::Pass { outcome },
+            Some(first) => {
+                let message = first.what.clone();
+                self.findings = findings;
                 Judgement::Fail { outcome, message }
             }
         }

@@ -39,7 +39,7 @@ fn divergence(file: &ReplayFile) -> Vec<String> {
     let report = file.replay().expect("a report");
     assert_eq!(report.verdict, Verdict::Error);
     let broken = report.broken.expect("a reason");
-    assert_eq!(broken.oracle, "divergence");
+    assert_eq!(broken.oracle, Oracle::Divergence);
     broken.what
 }
 
@@ -96,9 +96,9 @@ fn missing_and_additional_events_are_noticed() {
 #[test]
 fn another_end_of_the_same_events_is_noticed() {
     let mut file = saved();
-    "leaks".clone_into(&mut file.oracle);
+    file.oracle = Oracle::Leak;
     let what = divergence(&file);
-    assert!(what[1].starts_with("recorded  leaks: ") && what[2].starts_with("now       claim: "));
+    assert!(what[1].starts_with("recorded  leak: ") && what[2].starts_with("now       claim: "));
 }
 
 #[test]
@@ -124,8 +124,8 @@ fn another_engine_is_refused_unless_it_is_wanted() {
 
 #[test]
 fn another_form_is_refused_before_its_fields_are_looked_at() {
-    let refused = read("{\"pinfold\": 2, \"engine\": \"9\", \"new\": []}", Engines::Any);
-    assert!(matches!(refused, Err(ReplayFileError::Format(2))));
+    let refused = read("{\"pinfold\": 3, \"engine\": \"9\", \"new\": []}", Engines::Any);
+    assert!(matches!(refused, Err(ReplayFileError::Format(3))));
 }
 
 #[test]

@@ -84,10 +84,7 @@ impl Scenario {
     /// Whether the lane starts only when another lane has forked its process.
     pub fn starts_late(&self, lane: &Lane) -> bool {
         let forks = |step: &Step| {
-            let made = match &step.action {
-                Action::Fork { child } => Some(child.as_str()),
-                _ => None,
-            };
+            let made = step.action.makes_process().map(|child| child.as_str());
             made.is_some() && made == lane.process()
         };
         self.lanes.iter().flat_map(|lane| &lane.steps).any(forks)

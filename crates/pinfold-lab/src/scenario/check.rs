@@ -11,6 +11,7 @@ use super::ast::{Action, Atom, Extent, Fact, Name, Pages, Place, Runner, Scenari
 use super::error::{Code, ScenarioError};
 use super::span::{Span, Spanned};
 use super::suggest::{did_you_mean, nearest};
+use crate::counted::counted;
 use names::{Kind, Names, Point};
 
 /// Every error of a scenario that was read without one.
@@ -266,7 +267,7 @@ impl<'a> Checker<'a> {
                 ScenarioError::new(
                     Code::AmbiguousPage,
                     place.span.0,
-                    format!("the {what} `{}` has {length} pages", place.name),
+                    format!("the {what} `{}` has {}", place.name, counted(length, "page", "pages")),
                     "which of them?",
                 )
                 .help(format!("name the page, as in `{}[0]`", place.name)),
@@ -290,7 +291,7 @@ impl<'a> Checker<'a> {
     }
 
     fn outside(&mut self, name: &Name, span: Span, reference: &str, length: u32, what: &str) {
-        let pages = if length == 1 { "1 page".to_owned() } else { format!("{length} pages") };
+        let pages = counted(length, "page", "pages");
         self.errors.push(
             ScenarioError::new(
                 Code::OutsideArea,

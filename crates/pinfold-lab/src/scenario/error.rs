@@ -3,15 +3,18 @@
 //! remedy; `docs/scenario-language.md` explains the codes.
 
 use super::span::Span;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Defines the codes once: variant, number, and the line that the manual has for it.
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+) => {
         /// The kind of a [`ScenarioError`]; stable across releases.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+        )]
         pub enum Code {
-            $($(#[doc = $doc])+ $variant,)+
+            $($(#[doc = $doc])+ #[serde(rename = $text)] $variant,)+
         }
 
         impl Code {

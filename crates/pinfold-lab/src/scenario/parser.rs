@@ -16,6 +16,7 @@ use super::format;
 use super::lexer::{Line, LineState, TokenKind, lex};
 use super::span::Span;
 use super::suggest::{did_you_mean, nearest};
+use super::words::Verb;
 use cursor::Cursor;
 use std::collections::HashSet;
 use steps::Home;
@@ -26,9 +27,9 @@ pub(super) const SECTIONS: [&str; 12] = [
     "outcome", "reach",
 ];
 
-/// Words that, with [`SECTIONS`], cannot be declared as names, since a line could then be read in
-/// two ways.
-const RESERVED: [&str; 10] =
+/// Words that cannot be declared as names, since a line could then be read in two ways; nor can
+/// those that start a section.
+pub const RESERVED: [&str; 10] =
     ["process", "device", "never", "and", "is", "not", "sees", "when", "fails", "may"];
 
 /// The names that some line of the text makes handles: `read X` is a device's access if X is one.
@@ -116,7 +117,7 @@ fn handle_of(line: &Line) -> Option<String> {
         Some(token) if token.kind == TokenKind::Colon => word(2)?,
         _ => word(0)?,
     };
-    if !matches!(verb, "pin" | "get") {
+    if !Verb::from_word(verb).is_some_and(Verb::makes_handle) {
         return None;
     }
     let at = (0..line.tokens.len()).rev().find(|at| word(*at) == Some("as"))?;

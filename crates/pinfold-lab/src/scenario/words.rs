@@ -88,6 +88,27 @@ vocabulary! {
     }
 }
 
+impl Verb {
+    /// Whether the name after `as` is that of a handle.
+    pub(super) fn makes_handle(self) -> bool {
+        match self {
+            Self::Pin | Self::Get => true,
+            Self::Map
+            | Self::Unmap
+            | Self::Protect
+            | Self::Advise
+            | Self::Write
+            | Self::Read
+            | Self::Unpin
+            | Self::Put
+            | Self::Fork
+            | Self::Exit
+            | Self::NumaScan
+            | Self::Migrate => false,
+        }
+    }
+}
+
 vocabulary! {
     /// Whether writes to an area stay with the process.
     pub enum Sharing {

@@ -106,7 +106,7 @@ always
     );
     for event in ["first-touch", "write"] {
         let protocol = text.reaching(&[event]);
-        protocol.breaks("latest", "PF0301 vacuous");
+        protocol.breaks("latest", "vacuous");
     }
     common::holds(text.name, &text.reaching(&["read"]).text, "latest", Model::Weak);
 }

@@ -175,29 +175,91 @@ impl Action {
         }
     }
 
+    /// What the step makes when it succeeds, under the name that it gives to it.
+    pub fn makes(&self) -> Option<Made<'_>> {
+        match self {
+            Self::Map { area, .. } => Some(Made::Area(area)),
+            Self::Fork { child } => Some(Made::Process(child)),
+            Self::Pin { grab, .. } | Self::Get { grab, .. } => Some(Made::Handle(&grab.handle)),
+            Self::Read { register, .. } | Self::DeviceRead { register, .. } => {
+                register.as_ref().map(Made::Register)
+            }
+            Self::Unmap { .. }
+            | Self::Protect { .. }
+            | Self::Advise { .. }
+            | Self::Write { .. }
+            | Self::DeviceWrite { .. }
+            | Self::Unpin { .. }
+            | Self::Put { .. }
+            | Self::Exit
+            | Self::NumaScan { .. }
+            | Self::Migrate { .. } => None,
+        }
+    }
+
+    /// The handle that the step works on, which another step has made.
+    pub fn uses_handle(&self) -> Option<&Name> {
+        match self {
+            Self::DeviceRead { from: place, .. } | Self::DeviceWrite { to: place, .. } => {
+                Some(&place.name)
+            }
+            Self::Unpin { handle, .. } | Self::Put { handle } => Some(handle),
+            Self::Map { .. }
+            | Self::Unmap { .. }
+            | Self::Protect { .. }
+            | Self::Advise { .. }
+            | Self::Write { .. }
+            | Self::Read { .. }
+            | Self::Pin { .. }
+            | Self::Get { .. }
+            | Self::Fork { .. }
+            | Self::Exit
+            | Self::NumaScan { .. }
+            | Self::Migrate { .. } => None,
+        }
+    }
+
     /// Whether the step means nothing without a process. Steps on handles need none.
     pub fn needs_process(&self) -> bool {
-        !matches!(
-            self,
-            Self::DeviceRead { .. }
-                | Self::DeviceWrite { .. }
-                | Self::Unpin { .. }
-                | Self::Put { .. }
-        )
+        self.uses_handle().is_none()
     }
 
     /// Whether later steps need to know that it worked, so that it cannot be one that may fail.
     pub fn must_be_sure(&self) -> bool {
-        matches!(self, Self::Map { .. } | Self::Fork { .. })
+        match self.makes() {
+            Some(Made::Area(_) | Made::Process(_)) => true,
+            Some(Made::Handle(_) | Made::Register(_)) | None => false,
+        }
     }
 
     /// The handle that the step makes when it succeeds.
     pub fn makes_handle(&self) -> Option<&Name> {
-        match self {
-            Self::Pin { grab, .. } | Self::Get { grab, .. } => Some(&grab.handle),
-            _ => None,
+        match self.makes()? {
+            Made::Handle(name) => Some(name),
+            Made::Area(_) | Made::Process(_) | Made::Register(_) => None,
         }
     }
+
+    /// The process that the step makes when it succeeds.
+    pub fn makes_process(&self) -> Option<&Name> {
+        match self.makes()? {
+            Made::Process(name) => Some(name),
+            Made::Area(_) | Made::Handle(_) | Made::Register(_) => None,
+        }
+    }
+}
+
+/// Something that a step makes, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made<'a> {
+    /// An area of the process.
+    Area(&'a Name),
+    /// A process.
+    Process(&'a Name),
+    /// Pages in the hands of a device.
+    Handle(&'a Name),
+    /// A word that was read.
+    Register(&'a Name),
 }
 
 /// What `pin` and `get` have in common.

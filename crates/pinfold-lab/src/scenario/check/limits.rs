@@ -53,10 +53,23 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
                 }
                 errors.extend(at.and_then(|at| address(at, pages.value)));
             }
-            Action::Get { times: Some(times), .. } => {
-                errors.extend(outside("number of references", *times, &TIMES));
+            Action::Get { times, .. } => {
+                errors.extend(times.and_then(|n| outside("number of references", n, &TIMES)));
             }
-            _ => {}
+            Action::Unmap { .. }
+            | Action::Protect { .. }
+            | Action::Advise { .. }
+            | Action::Write { .. }
+            | Action::Read { .. }
+            | Action::DeviceWrite { .. }
+            | Action::DeviceRead { .. }
+            | Action::Pin { .. }
+            | Action::Unpin { .. }
+            | Action::Put { .. }
+            | Action::Fork { .. }
+            | Action::Exit
+            | Action::NumaScan { .. }
+            | Action::Migrate { .. } => {}
         }
     }
 }

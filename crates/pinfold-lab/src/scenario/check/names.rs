@@ -1,6 +1,6 @@
 //! What a scenario declares, and from where on.
 
-use super::super::ast::{Action, Name, Runner, Scenario, Step};
+use super::super::ast::{Action, Grab, Name, Runner, Scenario, Step};
 use super::super::error::{Code, ScenarioError};
 use super::super::span::Span;
 use std::collections::HashMap;
@@ -229,35 +229,53 @@ impl<'a> Names<'a> {
                 let parent = parent.filter(|name| self.processes.contains_key(name));
                 self.processes.insert(child, Process { made: at, span: child.span, parent });
             }
-            Action::Pin { grab, .. } | Action::Get { grab, .. } => {
-                if let Some(first) = self.handles.get(grab.handle.as_str()) {
-                    return errors.push(duplicate("handle", &grab.handle, first.span));
-                }
-                let length = process.and_then(|process| self.area(process, &grab.pages.area, at));
-                let pages = length.map(|area| grab.pages.extent.resolve(area.pages).1);
-                let kind = match step.action {
-                    Action::Pin { .. } => Kind::Pin,
-                    _ => Kind::Get,
-                };
-                let span = grab.handle.span;
-                let unsure = step.may_fail.map(|failure| failure.span);
-                let handle = Handle { made: at, span, kind, pages, released: None, unsure };
-                self.handles.insert(&grab.handle, handle);
+            Action::Pin { grab, .. } => {
+                self.declare_handle(Kind::Pin, at, process, step, grab, errors)
+            }
+            Action::Get { grab, .. } => {
+                self.declare_handle(Kind::Get, at, process, step, grab, errors)
             }
             Action::Unpin { handle, .. } | Action::Put { handle } => {
                 if let Some(known) = self.handles.get_mut(handle.as_str()) {
                     known.released.get_or_insert((at, handle.span));
                 }
             }
-            Action::Read { register: Some(register), .. }
-            | Action::DeviceRead { register: Some(register), .. } => {
+            Action::Read { register, .. } | Action::DeviceRead { register, .. } => {
+                let Some(register) = register else { return };
                 if let Some(first) = self.registers.get(register.as_str()) {
                     return errors.push(duplicate("register", register, *first));
                 }
                 self.registers.insert(register, register.span);
             }
-            _ => {}
+            Action::Unmap { .. }
+            | Action::Protect { .. }
+            | Action::Advise { .. }
+            | Action::Write { .. }
+            | Action::DeviceWrite { .. }
+            | Action::Exit
+            | Action::NumaScan { .. }
+            | Action::Migrate { .. } => {}
         }
+    }
+
+    fn declare_handle(
+        &mut self,
+        kind: Kind,
+        at: Point,
+        process: Option<&'a Name>,
+        step: &'a Step,
+        grab: &'a Grab,
+        errors: &mut Vec<ScenarioError>,
+    ) {
+        if let Some(first) = self.handles.get(grab.handle.as_str()) {
+            return errors.push(duplicate("handle", &grab.handle, first.span));
+        }
+        let length = process.and_then(|process| self.area(process, &grab.pages.area, at));
+        let pages = length.map(|area| grab.pages.extent.resolve(area.pages).1);
+        let span = grab.handle.span;
+        let unsure = step.may_fail.map(|failure| failure.span);
+        let handle = Handle { made: at, span, kind, pages, released: None, unsure };
+        self.handles.insert(&grab.handle, handle);
     }
 
     pub(super) fn process(&self, name: &str) -> Option<&Process<'a>> {

@@ -19,6 +19,10 @@ pub(super) enum Home<'a> {
     BrokenLane,
 }
 
+/// The words that may follow an action: both are reserved, so that what an action leaves out can be
+/// told from a name.
+const ENDINGS: [&str; 2] = ["fails", "may"];
+
 /// `[PROCESS:] ACTION [fails FAILURE | may fail FAILURE]`
 pub(super) fn step(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<Step> {
     let start = cursor.here();
@@ -121,7 +125,8 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<
         Verb::Fork => Action::Fork { child: cursor.new_name("a name for the child")? },
         Verb::Exit => Action::Exit,
         Verb::NumaScan => match cursor.peek_word() {
-            None | Some("fails") => Action::NumaScan { pages: None },
+            None => Action::NumaScan { pages: None },
+            Some(word) if ENDINGS.contains(&word) => Action::NumaScan { pages: None },
             Some(_) => Action::NumaScan { pages: Some(cursor.pages()?) },
         },
         Verb::Migrate => {

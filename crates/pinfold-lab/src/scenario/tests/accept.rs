@@ -18,6 +18,9 @@ fn every_step_is_read() {
            advise A wipeonfork
            numa-scan
            numa-scan A[0]
+           numa-scan fails busy
+           numa-scan may fail busy
+           numa-scan A[0] may fail busy
            migrate A to node 1 fails busy
            put h1
            fork D fails out-of-frames
@@ -48,6 +51,9 @@ fn every_step_is_read() {
             "advise A wipeonfork",
             "numa-scan",
             "numa-scan A[0]",
+            "numa-scan fails busy",
+            "numa-scan may fail busy",
+            "numa-scan A[0] may fail busy",
             "migrate A to node 1 fails busy",
             "put h1",
             "fork D fails out-of-frames",
@@ -56,6 +62,10 @@ fn every_step_is_read() {
             "exit",
         ]
     );
+    for step in scenario.setup.steps.iter().chain(&scenario.lanes[0].steps) {
+        let makes = step.action.makes_handle().is_some();
+        assert_eq!(step.action.verb().makes_handle(), makes, "{step}");
+    }
 }
 
 #[test]
