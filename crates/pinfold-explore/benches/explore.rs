@@ -1,8 +1,8 @@
 //! Executions a second, and executions to exhaustion, on small protocols under each model.
 //!
-//! `cargo bench -p pinfold-explore`. Prints two tables. There is nothing to compare the first with but
-//! an earlier one; the second holds the reduced search against one that tries every sequence of steps.
-//! The real code's figures are in the bench of `pinfold-lab`.
+//! `cargo bench -p pinfold-explore`. Prints two tables. There is nothing to compare the first with
+//! but an earlier one; the second holds the reduced search against one that tries every sequence of
+//! steps. The real code's figures are in the bench of `pinfold-lab`.
 
 #[path = "../tests/common/mod.rs"]
 mod common;

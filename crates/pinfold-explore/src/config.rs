@@ -71,7 +71,8 @@ pub struct Config {
     pub search: Search,
     /// Explore only this part of the search. A search with a bound on preemptions has no parts.
     pub job: Option<Job>,
-    /// Go on from here instead of beginning: [`crate::Report::position`] of the same search and job.
+    /// Go on from here instead of beginning: [`crate::Report::position`] of the same search and
+    /// job.
     pub resume: Option<Position>,
     /// Stop after so many executions.
     pub max_executions: Option<u64>,

@@ -289,7 +289,8 @@ impl Engine {
         }
     }
 
-    /// The place of the lane that is to be resumed, unless the execution is over. No lane is unborn.
+    /// The place of the lane that is to be resumed, unless the execution is over. No lane is
+    /// unborn.
     pub(crate) fn next(&mut self) -> Option<usize> {
         if self.ready == Ready::NotAll {
             self.ready = Ready::All;

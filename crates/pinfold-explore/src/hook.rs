@@ -6,15 +6,15 @@
 //! borrow that another lane could need.
 //!
 //! Called where no lane runs, every hook acts on `now` alone and returns at once: during `build`
-//! and `judge`, while a lane unwinds, and outside any exploration. [`active`] tells. So what a lane's
-//! destructors do while it unwinds (a store, a lock given back) is seen by nobody. A panic ends the
-//! execution, and then nobody looks; a lane that catches its own panic and goes on afterwards ends the
-//! execution as a failure of kind [`crate::FailureKind::Unsupported`].
+//! and `judge`, while a lane unwinds, and outside any exploration. [`active`] tells. So what a
+//! lane's destructors do while it unwinds (a store, a lock given back) is seen by nobody. A panic
+//! ends the execution, and then nobody looks; a lane that catches its own panic and goes on
+//! afterwards ends the execution as a failure of kind [`crate::FailureKind::Unsupported`].
 //!
 //! Data races: [`read_plain`] and [`write_plain`] announce accesses to memory that is not atomic.
-//! They are no steps. Two of them that nothing orders, and of which one writes, end the execution as
-//! a failure of kind [`crate::FailureKind::DataRace`] when the lane reaches its next access; so do
-//! accesses to a cell that are not ordered with its [`renew`]al or its end ([`forget`]).
+//! They are no steps. Two of them that nothing orders, and of which one writes, end the execution
+//! as a failure of kind [`crate::FailureKind::DataRace`] when the lane reaches its next access; so
+//! do accesses to a cell that are not ordered with its [`renew`]al or its end ([`forget`]).
 
 use crate::{
     current::{self, Phase},
@@ -70,8 +70,8 @@ fn goes_by() -> bool {
     true
 }
 
-/// Whether instrumented locks are to run their own code on cells, rather than announce themselves by
-/// [`lock`] and its kin: [`crate::Config::locks`].
+/// Whether instrumented locks are to run their own code on cells, rather than announce themselves
+/// by [`lock`] and its kin: [`crate::Config::locks`].
 pub fn locks_are_code() -> bool {
     current::with(|engine| engine.locks_are_code()).unwrap_or(false)
 }
@@ -89,8 +89,8 @@ pub fn store(addr: usize, now: u64, value: u64, order: Order) -> u64 {
 }
 
 /// Reads the cell and, if `f` returns a value, writes it, in one step. `f` must be pure: it may be
-/// called any number of times. `failure` is the ordering when `f` returns nothing: then it is a load,
-/// as in a loop that looks first and leaves it at that.
+/// called any number of times. `failure` is the ordering when `f` returns nothing: then it is a
+/// load, as in a loop that looks first and leaves it at that.
 pub fn rmw(
     addr: usize,
     now: u64,
@@ -101,8 +101,9 @@ pub fn rmw(
     update(addr, now, [success, failure], Miss::Load, f)
 }
 
-/// Reads the cell and, if it holds `old`, writes `new`, in one step. `failure` is the ordering when it
-/// does not. Under [`crate::Model::Tso`] it is a locked instruction, and so a fence, in either case.
+/// Reads the cell and, if it holds `old`, writes `new`, in one step. `failure` is the ordering when
+/// it does not. Under [`crate::Model::Tso`] it is a locked instruction, and so a fence, in either
+/// case.
 pub fn compare_exchange(
     addr: usize,
     now: u64,
@@ -151,15 +152,16 @@ pub fn lock(id: usize, mode: Mode) {
 }
 
 /// Takes the lock `id` if nobody is in the way. Returns whether it was taken. An attempt that fails
-/// orders nothing; under [`crate::Model::Weak`] it may have seen an older state of the lock, in which
-/// somebody was in the way. Under [`crate::Model::Tso`] it empties the store buffer, as a locked
-/// instruction does.
+/// orders nothing; under [`crate::Model::Weak`] it may have seen an older state of the lock, in
+/// which somebody was in the way. Under [`crate::Model::Tso`] it empties the store buffer, as a
+/// locked instruction does.
 pub fn try_lock(id: usize, mode: Mode) -> bool {
     perform(|engine| Op::Lock(engine.lock(id), LockOp::Try(mode))).is_none_or(|done| done.done)
 }
 
-/// Waits until nobody has the lock `id` alone, as far as this lane can see, and takes nothing: what the
-/// lock protects may be in use again. What those did who gave it back before happens before what follows.
+/// Waits until nobody has the lock `id` alone, as far as this lane can see, and takes nothing: what
+/// the lock protects may be in use again. What those did who gave it back before happens before
+/// what follows.
 pub fn wait_unlocked(id: usize) {
     let _ = perform(|engine| Op::Lock(engine.lock(id), LockOp::SeeUnlocked));
 }
@@ -169,19 +171,20 @@ pub fn unlock(id: usize, mode: Mode) {
     let _ = perform(|engine| Op::Lock(engine.lock(id), LockOp::GiveBack(mode)));
 }
 
-/// The cells, the locks and the plain memory in `[addr, addr + len)` end here: what lies there later
-/// starts from its `now`, and is another. Not a step. No other lane may be at them: an access that comes
-/// before the end in some execution, and that nothing orders before it, is a race. One that always
-/// comes after it is taken for an access to what lies there then.
+/// The cells, the locks and the plain memory in `[addr, addr + len)` end here: what lies there
+/// later starts from its `now`, and is another. Not a step. No other lane may be at them: an access
+/// that comes before the end in some execution, and that nothing orders before it, is a race. One
+/// that always comes after it is taken for an access to what lies there then.
 pub fn forget(addr: usize, len: usize) {
     if active() {
         current::with(|engine| engine.renew(addr, len, Life::End));
     }
 }
 
-/// The cells and locks in `[addr, addr + len)` are initialised anew: the next access to a cell starts
-/// from its `now`, and a lock hands nothing over from before. Not a step. The lane must have them alone:
-/// whatever others did to them happens before this, and this before whatever they will do.
+/// The cells and locks in `[addr, addr + len)` are initialised anew: the next access to a cell
+/// starts from its `now`, and a lock hands nothing over from before. Not a step. The lane must have
+/// them alone: whatever others did to them happens before this, and this before whatever they will
+/// do.
 pub fn renew(addr: usize, len: usize) {
     if active() {
         current::with(|engine| engine.renew(addr, len, Life::Renew));
@@ -203,31 +206,32 @@ pub fn write_plain(addr: usize) {
     }
 }
 
-/// What this lane did until now happens before whatever follows a later [`take_over`] of the same `id`.
-/// Not a step: for what has its order from elsewhere, such as the last of several owners. Who is the
-/// last is not varied for its own sake, so it must not matter.
+/// What this lane did until now happens before whatever follows a later [`take_over`] of the same
+/// `id`. Not a step: for what has its order from elsewhere, such as the last of several owners. Who
+/// is the last is not varied for its own sake, so it must not matter.
 pub fn hand_over(id: usize) {
     if active() {
         current::with(|engine| engine.hand_over(id));
     }
 }
 
-/// See [`hand_over`]. Not a step; under [`crate::Model::Tso`] a full fence, as the taking of a lock is.
+/// See [`hand_over`]. Not a step; under [`crate::Model::Tso`] a full fence, as the taking of a lock
+/// is.
 pub fn take_over(id: usize) {
     if active() {
         current::with(|engine| engine.take_over(id));
     }
 }
 
-/// Starts a lane, whose number is returned. Not a step: the new lane runs up to its first access once
-/// this one is at its next. All that this lane did happens before all that the new one does.
+/// Starts a lane, whose number is returned. Not a step: the new lane runs up to its first access
+/// once this one is at its next. All that this lane did happens before all that the new one does.
 ///
-/// Numbers go by the order of starting, which the search does not vary for its own sake: they are good
-/// for [`join`] and for nothing else.
+/// Numbers go by the order of starting, which the search does not vary for its own sake: they are
+/// good for [`join`] and for nothing else.
 ///
 /// Where no lane runs, `body` runs at once. More than [`crate::MAX_LANES`] lanes at a time end the
-/// execution as a failure. A lane that has ended counts until one that starts another knows of its end,
-/// by a [`join`] that happened before.
+/// execution as a failure. A lane that has ended counts until one that starts another knows of its
+/// end, by a [`join`] that happened before.
 pub fn spawn(name: impl Into<String>, body: impl FnOnce() + 'static) -> usize {
     if !active() {
         body();
@@ -260,8 +264,8 @@ pub fn label(addr: usize, len: usize, describe: impl Fn(usize) -> String + 'stat
     });
 }
 
-/// The running lane, counted from 0 in the order in which they were added or started; 0 when no lane
-/// runs. See [`spawn`] for what the numbers of started lanes are good for.
+/// The running lane, counted from 0 in the order in which they were added or started; 0 when no
+/// lane runs. See [`spawn`] for what the numbers of started lanes are good for.
 pub fn lane() -> usize {
     if active() { current::with(|engine| engine.number()).unwrap_or(0) } else { 0 }
 }

@@ -2,8 +2,9 @@
 //!
 //! A job of an exhaustive search stands for all executions that begin with its steps, apart from
 //! those that begin with what a sleeping lane would do: other jobs have them. Its text is that of a
-//! [`Schedule`], followed by a semicolon and the sleeping lanes, counted from 1, each with what its step
-//! touches: `1,1,2.1;1+w4,3+k2x`. It means something only to the same version of the same subject.
+//! [`Schedule`], followed by a semicolon and the sleeping lanes, counted from 1, each with what its
+//! step touches: `1,1,2.1;1+w4,3+k2x`. It means something only to the same version of the same
+//! subject.
 //!
 //! A job of a random search stands for some of its runs: `runs 300+100` for a hundred from run 300
 //! on; `runs 300+100/41` if it has to know that changes of priority are spread over 41 steps.

@@ -40,8 +40,8 @@
 //!
 //! # How it works
 //! * [`hook`]: what instrumented code calls; each call is one step of a lane.
-//! * `runner`: coroutines on pooled stacks. One operating-system thread for one exploration; nothing
-//!   is shared with others.
+//! * `runner`: coroutines on pooled stacks. One operating-system thread for one exploration;
+//!   nothing is shared with others.
 //! * `engine`: one execution. A lane announces an access (`op`) before it executes it, so that the
 //!   choice of the next lane runs inline and continuing with the same lane costs no switch.
 //! * `memory`: what a load may return, under [`Model::Sc`], [`Model::Tso`] or [`Model::Weak`]; what
@@ -73,11 +73,11 @@
 //! | 10 | `explore` | the loop over all of them |
 //!
 //! # What a clean, exhausted report means
-//! No execution of the model, within the instrumented accesses, fails. State that lanes share must be
-//! protected by announced locks or by happens-before: announce accesses to it with
+//! No execution of the model, within the instrumented accesses, fails. State that lanes share must
+//! be protected by announced locks or by happens-before: announce accesses to it with
 //! [`hook::read_plain`] and [`hook::write_plain`], and a data race is a failure. State that lanes
-//! share without announcing it is outside the statement, and so are the numbers of started lanes and
-//! who is the last of several owners ([`hook::hand_over`]).
+//! share without announcing it is outside the statement, and so are the numbers of started lanes
+//! and who is the last of several owners ([`hook::hand_over`]).
 
 // The tests' programs and references speak of the crate by its name, in here as well.
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //!
 //! Addresses differ from execution to execution; the number of an object is the order in which it
 //! was first announced, which is the same whenever the schedule is: one that ended has none of its
-//! numbers taken up by what comes to lie there. Nothing iterates over the hash maps, so their order does
-//! not matter.
+//! numbers taken up by what comes to lie there. Nothing iterates over the hash maps, so their order
+//! does not matter.
 
 use std::{
     collections::HashMap,
@@ -84,8 +84,8 @@ impl Objects {
         self.known[object as usize]
     }
 
-    /// The object ends: what lies there later is another. So numbers do not depend on whether memory
-    /// that was freed is handed out again.
+    /// The object ends: what lies there later is another. So numbers do not depend on whether
+    /// memory that was freed is handed out again.
     pub(crate) fn end(&mut self, object: Object) {
         let (kind, addr) = &mut self.known[object as usize];
         let map = match kind {

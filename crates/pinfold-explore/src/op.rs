@@ -61,8 +61,8 @@ pub(crate) enum Miss {
 
 /// An announced access, with all that is needed to execute it.
 ///
-/// Every other description of an access is made from this one, by a match that names each kind: what a
-/// search sees of it ([`crate::search::Touch`]) and what a trace says of it
+/// Every other description of an access is made from this one, by a match that names each kind:
+/// what a search sees of it ([`crate::search::Touch`]) and what a trace says of it
 /// ([`crate::AccessKind`]).
 pub(crate) enum Op {
     Cell(Object, CellOp),

@@ -1,10 +1,10 @@
 //! The schedule of one execution, as text that replays in another process.
 //!
 //! One entry for each step, separated by commas: the place of the lane, counted from 1 (a lane that
-//! starts later may take the place of one that has ended), and after a dot, when it is not zero, the choice: for a load how many stores back from the latest it read,
-//! for a store how many stores it was placed behind, for data nondeterminism the value chosen.
-//! `1,1,2,2.1` lets lane 1 make two steps, then lane 2 two, the second of which reads the store
-//! before the latest one.
+//! starts later may take the place of one that has ended), and after a dot, when it is not zero,
+//! the choice: for a load how many stores back from the latest it read, for a store how many stores
+//! it was placed behind, for data nondeterminism the value chosen. `1,1,2,2.1` lets lane 1 make two
+//! steps, then lane 2 two, the second of which reads the store before the latest one.
 
 use std::{fmt, str::FromStr};
 

@@ -4,8 +4,9 @@
 //! Two ways, each within half of the runs: a bounded search with fewer preemptions from scratch,
 //! which finds the best there is when the subject is small, and changes to the schedule at hand,
 //! which work for any size. A changed schedule counts only if it leads to the same failure: the
-//! same kind and, when judged, the same outcome. When the engine's watch is over, what was reached until
-//! then stands. At the end the schedule runs once more, with names recorded, however long that takes.
+//! same kind and, when judged, the same outcome. When the engine's watch is over, what was reached
+//! until then stands. At the end the schedule runs once more, with names recorded, however long
+//! that takes.
 
 use crate::{
     current,

@@ -446,8 +446,8 @@ fn a_deadlock_uses_labels() {
     assert_eq!(report.failure.expect("stuck").message, "waiter waits for a value of the flag");
 }
 
-/// What a lane's destructors do while it unwinds goes by unseen, so a lane that catches its own panic must not go
-/// on.
+/// What a lane's destructors do while it unwinds goes by unseen, so a lane that catches its own
+/// panic must not go on.
 #[test]
 fn a_lane_that_catches_its_own_panic_is_refused() {
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -510,7 +510,8 @@ fn a_long_lane_is_as_long_as_its_steps() {
     }
 }
 
-/// A search that is asked to stop does so within an execution, and goes on as if that had not been begun.
+/// A search that is asked to stop does so within an execution, and goes on as if that had not been
+/// begun.
 #[test]
 fn a_stop_is_honoured_within_an_execution() {
     use std::sync::{

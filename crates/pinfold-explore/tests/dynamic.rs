@@ -1,7 +1,8 @@
 //! Lanes that start lanes, and plain memory: against the axioms, against every sequence of steps,
 //! and by hand.
 //!
-//! Two hundred random programs of each kind by default; `PINFOLD_ORACLE_PROGRAMS=5000` asks for more.
+//! Two hundred random programs of each kind by default; `PINFOLD_ORACLE_PROGRAMS=5000` asks for
+//! more.
 
 mod common;
 
@@ -490,8 +491,8 @@ fn who_does_not_know_of_an_end_finds_no_room() {
     assert!(failure.message.contains("33 lanes at a time; at most 32"), "{}", failure.message);
 }
 
-/// A lane at the place of another is another: it races with third lanes by itself, under its own name, and who
-/// waits for the first waits for nothing of the second.
+/// A lane at the place of another is another: it races with third lanes by itself, under its own
+/// name, and who waits for the first waits for nothing of the second.
 #[test]
 fn who_comes_after_another_races_under_its_own_name() {
     let report = run(Model::Weak, FULL, |lanes, _| {

@@ -1,8 +1,8 @@
 //! The explorer against independent references, on random programs: RC11 by its axioms, TSO by
 //! store buffers.
 //!
-//! Two hundred programs by default; `PINFOLD_ORACLE_PROGRAMS=20000` asks for more. Five thousand for
-//! each model, as a test of its own, in half a minute:
+//! Two hundred programs by default; `PINFOLD_ORACLE_PROGRAMS=20000` asks for more. Five thousand
+//! for each model, as a test of its own, in half a minute:
 //! `cargo test -p pinfold-explore --release --test oracle -- --ignored --nocapture`.
 
 mod common;

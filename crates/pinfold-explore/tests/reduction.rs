@@ -102,8 +102,8 @@ fn agree(program: &Program) {
 }
 
 /// The load gives the lock back only if it reads the old value, and it may read that only once an
-/// attempt has failed: so the attempt must be tried before and after it, although with the new value
-/// nothing is given back.
+/// attempt has failed: so the attempt must be tried before and after it, although with the new
+/// value nothing is given back.
 #[test]
 fn an_option_that_is_withheld_may_give_a_lock_back() {
     let attempt = vec![Ins::Store(0, 1, Order::Relaxed), Ins::Try(0, Mode::Exclusive, vec![])];

@@ -1,10 +1,10 @@
-//! "Exhausted" is true: random programs, half of them locks, against references that share nothing with
-//! the explorer and against the search of every sequence of steps.
+//! "Exhausted" is true: random programs, half of them locks, against references that share nothing
+//! with the explorer and against the search of every sequence of steps.
 //!
 //! Two and a half thousand programs for each model by default, none of them long.
 //! `PINFOLD_SOUND_PROGRAMS=20000` asks for as many of each kind, with higher limits, and
-//! `PINFOLD_SOUND_FIRST=1000000` for others:
-//! `PINFOLD_SOUND_PROGRAMS=20000 cargo test -p pinfold-explore --release --test soundness -- --nocapture`.
+//! `PINFOLD_SOUND_FIRST=1000000` for others. The command is
+//! `cargo test -p pinfold-explore --release --test soundness -- --nocapture`.
 
 mod common;
 

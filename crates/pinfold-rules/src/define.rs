@@ -90,9 +90,9 @@ macro_rules! switches {
         $(
             $(#[doc = $doc])+
             #[doc = ""]
-            #[doc = "Listed in the order of history. Not comparable: what a variant means is asked of the"]
-            #[doc = "decision functions, which match every variant, so a new one does not compile until each"]
-            #[doc = "of them has decided."]
+            #[doc = "Listed in the order of history. Not comparable: what a variant means is asked of"]
+            #[doc = "the decision functions, which match every variant, so a new one does not compile"]
+            #[doc = "until each of them has decided."]
             #[derive(Clone, Copy, Debug)]
             #[cfg_attr(test, derive(PartialEq, Eq))]
             pub enum $Enum {
@@ -187,7 +187,8 @@ macro_rules! switches {
 
         impl PartialEq for Rules {
             fn eq(&self, other: &Self) -> bool {
-                self.base == other.base && TABLE.iter().all(|entry| (entry.get)(self) == (entry.get)(other))
+                let same = |entry: &Entry| (entry.get)(self) == (entry.get)(other);
+                self.base == other.base && TABLE.iter().all(same)
             }
         }
 

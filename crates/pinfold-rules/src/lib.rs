@@ -1,15 +1,19 @@
-//! What Linux has decided about private pages, release by release: pure decisions for kernels that own their page tables.
+//! What Linux has decided about private pages, release by release: pure decisions for kernels that
+//! own their page tables.
 //!
-//! [`Rules`] holds one documented variant for each thing that Linux has done in more than one way. [`Rules::linux`] gives a release as it was,
-//! [`Rules::default`] what an embedder should use, [`Rules::parse`] reads both with overrides. The decisions are pure functions over a snapshot
-//! ([`PageState`], [`EntryState`], [`AreaState`]), one module for each subject; every answer carries a [`Why`] that prints the test that decided with
-//! its numbers. They take no lock, order nothing and need no heap: whoever calls them holds what the subject's protocol asks for, and takes the
-//! snapshot under it. The crate `pinfold` is a memory manager that asks them.
+//! [`Rules`] holds one documented variant for each thing that Linux has done in more than one way.
+//! [`Rules::linux`] gives a release as it was, [`Rules::default`] what an embedder should use,
+//! [`Rules::parse`] reads both with overrides. The decisions are pure functions over a snapshot
+//! ([`PageState`], [`EntryState`], [`AreaState`]), one module for each subject; every answer
+//! carries a [`Why`] that prints the test that decided with its numbers. They take no lock, order
+//! nothing and need no heap: whoever calls them holds what the subject's protocol asks for, and
+//! takes the snapshot under it. The crate `pinfold` is a memory manager that asks them.
 //!
 //! # What to ask when
 //!
-//! *Table lock* is the lock of the page table that holds the entry, *space lock* that of the address space, *mark* the exclusive mark
-//! ([`Exclusive`], in Linux PageAnonExclusive). Beside what the table says, a question about a page takes its [`PageState`]. The rule is the field of
+//! *Table lock* is the lock of the page table that holds the entry, *space lock* that of the
+//! address space, *mark* the exclusive mark ([`Exclusive`], in Linux PageAnonExclusive). Beside
+//! what the table says, a question about a page takes its [`PageState`]. The rule is the field of
 //! [`Rules`] of that type.
 //!
 //! | moment | ask | with | under | what the answer obliges to |
@@ -30,15 +34,19 @@
 //! | swap-in | nothing yet: swap has no switch so far | | table lock | Read-only and unmarked is right for everybody who shares the page; the next write asks the second row. A device that held an ordinary reference may lose it then. |
 //! | unmap | nothing | | space lock, table lock | Clear the entry, flush, then give the page back; pins keep it. The mark goes when the page is freed, not with the entry. A table goes as [`TableFree`] says. |
 //!
-//! A kernel without swap says [`SwapCache::Absent`], one without LRU batches [`Lru::On`]. A pin of a small page adds [`PIN_BIAS`](pin::PIN_BIAS) to its
-//! refcount, and its pin count is none. For an entry of a shared mapping only those rows count that do not say private.
+//! A kernel without swap says [`SwapCache::Absent`], one without LRU batches [`Lru::On`]. A pin of
+//! a small page adds [`PIN_BIAS`](pin::PIN_BIAS) to its refcount, and its pin count is none. For an
+//! entry of a shared mapping only those rows count that do not say private.
 //!
 //! # What must stay true of the mark
 //!
-//! Under the rules of 5.19 and later, the default among them, every row above keeps this and may rely on it (facts 1.5).
+//! Under the rules of 5.19 and later, the default among them, every row above keeps this and may
+//! rely on it (facts 1.5).
 //!
-//! - I1: an anonymous page that a writable entry maps is marked. A marked page need not be writable.
-//! - I2: an anonymous page is pinned only while it is marked, and the mark of a pinned page stays until it is unpinned or freed.
+//! - I1: an anonymous page that a writable entry maps is marked. A marked page need not be
+//!   writable.
+//! - I2: an anonymous page is pinned only while it is marked, and the mark of a pinned page stays
+//!   until it is unpinned or freed.
 //! - I3: a marked page is mapped exactly once; a merged page is never marked.
 //! - I4: no swap entry names a page in the swap cache that is marked.
 //! - I5: clearing the mark leaves no writable entry behind.
@@ -46,7 +54,8 @@
 //! # A tiny kernel that asks
 //!
 //! ```
-//! use pinfold_rules::cow::{CowStep, CowVerdict, pte_cow_drained, pte_cow_locked, pte_cow_precheck};
+//! use pinfold_rules::cow::{CowStep, CowVerdict};
+//! use pinfold_rules::cow::{pte_cow_drained, pte_cow_locked, pte_cow_precheck};
 //! use pinfold_rules::fork::{ForkVerdict, PinHistory, fork_page};
 //! use pinfold_rules::pin::PIN_BIAS;
 //! use pinfold_rules::{Exclusive, Lru, PageKind, PageState, Rules, SwapCache};
@@ -158,20 +167,22 @@
 //! ] {
 //!     let mut kernel = Kernel { rules: Rules::linux(release)?, frames: Vec::new() };
 //!
-//!     // A device pins a page, mprotect takes the right to write and grants it again, and the owner writes.
+//!     // A device pins a page, mprotect takes the right to write and grants it again, and the
+//!     // owner writes.
 //!     let mut page = kernel.fresh();
 //!     let device = page.frame;
 //!     kernel.frames[device].refs += PIN_BIAS;
 //!     page.writable = false;
 //!     assert_eq!(kernel.write_fault(&mut page), pinned_write);
-//!     assert_eq!(page.frame == device, release != "linux-5.9", "whether the device sees the write");
+//!     assert_eq!(page.frame == device, release != "linux-5.9", "the device sees the write");
 //!
 //!     // A device pins a page, and the owner forks.
 //!     let mut page = kernel.fresh();
 //!     kernel.frames[page.frame].refs += PIN_BIAS;
 //!     assert_eq!(kernel.fork(&mut page).1, pinned_fork);
 //!
-//!     // A page that is shared with one child has many references and no pin when the owner forks again.
+//!     // A page that is shared with one child has many references and no pin when the owner forks
+//!     // again.
 //!     let mut page = kernel.fresh();
 //!     kernel.fork(&mut page);
 //!     kernel.frames[page.frame].refs += 1024;
@@ -183,7 +194,8 @@
 //! # Invariants of the crate
 //!
 //! - INV-RULES-1: what [`Rules`] displays, [`Rules::parse`] reads back as the same value.
-//! - INV-RULES-2: each switch changes at its own date; a preset is the sum of those dates, never a list beside them.
+//! - INV-RULES-2: each switch changes at its own date; a preset is the sum of those dates, never a
+//!   list beside them.
 //! - INV-RULES-3: a rule from before the exclusive mark answers the same with and without it.
 //!
 //! `facts n.m` in comments names a section of `docs/facts-linux.md`, Linux's rules by release.

@@ -237,7 +237,8 @@ switches! {
         /// After them: walkers keep interrupts off, and the table waits for an interrupt on every
         /// CPU or for a grace period. facts 3.5, 7.9
         AfterWalkers = "after-walkers" [always],
-        /// At once. Hazard: a walker reads a frame that is free, or somebody else's table. facts 3.5
+        /// At once. Hazard: a walker reads a frame that is free, or somebody else's table. facts
+        /// 3.5
         AtOnce = "at-once" [never],
     }
 }

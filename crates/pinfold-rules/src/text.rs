@@ -113,8 +113,8 @@ pub(super) fn nearest(
         .map(|(_, name)| name)
 }
 
-/// How many letters must be added, removed or changed to make `given` of `name`. `given` is no longer
-/// than [`LONGEST`].
+/// How many letters must be added, removed or changed to make `given` of `name`. `given` is no
+/// longer than [`LONGEST`].
 fn distance(given: &str, name: &str) -> usize {
     // How far the letters of `name` so far are from each start of `given`.
     let mut row: [usize; LONGEST + 1] = array::from_fn(|column| column);

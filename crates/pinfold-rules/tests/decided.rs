@@ -1,9 +1,10 @@
 //! A switch is read by exhaustive matches alone, so that a new variant does not compile until each
 //! reader has decided.
 //!
-//! The enums of the switches cannot be compared, which the compiler holds; what is left are patterns
-//! that answer "no" for every variant they do not name: `matches!`, `if let`, `let ... else`, and a
-//! wildcard arm beside arms that name variants. This test reads the sources for them.
+//! The enums of the switches cannot be compared, which the compiler holds; what is left are
+//! patterns that answer "no" for every variant they do not name: `matches!`, `if let`,
+//! `let ... else`, and a wildcard arm beside arms that name variants. This test reads the sources
+//! for them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Nothing here takes memory from the heap: no decision, no reason in words, no rule set as text, no error.
+//! Nothing here takes memory from the heap: no decision, no reason in words, no rule set as text,
+//! no error.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,8 +1,11 @@
-//! The limit: the smallest loops of loads and locked operations that do the counting and the entry updates of an operation, and nothing else.
+//! The limit: the smallest loops of loads and locked operations that do the counting and the entry
+//! updates of an operation, and nothing else.
 //!
-//! They know no folios, locks, rules, areas, walks or events, and refuse nothing that could happen on a machine with a second CPU. What they share
-//! with the library is what the protocol demands of any implementation: the layout of 32 bytes a frame with references and mappings in one
-//! word, full ordering of each change, and the order of the steps. So the ratio to them is the price of everything else.
+//! They know no folios, locks, rules, areas, walks or events, and refuse nothing that could happen
+//! on a machine with a second CPU. What they share with the library is what the protocol demands of
+//! any implementation: the layout of 32 bytes a frame with references and mappings in one word,
+//! full ordering of each change, and the order of the steps. So the ratio to them is the price of
+//! everything else.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -71,7 +74,8 @@ impl Bare {
         })
     }
 
-    /// Pin: read the entry, add to the count unless the frame is free, read the entry again, write the frame down.
+    /// Pin: read the entry, add to the count unless the frame is free, read the entry again, write
+    /// the frame down.
     #[inline(never)]
     pub(crate) fn pin(&mut self) {
         self.taken.clear();
@@ -101,7 +105,8 @@ impl Bare {
         }
     }
 
-    /// Fork: read the entry, change the counts and the mark at once, take the write right off the entry, write the child's.
+    /// Fork: read the entry, change the counts and the mark at once, take the write right off the
+    /// entry, write the child's.
     #[inline(never)]
     pub(crate) fn fork(&self) {
         for (entry, child) in self.entries.iter().zip(&self.child) {
@@ -114,7 +119,8 @@ impl Bare {
         }
     }
 
-    /// Zap of the child's entries: exchange the entry, take the mapping off; after each table, where the flush would stand, the references.
+    /// Zap of the child's entries: exchange the entry, take the mapping off; after each table,
+    /// where the flush would stand, the references.
     #[inline(never)]
     pub(crate) fn zap(&mut self) {
         for table in self.child.chunks(TABLE) {

@@ -1,4 +1,5 @@
-//! P5: the fault path without clear and copy, in time; and the copy fault over a cold copy of 4 KiB that is fenced.
+//! P5: the fault path without clear and copy, in time; and the copy fault over a cold copy of 4 KiB
+//! that is fenced.
 //!
 //! The goal of the first is in instructions, which `instructions.sh` counts.
 
@@ -35,7 +36,8 @@ impl Path {
         ("copy", Self::Copy),
     ];
 
-    /// A process of which every page is about to fault like that, and the child that keeps its pages shared.
+    /// A process of which every page is about to fault like that, and the child that keeps its
+    /// pages shared.
     fn prepare(
         self,
         contents: Contents,
@@ -103,11 +105,13 @@ pub(crate) fn run() {
     cold_copy();
 }
 
-/// Both copy frames of one machine, each from and to frames of its own, that nothing has touched for several cache sizes.
+/// Both copy frames of one machine, each from and to frames of its own, that nothing has touched
+/// for several cache sizes.
 ///
-/// A bare loop of copies drains the stores of one page while it loads the next. No fault can: the entry that publishes the copy is
-/// ordered after it, and the locked operations of the next fault wait for its stores. On one machine that overlap made the bare loop
-/// a quarter faster (647 against 853 ns), so the limit is a copy with a fence after it.
+/// A bare loop of copies drains the stores of one page while it loads the next. No fault can: the
+/// entry that publishes the copy is ordered after it, and the locked operations of the next fault
+/// wait for its stores. On one machine that overlap made the bare loop a quarter faster (647
+/// against 853 ns), so the limit is a copy with a fence after it.
 fn cold_copy() {
     let mut pairs = Pairs::new("P5 copy fault over a fenced cold 4K copy", COLD_PAGES, COLD);
     for round in 0..COLD_ROUNDS {

@@ -1,6 +1,7 @@
 //! Taking and freeing frames, against a stack of free frames that is the least that could do it.
 //!
-//! The goals say how far a table is from that which keeps nothing but such a stack itself, without zones and orders: 4.8 and 3.0.
+//! The goals say how far a table is from that which keeps nothing but such a stack itself, without
+//! zones and orders: 4.8 and 3.0.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

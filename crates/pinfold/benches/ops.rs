@@ -1,4 +1,5 @@
-//! The operations that are measured, one function each, so that an instruction counter can name them.
+//! The operations that are measured, one function each, so that an instruction counter can name
+//! them.
 
 use std::hint::black_box;
 

@@ -1,6 +1,8 @@
-//! Paired measurement: the library and its limit take turns in one run, each on the thread's CPU time, and the median of the ratios counts.
+//! Paired measurement: the library and its limit take turns in one run, each on the thread's CPU
+//! time, and the median of the ratios counts.
 //!
-//! Neighbours, frequency and cache luck then hit both alike; what is left is a property of the code.
+//! Neighbours, frequency and cache luck then hit both alike; what is left is a property of the
+//! code.
 
 use std::time::Duration;
 

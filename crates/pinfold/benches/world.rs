@@ -1,4 +1,5 @@
-//! The machine that is measured: the mock's frames under four-level tables, with contents or without.
+//! The machine that is measured: the mock's frames under four-level tables, with contents or
+//! without.
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64 as AtomicWord};
@@ -56,7 +57,8 @@ impl Park for Machine {
     }
 }
 
-// SAFETY: all that soundness rests on is the mock's; one thread uses the machine, so plain copies race with nobody.
+// SAFETY: all that soundness rests on is the mock's; one thread uses the machine, so plain copies
+// race with nobody.
 unsafe impl Platform for Machine {
     type Format = X86_64;
 
@@ -169,7 +171,8 @@ impl World {
         }
     }
 
-    /// Panics unless each of `frames` is counted like that: a benchmark that did not do the work is no benchmark.
+    /// Panics unless each of `frames` is counted like that: a benchmark that did not do the work is
+    /// no benchmark.
     pub(crate) fn check_counts(&self, frames: &[Pfn], good: impl Fn(Counts) -> bool) {
         for pfn in frames {
             let counts = self.memory.frames().counts(*pfn);

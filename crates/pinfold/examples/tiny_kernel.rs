@@ -1,4 +1,5 @@
-//! A kernel in a hundred lines: what an embedder writes to get address spaces, and what a pin is worth after fork.
+//! A kernel in a hundred lines: what an embedder writes to get address spaces, and what a pin is
+//! worth after fork.
 //!
 //! `cargo run -p pinfold --example tiny_kernel`
 
@@ -14,7 +15,8 @@ use pinfold::{
 };
 
 const FRAMES: u64 = 64;
-/// The frame of the table that maps the kernel, in every address space. It is the kernel's own, not the manager's.
+/// The frame of the table that maps the kernel, in every address space. It is the kernel's own, not
+/// the manager's.
 const KERNEL: Pfn = Pfn(0);
 /// Its place in a root table: the last one of the upper half.
 const KERNEL_SLOT: usize = 511;
@@ -41,8 +43,8 @@ impl Park for Board {
     fn unpark(&self, _: &AtomicU32) {}
 }
 
-// SAFETY: frames never move and hold 512 words; the CPU caches no translation, so every flush is done at once; walkers are counted, with a
-// full barrier behind the count.
+// SAFETY: frames never move and hold 512 words; the CPU caches no translation, so every flush is
+// done at once; walkers are counted, with a full barrier behind the count.
 unsafe impl Platform for Board {
     type Format = X86_64;
 
@@ -81,7 +83,8 @@ unsafe impl Platform for Board {
     }
 }
 
-/// The first word of the page at `at`, as the CPU reaches it: look the address up, and fault until the entry allows the store.
+/// The first word of the page at `at`, as the CPU reaches it: look the address up, and fault until
+/// the entry allows the store.
 fn store(process: &AddressSpace<Board>, at: VirtAddr, value: u64) -> Result<Pfn, FaultError> {
     while !process.entry(at).is_writable() {
         process.fault(at, Cause::Store)?;
@@ -104,12 +107,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("touched: {} is {}", buffer.start(), store(&parent, buffer.start(), 1)?);
     let elder = parent.fork()?;
 
-    // The page is shared with the first child, so the pin gets the parent a page of its own before the device learns its frame.
+    // The page is shared with the first child, so the pin gets the parent a page of its own before
+    // the device learns its frame.
     let pins = parent.pin(buffer, Access::Write, Term::Long)?;
     let device = pins.pages()[0];
     println!("pinned:  the device writes to {device}");
 
-    // The second child finds a pinned page and gets a copy at once; the parent keeps the right to write.
+    // The second child finds a pinned page and gets a copy at once; the parent keeps the right to
+    // write.
     let younger = parent.fork()?;
     let owner = store(&parent, buffer.start(), 2)?;
     let seen = memory.platform().frame(device)[0].read_once();

@@ -1,7 +1,8 @@
 //! Typed addresses: nothing in this crate passes a bare integer for a place in memory.
 //!
 //! Invariants:
-//! - INV-ADDR-1: a [`VirtRange`] starts and ends on a page boundary, is never empty and never wraps.
+//! - INV-ADDR-1: a [`VirtRange`] starts and ends on a page boundary, is never empty and never
+//!   wraps.
 
 use core::fmt;
 use core::ops::{Add, Range, Sub};

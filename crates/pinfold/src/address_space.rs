@@ -12,7 +12,8 @@ use crate::pte::Pte;
 use crate::space::{Advice, Limits, Place, Sharing, Space};
 use crate::sync::Shared;
 
-/// An address space, owned. Dropping it is exit: everything is unmapped, and pins keep their frames until they are released.
+/// An address space, owned. Dropping it is exit: everything is unmapped, and pins keep their frames
+/// until they are released.
 ///
 /// All operations take `&self` and may run on any number of threads at once.
 pub struct AddressSpace<P: Platform> {
@@ -54,7 +55,8 @@ impl<P: Platform> AddressSpace<P> {
     /// Maps `pages` pages; the range they got.
     ///
     /// # Errors
-    /// [`SpaceError`]: a malformed range, no gap, an occupied place, a limit, or an exhausted heap. Nothing has changed then.
+    /// [`SpaceError`]: a malformed range, no gap, an occupied place, a limit, or an exhausted heap.
+    /// Nothing has changed then.
     pub fn map(
         &self,
         place: Place,
@@ -65,7 +67,8 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.map_area(place, pages, prot, sharing)
     }
 
-    /// Unmaps all that is mapped in `range`. Pages go back to the allocator after every CPU forgot them; pinned ones when they are unpinned.
+    /// Unmaps all that is mapped in `range`. Pages go back to the allocator after every CPU forgot
+    /// them; pinned ones when they are unpinned.
     ///
     /// # Errors
     /// When an area must be split and the heap is exhausted: nothing has changed then.
@@ -73,11 +76,12 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.unmap(range)
     }
 
-    /// Changes what `range` allows. Pins keep their pages in any case; whether the owner still names the same pages after a later write is a
-    /// matter of the rule `pte-cow` (facts 7.5).
+    /// Changes what `range` allows. Pins keep their pages in any case; whether the owner still
+    /// names the same pages after a later write is a matter of the rule `pte-cow` (facts 7.5).
     ///
     /// # Errors
-    /// When part of the range is not mapped, or an area must be split and the heap is exhausted: nothing has changed then.
+    /// When part of the range is not mapped, or an area must be split and the heap is exhausted:
+    /// nothing has changed then.
     pub fn protect(&self, range: VirtRange, prot: Prot) -> Result<(), SpaceError> {
         self.inner.protect(range, prot)
     }
@@ -85,7 +89,8 @@ impl<P: Platform> AddressSpace<P> {
     /// Takes advice about `range`.
     ///
     /// # Errors
-    /// When part of the range is not mapped, the advice does not fit the mapping, or the heap is exhausted: nothing has changed then.
+    /// When part of the range is not mapped, the advice does not fit the mapping, or the heap is
+    /// exhausted: nothing has changed then.
     pub fn advise(&self, range: VirtRange, advice: Advice) -> Result<(), SpaceError> {
         self.inner.advise(range, advice)
     }
@@ -98,11 +103,12 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.fault(at, cause)
     }
 
-    /// A child with the same areas: private pages are shared until written, except pinned ones, which the rule `fork-pin` may copy so
-    /// that they stay with this address space.
+    /// A child with the same areas: private pages are shared until written, except pinned ones,
+    /// which the rule `fork-pin` may copy so that they stay with this address space.
     ///
     /// # Errors
-    /// When frames or heap run out: the half-made child is gone again, and this address space has all that it had.
+    /// When frames or heap run out: the half-made child is gone again, and this address space has
+    /// all that it had.
     pub fn fork(&self) -> Result<Self, SpaceError> {
         self.inner.fork().map(Self::of)
     }
@@ -169,7 +175,8 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.numa_scan(range)
     }
 
-    /// Moves the anonymous pages of `range` to `node`, as compaction or move_pages does (facts 4.5).
+    /// Moves the anonymous pages of `range` to `node`, as compaction or move_pages does (facts
+    /// 4.5).
     pub fn migrate(&self, range: VirtRange, node: NodeId) -> Moved {
         self.inner.migrate_range(range, node)
     }

@@ -1,4 +1,5 @@
-//! Advice about a range: what fork does with it, and that its contents are not needed (facts 2.1, 7.7).
+//! Advice about a range: what fork does with it, and that its contents are not needed (facts 2.1,
+//! 7.7).
 
 use crate::addr::VirtRange;
 use crate::area::OnFork;

@@ -28,7 +28,8 @@ impl fmt::Display for OutOfFrames {
 
 impl core::error::Error for OutOfFrames {}
 
-/// Why an operation on an address space was refused. Nothing has changed unless the variant says so.
+/// Why an operation on an address space was refused. Nothing has changed unless the variant says
+/// so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum SpaceError {

@@ -1,6 +1,8 @@
-//! What the memory manager tells its platform while it works: for traces, statistics of a laboratory, and explanations.
+//! What the memory manager tells its platform while it works: for traces, statistics of a
+//! laboratory, and explanations.
 //!
-//! Events are small `Copy` values; a platform that does not override [`crate::Platform::event`] pays nothing for them.
+//! Events are small `Copy` values; a platform that does not override [`crate::Platform::event`]
+//! pays nothing for them.
 
 mod define;
 #[cfg(test)]

@@ -1,15 +1,20 @@
-//! fork: a child with the same areas, whose private pages are shared until somebody writes, except pinned ones.
+//! fork: a child with the same areas, whose private pages are shared until somebody writes, except
+//! pinned ones.
 //!
-//! Protocol: the parent's lock is held for writing, the child's too. For each private area the sequence count is odd while the entries are
-//! copied (rule `fork-race`), so a lock-free pin is either older than the copying, and seen, or gives up. Per table: child's lock, then parent's.
-//! One flush of the parent at the end; until then its other threads may write through stale translations, which is allowed because the child
-//! cannot run yet (facts 2.1).
+//! Protocol: the parent's lock is held for writing, the child's too. For each private area the
+//! sequence count is odd while the entries are copied (rule `fork-race`), so a lock-free pin is
+//! either older than the copying, and seen, or gives up. Per table: child's lock, then parent's.
+//! One flush of the parent at the end; until then its other threads may write through stale
+//! translations, which is allowed because the child cannot run yet (facts 2.1).
 //!
 //! Invariants:
-//! - INV-FORK-1: a page that the rule finds pinned keeps its owner's entry, right to write and mark; the child gets a copy.
+//! - INV-FORK-1: a page that the rule finds pinned keeps its owner's entry, right to write and
+//!   mark; the child gets a copy.
 //! - INV-FORK-2: a shared page is exclusive nowhere and writable nowhere.
-//! - INV-FORK-3: what a failed fork has already shared stays mapped in the parent, which gets its right to write back by its next fault.
-//! - INV-FORK-4: a page that is allocated ahead for a copy is used for that one address only (facts 9.11).
+//! - INV-FORK-3: what a failed fork has already shared stays mapped in the parent, which gets its
+//!   right to write back by its next fault.
+//! - INV-FORK-4: a page that is allocated ahead for a copy is used for that one address only (facts
+//!   9.11).
 
 use core::ops::Range;
 
@@ -109,7 +114,8 @@ impl<P: Platform> Copying<'_, P> {
         Ok(())
     }
 
-    /// Copies the entries of a private area, inside the sequence count's odd section where the rule has one.
+    /// Copies the entries of a private area, inside the sequence count's odd section where the rule
+    /// has one.
     fn copy_entries(&mut self, area: &Area<P>) -> Result<(), SpaceError> {
         let begin = match race_guard(self.parent.mem().rules().fork_race).seqcount {
             SeqCountUse::Unused => None,
@@ -202,7 +208,8 @@ impl<P: Platform> Copying<'_, P> {
             }
             ForkVerdict::CopyForChild(why) => {
                 if early && pte.is_writable() {
-                    // As in 5.9: the old snapshot goes back, without what the hardware set meanwhile (facts 2.3).
+                    // As in 5.9: the old snapshot goes back, without what the hardware set
+                    // meanwhile (facts 2.3).
                     at.from.overwrite_present(at.page, pte);
                 }
                 self.copy_for_child(area, at, pfn, fresh, why)

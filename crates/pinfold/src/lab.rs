@@ -1,4 +1,5 @@
-//! What only a laboratory needs: looks at a machine in which nothing runs, and a way to throw one away in whatever state it is.
+//! What only a laboratory needs: looks at a machine in which nothing runs, and a way to throw one
+//! away in whatever state it is.
 //!
 //! Protocol: the caller is alone. Nothing here is a step of an exploration.
 
@@ -47,8 +48,8 @@ pub fn flags(frames: &Frames, pfn: Pfn) -> Flags {
     frames.peek_flags(pfn)
 }
 
-/// Calls `visit` for every frame that the address space keeps alive, with the reason: for oracles that add up the counts. The address space's lock is
-/// held for reading meanwhile.
+/// Calls `visit` for every frame that the address space keeps alive, with the reason: for oracles
+/// that add up the counts. The address space's lock is held for reading meanwhile.
 pub fn account<P: Platform>(space: &AddressSpace<P>, mut visit: impl FnMut(Pfn, Holder)) {
     space.space().account(&mut visit);
 }
@@ -56,7 +57,8 @@ pub fn account<P: Platform>(space: &AddressSpace<P>, mut visit: impl FnMut(Pfn, 
 /// Drops the address space without touching its frames.
 ///
 /// # Safety
-/// The machine is thrown away as a whole: from now on none of its address spaces is used but to be abandoned, and no hold is released.
+/// The machine is thrown away as a whole: from now on none of its address spaces is used but to be
+/// abandoned, and no hold is released.
 pub unsafe fn abandon<P: Platform>(space: AddressSpace<P>) {
     let inner = space.into_inner();
     inner.abandon();

@@ -1,7 +1,9 @@
-//! Linux's private-memory machinery as a library: address spaces, copy-on-write, fork, and pins for devices that survive them.
+//! Linux's private-memory machinery as a library: address spaces, copy-on-write, fork, and pins for
+//! devices that survive them.
 //!
-//! An embedder implements [`Platform`], gives its frames to [`Memory::new`], and makes an [`AddressSpace`] for each process. [`mock::Host`] is a
-//! platform over heap memory, for tests and first steps; `examples/tiny_kernel.rs` is a whole embedder in a hundred lines.
+//! An embedder implements [`Platform`], gives its frames to [`Memory::new`], and makes an
+//! [`AddressSpace`] for each process. [`mock::Host`] is a platform over heap memory, for tests and
+//! first steps; `examples/tiny_kernel.rs` is a whole embedder in a hundred lines.
 //!
 //! ```
 //! use pinfold::{mock::Host, *};
@@ -16,21 +18,27 @@
 //!
 //! let pins = owner.pin(buffer, Access::Write, Term::Long)?;
 //! let child = owner.fork()?;
-//! assert_eq!(owner.entry(buffer.start()).pfn(), pins.pages()[0], "the pinned frame stays with its owner");
+//! let mapped = owner.entry(buffer.start()).pfn();
+//! assert_eq!(mapped, pins.pages()[0], "the pinned frame stays with its owner");
 //! assert_ne!(child.entry(buffer.start()).pfn(), pins.pages()[0], "the child got a copy");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # Frames
 //!
-//! The simplest embedder gives its memory map to [`Memory::new`] and is done: the metadata comes from the heap, 32 bytes a frame, and the manager
-//! keeps the free frames itself, as blocks of up to `1 << `[`MAX_ORDER`] frames. A kernel has more to say, and says it in a [`FrameSetup`]:
-//! - memory for the metadata, so that the table works before there is a heap and can supply it ([`FrameSetup::metadata`], then [`Memory::over`]);
-//! - memory set apart for what can move ([`FrameSetup::movable`]): anonymous pages go there, tables and the zero page never;
-//! - an owner of all frames outside the manager ([`FrameSetup::source`]): a kernel's own global allocator, as a [`FrameSource`].
+//! The simplest embedder gives its memory map to [`Memory::new`] and is done: the metadata comes
+//! from the heap, 32 bytes a frame, and the manager keeps the free frames itself, as blocks of up
+//! to `1 << `[`MAX_ORDER`] frames. A kernel has more to say, and says it in a [`FrameSetup`]:
+//! - memory for the metadata, so that the table works before there is a heap and can supply it
+//!   ([`FrameSetup::metadata`], then [`Memory::over`]);
+//! - memory set apart for what can move ([`FrameSetup::movable`]): anonymous pages go there, tables
+//!   and the zero page never;
+//! - an owner of all frames outside the manager ([`FrameSetup::source`]): a kernel's own global
+//!   allocator, as a [`FrameSource`].
 //!
-//! The embedder takes frames for itself with [`Frames::take`], and several in a row with [`Frames::take_run`]: below 4 GiB for a device
-//! ([`Zone::Low32`]), or for a large buffer. Memory comes and goes with [`Frames::add`] and [`Frames::reserve`].
+//! The embedder takes frames for itself with [`Frames::take`], and several in a row with
+//! [`Frames::take_run`]: below 4 GiB for a device ([`Zone::Low32`]), or for a large buffer. Memory
+//! comes and goes with [`Frames::add`] and [`Frames::reserve`].
 //!
 //! # The floors
 //!
@@ -50,10 +58,12 @@
 //!
 //! # Features
 //!
-//! `explore` routes every shared access through `pinfold-explore` when an exploration runs on the thread. Off, which is the default, the types of
-//! [`sync`] are `core::sync::atomic` and the crate needs no std.
+//! `explore` routes every shared access through `pinfold-explore` when an exploration runs on the
+//! thread. Off, which is the default, the types of [`sync`] are `core::sync::atomic` and the crate
+//! needs no std.
 //!
-//! `spin-hooks` lets a kernel switch off preemption or interrupts around the spin locks ([`sync::mask`]).
+//! `spin-hooks` lets a kernel switch off preemption or interrupts around the spin locks
+//! ([`sync::mask`]).
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -1,4 +1,5 @@
-//! The machine's memory as one value: frames, rules, counters, the zero page, and the registry of reverse maps. Address spaces share it.
+//! The machine's memory as one value: frames, rules, counters, the zero page, and the registry of
+//! reverse maps. Address spaces share it.
 
 use core::sync::atomic::{AtomicU64 as NativeU64, Ordering};
 
@@ -19,7 +20,8 @@ use crate::sync::Shared;
 pub struct Tuning {
     /// Passes of one migration attempt over a page that is busy. Linux: 10.
     pub migrate_passes: u32,
-    /// The same for an attempt that must not wait, that of a hinting fault: each pass costs its flushes. Linux: 3 today, 10 before (facts 4.5).
+    /// The same for an attempt that must not wait, that of a hinting fault: each pass costs its
+    /// flushes. Linux: 3 today, 10 before (facts 4.5).
     pub hint_passes: u32,
     /// Pages that an unmap gathers before it flushes and frees. Linux: about 510 a batch.
     pub gather_pages: usize,
@@ -118,11 +120,13 @@ impl<P: Platform> Memory<P> {
     /// A machine with the frames of `spans`, under `rules`. One frame becomes the zero page.
     ///
     /// # Errors
-    /// When a span does not fit the platform's format or the frame table, and when the heap or the frames are exhausted already.
+    /// When a span does not fit the platform's format or the frame table, and when the heap or the
+    /// frames are exhausted already.
     ///
     /// # Safety
-    /// The frames are the caller's to give, for as long as the machine lives: the platform reaches every one of them, and nobody else, another
-    /// `Memory` included, reads or writes them but devices that hold pins.
+    /// The frames are the caller's to give, for as long as the machine lives: the platform reaches
+    /// every one of them, and nobody else, another `Memory` included, reads or writes them but
+    /// devices that hold pins.
     pub unsafe fn new(
         platform: P,
         spans: &[NodeSpan],
@@ -135,15 +139,18 @@ impl<P: Platform> Memory<P> {
         unsafe { Self::over(platform, frames, rules, tuning) }
     }
 
-    /// A machine with these `frames`, under `rules`. One of them becomes the zero page. The table may have served already: an embedder that has no
-    /// heap yet makes it in memory of its own ([`crate::FrameSetup`]) and takes the heap's frames from it.
+    /// A machine with these `frames`, under `rules`. One of them becomes the zero page. The table
+    /// may have served already: an embedder that has no heap yet makes it in memory of its own
+    /// ([`crate::FrameSetup`]) and takes the heap's frames from it.
     ///
     /// # Errors
-    /// When the table goes on past what the platform's format can name, and when the heap or the frames are exhausted already.
+    /// When the table goes on past what the platform's format can name, and when the heap or the
+    /// frames are exhausted already.
     ///
     /// # Safety
-    /// The free frames are the caller's to give, for as long as the machine lives, as for [`Memory::new`]; of an outside owner's frames, those that
-    /// it hands out, until it has them back.
+    /// The free frames are the caller's to give, for as long as the machine lives, as for
+    /// [`Memory::new`]; of an outside owner's frames, those that it hands out, until it has them
+    /// back.
     pub unsafe fn over(
         platform: P,
         frames: Frames,

@@ -1,16 +1,19 @@
-//! Moving a page: every entry that maps it becomes a migration entry, the page is copied if nobody else refers to it, and the entries come back
-//! for the new frame, or for the old one (facts 4.5).
+//! Moving a page: every entry that maps it becomes a migration entry, the page is copied if nobody
+//! else refers to it, and the entries come back for the new frame, or for the old one (facts 4.5).
 //!
-//! Protocol, per pass: locks of both pages (tried, never slept for), walk of the family with each table's lock in turn to take the entries out,
-//! comparison of the references, copy, walk to restore, unlock. Whoever meets a migration entry waits for the old page's lock. The caller has
+//! Protocol, per pass: locks of both pages (tried, never slept for), walk of the family with each
+//! table's lock in turn to take the entries out, comparison of the references, copy, walk to
+//! restore, unlock. Whoever meets a migration entry waits for the old page's lock. The caller has
 //! isolated the page, which is one reference.
 //!
 //! Invariants:
-//! - INV-MIG-1: a page moves only if all its references are the isolation's: no pin, no get, no mapping.
+//! - INV-MIG-1: a page moves only if all its references are the isolation's: no pin, no get, no
+//!   mapping.
 //! - INV-MIG-2: after an attempt no migration entry for the page is left.
-//! - INV-MIG-3: since 5.19 a pinned exclusive page keeps its entry and its mark: the attempt ends when the entry is out and the pin seen.
-//! - INV-MIG-4: the new page is locked from before its first entry until after its last: who finds it mapped once while other entries are still to
-//!   come does not take it for a page of its own.
+//! - INV-MIG-3: since 5.19 a pinned exclusive page keeps its entry and its mark: the attempt ends
+//!   when the entry is out and the pin seen.
+//! - INV-MIG-4: the new page is locked from before its first entry until after its last: who finds
+//!   it mapped once while other entries are still to come does not take it for a page of its own.
 
 use core::ops::Range;
 
@@ -92,7 +95,8 @@ enum Share {
 }
 
 impl<P: Platform> Memory<P> {
-    /// Takes an anonymous page off for migration. The caller holds something that keeps the page alive.
+    /// Takes an anonymous page off for migration. The caller holds something that keeps the page
+    /// alive.
     pub(crate) fn isolate(&self, pfn: Pfn) -> Option<Isolated<'_, P>> {
         match self.frames().page(pfn).isolate() {
             Isolation::Refused => None,
@@ -166,9 +170,11 @@ impl<P: Platform> Memory<P> {
         });
     }
 
-    /// The table that maps `page`, with a reference. A member may unmap another of its areas and free tables there while it is walked, and the
-    /// address space's lock, which would forbid it, comes before the locks held here: the walk section guards the search, the reference the
-    /// use. A table that is unlinked meanwhile has no entries left, and whoever gives the last reference back frees it.
+    /// The table that maps `page`, with a reference. A member may unmap another of its areas and
+    /// free tables there while it is walked, and the address space's lock, which would forbid it,
+    /// comes before the locks held here: the walk section guards the search, the reference the use.
+    /// A table that is unlinked meanwhile has no entries left, and whoever gives the last reference
+    /// back frees it.
     fn held_leaf(&self, mm: Mm, page: Vpn) -> Option<Leaf<'_, P>> {
         let _section = WalkSection::open(self.platform());
         let leaf = Tables::new(self, mm.root).leaf(page)?;
@@ -232,8 +238,10 @@ impl<P: Platform> Memory<P> {
         Taken::Out
     }
 
-    /// Clears the exclusive mark of a page whose entry is out, unless it may be pinned (facts 3.5, A1 to A3). The entry was taken out by a full
-    /// exchange, and for [`ShareOrder::Flush`](crate::rules::ShareOrder::Flush) the flush that followed is the only other ordering.
+    /// Clears the exclusive mark of a page whose entry is out, unless it may be pinned (facts 3.5,
+    /// A1 to A3). The entry was taken out by a full exchange, and for
+    /// [`ShareOrder::Flush`](crate::rules::ShareOrder::Flush) the flush that followed is the only
+    /// other ordering.
     fn try_share(&self, pfn: Pfn) -> Share {
         let barriers = brings_barriers(self.rules().share_order);
         if barriers {
@@ -249,7 +257,8 @@ impl<P: Platform> Memory<P> {
         Share::Unmarked
     }
 
-    /// Turns the migration entries of `from` into entries of `page`, which is the new frame or the old one: INV-MIG-2.
+    /// Turns the migration entries of `from` into entries of `page`, which is the new frame or the
+    /// old one: INV-MIG-2.
     fn restore_entries(&self, from: Pfn, page_frame: Pfn) {
         self.walk_rmap(from, |mm, page, cursor| {
             if let Entry::Migration(entry) = cursor.get(page).decode()

@@ -1,7 +1,8 @@
 //! A platform over ordinary heap memory: for tests, benches and first steps.
 //!
 //! ```
-//! use pinfold::{mock::Host, AddressSpace, Cause, Limits, Memory, NodeId, NodeSpan, Pfn, Place, Prot, Rules, Sharing, Tuning, X86_64};
+//! use pinfold::{AddressSpace, Cause, Limits, Memory, NodeId, NodeSpan, Pfn, Place, Prot, Rules};
+//! use pinfold::{Sharing, Tuning, X86_64, mock::Host};
 //!
 //! let span = NodeSpan { node: NodeId(0), first: Pfn(0), frames: 64 };
 //! // SAFETY: the host has these frames, and nobody else uses it.
@@ -84,8 +85,9 @@ impl<F: Format> Park for Host<F> {
     fn unpark(&self, _word: &AtomicU32) {}
 }
 
-// SAFETY: pages never move while the host lives and hold 512 words, at least `ENTRIES`; no CPU caches a translation, so every flush is
-// complete at once; `wait_for_walkers` waits for the count of open sections to have been zero, and a full barrier stands behind the count.
+// SAFETY: pages never move while the host lives and hold 512 words, at least `ENTRIES`; no CPU
+// caches a translation, so every flush is complete at once; `wait_for_walkers` waits for the count
+// of open sections to have been zero, and a full barrier stands behind the count.
 unsafe impl<F: Format> Platform for Host<F> {
     type Format = F;
 

@@ -1,7 +1,8 @@
-//! Objects whose pages several address spaces share: anonymous shared memory. Its pages are kept by the object, as a page cache keeps
-//! those of a file, so they outlive any mapping.
+//! Objects whose pages several address spaces share: anonymous shared memory. Its pages are kept by
+//! the object, as a page cache keeps those of a file, so they outlive any mapping.
 //!
-//! Protocol: the page tree is under a sleeping lock; each page in it carries one reference of the object (facts 0.2).
+//! Protocol: the page tree is under a sleeping lock; each page in it carries one reference of the
+//! object (facts 0.2).
 
 mod pages;
 

@@ -1,6 +1,7 @@
 //! What the embedder supplies: one trait, small enough to write in an afternoon.
 //!
-//! [`crate::mock::Host`] is a complete implementation over ordinary heap memory, for tests and first steps.
+//! [`crate::mock::Host`] is a complete implementation over ordinary heap memory, for tests and
+//! first steps.
 
 use core::ptr::NonNull;
 
@@ -31,7 +32,8 @@ pub struct RetiredTables {
 /// The machine under the memory manager.
 ///
 /// # Where calls come from
-/// A lock of the manager may be held at each call, so no method may call the manager, which would wait for itself:
+/// A lock of the manager may be held at each call, so no method may call the manager, which would
+/// wait for itself:
 ///
 /// | call | locks held at times |
 /// | --- | --- |
@@ -44,31 +46,41 @@ pub struct RetiredTables {
 /// | [`Park::park`] | sleeping locks; no spin lock |
 /// | [`Park::unpark`] | any, a page table's included; not inside walk sections |
 ///
-/// The closure of [`crate::lab::account`] runs under the address space's lock and an object's: it may not call the manager either.
-/// Heap is allocated and freed under spin locks, too: the global allocator must neither sleep nor call the manager.
+/// The closure of [`crate::lab::account`] runs under the address space's lock and an object's: it
+/// may not call the manager either. Heap is allocated and freed under spin locks, too: the global
+/// allocator must neither sleep nor call the manager.
 ///
 /// # What the manager asks of its callers
-/// - **Interrupts are on** at every call of the manager. A flush under a page table's lock waits for other CPUs, and one that spins for that lock
-///   with interrupts off never answers. Inside walk sections the manager takes no lock but the
-///   frame allocator's, under which nobody waits, so the section itself may switch them off.
-/// - **Spin locks switch off neither interrupts nor preemption, unless hooks are installed** ([`crate::sync::mask`], feature `spin-hooks`). Without them nothing that an
-///   interrupt handler runs may call the manager, and a kernel that preempts must see to it that a preempted holder runs again while others spin:
-///   not by priority alone. With them a handler may do one thing: release a hold, by dropping [`crate::PinnedPage`], [`crate::Pins`] or
-///   [`crate::Refs`] whose address space somebody else still has, if the global allocator and [`Platform::event`] can be called there, too.
-/// - **An address space is dropped when no CPU has its root loaded.** The root's frame goes back to the allocator with it.
-/// - **Whoever shares a sleeping lock does not share it again**: a writer that comes between hangs both. Platform methods and closures that
-///   call the manager would do just that.
+/// - **Interrupts are on** at every call of the manager. A flush under a page table's lock waits
+///   for other CPUs, and one that spins for that lock with interrupts off never answers. Inside
+///   walk sections the manager takes no lock but the frame allocator's, under which nobody waits,
+///   so the section itself may switch them off.
+/// - **Spin locks switch off neither interrupts nor preemption, unless hooks are installed**
+///   ([`crate::sync::mask`], feature `spin-hooks`). Without them nothing that an interrupt handler
+///   runs may call the manager, and a kernel that preempts must see to it that a preempted holder
+///   runs again while others spin: not by priority alone. With them a handler may do one thing:
+///   release a hold, by dropping [`crate::PinnedPage`], [`crate::Pins`] or [`crate::Refs`] whose
+///   address space somebody else still has, if the global allocator and [`Platform::event`] can be
+///   called there, too.
+/// - **An address space is dropped when no CPU has its root loaded.** The root's frame goes back to
+///   the allocator with it.
+/// - **Whoever shares a sleeping lock does not share it again**: a writer that comes between hangs
+///   both. Platform methods and closures that call the manager would do just that.
 ///
 /// # Safety
 /// The manager's soundness rests on the implementation:
-/// - [`Platform::table`] gives, for a frame that the manager owns, a pointer to [`Format::ENTRIES`] words that stay valid and
-///   at the same address while the platform lives, and that nobody but the manager and page-walking hardware writes.
-/// - [`Platform::flush`] returns only when no CPU of the machine uses a translation of the scope that it read before the
-///   call, everything that those CPUs did through it is visible to the caller, and what the caller did before the call is visible to them
-///   when they walk the tables again. It need order nothing else: not against walk sections, and no CPU that uses no translation of the scope.
-/// - [`Platform::wait_for_walkers`] waits for the sections between [`Platform::walk_begin`] and [`Platform::walk_end`] as those say.
-/// - What [`Platform::defer`] takes is given to [`crate::Memory::free_tables`] of the same machine only after every section has closed that was open at
-///   the call.
+/// - [`Platform::table`] gives, for a frame that the manager owns, a pointer to [`Format::ENTRIES`]
+///   words that stay valid and at the same address while the platform lives, and that nobody but
+///   the manager and page-walking hardware writes.
+/// - [`Platform::flush`] returns only when no CPU of the machine uses a translation of the scope
+///   that it read before the call, everything that those CPUs did through it is visible to the
+///   caller, and what the caller did before the call is visible to them when they walk the tables
+///   again. It need order nothing else: not against walk sections, and no CPU that uses no
+///   translation of the scope.
+/// - [`Platform::wait_for_walkers`] waits for the sections between [`Platform::walk_begin`] and
+///   [`Platform::walk_end`] as those say.
+/// - What [`Platform::defer`] takes is given to [`crate::Memory::free_tables`] of the same machine
+///   only after every section has closed that was open at the call.
 /// - [`Park`] works as documented.
 pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// The page-table format of the machine.
@@ -77,60 +89,70 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// The entries of the page table in `frame`.
     fn table(&self, frame: Pfn) -> NonNull<AtomicU64>;
 
-    /// Fills a frame with zeros. The frame is the caller's alone; what is written here becomes visible with the entry that maps it.
+    /// Fills a frame with zeros. The frame is the caller's alone; what is written here becomes
+    /// visible with the entry that maps it.
     fn zero_frame(&self, frame: Pfn);
 
-    /// Copies a frame's contents. Other CPUs and devices may write `from` meanwhile; the copy may then be torn. `to` is the caller's alone.
+    /// Copies a frame's contents. Other CPUs and devices may write `from` meanwhile; the copy may
+    /// then be torn. `to` is the caller's alone.
     fn copy_frame(&self, from: Pfn, to: Pfn);
 
-    /// The node of the CPU that runs the caller: new pages are placed there, and hinting faults want pages there.
+    /// The node of the CPU that runs the caller: new pages are placed there, and hinting faults
+    /// want pages there.
     fn node(&self) -> NodeId {
         NodeId(0)
     }
 
-    /// Makes every CPU forget the translations of `scope` in `space`, and waits until it has: no instruction that is under way uses one
-    /// afterwards. Called with page tables' locks held at times, so it must not wait for anything that needs one of them.
+    /// Makes every CPU forget the translations of `scope` in `space`, and waits until it has: no
+    /// instruction that is under way uses one afterwards. Called with page tables' locks held at
+    /// times, so it must not wait for anything that needs one of them.
     fn flush(&self, space: SpaceId, scope: FlushScope);
 
-    /// Makes the calling CPU forget the translations of one page: after a change that only grants rights or marks the page as used, which
-    /// others may go on without until they fault, and after a fault that found nothing to do.
+    /// Makes the calling CPU forget the translations of one page: after a change that only grants
+    /// rights or marks the page as used, which others may go on without until they fault, and after
+    /// a fault that found nothing to do.
     fn flush_local(&self, space: SpaceId, page: VirtRange) {
         self.flush(space, FlushScope::Range(page));
     }
 
-    /// Prepares the root table of a new address space, whose entries are all none: the place to link a kernel's half. Only entries for pages at
-    /// or behind [`crate::Limits::end_page`] may be written. No lock is held.
+    /// Prepares the root table of a new address space, whose entries are all none: the place to
+    /// link a kernel's half. Only entries for pages at or behind [`crate::Limits::end_page`] may be
+    /// written. No lock is held.
     fn prepare_root(&self, space: SpaceId, root: Pfn) {
         let _ = (space, root);
     }
 
-    /// Told that a root table is about to be freed, of an address space in which nothing is mapped any more. Called with the address space's lock
-    /// held.
+    /// Told that a root table is about to be freed, of an address space in which nothing is mapped
+    /// any more. Called with the address space's lock held.
     fn retire_root(&self, space: SpaceId, root: Pfn) {
         let _ = (space, root);
     }
 
-    /// Opens a section in which no page table is freed (interrupts off, or a read-side critical section). It never blocks. Sections do not nest.
+    /// Opens a section in which no page table is freed (interrupts off, or a read-side critical
+    /// section). It never blocks. Sections do not nest.
     ///
-    /// A full barrier stands between the opening and what the caller does inside: of a section and a wait one sees the other. Either
-    /// [`Platform::wait_for_walkers`] waits for the section, or all that its caller did before a full barrier of its own is seen inside. A
-    /// count of open sections needs that barrier *behind* the increment, whatever the increment's own ordering.
+    /// A full barrier stands between the opening and what the caller does inside: of a section and
+    /// a wait one sees the other. Either [`Platform::wait_for_walkers`] waits for the section, or
+    /// all that its caller did before a full barrier of its own is seen inside. A count of open
+    /// sections needs that barrier *behind* the increment, whatever the increment's own ordering.
     ///
     /// A section spans 512 pages of a lock-free pin at most.
     fn walk_begin(&self);
 
-    /// Closes the section. A release: what was done inside happens before the end of a wait that has seen it closed.
+    /// Closes the section. A release: what was done inside happens before the end of a wait that
+    /// has seen it closed.
     fn walk_end(&self);
 
-    /// Waits until every section has closed that was open at the call. An acquire: what was done inside these happens before the return.
-    /// It need not wait for sections that open later.
+    /// Waits until every section has closed that was open at the call. An acquire: what was done
+    /// inside these happens before the return. It need not wait for sections that open later.
     ///
-    /// The caller has issued a full barrier between unlinking tables and this call. It holds an address space's lock for writing, for which
-    /// nobody waits inside a section.
+    /// The caller has issued a full barrier between unlinking tables and this call. It holds an
+    /// address space's lock for writing, for which nobody waits inside a section.
     fn wait_for_walkers(&self);
 
-    /// Takes page tables to be freed later by [`crate::Memory::free_tables`], so that an unmap need not wait for the walks that are under way: what a
-    /// kernel does with a grace period. `Err` gives them back, and the manager waits; so does the default.
+    /// Takes page tables to be freed later by [`crate::Memory::free_tables`], so that an unmap need
+    /// not wait for the walks that are under way: what a kernel does with a grace period. `Err`
+    /// gives them back, and the manager waits; so does the default.
     ///
     /// # Errors
     /// When the platform does not take them, now or ever.
@@ -144,7 +166,8 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
         let _ = event;
     }
 
-    /// Told of a broken invariant: something that no use of the guards can cause. A kernel warns; a laboratory stops.
+    /// Told of a broken invariant: something that no use of the guards can cause. A kernel warns; a
+    /// laboratory stops.
     #[cold]
     fn bug(&self, bug: Bug) {
         let _ = bug;

@@ -1,11 +1,15 @@
-//! Changing what entries allow: mprotect, and the scan of NUMA balancing, which is the same walk with another change (facts 4.2, 7.5).
+//! Changing what entries allow: mprotect, and the scan of NUMA balancing, which is the same walk
+//! with another change (facts 4.2, 7.5).
 //!
-//! Protocol: each entry is taken out, changed and put back under the table's lock, so that no bit of the hardware is lost and a lock-free walker
-//! sees none or the final entry. One flush at the end.
+//! Protocol: each entry is taken out, changed and put back under the table's lock, so that no bit
+//! of the hardware is lost and a lock-free walker sees none or the final entry. One flush at the
+//! end.
 //!
 //! Invariants:
-//! - INV-PROT-1: an entry gains the right to write only if the rule `write-upgrade` finds that no copy is due.
-//! - INV-PROT-2: a writable migration entry loses its right by any change, a scan's included (facts 9.14).
+//! - INV-PROT-1: an entry gains the right to write only if the rule `write-upgrade` finds that no
+//!   copy is due.
+//! - INV-PROT-2: a writable migration entry loses its right by any change, a scan's included (facts
+//!   9.14).
 //! - INV-PROT-3: an area that has the protection already keeps its entries as they are.
 
 use core::convert::Infallible;
@@ -167,7 +171,8 @@ impl<P: Platform> Space<P> {
 
     fn protect_entry(&self, area: &Area<P>, cursor: &Cursor<'_, P>, page: Vpn) -> Due {
         let old = cursor.withdraw(page);
-        // The area's protection alone does not say that a private page may be written: the entry has to earn the right anew.
+        // The area's protection alone does not say that a private page may be written: the entry
+        // has to earn the right anew.
         let mut new = old.pte().with_reach(area.prot.reach()).read_only();
         if self.may_become_writable(area, new) {
             new = new.writable();
@@ -181,7 +186,8 @@ impl<P: Platform> Space<P> {
     /// Whether an entry may get the write bit without a fault: INV-PROT-1.
     pub(crate) fn may_become_writable(&self, area: &Area<P>, pte: Pte<P::Format>) -> bool {
         if !area.is_cow() {
-            // Shared anonymous memory: nobody wants to be told of the first write, so the area's protection is the entry's.
+            // Shared anonymous memory: nobody wants to be told of the first write, so the area's
+            // protection is the entry's.
             return area.prot.contains(Prot::WRITE);
         }
         if pte.is_special() || !wants_upgrade(area.state(), WriteNotify::Unneeded).is_yes() {

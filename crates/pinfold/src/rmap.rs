@@ -1,14 +1,16 @@
 //! Reverse maps of anonymous pages: which address spaces may map a page.
 //!
-//! A family is all areas that descend by fork from one area. A page knows its family by an id that is never used twice, and its virtual
-//! page number, which is the same in every member; a walk asks each member's tables.
+//! A family is all areas that descend by fork from one area. A page knows its family by an id that
+//! is never used twice, and its virtual page number, which is the same in every member; a walk asks
+//! each member's tables.
 //!
 //! Protocol: the member list is under a sleeping lock, below the address spaces' locks and the page
 //! lock, above the page-table locks. A walk holds it for reading. A member is a value, not an
 //! owner: what keeps its root table is INV-RMAP-3.
 //!
 //! Invariants:
-//! - INV-RMAP-1: a mapped anonymous page's family exists and lists every space that maps it (facts 6.5).
+//! - INV-RMAP-1: a mapped anonymous page's family exists and lists every space that maps it (facts
+//!   6.5).
 //! - INV-RMAP-2: a child is listed after its parent, so a walk that meets fork half-way finds the
 //!   entry in one of the two.
 //! - INV-RMAP-3: a listed member's root table is alive. A space leaves the families of all its

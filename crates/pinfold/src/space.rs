@@ -1,4 +1,5 @@
-//! The inside of an address space: what faults, pins, reverse maps and all operations share. Its face is [`crate::AddressSpace`].
+//! The inside of an address space: what faults, pins, reverse maps and all operations share. Its
+//! face is [`crate::AddressSpace`].
 //!
 //! Lock order, from the outside in:
 //!
@@ -6,10 +7,11 @@
 //! 2. the lock of a page
 //! 3. the member list of a family, the page list of an object
 //! 4. the lock of a page table (child's before parent's at fork)
-//! 5. the lock of a node's free frames, or what an outside owner of the frames takes ([`crate::FrameSource`])
+//! 5. the lock of a node's free frames, or what an outside owner of the frames takes
+//!    ([`crate::FrameSource`])
 //!
-//! Faults, pins, scans and DONTNEED hold 1 for reading; map, unmap, protect, the other advice, fork and exit hold it for writing. The
-//! lock-free pin holds nothing but a walk section.
+//! Faults, pins, scans and DONTNEED hold 1 for reading; map, unmap, protect, the other advice, fork
+//! and exit hold it for writing. The lock-free pin holds nothing but a walk section.
 
 use crate::addr::{Mm, PageCount, Pfn, SpaceId, VirtAddr, VirtRange, Vpn};
 use crate::area::{Area, AreaMap, Backing, Growth, OnFork, Prot};
@@ -259,7 +261,8 @@ impl<P: Platform> Space<P> {
         family.leave(self.mm, self.mem.anon(), self.mem.platform());
     }
 
-    /// Makes areas start at both ends of `range`, so that it covers whole areas only. Takes heap only for what it splits.
+    /// Makes areas start at both ends of `range`, so that it covers whole areas only. Takes heap
+    /// only for what it splits.
     pub(crate) fn isolate(&self, map: &mut AreaMap<P>, range: VirtRange) -> Result<(), SpaceError> {
         self.isolate_where(map, range, |_| true)
     }

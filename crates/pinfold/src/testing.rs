@@ -1,4 +1,5 @@
-//! Test support: a machine that refuses bugs and keeps its events, a software MMU, and the oracle that adds up every count.
+//! Test support: a machine that refuses bugs and keeps its events, a software MMU, and the oracle
+//! that adds up every count.
 //!
 //! It uses the public interface only, so that the property tests in `tests/` include the same file.
 
@@ -44,7 +45,8 @@ pub(crate) struct Rig<F: Format> {
     alive: Arc<()>,
 }
 
-/// Translations that CPUs have cached: the entry of each page as the walk left it, by the address space and the page's number.
+/// Translations that CPUs have cached: the entry of each page as the walk left it, by the address
+/// space and the page's number.
 type Tlb = BTreeMap<(SpaceId, u64), u64>;
 
 /// Called once, at a moment between two steps of an operation.
@@ -67,7 +69,8 @@ impl<F: Format> Rig<F> {
         (result, core::mem::take(&mut self.events.lock().unwrap()))
     }
 
-    /// Lets `hook` see every event while `run` runs. Events that it causes itself are not shown to it.
+    /// Lets `hook` see every event while `run` runs. Events that it causes itself are not shown to
+    /// it.
     pub(crate) fn interrupt<T>(
         &self,
         hook: impl FnMut(EventKind) + Send + 'static,
@@ -89,7 +92,8 @@ impl<F: Format> Rig<F> {
         *self.before_alloc.lock().unwrap() = Some(Box::new(run));
     }
 
-    /// Lets the CPUs cache nothing: where threads use what they have translated after another has flushed it, as no CPU does.
+    /// Lets the CPUs cache nothing: where threads use what they have translated after another has
+    /// flushed it, as no CPU does.
     #[allow(dead_code, reason = "only tests outside the crate need it")]
     pub(crate) fn cache_nothing(&self) {
         *self.tlb.lock().unwrap() = None;
@@ -256,7 +260,8 @@ pub(crate) fn machine_of<F: Hardware>(
     unsafe { Memory::over(rig, frames, rules, tuning) }.unwrap()
 }
 
-/// An owner of frames outside the manager, with books of its own: it hands out the highest free run, which the manager's own lists never do first.
+/// An owner of frames outside the manager, with books of its own: it hands out the highest free
+/// run, which the manager's own lists never do first.
 pub(crate) struct Outside {
     spans: Vec<NodeSpan>,
     books: Mutex<Books>,
@@ -291,7 +296,8 @@ impl Outside {
     }
 }
 
-// SAFETY: a run is taken out of the set of free frames, of one span, and put back once; the lock orders both.
+// SAFETY: a run is taken out of the set of free frames, of one span, and put back once; the lock
+// orders both.
 unsafe impl FrameSource for Outside {
     fn alloc(&self, request: Request) -> Result<Pfn, OutOfFrames> {
         let mut books = self.books();
@@ -365,7 +371,8 @@ pub(crate) fn map_shared<F: Format>(space: &Space<F>, first: u64, pages: u64) ->
     space.map(place, pages, Prot::READ_WRITE, Sharing::Shared).unwrap()
 }
 
-/// The words of a page that loads and stores use: the first and the last, so that a half-made copy shows.
+/// The words of a page that loads and stores use: the first and the last, so that a half-made copy
+/// shows.
 const WORDS: [usize; 2] = [0, PAGE_SIZE as usize / 8 - 1];
 
 /// What a device that holds the frame reads.
@@ -400,8 +407,9 @@ pub(crate) fn hardware_entry<F: Format>(
     None
 }
 
-/// One access as a CPU makes it: by what it has cached, however stale, if that allows the access; else walk, check, set accessed and dirty if it can,
-/// and cache. What does not allow the access is forgotten with the fault.
+/// One access as a CPU makes it: by what it has cached, however stale, if that allows the access;
+/// else walk, check, set accessed and dirty if it can, and cache. What does not allow the access is
+/// forgotten with the fault.
 fn translate<F: Format>(space: &Space<F>, page: u64, cause: Cause) -> Option<Pfn> {
     let Rig { mmu, marks, tlb, .. } = space.memory().platform();
     let key = (space.id(), page);
@@ -462,7 +470,8 @@ pub(crate) fn pages(first: u64, pages: u64) -> VirtRange {
     VirtRange::new(VirtAddr::of_page(first), pages).unwrap()
 }
 
-/// The conservation oracle: every reference and mapping of every frame must have a reason, and every frame without one must be free.
+/// The conservation oracle: every reference and mapping of every frame must have a reason, and
+/// every frame without one must be free.
 pub(crate) struct Audit<'m, F: Format> {
     mem: &'m Mem<F>,
     refs: BTreeMap<Pfn, u64>,

@@ -1,11 +1,15 @@
 //! Flushing, and the gather of an unmap.
 //!
 //! Invariants:
-//! - INV-TLB-1: a page that a gather took is freed only after a flush that began when its entry was gone already.
-//! - INV-TLB-2: a copy replaces a page only with the proof of a flush ([`crate::table::Flushed`]), except under the never-released switch.
-//! - INV-TLB-3: a full gather is an ordinary event: flush, free, go on (facts 6.1). It needs no allocation to make progress.
-//! - INV-TLB-4: a full barrier stands between the unlinking of a table and the wait for walkers, as one stands behind the opening of a walk
-//!   section: a walker that the wait misses finds the table gone.
+//! - INV-TLB-1: a page that a gather took is freed only after a flush that began when its entry was
+//!   gone already.
+//! - INV-TLB-2: a copy replaces a page only with the proof of a flush ([`crate::table::Flushed`]),
+//!   except under the never-released switch.
+//! - INV-TLB-3: a full gather is an ordinary event: flush, free, go on (facts 6.1). It needs no
+//!   allocation to make progress.
+//! - INV-TLB-4: a full barrier stands between the unlinking of a table and the wait for walkers, as
+//!   one stands behind the opening of a walk section: a walker that the wait misses finds the table
+//!   gone.
 
 use alloc::vec::Vec;
 
@@ -20,8 +24,8 @@ use crate::table::{Flushed, Withdrawn};
 /// Pages gathered without any allocation: Linux's on-stack bundle.
 const ON_STACK: usize = 8;
 
-/// The pages whose translations have changed since the last flush. The owner flushes by [`FlushBatch::finish`]; dropping it flushes
-/// nothing.
+/// The pages whose translations have changed since the last flush. The owner flushes by
+/// [`FlushBatch::finish`]; dropping it flushes nothing.
 #[must_use = "entries were changed and not flushed"]
 #[derive(Debug, Default)]
 pub(crate) struct FlushBatch {
@@ -114,7 +118,8 @@ impl<'m, P: Platform> Gather<'m, P> {
         if self.many.len() < self.many.capacity() { Room::Left } else { Room::Full }
     }
 
-    /// With the stack's slots taken, more room is a matter of the heap; without any the gather is just small.
+    /// With the stack's slots taken, more room is a matter of the heap; without any the gather is
+    /// just small.
     fn room_behind_stack(&mut self) -> Room {
         let wanted = self.mem.tuning().gather_pages;
         if self.few_len >= wanted {
@@ -171,7 +176,8 @@ impl<'m, P: Platform> Gather<'m, P> {
             TableFree::AtOnce => return mem.free_tables(tables),
             TableFree::AfterWalkers => {}
         }
-        // A flush need not order the stores that unlinked the tables before the look at who walks: INV-TLB-4.
+        // A flush need not order the stores that unlinked the tables before the look at who walks:
+        // INV-TLB-4.
         smp_mb();
         if let Err(tables) = mem.platform().defer(tables) {
             mem.platform().wait_for_walkers();
@@ -181,8 +187,8 @@ impl<'m, P: Platform> Gather<'m, P> {
 }
 
 impl<P: Platform> Memory<P> {
-    /// Frees what [`Platform::defer`] has taken, once every walk section has closed that was open at that call. In the context of any call of the
-    /// manager: interrupts on.
+    /// Frees what [`Platform::defer`] has taken, once every walk section has closed that was open
+    /// at that call. In the context of any call of the manager: interrupts on.
     pub fn free_tables(&self, tables: RetiredTables) {
         let mut next = Some(tables.first);
         while let Some(table) = next {

@@ -1,7 +1,9 @@
-//! A whole life of two address spaces, with every request for heap and every frame denied in turn, under the rules of every release.
+//! A whole life of two address spaces, with every request for heap and every frame denied in turn,
+//! under the rules of every release.
 //!
-//! What must hold: a denied step fails with the error that says so, or succeeds without; every reference and mapping has a reason after each step;
-//! nothing is left at the end. A dry heap forbids nothing that gives memory back.
+//! What must hold: a denied step fails with the error that says so, or succeeds without; every
+//! reference and mapping has a reason after each step; nothing is left at the end. A dry heap
+//! forbids nothing that gives memory back.
 
 #[path = "../src/testing.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
@@ -261,7 +263,8 @@ const STEPS: [(&str, Step); 29] = [
 const GIVES_BACK: [&str; 5] =
     ["do not need", "unmap what is shared", "child exits", "unmap all", "give back"];
 
-/// Lives `life` to its end; `before` runs a step, in the way of one denial. How many steps were refused.
+/// Lives `life` to its end; `before` runs a step, in the way of one denial. How many steps were
+/// refused.
 fn live(mut life: Life, mut make: impl FnMut(usize, &mut Life, Step) -> Result<(), Why>) -> u64 {
     let rules = *life.mem.rules();
     let free = life.mem.frames().total_free();

@@ -1,4 +1,5 @@
-//! The hooks of a kernel around the manager's spin locks, and a hold that an interrupt handler releases.
+//! The hooks of a kernel around the manager's spin locks, and a hold that an interrupt handler
+//! releases.
 //!
 //! A program has one set of hooks, so this is one of its own.
 

@@ -1,10 +1,10 @@
 //! The lanes of one execution: their places and their numbers.
 //!
-//! A number is a lane's for good and goes by the order of starting. Sets of lanes and clocks know lanes
-//! by their places, of which there are [`MAX_LANES`].
+//! A number is a lane's for good and goes by the order of starting. Sets of lanes and clocks know
+//! lanes by their places, of which there are [`MAX_LANES`].
 //!
-//! INV-ROSTER-1: a place is given to another lane only by one that knows all that was done there, so
-//! that what was done at a place is ordered as if one lane had done it.
+//! INV-ROSTER-1: a place is given to another lane only by one that knows all that was done there,
+//! so that what was done at a place is ordered as if one lane had done it.
 
 use crate::{lane::MAX_LANES, op::Op, search::Touch};
 use corosensei::Yielder;
@@ -53,8 +53,8 @@ impl Roster {
         self.lanes.clear();
     }
 
-    /// Adds a lane at a place that `is_over` says is free, or at a new one. Returns the place, if there
-    /// is one, and the number.
+    /// Adds a lane at a place that `is_over` says is free, or at a new one. Returns the place, if
+    /// there is one, and the number.
     pub(super) fn add(
         &mut self,
         name: String,

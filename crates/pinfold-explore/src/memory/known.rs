@@ -1,8 +1,9 @@
 //! What happens before the next access of each lane, and what locks, starts and joins add to it.
 //!
-//! INV-KNOWN-1 (time): a lane's own component is its time. It passes with each store and each handing
-//! over, so whatever the lane does next has a later time than what it handed on: a clock that knows
-//! a time of a lane knows all that the lane did until then, accesses that are no events included.
+//! INV-KNOWN-1 (time): a lane's own component is its time. It passes with each store and each
+//! handing over, so whatever the lane does next has a later time than what it handed on: a clock
+//! that knows a time of a lane knows all that the lane did until then, accesses that are no events
+//! included.
 
 use crate::{
     clock::{Clocks, join},
@@ -51,15 +52,16 @@ impl Known {
         self.lanes.row_mut(lane)
     }
 
-    /// What the lane did until now gets a time, which is returned; what it does next has a later one.
+    /// What the lane did until now gets a time, which is returned; what it does next has a later
+    /// one.
     pub(super) fn pass_time(&mut self, lane: usize) -> u32 {
         let time = &mut self.lanes.row_mut(lane)[lane];
         *time += 1;
         *time
     }
 
-    /// The lane has taken a lock: what its former holders did happens before. Those who shared it mean
-    /// nothing to one who shares it too.
+    /// The lane has taken a lock: what its former holders did happens before. Those who shared it
+    /// mean nothing to one who shares it too.
     pub(super) fn acquire(&mut self, lane: usize, lock: Object, mode: Mode) {
         let lock = lock as usize;
         for (held, clocks) in [(Mode::Exclusive, &self.exclusive), (Mode::Shared, &self.shared)] {
@@ -113,8 +115,8 @@ impl Known {
         join(self.lanes.row_mut(lane), self.ended.row(number));
     }
 
-    /// Whether all that was done at a place, by a lane that ended, happens before the next access of
-    /// the lane.
+    /// Whether all that was done at a place, by a lane that ended, happens before the next access
+    /// of the lane.
     pub(super) fn knows_end(&self, lane: usize, place: usize) -> bool {
         self.lanes.row(lane)[place] >= self.lanes.row(place)[place]
     }

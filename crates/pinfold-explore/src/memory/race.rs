@@ -2,9 +2,9 @@
 //!
 //! * Plain memory: of two accesses of different lanes, one of which writes, one happens before the
 //!   other.
-//! * A cell: whoever ends its life or begins a new one (`hook::forget`, `hook::renew`) has it alone.
-//!   All accesses of the former life happen before that, and it happens before all of the new one.
-//!   The values of a former life are out of reach in an exploration, so this is checked.
+//! * A cell: whoever ends its life or begins a new one (`hook::forget`, `hook::renew`) has it
+//!   alone. All accesses of the former life happen before that, and it happens before all of the
+//!   new one. The values of a former life are out of reach in an exploration, so this is checked.
 //!
 //! What happens before what depends only on what reads from what, which is the same in equivalent
 //! executions. So it is enough to look at each execution that a search makes anyway: plain accesses
@@ -234,7 +234,8 @@ impl Races {
         self.plain.entry(addr).or_default().touch(mark(by, Reach::Plain(access), clock), clock)
     }
 
-    /// The cells of a range are set anew. Says with who set some of it anew before that is not ordered.
+    /// The cells of a range are set anew. Says with who set some of it anew before that is not
+    /// ordered.
     pub(super) fn renew(
         &mut self,
         by: Actor,

@@ -4,8 +4,8 @@
 //! back of a lock before its next taking, everything before the start of a lane and after its end,
 //! modification order, from-read, and reads-from between lanes (a load that reads its own lane's
 //! store may read it from the store buffer). Fences, read-modify-writes and the takings of a lock
-//! keep all order, as locked instructions do on x86; so do a compare-exchange and an attempt at a lock
-//! that fail. Giving back a lock is a store.
+//! keep all order, as locked instructions do on x86; so do a compare-exchange and an attempt at a
+//! lock that fail. Giving back a lock is a store.
 
 use super::graph::{Act, EventId, Graph};
 

@@ -1,17 +1,16 @@
 //! The dependence order of one execution, as vector clocks.
 //!
-//! Two steps are dependent if they belong to one lane, or if [`Touch::before`] says so; the order is the
-//! transitive closure in the order of execution. Swapping neighbours that are independent gives an
-//! equivalent execution.
+//! Two steps are dependent if they belong to one lane, or if [`Touch::before`] says so; the order
+//! is the transitive closure in the order of execution. Swapping neighbours that are independent
+//! gives an equivalent execution.
 //!
 //! INV-DEP-1: a step that [`Touch::closes`] an object is ordered after everything that touched the
-//! object before, so whoever looks back from a later step may stop there.
-//! INV-DEP-2: a step that waits for a lock is ordered after those that gave it back, which is no race:
-//! it could not have come before them. Its races are with the takings. Which of them it could have
-//! preceded depends on where the lock was free in between.
-//! INV-DEP-3: starting a lane is not a step. All steps of the lane are ordered after the step that it
-//! belongs to. The step that sees a lane end is ordered after all steps of the lane; neither order
-//! could be the other way round, so neither is a race.
+//! object before, so whoever looks back from a later step may stop there. INV-DEP-2: a step that
+//! waits for a lock is ordered after those that gave it back, which is no race: it could not have
+//! come before them. Its races are with the takings. Which of them it could have preceded depends
+//! on where the lock was free in between. INV-DEP-3: starting a lane is not a step. All steps of
+//! the lane are ordered after the step that it belongs to. The step that sees a lane end is ordered
+//! after all steps of the lane; neither order could be the other way round, so neither is a race.
 
 use super::{
     rule::Rule,
@@ -117,8 +116,8 @@ impl Dependence {
         self.clocks.row(step)
     }
 
-    /// Whether the last change that the step of the lane could notice is ordered before it (or there
-    /// was none).
+    /// Whether the last change that the step of the lane could notice is ordered before it (or
+    /// there was none).
     pub(crate) fn is_settled(&self, lane: usize, touch: Touch) -> bool {
         let log = touch.object().and_then(|object| self.log.get(object as usize));
         let last = log.and_then(|log| log.iter().rev().find(|(_, earlier)| earlier.shows(touch)));
@@ -167,8 +166,8 @@ impl Dependence {
         (self.clock, self.rivals) = (clock, rivals);
     }
 
-    /// Sets the clock at hand to what the next step of `lane` depends on, and notes the races on the
-    /// way.
+    /// Sets the clock at hand to what the next step of `lane` depends on, and notes the races on
+    /// the way.
     fn look_back(&mut self, lane: usize, touch: Touch, watch: Watch) {
         let (mut clock, rivals) = self.gather(lane, touch);
         if touch.is_locked_out_at_times() {
@@ -180,8 +179,8 @@ impl Dependence {
         (self.clock, self.rivals) = (clock, rivals);
     }
 
-    /// What the lane depends on before it makes its next step, and the steps on which this one depends
-    /// besides, the latest first. In the buffers, which are to be put back.
+    /// What the lane depends on before it makes its next step, and the steps on which this one
+    /// depends besides, the latest first. In the buffers, which are to be put back.
     fn gather(&mut self, lane: usize, touch: Touch) -> (Vec<u32>, Vec<Rival>) {
         let mut clock = std::mem::take(&mut self.clock);
         let mut rivals = std::mem::take(&mut self.rivals);
@@ -205,8 +204,9 @@ impl Dependence {
     /// A waiting taking of a lock: INV-DEP-2.
     ///
     /// It could have come before any taking that its lane does not know of, after those takings and
-    /// givings back that do not depend on that one. Between two who share the lock it may never have been
-    /// free; so to come before the second is no way round the first, and both are looked at.
+    /// givings back that do not depend on that one. Between two who share the lock it may never
+    /// have been free; so to come before the second is no way round the first, and both are looked
+    /// at.
     fn precede_takings(&mut self, lane: usize, clock: &mut [u32], rivals: &[Rival], watch: Watch) {
         let own = clock.to_vec();
         let takings = rivals.iter().filter(|rival| rival.touch.takes());

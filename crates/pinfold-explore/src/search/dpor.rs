@@ -14,15 +14,15 @@
 //!   options are offered.
 //! * Waiting: a lane whose value is taken away by another's change never gets to make its step, so
 //!   the race with the change is looked for when the lane blocks and again at each later change.
-//! * Locks: a lane that is locked out when nothing new can follow never makes its step either, so its
-//!   races with those who keep it out are looked for then.
-//! * Sleep: what a sleeping lane's step touched, with any of its options, is remembered, so that it is
-//!   woken by what disturbs it and by nothing else. A lane woken for nothing would do again what was
-//!   done elsewhere, and races found on the way would seem to be covered by it.
-//! * Between two steps: what a lane does there belongs to the earlier one, and so does what the lanes
-//!   that it starts do before their first. Only the starting of lanes orders anything. Whoever ends a
-//!   cell or begins it anew has it alone, by an order that is there already or else is a data race
-//!   whichever comes first.
+//! * Locks: a lane that is locked out when nothing new can follow never makes its step either, so
+//!   its races with those who keep it out are looked for then.
+//! * Sleep: what a sleeping lane's step touched, with any of its options, is remembered, so that it
+//!   is woken by what disturbs it and by nothing else. A lane woken for nothing would do again what
+//!   was done elsewhere, and races found on the way would seem to be covered by it.
+//! * Between two steps: what a lane does there belongs to the earlier one, and so does what the
+//!   lanes that it starts do before their first. Only the starting of lanes orders anything.
+//!   Whoever ends a cell or begins it anew has it alone, by an order that is there already or else
+//!   is a data race whichever comes first.
 //! * Lanes that start lanes: numbers go by the order of starting, so a number means one lane within
 //!   the executions that share a beginning. Nothing compares numbers otherwise: a set of lanes
 //!   belongs to a node, and its lanes were there when the node was made.
@@ -134,8 +134,8 @@ impl Dpor {
             if !(initials & (node.source | node.sleep)).is_empty() {
                 continue;
             }
-            // Where the lane could not have gone either, another step must come first: that is a race
-            // of its own.
+            // Where the lane could not have gone either, another step must come first: that is a
+            // race of its own.
             let possible = initials & node.enabled;
             if possible.contains(lane) {
                 node.source.insert(lane);
@@ -151,8 +151,8 @@ impl Dpor {
     fn watch_waiting(&mut self, moment: &Moment<'_>) {
         for (lane, touch) in moment.pending.iter().enumerate() {
             let Some(touch @ Touch::Cell(_, CellTouch::Wait)) = *touch else { continue };
-            // It has announced what it waits for by its own last step, or when it was born in that of
-            // another.
+            // It has announced what it waits for by its own last step, or when it was born in that
+            // of another.
             let announced = moment.last == Some(lane)
                 || self.stack.last().is_some_and(|node| node.started.contains(&lane))
                     && Rule::BornWaiting.holds();

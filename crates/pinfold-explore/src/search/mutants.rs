@@ -1,5 +1,5 @@
-//! The reduced search without each of its rules: the witnesses of former faults and random programs must
-//! notice.
+//! The reduced search without each of its rules: the witnesses of former faults and random programs
+//! must notice.
 //!
 //! Rules that only save executions are not among them.
 
@@ -114,8 +114,8 @@ fn no_rule_can_be_left_out() {
     }
 }
 
-/// How often each rule is missed by random programs alone: how likely the next fault of its kind is to be
-/// found by them. `PINFOLD_MUTANT_PROGRAMS` says how many there are.
+/// How often each rule is missed by random programs alone: how likely the next fault of its kind is
+/// to be found by them. `PINFOLD_MUTANT_PROGRAMS` says how many there are.
 #[test]
 #[ignore = "minutes; run before adding a rule"]
 fn how_many_programs_notice() {

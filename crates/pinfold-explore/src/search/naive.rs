@@ -20,8 +20,8 @@ struct Node {
 pub(crate) struct Naive {
     stack: Vec<Node>,
     depth: usize,
-    /// How many choices were on the stack, and whether the bound had cut, when the execution at hand
-    /// began.
+    /// How many choices were on the stack, and whether the bound had cut, when the execution at
+    /// hand began.
     begun: (usize, bool),
     bound: u32,
     last_bound: u32,

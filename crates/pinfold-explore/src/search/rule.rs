@@ -1,8 +1,8 @@
 //! The rules without which the reduced search would miss something, by name.
 //!
-//! Each has its place in `touch`, `dependence` or `dpor`, where it asks whether it [`Rule::holds`]. Outside
-//! this crate's tests it always does, at no cost; `mutants` leaves each out in turn, and random programs must
-//! notice.
+//! Each has its place in `touch`, `dependence` or `dpor`, where it asks whether it [`Rule::holds`].
+//! Outside this crate's tests it always does, at no cost; `mutants` leaves each out in turn, and
+//! random programs must notice.
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,8 @@ pub(super) enum Rule {
     UnlockThenSee,
     /// A failed attempt hides nothing that came before it.
     FailedHidesNothing,
-    /// A taking that waits looks at every taking of those who share the lock that its lane knows nothing of.
+    /// A taking that waits looks at every taking of those who share the lock that its lane knows
+    /// nothing of.
     TakingsOneByOne,
     /// A taking that comes before another still comes after what does not depend on that other.
     TakingsApart,

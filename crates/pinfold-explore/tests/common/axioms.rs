@@ -1,12 +1,12 @@
 //! RC11 with the release sequences of C++20, by its axioms over one whole graph of events. Written
 //! without looking at the explorer.
 //!
-//! A lock is atomic words: one that those take who want it alone, and one for each lane that shares it,
-//! which they take as well. Taking is an acquiring update of those words; giving back stores to them
-//! (an update for who shared it, which continues release sequences) and releases. An attempt that fails is a
-//! relaxed read of one word in which it saw another's taking; who waits until nobody has it alone reads the word of
-//! those, acquiring. In what order lanes take a lock is fixed by the graph's
-//! construction; only what attempts saw of it varies.
+//! A lock is atomic words: one that those take who want it alone, and one for each lane that shares
+//! it, which they take as well. Taking is an acquiring update of those words; giving back stores to
+//! them (an update for who shared it, which continues release sequences) and releases. An attempt
+//! that fails is a relaxed read of one word in which it saw another's taking; who waits until
+//! nobody has it alone reads the word of those, acquiring. In what order lanes take a lock is fixed
+//! by the graph's construction; only what attempts saw of it varies.
 //!
 //! Starting and joining a lane are events of their own on both sides. Orders of memory (coherence,
 //! release sequences) are orders on one word.
@@ -26,7 +26,8 @@ pub enum Type {
     Give(Mode),
     /// An attempt that failed: `rf` is the taking that it saw.
     Fail,
-    /// A wait until nobody has the lock alone: `rf` is the giving back that it saw, or the initial state.
+    /// A wait until nobody has the lock alone: `rf` is the giving back that it saw, or the initial
+    /// state.
     See,
 }
 
@@ -249,8 +250,8 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Whether the graph is consistent with a modification order of its cells: `mo[e]` is the place of
-    /// a write in that of its cell.
+    /// Whether the graph is consistent with a modification order of its cells: `mo[e]` is the place
+    /// of a write in that of its cell.
     pub fn is_consistent(&self, mo: &[usize]) -> bool {
         let Self { nodes, rf, hb, .. } = self;
         let n = nodes.len();

@@ -1,11 +1,11 @@
 //! A machine without and with store buffers: every outcome that a program has under sequential
-//! consistency and under TSO, found by going through the machine's states. Written without looking at
-//! the explorer.
+//! consistency and under TSO, found by going through the machine's states. Written without looking
+//! at the explorer.
 //!
 //! Under TSO each lane has a buffer, first in, first out, of its stores, of the locks that it gave
-//! back and of the lanes that it started; what is in it takes effect when it leaves. Whoever takes a
-//! lock, tries to, updates a cell (or fails to with a compare-exchange), waits for the end of a lane or
-//! passes a full fence has emptied the buffer before.
+//! back and of the lanes that it started; what is in it takes effect when it leaves. Whoever takes
+//! a lock, tries to, updates a cell (or fails to with a compare-exchange), waits for the end of a
+//! lane or passes a full fence has emptied the buffer before.
 
 use super::program::{Code, PLAIN, Program, Thread, outcome};
 use pinfold_explore::hook::{Mode, Order};

@@ -1,9 +1,9 @@
 //! Small concurrent programs as data, flat code for whoever runs them, and the explorer's subject.
 //!
 //! A lane has an accumulator, to which everything that it reads goes (and to its log), and a few
-//! registers. What an instruction does to shared memory is up to whoever runs the code: the explorer
-//! here, the references in `machine` and `axioms`. What it does to the lane itself is in [`Thread`], so
-//! that all agree on it.
+//! registers. What an instruction does to shared memory is up to whoever runs the code: the
+//! explorer here, the references in `machine` and `axioms`. What it does to the lane itself is in
+//! [`Thread`], so that all agree on it.
 
 use super::{Var, note};
 use pinfold_explore::{
@@ -28,8 +28,8 @@ pub enum Ins {
     Add(usize, u64, Order),
     /// Compare-exchange with success and failure ordering.
     Cas(usize, u64, u64, Order, Order),
-    /// Adds one to a value below the constant, in a loop that looks first: a value that is not below
-    /// it is only loaded.
+    /// Adds one to a value below the constant, in a loop that looks first: a value that is not
+    /// below it is only loaded.
     AddBelow(usize, u64, Order),
     Fence(Order),
     /// Waits until the value is at least this.

@@ -212,8 +212,8 @@ impl Writer<'_> {
     }
 }
 
-/// Three or four lanes of one to three instructions around one lock and one cell: small enough that many
-/// thousands are tried in a second, and every fault known so far shows in some.
+/// Three or four lanes of one to three instructions around one lock and one cell: small enough that
+/// many thousands are tried in a second, and every fault known so far shows in some.
 pub fn tiny(seed: u64) -> Program {
     let mut rng = Rng(seed);
     let lanes = rng.pick(&[2, 3, 3, 3, 4]);
@@ -305,8 +305,8 @@ pub fn ordered(seed: u64) -> Program {
     program
 }
 
-/// Programs of which half are locks: shared and alone, waited for and attempted, given back in any order
-/// or not at all, around and between accesses of every kind, by lanes that start each other.
+/// Programs of which half are locks: shared and alone, waited for and attempted, given back in any
+/// order or not at all, around and between accesses of every kind, by lanes that start each other.
 pub fn dense(seed: u64, kind: Kind) -> Program {
     let mut rng = Rng(seed);
     let lanes = rng.pick(&[2, 2, 3, 3, 3, 4]);

@@ -138,8 +138,8 @@ fn fences_are_not_ordered_by_execution() {
     assert!(seen.iter().any(|seen| seen.starts_with("[[1, 0], [], [1]]")), "{seen:?}");
 }
 
-/// A sequentially consistent access leads on by what it does itself, not by what its lane does later:
-/// the update of `X` is after the last load, and that says nothing about the store to `Y`.
+/// A sequentially consistent access leads on by what it does itself, not by what its lane does
+/// later: the update of `X` is after the last load, and that says nothing about the store to `Y`.
 #[test]
 fn only_a_fence_speaks_for_the_later_accesses_of_its_lane() {
     let add = Ins::Add(X, 1, SC);

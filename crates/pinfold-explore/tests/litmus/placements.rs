@@ -277,7 +277,8 @@ fn every_ordering_of_every_access() {
     assert_eq!(placements, 6 * 81 + 729 + 27);
 }
 
-/// Fences and orderings together, in the tests of two lanes: there the rules are known for mixtures.
+/// Fences and orderings together, in the tests of two lanes: there the rules are known for
+/// mixtures.
 #[test]
 fn every_fence_with_every_ordering() {
     let tests = [&SB, &MP, &LB, &WRITES, &R, &S];

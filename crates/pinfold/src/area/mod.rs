@@ -1,6 +1,8 @@
-//! Areas: the runs of pages that an address space has mapped (Linux: VMAs), and the map that holds them.
+//! Areas: the runs of pages that an address space has mapped (Linux: VMAs), and the map that holds
+//! them.
 //!
-//! Protocol: the map is under the address space's lock. Faults and pins read it; map, unmap, protect, advise and fork write it.
+//! Protocol: the map is under the address space's lock. Faults and pins read it; map, unmap,
+//! protect, advise and fork write it.
 //!
 //! Invariants:
 //! - INV-AREA-1: areas are disjoint and never empty.
@@ -35,7 +37,8 @@ bitflags::bitflags! {
 }
 
 bitflags::bitflags! {
-    /// What a child does not get of an area at fork (facts 2.1). Two marks, set and cleared each by its own advice.
+    /// What a child does not get of an area at fork (facts 2.1). Two marks, set and cleared each by
+    /// its own advice.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub(crate) struct OnFork: u8 {
         /// The area itself: MADV_DONTFORK. The parent's entries stay as they are.
@@ -105,7 +108,8 @@ impl<P: Platform> Clone for Area<P> {
 }
 
 impl<P: Platform> Area<P> {
-    /// Whether writes go to private copies: Linux's is_cow_mapping. The present write right does not matter (facts 9.8).
+    /// Whether writes go to private copies: Linux's is_cow_mapping. The present write right does
+    /// not matter (facts 9.8).
     #[inline]
     pub(crate) fn is_cow(&self) -> bool {
         matches!(self.backing, Backing::Private(_))
@@ -247,8 +251,8 @@ impl<P: Platform> AreaMap<P> {
         self.tree.find(page.0).filter(|area| area.range.first_page() < page)
     }
 
-    /// Cuts the area that holds both `page - 1` and `page`, if one does, so that an area starts at `page`. Needs one reserved insertion.
-    /// Says in which backing an area was added.
+    /// Cuts the area that holds both `page - 1` and `page`, if one does, so that an area starts at
+    /// `page`. Needs one reserved insertion. Says in which backing an area was added.
     pub(crate) fn split_at(&mut self, page: Vpn) -> Result<Option<Backing<P>>, SpaceError> {
         let Some(area) = self.split_by(page) else { return Ok(None) };
         let (start, end) = (area.range.first_page(), area.range.end_page());
@@ -314,8 +318,8 @@ impl<P: Platform> AreaMap<P> {
         Growth::Grown
     }
 
-    /// The pages around `range` that no area holds and that share no page table's whole span with an area: from the end of the area
-    /// before to the start of the area after.
+    /// The pages around `range` that no area holds and that share no page table's whole span with
+    /// an area: from the end of the area before to the start of the area after.
     pub(crate) fn hole_around(&self, range: VirtRange, all: Vpn) -> Range<Vpn> {
         let below = self.tree.before(range.first_page().0);
         let above = self.tree.at_or_after(range.end_page().0);

@@ -6,13 +6,14 @@
 //! the hole, so there is neither a free list nor an empty entry.
 //!
 //! Protocol: whoever holds `&mut` is alone; the lock of the address space sees to that. Memory is
-//! taken by [`AreaTree::reserve`] and [`AreaTree::insert`] only, and always before the first change,
-//! so a failure leaves the tree as it was.
+//! taken by [`AreaTree::reserve`] and [`AreaTree::insert`] only, and always before the first
+//! change, so a failure leaves the tree as it was.
 //!
 //! Invariants:
 //! - INV-TREE-1: ranges are not empty and do not overlap; a walk in order meets them ascending.
 //! - INV-TREE-2: the heights of a node's two subtrees differ by one at most.
-//! - INV-TREE-3: a node knows its subtree's lowest start, highest end, height and largest inner gap.
+//! - INV-TREE-3: a node knows its subtree's lowest start, highest end, height and largest inner
+//!   gap.
 //! - INV-TREE-4: the range kept for a slot is the range that its value reports.
 //! - INV-TREE-5: every slot is linked exactly once, and a kid names the parent that links it.
 
@@ -90,8 +91,8 @@ impl<T: Span> AreaTree<T> {
 
     /// Makes room: afterwards, the next `additional` inserts do not run out of memory.
     ///
-    /// Removing never gives room up, so removals in between do no harm. Doubles the room if the heap can, so that many areas cost few
-    /// moves; else takes what is needed.
+    /// Removing never gives room up, so removals in between do no harm. Doubles the room if the
+    /// heap can, so that many areas cost few moves; else takes what is needed.
     ///
     /// # Errors
     /// When the heap cannot hold as many. The tree is as before.

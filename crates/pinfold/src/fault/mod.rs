@@ -1,17 +1,19 @@
 //! Faults: what happens when an access finds no fitting entry.
 //!
-//! Protocol: the address space's lock is held for reading. The entry is read without its table's lock, what the fault needs is prepared, then
-//! the table is locked and the entry compared with the snapshot; a difference means that somebody was faster, the fault ends without a change,
-//! and the access is repeated.
+//! Protocol: the address space's lock is held for reading. The entry is read without its table's
+//! lock, what the fault needs is prepared, then the table is locked and the entry compared with the
+//! snapshot; a difference means that somebody was faster, the fault ends without a change, and the
+//! access is repeated.
 //!
 //! Invariants:
 //! - INV-FAULT-1: a fault that fails leaves the entry as it was.
-//! - INV-FAULT-2: a copy is published only after every CPU forgot the page that it replaces, and the page loses its mapping only after that
-//!   (facts 1.7).
+//! - INV-FAULT-2: a copy is published only after every CPU forgot the page that it replaces, and
+//!   the page loses its mapping only after that (facts 1.7).
 //! - INV-FAULT-3: a new private page is exclusive from the moment it is mapped.
-//! - INV-FAULT-4: a fault fails for want of frames or heap only if the entry still is what it was found to be: another may have resolved it with
-//!   the last frame.
-//! - INV-FAULT-5: a fault that finds the wanted right leaves the entry accessed, and for a store dirty: the access does not fault on it again.
+//! - INV-FAULT-4: a fault fails for want of frames or heap only if the entry still is what it was
+//!   found to be: another may have resolved it with the last frame.
+//! - INV-FAULT-5: a fault that finds the wanted right leaves the entry accessed, and for a store
+//!   dirty: the access does not fault on it again.
 
 mod hint;
 mod request;
@@ -36,8 +38,8 @@ impl<P: Platform> Space<P> {
         let map = self.read_map();
         let area = map.find(at.page()).ok_or(FaultError::NotMapped(at))?;
         let (allowed, want) = match cause {
-            // Every format maps for reading what it maps at all, so memory for writing or executing alone is readable, too. The slow
-            // path of a pin asks for the right itself.
+            // Every format maps for reading what it maps at all, so memory for writing or executing
+            // alone is readable, too. The slow path of a pin asks for the right itself.
             Cause::Load => (!area.prot.is_empty(), Want::Read),
             Cause::Store => (area.prot.contains(Prot::WRITE), Want::Write),
             Cause::Fetch => (area.prot.contains(Prot::EXEC), Want::Read),
@@ -102,7 +104,8 @@ impl<P: Platform> Space<P> {
                 self.mem().wait_page(entry.pfn);
                 Fault::Waited
             }
-            // An inaccessible area's own PROT_NONE is met by forced accesses only, and is nothing to repair.
+            // An inaccessible area's own PROT_NONE is met by forced accesses only, and is nothing
+            // to repair.
             Entry::Mapped(_) if pte.is_hint() => self.hint_fault(request, leaf, pte),
             Entry::Mapped(_) => self.present(request, leaf, pte)?,
             // Only the swap room writes such entries.
@@ -112,8 +115,8 @@ impl<P: Platform> Space<P> {
         Ok(fault)
     }
 
-    /// A present entry that the access could not use, or that was stale in a CPU's cache. Hardware that leaves accessed and dirty to the
-    /// manager faults until they are set: INV-FAULT-5.
+    /// A present entry that the access could not use, or that was stale in a CPU's cache. Hardware
+    /// that leaves accessed and dirty to the manager faults until they are set: INV-FAULT-5.
     fn present(
         &self,
         request: &Request<'_, P>,

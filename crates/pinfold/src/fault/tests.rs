@@ -1,4 +1,5 @@
-//! Faults: first touch, the reuse rules of facts 1, unsharing's neighbours, rights, and what a failure leaves.
+//! Faults: first touch, the reuse rules of facts 1, unsharing's neighbours, rights, and what a
+//! failure leaves.
 
 use super::{Cause, Fault};
 use crate::pin::{Ask, Path};
@@ -375,7 +376,8 @@ fn a_copy_for_an_entry_that_changed_meanwhile_is_thrown_away() {
     }
 }
 
-/// Lets a fault of `page` find no frame, because another resolved one with the last frame just before; what the fault came to.
+/// Lets a fault of `page` find no frame, because another resolved one with the last frame just
+/// before; what the fault came to.
 fn starved<F: Format>(
     mem: &Mem<F>,
     space: &Arc<Space<F>>,

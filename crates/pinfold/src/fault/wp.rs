@@ -1,7 +1,8 @@
-//! The write fault on a read-only page: reuse it or copy it (facts 1.1 to 1.7), and unsharing (facts 3.9).
+//! The write fault on a read-only page: reuse it or copy it (facts 1.1 to 1.7), and unsharing
+//! (facts 3.9).
 //!
-//! The reuse decision belongs to the rule `pte-cow`; this module brings what each rule needs (the page lock, slept for or tried) and carries the
-//! verdict out.
+//! The reuse decision belongs to the rule `pte-cow`; this module brings what each rule needs (the
+//! page lock, slept for or tried) and carries the verdict out.
 
 use super::request::{Fault, Request, Want};
 use crate::addr::{Pfn, Vpn};
@@ -116,8 +117,8 @@ impl<P: Platform> Space<P> {
         why: Why,
     ) -> Fault {
         let mem = self.mem();
-        // Under every rule, also those that never look at the mark (INV-RULES-3): another switch may wait for it, and for an unshare it is
-        // the whole point.
+        // Under every rule, also those that never look at the mark (INV-RULES-3): another switch
+        // may wait for it, and for an unshare it is the whole point.
         let page = mem.frames().page(pfn);
         if !page.counts().is_exclusive() {
             page.mark_exclusive();
@@ -144,7 +145,8 @@ impl<P: Platform> Space<P> {
         self.mem().platform().flush_local(self.id(), page.alone());
     }
 
-    /// Maps a copy in place of the page (facts 1.7). The old page is held by a reference of our own while the table is unlocked.
+    /// Maps a copy in place of the page (facts 1.7). The old page is held by a reference of our own
+    /// while the table is unlocked.
     fn copy(
         &self,
         request: &Request<'_, P>,

@@ -230,7 +230,8 @@ fn fork_without_frames_loses_nothing_wherever_it_stops() {
             for page in [508, 510, 511, 512, 514, 600, 700] {
                 assert_eq!(load(&parent, page), Ok(page), "{text} {left}");
             }
-            // Rules of an age copy a pinned page for the child, so the owner keeps it even in a failed fork.
+            // Rules of an age copy a pinned page for the child, so the owner keeps it even in a
+            // failed fork.
             if text != "5.8" {
                 let kept = [510, 512].map(|page| store(&parent, page, 1).unwrap());
                 assert_eq!(kept[..], pinned[..], "{text} {left}");

@@ -1,6 +1,7 @@
 //! Taking frames and giving them back: what the metadata of a frame goes through between two lives.
 //!
-//! The frames come from the manager's own free lists (`buddy`) or from an outside owner (`source`). Either can run dry, and says so.
+//! The frames come from the manager's own free lists (`buddy`) or from an outside owner (`source`).
+//! Either can run dry, and says so.
 
 use super::buddy::{self, MAX_ORDER};
 use super::counts::{EXCLUSIVE, MAP, REF};
@@ -11,7 +12,8 @@ use super::views::Page;
 use crate::addr::{NodeId, Pfn};
 use crate::error::OutOfFrames;
 
-/// With which counts a new frame starts. They are set in one store: a lock-free walker with a stale entry may add to them from then on.
+/// With which counts a new frame starts. They are set in one store: a lock-free walker with a stale
+/// entry may add to them from then on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Start {
     /// One reference.
@@ -119,13 +121,15 @@ impl NewFrames<'_> {
 }
 
 impl<'a> NewFrames<'a> {
-    /// The run that [`NewFrames::keep`] has handed out, to be given back. The frames know how long it is.
+    /// The run that [`NewFrames::keep`] has handed out, to be given back. The frames know how long
+    /// it is.
     ///
     /// # Panics
     /// When `frames` has no such frame.
     ///
     /// # Safety
-    /// The run came from [`Frames::take_run`] of the same `frames`, was kept, and is given back once.
+    /// The run came from [`Frames::take_run`] of the same `frames`, was kept, and is given back
+    /// once.
     pub unsafe fn kept(frames: &'a Frames, first: Pfn) -> Self {
         assert!(frames.contains(first), "{first} is none of these frames");
         Self { frames, first }
@@ -139,7 +143,8 @@ impl Drop for NewFrames<'_> {
 }
 
 impl Frames {
-    /// Takes a free frame for the embedder's own use: a kernel's table, a buffer. Its contents are whatever they were.
+    /// Takes a free frame for the embedder's own use: a kernel's table, a buffer. Its contents are
+    /// whatever they were.
     ///
     /// # Errors
     /// When the placement leaves no free frame.
@@ -147,11 +152,12 @@ impl Frames {
         self.alloc(placement, Flags::empty(), Start::Held)
     }
 
-    /// Takes `1 << order` free frames in a row, the first one at a multiple of their number, for the embedder's own use: a device's
-    /// rings, a huge page. Their contents are whatever they were.
+    /// Takes `1 << order` free frames in a row, the first one at a multiple of their number, for
+    /// the embedder's own use: a device's rings, a huge page. Their contents are whatever they
+    /// were.
     ///
-    /// Without an outside owner this may walk over the single free frames of a node to merge them, a bounded number under one hold of the
-    /// node's lock.
+    /// Without an outside owner this may walk over the single free frames of a node to merge them,
+    /// a bounded number under one hold of the node's lock.
     ///
     /// # Errors
     /// When the placement leaves no such run in the zone, or when `order` exceeds [`MAX_ORDER`].
@@ -169,8 +175,8 @@ impl Frames {
         Ok(NewFrames { frames: self, first })
     }
 
-    /// Takes a free frame, with `flags` set and the counts of `start`. Anonymous pages can move, so they may come from memory that is set
-    /// apart for such.
+    /// Takes a free frame, with `flags` set and the counts of `start`. Anonymous pages can move, so
+    /// they may come from memory that is set apart for such.
     ///
     /// # Errors
     /// When the placement leaves no free frame.
@@ -196,7 +202,8 @@ impl Frames {
         frame.counts.write_once(start.counts());
     }
 
-    /// Makes tails of all but the first of `1 << order` free frames. A walker that sees the flag sees the head's number, too.
+    /// Makes tails of all but the first of `1 << order` free frames. A walker that sees the flag
+    /// sees the head's number, too.
     fn form_folio(&self, head: Pfn, order: u32) {
         for pfn in (head.0 + 1..head.0 + (1 << order)).map(Pfn) {
             let frame = self.frame(pfn);
@@ -279,7 +286,8 @@ impl Frames {
         }
     }
 
-    /// Ends the life of a frame without references and of all frames of its folio, and gives them back whole.
+    /// Ends the life of a frame without references and of all frames of its folio, and gives them
+    /// back whole.
     pub(crate) fn release(&self, head: Pfn) {
         let frame = self.frame(head);
         let word = frame.flags.read_once();
@@ -289,7 +297,8 @@ impl Frames {
         }
         frame.end(home);
         if let Some(source) = self.outside {
-            // SAFETY: the last reference is gone, which happens once, and the folio has had this order since `take_run` or is single.
+            // SAFETY: the last reference is gone, which happens once, and the folio has had this
+            // order since `take_run` or is single.
             unsafe { source.free(head, order) };
             return;
         }

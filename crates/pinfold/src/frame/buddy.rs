@@ -1,20 +1,27 @@
 //! The free frames of a node, by zone and by order: the manager's own source.
 //!
-//! Each zone has a stack of single frames and, for every order, a list of free blocks. All links lie in the free frames' own metadata, so
-//! that a free list needs no memory; the node's spin lock protects them.
+//! Each zone has a stack of single frames and, for every order, a list of free blocks. All links
+//! lie in the free frames' own metadata, so that a free list needs no memory; the node's spin lock
+//! protects them.
 //!
-//! Single frames, nearly all of the traffic, never look at a neighbour: a freed one goes on the stack, and the newest, whose contents are
-//! warmest, is handed out first. An empty stack gets some frames of the lowest of the blocks at the heads of the lists. Frames on the
-//! stack are merged only when a block is wanted that no list has: as many of them as it takes, newest first, [`BATCH`] under one hold of
-//! the lock. So a request of a high order costs at most a walk over the node's stacked frames, each frame is merged once at most for each
-//! time it was freed, and single frames pay nothing for it. (Linux keeps its per-CPU lists of single frames to the same end.)
+//! Single frames, nearly all of the traffic, never look at a neighbour: a freed one goes on the
+//! stack, and the newest, whose contents are warmest, is handed out first. An empty stack gets some
+//! frames of the lowest of the blocks at the heads of the lists. Frames on the stack are merged
+//! only when a block is wanted that no list has: as many of them as it takes, newest first,
+//! [`BATCH`] under one hold of the lock. So a request of a high order costs at most a walk over the
+//! node's stacked frames, each frame is merged once at most for each time it was freed, and single
+//! frames pay nothing for it. (Linux keeps its per-CPU lists of single frames to the same end.)
 //!
 //! Invariants:
-//! - INV-BUDDY-1: the first frame of a block in a list has the block's mark in its mapping word: bit 63, the order, and the block before it
-//!   in the list. No other frame has bit 63 there: identities of reverse maps stay below it.
-//! - INV-BUDDY-2: a block of order `n` starts at a multiple of `1 << n`, and all its frames are of one node and one zone.
-//! - INV-BUDDY-3: no two blocks in the lists are buddies of the same order below [`MAX_ORDER`]: they would be one block.
-//! - INV-BUDDY-4: every free frame is on exactly one stack or in exactly one block, and `free` counts them all.
+//! - INV-BUDDY-1: the first frame of a block in a list has the block's mark in its mapping word:
+//!   bit 63, the order, and the block before it in the list. No other frame has bit 63 there:
+//!   identities of reverse maps stay below it.
+//! - INV-BUDDY-2: a block of order `n` starts at a multiple of `1 << n`, and all its frames are of
+//!   one node and one zone.
+//! - INV-BUDDY-3: no two blocks in the lists are buddies of the same order below [`MAX_ORDER`]:
+//!   they would be one block.
+//! - INV-BUDDY-4: every free frame is on exactly one stack or in exactly one block, and `free`
+//!   counts them all.
 
 use super::flags::{HOME_MASK, zone_of};
 use super::meta::{Frame, Metadata};
@@ -22,13 +29,16 @@ use super::source::Zone;
 use crate::addr::Pfn;
 use crate::sync::{Inside, Masks, SpinLock, SpinLocked};
 
-/// The highest order of a run of frames: 1,024 of them, 4 MiB, as in Linux. Covers a huge page of 2 MiB (order 9).
+/// The highest order of a run of frames: 1,024 of them, 4 MiB, as in Linux. Covers a huge page of 2
+/// MiB (order 9).
 pub const MAX_ORDER: u32 = 10;
 
-/// Stacked frames that are merged at most under one hold of a node's lock: some tens of microseconds.
+/// Stacked frames that are merged at most under one hold of a node's lock: some tens of
+/// microseconds.
 const BATCH: u64 = 1024;
 
-/// log2 of the frames that an empty stack gets at most from a block, so that single frames seldom touch the lists.
+/// log2 of the frames that an empty stack gets at most from a block, so that single frames seldom
+/// touch the lists.
 const REFILL: u32 = 4;
 
 /// No frame: the last number, which no span reaches.
@@ -128,7 +138,8 @@ impl Node {
         Some(pfn)
     }
 
-    /// Merges stacked frames that may serve a request of `order`, until there is a block for it. How many frames were merged.
+    /// Merges stacked frames that may serve a request of `order`, until there is a block for it.
+    /// How many frames were merged.
     fn merge(&mut self, frames: &Metadata, order: u32, zone: Zone) -> u64 {
         let mut merged = 0;
         for at in candidates(zone) {
@@ -161,7 +172,8 @@ impl Node {
         self.free += 1 << order;
     }
 
-    /// Puts `first..end`, which is free and of one zone, into the lists as the largest blocks that it makes, the lowest in front.
+    /// Puts `first..end`, which is free and of one zone, into the lists as the largest blocks that
+    /// it makes, the lowest in front.
     pub(super) fn fill(&mut self, frames: &Metadata, first: u64, mut end: u64) {
         while end > first {
             let order = end.trailing_zeros().min((end - first).ilog2()).min(MAX_ORDER);
@@ -171,7 +183,8 @@ impl Node {
         }
     }
 
-    /// Takes `first..end` out of the lists, or says which of them is not free in the zone of the first.
+    /// Takes `first..end` out of the lists, or says which of them is not free in the zone of the
+    /// first.
     pub(super) fn cut(&mut self, frames: &Metadata, first: u64, end: u64) -> Result<(), Pfn> {
         let zone = zone_of(frames.frame(Pfn(first)).flags.peek()) as usize;
         let lists = &mut self.zones[zone];
@@ -195,7 +208,8 @@ impl Node {
     }
 }
 
-/// The free block of `of`'s zone that holds `pfn`: its first frame, the one past its end, its order. Else the frame itself.
+/// The free block of `of`'s zone that holds `pfn`: its first frame, the one past its end, its
+/// order. Else the frame itself.
 fn block_of(frames: &Metadata, pfn: u64, of: u64) -> Result<(u64, u64, u32), Pfn> {
     let start = |order: u32| pfn >> order << order;
     let holds = |order: &u32| is_block(frames, Pfn(start(*order)), *order, Pfn(of));
@@ -235,8 +249,9 @@ impl Lists {
         Self { top: NONE, first: [NONE; MAX_ORDER as usize + 1], filled: 0 }
     }
 
-    /// Stacks the first frames of the lowest block among the lists' heads, as many as [`REFILL`] says at most. Blocks are used up from below, so
-    /// memory that was never used is handed out in the order of its addresses.
+    /// Stacks the first frames of the lowest block among the lists' heads, as many as [`REFILL`]
+    /// says at most. Blocks are used up from below, so memory that was never used is handed out in
+    /// the order of its addresses.
     #[inline(never)]
     fn refill(&mut self, frames: &Metadata) {
         let filled = (0..=MAX_ORDER).filter(|order| self.filled >> order & 1 != 0);
@@ -324,8 +339,8 @@ const fn mark(order: u32, before: u64) -> u64 {
     BLOCK | (order as u64) << ORDER_SHIFT | before
 }
 
-/// Whether a free block of `order` starts at `first`, in the lists of `of`'s zone. The home comes first: only such a frame's mark is kept
-/// still by the lock that the caller holds.
+/// Whether a free block of `order` starts at `first`, in the lists of `of`'s zone. The home comes
+/// first: only such a frame's mark is kept still by the lock that the caller holds.
 fn is_block(frames: &Metadata, first: Pfn, order: u32, of: Pfn) -> bool {
     let home = |pfn| frames.frame(pfn).flags.peek() & HOME_MASK;
     frames.contains(first)

@@ -1,8 +1,9 @@
 //! References, mappings and the exclusive mark of a frame in one word.
 //!
-//! One load gives a consistent snapshot of all that a reuse decision asks, and fork shares a page with one locked operation.
-//! Linux keeps three words and orders them (reference up before mapcount, mapcount down before reference, facts 9.9); here
-//! that order holds because both change at once.
+//! One load gives a consistent snapshot of all that a reuse decision asks, and fork shares a page
+//! with one locked operation. Linux keeps three words and orders them (reference up before
+//! mapcount, mapcount down before reference, facts 9.9); here that order holds because both change
+//! at once.
 
 use core::fmt;
 
@@ -42,7 +43,8 @@ impl Counts {
         self.0 & EXCLUSIVE != 0
     }
 
-    /// Whether a lock-free walker may add references: none would overflow, and the frame is alive (facts 3.3).
+    /// Whether a lock-free walker may add references: none would overflow, and the frame is alive
+    /// (facts 3.3).
     #[inline]
     pub(crate) const fn may_gain(self) -> bool {
         (self.refs() as i32) > 0

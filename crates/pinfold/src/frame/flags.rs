@@ -3,7 +3,8 @@
 use crate::addr::NodeId;
 
 bitflags::bitflags! {
-    /// A frame's flags. The node, the zone and a folio's order lie in the upper half of the same word.
+    /// A frame's flags. The node, the zone and a folio's order lie in the upper half of the same
+    /// word.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct Flags: u32 {
         /// Somebody holds the page lock.

@@ -1,20 +1,26 @@
 //! The frame table: what every physical page is, who refers to it, who maps it.
 //!
-//! Protocol: all of a [`Frame`] is atomic. The counts change by read-modify-writes of anyone who may: a mapping's holder under the
-//! page-table lock, a lock-free walker by [`Frames::try_grab`] only. A free frame has no references, so `try_grab` fails on it; whoever
-//! brings the references to zero frees the frame, alone. A large folio is freed whole, by its head.
+//! Protocol: all of a [`Frame`] is atomic. The counts change by read-modify-writes of anyone who
+//! may: a mapping's holder under the page-table lock, a lock-free walker by [`Frames::try_grab`]
+//! only. A free frame has no references, so `try_grab` fails on it; whoever brings the references
+//! to zero frees the frame, alone. A large folio is freed whole, by its head.
 //!
-//! Free frames are kept by the table itself (`buddy`), or by an outside owner ([`FrameSource`]). The lists are a part of the table and no
-//! [`FrameSource`] of their own: their links lie in the free frames' metadata, which an outside owner never sees, and the calls of the hot
-//! path are direct.
+//! Free frames are kept by the table itself (`buddy`), or by an outside owner ([`FrameSource`]).
+//! The lists are a part of the table and no [`FrameSource`] of their own: their links lie in the
+//! free frames' metadata, which an outside owner never sees, and the calls of the hot path are
+//! direct.
 //!
 //! Invariants:
 //! - INV-FRAME-1: references >= mappings, at every moment (facts 9.9).
-//! - INV-FRAME-2: a free frame has all counts zero and no flags but its home, node and zone, which never change.
-//! - INV-FRAME-3: the exclusive mark changes under the lock of the page table that maps the frame, or while nobody maps it.
-//! - INV-FRAME-4: references and pins of a large folio are counted on its head; a tail's own references are zero (facts 5.3). The
-//!   tail's flag is set after its head's number, so who sees the flag finds a head, or what a later life wrote there (`pin`).
-//! - INV-FRAME-5: the mark is looked up on the frame that an entry maps, not on the head (facts 9.6).
+//! - INV-FRAME-2: a free frame has all counts zero and no flags but its home, node and zone, which
+//!   never change.
+//! - INV-FRAME-3: the exclusive mark changes under the lock of the page table that maps the frame,
+//!   or while nobody maps it.
+//! - INV-FRAME-4: references and pins of a large folio are counted on its head; a tail's own
+//!   references are zero (facts 5.3). The tail's flag is set after its head's number, so who sees
+//!   the flag finds a head, or what a later life wrote there (`pin`).
+//! - INV-FRAME-5: the mark is looked up on the frame that an entry maps, not on the head (facts
+//!   9.6).
 
 mod alloc;
 mod buddy;

@@ -1,6 +1,7 @@
 //! Taking and dropping the references of get and pin (facts 3.3).
 //!
-//! A pin of a small folio is 1024 references in one step; of a large one, a reference and an exact pin each.
+//! A pin of a small folio is 1024 references in one step; of a large one, a reference and an exact
+//! pin each.
 
 use super::flags::Flags;
 use super::frames::Frames;
@@ -13,8 +14,9 @@ use crate::sync::smp_mb_after_atomic;
 pub const PIN_BIAS: u32 = crate::rules::pin::PIN_BIAS;
 
 impl Frames {
-    /// Takes `n` holds without a lock: only if the folio is alive, and if it is still the folio of `pfn` afterwards (since 5.14,
-    /// c24d37322548). A full barrier follows, so that the caller's re-read of the entry comes later.
+    /// Takes `n` holds without a lock: only if the folio is alive, and if it is still the folio of
+    /// `pfn` afterwards (since 5.14, c24d37322548). A full barrier follows, so that the caller's
+    /// re-read of the entry comes later.
     #[inline]
     pub(crate) fn try_grab(&self, pfn: Pfn, kind: Hold, n: u32) -> Grab {
         let frame = self.frame(pfn);
@@ -50,8 +52,8 @@ impl Frames {
         Grab::Taken(head)
     }
 
-    /// The folio of a frame that nothing keeps alive: the number may be one that a later life of the frame put in the place of the head's. It
-    /// is looked at again when the folio is held.
+    /// The folio of a frame that nothing keeps alive: the number may be one that a later life of
+    /// the frame put in the place of the head's. It is looked at again when the folio is held.
     fn try_folio(&self, pfn: Pfn) -> Option<(Pfn, &Frame)> {
         let frame = self.frame(pfn);
         if frame.flags.load_acquire() & Flags::TAIL.bits() == 0 {
@@ -108,8 +110,9 @@ impl Frames {
         (frame.flags.read_once() & Flags::HEAD.bits() != 0).then(|| frame.spare.read_once())
     }
 
-    /// Whether a device may have pinned the folio. `false` is certain; `true` may be 1024 ordinary references of a small folio. A plain
-    /// read: who needs certainty brings the ordering (facts 3.3).
+    /// Whether a device may have pinned the folio. `false` is certain; `true` may be 1024 ordinary
+    /// references of a small folio. A plain read: who needs certainty brings the ordering (facts
+    /// 3.3).
     #[inline]
     pub fn maybe_dma_pinned(&self, pfn: Pfn) -> bool {
         let head = self.head_of(pfn);

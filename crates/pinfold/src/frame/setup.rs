@@ -22,7 +22,7 @@ const LOW_END: u64 = 1 << (32 - PAGE_SHIFT);
 /// use pinfold::{FrameMeta, FrameSetup, NodeId, NodeSpan, Pfn, Placement, Zone};
 ///
 /// let spans = [NodeSpan { node: NodeId(0), first: Pfn(0), frames: 64 }];
-/// // Before there is a heap: a region of the boot image, or mapped memory that the spans leave out.
+/// // Before there is a heap: a region of the boot image, or mapped memory outside the spans.
 /// let setup = FrameSetup::new(&spans);
 /// let region = Box::leak(Box::<[FrameMeta]>::new_uninit_slice(setup.metadata_len()?));
 /// let frames = setup.metadata(region).build()?;
@@ -41,8 +41,9 @@ pub struct FrameSetup<'a> {
 impl<'a> FrameSetup<'a> {
     /// A table over `spans`, everything free, with its metadata on the heap.
     ///
-    /// Frames between the spans cost their metadata as well and are reserved: memory that others own, the kernel's image for instance, is
-    /// left out of the spans and can be added later ([`Frames::add`]).
+    /// Frames between the spans cost their metadata as well and are reserved: memory that others
+    /// own, the kernel's image for instance, is left out of the spans and can be added later
+    /// ([`Frames::add`]).
     pub const fn new(spans: &'a [NodeSpan]) -> Self {
         Self { spans, movable: &[], region: None, source: None }
     }
@@ -55,14 +56,15 @@ impl<'a> FrameSetup<'a> {
         self
     }
 
-    /// Puts the metadata into `region`, of [`FrameSetup::metadata_len`] elements at least: nothing is asked of the heap then.
+    /// Puts the metadata into `region`, of [`FrameSetup::metadata_len`] elements at least: nothing
+    /// is asked of the heap then.
     pub fn metadata(mut self, region: &'static mut [MaybeUninit<FrameMeta>]) -> Self {
         self.region = Some(region);
         self
     }
 
-    /// Takes frames from `source` and gives them back to it. The spans say which frames that can be; they are the manager's only
-    /// between [`FrameSource::alloc`] and [`FrameSource::free`].
+    /// Takes frames from `source` and gives them back to it. The spans say which frames that can
+    /// be; they are the manager's only between [`FrameSource::alloc`] and [`FrameSource::free`].
     pub fn source(mut self, source: &'static dyn FrameSource) -> Self {
         self.source = Some(source);
         self
@@ -81,8 +83,8 @@ impl<'a> FrameSetup<'a> {
         self.all().map(|span| usize::from(span.node.0) + 1).max().unwrap_or(0)
     }
 
-    /// How many elements the metadata has: one for each frame from the first to the last, holes included, and some for each node up to
-    /// the highest number.
+    /// How many elements the metadata has: one for each frame from the first to the last, holes
+    /// included, and some for each node up to the highest number.
     ///
     /// # Errors
     /// As [`FrameSetup::build`], for the spans.
@@ -95,8 +97,8 @@ impl<'a> FrameSetup<'a> {
     /// Makes the table.
     ///
     /// # Errors
-    /// When a span runs past the last address or overlaps another, when the heap cannot hold the metadata, or when the region for it
-    /// is too small.
+    /// When a span runs past the last address or overlaps another, when the heap cannot hold the
+    /// metadata, or when the region for it is too small.
     pub fn build(self) -> Result<Frames, SpanError> {
         self.check()?;
         let (base, end) = self.bounds();
@@ -141,7 +143,8 @@ impl<'a> FrameSetup<'a> {
 /// Why memory cannot be added to a table or taken out of it. Nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MemoryMapError {
-    /// The frame is not between the first and the last frame of the table, or the node not below its highest: name them in the setup.
+    /// The frame is not between the first and the last frame of the table, or the node not below
+    /// its highest: name them in the setup.
     Outside(Pfn),
     /// The frame is not reserved: it was added before.
     NotReserved(Pfn),
@@ -162,23 +165,27 @@ impl fmt::Display for MemoryMapError {
 impl core::error::Error for MemoryMapError {}
 
 impl Frames {
-    /// A table over `spans`, everything free, with its metadata on the heap: [`FrameSetup`] with nothing else.
+    /// A table over `spans`, everything free, with its metadata on the heap: [`FrameSetup`] with
+    /// nothing else.
     ///
     /// # Errors
-    /// When a span runs past the last address or overlaps another, or when the heap cannot hold the table: 32 bytes a frame, holes
-    /// included.
+    /// When a span runs past the last address or overlaps another, or when the heap cannot hold the
+    /// table: 32 bytes a frame, holes included.
     pub fn new(spans: &[NodeSpan]) -> Result<Self, SpanError> {
         FrameSetup::new(spans).build()
     }
 
-    /// Adds memory later: frames that are reserved so far, for instance those of the boot loader or of code that has run. They serve
-    /// everything, so what never moves as well. With an outside owner they become frames that it may hand out.
+    /// Adds memory later: frames that are reserved so far, for instance those of the boot loader or
+    /// of code that has run. They serve everything, so what never moves as well. With an outside
+    /// owner they become frames that it may hand out.
     ///
     /// # Errors
-    /// When the table has no place for the span, or when part of it is not reserved. Nothing has changed then.
+    /// When the table has no place for the span, or when part of it is not reserved. Nothing has
+    /// changed then.
     ///
     /// # Safety
-    /// The frames are the caller's to give, as those of [`crate::Memory::new`] are, and nobody else adds them at the same time.
+    /// The frames are the caller's to give, as those of [`crate::Memory::new`] are, and nobody else
+    /// adds them at the same time.
     pub unsafe fn add(&self, span: &NodeSpan) -> Result<(), MemoryMapError> {
         let end =
             span.first.0.checked_add(span.frames).ok_or(MemoryMapError::Outside(span.first))?;
@@ -197,12 +204,13 @@ impl Frames {
         Ok(())
     }
 
-    /// Takes `count` free frames from `first` out: nobody gets them any more, unless they are added again. For what lies at a known place,
-    /// an image that the boot loader left in memory for instance. Merges all single free frames of the node under one hold of its lock.
+    /// Takes `count` free frames from `first` out: nobody gets them any more, unless they are added
+    /// again. For what lies at a known place, an image that the boot loader left in memory for
+    /// instance. Merges all single free frames of the node under one hold of its lock.
     ///
     /// # Errors
-    /// When the frames are not of one node and one zone, when one of them is not free, or when they are an outside owner's. Nothing has
-    /// changed then.
+    /// When the frames are not of one node and one zone, when one of them is not free, or when they
+    /// are an outside owner's. Nothing has changed then.
     pub fn reserve(&self, first: Pfn, count: u64) -> Result<(), MemoryMapError> {
         let end = first.0.checked_add(count).ok_or(MemoryMapError::Outside(first))?;
         if let Some(pfn) =
@@ -221,7 +229,8 @@ impl Frames {
         Ok(())
     }
 
-    /// Gives the frames of a span their home and, without an outside owner, puts them into its lists.
+    /// Gives the frames of a span their home and, without an outside owner, puts them into its
+    /// lists.
     fn settle(&self, span: &NodeSpan, movable: bool) {
         let border = LOW_END.clamp(span.first.0, span.end());
         for (first, end, zone) in

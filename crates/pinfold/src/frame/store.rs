@@ -1,6 +1,8 @@
-//! The memory of the frame table: one region for the nodes' free lists and the metadata of all frames, from the heap or from the embedder.
+//! The memory of the frame table: one region for the nodes' free lists and the metadata of all
+//! frames, from the heap or from the embedder.
 //!
-//! INV-STORE-1: the lists and the metadata lie in the region, do not overlap, and are initialised. They are never moved.
+//! INV-STORE-1: the lists and the metadata lie in the region, do not overlap, and are initialised.
+//! They are never moved.
 
 use ::alloc::vec::Vec;
 use core::mem::{ManuallyDrop, MaybeUninit};
@@ -27,7 +29,8 @@ pub(super) struct Store {
     heap: Option<usize>,
 }
 
-// SAFETY: a store is the only way to what lies in its region, which is Sync, and the region belongs to no thread.
+// SAFETY: a store is the only way to what lies in its region, which is Sync, and the region belongs
+// to no thread.
 unsafe impl Send for Store {}
 // SAFETY: as above.
 unsafe impl Sync for Store {}
@@ -75,7 +78,8 @@ impl Store {
     }
 
     /// # Safety
-    /// Nobody else uses `region` while the store lives; it has at least `needed` elements, which is what [`elements`] says for `nodes`.
+    /// Nobody else uses `region` while the store lives; it has at least `needed` elements, which is
+    /// what [`elements`] says for `nodes`.
     unsafe fn over(
         region: &mut [MaybeUninit<FrameMeta>],
         nodes: usize,

@@ -1,10 +1,13 @@
 //! The pages of an object by their index, in a tree that has only the nodes that its pages need.
 //!
-//! Protocol: whoever holds `&mut` is alone. A failure to take memory leaves at most nodes without pages.
+//! Protocol: whoever holds `&mut` is alone. A failure to take memory leaves at most nodes without
+//! pages.
 //!
 //! Invariants:
-//! - INV-PAGES-1: a node of the last level has pages and no kids, one above has kids and no pages; a node that nothing was put into has neither.
-//! - INV-PAGES-2: all paths have as many levels as the highest index needs, so a tree of few pages costs as much whatever the object's size.
+//! - INV-PAGES-1: a node of the last level has pages and no kids, one above has kids and no pages;
+//!   a node that nothing was put into has neither.
+//! - INV-PAGES-2: all paths have as many levels as the highest index needs, so a tree of few pages
+//!   costs as much whatever the object's size.
 
 use alloc::vec::Vec;
 

@@ -1,8 +1,9 @@
-//! Pins as drivers and hypervisors ask for them: by address and length in bytes, all pages or none, into a slice of the caller's, released by a
-//! token; and a handle that names an address space without owning it.
+//! Pins as drivers and hypervisors ask for them: by address and length in bytes, all pages or none,
+//! into a slice of the caller's, released by a token; and a handle that names an address space
+//! without owning it.
 //!
-//! Protocol: a handle may outlive the owner, and with it the page tables. So it takes the slow path only, under the address space's lock, where
-//! nothing is mapped any more after exit.
+//! Protocol: a handle may outlive the owner, and with it the page tables. So it takes the slow path
+//! only, under the address space's lock, where nothing is mapped any more after exit.
 
 use super::ask::{Ask, Path};
 use super::guard::Pins;
@@ -72,7 +73,8 @@ pub(crate) fn pin_bytes<P: Platform>(
     Ok(PinnedBytes { pins, offset: at.0 % PAGE_SIZE, bytes })
 }
 
-/// Names an address space without owning it, as a device's registration does: it does not keep the owner from exiting. Afterwards nothing is mapped.
+/// Names an address space without owning it, as a device's registration does: it does not keep the
+/// owner from exiting. Afterwards nothing is mapped.
 pub struct SpaceHandle<P: Platform> {
     space: Shared<Space<P>>,
 }

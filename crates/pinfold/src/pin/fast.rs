@@ -1,4 +1,5 @@
-//! The lock-free path: GUP-fast (facts 3.5). It sees entries, not areas; what depends on the area is left to the slow path.
+//! The lock-free path: GUP-fast (facts 3.5). It sees entries, not areas; what depends on the area
+//! is left to the slow path.
 
 use core::ops::Range;
 

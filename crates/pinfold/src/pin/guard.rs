@@ -103,7 +103,8 @@ impl<P: Platform> Drop for Held<P> {
 }
 
 impl<P: Platform> Memory<P> {
-    /// The page of which holds of this kind are not counted, if the rules have one: the zero page for pins.
+    /// The page of which holds of this kind are not counted, if the rules have one: the zero page
+    /// for pins.
     fn uncounted(&self, hold: Hold) -> Option<Pfn> {
         let free = hold == Hold::Pin && !counts_zero_page(self.rules().zero_pin);
         free.then(|| self.zero_page())
@@ -158,7 +159,8 @@ macro_rules! face {
 /// | munmap, DONTNEED, exit | the frame lives on until the unpin, but the address names another page afterwards: the owner asked for that |
 /// | a second pin | the same frame, while the address is mapped as it was |
 ///
-/// Under older rules each of the first four lines has failed in some release; the scenarios show which.
+/// Under older rules each of the first four lines has failed in some release; the scenarios show
+/// which.
 ///
 /// A pin counts against the limit on locked pages if its term was [`crate::pin::Term::Long`].
 #[must_use = "dropping the guard unpins the pages"]
@@ -173,7 +175,8 @@ impl<P: Platform> Pins<P> {
         self.held.mark_dirty();
     }
 
-    /// Parts the guard into one for each page, in the order of the range; takes no heap. Pages that are not asked for are unpinned with the iterator.
+    /// Parts the guard into one for each page, in the order of the range; takes no heap. Pages that
+    /// are not asked for are unpinned with the iterator.
     pub fn into_pages(self) -> PinnedPages<P> {
         PinnedPages { held: self.held, next: 0 }
     }
@@ -246,8 +249,9 @@ impl<P: Platform> Drop for PinnedPage<P> {
 
 /// Referenced pages, released on drop.
 ///
-/// A reference keeps the frame from being reused, and promises nothing about the address: after fork, or any write fault that finds the page
-/// read-only, the owner may go on with another frame. For memory that a device or another task reads or writes while its owner lives on, take
+/// A reference keeps the frame from being reused, and promises nothing about the address: after
+/// fork, or any write fault that finds the page read-only, the owner may go on with another frame.
+/// For memory that a device or another task reads or writes while its owner lives on, take
 /// [`Pins`].
 #[must_use = "dropping the guard gives the references back"]
 pub struct Refs<P: Platform> {

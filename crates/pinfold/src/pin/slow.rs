@@ -1,5 +1,6 @@
-//! The slow path: under the address space's lock, faulting what is not there as wanted (facts 3.2). It ends for a page only when the entry was found
-//! good under its table's lock, so each success is a snapshot of one moment.
+//! The slow path: under the address space's lock, faulting what is not there as wanted (facts 3.2).
+//! It ends for a page only when the entry was found good under its table's lock, so each success is
+//! a snapshot of one moment.
 
 use super::ask::Ask;
 use super::guard::Held;
@@ -88,7 +89,8 @@ impl<P: Platform> Space<P> {
                     let raised = want == Want::Write && ask.access == Access::Read;
                     let rights = if raised { Rights::Forced } else { rights };
                     let fault = self.fault_at(map, page, want, rights)?;
-                    // A fault that waited, or repaired an entry, says nothing about whose page is mapped.
+                    // A fault that waited, or repaired an entry, says nothing about whose page is
+                    // mapped.
                     let owns = matches!(fault, Fault::Reused | Fault::Copied | Fault::FirstTouch);
                     if want == Want::Write && owns {
                         step.faulted = WriteFault::Taken;
@@ -150,7 +152,8 @@ impl<P: Platform> Space<P> {
 
     fn follows_write(&self, step: &Step<'_, P>, pte: Pte<P::Format>, state: &PageState) -> bool {
         let rule = self.mem().rules().force_write;
-        // What 5.8 raised to a write is satisfied by the copy that its fault made, writable area or not.
+        // What 5.8 raised to a write is satisfied by the copy that its fault made, writable area or
+        // not.
         if step.ask.access == Access::Read {
             return step.faulted == WriteFault::Taken && !step.area.prot.contains(Prot::WRITE);
         }

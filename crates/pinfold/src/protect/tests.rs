@@ -1,4 +1,5 @@
-//! mprotect: when an entry becomes writable without a fault, and what a change of rights never does.
+//! mprotect: when an entry becomes writable without a fault, and what a change of rights never
+//! does.
 
 use crate::rules::pin::{Unshares, unshares};
 use crate::testing::{

@@ -1,10 +1,13 @@
-//! AArch64: stage 1 of the Arm architecture's VMSAv8-64, EL1&0, 4 KiB granule, 48-bit addresses of both kinds.
+//! AArch64: stage 1 of the Arm architecture's VMSAv8-64, EL1&0, 4 KiB granule, 48-bit addresses of
+//! both kinds.
 //!
-//! The machine that is modelled: the access flag is set by hardware (FEAT_HAFDBS with TCR_EL1.HA) or by the manager when the hardware faults;
-//! the dirty state is the manager's alone. Bit 51 (DBM) stays clear, so TCR_EL1.HD changes nothing.
+//! The machine that is modelled: the access flag is set by hardware (FEAT_HAFDBS with TCR_EL1.HA)
+//! or by the manager when the hardware faults; the dirty state is the manager's alone. Bit 51 (DBM)
+//! stays clear, so TCR_EL1.HD changes nothing.
 //!
-//! So the hardware may store through an entry only if it is writable *and* dirty; the first store through a clean one faults, and the fault makes
-//! it dirty. AP[2] (read-only) is therefore the conjunction, and two bits that software may use hold the parts:
+//! So the hardware may store through an entry only if it is writable *and* dirty; the first store
+//! through a clean one faults, and the fault makes it dirty. AP[2] (read-only) is therefore the
+//! conjunction, and two bits that software may use hold the parts:
 //!
 //! | writable | dirty | bit 56, not writable | bit 55, dirty | bit 7, AP[2] |
 //! | --- | --- | --- | --- | --- |
@@ -13,13 +16,15 @@
 //! | yes | no | 0 | 0 | 1 |
 //! | yes | yes | 0 | 1 | 0 |
 //!
-//! The right to write is kept in the negative for the sake of one operation: taking it away sets bits 7 and 56 in all rows and clears none, so
-//! it is one atomic OR that the hardware's access flag cannot come between.
+//! The right to write is kept in the negative for the sake of one operation: taking it away sets
+//! bits 7 and 56 in all rows and clears none, so it is one atomic OR that the hardware's access
+//! flag cannot come between.
 
 use super::format::{BitChange, Format, Match, Reach};
 
 const VALID: u64 = 1 << 0;
-/// A table on the upper levels, a page on the last; without it a block, or on the last level nothing.
+/// A table on the upper levels, a page on the last; without it a block, or on the last level
+/// nothing.
 const TABLE_OR_PAGE: u64 = 1 << 1;
 /// AP[1]: EL0 may access it.
 const USER: u64 = 1 << 6;
@@ -46,9 +51,11 @@ const KEPT: u64 = ACCESSED | DIRTY | READ_ONLY | HARD_READ_ONLY | SPECIAL;
 
 /// The AArch64 layout with `LEVELS` levels of `1 << BITS` entries. Real are 4 levels of 9 bits.
 ///
-/// User programs have all that TTBR0's tables can address: the kernel's half of the addresses has tables of its own.
+/// User programs have all that TTBR0's tables can address: the kernel's half of the addresses has
+/// tables of its own.
 ///
-/// Entries use the memory type of index 0 (AttrIndx): set MAIR_EL1.Attr0 to normal write-back memory. User pages can never be executed by EL1.
+/// Entries use the memory type of index 0 (AttrIndx): set MAIR_EL1.Attr0 to normal write-back
+/// memory. User pages can never be executed by EL1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Armv8<const LEVELS: u32, const BITS: u32>;
 
@@ -58,8 +65,9 @@ pub type Aarch64 = Armv8<4, 9>;
 /// The same entries in two levels of four: sixteen pages, for exploration.
 pub type SmallAarch64 = Armv8<2, 2>;
 
-// SAFETY: the bits are those of the manual. Bit 58 is the mark of PROT_NONE. AP[2] is clear only where bit 56 is clear and bit 55 set, which every
-// function below keeps; the hardware never clears it, as DBM is never set.
+// SAFETY: the bits are those of the manual. Bit 58 is the mark of PROT_NONE. AP[2] is clear only
+// where bit 56 is clear and bit 55 set, which every function below keeps; the hardware never clears
+// it, as DBM is never set.
 unsafe impl<const LEVELS: u32, const BITS: u32> Format for Armv8<LEVELS, BITS> {
     const LEVELS: u32 = LEVELS;
     const INDEX_BITS: u32 = BITS;

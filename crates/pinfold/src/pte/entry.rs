@@ -1,8 +1,9 @@
 //! Page-table entries as values.
 //!
-//! Four kinds: none; mapped (present, or PROT_NONE by the owner or by NUMA balancing); migration; swap. The last two are absent for the
-//! hardware: bits 1-2 hold a migration kind (never zero), or bit 7 marks a swap entry. What a mapped entry's bits mean is the format's;
-//! the frame number is put in and taken out here, for all kinds.
+//! Four kinds: none; mapped (present, or PROT_NONE by the owner or by NUMA balancing); migration;
+//! swap. The last two are absent for the hardware: bits 1-2 hold a migration kind (never zero), or
+//! bit 7 marks a swap entry. What a mapped entry's bits mean is the format's; the frame number is
+//! put in and taken out here, for all kinds.
 
 use core::fmt;
 use core::hint::cold_path;
@@ -44,7 +45,8 @@ pub struct Migration {
     pub young: bool,
     /// The dirty bit (since 6.1).
     pub dirty: bool,
-    /// The area's access, kept up to date by mprotect. NUMA balancing's PROT_NONE is not remembered (facts 9.13).
+    /// The area's access, kept up to date by mprotect. NUMA balancing's PROT_NONE is not remembered
+    /// (facts 9.13).
     pub reach: Reach,
 }
 
@@ -98,7 +100,8 @@ impl<F: Format> Pte<F> {
         Self::from_bits(bits | F::pack(pfn.0))
     }
 
-    /// The entry with these bits, which are absent and have an empty field, for frame or slot `number`.
+    /// The entry with these bits, which are absent and have an empty field, for frame or slot
+    /// `number`.
     #[inline]
     fn absent(bits: u64, number: u64) -> Self {
         let inverted = if F::INVERT_ABSENT { F::FRAME } else { 0 };
@@ -109,15 +112,17 @@ impl<F: Format> Pte<F> {
     #[inline]
     fn number(self) -> u64 {
         if F::INVERT_ABSENT && !self.is_present() {
-            // The lock-free walk, fork and unmapping meet present entries: for them this is a branch not taken.
+            // The lock-free walk, fork and unmapping meet present entries: for them this is a
+            // branch not taken.
             cold_path();
             return F::unpack(self.0 ^ F::FRAME);
         }
         F::unpack(self.0)
     }
 
-    /// A read-only, clean entry that maps `pfn` with the area's `reach`; young if there is access, as a fault has just asked for it. Of a number
-    /// past [`Format::MAX_PFN`] it keeps the lower bits.
+    /// A read-only, clean entry that maps `pfn` with the area's `reach`; young if there is access,
+    /// as a fault has just asked for it. Of a number past [`Format::MAX_PFN`] it keeps the lower
+    /// bits.
     #[inline]
     pub fn mapping(pfn: Pfn, reach: Reach) -> Self {
         let bits = F::page(reach);
@@ -163,7 +168,8 @@ impl<F: Format> Pte<F> {
         F::is_hint(self.0)
     }
 
-    /// Whether a mapping allows stores. Hardware that leaves the dirty bit to the manager faults on the first one nevertheless.
+    /// Whether a mapping allows stores. Hardware that leaves the dirty bit to the manager faults on
+    /// the first one nevertheless.
     #[inline]
     pub fn is_writable(self) -> bool {
         F::is_writable(self.0)
@@ -331,7 +337,8 @@ impl<F: Format> Pte<F> {
         Self::absent((kind << KIND_SHIFT) | reach | young | dirty, m.pfn.0)
     }
 
-    /// The swap entry with these contents. Of a slot past [`Format::MAX_PFN`] it keeps the lower bits.
+    /// The swap entry with these contents. Of a slot past [`Format::MAX_PFN`] it keeps the lower
+    /// bits.
     pub fn swap(s: Swap) -> Self {
         let kind = (u64::from(s.device) << SWAP_TYPE_SHIFT) & SWAP_TYPE_MASK;
         let exclusive = if s.exclusive { SWAP_EXCLUSIVE } else { 0 };

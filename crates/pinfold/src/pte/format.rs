@@ -1,19 +1,24 @@
 //! What the hardware fixes about a page table: its geometry, and what each bit of an entry means.
 //!
 //! Protocol:
-//! - A format says everything about an entry but which frame it names: [`crate::Pte`] puts the frame number into the field that the format
-//!   gives, inverts it where the format asks for that, and takes it out again.
-//! - The functions that make one entry of another are for entries that the hardware cannot reach: new ones, and ones that were taken out. An
-//!   entry in place is changed in one step, of which two kinds are needed: it loses the right to write ([`Format::REVOKE_WRITE`]), or it is
-//!   marked as used and gains rights, where the change is worked out from what the entry holds.
+//! - A format says everything about an entry but which frame it names: [`crate::Pte`] puts the
+//!   frame number into the field that the format gives, inverts it where the format asks for that,
+//!   and takes it out again.
+//! - The functions that make one entry of another are for entries that the hardware cannot reach:
+//!   new ones, and ones that were taken out. An entry in place is changed in one step, of which two
+//!   kinds are needed: it loses the right to write ([`Format::REVOKE_WRITE`]), or it is marked as
+//!   used and gains rights, where the change is worked out from what the entry holds.
 //! - Swap and migration entries have one encoding for all formats, in bits 1 to 7 and the field.
 //!
 //! Invariants, checked for every format by this room's tests:
-//! - INV-FORMAT-1: every mapped, migration and swap entry differs from 0, and each kind differs from the others.
+//! - INV-FORMAT-1: every mapped, migration and swap entry differs from 0, and each kind differs
+//!   from the others.
 //! - INV-FORMAT-2: what is not present is absent for the hardware, whatever else it holds.
 //! - INV-FORMAT-3: a change of one attribute leaves all others and the frame number as they were.
-//! - INV-FORMAT-4: hardware stores through an entry without a fault only if it is present and writable, and dirty afterwards.
-//! - INV-FORMAT-5: with [`Format::INVERT_ABSENT`] hardware that takes an absent entry for present finds no frame of the machine in it.
+//! - INV-FORMAT-4: hardware stores through an entry without a fault only if it is present and
+//!   writable, and dirty afterwards.
+//! - INV-FORMAT-5: with [`Format::INVERT_ABSENT`] hardware that takes an absent entry for present
+//!   finds no frame of the machine in it.
 
 use core::fmt::Debug;
 
@@ -68,21 +73,28 @@ impl BitChange {
 
 /// A page-table format: 64-bit entries in tables that fit one frame of 4 KiB.
 ///
-/// The functions that take `bits` want those of a mapped entry, present or absent, unless they say otherwise. They leave the frame's field
-/// alone, and what they return for other entries means nothing.
+/// The functions that take `bits` want those of a mapped entry, present or absent, unless they say
+/// otherwise. They leave the frame's field alone, and what they return for other entries means
+/// nothing.
 ///
 /// # Safety
-/// The manager follows the frame numbers that it finds in entries, and the hardware follows the bits, so soundness rests on this:
-/// - Tables of [`Format::ENTRIES`] entries fit a frame, there are two levels of them at least, and [`Format::PAGES`] fits 64 bits.
-/// - [`Format::pack`] puts any number up to [`Format::MAX_PFN`] into [`Format::FRAME`] and touches no other bit, and [`Format::unpack`] finds it
-///   there. The field has no bit below 8.
-/// - [`Format::page`] for [`Reach::None`], and [`Format::hint`], are absent for the hardware; they have a bit outside the field and above bit 7
-///   that entries with nothing but bits 1 to 7 and the field lack, by which [`Format::is_protnone`] knows them. No absent entry is present.
-/// - [`Format::TABLE`] is present, and the hardware goes on to the table that it names; what [`Format::page`] makes for [`Reach::Data`] is
-///   present, and the hardware goes on to the page, and nowhere else.
-/// - The hardware stores through an entry only if [`Format::is_present`] and [`Format::is_writable`] say so, never makes an entry writable, and
-///   changes no bit but those that [`Format::is_accessed`] and [`Format::is_dirty`] read.
-/// - Each attribute reads as it was set last, whatever was done to the others; [`Format::REVOKE_WRITE`] does what [`Format::read_only`] does.
+/// The manager follows the frame numbers that it finds in entries, and the hardware follows the
+/// bits, so soundness rests on this:
+/// - Tables of [`Format::ENTRIES`] entries fit a frame, there are two levels of them at least, and
+///   [`Format::PAGES`] fits 64 bits.
+/// - [`Format::pack`] puts any number up to [`Format::MAX_PFN`] into [`Format::FRAME`] and touches
+///   no other bit, and [`Format::unpack`] finds it there. The field has no bit below 8.
+/// - [`Format::page`] for [`Reach::None`], and [`Format::hint`], are absent for the hardware; they
+///   have a bit outside the field and above bit 7 that entries with nothing but bits 1 to 7 and the
+///   field lack, by which [`Format::is_protnone`] knows them. No absent entry is present.
+/// - [`Format::TABLE`] is present, and the hardware goes on to the table that it names; what
+///   [`Format::page`] makes for [`Reach::Data`] is present, and the hardware goes on to the page,
+///   and nowhere else.
+/// - The hardware stores through an entry only if [`Format::is_present`] and
+///   [`Format::is_writable`] say so, never makes an entry writable, and changes no bit but those
+///   that [`Format::is_accessed`] and [`Format::is_dirty`] read.
+/// - Each attribute reads as it was set last, whatever was done to the others;
+///   [`Format::REVOKE_WRITE`] does what [`Format::read_only`] does.
 pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     /// Levels of tables, the last one included.
     const LEVELS: u32;
@@ -92,18 +104,23 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     const ENTRIES: usize = 1 << Self::INDEX_BITS;
     /// Pages that the tables can address, as a count.
     const PAGES: u64 = 1 << (Self::LEVELS * Self::INDEX_BITS);
-    /// Pages from address 0 on that a user program may use, as a count: what the hardware does not keep for the kernel, or refuse.
+    /// Pages from address 0 on that a user program may use, as a count: what the hardware does not
+    /// keep for the kernel, or refuse.
     const USER_PAGES: u64;
 
-    /// The bits of an entry that name the frame. One run, unless [`Format::pack`], [`Format::unpack`] and [`Format::MAX_PFN`] say otherwise.
+    /// The bits of an entry that name the frame. One run, unless [`Format::pack`],
+    /// [`Format::unpack`] and [`Format::MAX_PFN`] say otherwise.
     const FRAME: u64;
     /// Absent entries hold the frame number inverted.
     ///
-    /// Processors with the L1 terminal fault look up data by the frame number of an absent entry, speculatively and without further checks. The
-    /// inverted number of any frame up to [`Format::MAX_PFN`] is past it, where there is no memory. Where a processor's caches take fewer bits of
-    /// an address, the memory has to lie below half of what those bits reach, as for any kernel that inverts.
+    /// Processors with the L1 terminal fault look up data by the frame number of an absent entry,
+    /// speculatively and without further checks. The inverted number of any frame up to
+    /// [`Format::MAX_PFN`] is past it, where there is no memory. Where a processor's caches take
+    /// fewer bits of an address, the memory has to lie below half of what those bits reach, as for
+    /// any kernel that inverts.
     const INVERT_ABSENT: bool = false;
-    /// The greatest frame number that an entry can hold: half the field's range where absent entries are inverted.
+    /// The greatest frame number that an entry can hold: half the field's range where absent
+    /// entries are inverted.
     const MAX_PFN: u64 =
         (Self::FRAME >> Self::FRAME.trailing_zeros()) >> (Self::INVERT_ABSENT as u32);
 
@@ -126,7 +143,8 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     const READABLE: Match = Match { mask: Self::PRESENT | Self::SPECIAL, set: Self::PRESENT };
     /// As [`Format::READABLE`], and writable.
     const WRITABLE: Match;
-    /// Takes the right to write from a mapped entry, present or absent, in place: one atomic operation, so the type allows no other.
+    /// Takes the right to write from a mapped entry, present or absent, in place: one atomic
+    /// operation, so the type allows no other.
     const REVOKE_WRITE: BitChange;
 
     /// The number `pfn`, in its place in an entry.
@@ -141,11 +159,14 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
         (bits & Self::FRAME) >> Self::FRAME.trailing_zeros()
     }
 
-    /// An entry that maps a page with this `reach`, but for the frame: read-only, clean, old, not special. [`Reach::None`] makes it absent.
+    /// An entry that maps a page with this `reach`, but for the frame: read-only, clean, old, not
+    /// special. [`Reach::None`] makes it absent.
     fn page(reach: Reach) -> u64;
-    /// As [`Format::page`] with this `reach`, but accessed, dirty, writable and special as `bits` are.
+    /// As [`Format::page`] with this `reach`, but accessed, dirty, writable and special as `bits`
+    /// are.
     fn with_reach(bits: u64, reach: Reach) -> u64;
-    /// Absent like [`Reach::None`], but for NUMA balancing's sake: remembers whether instructions may be fetched.
+    /// Absent like [`Reach::None`], but for NUMA balancing's sake: remembers whether instructions
+    /// may be fetched.
     fn hint(bits: u64) -> u64;
 
     /// Whether the hardware may use it. For any entry.
@@ -158,7 +179,8 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     fn is_mapped(bits: u64) -> bool {
         bits & (Self::PRESENT | Self::PROT_NONE) != 0
     }
-    /// Whether it maps a frame and is absent: PROT_NONE, by the owner or by NUMA balancing. For any entry.
+    /// Whether it maps a frame and is absent: PROT_NONE, by the owner or by NUMA balancing. For any
+    /// entry.
     #[inline]
     fn is_protnone(bits: u64) -> bool {
         bits & (Self::PRESENT | Self::PROT_NONE) == Self::PROT_NONE
@@ -170,7 +192,8 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     }
     /// Whether instructions may be fetched.
     fn is_exec(bits: u64) -> bool;
-    /// Whether the page may be written. Hardware without a dirty bit may still fault on the first store.
+    /// Whether the page may be written. Hardware without a dirty bit may still fault on the first
+    /// store.
     fn is_writable(bits: u64) -> bool;
     /// Whether it was used.
     #[inline]

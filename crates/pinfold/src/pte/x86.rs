@@ -1,7 +1,8 @@
 //! x86-64: Intel's and AMD's manuals, 4 KiB pages in tables of 4 or 5 levels.
 //!
-//! All attributes are bits of their own. The hardware sets accessed and dirty by locked operations. Bits 9 to 11 and 52 to 58 are ignored in present
-//! entries; bit 8 (global) is clear in them, so it tells PROT_NONE where bit 0 is clear.
+//! All attributes are bits of their own. The hardware sets accessed and dirty by locked operations.
+//! Bits 9 to 11 and 52 to 58 are ignored in present entries; bit 8 (global) is clear in them, so it
+//! tells PROT_NONE where bit 0 is clear.
 
 use super::format::{BitChange, Format, Match, Reach};
 
@@ -15,10 +16,11 @@ const HINT: u64 = 1 << 9;
 const SPECIAL: u64 = 1 << 10;
 const NO_EXEC: u64 = 1 << 63;
 
-/// The x86-64 layout with `LEVELS` levels of `1 << BITS` entries. Real are 4 and 5 levels of 9 bits.
+/// The x86-64 layout with `LEVELS` levels of `1 << BITS` entries. Real are 4 and 5 levels of 9
+/// bits.
 ///
-/// The hardware wants bits 47 (or 56) to 63 of an address to be the same, so a user program has the lower half of what the tables of a real
-/// machine can address.
+/// The hardware wants bits 47 (or 56) to 63 of an address to be the same, so a user program has the
+/// lower half of what the tables of a real machine can address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct X86<const LEVELS: u32, const BITS: u32>;
 
@@ -31,13 +33,14 @@ pub type X86_64La57 = X86<5, 9>;
 /// The same entries in two levels of four: sixteen pages, for exploration.
 pub type Small = X86<2, 2>;
 
-// SAFETY: the bits are those of the manuals; NX needs EFER.NXE, as every 64-bit kernel sets it. Bit 8 is the mark of PROT_NONE. MAX_PFN leaves the
-// field's highest bit clear, which is set in every inverted number.
+// SAFETY: the bits are those of the manuals; NX needs EFER.NXE, as every 64-bit kernel sets it. Bit
+// 8 is the mark of PROT_NONE. MAX_PFN leaves the field's highest bit clear, which is set in every
+// inverted number.
 unsafe impl<const LEVELS: u32, const BITS: u32> Format for X86<LEVELS, BITS> {
     const LEVELS: u32 = LEVELS;
     const INDEX_BITS: u32 = BITS;
-    /// The lower half without its last page: after a system call in the last bytes of that, Intel's SYSRET would fault in the kernel on an
-    /// address that is not canonical.
+    /// The lower half without its last page: after a system call in the last bytes of that, Intel's
+    /// SYSRET would fault in the kernel on an address that is not canonical.
     const USER_PAGES: u64 =
         if LEVELS >= 4 && BITS == 9 { Self::PAGES / 2 - 1 } else { Self::PAGES };
     const FRAME: u64 = 0x000f_ffff_ffff_f000;

@@ -1,4 +1,5 @@
-//! The face: mapping and its errors, areas that split and merge, limits, and the end of an address space.
+//! The face: mapping and its errors, areas that split and merge, limits, and the end of an address
+//! space.
 
 use crate::lab::{self, Holder};
 use crate::testing::{Audit, Space, load, machine, map, map_shared, pages, space, store};

@@ -37,7 +37,8 @@ pub fn smp_wmb() {
 
 /// A full memory barrier just after a successful full read-modify-write.
 ///
-/// On x86-64 the locked instruction was the barrier, so only the compiler is held back; elsewhere this is [`smp_mb`].
+/// On x86-64 the locked instruction was the barrier, so only the compiler is held back; elsewhere
+/// this is [`smp_mb`].
 #[inline]
 pub fn smp_mb_after_atomic() {
     #[cfg(feature = "explore")]
@@ -50,7 +51,8 @@ pub fn smp_mb_after_atomic() {
     native::fence(Ordering::SeqCst);
 }
 
-/// Runs a native read-modify-write with full ordering: on x86-64 a locked instruction has it already.
+/// Runs a native read-modify-write with full ordering: on x86-64 a locked instruction has it
+/// already.
 #[inline(always)]
 fn full<T>(operation: impl FnOnce(Ordering) -> T) -> T {
     #[cfg(target_arch = "x86_64")]
@@ -185,8 +187,8 @@ macro_rules! atomic {
                 full(|order| self.0.compare_exchange(old, new, order, Ordering::Relaxed))
             }
 
-            /// Replaces the value by what `f` makes of it, in one step, or leaves it where `f` says `None`: full
-            /// ordering on success, relaxed on failure. `f` may run more than once.
+            /// Replaces the value by what `f` makes of it, in one step, or leaves it where `f` says
+            /// `None`: full ordering on success, relaxed on failure. `f` may run more than once.
             ///
             /// # Errors
             /// The value that `f` refused.
@@ -272,7 +274,12 @@ macro_rules! atomic {
             }
 
             #[cfg(feature = "explore")]
-            fn explored_exchange(&self, old: $word, new: $word, success: Order) -> Result<$word, $word> {
+            fn explored_exchange(
+                &self,
+                old: $word,
+                new: $word,
+                success: Order,
+            ) -> Result<$word, $word> {
                 let pair = (old as u64, new as u64);
                 let now = self.peek() as u64;
                 let done = hook::compare_exchange(self.at(), now, pair, success, Order::Relaxed);
@@ -314,8 +321,8 @@ atomic!(
 
 /// What locks are made of.
 impl AtomicU32 {
-    /// Stores `new` if the cell holds `old`: acquire on success, relaxed on failure. For locks, in a
-    /// loop: it may fail for no reason.
+    /// Stores `new` if the cell holds `old`: acquire on success, relaxed on failure. For locks, in
+    /// a loop: it may fail for no reason.
     ///
     /// # Errors
     /// The value found.

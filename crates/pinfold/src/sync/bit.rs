@@ -1,7 +1,8 @@
 //! A lock in a bit of a word that holds other flags: the lock of a page.
 //!
-//! It sleeps through the platform ([`Park`]); another bit says that somebody does. The update that opens the lock is the full barrier that
-//! [`Park::unpark`] is promised. Whoever takes it only tries, or waits until it is free and then tries again.
+//! It sleeps through the platform ([`Park`]); another bit says that somebody does. The update that
+//! opens the lock is the full barrier that [`Park::unpark`] is promised. Whoever takes it only
+//! tries, or waits until it is free and then tries again.
 
 #[cfg(feature = "explore")]
 use pinfold_explore::hook;
@@ -20,7 +21,8 @@ pub struct BitLock<'w> {
 }
 
 impl<'w> BitLock<'w> {
-    /// The lock of which `locked` says whether somebody holds it, and `waiters` whether somebody sleeps. One bit each.
+    /// The lock of which `locked` says whether somebody holds it, and `waiters` whether somebody
+    /// sleeps. One bit each.
     pub const fn new(word: &'w AtomicU32, locked: u32, waiters: u32) -> Self {
         Self { word, locked, waiters }
     }

@@ -1,12 +1,17 @@
 //! What a kernel does around the manager's spin locks: switch off preemption or interrupts.
 //!
-//! Protocol: an embedder installs its hooks once, before the first address space. Each spin lock is taken inside a section, which ends after the lock
-//! was given back. Nothing is called where no hooks are installed; without the feature `spin-hooks` there are none, and sections are nothing at all.
+//! Protocol: an embedder installs its hooks once, before the first address space. Each spin lock is
+//! taken inside a section, which ends after the lock was given back. Nothing is called where no
+//! hooks are installed; without the feature `spin-hooks` there are none, and sections are nothing
+//! at all.
 //!
 //! Invariants:
-//! - INV-MASK-1: a section ends on the CPU and by the hooks that began it, sections end in the reverse order, and nothing sleeps inside one.
-//! - INV-MASK-2: interrupts are off in no section in which a flush waits for other CPUs: page tables' locks switch off preemption only.
-//! - INV-MASK-3: releasing a hold takes no lock but those that switch interrupts off, so that an interrupt handler may do it.
+//! - INV-MASK-1: a section ends on the CPU and by the hooks that began it, sections end in the
+//!   reverse order, and nothing sleeps inside one.
+//! - INV-MASK-2: interrupts are off in no section in which a flush waits for other CPUs: page
+//!   tables' locks switch off preemption only.
+//! - INV-MASK-3: releasing a hold takes no lock but those that switch interrupts off, so that an
+//!   interrupt handler may do it.
 
 use core::ops::{Deref, DerefMut};
 
@@ -67,7 +72,8 @@ mod hooked {
     /// The functions of a kernel that begin and end a section.
     #[derive(Debug)]
     pub struct SpinHooks {
-        /// Switches off, and gives what `exit` wants to know: the interrupt flag as it was, for instance. Sections nest.
+        /// Switches off, and gives what `exit` wants to know: the interrupt flag as it was, for
+        /// instance. Sections nest.
         pub enter: fn(Masks) -> usize,
         /// Restores what was before the section.
         pub exit: fn(Masks, usize),
@@ -75,7 +81,8 @@ mod hooked {
 
     static HOOKS: AtomicPtr<SpinHooks> = AtomicPtr::new(ptr::null_mut());
 
-    /// Lets `hooks` surround every spin lock from now on, of all machines in the program. Sections that are open now end without them.
+    /// Lets `hooks` surround every spin lock from now on, of all machines in the program. Sections
+    /// that are open now end without them.
     pub fn install(hooks: &'static SpinHooks) {
         HOOKS.store(ptr::from_ref(hooks).cast_mut(), Ordering::Release);
     }

@@ -1,9 +1,10 @@
 //! Shared memory, with the kernel's names and one documented meaning each.
 //!
-//! The core touches shared memory only through these types. Built without the feature `explore` they are
-//! `core::sync::atomic` and nothing else, instruction for instruction (`tests/invisible/check.sh`). With it,
-//! each access first asks whether an explorer runs on this thread and, if so, lets the explorer decide what it
-//! reads and when it happens. The code that is explored is therefore the code that ships.
+//! The core touches shared memory only through these types. Built without the feature `explore`
+//! they are `core::sync::atomic` and nothing else, instruction for instruction
+//! (`tests/invisible/check.sh`). With it, each access first asks whether an explorer runs on this
+//! thread and, if so, lets the explorer decide what it reads and when it happens. The code that is
+//! explored is therefore the code that ships.
 //!
 //! Orderings:
 //!
@@ -18,12 +19,13 @@
 //!
 //! What the kernel orders by an address dependency is ordered here by `load_acquire`.
 //!
-//! Locks are objects of the explorer in an exploration, in which nobody spins and which take a step to take and
-//! a step to give back, unless it asks for their own code (`LockForm::Code`). INV-SYNC-1: the objects promise no
-//! more than the code keeps. `tests/locks.rs` explores the code by itself.
+//! Locks are objects of the explorer in an exploration, in which nobody spins and which take a step
+//! to take and a step to give back, unless it asks for their own code (`LockForm::Code`).
+//! INV-SYNC-1: the objects promise no more than the code keeps. `tests/locks.rs` explores the code
+//! by itself.
 //!
-//! Two operations are for one owner only and are no steps of an exploration: [`AtomicU64::init`] sets a cell that
-//! nobody else can reach yet, [`AtomicU64::peek`] reads it when nothing else runs.
+//! Two operations are for one owner only and are no steps of an exploration: [`AtomicU64::init`]
+//! sets a cell that nobody else can reach yet, [`AtomicU64::peek`] reads it when nothing else runs.
 
 mod atomic;
 pub(crate) mod bit;
@@ -57,8 +59,9 @@ pub(crate) fn label<T>(at: *const T, bytes: usize, describe: impl Fn(usize) -> N
     let _ = (at, bytes, describe);
 }
 
-/// Says that the caller has the cells of `[at, at + bytes)` alone and that they begin anew: what others did to them happens before
-/// this, what they will do happens after it. An exploration checks that.
+/// Says that the caller has the cells of `[at, at + bytes)` alone and that they begin anew: what
+/// others did to them happens before this, what they will do happens after it. An exploration
+/// checks that.
 #[inline]
 pub(crate) fn renew<T>(at: *const T, bytes: usize) {
     #[cfg(feature = "explore")]

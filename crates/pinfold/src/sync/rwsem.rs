@@ -1,11 +1,13 @@
 //! A sleeping reader-writer lock: the address space's lock, and those of reverse maps and objects.
 //!
-//! Waiters sleep through the platform ([`Park`]): whoever opens the word for them brings the full barrier that [`Park::unpark`] is promised. New
-//! readers wait for a sleeping writer, so writers do not starve: whoever shares a lock and shares it again may wait for a writer that waits for
-//! it, for ever.
+//! Waiters sleep through the platform ([`Park`]): whoever opens the word for them brings the full
+//! barrier that [`Park::unpark`] is promised. New readers wait for a sleeping writer, so writers do
+//! not starve: whoever shares a lock and shares it again may wait for a writer that waits for it,
+//! for ever.
 //!
-//! In an exploration the lock is two objects: who comes passes a gate, alone to take the lock alone and shared to share it, and holds the
-//! gate until it has the lock. So a writer that waits keeps new readers out there, too.
+//! In an exploration the lock is two objects: who comes passes a gate, alone to take the lock alone
+//! and shared to share it, and holds the gate until it has the lock. So a writer that waits keeps
+//! new readers out there, too.
 
 use core::ops::{Deref, DerefMut};
 
@@ -20,8 +22,8 @@ use core::sync::atomic::Ordering;
 
 const WRITER: u32 = 1 << 31;
 const WAITERS: u32 = 1 << 30;
-/// Whoever finds so many readers waits, as for a writer: one more could be taken for a waiter. Only guards that were forgotten come to so many.
-/// A word with [`WRITER`] or [`WAITERS`] is larger.
+/// Whoever finds so many readers waits, as for a writer: one more could be taken for a waiter. Only
+/// guards that were forgotten come to so many. A word with [`WRITER`] or [`WAITERS`] is larger.
 const MOST_READERS: u32 = WAITERS - 1;
 
 /// Where in the word the gate's number lies, so that the gate ends with the lock and has its name.
@@ -44,8 +46,9 @@ impl<T> RwSem<T> {
         Self { word: AtomicU32::new(0), value: Plain::new(value) }
     }
 
-    /// Waits until no writer holds the value, and none sleeps for it, then shares it. Not while the caller shares it already: a writer that came
-    /// between waits for the caller, and the caller for the writer.
+    /// Waits until no writer holds the value, and none sleeps for it, then shares it. Not while the
+    /// caller shares it already: a writer that came between waits for the caller, and the caller
+    /// for the writer.
     #[inline]
     pub fn read<'a, W: Park>(&'a self, sleep: &'a W) -> ReadGuard<'a, T, W> {
         #[cfg(feature = "explore")]
@@ -74,7 +77,8 @@ impl<T> RwSem<T> {
         self.value.get_mut()
     }
 
-    /// Which of the two names belongs to the object at this offset of the lock: that of the lock, or that of its gate.
+    /// Which of the two names belongs to the object at this offset of the lock: that of the lock,
+    /// or that of its gate.
     pub(crate) fn name(offset: usize, lock: &'static str, gate: &'static str) -> &'static str {
         if offset == core::mem::offset_of!(Self, word) + GATE { gate } else { lock }
     }
@@ -141,7 +145,8 @@ impl<T> RwSem<T> {
     #[cold]
     fn wake<W: Park>(&self, sleep: &W) {
         if self.word.cmpxchg_relaxed(WAITERS, 0).is_ok() {
-            // Without it the look for sleepers may come before the word is open for them to see, and theirs at the word before that.
+            // Without it the look for sleepers may come before the word is open for them to see,
+            // and theirs at the word before that.
             smp_mb();
             sleep.unpark(self.word.native());
         }

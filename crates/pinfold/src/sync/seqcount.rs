@@ -1,7 +1,7 @@
 //! The sequence count between fork and the lock-free pin (facts 2.5).
 //!
-//! Writers are serial: fork holds the address space's lock for writing. Readers never wait: an odd or changed
-//! count sends them to the slow path.
+//! Writers are serial: fork holds the address space's lock for writing. Readers never wait: an odd
+//! or changed count sends them to the slow path.
 
 use super::atomic::{AtomicU32, smp_mb, smp_rmb, smp_wmb};
 
@@ -10,7 +10,8 @@ use super::atomic::{AtomicU32, smp_mb, smp_rmb, smp_wmb};
 pub enum Begin {
     /// A write barrier, as merged in 5.11 (57efa1fe5957).
     WriteBarrier,
-    /// A full barrier: the increment is seen before the pin counts are read (`docs/fork-races-fast-pin.md`).
+    /// A full barrier: the increment is seen before the pin counts are read
+    /// (`docs/fork-races-fast-pin.md`).
     FullBarrier,
 }
 

@@ -1,7 +1,8 @@
 //! Shared ownership whose allocation can fail, which `alloc::sync::Arc` does not offer.
 //!
-//! An exploration does not interleave on the number of owners: it only goes up and down, and what the last owner finds is what the
-//! others left, whoever the last one is. That the last one comes after the others is told to it all the same.
+//! An exploration does not interleave on the number of owners: it only goes up and down, and what
+//! the last owner finds is what the others left, whoever the last one is. That the last one comes
+//! after the others is told to it all the same.
 
 use alloc::boxed::Box;
 use core::alloc::Layout;
@@ -64,7 +65,8 @@ impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
         let before = self.inner().owners.fetch_add(1, Ordering::Relaxed);
         if before > MOST_OWNERS {
-            // Only clones that were forgotten come to so many. Counting on would free the value under all of them.
+            // Only clones that were forgotten come to so many. Counting on would free the value
+            // under all of them.
             self.inner().owners.fetch_sub(1, Ordering::Relaxed);
             panic!("a shared value has too many owners: do not forget clones");
         }
@@ -90,7 +92,8 @@ impl<T> Drop for Shared<T> {
         fence(Ordering::Acquire);
         #[cfg(feature = "explore")]
         hook::take_over(self.inner.as_ptr() as usize);
-        // SAFETY: that was the last owner; the allocation came from the global allocator with this layout.
+        // SAFETY: that was the last owner; the allocation came from the global allocator with this
+        // layout.
         drop(unsafe { Box::from_raw(self.inner.as_ptr()) });
     }
 }

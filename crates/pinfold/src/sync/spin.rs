@@ -1,6 +1,7 @@
 //! Spin locks: the page-table locks and the frame allocator's.
 //!
-//! A holder never sleeps. It may wait for a flush: a copy and a migration entry are installed only after one (`fault`, `migrate`).
+//! A holder never sleeps. It may wait for a flush: a copy and a migration entry are installed only
+//! after one (`fault`, `migrate`).
 
 use core::ops::{Deref, DerefMut};
 

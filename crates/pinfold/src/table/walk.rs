@@ -17,13 +17,15 @@ pub(crate) struct Tables<'m, P: Platform> {
     root: Pfn,
 }
 
-/// A last-level table. Reading its entries needs the address space's lock or a walk section; changing them needs the [`Cursor`].
+/// A last-level table. Reading its entries needs the address space's lock or a walk section;
+/// changing them needs the [`Cursor`].
 pub(crate) struct Leaf<'m, P: Platform> {
     mem: &'m Memory<P>,
     /// The frame that holds it.
     pub(crate) table: Pfn,
     entries: &'m [AtomicU64],
-    /// The entry that points here, and its bits when it was read: what the lock-free walk compares again.
+    /// The entry that points here, and its bits when it was read: what the lock-free walk compares
+    /// again.
     parent: (&'m AtomicU64, u64),
 }
 
@@ -179,9 +181,10 @@ impl<'m, P: Platform> Tables<'m, P> {
         }
     }
 
-    /// Unlinks every table whose pages all lie in `hole`, and gives each to `dead`, a table before the one it was linked from.
-    /// The caller holds the address space's lock for writing, and nothing is mapped in `hole`, which may reach past `limit`: an entry
-    /// whose first page lies there is not the address space's (INV-TABLE-3).
+    /// Unlinks every table whose pages all lie in `hole`, and gives each to `dead`, a table before
+    /// the one it was linked from. The caller holds the address space's lock for writing, and
+    /// nothing is mapped in `hole`, which may reach past `limit`: an entry whose first page lies
+    /// there is not the address space's (INV-TABLE-3).
     pub(crate) fn unlink(&self, hole: Range<Vpn>, limit: Vpn, dead: &mut impl FnMut(Pfn)) {
         self.unlink_below(self.root, 0, Vpn(0), &hole, limit, dead);
     }
@@ -319,8 +322,9 @@ impl<'m, P: Platform> Cursor<'m, P> {
         self.leaf.read(page)
     }
 
-    /// Takes the entry out, leaving none, with all bits that the hardware has set so far. CPUs may go on using the old translation
-    /// until it is flushed: the value keeps the caller from forgetting that.
+    /// Takes the entry out, leaving none, with all bits that the hardware has set so far. CPUs may
+    /// go on using the old translation until it is flushed: the value keeps the caller from
+    /// forgetting that.
     #[inline]
     pub(crate) fn withdraw(&self, page: Vpn) -> Withdrawn<P::Format> {
         Withdrawn { page, pte: Pte::from_bits(self.leaf.slot(page).xchg(0)) }
@@ -332,7 +336,8 @@ impl<'m, P: Platform> Cursor<'m, P> {
         self.set(old.page, old.pte);
     }
 
-    /// Replaces a withdrawn entry by one for the same frame with other rights. The caller notes the page in a [`crate::tlb::FlushBatch`].
+    /// Replaces a withdrawn entry by one for the same frame with other rights. The caller notes the
+    /// page in a [`crate::tlb::FlushBatch`].
     #[inline]
     pub(crate) fn restrict(&self, old: Withdrawn<P::Format>, pte: Pte<P::Format>) {
         debug_assert_eq!(old.pte.pfn(), pte.pfn());
@@ -361,8 +366,9 @@ impl<'m, P: Platform> Cursor<'m, P> {
         self.leaf.slot(page).store_release(pte.bits());
     }
 
-    /// Takes the right to write from a mapped entry in one step, so that bits that the hardware sets meanwhile stay; the entry before. Orders
-    /// nothing, as the kernel's `ptep_set_wrprotect`: who reads a count afterwards brings the barrier (facts 2.3).
+    /// Takes the right to write from a mapped entry in one step, so that bits that the hardware
+    /// sets meanwhile stay; the entry before. Orders nothing, as the kernel's `ptep_set_wrprotect`:
+    /// who reads a count afterwards brings the barrier (facts 2.3).
     #[inline]
     pub(crate) fn revoke_write(&self, page: Vpn) -> Pte<P::Format> {
         let slot = self.leaf.slot(page);
@@ -372,8 +378,9 @@ impl<'m, P: Platform> Cursor<'m, P> {
         })
     }
 
-    /// Makes of a mapped entry, which is `now` but for what the hardware sets meanwhile, one that says `more`: used, stored through,
-    /// writable. In one step, so that bits of the hardware stay; where bits only come it orders nothing.
+    /// Makes of a mapped entry, which is `now` but for what the hardware sets meanwhile, one that
+    /// says `more`: used, stored through, writable. In one step, so that bits of the hardware stay;
+    /// where bits only come it orders nothing.
     #[inline]
     pub(crate) fn grant(&self, page: Vpn, now: Pte<P::Format>, more: Pte<P::Format>) {
         let (set, clear) = (more.bits(), now.bits() & !more.bits());
@@ -391,7 +398,8 @@ impl<P: Platform> Memory<P> {
     #[inline]
     fn entries(&self, table: Pfn) -> &[AtomicU64] {
         let first = self.platform().table(table);
-        // SAFETY: the platform promises `ENTRIES` valid words for a frame of ours; only tables are asked for.
+        // SAFETY: the platform promises `ENTRIES` valid words for a frame of ours; only tables are
+        // asked for.
         unsafe { slice::from_raw_parts(first.as_ptr(), P::Format::ENTRIES) }
     }
 
@@ -424,7 +432,8 @@ impl<P: Platform> Memory<P> {
         Ok(fresh)
     }
 
-    /// Gives a reference of a table back; the last one frees the frame. The table is unlinked, flushed and waited for: INV-TABLE-2.
+    /// Gives a reference of a table back; the last one frees the frame. The table is unlinked,
+    /// flushed and waited for: INV-TABLE-2.
     pub(crate) fn put_table(&self, pfn: Pfn) {
         let put = self.frames().table(pfn).put();
         if put == Put::Last {

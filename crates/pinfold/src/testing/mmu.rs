@@ -1,4 +1,5 @@
-//! Page walks of real hardware, by the bits of the manuals: the crate's formats are not asked, so that they are checked against this.
+//! Page walks of real hardware, by the bits of the manuals: the crate's formats are not asked, so
+//! that they are checked against this.
 
 use pinfold::{Armv8, Cause, Format, Pfn, Riscv64, X86};
 
@@ -16,7 +17,8 @@ pub(crate) enum Marks {
 pub(crate) struct Mmu {
     /// The table that an upper entry names.
     pub(crate) table: fn(u64) -> Option<Pfn>,
-    /// The frame that a user program's access through a last-level entry reaches, and the entry as the hardware leaves it; `None` is a fault.
+    /// The frame that a user program's access through a last-level entry reaches, and the entry as
+    /// the hardware leaves it; `None` is a fault.
     pub(crate) page: fn(u64, Cause, Marks) -> Option<(Pfn, u64)>,
 }
 

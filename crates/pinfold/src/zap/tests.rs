@@ -191,7 +191,8 @@ fn shared_memory_goes_with_its_last_mapping() {
     Audit::of(&mem).space(&parent).check();
 }
 
-/// An address space below page `end`, in whose root a kernel has linked a table of its own for the last slot.
+/// An address space below page `end`, in whose root a kernel has linked a table of its own for the
+/// last slot.
 fn below_a_kernel(mem: &Mem<X86_64>, end: u64) -> (Space<X86_64>, Pfn) {
     let limits = Limits { end_page: crate::Vpn(end), ..Limits::of_format::<X86_64>() };
     let space = Space::new(mem, limits).unwrap();
@@ -204,7 +205,8 @@ fn below_a_kernel(mem: &Mem<X86_64>, end: u64) -> (Space<X86_64>, Pfn) {
 
 #[test]
 fn what_lies_behind_the_limit_is_not_touched() {
-    // On a boundary of the root's entries, inside a table of the second level, and inside one of the last.
+    // On a boundary of the root's entries, inside a table of the second level, and inside one of
+    // the last.
     for end in [1 << 35, (1 << 27) + (1 << 18), (1 << 27) + 100] {
         let mem = machine(Rules::default(), &[64], Tuning::default());
         let free = mem.frames().total_free();

@@ -1,7 +1,8 @@
 //! Random operation sequences against a simple model, and threads against each other.
 //!
-//! The model knows nothing of pages that are shared until written: each process has its own value for each page, copied at fork. What must
-//! hold is in `model.rs`; every step ends with the conservation oracle.
+//! The model knows nothing of pages that are shared until written: each process has its own value
+//! for each page, copied at fork. What must hold is in `model.rs`; every step ends with the
+//! conservation oracle.
 
 mod model;
 mod ops;
@@ -22,12 +23,14 @@ const ISOLATED: Checks = Checks { pins_in_step: false, marks: Marks::Hardware };
 const IN_STEP: Checks = Checks { pins_in_step: true, ..ISOLATED };
 const BY_MANAGER: Checks = Checks { marks: Marks::Manager, ..IN_STEP };
 
-/// How many times longer than usual to search: `PINFOLD_SOAK=50 cargo test --release --test properties`.
+/// How many times longer than usual to search:
+/// `PINFOLD_SOAK=50 cargo test --release --test properties`.
 fn soak() -> u32 {
     std::env::var("PINFOLD_SOAK").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
 }
 
-/// Runs `cases` random sequences of up to `steps` operations. `nodes` are the frames of each node, `base` the page before the first one used.
+/// Runs `cases` random sequences of up to `steps` operations. `nodes` are the frames of each node,
+/// `base` the page before the first one used.
 fn sequences<F: Hardware>(
     rules: Rules,
     nodes: &[u64],

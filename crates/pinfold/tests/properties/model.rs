@@ -3,7 +3,8 @@
 //! What must hold:
 //! - a load returns the last value stored by this process, or by its parent before the fork;
 //! - an operation is refused exactly when the model refuses it, except for want of frames;
-//! - under today's rules a pinned frame is its owner's page until the owner unmaps or drops it, and both see each other's writes;
+//! - under today's rules a pinned frame is its owner's page until the owner unmaps or drops it, and
+//!   both see each other's writes;
 //! - every count of every frame has its reason, and at the end nothing is left.
 
 use std::cell::Cell;

@@ -1,4 +1,5 @@
-//! The operations of a random sequence, with small numbers that mean pages, processes and holds by position.
+//! The operations of a random sequence, with small numbers that mean pages, processes and holds by
+//! position.
 
 use pinfold::pin::Path;
 use pinfold::{Access, Advice, Prot, Sharing, Term};

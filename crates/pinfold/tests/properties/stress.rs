@@ -1,5 +1,6 @@
-//! Threads against each other on a few address spaces. Nothing is stored through entries here, since the mock's flush does not stop a CPU
-//! that has just walked; devices write through their pins, which is the point.
+//! Threads against each other on a few address spaces. Nothing is stored through entries here,
+//! since the mock's flush does not stop a CPU that has just walked; devices write through their
+//! pins, which is the point.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -49,7 +50,8 @@ fn together(time: Duration, workers: Vec<Box<dyn FnMut() + Send + '_>>) -> u64 {
     rounds.into_inner()
 }
 
-/// Pins the owner's page and writes through the pin; the owner must find both under its address, whatever the others do.
+/// Pins the owner's page and writes through the pin; the owner must find both under its address,
+/// whatever the others do.
 fn pin_and_compare<F: Format>(space: &Space<F>, page: u64, value: u64) {
     let at = VirtAddr::of_page(page);
     space.fault(at, Cause::Store).unwrap();
@@ -58,7 +60,8 @@ fn pin_and_compare<F: Format>(space: &Space<F>, page: u64, value: u64) {
     device_write(space.memory(), pfn, value);
     for cause in [Cause::Load, Cause::Store, Cause::Store] {
         space.fault(at, cause).unwrap();
-        // A page on the move has no frame in its entry to compare; its own pin forbids that it arrives anywhere else.
+        // A page on the move has no frame in its entry to compare; its own pin forbids that it
+        // arrives anywhere else.
         let entry = space.entry(at);
         assert!(!entry.is_mapped() || entry.pfn() == pfn, "the owner left its pinned page");
         assert_eq!(device_read(space.memory(), pfn), value);

@@ -84,8 +84,8 @@ fn an_attempt_races_with_the_giving_back() {
     assert_eq!(races(&[(0, lock), (1, failed), (0, unlock)]), [(0, 1, vec![1]), (1, 0, vec![0])]);
 }
 
-/// Between the two readers the lock was never free, so the writer cannot come before the second unless it
-/// comes before the first.
+/// Between the two readers the lock was never free, so the writer cannot come before the second
+/// unless it comes before the first.
 #[test]
 fn a_writer_looks_at_every_reader() {
     let [lock, unlock] =
@@ -145,8 +145,8 @@ fn a_waiting_lane_races_with_the_change_before_it() {
     assert_eq!(found, [(0, 1)]);
 }
 
-/// The second lane at a place comes after the first one there, whoever knows of it; who waits for the
-/// first waits for nothing of the second.
+/// The second lane at a place comes after the first one there, whoever knows of it; who waits for
+/// the first waits for nothing of the second.
 #[test]
 fn a_place_may_be_that_of_one_lane_after_another() {
     let mut order = Dependence::default();

@@ -1,7 +1,9 @@
-//! The rules in a program without a heap: no crate of the standard library but `core`, and no allocator.
+//! The rules in a program without a heap: no crate of the standard library but `core`, and no
+//! allocator.
 //!
-//! A program that has the crate `alloc` anywhere needs an allocator, or it does not compile. If the rules, or what they depend on, came to need a
-//! heap, this would not compile. That is the proof, and it needs no target but the host's.
+//! A program that has the crate `alloc` anywhere needs an allocator, or it does not compile. If the
+//! rules, or what they depend on, came to need a heap, this would not compile. That is the proof,
+//! and it needs no target but the host's.
 #![no_std]
 
 #[cfg(feature = "control")]

@@ -59,7 +59,8 @@ impl Slot {
     /// The most slots that can be told apart.
     const LIMIT: usize = u32::MAX as usize;
 
-    /// The slot after `position` others. There are [`Slot::LIMIT`] at most, which `reserve` sees to.
+    /// The slot after `position` others. There are [`Slot::LIMIT`] at most, which `reserve` sees
+    /// to.
     fn after(position: usize) -> Self {
         Self(NonZeroU32::MIN.saturating_add(position as u32))
     }

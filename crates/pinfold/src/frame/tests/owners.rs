@@ -1,4 +1,5 @@
-//! Frames from outside and back, metadata in given memory, memory that is added, and which frames may come from movable memory.
+//! Frames from outside and back, metadata in given memory, memory that is added, and which frames
+//! may come from movable memory.
 
 use core::mem::MaybeUninit;
 use std::boxed::Box;

@@ -1,4 +1,5 @@
-//! The catalogue of facts 8, as far as one thread, or one and an interruption, can play it: which release breaks and which does not.
+//! The catalogue of facts 8, as far as one thread, or one and an interruption, can play it: which
+//! release breaks and which does not.
 
 use super::{Ask, Path, RW, world};
 use crate::testing::{Audit, device_read, load, machine, map, pages, rules, space, store};
@@ -135,7 +136,8 @@ fn t11_a_read_pin_of_a_page_that_fork_has_shared() {
     expect(play, &[("5.19", true), ("6.2", true), ("latest", true)]);
 }
 
-/// A pinned page whose migration fails, with a scan between its attempt and its restoration; then the owner writes.
+/// A pinned page whose migration fails, with a scan between its attempt and its restoration; then
+/// the owner writes.
 fn scan_during_migration(rules: Rules, migrate: fn(&crate::testing::Space<X86_64>)) -> bool {
     let mem = machine::<X86_64>(rules, &[32, 8], Tuning::default());
     let owner = Arc::new(space(&mem));

@@ -40,7 +40,8 @@ impl Says {
         })
     }
 
-    /// The entry that says so, made in the order of `turn`: the marks come in any order, before or after the hint.
+    /// The entry that says so, made in the order of `turn`: the marks come in any order, before or
+    /// after the hint.
     fn entry<F: Format>(self, pfn: Pfn, turn: usize) -> Pte<F> {
         let start = Pte::from_bits(match self.reach {
             Reach::Data { .. } => Pte::<F>::mapping(pfn, self.reach).old().bits(),

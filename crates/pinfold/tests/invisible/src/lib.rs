@@ -1,10 +1,15 @@
-//! Each operation of `pinfold::sync` beside the same thing in `core::sync::atomic`: `check.sh` compares what they are compiled to.
+//! Each operation of `pinfold::sync` beside the same thing in `core::sync::atomic`: `check.sh`
+//! compares what they are compiled to.
 //!
-//! - A pair is two functions, `ours_<name>` and `twin_<name>`, with the same arguments. They must become the same instructions.
-//! - A barrier is compiled between two accesses: by itself it may be nothing, and nothing is like anything.
-//! - The pair `differs` must not be the same. If the comparison cannot tell it apart, it cannot tell anything.
+//! - A pair is two functions, `ours_<name>` and `twin_<name>`, with the same arguments. They must
+//!   become the same instructions.
+//! - A barrier is compiled between two accesses: by itself it may be nothing, and nothing is like
+//!   anything.
+//! - The pair `differs` must not be the same. If the comparison cannot tell it apart, it cannot
+//!   tell anything.
 //!
-//! [`whole`] makes the compiler emit the memory manager too, in which there must be no trace of the explorer.
+//! [`whole`] makes the compiler emit the memory manager too, in which there must be no trace of the
+//! explorer.
 
 /// Two functions that must be compiled to the same.
 macro_rules! pair {

@@ -1,8 +1,8 @@
-//! The core in a program without std: its own panic handler and allocator, a board of its own, and calls that make the compiler emit the whole face
-//! of an address space.
+//! The core in a program without std: its own panic handler and allocator, a board of its own, and
+//! calls that make the compiler emit the whole face of an address space.
 //!
-//! A program has one panic handler. If the core, or what it depends on, pulled std in, there would be two, and this would not compile. That is the
-//! proof, and it needs no target but the host's.
+//! A program has one panic handler. If the core, or what it depends on, pulled std in, there would
+//! be two, and this would not compile. That is the proof, and it needs no target but the host's.
 #![no_std]
 
 #[cfg(feature = "control")]
@@ -61,8 +61,8 @@ impl Park for Board {
     fn unpark(&self, _: &AtomicU32) {}
 }
 
-// SAFETY: frames never move and hold 512 words; the one CPU caches no translation, and nothing comes between the ends of a walk section, so
-// whoever waits finds none open.
+// SAFETY: frames never move and hold 512 words; the one CPU caches no translation, and nothing
+// comes between the ends of a walk section, so whoever waits finds none open.
 unsafe impl Platform for Board {
     type Format = X86_64;
 
