@@ -1,7 +1,10 @@
 extern crate std;
 
 use std::collections::BTreeSet;
-use std::string::ToString;
+use std::fs;
+use std::path::Path;
+use std::string::{String, ToString};
+use std::vec;
 
 use super::*;
 
@@ -23,4 +26,40 @@ fn an_event_is_told_with_its_fields_and_its_rule() {
     assert_eq!(decision.to_string(), "f3 came back without the write bit");
     assert_eq!(EventKind::Freed(PAGE).decision(), None);
     assert_eq!(EventKind::Spurious.weight(), Weight::Passing);
+}
+
+/// What the crate's sources say outside this room and tests.
+fn sources() -> String {
+    let mut text = String::new();
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(directory) = directories.pop() {
+        for path in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            let skipped = ["event", "event.rs", "tests", "tests.rs", "testing", "testing.rs"];
+            if path.file_name().is_some_and(|name| skipped.iter().any(|skip| name == *skip)) {
+                continue;
+            }
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                text += &fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    text
+}
+
+/// An event that nothing tells would be offered to `reach` and met by no execution.
+#[test]
+fn every_event_is_told_by_some_room() {
+    let text = sources();
+    for name in EventKind::NAMES {
+        let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+        let variant: String = name.split('-').map(capital).collect();
+        let told = text.match_indices("EventKind::").any(|(at, mark)| {
+            let rest = &text[at + mark.len()..];
+            rest.starts_with(&variant)
+                && !rest[variant.len()..].starts_with(|c: char| c.is_alphanumeric())
+        });
+        assert!(told, "nothing tells EventKind::{variant}");
+    }
 }
