@@ -17,6 +17,7 @@ pub mod campaign;
 mod check;
 mod claim;
 mod cpu;
+mod hardware;
 mod machine;
 mod named;
 mod oracle;
@@ -25,7 +26,9 @@ pub mod report;
 pub mod saved;
 pub mod scenario;
 mod step;
+mod tlb;
 mod trace;
+mod words;
 mod world;
 
 pub use check::{

@@ -15,7 +15,7 @@ use pinfold::rules::ZeroPin;
 use pinfold::sync::AtomicU64;
 use pinfold::{Flags, NodeId, PIN_BIAS, Pfn, Pte};
 
-use crate::machine::Tables;
+use crate::hardware::Tables;
 use crate::scenario::Sharing;
 use crate::world::{Handle, Hold, Process, State, Store, World};
 
@@ -38,7 +38,7 @@ pub(crate) type Finding = (&'static str, String);
 impl World {
     /// The first oracle that is broken now. Runs alone.
     pub(crate) fn examine(&self) -> Result<(), Finding> {
-        if let Some(broken) = &self.machine().record.lock().expect("never poisoned").broken {
+        if let Some(broken) = &self.machine().record().broken {
             return Err(broken.clone());
         }
         self.coherence()?;
@@ -85,7 +85,7 @@ impl World {
         let frame = handle.frames[index as usize];
         let page = handle.pages.first_page() + index;
         let space = state.processes.get(&handle.process)?.space.as_ref()?;
-        let record = self.machine().record.lock().expect("never poisoned");
+        let record = self.machine().record();
         if record.zapped.get(&(handle.space, page)).is_some_and(|at| *at > since) {
             return None;
         }

@@ -66,7 +66,7 @@ impl Trial {
     }
 
     fn setup(&self, world: &World) -> Result<(), Box<ScenarioError>> {
-        let scenario = Rc::clone(&self.plan.scenario);
+        let scenario = Arc::clone(&self.plan.scenario);
         for step in &scenario.setup.steps {
             world.alone(step).map_err(|message| {
                 let error = ScenarioError::new(Code::StepFailed, step.span.0, message, "this step");
@@ -92,7 +92,7 @@ impl Trial {
 
     /// The end of an execution whose lanes have all returned.
     fn finish(&mut self, world: &World) -> (String, Result<(), Finding>) {
-        let scenario = Rc::clone(&self.plan.scenario);
+        let scenario = Arc::clone(&self.plan.scenario);
         for step in &scenario.after {
             if let Err(message) = world.alone(step) {
                 return ("failed".to_owned(), Err(("step", message)));
@@ -102,7 +102,7 @@ impl Trial {
         let label = world.outcome(&scenario.outcomes);
         let claimed = self.claims(world);
         self.keep_costs(world);
-        self.keep_lines(&mut world.machine().record.lock().expect("never poisoned"));
+        self.keep_lines(&mut world.machine().record());
         let result = examined.and(claimed).and_then(|()| {
             // The claims' own loads may have faulted: the counts must add up after them, too.
             world.examine()?;
@@ -113,7 +113,7 @@ impl Trial {
     }
 
     fn claims(&mut self, world: &World) -> Result<(), Finding> {
-        let scenario = Rc::clone(&self.plan.scenario);
+        let scenario = Arc::clone(&self.plan.scenario);
         let mut broken = Ok(());
         for claim in &scenario.always {
             let (kept, looked) = world.claim(claim);
@@ -162,8 +162,8 @@ impl World {
 }
 
 /// What a lane does.
-fn run(world: &Rc<World>, scenario: &Rc<Scenario>, index: usize) -> impl FnOnce() + 'static {
-    let (world, scenario) = (Rc::clone(world), Rc::clone(scenario));
+fn run(world: &Rc<World>, scenario: &Arc<Scenario>, index: usize) -> impl FnOnce() + 'static {
+    let (world, scenario) = (Rc::clone(world), Arc::clone(scenario));
     move || {
         let lane = &scenario.lanes[index];
         for step in &lane.steps {
@@ -181,7 +181,7 @@ fn run(world: &Rc<World>, scenario: &Rc<Scenario>, index: usize) -> impl FnOnce(
 }
 
 /// Starts the lanes of a process that was forked while lanes run.
-fn start_lanes_of(process: &str, world: &Rc<World>, scenario: &Rc<Scenario>) {
+fn start_lanes_of(process: &str, world: &Rc<World>, scenario: &Arc<Scenario>) {
     for (index, lane) in scenario.lanes.iter().enumerate() {
         if lane.process() == Some(process) {
             world.machine().lane_starts(index);
@@ -214,7 +214,8 @@ impl Subject for Trial {
         };
         let made = world.made.as_slice();
         hook::label(made.as_ptr() as usize, size_of_val(made), |_| "handles made".to_owned());
-        world.machine().record.lock().expect("never poisoned").lanes_begin();
+        let machine = world.machine();
+        machine.record().lanes_begin(|table, entry| machine.word(table, entry).peek());
         let scenario = &self.plan.scenario;
         for (index, lane) in scenario.lanes.iter().enumerate() {
             if !scenario.starts_late(lane) {
@@ -235,7 +236,7 @@ impl Subject for Trial {
         let (outcome, result) = match ending {
             Ending::Finished => self.finish(&world),
             Ending::Failed { kind, message, .. } => {
-                let record = world.machine().record.lock().expect("never poisoned");
+                let record = world.machine().record();
                 let oracle = match (&record.broken, kind) {
                     (Some((oracle, _)), FailureKind::Failed) => oracle,
                     (_, kind) => oracle_of(kind),
@@ -244,7 +245,7 @@ impl Subject for Trial {
                 ("failed".to_owned(), Err((oracle, message.to_owned())))
             }
         };
-        let mut record = world.machine().record.lock().expect("never poisoned");
+        let mut record = world.machine().record();
         for (count, reached) in self.reached.iter_mut().zip(&record.reached) {
             *count += u64::from(*reached);
         }
