@@ -32,6 +32,6 @@ mod words;
 mod world;
 
 pub use check::{
-    CheckOptions, Detail, JobProgress, Order, Progress, check, obstacle, replay_schedule, run,
+    CheckOptions, Detail, JobProgress, Order, Prepared, Progress, check, replay_schedule, run,
 };
 pub use pinfold_explore::{Ahead, LockForm, Model, Search as Strategy};

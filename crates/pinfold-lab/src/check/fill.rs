@@ -1,14 +1,12 @@
 //! Filling a report from what an exploration found.
 
-use std::rc::Rc;
-
 use pinfold::rules::Rules;
 use pinfold_explore::{
-    Completeness, Failure, LockForm, Model, Replay, Schedule, Search as Strategy, replay,
+    Completeness, Failure, FailureKind, LockForm, Model, Replay, Schedule, Search as Strategy,
 };
 
 use super::options::{CheckOptions, Detail};
-use super::trial::{DATA_RACE, Keep, Kept, Trial};
+use super::trial::{DATA_RACE, Found, Kept};
 use crate::report::{Broken, FORMAT, Mode, Outcome, Reached, Report, ScenarioHead, Verdict, id};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::trace;
@@ -94,26 +92,15 @@ pub(crate) fn refuse(mut report: Report, error: &ScenarioError) -> Report {
     report
 }
 
-/// Runs the failing execution again with a journal, and writes down what it shows.
-pub(super) fn explain(
-    report: &mut Report,
-    plan: &Rc<Plan>,
-    options: &CheckOptions,
-    failure: &Failure,
-    oracle: Option<&'static str>,
-) {
-    if options.detail == Detail::Verdict {
-        report.broken = Some(failed(failure, oracle, report));
-        return;
+/// Writes down what the failing execution shows, as far as that is asked for and it happened twice.
+pub(super) fn explain(report: &mut Report, plan: &Plan, detail: Detail, found: Found) {
+    let Found { failure, oracle, kept } = found;
+    // What an execution broke that does not happen again is not what is told.
+    let oracle = oracle.filter(|_| failure.kind != FailureKind::Nondeterministic);
+    if detail == Detail::Story && failure.kind != FailureKind::Nondeterministic {
+        fill(report, plan, kept);
     }
-    let mut trial = Trial::new(plan, Keep::Everything);
-    let again = replay(&mut trial, options.model, options.locks, &failure.schedule);
-    fill(report, plan, trial.kept);
-    let mut broken = failed(failure, oracle, report);
-    if let Some(step) = again.diverged_at {
-        broken.why.push(format!("the second run went another way at step {step}"));
-    }
-    report.broken = Some(broken);
+    report.broken = Some(failed(&failure, oracle, report));
 }
 
 /// Lists the shared accesses of an execution whose journal is `kept`.

@@ -1,10 +1,9 @@
 //! A plan as the explorer sees it: builds a world for each execution, runs its lanes, judges its end.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pinfold_explore::{Ending, FailureKind, Judgement, Lanes, Subject, hook};
+use pinfold_explore::{Ending, Failure, FailureKind, Judgement, Lanes, Subject, hook};
 
 use crate::access::Places;
 use crate::oracle::Finding;
@@ -16,7 +15,7 @@ use crate::world::{Plan, World};
 /// The oracle of accesses that nothing orders.
 pub(crate) const DATA_RACE: &str = "data-race";
 
-/// Whether an execution keeps a journal.
+/// Whether all executions keep a journal, or only those that the explorer records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
     Verdict,
@@ -32,34 +31,47 @@ pub(crate) struct Kept {
     pub(crate) costs: Vec<Cost>,
 }
 
+/// A failure, and what the execution in which the explorer made sure of it had to tell.
+pub(crate) struct Found {
+    pub(crate) failure: Failure,
+    pub(crate) oracle: Option<&'static str>,
+    pub(crate) kept: Kept,
+}
+
 /// A plan as the explorer sees it.
 pub(crate) struct Trial {
-    pub(crate) plan: Rc<Plan>,
-    pub(crate) keep: Keep,
+    plan: Arc<Plan>,
+    keep: Keep,
+    /// What the execution that runs now keeps.
+    keeps: Keep,
     /// How many executions reached each goal.
     pub(crate) reached: Vec<u64>,
     /// The oracle that broke last.
     pub(crate) oracle: Option<&'static str>,
+    /// What the last execution with a journal had to tell.
     pub(crate) kept: Kept,
-    /// A setup that fails is the scenario's fault, and ends everything.
-    pub(crate) setup_error: Rc<RefCell<Option<ScenarioError>>>,
 }
 
 impl Trial {
-    pub(crate) fn new(plan: &Rc<Plan>, keep: Keep) -> Self {
+    pub(crate) fn new(plan: &Arc<Plan>, keep: Keep) -> Self {
         Self {
-            plan: Rc::clone(plan),
+            plan: Arc::clone(plan),
             keep,
+            keeps: keep,
             reached: vec![0; plan.goals.len()],
             oracle: None,
             kept: Kept::default(),
-            setup_error: Rc::default(),
         }
+    }
+
+    /// The failure in which the last exploration ended.
+    pub(crate) fn found(self, failure: Failure) -> Found {
+        Found { failure, oracle: self.oracle, kept: self.kept }
     }
 
     fn world(&self) -> Result<World, String> {
         let record = Record::new(Arc::clone(&self.plan.goals), self.plan.lane_cpus.len());
-        self.plan.world(match self.keep {
+        self.plan.world(match self.keeps {
             Keep::Verdict => record,
             Keep::Everything => record.journal(),
         })
@@ -121,7 +133,7 @@ impl Trial {
                 let found = looked.iter().map(|fact| world.tell_found(fact.found));
                 found.collect::<Vec<_>>().join(", ")
             };
-            if self.keep == Keep::Everything {
+            if self.keeps == Keep::Everything {
                 self.kept.ends.push(EndLine {
                     what: claim.to_string(),
                     value: found(),
@@ -141,7 +153,7 @@ impl Trial {
     }
 
     fn keep_costs(&mut self, world: &World) {
-        if self.keep == Keep::Everything {
+        if self.keeps == Keep::Everything {
             let stats = world.memory.stats().iter().filter(|(_, value)| *value > 0);
             self.kept.costs =
                 stats.map(|(name, value)| Cost { name: name.to_owned(), value }).collect();
@@ -202,16 +214,14 @@ fn oracle_of(kind: FailureKind) -> &'static str {
 }
 
 impl Subject for Trial {
-    type World = Option<Rc<World>>;
+    type World = Rc<World>;
 
     fn build(&mut self, lanes: &mut Lanes<'_>) -> Self::World {
-        let world = match self.prepare() {
-            Ok(world) => Rc::new(world),
-            Err(error) => {
-                self.setup_error.borrow_mut().get_or_insert(*error);
-                return None;
-            }
-        };
+        self.keeps = if hook::is_recorded() { Keep::Everything } else { self.keep };
+        self.kept = Kept::default();
+        // INV-PREPARED-1.
+        let world = self.prepare().unwrap_or_else(|error| panic!("{}", error.message));
+        let world = Rc::new(world);
         let made = world.made.as_slice();
         hook::label(made.as_ptr() as usize, size_of_val(made), |_| "handles made".to_owned());
         let machine = world.machine();
@@ -223,16 +233,10 @@ impl Subject for Trial {
                 lanes.lane(lane.name.value.clone(), run(&world, scenario, index));
             }
         }
-        Some(world)
+        world
     }
 
     fn judge(&mut self, world: Self::World, ending: Ending<'_>) -> Judgement {
-        let Some(world) = world else {
-            return Judgement::Fail {
-                outcome: "setup".to_owned(),
-                message: "the setup failed".to_owned(),
-            };
-        };
         let (outcome, result) = match ending {
             Ending::Finished => self.finish(&world),
             Ending::Failed { kind, message, .. } => {
