@@ -5,6 +5,7 @@
 
 use crate::failure::Failure;
 use pinfold::rules::Rules;
+use pinfold_lab::Prepared;
 use pinfold_lab::scenario::{self, Scenario, Style};
 use pinfold_lab::{SCENARIOS, Shipped, VERDICTS};
 use std::fs;
@@ -43,18 +44,15 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Makes sure that the scenario can be executed under `rules`.
+    /// Makes the scenario ready to be executed under `rules`.
     ///
     /// # Errors
-    /// When it cannot: what is wrong, drawn at the word.
-    pub(crate) fn examine(&self, rules: &Rules, style: Style) -> Result<(), Failure> {
-        match pinfold_lab::obstacle(&self.scenario, rules) {
-            None => Ok(()),
-            Some(error) => {
-                let errors = std::slice::from_ref(&*error);
-                Err(Failure::Scenario(scenario::render(errors, &self.text, &self.path, style)))
-            }
-        }
+    /// When it cannot be: what is wrong, drawn at the word.
+    pub(crate) fn prepare(&self, rules: &Rules, style: Style) -> Result<Prepared, Failure> {
+        Prepared::new(&self.scenario, &self.path, rules).map_err(|error| {
+            let errors = std::slice::from_ref(&*error);
+            Failure::Scenario(scenario::render(errors, &self.text, &self.path, style))
+        })
     }
 }
 

@@ -264,6 +264,13 @@ pub fn label(addr: usize, len: usize, describe: impl Fn(usize) -> String + 'stat
     });
 }
 
+/// Whether this execution is recorded: that of a replay is, and the one in which a search makes
+/// sure of the failure that it reports. A subject may keep what explains such an execution, as long
+/// as nothing that lanes do depends on it.
+pub fn is_recorded() -> bool {
+    current::with(|engine| engine.recorder.is_some()).unwrap_or(false)
+}
+
 /// The running lane, counted from 0 in the order in which they were added or started; 0 when no
 /// lane runs. See [`spawn`] for what the numbers of started lanes are good for.
 pub fn lane() -> usize {

@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use pinfold::{Counts, Flags, Format, Pfn, Pte};
 use pinfold_explore::{Access, AccessKind};
 
-use crate::machine::{STEP_STARTS, Tables};
+use crate::hardware::{STEP_STARTS, Tables};
 use crate::report::AccessRow;
-use crate::world::Words;
+use crate::words::Words;
 
 #[cfg(test)]
 mod tests;

@@ -20,25 +20,21 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pinfold::rules::Rules;
 use pinfold_explore::{
     Budget, Completeness, Config, Job, Position, Search as Strategy, explore, jobs,
 };
 
 use crate::check::{
-    CheckOptions, Keep, Progress, Trial, count, identify, judge_failure, leaves_out, question,
-    reached, refuse,
+    CheckOptions, Found, Keep, Prepared, Progress, Trial, count, identify, leaves_out, question,
+    reached,
 };
-use crate::report::{Finding, Report, Verdict, id};
-use crate::scenario::{Scenario, ScenarioError};
-use crate::world::Plan;
+use crate::report::{Report, Verdict, id};
 
 pub use partial::{CampaignError, Partial, Question, Shard, Unfinished, merge};
 use standing::Standing;
@@ -51,8 +47,7 @@ const BEAT: Duration = Duration::from_millis(20);
 
 /// A divided search, ready to be done.
 pub struct Campaign<'a> {
-    scenario: &'a Scenario,
-    rules: &'a Rules,
+    prepared: &'a Prepared,
     options: CheckOptions,
     jobs: Vec<Job>,
     question: Question,
@@ -65,17 +60,17 @@ enum News {
     /// How far its job is since it was begun, or gone on with.
     At { thread: usize, at: pinfold_explore::Progress },
     /// What its job came to.
-    Found { thread: usize, found: Box<Found> },
+    Done { thread: usize, done: Box<Done> },
 }
 
 /// What a job came to since it was begun, or gone on with.
-struct Found {
+struct Done {
     job: usize,
+    /// What was explored; the failure, if there is one, was taken out.
     report: pinfold_explore::Report,
     /// How often each goal was reached.
     reached: Vec<u64>,
-    findings: Vec<Finding>,
-    setup_error: Option<ScenarioError>,
+    found: Option<Found>,
 }
 
 /// What the threads have in common.
@@ -97,40 +92,23 @@ struct Ended {
     /// The same, where it is time or the one who asked.
     asked: Option<String>,
     /// The failure with the lowest job of those that were found.
-    failed: Option<Box<Found>>,
+    failed: Option<Box<Done>>,
 }
 
 impl<'a> Campaign<'a> {
-    /// Divides the search of `scenario`'s executions under `rules`.
-    ///
-    /// # Errors
-    /// When there is nothing to search: the report that says why.
-    pub fn new(
-        scenario: &'a Scenario,
-        path: &str,
-        rules: &'a Rules,
-        options: &CheckOptions,
-    ) -> Result<Self, CampaignError> {
-        Self::divided(scenario, path, rules, options, JOBS)
+    /// Divides the search of the executions.
+    pub fn new(prepared: &'a Prepared, options: &CheckOptions) -> Self {
+        Self::divided(prepared, options, JOBS)
     }
 
     /// The same with another number of jobs, at least.
-    fn divided(
-        scenario: &'a Scenario,
-        path: &str,
-        rules: &'a Rules,
-        options: &CheckOptions,
-        at_least: usize,
-    ) -> Result<Self, CampaignError> {
-        let mut blank = question(scenario, path, rules, options).map_err(CampaignError::Refused)?;
-        let plan = Rc::new(Plan::new(scenario, rules));
-        blank.reached = reached(&plan, &vec![0; plan.goals.len()]);
+    fn divided(prepared: &'a Prepared, options: &CheckOptions, at_least: usize) -> Self {
+        let (scenario, rules, plan) = (prepared.scenario(), prepared.rules(), &prepared.plan);
+        let mut blank = question(scenario, &prepared.path, rules, options);
+        blank.reached = reached(plan, &vec![0; plan.goals.len()]);
         blank.id = identify(scenario, rules, &blank);
-        let mut trial = Trial::new(&plan, Keep::Verdict);
+        let mut trial = Trial::new(plan, Keep::Verdict);
         let jobs = jobs(&mut trial, &options.config(), at_least);
-        if let Some(error) = trial.setup_error.borrow_mut().take() {
-            return Err(CampaignError::Refused(Box::new(refuse(blank, &error))));
-        }
         let texts: Vec<String> = jobs.iter().map(Job::to_string).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let question = Question {
@@ -144,7 +122,7 @@ impl<'a> Campaign<'a> {
             jobs: jobs.len(),
             division: id(&texts),
         };
-        Ok(Self { scenario, rules, options: options.clone(), jobs, question, blank })
+        Self { prepared, options: options.clone(), jobs, question, blank }
     }
 
     /// Makes sure that the search can be shared out to several threads or shards.
@@ -209,11 +187,10 @@ impl<'a> Campaign<'a> {
 
     /// One thread: does one job after the other, until one is interrupted or fails.
     fn work(&self, thread: usize, work: &Work<'_>, send: &Sender<News>) {
-        let plan = Rc::new(Plan::new(self.scenario, self.rules));
         while !work.halt.load(Ordering::Relaxed)
             && let Some((job, position)) = work.todo.get(work.next.fetch_add(1, Ordering::Relaxed))
         {
-            let mut trial = Trial::new(&plan, Keep::Verdict);
+            let mut trial = Trial::new(&self.prepared.plan, Keep::Verdict);
             let config = Config {
                 job: Some(self.jobs[*job].clone()),
                 resume: position.clone(),
@@ -223,15 +200,15 @@ impl<'a> Campaign<'a> {
                 pause: Some(Arc::clone(work.halt)),
                 ..self.options.config()
             };
-            let report = explore(&mut trial, &config, &mut |&at| {
+            let mut report = explore(&mut trial, &config, &mut |&at| {
                 // Whoever does not listen any more has ended everything.
                 let _ = send.send(News::At { thread, at });
             });
-            let setup_error = trial.setup_error.borrow_mut().take();
-            let Trial { reached, findings, .. } = trial;
-            let goes_on = report.position.is_none() && report.failure.is_none();
-            let found = Box::new(Found { job: *job, report, reached, findings, setup_error });
-            if send.send(News::Found { thread, found }).is_err() || !goes_on {
+            let reached = trial.reached.clone();
+            let found = report.failure.take().map(|failure| trial.found(failure));
+            let goes_on = report.position.is_none() && found.is_none();
+            let done = Box::new(Done { job: *job, report, reached, found });
+            if send.send(News::Done { thread, done }).is_err() || !goes_on {
                 return;
             }
         }
@@ -251,9 +228,9 @@ impl<'a> Campaign<'a> {
         loop {
             match receive.recv_timeout(BEAT) {
                 Ok(News::At { thread, at }) => standing.is_at(thread, at),
-                Ok(News::Found { thread, found }) => {
+                Ok(News::Done { thread, done }) => {
                     standing.is_idle(thread);
-                    self.keep(partial, &mut ended, found);
+                    self.keep(partial, &mut ended, done);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return ended,
@@ -283,34 +260,33 @@ impl<'a> Campaign<'a> {
     }
 
     /// Adds what a job came to, to what it belongs to.
-    fn keep(&self, partial: &mut Partial, ended: &mut Ended, found: Box<Found>) {
-        if found.report.failure.is_some() || found.setup_error.is_some() {
-            if ended.failed.as_ref().is_none_or(|known| found.job < known.job) {
-                ended.failed = Some(found);
+    fn keep(&self, partial: &mut Partial, ended: &mut Ended, done: Box<Done>) {
+        if done.found.is_some() {
+            if ended.failed.as_ref().is_none_or(|known| done.job < known.job) {
+                ended.failed = Some(done);
             }
             return;
         }
-        let counted = self.counted(&found);
-        match (&found.report.position, &found.report.complete) {
+        let counted = self.counted(&done);
+        match (&done.report.position, &done.report.complete) {
             (Some(position), complete) => {
-                partial.interrupt(found.job, position, counted);
+                partial.interrupt(done.job, position, counted);
                 if let (None, Completeness::Bounded { why }) = (&ended.why, complete) {
                     ended.why = Some(why.clone());
                 }
             }
             (None, _) => {
-                partial.leaves_out = leaves_out(self.scenario, &self.options, &found.report);
-                partial.finish(found.job, &counted);
+                let scenario = self.prepared.scenario();
+                partial.leaves_out = leaves_out(scenario, &self.options, &done.report);
+                partial.finish(done.job, &counted);
             }
         }
     }
 
     /// What a job counted since it was begun, or gone on with.
-    fn counted(&self, found: &Found) -> Report {
+    fn counted(&self, done: &Done) -> Report {
         let mut counted = self.blank.clone();
-        let plan = Plan::new(self.scenario, self.rules);
-        let goals = reached(&plan, &found.reached);
-        count(&mut counted, &found.report, goals);
+        count(&mut counted, &done.report, reached(&self.prepared.plan, &done.reached));
         // Time is measured for all threads together, and the verdict is theirs.
         counted.search.seconds = 0.0;
         counted.verdict = Verdict::Partial;
@@ -320,22 +296,19 @@ impl<'a> Campaign<'a> {
     /// Brings the verdict of `partial` up to date, and says what is to be shown.
     fn conclude(&self, partial: &mut Partial, ended: Ended) -> Report {
         partial.settle(ended.why.as_deref());
-        if let Some(found) = ended.failed {
-            if let Some(error) = &found.setup_error {
-                return refuse(partial.shown(), error);
-            }
-            partial.count(found.job, &self.counted(&found));
+        let (scenario, rules) = (self.prepared.scenario(), self.prepared.rules());
+        if let Some(mut done) = ended.failed {
+            partial.count(done.job, &self.counted(&done));
             let mut report = partial.shown();
-            if let Some(failure) = &found.report.failure {
-                let plan = Rc::new(Plan::new(self.scenario, self.rules));
+            if let Some(found) = done.found.take() {
                 report.search.incomplete = Some("stopped at the first failure".to_owned());
-                judge_failure(&mut report, &plan, &self.options, failure, &found.findings);
+                self.prepared.judge_failure(&mut report, &self.options, found);
             }
-            report.id = identify(self.scenario, self.rules, &report);
+            report.id = identify(scenario, rules, &report);
             partial.report.adopt_failure(&report);
             return report;
         }
-        partial.report.id = identify(self.scenario, self.rules, &partial.report);
+        partial.report.id = identify(scenario, rules, &partial.report);
         partial.shown()
     }
 }

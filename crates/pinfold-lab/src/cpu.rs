@@ -6,49 +6,13 @@
 //! The programs of a scenario are taken to be well synchronised: their loads acquire and their stores release, under every memory model. What a
 //! weak model may reorder is the memory manager's own accesses.
 
-use pinfold::platform::FlushScope;
 use pinfold::sync::AtomicU64;
-use pinfold::{AddressSpace, Cause, FaultError, Format, PAGE_SIZE, Pfn, Pte, SpaceId, VirtAddr};
+use pinfold::{AddressSpace, Cause, FaultError, Format, PAGE_SIZE, Pfn, Pte, VirtAddr};
 
-use crate::machine::{Machine, Tables};
+use crate::hardware::Tables;
+use crate::machine::Machine;
 use crate::report::Oracle;
-
-/// A cached translation.
-#[derive(Clone, Copy, Debug)]
-struct Translation {
-    space: SpaceId,
-    page: u64,
-    frame: Pfn,
-    writable: bool,
-    dirty: bool,
-}
-
-/// The translation cache of a CPU; protected by the lock around it.
-#[derive(Debug, Default)]
-pub(crate) struct Tlb {
-    entries: Vec<Translation>,
-}
-
-impl Tlb {
-    pub(crate) fn flush(&mut self, space: SpaceId, scope: FlushScope) {
-        self.entries.retain(|entry| {
-            entry.space != space
-                || match scope {
-                    FlushScope::All => false,
-                    FlushScope::Range(range) => !range.contains(VirtAddr::of_page(entry.page)),
-                }
-        });
-    }
-
-    fn find(&self, space: SpaceId, page: u64) -> Option<Translation> {
-        self.entries.iter().copied().find(|entry| entry.space == space && entry.page == page)
-    }
-
-    fn remember(&mut self, new: Translation) {
-        self.entries.retain(|entry| entry.space != new.space || entry.page != new.page);
-        self.entries.push(new);
-    }
-}
+use crate::tlb::Translation;
 
 /// What an instruction does to a word.
 #[derive(Clone, Copy, Debug)]

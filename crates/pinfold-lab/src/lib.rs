@@ -20,6 +20,7 @@ mod check;
 mod claim;
 mod counted;
 mod cpu;
+mod hardware;
 mod machine;
 mod named;
 mod oracle;
@@ -29,11 +30,13 @@ pub mod saved;
 pub mod scenario;
 mod shipped;
 mod step;
+mod tlb;
 mod trace;
+mod words;
 mod world;
 
 pub use check::{
-    CheckOptions, Detail, JobProgress, Order, Progress, check, obstacle, replay_schedule, run,
+    CheckOptions, Detail, JobProgress, Order, Prepared, Progress, check, replay_schedule, run,
 };
 pub use pinfold_explore::{Ahead, LockForm, Model, Search as Strategy};
 pub use shipped::{SCENARIOS, Shipped, VERDICTS};

@@ -13,35 +13,19 @@
 //! - INV-MACHINE-2: a store through a clean translation first sets the dirty bit in the entry that is there now, or faults (facts 6.7).
 
 use std::ptr::NonNull;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32 as NativeU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pinfold::lab::locks::SpinLock;
 use pinfold::platform::{FlushScope, Park, Platform};
 use pinfold::sync::AtomicU64;
-use pinfold::{Bug, Event, EventKind, Format, NodeId, Pfn, Small, SpaceId, VirtRange};
+use pinfold::{Bug, Event, EventKind, Format, NodeId, Pfn, SpaceId, VirtRange};
 use pinfold_explore::hook;
 
-use crate::cpu::Tlb;
+use crate::hardware::{Hardware, STEP_STARTS, Tables};
 use crate::record::Record;
 use crate::report::Oracle;
-
-/// The page-table format of the simulated machine.
-pub(crate) type Tables = Small;
-
-/// What a trace calls the read with which a step begins.
-pub(crate) const STEP_STARTS: &str = "a step begins";
-
-/// How a machine is built.
-#[derive(Clone, Debug)]
-pub(crate) struct Hardware {
-    /// The node of each CPU.
-    pub(crate) cpus: Vec<NodeId>,
-    /// Frames of all nodes together.
-    pub(crate) frames: usize,
-    /// Words of data in a page.
-    pub(crate) words: usize,
-}
+use crate::tlb::Tlb;
 
 /// The machine. One operating-system thread runs all its CPUs.
 pub(crate) struct Machine {
@@ -62,7 +46,7 @@ pub(crate) struct Machine {
     /// The CPU that runs what runs alone.
     alone_cpu: AtomicUsize,
     /// What happened, for oracles, coverage and traces.
-    pub(crate) record: Mutex<Record>,
+    record: Mutex<Record>,
 }
 
 impl Machine {
@@ -98,6 +82,11 @@ impl Machine {
         &self.cells[frame * self.stride..][..self.stride]
     }
 
+    /// What happened so far. Never held across a hook.
+    pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
+        open(&self.record)
+    }
+
     /// How many frames the machine has.
     pub(crate) fn frames(&self) -> usize {
         self.cells.len() / self.stride
@@ -118,12 +107,12 @@ impl Machine {
 
     /// The lane of the scenario that runs the caller; none for what runs alone.
     pub(crate) fn lane(&self) -> Option<usize> {
-        hook::active().then(|| self.started.lock().expect("never poisoned")[hook::lane()])
+        hook::active().then(|| open(&self.started)[hook::lane()])
     }
 
     /// A lane of the scenario is the next to start.
     pub(crate) fn lane_starts(&self, lane: usize) {
-        self.started.lock().expect("never poisoned").push(lane);
+        open(&self.started).push(lane);
     }
 
     /// The first thing that a step does. Without it a step would seem to begin where the one before it ended, whoever ran in between.
@@ -145,7 +134,7 @@ impl Machine {
 
     /// Ends the execution as a failure of `oracle`; alone, remembers it for the judge.
     pub(crate) fn broken(&self, oracle: Oracle, message: String) {
-        self.record.lock().expect("never poisoned").broke(oracle, message.clone());
+        self.record().broke(oracle, message.clone());
         if hook::active() {
             hook::fail(message);
         }
@@ -155,6 +144,11 @@ impl Machine {
     fn section(&self, lane: usize) -> usize {
         &raw const self.lane_cpus[lane] as usize
     }
+}
+
+/// Locks what only explains. A panic while it was held ends the execution, which is then judged by what is there.
+fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Names the cells and locks of each item for a trace, given its index.
@@ -219,13 +213,13 @@ unsafe impl Platform for Machine {
     fn walk_begin(&self) {
         if let Some(lane) = self.lane() {
             hook::lock(self.section(lane), hook::Mode::Exclusive);
-            self.record.lock().expect("never poisoned").fast_begins(lane);
+            self.record().fast_begins(lane);
         }
     }
 
     fn walk_end(&self) {
         if let Some(lane) = self.lane() {
-            self.record.lock().expect("never poisoned").fast_ends(lane);
+            self.record().fast_ends(lane);
             hook::unlock(self.section(lane), hook::Mode::Exclusive);
         }
     }
@@ -240,7 +234,7 @@ unsafe impl Platform for Machine {
 
     fn event(&self, event: Event) {
         let lane = self.lane();
-        let mut record = self.record.lock().expect("never poisoned");
+        let mut record = self.record();
         record.event(lane, event);
         if let EventKind::Freed(_) = event.kind {
             return;

@@ -12,7 +12,7 @@ use pinfold::sync::AtomicU64;
 use pinfold::{Flags, NodeId, PIN_BIAS, Pfn, Pte};
 
 use crate::counted::counted;
-use crate::machine::Tables;
+use crate::hardware::Tables;
 use crate::report::{Finding, Oracle};
 use crate::scenario::Sharing;
 use crate::world::{Handle, Hold, Process, State, Store, World};
@@ -70,7 +70,7 @@ impl World {
     /// The oracles that are broken now, the first to break first. Runs alone. What is left of a
     /// machine that broke before its end is not looked at.
     pub(crate) fn examine(&self) -> Vec<Finding> {
-        let mut findings = self.machine().record.lock().expect("never poisoned").broken.clone();
+        let mut findings = self.machine().record().broken.clone();
         if !findings.is_empty() {
             return findings;
         }
@@ -132,7 +132,7 @@ impl World {
         let frame = handle.frames[index as usize];
         let page = handle.pages.first_page().0 + index;
         let space = state.processes.get(&handle.process)?.space.as_ref()?;
-        let record = self.machine().record.lock().expect("never poisoned");
+        let record = self.machine().record();
         if record.zapped.get(&(handle.space, page)).is_some_and(|at| *at > since) {
             return None;
         }

@@ -1,13 +1,11 @@
 //! What happened in an execution: enough for oracles and coverage always, and everything for a trace when asked.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use pinfold::sync::{AtomicU64, Shared};
-use pinfold::{Event, EventKind, Memory, Pfn, Pte, SpaceId, Weight};
+use pinfold::{Event, EventKind, Pfn, SpaceId, Weight};
 
 use crate::access::Places;
-use crate::machine::{Machine, Tables};
 use crate::report::{Finding, Oracle};
 use crate::scenario::{Activity, Verb};
 
@@ -68,13 +66,17 @@ struct Watched {
     shown: String,
 }
 
+/// Says what a page's entry and frame are now, given the root of its tables and its number.
+pub(crate) type Describe = dyn Fn(Pfn, u64) -> String + Send + Sync;
+
 /// The full record of one execution.
 #[derive(Default)]
 struct Journal {
     lines: Vec<Line>,
     watched: Vec<Watched>,
     places: Places,
-    memory: Option<Shared<Memory<Machine>>>,
+    /// Belongs to the world, which owns the memory that it looks into.
+    describe: Option<Weak<Describe>>,
 }
 
 /// What happened.
@@ -115,21 +117,21 @@ impl Record {
         self.journal.is_some()
     }
 
-    /// Lets the journal look into `memory`. [`Record::close`] undoes it.
-    pub(crate) fn open(&mut self, memory: &Shared<Memory<Machine>>) {
+    /// Lets the journal say what pages are, for as long as `describe` is there.
+    pub(crate) fn open(&mut self, describe: &Arc<Describe>) {
         if let Some(journal) = &mut self.journal {
-            journal.memory = Some(memory.clone());
+            journal.describe = Some(Arc::downgrade(describe));
         }
     }
 
-    /// The lanes are about to start: notes where the tables are.
-    pub(crate) fn lanes_begin(&mut self) {
-        if let Some(Journal { places, memory: Some(memory), .. }) = &mut self.journal {
-            places.survey(|table, entry| memory.platform().word(table, entry).peek());
+    /// The lanes are about to start: notes where the tables are; `read` reads an entry of one.
+    pub(crate) fn lanes_begin(&mut self, read: impl Fn(Pfn, usize) -> u64) {
+        if let Some(Journal { places, .. }) = &mut self.journal {
+            places.survey(read);
         }
     }
 
-    /// Gives the lines out and what the pages are called, and lets go of the memory.
+    /// Ends the journal: its lines, and what the pages are called.
     pub(crate) fn close(&mut self) -> (Vec<Line>, Places) {
         self.journal.take().map(|journal| (journal.lines, journal.places)).unwrap_or_default()
     }
@@ -223,13 +225,12 @@ impl Record {
 
     /// Notes in the last line what has changed in the watched pages.
     pub(crate) fn look(&mut self) {
-        let Some(Journal { lines, watched, memory: Some(memory), .. }) = &mut self.journal else {
-            return;
-        };
+        let Some(Journal { lines, watched, describe, .. }) = &mut self.journal else { return };
+        let Some(describe) = describe.as_ref().and_then(Weak::upgrade) else { return };
         let Some(line) = lines.last_mut() else { return };
         let mut changes: Vec<String> = line.state.take().into_iter().collect();
         for page in watched {
-            let now = describe(memory, page.root, page.page);
+            let now = describe(page.root, page.page);
             if now != page.shown {
                 changes.push(format!("{} {now}", page.name));
                 page.shown = now;
@@ -237,25 +238,4 @@ impl Record {
         }
         line.state = (!changes.is_empty()).then(|| changes.join("; "));
     }
-}
-
-/// The entry of a page and the counts of its frame.
-fn describe(memory: &Shared<Memory<Machine>>, root: Pfn, page: u64) -> String {
-    let Some(slot) = memory.platform().entry(root, page, AtomicU64::peek) else {
-        return "--".to_owned();
-    };
-    let pte = Pte::<Tables>::from_bits(slot.peek());
-    if pte.is_none() {
-        return "--".to_owned();
-    }
-    if !pte.is_mapped() {
-        return pte.to_string();
-    }
-    let pte = pte.old().clean();
-    if pte.is_special() {
-        return format!("{pte} zero page");
-    }
-    let counts = pinfold::lab::counts(memory.frames(), pte.pfn());
-    let mark = if counts.is_exclusive() { " excl" } else { "" };
-    format!("{pte} ref {} map {}{mark}", counts.refs(), counts.maps())
 }

@@ -166,33 +166,27 @@ struct Head {
 }
 
 impl ReplayFile {
-    /// The file for the failing execution that `found` tells of; none if it tells of none.
-    ///
-    /// The execution runs once more, so that the file holds what a replay shows.
+    /// The file for the failing execution that `found` tells of in full; none if it tells of none, or only the verdict.
     pub fn record(scenario: &Scenario, rules: &Rules, found: &Report) -> Option<Self> {
-        let schedule =
-            &found.broken.as_ref().filter(|broken| !broken.schedule.is_empty())?.schedule;
-        let semantics = (model_of(&found.search.model)?, locks_of(&found.search.locks)?);
-        let path = &found.scenario.path;
-        let again = replay_schedule(scenario, path, rules, semantics, schedule).ok()?;
+        let broken = found.broken.as_ref().filter(|_| found.verdict == Verdict::Fail)?;
+        let trace = found.trace.as_ref().filter(|_| !broken.schedule.is_empty())?;
         let text = scenario::format(scenario);
-        let broken = again.broken.as_ref().filter(|_| again.verdict == Verdict::Fail)?;
         Some(Self {
             pinfold: FORMAT,
             engine: ENGINE.to_owned(),
             id: found.id.clone(),
             scenario: SavedScenario {
                 name: found.scenario.name.clone(),
-                path: path.clone(),
+                path: found.scenario.path.clone(),
                 hash: id(&[&text]),
                 text,
             },
             rules: full_text(rules),
             model: found.search.model.clone(),
             locks: found.search.locks.clone(),
-            schedule: schedule.clone(),
-            events: again.trace.as_ref().map(events).unwrap_or_default(),
-            verdict: again.verdict,
+            schedule: broken.schedule.clone(),
+            events: events(trace),
+            verdict: found.verdict,
             oracle: broken.oracle,
             message: broken.what.join("\n"),
             also: broken.also.clone(),

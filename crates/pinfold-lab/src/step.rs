@@ -88,7 +88,7 @@ impl World {
         let lane = self.machine().lane();
         let verb = step.action.verb();
         {
-            let mut record = self.machine().record.lock().expect("never poisoned");
+            let mut record = self.machine().record();
             record.step_begins(lane, verb, || describe(step, process, lane.is_none()));
         }
         let done = self.act(&step.action, process.unwrap_or_default());
@@ -106,7 +106,7 @@ impl World {
             }
             (Err(fault), _) => Err(fault),
         };
-        let mut record = self.machine().record.lock().expect("never poisoned");
+        let mut record = self.machine().record();
         record.step_ends(lane, || match &judged {
             Ok(told) => told.clone(),
             Err(fault) => Some(format!("fails: {}", fault.message)),
@@ -190,7 +190,7 @@ impl World {
 
     /// What a step has to tell, if anybody reads it.
     fn tell(&self, text: impl FnOnce() -> String) -> Option<String> {
-        let kept = self.machine().record.lock().expect("never poisoned").keeps_journal();
+        let kept = self.machine().record().keeps_journal();
         kept.then(text)
     }
 
@@ -256,7 +256,7 @@ impl World {
 
     /// Shows the pages of an area in the state column of a trace.
     fn watch(&self, process: &str, area: &str, space: &AddressSpace<Machine>, range: VirtRange) {
-        let mut record = self.machine().record.lock().expect("never poisoned");
+        let mut record = self.machine().record();
         if !record.keeps_journal() {
             return;
         }
@@ -326,7 +326,7 @@ impl World {
             Duration::Short => Term::Short,
             Duration::LongTerm => Term::Long,
         };
-        let since = self.machine().record.lock().expect("never poisoned").zaps;
+        let since = self.machine().record().zaps;
         let pins = space.pin_with(range, ask(grab, term))?;
         if let Some(error) = pins.shortfall() {
             return Err(error.into());

@@ -10,14 +10,16 @@ use std::sync::Arc;
 
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
-    AddressSpace, Limits, Memory, NodeId, NodeSpan, Pfn, Pins, Refs, Rules, SpaceId, Tuning,
+    AddressSpace, Limits, Memory, NodeId, NodeSpan, Pfn, Pins, Pte, Refs, Rules, SpaceId, Tuning,
     VirtRange,
 };
 
-use crate::machine::{Hardware, Machine, Tables};
+use crate::hardware::{Hardware, Tables};
+use crate::machine::Machine;
 use crate::named::Named;
-use crate::record::{Goal, Record};
+use crate::record::{Describe, Goal, Record};
 use crate::scenario::{Lane, Runner, Scenario, Sharing};
+use crate::words::Words;
 
 /// A process.
 #[derive(Clone)]
@@ -102,61 +104,41 @@ pub(crate) struct State {
 pub(crate) struct World {
     pub(crate) memory: Shared<Memory<Machine>>,
     pub(crate) state: RefCell<State>,
-    pub(crate) words: Rc<Words>,
+    /// What the journal, if there is one, asks about pages.
+    _describe: Option<Arc<Describe>>,
+    pub(crate) words: Arc<Words>,
     /// Handles that a lane waits for, each with its place in `made`.
-    pub(crate) awaited: Rc<BTreeMap<String, usize>>,
+    pub(crate) awaited: Arc<BTreeMap<String, usize>>,
     /// Whether each of them is made.
     pub(crate) made: Vec<AtomicU64>,
     /// Frames that were free before the first process.
     pub(crate) free_at_start: u64,
 }
 
-/// The words of a scenario as numbers: `0` is unset memory.
-#[derive(Debug, Default)]
-pub(crate) struct Words {
-    texts: RefCell<Vec<String>>,
-}
-
-impl Words {
-    /// The number of a word.
-    pub(crate) fn value(&self, text: &str) -> u64 {
-        if text == "0" {
-            return 0;
-        }
-        let mut texts = self.texts.borrow_mut();
-        let at = texts.iter().position(|known| known == text).unwrap_or_else(|| {
-            texts.push(text.to_owned());
-            texts.len() - 1
-        });
-        at as u64 + 1
+/// The entry of a page and the counts of its frame.
+fn page_state(memory: &Memory<Machine>, root: Pfn, page: u64) -> String {
+    let Some(slot) = memory.platform().entry(root, page, AtomicU64::peek) else {
+        return "--".to_owned();
+    };
+    let pte = Pte::<Tables>::from_bits(slot.peek());
+    if pte.is_none() {
+        return "--".to_owned();
     }
-
-    /// Whether a number is that of a word.
-    pub(crate) fn is(&self, value: u64, text: &str) -> bool {
-        match value.checked_sub(1) {
-            None => text == "0",
-            Some(at) => match self.texts.borrow().get(at as usize) {
-                Some(known) => known == text,
-                None => self.text(value) == text,
-            },
-        }
+    if !pte.is_mapped() {
+        return pte.to_string();
     }
-
-    /// The word of a number.
-    pub(crate) fn text(&self, value: u64) -> String {
-        match value.checked_sub(1) {
-            None => "0".to_owned(),
-            Some(at) => {
-                let known = self.texts.borrow().get(at as usize).cloned();
-                known.unwrap_or_else(|| format!("{value:#x}"))
-            }
-        }
+    let pte = pte.old().clean();
+    if pte.is_special() {
+        return format!("{pte} zero page");
     }
+    let counts = pinfold::lab::counts(memory.frames(), pte.pfn());
+    let mark = if counts.is_exclusive() { " excl" } else { "" };
+    format!("{pte} ref {} map {}{mark}", counts.refs(), counts.maps())
 }
 
 /// A scenario and rules, ready to be executed.
 pub(crate) struct Plan {
-    pub(crate) scenario: Rc<Scenario>,
+    pub(crate) scenario: Arc<Scenario>,
     pub(crate) rules: Rules,
     pub(crate) hardware: Hardware,
     spans: Vec<NodeSpan>,
@@ -166,8 +148,8 @@ pub(crate) struct Plan {
     pub(crate) lane_cpus: Vec<usize>,
     /// The CPU of the first process.
     first_cpu: usize,
-    pub(crate) words: Rc<Words>,
-    awaited: Rc<BTreeMap<String, usize>>,
+    pub(crate) words: Arc<Words>,
+    awaited: Arc<BTreeMap<String, usize>>,
 }
 
 /// The handles that one lane makes and another uses.
@@ -227,9 +209,9 @@ impl Plan {
             goals: scenario.reach.iter().map(goal).collect(),
             lane_cpus: scenario.lanes.iter().map(|lane| lane_cpu(&lane.runner)).collect(),
             first_cpu: scenario.cpu_index(scenario.setup.process.cpu.as_ref()).unwrap_or(0),
-            words: Rc::default(),
-            awaited: Rc::new(awaited(scenario)),
-            scenario: Rc::new(scenario.clone()),
+            words: Arc::new(Words::of(scenario)),
+            awaited: Arc::new(awaited(scenario)),
+            scenario: Arc::new(scenario.clone()),
         }
     }
 
@@ -238,12 +220,21 @@ impl Plan {
     /// # Errors
     /// When the machine has too few frames for a process.
     pub(crate) fn world(&self, record: Record) -> Result<World, String> {
+        let keeps_journal = record.keeps_journal();
         let machine = Machine::new(&self.hardware, self.lane_cpus.clone(), record);
         // SAFETY: the spans are the machine's own frames, and it was made for this world.
         let memory = unsafe { Memory::new(machine, &self.spans, self.rules, self.tuning) }
             .map_err(|error| error.to_string())?;
         let free_at_start = memory.frames().total_free();
-        memory.platform().record.lock().expect("never poisoned").open(&memory);
+        let describe = keeps_journal.then(|| {
+            let memory = memory.clone();
+            let describe: Arc<Describe> =
+                Arc::new(move |root, page| page_state(&memory, root, page));
+            describe
+        });
+        if let Some(describe) = &describe {
+            memory.platform().record().open(describe);
+        }
         memory.platform().alone_on(self.first_cpu);
         let space = AddressSpace::new(&memory, Limits::of_format::<Tables>())
             .map_err(|error| error.to_string())?;
@@ -257,8 +248,9 @@ impl Plan {
         let world = World {
             memory,
             state: RefCell::default(),
-            words: Rc::clone(&self.words),
-            awaited: Rc::clone(&self.awaited),
+            _describe: describe,
+            words: Arc::clone(&self.words),
+            awaited: Arc::clone(&self.awaited),
             made: self.awaited.iter().map(|_| AtomicU64::new(0)).collect(),
             free_at_start,
         };
@@ -291,9 +283,6 @@ impl Drop for World {
                 // SAFETY: the whole machine is thrown away here; the handles went just before.
                 unsafe { pinfold::lab::abandon(space) };
             }
-        }
-        if let Ok(mut record) = self.machine().record.lock() {
-            record.close();
         }
     }
 }

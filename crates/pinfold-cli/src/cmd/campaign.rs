@@ -4,12 +4,10 @@ use super::Answer;
 use crate::args::{DivisionArgs, Format, MergeArgs};
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::find::Loaded;
 use crate::render::{json, report};
-use pinfold::Rules;
-use pinfold_lab::campaign::{self, Campaign, CampaignError, Partial};
+use pinfold_lab::campaign::{self, Campaign, Partial};
 use pinfold_lab::report::{Report, Verdict};
-use pinfold_lab::{CheckOptions, Progress};
+use pinfold_lab::{CheckOptions, Prepared, Progress};
 use std::{fs, io};
 
 /// What came of a search.
@@ -25,17 +23,12 @@ pub(super) struct Searched {
 /// When the search cannot be divided, a file cannot be read or written, or is one of another
 /// search.
 pub(super) fn search(
-    loaded: &Loaded,
-    rules: &Rules,
+    prepared: &Prepared,
     options: &CheckOptions,
     division: &DivisionArgs,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<Searched, Failure> {
-    let campaign = match Campaign::new(&loaded.scenario, &loaded.path, rules, options) {
-        Ok(campaign) => campaign,
-        Err(CampaignError::Refused(report)) => return Ok(Searched { report: *report, rest: None }),
-        Err(why) => return Err(Failure::Campaign { path: None, why }),
-    };
+    let campaign = Campaign::new(prepared, options);
     if division.shares_out() {
         campaign.can_be_shared_out().map_err(|why| Failure::Campaign { path: None, why })?;
     }

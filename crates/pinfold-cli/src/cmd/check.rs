@@ -43,7 +43,7 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
             if !reports.is_empty() && stop.load(Ordering::Relaxed) {
                 continue;
             }
-            loaded.examine(&set.rules, console.error_style())?;
+            let prepared = loaded.prepare(&set.rules, console.error_style())?;
             let mut meter = Meter::new();
             let name = loaded.scenario.name.as_str();
             let mut rate = Rate::default();
@@ -52,11 +52,9 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
                 meter.show(|| searched(name, &set.name, progress, rate));
             };
             let Searched { report: found, rest } = if args.division.divides() {
-                campaign::search(loaded, &set.rules, &options, &args.division, &mut show)?
+                campaign::search(&prepared, &options, &args.division, &mut show)?
             } else {
-                let Loaded { scenario, path, .. } = loaded;
-                let report = pinfold_lab::check(scenario, path, &set.rules, &options, &mut show);
-                Searched { report, rest: None }
+                Searched { report: prepared.check(&options, &mut show), rest: None }
             };
             drop(meter);
             if let Some(file) = rest {

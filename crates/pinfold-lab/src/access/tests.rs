@@ -22,8 +22,7 @@ fn access(kind: AccessKind, label: &str, old: u64, new: u64) -> Access {
 
 /// The accesses as `cell: before -> after`.
 fn told(trace: &[Access]) -> Vec<String> {
-    let words = Words::default();
-    words.value("v1");
+    let words = Words::number(["v1"]);
     let rows = places().list(trace, &["lane"], &words);
     let tell = |row: &AccessRow| {
         let before = row.before.iter().map(|value| format!(": {value}"));

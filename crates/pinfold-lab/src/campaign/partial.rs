@@ -372,8 +372,6 @@ fn missing(whole: &Partial, parts: &[(String, Partial)]) -> Option<String> {
 /// Why a campaign cannot be begun, gone on with, or joined.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CampaignError {
-    /// There is nothing to search, as the report says.
-    Refused(Box<Report>),
     /// A search with a bound on preemptions is to be shared out.
     Indivisible,
     /// Two parts answer different questions.
@@ -406,10 +404,6 @@ pub enum CampaignError {
 impl fmt::Display for CampaignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(report) => {
-                let what = report.broken.iter().flat_map(|broken| &broken.what).next();
-                f.write_str(what.map_or("the scenario cannot be searched", String::as_str))
-            }
             Self::Indivisible => f.write_str(
                 "a search with --preemptions is one job, since a bound is searched only once the \
                  one before is exhausted: leave out --preemptions, or --shard and --jobs",

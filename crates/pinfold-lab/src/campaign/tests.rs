@@ -9,7 +9,7 @@ use pinfold_explore::Model;
 use super::*;
 use crate::check::check;
 use crate::report::Oracle;
-use crate::scenario::parse;
+use crate::scenario::{Scenario, parse};
 
 const TWO_WRITERS: &str = "
 scenario two-writers
@@ -37,17 +37,18 @@ fn scenario(text: &str) -> Scenario {
     parse(text).expect("scenario")
 }
 
-fn campaign<'a>(scenario: &'a Scenario, rules: &'a Rules, options: &CheckOptions) -> Campaign<'a> {
-    Campaign::new(scenario, "test.pf", rules, options).expect("a campaign")
+/// A scenario made ready, for as long as the tests run.
+fn prepared(scenario: &Scenario, rules: &Rules) -> &'static Prepared {
+    Box::leak(Box::new(Prepared::new(scenario, "test.pf", rules).expect("ready")))
+}
+
+fn campaign(scenario: &Scenario, rules: &Rules, options: &CheckOptions) -> Campaign<'static> {
+    Campaign::new(prepared(scenario, rules), options)
 }
 
 /// One with jobs of many executions.
-fn of_few_jobs<'a>(
-    scenario: &'a Scenario,
-    rules: &'a Rules,
-    options: &CheckOptions,
-) -> Campaign<'a> {
-    Campaign::divided(scenario, "test.pf", rules, options, 4).expect("a campaign")
+fn of_few_jobs(scenario: &Scenario, rules: &Rules, options: &CheckOptions) -> Campaign<'static> {
+    Campaign::divided(prepared(scenario, rules), options, 4)
 }
 
 fn labels(report: &Report) -> Vec<&str> {
@@ -335,16 +336,12 @@ fn a_campaign_that_is_stopped_at_once_is_partial() {
 #[test]
 fn what_cannot_be_searched_says_so() {
     let rules = latest();
-    let refused = |text: &Scenario, options: &CheckOptions| {
-        Campaign::new(text, "test.pf", &rules, options).err().expect("refused")
-    };
     let vague = scenario(&format!("{TWO_WRITERS}\nreach numa-protect\n"));
     let broken = scenario(&TWO_WRITERS.replace("machine\n", "machine\n  frames 1\n"));
     for text in [vague, broken] {
-        let error = refused(&text, &CheckOptions::default());
-        assert!(
-            matches!(error, CampaignError::Refused(report) if report.verdict == Verdict::Error)
-        );
+        assert!(Prepared::new(&text, "test.pf", &rules).is_err());
+        let report = check(&text, "test.pf", &rules, &CheckOptions::default(), &mut |_| {});
+        assert_eq!(report.verdict, Verdict::Error);
     }
 }
 

@@ -1,15 +1,12 @@
 //! Filling a report from what an exploration found.
 
-use std::rc::Rc;
-
 use pinfold::rules::Rules;
 use pinfold_explore::{
     Completeness, Failure, FailureKind, LockForm, Model, Replay, Schedule, Search as Strategy,
-    replay,
 };
 
 use super::options::{CheckOptions, Detail};
-use super::trial::{Keep, Kept, Trial, oracle_of};
+use super::trial::{Found, Kept, oracle_of};
 use crate::counted::counted;
 use crate::report::{
     Broken, FORMAT, Finding, Mode, Oracle, Outcome, Reached, Report, ScenarioHead, Verdict, id,
@@ -91,26 +88,13 @@ pub(crate) fn refuse(mut report: Report, error: &ScenarioError) -> Report {
     report
 }
 
-/// Runs the failing execution again with a journal, and writes down what it shows.
-pub(super) fn explain(
-    report: &mut Report,
-    plan: &Rc<Plan>,
-    options: &CheckOptions,
-    failure: &Failure,
-    findings: &[Finding],
-) {
-    if options.detail == Detail::Verdict {
-        report.broken = Some(failed(failure, findings, report));
-        return;
+/// Writes down what the failing execution shows, as far as that is asked for and it happened twice.
+pub(super) fn explain(report: &mut Report, plan: &Plan, detail: Detail, found: Found) {
+    let Found { failure, findings, kept } = found;
+    if detail == Detail::Story && failure.kind != FailureKind::Nondeterministic {
+        fill(report, plan, kept);
     }
-    let mut trial = Trial::new(plan, Keep::Everything);
-    let again = replay(&mut trial, options.model, options.locks, &failure.schedule);
-    fill(report, plan, trial.kept);
-    let mut broken = failed(failure, findings, report);
-    if let Some(step) = again.diverged_at {
-        broken.why.push(format!("the second run went another way at step {step}"));
-    }
-    report.broken = Some(broken);
+    report.broken = Some(failed(&failure, &findings, report));
 }
 
 /// Lists the shared accesses of an execution whose journal is `kept`.

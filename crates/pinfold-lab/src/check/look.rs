@@ -7,15 +7,17 @@
 //! INV-LOOK-1: what was made at random and broke nothing is not counted: a search that passes does so by the exhaustive one alone.
 //! INV-LOOK-2: whether there is a look depends on the number of executions only, so a search has one result everywhere.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinfold_explore::{
-    Budget, Completeness, Config, Progress as At, Report as Found, Search as Strategy, explore,
+    Budget, Completeness, Config, Progress as At, Report as Outcome, Search as Strategy, explore,
 };
 
 use super::options::{CheckOptions, Progress};
-use super::trial::{Keep, Trial};
+use super::trial::{Found, Keep, Trial};
 use crate::counted::counted;
+use crate::world::Plan;
 
 /// The executions after which a search counts as long.
 const PATIENCE: u64 = 5_000;
@@ -28,49 +30,65 @@ const LOOKS: [Strategy; 3] = [
 
 /// What a search came to.
 pub(super) struct Searched {
-    pub(super) found: Found,
+    pub(super) result: Outcome,
+    pub(super) found: Option<Found>,
+    /// How many executions reached each goal.
+    pub(super) reached: Vec<u64>,
     /// The look that found the failure, if it was one.
     pub(super) look: Option<Strategy>,
 }
 
 /// Searches as `options` say, with a look at random if that takes long.
 pub(super) fn search(
-    trial: &mut Trial,
+    plan: &Arc<Plan>,
     options: &CheckOptions,
     progress: &mut dyn FnMut(&Progress),
 ) -> Searched {
+    let mut trial = Trial::new(plan, Keep::Verdict);
     let mut pieces = Pieces { options, progress, started: Instant::now(), counted: None };
     let config = options.config();
-    if options.strategy != (Strategy::Exhaustive { preemptions: None }) {
-        return Searched { found: pieces.explore(trial, &config), look: None };
-    }
-    // Where no more may be made, there is nothing to look around for.
-    if options.max_executions.is_some_and(|most| most <= PATIENCE) {
-        return Searched { found: pieces.explore(trial, &config), look: None };
+    let whole = options.strategy != (Strategy::Exhaustive { preemptions: None })
+        // Where no more may be made, there is nothing to look around for.
+        || options.max_executions.is_some_and(|most| most <= PATIENCE);
+    if whole {
+        let result = pieces.explore(&mut trial, &config);
+        return Searched::of(trial, result);
     }
     let budget = options.max_executions.map(Budget::new);
     let config = Config { max_executions: None, budget, ..config };
     let patient = Config { max_executions: Some(PATIENCE), ..config.clone() };
-    let begun = pieces.explore(trial, &patient);
+    let begun = pieces.explore(&mut trial, &patient);
     let Some(position) = begun.position.clone().filter(|_| is_long(&begun)) else {
-        return Searched { found: begun, look: None };
+        return Searched::of(trial, begun);
     };
     pieces.counted = Some(begun);
     for look in LOOKS {
-        let mut other = Trial::new(&trial.plan, Keep::Verdict);
+        let mut other = Trial::new(plan, Keep::Verdict);
         let random = Config { search: look, budget: None, ..config.clone() };
-        let found = pieces.explore(&mut other, &random);
-        if found.failure.is_some() {
-            trial.findings = other.findings;
-            return Searched { found: pieces.sum(found), look: Some(look) };
+        let result = pieces.explore(&mut other, &random);
+        if result.failure.is_some() {
+            let reached = trial.reached;
+            return Searched {
+                reached,
+                look: Some(look),
+                ..Searched::of(other, pieces.sum(result))
+            };
         }
     }
-    let rest = pieces.explore(trial, &Config { resume: Some(position), ..config });
-    Searched { found: pieces.sum(rest), look: None }
+    let rest = pieces.explore(&mut trial, &Config { resume: Some(position), ..config });
+    Searched::of(trial, pieces.sum(rest))
+}
+
+impl Searched {
+    fn of(trial: Trial, mut result: Outcome) -> Self {
+        let reached = trial.reached.clone();
+        let found = result.failure.take().map(|failure| trial.found(failure));
+        Self { result, found, reached, look: None }
+    }
 }
 
 /// Whether it was patience that ended the search.
-fn is_long(begun: &Found) -> bool {
+fn is_long(begun: &Outcome) -> bool {
     begun.failure.is_none() && begun.executions + begun.blocked + begun.truncated >= PATIENCE
 }
 
@@ -80,12 +98,12 @@ struct Pieces<'a> {
     progress: &'a mut dyn FnMut(&Progress),
     started: Instant,
     /// What the pieces before counted.
-    counted: Option<Found>,
+    counted: Option<Outcome>,
 }
 
 impl Pieces<'_> {
     /// Explores within the time that is left.
-    fn explore(&mut self, trial: &mut Trial, config: &Config) -> Found {
+    fn explore(&mut self, trial: &mut Trial, config: &Config) -> Outcome {
         let deadline = self.options.deadline.map(|time| time.saturating_sub(self.elapsed()));
         let (before, blocked) =
             self.counted.as_ref().map_or((0, 0), |counted| (counted.executions, counted.blocked));
@@ -109,10 +127,10 @@ impl Pieces<'_> {
     }
 
     /// What the pieces before and the last one came to together.
-    fn sum(self, last: Found) -> Found {
+    fn sum(self, last: Outcome) -> Outcome {
         let elapsed = self.elapsed();
         let Some(before) = self.counted else { return last };
-        let mut sum = Found { elapsed, ..last };
+        let mut sum = Outcome { elapsed, ..last };
         sum.executions += before.executions;
         sum.blocked += before.blocked;
         sum.truncated += before.truncated;

@@ -6,47 +6,29 @@
 mod fill;
 mod look;
 mod options;
+mod prepared;
 #[cfg(test)]
 mod tests;
 mod trial;
 
-use std::rc::Rc;
-
-use pinfold::EventKind;
 use pinfold::rules::Rules;
 use pinfold_explore::{
-    Completeness, Config, Failure, FailureKind, Judgement, LockForm, Model, Schedule, Search,
-    explore, replay,
+    Completeness, Config, FailureKind, Judgement, LockForm, Model, Schedule, Search, explore,
+    replay,
 };
 
-use crate::report::{Broken, Finding, Mode, Oracle, Report, Verdict};
-use crate::scenario::{Code, Scenario, ScenarioError, Verb, check_events};
-use crate::world::Plan;
+use crate::report::{Broken, Mode, Oracle, Report, Verdict};
+use crate::scenario::{Code, Scenario};
 
 use fill::{
     bounds, broken, empty, explain, failed, fill, list_accesses, not_covered, strategy_name,
 };
 use look::Searched;
 
-pub(crate) use fill::{count, identify, leaves_out, locks_name, model_name, reached, refuse};
+pub(crate) use fill::{count, identify, leaves_out, locks_name, model_name, reached};
 pub use options::{CheckOptions, Detail, JobProgress, Order, Progress};
-pub(crate) use trial::{Keep, Trial};
-
-/// The names that a scenario's `reach` lines may use.
-fn known_events() -> Vec<&'static str> {
-    let verbs = Verb::ALL.iter().map(|verb| verb.as_str());
-    EventKind::NAMES.iter().copied().chain(verbs).collect()
-}
-
-/// Why the scenario cannot be executed under `rules`, if it cannot: an event that there is not, a setup that fails. The error points into the
-/// scenario's text.
-pub fn obstacle(scenario: &Scenario, rules: &Rules) -> Option<Box<ScenarioError>> {
-    if let Some(error) = check_events(scenario, &known_events()).into_iter().next() {
-        return Some(Box::new(error));
-    }
-    let plan = Rc::new(Plan::new(scenario, rules));
-    Trial::new(&plan, Keep::Verdict).prepare().err()
-}
+pub use prepared::Prepared;
+pub(crate) use trial::{Found, Keep, Trial};
 
 /// Searches a scenario's executions under `rules`.
 ///
@@ -59,72 +41,166 @@ pub fn check(
     options: &CheckOptions,
     progress: &mut dyn FnMut(&Progress),
 ) -> Report {
-    let mut report = match question(scenario, path, rules, options) {
-        Ok(report) => report,
-        Err(refused) => return *refused,
-    };
-    let plan = Rc::new(Plan::new(scenario, rules));
-    let mut trial = Trial::new(&plan, Keep::Verdict);
-    let Searched { found, look } = look::search(&mut trial, options, progress);
-    if let Some(look) = look {
-        report.search.strategy += &format!(", then {}", strategy_name(look));
+    match Prepared::new(scenario, path, rules) {
+        Ok(prepared) => prepared.check(options, progress),
+        Err(error) => fill::refuse(question(scenario, path, rules, options), &error),
     }
-    if let Some(error) = trial.setup_error.borrow_mut().take() {
-        return refuse(report, &error);
-    }
-    count(&mut report, &found, reached(&plan, &trial.reached));
-    report.cap_reached();
-    report.search.incomplete = match &found.complete {
-        Completeness::Exhausted => None,
-        Completeness::Bounded { why } if found.position.is_some() => Some(why.clone()),
-        Completeness::Bounded { why } => {
-            leaves_out(scenario, options, &found).or_else(|| Some(why.clone()))
-        }
-    };
-    match &found.failure {
-        Some(failure) => judge_failure(&mut report, &plan, options, failure, &trial.findings),
-        None => judge_search(&mut report),
-    }
-    report.id = identify(scenario, rules, &report);
-    report
 }
 
-/// A report that says what is asked, and nothing yet of what was found.
+/// Makes one execution of a scenario and keeps all of it. As [`check()`] for a scenario that does not fit.
+pub fn run(scenario: &Scenario, path: &str, rules: &Rules, order: Order) -> Report {
+    match Prepared::new(scenario, path, rules) {
+        Ok(prepared) => prepared.run(order),
+        Err(error) => fill::refuse(one_run(scenario, path, rules, order), &error),
+    }
+}
+
+/// Runs a recorded schedule again and keeps all of it, its shared accesses included. As [`check()`] for a scenario that does not fit.
 ///
 /// # Errors
-/// When the scenario asks for events that there are not: the answer to that.
+/// When `schedule` is not a schedule.
+pub fn replay_schedule(
+    scenario: &Scenario,
+    path: &str,
+    rules: &Rules,
+    semantics: (Model, LockForm),
+    schedule: &str,
+) -> Result<Report, String> {
+    let schedule: Schedule = schedule.parse().map_err(|error| format!("{error}"))?;
+    Ok(match Prepared::new(scenario, path, rules) {
+        Ok(prepared) => prepared.replay(semantics, &schedule),
+        Err(error) => fill::refuse(repetition(scenario, path, rules, semantics), &error),
+    })
+}
+
+/// A report that says what is asked of a search, and nothing yet of what was found.
 pub(crate) fn question(
     scenario: &Scenario,
     path: &str,
     rules: &Rules,
     options: &CheckOptions,
-) -> Result<Report, Box<Report>> {
+) -> Report {
     let mut report = empty(scenario, path, rules, Mode::Check);
     report.search.model = model_name(options.model).to_owned();
     report.search.locks = locks_name(options.locks).to_owned();
     report.search.strategy = strategy_name(options.strategy);
-    if let Some(error) = check_events(scenario, &known_events()).into_iter().next() {
-        return Err(Box::new(refuse(report, &error)));
-    }
     report.bounds = bounds(scenario, options);
     report.not_covered = not_covered(options.model);
-    Ok(report)
+    report
 }
 
-/// A search that found a failure.
-pub(crate) fn judge_failure(
-    report: &mut Report,
-    plan: &Rc<Plan>,
-    options: &CheckOptions,
-    failure: &Failure,
-    findings: &[Finding],
-) {
-    if failure.kind == FailureKind::Unsupported {
-        report.verdict = Verdict::Skip;
-        report.search.incomplete = Some(failure.message.clone());
-    } else {
-        report.verdict = Verdict::Fail;
-        explain(report, plan, options, failure, findings);
+/// The same for a single execution.
+fn one_run(scenario: &Scenario, path: &str, rules: &Rules, order: Order) -> Report {
+    let mut report = empty(scenario, path, rules, Mode::Run);
+    model_name(Model::Sc).clone_into(&mut report.search.model);
+    report.search.strategy = match order {
+        Order::AsWritten => "order as written".to_owned(),
+        Order::Seed(seed) => format!("random seed {seed}"),
+    };
+    report
+}
+
+/// The same for an execution that is repeated.
+fn repetition(
+    scenario: &Scenario,
+    path: &str,
+    rules: &Rules,
+    (model, locks): (Model, LockForm),
+) -> Report {
+    let mut report = empty(scenario, path, rules, Mode::Run);
+    report.search.model = model_name(model).to_owned();
+    report.search.locks = locks_name(locks).to_owned();
+    "replay".clone_into(&mut report.search.strategy);
+    report
+}
+
+impl Prepared {
+    /// Searches the executions.
+    pub fn check(&self, options: &CheckOptions, progress: &mut dyn FnMut(&Progress)) -> Report {
+        let (scenario, rules) = (self.scenario(), self.rules());
+        let mut report = question(scenario, &self.path, rules, options);
+        let Searched { result, found, reached: counted, look } =
+            look::search(&self.plan, options, progress);
+        if let Some(look) = look {
+            report.search.strategy += &format!(", then {}", strategy_name(look));
+        }
+        count(&mut report, &result, reached(&self.plan, &counted));
+        report.cap_reached();
+        report.search.incomplete = match &result.complete {
+            Completeness::Exhausted => None,
+            Completeness::Bounded { why } if result.position.is_some() => Some(why.clone()),
+            Completeness::Bounded { why } => {
+                leaves_out(scenario, options, &result).or_else(|| Some(why.clone()))
+            }
+        };
+        match found {
+            Some(found) => self.judge_failure(&mut report, options, found),
+            None => judge_search(&mut report),
+        }
+        report.id = identify(scenario, rules, &report);
+        report
+    }
+
+    /// A search that found a failure.
+    pub(crate) fn judge_failure(&self, report: &mut Report, options: &CheckOptions, found: Found) {
+        if found.failure.kind == FailureKind::Unsupported {
+            report.verdict = Verdict::Skip;
+            report.search.incomplete = Some(found.failure.message);
+        } else {
+            report.verdict = Verdict::Fail;
+            explain(report, &self.plan, options.detail, found);
+        }
+    }
+
+    /// Makes one execution and keeps all of it.
+    pub fn run(&self, order: Order) -> Report {
+        let (scenario, rules) = (self.scenario(), self.rules());
+        let mut report = one_run(scenario, &self.path, rules, order);
+        let mut trial = Trial::new(&self.plan, Keep::Everything);
+        let search = match order {
+            Order::AsWritten => Search::Exhaustive { preemptions: Some(0) },
+            Order::Seed(seed) => Search::Random { seed, runs: 1 },
+        };
+        let config =
+            Config { model: Model::Sc, search, max_executions: Some(1), ..Config::default() };
+        let found = explore(&mut trial, &config, &mut |_| {});
+        count(&mut report, &found, reached(&self.plan, &trial.reached));
+        report.verdict = match (&found.failure, found.truncated) {
+            (Some(_), _) => Verdict::Fail,
+            (None, 0) => Verdict::Pass,
+            (None, _) => Verdict::Partial,
+        };
+        fill(&mut report, &self.plan, std::mem::take(&mut trial.kept));
+        if let Some(failure) = &found.failure {
+            report.broken = Some(failed(failure, &trial.findings, &report));
+        }
+        report.id = identify(scenario, rules, &report);
+        report
+    }
+
+    /// Runs a recorded schedule again and keeps all of it, its shared accesses included.
+    pub fn replay(&self, semantics: (Model, LockForm), schedule: &Schedule) -> Report {
+        let (scenario, rules) = (self.scenario(), self.rules());
+        let mut report = repetition(scenario, &self.path, rules, semantics);
+        let mut trial = Trial::new(&self.plan, Keep::Everything);
+        let again = replay(&mut trial, semantics.0, semantics.1, schedule);
+        report.search.executions = 1;
+        report.search.steps_max = again.trace.len() as u64;
+        report.search.incomplete =
+            again.diverged_at.map(|step| format!("the run went another way at step {}", step + 1));
+        list_accesses(&mut report, &self.plan, &again, &mut trial.kept);
+        fill(&mut report, &self.plan, std::mem::take(&mut trial.kept));
+        report.verdict = match (&again.judgement, again.diverged_at) {
+            (Judgement::Pass { .. }, None) => Verdict::Pass,
+            (_, Some(_)) => Verdict::Error,
+            _ => Verdict::Fail,
+        };
+        if let Judgement::Fail { message, .. } = &again.judgement {
+            let kind = FailureKind::Failed;
+            report.broken = Some(broken(&trial.findings, kind, message, schedule, &report));
+        }
+        report.id = identify(scenario, rules, &report);
+        report
     }
 }
 
@@ -144,80 +220,4 @@ pub(crate) fn judge_search(report: &mut Report) {
             Verdict::Fail
         }
     };
-}
-
-/// Makes one execution of a scenario and keeps all of it.
-pub fn run(scenario: &Scenario, path: &str, rules: &Rules, order: Order) -> Report {
-    let mut report = empty(scenario, path, rules, Mode::Run);
-    "sc".clone_into(&mut report.search.model);
-    if let Some(error) = check_events(scenario, &known_events()).into_iter().next() {
-        return refuse(report, &error);
-    }
-    let plan = Rc::new(Plan::new(scenario, rules));
-    let mut trial = Trial::new(&plan, Keep::Everything);
-    let (search, strategy) = match order {
-        Order::AsWritten => {
-            (Search::Exhaustive { preemptions: Some(0) }, "order as written".to_owned())
-        }
-        Order::Seed(seed) => (Search::Random { seed, runs: 1 }, format!("random seed {seed}")),
-    };
-    report.search.strategy = strategy;
-    let config = Config { model: Model::Sc, search, max_executions: Some(1), ..Config::default() };
-    let found = explore(&mut trial, &config, &mut |_| {});
-    if let Some(error) = trial.setup_error.borrow_mut().take() {
-        return refuse(report, &error);
-    }
-    count(&mut report, &found, reached(&plan, &trial.reached));
-    report.verdict = match (&found.failure, found.truncated) {
-        (Some(_), _) => Verdict::Fail,
-        (None, 0) => Verdict::Pass,
-        (None, _) => Verdict::Partial,
-    };
-    fill(&mut report, &plan, std::mem::take(&mut trial.kept));
-    if let Some(failure) = &found.failure {
-        report.broken = Some(failed(failure, &trial.findings, &report));
-    }
-    report.id = identify(scenario, rules, &report);
-    report
-}
-
-/// Runs a recorded schedule again and keeps all of it, its shared accesses included.
-///
-/// # Errors
-/// When `schedule` is not a schedule.
-pub fn replay_schedule(
-    scenario: &Scenario,
-    path: &str,
-    rules: &Rules,
-    (model, locks): (Model, LockForm),
-    schedule: &str,
-) -> Result<Report, String> {
-    let schedule: Schedule = schedule.parse().map_err(|error| format!("{error}"))?;
-    let mut report = empty(scenario, path, rules, Mode::Run);
-    report.search.model = model_name(model).to_owned();
-    report.search.locks = locks_name(locks).to_owned();
-    "replay".clone_into(&mut report.search.strategy);
-    let plan = Rc::new(Plan::new(scenario, rules));
-    let mut trial = Trial::new(&plan, Keep::Everything);
-    let again = replay(&mut trial, model, locks, &schedule);
-    if let Some(error) = trial.setup_error.borrow_mut().take() {
-        return Ok(refuse(report, &error));
-    }
-    report.search.executions = 1;
-    report.search.steps_max = again.trace.len() as u64;
-    report.search.incomplete =
-        again.diverged_at.map(|step| format!("the run went another way at step {}", step + 1));
-    list_accesses(&mut report, &plan, &again, &mut trial.kept);
-    fill(&mut report, &plan, std::mem::take(&mut trial.kept));
-    report.verdict = match (&again.judgement, again.diverged_at) {
-        (Judgement::Pass { .. }, None) => Verdict::Pass,
-        (_, Some(_)) => Verdict::Error,
-        _ => Verdict::Fail,
-    };
-    if let Judgement::Fail { message, .. } = &again.judgement {
-        let kind = FailureKind::Failed;
-        report.broken = Some(broken(&trial.findings, kind, message, &schedule, &report));
-    }
-    report.id = identify(scenario, rules, &report);
-    Ok(report)
 }

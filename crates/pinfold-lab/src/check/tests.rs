@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use pinfold::EventKind;
 use pinfold::rules::Rules;
 
 use super::*;
-use crate::scenario::parse;
+use crate::scenario::{Verb, parse};
 use crate::{LockForm, Strategy};
 
 fn rules(text: &str) -> Rules {
@@ -490,7 +491,7 @@ fn a_look_at_random_changes_no_number() {
     let options = CheckOptions { model: Model::Sc, ..CheckOptions::default() };
     let report = check(&scenario, "test.pf", &set, &options, &mut |_| {});
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
-    let plan = Rc::new(Plan::new(&scenario, &set));
+    let plan = Prepared::new(&scenario, "test.pf", &set).expect("ready").plan;
     let mut trial = Trial::new(&plan, Keep::Verdict);
     let whole = explore(&mut trial, &options.config(), &mut |_| {});
     assert!(whole.executions > 5_000, "{} are too few for a look", whole.executions);
@@ -498,4 +499,18 @@ fn a_look_at_random_changes_no_number() {
     assert_eq!((search.executions, search.blocked), (whole.executions, whole.blocked));
     assert_eq!(search.steps_max, u64::from(whole.steps_max));
     assert_eq!(report.reached[0].count, trial.reached[0]);
+}
+
+#[test]
+fn a_world_that_goes_takes_all_that_it_owns_along() {
+    let scenario = parse(TWO_WRITERS).expect("scenario");
+    let plan = Prepared::new(&scenario, "test.pf", &rules("latest")).expect("ready").plan;
+    for keep in [Keep::Verdict, Keep::Everything] {
+        // The machine's record is one of the owners of the goals.
+        let owners = Arc::strong_count(&plan.goals);
+        let world = Trial::new(&plan, keep).prepare().expect("a world");
+        assert_eq!(Arc::strong_count(&plan.goals), owners + 1, "{keep:?}");
+        drop(world);
+        assert_eq!(Arc::strong_count(&plan.goals), owners, "{keep:?}");
+    }
 }

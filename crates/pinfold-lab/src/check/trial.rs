@@ -1,10 +1,9 @@
 //! A plan as the explorer sees it: builds a world for each execution, runs its lanes, judges its end.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pinfold_explore::{Ending, FailureKind, Judgement, Lanes, Subject, hook};
+use pinfold_explore::{Ending, Failure, FailureKind, Judgement, Lanes, Subject, hook};
 
 use crate::access::Places;
 use crate::record::{Line, Record};
@@ -12,7 +11,7 @@ use crate::report::{Cost, EndLine, Finding, Oracle};
 use crate::scenario::{Action, Code, Scenario, ScenarioError, Step};
 use crate::world::{Plan, World};
 
-/// Whether an execution keeps a journal.
+/// Whether all executions keep a journal, or only those that the explorer records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
     Verdict,
@@ -28,41 +27,55 @@ pub(crate) struct Kept {
     pub(crate) costs: Vec<Cost>,
 }
 
+/// A failure, and what the execution in which the explorer made sure of it had to tell.
+pub(crate) struct Found {
+    pub(crate) failure: Failure,
+    /// What that execution broke, the first to break first.
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) kept: Kept,
+}
+
 /// A plan as the explorer sees it.
 pub(crate) struct Trial {
-    pub(crate) plan: Rc<Plan>,
-    pub(crate) keep: Keep,
+    plan: Arc<Plan>,
+    keep: Keep,
+    /// What the execution that runs now keeps.
+    keeps: Keep,
     /// How many executions reached each goal.
     pub(crate) reached: Vec<u64>,
     /// What the last execution that failed broke, the first to break first.
     pub(crate) findings: Vec<Finding>,
+    /// What the last execution with a journal had to tell.
     pub(crate) kept: Kept,
-    /// A setup that fails is the scenario's fault, and ends everything.
-    pub(crate) setup_error: Rc<RefCell<Option<ScenarioError>>>,
 }
 
 impl Trial {
-    pub(crate) fn new(plan: &Rc<Plan>, keep: Keep) -> Self {
+    pub(crate) fn new(plan: &Arc<Plan>, keep: Keep) -> Self {
         Self {
-            plan: Rc::clone(plan),
+            plan: Arc::clone(plan),
             keep,
+            keeps: keep,
             reached: vec![0; plan.goals.len()],
             findings: Vec::new(),
             kept: Kept::default(),
-            setup_error: Rc::default(),
         }
+    }
+
+    /// The failure in which the last exploration ended.
+    pub(crate) fn found(self, failure: Failure) -> Found {
+        Found { failure, findings: self.findings, kept: self.kept }
     }
 
     fn world(&self) -> Result<World, String> {
         let record = Record::new(Arc::clone(&self.plan.goals), self.plan.lane_cpus.len());
-        self.plan.world(match self.keep {
+        self.plan.world(match self.keeps {
             Keep::Verdict => record,
             Keep::Everything => record.journal(),
         })
     }
 
     fn setup(&self, world: &World) -> Result<(), Box<ScenarioError>> {
-        let scenario = Rc::clone(&self.plan.scenario);
+        let scenario = Arc::clone(&self.plan.scenario);
         for step in &scenario.setup.steps {
             world.alone(step).map_err(|message| {
                 let error = ScenarioError::new(Code::StepFailed, step.span.0, message, "this step");
@@ -88,7 +101,7 @@ impl Trial {
 
     /// The end of an execution whose lanes have all returned.
     fn finish(&mut self, world: &World) -> (String, Vec<Finding>) {
-        let scenario = Rc::clone(&self.plan.scenario);
+        let scenario = Arc::clone(&self.plan.scenario);
         for step in &scenario.after {
             if let Err(message) = world.alone(step) {
                 let failed = Finding { oracle: Oracle::Step, what: message };
@@ -100,7 +113,7 @@ impl Trial {
         let label = world.outcome(&scenario.outcomes);
         findings.extend(self.claims(world));
         self.keep_costs(world);
-        self.keep_lines(&mut world.machine().record.lock().expect("never poisoned"));
+        self.keep_lines(&mut world.machine().record());
         if sound {
             // The claims' own loads may have faulted: the counts must add up after them, too.
             findings.extend(world.examine());
@@ -114,7 +127,7 @@ impl Trial {
 
     /// The first claim that is broken.
     fn claims(&mut self, world: &World) -> Option<Finding> {
-        let scenario = Rc::clone(&self.plan.scenario);
+        let scenario = Arc::clone(&self.plan.scenario);
         let mut broken = None;
         for claim in &scenario.always {
             let (kept, looked) = world.claim(claim);
@@ -122,7 +135,7 @@ impl Trial {
                 let found = looked.iter().map(|fact| world.tell_found(fact.found));
                 found.collect::<Vec<_>>().join(", ")
             };
-            if self.keep == Keep::Everything {
+            if self.keeps == Keep::Everything {
                 self.kept.ends.push(EndLine {
                     what: claim.to_string(),
                     value: found(),
@@ -143,7 +156,7 @@ impl Trial {
     }
 
     fn keep_costs(&mut self, world: &World) {
-        if self.keep == Keep::Everything {
+        if self.keeps == Keep::Everything {
             let stats = world.memory.stats().iter().filter(|(_, value)| *value > 0);
             self.kept.costs =
                 stats.map(|(name, value)| Cost { name: name.to_owned(), value }).collect();
@@ -164,8 +177,8 @@ impl World {
 }
 
 /// What a lane does.
-fn run(world: &Rc<World>, scenario: &Rc<Scenario>, index: usize) -> impl FnOnce() + 'static {
-    let (world, scenario) = (Rc::clone(world), Rc::clone(scenario));
+fn run(world: &Rc<World>, scenario: &Arc<Scenario>, index: usize) -> impl FnOnce() + 'static {
+    let (world, scenario) = (Rc::clone(world), Arc::clone(scenario));
     move || {
         let lane = &scenario.lanes[index];
         for step in &lane.steps {
@@ -183,7 +196,7 @@ fn run(world: &Rc<World>, scenario: &Rc<Scenario>, index: usize) -> impl FnOnce(
 }
 
 /// Starts the lanes of a process that was forked while lanes run.
-fn start_lanes_of(process: &str, world: &Rc<World>, scenario: &Rc<Scenario>) {
+fn start_lanes_of(process: &str, world: &Rc<World>, scenario: &Arc<Scenario>) {
     for (index, lane) in scenario.lanes.iter().enumerate() {
         if lane.process() == Some(process) {
             world.machine().lane_starts(index);
@@ -206,19 +219,18 @@ pub(crate) fn oracle_of(kind: FailureKind) -> Oracle {
 }
 
 impl Subject for Trial {
-    type World = Option<Rc<World>>;
+    type World = Rc<World>;
 
     fn build(&mut self, lanes: &mut Lanes<'_>) -> Self::World {
-        let world = match self.prepare() {
-            Ok(world) => Rc::new(world),
-            Err(error) => {
-                self.setup_error.borrow_mut().get_or_insert(*error);
-                return None;
-            }
-        };
+        self.keeps = if hook::is_recorded() { Keep::Everything } else { self.keep };
+        self.kept = Kept::default();
+        // INV-PREPARED-1.
+        let world = self.prepare().unwrap_or_else(|error| panic!("{}", error.message));
+        let world = Rc::new(world);
         let made = world.made.as_slice();
         hook::label(made.as_ptr() as usize, size_of_val(made), |_| "handles made".to_owned());
-        world.machine().record.lock().expect("never poisoned").lanes_begin();
+        let machine = world.machine();
+        machine.record().lanes_begin(|table, entry| machine.word(table, entry).peek());
         let scenario = &self.plan.scenario;
         for (index, lane) in scenario.lanes.iter().enumerate() {
             if !scenario.starts_late(lane) {
@@ -226,21 +238,14 @@ impl Subject for Trial {
                 lanes.lane(lane.name.value.clone(), run(&world, scenario, index));
             }
         }
-        Some(world)
+        world
     }
 
     fn judge(&mut self, world: Self::World, ending: Ending<'_>) -> Judgement {
-        let Some(world) = world else {
-            return Judgement::Fail {
-                outcome: "setup".to_owned(),
-                message: "the setup failed".to_owned(),
-            };
-        };
         let (outcome, findings) = match ending {
             Ending::Finished => self.finish(&world),
             Ending::Failed { kind, message, .. } => {
-                let mut findings =
-                    world.machine().record.lock().expect("never poisoned").broken.clone();
+                let mut findings = world.machine().record().broken.clone();
                 if findings.is_empty() || kind != FailureKind::Failed {
                     let seen = Finding { oracle: oracle_of(kind), what: message.to_owned() };
                     findings.insert(0, seen);
@@ -248,7 +253,7 @@ impl Subject for Trial {
                 ("failed".to_owned(), findings)
             }
         };
-        let mut record = world.machine().record.lock().expect("never poisoned");
+        let mut record = world.machine().record();
         for (count, reached) in self.reached.iter_mut().zip(&record.reached) {
             *count += u64::from(*reached);
         }

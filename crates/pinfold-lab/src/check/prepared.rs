@@ -1,0 +1,50 @@
+//! A scenario that is ready to be executed: its plan is made, the events that it asks for exist, and its setup worked once.
+//!
+//! - INV-PREPARED-1: a setup that worked once works in every execution: it runs alone, and a plan never changes.
+
+use std::sync::Arc;
+
+use pinfold::EventKind;
+use pinfold::rules::Rules;
+
+use super::trial::{Keep, Trial};
+use crate::scenario::{Scenario, ScenarioError, Verb, check_events};
+use crate::world::Plan;
+
+/// A scenario under a rule set, ready to be executed. Threads may share it.
+pub struct Prepared {
+    pub(crate) plan: Arc<Plan>,
+    /// Where the scenario was found, as reports have it.
+    pub(crate) path: String,
+}
+
+/// The names that a scenario's `reach` lines may use.
+fn known_events() -> Vec<&'static str> {
+    let verbs = Verb::ALL.iter().map(|verb| verb.as_str());
+    EventKind::NAMES.iter().copied().chain(verbs).collect()
+}
+
+impl Prepared {
+    /// Makes `scenario`, which was found at `path`, ready to be executed under `rules`.
+    ///
+    /// # Errors
+    /// When it cannot be executed: an event that there is not, or a setup that fails. The error points into the scenario's text.
+    pub fn new(scenario: &Scenario, path: &str, rules: &Rules) -> Result<Self, Box<ScenarioError>> {
+        if let Some(error) = check_events(scenario, &known_events()).into_iter().next() {
+            return Err(Box::new(error));
+        }
+        let plan = Arc::new(Plan::new(scenario, rules));
+        Trial::new(&plan, Keep::Verdict).prepare()?;
+        Ok(Self { plan, path: path.to_owned() })
+    }
+
+    /// The scenario.
+    pub fn scenario(&self) -> &Scenario {
+        &self.plan.scenario
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &Rules {
+        &self.plan.rules
+    }
+}

@@ -1,0 +1,76 @@
+//! The words of a scenario as numbers, which is what memory holds: `0` is unset memory.
+//!
+//! All of them are numbered before the first execution, in the order of the scenario's text, so a word has one number in all executions and
+//! on all threads.
+
+use crate::scenario::{Action, Scenario, Step};
+
+/// The words that a scenario's steps store or expect.
+#[derive(Debug)]
+pub(crate) struct Words {
+    texts: Vec<String>,
+}
+
+impl Words {
+    /// The words of a scenario.
+    pub(crate) fn of(scenario: &Scenario) -> Self {
+        let lanes = scenario.lanes.iter().flat_map(|lane| &lane.steps);
+        let steps = scenario.setup.steps.iter().chain(lanes).chain(&scenario.after);
+        Self::number(steps.filter_map(word))
+    }
+
+    /// These words, numbered in order.
+    pub(crate) fn number<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut texts: Vec<String> = Vec::new();
+        for word in words {
+            if word != "0" && !texts.iter().any(|known| known == word) {
+                texts.push(word.to_owned());
+            }
+        }
+        Self { texts }
+    }
+
+    /// The number of a word.
+    ///
+    /// # Panics
+    /// When no step of the scenario has the word.
+    pub(crate) fn value(&self, text: &str) -> u64 {
+        if text == "0" {
+            return 0;
+        }
+        let at = self.texts.iter().position(|known| known == text);
+        at.expect("a word of the scenario") as u64 + 1
+    }
+
+    /// Whether a number is that of a word.
+    pub(crate) fn is(&self, value: u64, text: &str) -> bool {
+        match value.checked_sub(1) {
+            None => text == "0",
+            Some(at) => match self.texts.get(at as usize) {
+                Some(known) => known == text,
+                None => self.text(value) == text,
+            },
+        }
+    }
+
+    /// The word of a number.
+    pub(crate) fn text(&self, value: u64) -> String {
+        match value.checked_sub(1) {
+            None => "0".to_owned(),
+            Some(at) => {
+                let known = self.texts.get(at as usize).cloned();
+                known.unwrap_or_else(|| format!("{value:#x}"))
+            }
+        }
+    }
+}
+
+/// The word that a step stores or expects.
+fn word(step: &Step) -> Option<&str> {
+    let word = match &step.action {
+        Action::Write { word, .. } | Action::DeviceWrite { word, .. } => Some(word),
+        Action::Read { expect, .. } | Action::DeviceRead { expect, .. } => expect.as_ref(),
+        _ => None,
+    };
+    word.map(|word| word.value.as_str())
+}
