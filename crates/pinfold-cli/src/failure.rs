@@ -1,6 +1,6 @@
 //! What keeps the command from answering. Each failure names its place and a remedy.
 
-use pinfold::rules::RuleError;
+use pinfold::rules::{Named, RuleError};
 use pinfold_lab::campaign::CampaignError;
 use pinfold_lab::saved::ReplayFileError;
 use std::fmt;
@@ -128,6 +128,7 @@ impl fmt::Display for Failure {
             }
             Self::Scenario(drawn) => f.write_str(drawn),
             Self::Rules { text, why } => {
+                let why = why.suggesting(meant(why));
                 write!(f, "in rules `{text}`: {why}\nhelp: `pinfold rules` lists them all")
             }
             Self::NoReplay { asked: Some(asked), directory } => write!(
@@ -189,3 +190,45 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// The name of a rule that looks most like the unknown one, if one is close enough to have been
+/// meant.
+fn meant(why: &RuleError) -> Option<&'static str> {
+    let RuleError::Unknown { what, name } = why else { return None };
+    // No slip makes a known name of one that had to be cut.
+    let given = Some(name.as_str()).filter(|_| !name.is_cut())?;
+    let given = match what {
+        // However the word Linux was attached.
+        Named::Base => given.trim_start_matches("linux").trim_start_matches('-'),
+        Named::Switch | Named::Variant(_) => given,
+    };
+    let limit = 1 + given.len() / 4;
+    why.candidates()
+        .map(|name| (strsim::levenshtein(given, name), name))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::meant;
+    use pinfold::Rules;
+
+    #[test]
+    fn suggestions_are_only_made_for_near_names() {
+        let meant = |text: &str| meant(&Rules::parse(text).expect_err("no rule set"));
+        assert_eq!(meant("lates"), Some("latest"));
+        assert_eq!(meant("linux5.9"), Some("5.9"));
+        assert_eq!(meant("v5.19"), Some("5.19"));
+        assert_eq!(meant("numa-skp=never"), Some("numa-skip"));
+        assert_eq!(meant("swap-in-resue=x"), Some("swap-in-reuse"));
+        assert_eq!(meant("pte-cow=refcount"), Some("ref-count"));
+        assert_eq!(meant("pte-cow=rev-count"), Some("ref-count"));
+        assert_eq!(meant("pte-cow=réf-count"), Some("ref-count"));
+        assert_eq!(meant("read-gup=exclusive"), None);
+        assert_eq!(meant(&format!("pte-cow={}", "r".repeat(100_000))), None);
+        assert_eq!(meant("pte-cow="), None);
+        assert_eq!(meant("5.9,5.9"), None);
+    }
+}

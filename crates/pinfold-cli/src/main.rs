@@ -4,6 +4,19 @@
 //! of the worst verdict (0 pass, 1 fail, 2 error, 3 partial, 4 skip); whatever keeps the command
 //! from asking its question at all is an error. A reader that closes the pipe early changes
 //! nothing about the status and is not complained about.
+//!
+//! # The floors
+//! A module uses its own floor and those below, and no file leads back to itself; `tests/floors.rs`
+//! reads the imports against this table.
+//!
+//! | floor | rooms | what lives there |
+//! | --- | --- | --- |
+//! | 0 | `failure`, `args` | what goes wrong; what was asked for |
+//! | 1 | `find`, `rulesets` | scenarios and rule sets, from names |
+//! | 2 | `saved` | where failing executions are |
+//! | 3 | `render` | reports as text, pictures and JSON |
+//! | 4 | `console`, `progress` | the terminal |
+//! | 5 | `cmd` | one file for each command |
 
 mod args;
 mod cmd;

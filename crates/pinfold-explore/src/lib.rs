@@ -60,7 +60,7 @@
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
-//! | 0 | `budget`, `clock`, `lane`, `model`, `object`, `order`, `rng`, `schedule`, `watch` | values that know nothing of each other |
+//! | 0 | `budget`, `clock`, `lane`, `model`, `object`, `order`, `rng`, `schedule`, `stable`, `watch` | values that know nothing of each other |
 //! | 1 | `op`, `lock`, `search::touch`, `search::rule`, `search::ahead` | what an access is to its lane, to a lock and to a search |
 //! | 2 | `memory`, `record`, `job`, `position` | what a load may return; a trace; parts of a search as text |
 //! | 3 | `config`, `report` | what is asked and what was found |
@@ -109,6 +109,7 @@ mod search;
 mod session;
 mod shrink;
 mod split;
+mod stable;
 mod subject;
 mod watch;
 
@@ -125,4 +126,5 @@ pub use report::{Completeness, Failure, FailureKind, Length, Progress, Report};
 pub use schedule::{Choice, ParseScheduleError, Schedule};
 pub use search::Ahead;
 pub use split::jobs;
+pub use stable::StableHasher;
 pub use subject::{Ending, Judgement, Subject};

@@ -16,6 +16,7 @@
 use crate::{
     lane::{LaneSet, MAX_LANES},
     search::Touch,
+    stable::StableHasher,
 };
 use std::{
     fmt,
@@ -67,55 +68,19 @@ pub(crate) enum Fork {
     Option { options: Vec<u32>, at: usize },
 }
 
-/// A hash that is the same on every machine (FNV-1a).
-#[derive(Clone, Copy)]
-pub(crate) struct Trail(u64);
-
-impl Default for Trail {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for Trail {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
-
-    fn write_u32(&mut self, value: u32) {
-        self.write(&value.to_le_bytes());
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.write(&value.to_le_bytes());
-    }
-
-    // The width of a word, and the order of its bytes, are the machine's.
-    fn write_usize(&mut self, value: usize) {
-        self.write_u64(value as u64);
-    }
-
-    fn write_isize(&mut self, value: isize) {
-        self.write_u64(value as u64);
-    }
-}
+/// What positions are held against.
+pub(crate) struct Trail;
 
 impl Trail {
     /// The hash of steps, such as who made them and what they touched.
     pub(crate) fn of(steps: impl Iterator<Item = impl Hash>) -> u64 {
-        let mut trail = Self::default();
+        let mut trail = StableHasher::default();
         steps.for_each(|step| step.hash(&mut trail));
         trail.finish()
     }
 
     fn of_text(text: &str) -> u64 {
-        let mut trail = Self::default();
+        let mut trail = StableHasher::default();
         trail.write(text.as_bytes());
         trail.finish()
     }

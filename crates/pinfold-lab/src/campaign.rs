@@ -20,10 +20,9 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pinfold_explore::{
@@ -35,6 +34,7 @@ use crate::check::{
     reached,
 };
 use crate::report::{Report, Verdict, id};
+use crate::workers::{Worker, share};
 
 pub use partial::{CampaignError, Partial, Question, Shard, Unfinished, merge};
 use standing::Standing;
@@ -77,7 +77,6 @@ struct Done {
 struct Work<'a> {
     /// The jobs to do, those that were interrupted first.
     todo: Vec<(usize, Option<Position>)>,
-    next: AtomicUsize,
     /// The others have come to an end.
     halt: &'a Arc<AtomicBool>,
     budget: Option<Budget>,
@@ -166,86 +165,62 @@ impl<'a> Campaign<'a> {
         let halt = Arc::new(AtomicBool::new(false));
         let work = Work {
             todo: partial.todo(),
-            next: AtomicUsize::new(0),
             halt: &halt,
             budget: self.options.max_executions.map(Budget::new),
             until: self.options.deadline.map(|time| started + time),
         };
-        let ended = thread::scope(|scope| {
-            let (send, receive) = mpsc::channel();
-            for thread in 0..threads.clamp(1, work.todo.len().max(1)) {
-                let (send, work) = (send.clone(), &work);
-                scope.spawn(move || self.work(thread, work, &send));
-            }
-            // The threads hold the other ends; when the last of them is gone, so is the channel.
-            drop(send);
-            self.supervise(partial, &receive, &halt, started, progress)
-        });
-        partial.report.search.seconds += started.elapsed().as_secs_f64();
-        self.conclude(partial, ended)
-    }
-
-    /// One thread: does one job after the other, until one is interrupted or fails.
-    fn work(&self, thread: usize, work: &Work<'_>, send: &Sender<News>) {
-        while !work.halt.load(Ordering::Relaxed)
-            && let Some((job, position)) = work.todo.get(work.next.fetch_add(1, Ordering::Relaxed))
-        {
-            let mut trial = Trial::new(&self.prepared.plan, Keep::Verdict);
-            let config = Config {
-                job: Some(self.jobs[*job].clone()),
-                resume: position.clone(),
-                max_executions: None,
-                budget: work.budget.clone(),
-                deadline: work.until.map(|until| until.saturating_duration_since(Instant::now())),
-                pause: Some(Arc::clone(work.halt)),
-                ..self.options.config()
-            };
-            let mut report = explore(&mut trial, &config, &mut |&at| {
-                // Whoever does not listen any more has ended everything.
-                let _ = send.send(News::At { thread, at });
-            });
-            let reached = trial.reached.clone();
-            let found = report.failure.take().map(|failure| trial.found(failure));
-            let goes_on = report.position.is_none() && found.is_none();
-            let done = Box::new(Done { job: *job, report, reached, found });
-            if send.send(News::Done { thread, done }).is_err() || !goes_on {
-                return;
-            }
-        }
-    }
-
-    /// Gathers what the threads find, and ends them when there is a reason to.
-    fn supervise(
-        &self,
-        partial: &mut Partial,
-        receive: &Receiver<News>,
-        halt: &AtomicBool,
-        started: Instant,
-        progress: &mut dyn FnMut(&Progress),
-    ) -> Ended {
         let mut ended = Ended::default();
         let mut standing = Standing::new(&self.jobs, partial);
-        loop {
-            match receive.recv_timeout(BEAT) {
-                Ok(News::At { thread, at }) => standing.is_at(thread, at),
-                Ok(News::Done { thread, done }) => {
+        let work_on = |worker: &Worker<News>, task| self.work(&work, worker, task);
+        share(threads, work.todo.len(), BEAT, work_on, |news| {
+            match news {
+                Some(News::At { thread, at }) => standing.is_at(thread, at),
+                Some(News::Done { thread, done }) => {
                     standing.is_idle(thread);
                     self.keep(partial, &mut ended, done);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return ended,
+                None => {}
             }
             let elapsed = started.elapsed();
             progress(&standing.progress(partial, elapsed));
             // A thread that came to this first speaks of its own time.
             if ended.asked.is_none() {
                 ended.asked = self.stop_reason(elapsed);
-                ended.why = ended.asked.clone().or(ended.why);
+                ended.why = ended.asked.clone().or(ended.why.take());
             }
             if ended.why.is_some() || ended.failed.is_some() {
                 halt.store(true, Ordering::Relaxed);
             }
+        });
+        partial.report.search.seconds += started.elapsed().as_secs_f64();
+        self.conclude(partial, ended)
+    }
+
+    /// Does one job, unless the others have come to an end. One that is interrupted or fails ends its thread.
+    fn work(&self, work: &Work<'_>, worker: &Worker<News>, task: usize) -> ControlFlow<()> {
+        if work.halt.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
         }
+        let (job, position) = &work.todo[task];
+        let thread = worker.number();
+        let mut trial = Trial::new(&self.prepared.plan, Keep::Verdict);
+        let config = Config {
+            job: Some(self.jobs[*job].clone()),
+            resume: position.clone(),
+            max_executions: None,
+            budget: work.budget.clone(),
+            deadline: work.until.map(|until| until.saturating_duration_since(Instant::now())),
+            pause: Some(Arc::clone(work.halt)),
+            ..self.options.config()
+        };
+        let mut report =
+            explore(&mut trial, &config, &mut |&at| worker.tell(News::At { thread, at }));
+        let reached = trial.reached.clone();
+        let found = report.failure.take().map(|failure| trial.found(failure));
+        let goes_on = report.position.is_none() && found.is_none();
+        let done = Box::new(Done { job: *job, report, reached, found });
+        worker.tell(News::Done { thread, done });
+        if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     /// Why the search must stop here, if it must. The number of executions stops the threads by

@@ -13,6 +13,22 @@
 //! 8. [`saved`]: a failing execution as a file that any machine runs again.
 //!
 //! [`SCENARIOS`] are the incidents that ship, and [`VERDICTS`] what each release does with them.
+//!
+//! # Floors
+//! A file uses what is on its own floor or below; `tests/floors.rs` reads the imports against this
+//! table.
+//!
+//! | floor | rooms | what lives there |
+//! | --- | --- | --- |
+//! | 0 | `scenario`, `report`, `hardware`, `named`, `workers`, `counted`, `shipped` | what is asked and answered, and what needs nothing |
+//! | 1 | `words`, `tlb`, `access` | parts of an execution |
+//! | 2 | `record` | what happened in it |
+//! | 3 | `machine`, `trace` | the platform under the memory manager; what is read of an execution |
+//! | 4 | `cpu` | loads, stores and faults |
+//! | 5 | `world` | everything of one execution |
+//! | 6 | `oracle`, `claim`, `step` | what moves a world and what judges it |
+//! | 7 | `check` | many executions, or one |
+//! | 8 | `campaign`, `saved` | searches divided, and executions kept |
 
 mod access;
 pub mod campaign;
@@ -33,6 +49,7 @@ mod step;
 mod tlb;
 mod trace;
 mod words;
+pub mod workers;
 mod world;
 
 pub use check::{

@@ -1,20 +1,20 @@
 //! The macro that turns the table of switches into code, so that each name, release and text is
 //! written once.
 //!
-//! For each switch it makes the enum, and for all of them the struct [`Rules`](super::Rules), the
+//! For each switch it makes the enum, and for all of them the struct [`Rules`](crate::Rules), the
 //! static descriptions and the preset of a release: the variant that was taken up last, at or
 //! before that release.
 
-use super::{Release, Rules, SwitchInfo};
+use super::{Release, SwitchInfo};
 
-/// A description, and how to reach the field that it describes.
+/// A description, and how to reach the field of a rule set that it describes.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct Entry<Set> {
     pub(super) info: SwitchInfo,
     /// The index of the variant in force.
-    pub(super) get: fn(&Rules) -> usize,
+    pub(super) get: fn(&Set) -> usize,
     /// Puts the variant of that index in force; an index past the last is ignored.
-    pub(super) set: fn(&mut Rules, usize),
+    pub(super) set: fn(&mut Set, usize),
 }
 
 /// The variant in force at `release`: that with the latest start which is not after it. `starts`
@@ -187,7 +187,7 @@ macro_rules! switches {
 
         impl PartialEq for Rules {
             fn eq(&self, other: &Self) -> bool {
-                let same = |entry: &Entry| (entry.get)(self) == (entry.get)(other);
+                let same = |entry: &Entry<Self>| (entry.get)(self) == (entry.get)(other);
                 self.base == other.base && TABLE.iter().all(same)
             }
         }
@@ -202,7 +202,7 @@ macro_rules! switches {
         }
 
         /// Every switch, in historic order.
-        pub(super) static TABLE: &[Entry] = &[
+        pub(super) static TABLE: &[Entry<Rules>] = &[
             $(Entry {
                 info: SwitchInfo {
                     name: $name,

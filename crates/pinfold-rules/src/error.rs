@@ -3,8 +3,23 @@
 use core::fmt;
 
 use super::switches::TABLE;
-use super::text::{NOT_YET, nearest};
 use super::{Given, PRESETS, Release, SwitchInfo, VariantInfo};
+
+/// Switches whose subject is not modelled yet, and what they come with.
+pub(super) const NOT_YET: &[(&str, &str)] = &[
+    ("swap-in-reuse", "swap"),
+    ("pmd-cow", "huge pages"),
+    ("hugetlb-cow", "hugetlb pages"),
+    ("tail-refs", "huge pages"),
+    ("large-cow-reuse", "huge pages"),
+    ("numa-skip-pmd", "huge pages"),
+    ("zap-rmap", "batched unmapping"),
+    ("longterm-file", "file mappings"),
+    ("soft-dirty-pin", "soft-dirty tracking"),
+    ("swap-pinned", "reclaim"),
+    ("strict-snapshot", "coherent fork snapshots"),
+    ("lru-batch", "reclaim"),
+];
 
 /// What an unknown name was meant to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,8 +52,6 @@ pub enum RuleError {
         what: Named,
         /// The name as given.
         name: Given,
-        /// The known name that looks most like it.
-        nearest: Option<&'static str>,
     },
     /// A switch whose subject this version does not model yet.
     NotYet {
@@ -58,37 +71,55 @@ pub enum RuleError {
 }
 
 impl RuleError {
-    /// An unknown base. The suggestion ignores how the word Linux was attached.
+    /// An unknown base.
     pub(super) fn unknown_base(name: &str) -> Self {
-        let bare = name.trim_start_matches("linux").trim_start_matches('-');
-        Self::Unknown {
-            what: Named::Base,
-            name: name.into(),
-            nearest: nearest(bare, PRESETS.iter().copied()),
-        }
+        Self::Unknown { what: Named::Base, name: name.into() }
     }
 
     /// A switch that is unknown, or known but not modelled.
     pub(super) fn unknown_switch(name: &str) -> Self {
-        if let Some(&(name, room)) = NOT_YET.iter().find(|(later, _)| *later == name) {
-            return Self::NotYet { name, room };
-        }
-        let names = TABLE.iter().map(|entry| entry.info.name);
-        Self::Unknown {
-            what: Named::Switch,
-            name: name.into(),
-            nearest: nearest(name, names.chain(NOT_YET.iter().map(|(later, _)| *later))),
+        match NOT_YET.iter().find(|(later, _)| *later == name) {
+            Some(&(name, room)) => Self::NotYet { name, room },
+            None => Self::Unknown { what: Named::Switch, name: name.into() },
         }
     }
 
     /// An unknown variant of `switch`.
     pub(super) fn unknown_variant(switch: &'static SwitchInfo, name: &str) -> Self {
-        Self::Unknown {
-            what: Named::Variant(switch),
-            name: name.into(),
-            nearest: nearest(name, switch.variants.iter().map(|variant| variant.name)),
-        }
+        Self::Unknown { what: Named::Variant(switch), name: name.into() }
     }
+
+    /// The names that an unknown one may have been meant to be, those of switches that are not
+    /// modelled yet included: what a suggestion is chosen from. None for other errors.
+    pub fn candidates(&self) -> impl Iterator<Item = &'static str> {
+        let what = match self {
+            Self::Unknown { what, .. } => Some(*what),
+            _ => None,
+        };
+        let bases = matches!(what, Some(Named::Base)).then_some(PRESETS);
+        let variants = match what {
+            Some(Named::Variant(switch)) => Some(switch.variants),
+            _ => None,
+        };
+        let switches = matches!(what, Some(Named::Switch)).then(|| {
+            let later = NOT_YET.iter().map(|(later, _)| *later);
+            TABLE.iter().map(|entry| entry.info.name).chain(later)
+        });
+        let bases = bases.into_iter().flatten().copied();
+        let variants = variants.into_iter().flatten().map(|variant| variant.name);
+        bases.chain(switches.into_iter().flatten()).chain(variants)
+    }
+
+    /// The error with a suggestion after the unknown name, if there is one: `did you mean ...`.
+    pub fn suggesting<'a>(&'a self, name: Option<&'a str>) -> impl fmt::Display + 'a {
+        Suggesting { error: self, name }
+    }
+}
+
+/// An error and the name that was meant.
+struct Suggesting<'a> {
+    error: &'a RuleError,
+    name: Option<&'a str>,
 }
 
 /// Names, separated by commas.
@@ -107,33 +138,39 @@ fn list_variants(f: &mut fmt::Formatter<'_>, variants: &'static [VariantInfo]) -
 
 impl fmt::Display for RuleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Suggesting { error: self, name: None }.fmt(f)
+    }
+}
+
+impl fmt::Display for Suggesting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (oldest, newest) = (Release::OLDEST, Release::NEWEST);
-        match self {
-            Self::TooOld(release) => write!(
+        match self.error {
+            RuleError::TooOld(release) => write!(
                 f,
                 "the rules of Linux {release} are not modelled: use {oldest} to {newest}, or latest"
             ),
-            Self::TooNew(release) => write!(
+            RuleError::TooNew(release) => write!(
                 f,
                 "the rules of Linux {release} are not known, those of {newest} are the newest: \
                  use latest"
             ),
-            Self::NoSuchRelease(release) => write!(
+            RuleError::NoSuchRelease(release) => write!(
                 f,
                 "there is no Linux {release}: use a release from {oldest} to {newest}, or latest"
             ),
-            Self::NotMainline(release) => write!(
+            RuleError::NotMainline(release) => write!(
                 f,
                 "only mainline releases have presets: use {release} and override what was \
                  backported"
             ),
-            Self::Unknown { what, name, nearest } => {
+            RuleError::Unknown { what, name } => {
                 match what {
                     Named::Base => write!(f, "no rules are called `{name}`")?,
                     Named::Switch => write!(f, "no switch is called `{name}`")?,
                     Named::Variant(switch) => write!(f, "{} has no variant `{name}`", switch.name)?,
                 }
-                if let Some(nearest) = nearest {
+                if let Some(nearest) = self.name {
                     write!(f, " (did you mean `{nearest}`?)")?;
                 }
                 match what {
@@ -148,20 +185,22 @@ impl fmt::Display for RuleError {
                     }
                 }
             }
-            Self::NotYet { name, room } => write!(
+            RuleError::NotYet { name, room } => write!(
                 f,
                 "{name} cannot be set yet: it needs {room}, not modelled so far; leave it out"
             ),
-            Self::NoVariant(switch) => {
+            RuleError::NoVariant(switch) => {
                 write!(f, "{0} needs a variant: write {0}= and one of ", switch.name)?;
                 list_variants(f, switch.variants)
             }
-            Self::Twice(switch) => write!(f, "{} is set twice: keep one of the two", switch.name),
-            Self::BaseNotFirst(base) => write!(
+            RuleError::Twice(switch) => {
+                write!(f, "{} is set twice: keep one of the two", switch.name)
+            }
+            RuleError::BaseNotFirst(base) => write!(
                 f,
                 "`{base}` is not of the form switch=variant: if it is a base, put it first"
             ),
-            Self::Empty => f.write_str(
+            RuleError::Empty => f.write_str(
                 "a rule is missing: write a base like 5.9 or latest, then \
                  ,switch=variant for each change",
             ),

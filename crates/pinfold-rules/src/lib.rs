@@ -198,6 +198,20 @@
 //!   list beside them.
 //! - INV-RULES-3: a rule from before the exclusive mark answers the same with and without it.
 //!
+//! # The floors
+//!
+//! A module uses its own floor and those below, and no file leads back to itself; `tests/floors.rs`
+//! reads the imports against this table.
+//!
+//! | floor | rooms | what lives there |
+//! | --- | --- | --- |
+//! | 0 | `snapshot`, `given`, `release`, `info` | what is asked about, and what is said of a switch |
+//! | 1 | `why`, `define` | reasons; how the table of switches becomes code |
+//! | 2 | `switches` | the table |
+//! | 3 | `cow`, `fork`, `migrate`, `numa`, `pin`, `protect` | the decisions |
+//! | 4 | `error` | why text is refused |
+//! | 5 | `text` | rule sets as text |
+//!
 //! `facts n.m` in comments names a section of `docs/facts-linux.md`, Linux's rules by release.
 #![no_std]
 
@@ -209,6 +223,7 @@ mod define;
 mod error;
 pub mod fork;
 mod given;
+mod info;
 pub mod migrate;
 pub mod numa;
 pub mod pin;
@@ -223,6 +238,7 @@ mod why;
 
 pub use error::{Named, RuleError};
 pub use given::Given;
+pub use info::{Difference, PRESETS, Status, SwitchInfo, VariantInfo};
 pub use release::{Base, Release};
 pub use snapshot::{
     AreaState, Dirty, EntryState, Exclusive, Lru, Mapping, PageKind, PageState, Permission,
@@ -237,55 +253,6 @@ pub use why::{Answer, Counter, Relation, Why};
 
 use switches::TABLE;
 
-/// The presets that are worth comparing side by side: each differs from the one before in something
-/// visible.
-pub const PRESETS: &[&str] =
-    &["5.8", "5.9", "5.10", "5.11", "5.17", "5.18", "5.19", "6.1", "6.2", "6.5", "6.12", "latest"];
-
-/// Whether some release of Linux worked like this.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Status {
-    /// Some release did.
-    Released,
-    /// None did: a hazard to find, or a repair to compare with.
-    NeverReleased,
-}
-
-/// What there is to say about one variant of a switch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct VariantInfo {
-    /// The name, as written in a rule set.
-    pub name: &'static str,
-    /// The releases that took it up: "5.9", "the beginning and again 5.10", "never".
-    pub since: &'static str,
-    /// Whether any release had it.
-    pub status: Status,
-    /// The rule, its commit and its hazard.
-    pub doc: &'static str,
-}
-
-/// What there is to say about one switch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SwitchInfo {
-    /// The name, as written in a rule set.
-    pub name: &'static str,
-    /// What it decides.
-    pub doc: &'static str,
-    /// Its variants, in historic order.
-    pub variants: &'static [VariantInfo],
-}
-
-/// A switch on which two rule sets differ.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Difference {
-    /// The switch.
-    pub switch: &'static SwitchInfo,
-    /// What the first rule set has.
-    pub left: &'static VariantInfo,
-    /// What the second one has.
-    pub right: &'static VariantInfo,
-}
-
 impl Rules {
     /// The rules of a mainline release, such as `5.9`; `linux-5.9`, `latest` and `default` are
     /// understood too.
@@ -295,7 +262,7 @@ impl Rules {
     /// # Errors
     /// When there is no such release, or its rules are not modelled.
     pub fn linux(release: &str) -> Result<Self, RuleError> {
-        Ok(match Base::parse(release)? {
+        Ok(match text::base(release)? {
             Base::Latest => Self::default(),
             Base::Linux(release) => Self::at(release),
         })

@@ -5,8 +5,6 @@
 
 use core::fmt;
 
-use super::RuleError;
-
 /// A mainline release of Linux.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Release {
@@ -33,7 +31,7 @@ impl Release {
     }
 
     /// The release in front of `text`, and what follows it.
-    const fn split(text: &[u8]) -> Option<(Self, &[u8])> {
+    pub(super) const fn split(text: &[u8]) -> Option<(Self, &[u8])> {
         let Some((major, [b'.', rest @ ..])) = number(text) else { return None };
         let Some((minor, rest)) = number(rest) else { return None };
         Some((Self { major, minor }, rest))
@@ -47,17 +45,9 @@ impl Release {
         }
     }
 
-    /// Checks that the release exists and that its rules are modelled.
-    fn checked(self) -> Result<Self, RuleError> {
-        if self < Self::OLDEST {
-            Err(RuleError::TooOld(self))
-        } else if self > Self::NEWEST {
-            Err(RuleError::TooNew(self))
-        } else if self.last_minor().is_some_and(|last| self.minor > last) {
-            Err(RuleError::NoSuchRelease(self))
-        } else {
-            Ok(self)
-        }
+    /// Whether there was such a release, as far as known.
+    pub(super) fn existed(self) -> bool {
+        self.last_minor().is_none_or(|last| self.minor <= last)
     }
 }
 
@@ -88,27 +78,10 @@ const fn number(text: &[u8]) -> Option<(u8, &[u8])> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Base {
     /// The newest release, made safe on weakly ordered machines:
-    /// [`Rules::default`](super::Rules::default).
+    /// [`Rules::default`](crate::Rules::default).
     Latest,
     /// A mainline release as it was.
     Linux(Release),
-}
-
-impl Base {
-    /// Reads `latest`, `default`, `5.9` or `linux-5.9`.
-    pub(super) fn parse(text: &str) -> Result<Self, RuleError> {
-        if matches!(text, "latest" | "default") {
-            return Ok(Self::Latest);
-        }
-        let number = text.strip_prefix("linux-").unwrap_or(text);
-        match Release::split(number.as_bytes()) {
-            Some((release, [])) => release.checked().map(Self::Linux),
-            Some((release, [b'.' | b'-', ..])) => {
-                release.checked().and_then(|release| Err(RuleError::NotMainline(release)))
-            }
-            _ => Err(RuleError::unknown_base(text)),
-        }
-    }
 }
 
 impl fmt::Display for Base {

@@ -2,34 +2,42 @@
 //!
 //! - INV-RULES-1: what [`Rules`] displays, [`Rules::parse`] reads back as the same value.
 
-use core::array;
 use core::fmt;
 
 use super::define::Entry;
 use super::switches::TABLE;
-use super::{Base, Given, RuleError, Rules};
+use super::{Base, Release, RuleError, Rules};
 
-/// Switches whose subject is not modelled yet, and what they come with.
-pub(super) const NOT_YET: &[(&str, &str)] = &[
-    ("swap-in-reuse", "swap"),
-    ("pmd-cow", "huge pages"),
-    ("hugetlb-cow", "hugetlb pages"),
-    ("tail-refs", "huge pages"),
-    ("large-cow-reuse", "huge pages"),
-    ("numa-skip-pmd", "huge pages"),
-    ("zap-rmap", "batched unmapping"),
-    ("longterm-file", "file mappings"),
-    ("soft-dirty-pin", "soft-dirty tracking"),
-    ("swap-pinned", "reclaim"),
-    ("strict-snapshot", "coherent fork snapshots"),
-    ("lru-batch", "reclaim"),
-];
+/// Reads `latest`, `default`, `5.9` or `linux-5.9`.
+pub(super) fn base(text: &str) -> Result<Base, RuleError> {
+    if matches!(text, "latest" | "default") {
+        return Ok(Base::Latest);
+    }
+    let number = text.strip_prefix("linux-").unwrap_or(text);
+    match Release::split(number.as_bytes()) {
+        Some((release, [])) => checked(release).map(Base::Linux),
+        Some((release, [b'.' | b'-', ..])) => {
+            checked(release).and_then(|release| Err(RuleError::NotMainline(release)))
+        }
+        _ => Err(RuleError::unknown_base(text)),
+    }
+}
 
-/// The longest name for which a suggestion is looked for: one that no slip makes of a known name.
-const LONGEST: usize = Given::KEPT;
+/// Checks that the release exists and that its rules are modelled.
+fn checked(release: Release) -> Result<Release, RuleError> {
+    if release < Release::OLDEST {
+        Err(RuleError::TooOld(release))
+    } else if release > Release::NEWEST {
+        Err(RuleError::TooNew(release))
+    } else if release.existed() {
+        Ok(release)
+    } else {
+        Err(RuleError::NoSuchRelease(release))
+    }
+}
 
 /// The switch of that name.
-pub(super) fn find(switch: &str) -> Result<&'static Entry, RuleError> {
+pub(super) fn find(switch: &str) -> Result<&'static Entry<Rules>, RuleError> {
     TABLE
         .iter()
         .find(|entry| entry.info.name == switch)
@@ -39,7 +47,7 @@ pub(super) fn find(switch: &str) -> Result<&'static Entry, RuleError> {
 /// Puts one variant in force.
 pub(super) fn set(
     rules: &mut Rules,
-    entry: &'static Entry,
+    entry: &'static Entry<Rules>,
     variant: &str,
 ) -> Result<(), RuleError> {
     let index = entry.info.variants.iter().position(|known| known.name == variant);
@@ -95,37 +103,4 @@ impl fmt::Display for Rules {
         }
         Ok(())
     }
-}
-
-/// The name that looks most like `given`, if one is close enough to have been meant.
-pub(super) fn nearest(
-    given: &str,
-    names: impl Iterator<Item = &'static str>,
-) -> Option<&'static str> {
-    if given.len() > LONGEST {
-        return None;
-    }
-    let limit = 1 + given.len() / 4;
-    names
-        .map(|name| (distance(given, name), name))
-        .filter(|&(distance, _)| distance <= limit)
-        .min_by_key(|&(distance, _)| distance)
-        .map(|(_, name)| name)
-}
-
-/// How many letters must be added, removed or changed to make `given` of `name`. `given` is no
-/// longer than [`LONGEST`].
-fn distance(given: &str, name: &str) -> usize {
-    // How far the letters of `name` so far are from each start of `given`.
-    let mut row: [usize; LONGEST + 1] = array::from_fn(|column| column);
-    for (line, letter) in name.chars().enumerate() {
-        let mut above_left = row[0];
-        row[0] = line + 1;
-        for (column, other) in given.chars().enumerate() {
-            let changed = above_left + usize::from(letter != other);
-            above_left = row[column + 1];
-            row[column + 1] = changed.min(row[column] + 1).min(above_left + 1);
-        }
-    }
-    row[given.chars().count()]
 }

@@ -15,11 +15,11 @@ use crate::render::matrix::{Cell, Matrix, Row, draw};
 use crate::rulesets::{self, RuleSet};
 use pinfold_lab::report::{FORMAT, Report, Verdict};
 use pinfold_lab::scenario::{Atom, Scenario};
+use pinfold_lab::workers::{Worker, share};
 use pinfold_lab::{CheckOptions, Detail};
 use serde::Serialize;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -111,45 +111,22 @@ fn search(
     jobs: usize,
 ) -> Vec<Report> {
     let total = scenarios.len() * sets.len();
-    let next = AtomicUsize::new(0);
     let mut reports: Vec<(usize, Report)> = Vec::with_capacity(total);
-    thread::scope(|scope| {
-        let (send, receive) = mpsc::channel();
-        for _ in 0..jobs.min(total) {
-            let (send, next) = (send.clone(), &next);
-            scope.spawn(move || {
-                loop {
-                    let cell = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(loaded) = scenarios.get(cell / sets.len()) else { break };
-                    let rules = &sets[cell % sets.len()].rules;
-                    let found = pinfold_lab::check(
-                        &loaded.scenario,
-                        &loaded.path,
-                        rules,
-                        options,
-                        &mut |_| {},
-                    );
-                    if send.send((cell, found)).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        // The threads hold the other ends; when the last of them is gone, so is the channel.
-        drop(send);
-        let mut meter = Meter::new();
-        loop {
-            match receive.recv_timeout(BEAT) {
-                Ok(found) => reports.push(found),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            meter.show(|| {
-                let newest = reports.last().map_or("", |(_, report)| &report.scenario.name);
-                format!("{} of {total} cells, at {newest}", reports.len())
-            });
-        }
+    let mut meter = Meter::new();
+    let work = |worker: &Worker<(usize, Report)>, cell: usize| {
+        let Loaded { scenario, path, .. } = &scenarios[cell / sets.len()];
+        let rules = &sets[cell % sets.len()].rules;
+        worker.tell((cell, pinfold_lab::check(scenario, path, rules, options, &mut |_| {})));
+        ControlFlow::Continue(())
+    };
+    share(jobs, total, BEAT, work, |found| {
+        reports.extend(found);
+        meter.show(|| {
+            let newest = reports.last().map_or("", |(_, report)| &report.scenario.name);
+            format!("{} of {total} cells, at {newest}", reports.len())
+        });
     });
+    drop(meter);
     reports.sort_by_key(|(cell, _)| *cell);
     reports.into_iter().map(|(_, report)| report).collect()
 }

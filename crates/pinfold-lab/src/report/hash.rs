@@ -1,11 +1,12 @@
 //! Content hashes for report ids.
 //!
-//! The value must be the same on every machine and in every release, so the function is spelled
-//! out here rather than borrowed from a hasher that promises no stability. It is FNV-1a over 64
-//! bits followed by an avalanche step; ids guard against confusion, not against an adversary.
+//! The value must be the same on every machine and in every release, so it is a [`StableHasher`]'s, followed by an avalanche step; ids guard
+//! against confusion, not against an adversary.
 
-const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-const PRIME: u64 = 0x0000_0100_0000_01b3;
+use std::hash::Hasher;
+
+use pinfold_explore::StableHasher;
+
 const LETTERS: usize = 7;
 
 /// Lower-case base32 without the letters that are easily misread (i, l, o, u).
@@ -16,14 +17,12 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// Where one part ends and the next begins counts, so moving text from one to the other
 /// changes the id.
 pub fn id(parts: &[&str]) -> String {
-    let mut hash = OFFSET;
+    let mut hash = StableHasher::default();
     for part in parts {
-        let length = (part.len() as u64).to_le_bytes();
-        for &byte in length.iter().chain(part.as_bytes()) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(PRIME);
-        }
+        hash.write_u64(part.len() as u64);
+        hash.write(part.as_bytes());
     }
-    let mut bits = avalanche(hash);
+    let mut bits = avalanche(hash.finish());
     let mut letters = String::with_capacity(LETTERS);
     for _ in 0..LETTERS {
         // The mask keeps the index below the alphabet's 32 letters.

@@ -13,13 +13,10 @@ mod step;
 pub use claim::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
 pub use step::{Action, Dirty, Duration, Extent, Force, Grab, Pages, Path, Place, Step};
 
+pub use super::span::{Name, Text};
+
 use super::span::Spanned;
 use serde::{Deserialize, Serialize};
-
-/// A name as written: process, area, handle, register, lane, CPU, outcome or event.
-pub type Name = Spanned<String>;
-/// A quoted text as written, without its quotes.
-pub type Text = Spanned<String>;
 
 /// One scenario file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

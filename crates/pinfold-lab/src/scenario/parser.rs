@@ -16,24 +16,9 @@ use super::format;
 use super::lexer::{Line, LineState, TokenKind, lex};
 use super::span::Span;
 use super::suggest::{did_you_mean, nearest};
-use super::words::Verb;
+use super::words::{SECTIONS, Verb};
 use cursor::Cursor;
-use std::collections::HashSet;
-use steps::Home;
-
-/// The words that start a section or a statement outside sections.
-pub(super) const SECTIONS: [&str; 12] = [
-    "scenario", "title", "about", "facts", "source", "machine", "setup", "lane", "after", "always",
-    "outcome", "reach",
-];
-
-/// Words that cannot be declared as names, since a line could then be read in two ways; nor can
-/// those that start a section.
-pub const RESERVED: [&str; 10] =
-    ["process", "device", "never", "and", "is", "not", "sees", "when", "fails", "may"];
-
-/// The names that some line of the text makes handles: `read X` is a device's access if X is one.
-type Handles = HashSet<String>;
+use steps::{Handles, Home};
 
 /// Which statements are expected.
 enum Section {

@@ -105,3 +105,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
         T::deserialize(deserializer).map(|value| Self::new(value, Span::default()))
     }
 }
+
+/// A name as written: process, area, handle, register, lane, CPU, outcome or event.
+pub type Name = Spanned<String>;
+/// A quoted text as written, without its quotes.
+pub type Text = Spanned<String>;

@@ -241,3 +241,14 @@ impl Vocabulary for Activity {
         words
     }
 }
+
+/// The words that start a section or a statement outside sections.
+pub(super) const SECTIONS: [&str; 12] = [
+    "scenario", "title", "about", "facts", "source", "machine", "setup", "lane", "after", "always",
+    "outcome", "reach",
+];
+
+/// Words that cannot be declared as names, since a line could then be read in two ways; nor can
+/// those that start a section.
+pub const RESERVED: [&str; 10] =
+    ["process", "device", "never", "and", "is", "not", "sees", "when", "fails", "may"];

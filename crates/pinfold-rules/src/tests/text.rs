@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::super::text::{NOT_YET, nearest};
+use super::super::error::NOT_YET;
 use super::super::{ForkRace, Given, Named, NumaSkip, PRESETS, PteCow, RuleError, Rules};
 
 fn refused(text: &str) -> String {
@@ -113,32 +113,47 @@ fn malformed_releases_are_unknown_bases() {
     }
 }
 
-#[test]
-fn a_misspelt_base_is_corrected() {
-    assert_eq!(
-        refused("lates"),
-        "no rules are called `lates` (did you mean `latest`?): use 5.8 to 7.3, or latest"
-    );
-    assert!(refused("linux5.9").contains("did you mean `5.9`?"));
-    assert!(refused("v5.19").contains("did you mean `5.19`?"));
+/// The refusal of `text` with a suggestion, which has to be one of its candidates.
+fn corrected(text: &str, suggestion: &str) -> String {
+    let error = Rules::parse(text).expect_err("no rule set");
+    assert!(error.candidates().any(|name| name == suggestion), "{text}: {suggestion}");
+    error.suggesting(Some(suggestion)).to_string()
 }
 
 #[test]
-fn a_misspelt_switch_is_corrected() {
+fn an_unknown_base_has_the_presets_as_candidates() {
+    assert_eq!(refused("lates"), "no rules are called `lates`: use 5.8 to 7.3, or latest");
     assert_eq!(
-        refused("5.9,numa-skp=ref-count"),
+        corrected("lates", "latest"),
+        "no rules are called `lates` (did you mean `latest`?): use 5.8 to 7.3, or latest"
+    );
+    assert!(corrected("v5.19", "5.19").contains("`v5.19` (did you mean `5.19`?)"));
+}
+
+#[test]
+fn an_unknown_switch_has_all_switches_as_candidates() {
+    assert_eq!(
+        corrected("5.9,numa-skp=ref-count", "numa-skip"),
         "no switch is called `numa-skp` (did you mean `numa-skip`?): use one of pte-cow, \
          read-gup, fork-pin, fork-race, numa-skip, numa-write, numa-fault, migration-kind, \
          migration-ad, share-order, zero-pin, force-write, gup-numa, write-upgrade, fast-recheck, \
          cow-publish, table-free"
     );
-    assert!(refused("swap-in-resue=x").contains("did you mean `swap-in-reuse`?"));
+    assert!(corrected("swap-in-resue=x", "swap-in-reuse").contains("did you mean"));
 }
 
 #[test]
-fn a_misspelt_variant_is_corrected_and_the_valid_ones_are_listed() {
+fn only_an_unknown_name_has_candidates() {
+    for text in ["5.9,5.9", "4.4", "pte-cow", "swap-in-reuse=x", ""] {
+        let error = Rules::parse(text).expect_err("no rule set");
+        assert_eq!(error.candidates().count(), 0, "{text}: {error}");
+    }
+}
+
+#[test]
+fn an_unknown_variant_has_the_others_as_candidates() {
     assert_eq!(
-        refused("pte-cow=refcount"),
+        corrected("pte-cow=refcount", "ref-count"),
         "pte-cow has no variant `refcount` (did you mean `ref-count`?): use one of map-count, \
          ref-count, ref-count-precise, exclusive, exclusive-tight"
     );
@@ -229,16 +244,4 @@ fn a_refused_override_changes_nothing() {
     assert!(rules.set("pte-cow", "nonsense").is_err());
     assert!(rules.set("nonsense", "free").is_err());
     assert_eq!(rules, Rules::default());
-}
-
-#[test]
-fn suggestions_are_only_made_for_near_names() {
-    let names = || ["ref-count", "map-count"].into_iter();
-    assert_eq!(nearest("rev-count", names()), Some("ref-count"));
-    assert_eq!(nearest("mapcount", names()), Some("map-count"));
-    assert_eq!(nearest("exclusive", names()), None);
-    assert_eq!(nearest(&"r".repeat(100_000), names()), None);
-    assert_eq!(nearest("réf-count", names()), Some("ref-count"));
-    assert_eq!(nearest("", names()), None);
-    assert_eq!(nearest(&"r".repeat(Given::KEPT), names()), None);
 }

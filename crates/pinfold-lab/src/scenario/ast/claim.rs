@@ -1,8 +1,8 @@
 //! What is said about executions: claims, outcomes, events that must be reached.
 
-use super::super::span::{Position, Spanned};
+use super::super::span::{Name, Position, Spanned, Text};
 use super::super::words::Activity;
-use super::{Name, Place, Text};
+use super::step::Place;
 use serde::{Deserialize, Serialize};
 
 /// One line of `always`.

@@ -1,8 +1,7 @@
 //! Steps: what processes and devices do, one a line.
 
-use super::super::span::{Position, Spanned};
+use super::super::span::{Name, Position, Spanned, Text};
 use super::super::words::{Access, Advice, Failure, Protection, Sharing, Verb};
-use super::{Name, Text};
 use serde::{Deserialize, Serialize};
 
 /// One line of `setup`, a lane or `after`.

@@ -5,8 +5,7 @@ use super::super::error::{Code, Parsed, ScenarioError};
 use super::super::lexer::{Line, Token, TokenKind};
 use super::super::span::{Position, Span, Spanned};
 use super::super::suggest::{did_you_mean, nearest};
-use super::super::words::Vocabulary;
-use super::{RESERVED, SECTIONS};
+use super::super::words::{RESERVED, SECTIONS, Vocabulary};
 
 /// Words that may follow where a statement could end.
 const LINKS: [&str; 9] = ["fails", "may", "as", "expect", "dirty", "at", "on", "and", "during"];

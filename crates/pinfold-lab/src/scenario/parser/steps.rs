@@ -4,9 +4,12 @@ use super::super::ast::{Action, Dirty, Duration, Force, Grab, Path, Place, Runne
 use super::super::error::{Code, Parsed, ScenarioError};
 use super::super::span::Span;
 use super::super::suggest::did_you_mean;
-use super::super::words::{Verb, Vocabulary};
+use super::super::words::{SECTIONS, Verb, Vocabulary};
 use super::cursor::Cursor;
-use super::{Handles, SECTIONS};
+use std::collections::HashSet;
+
+/// The names that some line of the text makes handles: `read X` is a device's access if X is one.
+pub(super) type Handles = HashSet<String>;
 
 /// Where a step stands.
 #[derive(Clone, Copy)]

@@ -1,0 +1,50 @@
+//! What there is to say about a switch and its variants.
+
+/// The presets that are worth comparing side by side: each differs from the one before in something
+/// visible.
+pub const PRESETS: &[&str] =
+    &["5.8", "5.9", "5.10", "5.11", "5.17", "5.18", "5.19", "6.1", "6.2", "6.5", "6.12", "latest"];
+
+/// Whether some release of Linux worked like this.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Status {
+    /// Some release did.
+    Released,
+    /// None did: a hazard to find, or a repair to compare with.
+    NeverReleased,
+}
+
+/// What there is to say about one variant of a switch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VariantInfo {
+    /// The name, as written in a rule set.
+    pub name: &'static str,
+    /// The releases that took it up: "5.9", "the beginning and again 5.10", "never".
+    pub since: &'static str,
+    /// Whether any release had it.
+    pub status: Status,
+    /// The rule, its commit and its hazard.
+    pub doc: &'static str,
+}
+
+/// What there is to say about one switch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SwitchInfo {
+    /// The name, as written in a rule set.
+    pub name: &'static str,
+    /// What it decides.
+    pub doc: &'static str,
+    /// Its variants, in historic order.
+    pub variants: &'static [VariantInfo],
+}
+
+/// A switch on which two rule sets differ.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Difference {
+    /// The switch.
+    pub switch: &'static SwitchInfo,
+    /// What the first rule set has.
+    pub left: &'static VariantInfo,
+    /// What the second one has.
+    pub right: &'static VariantInfo,
+}
