@@ -2,8 +2,8 @@
 //!
 //! The documentation of `lib.rs` (or `main.rs`) has a table with the columns `floor`, `rooms` and
 //! what lives there. A room is a module with all below it that the table does not name as a room of
-//! its own, such as `memory` and `memory::race`. A file may use what lies on its own floor or below,
-//! and no file may lead back to itself.
+//! its own, such as `memory` and `memory::race`. A file may use what lies on its own floor or
+//! below, and no file may lead back to itself.
 //!
 //! An arrow is a path that begins with `crate`, `super`, `self`, a child module or an imported name
 //! of one of these, in a `use` or elsewhere. It ends in the file that has the item: a re-export is
@@ -441,7 +441,8 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|first: char| first.is_alphabetic() || first == '_')
 }
 
-/// The tokens of a text, without comments. Of a literal only its quotes and what they hold are left.
+/// The tokens of a text, without comments. Of a literal only its quotes and what they hold are
+/// left.
 struct Tokens {
     list: Vec<String>,
     at: usize,

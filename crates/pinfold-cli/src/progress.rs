@@ -156,7 +156,8 @@ pub(crate) fn searched(name: &str, rules: &str, progress: &Progress, rate: Optio
     format!("{}: {facts}", cut(&format!("{name} under {rules}"), room))
 }
 
-/// A flag that the first interrupt, or request to terminate, raises; the second one ends the program.
+/// A flag that the first interrupt, or request to terminate, raises; the second one ends the
+/// program.
 ///
 /// # Errors
 /// When the system does not let interrupts be caught.

@@ -6,12 +6,12 @@
 //! random ones it is the number of the next run.
 //!
 //! INV-POSITION-1: going on from a position does what the search would have done, had it not been
-//! interrupted: the pieces together count each execution once, and miss none. INV-POSITION-2: text
-//! that was changed is refused. The stack of another subject does not repeat the steps that it is
-//! meant to repeat, or does not find the alternatives there that it expects; both end the search as
-//! [`crate::FailureKind::Nondeterministic`]. The number of a run, and a search that is about to
-//! begin or to make another first step, hold nothing of the subject: whoever keeps positions has to
-//! know what they belong to.
+//! interrupted: the pieces together count each execution once, and miss none.
+//! INV-POSITION-2: text that was changed is refused. The stack of another subject does not repeat
+//! the steps that it is meant to repeat, or does not find the alternatives there that it expects;
+//! both end the search as [`crate::FailureKind::Nondeterministic`]. The number of a run, and a
+//! search that is about to begin or to make another first step, hold nothing of the subject:
+//! whoever keeps positions has to know what they belong to.
 
 use crate::{
     lane::{LaneSet, MAX_LANES},

@@ -3,9 +3,9 @@
 //! INV-SPLIT-1: a job of an exhaustive search is replaced by one for each lane and option that can
 //! follow its steps, and earlier siblings sleep in later ones. So every execution belongs to
 //! exactly one job, up to equivalence, and jobs need to know nothing of each other. Jobs of a
-//! random search are ranges of its runs (INV-RANDOM-1). INV-SPLIT-2: the division depends on the
-//! subject, the model and the number asked for, and on nothing else: two processes that agree on
-//! those agree on the jobs.
+//! random search are ranges of its runs (INV-RANDOM-1).
+//! INV-SPLIT-2: the division depends on the subject, the model and the number asked for, and on
+//! nothing else: two processes that agree on those agree on the jobs.
 
 use crate::{
     config::{Config, Search},

@@ -1,4 +1,5 @@
-//! A hash that is the same on every machine and in every release, which the hashers of the standard library do not promise.
+//! A hash that is the same on every machine and in every release, which the hashers of the standard
+//! library do not promise.
 
 use std::hash::Hasher;
 

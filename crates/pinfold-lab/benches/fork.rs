@@ -1,8 +1,9 @@
-//! The explorer on the real code: a lock-free pin against fork, `scenarios/fork-races-fast-pin.pf`, under the latest rules and the weak model, on
-//! one core. Goals: P11.
+//! The explorer on the real code: a lock-free pin against fork, `scenarios/fork-races-fast-pin.pf`,
+//! under the latest rules and the weak model, on one core. Goals: P11.
 //!
-//! `cargo bench -p pinfold-lab`. Each figure stands beside what it must and what it should reach. Where a search without reduction does not end
-//! within its limit, its executions and the ratio are bounds, and say so.
+//! `cargo bench -p pinfold-lab`. Each figure stands beside what it must and what it should reach.
+//! Where a search without reduction does not end within its limit, its executions and the ratio are
+//! bounds, and say so.
 
 use std::io::{Write, stderr};
 use std::time::{Duration, Instant};
@@ -61,14 +62,16 @@ fn grade(reached: u64, must: u64, stretch: u64) -> &'static str {
     }
 }
 
-/// The time that this thread has had a core: wall time would count the neighbours, too. Where the system does not tell, wall time.
+/// The time that this thread has had a core: wall time would count the neighbours, too. Where the
+/// system does not tell, wall time.
 fn seconds(start: Instant) -> f64 {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat");
     let nanoseconds = told.ok().and_then(|told| told.split(' ').next()?.parse::<f64>().ok());
     nanoseconds.map_or_else(|| start.elapsed().as_secs_f64(), |told| told / 1e9)
 }
 
-/// Executions a second, of searches that are begun anew until the sample is full. Blocked ones are not counted, though they take time.
+/// Executions a second, of searches that are begun anew until the sample is full. Blocked ones are
+/// not counted, though they take time.
 fn rate(name: &str, scenario: &Scenario, strategy: impl Fn(u64) -> Strategy) {
     let (mut executions, mut steps, mut searches) = (0, 0, 0);
     let start = Instant::now();

@@ -4,9 +4,9 @@
 //! executions, or runs of a random search. Who does which of them changes nothing about what they
 //! find together.
 //!
-//! INV-CAMPAIGN-1: a job is done by one thread at a time, which builds its own worlds; threads share
-//! the scenario, which nobody changes, the number of the next job, what is left of the executions
-//! that may be made, and a flag that ends them.
+//! INV-CAMPAIGN-1: a job is done by one thread at a time, which builds its own worlds; threads
+//! share the scenario, which nobody changes, the number of the next job, what is left of the
+//! executions that may be made, and a flag that ends them.
 //! INV-CAMPAIGN-2: an interrupted job goes on where it stood. A [`Partial`] holds the position with
 //! what was counted up to there and no further, so that each execution counts once, however often
 //! the search is interrupted.
@@ -196,7 +196,8 @@ impl<'a> Campaign<'a> {
         self.conclude(partial, ended)
     }
 
-    /// Does one job, unless the others have come to an end. One that is interrupted or fails ends its thread.
+    /// Does one job, unless the others have come to an end. One that is interrupted or fails ends
+    /// its thread.
     fn work(&self, work: &Work<'_>, worker: &Worker<News>, task: usize) -> ControlFlow<()> {
         if work.halt.load(Ordering::Relaxed) {
             return ControlFlow::Break(());

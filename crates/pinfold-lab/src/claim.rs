@@ -28,7 +28,8 @@ impl World {
     pub(crate) fn claim(&self, claim: &Claim) -> (bool, Vec<Looked>) {
         let looked: Vec<Looked> = claim.facts.iter().map(|fact| self.look(fact)).collect();
         let kept = match claim.mode {
-            // What a step failed to make, as it might, has nothing to answer for; the other facts have.
+            // What a step failed to make, as it might, has nothing to answer for; the other facts
+            // have.
             ClaimMode::Holds => {
                 let mut facts = claim.facts.iter().zip(&looked);
                 facts.all(|(fact, looked)| looked.holds || !self.is_made(fact))
@@ -122,7 +123,8 @@ impl World {
         })
     }
 
-    /// Whether a write to the page is on record, without touching anything. A handle knows of the page alone.
+    /// Whether a write to the page is on record, without touching anything. A handle knows of the
+    /// page alone.
     fn dirty(&self, view: &View) -> Option<bool> {
         let frame = self.frame(view)?;
         let page = lab::flags(self.memory.frames(), frame).contains(Flags::DIRTY);

@@ -1,10 +1,12 @@
 //! A CPU's loads and stores: translation cache, page walk, accessed and dirty bits, faults.
 //!
-//! The cache keeps a translation until it is flushed, whatever the tables say meanwhile. A writable and dirty one goes on working; a clean one
-//! looks at its entry again before the first store (INV-MACHINE-2).
+//! The cache keeps a translation until it is flushed, whatever the tables say meanwhile. A writable
+//! and dirty one goes on working; a clean one looks at its entry again before the first store
+//! (INV-MACHINE-2).
 //!
-//! The programs of a scenario are taken to be well synchronised: their loads acquire and their stores release, under every memory model. What a
-//! weak model may reorder is the memory manager's own accesses.
+//! The programs of a scenario are taken to be well synchronised: their loads acquire and their
+//! stores release, under every memory model. What a weak model may reorder is the memory manager's
+//! own accesses.
 
 use pinfold::sync::AtomicU64;
 use pinfold::{AddressSpace, Cause, FaultError, Format, PAGE_SIZE, Pfn, Pte, VirtAddr};
@@ -28,11 +30,13 @@ pub(crate) struct Target {
     pub(crate) word: usize,
 }
 
-/// How often an instruction may fault before something is wrong: each fault makes progress or meets another lane's change.
+/// How often an instruction may fault before something is wrong: each fault makes progress or meets
+/// another lane's change.
 const MOST_FAULTS: u32 = 64;
 
 impl Machine {
-    /// Runs one instruction of the calling CPU, with the faults that it takes. The value is what a load found.
+    /// Runs one instruction of the calling CPU, with the faults that it takes. The value is what a
+    /// load found.
     pub(crate) fn access(
         &self,
         space: &AddressSpace<Self>,
@@ -90,7 +94,9 @@ impl Machine {
         })
     }
 
-    /// The page walk: what follows an entry depends on its address, which orders it behind the entry, so the walk acquires. Finds the entry and sets its accessed and, for a store, dirty bit in one step with the check.
+    /// The page walk: what follows an entry depends on its address, which orders it behind the
+    /// entry, so the walk acquires. Finds the entry and sets its accessed and, for a store, dirty
+    /// bit in one step with the check.
     fn walk(&self, root: Pfn, page: u64, store: bool) -> Option<Pte<Tables>> {
         let slot = self.entry(root, page, AtomicU64::load_acquire)?;
         let fits = |raw: u64| {

@@ -1,15 +1,18 @@
-//! The laboratory around `pinfold`: a simulated machine, scenarios, oracles, and searches through what a scenario can do.
+//! The laboratory around `pinfold`: a simulated machine, scenarios, oracles, and searches through
+//! what a scenario can do.
 //!
 //! The way of a scenario through the rooms:
 //!
 //! 1. [`scenario`]: its text becomes a tree, or errors that point at the word.
-//! 2. `world`: the tree and a rule set become a plan; every execution builds a world from it, a [`pinfold::Memory`] on a simulated `machine` with
-//!    its `cpu`s.
+//! 2. `world`: the tree and a rule set become a plan; every execution builds a world from it, a
+//!    [`pinfold::Memory`] on a simulated `machine` with its `cpu`s.
 //! 3. `step`: each step calls the production memory manager.
 //! 4. `oracle` and `claim`: the end of an execution is judged.
-//! 5. [`check()`] and [`run()`]: many executions through the explorer, or one; `trace` turns one into lanes.
+//! 5. [`check()`] and [`run()`]: many executions through the explorer, or one; `trace` turns one
+//!    into lanes.
 //! 6. [`campaign`]: a search divided among threads, processes and machines, and in time.
-//! 7. [`report`]: the result as data, from which every output derives; `access` puts the shared accesses of a replay into words.
+//! 7. [`report`]: the result as data, from which every output derives; `access` puts the shared
+//!    accesses of a replay into words.
 //! 8. [`saved`]: a failing execution as a file that any machine runs again.
 //!
 //! [`SCENARIOS`] are the incidents that ship, and [`VERDICTS`] what each release does with them.

@@ -1,16 +1,20 @@
 //! The simulated machine: frames with words in them, CPUs with translation caches, nodes.
 //!
-//! It is the platform under the production memory manager. What is shared in it is shared through the manager's own sync types or through
-//! the explorer's hooks, so an exploration interleaves the hardware as it does the code.
+//! It is the platform under the production memory manager. What is shared in it is shared through
+//! the manager's own sync types or through the explorer's hooks, so an exploration interleaves the
+//! hardware as it does the code.
 //!
 //! Protocol:
-//! - A memory instruction of a CPU runs under that CPU's cache lock; a flush takes the lock of each CPU in turn. So a flush waits for the
-//!   instruction that is under way, as an interrupt does, and an instruction never straddles one.
-//! - What only explains (the record, the set of events reached) is behind plain mutexes that are never held across a hook.
+//! - A memory instruction of a CPU runs under that CPU's cache lock; a flush takes the lock of each
+//!   CPU in turn. So a flush waits for the instruction that is under way, as an interrupt does, and
+//!   an instruction never straddles one.
+//! - What only explains (the record, the set of events reached) is behind plain mutexes that are
+//!   never held across a hook.
 //!
 //! Invariants:
 //! - INV-MACHINE-1: after a flush no CPU holds a translation of the scope that it had before.
-//! - INV-MACHINE-2: a store through a clean translation first sets the dirty bit in the entry that is there now, or faults (facts 6.7).
+//! - INV-MACHINE-2: a store through a clean translation first sets the dirty bit in the entry that
+//!   is there now, or faults (facts 6.7).
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32 as NativeU32, AtomicUsize, Ordering};
@@ -39,7 +43,8 @@ pub(crate) struct Machine {
     words: usize,
     /// The CPU of each lane of the scenario.
     lane_cpus: Vec<usize>,
-    /// The scenario's lanes in the order in which they started, which is how the explorer numbers them.
+    /// The scenario's lanes in the order in which they started, which is how the explorer numbers
+    /// them.
     started: Mutex<Vec<usize>>,
     /// A cell of its own for each lane: reading it lets a step begin where the search puts it.
     starts: Vec<AtomicU64>,
@@ -115,7 +120,8 @@ impl Machine {
         open(&self.started).push(lane);
     }
 
-    /// The first thing that a step does. Without it a step would seem to begin where the one before it ended, whoever ran in between.
+    /// The first thing that a step does. Without it a step would seem to begin where the one before
+    /// it ended, whoever ran in between.
     pub(crate) fn step_starts(&self) {
         if let Some(lane) = self.lane() {
             self.starts[lane].read_once();
@@ -146,7 +152,8 @@ impl Machine {
     }
 }
 
-/// Locks what only explains. A panic while it was held ends the execution, which is then judged by what is there.
+/// Locks what only explains. A panic while it was held ends the execution, which is then judged by
+/// what is there.
 fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -173,8 +180,9 @@ impl Park for Machine {
     fn unpark(&self, _word: &NativeU32) {}
 }
 
-// SAFETY: frames are slices of at least `ENTRIES` words in a box that lives as long as the machine; a flush takes each CPU's cache lock, under which
-// all its accesses run; sections are the explorer's locks, which `wait_for_walkers` takes in turn.
+// SAFETY: frames are slices of at least `ENTRIES` words in a box that lives as long as the machine;
+// a flush takes each CPU's cache lock, under which all its accesses run; sections are the
+// explorer's locks, which `wait_for_walkers` takes in turn.
 unsafe impl Platform for Machine {
     type Format = Tables;
 

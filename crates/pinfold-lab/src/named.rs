@@ -1,6 +1,7 @@
 //! A map from names to the few things of an execution that have one.
 //!
-//! Every execution makes and drops several, so it is a vector in the order of the names: it takes the room of what is in it.
+//! Every execution makes and drops several, so it is a vector in the order of the names: it takes
+//! the room of what is in it.
 
 use std::ops::Index;
 

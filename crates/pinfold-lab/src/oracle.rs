@@ -1,8 +1,8 @@
 //! What must hold at the end of every execution, whatever the scenario claims.
 //!
-//! [`Oracle`] says what each demands; [`judge`] says who judges it and when. All that break are told.
-//! Use of freed frames, broken invariants and endless faults are found while the execution runs
-//! ([`crate::machine`]), and what only the explorer sees is found by it.
+//! [`Oracle`] says what each demands; [`judge`] says who judges it and when. All that break are
+//! told. Use of freed frames, broken invariants and endless faults are found while the execution
+//! runs ([`crate::machine`]), and what only the explorer sees is found by it.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,8 @@ use crate::report::{Finding, Oracle};
 use crate::scenario::Sharing;
 use crate::world::{Handle, Hold, Process, State, Store, World};
 
-/// Whether a store is one that `name` made itself, or that a process of its line made before the fork that led here.
+/// Whether a store is one that `name` made itself, or that a process of its line made before the
+/// fork that led here.
 fn inherits(state: &State, name: &str, store: &Store) -> bool {
     let (mut name, mut until) = (name, u64::MAX);
     loop {
@@ -127,7 +128,8 @@ impl World {
         Ok(())
     }
 
-    /// The frame that the owner sees instead of the one that it pinned, unless it gave the page up after the first `since` zaps.
+    /// The frame that the owner sees instead of the one that it pinned, unless it gave the page up
+    /// after the first `since` zaps.
     fn parted(&self, state: &State, handle: &Handle, since: u64, index: u64) -> Option<Pfn> {
         let frame = handle.frames[index as usize];
         let page = handle.pages.first_page().0 + index;

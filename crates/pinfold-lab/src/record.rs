@@ -1,4 +1,5 @@
-//! What happened in an execution: enough for oracles and coverage always, and everything for a trace when asked.
+//! What happened in an execution: enough for oracles and coverage always, and everything for a
+//! trace when asked.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -9,7 +10,8 @@ use crate::access::Places;
 use crate::report::{Finding, Oracle};
 use crate::scenario::{Activity, Verb};
 
-/// An event that a scenario wants reached: a kind of event or a kind of step, perhaps while another lane does something.
+/// An event that a scenario wants reached: a kind of event or a kind of step, perhaps while another
+/// lane does something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Goal {
     pub(crate) event: String,
@@ -86,7 +88,8 @@ pub(crate) struct Record {
     /// Which goals this execution reached.
     pub(crate) reached: Vec<bool>,
     doing: Vec<Doing>,
-    /// Entries that were zapped, so that their owner gave the page up, each with the number of its last zap.
+    /// Entries that were zapped, so that their owner gave the page up, each with the number of its
+    /// last zap.
     pub(crate) zapped: BTreeMap<(SpaceId, u64), u64>,
     /// Counts zaps.
     pub(crate) zaps: u64,

@@ -1,8 +1,9 @@
 //! Failing executions on disk: what a replay file holds, and how it is run again.
 //!
-//! A file is complete in itself: it carries the scenario's text and every rule, so neither an edited
-//! scenario nor a preset that means something else one day changes what is run. It also carries what
-//! the execution did, and a replay that does anything else is an error, not another verdict.
+//! A file is complete in itself: it carries the scenario's text and every rule, so neither an
+//! edited scenario nor a preset that means something else one day changes what is run. It also
+//! carries what the execution did, and a replay that does anything else is an error, not another
+//! verdict.
 //!
 //! - INV-SAVED-1: what [`ReplayFile::record`] makes, [`ReplayFile::replay`] repeats without a
 //!   divergence.
@@ -166,7 +167,8 @@ struct Head {
 }
 
 impl ReplayFile {
-    /// The file for the failing execution that `found` tells of in full; none if it tells of none, or only the verdict.
+    /// The file for the failing execution that `found` tells of in full; none if it tells of none,
+    /// or only the verdict.
     pub fn record(scenario: &Scenario, rules: &Rules, found: &Report) -> Option<Self> {
         let broken = found.broken.as_ref().filter(|_| found.verdict == Verdict::Fail)?;
         let trace = found.trace.as_ref().filter(|_| !broken.schedule.is_empty())?;
@@ -213,8 +215,8 @@ impl ReplayFile {
         Ok(file)
     }
 
-    /// Runs the execution again and compares it with what the file says. The report of one that went
-    /// another way is an error which shows both ways.
+    /// Runs the execution again and compares it with what the file says. The report of one that
+    /// went another way is an error which shows both ways.
     ///
     /// # Errors
     /// When the scenario, the rules, the model or the schedule are not understood.

@@ -1,4 +1,5 @@
-//! The incidents that ship with the laboratory, as data: what is under `scenarios/` in this package.
+//! The incidents that ship with the laboratory, as data: what is under `scenarios/` in this
+//! package.
 //!
 //! A file joins them by one line in the table below; a test compares the table with the directory.
 

@@ -1,4 +1,5 @@
-//! The translation cache of a CPU: it keeps a translation until it is flushed, whatever the tables say meanwhile.
+//! The translation cache of a CPU: it keeps a translation until it is flushed, whatever the tables
+//! say meanwhile.
 
 use pinfold::platform::FlushScope;
 use pinfold::{Pfn, SpaceId, VirtAddr};

@@ -6,7 +6,8 @@ use crate::record::{Line, What};
 use crate::report::{Decision, LaneHead, Row, RowKind, Trace};
 use crate::scenario::{Runner, Scenario};
 
-/// The rows of an execution. What ran alone stands in a lane of its own if there is any such step after the lanes, else without one.
+/// The rows of an execution. What ran alone stands in a lane of its own if there is any such step
+/// after the lanes, else without one.
 pub(crate) fn lanes(scenario: &Scenario, lines: &[Line]) -> Trace {
     let cpus = scenario.cpus();
     let mut lanes: Vec<LaneHead> = scenario
@@ -107,8 +108,8 @@ fn part(rule: Switch) -> Part {
     }
 }
 
-/// Why an execution broke, as far as rules decided it: the last decision, and before it the last one of another rule that took a right away or gave a
-/// page to two owners.
+/// Why an execution broke, as far as rules decided it: the last decision, and before it the last
+/// one of another rule that took a right away or gave a page to two owners.
 pub(crate) fn why(decisions: &[Decision]) -> Vec<String> {
     let Some(last) = decisions.last() else { return Vec::new() };
     let causes = Switch::ALL.iter().filter(|rule| part(**rule) == Part::Cause);

@@ -1,7 +1,7 @@
 //! The words of a scenario as numbers, which is what memory holds: `0` is unset memory.
 //!
-//! All of them are numbered before the first execution, in the order of the scenario's text, so a word has one number in all executions and
-//! on all threads.
+//! All of them are numbered before the first execution, in the order of the scenario's text, so a
+//! word has one number in all executions and on all threads.
 
 use crate::scenario::{Action, Scenario, Step};
 

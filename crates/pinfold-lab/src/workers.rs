@@ -1,4 +1,5 @@
-//! Threads that share numbered tasks: each takes the next one when it is done with its own, and tells the calling thread what comes of it.
+//! Threads that share numbered tasks: each takes the next one when it is done with its own, and
+//! tells the calling thread what comes of it.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,8 +26,9 @@ impl<N> Worker<N> {
     }
 }
 
-/// Does the tasks `0..tasks` on at most `threads` threads, and returns when all of these are done. `work` does one task; after a break its
-/// thread takes no other. The calling thread runs `heard` for each thing that it is told, and with nothing after each `beat` of silence.
+/// Does the tasks `0..tasks` on at most `threads` threads, and returns when all of these are done.
+/// `work` does one task; after a break its thread takes no other. The calling thread runs `heard`
+/// for each thing that it is told, and with nothing after each `beat` of silence.
 ///
 /// # Panics
 /// When `work` does.

@@ -1,7 +1,8 @@
 //! The world of one execution: a machine, its processes, what they hold, and what was seen.
 //!
-//! A world is built anew for every execution by running the scenario's setup. Its tables are behind a `RefCell` that is never borrowed across a
-//! hook: a step copies out what it needs, acts, and writes back what it made.
+//! A world is built anew for every execution by running the scenario's setup. Its tables are behind
+//! a `RefCell` that is never borrowed across a hook: a step copies out what it needs, acts, and
+//! writes back what it made.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,7 +78,8 @@ pub(crate) struct Handle {
     pub(crate) process: String,
     pub(crate) space: SpaceId,
     pub(crate) pages: VirtRange,
-    /// For a long-term pin, with which owner and device must go on naming one frame: how many zaps there were before it was asked for.
+    /// For a long-term pin, with which owner and device must go on naming one frame: how many zaps
+    /// there were before it was asked for.
     pub(crate) coherent: Option<u64>,
 }
 
@@ -274,7 +276,8 @@ impl World {
 }
 
 impl Drop for World {
-    /// Throws the machine away in whatever state it is. Nothing is left to do after [`World::take_down`].
+    /// Throws the machine away in whatever state it is. Nothing is left to do after
+    /// [`World::take_down`].
     fn drop(&mut self) {
         let state = self.state.take();
         drop(state.handles);

@@ -1,4 +1,5 @@
-//! The same search finds the same, whatever was searched before it in the same process, and a failure's schedule leads to one trace.
+//! The same search finds the same, whatever was searched before it in the same process, and a
+//! failure's schedule leads to one trace.
 //!
 //! What breaks it: the order of a hash map, addresses, time, statics.
 

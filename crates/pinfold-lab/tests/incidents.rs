@@ -1,7 +1,9 @@
-//! Every shipped incident under the rule sets where it must break and where it must not, searched to exhaustion.
+//! Every shipped incident under the rule sets where it must break and where it must not, searched
+//! to exhaustion.
 //!
-//! The releases' verdicts are in `scenarios/verdicts.txt` and are compared by the command's tests; here stand the cells that need more than a release: a
-//! memory model, a switch that no release had, an outcome. The races that are protocols of the memory manager are in `protocols`.
+//! The releases' verdicts are in `scenarios/verdicts.txt` and are compared by the command's tests;
+//! here stand the cells that need more than a release: a memory model, a switch that no release
+//! had, an outcome. The races that are protocols of the memory manager are in `protocols`.
 
 mod common;
 

@@ -1,9 +1,11 @@
-//! The locks of `pinfold::sync` as they ship, word for word, with two and three lanes in every role, under each memory
-//! model and with three ways to sleep; and the explorer's objects that stand for them elsewhere.
+//! The locks of `pinfold::sync` as they ship, word for word, with two and three lanes in every
+//! role, under each memory model and with three ways to sleep; and the explorer's objects that
+//! stand for them elsewhere.
 //!
-//! Held against each other: what the code can do, the objects can do (INV-SYNC-1 of `pinfold::sync`).
-//! `cargo test -p pinfold-lab --release --test locks -- --nocapture` prints a line for each lock and model; with `--ignored`, three lanes that
-//! sleep as weakly as the contract of [`Park`] allows.
+//! Held against each other: what the code can do, the objects can do (INV-SYNC-1 of
+//! `pinfold::sync`). `cargo test -p pinfold-lab --release --test locks -- --nocapture` prints a
+//! line for each lock and model; with `--ignored`, three lanes that sleep as weakly as the contract
+//! of [`Park`] allows.
 
 #[path = "common/futex.rs"]
 mod futex;
@@ -37,7 +39,8 @@ enum Sleep {
     Queue,
     /// As weakly as the contract allows: whoever wakes looks for sleepers without a lock.
     Counted,
-    /// As before, but who goes to sleep brings no barrier, which is less than the contract asks: a control.
+    /// As before, but who goes to sleep brings no barrier, which is less than the contract asks: a
+    /// control.
     Unfenced,
     /// As in the queue, but nobody is ever woken: a control.
     Forgotten,
@@ -259,7 +262,8 @@ fn shapes<'a>(roles: &'a [&'a [Act]], lanes: usize) -> Vec<Vec<&'a [Act]>> {
     (0..roles.len()).flat_map(with_first).collect()
 }
 
-/// The code is exhausted without a failure in every shape, and does nothing that the objects do not do.
+/// The code is exhausted without a failure in every shape, and does nothing that the objects do not
+/// do.
 fn hold(what: &str, roles: &[&[Act]], lanes: usize, sleeps: &[Sleep]) {
     for model in MODELS {
         let (mut count, mut executions, mut objects) = (0, 0, 0);
@@ -343,8 +347,8 @@ fn hangs(lanes: &[&[Act]], sleep: Sleep, model: Model, locks: LockForm) -> bool 
     kind.is_some()
 }
 
-/// New readers wait for a writer that waits, so one who shares the lock twice may wait for himself. The objects say
-/// so, too, and neither says it where there is no writer.
+/// New readers wait for a writer that waits, so one who shares the lock twice may wait for himself.
+/// The objects say so, too, and neither says it where there is no writer.
 #[test]
 fn who_shares_the_lock_twice_beside_a_writer_hangs() {
     for model in MODELS {
@@ -359,8 +363,9 @@ fn who_shares_the_lock_twice_beside_a_writer_hangs() {
     }
 }
 
-/// The control: a lock promises a barrier between its change of the word and the look for sleepers, and asks for one between a sleeper's
-/// registration and its look at the word. Locked instructions are both on x86.
+/// The control: a lock promises a barrier between its change of the word and the look for sleepers,
+/// and asks for one between a sleeper's registration and its look at the word. Locked instructions
+/// are both on x86.
 #[test]
 fn a_sleeper_who_looks_at_the_word_without_a_barrier_misses_his_wake_up_under_weak() {
     for lanes in [[&[Write][..], &[Write]], [&[Read], &[Write]], [&[Insist], &[Insist]]] {

@@ -1,8 +1,10 @@
-//! The whole memory manager with its locks as they ship: every shipped incident under every release's rules and each
-//! memory model has the verdict and the outcomes that it has with the explorer's objects in their place.
+//! The whole memory manager with its locks as they ship: every shipped incident under every
+//! release's rules and each memory model has the verdict and the outcomes that it has with the
+//! explorer's objects in their place.
 //!
-//! With their code most incidents exhaust, and the larger ones do not in a test's time: how many is printed.
-//! `cargo test -p pinfold-lab --release --test locks_as_code -- --ignored --nocapture` gives each cell a minute.
+//! With their code most incidents exhaust, and the larger ones do not in a test's time: how many is
+//! printed. `cargo test -p pinfold-lab --release --test locks_as_code -- --ignored --nocapture`
+//! gives each cell a minute.
 
 mod common;
 
@@ -19,7 +21,8 @@ fn labels(report: &Report) -> BTreeSet<&str> {
     report.outcomes.iter().map(|outcome| outcome.label.as_str()).collect()
 }
 
-/// Searches every cell with the locks as code within `bounds`; gives how many came to a verdict, and how many there are.
+/// Searches every cell with the locks as code within `bounds`; gives how many came to a verdict,
+/// and how many there are.
 fn compare(bounds: &CheckOptions) -> (usize, usize) {
     let (mut decided, mut cells, mut executions) = (0, 0, 0);
     for (model, name) in

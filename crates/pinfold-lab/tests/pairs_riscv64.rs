@@ -1,6 +1,8 @@
-//! Every two operations of the memory manager against each other, and its protocols, as `pairs` has them, on entries of RISC-V.
+//! Every two operations of the memory manager against each other, and its protocols, as `pairs` has
+//! them, on entries of RISC-V.
 //!
-//! `cargo test -p pinfold-lab --release --test pairs_riscv64 -- --nocapture` prints a line for each setup.
+//! `cargo test -p pinfold-lab --release --test pairs_riscv64 -- --nocapture` prints a line for each
+//! setup.
 
 #[path = "pairs/audit.rs"]
 mod audit;
@@ -25,7 +27,8 @@ use search::all_pairs;
 
 /// The entries of RISC-V, in small tables.
 type Tables = SmallRiscv64;
-/// The processors set neither mark (Svade): accesses fault where one is missing, and the manager sets it.
+/// The processors set neither mark (Svade): accesses fault where one is missing, and the manager
+/// sets it.
 const MARKS: Marks = Marks::Manager;
 
 #[test]

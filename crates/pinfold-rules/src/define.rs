@@ -90,9 +90,9 @@ macro_rules! switches {
         $(
             $(#[doc = $doc])+
             #[doc = ""]
-            #[doc = "Listed in the order of history. Not comparable: what a variant means is asked of"]
-            #[doc = "the decision functions, which match every variant, so a new one does not compile"]
-            #[doc = "until each of them has decided."]
+            #[doc = "Listed in the order of history. Not comparable: what a variant means is"]
+            #[doc = "asked of the decision functions, which match every variant, so that a new one"]
+            #[doc = "does not compile until each of them has decided."]
             #[derive(Clone, Copy, Debug)]
             #[cfg_attr(test, derive(PartialEq, Eq))]
             pub enum $Enum {

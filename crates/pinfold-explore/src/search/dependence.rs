@@ -5,12 +5,13 @@
 //! gives an equivalent execution.
 //!
 //! INV-DEP-1: a step that [`Touch::closes`] an object is ordered after everything that touched the
-//! object before, so whoever looks back from a later step may stop there. INV-DEP-2: a step that
-//! waits for a lock is ordered after those that gave it back, which is no race: it could not have
-//! come before them. Its races are with the takings. Which of them it could have preceded depends
-//! on where the lock was free in between. INV-DEP-3: starting a lane is not a step. All steps of
-//! the lane are ordered after the step that it belongs to. The step that sees a lane end is ordered
-//! after all steps of the lane; neither order could be the other way round, so neither is a race.
+//! object before, so whoever looks back from a later step may stop there.
+//! INV-DEP-2: a step that waits for a lock is ordered after those that gave it back, which is no
+//! race: it could not have come before them. Its races are with the takings. Which of them it could
+//! have preceded depends on where the lock was free in between.
+//! INV-DEP-3: starting a lane is not a step. All steps of the lane are ordered after the step that
+//! it belongs to. The step that sees a lane end is ordered after all steps of the lane; neither
+//! order could be the other way round, so neither is a race.
 
 use super::{
     rule::Rule,

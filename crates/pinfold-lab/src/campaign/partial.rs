@@ -1,8 +1,8 @@
 //! The part of a campaign that one process has done, as a file, and how such parts are joined.
 //!
 //! INV-PARTIAL-1: the counts of [`Partial::report`] are those of the jobs in [`Partial::finished`],
-//! and of the job that failed, if one did. A job in [`Partial::unfinished`] has its own counts: those
-//! of the executions before its position. No job is in both.
+//! and of the job that failed, if one did. A job in [`Partial::unfinished`] has its own counts:
+//! those of the executions before its position. No job is in both.
 //! INV-PARTIAL-2: only parts that answer the same [`Question`] are joined, and no job twice, be it
 //! finished or not.
 

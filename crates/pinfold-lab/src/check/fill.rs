@@ -110,7 +110,8 @@ pub(super) fn fill(report: &mut Report, plan: &Plan, kept: Kept) {
     report.costs = kept.costs;
 }
 
-/// What an execution has broken: `findings` if there are any, and if not, `message` as `kind` has it.
+/// What an execution has broken: `findings` if there are any, and if not, `message` as `kind` has
+/// it.
 pub(super) fn broken(
     findings: &[Finding],
     kind: FailureKind,

@@ -1,11 +1,13 @@
 //! A look at random before a long search goes on.
 //!
-//! A depth-first search turns the end of an execution over and over before it comes back to the beginning, so it finds late what a random
-//! search finds at once. A search that is not over soon is therefore interrupted, some executions are made at random, and it goes on where it
-//! stood.
+//! A depth-first search turns the end of an execution over and over before it comes back to the
+//! beginning, so it finds late what a random search finds at once. A search that is not over soon
+//! is therefore interrupted, some executions are made at random, and it goes on where it stood.
 //!
-//! INV-LOOK-1: what was made at random and broke nothing is not counted: a search that passes does so by the exhaustive one alone.
-//! INV-LOOK-2: whether there is a look depends on the number of executions only, so a search has one result everywhere.
+//! INV-LOOK-1: what was made at random and broke nothing is not counted: a search that passes does
+//! so by the exhaustive one alone.
+//! INV-LOOK-2: whether there is a look depends on the number of executions only, so a search has
+//! one result everywhere.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! Running and searching: a scenario under a rule set becomes a report.
 //!
-//! `check` explores, `run` makes one execution and keeps all of it, `replay_schedule` makes a recorded one again. All go through the same
-//! [`trial`], so a lane's step is the same code in each.
+//! `check` explores, `run` makes one execution and keeps all of it, `replay_schedule` makes a
+//! recorded one again. All go through the same [`trial`], so a lane's step is the same code in
+//! each.
 
 mod fill;
 mod look;
@@ -32,8 +33,8 @@ pub(crate) use trial::{Found, Keep, Trial};
 
 /// Searches a scenario's executions under `rules`.
 ///
-/// A scenario that does not fit the machine (an unknown event, a setup that fails) gives [`Verdict::Error`] with the reason in
-/// [`Report::broken`].
+/// A scenario that does not fit the machine (an unknown event, a setup that fails) gives
+/// [`Verdict::Error`] with the reason in [`Report::broken`].
 pub fn check(
     scenario: &Scenario,
     path: &str,
@@ -47,7 +48,8 @@ pub fn check(
     }
 }
 
-/// Makes one execution of a scenario and keeps all of it. As [`check()`] for a scenario that does not fit.
+/// Makes one execution of a scenario and keeps all of it. As [`check()`] for a scenario that does
+/// not fit.
 pub fn run(scenario: &Scenario, path: &str, rules: &Rules, order: Order) -> Report {
     match Prepared::new(scenario, path, rules) {
         Ok(prepared) => prepared.run(order),
@@ -55,7 +57,8 @@ pub fn run(scenario: &Scenario, path: &str, rules: &Rules, order: Order) -> Repo
     }
 }
 
-/// Runs a recorded schedule again and keeps all of it, its shared accesses included. As [`check()`] for a scenario that does not fit.
+/// Runs a recorded schedule again and keeps all of it, its shared accesses included. As [`check()`]
+/// for a scenario that does not fit.
 ///
 /// # Errors
 /// When `schedule` is not a schedule.

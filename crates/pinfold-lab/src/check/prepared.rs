@@ -1,6 +1,8 @@
-//! A scenario that is ready to be executed: its plan is made, the events that it asks for exist, and its setup worked once.
+//! A scenario that is ready to be executed: its plan is made, the events that it asks for exist,
+//! and its setup worked once.
 //!
-//! - INV-PREPARED-1: a setup that worked once works in every execution: it runs alone, and a plan never changes.
+//! - INV-PREPARED-1: a setup that worked once works in every execution: it runs alone, and a plan
+//!   never changes.
 
 use std::sync::Arc;
 
@@ -28,7 +30,8 @@ impl Prepared {
     /// Makes `scenario`, which was found at `path`, ready to be executed under `rules`.
     ///
     /// # Errors
-    /// When it cannot be executed: an event that there is not, or a setup that fails. The error points into the scenario's text.
+    /// When it cannot be executed: an event that there is not, or a setup that fails. The error
+    /// points into the scenario's text.
     pub fn new(scenario: &Scenario, path: &str, rules: &Rules) -> Result<Self, Box<ScenarioError>> {
         if let Some(error) = check_events(scenario, &known_events()).into_iter().next() {
             return Err(Box::new(error));

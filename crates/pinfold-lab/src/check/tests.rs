@@ -1,4 +1,5 @@
-//! The engine of the verdicts on small scenarios of its own; the shipped incidents are in `tests/incidents.rs`.
+//! The engine of the verdicts on small scenarios of its own; the shipped incidents are in
+//! `tests/incidents.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -146,7 +147,8 @@ always
 
 #[test]
 fn a_fork_without_frames_loses_nothing_in_the_parent_and_leaks_nothing() {
-    // Frames: the zero page, the root, a table, two pages; one is left, and the child needs two tables.
+    // Frames: the zero page, the root, a table, two pages; one is left, and the child needs two
+    // tables.
     let report = checked(FORK_WITHOUT_FRAMES, "latest");
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
 }

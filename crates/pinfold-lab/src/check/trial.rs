@@ -1,4 +1,5 @@
-//! A plan as the explorer sees it: builds a world for each execution, runs its lanes, judges its end.
+//! A plan as the explorer sees it: builds a world for each execution, runs its lanes, judges its
+//! end.
 
 use std::rc::Rc;
 use std::sync::Arc;

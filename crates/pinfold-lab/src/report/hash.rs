@@ -1,7 +1,7 @@
 //! Content hashes for report ids.
 //!
-//! The value must be the same on every machine and in every release, so it is a [`StableHasher`]'s, followed by an avalanche step; ids guard
-//! against confusion, not against an adversary.
+//! The value must be the same on every machine and in every release, so it is a [`StableHasher`]'s,
+//! followed by an avalanche step; ids guard against confusion, not against an adversary.
 
 use std::hash::Hasher;
 

@@ -48,7 +48,8 @@ pub(super) fn did_you_mean<'a>(
     Some(list)
 }
 
-/// Insertions, deletions, substitutions and swaps of neighbours that lead from `a` to `b`; case does not count.
+/// Insertions, deletions, substitutions and swaps of neighbours that lead from `a` to `b`; case
+/// does not count.
 fn distance(a: &str, b: &str) -> usize {
     strsim::osa_distance(&a.to_ascii_lowercase(), &b.to_ascii_lowercase())
 }

@@ -1,7 +1,9 @@
-//! Sleeping that is exactly as weak as `Park` allows: a futex that looks for sleepers without a lock.
+//! Sleeping that is exactly as weak as `Park` allows: a futex that looks for sleepers without a
+//! lock.
 //!
-//! Protocol: who goes to sleep counts itself, brings a full barrier, and looks at the word; who wakes has changed the word and brought a full
-//! barrier, and looks at the count. Of the two one sees the other. Nothing else here orders anything.
+//! Protocol: who goes to sleep counts itself, brings a full barrier, and looks at the word; who
+//! wakes has changed the word and brought a full barrier, and looks at the count. Of the two one
+//! sees the other. Nothing else here orders anything.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -38,7 +40,8 @@ impl Word {
 
 /// One bucket of sleepers for all words: being woken for another's word is an early return.
 pub(crate) struct Futex {
-    /// How many have counted themselves since the last wake-up; above that, how many wake-ups there were.
+    /// How many have counted themselves since the last wake-up; above that, how many wake-ups there
+    /// were.
     bucket: Word,
     barrier: bool,
 }

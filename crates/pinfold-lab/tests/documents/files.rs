@@ -35,8 +35,8 @@ pub(crate) fn is_source(name: &str) -> bool {
     in_repository(name).is_file() || crates.flatten().any(in_a_crate)
 }
 
-/// Every file of crates, scenarios, docs, tests and of the root itself that has one of these extensions. A symbolic link to a directory is not
-/// followed, so that nothing is read twice.
+/// Every file of crates, scenarios, docs, tests and of the root itself that has one of these
+/// extensions. A symbolic link to a directory is not followed, so that nothing is read twice.
 pub(crate) fn files(extensions: &[&str]) -> Vec<TextFile> {
     let mut found = Vec::new();
     let wanted = |path: &Path| {

@@ -93,7 +93,8 @@ impl Sheet {
     }
 }
 
-/// The places that `text` cites: what follows the word `facts`, in prose and comments, or in a scenario's `facts "..."`.
+/// The places that `text` cites: what follows the word `facts`, in prose and comments, or in a
+/// scenario's `facts "..."`.
 pub(crate) fn citations(text: &str) -> Vec<Cited> {
     // A citation may be broken over lines of a comment.
     let lines = text.lines().map(|line| line.trim_start().trim_start_matches(['/', '!', '#']));

@@ -9,7 +9,8 @@ use pinfold::{AddressSpace, Flags, Memory, PIN_BIAS, Pfn};
 
 use super::platform::Bare;
 
-/// Adds up what the living spaces, pins and references hold, and compares it with what the frames say.
+/// Adds up what the living spaces, pins and references hold, and compares it with what the frames
+/// say.
 pub(crate) fn check(
     memory: &Shared<Memory<Bare>>,
     spaces: &[&AddressSpace<Bare>],

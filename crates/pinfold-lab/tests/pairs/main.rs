@@ -1,10 +1,12 @@
-//! Every two operations of the memory manager against each other, on a machine that is exactly as weak as its contract, under the weak memory
-//! model: each pair searched to exhaustion where that does not take too long, and every count audited at the end of every execution.
+//! Every two operations of the memory manager against each other, on a machine that is exactly as
+//! weak as its contract, under the weak memory model: each pair searched to exhaustion where that
+//! does not take too long, and every count audited at the end of every execution.
 //!
-//! Entries are those of x86-64 here; `pairs_aarch64.rs` and `pairs_riscv64.rs` run the same on theirs.
+//! Entries are those of x86-64 here; `pairs_aarch64.rs` and `pairs_riscv64.rs` run the same on
+//! theirs.
 //!
-//! `cargo test -p pinfold-lab --release --test pairs -- --nocapture` prints a line for each rule set; with `--ignored`, all releases, longer
-//! searches and three lanes.
+//! `cargo test -p pinfold-lab --release --test pairs -- --nocapture` prints a line for each rule
+//! set; with `--ignored`, all releases, longer searches and three lanes.
 
 mod audit;
 #[path = "../common/futex.rs"]
@@ -33,7 +35,8 @@ fn every_two_operations_by_the_rules_of_today() {
     all_pairs("latest", MARKS, 3_000);
 }
 
-/// What these rules made of a page on the move, before migration kept it locked, shows only after 2,000 executions.
+/// What these rules made of a page on the move, before migration kept it locked, shows only after
+/// 2,000 executions.
 #[test]
 fn every_two_operations_by_the_oldest_rules() {
     all_pairs("5.8", MARKS, 3_000);

@@ -1,9 +1,10 @@
 //! What lanes do, on what, and what must hold at the end of every execution.
 //!
-//! - A load sees what its process, or who shares the memory with it, has put there; a store that succeeded is there at the end, unless its owner
-//!   gave the page up. Nobody sees what was stored behind its fork.
-//! - The entry of a page that its process has stored to is dirty, whoever marks it, by the rules of today: a move once left the mark to
-//!   the page alone.
+//! - A load sees what its process, or who shares the memory with it, has put there; a store that
+//!   succeeded is there at the end, unless its owner gave the page up. Nobody sees what was stored
+//!   behind its fork.
+//! - The entry of a page that its process has stored to is dirty, whoever marks it, by the rules of
+//!   today: a move once left the mark to the page alone.
 //! - A pin and its owner go on naming one frame, by the rules of today.
 //! - An operation is refused only for what another lane does.
 //! - All references and mappings have a reason ([`super::audit`]).
@@ -26,7 +27,8 @@ use super::platform::{Bare, FRAMES, Walkers};
 use super::seen::{Seen, seen};
 use super::{Tables, audit};
 
-/// The page that loads and stores go to: the last one of its table, so that the next page has another.
+/// The page that loads and stores go to: the last one of its table, so that the next page has
+/// another.
 const PAGE: u64 = Tables::ENTRIES as u64 - 1;
 /// What was stored before the lanes.
 const OLD: u64 = 1;
@@ -472,7 +474,8 @@ impl World {
 }
 
 impl Drop for World {
-    /// Throws the machine away in whatever state it is. Nothing is left to do after a judgement that ended well.
+    /// Throws the machine away in whatever state it is. Nothing is left to do after a judgement
+    /// that ended well.
     fn drop(&mut self) {
         self.let_go();
         let forked = self.forked.take().into_iter().map(|(_, space)| space);

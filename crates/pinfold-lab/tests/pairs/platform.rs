@@ -1,14 +1,17 @@
 //! A machine that is exactly as weak as the contract of `pinfold::Platform` allows.
 //!
 //! Protocol:
-//! - Entries mean what they mean to the hardware of the format ([`super::mmu`]), which sets accessed and dirty itself or faults where they are
-//!   clear.
-//! - No CPU caches a translation. An instruction walks the tables, sets its bits in the entry and reaches the word under the lock of its CPU,
-//!   without ordering anything but what follows an entry behind the entry. A flush takes the lock of each other CPU that runs instructions in
+//! - Entries mean what they mean to the hardware of the format ([`super::mmu`]), which sets
+//!   accessed and dirty itself or faults where they are clear.
+//! - No CPU caches a translation. An instruction walks the tables, sets its bits in the entry and
+//!   reaches the word under the lock of its CPU, without ordering anything but what follows an
+//!   entry behind the entry. A flush takes the lock of each other CPU that runs instructions in
 //!   turn: so none straddles it, and nothing else is ordered by it.
-//! - A walk section is a word of its lane's (or one for all): a relaxed update and a full barrier open it, a release closes it, the wait acquires.
+//! - A walk section is a word of its lane's (or one for all): a relaxed update and a full barrier
+//!   open it, a release closes it, the wait acquires.
 //! - Sleeping is the futex that the contract describes.
-//! - Filling and copying are relaxed. Both say that they have the frame alone, which the exploration checks.
+//! - Filling and copying are relaxed. Both say that they have the frame alone, which the
+//!   exploration checks.
 
 use std::ptr::NonNull;
 use std::sync::Mutex;
@@ -39,7 +42,8 @@ pub(crate) enum Walkers {
     Each,
     /// One word counts all, as [`pinfold::mock::Host`] does.
     Counted,
-    /// As [`Walkers::Each`], without the barrier behind the opening, which is less than the contract asks: a control.
+    /// As [`Walkers::Each`], without the barrier behind the opening, which is less than the
+    /// contract asks: a control.
     Unfenced,
 }
 
@@ -111,7 +115,8 @@ impl Bare {
         Some(&self.frame(table)[index(page, 0)])
     }
 
-    /// A load, or a store of `value`, by the calling CPU, with the faults that it takes: what was read or stored.
+    /// A load, or a store of `value`, by the calling CPU, with the faults that it takes: what was
+    /// read or stored.
     pub(crate) fn access(
         &self,
         space: &AddressSpace<Self>,
@@ -189,8 +194,9 @@ impl Park for Bare {
     }
 }
 
-// SAFETY: frames are slices of `ENTRIES` words in a box that lives as long as the machine; a flush waits for the instruction that each CPU is at, and
-// hands what both did to the other; sections and sleeping are as the contract says.
+// SAFETY: frames are slices of `ENTRIES` words in a box that lives as long as the machine; a flush
+// waits for the instruction that each CPU is at, and hands what both did to the other; sections and
+// sleeping are as the contract says.
 unsafe impl Platform for Bare {
     type Format = Tables;
 

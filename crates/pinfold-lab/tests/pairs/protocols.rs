@@ -1,5 +1,6 @@
-//! The protocols of the manager on the weak machine: each searched to exhaustion under each memory model; their broken twins, which must be
-//! found; and the machine made weaker than the contract, which must be found, too.
+//! The protocols of the manager on the weak machine: each searched to exhaustion under each memory
+//! model; their broken twins, which must be found; and the machine made weaker than the contract,
+//! which must be found, too.
 
 use pinfold_explore::{Completeness, FailureKind, LockForm, Model};
 
@@ -85,7 +86,8 @@ fn case((_, setup, lanes): Protocol, rules: &str) -> Case {
     Case::new(setup, lanes, rules)
 }
 
-/// Searches to exhaustion without a failure; how many executions it took, and how many ends there are.
+/// Searches to exhaustion without a failure; how many executions it took, and how many ends there
+/// are.
 #[track_caller]
 fn holds(mut case: Case, model: Model, locks: LockForm) -> (u64, usize) {
     let report = case.search(model, locks, MOST);
@@ -149,9 +151,10 @@ fn broken_twins_are_found_on_it() {
     }
 }
 
-/// The rules of 5.8 count mappings, and an unmapped page has lost its mapping before the flush: an instruction that is under way in another
-/// thread of the one who unmaps may still read, and finds what the page's last owner has stored meanwhile. Since 5.9 references count, which
-/// the unmapping thread gives back after the flush.
+/// The rules of 5.8 count mappings, and an unmapped page has lost its mapping before the flush: an
+/// instruction that is under way in another thread of the one who unmaps may still read, and finds
+/// what the page's last owner has stored meanwhile. Since 5.9 references count, which the unmapping
+/// thread gives back after the flush.
 #[test]
 fn a_load_under_way_beside_its_unmap_sees_a_foreign_store_by_the_rules_of_5_8_alone() {
     const LEAK: Protocol = (

@@ -1,4 +1,5 @@
-//! The search of some lanes, of every two operations in every setup, and what a number of searches comes to.
+//! The search of some lanes, of every two operations in every setup, and what a number of searches
+//! comes to.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -19,7 +20,8 @@ pub(crate) struct Case {
     pub(crate) rules: Rules,
     pub(crate) walkers: Walkers,
     pub(crate) marks: Marks,
-    /// By the rules of today pins go on naming their owner's frames, and entries keep the mark of a store.
+    /// By the rules of today pins go on naming their owner's frames, and entries keep the mark of a
+    /// store.
     pub(crate) today: bool,
 }
 
@@ -95,7 +97,8 @@ pub(crate) fn acts(setup: Setup) -> Vec<Act> {
     owner.chain(child.iter().map(|what| (Child, *what))).collect()
 }
 
-/// Whether lanes may do both at a time: a space exits when nobody uses it any more, and a device stores while it has the pin.
+/// Whether lanes may do both at a time: a space exits when nobody uses it any more, and a device
+/// stores while it has the pin.
 pub(crate) fn fit((who, what): Act, (other, beside): Act) -> bool {
     let by_handle = |what| matches!(what, Unpin | DeviceWrite);
     let ends = |what, beside| what == Exit && !by_handle(beside);

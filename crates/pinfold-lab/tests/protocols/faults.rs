@@ -33,7 +33,8 @@ reach spurious
     }
 }
 
-/// Two write faults on one page, one of which finds the other's copy, and a reader whose CPU may still know the old page.
+/// Two write faults on one page, one of which finds the other's copy, and a reader whose CPU may
+/// still know the old page.
 #[test]
 fn a_write_fault_that_finds_anothers_copy() {
     let protocol = Protocol::shipped("cow-published-early")
@@ -98,8 +99,10 @@ setup
   P: write A[1] "old"
 "#;
 
-/// Without a pin no switch breaks it: fork holds the address space's lock for writing and a fault holds it for reading, so they meet only where the
-/// hardware walks the tables and uses translations that are stale until fork's flush, and writes through those are allowed under every rule.
+/// Without a pin no switch breaks it: fork holds the address space's lock for writing and a fault
+/// holds it for reading, so they meet only where the hardware walks the tables and uses
+/// translations that are stale until fork's flush, and writes through those are allowed under every
+/// rule.
 #[test]
 fn a_write_fault_against_fork() {
     let protocol = Protocol::new("write-fork", &format!("{TWO_PAGES}{WRITERS_AND_FORK}"))
@@ -109,7 +112,8 @@ fn a_write_fault_against_fork() {
     }
 }
 
-/// The child's early copy of the pinned page may be older than what it shares: the hole of facts 2.7, which every release since 5.9 has.
+/// The child's early copy of the pinned page may be older than what it shares: the hole of facts
+/// 2.7, which every release since 5.9 has.
 #[test]
 fn a_write_fault_against_fork_of_a_pinned_page() {
     let pinned = format!(

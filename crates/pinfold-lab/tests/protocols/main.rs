@@ -1,10 +1,13 @@
-//! Each protocol of the memory manager, searched to exhaustion under the weak memory model, and its broken twins, which must be found.
+//! Each protocol of the memory manager, searched to exhaustion under the weak memory model, and its
+//! broken twins, which must be found.
 //!
-//! A pass here is a proof within the scenario: no bound, no limit, every class of executions, and each window that a protocol is about was open in
-//! one of them at least. `--nocapture` prints what each proof took.
+//! A pass here is a proof within the scenario: no bound, no limit, every class of executions, and
+//! each window that a protocol is about was open in one of them at least. `--nocapture` prints what
+//! each proof took.
 //!
-//! A twin is the same scenario under rules that take something from the protocol. Where no switch takes away what it rests on (mostly the lock of
-//! a page table or of an address space), there is no twin, and the test says so.
+//! A twin is the same scenario under rules that take something from the protocol. Where no switch
+//! takes away what it rests on (mostly the lock of a page table or of an address space), there is
+//! no twin, and the test says so.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -27,7 +30,8 @@ struct Protocol {
 }
 
 impl Protocol {
-    /// With two nodes, a CPU on each, and one pass for each migration: what one pass cannot do, ten only do more often.
+    /// With two nodes, a CPU on each, and one pass for each migration: what one pass cannot do, ten
+    /// only do more often.
     fn new(name: &'static str, body: &str) -> Self {
         let machine =
             "machine\nnodes 2\nframes 8\nmigrate-passes 1\ncpu cpu0 node 0\ncpu cpu1 node 1";

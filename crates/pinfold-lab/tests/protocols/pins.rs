@@ -67,8 +67,8 @@ reach fork-protected during fast-pin
     protocol.holds("latest");
 }
 
-/// The entry is read-only before and after, so the walk's second look shows nothing: only the sequence count, around the clearing of the mark, tells
-/// that fork was there.
+/// The entry is read-only before and after, so the walk's second look shows nothing: only the
+/// sequence count, around the clearing of the mark, tells that fork was there.
 #[test]
 fn a_lock_free_read_pin_against_the_clearing_of_the_mark_by_fork() {
     let protocol = Protocol::new(
@@ -119,8 +119,8 @@ fn a_lock_free_pin_against_unmap() {
     }
 }
 
-/// The frame is freed and used again between the walker's look and its reference: the second look saves it. The area stays, so that a late pin finds
-/// a page, too.
+/// The frame is freed and used again between the walker's look and its reference: the second look
+/// saves it. The area stays, so that a late pin finds a page, too.
 #[test]
 fn a_lock_free_pin_against_reuse_of_the_frame() {
     let protocol = Protocol::shipped("fast-pin-reused-frame").reaching(&[
@@ -169,9 +169,10 @@ reach fast-stop
     }
 }
 
-/// Both forms hold here, the one of 5.19 too: the barriers that it lacks come with the full exchange that takes the entry out, which no switch makes
-/// weaker. The walk has two looks after its reference, at the entry and at the mark, and either is enough against migration, which leaves the old
-/// page without the mark; so the twins lose both, or the mark on the way.
+/// Both forms hold here, the one of 5.19 too: the barriers that it lacks come with the full
+/// exchange that takes the entry out, which no switch makes weaker. The walk has two looks after
+/// its reference, at the entry and at the mark, and either is enough against migration, which
+/// leaves the old page without the mark; so the twins lose both, or the mark on the way.
 #[test]
 fn a_lock_free_read_pin_against_the_clearing_of_the_mark() {
     let protocol = Protocol::new(
@@ -239,12 +240,14 @@ reach cow-reuse
     }
 }
 
-/// The copy that a forced write made may be dropped before it is taken. Who then goes on as a reader takes what everybody reads.
+/// The copy that a forced write made may be dropped before it is taken. Who then goes on as a
+/// reader takes what everybody reads.
 #[test]
 fn a_forced_write_against_the_dropping_of_its_copy() {
     let protocol = Protocol::shipped("dirty-cow");
     for rules in PRESETS {
-        // Five executions: each pair of steps under one lock has two orders, and that is all there is.
+        // Five executions: each pair of steps under one lock has two orders, and that is all there
+        // is.
         let report = common::holds(protocol.name, &protocol.text, rules, Model::Weak);
         assert_eq!(outcomes(&report), ["dropped", "kept"], "{rules}");
         for model in MODELS {

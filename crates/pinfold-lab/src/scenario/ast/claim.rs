@@ -71,7 +71,8 @@ pub enum Atom {
         /// The other.
         right: View,
     },
-    /// `VIEW is dirty`: a write to the page is on record, in the entry that maps it or with the page itself.
+    /// `VIEW is dirty`: a write to the page is on record, in the entry that maps it or with the
+    /// page itself.
     Dirty {
         /// The page.
         view: View,
