@@ -212,7 +212,7 @@ impl House {
 
     fn crate_name(&self) -> String {
         let directory = self.files[0].ancestors().nth(2).and_then(Path::file_name);
-        directory.unwrap_or_default().display().to_string()
+        directory.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     }
 
     fn name(&self, file: usize) -> String {

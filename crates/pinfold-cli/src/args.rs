@@ -257,11 +257,7 @@ impl Default for ModelArg {
 impl ModelArg {
     /// The name, as written on the command line and in reports.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Sc => "sc",
-            Self::Tso => "tso",
-            Self::Weak => "weak",
-        }
+        self.model().name()
     }
 
     /// The model that it names.

@@ -8,6 +8,8 @@ use crate::{
     watch::Watch,
 };
 use std::{
+    fmt,
+    str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,6 +26,49 @@ pub enum LockForm {
     Object,
     /// Their own code, on cells. Far more executions.
     Code,
+}
+
+impl LockForm {
+    /// Both forms.
+    pub const ALL: [Self; 2] = [Self::Object, Self::Code];
+
+    /// The name that [`FromStr`] reads.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Object => "object",
+            Self::Code => "code",
+        }
+    }
+}
+
+impl fmt::Display for LockForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Text that names no form of locks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseLockFormError(
+    /// The text as it was found.
+    pub String,
+);
+
+impl fmt::Display for ParseLockFormError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "locks are never `{}`: they are object or code", self.0.escape_debug())
+    }
+}
+
+impl std::error::Error for ParseLockFormError {}
+
+impl FromStr for LockForm {
+    type Err = ParseLockFormError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = |form: &Self| form.name() == text;
+        Self::ALL.into_iter().find(named).ok_or_else(|| ParseLockFormError(text.to_owned()))
+    }
 }
 
 /// How to go through the executions.

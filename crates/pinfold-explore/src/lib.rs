@@ -114,7 +114,7 @@ mod subject;
 mod watch;
 
 pub use budget::Budget;
-pub use config::{Config, LockForm, Search};
+pub use config::{Config, LockForm, ParseLockFormError, Search};
 pub use explore::explore;
 pub use job::{Job, ParseJobError};
 pub use lane::{Lanes, MAX_LANES};

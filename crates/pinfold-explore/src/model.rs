@@ -24,7 +24,7 @@ impl Model {
     pub const ALL: [Self; 3] = [Self::Sc, Self::Tso, Self::Weak];
 
     /// The name that [`FromStr`] reads.
-    fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Sc => "sc",
             Self::Tso => "tso",

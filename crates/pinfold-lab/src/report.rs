@@ -10,15 +10,19 @@
 //! The JSON form is versioned by its first key, `"pinfold": 2`; the meaning of a field may not
 //! change without a new number there.
 
+use pinfold_explore::{LockForm, Model};
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::Code;
 
+mod chosen;
 mod hash;
 mod oracle;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use chosen::by_name;
+pub use chosen::{Chosen, ParseChosenError, Way};
 pub use hash::id;
 pub use oracle::{Finding, Oracle, UnknownOracle};
 
@@ -162,12 +166,14 @@ pub struct ScenarioHead {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Search {
-    /// The memory model: `sc`, `tso` or `weak`.
-    pub model: String,
-    /// What locks were: `object` or `code`.
-    pub locks: String,
-    /// The strategy in words, such as `exhaustive` or `random seed 7`.
-    pub strategy: String,
+    /// The memory model.
+    #[serde(with = "chosen::by_name")]
+    pub model: Model,
+    /// What locks were.
+    #[serde(with = "chosen::by_name")]
+    pub locks: LockForm,
+    /// How executions were chosen.
+    pub strategy: Chosen,
     /// Executions completed.
     pub executions: u64,
     /// Executions abandoned as equivalent to others or unable to go on.

@@ -13,11 +13,11 @@ use std::fmt;
 
 use pinfold::Rules;
 use pinfold::rules::RuleError;
-use pinfold_explore::{LockForm, Model};
+use pinfold_explore::{ParseLockFormError, ParseModelError};
 use serde::{Deserialize, Serialize};
 
-use crate::check::{locks_name, model_name, replay_schedule};
-use crate::report::{Broken, FORMAT, Finding, Oracle, Report, RowKind, Trace, Verdict, id};
+use crate::check::replay_schedule;
+use crate::report::{Broken, Chosen, FORMAT, Finding, Oracle, Report, RowKind, Trace, Verdict, id};
 use crate::scenario::{self, Scenario};
 
 #[cfg(test)]
@@ -121,9 +121,9 @@ pub enum ReplayFileError {
     /// The rules are not understood.
     Rules(RuleError),
     /// There is no such memory model.
-    Model(String),
+    Model(ParseModelError),
     /// Locks are nothing of the kind.
-    Locks(String),
+    Locks(ParseLockFormError),
     /// The schedule is none.
     Schedule(String),
 }
@@ -144,14 +144,8 @@ impl fmt::Display for ReplayFileError {
             }
             Self::Scenario(why) => write!(f, "in scenario.text: {why}"),
             Self::Rules(why) => write!(f, "in rules: {why}"),
-            Self::Model(name) => {
-                let name = name.escape_debug();
-                write!(f, "no model is called `{name}`: it is sc, tso or weak")
-            }
-            Self::Locks(name) => {
-                let name = name.escape_debug();
-                write!(f, "locks are never `{name}`: they are object or code")
-            }
+            Self::Model(why) => why.fmt(f),
+            Self::Locks(why) => why.fmt(f),
             Self::Schedule(why) => write!(f, "in schedule: {why}"),
         }
     }
@@ -184,8 +178,8 @@ impl ReplayFile {
                 text,
             },
             rules: full_text(rules),
-            model: found.search.model.clone(),
-            locks: found.search.locks.clone(),
+            model: found.search.model.to_string(),
+            locks: found.search.locks.to_string(),
             schedule: broken.schedule.clone(),
             events: events(trace),
             verdict: found.verdict,
@@ -226,10 +220,8 @@ impl ReplayFile {
             ReplayFileError::Scenario(first.unwrap_or_default())
         })?;
         let rules = Rules::parse(&self.rules).map_err(ReplayFileError::Rules)?;
-        let model =
-            model_of(&self.model).ok_or_else(|| ReplayFileError::Model(self.model.clone()))?;
-        let locks =
-            locks_of(&self.locks).ok_or_else(|| ReplayFileError::Locks(self.locks.clone()))?;
+        let model = self.model.parse().map_err(ReplayFileError::Model)?;
+        let locks = self.locks.parse().map_err(ReplayFileError::Locks)?;
         let path = &self.scenario.path;
         let mut report = replay_schedule(&scenario, path, &rules, (model, locks), &self.schedule)
             .map_err(ReplayFileError::Schedule)?;
@@ -237,8 +229,7 @@ impl ReplayFile {
             Some(what) => diverged(&mut report, what, &self.schedule),
             None => {
                 report.id.clone_from(&self.id);
-                let events = self.events.len();
-                report.search.strategy = format!("replay, {events} events as recorded");
+                report.search.strategy = Chosen::Replay(Some(self.events.len()));
             }
         }
         Ok(report)
@@ -323,14 +314,6 @@ fn events(trace: &Trace) -> Vec<SavedEvent> {
         state: row.state.clone(),
     })
     .collect()
-}
-
-fn model_of(name: &str) -> Option<Model> {
-    [Model::Sc, Model::Tso, Model::Weak].into_iter().find(|model| model_name(*model) == name)
-}
-
-fn locks_of(name: &str) -> Option<LockForm> {
-    [LockForm::Object, LockForm::Code].into_iter().find(|locks| locks_name(*locks) == name)
 }
 
 /// The rules with every switch named: their base, whatever it will mean, decides nothing.

@@ -8,14 +8,11 @@ use super::{Detail, Look, SCREEN, Tone};
 use crate::find;
 use crate::saved::{FILE, Place};
 use pinfold::Rules;
-use pinfold_lab::report::{Broken, Mode, Report, Search, Trace, Verdict};
+use pinfold_lab::LockForm;
+use pinfold_lab::report::{Broken, Chosen, Mode, Report, Search, Trace, Verdict, Way};
 
 /// Columns of the word in front of a section.
 const WORD: usize = 6;
-/// The laboratory's word for a search without bounds.
-const EXHAUSTIVE: &str = "exhaustive";
-/// The laboratory's word for locks that are objects of the explorer.
-const OBJECT: &str = "object";
 /// How far evidence stands inside its section.
 const EVIDENCE: usize = 8;
 /// Lines of a trace that are shown however long the rest is.
@@ -238,13 +235,11 @@ fn facts(report: &Report) -> Vec<String> {
     facts.push(format!("rules {}", report.rules));
     if report.mode == Mode::Check {
         facts.push(format!("model {}", search.model));
-        if search.locks != OBJECT {
+        if search.locks != LockForm::Object {
             facts.push(format!("locks as {}", search.locks));
         }
     }
-    if !search.strategy.is_empty() {
-        facts.push(search.strategy.clone());
-    }
+    facts.push(search.strategy.to_string());
     match (report.mode, &report.broken) {
         (Mode::Run, _) if search.executions == 0 => {}
         (Mode::Run, _) => facts.push(steps(search.steps_max)),
@@ -353,7 +348,7 @@ fn next(report: &Report, place: Option<&Place>, look: &Look) -> Vec<String> {
     let scenario = find::argument(&report.scenario.name, &report.scenario.path);
     let rules = &report.rules;
     let mut model = format!(" --model {}", report.search.model);
-    if report.search.locks != OBJECT {
+    if report.search.locks != LockForm::Object {
         model += &format!(" --locks {}", report.search.locks);
     }
     let mut commands: Vec<(String, &str)> = Vec::new();
@@ -386,7 +381,9 @@ fn next(report: &Report, place: Option<&Place>, look: &Look) -> Vec<String> {
                 ));
             }
         }
-        (Mode::Check, Verdict::Partial) if report.search.strategy == EXHAUSTIVE => {
+        (Mode::Check, Verdict::Partial)
+            if report.search.strategy == Chosen::Search(Way::Exhaustive) =>
+        {
             commands.push((
                 format!("pinfold check {scenario} --rules {rules}{model} --preemptions 2"),
                 "fewest switches first: what breaks easily shows soon",

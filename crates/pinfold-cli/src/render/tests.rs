@@ -6,6 +6,7 @@ use super::text::{cut, fold, seconds, thousands, width};
 use super::*;
 use crate::saved::Place;
 use pinfold_lab::report::*;
+use pinfold_lab::{LockForm, Model};
 use snapbox::{assert_data_eq, file};
 
 fn look(width: usize) -> Look {
@@ -60,9 +61,9 @@ fn passed() -> Report {
         },
         rules: "linux-6.12".into(),
         search: Search {
-            locks: "object".to_owned(),
-            model: "sc".into(),
-            strategy: "exhaustive".into(),
+            locks: LockForm::Object,
+            model: Model::Sc,
+            strategy: Chosen::Search(Way::Exhaustive),
             executions: 18_204,
             blocked: 311,
             truncated: 0,
@@ -138,7 +139,7 @@ fn ran() -> Report {
     let cost = |name: &str, value| Cost { name: name.into(), value };
     let mut report = failed();
     report.mode = Mode::Run;
-    report.search.strategy = "order as written".into();
+    report.search.strategy = Chosen::AsWritten;
     report.search.executions = 1;
     report.ends = vec![
         end("A at T0", "f9 \"v2\" node 1", "\"v2\""),

@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use pinfold_explore::Position;
+use pinfold_explore::{LockForm, Model, Position};
 use serde::{Deserialize, Serialize};
 
 use crate::check::judge_search;
 use crate::counted::counted;
-use crate::report::{FORMAT, Report, Search, Verdict};
+use crate::report::{Chosen, FORMAT, Report, Search, Verdict, by_name};
 
 /// What a campaign asks: parts with different questions have nothing to do with each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,11 +28,13 @@ pub struct Question {
     /// The rules in force.
     pub rules: String,
     /// The memory model.
-    pub model: String,
+    #[serde(with = "by_name")]
+    pub model: Model,
     /// What locks are.
-    pub locks: String,
+    #[serde(with = "by_name")]
+    pub locks: LockForm,
     /// How the executions are gone through, with the seed of a random search.
-    pub strategy: String,
+    pub strategy: Chosen,
     /// The steps after which an execution is left.
     pub max_steps: u32,
     /// How many jobs there are.
@@ -50,9 +52,9 @@ impl Question {
                 ("version", question.version.clone()),
                 ("scenario", question.scenario.clone()),
                 ("rules", question.rules.clone()),
-                ("model", question.model.clone()),
-                ("locks", question.locks.clone()),
-                ("strategy", question.strategy.clone()),
+                ("model", question.model.to_string()),
+                ("locks", question.locks.to_string()),
+                ("strategy", question.strategy.to_string()),
                 ("max-steps", question.max_steps.to_string()),
                 ("jobs", question.jobs.to_string()),
                 ("division", question.division.clone()),
@@ -132,30 +134,11 @@ pub struct Partial {
 #[serde(rename_all = "kebab-case")]
 pub struct Unfinished {
     /// Where it goes on.
-    #[serde(with = "as_text")]
+    #[serde(with = "by_name")]
     pub position: Position,
     /// What was counted up to there. A window that a search by bounds reaches again and again
     /// counts each time here.
     pub counted: Report,
-}
-
-/// A position in a file is its text.
-mod as_text {
-    use pinfold_explore::Position;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(
-        position: &Position,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(position)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Position, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
 }
 
 impl Partial {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use pinfold::rules::Rules;
-use pinfold_explore::Model;
+use pinfold_explore::{LockForm, Model};
 
 use super::*;
 use crate::check::check;
-use crate::report::Oracle;
+use crate::report::{Chosen, Oracle};
 use crate::scenario::{Scenario, parse};
 
 const TWO_WRITERS: &str = "
@@ -123,9 +123,9 @@ fn a_part_twice_or_of_another_campaign_is_refused() {
         ("version", |question| question.version.push('x')),
         ("scenario", |question| question.scenario.push('x')),
         ("rules", |question| question.rules.push('x')),
-        ("model", |question| question.model = "sc".to_owned()),
-        ("locks", |question| question.locks.push('x')),
-        ("strategy", |question| question.strategy.push('x')),
+        ("model", |question| question.model = Model::Sc),
+        ("locks", |question| question.locks = LockForm::Code),
+        ("strategy", |question| question.strategy = Chosen::Replay(None)),
         ("division", |question| question.division.push('x')),
     ];
     let (scenario, rules, options) = (scenario(TWO_WRITERS), latest(), CheckOptions::default());

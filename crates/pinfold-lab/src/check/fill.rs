@@ -9,7 +9,8 @@ use super::options::{CheckOptions, Detail};
 use super::trial::{Found, Kept, oracle_of};
 use crate::counted::counted;
 use crate::report::{
-    Broken, FORMAT, Finding, Mode, Oracle, Outcome, Reached, Report, ScenarioHead, Verdict, id,
+    Broken, Chosen, FORMAT, Finding, Mode, Oracle, Outcome, Reached, Report, ScenarioHead, Verdict,
+    id,
 };
 use crate::scenario::{Scenario, ScenarioError};
 use crate::trace;
@@ -23,31 +24,14 @@ pub(super) fn head(scenario: &Scenario, path: &str) -> ScenarioHead {
     }
 }
 
-pub(super) fn strategy_name(strategy: Strategy) -> String {
-    match strategy {
-        Strategy::Exhaustive { preemptions: None } => "exhaustive".to_owned(),
-        Strategy::Exhaustive { preemptions: Some(most) } => format!("preemptions <= {most}"),
-        Strategy::Random { seed, .. } => format!("random seed {seed}"),
-        Strategy::Pct { depth, seed, .. } => format!("pct d={depth} seed {seed}"),
-    }
-}
-
-pub(crate) fn model_name(model: Model) -> &'static str {
-    match model {
-        Model::Sc => "sc",
-        Model::Tso => "tso",
-        Model::Weak => "weak",
-    }
-}
-
-pub(crate) fn locks_name(locks: LockForm) -> &'static str {
-    match locks {
-        LockForm::Object => "object",
-        LockForm::Code => "code",
-    }
-}
-
-pub(super) fn empty(scenario: &Scenario, path: &str, rules: &Rules, mode: Mode) -> Report {
+/// A report of what is asked, and nothing yet of what was found.
+pub(super) fn empty(
+    (scenario, path): (&Scenario, &str),
+    rules: &Rules,
+    mode: Mode,
+    (model, locks): (Model, LockForm),
+    strategy: Chosen,
+) -> Report {
     Report {
         pinfold: FORMAT,
         id: String::new(),
@@ -56,9 +40,9 @@ pub(super) fn empty(scenario: &Scenario, path: &str, rules: &Rules, mode: Mode) 
         scenario: head(scenario, path),
         rules: rules.to_string(),
         search: crate::report::Search {
-            model: String::new(),
-            locks: locks_name(LockForm::default()).to_owned(),
-            strategy: String::new(),
+            model,
+            locks,
+            strategy,
             executions: 0,
             blocked: 0,
             truncated: 0,

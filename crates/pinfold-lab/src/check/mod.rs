@@ -18,15 +18,13 @@ use pinfold_explore::{
     replay,
 };
 
-use crate::report::{Broken, Mode, Oracle, Report, Verdict};
+use crate::report::{Broken, Chosen, Mode, Oracle, Report, Verdict, Way};
 use crate::scenario::{Code, Scenario};
 
-use fill::{
-    bounds, broken, empty, explain, failed, fill, list_accesses, not_covered, strategy_name,
-};
+use fill::{bounds, broken, empty, explain, failed, fill, list_accesses, not_covered};
 use look::Searched;
 
-pub(crate) use fill::{count, identify, leaves_out, locks_name, model_name, reached};
+pub(crate) use fill::{count, identify, leaves_out, reached};
 pub use options::{CheckOptions, Detail, JobProgress, Order, Progress};
 pub use prepared::Prepared;
 pub(crate) use trial::{Found, Keep, Trial};
@@ -83,10 +81,9 @@ pub(crate) fn question(
     rules: &Rules,
     options: &CheckOptions,
 ) -> Report {
-    let mut report = empty(scenario, path, rules, Mode::Check);
-    report.search.model = model_name(options.model).to_owned();
-    report.search.locks = locks_name(options.locks).to_owned();
-    report.search.strategy = strategy_name(options.strategy);
+    let semantics = (options.model, options.locks);
+    let strategy = Chosen::Search(options.strategy.into());
+    let mut report = empty((scenario, path), rules, Mode::Check, semantics, strategy);
     report.bounds = bounds(scenario, options);
     report.not_covered = not_covered(options.model);
     report
@@ -94,13 +91,12 @@ pub(crate) fn question(
 
 /// The same for a single execution.
 fn one_run(scenario: &Scenario, path: &str, rules: &Rules, order: Order) -> Report {
-    let mut report = empty(scenario, path, rules, Mode::Run);
-    model_name(Model::Sc).clone_into(&mut report.search.model);
-    report.search.strategy = match order {
-        Order::AsWritten => "order as written".to_owned(),
-        Order::Seed(seed) => format!("random seed {seed}"),
+    let strategy = match order {
+        Order::AsWritten => Chosen::AsWritten,
+        Order::Seed(seed) => Chosen::Search(Way::Random { seed }),
     };
-    report
+    let semantics = (Model::Sc, LockForm::default());
+    empty((scenario, path), rules, Mode::Run, semantics, strategy)
 }
 
 /// The same for an execution that is repeated.
@@ -108,13 +104,9 @@ fn repetition(
     scenario: &Scenario,
     path: &str,
     rules: &Rules,
-    (model, locks): (Model, LockForm),
+    semantics: (Model, LockForm),
 ) -> Report {
-    let mut report = empty(scenario, path, rules, Mode::Run);
-    report.search.model = model_name(model).to_owned();
-    report.search.locks = locks_name(locks).to_owned();
-    "replay".clone_into(&mut report.search.strategy);
-    report
+    empty((scenario, path), rules, Mode::Run, semantics, Chosen::Replay(None))
 }
 
 impl Prepared {
@@ -125,7 +117,7 @@ impl Prepared {
         let Searched { result, found, reached: counted, look } =
             look::search(&self.plan, options, progress);
         if let Some(look) = look {
-            report.search.strategy += &format!(", then {}", strategy_name(look));
+            report.search.strategy = Chosen::Then(options.strategy.into(), look.into());
         }
         count(&mut report, &result, reached(&self.plan, &counted));
         report.cap_reached();

@@ -468,7 +468,7 @@ always
 fn a_long_search_finds_by_a_look_at_random_what_depth_first_comes_to_late() {
     let report = checked(BUSY, "5.10");
     assert_eq!(report.verdict, Verdict::Fail);
-    assert_eq!(report.search.strategy, "exhaustive, then random seed 0");
+    assert_eq!(report.search.strategy.to_string(), "exhaustive, then random seed 0");
     assert_eq!(report.broken.expect("broken").oracle, Oracle::PinCoherence);
     let scenario = parse(BUSY).expect("scenario");
     let late = CheckOptions { max_executions: Some(5_100), ..CheckOptions::default() };
