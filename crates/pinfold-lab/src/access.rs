@@ -9,10 +9,11 @@
 
 use std::collections::BTreeMap;
 
+use pinfold::lab::{CellName, FrameWord};
 use pinfold::{Counts, Flags, Format, Pfn, Pte};
 use pinfold_explore::{Access, AccessKind};
 
-use crate::hardware::{STEP_STARTS, Tables};
+use crate::hardware::{DataWord, STEP_STARTS, Tables};
 use crate::report::AccessRow;
 use crate::words::Words;
 
@@ -37,34 +38,9 @@ pub(crate) struct Places {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cell {
     Entry { table: Pfn, entry: usize },
-    Frame { frame: Pfn, field: Field },
-    Data { frame: Pfn, word: usize },
+    Frame { frame: Pfn, word: FrameWord },
+    Data(DataWord),
     Other,
-}
-
-/// A word of a frame's metadata.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
-    Counts,
-    Flags,
-    Pins,
-    Mapping,
-    Index,
-}
-
-impl Field {
-    const ALL: [Self; 5] = [Self::Counts, Self::Flags, Self::Pins, Self::Mapping, Self::Index];
-
-    /// As the core's labels call it.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Counts => "counts",
-            Self::Flags => "flags",
-            Self::Pins => "pins",
-            Self::Mapping => "mapping",
-            Self::Index => "index",
-        }
-    }
 }
 
 fn is_lock(kind: AccessKind) -> bool {
@@ -79,26 +55,15 @@ fn is_lock(kind: AccessKind) -> bool {
 }
 
 impl Cell {
-    /// Reads a label of the core (`table 5 entry 1`, `frame 5 counts`) or of the machine
-    /// (`f5 word 0`).
+    /// Reads a label of the core, or one of the machine (`f5 word 0`).
     fn read(label: &str) -> Self {
-        let words: Vec<&str> = label.split(' ').collect();
-        let frame = |text: &str| text.parse().ok().map(Pfn);
-        let read = || match *words.as_slice() {
-            ["table", table, "entry", entry] => {
-                Some(Self::Entry { table: frame(table)?, entry: entry.parse().ok()? })
+        match CellName::parse(label) {
+            Some(CellName::Entry { table, entry }) => Self::Entry { table, entry },
+            Some(CellName::Frame { frame, word }) => Self::Frame { frame, word },
+            Some(CellName::Object { .. }) | None => {
+                DataWord::parse(label).map_or(Self::Other, Self::Data)
             }
-            ["frame", number, field] => {
-                let field = Field::ALL.into_iter().find(|known| known.as_str() == field)?;
-                Some(Self::Frame { frame: frame(number)?, field })
-            }
-            [name, "word", word] => {
-                let frame = frame(name.strip_prefix('f')?)?;
-                Some(Self::Data { frame, word: word.parse().ok()? })
-            }
-            _ => None,
-        };
-        read().unwrap_or(Self::Other)
+        }
     }
 }
 
@@ -187,13 +152,13 @@ impl Places {
     fn name(&self, cell: Cell, access: &Access) -> String {
         match cell {
             Cell::Entry { table, entry } => self.entry_name(table, entry),
-            Cell::Frame { frame, field } if is_lock(access.kind) => match field {
+            Cell::Frame { frame, word } if is_lock(access.kind) => match word {
                 // The word that counts a large folio's pins is the lock of a table.
-                Field::Pins => format!("lock of {}", self.table_name(frame)),
+                FrameWord::Pins => format!("lock of {}", self.table_name(frame)),
                 _ => format!("page lock of {frame}"),
             },
-            Cell::Frame { frame, field } => format!("{frame} {}", field.as_str()),
-            Cell::Data { frame, word } => format!("{frame} word {word}"),
+            Cell::Frame { frame, word } => format!("{frame} {}", word.as_str()),
+            Cell::Data(word) => word.to_string(),
             Cell::Other => access.label.clone(),
         }
     }
@@ -226,12 +191,12 @@ impl Places {
                 _ => format!("table {}", Pte::<Tables>::from_bits(bits).pfn()),
             },
             Cell::Entry { .. } => entry(Pte::from_bits(bits)),
-            Cell::Data { .. } => format!("\"{}\"", words.text(bits)),
-            Cell::Frame { field: Field::Counts, .. } => counts(Counts::from_bits(bits)),
-            Cell::Frame { field: Field::Flags, .. } => flags(bits),
+            Cell::Data(_) => format!("\"{}\"", words.text(bits)),
+            Cell::Frame { word: FrameWord::Counts, .. } => counts(Counts::from_bits(bits)),
+            Cell::Frame { word: FrameWord::Flags, .. } => flags(bits),
             // A mapping is the address of what maps the frame.
-            Cell::Frame { field: Field::Mapping, .. } if bits == 0 => "none".to_owned(),
-            Cell::Frame { field: Field::Mapping, .. } => "some".to_owned(),
+            Cell::Frame { word: FrameWord::Mapping, .. } if bits == 0 => "none".to_owned(),
+            Cell::Frame { word: FrameWord::Mapping, .. } => "some".to_owned(),
             Cell::Frame { .. } | Cell::Other => bits.to_string(),
         }
     }

@@ -1,6 +1,8 @@
 //! What the simulated machine is made of, as values.
 
-use pinfold::{NodeId, Small};
+use std::fmt;
+
+use pinfold::{NodeId, Pfn, Small};
 
 /// The page-table format of the simulated machine.
 pub(crate) type Tables = Small;
@@ -17,4 +19,39 @@ pub(crate) struct Hardware {
     pub(crate) frames: usize,
     /// Words of data in a page.
     pub(crate) words: usize,
+}
+
+/// A word of data, as a trace calls it: `f5 word 0`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DataWord {
+    pub(crate) frame: Pfn,
+    pub(crate) word: usize,
+}
+
+impl DataWord {
+    /// Reads what it displays.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let (frame, word) = name.strip_prefix('f')?.split_once(" word ")?;
+        Some(Self { frame: Pfn(frame.parse().ok()?), word: word.parse().ok()? })
+    }
+}
+
+impl fmt::Display for DataWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} word {}", self.frame, self.word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DataWord;
+    use pinfold::Pfn;
+
+    #[test]
+    fn a_data_word_is_read_back_from_its_name() {
+        let word = DataWord { frame: Pfn(5), word: 1 };
+        assert_eq!(word.to_string(), "f5 word 1");
+        assert_eq!(DataWord::parse("f5 word 1"), Some(word));
+        assert_eq!(DataWord::parse("frame 5 counts"), None);
+    }
 }

@@ -26,7 +26,7 @@ use pinfold::sync::AtomicU64;
 use pinfold::{Bug, Event, EventKind, Format, NodeId, Pfn, SpaceId, VirtRange};
 use pinfold_explore::hook;
 
-use crate::hardware::{Hardware, STEP_STARTS, Tables};
+use crate::hardware::{DataWord, Hardware, STEP_STARTS, Tables};
 use crate::record::Record;
 use crate::report::Oracle;
 use crate::tlb::Tlb;
@@ -80,7 +80,9 @@ impl Machine {
 
     /// Names the words of a frame for a trace: a frame that was a table before holds data now.
     fn label_data(&self, frame: usize) {
-        label_items(self.frame(frame), move |word| format!("f{frame} word {word}"));
+        label_items(self.frame(frame), move |word| {
+            DataWord { frame: Pfn(frame as u64), word }.to_string()
+        });
     }
 
     fn frame(&self, frame: usize) -> &[AtomicU64] {

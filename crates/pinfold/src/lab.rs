@@ -12,6 +12,8 @@ use crate::frame::{Counts, Flags, Frames};
 use crate::platform::Platform;
 use crate::space::Space;
 
+pub use crate::sync::{CellName, FrameWord};
+
 /// The manager's locks: for a machine whose own state an exploration must see, and for tests that
 /// explore their code or compare it with its native twin.
 pub mod locks {

@@ -23,7 +23,7 @@ use alloc::vec::Vec;
 
 use crate::addr::Mm;
 use crate::error::NoMemory;
-use crate::sync::{self, Inside, Masks, Name, Park, RwSem, Shared, SpinLock, SpinLocked};
+use crate::sync::{self, CellName, Inside, Masks, Park, RwSem, Shared, SpinLock, SpinLocked};
 
 /// Names a family in a frame's mapping word. Zero is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,7 +65,11 @@ impl AnonRegistry {
     /// Names the lock for a trace, once it has come to its place.
     pub(crate) fn label(&self) {
         let slots = &self.slots;
-        sync::label(slots, size_of_val(slots), |_| Name { object: "families", index: 0, cell: "" });
+        sync::label(slots, size_of_val(slots), |_| CellName::Object {
+            object: "families",
+            index: 0,
+            cell: "",
+        });
     }
 
     /// A family with one area of `mm` as its first member.
@@ -102,7 +106,7 @@ impl AnonRegistry {
         match Shared::try_new(Family { id, members: RwSem::new(Vec::new()) }) {
             Ok(family) => {
                 let members = &family.members;
-                sync::label(members, size_of_val(members), move |offset| Name {
+                sync::label(members, size_of_val(members), move |offset| CellName::Object {
                     object: "family",
                     index: slot as u64,
                     cell: RwSem::<Vec<Member>>::name(offset, "members", "members' gate"),

@@ -21,7 +21,9 @@ use crate::object::SharedObject;
 use crate::platform::Platform;
 use crate::pte::Format;
 use crate::rmap::Family;
-use crate::sync::{self, AtomicU32, Counter, Name, ReadGuard, RwSem, SeqCount, Shared, WriteGuard};
+use crate::sync::{
+    self, AtomicU32, CellName, Counter, ReadGuard, RwSem, SeqCount, Shared, WriteGuard,
+};
 use crate::table::Tables;
 
 /// What an address space may use.
@@ -84,10 +86,10 @@ impl<P: Platform> Space<P> {
 
     fn label(&self) {
         let index = self.id().0;
-        let name = move |cell| move |_| Name { object: "space", index, cell };
+        let name = move |cell| move |_| CellName::Object { object: "space", index, cell };
         sync::label(&raw const self.map, size_of_val(&self.map), move |offset| {
             let cell = RwSem::<AreaMap<P>>::name(offset, "lock", "lock's gate");
-            Name { object: "space", index, cell }
+            CellName::Object { object: "space", index, cell }
         });
         let seq = &self.protect_seq;
         sync::label(&raw const *seq, size_of_val(seq), name("sequence"));

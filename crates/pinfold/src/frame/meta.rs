@@ -2,13 +2,14 @@
 //!
 //! What the words mean depends on what the frame is: `views` has a view for each kind.
 
+use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::slice;
 
 use super::counts::{Counts, EXCLUSIVE, REF};
 use super::flags::Flags;
 use crate::addr::Pfn;
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::{AtomicU32, AtomicU64, FrameWord};
 
 /// What dropping references left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +54,21 @@ pub(super) struct Frame {
 const _: () = assert!(size_of::<Frame>() == 32);
 
 impl Frame {
+    /// The word that lies `offset` bytes from the start.
+    pub(super) fn word_at(offset: usize) -> FrameWord {
+        const FLAGS: usize = offset_of!(Frame, flags);
+        const SPARE: usize = offset_of!(Frame, spare);
+        const MAPPING: usize = offset_of!(Frame, mapping);
+        const INDEX: usize = offset_of!(Frame, index);
+        match offset {
+            ..FLAGS => FrameWord::Counts,
+            FLAGS..SPARE => FrameWord::Flags,
+            SPARE..MAPPING => FrameWord::Pins,
+            MAPPING..INDEX => FrameWord::Mapping,
+            INDEX.. => FrameWord::Index,
+        }
+    }
+
     /// Whether the frame is part of a large folio. It can change while nobody holds a reference.
     #[inline]
     pub(super) fn is_large(&self) -> bool {

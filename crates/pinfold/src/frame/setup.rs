@@ -6,11 +6,12 @@ use core::mem::MaybeUninit;
 use super::buddy;
 use super::flags::{Flags, home_bits};
 use super::frames::Frames;
+use super::meta::Frame;
 use super::source::FrameSource;
 use super::span::{NodeSpan, SpanError};
 use super::store::{self, FrameMeta, Store};
 use crate::addr::{NodeId, PAGE_SHIFT, Pfn};
-use crate::sync::{self, Name};
+use crate::sync::{self, CellName};
 
 /// The frame past the last one below 4 GiB.
 const LOW_END: u64 = 1 << (32 - PAGE_SHIFT);
@@ -107,7 +108,7 @@ impl<'a> FrameSetup<'a> {
         let store = Store::new(self.node_count(), (base, end), self.region)?;
         let frames = Frames { store, first_node, outside: self.source };
         for (node, list) in frames.store.nodes().iter().enumerate() {
-            sync::label(list, size_of_val(list), move |_| Name {
+            sync::label(list, size_of_val(list), move |_| CellName::Object {
                 object: "node",
                 index: node as u64,
                 cell: "free list",
@@ -253,16 +254,9 @@ impl Frames {
 
     fn label(&self, pfn: Pfn) {
         let frame = self.frame(pfn);
-        sync::label(frame, size_of_val(frame), move |offset| Name {
-            object: "frame",
-            index: pfn.0,
-            cell: match offset {
-                0..8 => "counts",
-                8..12 => "flags",
-                12..16 => "pins",
-                16..24 => "mapping",
-                _ => "index",
-            },
+        sync::label(frame, size_of_val(frame), move |offset| CellName::Frame {
+            frame: pfn,
+            word: Frame::word_at(offset),
         });
     }
 }

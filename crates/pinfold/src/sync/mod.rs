@@ -31,6 +31,7 @@ mod atomic;
 pub(crate) mod bit;
 mod grant;
 pub mod mask;
+mod name;
 mod park;
 mod plain;
 pub(crate) mod rwsem;
@@ -42,6 +43,7 @@ pub use atomic::{AtomicU32, AtomicU64, Counter, smp_mb, smp_mb_after_atomic, smp
 pub(crate) use bit::{BitGuard, BitLock};
 pub(crate) use mask::Inside;
 pub use mask::Masks;
+pub use name::{CellName, FrameWord};
 pub use park::Park;
 pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub(crate) use seqcount::{Begin, SeqCount};
@@ -50,7 +52,7 @@ pub(crate) use spin::{RawSpinLock, SpinGuard, SpinLock, SpinLocked};
 
 /// Names the cells of `[at, at + bytes)` in an explorer's traces. Nothing happens outside one.
 #[inline]
-pub(crate) fn label<T>(at: *const T, bytes: usize, describe: impl Fn(usize) -> Name + 'static) {
+pub(crate) fn label<T>(at: *const T, bytes: usize, describe: impl Fn(usize) -> CellName + 'static) {
     #[cfg(feature = "explore")]
     pinfold_explore::hook::label(at as usize, bytes, move |offset| {
         alloc::string::ToString::to_string(&describe(offset))
@@ -68,22 +70,4 @@ pub(crate) fn renew<T>(at: *const T, bytes: usize) {
     pinfold_explore::hook::renew(at as usize, bytes);
     #[cfg(not(feature = "explore"))]
     let _ = (at, bytes);
-}
-
-/// What a cell is, for a trace.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Name {
-    /// The kind of object, for instance `frame`.
-    pub(crate) object: &'static str,
-    /// Which one.
-    pub(crate) index: u64,
-    /// The cell in it, for instance `counts`.
-    pub(crate) cell: &'static str,
-}
-
-impl core::fmt::Display for Name {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{} {}", self.object, self.index)?;
-        if self.cell.is_empty() { Ok(()) } else { write!(f, " {}", self.cell) }
-    }
 }

@@ -9,7 +9,7 @@ use crate::frame::{Flags, Put, Start};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::pte::{BitChange, Format, Pte};
-use crate::sync::{self, AtomicU64, Inside, Masks, Name, RawSpinLock, SpinGuard};
+use crate::sync::{self, AtomicU64, CellName, Inside, Masks, RawSpinLock, SpinGuard};
 
 /// The page tables of one address space.
 pub(crate) struct Tables<'m, P: Platform> {
@@ -421,10 +421,9 @@ impl<P: Platform> Memory<P> {
         let fresh = self.alloc_local(Flags::TABLE, Start::Held)?;
         let pfn = fresh.pfn();
         let bytes = P::Format::ENTRIES * size_of::<u64>();
-        sync::label(self.entry(pfn, 0), bytes, move |offset| Name {
-            object: "table",
-            index: pfn.0,
-            cell: ENTRY_NAMES.get(offset / size_of::<u64>()).copied().unwrap_or("entry"),
+        sync::label(self.entry(pfn, 0), bytes, move |offset| CellName::Entry {
+            table: pfn,
+            entry: offset / size_of::<u64>(),
         });
         for entry in self.entries(pfn) {
             entry.init(0);
@@ -442,5 +441,3 @@ impl<P: Platform> Memory<P> {
         self.after_put(pfn, put);
     }
 }
-
-const ENTRY_NAMES: [&str; 4] = ["entry 0", "entry 1", "entry 2", "entry 3"];
