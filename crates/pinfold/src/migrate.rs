@@ -126,7 +126,7 @@ impl<P: Platform> Memory<P> {
     fn migrate_to(&self, page: &Isolated<'_, P>, node: NodeId, passes: u32) -> Option<Pfn> {
         let fresh = self.frames().alloc(Placement::Only(node), Flags::ANON, Start::Held).ok()?;
         let (family, index) = self.frames().page(page.pfn).rmap();
-        fresh.page().set_rmap(Some(family), index);
+        fresh.page().set_rmap(family, index);
         for _ in 0..passes {
             if self.migrate_pass(page.pfn, fresh.pfn()) == Pass::Moved {
                 return Some(fresh.pfn());

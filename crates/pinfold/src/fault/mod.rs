@@ -189,11 +189,9 @@ impl<P: Platform> Space<P> {
         page: Vpn,
     ) -> Result<NewFrame<'_>, crate::error::OutOfFrames> {
         let fresh = self.mem().alloc_local(Flags::ANON, Start::Mapped)?;
-        let family = match &area.backing {
-            Backing::Private(family) => Some(family.id()),
-            Backing::Object { .. } => None,
-        };
-        fresh.page().set_rmap(family, page);
+        if let Backing::Private(family) = &area.backing {
+            fresh.page().set_rmap(family.id(), page);
+        }
         Ok(fresh)
     }
 

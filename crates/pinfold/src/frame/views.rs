@@ -86,10 +86,8 @@ impl<'a> Page<'a> {
 
     /// Says where the page is mapped, before an entry does. Constant from then on.
     #[inline]
-    pub(crate) fn set_rmap(self, family: Option<AnonId>, page: Vpn) {
-        if let Some(family) = family {
-            self.frame.mapping.init(family.0);
-        }
+    pub(crate) fn set_rmap(self, family: AnonId, page: Vpn) {
+        self.frame.mapping.init(family.0);
         self.frame.index.init(page.0);
     }
 
@@ -116,7 +114,7 @@ impl<'a> Page<'a> {
         if taken.is_ok() { Isolation::Taken } else { Isolation::Refused }
     }
 
-    /// Gives the page back to whoever wants to isolate it next.
+    /// Gives the page back to the next who wants to isolate it.
     pub(crate) fn end_isolation(self) {
         self.frame.flags.fetch_and(!Flags::ISOLATED.bits());
     }
