@@ -1,34 +1,35 @@
 //! A write fault on a present, write-protected entry of a private mapping: keep the page, or copy
 //! it? (facts 1)
 //!
-//! Protocol, all under the page-table lock and after the entry was found to be what faulted:
+//! Protocol, all under the page-table lock, once the entry is found to be still the one that
+//! faulted:
 //! 1. [`pte_cow_precheck`]. On [`CowStep::DrainLru`] drain this CPU's LRU batch, look at the page
-//!    again and go on with [`pte_cow_drained`]: a batch on another CPU stays, so there is no second
-//!    try.
-//! 2. On [`CowStep::NeedPageLock`] take the page lock as told.
+//!    again and call [`pte_cow_drained`]. A batch on another CPU stays undrained, so there is no
+//!    second try.
+//! 2. On [`CowStep::NeedPageLock`] take the page lock in the way that [`How`] says.
 //! 3. If [`frees_swap_cache`], try to drop the page from the swap cache. Then look at the page
-//!    again, under the page lock, and call [`pte_cow_locked`]. Every look is a correctness step.
-//! 4. On reuse set the exclusive mark. Rules that never look at it lose nothing, and another switch
-//!    may ask for it.
+//!    again, under the page lock, and call [`pte_cow_locked`]. Each look is needed for correctness.
+//! 4. On reuse set the exclusive mark. Rules that never look at it lose nothing by that, and
+//!    another switch may need it.
 //!
 //! The same decision serves an unshare request (facts 3.9); only what follows reuse differs. A
-//! large folio without the mark is judged by its folio's refcount, as up to 6.7; the later rules
-//! come with huge pages (facts 1.6).
+//! large folio without the mark is judged by its folio's refcount, as it was up to 6.7; later rules
+//! will come with huge pages (facts 1.6).
 
 use super::{Answer, Counter, Exclusive, Lru, PageKind, PageState, PteCow, Relation, SwapCache};
 use super::{Why, Writeback};
 
-/// The references that the early test of 5.18 grants in any case: the mapping, the swap cache, an
+/// The references that the early test of 5.18 always allows for: the mapping, the swap cache, an
 /// LRU batch.
 const LOOSE_LIMIT: u32 = 3;
 
 /// How to take the page lock.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum How {
-    /// Try; if somebody holds it, take a reference, drop the page-table lock and sleep for it. Then
-    /// look at the entry again, and let the access fault anew if it changed.
+    /// Try; if it is contended, take a reference, drop the page-table lock and sleep until it is
+    /// free. Then recheck the entry, and let the access fault again if it changed.
     Sleep,
-    /// Try; if somebody holds it, copy ([`Why::Locked`]).
+    /// Try; if it is contended, copy ([`Why::Locked`]).
     TryLock,
 }
 
@@ -46,7 +47,7 @@ pub enum CowStep {
     DrainLru,
 }
 
-/// What a write fault does in the end.
+/// What a write fault finally does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[must_use]
 pub enum CowVerdict {
@@ -56,8 +57,8 @@ pub enum CowVerdict {
     Copy(Why),
 }
 
-/// Whether the rule knows the exclusive mark: new pages, copies and reused pages get it, and it
-/// decides before any count.
+/// Whether the rule uses the exclusive mark: new pages, copies and reused pages get it, and it is
+/// tested before any count.
 #[inline]
 pub const fn sets_exclusive(rule: PteCow) -> bool {
     match rule {
@@ -66,8 +67,8 @@ pub const fn sets_exclusive(rule: PteCow) -> bool {
     }
 }
 
-/// Whether the page is dropped from the swap cache before its references are counted for good. It
-/// can be unless it is under writeback or swap entries still name it.
+/// Whether the page is dropped from the swap cache before the deciding count of its references. It
+/// can be dropped unless it is under writeback or swap entries still name it.
 #[inline]
 pub const fn frees_swap_cache(rule: PteCow) -> bool {
     match rule {
@@ -76,7 +77,7 @@ pub const fn frees_swap_cache(rule: PteCow) -> bool {
     }
 }
 
-/// What the kind of page decides by itself: true before the page lock and under it.
+/// What the kind of page decides by itself, both before the page lock and under it.
 fn by_kind(rule: PteCow, page: &PageState) -> Option<CowVerdict> {
     match page.kind {
         PageKind::Anon(Exclusive::Marked) if sets_exclusive(rule) => {
@@ -94,7 +95,7 @@ fn by_kind(rule: PteCow, page: &PageState) -> Option<CowVerdict> {
     }
 }
 
-/// A merged page in the mapcount era: the last user may take it over, but not out of the swap cache
+/// A merged page in the mapcount era: its last user may take it over, but not out of the swap cache
 /// (facts 1.1 step 1).
 fn by_merged(page: &PageState) -> Option<CowVerdict> {
     if page.swap != SwapCache::Absent {

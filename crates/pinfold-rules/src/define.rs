@@ -2,8 +2,8 @@
 //! written once.
 //!
 //! For each switch it makes the enum, and for all of them the struct [`Rules`](crate::Rules), the
-//! static descriptions and the preset of a release: the variant that was taken up last, at or
-//! before that release.
+//! static descriptions and the preset of a release: for each switch, the variant adopted last, at
+//! or before that release.
 
 use super::{Release, SwitchInfo};
 
@@ -17,9 +17,9 @@ pub(super) struct Entry<Set> {
     pub(super) set: fn(&mut Set, usize),
 }
 
-/// The variant in force at `release`: that with the latest start which is not after it. `starts`
-/// lists the starts of each variant. Before all of them it is the first variant, whose matter does
-/// not exist yet.
+/// The variant in force at `release`: the one with the latest start at or before it. `starts` lists
+/// the starts of each variant. For a release before all of them it is the first variant, as the
+/// subject does not exist yet.
 pub(super) fn variant_at(starts: &[&[Release]], release: Release) -> usize {
     let mut best = (Release::EARLIEST, 0);
     for (variant, starts) in starts.iter().enumerate() {
@@ -58,7 +58,7 @@ macro_rules! since {
     ($first:tt, $($again:literal),+) => { concat!(since!($first) $(, " and again ", $again)+) };
 }
 
-/// Whether a release had the variant.
+/// Whether any release had the variant.
 macro_rules! status {
     (never) => {
         $crate::Status::NeverReleased
@@ -75,8 +75,8 @@ macro_rules! era {
 }
 
 /// Defines the switches. For each, in historic order: documentation, `field: Enum = "name"`, and
-/// its variants, each with documentation, `Variant = "name"` and in brackets the releases that took
-/// it up, or `always`, or `never`.
+/// its variants, each with documentation, `Variant = "name"` and, in brackets, the releases that
+/// adopted it, or `always`, or `never`.
 macro_rules! switches {
     ($(
         $(#[doc = $doc:literal])+
@@ -90,9 +90,9 @@ macro_rules! switches {
         $(
             $(#[doc = $doc])+
             #[doc = ""]
-            #[doc = "Listed in the order of history. Not comparable: what a variant means is"]
-            #[doc = "asked of the decision functions, which match every variant, so that a new one"]
-            #[doc = "does not compile until each of them has decided."]
+            #[doc = "Listed in historic order. Not comparable: what a variant means is"]
+            #[doc = "up to the decision functions, which match every variant, so that a new one"]
+            #[doc = "does not compile until each of them handles it."]
             #[derive(Clone, Copy, Debug)]
             #[cfg_attr(test, derive(PartialEq, Eq))]
             pub enum $Enum {
@@ -169,7 +169,7 @@ macro_rules! switches {
         /// A rule set: one variant for each switch. All combinations are allowed, released or not.
         #[derive(Clone, Copy, Debug)]
         pub struct Rules {
-            /// The preset that the set started from: what it is named after, without any effect of
+            /// The preset that the set started from: it gives the set its name and has no effect of
             /// its own.
             pub base: Base,
             $(
@@ -179,7 +179,7 @@ macro_rules! switches {
         }
 
         impl Rules {
-            /// The preset of a release, with each switch as of its own date.
+            /// The preset of a release: each switch as it was at that date.
             pub(super) fn at(release: Release) -> Self {
                 Self { base: Base::Linux(release), $($field: $Enum::at(release)),+ }
             }

@@ -5,7 +5,7 @@ use core::fmt;
 use super::switches::TABLE;
 use super::{Given, PRESETS, Release, SwitchInfo, VariantInfo};
 
-/// Switches whose subject is not modelled yet, and what they come with.
+/// Switches whose subject is not modelled yet, and the feature that will bring each.
 pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("swap-in-reuse", "swap"),
     ("pmd-cow", "huge pages"),
@@ -21,7 +21,7 @@ pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("lru-batch", "reclaim"),
 ];
 
-/// What an unknown name was meant to be.
+/// What an unknown name was supposed to name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Named {
     /// The preset that a rule set starts from.
@@ -32,8 +32,8 @@ pub enum Named {
     Variant(&'static SwitchInfo),
 }
 
-/// Why a rule set, a switch or a variant was refused. Needs no heap: what was given is kept up to
-/// [`Given::KEPT`] bytes.
+/// Why a rule set, a switch or a variant was refused. Needs no heap: at most [`Given::KEPT`] bytes
+/// of the given text are kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum RuleError {
@@ -43,12 +43,12 @@ pub enum RuleError {
     TooNew(Release),
     /// There never was such a release.
     NoSuchRelease(Release),
-    /// A stable or candidate release: its backports are its own. The mainline release it belongs
-    /// to.
+    /// A stable release or a release candidate, whose backports are its own. Holds the mainline
+    /// release that it belongs to.
     NotMainline(Release),
     /// No base, switch or variant has that name.
     Unknown {
-        /// What it was meant to be.
+        /// What it was supposed to name.
         what: Named,
         /// The name as given.
         name: Given,
@@ -57,16 +57,16 @@ pub enum RuleError {
     NotYet {
         /// The switch.
         name: &'static str,
-        /// What it will come with.
+        /// The feature that will bring it.
         room: &'static str,
     },
     /// A switch is named without a variant.
     NoVariant(&'static SwitchInfo),
     /// The same switch is set twice.
     Twice(&'static SwitchInfo),
-    /// A base stands behind another item.
+    /// A base follows another item.
     BaseNotFirst(Given),
-    /// Nothing stands between two commas, or nothing at all.
+    /// There is nothing between two commas, or the text is empty.
     Empty,
 }
 
@@ -76,7 +76,7 @@ impl RuleError {
         Self::Unknown { what: Named::Base, name: name.into() }
     }
 
-    /// A switch that is unknown, or known but not modelled.
+    /// A switch that is unknown, or one that is known but not modelled.
     pub(super) fn unknown_switch(name: &str) -> Self {
         match NOT_YET.iter().find(|(later, _)| *later == name) {
             Some(&(name, room)) => Self::NotYet { name, room },
@@ -89,8 +89,8 @@ impl RuleError {
         Self::Unknown { what: Named::Variant(switch), name: name.into() }
     }
 
-    /// The names that an unknown one may have been meant to be, those of switches that are not
-    /// modelled yet included: what a suggestion is chosen from. None for other errors.
+    /// The names that an unknown one may be a misspelling of, including switches that are not
+    /// modelled yet: a suggestion is chosen from these. Empty for other errors.
     pub fn candidates(&self) -> impl Iterator<Item = &'static str> {
         let what = match self {
             Self::Unknown { what, .. } => Some(*what),
@@ -116,7 +116,7 @@ impl RuleError {
     }
 }
 
-/// An error and the name that was meant.
+/// An error and the name that was probably meant.
 struct Suggesting<'a> {
     error: &'a RuleError,
     name: Option<&'a str>,
@@ -187,7 +187,7 @@ impl fmt::Display for Suggesting<'_> {
             }
             RuleError::NotYet { name, room } => write!(
                 f,
-                "{name} cannot be set yet: it needs {room}, not modelled so far; leave it out"
+                "{name} cannot be set yet: it needs {room}, not modelled yet; leave it out"
             ),
             RuleError::NoVariant(switch) => {
                 write!(f, "{0} needs a variant: write {0}= and one of ", switch.name)?;

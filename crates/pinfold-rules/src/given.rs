@@ -1,9 +1,9 @@
-//! A text that was given, kept without a heap.
+//! Text from the caller, kept without a heap.
 
 use core::fmt;
 
-/// The start of a text that was given: as much of it as an error carries along. Printed with an
-/// ellipsis where the text went on.
+/// The start of a text from the caller: as much of it as an error carries. Printed with an ellipsis
+/// if the text was longer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Given {
     bytes: [u8; Self::KEPT],
@@ -15,13 +15,13 @@ impl Given {
     /// How many bytes of the text are kept: twice the longest name. Errors stay small.
     pub const KEPT: usize = 48;
 
-    /// What was kept of the text.
+    /// The part of the text that was kept.
     pub fn as_str(&self) -> &str {
-        // Cut between letters, so it is always UTF-8.
+        // Cut at a character boundary, so it is always valid UTF-8.
         core::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
     }
 
-    /// Whether the text went on.
+    /// Whether the text was longer.
     pub const fn is_cut(&self) -> bool {
         self.cut
     }
@@ -33,7 +33,7 @@ impl Given {
 
 impl From<&str> for Given {
     fn from(text: &str) -> Self {
-        // Found before it gets below 0, which is a boundary.
+        // Ends at 0 at the latest, which is a boundary.
         let mut length = text.len().min(Self::KEPT);
         while !text.is_char_boundary(length) {
             length -= 1;

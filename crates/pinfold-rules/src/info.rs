@@ -1,25 +1,25 @@
-//! What there is to say about a switch and its variants.
+//! Descriptions of a switch and its variants.
 
 /// The presets that are worth comparing side by side: each differs from the one before in something
 /// visible.
 pub const PRESETS: &[&str] =
     &["5.8", "5.9", "5.10", "5.11", "5.17", "5.18", "5.19", "6.1", "6.2", "6.5", "6.12", "latest"];
 
-/// Whether some release of Linux worked like this.
+/// Whether any release of Linux worked like this.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Status {
-    /// Some release did.
+    /// At least one release did.
     Released,
-    /// None did: a hazard to find, or a repair to compare with.
+    /// None did: a hazard to find, or a fix to compare with.
     NeverReleased,
 }
 
-/// What there is to say about one variant of a switch.
+/// The description of one variant of a switch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct VariantInfo {
     /// The name, as written in a rule set.
     pub name: &'static str,
-    /// The releases that took it up: "5.9", "the beginning and again 5.10", "never".
+    /// The releases that adopted it: "5.9", "the beginning and again 5.10", "never".
     pub since: &'static str,
     /// Whether any release had it.
     pub status: Status,
@@ -27,7 +27,7 @@ pub struct VariantInfo {
     pub doc: &'static str,
 }
 
-/// What there is to say about one switch.
+/// The description of one switch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SwitchInfo {
     /// The name, as written in a rule set.

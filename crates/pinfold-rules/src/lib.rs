@@ -2,46 +2,46 @@
 //! own their page tables.
 //!
 //! [`Rules`] holds one documented variant for each thing that Linux has done in more than one way.
-//! [`Rules::linux`] gives a release as it was, [`Rules::default`] what an embedder should use,
-//! [`Rules::parse`] reads both with overrides. The decisions are pure functions over a snapshot
-//! ([`PageState`], [`EntryState`], [`AreaState`]), one module for each subject; every answer
-//! carries a [`Why`] that prints the test that decided with its numbers. They take no lock, order
-//! nothing and need no heap: whoever calls them holds what the subject's protocol asks for, and
-//! takes the snapshot under it. The crate `pinfold` is a memory manager that asks them.
+//! [`Rules::linux`] gives the rules of a release, [`Rules::default`] those that an embedder should
+//! use, and [`Rules::parse`] reads either with overrides. The decisions are pure functions over a
+//! snapshot ([`PageState`], [`EntryState`], [`AreaState`]), one module for each subject; every
+//! answer carries a [`Why`] that prints the test that decided with its numbers. They take no lock,
+//! order nothing and need no heap: the caller holds the locks that the subject's protocol asks for,
+//! and takes the snapshot under them. The crate `pinfold` is a memory manager built on them.
 //!
 //! # What to ask when
 //!
 //! *Table lock* is the lock of the page table that holds the entry, *space lock* that of the
-//! address space, *mark* the exclusive mark ([`Exclusive`], in Linux PageAnonExclusive). Beside
-//! what the table says, a question about a page takes its [`PageState`]. The rule is the field of
-//! [`Rules`] of that type.
+//! address space, *mark* the exclusive mark ([`Exclusive`], in Linux PageAnonExclusive). In
+//! addition to what the table says, a question about a page takes its [`PageState`]. The rule is
+//! the field of [`Rules`] of that type.
 //!
 //! | moment | ask | with | under | what the answer obliges to |
 //! | --- | --- | --- | --- | --- |
 //! | a new private page is mapped | nothing | | table lock | Mark it, whatever the rules. |
-//! | a write fault on a read-only entry of a private mapping | [`pte_cow_precheck`](cow::pte_cow_precheck), and as that says [`pte_cow_drained`](cow::pte_cow_drained), [`pte_cow_locked`](cow::pte_cow_locked) | [`PteCow`]; the page looked at anew for each | table lock, the entry found to be what faulted; the page lock as told by [`How`](cow::How) | *Reuse*: mark the page, make the entry dirty, and writable if the area is; other CPUs need no flush. *Copy*: hold the page by a reference, unlock, copy, lock, compare the entry again; clear it, flush all CPUs, install the copy ([`CowPublish`]), and only then take one off the mappings of the old page. |
-//! | an unshare request, from a pin | the same | the same | the same | The same, but the entry stays read-only, and that of a copy is read-only too. Which pages are asked about says [`unshares`](pin::unshares). |
-//! | fork, for each present entry of a private mapping | [`fork_page`](fork::fork_page) | [`ForkPin`], [`PinHistory`](fork::PinHistory) of the parent | both space locks for writing, both table locks; against lock-free pins what [`race_guard`](fork::race_guard) says | *Share*: one more reference and mapping, the mark cleared, neither entry writable, the parent flushed before its space lock is given back. *Copy for the child*: the parent's entry, mark and right to write stay; the child gets a marked copy. |
+//! | a write fault on a read-only entry of a private mapping | [`pte_cow_precheck`](cow::pte_cow_precheck), and, as it answers, [`pte_cow_drained`](cow::pte_cow_drained), [`pte_cow_locked`](cow::pte_cow_locked) | [`PteCow`]; a fresh look at the page for each | table lock, the entry found to be the one that faulted; the page lock as [`How`](cow::How) says | *Reuse*: mark the page, make the entry dirty, and writable if the area is; other CPUs need no flush. *Copy*: hold the page by a reference, unlock, copy, lock, compare the entry again; clear it, flush all CPUs, install the copy ([`CowPublish`]), and only then drop the old page's mapping. |
+//! | an unshare request, from a pin | the same | the same | the same | The same, but the entry stays read-only, and so does the entry of a copy. [`unshares`](pin::unshares) says which pages are asked about. |
+//! | fork, for each present entry of a private mapping | [`fork_page`](fork::fork_page) | [`ForkPin`], [`PinHistory`](fork::PinHistory) of the parent | both space locks for writing, both table locks; against lock-free pins what [`race_guard`](fork::race_guard) says | *Share*: one more reference and mapping, the mark cleared, neither entry writable, the parent flushed before its space lock is released. *Copy for the child*: the parent keeps its entry, mark and write permission; the child gets a marked copy. |
 //! | fork, for a migration entry of a private mapping | nothing | | the same | It becomes `Read` on both sides. |
-//! | a lock-free get or pin (fast GUP) | [`entry_access`](pin::entry_access) before the walk; for an entry that is read-only [`must_unshare`](pin::must_unshare) | [`ReadGup`], [`Request`](pin::Request), [`Walk::Fast`](pin::Walk::Fast) | no lock; tables kept from being freed ([`TableFree`]), for a pin fork's sequence count read before and compared after if [`race_guard`](fork::race_guard) uses it | Before the first pin set [`PinHistory::Pinned`](fork::PinHistory::Pinned). Take the reference, full barrier, read the entry again if [`rechecks_entry`](pin::rechecks_entry), read barrier, ask. *Yes*, or a changed entry: give the reference back and go the slow way. |
-//! | a get or pin under locks (slow GUP) | [`entry_access`](pin::entry_access); for a read-only entry [`can_follow_write`](pin::can_follow_write) if it must allow writing, and [`must_unshare`](pin::must_unshare) | [`ReadGup`], [`ForceWrite`], [`Walk::Slow`](pin::Walk::Slow), [`EntryState`], [`AreaState`] | space lock for reading, table lock | *No* to a write: take a write fault and look again. *Yes* to unsharing: take an unshare fault and look again. Otherwise take the page before the table lock is given back; whether a pin of the zero page counts says [`counts_zero_page`](pin::counts_zero_page). A read that [`ReadGup::ForceWrite`] raised to a write may have the copy that its fault made, writable area or not. A hinting entry is faulted first if [`takes_hinting_fault`](pin::takes_hinting_fault). |
-//! | mprotect takes the right to write | nothing | | space lock for writing, table lock | Clear the write bit, keep the mark; one flush at the end. A writable migration entry becomes `ReadExclusive` or `Read`, as [`MigrationKind`] says; a scan downgrades it too. |
-//! | mprotect grants the right to write, or leaves it | [`wants_upgrade`](protect::wants_upgrade) for the area, [`can_change_writable`](protect::can_change_writable) for each entry | [`WriteUpgrade`], [`AreaState`] and [`EntryState`] as they will be | the same; the entry taken out, so that no bit of the hardware is lost | The entry loses the write bit, also one that had it. *Yes*: it gets it back at once. *No*: it stays read-only until a write fault. The mark stays; one flush at the end. |
+//! | a lock-free get or pin (fast GUP) | [`entry_access`](pin::entry_access) before the walk; for an entry that is read-only [`must_unshare`](pin::must_unshare) | [`ReadGup`], [`Request`](pin::Request), [`Walk::Fast`](pin::Walk::Fast) | no lock; tables kept from being freed ([`TableFree`]), for a pin fork's sequence count read before and compared after if [`race_guard`](fork::race_guard) uses it | Before the first pin set [`PinHistory::Pinned`](fork::PinHistory::Pinned). Take the reference, full barrier, read the entry again if [`rechecks_entry`](pin::rechecks_entry), read barrier, ask. *Yes*, or a changed entry: drop the reference and take the slow path. |
+//! | a get or pin under locks (slow GUP) | [`entry_access`](pin::entry_access); for a read-only entry [`can_follow_write`](pin::can_follow_write) if it must allow writing, and [`must_unshare`](pin::must_unshare) | [`ReadGup`], [`ForceWrite`], [`Walk::Slow`](pin::Walk::Slow), [`EntryState`], [`AreaState`] | space lock for reading, table lock | *No* to a write: take a write fault and look again. *Yes* to unsharing: take an unshare fault and look again. Otherwise take the page before the table lock is released; [`counts_zero_page`](pin::counts_zero_page) says whether a pin of the zero page counts. A read that [`ReadGup::ForceWrite`] raised to a write may have the copy that its fault made, writable area or not. A hinting entry is faulted first if [`takes_hinting_fault`](pin::takes_hinting_fault). |
+//! | mprotect removes write permission | nothing | | space lock for writing, table lock | Clear the write bit, keep the mark; one flush at the end. A writable migration entry becomes `ReadExclusive` or `Read`, as [`MigrationKind`] says; a scan downgrades it too. |
+//! | mprotect grants write permission, or leaves it | [`wants_upgrade`](protect::wants_upgrade) for the area, [`can_change_writable`](protect::can_change_writable) for each entry | [`WriteUpgrade`], [`AreaState`] and [`EntryState`] as they will be | the same; the entry taken out, so that no bit set by the hardware is lost | The entry loses the write bit, even if it had it. *Yes*: it gets it back at once. *No*: it stays read-only until a write fault. The mark stays; one flush at the end. |
 //! | the NUMA scan | [`numa_skip`](numa::numa_skip) | [`NumaSkip`], [`Mapping`] | table lock | *Some*: leave the entry. *None*: take it out and make it inaccessible, with one flush at the end; the write bit stays in it unless [`recomputes_write`](numa::recomputes_write). No correctness rests on the answer: a pin may land right after it. |
-//! | the hinting fault | where [`recomputes_write`](numa::recomputes_write) the two questions of mprotect | the entry as it will be | table lock, the entry found to be what faulted | Make it accessible, writable on *yes*. [`NumaFault`] says whether before or after the move; if the table lock was given up meanwhile, compare again, and under [`NumaFault::IsolateUnderLock`] restore without the right to write. |
-//! | migration takes an entry out, and so do swap-out and merging | [`maybe_dma_pinned`](pin::maybe_dma_pinned) if the page is marked and [`remembers_mark`](migrate::remembers_mark) | the page after the entry was cleared and flushed | page lock, table lock; between clearing and asking, and after clearing the mark, full barriers if [`brings_barriers`](migrate::brings_barriers) | *Yes*: put the entry back and stop. *No*, or not asked: clear the mark. What replaces the entry remembers `Write`, `ReadExclusive` (it was marked) or `Read`, and the accessed and dirty bits if [`carries_accessed_dirty`](migrate::carries_accessed_dirty). The page moves only if no reference is left but that of who moves it. |
+//! | the hinting fault | if [`recomputes_write`](numa::recomputes_write), the two questions of mprotect | the entry as it will be | table lock, the entry found to be the one that faulted | Make it accessible, writable on *yes*. [`NumaFault`] says whether before or after the move; if the table lock was dropped in between, compare again, and under [`NumaFault::IsolateUnderLock`] restore without write permission. |
+//! | migration takes an entry out, and so do swap-out and merging | [`maybe_dma_pinned`](pin::maybe_dma_pinned) if the page is marked and [`remembers_mark`](migrate::remembers_mark) | the page after the entry was cleared and flushed | page lock, table lock; between clearing and asking, and after clearing the mark, full barriers if [`brings_barriers`](migrate::brings_barriers) | *Yes*: put the entry back and stop. *No*, or not asked: clear the mark. What replaces the entry remembers `Write`, `ReadExclusive` (it was marked) or `Read`, and the accessed and dirty bits if [`carries_accessed_dirty`](migrate::carries_accessed_dirty). The page moves only if no reference is left but the mover's. |
 //! | migration restores an entry | nothing | | page locks of the old and the new page until all entries are back, table lock | `Write` gives the write bit; `Write` and `ReadExclusive` give the mark. |
-//! | swap-in | nothing yet: swap has no switch so far | | table lock | Read-only and unmarked is right for everybody who shares the page; the next write asks the second row. A device that held an ordinary reference may lose it then. |
-//! | unmap | nothing | | space lock, table lock | Clear the entry, flush, then give the page back; pins keep it. The mark goes when the page is freed, not with the entry. A table goes as [`TableFree`] says. |
+//! | swap-in | nothing yet: swap has no switch so far | | table lock | Read-only and unmarked is safe whoever shares the page; the next write takes the second row. A device that held an ordinary reference may then be left with the old page. |
+//! | unmap | nothing | | space lock, table lock | Clear the entry, flush, then drop the page's reference; pins keep the page. The mark goes when the page is freed, not with the entry. A table is freed as [`TableFree`] says. |
 //!
 //! A kernel without swap says [`SwapCache::Absent`], one without LRU batches [`Lru::On`]. A pin of
-//! a small page adds [`PIN_BIAS`](pin::PIN_BIAS) to its refcount, and its pin count is none. For an
-//! entry of a shared mapping only those rows count that do not say private.
+//! a small page adds [`PIN_BIAS`](pin::PIN_BIAS) to its refcount, and its pin count is `None`. For
+//! an entry of a shared mapping only the rows that do not say private apply.
 //!
 //! # What must stay true of the mark
 //!
-//! Under the rules of 5.19 and later, the default among them, every row above keeps this and may
-//! rely on it (facts 1.5).
+//! Under the rules of 5.19 and later, including the default, every row above preserves the
+//! following and may rely on it (facts 1.5).
 //!
 //! - I1: an anonymous page that a writable entry maps is marked. A marked page need not be
 //!   writable.
@@ -49,7 +49,7 @@
 //!   until it is unpinned or freed.
 //! - I3: a marked page is mapped exactly once; a merged page is never marked.
 //! - I4: no swap entry names a page in the swap cache that is marked.
-//! - I5: clearing the mark leaves no writable entry behind.
+//! - I5: once the mark is cleared, no entry of the page is writable.
 //!
 //! # A tiny kernel that asks
 //!
@@ -194,14 +194,14 @@
 //! # Invariants of the crate
 //!
 //! - INV-RULES-1: what [`Rules`] displays, [`Rules::parse`] reads back as the same value.
-//! - INV-RULES-2: each switch changes at its own date; a preset is the sum of those dates, never a
-//!   list beside them.
+//! - INV-RULES-2: each switch changes at its own date; a preset is derived from those dates, never
+//!   from a separate list.
 //! - INV-RULES-3: a rule from before the exclusive mark answers the same with and without it.
 //!
 //! # The floors
 //!
-//! A module uses its own floor and those below, and no file leads back to itself; `tests/floors.rs`
-//! reads the imports against this table.
+//! A module imports only from its own floor and those below, and no file imports itself through
+//! others; `tests/floors.rs` checks the imports against this table.
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
@@ -255,7 +255,7 @@ use switches::TABLE;
 
 impl Rules {
     /// The rules of a mainline release, such as `5.9`; `linux-5.9`, `latest` and `default` are
-    /// understood too.
+    /// accepted too.
     ///
     /// Every release from [`Release::OLDEST`] to [`Release::NEWEST`] has its preset.
     ///
@@ -272,7 +272,7 @@ impl Rules {
     /// base it starts from [`Rules::default`].
     ///
     /// # Errors
-    /// At the first item that is not understood, with what to write instead.
+    /// At the first item that cannot be read, with what to write instead.
     pub fn parse(text: &str) -> Result<Self, RuleError> {
         text::parse(text)
     }
@@ -280,7 +280,7 @@ impl Rules {
     /// Puts a variant of a switch in force, both named as in a rule set.
     ///
     /// # Errors
-    /// When there is no such switch or variant; the rules are as they were.
+    /// When there is no such switch or variant; the rules are unchanged.
     pub fn set(&mut self, switch: &str, variant: &str) -> Result<(), RuleError> {
         text::set(self, text::find(switch)?, variant)
     }
@@ -314,14 +314,14 @@ impl Rules {
 }
 
 impl Default for Rules {
-    /// The newest release, with the full barrier in fork's sequence count
+    /// The newest release, with a full barrier in fork's sequence count
     /// ([`ForkRace::SeqCountFull`]).
     fn default() -> Self {
         Self { base: Base::Latest, fork_race: ForkRace::SeqCountFull, ..Self::at(Release::NEWEST) }
     }
 }
 
-// The example of the README is compiled and run with those of the documentation.
+// Compiles and runs the README's example along with the documentation's.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,12 +1,12 @@
-//! Migration takes an entry out: what its place-holder remembers, and how the exclusive mark is
+//! Migration takes an entry out: what its placeholder remembers, and how the exclusive mark is
 //! cleared (facts 4.5, 3.5).
 //!
 //! Protocol: under the page lock and the page-table lock, with the entry cleared and flushed.
 
 use super::{MigrationAd, MigrationKind, ShareOrder};
 
-/// Whether a migration entry remembers that its page was exclusive. Where it does, a page that may
-/// be pinned is not taken out at all, and a scan leaves the mark to an entry that it downgrades.
+/// Whether a migration entry remembers that its page was exclusive. If so, the entry of a page that
+/// may be pinned is not replaced at all, and an entry that a scan downgrades keeps the mark.
 #[inline]
 pub const fn remembers_mark(rule: MigrationKind) -> bool {
     match rule {
@@ -24,7 +24,7 @@ pub const fn carries_accessed_dirty(rule: MigrationAd) -> bool {
     }
 }
 
-/// Whether full barriers stand before the look for pins and after the mark is cleared.
+/// Whether full barriers come before the pin check and after the mark is cleared.
 #[inline]
 pub const fn brings_barriers(rule: ShareOrder) -> bool {
     match rule {

@@ -3,12 +3,12 @@
 //!
 //! Protocol: under the page-table lock. Every answer is racy, and no rule relies on it for
 //! correctness: a lock-free pin may land until the entry is cleared. Locality, tiering and the
-//! dirty page cache are other tests and not here.
+//! dirty page cache are separate tests, not made here.
 
 use super::pin::maybe_dma_pinned;
 use super::{Answer, Counter, Mapping, NumaSkip, NumaWrite, PageKind, PageState, Relation, Why};
 
-/// Whether an inaccessible entry forgets the write bit, so that the hinting fault works it out as
+/// Whether an inaccessible entry drops the write bit, so that the hinting fault works it out as
 /// mprotect does (facts 4.3). Otherwise the entry keeps it.
 #[inline]
 pub const fn recomputes_write(rule: NumaWrite) -> bool {
@@ -53,7 +53,7 @@ fn maps(page: &PageState, relation: Relation) -> Answer {
     Answer::compare(Counter::Maps, page.maps, relation, 1)
 }
 
-/// The first of the two that says yes.
+/// The first of the two answers that is yes.
 fn either(first: Answer, second: Answer) -> Answer {
     if first.is_yes() { first } else { second }
 }

@@ -2,7 +2,7 @@
 //!
 //! Protocol: the slow path asks under the page-table lock; the lock-free path asks after it has
 //! taken its reference and read the entry again, with a read barrier before it looks at the
-//! exclusive mark (facts 3.5). [`maybe_dma_pinned`] orders nothing: a certain no needs the
+//! exclusive mark (facts 3.5). [`maybe_dma_pinned`] orders nothing: a reliable no needs the
 //! page-table lock and fork's sequence count, or a cleared entry and a full barrier.
 
 use super::{
@@ -16,9 +16,9 @@ pub const PIN_BIAS: u32 = 1024;
 /// What is taken on the page.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Hold {
-    /// An ordinary reference: keeps the page from being freed.
+    /// An ordinary reference, which keeps the page from being freed.
     Get,
-    /// A pin: keeps it with its owner too.
+    /// A pin, which also keeps it with its owner.
     Pin,
 }
 
@@ -27,7 +27,7 @@ pub enum Hold {
 pub enum Access {
     /// Only reading.
     Read,
-    /// Writing, too.
+    /// Writing as well.
     Write,
 }
 
@@ -51,20 +51,20 @@ pub struct Request {
     pub term: Term,
 }
 
-/// Who walks the tables, and so what is known of the area.
+/// Which path walks the tables, and so what is known of the area.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Walk {
     /// The slow path, which has found the area.
     Slow(Mapping),
-    /// The lock-free path, which sees no areas and leaves to the slow path what it cannot decide.
+    /// The lock-free path, which sees no areas and leaves what it cannot decide to the slow path.
     Fast,
-    /// The lock-free path without a slow path behind it.
+    /// The lock-free path without a fallback to the slow path.
     FastOnly,
 }
 
-/// Whether the page may be pinned by anyone. No is certain; for a small page yes may also be
-/// [`PIN_BIAS`] ordinary references. The refcount is taken as unsigned, so that an overflow does
-/// not hide pins (facts 3.3).
+/// Whether the page may be pinned by anyone. A no is certain; for a small page a yes may also come
+/// from [`PIN_BIAS`] ordinary references. The refcount is taken as unsigned, so that an overflow
+/// does not hide pins (facts 3.3).
 #[inline]
 pub fn maybe_dma_pinned(page: &PageState) -> Answer {
     match page.pincount {
@@ -87,11 +87,11 @@ pub const fn entry_access(rule: ReadGup, asked: Access, walk: Walk) -> Access {
 /// Which pages a read-only pin unshares (facts 3.6).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Unshares {
-    /// None: it takes what is mapped.
+    /// None: it takes the page that is mapped.
     Nothing,
     /// Anonymous pages that are not exclusive.
     Anon,
-    /// Those, and for a long term page-cache and zero pages of private mappings.
+    /// Those, and for long-term pins also page-cache and zero pages of private mappings.
     AllPrivate,
 }
 
@@ -173,15 +173,15 @@ pub enum Force {
 /// Whether this request already took a write fault at this address, without an error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum WriteFault {
-    /// It did: back then the entry mapped a private copy.
+    /// It did: at that time the entry mapped a private copy.
     Taken,
     /// It did not.
     NotTaken,
 }
 
-/// Whether a request for writing goes on as one for reading: before 4.9, once the fault of a forced
-/// write in an area without write permission has made a page. All that follows, further faults
-/// included, then does without the right to write: Dirty COW (facts 3.4, 12.7c).
+/// Whether a request for writing continues as one for reading: before 4.9, once the fault of a
+/// forced write in an area without write permission has made a page. Everything that follows,
+/// further faults included, then no longer asks for write permission: Dirty COW (facts 3.4, 12.7c).
 #[inline]
 pub fn drops_write(
     rule: ForceWrite,

@@ -1,27 +1,28 @@
 //! May an entry become writable without a write fault? (facts 7.5, 4.3)
 //!
-//! Two ask: a change of protection that adds write permission, and, under
+//! There are two callers: a change of protection that adds write permission, and, under
 //! [`NumaWrite::Recomputed`](super::NumaWrite::Recomputed), a hinting fault that restores its
 //! entry. Both ask [`wants_upgrade`] once for the area and [`can_change_writable`] for each entry,
 //! as it will be after the change.
 //!
-//! Protocol: under the page-table lock, which keeps the exclusive mark as it is.
+//! Protocol: under the page-table lock, which keeps the exclusive mark stable.
 
 use super::Answer;
 use super::{AreaState, Dirty, EntryState, Exclusive, Mapping, PageKind, PageState, Permission};
 use super::{Protnone, Tracking, Why, WriteUpgrade};
 
-/// Whether somebody keeps track of which pages of a shared mapping are written.
+/// Whether writes to the pages of a shared mapping are tracked.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum WriteNotify {
     /// The first write to each clean page is reported, so entries start without write permission.
     Needed,
-    /// Nobody asks: the area's own protection already gives write permission where it is due.
+    /// Writes are not tracked: the area's own protection already gives write permission where it is
+    /// due.
     Unneeded,
 }
 
-/// Whether the entries of the area lack write permission that the area itself grants, so that each
-/// must be looked at.
+/// Whether entries of the area may be without write permission although the area itself grants it,
+/// so that each must be checked.
 #[inline]
 pub fn wants_upgrade(area: AreaState, notify: WriteNotify) -> Answer {
     match (area.permission, area.mapping, notify) {
@@ -34,8 +35,8 @@ pub fn wants_upgrade(area: AreaState, notify: WriteNotify) -> Answer {
     }
 }
 
-/// Whether an entry may become writable at once. In a shared mapping a dirty entry may, for its
-/// write was already reported.
+/// Whether an entry may become writable at once. In a shared mapping a dirty entry may, because its
+/// write has already been reported.
 #[inline]
 pub fn can_change_writable(
     rule: WriteUpgrade,

@@ -19,7 +19,7 @@ impl Release {
     pub const OLDEST: Self = Self { major: 5, minor: 8 };
     /// The newest release whose rules are modelled.
     pub const NEWEST: Self = Self { major: 7, minor: 3 };
-    /// Before every release: the start of what has always been so.
+    /// Earlier than every release: the start of variants that have always been there.
     pub(super) const EARLIEST: Self = Self { major: 0, minor: 0 };
 
     /// A release written in the table of switches. Fails to compile when malformed.
@@ -30,14 +30,14 @@ impl Release {
         }
     }
 
-    /// The release in front of `text`, and what follows it.
+    /// The release at the start of `text`, and what follows it.
     pub(super) const fn split(text: &[u8]) -> Option<(Self, &[u8])> {
         let Some((major, [b'.', rest @ ..])) = number(text) else { return None };
         let Some((minor, rest)) = number(rest) else { return None };
         Some((Self { major, minor }, rest))
     }
 
-    /// The last release with the same major number, as far as known.
+    /// The last release with the same major number, as far as is known.
     const fn last_minor(self) -> Option<u8> {
         match self.major {
             5 | 6 => Some(19),
@@ -45,7 +45,7 @@ impl Release {
         }
     }
 
-    /// Whether there was such a release, as far as known.
+    /// Whether there was such a release, as far as is known.
     pub(super) fn existed(self) -> bool {
         self.last_minor().is_none_or(|last| self.minor <= last)
     }
@@ -57,7 +57,7 @@ impl fmt::Display for Release {
     }
 }
 
-/// The decimal number in front of `text`, without leading zeros, and what follows it.
+/// The decimal number at the start of `text`, without leading zeros, and what follows it.
 const fn number(text: &[u8]) -> Option<(u8, &[u8])> {
     let mut rest = text;
     let mut value: u8 = 0;
@@ -80,7 +80,7 @@ pub enum Base {
     /// The newest release, made safe on weakly ordered machines:
     /// [`Rules::default`](crate::Rules::default).
     Latest,
-    /// A mainline release as it was.
+    /// A mainline release, unchanged.
     Linux(Release),
 }
 

@@ -1,7 +1,7 @@
-//! What a decision looks at: a page, an entry, an area, each as it was when the caller looked.
+//! What a decision looks at: a page, an entry, an area, each as the caller found it.
 //!
-//! Whether the values still hold is the caller's business: under the page-table lock the entry and
-//! the exclusive mark do; counts may move at any time, unless the decision's protocol says what
+//! The caller must make sure that the values still hold: the entry and the exclusive mark do under
+//! the page-table lock; counts may change at any time, unless the decision's protocol says what
 //! stops them.
 
 use core::fmt;
@@ -46,7 +46,7 @@ impl fmt::Display for PageKind {
 pub enum Lru {
     /// It is.
     On,
-    /// It is not: most likely it waits in some CPU's batch, which then holds a reference.
+    /// It is not: most likely it is in a CPU's batch, which then holds a reference.
     Off,
 }
 
@@ -55,9 +55,9 @@ pub enum Lru {
 pub enum Writeback {
     /// It is not.
     Idle,
-    /// It is, to a device that does not mind if the page changes meanwhile.
+    /// It is, to a device that does not mind if the page changes during the write.
     Running,
-    /// It is, to a device that needs the page unchanged until it is done.
+    /// It is, to a device that needs the page unchanged until the write is done.
     RunningStable,
 }
 
@@ -94,12 +94,12 @@ impl SwapCache {
 }
 
 /// A page as a decision sees it. A large folio is described as far as its pins go; the map counts
-/// that need more come with huge pages.
+/// that need more will come with huge pages.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct PageState {
     /// What it is.
     pub kind: PageKind,
-    /// The refcount of its folio. Pins of a small page are in here,
+    /// The refcount of its folio. Includes the pins of a small page, at
     /// [`PIN_BIAS`](super::pin::PIN_BIAS) each.
     pub refs: u32,
     /// How many entries map it.
@@ -149,21 +149,21 @@ pub enum Dirty {
     Clean,
 }
 
-/// Whether an entry allows no access although it is present.
+/// Whether an entry maps a page but allows no access.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Protnone {
-    /// It allows none: it waits for a NUMA hinting fault, or the area is inaccessible.
+    /// It allows none: it is set up for a NUMA hinting fault, or the area is inaccessible.
     Yes,
     /// It allows at least reading.
     No,
 }
 
-/// Whether somebody wants to see the next write fault at an entry.
+/// Whether the next write fault at an entry must be seen by a tracker.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Tracking {
-    /// Nobody.
+    /// No tracker is active.
     Off,
-    /// Soft-dirty tracking or userfaultfd write-protection does.
+    /// Soft-dirty tracking or userfaultfd write-protection wants it.
     WantsFault,
 }
 

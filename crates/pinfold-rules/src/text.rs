@@ -84,7 +84,7 @@ pub(super) fn parse(text: &str) -> Result<Rules, RuleError> {
     Ok(rules)
 }
 
-/// Whether one of the first `items` items of `text` sets `switch`.
+/// Whether any of the first `items` items of `text` sets `switch`.
 fn names_switch(text: &str, items: usize, switch: &str) -> bool {
     let mut items = text.split(',').take(items);
     items.any(|item| item.split_once('=').is_some_and(|(name, _)| name.trim() == switch))

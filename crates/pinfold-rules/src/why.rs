@@ -1,7 +1,7 @@
 //! The reason of a decision, with its numbers, small enough to travel in an event.
 //!
-//! - INV-WHY-1: a comparison prints only if it holds: `refcount 2 != 1` is never said of a refcount
-//!   of 1.
+//! - INV-WHY-1: a comparison is printed only if it holds: a refcount of 1 never gives `refcount 2
+//!   != 1`.
 
 use core::fmt;
 
@@ -93,20 +93,20 @@ impl fmt::Display for Relation {
 pub enum Why {
     /// A count.
     Count {
-        /// Which.
+        /// Which count.
         counter: Counter,
-        /// What it was.
+        /// Its value.
         value: u32,
         /// How it compares.
         relation: Relation,
-        /// With what.
+        /// What it is compared with.
         limit: u32,
     },
     /// What kind of page it is.
     Page(PageKind),
     /// The rule in force answers the same for every page.
     Rule,
-    /// Somebody else holds the page lock, and the rule does not wait.
+    /// The page lock is contended, and the rule does not wait.
     Locked,
     /// The page is in the swap cache.
     InSwapCache,
@@ -120,8 +120,7 @@ pub enum Why {
     NotLongterm,
     /// The writes of the mapping are not private.
     SharedMapping,
-    /// A long-term pin takes no page-cache or zero page from a mapping that is private, or that may
-    /// be.
+    /// A long-term pin takes no page-cache or zero page from a mapping that is, or may be, private.
     ReadPinOfUnowned,
     /// The request is not forced.
     NotForced,
@@ -196,7 +195,7 @@ impl Answer {
         }
     }
 
-    /// Whether the comparison holds. Either way the reason says what is true.
+    /// Whether the comparison holds. Either way the reason states what is true.
     #[inline]
     pub(super) const fn compare(
         counter: Counter,

@@ -67,7 +67,7 @@ impl Vpn {
     }
 }
 
-/// The page so many pages further up.
+/// The page that is `pages` pages higher.
 impl Add<u64> for Vpn {
     type Output = Self;
 
@@ -77,7 +77,7 @@ impl Add<u64> for Vpn {
     }
 }
 
-/// The page so many pages further down.
+/// The page that is `pages` pages lower.
 impl Sub<u64> for Vpn {
     type Output = Self;
 
@@ -87,7 +87,7 @@ impl Sub<u64> for Vpn {
     }
 }
 
-/// How many pages lie from `first` up to this one.
+/// The number of pages from `first` up to this one.
 impl Sub for Vpn {
     type Output = u64;
 
@@ -109,15 +109,15 @@ impl fmt::Display for Vpn {
     }
 }
 
-/// How many pages a mapping has: some, and no more than there are addresses for.
+/// The number of pages of a mapping: not zero, and no more than there are addresses for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PageCount(u64);
 
 impl PageCount {
-    /// The count, if a range at address 0 could have it.
+    /// The count, if a range at address 0 could have that many pages.
     ///
     /// # Errors
-    /// When `pages` is zero or more than there are, as for a range at address 0.
+    /// As for a range at address 0: when `pages` is zero or more than there are.
     pub(crate) const fn new(pages: u64) -> Result<Self, RangeError> {
         match VirtRange::new(VirtAddr(0), pages) {
             Ok(_) => Ok(Self(pages)),
@@ -167,8 +167,8 @@ impl fmt::Display for NodeId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SpaceId(pub u64);
 
-/// What names an address space and finds its page tables, without owning it. The root is good while
-/// something says so: the owner, or a family that lists the space (INV-RMAP-3).
+/// Names an address space and leads to its page tables, without owning it. The root is valid while
+/// something guarantees it: the owner, or a family that lists the space (INV-RMAP-3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Mm {
     /// The name.
@@ -228,9 +228,9 @@ impl VirtRange {
         }
     }
 
-    /// The pages from number `first` up to and without number `end`.
+    /// The pages from number `first` up to, but not including, number `end`.
     ///
-    /// For callers that hold both numbers from a valid range already.
+    /// For callers that already have both numbers from a valid range.
     #[inline]
     pub(crate) fn of_pages(first: Vpn, end: Vpn) -> Self {
         debug_assert!(first < end);

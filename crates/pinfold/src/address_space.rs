@@ -37,7 +37,7 @@ impl<P: Platform> AddressSpace<P> {
         &self.inner
     }
 
-    /// The name under which the platform hears of it.
+    /// The name that the platform knows it by.
     pub fn id(&self) -> SpaceId {
         self.inner.id()
     }
@@ -52,7 +52,7 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.root()
     }
 
-    /// Maps `pages` pages; the range they got.
+    /// Maps `pages` pages. Returns the range that they got.
     ///
     /// # Errors
     /// [`SpaceError`]: a malformed range, no gap, an occupied place, a limit, or an exhausted heap.
@@ -67,8 +67,8 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.map_area(place, pages, prot, sharing)
     }
 
-    /// Unmaps all that is mapped in `range`. Pages go back to the allocator after every CPU forgot
-    /// them; pinned ones when they are unpinned.
+    /// Unmaps all that is mapped in `range`. Pages go back to the allocator once every CPU has
+    /// forgotten them; pinned ones when they are unpinned.
     ///
     /// # Errors
     /// When an area must be split and the heap is exhausted: nothing has changed then.
@@ -77,7 +77,7 @@ impl<P: Platform> AddressSpace<P> {
     }
 
     /// Changes what `range` allows. Pins keep their pages in any case; whether the owner still
-    /// names the same pages after a later write is a matter of the rule `pte-cow` (facts 7.5).
+    /// names the same pages after a later write depends on the rule `pte-cow` (facts 7.5).
     ///
     /// # Errors
     /// When part of the range is not mapped, or an area must be split and the heap is exhausted:
@@ -107,7 +107,7 @@ impl<P: Platform> AddressSpace<P> {
     /// which the rule `fork-pin` may copy so that they stay with this address space.
     ///
     /// # Errors
-    /// When frames or heap run out: the half-made child is gone again, and this address space has
+    /// When frames or heap run out: the half-made child is gone, and this address space still has
     /// all that it had.
     pub fn fork(&self) -> Result<Self, SpaceError> {
         self.inner.fork().map(Self::of)
@@ -153,7 +153,7 @@ impl<P: Platform> AddressSpace<P> {
     ///
     /// # Errors
     /// As [`AddressSpace::pin`], and when not every page can be pinned or `frames` is too short for
-    /// them. Nothing is held then, and nothing written.
+    /// them. Nothing is held or written then.
     pub fn pin_bytes(
         &self,
         at: VirtAddr,
@@ -170,7 +170,8 @@ impl<P: Platform> AddressSpace<P> {
         SpaceHandle::of(self.inner.clone())
     }
 
-    /// Makes entries of `range` PROT_NONE, as NUMA balancing's scanner does (facts 4.2); how many.
+    /// Makes entries of `range` PROT_NONE, as NUMA balancing's scanner does (facts 4.2). Returns
+    /// how many.
     pub fn numa_scan(&self, range: VirtRange) -> u64 {
         self.inner.numa_scan(range)
     }
@@ -186,7 +187,7 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.read_map().find(at.page()).is_some()
     }
 
-    /// How many areas there are.
+    /// The number of areas.
     pub fn areas(&self) -> usize {
         self.inner.read_map().len()
     }
@@ -196,9 +197,9 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.locked.get()
     }
 
-    /// The entry of `at`'s page, as it is now; none behind the limit.
+    /// The current entry of `at`'s page; none past the limit.
     pub fn entry(&self, at: VirtAddr) -> Pte<P::Format> {
-        // Behind the limit lies a kernel's half, or what a walk would take for a lower page.
+        // Past the limit lies the kernel's half, or what a walk would mistake for a lower page.
         if at.page() >= self.inner.end_page() {
             return Pte::NONE;
         }

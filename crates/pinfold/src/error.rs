@@ -1,4 +1,4 @@
-//! Errors, one enum a domain. Each says what the caller can do about it.
+//! Errors, one enum for each domain. Each says what the caller can do about it.
 
 use core::fmt;
 
@@ -51,9 +51,9 @@ pub enum SpaceError {
         /// The limit in pages.
         limit: u64,
     },
-    /// The advice does not fit the mapping at this address: WIPEONFORK wants private memory.
+    /// The advice does not apply to the mapping at this address: WIPEONFORK needs private memory.
     WrongKind(VirtAddr),
-    /// No frame was left. For fork: the child is gone again, the parent has all it had.
+    /// No frame was left. For fork: the child is gone, and the parent still has all it had.
     OutOfFrames,
     /// The heap is exhausted.
     NoMemory,
@@ -75,7 +75,10 @@ impl fmt::Display for SpaceError {
                 write!(f, "more than {limit} pages would be mapped: raise the limit or unmap")
             }
             Self::WrongKind(at) => {
-                write!(f, "the mapping at {at} is not private memory: this advice is for such only")
+                write!(
+                    f,
+                    "the mapping at {at} is shared: this advice applies only to private mappings"
+                )
             }
             Self::OutOfFrames => OutOfFrames.fmt(f),
             Self::NoMemory => NoMemory.fmt(f),
@@ -111,9 +114,9 @@ pub enum FaultError {
     NotMapped(VirtAddr),
     /// The area forbids the access.
     Denied(VirtAddr),
-    /// No frame was left: the address is as it was.
+    /// No frame was left: the entry is unchanged.
     OutOfFrames,
-    /// The heap is exhausted: the address is as it was.
+    /// The heap is exhausted: the entry is unchanged.
     NoMemory,
 }
 
@@ -157,9 +160,9 @@ pub enum PinError {
         /// The limit in pages.
         limit: u64,
     },
-    /// The caller's slice has no room for all pages.
+    /// The caller's slice is too short for all pages.
     TooFewSlots {
-        /// The pages.
+        /// The number of pages.
         needed: u64,
     },
     /// The lock-free path found nothing that it may take, and the caller forbade the slow path.
@@ -180,7 +183,7 @@ impl fmt::Display for PinError {
                 write!(f, "more than {limit} pages would be locked: raise the limit or unpin")
             }
             Self::TooFewSlots { needed } => {
-                write!(f, "the bytes lie in {needed} pages: give a slot for each")
+                write!(f, "the bytes span {needed} pages: pass a slice with a slot for each")
             }
             Self::WouldBlock(at) => {
                 write!(f, "{at} needs the slow path: fault it in first, or allow the slow path")

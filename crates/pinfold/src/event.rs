@@ -1,5 +1,5 @@
-//! What the memory manager tells its platform while it works: for traces, statistics of a
-//! laboratory, and explanations.
+//! What the memory manager reports to its platform while it works: for traces, a laboratory's
+//! statistics, and explanations.
 //!
 //! Events are small `Copy` values; a platform that does not override [`crate::Platform::event`]
 //! pays nothing for them.
@@ -34,19 +34,19 @@ pub enum FastStop {
     Absent,
     /// PROT_NONE, by the owner or by NUMA balancing.
     ProtNone,
-    /// Writing was wanted, and the entry does not allow it.
+    /// The request was for writing, and the entry does not allow it.
     ReadOnly,
     /// An entry for a page without counts: the zero page.
     Special,
-    /// The frame was free or just changing when its reference was wanted.
+    /// The frame was free or changing when its reference was to be taken.
     FrameGone,
     /// The entry or the table changed after the reference was taken: it was given back.
     EntryChanged,
     /// The page must be unshared first, which needs the slow path.
     MustUnshare,
-    /// fork copied page tables meanwhile: everything was given back.
+    /// fork copied page tables during the walk: everything was given back.
     ForkRan,
-    /// Nothing of the walk may run: fork is copying page tables.
+    /// The walk may not start: fork is copying page tables.
     ForkRunning,
     /// The frame's count could overflow.
     Overflow,
@@ -57,7 +57,7 @@ pub enum FastStop {
 pub enum Weight {
     /// It deserves a line of a trace.
     Line,
-    /// It is a step on the way to an event that has a line: a moment that a scenario can ask for.
+    /// It is a step on the way to an event that has a line: a point that a scenario can wait for.
     Passing,
 }
 
@@ -94,7 +94,7 @@ events! {
     FirstTouch(pfn: Pfn) = "first-touch": Line("fault: new page {pfn}");
     /// A fault mapped a page of a shared object.
     SharedMapped(pfn: Pfn) = "shared-mapped": Line("fault: shared page {pfn}");
-    /// A write fault on a read-only page goes on with the same page.
+    /// A write fault on a read-only page keeps the same page.
     CowReuse {
         /// The page.
         pfn: Pfn,
@@ -120,9 +120,9 @@ events! {
     /// A read pin found a page that may be shared and asks for a copy or the mark first.
     UnshareWanted(pfn: Pfn) = "unshare-wanted": Line("{pfn} may be shared: unshare"),
         decided by ReadGup("{pfn} may be shared, so it is unshared first");
-    /// Unsharing found the page to be the owner's alone.
+    /// Unsharing found that the page belongs to its owner alone.
     UnshareReuse(pfn: Pfn) = "unshare-reuse": Line("unshare: {pfn} is exclusive");
-    /// The fault found nothing to do any more.
+    /// The fault found nothing left to do.
     Spurious = "spurious": Passing("fault: nothing to do");
     /// The fault waits for a page that is being migrated.
     WaitMigration(pfn: Pfn) = "wait-migration": Line("fault: wait, {pfn} migrates");
@@ -139,7 +139,7 @@ events! {
         decided by NumaSkip("{pfn} was skipped, as {why}");
     /// A scan looked at a mapped entry.
     NumaLook(pfn: Pfn) = "numa-look": Passing("scan: looks at {pfn}");
-    /// A protection change or scan took the write right out of a migration entry.
+    /// A protection change or scan took write permission from a migration entry.
     MigrationDowngraded {
         /// The page on the move.
         pfn: Pfn,
@@ -155,7 +155,7 @@ events! {
     HintRestored {
         /// The page.
         pfn: Pfn,
-        /// With the write bit.
+        /// Whether it has the write bit.
         writable: bool,
     } = "hint-restored": Line("hint fault: {pfn} {}", bit(*writable)),
         decided by NumaWrite(
@@ -169,7 +169,7 @@ events! {
         /// What the entry remembers.
         kind: MigrationKind,
     } = "migration-entry": Line("migration entry for {pfn}: {kind:?}");
-    /// Migration refused a page because it is pinned, before touching its entry for good.
+    /// Migration refused a page because it is pinned, before its entry was replaced.
     MigrationPinned(pfn: Pfn) = "migration-pinned": Line("migration: {pfn} pinned, entry put back"),
         decided by MigrationKind("{pfn} is pinned, so its entry was put back");
     /// The page has references that migration cannot account for.
@@ -185,7 +185,7 @@ events! {
     MigrationRestored {
         /// The page that is mapped now.
         pfn: Pfn,
-        /// With the write bit.
+        /// Whether it has the write bit.
         writable: bool,
     } = "migration-restored": Line("entry restored: {pfn} {}", bit(*writable));
     /// A page has moved.
@@ -236,12 +236,12 @@ events! {
     Protected {
         /// The page.
         pfn: Pfn,
-        /// With the write bit.
+        /// Whether it has the write bit.
         writable: bool,
     } = "protected": Line("protect: {pfn} {}", bit(*writable));
 }
 
-/// A broken invariant, as far as the code itself notices.
+/// A broken invariant that the code itself notices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Bug {

@@ -1,18 +1,18 @@
-//! fork: a child with the same areas, whose private pages are shared until somebody writes, except
-//! pinned ones.
+//! fork: a child with the same areas, whose private pages are shared until either side writes,
+//! except pinned ones.
 //!
-//! Protocol: the parent's lock is held for writing, the child's too. For each private area the
-//! sequence count is odd while the entries are copied (rule `fork-race`), so a lock-free pin is
-//! either older than the copying, and seen, or gives up. Per table: child's lock, then parent's.
-//! One flush of the parent at the end; until then its other threads may write through stale
+//! Protocol: the parent's lock is held for writing, and the child's too. For each private area the
+//! sequence count is odd while the entries are copied (rule `fork-race`), so a lock-free pin either
+//! precedes the copying, and is seen, or gives up. Per table: child's lock, then parent's. One
+//! flush of the parent at the end; until then its other threads may write through stale
 //! translations, which is allowed because the child cannot run yet (facts 2.1).
 //!
 //! Invariants:
-//! - INV-FORK-1: a page that the rule finds pinned keeps its owner's entry, right to write and
+//! - INV-FORK-1: a page that the rule finds pinned keeps its owner's entry, write permission and
 //!   mark; the child gets a copy.
 //! - INV-FORK-2: a shared page is exclusive nowhere and writable nowhere.
-//! - INV-FORK-3: what a failed fork has already shared stays mapped in the parent, which gets its
-//!   right to write back by its next fault.
+//! - INV-FORK-3: what a failed fork has already shared stays mapped in the parent, which regains
+//!   write permission by its next fault.
 //! - INV-FORK-4: a page that is allocated ahead for a copy is used for that one address only (facts
 //!   9.11).
 
@@ -38,7 +38,7 @@ use crate::table::{Cursor, Leaf};
 enum One {
     /// The child has it.
     Done,
-    /// The child needs a page for it, and there is none ready.
+    /// The child needs a page for it, and none is ready.
     NeedFrame,
 }
 
@@ -46,7 +46,7 @@ enum One {
 enum Copied {
     /// All are done.
     All,
-    /// This page needs a page for the child: drop the locks, allocate, go on here.
+    /// This page needs a page for the child: drop the locks, allocate, continue here.
     NeedFrame(Vpn),
 }
 
@@ -63,11 +63,11 @@ struct Entries<'c, 'm, P: Platform> {
     page: Vpn,
 }
 
-/// What fork carries along.
+/// The state of a fork.
 struct Copying<'s, P: Platform> {
     parent: &'s Space<P>,
     child: &'s Space<P>,
-    /// Whether an entry of the parent lost its right to write, so that it must be flushed.
+    /// Whether an entry of the parent lost write permission, so that it must be flushed.
     protected: bool,
 }
 
@@ -114,7 +114,7 @@ impl<P: Platform> Copying<'_, P> {
         Ok(())
     }
 
-    /// Copies the entries of a private area, inside the sequence count's odd section where the rule
+    /// Copies the entries of a private area, inside the sequence count's odd section if the rule
     /// has one.
     fn copy_entries(&mut self, area: &Area<P>) -> Result<(), SpaceError> {
         let begin = match race_guard(self.parent.mem().rules().fork_race).seqcount {
@@ -208,8 +208,8 @@ impl<P: Platform> Copying<'_, P> {
             }
             ForkVerdict::CopyForChild(why) => {
                 if early && pte.is_writable() {
-                    // As in 5.9: the old snapshot goes back, without what the hardware set
-                    // meanwhile (facts 2.3).
+                    // As in 5.9: the old snapshot goes back, without the bits that the hardware has
+                    // set since (facts 2.3).
                     at.from.overwrite_present(at.page, pte);
                 }
                 self.copy_for_child(area, at, pfn, fresh, why)
@@ -217,7 +217,7 @@ impl<P: Platform> Copying<'_, P> {
         }
     }
 
-    /// Gives the child a copy now, if there is a page for it.
+    /// Gives the child a copy right away, if there is a page for it.
     #[inline(never)]
     fn copy_for_child(
         &self,

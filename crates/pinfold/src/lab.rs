@@ -1,5 +1,5 @@
-//! What only a laboratory needs: looks at a machine in which nothing runs, and a way to throw one
-//! away in whatever state it is.
+//! What only a laboratory needs: views of a machine in which nothing runs, and a way to discard one
+//! in any state.
 //!
 //! Protocol: the caller is alone. Nothing here is a step of an exploration.
 
@@ -15,7 +15,7 @@ use crate::space::Space;
 pub use crate::sync::{CellName, FrameWord};
 
 /// The manager's locks: for a machine whose own state an exploration must see, and for tests that
-/// explore their code or compare it with its native twin.
+/// explore the locks' code or compare it with the native form.
 pub mod locks {
     pub use crate::sync::bit::{BitGuard, BitLock};
     pub use crate::sync::rwsem::{ReadGuard, RwSem, WriteGuard};
@@ -51,7 +51,7 @@ pub fn flags(frames: &Frames, pfn: Pfn) -> Flags {
 }
 
 /// Calls `visit` for every frame that the address space keeps alive, with the reason: for oracles
-/// that add up the counts. The address space's lock is held for reading meanwhile.
+/// that add up the counts. The address space's lock is held for reading during the call.
 pub fn account<P: Platform>(space: &AddressSpace<P>, mut visit: impl FnMut(Pfn, Holder)) {
     space.space().account(&mut visit);
 }
@@ -59,7 +59,7 @@ pub fn account<P: Platform>(space: &AddressSpace<P>, mut visit: impl FnMut(Pfn, 
 /// Drops the address space without touching its frames.
 ///
 /// # Safety
-/// The machine is thrown away as a whole: from now on none of its address spaces is used but to be
+/// The whole machine is discarded: from now on its address spaces are not used, except to be
 /// abandoned, and no hold is released.
 pub unsafe fn abandon<P: Platform>(space: AddressSpace<P>) {
     let inner = space.into_inner();

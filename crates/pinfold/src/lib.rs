@@ -28,7 +28,7 @@
 //!
 //! The simplest embedder gives its memory map to [`Memory::new`] and is done: the metadata comes
 //! from the heap, 32 bytes a frame, and the manager keeps the free frames itself, as blocks of up
-//! to `1 << `[`MAX_ORDER`] frames. A kernel has more to say, and says it in a [`FrameSetup`]:
+//! to `1 << `[`MAX_ORDER`] frames. A kernel can specify more, with a [`FrameSetup`]:
 //! - memory for the metadata, so that the table works before there is a heap and can supply it
 //!   ([`FrameSetup::metadata`], then [`Memory::over`]);
 //! - memory set apart for what can move ([`FrameSetup::movable`]): anonymous pages go there, tables
@@ -36,14 +36,14 @@
 //! - an owner of all frames outside the manager ([`FrameSetup::source`]): a kernel's own global
 //!   allocator, as a [`FrameSource`].
 //!
-//! The embedder takes frames for itself with [`Frames::take`], and several in a row with
+//! The embedder takes frames for itself with [`Frames::take`], and contiguous ones with
 //! [`Frames::take_run`]: below 4 GiB for a device ([`Zone::Low32`]), or for a large buffer. Memory
 //! comes and goes with [`Frames::add`] and [`Frames::reserve`].
 //!
 //! # The floors
 //!
-//! A room may use what lies on its own floor or below, never above, and no file leads back to
-//! itself. `tests/floors.rs` reads this table and every import.
+//! A module may use what lies on its own floor or below, never above, and no file imports itself
+//! through others. `tests/floors.rs` checks every import against this table.
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
@@ -59,8 +59,8 @@
 //! # Features
 //!
 //! `explore` routes every shared access through `pinfold-explore` when an exploration runs on the
-//! thread. Off, which is the default, the types of [`sync`] are `core::sync::atomic` and the crate
-//! needs no std.
+//! thread. When it is off, as by default, the types of [`sync`] are `core::sync::atomic` and the
+//! crate needs no std.
 //!
 //! `spin-hooks` lets a kernel switch off preemption or interrupts around the spin locks
 //! ([`sync::mask`]).

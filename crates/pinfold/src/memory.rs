@@ -20,10 +20,10 @@ use crate::sync::Shared;
 pub struct Tuning {
     /// Passes of one migration attempt over a page that is busy. Linux: 10.
     pub migrate_passes: u32,
-    /// The same for an attempt that must not wait, that of a hinting fault: each pass costs its
+    /// The same for an attempt that must not wait, such as a hinting fault's: each pass costs its
     /// flushes. Linux: 3 today, 10 before (facts 4.5).
     pub hint_passes: u32,
-    /// Pages that an unmap gathers before it flushes and frees. Linux: about 510 a batch.
+    /// Pages that an unmap gathers before it flushes and frees. Linux: about 510 in a batch.
     pub gather_pages: usize,
 }
 
@@ -71,9 +71,11 @@ impl core::fmt::Display for MemoryError {
             Self::PastFormat { span, last } => write!(
                 f,
                 "{span} run past {last}, the last one that a page-table entry can name: \
-                 leave out those behind it"
+                 leave out those past it"
             ),
-            Self::OutOfFrames => f.write_str("no frame for the zero page: give a node some frames"),
+            Self::OutOfFrames => {
+                f.write_str("no frame is left for the zero page: add frames to a node")
+            }
         }
     }
 }
@@ -98,7 +100,7 @@ impl From<OutOfFrames> for MemoryError {
     }
 }
 
-/// Refuses frames whose numbers the format would cut off.
+/// Refuses frames whose numbers the format would truncate.
 fn fits<F: Format>(span: &NodeSpan) -> Result<(), MemoryError> {
     let last = F::MAX_PFN;
     if span.first.0.saturating_add(span.frames) > last + 1 {
@@ -109,7 +111,8 @@ fn fits<F: Format>(span: &NodeSpan) -> Result<(), MemoryError> {
 
 impl<P: Platform> Drop for Memory<P> {
     fn drop(&mut self) {
-        // The rest of the frames is back already: everything that holds some shares the machine.
+        // All other frames are back already: everything that holds any shares ownership of the
+        // machine.
         if self.frames.has_outside_owner() {
             self.put(self.zero, 1);
         }
@@ -120,12 +123,12 @@ impl<P: Platform> Memory<P> {
     /// A machine with the frames of `spans`, under `rules`. One frame becomes the zero page.
     ///
     /// # Errors
-    /// When a span does not fit the platform's format or the frame table, and when the heap or the
-    /// frames are exhausted already.
+    /// When a span does not fit the platform's format or the frame table, and when the heap is
+    /// exhausted or no frame is left.
     ///
     /// # Safety
     /// The frames are the caller's to give, for as long as the machine lives: the platform reaches
-    /// every one of them, and nobody else, another `Memory` included, reads or writes them but
+    /// every one of them, and nobody else, another `Memory` included, reads or writes them, except
     /// devices that hold pins.
     pub unsafe fn new(
         platform: P,
@@ -140,17 +143,17 @@ impl<P: Platform> Memory<P> {
     }
 
     /// A machine with these `frames`, under `rules`. One of them becomes the zero page. The table
-    /// may have served already: an embedder that has no heap yet makes it in memory of its own
+    /// may already have been used: an embedder that has no heap yet makes it in memory of its own
     /// ([`crate::FrameSetup`]) and takes the heap's frames from it.
     ///
     /// # Errors
-    /// When the table goes on past what the platform's format can name, and when the heap or the
-    /// frames are exhausted already.
+    /// When the table extends past what the platform's format can name, and when the heap is
+    /// exhausted or no frame is left.
     ///
     /// # Safety
     /// The free frames are the caller's to give, for as long as the machine lives, as for
-    /// [`Memory::new`]; of an outside owner's frames, those that it hands out, until it has them
-    /// back.
+    /// [`Memory::new`]; of an outside owner's frames, only those that it hands out, until it gets
+    /// them back.
     pub unsafe fn over(
         platform: P,
         frames: Frames,
@@ -175,7 +178,7 @@ impl<P: Platform> Memory<P> {
         Ok(this)
     }
 
-    /// The machine under it.
+    /// The platform below it.
     #[inline]
     pub fn platform(&self) -> &P {
         &self.platform
@@ -224,7 +227,8 @@ impl<P: Platform> Memory<P> {
         self.platform.event(Event { space, at: page.start(), kind });
     }
 
-    /// As [`Memory::tell`], for what happens to a frame whoever maps it: space 0 at address 0.
+    /// As [`Memory::tell`], for what happens to a frame regardless of its mappings: space 0 at
+    /// address 0.
     #[inline]
     pub(crate) fn tell_frame(&self, kind: EventKind) {
         self.tell(SpaceId(0), Vpn(0), kind);
@@ -267,7 +271,7 @@ impl<P: Platform> Memory<P> {
         self.frames.release(head);
     }
 
-    /// One entry maps the page no longer; its reference stays with the caller.
+    /// One entry no longer maps the page; its reference stays with the caller.
     #[inline]
     pub(crate) fn drop_map(&self, pfn: Pfn) {
         let folio = self.frames.folio(pfn);

@@ -3,17 +3,18 @@
 //!
 //! Protocol, per pass: locks of both pages (tried, never slept for), walk of the family with each
 //! table's lock in turn to take the entries out, comparison of the references, copy, walk to
-//! restore, unlock. Whoever meets a migration entry waits for the old page's lock. The caller has
-//! isolated the page, which is one reference.
+//! restore, unlock. A fault that meets a migration entry waits for the old page's lock. The caller
+//! has isolated the page, which takes one reference.
 //!
 //! Invariants:
-//! - INV-MIG-1: a page moves only if all its references are the isolation's: no pin, no get, no
+//! - INV-MIG-1: a page moves only if the isolation holds its only reference: no pin, no get, no
 //!   mapping.
-//! - INV-MIG-2: after an attempt no migration entry for the page is left.
+//! - INV-MIG-2: no migration entry for the page is left after an attempt.
 //! - INV-MIG-3: since 5.19 a pinned exclusive page keeps its entry and its mark: the attempt ends
-//!   when the entry is out and the pin seen.
-//! - INV-MIG-4: the new page is locked from before its first entry until after its last: who finds
-//!   it mapped once while other entries are still to come does not take it for a page of its own.
+//!   when, with the entry out, the pin is seen.
+//! - INV-MIG-4: the new page is locked from before its first entry until after its last: a fault
+//!   that finds it mapped once, while other entries are still to be restored, does not take it for
+//!   its own.
 
 use core::ops::Range;
 
@@ -33,13 +34,13 @@ use crate::table::{Cursor, Leaf, Tables};
 /// What became of the pages of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Moved {
-    /// Pages that lie on the wanted node now and did not before.
+    /// Pages that now lie on the wanted node and did not before.
     pub moved: u64,
     /// Pages that could not be moved: referenced, pinned, busy, or without a frame to move to.
     pub failed: u64,
 }
 
-/// A page that somebody took off for migration: one reference, and nobody else isolates it.
+/// A page isolated for migration: holds one reference, and nobody else isolates the page.
 #[must_use]
 pub(crate) struct Isolated<'m, P: Platform> {
     mem: &'m Memory<P>,
@@ -53,49 +54,49 @@ impl<P: Platform> Drop for Isolated<'_, P> {
     }
 }
 
-/// Who asks for a migration, and so how often it is tried.
+/// On whose behalf a page migrates, and so how often that is tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mode {
-    /// Somebody who can wait: compaction, move_pages.
+    /// For a caller that can wait: compaction, move_pages.
     Sync,
-    /// A fault, whose access waits meanwhile.
+    /// For a fault, whose access has to wait.
     Async,
 }
 
-/// How a pass ended.
+/// The outcome of a pass.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Pass {
     Moved,
     Again,
 }
 
-/// How taking the entries out ended.
+/// The outcome of taking the entries out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Unmapped {
     All,
     Some,
 }
 
-/// How taking one entry out ended.
+/// The outcome of taking one entry out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Taken {
-    /// A migration entry stands in its place.
+    /// A migration entry has replaced it.
     Out,
-    /// It is as it was: the page may be pinned.
+    /// It is unchanged: the page may be pinned.
     Left,
 }
 
 /// Whether a page may be shared, or moved, from now on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Share {
-    /// It has no exclusive mark any more.
+    /// It no longer has the exclusive mark.
     Unmarked,
     /// It may be pinned, and keeps the mark.
     MaybePinned,
 }
 
 impl<P: Platform> Memory<P> {
-    /// Takes an anonymous page off for migration. The caller holds something that keeps the page
+    /// Isolates an anonymous page for migration. The caller holds something that keeps the page
     /// alive.
     pub(crate) fn isolate(&self, pfn: Pfn) -> Option<Isolated<'_, P>> {
         match self.frames().page(pfn).isolate() {
@@ -140,7 +141,7 @@ impl<P: Platform> Memory<P> {
         let Some(_to) = self.try_lock_page(to) else { return Pass::Again };
         let unmapped = self.unmap_for_migration(from);
         let refs = self.frames().counts(from).refs();
-        // The isolation's one.
+        // The isolation's reference.
         let expected = 1;
         let (page, result) = if unmapped == Unmapped::All && refs == expected {
             self.platform().copy_frame(from, to);
@@ -171,10 +172,10 @@ impl<P: Platform> Memory<P> {
     }
 
     /// The table that maps `page`, with a reference. A member may unmap another of its areas and
-    /// free tables there while it is walked, and the address space's lock, which would forbid it,
-    /// comes before the locks held here: the walk section guards the search, the reference the use.
-    /// A table that is unlinked meanwhile has no entries left, and whoever gives the last reference
-    /// back frees it.
+    /// free tables there during the walk. The address space's lock would prevent that, but comes
+    /// before the locks held here: the walk section guards the search, the reference the use. A
+    /// table that is unlinked in the meantime has no entries left, and the one that drops the last
+    /// reference frees it.
     fn held_leaf(&self, mm: Mm, page: Vpn) -> Option<Leaf<'_, P>> {
         let _section = WalkSection::open(self.platform());
         let leaf = Tables::new(self, mm.root).leaf(page)?;
@@ -241,7 +242,7 @@ impl<P: Platform> Memory<P> {
     /// Clears the exclusive mark of a page whose entry is out, unless it may be pinned (facts 3.5,
     /// A1 to A3). The entry was taken out by a full exchange, and for
     /// [`ShareOrder::Flush`](crate::rules::ShareOrder::Flush) the flush that followed is the only
-    /// other ordering.
+    /// other thing that orders.
     fn try_share(&self, pfn: Pfn) -> Share {
         let barriers = brings_barriers(self.rules().share_order);
         if barriers {
@@ -315,8 +316,8 @@ impl<P: Platform> Space<P> {
         moved
     }
 
-    /// The first of `pages` that lies on another node than `node`, taken off for migration if it
-    /// can be.
+    /// The first of `pages` that lies on another node than `node`, isolated for migration if it can
+    /// be.
     fn next_elsewhere(
         &self,
         pages: Range<Vpn>,

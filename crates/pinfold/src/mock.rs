@@ -61,7 +61,7 @@ impl<F: Format> Host<F> {
         self.node.store(node.0, Ordering::Relaxed);
     }
 
-    /// How many flushes of all CPUs there were.
+    /// The number of flushes of all CPUs so far.
     pub fn flushes(&self) -> u64 {
         self.flushes.load(Ordering::Relaxed)
     }
@@ -86,8 +86,8 @@ impl<F: Format> Park for Host<F> {
 }
 
 // SAFETY: pages never move while the host lives and hold 512 words, at least `ENTRIES`; no CPU
-// caches a translation, so every flush is complete at once; `wait_for_walkers` waits for the count
-// of open sections to have been zero, and a full barrier stands behind the count.
+// caches a translation, so every flush is complete at once; `wait_for_walkers` waits until the
+// count of open sections has been zero, and a full barrier follows the increment of the count.
 unsafe impl<F: Format> Platform for Host<F> {
     type Format = F;
 

@@ -22,12 +22,13 @@ pub(crate) struct SharedObject<P: Platform> {
 }
 
 impl<P: Platform> SharedObject<P> {
-    /// An object of `count` pages, none of them there yet. Costs the same for any number.
+    /// An object of `count` pages, none of which exists yet. Costs the same for any number.
     pub(crate) fn new(mem: Shared<Memory<P>>, count: u64) -> Result<Shared<Self>, NoMemory> {
         Shared::try_new(Self { mem, pages: RwSem::new(Pages::new(count)) })
     }
 
-    /// Page `index` of the object with a reference for the caller, made if it is not there.
+    /// Page `index` of the object with a reference for the caller, allocated if it does not exist
+    /// yet.
     pub(crate) fn page(&self, index: u64) -> Result<Pfn, FaultError> {
         let mut pages = self.pages.write(self.mem.platform());
         let slot = pages.slot(index)?;

@@ -1,6 +1,6 @@
 //! The lock of a page, and the snapshot that rules decide on.
 //!
-//! Whoever holds the page lock holds a reference too: a free frame's flags are set anew. The lock
+//! The holder of the page lock holds a reference too: a free frame's flags are reset. The lock
 //! sleeps. Migration holds it while a page has no entries; the reuse decision of 5.8 sleeps for it,
 //! later ones only try.
 
@@ -20,15 +20,15 @@ impl<P: Platform> Memory<P> {
         self.frames().page(pfn).lock().try_lock(self.platform())
     }
 
-    /// Waits until the page's lock is free, and leaves it so. What its holder did is seen
-    /// afterwards, so a fault that comes back does not find the entry for which it waited. The
-    /// frame may be freed and reused meanwhile; then it just is not locked.
+    /// Waits until the page's lock is free, and leaves it so. What its holder did is visible
+    /// afterwards, so a retried fault does not find the entry that it waited for. The frame may be
+    /// freed and reused in the meantime; then it is simply not locked.
     pub(crate) fn wait_page(&self, pfn: Pfn) {
         self.frames().page(pfn).lock().wait(self.platform());
     }
 
-    /// Carries an entry's dirty bit to a page that a backing store may want. Anonymous pages are
-    /// taken for dirty anyway.
+    /// Carries an entry's dirty bit to a page that a backing store may want. Anonymous pages count
+    /// as dirty anyway.
     pub(crate) fn mark_dirty(&self, pfn: Pfn) {
         if !self.frames().flags(pfn).intersects(Flags::DIRTY | Flags::ANON) {
             self.frames().set_flags(pfn, Flags::DIRTY);

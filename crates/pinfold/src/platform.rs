@@ -21,8 +21,8 @@ pub enum FlushScope {
     All,
 }
 
-/// Page tables that no walk finds any more, to be freed when the walks that are under way have
-/// ended. Given to [`Platform::defer`]; whoever drops it loses the tables' frames.
+/// Page tables that no walk finds any more, to be freed when the walks in progress have ended.
+/// Given to [`Platform::defer`]; dropping it leaks the tables' frames.
 #[must_use = "the tables are lost unless they are freed"]
 #[derive(Debug)]
 pub struct RetiredTables {
@@ -52,20 +52,21 @@ pub struct RetiredTables {
 ///
 /// # What the manager asks of its callers
 /// - **Interrupts are on** at every call of the manager. A flush under a page table's lock waits
-///   for other CPUs, and one that spins for that lock with interrupts off never answers. Inside
+///   for other CPUs, and a CPU that spins for that lock with interrupts off never responds. Inside
 ///   walk sections the manager takes no lock but the frame allocator's, under which nobody waits,
-///   so the section itself may switch them off.
+///   so the section itself may disable them.
 /// - **Spin locks switch off neither interrupts nor preemption, unless hooks are installed**
 ///   ([`crate::sync::mask`], feature `spin-hooks`). Without them nothing that an interrupt handler
-///   runs may call the manager, and a kernel that preempts must see to it that a preempted holder
-///   runs again while others spin: not by priority alone. With them a handler may do one thing:
-///   release a hold, by dropping [`crate::PinnedPage`], [`crate::Pins`] or [`crate::Refs`] whose
-///   address space somebody else still has, if the global allocator and [`Platform::event`] can be
-///   called there, too.
+///   runs may call the manager, and a preemptible kernel must ensure that a preempted holder runs
+///   again while others spin: scheduling by priority alone does not do that. With them a handler
+///   may do one thing: release a hold, by dropping [`crate::PinnedPage`], [`crate::Pins`] or
+///   [`crate::Refs`] whose address space has another owner still, if the global allocator and
+///   [`Platform::event`] can be called there, too.
 /// - **An address space is dropped when no CPU has its root loaded.** The root's frame goes back to
 ///   the allocator with it.
-/// - **Whoever shares a sleeping lock does not share it again**: a writer that comes between hangs
-///   both. Platform methods and closures that call the manager would do just that.
+/// - **A holder of a sleeping lock for reading must not take it for reading again**: a writer that
+///   arrives in between deadlocks with it. Platform methods and closures that call the manager
+///   would do just that.
 ///
 /// # Safety
 /// The manager's soundness rests on the implementation:
@@ -75,12 +76,12 @@ pub struct RetiredTables {
 /// - [`Platform::flush`] returns only when no CPU of the machine uses a translation of the scope
 ///   that it read before the call, everything that those CPUs did through it is visible to the
 ///   caller, and what the caller did before the call is visible to them when they walk the tables
-///   again. It need order nothing else: not against walk sections, and no CPU that uses no
+///   again. It need not order anything else: nothing against walk sections, and no CPU that uses no
 ///   translation of the scope.
 /// - [`Platform::wait_for_walkers`] waits for the sections between [`Platform::walk_begin`] and
-///   [`Platform::walk_end`] as those say.
+///   [`Platform::walk_end`] as those methods document.
 /// - What [`Platform::defer`] takes is given to [`crate::Memory::free_tables`] of the same machine
-///   only after every section has closed that was open at the call.
+///   only after every section that was open at the call has closed.
 /// - [`Park`] works as documented.
 pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// The page-table format of the machine.
@@ -93,8 +94,8 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// visible with the entry that maps it.
     fn zero_frame(&self, frame: Pfn);
 
-    /// Copies a frame's contents. Other CPUs and devices may write `from` meanwhile; the copy may
-    /// then be torn. `to` is the caller's alone.
+    /// Copies a frame's contents. Other CPUs and devices may write `from` during the copy, which
+    /// may then be torn. `to` is the caller's alone.
     fn copy_frame(&self, from: Pfn, to: Pfn);
 
     /// The node of the CPU that runs the caller: new pages are placed there, and hinting faults
@@ -104,26 +105,26 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     }
 
     /// Makes every CPU forget the translations of `scope` in `space`, and waits until it has: no
-    /// instruction that is under way uses one afterwards. Called with page tables' locks held at
-    /// times, so it must not wait for anything that needs one of them.
+    /// instruction in flight uses one afterwards. Sometimes called with page tables' locks held, so
+    /// it must not wait for anything that needs one of them.
     fn flush(&self, space: SpaceId, scope: FlushScope);
 
     /// Makes the calling CPU forget the translations of one page: after a change that only grants
-    /// rights or marks the page as used, which others may go on without until they fault, and after
-    /// a fault that found nothing to do.
+    /// rights or marks the page as used, which other CPUs may do without until they fault, and
+    /// after a fault that found nothing to do.
     fn flush_local(&self, space: SpaceId, page: VirtRange) {
         self.flush(space, FlushScope::Range(page));
     }
 
     /// Prepares the root table of a new address space, whose entries are all none: the place to
-    /// link a kernel's half. Only entries for pages at or behind [`crate::Limits::end_page`] may be
+    /// link a kernel's half. Only entries for pages at or past [`crate::Limits::end_page`] may be
     /// written. No lock is held.
     fn prepare_root(&self, space: SpaceId, root: Pfn) {
         let _ = (space, root);
     }
 
-    /// Told that a root table is about to be freed, of an address space in which nothing is mapped
-    /// any more. Called with the address space's lock held.
+    /// Called before a root table is freed, that of an address space in which nothing is mapped any
+    /// more. Called with the address space's lock held.
     fn retire_root(&self, space: SpaceId, root: Pfn) {
         let _ = (space, root);
     }
@@ -131,28 +132,29 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// Opens a section in which no page table is freed (interrupts off, or a read-side critical
     /// section). It never blocks. Sections do not nest.
     ///
-    /// A full barrier stands between the opening and what the caller does inside: of a section and
-    /// a wait one sees the other. Either [`Platform::wait_for_walkers`] waits for the section, or
-    /// all that its caller did before a full barrier of its own is seen inside. A count of open
-    /// sections needs that barrier *behind* the increment, whatever the increment's own ordering.
+    /// There is a full barrier between the opening and what the caller does inside: of a section
+    /// and a wait, one sees the other. Either [`Platform::wait_for_walkers`] waits for the section,
+    /// or all that its caller did before a full barrier of its own is seen inside. A count of open
+    /// sections needs that barrier *after* the increment, whatever the increment's own ordering.
     ///
-    /// A section spans 512 pages of a lock-free pin at most.
+    /// A section spans at most 512 pages of a lock-free pin.
     fn walk_begin(&self);
 
     /// Closes the section. A release: what was done inside happens before the end of a wait that
     /// has seen it closed.
     fn walk_end(&self);
 
-    /// Waits until every section has closed that was open at the call. An acquire: what was done
-    /// inside these happens before the return. It need not wait for sections that open later.
+    /// Waits until every section that was open at the call has closed. An acquire: what was done
+    /// inside these sections happens before the return. It need not wait for sections that open
+    /// later.
     ///
     /// The caller has issued a full barrier between unlinking tables and this call. It holds an
     /// address space's lock for writing, for which nobody waits inside a section.
     fn wait_for_walkers(&self);
 
     /// Takes page tables to be freed later by [`crate::Memory::free_tables`], so that an unmap need
-    /// not wait for the walks that are under way: what a kernel does with a grace period. `Err`
-    /// gives them back, and the manager waits; so does the default.
+    /// not wait for the walks in progress, as a kernel does with a grace period. `Err` gives them
+    /// back, and the manager waits; so does the default.
     ///
     /// # Errors
     /// When the platform does not take them, now or ever.
@@ -160,14 +162,15 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
         Err(tables)
     }
 
-    /// Told what happened, in order, by the thread that did it. Does nothing unless overridden.
+    /// Called with what happened, in order, by the thread that did it. Does nothing unless
+    /// overridden.
     #[inline]
     fn event(&self, event: Event) {
         let _ = event;
     }
 
-    /// Told of a broken invariant: something that no use of the guards can cause. A kernel warns; a
-    /// laboratory stops.
+    /// Called with a broken invariant: something that no use of the guards can cause. A kernel
+    /// warns; a laboratory stops.
     #[cold]
     fn bug(&self, bug: Bug) {
         let _ = bug;

@@ -2,15 +2,15 @@
 //! with another change (facts 4.2, 7.5).
 //!
 //! Protocol: each entry is taken out, changed and put back under the table's lock, so that no bit
-//! of the hardware is lost and a lock-free walker sees none or the final entry. One flush at the
-//! end.
+//! set by the hardware is lost, and a lock-free walker sees either none or the final entry. One
+//! flush at the end.
 //!
 //! Invariants:
-//! - INV-PROT-1: an entry gains the right to write only if the rule `write-upgrade` finds that no
+//! - INV-PROT-1: an entry gains write permission only if the rule `write-upgrade` finds that no
 //!   copy is due.
-//! - INV-PROT-2: a writable migration entry loses its right by any change, a scan's included (facts
-//!   9.14).
-//! - INV-PROT-3: an area that has the protection already keeps its entries as they are.
+//! - INV-PROT-2: a writable migration entry loses write permission by any change, a scan's included
+//!   (facts 9.14).
+//! - INV-PROT-3: an area that already has the protection keeps its entries as they are.
 
 use core::convert::Infallible;
 
@@ -34,11 +34,11 @@ use crate::tlb::FlushBatch;
 enum Change {
     /// Gives them the area's new protection.
     Protect,
-    /// Makes them PROT_NONE, so that the next access tells where it comes from.
+    /// Makes them PROT_NONE, so that the next access shows where it comes from.
     Hint,
 }
 
-/// What a look at an entry leaves to do.
+/// What remains to be done after a look at an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Due {
     /// A translation changed.
@@ -48,7 +48,7 @@ enum Due {
 }
 
 impl<P: Platform> Area<P> {
-    /// What the rules want to know of an area.
+    /// What the rules need to know of an area.
     pub(crate) fn state(&self) -> AreaState {
         AreaState {
             mapping: if self.is_cow() { Mapping::Cow } else { Mapping::Shared },
@@ -61,7 +61,7 @@ impl<P: Platform> Area<P> {
     }
 }
 
-/// What the rules want to know of an entry.
+/// What the rules need to know of an entry.
 pub(crate) fn entry_state<F: Format>(pte: Pte<F>) -> EntryState {
     EntryState {
         dirty: if pte.is_dirty() { Dirty::Dirty } else { Dirty::Clean },
@@ -104,7 +104,7 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// NUMA balancing's scan over `range`; how many entries it changed.
+    /// NUMA balancing's scan over `range`. Returns how many entries it changed.
     pub(crate) fn numa_scan(&self, range: VirtRange) -> u64 {
         let map = self.read_map();
         let mut batch = FlushBatch::default();
@@ -172,7 +172,7 @@ impl<P: Platform> Space<P> {
     fn protect_entry(&self, area: &Area<P>, cursor: &Cursor<'_, P>, page: Vpn) -> Due {
         let old = cursor.withdraw(page);
         // The area's protection alone does not say that a private page may be written: the entry
-        // has to earn the right anew.
+        // must qualify for write permission again.
         let mut new = old.pte().with_reach(area.prot.reach()).read_only();
         if self.may_become_writable(area, new) {
             new = new.writable();
@@ -186,8 +186,8 @@ impl<P: Platform> Space<P> {
     /// Whether an entry may get the write bit without a fault: INV-PROT-1.
     pub(crate) fn may_become_writable(&self, area: &Area<P>, pte: Pte<P::Format>) -> bool {
         if !area.is_cow() {
-            // Shared anonymous memory: nobody wants to be told of the first write, so the area's
-            // protection is the entry's.
+            // Shared anonymous memory: the first write is not tracked, so the area's protection is
+            // the entry's.
             return area.prot.contains(Prot::WRITE);
         }
         if pte.is_special() || !wants_upgrade(area.state(), WriteNotify::Unneeded).is_yes() {

@@ -1,23 +1,23 @@
 //! Reverse maps of anonymous pages: which address spaces may map a page.
 //!
-//! A family is all areas that descend by fork from one area. A page knows its family by an id that
-//! is never used twice, and its virtual page number, which is the same in every member; a walk asks
-//! each member's tables.
+//! A family consists of all areas that descend by fork from one area. A page knows its family by an
+//! id that is never used twice, and its virtual page number, which is the same in every member; a
+//! walk asks each member's tables.
 //!
 //! Protocol: the member list is under a sleeping lock, below the address spaces' locks and the page
 //! lock, above the page-table locks. A walk holds it for reading. A member is a value, not an
-//! owner: what keeps its root table is INV-RMAP-3.
+//! owner: INV-RMAP-3 says what keeps its root table alive.
 //!
 //! Invariants:
 //! - INV-RMAP-1: a mapped anonymous page's family exists and lists every space that maps it (facts
 //!   6.5).
-//! - INV-RMAP-2: a child is listed after its parent, so a walk that meets fork half-way finds the
+//! - INV-RMAP-2: a child is listed after its parent, so a walk that runs during fork finds the
 //!   entry in one of the two.
 //! - INV-RMAP-3: a listed member's root table is alive. A space leaves the families of all its
 //!   areas, each under the write lock of the member list, before exit retires the root, which
 //!   happens nowhere else. So a walk, which holds the list for reading, may follow every root that
-//!   it finds there; the tables below are the walk section's matter, since an unmap may free them
-//!   beside the walk.
+//!   it finds there; the tables below are protected by the walk section, since an unmap may free
+//!   them during the walk.
 
 use alloc::vec::Vec;
 
@@ -62,7 +62,7 @@ impl AnonRegistry {
         }
     }
 
-    /// Names the lock for a trace, once it has come to its place.
+    /// Names the lock for a trace, once it is in its final place.
     pub(crate) fn label(&self) {
         let slots = &self.slots;
         sync::label(slots, size_of_val(slots), |_| CellName::Object {
@@ -143,8 +143,8 @@ impl Family {
         self.id
     }
 
-    /// One more area of `mm` belongs to the family; see INV-RMAP-2 for why a new member is listed
-    /// last. Cannot fail for a member.
+    /// One more area of `mm` belongs to the family; INV-RMAP-2 is why a new member is listed last.
+    /// Cannot fail for an existing member.
     pub(crate) fn join(&self, mm: Mm, park: &impl Park) -> Result<(), NoMemory> {
         let mut members = self.members.write(park);
         if let Some(member) = members.iter_mut().find(|member| member.mm == mm) {
@@ -156,7 +156,7 @@ impl Family {
         Ok(())
     }
 
-    /// An area of `mm` has left; the last one of all takes the family out of the registry.
+    /// An area of `mm` has left; the last of all areas removes the family from the registry.
     pub(crate) fn leave(&self, mm: Mm, registry: &AnonRegistry, park: &impl Park) {
         let mut members = self.members.write(park);
         let Some(at) = members.iter().position(|member| member.mm == mm) else {
@@ -173,7 +173,7 @@ impl Family {
         }
     }
 
-    /// Calls `visit` for each member, parents before children, while `visit` says to go on.
+    /// Calls `visit` for each member, parents before children, as long as `visit` says to continue.
     pub(crate) fn walk(&self, park: &impl Park, mut visit: impl FnMut(Mm) -> Walk) {
         let members = self.members.read(park);
         for member in members.iter() {
@@ -184,7 +184,7 @@ impl Family {
     }
 }
 
-/// Whether a walk goes on.
+/// Whether a walk continues.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Walk {
     On,

@@ -1,13 +1,13 @@
 //! The inside of an address space: what faults, pins, reverse maps and all operations share. Its
 //! face is [`crate::AddressSpace`].
 //!
-//! Lock order, from the outside in:
+//! Lock order, outermost first:
 //!
 //! 1. the address space's lock (parent before child at fork)
 //! 2. the lock of a page
 //! 3. the member list of a family, the page list of an object
 //! 4. the lock of a page table (child's before parent's at fork)
-//! 5. the lock of a node's free frames, or what an outside owner of the frames takes
+//! 5. the lock of a node's free frames, or the locks that an outside owner of the frames takes
 //!    ([`crate::FrameSource`])
 //!
 //! Faults, pins, scans and DONTNEED hold 1 for reading; map, unmap, protect, the other advice, fork
@@ -37,12 +37,12 @@ pub struct Limits {
     pub first_page: Vpn,
     /// One past the highest page number. An entry of an upper table belongs to the address space if
     /// the first page that it covers lies before this; entries beyond, a kernel's half for
-    /// instance, are never read nor changed ([`Platform::prepare_root`]).
+    /// instance, are never read or changed ([`Platform::prepare_root`]).
     pub end_page: Vpn,
 }
 
 impl Limits {
-    /// All that format `F` leaves to user programs, but page 0.
+    /// All that format `F` leaves to user programs, except page 0.
     pub const fn of_format<F: Format>() -> Self {
         Self { pages: u64::MAX, locked: u64::MAX, first_page: Vpn(1), end_page: Vpn(F::USER_PAGES) }
     }
@@ -61,7 +61,7 @@ pub(crate) struct Space<P: Platform> {
     pub(crate) has_pinned: AtomicU32,
     /// Pages held by long-term pins.
     pub(crate) locked: Counter,
-    /// DONTNEEDs that have taken entries out and not flushed yet.
+    /// DONTNEEDs that have taken entries out but have not flushed yet.
     pub(crate) zapping: AtomicU32,
 }
 
@@ -115,7 +115,7 @@ impl<P: Platform> Space<P> {
         self.mm.id
     }
 
-    /// As a reverse map refers to it.
+    /// The form in which a reverse map refers to it.
     #[inline]
     pub(crate) fn mm(&self) -> Mm {
         self.mm
@@ -130,8 +130,8 @@ impl<P: Platform> Space<P> {
         self.mm.root
     }
 
-    /// One past the highest page number that is this address space's: what the tables hold for
-    /// pages from there on is not.
+    /// One past the highest page number of this address space: what the tables hold from there on
+    /// does not belong to it.
     #[inline]
     pub(crate) fn end_page(&self) -> Vpn {
         self.limits.end_page.min(Vpn(P::Format::PAGES))
@@ -172,9 +172,9 @@ pub enum Sharing {
 /// Where a mapping goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
-    /// Anywhere; the system chooses the highest gap.
+    /// Anywhere; the highest gap is chosen.
     Anywhere,
-    /// Anywhere; the system chooses the lowest gap: for addresses that must stay small.
+    /// Anywhere; the lowest gap is chosen: for addresses that must stay small.
     Lowest,
     /// Exactly there, and only if nothing is mapped there (MAP_FIXED_NOREPLACE).
     At(VirtAddr),
@@ -185,7 +185,7 @@ pub enum Place {
 pub enum Advice {
     /// The pages' contents are not needed: the next access finds zeros (private memory).
     DontNeed,
-    /// Children do not get the range: the old remedy for pinned buffers.
+    /// Children do not get the range: the old workaround for pinned buffers.
     DontFork,
     /// Undoes [`Advice::DontFork`].
     DoFork,
@@ -242,7 +242,7 @@ impl<P: Platform> Space<P> {
         Ok(range)
     }
 
-    /// Lets an area beside `range` grow over it, and joins what then touches: INV-AREA-2.
+    /// Grows an area adjacent to `range` over it, and merges areas that then touch: INV-AREA-2.
     fn grow_neighbour(&self, map: &mut AreaMap<P>, range: VirtRange, prot: Prot) -> Growth {
         if map.extend_over(range, prot) == Growth::Grown {
             self.merge(map, range.end_page());
@@ -258,18 +258,18 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// One of this address space's areas is no longer of the family.
+    /// One of this address space's areas no longer belongs to the family.
     pub(crate) fn leave_family(&self, family: &Family) {
         family.leave(self.mm, self.mem.anon(), self.mem.platform());
     }
 
-    /// Makes areas start at both ends of `range`, so that it covers whole areas only. Takes heap
+    /// Makes areas start at both ends of `range`, so that it covers whole areas only. Allocates
     /// only for what it splits.
     pub(crate) fn isolate(&self, map: &mut AreaMap<P>, range: VirtRange) -> Result<(), SpaceError> {
         self.isolate_where(map, range, |_| true)
     }
 
-    /// As [`Space::isolate`], leaving areas whole that will not change.
+    /// As [`Space::isolate`], but does not split areas that will not change.
     pub(crate) fn isolate_where(
         &self,
         map: &mut AreaMap<P>,

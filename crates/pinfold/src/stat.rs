@@ -24,7 +24,7 @@ macro_rules! stats {
 stats! {
     /// Faults that were resolved.
     pgfault,
-    /// Write faults that went on with the same page.
+    /// Write faults that kept the same page.
     pgreuse,
     /// Frames freed.
     pgfree,

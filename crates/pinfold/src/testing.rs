@@ -27,7 +27,7 @@ use pinfold::{
 
 pub(crate) use mmu::{Hardware, Marks, Mmu};
 
-/// The mock host, with a memory for what it was told.
+/// The mock host, which records what is reported to it.
 pub(crate) struct Rig<F: Format> {
     pub(crate) host: Host<F>,
     mmu: Mmu,
@@ -52,16 +52,16 @@ type Tlb = BTreeMap<(SpaceId, u64), u64>;
 /// Called once, at a moment between two steps of an operation.
 type Once = Box<dyn FnOnce() + Send>;
 
-/// Called with every event while it is set, in the middle of the operation that told it.
+/// Called with every event while it is set, in the middle of the operation that reports it.
 type Hook = Box<dyn FnMut(EventKind) + Send>;
 
 impl<F: Format> Rig<F> {
-    /// Something that is dropped with the machine.
+    /// A value that is dropped with the machine.
     pub(crate) fn life(&self) -> Arc<()> {
         self.alive.clone()
     }
 
-    /// What happens while `run` runs.
+    /// Records the events while `run` runs.
     pub(crate) fn record<T>(&self, run: impl FnOnce() -> T) -> (T, Vec<EventKind>) {
         self.recording.store(true, Ordering::Relaxed);
         let result = run();
@@ -92,8 +92,8 @@ impl<F: Format> Rig<F> {
         *self.before_alloc.lock().unwrap() = Some(Box::new(run));
     }
 
-    /// Lets the CPUs cache nothing: where threads use what they have translated after another has
-    /// flushed it, as no CPU does.
+    /// Lets the CPUs cache nothing: for tests whose threads use translations that another thread
+    /// has already flushed, which no CPU does.
     #[allow(dead_code, reason = "only tests outside the crate need it")]
     pub(crate) fn cache_nothing(&self) {
         *self.tlb.lock().unwrap() = None;
@@ -106,7 +106,7 @@ impl<F: Format> Rig<F> {
         }
     }
 
-    /// Takes page tables from now on, to be freed when somebody asks for them.
+    /// Takes page tables from now on, to be freed when a test asks for them.
     #[allow(dead_code, reason = "only the crate's own tests need it")]
     pub(crate) fn take_tables(&self) {
         self.deferred.lock().unwrap().get_or_insert_default();
@@ -134,7 +134,7 @@ impl<F: Format> Park for Rig<F> {
     fn unpark(&self, _word: &AtomicU32) {}
 }
 
-// SAFETY: everything that the contract speaks of is the host's.
+// SAFETY: the host does everything that the contract asks for.
 unsafe impl<F: Format> Platform for Rig<F> {
     type Format = F;
 
@@ -216,7 +216,7 @@ unsafe impl<F: Format> Platform for Rig<F> {
 pub(crate) type Mem<F> = Shared<Memory<Rig<F>>>;
 pub(crate) type Space<F> = AddressSpace<Rig<F>>;
 
-/// A machine whose node `n` has `nodes[n]` frames, all numbers in one row.
+/// A machine whose node `n` has `nodes[n]` frames, numbered contiguously.
 pub(crate) fn machine<F: Hardware>(rules: Rules, nodes: &[u64], tuning: Tuning) -> Mem<F> {
     machine_of(Marks::Hardware, FrameSetup::new(&spans(nodes)), rules, tuning)
 }
@@ -260,8 +260,8 @@ pub(crate) fn machine_of<F: Hardware>(
     unsafe { Memory::over(rig, frames, rules, tuning) }.unwrap()
 }
 
-/// An owner of frames outside the manager, with books of its own: it hands out the highest free
-/// run, which the manager's own lists never do first.
+/// An owner of frames outside the manager, with its own records: it hands out the highest free run,
+/// which the manager's own lists never do first.
 pub(crate) struct Outside {
     spans: Vec<NodeSpan>,
     books: Mutex<Books>,
@@ -372,7 +372,7 @@ pub(crate) fn map_shared<F: Format>(space: &Space<F>, first: u64, pages: u64) ->
 }
 
 /// The words of a page that loads and stores use: the first and the last, so that a half-made copy
-/// shows.
+/// is detected.
 const WORDS: [usize; 2] = [0, PAGE_SIZE as usize / 8 - 1];
 
 /// What a device that holds the frame reads.
@@ -407,9 +407,9 @@ pub(crate) fn hardware_entry<F: Format>(
     None
 }
 
-/// One access as a CPU makes it: by what it has cached, however stale, if that allows the access;
-/// else walk, check, set accessed and dirty if it can, and cache. What does not allow the access is
-/// forgotten with the fault.
+/// One access as a CPU makes it: by its cached translation, however stale, if that allows the
+/// access; otherwise walk, check, set accessed and dirty if it can, and cache. A translation that
+/// does not allow the access is dropped with the fault.
 fn translate<F: Format>(space: &Space<F>, page: u64, cause: Cause) -> Option<Pfn> {
     let Rig { mmu, marks, tlb, .. } = space.memory().platform();
     let key = (space.id(), page);
@@ -497,7 +497,7 @@ impl<'m, F: Format> Audit<'m, F> {
         *self.refs.entry(pfn).or_default() += refs;
     }
 
-    /// All that a live address space holds.
+    /// Everything that a live address space holds.
     pub(crate) fn space(mut self, space: &Space<F>) -> Self {
         lab::account(space, |pfn, holder| match holder {
             Holder::Table => self.owe(pfn, 1),

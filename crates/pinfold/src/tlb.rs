@@ -2,14 +2,14 @@
 //!
 //! Invariants:
 //! - INV-TLB-1: a page that a gather took is freed only after a flush that began when its entry was
-//!   gone already.
+//!   already gone.
 //! - INV-TLB-2: a copy replaces a page only with the proof of a flush ([`crate::table::Flushed`]),
 //!   except under the never-released switch.
-//! - INV-TLB-3: a full gather is an ordinary event: flush, free, go on (facts 6.1). It needs no
+//! - INV-TLB-3: a full gather is an ordinary event: flush, free, continue (facts 6.1). It needs no
 //!   allocation to make progress.
-//! - INV-TLB-4: a full barrier stands between the unlinking of a table and the wait for walkers, as
-//!   one stands behind the opening of a walk section: a walker that the wait misses finds the table
-//!   gone.
+//! - INV-TLB-4: there is a full barrier between the unlinking of a table and the wait for walkers,
+//!   as there is one after the opening of a walk section: a walker that the wait misses finds the
+//!   table gone.
 
 use alloc::vec::Vec;
 
@@ -33,7 +33,7 @@ pub(crate) struct FlushBatch {
 }
 
 impl FlushBatch {
-    /// Takes note of a changed page.
+    /// Records a changed page.
     #[inline]
     pub(crate) fn note(&mut self, page: Vpn) {
         let (first, end) = self.pages.unwrap_or((page, page));
@@ -53,7 +53,7 @@ impl FlushBatch {
 }
 
 impl<P: Platform> Memory<P> {
-    /// Makes all CPUs forget; counted.
+    /// Makes all CPUs forget, and counts the flush.
     pub(crate) fn flush(&self, space: SpaceId, scope: FlushScope) {
         self.stats().nr_tlb_remote_flush.add(1);
         self.platform().flush(space, scope);
@@ -118,8 +118,8 @@ impl<'m, P: Platform> Gather<'m, P> {
         if self.many.len() < self.many.capacity() { Room::Left } else { Room::Full }
     }
 
-    /// With the stack's slots taken, more room is a matter of the heap; without any the gather is
-    /// just small.
+    /// Once the stack's slots are taken, more room comes from the heap; without that the gather
+    /// merely stays small.
     fn room_behind_stack(&mut self) -> Room {
         let wanted = self.mem.tuning().gather_pages;
         if self.few_len >= wanted {
@@ -132,7 +132,7 @@ impl<'m, P: Platform> Gather<'m, P> {
         }
     }
 
-    /// Takes note of an entry that held no reference: it is flushed, nothing is freed.
+    /// Records an entry that held no reference: it is flushed, and nothing is freed.
     #[inline]
     pub(crate) fn note(&mut self, old: Withdrawn<P::Format>) {
         self.batch.note(old.page());
@@ -163,7 +163,7 @@ impl<'m, P: Platform> Gather<'m, P> {
         self.many.clear();
     }
 
-    /// Flushes and frees the rest; tables after the walkers have left them.
+    /// Flushes and frees the rest; the tables once the walkers have left them.
     pub(crate) fn finish(mut self) {
         if self.tables.is_some() {
             self.batch.pages = None;
@@ -176,7 +176,7 @@ impl<'m, P: Platform> Gather<'m, P> {
             TableFree::AtOnce => return mem.free_tables(tables),
             TableFree::AfterWalkers => {}
         }
-        // A flush need not order the stores that unlinked the tables before the look at who walks:
+        // A flush need not order the stores that unlinked the tables before the check for walkers:
         // INV-TLB-4.
         smp_mb();
         if let Err(tables) = mem.platform().defer(tables) {
@@ -187,8 +187,8 @@ impl<'m, P: Platform> Gather<'m, P> {
 }
 
 impl<P: Platform> Memory<P> {
-    /// Frees what [`Platform::defer`] has taken, once every walk section has closed that was open
-    /// at that call. In the context of any call of the manager: interrupts on.
+    /// Frees what [`Platform::defer`] has taken, once every walk section that was open at that call
+    /// has closed. Called in the context of any call of the manager: interrupts on.
     pub fn free_tables(&self, tables: RetiredTables) {
         let mut next = Some(tables.first);
         while let Some(table) = next {

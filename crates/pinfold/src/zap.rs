@@ -3,7 +3,7 @@
 //! Order of an unmap (facts 6.5): cut the areas out, withdraw the entries into a gather, leave the
 //! families, unlink the tables, flush once, free the pages, wait for the walkers, free the tables.
 //! Pages lose their mapping under the page-table lock, before the flush; their reference after it.
-//! The delayed form for dirty file pages (6.2) belongs to the room that writes pages back.
+//! The delayed form for dirty file pages (6.2) belongs to writeback.
 //!
 //! Invariants:
 //! - INV-ZAP-1: no page and no table is freed before the flush (INV-TLB-1).
@@ -49,7 +49,7 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// Everything goes: what dropping the owner does.
+    /// Unmaps everything: what dropping the owner does.
     pub(crate) fn exit(&self) {
         let mut map = self.write_map();
         let mut gather = Gather::new(self.mem(), self.id());
@@ -70,8 +70,8 @@ impl<P: Platform> Space<P> {
         let mut gather = Gather::new(self.mem(), self.id());
         self.zapping.fetch_add(1);
         self.zap(range, &mut gather);
-        // Another may have taken entries of this range out and not flushed yet: what it has
-        // withdrawn is this caller's promise, too.
+        // Another thread may have taken entries of this range out and not flushed yet: this call
+        // promises that those are gone, too.
         if self.zapping.read_once() > 1 {
             gather.cover(range);
         }
@@ -96,8 +96,8 @@ impl<P: Platform> Space<P> {
         let Ok(()) = done;
     }
 
-    /// Withdraws entries under one hold of the table's lock, until the end or a full gather; the
-    /// first page that is left, and the room.
+    /// Withdraws entries under one hold of the table's lock, until the end or a full gather.
+    /// Returns the first page that is left, and the room.
     fn zap_leaf(
         &self,
         leaf: Leaf<'_, P>,
@@ -134,8 +134,8 @@ impl<P: Platform> Space<P> {
                 mem.tell(self.id(), page, EventKind::Zapped(pfn));
                 gather.add(old, pfn)
             }
-            // Neither holds a reference here: a migration entry gave its page's back when it was
-            // made.
+            // Neither holds a reference here: the page's reference was dropped when the migration
+            // entry was made.
             Entry::Migration(_) | Entry::Swap(_) => {
                 cursor.set(page, crate::pte::Pte::NONE);
                 self.mem().tell(self.id(), page, EventKind::Zapped(pte.pfn()));

@@ -16,8 +16,8 @@ const SWAP_CACHES: [SwapCache; 4] = [
     SwapCache::Present { swap_count: 0, writeback: Writeback::RunningStable },
 ];
 
-/// The whole protocol for a page that nobody else touches: the batch is on this CPU or on another,
-/// and the page lock is free. Gives the verdict and its reason in words.
+/// The whole protocol for a page that no other thread touches: the batch is on this CPU or on
+/// another, and the page lock is free. Returns the verdict and its reason in words.
 fn fault(rule: PteCow, page: PageState, batch: Batch) -> (Outcome, String) {
     let mut page = page;
     let mut step = pte_cow_precheck(rule, &page);

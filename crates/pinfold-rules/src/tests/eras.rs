@@ -1,4 +1,4 @@
-//! What each release's preset answers to the questions that have no page to look at.
+//! What each release's preset answers to the questions that do not depend on a page.
 
 use super::super::Rules;
 use super::super::fork::{SeqCountUse, WriteProtect, race_guard};
@@ -11,7 +11,7 @@ use super::super::pin::{
 use super::super::{ForceWrite, Permission};
 
 /// The first release of [`Release`](super::super::Release)s that answers `yes`; every later one
-/// does, too.
+/// does as well.
 fn since(yes: impl Fn(&Rules) -> bool) -> &'static str {
     const RELEASES: [&str; 13] = [
         "5.8", "5.9", "5.10", "5.11", "5.18", "5.19", "6.0", "6.1", "6.2", "6.4", "6.5", "6.12",

@@ -185,7 +185,7 @@ fn later_rooms_are_named_and_refused() {
     assert_eq!(NOT_YET.len(), 12);
     assert_eq!(
         refused("pmd-cow=ref-count"),
-        "pmd-cow cannot be set yet: it needs huge pages, not modelled so far; leave it out"
+        "pmd-cow cannot be set yet: it needs huge pages, not modelled yet; leave it out"
     );
 }
 

@@ -6,7 +6,8 @@
 //!
 //! Invariants:
 //! - INV-AREA-1: areas are disjoint and never empty.
-//! - INV-AREA-2: neighbours that could be one area are one, as far as both belong to one family.
+//! - INV-AREA-2: neighbours that could be one area are one, provided that both belong to the same
+//!   family.
 //! - INV-AREA-3: a change that splits reserves its nodes first; from then on it cannot fail.
 
 mod tree;
@@ -37,7 +38,7 @@ bitflags::bitflags! {
 }
 
 bitflags::bitflags! {
-    /// What a child does not get of an area at fork (facts 2.1). Two marks, set and cleared each by
+    /// What a child does not get of an area at fork (facts 2.1). Two marks, each set and cleared by
     /// its own advice.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub(crate) struct OnFork: u8 {
@@ -108,8 +109,8 @@ impl<P: Platform> Clone for Area<P> {
 }
 
 impl<P: Platform> Area<P> {
-    /// Whether writes go to private copies: Linux's is_cow_mapping. The present write right does
-    /// not matter (facts 9.8).
+    /// Whether writes go to private copies: Linux's is_cow_mapping. Whether the area is writable at
+    /// present does not matter (facts 9.8).
     #[inline]
     pub(crate) fn is_cow(&self) -> bool {
         matches!(self.backing, Backing::Private(_))
@@ -132,12 +133,12 @@ impl<P: Platform> Span for Area<P> {
     }
 }
 
-/// Whether an area grew over a range beside it.
+/// Whether an area grew over an adjacent range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Growth {
-    /// The range belongs to it now.
+    /// The range now belongs to it.
     Grown,
-    /// None that is alike touches the range.
+    /// No matching area touches the range.
     Unfit,
 }
 
@@ -204,7 +205,7 @@ impl<P: Platform> AreaMap<P> {
         Ok(())
     }
 
-    /// The highest gap of `pages` pages in `within`: maps grow down, as on Linux.
+    /// The highest gap of `pages` pages in `within`: mappings grow down, as on Linux.
     pub(crate) fn highest_gap(&self, pages: u64, within: Range<Vpn>) -> Option<Vpn> {
         self.tree.highest_gap(pages, within.start.0, within.end.0).map(Vpn)
     }
@@ -232,14 +233,14 @@ impl<P: Platform> AreaMap<P> {
         }
     }
 
-    /// Takes the area that starts at `page` out.
+    /// Takes out the area that starts at `page`.
     pub(crate) fn remove(&mut self, page: Vpn) -> Option<Area<P>> {
         let area = self.tree.remove(page.0)?;
         self.pages -= area.range.pages();
         Some(area)
     }
 
-    /// Changes an area in place; its range must stay.
+    /// Changes an area in place; its range must stay the same.
     pub(crate) fn change(&mut self, page: Vpn, change: impl FnOnce(&mut Area<P>)) {
         if let Some(area) = self.tree.find_mut(page.0) {
             change(area);
@@ -252,7 +253,7 @@ impl<P: Platform> AreaMap<P> {
     }
 
     /// Cuts the area that holds both `page - 1` and `page`, if one does, so that an area starts at
-    /// `page`. Needs one reserved insertion. Says in which backing an area was added.
+    /// `page`. Needs one reserved insertion. Returns the backing in which an area was added.
     pub(crate) fn split_at(&mut self, page: Vpn) -> Result<Option<Backing<P>>, SpaceError> {
         let Some(area) = self.split_by(page) else { return Ok(None) };
         let (start, end) = (area.range.first_page(), area.range.end_page());
@@ -267,7 +268,8 @@ impl<P: Platform> AreaMap<P> {
         Ok(Some(backing))
     }
 
-    /// Merges the areas on both sides of `page` if they are alike; the backing that lost an area.
+    /// Merges the areas on both sides of `page` if they are alike. Returns the backing that lost an
+    /// area.
     pub(crate) fn merge_at(&mut self, page: Vpn) -> Option<Backing<P>> {
         let next = self.tree.find(page.0).filter(|area| area.range.first_page() == page)?;
         let before = self.tree.find(page.0.checked_sub(1)?)?;

@@ -5,13 +5,14 @@
 //! not depend on the type of the value. Both vectors are dense: removing moves the last entry into
 //! the hole, so there is neither a free list nor an empty entry.
 //!
-//! Protocol: whoever holds `&mut` is alone; the lock of the address space sees to that. Memory is
-//! taken by [`AreaTree::reserve`] and [`AreaTree::insert`] only, and always before the first
-//! change, so a failure leaves the tree as it was.
+//! Protocol: the holder of `&mut` is alone; the lock of the address space ensures that. Only
+//! [`AreaTree::reserve`] and [`AreaTree::insert`] allocate memory, always before the first change,
+//! so a failure leaves the tree unchanged.
 //!
 //! Invariants:
-//! - INV-TREE-1: ranges are not empty and do not overlap; a walk in order meets them ascending.
-//! - INV-TREE-2: the heights of a node's two subtrees differ by one at most.
+//! - INV-TREE-1: ranges are not empty and do not overlap; an in-order walk meets them in ascending
+//!   order.
+//! - INV-TREE-2: the heights of a node's two subtrees differ by at most one.
 //! - INV-TREE-3: a node knows its subtree's lowest start, highest end, height and largest inner
 //!   gap.
 //! - INV-TREE-4: the range kept for a slot is the range that its value reports.
@@ -31,19 +32,19 @@ use crate::error::NoMemory;
 
 /// A value that covers a range of pages.
 ///
-/// While the value is in an [`AreaTree`], its answers change in [`AreaTree::resize`] only.
+/// While the value is in an [`AreaTree`], its answers change only in [`AreaTree::resize`].
 pub(crate) trait Span {
     /// The number of the first page.
     fn start(&self) -> u64;
 
-    /// The number after that of the last page: more than `start`.
+    /// One past the number of the last page: more than `start`.
     fn end(&self) -> u64;
 }
 
 /// Why a value was not inserted. Hands it back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum InsertError<T> {
-    /// Some of its pages belong to an area already.
+    /// Some of its pages already belong to an area.
     Overlap(T),
     /// The heap cannot hold another area.
     NoMemory(T),
@@ -84,18 +85,18 @@ impl<T: Span> AreaTree<T> {
         Self { spans: Spans::new(), values: Vec::new() }
     }
 
-    /// How many areas there are.
+    /// The number of areas.
     pub(crate) fn len(&self) -> usize {
         self.values.len()
     }
 
     /// Makes room: afterwards, the next `additional` inserts do not run out of memory.
     ///
-    /// Removing never gives room up, so removals in between do no harm. Doubles the room if the
-    /// heap can, so that many areas cost few moves; else takes what is needed.
+    /// Removals never give up room, so they do no harm in between. Doubles the room if the heap
+    /// allows it, so that many areas cost few moves; otherwise takes what is needed.
     ///
     /// # Errors
-    /// When the heap cannot hold as many. The tree is as before.
+    /// When the heap cannot hold that many. The tree is unchanged.
     pub(crate) fn reserve(&mut self, additional: usize) -> Result<(), NoMemory> {
         self.spans.reserve(additional)?;
         let values = &mut self.values;
@@ -109,10 +110,10 @@ impl<T: Span> AreaTree<T> {
         self.slot_of(page).map(|slot| self.value(slot))
     }
 
-    /// The area that contains `page`, to change anything but its range.
+    /// The area that contains `page`, for changing anything but its range.
     ///
-    /// The tree does not see a range that changes here and would go on searching by the old one:
-    /// that is what [`AreaTree::resize`] is for.
+    /// The tree does not see a range that changes here and would keep searching by the old one: use
+    /// [`AreaTree::resize`] for that.
     pub(crate) fn find_mut(&mut self, page: u64) -> Option<&mut T> {
         self.slot_of(page).map(|slot| &mut self.values[slot.position()])
     }
@@ -136,8 +137,8 @@ impl<T: Span> AreaTree<T> {
     /// Adds an area.
     ///
     /// # Errors
-    /// When it overlaps another, or when there is neither reserved room nor memory. The tree is as
-    /// before, and the error owns the value.
+    /// When it overlaps another, or when there is neither reserved room nor memory. The tree is
+    /// unchanged, and the error owns the value.
     pub(crate) fn insert(&mut self, value: T) -> Result<(), InsertError<T>> {
         let (start, end) = (value.start(), value.end());
         debug_assert!(start < end, "an area of no pages");
@@ -160,10 +161,10 @@ impl<T: Span> AreaTree<T> {
     }
 
     /// Lets the area that starts at `start` exactly change its own range: shrink, or grow into the
-    /// gaps beside it. Answers whether there is such an area; without one, `change` does not run.
+    /// gaps beside it. Returns whether there is such an area; if not, `change` does not run.
     ///
-    /// The new range must not be empty and must not reach into another area; who grows an area asks
-    /// [`AreaTree::overlaps`] first. Debug builds check.
+    /// The new range must not be empty and must not reach into another area; a caller that grows an
+    /// area asks [`AreaTree::overlaps`] first. Debug builds check this.
     pub(crate) fn resize(&mut self, start: u64, change: impl FnOnce(&mut T)) -> bool {
         let Some(slot) = self.slot_at(start) else {
             return false;
@@ -174,7 +175,7 @@ impl<T: Span> AreaTree<T> {
         true
     }
 
-    /// The areas from [`AreaTree::at_or_after`] on, ascending.
+    /// The areas from [`AreaTree::at_or_after`] on, in ascending order.
     pub(crate) fn iter_from(&self, page: u64) -> impl Iterator<Item = &T> {
         let first = self.spans.nearest(page, Side::High);
         iter::successors(first, |slot| self.spans.neighbour(*slot, Side::High))

@@ -60,7 +60,7 @@ macro_rules! events {
                 }
             }
 
-            /// The switch that decided that this happens and not something else, if one did.
+            /// The switch that decided that this happens rather than something else, if one did.
             /// [`EventKind::decision`] says what it decided.
             pub const fn rule(&self) -> Option<Switch> {
                 match self {
@@ -68,7 +68,7 @@ macro_rules! events {
                 }
             }
 
-            /// Writes what the rule decided; nothing where none did.
+            /// Writes what the rule decided; nothing if no rule did.
             #[allow(unused_variables, reason = "a decision names some of the fields")]
             fn write_decision(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {

@@ -17,7 +17,7 @@ fn no_two_events_have_one_name() {
 }
 
 #[test]
-fn an_event_is_told_with_its_fields_and_its_rule() {
+fn an_event_is_shown_with_its_fields_and_its_rule() {
     let restored = EventKind::HintRestored { pfn: PAGE, writable: false };
     assert_eq!(restored.name(), "hint-restored");
     assert_eq!(restored.to_string(), "hint fault: f3 ro");
@@ -28,7 +28,7 @@ fn an_event_is_told_with_its_fields_and_its_rule() {
     assert_eq!(EventKind::Spurious.weight(), Weight::Passing);
 }
 
-/// What the crate's sources say outside this room and tests.
+/// The crate's sources outside this module and the tests.
 fn sources() -> String {
     let mut text = String::new();
     let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
@@ -48,9 +48,9 @@ fn sources() -> String {
     text
 }
 
-/// An event that nothing tells would be offered to `reach` and met by no execution.
+/// An event that nothing emits would be offered to `reach` and never occur.
 #[test]
-fn every_event_is_told_by_some_room() {
+fn every_event_is_emitted_somewhere() {
     let text = sources();
     for name in EventKind::NAMES {
         let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
@@ -60,6 +60,6 @@ fn every_event_is_told_by_some_room() {
             rest.starts_with(&variant)
                 && !rest[variant.len()..].starts_with(|c: char| c.is_alphanumeric())
         });
-        assert!(told, "nothing tells EventKind::{variant}");
+        assert!(told, "nothing emits EventKind::{variant}");
     }
 }

@@ -5,7 +5,7 @@
 //! migrating is the rule `numa-fault`.
 //!
 //! Invariants:
-//! - INV-NUMA-1: after a hinting fault the entry is accessible, unless it changed meanwhile.
+//! - INV-NUMA-1: after a hinting fault the entry is accessible, unless it changed in the meantime.
 //! - INV-NUMA-2: the write bit comes back only by the rule `numa-write`: saved in the entry, or
 //!   recomputed from the mark under the table's lock.
 
@@ -22,11 +22,11 @@ use crate::table::{Cursor, Leaf};
 /// What is known of the write bit when an entry is restored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum WriteBit {
-    /// By the rule. What 6.2 to 6.10 restored when a migration had failed is open: facts 4.4 says
-    /// that the bit was recomputed, not whether before or after the lock was given up. It is taken
-    /// for recomputed; without the bit there is one more fault, which reuses the page.
+    /// By the rule. What 6.2 to 6.10 restored when a migration had failed is unclear: facts 4.4
+    /// says that the bit was recomputed, but not whether before or after the lock was dropped. It
+    /// is modelled as recomputed; without the bit there is one more fault, which reuses the page.
     ByRule,
-    /// The information died with the lock: without (facts 9.12).
+    /// The information was lost with the lock: without the bit (facts 9.12).
     Lost,
 }
 
@@ -90,8 +90,8 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// Migrates while the entry is still PROT_NONE; a failure makes it accessible, if it is still
-    /// what it was.
+    /// Migrates while the entry is still PROT_NONE; a failure makes it accessible, if it has not
+    /// changed.
     fn move_or_restore(
         &self,
         request: &Request<'_, P>,

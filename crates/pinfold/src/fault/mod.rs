@@ -1,19 +1,19 @@
-//! Faults: what happens when an access finds no fitting entry.
+//! Faults: what happens when an access finds no entry that permits it.
 //!
 //! Protocol: the address space's lock is held for reading. The entry is read without its table's
-//! lock, what the fault needs is prepared, then the table is locked and the entry compared with the
-//! snapshot; a difference means that somebody was faster, the fault ends without a change, and the
-//! access is repeated.
+//! lock and what the fault needs is prepared; then the table is locked and the entry compared with
+//! the snapshot. If they differ, another CPU won the race: the fault returns without a change, and
+//! the access is retried.
 //!
 //! Invariants:
-//! - INV-FAULT-1: a fault that fails leaves the entry as it was.
-//! - INV-FAULT-2: a copy is published only after every CPU forgot the page that it replaces, and
-//!   the page loses its mapping only after that (facts 1.7).
+//! - INV-FAULT-1: a fault that fails leaves the entry unchanged.
+//! - INV-FAULT-2: a copy is published only after every CPU has forgotten the page that it replaces,
+//!   and the page loses its mapping only after that (facts 1.7).
 //! - INV-FAULT-3: a new private page is exclusive from the moment it is mapped.
-//! - INV-FAULT-4: a fault fails for want of frames or heap only if the entry still is what it was
-//!   found to be: another may have resolved it with the last frame.
-//! - INV-FAULT-5: a fault that finds the wanted right leaves the entry accessed, and for a store
-//!   dirty: the access does not fault on it again.
+//! - INV-FAULT-4: a fault fails for lack of frames or heap only if the entry is still as it was
+//!   found: another CPU may have resolved the fault with the last frame.
+//! - INV-FAULT-5: a fault that finds the permission it wants leaves the entry accessed, and for a
+//!   store dirty: the access does not fault on it again.
 
 mod hint;
 mod request;
@@ -38,8 +38,8 @@ impl<P: Platform> Space<P> {
         let map = self.read_map();
         let area = map.find(at.page()).ok_or(FaultError::NotMapped(at))?;
         let (allowed, want) = match cause {
-            // Every format maps for reading what it maps at all, so memory for writing or executing
-            // alone is readable, too. The slow path of a pin asks for the right itself.
+            // Every format makes readable whatever it maps, so memory for writing or executing
+            // alone is readable, too. The slow path of a pin checks the permission itself.
             Cause::Load => (!area.prot.is_empty(), Want::Read),
             Cause::Store => (area.prot.contains(Prot::WRITE), Want::Write),
             Cause::Fetch => (area.prot.contains(Prot::EXEC), Want::Read),
@@ -50,7 +50,7 @@ impl<P: Platform> Space<P> {
         self.fault_in(&Request { area, page: at.page(), want })
     }
 
-    /// As [`Space::fault`], for callers that hold the lock and have judged the rights.
+    /// As [`Space::fault`], for callers that hold the lock and have checked the permissions.
     pub(crate) fn fault_at(
         &self,
         map: &AreaMap<P>,
@@ -76,7 +76,7 @@ impl<P: Platform> Space<P> {
         let page = request.page;
         let leaf = match self.tables().leaf_or_make(page) {
             Ok(leaf) => leaf,
-            // INV-FAULT-4: another may have made the table with the last frame.
+            // INV-FAULT-4: another CPU may have made the table with the last frame.
             Err(_) if self.tables().leaf(page).is_some() => return Ok(Fault::Spurious),
             Err(error) => return Err(error.into()),
         };
@@ -104,11 +104,11 @@ impl<P: Platform> Space<P> {
                 self.mem().wait_page(entry.pfn);
                 Fault::Waited
             }
-            // An inaccessible area's own PROT_NONE is met by forced accesses only, and is nothing
-            // to repair.
+            // Only forced accesses meet an inaccessible area's own PROT_NONE; there is nothing to
+            // repair.
             Entry::Mapped(_) if pte.is_hint() => self.hint_fault(request, leaf, pte),
             Entry::Mapped(_) => self.present(request, leaf, pte)?,
-            // Only the swap room writes such entries.
+            // Only swap-out writes such entries.
             Entry::Swap(_) => return Err(FaultError::Denied(page.start())),
         };
         self.mem().stats().pgfault.add(1);
@@ -116,7 +116,8 @@ impl<P: Platform> Space<P> {
     }
 
     /// A present entry that the access could not use, or that was stale in a CPU's cache. Hardware
-    /// that leaves accessed and dirty to the manager faults until they are set: INV-FAULT-5.
+    /// that leaves the accessed and dirty bits to the manager faults until they are set:
+    /// INV-FAULT-5.
     fn present(
         &self,
         request: &Request<'_, P>,
@@ -195,7 +196,7 @@ impl<P: Platform> Space<P> {
         Ok(fresh)
     }
 
-    /// The entry of a new private page that is being written: writable as far as the area allows.
+    /// The entry of a new private page that is being written: writable if the area allows it.
     pub(crate) fn written(&self, area: &Area<P>, fresh: NewFrame<'_>) -> Pte<P::Format> {
         let dirty = Pte::mapping(fresh.keep(), area.prot.reach()).dirty();
         if area.prot.contains(Prot::WRITE) { dirty.writable() } else { dirty }

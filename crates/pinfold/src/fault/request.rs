@@ -1,4 +1,4 @@
-//! What a fault is told, and what it answers.
+//! The input of a fault, and its outcome.
 
 use crate::addr::Vpn;
 use crate::area::Area;
@@ -25,7 +25,7 @@ pub enum Fault {
     FirstTouch,
     /// A page of a shared object is mapped.
     SharedPage,
-    /// The same page is writable, or for unsharing exclusive, now.
+    /// The same page is now writable, or for unsharing exclusive.
     Reused,
     /// A copy is mapped.
     Copied,
@@ -33,7 +33,7 @@ pub enum Fault {
     Hint(Hinted),
     /// Waited for a page on the move.
     Waited,
-    /// Nothing was left to do, or the entry changed meanwhile: the access is repeated.
+    /// Nothing was left to do, or the entry changed in the meantime: the access is repeated.
     Spurious,
 }
 
@@ -62,11 +62,11 @@ pub(crate) enum Want {
 pub(crate) enum Rights {
     /// Those of the area.
     Area,
-    /// FOLL_FORCE: the area's present rights do not matter.
+    /// FOLL_FORCE: the area's present permissions do not matter.
     Forced,
 }
 
-/// A fault on its way.
+/// A fault in progress.
 pub(crate) struct Request<'a, P: Platform> {
     pub(crate) area: &'a Area<P>,
     pub(crate) page: Vpn,

@@ -288,7 +288,7 @@ fn a_read_only_entry_of_shared_memory_gains_the_right_without_a_copy() {
     let space = space(&mem);
     map_shared(&space, 16, 1);
     let pfn = reach(&space, 16, Cause::Load).unwrap();
-    // As memory whose first write is news leaves it.
+    // As memory with write notification leaves it.
     let slot = hardware_entry(&space, 16).unwrap();
     slot.fetch_and(!(1 << 1), Ordering::Relaxed);
     assert_eq!(space.fault(VirtAddr::of_page(16), Cause::Store), Ok(Fault::Reused));
@@ -356,7 +356,7 @@ fn a_copy_for_an_entry_that_changed_meanwhile_is_thrown_away() {
             let parent = std::sync::Arc::new(parent);
             let racer = parent.clone();
             let fault = mem.platform().interrupt(
-                // Told after the decision, with no lock of a table held.
+                // Reported after the decision, with no table lock held.
                 move |event| {
                     if matches!(event, EventKind::CowCopy { .. }) {
                         if racer_writes {
@@ -377,7 +377,7 @@ fn a_copy_for_an_entry_that_changed_meanwhile_is_thrown_away() {
 }
 
 /// Lets a fault of `page` find no frame, because another resolved one with the last frame just
-/// before; what the fault came to.
+/// before. Returns the fault's outcome.
 fn starved<F: Format>(
     mem: &Mem<F>,
     space: &Arc<Space<F>>,
@@ -406,7 +406,7 @@ fn a_fault_that_another_resolved_with_the_last_frame_is_none() {
     let child = parent.fork().unwrap();
     assert_eq!(starved(&mem, &parent, 4, 4), Ok(Fault::Spurious));
     assert_eq!((load(&parent, 4), load(&child, 4)), (Ok(2), Ok(1)));
-    // The last frame went to another page: that is for the caller to know.
+    // The last frame went to another page: the caller must be told.
     assert_eq!(starved(&mem, &parent, 6, 7), Err(FaultError::OutOfFrames));
     Audit::of(&mem).space(&parent).space(&child).check();
 }

@@ -1,8 +1,8 @@
 //! The write fault on a read-only page: reuse it or copy it (facts 1.1 to 1.7), and unsharing
 //! (facts 3.9).
 //!
-//! The reuse decision belongs to the rule `pte-cow`; this module brings what each rule needs (the
-//! page lock, slept for or tried) and carries the verdict out.
+//! The reuse decision belongs to the rule `pte-cow`; this module provides what each rule needs (the
+//! page lock, slept for or tried) and carries out the verdict.
 
 use super::request::{Fault, Request, Want};
 use crate::addr::{Pfn, Vpn};
@@ -23,7 +23,7 @@ use crate::table::{Cursor, Flushed, Leaf};
 enum Decision {
     Reuse(Why),
     Copy(Why),
-    /// The page lock is held by another: sleep for it without the table's lock, then look again.
+    /// The page lock is contended: sleep for it without the table's lock, then look again.
     SleepForPage,
 }
 
@@ -92,7 +92,8 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// A write to a shared mapping needs no private page: the entry only lacked the right.
+    /// A write to a shared mapping needs no private page: the entry was merely without write
+    /// permission.
     fn write_shared(
         &self,
         request: &Request<'_, P>,
@@ -117,8 +118,8 @@ impl<P: Platform> Space<P> {
         why: Why,
     ) -> Fault {
         let mem = self.mem();
-        // Under every rule, also those that never look at the mark (INV-RULES-3): another switch
-        // may wait for it, and for an unshare it is the whole point.
+        // Under every rule, even those that never look at the mark (INV-RULES-3): another switch
+        // may need it, and for an unshare it is the whole point.
         let page = mem.frames().page(pfn);
         if !page.counts().is_exclusive() {
             page.mark_exclusive();
@@ -140,7 +141,7 @@ impl<P: Platform> Space<P> {
         Fault::Reused
     }
 
-    /// The entry only gained rights, so other CPUs' stale translations are harmless.
+    /// The entry only gained permissions, so other CPUs' stale translations are harmless.
     fn flush_here(&self, page: Vpn) {
         self.mem().platform().flush_local(self.id(), page.alone());
     }

@@ -44,7 +44,8 @@ fn a_child_does_not_inherit_that_its_parent_pinned() {
     store(&parent, 16, 1).unwrap();
     drop(parent.pin(pages(16, 1), Access::Write, Term::Short).unwrap());
     let child = parent.fork().unwrap();
-    // 1024 references on a page of the child's own look like a pin; only its history tells.
+    // 1024 references on a page of the child's own look like a pin; only its history says
+    // otherwise.
     let pfn = store(&child, 17, 2).unwrap();
     mem.frames().get(pfn, 1024);
     let grandchild = child.fork().unwrap();
@@ -162,7 +163,7 @@ fn wipeonfork_is_refused_for_shared_memory_and_changes_nothing() {
 }
 
 #[test]
-fn what_fork_tells_is_one_check_and_one_verdict_for_each_page() {
+fn fork_reports_one_check_and_one_verdict_for_each_page() {
     let (mem, parent) = world("latest");
     let shared = store(&parent, 16, 1).unwrap();
     let pinned = store(&parent, 17, 1).unwrap();
@@ -293,7 +294,7 @@ fn no_cpu_writes_through_what_fork_has_made_read_only() {
         let (mem, parent) = world(text);
         store(&parent, 16, 1).unwrap();
         let child = parent.fork().unwrap();
-        // By what the CPU had cached before the fork, if nobody told it.
+        // By what the CPU had cached before the fork, if it was never flushed.
         store(&parent, 16, 2).unwrap();
         assert_eq!((load(&parent, 16), load(&child, 16)), (Ok(2), Ok(1)), "{text}");
         Audit::of(&mem).space(&parent).space(&child).check();
@@ -318,7 +319,8 @@ fn a_page_that_was_taken_ahead_for_one_address_serves_no_other() {
     map(&parent, 16, 2, RW);
     let pin = |page| parent.pin(pages(page, 1), Access::Write, Term::Long).unwrap();
     let (first, second) = (pin(16), pin(17));
-    // Both are pinned when fork looks; the first no more when it comes back with a page for it.
+    // Both are pinned when fork looks; the first no longer is when it comes back with a page for
+    // it.
     let (mut let_go, platform) = (Some(first), mem.clone());
     let (child, events) = mem.platform().record(|| {
         mem.platform().interrupt(

@@ -1,7 +1,7 @@
-//! Taking frames and giving them back: what the metadata of a frame goes through between two lives.
+//! Taking frames and giving them back: what happens to a frame's metadata between two lives.
 //!
 //! The frames come from the manager's own free lists (`buddy`) or from an outside owner (`source`).
-//! Either can run dry, and says so.
+//! Either can run out, and says so.
 
 use super::buddy::{self, MAX_ORDER};
 use super::counts::{EXCLUSIVE, MAP, REF};
@@ -12,8 +12,8 @@ use super::views::Page;
 use crate::addr::{NodeId, Pfn};
 use crate::error::OutOfFrames;
 
-/// With which counts a new frame starts. They are set in one store: a lock-free walker with a stale
-/// entry may add to them from then on.
+/// The counts that a new frame starts with. They are set in one store: from then on a lock-free
+/// walker with a stale entry may add to them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Start {
     /// One reference.
@@ -31,7 +31,7 @@ impl Start {
     }
 }
 
-/// A frame with one reference that nobody else knows yet; goes back to its node on drop.
+/// A frame with one reference that nobody else knows of yet; goes back to its node on drop.
 #[must_use]
 pub struct NewFrame<'a> {
     frames: &'a Frames,
@@ -46,7 +46,7 @@ impl NewFrame<'_> {
         self.pfn
     }
 
-    /// The page that it is going to be.
+    /// The page that it will become.
     #[inline]
     pub(crate) fn page(&self) -> Page<'_> {
         self.frames.page(self.pfn)
@@ -62,7 +62,7 @@ impl NewFrame<'_> {
 }
 
 impl<'a> NewFrame<'a> {
-    /// The frame that [`NewFrame::keep`] has handed out, to be given back.
+    /// The frame that [`NewFrame::keep`] handed out, to be given back.
     ///
     /// # Panics
     /// When `frames` has no such frame.
@@ -70,7 +70,7 @@ impl<'a> NewFrame<'a> {
     /// # Safety
     /// The frame came from [`Frames::take`] of the same `frames`, was kept, and is given back once.
     pub unsafe fn kept(frames: &'a Frames, pfn: Pfn) -> Self {
-        assert!(frames.contains(pfn), "{pfn} is none of these frames");
+        assert!(frames.contains(pfn), "{pfn} is not one of these frames");
         Self { frames, pfn, start: Start::Held }
     }
 }
@@ -84,9 +84,11 @@ impl Drop for NewFrame<'_> {
     }
 }
 
-/// A run of frames in a row with one reference that nobody else knows yet; goes back whole on drop.
+/// A run of contiguous frames with one reference that nobody else knows of yet; goes back whole on
+/// drop.
 ///
-/// More than one frame is a large folio: references and pins of any of them count on the first.
+/// More than one frame is a large folio: references and pins of any of them are counted on the
+/// first.
 #[must_use]
 pub struct NewFrames<'a> {
     frames: &'a Frames,
@@ -100,7 +102,7 @@ impl NewFrames<'_> {
         self.first
     }
 
-    /// log2 of how many frames there are.
+    /// log2 of the number of frames.
     #[inline]
     pub fn order(&self) -> u32 {
         self.frames.order(self.first)
@@ -121,8 +123,8 @@ impl NewFrames<'_> {
 }
 
 impl<'a> NewFrames<'a> {
-    /// The run that [`NewFrames::keep`] has handed out, to be given back. The frames know how long
-    /// it is.
+    /// The run that [`NewFrames::keep`] handed out, to be given back. The frame table knows how
+    /// long it is.
     ///
     /// # Panics
     /// When `frames` has no such frame.
@@ -131,7 +133,7 @@ impl<'a> NewFrames<'a> {
     /// The run came from [`Frames::take_run`] of the same `frames`, was kept, and is given back
     /// once.
     pub unsafe fn kept(frames: &'a Frames, first: Pfn) -> Self {
-        assert!(frames.contains(first), "{first} is none of these frames");
+        assert!(frames.contains(first), "{first} is not one of these frames");
         Self { frames, first }
     }
 }
@@ -144,7 +146,7 @@ impl Drop for NewFrames<'_> {
 
 impl Frames {
     /// Takes a free frame for the embedder's own use: a kernel's table, a buffer. Its contents are
-    /// whatever they were.
+    /// unspecified.
     ///
     /// # Errors
     /// When the placement leaves no free frame.
@@ -152,9 +154,8 @@ impl Frames {
         self.alloc(placement, Flags::empty(), Start::Held)
     }
 
-    /// Takes `1 << order` free frames in a row, the first one at a multiple of their number, for
-    /// the embedder's own use: a device's rings, a huge page. Their contents are whatever they
-    /// were.
+    /// Takes `1 << order` contiguous free frames, the first one at a multiple of their number, for
+    /// the embedder's own use: a device's rings, a huge page. Their contents are unspecified.
     ///
     /// Without an outside owner this may walk over the single free frames of a node to merge them,
     /// a bounded number under one hold of the node's lock.
@@ -176,7 +177,7 @@ impl Frames {
     }
 
     /// Takes a free frame, with `flags` set and the counts of `start`. Anonymous pages can move, so
-    /// they may come from memory that is set apart for such.
+    /// they may come from memory that is set apart for movable pages.
     ///
     /// # Errors
     /// When the placement leaves no free frame.
@@ -202,8 +203,8 @@ impl Frames {
         frame.counts.write_once(start.counts());
     }
 
-    /// Makes tails of all but the first of `1 << order` free frames. A walker that sees the flag
-    /// sees the head's number, too.
+    /// Makes all but the first of `1 << order` free frames tails. A walker that sees the flag sees
+    /// the head's number, too.
     fn form_folio(&self, head: Pfn, order: u32) {
         for pfn in (head.0 + 1..head.0 + (1 << order)).map(Pfn) {
             let frame = self.frame(pfn);
@@ -213,7 +214,7 @@ impl Frames {
         }
     }
 
-    /// A free run, from whoever owns the frames.
+    /// A free run, from the owner of the frames.
     #[inline]
     fn obtain(&self, request: Request) -> Result<Pfn, OutOfFrames> {
         let Request { order, placement, zone } = request;
@@ -242,7 +243,8 @@ impl Frames {
     }
 
     /// # Panics
-    /// When the run is not one that the owner may hand out: going on would share somebody's memory.
+    /// When the run is not one that the owner may hand out: continuing would share memory that is
+    /// in use.
     #[inline(never)]
     fn obtain_outside(
         &self,
@@ -262,12 +264,12 @@ impl Frames {
         let fits = first.0.is_multiple_of(len) && (first.0..first.0 + len).map(Pfn).all(free);
         assert!(
             fits,
-            "the owner of the frames gave {first} for {request:?}: it is no such free run"
+            "the owner of the frames gave {first} for {request:?}, which is no such free run"
         );
         Ok(first)
     }
 
-    /// How many frames of `node` are free.
+    /// The number of free frames of `node`.
     pub fn free_frames(&self, node: NodeId) -> u64 {
         match self.outside {
             Some(source) => source.free_frames(node),
@@ -278,7 +280,7 @@ impl Frames {
         }
     }
 
-    /// How many frames are free on all nodes.
+    /// The number of free frames of all nodes.
     pub fn total_free(&self) -> u64 {
         match self.outside {
             Some(source) => source.total_free(),

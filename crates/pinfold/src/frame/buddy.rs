@@ -5,17 +5,18 @@
 //! protects them.
 //!
 //! Single frames, nearly all of the traffic, never look at a neighbour: a freed one goes on the
-//! stack, and the newest, whose contents are warmest, is handed out first. An empty stack gets some
-//! frames of the lowest of the blocks at the heads of the lists. Frames on the stack are merged
-//! only when a block is wanted that no list has: as many of them as it takes, newest first,
-//! [`BATCH`] under one hold of the lock. So a request of a high order costs at most a walk over the
-//! node's stacked frames, each frame is merged once at most for each time it was freed, and single
-//! frames pay nothing for it. (Linux keeps its per-CPU lists of single frames to the same end.)
+//! stack, and the newest, whose contents are warmest, is handed out first. An empty stack is
+//! refilled with some frames of the lowest of the blocks at the heads of the lists. Frames on the
+//! stack are merged only when no list has a block that is wanted: as many of them as it takes,
+//! newest first, at most [`BATCH`] under one hold of the lock. So a request of a high order costs
+//! at most a walk over the node's stacked frames, each frame is merged at most once for each time
+//! it was freed, and single frames pay nothing for it. (Linux keeps its per-CPU lists of single
+//! frames to the same end.)
 //!
 //! Invariants:
 //! - INV-BUDDY-1: the first frame of a block in a list has the block's mark in its mapping word:
-//!   bit 63, the order, and the block before it in the list. No other frame has bit 63 there:
-//!   identities of reverse maps stay below it.
+//!   bit 63, the order, and the block before it in the list. No other frame has bit 63 there: ids
+//!   of reverse maps stay below it.
 //! - INV-BUDDY-2: a block of order `n` starts at a multiple of `1 << n`, and all its frames are of
 //!   one node and one zone.
 //! - INV-BUDDY-3: no two blocks in the lists are buddies of the same order below [`MAX_ORDER`]:
@@ -33,11 +34,11 @@ use crate::sync::{Inside, Masks, SpinLock, SpinLocked};
 /// MiB (order 9).
 pub const MAX_ORDER: u32 = 10;
 
-/// Stacked frames that are merged at most under one hold of a node's lock: some tens of
+/// The most stacked frames that are merged under one hold of a node's lock: some tens of
 /// microseconds.
 const BATCH: u64 = 1024;
 
-/// log2 of the frames that an empty stack gets at most from a block, so that single frames seldom
+/// log2 of the most frames that an empty stack gets from a block, so that single frames seldom
 /// touch the lists.
 const REFILL: u32 = 4;
 
@@ -53,7 +54,7 @@ pub(super) const HIGH: u32 = 1;
 pub(super) const MOVABLE: u32 = 2;
 const ZONES: usize = 3;
 
-/// The zones that a request may use, the one to use first in front.
+/// The zones that a request may use, in order of preference.
 const fn candidates(zone: Zone) -> &'static [u32] {
     match zone {
         Zone::Any => &[HIGH, LOW],
@@ -77,12 +78,12 @@ struct Lists {
 #[derive(Debug)]
 pub(super) struct Node {
     zones: [Lists; ZONES],
-    /// Bit `n`: zone `n` may have frames. Clear, it has none.
+    /// Bit `n`: zone `n` may have frames; if clear, it has none.
     stocked: u32,
     free: u64,
 }
 
-/// The lock around a node's free frames. Switches interrupts off where a kernel wants that, as a
+/// The lock around a node's free frames. Taken with interrupts off if the kernel wants that, as a
 /// handler may release a hold: INV-MASK-3.
 pub(super) struct NodeLock(SpinLock<Node>);
 
@@ -139,7 +140,7 @@ impl Node {
     }
 
     /// Merges stacked frames that may serve a request of `order`, until there is a block for it.
-    /// How many frames were merged.
+    /// Returns how many frames were merged.
     fn merge(&mut self, frames: &Metadata, order: u32, zone: Zone) -> u64 {
         let mut merged = 0;
         for at in candidates(zone) {
@@ -155,7 +156,7 @@ impl Node {
         merged
     }
 
-    /// Takes a free frame back, whose metadata is `frame`.
+    /// Takes back a free frame, whose metadata is `frame`.
     #[inline]
     pub(super) fn push(&mut self, frame: &Frame, pfn: Pfn, zone: u32) {
         let lists = &mut self.zones[zone as usize];
@@ -165,7 +166,7 @@ impl Node {
         self.free += 1;
     }
 
-    /// Takes a free run back.
+    /// Takes back a free run.
     pub(super) fn give(&mut self, frames: &Metadata, first: Pfn, order: u32, zone: u32) {
         self.zones[zone as usize].insert_merged(frames, first, order);
         self.stocked |= 1 << zone;
@@ -173,7 +174,7 @@ impl Node {
     }
 
     /// Puts `first..end`, which is free and of one zone, into the lists as the largest blocks that
-    /// it makes, the lowest in front.
+    /// it makes, the lowest first.
     pub(super) fn fill(&mut self, frames: &Metadata, first: u64, mut end: u64) {
         while end > first {
             let order = end.trailing_zeros().min((end - first).ilog2()).min(MAX_ORDER);
@@ -209,7 +210,7 @@ impl Node {
 }
 
 /// The free block of `of`'s zone that holds `pfn`: its first frame, the one past its end, its
-/// order. Else the frame itself.
+/// order. Otherwise the frame itself, as an error.
 fn block_of(frames: &Metadata, pfn: u64, of: u64) -> Result<(u64, u64, u32), Pfn> {
     let start = |order: u32| pfn >> order << order;
     let holds = |order: &u32| is_block(frames, Pfn(start(*order)), *order, Pfn(of));
@@ -228,7 +229,7 @@ fn take_block(node: &NodeLock, frames: &Metadata, order: u32, zone: Zone) -> Opt
     if order > MAX_ORDER {
         return None;
     }
-    // What others free meanwhile does not keep the search going.
+    // What others free in the meantime does not prolong the search.
     let mut left = u64::MAX;
     loop {
         let mut node = node.lock();
@@ -249,9 +250,9 @@ impl Lists {
         Self { top: NONE, first: [NONE; MAX_ORDER as usize + 1], filled: 0 }
     }
 
-    /// Stacks the first frames of the lowest block among the lists' heads, as many as [`REFILL`]
-    /// says at most. Blocks are used up from below, so memory that was never used is handed out in
-    /// the order of its addresses.
+    /// Stacks the first frames of the lowest block among the lists' heads, at most as many as
+    /// [`REFILL`] says. Blocks are used up from below, so memory that was never used is handed out
+    /// in the order of its addresses.
     #[inline(never)]
     fn refill(&mut self, frames: &Metadata) {
         let filled = (0..=MAX_ORDER).filter(|order| self.filled >> order & 1 != 0);
@@ -279,7 +280,7 @@ impl Lists {
         })
     }
 
-    /// Takes the first block of order `from` out and puts all but its first `1 << to` frames back.
+    /// Takes out the first block of order `from` and puts back all but its first `1 << to` frames.
     fn split(&mut self, frames: &Metadata, from: u32, to: u32) -> Pfn {
         let first = Pfn(self.first[from as usize]);
         self.remove(frames, first, from);
@@ -289,7 +290,8 @@ impl Lists {
         first
     }
 
-    /// Puts a block in, merged with its buddy as often as that is free. The order that came of it.
+    /// Puts a block in, merged with its buddy as often as that is free. Returns the resulting
+    /// order.
     fn insert_merged(&mut self, frames: &Metadata, mut first: Pfn, mut order: u32) -> u32 {
         while order < MAX_ORDER {
             let buddy = Pfn(first.0 ^ 1 << order);
@@ -334,13 +336,13 @@ impl Lists {
     }
 }
 
-/// The mapping word of the first frame of a block of `order` behind the block at `before`.
+/// The mapping word of the first frame of a block of `order` that follows the block at `before`.
 const fn mark(order: u32, before: u64) -> u64 {
     BLOCK | (order as u64) << ORDER_SHIFT | before
 }
 
-/// Whether a free block of `order` starts at `first`, in the lists of `of`'s zone. The home comes
-/// first: only such a frame's mark is kept still by the lock that the caller holds.
+/// Whether a free block of `order` starts at `first`, in the lists of `of`'s zone. The home is
+/// checked first: the lock that the caller holds keeps only such a frame's mark stable.
 fn is_block(frames: &Metadata, first: Pfn, order: u32, of: Pfn) -> bool {
     let home = |pfn| frames.frame(pfn).flags.peek() & HOME_MASK;
     frames.contains(first)

@@ -1,9 +1,9 @@
 //! References, mappings and the exclusive mark of a frame in one word.
 //!
-//! One load gives a consistent snapshot of all that a reuse decision asks, and fork shares a page
+//! One load gives a consistent snapshot of all that a reuse decision needs, and fork shares a page
 //! with one locked operation. Linux keeps three words and orders them (reference up before
-//! mapcount, mapcount down before reference, facts 9.9); here that order holds because both change
-//! at once.
+//! mapcount, mapcount down before reference, facts 9.9); here both change at once, which keeps that
+//! order.
 
 use core::fmt;
 
@@ -19,7 +19,7 @@ pub(crate) const EXCLUSIVE: u64 = 1 << 63;
 pub struct Counts(pub(crate) u64);
 
 impl Counts {
-    /// The snapshot that a counts word holds, for who reads a trace.
+    /// The snapshot that a counts word holds, for readers of a trace.
     #[inline]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
@@ -31,7 +31,8 @@ impl Counts {
         self.0 as u32
     }
 
-    /// Page-table entries that map the frame; of a large folio's head: that map any of its frames.
+    /// Page-table entries that map the frame; of a large folio's head: those that map any of its
+    /// frames.
     #[inline]
     pub const fn maps(self) -> u32 {
         ((self.0 & !EXCLUSIVE) >> 32) as u32

@@ -1,4 +1,4 @@
-//! What a frame is, beside its counts.
+//! What a frame is, apart from its counts.
 
 use crate::addr::NodeId;
 
@@ -7,9 +7,9 @@ bitflags::bitflags! {
     /// word.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct Flags: u32 {
-        /// Somebody holds the page lock.
+        /// The page lock is held.
         const LOCKED = 1 << 0;
-        /// Somebody sleeps on the page lock.
+        /// There are sleepers on the page lock.
         const WAITERS = 1 << 1;
         /// The contents are newer than any backing store.
         const DIRTY = 1 << 2;
@@ -25,15 +25,15 @@ bitflags::bitflags! {
         const HEAD = 1 << 7;
         /// Another frame of a large folio; its index word names the head.
         const TAIL = 1 << 8;
-        /// Not for the allocator: a hole, or memory that somebody else owns.
+        /// Not for the allocator: a hole, or memory that has another owner.
         const RESERVED = 1 << 9;
-        /// Taken off for migration by somebody who holds a reference for it.
+        /// Isolated for migration, by a holder of a reference taken for that.
         const ISOLATED = 1 << 10;
     }
 }
 
 impl Flags {
-    /// Tells whether a frame is part of a large folio.
+    /// A frame with either of these is part of a large folio.
     pub(crate) const LARGE: Self = Self::HEAD.union(Self::TAIL);
 }
 

@@ -63,7 +63,8 @@ impl Frames {
         }
     }
 
-    /// The counts of a frame, now. Of a tail: its own, which hold nothing but the exclusive mark.
+    /// The current counts of a frame. Of a tail: its own, which hold nothing but the exclusive
+    /// mark.
     #[inline]
     pub fn counts(&self, pfn: Pfn) -> Counts {
         Counts(self.frame(pfn).counts.read_once())
@@ -74,7 +75,7 @@ impl Frames {
         Counts(self.frame(pfn).counts.peek())
     }
 
-    /// The flags of a frame, now.
+    /// The current flags of a frame.
     #[inline]
     pub fn flags(&self, pfn: Pfn) -> Flags {
         Flags::from_bits_truncate(self.frame(pfn).flags.read_once())
@@ -119,7 +120,7 @@ impl Frames {
         order_of(self.frame(head).flags.read_once())
     }
 
-    /// Adds `refs` references to a frame that is alive for certain.
+    /// Adds `refs` references to a frame that is known to be alive.
     #[inline]
     pub(crate) fn get(&self, pfn: Pfn, refs: u32) {
         self.folio(pfn).get(refs);

@@ -1,4 +1,4 @@
-//! The metadata of a frame, and of all frames in a row.
+//! The metadata of a frame, and the array of that of all frames.
 //!
 //! What the words mean depends on what the frame is: `views` has a view for each kind.
 
@@ -22,12 +22,12 @@ pub(crate) enum Put {
     Underflow,
 }
 
-/// How an attempt to take a reference ended.
+/// The outcome of an attempt to take a reference.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Grab {
     /// Taken, on the folio with this head.
     Taken(Pfn),
-    /// The frame is free or is just changing folio: look again.
+    /// The frame is free or is changing folios: look again.
     Gone,
     /// One more could overflow the count.
     Overflow,
@@ -128,11 +128,11 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    /// That of the frames from number `base` on.
+    /// The metadata of the frames from number `base` on.
     ///
     /// # Safety
-    /// `count` initialised elements lie at `first`, at least as long as this value lives. They are
-    /// never moved, and nobody has one of them to himself.
+    /// `count` initialised elements lie at `first`, for at least as long as this value lives. They
+    /// are never moved, and nobody has exclusive access to any of them.
     pub(super) const unsafe fn new(base: u64, first: NonNull<Frame>, count: usize) -> Self {
         Self { base, first, count }
     }
@@ -158,8 +158,8 @@ impl Metadata {
     /// The metadata of `pfn`.
     ///
     /// # Panics
-    /// When the machine has no such frame: only entries that this crate wrote are looked up, so
-    /// that is a broken table.
+    /// When the machine has no such frame: only frames from entries that this crate wrote are
+    /// looked up, so that is a broken table.
     #[inline]
     pub(super) fn frame(&self, pfn: Pfn) -> &Frame {
         &self.all()[(pfn.0 - self.base) as usize]

@@ -1,12 +1,13 @@
-//! The frame table: what every physical page is, who refers to it, who maps it.
+//! The frame table: what every physical page is, who refers to it and who maps it.
 //!
-//! Protocol: all of a [`Frame`] is atomic. The counts change by read-modify-writes of anyone who
-//! may: a mapping's holder under the page-table lock, a lock-free walker by [`Frames::try_grab`]
-//! only. A free frame has no references, so `try_grab` fails on it; whoever brings the references
-//! to zero frees the frame, alone. A large folio is freed whole, by its head.
+//! Protocol: all of a [`Frame`] is atomic. The counts change by read-modify-writes of those who may
+//! change them: a mapping's holder under the page-table lock, a lock-free walker only by
+//! [`Frames::try_grab`]. A free frame has no references, so `try_grab` fails on it; the one that
+//! drops the last reference frees the frame, and nobody else does. A large folio is freed whole, by
+//! its head.
 //!
 //! Free frames are kept by the table itself (`buddy`), or by an outside owner ([`FrameSource`]).
-//! The lists are a part of the table and no [`FrameSource`] of their own: their links lie in the
+//! The lists are part of the table and not a [`FrameSource`] of their own: their links lie in the
 //! free frames' metadata, which an outside owner never sees, and the calls of the hot path are
 //! direct.
 //!
@@ -17,8 +18,8 @@
 //! - INV-FRAME-3: the exclusive mark changes under the lock of the page table that maps the frame,
 //!   or while nobody maps it.
 //! - INV-FRAME-4: references and pins of a large folio are counted on its head; a tail's own
-//!   references are zero (facts 5.3). The tail's flag is set after its head's number, so who sees
-//!   the flag finds a head, or what a later life wrote there (`pin`).
+//!   references are zero (facts 5.3). The tail's flag is set after its head's number, so a reader
+//!   that sees the flag finds a head, or what a later life wrote there (`pin`).
 //! - INV-FRAME-5: the mark is looked up on the frame that an entry maps, not on the head (facts
 //!   9.6).
 

@@ -52,8 +52,8 @@ impl Frames {
         Grab::Taken(head)
     }
 
-    /// The folio of a frame that nothing keeps alive: the number may be one that a later life of
-    /// the frame put in the place of the head's. It is looked at again when the folio is held.
+    /// The folio of a frame that nothing keeps alive: a later life of the frame may have replaced
+    /// the head's number. It is checked again when the folio is held.
     fn try_folio(&self, pfn: Pfn) -> Option<(Pfn, &Frame)> {
         let frame = self.frame(pfn);
         if frame.flags.load_acquire() & Flags::TAIL.bits() == 0 {
@@ -84,7 +84,7 @@ impl Frames {
         }
     }
 
-    /// Gives `n` holds of the folio of `pfn` back: its head, and what is left.
+    /// Drops `n` holds of the folio of `pfn`. Returns its head, and what is left.
     #[inline]
     pub(crate) fn ungrab(&self, pfn: Pfn, kind: Hold, n: u32) -> (Pfn, Put) {
         let frame = self.frame(pfn);
@@ -111,8 +111,8 @@ impl Frames {
     }
 
     /// Whether a device may have pinned the folio. `false` is certain; `true` may be 1024 ordinary
-    /// references of a small folio. A plain read: who needs certainty brings the ordering (facts
-    /// 3.3).
+    /// references of a small folio. A plain read: a caller that needs certainty brings the ordering
+    /// (facts 3.3).
     #[inline]
     pub fn maybe_dma_pinned(&self, pfn: Pfn) -> bool {
         let head = self.head_of(pfn);

@@ -13,7 +13,7 @@ use super::store::{self, FrameMeta, Store};
 use crate::addr::{NodeId, PAGE_SHIFT, Pfn};
 use crate::sync::{self, CellName};
 
-/// The frame past the last one below 4 GiB.
+/// One past the last frame below 4 GiB.
 const LOW_END: u64 = 1 << (32 - PAGE_SHIFT);
 
 /// What a frame table is made of.
@@ -40,25 +40,25 @@ pub struct FrameSetup<'a> {
 }
 
 impl<'a> FrameSetup<'a> {
-    /// A table over `spans`, everything free, with its metadata on the heap.
+    /// A table over `spans`, all of it free, with its metadata on the heap.
     ///
-    /// Frames between the spans cost their metadata as well and are reserved: memory that others
-    /// own, the kernel's image for instance, is left out of the spans and can be added later
+    /// Frames between the spans need metadata as well and are reserved: memory with another owner,
+    /// the kernel's image for instance, is left out of the spans and can be added later
     /// ([`Frames::add`]).
     pub const fn new(spans: &'a [NodeSpan]) -> Self {
         Self { spans, movable: &[], region: None, source: None }
     }
 
     /// More spans, of memory that is set apart for what migration can move
-    /// ([`crate::Zone::Movable`]). A long-term pin keeps its page where it is, there as well: Linux
-    /// moves such a page out first, this manager does not.
+    /// ([`crate::Zone::Movable`]). A long-term pin keeps its page in place there, too: Linux first
+    /// moves such a page out, this manager does not.
     pub const fn movable(mut self, spans: &'a [NodeSpan]) -> Self {
         self.movable = spans;
         self
     }
 
-    /// Puts the metadata into `region`, of [`FrameSetup::metadata_len`] elements at least: nothing
-    /// is asked of the heap then.
+    /// Puts the metadata into `region`, which has at least [`FrameSetup::metadata_len`] elements:
+    /// nothing is allocated from the heap then.
     pub fn metadata(mut self, region: &'static mut [MaybeUninit<FrameMeta>]) -> Self {
         self.region = Some(region);
         self
@@ -84,7 +84,7 @@ impl<'a> FrameSetup<'a> {
         self.all().map(|span| usize::from(span.node.0) + 1).max().unwrap_or(0)
     }
 
-    /// How many elements the metadata has: one for each frame from the first to the last, holes
+    /// The number of elements of the metadata: one for each frame from the first to the last, holes
     /// included, and some for each node up to the highest number.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl<'a> FrameSetup<'a> {
                 cell: "free list",
             });
         }
-        // The lowest ends in front of the lists.
+        // The lowest ends up at the front of the lists.
         for span in spans.iter().rev() {
             frames.settle(span, false);
         }
@@ -156,7 +156,9 @@ pub enum MemoryMapError {
 impl fmt::Display for MemoryMapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Outside(pfn) => write!(f, "the table has no place for {pfn} on that node"),
+            Self::Outside(pfn) => {
+                write!(f, "{pfn} on that node lies outside the table: name both in the setup")
+            }
             Self::NotReserved(pfn) => write!(f, "{pfn} is not reserved: it was added before"),
             Self::NotFree(pfn) => write!(f, "{pfn} is not free: take memory out before it is used"),
         }
@@ -176,9 +178,9 @@ impl Frames {
         FrameSetup::new(spans).build()
     }
 
-    /// Adds memory later: frames that are reserved so far, for instance those of the boot loader or
-    /// of code that has run. They serve everything, so what never moves as well. With an outside
-    /// owner they become frames that it may hand out.
+    /// Adds memory later: frames that were reserved until now, for instance those of the boot
+    /// loader or of code that has run. They serve all requests, those for unmovable memory
+    /// included. With an outside owner they become frames that it may hand out.
     ///
     /// # Errors
     /// When the table has no place for the span, or when part of it is not reserved. Nothing has
@@ -205,9 +207,9 @@ impl Frames {
         Ok(())
     }
 
-    /// Takes `count` free frames from `first` out: nobody gets them any more, unless they are added
-    /// again. For what lies at a known place, an image that the boot loader left in memory for
-    /// instance. Merges all single free frames of the node under one hold of its lock.
+    /// Takes out the `count` free frames from `first`: they are not handed out any more, unless
+    /// they are added again. For what lies at a known place, for instance an image that the boot
+    /// loader left in memory. Merges all single free frames of the node under one hold of its lock.
     ///
     /// # Errors
     /// When the frames are not of one node and one zone, when one of them is not free, or when they

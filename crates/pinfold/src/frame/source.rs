@@ -15,13 +15,13 @@ use crate::error::OutOfFrames;
 /// Where a new frame may lie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Placement {
-    /// There if possible, else on any other node.
+    /// On this node if possible, else on any other.
     Prefer(NodeId),
-    /// There or nowhere.
+    /// On this node or nowhere.
     Only(NodeId),
 }
 
-/// For what frames are wanted, and so from which part of memory they may come.
+/// What frames are for, and so which part of memory they may come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Zone {
     /// Anything that never moves: page tables, the zero page, shared pages, the embedder's own.
@@ -35,7 +35,7 @@ pub enum Zone {
     Movable,
 }
 
-/// A request for `1 << order` frames in a row, the first one at a multiple of their number.
+/// A request for `1 << order` contiguous frames, the first one at a multiple of their number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Request {
     /// log2 of the number of frames, at most [`super::MAX_ORDER`].
@@ -48,12 +48,12 @@ pub struct Request {
 
 /// An owner of free frames outside the manager: a kernel's own global allocator.
 ///
-/// In which context it is called:
+/// The context in which it is called:
 /// - `alloc`: with sleeping locks of the manager held (an address space's, an object's page list),
 ///   and in fork inside the section in which lock-free pins are refused; with no page-table lock,
-///   in no walk section. It may take long, then, but everything that waits for those locks waits
-///   along.
-/// - `free`: from wherever a last reference is dropped: from a lock-free pin inside a walk section,
+///   and not in a walk section. So it may take long, but everything that waits for those locks
+///   waits with it.
+/// - `free`: wherever a last reference is dropped: from a lock-free pin inside a walk section,
 ///   under the locks of reverse maps and address spaces, or from the drop of a guard or of retired
 ///   tables ([`crate::Platform::defer`]) in the embedder's own context. It must not sleep.
 /// - Neither may call the manager: it would meet locks that its caller holds.
@@ -61,15 +61,15 @@ pub struct Request {
 /// # Safety
 /// The manager's soundness rests on the implementation:
 /// - A run from `alloc` has the length and alignment of its order, lies in one span of the frame
-///   table, and is in nobody else's use until it is given to `free`.
+///   table, and is not used by anyone else until it is given to `free`.
 /// - For [`Placement::Only`] the run lies on that node; for [`Zone::Low32`] all of it below 4 GiB.
 /// - Everything done to a frame before its `free` happens before the return of the `alloc` that
 ///   hands it out again, as with any lock.
 pub unsafe trait FrameSource: Send + Sync {
-    /// Takes a run of frames. Contents are whatever they were.
+    /// Takes a run of frames. Their contents are unspecified.
     ///
     /// # Errors
-    /// When no free run fits the request. That is ordinary: the operation that needs it fails and
+    /// When no free run fits the request. This is ordinary: the operation that needs it fails and
     /// changes nothing.
     fn alloc(&self, request: Request) -> Result<Pfn, OutOfFrames>;
 
@@ -80,9 +80,9 @@ pub unsafe trait FrameSource: Send + Sync {
     /// once.
     unsafe fn free(&self, first: Pfn, order: u32);
 
-    /// How many frames of `node` are free. A statistic: it may be old when it is returned.
+    /// The number of free frames of `node`. A statistic: it may be stale when it is returned.
     fn free_frames(&self, node: NodeId) -> u64;
 
-    /// How many frames are free on all nodes. A statistic as well.
+    /// The number of free frames of all nodes. A statistic as well.
     fn total_free(&self) -> u64;
 }

@@ -49,8 +49,8 @@ impl fmt::Display for NodeSpan {
 impl fmt::Display for SpanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PastTheEnd(span) => write!(f, "{span} run past the last address: give fewer"),
-            Self::Overlap(a, b) => write!(f, "{a} and {b} overlap: give each frame to one node"),
+            Self::PastTheEnd(span) => write!(f, "{span} run past the last address: pass fewer"),
+            Self::Overlap(a, b) => write!(f, "{a} and {b} overlap: list each frame only once"),
             Self::NoMemory => NoMemory.fmt(f),
             Self::RegionTooSmall { given, needed } => write!(
                 f,

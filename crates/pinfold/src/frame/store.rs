@@ -29,20 +29,20 @@ pub(super) struct Store {
     heap: Option<usize>,
 }
 
-// SAFETY: a store is the only way to what lies in its region, which is Sync, and the region belongs
-// to no thread.
+// SAFETY: a store is the only way to reach the contents of its region, which are Sync, and the
+// region belongs to no thread.
 unsafe impl Send for Store {}
 // SAFETY: as above.
 unsafe impl Sync for Store {}
 
 const _: () = assert!(align_of::<NodeLock>() <= align_of::<FrameMeta>());
 
-/// How many elements of a region the lists of `nodes` nodes take.
+/// The number of elements that the lists of `nodes` nodes take in a region.
 const fn list_elements(nodes: usize) -> usize {
     (nodes * size_of::<NodeLock>()).div_ceil(size_of::<FrameMeta>())
 }
 
-/// How many elements a region for so many nodes and frames has.
+/// The number of elements in a region for this many nodes and frames.
 pub(super) fn elements(nodes: usize, frames: u64) -> Option<usize> {
     usize::try_from(frames).ok()?.checked_add(list_elements(nodes))
 }
@@ -71,7 +71,7 @@ impl Store {
                 let mut heap = ManuallyDrop::new(heap);
                 let capacity = heap.capacity();
                 let region = heap.spare_capacity_mut();
-                // SAFETY: the vector is never touched again but by `drop`, and large enough.
+                // SAFETY: the vector is never touched again except by `drop`, and is large enough.
                 Ok(unsafe { Self::over(region, nodes, (base, needed), Some(capacity)) })
             }
         }
@@ -79,7 +79,7 @@ impl Store {
 
     /// # Safety
     /// Nobody else uses `region` while the store lives; it has at least `needed` elements, which is
-    /// what [`elements`] says for `nodes`.
+    /// what [`elements`] gives for `nodes`.
     unsafe fn over(
         region: &mut [MaybeUninit<FrameMeta>],
         nodes: usize,
@@ -106,7 +106,7 @@ impl Store {
             // SAFETY: one of the elements after the lists.
             unsafe { frames.add(frame).write(reserved) };
         }
-        // SAFETY: they were just written, and `drop` is the end of them and of this.
+        // SAFETY: they were just written, and `drop` ends their life and that of this value.
         let metadata = unsafe { Metadata::new(base, frames, frame_count) };
         Self { nodes: nodes_at, node_count: nodes, metadata, heap }
     }
@@ -136,7 +136,7 @@ impl Drop for Store {
         }
         if let Some(capacity) = self.heap {
             let region = self.nodes.cast::<MaybeUninit<FrameMeta>>().as_ptr();
-            // SAFETY: the region was the spare capacity of such a vector, which `new` let go of.
+            // SAFETY: the region was the spare capacity of such a vector, which `new` released.
             drop(unsafe { Vec::from_raw_parts(region, 0, capacity) });
         }
     }

@@ -94,8 +94,8 @@ fn a_walker_with_the_tail_of_an_earlier_life_finds_nothing_to_hold() {
     let run = frames.take_run(2, Placement::Only(NodeId(0)), Zone::Any).unwrap();
     let tail = frames.frame(run.pfns().last().unwrap());
     let head = run.first();
-    // The walker sees the tail's flag, and the number is another life's: the end of a list, a page
-    // number, a frame that lives.
+    // The walker sees the tail's flag, and the number is that of another life: the end of a list, a
+    // page number, a live frame.
     for number in [(1 << 52) - 1, u64::MAX, 3, head.0 + 1, 64] {
         tail.index.write_once(number);
         assert_eq!(frames.try_grab(Pfn(head.0 + 3), Hold::Pin, 1), Grab::Gone, "{number}");

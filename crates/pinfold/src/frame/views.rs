@@ -1,4 +1,4 @@
-//! A frame by what it is, and what may be done to its words then.
+//! A frame by its kind, and what may be done to its words as such.
 //!
 //! | view | what it is | counts | spare word | mapping and index words |
 //! | --- | --- | --- | --- | --- |
@@ -7,7 +7,7 @@
 //! | [`Table`] | a page table | references | its lock | the chain of retired tables |
 //!
 //! A tail's own counts hold nothing but the mark, and its index word names the head
-//! ([`Frame::head`]); the words of a free frame are the free lists' (`buddy`).
+//! ([`Frame::head`]); the words of a free frame belong to the free lists (`buddy`).
 
 use super::counts::{Counts, EXCLUSIVE, MAP, REF};
 use super::flags::Flags;
@@ -26,12 +26,12 @@ pub(crate) struct Page<'a> {
     frame: &'a Frame,
 }
 
-/// Whether a page could be taken off for migration.
+/// Whether a page could be isolated for migration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Isolation {
-    /// It is the caller's.
+    /// The caller has it.
     Taken,
-    /// It is another's, or of a kind that does not move.
+    /// Another has it, or it is of a kind that does not move.
     Refused,
 }
 
@@ -41,13 +41,13 @@ impl<'a> Page<'a> {
         Self { frame }
     }
 
-    /// Its flags, now.
+    /// Its current flags.
     #[inline]
     pub(crate) fn flags(self) -> Flags {
         Flags::from_bits_truncate(self.frame.flags.read_once())
     }
 
-    /// The counts of this frame, now: of a tail nothing but the mark.
+    /// The current counts of this frame: of a tail, nothing but the mark.
     #[inline]
     pub(crate) fn counts(self) -> Counts {
         Counts(self.frame.counts.read_once())
@@ -65,16 +65,16 @@ impl<'a> Page<'a> {
         self.frame.counts.fetch_and(!EXCLUSIVE);
     }
 
-    /// One more entry maps a page that is no part of a large folio; the reference that goes with it
-    /// is the caller's.
+    /// One more entry maps a page that is not part of a large folio; the caller supplies the
+    /// reference that goes with it.
     #[inline]
     pub(crate) fn add_map_small(self) {
         self.frame.counts.fetch_add(MAP);
     }
 
-    /// One more entry maps a page that is no part of a large folio, and one reference goes with it;
-    /// a mark that was there is cleared. All in one step. The caller has read the mark under the
-    /// lock that it changes under (INV-FRAME-3), so taking it off by subtraction is exact.
+    /// One more entry maps a page that is not part of a large folio, and one reference goes with
+    /// it; the mark, if set, is cleared. All in one step. The caller has read the mark under the
+    /// lock that protects it (INV-FRAME-3), so clearing it by subtraction is exact.
     #[inline]
     pub(crate) fn get_map_small(self, mark: Exclusive) {
         let mark = match mark {
@@ -84,7 +84,7 @@ impl<'a> Page<'a> {
         self.frame.counts.fetch_add((REF + MAP).wrapping_sub(mark));
     }
 
-    /// Says where the page is mapped, before an entry does. Constant from then on.
+    /// Records where the page is mapped, before an entry maps it. Constant from then on.
     #[inline]
     pub(crate) fn set_rmap(self, family: AnonId, page: Vpn) {
         self.frame.mapping.init(family.0);
@@ -103,7 +103,7 @@ impl<'a> Page<'a> {
         BitLock::new(&self.frame.flags, Flags::LOCKED.bits(), Flags::WAITERS.bits())
     }
 
-    /// Takes a small anonymous page off for migration.
+    /// Isolates a small anonymous page for migration.
     pub(crate) fn isolate(self) -> Isolation {
         let refused = Flags::ISOLATED.union(Flags::LARGE);
         let taken = self.frame.flags.try_update(|bits| {
@@ -114,7 +114,7 @@ impl<'a> Page<'a> {
         if taken.is_ok() { Isolation::Taken } else { Isolation::Refused }
     }
 
-    /// Gives the page back to the next who wants to isolate it.
+    /// Ends the isolation: the page may be isolated again.
     pub(crate) fn end_isolation(self) {
         self.frame.flags.fetch_and(!Flags::ISOLATED.bits());
     }
@@ -127,10 +127,10 @@ pub(crate) struct Folio<'a> {
     frame: &'a Frame,
 }
 
-/// What taking a mapping away found.
+/// The outcome of dropping a mapping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum MapCount {
-    /// There was one to take.
+    /// There was one to drop.
     Dropped,
     /// There was none.
     Underflow,
@@ -154,19 +154,19 @@ impl<'a> Folio<'a> {
         self.frame.is_large()
     }
 
-    /// Its counts, now.
+    /// Its current counts.
     #[inline]
     pub(crate) fn counts(self) -> Counts {
         Counts(self.frame.counts.read_once())
     }
 
-    /// Adds references to a folio that is alive for certain.
+    /// Adds references to a folio that is known to be alive.
     #[inline]
     pub(crate) fn get(self, refs: u32) {
         self.frame.counts.fetch_add(u64::from(refs) * REF);
     }
 
-    /// Drops references. The last one leaves the folio to the caller, to be released.
+    /// Drops references. After the last one the caller must release the folio.
     #[inline]
     pub(crate) fn put(self, refs: u32) -> Put {
         self.frame.put(refs)
@@ -178,7 +178,7 @@ impl<'a> Folio<'a> {
         self.frame.counts.fetch_add(MAP + REF);
     }
 
-    /// One entry maps the folio no longer; its reference stays with the caller.
+    /// One entry no longer maps the folio; its reference stays with the caller.
     #[inline]
     pub(crate) fn drop_map(self) -> MapCount {
         let old = Counts(self.frame.counts.fetch_sub(MAP));
@@ -222,7 +222,7 @@ impl<'a> Table<'a> {
         &self.frame.spare
     }
 
-    /// Takes a reference, so that the table outlives its being unlinked.
+    /// Takes a reference, so that the table survives being unlinked.
     #[inline]
     pub(crate) fn get(self) {
         self.frame.counts.fetch_add(REF);
@@ -234,7 +234,7 @@ impl<'a> Table<'a> {
         self.frame.put(1)
     }
 
-    /// Puts the table, which no walk finds any more, in front of a chain of such.
+    /// Puts the table, which no walk finds any more, at the head of a chain of such tables.
     pub(crate) fn chain(self, next: Option<Pfn>) {
         self.frame.index.init(next.map_or(NO_TABLE, |pfn| pfn.0));
     }

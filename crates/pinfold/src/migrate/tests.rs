@@ -167,7 +167,7 @@ fn a_locked_page_is_given_up_after_the_passes_of_the_tuning() {
         events.iter().filter(|event| matches!(event, EventKind::MigrationBusy { .. })).count()
     };
     assert_eq!(passes(&events), 3);
-    // A fault makes fewer: its access waits.
+    // A fault makes fewer passes: its access waits.
     assert_eq!(space.numa_scan(pages(5, 1)), 1);
     mem.platform().host.run_on(THERE);
     let (_, events) = mem.platform().record(|| load(&space, 5).unwrap());
@@ -258,8 +258,8 @@ fn a_fault_waits_for_the_page_on_the_move() {
             if let EventKind::MigrationEntry { pfn, .. } = event
                 && thread.is_none()
             {
-                // Its own events are lost to the hook while this one is handled; what it returns is
-                // not.
+                // The hook does not see the fault's own events while it handles this one, but does
+                // get its result.
                 let (reader, result, rig) = (reader.clone(), result.clone(), rig.clone());
                 thread = Some(std::thread::spawn(move || {
                     let locked = || rig.frames().flags(pfn).contains(crate::Flags::LOCKED);
@@ -285,8 +285,8 @@ fn a_fault_waits_for_the_page_on_the_move() {
 
 #[test]
 fn a_table_that_a_walk_has_found_is_not_reused_before_the_walk_is_done_with_it() {
-    // The parent stays in the family by pages 500 to 511. Its second table is there for page 600
-    // only, which is of another family, so that unmapping it waits for no walk of this one.
+    // The parent stays in the family by pages 500 to 511. Its second table exists for page 600
+    // only, which belongs to another family, so that unmapping it waits for no walk of this one.
     let mem = machine::<X86_64>(Rules::default(), &[64, 8], Tuning::default());
     let parent = Arc::new(space(&mem));
     map(&parent, 500, 14, RW);
@@ -300,7 +300,7 @@ fn a_table_that_a_walk_has_found_is_not_reused_before_the_walk_is_done_with_it()
     let hoarded = hoard.clone();
     mem.platform().after_walk(move || {
         other.unmap(pages(600, 1)).unwrap();
-        // Whoever gets the table's frame now may write anything there, also what looks like an
+        // The next owner of the table's frame may write anything there, even what looks like an
         // entry for the page.
         let anywhere = Placement::Prefer(NodeId(0));
         let looks_mapped = Pte::<X86_64>::mapping(pfn, crate::Reach::Data { exec: false });

@@ -1,13 +1,13 @@
 //! The pages of an object by their index, in a tree that has only the nodes that its pages need.
 //!
-//! Protocol: whoever holds `&mut` is alone. A failure to take memory leaves at most nodes without
+//! Protocol: the holder of `&mut` is alone. A failed allocation leaves behind at most nodes without
 //! pages.
 //!
 //! Invariants:
-//! - INV-PAGES-1: a node of the last level has pages and no kids, one above has kids and no pages;
-//!   a node that nothing was put into has neither.
-//! - INV-PAGES-2: all paths have as many levels as the highest index needs, so a tree of few pages
-//!   costs as much whatever the object's size.
+//! - INV-PAGES-1: a node of the last level has pages and no kids, a node above has kids and no
+//!   pages; a node that nothing was put into has neither.
+//! - INV-PAGES-2: all paths have as many levels as the highest index needs, so a tree with few
+//!   pages costs the same whatever the object's size.
 
 use alloc::vec::Vec;
 
@@ -37,7 +37,7 @@ const fn place(index: u64, above: u32) -> usize {
     (index >> (above * BITS)) as usize & (FAN - 1)
 }
 
-/// Makes `list` have an entry for each place.
+/// Extends `list` to an entry for each place.
 fn fill<T: Default>(list: &mut Vec<T>) -> Result<(), NoMemory> {
     if list.is_empty() {
         list.try_reserve_exact(FAN).map_err(|_| NoMemory)?;
@@ -53,7 +53,7 @@ impl Pages {
         Self { root: Node::default(), levels: bits.div_ceil(BITS).max(1) }
     }
 
-    /// The place of a page below `count`, made if it is not there.
+    /// The place of a page below `count`, made if it does not exist yet.
     pub(super) fn slot(&mut self, index: u64) -> Result<&mut Option<Pfn>, NoMemory> {
         let mut node = &mut self.root;
         for above in (1..self.levels).rev() {

@@ -1,4 +1,4 @@
-//! What a request for pages says.
+//! A request for pages.
 
 use crate::rules::pin::{Access, Force, Term};
 
@@ -20,7 +20,7 @@ pub struct Ask {
     pub access: Access,
     /// For one transfer, or for as long as its owner likes.
     pub term: Term,
-    /// Whether the area's present rights are overridden: a debugger's access (FOLL_FORCE).
+    /// Whether the area's present permissions are overridden: a debugger's access (FOLL_FORCE).
     pub force: Force,
     /// The paths allowed.
     pub path: Path,
@@ -32,7 +32,7 @@ impl Ask {
         Self { access, term, force: Force::Ordinary, path: Path::Any }
     }
 
-    /// Overrides the area's rights.
+    /// Overrides the area's permissions.
     pub const fn forced(self) -> Self {
         Self { force: Force::Forced, ..self }
     }

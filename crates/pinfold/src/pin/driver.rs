@@ -1,9 +1,9 @@
-//! Pins as drivers and hypervisors ask for them: by address and length in bytes, all pages or none,
-//! into a slice of the caller's, released by a token; and a handle that names an address space
+//! Pins in the form that drivers and hypervisors use: by address and length in bytes, all pages or
+//! none, into the caller's slice, released by a token; and a handle that names an address space
 //! without owning it.
 //!
 //! Protocol: a handle may outlive the owner, and with it the page tables. So it takes the slow path
-//! only, under the address space's lock, where nothing is mapped any more after exit.
+//! only, under the address space's lock, under which nothing is mapped any more after exit.
 
 use super::ask::{Ask, Path};
 use super::guard::Pins;
@@ -24,12 +24,12 @@ pub struct PinnedBytes<P: Platform> {
 }
 
 impl<P: Platform> PinnedBytes<P> {
-    /// Where in the first frame the bytes begin.
+    /// The offset of the bytes in the first frame.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// How many bytes are pinned.
+    /// The number of pinned bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -92,7 +92,7 @@ impl<P: Platform> Clone for SpaceHandle<P> {
 }
 
 impl<P: Platform> SpaceHandle<P> {
-    /// The name under which the platform hears of the address space.
+    /// The name that the platform knows the address space by.
     pub fn id(&self) -> SpaceId {
         self.space.id()
     }

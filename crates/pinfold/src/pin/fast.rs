@@ -16,7 +16,7 @@ use crate::space::Space;
 use crate::sync::smp_rmb;
 use crate::table::{Leaf, table_end};
 
-/// What a walk asks of each entry; fixed for the whole walk.
+/// What a walk requires of each entry; fixed for the whole walk.
 struct Wish {
     hold: Hold,
     /// The access that the entry must allow, and how an entry shows that it does.
@@ -82,7 +82,7 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// Takes pages of one table. A function of its own: the loop needs every register.
+    /// Takes pages of one table. A separate function, as the loop needs every register.
     #[inline(never)]
     fn take_run(
         &self,

@@ -1,4 +1,4 @@
-//! What a caller holds: guards that give back on drop.
+//! What a caller holds: guards that release on drop.
 
 use alloc::vec::Vec;
 
@@ -35,14 +35,15 @@ impl<P: Platform> Held<P> {
         &self.pages
     }
 
-    /// Makes room for `pages` more, and where there is none yet for `ahead`, if the heap can.
+    /// Makes room for `pages` more, or, where there is none yet, for `ahead`, if the heap allows
+    /// it.
     pub(super) fn reserve(&mut self, pages: u64, ahead: u64) -> Result<(), NoMemory> {
         let size = |pages| usize::try_from(pages).map_err(|_| NoMemory);
         let (pages, ahead) = (size(pages)?, size(ahead)?);
         if self.pages.capacity() - self.pages.len() >= pages {
             return Ok(());
         }
-        // Twice the room where there is some, so that a long run is not moved again and again.
+        // Doubles the room if there is any, so that a long run is not moved again and again.
         let more = if self.pages.is_empty() {
             self.pages.try_reserve_exact(ahead)
         } else {
@@ -76,7 +77,7 @@ impl<P: Platform> Held<P> {
         }
     }
 
-    /// Gives all but the first `kept` pages back.
+    /// Gives back all but the first `kept` pages.
     pub(super) fn release_from(&mut self, kept: usize) {
         let (mem, hold) = (self.space.mem(), self.hold);
         let uncounted = mem.uncounted(hold);
@@ -117,7 +118,7 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Gives one counted hold back.
+    /// Drops one counted hold.
     #[inline]
     fn ungrab(&self, pfn: Pfn, hold: Hold) {
         self.tell_frame(EventKind::Unpinned(pfn));
@@ -154,13 +155,12 @@ macro_rules! face {
 /// | --- | --- |
 /// | the owner writes | the write goes to the pinned frame |
 /// | fork | stays with this address space; the child gets a copy |
-/// | mprotect | rights change, the page stays |
+/// | mprotect | permissions change, the page stays |
 /// | NUMA balancing, migration, compaction | does not move |
 /// | munmap, DONTNEED, exit | the frame lives on until the unpin, but the address names another page afterwards: the owner asked for that |
 /// | a second pin | the same frame, while the address is mapped as it was |
 ///
-/// Under older rules each of the first four lines has failed in some release; the scenarios show
-/// which.
+/// Each of the first four lines has failed in some release; the scenarios show which.
 ///
 /// A pin counts against the limit on locked pages if its term was [`crate::pin::Term::Long`].
 #[must_use = "dropping the guard unpins the pages"]
@@ -175,8 +175,8 @@ impl<P: Platform> Pins<P> {
         self.held.mark_dirty();
     }
 
-    /// Parts the guard into one for each page, in the order of the range; takes no heap. Pages that
-    /// are not asked for are unpinned with the iterator.
+    /// Splits the guard into one for each page, in the order of the range, without allocating.
+    /// Pages that are not taken are unpinned with the iterator.
     pub fn into_pages(self) -> PinnedPages<P> {
         PinnedPages { held: self.held, next: 0 }
     }
@@ -215,7 +215,7 @@ impl<P: Platform> Drop for PinnedPages<P> {
     }
 }
 
-/// One pinned page, unpinned on drop. What a long-term pin is charged for stays charged until then.
+/// One pinned page, unpinned on drop. The page of a long-term pin stays charged until then.
 #[must_use = "dropping the guard unpins the page"]
 pub struct PinnedPage<P: Platform> {
     space: Shared<Space<P>>,
@@ -250,8 +250,8 @@ impl<P: Platform> Drop for PinnedPage<P> {
 /// Referenced pages, released on drop.
 ///
 /// A reference keeps the frame from being reused, and promises nothing about the address: after
-/// fork, or any write fault that finds the page read-only, the owner may go on with another frame.
-/// For memory that a device or another task reads or writes while its owner lives on, take
+/// fork, or any write fault that finds the page read-only, the owner may continue with another
+/// frame. For memory that a device or another task reads or writes while its owner is running, take
 /// [`Pins`].
 #[must_use = "dropping the guard gives the references back"]
 pub struct Refs<P: Platform> {

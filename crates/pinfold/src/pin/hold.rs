@@ -42,8 +42,8 @@ pub(crate) fn get_with<P: Platform>(
 
 /// Pages of one walk section.
 const PART: u64 = 512;
-/// Pages for which room is made at a time: what a request costs does not grow with what it asks for
-/// in vain.
+/// Pages for which room is made at a time: the cost of a request does not grow with pages that it
+/// asks for in vain.
 const AHEAD: u64 = 8 * PART;
 
 impl<P: Platform> Space<P> {

@@ -1,15 +1,15 @@
 //! References and pins for devices: get_user_pages and pin_user_pages, lock-free and locked (facts
 //! 3).
 //!
-//! A **pin** ([`Pins`]) is for whoever reads or writes the memory by frame: under today's rules,
+//! A **pin** ([`Pins`]) is for users that read or write the memory by frame: under today's rules,
 //! while it lives, its owner's later writes go to the same frame, and fork, migration, splitting
 //! and reclaim leave the frame with its owner. A **get** ([`Refs`]) only keeps the frame from being
 //! reused.
 //!
 //! Protocol: first the lock-free walk (`fast`) inside a walk section, then the slow path (`slow`)
 //! for the rest, under the address space's lock. The lock-free walk takes a reference first and
-//! then reads the entry again; whoever takes entries away reads the count after taking them out. Of
-//! the two, one sees the other (facts 3.5).
+//! then reads the entry again; code that takes entries out reads the count afterwards. One of the
+//! two always sees the other (facts 3.5).
 //!
 //! Invariants:
 //! - INV-PIN-1: the lock-free walk keeps a page only if the entry and its table are unchanged after

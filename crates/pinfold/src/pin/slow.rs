@@ -1,6 +1,6 @@
 //! The slow path: under the address space's lock, faulting what is not there as wanted (facts 3.2).
-//! It ends for a page only when the entry was found good under its table's lock, so each success is
-//! a snapshot of one moment.
+//! It succeeds for a page only when the entry has been checked under its table's lock, so each
+//! success is a snapshot of one moment.
 
 use super::ask::Ask;
 use super::guard::Held;
@@ -21,7 +21,7 @@ use crate::rules::pin::{
 use crate::rules::{Exclusive, PageKind, PageState};
 use crate::space::Space;
 
-/// What one look at a page came to.
+/// The outcome of one look at a page.
 enum Follow {
     Taken(Pfn),
     /// The page must be faulted first.
@@ -41,7 +41,7 @@ struct Step<'a, P: Platform> {
 }
 
 impl<P: Platform> Space<P> {
-    /// Takes the pages that the lock-free walk has left.
+    /// Takes the pages that the lock-free walk left over.
     pub(super) fn hold_slow(
         &self,
         range: VirtRange,
@@ -85,12 +85,11 @@ impl<P: Platform> Space<P> {
                 Follow::Taken(pfn) => return Ok(pfn),
                 Follow::Overflow(pfn) => return Err(PinError::Overflow(pfn)),
                 Follow::Fault(want) => {
-                    // A read pin of 5.8 breaks copy-on-write without the area's leave to write.
+                    // A read pin of 5.8 breaks copy-on-write even if the area is not writable.
                     let raised = want == Want::Write && ask.access == Access::Read;
                     let rights = if raised { Rights::Forced } else { rights };
                     let fault = self.fault_at(map, page, want, rights)?;
-                    // A fault that waited, or repaired an entry, says nothing about whose page is
-                    // mapped.
+                    // A fault that waited, or repaired an entry, does not say whose page is mapped.
                     let owns = matches!(fault, Fault::Reused | Fault::Copied | Fault::FirstTouch);
                     if want == Want::Write && owns {
                         step.faulted = WriteFault::Taken;
@@ -100,7 +99,7 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// The area's rights, in the order of facts 3.1.
+    /// Checks the area's permissions, in the order of facts 3.1.
     fn check_rights(&self, area: &Area<P>, at: VirtAddr, ask: Ask) -> Result<(), FaultError> {
         let needs = match ask.access {
             Access::Read => Prot::READ,
@@ -144,7 +143,7 @@ impl<P: Platform> Space<P> {
             && step.ask.force == Force::Ordinary
     }
 
-    /// Whether the request goes on as one for reading.
+    /// Whether the request continues as one for reading.
     fn drops_write(&self, step: &Step<'_, P>) -> bool {
         let rule = self.mem().rules().force_write;
         drops_write(rule, step.ask.force, step.faulted, step.area.state().permission)

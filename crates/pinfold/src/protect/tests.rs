@@ -1,4 +1,4 @@
-//! mprotect: when an entry becomes writable without a fault, and what a change of rights never
+//! mprotect: when an entry becomes writable without a fault, and what a change of protection never
 //! does.
 
 use crate::rules::pin::{Unshares, unshares};
@@ -123,7 +123,7 @@ fn a_change_between_two_writable_protections_keeps_the_right_to_write_since_6_0(
         assert_eq!(space.entry(AT).is_writable(), kept, "{text}");
         let written = store(&space, 16, 2).unwrap();
         assert_eq!(mem.stats().pgfault.get() - faults, u64::from(!kept), "{text}");
-        // The rule that counts references takes the pin for somebody else: facts 1.3, H-C.
+        // The rule that counts references takes the pin for another user: facts 1.3, H-C.
         let parts = ["5.9", "5.10", "5.11", "5.17", "5.18"].contains(text);
         assert_eq!(written != pins.pages()[0], parts, "{text}");
         Audit::of(&mem).space(&space).pins(pins.pages()).check();
@@ -152,7 +152,7 @@ fn a_shared_page_gets_the_right_to_write_with_its_area() {
         space.protect(pages(40, 2), prot).unwrap();
     }
     let at = VirtAddr::of_page(40);
-    assert!(space.entry(at).is_writable(), "nobody wants to be told of the first write");
+    assert!(space.entry(at).is_writable(), "the first write is not tracked");
     space.numa_scan(pages(40, 1));
     load(&space, 40).unwrap();
     assert!(space.entry(at).is_writable());

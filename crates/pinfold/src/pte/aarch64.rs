@@ -16,9 +16,9 @@
 //! | yes | no | 0 | 0 | 1 |
 //! | yes | yes | 0 | 1 | 0 |
 //!
-//! The right to write is kept in the negative for the sake of one operation: taking it away sets
-//! bits 7 and 56 in all rows and clears none, so it is one atomic OR that the hardware's access
-//! flag cannot come between.
+//! Write permission is stored inverted for the sake of one operation: removing it sets bits 7 and
+//! 56 in all rows and clears none, so it is a single atomic OR, which cannot race with the
+//! hardware's access flag.
 
 use super::format::{BitChange, Format, Match, Reach};
 
@@ -49,10 +49,11 @@ const HINT: u64 = 1 << 59;
 
 const KEPT: u64 = ACCESSED | DIRTY | READ_ONLY | HARD_READ_ONLY | SPECIAL;
 
-/// The AArch64 layout with `LEVELS` levels of `1 << BITS` entries. Real are 4 levels of 9 bits.
+/// The AArch64 layout with `LEVELS` levels of `1 << BITS` entries. Real hardware has 4 levels of 9
+/// bits.
 ///
-/// User programs have all that TTBR0's tables can address: the kernel's half of the addresses has
-/// tables of its own.
+/// User programs can use all that TTBR0's tables can address: the kernel's half of the addresses
+/// has tables of its own.
 ///
 /// Entries use the memory type of index 0 (AttrIndx): set MAIR_EL1.Attr0 to normal write-back
 /// memory. User pages can never be executed by EL1.

@@ -2,7 +2,7 @@
 //!
 //! Four kinds: none; mapped (present, or PROT_NONE by the owner or by NUMA balancing); migration;
 //! swap. The last two are absent for the hardware: bits 1-2 hold a migration kind (never zero), or
-//! bit 7 marks a swap entry. What a mapped entry's bits mean is the format's; the frame number is
+//! bit 7 marks a swap entry. The format says what a mapped entry's bits mean; the frame number is
 //! put in and taken out here, for all kinds.
 
 use core::fmt;
@@ -23,7 +23,7 @@ const SWAP_EXCLUSIVE: u64 = 1 << 6;
 const SWAP_TYPE_SHIFT: u32 = 1;
 const SWAP_TYPE_MASK: u64 = 0b1_1111 << SWAP_TYPE_SHIFT;
 
-/// What a migration entry remembers of the entry that it stands for (facts 4.5).
+/// What a migration entry remembers of the entry that it replaces (facts 4.5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MigrationKind {
     /// Was not writable, and not known to be exclusive.
@@ -94,14 +94,13 @@ impl<F: Format> Pte<F> {
         self.0
     }
 
-    /// The entry with these bits, which are present and have an empty field, for `pfn`.
+    /// A present entry for `pfn`, from bits whose frame field is empty.
     #[inline]
     fn present(bits: u64, pfn: Pfn) -> Self {
         Self::from_bits(bits | F::pack(pfn.0))
     }
 
-    /// The entry with these bits, which are absent and have an empty field, for frame or slot
-    /// `number`.
+    /// An absent entry for frame or slot `number`, from bits whose frame field is empty.
     #[inline]
     fn absent(bits: u64, number: u64) -> Self {
         let inverted = if F::INVERT_ABSENT { F::FRAME } else { 0 };
@@ -120,9 +119,9 @@ impl<F: Format> Pte<F> {
         F::unpack(self.0)
     }
 
-    /// A read-only, clean entry that maps `pfn` with the area's `reach`; young if there is access,
-    /// as a fault has just asked for it. Of a number past [`Format::MAX_PFN`] it keeps the lower
-    /// bits.
+    /// A read-only, clean entry that maps `pfn` with the area's `reach`; young if access is
+    /// allowed, as a fault has just asked for it. Only the lower bits of a number past
+    /// [`Format::MAX_PFN`] are kept.
     #[inline]
     pub fn mapping(pfn: Pfn, reach: Reach) -> Self {
         let bits = F::page(reach);
@@ -138,7 +137,7 @@ impl<F: Format> Pte<F> {
         Self::present(F::TABLE, pfn)
     }
 
-    /// Whether nothing is there.
+    /// Whether the entry is empty.
     #[inline]
     pub const fn is_none(self) -> bool {
         self.0 == 0
@@ -270,7 +269,7 @@ impl<F: Format> Pte<F> {
         }
     }
 
-    /// A mapping as NUMA balancing's scan leaves it: absent, all else as it was.
+    /// A mapping as NUMA balancing's scan leaves it: absent, all else unchanged.
     #[inline]
     pub(crate) fn hint(self) -> Self {
         Self::absent(F::hint(self.0 & !F::FRAME), self.number())
@@ -337,8 +336,8 @@ impl<F: Format> Pte<F> {
         Self::absent((kind << KIND_SHIFT) | reach | young | dirty, m.pfn.0)
     }
 
-    /// The swap entry with these contents. Of a slot past [`Format::MAX_PFN`] it keeps the lower
-    /// bits.
+    /// The swap entry with these contents. Only the lower bits of a slot past [`Format::MAX_PFN`]
+    /// are kept.
     pub fn swap(s: Swap) -> Self {
         let kind = (u64::from(s.device) << SWAP_TYPE_SHIFT) & SWAP_TYPE_MASK;
         let exclusive = if s.exclusive { SWAP_EXCLUSIVE } else { 0 };

@@ -1,23 +1,23 @@
 //! What the hardware fixes about a page table: its geometry, and what each bit of an entry means.
 //!
 //! Protocol:
-//! - A format says everything about an entry but which frame it names: [`crate::Pte`] puts the
-//!   frame number into the field that the format gives, inverts it where the format asks for that,
-//!   and takes it out again.
+//! - A format says everything about an entry except which frame it names: [`crate::Pte`] puts the
+//!   frame number into the field that the format gives, inverts it if the format requires that, and
+//!   takes it out again.
 //! - The functions that make one entry of another are for entries that the hardware cannot reach:
 //!   new ones, and ones that were taken out. An entry in place is changed in one step, of which two
-//!   kinds are needed: it loses the right to write ([`Format::REVOKE_WRITE`]), or it is marked as
-//!   used and gains rights, where the change is worked out from what the entry holds.
+//!   kinds are needed: it loses write permission ([`Format::REVOKE_WRITE`]), or it is marked as
+//!   used and gains permissions, in which case the change is computed from what the entry holds.
 //! - Swap and migration entries have one encoding for all formats, in bits 1 to 7 and the field.
 //!
-//! Invariants, checked for every format by this room's tests:
+//! Invariants, checked for every format by this module's tests:
 //! - INV-FORMAT-1: every mapped, migration and swap entry differs from 0, and each kind differs
 //!   from the others.
-//! - INV-FORMAT-2: what is not present is absent for the hardware, whatever else it holds.
-//! - INV-FORMAT-3: a change of one attribute leaves all others and the frame number as they were.
+//! - INV-FORMAT-2: an entry that is not present is absent for the hardware, whatever else it holds.
+//! - INV-FORMAT-3: a change of one attribute leaves all others and the frame number unchanged.
 //! - INV-FORMAT-4: hardware stores through an entry without a fault only if it is present and
 //!   writable, and dirty afterwards.
-//! - INV-FORMAT-5: with [`Format::INVERT_ABSENT`] hardware that takes an absent entry for present
+//! - INV-FORMAT-5: with [`Format::INVERT_ABSENT`] hardware that treats an absent entry as present
 //!   finds no frame of the machine in it.
 
 use core::fmt::Debug;
@@ -25,7 +25,7 @@ use core::fmt::Debug;
 /// Whether the owner may access a page at all, as the area said when the entry was made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reach {
-    /// Data access is allowed; `exec` tells of instruction fetch.
+    /// Data access is allowed; `exec` says whether instruction fetch is, too.
     Data {
         /// Instruction fetch is allowed.
         exec: bool,
@@ -73,27 +73,28 @@ impl BitChange {
 
 /// A page-table format: 64-bit entries in tables that fit one frame of 4 KiB.
 ///
-/// The functions that take `bits` want those of a mapped entry, present or absent, unless they say
-/// otherwise. They leave the frame's field alone, and what they return for other entries means
+/// The functions that take `bits` expect those of a mapped entry, present or absent, unless they
+/// say otherwise. They leave the frame's field alone, and what they return for other entries means
 /// nothing.
 ///
 /// # Safety
 /// The manager follows the frame numbers that it finds in entries, and the hardware follows the
 /// bits, so soundness rests on this:
-/// - Tables of [`Format::ENTRIES`] entries fit a frame, there are two levels of them at least, and
+/// - Tables of [`Format::ENTRIES`] entries fit a frame, there are at least two levels of them, and
 ///   [`Format::PAGES`] fits 64 bits.
 /// - [`Format::pack`] puts any number up to [`Format::MAX_PFN`] into [`Format::FRAME`] and touches
 ///   no other bit, and [`Format::unpack`] finds it there. The field has no bit below 8.
 /// - [`Format::page`] for [`Reach::None`], and [`Format::hint`], are absent for the hardware; they
-///   have a bit outside the field and above bit 7 that entries with nothing but bits 1 to 7 and the
-///   field lack, by which [`Format::is_protnone`] knows them. No absent entry is present.
-/// - [`Format::TABLE`] is present, and the hardware goes on to the table that it names; what
-///   [`Format::page`] makes for [`Reach::Data`] is present, and the hardware goes on to the page,
+///   have a bit outside the field and above bit 7 that is clear in entries with nothing but bits 1
+///   to 7 and the field, by which [`Format::is_protnone`] recognises them. No absent entry is
+///   present.
+/// - [`Format::TABLE`] is present, and the hardware continues to the table that it names; what
+///   [`Format::page`] makes for [`Reach::Data`] is present, and the hardware continues to the page,
 ///   and nowhere else.
 /// - The hardware stores through an entry only if [`Format::is_present`] and
-///   [`Format::is_writable`] say so, never makes an entry writable, and changes no bit but those
+///   [`Format::is_writable`] say so, never makes an entry writable, and changes no bits but those
 ///   that [`Format::is_accessed`] and [`Format::is_dirty`] read.
-/// - Each attribute reads as it was set last, whatever was done to the others;
+/// - Each attribute reads as it was last set, whatever was done to the others;
 ///   [`Format::REVOKE_WRITE`] does what [`Format::read_only`] does.
 pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     /// Levels of tables, the last one included.
@@ -143,8 +144,8 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     const READABLE: Match = Match { mask: Self::PRESENT | Self::SPECIAL, set: Self::PRESENT };
     /// As [`Format::READABLE`], and writable.
     const WRITABLE: Match;
-    /// Takes the right to write from a mapped entry, present or absent, in place: one atomic
-    /// operation, so the type allows no other.
+    /// Removes write permission from a mapped entry, present or absent, in place: in one atomic
+    /// operation, as the type allows nothing else.
     const REVOKE_WRITE: BitChange;
 
     /// The number `pfn`, in its place in an entry.
@@ -162,8 +163,8 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     /// An entry that maps a page with this `reach`, but for the frame: read-only, clean, old, not
     /// special. [`Reach::None`] makes it absent.
     fn page(reach: Reach) -> u64;
-    /// As [`Format::page`] with this `reach`, but accessed, dirty, writable and special as `bits`
-    /// are.
+    /// As [`Format::page`] with this `reach`, but accessed, dirty, writable and special as in
+    /// `bits`.
     fn with_reach(bits: u64, reach: Reach) -> u64;
     /// Absent like [`Reach::None`], but for NUMA balancing's sake: remembers whether instructions
     /// may be fetched.

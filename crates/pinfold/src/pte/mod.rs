@@ -1,5 +1,5 @@
-//! Page-table entries as values: what an entry says ([`Pte`]), and in which bits the hardware wants
-//! it said ([`Format`]). Nothing here knows where an entry lies; the tables do.
+//! Page-table entries as values: what an entry says ([`Pte`]), and which bits the hardware expects
+//! for that ([`Format`]). Nothing here knows where an entry lies; that is the tables' part.
 
 mod aarch64;
 mod entry;

@@ -2,8 +2,8 @@
 //!
 //! The hardware sets accessed and dirty itself (Svadu), or faults where they are clear and the
 //! manager sets them (Svade): both are served. An entry without read, write and execute rights
-//! names a table; a page has read always, and so never the reserved write without read. Bits 8 and
-//! 9 are for software; in absent entries all but bit 0 are.
+//! names a table; a page always has read, and so never the reserved combination of write without
+//! read. Bits 8 and 9 are for software; in absent entries all but bit 0 are.
 
 use super::format::{BitChange, Format, Match, Reach};
 
@@ -12,15 +12,15 @@ const READ: u64 = 1 << 1;
 const WRITE: u64 = 1 << 2;
 const EXEC: u64 = 1 << 3;
 const USER: u64 = 1 << 4;
-/// In absent entries alone; in valid ones it would mean global, which user pages are not.
+/// In absent entries only; in valid ones it would mean global, which user pages are not.
 const HINT: u64 = 1 << 5;
 const ACCESSED: u64 = 1 << 6;
 const DIRTY: u64 = 1 << 7;
 const SPECIAL: u64 = 1 << 8;
 const PROT_NONE: u64 = 1 << 9;
 
-/// The RISC-V layout with `LEVELS` levels of `1 << BITS` entries. Real are 3 and 4 levels of 9
-/// bits.
+/// The RISC-V layout with `LEVELS` levels of `1 << BITS` entries. Real hardware has 3 or 4 levels
+/// of 9 bits.
 ///
 /// The hardware wants all upper bits of an address to be the same, so a user program has the lower
 /// half of what the tables of a real machine can address.
@@ -42,8 +42,8 @@ pub type Sv48 = Riscv64<4, 9>;
 /// The same entries in two levels of four: sixteen pages, for exploration.
 pub type SmallRiscv64 = Riscv64<2, 2>;
 
-// SAFETY: the bits are those of the manual. Bit 9 is the mark of PROT_NONE, and bit 5 is asked only
-// together with it.
+// SAFETY: the bits are those of the manual. Bit 9 is the mark of PROT_NONE, and bit 5 is tested
+// only together with it.
 unsafe impl<const LEVELS: u32, const BITS: u32> Format for Riscv64<LEVELS, BITS> {
     const LEVELS: u32 = LEVELS;
     const INDEX_BITS: u32 = BITS;

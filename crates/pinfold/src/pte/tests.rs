@@ -117,7 +117,7 @@ fn frames_that_no_entry_can_name_are_refused() {
     assert_eq!(refused, MemoryError::PastFormat { span, last });
     assert_eq!(
         std::format!("{refused}"),
-        "2 frames from f68719476735 on node 0 run past f68719476735, the last one that a page-table entry can name: leave out those behind it"
+        "2 frames from f68719476735 on node 0 run past f68719476735, the last one that a page-table entry can name: leave out those past it"
     );
     let far = NodeSpan { frames: u64::MAX, ..span };
     assert_eq!(

@@ -1,6 +1,6 @@
 //! x86-64: Intel's and AMD's manuals, 4 KiB pages in tables of 4 or 5 levels.
 //!
-//! All attributes are bits of their own. The hardware sets accessed and dirty by locked operations.
+//! Each attribute is a separate bit. The hardware sets accessed and dirty by locked operations.
 //! Bits 9 to 11 and 52 to 58 are ignored in present entries; bit 8 (global) is clear in them, so it
 //! tells PROT_NONE where bit 0 is clear.
 
@@ -16,8 +16,8 @@ const HINT: u64 = 1 << 9;
 const SPECIAL: u64 = 1 << 10;
 const NO_EXEC: u64 = 1 << 63;
 
-/// The x86-64 layout with `LEVELS` levels of `1 << BITS` entries. Real are 4 and 5 levels of 9
-/// bits.
+/// The x86-64 layout with `LEVELS` levels of `1 << BITS` entries. Real hardware has 4 or 5 levels
+/// of 9 bits.
 ///
 /// The hardware wants bits 47 (or 56) to 63 of an address to be the same, so a user program has the
 /// lower half of what the tables of a real machine can address.

@@ -122,7 +122,7 @@ fn rights_that_change_and_change_back_leave_one_area() {
 }
 
 #[test]
-fn an_address_behind_the_format_is_not_a_lower_one_in_disguise() {
+fn an_address_past_the_format_is_not_a_lower_one_in_disguise() {
     let mem = machine::<Small>(Rules::default(), &[16, 16], Tuning::default());
     let space = space(&mem);
     map(&space, 5, 1, RW);
@@ -224,7 +224,7 @@ fn a_family_keeps_none_of_its_members_alive() {
     store(&parent, 16, 1).unwrap();
     let life = Arc::downgrade(&mem.platform().life());
     let child = parent.fork().unwrap();
-    // Without exit, as if the owner had been forgotten: both are still listed as members.
+    // Without exit, as if the owners had been forgotten: both are still listed as members.
     drop((parent.into_inner(), child.into_inner(), mem));
     assert!(life.upgrade().is_none());
 }

@@ -1,8 +1,8 @@
 //! A lock in a bit of a word that holds other flags: the lock of a page.
 //!
-//! It sleeps through the platform ([`Park`]); another bit says that somebody does. The update that
-//! opens the lock is the full barrier that [`Park::unpark`] is promised. Whoever takes it only
-//! tries, or waits until it is free and then tries again.
+//! It sleeps through the platform ([`Park`]); another bit says that there are sleepers. The update
+//! that releases the lock is the full barrier that [`Park::unpark`] is promised. Takers only try,
+//! or wait until it is free and then try again.
 
 #[cfg(feature = "explore")]
 use pinfold_explore::hook;
@@ -21,13 +21,13 @@ pub struct BitLock<'w> {
 }
 
 impl<'w> BitLock<'w> {
-    /// The lock of which `locked` says whether somebody holds it, and `waiters` whether somebody
-    /// sleeps. One bit each.
+    /// The lock for which `locked` says whether it is held, and `waiters` whether there are
+    /// sleepers. One bit each.
     pub const fn new(word: &'w AtomicU32, locked: u32, waiters: u32) -> Self {
         Self { word, locked, waiters }
     }
 
-    /// Takes the lock if it is free. Full ordering, whether it does or not.
+    /// Takes the lock if it is free. Full ordering, whether it succeeds or not.
     #[inline]
     pub fn try_lock<W: Park>(self, sleep: &'w W) -> Option<BitGuard<'w, W>> {
         #[cfg(feature = "explore")]
@@ -39,11 +39,11 @@ impl<'w> BitLock<'w> {
             });
         }
         let old = self.word.fetch_or(self.locked);
-        // Made only on success: a guard that is dropped opens the lock, whoever took it.
+        // Made only on success: dropping a guard releases the lock, no matter who took it.
         (old & self.locked == 0).then(|| BitGuard { lock: self, sleep, by: Taken::Native })
     }
 
-    /// Waits until the lock is free, and leaves it so. What its holder did is seen afterwards.
+    /// Waits until the lock is free, and leaves it free. What its holder did is visible afterwards.
     pub fn wait<W: Park>(self, sleep: &W) {
         #[cfg(feature = "explore")]
         if grant::by_explorer() {

@@ -1,6 +1,6 @@
 //! Who grants a lock, the lock's own code or an explorer, and how it is given back.
 
-/// Whether an explorer stands for the locks: then they are objects of its own. Otherwise they run
+/// Whether an explorer implements the locks: then they are its own objects. Otherwise they run
 /// their own code, on words that an exploration sees.
 #[cfg(feature = "explore")]
 #[inline]
@@ -9,9 +9,8 @@ pub(super) fn by_explorer() -> bool {
     hook::active() && !hook::locks_are_code()
 }
 
-/// Does something that gives a lock back. A lane that is left where it is about to do so, when an
-/// execution ends, never comes to it: then `instead` does it to the real word, for those who take
-/// the world down.
+/// Runs a step that gives a lock back. A lane that an execution's end leaves just before this step
+/// never takes it: then `instead` releases the real word, for the teardown of the world.
 #[inline(always)]
 pub(super) fn giving_back<R>(give: impl FnOnce() -> R, instead: impl FnOnce()) -> R {
     #[cfg(feature = "explore")]
@@ -36,8 +35,8 @@ pub(super) fn giving_back<R>(give: impl FnOnce() -> R, instead: impl FnOnce()) -
     }
 }
 
-/// Who granted a lock: a guard gives it back to the same, even when the exploration has ended
-/// meanwhile.
+/// Who granted a lock: a guard gives it back to the same one, even if the exploration has ended in
+/// the meantime.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Taken {
     Native,

@@ -1,12 +1,11 @@
-//! What a kernel does around the manager's spin locks: switch off preemption or interrupts.
+//! What a kernel does around the manager's spin locks: disable preemption or interrupts.
 //!
 //! Protocol: an embedder installs its hooks once, before the first address space. Each spin lock is
-//! taken inside a section, which ends after the lock was given back. Nothing is called where no
-//! hooks are installed; without the feature `spin-hooks` there are none, and sections are nothing
-//! at all.
+//! taken inside a section, which ends after the lock is released. Nothing is called if no hooks are
+//! installed; without the feature `spin-hooks` there are none, and sections compile to nothing.
 //!
 //! Invariants:
-//! - INV-MASK-1: a section ends on the CPU and by the hooks that began it, sections end in the
+//! - INV-MASK-1: a section ends on the CPU that began it and by the same hooks, sections end in the
 //!   reverse order, and nothing sleeps inside one.
 //! - INV-MASK-2: interrupts are off in no section in which a flush waits for other CPUs: page
 //!   tables' locks switch off preemption only.
@@ -18,13 +17,13 @@ use core::ops::{Deref, DerefMut};
 /// What a section switches off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Masks {
-    /// Preemption: the holder of a page table's lock goes on while others spin for it.
+    /// Preemption: the holder of a page table's lock keeps running while others spin for it.
     Preemption,
     /// Preemption and interrupts: the frame allocator's locks, which an interrupt handler may want.
     Interrupts,
 }
 
-/// A lock's guard inside a section. Given back in the order of the fields: INV-MASK-1.
+/// A lock's guard inside a section. Dropped in the order of the fields: INV-MASK-1.
 #[must_use]
 pub(crate) struct Inside<G> {
     guard: G,
@@ -72,17 +71,17 @@ mod hooked {
     /// The functions of a kernel that begin and end a section.
     #[derive(Debug)]
     pub struct SpinHooks {
-        /// Switches off, and gives what `exit` wants to know: the interrupt flag as it was, for
-        /// instance. Sections nest.
+        /// Switches off, and returns what `exit` needs: the previous interrupt flag, for instance.
+        /// Sections nest.
         pub enter: fn(Masks) -> usize,
-        /// Restores what was before the section.
+        /// Restores the state from before the section.
         pub exit: fn(Masks, usize),
     }
 
     static HOOKS: AtomicPtr<SpinHooks> = AtomicPtr::new(ptr::null_mut());
 
     /// Lets `hooks` surround every spin lock from now on, of all machines in the program. Sections
-    /// that are open now end without them.
+    /// that are open at the call end without them.
     pub fn install(hooks: &'static SpinHooks) {
         HOOKS.store(ptr::from_ref(hooks).cast_mut(), Ordering::Release);
     }

@@ -19,13 +19,14 @@
 //!
 //! What the kernel orders by an address dependency is ordered here by `load_acquire`.
 //!
-//! Locks are objects of the explorer in an exploration, in which nobody spins and which take a step
-//! to take and a step to give back, unless it asks for their own code (`LockForm::Code`).
+//! In an exploration, locks are objects of the explorer: nobody spins, and taking or releasing one
+//! is a single step, unless the exploration asks for the locks' own code (`LockForm::Code`).
 //! INV-SYNC-1: the objects promise no more than the code keeps. `tests/locks.rs` explores the code
 //! by itself.
 //!
-//! Two operations are for one owner only and are no steps of an exploration: [`AtomicU64::init`]
-//! sets a cell that nobody else can reach yet, [`AtomicU64::peek`] reads it when nothing else runs.
+//! Two operations are for a sole owner only and are not steps of an exploration:
+//! [`AtomicU64::init`] sets a cell that nobody else can reach yet, [`AtomicU64::peek`] reads it
+//! when nothing else runs.
 
 mod atomic;
 pub(crate) mod bit;
@@ -50,7 +51,8 @@ pub(crate) use seqcount::{Begin, SeqCount};
 pub use shared::Shared;
 pub(crate) use spin::{RawSpinLock, SpinGuard, SpinLock, SpinLocked};
 
-/// Names the cells of `[at, at + bytes)` in an explorer's traces. Nothing happens outside one.
+/// Names the cells of `[at, at + bytes)` in an explorer's traces. Does nothing outside an
+/// exploration.
 #[inline]
 pub(crate) fn label<T>(at: *const T, bytes: usize, describe: impl Fn(usize) -> CellName + 'static) {
     #[cfg(feature = "explore")]
@@ -61,9 +63,9 @@ pub(crate) fn label<T>(at: *const T, bytes: usize, describe: impl Fn(usize) -> C
     let _ = (at, bytes, describe);
 }
 
-/// Says that the caller has the cells of `[at, at + bytes)` alone and that they begin anew: what
-/// others did to them happens before this, what they will do happens after it. An exploration
-/// checks that.
+/// Says that the caller alone has the cells of `[at, at + bytes)` and that they start a new life:
+/// what others did to them happens before this, and what others will do happens after it. An
+/// exploration checks that.
 #[inline]
 pub(crate) fn renew<T>(at: *const T, bytes: usize) {
     #[cfg(feature = "explore")]

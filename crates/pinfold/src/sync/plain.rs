@@ -1,15 +1,15 @@
 //! Plain memory that a lock protects.
 //!
 //! INV-PLAIN-1: of two accesses to a value, one of which writes, one happens before the other. The
-//! lock around the value sees to that; an exploration checks it, and reports a data race where it
-//! does not hold.
+//! lock around the value ensures that; an exploration checks it, and reports a data race if it does
+//! not hold.
 
 use core::cell::UnsafeCell;
 
 #[cfg(feature = "explore")]
 use pinfold_explore::hook;
 
-/// A value that several may reach, one after the other or all of them reading.
+/// A value that several threads may reach, one at a time or all of them reading.
 #[repr(transparent)]
 #[derive(Debug, Default)]
 pub(super) struct Plain<T>(UnsafeCell<T>);

@@ -1,13 +1,13 @@
 //! A sleeping reader-writer lock: the address space's lock, and those of reverse maps and objects.
 //!
-//! Waiters sleep through the platform ([`Park`]): whoever opens the word for them brings the full
-//! barrier that [`Park::unpark`] is promised. New readers wait for a sleeping writer, so writers do
-//! not starve: whoever shares a lock and shares it again may wait for a writer that waits for it,
-//! for ever.
+//! Waiters sleep through the platform ([`Park`]): the thread that opens the word for them issues
+//! the full barrier that [`Park::unpark`] is promised. New readers wait for a sleeping writer, so
+//! writers do not starve; a reader that takes the lock for reading again may therefore deadlock
+//! with a writer that waits for it.
 //!
-//! In an exploration the lock is two objects: who comes passes a gate, alone to take the lock alone
-//! and shared to share it, and holds the gate until it has the lock. So a writer that waits keeps
-//! new readers out there, too.
+//! In an exploration the lock is two objects: a writer takes a gate alone and a reader shares it,
+//! and each holds the gate until it has the lock. So a waiting writer keeps new readers out there,
+//! too.
 
 use core::ops::{Deref, DerefMut};
 
@@ -22,14 +22,16 @@ use core::sync::atomic::Ordering;
 
 const WRITER: u32 = 1 << 31;
 const WAITERS: u32 = 1 << 30;
-/// Whoever finds so many readers waits, as for a writer: one more could be taken for a waiter. Only
-/// guards that were forgotten come to so many. A word with [`WRITER`] or [`WAITERS`] is larger.
+/// With this many readers, the next one waits, as for a writer: its count could be taken for
+/// [`WAITERS`]. Only forgotten guards can add up to this many. A word with [`WRITER`] or
+/// [`WAITERS`] is larger.
 const MOST_READERS: u32 = WAITERS - 1;
 
-/// Where in the word the gate's number lies, so that the gate ends with the lock and has its name.
+/// The offset in the word that numbers the gate, so that the gate ends with the lock and has its
+/// name.
 const GATE: usize = 1;
 
-/// A value behind a sleeping reader-writer lock.
+/// A value protected by a sleeping reader-writer lock.
 #[derive(Debug)]
 pub struct RwSem<T> {
     /// [`WRITER`], [`WAITERS`], or the number of readers.
@@ -37,7 +39,7 @@ pub struct RwSem<T> {
     value: Plain<T>,
 }
 
-// SAFETY: readers share the value, one writer has it alone.
+// SAFETY: readers share the value, a single writer has it alone.
 unsafe impl<T: Send + Sync> Sync for RwSem<T> {}
 
 impl<T> RwSem<T> {
@@ -46,9 +48,9 @@ impl<T> RwSem<T> {
         Self { word: AtomicU32::new(0), value: Plain::new(value) }
     }
 
-    /// Waits until no writer holds the value, and none sleeps for it, then shares it. Not while the
-    /// caller shares it already: a writer that came between waits for the caller, and the caller
-    /// for the writer.
+    /// Waits until no writer holds the value, and none sleeps for it, then shares it. Must not be
+    /// called while the caller already shares it: a writer that came in between waits for the
+    /// caller, and the caller for the writer.
     #[inline]
     pub fn read<'a, W: Park>(&'a self, sleep: &'a W) -> ReadGuard<'a, T, W> {
         #[cfg(feature = "explore")]
@@ -121,7 +123,8 @@ impl<T> RwSem<T> {
         self.word.read_once()
     }
 
-    /// Takes `held` off the word; the last one out opens the lock for the sleepers and wakes them.
+    /// Subtracts `held` from the word; the last one out opens the lock for the sleepers and wakes
+    /// them.
     #[inline]
     fn release<W: Park>(&self, sleep: &W, held: u32) {
         let left = grant::giving_back(
@@ -136,7 +139,7 @@ impl<T> RwSem<T> {
         }
     }
 
-    /// Opens the real word if nobody holds it, for whoever has been left asleep.
+    /// Opens the real word if nobody holds it, for waiters that have been left asleep.
     fn clear_waiters(&self) {
         let word = self.word.native();
         let _ = word.compare_exchange(WAITERS, 0, Ordering::Relaxed, Ordering::Relaxed);
@@ -145,8 +148,8 @@ impl<T> RwSem<T> {
     #[cold]
     fn wake<W: Park>(&self, sleep: &W) {
         if self.word.cmpxchg_relaxed(WAITERS, 0).is_ok() {
-            // Without it the look for sleepers may come before the word is open for them to see,
-            // and theirs at the word before that.
+            // Without it the look for sleepers may come before they can see the open word, and
+            // their look at the word before that.
             smp_mb();
             sleep.unpark(self.word.native());
         }
@@ -222,7 +225,7 @@ mod tests {
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    /// Says that somebody would sleep.
+    /// Panics instead of sleeping.
     struct Awake;
 
     impl Park for Awake {

@@ -1,7 +1,7 @@
 //! The sequence count between fork and the lock-free pin (facts 2.5).
 //!
-//! Writers are serial: fork holds the address space's lock for writing. Readers never wait: an odd
-//! or changed count sends them to the slow path.
+//! Writers are serialised: fork holds the address space's lock for writing. Readers never wait: an
+//! odd or changed count sends them to the slow path.
 
 use super::atomic::{AtomicU32, smp_mb, smp_rmb, smp_wmb};
 
@@ -15,7 +15,7 @@ pub enum Begin {
     FullBarrier,
 }
 
-/// A sequence count; odd while a writer works.
+/// A sequence count; odd while a writer is active.
 #[derive(Debug)]
 pub struct SeqCount(AtomicU32);
 
@@ -25,7 +25,7 @@ impl SeqCount {
         Self(AtomicU32::new(0))
     }
 
-    /// The count, if no writer works.
+    /// The count, if no writer is active.
     #[inline]
     pub fn read(&self) -> Option<u32> {
         let count = self.0.read_once();
@@ -40,7 +40,7 @@ impl SeqCount {
         self.0.read_once() != count
     }
 
-    /// Makes the count odd. The caller is the only writer.
+    /// Makes the count odd. The caller must be the only writer.
     #[inline]
     pub fn write_begin(&self, barrier: Begin) {
         self.0.write_once(self.0.peek().wrapping_add(1));

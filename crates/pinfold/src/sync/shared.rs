@@ -1,8 +1,8 @@
 //! Shared ownership whose allocation can fail, which `alloc::sync::Arc` does not offer.
 //!
-//! An exploration does not interleave on the number of owners: it only goes up and down, and what
-//! the last owner finds is what the others left, whoever the last one is. That the last one comes
-//! after the others is told to it all the same.
+//! An exploration does not interleave on the number of owners: it only goes up and down, and the
+//! last owner finds what the others left, whichever owner is last. It is still told that the last
+//! one comes after the others.
 
 use alloc::boxed::Box;
 use core::alloc::Layout;
@@ -14,7 +14,7 @@ use crate::error::NoMemory;
 #[cfg(feature = "explore")]
 use pinfold_explore::hook;
 
-/// Far more than owners that exist, and far from where the count would wrap.
+/// Far more than the owners that can exist, and far below where the count would wrap.
 const MOST_OWNERS: usize = usize::MAX / 2;
 
 struct Inner<T> {
@@ -39,7 +39,7 @@ impl<T> Shared<T> {
     /// When the heap is exhausted; `value` is dropped then.
     pub(crate) fn try_new(value: T) -> Result<Self, NoMemory> {
         let layout = Layout::new::<Inner<T>>();
-        // SAFETY: the layout is that of `Inner`, which holds a word at least and so is not empty.
+        // SAFETY: the layout is that of `Inner`, which holds at least a word and so is not empty.
         let raw = unsafe { alloc::alloc::alloc(layout) }.cast::<Inner<T>>();
         let inner = NonNull::new(raw).ok_or(NoMemory)?;
         // SAFETY: fresh, aligned and large enough for an `Inner`.
@@ -65,8 +65,8 @@ impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
         let before = self.inner().owners.fetch_add(1, Ordering::Relaxed);
         if before > MOST_OWNERS {
-            // Only clones that were forgotten come to so many. Counting on would free the value
-            // under all of them.
+            // Only forgotten clones can add up to this many. Counting further would free the value
+            // while it is in use.
             self.inner().owners.fetch_sub(1, Ordering::Relaxed);
             panic!("a shared value has too many owners: do not forget clones");
         }

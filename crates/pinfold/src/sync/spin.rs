@@ -27,12 +27,12 @@ pub struct SpinGuard<'a> {
 }
 
 impl RawSpinLock {
-    /// An open lock.
+    /// An unlocked lock.
     pub const fn new() -> Self {
         Self(AtomicU32::new(0))
     }
 
-    /// The lock that lives in `word`, whose other uses must be over: zero is open.
+    /// The lock that lives in `word`, whose other uses must be over: zero is unlocked.
     pub(crate) fn from_word(word: &AtomicU32) -> &Self {
         // SAFETY: a lock is a transparent wrapper of such a word.
         unsafe { &*core::ptr::from_ref(word).cast::<Self>() }
@@ -78,7 +78,7 @@ impl Drop for SpinGuard<'_> {
     }
 }
 
-/// A value behind a spin lock.
+/// A value protected by a spin lock.
 #[derive(Debug, Default)]
 pub struct SpinLock<T> {
     lock: RawSpinLock,

@@ -4,18 +4,19 @@
 //! - The entries of a last-level table change only under that table's lock ([`Cursor`]); the
 //!   hardware sets accessed and dirty bits without it. Hence an entry that the hardware may use is
 //!   changed by an atomic exchange or by one atomic change of bits, never by a store of an older
-//!   snapshot (facts 9.3). What each bit means is the matter of [`crate::pte`].
+//!   snapshot (facts 9.3). [`crate::pte`] says what each bit means.
 //! - An upper entry goes from none to a table once, under the lock of the table that holds it, and
-//!   back to none only while the address space's lock is held for writing. So whoever holds that
-//!   lock for reading may use a table that it has found.
-//! - A lock-free walker reads entries between `walk_begin` and `walk_end`; a table that left its
-//!   parent is freed after `wait_for_walkers` and when nobody has a reference of it (INV-TABLE-2).
+//!   back to none only while the address space's lock is held for writing. So a holder of that lock
+//!   for reading may use a table that it has found.
+//! - A lock-free walker reads entries between `walk_begin` and `walk_end`; a table that was
+//!   unlinked from its parent is freed after `wait_for_walkers` and once nobody has a reference to
+//!   it (INV-TABLE-2).
 //!
 //! Invariants:
 //! - INV-TABLE-1: every table entry is set with release and read with acquire, so a walker never
-//!   sees a table before its zeroes.
+//!   sees a table before its zeroing.
 //! - INV-TABLE-2: a freed table was unlinked, flushed, and waited for, in this order (facts 7.9).
-//! - INV-TABLE-3: an entry whose first page lies at or behind the address space's limit is neither
+//! - INV-TABLE-3: an entry whose first page lies at or past the address space's limit is neither
 //!   followed nor changed: a kernel's half.
 
 mod walk;

@@ -24,7 +24,7 @@ pub(crate) struct Leaf<'m, P: Platform> {
     /// The frame that holds it.
     pub(crate) table: Pfn,
     entries: &'m [AtomicU64],
-    /// The entry that points here, and its bits when it was read: what the lock-free walk compares
+    /// The entry that points here, and its bits when it was read: the lock-free walk compares them
     /// again.
     parent: (&'m AtomicU64, u64),
 }
@@ -46,7 +46,7 @@ const fn index<F: Format>(page: Vpn, level: u32) -> usize {
 
 /// The level of the tables that map pages. The root is never one, so every such table has a parent.
 const fn last_level<F: Format>() -> u32 {
-    const { assert!(F::LEVELS >= 2, "a format has two levels of tables at least") };
+    const { assert!(F::LEVELS >= 2, "a format has at least two levels of tables") };
     F::LEVELS - 1
 }
 
@@ -72,7 +72,7 @@ impl<'m, P: Platform> Tables<'m, P> {
         self.leaf_or_gap(page).ok()
     }
 
-    /// As [`Tables::leaf`], making the tables that lack. The caller holds the address space's lock.
+    /// As [`Tables::leaf`], allocating missing tables. The caller holds the address space's lock.
     #[inline]
     pub(crate) fn leaf_or_make(&self, page: Vpn) -> Result<Leaf<'m, P>, OutOfFrames> {
         let mut table = self.root;
@@ -106,8 +106,8 @@ impl<'m, P: Platform> Tables<'m, P> {
     }
 
     /// Calls `visit` for each last-level table that exists for `pages`, with the part of the run
-    /// that it maps. Absent tables cost one look at the level where they lack. The first refusal
-    /// ends the walk.
+    /// that it maps. Absent tables cost one look at the level where they are missing. The first
+    /// error ends the walk.
     pub(crate) fn for_each_leaf<E>(
         &self,
         pages: Range<Vpn>,
@@ -153,7 +153,7 @@ impl<'m, P: Platform> Tables<'m, P> {
         }
     }
 
-    /// Calls `visit` for every table but the root that pages before `limit` have. For oracles.
+    /// Calls `visit` for every table, except the root, of pages before `limit`. For oracles.
     pub(crate) fn each_table(&self, limit: Vpn, visit: &mut impl FnMut(Pfn)) {
         self.each_below(self.root, 0, Vpn(0), limit, visit);
     }
@@ -184,7 +184,7 @@ impl<'m, P: Platform> Tables<'m, P> {
     /// Unlinks every table whose pages all lie in `hole`, and gives each to `dead`, a table before
     /// the one it was linked from. The caller holds the address space's lock for writing, and
     /// nothing is mapped in `hole`, which may reach past `limit`: an entry whose first page lies
-    /// there is not the address space's (INV-TABLE-3).
+    /// there does not belong to the address space (INV-TABLE-3).
     pub(crate) fn unlink(&self, hole: Range<Vpn>, limit: Vpn, dead: &mut impl FnMut(Pfn)) {
         self.unlink_below(self.root, 0, Vpn(0), &hole, limit, dead);
     }
@@ -249,7 +249,7 @@ impl<'m, P: Platform> Leaf<'m, P> {
     }
 }
 
-/// An entry that was taken out of its table and that CPUs may still have cached. It is used up
+/// An entry that was taken out of its table and that CPUs may still have cached. It is consumed
 /// once: by a flush, by an entry for the same frame in its place, or by a gather that flushes
 /// later.
 #[must_use = "the old translation is still cached: flush it, replace it, or gather it"]
@@ -272,7 +272,7 @@ impl<F: Format> Withdrawn<F> {
         self.pte
     }
 
-    /// Has `flush` make every CPU forget the page; the proof that they did.
+    /// Makes every CPU forget the page by `flush`. Returns the proof that they did.
     #[inline]
     pub(crate) fn flush_by(self, flush: impl FnOnce(VirtRange)) -> Flushed<F> {
         flush(self.page.alone());
@@ -290,8 +290,8 @@ pub(crate) struct Flushed<F: Format> {
 }
 
 impl<F: Format> Flushed<F> {
-    /// A proof without a flush: what the rule `cow-publish` under its hazardous variant does
-    /// instead of waiting for one. CPUs may go on using the old translation beside the new one; the
+    /// A proof without a flush: what the hazardous variant of the rule `cow-publish` uses instead
+    /// of waiting for one. CPUs may keep using the old translation alongside the new one; the
     /// caller flushes afterwards.
     #[inline]
     pub(crate) fn published_early(old: &Withdrawn<F>) -> Self {
@@ -323,7 +323,7 @@ impl<'m, P: Platform> Cursor<'m, P> {
     }
 
     /// Takes the entry out, leaving none, with all bits that the hardware has set so far. CPUs may
-    /// go on using the old translation until it is flushed: the value keeps the caller from
+    /// keep using the old translation until it is flushed: the value keeps the caller from
     /// forgetting that.
     #[inline]
     pub(crate) fn withdraw(&self, page: Vpn) -> Withdrawn<P::Format> {
@@ -336,16 +336,16 @@ impl<'m, P: Platform> Cursor<'m, P> {
         self.set(old.page, old.pte);
     }
 
-    /// Replaces a withdrawn entry by one for the same frame with other rights. The caller notes the
-    /// page in a [`crate::tlb::FlushBatch`].
+    /// Replaces a withdrawn entry by one for the same frame with other permissions. The caller
+    /// notes the page in a [`crate::tlb::FlushBatch`].
     #[inline]
     pub(crate) fn restrict(&self, old: Withdrawn<P::Format>, pte: Pte<P::Format>) {
         debug_assert_eq!(old.pte.pfn(), pte.pfn());
         self.set(old.page, pte);
     }
 
-    /// Installs another entry, for another frame or for none: only after every CPU forgot the old
-    /// one (facts 1.7).
+    /// Installs another entry, for another frame or for none: only after every CPU has forgotten
+    /// the old one (facts 1.7).
     #[inline]
     pub(crate) fn publish(&self, proof: Flushed<P::Format>, pte: Pte<P::Format>) {
         self.set(proof.page, pte);
@@ -359,16 +359,16 @@ impl<'m, P: Platform> Cursor<'m, P> {
 
     /// Sets an entry over a present one for the same frame, and with it loses what the hardware has
     /// set in that one since the caller read it. The kernel before 5.10 did so when fork, having
-    /// taken the parent's right to write early, found the page pinned and put its snapshot back
+    /// write-protected the parent's entry early, found the page pinned and put its snapshot back
     /// (facts 2.3); nothing else may.
     #[inline]
     pub(crate) fn overwrite_present(&self, page: Vpn, pte: Pte<P::Format>) {
         self.leaf.slot(page).store_release(pte.bits());
     }
 
-    /// Takes the right to write from a mapped entry in one step, so that bits that the hardware
-    /// sets meanwhile stay; the entry before. Orders nothing, as the kernel's `ptep_set_wrprotect`:
-    /// who reads a count afterwards brings the barrier (facts 2.3).
+    /// Removes write permission from a mapped entry in one step, so that bits that the hardware
+    /// sets concurrently stay. Returns the entry before. Orders nothing, like the kernel's
+    /// `ptep_set_wrprotect`: a caller that reads a count afterwards issues the barrier (facts 2.3).
     #[inline]
     pub(crate) fn revoke_write(&self, page: Vpn) -> Pte<P::Format> {
         let slot = self.leaf.slot(page);
@@ -378,9 +378,9 @@ impl<'m, P: Platform> Cursor<'m, P> {
         })
     }
 
-    /// Makes of a mapped entry, which is `now` but for what the hardware sets meanwhile, one that
-    /// says `more`: used, stored through, writable. In one step, so that bits of the hardware stay;
-    /// where bits only come it orders nothing.
+    /// Adds what `more` says to a mapped entry: used, stored through, writable. The entry is `now`,
+    /// except for what the hardware sets concurrently. In one step, so that bits set by the
+    /// hardware stay; if bits are only added, it orders nothing.
     #[inline]
     pub(crate) fn grant(&self, page: Vpn, now: Pte<P::Format>, more: Pte<P::Format>) {
         let (set, clear) = (more.bits(), now.bits() & !more.bits());
@@ -431,7 +431,7 @@ impl<P: Platform> Memory<P> {
         Ok(fresh)
     }
 
-    /// Gives a reference of a table back; the last one frees the frame. The table is unlinked,
+    /// Drops a reference to a table; the last one frees the frame. The table has been unlinked,
     /// flushed and waited for: INV-TABLE-2.
     pub(crate) fn put_table(&self, pfn: Pfn) {
         let put = self.frames().table(pfn).put();

@@ -1,12 +1,12 @@
-//! Page walks of real hardware, by the bits of the manuals: the crate's formats are not asked, so
-//! that they are checked against this.
+//! Page walks of real hardware, by the bits of the manuals: independent of the crate's formats, so
+//! that they can be checked against this.
 
 use pinfold::{Armv8, Cause, Format, Pfn, Riscv64, X86};
 
 /// Who sets accessed and dirty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Marks {
-    /// The hardware, as far as it can.
+    /// The hardware, where it can.
     Hardware,
     /// The manager: the hardware faults where they are clear.
     Manager,

@@ -204,7 +204,7 @@ fn below_a_kernel(mem: &Mem<X86_64>, end: u64) -> (Space<X86_64>, Pfn) {
 }
 
 #[test]
-fn what_lies_behind_the_limit_is_not_touched() {
+fn what_lies_past_the_limit_is_not_touched() {
     // On a boundary of the root's entries, inside a table of the second level, and inside one of
     // the last.
     for end in [1 << 35, (1 << 27) + (1 << 18), (1 << 27) + 100] {

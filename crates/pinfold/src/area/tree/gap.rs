@@ -2,7 +2,7 @@
 //!
 //! Only the gap at the limit that the search starts from can be cut off by that limit, so it is
 //! measured first. From there one walk, first up, then down, meets the nearest gap that is large
-//! enough; the largest gap that a node knows of its subtree (INV-TREE-3) tells where to go down. If
+//! enough; the largest gap that a node knows of its subtree (INV-TREE-3) says where to descend. If
 //! the other limit cuts off that gap, every later one lies beyond the limit.
 
 use super::spans::{Side, Slot, Spans};

@@ -3,9 +3,9 @@
 //! Everything that exists in a lower and an upper form is a [`Both`], picked by a [`Side`], so that
 //! each algorithm is written once and its mirror image is the same code with the other side.
 //!
-//! What a node knows of its subtree follows from its own range and its two kids alone. Hence a
-//! change is repaired by one walk towards the root, which ends at the first subtree that comes out
-//! as it was before: nothing above can differ.
+//! What a node knows of its subtree follows from its own range and its two kids alone. Hence one
+//! walk towards the root repairs a change. It ends at the first subtree that comes out unchanged:
+//! nothing above it can differ.
 
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
@@ -59,8 +59,8 @@ impl Slot {
     /// The most slots that can be told apart.
     const LIMIT: usize = u32::MAX as usize;
 
-    /// The slot after `position` others. There are [`Slot::LIMIT`] at most, which `reserve` sees
-    /// to.
+    /// The slot after `position` others. There are at most [`Slot::LIMIT`], which `reserve`
+    /// ensures.
     fn after(position: usize) -> Self {
         Self(NonZeroU32::MIN.saturating_add(position as u32))
     }
@@ -97,14 +97,14 @@ impl Node {
         Self { own, reach: own, gap: 0, kids: Both([None; 2]), parent, height: 1 }
     }
 
-    /// All that a parent derives its own knowledge from.
+    /// Everything that a parent derives its summary from.
     fn summary(&self) -> (Both<u64>, u64, u8) {
         (self.reach, self.gap, self.height)
     }
 }
 
 /// Where a new range can be linked: the node that becomes its parent and the side; no node if the
-/// tree is empty. Good until the next change of the tree.
+/// tree is empty. Valid until the next change of the tree.
 pub(super) struct Vacancy(Option<(Slot, Side)>);
 
 /// The tree of ranges.
@@ -139,7 +139,7 @@ impl Spans {
         self.node(slot).own[Side::Low]
     }
 
-    /// The page after the last of a range.
+    /// One past the last page of a range.
     pub(super) fn end(&self, slot: Slot) -> u64 {
         self.node(slot).own[Side::High]
     }
@@ -276,11 +276,11 @@ impl Spans {
         if left != Some(slot) {
             self.repair(left);
         }
-        // The walk from below may have ended before it came here.
+        // The walk from below may have ended before it got here.
         self.repair(Some(successor));
     }
 
-    /// Moves the range of the last slot into `slot`, to which nothing links any more.
+    /// Moves the range of the last slot into `slot`, which nothing links to any more.
     fn vacate(&mut self, slot: Slot) {
         self.nodes.swap_remove(slot.position());
         let Some(moved) = self.nodes.get(slot.position()) else {
@@ -322,7 +322,7 @@ impl Spans {
         }
     }
 
-    /// Evens out the subtrees of a node, which differ by two at most; returns who is on top then.
+    /// Evens out the subtrees of a node, which differ by at most two; returns the new top.
     fn balance(&mut self, slot: Slot) -> Slot {
         let (low, high) = (self.kid_height(slot, Side::Low), self.kid_height(slot, Side::High));
         if low.abs_diff(high) < 2 {
@@ -338,7 +338,7 @@ impl Spans {
         self.rotate(slot, deep)
     }
 
-    /// Lifts the kid on the `side` above its parent; returns who is on top then.
+    /// Lifts the kid on the `side` above its parent; returns the new top.
     fn rotate(&mut self, slot: Slot, side: Side) -> Slot {
         let node = self.node(slot);
         let (Some(kid), parent) = (node.kids[side], node.parent) else {
@@ -358,7 +358,7 @@ impl Spans {
         self.node(slot).kids[side].map_or(0, |kid| self.node(kid).height)
     }
 
-    /// Derives a node's knowledge of its subtree from its range and its kids.
+    /// Derives a node's summary of its subtree from its range and its kids.
     fn refresh(&mut self, slot: Slot) {
         let node = self.node(slot);
         let (mut reach, mut gap, mut height) = (node.own, 0, 0);

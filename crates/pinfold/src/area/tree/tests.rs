@@ -48,7 +48,7 @@ impl Random {
     }
 }
 
-/// The same map, by exhaustion.
+/// The same map, by exhaustive search.
 #[derive(Default)]
 struct Oracle(BTreeMap<u64, Area>);
 
@@ -88,7 +88,7 @@ impl Oracle {
     }
 }
 
-/// INV-TREE-1 to INV-TREE-5, each derived again from nothing but ranges and kids.
+/// INV-TREE-1 to INV-TREE-5, each derived again from the ranges and kids alone.
 fn check<T: Span>(tree: &AreaTree<T>) {
     let spans = &tree.spans;
     assert_eq!(spans.nodes.len(), tree.values.len(), "INV-TREE-4");
@@ -288,7 +288,7 @@ fn a_reserve_that_cannot_be_met_changes_nothing() {
     assert_eq!(tree.find(4), Some(&area(3, 5)));
 }
 
-/// Nobody has one: as few as 2^19 of them exceed what a vector may hold.
+/// Never made: as few as 2^19 of them exceed what a vector may hold.
 #[cfg(target_pointer_width = "64")]
 struct Vast([u64; 1 << 41]);
 

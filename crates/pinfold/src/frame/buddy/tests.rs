@@ -41,8 +41,8 @@ fn node(pfn: u64) -> NodeId {
     all.clone().find(|span| (span.first.0..span.end()).contains(&pfn)).expect("no hole").node
 }
 
-/// Checks INV-BUDDY-1 to 4 of all nodes; gives every block as first frame and order, and what is
-/// stacked.
+/// Checks INV-BUDDY-1 to 4 of all nodes; returns every block as its first frame and order, and what
+/// is stacked.
 fn examine(frames: &Frames) -> (BTreeMap<u64, u32>, BTreeSet<u64>) {
     let (mut blocks, mut stacked, mut all) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
     for (id, node) in (0..).zip(frames.store.nodes()) {

@@ -95,7 +95,7 @@ fn an_owner_that_refuses_makes_an_ordinary_error() {
 /// Hands out the same frame for ever.
 struct Careless(Pfn);
 
-// SAFETY: unsound on purpose, and so of no use beyond the check that it must fail.
+// SAFETY: unsound on purpose; used only to check that it is caught.
 unsafe impl FrameSource for Careless {
     fn alloc(&self, _: Request) -> Result<Pfn, OutOfFrames> {
         Ok(self.0)

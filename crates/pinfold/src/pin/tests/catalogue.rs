@@ -1,5 +1,5 @@
-//! The catalogue of facts 8, as far as one thread, or one and an interruption, can play it: which
-//! release breaks and which does not.
+//! The catalogue of facts 8, as far as one thread, or one thread and an interruption, can play it:
+//! which release breaks and which does not.
 
 use super::{Ask, Path, RW, world};
 use crate::testing::{Audit, device_read, load, machine, map, pages, rules, space, store};
@@ -74,7 +74,7 @@ fn t6_a_lock_free_pin_between_forks_check_and_its_write_protection() {
     let play = |text: &str| {
         let (mem, parent) = world(text);
         store(&parent, 16, 1).unwrap();
-        // So that fork has a reason to ask at all.
+        // So that fork has a reason to check at all.
         drop(parent.pin(pages(17, 1), Access::Write, Term::Short).unwrap());
         let parent = Arc::new(parent);
         let (pinner, early) = (parent.clone(), Arc::new(Mutex::new(None)));
@@ -89,7 +89,7 @@ fn t6_a_lock_free_pin_between_forks_check_and_its_write_protection() {
             },
             || parent.fork().unwrap(),
         );
-        // Who was sent away comes back by the slow path, after fork.
+        // The pin that was turned away comes back by the slow path, after fork.
         let pins = early.lock().unwrap().take();
         let pins =
             pins.unwrap_or_else(|| parent.pin(pages(16, 1), Access::Write, Term::Long).unwrap());

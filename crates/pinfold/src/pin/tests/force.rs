@@ -1,4 +1,4 @@
-//! FOLL_FORCE: breakpoints in read-only code, Dirty COW, and rights that were never there.
+//! FOLL_FORCE: breakpoints in read-only code, Dirty COW, and permissions that were never granted.
 
 use super::{Access, Ask, RW, Term, world};
 use crate::testing::{

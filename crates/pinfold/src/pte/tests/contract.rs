@@ -13,7 +13,7 @@ const CAUSES: [Cause; 3] = [Cause::Load, Cause::Store, Cause::Fetch];
 /// A change of a mapping, and whether it is wanted.
 type Step<F> = (bool, fn(Pte<F>) -> Pte<F>);
 
-/// What a mapping says beside the frame.
+/// What a mapping says apart from the frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Says {
     reach: Reach,
@@ -40,8 +40,8 @@ impl Says {
         })
     }
 
-    /// The entry that says so, made in the order of `turn`: the marks come in any order, before or
-    /// after the hint.
+    /// The entry with these attributes, made in the order of `turn`: the marks come in any order,
+    /// before or after the hint.
     fn entry<F: Format>(self, pfn: Pfn, turn: usize) -> Pte<F> {
         let start = Pte::from_bits(match self.reach {
             Reach::Data { .. } => Pte::<F>::mapping(pfn, self.reach).old().bits(),
