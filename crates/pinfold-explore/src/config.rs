@@ -1,4 +1,4 @@
-//! What to explore under, and for how long.
+//! What to explore, and for how long.
 
 use crate::{
     budget::{Budget, Spent},
@@ -60,7 +60,7 @@ pub enum Search {
     },
 }
 
-/// What to explore under, and for how long.
+/// What to explore, and for how long.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The memory model.

@@ -20,7 +20,7 @@ use std::{fmt, str::FromStr};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Job {
     prefix: Schedule,
-    /// The lanes that sleep when the last step is made, and what their steps touch.
+    /// The lanes that sleep when the last step has been made, and what their steps touch.
     asleep: Vec<(usize, Touch)>,
     runs: Option<Range>,
 }
