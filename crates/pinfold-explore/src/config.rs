@@ -45,11 +45,11 @@ pub enum Search {
     },
     /// A number of random ones that find each bug of small depth with a known probability (PCT).
     ///
-    /// With `n` lanes and `k` steps, a run finds a bug of depth `d` with probability at least `1 /
-    /// (n * k^(d - 1))`. Here `k` is the length of the first run, which has no change of priority
-    /// and so finds bugs of depth 1 only. It is the same for all runs, wherever they are made;
-    /// changes of priority at later steps than that are never made, and the probability of finding
-    /// a bug that needs one has no bound.
+    /// With `n` lanes and `k` steps, a run finds a bug of depth `d` with probability at least
+    /// `1 / (n * k^(d - 1))`. Here `k` is the length of the first run, which has no change of
+    /// priority and so finds bugs of depth 1 only. It is the same for all runs, wherever they are
+    /// made; changes of priority at later steps than that are never made, so the bound does not
+    /// hold for bugs that need one.
     Pct {
         /// How many ordering constraints the bugs to be found have, at least 1.
         depth: u32,
@@ -136,12 +136,12 @@ impl Config {
         }
         let stand = self.resume.as_ref().map(|position| &position.0);
         stand
-            .is_some_and(|stand| !self.goes_on_from(stand))
+            .is_some_and(|stand| !self.resumes_from(stand))
             .then_some("the position belongs to another search; start the search over")
     }
 
     /// Whether a search at this position may be this one.
-    fn goes_on_from(&self, stand: &Stand) -> bool {
+    fn resumes_from(&self, stand: &Stand) -> bool {
         match (self.search, stand) {
             (Search::Exhaustive { preemptions: None }, Stand::Reduced { .. }) => true,
             (Search::Exhaustive { preemptions: Some(last) }, Stand::Bounded(stand)) => {

@@ -262,7 +262,7 @@ impl Engine {
     }
 
     /// A hook of the running lane was called while it unwinds, and did nothing.
-    pub(crate) fn goes_by(&mut self) {
+    pub(crate) fn note_unseen(&mut self) {
         self.roster.berths[self.current].unseen = true;
     }
 

@@ -106,7 +106,8 @@ fn search<S: Subject>(
         report.steps_max = report.steps_max.max(u32::try_from(steps).unwrap_or(u32::MAX));
         if let Some(mut failure) = ran.failure() {
             if failure.kind == FailureKind::Nondeterministic && config.resume.is_some() {
-                failure.message += "; or the position belongs to another search: start the search over";
+                failure.message +=
+                    "; or the position belongs to another search: start the search over";
             }
             report.executions += 1;
             *report.outcomes.entry(failure.outcome.clone()).or_default() += 1;

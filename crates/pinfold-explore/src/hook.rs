@@ -61,13 +61,13 @@ fn perform(op: impl FnOnce(&mut Engine) -> Op) -> Option<Done> {
 /// explorer misses what would have been announced then, so the lane must not continue afterwards.
 #[inline]
 pub fn active() -> bool {
-    current::phase() == Phase::Lanes && !(std::thread::panicking() && goes_by())
+    current::phase() == Phase::Lanes && !(std::thread::panicking() && note_unseen())
 }
 
 /// Notes that the explorer misses something.
 #[cold]
-fn goes_by() -> bool {
-    current::with(Engine::goes_by);
+fn note_unseen() -> bool {
+    current::with(Engine::note_unseen);
     true
 }
 

@@ -7,10 +7,12 @@ use crate::{
 };
 use std::fmt;
 
-/// What kind of access a step was, and what came of it. It is kept beside `Op`, the crate's own
-/// description of an access, because traces are public and `Op` is not: an `Op` also holds closures
-/// and values, and does not say whether an attempt succeeded. One exhaustive match,
-/// `AccessKind::of`, makes it from an `Op` and its result, so the two cannot drift apart.
+/// What kind of access a step was.
+///
+/// It is kept beside `Op`, the crate's own description of an access, because traces are public and
+/// `Op` is not: an `Op` also holds closures and values, and does not say whether an attempt
+/// succeeded. One exhaustive match makes it from an `Op` and its result, so that the two cannot
+/// drift apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AccessKind {
     /// A load.

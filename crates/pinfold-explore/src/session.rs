@@ -89,7 +89,7 @@ impl<'a, S: Subject> Session<'a, S> {
                 // The world was abandoned half-way: what its destructors complain of means nothing.
                 let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(world)));
                 if !caught_up && end != End::Interrupted {
-                    let message = "the execution ended before it reached the point where the search was interrupted";
+                    let message = "the execution ended before the point where the search left off";
                     let message = message.to_owned();
                     return Ran::unstarted(FailureKind::Nondeterministic, message);
                 }

@@ -1,11 +1,12 @@
 //! Total store order: global-happens-before has no cycle.
 //!
-//! Its edges are program order except from a store to a later load, from everything up to the
-//! release of a lock to its next acquisition, from everything before the start of a lane and to
-//! everything after its end, modification order, from-read, and reads-from between lanes (a load
-//! that reads its own lane's store may read it from the store buffer). Fences, read-modify-writes
-//! and lock acquisitions keep all order, as locked instructions do on x86; so do a failed
-//! compare-exchange and a failed attempt at a lock. Releasing a lock is a store.
+//! Its edges are program order except from a store to a later load; from everything up to the
+//! release of a lock to its next acquisition; from everything before the start of a lane to that
+//! lane, and from the lane to everything after its end; modification order; from-read; and
+//! reads-from between lanes (a load that reads its own lane's store may read it from the store
+//! buffer). Fences, read-modify-writes and lock acquisitions keep all order, as locked instructions
+//! do on x86; so do a failed compare-exchange and a failed attempt at a lock. Releasing a lock is a
+//! store.
 
 use super::graph::{Act, EventId, Graph};
 
