@@ -178,7 +178,7 @@ impl fmt::Display for ParsePositionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Damaged => f.write_str(
-                "the position has been altered: its hash does not match; start the search over",
+                "the position is damaged: its hash is missing or wrong; start the search over",
             ),
             Self::Search(name) => write!(
                 f,

@@ -20,7 +20,7 @@ pub struct Known {
     pub hangs: bool,
     /// Whether there is one with a data race.
     pub races: bool,
-    /// Whether that is all, or the reference reached its limit of states and gave up.
+    /// Whether that is all: false if the reference gave up at its limit of states.
     pub cut: bool,
 }
 
