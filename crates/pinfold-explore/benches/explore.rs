@@ -1,8 +1,8 @@
 //! Executions a second, and executions to exhaustion, on small protocols under each model.
 //!
-//! `cargo bench -p pinfold-explore`. Prints two tables. There is nothing to compare the first with
-//! but an earlier one; the second holds the reduced search against one that tries every sequence of
-//! steps. The real code's figures are in the bench of `pinfold-lab`.
+//! `cargo bench -p pinfold-explore`. Prints two tables. The first can only be compared with an
+//! earlier one; the second compares the reduced search with one that tries every sequence of steps.
+//! The real code's figures are in the bench of `pinfold-lab`.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -137,7 +137,7 @@ fn reduction() {
     }
 }
 
-/// The machine that the figures are of.
+/// The machine on which the figures were measured.
 fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));

@@ -1,26 +1,26 @@
-//! Executions that several explorations may make together.
+//! A number of executions that several explorations may make together.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-/// A number of executions; clones draw on the same number, on whatever threads they are.
+/// A number of executions; clones draw on the same number, also from other threads.
 #[derive(Clone, Debug)]
 pub struct Budget {
     of: u64,
     left: Arc<AtomicU64>,
 }
 
-/// Nothing is left of a budget.
+/// A budget is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Spent {
-    /// How much there was.
+    /// How many executions there were at the start.
     pub(crate) of: u64,
 }
 
 impl Budget {
-    /// A budget of so many executions.
+    /// A budget of this many executions.
     pub fn new(executions: u64) -> Self {
         Self { of: executions, left: Arc::new(AtomicU64::new(executions)) }
     }
@@ -32,7 +32,7 @@ impl Budget {
         taken.map(drop).map_err(|_| Spent { of: self.of })
     }
 
-    /// Gives back one execution that was taken and not made.
+    /// Returns one execution that was taken and not made.
     pub(crate) fn give_back(&self) {
         self.left.fetch_add(1, Ordering::Relaxed);
     }

@@ -1,7 +1,8 @@
-//! Vector clocks, many of one width.
+//! Tables of vector clocks of equal width.
 //!
 //! A clock has a component for each lane. Lanes may start lanes, so the width grows while an
-//! execution runs; it never shrinks, so that later executions of the same subject find room.
+//! execution runs; it never shrinks, so that later executions of the same subject need not grow it
+//! again.
 
 /// Rows of clocks. A component that was never set is zero.
 #[derive(Clone, Debug, Default)]
@@ -11,7 +12,7 @@ pub(crate) struct Clocks {
 }
 
 impl Clocks {
-    /// Leaves `rows` clocks at zero.
+    /// Resets to `rows` clocks, all zero.
     pub(crate) fn reset(&mut self, rows: usize) {
         self.cells.clear();
         self.cells.resize(rows * self.width, 0);
@@ -22,7 +23,7 @@ impl Clocks {
         self.width
     }
 
-    /// Makes room for so many lanes.
+    /// Makes room for this many lanes.
     pub(crate) fn widen(&mut self, lanes: usize) {
         if lanes <= self.width {
             return;
@@ -53,7 +54,7 @@ impl Clocks {
         self.cells.extend_from_slice(clock);
     }
 
-    /// Appends clocks at zero until there are so many.
+    /// Appends zero clocks until there are this many.
     pub(crate) fn grow(&mut self, rows: usize) {
         if self.rows() < rows {
             self.cells.resize(rows * self.width, 0);

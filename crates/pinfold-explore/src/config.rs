@@ -1,4 +1,4 @@
-//! What to explore under, and for how long.
+//! What to explore, and for how long.
 
 use crate::{
     budget::{Budget, Spent},
@@ -20,8 +20,7 @@ use std::{
 /// What instrumented locks are in an exploration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LockForm {
-    /// Objects of the explorer, which take one step to take and one to give back, and in which
-    /// nobody spins.
+    /// Objects of the explorer: taking one is one step, releasing it another, and no lane spins.
     #[default]
     Object,
     /// Their own code, on cells. Far more executions.
@@ -76,14 +75,15 @@ impl FromStr for LockForm {
 pub enum Search {
     /// All of them.
     Exhaustive {
-        /// With a bound: all executions that switch away from a lane that could go on at most so
-        /// often, fewest first. Without: all, reduced to one of each set of equivalent ones as far
-        /// as possible. A failure found this way is cut to few switches afterwards.
+        /// With a bound: all executions that switch at most this many times away from a lane that
+        /// could continue, fewest first. Without: all executions, reduced as far as possible to one
+        /// of each set of equivalent ones. A failure found this way is then cut down to few
+        /// switches.
         preemptions: Option<u32>,
     },
     /// A number of random ones. Run `i` of seed `s` is run 0 of seed `s + i`.
     Random {
-        /// Where the random numbers start.
+        /// The seed of the random numbers.
         seed: u64,
         /// How many executions.
         runs: u64,
@@ -92,20 +92,20 @@ pub enum Search {
     ///
     /// With `n` lanes and `k` steps, a run finds a bug of depth `d` with probability at least
     /// `1 / (n * k^(d - 1))`. Here `k` is the length of the first run, which has no change of
-    /// priority and so finds bugs of depth 1 only. It is the same for all runs, whoever does them;
-    /// changes that a bug needs at later steps than that are never made, and such bugs have no
-    /// bound.
+    /// priority and so finds bugs of depth 1 only. It is the same for all runs, wherever they are
+    /// made; changes of priority at later steps than that are never made, so the bound does not
+    /// hold for bugs that need one.
     Pct {
-        /// How many ordering constraints the bugs looked for have, at least 1.
+        /// How many ordering constraints the bugs to be found have, at least 1.
         depth: u32,
-        /// Where the random numbers start.
+        /// The seed of the random numbers.
         seed: u64,
         /// How many executions.
         runs: u64,
     },
 }
 
-/// What to explore under, and for how long.
+/// What to explore, and for how long.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The memory model.
@@ -114,27 +114,28 @@ pub struct Config {
     pub locks: LockForm,
     /// How to go through the executions.
     pub search: Search,
-    /// Explore only this part of the search. A search with a bound on preemptions has no parts.
+    /// Explore only this part of the search. A search with a bound on preemptions cannot be
+    /// divided.
     pub job: Option<Job>,
-    /// Go on from here instead of beginning: [`crate::Report::position`] of the same search and
-    /// job.
+    /// Resume from here instead of starting from the beginning: [`crate::Report::position`] of the
+    /// same search and job.
     pub resume: Option<Position>,
-    /// Stop after so many executions.
+    /// The most executions to make.
     pub max_executions: Option<u64>,
-    /// Stop when nothing is left of this; other explorations may draw on it, too.
+    /// Stop when this budget is spent; other explorations may draw on it, too.
     pub budget: Option<Budget>,
-    /// Leave an execution after so many steps.
+    /// The most steps to make in an execution before it is abandoned.
     pub max_steps: u32,
-    /// Stop after so much time, within an execution if need be. Cutting a failure may take as long
-    /// again.
+    /// Stop after this much time, within an execution if necessary. Cutting a failure down may take
+    /// as long again.
     pub deadline: Option<Duration>,
-    /// Stop when this becomes true, within an execution if need be; a failure is then cut no
+    /// Stop when this becomes true, within an execution if necessary; a failure is then cut no
     /// further.
     pub stop: Option<Arc<AtomicBool>>,
-    /// Stop before the next execution when this becomes true; a failure is cut all the same.
+    /// Stop before the next execution when this becomes true; a failure is still cut down.
     pub pause: Option<Arc<AtomicBool>>,
-    /// How many executions to spend on cutting a failure to few switches; zero leaves it as it was
-    /// found. They are not counted in the report.
+    /// The most executions to spend on cutting a failure down to few switches; zero leaves it as it
+    /// was found. They are not counted in the report.
     pub shrink_runs: u32,
 }
 
@@ -158,13 +159,13 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The runs of a random search that has so many, or of the job at hand.
+    /// The runs to make: those of the configured job, or all of a random search.
     pub(crate) fn runs(&self, all: u64) -> Range {
         let whole = Range { first: 0, count: all.max(1), length: None };
         self.job.as_ref().and_then(Job::runs).unwrap_or(whole)
     }
 
-    /// Why its parts do not fit each other, if they do not.
+    /// Why its parts do not fit together, if they do not.
     pub(crate) fn misfit(&self) -> Option<&'static str> {
         let job = self.job.as_ref().filter(|job| !job.is_whole());
         let fits = |job: &Job| match self.search {
@@ -176,16 +177,16 @@ impl Config {
             }
         };
         if job.is_some_and(|job| !fits(job)) {
-            return Some("the job is not one of this search; leave it out, or divide this search");
+            return Some("the job belongs to another search; leave it out, or divide this search");
         }
         let stand = self.resume.as_ref().map(|position| &position.0);
         stand
-            .is_some_and(|stand| !self.goes_on_from(stand))
-            .then_some("the position is not one of this search; begin the search anew")
+            .is_some_and(|stand| !self.resumes_from(stand))
+            .then_some("the position belongs to another search; start the search over")
     }
 
-    /// Whether a search that stands there may be this one.
-    fn goes_on_from(&self, stand: &Stand) -> bool {
+    /// Whether a search at this position may be this one.
+    fn resumes_from(&self, stand: &Stand) -> bool {
         match (self.search, stand) {
             (Search::Exhaustive { preemptions: None }, Stand::Reduced { .. }) => true,
             (Search::Exhaustive { preemptions: Some(last) }, Stand::Bounded(stand)) => {
@@ -206,13 +207,13 @@ impl Config {
         }
     }
 
-    /// What ends an execution that was begun, if the deadline counts from `start`.
+    /// What interrupts a running execution, with the deadline counted from `start`.
     pub(crate) fn watch(&self, start: Instant) -> Watch {
         Watch { until: self.deadline.map(|deadline| start + deadline), stop: self.stop.clone() }
     }
 
-    /// Why the search must stop before the next execution, if it must. If not, the execution is
-    /// taken from the budget.
+    /// Why the search must stop before the next execution, if it must. If it need not, the
+    /// execution is charged to the budget.
     pub(crate) fn stop_reason(&self, tried: u64, elapsed: Duration) -> Option<String> {
         if self.max_executions.is_some_and(|most| tried >= most) {
             return Some(format!("stopped after {tried} executions"));

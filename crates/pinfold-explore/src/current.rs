@@ -1,4 +1,4 @@
-//! What this thread is doing for an exploration, and the engine that does it.
+//! What this thread is doing for an exploration, and the engine of that exploration.
 
 use crate::engine::Engine;
 use std::{cell::Cell, marker::PhantomData, ptr};
@@ -8,7 +8,7 @@ use std::{cell::Cell, marker::PhantomData, ptr};
 pub(crate) enum Phase {
     /// Nothing.
     Idle,
-    /// The subject builds or judges, or an execution is being taken down.
+    /// The subject builds or judges, or an execution is being torn down.
     Alone,
     /// A lane runs.
     Lanes,
@@ -27,7 +27,7 @@ pub(crate) fn phase() -> Phase {
     PHASE.get()
 }
 
-/// From now on the thread does this.
+/// Sets what the thread does from now on.
 pub(crate) fn set_phase(phase: Phase) {
     PHASE.set(phase);
 }
@@ -51,12 +51,12 @@ impl Drop for Installed<'_> {
     }
 }
 
-/// Runs `action` on the engine of this thread. `None` when there is none, or when it is borrowed
-/// already: a closure that the engine calls may not come back to it. `action` must not switch
+/// Runs `action` on the engine of this thread. `None` when there is none, or when it is already
+/// borrowed: a closure that the engine calls may not call back into it. `action` must not switch
 /// coroutines.
 #[inline]
 pub(crate) fn with<R>(action: impl FnOnce(&mut Engine) -> R) -> Option<R> {
-    /// Puts the engine back, also when `action` unwinds.
+    /// Puts the engine back, even when `action` unwinds.
     struct Return(*mut Engine);
     impl Drop for Return {
         #[inline]
@@ -68,7 +68,7 @@ pub(crate) fn with<R>(action: impl FnOnce(&mut Engine) -> R) -> Option<R> {
     if engine.0.is_null() {
         return None;
     }
-    // SAFETY: the pointer comes from the exclusive borrow that a living `Installed` holds, and it
-    // is taken out of the cell while `action` runs, so that this is the only reference.
+    // SAFETY: the pointer comes from the exclusive borrow that a live `Installed` holds, and it is
+    // taken out of the cell while `action` runs, so that this is the only reference.
     Some(action(unsafe { &mut *engine.0 }))
 }

@@ -3,12 +3,12 @@
 //! INV-ENGINE-1: a lane executes an access only right after it was picked; between the pick and the
 //! execution no other lane runs.
 //! INV-ENGINE-2: the engine is never borrowed across a switch of coroutines (`current::with`).
-//! INV-ENGINE-3: nothing is decided while a lane is unborn: whoever starts lanes goes on to its own
-//! next access, then they go to their first, and only then is the next step picked. What they do
-//! until then belongs to the step that started them.
+//! INV-ENGINE-3: nothing is decided while a lane is unborn: a lane that starts others runs on to
+//! its own next access, then they run to their first, and only then is the next step picked. What
+//! they do until then belongs to the step that started them.
 //!
-//! A hang: nobody could go on except by seeing, in a wait, a value that is not the newest. Whoever
-//! waits sees the newest in time, so all of them may be stuck.
+//! A hang: no lane can continue except by seeing, in a wait, a stale value (one that is not the
+//! newest). A waiting lane sees the newest value eventually, so all of them may be stuck.
 
 mod plain;
 mod roster;
@@ -33,11 +33,11 @@ use corosensei::Yielder;
 use roster::Roster;
 use std::collections::VecDeque;
 
-/// Who goes on after an announcement.
+/// Which lane runs after an announcement.
 pub(crate) enum Turn {
     /// The lane that announced.
     Mine,
-    /// Another lane, or nobody: suspend.
+    /// Another lane, or none: suspend.
     Other(*const Yielder<(), ()>),
 }
 
@@ -46,9 +46,9 @@ pub(crate) enum Turn {
 pub(crate) enum End {
     /// All lanes returned.
     Finished,
-    /// A failure that the engine saw itself. The lane by its number.
+    /// A failure that the engine itself detected. The lane is given by its number.
     Failed { kind: FailureKind, lane: usize, message: String },
-    /// Other executions cover all that could follow.
+    /// Other executions cover everything that could follow.
     Redundant,
     /// The step limit was reached.
     Truncated,
@@ -91,13 +91,13 @@ enum Ready {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Chance {
     None,
-    /// Only by seeing a value that is not the newest.
+    /// Only by seeing a stale value.
     Stale,
     Fresh,
 }
 
 impl Chance {
-    /// That of one who waits and may see this.
+    /// The chance of a waiting lane that may see these options.
     fn of(options: &[u32]) -> Self {
         match options.first() {
             None => Self::None,
@@ -160,8 +160,8 @@ impl Engine {
         }
     }
 
-    /// The running lane starts another, whose number is returned. It runs once this one is at its
-    /// next access.
+    /// The running lane starts another. Returns the number of the new lane, which runs once its
+    /// parent has reached its next access.
     pub(crate) fn spawn(&mut self, new: NewLane) -> usize {
         let (memory, current) = (&self.memory, self.current);
         let (place, number) =
@@ -183,12 +183,12 @@ impl Engine {
         self.unborn.pop_front()
     }
 
-    /// The names of all lanes that there were, by number.
+    /// The names of all lanes that have existed, by number.
     pub(crate) fn names(&self) -> Vec<String> {
         self.roster.names()
     }
 
-    /// Whether there is a lane of this number, or was.
+    /// Whether a lane with this number exists or existed.
     pub(crate) fn has_lane(&self, number: usize) -> bool {
         number < self.roster.count()
     }
@@ -245,7 +245,7 @@ impl Engine {
         lock
     }
 
-    /// The running lane says what it wants to do next.
+    /// The running lane announces what it wants to do next.
     pub(crate) fn announce(&mut self, op: Op) -> Turn {
         let place = self.current;
         self.refuse_if_unseen();
@@ -262,17 +262,19 @@ impl Engine {
     }
 
     /// A hook of the running lane was called while it unwinds, and did nothing.
-    pub(crate) fn goes_by(&mut self) {
+    pub(crate) fn note_unseen(&mut self) {
         self.roster.berths[self.current].unseen = true;
     }
 
-    /// The running lane goes on, or ends as if nothing had happened.
+    /// The running lane continues, or ends, as if it had not unwound: the execution fails if the
+    /// explorer missed something.
     fn refuse_if_unseen(&mut self) {
         if self.roster.berths[self.current].unseen {
             let lane = self.roster.name_at(self.current);
             self.unsupported(format!(
-                "{lane} caught its own panic and went on, but what its destructors did meanwhile \
-                 went by unseen; let the panic end the lane, or let it pass no shared access"
+                "{lane} caught its own panic and continued, but the explorer did not see what its \
+                 destructors did while it unwound; let the panic end the lane, or make no shared \
+                 access while it unwinds"
             ));
         }
     }
@@ -348,7 +350,7 @@ impl Engine {
         None
     }
 
-    /// Whether the execution has come to where the search left off.
+    /// Whether the execution has reached the point where the search left off.
     pub(crate) fn has_caught_up(&mut self) -> bool {
         self.strategy.resumable().is_none_or(|search| search.has_caught_up())
     }
@@ -399,7 +401,7 @@ impl Engine {
         self.end_failed(FailureKind::Panicked, message);
     }
 
-    /// There is no room for what the subject asks for.
+    /// The subject asks for more than the engine supports.
     pub(crate) fn unsupported(&mut self, message: String) {
         self.end_failed(FailureKind::Unsupported, message);
     }
@@ -409,7 +411,7 @@ impl Engine {
         self.end.get_or_insert(End::Failed { kind, lane, message });
     }
 
-    /// Nobody can go on, or only by seeing what they will in time not see any more.
+    /// No lane can continue, or only by seeing a value that it will eventually no longer see.
     fn hang(&self, live: LaneSet) -> End {
         let berths = &self.roster.berths;
         let waits = live.iter().filter_map(|place| {

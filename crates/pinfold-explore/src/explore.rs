@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Explores `subject`, telling `progress` now and then where it stands. Stops at the first failure.
+/// Explores `subject` and reports to `progress` from time to time. Stops at the first failure.
 pub fn explore<S: Subject>(
     subject: &mut S,
     config: &Config,
@@ -57,7 +57,7 @@ pub fn explore<S: Subject>(
     report
 }
 
-/// Asks the search of this thread, if it can be interrupted.
+/// Queries this thread's search, if it can be interrupted.
 fn resumable<R>(ask: impl FnOnce(&mut dyn Resumable) -> R) -> Option<R> {
     current::with(|engine| engine.strategy.resumable().map(ask)).flatten()
 }
@@ -106,7 +106,8 @@ fn search<S: Subject>(
         report.steps_max = report.steps_max.max(u32::try_from(steps).unwrap_or(u32::MAX));
         if let Some(mut failure) = ran.failure() {
             if failure.kind == FailureKind::Nondeterministic && config.resume.is_some() {
-                failure.message += "; or the position is not one of this search: begin it anew";
+                failure.message +=
+                    "; or the position belongs to another search: start the search over";
             }
             report.executions += 1;
             *report.outcomes.entry(failure.outcome.clone()).or_default() += 1;

@@ -1,20 +1,21 @@
 //! What instrumented code calls for each shared access.
 //!
 //! Protocol: the caller owns the real cell. It passes the cell's present content as `now`, and
-//! writes back what the hook hands it, so that the real cell always holds the value that is latest
-//! in modification order. A call may run other lanes before it returns; the caller must hold no
-//! borrow that another lane could need.
+//! writes back what the hook returns, so that the real cell always holds the latest value in
+//! modification order. A call may run other lanes before it returns; the caller must hold no borrow
+//! that another lane could need.
 //!
 //! Called where no lane runs, every hook acts on `now` alone and returns at once: during `build`
-//! and `judge`, while a lane unwinds, and outside any exploration. [`active`] tells. So what a
-//! lane's destructors do while it unwinds (a store, a lock given back) is seen by nobody. A panic
-//! ends the execution, and then nobody looks; a lane that catches its own panic and goes on
-//! afterwards ends the execution as a failure of kind [`crate::FailureKind::Unsupported`].
+//! and `judge`, while a lane unwinds, and outside any exploration. [`active`] says whether that is
+//! so. The explorer therefore sees nothing of what a lane's destructors do while it unwinds (a
+//! store, the release of a lock). A panic ends the execution, so this does not matter; a lane that
+//! catches its own panic and continues ends the execution as a failure of kind
+//! [`crate::FailureKind::Unsupported`].
 //!
 //! Data races: [`read_plain`] and [`write_plain`] announce accesses to memory that is not atomic.
-//! They are no steps. Two of them that nothing orders, and of which one writes, end the execution
+//! They are not steps. Two of them that are unordered, and of which one writes, end the execution
 //! as a failure of kind [`crate::FailureKind::DataRace`] when the lane reaches its next access; so
-//! do accesses to a cell that are not ordered with its [`renew`]al or its end ([`forget`]).
+//! do accesses to a cell that are unordered with its [`renew`]al or its end ([`forget`]).
 
 use crate::{
     current::{self, Phase},
@@ -38,8 +39,8 @@ pub struct Rmw {
     pub latest: u64,
 }
 
-/// Announces `op`, lets others run as the search decides, and executes it. `None` when no lane runs
-/// here.
+/// Announces `op`, lets other lanes run as the search decides, and executes it. `None` when no lane
+/// runs here.
 fn perform(op: impl FnOnce(&mut Engine) -> Op) -> Option<Done> {
     if !active() {
         return None;
@@ -49,29 +50,29 @@ fn perform(op: impl FnOnce(&mut Engine) -> Op) -> Option<Done> {
         engine.announce(op)
     })?;
     if let Turn::Other(yielder) = turn {
-        // SAFETY: the pointer was stored when this coroutine started and stays valid as long as the
-        // coroutine runs, and this code runs on it.
+        // SAFETY: the pointer was stored when this coroutine started and stays valid for as long as
+        // the coroutine runs, and this code runs on it.
         unsafe { (*yielder).suspend(()) };
     }
     current::with(Engine::execute)
 }
 
-/// Whether a lane of a running exploration executes on this thread. False while it unwinds: what
-/// would have been announced then goes by unseen, so the lane must not go on afterwards.
+/// Whether a lane of a running exploration executes on this thread. False while it unwinds: the
+/// explorer misses what would have been announced then, so the lane must not continue afterwards.
 #[inline]
 pub fn active() -> bool {
-    current::phase() == Phase::Lanes && !(std::thread::panicking() && goes_by())
+    current::phase() == Phase::Lanes && !(std::thread::panicking() && note_unseen())
 }
 
-/// Notes that something goes by unseen.
+/// Notes that the explorer misses something.
 #[cold]
-fn goes_by() -> bool {
-    current::with(Engine::goes_by);
+fn note_unseen() -> bool {
+    current::with(Engine::note_unseen);
     true
 }
 
 /// Whether instrumented locks are to run their own code on cells, rather than announce themselves
-/// by [`lock`] and its kin: [`crate::Config::locks`].
+/// through [`lock`] and its siblings: [`crate::Config::locks`].
 pub fn locks_are_code() -> bool {
     current::with(|engine| engine.locks_are_code()).unwrap_or(false)
 }
@@ -89,8 +90,8 @@ pub fn store(addr: usize, now: u64, value: u64, order: Order) -> u64 {
 }
 
 /// Reads the cell and, if `f` returns a value, writes it, in one step. `f` must be pure: it may be
-/// called any number of times. `failure` is the ordering when `f` returns nothing: then it is a
-/// load, as in a loop that looks first and leaves it at that.
+/// called any number of times. `failure` is the ordering when `f` returns `None`: the access is
+/// then a load, as in a loop that reads first and finds nothing to do.
 pub fn rmw(
     addr: usize,
     now: u64,
@@ -146,53 +147,54 @@ pub fn wait_until(addr: usize, now: u64, order: Order, ready: &mut dyn FnMut(u64
         .map_or(now, |done| done.old)
 }
 
-/// Takes the lock `id`, waiting for it if need be.
+/// Takes the lock `id`, waiting for it if necessary.
 pub fn lock(id: usize, mode: Mode) {
     let _ = perform(|engine| Op::Lock(engine.lock(id), LockOp::Take(mode)));
 }
 
-/// Takes the lock `id` if nobody is in the way. Returns whether it was taken. An attempt that fails
+/// Takes the lock `id` if no holder excludes that. Returns whether it was taken. A failed attempt
 /// orders nothing; under [`crate::Model::Weak`] it may have seen an older state of the lock, in
-/// which somebody was in the way. Under [`crate::Model::Tso`] it empties the store buffer, as a
-/// locked instruction does.
+/// which a holder excluded it. Under [`crate::Model::Tso`] it empties the store buffer, as a locked
+/// instruction does.
 pub fn try_lock(id: usize, mode: Mode) -> bool {
     perform(|engine| Op::Lock(engine.lock(id), LockOp::Try(mode))).is_none_or(|done| done.done)
 }
 
-/// Waits until nobody has the lock `id` alone, as far as this lane can see, and takes nothing: what
-/// the lock protects may be in use again. What those did who gave it back before happens before
-/// what follows.
+/// Waits until no lane holds the lock `id` exclusively, as far as this lane can see, and takes
+/// nothing: what the lock protects may be in use again. What earlier holders did before they
+/// released it happens before what follows.
 pub fn wait_unlocked(id: usize) {
     let _ = perform(|engine| Op::Lock(engine.lock(id), LockOp::SeeUnlocked));
 }
 
-/// Gives the lock `id` back. It must be the lane that took the lock; otherwise nothing happens.
+/// Releases the lock `id`. The caller must be the lane that took the lock; otherwise nothing
+/// happens.
 pub fn unlock(id: usize, mode: Mode) {
     let _ = perform(|engine| Op::Lock(engine.lock(id), LockOp::GiveBack(mode)));
 }
 
 /// The cells, the locks and the plain memory in `[addr, addr + len)` end here: what lies there
-/// later starts from its `now`, and is another. Not a step. No other lane may be at them: an access
-/// that comes before the end in some execution, and that nothing orders before it, is a race. One
-/// that always comes after it is taken for an access to what lies there then.
+/// later is a different object, and starts from its `now`. Not a step. No other lane may be using
+/// them: an access that comes before the end in some execution, and that nothing orders before it,
+/// is a race. An access that always comes after the end is taken for one to what lies there then.
 pub fn forget(addr: usize, len: usize) {
     if active() {
         current::with(|engine| engine.renew(addr, len, Life::End));
     }
 }
 
-/// The cells and locks in `[addr, addr + len)` are initialised anew: the next access to a cell
-/// starts from its `now`, and a lock hands nothing over from before. Not a step. The lane must have
-/// them alone: whatever others did to them happens before this, and this before whatever they will
-/// do.
+/// The cells and locks in `[addr, addr + len)` are reinitialised: the next access to a cell starts
+/// from its `now`, and a lock hands over nothing from before. Not a step. The lane must have
+/// exclusive use of them: everything that others did to them must happen before this, and this
+/// before everything that they will do.
 pub fn renew(addr: usize, len: usize) {
     if active() {
         current::with(|engine| engine.renew(addr, len, Life::Renew));
     }
 }
 
-/// The lane reads the plain memory that starts at `addr`. Not a step. A value is known by its
-/// address: one that moves must be [`forget`]ten where it was.
+/// The lane reads the plain memory that starts at `addr`. Not a step. A value is identified by its
+/// address: one that moves must be [`forget`]ten at the old address.
 pub fn read_plain(addr: usize) {
     if active() {
         current::with(|engine| engine.touch_plain(addr, Plain::Read));
@@ -206,32 +208,33 @@ pub fn write_plain(addr: usize) {
     }
 }
 
-/// What this lane did until now happens before whatever follows a later [`take_over`] of the same
-/// `id`. Not a step: for what has its order from elsewhere, such as the last of several owners. Who
-/// is the last is not varied for its own sake, so it must not matter.
+/// What this lane did until now happens before everything that follows a later [`take_over`] of the
+/// same `id`. Not a step: for operations ordered by other means, such as those of the last of
+/// several owners. The search does not vary which owner is the last for its own sake, so it must
+/// not matter.
 pub fn hand_over(id: usize) {
     if active() {
         current::with(|engine| engine.hand_over(id));
     }
 }
 
-/// See [`hand_over`]. Not a step; under [`crate::Model::Tso`] a full fence, as the taking of a lock
-/// is.
+/// See [`hand_over`]. Not a step; under [`crate::Model::Tso`] a full fence, as taking a lock is.
 pub fn take_over(id: usize) {
     if active() {
         current::with(|engine| engine.take_over(id));
     }
 }
 
-/// Starts a lane, whose number is returned. Not a step: the new lane runs up to its first access
-/// once this one is at its next. All that this lane did happens before all that the new one does.
+/// Starts a lane and returns its number. Not a step: the new lane runs up to its first access once
+/// this one has reached its next. Everything that this lane did happens before everything that the
+/// new one does.
 ///
-/// Numbers go by the order of starting, which the search does not vary for its own sake: they are
-/// good for [`join`] and for nothing else.
+/// Numbers follow the order in which lanes start, which the search does not vary for its own sake:
+/// use them for [`join`] and for nothing else.
 ///
 /// Where no lane runs, `body` runs at once. More than [`crate::MAX_LANES`] lanes at a time end the
-/// execution as a failure. A lane that has ended counts until one that starts another knows of its
-/// end, by a [`join`] that happened before.
+/// execution as a failure. A lane that has ended still counts until a lane that starts another
+/// knows of that end, through a [`join`] that happened before.
 pub fn spawn(name: impl Into<String>, body: impl FnOnce() + 'static) -> usize {
     if !active() {
         body();
@@ -241,11 +244,11 @@ pub fn spawn(name: impl Into<String>, body: impl FnOnce() + 'static) -> usize {
     current::with(|engine| engine.spawn(new)).unwrap_or(0)
 }
 
-/// Waits until a lane has ended. All that it did happens before what this lane does next. At once
-/// where no lane runs.
+/// Waits until a lane has ended. Everything that it did happens before what this lane does next.
+/// Returns at once where no lane runs.
 ///
 /// # Panics
-/// When there is no such lane; the execution is then a failure.
+/// If there is no such lane; the execution is then a failure.
 pub fn join(lane: usize) {
     if active() && current::with(|engine| engine.has_lane(lane)) == Some(false) {
         fail(format!("there is no lane {lane} to wait for"));
@@ -253,9 +256,9 @@ pub fn join(lane: usize) {
     let _ = perform(|_| Op::Join(lane));
 }
 
-/// Names the objects in `[addr, addr + len)` in traces: `describe` gets the offset. Not a step; may
-/// also be called while the subject builds. A later label for the same place wins. Only a replay
-/// records names; a search drops them.
+/// Names the objects in `[addr, addr + len)` in traces: `describe` is given the offset. Not a step;
+/// may also be called while the subject builds. A later label for the same place wins. Only a
+/// replay records names; a search drops them.
 pub fn label(addr: usize, len: usize, describe: impl Fn(usize) -> String + 'static) {
     current::with(|engine| {
         if let Some(recorder) = &mut engine.recorder {
@@ -264,15 +267,15 @@ pub fn label(addr: usize, len: usize, describe: impl Fn(usize) -> String + 'stat
     });
 }
 
-/// Whether this execution is recorded: that of a replay is, and the one in which a search makes
-/// sure of the failure that it reports. A subject may keep what explains such an execution, as long
-/// as nothing that lanes do depends on it.
+/// Whether this execution is recorded: a replay is, and so is the execution in which a search
+/// confirms the failure that it reports. A subject may keep extra data to explain such an
+/// execution, as long as nothing that lanes do depends on it.
 pub fn is_recorded() -> bool {
     current::with(|engine| engine.recorder.is_some()).unwrap_or(false)
 }
 
 /// The running lane, counted from 0 in the order in which they were added or started; 0 when no
-/// lane runs. See [`spawn`] for what the numbers of started lanes are good for.
+/// lane runs. See [`spawn`] for what the numbers of started lanes may be used for.
 pub fn lane() -> usize {
     if active() { current::with(|engine| engine.number()).unwrap_or(0) } else { 0 }
 }
@@ -282,8 +285,8 @@ pub fn step() -> u64 {
     current::with(|engine| engine.steps()).unwrap_or(0)
 }
 
-/// Picks a number below `n`, which the search goes through like the orders of accesses. Zero when
-/// `n` is less than two, without a step.
+/// Picks a number below `n`; the search explores the numbers as it does the orders of accesses.
+/// When `n` is less than two, returns zero without a step.
 pub fn choose(n: usize) -> usize {
     if n < 2 {
         return 0;

@@ -1,13 +1,13 @@
-//! A part of a search, as text that another process can take up.
+//! A part of a search, as text that another process can work on.
 //!
-//! A job of an exhaustive search stands for all executions that begin with its steps, apart from
-//! those that begin with what a sleeping lane would do: other jobs have them. Its text is that of a
-//! [`Schedule`], followed by a semicolon and the sleeping lanes, counted from 1, each with what its
-//! step touches: `1,1,2.1;1+w4,3+k2x`. It means something only to the same version of the same
+//! A job of an exhaustive search stands for all executions that begin with its steps, except those
+//! that continue with what a sleeping lane would do: they belong to other jobs. Its text is that of
+//! a [`Schedule`], followed by a semicolon and the sleeping lanes, counted from 1, each with what
+//! its step touches: `1,1,2.1;1+w4,3+k2x`. It is meaningful only for the same version of the same
 //! subject.
 //!
 //! A job of a random search stands for some of its runs: `runs 300+100` for a hundred from run 300
-//! on; `runs 300+100/41` if it has to know that changes of priority are spread over 41 steps.
+//! on; `runs 300+100/41` if it must record that changes of priority are spread over 41 steps.
 
 use crate::{
     lane::MAX_LANES,
@@ -16,11 +16,11 @@ use crate::{
 };
 use std::{fmt, str::FromStr};
 
-/// A part of a search; see [`crate::jobs`]. The default is the whole of it.
+/// A part of a search; see [`crate::jobs`]. The default is the whole search.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Job {
     prefix: Schedule,
-    /// The lanes that sleep when the last step is made, and what their steps touch.
+    /// The lanes that sleep when the last step has been made, and what their steps touch.
     asleep: Vec<(usize, Touch)>,
     runs: Option<Range>,
 }
@@ -30,7 +30,7 @@ pub struct Job {
 pub(crate) struct Range {
     pub(crate) first: u64,
     pub(crate) count: u64,
-    /// The steps that changes of priority are spread over, for a search that has some.
+    /// The steps that changes of priority are spread over, for a search that makes any.
     pub(crate) length: Option<usize>,
 }
 
@@ -44,17 +44,17 @@ impl Job {
         Self { runs: Some(runs), ..Self::default() }
     }
 
-    /// How many executions it stands for, if that is known: the runs of a random search.
+    /// How many executions it stands for, if known: the runs of a random search.
     pub fn executions(&self) -> Option<u64> {
         self.runs.map(|runs| runs.count)
     }
 
-    /// Whether it is the whole of a search.
+    /// Whether it is a whole search.
     pub(crate) fn is_whole(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The runs that it stands for, if it is part of a random search.
+    /// The runs that it stands for, if it is a part of a random search.
     pub(crate) fn runs(&self) -> Option<Range> {
         self.runs
     }
@@ -83,14 +83,14 @@ impl fmt::Display for Job {
     }
 }
 
-/// Text that is not a job.
+/// The error for text that is not a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParseJobError {
-    /// The part before the semicolon is no schedule.
+    /// The part before the semicolon is not a schedule.
     Prefix(ParseScheduleError),
-    /// An entry after the semicolon is no sleeping lane.
+    /// An entry after the semicolon is not a sleeping lane.
     Sleeper(String),
-    /// What follows the word `runs` are no runs.
+    /// What follows the word `runs` is not a range of runs.
     Runs(String),
 }
 
@@ -140,7 +140,7 @@ impl FromStr for Job {
 }
 
 impl Range {
-    /// Whether these are some of so many runs.
+    /// Whether these are among that many runs.
     pub(crate) fn is_within(self, runs: u64) -> bool {
         self.first + self.count <= runs.max(1)
     }

@@ -1,6 +1,6 @@
 //! Lanes as values: those that a subject adds, and sets of them.
 
-/// The most lanes that an execution may have at a time, those that lanes start included.
+/// The most lanes that an execution may have at a time, including those that lanes start.
 pub const MAX_LANES: usize = 32;
 
 /// Where a subject adds its lanes.
@@ -19,8 +19,8 @@ impl<'a> Lanes<'a> {
         Self { list }
     }
 
-    /// Adds a lane that runs `body`. At most [`MAX_LANES`] are possible; more make the exploration
-    /// fail.
+    /// Adds a lane that runs `body`. At most [`MAX_LANES`] lanes are possible; more make the
+    /// exploration fail.
     pub fn lane(&mut self, name: impl Into<String>, body: impl FnOnce() + 'static) {
         self.list.push(NewLane { name: name.into(), body: Box::new(body) });
     }
@@ -35,7 +35,7 @@ impl LaneSet {
         Self(1 << lane)
     }
 
-    /// The lanes as bits, that of lane 0 the lowest.
+    /// The lanes as bits; lane 0 is the lowest bit.
     pub(crate) fn bits(self) -> u32 {
         self.0
     }

@@ -2,7 +2,7 @@
 //!
 //! A *subject* builds a fresh world and a few *lanes* (closures that share it) for every execution.
 //! Instrumented code announces each shared access through [`hook`]; the explorer decides which lane
-//! goes on and, under a weak memory model, which store a load returns. After the lanes have ended
+//! runs next and, under a weak memory model, which store a load returns. After the lanes have ended
 //! the subject judges what they left behind.
 //!
 //! ```
@@ -44,27 +44,28 @@
 //!   nothing is shared with others.
 //! * `engine`: one execution. A lane announces an access (`op`) before it executes it, so that the
 //!   choice of the next lane runs inline and continuing with the same lane costs no switch.
-//! * `memory`: what a load may return, under [`Model::Sc`], [`Model::Tso`] or [`Model::Weak`]; what
-//!   happens before what (`clock`), and which accesses nothing orders.
-//! * `search`: who goes next: depth-first with reduction, with a preemption bound, at random, or by
-//!   PCT.
-//! * `explore`, `shrink`, `replay`: the loop around it, the cutting of a failure to few switches,
-//!   and its trace.
-//! * `job`, `split`: the division of a search into parts that other threads, processes or machines
-//!   can search; `budget` is what they may spend together.
+//! * `memory`: what a load may return, under [`Model::Sc`], [`Model::Tso`] or [`Model::Weak`]; the
+//!   happens-before order (`clock`), and which accesses are unordered.
+//! * `search`: which lane runs next: depth-first with reduction, with a preemption bound, at
+//!   random, or by PCT.
+//! * `explore`, `shrink`, `replay`: the loop around it, cutting a failure down to few switches, and
+//!   replaying it for a trace.
+//! * `job`, `split`: dividing a search into parts that other threads, processes or machines can
+//!   search; `budget` is the number of executions that they may make together.
 //! * `position`: where a search was interrupted, and how it is resumed elsewhere.
 //!
 //! # The floors
-//! A room is a module with all below it that has no row of its own. It uses its own floor and those
-//! below, and no file leads back to itself; `tests/floors.rs` reads the imports and checks both.
+//! A room is a module together with every submodule that has no row of its own. It uses only its
+//! own floor and those below, and no file depends on itself through others; `tests/floors.rs` reads
+//! the imports and checks both.
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
-//! | 0 | `budget`, `clock`, `lane`, `model`, `object`, `order`, `rng`, `schedule`, `stable`, `watch` | values that know nothing of each other |
+//! | 0 | `budget`, `clock`, `lane`, `model`, `object`, `order`, `rng`, `schedule`, `stable`, `watch` | values independent of each other |
 //! | 1 | `op`, `lock`, `search::touch`, `search::rule`, `search::ahead` | what an access is to its lane, to a lock and to a search |
 //! | 2 | `memory`, `record`, `job`, `position` | what a load may return; a trace; parts of a search as text |
 //! | 3 | `config`, `report` | what is asked and what was found |
-//! | 4 | `search`, `subject` | who goes next; what is explored |
+//! | 4 | `search`, `subject` | which lane runs next; what is explored |
 //! | 5 | `engine` | one execution |
 //! | 6 | `current` | the engine of this thread |
 //! | 7 | [`hook`], `runner` | where lanes call it, and where it resumes them |
@@ -73,13 +74,13 @@
 //! | 10 | `explore` | the loop over all of them |
 //!
 //! # What a clean, exhausted report means
-//! No execution of the model, within the instrumented accesses, fails. State that lanes share must
-//! be protected by announced locks or by happens-before: announce accesses to it with
+//! Within the instrumented accesses, no execution that the model allows fails. State that lanes
+//! share must be protected by announced locks or by happens-before: announce accesses to it with
 //! [`hook::read_plain`] and [`hook::write_plain`], and a data race is a failure. State that lanes
-//! share without announcing it is outside the statement, and so are the numbers of started lanes
-//! and who is the last of several owners ([`hook::hand_over`]).
+//! share without announcing it is outside this guarantee, and so are the numbers of started lanes
+//! and which of several owners is the last ([`hook::hand_over`]).
 
-// The tests' programs and references speak of the crate by its name, in here as well.
+// The tests' programs and references use the crate's name, and are compiled in here as well.
 #[cfg(test)]
 extern crate self as pinfold_explore;
 

@@ -1,14 +1,14 @@
 //! The locks of one execution: who holds them.
 //!
-//! INV-LOCK-1: a lock is held by one lane exclusively, or by any number of lanes shared, or by
-//! nobody.
+//! INV-LOCK-1: a lock is held by one lane exclusively, or shared by any number of lanes, or not
+//! held at all.
 
 use crate::{object::Object, order::Mode};
 
 /// The state of all locks.
 #[derive(Default)]
 pub(crate) struct Locks {
-    /// One entry for each time that a lane has taken a lock and not given it back.
+    /// One entry for each time that a lane has taken a lock and not released it.
     held: Vec<(Object, usize, Mode)>,
 }
 
@@ -39,7 +39,7 @@ impl Locks {
         self.held.push((lock, lane, mode));
     }
 
-    /// Gives the lock back. Giving back a lock that the lane does not hold changes nothing.
+    /// Releases the lock. Releasing a lock that the lane does not hold changes nothing.
     pub(crate) fn release(&mut self, lock: Object, lane: usize, mode: Mode) {
         if let Some(index) = self.held.iter().rposition(|&held| held == (lock, lane, mode)) {
             self.held.swap_remove(index);

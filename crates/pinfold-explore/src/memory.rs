@@ -1,7 +1,7 @@
 //! What a load may return.
 //!
 //! An access has *options*: numbers `k` that say how many stores back from the latest (in
-//! modification order) a load reads or how many stores a store is placed behind. Option 0 is the
+//! modification order) a load reads, or before how many stores a store is placed. Option 0 is the
 //! sequentially consistent one, is always allowed, and is the only one under [`Model::Sc`].
 //!
 //! The weaker models are [`axiomatic`]: [`graph`] keeps the execution as a graph of events, and an
@@ -9,8 +9,7 @@
 //! prefixes of (program order and reads-from), and option 0 always keeps it; that is all that the
 //! search relies on.
 //!
-//! All models keep what happens before what, so that [`race`] can tell accesses that nothing
-//! orders.
+//! All models keep the happens-before order, so that [`race`] can detect unordered accesses.
 
 mod axiomatic;
 mod graph;
@@ -32,7 +31,7 @@ use race::Races;
 pub(crate) use race::{Actor, Life, Plain, Race, Reach};
 use sequential::Sequential;
 
-/// What a model keeps of an execution.
+/// The state that a model keeps of an execution.
 enum Kept {
     Sequential(Sequential),
     Axiomatic(Box<Axiomatic>),
@@ -63,7 +62,7 @@ impl Memory {
         self.races.clear();
     }
 
-    /// The execution begins with so many lanes.
+    /// The execution begins with this many lanes.
     pub(crate) fn lanes(&mut self, lanes: usize) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.begin(lanes),
@@ -71,7 +70,7 @@ impl Memory {
         }
     }
 
-    /// The cell is about to be accessed and holds `now`: the initial value, if it was not known.
+    /// The cell is about to be accessed and holds `now`: its initial value, if the cell is new.
     pub(crate) fn meet(&mut self, cell: Object, now: u64) {
         let index = cell as usize;
         if self.latest.len() <= index {
@@ -86,7 +85,8 @@ impl Memory {
         }
     }
 
-    /// The next access to the cell starts from what it then holds; the lock hands nothing over.
+    /// The next access to the cell starts from what the cell then holds; the lock hands nothing
+    /// over.
     pub(crate) fn forget(&mut self, object: Object) {
         if let Some(latest) = self.latest.get_mut(object as usize) {
             *latest = None;
@@ -97,24 +97,25 @@ impl Memory {
         }
     }
 
-    /// The lane is about to touch the cell. Says with whose access that is not ordered.
+    /// The lane is about to touch the cell. Returns the race with an unordered access, if there is
+    /// one.
     pub(crate) fn reach(&mut self, by: Actor, cell: Object, reach: Reach) -> Option<Race> {
         self.races.reach_cell(by, cell, reach, self.kept.known(by.lane))
     }
 
-    /// The lane touches plain memory. Says with whose access that is not ordered.
+    /// The lane touches plain memory. Returns the race with an unordered access, if there is one.
     pub(crate) fn reach_plain(&mut self, by: Actor, addr: usize, access: Plain) -> Option<Race> {
         self.races.reach_plain(by, addr, access, self.kept.known(by.lane))
     }
 
-    /// The lane gives up the memory in `range`, a start and a length. Says with whose access to
-    /// plain memory there that is not ordered.
+    /// The lane gives up the memory in `range`, a start and a length. Returns the race with an
+    /// unordered access to plain memory there, if there is one.
     pub(crate) fn end(&mut self, by: Actor, range: (usize, usize)) -> Option<Race> {
         self.races.end(by, range, self.kept.known(by.lane))
     }
 
-    /// The lane sets the cells in `range` anew, those included that were not met yet. Says with who
-    /// set some of it anew before that is not ordered.
+    /// The lane reinitialises the cells in `range`, including those not met yet. Returns the race
+    /// with an unordered earlier reinitialisation of a part of it, if there is one.
     pub(crate) fn renew(&mut self, by: Actor, range: (usize, usize)) -> Option<Race> {
         self.races.renew(by, range, self.kept.known(by.lane))
     }
@@ -212,7 +213,7 @@ impl Memory {
         }
     }
 
-    /// The lane gives a lock back.
+    /// The lane releases a lock.
     pub(crate) fn give_back(&mut self, lane: usize, lock: Object, mode: Mode) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.release(lane, lock, mode),
@@ -227,8 +228,9 @@ impl Memory {
         }
     }
 
-    /// Puts the options of a lane that waits until nobody has the lock alone into `options`, the
-    /// ordinary one first. None when it has to wait. `free` is whether nobody has it now.
+    /// Puts the options of a lane that waits until no lane holds the lock exclusively into
+    /// `options`, the ordinary one first. None when it has to wait. `free` is whether no lane holds
+    /// it so now.
     pub(crate) fn unlocked(
         &mut self,
         lane: usize,
@@ -245,7 +247,7 @@ impl Memory {
         }
     }
 
-    /// The lane sees that nobody has the lock alone, with one of its options.
+    /// The lane sees that no lane holds the lock exclusively, with one of its options.
     pub(crate) fn see_unlocked(&mut self, lane: usize, lock: Object, option: u32) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.acquire(lane, lock, Mode::Shared),
@@ -253,7 +255,7 @@ impl Memory {
         }
     }
 
-    /// The lane asked for a lock that it holds: what came of it is known, and nobody else's affair.
+    /// The lane asked for a lock that it holds: the result is known, and concerns no other lane.
     pub(crate) fn ask_again(&mut self, lane: usize) {
         if let Kept::Axiomatic(kept) = &mut self.kept {
             kept.drain(lane);
@@ -284,7 +286,7 @@ impl Memory {
         }
     }
 
-    /// The lane of this number, at this place, has ended.
+    /// The lane with this number, at this place, has ended.
     pub(crate) fn end_lane(&mut self, lane: usize, number: usize) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.end(lane, number),
@@ -292,7 +294,7 @@ impl Memory {
         }
     }
 
-    /// The lane has seen that the one of this number ended.
+    /// The lane has seen that the lane with this number ended.
     pub(crate) fn join(&mut self, lane: usize, number: usize) {
         match &mut self.kept {
             Kept::Sequential(kept) => kept.known.join(lane, number),
@@ -300,8 +302,8 @@ impl Memory {
         }
     }
 
-    /// Whether all that was done at a place, by a lane that ended, happens before the next access
-    /// of the lane.
+    /// Whether everything done at a place, by a lane that ended, happens before the next access of
+    /// the lane.
     pub(crate) fn knows_end(&self, lane: usize, place: usize) -> bool {
         match &self.kept {
             Kept::Sequential(kept) => kept.known.knows_end(lane, place),

@@ -7,14 +7,14 @@ use std::{fmt, str::FromStr};
 pub enum Model {
     /// The latest store in the order of steps.
     Sc,
-    /// Total store order, as on x86: a store, and the giving back of a lock, may be delayed past
-    /// later loads of its lane. A read-modify-write that writes, a compare-exchange and an attempt
-    /// at a lock even if they fail, the taking of a lock, the start of a lane and the sight of its
-    /// end are full fences; another read-modify-write that does not write is a load.
+    /// Total store order, as on x86: a store, and the release of a lock, may be delayed past later
+    /// loads of its lane. A read-modify-write that writes, a compare-exchange and an attempt to
+    /// take a lock (even if they fail), taking a lock, starting a lane and seeing its end are full
+    /// fences; any other read-modify-write that does not write is a load.
     Tso,
-    /// RC11 with the release sequences of C++20. A load may return an older store when nothing
+    /// RC11 with the release sequences of C++20. A load may return an older store unless something
     /// forbids it. Loads are not delayed past later stores (no load buffering), and dependencies
-    /// order nothing: what the kernel orders by an address dependency needs an acquire here.
+    /// order nothing: where the kernel relies on an address dependency, an acquire is needed here.
     #[default]
     Weak,
 }
@@ -39,10 +39,10 @@ impl fmt::Display for Model {
     }
 }
 
-/// Text that names no model.
+/// The error for text that names no model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseModelError(
-    /// The text as it was found.
+    /// The text as given.
     pub String,
 );
 

@@ -1,16 +1,17 @@
 //! Small numbers for the cells and locks of one execution.
 //!
 //! Addresses differ from execution to execution; the number of an object is the order in which it
-//! was first announced, which is the same whenever the schedule is: one that ended has none of its
-//! numbers taken up by what comes to lie there. Nothing iterates over the hash maps, so their order
-//! does not matter.
+//! was first announced, which is the same whenever the schedule is the same: an object that later
+//! comes to lie where another ended does not reuse its number. Nothing iterates over the hash maps,
+//! so their order does not matter.
 
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
 };
 
-/// Numbers cells and locks alike: one space, so that a search need not tell them apart.
+/// Numbers cells and locks alike: a single number space, so that a search need not distinguish
+/// them.
 pub(crate) type Object = u32;
 
 /// Multiplies by an odd constant: addresses are all that is ever hashed.
@@ -48,7 +49,7 @@ pub(crate) enum Kind {
 pub(crate) struct Objects {
     cells: AddressMap,
     locks: AddressMap,
-    /// What each is, and where; `None` for one that has ended.
+    /// What each object is, and where it lies; `None` for one that has ended.
     known: Vec<(Kind, Option<usize>)>,
 }
 
@@ -65,7 +66,8 @@ impl Objects {
         self.known.len()
     }
 
-    /// The number of the object at `addr`, the next one if it is met for the first time.
+    /// The number of the object at `addr`: the next free number if the object is met for the first
+    /// time.
     pub(crate) fn number(&mut self, kind: Kind, addr: usize) -> Object {
         let map = match kind {
             Kind::Cell => &mut self.cells,
@@ -84,8 +86,8 @@ impl Objects {
         self.known[object as usize]
     }
 
-    /// The object ends: what lies there later is another. So numbers do not depend on whether
-    /// memory that was freed is handed out again.
+    /// The object ends: what lies there later is a different object. Numbers thus do not depend on
+    /// whether freed memory is handed out again.
     pub(crate) fn end(&mut self, object: Object) {
         let (kind, addr) = &mut self.known[object as usize];
         let map = match kind {

@@ -1,4 +1,4 @@
-//! What a lane announces, and what comes of it.
+//! What a lane announces, and what the access then gives.
 //!
 //! INV-OP-1: an announced closure is called only while the lane that announced it is suspended in,
 //! or runs, the hook that borrowed the closure. The announcement is taken out before that hook
@@ -50,19 +50,19 @@ impl Ready {
     }
 }
 
-/// What a read-modify-write that does not write is for the machine.
+/// How the machine treats a read-modify-write that does not write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Miss {
-    /// A load: whoever updates looked first, and left it at that.
+    /// As a load: the update read the value first, and had nothing to write.
     Load,
-    /// The same locked instruction.
+    /// As the same locked instruction.
     Locked,
 }
 
 /// An announced access, with all that is needed to execute it.
 ///
 /// Every other description of an access is made from this one, by a match that names each kind:
-/// what a search sees of it ([`crate::search::Touch`]) and what a trace says of it
+/// what a search sees of it ([`crate::search::Touch`]) and what a trace shows of it
 /// ([`crate::AccessKind`]).
 pub(crate) enum Op {
     Cell(Object, CellOp),
@@ -70,7 +70,7 @@ pub(crate) enum Op {
     Fence(Order),
     /// Picks a number below this one.
     Choose(usize),
-    /// Waits for the end of the lane of this number.
+    /// Waits for the end of the lane with this number.
     Join(usize),
 }
 
@@ -82,15 +82,15 @@ pub(crate) enum CellOp {
     Wait { order: Order, ready: Ready },
 }
 
-/// What is done with a lock.
+/// An operation on a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LockOp {
-    /// Takes it, waiting if need be.
+    /// Takes it, waiting if necessary.
     Take(Mode),
-    /// Takes it if nobody is in the way.
+    /// Takes it if no holder excludes that.
     Try(Mode),
     GiveBack(Mode),
-    /// Waits until nobody has the lock alone, and takes nothing.
+    /// Waits until no lane holds the lock exclusively, and takes nothing.
     SeeUnlocked,
 }
 
@@ -136,7 +136,7 @@ pub(crate) struct Done {
     pub(crate) latest: u64,
 }
 
-/// Whether options are offered that go behind the last change of a cell.
+/// Whether to offer options that go back past the last change of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Behind {
     Offered,

@@ -36,14 +36,14 @@ impl fmt::Display for Order {
 /// How a lock is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// Nobody else holds it.
+    /// No other lane holds it.
     Exclusive,
-    /// Others may hold it shared.
+    /// Other lanes may also hold it shared.
     Shared,
 }
 
 impl Mode {
-    /// Whether a holder in one mode keeps out one who wants the lock in the other.
+    /// Whether a holder in one mode excludes a lane that wants the lock in the other.
     pub(crate) fn excludes(self, wanted: Self) -> bool {
         self == Self::Exclusive || wanted == Self::Exclusive
     }

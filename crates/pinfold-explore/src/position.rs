@@ -1,17 +1,17 @@
-//! Where a search stands between two executions, as text from which another process goes on.
+//! Where a search is between two executions, as text from which another process can resume it.
 //!
-//! A position is the name of a search, what it has yet to do, and at the end, after a `#`, a hash
-//! of all before it. For the two depth-first searches that is the stack: for each step the
-//! alternatives that were tried, those that sleep and those that are still to be tried. For the
-//! random ones it is the number of the next run.
+//! A position consists of the name of a search, what it still has to do and, at the end, after a
+//! `#`, a hash of everything before it. For the two depth-first searches that is the stack: for
+//! each step the alternatives that were tried, those that sleep and those that are still to be
+//! tried. For the random ones it is the number of the next run.
 //!
-//! INV-POSITION-1: going on from a position does what the search would have done, had it not been
-//! interrupted: the pieces together count each execution once, and miss none.
-//! INV-POSITION-2: text that was changed is refused. The stack of another subject does not repeat
-//! the steps that it is meant to repeat, or does not find the alternatives there that it expects;
-//! both end the search as [`crate::FailureKind::Nondeterministic`]. The number of a run, and a
-//! search that is about to begin or to make another first step, hold nothing of the subject:
-//! whoever keeps positions has to know what they belong to.
+//! INV-POSITION-1: resuming from a position does what the search would have done without the
+//! interruption: the pieces together count each execution once, and miss none.
+//! INV-POSITION-2: text that was changed is refused. With the stack of another subject, the steps
+//! do not repeat as recorded, or do not offer the alternatives recorded there; both end the search
+//! as [`crate::FailureKind::Nondeterministic`]. The number of a run, and a search that is about to
+//! begin or to make another first step, record nothing of the subject: a caller that keeps
+//! positions must know what they belong to.
 
 use crate::{
     lane::{LaneSet, MAX_LANES},
@@ -24,12 +24,12 @@ use std::{
     str::{FromStr, SplitAsciiWhitespace},
 };
 
-/// Where a search stands. Means something only to the same search, of the same job, in the same
-/// version of the same subject.
+/// Where a search is. Meaningful only for the same search, of the same job, of the same version of
+/// the same subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position(pub(crate) Stand);
 
-/// What each strategy has to know to go on.
+/// What each strategy needs in order to resume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stand {
     Reduced { trail: u64, branches: Vec<Branch> },
@@ -68,11 +68,11 @@ pub(crate) enum Fork {
     Option { options: Vec<u32>, at: usize },
 }
 
-/// What positions are held against.
+/// The hashes that positions are checked against.
 pub(crate) struct Trail;
 
 impl Trail {
-    /// The hash of steps, such as who made them and what they touched.
+    /// The hash of steps: for instance which lanes made them and what they touched.
     pub(crate) fn of(steps: impl Iterator<Item = impl Hash>) -> u64 {
         let mut trail = StableHasher::default();
         steps.for_each(|step| step.hash(&mut trail));
@@ -86,7 +86,7 @@ impl Trail {
     }
 }
 
-/// Entries with commas between them.
+/// Entries separated by commas.
 struct Listed<'a, T>(&'a [T]);
 
 impl<T: fmt::Display> fmt::Display for Listed<'_, T> {
@@ -158,18 +158,18 @@ impl fmt::Display for Position {
     }
 }
 
-/// Text that is not a position.
+/// The error for text that is not a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParsePositionError {
-    /// The hash at the end is missing, or is not that of the rest.
+    /// The hash at the end is missing, or does not match the rest.
     Damaged,
     /// There is no search of this name.
     Search(String),
-    /// An entry that says nothing to its search, or is missing.
+    /// An entry that its search cannot use, or that is missing.
     Entry {
-        /// Which, counted from 1 after the name of the search.
+        /// Which entry, counted from 1 after the name of the search.
         entry: usize,
-        /// The entry as it was found; empty if it is missing.
+        /// The entry as given; empty if it is missing.
         text: String,
     },
 }
@@ -178,17 +178,17 @@ impl fmt::Display for ParsePositionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Damaged => f.write_str(
-                "the position is not as it was written: its hash does not fit; begin the search anew",
+                "the position is damaged: its hash is missing or wrong; start the search over",
             ),
             Self::Search(name) => write!(
                 f,
-                "the position is one of a search `{name}`: there are exhaustive, preemptions, \
-                 random and pct; begin the search anew"
+                "the position names a search `{name}`; the searches are exhaustive, preemptions, \
+                 random and pct; start the search over"
             ),
             Self::Entry { entry, text } => write!(
                 f,
-                "entry {entry} of the position is `{text}`, which cannot be there; begin the search \
-                 anew"
+                "entry {entry} of the position is `{text}`, which is not valid there; start the \
+                 search over"
             ),
         }
     }
@@ -196,14 +196,14 @@ impl fmt::Display for ParsePositionError {
 
 impl std::error::Error for ParsePositionError {}
 
-/// The entries of a position, one after the other.
+/// Reads the entries of a position, one after another.
 struct Entries<'a> {
     texts: SplitAsciiWhitespace<'a>,
     entry: usize,
 }
 
 impl<'a> Entries<'a> {
-    /// Reads the next entry, which has to be there.
+    /// Reads the next entry, which must be there.
     fn next<T>(&mut self, read: impl Fn(&'a str) -> Option<T>) -> Result<T, ParsePositionError> {
         self.entry += 1;
         let text = self.texts.next().unwrap_or_default();
@@ -211,7 +211,7 @@ impl<'a> Entries<'a> {
         read(text).ok_or_else(wrong)
     }
 
-    /// Reads all that follow.
+    /// Reads all the remaining entries.
     fn rest<T>(
         &mut self,
         read: impl Fn(&'a str) -> Option<T>,

@@ -1,4 +1,4 @@
-//! Writes down what every step of an execution does, with the names that the subject gave.
+//! Records what every step of an execution does, with the names that the subject gave.
 
 use crate::{
     object::{Kind, Object, Objects},
@@ -8,6 +8,11 @@ use crate::{
 use std::fmt;
 
 /// What kind of access a step was.
+///
+/// It is kept beside `Op`, the crate's own description of an access, because traces are public and
+/// `Op` is not: an `Op` also holds closures and values, and does not say whether an attempt
+/// succeeded. One exhaustive match makes it from an `Op` and its result, so that the two cannot
+/// drift apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AccessKind {
     /// A load.
@@ -26,20 +31,20 @@ pub enum AccessKind {
     Lock(Mode),
     /// A lock was taken without waiting.
     TryLock(Mode),
-    /// A lock was not taken, because somebody was in the way.
+    /// A lock was not taken, because a holder excluded that.
     TryLockNot(Mode),
-    /// A lock was given back.
+    /// A lock was released.
     Unlock(Mode),
     /// A lock was seen to be free.
     SeeUnlocked,
     /// A value was chosen.
     Choose,
-    /// Another lane had ended.
+    /// Another lane was seen to have ended.
     Join,
 }
 
 impl AccessKind {
-    /// What an access was that gave this.
+    /// The kind of an access that had this result.
     fn of(op: &Op, Done { done, .. }: Done) -> Self {
         match *op {
             Op::Cell(_, ref access) => match *access {
@@ -98,7 +103,7 @@ pub struct Access {
     pub old: u64,
     /// The value written; equal to `old` for reads.
     pub new: u64,
-    /// How many stores back from the latest it read or was placed.
+    /// How many stores back from the latest it read, or before how many it was placed.
     pub behind: u32,
 }
 
@@ -108,7 +113,7 @@ struct Label {
     describe: Box<dyn Fn(usize) -> String>,
 }
 
-/// Writes down what the steps of one execution do.
+/// Records what the steps of one execution do.
 #[derive(Default)]
 pub(crate) struct Recorder {
     labels: Vec<Label>,
@@ -138,7 +143,7 @@ impl Recorder {
         name.unwrap_or_else(|| Self::anonymous(objects, object))
     }
 
-    /// The label of what lies there.
+    /// The label of what lies at an address.
     pub(crate) fn name_at(&self, addr: usize) -> Option<String> {
         let covers = |label: &&Label| addr.wrapping_sub(label.addr) < label.len;
         let label = self.labels.iter().rev().find(covers)?;

@@ -15,18 +15,19 @@ use crate::{
 /// What a replay showed.
 #[derive(Clone, Debug)]
 pub struct Replay {
-    /// What the execution led to. A failure that the engine sees itself is a [`Judgement::Fail`].
+    /// The result of the execution. A failure that the engine itself detects is a
+    /// [`Judgement::Fail`].
     pub judgement: Judgement,
     /// Every step.
     pub trace: Vec<Access>,
-    /// The names of the lanes, those that lanes started included.
+    /// The names of the lanes, including those started by other lanes.
     pub lanes: Vec<String>,
-    /// The first step at which the schedule could not be followed, or where it ended too early or
-    /// too late.
+    /// The first step at which the schedule could not be followed, or at which it ended too early
+    /// or too late.
     pub diverged_at: Option<usize>,
 }
 
-/// Runs `schedule` and records it. Where it cannot be followed, the execution goes on in the
+/// Runs `schedule` and records it. Where it cannot be followed, the execution continues in the
 /// ordinary way.
 pub fn replay<S: Subject>(
     subject: &mut S,
@@ -34,7 +35,7 @@ pub fn replay<S: Subject>(
     locks: LockForm,
     schedule: &Schedule,
 ) -> Replay {
-    /// Steps that an execution may make beyond its schedule before it is left.
+    /// The most steps that an execution may make beyond its schedule before it is abandoned.
     const SLACK: u32 = 100_000;
     if current::phase() != Phase::Idle {
         let message = "an exploration already runs on this thread; replay outside it".to_owned();

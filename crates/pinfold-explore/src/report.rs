@@ -24,12 +24,12 @@ pub enum FailureKind {
     Failed,
     /// A lane, or the subject, panicked.
     Panicked,
-    /// Lanes were left that wait for a lock or a value, and nobody could go on.
+    /// The remaining lanes wait for a lock or a value, and none can continue.
     Deadlock,
-    /// Two accesses that nothing orders met where one of them needs the place alone.
+    /// Two unordered accesses met where one of them needs exclusive access.
     DataRace,
-    /// The same schedule led to another behaviour: the subject depends on something the explorer
-    /// does not control.
+    /// The same schedule led to different behaviour: the subject depends on something that the
+    /// explorer does not control.
     Nondeterministic,
     /// The exploration could not be started.
     Unsupported,
@@ -58,13 +58,13 @@ pub struct Failure {
     pub message: String,
     /// The name that the subject gave to the outcome; empty when it did not judge.
     pub outcome: String,
-    /// How to get there again.
+    /// The schedule that reproduces it.
     pub schedule: Schedule,
     /// The number of steps of the execution.
     pub steps: u32,
-    /// How often it went from one lane to another.
+    /// How often it switched from one lane to another.
     pub switches: u32,
-    /// What it was cut from.
+    /// The longer execution that it was cut down from.
     pub found: Length,
 }
 
@@ -73,7 +73,7 @@ pub struct Failure {
 pub struct Length {
     /// The number of steps.
     pub steps: u32,
-    /// How often it went from one lane to another.
+    /// How often it switched from one lane to another.
     pub switches: u32,
 }
 
@@ -92,7 +92,7 @@ impl fmt::Display for Failure {
 pub struct Report {
     /// Executions that ran to their end.
     pub executions: u64,
-    /// Executions that were left because others cover all that could follow.
+    /// Executions that were abandoned because others cover everything that could follow.
     pub blocked: u64,
     /// Executions that reached the step limit.
     pub truncated: u64,
@@ -100,8 +100,8 @@ pub struct Report {
     pub steps_max: u32,
     /// Whether every execution was tried.
     pub complete: Completeness,
-    /// Where to go on, if a limit or the one who asked ended the search: [`crate::Config::resume`]
-    /// takes it. What was counted until here is not counted again.
+    /// Where to resume, if a limit or a request ended the search: [`crate::Config::resume`] takes
+    /// it. What this report counts is not counted again then.
     pub position: Option<Position>,
     /// For PCT: the steps over which changes of priority are spread, once they are known.
     pub spread: Option<u32>,
@@ -113,19 +113,19 @@ pub struct Report {
     pub elapsed: Duration,
 }
 
-/// Where a running exploration stands.
+/// The progress of a running exploration.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// Executions that ran to their end so far.
     pub executions: u64,
-    /// Executions left early so far, because others cover what could follow.
+    /// Executions abandoned so far, because others cover everything that could follow.
     pub blocked: u64,
     /// Executions that reached the step limit so far.
     pub truncated: u64,
     /// The preemption bound that is being searched, if there is one. All executions with fewer
     /// preemptions were tried.
     pub bound: Option<u32>,
-    /// What the search has before it, if it knows.
+    /// What the search still has to do, if it knows.
     pub ahead: Option<Ahead>,
     /// Time since the start.
     pub elapsed: Duration,

@@ -1,5 +1,5 @@
-//! A small seeded generator (SplitMix64). Quality beyond "looks random" is not needed; being the
-//! same everywhere is.
+//! A small seeded generator (SplitMix64). It need only look random, but it must give the same
+//! numbers everywhere.
 
 /// A deterministic sequence of numbers.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 //! inactive, before the subject judges, so that its destructors run and nothing leaks.
 //! INV-LANE-2: a lane that another starts is resumed from here like any other, never from within
 //! its parent.
-//! INV-LANE-3: a stack goes back to the pool only when nothing lives on it.
+//! INV-LANE-3: a stack returns to the pool only when nothing lives on it.
 
 use crate::{
     current::{self, Phase},
@@ -19,12 +19,12 @@ use std::{
     sync::Once,
 };
 
-/// Enough for deep call chains of unoptimised code; pages that are not touched cost nothing.
+/// Enough for deep call chains of unoptimised code; untouched pages cost nothing.
 const STACK_BYTES: usize = 512 * 1024;
 
 type Fiber = Coroutine<(), (), ()>;
 
-/// Runs executions, keeping their stacks.
+/// Runs executions, and keeps their stacks for later ones.
 #[derive(Default)]
 pub(crate) struct Runner {
     stacks: Vec<DefaultStack>,
@@ -36,7 +36,7 @@ impl Runner {
     /// ended.
     ///
     /// # Errors
-    /// When there is no memory for a stack; then no lane has run.
+    /// If there is no memory for a stack; no lane has run then.
     pub(crate) fn run(&mut self, lanes: &mut Vec<NewLane>) -> io::Result<()> {
         while self.stacks.len() < lanes.len() {
             self.stacks.push(DefaultStack::new(STACK_BYTES)?);
@@ -64,7 +64,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Puts a lane on a stack. Another that was at its place has ended.
+    /// Puts a lane on a stack. A lane that was at its place before has ended.
     fn prepare(&mut self, place: usize, lane: NewLane) -> io::Result<()> {
         let stack = match self.stacks.pop() {
             Some(stack) => stack,
@@ -83,8 +83,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Lets the lanes that were started meanwhile, and those that they start, run to their first
-    /// access.
+    /// Lets newly started lanes, and those that they start, run to their first access.
     fn deliver(&mut self) {
         while let Some((place, lane)) = current::with(|engine| engine.birth()).flatten() {
             match self.prepare(place, lane) {
@@ -121,8 +120,8 @@ thread_local! {
     static PANIC_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Makes panics under an exploration silent; they are reported as failures. Panics elsewhere go on
-/// as before.
+/// Makes panics under an exploration silent; they are reported as failures. Panics elsewhere are
+/// reported as before.
 pub(crate) fn quiet_panics() {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {

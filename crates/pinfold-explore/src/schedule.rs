@@ -1,9 +1,9 @@
-//! The schedule of one execution, as text that replays in another process.
+//! The schedule of one execution, as text that another process can replay.
 //!
 //! One entry for each step, separated by commas: the place of the lane, counted from 1 (a lane that
 //! starts later may take the place of one that has ended), and after a dot, when it is not zero,
 //! the choice: for a load how many stores back from the latest it read, for a store how many stores
-//! it was placed behind, for data nondeterminism the value chosen. `1,1,2,2.1` lets lane 1 make two
+//! it was placed before, for data nondeterminism the value chosen. `1,1,2,2.1` lets lane 1 make two
 //! steps, then lane 2 two, the second of which reads the store before the latest one.
 
 use std::{fmt, str::FromStr};
@@ -13,7 +13,8 @@ use std::{fmt, str::FromStr};
 pub struct Choice {
     /// The place of the lane that made the step, counted from 0.
     pub lane: usize,
-    /// Which of the possible results the step had: see the text form. Zero is the ordinary one.
+    /// Which of the possible results the step had: see [`Schedule`]'s text form. Zero is the
+    /// ordinary one.
     pub choice: u32,
 }
 
@@ -29,7 +30,7 @@ impl Schedule {
         &self.steps
     }
 
-    /// How often the execution went from one lane to another.
+    /// How often the execution switched from one lane to another.
     pub fn switches(&self) -> u32 {
         let switches = self.steps.windows(2).filter(|pair| pair[0].lane != pair[1].lane).count();
         u32::try_from(switches).unwrap_or(u32::MAX)
@@ -57,12 +58,12 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// Text that is not a schedule.
+/// The error for text that is not a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseScheduleError {
     /// Which entry is wrong, counted from 1.
     pub entry: usize,
-    /// The entry as it was found.
+    /// The entry as given.
     pub text: String,
 }
 

@@ -1,4 +1,4 @@
-//! Who goes next: the strategies.
+//! Which lane runs next: the strategies.
 
 mod ahead;
 mod choose;

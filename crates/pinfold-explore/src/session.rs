@@ -24,7 +24,7 @@ pub(crate) fn refusal(config: &Config) -> Option<&'static str> {
     config.misfit()
 }
 
-/// An engine that searches, and looks at the time.
+/// An engine that searches, and watches the time.
 pub(crate) fn engine(config: &Config, start: Instant) -> Engine {
     let strategy = search::strategy(config);
     let mut engine = Engine::new(strategy, config.model, config.locks, config.max_steps);
@@ -32,10 +32,10 @@ pub(crate) fn engine(config: &Config, start: Instant) -> Engine {
     engine
 }
 
-/// One execution that ran.
+/// An execution that was run.
 pub(crate) struct Ran {
     pub(crate) end: End,
-    /// What the subject thought; `None` when it was not asked, or panicked.
+    /// The subject's judgement; `None` when it was not asked, or panicked.
     pub(crate) judgement: Option<Judgement>,
 }
 
@@ -86,10 +86,10 @@ impl<'a, S: Subject> Session<'a, S> {
                 Ending::Failed { kind: *kind, lane: *lane, message }
             }
             End::Redundant | End::Truncated | End::Interrupted => {
-                // The world was left half-way: what its destructors find amiss says nothing.
+                // The world was abandoned half-way: what its destructors complain of means nothing.
                 let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(world)));
                 if !caught_up && end != End::Interrupted {
-                    let message = "the execution ended before it came to where the search stood";
+                    let message = "the execution ended before the point where the search left off";
                     let message = message.to_owned();
                     return Ran::unstarted(FailureKind::Nondeterministic, message);
                 }
@@ -112,7 +112,7 @@ impl Ran {
         Self { end: End::Failed { kind, lane: 0, message }, judgement: None }
     }
 
-    /// The failure that this execution is, if it is one.
+    /// The failure in this execution, if it failed.
     pub(crate) fn failure(&self) -> Option<Failure> {
         let (kind, message) = match (&self.end, &self.judgement) {
             (End::Failed { kind, message, .. }, _) => (*kind, message.clone()),

@@ -1,12 +1,12 @@
-//! Cuts a failing schedule to the fewest switches, then the fewest unusual choices, then the fewest
-//! steps.
+//! Cuts a failing schedule down to the fewest switches, then the fewest unusual choices, then the
+//! fewest steps.
 //!
-//! Two ways, each within half of the runs: a bounded search with fewer preemptions from scratch,
-//! which finds the best there is when the subject is small, and changes to the schedule at hand,
-//! which work for any size. A changed schedule counts only if it leads to the same failure: the
-//! same kind and, when judged, the same outcome. When the engine's watch is over, what was reached
-//! until then stands. At the end the schedule runs once more, with names recorded, however long
-//! that takes.
+//! There are two ways, each given half of the runs: a bounded search from scratch with fewer
+//! preemptions, which finds the best schedule when the subject is small, and changes to the current
+//! schedule, which work for any size. A changed schedule counts only if it leads to the same
+//! failure: the same kind and, when judged, the same outcome. When the engine's watch ends it, the
+//! best schedule so far is kept. At the end the schedule runs once more, with names recorded,
+//! however long that takes.
 
 use crate::{
     current,
@@ -19,7 +19,7 @@ use crate::{
     watch::Watch,
 };
 
-/// What is less is better.
+/// The measure of a failure; less is better.
 type Cost = (u32, usize, u32);
 
 fn cost(failure: &Failure) -> Cost {
@@ -51,13 +51,13 @@ fn follow<S: Subject>(session: &mut Session<'_, S>, steps: Vec<Choice>) -> Optio
     session.run().failure()
 }
 
-/// Whether there is no time left.
+/// Whether time is up.
 fn is_over() -> bool {
     current::with(|engine| engine.watch.is_over()).unwrap_or(true)
 }
 
-/// Whether the two are one failure reached in different ways. Messages may hold values that differ
-/// on the way.
+/// Whether the two are one failure reached in different ways. Messages may contain values that
+/// differ between the ways.
 fn is_same(a: &Failure, b: &Failure) -> bool {
     a.kind == b.kind && (a.kind != FailureKind::Judged || a.outcome == b.outcome)
 }
@@ -79,7 +79,7 @@ enum Kept {
     No,
 }
 
-/// Looks for a failure with fewer preemptions than this one has switches.
+/// Searches for a failure with fewer preemptions than this one has switches.
 fn search_afresh<S: Subject>(session: &mut Session<'_, S>, failure: &mut Failure, runs: u32) {
     let naive = Naive::new(failure.switches - 1);
     current::with(|engine| engine.strategy = Box::new(naive));
@@ -115,9 +115,9 @@ fn change<S: Subject>(session: &mut Session<'_, S>, failure: &mut Failure, mut r
     }
 }
 
-/// Schedules that may be better: without one stretch of a lane (whose steps then come when nothing
-/// else can), with two neighbouring stretches exchanged, or with an ordinary choice in place of
-/// another.
+/// Schedules that may be better: without one stretch of a lane (whose steps then come when no other
+/// lane can run), with two neighbouring stretches exchanged, or with an ordinary choice in place of
+/// an unusual one.
 fn candidates(steps: &[Choice]) -> Vec<Vec<Choice>> {
     let stretches: Vec<&[Choice]> = steps.chunk_by(|a, b| a.lane == b.lane).collect();
     let without = (0..stretches.len()).map(|gone| {
@@ -137,7 +137,8 @@ fn candidates(steps: &[Choice]) -> Vec<Vec<Choice>> {
     without.chain(exchanged).chain(ordinary).collect()
 }
 
-/// Runs the schedule again, so that what is reported is known to happen again, and has names.
+/// Runs the schedule again, so that the reported failure is known to be reproducible, and has
+/// names.
 fn confirm<S: Subject>(session: &mut Session<'_, S>, failure: Failure) -> Failure {
     current::with(|engine| {
         engine.recorder = Some(Recorder::default());
@@ -150,7 +151,7 @@ fn confirm<S: Subject>(session: &mut Session<'_, S>, failure: Failure) -> Failur
         _ => Failure {
             kind: FailureKind::Nondeterministic,
             message: format!(
-                "{} ({}), but the same schedule did not lead there again; the subject \
+                "{} ({}), but the same schedule did not reproduce it; the subject \
                  depends on something besides the schedule (addresses, hash order, time, statics)",
                 failure.message, failure.kind
             ),

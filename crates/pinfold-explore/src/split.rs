@@ -1,11 +1,11 @@
 //! Divides a search into jobs.
 //!
 //! INV-SPLIT-1: a job of an exhaustive search is replaced by one for each lane and option that can
-//! follow its steps, and earlier siblings sleep in later ones. So every execution belongs to
-//! exactly one job, up to equivalence, and jobs need to know nothing of each other. Jobs of a
-//! random search are ranges of its runs (INV-RANDOM-1).
-//! INV-SPLIT-2: the division depends on the subject, the model and the number asked for, and on
-//! nothing else: two processes that agree on those agree on the jobs.
+//! follow its steps, and earlier siblings sleep in later ones. Every execution thus belongs to
+//! exactly one job, up to equivalence, and jobs need no knowledge of each other. Jobs of a random
+//! search are ranges of its runs (INV-RANDOM-1).
+//! INV-SPLIT-2: the division depends only on the subject, the model and the requested number of
+//! jobs: two processes that agree on those agree on the jobs.
 
 use crate::{
     config::{Config, Search},
@@ -17,21 +17,20 @@ use crate::{
 };
 use std::{collections::VecDeque, time::Instant};
 
-/// Divides the search for `config` into at least `at_least` jobs, or as many as there can be. To
-/// search each of them once, in any order and anywhere, is to search everything: [`Config::job`]
-/// takes one.
+/// Divides the search for `config` into at least `at_least` jobs, or as many as possible. Searching
+/// each of them once, in any order and anywhere, searches everything: [`Config::job`] takes one.
 ///
-/// Each job of an exhaustive search costs about two executions, of which no verdict is reached:
-/// failures come up when the jobs are explored. Those of a random search cost nothing, but PCT one
-/// execution for all. A search with a bound on preemptions is one job, since a bound is searched
-/// only once the one before is exhausted. Where the search cannot be divided here, the only job is
-/// the whole of it, too, and exploring it says why.
+/// Each job of an exhaustive search costs about two executions, on which no verdict is passed:
+/// failures come up when the jobs are explored. The jobs of a random search cost nothing, except
+/// that PCT needs one execution for all of them. A search with a bound on preemptions is one job,
+/// since a bound is searched only once the previous one is exhausted. Where the search cannot be
+/// divided here, the only job is also the whole search, and exploring it says why.
 pub fn jobs<S: Subject>(subject: &mut S, config: &Config, at_least: usize) -> Vec<Job> {
     if session::refusal(config).is_some() {
         return vec![Job::default()];
     }
     let whole = Config { job: None, resume: None, ..config.clone() };
-    // A job that was cut short would be another.
+    // A job that was cut short would be a different job.
     let uninterrupted = Config { deadline: None, stop: None, ..whole };
     let mut engine = session::engine(&uninterrupted, Instant::now());
     let installed = Installed::new(&mut engine);
@@ -54,7 +53,7 @@ pub fn jobs<S: Subject>(subject: &mut S, config: &Config, at_least: usize) -> Ve
     closed
 }
 
-/// Divides runs into ranges that differ by one at most.
+/// Divides runs into ranges whose lengths differ by at most one.
 fn ranges(runs: u64, at_least: usize, length: Option<usize>) -> Vec<Job> {
     let runs = runs.max(1);
     let parts = (at_least as u64).clamp(1, runs);
@@ -77,7 +76,7 @@ fn length<S: Subject>(session: &mut Session<'_, S>) -> Option<usize> {
     spread.flatten().map(|steps| steps as usize)
 }
 
-/// Adds the parts of a job to those that can be divided again, or to those that cannot.
+/// Adds the parts of a job to the jobs that can be divided further, or to those that cannot.
 fn divide<S: Subject>(
     session: &mut Session<'_, S>,
     job: &Job,

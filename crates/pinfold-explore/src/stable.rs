@@ -3,7 +3,7 @@
 
 use std::hash::Hasher;
 
-/// FNV-1a over 64 bits. Its low bits mix weakly, and it guards against confusion, not against an
+/// FNV-1a over 64 bits. Its low bits mix weakly, and it guards against mistakes, not against an
 /// adversary.
 #[derive(Clone, Copy, Debug)]
 pub struct StableHasher(u64);
@@ -33,7 +33,7 @@ impl Hasher for StableHasher {
         self.write(&value.to_le_bytes());
     }
 
-    // The width of a word, and the order of its bytes, are the machine's.
+    // The width and the byte order of a word depend on the machine.
     fn write_usize(&mut self, value: usize) {
         self.write_u64(value as u64);
     }

@@ -1,4 +1,4 @@
-//! What is explored, and what it says of an execution.
+//! What is explored, and how it judges an execution.
 
 use crate::{lane::Lanes, report::FailureKind};
 
@@ -7,8 +7,8 @@ use crate::{lane::Lanes, report::FailureKind};
 pub enum Ending<'a> {
     /// All returned.
     Finished,
-    /// One failed, panicked, or all that were left waited for each other. The failure stands,
-    /// whatever is judged; the subject may tear down.
+    /// One failed or panicked, or all that remained waited for each other. It is a failure whatever
+    /// the judgement; the subject may tear down its world.
     Failed {
         /// What kind of thing went wrong.
         kind: FailureKind,
@@ -19,12 +19,12 @@ pub enum Ending<'a> {
     },
 }
 
-/// What a subject thinks of a finished execution.
+/// A subject's judgement of a finished execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// All is well.
     Pass {
-        /// A name for what happened; equal names are counted together.
+        /// A name for what happened; executions with equal names are counted together.
         outcome: String,
     },
     /// Something is wrong.
@@ -38,12 +38,12 @@ pub enum Judgement {
 
 /// Something to explore.
 pub trait Subject {
-    /// What the lanes of one execution share and the judge looks at.
+    /// What the lanes of one execution share and the subject then judges.
     type World;
 
     /// Builds a fresh world and its lanes. Runs alone; hooks are inactive.
     fn build(&mut self, lanes: &mut Lanes<'_>) -> Self::World;
 
-    /// Judges what an execution left behind. Runs alone; hooks are inactive.
+    /// Judges the world after an execution. Runs alone; hooks are inactive.
     fn judge(&mut self, world: Self::World, ending: Ending<'_>) -> Judgement;
 }

@@ -1,4 +1,4 @@
-//! What may end an execution half-way.
+//! What may interrupt an execution half-way.
 
 use std::{
     sync::{
@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-/// See the module. The default never ends one.
+/// See the module. The default never interrupts one.
 #[derive(Clone, Default)]
 pub(crate) struct Watch {
     pub(crate) until: Option<Instant>,

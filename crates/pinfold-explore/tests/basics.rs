@@ -1,4 +1,4 @@
-//! Counters, locks, deadlocks, panics, replay: the everyday things, under sequential consistency.
+//! Counters, locks, deadlocks, panics, replay: the basics, under sequential consistency.
 
 mod common;
 
@@ -406,9 +406,9 @@ fn a_failure_before_the_first_access_ends_the_execution() {
     assert_eq!((failure.kind, failure.steps), (FailureKind::Failed, 0));
 }
 
-/// A cell that is initialised anew under a lock: no value of its former life is seen.
+/// A cell that is reinitialised under a lock: no value of its former lifetime is seen.
 #[test]
-fn forgotten_cells_begin_anew() {
+fn forgotten_cells_start_over() {
     for model in [Model::Sc, Model::Tso, Model::Weak] {
         let [full, naive] = [FULL, NAIVE].map(|search| {
             run(model, search, |lanes, log| {
@@ -446,8 +446,8 @@ fn a_deadlock_uses_labels() {
     assert_eq!(report.failure.expect("stuck").message, "waiter waits for a value of the flag");
 }
 
-/// What a lane's destructors do while it unwinds goes by unseen, so a lane that catches its own
-/// panic must not go on.
+/// The explorer does not see what a lane's destructors do while it unwinds, so a lane that catches
+/// its own panic must not continue.
 #[test]
 fn a_lane_that_catches_its_own_panic_is_refused() {
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -486,7 +486,7 @@ fn a_lane_that_catches_its_own_panic_is_refused() {
     }
 }
 
-/// Steps of one lane on one cell: what they cost does not grow with how many there were.
+/// Steps of one lane on one cell: their cost does not grow with the number of earlier ones.
 #[test]
 fn a_long_lane_is_as_long_as_its_steps() {
     for model in [Model::Sc, Model::Tso, Model::Weak] {
@@ -510,8 +510,8 @@ fn a_long_lane_is_as_long_as_its_steps() {
     }
 }
 
-/// A search that is asked to stop does so within an execution, and goes on as if that had not been
-/// begun.
+/// A search that is asked to stop does so within an execution, and resumes as if that execution had
+/// not been begun.
 #[test]
 fn a_stop_is_honoured_within_an_execution() {
     use std::sync::{

@@ -72,7 +72,7 @@ fn known(program: &Program) -> Known {
     judged(program, Model::Weak, usize::MAX)
 }
 
-/// The kind of failure, of which these programs have one at most.
+/// The kind of failure; these programs have at most one.
 fn race(report: &Report) -> Option<FailureKind> {
     report.failure.as_ref().map(|failure| failure.kind)
 }
@@ -149,7 +149,8 @@ fn reduced_and_naive_agree_on_started_lanes_and_races() {
     }
 }
 
-/// The stronger models order more: what is no race under a weaker one is none under a stronger one.
+/// Stronger models order more: what is not a race under a weaker model is not one under a stronger
+/// one.
 #[test]
 fn a_stronger_model_has_no_more_races() {
     for seed in 0..programs() / 2 {
@@ -254,7 +255,7 @@ fn a_race_says_who_where_and_when() {
     );
 }
 
-/// A cell is set anew, or freed, while another lane may be at it.
+/// A cell is reinitialised, or freed, while another lane may be using it.
 #[test]
 fn the_life_of_a_cell_ends_for_all_at_once() {
     let ends = |order, end: fn(usize, usize)| {
@@ -286,7 +287,7 @@ fn the_life_of_a_cell_ends_for_all_at_once() {
 }
 
 #[test]
-fn what_is_set_anew_must_be_published() {
+fn a_reinitialised_cell_must_be_published() {
     let published = |order| {
         run(Model::Weak, FULL, move |lanes, _| {
             let (cell, ready) = (Var::new(0), Var::new(0));
@@ -307,7 +308,7 @@ fn what_is_set_anew_must_be_published() {
     assert_eq!(race(&published(Order::Relaxed)), Some(FailureKind::DataRace));
 }
 
-/// Another lane has announced its access before it could be told of the end.
+/// Another lane has announced its access before it could learn of the end.
 #[test]
 fn a_cell_that_ends_before_the_first_step_is_missed_by_nobody() {
     for (model, end) in
@@ -332,7 +333,7 @@ fn a_cell_that_ends_before_the_first_step_is_missed_by_nobody() {
 }
 
 #[test]
-fn what_is_left_of_memory_that_was_set_anew_is_still_to_be_published() {
+fn the_rest_of_reinitialised_memory_must_still_be_published() {
     let report = run(Model::Weak, FULL, |lanes, _| {
         let block: std::rc::Rc<[std::cell::Cell<u64>; 2]> = std::rc::Rc::default();
         let (mine, first, second) = (block.clone(), Var::new(0), Var::new(0));
@@ -439,7 +440,7 @@ fn what_cannot_be_started_or_joined_is_a_failure() {
     assert_eq!(report.failure.expect("too many").kind, FailureKind::Unsupported);
 }
 
-/// Lanes that have ended and were waited for make room, however many there are.
+/// Lanes that have ended and been joined make room, however many there are.
 #[test]
 fn a_thousand_lanes_may_come_one_after_the_other() {
     const ROUNDS: usize = 1_000;
@@ -469,7 +470,7 @@ fn a_thousand_lanes_may_come_one_after_the_other() {
     }
 }
 
-/// The place of a lane that ended is not given away by one who does not know of the end.
+/// The place of a lane that has ended is not reused by a lane that does not know of its end.
 #[test]
 fn who_does_not_know_of_an_end_finds_no_room() {
     let started = |joins: bool| {
@@ -491,8 +492,8 @@ fn who_does_not_know_of_an_end_finds_no_room() {
     assert!(failure.message.contains("33 lanes at a time; at most 32"), "{}", failure.message);
 }
 
-/// A lane at the place of another is another: it races with third lanes by itself, under its own
-/// name, and who waits for the first waits for nothing of the second.
+/// A lane at the place of another is a separate lane: it races with third lanes by itself, under
+/// its own name, and a lane that waits for the first does not wait for anything of the second.
 #[test]
 fn who_comes_after_another_races_under_its_own_name() {
     let report = run(Model::Weak, FULL, |lanes, _| {
@@ -546,7 +547,7 @@ fn places_given_again_change_no_outcome() {
     }
 }
 
-/// A lane that fails or panics before it made a step, and lanes that never come to run.
+/// A lane that fails or panics before it made a step, and lanes that never run.
 #[test]
 fn a_started_lane_may_fail_at_once() {
     for search in [FULL, NAIVE, Search::Random { seed: 1, runs: 50 }] {

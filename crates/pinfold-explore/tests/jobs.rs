@@ -19,7 +19,7 @@ struct Sums {
     jobs: usize,
 }
 
-/// What one search over a program came to.
+/// The result of one search over a program.
 #[derive(Default)]
 struct Found {
     executions: u64,
@@ -74,7 +74,7 @@ fn compare(model: Model, program: fn(u64) -> Program, seeds: std::ops::Range<u64
          {divided_blocked} in {jobs} jobs"
     );
     // Whether two steps meet may be known only once both are made (an update that does not write),
-    // so a sleeping lane is woken now and then for nothing, here as in the plain search.
+    // so a sleeping lane is occasionally woken needlessly, here as in the plain search.
     assert!(plain <= divided && divided <= plain + plain / 10, "{divided} for {plain}");
 }
 

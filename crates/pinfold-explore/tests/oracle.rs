@@ -116,13 +116,13 @@ impl Coverage {
                 }
                 Ins::Add(.., order) => self.note(format!("add {order:?}")),
                 Ins::Fence(order) => self.note(format!("fence {order:?}")),
-                // Counted by what became of it.
+                // Counted by their results.
                 _ => {}
             }
         }
     }
 
-    /// What became of the compare-exchanges of an execution.
+    /// The results of the compare-exchanges of an execution.
     fn execution(&mut self, program: &Program, log: &[Vec<u64>]) {
         for (code, log) in program.lanes.iter().zip(log) {
             let reads = |ins: &&Ins| matches!(ins, Ins::Load(..) | Ins::Add(..) | Ins::Cas(..));
@@ -138,7 +138,7 @@ impl Coverage {
         }
     }
 
-    /// What the generator can put into a program and the programs had none of.
+    /// What the generator can put into a program but did not put into any.
     fn missing(&self) -> Vec<String> {
         let lanes = (2..=4).map(|lanes| format!("{lanes} lanes"));
         let expected = [
@@ -172,7 +172,7 @@ impl Subject for Counted<'_> {
     }
 }
 
-/// The outcomes of a search that must end, and its executions, whole and blocked.
+/// The outcomes of a search that must end, and its executions, completed and blocked.
 fn explored(
     subject: &mut impl Subject,
     model: Model,
@@ -193,7 +193,7 @@ fn programs() -> usize {
     std::env::var("PINFOLD_ORACLE_PROGRAMS").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
 }
 
-/// Compares so many programs, no two of them equal.
+/// Compares this many programs, no two of them equal.
 fn compare(model: Model, programs: usize) {
     let start = Instant::now();
     let (mut executions, mut blocked, mut outcomes, mut relaxed) = (0, 0, 0, 0);

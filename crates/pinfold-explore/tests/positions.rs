@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 const MODELS: [Model; 3] = [Model::Sc, Model::Tso, Model::Weak];
 const BOUNDED: Search = Search::Exhaustive { preemptions: Some(2) };
 
-/// What a search came to, in one piece or in several.
+/// The result of a search, in one piece or in several.
 #[derive(Debug, Default, PartialEq)]
 struct Found {
     executions: u64,
@@ -25,12 +25,12 @@ struct Found {
     truncated: u64,
     steps_max: u32,
     outcomes: BTreeMap<String, u64>,
-    /// What the last piece said of itself.
+    /// What the last piece reported of itself.
     ended: Option<Completeness>,
     failure: Option<String>,
 }
 
-/// Searches on from a position, and adds what that came to. Returns where to go on.
+/// Resumes a search from a position, and adds its results. Returns where to resume next.
 fn search<S: Subject>(subject: &mut S, config: &Config, found: &mut Found) -> Option<Position> {
     let report = explore(subject, config, &mut |_| {});
     found.executions += report.executions;
@@ -68,7 +68,7 @@ fn compare(config: &Config, program: fn(u64) -> Program, seeds: std::ops::Range<
         let mut plain = Found::default();
         assert_eq!(search(&mut program.clone(), config, &mut plain), None);
         for most in [1, 2, 3, 10, 77] {
-            // So many beginnings take longer than the searches.
+            // Starting this many times takes longer than the searches.
             if (plain.executions + plain.blocked) / most > 2_000 {
                 continue;
             }
@@ -130,8 +130,8 @@ fn pieces_of_jobs_are_the_jobs() {
     }
 }
 
-/// Lanes that begin new lives of cells, and give a lock back one step earlier or later, as they
-/// read.
+/// Lanes that begin new lifetimes of cells, and release a lock one step earlier or later, depending
+/// on what they read.
 fn careless(seed: u64) -> Closures {
     let mut rng = Rng(seed);
     let lanes: Vec<Vec<(usize, usize)>> =
@@ -198,7 +198,7 @@ fn executions_cut_off_are_counted_once() {
         search(&mut program.clone(), &config, &mut plain);
         assert!(plain.truncated > 1);
         for most in [1, 4] {
-            // Each piece tells of its own alone.
+            // Each piece reports only its own.
             let pieces = Found {
                 ended: plain.ended.clone(),
                 ..in_pieces(&mut program.clone(), &config, most)
@@ -239,7 +239,7 @@ fn runs_shared_out_are_the_runs_of_one_search() {
                 let parts = jobs(&mut program.clone(), &config, 7);
                 assert_eq!(parts.len() as u64, runs.min(7));
                 let mut shared = Found::default();
-                // In another order, as other threads may have it.
+                // In a different order, as other threads might.
                 for job in parts.into_iter().rev() {
                     let job: Job = job.to_string().parse().expect("what a job writes, it reads");
                     search(
@@ -286,7 +286,7 @@ fn progress_says_what_is_ahead() {
     }
 }
 
-/// Where the search over a program stands after some executions, unless it ends before.
+/// Where the search over a program is after some executions, unless it ends before.
 fn stand(program: &Program, config: &Config, executions: u64) -> Option<Position> {
     let config = Config { max_executions: Some(executions), ..config.clone() };
     search(&mut program.clone(), &config, &mut Found::default())
@@ -300,7 +300,7 @@ fn the_position_of_another_subject_is_nondeterministic() {
             let config = config(model, search_for);
             for seed in 900..940 {
                 let Some(position) = stand(&mixed(seed), &config, 6) else { continue };
-                // Without a step to repeat nothing can differ.
+                // With no step to repeat, nothing can differ.
                 let head = if search_for == FULL { 3 } else { 5 };
                 if position.to_string().split(' ').count() < head + 2 {
                     continue;
@@ -363,7 +363,8 @@ fn the_position_or_job_of_another_search_is_refused() {
             let base = Config { search: search_for, ..config.clone() };
             if let Some(position) = &position {
                 let config = Config { resume: Some(position.clone()), ..base.clone() };
-                // A smaller bound that was passed, and runs beyond the last, are no part either.
+                // A smaller bound already passed, and runs past the last, are not part of it
+                // either.
                 assert!(refused(&config), "{position} of {index} in {other}");
             }
             if let (Some(job), FULL | BOUNDED) = (&job, search_for) {

@@ -18,7 +18,7 @@ fn explored(program: &Program, model: Model, search: Search, most: Option<u64>) 
     explore(&mut program.clone(), &config, &mut |_| {})
 }
 
-/// Programs with more sequences of steps than `most` are passed over.
+/// Programs with more sequences of steps than `most` are skipped.
 fn compare(model: Model, program: fn(u64) -> Program, seeds: std::ops::Range<u64>, most: u64) {
     let (mut all, mut reduced, mut blocked, mut deadlocks) = (0, 0, 0, 0);
     for seed in seeds {
@@ -101,9 +101,9 @@ fn agree(program: &Program) {
     }
 }
 
-/// The load gives the lock back only if it reads the old value, and it may read that only once an
-/// attempt has failed: so the attempt must be tried before and after it, although with the new
-/// value nothing is given back.
+/// The lock is released only if the load reads the old value, and the load may read that only once
+/// an attempt has failed: so the attempt must be tried before and after it, although with the new
+/// value nothing is released.
 #[test]
 fn an_option_that_is_withheld_may_give_a_lock_back() {
     let attempt = vec![Ins::Store(0, 1, Order::Relaxed), Ins::Try(0, Mode::Exclusive, vec![])];
@@ -137,7 +137,7 @@ fn reduced_and_naive_agree_on_attempts_at_locks_around_a_branch() {
     }
 }
 
-/// It is born in the last step of another lane, and the value that it waits for is there only for a
+/// It is born in the last step of another lane, and the value that it waits for is only there for a
 /// while.
 #[test]
 fn a_lane_may_be_born_waiting() {

@@ -20,7 +20,7 @@ fn wanted(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Compares programs of a kind; `few` of them where nobody asks for more.
+/// Compares programs of a kind; `few` of them unless more are asked for.
 fn hold(model: Model, kind: &str, few: u64, program: impl Fn(u64) -> Program) {
     let start = Instant::now();
     let first = wanted("PINFOLD_SOUND_FIRST").unwrap_or(0);

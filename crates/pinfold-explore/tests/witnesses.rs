@@ -25,7 +25,7 @@ fn model(name: &str) -> Model {
     }
 }
 
-/// What a search shows, which must have gone through everything.
+/// What a search finds; it must be exhausted.
 fn searched(program: &Program, model: Model, search: Search) -> Expected {
     let config = Config { model, search, ..Config::default() };
     let report = explore(&mut program.clone(), &config, &mut |_| {});
@@ -47,7 +47,7 @@ fn known(program: &Program, model: Model) -> Expected {
     if hangs { Expected::Hang } else { Expected::Outcomes(outcomes.into_iter().collect()) }
 }
 
-/// Holds what `judge` says of each program against the table.
+/// Checks what `judge` says of each program against the table.
 fn compare(judge: impl Fn(&Program, Model) -> Expected) {
     let programs = notation::programs(PROGRAMS);
     let mut wrong = Vec::new();

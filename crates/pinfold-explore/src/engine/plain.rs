@@ -1,4 +1,5 @@
-//! What lanes do besides their steps: plain memory, lives of cells, owners.
+//! What lanes do besides their steps: accesses to plain memory, lifetimes of cells, changes of
+//! owner.
 
 use super::Engine;
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
 };
 
 impl Engine {
-    /// The running lane, as it does something now.
+    /// The running lane as the author of something that it does now.
     pub(super) fn actor(&self) -> Actor {
         Actor { lane: self.current, number: self.number(), step: self.steps() }
     }
@@ -24,7 +25,8 @@ impl Engine {
         self.memory.take_over(self.current, id);
     }
 
-    /// The cells, the locks and the plain memory in `[addr, addr + len)` end, or begin a new life.
+    /// The cells, the locks and the plain memory in `[addr, addr + len)` end, or begin a new
+    /// lifetime.
     pub(crate) fn renew(&mut self, addr: usize, len: usize, life: Life) {
         let reach = Reach::Life(life);
         let by = self.actor();
@@ -45,8 +47,9 @@ impl Engine {
         self.check(race, |engine| engine.plain_place(addr));
     }
 
-    /// The race with a lane that has announced an access to the object, if one has: it does nothing
-    /// before that access that could order it after what the running lane does to the object.
+    /// The race with a lane that has announced an access to the object, if there is one: that lane
+    /// does nothing before the access that could order it after what the running lane does to the
+    /// object.
     fn announced(&self, object: Object, reach: Reach) -> Option<Race> {
         let berths = self.roster.berths.iter().enumerate();
         let accesses = |op: &Op| op.object() == Some(object);
@@ -63,7 +66,7 @@ impl Engine {
         self.check(race, |engine| engine.plain_place(addr));
     }
 
-    /// A race ends the execution, as soon as the running lane is at its next access.
+    /// A race ends the execution as soon as the running lane has reached its next access.
     pub(super) fn check(&mut self, race: Option<Race>, place: impl FnOnce(&Self) -> String) {
         if let Some(race) = race {
             let lane = self.roster.name_at(self.current);
@@ -72,7 +75,7 @@ impl Engine {
         }
     }
 
-    /// The name of plain memory. Without a label there is none that is the same each time.
+    /// The name of plain memory. Without a label there is no name that is the same in every run.
     fn plain_place(&self, addr: usize) -> String {
         let name = self.recorder.as_ref().and_then(|recorder| recorder.name_at(addr));
         name.unwrap_or_else(|| "plain memory".to_owned())

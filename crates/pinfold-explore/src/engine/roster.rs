@@ -1,24 +1,24 @@
 //! The lanes of one execution: their places and their numbers.
 //!
-//! A number is a lane's for good and goes by the order of starting. Sets of lanes and clocks know
-//! lanes by their places, of which there are [`MAX_LANES`].
+//! A lane keeps its number for good; numbers follow the order in which lanes start. Sets of lanes
+//! and clocks identify lanes by their places, of which there are [`MAX_LANES`].
 //!
-//! INV-ROSTER-1: a place is given to another lane only by one that knows all that was done there,
-//! so that what was done at a place is ordered as if one lane had done it.
+//! INV-ROSTER-1: a place is given to another lane only by a lane that knows of everything that was
+//! done there, so that everything done at a place is ordered as if one lane had done it.
 
 use crate::{lane::MAX_LANES, op::Op, search::Touch};
 use corosensei::Yielder;
 
-/// What there is to know of the lane at one place.
+/// All that is kept about the lane at one place.
 pub(super) struct Berth {
-    /// The number of the lane that is there, or was last.
+    /// The number of the lane that is there, or was there last.
     pub(super) number: usize,
     pub(super) ended: bool,
-    /// What it has announced and not made.
+    /// The access that it has announced and not yet made.
     pub(super) pending: Option<Op>,
     /// What the real cell held when it announced its access.
     pub(super) contents: u64,
-    /// Whether something of it went by unseen.
+    /// Whether the explorer missed something that it did.
     pub(super) unseen: bool,
     pub(super) yielder: *const Yielder<(), ()>,
 }
@@ -40,9 +40,9 @@ impl Berth {
 #[derive(Default)]
 pub(super) struct Roster {
     pub(super) berths: Vec<Berth>,
-    /// What the announced accesses touch, by place.
+    /// What the announced accesses touch, by place of the lane.
     pub(super) touches: Vec<Option<Touch>>,
-    /// By number: the name, and the place.
+    /// The name and the place of each lane, by number.
     lanes: Vec<(String, usize)>,
 }
 
@@ -53,8 +53,8 @@ impl Roster {
         self.lanes.clear();
     }
 
-    /// Adds a lane at a place that `is_over` says is free, or at a new one. Returns the place, if
-    /// there is one, and the number.
+    /// Adds a lane at a place that is free according to `is_over`, or at a new one. Returns the
+    /// place, if there is one, and the number.
     pub(super) fn add(
         &mut self,
         name: String,
@@ -76,12 +76,12 @@ impl Roster {
         (Some(place), number)
     }
 
-    /// How many lanes there have been.
+    /// How many lanes have existed.
     pub(super) fn count(&self) -> usize {
         self.lanes.len()
     }
 
-    /// The name of the lane of a number.
+    /// The name of the lane with this number.
     pub(super) fn name(&self, number: usize) -> &str {
         &self.lanes[number].0
     }
@@ -91,12 +91,12 @@ impl Roster {
         self.lanes.iter().map(|(name, _)| name.clone()).collect()
     }
 
-    /// The name of the lane that is at a place.
+    /// The name of the lane at a place.
     pub(super) fn name_at(&self, place: usize) -> &str {
         self.name(self.berths[place].number)
     }
 
-    /// Whether the lane of a number has ended.
+    /// Whether the lane with this number has ended.
     pub(super) fn has_ended(&self, number: usize) -> bool {
         let berth = &self.berths[self.lanes[number].1];
         berth.number != number || berth.ended

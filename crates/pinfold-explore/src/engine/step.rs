@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Engine {
-    /// What the access may touch, before its result is known. Whoever asks for a lock, or gives it
-    /// back, and holds it before and after, does what nobody else has a part in.
+    /// What the access may touch, before its result is known. A lane that takes or releases a lock,
+    /// and holds it both before and after, does something that no other lane can notice.
     pub(super) fn touch(&self, place: usize, op: &Op) -> Touch {
         let is_local = match *op {
             Op::Lock(lock, LockOp::Take(_) | LockOp::Try(_)) => self.locks.is_held_by(lock, place),
@@ -33,7 +33,8 @@ impl Engine {
         let Some(op) = berth.pending.take() else { return Done::default() };
         let contents = berth.contents;
         let touch = self.roster.touches[place].take().unwrap_or(Touch::Local);
-        // Another lane may have begun a new life of the cell since this one announced the access.
+        // Another lane may have begun a new lifetime of the cell since this one announced the
+        // access.
         if let Op::Cell(cell, _) = op {
             self.memory.meet(cell, contents);
         }
@@ -98,7 +99,7 @@ impl Engine {
         }
     }
 
-    /// Lets the strategy choose among the options, if there are several.
+    /// Lets the strategy choose an option, if there are several.
     fn choose(&mut self) -> u32 {
         match self.options[..] {
             [] => 0,

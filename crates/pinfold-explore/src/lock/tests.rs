@@ -1,4 +1,4 @@
-//! Who keeps out whom.
+//! Which holders exclude which.
 
 use super::*;
 
@@ -26,5 +26,5 @@ fn only_the_holder_gives_back() {
     locks.take(1, 1, Mode::Shared);
     locks.take(1, 1, Mode::Shared);
     locks.release(1, 1, Mode::Shared);
-    assert!(locks.is_held_by(1, 1), "taken twice, given back once");
+    assert!(locks.is_held_by(1, 1), "taken twice, released once");
 }

@@ -1,11 +1,11 @@
 //! The weaker models: what each access adds to the graph of events, and which of its options the
 //! axioms allow.
 //!
-//! * Under TSO every store releases and every load acquires. That says nothing which the axioms of
-//!   TSO do not say by themselves, and tells which plain accesses are ordered.
+//! * Under TSO every store releases and every load acquires. That adds nothing to the axioms of TSO
+//!   themselves, and determines which plain accesses are ordered.
 //! * `Full` is a sequentially consistent fence, the relaxed access, and another such fence.
 //! * Locks are words of their own ([`locks`]); starts and ends of lanes, and under the weak model
-//!   all fences, are events too: what an access comes before may go through them.
+//!   all fences, are events too: the order between accesses may pass through them.
 
 mod locks;
 
@@ -20,7 +20,7 @@ use crate::{
     order::{Mode, Order},
 };
 
-/// Which consistency holds beyond coherence and atomicity.
+/// The consistency required beyond coherence and atomicity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Axioms {
     Tso,
@@ -63,7 +63,7 @@ pub(super) struct Axiomatic {
     graph: Graph,
     tso: tso::Checker,
     weak: weak::Checker,
-    /// The present life of each cell.
+    /// The current lifetime of each cell.
     current: Vec<Location>,
     /// By lock.
     locks: Vec<Words>,
@@ -81,14 +81,14 @@ impl Axiomatic {
         }
     }
 
-    /// Begins an execution with so many lanes.
+    /// Begins an execution with this many lanes.
     pub(super) fn begin(&mut self, lanes: usize) {
         self.graph.begin(lanes);
         self.current.clear();
         self.locks.iter_mut().for_each(Words::clear);
     }
 
-    /// A new life of the cell begins with the value `now`.
+    /// A new lifetime of the cell begins with the value `now`.
     pub(super) fn meet(&mut self, cell: Object, now: u64) {
         let location = self.graph.add_location(now);
         let cell = cell as usize;
@@ -129,7 +129,7 @@ impl Axiomatic {
         }
     }
 
-    /// What the access does, and its ordering, if it reads the store at `position` or is placed
+    /// The act and the ordering of the access if it reads the store at `position` or is placed
     /// right after it.
     fn outcome(&self, access: &CellOp, location: Location, position: usize) -> (Act, Order) {
         match access {
@@ -278,8 +278,8 @@ impl Axiomatic {
         self.graph.known.to(lane)
     }
 
-    /// Whether all that was done at a place, by a lane that ended, happens before the next access
-    /// of the lane.
+    /// Whether everything done at a place, by a lane that ended, happens before the next access of
+    /// the lane.
     pub(super) fn knows_end(&self, lane: usize, place: usize) -> bool {
         self.graph.known.knows_end(lane, place)
     }
@@ -292,13 +292,13 @@ impl Axiomatic {
         self.meets_another(lane);
     }
 
-    /// The lane of this number, at this place, has ended.
+    /// The lane with this number, at this place, has ended.
     pub(super) fn end(&mut self, lane: usize, number: usize) {
         self.point(lane);
         self.graph.known.end(lane, number);
     }
 
-    /// The lane has seen that the one of this number ended.
+    /// The lane has seen that the lane with this number ended.
     pub(super) fn join(&mut self, lane: usize, number: usize) {
         self.graph.known.join(lane, number);
         self.meets_another(lane);
@@ -311,8 +311,8 @@ impl Axiomatic {
         }
     }
 
-    /// The lane has learnt of another in another way than by a store of it. Under TSO it waits
-    /// until all stores that it learns of have left their buffers.
+    /// The lane has learnt of another lane by something other than one of its stores. Under TSO it
+    /// waits until all stores that it learns of have left their buffers.
     fn meets_another(&mut self, lane: usize) {
         let act = match self.axioms {
             Axioms::Tso => Act::Fence,

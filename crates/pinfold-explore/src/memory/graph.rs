@@ -1,18 +1,18 @@
-//! The execution so far as a graph of events, for the weaker models: data that says nothing of what
-//! is allowed. [`super::axiomatic`] lets it grow, and `tso` and `weak` check it.
+//! The execution so far as a graph of events, for the weaker models: data that decides nothing
+//! about what is allowed. [`super::axiomatic`] extends it, and `tso` and `weak` check it.
 //!
-//! * Per location the stores stand in modification order; a load may read any of them, and a store
-//!   may be put anywhere, as far as the axioms allow. A location is one life of a cell, or a word
-//!   of a lock.
+//! * Each location has its stores in modification order; a load may read any of them, and a store
+//!   may be placed anywhere, as far as the axioms allow. A location is one lifetime of a cell, or a
+//!   word of a lock.
 //! * Happens-before is kept as vector clocks that count the events of each lane. An acquiring read,
 //!   or an acquire fence after a read, joins the clock of the store that was read;
-//!   read-modify-writes pass on the clock of the store they read, so that they continue its release
-//!   sequence (as in C++20: plain stores of the same lane do not).
+//!   read-modify-writes pass on the clock of the store they read, and so continue its release
+//!   sequence (as in C++20, plain stores of the same lane do not).
 //! * Each event of a lane has a time of its own (INV-KNOWN-1).
 //!
-//! INV-GRAPH-1 (coherence): an access stands, in modification order, at or after every access to
-//! the location that happens before it.
-//! INV-GRAPH-2 (atomicity): a read-modify-write stands right after the store that it read.
+//! INV-GRAPH-1 (coherence): in modification order, an access is at or after every access to the
+//! location that happens before it.
+//! INV-GRAPH-2 (atomicity): a read-modify-write is placed right after the store that it read.
 //! INV-GRAPH-3: an event's key orders it within its location: `key(a) < key(b)` if and only if a
 //! precedes b by modification order, reads-from and from-read.
 
@@ -31,18 +31,19 @@ pub(super) type Location = usize;
 
 /// What an event does.
 ///
-/// An access is one event, and may bring fences and points with it; so an act is no kind of access.
+/// An access is one event, and may bring fences and points with it; an act is therefore not a kind
+/// of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     Read,
     Write,
-    /// Reads and writes in one.
+    /// Reads and writes at once.
     Update,
     /// Sequentially consistent under the weak model; under TSO also what makes a lane wait until
     /// its store buffer is empty.
     Fence,
-    /// Another fence under the weak model, a start or an end of a lane: it orders by what is known
-    /// there.
+    /// Any other fence under the weak model, or a start or an end of a lane: it orders through the
+    /// clock that it has.
     Point,
 }
 
@@ -62,7 +63,7 @@ pub(super) struct Event {
     at: At,
 }
 
-/// Where an event stands in its location.
+/// Where an event is in its location.
 #[derive(Clone, Copy, Debug)]
 enum At {
     Nowhere,
@@ -86,7 +87,7 @@ struct Stores {
     /// The store that was executed last.
     newest: StoreId,
     accesses: Vec<EventId>,
-    /// For each lane when it accessed the location, and at which store, in order.
+    /// For each lane, when it accessed the location and at which store, in order.
     by_lane: Vec<Vec<(u32, StoreId)>>,
 }
 
@@ -94,28 +95,28 @@ struct Stores {
 #[derive(Default)]
 pub(super) struct Graph {
     pub(super) events: Vec<Event>,
-    /// For each event its clock.
+    /// For each event, its clock.
     clocks: Clocks,
     /// The events of each lane in order.
     pub(super) by_lane: Vec<Vec<EventId>>,
     /// The sequentially consistent fences and accesses.
     pub(super) sc_events: Vec<EventId>,
     stores: Vec<Store>,
-    /// For each store the clock that an acquiring reader joins.
+    /// For each store, the clock that an acquiring reader joins.
     handed_on: Clocks,
     pub(super) locations: usize,
     by_location: Vec<Stores>,
     /// What happens before the next event of each lane.
     pub(super) known: Known,
-    /// For each lane what an acquire fence would join.
+    /// For each lane, what an acquire fence would join.
     acquirable: Clocks,
-    /// For each lane its clock at its last release fence.
+    /// For each lane, its clock at its last release fence.
     released: Clocks,
-    /// What a check of a candidate puts back: the clocks of its lane.
+    /// What is restored after the check of a candidate: the clocks of its lane.
     saved: Clocks,
 }
 
-/// How much of the graph there was before a candidate.
+/// The extent of the graph before a candidate.
 pub(super) struct Mark {
     lane: usize,
     events: usize,
@@ -126,14 +127,14 @@ pub(super) struct Mark {
 /// Which clock of its lane a store hands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handed {
-    /// That of the store itself, which releases.
+    /// That of the store itself, a releasing one.
     Present,
     /// That of the last release fence.
     Fence,
 }
 
 impl Graph {
-    /// Begins an execution with so many lanes.
+    /// Begins an execution with this many lanes.
     pub(super) fn begin(&mut self, lanes: usize) {
         self.widen(lanes);
         self.events.clear();
@@ -149,7 +150,7 @@ impl Graph {
         }
     }
 
-    /// Makes room for so many lanes.
+    /// Makes room for this many lanes.
     pub(super) fn widen(&mut self, lanes: usize) {
         self.known.widen(lanes);
         let Self { clocks, handed_on, saved, acquirable, released, .. } = self;
@@ -164,7 +165,7 @@ impl Graph {
         }
     }
 
-    /// A new location, with its initial value.
+    /// Adds a location with its initial value.
     pub(super) fn add_location(&mut self, now: u64) -> Location {
         let location = self.locations;
         self.locations += 1;
@@ -194,8 +195,8 @@ impl Graph {
         a != b && self.clock(b)[self.events[a].lane] >= self.events[a].time
     }
 
-    /// INV-GRAPH-3. A store has a multiple of four and its readers one more, so that a candidate
-    /// store, with two more, fits in between.
+    /// INV-GRAPH-3. A store's key is a multiple of four and its readers' keys are one more, so that
+    /// a candidate store, with two more, fits before the next store.
     pub(super) fn key(&self, event: EventId) -> u32 {
         let event = &self.events[event];
         let reads = u32::from(event.act == Act::Read);
@@ -226,7 +227,7 @@ impl Graph {
         self.stores.len()
     }
 
-    /// What made the store at a position.
+    /// The event that made the store at a position.
     pub(super) fn made_by(&self, location: Location, position: usize) -> Act {
         self.stores[self.store(location, position)].act
     }
@@ -242,8 +243,8 @@ impl Graph {
     }
 
     /// INV-GRAPH-1: the lowest position in modification order that the lane may read or follow.
-    /// What a lane did later stands no lower, so the last of each lane that the lane knows of will
-    /// do.
+    /// What a lane did later is no lower, so it suffices to look at the last access of each lane
+    /// that this lane knows of.
     pub(super) fn floor(&self, lane: usize, location: Location) -> usize {
         let now = self.known.to(lane);
         let by_lane = self.by_location[location].by_lane.iter().zip(now);
@@ -280,7 +281,7 @@ impl Graph {
         self.push(lane, act, sc, None, At::Nowhere);
     }
 
-    /// Notes what there is before a candidate of the lane.
+    /// Notes the extent of the graph before a candidate of the lane.
     pub(super) fn mark(&mut self, lane: usize) -> Mark {
         self.saved.reset(0);
         self.saved.push(self.known.to(lane));
@@ -302,7 +303,7 @@ impl Graph {
         self.push(lane, act, sc, Some(location), At::Key(key))
     }
 
-    /// Takes back all that was appended since the mark, which is the last that was made.
+    /// Undoes everything appended since the mark, which must be the latest one.
     pub(super) fn take_back(&mut self, Mark { lane, events, sc_events, own }: Mark) {
         self.events.truncate(events);
         self.clocks.truncate(events);
@@ -312,18 +313,18 @@ impl Graph {
         self.released.row_mut(lane).copy_from_slice(self.saved.row(1));
     }
 
-    /// An acquire fence of the lane: all that it read hands on to what follows.
+    /// An acquire fence of the lane: what it read from hands on to everything that follows.
     pub(super) fn acquire(&mut self, lane: usize) {
         join(self.known.to_mut(lane), self.acquirable.row(lane));
     }
 
-    /// A release fence of the lane: stores that follow hand on what was until now.
+    /// A release fence of the lane: stores that follow hand on everything up to now.
     pub(super) fn release(&mut self, lane: usize) {
         self.known.pass_time(lane);
         self.released.row_mut(lane).copy_from_slice(self.known.to(lane));
     }
 
-    /// `parent` starts a lane, at a new place or at that of one that ended.
+    /// `parent` starts a lane, at a new place or at that of a lane that has ended.
     pub(super) fn spawn(&mut self, parent: usize, lane: usize) {
         self.known.spawn(parent, lane);
         for clocks in [&mut self.acquirable, &mut self.released] {
@@ -336,12 +337,13 @@ impl Graph {
         join(self.acquirable.row_mut(lane), self.handed_on.row(store));
     }
 
-    /// A store hands on what another does, whose release sequence it continues.
+    /// A store hands on what another store does, whose release sequence it continues.
     pub(super) fn continue_release(&mut self, store: StoreId, from: StoreId) {
         self.handed_on.join_within(store, from);
     }
 
-    /// The latest store hands on what those know who gave a lock back that they had alone.
+    /// The latest store hands on what former exclusive holders of a lock knew when they released
+    /// it.
     pub(super) fn hand_on_exclusive(&mut self, lock: Object) {
         if let Some(clock) = self.known.exclusive(lock) {
             let store = self.handed_on.rows() - 1;
@@ -373,7 +375,7 @@ impl Graph {
         stores.by_lane[lane].push((time, store));
     }
 
-    /// Puts a store of the lane into modification order, where its number is the next.
+    /// Puts a store of the lane into modification order; it gets the next number.
     pub(super) fn insert(
         &mut self,
         lane: usize,

@@ -1,18 +1,19 @@
-//! Data races: accesses that nothing orders though they must be.
+//! Data races: accesses that must be ordered and are not.
 //!
-//! * Plain memory: of two accesses of different lanes, one of which writes, one happens before the
-//!   other.
-//! * A cell: whoever ends its life or begins a new one (`hook::forget`, `hook::renew`) has it
-//!   alone. All accesses of the former life happen before that, and it happens before all of the
-//!   new one. The values of a former life are out of reach in an exploration, so this is checked.
+//! * Plain memory: of two accesses of different lanes, one of which writes, one must happen before
+//!   the other.
+//! * A cell: a lane that ends its lifetime or begins a new one (`hook::forget`, `hook::renew`) must
+//!   have it to itself. All accesses of the former lifetime must happen before that, and it must
+//!   happen before all of the new one. An exploration cannot produce the values of a former
+//!   lifetime, so this is checked.
 //!
-//! What happens before what depends only on what reads from what, which is the same in equivalent
-//! executions. So it is enough to look at each execution that a search makes anyway: plain accesses
-//! are no steps, and add none.
+//! Happens-before depends only on reads-from, which is the same in equivalent executions. It is
+//! therefore enough to check each execution that a search makes anyway: plain accesses are not
+//! steps, and add none.
 //!
-//! INV-RACE-1: of each place the last write is known, and for each lane its last access since.
+//! INV-RACE-1: for each place the last write is known, and for each lane its last access since.
 //! INV-RACE-2: an access bears the time that its lane gives to what it does next, so that a clock
-//! knows that time exactly if it knows the access.
+//! knows that time if and only if it knows the access.
 
 use crate::object::{AddressHasher, Object};
 use std::{collections::HashMap, fmt, hash::BuildHasherDefault};
@@ -24,20 +25,19 @@ pub(crate) enum Plain {
     Write,
 }
 
-/// What happens to a place by one who must have it alone.
+/// What a lane that must have a place to itself does to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
     /// New contents.
     Renew,
-    /// The end of the place. What comes to lie there later has nothing to do with it: whoever hands
-    /// out memory orders that.
+    /// The end of the place. What comes to lie there later is unrelated: the allocator orders that.
     End,
 }
 
-/// What is done to a place, as far as it must be ordered by something else.
+/// What is done to a place, as far as something else must order it.
 ///
-/// Two of the three are no steps, and so no [`crate::op::Op`]. All steps are alike here: they order
-/// themselves.
+/// Two of the three are not steps, and so not an [`crate::op::Op`]. Steps are not distinguished
+/// here: they are ordered among themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
     Plain(Plain),
@@ -47,7 +47,7 @@ pub(crate) enum Reach {
 }
 
 impl Reach {
-    /// Whether nobody else may be there.
+    /// Whether no other lane may be there.
     fn excludes(self) -> bool {
         match self {
             Self::Plain(Plain::Write) | Self::Life(Life::Renew | Life::End) => true,
@@ -62,16 +62,16 @@ impl fmt::Display for Reach {
             Self::Plain(Plain::Read) => "reads",
             Self::Plain(Plain::Write) => "writes",
             Self::Atomic => "accesses",
-            Self::Life(Life::Renew) => "sets anew",
+            Self::Life(Life::Renew) => "reinitialises",
             Self::Life(Life::End) => "frees",
         })
     }
 }
 
-/// Who does something, and when.
+/// Which lane does something, and when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Actor {
-    /// The place of the lane, which others may have after it.
+    /// The place of the lane, which other lanes may have after it.
     pub(crate) lane: usize,
     /// The lane's number.
     pub(crate) number: usize,
@@ -89,12 +89,12 @@ struct Mark {
 
 impl Mark {
     fn is_known_to(&self, clock: &[u32]) -> bool {
-        // A clock that is shorter is older than the lane.
+        // A shorter clock is older than the lane.
         clock.get(self.by.lane).is_some_and(|&known| known >= self.time)
     }
 }
 
-/// Two accesses that nothing orders.
+/// Two unordered accesses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Race {
     /// The number of the lane of the earlier one, in the order of execution.
@@ -114,7 +114,7 @@ impl Race {
         Self { other: number, step, other_reach: earlier.reach, reach: later.reach }
     }
 
-    /// A race with an access that has been announced and not made.
+    /// A race with an access that has been announced and not yet made.
     pub(crate) fn with_announced(other: usize, step: u64, reach: Reach) -> Self {
         Self { other, step, other_reach: Reach::Atomic, reach }
     }
@@ -158,11 +158,11 @@ impl Place {
 /// What was done to all places of one execution.
 #[derive(Default)]
 pub(super) struct Races {
-    /// By object. Those behind `used` belong to former executions.
+    /// By object. Those from `used` on belong to former executions.
     cells: Vec<Place>,
     used: usize,
     plain: HashMap<usize, Place, BuildHasherDefault<AddressHasher>>,
-    /// What was set anew, in order: the cells there may not have been met.
+    /// The ranges that were reinitialised, in order: the cells there may not have been met yet.
     renewed: Vec<(usize, usize, Mark)>,
 }
 
@@ -174,14 +174,14 @@ impl Races {
         self.renewed.clear();
     }
 
-    /// The cell at `addr` is met for the first time.
+    /// Notes that the cell at `addr` is met for the first time.
     pub(super) fn find(&mut self, cell: Object, addr: usize) {
         let covers = |&&(start, len, _): &&(usize, usize, Mark)| addr.wrapping_sub(start) < len;
         let renewal = self.renewed.iter().rfind(covers).map(|&(.., mark)| mark);
         self.place(cell).write = renewal;
     }
 
-    /// Cuts what ends out of what was set anew.
+    /// Removes a range that ends from those that were reinitialised.
     fn forget_renewals(&mut self, addr: usize, len: usize) {
         let end = addr.saturating_add(len);
         let overlaps = |start: usize, length: usize| start < end && addr < start + length;
@@ -212,7 +212,7 @@ impl Races {
         &mut self.cells[index]
     }
 
-    /// One to whom `clock` is known touches a cell.
+    /// A lane that knows `clock` touches a cell.
     pub(super) fn reach_cell(
         &mut self,
         by: Actor,
@@ -223,7 +223,7 @@ impl Races {
         self.place(cell).touch(mark(by, reach, clock), clock)
     }
 
-    /// One to whom `clock` is known touches plain memory.
+    /// A lane that knows `clock` touches plain memory.
     pub(super) fn reach_plain(
         &mut self,
         by: Actor,
@@ -234,8 +234,8 @@ impl Races {
         self.plain.entry(addr).or_default().touch(mark(by, Reach::Plain(access), clock), clock)
     }
 
-    /// The cells of a range are set anew. Says with who set some of it anew before that is not
-    /// ordered.
+    /// The cells of a range are reinitialised. Returns the race with an unordered earlier
+    /// reinitialisation of a part of it, if there is one.
     pub(super) fn renew(
         &mut self,
         by: Actor,
@@ -248,7 +248,8 @@ impl Races {
         race
     }
 
-    /// The race with who set some of the range anew; it may hold cells that nobody has met.
+    /// The race with a lane that reinitialised a part of the range, which may contain cells not met
+    /// yet.
     fn renewal_race(&self, (addr, len): (usize, usize), mark: Mark, clock: &[u32]) -> Option<Race> {
         let overlaps = |start: usize, length: usize| start < addr + len && addr < start + length;
         let rival = self.renewed.iter().find(|&&(start, length, renewal)| {
@@ -259,7 +260,7 @@ impl Races {
         rival.map(|&(.., renewal)| Race::of(renewal, mark))
     }
 
-    /// A range is given up.
+    /// A lane gives up a range.
     pub(super) fn end(
         &mut self,
         by: Actor,
@@ -271,7 +272,7 @@ impl Races {
         self.forget_renewals(addr, len);
         let inside = self.plain.iter_mut().filter(|(at, _)| at.wrapping_sub(addr) < len);
         let races = inside.filter_map(|(&at, place)| Some((at, place.touch(end, clock)?)));
-        // The order of the map must not show.
+        // The order of the map must not be observable.
         let plain = races.min_by_key(|&(at, _)| at).map(|(_, race)| race);
         renewal.or(plain)
     }

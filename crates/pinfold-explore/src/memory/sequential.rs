@@ -1,5 +1,5 @@
-//! What happens before what under sequential consistency: every store releases and every load
-//! acquires. No load has a choice, so only the question of data races asks for it.
+//! Happens-before under sequential consistency: every store releases and every load acquires. No
+//! load has a choice, so only the detection of data races needs it.
 
 use super::known::Known;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Sequential {
     pub(super) known: Known,
-    /// For each cell the clock handed on with its latest store.
+    /// For each cell, the clock handed on with its latest store.
     handed_on: Clocks,
 }
 
@@ -22,7 +22,7 @@ impl Sequential {
         self.handed_on.widen(lanes);
     }
 
-    /// The cell begins a new life.
+    /// The cell begins a new lifetime.
     pub(super) fn meet(&mut self, cell: Object) {
         self.handed_on.grow(cell as usize + 1);
         self.handed_on.row_mut(cell as usize).fill(0);

@@ -1,15 +1,16 @@
 //! Total store order: global-happens-before has no cycle.
 //!
-//! Its edges are program order except from a store to a later load, everything up to the giving
-//! back of a lock before its next taking, everything before the start of a lane and after its end,
-//! modification order, from-read, and reads-from between lanes (a load that reads its own lane's
-//! store may read it from the store buffer). Fences, read-modify-writes and the takings of a lock
-//! keep all order, as locked instructions do on x86; so do a compare-exchange and an attempt at a
-//! lock that fail. Giving back a lock is a store.
+//! Its edges are program order except from a store to a later load; from everything up to the
+//! release of a lock to its next acquisition; from everything before the start of a lane to that
+//! lane, and from the lane to everything after its end; modification order; from-read; and
+//! reads-from between lanes (a load that reads its own lane's store may read it from the store
+//! buffer). Fences, read-modify-writes and lock acquisitions keep all order, as locked instructions
+//! do on x86; so do a failed compare-exchange and a failed attempt at a lock. Releasing a lock is a
+//! store.
 
 use super::graph::{Act, EventId, Graph};
 
-/// What a check needs, kept between checks.
+/// Buffers that a check needs, kept between checks.
 #[derive(Default)]
 pub(super) struct Checker {
     visited: Vec<bool>,
@@ -49,8 +50,8 @@ fn precedes(graph: &Graph, a: EventId, b: EventId) -> bool {
     }
     if second.act == Act::Fence {
         // A lane that takes a lock, starts, or sees another end has a fence there; what follows is
-        // reached through it. That the store which a load reads happens before the fence adds
-        // nothing to reads-from and program order.
+        // reached through it. That the store read by a load happens before the fence adds nothing
+        // to reads-from and program order.
         return graph.happens_before(a, b);
     }
     if first.location.is_none() || first.location != second.location {

@@ -6,15 +6,15 @@
 //! write, happens-before on one location, and happens-before between program-order steps that
 //! change location.
 //!
-//! Only a new event that stands before others in its location leads on to anything, so only such a
+//! Only a new event that precedes others in its location has an edge to anything, so only such a
 //! candidate is checked, and only cycles that leave through it are looked for.
 
 use super::graph::{Act, EventId, Graph};
 
-/// What a check needs, kept between checks.
+/// Buffers that a check needs, kept between checks.
 #[derive(Default)]
 pub(super) struct Checker {
-    /// For one fence and each location the lowest key that happens after it.
+    /// For one fence and each location, the lowest key that happens after it.
     lowest: Vec<u32>,
     frontier: Vec<EventId>,
     reached: Vec<EventId>,
@@ -37,15 +37,15 @@ impl Checker {
     }
 }
 
-/// Where an edge through the candidate comes from. A fence speaks for all that happens after it, an
-/// access for itself alone.
+/// Where an edge through the candidate comes from. A fence counts for everything that happens after
+/// it, an access for itself alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
     Fence,
     Itself,
 }
 
-/// Whether partial-SC leads through the candidate and from there on to one of `sources`.
+/// Whether partial-SC leads through the candidate and on to one of `sources`.
 fn leads_back(
     graph: &Graph,
     candidate: EventId,
@@ -116,7 +116,7 @@ fn history(graph: &Graph, to: EventId) -> impl Iterator<Item = EventId> + '_ {
     })
 }
 
-/// Whether partial-SC has an edge. `lowest` is that of `from`.
+/// Whether partial-SC has an edge. `lowest` holds the lowest keys of `from`.
 fn has_edge(graph: &Graph, from: EventId, to: EventId, lowest: &[u32]) -> bool {
     if from == to {
         return false;

@@ -1,31 +1,31 @@
-//! The words of a lock in the graph, and who took it.
+//! The words of a lock in the graph, and its acquisitions.
 
 use super::graph::Location;
 use crate::order::Mode;
 
-/// The words of one lock, and who took it.
+/// The words of one lock, and its acquisitions.
 #[derive(Default)]
 pub(super) struct Words {
-    /// That of those who want it alone.
+    /// The word for exclusive acquisitions.
     alone: Option<Location>,
-    /// By lane that shared it.
+    /// The words of lanes that shared it, by lane.
     shared: Vec<(usize, Location)>,
-    /// Every taking, in order.
+    /// Every acquisition, in order.
     pub(super) takings: Vec<Taking>,
 }
 
-/// That a lane took the lock.
+/// An acquisition of the lock by a lane.
 #[derive(Clone, Copy)]
 pub(super) struct Taking {
     pub(super) lane: usize,
     pub(super) mode: Mode,
     pub(super) location: Location,
-    /// Where it stands in its word.
+    /// Where it is in its word.
     pub(super) position: usize,
     pub(super) state: State,
 }
 
-/// Whether the lane has it still.
+/// Whether the lane still holds the lock.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Held,
@@ -33,7 +33,7 @@ pub(super) enum State {
 }
 
 impl Words {
-    /// Forgets everything, for the next execution or the next life of the lock.
+    /// Forgets everything, for the next execution or the next lifetime of the lock.
     pub(super) fn clear(&mut self) {
         self.alone = None;
         self.shared.clear();
@@ -51,7 +51,7 @@ impl Words {
         }
     }
 
-    /// From now on the lane takes the lock in this word.
+    /// Makes the lane take the lock in this word from now on.
     pub(super) fn add(&mut self, lane: usize, mode: Mode, location: Location) {
         match mode {
             Mode::Exclusive => self.alone = Some(location),
@@ -59,7 +59,7 @@ impl Words {
         }
     }
 
-    /// The last taking of the lane is over.
+    /// The lane's last acquisition is over.
     pub(super) fn give_back(&mut self, lane: usize, mode: Mode) {
         let own = |taking: &&mut Taking| (taking.lane, taking.mode) == (lane, mode);
         if let Some(taking) = self.takings.iter_mut().rev().find(own) {
@@ -67,7 +67,7 @@ impl Words {
         }
     }
 
-    /// The last taking that keeps out who wants the lock now.
+    /// The last acquisition that excludes a lane wanting the lock now.
     pub(super) fn in_the_way(&self, wanted: Mode) -> Option<usize> {
         let held = |taking: &Taking| taking.state == State::Held && taking.mode.excludes(wanted);
         self.takings.iter().rposition(held)

@@ -10,7 +10,7 @@ use crate::{
     position::Stand,
 };
 
-/// A strategy at the beginning of its search or job, or where it left off.
+/// A strategy at the start of its search or job, or where it left off.
 pub(crate) fn strategy(config: &Config) -> Box<dyn Strategy> {
     let stand = config.resume.as_ref().map(|position| &position.0);
     match config.search {

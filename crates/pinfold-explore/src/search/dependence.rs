@@ -1,17 +1,17 @@
 //! The dependence order of one execution, as vector clocks.
 //!
 //! Two steps are dependent if they belong to one lane, or if [`Touch::before`] says so; the order
-//! is the transitive closure in the order of execution. Swapping neighbours that are independent
-//! gives an equivalent execution.
+//! is the transitive closure in the order of execution. Swapping independent neighbours gives an
+//! equivalent execution.
 //!
 //! INV-DEP-1: a step that [`Touch::closes`] an object is ordered after everything that touched the
-//! object before, so whoever looks back from a later step may stop there.
-//! INV-DEP-2: a step that waits for a lock is ordered after those that gave it back, which is no
-//! race: it could not have come before them. Its races are with the takings. Which of them it could
-//! have preceded depends on where the lock was free in between.
+//! object before, so a backward scan from a later step may stop there.
+//! INV-DEP-2: a step that waits for a lock is ordered after the unlocks of that lock, which is not
+//! a race: it could not have come before them. Its races are with the acquisitions. Which of them
+//! it could have preceded depends on where the lock was free in between.
 //! INV-DEP-3: starting a lane is not a step. All steps of the lane are ordered after the step that
 //! it belongs to. The step that sees a lane end is ordered after all steps of the lane; neither
-//! order could be the other way round, so neither is a race.
+//! order could be reversed, so neither is a race.
 
 use super::{
     rule::Rule,
@@ -25,18 +25,18 @@ use crate::{
 /// The number of a step within its execution.
 pub(crate) type Step = usize;
 
-/// Two dependent steps of different lanes with nothing ordered between them: the first could also
+/// Two dependent steps of different lanes with no step ordered between them: the first could also
 /// come after the second.
 pub(crate) struct Race {
     /// The earlier step.
     pub(crate) first: Step,
-    /// The lanes that could go in place of `first` to bring about the other order.
+    /// The lanes that could run in place of `first` to bring about the other order.
     pub(crate) initials: LaneSet,
     /// The lane of the later step.
     pub(crate) lane: usize,
 }
 
-/// An earlier step on which the step at hand depends.
+/// An earlier step on which the current step depends.
 #[derive(Clone, Copy)]
 struct Rival {
     step: Step,
@@ -50,18 +50,19 @@ pub(crate) struct Dependence {
     lanes: usize,
     /// The number of the lane at each place.
     numbers: Vec<usize>,
-    /// The last clocks of lanes whose place another has, by number.
+    /// The last clocks of lanes whose place another lane has taken, by number.
     ended: Vec<(usize, Vec<u32>)>,
     /// The lane of each step, and its place among the steps of the lane, from 1.
     steps: Vec<(usize, u32)>,
-    /// For each step a clock: how many steps of each lane are ordered before it, itself included.
+    /// For each step, a clock: how many steps of each lane are ordered before it, itself included.
     clocks: Clocks,
-    /// For each lane the clock of its last step; before its first, of the step that started it.
+    /// For each lane, the clock of its last step; before its first, that of the step that started
+    /// it.
     lane_clocks: Clocks,
-    /// For each object what touched it, in order.
+    /// For each object, the steps that touched it, in order.
     log: Vec<Vec<(Step, Touch)>>,
     races: Vec<Race>,
-    /// The clock at hand; the rest are buffers too.
+    /// The clock of the current step; this and `rivals` are buffers.
     clock: Vec<u32>,
     rivals: Vec<Rival>,
 }
@@ -80,7 +81,7 @@ impl Dependence {
         self.races.clear();
     }
 
-    /// There is one lane more, at a new place or at that of one that ended.
+    /// Adds a lane, at a new place or at that of a lane that has ended.
     pub(crate) fn spawned(&mut self, lane: usize, number: usize) {
         if let Some(known) = self.numbers.get_mut(lane) {
             let former = std::mem::replace(known, number);
@@ -94,7 +95,7 @@ impl Dependence {
         self.lane_clocks.grow(self.lanes);
     }
 
-    /// The step at hand comes after all steps of the lane of a number, which has ended.
+    /// The current step comes after all steps of the lane with this number, which has ended.
     fn join_lane(&mut self, number: usize) {
         if let Some((_, clock)) = self.ended.iter().find(|(ended, _)| *ended == number) {
             join(&mut self.clock, clock);
@@ -125,7 +126,7 @@ impl Dependence {
         last.is_none_or(|&(change, _)| self.covered(self.lane_clocks.row(lane), change))
     }
 
-    /// Whether the last step changed what the touch looks at.
+    /// Whether the last step changed what `touch` looks at.
     pub(crate) fn just_changed(&self, touch: Touch) -> bool {
         let log = touch.object().and_then(|object| self.log.get(object as usize));
         let mut last =
@@ -140,7 +141,7 @@ impl Dependence {
         if let Touch::Join(number) = touch {
             self.join_lane(number);
         }
-        // Whoever starts a lane where another was knows that it has ended.
+        // A lane that starts another at the place of a third knows that the third has ended.
         for &lane in started {
             join(&mut self.clock, self.lane_clocks.row(lane));
         }
@@ -167,7 +168,7 @@ impl Dependence {
         (self.clock, self.rivals) = (clock, rivals);
     }
 
-    /// Sets the clock at hand to what the next step of `lane` depends on, and notes the races on
+    /// Sets the current clock to what the next step of `lane` depends on, and notes the races on
     /// the way.
     fn look_back(&mut self, lane: usize, touch: Touch, watch: Watch) {
         let (mut clock, rivals) = self.gather(lane, touch);
@@ -180,8 +181,8 @@ impl Dependence {
         (self.clock, self.rivals) = (clock, rivals);
     }
 
-    /// What the lane depends on before it makes its next step, and the steps on which this one
-    /// depends besides, the latest first. In the buffers, which are to be put back.
+    /// Returns what the lane depends on before it makes its next step, and the other steps on which
+    /// that step depends, latest first. They are in the buffers, which the caller must put back.
     fn gather(&mut self, lane: usize, touch: Touch) -> (Vec<u32>, Vec<Rival>) {
         let mut clock = std::mem::take(&mut self.clock);
         let mut rivals = std::mem::take(&mut self.rivals);
@@ -192,7 +193,7 @@ impl Dependence {
         (clock, rivals)
     }
 
-    /// An earlier step that is ordered before a later one is no race.
+    /// An earlier step that is already ordered before a later one is not a race.
     fn precede(&mut self, lane: usize, clock: &mut [u32], rivals: &[Rival], watch: Watch) {
         for &Rival { step, relation, .. } in rivals {
             if relation == Relation::Race && !self.covered(clock, step) {
@@ -202,12 +203,12 @@ impl Dependence {
         }
     }
 
-    /// A waiting taking of a lock: INV-DEP-2.
+    /// A lock acquisition that waits: INV-DEP-2.
     ///
-    /// It could have come before any taking that its lane does not know of, after those takings and
-    /// givings back that do not depend on that one. Between two who share the lock it may never
-    /// have been free; so to come before the second is no way round the first, and both are looked
-    /// at.
+    /// It could have come before any acquisition that its lane does not know of, after those
+    /// acquisitions and unlocks that do not depend on that one. Between two acquisitions that share
+    /// the lock it may never have been free; so coming before the second does not also cover coming
+    /// before the first, and both are considered.
     fn precede_takings(&mut self, lane: usize, clock: &mut [u32], rivals: &[Rival], watch: Watch) {
         let own = clock.to_vec();
         let takings = rivals.iter().filter(|rival| rival.touch.takes());
@@ -236,7 +237,8 @@ impl Dependence {
         }
     }
 
-    /// Adds the steps on which one with this touch depends, as far as INV-DEP-1 asks to look.
+    /// Adds the steps on which a step with this touch depends, looking back as far as INV-DEP-1
+    /// requires.
     fn find_rivals(&mut self, touch: Touch, rivals: &mut Vec<Rival>) {
         let Some(object) = touch.object().map(|object| object as usize) else { return };
         if self.log.len() <= object {
@@ -257,8 +259,8 @@ impl Dependence {
         join(clock, self.clock_of(step));
     }
 
-    /// The lanes that can come first when all that follows `first` and does not depend on it, and
-    /// then the step of `lane` with `clock`, are executed in place of `first`.
+    /// The lanes that can come first when everything that follows `first` and does not depend on
+    /// it, and then the step of `lane` with `clock`, is executed in place of `first`.
     fn initials(&self, first: Step, lane: usize, clock: &[u32]) -> LaneSet {
         let (first_lane, first_place) = self.steps[first];
         let mut seen = LaneSet::one(first_lane);

@@ -2,33 +2,34 @@
 //! al., "Source Sets", JACM 2017), extended by options, waiting and attached effects.
 //!
 //! * When two dependent steps of different lanes are found with nothing ordered between them, a
-//!   lane that leads to the other order is added where the first of them was picked, unless one
-//!   that does is there already.
-//! * A lane whose step was tried everywhere it leads sleeps while independent steps follow; an
-//!   execution where only sleeping lanes could go on is redundant.
-//! * Options: every option of a step is tried. Under a weak memory model an option that goes behind
-//!   the last change of a cell is offered only if that change is ordered before the lane
-//!   (`behind`): otherwise the same behaviour appears in an execution where the lane went earlier.
-//!   Moving such a step before the change strictly lowers the number of steps that go behind an
+//!   lane that leads to the other order is added where the first of them was picked, unless such a
+//!   lane is already there.
+//! * A lane whose step has been explored with all that can follow it sleeps while independent steps
+//!   follow; an execution in which only sleeping lanes could run is redundant.
+//! * Options: every option of a step is tried. Under a weak memory model an option that goes back
+//!   past the last change of a cell is offered only if that change is ordered before the lane
+//!   (`behind`): otherwise the same behaviour appears in an execution where the lane ran earlier.
+//!   Moving such a step before the change strictly lowers the number of steps that go back past an
 //!   executed change and keeps every other order, so every behaviour has an execution in which all
-//!   options are offered.
-//! * Waiting: a lane whose value is taken away by another's change never gets to make its step, so
-//!   the race with the change is looked for when the lane blocks and again at each later change.
+//!   its options are offered.
+//! * Waiting: a lane whose awaited value is overwritten by another lane never gets to make its
+//!   step, so the race with the change is looked for when the lane blocks and again at each later
+//!   change.
 //! * Locks: a lane that is locked out when nothing new can follow never makes its step either, so
-//!   its races with those who keep it out are looked for then.
+//!   its races with the acquisitions that exclude it are looked for then.
 //! * Sleep: what a sleeping lane's step touched, with any of its options, is remembered, so that it
-//!   is woken by what disturbs it and by nothing else. A lane woken for nothing would do again what
-//!   was done elsewhere, and races found on the way would seem to be covered by it.
+//!   is woken by a step that disturbs it and by nothing else. A lane woken needlessly would repeat
+//!   what was done elsewhere, and races found on the way would seem to be covered by it.
 //! * Between two steps: what a lane does there belongs to the earlier one, and so does what the
-//!   lanes that it starts do before their first. Only the starting of lanes orders anything.
-//!   Whoever ends a cell or begins it anew has it alone, by an order that is there already or else
-//!   is a data race whichever comes first.
-//! * Lanes that start lanes: numbers go by the order of starting, so a number means one lane within
-//!   the executions that share a beginning. Nothing compares numbers otherwise: a set of lanes
-//!   belongs to a node, and its lanes were there when the node was made.
+//!   lanes that it starts do before their first. Only starting a lane orders anything. A lane that
+//!   ends or reinitialises a cell has it to itself, by an order that already exists; otherwise
+//!   there is a data race, whichever access comes first.
+//! * Lanes that start lanes: numbers follow the order in which lanes start, so a number means the
+//!   same lane in all executions that share a prefix. Numbers are compared nowhere else: a set of
+//!   lanes belongs to a node, and its lanes existed when the node was made.
 //! * Jobs: the search may be confined to the executions that begin with the steps of a [`Job`], and
-//!   a job may be divided into smaller ones. Within the steps of a job every lane that is awake was
-//!   tried, by this job or by another, so races whose first step lies there ask for nothing.
+//!   a job may be divided into smaller ones. Within the steps of a job every lane that is awake is
+//!   tried, by this job or by another, so races whose first step lies there require nothing.
 
 mod saved;
 
@@ -40,24 +41,24 @@ use super::{
 };
 use crate::{job::Job, lane::LaneSet, op::Behind};
 
-/// One step of the execution at hand, with what was tried and is still to be tried in its place.
+/// One step of the current execution, with what was tried and is still to be tried in its place.
 #[derive(Default)]
 struct Node {
     lane: usize,
     touch: Option<Touch>,
     enabled: LaneSet,
-    /// The enabled lanes that did not sleep when the search first came here.
+    /// The enabled lanes that were not asleep when the search first reached this node.
     awake: LaneSet,
-    /// The lanes to try here, including those tried.
+    /// The lanes to try here, including those already tried.
     source: LaneSet,
-    /// The lanes whose turn here is over.
+    /// The lanes that are done here.
     tried: LaneSet,
     /// The lanes that need not be tried here: from earlier nodes, or tried here with a step that
     /// may sleep.
     sleep: LaneSet,
     /// What the steps of the sleeping lanes touched, with each of their options.
     asleep: Vec<(usize, Touch)>,
-    /// The options of the step, if there are several, and the one in force.
+    /// The options of the step, if there are several, and the current one.
     options: Vec<u32>,
     option: usize,
     /// What the step of this lane touched with the options that were tried, if there are several.
@@ -71,22 +72,22 @@ struct Node {
 pub(crate) struct Dpor {
     stack: Vec<Node>,
     depth: usize,
-    /// How many steps were on the stack when the execution at hand began.
+    /// How many steps were on the stack when the current execution began.
     begun: usize,
     /// Steps before this one were made before, with the same races.
     fresh: usize,
     /// Whether the last step is still to be put into the order.
     unordered: bool,
     order: Dependence,
-    /// How many steps at the beginning belong to the job, and stay as they are.
+    /// How many steps at the beginning belong to the job, and remain fixed.
     root: usize,
     extent: Extent,
     frontier: Frontier,
     /// The last step that was asked for an option, counted from 1.
     asked: usize,
-    /// Whether the execution makes other steps possible than those on the stack.
+    /// Whether the execution offers steps other than those on the stack.
     astray: bool,
-    /// What the steps before the last should touch, until that has been seen.
+    /// The hash of what the steps before the last should touch, until it has been checked.
     expected: Option<u64>,
 }
 
@@ -96,7 +97,7 @@ enum Extent {
     /// To the end of each execution.
     #[default]
     Whole,
-    /// Past the first step with an alternative: all its alternatives are tried.
+    /// Just past the first step with an alternative: all its alternatives are tried.
     Split,
 }
 
@@ -115,7 +116,7 @@ impl Dpor {
         Self { root: stack.len(), stack, ..Self::default() }
     }
 
-    /// Divides a job: each execution ends behind the first step that has an alternative.
+    /// Divides a job: each execution ends after the first step that has an alternative.
     pub(crate) fn split(job: &Job) -> Self {
         Self { extent: Extent::Split, ..Self::within(job) }
     }
@@ -134,7 +135,7 @@ impl Dpor {
             if !(initials & (node.source | node.sleep)).is_empty() {
                 continue;
             }
-            // Where the lane could not have gone either, another step must come first: that is a
+            // If the lane could not have run there either, another step must come first: that is a
             // race of its own.
             let possible = initials & node.enabled;
             if possible.contains(lane) {
@@ -147,12 +148,12 @@ impl Dpor {
         }
     }
 
-    /// Notes races of lanes that cannot make their step, or may lose the chance to.
+    /// Notes races of lanes that cannot make their step, or may lose the chance to make it.
     fn watch_waiting(&mut self, moment: &Moment<'_>) {
         for (lane, touch) in moment.pending.iter().enumerate() {
             let Some(touch @ Touch::Cell(_, CellTouch::Wait)) = *touch else { continue };
-            // It has announced what it waits for by its own last step, or when it was born in that
-            // of another.
+            // The lane announced what it waits for after its own last step or, if it has made none,
+            // in the step of another in which it was born.
             let announced = moment.last == Some(lane)
                 || self.stack.last().is_some_and(|node| node.started.contains(&lane))
                     && Rule::BornWaiting.holds();
@@ -241,7 +242,7 @@ impl Strategy for Dpor {
         self.watch_waiting(moment);
         let (sleep, asleep) = self.sleepers();
         let awake = moment.enabled.without(sleep);
-        // Who could only see an older value goes last: then a hang is met, if there is one.
+        // Lanes that could only see a stale value run last: a hang is then met, if there is one.
         let fresh = awake & moment.fresh;
         let fresh = if Rule::StaleLast.holds() { fresh } else { awake };
         let goes_on = moment.last.filter(|&lane| fresh.contains(lane));
@@ -286,7 +287,8 @@ impl Strategy for Dpor {
             node.options.extend_from_slice(options);
         }
         self.astray |= step >= self.root && node.options != options;
-        // The steps of a job come from elsewhere; what they cannot have meant is not followed.
+        // The steps of a job come from outside; a choice that cannot have been meant is not
+        // followed.
         let wanted = node.options.get(node.option).filter(|wanted| options.contains(wanted));
         wanted.copied().unwrap_or(options[0])
     }

@@ -1,5 +1,5 @@
 //! The reduced search without each of its rules: the witnesses of former faults and random programs
-//! must notice.
+//! must notice that a rule is missing.
 //!
 //! Rules that only save executions are not among them.
 
@@ -70,7 +70,7 @@ fn random() -> impl Iterator<Item = Program> {
     })
 }
 
-/// What a search shows, if it sees the end.
+/// What a search finds, if it is exhausted.
 #[derive(PartialEq, Eq)]
 enum Shown {
     Outcomes(BTreeSet<String>),
@@ -85,7 +85,7 @@ fn shown(report: Report) -> Option<Shown> {
     }
 }
 
-/// Whether a program shows something else without the rule.
+/// Whether the search of a program finds something else without the rule.
 fn notices(program: &Program, model: Model, rule: Rule) -> bool {
     const EXECUTIONS: u64 = 2_000;
     let search = || shown(searched(program, model, FULL, EXECUTIONS));
@@ -93,7 +93,7 @@ fn notices(program: &Program, model: Model, rule: Rule) -> bool {
     without(rule, search).is_some_and(|mutant| mutant != whole)
 }
 
-/// Which program notices first that the rule is left out, under which model.
+/// The first program that notices that the rule is left out, and under which model.
 fn noticed(rule: Rule, most: usize) -> Option<(usize, Model)> {
     let programs = witnesses().chain(random()).take(most).enumerate();
     let models = [Model::Sc, Model::Tso, Model::Weak];

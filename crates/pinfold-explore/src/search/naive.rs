@@ -1,8 +1,8 @@
 //! Depth-first search without reduction, under a bound on preemptions that grows from zero.
 //!
-//! A switch away from a lane that could go on is a preemption. Because small bounds come first, the
-//! first failure found has the fewest. Without a bound that cuts, it visits every sequence of
-//! steps: the reference for the reduced search.
+//! A switch away from a lane that could continue is a preemption. Because small bounds come first,
+//! the first failure found has the fewest. Without a bound that cuts anything off, it visits every
+//! sequence of steps: the reference for the reduced search.
 
 use super::{Advance, Moment, Outlook, Pick, Resumable, Strategy, Touch, ahead};
 use crate::{
@@ -20,16 +20,16 @@ struct Node {
 pub(crate) struct Naive {
     stack: Vec<Node>,
     depth: usize,
-    /// How many choices were on the stack, and whether the bound had cut, when the execution at
-    /// hand began.
+    /// How many choices were on the stack, and whether the bound had cut anything off, when the
+    /// current execution began.
     begun: (usize, bool),
     bound: u32,
     last_bound: u32,
     preemptions: u32,
     cut: bool,
-    /// Whether the execution makes other choices possible than those on the stack.
+    /// Whether the execution offers choices other than those on the stack.
     astray: bool,
-    /// What the steps before the last choice should touch, until that has been seen.
+    /// The hash of what the steps before the last choice should touch, until it has been checked.
     expected: Option<u64>,
 }
 
@@ -48,7 +48,7 @@ impl Naive {
         }
     }
 
-    /// Goes on where a search stood.
+    /// Resumes where a search was.
     pub(crate) fn resume(&mut self, stand: &Bounded) {
         (self.bound, self.cut) = (stand.bound, stand.cut);
         let forks = stand.forks.iter().cloned();
@@ -56,7 +56,7 @@ impl Naive {
         self.expected = (!self.stack.is_empty()).then_some(stand.trail);
     }
 
-    /// What the first choices led to.
+    /// The hash of what the first choices led to.
     fn trail(&self, choices: usize) -> u64 {
         Trail::of(self.stack[..choices].iter().map(|node| match node.fork {
             Fork::Lane { lane, .. } => (lane, &node.touch),
@@ -64,7 +64,7 @@ impl Naive {
         }))
     }
 
-    /// The next choice was met: compares what came before the last one with what was to come.
+    /// The next choice was met: compares what came before the last one with what was expected.
     fn meet(&mut self) {
         self.stack[self.depth].touch = None;
         self.depth += 1;
@@ -100,7 +100,7 @@ impl Strategy for Naive {
         }
         let lane = match self.stack[self.depth].fork {
             Fork::Lane { lane, enabled, .. } if enabled == moment.enabled => lane,
-            // A subject that is not deterministic may meet another choice here.
+            // A nondeterministic subject may meet a different choice here.
             Fork::Lane { .. } | Fork::Option { .. } => return Pick::Astray,
         };
         self.meet();

@@ -1,10 +1,10 @@
 //! Random search, and probabilistic concurrency testing (PCT, Burckhardt et al. 2010).
 //!
 //! INV-RANDOM-1: run `i` of a search with seed `s` depends on the subject and on `s + i`, and for
-//! PCT on the length that changes are spread over; on no other run. So ranges of runs can be shared
-//! out, and together they are the search in one piece.
-//! INV-RANDOM-2: that length is the number of steps of run 0, which has no change of priority. Who
-//! does not do run 0 is told the length.
+//! PCT on the length that changes are spread over; it depends on no other run. Ranges of runs can
+//! thus be distributed, and together they are the undivided search.
+//! INV-RANDOM-2: that length is the number of steps of run 0, which has no change of priority. A
+//! search that does not make run 0 is given the length.
 
 use super::{Advance, Ahead, Moment, Outlook, Pick, Resumable, Strategy};
 use crate::{
@@ -17,9 +17,9 @@ use crate::{
 struct Runs {
     seed: u64,
     first: u64,
-    /// The run at hand, or the next.
+    /// The current run, or the next.
     run: u64,
-    /// How many they are.
+    /// How many there are.
     count: u64,
     rng: Rng,
 }
@@ -46,7 +46,7 @@ impl Runs {
         }
     }
 
-    /// Half of the time the ordinary option, otherwise any.
+    /// The ordinary option half of the time, otherwise any.
     fn option(&mut self, options: &[u32]) -> u32 {
         if self.rng.below(2) == 0 { options[0] } else { options[self.rng.below(options.len())] }
     }
@@ -66,7 +66,7 @@ impl Random {
         Self(Runs::new(seed, first, count))
     }
 
-    /// Goes on with a run.
+    /// Resumes at a run.
     pub(crate) fn resume(&mut self, run: u64) {
         self.0.run = run;
     }
@@ -104,7 +104,7 @@ impl Resumable for Random {
         Position(Stand::Random { seed, run })
     }
 
-    /// A run begins from its seed, whatever an interrupted one has done.
+    /// A run begins from its seed, regardless of what an interrupted one did.
     fn rewind(&mut self) {}
 
     fn has_caught_up(&self) -> bool {
@@ -120,15 +120,15 @@ impl Resumable for Random {
     }
 }
 
-/// Lanes have random priorities and the highest that can go on does; at `depth - 1` random steps
-/// the running lane drops to the bottom.
+/// Lanes have random priorities, and the highest lane that can run does; at `depth - 1` random
+/// steps the running lane drops to the bottom.
 pub(crate) struct Pct {
     runs: Runs,
     depth: u32,
-    /// Where to spread the changes: INV-RANDOM-2. Unknown until run 0 was made.
+    /// The steps over which to spread the changes: INV-RANDOM-2. Unknown until run 0 has been made.
     length: Option<usize>,
     step: usize,
-    /// The lanes by priority, the highest first.
+    /// The lanes by priority, highest first.
     order: Vec<usize>,
     changes: Vec<usize>,
 }
@@ -145,7 +145,7 @@ impl Pct {
         Self { runs, depth, length, step: 0, order: Vec::new(), changes: Vec::new() }
     }
 
-    /// Goes on with a run.
+    /// Resumes at a run.
     pub(crate) fn resume(&mut self, run: u64, length: Option<usize>) {
         self.runs.run = run;
         self.length = length;
@@ -214,7 +214,7 @@ impl Resumable for Pct {
         Position(Stand::Pct { depth, seed, run, length })
     }
 
-    /// A run begins from its seed, whatever an interrupted one has done.
+    /// A run begins from its seed, regardless of what an interrupted one did.
     fn rewind(&mut self) {}
 
     fn has_caught_up(&self) -> bool {

@@ -1,8 +1,8 @@
 //! The rules without which the reduced search would miss something, by name.
 //!
-//! Each has its place in `touch`, `dependence` or `dpor`, where it asks whether it [`Rule::holds`].
-//! Outside this crate's tests it always does, at no cost; `mutants` leaves each out in turn, and
-//! random programs must notice.
+//! Each has its place in `touch`, `dependence` or `dpor`, where the code asks whether it
+//! [`Rule::holds`]. Outside this crate's tests it always does, at no cost; `mutants` leaves each
+//! out in turn, and random programs must notice.
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,56 +13,56 @@ pub(super) enum Rule {
     ReadThenWrite,
     /// Two writes race.
     WriteThenWrite,
-    /// Two takings of a lock that exclude each other race.
+    /// Two lock acquisitions that exclude each other race.
     TakingThenTaking,
-    /// A taking races with an attempt that fails after it.
+    /// An acquisition races with an attempt that fails after it.
     TakingThenFailed,
-    /// An attempt that failed races with a taking after it.
+    /// An attempt that failed races with an acquisition after it.
     FailedThenTaking,
-    /// A giving back races with an attempt that succeeds after it.
+    /// An unlock races with an attempt that succeeds after it.
     UnlockThenTook,
-    /// A giving back races with an attempt that fails after it.
+    /// An unlock races with an attempt that fails after it.
     UnlockThenFailed,
-    /// An attempt that failed races with a giving back after it.
+    /// An attempt that failed races with an unlock after it.
     FailedThenUnlock,
-    /// A taking is ordered after the giving back that made it possible.
+    /// An acquisition is ordered after the unlock that made it possible.
     UnlockThenLock,
-    /// Who waits until nobody has a lock alone races with takings.
+    /// A wait until no lane holds a lock exclusively races with acquisitions.
     SeeUnlocked,
-    /// They race with the giving back, too: they may see an older state.
+    /// It races with the unlock, too: it may see an older state.
     UnlockThenSee,
-    /// A failed attempt hides nothing that came before it.
+    /// A failed attempt hides nothing that came before it from the backward scan.
     FailedHidesNothing,
-    /// A taking that waits looks at every taking of those who share the lock that its lane knows
-    /// nothing of.
+    /// An acquisition that waits considers every shared acquisition that its lane does not know of.
     TakingsOneByOne,
-    /// A taking that comes before another still comes after what does not depend on that other.
+    /// An acquisition moved before another still comes after everything that does not depend on
+    /// that other.
     TakingsApart,
-    /// Lanes that wait for a value have their races looked for when they block.
+    /// The races of lanes that wait for a value are looked for when they block.
     BlockedWaits,
-    /// They have them looked for when the value changes, too.
+    /// They are looked for when the value changes, too.
     ChangedWaits,
     /// A lane may be born waiting.
     BornWaiting,
-    /// Lanes that are locked out at the end have their races looked for.
+    /// The races of lanes that are locked out at the end are looked for.
     LockedOut,
     /// A sleeping lane wakes when it is disturbed.
     Wake,
     /// A sleeping lane is disturbed by what its step touched with any option.
     WakeForAnyOption,
-    /// Who comes first in a reversal depends on nothing else in it.
+    /// The step that comes first in a reversal depends on nothing else in it.
     InitialsFirst,
-    /// What depends on the first step of a race is no part of its reversal.
+    /// What depends on the first step of a race is not part of its reversal.
     InitialsIndependent,
-    /// Where the lane of the later step cannot go, another that comes first does.
+    /// Where the lane of the later step cannot run, another lane that can come first does.
     AnotherInitial,
     /// All options are tried.
     Options,
-    /// Options behind a change that is settled are offered.
+    /// Options that go back past a settled change are offered.
     Behind,
-    /// Who can only see an older value goes last.
+    /// Lanes that can only see a stale value run last.
     StaleLast,
-    /// A step that starts a lane comes before all that the lane does.
+    /// A step that starts a lane comes before everything that the lane does.
     StartedAfter,
 }
 

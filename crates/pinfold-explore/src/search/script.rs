@@ -1,4 +1,4 @@
-//! Follows a given schedule, and goes on in the ordinary way where it ends or cannot be followed.
+//! Follows a given schedule, and continues in the ordinary way where it ends or cannot be followed.
 
 use super::{Advance, Moment, Pick, Strategy};
 use crate::schedule::Choice;

@@ -1,18 +1,17 @@
 //! What the engine asks of a strategy.
 //!
 //! A strategy sees what each lane wants to touch, picks a lane, picks among the options of its
-//! access, and is told what was touched. It outlives executions; `advance` moves it to the next
-//! one.
+//! access, and learns what was touched. It outlives executions; `advance` moves it to the next one.
 
 use super::{ahead::Ahead, touch::Touch};
 use crate::{lane::LaneSet, op::Behind, position::Position};
 
 /// What a strategy sees when it picks.
 pub(crate) struct Moment<'a> {
-    /// The lanes that could go on.
+    /// The lanes that could run.
     pub(crate) enabled: LaneSet,
-    /// Those of them that could go on with the newest value; the rest wait for one that only an
-    /// older store has. There is one at least.
+    /// Those of them that could run with the newest value; the rest wait for a value that only an
+    /// older store has. There is at least one.
     pub(crate) fresh: LaneSet,
     /// The lane that made the last step.
     pub(crate) last: Option<usize>,
@@ -26,17 +25,17 @@ pub(crate) enum Pick {
     Lane(usize),
     /// Nothing new can follow.
     Redundant,
-    /// The execution is not what it was when the strategy made the same decisions before.
+    /// The execution differs from the earlier one in which the strategy made the same decisions.
     Astray,
 }
 
-/// A way to go through the executions: four decisions, and what a strategy may want to know for
-/// them.
+/// A way to go through the executions: four decisions, and the notifications that a strategy may
+/// need for them.
 pub(crate) trait Strategy {
-    /// An execution begins with so many lanes.
+    /// An execution begins with this many lanes.
     fn begin(&mut self, lanes: usize);
 
-    /// Who goes next.
+    /// Which lane runs next.
     fn pick(&mut self, moment: &Moment<'_>) -> Pick;
 
     /// Which of several options the access of the picked lane takes; the first is the ordinary one.
@@ -45,8 +44,8 @@ pub(crate) trait Strategy {
     /// Moves on to the next execution.
     fn advance(&mut self) -> Advance;
 
-    /// The last step, or what came before the first, starts a lane of this number, the next one. It
-    /// has a place of its own, or that of a lane that ended.
+    /// The last step, or what came before the first, starts a lane with this number, the next free
+    /// one. It has a new place, or that of a lane that has ended.
     fn spawned(&mut self, _lane: usize, _number: usize) {}
 
     /// Whether to offer options by which the next access of `lane` precedes, in the order of
@@ -58,7 +57,7 @@ pub(crate) trait Strategy {
     /// The picked lane has made its step.
     fn executed(&mut self, _lane: usize, _touch: Touch) {}
 
-    /// All lanes that the last step started are known, and all that are left have announced what
+    /// All lanes that the last step started are known, and all remaining lanes have announced what
     /// they want.
     fn stepped(&mut self) {}
 
@@ -75,25 +74,25 @@ pub(crate) trait Strategy {
 
 /// A search whose place between two executions can be saved and resumed from.
 pub(crate) trait Resumable {
-    /// Where the search stands between two executions.
+    /// Where the search is between two executions.
     fn position(&self) -> Position;
 
-    /// The present execution was left half-way and is to be made again: goes back to where the
-    /// search stood when it began.
+    /// The current execution was abandoned half-way and is to be repeated: goes back to where the
+    /// search was when it began.
     fn rewind(&mut self);
 
-    /// Whether the execution has come to where the search left off. If it ends before, it is not
-    /// what it was.
+    /// Whether the execution has reached the point where the search left off. If it ends earlier,
+    /// it differs from the interrupted one.
     fn has_caught_up(&self) -> bool;
 
     /// Whether the execution that just ended repeats one of an earlier bound.
     fn repeats(&self) -> bool;
 
-    /// What the search can say of itself.
+    /// What the search reports of itself.
     fn outlook(&self) -> Outlook;
 }
 
-/// What a search says of itself, for reports.
+/// What a search reports of itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outlook {
     pub(crate) ahead: Ahead,
@@ -105,10 +104,10 @@ pub(crate) struct Outlook {
 
 /// A search that divides a job, asked after each execution.
 pub(crate) trait Dividing {
-    /// Why the execution that just ended went no further.
+    /// Why the execution that just ended went no further than it did.
     fn frontier(&self) -> Frontier;
 
-    /// The lanes that sleep at the last step, before it wakes any, and what their steps touched.
+    /// The lanes asleep at the last step, before it wakes any, and what their steps touched.
     fn asleep(&self) -> Vec<(usize, Touch)>;
 }
 
@@ -118,13 +117,13 @@ pub(crate) enum Frontier {
     /// It ended by itself.
     #[default]
     Ended,
-    /// Only sleeping lanes could go on.
+    /// Only sleeping lanes could run.
     Asleep,
     /// After a step with alternatives; much may follow.
     Open,
 }
 
-/// What follows after an execution.
+/// What follows an execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Advance {
     /// Another execution.

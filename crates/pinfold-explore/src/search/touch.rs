@@ -1,16 +1,16 @@
 //! What a step touches, and which two steps of different lanes are dependent.
 //!
 //! INV-TOUCH-1: two steps that follow each other directly and are independent in this order can be
-//! exchanged: the same values are read, and the same lanes can go on afterwards.
+//! exchanged: the same values are read, and the same lanes can run afterwards.
 //!
-//! A failed attempt at a lock only reads: it depends on takings and givings back that could be what
-//! it failed on, before it or after it, and not on other failed attempts.
+//! A failed attempt at a lock only reads: it depends on acquisitions and unlocks, before it or
+//! after it, that could be what made it fail, and not on other failed attempts.
 //!
-//! INV-TOUCH-2: when the last step of a reversal, made before the first of its race, has another
-//! result than it had after it, it depends on no more of what comes before it there than it did
-//! with the old result. So an attempt that failed depends on all that a successful one would have
-//! depended on, as far as that can lie between: an attempt to take a lock alone on who waits until
-//! nobody has it alone.
+//! INV-TOUCH-2: when the last step of a reversal, made before the first step of its race, has a
+//! different result than it had after it, it depends on no more of what comes before it there than
+//! it did with the old result. So a failed attempt depends on everything that a successful one
+//! would have depended on, as far as that can lie between: an attempt to take a lock exclusively
+//! depends on a wait until no lane holds it exclusively.
 
 mod text;
 
@@ -24,16 +24,16 @@ use crate::{
 /// What an access touches, as far as its order against others matters.
 ///
 /// Less than an [`Op`]: neither orderings nor values, so that a set of touches is small and can be
-/// written down. And more: whether an attempt succeeded, and whether a lane that asks for a lock
-/// has it already, which the op alone does not say.
+/// written as text. It also holds more: whether an attempt succeeded, and whether a lane that asks
+/// for a lock already holds it, which the op alone does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Touch {
     /// Nothing that another lane can see.
     Local,
     Cell(Object, CellTouch),
     Lock(Object, LockTouch),
-    /// Sees that the lane of this number has ended, once it has. Nothing that could have come the
-    /// other way round.
+    /// Sees that the lane with this number has ended, once it has. The order could not have been
+    /// reversed.
     Join(usize),
 }
 
@@ -56,20 +56,20 @@ pub(crate) enum LockTouch {
     Try(Mode),
     /// Took it, and it was free.
     Took(Mode),
-    /// Did not take it, as somebody was in the way.
+    /// Did not take it, because a holder excluded that.
     Failed(Mode),
     GiveBack(Mode),
-    /// Sees that nobody has it alone, once that is so.
+    /// Sees that no lane holds it exclusively, once that is so.
     SeeUnlocked,
 }
 
-/// How a step stands to a later one of another lane.
+/// The relation of a step to a later one of another lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Relation {
     Independent,
-    /// The order matters, and it could be the other way round.
+    /// The order matters, and it could be reversed.
     Race,
-    /// The earlier is what makes the later possible.
+    /// The earlier step makes the later one possible.
     Enables,
 }
 
@@ -99,7 +99,7 @@ impl Touch {
         }
     }
 
-    /// What was touched by an access that was announced with this, and gave `done`.
+    /// What was touched by an access that was announced with this touch and gave `done`.
     pub(crate) fn executed(self, op: &Op, Done { done, .. }: Done) -> Self {
         match *op {
             Op::Cell(cell, CellOp::Rmw { .. }) if !done => Self::Cell(cell, CellTouch::Read),
@@ -129,7 +129,7 @@ impl Touch {
         }
     }
 
-    /// How this step stands to a later one of another lane.
+    /// The relation of this step to a later one of another lane.
     pub(super) fn before(self, later: Self) -> Relation {
         match (self, later) {
             (Self::Cell(cell, earlier), Self::Cell(other, later)) if cell == other => {
@@ -187,7 +187,7 @@ impl Touch {
         }
     }
 
-    /// Whether it waits until a lock is given back.
+    /// Whether it waits until a lock is released.
     pub(super) fn is_locked_out_at_times(self) -> bool {
         match self {
             Self::Lock(_, LockTouch::Take(_) | LockTouch::SeeUnlocked) => true,
@@ -209,7 +209,7 @@ fn by(rule: Rule, relation: Relation) -> Relation {
 }
 
 impl CellTouch {
-    /// How this step stands to a later one of another lane at the same cell.
+    /// The relation of this step to a later one of another lane at the same cell.
     fn before(self, later: Self) -> Relation {
         match (self, later) {
             (Self::Read | Self::Wait, Self::Read | Self::Wait) => Relation::Independent,
@@ -221,7 +221,7 @@ impl CellTouch {
 }
 
 impl LockTouch {
-    /// How this step stands to a later one of another lane at the same lock.
+    /// The relation of this step to a later one of another lane at the same lock.
     fn before(self, later: Self) -> Relation {
         match (self.mode(), later.mode()) {
             (Some(mode), Some(other)) if mode.excludes(other) => self.before_excluded(later),
@@ -230,7 +230,7 @@ impl LockTouch {
         }
     }
 
-    /// That of two that exclude each other.
+    /// The relation of two operations that exclude each other.
     fn before_excluded(self, later: Self) -> Relation {
         match (self, later) {
             (Self::Take(_) | Self::Took(_), Self::Failed(_)) => {
@@ -250,14 +250,14 @@ impl LockTouch {
             (Self::GiveBack(_), Self::Take(_)) => by(Rule::UnlockThenLock, Relation::Enables),
             (Self::Take(_) | Self::Took(_) | Self::GiveBack(_), Self::GiveBack(_))
             | (Self::Failed(_), Self::Failed(_)) => Relation::Independent,
-            // A step that was made is no attempt any more.
+            // A step that was made is no longer an attempt.
             (Self::Try(_), _) => Relation::Independent,
-            // One that only looks excludes nobody.
+            // A step that only looks excludes nothing.
             (Self::SeeUnlocked, _) | (_, Self::SeeUnlocked) => Relation::Independent,
         }
     }
 
-    /// That of two of which one only looks, and the other does something in a mode.
+    /// The relation of two operations of which one only looks, and the other acts in a mode.
     fn before_looking(self, later: Self, mode: Mode) -> Relation {
         match (self, later, mode) {
             (_, _, Mode::Shared) => Relation::Independent,
@@ -272,7 +272,7 @@ impl LockTouch {
         }
     }
 
-    /// How the lock is meant; none for one that only looks.
+    /// The mode in which the lock is meant; none for a step that only looks.
     fn mode(self) -> Option<Mode> {
         match self {
             Self::Take(mode)

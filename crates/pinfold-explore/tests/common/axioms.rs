@@ -1,12 +1,13 @@
 //! RC11 with the release sequences of C++20, by its axioms over one whole graph of events. Written
 //! without looking at the explorer.
 //!
-//! A lock is atomic words: one that those take who want it alone, and one for each lane that shares
-//! it, which they take as well. Taking is an acquiring update of those words; giving back stores to
-//! them (an update for who shared it, which continues release sequences) and releases. An attempt
-//! that fails is a relaxed read of one word in which it saw another's taking; who waits until
-//! nobody has it alone reads the word of those, acquiring. In what order lanes take a lock is fixed
-//! by the graph's construction; only what attempts saw of it varies.
+//! A lock consists of atomic words: one for exclusive acquisitions, and one for each lane that
+//! shares it, which exclusive acquisitions take as well. An acquisition is an acquiring update of
+//! those words; an unlock is a releasing store to them (an update for a lane that shared it, which
+//! continues release sequences). A failed attempt is a relaxed read of one word in which it saw
+//! another lane's acquisition; a wait until no lane holds the lock exclusively is an acquiring read
+//! of the word for exclusive acquisitions. The order in which lanes take a lock is fixed by the
+//! graph's construction; only what attempts saw of it varies.
 //!
 //! Starting and joining a lane are events of their own on both sides. Orders of memory (coherence,
 //! release sequences) are orders on one word.
@@ -24,10 +25,10 @@ pub enum Type {
     Point,
     Take(Mode),
     Give(Mode),
-    /// An attempt that failed: `rf` is the taking that it saw.
+    /// An attempt that failed: `rf` is the acquisition that it saw.
     Fail,
-    /// A wait until nobody has the lock alone: `rf` is the giving back that it saw, or the initial
-    /// state.
+    /// A wait until no lane holds the lock exclusively: `rf` is the unlock that it saw, or the
+    /// initial state.
     See,
 }
 
@@ -42,7 +43,7 @@ pub struct Node {
     pub read: u64,
     /// The event that it reads from. For a point, the point that comes before it.
     pub rf: usize,
-    /// For a lock's events: how many had taken it alone before.
+    /// For a lock's events: how many exclusive acquisitions came before.
     pub epoch: usize,
     pub access: Access,
 }
@@ -51,7 +52,7 @@ pub struct Node {
 pub enum Access {
     Atomic,
     Plain,
-    /// Sets an atomic cell anew: nobody else may be there.
+    /// Reinitialises an atomic cell: no other lane may be using it.
     Renew,
 }
 
@@ -149,7 +150,7 @@ pub struct Graph<'a> {
     same: Rel,
     sb: Rel,
     rf: Rel,
-    /// The order in which locks are taken and given back.
+    /// The order in which locks are taken and released.
     lock_order: Rel,
     hb: Rel,
 }
@@ -178,7 +179,7 @@ impl<'a> Graph<'a> {
         self.hb[a] >> b & 1 == 1
     }
 
-    /// Whether a taking or giving back comes right after another on a word.
+    /// Whether an acquisition or unlock comes right after another on a word.
     fn follows(&self, a: usize, b: usize, word: u32) -> bool {
         let order = &self.lock_order;
         let between = |c: usize| {
@@ -187,7 +188,8 @@ impl<'a> Graph<'a> {
         order[a] >> b & 1 == 1 && !(0..self.nodes.len()).any(between)
     }
 
-    /// Release sequences on one word: for a write those from which whoever reads it there acquires.
+    /// Release sequences on one word: for a write, the writes from which a reader of it there
+    /// acquires.
     fn sequences(&self, word: u32) -> Rel {
         let n = self.nodes.len();
         let here = |e: usize| self.nodes[e].words & word != 0;
@@ -198,7 +200,7 @@ impl<'a> Graph<'a> {
         reflexive(&closure(&relation(n, read)))
     }
 
-    /// The words of which somebody reads the value.
+    /// The words whose value some event reads.
     fn words(&self) -> impl Iterator<Item = u32> {
         let readers = self.nodes.iter().filter(|node| node.reads());
         let read = readers.fold(0, |all, node| all | node.words);
@@ -232,7 +234,7 @@ impl<'a> Graph<'a> {
         closure(&union(&union(sb, &sw), &handed))
     }
 
-    /// Whether nothing orders two accesses of which one has to be alone.
+    /// Whether two accesses are unordered although one of them needs exclusive access.
     pub fn is_racy(&self) -> bool {
         let n = self.nodes.len();
         (0..n).any(|a| (0..n).any(|b| self.is_race(a, b)))
@@ -312,7 +314,7 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Whether one taking or giving back of a common word comes before another.
+/// Whether one acquisition or unlock of a common word comes before another.
 fn comes_before(nodes: &[Node], a: usize, b: usize) -> bool {
     let (first, second) = (&nodes[a], &nodes[b]);
     if first.kind == Type::Init {
@@ -324,7 +326,7 @@ fn comes_before(nodes: &[Node], a: usize, b: usize) -> bool {
         return false;
     };
     match (mode, other) {
-        // Those who share it, and are here together, are one lane.
+        // Shared holders that meet here are the same lane.
         (Mode::Shared, Mode::Shared) => a < b,
         (Mode::Exclusive, Mode::Exclusive) if first.epoch == second.epoch => a < b,
         (Mode::Exclusive, _) => first.epoch < second.epoch,

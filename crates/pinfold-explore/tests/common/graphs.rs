@@ -26,7 +26,7 @@ struct Search {
     known: Known,
 }
 
-/// Everything that the program does under RC11, if that takes no more than so many graphs.
+/// Everything that the program does under RC11, if that takes no more than `most` graphs.
 pub fn run(program: &Program, most: usize) -> Known {
     let lanes = program.lanes.len();
     let init = |location: usize| event(usize::MAX, Type::Init, 1 << location, Order::Relaxed);
@@ -50,7 +50,7 @@ pub fn run(program: &Program, most: usize) -> Known {
             break;
         }
         let mut ended = 0;
-        // Whether somebody goes on who does not wait for a value.
+        // Whether a lane that does not wait for a value can continue.
         let mut goes_on = false;
         for lane in 0..lanes {
             let Some((_, code)) = partial.threads[lane].next(&search.code[lane]) else {
@@ -156,7 +156,7 @@ impl Search {
         self.code.len()
     }
 
-    /// The word of those who want a lock alone.
+    /// The word for exclusive acquisitions of a lock.
     fn writers(&self, lock: usize) -> u32 {
         1 << (self.vars + PLAIN + lock * (1 + self.lanes()))
     }
@@ -166,7 +166,7 @@ impl Search {
         self.writers(lock) << (1 + lane)
     }
 
-    /// The words that are taken and given back.
+    /// The words that are taken and released.
     fn words(&self, lock: usize, lane: usize, mode: Mode) -> u32 {
         let readers = (0..self.lanes()).fold(0, |all, lane| all | self.reader(lock, lane));
         match mode {
@@ -175,7 +175,7 @@ impl Search {
         }
     }
 
-    /// How often the lock was taken by somebody who has it alone.
+    /// How often the lock was taken exclusively.
     fn epoch(&self, partial: &Partial, lock: usize) -> usize {
         let word = self.writers(lock);
         let taken =
@@ -282,8 +282,8 @@ impl Search {
         }
     }
 
-    /// As it is after the lane took the lock, if it can. Taking what one holds already is nobody's
-    /// business but one's own.
+    /// As it is after the lane took the lock, if it can. Taking a lock that it already holds
+    /// concerns no other lane.
     fn taken(&self, partial: &Partial, lane: usize, lock: usize, mode: Mode) -> Option<Partial> {
         if !partial.is_free(lock, mode) {
             return None;
@@ -314,7 +314,7 @@ impl Search {
         next
     }
 
-    /// An attempt takes the lock if it can, and fails if it can see somebody who has, or had, it.
+    /// An attempt takes the lock if it can, and fails if it can see a lane that holds, or held, it.
     fn attempts(&self, partial: &Partial, lane: usize, lock: usize, mode: Mode) -> Vec<Partial> {
         let mut all = Vec::new();
         if let Some(mut next) = self.taken(partial, lane, lock, mode) {

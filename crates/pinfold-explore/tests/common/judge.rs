@@ -28,11 +28,11 @@ pub struct Limits {
     pub reference: usize,
 }
 
-/// What the comparisons came to.
+/// The result of the comparisons.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub programs: u64,
-    /// Programs of which the reduced search, the naive one and the reference saw the end.
+    /// Programs for which the reduced search, the naive one and the reference all finished.
     pub exhausted: [u64; 3],
     pub hangs: u64,
     pub races: u64,
@@ -59,7 +59,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// What a search showed, if it saw the end.
+/// What a search found, if it finished.
 fn shown(report: &Report) -> Option<Known> {
     let mut known = Known::default();
     match &report.failure {
@@ -74,7 +74,7 @@ fn shown(report: &Report) -> Option<Known> {
     Some(known)
 }
 
-/// Says how two differ of which one may have stopped at a failure.
+/// Describes how two results differ, one of which may have stopped at a failure.
 fn difference(searched: &Known, known: &Known) -> Option<String> {
     if searched.hangs || searched.races {
         let right = (known.hangs && searched.hangs) || (known.races && searched.races);
@@ -97,7 +97,7 @@ pub fn searched(program: &Program, model: Model, search: Search, most: u64) -> R
     explore(&mut program.clone(), &config, &mut |_| {})
 }
 
-/// Holds the reduced search against the reference and the naive one.
+/// Checks the reduced search against the reference and the naive one.
 ///
 /// # Errors
 /// How they differ.

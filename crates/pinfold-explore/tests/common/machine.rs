@@ -2,10 +2,10 @@
 //! consistency and under TSO, found by going through the machine's states. Written without looking
 //! at the explorer.
 //!
-//! Under TSO each lane has a buffer, first in, first out, of its stores, of the locks that it gave
-//! back and of the lanes that it started; what is in it takes effect when it leaves. Whoever takes
-//! a lock, tries to, updates a cell (or fails to with a compare-exchange), waits for the end of a
-//! lane or passes a full fence has emptied the buffer before.
+//! Under TSO each lane has a buffer, first in, first out, of its stores, of the locks that it
+//! released and of the lanes that it started; an entry takes effect when it leaves. A lane that
+//! takes a lock, tries to, updates a cell (or fails to with a compare-exchange), waits for the end
+//! of a lane or passes a full fence has emptied its buffer before.
 
 use super::program::{Code, PLAIN, Program, Thread, outcome};
 use pinfold_explore::hook::{Mode, Order};
@@ -16,11 +16,11 @@ use std::collections::{BTreeSet, HashSet};
 pub struct Known {
     /// Every outcome of the executions in which all lanes end.
     pub outcomes: BTreeSet<String>,
-    /// Whether there is an execution after which nobody can go on though not all have ended.
+    /// Whether there is an execution after which no lane can continue though not all have ended.
     pub hangs: bool,
     /// Whether there is one with a data race.
     pub races: bool,
-    /// Whether that is all: the reference gave up at so many states.
+    /// Whether that is all: false if the reference gave up at its limit of states.
     pub cut: bool,
 }
 
@@ -58,11 +58,11 @@ struct Lane {
     thread: Thread,
     started: bool,
     buffer: Vec<Entry>,
-    /// It must empty its buffer before it goes on.
+    /// It must empty its buffer before it continues.
     draining: bool,
     /// What happens before its next instruction. All zero unless races are asked for.
     clock: Clock,
-    /// The locks that it has taken and not given back.
+    /// The locks that it has taken and not released.
     holds: Vec<(usize, Mode)>,
 }
 
@@ -70,7 +70,7 @@ struct Lane {
 struct Cell {
     value: u64,
     clock: Clock,
-    /// Who set it anew, and when.
+    /// Which lane reinitialised it, and when.
     renewed: Option<(usize, u32)>,
     /// When each lane last touched it.
     touched: Clock,
@@ -78,7 +78,7 @@ struct Cell {
 
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 struct Lock {
-    /// Who keeps others out, as far as they can see.
+    /// Which lanes exclude others, as far as the others can see.
     holders: Vec<(usize, Mode)>,
     exclusive: Clock,
     shared: Clock,
@@ -116,7 +116,7 @@ struct Run {
     clocks: bool,
 }
 
-/// Everything that the program does on the machine, if that takes no more than so many states.
+/// Everything that the program does on the machine, if that takes no more than `most` states.
 pub fn run(program: &Program, buffers: Buffers, most: usize) -> Known {
     let code = program.flat();
     let has =
@@ -167,7 +167,7 @@ pub fn run(program: &Program, buffers: Buffers, most: usize) -> Known {
 }
 
 impl Run {
-    /// Nothing moves any more.
+    /// Nothing moves from here.
     fn end(&self, state: &mut State, known: &mut Known) {
         let at_end = |(lane, code): (&mut Lane, &Vec<Code>)| {
             lane.started && lane.thread.next(code).is_none()
@@ -374,7 +374,7 @@ impl State {
         !self.locks[lock].holders.iter().any(|&(_, held)| excludes(held, wanted))
     }
 
-    /// Whether nobody has the lock alone, or the lane itself has just given it back.
+    /// Whether no lane holds the lock exclusively, or the lane itself has just released it.
     fn sees_unlocked(&self, lane: usize, lock: usize) -> bool {
         let alone = |&(_, held): &(usize, Mode)| held == Mode::Exclusive;
         let given = |entry: &Entry| entry.what == Delayed::Unlock(lock, Mode::Exclusive);
@@ -403,7 +403,7 @@ impl State {
         marks.iter().enumerate().all(|(other, &time)| self.knows(lane, (other, time)))
     }
 
-    /// The lane accesses a cell: whoever set it anew must have done so before.
+    /// The lane accesses a cell: its reinitialisation must happen before.
     fn touch(&mut self, lane: usize, var: usize) {
         let time = self.lanes[lane].clock[lane];
         self.racy |= self.cells[var].renewed.is_some_and(|mark| !self.knows(lane, mark));

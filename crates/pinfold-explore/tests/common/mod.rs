@@ -81,7 +81,7 @@ impl Var {
 #[derive(Clone)]
 pub struct Lock(Rc<Cell<u8>>);
 
-/// Gives the lock back when dropped.
+/// Releases the lock when dropped.
 pub struct Held(usize, Mode);
 
 impl Lock {
@@ -109,10 +109,10 @@ impl Drop for Held {
     }
 }
 
-/// What the lanes of a [`Closures`] subject write down: one word for each read, by lane.
+/// What the lanes of a [`Closures`] subject log: one word for each read, by lane.
 pub type Log = Rc<std::cell::RefCell<Vec<Vec<u64>>>>;
 
-/// Looks at what an execution left behind.
+/// Judges what an execution left behind.
 pub type Last = Box<dyn FnOnce(&mut String) -> Option<String>>;
 
 type Build = Box<dyn FnMut(&mut Lanes<'_>, &Log) -> Last>;

@@ -125,7 +125,7 @@ struct Names {
     vars: BTreeMap<String, usize>,
     locks: BTreeMap<String, usize>,
     lanes: BTreeMap<String, usize>,
-    /// Those of the lane at hand.
+    /// Those of the current lane.
     registers: BTreeMap<String, usize>,
 }
 
@@ -267,7 +267,7 @@ fn store(
     Ins::StorePlus(var, plus, order)
 }
 
-/// What may stand to the right of `=`.
+/// What may appear to the right of `=`.
 fn reading(words: &mut Words, names: &mut Names) -> Ins {
     let word = words.next();
     let mut parts = word.split('.');

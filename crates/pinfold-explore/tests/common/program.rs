@@ -1,8 +1,8 @@
-//! Small concurrent programs as data, flat code for whoever runs them, and the explorer's subject.
+//! Small concurrent programs as data, flat code for their interpreters, and the explorer's subject.
 //!
 //! A lane has an accumulator, to which everything that it reads goes (and to its log), and a few
-//! registers. What an instruction does to shared memory is up to whoever runs the code: the
-//! explorer here, the references in `machine` and `axioms`. What it does to the lane itself is in
+//! registers. What an instruction does to shared memory is up to the interpreter: the explorer
+//! here, the references in `machine` and `axioms`. What it does to the lane itself is in
 //! [`Thread`], so that all agree on it.
 
 use super::{Var, note};
@@ -48,7 +48,7 @@ pub enum Ins {
     Try(usize, Mode, Vec<Ins>),
     Lock(usize, Mode),
     Unlock(usize, Mode),
-    /// Waits until nobody has the lock alone.
+    /// Waits until no lane holds the lock exclusively.
     See(usize),
     /// Takes the lock if it is free; whether it did goes where reads go.
     Attempt(usize, Mode),
@@ -63,7 +63,7 @@ pub enum Ins {
     PlainLoad(usize),
     /// Writes the constant to plain memory.
     PlainStore(usize, u64),
-    /// Sets a cell anew, which the lane must have alone.
+    /// Reinitialises a cell, which the lane must have to itself.
     Renew(usize, u64),
     /// Starts a lane, which does not run before.
     Spawn(usize),
@@ -113,7 +113,7 @@ pub enum Local {
     Keep(usize),
     With(usize),
     Set(u64),
-    /// Goes on at the place if the accumulator is zero.
+    /// Jumps to the place if the accumulator is zero.
     IfZero(usize),
     Jump(usize),
 }
@@ -250,7 +250,7 @@ pub struct Thread {
 }
 
 impl Thread {
-    /// The next instruction that is not its own affair, and its place; `None` at the end.
+    /// The next instruction that touches shared state, and its place; `None` at the end.
     pub fn next(&mut self, code: &[Code]) -> Option<(usize, Code)> {
         loop {
             let at = self.at;

@@ -119,7 +119,7 @@ pub enum Kind {
     Atomic,
     /// Waits for values that come and go.
     Waiting,
-    /// Plain memory, and cells that are set anew.
+    /// Plain memory, and cells that are reinitialised.
     Plain,
 }
 
@@ -130,7 +130,7 @@ struct Writer<'a> {
     vars: usize,
     locks: usize,
     code: Vec<Ins>,
-    /// What it holds: for sure, or if the attempt whose result is in the register took it.
+    /// What it holds: certainly, or if the attempt whose result is in the register took it.
     held: Vec<(usize, Mode, Option<usize>)>,
     registers: usize,
 }
@@ -190,7 +190,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Gives back any of what it holds, in any order.
+    /// Releases any of the locks that it holds, in any order.
     fn unlock(&mut self) {
         if self.held.is_empty() {
             return self.access();
@@ -305,8 +305,9 @@ pub fn ordered(seed: u64) -> Program {
     program
 }
 
-/// Programs of which half are locks: shared and alone, waited for and attempted, given back in any
-/// order or not at all, around and between accesses of every kind, by lanes that start each other.
+/// Programs of which half are locks: shared and exclusive, waited for and attempted, released in
+/// any order or not at all, around and between accesses of every kind, by lanes that start each
+/// other.
 pub fn dense(seed: u64, kind: Kind) -> Program {
     let mut rng = Rng(seed);
     let lanes = rng.pick(&[2, 2, 3, 3, 3, 4]);

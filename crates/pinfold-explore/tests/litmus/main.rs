@@ -184,6 +184,6 @@ fn locks_hand_over_what_they_protect() {
     let buffered = |mine, theirs| {
         [st(mine, 1, RLX), Ins::Locked(mine, Mode::Exclusive, vec![]), ld(theirs, RLX)]
     };
-    // The taking of a lock empties the store buffer; in general a lock is no full fence.
+    // Taking a lock empties the store buffer; in general a lock is not a full fence.
     check("SB+locks", &[&buffered(X, Y), &buffered(Y, X)], "[[0], [0]]", WEAK);
 }

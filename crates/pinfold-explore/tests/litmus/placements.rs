@@ -25,7 +25,7 @@ enum Access {
 
 use Access::{Read, Write};
 
-/// What stands between the two accesses of a lane.
+/// What is between the two accesses of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gap {
     Nothing,
@@ -59,7 +59,7 @@ struct Form {
 }
 
 impl Form {
-    /// Whether who acquires from the second access, a store, sees the first.
+    /// Whether a lane that acquires from the second access, a store, sees the first.
     fn releases(self) -> bool {
         matches!(self.gap, Gap::Wmb | Gap::AcqRel | Gap::Mb) || matches!(self.second, REL | SC)
     }
@@ -69,7 +69,7 @@ impl Form {
         matches!(self.gap, Gap::Rmb | Gap::AcqRel | Gap::Mb) || matches!(self.first, ACQ | SC)
     }
 
-    /// Whether everybody agrees on the order of the two accesses.
+    /// Whether all lanes agree on the order of the two accesses.
     fn is_full(self) -> bool {
         self.gap == Gap::Mb || (self.first == SC && self.second == SC)
     }

@@ -301,7 +301,7 @@ fn the_position_of_another_job_never_passes() {
     let report = all.run(&mut kept, 1, &mut |_| {});
     assert_eq!(report.verdict, Verdict::Fail);
     let broken = report.broken.expect("broken");
-    assert!(broken.what[0].contains("not one of this search"), "{broken:?}");
+    assert!(broken.what[0].contains("belongs to another search"), "{broken:?}");
 }
 
 #[test]

@@ -1,18 +1,17 @@
 //! Locks as words of the graph, so that an attempt can see an older state of one.
 //!
-//! A lock is as weak as one that has a word for those who want it alone and one for each lane that
-//! shares it, which those who want it alone take as well. So lanes that share a lock learn nothing
-//! of each other by it. Taking is an acquiring update at the end of the word; giving back releases,
-//! under TSO through the store buffer. Under TSO an attempt empties the store buffer, whatever
-//! comes of it.
+//! A lock is as weak as one that consists of a word for exclusive acquisitions and a word for each
+//! lane that shares it, which exclusive acquisitions take as well. Lanes that share a lock thus
+//! learn nothing of each other through it. An acquisition is an acquiring update at the end of the
+//! word; an unlock is a releasing store, under TSO through the store buffer. Under TSO an attempt
+//! empties the store buffer, whether it succeeds or not.
 //!
-//! An attempt that fails reads a word in which it sees somebody's taking, without ordering: that of
-//! somebody who has the lock now, or of somebody who had it, as far as the axioms allow. For data
-//! races it orders nothing under any model.
+//! A failed attempt reads, without ordering, a word in which it sees another lane's acquisition:
+//! that of a lane that holds the lock now, or of one that held it, as far as the axioms allow. For
+//! data races it orders nothing under any model.
 //!
-//! INV-LOCKWORD-1: takings and givings back that exclude each other are ordered by what happens
-//! before what (`Known`), so it is enough that each stands in the one word in which an attempt may
-//! see it.
+//! INV-LOCKWORD-1: acquisitions and unlocks that exclude each other are ordered by happens-before
+//! (`Known`), so it is enough that each is in the one word in which an attempt may see it.
 
 use super::{Axiomatic, Axioms, Shape};
 use crate::{
@@ -44,7 +43,7 @@ impl Axiomatic {
         location
     }
 
-    /// Writes to the end of a lock's word whether it is held.
+    /// Writes, at the end of a lock's word, whether it is held.
     fn write_word(
         &mut self,
         lane: usize,
@@ -72,7 +71,7 @@ impl Axiomatic {
         let location = self.word(lane, lock, mode);
         self.write_word(lane, location, Act::Update, State::Held, Order::Acquire);
         if mode == Mode::Shared {
-            // Those who had it alone wrote this word, too.
+            // Exclusive holders wrote this word, too.
             self.graph.hand_on_exclusive(lock);
         }
         let position = self.graph.last(location);
@@ -80,7 +79,7 @@ impl Axiomatic {
         self.words(lock).takings.push(Taking { lane, mode, location, position, state });
     }
 
-    /// The lane gives the lock back.
+    /// The lane releases the lock.
     pub(in crate::memory) fn give_back(&mut self, lane: usize, lock: Object, mode: Mode) {
         let location = self.word(lane, lock, mode);
         let act = match (self.axioms, mode) {
@@ -92,8 +91,8 @@ impl Axiomatic {
         self.words(lock).give_back(lane, mode);
     }
 
-    /// Puts what an attempt may come to into `options`: zero for what the lock is now, and
-    /// otherwise how many takings back from the last the one stands of which it sees that the lock
+    /// Puts the possible results of an attempt into `options`: zero for the lock's current state;
+    /// otherwise how many acquisitions back from the last the one is in which it sees that the lock
     /// is held.
     pub(in crate::memory) fn attempts(
         &mut self,
@@ -138,8 +137,8 @@ impl Axiomatic {
         self.graph.access(lane, Act::Read, false, location, store);
     }
 
-    /// Puts the options of a lane that waits until nobody has the lock alone into `options`: how
-    /// many stores back from the last the one stands in which it sees that.
+    /// Puts the options of a lane that waits until no lane holds the lock exclusively into
+    /// `options`: how many stores back from the last the one is in which it sees that.
     pub(in crate::memory) fn unlocked(
         &mut self,
         lane: usize,
@@ -164,7 +163,7 @@ impl Axiomatic {
         }
     }
 
-    /// The lane sees that nobody has the lock alone, with one of its options.
+    /// The lane sees that no lane holds the lock exclusively, with one of its options.
     pub(in crate::memory) fn see_unlocked(&mut self, lane: usize, lock: Object, option: u32) {
         let location = self.word(lane, lock, Mode::Exclusive);
         let position = self.graph.last(location).saturating_sub(option as usize);
@@ -173,7 +172,7 @@ impl Axiomatic {
         self.graph.access(lane, Act::Read, false, location, store);
     }
 
-    /// A lock that is set anew hands nothing over from before.
+    /// A reinitialised lock hands nothing over from before.
     pub(in crate::memory) fn forget(&mut self, lock: Object) {
         self.graph.known.forget(lock);
         if let Some(words) = self.locks.get_mut(lock as usize) {
@@ -181,14 +180,14 @@ impl Axiomatic {
         }
     }
 
-    /// Under TSO the lane's store buffer is empty here.
+    /// Under TSO the lane's store buffer is emptied here.
     pub(in crate::memory) fn drain(&mut self, lane: usize) {
         if self.axioms == Axioms::Tso {
             self.graph.order(lane, Act::Fence, false);
         }
     }
 
-    /// What an attempt that fails is in the graph.
+    /// The act that a failed attempt is in the graph.
     fn failing(&self) -> Shape {
         Shape {
             fenced_before: self.axioms == Axioms::Tso,

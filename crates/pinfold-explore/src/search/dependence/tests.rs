@@ -1,4 +1,4 @@
-//! Which pairs of steps are races, and who could go first.
+//! Which pairs of steps are races, and which lanes could go first.
 
 use super::*;
 use crate::{
@@ -115,7 +115,7 @@ fn who_is_locked_out_races_with_the_holder() {
     order.push(1, Touch::Lock(LOCK, LockTouch::Failed(Mode::Exclusive)), &[], Watch::Nothing);
     order.blocked(2, lock);
     let found: Vec<_> = order.races().map(|race| (race.first, race.lane)).collect();
-    assert_eq!(found, [(0, 2)], "the attempt is in nobody's way");
+    assert_eq!(found, [(0, 2)], "the attempt excludes nothing");
 }
 
 #[test]
@@ -145,8 +145,8 @@ fn a_waiting_lane_races_with_the_change_before_it() {
     assert_eq!(found, [(0, 1)]);
 }
 
-/// The second lane at a place comes after the first one there, whoever knows of it; who waits for
-/// the first waits for nothing of the second.
+/// The second lane at a place comes after the first one there, for every observer; a lane that
+/// waits for the first does not wait for anything that the second does.
 #[test]
 fn a_place_may_be_that_of_one_lane_after_another() {
     let mut order = Dependence::default();

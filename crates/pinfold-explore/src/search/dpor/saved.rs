@@ -1,7 +1,7 @@
-//! The reduced search between two executions, as a position and back.
+//! Saves the reduced search between two executions as a position, and restores it.
 //!
-//! What a step touches and does besides is found again when the step is made again, and races among
-//! steps that were made before are not looked for again: what they asked for is in the sets.
+//! What a step touches, and what else it does, is found out when the step is repeated. Races among
+//! repeated steps are not looked for again: what they require is already in the sets.
 
 use super::{Dpor, Node};
 use crate::{
@@ -11,20 +11,20 @@ use crate::{
 };
 
 impl Dpor {
-    /// Goes on where a search of the same job stood.
+    /// Resumes where a search of the same job was.
     pub(crate) fn resume(&mut self, trail: u64, branches: &[Branch]) {
         self.expected = (!branches.is_empty()).then_some(trail);
         self.stack.extend(branches.iter().cloned().map(Node::from));
     }
 
-    /// What the first steps touched.
+    /// The hash of what the first steps touched.
     pub(super) fn trail(&self, steps: usize) -> u64 {
         Trail::of(self.stack[..steps].iter().map(|node| (node.lane, &node.touch)))
     }
 }
 
 impl Resumable for Dpor {
-    /// The steps of the job are no part of it.
+    /// The steps of the job are not part of it.
     fn position(&self) -> Position {
         let seen = || self.trail(self.stack.len().saturating_sub(1));
         let trail = self.expected.unwrap_or_else(seen);

@@ -1,4 +1,4 @@
-//! Which steps can be exchanged, pair by pair.
+//! Which steps can be swapped, pair by pair.
 
 use super::*;
 use Mode::{Exclusive, Shared};
@@ -27,7 +27,7 @@ fn cells() {
     }
 }
 
-/// Two who share a lock mean nothing to each other, whatever they do with it.
+/// Two lanes that share a lock are independent of each other, whatever they do with it.
 #[test]
 fn sharing() {
     let all = [

@@ -24,7 +24,7 @@ impl fmt::Display for Touch {
     }
 }
 
-/// Text that is no touch.
+/// The error for text that is not a touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoTouch;
 
