@@ -144,7 +144,7 @@ impl fmt::Display for Failure {
             Self::Replay { path, why } => {
                 let remedy = match why {
                     ReplayFileError::Engine(_) => "--any-version runs it all the same",
-                    _ => "`pinfold check FILE` saves it anew",
+                    _ => "`pinfold check FILE` saves it again",
                 };
                 write!(f, "cannot replay {path}: {why}\nhelp: {remedy}")
             }

@@ -174,7 +174,7 @@ fn a_truncated_file_is_an_error() {
     fs::write(saved.file(), &whole[..whole.len() / 2]).unwrap();
     saved.replay(&[]).assert().code(2).stdout_eq(str![]).stderr_eq(str![[r#"
 error: cannot replay target/pinfold/[..]/replay.json: it is no replay file: [..]
-help: `pinfold check FILE` saves it anew
+help: `pinfold check FILE` saves it again
 
 "#]]);
 }

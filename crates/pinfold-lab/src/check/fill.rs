@@ -111,7 +111,7 @@ pub(super) fn broken(
     if oracle == Oracle::DataRace {
         why.insert(
             0,
-            "who frees a table, sets a cell anew or writes what a lock protects must have it alone; \
+            "freeing a table, reinitialising a cell or writing what a lock protects needs it alone; \
              a lock, a flush or a wait for walkers would order the two"
                 .to_owned(),
         );

@@ -171,7 +171,7 @@ impl Bare {
         })
     }
 
-    /// The frame begins anew: who else was there must have left, as far as the caller knows.
+    /// The frame starts over: whoever else was there must have left, as far as the caller knows.
     fn alone(&self, frame: Pfn) {
         let data = self.data(frame).native();
         hook::renew(data.as_ptr() as usize, size_of_val(data));

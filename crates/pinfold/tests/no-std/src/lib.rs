@@ -48,7 +48,7 @@ static HEAP: NoHeap = NoHeap;
 
 static RAM: [[AtomicU64; WORDS]; FRAMES] = [const { [const { AtomicU64::new(0) }; WORDS] }; FRAMES];
 
-/// One CPU that looks every address up anew.
+/// One CPU that looks every address up again.
 struct Board;
 
 impl Park for Board {
