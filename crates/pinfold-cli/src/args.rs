@@ -2,7 +2,7 @@
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use pinfold_lab::campaign::Shard;
-use pinfold_lab::{CheckOptions, LockForm, Model, Strategy};
+use pinfold_lab::{CheckOptions, Config, LockForm, Model, Strategy};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -246,7 +246,7 @@ pub(crate) enum ModelArg {
 impl Default for ModelArg {
     /// The model of a search that names none.
     fn default() -> Self {
-        match CheckOptions::default().model {
+        match CheckOptions::default().config.model {
             Model::Sc => Self::Sc,
             Model::Tso => Self::Tso,
             Model::Weak => Self::Weak,
@@ -333,21 +333,21 @@ const PCT_RUNS: u64 = 100_000;
 impl SearchArgs {
     /// The options of a check under `model`; the caller adds its stop flag.
     pub(crate) fn options(&self, model: ModelArg) -> CheckOptions {
-        let mut options = CheckOptions { model: model.model(), ..CheckOptions::default() };
+        let mut options = CheckOptions::of(Config { model: model.model(), ..Config::default() });
         let seed = self.seed;
         if let Some(runs) = self.random {
-            options.strategy = Strategy::Random { seed, runs };
+            options.config.search = Strategy::Random { seed, runs };
         } else if let Some(depth) = self.pct {
-            options.strategy = Strategy::Pct { depth, seed, runs: self.runs };
+            options.config.search = Strategy::Pct { depth, seed, runs: self.runs };
         } else if self.preemptions.is_some() {
-            options.strategy = Strategy::Exhaustive { preemptions: self.preemptions };
+            options.config.search = Strategy::Exhaustive { preemptions: self.preemptions };
         }
         if let Some(steps) = self.max_steps {
-            options.max_steps = steps;
+            options.config.max_steps = steps;
         }
-        options.locks = self.locks.unwrap_or_default().form();
-        options.max_executions = self.max_executions;
-        options.deadline = self.time;
+        options.config.locks = self.locks.unwrap_or_default().form();
+        options.config.max_executions = self.max_executions;
+        options.config.deadline = self.time;
         options
     }
 }

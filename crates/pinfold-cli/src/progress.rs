@@ -121,19 +121,19 @@ impl Rate {
 /// How far a search has come, in a line of at most [`WIDTH`] columns. What tells least gives way
 /// first, then the name.
 pub(crate) fn searched(name: &str, rules: &str, progress: &Progress, rate: Option<f64>) -> String {
-    let mut facts = vec![match progress.ahead {
+    let mut facts = vec![match progress.search.ahead {
         Some(Ahead::Runs { done, of }) => format!("{} of {} runs", thousands(done), thousands(of)),
-        _ => format!("{} executions", thousands(progress.executions)),
+        _ => format!("{} executions", thousands(progress.search.executions)),
     }];
     facts.extend(rate.map(|rate| format!("{}/s", thousands(rate.round() as u64))));
-    let blocked = format!("{} blocked", thousands(progress.blocked));
-    if progress.blocked > 0 {
+    let blocked = format!("{} blocked", thousands(progress.search.blocked));
+    if progress.search.blocked > 0 {
         facts.push(blocked.clone());
     }
-    if let Some(Ahead::Alternatives { open, from, .. }) = progress.ahead {
+    if let Some(Ahead::Alternatives { open, from, .. }) = progress.search.ahead {
         facts.push(format!("{} open from step {}", thousands(open), thousands(from)));
     }
-    facts.extend(progress.bound.map(|bound| match bound.checked_sub(1) {
+    facts.extend(progress.search.bound.map(|bound| match bound.checked_sub(1) {
         Some(done) => format!("preemptions <= {done} done, at {bound}"),
         None => "preemptions: at 0".to_owned(),
     }));
@@ -144,7 +144,7 @@ pub(crate) fn searched(name: &str, rules: &str, progress: &Progress, rate: Optio
             thousands(jobs.of as u64)
         ));
     }
-    facts.push(seconds(progress.elapsed.as_secs_f64()));
+    facts.push(seconds(progress.search.elapsed.as_secs_f64()));
     if width(&facts.join(", ")) + 2 + NAME > WIDTH {
         facts.retain(|fact| *fact != blocked);
     }

@@ -9,7 +9,7 @@ use std::io::{Write, stderr};
 use std::time::{Duration, Instant};
 
 use pinfold::Rules;
-use pinfold_explore::Search as Strategy;
+use pinfold_explore::{Config, Search as Strategy};
 use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::scenario::{self, Scenario};
 use pinfold_lab::{CheckOptions, SCENARIOS, Shipped, check};
@@ -43,11 +43,15 @@ fn with_two_pinners(text: &str) -> String {
 
 fn searched(scenario: &Scenario, strategy: Strategy) -> Report {
     let deadline = Some(LIMITS[usize::from(strategy == EVERY_SEQUENCE)]);
-    let options = CheckOptions { strategy, deadline, ..CheckOptions::default() };
+    let options = CheckOptions::of(Config { search: strategy, deadline, ..Config::default() });
     let rules = Rules::parse("latest").expect("the rules exist");
     let report = check(scenario, "fork-races-fast-pin.pf", &rules, &options, &mut |at| {
-        let seconds = at.elapsed.as_secs_f64();
-        let _ = write!(stderr(), "\r{strategy:?}: {} executions, {seconds:.0} s ", at.executions);
+        let seconds = at.search.elapsed.as_secs_f64();
+        let _ = write!(
+            stderr(),
+            "\r{strategy:?}: {} executions, {seconds:.0} s ",
+            at.search.executions
+        );
     });
     let _ = write!(stderr(), "\r{:80}\r", "");
     assert!(matches!(report.verdict, Verdict::Pass | Verdict::Partial), "{:?}", report.broken);

@@ -107,7 +107,7 @@ impl<'a> Campaign<'a> {
         blank.reached = reached(plan, &vec![0; plan.goals.len()]);
         blank.id = identify(scenario, rules, &blank);
         let mut trial = Trial::new(plan, Keep::Verdict);
-        let jobs = jobs(&mut trial, &options.config(), at_least);
+        let jobs = jobs(&mut trial, &options.explored(), at_least);
         let texts: Vec<String> = jobs.iter().map(Job::to_string).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let question = Question {
@@ -117,7 +117,7 @@ impl<'a> Campaign<'a> {
             model: blank.search.model,
             locks: blank.search.locks,
             strategy: blank.search.strategy,
-            max_steps: options.max_steps,
+            max_steps: options.config.max_steps,
             jobs: jobs.len(),
             division: id(&texts),
         };
@@ -129,7 +129,7 @@ impl<'a> Campaign<'a> {
     /// # Errors
     /// When it has a bound on preemptions: such a search is a single job.
     pub fn can_be_shared_out(&self) -> Result<(), CampaignError> {
-        match self.options.strategy {
+        match self.options.config.search {
             Strategy::Exhaustive { preemptions: Some(_) } => Err(CampaignError::Indivisible),
             _ => Ok(()),
         }
@@ -166,8 +166,8 @@ impl<'a> Campaign<'a> {
         let work = Work {
             todo: partial.todo(),
             halt: &halt,
-            budget: self.options.max_executions.map(Budget::new),
-            until: self.options.deadline.map(|time| started + time),
+            budget: self.options.config.max_executions.map(Budget::new),
+            until: self.options.config.deadline.map(|time| started + time),
         };
         let mut ended = Ended::default();
         let mut standing = Standing::new(&self.jobs, partial);
@@ -212,7 +212,7 @@ impl<'a> Campaign<'a> {
             budget: work.budget.clone(),
             deadline: work.until.map(|until| until.saturating_duration_since(Instant::now())),
             pause: Some(Arc::clone(work.halt)),
-            ..self.options.config()
+            ..self.options.explored()
         };
         let mut report =
             explore(&mut trial, &config, &mut |&at| worker.tell(News::At { thread, at }));
@@ -227,7 +227,7 @@ impl<'a> Campaign<'a> {
     /// Why the search must stop here, if it must. The number of executions stops the threads by
     /// itself.
     fn stop_reason(&self, elapsed: Duration) -> Option<String> {
-        let CheckOptions { deadline, stop, .. } = &self.options;
+        let Config { deadline, stop, .. } = &self.options.config;
         if deadline.is_some_and(|deadline| elapsed >= deadline) {
             return Some(format!("stopped after {:.1} s", elapsed.as_secs_f64()));
         }

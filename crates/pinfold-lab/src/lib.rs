@@ -58,7 +58,9 @@ mod world;
 pub use check::{
     CheckOptions, Detail, JobProgress, Order, Prepared, Progress, check, replay_schedule, run,
 };
-pub use pinfold_explore::{Ahead, LockForm, Model, Search as Strategy};
+pub use pinfold_explore::{
+    Ahead, Config, LockForm, Model, Progress as SearchProgress, Search as Strategy,
+};
 pub use shipped::{SCENARIOS, Shipped, VERDICTS};
 
 // The example of the README is compiled and run with those of the documentation.

@@ -15,7 +15,7 @@ use common::{MODELS, all_shipped, shipped};
 use pinfold::Rules;
 use pinfold::rules::PRESETS;
 use pinfold_lab::report::{Report, Verdict};
-use pinfold_lab::{CheckOptions, LockForm, check, scenario};
+use pinfold_lab::{CheckOptions, Config, LockForm, check, scenario};
 
 fn labels(report: &Report) -> BTreeSet<&str> {
     report.outcomes.iter().map(|outcome| outcome.label.as_str()).collect()
@@ -33,14 +33,15 @@ fn compare(bounds: &CheckOptions) -> (usize, usize) {
             let rules_set = Rules::parse(rules).expect("a preset");
             let searched =
                 |options: &CheckOptions| check(&scenario, &name, &rules_set, options, &mut |_| {});
-            let code = searched(&CheckOptions { model, locks: LockForm::Code, ..bounds.clone() });
+            let config = Config { model, locks: LockForm::Code, ..bounds.config.clone() };
+            let code = searched(&CheckOptions::of(config));
             cells += 1;
             executions += code.search.executions;
             if code.verdict == Verdict::Partial {
                 continue;
             }
             decided += 1;
-            let object = searched(&CheckOptions { model, ..CheckOptions::default() });
+            let object = searched(&CheckOptions::of(Config { model, ..Config::default() }));
             assert_eq!(code.verdict, object.verdict, "{name} under {rules}, {model:?}");
             if code.verdict == Verdict::Pass {
                 assert_eq!(labels(&code), labels(&object), "{name} under {rules}, {model:?}");
@@ -56,12 +57,15 @@ fn compare(bounds: &CheckOptions) -> (usize, usize) {
 #[test]
 fn incidents_have_the_same_verdict_with_the_code_of_the_locks() {
     let (decided, cells) =
-        compare(&CheckOptions { max_executions: Some(1_000), ..CheckOptions::default() });
+        compare(&CheckOptions::of(Config { max_executions: Some(1_000), ..Config::default() }));
     assert!(2 * decided > cells, "only {decided} of {cells} cells came to a verdict");
 }
 
 #[test]
 #[ignore = "an hour at most; run before a change of a lock or of the search"]
 fn larger_incidents_too() {
-    compare(&CheckOptions { deadline: Some(Duration::from_secs(60)), ..CheckOptions::default() });
+    compare(&CheckOptions::of(Config {
+        deadline: Some(Duration::from_secs(60)),
+        ..Config::default()
+    }));
 }

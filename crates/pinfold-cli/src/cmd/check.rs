@@ -29,7 +29,7 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     }
     let stop = stop_flag()?;
     let mut options = args.search.options(args.search.model.unwrap_or_default());
-    options.stop = Some(stop.clone());
+    options.config.stop = Some(stop.clone());
 
     let names = scenarios.iter().map(|loaded| loaded.scenario.name.as_str());
     let shown: Vec<String> = sets.iter().map(|set| set.rules.to_string()).collect();
@@ -48,7 +48,7 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
             let name = loaded.scenario.name.as_str();
             let mut rate = Rate::default();
             let mut show = |progress: &Progress| {
-                let rate = rate.now(progress.elapsed, progress.executions);
+                let rate = rate.now(progress.search.elapsed, progress.search.executions);
                 meter.show(|| searched(name, &set.name, progress, rate));
             };
             let Searched { report: found, rest } = if args.division.divides() {

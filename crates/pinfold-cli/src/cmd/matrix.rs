@@ -49,8 +49,8 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
     // The reports behind the scenarios come from x86.
     let model = args.search.model.or(meant).unwrap_or(ModelArg::Tso);
     let mut options = args.search.options(model);
-    options.deadline.get_or_insert(CELL_TIME);
-    options.stop = Some(stop_flag()?);
+    options.config.deadline.get_or_insert(CELL_TIME);
+    options.config.stop = Some(stop_flag()?);
     options.detail = Detail::Verdict;
     let reports = search(&scenarios, &sets, &options, jobs(args));
 

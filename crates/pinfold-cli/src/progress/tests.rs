@@ -1,41 +1,45 @@
 //! The line and the rate.
 
 use super::*;
-use pinfold_lab::JobProgress;
+use pinfold_lab::{JobProgress, SearchProgress};
 
-const AT: Progress = Progress {
+const AT: SearchProgress = SearchProgress {
     executions: 1_204_332,
     blocked: 0,
+    truncated: 0,
     bound: None,
     ahead: None,
-    jobs: None,
     elapsed: Duration::from_millis(41_000),
 };
 
-fn line(progress: &Progress, rate: Option<f64>) -> String {
-    searched("fork-races-fast-pin", "latest", progress, rate)
+fn line(search: SearchProgress, jobs: Option<JobProgress>, rate: Option<f64>) -> String {
+    searched("fork-races-fast-pin", "latest", &Progress { search, jobs }, rate)
 }
 
 #[test]
 fn the_line_says_what_the_search_knows() {
-    assert_eq!(line(&AT, None), "fork-races-fast-pin under latest: 1,204,332 executions, 41.0 s");
+    assert_eq!(
+        line(AT, None, None),
+        "fork-races-fast-pin under latest: 1,204,332 executions, 41.0 s"
+    );
     let ahead = Some(Ahead::Alternatives { open: 37, from: 4, depth: 35 });
     let jobs = Some(JobProgress { done: 12, of: 256 });
     assert_eq!(
-        line(&Progress { ahead, jobs, executions: 900, ..AT }, Some(31.4)),
+        line(SearchProgress { ahead, executions: 900, ..AT }, jobs, Some(31.4)),
         "fork-races-fast-pin under latest: 900 executions, 31/s, 37 open from step 4, \
          12 of 256 jobs, 41.0 s"
     );
     let one = Some(JobProgress { done: 0, of: 1 });
     assert_eq!(
-        line(&Progress { bound: Some(2), jobs: one, executions: 900, ..AT }, Some(31.6)),
+        line(SearchProgress { bound: Some(2), executions: 900, ..AT }, one, Some(31.6)),
         "fork-races-fast-pin under latest: 900 executions, 32/s, preemptions <= 1 done, \
          at 2, 41.0 s"
     );
-    assert!(line(&Progress { bound: Some(0), ..AT }, None).contains(", preemptions: at 0,"));
+    let first = line(SearchProgress { bound: Some(0), ..AT }, None, None);
+    assert!(first.contains(", preemptions: at 0,"), "{first}");
     let ahead = Some(Ahead::Runs { done: 300_000, of: 1_000_000 });
     assert_eq!(
-        line(&Progress { ahead, ..AT }, Some(31_204.0)),
+        line(SearchProgress { ahead, ..AT }, None, Some(31_204.0)),
         "fork-races-fast-pin under latest: 300,000 of 1,000,000 runs, 31,204/s, 41.0 s"
     );
 }
@@ -44,11 +48,14 @@ fn the_line_says_what_the_search_knows() {
 fn the_line_fits_whatever_it_says() {
     let ahead = Some(Ahead::Alternatives { open: 1_234, from: 1_000, depth: 9_999 });
     let jobs = Some(JobProgress { done: 12, of: 256 });
-    let crowded = Progress { ahead, jobs, blocked: 1_022, ..AT };
+    let search = SearchProgress { ahead, blocked: 1_022, ..AT };
+    let crowded = Progress { search, jobs };
     let line = searched("fork-races-fast-pin", "5.17,numa-skip=ref-count", &crowded, Some(9e4));
     assert!(width(&line) <= WIDTH && !line.contains("blocked"), "{line}");
     assert!(line.starts_with("fork-races") && line.ends_with(", 41.0 s"), "{line}");
-    let huge = Progress { executions: u64::MAX, blocked: u64::MAX, bound: Some(9), ..crowded };
+    let search =
+        SearchProgress { executions: u64::MAX, blocked: u64::MAX, bound: Some(9), ..search };
+    let huge = Progress { search, jobs };
     assert!(width(&searched("s", "latest", &huge, Some(9e9))) <= WIDTH);
 }
 

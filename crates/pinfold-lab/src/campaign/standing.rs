@@ -49,13 +49,10 @@ impl Standing {
             Some(of) => Some(Ahead::Runs { done: executions + blocked + truncated, of }),
             None => running().filter_map(|at| at.ahead).reduce(together),
         };
+        let bound = running().find_map(|at| at.bound);
         Progress {
-            executions,
-            blocked,
-            bound: running().find_map(|at| at.bound),
-            ahead,
+            search: At { executions, blocked, truncated, bound, ahead, elapsed },
             jobs: Some(JobProgress { done: partial.done(), of: partial.share() }),
-            elapsed,
         }
     }
 }

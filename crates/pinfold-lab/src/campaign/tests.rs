@@ -172,11 +172,12 @@ fn executions(report: &Report) -> u64 {
 fn an_interrupted_campaign_goes_on_to_the_same_end() {
     let (scenario, rules) = (scenario(TWO_WRITERS), latest());
     for strategy in STRATEGIES {
-        let options = CheckOptions { strategy, ..CheckOptions::default() };
+        let options = CheckOptions::of(Config { search: strategy, ..Config::default() });
         let all = of_few_jobs(&scenario, &rules, &options);
         let expected = timeless(all.run(&mut all.begin(None), 1, &mut |_| {}));
         for (most, threads) in [(1, 1), (7, 1), (7, 3), (100, 2)] {
-            let bounded = CheckOptions { max_executions: Some(most), ..options.clone() };
+            let mut bounded = options.clone();
+            bounded.config.max_executions = Some(most);
             let campaign = of_few_jobs(&scenario, &rules, &bounded);
             let mut kept = campaign.begin(None);
             let mut pieces = 0;
@@ -209,11 +210,12 @@ fn a_failure_is_found_however_often_the_search_is_interrupted() {
     let text = TWO_WRITERS.replace("P:A[0] never sees \"0\"", "P:A[0] sees \"2\"");
     let (scenario, rules) = (scenario(&text), latest());
     for strategy in STRATEGIES {
-        let options = CheckOptions { strategy, ..CheckOptions::default() };
+        let options = CheckOptions::of(Config { search: strategy, ..Config::default() });
         let all = of_few_jobs(&scenario, &rules, &options);
         let expected = all.run(&mut all.begin(None), 1, &mut |_| {});
         assert_eq!(expected.verdict, Verdict::Fail);
-        let bounded = CheckOptions { max_executions: Some(1), ..options };
+        let mut bounded = options;
+        bounded.config.max_executions = Some(1);
         let campaign = of_few_jobs(&scenario, &rules, &bounded);
         let mut kept = campaign.begin(None);
         let report = loop {
@@ -233,7 +235,7 @@ fn random_shards_do_the_runs_of_one_search() {
     let (scenario, rules) = (scenario(TWO_WRITERS), latest());
     for strategy in [Strategy::Random { seed: 5, runs: 300 }, STRATEGIES[3]] {
         for model in [Model::Sc, Model::Weak] {
-            let options = CheckOptions { model, strategy, ..CheckOptions::default() };
+            let options = CheckOptions::of(Config { model, search: strategy, ..Config::default() });
             let plain = timeless(check(&scenario, "test.pf", &rules, &options, &mut |_| {}));
             assert_eq!(plain.verdict, Verdict::Partial);
             let parts = shards(TWO_WRITERS, 3, &options);
@@ -251,7 +253,7 @@ fn random_shards_do_the_runs_of_one_search() {
 #[test]
 fn a_bounded_search_is_one_job_that_is_not_shared_out() {
     let (scenario, rules) = (scenario(TWO_WRITERS), latest());
-    let options = CheckOptions { strategy: STRATEGIES[1], ..CheckOptions::default() };
+    let options = CheckOptions::of(Config { search: STRATEGIES[1], ..Config::default() });
     let plain = check(&scenario, "test.pf", &rules, &options, &mut |_| {});
     let campaign = campaign(&scenario, &rules, &options);
     assert_eq!(campaign.can_be_shared_out(), Err(CampaignError::Indivisible));
@@ -264,7 +266,7 @@ fn a_bounded_search_is_one_job_that_is_not_shared_out() {
 #[test]
 fn an_unfinished_job_that_makes_no_sense_is_refused() {
     let (scenario, rules) = (scenario(TWO_WRITERS), latest());
-    let options = CheckOptions { max_executions: Some(3), ..CheckOptions::default() };
+    let options = CheckOptions::of(Config { max_executions: Some(3), ..Config::default() });
     let campaign = of_few_jobs(&scenario, &rules, &options);
     let mut kept = campaign.begin(None);
     campaign.run(&mut kept, 1, &mut |_| {});
@@ -285,13 +287,13 @@ fn an_unfinished_job_that_makes_no_sense_is_refused() {
     let position = kept.unfinished[&job].position.to_string();
     let changed = text.replace(&position, &position.replacen(':', ";", 1));
     let error = serde_json::from_str::<Partial>(&changed).expect_err("changed");
-    assert!(error.to_string().contains("its hash does not fit"), "{error}");
+    assert!(error.to_string().contains("its hash is missing or wrong"), "{error}");
 }
 
 #[test]
 fn the_position_of_another_job_never_passes() {
     let (scenario, rules) = (scenario(TWO_WRITERS), latest());
-    let options = CheckOptions { max_executions: Some(3), ..CheckOptions::default() };
+    let options = CheckOptions::of(Config { max_executions: Some(3), ..Config::default() });
     let bounded = of_few_jobs(&scenario, &rules, &options);
     let mut kept = bounded.begin(None);
     bounded.run(&mut kept, 1, &mut |_| {});
@@ -309,7 +311,7 @@ fn how_much_escapes_a_random_search_is_told_where_it_is_known() {
     let scenario = scenario(TWO_WRITERS);
     let told = |model, runs| {
         let strategy = Strategy::Pct { depth: 2, seed: 0, runs };
-        let options = CheckOptions { model, strategy, ..CheckOptions::default() };
+        let options = CheckOptions::of(Config { model, search: strategy, ..Config::default() });
         let report = check(&scenario, "test.pf", &latest(), &options, &mut |_| {});
         report.search.incomplete.expect("never complete")
     };
@@ -322,8 +324,8 @@ fn how_much_escapes_a_random_search_is_told_where_it_is_known() {
 fn a_campaign_that_is_stopped_at_once_is_partial() {
     let (scenario, rules) = (scenario(TWO_WRITERS), latest());
     let stop = Some(Arc::new(AtomicBool::new(true)));
-    let steps = CheckOptions { max_steps: 5, ..CheckOptions::default() };
-    for options in [CheckOptions { stop, ..CheckOptions::default() }, steps] {
+    let steps = CheckOptions::of(Config { max_steps: 5, ..Config::default() });
+    for options in [CheckOptions::of(Config { stop, ..Config::default() }), steps] {
         let campaign = campaign(&scenario, &rules, &options);
         let mut partial = campaign.begin(None);
         let report = campaign.run(&mut partial, 1, &mut |_| {});

@@ -176,7 +176,7 @@ pub(crate) fn leaves_out(
     options: &CheckOptions,
     found: &pinfold_explore::Report,
 ) -> Option<String> {
-    match options.strategy {
+    match options.config.search {
         Strategy::Exhaustive { preemptions: None } => None,
         Strategy::Exhaustive { preemptions: Some(_) } => match &found.complete {
             Completeness::Bounded { why } if found.truncated == 0 => Some(why.clone()),
@@ -189,7 +189,7 @@ pub(crate) fn leaves_out(
             let (lanes, steps) = (scenario.lanes.len().max(1), found.spread?);
             let runs = runs.max(1);
             let made = counted(runs, "random execution", "random executions");
-            Some(match options.model {
+            Some(match options.config.model {
                 Model::Sc => format!(
                     "{made}; p < {} that a bug of depth {depth} escapes them \
                      ({}, {})",
@@ -222,7 +222,7 @@ fn missed(lanes: usize, steps: u32, depth: u32, runs: u64) -> String {
 
 pub(super) fn bounds(scenario: &Scenario, options: &CheckOptions) -> Vec<String> {
     let machine = &scenario.machine;
-    let preemptions = match options.strategy {
+    let preemptions = match options.config.search {
         Strategy::Exhaustive { preemptions: Some(most) } => {
             format!("at most {}", counted(most, "preemption", "preemptions"))
         }

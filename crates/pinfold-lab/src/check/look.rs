@@ -48,15 +48,15 @@ pub(super) fn search(
 ) -> Searched {
     let mut trial = Trial::new(plan, Keep::Verdict);
     let mut pieces = Pieces { options, progress, started: Instant::now(), counted: None };
-    let config = options.config();
-    let whole = options.strategy != (Strategy::Exhaustive { preemptions: None })
+    let config = options.explored();
+    let whole = options.config.search != (Strategy::Exhaustive { preemptions: None })
         // Where no more may be made, there is nothing to look around for.
-        || options.max_executions.is_some_and(|most| most <= PATIENCE);
+        || options.config.max_executions.is_some_and(|most| most <= PATIENCE);
     if whole {
         let result = pieces.explore(&mut trial, &config);
         return Searched::of(trial, result);
     }
-    let budget = options.max_executions.map(Budget::new);
+    let budget = options.config.max_executions.map(Budget::new);
     let config = Config { max_executions: None, budget, ..config };
     let patient = Config { max_executions: Some(PATIENCE), ..config.clone() };
     let begun = pieces.explore(&mut trial, &patient);
@@ -106,21 +106,25 @@ struct Pieces<'a> {
 impl Pieces<'_> {
     /// Explores within the time that is left.
     fn explore(&mut self, trial: &mut Trial, config: &Config) -> Outcome {
-        let deadline = self.options.deadline.map(|time| time.saturating_sub(self.elapsed()));
-        let (before, blocked) =
-            self.counted.as_ref().map_or((0, 0), |counted| (counted.executions, counted.blocked));
-        let looks = config.search != self.options.strategy;
+        let deadline = self.options.config.deadline.map(|time| time.saturating_sub(self.elapsed()));
+        let (before, blocked, truncated) = self
+            .counted
+            .as_ref()
+            .map_or((0, 0, 0), |counted| (counted.executions, counted.blocked, counted.truncated));
+        let looks = config.search != self.options.config.search;
         let Self { progress, started, .. } = self;
         explore(trial, &Config { deadline, ..config.clone() }, &mut |at: &At| {
             // A look is not counted (INV-LOOK-1), so it does not show either.
-            progress(&Progress {
-                executions: before + if looks { 0 } else { at.executions },
-                blocked: blocked + if looks { 0 } else { at.blocked },
+            let counted = |number| if looks { 0 } else { number };
+            let search = At {
+                executions: before + counted(at.executions),
+                blocked: blocked + counted(at.blocked),
+                truncated: truncated + counted(at.truncated),
                 bound: at.bound,
                 ahead: at.ahead.filter(|_| !looks),
-                jobs: None,
                 elapsed: started.elapsed(),
-            });
+            };
+            progress(&Progress { search, jobs: None });
         })
     }
 
@@ -140,7 +144,7 @@ impl Pieces<'_> {
         for (outcome, count) in before.outcomes {
             *sum.outcomes.entry(outcome).or_default() += count;
         }
-        let late = self.options.deadline.is_some_and(|time| elapsed >= time);
+        let late = self.options.config.deadline.is_some_and(|time| elapsed >= time);
         sum.complete = match sum.complete {
             // The last piece speaks of its own time.
             Completeness::Bounded { .. } if late && sum.position.is_some() => {
@@ -152,7 +156,7 @@ impl Pieces<'_> {
                 why: format!(
                     "{} reached {}",
                     counted(sum.truncated, "execution", "executions"),
-                    counted(self.options.max_steps, "step", "steps")
+                    counted(self.options.config.max_steps, "step", "steps")
                 ),
             },
             complete => complete,

@@ -81,11 +81,11 @@ pub(crate) fn question(
     rules: &Rules,
     options: &CheckOptions,
 ) -> Report {
-    let semantics = (options.model, options.locks);
-    let strategy = Chosen::Search(options.strategy.into());
+    let semantics = (options.config.model, options.config.locks);
+    let strategy = Chosen::Search(options.config.search.into());
     let mut report = empty((scenario, path), rules, Mode::Check, semantics, strategy);
     report.bounds = bounds(scenario, options);
-    report.not_covered = not_covered(options.model);
+    report.not_covered = not_covered(options.config.model);
     report
 }
 
@@ -117,7 +117,7 @@ impl Prepared {
         let Searched { result, found, reached: counted, look } =
             look::search(&self.plan, options, progress);
         if let Some(look) = look {
-            report.search.strategy = Chosen::Then(options.strategy.into(), look.into());
+            report.search.strategy = Chosen::Then(options.config.search.into(), look.into());
         }
         count(&mut report, &result, reached(&self.plan, &counted));
         report.cap_reached();

@@ -71,14 +71,20 @@ fn a_claim_that_only_one_order_breaks_is_found_and_replays() {
 fn a_bound_that_cuts_something_gives_partial_and_never_pass() {
     let scenario = parse(TWO_WRITERS).expect("scenario");
     for options in [
-        CheckOptions {
-            strategy: Strategy::Exhaustive { preemptions: Some(0) },
-            ..CheckOptions::default()
-        },
-        CheckOptions { max_executions: Some(1), ..CheckOptions::default() },
-        CheckOptions { max_steps: 20, ..CheckOptions::default() },
-        CheckOptions { stop: Some(Arc::new(AtomicBool::new(true))), ..CheckOptions::default() },
-        CheckOptions { strategy: Strategy::Random { seed: 1, runs: 5 }, ..CheckOptions::default() },
+        CheckOptions::of(Config {
+            search: Strategy::Exhaustive { preemptions: Some(0) },
+            ..Config::default()
+        }),
+        CheckOptions::of(Config { max_executions: Some(1), ..Config::default() }),
+        CheckOptions::of(Config { max_steps: 20, ..Config::default() }),
+        CheckOptions::of(Config {
+            stop: Some(Arc::new(AtomicBool::new(true))),
+            ..Config::default()
+        }),
+        CheckOptions::of(Config {
+            search: Strategy::Random { seed: 1, runs: 5 },
+            ..Config::default()
+        }),
     ] {
         let report = check(&scenario, "test.pf", &rules("latest"), &options, &mut |_| {});
         assert_eq!(report.verdict, Verdict::Partial, "{options:?}");
@@ -415,7 +421,7 @@ always
     let scenario = parse(text).expect("scenario");
     let set = rules("latest,table-free=at-once");
     for model in [Model::Sc, Model::Tso, Model::Weak] {
-        let options = CheckOptions { model, ..CheckOptions::default() };
+        let options = CheckOptions::of(Config { model, ..Config::default() });
         let report = check(&scenario, "test.pf", &set, &options, &mut |_| {});
         let broken = report.broken.expect("a walker reads a table that is gone");
         assert_eq!(broken.oracle, Oracle::DataRace);
@@ -471,12 +477,12 @@ fn a_long_search_finds_by_a_look_at_random_what_depth_first_comes_to_late() {
     assert_eq!(report.search.strategy.to_string(), "exhaustive, then random seed 0");
     assert_eq!(report.broken.expect("broken").oracle, Oracle::PinCoherence);
     let scenario = parse(BUSY).expect("scenario");
-    let late = CheckOptions { max_executions: Some(5_100), ..CheckOptions::default() };
+    let late = CheckOptions::of(Config { max_executions: Some(5_100), ..Config::default() });
     let report = check(&scenario, "test.pf", &rules("latest"), &late, &mut |_| {});
     assert_eq!(report.verdict, Verdict::Partial);
     assert_eq!(report.search.executions + report.search.blocked, 5_100);
     assert_eq!(report.search.incomplete.as_deref(), Some("stopped after 5100 executions"));
-    let early = CheckOptions { max_executions: Some(100), ..CheckOptions::default() };
+    let early = CheckOptions::of(Config { max_executions: Some(100), ..Config::default() });
     let report = check(&scenario, "test.pf", &rules("5.10"), &early, &mut |_| {});
     assert_eq!(report.verdict, Verdict::Partial, "there was no look");
 }
@@ -490,12 +496,12 @@ fn a_look_at_random_changes_no_number() {
          always\n  P:A sees \"parent\"\n  C:A sees \"child\"\nreach fork-shared during write\n",
     );
     let (scenario, set) = (parse(&text).expect("scenario"), rules("latest"));
-    let options = CheckOptions { model: Model::Sc, ..CheckOptions::default() };
+    let options = CheckOptions::of(Config { model: Model::Sc, ..Config::default() });
     let report = check(&scenario, "test.pf", &set, &options, &mut |_| {});
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
     let plan = Prepared::new(&scenario, "test.pf", &set).expect("ready").plan;
     let mut trial = Trial::new(&plan, Keep::Verdict);
-    let whole = explore(&mut trial, &options.config(), &mut |_| {});
+    let whole = explore(&mut trial, &options.explored(), &mut |_| {});
     assert!(whole.executions > 5_000, "{} are too few for a look", whole.executions);
     let search = &report.search;
     assert_eq!((search.executions, search.blocked), (whole.executions, whole.blocked));

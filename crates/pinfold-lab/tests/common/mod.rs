@@ -3,7 +3,7 @@
 
 use pinfold::Rules;
 use pinfold_lab::report::{Report, Verdict};
-use pinfold_lab::{CheckOptions, Model, SCENARIOS, Shipped, check, scenario};
+use pinfold_lab::{CheckOptions, Config, Model, SCENARIOS, Shipped, check, scenario};
 
 pub const MODELS: [Model; 3] = [Model::Sc, Model::Tso, Model::Weak];
 
@@ -21,7 +21,7 @@ pub fn all_shipped() -> Vec<String> {
 pub fn checked(name: &str, text: &str, rules: &str, model: Model) -> Report {
     let scenario = scenario::parse(text).unwrap_or_else(|errors| panic!("{name}: {errors:?}"));
     let rules = Rules::parse(rules).expect("the rules exist");
-    let options = CheckOptions { model, ..CheckOptions::default() };
+    let options = CheckOptions::of(Config { model, ..Config::default() });
     check(&scenario, name, &rules, &options, &mut |_| {})
 }
 
