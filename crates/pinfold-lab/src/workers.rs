@@ -1,6 +1,7 @@
 //! Threads that share numbered tasks: each takes the next one when it is done with its own, and
 //! tells the calling thread what comes of it.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -11,6 +12,8 @@ use std::time::Duration;
 pub struct Worker<N> {
     number: usize,
     send: Sender<N>,
+    /// The calling thread was gone when it was last told something.
+    alone: Cell<bool>,
 }
 
 impl<N> Worker<N> {
@@ -19,10 +22,10 @@ impl<N> Worker<N> {
         self.number
     }
 
-    /// Tells the calling thread something.
+    /// Tells the calling thread something. If that no longer listens, which only its panic can
+    /// bring about, the worker takes no other task.
     pub fn tell(&self, news: N) {
-        // The calling thread listens until the last worker is gone.
-        let _ = self.send.send(news);
+        self.alone.set(self.send.send(news).is_err());
     }
 }
 
@@ -31,7 +34,8 @@ impl<N> Worker<N> {
 /// for each thing that it is told, and with nothing after each `beat` of silence.
 ///
 /// # Panics
-/// When `work` does.
+/// When `work` does, or `heard`. After `heard` did, a thread that finds nobody to tell takes no
+/// other task.
 pub fn share<N: Send>(
     threads: usize,
     tasks: usize,
@@ -43,12 +47,12 @@ pub fn share<N: Send>(
     thread::scope(|scope| {
         let (send, receive) = mpsc::channel();
         for number in 0..threads.max(1).min(tasks) {
-            let worker = Worker { number, send: send.clone() };
+            let worker = Worker { number, send: send.clone(), alone: Cell::new(false) };
             let (next, work) = (&next, &work);
             scope.spawn(move || {
                 loop {
                     let task = next.fetch_add(1, Ordering::Relaxed);
-                    if task >= tasks || work(&worker, task).is_break() {
+                    if task >= tasks || work(&worker, task).is_break() || worker.alone.get() {
                         return;
                     }
                 }
@@ -96,5 +100,20 @@ mod tests {
         };
         share(1, 10, BEAT, work, |news| done.extend(news));
         assert_eq!(done, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn no_task_is_taken_for_a_caller_that_panicked() {
+        const TASKS: usize = 5_000;
+        let done = AtomicUsize::new(0);
+        let work = |worker: &Worker<usize>, task| {
+            thread::sleep(BEAT);
+            done.fetch_add(1, Ordering::Relaxed);
+            worker.tell(task);
+            ControlFlow::Continue(())
+        };
+        let caller = || share(1, TASKS, BEAT, work, |_| panic!("the caller has had enough"));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(caller)).is_err());
+        assert!(done.into_inner() < TASKS);
     }
 }

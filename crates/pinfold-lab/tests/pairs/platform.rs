@@ -14,8 +14,8 @@
 //!   exploration checks.
 
 use std::ptr::NonNull;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use pinfold::platform::{FlushScope, Park};
 use pinfold::sync::AtomicU64;
@@ -80,7 +80,11 @@ impl Bare {
     }
 
     pub(crate) fn bugs(&self) -> Vec<Bug> {
-        self.bugs.lock().expect("never poisoned").clone()
+        self.open_bugs().clone()
+    }
+
+    fn open_bugs(&self) -> MutexGuard<'_, Vec<Bug>> {
+        self.bugs.lock().expect("never poisoned")
     }
 
     fn frame(&self, frame: Pfn) -> &[AtomicU64] {
@@ -250,6 +254,6 @@ unsafe impl Platform for Bare {
         if hook::active() {
             hook::fail(bug.to_string());
         }
-        self.bugs.lock().expect("never poisoned").push(bug);
+        self.open_bugs().push(bug);
     }
 }
