@@ -6,7 +6,7 @@ use pinfold_lab::{CheckOptions, Config, LockForm, Model, Strategy};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where failing executions are saved, from the directory at hand.
+/// Where failing executions are saved, from the current directory.
 pub(crate) const SAVED: &str = "target/pinfold";
 
 /// Runs, checks and compares scenarios of Linux's private-memory machinery.

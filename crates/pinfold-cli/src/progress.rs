@@ -103,7 +103,7 @@ impl Rate {
     /// The time between two numbers that are kept, and the least that makes a rate.
     const APART: Duration = Duration::from_millis(250);
 
-    /// The rate now that there were so many; unknown at first.
+    /// The rate once there have been this many; unknown at first.
     pub(crate) fn now(&mut self, elapsed: Duration, executions: u64) -> Option<f64> {
         let since = |(then, _): &(Duration, u64)| elapsed.saturating_sub(*then);
         while self.seen.len() > 1 && self.seen.front().is_some_and(|at| since(at) > Self::PAST) {

@@ -7,7 +7,7 @@
 //! INV-CAMPAIGN-1: a job is done by one thread at a time, which builds its own worlds; threads
 //! share the scenario, which nobody changes, the number of the next job, what is left of the
 //! executions that may be made, and a flag that ends them.
-//! INV-CAMPAIGN-2: an interrupted job goes on where it stood. A [`Partial`] holds the position with
+//! INV-CAMPAIGN-2: an interrupted job resumes where it was. A [`Partial`] holds the position with
 //! what was counted up to there and no further, so that each execution counts once, however often
 //! the search is interrupted.
 //! INV-CAMPAIGN-3: only a partial result that has every job, each to its end, can pass; and not if
@@ -149,9 +149,9 @@ impl<'a> Campaign<'a> {
         partial.question.must_be(&self.question)
     }
 
-    /// Does the jobs that `partial` still lacks, on `threads` threads, until one fails or something
-    /// ends the search; the most executions and the time that the options allow are those of this
-    /// call. Returns the report on what `partial` then has.
+    /// Does the jobs that `partial` does not have yet, on `threads` threads, until one fails or
+    /// something ends the search; the most executions and the time that the options allow are those
+    /// of this call. Returns the report on what `partial` then has.
     pub fn run(
         &self,
         partial: &mut Partial,

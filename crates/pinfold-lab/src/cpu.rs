@@ -1,7 +1,7 @@
 //! A CPU's loads and stores: translation cache, page walk, accessed and dirty bits, faults.
 //!
 //! The cache keeps a translation until it is flushed, whatever the tables say meanwhile. A writable
-//! and dirty one goes on working; a clean one looks at its entry again before the first store
+//! and dirty one keeps working; a clean one looks at its entry again before the first store
 //! (INV-MACHINE-2).
 //!
 //! The programs of a scenario are taken to be well synchronised: their loads acquire and their
@@ -94,7 +94,7 @@ impl Machine {
         })
     }
 
-    /// The page walk: what follows an entry depends on its address, which orders it behind the
+    /// The page walk: what follows an entry depends on its address, which orders it after the
     /// entry, so the walk acquires. Finds the entry and sets its accessed and, for a store, dirty
     /// bit in one step with the check.
     fn walk(&self, root: Pfn, page: u64, store: bool) -> Option<Pte<Tables>> {

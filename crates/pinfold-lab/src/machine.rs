@@ -8,8 +8,8 @@
 //! - A memory instruction of a CPU runs under that CPU's cache lock; a flush takes the lock of each
 //!   CPU in turn. So a flush waits for the instruction that is under way, as an interrupt does, and
 //!   an instruction never straddles one.
-//! - What only explains (the record, the set of events reached) is behind plain mutexes that are
-//!   never held across a hook.
+//! - What only explains (the record, the set of events reached) is protected by plain mutexes that
+//!   are never held across a hook.
 //!
 //! Invariants:
 //! - INV-MACHINE-1: after a flush no CPU holds a translation of the scope that it had before.
@@ -123,7 +123,7 @@ impl Machine {
     }
 
     /// The first thing that a step does. Without it a step would seem to begin where the one before
-    /// it ended, whoever ran in between.
+    /// it ended, whichever lane ran in between.
     pub(crate) fn step_starts(&self) {
         if let Some(lane) = self.lane() {
             self.starts[lane].read_once();

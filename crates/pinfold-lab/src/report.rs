@@ -82,7 +82,7 @@ pub struct Report {
     pub mode: Mode,
     /// Which scenario.
     pub scenario: ScenarioHead,
-    /// Under which rules, as written by whoever asked.
+    /// Under which rules, as they were given.
     pub rules: String,
     /// How the answer was looked for, and how much work that was.
     pub search: Search,
@@ -176,7 +176,7 @@ pub struct Search {
     pub strategy: Chosen,
     /// Executions completed.
     pub executions: u64,
-    /// Executions abandoned as equivalent to others or unable to go on.
+    /// Executions abandoned as equivalent to others or unable to continue.
     pub blocked: u64,
     /// Executions cut off by the step bound.
     pub truncated: u64,
@@ -302,7 +302,7 @@ pub enum RowKind {
     Step,
     /// Something that a step brought about.
     Note,
-    /// Another lane goes on.
+    /// Another lane continues.
     Switch,
 }
 

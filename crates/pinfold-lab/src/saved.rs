@@ -108,7 +108,7 @@ impl fmt::Display for SavedEvent {
 /// Why a text is no replay file that can be run here.
 #[derive(Debug)]
 pub enum ReplayFileError {
-    /// It is no JSON, or lacks something.
+    /// It is not JSON, or a field is missing.
     Json(serde_json::Error),
     /// It has another form.
     Format(u32),
@@ -286,7 +286,7 @@ fn sides(recorded: &str, now: &str) -> [String; 2] {
     [format!("recorded  {recorded}"), format!("now       {now}")]
 }
 
-/// In which step of the scenario the event stands.
+/// The step of the scenario that the event belongs to.
 fn steps_before(report: &Report, event: usize) -> String {
     let rows = report.trace.iter().flat_map(|trace| &trace.rows);
     let rows = rows.filter(|row| row.kind != RowKind::Switch);

@@ -31,7 +31,7 @@ macro_rules! files {
     };
 }
 
-/// The scenarios, by name. What each is about stands in its `about` lines.
+/// The scenarios, by name. The `about` lines of each say what it is about.
 pub const SCENARIOS: &[Shipped] = files!["pf":
     "breakpoint",
     "bug-215616",

@@ -6,7 +6,7 @@ use crate::record::{Line, What};
 use crate::report::{Decision, LaneHead, Row, RowKind, Trace};
 use crate::scenario::{Runner, Scenario};
 
-/// The rows of an execution. What ran alone stands in a lane of its own if there is any such step
+/// The rows of an execution. What ran alone is in a lane of its own if there is any such step
 /// after the lanes, else without one.
 pub(crate) fn lanes(scenario: &Scenario, lines: &[Line]) -> Trace {
     let cpus = scenario.cpus();

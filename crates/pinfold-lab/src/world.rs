@@ -1,8 +1,8 @@
 //! The world of one execution: a machine, its processes, what they hold, and what was seen.
 //!
-//! A world is built anew for every execution by running the scenario's setup. Its tables are behind
-//! a `RefCell` that is never borrowed across a hook: a step copies out what it needs, acts, and
-//! writes back what it made.
+//! A fresh world is built for every execution by running the scenario's setup. Its tables are
+//! behind a `RefCell` that is never borrowed across a hook: a step copies out what it needs, acts,
+//! and writes back what it made.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,7 +78,7 @@ pub(crate) struct Handle {
     pub(crate) process: String,
     pub(crate) space: SpaceId,
     pub(crate) pages: VirtRange,
-    /// For a long-term pin, with which owner and device must go on naming one frame: how many zaps
+    /// For a long-term pin, with which owner and device must keep naming one frame: how many zaps
     /// there were before it was asked for.
     pub(crate) coherent: Option<u64>,
 }

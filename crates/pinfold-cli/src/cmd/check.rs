@@ -38,7 +38,7 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     let mut reports: Vec<Report> = Vec::new();
     for loaded in &scenarios {
         for set in &sets {
-            // After an interrupt the search at hand reports what it has; those behind it are not
+            // After an interrupt the current search reports what it has; those after it are not
             // begun.
             if !reports.is_empty() && stop.load(Ordering::Relaxed) {
                 continue;

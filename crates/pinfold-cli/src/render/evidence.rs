@@ -10,7 +10,7 @@ const LABEL: usize = 10;
 const COUNT: usize = 12;
 /// Columns of the mark at the end of a line of the end state.
 const MARK: usize = 2;
-/// Blanks before, between and behind the columns of the end state.
+/// Blanks before, between and after the columns of the end state.
 const EDGE: usize = 8;
 
 /// The end of an execution against what is expected.
@@ -154,7 +154,7 @@ fn joined(label: &str, items: &[String], look: &Look) -> Vec<String> {
     labelled(label, &fold(&clean(&items.join(", "), look), look.width - LABEL, 0), look)
 }
 
-/// Lines behind a word, which stands in front of the first.
+/// Lines after a word, which is in front of the first.
 fn labelled(label: &str, lines: &[String], look: &Look) -> Vec<String> {
     let mut front = format!("{}{:2$}", look.paint(Tone::Head, label), "", LABEL - width(label));
     let mut line = |line: &String| {

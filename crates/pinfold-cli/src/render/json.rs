@@ -10,7 +10,7 @@ struct Several<'a> {
     reports: &'a [Report],
 }
 
-/// One document for the reports: a single one stands alone, others in a list.
+/// One document for the reports: a single one by itself, several in a list.
 ///
 /// # Errors
 /// When the serializer refuses.

@@ -52,12 +52,12 @@ fn lane_of<'a>(trace: &'a Trace, row: &Row) -> Option<&'a LaneHead> {
     row.lane.and_then(|lane| trace.lanes.get(lane))
 }
 
-/// What stands in the row's own cell, unfolded, one item for each line of it.
+/// What is in the row's own cell, unfolded, one item for each line of it.
 fn own_text(row: &Row, look: &Look) -> Vec<String> {
     row.text.lines().map(|line| clean(line, look)).collect()
 }
 
-/// What stands in the row's state cell.
+/// What is in the row's state cell.
 fn state_text(row: &Row, look: &Look) -> Vec<String> {
     row.state.iter().flat_map(|state| state.lines()).map(|line| clean(line, look)).collect()
 }

@@ -1,13 +1,13 @@
 //! Scenarios against rule sets, as a table.
 //!
 //! Cells are short words. Outcomes, which may have long names, are letters with a legend; so are
-//! rule sets with many overrides. A table wider than the line goes on below itself.
+//! rule sets with many overrides. A table wider than the line continues below itself.
 
 use super::text::{clean, counted, cut, flow, fold, pad, seconds, width};
 use super::{Look, Tone};
 use pinfold_lab::report::Verdict;
 
-/// A rule set with a longer name stands in the legend.
+/// A rule set with a longer name is named in the legend.
 const LONG_NAME: usize = 10;
 /// Blanks between columns.
 const GAP: usize = 2;

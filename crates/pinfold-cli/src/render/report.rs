@@ -1,4 +1,4 @@
-//! One report, for people: verdict, what broke, why, the execution in lanes, how to go on.
+//! One report, for people: verdict, what broke, why, the execution in lanes, what to do next.
 
 use super::accesses;
 use super::evidence;
@@ -13,7 +13,7 @@ use pinfold_lab::report::{Broken, Chosen, Mode, Report, Search, Trace, Verdict, 
 
 /// Columns of the word in front of a section.
 const WORD: usize = 6;
-/// How far evidence stands inside its section.
+/// How far evidence is indented in its section.
 const EVIDENCE: usize = 8;
 /// Lines of a trace that are shown however long the rest is.
 const TRACE_LEAST: usize = 6;
@@ -92,7 +92,7 @@ impl Page<'_> {
         }
     }
 
-    /// Adds a section behind `word`. If it is to fit on a screen, only its last `cap` lines.
+    /// Adds a section after `word`. If it is to fit on a screen, only its last `cap` lines.
     fn add_tail(&mut self, word: &str, cap: usize, mut lines: Vec<String>) {
         if self.look.detail == Detail::Screen {
             let over = lines.len().saturating_sub(cap);
@@ -154,7 +154,7 @@ fn choose(mut rows: Vec<DrawnRow>, room: usize) -> (Vec<String>, usize) {
         rows[row].lines.truncate(most);
     }
     let height = |row: usize| rows[row].lines.len();
-    // The decisive row costs its lines and the gap behind it; before the first shown row is a gap.
+    // The decisive row costs its lines and the gap after it; before the first shown row is a gap.
     let mut used = 1 + decisive.map_or(0, |row| height(row) + 1);
     let mut first = rows.len();
     while first > 0 {
@@ -291,7 +291,7 @@ fn work(search: &Search) -> Vec<String> {
     work
 }
 
-/// Lines behind a word, which stands in front of the first.
+/// Lines after a word, which is in front of the first.
 fn section(word: &str, lines: &[String], look: &Look) -> Vec<String> {
     section_painted(word, Tone::Head, lines, look)
 }
@@ -343,7 +343,7 @@ fn decisions(report: &Report, look: &Look) -> Vec<String> {
     lines
 }
 
-/// Commands that go on from here.
+/// Commands to continue with.
 fn next(report: &Report, place: Option<&Place>, look: &Look) -> Vec<String> {
     let scenario = find::argument(&report.scenario.name, &report.scenario.path);
     let rules = &report.rules;

@@ -133,7 +133,7 @@ pub struct Partial {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Unfinished {
-    /// Where it goes on.
+    /// Where it resumes.
     #[serde(with = "by_name")]
     pub position: Position,
     /// What was counted up to there. A window that a search by bounds reaches again and again
@@ -185,7 +185,7 @@ impl Partial {
         self.finished.iter().chain(self.unfinished.keys()).copied()
     }
 
-    /// The jobs that are still to be done here, and where they go on; those that were interrupted
+    /// The jobs that are still to be done here, and where they resume; those that were interrupted
     /// come first, so that they do not pile up.
     pub(super) fn todo(&self) -> Vec<(usize, Option<Position>)> {
         let goes_on =
@@ -216,7 +216,7 @@ impl Partial {
         self.count(job, counted);
     }
 
-    /// Counts a job that does not go on.
+    /// Counts a job that will not be resumed.
     pub(super) fn count(&mut self, job: usize, counted: &Report) {
         let mut total = counted.clone();
         if let Some(before) = self.unfinished.remove(&job) {

@@ -9,7 +9,7 @@ use crate::check::{JobProgress, Progress};
 
 /// Where each thread is, and how much is to be done altogether.
 pub(super) struct Standing {
-    /// What each thread said last of the job at hand.
+    /// What each thread last said of its current job.
     running: Vec<Option<At>>,
     /// The executions of the jobs to be done, if it is known how many they are.
     runs: Option<u64>,

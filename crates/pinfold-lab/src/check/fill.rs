@@ -206,8 +206,8 @@ pub(crate) fn leaves_out(
     }
 }
 
-/// The probability that so many runs of PCT miss a bug of that depth, rounded up. The first has no
-/// change of priority, and finds bugs of depth 1 only.
+/// The probability that this many runs of PCT miss a bug of that depth, rounded up. The first has
+/// no change of priority, and finds bugs of depth 1 only.
 fn missed(lanes: usize, steps: u32, depth: u32, runs: u64) -> String {
     let changes = depth.saturating_sub(1);
     let found = 1.0 / (lanes as f64 * f64::from(steps).powi(changes.cast_signed()));

@@ -1,8 +1,8 @@
-//! A look at random before a long search goes on.
+//! Some random executions before a long search continues.
 //!
 //! A depth-first search turns the end of an execution over and over before it comes back to the
 //! beginning, so it finds late what a random search finds at once. A search that is not over soon
-//! is therefore interrupted, some executions are made at random, and it goes on where it stood.
+//! is therefore interrupted, some executions are made at random, and then it resumes where it was.
 //!
 //! INV-LOOK-1: what was made at random and broke nothing is not counted: a search that passes does
 //! so by the exhaustive one alone.

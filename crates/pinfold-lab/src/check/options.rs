@@ -65,7 +65,7 @@ pub struct Progress {
     pub jobs: Option<JobProgress>,
 }
 
-/// Where a divided search stands.
+/// How far a divided search is.
 #[derive(Clone, Copy, Debug)]
 pub struct JobProgress {
     /// Jobs done.

@@ -213,13 +213,13 @@ pub struct Comment {
     /// The statement it belongs to, counted in the order of the canonical text. One past the last
     /// statement: the comment ends the file.
     pub statement: usize,
-    /// Where it stands.
+    /// Its place in the text.
     pub placement: Placement,
     /// Its text without `#` and outer blanks.
     pub text: String,
 }
 
-/// Where a comment stands.
+/// The place of a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Placement {

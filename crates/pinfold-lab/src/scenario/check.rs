@@ -492,7 +492,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// Errors for `reach` lines that name no event of the machine at hand.
+/// Errors for `reach` lines that name no event of this machine.
 pub(super) fn check_events(scenario: &Scenario, known: &[&str]) -> Vec<ScenarioError> {
     let unknown = scenario.reach.iter().filter(|reach| !known.contains(&reach.event.as_str()));
     unknown

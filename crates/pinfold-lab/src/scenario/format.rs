@@ -333,13 +333,13 @@ impl Display for Action {
 }
 
 impl Grab {
-    /// What stands before the words that only one of `pin` and `get` has.
+    /// What comes before the words that only one of `pin` and `get` has.
     fn start(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, " {} {}", self.pages, self.access)?;
         f.write_str(if self.force == Force::Override { " force" } else { "" })
     }
 
-    /// What stands after them.
+    /// What comes after them.
     fn end(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(if self.path == Path::FastOnly { " fast-only" } else { "" })?;
         write!(f, " as {}", self.handle)

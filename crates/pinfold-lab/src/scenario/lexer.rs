@@ -71,7 +71,7 @@ pub(super) fn starts_word(c: char) -> bool {
     c.is_ascii_alphabetic() || c == '_'
 }
 
-/// Whether a word may go on with `c`.
+/// Whether `c` may continue a word.
 pub(super) fn continues_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }

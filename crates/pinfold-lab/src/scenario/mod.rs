@@ -50,7 +50,7 @@ pub fn parse(source: &str) -> Result<Scenario, Vec<ScenarioError>> {
     if errors.is_empty() { Ok(scenario) } else { Err(errors) }
 }
 
-/// Errors for the `reach` lines that name none of the events that the machine at hand knows.
+/// Errors for the `reach` lines that name none of the events that this machine knows.
 pub fn check_events(scenario: &Scenario, known: &[&str]) -> Vec<ScenarioError> {
     check::check_events(scenario, known)
 }

@@ -1,4 +1,4 @@
-//! Where a piece of a scenario stands in its text.
+//! The place of a piece of a scenario in its text.
 //!
 //! Equality of [`Spanned`] compares what was written and not where: two texts that differ only in
 //! layout parse to equal scenarios. The JSON form carries no spans for the same reason.
@@ -33,7 +33,7 @@ impl Span {
     }
 }
 
-/// Where a node stands. Positions are all equal, so that layout does not decide equality.
+/// The place of a node. Positions are all equal, so that layout does not decide equality.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Position(pub Span);
 

@@ -34,13 +34,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Whether the line goes on as `NAME :`.
+    /// Whether the line continues as `NAME :`.
     pub(super) fn at_prefix(&self) -> bool {
         self.peek_word().is_some()
             && self.tokens.get(self.at + 1).is_some_and(|token| token.kind == TokenKind::Colon)
     }
 
-    /// Where the next token stands, or the end of the line.
+    /// The place of the next token, or the end of the line.
     pub(super) fn here(&self) -> Span {
         match (self.peek(), self.tokens.last()) {
             (Some(token), _) => token.span,

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 /// The names that some line of the text makes handles: `read X` is a device's access if X is one.
 pub(super) type Handles = HashSet<String>;
 
-/// Where a step stands.
+/// The section that a step is in.
 #[derive(Clone, Copy)]
 pub(super) enum Home<'a> {
     /// In `setup` or `after`: steps name their process.
