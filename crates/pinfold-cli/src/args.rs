@@ -6,7 +6,7 @@ use pinfold_lab::{CheckOptions, Config, LockForm, Model, Strategy};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where failing executions are saved, from the current directory.
+/// Where failing executions are saved, relative to the current directory.
 pub(crate) const SAVED: &str = "target/pinfold";
 
 /// Runs, checks and compares scenarios of Linux's private-memory machinery.
@@ -132,12 +132,12 @@ impl DivisionArgs {
         self.jobs.is_some_and(|jobs| jobs > 1) || self.file().is_some()
     }
 
-    /// Whether more than one is to do it.
+    /// Whether more than one thread or process is to do it.
     pub(crate) fn shares_out(&self) -> bool {
         self.jobs.is_some_and(|jobs| jobs > 1) || self.shard.is_some_and(|shard| shard.of > 1)
     }
 
-    /// A file that holds the state of one search, and so allows for one only.
+    /// A file that holds the state of one search, and so allows only one search.
     pub(crate) fn file(&self) -> Option<&str> {
         self.out.as_deref().or(self.checkpoint.as_deref()).or(self.resume.as_deref())
     }
@@ -244,7 +244,7 @@ pub(crate) enum ModelArg {
 }
 
 impl Default for ModelArg {
-    /// The model of a search that names none.
+    /// The model of a search that does not name one.
     fn default() -> Self {
         match CheckOptions::default().config.model {
             Model::Sc => Self::Sc,
@@ -260,7 +260,7 @@ impl ModelArg {
         self.model().name()
     }
 
-    /// The model that it names.
+    /// The model with this name.
     pub(crate) fn model(self) -> Model {
         match self {
             Self::Sc => Model::Sc,
@@ -281,7 +281,7 @@ pub(crate) enum LocksArg {
 }
 
 impl LocksArg {
-    /// The form that it names.
+    /// The form with this name.
     pub(crate) fn form(self) -> LockForm {
         match self {
             Self::Object => LockForm::Object,
@@ -327,7 +327,7 @@ pub(crate) struct SearchArgs {
     pub(crate) time: Option<Duration>,
 }
 
-/// Executions of a `--pct` search that names no number.
+/// The number of executions of a `--pct` search that gives no number.
 const PCT_RUNS: u64 = 100_000;
 
 impl SearchArgs {

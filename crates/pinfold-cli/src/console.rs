@@ -7,12 +7,12 @@ use anstream::{AutoStream, ColorChoice};
 use pinfold_lab::scenario::Style;
 use std::io::{self, ErrorKind, IsTerminal, Stdout, Write};
 
-/// Columns of output that goes to no terminal, so that it is the same everywhere.
+/// The width of output that does not go to a terminal, so that it is the same everywhere.
 const PIPED_WIDTH: usize = 100;
 /// Wider lines are hard to read, and narrower ones cannot hold a step.
 const WIDTHS: std::ops::RangeInclusive<usize> = 40..=140;
 
-/// Where the command writes, and how that is to look.
+/// Where the command writes, and how its output is to look.
 #[derive(Debug)]
 pub(crate) struct Console {
     out: AutoStream<Stdout>,
@@ -21,7 +21,7 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// A console that follows the options, the environment and the terminal.
+    /// A console set up from the options, the environment and the terminal.
     pub(crate) fn new(args: &LookArgs) -> Self {
         let asked = match args.color {
             clap::ColorChoice::Auto => ColorChoice::Auto,
@@ -45,7 +45,7 @@ impl Console {
         &self.look
     }
 
-    /// How drawn errors of scenarios are to look.
+    /// How errors in scenarios are to be drawn.
     pub(crate) fn error_style(&self) -> Style {
         match colour(self.err_choice) {
             Colour::On => Style::Coloured,
@@ -53,10 +53,11 @@ impl Console {
         }
     }
 
-    /// Writes a result. A reader that has gone away is no failure: it has seen what it wanted.
+    /// Writes a result. A reader that has closed the pipe is not a failure: it has seen what it
+    /// wanted.
     ///
     /// # Errors
-    /// When standard output takes no more for any other reason.
+    /// When standard output cannot be written for any other reason.
     pub(crate) fn print(&mut self, text: &str) -> Result<(), Failure> {
         match self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
             Err(why) if why.kind() != ErrorKind::BrokenPipe => Err(Failure::Output(why)),
@@ -64,7 +65,7 @@ impl Console {
         }
     }
 
-    /// Tells of a failure on standard error, which may itself be gone: then nobody is listening.
+    /// Reports a failure on standard error, which may itself be closed: then nobody is listening.
     pub(crate) fn complain(&self, failure: &Failure) {
         match failure {
             Failure::Scenario(drawn) => self.tell("", drawn),
@@ -72,12 +73,12 @@ impl Console {
         }
     }
 
-    /// Tells on standard error of something that keeps nothing from being answered.
+    /// Warns on standard error of something that does not prevent an answer.
     pub(crate) fn warn(&self, what: &str) {
         self.tell(&self.head(Tone::Doubt, "warning: "), what);
     }
 
-    /// Tells on standard error of something worth knowing beside the result.
+    /// Notes on standard error something worth knowing besides the result.
     pub(crate) fn note(&self, what: &str) {
         self.tell(&self.head(Tone::Faint, "note: "), what);
     }

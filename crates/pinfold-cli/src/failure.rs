@@ -1,4 +1,5 @@
-//! What keeps the command from answering. Each failure names its place and a remedy.
+//! What keeps the command from answering. Each failure says where it occurred and suggests a
+//! remedy.
 
 use pinfold::rules::{Named, RuleError};
 use pinfold_lab::campaign::CampaignError;
@@ -12,11 +13,11 @@ pub(crate) const EXIT: u8 = 2;
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// No file and no known scenario has that name.
+    /// There is no file and no known scenario of that name.
     NoScenario {
         /// The name as given.
         asked: String,
-        /// The known name that looks most like it.
+        /// The most similar known name.
         nearest: Option<String>,
     },
     /// Only files can be rewritten, and this scenario is part of the program.
@@ -25,17 +26,17 @@ pub(crate) enum Failure {
     Unreadable {
         /// The file.
         path: String,
-        /// What the system says.
+        /// What the system reports.
         why: io::Error,
     },
     /// A file that cannot be written.
     Unwritable {
         /// The file.
         path: String,
-        /// What the system says.
+        /// What the system reports.
         why: io::Error,
     },
-    /// A scenario with errors, drawn already.
+    /// A scenario with errors, already drawn.
     Scenario(String),
     /// A rule set that is not understood.
     Rules {
@@ -44,9 +45,9 @@ pub(crate) enum Failure {
         /// What is wrong with it.
         why: RuleError,
     },
-    /// No saved execution goes by that name.
+    /// There is no saved execution of that name.
     NoReplay {
-        /// The name as given; none asks for the latest.
+        /// The name as given; without one, the latest is meant.
         asked: Option<String>,
         /// The directory that was searched.
         directory: String,
@@ -62,10 +63,10 @@ pub(crate) enum Failure {
     Unsaved {
         /// The directory.
         path: String,
-        /// What the system says.
+        /// What the system reports.
         why: io::Error,
     },
-    /// A text that is no schedule; what the explorer says of it.
+    /// A text that is not a schedule; what the explorer says about it.
     Schedule(String),
     /// `pinfold rules` with a switch where a rule set is needed.
     SwitchForSet(String),
@@ -78,11 +79,11 @@ pub(crate) enum Failure {
         /// What is wrong there, and what to write instead.
         why: String,
     },
-    /// A table of expected cells that has nothing to say on what was asked.
+    /// A table of expected cells that says nothing about what was asked.
     NothingExpected(String),
-    /// A file for the state of one search, where several are asked for.
+    /// A file for the state of one search, where several searches are requested.
     OneSearch(String),
-    /// A divided search that cannot be done, gone on with, or joined; perhaps because of a file.
+    /// A divided search that cannot be done, resumed, or joined; perhaps because of a file.
     Campaign {
         /// The file.
         path: Option<String>,
@@ -93,14 +94,14 @@ pub(crate) enum Failure {
     NoPartial {
         /// The file.
         path: String,
-        /// What the parser says.
+        /// What the parser reports.
         why: serde_json::Error,
     },
     /// Interrupts cannot be caught.
     Signal(ctrlc::Error),
-    /// A result that cannot be put into JSON.
+    /// A result that cannot be turned into JSON.
     Json(serde_json::Error),
-    /// Standard output does not take the result.
+    /// Standard output cannot be written.
     Output(io::Error),
 }
 
@@ -191,14 +192,14 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The name of a rule that looks most like the unknown one, if one is close enough to have been
+/// The name of a rule that is most like the unknown one, if one is close enough to be what was
 /// meant.
 fn meant(why: &RuleError) -> Option<&'static str> {
     let RuleError::Unknown { what, name } = why else { return None };
-    // No slip makes a known name of one that had to be cut.
+    // No typing error turns a known name into one that had to be cut.
     let given = Some(name.as_str()).filter(|_| !name.is_cut())?;
     let given = match what {
-        // However the word Linux was attached.
+        // In whatever way the word Linux was prefixed.
         Named::Base => given.trim_start_matches("linux").trim_start_matches('-'),
         Named::Switch | Named::Variant(_) => given,
     };

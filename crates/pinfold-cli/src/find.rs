@@ -1,7 +1,7 @@
 //! Where scenarios come from: files, the directory `./scenarios`, and those built in.
 //!
-//! A name means the file that it names; else `./scenarios/NAME.pf`; else the built-in scenario of
-//! that name. So an edited copy in `./scenarios` always wins over what was built in.
+//! A name means the file of that name; else `./scenarios/NAME.pf`; else the built-in scenario of
+//! that name. So an edited copy in `./scenarios` always takes precedence over the built-in one.
 
 use crate::failure::Failure;
 use pinfold::rules::Rules;
@@ -18,9 +18,9 @@ mod tests;
 const DIRECTORY: &str = "scenarios";
 /// The ending of scenario files.
 const EXTENSION: &str = "pf";
-/// What stands for the directory in the path of a built-in scenario.
+/// What replaces the directory in the path of a built-in scenario.
 const BUILT_IN_PREFIX: &str = "built-in:";
-/// How alike two names must be to suggest one for the other, from 0 to 1.
+/// How similar two names must be for one to be suggested for the other, from 0 to 1.
 const ALIKE: f64 = 0.6;
 
 /// The text of a scenario, and where it was found.
@@ -47,7 +47,7 @@ impl Loaded {
     /// Makes the scenario ready to be executed under `rules`.
     ///
     /// # Errors
-    /// When it cannot be: what is wrong, drawn at the word.
+    /// When it cannot be executed: what is wrong, drawn at the word.
     pub(crate) fn prepare(&self, rules: &Rules, style: Style) -> Result<Prepared, Failure> {
         Prepared::new(&self.scenario, &self.path, rules).map_err(|error| {
             let errors = std::slice::from_ref(&*error);
@@ -59,12 +59,12 @@ impl Loaded {
 /// Finds and reads one scenario.
 ///
 /// # Errors
-/// When there is none of that name, or it cannot be read, or it has errors.
+/// When there is no scenario of that name, or it cannot be read, or it has errors.
 pub(crate) fn load(asked: &str, style: Style) -> Result<Loaded, Failure> {
     parse(find(asked)?, style)
 }
 
-/// Reads every scenario of `./scenarios`, or those built in if there is none.
+/// Reads every scenario of `./scenarios`, or the built-in ones if there are none.
 ///
 /// # Errors
 /// When one cannot be read, or has errors.
@@ -79,7 +79,7 @@ pub(crate) fn load_all(style: Style) -> Result<Vec<Loaded>, Failure> {
 /// Finds the text of a scenario.
 ///
 /// # Errors
-/// When there is none of that name, or it cannot be read.
+/// When there is no scenario of that name, or it cannot be read.
 pub(crate) fn find(asked: &str) -> Result<Source, Failure> {
     if let Some(path) = file(asked) {
         return read(&path);
@@ -90,7 +90,7 @@ pub(crate) fn find(asked: &str) -> Result<Source, Failure> {
 /// Finds a table of expected cells: the file of that name, or the built-in table.
 ///
 /// # Errors
-/// When there is neither, or the file cannot be read.
+/// When neither exists, or the file cannot be read.
 pub(crate) fn find_verdicts(asked: &str) -> Result<Source, Failure> {
     let path = Path::new(asked);
     match Shipped::find(VERDICTS, asked) {
@@ -105,15 +105,15 @@ fn built_in(file: &Shipped) -> Source {
     Source { text: file.text.to_owned(), path }
 }
 
-/// The failure to find a scenario, with the nearest name.
+/// The error for a scenario that was not found, with the nearest name.
 pub(crate) fn missing(asked: &str) -> Failure {
     Failure::NoScenario { asked: asked.to_owned(), nearest: nearest(asked) }
 }
 
 /// The file that a name means, if it means one.
 ///
-/// Anything that exists is taken for it, so that a directory is refused as unreadable and not as
-/// missing; but a plain word that is a directory's name may still be a scenario's.
+/// Anything that exists is taken for the file, so that a directory is reported as unreadable and
+/// not as missing; but a plain word that is a directory's name may still name a scenario.
 pub(crate) fn file(asked: &str) -> Option<PathBuf> {
     let path = Path::new(asked);
     if path.is_file() {
@@ -146,7 +146,7 @@ pub(crate) fn argument(name: &str, path: &str) -> String {
     }
 }
 
-/// The word as a shell reads it back.
+/// The word quoted so that a shell reads it back.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=,@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -159,7 +159,7 @@ pub(crate) fn quoted(word: &str) -> String {
 /// Reads a text file.
 ///
 /// # Errors
-/// When it cannot be read, or is no text.
+/// When it cannot be read, or is not text.
 pub(crate) fn read(path: &Path) -> Result<Source, Failure> {
     let shown = path.display().to_string();
     match fs::read_to_string(path) {
@@ -197,7 +197,7 @@ fn is_name(asked: &str) -> bool {
     !asked.contains(['/', '\\'])
 }
 
-/// What was probably meant: a file beside the missing one, or a known name.
+/// What was probably meant: a file next to the missing one, or a known name.
 fn nearest(asked: &str) -> Option<String> {
     let path = Path::new(asked);
     let stem = path.file_stem()?.to_str()?;

@@ -1,9 +1,9 @@
 //! The command `pinfold`: run, check and compare scenarios of Linux's private-memory machinery.
 //!
-//! Results go to standard output, progress and errors to standard error. The exit status is that
-//! of the worst verdict (0 pass, 1 fail, 2 error, 3 partial, 4 skip); whatever keeps the command
-//! from asking its question at all is an error. A reader that closes the pipe early changes
-//! nothing about the status and is not complained about.
+//! Results go to standard output, progress and errors to standard error. The exit status is that of
+//! the worst verdict (0 pass, 1 fail, 2 error, 3 partial, 4 skip); anything that keeps the command
+//! from asking its question at all is an error. A reader that closes the pipe early does not affect
+//! the status and is not reported.
 //!
 //! # The floors
 //! A module uses its own floor and those below, and no file leads back to itself; `tests/floors.rs`

@@ -1,6 +1,6 @@
-//! Progress, on standard error, once a search takes long enough to be wondered about.
+//! Progress on standard error, once a search takes long enough for the user to wonder.
 //!
-//! On a terminal it is one line that goes away at the end. Elsewhere it is a plain line from time
+//! On a terminal it is one line that disappears at the end. Elsewhere it is a plain line from time
 //! to time, so that a log shows life without filling up.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -18,11 +18,11 @@ use crate::render::text::{cut, seconds, thousands, width};
 const QUIET: Duration = Duration::from_millis(500);
 /// The time between two plain lines.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
-/// The columns of a line, at most.
+/// The maximum width of a line, in columns.
 const WIDTH: usize = 100;
-/// The columns that the name of what is searched needs to tell anything.
+/// The columns that the name of what is searched needs to be recognisable.
 const NAME: usize = 10;
-/// The exit status of a second interrupt, as shells give it.
+/// The exit status after a second interrupt, following the convention of shells.
 const INTERRUPTED: i32 = 130;
 
 /// Shows how far something has come.
@@ -34,9 +34,9 @@ pub(crate) struct Meter {
 
 #[derive(Debug)]
 enum Shown {
-    /// The line of a terminal, not drawn before the quiet time is over.
+    /// The line of a terminal, which is not drawn before the quiet time is over.
     Line(ProgressBar),
-    /// Plain lines; when the next is due.
+    /// Plain lines, with the time at which the next is due.
     Lines(Duration),
 }
 
@@ -73,7 +73,7 @@ impl Meter {
             }
             Shown::Lines(next) if elapsed >= *next => {
                 *next = elapsed + PLAIN_EVERY;
-                // Nobody reads standard error any more: the result matters all the same.
+                // Nobody reads standard error any more: the result still matters.
                 let _ = writeln!(io::stderr(), "{}", line());
             }
             Shown::Lines(_) => {}
@@ -89,21 +89,21 @@ impl Drop for Meter {
     }
 }
 
-/// Executions a second over the recent past. A search whose executions grow longer, or that was
-/// resumed, is not what it was on average.
+/// Executions per second over the recent past. If executions grow longer, or the search was
+/// resumed, the overall average says little about the current rate.
 #[derive(Debug, Default)]
 pub(crate) struct Rate {
-    /// How many there were at what time, the latest last.
+    /// The counts of executions and their times, the latest last.
     seen: VecDeque<(Duration, u64)>,
 }
 
 impl Rate {
     /// How far the rate looks back.
     const PAST: Duration = Duration::from_secs(5);
-    /// The time between two numbers that are kept, and the least that makes a rate.
+    /// The time between two counts that are kept, and the shortest span that gives a rate.
     const APART: Duration = Duration::from_millis(250);
 
-    /// The rate once there have been this many; unknown at first.
+    /// The current rate, given a new count of executions; unknown at first.
     pub(crate) fn now(&mut self, elapsed: Duration, executions: u64) -> Option<f64> {
         let since = |(then, _): &(Duration, u64)| elapsed.saturating_sub(*then);
         while self.seen.len() > 1 && self.seen.front().is_some_and(|at| since(at) > Self::PAST) {
@@ -118,8 +118,8 @@ impl Rate {
     }
 }
 
-/// How far a search has come, in a line of at most [`WIDTH`] columns. What tells least gives way
-/// first, then the name.
+/// How far a search has come, in a line of at most [`WIDTH`] columns. The least informative parts
+/// are dropped first, then the name.
 pub(crate) fn searched(name: &str, rules: &str, progress: &Progress, rate: Option<f64>) -> String {
     let mut facts = vec![match progress.search.ahead {
         Some(Ahead::Runs { done, of }) => format!("{} of {} runs", thousands(done), thousands(of)),
@@ -156,11 +156,11 @@ pub(crate) fn searched(name: &str, rules: &str, progress: &Progress, rate: Optio
     format!("{}: {facts}", cut(&format!("{name} under {rules}"), room))
 }
 
-/// A flag that the first interrupt, or request to terminate, raises; the second one ends the
+/// A flag that is raised by the first interrupt or request to terminate; the second one ends the
 /// program.
 ///
 /// # Errors
-/// When the system does not let interrupts be caught.
+/// When the system does not allow interrupts to be caught.
 pub(crate) fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
     let flag = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&flag);

@@ -1,4 +1,4 @@
-//! Rule sets as the command line names them: several, separated by commas, each of which may hold
+//! Rule sets as the command line names them: several, separated by commas, where each may contain
 //! commas itself.
 
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ mod tests;
 /// The word for all presets.
 const ALL: &str = "all";
 
-/// A rule set and what it was called.
+/// A rule set and the name it was given by.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RuleSet {
     /// As it was given.
@@ -31,9 +31,9 @@ pub(crate) fn one(text: &str) -> Result<RuleSet, Failure> {
     }
 }
 
-/// Reads lists of rule sets, in order and without repetitions. An item with `=` belongs to the
-/// rule set before it: `5.9,5.10,numa-skip=never` are the two sets `5.9` and
-/// `5.10,numa-skip=never`. Behind `all` it belongs to every preset.
+/// Reads lists of rule sets, in order and without repetitions. An item with `=` belongs to the rule
+/// set before it: `5.9,5.10,numa-skip=never` are the two sets `5.9` and `5.10,numa-skip=never`.
+/// After `all` it belongs to every preset.
 ///
 /// # Errors
 /// When one of the sets is not understood.
@@ -52,7 +52,7 @@ pub(crate) fn several(lists: &[String]) -> Result<Vec<RuleSet>, Failure> {
 
 fn split(list: &str) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
-    // Where the sets of the last item begin: `all` stands for several.
+    // Where the sets of the last item begin: `all` gives several.
     let mut last = 0;
     for item in list.split(',').map(str::trim) {
         if item.contains('=') && !texts.is_empty() {

@@ -1,6 +1,6 @@
 //! Saved executions: `DIR/ID/replay.json`.
 //!
-//! A file appears whole or not at all, also when two checks save the same execution at once: it is
+//! A file appears whole or not at all, even when two checks save the same execution at once: it is
 //! written under another name and then renamed.
 
 use crate::args::SAVED;
@@ -42,7 +42,7 @@ impl Place {
 /// Saves an execution under `directory`.
 ///
 /// # Errors
-/// When the system does not let it.
+/// When the system does not allow it.
 pub(crate) fn write(file: &ReplayFile, directory: &Path) -> Result<Place, Failure> {
     let place = Place { id: file.id.clone(), directory: directory.to_owned() };
     let text = serde_json::to_string_pretty(file).map_err(Failure::Json)? + "\n";
@@ -57,17 +57,17 @@ fn put(directory: &Path, text: &str) -> io::Result<()> {
     let put =
         fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, directory.join(FILE)));
     if put.is_err() {
-        // It is the first failure that is told.
+        // Report the first failure.
         let _ = fs::remove_file(&unfinished);
     }
     put
 }
 
 /// The file that is meant: a file, a directory with one in it, or an id in `directory`; the latest
-/// there if nothing is asked for.
+/// in `directory` if none is given.
 ///
 /// # Errors
-/// When there is none.
+/// When there is no such file.
 pub(crate) fn find(asked: Option<&str>, directory: &Path) -> Result<PathBuf, Failure> {
     let found = match asked {
         None => latest(directory),

@@ -1,11 +1,12 @@
-//! Shared accesses as people read them: `pte P:A: rw f7 -> ro f7` in place of addresses and bits.
+//! Shared accesses in readable form: `pte P:A: rw f7 -> ro f7` in place of addresses and bits.
 //!
 //! The explorer's trace names a cell by the label that its owner gave it. What a table's entry
-//! stands for depends on where the table hangs, so [`Places`] starts from the tables as they are
-//! before the lanes and follows each link that the trace itself makes or cuts.
+//! means depends on where the table is linked, so [`Places`] starts from the tables as they are
+//! before the lanes start and follows each link that the trace itself makes or cuts.
 //!
-//! - INV-ACCESS-1: a table that hangs in no known root is called by its frame alone.
-//! - INV-ACCESS-2: no address reaches a listing, so one execution has one listing everywhere.
+//! - INV-ACCESS-1: a table that is linked from no known root is named by its frame alone.
+//! - INV-ACCESS-2: no address appears in a listing, so an execution has the same listing
+//!   everywhere.
 
 use std::collections::BTreeMap;
 
@@ -28,9 +29,9 @@ const _: () = assert!(Tables::LEVELS == 2);
 pub(crate) struct Places {
     /// The process of each root.
     roots: BTreeMap<Pfn, String>,
-    /// Where each table hangs: the root and the entry in it.
+    /// Where each table is linked: the root and the entry in it.
     hangs: BTreeMap<Pfn, (Pfn, usize)>,
-    /// The scenario's names of pages.
+    /// The scenario's names for pages.
     pages: BTreeMap<(Pfn, u64), String>,
 }
 
@@ -75,7 +76,7 @@ impl Places {
         self.pages.insert((root, page), name.to_owned());
     }
 
-    /// Notes which tables hang in the roots known so far.
+    /// Notes which tables are linked from the roots known so far.
     pub(crate) fn survey(&mut self, read: impl Fn(Pfn, usize) -> u64) {
         let roots: Vec<Pfn> = self.roots.keys().copied().collect();
         for root in roots {
@@ -194,7 +195,7 @@ impl Places {
             Cell::Data(_) => format!("\"{}\"", words.text(bits)),
             Cell::Frame { word: FrameWord::Counts, .. } => counts(Counts::from_bits(bits)),
             Cell::Frame { word: FrameWord::Flags, .. } => flags(bits),
-            // A mapping is the address of what maps the frame.
+            // A mapping is the address of the object that maps the frame.
             Cell::Frame { word: FrameWord::Mapping, .. } if bits == 0 => "none".to_owned(),
             Cell::Frame { word: FrameWord::Mapping, .. } => "some".to_owned(),
             Cell::Frame { .. } | Cell::Other => bits.to_string(),
@@ -208,13 +209,13 @@ fn entry(pte: Pte<Tables>) -> String {
     format!("{pte}{young}")
 }
 
-/// The counts as the state column of a trace has them.
+/// The counts as the state column of a trace shows them.
 fn counts(counts: Counts) -> String {
     let mark = if counts.is_exclusive() { " excl" } else { "" };
     format!("ref {} map {}{mark}", counts.refs(), counts.maps())
 }
 
-/// The names of the flags; the number of the node is left out, as it never changes.
+/// The names of the flags; the node number is left out because it never changes.
 fn flags(bits: u64) -> String {
     let names: Vec<String> = Flags::from_bits_truncate(bits as u32)
         .iter_names()

@@ -1,19 +1,18 @@
 //! A search divided among threads, processes and machines, and in time.
 //!
 //! The search of a scenario is divided into jobs ([`pinfold_explore::jobs`]): beginnings of
-//! executions, or runs of a random search. Who does which of them changes nothing about what they
+//! executions, or runs of a random search. Which thread does which job does not affect what they
 //! find together.
 //!
 //! INV-CAMPAIGN-1: a job is done by one thread at a time, which builds its own worlds; threads
-//! share the scenario, which nobody changes, the number of the next job, what is left of the
-//! executions that may be made, and a flag that ends them.
-//! INV-CAMPAIGN-2: an interrupted job resumes where it was. A [`Partial`] holds the position with
-//! what was counted up to there and no further, so that each execution counts once, however often
-//! the search is interrupted.
-//! INV-CAMPAIGN-3: only a partial result that has every job, each to its end, can pass; and not if
-//! the jobs together leave something out.
-//! INV-CAMPAIGN-4: of the executions that may be made, none is made too many, on however many
-//! threads.
+//! share the scenario (which is never modified), the number of the next job, the remaining budget
+//! of executions, and a flag that stops them.
+//! INV-CAMPAIGN-2: an interrupted job continues from where it was interrupted. A [`Partial`] holds
+//! the position together with what was counted up to there and no further, so each execution counts
+//! once, however often the search is interrupted.
+//! INV-CAMPAIGN-3: a partial result can pass only if it has every job, each run to its end; and it
+//! cannot pass if the jobs together leave something out.
+//! INV-CAMPAIGN-4: the limit on executions is never exceeded, however many threads there are.
 
 mod partial;
 mod standing;
@@ -39,68 +38,68 @@ use crate::workers::{Worker, share};
 pub use partial::{CampaignError, Partial, Question, Shard, Unfinished, merge};
 use standing::Standing;
 
-/// How many jobs a search is divided into, at least, where it can be: enough that some dozens of
-/// threads stay busy to the end though jobs differ in size. Shards have to agree on it.
+/// How many jobs a search is divided into, at least, where that is possible: enough to keep some
+/// dozens of threads busy to the end even though jobs differ in size. All shards must agree on it.
 const JOBS: usize = 256;
-/// How often the threads are looked after while they send nothing.
+/// How often the threads are checked while they send nothing.
 const BEAT: Duration = Duration::from_millis(20);
 
-/// A divided search, ready to be done.
+/// A divided search, ready to run.
 pub struct Campaign<'a> {
     prepared: &'a Prepared,
     options: CheckOptions,
     jobs: Vec<Job>,
     question: Question,
-    /// The report of a search that found nothing yet.
+    /// The report of a search that has found nothing yet.
     blank: Report,
 }
 
-/// What a thread has to tell.
+/// What a thread reports.
 enum News {
-    /// How far its job is since it was begun, or gone on with.
+    /// How far its job has come since it was started or resumed.
     At { thread: usize, at: pinfold_explore::Progress },
-    /// What its job came to.
+    /// The result of its job.
     Done { thread: usize, done: Box<Done> },
 }
 
-/// What a job came to since it was begun, or gone on with.
+/// The result of a job since it was started or resumed.
 struct Done {
     job: usize,
-    /// What was explored; the failure, if there is one, was taken out.
+    /// What was explored, without the failure, if there was one.
     report: pinfold_explore::Report,
     /// How often each goal was reached.
     reached: Vec<u64>,
     found: Option<Found>,
 }
 
-/// What the threads have in common.
+/// What the threads share.
 struct Work<'a> {
-    /// The jobs to do, those that were interrupted first.
+    /// The jobs to do; interrupted jobs come first.
     todo: Vec<(usize, Option<Position>)>,
-    /// The others have come to an end.
+    /// The other threads have finished.
     halt: &'a Arc<AtomicBool>,
     budget: Option<Budget>,
     until: Option<Instant>,
 }
 
-/// What ended the threads before their work was done.
+/// What stopped the threads before their work was done.
 #[derive(Default)]
 struct Ended {
-    /// A bound, or the one who asked, in words.
+    /// The bound or the user's request that stopped them, in words.
     why: Option<String>,
-    /// The same, where it is time or the one who asked.
+    /// The same, if it is the time limit or the user's request.
     asked: Option<String>,
-    /// The failure with the lowest job of those that were found.
+    /// The failure with the lowest job number among those found.
     failed: Option<Box<Done>>,
 }
 
 impl<'a> Campaign<'a> {
-    /// Divides the search of the executions.
+    /// Divides the search of the executions into jobs.
     pub fn new(prepared: &'a Prepared, options: &CheckOptions) -> Self {
         Self::divided(prepared, options, JOBS)
     }
 
-    /// The same with another number of jobs, at least.
+    /// The same with a different minimum number of jobs.
     fn divided(prepared: &'a Prepared, options: &CheckOptions, at_least: usize) -> Self {
         let (scenario, rules, plan) = (prepared.scenario(), prepared.rules(), &prepared.plan);
         let mut blank = question(scenario, &prepared.path, rules, options);
@@ -124,7 +123,7 @@ impl<'a> Campaign<'a> {
         Self { prepared, options: options.clone(), jobs, question, blank }
     }
 
-    /// Makes sure that the search can be shared out to several threads or shards.
+    /// Checks that the search can be divided among several threads or shards.
     ///
     /// # Errors
     /// When it has a bound on preemptions: such a search is a single job.
@@ -135,23 +134,23 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    /// A result without any job, of the whole campaign or of one shard.
+    /// A result without any jobs, of the whole campaign or of one shard.
     pub fn begin(&self, shard: Option<Shard>) -> Partial {
         Partial::new(self.question.clone(), shard, self.blank.clone())
     }
 
-    /// Makes sure that a partial result is one of this campaign.
+    /// Checks that a partial result belongs to this campaign.
     ///
     /// # Errors
-    /// When it is not, or makes no sense.
+    /// When it does not, or is inconsistent.
     pub fn accepts(&self, partial: &Partial) -> Result<(), CampaignError> {
         partial.validate()?;
         partial.question.must_be(&self.question)
     }
 
-    /// Does the jobs that `partial` does not have yet, on `threads` threads, until one fails or
-    /// something ends the search; the most executions and the time that the options allow are those
-    /// of this call. Returns the report on what `partial` then has.
+    /// Does the jobs that are still missing from `partial`, on `threads` threads, until one fails
+    /// or something ends the search. The limits on executions and time in the options apply to this
+    /// call. Returns the report on what `partial` contains afterwards.
     pub fn run(
         &self,
         partial: &mut Partial,
@@ -183,7 +182,7 @@ impl<'a> Campaign<'a> {
             }
             let elapsed = started.elapsed();
             progress(&standing.progress(partial, elapsed));
-            // A thread that came to this first speaks of its own time.
+            // A thread that reached the time limit first reports its own time.
             if ended.asked.is_none() {
                 ended.asked = self.stop_reason(elapsed);
                 ended.why = ended.asked.clone().or(ended.why.take());
@@ -196,8 +195,8 @@ impl<'a> Campaign<'a> {
         self.conclude(partial, ended)
     }
 
-    /// Does one job, unless the others have come to an end. One that is interrupted or fails ends
-    /// its thread.
+    /// Does one job, unless the other threads have finished. A job that is interrupted or fails
+    /// ends its thread.
     fn work(&self, work: &Work<'_>, worker: &Worker<News>, task: usize) -> ControlFlow<()> {
         if work.halt.load(Ordering::Relaxed) {
             return ControlFlow::Break(());
@@ -224,7 +223,7 @@ impl<'a> Campaign<'a> {
         if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
-    /// Why the search must stop here, if it must. The number of executions stops the threads by
+    /// Why the search must stop here, if it must. The limit on executions stops the threads by
     /// itself.
     fn stop_reason(&self, elapsed: Duration) -> Option<String> {
         let Config { deadline, stop, .. } = &self.options.config;
@@ -235,7 +234,7 @@ impl<'a> Campaign<'a> {
         stopped.then(|| "stopped on request".to_owned())
     }
 
-    /// Adds what a job came to, to what it belongs to.
+    /// Adds the result of a job to the result it belongs to.
     fn keep(&self, partial: &mut Partial, ended: &mut Ended, done: Box<Done>) {
         if done.found.is_some() {
             if ended.failed.as_ref().is_none_or(|known| done.job < known.job) {
@@ -259,17 +258,17 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    /// What a job counted since it was begun, or gone on with.
+    /// What a job counted since it was started or resumed.
     fn counted(&self, done: &Done) -> Report {
         let mut counted = self.blank.clone();
         count(&mut counted, &done.report, reached(&self.prepared.plan, &done.reached));
-        // Time is measured for all threads together, and the verdict is theirs.
+        // Both the time and the verdict are those of all threads together.
         counted.search.seconds = 0.0;
         counted.verdict = Verdict::Partial;
         counted
     }
 
-    /// Brings the verdict of `partial` up to date, and says what is to be shown.
+    /// Updates the verdict of `partial` and returns the report to show.
     fn conclude(&self, partial: &mut Partial, ended: Ended) -> Report {
         partial.settle(ended.why.as_deref());
         let (scenario, rules) = (self.prepared.scenario(), self.prepared.rules());

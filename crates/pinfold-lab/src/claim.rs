@@ -6,14 +6,14 @@ use crate::cpu::Operation;
 use crate::scenario::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Text, View};
 use crate::world::World;
 
-/// A fact, looked at.
+/// A fact that was looked at.
 pub(crate) struct Looked {
-    /// Whether it is so.
+    /// Whether it holds.
     pub(crate) holds: bool,
     pub(crate) found: Found,
 }
 
-/// What was found in place of a fact or as it says.
+/// What was found instead of the fact, or in agreement with it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Found {
     Word(Option<u64>),
@@ -28,8 +28,8 @@ impl World {
     pub(crate) fn claim(&self, claim: &Claim) -> (bool, Vec<Looked>) {
         let looked: Vec<Looked> = claim.facts.iter().map(|fact| self.look(fact)).collect();
         let kept = match claim.mode {
-            // What a step failed to make, as it might, has nothing to answer for; the other facts
-            // have.
+            // A fact about something that a step was allowed to fail to make, and did not make,
+            // counts as holding; the other facts must hold.
             ClaimMode::Holds => {
                 let mut facts = claim.facts.iter().zip(&looked);
                 facts.all(|(fact, looked)| looked.holds || !self.is_made(fact))
@@ -107,7 +107,7 @@ impl World {
         }
     }
 
-    /// The word that a view finds: through the handle's frame, or by a load of the process.
+    /// The word that a view finds: through the handle's frame, or by a load by the process.
     fn content(&self, view: &View) -> Option<u64> {
         Some(match view {
             View::Handle(place) => {
@@ -123,8 +123,8 @@ impl World {
         })
     }
 
-    /// Whether a write to the page is on record, without touching anything. A handle knows of the
-    /// page alone.
+    /// Whether a write to the page is on record, without touching anything. Through a handle, only
+    /// the page itself is checked.
     fn dirty(&self, view: &View) -> Option<bool> {
         let frame = self.frame(view)?;
         let page = lab::flags(self.memory.frames(), frame).contains(Flags::DIRTY);

@@ -1,10 +1,10 @@
 //! A CPU's loads and stores: translation cache, page walk, accessed and dirty bits, faults.
 //!
-//! The cache keeps a translation until it is flushed, whatever the tables say meanwhile. A writable
-//! and dirty one keeps working; a clean one looks at its entry again before the first store
+//! The cache keeps a translation until it is flushed, even if the tables change. A translation that
+//! is writable and dirty keeps working; a clean one rechecks its entry before the first store
 //! (INV-MACHINE-2).
 //!
-//! The programs of a scenario are taken to be well synchronised: their loads acquire and their
+//! The programs of a scenario are assumed to be well synchronised: their loads acquire and their
 //! stores release, under every memory model. What a weak model may reorder is the memory manager's
 //! own accesses.
 
@@ -30,13 +30,13 @@ pub(crate) struct Target {
     pub(crate) word: usize,
 }
 
-/// How often an instruction may fault before something is wrong: each fault makes progress or meets
-/// another lane's change.
+/// How many times an instruction may fault before this counts as a bug: each fault makes progress
+/// or meets another lane's change.
 const MOST_FAULTS: u32 = 64;
 
 impl Machine {
-    /// Runs one instruction of the calling CPU, with the faults that it takes. The value is what a
-    /// load found.
+    /// Runs one instruction of the calling CPU, including the faults that it takes. The value is
+    /// what a load found.
     pub(crate) fn access(
         &self,
         space: &AddressSpace<Self>,
@@ -94,9 +94,9 @@ impl Machine {
         })
     }
 
-    /// The page walk: what follows an entry depends on its address, which orders it after the
-    /// entry, so the walk acquires. Finds the entry and sets its accessed and, for a store, dirty
-    /// bit in one step with the check.
+    /// The page walk. The address of each table depends on the entry that was read before, which
+    /// orders the accesses after that entry, so the walk acquires. It finds the entry and sets the
+    /// accessed bit and, for a store, the dirty bit in one step with the check.
     fn walk(&self, root: Pfn, page: u64, store: bool) -> Option<Pte<Tables>> {
         let slot = self.entry(root, page, AtomicU64::load_acquire)?;
         let fits = |raw: u64| {
@@ -131,7 +131,7 @@ impl Machine {
         Some(self.word(table, index(page, 0)))
     }
 
-    /// A use of a frame that is free is a verdict.
+    /// Reports a use of a frame that is free.
     pub(crate) fn must_live(&self, frames: &pinfold::Frames, frame: Pfn) {
         if pinfold::lab::counts(frames, frame).refs() == 0 {
             self.broken(Oracle::UseAfterFree, format!("{frame} is used after it was freed"));

@@ -7,7 +7,7 @@ use pinfold::{NodeId, Pfn, Small};
 /// The page-table format of the simulated machine.
 pub(crate) type Tables = Small;
 
-/// What a trace calls the read with which a step begins.
+/// The name in a trace of the read with which a step begins.
 pub(crate) const STEP_STARTS: &str = "a step begins";
 
 /// How a machine is built.
@@ -15,13 +15,13 @@ pub(crate) const STEP_STARTS: &str = "a step begins";
 pub(crate) struct Hardware {
     /// The node of each CPU.
     pub(crate) cpus: Vec<NodeId>,
-    /// Frames of all nodes together.
+    /// The number of frames of all nodes together.
     pub(crate) frames: usize,
     /// Words of data in a page.
     pub(crate) words: usize,
 }
 
-/// A word of data, as a trace calls it: `f5 word 0`.
+/// A word of data, as a trace names it: `f5 word 0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DataWord {
     pub(crate) frame: Pfn,
@@ -29,7 +29,7 @@ pub(crate) struct DataWord {
 }
 
 impl DataWord {
-    /// Reads what it displays.
+    /// Reads what `Display` writes.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let (frame, word) = name.strip_prefix('f')?.split_once(" word ")?;
         Some(Self { frame: Pfn(frame.parse().ok()?), word: word.parse().ok()? })

@@ -1,7 +1,7 @@
 //! The laboratory around `pinfold`: a simulated machine, scenarios, oracles, and searches through
 //! what a scenario can do.
 //!
-//! The way of a scenario through the rooms:
+//! The path of a scenario through the modules:
 //!
 //! 1. [`scenario`]: its text becomes a tree, or errors that point at the word.
 //! 2. `world`: the tree and a rule set become a plan; every execution builds a world from it, a
@@ -15,7 +15,8 @@
 //!    accesses of a replay into words.
 //! 8. [`saved`]: a failing execution as a file that any machine runs again.
 //!
-//! [`SCENARIOS`] are the incidents that ship, and [`VERDICTS`] what each release does with them.
+//! [`SCENARIOS`] are the incidents that ship with the crate, and [`VERDICTS`] is what each release
+//! does with them.
 //!
 //! # Floors
 //! A file uses what is on its own floor or below; `tests/floors.rs` reads the imports against this

@@ -1,18 +1,19 @@
 //! The simulated machine: frames with words in them, CPUs with translation caches, nodes.
 //!
-//! It is the platform under the production memory manager. What is shared in it is shared through
-//! the manager's own sync types or through the explorer's hooks, so an exploration interleaves the
+//! It is the platform under the production memory manager. Its shared state is accessed through the
+//! manager's own sync types or through the explorer's hooks, so an exploration interleaves the
 //! hardware as it does the code.
 //!
 //! Protocol:
 //! - A memory instruction of a CPU runs under that CPU's cache lock; a flush takes the lock of each
-//!   CPU in turn. So a flush waits for the instruction that is under way, as an interrupt does, and
-//!   an instruction never straddles one.
-//! - What only explains (the record, the set of events reached) is protected by plain mutexes that
-//!   are never held across a hook.
+//!   CPU in turn. So a flush waits for an instruction in progress, as an interrupt does, and an
+//!   instruction never straddles a flush.
+//! - State that is only for explanation (the record, the set of events reached) is protected by
+//!   plain mutexes that are never held across a hook.
 //!
 //! Invariants:
-//! - INV-MACHINE-1: after a flush no CPU holds a translation of the scope that it had before.
+//! - INV-MACHINE-1: after a flush, no CPU holds a translation of the flushed scope that it had
+//!   before.
 //! - INV-MACHINE-2: a store through a clean translation first sets the dirty bit in the entry that
 //!   is there now, or faults (facts 6.7).
 
@@ -35,18 +36,18 @@ use crate::tlb::Tlb;
 pub(crate) struct Machine {
     pub(crate) tlbs: Vec<SpinLock<Tlb>>,
     nodes: Vec<NodeId>,
-    /// The words of all frames, one after the other: data, or the entries of a table.
+    /// The words of all frames, one frame after another: data, or the entries of a table.
     cells: Box<[AtomicU64]>,
-    /// How many words a frame has.
+    /// The number of words in a frame.
     stride: usize,
-    /// How many of them are data when it is a page.
+    /// The number of those words that are data when the frame is a page.
     words: usize,
     /// The CPU of each lane of the scenario.
     lane_cpus: Vec<usize>,
     /// The scenario's lanes in the order in which they started, which is how the explorer numbers
     /// them.
     started: Mutex<Vec<usize>>,
-    /// A cell of its own for each lane: reading it lets a step begin where the search puts it.
+    /// A separate cell for each lane: reading it lets a step begin where the search puts it.
     starts: Vec<AtomicU64>,
     /// The CPU that runs what runs alone.
     alone_cpu: AtomicUsize,
@@ -78,7 +79,7 @@ impl Machine {
         machine
     }
 
-    /// Names the words of a frame for a trace: a frame that was a table before holds data now.
+    /// Names the words of a frame for a trace: a frame that was a table now holds data.
     fn label_data(&self, frame: usize) {
         label_items(self.frame(frame), move |word| {
             DataWord { frame: Pfn(frame as u64), word }.to_string()
@@ -117,13 +118,13 @@ impl Machine {
         hook::active().then(|| open(&self.started)[hook::lane()])
     }
 
-    /// A lane of the scenario is the next to start.
+    /// Notes which lane of the scenario starts next.
     pub(crate) fn lane_starts(&self, lane: usize) {
         open(&self.started).push(lane);
     }
 
-    /// The first thing that a step does. Without it a step would seem to begin where the one before
-    /// it ended, whichever lane ran in between.
+    /// The first thing that a step does. Without it, a step would seem to begin where the previous
+    /// one ended, no matter which lane ran in between.
     pub(crate) fn step_starts(&self) {
         if let Some(lane) = self.lane() {
             self.starts[lane].read_once();
@@ -140,7 +141,7 @@ impl Machine {
         self.words
     }
 
-    /// Ends the execution as a failure of `oracle`; alone, remembers it for the judge.
+    /// Ends the execution as a failure of `oracle`; when running alone, remembers it for the judge.
     pub(crate) fn broken(&self, oracle: Oracle, message: String) {
         self.record().broke(oracle, message.clone());
         if hook::active() {
@@ -148,14 +149,14 @@ impl Machine {
         }
     }
 
-    /// The lock that stands for a lane's interrupts being off.
+    /// The lock that represents a lane's interrupts being off.
     fn section(&self, lane: usize) -> usize {
         &raw const self.lane_cpus[lane] as usize
     }
 }
 
-/// Locks what only explains. A panic while it was held ends the execution, which is then judged by
-/// what is there.
+/// Locks state that is only for explanation. A panic while it was held ends the execution, which is
+/// then judged by what is there.
 fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -174,7 +175,7 @@ impl Park for Machine {
             hook::wait_until(&raw const *word as usize, now, hook::Order::Relaxed, &mut changed);
             return;
         }
-        // What runs alone has nobody to wait for: a lock that is taken now stays taken.
+        // What runs alone has nothing to wait for: a lock that is taken now stays taken.
         self.broken(Oracle::Deadlock, "something that runs alone waits for a lock".to_owned());
         panic!("nobody can open this lock");
     }

@@ -1,7 +1,7 @@
-//! A map from names to the few things of an execution that have one.
+//! A map from names to the few things of an execution that have names.
 //!
-//! Every execution makes and drops several, so it is a vector in the order of the names: it takes
-//! the room of what is in it.
+//! Every execution makes and drops several, so it is a vector sorted by name: it takes only the
+//! space of its contents.
 
 use std::ops::Index;
 
@@ -22,7 +22,7 @@ impl<T> Named<T> {
         self.find(name).ok().map(|at| &mut self.0[at].1)
     }
 
-    /// Gives `name` to `value`, in place of what had it.
+    /// Gives `name` to `value`, replacing its previous value.
     pub(crate) fn insert(&mut self, name: &str, value: T) {
         match self.find(name) {
             Ok(at) => self.0[at].1 = value,
@@ -30,7 +30,7 @@ impl<T> Named<T> {
         }
     }
 
-    /// All, in the order of their names.
+    /// All values, in the order of their names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }

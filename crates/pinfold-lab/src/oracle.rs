@@ -1,8 +1,9 @@
 //! What must hold at the end of every execution, whatever the scenario claims.
 //!
-//! [`Oracle`] says what each demands; [`judge`] says who judges it and when. All that break are
-//! told. Use of freed frames, broken invariants and endless faults are found while the execution
-//! runs ([`crate::machine`]), and what only the explorer sees is found by it.
+//! [`Oracle`] says what each oracle demands; [`judge`] says who judges it and when. All broken
+//! oracles are reported. Use of freed frames, broken invariants and endless faults are found while
+//! the execution runs ([`crate::machine`]), and what only the explorer sees is found by the
+//! explorer.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +18,8 @@ use crate::report::{Finding, Oracle};
 use crate::scenario::Sharing;
 use crate::world::{Handle, Hold, Process, State, Store, World};
 
-/// Whether a store is one that `name` made itself, or that a process of its line made before the
-/// fork that led here.
+/// Whether a store was made by `name` itself, or by one of its ancestors before the fork that led
+/// to `name`.
 fn inherits(state: &State, name: &str, store: &Store) -> bool {
     let (mut name, mut until) = (name, u64::MAX);
     loop {
@@ -31,14 +32,14 @@ fn inherits(state: &State, name: &str, store: &Store) -> bool {
     }
 }
 
-/// What an oracle of the end found wrong.
+/// What an oracle that judges the end found wrong.
 type Found = Result<(), String>;
 
-/// When and by what an oracle is judged.
+/// When an oracle is judged, and by what.
 enum Judge {
     /// At the end, while everything is still held.
     End(fn(&World) -> Found),
-    /// When everything was given back.
+    /// When everything has been given back.
     TakenDown(fn(&World) -> Found),
     /// Elsewhere: while the execution runs, by the scenario's own claims, or about a whole search.
     Elsewhere,
@@ -68,8 +69,8 @@ fn judge(oracle: Oracle) -> Judge {
 }
 
 impl World {
-    /// The oracles that are broken now, the first to break first. Runs alone. What is left of a
-    /// machine that broke before its end is not looked at.
+    /// The oracles that are broken now, in the order in which they broke. Runs alone. If a machine
+    /// broke before its end, what is left of it is not examined.
     pub(crate) fn examine(&self) -> Vec<Finding> {
         let mut findings = self.machine().record().broken.clone();
         if !findings.is_empty() {
@@ -85,8 +86,7 @@ impl World {
         findings
     }
 
-    /// The oracles that are broken when nothing should be left. Call it after
-    /// [`World::take_down`].
+    /// The oracles that are broken when nothing should be left. Call it after [`World::take_down`].
     pub(crate) fn examine_ruins(&self) -> Vec<Finding> {
         let findings = Oracle::ALL.iter().filter_map(|&oracle| match judge(oracle) {
             Judge::TakenDown(examine) => examine(self).err().map(|what| Finding { oracle, what }),
@@ -108,7 +108,7 @@ impl World {
         })
     }
 
-    /// The frame that `page` of the tables at `root` maps, hinting entries included.
+    /// The frame that `page` maps in the tables at `root`, including hinting entries.
     pub(crate) fn mapped(&self, root: Pfn, page: u64) -> Option<Pfn> {
         let slot = self.machine().entry(root, page, AtomicU64::peek)?;
         let pte = Pte::<Tables>::from_bits(slot.peek());

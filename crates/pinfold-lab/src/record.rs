@@ -1,5 +1,5 @@
-//! What happened in an execution: enough for oracles and coverage always, and everything for a
-//! trace when asked.
+//! What happened in an execution: always enough for oracles and coverage, and everything for a
+//! trace if requested.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -42,20 +42,20 @@ pub(crate) struct Line {
     pub(crate) lane: Option<usize>,
     /// What happened.
     pub(crate) what: What,
-    /// How often in a row.
+    /// How many times in a row.
     pub(crate) times: u32,
-    /// What changed by then in the watched pages.
+    /// What had changed by then in the watched pages.
     pub(crate) state: Option<String>,
 }
 
-/// What a line tells.
+/// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     /// A step of the scenario began.
     Step(String),
-    /// The memory manager told something.
+    /// The memory manager reported an event.
     Event(EventKind),
-    /// What a step came to.
+    /// The result of a step.
     Result(String),
 }
 
@@ -68,7 +68,7 @@ struct Watched {
     shown: String,
 }
 
-/// Says what a page's entry and frame are now, given the root of its tables and its number.
+/// Describes the current entry and frame of a page, given the root of its tables and its number.
 pub(crate) type Describe = dyn Fn(Pfn, u64) -> String + Send + Sync;
 
 /// The full record of one execution.
@@ -77,7 +77,7 @@ struct Journal {
     lines: Vec<Line>,
     watched: Vec<Watched>,
     places: Places,
-    /// Belongs to the world, which owns the memory that it looks into.
+    /// Belongs to the world, which owns the memory that it inspects.
     describe: Option<Weak<Describe>>,
 }
 
@@ -88,7 +88,7 @@ pub(crate) struct Record {
     /// Which goals this execution reached.
     pub(crate) reached: Vec<bool>,
     doing: Vec<Doing>,
-    /// Entries that were zapped, so that their owner gave the page up, each with the number of its
+    /// Entries that were zapped because their owner gave the page up, each with the number of its
     /// last zap.
     pub(crate) zapped: BTreeMap<(SpaceId, u64), u64>,
     /// Counts zaps.
@@ -115,19 +115,19 @@ impl Record {
         self
     }
 
-    /// Whether everything is kept: if not, nobody reads what is told.
+    /// Whether everything is kept: if not, nobody reads the lines.
     pub(crate) fn keeps_journal(&self) -> bool {
         self.journal.is_some()
     }
 
-    /// Lets the journal say what pages are, for as long as `describe` is there.
+    /// Lets the journal describe pages for as long as `describe` exists.
     pub(crate) fn open(&mut self, describe: &Arc<Describe>) {
         if let Some(journal) = &mut self.journal {
             journal.describe = Some(Arc::downgrade(describe));
         }
     }
 
-    /// The lanes are about to start: notes where the tables are; `read` reads an entry of one.
+    /// The lanes are about to start: notes where the tables are; `read` reads an entry of a table.
     pub(crate) fn lanes_begin(&mut self, read: impl Fn(Pfn, usize) -> u64) {
         if let Some(Journal { places, .. }) = &mut self.journal {
             places.survey(read);
@@ -202,7 +202,7 @@ impl Record {
     }
 
     fn reach(&mut self, lane: Option<usize>, name: &str) {
-        // What runs alone meets nobody: a window that only it opens proves nothing.
+        // What runs alone cannot meet another lane: a window that only it opens proves nothing.
         let Some(lane) = lane else { return };
         for (goal, reached) in self.goals.iter().zip(&mut self.reached) {
             if *reached || goal.event != name {

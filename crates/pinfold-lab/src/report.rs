@@ -1,9 +1,9 @@
 //! The report: everything one run or check has to say, as data.
 //!
-//! The laboratory fills a [`Report`]; every output format derives from it, so nothing that a
-//! reader sees is decided twice. Invariants:
+//! The laboratory fills a [`Report`]; every output format derives from it, so nothing that a reader
+//! sees is decided twice. Invariants:
 //!
-//! 1. A report is complete in itself: a renderer needs neither the scenario nor the machine.
+//! 1. A report is self-contained: a renderer needs neither the scenario nor the machine.
 //! 2. [`Row::lane`] indexes [`Trace::lanes`]; a renderer tolerates an index out of range.
 //! 3. [`Report::id`] depends on content alone, so one failure has one id on every machine.
 //!
@@ -82,13 +82,13 @@ pub struct Report {
     pub mode: Mode,
     /// Which scenario.
     pub scenario: ScenarioHead,
-    /// Under which rules, as they were given.
+    /// The rules it ran under, as the user wrote them.
     pub rules: String,
-    /// How the answer was looked for, and how much work that was.
+    /// How the answer was found, and how much work that took.
     pub search: Search,
     /// What broke, if anything did.
     pub broken: Option<Broken>,
-    /// The execution worth showing: the one run, or the broken one.
+    /// The execution worth showing: the single run, or the failing execution.
     pub trace: Option<Trace>,
     /// Its shared accesses, in order; only a replay lists them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -110,12 +110,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// The exit status of a process that has only this report to deliver.
+    /// The exit status of a process that reports only this.
     pub fn exit_code(&self) -> u8 {
         self.verdict.exit_code()
     }
 
-    /// Adds what was counted in another part of the same search.
+    /// Adds the counts of another part of the same search.
     pub(crate) fn absorb(&mut self, other: &Report) {
         self.search.absorb(&other.search);
         for outcome in &other.outcomes {
@@ -137,7 +137,7 @@ impl Report {
         }
     }
 
-    /// Takes over what another part of the same search has to say of a failure.
+    /// Takes over what another part of the same search reports about a failure.
     pub(crate) fn adopt_failure(&mut self, other: &Report) {
         self.verdict = other.verdict;
         self.id.clone_from(&other.id);
@@ -162,14 +162,14 @@ pub struct ScenarioHead {
     pub path: String,
 }
 
-/// How the answer was looked for.
+/// How the answer was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Search {
     /// The memory model.
     #[serde(with = "chosen::by_name")]
     pub model: Model,
-    /// What locks were.
+    /// What form the locks took.
     #[serde(with = "chosen::by_name")]
     pub locks: LockForm,
     /// How executions were chosen.
@@ -205,7 +205,7 @@ impl Search {
 pub struct Broken {
     /// The oracle that noticed first.
     pub oracle: Oracle,
-    /// What is wrong with the scenario, where that is it.
+    /// What is wrong with the scenario, if the scenario is at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
     /// What it noticed; the first line is the statement, the others are evidence.
@@ -213,17 +213,17 @@ pub struct Broken {
     /// What other oracles noticed in the same execution.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<Finding>,
-    /// Why it came to that, in sentences.
+    /// Why it happened, in sentences.
     pub why: Vec<String>,
-    /// The schedule that leads there, in the form that a replay takes.
+    /// The schedule that leads there, in the form that a replay accepts.
     pub schedule: String,
     /// Length of that schedule in steps.
     pub steps: u64,
     /// Changes of lane along it.
     pub switches: u64,
-    /// Its length before it was cut down, when it was.
+    /// Its length before it was shortened, if it was.
     pub from_steps: Option<u64>,
-    /// The changes of lane before it was cut down, when it was.
+    /// The changes of lane before it was shortened, if it was.
     #[serde(default)]
     pub from_switches: Option<u64>,
 }
@@ -245,8 +245,8 @@ impl Broken {
         }
     }
 
-    /// Who noticed, for people: the oracle, after the code of the error if there is one. A scenario
-    /// that cannot be executed is told by its code alone.
+    /// What noticed the failure, in words: the oracle, after the code of the error if there is one.
+    /// A scenario that cannot be executed is identified by its code alone.
     pub fn title(&self) -> String {
         match (self.code, self.oracle) {
             (Some(code), Oracle::Scenario) => code.to_string(),
@@ -316,11 +316,11 @@ pub struct AccessRow {
     pub lane: String,
     /// What it is and how it is ordered, such as `load acquire`.
     pub kind: String,
-    /// What it goes to, such as `pte P:A`; empty for fences and choices.
+    /// What it accesses, such as `pte P:A`; empty for fences and choices.
     pub cell: String,
-    /// What was there, for cells.
+    /// The previous value, for cells.
     pub before: Option<String>,
-    /// What is there now, for writes.
+    /// The new value, for writes.
     pub after: Option<String>,
     /// How many stores back from the latest it read or was placed.
     pub behind: u32,
@@ -332,7 +332,7 @@ pub struct AccessRow {
 pub struct Decision {
     /// The rule.
     pub rule: String,
-    /// What it decided, and from what.
+    /// What it decided, and on what grounds.
     pub text: String,
 }
 

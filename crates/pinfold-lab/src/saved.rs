@@ -1,11 +1,10 @@
 //! Failing executions on disk: what a replay file holds, and how it is run again.
 //!
-//! A file is complete in itself: it carries the scenario's text and every rule, so neither an
-//! edited scenario nor a preset that means something else one day changes what is run. It also
-//! carries what the execution did, and a replay that does anything else is an error, not another
-//! verdict.
+//! A file is self-contained: it carries the scenario's text and every rule, so neither an edited
+//! scenario nor a preset whose meaning changes later affects what is run. It also carries what the
+//! execution did, and a replay that does anything else is an error, not a different verdict.
 //!
-//! - INV-SAVED-1: what [`ReplayFile::record`] makes, [`ReplayFile::replay`] repeats without a
+//! - INV-SAVED-1: what [`ReplayFile::record`] makes, [`ReplayFile::replay`] repeats without
 //!   divergence.
 //! - INV-SAVED-2: nothing in a file is trusted: any text gives a report or a [`ReplayFileError`].
 
@@ -23,16 +22,16 @@ use crate::scenario::{self, Scenario};
 #[cfg(test)]
 mod tests;
 
-/// The version of the code that executes scenarios: schedules are only good for the one that found
-/// them.
+/// The version of the code that executes scenarios: a schedule is valid only for the version that
+/// found it.
 pub const ENGINE: &str = env!("CARGO_PKG_VERSION");
 
 /// Which engines a file may come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engines {
-    /// This one alone.
+    /// Only this one.
     Same,
-    /// Any: whether the execution is still the same shows when it runs.
+    /// Any: running it shows whether the execution is still the same.
     Any,
 }
 
@@ -40,21 +39,21 @@ pub enum Engines {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ReplayFile {
-    /// The version of this form, which is that of reports; see [`FORMAT`].
+    /// The version of this format, which is that of reports; see [`FORMAT`].
     pub pinfold: u32,
     /// The version of the engine that found the execution; see [`ENGINE`].
     pub engine: String,
-    /// The id of the report that it comes from.
+    /// The id of the report that the execution comes from.
     pub id: String,
     /// What was executed.
     pub scenario: SavedScenario,
-    /// Under which rules, every switch named.
+    /// The rules it ran under, with every switch named.
     pub rules: String,
-    /// Under which memory model: `sc`, `tso` or `weak`.
+    /// The memory model: `sc`, `tso` or `weak`.
     pub model: String,
-    /// What locks were: `object` or `code`.
+    /// What form the locks took: `object` or `code`.
     pub locks: String,
-    /// The order and choices of all accesses.
+    /// The order of all accesses, and all choices.
     pub schedule: String,
     /// What happened, in order.
     pub events: Vec<SavedEvent>,
@@ -83,7 +82,7 @@ pub struct SavedScenario {
     pub hash: String,
 }
 
-/// One step of a scenario, or something that came of it.
+/// One step of a scenario, or something that resulted from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SavedEvent {
@@ -105,12 +104,12 @@ impl fmt::Display for SavedEvent {
     }
 }
 
-/// Why a text is no replay file that can be run here.
+/// Why a text is not a replay file that can be run here.
 #[derive(Debug)]
 pub enum ReplayFileError {
     /// It is not JSON, or a field is missing.
     Json(serde_json::Error),
-    /// It has another form.
+    /// It is in another format.
     Format(u32),
     /// Another engine made it.
     Engine(String),
@@ -122,9 +121,9 @@ pub enum ReplayFileError {
     Rules(RuleError),
     /// There is no such memory model.
     Model(ParseModelError),
-    /// Locks are nothing of the kind.
+    /// There is no such form of locks.
     Locks(ParseLockFormError),
-    /// The schedule is none.
+    /// The schedule is not valid.
     Schedule(String),
 }
 
@@ -153,7 +152,7 @@ impl fmt::Display for ReplayFileError {
 
 impl std::error::Error for ReplayFileError {}
 
-/// What must be understood of a file before the rest of it is looked at.
+/// What must be understood of a file before the rest of it is examined.
 #[derive(Deserialize)]
 struct Head {
     pinfold: u32,
@@ -161,8 +160,8 @@ struct Head {
 }
 
 impl ReplayFile {
-    /// The file for the failing execution that `found` tells of in full; none if it tells of none,
-    /// or only the verdict.
+    /// The file for the failing execution that `found` describes in full; none if it describes
+    /// none, or has only the verdict.
     pub fn record(scenario: &Scenario, rules: &Rules, found: &Report) -> Option<Self> {
         let broken = found.broken.as_ref().filter(|_| found.verdict == Verdict::Fail)?;
         let trace = found.trace.as_ref().filter(|_| !broken.schedule.is_empty())?;
@@ -192,8 +191,8 @@ impl ReplayFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it is none, or of another form, or made by an engine that `engines` leaves out, or when
-    /// its scenario was changed.
+    /// When it is not a replay file, is in another format, was made by an engine that `engines`
+    /// excludes, or its scenario was changed.
     pub fn parse(text: &str, engines: Engines) -> Result<Self, ReplayFileError> {
         let head: Head = serde_json::from_str(text).map_err(ReplayFileError::Json)?;
         if head.pinfold != FORMAT {
@@ -209,8 +208,8 @@ impl ReplayFile {
         Ok(file)
     }
 
-    /// Runs the execution again and compares it with what the file says. The report of one that
-    /// went another way is an error which shows both ways.
+    /// Runs the execution again and compares it with what the file says. If the execution diverges,
+    /// the report is an error that shows both sides.
     ///
     /// # Errors
     /// When the scenario, the rules, the model or the schedule are not understood.
@@ -235,7 +234,7 @@ impl ReplayFile {
         Ok(report)
     }
 
-    /// The first difference to what was recorded: a statement, and both sides.
+    /// The first difference from the recording: a statement, and both sides.
     fn divergence(&self, now: &Report) -> Option<Vec<String>> {
         let events = now.trace.as_ref().map(events).unwrap_or_default();
         let differs = |at: &usize| self.events.get(*at) != events.get(*at);
@@ -286,7 +285,7 @@ fn sides(recorded: &str, now: &str) -> [String; 2] {
     [format!("recorded  {recorded}"), format!("now       {now}")]
 }
 
-/// The step of the scenario that the event belongs to.
+/// The step of the scenario to which the event belongs.
 fn steps_before(report: &Report, event: usize) -> String {
     let rows = report.trace.iter().flat_map(|trace| &trace.rows);
     let rows = rows.filter(|row| row.kind != RowKind::Switch);
@@ -296,7 +295,7 @@ fn steps_before(report: &Report, event: usize) -> String {
     }
 }
 
-/// Makes the report of an execution that went another way than recorded.
+/// Makes the report of an execution that diverged from the recording.
 fn diverged(report: &mut Report, what: Vec<String>, schedule: &str) {
     report.verdict = Verdict::Error;
     let why = vec!["The file was changed, or it comes from another engine.".to_owned()];
@@ -316,7 +315,8 @@ fn events(trace: &Trace) -> Vec<SavedEvent> {
     .collect()
 }
 
-/// The rules with every switch named: their base, whatever it will mean, decides nothing.
+/// The rules with every switch named, so that they do not depend on what their base will mean
+/// later.
 fn full_text(rules: &Rules) -> String {
     let shown = rules.to_string();
     let base = shown.split(',').next().unwrap_or_default().to_owned();

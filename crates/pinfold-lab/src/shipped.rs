@@ -1,7 +1,7 @@
-//! The incidents that ship with the laboratory, as data: what is under `scenarios/` in this
+//! The incidents that ship with the laboratory, as data: the contents of `scenarios/` in this
 //! package.
 //!
-//! A file joins them by one line in the table below; a test compares the table with the directory.
+//! A file is added by one line in the table below; a test compares the table with the directory.
 
 #[cfg(test)]
 mod tests;
@@ -9,14 +9,14 @@ mod tests;
 /// A file that ships.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shipped {
-    /// The file's name without its ending: that of the scenario, if it is one.
+    /// The file's name without its extension: the scenario's name, if the file is a scenario.
     pub name: &'static str,
-    /// What is in it.
+    /// Its contents.
     pub text: &'static str,
 }
 
 impl Shipped {
-    /// The one of this name among `files`, which are [`SCENARIOS`] or [`VERDICTS`].
+    /// The file of this name among `files`, which are [`SCENARIOS`] or [`VERDICTS`].
     pub fn find(files: &'static [Self], name: &str) -> Option<&'static Self> {
         files.iter().find(|file| file.name == name)
     }
@@ -31,7 +31,7 @@ macro_rules! files {
     };
 }
 
-/// The scenarios, by name. The `about` lines of each say what it is about.
+/// The scenarios, by name. Their `about` lines say what each is about.
 pub const SCENARIOS: &[Shipped] = files!["pf":
     "breakpoint",
     "bug-215616",

@@ -1,4 +1,4 @@
-//! One step of a scenario, carried out on the real memory manager.
+//! Carries out one step of a scenario on the real memory manager.
 
 use std::rc::Rc;
 
@@ -22,7 +22,7 @@ use crate::world::{Area, Handle, Hold, Process, State, Store, World};
 /// How a step failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// In the words of the language, where it has one.
+    /// In the words of the language, if it has one for this.
     pub(crate) failure: Option<Failure>,
     /// In full.
     pub(crate) message: String,
@@ -78,11 +78,11 @@ impl From<PinError> for Fault {
     }
 }
 
-/// What a step that worked has to tell.
+/// What a step that succeeded reports.
 pub(crate) type Done = Result<Option<String>, Fault>;
 
 impl World {
-    /// Carries a step out for `process`, and holds its end against what the step expects.
+    /// Carries a step out for `process`, and compares the result with what the step expects.
     pub(crate) fn step(&self, step: &Step, process: Option<&str>) -> Done {
         self.machine().step_starts();
         let lane = self.machine().lane();
@@ -188,7 +188,7 @@ impl World {
         }
     }
 
-    /// What a step has to tell, if anybody reads it.
+    /// What a step reports, if anything reads it.
     fn tell(&self, text: impl FnOnce() -> String) -> Option<String> {
         let kept = self.machine().record().keeps_journal();
         kept.then(text)
@@ -383,7 +383,7 @@ impl World {
         hold.ok_or_else(|| Fault::other(format!("handle {name} is not held now")))
     }
 
-    /// A step that needs the handle of another lane waits until it is made.
+    /// A step that needs another lane's handle waits until the handle is made.
     fn await_handle(&self, name: &str) {
         let Some(&place) = self.awaited.get(name) else { return };
         if hook::active() {
@@ -462,7 +462,7 @@ fn advice_of(advice: Advice) -> SpaceAdvice {
     }
 }
 
-/// The step as a trace shows it: without the process where the lane tells it.
+/// The step as a trace shows it: without the process if the lane shows it already.
 fn describe(step: &Step, process: Option<&str>, alone: bool) -> String {
     match process {
         Some(process) if alone && step.process.is_none() => format!("{process}: {step}"),

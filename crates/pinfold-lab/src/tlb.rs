@@ -1,5 +1,5 @@
-//! The translation cache of a CPU: it keeps a translation until it is flushed, whatever the tables
-//! say meanwhile.
+//! The translation cache of a CPU: it keeps a translation until it is flushed, even if the tables
+//! change.
 
 use pinfold::platform::FlushScope;
 use pinfold::{Pfn, SpaceId, VirtAddr};
@@ -37,7 +37,7 @@ impl Tlb {
         self.entries.iter().copied().find(|entry| entry.space == space && entry.page == page)
     }
 
-    /// Caches a translation in place of the one that its page had.
+    /// Caches a translation, replacing the one that its page had.
     pub(crate) fn remember(&mut self, new: Translation) {
         self.entries.retain(|entry| entry.space != new.space || entry.page != new.page);
         self.entries.push(new);

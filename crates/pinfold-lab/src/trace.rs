@@ -1,4 +1,4 @@
-//! An execution as lanes: what a person reads.
+//! An execution in lanes, for people to read.
 
 use pinfold::rules::Switch;
 
@@ -6,8 +6,8 @@ use crate::record::{Line, What};
 use crate::report::{Decision, LaneHead, Row, RowKind, Trace};
 use crate::scenario::{Runner, Scenario};
 
-/// The rows of an execution. What ran alone is in a lane of its own if there is any such step
-/// after the lanes, else without one.
+/// The rows of an execution. What ran alone has a lane of its own if there is any such step after
+/// the lanes; otherwise it has no lane.
 pub(crate) fn lanes(scenario: &Scenario, lines: &[Line]) -> Trace {
     let cpus = scenario.cpus();
     let mut lanes: Vec<LaneHead> = scenario
@@ -79,7 +79,7 @@ pub(crate) fn decisions(lines: &[Line]) -> Vec<Decision> {
     decisions
 }
 
-/// The part that the decision of a rule has in a failure.
+/// The part that a rule's decision plays in a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     /// It took a right away or gave a page to two owners, and the harm shows later.
@@ -108,8 +108,8 @@ fn part(rule: Switch) -> Part {
     }
 }
 
-/// Why an execution broke, as far as rules decided it: the last decision, and before it the last
-/// one of another rule that took a right away or gave a page to two owners.
+/// Why an execution broke, as far as rules decided it: the last decision, preceded by the last one
+/// of another rule that took a right away or gave a page to two owners.
 pub(crate) fn why(decisions: &[Decision]) -> Vec<String> {
     let Some(last) = decisions.last() else { return Vec::new() };
     let causes = Switch::ALL.iter().filter(|rule| part(**rule) == Part::Cause);

@@ -1,7 +1,7 @@
 //! The words of a scenario as numbers, which is what memory holds: `0` is unset memory.
 //!
 //! All of them are numbered before the first execution, in the order of the scenario's text, so a
-//! word has one number in all executions and on all threads.
+//! word has the same number in all executions and on all threads.
 
 use crate::scenario::{Action, Scenario, Step};
 
@@ -42,7 +42,7 @@ impl Words {
         at.expect("a word of the scenario") as u64 + 1
     }
 
-    /// Whether a number is that of a word.
+    /// Whether a number belongs to a word.
     pub(crate) fn is(&self, value: u64, text: &str) -> bool {
         match value.checked_sub(1) {
             None => text == "0",
@@ -53,7 +53,7 @@ impl Words {
         }
     }
 
-    /// The word of a number.
+    /// The word with this number.
     pub(crate) fn text(&self, value: u64) -> String {
         match value.checked_sub(1) {
             None => "0".to_owned(),

@@ -1,5 +1,5 @@
-//! Threads that share numbered tasks: each takes the next one when it is done with its own, and
-//! tells the calling thread what comes of it.
+//! Threads that share numbered tasks: each takes the next task when it is done with its own, and
+//! reports the results to the calling thread.
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -30,8 +30,8 @@ impl<N> Worker<N> {
 }
 
 /// Does the tasks `0..tasks` on at most `threads` threads, and returns when all of these are done.
-/// `work` does one task; after a break its thread takes no other. The calling thread runs `heard`
-/// for each thing that it is told, and with nothing after each `beat` of silence.
+/// `work` does one task; after a break, its thread takes no other. The calling thread runs `heard`
+/// for each thing that a worker sends, and with nothing after each `beat` of silence.
 ///
 /// # Panics
 /// When `work` does, or `heard`. After `heard` did, a thread that finds nobody to tell takes no
@@ -58,7 +58,7 @@ pub fn share<N: Send>(
                 }
             });
         }
-        // The threads hold the other ends; when the last of them is gone, so is the channel.
+        // The threads hold the other ends; the channel closes when the last thread ends.
         drop(send);
         loop {
             match receive.recv_timeout(beat) {

@@ -1,8 +1,8 @@
-//! The world of one execution: a machine, its processes, what they hold, and what was seen.
+//! The world of one execution: a machine, its processes, what they hold, and what was observed.
 //!
-//! A fresh world is built for every execution by running the scenario's setup. Its tables are
-//! behind a `RefCell` that is never borrowed across a hook: a step copies out what it needs, acts,
-//! and writes back what it made.
+//! A fresh world is built for every execution by running the scenario's setup. Its tables are in a
+//! `RefCell` that is never borrowed across a hook: a step copies out what it needs, acts, and
+//! writes back what it made.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ pub(crate) struct Process {
     pub(crate) areas: Named<Area>,
     /// The CPU of its steps outside lanes.
     pub(crate) cpu: usize,
-    /// When its fork had ended, in the order of stores.
+    /// When its fork ended, in the order of stores.
     pub(crate) born: u64,
     /// Who forked it.
     pub(crate) parent: Option<String>,
@@ -59,7 +59,7 @@ impl Hold {
         }
     }
 
-    /// References that each page carries for it, by what a `get` is.
+    /// How many references taken by `get` each page carries for it: none if it is a pin.
     pub(crate) fn gets(&self) -> u32 {
         match self {
             Self::Pins(_) => 0,
@@ -68,18 +68,18 @@ impl Hold {
     }
 }
 
-/// Pages in the hands of a device.
+/// Pages held by a device.
 pub(crate) struct Handle {
     /// What it holds, until it is released.
     pub(crate) hold: Option<Hold>,
     /// The frames that it had when it was made.
     pub(crate) frames: Vec<Pfn>,
-    /// Whose pages.
+    /// The process whose pages they are.
     pub(crate) process: String,
     pub(crate) space: SpaceId,
     pub(crate) pages: VirtRange,
-    /// For a long-term pin, with which owner and device must keep naming one frame: how many zaps
-    /// there were before it was asked for.
+    /// For a long-term pin, whose owner and device must keep naming one frame: how many zaps there
+    /// were before the pin was requested.
     pub(crate) coherent: Option<u64>,
 }
 
@@ -109,9 +109,9 @@ pub(crate) struct World {
     /// What the journal, if there is one, asks about pages.
     _describe: Option<Arc<Describe>>,
     pub(crate) words: Arc<Words>,
-    /// Handles that a lane waits for, each with its place in `made`.
+    /// Handles that a lane waits for, each with its index in `made`.
     pub(crate) awaited: Arc<BTreeMap<String, usize>>,
-    /// Whether each of them is made.
+    /// Whether each of them has been made.
     pub(crate) made: Vec<AtomicU64>,
     /// Frames that were free before the first process.
     pub(crate) free_at_start: u64,
@@ -267,7 +267,8 @@ impl World {
         self.memory.platform()
     }
 
-    /// Lets the processes exit and the handles go, in order: what is left afterwards has leaked.
+    /// Lets the processes exit and the handles go, in order: whatever is left afterwards has
+    /// leaked.
     pub(crate) fn take_down(&self) {
         let state = self.state.take();
         drop(state.handles);
@@ -276,14 +277,15 @@ impl World {
 }
 
 impl Drop for World {
-    /// Throws the machine away in whatever state it is. Nothing is left to do after
+    /// Throws the machine away, whatever its state. Nothing is left to do after
     /// [`World::take_down`].
     fn drop(&mut self) {
         let state = self.state.take();
         drop(state.handles);
         for space in state.processes.into_values().filter_map(|process| process.space) {
             if let Ok(space) = Rc::try_unwrap(space) {
-                // SAFETY: the whole machine is thrown away here; the handles went just before.
+                // SAFETY: the whole machine is thrown away here; the handles were dropped just
+                // before.
                 unsafe { pinfold::lab::abandon(space) };
             }
         }

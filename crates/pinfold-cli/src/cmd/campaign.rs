@@ -10,18 +10,18 @@ use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::{CheckOptions, Prepared, Progress};
 use std::{fs, io};
 
-/// What came of a search.
+/// The result of a search.
 pub(super) struct Searched {
     pub(super) report: Report,
     /// The file from which the rest can be done, if there is a rest and a file.
     pub(super) rest: Option<String>,
 }
 
-/// Does one search in jobs, and keeps what a later one needs.
+/// Does one search in jobs, and saves what a later one needs.
 ///
 /// # Errors
-/// When the search cannot be divided, a file cannot be read or written, or is one of another
-/// search.
+/// When the search cannot be divided, a file cannot be read or written, or a file belongs to
+/// another search.
 pub(super) fn search(
     prepared: &Prepared,
     options: &CheckOptions,
@@ -41,7 +41,7 @@ pub(super) fn search(
         }
         None => campaign.begin(division.shard),
     };
-    // After hours is too late to learn that the result cannot be kept.
+    // Fail now rather than after hours, when the result cannot be written.
     if let Some(path) = division.out.as_ref().or(division.checkpoint.as_ref()) {
         write_beside(path, "").and_then(fs::remove_file).map_err(unwritable(path))?;
     }
@@ -60,7 +60,7 @@ pub(super) fn search(
 /// Joins the results of shards into one report.
 ///
 /// # Errors
-/// When a file cannot be read, or they do not belong together.
+/// When a file cannot be read, or the files do not belong together.
 pub(crate) fn merge(args: &MergeArgs, console: &mut Console) -> Answer {
     let part = |path: &String| Ok((path.clone(), read(path)?));
     let parts = args.files.iter().map(part).collect::<Result<Vec<_>, Failure>>()?;
@@ -80,7 +80,7 @@ fn read(path: &str) -> Result<Partial, Failure> {
     serde_json::from_str(&text).map_err(|why| Failure::NoPartial { path: path.to_owned(), why })
 }
 
-/// Writes beside the file first, so that one that was there stays whole until it is replaced.
+/// Writes to a new file first, so that an existing file stays whole until it is replaced.
 fn write(path: &str, partial: &Partial) -> Result<(), Failure> {
     let text = json::document(partial)?;
     write_beside(path, &text).and_then(|beside| fs::rename(beside, path)).map_err(unwritable(path))

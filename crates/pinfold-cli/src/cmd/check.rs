@@ -1,4 +1,4 @@
-//! `pinfold check`: a search, or several one after the other.
+//! `pinfold check`: one search, or several one after another.
 
 use super::campaign::{self, Searched};
 use super::{Answer, load, worst};
@@ -16,11 +16,12 @@ use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::saved::ReplayFile;
 use std::sync::atomic::Ordering;
 
-/// Checks each scenario under each rule set. A single report is drawn in full; several are a line
-/// each, as they come, unless everything is wanted. What a single one finds is saved.
+/// Checks each scenario under each rule set. A single report is drawn in full; several take a line
+/// each, as they come, unless everything was requested. A failing execution of a single check is
+/// saved.
 ///
 /// # Errors
-/// When a scenario or rule set cannot be had, or the result cannot be written.
+/// When a scenario or rule set cannot be found or read, or the result cannot be written.
 pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     let sets = rulesets::several(&args.rules)?;
     let scenarios = load(&args.files, console)?;
@@ -38,8 +39,8 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     let mut reports: Vec<Report> = Vec::new();
     for loaded in &scenarios {
         for set in &sets {
-            // After an interrupt the current search reports what it has; those after it are not
-            // begun.
+            // After an interrupt, the current search reports what it has; later ones are not
+            // started.
             if !reports.is_empty() && stop.load(Ordering::Relaxed) {
                 continue;
             }
@@ -88,8 +89,8 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     Ok(if allowed { Verdict::Pass } else { verdict }.exit_code())
 }
 
-/// Saves the failing execution, if there is one. That it cannot be saved takes nothing from what
-/// was found.
+/// Saves the failing execution, if there is one. If it cannot be saved, the result of the search is
+/// unaffected.
 fn keep(
     args: &CheckArgs,
     loaded: &Loaded,

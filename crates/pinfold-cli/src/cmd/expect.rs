@@ -1,7 +1,7 @@
 //! Tables of expected cells: `scenarios/verdicts.txt` and its like.
 //!
-//! Words in columns, separated by blanks; `#` starts a comment. `model NAME` says under which
-//! memory model the cells hold, the line `scenario SET...` names the rule sets, and each line after
+//! Words in columns, separated by blanks; `#` starts a comment. `model NAME` gives the memory model
+//! under which the cells hold, the line `scenario SET...` names the rule sets, and each line after
 //! it gives a scenario and one cell for each set: `ok`, `BAD`, `part`, `skip`, an outcome's name,
 //! or `-` where nothing is expected. `ok` is any pass, whatever its outcome.
 
@@ -31,10 +31,10 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// Reads a table; `asked` is the model that the cells are to hold under, if one was asked for.
+    /// Reads a table; `asked` is the model under which the cells are to hold, if one was requested.
     ///
     /// # Errors
-    /// When it cannot be read or understood, or is meant for another model than `asked`.
+    /// When it cannot be read or understood, or is meant for a model other than `asked`.
     pub(super) fn read(path: &str, asked: Option<ModelArg>) -> Result<Self, Failure> {
         let source = find::find_verdicts(path)?;
         Self::parse(&source.text, asked).map_err(|(line, why)| Failure::Expectation {
@@ -77,12 +77,12 @@ impl Expected {
         Ok(Self { model, sets: sets.ok_or_else(empty)?, rows })
     }
 
-    /// The model that it is meant for, if it says.
+    /// The model that it is meant for, if it names one.
     pub(super) fn model(&self) -> Option<ModelArg> {
         self.model
     }
 
-    /// What a scenario is expected to do under a rule set, if anything is.
+    /// What a scenario is expected to do under a rule set, if anything.
     pub(super) fn cell(&self, scenario: &str, rules: &Rules) -> Option<&str> {
         let (_, cells) = self.rows.iter().find(|(name, _)| name == scenario)?;
         let column = self.sets.iter().position(|set| set == rules)?;
@@ -91,12 +91,12 @@ impl Expected {
     }
 }
 
-/// Whether a cell is what the table wants.
+/// Whether a cell is what the table expects.
 pub(super) fn agrees(cell: &Cell, wanted: &str) -> bool {
     cell.word() == wanted || (cell.verdict == Verdict::Pass && wanted == "ok")
 }
 
-/// The lines that say something, counted from 1, in words.
+/// The lines that are not empty, as words, each with its number counted from 1.
 fn lines(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
     text.lines().zip(1..).filter_map(|(line, number)| {
         let said = line.split_once(COMMENT).map_or(line, |(said, _)| said);

@@ -10,11 +10,11 @@ use pinfold_lab::scenario;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Rewrites files that are not in canonical form, or names them. All are read before the first is
-/// written.
+/// Rewrites files that are not in canonical form, or names them. All files are read before the
+/// first is written.
 ///
 /// # Errors
-/// When a file cannot be read or written, or is no scenario.
+/// When a file cannot be read or written, or is not a scenario.
 pub(crate) fn fmt(args: &FmtArgs, console: &mut Console) -> Answer {
     let mut changes: Vec<(PathBuf, String)> = Vec::new();
     for file in &args.files {

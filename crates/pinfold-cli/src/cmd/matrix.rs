@@ -1,7 +1,7 @@
 //! `pinfold matrix`: scenarios against rule sets, several cells at a time.
 //!
-//! The searches run on threads of their own, which take one cell after the other from a shared
-//! counter and send what they find to the main thread; only that one writes.
+//! The searches run on threads of their own, which take one cell after another from a shared
+//! counter and send their results to the main thread; only the main thread writes.
 
 use super::expect::{Expected, agrees};
 use super::{Answer, load};
@@ -23,16 +23,17 @@ use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often the progress line is drawn again while no cell ends.
+/// How often the progress line is redrawn while no cell ends.
 const BEAT: Duration = Duration::from_millis(200);
-/// The time that a cell may take unless another is asked for: a table is an overview.
+/// The time that a cell may take unless another is requested: a table is an overview.
 const CELL_TIME: Duration = Duration::from_secs(10);
 
 /// Fills and prints the table. A table compares nothing by itself, so only cells in error count
-/// against it, or cells that are not as expected if expectations are given.
+/// against it, or, if expectations are given, cells that are not as expected.
 ///
 /// # Errors
-/// When a scenario, a rule set or the expectations cannot be had, or the result cannot be written.
+/// When a scenario, a rule set or the expectations cannot be found or read, or the result cannot be
+/// written.
 pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
     let started = Instant::now();
     let sets = rulesets::several(&args.rules)?;
@@ -46,7 +47,7 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
         None => None,
     };
     let meant = expected.as_ref().and_then(|(table, _)| table.model());
-    // The reports behind the scenarios come from x86.
+    // The bug reports on which the scenarios are based come from x86.
     let model = args.search.model.or(meant).unwrap_or(ModelArg::Tso);
     let mut options = args.search.options(model);
     options.config.deadline.get_or_insert(CELL_TIME);
@@ -103,7 +104,7 @@ fn jobs(args: &MatrixArgs) -> usize {
     args.jobs.map_or_else(cores, usize::from)
 }
 
-/// Searches every cell: the reports of the first scenario under each rule set, then the next.
+/// Searches every cell: the reports of the first scenario under each rule set, then of the next.
 fn search(
     scenarios: &[Loaded],
     sets: &[RuleSet],
@@ -140,7 +141,7 @@ fn cell(scenario: &Scenario, report: &Report) -> Cell {
     Cell { verdict: report.verdict, outcome, wanted: None }
 }
 
-/// Whether the outcomes of a scenario ask for something that its claims do not: only then does an
+/// Whether the outcomes of a scenario depend on something that its claims do not: only then does an
 /// outcome say more than the verdict.
 fn tells_more(scenario: &Scenario) -> bool {
     let claimed = |atom: &Atom| {

@@ -1,4 +1,4 @@
-//! The commands, a file for each, and what they share.
+//! The commands, one file for each, and what they share.
 
 pub(crate) mod campaign;
 pub(crate) mod check;
@@ -17,12 +17,12 @@ use pinfold_lab::report::Verdict;
 /// The exit status, or why there is none.
 pub(crate) type Answer = Result<u8, Failure>;
 
-/// Reads all scenarios before anything runs, so that a mistake in the last one shows at once.
+/// Reads all scenarios before anything runs, so that a mistake in the last one is reported at once.
 fn load(files: &[String], console: &Console) -> Result<Vec<Loaded>, Failure> {
     files.iter().map(|file| find::load(file, console.error_style())).collect()
 }
 
-/// The verdict by which several are reported: that which most needs attention.
+/// The verdict to report for several: the one that most needs attention.
 fn worst(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
     let weight = |verdict: &Verdict| match verdict {
         Verdict::Pass => 0,

@@ -1,4 +1,4 @@
-//! `pinfold replay`: an execution again, from its file or from a schedule.
+//! `pinfold replay`: repeats an execution, from its file or from a schedule.
 
 use super::Answer;
 use super::run::show;
@@ -13,8 +13,8 @@ use pinfold_lab::saved::{ENGINE, Engines, ReplayFile};
 /// Repeats an execution.
 ///
 /// # Errors
-/// When the execution, its scenario or its rules cannot be had, the schedule is none, or the result
-/// cannot be written.
+/// When the execution, its scenario or its rules cannot be found or read, the schedule is not
+/// valid, or the result cannot be written.
 pub(crate) fn replay(args: &ReplayArgs, console: &mut Console) -> Answer {
     let mut found = match (&args.what, &args.schedule) {
         (Some(scenario), Some(schedule)) => scheduled(scenario, schedule, args, console)?,
@@ -26,7 +26,7 @@ pub(crate) fn replay(args: &ReplayArgs, console: &mut Console) -> Answer {
     show(&found, args.format, console)
 }
 
-/// Runs a scenario as `schedule` says.
+/// Runs a scenario according to `schedule`.
 fn scheduled(
     scenario: &str,
     schedule: &str,
@@ -41,7 +41,7 @@ fn scheduled(
         .map_err(Failure::Schedule)
 }
 
-/// Runs what a file holds.
+/// Runs the execution that a file holds.
 fn from_file(what: Option<&str>, args: &ReplayArgs, console: &Console) -> Result<Report, Failure> {
     let source = find::read(&saved::find(what, &args.saved)?)?;
     let engines = if args.any_version { Engines::Any } else { Engines::Same };

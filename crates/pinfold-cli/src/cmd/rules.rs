@@ -1,4 +1,4 @@
-//! `pinfold rules`: what rule sets and switches there are, one of them, or two compared.
+//! `pinfold rules`: lists the rule sets and switches, shows one of them, or compares two.
 
 use super::Answer;
 use crate::args::RulesArgs;
@@ -13,7 +13,7 @@ use pinfold_lab::report::Verdict;
 /// Lists, shows or compares.
 ///
 /// # Errors
-/// When a name is neither a rule set nor, standing alone, a switch; or the result cannot be
+/// When a name is neither a rule set nor, if it is the only one, a switch; or the result cannot be
 /// written.
 pub(crate) fn rules(args: &RulesArgs, console: &mut Console) -> Answer {
     let look = console.look();

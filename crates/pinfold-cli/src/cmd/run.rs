@@ -1,4 +1,4 @@
-//! `pinfold run`: one execution, shown whole.
+//! `pinfold run`: one execution, shown in full.
 
 use super::Answer;
 use crate::args::{Format, RunArgs};
@@ -11,7 +11,7 @@ use pinfold_lab::report::Report;
 /// Runs a scenario once.
 ///
 /// # Errors
-/// When the scenario or the rules cannot be had, or the result cannot be written.
+/// When the scenario or the rules cannot be found or read, or the result cannot be written.
 pub(crate) fn run(args: &RunArgs, console: &mut Console) -> Answer {
     let rules = rulesets::one(&args.rules)?;
     let loaded = find::load(&args.file, console.error_style())?;

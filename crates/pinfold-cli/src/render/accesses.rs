@@ -4,7 +4,7 @@ use super::text::{clean, fold, pad, pad_left, width};
 use super::{Look, Tone};
 use pinfold_lab::report::{AccessRow, Report};
 
-/// Draws the accesses that a report lists, whatever room they take: they were asked for.
+/// Draws the accesses that a report lists, whatever space they take: they were requested.
 pub(super) fn section(report: &Report, look: &Look) -> Vec<String> {
     let rows = &report.accesses;
     let widest = |text: fn(&AccessRow) -> &str| rows.iter().map(|row| width(text(row))).max();

@@ -1,4 +1,4 @@
-//! What an answer rests on: the end state of a run, and what a search saw and did not see.
+//! What an answer is based on: the end state of a run, and what a search saw and did not see.
 
 use super::text::{beside, clean, cut, flow, fold, pad, pad_left, thousands, width};
 use super::{Detail, Look, Tone};
@@ -13,7 +13,7 @@ const MARK: usize = 2;
 /// Blanks before, between and after the columns of the end state.
 const EDGE: usize = 8;
 
-/// The end of an execution against what is expected.
+/// The end of an execution compared with what is expected.
 pub(super) fn ends(report: &Report, look: &Look) -> Vec<String> {
     if report.ends.is_empty() || !shows_end(report, look) {
         return Vec::new();
@@ -52,7 +52,7 @@ pub(super) fn ends(report: &Report, look: &Look) -> Vec<String> {
     lines
 }
 
-/// A run is about its end; a search only if everything is wanted.
+/// A run is about its end state; for a search it is shown only if everything was requested.
 fn shows_end(report: &Report, look: &Look) -> bool {
     report.mode == Mode::Run || look.detail == Detail::All
 }
@@ -69,8 +69,8 @@ pub(super) fn costs(report: &Report, look: &Look) -> Vec<String> {
     labelled("cost", &flow(&items, " | ", look.width - LABEL), look)
 }
 
-/// What a search saw: outcomes, windows reached, bounds, what it did not cover. Beside a failure
-/// only a window that was never reached matters.
+/// What a search saw: outcomes, windows reached, bounds, and what it did not cover. Next to a
+/// failure, only a window that was never reached matters.
 pub(super) fn evidence(report: &Report, look: &Look) -> Vec<String> {
     let all = look.detail == Detail::All;
     if report.mode == Mode::Run && !all {
@@ -102,7 +102,7 @@ fn outcomes(report: &Report, look: &Look) -> Vec<String> {
     }
     let total: u64 = report.outcomes.iter().map(|outcome| outcome.count).sum();
     let often = |outcome: &Outcome| match outcome.count {
-        // What an unfinished search has not seen may still come.
+        // What an unfinished search has not seen may still occur.
         _ if report.verdict != Verdict::Pass => "",
         0 => "never",
         count if count == total => "always",
@@ -134,7 +134,7 @@ fn reached(report: &Report, look: &Look) -> Vec<String> {
     let note = match (is_vacuous(report), report.verdict) {
         (false, _) => "(not vacuous)",
         (true, Verdict::Partial) => "(not reached so far)",
-        // The search ended where it found what broke.
+        // The search ended where it found the failure.
         (true, Verdict::Fail) if found(report) => "(not reached so far)",
         (true, _) => "(VACUOUS: never reached)",
     };
@@ -154,7 +154,7 @@ fn joined(label: &str, items: &[String], look: &Look) -> Vec<String> {
     labelled(label, &fold(&clean(&items.join(", "), look), look.width - LABEL, 0), look)
 }
 
-/// Lines after a word, which is in front of the first.
+/// Lines with a label in front of the first.
 fn labelled(label: &str, lines: &[String], look: &Look) -> Vec<String> {
     let mut front = format!("{}{:2$}", look.paint(Tone::Head, label), "", LABEL - width(label));
     let mut line = |line: &String| {

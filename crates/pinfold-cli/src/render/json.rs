@@ -10,7 +10,7 @@ struct Several<'a> {
     reports: &'a [Report],
 }
 
-/// One document for the reports: a single one by itself, several in a list.
+/// One JSON document for the reports: a single report on its own, several in a list.
 ///
 /// # Errors
 /// When the serializer refuses.

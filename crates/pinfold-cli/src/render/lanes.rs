@@ -1,7 +1,8 @@
-//! An execution in lanes: one column for each lane, one for what changes, time downwards.
+//! An execution in lanes: one column for each lane, one for what changes, with time running
+//! downwards.
 //!
-//! Cells fold inside their column. Where the columns would become too narrow to read, the same
-//! rows are listed below each other, with the lane's name in front.
+//! Cells fold inside their column. Where the columns would become too narrow to read, the same rows
+//! are listed one below another, with the lane's name in front.
 
 use super::text::{beside, clean, fold, pad, pad_left, width};
 use super::{Look, Tone};
@@ -11,13 +12,13 @@ use pinfold_lab::report::{LaneHead, Row, RowKind, Trace};
 const MARGIN: usize = 7;
 /// Columns of a number.
 const NUMBER: usize = 5;
-/// A lane narrower than this makes a list of the table.
+/// With a lane narrower than this, the table becomes a list.
 const NARROWEST: usize = 14;
-/// Below this width it is a list in any case.
+/// Below this width it is always a list.
 const TABLE_FROM: usize = 80;
 /// The head of the state column.
 const STATE: &str = "state";
-/// How far notes stand inside their column, and how far folded text does.
+/// How far notes are indented inside their column, and how far folded text is.
 const INDENT: usize = 2;
 
 /// A drawn trace: its head, and the lines of each row.
@@ -34,7 +35,7 @@ pub(super) struct Drawn {
 pub(super) struct DrawnRow {
     /// Its lines, painted.
     pub(super) lines: Vec<String>,
-    /// Whether it may not be left out.
+    /// Whether it must not be left out.
     pub(super) decisive: bool,
 }
 
@@ -52,12 +53,12 @@ fn lane_of<'a>(trace: &'a Trace, row: &Row) -> Option<&'a LaneHead> {
     row.lane.and_then(|lane| trace.lanes.get(lane))
 }
 
-/// What is in the row's own cell, unfolded, one item for each line of it.
+/// The text of the row's own cell, unfolded, one item for each line of it.
 fn own_text(row: &Row, look: &Look) -> Vec<String> {
     row.text.lines().map(|line| clean(line, look)).collect()
 }
 
-/// What is in the row's state cell.
+/// The text of the row's state cell.
 fn state_text(row: &Row, look: &Look) -> Vec<String> {
     row.state.iter().flat_map(|state| state.lines()).map(|line| clean(line, look)).collect()
 }
@@ -112,7 +113,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The width of each column, or nothing if a table cannot be read.
+    /// The width of each column, or nothing if a table would be unreadable.
     fn fit(&self) -> Option<Vec<usize>> {
         let columns = self.lanes.len() + usize::from(self.with_state);
         if self.look.width < TABLE_FROM || self.lanes.is_empty() {
@@ -251,7 +252,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The same rows below each other.
+/// The same rows one below another.
 fn list(trace: &Trace, look: &Look) -> Drawn {
     let mut drawn = Drawn::default();
     let columns = look.width - MARGIN;

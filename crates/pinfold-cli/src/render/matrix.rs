@@ -7,7 +7,7 @@ use super::text::{clean, counted, cut, flow, fold, pad, seconds, width};
 use super::{Look, Tone};
 use pinfold_lab::report::Verdict;
 
-/// A rule set with a longer name is named in the legend.
+/// A rule set with a longer name is explained in the legend.
 const LONG_NAME: usize = 10;
 /// Blanks between columns.
 const GAP: usize = 2;
@@ -23,9 +23,9 @@ pub(crate) struct Matrix {
     pub(crate) rows: Vec<Row>,
     /// The memory model.
     pub(crate) model: &'static str,
-    /// What is to be said of locks.
+    /// What to say about locks.
     pub(crate) locks: &'static str,
-    /// The time that all of it took.
+    /// The time that the whole comparison took.
     pub(crate) seconds: f64,
     /// Whether it was compared with a table of expected cells.
     pub(crate) compared: bool,
@@ -52,7 +52,7 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// The cell as a table of expected cells has it.
+    /// The cell as a table of expected cells writes it.
     pub(crate) fn word(&self) -> &str {
         match (&self.outcome, self.verdict) {
             (Some(outcome), Verdict::Pass) => outcome,
@@ -80,7 +80,7 @@ fn tone(verdict: Verdict) -> Tone {
     }
 }
 
-/// Draws the table, its legend and what is not as expected.
+/// Draws the table, its legend, and the cells that are not as expected.
 pub(crate) fn draw(matrix: &Matrix, look: &Look) -> String {
     let drawing = Drawing::new(matrix, look);
     let mut lines = drawing.tables();
@@ -99,7 +99,7 @@ pub(crate) fn draw(matrix: &Matrix, look: &Look) -> String {
 struct Drawing<'a> {
     matrix: &'a Matrix,
     look: &'a Look,
-    /// Distinct outcomes in order of appearance; their places are their letters.
+    /// Distinct outcomes in order of appearance; their positions determine their letters.
     outcomes: Vec<&'a str>,
     /// The heads of the columns.
     heads: Vec<String>,
@@ -130,7 +130,7 @@ impl<'a> Drawing<'a> {
         format!("{word}{mark}")
     }
 
-    /// The table, in as many pieces as the width asks for.
+    /// The table, in as many pieces as the width requires.
     fn tables(&self) -> Vec<String> {
         const TITLE: &str = "scenario";
         let names: Vec<String> =
@@ -217,7 +217,7 @@ fn letter(place: usize) -> String {
     if round == 0 { letter.to_string() } else { format!("{letter}{}", round + 1) }
 }
 
-/// The columns, in runs that fit in `room`; each has one at least.
+/// The columns, in runs that fit in `room`; each run has at least one.
 fn pieces(widths: &[usize], room: usize) -> Vec<std::ops::Range<usize>> {
     let mut pieces = Vec::new();
     let mut start = 0;
@@ -233,7 +233,7 @@ fn pieces(widths: &[usize], room: usize) -> Vec<std::ops::Range<usize>> {
     pieces
 }
 
-/// How many cells of each kind, in a line.
+/// How many cells there are of each kind, in a line.
 fn totals(matrix: &Matrix) -> String {
     let cells = || matrix.rows.iter().flat_map(|row| &row.cells);
     let order = [Verdict::Error, Verdict::Fail, Verdict::Partial, Verdict::Skip, Verdict::Pass];

@@ -1,8 +1,8 @@
 //! Drawing: what the laboratory found, as text for people or as JSON.
 //!
-//! Rules of every drawing: the verdict comes first; lines keep within [`Look::width`]; one screen
-//! unless everything was asked for, with a note of what was left out; colour only repeats what the
-//! text says.
+//! Rules for every drawing: the verdict comes first; lines stay within [`Look::width`]; it fits on
+//! one screen unless everything was requested, with a note of what was left out; colour only
+//! repeats what the text says.
 
 mod accesses;
 mod evidence;
@@ -37,7 +37,7 @@ pub(crate) struct Look {
 /// The characters to draw with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Charset {
-    /// ASCII alone; other characters of a scenario are shown by their numbers.
+    /// ASCII only; other characters of a scenario are shown by their numbers.
     Ascii,
     /// Box-drawing characters for tables.
     Unicode,
@@ -61,7 +61,7 @@ pub(crate) enum Detail {
     All,
 }
 
-/// What a colour stands for.
+/// What a colour means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
     /// As it should be.
@@ -77,7 +77,8 @@ pub(crate) enum Tone {
 }
 
 impl Look {
-    /// The text in the colour of a tone. Apply it last: escape sequences have no width.
+    /// The text in the colour of a tone. Apply it last: escape sequences must not be counted as
+    /// width.
     pub(crate) fn paint(&self, tone: Tone, text: &str) -> String {
         if self.colour == Colour::Off || text.is_empty() {
             return text.to_owned();

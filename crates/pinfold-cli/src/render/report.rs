@@ -1,4 +1,4 @@
-//! One report, for people: verdict, what broke, why, the execution in lanes, what to do next.
+//! One report, for people: verdict, what broke, why, the execution in lanes, how to continue.
 
 use super::accesses;
 use super::evidence;
@@ -13,7 +13,7 @@ use pinfold_lab::report::{Broken, Chosen, Mode, Report, Search, Trace, Verdict, 
 
 /// Columns of the word in front of a section.
 const WORD: usize = 6;
-/// How far evidence is indented in its section.
+/// How far evidence is indented inside its section.
 const EVIDENCE: usize = 8;
 /// Lines of a trace that are shown however long the rest is.
 const TRACE_LEAST: usize = 6;
@@ -29,7 +29,7 @@ mod cap {
     pub(super) const COST: usize = 1;
     /// What a search saw, when that is the whole answer.
     pub(super) const EVIDENCE: usize = 20;
-    /// The same beside a failure.
+    /// The same next to a failure.
     pub(super) const REACHED: usize = 3;
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn draw_saved(report: &Report, place: Option<&Place>, look: &Look) ->
     page.add(usize::MAX, next(report, place, look));
     let trace_lines = report.trace.as_ref().filter(|_| shows_trace(report, look));
     let trace_lines = trace_lines.map(|trace| page.trace(trace));
-    // They were asked for, so nothing gives way to them.
+    // They were requested, so nothing is left out in their place.
     let accesses = accesses::section(report, look);
     if !accesses.is_empty() {
         page.sections.insert(next_at, accesses);
@@ -67,12 +67,12 @@ pub(crate) fn draw_saved(report: &Report, place: Option<&Place>, look: &Look) ->
     page.finish()
 }
 
-/// The execution is shown where it is the answer: a run, or one that broke.
+/// The execution is shown if it is the answer: a run, or an execution that failed.
 fn shows_trace(report: &Report, look: &Look) -> bool {
     look.detail == Detail::All || report.mode == Mode::Run || report.broken.is_some()
 }
 
-/// Sections as they come together on a screen.
+/// Sections as they are put together on a screen.
 struct Page<'a> {
     look: &'a Look,
     sections: Vec<Vec<String>>,
@@ -92,7 +92,8 @@ impl Page<'_> {
         }
     }
 
-    /// Adds a section after `word`. If it is to fit on a screen, only its last `cap` lines.
+    /// Adds a section after `word`. If it is to fit on a screen, only its last `cap` lines are
+    /// kept.
     fn add_tail(&mut self, word: &str, cap: usize, mut lines: Vec<String>) {
         if self.look.detail == Detail::Screen {
             let over = lines.len().saturating_sub(cap);
@@ -139,8 +140,9 @@ impl Page<'_> {
     }
 }
 
-/// The lines of those rows that fit in `room`, with dots at the gaps, and how many lines that
-/// hides. The end of an execution tells most, and the decisive row is shown in any case.
+/// The lines of those rows that fit in `room`, with dots at the gaps, and how many lines this
+/// hides. The end of an execution is the most informative, and the decisive row is shown in any
+/// case.
 fn choose(mut rows: Vec<DrawnRow>, room: usize) -> (Vec<String>, usize) {
     const GAP: &str = "       ...";
     let total: usize = rows.iter().map(|row| row.lines.len()).sum();
@@ -154,7 +156,8 @@ fn choose(mut rows: Vec<DrawnRow>, room: usize) -> (Vec<String>, usize) {
         rows[row].lines.truncate(most);
     }
     let height = |row: usize| rows[row].lines.len();
-    // The decisive row costs its lines and the gap after it; before the first shown row is a gap.
+    // The decisive row costs its lines and the gap after it; before the first shown row there is a
+    // gap.
     let mut used = 1 + decisive.map_or(0, |row| height(row) + 1);
     let mut first = rows.len();
     while first > 0 {
@@ -195,7 +198,7 @@ pub(super) fn word(verdict: Verdict) -> (&'static str, Tone) {
 
 fn head(report: &Report, look: &Look) -> Vec<String> {
     let (verdict, tone) = match (report.mode, report.verdict) {
-        // One order that went well passes nothing.
+        // One order that went well does not amount to a pass.
         (Mode::Run, Verdict::Pass) => ("run", Tone::Head),
         (_, verdict) => word(verdict),
     };
@@ -291,7 +294,7 @@ fn work(search: &Search) -> Vec<String> {
     work
 }
 
-/// Lines after a word, which is in front of the first.
+/// Lines with a word in front of the first.
 fn section(word: &str, lines: &[String], look: &Look) -> Vec<String> {
     section_painted(word, Tone::Head, lines, look)
 }
@@ -401,7 +404,8 @@ fn next(report: &Report, place: Option<&Place>, look: &Look) -> Vec<String> {
         let schedule = &broken.schedule;
         let replay =
             format!("pinfold replay {scenario} --rules {rules}{model} --schedule {schedule}");
-        // A command that is broken into lines cannot be copied, so a long one is left to `-v`.
+        // A command that is broken into lines cannot be copied, so a long one is shown only with
+        // `-v`.
         if report.mode == Mode::Check
             && (look.detail == Detail::All || width(&replay) <= look.width - WORD)
         {
@@ -415,7 +419,7 @@ fn next(report: &Report, place: Option<&Place>, look: &Look) -> Vec<String> {
     lines
 }
 
-/// Commands with their purposes beside them, or below where there is no room.
+/// Commands with their purposes next to them, or below if there is no space.
 fn aligned(commands: &[(String, &str)], room: usize) -> Vec<String> {
     let fits = |(command, purpose): &&(String, &str)| width(command) + 2 + width(purpose) <= room;
     let column = commands.iter().filter(fits).map(|(command, _)| width(command)).max().unwrap_or(0);

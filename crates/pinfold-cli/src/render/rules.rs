@@ -6,10 +6,10 @@ use crate::rulesets::RuleSet;
 use pinfold::Rules;
 use pinfold::rules::{PRESETS, Release, Status, SwitchInfo, VariantInfo};
 
-/// How far texts stand under what they explain.
+/// How far texts are indented under what they explain.
 const INDENT: usize = 4;
 
-/// Everything there is, briefly.
+/// All rule sets and switches, briefly.
 pub(crate) fn overview(look: &Look) -> String {
     let presets: Vec<String> = PRESETS.iter().map(|&preset| preset.to_owned()).collect();
     let mut lines = labelled("presets", &flow(&presets, " ", look.width - LABEL), look);

@@ -1,4 +1,4 @@
-//! Several reports, a line for each.
+//! Several reports, one line for each.
 
 use super::report::word;
 use super::text::{clean, counted, cut, pad, seconds, width};
@@ -7,10 +7,10 @@ use pinfold_lab::report::{Report, Verdict};
 
 /// Columns of the verdict.
 const WORD: usize = 6;
-/// The least that is left for what happened.
+/// The minimum width that is left for what happened.
 const STORY: usize = 24;
 
-/// The columns of a list of reports, known before the first of them.
+/// The columns of a list of reports, known before the first report.
 #[derive(Debug)]
 pub(crate) struct Columns {
     name: usize,
@@ -62,7 +62,8 @@ fn story(report: &Report) -> String {
     }
 }
 
-/// The last line: how many of each verdict, and how many of those asked for were not begun.
+/// The last line: how many there are of each verdict, and how many of those requested were not
+/// started.
 pub(crate) fn total(reports: &[Report], asked: usize, look: &Look) -> String {
     const ALL: [(Verdict, &str); 5] = [
         (Verdict::Error, "in error"),

@@ -8,21 +8,21 @@ pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// The text with blanks up to a width.
+/// The text padded with blanks to a width.
 pub(crate) fn pad(text: &str, columns: usize) -> String {
     let blanks = columns.saturating_sub(width(text));
     format!("{text}{:blanks$}", "")
 }
 
-/// The text with blanks before it up to a width.
+/// The text padded with leading blanks to a width.
 pub(crate) fn pad_left(text: &str, columns: usize) -> String {
     let blanks = columns.saturating_sub(width(text));
     format!("{:blanks$}{text}", "")
 }
 
 /// The text without anything that would disturb columns: control characters and characters without
-/// a width of their own are shown by their numbers, as are all beyond ASCII where only ASCII is
-/// wanted.
+/// a width of their own are shown by their numbers, as are all characters beyond ASCII where only
+/// ASCII is wanted.
 pub(crate) fn clean(text: &str, look: &Look) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -40,8 +40,8 @@ pub(crate) fn clean(text: &str, look: &Look) -> String {
     out
 }
 
-/// The text in lines of at most `columns`, broken at blanks where that is possible; every line but
-/// the first starts with `hang` blanks. There is always one line at least.
+/// The text in lines of at most `columns`, broken at blanks where possible; every line but the
+/// first starts with `hang` blanks. There is always at least one line.
 pub(crate) fn fold(text: &str, columns: usize, hang: usize) -> Vec<String> {
     let columns = columns.max(2);
     let hang = hang.min(columns / 2);
@@ -51,7 +51,8 @@ pub(crate) fn fold(text: &str, columns: usize, hang: usize) -> Vec<String> {
     }
     let mut lines = Vec::new();
     let mut line = String::new();
-    // Blanks between words are kept, since evidence may be set in columns; those at a break go.
+    // Blanks between words are kept, since evidence may be set in columns; those at a break are
+    // dropped.
     for word in text.split_inclusive(' ') {
         if width(&line) + width(word.trim_end()) > columns && !line.trim().is_empty() {
             lines.push(line.trim_end().to_owned());
@@ -74,8 +75,8 @@ pub(crate) fn fold(text: &str, columns: usize, hang: usize) -> Vec<String> {
     lines
 }
 
-/// The items in a line or more of at most `columns`, with `separator` between them; an item is
-/// broken only if it alone is too long.
+/// The items in one or more lines of at most `columns`, with `separator` between them; an item is
+/// broken only if it is too long for a line by itself.
 pub(crate) fn flow(items: &[String], separator: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for item in items {
@@ -121,7 +122,7 @@ pub(crate) fn thousands(number: u64) -> String {
     out
 }
 
-/// A time as short as it can be told.
+/// A time in its shortest form.
 pub(crate) fn seconds(seconds: f64) -> String {
     match seconds {
         ..0.001 => "<1 ms".to_owned(),
@@ -135,8 +136,8 @@ pub(crate) fn counted(number: u64, singular: &str, plural: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { singular } else { plural })
 }
 
-/// Cells next to each other, as many lines as the highest of them has, with `joint` between them.
-/// Each cell is a list of lines no wider than its column.
+/// Cells next to each other, in as many lines as the tallest of them has, with `joint` between
+/// them. Each cell is a list of lines no wider than its column.
 pub(crate) fn beside(cells: &[Vec<String>], widths: &[usize], joint: &str) -> Vec<String> {
     let height = cells.iter().map(Vec::len).max().unwrap_or(0).max(1);
     let line = |line: usize| {

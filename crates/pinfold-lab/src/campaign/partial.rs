@@ -1,10 +1,10 @@
 //! The part of a campaign that one process has done, as a file, and how such parts are joined.
 //!
-//! INV-PARTIAL-1: the counts of [`Partial::report`] are those of the jobs in [`Partial::finished`],
+//! INV-PARTIAL-1: the counts of [`Partial::report`] are those of the jobs in [`Partial::finished`]
 //! and of the job that failed, if one did. A job in [`Partial::unfinished`] has its own counts:
 //! those of the executions before its position. No job is in both.
-//! INV-PARTIAL-2: only parts that answer the same [`Question`] are joined, and no job twice, be it
-//! finished or not.
+//! INV-PARTIAL-2: only parts that answer the same [`Question`] are joined, and no job is joined
+//! twice, whether finished or not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,11 +17,11 @@ use crate::check::judge_search;
 use crate::counted::counted;
 use crate::report::{Chosen, FORMAT, Report, Search, Verdict, by_name};
 
-/// What a campaign asks: parts with different questions have nothing to do with each other.
+/// What a campaign asks: parts with different questions are unrelated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Question {
-    /// The version of Pinfold: another may divide, or explore, in another way.
+    /// The version of Pinfold: another version may divide or explore differently.
     pub version: String,
     /// A hash of the scenario's canonical text.
     pub scenario: String,
@@ -30,12 +30,12 @@ pub struct Question {
     /// The memory model.
     #[serde(with = "by_name")]
     pub model: Model,
-    /// What locks are.
+    /// What form the locks take.
     #[serde(with = "by_name")]
     pub locks: LockForm,
-    /// How the executions are gone through, with the seed of a random search.
+    /// How the executions are searched, with the seed of a random search.
     pub strategy: Chosen,
-    /// The steps after which an execution is left.
+    /// The number of steps after which an execution is cut off.
     pub max_steps: u32,
     /// How many jobs there are.
     pub jobs: usize,
@@ -45,7 +45,7 @@ pub struct Question {
 
 impl Question {
     /// # Errors
-    /// When the two differ: the first thing in which they do.
+    /// When the two differ: the first field in which they do.
     pub(super) fn must_be(&self, wanted: &Self) -> Result<(), CampaignError> {
         let sides = |question: &Self| {
             [
@@ -72,14 +72,14 @@ impl Question {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Shard {
-    /// Which, counted from 1.
+    /// Its number, counted from 1.
     pub index: usize,
-    /// Of how many.
+    /// The number of shards.
     pub of: usize,
 }
 
 impl Shard {
-    /// Whether the job is one of the shard's.
+    /// Whether the job belongs to the shard.
     fn has(self, job: usize) -> bool {
         job % self.of == self.index - 1
     }
@@ -114,18 +114,18 @@ impl FromStr for Shard {
 pub struct Partial {
     /// The version of this form, as in [`Report::pinfold`].
     pub pinfold: u32,
-    /// What is asked.
+    /// The question it answers.
     pub question: Question,
-    /// The shard, if the process does no more than that.
+    /// The shard, if the process does only that.
     pub shard: Option<Shard>,
-    /// The jobs that came to their end, in ascending order.
+    /// The jobs that ran to their end, in ascending order.
     pub finished: BTreeSet<usize>,
-    /// The jobs that were begun and interrupted.
+    /// The jobs that were started and interrupted.
     pub unfinished: BTreeMap<usize, Unfinished>,
-    /// What a search leaves out that is done, in words: for the rest of a random one, or of one
-    /// with a bound. Known once a job is finished.
+    /// What a completed search leaves out, in words: the rest of a random search, or of one with a
+    /// bound. Known once a job is finished.
     pub leaves_out: Option<String>,
-    /// What the finished jobs came to, or the failure at which everything stopped.
+    /// The result of the finished jobs, or the failure at which everything stopped.
     pub report: Report,
 }
 
@@ -133,11 +133,11 @@ pub struct Partial {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Unfinished {
-    /// Where it resumes.
+    /// Where it continues.
     #[serde(with = "by_name")]
     pub position: Position,
-    /// What was counted up to there. A window that a search by bounds reaches again and again
-    /// counts each time here.
+    /// What was counted up to there. A window that a search by bounds reaches repeatedly counts
+    /// each time here.
     pub counted: Report,
 }
 
@@ -180,13 +180,13 @@ impl Partial {
         self.shard.is_none_or(|shard| shard.has(job))
     }
 
-    /// The jobs that are done here, or were begun.
+    /// The jobs that are done here or were started.
     fn begun(&self) -> impl Iterator<Item = usize> {
         self.finished.iter().chain(self.unfinished.keys()).copied()
     }
 
-    /// The jobs that are still to be done here, and where they resume; those that were interrupted
-    /// come first, so that they do not pile up.
+    /// The jobs that are still to be done here, and where they continue; interrupted jobs come
+    /// first, so that they do not pile up.
     pub(super) fn todo(&self) -> Vec<(usize, Option<Position>)> {
         let goes_on =
             |(&job, unfinished): (&usize, &Unfinished)| (job, Some(unfinished.position.clone()));
@@ -210,7 +210,7 @@ impl Partial {
         matches!(self.report.verdict, Verdict::Fail | Verdict::Skip | Verdict::Error)
     }
 
-    /// A job came to its end, and counted so much since it was begun or gone on with.
+    /// A job ran to its end; `counted` is what it counted since it was started or resumed.
     pub(super) fn finish(&mut self, job: usize, counted: &Report) {
         self.finished.insert(job);
         self.count(job, counted);
@@ -226,8 +226,8 @@ impl Partial {
         self.report.absorb(&total);
     }
 
-    /// A job was interrupted, and counted so much since it was begun or gone on with. One in which
-    /// nothing has happened is still to be begun.
+    /// A job was interrupted; `counted` is what it counted since it was started or resumed. A job
+    /// in which nothing has happened remains to be started.
     pub(super) fn interrupt(&mut self, job: usize, position: &Position, counted: Report) {
         let search = &counted.search;
         if search.executions + search.blocked + search.truncated == 0
@@ -247,14 +247,14 @@ impl Partial {
         }
     }
 
-    /// How much was searched, unfinished jobs included.
+    /// How much was searched, including unfinished jobs.
     pub(super) fn counted(&self) -> Search {
         let mut search = self.report.search.clone();
         self.unfinished.values().for_each(|job| search.absorb(&job.counted.search));
         search
     }
 
-    /// What there is to show: the report, with what unfinished jobs counted so far.
+    /// The report to show, including what unfinished jobs have counted so far.
     pub(super) fn shown(&self) -> Report {
         let mut report = self.report.clone();
         for unfinished in self.unfinished.values() {
@@ -265,7 +265,7 @@ impl Partial {
         report
     }
 
-    /// Brings the verdict up to date; `why` says what ended the search early, if something did.
+    /// Updates the verdict; `why` says what ended the search early, if anything did.
     pub(super) fn settle(&mut self, why: Option<&str>) {
         let (done, share, jobs) = (self.done(), self.share(), self.question.jobs);
         let truncated = self.report.search.truncated;
@@ -291,12 +291,12 @@ impl Partial {
 
 /// Joins parts of one campaign, each with the name of its file: one report on all of them.
 ///
-/// A failure in any of them is the verdict. Otherwise, as long as jobs are missing, it is
-/// [`Verdict::Partial`], and says which shards to wait for.
+/// A failure in any of them is the verdict. Otherwise, as long as jobs are missing, the verdict is
+/// [`Verdict::Partial`], and the report says which shards are missing.
 ///
 /// # Errors
-/// When there is no part, one makes no sense, two answer different questions, or have a job in
-/// common.
+/// When there are no parts, a part is inconsistent, or two parts answer different questions or have
+/// a job in common.
 pub fn merge(parts: &[(String, Partial)]) -> Result<Report, CampaignError> {
     let in_file = |file: &str| {
         let file = file.to_owned();
@@ -331,7 +331,7 @@ pub fn merge(parts: &[(String, Partial)]) -> Result<Report, CampaignError> {
     Ok(whole.shown())
 }
 
-/// Which shards are not there, or not done, if the parts are shards of the same division.
+/// Which shards are missing or unfinished, if the parts are shards of the same division.
 fn missing(whole: &Partial, parts: &[(String, Partial)]) -> Option<String> {
     let shards: Option<BTreeSet<Shard>> = parts.iter().map(|(_, part)| part.shard).collect();
     let shards = shards?;
@@ -352,34 +352,34 @@ fn missing(whole: &Partial, parts: &[(String, Partial)]) -> Option<String> {
     (!named.is_empty()).then(|| format!("missing shards {}", named.join(", ")))
 }
 
-/// Why a campaign cannot be begun, gone on with, or joined.
+/// Why a campaign cannot be started, resumed, or joined.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CampaignError {
-    /// A search with a bound on preemptions is to be shared out.
+    /// A search with a bound on preemptions cannot be divided.
     Indivisible,
     /// Two parts answer different questions.
     Mixed {
-        /// In what they differ.
+        /// The field in which they differ.
         what: &'static str,
         /// What this part has.
         has: String,
         /// What it should have.
         wants: String,
     },
-    /// A part makes no sense.
+    /// A part is inconsistent.
     Damaged(String),
     /// A job is in two parts.
     Duplicate {
         /// The job.
         job: usize,
     },
-    /// Nothing is to be joined.
+    /// There is nothing to join.
     Nothing,
     /// Something is wrong with one of several parts.
     InFile {
         /// The name of its file.
         file: String,
-        /// What it is.
+        /// What is wrong with it.
         error: Box<CampaignError>,
     },
 }

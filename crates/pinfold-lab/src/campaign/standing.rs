@@ -1,4 +1,4 @@
-//! How far a campaign is while its threads are at work.
+//! How far a campaign has come while its threads are running.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use pinfold_explore::{Ahead, Job, Progress as At};
 use super::partial::Partial;
 use crate::check::{JobProgress, Progress};
 
-/// Where each thread is, and how much is to be done altogether.
+/// Where each thread is, and how much there is to do altogether.
 pub(super) struct Standing {
-    /// What each thread last said of its current job.
+    /// What each thread last reported of its current job.
     running: Vec<Option<At>>,
-    /// The executions of the jobs to be done, if it is known how many they are.
+    /// The number of executions in the jobs to be done, if it is known.
     runs: Option<u64>,
 }
 
@@ -21,12 +21,12 @@ impl Standing {
         Self { running: Vec::new(), runs: mine.map(|(_, job)| job.executions()).sum() }
     }
 
-    /// A thread tells of its job.
+    /// A thread reports the position of its job.
     pub(super) fn is_at(&mut self, thread: usize, at: At) {
         *self.slot(thread) = Some(at);
     }
 
-    /// A thread has no job any more, or has not told of it yet.
+    /// A thread has no job left, or has not reported on it yet.
     pub(super) fn is_idle(&mut self, thread: usize) {
         *self.slot(thread) = None;
     }
@@ -38,7 +38,7 @@ impl Standing {
         &mut self.running[thread]
     }
 
-    /// All together.
+    /// The progress of all threads together.
     pub(super) fn progress(&self, partial: &Partial, elapsed: Duration) -> Progress {
         let running = || self.running.iter().flatten();
         let done = partial.counted();
@@ -57,7 +57,7 @@ impl Standing {
     }
 }
 
-/// What two threads have before them.
+/// What remains for two threads together.
 fn together(one: Ahead, other: Ahead) -> Ahead {
     match (one, other) {
         (

@@ -24,7 +24,7 @@ pub(super) fn head(scenario: &Scenario, path: &str) -> ScenarioHead {
     }
 }
 
-/// A report of what is asked, and nothing yet of what was found.
+/// A report that says what is asked but nothing yet of what was found.
 pub(super) fn empty(
     (scenario, path): (&Scenario, &str),
     rules: &Rules,
@@ -72,7 +72,7 @@ pub(crate) fn refuse(mut report: Report, error: &ScenarioError) -> Report {
     report
 }
 
-/// Writes down what the failing execution shows, as far as that is asked for and it happened twice.
+/// Records what the failing execution shows, if that was asked for and the failure happened twice.
 pub(super) fn explain(report: &mut Report, plan: &Plan, detail: Detail, found: Found) {
     let Found { failure, findings, kept } = found;
     if detail == Detail::Story && failure.kind != FailureKind::Nondeterministic {
@@ -94,8 +94,8 @@ pub(super) fn fill(report: &mut Report, plan: &Plan, kept: Kept) {
     report.costs = kept.costs;
 }
 
-/// What an execution has broken: `findings` if there are any, and if not, `message` as `kind` has
-/// it.
+/// What an execution has broken: `findings` if there are any, otherwise `message`, according to
+/// `kind`.
 pub(super) fn broken(
     findings: &[Finding],
     kind: FailureKind,
@@ -132,7 +132,7 @@ pub(super) fn broken(
 
 /// What a search or a run has broken.
 pub(super) fn failed(failure: &Failure, findings: &[Finding], report: &Report) -> Broken {
-    // What an execution broke that does not happen again is not what is told.
+    // Findings of an execution that cannot be reproduced are not reported.
     let findings = match failure.kind {
         FailureKind::Nondeterministic => &[],
         _ => findings,
@@ -145,7 +145,7 @@ pub(super) fn failed(failure: &Failure, findings: &[Finding], report: &Report) -
     broken
 }
 
-/// How many executions reached each goal, those included that a search by bounds ran again.
+/// How many executions reached each goal, including those that a search by bounds ran again.
 pub(crate) fn reached(plan: &Plan, counted: &[u64]) -> Vec<Reached> {
     let goals = plan.goals.iter().zip(counted);
     goals
@@ -157,7 +157,7 @@ pub(crate) fn reached(plan: &Plan, counted: &[u64]) -> Vec<Reached> {
         .collect()
 }
 
-/// Writes down what an exploration counted.
+/// Records what an exploration counted.
 pub(crate) fn count(report: &mut Report, found: &pinfold_explore::Report, reached: Vec<Reached>) {
     report.search.executions = found.executions;
     report.search.blocked = found.blocked;
@@ -170,7 +170,7 @@ pub(crate) fn count(report: &mut Report, found: &pinfold_explore::Report, reache
     report.reached = reached;
 }
 
-/// What a search leaves out that came to its end, in words. Executions cut off are told elsewhere.
+/// What a completed search leaves out, in words. Executions cut off are reported elsewhere.
 pub(crate) fn leaves_out(
     scenario: &Scenario,
     options: &CheckOptions,
@@ -197,7 +197,8 @@ pub(crate) fn leaves_out(
                     counted(lanes, "lane", "lanes"),
                     counted(steps, "step", "steps")
                 ),
-                // The proof is about the order of lanes. Here old values are read at random, too.
+                // The proof covers only the order of lanes. Here, old values are read at random,
+                // too.
                 Model::Tso | Model::Weak => {
                     format!("{made}; how much escapes them is known under --model sc only")
                 }
@@ -206,8 +207,8 @@ pub(crate) fn leaves_out(
     }
 }
 
-/// The probability that this many runs of PCT miss a bug of that depth, rounded up. The first has
-/// no change of priority, and finds bugs of depth 1 only.
+/// The probability that `runs` runs of PCT miss a bug of the given depth, rounded up. The first run
+/// has no change of priority and finds only bugs of depth 1.
 fn missed(lanes: usize, steps: u32, depth: u32, runs: u64) -> String {
     let changes = depth.saturating_sub(1);
     let found = 1.0 / (lanes as f64 * f64::from(steps).powi(changes.cast_signed()));

@@ -1,13 +1,14 @@
-//! Some random executions before a long search continues.
+//! A random look before a long search continues.
 //!
-//! A depth-first search turns the end of an execution over and over before it comes back to the
-//! beginning, so it finds late what a random search finds at once. A search that is not over soon
-//! is therefore interrupted, some executions are made at random, and then it resumes where it was.
+//! A depth-first search varies the end of an execution for a long time before it returns to the
+//! beginning, so it finds late what a random search finds at once. A search that does not finish
+//! soon is therefore interrupted, some executions are made at random, and the search continues
+//! where it was interrupted.
 //!
-//! INV-LOOK-1: what was made at random and broke nothing is not counted: a search that passes does
-//! so by the exhaustive one alone.
-//! INV-LOOK-2: whether there is a look depends on the number of executions only, so a search has
-//! one result everywhere.
+//! INV-LOOK-1: random executions that break nothing are not counted: a search that passes does so
+//! by the exhaustive search alone.
+//! INV-LOOK-2: whether there is a look depends only on the number of executions, so a search has
+//! the same result everywhere.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,26 +22,26 @@ use super::trial::{Found, Keep, Trial};
 use crate::counted::counted;
 use crate::world::Plan;
 
-/// The executions after which a search counts as long.
+/// The number of executions after which a search counts as long.
 const PATIENCE: u64 = 5_000;
-/// What is made at random.
+/// The random executions to make.
 const LOOKS: [Strategy; 3] = [
     Strategy::Random { seed: 0, runs: 1_000 },
     Strategy::Pct { depth: 2, seed: 0, runs: 1_000 },
     Strategy::Pct { depth: 3, seed: 0, runs: 1_000 },
 ];
 
-/// What a search came to.
+/// The result of a search.
 pub(super) struct Searched {
     pub(super) result: Outcome,
     pub(super) found: Option<Found>,
     /// How many executions reached each goal.
     pub(super) reached: Vec<u64>,
-    /// The look that found the failure, if it was one.
+    /// The look that found the failure, if a look found it.
     pub(super) look: Option<Strategy>,
 }
 
-/// Searches as `options` say, with a look at random if that takes long.
+/// Searches as `options` say, with a random look if that takes long.
 pub(super) fn search(
     plan: &Arc<Plan>,
     options: &CheckOptions,
@@ -89,7 +90,7 @@ impl Searched {
     }
 }
 
-/// Whether it was patience that ended the search.
+/// Whether the search was ended by `PATIENCE`.
 fn is_long(begun: &Outcome) -> bool {
     begun.failure.is_none() && begun.executions + begun.blocked + begun.truncated >= PATIENCE
 }
@@ -99,7 +100,7 @@ struct Pieces<'a> {
     options: &'a CheckOptions,
     progress: &'a mut dyn FnMut(&Progress),
     started: Instant,
-    /// What the pieces before counted.
+    /// What the earlier pieces counted.
     counted: Option<Outcome>,
 }
 
@@ -132,7 +133,7 @@ impl Pieces<'_> {
         self.started.elapsed()
     }
 
-    /// What the pieces before and the last one came to together.
+    /// The combined result of the earlier pieces and the last one.
     fn sum(self, last: Outcome) -> Outcome {
         let elapsed = self.elapsed();
         let Some(before) = self.counted else { return last };
@@ -146,7 +147,7 @@ impl Pieces<'_> {
         }
         let late = self.options.config.deadline.is_some_and(|time| elapsed >= time);
         sum.complete = match sum.complete {
-            // The last piece speaks of its own time.
+            // The last piece reports its own time.
             Completeness::Bounded { .. } if late && sum.position.is_some() => {
                 Completeness::Bounded {
                     why: format!("stopped after {:.1} s", elapsed.as_secs_f64()),

@@ -1,8 +1,7 @@
-//! Running and searching: a scenario under a rule set becomes a report.
+//! Running and searching: turns a scenario under a rule set into a report.
 //!
-//! `check` explores, `run` makes one execution and keeps all of it, `replay_schedule` makes a
-//! recorded one again. All go through the same [`trial`], so a lane's step is the same code in
-//! each.
+//! `check` explores, `run` makes one execution and keeps all of it, and `replay_schedule` repeats a
+//! recorded one. All use the same [`trial`], so a lane's step is the same code in each.
 
 mod fill;
 mod look;
@@ -46,8 +45,8 @@ pub fn check(
     }
 }
 
-/// Makes one execution of a scenario and keeps all of it. As [`check()`] for a scenario that does
-/// not fit.
+/// Makes one execution of a scenario and keeps all of it. A scenario that does not fit is reported
+/// as by [`check()`].
 pub fn run(scenario: &Scenario, path: &str, rules: &Rules, order: Order) -> Report {
     match Prepared::new(scenario, path, rules) {
         Ok(prepared) => prepared.run(order),
@@ -55,11 +54,11 @@ pub fn run(scenario: &Scenario, path: &str, rules: &Rules, order: Order) -> Repo
     }
 }
 
-/// Runs a recorded schedule again and keeps all of it, its shared accesses included. As [`check()`]
-/// for a scenario that does not fit.
+/// Runs a recorded schedule again and keeps all of it, including its shared accesses. A scenario
+/// that does not fit is reported as by [`check()`].
 ///
 /// # Errors
-/// When `schedule` is not a schedule.
+/// When `schedule` is not a valid schedule.
 pub fn replay_schedule(
     scenario: &Scenario,
     path: &str,
@@ -74,7 +73,7 @@ pub fn replay_schedule(
     })
 }
 
-/// A report that says what is asked of a search, and nothing yet of what was found.
+/// A report that says what is asked of a search but nothing yet of what was found.
 pub(crate) fn question(
     scenario: &Scenario,
     path: &str,
@@ -173,7 +172,7 @@ impl Prepared {
         report
     }
 
-    /// Runs a recorded schedule again and keeps all of it, its shared accesses included.
+    /// Runs a recorded schedule again and keeps all of it, including its shared accesses.
     pub fn replay(&self, semantics: (Model, LockForm), schedule: &Schedule) -> Report {
         let (scenario, rules) = (self.scenario(), self.rules());
         let mut report = repetition(scenario, &self.path, rules, semantics);

@@ -1,13 +1,13 @@
-//! What may be asked of a search or a run.
+//! What a search or a run can be asked for.
 
 use pinfold_explore::{Config, Progress as At};
 
 /// How much to find out about a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Detail {
-    /// That there is one.
+    /// Only that there is one.
     Verdict,
-    /// The fewest switches that lead there, and what happens on the way.
+    /// The fewest switches that lead to it, and what happens on the way.
     Story,
 }
 
@@ -65,7 +65,7 @@ pub struct Progress {
     pub jobs: Option<JobProgress>,
 }
 
-/// How far a divided search is.
+/// How far a divided search has come.
 #[derive(Clone, Copy, Debug)]
 pub struct JobProgress {
     /// Jobs done.
@@ -77,7 +77,7 @@ pub struct JobProgress {
 /// The order of a single run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Each lane to its end, in the order in which they are written.
+    /// Runs each lane to its end, in the order in which the lanes are written.
     AsWritten,
     /// At random.
     Seed(u64),

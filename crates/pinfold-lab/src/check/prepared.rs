@@ -1,5 +1,5 @@
 //! A scenario that is ready to be executed: its plan is made, the events that it asks for exist,
-//! and its setup worked once.
+//! and its setup has worked once.
 //!
 //! - INV-PREPARED-1: a setup that worked once works in every execution: it runs alone, and a plan
 //!   never changes.
@@ -13,14 +13,14 @@ use super::trial::{Keep, Trial};
 use crate::scenario::{Scenario, ScenarioError, Verb, check_events};
 use crate::world::Plan;
 
-/// A scenario under a rule set, ready to be executed. Threads may share it.
+/// A scenario under a rule set, ready to be executed. It can be shared among threads.
 pub struct Prepared {
     pub(crate) plan: Arc<Plan>,
-    /// Where the scenario was found, as reports have it.
+    /// Where the scenario was found, as reports show it.
     pub(crate) path: String,
 }
 
-/// The names that a scenario's `reach` lines may use.
+/// The names that a scenario's `reach` lines can use.
 fn known_events() -> Vec<&'static str> {
     let verbs = Verb::ALL.iter().map(|verb| verb.as_str());
     EventKind::NAMES.iter().copied().chain(verbs).collect()
@@ -30,7 +30,7 @@ impl Prepared {
     /// Makes `scenario`, which was found at `path`, ready to be executed under `rules`.
     ///
     /// # Errors
-    /// When it cannot be executed: an event that there is not, or a setup that fails. The error
+    /// When it cannot be executed because of an unknown event or a setup that fails. The error
     /// points into the scenario's text.
     pub fn new(scenario: &Scenario, path: &str, rules: &Rules) -> Result<Self, Box<ScenarioError>> {
         if let Some(error) = check_events(scenario, &known_events()).into_iter().next() {

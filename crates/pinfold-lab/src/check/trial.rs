@@ -1,5 +1,5 @@
-//! A plan as the explorer sees it: builds a world for each execution, runs its lanes, judges its
-//! end.
+//! A plan as the explorer sees it: builds a world for each execution, runs its lanes, and judges
+//! its end.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,10 +28,10 @@ pub(crate) struct Kept {
     pub(crate) costs: Vec<Cost>,
 }
 
-/// A failure, and what the execution in which the explorer made sure of it had to tell.
+/// A failure, and what was kept of the execution in which the explorer confirmed it.
 pub(crate) struct Found {
     pub(crate) failure: Failure,
-    /// What that execution broke, the first to break first.
+    /// What that execution broke, in the order in which it broke.
     pub(crate) findings: Vec<Finding>,
     pub(crate) kept: Kept,
 }
@@ -40,13 +40,13 @@ pub(crate) struct Found {
 pub(crate) struct Trial {
     plan: Arc<Plan>,
     keep: Keep,
-    /// What the execution that runs now keeps.
+    /// What is kept of the current execution.
     keeps: Keep,
     /// How many executions reached each goal.
     pub(crate) reached: Vec<u64>,
-    /// What the last execution that failed broke, the first to break first.
+    /// What the last failing execution broke, in the order in which it broke.
     pub(crate) findings: Vec<Finding>,
-    /// What the last execution with a journal had to tell.
+    /// What was kept of the last execution with a journal.
     pub(crate) kept: Kept,
 }
 
@@ -89,7 +89,7 @@ impl Trial {
     /// A world with its setup done.
     ///
     /// # Errors
-    /// When the setup does not work, which is the scenario's fault.
+    /// When the setup fails, which is the scenario's fault.
     pub(crate) fn prepare(&self) -> Result<World, Box<ScenarioError>> {
         let world = self.world().map_err(|message| {
             let span = self.plan.scenario.setup.process.name.span;
@@ -196,7 +196,7 @@ fn run(world: &Rc<World>, scenario: &Arc<Scenario>, index: usize) -> impl FnOnce
     }
 }
 
-/// Starts the lanes of a process that was forked while lanes run.
+/// Starts the lanes of a process that is forked while lanes run.
 fn start_lanes_of(process: &str, world: &Rc<World>, scenario: &Arc<Scenario>) {
     for (index, lane) in scenario.lanes.iter().enumerate() {
         if lane.process() == Some(process) {
@@ -206,8 +206,9 @@ fn start_lanes_of(process: &str, world: &Rc<World>, scenario: &Arc<Scenario>) {
     }
 }
 
-/// Who noticed what the explorer itself saw. A judgement and a failure that a lane declares come
-/// with the findings of who made them; what is left is an execution that did not end.
+/// The oracle for what the explorer itself saw. A judgement, or a failure that a lane declares,
+/// comes with the findings of the oracle that made it; what is left is an execution that did not
+/// end.
 pub(crate) fn oracle_of(kind: FailureKind) -> Oracle {
     match kind {
         FailureKind::DataRace => Oracle::DataRace,

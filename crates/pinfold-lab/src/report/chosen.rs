@@ -1,4 +1,4 @@
-//! How executions were chosen, in the words that reports have for it.
+//! How executions were chosen, in the words that reports use for it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use pinfold_explore::Search as Strategy;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A way through the executions of a search. How many there may be is not part of it.
+/// A way to go through the executions of a search. It does not include how many there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// All of them: `exhaustive`.
@@ -15,30 +15,30 @@ pub enum Way {
     Preemptions(u32),
     /// Random ones: `random seed 7`.
     Random {
-        /// Where the random numbers start.
+        /// The seed of the random numbers.
         seed: u64,
     },
     /// Random ones with few changes of priority: `pct d=3 seed 7`.
     Pct {
-        /// How many ordering constraints the bugs looked for have.
+        /// How many ordering constraints the bugs that it searches for have.
         depth: u32,
-        /// Where the random numbers start.
+        /// The seed of the random numbers.
         seed: u64,
     },
 }
 
-/// How the executions of a report were chosen. Written and read as text, in JSON too.
+/// How the executions of a report were chosen. Written and read as text, also in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chosen {
     /// One execution, in the order in which the scenario is written: `order as written`.
     AsWritten,
     /// A search.
     Search(Way),
-    /// A search, and when it grew long another beside it, which found the failure:
-    /// `exhaustive, then random seed 0`.
+    /// A search with a second one beside it, started when the first grew long, which found the
+    /// failure: `exhaustive, then random seed 0`.
     Then(Way, Way),
-    /// A recorded execution again: `replay`; with how many events were as recorded, once all of
-    /// them are known to be: `replay, 12 events as recorded`.
+    /// A repeated execution: `replay`; with the number of events that matched the recording, once
+    /// all of them are known to match: `replay, 12 events as recorded`.
     Replay(Option<usize>),
 }
 
@@ -77,7 +77,7 @@ impl fmt::Display for Chosen {
     }
 }
 
-/// Text that says no way to choose executions.
+/// Text that names no way to choose executions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseChosenError(
     /// The text as it was found.
@@ -147,7 +147,7 @@ impl<'de> Deserialize<'de> for Chosen {
     }
 }
 
-/// Values of other crates as the text that they print, for serde.
+/// Serde support for values of other crates, in the form of the text that they print.
 pub(crate) mod by_name {
     use std::fmt::Display;
     use std::str::FromStr;

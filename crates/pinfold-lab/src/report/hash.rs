@@ -14,8 +14,8 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// The id of `parts`: seven base32 letters of a stable hash.
 ///
-/// Where one part ends and the next begins counts, so moving text from one to the other
-/// changes the id.
+/// Where one part ends and the next begins matters, so moving text from one part to another changes
+/// the id.
 pub fn id(parts: &[&str]) -> String {
     let mut hash = StableHasher::default();
     for part in parts {

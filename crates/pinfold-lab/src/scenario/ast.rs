@@ -2,8 +2,9 @@
 //!
 //! Names are kept as written. A scenario that [`parse`](super::parse()) returned has passed the
 //! static checks: every name in it is declared, every page index lies inside its area or handle,
-//! no handle is released twice. What only an execution can tell (is the area still mapped, are
-//! there frames) is the machine's to find, with the spans kept here to point at.
+//! and no handle is released twice. What only an execution can show (whether the area is still
+//! mapped, whether there are frames) is for the machine to find, using the spans kept here to point
+//! at.
 //!
 //! The derived serde forms are the body of the JSON form; see [`json`](super::json).
 
@@ -33,7 +34,7 @@ pub struct Scenario {
     /// Where the rules that it exercises are described.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<Text>,
-    /// Reports and discussions that it comes from.
+    /// Reports and discussions that it is based on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub source: Vec<Text>,
     /// The hardware that it asks for.
@@ -41,7 +42,7 @@ pub struct Scenario {
     pub machine: Machine,
     /// What runs alone before the lanes.
     pub setup: Setup,
-    /// What runs at the same time.
+    /// What runs concurrently.
     pub lanes: Vec<Lane>,
     /// What runs alone when every lane has ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -52,7 +53,7 @@ pub struct Scenario {
     /// Labels of executions; the first whose condition holds is the execution's outcome.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outcomes: Vec<Outcome>,
-    /// Events without which the search proves nothing.
+    /// Events that must be reached for the search to prove anything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reach: Vec<Reach>,
     /// The comments of the text.
@@ -61,7 +62,7 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// The CPUs: those written, or else one `cpu0` on node 0.
+    /// The CPUs: those written, or else a single `cpu0` on node 0.
     pub fn cpus(&self) -> Vec<(&str, u32)> {
         if self.machine.cpus.is_empty() {
             return vec![(DEFAULT_CPU, 0)];
@@ -101,7 +102,7 @@ impl Lane {
 /// The name of the CPU of a machine that lists none.
 pub const DEFAULT_CPU: &str = "cpu0";
 
-/// The hardware; what is not written has a default, given by the method of the same name.
+/// The hardware; anything not written has a default, given by the method of the same name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
@@ -150,7 +151,7 @@ impl Machine {
 pub struct Cpu {
     /// Its name.
     pub name: Name,
-    /// The node whose memory is near.
+    /// The node whose memory is local to it.
     pub node: Spanned<u32>,
 }
 
@@ -171,7 +172,7 @@ pub struct Setup {
 pub struct Process {
     /// Its name.
     pub name: Name,
-    /// Where its steps of `setup` and `after` run, and its children's; the first CPU unless
+    /// Where its steps of `setup` and `after` run, and those of its children; the first CPU unless
     /// written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Name>,
@@ -213,13 +214,13 @@ pub struct Comment {
     /// The statement it belongs to, counted in the order of the canonical text. One past the last
     /// statement: the comment ends the file.
     pub statement: usize,
-    /// Its place in the text.
+    /// Its position.
     pub placement: Placement,
     /// Its text without `#` and outer blanks.
     pub text: String,
 }
 
-/// The place of a comment.
+/// Where a comment is placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Placement {

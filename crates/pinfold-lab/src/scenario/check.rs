@@ -1,7 +1,7 @@
 //! Checks that need the whole tree.
 //!
 //! Two walks in the order of execution (`setup`, the lanes, `after`, the claims): the first
-//! collects what each step declares into [`Names`], the second looks at every use. A step marked
+//! collects what each step declares into [`Names`], the second checks every use. A step marked
 //! `fails` declares nothing.
 
 mod limits;
@@ -14,7 +14,7 @@ use super::suggest::{did_you_mean, nearest};
 use crate::counted::counted;
 use names::{Kind, Names, Point};
 
-/// Every error of a scenario that was read without one.
+/// Every error of a scenario that was read without errors.
 pub(super) fn check(scenario: &Scenario) -> Vec<ScenarioError> {
     let mut errors = Vec::new();
     limits::check(scenario, &mut errors);
@@ -140,7 +140,7 @@ impl<'a> Checker<'a> {
         if let Some(name) = &step.process
             && !self.names.process(name).is_some_and(|process| process.made.precedes(at))
         {
-            // Everything else on the line would only repeat that the process is unknown.
+            // Any other error on the line would only repeat that the process is unknown.
             return self.unknown_process(name, at);
         }
         let process = runner.filter(|name| self.names.process(name).is_some());
@@ -227,7 +227,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// `read` or `write` of a name that is no handle: an area, or a handle misspelt.
+    /// `read` or `write` of a name that is not a handle: an area, or a misspelt handle.
     fn access(&mut self, at: Point, process: Option<&'a Name>, place: &'a Place) {
         let handles = self.names.handles(at);
         let area = process.and_then(|process| self.names.area(process, &place.name, at));
@@ -306,7 +306,7 @@ impl<'a> Checker<'a> {
     /// The number of pages of a handle that is in use at this point, or an error.
     fn live_handle(&mut self, at: Point, name: &'a Name) -> Option<u32> {
         if self.names.handle(name).is_some() && self.names.is_area(name) {
-            // One name for two things is an error of its own.
+            // Using one name for two things is a separate error.
             return None;
         }
         let Some(handle) = self.names.handle(name).filter(|handle| handle.made.may_precede(at))
@@ -333,7 +333,7 @@ impl<'a> Checker<'a> {
         pages
     }
 
-    /// A step cannot use a handle that may not exist; what is claimed of it at the end can.
+    /// A step cannot use a handle that may not exist; a claim about it at the end can.
     fn sure_handle(&mut self, at: Point, name: &Name) {
         if let Some(unsure) = self.names.handle(name).and_then(|handle| handle.unsure)
             && at != Point::END
@@ -434,7 +434,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A view of which the page matters, and no word of it.
+    /// A view for which the page matters, not a word of it.
     fn page(&mut self, view: &'a View) {
         self.view(view);
         let (View::Handle(place) | View::Process { place, .. }) = view;
@@ -492,7 +492,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// Errors for `reach` lines that name no event of this machine.
+/// Errors for `reach` lines that name no event known to the machine.
 pub(super) fn check_events(scenario: &Scenario, known: &[&str]) -> Vec<ScenarioError> {
     let unknown = scenario.reach.iter().filter(|reach| !known.contains(&reach.event.as_str()));
     unknown

@@ -6,7 +6,7 @@ use super::span::Span;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Defines the codes once: variant, number, and the line that the manual has for it.
+/// Defines the codes once: variant, number, and the line that the manual prints for it.
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+) => {
         /// The kind of a [`ScenarioError`]; stable across releases.
@@ -110,7 +110,7 @@ impl fmt::Display for Code {
     }
 }
 
-/// One error of a scenario.
+/// One error in a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScenarioError {
     /// Its kind.
@@ -121,14 +121,14 @@ pub struct ScenarioError {
     pub span: Span,
     /// What to say at the word.
     pub label: String,
-    /// Another place that has to do with it, and what to say there.
+    /// Another place that is related to the error, and what to say there.
     pub related: Option<(Span, String)>,
     /// What to do.
     pub help: Option<String>,
 }
 
 impl ScenarioError {
-    /// An error without related place and help.
+    /// An error without a related place or help.
     pub fn new(
         code: Code,
         span: Span,
@@ -172,5 +172,5 @@ impl fmt::Display for ScenarioError {
 
 impl std::error::Error for ScenarioError {}
 
-/// The result of parsing one line; boxed, since errors are large and rare.
+/// The result of parsing one line; the error is boxed, since errors are large and rare.
 pub(super) type Parsed<T> = Result<T, Box<ScenarioError>>;

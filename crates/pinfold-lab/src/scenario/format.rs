@@ -1,7 +1,7 @@
 //! The canonical text of a scenario.
 //!
 //! [`layout`] is the one place that knows the order of statements. The parser uses it too, to tie
-//! each comment to the statement at whose place in that order it stands; so a comment follows its
+//! each comment to a statement by that statement's place in this order; so a comment follows its
 //! statement when the formatter moves a section.
 
 use super::ast::{
@@ -13,8 +13,8 @@ use super::span::Spanned;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Display, Formatter, Write};
 
-/// The canonical text: sections in the order of the manual, steps indented by two blanks, one
-/// blank line between sections, comments kept. Formatting it again changes nothing.
+/// The canonical text: sections in the order of the manual, steps indented by two blanks, one blank
+/// line between sections, comments kept. Formatting it again changes nothing.
 pub fn format(scenario: &Scenario) -> String {
     let lines = layout(scenario);
     let mut above: HashMap<usize, Vec<&str>> = HashMap::new();
@@ -87,7 +87,7 @@ pub(super) fn attach(scenario: &Scenario, source: &[Line]) -> Vec<Comment> {
                     text,
                 }));
             }
-            // A line of comment, or the head of a section with nothing in it.
+            // A comment line, or the head of an empty section.
             _ => waiting.extend(line.comment.clone()),
         }
     }
@@ -109,7 +109,7 @@ struct Statement {
     text: String,
 }
 
-/// How to find the line of a source that a statement was read from.
+/// How to find the source line from which a statement was read.
 enum Key {
     /// It is the line that starts with this word.
     Header(&'static str),

@@ -1,7 +1,7 @@
 //! The JSON form: `{"pinfold": 1, "scenario": {...}}`.
 //!
 //! It says what the text says and no more: it has no spans. A document is therefore read by way of
-//! its canonical text, which is checked like any other and is what errors point into.
+//! its canonical text, which is checked like any other and which errors point into.
 
 use super::ast::Scenario;
 use super::error::{Code, ScenarioError};
@@ -27,7 +27,7 @@ struct Document {
     scenario: Scenario,
 }
 
-/// The version alone, so that a document of another one is refused for that reason.
+/// The version alone, so that a document of another version is refused for that reason.
 #[derive(Deserialize)]
 struct Version {
     pinfold: u32,
@@ -38,7 +38,7 @@ struct Version {
 pub struct JsonErrors {
     /// At least one error.
     pub errors: Vec<ScenarioError>,
-    /// The document itself, or the canonical text of what it says.
+    /// The document itself, or the canonical text of its contents.
     pub text: String,
 }
 
@@ -46,16 +46,16 @@ pub struct JsonErrors {
 ///
 /// # Errors
 ///
-/// None that the types of the tree allow; the signature is that of the serializer.
+/// None, given the types of the tree; the signature is that of the serializer.
 pub fn write(scenario: &Scenario) -> serde_json::Result<String> {
     serde_json::to_string_pretty(&Written { pinfold: VERSION, scenario })
 }
 
-/// Reads a JSON document, and gives the scenario with its canonical text.
+/// Reads a JSON document, and returns the scenario with its canonical text.
 ///
 /// # Errors
 ///
-/// The document is no JSON, has another version or another shape; or the scenario has errors.
+/// The document is not JSON, has another version or another shape; or the scenario has errors.
 pub fn read(document: &str) -> Result<(Scenario, String), JsonErrors> {
     let refused =
         |error: ScenarioError| JsonErrors { errors: vec![error], text: document.to_owned() };
@@ -100,7 +100,7 @@ pub fn read(document: &str) -> Result<(Scenario, String), JsonErrors> {
     Ok((scenario, text))
 }
 
-/// The byte at a line and column counted from 1; columns of serde_json are bytes.
+/// The byte offset of a line and column counted from 1; columns of serde_json are bytes.
 fn offset(text: &str, line: usize, column: usize) -> Span {
     let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let at = text.floor_char_boundary((before + column.saturating_sub(1)).min(text.len()));

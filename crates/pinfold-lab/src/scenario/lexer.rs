@@ -1,7 +1,7 @@
 //! Lines of tokens.
 //!
-//! A statement never spans lines, so that an error in one line leaves the others readable. A line
-//! that does not lex is reported and cut at the error: its first word may still open a section.
+//! A statement never spans lines, so an error in one line leaves the others readable. A line that
+//! cannot be lexed is reported and cut off at the error: its first word may still open a section.
 
 use super::error::{Code, ScenarioError};
 use super::span::Span;
@@ -34,30 +34,30 @@ pub(super) enum TokenKind {
     Close,
 }
 
-/// One line that has a statement, a comment or both.
+/// One line that has a statement, a comment, or both.
 #[derive(Debug)]
 pub(super) struct Line {
-    /// The statement; empty for a line of comment.
+    /// The statement; empty for a comment line.
     pub(super) tokens: Vec<Token>,
     /// The comment's text without `#` and outer blanks.
     pub(super) comment: Option<String>,
     /// The line in the text, without its end.
     pub(super) span: Span,
-    /// Whether the tokens are all there.
+    /// Whether the tokens are complete.
     pub(super) state: LineState,
 }
 
-/// Whether a line was understood as tokens.
+/// How much of a line was understood as tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineState {
-    /// To its end.
+    /// The whole line.
     Whole,
-    /// Up to an error, which is reported.
+    /// The line up to an error, which is reported.
     Cut,
 }
 
 impl Line {
-    /// The text of the first token, when that is a word.
+    /// The text of the first token, if that is a word.
     pub(super) fn first_word(&self) -> Option<&str> {
         match self.tokens.first() {
             Some(Token { kind: TokenKind::Word(word), .. }) => Some(word),

@@ -1,8 +1,8 @@
-//! From lines to the tree.
+//! From lines to a tree.
 //!
-//! Each line is read on its own: an error costs one line and the next is read as if nothing had
-//! happened. A text with any such error yields no scenario, so that the checks which follow never
-//! see half a tree and never blame a line for the error of another.
+//! Each line is read on its own: an error costs one line, and the next is read as if nothing had
+//! happened. A text with any such error yields no scenario, so the checks that follow never see
+//! half a tree and never blame a line for an error in another.
 
 mod claims;
 mod cursor;
@@ -50,7 +50,7 @@ struct Parser<'a> {
     always: Vec<Claim>,
     outcomes: Vec<Outcome>,
     reach: Vec<Reach>,
-    /// Sections that may stand once and did.
+    /// Sections that may appear once and already have.
     seen: Vec<(&'static str, Span)>,
 }
 
@@ -92,7 +92,7 @@ pub(super) fn read(source: &str) -> Result<Scenario, Vec<ScenarioError>> {
     Ok(scenario)
 }
 
-/// The handle that a line makes, as far as tokens tell.
+/// The handle that a line makes, as far as its tokens show.
 fn handle_of(line: &Line) -> Option<String> {
     let word = |at: usize| match &line.tokens.get(at)?.kind {
         TokenKind::Word(word) => Some(word.as_str()),
@@ -110,8 +110,8 @@ fn handle_of(line: &Line) -> Option<String> {
 }
 
 impl Parser<'_> {
-    /// Follows a line that was not understood into the section that it seems to open, lest every
-    /// line of that section be blamed for standing in the section before.
+    /// Follows a line that was not understood into the section that it seems to open, so that the
+    /// lines of that section are not all reported as being in the section before.
     fn recover(&mut self, line: &Line) {
         const OPENERS: [&str; 5] = ["machine", "setup", "lane", "after", "always"];
         let opener = line.first_word().and_then(|word| nearest(word, OPENERS));
@@ -259,11 +259,11 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Puts the parts together and misses those that are not there.
+    /// Puts the parts together and reports missing ones.
     fn finish(self, mut errors: Vec<ScenarioError>) -> Result<Scenario, Vec<ScenarioError>> {
         let start = Span::default();
         let end = Span::new(self.source.trim_end().len(), self.source.trim_end().len());
-        // A missing part may be one that was written and not understood: then that is said already.
+        // A missing part may have been written but not understood: then that is already reported.
         if errors.is_empty() {
             let mut missing = |part: &str, at: Span, help: &str| {
                 errors.push(

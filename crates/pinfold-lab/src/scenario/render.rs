@@ -1,11 +1,11 @@
-//! Errors as people read them: file, line, caret, help.
+//! Errors for people to read: file, line, caret, help.
 
 use super::error::ScenarioError;
 use super::span::Span;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use std::ops::Range;
 
-/// Columns that an error may take.
+/// Columns that an error may use.
 const WIDTH: usize = 100;
 
 /// Whether a rendering may use terminal colours.

@@ -1,6 +1,6 @@
-//! The place of a piece of a scenario in its text.
+//! Where a piece of a scenario is in its text.
 //!
-//! Equality of [`Spanned`] compares what was written and not where: two texts that differ only in
+//! Equality of [`Spanned`] compares what was written, not where: two texts that differ only in
 //! layout parse to equal scenarios. The JSON form carries no spans for the same reason.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -27,13 +27,13 @@ impl Span {
         Self { start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 
-    /// The range as the standard library has it.
+    /// The range as the standard library's type.
     pub fn range(self) -> Range<usize> {
         self.start..self.end
     }
 }
 
-/// The place of a node. Positions are all equal, so that layout does not decide equality.
+/// The position of a node. Positions all compare equal, so that layout does not affect equality.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Position(pub Span);
 
@@ -50,7 +50,7 @@ impl Eq for Position {}
 pub struct Spanned<T> {
     /// What was written.
     pub value: T,
-    /// Where; the empty range at 0 for a scenario that no text was read for.
+    /// Where; the empty range at 0 for a scenario that was not read from text.
     pub span: Span,
 }
 

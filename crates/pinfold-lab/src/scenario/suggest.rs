@@ -3,7 +3,7 @@
 /// Columns of a list of candidates: with the frame around it, a line stays within 100.
 const LIST_WIDTH: usize = 80;
 
-/// The candidate nearest to `word`, when it is near enough to be meant.
+/// The candidate nearest to `word`, if it is near enough to be what was meant.
 pub(super) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -13,14 +13,14 @@ pub(super) fn nearest<'a>(
         .into_iter()
         .map(|candidate| (distance(word, candidate), candidate))
         .filter(|(distance, candidate)| {
-            // A short candidate is "near" every short word; something of it must be there.
+            // A short candidate is "near" every short word, so some of it must actually match.
             *distance <= limit && *distance < candidate.chars().count()
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
-/// `did you mean ...`, or else the list of what is possible, if there is anything.
+/// `did you mean ...`, or else the list of possible words, if there are any.
 pub(super) fn did_you_mean<'a>(
     word: &str,
     what: &str,
@@ -48,8 +48,8 @@ pub(super) fn did_you_mean<'a>(
     Some(list)
 }
 
-/// Insertions, deletions, substitutions and swaps of neighbours that lead from `a` to `b`; case
-/// does not count.
+/// The number of insertions, deletions, substitutions and swaps of neighbours that lead from `a` to
+/// `b`, ignoring case.
 fn distance(a: &str, b: &str) -> usize {
     strsim::osa_distance(&a.to_ascii_lowercase(), &b.to_ascii_lowercase())
 }

@@ -1,4 +1,4 @@
-//! The closed vocabularies of the language: each enum is a list of the words that may stand in one
+//! The closed vocabularies of the language: each enum is a list of the words that may appear in one
 //! place, written once.
 
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ macro_rules! vocabulary {
     };
 }
 
-/// A list of words of which one must stand somewhere; what the parser needs of it.
+/// A list of words of which one must appear at some place; what the parser needs of it.
 pub(super) trait Vocabulary: Sized {
     /// The member with this spelling.
     fn spelled(word: &str) -> Option<Self>;
@@ -120,7 +120,7 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// What a process may do with pages.
+    /// What a process is allowed to do with pages.
     pub enum Protection {
         /// Nothing.
         None = "none",
@@ -170,18 +170,18 @@ vocabulary! {
         NoAccess = "no-access",
         /// The range has a hole in it.
         NotMapped = "not-mapped",
-        /// Something is mapped there already.
+        /// Something is already mapped there.
         Occupied = "occupied",
         /// The request makes no sense for this kind of area.
         Invalid = "invalid",
-        /// The page is in use in a way that forbids it, or the lock-free path alone did not do.
+        /// The page is in use in a way that forbids it, or the lock-free path alone was not enough.
         Busy = "busy",
         /// A counter would have overflowed.
         TooManyReferences = "too-many-references",
     }
 }
 
-/// What another lane must be inside of for [`Reach`](super::Reach) to count an event.
+/// What another lane must be in the middle of for [`Reach`](super::Reach) to count an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Activity {
@@ -248,7 +248,7 @@ pub(super) const SECTIONS: [&str; 12] = [
     "outcome", "reach",
 ];
 
-/// Words that cannot be declared as names, since a line could then be read in two ways; nor can
-/// those that start a section.
+/// Words that cannot be declared as names, since a line could then be read in two ways; the words
+/// that start a section cannot be declared either.
 pub const RESERVED: [&str; 10] =
     ["process", "device", "never", "and", "is", "not", "sees", "when", "fails", "may"];

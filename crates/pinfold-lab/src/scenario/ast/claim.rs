@@ -18,7 +18,7 @@ pub struct Claim {
     pub span: Position,
 }
 
-/// How a claim takes its facts.
+/// How a claim uses its facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClaimMode {
@@ -37,7 +37,7 @@ pub struct Fact {
     /// Whether it is affirmed or denied.
     #[serde(default)]
     pub polarity: Polarity,
-    /// The whole fact.
+    /// The span of the whole fact.
     #[serde(skip)]
     pub span: Position,
 }
@@ -118,7 +118,7 @@ pub struct Outcome {
 pub struct Reach {
     /// The kind of event.
     pub event: Name,
-    /// What another lane must be inside of at that moment.
+    /// What another lane must be in the middle of at that moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub during: Option<Spanned<Activity>>,
 }

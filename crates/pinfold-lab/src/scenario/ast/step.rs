@@ -43,7 +43,7 @@ pub enum Action {
         pages: Spanned<u32>,
         /// Whether writes stay with the process.
         sharing: Spanned<Sharing>,
-        /// What the process may do.
+        /// What the process is allowed to do.
         protection: Spanned<Protection>,
         /// Where it must start, a multiple of the page size; anywhere unless written.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,7 @@ pub enum Action {
     Protect {
         /// What is changed.
         pages: Pages,
-        /// What the process may do from now on.
+        /// What the process is allowed to do from now on.
         protection: Spanned<Protection>,
     },
     /// `advise PAGES ADVICE`
@@ -174,7 +174,7 @@ impl Action {
         }
     }
 
-    /// What the step makes when it succeeds, under the name that it gives to it.
+    /// What the step makes when it succeeds, under the name that the step gives it.
     pub fn makes(&self) -> Option<Made<'_>> {
         match self {
             Self::Map { area, .. } => Some(Made::Area(area)),
@@ -196,7 +196,7 @@ impl Action {
         }
     }
 
-    /// The handle that the step works on, which another step has made.
+    /// The handle that the step works on, which another step made.
     pub fn uses_handle(&self) -> Option<&Name> {
         match self {
             Self::DeviceRead { from: place, .. } | Self::DeviceWrite { to: place, .. } => {
@@ -218,12 +218,12 @@ impl Action {
         }
     }
 
-    /// Whether the step means nothing without a process. Steps on handles need none.
+    /// Whether the step is meaningless without a process. Steps on handles need none.
     pub fn needs_process(&self) -> bool {
         self.uses_handle().is_none()
     }
 
-    /// Whether later steps need to know that it worked, so that it cannot be one that may fail.
+    /// Whether later steps must know that it succeeded, so that it cannot be one that may fail.
     pub fn must_be_sure(&self) -> bool {
         match self.makes() {
             Some(Made::Area(_) | Made::Process(_)) => true,
@@ -255,7 +255,7 @@ pub enum Made<'a> {
     Area(&'a Name),
     /// A process.
     Process(&'a Name),
-    /// Pages in the hands of a device.
+    /// Pages held by a device.
     Handle(&'a Name),
     /// A word that was read.
     Register(&'a Name),
@@ -272,7 +272,7 @@ pub struct Grab {
     /// Whether missing rights of the process are overridden.
     #[serde(default)]
     pub force: Force,
-    /// Which ways are tried.
+    /// Which paths are tried.
     #[serde(default)]
     pub path: Path,
     /// The name of the result.
@@ -287,18 +287,18 @@ pub enum Force {
     /// The rights of the process decide.
     #[default]
     Respect,
-    /// `force`: as a debugger that plants a breakpoint.
+    /// `force`: as a debugger that sets a breakpoint does.
     Override,
 }
 
-/// Which ways to a page a request tries.
+/// Which paths to a page a request tries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Path {
-    /// The lock-free one, then the one that takes locks and faults pages in.
+    /// The lock-free path, then the one that takes locks and faults pages in.
     #[default]
     FastThenSlow,
-    /// `fast-only`: the lock-free one; what it cannot get, the step fails to get.
+    /// `fast-only`: the lock-free path alone; the step fails if this cannot get the pages.
     FastOnly,
 }
 

@@ -1,4 +1,4 @@
-//! Bounds on numbers: what a machine that is explored exhaustively can be asked for.
+//! Bounds on numbers: what can be asked of a machine that is explored exhaustively.
 
 use super::super::ast::{Action, Scenario};
 use super::super::error::{Code, ScenarioError};
@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 /// Bytes of a page.
 const PAGE_SIZE: u64 = 4096;
-/// One past the last address that a process has.
+/// One past the last address of a process.
 const ADDRESS_END: u64 = 16 * PAGE_SIZE;
 
 /// Memory nodes.
@@ -21,10 +21,10 @@ const WORDS: RangeInclusive<u32> = 1..=8;
 const PASSES: RangeInclusive<u32> = 1..=100;
 /// Pages of an area: one page table.
 const PAGES: RangeInclusive<u32> = 1..=15;
-/// References by one `get`: enough to overflow a counter of pins.
+/// References taken by one `get`: enough to overflow a counter of pins.
 const TIMES: RangeInclusive<u32> = 1..=1 << 22;
 
-/// Looks at every number whose bounds do not depend on a name.
+/// Checks every number whose bounds do not depend on a name.
 pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
     let machine = &scenario.machine;
     for (what, number, bounds) in [

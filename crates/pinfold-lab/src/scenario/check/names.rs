@@ -1,18 +1,18 @@
-//! What a scenario declares, and from where on.
+//! What a scenario declares, and from which point on.
 
 use super::super::ast::{Action, Grab, Name, Runner, Scenario, Step};
 use super::super::error::{Code, ScenarioError};
 use super::super::span::Span;
 use std::collections::HashMap;
 
-/// A point of every execution: which part, and which step of it.
+/// A point of every execution: which part, and which step of that part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Point {
     part: Part,
     step: usize,
 }
 
-/// The parts of an execution in order; lanes have no order among themselves.
+/// The parts of an execution in order; lanes are not ordered among themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Setup,
@@ -137,14 +137,14 @@ pub(super) struct Handle {
     pub(super) made: Point,
     pub(super) span: Span,
     pub(super) kind: Kind,
-    /// Unknown when the area is: that is an error of its own.
+    /// Unknown when the area is unknown: that is a separate error.
     pub(super) pages: Option<u32>,
     pub(super) released: Option<(Point, Span)>,
-    /// Where it is said that it may not come to be.
+    /// Where the text says that it may not come to exist.
     pub(super) unsure: Option<Span>,
 }
 
-/// The declarations of a scenario. Of two of one name the first counts.
+/// The declarations of a scenario. If two have the same name, the first counts.
 pub(super) struct Names<'a> {
     processes: HashMap<&'a str, Process<'a>>,
     areas: Vec<Area<'a>>,
@@ -189,7 +189,7 @@ impl<'a> Names<'a> {
             }
         }
         for (name, handle) in &names.handles {
-            // `read X` must mean one thing.
+            // `read X` must have a single meaning.
             if let Some(area) = names.areas.iter().find(|area| area.name == *name) {
                 let name = Name::new((*name).to_owned(), handle.span);
                 errors.push(duplicate("thing to read and write", &name, area.span));
@@ -282,8 +282,8 @@ impl<'a> Names<'a> {
         self.processes.get(name)
     }
 
-    /// Whether a lane starts, at once or when other lanes have forked its process and its
-    /// forebears.
+    /// Whether a lane starts, either at once or when other lanes have forked its process and that
+    /// process's ancestors.
     pub(super) fn starts(&self, scenario: &Scenario, lane: usize) -> bool {
         let forked_in = |lane: usize| {
             let process = scenario.lanes[lane].process()?;
@@ -301,7 +301,7 @@ impl<'a> Names<'a> {
         sorted(self.processes.iter().filter(|(_, p)| p.made.may_precede(at)).map(|(name, _)| *name))
     }
 
-    /// The area that a process may have under a name at a point: its own or an inherited one.
+    /// The area that a process may have by this name at a point: its own or an inherited one.
     pub(super) fn area(&self, process: &str, name: &str, at: Point) -> Option<&Area<'a>> {
         let (mut process, mut at) = (process, at);
         loop {

@@ -10,8 +10,8 @@ use super::super::words::{RESERVED, SECTIONS, Vocabulary};
 /// Words that may follow where a statement could end.
 const LINKS: [&str; 9] = ["fails", "may", "as", "expect", "dirty", "at", "on", "and", "during"];
 
-/// A place in a line of tokens. Each method either consumes what it names or says what stands
-/// there instead.
+/// A position in a line of tokens. Each method either consumes what it names or reports what it
+/// found instead.
 pub(super) struct Cursor<'a> {
     source: &'a str,
     tokens: &'a [Token],
@@ -34,13 +34,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Whether the line continues as `NAME :`.
+    /// Whether the line continues with `NAME :`.
     pub(super) fn at_prefix(&self) -> bool {
         self.peek_word().is_some()
             && self.tokens.get(self.at + 1).is_some_and(|token| token.kind == TokenKind::Colon)
     }
 
-    /// The place of the next token, or the end of the line.
+    /// The position of the next token, or the end of the line.
     pub(super) fn here(&self) -> Span {
         match (self.peek(), self.tokens.last()) {
             (Some(token), _) => token.span,
@@ -55,7 +55,7 @@ impl<'a> Cursor<'a> {
         Position(end.map_or(start, |last| start.to(last.span)))
     }
 
-    /// The error for a next token that is not `wanted`.
+    /// The error for a next token other than `wanted`.
     pub(super) fn unexpected(&self, wanted: &str) -> Box<ScenarioError> {
         let span = self.here();
         Box::new(match self.peek() {
@@ -258,7 +258,7 @@ impl<'a> Cursor<'a> {
         Ok(Place { name, page, word, span })
     }
 
-    /// Says that the line must end here.
+    /// Requires the line to end here.
     pub(super) fn end(&self) -> Parsed<()> {
         match self.peek() {
             None => Ok(()),

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 /// The names that some line of the text makes handles: `read X` is a device's access if X is one.
 pub(super) type Handles = HashSet<String>;
 
-/// The section that a step is in.
+/// Where a step is written.
 #[derive(Clone, Copy)]
 pub(super) enum Home<'a> {
     /// In `setup` or `after`: steps name their process.
@@ -22,8 +22,8 @@ pub(super) enum Home<'a> {
     BrokenLane,
 }
 
-/// The words that may follow an action: both are reserved, so that what an action leaves out can be
-/// told from a name.
+/// The words that may follow an action. Both are reserved, so that neither is taken for a name that
+/// the action leaves out.
 const ENDINGS: [&str; 2] = ["fails", "may"];
 
 /// `[PROCESS:] ACTION [fails FAILURE | may fail FAILURE]`
@@ -91,7 +91,7 @@ pub(super) fn step(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -
     Ok(Step { process, action, fails, may_fail, span })
 }
 
-/// What an action makes is needed to read the rest of the scenario.
+/// What an action makes must be known to read the rest of the scenario.
 fn unsure(action: &Action, at: Span) -> ScenarioError {
     ScenarioError::new(
         Code::Misplaced,
@@ -181,7 +181,8 @@ fn map(cursor: &mut Cursor<'_>) -> Parsed<Action> {
     })
 }
 
-/// Whether an access goes through a handle: always in a device's lane, else if the name is one.
+/// Whether an access goes through a handle: always in a device's lane, otherwise if the name is
+/// one.
 fn through_handle(place: &Place, home: Home<'_>, handles: &Handles) -> bool {
     matches!(home, Home::Lane(Runner::Device)) || handles.contains(&place.name.value)
 }
@@ -213,7 +214,7 @@ fn read(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<Ac
     })
 }
 
-/// A word between the access and `as` that has been seen, to refuse it a second time.
+/// A word between the access and `as` that has been seen, so that it is refused a second time.
 fn once<T>(slot: &mut Option<T>, value: T, cursor: &mut Cursor<'_>) -> Parsed<()> {
     if slot.is_some() {
         return Err(Box::new(ScenarioError::new(
