@@ -67,8 +67,9 @@ pub(crate) enum Format {
 pub(crate) struct RunArgs {
     /// A scenario: a file, or a name from ./scenarios or from those built in
     pub(crate) file: String,
-    /// The rules in force: a release, `latest`, and overrides such as 5.9,numa-skip=ref-count
-    #[arg(long, value_name = "RULES", default_value = "latest")]
+    /// The rules in force: a release, `latest` (the newest), or `pinfold` (its own), and overrides
+    /// such as 5.9,numa-skip=ref-count
+    #[arg(long, value_name = "RULES", default_value = "pinfold")]
     pub(crate) rules: String,
     /// Interleave the lanes at random from this seed instead of as written
     #[arg(long, value_name = "N")]
@@ -85,7 +86,7 @@ pub(crate) struct CheckArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<String>,
     /// Rule sets separated by commas (an override joins the set before it), or `all` presets
-    #[arg(long, value_name = "RULES", default_value = "latest")]
+    #[arg(long, value_name = "RULES", default_value = "pinfold")]
     pub(crate) rules: Vec<String>,
     #[command(flatten)]
     pub(crate) search: SearchArgs,
@@ -172,7 +173,7 @@ pub(crate) struct ReplayArgs {
     /// The schedule, as `check --no-save -v` and the JSON form give it
     #[arg(long, value_name = "TEXT", requires = "what")]
     pub(crate) schedule: Option<String>,
-    /// The rules in force, for --schedule [default: latest]
+    /// The rules in force, for --schedule [default: pinfold]
     #[arg(long, value_name = "RULES", requires = "schedule")]
     pub(crate) rules: Option<String>,
     /// The memory model under which the schedule was found, for --schedule [default: weak]

@@ -2,6 +2,7 @@
 
 use pinfold::{Flags, Pfn, VirtAddr, lab};
 
+use crate::about::{About, Spot};
 use crate::cpu::Operation;
 use crate::scenario::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Text, View};
 use crate::world::World;
@@ -89,6 +90,48 @@ impl World {
             Polarity::Denied => !holds,
         };
         Looked { holds, found }
+    }
+
+    /// What a fact that does not hold is about.
+    pub(crate) fn about(&self, fact: &Fact, looked: &Looked) -> Option<About> {
+        let page = |view: &View| match view {
+            View::Handle(_) => None,
+            View::Process { process, place } => {
+                let (space, target, _) = self.target(&process.value, place).ok()?;
+                Some((space.id(), target.page))
+            }
+        };
+        match (&fact.atom, looked.found) {
+            (Atom::Sees { view, word }, Found::Word(found)) => {
+                let spot = match view {
+                    View::Handle(place) => {
+                        Spot::Handle(place.name.value.clone(), self.frame(view)?)
+                    }
+                    View::Process { .. } => Spot::Page(page(view)?, self.frame(view)),
+                };
+                let place = match view {
+                    View::Handle(place) | View::Process { place, .. } => place,
+                };
+                let wanted = match fact.polarity {
+                    Polarity::Affirmed => self.words.find(&word.value),
+                    Polarity::Denied => None,
+                };
+                Some(About::Word { spot, word: place.word() as usize, wanted, found })
+            }
+            (Atom::Is { left, right }, _) => match (left, right) {
+                (View::Handle(place), owner) | (owner, View::Handle(place)) => {
+                    let handle = place.name.value.clone();
+                    let frame = self.frame(&View::Handle(place.clone()))?;
+                    Some(About::Parted { handle, frame, page: page(owner)? })
+                }
+                (one, other) => Some(About::Pages(page(one)?, page(other)?)),
+            },
+            (Atom::Dirty { view }, _) => page(view).map(About::Clean),
+            (Atom::Register { register, .. }, Found::Register(found)) => {
+                Some(About::Register { name: register.value.clone(), found })
+            }
+            _ => None,
+        }
     }
 
     /// What was found, in words.

@@ -8,10 +8,12 @@ use super::define::Entry;
 use super::switches::TABLE;
 use super::{Base, Release, RuleError, Rules};
 
-/// Reads `latest`, `default`, `5.9` or `linux-5.9`.
+/// Reads `pinfold`, `default`, `latest`, `5.9` or `linux-5.9`.
 pub(super) fn base(text: &str) -> Result<Base, RuleError> {
-    if matches!(text, "latest" | "default") {
-        return Ok(Base::Latest);
+    match text {
+        "pinfold" | "default" => return Ok(Base::Pinfold),
+        "latest" => return Ok(Base::Linux(Release::NEWEST)),
+        _ => {}
     }
     let number = text.strip_prefix("linux-").unwrap_or(text);
     match Release::split(number.as_bytes()) {
@@ -94,7 +96,7 @@ impl fmt::Display for Rules {
     /// The base, then each switch that differs from it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let base = match self.base {
-            Base::Latest => Self::default(),
+            Base::Pinfold => Self::default(),
             Base::Linux(release) => Self::at(release),
         };
         write!(f, "{}", self.base)?;

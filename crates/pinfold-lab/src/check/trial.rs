@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use pinfold_explore::{Ending, Failure, FailureKind, Judgement, Lanes, Subject, hook};
 
-use crate::access::Places;
-use crate::record::{Line, Record};
+use crate::about::{About, Seen};
+use crate::journal::{Journal, What};
+use crate::record::Record;
 use crate::report::{Cost, EndLine, Finding, Oracle};
 use crate::scenario::{Action, Code, Scenario, ScenarioError, Step};
 use crate::world::{Plan, World};
@@ -22,8 +23,9 @@ pub(crate) enum Keep {
 /// What is kept of an execution for its report.
 #[derive(Default)]
 pub(crate) struct Kept {
-    pub(crate) lines: Vec<Line>,
-    pub(crate) places: Places,
+    pub(crate) journal: Journal,
+    /// What its findings are about, as far as that is known.
+    pub(crate) about: Vec<About>,
     pub(crate) ends: Vec<EndLine>,
     pub(crate) costs: Vec<Cost>,
 }
@@ -71,7 +73,7 @@ impl Trial {
         let record = Record::new(Arc::clone(&self.plan.goals), self.plan.lane_cpus.len());
         self.plan.world(match self.keeps {
             Keep::Verdict => record,
-            Keep::Everything => record.journal(),
+            Keep::Everything => record.journal(self.plan.rules.knows_exclusive_mark()),
         })
     }
 
@@ -109,16 +111,19 @@ impl Trial {
                 return ("failed".to_owned(), vec![failed]);
             }
         }
-        let mut findings = world.examine();
-        let sound = findings.is_empty();
+        world.machine().record().note(None, || What::Judging);
+        let mut seen = world.examine();
+        let sound = seen.is_empty();
         let label = world.outcome(&scenario.outcomes);
-        findings.extend(self.claims(world));
+        seen.extend(self.claims(world));
         self.keep_costs(world);
-        self.keep_lines(&mut world.machine().record());
+        self.keep_journal(&mut world.machine().record());
         if sound {
             // The claims' own loads may have faulted: the counts must add up after them, too.
-            findings.extend(world.examine());
+            seen.extend(world.examine());
         }
+        self.kept.about.extend(seen.iter().filter_map(|seen| seen.about.clone()));
+        let mut findings: Vec<Finding> = seen.into_iter().map(|seen| seen.finding).collect();
         if findings.iter().all(|finding| finding.oracle == Oracle::Claim) {
             world.take_down();
             findings.extend(world.examine_ruins());
@@ -127,7 +132,7 @@ impl Trial {
     }
 
     /// The first claim that is broken.
-    fn claims(&mut self, world: &World) -> Option<Finding> {
+    fn claims(&mut self, world: &World) -> Option<Seen> {
         let scenario = Arc::clone(&self.plan.scenario);
         let mut broken = None;
         for claim in &scenario.always {
@@ -146,14 +151,19 @@ impl Trial {
             }
             if !kept && broken.is_none() {
                 let what = format!("{claim}; found {}", found());
-                broken = Some(Finding { oracle: Oracle::Claim, what });
+                let mut facts = claim.facts.iter().zip(&looked);
+                let fault = facts.find(|(_, looked)| looked.holds == claim.is_never());
+                let about = fault.and_then(|(fact, looked)| world.about(fact, looked));
+                broken = Some(Seen { finding: Finding { oracle: Oracle::Claim, what }, about });
             }
         }
         broken
     }
 
-    fn keep_lines(&mut self, record: &mut Record) {
-        (self.kept.lines, self.kept.places) = record.close();
+    fn keep_journal(&mut self, record: &mut Record) {
+        if let Some(journal) = record.close() {
+            self.kept.journal = journal;
+        }
     }
 
     fn keep_costs(&mut self, world: &World) {
@@ -240,6 +250,12 @@ impl Subject for Trial {
                 lanes.lane(lane.name.value.clone(), run(&world, scenario, index));
             }
         }
+        let weak = Rc::downgrade(&world);
+        hook::observe(move || {
+            if let Some(world) = weak.upgrade() {
+                world.machine().record().look();
+            }
+        });
         world
     }
 
@@ -259,9 +275,7 @@ impl Subject for Trial {
         for (count, reached) in self.reached.iter_mut().zip(&record.reached) {
             *count += u64::from(*reached);
         }
-        if self.kept.lines.is_empty() {
-            self.keep_lines(&mut record);
-        }
+        self.keep_journal(&mut record);
         drop(record);
         match findings.first() {
             None => Judgement::Pass { outcome },

@@ -106,7 +106,7 @@ fn found(mut case: Case, model: Model) -> Option<FailureKind> {
 fn each_protocol_holds_on_a_machine_as_weak_as_the_contract() {
     for protocol in PROTOCOLS {
         let [sc, tso, weak] =
-            MODELS.map(|model| holds(case(protocol, "latest"), model, LockForm::Object));
+            MODELS.map(|model| holds(case(protocol, "pinfold"), model, LockForm::Object));
         let (old, _) = holds(case(protocol, "5.8"), Model::Weak, LockForm::Object);
         println!(
             "{:<28} sc {:>5}, tso {:>5}, weak {:>5} executions, 5.8 {old:>5}; {} ends",
@@ -120,7 +120,7 @@ fn each_protocol_holds_on_a_machine_as_weak_as_the_contract() {
 fn each_protocol_holds_whoever_sets_accessed_and_dirty() {
     for protocol in PROTOCOLS.into_iter().chain(MARKED) {
         let [hardware, manager] = [Marks::Hardware, Marks::Manager].map(|marks| {
-            let case = Case { marks, ..case(protocol, "latest") };
+            let case = Case { marks, ..case(protocol, "pinfold") };
             holds(case, Model::Weak, LockForm::Object).0
         });
         println!("{:<28} {hardware:>5} executions, by the manager {manager:>5}", protocol.0);
@@ -131,7 +131,7 @@ fn each_protocol_holds_whoever_sets_accessed_and_dirty() {
 fn protocols_hold_with_the_code_of_the_locks() {
     for protocol in [PIN_UNMAP, GET_UNMAP, STORE_FORK] {
         for model in MODELS {
-            let (executions, ends) = holds(case(protocol, "latest"), model, LockForm::Code);
+            let (executions, ends) = holds(case(protocol, "pinfold"), model, LockForm::Code);
             println!("{:<28} {model:?}, locks as code: {executions}; {ends} ends", protocol.0);
         }
     }
@@ -142,12 +142,12 @@ fn broken_twins_are_found_on_it() {
     for model in MODELS {
         let twin = |protocol, rules: &str| found(case(protocol, rules), model);
         let judged = Some(FailureKind::Judged);
-        assert_eq!(twin(PIN_FORK, "latest,fork-race=open"), judged, "{model:?}");
-        let merged = twin(PIN_FORK, "latest,fork-race=seq-count");
+        assert_eq!(twin(PIN_FORK, "pinfold,fork-race=open"), judged, "{model:?}");
+        let merged = twin(PIN_FORK, "pinfold,fork-race=seq-count");
         assert_eq!(merged, judged.filter(|_| model == Model::Weak), "{model:?}");
-        let at_once = twin(PIN_UNMAP, "latest,table-free=at-once");
+        let at_once = twin(PIN_UNMAP, "pinfold,table-free=at-once");
         assert_eq!(at_once, Some(FailureKind::DataRace), "{model:?}");
-        assert_eq!(twin(PIN_MOVE, "latest,fast-recheck=off"), judged, "{model:?}");
+        assert_eq!(twin(PIN_MOVE, "pinfold,fast-recheck=off"), judged, "{model:?}");
     }
 }
 
@@ -164,7 +164,7 @@ fn a_load_under_way_beside_its_unmap_sees_a_foreign_store_by_the_rules_of_5_8_al
     );
     for model in MODELS {
         assert_eq!(found(case(LEAK, "5.8"), model), Some(FailureKind::Judged), "{model:?}");
-        for rules in ["5.9", "latest"] {
+        for rules in ["5.9", "pinfold"] {
             holds(case(LEAK, rules), model, LockForm::Object);
         }
     }
@@ -175,9 +175,9 @@ fn a_load_under_way_beside_its_unmap_sees_a_foreign_store_by_the_rules_of_5_8_al
 fn a_walk_section_without_its_barrier_meets_a_freed_table_under_weak() {
     for model in MODELS {
         for walkers in [Walkers::Each, Walkers::Counted] {
-            holds(Case { walkers, ..case(PIN_UNMAP, "latest") }, model, LockForm::Object);
+            holds(Case { walkers, ..case(PIN_UNMAP, "pinfold") }, model, LockForm::Object);
         }
-        let unfenced = Case { walkers: Walkers::Unfenced, ..case(PIN_UNMAP, "latest") };
+        let unfenced = Case { walkers: Walkers::Unfenced, ..case(PIN_UNMAP, "pinfold") };
         let race = Some(FailureKind::DataRace).filter(|_| model == Model::Weak);
         assert_eq!(found(unfenced, model), race, "{model:?}");
     }

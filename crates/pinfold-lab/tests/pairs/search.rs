@@ -33,7 +33,7 @@ impl Case {
             rules: Rules::parse(rules).expect("the rules exist"),
             walkers: Walkers::Each,
             marks: super::MARKS,
-            today: rules.starts_with("latest"),
+            today: rules.starts_with("pinfold"),
         }
     }
 

@@ -19,7 +19,7 @@ fn a_base_is_read_in_every_spelling() {
     for text in ["5.9", "linux-5.9", " 5.9 "] {
         assert_eq!(Rules::parse(text), Rules::linux("5.9"), "{text}");
     }
-    for text in ["latest", "default"] {
+    for text in ["pinfold", "default"] {
         assert_eq!(Rules::parse(text), Ok(Rules::default()), "{text}");
     }
 }
@@ -77,11 +77,11 @@ fn a_difference_names_both_sides() {
 #[test]
 fn releases_that_cannot_be_had_say_what_can() {
     let remedies = [
-        ("5.7", "the rules of Linux 5.7 are not modelled: use 5.8 to 7.3, or latest"),
-        ("4.19", "the rules of Linux 4.19 are not modelled: use 5.8 to 7.3, or latest"),
+        ("5.7", "the rules of Linux 5.7 are not modelled: use 5.8 to 7.3, latest or pinfold"),
+        ("4.19", "the rules of Linux 4.19 are not modelled: use 5.8 to 7.3, latest or pinfold"),
         ("7.4", "the rules of Linux 7.4 are not known, those of 7.3 are the newest: use latest"),
-        ("5.20", "there is no Linux 5.20: use a release from 5.8 to 7.3, or latest"),
-        ("6.20", "there is no Linux 6.20: use a release from 5.8 to 7.3, or latest"),
+        ("5.20", "there is no Linux 5.20: use a release from 5.8 to 7.3, latest or pinfold"),
+        ("6.20", "there is no Linux 6.20: use a release from 5.8 to 7.3, latest or pinfold"),
         (
             "6.12.117",
             "only mainline releases have presets: use 6.12 and override what was backported",
@@ -122,10 +122,10 @@ fn corrected(text: &str, suggestion: &str) -> String {
 
 #[test]
 fn an_unknown_base_has_the_presets_as_candidates() {
-    assert_eq!(refused("lates"), "no rules are called `lates`: use 5.8 to 7.3, or latest");
+    assert_eq!(refused("lates"), "no rules are called `lates`: use 5.8 to 7.3, latest or pinfold");
     assert_eq!(
         corrected("lates", "latest"),
-        "no rules are called `lates` (did you mean `latest`?): use 5.8 to 7.3, or latest"
+        "no rules are called `lates` (did you mean `latest`?): use 5.8 to 7.3, latest or pinfold"
     );
     assert!(corrected("v5.19", "5.19").contains("`v5.19` (did you mean `5.19`?)"));
 }

@@ -37,7 +37,7 @@ fn stops(events: &[EventKind]) -> Vec<FastStop> {
 #[test]
 fn a_pin_faults_in_what_is_missing_and_goes_with_its_guard() {
     for path in [Path::Any, Path::SlowOnly] {
-        let (mem, space) = world("latest");
+        let (mem, space) = world("pinfold");
         store(&space, 17, 5).unwrap();
         let ask = Ask::new(Access::Write, Term::Short).path(path);
         let pins = space.pin_with(pages(16, 4), ask).unwrap();
@@ -55,7 +55,7 @@ fn a_pin_faults_in_what_is_missing_and_goes_with_its_guard() {
 
 #[test]
 fn the_lock_free_path_alone_takes_what_is_ready_and_never_faults() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     let fast = |access| Ask::new(access, Term::Short).path(Path::FastOnly);
     let at = VirtAddr::of_page(16);
     let nothing = space.pin_with(pages(16, 2), fast(Access::Write));
@@ -71,7 +71,7 @@ fn the_lock_free_path_alone_takes_what_is_ready_and_never_faults() {
 
 #[test]
 fn the_lock_free_path_says_why_it_stops() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     for page in [16, 17, 18] {
         store(&space, page, 1).unwrap();
     }
@@ -94,7 +94,7 @@ fn the_lock_free_path_says_why_it_stops() {
 
 #[test]
 fn fewer_pages_than_asked_for_are_a_success_that_says_so() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     let pins = space.pin(pages(22, 4), Access::Write, Term::Long).unwrap();
     let end = VirtAddr::of_page(24);
     assert_eq!(pins.pages().len(), 2);
@@ -123,7 +123,7 @@ fn a_pin_that_runs_out_of_frames_keeps_what_it_has() {
 
 #[test]
 fn rights_limit_what_may_be_taken() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     space.protect(pages(16, 1), Prot::READ).unwrap();
     space.protect(pages(17, 1), Prot::empty()).unwrap();
     let denied = |page| Some(PinError::Fault(FaultError::Denied(VirtAddr::of_page(page))));
@@ -169,7 +169,7 @@ fn long_pins_are_charged_and_limited_and_short_ones_are_not() {
 
 #[test]
 fn a_pin_of_many_pages_can_be_given_back_page_by_page() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     let pins = space.pin(pages(16, 4), Access::Write, Term::Long).unwrap();
     let frames = pins.pages().to_vec();
     let mut parted = pins.into_pages();
@@ -215,7 +215,7 @@ fn acquired_and_released_pins_balance() {
 
 #[test]
 fn t24_the_zero_page_is_counted_until_6_5_and_then_free() {
-    for (text, counted) in [("5.9", true), ("6.2", true), ("6.5", false), ("latest", false)] {
+    for (text, counted) in [("5.9", true), ("6.2", true), ("6.5", false), ("pinfold", false)] {
         let (mem, space) = world(text);
         load(&space, 16).unwrap();
         let zero = mem.zero_page();
@@ -239,7 +239,7 @@ fn t24_the_zero_page_is_counted_until_6_5_and_then_free() {
 
 #[test]
 fn a_frame_near_overflow_is_refused_on_both_paths_and_its_neighbours_are_kept() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     store(&space, 16, 1).unwrap();
     let pfn = store(&space, 17, 1).unwrap();
     mem.frames().get(pfn, i32::MAX as u32);
@@ -256,7 +256,7 @@ fn a_frame_near_overflow_is_refused_on_both_paths_and_its_neighbours_are_kept() 
 #[test]
 fn a_read_pin_of_the_zero_page_is_unshared_for_long_terms_since_6_2() {
     for (text, unshared) in
-        [("5.18", false), ("5.19", false), ("6.1", false), ("6.2", true), ("latest", true)]
+        [("5.18", false), ("5.19", false), ("6.1", false), ("6.2", true), ("pinfold", true)]
     {
         let (mem, space) = world(text);
         load(&space, 16).unwrap();
@@ -275,7 +275,7 @@ fn a_read_pin_of_the_zero_page_is_unshared_for_long_terms_since_6_2() {
 
 #[test]
 fn a_read_pin_in_a_read_only_area_gets_an_exclusive_page_that_stays_read_only() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     let pfn = store(&space, 16, 3).unwrap();
     let child = space.fork().unwrap();
     space.protect(pages(16, 1), Prot::READ).unwrap();
@@ -293,7 +293,7 @@ fn a_read_pin_in_a_read_only_area_gets_an_exclusive_page_that_stays_read_only() 
 
 #[test]
 fn a_get_never_unshares_and_a_pin_of_shared_memory_takes_the_objects_page() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     let pfn = store(&space, 16, 3).unwrap();
     let child = space.fork().unwrap();
     let gets = child.get(pages(16, 1), Access::Read).unwrap();
@@ -307,7 +307,7 @@ fn a_get_never_unshares_and_a_pin_of_shared_memory_takes_the_objects_page() {
 
 #[test]
 fn gup_and_a_hinting_entry_follow_the_rule() {
-    for (text, faulted) in [("6.2", true), ("6.5", false), ("latest", false)] {
+    for (text, faulted) in [("6.2", true), ("6.5", false), ("pinfold", false)] {
         let (mem, space) = world(text);
         let pfn = store(&space, 16, 1).unwrap();
         assert_eq!(space.numa_scan(pages(16, 1)), 1);
@@ -325,7 +325,7 @@ fn gup_and_a_hinting_entry_follow_the_rule() {
 
 #[test]
 fn unpin_dirty_marks_pages_and_spares_the_zero_page() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     load(&space, 16).unwrap();
     let pfn = store(&space, 17, 1).unwrap();
     space.pin(pages(16, 2), Access::Read, Term::Short).unwrap().unpin_dirty();
@@ -337,7 +337,7 @@ fn unpin_dirty_marks_pages_and_spares_the_zero_page() {
 
 #[test]
 fn a_walk_that_overlaps_fork_gives_everything_back_and_takes_the_slow_way() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     store(&space, 16, 1).unwrap();
     store(&space, 17, 1).unwrap();
     let space = std::sync::Arc::new(space);
