@@ -52,11 +52,6 @@ pub(crate) fn draw_saved(report: &Report, place: Option<&Place>, look: &Look) ->
     page.add(cap::COST, evidence::costs(report, look));
     let cap = if report.broken.is_some() { cap::REACHED } else { cap::EVIDENCE };
     page.add(cap, evidence::evidence(report, look));
-    // They were requested, so nothing is left out in their place.
-    let accesses = accesses::section(report, look);
-    if !accesses.is_empty() {
-        page.sections.push(accesses);
-    }
     page.add(usize::MAX, next(report, place, look));
     let room = page.room().saturating_sub(TRACE_LEAST + 1).max(WHY_LEAST);
     page.insert(story_at, room, why(report, look));
@@ -69,6 +64,9 @@ pub(crate) fn draw_saved(report: &Report, place: Option<&Place>, look: &Look) ->
         let rules_at = trace_at + usize::from(shows_trace(report, look) && report.trace.is_some());
         page.insert(rules_at, usize::MAX, rules);
     }
+    // They were requested, so nothing is left out in their place.
+    let next_at = page.sections.len() - usize::from(!next(report, place, look).is_empty());
+    page.insert(next_at, usize::MAX, accesses::section(report, look));
     page.finish()
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Rows<'a> {
 #[derive(Default)]
 struct Drawn {
     rows: Vec<Row>,
+    /// What the state column shows in each row: the pages, each once, with their state.
+    states: Vec<Vec<(usize, String)>>,
     /// What the state column last showed of each page.
     shown: Vec<String>,
     /// The lane of the last row.
@@ -71,7 +73,17 @@ impl Rows<'_> {
             self.switch(&mut drawn, at, lane, alone);
             self.line(&mut drawn, at, line, lane);
         }
-        Trace { lanes, rows: drawn.rows }
+        let mut rows = drawn.rows;
+        for (row, states) in rows.iter_mut().zip(&drawn.states) {
+            row.state = (!states.is_empty()).then(|| self.tell_states(states));
+        }
+        Trace { lanes, rows }
+    }
+
+    fn tell_states(&self, states: &[(usize, String)]) -> String {
+        let name = |page: usize| &self.ledger.journal.watched[page].name;
+        let texts = states.iter().map(|(page, text)| format!("{} {text}", name(*page)));
+        texts.collect::<Vec<_>>().join("; ")
     }
 
     /// A row where another lane goes on: it says which step is left unfinished and which goes on.
@@ -92,14 +104,7 @@ impl Rows<'_> {
             [] => return,
         };
         drawn.silent = resumed.map(|step| step.number);
-        drawn.rows.push(Row {
-            step: None,
-            lane: Some(before),
-            kind: RowKind::Switch,
-            text,
-            state: None,
-            cited: false,
-        });
+        drawn.push(Row { lane: Some(before), kind: RowKind::Switch, ..note(text) }, Vec::new());
     }
 
     /// The step that a lane was in before a line.
@@ -134,24 +139,25 @@ impl Rows<'_> {
             What::Event(_) | What::Stores(_) | What::Loads(_) | What::Ends => None,
             What::Releases(_) | What::Judging => None,
         };
-        let state = self.state(drawn, &line.changes);
+        let states = self.states(drawn, &line.changes);
         let Some(text) = text else {
-            merge(drawn, lane, state);
+            drawn.merge(lane, states);
             return;
         };
         if lane.is_none() && drawn.rows.last().is_some_and(|row| row.lane.is_some()) {
-            drawn.rows.push(claims());
+            let claims = Row { kind: RowKind::Claims, ..note("the claims look".to_owned()) };
+            drawn.push(claims, Vec::new());
         }
         drawn.silent = None;
         let text = if line.times > 1 { format!("{text} ({} times)", line.times) } else { text };
-        drawn.rows.push(Row {
+        let row = Row {
             step: step.filter(|_| kind == RowKind::Step).map(|step| step.number),
             lane,
             kind,
-            text,
-            state,
             cited: self.cited.contains(&at),
-        });
+            ..note(text)
+        };
+        drawn.push(row, states);
     }
 
     fn word(&self, touch: &Touch) -> String {
@@ -159,61 +165,50 @@ impl Rows<'_> {
     }
 
     /// What the state column shows of changes: only what looks different.
-    fn state(&self, drawn: &mut Drawn, changes: &[Change]) -> Option<String> {
-        let mut texts = Vec::new();
+    fn states(&self, drawn: &mut Drawn, changes: &[Change]) -> Vec<(usize, String)> {
+        let mut states = Vec::new();
         for change in changes {
             let text = change.view.text(self.marks);
             if drawn.shown[change.page] != text {
-                texts.push(format!("{} {text}", self.ledger.journal.watched[change.page].name));
+                states.push((change.page, text.clone()));
                 drawn.shown[change.page] = text;
             }
         }
-        (!texts.is_empty()).then(|| texts.join("; "))
+        states
     }
 
     /// A row for an access that was not up to date; an explanation always cites it.
     fn stale(&self, drawn: &mut Drawn, late: &Stale) {
         drawn.silent = None;
-        drawn.rows.push(Row {
-            step: None,
-            lane: Some(late.lane),
-            kind: RowKind::Note,
-            text: late.tell(),
-            state: None,
-            cited: true,
-        });
+        let row = Row { lane: Some(late.lane), cited: true, ..note(late.tell()) };
+        drawn.push(row, Vec::new());
     }
 }
 
-/// The row above what claims read.
-fn claims() -> Row {
-    Row {
-        step: None,
-        lane: None,
-        kind: RowKind::Claims,
-        text: "the claims look".to_owned(),
-        state: None,
-        cited: false,
-    }
+/// A row that says something, of no lane yet.
+fn note(text: String) -> Row {
+    Row { step: None, lane: None, kind: RowKind::Note, text, state: None, cited: false }
 }
 
-/// Adds a state to the last row, if it is of the same lane, or a row for it.
-fn merge(drawn: &mut Drawn, lane: Option<usize>, state: Option<String>) {
-    let Some(state) = state else { return };
-    match drawn.rows.last_mut() {
-        Some(last) if last.lane == lane && last.kind != RowKind::Switch => {
-            last.state = Some(match last.state.take() {
-                Some(before) => format!("{before}; {state}"),
-                None => state,
-            });
+impl Drawn {
+    fn push(&mut self, row: Row, states: Vec<(usize, String)>) {
+        self.rows.push(row);
+        self.states.push(states);
+    }
+
+    /// Adds states to the last row, if it is of the same lane, or a row for them.
+    fn merge(&mut self, lane: Option<usize>, states: Vec<(usize, String)>) {
+        if states.is_empty() {
+            return;
         }
-        _ => drawn.rows.push(Row {
-            step: None,
-            lane,
-            kind: RowKind::Note,
-            text: String::new(),
-            state: Some(state),
-            cited: false,
-        }),
+        match (self.rows.last(), self.states.last_mut()) {
+            (Some(last), Some(known)) if last.lane == lane && last.kind != RowKind::Switch => {
+                for (page, text) in states {
+                    known.retain(|(other, _)| *other != page);
+                    known.push((page, text));
+                }
+            }
+            _ => self.push(Row { lane, ..note(String::new()) }, states),
+        }
     }
 }
