@@ -40,6 +40,13 @@
 //! [`Frames::take_run`]: below 4 GiB for a device ([`Zone::Low32`]), or for a large buffer. Memory
 //! comes and goes with [`Frames::add`] and [`Frames::reserve`].
 //!
+//! # Who looks an address up
+//!
+//! Hardware walks the tables by itself: load [`AddressSpace::root`]. An emulator's TLB fill and a
+//! debugger call [`AddressSpace::walk`], which takes no lock and says what its answer is worth;
+//! [`Cause::is_allowed_by`] tells an access from a fault. `examples/threaded_pins.rs` has such a
+//! CPU in thirty lines.
+//!
 //! # The floors
 //!
 //! A module may use what lies on its own floor or below, never above, and no file imports itself

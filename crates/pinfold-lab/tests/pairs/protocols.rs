@@ -215,8 +215,8 @@ fn a_flush_keeps_an_emulated_cpu_from_freed_tables_under_every_preset_and_model(
         Setup::Untouched,
         &[&[(Owner, Load)], &[(Owner, Store), (Owner, DontNeed), (Owner, Store)]],
     );
+    holds(emulated(LOAD_REUSE, "latest"), Model::Weak, LockForm::Object);
     for model in MODELS {
-        holds(emulated(LOAD_REUSE, "latest"), model, LockForm::Object);
         let mut careless = emulated(LOAD_REUSE, "latest");
         careless.form.lookup = Lookup::Careless;
         assert_eq!(found(careless, model), Some(FailureKind::DataRace), "{model:?}");
