@@ -349,24 +349,21 @@ impl World {
         Ok(outcome)
     }
 
-    /// Whether a page may have had this entry. Where nobody takes an entry out it is there; one of a
-    /// page on the move, or of none, is somebody's doing. A frame is one of the machine's.
+    /// Whether a page may have had this entry. Where nobody takes an entry out it is there; that of
+    /// a page on the move is a migration's doing, or a hinting fault's. A frame is one of the
+    /// machine's.
     fn may_be(&self, entry: Entry) -> bool {
-        const LEAVE_IT: [What; 7] = [
-            What::Load,
-            What::Walk,
-            What::PinFast,
-            What::Get,
-            What::Fork,
-            What::Unpin,
-            What::DeviceWrite,
-        ];
+        const LEAVE_IT: [What; 6] =
+            [What::Load, What::Walk, What::PinFast, What::Fork, What::Unpin, What::DeviceWrite];
         let stays = self.acts().all(|(.., (_, what))| LEAVE_IT.contains(&what));
         let there = self.setup != Setup::Untouched && self.setup != Setup::Hinted;
         match entry {
             Entry::None => !(stays && there),
             Entry::Mapped(pfn) => self.memory.frames().all().any(|known| known == pfn),
-            Entry::Migration(_) => self.acts().any(|(.., (_, what))| what == What::Migrate),
+            Entry::Migration(_) => {
+                let moves = self.acts().any(|(.., (_, what))| what == What::Migrate);
+                moves || self.setup == Setup::Hinted
+            }
             Entry::Swap(_) => false,
         }
     }
