@@ -214,6 +214,7 @@
 //!
 //! `facts n.m` in comments names a section of `docs/facts-linux.md`, Linux's rules by release.
 #![no_std]
+#![warn(missing_debug_implementations)]
 
 #[cfg(test)]
 extern crate alloc;
