@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pinfold_explore::{Ending, Failure, FailureKind, Judgement, Lanes, Subject, hook};
 
 use crate::access::Places;
+use crate::claim::Ends;
 use crate::record::{Line, Record};
 use crate::report::{Cost, EndLine, Finding, Oracle};
 use crate::scenario::{Action, Code, Scenario, ScenarioError, Step};
@@ -111,8 +112,9 @@ impl Trial {
         }
         let mut findings = world.examine();
         let sound = findings.is_empty();
-        let label = world.outcome(&scenario.outcomes);
-        findings.extend(self.claims(world));
+        let ends = Ends::of(world, &scenario);
+        let label = ends.outcome();
+        findings.extend(self.claims(world, &ends));
         self.keep_costs(world);
         self.keep_lines(&mut world.machine().record());
         if sound {
@@ -127,13 +129,11 @@ impl Trial {
     }
 
     /// The first claim that is broken.
-    fn claims(&mut self, world: &World) -> Option<Finding> {
-        let scenario = Arc::clone(&self.plan.scenario);
+    fn claims(&mut self, world: &World, ends: &Ends<'_>) -> Option<Finding> {
         let mut broken = None;
-        for claim in &scenario.always {
-            let (kept, looked) = world.claim(claim);
+        for (claim, kept, found) in ends.claims() {
             let found = || {
-                let found = looked.iter().map(|fact| world.tell_found(fact.found));
+                let found = found.iter().map(|found| world.tell_found(*found));
                 found.collect::<Vec<_>>().join(", ")
             };
             if self.keeps == Keep::Everything {
