@@ -12,6 +12,7 @@ use crate::scenario::{Verb, parse};
 use crate::{LockForm, Strategy};
 
 mod ends;
+mod holds;
 mod one_run;
 
 fn rules(text: &str) -> Rules {
