@@ -65,7 +65,7 @@ impl Frames {
     /// `pfn` afterwards (since 5.14, c24d37322548). A full barrier follows, so that the caller's
     /// re-read of the entry comes later.
     #[inline]
-    pub(crate) fn try_grab(&self, pfn: Pfn, holds: Holds) -> Grab {
+    pub(crate) fn try_grab(&self, pfn: Pfn, holds: &Holds) -> Grab {
         let frame = self.frame(pfn);
         if frame.is_large() {
             return self.try_grab_large(pfn, holds);
@@ -82,7 +82,7 @@ impl Frames {
     }
 
     #[inline(never)]
-    fn try_grab_large(&self, pfn: Pfn, holds: Holds) -> Grab {
+    fn try_grab_large(&self, pfn: Pfn, holds: &Holds) -> Grab {
         let Some((head, frame)) = self.try_folio(pfn) else { return Grab::Gone };
         if let Err(refused) = frame.try_gain(holds.times, holds.room_of_large()) {
             return refused;
@@ -111,7 +111,7 @@ impl Frames {
 
     /// Takes holds under the page-table lock, where an entry guarantees that the folio lives.
     #[inline]
-    pub(crate) fn grab(&self, pfn: Pfn, holds: Holds) -> Grab {
+    pub(crate) fn grab(&self, pfn: Pfn, holds: &Holds) -> Grab {
         let folio = self.folio(pfn);
         let large = folio.is_large();
         if !folio.counts().may_gain(if large { holds.room_of_large() } else { holds.room }) {
@@ -132,7 +132,7 @@ impl Frames {
 
     /// Drops holds of the folio of `pfn`. Returns its head, and what is left.
     #[inline]
-    pub(crate) fn ungrab(&self, pfn: Pfn, holds: Holds) -> (Pfn, Put) {
+    pub(crate) fn ungrab(&self, pfn: Pfn, holds: &Holds) -> (Pfn, Put) {
         let frame = self.frame(pfn);
         if frame.is_large() {
             return self.ungrab_large(pfn, holds);
@@ -141,7 +141,7 @@ impl Frames {
     }
 
     #[inline(never)]
-    fn ungrab_large(&self, pfn: Pfn, holds: Holds) -> (Pfn, Put) {
+    fn ungrab_large(&self, pfn: Pfn, holds: &Holds) -> (Pfn, Put) {
         let folio = self.folio(pfn);
         if holds.kind == Hold::Pin {
             folio.unpin(holds.times);

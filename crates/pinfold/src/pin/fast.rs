@@ -112,7 +112,7 @@ impl<P: Platform> Space<P> {
         }
         let pfn = pte.present_pfn();
         mem.tell(self.id(), page, EventKind::FastLook(pfn));
-        match mem.frames().try_grab(pfn, wish.holds) {
+        match mem.frames().try_grab(pfn, &wish.holds) {
             Grab::Taken(_) => held.push(pfn),
             Grab::Gone => return Err(FastStop::FrameGone),
             Grab::Overflow => return Err(FastStop::Overflow),

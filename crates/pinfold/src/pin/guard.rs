@@ -80,14 +80,14 @@ impl<P: Platform> Held<P> {
         if let Some(pfn) = self.pages.pop()
             && Some(pfn) != mem.uncounted(self.holds)
         {
-            mem.ungrab(pfn, self.holds);
+            mem.ungrab(pfn, &self.holds);
         }
     }
 
     /// Gives back all but the first `kept` pages.
     pub(super) fn release_from(&mut self, kept: usize) {
-        let (mem, holds) = (self.space.mem(), self.holds);
-        let uncounted = mem.uncounted(holds);
+        let (mem, holds) = (self.space.mem(), &self.holds);
+        let uncounted = mem.uncounted(*holds);
         for pfn in self.pages.drain(kept..) {
             if Some(pfn) != uncounted {
                 mem.ungrab(pfn, holds);
@@ -127,7 +127,7 @@ impl<P: Platform> Memory<P> {
 
     /// Drops counted holds.
     #[inline]
-    fn ungrab(&self, pfn: Pfn, holds: Holds) {
+    fn ungrab(&self, pfn: Pfn, holds: &Holds) {
         self.tell_frame(EventKind::Unpinned(pfn));
         let (head, put) = self.frames().ungrab(pfn, holds);
         self.after_put(head, put);
@@ -255,7 +255,7 @@ impl<P: Platform> Drop for PinnedPage<P> {
         let mem = self.space.mem();
         mem.stats().nr_foll_pin_released.add(u64::from(self.holds.times()));
         if Some(self.pfn) != mem.uncounted(self.holds) {
-            mem.ungrab(self.pfn, self.holds);
+            mem.ungrab(self.pfn, &self.holds);
         }
         self.space.locked.sub(self.charged);
     }

@@ -177,7 +177,7 @@ impl<P: Platform> Space<P> {
         {
             return Follow::Taken(pfn);
         }
-        match mem.frames().grab(pfn, step.holds) {
+        match mem.frames().grab(pfn, &step.holds) {
             Grab::Taken(_) => Follow::Taken(pfn),
             Grab::Gone | Grab::Overflow => Follow::Overflow(pfn),
         }
