@@ -196,7 +196,9 @@ impl World {
             }
             View::Process { process, place } => {
                 let (space, target, _) = self.target(&process.value, place).ok()?;
+                // Shared memory has its page whether this process has touched it yet or not.
                 self.mapped(space.root(), target.page)
+                    .or_else(|| lab::shared_page(&space, VirtAddr::of_page(target.page)))
             }
         }
     }

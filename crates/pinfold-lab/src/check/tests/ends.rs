@@ -55,3 +55,17 @@ fn a_fact_that_is_stated_twice_is_looked_at_once() {
     let faults = twice.costs.iter().find(|cost| cost.name == "pgfault").map(|cost| cost.value);
     assert_eq!(faults, Some(2), "one fault of the lane, one of the fact: {:?}", twice.costs);
 }
+
+#[test]
+fn shared_memory_is_one_page_for_a_process_that_has_not_touched_it() {
+    let text = |claims: &str| {
+        format!(
+            "scenario shared\nsetup\n  process P\n  P: map S 2 shared rw\n  P: write S[0] \"v\"\n  \
+             P: get S[0] write as h0\nlane parent: P\n  fork C\nalways\n{claims}"
+        )
+    };
+    let one = "  h0 is C:S[0]\n  P:S[0] is C:S[0]\n  C:S[0] is not C:S[1]\n  C:S[0] sees \"v\"\n";
+    assert_eq!(checked(&text(one), "latest").verdict, Verdict::Pass);
+    let untouched = checked(&text("  P:S[1] is C:S[1]\n"), "latest");
+    assert_eq!(untouched.broken.expect("there is no page").oracle, Oracle::Claim);
+}
