@@ -31,6 +31,10 @@ pub(crate) enum Command {
     /// Repeat a failing execution that `check` saved, or one that a schedule describes
     Replay(ReplayArgs),
     /// Compare scenarios under several rule sets, in a table
+    ///
+    /// A cell ends after 100000 executions unless --max-executions, --time or another way to search
+    /// is given, so that the table does not depend on the load of the machine. `part#` is a cell
+    /// that the number of executions ended, `part@` one that the time did.
     Matrix(MatrixArgs),
     /// List rule sets and switches, show one, or compare two
     Rules(RulesArgs),
@@ -317,7 +321,8 @@ pub(crate) struct SearchArgs {
     /// The seed of --random and --pct
     #[arg(long, value_name = "N", requires = "strategy", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Stop after this many executions; with --resume after as many more
+    /// Stop after this many executions; with --resume after as many more [default: no bound; for
+    /// each cell of `matrix` 100000, unless --time or another way to search is given]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_executions: Option<u64>,
     /// Cut an execution off after this many steps
@@ -327,6 +332,11 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) time: Option<Duration>,
 }
+
+/// The executions that an exhaustive cell of `matrix` may take unless other bounds are requested: a
+/// table is an overview. Not a time, since that would make verdicts depend on the load of the
+/// machine.
+pub(crate) const CELL_EXECUTIONS: u64 = 100_000;
 
 /// The number of executions of a `--pct` search that gives no number.
 const PCT_RUNS: u64 = 100_000;

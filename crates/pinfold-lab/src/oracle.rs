@@ -226,9 +226,9 @@ impl World {
                 let each = match hold {
                     Hold::Pins(_) if *pfn == zero && free_zero_pin => 0,
                     Hold::Pins(_) => PIN_BIAS,
-                    Hold::Refs(_) => hold.gets(),
+                    Hold::Refs(_) => 1,
                 };
-                wanted[at(*pfn)].0 += each;
+                wanted[at(*pfn)].0 += each * hold.times();
             }
         }
         for pfn in self.memory.frames().all() {
@@ -257,7 +257,7 @@ impl World {
         let holds = state.handles.values().filter_map(|handle| handle.hold.as_ref());
         let held: u64 = holds
             .filter(|hold| matches!(hold, Hold::Pins(_)))
-            .map(|hold| hold.pages().len() as u64)
+            .map(|hold| hold.pages().len() as u64 * u64::from(hold.times()))
             .sum();
         let stats = self.memory.stats();
         let (acquired, released) =

@@ -1,5 +1,6 @@
 //! Carries out one step of a scenario on the real memory manager.
 
+use std::num::NonZero;
 use std::rc::Rc;
 
 use pinfold::pin::{Ask, Force as PinForce, Path as PinPath};
@@ -16,7 +17,7 @@ use crate::journal::{Held, Touch, What};
 use crate::machine::Machine;
 use crate::scenario::{
     self, Access, Action, Advice, Dirty, Duration, Failure, Force, Grab, Pages, Path, Protection,
-    Sharing, Step,
+    Sharing, Spanned, Step,
 };
 use crate::world::{Area, Handle, Hold, Process, State, Store, World};
 
@@ -78,6 +79,9 @@ impl From<PinError> for Fault {
         }
     }
 }
+
+/// The number behind `times`.
+type Times = Option<Spanned<u32>>;
 
 /// What a step that succeeded reports.
 pub(crate) type Done = Result<Option<String>, Fault>;
@@ -164,8 +168,8 @@ impl World {
                 self.machine().touched(through(from, frame, value), What::Loads);
                 self.seen(value, expect.as_ref(), register.as_ref())
             }
-            Action::Pin { grab, duration } => self.pin(process, grab, *duration),
-            Action::Get { grab, times } => self.get(process, grab, times.map_or(1, |n| n.value)),
+            Action::Pin { grab, duration, times } => self.pin(process, grab, *duration, *times),
+            Action::Get { grab, times } => self.get(process, grab, *times),
             Action::Unpin { handle, dirty } => self.unpin(&handle.value, *dirty),
             Action::Put { handle } => {
                 drop(self.release(&handle.value)?);
@@ -331,14 +335,14 @@ impl World {
         Ok(frame)
     }
 
-    fn pin(&self, process: &str, grab: &Grab, duration: Duration) -> Done {
+    fn pin(&self, process: &str, grab: &Grab, duration: Duration, times: Times) -> Done {
         let (space, range) = self.range(process, &grab.pages)?;
         let term = match duration {
             Duration::Short => Term::Short,
             Duration::LongTerm => Term::Long,
         };
         let since = self.machine().record().zaps;
-        let pins = space.pin_with(range, ask(grab, term))?;
+        let pins = space.pin_with(range, ask(grab, times, term))?;
         if let Some(error) = pins.shortfall() {
             return Err(error.into());
         }
@@ -346,15 +350,11 @@ impl World {
         self.keep(process, &grab.handle.value, Hold::Pins(pins), (&space, range), coherent)
     }
 
-    fn get(&self, process: &str, grab: &Grab, times: u32) -> Done {
+    fn get(&self, process: &str, grab: &Grab, times: Times) -> Done {
         let (space, range) = self.range(process, &grab.pages)?;
-        let mut refs = Vec::new();
-        for _ in 0..times {
-            let got = space.get_with(range, ask(grab, Term::Short))?;
-            if let Some(error) = got.shortfall() {
-                return Err(error.into());
-            }
-            refs.push(got);
+        let refs = space.get_with(range, ask(grab, times, Term::Short))?;
+        if let Some(error) = refs.shortfall() {
+            return Err(error.into());
         }
         self.keep(process, &grab.handle.value, Hold::Refs(refs), (&space, range), None)
     }
@@ -445,7 +445,7 @@ impl State {
     }
 }
 
-fn ask(grab: &Grab, term: Term) -> Ask {
+fn ask(grab: &Grab, times: Times, term: Term) -> Ask {
     Ask {
         access: match grab.access.value {
             Access::Read => PinAccess::Read,
@@ -459,7 +459,9 @@ fn ask(grab: &Grab, term: Term) -> Ask {
         path: match grab.path {
             Path::FastThenSlow => PinPath::Any,
             Path::FastOnly => PinPath::FastOnly,
+            Path::SlowOnly => PinPath::SlowOnly,
         },
+        times: times.and_then(|times| NonZero::new(times.value)).unwrap_or(NonZero::<u32>::MIN),
     }
 }
 

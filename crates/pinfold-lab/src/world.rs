@@ -45,10 +45,10 @@ pub(crate) struct Area {
     pub(crate) sharing: Sharing,
 }
 
-/// What a handle holds.
+/// What a handle holds: one frame for each page, and as often as it was asked for.
 pub(crate) enum Hold {
     Pins(Pins<Machine>),
-    Refs(Vec<Refs<Machine>>),
+    Refs(Refs<Machine>),
 }
 
 impl Hold {
@@ -56,23 +56,23 @@ impl Hold {
     pub(crate) fn pages(&self) -> &[Pfn] {
         match self {
             Self::Pins(pins) => pins.pages(),
-            Self::Refs(refs) => refs.first().map_or(&[], Refs::pages),
+            Self::Refs(refs) => refs.pages(),
         }
     }
 
     /// The references that each page carries for it.
     pub(crate) fn refs(&self) -> u32 {
         match self {
-            Self::Pins(_) => PIN_BIAS,
-            Self::Refs(_) => self.gets(),
+            Self::Pins(_) => PIN_BIAS.saturating_mul(self.times()),
+            Self::Refs(_) => self.times(),
         }
     }
 
-    /// How many references taken by `get` each page carries for it: none if it is a pin.
-    pub(crate) fn gets(&self) -> u32 {
+    /// How many pins or references each page carries for it.
+    pub(crate) fn times(&self) -> u32 {
         match self {
-            Self::Pins(_) => 0,
-            Self::Refs(refs) => refs.len() as u32,
+            Self::Pins(pins) => pins.times(),
+            Self::Refs(refs) => refs.times(),
         }
     }
 }

@@ -258,12 +258,31 @@ impl Rules {
     /// Whether any rule in force asks for the exclusive mark of a page (PageAnonExclusive, Linux
     /// 5.19; facts 1.5). Where none does, the mark decides nothing.
     pub const fn knows_exclusive_mark(&self) -> bool {
-        matches!(self.pte_cow, PteCow::Exclusive | PteCow::ExclusiveTight)
-            || matches!(self.read_gup, ReadGup::UnshareAnon | ReadGup::UnshareAll)
-            || matches!(self.fork_pin, ForkPin::CopyIfExclusive)
-            || matches!(self.migration_kind, MigrationKind::Exclusive)
-            || matches!(self.force_write, ForceWrite::Exclusive)
-            || matches!(self.write_upgrade, WriteUpgrade::ExclusiveDirty | WriteUpgrade::Exclusive)
+        let reuses = match self.pte_cow {
+            PteCow::MapCount | PteCow::RefCount | PteCow::RefCountPrecise => false,
+            PteCow::Exclusive | PteCow::ExclusiveTight => true,
+        };
+        let unshares = match self.read_gup {
+            ReadGup::AsIs | ReadGup::ForceWrite => false,
+            ReadGup::UnshareAnon | ReadGup::UnshareAll => true,
+        };
+        let copies = match self.fork_pin {
+            ForkPin::Share | ForkPin::Copy => false,
+            ForkPin::CopyIfExclusive => true,
+        };
+        let remembers = match self.migration_kind {
+            MigrationKind::ReadWrite => false,
+            MigrationKind::Exclusive => true,
+        };
+        let forces = match self.force_write {
+            ForceWrite::DropWrite | ForceWrite::DirtyCow => false,
+            ForceWrite::Exclusive => true,
+        };
+        let upgrades = match self.write_upgrade {
+            WriteUpgrade::Never => false,
+            WriteUpgrade::ExclusiveDirty | WriteUpgrade::Exclusive => true,
+        };
+        reuses || unshares || copies || remembers || forces || upgrades
     }
 
     /// The rules of a mainline release, such as `5.9` or `linux-5.9`. `latest` is the newest of

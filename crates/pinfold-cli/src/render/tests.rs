@@ -1,7 +1,7 @@
 //! Drawings of made-up reports against stored ones. To store what is drawn now, run the tests with
 //! `SNAPSHOTS=overwrite`, and read the difference.
 
-use super::matrix::{Cell, Matrix, Row as MatrixRow};
+use super::matrix::{Cell, CellBounds, EndedBy, Matrix, Row as MatrixRow};
 use super::text::{cut, fold, seconds, thousands, width};
 use super::*;
 use crate::saved::Place;
@@ -166,10 +166,13 @@ fn matrix() -> Matrix {
     let cell = |verdict, outcome: Option<&str>| Cell {
         verdict,
         outcome: outcome.map(str::to_owned),
+        ended: None,
         wanted: None,
     };
+    let part = |ended| Cell { ended: Some(ended), ..cell(Verdict::Partial, None) };
     let mut fork = vec![cell(Verdict::Fail, None), cell(Verdict::Pass, None)];
-    fork.push(Cell { wanted: Some("ok".into()), ..cell(Verdict::Partial, None) });
+    fork.push(Cell { wanted: Some("ok".into()), ..part(EndedBy::Executions) });
+    let unpin = vec![part(EndedBy::Executions), part(EndedBy::Time), part(EndedBy::Other)];
     let many = vec![
         cell(Verdict::Pass, Some("share")),
         cell(Verdict::Pass, Some("copy")),
@@ -180,9 +183,11 @@ fn matrix() -> Matrix {
         rules: strings(&["5.8", "5.9", "latest,fork-pin=share"]),
         rows: vec![
             MatrixRow { name: "rdma-fork".into(), cells: fork },
+            MatrixRow { name: "unmap-races-pin".into(), cells: unpin },
             MatrixRow { name: "many-references".into(), cells: many },
         ],
         model: "sc",
+        bounds: CellBounds { executions: Some(100_000), seconds: Some(60.0) },
         seconds: 8.8,
         compared: true,
     }

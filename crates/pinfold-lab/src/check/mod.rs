@@ -155,8 +155,14 @@ impl Prepared {
             Order::AsWritten => Search::Exhaustive { preemptions: Some(0) },
             Order::Seed(seed) => Search::Random { seed, runs: 1 },
         };
-        let config =
-            Config { model: Model::Sc, search, max_executions: Some(1), ..Config::default() };
+        // What is shown is the execution that was made, so a failure is not cut down.
+        let config = Config {
+            model: Model::Sc,
+            search,
+            max_executions: Some(1),
+            shrink_runs: 0,
+            ..Config::default()
+        };
         let found = explore(&mut trial, &config, &mut |_| {});
         count(&mut report, &found, reached(&self.plan, &trial.reached));
         report.verdict = match (&found.failure, found.truncated) {

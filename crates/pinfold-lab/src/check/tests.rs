@@ -11,6 +11,10 @@ use super::*;
 use crate::scenario::{Verb, parse};
 use crate::{LockForm, Strategy};
 
+mod ends;
+mod holds;
+mod one_run;
+
 fn rules(text: &str) -> Rules {
     Rules::parse(text).expect("rules")
 }

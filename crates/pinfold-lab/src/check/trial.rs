@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pinfold_explore::{Ending, Failure, FailureKind, Judgement, Lanes, Subject, hook};
 
 use crate::about::{About, Seen};
+use crate::claim::Ends;
 use crate::journal::{Journal, What};
 use crate::record::Record;
 use crate::report::{Cost, EndLine, Finding, Oracle};
@@ -114,8 +115,9 @@ impl Trial {
         world.machine().record().note(None, || What::Judging);
         let mut seen = world.examine();
         let sound = seen.is_empty();
-        let label = world.outcome(&scenario.outcomes);
-        seen.extend(self.claims(world));
+        let ends = Ends::of(world, &scenario);
+        let label = ends.outcome();
+        seen.extend(self.claims(world, &ends));
         self.keep_costs(world);
         self.keep_journal(&mut world.machine().record());
         if sound {
@@ -132,13 +134,11 @@ impl Trial {
     }
 
     /// The first claim that is broken.
-    fn claims(&mut self, world: &World) -> Option<Seen> {
-        let scenario = Arc::clone(&self.plan.scenario);
+    fn claims(&mut self, world: &World, ends: &Ends<'_>) -> Option<Seen> {
         let mut broken = None;
-        for claim in &scenario.always {
-            let (kept, looked) = world.claim(claim);
+        for (claim, kept, found) in ends.claims() {
             let found = || {
-                let found = looked.iter().map(|fact| world.tell_found(fact.found));
+                let found = found.iter().map(|found| world.tell_found(*found));
                 found.collect::<Vec<_>>().join(", ")
             };
             if self.keeps == Keep::Everything {
@@ -151,9 +151,7 @@ impl Trial {
             }
             if !kept && broken.is_none() {
                 let what = format!("{claim}; found {}", found());
-                let mut facts = claim.facts.iter().zip(&looked);
-                let fault = facts.find(|(_, looked)| looked.holds == claim.is_never());
-                let about = fault.and_then(|(fact, looked)| world.about(fact, looked));
+                let about = ends.fault(claim).and_then(|(fact, found)| world.about(fact, found));
                 broken = Some(Seen { finding: Finding { oracle: Oracle::Claim, what }, about });
             }
         }

@@ -5,7 +5,7 @@ mod force;
 
 use super::{Access, Ask, Hold, Path, Term};
 use crate::event::FastStop;
-use crate::frame::Grab;
+use crate::frame::{Grab, Holds};
 use crate::testing::{
     Audit, Mem, Space, device_read, load, machine, map, map_shared, pages, rules, space, store,
 };
@@ -13,6 +13,7 @@ use crate::{
     AddressSpace, Cause, EventKind, FaultError, Limits, PIN_BIAS, PinError, Prot, Rules, Tuning,
     VirtAddr, X86_64,
 };
+use core::num::NonZero;
 use std::vec::Vec;
 
 const RW: Prot = Prot::READ_WRITE;
@@ -238,6 +239,57 @@ fn t24_the_zero_page_is_counted_until_6_5_and_then_free() {
 }
 
 #[test]
+fn several_pins_of_a_page_are_counted_charged_and_released_together() {
+    let (mem, space) = world("pinfold");
+    let pfns = [store(&space, 16, 1).unwrap(), store(&space, 17, 1).unwrap()];
+    let refs = || pfns.map(|pfn| mem.frames().counts(pfn).refs());
+    let stats = || (mem.stats().nr_foll_pin_acquired.get(), mem.stats().nr_foll_pin_released.get());
+    let times = NonZero::new(5).unwrap();
+    for path in [Path::FastOnly, Path::SlowOnly] {
+        let ask = Ask::new(Access::Write, Term::Long).path(path).times(times);
+        let (before, _) = stats();
+        let pins = space.pin_with(pages(16, 2), ask).unwrap();
+        assert_eq!((pins.pages(), pins.times()), (&pfns[..], 5), "{path:?}");
+        assert_eq!(refs(), [1 + 5 * PIN_BIAS; 2], "{path:?}");
+        assert_eq!((space.locked_pages(), stats().0), (10, before + 10), "{path:?}");
+        let mut each = pins.into_pages();
+        let first = each.next().unwrap();
+        drop(each);
+        assert_eq!(refs(), [1 + 5 * PIN_BIAS, 1], "{path:?}");
+        assert_eq!(space.locked_pages(), 5, "{path:?}");
+        drop(first);
+        assert_eq!((refs(), space.locked_pages()), ([1; 2], 0), "{path:?}");
+        assert_eq!(stats().0, stats().1, "{path:?}");
+    }
+    let got = space.get_with(pages(16, 1), Ask::new(Access::Read, Term::Short).times(times));
+    assert_eq!(refs(), [6, 1]);
+    drop(got);
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn several_pins_of_which_the_last_would_overflow_leave_the_page_alone() {
+    let (mem, space) = world("pinfold");
+    let first = store(&space, 16, 1).unwrap();
+    let full = store(&space, 17, 1).unwrap();
+    mem.frames().get(full, i32::MAX as u32 - 2 * PIN_BIAS);
+    let before = mem.frames().counts(full);
+    for path in [Path::Any, Path::SlowOnly] {
+        let four = Ask::new(Access::Write, Term::Long).path(path).times(NonZero::new(4).unwrap());
+        let pins = space.pin_with(pages(16, 2), four).unwrap();
+        assert_eq!(
+            (pins.pages(), pins.shortfall()),
+            (&[first][..], Some(PinError::Overflow(full)))
+        );
+        assert_eq!(mem.frames().counts(full), before, "{path:?}");
+        assert_eq!(space.locked_pages(), 4, "{path:?}: only what is held is charged");
+    }
+    mem.put(full, i32::MAX as u32 - 2 * PIN_BIAS);
+    assert_eq!(space.locked_pages(), 0);
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
 fn a_frame_near_overflow_is_refused_on_both_paths_and_its_neighbours_are_kept() {
     let (mem, space) = world("pinfold");
     store(&space, 16, 1).unwrap();
@@ -248,7 +300,7 @@ fn a_frame_near_overflow_is_refused_on_both_paths_and_its_neighbours_are_kept() 
         let pins = space.pin_with(pages(16, 2), ask).unwrap();
         assert_eq!((pins.pages().len(), pins.shortfall()), (1, Some(PinError::Overflow(pfn))));
     }
-    assert_eq!(mem.frames().try_grab(pfn, Hold::Get, 1), Grab::Overflow);
+    assert_eq!(mem.frames().try_grab(pfn, &Holds::of(Hold::Get, 1)), Grab::Overflow);
     mem.put(pfn, i32::MAX as u32);
     Audit::of(&mem).space(&space).check();
 }

@@ -18,13 +18,6 @@ pub struct Claim {
     pub span: Position,
 }
 
-impl Claim {
-    /// Whether the facts must not hold together.
-    pub(crate) fn is_never(&self) -> bool {
-        self.mode == ClaimMode::Never
-    }
-}
-
 /// How a claim uses its facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

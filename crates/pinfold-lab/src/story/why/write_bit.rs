@@ -134,8 +134,12 @@ impl<'a> Teller<'a> {
             _ => false,
         };
         let cite = step.cite();
-        // Under force-write it is replaced, wherever the area allows a write fault.
-        if reads && !matches!(self.rules.read_gup, ReadGup::ForceWrite) {
+        let as_it_is = match self.rules.read_gup {
+            ReadGup::AsIs | ReadGup::UnshareAnon | ReadGup::UnshareAll => true,
+            // It is replaced, wherever the area allows a write fault.
+            ReadGup::ForceWrite => false,
+        };
+        if reads && as_it_is {
             let tag = self.tag(Switch::ReadGup);
             let sentence = format!("{cite} took {frame} of {name} for {handle} as it was ({tag}).");
             self.say(taken, sentence);
