@@ -15,7 +15,7 @@ use crate::{
     session::{self, Session},
     subject::Subject,
 };
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, time::Duration};
 
 /// Divides the search for `config` into at least `at_least` jobs, or as many as possible. Searching
 /// each of them once, in any order and anywhere, searches everything: [`Config::job`] takes one.
@@ -32,7 +32,7 @@ pub fn jobs<S: Subject>(subject: &mut S, config: &Config, at_least: usize) -> Ve
     let whole = Config { job: None, resume: None, ..config.clone() };
     // A job that was cut short would be a different job.
     let uninterrupted = Config { deadline: None, stop: None, ..whole };
-    let mut engine = session::engine(&uninterrupted, Instant::now());
+    let mut engine = session::engine(&uninterrupted, Duration::ZERO);
     let installed = Installed::new(&mut engine);
     let mut session = Session::new(subject);
     match config.search {
