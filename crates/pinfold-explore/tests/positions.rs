@@ -120,7 +120,7 @@ fn pieces_of_jobs_are_the_jobs() {
         for seed in 820..830 {
             let program = mixed(seed);
             let config = config(model, FULL);
-            for job in jobs(&mut program.clone(), &config, 9) {
+            for job in jobs(&mut program.clone(), &config, 9).expect("jobs") {
                 let config = Config { job: Some(job), ..config.clone() };
                 let mut plain = Found::default();
                 search(&mut program.clone(), &config, &mut plain);
@@ -240,7 +240,7 @@ fn runs_shared_out_are_the_runs_of_one_search() {
                 let config = config(Model::Weak, search_for);
                 let mut plain = Found::default();
                 search(&mut program.clone(), &config, &mut plain);
-                let parts = jobs(&mut program.clone(), &config, 7);
+                let parts = jobs(&mut program.clone(), &config, 7).expect("jobs");
                 assert_eq!(parts.len() as u64, runs.min(7));
                 let mut shared = Found::default();
                 // In a different order, as other threads might.
@@ -326,7 +326,7 @@ fn the_position_of_another_subject_is_nondeterministic() {
 fn the_position_of_another_job_is_nondeterministic() {
     let program = counter();
     let config = config(Model::Weak, FULL);
-    let parts = jobs(&mut program.clone(), &config, 9);
+    let parts = jobs(&mut program.clone(), &config, 9).expect("jobs");
     let in_job = |job: &Job| Config { job: Some(job.clone()), ..config.clone() };
     let mut told = 0;
     for job in &parts {
@@ -358,7 +358,7 @@ fn the_position_or_job_of_another_search_is_refused() {
     for (index, &search_for) in searches.iter().enumerate() {
         let config = config(Model::Weak, search_for);
         let position = stand(&program, &config, 30);
-        let job = jobs(&mut program.clone(), &config, 9).pop();
+        let job = jobs(&mut program.clone(), &config, 9).expect("jobs").pop();
         for (other, &search_for) in searches.iter().enumerate().filter(|(other, _)| *other != index)
         {
             let refused = |config: &Config| {

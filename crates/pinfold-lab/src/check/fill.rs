@@ -75,7 +75,9 @@ pub(crate) fn refuse(mut report: Report, error: &ScenarioError) -> Report {
 /// Records what the failing execution shows, if that was asked for and the failure happened twice.
 pub(super) fn explain(report: &mut Report, plan: &Plan, detail: Detail, found: Found) {
     let Found { failure, findings, kept } = found;
-    if detail == Detail::Story && failure.kind != FailureKind::Nondeterministic {
+    // Nothing was kept when there was no time to run the failure a second time.
+    let told = !kept.lines.is_empty() && failure.kind != FailureKind::Nondeterministic;
+    if detail == Detail::Story && told {
         fill(report, plan, kept);
     }
     report.broken = Some(failed(&failure, &findings, report));
