@@ -19,14 +19,15 @@ impl Partial {
     /// # Errors
     /// When the statements of the part contradict each other, or it is of another format.
     pub(super) fn validate(&self) -> Result<(), CampaignError> {
-        let asked = [
-            self.wrong_form(),
-            self.wrong_jobs(),
-            self.wrong_question(),
-            self.wrong_counts(),
-            self.wrong_verdict(),
+        // Later questions rely on the numbers that earlier ones bound.
+        let asked: [fn(&Self) -> Option<String>; 5] = [
+            Self::wrong_form,
+            Self::wrong_jobs,
+            Self::wrong_question,
+            Self::wrong_counts,
+            Self::wrong_verdict,
         ];
-        refuse(asked.into_iter().flatten().next())
+        refuse(asked.into_iter().find_map(|wrong| wrong(self)))
     }
 
     /// # Errors
