@@ -143,17 +143,6 @@ impl<'a> Campaign<'a> {
         Ok(Self { prepared, options: options.clone(), jobs, question, blank, divided })
     }
 
-    /// Checks that the search can be divided among several threads or shards.
-    ///
-    /// # Errors
-    /// When it has a bound on preemptions: such a search is a single job.
-    pub fn can_be_shared_out(&self) -> Result<(), CampaignError> {
-        match self.options.config.search {
-            Strategy::Exhaustive { preemptions: Some(_) } => Err(CampaignError::Indivisible),
-            _ => Ok(()),
-        }
-    }
-
     /// A result without any jobs, of the whole campaign or of one shard.
     pub fn begin(&self, shard: Option<Shard>) -> Partial {
         Partial::new(self.question.clone(), shard, self.blank.clone())
@@ -309,6 +298,19 @@ impl<'a> Campaign<'a> {
         }
         partial.report.id = identify(scenario, rules, &partial.report);
         partial.shown()
+    }
+}
+
+/// Checks that a search can be divided among several threads or shards.
+///
+/// # Errors
+/// When it has a bound on preemptions: such a search is a single job.
+pub fn can_be_shared_out(options: &CheckOptions) -> Result<(), CampaignError> {
+    match options.config.search {
+        Strategy::Exhaustive { preemptions: Some(_) } => Err(CampaignError::Indivisible),
+        Strategy::Exhaustive { preemptions: None }
+        | Strategy::Random { .. }
+        | Strategy::Pct { .. } => Ok(()),
     }
 }
 
