@@ -62,7 +62,16 @@ impl Console {
     /// # Errors
     /// When standard output cannot be written for any other reason.
     pub(crate) fn print(&mut self, text: &str) -> Result<(), Failure> {
-        match self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
+        let written = self.out.write_all(text.as_bytes());
+        self.written(written)
+    }
+
+    /// What became of something that was written to standard output.
+    ///
+    /// # Errors
+    /// As for [`Console::print`].
+    pub(crate) fn written(&mut self, written: io::Result<()>) -> Result<(), Failure> {
+        match written.and_then(|()| self.out.flush()) {
             Err(why) if why.kind() != ErrorKind::BrokenPipe => Err(Failure::Output(why)),
             _ => Ok(()),
         }
@@ -71,7 +80,7 @@ impl Console {
     /// Reports a failure on standard error, which may itself be closed: then nobody is listening.
     pub(crate) fn complain(&self, failure: &Failure) {
         match failure {
-            Failure::Scenario(drawn) => self.tell("", drawn),
+            Failure::Scenario { drawn, .. } => self.tell("", drawn),
             other => self.tell(&self.head(Tone::Bad, "error: "), &other.to_string()),
         }
     }

@@ -23,7 +23,7 @@ mod tests;
 
 pub(crate) use chosen::by_name;
 pub use chosen::{Chosen, ParseChosenError, Way};
-pub use hash::id;
+pub use hash::{content_hash, id};
 pub use oracle::{Finding, Oracle, UnknownOracle};
 
 /// The version of the JSON form, held in [`Report::pinfold`].
@@ -120,12 +120,14 @@ impl Report {
         self.search.absorb(&other.search);
         for outcome in &other.outcomes {
             match self.outcomes.binary_search_by(|known| known.label.cmp(&outcome.label)) {
-                Ok(at) => self.outcomes[at].count += outcome.count,
+                Ok(at) => {
+                    self.outcomes[at].count = self.outcomes[at].count.saturating_add(outcome.count)
+                }
                 Err(at) => self.outcomes.insert(at, outcome.clone()),
             }
         }
         for (known, goal) in self.reached.iter_mut().zip(&other.reached) {
-            known.count += goal.count;
+            known.count = known.count.saturating_add(goal.count);
         }
     }
 
@@ -215,11 +217,16 @@ pub enum Elsewhere {
 }
 
 impl Search {
+    /// The executions that were begun, whatever became of them.
+    pub(crate) fn begun(&self) -> u64 {
+        self.executions.saturating_add(self.blocked).saturating_add(self.truncated)
+    }
+
     /// Adds the work of another part of the same search.
     pub(crate) fn absorb(&mut self, other: &Search) {
-        self.executions += other.executions;
-        self.blocked += other.blocked;
-        self.truncated += other.truncated;
+        self.executions = self.executions.saturating_add(other.executions);
+        self.blocked = self.blocked.saturating_add(other.blocked);
+        self.truncated = self.truncated.saturating_add(other.truncated);
         self.steps_max = self.steps_max.max(other.steps_max);
         self.seconds += other.seconds;
     }

@@ -335,9 +335,9 @@ fn control_characters_are_shown_by_number() {
 #[test]
 fn json_of_one_report_reads_back() {
     let report = failed();
-    let text = json::reports(std::slice::from_ref(&report)).unwrap();
+    let text = json::reports(std::slice::from_ref(&report), 1).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
-    assert!(json::reports(&[report.clone(), report]).unwrap().contains("\"reports\""));
+    assert!(json::reports(&[report.clone(), report], 2).unwrap().contains("\"reports\""));
 }
 
 #[test]

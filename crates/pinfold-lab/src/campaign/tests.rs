@@ -6,6 +6,8 @@ use std::sync::atomic::AtomicBool;
 use pinfold::rules::Rules;
 use pinfold_explore::{LockForm, Model};
 
+mod tampered;
+
 use super::*;
 use crate::check::check;
 use crate::report::{Chosen, Oracle};
@@ -43,12 +45,12 @@ fn prepared(scenario: &Scenario, rules: &Rules) -> &'static Prepared {
 }
 
 fn campaign(scenario: &Scenario, rules: &Rules, options: &CheckOptions) -> Campaign<'static> {
-    Campaign::new(prepared(scenario, rules), options)
+    Campaign::new(prepared(scenario, rules), options).expect("divided")
 }
 
 /// One with jobs of many executions.
 fn of_few_jobs(scenario: &Scenario, rules: &Rules, options: &CheckOptions) -> Campaign<'static> {
-    Campaign::divided(prepared(scenario, rules), options, 4)
+    Campaign::divided(prepared(scenario, rules), options, 4).expect("divided")
 }
 
 fn labels(report: &Report) -> Vec<&str> {
@@ -61,7 +63,7 @@ fn shards(text: &str, of: usize, options: &CheckOptions) -> Vec<(String, Partial
     let shard = |index| {
         let campaign = campaign(&scenario, &rules, options);
         let mut partial = campaign.begin(Some(Shard { index, of }));
-        campaign.run(&mut partial, 1, &mut |_| {});
+        campaign.run(&mut partial, 1, &mut |_| {}).expect("threads");
         let text = serde_json::to_string(&partial).expect("json");
         (format!("{index}.json"), serde_json::from_str(&text).expect("a partial result"))
     };
@@ -75,7 +77,7 @@ fn threads_and_shards_find_what_one_search_finds() {
     assert_eq!(plain.verdict, Verdict::Pass, "{:?}", plain.broken);
     let campaign = campaign(&scenario, &rules, &options);
     let mut whole = campaign.begin(None);
-    let threads = campaign.run(&mut whole, 3, &mut |_| {});
+    let threads = campaign.run(&mut whole, 3, &mut |_| {}).expect("threads");
     let merged = merge(&shards(TWO_WRITERS, 3, &options)).expect("they fit");
     for report in [&threads, &merged] {
         assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.search);
@@ -92,7 +94,7 @@ fn a_failure_of_one_part_is_the_verdict_of_all_and_the_only_one_shown() {
     let (scenario, rules, options) = (scenario(&text), ours(), CheckOptions::default());
     let campaign = campaign(&scenario, &rules, &options);
     let mut whole = campaign.begin(None);
-    let threads = campaign.run(&mut whole, 2, &mut |_| {});
+    let threads = campaign.run(&mut whole, 2, &mut |_| {}).expect("threads");
     let merged = merge(&shards(&text, 4, &options)).expect("they fit");
     for report in [threads, merged] {
         assert_eq!(report.verdict, Verdict::Fail);
@@ -139,7 +141,7 @@ fn a_part_twice_or_of_another_campaign_is_refused() {
         assert!(matches!(error, CampaignError::Mixed { what: differs, .. } if differs == what));
     }
     let mut foreign = parts[0].1.clone();
-    foreign.finished.insert(1);
+    foreign.finished.insert(1, 1);
     assert!(matches!(campaign.accepts(&foreign), Err(CampaignError::Damaged(_))));
     assert_eq!(merge(&[]), Err(CampaignError::Nothing));
 }
@@ -174,7 +176,7 @@ fn an_interrupted_campaign_goes_on_to_the_same_end() {
     for strategy in STRATEGIES {
         let options = CheckOptions::of(Config { search: strategy, ..Config::default() });
         let all = of_few_jobs(&scenario, &rules, &options);
-        let expected = timeless(all.run(&mut all.begin(None), 1, &mut |_| {}));
+        let expected = timeless(all.run(&mut all.begin(None), 1, &mut |_| {}).expect("threads"));
         for (most, threads) in [(1, 1), (7, 1), (7, 3), (100, 2)] {
             let mut bounded = options.clone();
             bounded.config.max_executions = Some(most);
@@ -184,7 +186,7 @@ fn an_interrupted_campaign_goes_on_to_the_same_end() {
             let report = loop {
                 campaign.accepts(&kept).expect("the same campaign");
                 let before = kept.done();
-                let report = campaign.run(&mut kept, threads, &mut |_| {});
+                let report = campaign.run(&mut kept, threads, &mut |_| {}).expect("threads");
                 kept = through_a_file(&kept);
                 pieces += 1;
                 if kept.done() == kept.share() {
@@ -212,14 +214,14 @@ fn a_failure_is_found_however_often_the_search_is_interrupted() {
     for strategy in STRATEGIES {
         let options = CheckOptions::of(Config { search: strategy, ..Config::default() });
         let all = of_few_jobs(&scenario, &rules, &options);
-        let expected = all.run(&mut all.begin(None), 1, &mut |_| {});
+        let expected = all.run(&mut all.begin(None), 1, &mut |_| {}).expect("threads");
         assert_eq!(expected.verdict, Verdict::Fail);
         let mut bounded = options;
         bounded.config.max_executions = Some(1);
         let campaign = of_few_jobs(&scenario, &rules, &bounded);
         let mut kept = campaign.begin(None);
         let report = loop {
-            let report = campaign.run(&mut kept, 1, &mut |_| {});
+            let report = campaign.run(&mut kept, 1, &mut |_| {}).expect("threads");
             kept = through_a_file(&kept);
             if report.verdict != Verdict::Partial {
                 break report;
@@ -241,7 +243,7 @@ fn random_shards_do_the_runs_of_one_search() {
             let parts = shards(TWO_WRITERS, 3, &options);
             let merged = timeless(merge(&parts).expect("they fit"));
             let campaign = campaign(&scenario, &rules, &options);
-            let threads = campaign.run(&mut campaign.begin(None), 3, &mut |_| {});
+            let threads = campaign.run(&mut campaign.begin(None), 3, &mut |_| {}).expect("threads");
             assert_eq!(timeless(threads), plain, "{strategy:?}");
             assert_eq!(merged, plain, "{strategy:?}");
             let missing = merge(&parts[1..]).expect("they fit").search.incomplete;
@@ -256,10 +258,10 @@ fn a_bounded_search_is_one_job_that_is_not_shared_out() {
     let options = CheckOptions::of(Config { search: STRATEGIES[1], ..Config::default() });
     let plain = check(&scenario, "test.pf", &rules, &options, &mut |_| {});
     let campaign = campaign(&scenario, &rules, &options);
-    assert_eq!(campaign.can_be_shared_out(), Err(CampaignError::Indivisible));
+    assert_eq!(can_be_shared_out(&options), Err(CampaignError::Indivisible));
     let mut whole = campaign.begin(None);
     assert_eq!(whole.share(), 1);
-    let report = campaign.run(&mut whole, 1, &mut |_| {});
+    let report = campaign.run(&mut whole, 1, &mut |_| {}).expect("threads");
     assert_eq!(timeless(report), timeless(plain));
 }
 
@@ -269,13 +271,13 @@ fn an_unfinished_job_that_makes_no_sense_is_refused() {
     let options = CheckOptions::of(Config { max_executions: Some(3), ..Config::default() });
     let campaign = of_few_jobs(&scenario, &rules, &options);
     let mut kept = campaign.begin(None);
-    campaign.run(&mut kept, 1, &mut |_| {});
+    campaign.run(&mut kept, 1, &mut |_| {}).expect("threads");
     let job = *kept.unfinished.keys().next().expect("interrupted");
     let twice = [("a.json".to_owned(), kept.clone()), ("b.json".to_owned(), kept.clone())];
     let error = merge(&twice).expect_err("the same job");
     assert!(error.to_string().contains(&format!("job {job} is in an earlier file")), "{error}");
     let mut both = kept.clone();
-    both.finished.insert(job);
+    both.finished.insert(job, 1);
     assert!(matches!(campaign.accepts(&both), Err(CampaignError::Damaged(_))));
     let mut foreign = kept.clone();
     foreign.finished.clear();
@@ -296,11 +298,11 @@ fn the_position_of_another_job_never_passes() {
     let options = CheckOptions::of(Config { max_executions: Some(3), ..Config::default() });
     let bounded = of_few_jobs(&scenario, &rules, &options);
     let mut kept = bounded.begin(None);
-    bounded.run(&mut kept, 1, &mut |_| {});
+    bounded.run(&mut kept, 1, &mut |_| {}).expect("threads");
     let (job, unfinished) = kept.unfinished.pop_first().expect("interrupted");
     kept.unfinished.insert(job + 1, unfinished);
     let all = of_few_jobs(&scenario, &rules, &CheckOptions::default());
-    let report = all.run(&mut kept, 1, &mut |_| {});
+    let report = all.run(&mut kept, 1, &mut |_| {}).expect("threads");
     assert_eq!(report.verdict, Verdict::Fail);
     let broken = report.broken.expect("broken");
     assert!(broken.what[0].contains("belongs to another search"), "{broken:?}");
@@ -324,11 +326,20 @@ fn how_much_escapes_a_random_search_is_told_where_it_is_known() {
 fn a_campaign_that_is_stopped_at_once_is_partial() {
     let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     let stop = Some(Arc::new(AtomicBool::new(true)));
+    let stopped = CheckOptions::of(Config { stop, ..Config::default() });
+    let late = Some(Duration::ZERO);
+    let late = CheckOptions::of(Config { deadline: late, ..Config::default() });
+    for (options, why) in [(stopped, "stopped on request"), (late, "stopped after 0.0 s")] {
+        let report = Campaign::new(prepared(&scenario, &rules), &options).err().expect("stopped");
+        let told = report.search.incomplete.as_deref().expect("why");
+        assert!(told.starts_with(why) && told.ends_with("before it was divided into jobs"));
+        assert_eq!((report.verdict, report.search.executions), (Verdict::Partial, 0));
+    }
     let steps = CheckOptions::of(Config { max_steps: 5, ..Config::default() });
-    for options in [CheckOptions::of(Config { stop, ..Config::default() }), steps] {
+    for options in [steps] {
         let campaign = campaign(&scenario, &rules, &options);
         let mut partial = campaign.begin(None);
-        let report = campaign.run(&mut partial, 1, &mut |_| {});
+        let report = campaign.run(&mut partial, 1, &mut |_| {}).expect("threads");
         if partial.done() < partial.share() || report.search.truncated > 0 {
             assert_eq!(report.verdict, Verdict::Partial, "{options:?}");
         }

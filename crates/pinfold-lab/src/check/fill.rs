@@ -81,7 +81,9 @@ pub(crate) fn refuse(mut report: Report, error: &ScenarioError) -> Report {
 pub(super) fn explain(report: &mut Report, plan: &Arc<Plan>, options: &CheckOptions, found: Found) {
     let Found { failure, findings, mut kept } = found;
     let mut why = Vec::new();
-    if options.detail == Detail::Story && failure.kind != FailureKind::Nondeterministic {
+    // Nothing was kept when there was no time to run the failure a second time.
+    let told = !kept.journal.lines.is_empty() && failure.kind != FailureKind::Nondeterministic;
+    if options.detail == Detail::Story && told {
         // Once more, for its accesses: which of them were not up to date.
         let mut trial = Trial::new(plan, Keep::Everything);
         let semantics = (report.search.model, report.search.locks);

@@ -47,8 +47,11 @@ pub(crate) struct Trial {
     keeps: Keep,
     /// How many executions reached each goal.
     pub(crate) reached: Vec<u64>,
-    /// What the last failing execution broke, in the order in which it broke.
+    /// What the current execution broke, in the order in which it broke.
     pub(crate) findings: Vec<Finding>,
+    /// The same of the first execution that failed: the failure is reported as it was found when
+    /// there was no time to confirm it.
+    first: Option<Vec<Finding>>,
     /// What was kept of the last execution with a journal.
     pub(crate) kept: Kept,
 }
@@ -61,13 +64,18 @@ impl Trial {
             keeps: keep,
             reached: vec![0; plan.goals.len()],
             findings: Vec::new(),
+            first: None,
             kept: Kept::default(),
         }
     }
 
     /// The failure in which the last exploration ended.
     pub(crate) fn found(self, failure: Failure) -> Found {
-        Found { failure, findings: self.findings, kept: self.kept }
+        let findings = match self.findings.is_empty() {
+            true => self.first.unwrap_or_default(),
+            false => self.findings,
+        };
+        Found { failure, findings, kept: self.kept }
     }
 
     fn world(&self) -> Result<World, String> {
@@ -234,6 +242,7 @@ impl Subject for Trial {
     fn build(&mut self, lanes: &mut Lanes<'_>) -> Self::World {
         self.keeps = if hook::is_recorded() { Keep::Everything } else { self.keep };
         self.kept = Kept::default();
+        self.findings.clear();
         // INV-PREPARED-1.
         let world = self.prepare().unwrap_or_else(|error| panic!("{}", error.message));
         let world = Rc::new(world);
@@ -279,6 +288,7 @@ impl Subject for Trial {
             None => Judgement::Pass { outcome },
             Some(first) => {
                 let message = first.what.clone();
+                self.first.get_or_insert_with(|| findings.clone());
                 self.findings = findings;
                 Judgement::Fail { outcome, message }
             }
