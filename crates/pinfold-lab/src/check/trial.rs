@@ -132,7 +132,9 @@ impl Trial {
             // The claims' own loads may have faulted: the counts must add up after them, too.
             seen.extend(world.examine());
         }
-        self.kept.about.extend(seen.iter().filter_map(|seen| seen.about.clone()));
+        // The first finding that is about something is the one to explain.
+        let first = seen.iter().find(|seen| !seen.about.is_empty());
+        self.kept.about = first.map(|seen| seen.about.clone()).unwrap_or_default();
         let mut findings: Vec<Finding> = seen.into_iter().map(|seen| seen.finding).collect();
         if findings.iter().all(|finding| finding.oracle == Oracle::Claim) {
             world.take_down();
@@ -159,7 +161,8 @@ impl Trial {
             }
             if !kept && broken.is_none() {
                 let what = format!("{claim}; found {}", found());
-                let about = ends.fault(claim).and_then(|(fact, found)| world.about(fact, found));
+                let faults = ends.faults(claim);
+                let about = faults.filter_map(|(fact, found)| world.about(fact, found)).collect();
                 broken = Some(Seen { finding: Finding { oracle: Oracle::Claim, what }, about });
             }
         }
