@@ -25,7 +25,7 @@
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `scenario`, `report`, `hardware`, `named`, `workers`, `counted`, `shipped` | what is asked and answered, and what needs nothing |
-//! | 1 | `words`, `tlb`, `access` | parts of an execution |
+//! | 1 | `words`, `tlb`, `access`, `waits`, `exits` | parts of an execution |
 //! | 2 | `record` | what happened in it |
 //! | 3 | `machine`, `trace` | the platform under the memory manager; what is read of an execution |
 //! | 4 | `cpu` | loads, stores and faults |
@@ -40,6 +40,7 @@ mod check;
 mod claim;
 mod counted;
 mod cpu;
+mod exits;
 mod hardware;
 mod machine;
 mod named;
@@ -52,6 +53,7 @@ mod shipped;
 mod step;
 mod tlb;
 mod trace;
+mod waits;
 mod words;
 pub mod workers;
 mod world;
