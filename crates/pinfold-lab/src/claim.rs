@@ -6,6 +6,7 @@
 
 use pinfold::{Flags, Pfn, VirtAddr, lab};
 
+use crate::about::{About, Spot};
 use crate::cpu::Operation;
 use crate::scenario::{Atom, Claim, ClaimMode, Fact, Polarity, Scenario, Text, View};
 use crate::world::World;
@@ -66,6 +67,16 @@ impl<'a> Ends<'a> {
             };
             (claim, kept, claim.facts.iter().map(|fact| self.seen(fact).found).collect())
         })
+    }
+
+    /// The fact for which a claim is not kept, and what it found.
+    pub(crate) fn fault(&self, claim: &'a Claim) -> Option<(&'a Fact, Found)> {
+        let mut facts = claim.facts.iter();
+        let fault = facts.find(|fact| match claim.mode {
+            ClaimMode::Holds => self.seen(fact).made && !self.holds(fact),
+            ClaimMode::Never => self.holds(fact),
+        })?;
+        Some((fault, self.seen(fault).found))
     }
 
     /// The label of the execution: the first outcome whose facts all hold.
@@ -138,6 +149,48 @@ impl World {
             }
         };
         Seen { atom, made: self.is_made(atom), is, found }
+    }
+
+    /// What a fact that does not hold is about.
+    pub(crate) fn about(&self, fact: &Fact, found: Found) -> Option<About> {
+        let page = |view: &View| match view {
+            View::Handle(_) => None,
+            View::Process { process, place } => {
+                let (space, target, _) = self.target(&process.value, place).ok()?;
+                Some((space.id(), target.page))
+            }
+        };
+        match (&fact.atom, found) {
+            (Atom::Sees { view, word }, Found::Word(found)) => {
+                let spot = match view {
+                    View::Handle(place) => {
+                        Spot::Handle(place.name.value.clone(), self.frame(view)?)
+                    }
+                    View::Process { .. } => Spot::Page(page(view)?, self.frame(view)),
+                };
+                let place = match view {
+                    View::Handle(place) | View::Process { place, .. } => place,
+                };
+                let wanted = match fact.polarity {
+                    Polarity::Affirmed => self.words.find(&word.value),
+                    Polarity::Denied => None,
+                };
+                Some(About::Word { spot, word: place.word() as usize, wanted, found })
+            }
+            (Atom::Is { left, right }, _) => match (left, right) {
+                (View::Handle(place), owner) | (owner, View::Handle(place)) => {
+                    let handle = place.name.value.clone();
+                    let frame = self.frame(&View::Handle(place.clone()))?;
+                    Some(About::Parted { handle, frame, page: page(owner)? })
+                }
+                (one, other) => Some(About::Pages(page(one)?, page(other)?)),
+            },
+            (Atom::Dirty { view }, _) => page(view).map(About::Clean),
+            (Atom::Register { register, .. }, Found::Register(found)) => {
+                Some(About::Register { name: register.value.clone(), found })
+            }
+            _ => None,
+        }
     }
 
     /// What was found, in words.

@@ -13,6 +13,7 @@ use pinfold_explore::hook::Mode;
 
 use crate::counted::counted;
 use crate::cpu::{Operation, Target};
+use crate::journal::{Held, Touch, What};
 use crate::machine::Machine;
 use crate::scenario::{
     self, Access, Action, Advice, Dirty, Duration, Failure, Force, Grab, Pages, Path, Protection,
@@ -94,7 +95,11 @@ impl World {
         let verb = step.action.verb();
         {
             let mut record = self.machine().record();
-            record.step_begins(lane, verb, || describe(step, process, lane.is_none()));
+            record.step_begins(lane, verb, || What::Step {
+                action: Box::new(step.action.clone()),
+                text: describe(step, process, lane.is_none()),
+                process: process.map(str::to_owned),
+            });
         }
         let done = self.alive(&step.action, process.unwrap_or_default());
         let may_fail = step.may_fail.map(|failure| failure.value);
@@ -143,6 +148,7 @@ impl World {
             Action::Unmap { pages } => {
                 let (space, range) = self.range(process, pages)?;
                 space.unmap(range)?;
+                self.machine().record().unwatch(space.id(), Some(range));
                 Ok(None)
             }
             Action::Protect { pages, protection } => {
@@ -165,11 +171,13 @@ impl World {
                 let value = self.words.value(&word.value);
                 let frame = self.device_frame(to)?;
                 self.machine().word(frame, to.word() as usize).store_release(value);
+                self.machine().touched(through(to, frame, value), What::Stores);
                 Ok(None)
             }
             Action::DeviceRead { from, expect, register } => {
                 let frame = self.device_frame(from)?;
                 let value = self.machine().word(frame, from.word() as usize).load_acquire();
+                self.machine().touched(through(from, frame, value), What::Loads);
                 self.seen(value, expect.as_ref(), register.as_ref())
             }
             Action::Pin { grab, duration, times } => self.pin(process, grab, *duration, *times),
@@ -285,7 +293,7 @@ impl World {
             } else {
                 format!("{process}:{area}[{}]", page - range.first_page())
             };
-            record.watch(name, space.root(), page.0);
+            record.watch(process, name, (space.id(), space.root()), page.0);
         }
     }
 
@@ -372,9 +380,17 @@ impl World {
         coherent: Option<u64>,
     ) -> Done {
         let frames = hold.pages().to_vec();
-        let told = self.tell(|| {
-            let frames: Vec<String> = frames.iter().map(ToString::to_string).collect();
-            format!("{name} -> {}", frames.join(" "))
+        let lane = self.machine().lane();
+        self.machine().record().note(lane, || {
+            What::Holds(Held {
+                name: name.to_owned(),
+                frames: frames.clone(),
+                process: process.to_owned(),
+                space: space.id(),
+                pages,
+                refs: hold.refs(),
+                pin: matches!(hold, Hold::Pins(_)),
+            })
         });
         let handle = Handle {
             hold: Some(hold),
@@ -386,13 +402,15 @@ impl World {
         };
         self.state.borrow_mut().handles.insert(name, handle);
         self.waits.happen(&Awaited::Handle(name.to_owned()));
-        Ok(told)
+        Ok(None)
     }
 
     fn release(&self, name: &str) -> Result<Hold, Fault> {
         self.await_handle(name);
         let mut state = self.state.borrow_mut();
         let hold = state.handles.get_mut(name).and_then(|handle| handle.hold.take());
+        let lane = self.machine().lane();
+        self.machine().record().note(lane, || What::Releases(name.to_owned()));
         hold.ok_or_else(|| Fault::other(format!("handle {name} is not held now")))
     }
 
@@ -406,7 +424,9 @@ impl World {
         let alone = self.exit_locks.take(process, Mode::Exclusive);
         let space = self.with(process, |process| process.space.take())?;
         drop(alone);
-        drop(space.ok_or_else(|| gone(process))?);
+        let space = space.ok_or_else(|| gone(process))?;
+        self.machine().record().unwatch(space.id(), None);
+        drop(space);
         Ok(None)
     }
 
@@ -484,6 +504,12 @@ fn advice_of(advice: Advice) -> SpaceAdvice {
         Advice::WipeOnFork => SpaceAdvice::WipeOnFork,
         Advice::KeepOnFork => SpaceAdvice::KeepOnFork,
     }
+}
+
+/// A word that a device touches through a handle.
+fn through(place: &scenario::Place, frame: pinfold::Pfn, value: u64) -> Touch {
+    let handle = Some(place.name.value.clone());
+    Touch { frame, word: place.word() as usize, value, handle }
 }
 
 /// The step as a trace shows it: without the process if the lane shows it already.

@@ -10,15 +10,16 @@ use std::sync::Arc;
 
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
-    AddressSpace, Limits, Memory, NodeId, NodeSpan, Pfn, Pins, Pte, Refs, Rules, SpaceId, Tuning,
-    VirtRange,
+    AddressSpace, Limits, Memory, NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, Pte, Refs, Rules, SpaceId,
+    Tuning, VirtRange,
 };
 
 use crate::exits::{self, ExitLocks};
 use crate::hardware::{Hardware, Tables};
+use crate::journal::{Describe, PageView};
 use crate::machine::Machine;
 use crate::named::Named;
-use crate::record::{Describe, Goal, Record};
+use crate::record::{Goal, Record};
 use crate::scenario::{Runner, Scenario, Sharing};
 use crate::waits::{self, Awaited, Waits};
 use crate::words::Words;
@@ -57,6 +58,14 @@ impl Hold {
         match self {
             Self::Pins(pins) => pins.pages(),
             Self::Refs(refs) => refs.pages(),
+        }
+    }
+
+    /// The references that each page carries for it.
+    pub(crate) fn refs(&self) -> u32 {
+        match self {
+            Self::Pins(_) => PIN_BIAS.saturating_mul(self.times()),
+            Self::Refs(_) => self.times(),
         }
     }
 
@@ -119,24 +128,17 @@ pub(crate) struct World {
 }
 
 /// The entry of a page and the counts of its frame.
-fn page_state(memory: &Memory<Machine>, root: Pfn, page: u64) -> String {
+fn page_view(memory: &Memory<Machine>, root: Pfn, page: u64) -> PageView {
     let Some(slot) = memory.platform().entry(root, page, AtomicU64::peek) else {
-        return "--".to_owned();
+        return PageView::default();
     };
     let pte = Pte::<Tables>::from_bits(slot.peek());
-    if pte.is_none() {
-        return "--".to_owned();
-    }
     if !pte.is_mapped() {
-        return pte.to_string();
+        return PageView { pte, counts: None };
     }
-    let pte = pte.old().clean();
-    if pte.is_special() {
-        return format!("{pte} zero page");
-    }
-    let counts = pinfold::lab::counts(memory.frames(), pte.pfn());
-    let mark = if counts.is_exclusive() { " excl" } else { "" };
-    format!("{pte} ref {} map {}{mark}", counts.refs(), counts.maps())
+    let counted = !pte.is_special();
+    let counts = counted.then(|| pinfold::lab::counts(memory.frames(), pte.pfn()));
+    PageView { pte: pte.old(), counts }
 }
 
 /// A scenario and rules, ready to be executed.
@@ -212,7 +214,7 @@ impl Plan {
         let describe = keeps_journal.then(|| {
             let memory = memory.clone();
             let describe: Arc<Describe> =
-                Arc::new(move |root, page| page_state(&memory, root, page));
+                Arc::new(move |root, page| page_view(&memory, root, page));
             describe
         });
         if let Some(describe) = &describe {

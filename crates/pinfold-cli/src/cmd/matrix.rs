@@ -4,7 +4,7 @@
 //! counter and send their results to the main thread; only the main thread writes.
 
 use super::expect::{Expected, agrees};
-use super::{Answer, load};
+use super::{Answer, load, warn_of_fewer};
 use crate::args::{CELL_EXECUTIONS, Format, LocksArg, MatrixArgs, ModelArg};
 use crate::console::Console;
 use crate::failure::Failure;
@@ -13,13 +13,17 @@ use crate::progress::{Meter, stop_flag};
 use crate::render::json;
 use crate::render::matrix::{Cell, CellBounds, EndedBy, Matrix, Row, draw};
 use crate::rulesets::{self, RuleSet};
+use crate::show;
+use pinfold_lab::campaign::CampaignError;
 use pinfold_lab::report::{FORMAT, Report, Search, Verdict};
 use pinfold_lab::scenario::{Atom, Scenario};
-use pinfold_lab::workers::{Worker, share};
+use pinfold_lab::workers::{Heard, Worker, share};
 use pinfold_lab::{CheckOptions, Config, Detail, Strategy};
 use serde::Serialize;
+use std::io;
 use std::num::NonZero;
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,7 +33,8 @@ mod tests;
 /// How often the progress line is redrawn while no cell ends.
 const BEAT: Duration = Duration::from_millis(200);
 /// Fills and prints the table. A table compares nothing by itself, so only cells in error count
-/// against it, or, if expectations are given, cells that are not as expected.
+/// against it, or, if expectations are given, cells that are not as expected. A table that was
+/// interrupted is partial.
 ///
 /// # Errors
 /// When a scenario, a rule set or the expectations cannot be found or read, or the result cannot be
@@ -49,11 +54,12 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
     let meant = expected.as_ref().and_then(|(table, _)| table.model());
     // The bug reports on which the scenarios are based come from x86.
     let model = args.search.model.or(meant).unwrap_or(ModelArg::Tso);
-    let mut options = args.search.options(model);
+    let mut options = args.search.options(model)?;
     let bounds = bound(&mut options.config);
-    options.config.stop = Some(stop_flag()?);
+    let stop = stop_flag()?;
+    options.config.stop = Some(stop.clone());
     options.detail = Detail::Verdict;
-    let reports = search(&scenarios, &sets, &options, jobs(args));
+    let reports = search(&scenarios, &sets, &options, jobs(args), console)?;
 
     let mut rows: Vec<Row> = Vec::new();
     let mut compared = 0;
@@ -70,7 +76,7 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
         rows.push(Row { name, cells });
     }
     if let (Some((_, path)), 0) = (&expected, compared) {
-        return Err(Failure::NothingExpected((*path).clone()));
+        return Err(Failure::NothingExpected(show::path(path)));
     }
     let table = Matrix {
         rules: sets.iter().map(|set| set.name.clone()).collect(),
@@ -94,6 +100,8 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
         Verdict::Error
     } else if cells().any(|cell| cell.wanted.is_some()) {
         Verdict::Fail
+    } else if stop.load(Ordering::Relaxed) {
+        Verdict::Partial
     } else {
         Verdict::Pass
     };
@@ -123,7 +131,8 @@ fn search(
     sets: &[RuleSet],
     options: &CheckOptions,
     jobs: usize,
-) -> Vec<Report> {
+    console: &Console,
+) -> Result<Vec<Report>, Failure> {
     let total = scenarios.len() * sets.len();
     let mut reports: Vec<(usize, Report)> = Vec::with_capacity(total);
     let mut meter = Meter::new();
@@ -133,16 +142,22 @@ fn search(
         worker.tell((cell, pinfold_lab::check(scenario, path, rules, options, &mut |_| {})));
         ControlFlow::Continue(())
     };
-    share(jobs, total, BEAT, work, |found| {
-        reports.extend(found);
+    let shared = share(jobs, total, BEAT, work, |heard| {
+        match heard {
+            Heard::News(found) => reports.push(found),
+            Heard::Fewer { started, wanted } => warn_of_fewer(console, started, wanted),
+            Heard::Silence => {}
+        }
         meter.show(|| {
             let newest = reports.last().map_or("", |(_, report)| &report.scenario.name);
             format!("{} of {total} cells, at {newest}", reports.len())
         });
     });
     drop(meter);
+    let none = |why: io::Error| CampaignError::NoThread(why.to_string());
+    shared.map_err(|why| Failure::Campaign { path: None, why: none(why) })?;
     reports.sort_by_key(|(cell, _)| *cell);
-    reports.into_iter().map(|(_, report)| report).collect()
+    Ok(reports.into_iter().map(|(_, report)| report).collect())
 }
 
 fn cell(scenario: &Scenario, report: &Report, bounds: CellBounds) -> Cell {

@@ -59,7 +59,7 @@ pub(crate) struct CellBounds {
 impl CellBounds {
     /// The bounds in words, or nothing.
     fn told(self) -> String {
-        let executions = self.executions.map(|most| executions(most));
+        let executions = self.executions.map(executions);
         let time = self.seconds.map(seconds);
         let most: Vec<String> = executions.into_iter().chain(time).collect();
         if most.is_empty() {

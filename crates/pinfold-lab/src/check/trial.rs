@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use pinfold_explore::{Ending, Failure, FailureKind, Judgement, Lanes, Subject, hook};
 
-use crate::access::Places;
+use crate::about::{About, Seen};
 use crate::claim::Ends;
-use crate::record::{Line, Record};
+use crate::journal::{Journal, What};
+use crate::record::Record;
 use crate::report::{Cost, EndLine, Finding, Oracle};
 use crate::scenario::{Code, Scenario, ScenarioError, Step};
 use crate::waits::Awaited;
@@ -24,8 +25,9 @@ pub(crate) enum Keep {
 /// What is kept of an execution for its report.
 #[derive(Default)]
 pub(crate) struct Kept {
-    pub(crate) lines: Vec<Line>,
-    pub(crate) places: Places,
+    pub(crate) journal: Journal,
+    /// What its findings are about, as far as that is known.
+    pub(crate) about: Vec<About>,
     pub(crate) ends: Vec<EndLine>,
     pub(crate) costs: Vec<Cost>,
 }
@@ -46,8 +48,11 @@ pub(crate) struct Trial {
     keeps: Keep,
     /// How many executions reached each goal.
     pub(crate) reached: Vec<u64>,
-    /// What the last failing execution broke, in the order in which it broke.
+    /// What the current execution broke, in the order in which it broke.
     pub(crate) findings: Vec<Finding>,
+    /// The same of the first execution that failed: the failure is reported as it was found when
+    /// there was no time to confirm it.
+    first: Option<Vec<Finding>>,
     /// What was kept of the last execution with a journal.
     pub(crate) kept: Kept,
 }
@@ -60,20 +65,25 @@ impl Trial {
             keeps: keep,
             reached: vec![0; plan.goals.len()],
             findings: Vec::new(),
+            first: None,
             kept: Kept::default(),
         }
     }
 
     /// The failure in which the last exploration ended.
     pub(crate) fn found(self, failure: Failure) -> Found {
-        Found { failure, findings: self.findings, kept: self.kept }
+        let findings = match self.findings.is_empty() {
+            true => self.first.unwrap_or_default(),
+            false => self.findings,
+        };
+        Found { failure, findings, kept: self.kept }
     }
 
     fn world(&self) -> Result<World, String> {
         let record = Record::new(Arc::clone(&self.plan.goals), self.plan.lane_cpus.len());
         self.plan.world(match self.keeps {
             Keep::Verdict => record,
-            Keep::Everything => record.journal(),
+            Keep::Everything => record.journal(self.plan.rules.knows_exclusive_mark()),
         })
     }
 
@@ -111,17 +121,20 @@ impl Trial {
                 return ("failed".to_owned(), vec![failed]);
             }
         }
-        let mut findings = world.examine();
-        let sound = findings.is_empty();
+        world.machine().record().note(None, || What::Judging);
+        let mut seen = world.examine();
+        let sound = seen.is_empty();
         let ends = Ends::of(world, &scenario);
         let label = ends.outcome();
-        findings.extend(self.claims(world, &ends));
+        seen.extend(self.claims(world, &ends));
         self.keep_costs(world);
-        self.keep_lines(&mut world.machine().record());
+        self.keep_journal(&mut world.machine().record());
         if sound {
             // The claims' own loads may have faulted: the counts must add up after them, too.
-            findings.extend(world.examine());
+            seen.extend(world.examine());
         }
+        self.kept.about.extend(seen.iter().filter_map(|seen| seen.about.clone()));
+        let mut findings: Vec<Finding> = seen.into_iter().map(|seen| seen.finding).collect();
         if findings.iter().all(|finding| finding.oracle == Oracle::Claim) {
             world.take_down();
             findings.extend(world.examine_ruins());
@@ -130,7 +143,7 @@ impl Trial {
     }
 
     /// The first claim that is broken.
-    fn claims(&mut self, world: &World, ends: &Ends<'_>) -> Option<Finding> {
+    fn claims(&mut self, world: &World, ends: &Ends<'_>) -> Option<Seen> {
         let mut broken = None;
         for (claim, kept, found) in ends.claims() {
             let found = || {
@@ -147,14 +160,17 @@ impl Trial {
             }
             if !kept && broken.is_none() {
                 let what = format!("{claim}; found {}", found());
-                broken = Some(Finding { oracle: Oracle::Claim, what });
+                let about = ends.fault(claim).and_then(|(fact, found)| world.about(fact, found));
+                broken = Some(Seen { finding: Finding { oracle: Oracle::Claim, what }, about });
             }
         }
         broken
     }
 
-    fn keep_lines(&mut self, record: &mut Record) {
-        (self.kept.lines, self.kept.places) = record.close();
+    fn keep_journal(&mut self, record: &mut Record) {
+        if let Some(journal) = record.close() {
+            self.kept.journal = journal;
+        }
     }
 
     fn keep_costs(&mut self, world: &World) {
@@ -230,6 +246,7 @@ impl Subject for Trial {
     fn build(&mut self, lanes: &mut Lanes<'_>) -> Self::World {
         self.keeps = if hook::is_recorded() { Keep::Everything } else { self.keep };
         self.kept = Kept::default();
+        self.findings.clear();
         // INV-PREPARED-1.
         let world = self.prepare().unwrap_or_else(|error| panic!("{}", error.message));
         let world = Rc::new(world);
@@ -245,6 +262,12 @@ impl Subject for Trial {
                 lanes.lane(lane.name.value.clone(), run(&world, scenario, index));
             }
         }
+        let weak = Rc::downgrade(&world);
+        hook::observe(move || {
+            if let Some(world) = weak.upgrade() {
+                world.machine().record().look();
+            }
+        });
         world
     }
 
@@ -264,14 +287,13 @@ impl Subject for Trial {
         for (count, reached) in self.reached.iter_mut().zip(&record.reached) {
             *count += u64::from(*reached);
         }
-        if self.kept.lines.is_empty() {
-            self.keep_lines(&mut record);
-        }
+        self.keep_journal(&mut record);
         drop(record);
         match findings.first() {
             None => Judgement::Pass { outcome },
             Some(first) => {
                 let message = first.what.clone();
+                self.first.get_or_insert_with(|| findings.clone());
                 self.findings = findings;
                 Judgement::Fail { outcome, message }
             }

@@ -144,6 +144,15 @@ impl ScenarioError {
         Self { code, message: message.into(), span, label: label.into(), related: None, help: None }
     }
 
+    /// The line and the column of its place in the text that was parsed, in characters, counted
+    /// from 1.
+    pub fn place(&self, source: &str) -> (usize, usize) {
+        let before = &source[..source.floor_char_boundary(self.span.start)];
+        let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        (line, before[start..].chars().count() + 1)
+    }
+
     /// Adds what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

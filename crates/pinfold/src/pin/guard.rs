@@ -1,6 +1,7 @@
 //! What a caller holds: guards that release on drop.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::addr::Pfn;
 use crate::error::{NoMemory, PinError};
@@ -136,6 +137,13 @@ impl<P: Platform> Memory<P> {
 
 macro_rules! face {
     ($name:ident) => {
+        impl<P: Platform> fmt::Debug for $name<P> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut held = f.debug_struct(stringify!($name));
+                held.field("pages", &self.pages()).field("shortfall", &self.shortfall()).finish()
+            }
+        }
+
         impl<P: Platform> $name<P> {
             pub(super) fn of(held: Held<P>) -> Self {
                 Self { held }
@@ -202,6 +210,13 @@ pub struct PinnedPages<P: Platform> {
     next: usize,
 }
 
+impl<P: Platform> fmt::Debug for PinnedPages<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left = self.held.pages.get(self.next..).unwrap_or_default();
+        f.debug_struct("PinnedPages").field("left", &left).finish()
+    }
+}
+
 impl<P: Platform> Iterator for PinnedPages<P> {
     type Item = PinnedPage<P>;
 
@@ -236,6 +251,12 @@ pub struct PinnedPage<P: Platform> {
     pfn: Pfn,
     /// Pins charged to the space's limit: all or none.
     charged: u64,
+}
+
+impl<P: Platform> fmt::Debug for PinnedPage<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PinnedPage").field(&self.pfn).finish()
+    }
 }
 
 impl<P: Platform> PinnedPage<P> {

@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser};
 fn bounds(words: &str) -> CellBounds {
     let words = ["pinfold", "matrix"].into_iter().chain(words.split_whitespace());
     let Command::Matrix(args) = Cli::parse_from(words).command else { panic!("a matrix") };
-    bound(&mut args.search.options(ModelArg::Tso).config)
+    bound(&mut args.search.options(ModelArg::Tso).expect("bounds").config)
 }
 
 #[test]
@@ -54,6 +54,7 @@ fn what_ended_a_cell_follows_from_what_it_took() {
         steps_max: 0,
         seconds,
         incomplete: Some("a reason".to_owned()),
+        elsewhere: None,
     };
     let both = CellBounds { executions: Some(10), seconds: Some(1.0) };
     assert_eq!(ended_by(&search(6, 4, 0.5), both), EndedBy::Executions);

@@ -11,7 +11,7 @@ fn untouched(rest: &str) -> String {
 }
 
 fn outcome(text: &str) -> String {
-    let report = checked(text, "latest");
+    let report = checked(text, "pinfold");
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
     assert_eq!(report.outcomes.len(), 1, "{:?}", report.outcomes);
     report.outcomes[0].label.clone()
@@ -45,11 +45,11 @@ fn a_read_in_a_claim_does_not_decide_an_outcome() {
 #[test]
 fn a_fact_that_is_stated_twice_is_looked_at_once() {
     let fact = "P:A sees \"0\"";
-    let once = checked(&untouched(&format!("always\n  {fact}\n")), "latest");
+    let once = checked(&untouched(&format!("always\n  {fact}\n")), "pinfold");
     let twice =
         untouched(&format!("always\n  {fact}\n  {fact} and {fact}\noutcome zero when {fact}\n"));
     let scenario = parse(&twice).expect("scenario");
-    let twice = run(&scenario, "test.pf", &rules("latest"), Order::AsWritten);
+    let twice = run(&scenario, "test.pf", &rules("pinfold"), Order::AsWritten);
     assert_eq!(once.verdict, Verdict::Pass);
     assert_eq!(twice.outcomes[0].label, "zero");
     let faults = twice.costs.iter().find(|cost| cost.name == "pgfault").map(|cost| cost.value);
@@ -65,7 +65,7 @@ fn shared_memory_is_one_page_for_a_process_that_has_not_touched_it() {
         )
     };
     let one = "  h0 is C:S[0]\n  P:S[0] is C:S[0]\n  C:S[0] is not C:S[1]\n  C:S[0] sees \"v\"\n";
-    assert_eq!(checked(&text(one), "latest").verdict, Verdict::Pass);
-    let untouched = checked(&text("  P:S[1] is C:S[1]\n"), "latest");
+    assert_eq!(checked(&text(one), "pinfold").verdict, Verdict::Pass);
+    let untouched = checked(&text("  P:S[1] is C:S[1]\n"), "pinfold");
     assert_eq!(untouched.broken.expect("there is no page").oracle, Oracle::Claim);
 }

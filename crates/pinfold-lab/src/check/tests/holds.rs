@@ -22,7 +22,7 @@ fn references_that_are_taken_together_are_on_one_frame_whatever_becomes_of_the_p
     ] {
         let text = raced(take) + "outcome same when h is P:A\noutcome parted otherwise\n";
         for model in [Model::Sc, Model::Tso, Model::Weak] {
-            for set in ["5.8", "5.9", "latest"] {
+            for set in ["5.8", "5.9", "pinfold"] {
                 let scenario = parse(&text).expect("scenario");
                 let options = CheckOptions::of(Config { model, ..Config::default() });
                 let report = check(&scenario, "test.pf", &rules(set), &options, &mut |_| {});
@@ -39,9 +39,9 @@ fn references_that_are_taken_together_are_on_one_frame_whatever_becomes_of_the_p
 
 #[test]
 fn several_references_cost_the_search_no_more_than_one() {
-    let one = checked(&(raced("get A read as h") + "outcome all otherwise\n"), "latest");
+    let one = checked(&(raced("get A read as h") + "outcome all otherwise\n"), "pinfold");
     let many =
-        checked(&(raced("get A read times 1024 as h") + "outcome all otherwise\n"), "latest");
+        checked(&(raced("get A read times 1024 as h") + "outcome all otherwise\n"), "pinfold");
     assert_eq!(one.search.executions, many.search.executions);
     assert_eq!(one.search.steps_max, many.search.steps_max);
 }
@@ -68,7 +68,7 @@ fn a_reference_too_many_is_refused_and_the_page_lives_on() {
         ("pin A write", "pin A write times 2097152"),
         ("get A read", "get A read times 2147483647"),
     ] {
-        for set in ["5.8", "5.9", "5.19", "latest"] {
+        for set in ["5.8", "5.9", "5.19", "pinfold"] {
             let report = checked(&filled(first, second), set);
             assert_eq!(report.verdict, Verdict::Pass, "{first}, {second}: {:?}", report.broken);
         }
@@ -78,7 +78,7 @@ fn a_reference_too_many_is_refused_and_the_page_lives_on() {
         ("pin A write times 2097151", "pin A write"),
         ("pin A write times 1048576", "pin A write times 1048576"),
     ] {
-        let report = checked(&filled(first, second), "latest");
+        let report = checked(&filled(first, second), "pinfold");
         assert_eq!(report.broken.expect("it fits").oracle, Oracle::Step, "{first}, {second}");
     }
 }
@@ -93,10 +93,10 @@ fn the_paths_that_a_step_rules_out_are_not_taken() {
                 "scenario path\nsetup\n  process P\n  P: map A 1 private rw\n  P: write A \"v\"\n\
                  lane one: P\n  {verb} A write {path} as h0\nalways\n  h0 is P:A\n"
             );
-            let met = checked(&format!("{text}reach {taken}\n"), "latest");
+            let met = checked(&format!("{text}reach {taken}\n"), "pinfold");
             assert_eq!(met.verdict, Verdict::Pass, "{verb} {path}: {:?}", met.broken);
             for event in [other, if path == "slow-only" { "fast-stop" } else { other }] {
-                let missed = checked(&format!("{text}reach {event}\n"), "latest");
+                let missed = checked(&format!("{text}reach {event}\n"), "pinfold");
                 assert_eq!(missed.broken.expect("not reached").oracle, Oracle::Vacuous, "{event}");
             }
         }

@@ -32,7 +32,7 @@ fn made_by(seed: u64) -> Option<String> {
         },
     };
     let scenario = parse(BROKEN).expect("scenario");
-    let report = check(&scenario, "test.pf", &rules("latest"), &options, &mut |_| {});
+    let report = check(&scenario, "test.pf", &rules("pinfold"), &options, &mut |_| {});
     report.broken.map(|broken| broken.schedule)
 }
 
@@ -41,7 +41,7 @@ fn a_run_that_breaks_a_claim_is_shown_as_it_was_made() {
     let scenario = parse(BROKEN).expect("scenario");
     let mut schedules = Vec::new();
     for seed in 0..40 {
-        let report = run(&scenario, "test.pf", &rules("latest"), Order::Seed(seed));
+        let report = run(&scenario, "test.pf", &rules("pinfold"), Order::Seed(seed));
         assert_eq!(report.ends.len(), 1, "seed {seed}: one claim, one row");
         let broken = report.broken.as_ref();
         assert_eq!(broken.map(|broken| broken.schedule.clone()), made_by(seed), "seed {seed}");
@@ -60,7 +60,7 @@ fn a_run_that_breaks_a_claim_is_shown_as_it_was_made() {
 fn a_run_as_written_that_breaks_a_claim_has_the_lanes_in_their_order() {
     let text = BROKEN.replace("never r0 \"one\"", "r0 \"one\"");
     let scenario = parse(&text).expect("scenario");
-    let report = run(&scenario, "test.pf", &rules("latest"), Order::AsWritten);
+    let report = run(&scenario, "test.pf", &rules("pinfold"), Order::AsWritten);
     let broken = report.broken.expect("the writer is done before the reader begins");
     assert_eq!((broken.switches, broken.from_steps), (1, None));
     assert_eq!(report.ends.len(), 1);
