@@ -20,7 +20,7 @@ What the memory manager reports while it works, by the names that `reach` takes
 An event with a line is shown in traces. One without is a point on the way to another event, for
 `reach` alone. Where a rule decides that the event happens rather than something else, it is named:
 `pinfold rules NAME` explains it. The last column gives the releases of Linux under whose rules the
-event can occur; `latest` is the default of this project.
+event can occur; `latest` is the newest of them, and `pinfold` the default of this project.
 
 | event | what happens | in traces | rule | can occur under |
 | --- | --- | --- | --- | --- |
