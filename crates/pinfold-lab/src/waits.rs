@@ -2,8 +2,8 @@
 //!
 //! Protocol: each thing that is awaited has a cell, which is set once and never cleared. Setting it
 //! is a release and the end of a wait an acquire, so what a lane did before it lies before what
-//! follows the wait, under every memory model. The explorer sees both, and a lane whose wait nothing
-//! ends is a deadlock.
+//! follows the wait, under every memory model. The explorer sees both, and a lane whose wait
+//! nothing ends is a deadlock.
 
 use std::collections::HashMap;
 use std::sync::Arc;

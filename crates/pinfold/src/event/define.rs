@@ -30,8 +30,8 @@ macro_rules! under {
 
 /// Defines the events. For each: documentation; the variant, with one field in parentheses, several
 /// in braces, or none; its name in scenarios; its [`Weight`](super::Weight) with its text, as
-/// `write!` takes it; `under` which rules it can occur, `always` or a condition on them; and, where a
-/// rule decided it, `decided by`, that switch, and what it decided.
+/// `write!` takes it; `under` which rules it can occur, `always` or a condition on them; and, where
+/// a rule decided it, `decided by`, that switch, and what it decided.
 macro_rules! events {
     ($(
         $(#[doc = $doc:literal])+
