@@ -117,7 +117,7 @@ impl World {
         let state = self.state.borrow();
         let view = |view: &View| match view {
             View::Handle(place) => state.handles.get(&place.name.value).is_some(),
-            View::Process { .. } => true,
+            View::Process { process, .. } => state.processes.get(&process.value).is_some(),
         };
         match atom {
             Atom::Sees { view: seen, .. } | Atom::Dirty { view: seen } => view(seen),
