@@ -33,6 +33,10 @@ pub(crate) enum Command {
     /// Repeat a failing execution that `check` saved, or one that a schedule describes
     Replay(ReplayArgs),
     /// Compare scenarios under several rule sets, in a table
+    ///
+    /// A cell ends after 100000 executions unless --max-executions, --time or another way to search
+    /// is given, so that the table does not depend on the load of the machine. `part#` is a cell
+    /// that the number of executions ended, `part@` one that the time did.
     Matrix(MatrixArgs),
     /// List rule sets and switches, show one, or compare two
     Rules(RulesArgs),
@@ -95,8 +99,9 @@ pub(crate) enum Format {
 pub(crate) struct RunArgs {
     /// A scenario: a file, or a name from ./scenarios or from those built in
     pub(crate) file: PathBuf,
-    /// The rules in force: a release, `latest`, and overrides such as 5.9,numa-skip=ref-count
-    #[arg(long, value_name = "RULES", default_value = "latest")]
+    /// The rules in force: a release, `latest` (the newest), or `pinfold` (its own), and overrides
+    /// such as 5.9,numa-skip=ref-count
+    #[arg(long, value_name = "RULES", default_value = "pinfold")]
     pub(crate) rules: String,
     /// Interleave the lanes at random from this seed instead of as written
     #[arg(long, value_name = "N")]
@@ -113,7 +118,7 @@ pub(crate) struct CheckArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Rule sets separated by commas (an override joins the set before it), or `all` presets
-    #[arg(long, value_name = "RULES", default_value = "latest")]
+    #[arg(long, value_name = "RULES", default_value = "pinfold")]
     pub(crate) rules: Vec<String>,
     #[command(flatten)]
     pub(crate) search: SearchArgs,
@@ -200,7 +205,7 @@ pub(crate) struct ReplayArgs {
     /// The schedule, as `check --no-save -v` and the JSON form give it
     #[arg(long, value_name = "TEXT", requires = "what")]
     pub(crate) schedule: Option<String>,
-    /// The rules in force, for --schedule [default: latest]
+    /// The rules in force, for --schedule [default: pinfold]
     #[arg(long, value_name = "RULES", requires = "schedule")]
     pub(crate) rules: Option<String>,
     /// The memory model under which the schedule was found, for --schedule [default: weak]
@@ -344,7 +349,8 @@ pub(crate) struct SearchArgs {
     /// The seed of --random and --pct
     #[arg(long, value_name = "N", requires = "strategy", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Stop after this many executions; with --resume after as many more
+    /// Stop after this many executions; with --resume after as many more [default: no bound; for
+    /// each cell of `matrix` 100000, unless --time or another way to search is given]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_executions: Option<u64>,
     /// Cut an execution off after this many steps
@@ -354,6 +360,11 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) time: Option<Duration>,
 }
+
+/// The executions that an exhaustive cell of `matrix` may take unless other bounds are requested: a
+/// table is an overview. Not a time, since that would make verdicts depend on the load of the
+/// machine.
+pub(crate) const CELL_EXECUTIONS: u64 = 100_000;
 
 /// The number of executions of a `--pct` search that gives no number.
 const PCT_RUNS: u64 = 100_000;

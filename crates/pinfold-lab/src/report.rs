@@ -7,7 +7,7 @@
 //! 2. [`Row::lane`] indexes [`Trace::lanes`]; a renderer tolerates an index out of range.
 //! 3. [`Report::id`] depends on content alone, so one failure has one id on every machine.
 //!
-//! The JSON form is versioned by its first key, `"pinfold": 2`; the meaning of a field may not
+//! The JSON form is versioned by its first key, `"pinfold": 3`; the meaning of a field may not
 //! change without a new number there.
 
 use pinfold_explore::{LockForm, Model};
@@ -27,7 +27,7 @@ pub use hash::{content_hash, id};
 pub use oracle::{Finding, Oracle, UnknownOracle};
 
 /// The version of the JSON form, held in [`Report::pinfold`].
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The answer, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -188,6 +188,32 @@ pub struct Search {
     pub seconds: f64,
     /// What ended the search early, if it did not finish.
     pub incomplete: Option<String>,
+    /// What a machine with a stronger model does, if the search found a failure and asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// Whether a failure that was found under a weak model needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Elsewhere {
+    /// No access of the execution was late, so sequential consistency has it, and every machine.
+    Everywhere,
+    /// Under tso, as on x86, a search found a failure, too, after so many executions.
+    TsoToo {
+        /// The executions that it took.
+        executions: u64,
+    },
+    /// Under tso every execution was tried, and none fails.
+    NotTso {
+        /// How many there are.
+        executions: u64,
+    },
+    /// Under tso nothing was found in so many executions, which are not all.
+    NotFoundUnderTso {
+        /// How many were tried.
+        executions: u64,
+    },
 }
 
 impl Search {
@@ -297,8 +323,8 @@ pub struct Row {
     pub text: String,
     /// What it changes, for the state column.
     pub state: Option<String>,
-    /// Whether this is the last step that could still have gone either way.
-    pub decisive: bool,
+    /// Whether the explanation of a failure is about this row.
+    pub cited: bool,
 }
 
 /// Kinds of trace rows.
@@ -311,6 +337,8 @@ pub enum RowKind {
     Note,
     /// Another lane continues.
     Switch,
+    /// The execution is over: what follows are reads by the claims.
+    Claims,
 }
 
 /// One access to what lanes share.
@@ -341,6 +369,10 @@ pub struct Decision {
     pub rule: String,
     /// What it decided, and on what grounds.
     pub text: String,
+    /// The rule's variant in force, and since when it is.
+    pub in_force: String,
+    /// Whether the explanation of a failure names the rule.
+    pub told: bool,
 }
 
 /// How often an outcome was seen.

@@ -1,5 +1,6 @@
 //! Carries out one step of a scenario on the real memory manager.
 
+use std::num::NonZero;
 use std::rc::Rc;
 
 use pinfold::pin::{Ask, Force as PinForce, Path as PinPath};
@@ -12,10 +13,11 @@ use pinfold_explore::hook;
 
 use crate::counted::counted;
 use crate::cpu::{Operation, Target};
+use crate::journal::{Held, Touch, What};
 use crate::machine::Machine;
 use crate::scenario::{
     self, Access, Action, Advice, Dirty, Duration, Failure, Force, Grab, Pages, Path, Protection,
-    Sharing, Step,
+    Sharing, Spanned, Step,
 };
 use crate::world::{Area, Handle, Hold, Process, State, Store, World};
 
@@ -78,6 +80,9 @@ impl From<PinError> for Fault {
     }
 }
 
+/// The number behind `times`.
+type Times = Option<Spanned<u32>>;
+
 /// What a step that succeeded reports.
 pub(crate) type Done = Result<Option<String>, Fault>;
 
@@ -89,7 +94,11 @@ impl World {
         let verb = step.action.verb();
         {
             let mut record = self.machine().record();
-            record.step_begins(lane, verb, || describe(step, process, lane.is_none()));
+            record.step_begins(lane, verb, || What::Step {
+                action: Box::new(step.action.clone()),
+                text: describe(step, process, lane.is_none()),
+                process: process.map(str::to_owned),
+            });
         }
         let done = self.act(&step.action, process.unwrap_or_default());
         let may_fail = step.may_fail.map(|failure| failure.value);
@@ -127,6 +136,7 @@ impl World {
             Action::Unmap { pages } => {
                 let (space, range) = self.range(process, pages)?;
                 space.unmap(range)?;
+                self.machine().record().unwatch(space.id(), Some(range));
                 Ok(None)
             }
             Action::Protect { pages, protection } => {
@@ -149,15 +159,17 @@ impl World {
                 let value = self.words.value(&word.value);
                 let frame = self.device_frame(to)?;
                 self.machine().word(frame, to.word() as usize).store_release(value);
+                self.machine().touched(through(to, frame, value), What::Stores);
                 Ok(None)
             }
             Action::DeviceRead { from, expect, register } => {
                 let frame = self.device_frame(from)?;
                 let value = self.machine().word(frame, from.word() as usize).load_acquire();
+                self.machine().touched(through(from, frame, value), What::Loads);
                 self.seen(value, expect.as_ref(), register.as_ref())
             }
-            Action::Pin { grab, duration } => self.pin(process, grab, *duration),
-            Action::Get { grab, times } => self.get(process, grab, times.map_or(1, |n| n.value)),
+            Action::Pin { grab, duration, times } => self.pin(process, grab, *duration, *times),
+            Action::Get { grab, times } => self.get(process, grab, *times),
             Action::Unpin { handle, dirty } => self.unpin(&handle.value, *dirty),
             Action::Put { handle } => {
                 drop(self.release(&handle.value)?);
@@ -166,7 +178,10 @@ impl World {
             Action::Fork { child } => self.fork(process, &child.value),
             Action::Exit => {
                 let space = self.with(process, |process| process.space.take())?;
-                drop(space.ok_or_else(|| Fault::other(format!("{process} has exited already")))?);
+                let space =
+                    space.ok_or_else(|| Fault::other(format!("{process} has exited already")))?;
+                self.machine().record().unwatch(space.id(), None);
+                drop(space);
                 Ok(None)
             }
             Action::NumaScan { pages } => {
@@ -266,7 +281,7 @@ impl World {
             } else {
                 format!("{process}:{area}[{}]", page - range.first_page())
             };
-            record.watch(name, space.root(), page.0);
+            record.watch(process, name, (space.id(), space.root()), page.0);
         }
     }
 
@@ -320,14 +335,14 @@ impl World {
         Ok(frame)
     }
 
-    fn pin(&self, process: &str, grab: &Grab, duration: Duration) -> Done {
+    fn pin(&self, process: &str, grab: &Grab, duration: Duration, times: Times) -> Done {
         let (space, range) = self.range(process, &grab.pages)?;
         let term = match duration {
             Duration::Short => Term::Short,
             Duration::LongTerm => Term::Long,
         };
         let since = self.machine().record().zaps;
-        let pins = space.pin_with(range, ask(grab, term))?;
+        let pins = space.pin_with(range, ask(grab, times, term))?;
         if let Some(error) = pins.shortfall() {
             return Err(error.into());
         }
@@ -335,15 +350,11 @@ impl World {
         self.keep(process, &grab.handle.value, Hold::Pins(pins), (&space, range), coherent)
     }
 
-    fn get(&self, process: &str, grab: &Grab, times: u32) -> Done {
+    fn get(&self, process: &str, grab: &Grab, times: Times) -> Done {
         let (space, range) = self.range(process, &grab.pages)?;
-        let mut refs = Vec::new();
-        for _ in 0..times {
-            let got = space.get_with(range, ask(grab, Term::Short))?;
-            if let Some(error) = got.shortfall() {
-                return Err(error.into());
-            }
-            refs.push(got);
+        let refs = space.get_with(range, ask(grab, times, Term::Short))?;
+        if let Some(error) = refs.shortfall() {
+            return Err(error.into());
         }
         self.keep(process, &grab.handle.value, Hold::Refs(refs), (&space, range), None)
     }
@@ -357,9 +368,17 @@ impl World {
         coherent: Option<u64>,
     ) -> Done {
         let frames = hold.pages().to_vec();
-        let told = self.tell(|| {
-            let frames: Vec<String> = frames.iter().map(ToString::to_string).collect();
-            format!("{name} -> {}", frames.join(" "))
+        let lane = self.machine().lane();
+        self.machine().record().note(lane, || {
+            What::Holds(Held {
+                name: name.to_owned(),
+                frames: frames.clone(),
+                process: process.to_owned(),
+                space: space.id(),
+                pages,
+                refs: hold.refs(),
+                pin: matches!(hold, Hold::Pins(_)),
+            })
         });
         let handle = Handle {
             hold: Some(hold),
@@ -373,13 +392,15 @@ impl World {
         if let Some(&place) = self.awaited.get(name) {
             self.made[place].store_release(1);
         }
-        Ok(told)
+        Ok(None)
     }
 
     fn release(&self, name: &str) -> Result<Hold, Fault> {
         self.await_handle(name);
         let mut state = self.state.borrow_mut();
         let hold = state.handles.get_mut(name).and_then(|handle| handle.hold.take());
+        let lane = self.machine().lane();
+        self.machine().record().note(lane, || What::Releases(name.to_owned()));
         hold.ok_or_else(|| Fault::other(format!("handle {name} is not held now")))
     }
 
@@ -424,7 +445,7 @@ impl State {
     }
 }
 
-fn ask(grab: &Grab, term: Term) -> Ask {
+fn ask(grab: &Grab, times: Times, term: Term) -> Ask {
     Ask {
         access: match grab.access.value {
             Access::Read => PinAccess::Read,
@@ -438,7 +459,9 @@ fn ask(grab: &Grab, term: Term) -> Ask {
         path: match grab.path {
             Path::FastThenSlow => PinPath::Any,
             Path::FastOnly => PinPath::FastOnly,
+            Path::SlowOnly => PinPath::SlowOnly,
         },
+        times: times.and_then(|times| NonZero::new(times.value)).unwrap_or(NonZero::<u32>::MIN),
     }
 }
 
@@ -460,6 +483,12 @@ fn advice_of(advice: Advice) -> SpaceAdvice {
         Advice::WipeOnFork => SpaceAdvice::WipeOnFork,
         Advice::KeepOnFork => SpaceAdvice::KeepOnFork,
     }
+}
+
+/// A word that a device touches through a handle.
+fn through(place: &scenario::Place, frame: pinfold::Pfn, value: u64) -> Touch {
+    let handle = Some(place.name.value.clone());
+    Touch { frame, word: place.word() as usize, value, handle }
 }
 
 /// The step as a trace shows it: without the process if the lane shows it already.

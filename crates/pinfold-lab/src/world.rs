@@ -11,14 +11,15 @@ use std::sync::Arc;
 
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
-    AddressSpace, Limits, Memory, NodeId, NodeSpan, Pfn, Pins, Pte, Refs, Rules, SpaceId, Tuning,
-    VirtRange,
+    AddressSpace, Limits, Memory, NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, Pte, Refs, Rules, SpaceId,
+    Tuning, VirtRange,
 };
 
 use crate::hardware::{Hardware, Tables};
+use crate::journal::{Describe, PageView};
 use crate::machine::Machine;
 use crate::named::Named;
-use crate::record::{Describe, Goal, Record};
+use crate::record::{Goal, Record};
 use crate::scenario::{Lane, Runner, Scenario, Sharing};
 use crate::words::Words;
 
@@ -44,10 +45,10 @@ pub(crate) struct Area {
     pub(crate) sharing: Sharing,
 }
 
-/// What a handle holds.
+/// What a handle holds: one frame for each page, and as often as it was asked for.
 pub(crate) enum Hold {
     Pins(Pins<Machine>),
-    Refs(Vec<Refs<Machine>>),
+    Refs(Refs<Machine>),
 }
 
 impl Hold {
@@ -55,15 +56,23 @@ impl Hold {
     pub(crate) fn pages(&self) -> &[Pfn] {
         match self {
             Self::Pins(pins) => pins.pages(),
-            Self::Refs(refs) => refs.first().map_or(&[], Refs::pages),
+            Self::Refs(refs) => refs.pages(),
         }
     }
 
-    /// How many references taken by `get` each page carries for it: none if it is a pin.
-    pub(crate) fn gets(&self) -> u32 {
+    /// The references that each page carries for it.
+    pub(crate) fn refs(&self) -> u32 {
         match self {
-            Self::Pins(_) => 0,
-            Self::Refs(refs) => refs.len() as u32,
+            Self::Pins(_) => PIN_BIAS.saturating_mul(self.times()),
+            Self::Refs(_) => self.times(),
+        }
+    }
+
+    /// How many pins or references each page carries for it.
+    pub(crate) fn times(&self) -> u32 {
+        match self {
+            Self::Pins(pins) => pins.times(),
+            Self::Refs(refs) => refs.times(),
         }
     }
 }
@@ -118,24 +127,17 @@ pub(crate) struct World {
 }
 
 /// The entry of a page and the counts of its frame.
-fn page_state(memory: &Memory<Machine>, root: Pfn, page: u64) -> String {
+fn page_view(memory: &Memory<Machine>, root: Pfn, page: u64) -> PageView {
     let Some(slot) = memory.platform().entry(root, page, AtomicU64::peek) else {
-        return "--".to_owned();
+        return PageView::default();
     };
     let pte = Pte::<Tables>::from_bits(slot.peek());
-    if pte.is_none() {
-        return "--".to_owned();
-    }
     if !pte.is_mapped() {
-        return pte.to_string();
+        return PageView { pte, counts: None };
     }
-    let pte = pte.old().clean();
-    if pte.is_special() {
-        return format!("{pte} zero page");
-    }
-    let counts = pinfold::lab::counts(memory.frames(), pte.pfn());
-    let mark = if counts.is_exclusive() { " excl" } else { "" };
-    format!("{pte} ref {} map {}{mark}", counts.refs(), counts.maps())
+    let counted = !pte.is_special();
+    let counts = counted.then(|| pinfold::lab::counts(memory.frames(), pte.pfn()));
+    PageView { pte: pte.old(), counts }
 }
 
 /// A scenario and rules, ready to be executed.
@@ -231,7 +233,7 @@ impl Plan {
         let describe = keeps_journal.then(|| {
             let memory = memory.clone();
             let describe: Arc<Describe> =
-                Arc::new(move |root, page| page_state(&memory, root, page));
+                Arc::new(move |root, page| page_view(&memory, root, page));
             describe
         });
         if let Some(describe) = &describe {

@@ -5,20 +5,20 @@
 
 use super::expect::{Expected, agrees};
 use super::{Answer, load, warn_of_fewer};
-use crate::args::{Format, LocksArg, MatrixArgs, ModelArg};
+use crate::args::{CELL_EXECUTIONS, Format, LocksArg, MatrixArgs, ModelArg};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::find::{self, Loaded};
 use crate::progress::{Meter, stop_flag};
 use crate::render::json;
-use crate::render::matrix::{Cell, Matrix, Row, draw};
+use crate::render::matrix::{Cell, CellBounds, EndedBy, Matrix, Row, draw};
 use crate::rulesets::{self, RuleSet};
 use crate::show;
 use pinfold_lab::campaign::CampaignError;
-use pinfold_lab::report::{FORMAT, Report, Verdict};
+use pinfold_lab::report::{FORMAT, Report, Search, Verdict};
 use pinfold_lab::scenario::{Atom, Scenario};
 use pinfold_lab::workers::{Heard, Worker, share};
-use pinfold_lab::{CheckOptions, Detail};
+use pinfold_lab::{CheckOptions, Config, Detail, Strategy};
 use serde::Serialize;
 use std::io;
 use std::num::NonZero;
@@ -27,11 +27,11 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(test)]
+mod tests;
+
 /// How often the progress line is redrawn while no cell ends.
 const BEAT: Duration = Duration::from_millis(200);
-/// The time that a cell may take unless another is requested: a table is an overview.
-const CELL_TIME: Duration = Duration::from_secs(10);
-
 /// Fills and prints the table. A table compares nothing by itself, so only cells in error count
 /// against it, or, if expectations are given, cells that are not as expected. A table that was
 /// interrupted is partial.
@@ -55,7 +55,7 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
     // The bug reports on which the scenarios are based come from x86.
     let model = args.search.model.or(meant).unwrap_or(ModelArg::Tso);
     let mut options = args.search.options(model)?;
-    options.config.deadline.get_or_insert(CELL_TIME);
+    let bounds = bound(&mut options.config);
     let stop = stop_flag()?;
     options.config.stop = Some(stop.clone());
     options.detail = Detail::Verdict;
@@ -67,7 +67,7 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
         let name = loaded.scenario.name.value.clone();
         let mut cells = Vec::new();
         for (report, set) in reports.iter().zip(&sets) {
-            let mut cell = cell(&loaded.scenario, report);
+            let mut cell = cell(&loaded.scenario, report, bounds);
             let wanted = expected.as_ref().and_then(|(table, _)| table.cell(&name, &set.rules));
             compared += usize::from(wanted.is_some());
             cell.wanted = wanted.filter(|wanted| !agrees(&cell, wanted)).map(str::to_owned);
@@ -86,6 +86,7 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
             LocksArg::Object => "",
             LocksArg::Code => ", locks as code",
         },
+        bounds,
         seconds: started.elapsed().as_secs_f64(),
         compared: expected.is_some(),
     };
@@ -105,6 +106,18 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
         Verdict::Pass
     };
     Ok(verdict.exit_code())
+}
+
+/// Bounds the search of each cell, unless the request does.
+fn bound(config: &mut Config) -> CellBounds {
+    let exhaustive = config.search == Strategy::Exhaustive { preemptions: None };
+    if exhaustive && config.deadline.is_none() {
+        config.max_executions.get_or_insert(CELL_EXECUTIONS);
+    }
+    CellBounds {
+        executions: config.max_executions,
+        seconds: config.deadline.map(|time| time.as_secs_f64()),
+    }
 }
 
 fn jobs(args: &MatrixArgs) -> usize {
@@ -147,13 +160,26 @@ fn search(
     Ok(reports.into_iter().map(|(_, report)| report).collect())
 }
 
-fn cell(scenario: &Scenario, report: &Report) -> Cell {
+fn cell(scenario: &Scenario, report: &Report, bounds: CellBounds) -> Cell {
     let mut seen = report.outcomes.iter().filter(|outcome| outcome.count > 0);
     let outcome = match (seen.next(), seen.next()) {
         (Some(only), None) if tells_more(scenario) => Some(only.label.clone()),
         _ => None,
     };
-    Cell { verdict: report.verdict, outcome, wanted: None }
+    let ended = (report.verdict == Verdict::Partial).then(|| ended_by(&report.search, bounds));
+    Cell { verdict: report.verdict, outcome, ended, wanted: None }
+}
+
+/// What ended a search that was not done.
+fn ended_by(search: &Search, bounds: CellBounds) -> EndedBy {
+    let made = search.executions + search.blocked + search.truncated;
+    if bounds.executions.is_some_and(|most| made >= most) {
+        EndedBy::Executions
+    } else if bounds.seconds.is_some_and(|most| search.seconds >= most) {
+        EndedBy::Time
+    } else {
+        EndedBy::Other
+    }
 }
 
 /// Whether the outcomes of a scenario depend on something that its claims do not: only then does an
@@ -178,6 +204,8 @@ struct Document<'a> {
 struct DocumentCell<'a> {
     word: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    ended_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<&'a str>,
     report: &'a Report,
 }
@@ -187,6 +215,7 @@ fn document<'a>(table: &'a Matrix, reports: &'a [Report]) -> Document<'a> {
     let cells = cells
         .map(|(cell, report)| DocumentCell {
             word: cell.word(),
+            ended_by: cell.ended.map(EndedBy::name),
             expected: cell.wanted.as_deref(),
             report,
         })

@@ -36,7 +36,7 @@ fn scheduled(
     args: &ReplayArgs,
     console: &Console,
 ) -> Result<Report, Failure> {
-    let rules = rulesets::one(args.rules.as_deref().unwrap_or("latest"))?.rules;
+    let rules = rulesets::one(args.rules.as_deref().unwrap_or("pinfold"))?.rules;
     let loaded = find::load(scenario, console.error_style())?;
     let model = args.model.unwrap_or_default().model();
     let locks = args.locks.unwrap_or_default().form();

@@ -3,7 +3,7 @@
 //! Cells are short words. Outcomes, which may have long names, are letters with a legend; so are
 //! rule sets with many overrides. A table wider than the line continues below itself.
 
-use super::text::{clean, counted, cut, flow, fold, pad, seconds, width};
+use super::text::{clean, counted, cut, flow, fold, pad, seconds, thousands, width};
 use super::{Look, Tone};
 use pinfold_lab::report::Verdict;
 
@@ -13,6 +13,66 @@ const LONG_NAME: usize = 10;
 const GAP: usize = 2;
 /// What marks a cell that is not as expected.
 const UNEXPECTED: &str = "!";
+
+/// What ended the search of a cell before it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    /// The most executions that a cell may take.
+    Executions,
+    /// The most time that a cell may take.
+    Time,
+    /// Something else: a bound on preemptions, on random executions or on steps, or an interrupt.
+    Other,
+}
+
+impl EndedBy {
+    const ALL: [Self; 3] = [Self::Executions, Self::Time, Self::Other];
+
+    /// What marks the cell.
+    pub(crate) fn mark(self) -> &'static str {
+        match self {
+            Self::Executions => "#",
+            Self::Time => "@",
+            Self::Other => "",
+        }
+    }
+
+    /// The name in a document.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Executions => "executions",
+            Self::Time => "time",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// How much a cell may take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CellBounds {
+    /// The most executions.
+    pub(crate) executions: Option<u64>,
+    /// The most time, in seconds.
+    pub(crate) seconds: Option<f64>,
+}
+
+impl CellBounds {
+    /// The bounds in words, or nothing.
+    fn told(self) -> String {
+        let executions = self.executions.map(executions);
+        let time = self.seconds.map(seconds);
+        let most: Vec<String> = executions.into_iter().chain(time).collect();
+        if most.is_empty() {
+            return String::new();
+        }
+        format!(" | at most {} a cell", most.join(" and "))
+    }
+}
+
+fn executions(number: u64) -> String {
+    let noun = if number == 1 { "execution" } else { "executions" };
+    format!("{} {noun}", thousands(number))
+}
 
 /// A finished comparison.
 #[derive(Debug)]
@@ -25,6 +85,8 @@ pub(crate) struct Matrix {
     pub(crate) model: &'static str,
     /// What to say about locks.
     pub(crate) locks: &'static str,
+    /// How much each cell was allowed to take.
+    pub(crate) bounds: CellBounds,
     /// The time that the whole comparison took.
     pub(crate) seconds: f64,
     /// Whether it was compared with a table of expected cells.
@@ -47,6 +109,8 @@ pub(crate) struct Cell {
     pub(crate) verdict: Verdict,
     /// The outcome, where it says more than the verdict.
     pub(crate) outcome: Option<String>,
+    /// What ended the search, if it was not done.
+    pub(crate) ended: Option<EndedBy>,
     /// What was expected instead, if something else was.
     pub(crate) wanted: Option<String>,
 }
@@ -126,8 +190,9 @@ impl<'a> Drawing<'a> {
         let outcome = cell.outcome.as_ref().filter(|_| cell.verdict == Verdict::Pass);
         let place = outcome.and_then(|this| self.outcomes.iter().position(|known| known == this));
         let word = place.map_or_else(|| word(cell.verdict).to_owned(), letter);
+        let ended = cell.ended.map_or("", EndedBy::mark);
         let mark = if cell.wanted.is_some() { UNEXPECTED } else { "" };
-        format!("{word}{mark}")
+        format!("{word}{ended}{mark}")
     }
 
     /// The table, in as many pieces as the width requires.
@@ -174,13 +239,12 @@ impl<'a> Drawing<'a> {
 
     /// The words that occur, and what they mean.
     fn legend(&self) -> Vec<String> {
-        const WORDS: [(Verdict, &str); 5] = [
+        const WORDS: [(Verdict, &str); 4] = [
             (Verdict::Pass, "no execution within the bounds breaks a claim"),
             (
                 Verdict::Fail,
                 "some execution breaks a claim: `pinfold check NAME --rules SET` shows it",
             ),
-            (Verdict::Partial, "a bound or the clock ended the search, nothing found so far"),
             (Verdict::Skip, "cannot be asked here"),
             (Verdict::Error, "the scenario or the tool is at fault"),
         ];
@@ -189,6 +253,12 @@ impl<'a> Drawing<'a> {
         for (verdict, meaning) in WORDS {
             if cells().any(|cell| cell.word() == word(verdict)) {
                 items.push((word(verdict).to_owned(), meaning.to_owned()));
+            }
+        }
+        for ended in EndedBy::ALL {
+            if cells().any(|cell| cell.ended == Some(ended)) {
+                let cell = format!("{}{}", word(Verdict::Partial), ended.mark());
+                items.push((cell, self.meaning(ended)));
             }
         }
         for (place, outcome) in self.outcomes.iter().enumerate() {
@@ -207,6 +277,23 @@ impl<'a> Drawing<'a> {
         let hang = widest + GAP;
         let line = |(word, meaning): &(String, String)| format!("{}{meaning}", pad(word, hang));
         items.iter().flat_map(|item| fold(&line(item), self.look.width, hang)).collect()
+    }
+}
+
+impl Drawing<'_> {
+    /// What a cell that is not done says.
+    fn meaning(&self, ended: EndedBy) -> String {
+        let CellBounds { executions: most, seconds: time } = self.matrix.bounds;
+        let end = match ended {
+            EndedBy::Executions => {
+                format!("{} were made (--max-executions)", executions(most.unwrap_or_default()))
+            }
+            EndedBy::Time => {
+                format!("{} were over (--time)", seconds(time.unwrap_or_default()))
+            }
+            EndedBy::Other => "another bound or an interrupt ended the search".to_owned(),
+        };
+        format!("{end}, nothing found so far")
     }
 }
 
@@ -251,8 +338,9 @@ fn totals(matrix: &Matrix) -> String {
         0 => " | all as expected".to_owned(),
         number => format!(" | {number} not as expected"),
     };
-    let Matrix { model, locks, .. } = matrix;
-    format!("{number}: {} | model {model}{locks} | {time}{compared}", parts.join(", "))
+    let Matrix { model, locks, bounds, .. } = matrix;
+    let bounds = bounds.told();
+    format!("{number}: {} | model {model}{locks}{bounds} | {time}{compared}", parts.join(", "))
 }
 
 /// The cells that are not as expected, in words.

@@ -31,8 +31,8 @@ outcome one when P:A[0] sees \"1\"
 outcome two when P:A[0] sees \"2\"
 ";
 
-fn latest() -> Rules {
-    Rules::parse("latest").expect("rules")
+fn ours() -> Rules {
+    Rules::parse("pinfold").expect("rules")
 }
 
 fn scenario(text: &str) -> Scenario {
@@ -59,7 +59,7 @@ fn labels(report: &Report) -> Vec<&str> {
 
 /// The results of the shards, done in their own processes, so to say.
 fn shards(text: &str, of: usize, options: &CheckOptions) -> Vec<(String, Partial)> {
-    let (scenario, rules) = (scenario(text), latest());
+    let (scenario, rules) = (scenario(text), ours());
     let shard = |index| {
         let campaign = campaign(&scenario, &rules, options);
         let mut partial = campaign.begin(Some(Shard { index, of }));
@@ -72,7 +72,7 @@ fn shards(text: &str, of: usize, options: &CheckOptions) -> Vec<(String, Partial
 
 #[test]
 fn threads_and_shards_find_what_one_search_finds() {
-    let (scenario, rules, options) = (scenario(TWO_WRITERS), latest(), CheckOptions::default());
+    let (scenario, rules, options) = (scenario(TWO_WRITERS), ours(), CheckOptions::default());
     let plain = check(&scenario, "test.pf", &rules, &options, &mut |_| {});
     assert_eq!(plain.verdict, Verdict::Pass, "{:?}", plain.broken);
     let campaign = campaign(&scenario, &rules, &options);
@@ -91,7 +91,7 @@ fn threads_and_shards_find_what_one_search_finds() {
 #[test]
 fn a_failure_of_one_part_is_the_verdict_of_all_and_the_only_one_shown() {
     let text = TWO_WRITERS.replace("P:A[0] never sees \"0\"", "P:A[0] sees \"2\"");
-    let (scenario, rules, options) = (scenario(&text), latest(), CheckOptions::default());
+    let (scenario, rules, options) = (scenario(&text), ours(), CheckOptions::default());
     let campaign = campaign(&scenario, &rules, &options);
     let mut whole = campaign.begin(None);
     let threads = campaign.run(&mut whole, 2, &mut |_| {}).expect("threads");
@@ -130,7 +130,7 @@ fn a_part_twice_or_of_another_campaign_is_refused() {
         ("strategy", |question| question.strategy = Chosen::Replay(None)),
         ("division", |question| question.division.push('x')),
     ];
-    let (scenario, rules, options) = (scenario(TWO_WRITERS), latest(), CheckOptions::default());
+    let (scenario, rules, options) = (scenario(TWO_WRITERS), ours(), CheckOptions::default());
     let campaign = campaign(&scenario, &rules, &options);
     for (what, change) in change {
         let mut parts = parts.clone();
@@ -172,7 +172,7 @@ fn executions(report: &Report) -> u64 {
 
 #[test]
 fn an_interrupted_campaign_goes_on_to_the_same_end() {
-    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     for strategy in STRATEGIES {
         let options = CheckOptions::of(Config { search: strategy, ..Config::default() });
         let all = of_few_jobs(&scenario, &rules, &options);
@@ -210,7 +210,7 @@ fn an_interrupted_campaign_goes_on_to_the_same_end() {
 #[test]
 fn a_failure_is_found_however_often_the_search_is_interrupted() {
     let text = TWO_WRITERS.replace("P:A[0] never sees \"0\"", "P:A[0] sees \"2\"");
-    let (scenario, rules) = (scenario(&text), latest());
+    let (scenario, rules) = (scenario(&text), ours());
     for strategy in STRATEGIES {
         let options = CheckOptions::of(Config { search: strategy, ..Config::default() });
         let all = of_few_jobs(&scenario, &rules, &options);
@@ -234,7 +234,7 @@ fn a_failure_is_found_however_often_the_search_is_interrupted() {
 
 #[test]
 fn random_shards_do_the_runs_of_one_search() {
-    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     for strategy in [Strategy::Random { seed: 5, runs: 300 }, STRATEGIES[3]] {
         for model in [Model::Sc, Model::Weak] {
             let options = CheckOptions::of(Config { model, search: strategy, ..Config::default() });
@@ -254,11 +254,11 @@ fn random_shards_do_the_runs_of_one_search() {
 
 #[test]
 fn a_bounded_search_is_one_job_that_is_not_shared_out() {
-    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     let options = CheckOptions::of(Config { search: STRATEGIES[1], ..Config::default() });
     let plain = check(&scenario, "test.pf", &rules, &options, &mut |_| {});
     let campaign = campaign(&scenario, &rules, &options);
-    assert_eq!(campaign.can_be_shared_out(), Err(CampaignError::Indivisible));
+    assert_eq!(can_be_shared_out(&options), Err(CampaignError::Indivisible));
     let mut whole = campaign.begin(None);
     assert_eq!(whole.share(), 1);
     let report = campaign.run(&mut whole, 1, &mut |_| {}).expect("threads");
@@ -267,7 +267,7 @@ fn a_bounded_search_is_one_job_that_is_not_shared_out() {
 
 #[test]
 fn an_unfinished_job_that_makes_no_sense_is_refused() {
-    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     let options = CheckOptions::of(Config { max_executions: Some(3), ..Config::default() });
     let campaign = of_few_jobs(&scenario, &rules, &options);
     let mut kept = campaign.begin(None);
@@ -294,7 +294,7 @@ fn an_unfinished_job_that_makes_no_sense_is_refused() {
 
 #[test]
 fn the_position_of_another_job_never_passes() {
-    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     let options = CheckOptions::of(Config { max_executions: Some(3), ..Config::default() });
     let bounded = of_few_jobs(&scenario, &rules, &options);
     let mut kept = bounded.begin(None);
@@ -314,7 +314,7 @@ fn how_much_escapes_a_random_search_is_told_where_it_is_known() {
     let told = |model, runs| {
         let strategy = Strategy::Pct { depth: 2, seed: 0, runs };
         let options = CheckOptions::of(Config { model, search: strategy, ..Config::default() });
-        let report = check(&scenario, "test.pf", &latest(), &options, &mut |_| {});
+        let report = check(&scenario, "test.pf", &ours(), &options, &mut |_| {});
         report.search.incomplete.expect("never complete")
     };
     assert!(told(Model::Sc, 1).contains("p < 1.00 that"), "{}", told(Model::Sc, 1));
@@ -324,7 +324,7 @@ fn how_much_escapes_a_random_search_is_told_where_it_is_known() {
 
 #[test]
 fn a_campaign_that_is_stopped_at_once_is_partial() {
-    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     let stop = Some(Arc::new(AtomicBool::new(true)));
     let stopped = CheckOptions::of(Config { stop, ..Config::default() });
     let late = Some(Duration::ZERO);
@@ -348,7 +348,7 @@ fn a_campaign_that_is_stopped_at_once_is_partial() {
 
 #[test]
 fn what_cannot_be_searched_says_so() {
-    let rules = latest();
+    let rules = ours();
     let vague = scenario(&format!("{TWO_WRITERS}\nreach numa-protect\n"));
     let broken = scenario(&TWO_WRITERS.replace("machine\n", "machine\n  frames 1\n"));
     for text in [vague, broken] {

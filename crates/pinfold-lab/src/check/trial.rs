@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use pinfold_explore::{Ending, Failure, FailureKind, Judgement, Lanes, Subject, hook};
 
-use crate::access::Places;
-use crate::record::{Line, Record};
+use crate::about::{About, Seen};
+use crate::claim::Ends;
+use crate::journal::{Journal, What};
+use crate::record::Record;
 use crate::report::{Cost, EndLine, Finding, Oracle};
 use crate::scenario::{Action, Code, Scenario, ScenarioError, Step};
 use crate::world::{Plan, World};
@@ -22,8 +24,9 @@ pub(crate) enum Keep {
 /// What is kept of an execution for its report.
 #[derive(Default)]
 pub(crate) struct Kept {
-    pub(crate) lines: Vec<Line>,
-    pub(crate) places: Places,
+    pub(crate) journal: Journal,
+    /// What its findings are about, as far as that is known.
+    pub(crate) about: Vec<About>,
     pub(crate) ends: Vec<EndLine>,
     pub(crate) costs: Vec<Cost>,
 }
@@ -79,7 +82,7 @@ impl Trial {
         let record = Record::new(Arc::clone(&self.plan.goals), self.plan.lane_cpus.len());
         self.plan.world(match self.keeps {
             Keep::Verdict => record,
-            Keep::Everything => record.journal(),
+            Keep::Everything => record.journal(self.plan.rules.knows_exclusive_mark()),
         })
     }
 
@@ -117,16 +120,20 @@ impl Trial {
                 return ("failed".to_owned(), vec![failed]);
             }
         }
-        let mut findings = world.examine();
-        let sound = findings.is_empty();
-        let label = world.outcome(&scenario.outcomes);
-        findings.extend(self.claims(world));
+        world.machine().record().note(None, || What::Judging);
+        let mut seen = world.examine();
+        let sound = seen.is_empty();
+        let ends = Ends::of(world, &scenario);
+        let label = ends.outcome();
+        seen.extend(self.claims(world, &ends));
         self.keep_costs(world);
-        self.keep_lines(&mut world.machine().record());
+        self.keep_journal(&mut world.machine().record());
         if sound {
             // The claims' own loads may have faulted: the counts must add up after them, too.
-            findings.extend(world.examine());
+            seen.extend(world.examine());
         }
+        self.kept.about.extend(seen.iter().filter_map(|seen| seen.about.clone()));
+        let mut findings: Vec<Finding> = seen.into_iter().map(|seen| seen.finding).collect();
         if findings.iter().all(|finding| finding.oracle == Oracle::Claim) {
             world.take_down();
             findings.extend(world.examine_ruins());
@@ -135,13 +142,11 @@ impl Trial {
     }
 
     /// The first claim that is broken.
-    fn claims(&mut self, world: &World) -> Option<Finding> {
-        let scenario = Arc::clone(&self.plan.scenario);
+    fn claims(&mut self, world: &World, ends: &Ends<'_>) -> Option<Seen> {
         let mut broken = None;
-        for claim in &scenario.always {
-            let (kept, looked) = world.claim(claim);
+        for (claim, kept, found) in ends.claims() {
             let found = || {
-                let found = looked.iter().map(|fact| world.tell_found(fact.found));
+                let found = found.iter().map(|found| world.tell_found(*found));
                 found.collect::<Vec<_>>().join(", ")
             };
             if self.keeps == Keep::Everything {
@@ -154,14 +159,17 @@ impl Trial {
             }
             if !kept && broken.is_none() {
                 let what = format!("{claim}; found {}", found());
-                broken = Some(Finding { oracle: Oracle::Claim, what });
+                let about = ends.fault(claim).and_then(|(fact, found)| world.about(fact, found));
+                broken = Some(Seen { finding: Finding { oracle: Oracle::Claim, what }, about });
             }
         }
         broken
     }
 
-    fn keep_lines(&mut self, record: &mut Record) {
-        (self.kept.lines, self.kept.places) = record.close();
+    fn keep_journal(&mut self, record: &mut Record) {
+        if let Some(journal) = record.close() {
+            self.kept.journal = journal;
+        }
     }
 
     fn keep_costs(&mut self, world: &World) {
@@ -249,6 +257,12 @@ impl Subject for Trial {
                 lanes.lane(lane.name.value.clone(), run(&world, scenario, index));
             }
         }
+        let weak = Rc::downgrade(&world);
+        hook::observe(move || {
+            if let Some(world) = weak.upgrade() {
+                world.machine().record().look();
+            }
+        });
         world
     }
 
@@ -268,9 +282,7 @@ impl Subject for Trial {
         for (count, reached) in self.reached.iter_mut().zip(&record.reached) {
             *count += u64::from(*reached);
         }
-        if self.kept.lines.is_empty() {
-            self.keep_lines(&mut record);
-        }
+        self.keep_journal(&mut record);
         drop(record);
         match findings.first() {
             None => Judgement::Pass { outcome },

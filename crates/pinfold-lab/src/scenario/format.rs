@@ -6,7 +6,7 @@
 
 use super::ast::{
     Action, Atom, Claim, ClaimMode, Comment, Dirty, Duration, Extent, Fact, Force, Grab, Machine,
-    Pages, Path, Place, Placement, Polarity, Runner, Scenario, Step, View,
+    Pages, Place, Placement, Polarity, Runner, Scenario, Step, View,
 };
 use super::lexer::Line;
 use super::span::Spanned;
@@ -305,19 +305,16 @@ impl Display for Action {
                 }
                 register.as_ref().map_or(Ok(()), |register| write!(f, " as {register}"))
             }
-            Self::Pin { grab, duration } => {
+            Self::Pin { grab, duration, times } => {
                 grab.start(f)?;
                 if *duration == Duration::LongTerm {
                     f.write_str(" longterm")?;
                 }
-                grab.end(f)
+                grab.end(f, *times)
             }
             Self::Get { grab, times } => {
                 grab.start(f)?;
-                if let Some(times) = times {
-                    write!(f, " times {times}")?;
-                }
-                grab.end(f)
+                grab.end(f, *times)
             }
             Self::Unpin { handle, dirty } => {
                 let dirty = if *dirty == Dirty::Mark { " dirty" } else { "" };
@@ -340,8 +337,13 @@ impl Grab {
     }
 
     /// What comes after them.
-    fn end(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.path == Path::FastOnly { " fast-only" } else { "" })?;
+    fn end(&self, f: &mut Formatter<'_>, times: Option<Spanned<u32>>) -> fmt::Result {
+        if let Some(path) = self.path.as_str() {
+            write!(f, " {path}")?;
+        }
+        if let Some(times) = times {
+            write!(f, " times {times}")?;
+        }
         write!(f, " as {}", self.handle)
     }
 }

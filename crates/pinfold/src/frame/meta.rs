@@ -106,11 +106,11 @@ impl Frame {
         Put::Underflow
     }
 
-    /// Adds references if the folio is alive and none would overflow.
+    /// Adds references if the folio is alive and has no more than `room`.
     #[inline]
-    pub(super) fn try_gain(&self, refs: u32) -> Result<(), Grab> {
+    pub(super) fn try_gain(&self, refs: u32, room: u32) -> Result<(), Grab> {
         let gained = self.counts.try_update(|counts| {
-            Counts(counts).may_gain().then(|| counts.wrapping_add(u64::from(refs) * REF))
+            Counts(counts).may_gain(room).then(|| counts.wrapping_add(u64::from(refs) * REF))
         });
         match gained {
             Ok(_) => Ok(()),

@@ -10,7 +10,7 @@ type Edit = (&'static str, fn(&mut Value));
 
 /// Two parts that pass together.
 fn passing() -> [Partial; 2] {
-    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     let campaign = of_few_jobs(&scenario, &rules, &CheckOptions::default());
     [1, 2].map(|index| {
         let mut partial = campaign.begin(Some(Shard { index, of: 2 }));
@@ -21,7 +21,7 @@ fn passing() -> [Partial; 2] {
 
 /// The smallest checkpoint of a search that has jobs that are finished, begun and to be done.
 fn checkpoint(search: Strategy) -> (Campaign<'static>, Partial) {
-    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     let interrupted = |most| {
         let config = Config { search, max_executions: Some(most), ..Config::default() };
         let campaign = of_few_jobs(&scenario, &rules, &CheckOptions::of(config));
@@ -142,7 +142,7 @@ fn a_part_that_contradicts_itself_is_refused_whatever_its_hash() {
 #[test]
 fn a_part_that_says_broken_never_merges_into_a_pass() {
     let (scenario, rules) =
-        (scenario(&TWO_WRITERS.replace("never sees \"0\"", "sees \"1\"")), latest());
+        (scenario(&TWO_WRITERS.replace("never sees \"0\"", "sees \"1\"")), ours());
     let campaign = of_few_jobs(&scenario, &rules, &CheckOptions::default());
     let mut failed = campaign.begin(None);
     let report = campaign.run(&mut failed, 1, &mut |_| {}).expect("threads");

@@ -104,18 +104,21 @@ pub enum Action {
         #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
         register: Option<Name>,
     },
-    /// `pin PAGES read|write [force] [longterm] [fast-only] as HANDLE`
+    /// `pin PAGES read|write [force] [longterm] [fast-only|slow-only] [times N] as HANDLE`
     Pin {
         /// What is pinned and how.
         grab: Grab,
         /// For how long.
         duration: Duration,
+        /// How many pins are taken on each page, in one step; one unless written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        times: Option<Spanned<u32>>,
     },
-    /// `get PAGES read|write [force] [fast-only] [times N] as HANDLE`
+    /// `get PAGES read|write [force] [fast-only|slow-only] [times N] as HANDLE`
     Get {
         /// What is referenced and how.
         grab: Grab,
-        /// How many references are taken on each page; one unless written.
+        /// How many references are taken on each page, in one step; one unless written.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         times: Option<Spanned<u32>>,
     },
@@ -300,6 +303,19 @@ pub enum Path {
     FastThenSlow,
     /// `fast-only`: the lock-free path alone; the step fails if this cannot get the pages.
     FastOnly,
+    /// `slow-only`: the path that takes locks alone, as `get_user_pages` without `_fast`.
+    SlowOnly,
+}
+
+impl Path {
+    /// The word as it is written in a scenario; none for what needs no word.
+    pub const fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::FastThenSlow => None,
+            Self::FastOnly => Some("fast-only"),
+            Self::SlowOnly => Some("slow-only"),
+        }
+    }
 }
 
 /// How long a pin is meant to live.

@@ -2,7 +2,7 @@
 
 use super::super::ast::{Action, Dirty, Duration, Force, Grab, Path, Place, Runner, Step};
 use super::super::error::{Code, Parsed, ScenarioError};
-use super::super::span::Span;
+use super::super::span::{Span, Spanned};
 use super::super::suggest::did_you_mean;
 use super::super::words::{SECTIONS, Verb, Vocabulary};
 use super::cursor::Cursor;
@@ -228,50 +228,53 @@ fn once<T>(slot: &mut Option<T>, value: T, cursor: &mut Cursor<'_>) -> Parsed<()
     cursor.name("an option").map(drop)
 }
 
+/// What may stand between the access and `as`, where it is a `pin` and where it is a `get`.
+const PIN_OPTIONS: &str = "`force`, `longterm`, `fast-only`, `slow-only`, `times N` or `as HANDLE`";
+const GET_OPTIONS: &str = "`force`, `fast-only`, `slow-only`, `times N` or `as HANDLE`";
+
 fn pin(cursor: &mut Cursor<'_>) -> Parsed<Action> {
-    let pages = cursor.pages()?;
-    let access = cursor.one_of("`read` or `write`")?;
-    let (mut force, mut duration, mut path) = (None, None, None);
-    loop {
-        match cursor.peek_word() {
-            Some("force") => once(&mut force, Force::Override, cursor)?,
-            Some("longterm") => once(&mut duration, Duration::LongTerm, cursor)?,
-            Some("fast-only") => once(&mut path, Path::FastOnly, cursor)?,
-            Some("as") => break,
-            _ => return Err(cursor.unexpected("`force`, `longterm`, `fast-only` or `as HANDLE`")),
-        }
-    }
-    cursor.keyword("as")?;
-    let handle = cursor.new_name("a name for the handle")?;
-    let (force, path) = (force.unwrap_or_default(), path.unwrap_or_default());
-    Ok(Action::Pin {
-        grab: Grab { pages, access, force, path, handle },
-        duration: duration.unwrap_or_default(),
-    })
+    let (grab, duration, times) = grab(cursor, Verb::Pin)?;
+    Ok(Action::Pin { grab, duration, times })
 }
 
 fn get(cursor: &mut Cursor<'_>) -> Parsed<Action> {
+    let (grab, _, times) = grab(cursor, Verb::Get)?;
+    Ok(Action::Get { grab, times })
+}
+
+/// `PAGES read|write [OPTIONS] as HANDLE`
+fn grab(cursor: &mut Cursor<'_>, verb: Verb) -> Parsed<(Grab, Duration, Option<Spanned<u32>>)> {
     let pages = cursor.pages()?;
     let access = cursor.one_of("`read` or `write`")?;
-    let (mut force, mut path, mut times) = (None, None, None);
+    let options = if verb == Verb::Pin { PIN_OPTIONS } else { GET_OPTIONS };
+    let (mut force, mut duration, mut path, mut times) = (None, None, None, None);
     loop {
         match cursor.peek_word() {
             Some("force") => once(&mut force, Force::Override, cursor)?,
-            Some("fast-only") => once(&mut path, Path::FastOnly, cursor)?,
-            Some("times") => {
-                once(&mut times, None, cursor)?;
-                times = Some(Some(cursor.number("a number of references")?));
+            Some("longterm") if verb == Verb::Pin => {
+                once(&mut duration, Duration::LongTerm, cursor)?
             }
             Some("longterm") => {
-                let error = cursor.unexpected("`force`, `fast-only`, `times N` or `as HANDLE`");
+                let error = cursor.unexpected(options);
                 return Err(Box::new(error.help("only a `pin` can be `longterm`")));
             }
+            Some("fast-only") => once(&mut path, Path::FastOnly, cursor)?,
+            Some("slow-only") => once(&mut path, Path::SlowOnly, cursor)?,
+            Some("times") => {
+                once(&mut times, None, cursor)?;
+                times = Some(Some(cursor.number("a number of pins or references")?));
+            }
             Some("as") => break,
-            _ => return Err(cursor.unexpected("`force`, `fast-only`, `times N` or `as HANDLE`")),
+            _ => return Err(cursor.unexpected(options)),
         }
     }
     cursor.keyword("as")?;
-    let handle = cursor.new_name("a name for the handle")?;
-    let (force, path) = (force.unwrap_or_default(), path.unwrap_or_default());
-    Ok(Action::Get { grab: Grab { pages, access, force, path, handle }, times: times.flatten() })
+    let grab = Grab {
+        pages,
+        access,
+        force: force.unwrap_or_default(),
+        path: path.unwrap_or_default(),
+        handle: cursor.new_name("a name for the handle")?,
+    };
+    Ok((grab, duration.unwrap_or_default(), times.flatten()))
 }

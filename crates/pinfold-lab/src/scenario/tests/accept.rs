@@ -10,6 +10,8 @@ fn every_step_is_read() {
            P: write A[1].1 \"a \\\"quoted\\\" word\"
            P: pin A[0..2] write force longterm fast-only as h0
            P: get A read times 1024 as h1
+           P: pin A[0] read times 2 slow-only as h2
+           P: get A[0] read slow-only as h3
            P: fork C
            C: read A[0] expect \"0\" as r0
            write h0[1] \"v\"
@@ -43,6 +45,8 @@ fn every_step_is_read() {
             "P: write A[1].1 \"a \\\"quoted\\\" word\"",
             "P: pin A[0..2] write force longterm fast-only as h0",
             "P: get A read times 1024 as h1",
+            "P: pin A[0] read slow-only times 2 as h2",
+            "P: get A[0] read slow-only as h3",
             "P: fork C",
             "C: read A[0] expect \"0\" as r0",
             "write h0[1] \"v\"",

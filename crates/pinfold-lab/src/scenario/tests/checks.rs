@@ -35,6 +35,8 @@ fn names_and_bounds_of_steps() {
             (Code::BadNumber, "map B 2 private rw at 0x7fff_ffff_f000", "0x7fff_ffff_f000"),
             (Code::BadNumber, "map B 513 private rw", "513"),
             (Code::BadNumber, "get A read times 0 as h1", "0"),
+            (Code::BadNumber, "get A read times 2147483648 as h1", "2147483648"),
+            (Code::BadNumber, "pin A read times 0 as h1", "0"),
             (Code::WrongRelease, "put h0", "h0"),
         ],
         |step| around("  P: pin A[0] write as h0\n  P: read A[0] as r0", step),
