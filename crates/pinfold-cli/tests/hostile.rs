@@ -110,7 +110,7 @@ fn pipes_and_links_stay_what_they_are() {
     assert_eq!(part(&real), part(&through));
     // The part is written to standard output, before the report.
     let both = output(&directory, &[&PART[..], &["/dev/stdout"]].concat(), 3);
-    assert!(text(&both.stdout).starts_with("{\n\"pinfold\": 2"), "{}", text(&both.stdout));
+    assert!(text(&both.stdout).starts_with("{\n\"pinfold\": "), "{}", text(&both.stdout));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn names_that_are_no_text_are_names() {
     assert_eq!(document(&found)["scenario"]["path"], r"$'sm\xffall.pf'");
     let check = [word("check"), file, word("--no-save")];
     run(&[&check[..], &[word("--shard"), word("1/2"), word("--out"), part]].concat(), 3);
-    run(&[&check[..], &[word("--resume"), part]].concat(), 2);
+    run(&[&check[..], &[word("--resume"), part]].concat(), 3);
     run(&[word("merge"), part], 3);
     run(&[word("fmt"), word("--check"), file], 1);
     fs::write(directory.join(name(b"\xff.txt")), "scenario 5.8\nsmall ok\n").unwrap();
@@ -246,7 +246,7 @@ fn an_error_is_one_json_document_too() {
     for arguments in asked {
         let refused = output(&directory, &[arguments, &["--format", "json"]].concat(), 2);
         let told = document(&refused);
-        assert_eq!((&told["pinfold"], &told["verdict"]), (&json!(2), &json!("error")));
+        assert!(told["pinfold"].is_u64() && told["verdict"] == "error", "{told}");
         assert!(!told["error"]["message"].as_str().unwrap().is_empty(), "{told}");
         assert!(!refused.stderr.is_empty(), "people are told, too: {arguments:?}");
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::report::content_hash;
+use crate::report::{FORMAT, content_hash};
 
 /// What a test changes, and why that must be noticed.
 type Edit = (&'static str, fn(&mut Value));
@@ -46,7 +46,7 @@ fn resealed(partial: &Partial, edit: impl Fn(&mut Value)) -> String {
     let mut part = serde_json::to_value(partial).expect("json");
     edit(&mut part);
     let part = part.to_string();
-    json!({ "pinfold": 2, "hash": content_hash(&part) })
+    json!({ "pinfold": FORMAT, "hash": content_hash(&part) })
         .to_string()
         .replace('}', &format!(",\"part\":{part}}}"))
 }
@@ -104,9 +104,11 @@ fn a_cut_or_foreign_file_is_refused_with_the_remedy() {
         let why = Partial::read(&text[..most]).expect_err("cut off").to_string();
         assert!(why.contains("--checkpoint FILE"), "{why}");
     }
-    let other = text.replacen("\"pinfold\": 2", "\"pinfold\": 3", 1);
+    let (here, next) = (format!("\"pinfold\": {FORMAT}"), FORMAT + 1);
+    let other = text.replacen(&here, &format!("\"pinfold\": {next}"), 1);
     let why = Partial::read(&other).expect_err("another form").to_string();
-    assert!(why.contains("it has form 3, not 2") && why.contains("search this part again"));
+    let told = format!("it has form {next}, not {FORMAT}");
+    assert!(why.contains(&told) && why.contains("search this part again"), "{why}");
     let edited = text.replacen("\"executions\": ", "\"executions\": 1", 1);
     let why = Partial::read(&edited).expect_err("edited").to_string();
     assert!(why.contains("does not fit its hash"), "{why}");
