@@ -4,9 +4,9 @@
 //! INV-FILES-2: a regular file is never seen half-written: the new content is written to a file
 //! beside it, is on the disk, and then takes its name; mode and, where that is allowed, owner stay.
 //! A disk that is full leaves the old content.
-//! INV-FILES-3: a link is followed, and what it leads to is written. What is no regular file, such as
-//! a pipe or a terminal, is written through and stays what it is; so is a file that is already this
-//! process's standard output or standard error.
+//! INV-FILES-3: a link is followed, and what it leads to is written. What is no regular file, such
+//! as a pipe or a terminal, is written through and stays what it is; so is a file that is already
+//! this process's standard output or standard error.
 //! INV-FILES-4: a file counts as written only when the system has taken all of it.
 
 use crate::failure::Failure;

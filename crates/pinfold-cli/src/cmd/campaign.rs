@@ -37,8 +37,8 @@ pub(super) struct Files {
     kept: Option<Output>,
 }
 
-/// Reads and opens the files of a divided search: now rather than after hours, and before interrupts
-/// are caught, so that one ends the wait for a pipe.
+/// Reads and opens the files of a divided search: now rather than after hours, and before
+/// interrupts are caught, so that one ends the wait for a pipe.
 ///
 /// # Errors
 /// When a file cannot be read, is no part, or cannot be written.

@@ -107,8 +107,8 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     Ok(if allowed { Verdict::Pass } else { verdict }.exit_code())
 }
 
-/// Makes every search ready before the first begins, so that a mistake in the last one is reported at
-/// once: each scenario under each rule set, in order.
+/// Makes every search ready before the first begins, so that a mistake in the last one is reported
+/// at once: each scenario under each rule set, in order.
 fn prepare(
     scenarios: &[Loaded],
     sets: &[RuleSet],

@@ -33,8 +33,8 @@ struct Told<'a> {
     more: Option<usize>,
 }
 
-/// One JSON document for the reports of as many searches as were asked for: a single one on its own,
-/// several in a list, which is shorter if the command was interrupted.
+/// One JSON document for the reports of as many searches as were asked for: a single one on its
+/// own, several in a list, which is shorter if the command was interrupted.
 ///
 /// # Errors
 /// When the serializer refuses.

@@ -57,16 +57,16 @@ const PIECES: [&str; 40] = [
 const RULES: [&str; 4] = ["5.8", "5.9", "5.19", "latest"];
 
 /// A small generator (splitmix64).
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
     /// One that gives the same numbers for the same seed.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// A number below `sides`, or 0.
-    pub fn roll(&mut self, sides: usize) -> usize {
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -124,7 +124,7 @@ fn mutant(text: &str, dice: &mut Dice) -> String {
 }
 
 /// What the mutants are made of.
-pub struct Seeds {
+pub(crate) struct Seeds {
     parts: Vec<String>,
     documents: Vec<String>,
     replays: Vec<String>,
@@ -132,7 +132,7 @@ pub struct Seeds {
 
 impl Seeds {
     /// Makes a part, a checkpoint, a saved failure and a JSON scenario to change.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let scenarios =
             || SCENARIOS.iter().map(|file| scenario::parse(file.text).expect("shipped"));
         let rdma = SCENARIOS.iter().find(|file| file.name == "rdma-fork").expect("shipped");
@@ -162,7 +162,7 @@ impl Seeds {
     }
 
     /// Makes one mutant of everything from `seed`, and wants an answer to each.
-    pub fn answer(&self, seed: u64) {
+    pub(crate) fn answer(&self, seed: u64) {
         let mut dice = Dice::new(seed);
         let file = &SCENARIOS[dice.roll(SCENARIOS.len())];
         let text = mutant(file.text, &mut dice);
