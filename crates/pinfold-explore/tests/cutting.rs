@@ -1,5 +1,5 @@
-//! Cutting a failure down ends when time is up or somebody asks for it, and the failure is kept. The
-//! clocks are the tests' own, so nothing here depends on the machine's.
+//! Cutting a failure down ends when time is up or somebody asks for it, and the failure is kept.
+//! The clocks are the tests' own, so nothing here depends on the machine's.
 
 mod common;
 

@@ -121,7 +121,8 @@ impl FromStr for Rules {
 impl FromStr for Base {
     type Err = RuleError;
 
-    /// Reads `pinfold`, `default`, `latest`, `5.9` or `linux-5.9`; releases whose rules are modelled only.
+    /// Reads `pinfold`, `default`, `latest`, `5.9` or `linux-5.9`; releases whose rules are
+    /// modelled only.
     fn from_str(text: &str) -> Result<Self, RuleError> {
         base(text)
     }

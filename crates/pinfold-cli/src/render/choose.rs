@@ -16,8 +16,9 @@ pub(super) struct Chosen {
     pub(super) shown: Vec<bool>,
 }
 
-/// Chooses rows that fit in `room`. Rows that the explanation cites are always shown; of the others the set-up goes first,
-/// then notes, then steps, each from the top: the end of an execution says most.
+/// Chooses rows that fit in `room`. Rows that the explanation cites are always shown; of the others
+/// the set-up goes first, then notes, then steps, each from the top: the end of an execution says
+/// most.
 pub(super) fn choose(mut rows: Vec<DrawnRow>, room: usize) -> Chosen {
     let total: usize = rows.iter().map(|row| row.lines.len()).sum();
     if total > room {

@@ -19,8 +19,8 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    /// Whether the graph stays consistent with `candidate`, the newest event. No when the watch ends
-    /// the execution.
+    /// Whether the graph stays consistent with `candidate`, the newest event. No when the watch
+    /// ends the execution.
     pub(super) fn allows(&mut self, graph: &Graph, candidate: EventId, watch: &Watch) -> bool {
         let Self { visited, frontier } = self;
         visited.clear();

@@ -121,8 +121,8 @@ impl Resumable for Random {
 }
 
 /// Lanes have random priorities, and the highest lane that can run does; at `depth - 1` random
-/// steps the running lane drops to the bottom. More changes than there are steps to spread them over
-/// would change nothing more, and are not made.
+/// steps the running lane drops to the bottom. More changes than there are steps to spread them
+/// over would change nothing more, and are not made.
 pub(crate) struct Pct {
     runs: Runs,
     depth: u32,

@@ -1,8 +1,9 @@
 //! The fuzz target: changes texts at random until something has no answer.
 //!
 //! ```console
-//! $ cargo run --release --manifest-path crates/pinfold-lab/fuzz/Cargo.toml            # without end
-//! $ cargo run --release --manifest-path crates/pinfold-lab/fuzz/Cargo.toml 500 10000  # 500 to 9999
+//! $ cd crates/pinfold-lab/fuzz
+//! $ cargo run --release               # without end
+//! $ cargo run --release 500 10000     # from 500 to 9999
 //! ```
 //!
 //! It prints the seed that it is at. A seed that panics does so again when it is given alone: `500`

@@ -335,15 +335,12 @@ fn a_campaign_that_is_stopped_at_once_is_partial() {
         assert!(told.starts_with(why) && told.ends_with("before it was divided into jobs"));
         assert_eq!((report.verdict, report.search.executions), (Verdict::Partial, 0));
     }
-    let steps = CheckOptions::of(Config { max_steps: 5, ..Config::default() });
-    for options in [steps] {
-        let campaign = campaign(&scenario, &rules, &options);
-        let mut partial = campaign.begin(None);
-        let report = campaign.run(&mut partial, 1, &mut |_| {}).expect("threads");
-        if partial.done() < partial.share() || report.search.truncated > 0 {
-            assert_eq!(report.verdict, Verdict::Partial, "{options:?}");
-        }
-    }
+    let options = CheckOptions::of(Config { max_steps: 5, ..Config::default() });
+    let campaign = campaign(&scenario, &rules, &options);
+    let mut partial = campaign.begin(None);
+    let report = campaign.run(&mut partial, 1, &mut |_| {}).expect("threads");
+    assert!(report.search.truncated > 0);
+    assert_eq!(report.verdict, Verdict::Partial);
 }
 
 #[test]

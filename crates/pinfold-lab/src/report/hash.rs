@@ -34,9 +34,9 @@ pub fn id(parts: &[&str]) -> String {
 
 /// The content hash of a text: 16 hexadecimal digits of a [`StableHasher`] over its bytes.
 ///
-/// Texts of equal length that differ in one byte never have the same hash: every step of the hash is
-/// a bijection of its state. Other differences escape it with a probability of 2^-64. Who changes a
-/// text on purpose can change its hash, too.
+/// Texts of equal length that differ in one byte never have the same hash: every step of the hash
+/// is a bijection of its state. Other differences escape it with a probability of 2^-64. Who
+/// changes a text on purpose can change its hash, too.
 pub fn content_hash(text: &str) -> String {
     let mut hash = StableHasher::default();
     hash.write(text.as_bytes());

@@ -1,8 +1,8 @@
 //! Taking and dropping the references of get and pin (facts 3.3).
 //!
 //! A pin of a small folio is 1024 references in one step; of a large one, a reference and an exact
-//! pin each. Several holds are taken in one step, too, and all or none: where the last of them would
-//! be refused if they were taken one after another, all are.
+//! pin each. Several holds are taken in one step, too, and all or none: where the last of them
+//! would be refused if they were taken one after another, all are.
 
 use super::flags::Flags;
 use super::frames::Frames;

@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser};
 fn bounds(words: &str) -> CellBounds {
     let words = ["pinfold", "matrix"].into_iter().chain(words.split_whitespace());
     let Command::Matrix(args) = Cli::parse_from(words).command else { panic!("a matrix") };
-    bound(&mut args.search.options(ModelArg::Tso).unwrap().config)
+    bound(&mut args.search.options(ModelArg::Tso).expect("bounds").config)
 }
 
 #[test]
