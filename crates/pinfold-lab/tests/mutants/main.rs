@@ -1,5 +1,6 @@
 //! Whatever is read, there is an answer: a fixed number of changed scenarios, JSON scenarios,
-//! parts, checkpoints, saved executions and words. The fuzz target (`fuzz`) goes on where this ends.
+//! parts, checkpoints, saved executions and words. The fuzz target (`fuzz`) goes on where this
+//! ends.
 
 mod driver;
 
