@@ -230,7 +230,8 @@ fn ascii_is_ascii() {
 #[test]
 fn every_shipped_incident_does_what_its_history_says() {
     for table in ["scenarios/verdicts.txt", "scenarios/verdicts-weak.txt"] {
-        let expect = ["matrix", "--expect", table, "--time", "120"];
+        // No machine is so slow that it needs as long.
+        let expect = ["matrix", "--expect", table, "--time", "1000000"];
         pinfold(&expect).assert().success();
     }
 }

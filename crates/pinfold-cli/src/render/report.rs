@@ -199,6 +199,13 @@ fn head(report: &Report, look: &Look) -> Vec<String> {
     section_painted(verdict, tone, &lines, look)
 }
 
+/// What ended the cutting of a failure before it was done, if something did: the explorer says so
+/// after why it stopped.
+fn unfinished_cutting(search: &Search) -> Option<String> {
+    let (_, how) = search.incomplete.as_deref()?.split_once("; cutting it down was ")?;
+    Some(format!("cutting {how}"))
+}
+
 /// What is said about the question and the work it took, in short pieces.
 fn facts(report: &Report) -> Vec<String> {
     let search = &report.search;
@@ -230,6 +237,7 @@ fn facts(report: &Report) -> Vec<String> {
                 ),
                 _ => format!("{}, {}", steps(broken.steps), switches(broken.switches)),
             });
+            facts.extend(unfinished_cutting(search));
         }
         (Mode::Check, _) => facts.extend(work(search)),
     }
