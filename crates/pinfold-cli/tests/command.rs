@@ -1,5 +1,6 @@
 //! The command as people meet it: exit codes, errors, and the way through pipes.
 
+use pinfold_lab::{SCENARIOS, Shipped, scenario};
 use snapbox::cmd::{Command, cargo_bin};
 use snapbox::str;
 use std::fs;
@@ -98,6 +99,37 @@ fn a_table_is_compared_with_what_is_expected() {
     pinfold(&matrix).assert().code(1);
     fs::write(table, "scenario 5.10\nrdma-fork ok\n").unwrap();
     pinfold(&matrix).assert().code(2);
+}
+
+#[test]
+fn a_scenario_in_json_is_checked_run_compared_and_formatted_like_its_text() {
+    let directory = empty_directory("json");
+    let shipped = Shipped::find(SCENARIOS, "rdma-fork").unwrap();
+    let scenario = scenario::parse(shipped.text).unwrap();
+    let document = scenario::json::write(&scenario).unwrap() + "\n";
+    let file = directory.join("other.json");
+    fs::write(&file, &document).unwrap();
+    let file = file.to_str().unwrap();
+    let id = |what: &str| {
+        let check = ["check", what, "--rules", "5.8", "--no-save", "--format", "json"];
+        let found = pinfold(&check).output().unwrap();
+        assert_eq!(found.status.code(), Some(1), "{what}");
+        let found: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
+        found["id"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(id(file), id("rdma-fork"));
+    pinfold(&["check", file, "--rules", "5.9", "--no-save"]).assert().success();
+    pinfold(&["run", file, "--rules", "5.9"]).assert().success();
+    pinfold(&["matrix", file, "--rules", "5.8,5.9"]).assert().success();
+    pinfold(&["fmt", "--check", file]).assert().success();
+    fs::write(file, document.replace("  ", "")).unwrap();
+    pinfold(&["fmt", "--check", file]).assert().code(1);
+    pinfold(&["fmt", file]).assert().success();
+    assert_eq!(fs::read_to_string(file).unwrap(), document);
+    fs::write(file, document.replace("\"A\"", "\"A b\"")).unwrap();
+    pinfold(&["check", file]).assert().code(2);
+    fs::write(file, document.replace("\"pinfold\": 1", "\"pinfold\": 9")).unwrap();
+    pinfold(&["check", file]).assert().code(2);
 }
 
 #[test]

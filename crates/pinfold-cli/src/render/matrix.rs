@@ -201,7 +201,7 @@ impl<'a> Drawing<'a> {
         let names: Vec<String> =
             self.matrix.rows.iter().map(|row| clean(&row.name, self.look)).collect();
         let widest = names.iter().map(|name| width(name)).max().unwrap_or(0).max(TITLE.len());
-        let name_width = widest.min(self.look.width / 3);
+        let name_width = widest.min(self.look.width / 2);
         let widths: Vec<usize> =
             (0..self.heads.len()).map(|column| self.column_width(column)).collect();
         let mut lines = Vec::new();
