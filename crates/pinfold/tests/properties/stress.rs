@@ -15,7 +15,7 @@ use pinfold::{
 
 const RW: Prot = Prot::READ_WRITE;
 /// The rounds of all threads of one test together.
-const ROUNDS: u64 = 4_000;
+const ROUNDS: u64 = 200_000;
 
 /// A small generator: what each thread does differs by run only as much as the scheduler does.
 struct Dice(u64);
