@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pinfold::{Event, EventKind, Pfn, SpaceId, VirtRange};
 use pinfold_explore::hook;
 
+use crate::about::About;
 use crate::access::Places;
 use crate::journal::{Describe, Journal, What};
 use crate::report::{Finding, Oracle};
@@ -51,6 +52,8 @@ pub(crate) struct Record {
     pub(crate) zaps: u64,
     /// The oracles that broke while the execution ran, each with its first finding.
     pub(crate) broken: Vec<Finding>,
+    /// What the first of them is about, if that is known.
+    pub(crate) about: Option<About>,
     journal: Option<Journal>,
 }
 

@@ -291,6 +291,9 @@ impl Subject for Trial {
             *count += u64::from(*reached);
         }
         self.keep_journal(&mut record);
+        if self.kept.about.is_empty() {
+            self.kept.about.extend(record.about.take());
+        }
         drop(record);
         match findings.first() {
             None => Judgement::Pass { outcome },
