@@ -26,6 +26,7 @@ pub fn explore<S: Subject>(
     let mut report = Report {
         executions: 0,
         blocked: 0,
+        pruned: 0,
         truncated: 0,
         steps_max: 0,
         complete: Completeness::Exhausted,
@@ -87,8 +88,8 @@ fn search<S: Subject>(
             reported = elapsed;
             let (bound, ahead) =
                 outlook().map_or((None, None), |outlook| (outlook.bound, Some(outlook.ahead)));
-            let Report { executions, blocked, truncated, .. } = *report;
-            progress(&Progress { executions, blocked, truncated, bound, ahead, elapsed });
+            let Report { executions, blocked, pruned, truncated, .. } = *report;
+            progress(&Progress { executions, blocked, pruned, truncated, bound, ahead, elapsed });
         }
         let ran = session.run();
         if ran.end == End::Interrupted {
@@ -123,6 +124,7 @@ fn search<S: Subject>(
                 *report.outcomes.entry(outcome).or_default() += 1;
             }
             (End::Truncated, _) => report.truncated += 1,
+            (End::Remembered, _) => report.pruned += 1,
             _ => report.blocked += 1,
         }
         match current::with(|engine| engine.strategy.advance()) {

@@ -94,6 +94,8 @@ pub struct Report {
     pub executions: u64,
     /// Executions that were abandoned because others cover everything that could follow.
     pub blocked: u64,
+    /// Executions that were abandoned at a state that had been explored ([`crate::Config::states`]).
+    pub pruned: u64,
     /// Executions that reached the step limit.
     pub truncated: u64,
     /// The most steps that an execution took.
@@ -120,6 +122,8 @@ pub struct Progress {
     pub executions: u64,
     /// Executions abandoned so far, because others cover everything that could follow.
     pub blocked: u64,
+    /// Executions abandoned so far at a state that had been explored.
+    pub pruned: u64,
     /// Executions that reached the step limit so far.
     pub truncated: u64,
     /// The preemption bound that is being searched, if there is one. All executions with fewer

@@ -4,10 +4,12 @@ mod ahead;
 mod choose;
 mod dependence;
 mod dpor;
+mod future;
 mod naive;
 mod random;
 mod rule;
 mod script;
+mod states;
 mod strategy;
 mod touch;
 
@@ -17,8 +19,9 @@ pub(crate) use dpor::Dpor;
 pub(crate) use naive::Naive;
 pub(crate) use script::Script;
 pub(crate) use strategy::{
-    Advance, Dividing, Frontier, Moment, Outlook, Pick, Resumable, Strategy,
+    Advance, Dividing, Foreseen, Frontier, Moment, Note, Outlook, Past, Pick, Resumable, Strategy,
 };
+pub use states::States;
 pub(crate) use touch::Touch;
 
 #[cfg(test)]

@@ -19,14 +19,14 @@ use crate::object::{AddressHasher, Object};
 use std::{collections::HashMap, fmt, hash::BuildHasherDefault};
 
 /// An access to plain memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Plain {
     Read,
     Write,
 }
 
 /// What a lane that must have a place to itself does to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Life {
     /// New contents.
     Renew,
@@ -38,7 +38,7 @@ pub(crate) enum Life {
 ///
 /// Two of the three are not steps, and so not an [`crate::op::Op`]. Steps are not distinguished
 /// here: they are ordered among themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reach {
     Plain(Plain),
     /// A step.
@@ -81,14 +81,15 @@ pub(crate) struct Actor {
 
 /// One access, as far as it is remembered.
 #[derive(Clone, Copy, Debug)]
-struct Mark {
+pub(super) struct Mark {
     by: Actor,
     time: u32,
     reach: Reach,
 }
 
 impl Mark {
-    fn is_known_to(&self, clock: &[u32]) -> bool {
+    /// Whether whoever knows `clock` knows of the access.
+    pub(super) fn is_known_to(&self, clock: &[u32]) -> bool {
         // A shorter clock is older than the lane.
         clock.get(self.by.lane).is_some_and(|&known| known >= self.time)
     }
@@ -155,6 +156,14 @@ impl Place {
     }
 }
 
+impl Place {
+    /// What was done here that must be ordered before what `lane` is about to do.
+    fn rivals(&self, lane: usize, reach: Reach) -> impl Iterator<Item = &Mark> {
+        let excluded = self.since.iter().filter(move |_| reach.excludes());
+        self.write.iter().chain(excluded).filter(move |mark| mark.by.lane != lane)
+    }
+}
+
 /// What was done to all places of one execution.
 #[derive(Default)]
 pub(super) struct Races {
@@ -210,6 +219,34 @@ impl Races {
         }
         self.used = self.used.max(index + 1);
         &mut self.cells[index]
+    }
+
+    /// What was done to a cell that must be ordered before what `lane` is about to do there.
+    pub(super) fn rivals_at_cell(
+        &self,
+        cell: Object,
+        lane: usize,
+        reach: Reach,
+    ) -> impl Iterator<Item = &Mark> {
+        let place = (cell as usize) < self.used;
+        place.then(|| self.cells[cell as usize].rivals(lane, reach)).into_iter().flatten()
+    }
+
+    /// The same for plain memory.
+    pub(super) fn rivals_at_plain(
+        &self,
+        addr: usize,
+        lane: usize,
+        reach: Reach,
+    ) -> impl Iterator<Item = &Mark> {
+        self.plain.get(&addr).into_iter().flat_map(move |place| place.rivals(lane, reach))
+    }
+
+    /// The reinitialisations of ranges by others than `lane`: one may concern a cell that nobody has
+    /// met.
+    pub(super) fn renewals(&self, lane: usize) -> impl Iterator<Item = &Mark> {
+        let marks = self.renewed.iter().map(|(.., mark)| mark);
+        marks.filter(move |mark| mark.by.lane != lane)
     }
 
     /// A lane that knows `clock` touches a cell.

@@ -307,6 +307,16 @@ pub struct World {
     started: Rc<RefCell<Vec<usize>>>,
 }
 
+impl World {
+    /// Lets a search that remembers states recognise what lanes share.
+    fn declare(&self) {
+        let name = |_| String::new();
+        self.vars.iter().for_each(|var| hook::label(var.addr(), 8, name));
+        hook::label(self.plain.as_ptr() as usize, size_of_val(&*self.plain), name);
+        hook::label(self.locks.as_ptr() as usize, size_of_val(&*self.locks), name);
+    }
+}
+
 fn interpret(world: &World, lane: usize) {
     let World { vars, plain, locks, log, started, .. } = world;
     let id = |lock: usize| &raw const locks[lock] as usize;
@@ -405,6 +415,7 @@ impl Subject for Program {
             log: Rc::new(RefCell::new(vec![Vec::new(); self.lanes.len()])),
             started: Rc::new(RefCell::new(vec![usize::MAX; self.lanes.len()])),
         };
+        world.declare();
         for lane in (0..self.lanes.len()).filter(|&lane| !self.is_spawned(lane)) {
             lanes.lane(format!("lane {lane}"), body(&world, lane));
         }

@@ -34,6 +34,7 @@ impl Resumable for Dpor {
 
     fn rewind(&mut self) {
         self.stack.truncate(self.begun);
+        self.stack.last_mut().into_iter().for_each(|node| node.entries.clear());
     }
 
     fn has_caught_up(&self) -> bool {
@@ -68,6 +69,9 @@ impl Node {
             option,
             touches,
             started: _,
+            stage: _,
+            future: _,
+            entries: _,
         } = self;
         Branch {
             lane: *lane,

@@ -1,0 +1,259 @@
+//! States that were explored before (stateful partial-order reduction: Yang, Chen, Gopalakrishnan
+//! and Kirby, SPIN 2008).
+//!
+//! Before each new step the search asks whether it has explored the same state ([`Ledger`] says
+//! what makes it the same), with no lane asleep that is awake now. If so nothing new can follow,
+//! except that the past differs: the races of the remembered future with the steps made here are
+//! looked for, and so are its data races with what was done here.
+//!
+//! * A step of a remembered future races with a step made here as if it had been made, but steps of
+//!   the future that are not known may have to come first. So an alternative counts as covering the
+//!   race if it begins with the first steps made here after the earlier step and independent of it,
+//!   or if it begins with the lane of the later step: should another lane have to come before that
+//!   one, that is a race of its own, found when the lane's alternative is explored. A lane of the
+//!   later step that *sleeps* covers nothing. If it cannot come first, all lanes are tried.
+//! * A lane that waits in the future for a lock has no more before it than its own past: that it
+//!   came after the release is a consequence of who took the lock first.
+//! * The races of lanes that cannot make their step are part of the future, too.
+//! * Data races: what lanes will touch must come after what others did here. It does if its lane
+//!   has learnt of that before in every execution of the future, from a lane that does something
+//!   first, or from what a lock or cell hands on. Where that cannot be told the state is explored.
+//! * What does not end (the limit of steps, an interruption), what was in part explored elsewhere
+//!   (the steps of a job, a position that was saved), and executions in which a lane takes the place
+//!   of another are not remembered, and neither are the states before.
+//!
+//! [`Ledger`]: crate::ledger::Ledger
+
+use super::{Dpor, Node};
+use crate::{
+    lane::LaneSet,
+    ledger::{Digest, Place},
+    memory::Source,
+    search::{
+        Foreseen, Moment, Note, Past, Touch,
+        future::{Bound, Deed, Entry, Event, LANES, Seen, Sources, below},
+        states::Packed,
+    },
+};
+use std::sync::Arc;
+
+/// A state on the way to the current one.
+#[derive(Default)]
+pub(super) struct Stage {
+    key: Option<Digest>,
+    asleep: LaneSet,
+    /// How many steps each lane had made.
+    steps: Bound,
+    /// The time of each lane.
+    time: Bound,
+    whole: Whole,
+}
+
+/// Whether everything that follows a state is known once its node is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Whole {
+    #[default]
+    No,
+    Yes,
+}
+
+const ALL: Bound = [u16::MAX; LANES];
+
+impl Dpor {
+    /// The state that was reached.
+    pub(super) fn stage(&self, moment: &Moment<'_>, asleep: LaneSet) -> Stage {
+        let lanes = moment.pending.len();
+        let Some(past) = moment.past.filter(|_| lanes <= LANES && self.beyond_whole) else {
+            return Stage::default();
+        };
+        let mut stage = Stage { key: past.ledger.key(), asleep, ..Stage::default() };
+        for lane in 0..lanes {
+            stage.steps[lane] = below(&self.order.lane_clock(lane)[lane..])[0];
+            stage.time[lane] = below(&past.memory.known(lane)[lane..])[0];
+        }
+        if stage.key.is_some() {
+            stage.whole = Whole::Yes;
+        }
+        stage
+    }
+
+    /// Whether everything that can follow the state was explored. Its races with what was done here
+    /// are looked for then.
+    pub(super) fn is_remembered(&mut self, moment: &Moment<'_>, stage: &Stage) -> bool {
+        let (Some(states), Some(past), Some(key)) = (self.states.clone(), moment.past, stage.key)
+        else {
+            return false;
+        };
+        let mut table = states.table();
+        let Some(future) = table.find(key, stage.asleep) else { return false };
+        let events: Arc<[(Packed, Event)]> =
+            future.iter().map(|&packed| (packed, table.event(packed.event))).collect();
+        let mut learnt = Vec::new();
+        let ordered = events.iter().all(|&(packed, event)| match event.deed {
+            Deed::Cell(_) | Deed::Lock(_) => true,
+            Deed::Reach(reach) => {
+                table.learnt(packed, &mut learnt);
+                let mut after = Packed::lanes(packed.known);
+                if event.lane < moment.pending.len() {
+                    after.insert(event.lane);
+                }
+                let (lane, name) = (event.lane, event.name);
+                past.is_ordered(&Foreseen { lane, name, reach, after, learnt: &learnt })
+            }
+        });
+        if !ordered {
+            return false;
+        }
+        for &(packed, event) in events.iter() {
+            let learnt = table.sources(packed);
+            let seen = self.foresee(past, stage, (packed, event), learnt);
+            self.beyond.add(seen);
+        }
+        drop(table);
+        self.reverse_races();
+        true
+    }
+
+    /// Looks for the races of an event of a remembered future; returns the event as one of the
+    /// future from here.
+    fn foresee(
+        &mut self,
+        past: Past<'_>,
+        stage: &Stage,
+        (packed, event): (Packed, Event),
+        learnt: Sources,
+    ) -> Seen {
+        let mut seen =
+            Seen { event: packed.event, lane: event.lane, steps: ALL, known: ALL, learnt };
+        let Deed::Reach(_) = event.deed else {
+            let bound = self.order.bound(event.lane, Packed::lanes(packed.steps));
+            seen.steps = below(&bound);
+            if let Some(Place::Object(object)) = past.ledger.find(event.name)
+                && let Some(touch) = event.deed.touch(object)
+            {
+                self.order.foresee(event.lane, touch, &bound);
+            }
+            return seen;
+        };
+        seen.known = Bound::default();
+        let after = Packed::lanes(packed.known);
+        let lanes = 0..past.ledger.lane_count();
+        for lane in lanes.filter(|&lane| lane == event.lane || after.contains(lane)) {
+            let known = below(past.memory.known(lane));
+            seen.known.iter_mut().zip(known).for_each(|(mine, own)| *mine = (*mine).max(own));
+        }
+        for lane in after.iter() {
+            seen.known[lane] = seen.known[lane].max(stage.time[lane].saturating_add(1));
+        }
+        seen
+    }
+
+    /// What the lane's next step depends on without that step.
+    pub(super) fn before(&self, lane: usize) -> Option<Bound> {
+        self.states.as_ref().map(|_| below(self.order.lane_clock(lane)))
+    }
+
+    /// Enters a step that was made.
+    pub(super) fn enter_step(&mut self, step: usize, touch: Touch, before: Option<Bound>) {
+        let (Some(states), Some(before), Some(name)) = (&self.states, before, self.name) else {
+            return;
+        };
+        let Some(deed) = Deed::of(touch) else { return };
+        let node = &mut self.stack[step];
+        let lane = node.lane;
+        let event = states.table().number(Event { lane, name, deed });
+        let steps = match touch.is_locked_out_at_times() {
+            true => before,
+            false => below(self.order.last_clock()),
+        };
+        let seen = Seen { event, lane, steps, known: ALL, learnt: Sources::ALL };
+        node.entries.push(Entry::Seen(seen));
+    }
+
+    /// Enters what a lane did in a step or after it.
+    pub(super) fn enter_note(&mut self, step: usize, lane: usize, note: Note, known: &[u32]) {
+        let Some(states) = &self.states else { return };
+        let mut table = states.table();
+        let entry = match note {
+            Note::Reaches(name, reach) => {
+                let event = table.number(Event { lane, name, deed: Deed::Reach(reach) });
+                let learnt = Sources::default();
+                Entry::Seen(Seen { event, lane, steps: ALL, known: below(known), learnt })
+            }
+            Note::Learns(source) => Entry::Learns(lane, table.source(source)),
+            Note::Resets(name) => {
+                drop(table);
+                self.enter_reset(step, name);
+                return;
+            }
+        };
+        self.stack[step].entries.push(entry);
+    }
+
+    fn enter_reset(&mut self, step: usize, name: u64) {
+        let Some(states) = &self.states else { return };
+        let table = states.table();
+        for source in [Source::Cell(name), Source::Exclusive(name), Source::Shared(name)] {
+            if let Some(source) = table.known_source(source) {
+                self.stack[step].entries.push(Entry::Resets(source));
+            }
+        }
+    }
+
+    /// A lane cannot make its step, and the races of that step are looked for.
+    pub(super) fn foresee_blocked(&mut self, lane: usize, touch: Touch, moment: &Moment<'_>) {
+        let (Some(states), Some(past)) = (&self.states, moment.past) else { return };
+        let (Some(object), Some(deed)) = (touch.object(), Deed::of(touch)) else { return };
+        let name = past.ledger.named(object);
+        let event = states.table().number(Event { lane, name, deed });
+        let steps = below(self.order.lane_clock(lane));
+        self.beyond.add(Seen { event, lane, steps, known: ALL, learnt: Sources::ALL });
+    }
+
+    /// Enters what followed the last step of the stack into the future of the state before it.
+    pub(super) fn enter_beyond(&mut self) {
+        if self.states.is_none() {
+            return;
+        }
+        let Some(node) = self.stack.last_mut() else { return };
+        let entries = std::mem::take(&mut node.entries);
+        if !self.beyond_whole || node.stage.whole == Whole::No {
+            node.stage.whole = Whole::No;
+            self.beyond.clear();
+            return;
+        }
+        let mut future = std::mem::take(&mut self.beyond);
+        future.precede(&entries);
+        node.future.join(future);
+    }
+
+    /// Everything that can follow the last state of the stack was explored.
+    pub(super) fn leave_node(&mut self) {
+        let Some(Node { stage, future, .. }) = self.stack.pop() else { return };
+        self.beyond_whole = stage.whole == Whole::Yes;
+        let (Some(states), Some(key)) = (&self.states, stage.key) else { return };
+        if self.beyond_whole {
+            states.table().add(key, stage.asleep, &future, [&stage.steps, &stage.time]);
+            self.beyond = future;
+        }
+    }
+}
+
+impl Node {
+    /// A step of a remembered future by `lane` races with this one; `heads` can come first after it
+    /// among the steps made here.
+    pub(super) fn reverse_remembered(&mut self, heads: LaneSet, lane: usize) {
+        if self.source.contains(lane) || !(heads & (self.source | self.sleep)).is_empty() {
+            return;
+        }
+        let possible = heads & self.enabled;
+        let awake = self.enabled.without(self.sleep);
+        if possible.contains(lane) || (possible.is_empty() && awake.contains(lane)) {
+            self.source.insert(lane);
+        } else if let Some(first) = possible.first() {
+            self.source.insert(first);
+        } else {
+            self.source = self.source | awake;
+        }
+    }
+}

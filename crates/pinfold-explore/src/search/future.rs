@@ -1,0 +1,209 @@
+//! What can follow a state, as far as another past of the same state must know it.
+//!
+//! A *future* is the set of all that was done after a state, in all executions that were explored
+//! from there: the steps, and what lanes touched between them. For each it says what it always
+//! comes after, so that what cannot be a race from there is not taken for one.
+//!
+//! INV-FUTURE-1: what a future says of an event holds for every occurrence of it after the state.
+//! So joining two futures keeps the lesser bound of each.
+
+use super::touch::{CellTouch, LockTouch, Touch};
+use crate::{
+    lane::LaneSet,
+    ledger::Name,
+    memory::{Reach, Source},
+    object::Object,
+};
+
+/// The most lanes for which states are remembered.
+pub(super) const LANES: usize = 8;
+/// The sources that are told apart. What is handed on by others is taken for not handed on.
+const SOURCES: usize = 256;
+
+/// How many steps, or how much time, of each lane is known.
+pub(super) type Bound = [u16; LANES];
+
+/// A bound below a clock.
+pub(super) fn below(clock: &[u32]) -> Bound {
+    let mut bound = Bound::default();
+    for (low, &known) in bound.iter_mut().zip(clock) {
+        *low = u16::try_from(known).unwrap_or(u16::MAX);
+    }
+    bound
+}
+
+/// What a lane does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Deed {
+    Cell(CellTouch),
+    Lock(LockTouch),
+    Reach(Reach),
+}
+
+impl Deed {
+    /// The step, as far as a future tells steps apart.
+    pub(super) fn of(touch: Touch) -> Option<Self> {
+        match touch {
+            Touch::Cell(_, touch) => Some(Self::Cell(touch)),
+            Touch::Lock(_, touch) => Some(Self::Lock(touch)),
+            Touch::Local | Touch::Join(_) => None,
+        }
+    }
+
+    /// What the step touches if this is its object; none for what is no step.
+    pub(super) fn touch(self, object: Object) -> Option<Touch> {
+        match self {
+            Self::Cell(touch) => Some(Touch::Cell(object, touch)),
+            Self::Lock(touch) => Some(Touch::Lock(object, touch)),
+            Self::Reach(_) => None,
+        }
+    }
+}
+
+/// Something that a lane does to something with a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Event {
+    pub(super) lane: usize,
+    pub(super) name: Name,
+    pub(super) deed: Deed,
+}
+
+/// A set of sources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Sources([u64; SOURCES / 64]);
+
+impl Sources {
+    /// All of them.
+    pub(super) const ALL: Self = Self([u64::MAX; SOURCES / 64]);
+
+    pub(super) fn insert(&mut self, source: usize) {
+        if let Some(word) = self.0.get_mut(source / 64) {
+            *word |= 1 << (source % 64);
+        }
+    }
+
+    fn remove(&mut self, source: usize) {
+        if let Some(word) = self.0.get_mut(source / 64) {
+            *word &= !(1 << (source % 64));
+        }
+    }
+
+    fn keep(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine &= theirs);
+    }
+
+    pub(super) fn contains(self, source: usize) -> bool {
+        self.0.get(source / 64).is_some_and(|word| word & (1 << (source % 64)) != 0)
+    }
+}
+
+/// An event of a future, with what each occurrence comes after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The number of the event.
+    pub(super) event: u32,
+    /// Its lane.
+    pub(super) lane: usize,
+    /// How many steps of each lane it depends on.
+    pub(super) steps: Bound,
+    /// Up to what time of each lane its lane knows what happened.
+    pub(super) known: Bound,
+    /// What its lane has learnt since the state.
+    pub(super) learnt: Sources,
+}
+
+/// Something about a step that is entered into the futures of the states before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Entry {
+    Seen(Seen),
+    /// A lane learns what this source hands on.
+    Learns(usize, usize),
+    /// This source hands on nothing from before.
+    Resets(usize),
+}
+
+/// See the module; by number of the event.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Future(Vec<Seen>);
+
+impl Future {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Seen> {
+        self.0.iter()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Adds an event.
+    pub(super) fn add(&mut self, new: Seen) {
+        match self.0.binary_search_by_key(&new.event, |seen| seen.event) {
+            Ok(at) => self.0[at].meet(new),
+            Err(at) => self.0.insert(at, new),
+        }
+    }
+
+    /// Joins another future of the same state.
+    pub(super) fn join(&mut self, other: Self) {
+        if self.0.is_empty() {
+            *self = other;
+            return;
+        }
+        let mut both = Vec::with_capacity(self.0.len() + other.0.len());
+        let mut mine = std::mem::take(&mut self.0).into_iter().peekable();
+        for new in other.0 {
+            while let Some(seen) = mine.next_if(|seen| seen.event < new.event) {
+                both.push(seen);
+            }
+            match mine.next_if(|seen| seen.event == new.event) {
+                Some(mut seen) => {
+                    seen.meet(new);
+                    both.push(seen);
+                }
+                None => both.push(new),
+            }
+        }
+        both.extend(mine);
+        self.0 = both;
+    }
+
+    /// Makes a future of the state after a step one of the state before it.
+    pub(super) fn precede(&mut self, step: &[Entry]) {
+        for entry in step.iter().rev() {
+            match *entry {
+                Entry::Seen(seen) => self.add(seen),
+                Entry::Learns(lane, source) => {
+                    let own = self.0.iter_mut().filter(|seen| seen.lane == lane);
+                    own.for_each(|seen| seen.learnt.insert(source));
+                }
+                Entry::Resets(source) => {
+                    self.0.iter_mut().for_each(|seen| seen.learnt.remove(source));
+                }
+            }
+        }
+    }
+}
+
+impl Seen {
+    /// INV-FUTURE-1.
+    fn meet(&mut self, other: Self) {
+        let least = |mine: &mut Bound, theirs: Bound| {
+            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine = (*mine).min(theirs));
+        };
+        least(&mut self.steps, other.steps);
+        least(&mut self.known, other.known);
+        self.learnt.keep(other.learnt);
+    }
+}
+
+/// The lanes of whose steps after a state a bound has at least one.
+pub(super) fn past(bound: &Bound, state: &Bound) -> LaneSet {
+    let mut lanes = LaneSet::default();
+    for lane in (0..LANES).filter(|&lane| bound[lane] > state[lane]) {
+        lanes.insert(lane);
+    }
+    lanes
+}
+
+/// What a source is numbered by.
+pub(super) type Origin = Source<Name>;
