@@ -28,6 +28,7 @@ pub fn explore<S: Subject>(
         blocked: 0,
         pruned: 0,
         truncated: 0,
+        states: 0,
         steps_max: 0,
         complete: Completeness::Exhausted,
         position: None,
@@ -45,7 +46,9 @@ pub fn explore<S: Subject>(
     let installed = Installed::new(&mut engine);
     let mut session = Session::new(subject);
     let why = search(&mut session, config, start, &mut report, progress);
-    report.spread = outlook().and_then(|outlook| outlook.spread);
+    if let Some(outlook) = outlook() {
+        (report.spread, report.states) = (outlook.spread, outlook.states);
+    }
     drop(installed);
     report.complete = match why {
         Some(why) => Completeness::Bounded { why },

@@ -185,7 +185,7 @@ pub(crate) struct Ledger {
     contents: Digest,
     /// The ranges that lanes have reinitialised, in order.
     ranges: Digest,
-    /// Whether lanes do what keys do not describe.
+    /// Whether a lane has taken the place of another, which keys do not describe.
     lost: bool,
 }
 
@@ -222,14 +222,16 @@ impl Ledger {
 
     /// `parent` starts the lane with this number, at this place.
     pub(crate) fn spawn(&mut self, parent: usize, place: usize, number: usize) {
-        if place != number || place != self.lanes.len() {
-            // A place with two lanes one after the other: see `key`.
-            self.lost = true;
-            return;
-        }
         let history = self.lanes[parent].history.with(Part::Birth as u64).with(number as u64);
         self.lanes[parent].history = history;
-        self.lanes.push(Lane::born(history.with(Part::Birth as u64)));
+        let born = Lane::born(history.with(Part::Birth as u64));
+        match self.lanes.get_mut(place) {
+            Some(lane) => {
+                *lane = born;
+                self.lost = true;
+            }
+            None => self.lanes.push(born),
+        }
     }
 
     /// How many lanes have existed.

@@ -27,8 +27,8 @@ use crate::{
     order::{Mode, Order},
 };
 use axiomatic::{Axiomatic, Axioms};
-use race::{Mark, Races};
 pub(crate) use race::{Actor, Life, Plain, Race, Reach};
+use race::{Mark, Races};
 use sequential::Sequential;
 
 /// What hands on what happened before.

@@ -98,6 +98,8 @@ pub struct Report {
     pub pruned: u64,
     /// Executions that reached the step limit.
     pub truncated: u64,
+    /// States that were remembered.
+    pub states: u64,
     /// The most steps that an execution took.
     pub steps_max: u32,
     /// Whether every execution was tried.
@@ -113,6 +115,13 @@ pub struct Report {
     pub outcomes: BTreeMap<String, u64>,
     /// How long it took.
     pub elapsed: Duration,
+}
+
+impl Report {
+    /// Executions that were begun.
+    pub fn begun(&self) -> u64 {
+        self.executions + self.blocked + self.pruned + self.truncated
+    }
 }
 
 /// The progress of a running exploration.

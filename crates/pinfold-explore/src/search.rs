@@ -18,10 +18,10 @@ pub(crate) use choose::strategy;
 pub(crate) use dpor::Dpor;
 pub(crate) use naive::Naive;
 pub(crate) use script::Script;
+pub use states::States;
 pub(crate) use strategy::{
     Advance, Dividing, Foreseen, Frontier, Moment, Note, Outlook, Past, Pick, Resumable, Strategy,
 };
-pub use states::States;
 pub(crate) use touch::Touch;
 
 #[cfg(test)]

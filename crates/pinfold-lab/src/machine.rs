@@ -213,12 +213,12 @@ unsafe impl Platform for Machine {
 
     fn flush(&self, space: SpaceId, scope: FlushScope) {
         for cpu in 0..self.tlbs.cpus() {
-            self.tlbs.of(cpu, space).lock().flush(scope);
+            self.tlbs.flush(cpu, space, scope);
         }
     }
 
     fn flush_local(&self, space: SpaceId, page: VirtRange) {
-        self.tlbs.of(self.cpu(), space).lock().flush(FlushScope::Range(page));
+        self.tlbs.flush(self.cpu(), space, FlushScope::Range(page));
     }
 
     fn walk_begin(&self) {

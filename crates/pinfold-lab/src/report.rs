@@ -133,7 +133,7 @@ impl Report {
     /// report of a whole search they count once.
     pub(crate) fn cap_reached(&mut self) {
         for goal in &mut self.reached {
-            goal.count = goal.count.min(self.search.executions);
+            goal.count = goal.count.min(self.search.begun());
         }
     }
 
@@ -178,8 +178,14 @@ pub struct Search {
     pub executions: u64,
     /// Executions abandoned as equivalent to others or unable to continue.
     pub blocked: u64,
+    /// Executions abandoned at a state that had been explored.
+    #[serde(default)]
+    pub pruned: u64,
     /// Executions cut off by the step bound.
     pub truncated: u64,
+    /// States that were remembered.
+    #[serde(default)]
+    pub states: u64,
     /// The longest execution, in steps.
     pub steps_max: u64,
     /// Wall-clock time.
@@ -189,10 +195,17 @@ pub struct Search {
 }
 
 impl Search {
+    /// Executions that were begun.
+    pub fn begun(&self) -> u64 {
+        self.executions + self.blocked + self.pruned + self.truncated
+    }
+
     /// Adds the work of another part of the same search.
     pub(crate) fn absorb(&mut self, other: &Search) {
         self.executions += other.executions;
         self.blocked += other.blocked;
+        self.pruned += other.pruned;
+        self.states += other.states;
         self.truncated += other.truncated;
         self.steps_max = self.steps_max.max(other.steps_max);
         self.seconds += other.seconds;

@@ -166,6 +166,8 @@ impl World {
             Action::Fork { child } => self.fork(process, &child.value),
             Action::Exit => {
                 let space = self.with(process, |process| process.space.take())?;
+                // Who uses it last takes it down.
+                hook::saw(space.as_ref().map_or(0, Rc::strong_count) as u64);
                 drop(space.ok_or_else(|| Fault::other(format!("{process} has exited already")))?);
                 Ok(None)
             }
@@ -197,17 +199,21 @@ impl World {
     fn with<R>(&self, process: &str, act: impl FnOnce(&mut Process) -> R) -> Result<R, Fault> {
         let mut state = self.state.borrow_mut();
         let found = state.processes.get_mut(process);
+        hook::saw(u64::from(found.is_some()));
         found.map(act).ok_or_else(|| Fault::other(format!("process {process} does not exist yet")))
     }
 
     fn live(&self, process: &str) -> Result<Rc<AddressSpace<Machine>>, Fault> {
-        self.with(process, |found| found.space.clone())?
-            .ok_or_else(|| Fault::other(format!("process {process} has exited")))
+        let space = self.with(process, |found| found.space.clone())?;
+        hook::saw(u64::from(space.is_some()));
+        space.ok_or_else(|| Fault::other(format!("process {process} has exited")))
     }
 
     fn area(&self, process: &str, area: &str) -> Result<Area, Fault> {
-        self.with(process, |found| found.areas.get(area).copied())?
-            .ok_or_else(|| Fault::other(format!("process {process} has no area {area}")))
+        let area_there = self.with(process, |found| found.areas.get(area).copied())?;
+        hook::saw(area_there.map_or(0, |area| area.range.first_page().0 + 1));
+        hook::saw(area_there.map_or(0, |area| area.range.pages()));
+        area_there.ok_or_else(|| Fault::other(format!("process {process} has no area {area}")))
     }
 
     fn range(
@@ -295,7 +301,12 @@ impl World {
         register: Option<&scenario::Name>,
     ) -> Done {
         if let Some(register) = register {
-            self.state.borrow_mut().registers.insert(&register.value, value);
+            let mut state = self.state.borrow_mut();
+            state.registers.insert(&register.value, value);
+            // Whose value stays depends on the order.
+            let writes = state.register_writes.get(&register.value).map_or(1, |writes| writes + 1);
+            state.register_writes.insert(&register.value, writes);
+            hook::saw(writes);
         }
         let text = || self.words.text(value);
         match expect {
@@ -314,7 +325,9 @@ impl World {
         let frames = handle.map(|handle| &handle.frames);
         let frame = frames
             .and_then(|frames| frames.get(place.page() as usize).copied())
-            .ok_or_else(|| Fault::other(format!("handle {name} holds no such page now")))?;
+            .ok_or_else(|| Fault::other(format!("handle {name} holds no such page now")));
+        hook::saw(frame.as_ref().map_or(0, |frame| frame.0 + 1));
+        let frame = frame?;
         drop(state);
         self.machine().must_live(self.memory.frames(), frame);
         Ok(frame)
@@ -327,6 +340,7 @@ impl World {
             Duration::LongTerm => Term::Long,
         };
         let since = self.machine().record().zaps;
+        hook::saw(since);
         let pins = space.pin_with(range, ask(grab, term))?;
         if let Some(error) = pins.shortfall() {
             return Err(error.into());
@@ -380,6 +394,7 @@ impl World {
         self.await_handle(name);
         let mut state = self.state.borrow_mut();
         let hold = state.handles.get_mut(name).and_then(|handle| handle.hold.take());
+        hook::saw(u64::from(hold.is_some()));
         hold.ok_or_else(|| Fault::other(format!("handle {name} is not held now")))
     }
 
@@ -420,6 +435,7 @@ impl World {
 impl State {
     fn tick(&mut self) -> u64 {
         self.clock += 1;
+        hook::saw(self.clock);
         self.clock
     }
 }

@@ -22,6 +22,15 @@ pub(crate) struct Translation {
     pub(crate) dirty: bool,
 }
 
+impl Translation {
+    fn is_within(&self, scope: FlushScope) -> bool {
+        match scope {
+            FlushScope::All => true,
+            FlushScope::Range(range) => range.contains(VirtAddr::of_page(self.page)),
+        }
+    }
+}
+
 /// The translations of one space that a CPU has cached; protected by the lock around them.
 #[derive(Debug, Default)]
 pub(crate) struct Tlb {
@@ -29,12 +38,14 @@ pub(crate) struct Tlb {
 }
 
 impl Tlb {
+    /// Whether there is a translation within `scope`.
+    fn covers(&self, scope: FlushScope) -> bool {
+        self.entries.iter().any(|entry| entry.is_within(scope))
+    }
+
     /// Drops the translations within `scope`.
-    pub(crate) fn flush(&mut self, scope: FlushScope) {
-        self.entries.retain(|entry| match scope {
-            FlushScope::All => false,
-            FlushScope::Range(range) => !range.contains(VirtAddr::of_page(entry.page)),
-        });
+    fn flush(&mut self, scope: FlushScope) {
+        self.entries.retain(|entry| !entry.is_within(scope));
     }
 
     /// The translation of a page, if it is cached.
@@ -65,6 +76,16 @@ impl Tlbs {
     /// How many CPUs there are.
     pub(crate) fn cpus(&self) -> usize {
         self.cpus
+    }
+
+    /// Makes `cpu` forget its translations of `space` within `scope`. A cache that has none there is
+    /// looked at and not written: who flushed it last makes no difference.
+    pub(crate) fn flush(&self, cpu: usize, space: SpaceId, scope: FlushScope) {
+        let cache = self.of(cpu, space);
+        let mut cache = cache.lock();
+        if cache.covers(scope) {
+            cache.flush(scope);
+        }
     }
 
     /// The translations of `space` that `cpu` has cached.

@@ -97,6 +97,8 @@ pub(crate) struct State {
     pub(crate) processes: Named<Process>,
     pub(crate) handles: Named<Handle>,
     pub(crate) registers: Named<u64>,
+    /// How often each register was written.
+    pub(crate) register_writes: Named<u64>,
     pub(crate) stores: Vec<Store>,
     /// Counts stores and forks.
     pub(crate) clock: u64,

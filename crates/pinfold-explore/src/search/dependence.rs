@@ -42,9 +42,9 @@ pub(crate) struct Race {
 pub(crate) enum Later {
     /// One that was made, or that a lane waits to make.
     Here,
-    /// One of a remembered future: other steps may have to come first. The initials are those of
-    /// the steps made here.
-    Remembered,
+    /// One of a remembered future: steps of these lanes may have to come first. The initials are
+    /// those of the steps made here.
+    Remembered(LaneSet),
 }
 
 /// An earlier step on which the current step depends.
@@ -192,20 +192,29 @@ impl Dependence {
         bound
     }
 
-    /// `lane` will make this step in a remembered future, with at least `bound` before it: finds
-    /// the races with what was made here.
-    pub(crate) fn foresee(&mut self, lane: usize, touch: Touch, bound: &[u32]) {
+    /// `lane` will make this step in a remembered future, with at least `bound` before it, and
+    /// perhaps after later steps of `others`: finds the races with what was made here. Returns what
+    /// was made here and comes before the step.
+    pub(crate) fn foresee(
+        &mut self,
+        lane: usize,
+        touch: Touch,
+        bound: &[u32],
+        others: LaneSet,
+    ) -> Vec<u32> {
+        let watch = Watch::Future(others);
         let mut clock = bound.to_vec();
         let mut rivals = std::mem::take(&mut self.rivals);
         rivals.clear();
         self.find_rivals(touch, &mut rivals);
         if touch.is_locked_out_at_times() {
-            self.precede_takings(lane, &mut clock, &rivals, Watch::Future);
+            self.precede_takings(lane, &mut clock, &rivals, watch);
             let enabling = rivals.iter().filter(|rival| rival.relation == Relation::Enables);
             enabling.for_each(|rival| self.join(&mut clock, rival.step));
         }
-        self.precede(lane, &mut clock, &rivals, Watch::Future);
+        self.precede(lane, &mut clock, &rivals, watch);
         self.rivals = rivals;
+        clock
     }
 
     /// `lane` cannot make its step: finds the races with what it would have to precede.
@@ -285,7 +294,7 @@ impl Dependence {
         let (initials, later) = match watch {
             Watch::Nothing => return,
             Watch::Races => (self.initials(first, Some((lane, clock))), Later::Here),
-            Watch::Future => (self.initials(first, None), Later::Remembered),
+            Watch::Future(others) => (self.initials(first, None), Later::Remembered(others)),
         };
         self.races.push(Race { first, initials, lane, later });
     }
@@ -361,8 +370,8 @@ impl Dependence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Watch {
     Races,
-    /// Those of a step that a remembered future has.
-    Future,
+    /// Those of a step that a remembered future has; steps of these lanes may have to come first.
+    Future(LaneSet),
     /// They were noted when the same steps were made before.
     Nothing,
 }

@@ -107,6 +107,8 @@ pub(crate) struct Dpor {
     beyond_whole: bool,
     /// The name of what the last step touched.
     name: Option<Name>,
+    /// How many states were remembered.
+    added: u64,
 }
 
 /// How far the search goes.
@@ -155,8 +157,8 @@ impl Dpor {
                 continue;
             }
             let node = &mut self.stack[first];
-            if later == Later::Remembered {
-                node.reverse_remembered(initials, lane);
+            if let Later::Remembered(others) = later {
+                node.reverse_remembered(initials, lane, others);
                 continue;
             }
             if !(initials & (node.source | node.sleep)).is_empty() {

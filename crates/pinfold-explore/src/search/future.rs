@@ -2,10 +2,11 @@
 //!
 //! A *future* is the set of all that was done after a state, in all executions that were explored
 //! from there: the steps, and what lanes touched between them. For each it says what it always
-//! comes after, so that what cannot be a race from there is not taken for one.
+//! comes after, so that what cannot be a race from there is not taken for one, and what it may come
+//! after, so that a reversal knows what may have to come first.
 //!
 //! INV-FUTURE-1: what a future says of an event holds for every occurrence of it after the state.
-//! So joining two futures keeps the lesser bound of each.
+//! So joining two futures keeps the lesser of two lower bounds, and the greater of two upper ones.
 
 use super::touch::{CellTouch, LockTouch, Touch};
 use crate::{
@@ -104,8 +105,10 @@ pub(super) struct Seen {
     pub(super) event: u32,
     /// Its lane.
     pub(super) lane: usize,
-    /// How many steps of each lane it depends on.
+    /// At least how many steps of each lane it comes after.
     pub(super) steps: Bound,
+    /// At most how many: the lanes beyond a state have steps that may have to come first.
+    pub(super) most: Bound,
     /// Up to what time of each lane its lane knows what happened.
     pub(super) known: Bound,
     /// What its lane has learnt since the state.
@@ -167,6 +170,19 @@ impl Future {
         self.0 = both;
     }
 
+    /// Limits what steps may come after: those of the lanes that `may` says, and what the steps of
+    /// these lanes come after here.
+    pub(super) fn limit(&mut self, reach: &[Bound; LANES], may: impl Fn(u32) -> Option<LaneSet>) {
+        for seen in &mut self.0 {
+            let Some(others) = may(seen.event) else { continue };
+            seen.most = reach[seen.lane];
+            for other in others.iter() {
+                raise(&mut seen.most, &reach[other]);
+                seen.most[other] = u16::MAX;
+            }
+        }
+    }
+
     /// Makes a future of the state after a step one of the state before it.
     pub(super) fn precede(&mut self, step: &[Entry]) {
         for entry in step.iter().rev() {
@@ -190,10 +206,16 @@ impl Seen {
         let least = |mine: &mut Bound, theirs: Bound| {
             mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine = (*mine).min(theirs));
         };
+        raise(&mut self.most, &other.most);
         least(&mut self.steps, other.steps);
         least(&mut self.known, other.known);
         self.learnt.keep(other.learnt);
     }
+}
+
+/// Makes a bound the least one above both.
+pub(super) fn raise(bound: &mut Bound, other: &Bound) {
+    bound.iter_mut().zip(other).for_each(|(mine, &theirs)| *mine = (*mine).max(theirs));
 }
 
 /// The lanes of whose steps after a state a bound has at least one.

@@ -207,6 +207,7 @@ impl Resumable for Naive {
                 }
             }
         }
-        Outlook { ahead: ahead::open(steps.into_iter()), bound: Some(self.bound), spread: None }
+        let ahead = ahead::open(steps.into_iter());
+        Outlook { ahead, bound: Some(self.bound), spread: None, states: 0 }
     }
 }

@@ -26,8 +26,10 @@ pub struct States(Arc<Mutex<Table>>);
 pub(super) struct Packed {
     pub(super) event: u32,
     learnt: u32,
-    /// The lanes of which it depends on a later step.
+    /// The lanes of which it always comes after a later step.
     pub(super) steps: u8,
+    /// The lanes of which it may come after a later step.
+    pub(super) most: u8,
     /// The lanes of which its lane knows a later time.
     pub(super) known: u8,
 }
@@ -193,6 +195,7 @@ impl Table {
                 event: seen.event,
                 learnt: number,
                 steps: bits(&seen.steps, steps),
+                most: bits(&seen.most, steps),
                 known: bits(&seen.known, time),
             }
         };

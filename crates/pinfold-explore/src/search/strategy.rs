@@ -183,6 +183,8 @@ pub(crate) struct Outlook {
     pub(crate) bound: Option<u32>,
     /// The steps that changes of priority are spread over, once they are known.
     pub(crate) spread: Option<u32>,
+    /// The states that it has remembered.
+    pub(crate) states: u64,
 }
 
 /// A search that divides a job, asked after each execution.

@@ -230,9 +230,7 @@ impl Partial {
     /// in which nothing has happened remains to be started.
     pub(super) fn interrupt(&mut self, job: usize, position: &Position, counted: Report) {
         let search = &counted.search;
-        if search.executions + search.blocked + search.truncated == 0
-            && !self.unfinished.contains_key(&job)
-        {
+        if search.begun() == 0 && !self.unfinished.contains_key(&job) {
             return;
         }
         let position = position.clone();

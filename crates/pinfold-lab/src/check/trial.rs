@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pinfold_explore::{Ending, Failure, FailureKind, Judgement, Lanes, Subject, hook};
 
 use crate::access::Places;
-use crate::record::{Line, Record};
+use crate::record::{Line, Record, Tally};
 use crate::report::{Cost, EndLine, Finding, Oracle};
 use crate::scenario::{Action, Code, Scenario, ScenarioError, Step};
 use crate::world::{Plan, World};
@@ -43,7 +43,7 @@ pub(crate) struct Trial {
     /// What is kept of the current execution.
     keeps: Keep,
     /// How many executions reached each goal.
-    pub(crate) reached: Vec<u64>,
+    pub(crate) reached: Tally,
     /// What the last failing execution broke, in the order in which it broke.
     pub(crate) findings: Vec<Finding>,
     /// What was kept of the last execution with a journal.
@@ -56,7 +56,7 @@ impl Trial {
             plan: Arc::clone(plan),
             keep,
             keeps: keep,
-            reached: vec![0; plan.goals.len()],
+            reached: Tally::new(plan.goals.len()),
             findings: Vec::new(),
             kept: Kept::default(),
         }
@@ -68,7 +68,8 @@ impl Trial {
     }
 
     fn world(&self) -> Result<World, String> {
-        let record = Record::new(Arc::clone(&self.plan.goals), self.plan.lane_cpus.len());
+        let goals = Arc::clone(&self.plan.goals);
+        let record = Record::new(goals, self.plan.lane_cpus.len(), self.reached.clone());
         self.plan.world(match self.keeps {
             Keep::Verdict => record,
             Keep::Everything => record.journal(),
@@ -256,9 +257,6 @@ impl Subject for Trial {
             }
         };
         let mut record = world.machine().record();
-        for (count, reached) in self.reached.iter_mut().zip(&record.reached) {
-            *count += u64::from(*reached);
-        }
         if self.kept.lines.is_empty() {
             self.keep_lines(&mut record);
         }

@@ -179,7 +179,7 @@ impl Node {
         while end > first {
             let order = end.trailing_zeros().min((end - first).ilog2()).min(MAX_ORDER);
             end -= 1 << order;
-            let zone = zone_of(frames.frame(Pfn(end)).flags.peek());
+            let zone = zone_of(frames.frame(Pfn(end)).flags.fixed(HOME_MASK));
             self.give(frames, Pfn(end), order, zone);
         }
     }
@@ -187,7 +187,7 @@ impl Node {
     /// Takes `first..end` out of the lists, or says which of them is not free in the zone of the
     /// first.
     pub(super) fn cut(&mut self, frames: &Metadata, first: u64, end: u64) -> Result<(), Pfn> {
-        let zone = zone_of(frames.frame(Pfn(first)).flags.peek()) as usize;
+        let zone = zone_of(frames.frame(Pfn(first)).flags.fixed(HOME_MASK)) as usize;
         let lists = &mut self.zones[zone];
         while let Some(pfn) = lists.unstack(frames) {
             lists.insert_merged(frames, pfn, 0);
@@ -344,7 +344,7 @@ const fn mark(order: u32, before: u64) -> u64 {
 /// Whether a free block of `order` starts at `first`, in the lists of `of`'s zone. The home is
 /// checked first: the lock that the caller holds keeps only such a frame's mark stable.
 fn is_block(frames: &Metadata, first: Pfn, order: u32, of: Pfn) -> bool {
-    let home = |pfn| frames.frame(pfn).flags.peek() & HOME_MASK;
+    let home = |pfn| frames.frame(pfn).flags.fixed(HOME_MASK);
     frames.contains(first)
         && home(first) == home(of)
         && frames.frame(first).mapping.peek() & !NONE == mark(order, 0)

@@ -3,6 +3,7 @@
 //! A pin of a small folio is 1024 references in one step; of a large one, a reference and an exact
 //! pin each.
 
+use super::counts::Counts;
 use super::flags::Flags;
 use super::frames::Frames;
 use super::meta::{Frame, Grab, Put};
@@ -46,7 +47,7 @@ impl Frames {
             return Grab::Gone;
         }
         if kind == Hold::Pin {
-            frame.spare.fetch_add(n);
+            frame.spare.add(n);
         }
         smp_mb_after_atomic();
         Grab::Taken(head)
@@ -67,7 +68,7 @@ impl Frames {
     #[inline]
     pub(crate) fn grab(&self, pfn: Pfn, kind: Hold, n: u32) -> Grab {
         let folio = self.folio(pfn);
-        if !folio.counts().may_gain() {
+        if !folio.counts_as(Counts::may_gain) {
             return Grab::Overflow;
         }
         let large = folio.is_large();
@@ -118,7 +119,7 @@ impl Frames {
         let head = self.head_of(pfn);
         match self.pincount(head) {
             Some(pins) => pins > 0,
-            None => self.counts(head).refs() >= PIN_BIAS,
+            None => self.counts_as(head, |counts| counts.refs() >= PIN_BIAS),
         }
     }
 }

@@ -31,7 +31,7 @@ use crate::{
     memory::Source,
     search::{
         Foreseen, Moment, Note, Past, Touch,
-        future::{Bound, Deed, Entry, Event, LANES, Seen, Sources, below},
+        future::{Bound, Deed, Entry, Event, Future, LANES, Seen, Sources, below, raise},
         states::Packed,
     },
 };
@@ -104,48 +104,55 @@ impl Dpor {
         if !ordered {
             return false;
         }
-        for &(packed, event) in events.iter() {
-            let learnt = table.sources(packed);
-            let seen = self.foresee(past, stage, (packed, event), learnt);
-            self.beyond.add(seen);
-        }
+        let found = self.foresee(past, stage, &events, |packed| table.sources(packed));
         drop(table);
+        self.beyond.join(found);
         self.reverse_races();
         true
     }
 
-    /// Looks for the races of an event of a remembered future; returns the event as one of the
-    /// future from here.
+    /// Looks for the races of a remembered future. Returns it as a future from here.
     fn foresee(
         &mut self,
         past: Past<'_>,
         stage: &Stage,
-        (packed, event): (Packed, Event),
-        learnt: Sources,
-    ) -> Seen {
-        let mut seen =
-            Seen { event: packed.event, lane: event.lane, steps: ALL, known: ALL, learnt };
-        let Deed::Reach(_) = event.deed else {
-            let bound = self.order.bound(event.lane, Packed::lanes(packed.steps));
-            seen.steps = below(&bound);
-            if let Some(Place::Object(object)) = past.ledger.find(event.name)
-                && let Some(touch) = event.deed.touch(object)
-            {
-                self.order.foresee(event.lane, touch, &bound);
+        events: &[(Packed, Event)],
+        sources: impl Fn(Packed) -> Sources,
+    ) -> Future {
+        // What each lane's later steps come after here.
+        let mut reach: [Bound; LANES] = [Bound::default(); LANES];
+        for (lane, reach) in reach.iter_mut().enumerate().take(past.ledger.lane_count()) {
+            *reach = below(self.order.lane_clock(lane));
+        }
+        let mut future = Future::default();
+        for &(packed, event) in events {
+            let learnt = sources(packed);
+            let Event { lane, name, deed } = event;
+            let mut seen =
+                Seen { event: packed.event, lane, steps: ALL, most: ALL, known: ALL, learnt };
+            if let Deed::Reach(_) = deed {
+                seen.known = stage.known(past, lane, Packed::lanes(packed.known));
+                future.add(seen);
+                continue;
             }
-            return seen;
-        };
-        seen.known = Bound::default();
-        let after = Packed::lanes(packed.known);
-        let lanes = 0..past.ledger.lane_count();
-        for lane in lanes.filter(|&lane| lane == event.lane || after.contains(lane)) {
-            let known = below(past.memory.known(lane));
-            seen.known.iter_mut().zip(known).for_each(|(mine, own)| *mine = (*mine).max(own));
+            let bound = self.order.bound(lane, Packed::lanes(packed.steps));
+            seen.steps = below(&bound);
+            raise(&mut reach[lane], &seen.steps);
+            if let Some(Place::Object(object)) = past.ledger.find(name)
+                && let Some(touch) = deed.touch(object)
+            {
+                let others = Packed::lanes(packed.most);
+                let clock = self.order.foresee(lane, touch, &bound, others);
+                raise(&mut reach[lane], &below(&clock));
+            }
+            future.add(seen);
         }
-        for lane in after.iter() {
-            seen.known[lane] = seen.known[lane].max(stage.time[lane].saturating_add(1));
-        }
-        seen
+        future.limit(&reach, |number| {
+            let at = events.binary_search_by_key(&number, |(packed, _)| packed.event).ok()?;
+            let (packed, event) = events[at];
+            event.deed.touch(0).map(|_| Packed::lanes(packed.most))
+        });
+        future
     }
 
     /// What the lane's next step depends on without that step.
@@ -162,11 +169,9 @@ impl Dpor {
         let node = &mut self.stack[step];
         let lane = node.lane;
         let event = states.table().number(Event { lane, name, deed });
-        let steps = match touch.is_locked_out_at_times() {
-            true => before,
-            false => below(self.order.last_clock()),
-        };
-        let seen = Seen { event, lane, steps, known: ALL, learnt: Sources::ALL };
+        let most = below(self.order.last_clock());
+        let steps = if touch.is_locked_out_at_times() { before } else { most };
+        let seen = Seen { event, lane, steps, most, known: ALL, learnt: Sources::ALL };
         node.entries.push(Entry::Seen(seen));
     }
 
@@ -178,7 +183,14 @@ impl Dpor {
             Note::Reaches(name, reach) => {
                 let event = table.number(Event { lane, name, deed: Deed::Reach(reach) });
                 let learnt = Sources::default();
-                Entry::Seen(Seen { event, lane, steps: ALL, known: below(known), learnt })
+                Entry::Seen(Seen {
+                    event,
+                    lane,
+                    steps: ALL,
+                    most: ALL,
+                    known: below(known),
+                    learnt,
+                })
             }
             Note::Learns(source) => Entry::Learns(lane, table.source(source)),
             Note::Resets(name) => {
@@ -207,7 +219,8 @@ impl Dpor {
         let name = past.ledger.named(object);
         let event = states.table().number(Event { lane, name, deed });
         let steps = below(self.order.lane_clock(lane));
-        self.beyond.add(Seen { event, lane, steps, known: ALL, learnt: Sources::ALL });
+        let learnt = Sources::ALL;
+        self.beyond.add(Seen { event, lane, steps, most: steps, known: ALL, learnt });
     }
 
     /// Enters what followed the last step of the stack into the future of the state before it.
@@ -234,26 +247,46 @@ impl Dpor {
         let (Some(states), Some(key)) = (&self.states, stage.key) else { return };
         if self.beyond_whole {
             states.table().add(key, stage.asleep, &future, [&stage.steps, &stage.time]);
+            self.added += 1;
             self.beyond = future;
         }
     }
 }
 
+impl Stage {
+    /// Up to what time of each lane what `lane` does later knows, if by then it knows of a later
+    /// time of the lanes `after`.
+    fn known(&self, past: Past<'_>, lane: usize, after: LaneSet) -> Bound {
+        let mut known = Bound::default();
+        for other in 0..past.ledger.lane_count() {
+            if other == lane || after.contains(other) {
+                raise(&mut known, &below(past.memory.known(other)));
+            }
+        }
+        for other in after.iter() {
+            known[other] = known[other].max(self.time[other].saturating_add(1));
+        }
+        known
+    }
+}
+
 impl Node {
-    /// A step of a remembered future by `lane` races with this one; `heads` can come first after it
-    /// among the steps made here.
-    pub(super) fn reverse_remembered(&mut self, heads: LaneSet, lane: usize) {
-        if self.source.contains(lane) || !(heads & (self.source | self.sleep)).is_empty() {
+    /// A step of a remembered future by `lane` races with this one. `heads` can come first after it
+    /// among the steps made here; if there are none, the first may be one of the lane or of
+    /// `others`.
+    pub(super) fn reverse_remembered(&mut self, heads: LaneSet, lane: usize, others: LaneSet) {
+        if !(heads & (self.source | self.sleep)).is_empty() {
             return;
         }
         let possible = heads & self.enabled;
-        let awake = self.enabled.without(self.sleep);
-        if possible.contains(lane) || (possible.is_empty() && awake.contains(lane)) {
+        if possible.contains(lane) {
             self.source.insert(lane);
         } else if let Some(first) = possible.first() {
             self.source.insert(first);
         } else {
-            self.source = self.source | awake;
+            let mut first = others;
+            first.insert(lane);
+            self.source = self.source | (first & self.enabled).without(self.sleep);
         }
     }
 }

@@ -50,7 +50,7 @@ impl Resumable for Dpor {
             let lanes = node.source.without(node.tried | node.sleep | LaneSet::one(node.lane));
             lanes.len() + node.options.len().saturating_sub(node.option + 1)
         }));
-        Outlook { ahead, bound: None, spread: None }
+        Outlook { ahead, bound: None, spread: None, states: self.added }
     }
 }
 
