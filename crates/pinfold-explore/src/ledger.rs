@@ -179,6 +179,10 @@ pub(crate) struct Ledger {
     /// By object.
     objects: Vec<(Name, Holds)>,
     places: HashMap<Name, Place>,
+    /// Where the regions of this execution begin, by what names begin with.
+    starts: HashMap<u64, usize>,
+    /// What the names of things in regions stand for, in all executions.
+    spots: HashMap<Name, (u64, usize)>,
     plain: ByAddress<Written>,
     /// The names of plain memory that was touched.
     plain_names: ByAddress<Name>,
@@ -207,6 +211,7 @@ impl Ledger {
         self.lanes.clear();
         self.objects.clear();
         self.places.clear();
+        self.starts.clear();
         self.plain.clear();
         self.plain_names.clear();
         self.contents = Digest::default();
@@ -262,6 +267,7 @@ impl Ledger {
         *count += 1;
         let Digest(id, _) = Digest::of(&[Part::Region as u64, by, *count]);
         self.regions.insert(addr, (len, id));
+        self.starts.insert(id, addr);
     }
 
     /// The region of an address: its start, and what names begin with.
@@ -273,7 +279,11 @@ impl Ledger {
     /// INV-LEDGER-1.
     fn name(&mut self, lane: usize, kind: u64, addr: usize) -> Name {
         let Digest(name, _) = match self.region(addr) {
-            Some((start, id)) => Digest::of(&[id, kind, (addr - start) as u64]),
+            Some((start, id)) => {
+                let name = Digest::of(&[id, kind, (addr - start) as u64]);
+                self.spots.insert(name.0, (id, addr - start));
+                name
+            }
             None => {
                 let firsts = &mut self.lanes[lane].firsts;
                 *firsts += 1;
@@ -303,6 +313,12 @@ impl Ledger {
     /// Where the thing with a name is, if it was met.
     pub(crate) fn find(&self, name: Name) -> Option<Place> {
         self.places.get(&name).copied()
+    }
+
+    /// Where something that nobody has met in this execution will be, if that is known.
+    pub(crate) fn address(&self, name: Name) -> Option<usize> {
+        let (region, offset) = self.spots.get(&name)?;
+        Some(self.starts.get(region)? + offset)
     }
 
     fn share(name: Name, holds: Holds) -> Digest {

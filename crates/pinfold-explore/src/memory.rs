@@ -49,8 +49,8 @@ pub(crate) enum Source<T> {
 pub(crate) enum Spot {
     Object(Object),
     Plain(usize),
-    /// At something that nobody has met yet.
-    Unmet,
+    /// At something that nobody has met yet; where that is, if it is known.
+    Unmet(Option<usize>),
 }
 
 /// The state that a model keeps of an execution.
@@ -162,7 +162,7 @@ impl Memory {
         match spot {
             Spot::Object(object) => self.races.rivals_at_cell(object, lane, reach).all(known),
             Spot::Plain(addr) => self.races.rivals_at_plain(addr, lane, reach).all(known),
-            Spot::Unmet => self.races.renewals(lane).all(known),
+            Spot::Unmet(addr) => self.races.renewals(lane, addr).all(known),
         }
     }
 

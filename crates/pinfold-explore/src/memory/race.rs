@@ -48,7 +48,7 @@ pub(crate) enum Reach {
 
 impl Reach {
     /// Whether no other lane may be there.
-    fn excludes(self) -> bool {
+    pub(crate) fn excludes(self) -> bool {
         match self {
             Self::Plain(Plain::Write) | Self::Life(Life::Renew | Life::End) => true,
             Self::Plain(Plain::Read) | Self::Atomic => false,
@@ -242,11 +242,14 @@ impl Races {
         self.plain.get(&addr).into_iter().flat_map(move |place| place.rivals(lane, reach))
     }
 
-    /// The reinitialisations of ranges by others than `lane`: one may concern a cell that nobody has
-    /// met.
-    pub(super) fn renewals(&self, lane: usize) -> impl Iterator<Item = &Mark> {
-        let marks = self.renewed.iter().map(|(.., mark)| mark);
-        marks.filter(move |mark| mark.by.lane != lane)
+    /// The reinitialisations by others than `lane` of ranges around an address, or of any if it is
+    /// not known: one may concern a cell that nobody has met.
+    pub(super) fn renewals(&self, lane: usize, addr: Option<usize>) -> impl Iterator<Item = &Mark> {
+        let around = move |start: usize, len: usize| {
+            addr.is_none_or(|addr| addr.wrapping_sub(start) < len)
+        };
+        let inside = self.renewed.iter().filter(move |&&(start, len, _)| around(start, len));
+        inside.map(|(.., mark)| mark).filter(move |mark| mark.by.lane != lane)
     }
 
     /// A lane that knows `clock` touches a cell.

@@ -5,13 +5,17 @@
 //! comes after, so that what cannot be a race from there is not taken for one, and what it may come
 //! after, so that a reversal knows what may have to come first.
 //!
+//! What comes after a step that closes its object (INV-DEP-1) races with nothing before that step,
+//! and so is left out of the futures of earlier states. The same is true of what comes after a
+//! lane had a place to itself, for data races: it is ordered after that, or the search has ended.
+//!
 //! INV-FUTURE-1: what a future says of an event holds for every occurrence of it after the state.
 //! So joining two futures keeps the lesser of two lower bounds, and the greater of two upper ones.
 
 use super::touch::{CellTouch, LockTouch, Touch};
 use crate::{
     lane::LaneSet,
-    ledger::Name,
+    ledger::{Ledger, Name},
     memory::{Reach, Source},
     object::Object,
 };
@@ -69,6 +73,21 @@ pub(super) struct Event {
     pub(super) deed: Deed,
 }
 
+impl Event {
+    /// What it touches; steps apart from what is none.
+    pub(super) fn place(self) -> (Name, bool) {
+        (self.name, matches!(self.deed, Deed::Reach(_)))
+    }
+
+    /// Whether nothing before it is of concern to what touches the same place later.
+    pub(super) fn closes(self) -> bool {
+        match self.deed {
+            Deed::Reach(reach) => self.name != Ledger::UNMET && reach.excludes(),
+            Deed::Cell(_) | Deed::Lock(_) => self.deed.touch(0).is_some_and(Touch::closes),
+        }
+    }
+}
+
 /// A set of sources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Sources([u64; SOURCES / 64]);
@@ -105,6 +124,10 @@ pub(super) struct Seen {
     pub(super) event: u32,
     /// Its lane.
     pub(super) lane: usize,
+    /// The number of what it touches, and whether nothing before it is of concern to what touches
+    /// that later.
+    pub(super) place: u32,
+    pub(super) closes: bool,
     /// At least how many steps of each lane it comes after.
     pub(super) steps: Bound,
     /// At most how many: the lanes beyond a state have steps that may have to come first.
@@ -187,7 +210,12 @@ impl Future {
     pub(super) fn precede(&mut self, step: &[Entry]) {
         for entry in step.iter().rev() {
             match *entry {
-                Entry::Seen(seen) => self.add(seen),
+                Entry::Seen(seen) => {
+                    if seen.closes {
+                        self.0.retain(|later| later.place != seen.place);
+                    }
+                    self.add(seen);
+                }
                 Entry::Learns(lane, source) => {
                     let own = self.0.iter_mut().filter(|seen| seen.lane == lane);
                     own.for_each(|seen| seen.learnt.insert(source));

@@ -6,7 +6,10 @@
 //! INV-STATES-2: forgetting an entry loses time only.
 
 use super::future::{Bound, Event, Future, LANES, Origin, Seen, Sources, past};
-use crate::{lane::LaneSet, ledger::Digest};
+use crate::{
+    lane::LaneSet,
+    ledger::{Digest, Name},
+};
 use std::{
     collections::HashMap,
     fmt,
@@ -43,6 +46,9 @@ struct Explored {
 
 type Keyed<T> = HashMap<Digest, T, BuildHasherDefault<KeyHasher>>;
 
+/// No bound.
+const ALL: Bound = [u16::MAX; LANES];
+
 /// The keys are hashes already.
 #[derive(Default)]
 pub(super) struct KeyHasher(u64);
@@ -74,6 +80,8 @@ pub(super) struct Table {
     forgotten: u64,
     numbers: HashMap<Event, u32>,
     events: Vec<Event>,
+    /// The numbers of what events touch.
+    places: HashMap<(Name, bool), u32>,
     sources: HashMap<Origin, usize>,
     origins: Vec<Origin>,
     sets: HashMap<Sources, u32>,
@@ -93,6 +101,7 @@ impl States {
             forgotten: 0,
             numbers: HashMap::new(),
             events: Vec::new(),
+            places: HashMap::new(),
             sources: HashMap::new(),
             origins: Vec::new(),
             sets: HashMap::new(),
@@ -137,8 +146,24 @@ fn number<T: Clone + Eq + Hash, N: Copy>(
 }
 
 impl Table {
-    pub(super) fn number(&mut self, event: Event) -> u32 {
-        number(&mut self.numbers, &mut self.events, event, |next| next as u32)
+    /// An event of which nothing else is said yet.
+    pub(super) fn seen(&mut self, event: Event) -> Seen {
+        Seen {
+            event: number(&mut self.numbers, &mut self.events, event, |next| next as u32),
+            lane: event.lane,
+            place: self.place(event),
+            closes: event.closes(),
+            steps: ALL,
+            most: ALL,
+            known: ALL,
+            learnt: Sources::ALL,
+        }
+    }
+
+    /// The number of what an event touches.
+    fn place(&mut self, event: Event) -> u32 {
+        let next = self.places.len() as u32;
+        *self.places.entry(event.place()).or_insert(next)
     }
 
     pub(super) fn event(&self, number: u32) -> Event {

@@ -54,7 +54,7 @@ impl Past<'_> {
         let spot = match ledger.find(name) {
             Some(Place::Object(object)) => Spot::Object(object),
             Some(Place::Plain(addr)) => Spot::Plain(addr),
-            None => Spot::Unmet,
+            None => Spot::Unmet(ledger.address(name)),
         };
         let met = |name| match ledger.find(name) {
             Some(Place::Object(object)) => Some(object),

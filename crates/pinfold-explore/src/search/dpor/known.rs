@@ -32,7 +32,7 @@ use crate::{
     search::{
         Foreseen, Moment, Note, Past, Touch,
         future::{Bound, Deed, Entry, Event, Future, LANES, Seen, Sources, below, raise},
-        states::Packed,
+        states::{Packed, Table},
     },
 };
 use std::sync::Arc;
@@ -56,8 +56,6 @@ enum Whole {
     No,
     Yes,
 }
-
-const ALL: Bound = [u16::MAX; LANES];
 
 impl Dpor {
     /// The state that was reached.
@@ -104,7 +102,7 @@ impl Dpor {
         if !ordered {
             return false;
         }
-        let found = self.foresee(past, stage, &events, |packed| table.sources(packed));
+        let found = self.foresee(past, stage, &events, &mut table);
         drop(table);
         self.beyond.join(found);
         self.reverse_races();
@@ -117,7 +115,7 @@ impl Dpor {
         past: Past<'_>,
         stage: &Stage,
         events: &[(Packed, Event)],
-        sources: impl Fn(Packed) -> Sources,
+        table: &mut Table,
     ) -> Future {
         // What each lane's later steps come after here.
         let mut reach: [Bound; LANES] = [Bound::default(); LANES];
@@ -126,10 +124,9 @@ impl Dpor {
         }
         let mut future = Future::default();
         for &(packed, event) in events {
-            let learnt = sources(packed);
+            let learnt = table.sources(packed);
             let Event { lane, name, deed } = event;
-            let mut seen =
-                Seen { event: packed.event, lane, steps: ALL, most: ALL, known: ALL, learnt };
+            let mut seen = Seen { learnt, ..table.seen(event) };
             if let Deed::Reach(_) = deed {
                 seen.known = stage.known(past, lane, Packed::lanes(packed.known));
                 future.add(seen);
@@ -168,10 +165,10 @@ impl Dpor {
         let Some(deed) = Deed::of(touch) else { return };
         let node = &mut self.stack[step];
         let lane = node.lane;
-        let event = states.table().number(Event { lane, name, deed });
         let most = below(self.order.last_clock());
         let steps = if touch.is_locked_out_at_times() { before } else { most };
-        let seen = Seen { event, lane, steps, most, known: ALL, learnt: Sources::ALL };
+        let seen = states.table().seen(Event { lane, name, deed });
+        let seen = Seen { steps, most, ..seen };
         node.entries.push(Entry::Seen(seen));
     }
 
@@ -181,16 +178,8 @@ impl Dpor {
         let mut table = states.table();
         let entry = match note {
             Note::Reaches(name, reach) => {
-                let event = table.number(Event { lane, name, deed: Deed::Reach(reach) });
-                let learnt = Sources::default();
-                Entry::Seen(Seen {
-                    event,
-                    lane,
-                    steps: ALL,
-                    most: ALL,
-                    known: below(known),
-                    learnt,
-                })
+                let seen = table.seen(Event { lane, name, deed: Deed::Reach(reach) });
+                Entry::Seen(Seen { known: below(known), learnt: Sources::default(), ..seen })
             }
             Note::Learns(source) => Entry::Learns(lane, table.source(source)),
             Note::Resets(name) => {
@@ -217,10 +206,10 @@ impl Dpor {
         let (Some(states), Some(past)) = (&self.states, moment.past) else { return };
         let (Some(object), Some(deed)) = (touch.object(), Deed::of(touch)) else { return };
         let name = past.ledger.named(object);
-        let event = states.table().number(Event { lane, name, deed });
+        let seen = states.table().seen(Event { lane, name, deed });
         let steps = below(self.order.lane_clock(lane));
-        let learnt = Sources::ALL;
-        self.beyond.add(Seen { event, lane, steps, most: steps, known: ALL, learnt });
+        // It is not made.
+        self.beyond.add(Seen { steps, most: steps, closes: false, ..seen });
     }
 
     /// Enters what followed the last step of the stack into the future of the state before it.
