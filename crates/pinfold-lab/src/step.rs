@@ -280,17 +280,20 @@ impl World {
         let value = self.words.value(word);
         let (space, target, _) = self.target(process, to)?;
         let area = self.area(process, &to.name.value)?;
-        let at = (area.sharing == Sharing::Private).then(|| {
+        let stored = (area.sharing == Sharing::Private).then(|| {
             let mut state = self.state.borrow_mut();
-            let at = state.tick();
-            state.stores.push(Store { process: process.to_owned(), value, at });
-            at
+            let at = state.forks();
+            let store = Store { process: process.to_owned(), value, at };
+            state.stores.push(store.clone());
+            store
         });
-        let stored = self.machine().access(&space, target, Operation::Store(value));
-        if stored.is_err() {
-            self.state.borrow_mut().stores.retain(|store| Some(store.at) != at);
+        let done = self.machine().access(&space, target, Operation::Store(value));
+        if done.is_err() {
+            let mut state = self.state.borrow_mut();
+            let at = state.stores.iter().rposition(|store| Some(store) == stored.as_ref());
+            at.into_iter().for_each(|at| drop(state.stores.remove(at)));
         }
-        stored?;
+        done?;
         Ok(None)
     }
 
@@ -419,7 +422,7 @@ impl World {
     fn fork(&self, parent: &str, child: &str) -> Done {
         let space = self.live(parent)?;
         let forked = Rc::new(space.fork()?);
-        let born = self.state.borrow_mut().tick();
+        let born = self.state.borrow_mut().fork();
         let mut process = self.with(parent, |process| process.clone())?;
         process.space = Some(Rc::clone(&forked));
         process.born = born;
@@ -433,10 +436,16 @@ impl World {
 }
 
 impl State {
-    fn tick(&mut self) -> u64 {
-        self.clock += 1;
+    /// How many forks have ended.
+    fn forks(&self) -> u64 {
         hook::saw(self.clock);
         self.clock
+    }
+
+    /// A fork ends. Returns its number.
+    fn fork(&mut self) -> u64 {
+        self.clock += 1;
+        self.forks()
     }
 }
 
