@@ -71,6 +71,11 @@ fn note_unseen() -> bool {
     true
 }
 
+/// Whether the search remembers states, so that it has use for [`plain_holds`].
+pub fn remembers() -> bool {
+    active() && current::with(|engine| engine.remembers()).unwrap_or(false)
+}
+
 /// Whether instrumented locks are to run their own code on cells, rather than announce themselves
 /// through [`lock`] and its siblings: [`crate::Config::locks`].
 pub fn locks_are_code() -> bool {
@@ -213,6 +218,15 @@ pub fn read_plain(addr: usize) {
 pub fn write_plain(addr: usize) {
     if active() {
         current::with(|engine| engine.touch_plain(addr, Plain::Write));
+    }
+}
+
+/// The plain memory at `addr` holds what `value` is a hash of: all of it that anything depends on.
+/// The lane, if it has written there, writes no more before it has released the lock that protects
+/// it. Not a step: a search that remembers states ([`crate::States`]) then need not tell who wrote it.
+pub fn plain_holds(addr: usize, value: u64) {
+    if active() {
+        current::with(|engine| engine.plain_holds(addr, value));
     }
 }
 

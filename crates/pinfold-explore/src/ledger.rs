@@ -25,6 +25,8 @@
 //! INV-LEDGER-3 (plain memory): what a lane puts into plain memory follows from its history up to
 //! the release of the last lock that it held when it announced the write. Whoever reads it later
 //! takes up the history as of that release; if the lane held no lock, its whole present history.
+//! If the lane says what the memory holds ([`crate::hook::plain_holds`]), then that counts, whoever
+//! wrote it.
 //! INV-LEDGER-4: keys have 128 bits. Two different states of a search of a billion states share one
 //! with a probability below 2^-68.
 
@@ -83,6 +85,7 @@ enum Part {
     Value,
     Renewed,
     Plain,
+    Settled,
     Writing,
     Birth,
     Announced,
@@ -164,6 +167,8 @@ enum Until {
     Released(Vec<u64>),
     /// It held no lock: nobody can tell.
     Unknown,
+    /// It has said what the memory holds, and writes no more.
+    Settled,
 }
 
 type ByAddress<T> = HashMap<usize, T, BuildHasherDefault<AddressHasher>>;
@@ -268,6 +273,11 @@ impl Ledger {
         let Digest(id, _) = Digest::of(&[Part::Region as u64, by, *count]);
         self.regions.insert(addr, (len, id));
         self.starts.insert(id, addr);
+    }
+
+    /// Whether the address lies in a region that was declared.
+    pub(crate) fn is_declared(&self, addr: usize) -> bool {
+        self.region(addr).is_some()
     }
 
     /// The region of an address: its start, and what names begin with.
@@ -457,7 +467,7 @@ impl Ledger {
         let written = self.plain.get(&addr);
         if written.is_none_or(|written| written.by != lane) {
             let found = written.map_or_else(Digest::default, |written| match written.until {
-                Until::Released(_) => written.history,
+                Until::Released(_) | Until::Settled => written.history,
                 Until::Unknown => self.lanes[written.by].history,
             });
             let history = &mut self.lanes[lane].history;
@@ -467,6 +477,22 @@ impl Ledger {
             self.writes_plain(lane, addr, name);
         }
         name
+    }
+
+    /// Plain memory that the lane may have written holds what `value` stands for, and the lane
+    /// writes there no more before it has released a lock.
+    pub(crate) fn settles(&mut self, lane: usize, addr: usize, value: u64) {
+        let Some(written) = self.plain.get_mut(&addr).filter(|written| written.by == lane) else {
+            return;
+        };
+        written.until = Until::Settled;
+        written.history = Digest::of(&[Part::Settled as u64, value]);
+        let share = written.share_now();
+        self.contents.toggle(std::mem::replace(&mut written.share, share));
+        self.contents.toggle(share);
+        // What it holds is known to whoever asks, the lane included: it need not remember.
+        let writing = &mut self.lanes[lane].writing;
+        writing.retain(|&writes| writes != addr);
     }
 
     fn writes_plain(&mut self, lane: usize, addr: usize, name: Name) {
@@ -494,7 +520,7 @@ impl Written {
     fn share_now(&self) -> Digest {
         let named = Digest::of(&[Part::Plain as u64, self.name]);
         match self.until {
-            Until::Released(_) => named.and(self.history),
+            Until::Released(_) | Until::Settled => named.and(self.history),
             Until::Unknown => named.with(self.by as u64).and(self.history),
         }
     }

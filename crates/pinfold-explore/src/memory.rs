@@ -49,8 +49,12 @@ pub(crate) enum Source<T> {
 pub(crate) enum Spot {
     Object(Object),
     Plain(usize),
-    /// At something that nobody has met yet; where that is, if it is known.
-    Unmet(Option<usize>),
+    /// At something here that nobody has met yet.
+    Unmet(usize),
+    /// At something that nobody has met yet, in no region that was declared.
+    New,
+    /// Anywhere.
+    Somewhere,
 }
 
 /// The state that a model keeps of an execution.
@@ -151,18 +155,27 @@ impl Memory {
     }
 
     /// Whether everything that must happen before what `lane` will do at `spot` is known to one of
-    /// `clocks`.
+    /// `clocks`. What begins in a declared region lies in it as a whole.
     pub(crate) fn is_ordered<'a>(
         &self,
         spot: Spot,
         (lane, reach): (usize, Reach),
         clocks: impl Iterator<Item = &'a [u32]> + Clone,
+        is_declared: impl Fn(usize) -> bool,
     ) -> bool {
         let known = |mark: &Mark| clocks.clone().any(|clock| mark.is_known_to(clock));
         match spot {
             Spot::Object(object) => self.races.rivals_at_cell(object, lane, reach).all(known),
             Spot::Plain(addr) => self.races.rivals_at_plain(addr, lane, reach).all(known),
-            Spot::Unmet(addr) => self.races.renewals(lane, addr).all(known),
+            Spot::Unmet(addr) => {
+                let around = |start, len| addr.wrapping_sub(start) < len;
+                self.races.renewals(lane, around).all(known)
+            }
+            Spot::New => {
+                let mut renewals = self.races.renewals(lane, |start, _| !is_declared(start));
+                renewals.all(known)
+            }
+            Spot::Somewhere => self.races.renewals(lane, |_, _| true).all(known),
         }
     }
 

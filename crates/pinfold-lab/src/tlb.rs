@@ -14,7 +14,7 @@ use pinfold::{Pfn, SpaceId, VirtAddr};
 use pinfold_explore::hook;
 
 /// A cached translation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Hash, Debug)]
 pub(crate) struct Translation {
     pub(crate) page: u64,
     pub(crate) frame: Pfn,
@@ -32,7 +32,7 @@ impl Translation {
 }
 
 /// The translations of one space that a CPU has cached; protected by the lock around them.
-#[derive(Debug, Default)]
+#[derive(Default, Hash, Debug)]
 pub(crate) struct Tlb {
     entries: Vec<Translation>,
 }
@@ -92,7 +92,7 @@ impl Tlbs {
     pub(crate) fn of(&self, cpu: usize, space: SpaceId) -> Arc<SpinLock<Tlb>> {
         let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
         let cache = caches.entry((cpu, space.0)).or_insert_with(|| {
-            let cache = Arc::new(SpinLock::new(Tlb::default()));
+            let cache = Arc::new(SpinLock::hashed(Tlb::default()));
             let name = move |_| format!("translations of CPU {cpu} for space {}", space.0);
             hook::label(Arc::as_ptr(&cache) as usize, size_of_val(&*cache), name);
             cache

@@ -37,6 +37,7 @@ impl<P: Platform> Memory<P> {
 
     /// What the rules look at.
     #[inline]
+    #[cfg(test)]
     pub(crate) fn page_state(&self, pfn: Pfn) -> PageState {
         let page = self.frames().page(pfn);
         let (flags, own) = (page.flags(), page.counts());

@@ -29,10 +29,22 @@ impl Engine {
         self.note_object(id, |name| Note::Learns(Source::Shared(name)));
     }
 
+    /// Whether the search remembers states.
+    pub(crate) fn remembers(&self) -> bool {
+        self.ledger.is_some()
+    }
+
     /// The running lane saw something outside the announced accesses.
     pub(crate) fn saw(&mut self, value: u64) {
         if let Some(ledger) = &mut self.ledger {
             ledger.saw(self.current, value);
+        }
+    }
+
+    /// The running lane has written plain memory, which holds what `value` stands for.
+    pub(crate) fn plain_holds(&mut self, addr: usize, value: u64) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.settles(self.current, addr, value);
         }
     }
 
@@ -51,9 +63,10 @@ impl Engine {
 
     /// The running lane has the cell at `addr` to itself, which holds `now`, and sets it.
     pub(crate) fn init(&mut self, addr: usize, len: usize, [now, value]: [u64; 2]) {
-        let cell = self.ledger.is_some().then(|| self.cell(addr, now));
+        // It is met here: numbers must not depend on whether states are remembered.
+        let cell = self.cell(addr, now);
         self.renew(addr, len, Life::Renew);
-        if let (Some(cell), Some(ledger)) = (cell, &mut self.ledger) {
+        if let Some(ledger) = &mut self.ledger {
             ledger.holds(cell, value);
         }
     }
@@ -64,6 +77,9 @@ impl Engine {
         let reach = Reach::Life(life);
         let by = self.actor();
         let objects: Vec<Object> = self.objects.within(addr, len).collect();
+        // A single cell that was met, perhaps with a lock at the same place, is all that there is.
+        let here = |&object: &Object| self.objects.place(object) == (Kind::Cell, Some(addr));
+        let alone = len <= size_of::<u64>() && objects.iter().any(here);
         for &object in &objects {
             self.note_object(object, |name| Note::Reaches(name, reach));
             let race = self.memory.reach(by, object, reach);
@@ -82,7 +98,7 @@ impl Engine {
                 }
             }
         }
-        self.note_range((addr, len), &objects, life);
+        self.note_range((addr, len), alone, life);
         let race = match life {
             Life::End => self.memory.end(by, (addr, len)),
             Life::Renew => self.memory.renew(by, (addr, len)),
@@ -90,11 +106,10 @@ impl Engine {
         self.check(race, |engine| engine.plain_place(addr));
     }
 
-    /// Enters the life of a range, beyond that of the objects in it.
-    fn note_range(&mut self, (addr, len): (usize, usize), objects: &[Object], life: Life) {
+    /// Enters the life of a range, beyond that of the objects in it. `alone` is whether it has a
+    /// single cell, which was met.
+    fn note_range(&mut self, (addr, len): (usize, usize), alone: bool, life: Life) {
         let Some(ledger) = &mut self.ledger else { return };
-        // A single cell that was met is all that the range has.
-        let alone = matches!(objects, [_]) && len <= size_of::<u64>();
         let mut notes = Vec::new();
         match life {
             Life::Renew if alone => {}

@@ -242,12 +242,13 @@ impl Races {
         self.plain.get(&addr).into_iter().flat_map(move |place| place.rivals(lane, reach))
     }
 
-    /// The reinitialisations by others than `lane` of ranges around an address, or of any if it is
-    /// not known: one may concern a cell that nobody has met.
-    pub(super) fn renewals(&self, lane: usize, addr: Option<usize>) -> impl Iterator<Item = &Mark> {
-        let around = move |start: usize, len: usize| {
-            addr.is_none_or(|addr| addr.wrapping_sub(start) < len)
-        };
+    /// The reinitialisations by others than `lane` of ranges, given by their start and length, that
+    /// may be around a place: one may concern a cell that nobody has met.
+    pub(super) fn renewals(
+        &self,
+        lane: usize,
+        around: impl Fn(usize, usize) -> bool,
+    ) -> impl Iterator<Item = &Mark> {
         let inside = self.renewed.iter().filter(move |&&(start, len, _)| around(start, len));
         inside.map(|(.., mark)| mark).filter(move |mark| mark.by.lane != lane)
     }

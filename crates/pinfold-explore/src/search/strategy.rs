@@ -54,7 +54,8 @@ impl Past<'_> {
         let spot = match ledger.find(name) {
             Some(Place::Object(object)) => Spot::Object(object),
             Some(Place::Plain(addr)) => Spot::Plain(addr),
-            None => Spot::Unmet(ledger.address(name)),
+            None if name == Ledger::UNMET => Spot::Somewhere,
+            None => ledger.address(name).map_or(Spot::New, Spot::Unmet),
         };
         let met = |name| match ledger.find(name) {
             Some(Place::Object(object)) => Some(object),
@@ -72,7 +73,7 @@ impl Past<'_> {
         // The lanes are a few bits of a word.
         let lanes = (0..u32::BITS as usize).filter(move |&lane| after.contains(lane));
         let clocks = lanes.map(|lane| memory.known(lane)).chain(learnt.iter().filter_map(source));
-        memory.is_ordered(spot, (lane, reach), clocks)
+        memory.is_ordered(spot, (lane, reach), clocks, |addr| ledger.is_declared(addr))
     }
 }
 

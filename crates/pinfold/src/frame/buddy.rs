@@ -64,7 +64,7 @@ const fn candidates(zone: Zone) -> &'static [u32] {
 }
 
 /// The free frames of one zone.
-#[derive(Debug)]
+#[derive(Hash, Debug)]
 struct Lists {
     /// The newest single frame.
     top: u64,
@@ -75,7 +75,7 @@ struct Lists {
 }
 
 /// The free frames of a node; protected by the lock around it.
-#[derive(Debug)]
+#[derive(Hash, Debug)]
 pub(super) struct Node {
     zones: [Lists; ZONES],
     /// Bit `n`: zone `n` may have frames; if clear, it has none.
@@ -92,7 +92,7 @@ pub(super) type LockedNode<'a> = Inside<SpinLocked<'a, Node>>;
 
 impl NodeLock {
     pub(super) const fn new() -> Self {
-        Self(SpinLock::new(Node::new()))
+        Self(SpinLock::hashed(Node::new()))
     }
 
     #[inline]
