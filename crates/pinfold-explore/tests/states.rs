@@ -9,7 +9,7 @@ mod common;
 use common::{
     judge::{Limits, Remembering, compare_remembering},
     program::Program,
-    random::{Kind, dense, exchanges, mixed, ordered, starting, tiny, waiting},
+    random::{Kind, counting, dense, exchanges, mixed, ordered, starting, tiny, waiting},
 };
 use std::time::Instant;
 
@@ -61,76 +61,13 @@ fn small_ones() {
 }
 
 #[test]
+fn counts_by_class() {
+    hold("counts", 1_000, counting);
+}
+
+#[test]
 fn mixed_ones() {
     hold("mixed", 500, mixed);
     hold("waiting", 500, waiting);
     hold("started lanes", 500, starting);
-}
-
-#[test]
-#[ignore = "debug"]
-fn shrink() {
-    let seed = wanted("SEED").unwrap();
-    let kind = std::env::var("KIND").unwrap();
-    let mut program = match &kind[..] {
-        "tiny" => tiny(seed),
-        "mixed" => mixed(seed),
-        "locks" => dense(seed, Kind::Atomic),
-        "waits" => dense(seed, Kind::Waiting),
-        "plain" => dense(seed, Kind::Plain),
-        "exchanges" => exchanges(seed),
-        "orders" => ordered(seed),
-        "waiting" => waiting(seed),
-        _ => starting(seed),
-    };
-    let limits = Limits { reduced: 20_000, naive: 20_000, reference: 20_000 };
-    let bad = |p: &Program| {
-        let r = compare_remembering(p, limits, &mut Remembering::default());
-        r.err()
-    };
-    loop {
-        let mut better = None;
-        'all: for lane in 0..program.lanes.len() {
-            for at in 0..program.lanes[lane].len() {
-                let mut smaller = program.clone();
-                let taken = smaller.lanes[lane].remove(at);
-                if bad(&smaller).is_some() {
-                    better = Some(smaller);
-                    break 'all;
-                }
-                let inner = match taken {
-                    common::program::Ins::Locked(_, _, c)
-                    | common::program::Ins::Try(_, _, c)
-                    | common::program::Ins::If(c) => c,
-                    _ => continue,
-                };
-                let mut smaller = program.clone();
-                smaller.lanes[lane].splice(at..=at, inner.clone());
-                if bad(&smaller).is_some() {
-                    better = Some(smaller);
-                    break 'all;
-                }
-                for k in 0..inner.len() {
-                    let mut smaller = program.clone();
-                    match &mut smaller.lanes[lane][at] {
-                        common::program::Ins::Locked(_, _, c)
-                        | common::program::Ins::Try(_, _, c)
-                        | common::program::Ins::If(c) => {
-                            c.remove(k);
-                        }
-                        _ => {}
-                    }
-                    if bad(&smaller).is_some() {
-                        better = Some(smaller);
-                        break 'all;
-                    }
-                }
-            }
-        }
-        match better {
-            Some(p) => program = p,
-            None => break,
-        }
-    }
-    println!("{program:?}\n{}", bad(&program).unwrap());
 }

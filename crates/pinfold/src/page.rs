@@ -35,16 +35,7 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// What the rules look at.
-    #[inline]
-    #[cfg(test)]
-    pub(crate) fn page_state(&self, pfn: Pfn) -> PageState {
-        let page = self.frames().page(pfn);
-        let (flags, own) = (page.flags(), page.counts());
-        self.state(pfn, flags, own)
-    }
-
-    /// As [`Memory::page_state`]; the caller learns what `look` makes of it.
+    /// What the rules look at; the caller learns what `look` makes of it.
     #[inline]
     pub(crate) fn judge_page<C: Class>(&self, pfn: Pfn, look: impl Fn(&PageState) -> C) -> C {
         self.judge(pfn, self.frames().page(pfn), look)

@@ -336,3 +336,39 @@ pub fn dense(seed: u64, kind: Kind) -> Program {
     }
     program
 }
+
+/// Counts of which lanes look at no more than whether they are zero, or a few, beside locks, plain
+/// memory under them, branches on what was seen, and lanes that others start.
+pub fn counting(seed: u64) -> Program {
+    let mut rng = Rng(seed);
+    let lanes = 2 + rng.below(3);
+    let vars = 1 + rng.below(2);
+    let statement = |rng: &mut Rng| {
+        let var = rng.below(vars);
+        let plain = rng.below(PLAIN);
+        match rng.below(11) {
+            0..=4 => vec![Ins::Count(var, rng.below(3) as u64)],
+            5 => vec![Ins::Load(var, Order::Full)],
+            // Of each word of plain memory one lock is in charge.
+            6 => vec![Ins::Locked(plain, Mode::Exclusive, vec![Ins::PlainStore(plain, 1)])],
+            7 => {
+                let code = vec![Ins::PlainLoad(plain), Ins::PlainStore(plain, 2)];
+                vec![Ins::Locked(plain, Mode::Exclusive, code)]
+            }
+            8 => vec![Ins::Locked(plain, Mode::Shared, vec![Ins::PlainLoad(plain)])],
+            9 => {
+                let counts = vec![Ins::Count(var, 2)];
+                vec![Ins::Count(var, 1), Ins::IfElse(counts, vec![Ins::Load(var, Order::Full)])]
+            }
+            _ => vec![Ins::Locked(plain, Mode::Exclusive, vec![Ins::Count(var, 1)])],
+        }
+    };
+    let lane = |rng: &mut Rng| {
+        (0..1 + rng.below([4, 3, 2][lanes - 2])).flat_map(|_| statement(rng)).collect()
+    };
+    let mut program = Program { vars, lanes: (0..lanes).map(|_| lane(&mut rng)).collect() };
+    if rng.below(3) == 0 {
+        start_some(&mut program, &mut Rng(!seed));
+    }
+    program
+}
