@@ -7,10 +7,15 @@
 mod common;
 
 use common::{
-    judge::{Limits, Remembering, compare_remembering},
-    program::Program,
-    random::{Kind, counting, dense, exchanges, mixed, ordered, starting, tiny, waiting},
+    FULL,
+    judge::{Limits, Remembering, compare_remembering, remembering, searched},
+    program::{Ins, Program},
+    random::{
+        Kind, counting, data_race_behind_a_state, dense, exchanges, mixed, ordered, pausing,
+        starting, tiny, waiting,
+    },
 };
+use pinfold_explore::{FailureKind, Model, States};
 use std::time::Instant;
 
 fn wanted(name: &str) -> Option<u64> {
@@ -63,6 +68,7 @@ fn small_ones() {
 #[test]
 fn counts_by_class() {
     hold("counts", 1_000, counting);
+    hold("counts and waits", 1_000, pausing);
 }
 
 #[test]
@@ -70,4 +76,56 @@ fn mixed_ones() {
     hold("mixed", 500, mixed);
     hold("waiting", 500, waiting);
     hold("started lanes", 500, starting);
+}
+
+#[test]
+fn a_data_race_with_the_past_of_a_remembered_state_is_found() {
+    let report = remembering(&data_race_behind_a_state(), &States::new(1 << 20), 100);
+    assert_eq!(report.failure.map(|failure| failure.kind), Some(FailureKind::DataRace));
+}
+
+#[test]
+fn a_memory_without_room_loses_nothing() {
+    for seed in 0..300 {
+        let program = counting(seed);
+        let found = |bytes| {
+            let report = remembering(&program, &States::new(bytes), 20_000);
+            let outcomes: Vec<String> = report.outcomes.keys().cloned().collect();
+            (report.complete, report.failure.map(|failure| failure.kind), outcomes)
+        };
+        assert_eq!(found(0), found(1 << 24), "{program:?}");
+    }
+}
+
+#[test]
+fn a_state_is_not_explored_twice_by_two_parts_of_a_search() {
+    let program = Program { vars: 1, lanes: vec![vec![Ins::Count(0, 1)]; 5] };
+    let states = States::new(1 << 24);
+    let first = remembering(&program, &states, 20_000);
+    let again = remembering(&program, &states, 20_000);
+    assert!(first.executions > 1 && first.states > 0 && first.pruned > 0, "{first:?}");
+    assert_eq!((again.executions, again.pruned), (0, 1));
+    assert_eq!(states.count(), first.states);
+}
+
+/// How many executions the search makes of `lanes` lanes that run this, with memory and without.
+fn counted(lanes: usize, lane: &[Ins]) -> [u64; 3] {
+    let program = Program { vars: 1, lanes: vec![lane.to_vec(); lanes] };
+    let with = remembering(&program, &States::new(1 << 26), 100_000);
+    let without = searched(&program, Model::Sc, FULL, 100_000);
+    assert_eq!(
+        with.outcomes.keys().collect::<Vec<_>>(),
+        without.outcomes.keys().collect::<Vec<_>>()
+    );
+    [with.executions, with.pruned, without.executions]
+}
+
+#[test]
+fn counts_of_which_nobody_sees_the_order_are_explored_once() {
+    let [with, pruned, without] = counted(5, &[Ins::Count(0, 0)]);
+    assert_eq!((with, without), (1, 120));
+    assert!(pruned < 70, "{pruned}");
+    let [with, pruned, without] = counted(7, &[Ins::Count(0, 1)]);
+    assert_eq!((with, without), (7, 5_040));
+    assert!(pruned < 700, "{pruned}");
 }

@@ -5,7 +5,10 @@
 //! slept there; and its future has every event of that.
 //! INV-STATES-2: forgetting an entry loses time only.
 
-use super::future::{Bound, Event, Future, LANES, Origin, Seen, Sources, past};
+use super::{
+    future::{Bound, Event, Future, LANES, Origin, Seen, Sources, past},
+    rule::Rule,
+};
 use crate::{
     lane::LaneSet,
     ledger::{Digest, Name},
@@ -194,7 +197,9 @@ impl Table {
 
     /// What was explored from the state when no other lanes slept than these.
     pub(super) fn find(&mut self, key: Digest, asleep: LaneSet) -> Option<Arc<[Packed]>> {
-        let fits = |explored: &&Explored| explored.asleep.without(asleep).is_empty();
+        let fits = |explored: &&Explored| {
+            explored.asleep.without(asleep).is_empty() || !Rule::ExploredAwake.holds()
+        };
         let found = |half: &Keyed<Vec<Explored>>| {
             Some(Arc::clone(&half.get(&key)?.iter().find(fits)?.future))
         };

@@ -372,3 +372,29 @@ pub fn counting(seed: u64) -> Program {
     }
     program
 }
+
+/// Counts beside waits for a value that others take away for a while, always bringing it back.
+pub fn pausing(seed: u64) -> Program {
+    let mut rng = Rng(seed);
+    let lanes = 2 + rng.below(2);
+    let statement = |rng: &mut Rng| match rng.below(6) {
+        0 => vec![Ins::WaitBelow(0, 1, Order::Full)],
+        1 => vec![Ins::Store(0, 1, Order::Full), Ins::Store(0, 0, Order::Full)],
+        2 | 3 => vec![Ins::Count(1, rng.below(3) as u64)],
+        4 => vec![Ins::Locked(0, Mode::Exclusive, vec![Ins::Count(1, 1)])],
+        _ => vec![Ins::Locked(0, Mode::Shared, vec![Ins::WaitBelow(0, 1, Order::Full)])],
+    };
+    let lane = |rng: &mut Rng| {
+        (0..1 + rng.below([4, 3][lanes - 2])).flat_map(|_| statement(rng)).collect()
+    };
+    Program { vars: 2, lanes: (0..lanes).map(|_| lane(&mut rng)).collect() }
+}
+
+/// Two lanes take a lock one after the other, and what one of them wrote before is read by the other
+/// after another step: a data race in one of the orders, after which the states are the same.
+pub fn data_race_behind_a_state() -> Program {
+    let locked = || Ins::Locked(0, Mode::Exclusive, Vec::new());
+    let writer = vec![Ins::PlainStore(0, 1), locked()];
+    let reader = vec![locked(), Ins::Load(0, Order::Full), Ins::PlainLoad(0)];
+    Program { vars: 1, lanes: vec![writer, reader] }
+}

@@ -32,6 +32,7 @@ use crate::{
     search::{
         Foreseen, Moment, Note, Past, Touch,
         future::{Bound, Deed, Entry, Event, Future, LANES, Seen, Sources, below, raise},
+        rule::Rule,
         states::{Packed, Table},
     },
 };
@@ -105,7 +106,10 @@ impl Dpor {
         let found = self.foresee(past, stage, &events, &mut table);
         drop(table);
         self.beyond.join(found);
-        self.reverse_races();
+        if Rule::RememberedRaces.holds() {
+            self.reverse_races();
+        }
+        self.order.races();
         true
     }
 
@@ -166,7 +170,8 @@ impl Dpor {
         let node = &mut self.stack[step];
         let lane = node.lane;
         let most = below(self.order.last_clock());
-        let steps = if touch.is_locked_out_at_times() { before } else { most };
+        let own = touch.is_locked_out_at_times() && Rule::RememberedTakings.holds();
+        let steps = if own { before } else { most };
         let seen = states.table().seen(Event { lane, name, deed });
         let seen = Seen { steps, most, ..seen };
         node.entries.push(Entry::Seen(seen));
@@ -273,8 +278,10 @@ impl Node {
         } else if let Some(first) = possible.first() {
             self.source.insert(first);
         } else {
-            let mut first = others;
-            first.insert(lane);
+            let mut first = LaneSet::one(lane);
+            if Rule::RememberedOthers.holds() {
+                first = first | others;
+            }
             self.source = self.source | (first & self.enabled).without(self.sleep);
         }
     }
