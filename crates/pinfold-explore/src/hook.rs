@@ -198,8 +198,8 @@ pub fn renew(addr: usize, len: usize) {
     }
 }
 
-/// Sets a cell that the lane has to itself, and that holds `now`, to `value`: [`renew`], for one cell
-/// of `len` bytes whose value is known. The caller writes it into the real cell.
+/// Sets a cell that the lane has to itself, and that holds `now`, to `value`: [`renew`], for one
+/// cell of `len` bytes whose value is known. The caller writes it into the real cell.
 pub fn init(addr: usize, len: usize, now: u64, value: u64) {
     if active() {
         current::with(|engine| engine.init(addr, len, [now, value]));
@@ -223,7 +223,8 @@ pub fn write_plain(addr: usize) {
 
 /// The plain memory at `addr` holds what `value` is a hash of: all of it that anything depends on.
 /// The lane, if it has written there, writes no more before it has released the lock that protects
-/// it. Not a step: a search that remembers states ([`crate::States`]) then need not tell who wrote it.
+/// it. Not a step: a search that remembers states ([`crate::States`]) then need not tell who wrote
+/// it.
 pub fn plain_holds(addr: usize, value: u64) {
     if active() {
         current::with(|engine| engine.plain_holds(addr, value));

@@ -48,6 +48,8 @@
 //!   happens-before order (`clock`), and which accesses are unordered.
 //! * `search`: which lane runs next: depth-first with reduction, with a preemption bound, at
 //!   random, or by PCT.
+//! * `ledger`, [`States`]: what makes two states the same, and the memory of those that were
+//!   explored.
 //! * `explore`, `shrink`, `replay`: the loop around it, cutting a failure down to few switches, and
 //!   replaying it for a trace.
 //! * `job`, `split`: dividing a search into parts that other threads, processes or machines can

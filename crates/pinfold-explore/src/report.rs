@@ -94,7 +94,8 @@ pub struct Report {
     pub executions: u64,
     /// Executions that were abandoned because others cover everything that could follow.
     pub blocked: u64,
-    /// Executions that were abandoned at a state that had been explored ([`crate::Config::states`]).
+    /// Executions that were abandoned at a state that had been explored
+    /// ([`crate::Config::states`]).
     pub pruned: u64,
     /// Executions that reached the step limit.
     pub truncated: u64,

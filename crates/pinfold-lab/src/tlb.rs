@@ -78,8 +78,8 @@ impl Tlbs {
         self.cpus
     }
 
-    /// Makes `cpu` forget its translations of `space` within `scope`. A cache that has none there is
-    /// looked at and not written: who flushed it last makes no difference.
+    /// Makes `cpu` forget its translations of `space` within `scope`. A cache that has none there
+    /// is looked at and not written: who flushed it last makes no difference.
     pub(crate) fn flush(&self, cpu: usize, space: SpaceId, scope: FlushScope) {
         let cache = self.of(cpu, space);
         let mut cache = cache.lock();

@@ -3,7 +3,7 @@
 
 use super::{Engine, roster::Sight};
 use crate::{
-    ledger::Ledger,
+    ledger::{Ledger, Name},
     memory::{Actor, Life, Plain, Race, Reach, Source},
     object::{Kind, Object},
     op::Op,
@@ -89,7 +89,7 @@ impl Engine {
                 Life::End => self.objects.end(object),
                 Life::Renew => self.memory.forget(object),
             }
-            self.note_object(object, Note::Resets);
+            self.note_reset(object);
             if let Some(ledger) = &mut self.ledger {
                 match (life, self.objects.place(object)) {
                     (Life::End, _) => ledger.ends(object),
@@ -104,6 +104,18 @@ impl Engine {
             Life::Renew => self.memory.renew(by, (addr, len)),
         };
         self.check(race, |engine| engine.plain_place(addr));
+    }
+
+    /// What the object handed on is forgotten.
+    fn note_reset(&mut self, object: Object) {
+        let (kind, _) = self.objects.place(object);
+        let sources: &[fn(Name) -> Source<Name>] = match kind {
+            Kind::Cell => &[Source::Cell],
+            Kind::Lock => &[Source::Exclusive, Source::Shared],
+        };
+        for source in sources {
+            self.note_object(object, |name| Note::Resets(source(name)));
+        }
     }
 
     /// Enters the life of a range, beyond that of the objects in it. `alone` is whether it has a

@@ -100,7 +100,7 @@ impl Engine {
                 ledger.holds(cell, done.latest);
                 let name = ledger.named(cell);
                 self.note(match access {
-                    CellOp::Store { .. } => Note::Resets(name),
+                    CellOp::Store { .. } => Note::Resets(Source::Cell(name)),
                     CellOp::Load(_) | CellOp::Wait { .. } | CellOp::Rmw { .. } => {
                         Note::Learns(Source::Cell(name))
                     }

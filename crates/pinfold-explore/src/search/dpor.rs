@@ -34,6 +34,7 @@
 
 mod known;
 mod saved;
+mod stage;
 
 use super::{
     Advance, Dividing, Frontier, Moment, Note, Pick, Resumable, Strategy, Touch,
@@ -44,7 +45,7 @@ use super::{
     touch::CellTouch,
 };
 use crate::{job::Job, lane::LaneSet, ledger::Name, op::Behind};
-use known::Stage;
+use stage::Stage;
 
 /// One step of the current execution, with what was tried and is still to be tried in its place.
 #[derive(Default)]

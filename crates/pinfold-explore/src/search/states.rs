@@ -177,11 +177,6 @@ impl Table {
         number(&mut self.sources, &mut self.origins, origin, |next| next)
     }
 
-    /// The number of a source that has one. No other was ever learnt from.
-    pub(super) fn known_source(&self, origin: Origin) -> Option<usize> {
-        self.sources.get(&origin).copied()
-    }
-
     /// What an event's lane has learnt.
     pub(super) fn sources(&self, packed: Packed) -> Sources {
         self.learnt[packed.learnt as usize]

@@ -84,8 +84,8 @@ pub(crate) enum Note {
     Reaches(Name, Reach),
     /// It learns what is handed on there.
     Learns(Source<Name>),
-    /// What the object handed on is forgotten.
-    Resets(Name),
+    /// What was handed on there is forgotten.
+    Resets(Source<Name>),
 }
 
 /// A decision.

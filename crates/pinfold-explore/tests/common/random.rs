@@ -390,8 +390,8 @@ pub fn pausing(seed: u64) -> Program {
     Program { vars: 2, lanes: (0..lanes).map(|_| lane(&mut rng)).collect() }
 }
 
-/// Two lanes take a lock one after the other, and what one of them wrote before is read by the other
-/// after another step: a data race in one of the orders, after which the states are the same.
+/// Two lanes take a lock one after the other, and what one of them wrote before is read by the
+/// other after another step: a data race in one of the orders, after which the states are the same.
 pub fn data_race_behind_a_state() -> Program {
     let locked = || Ins::Locked(0, Mode::Exclusive, Vec::new());
     let writer = vec![Ins::PlainStore(0, 1), locked()];

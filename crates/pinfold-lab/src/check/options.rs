@@ -17,8 +17,8 @@ pub struct CheckOptions {
     /// What the explorer is asked: the model, the form of locks, the way to search, and the bounds.
     ///
     /// The laboratory itself divides and resumes searches and cuts failures, so it sets `job`,
-    /// `resume`, `states`, `budget`, `pause` and `shrink_runs` as it needs them; what is given there is not
-    /// used.
+    /// `resume`, `states`, `budget`, `pause` and `shrink_runs` as it needs them; what is given
+    /// there is not used.
     pub config: Config,
     /// What is wanted of a failure.
     pub detail: Detail,

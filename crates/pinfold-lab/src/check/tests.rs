@@ -496,9 +496,15 @@ fn a_look_at_random_changes_no_number() {
          always\n  P:A sees \"parent\"\n  C:A sees \"child\"\nreach fork-shared during write\n",
     );
     let (scenario, set) = (parse(&text).expect("scenario"), rules("latest"));
-    let options = CheckOptions::of(Config { model: Model::Sc, ..Config::default() });
+    let remembering = CheckOptions::of(Config { model: Model::Sc, ..Config::default() });
+    // Counts are the same without a memory of states; with one an interruption makes it forget.
+    let options = CheckOptions { remember: 0, ..remembering.clone() };
     let report = check(&scenario, "test.pf", &set, &options, &mut |_| {});
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
+    let short = check(&scenario, "test.pf", &set, &remembering, &mut |_| {});
+    assert_eq!(short.verdict, Verdict::Pass, "{:?}", short.broken);
+    assert!(short.search.begun() < report.search.begun() / 4, "{:?}", short.search);
+    assert!(short.search.states > 0 && short.reached[0].count > 0);
     let plan = Prepared::new(&scenario, "test.pf", &set).expect("ready").plan;
     let mut trial = Trial::new(&plan, Keep::Verdict);
     let whole = explore(&mut trial, &options.explored(), &mut |_| {});

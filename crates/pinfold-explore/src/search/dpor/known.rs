@@ -6,12 +6,14 @@
 //! except that the past differs: the races of the remembered future with the steps made here are
 //! looked for, and so are its data races with what was done here.
 //!
-//! * A step of a remembered future races with a step made here as if it had been made, but steps of
-//!   the future that are not known may have to come first. So an alternative counts as covering the
-//!   race if it begins with the first steps made here after the earlier step and independent of it,
-//!   or if it begins with the lane of the later step: should another lane have to come before that
-//!   one, that is a race of its own, found when the lane's alternative is explored. A lane of the
-//!   later step that *sleeps* covers nothing. If it cannot come first, all lanes are tried.
+//! * A step of a remembered future races with a step made here as if it had been made, but what
+//!   comes before it in the future is not known. If steps were made here after the earlier step and
+//!   independently of it, the first of them can begin the other order: a lane of one of these
+//!   covers the race if it is tried or asleep. If there is none, what begins the other order is a
+//!   step of the lane itself or of one after whose steps it may come (`Seen::most`), and all of
+//!   these are tried. It is not enough that the lane of the later step is tried already: the races
+//!   of its own step may be covered by an order in which a third lane comes first, whose races are
+//!   covered by this one in turn (`tests/states.rs` has a program).
 //! * A lane that waits in the future for a lock has no more before it than its own past: that it
 //!   came after the release is a consequence of who took the lock first.
 //! * The races of lanes that cannot make their step are part of the future, too.
@@ -19,16 +21,18 @@
 //!   has learnt of that before in every execution of the future, from a lane that does something
 //!   first, or from what a lock or cell hands on. Where that cannot be told the state is explored.
 //! * What does not end (the limit of steps, an interruption), what was in part explored elsewhere
-//!   (the steps of a job, a position that was saved), and executions in which a lane takes the place
-//!   of another are not remembered, and neither are the states before.
+//!   (the steps of a job, a position that was saved), and executions in which a lane takes the
+//!   place of another are not remembered, and neither are the states before.
 //!
 //! [`Ledger`]: crate::ledger::Ledger
 
-use super::{Dpor, Node};
+use super::{
+    Dpor, Node,
+    stage::{Stage, Whole},
+};
 use crate::{
     lane::LaneSet,
-    ledger::{Digest, Place},
-    memory::Source,
+    ledger::Place,
     search::{
         Foreseen, Moment, Note, Past, Touch,
         future::{Bound, Deed, Entry, Event, Future, LANES, Seen, Sources, below, raise},
@@ -37,26 +41,6 @@ use crate::{
     },
 };
 use std::sync::Arc;
-
-/// A state on the way to the current one.
-#[derive(Default)]
-pub(super) struct Stage {
-    key: Option<Digest>,
-    asleep: LaneSet,
-    /// How many steps each lane had made.
-    steps: Bound,
-    /// The time of each lane.
-    time: Bound,
-    whole: Whole,
-}
-
-/// Whether everything that follows a state is known once its node is done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Whole {
-    #[default]
-    No,
-    Yes,
-}
 
 impl Dpor {
     /// The state that was reached.
@@ -187,23 +171,9 @@ impl Dpor {
                 Entry::Seen(Seen { known: below(known), learnt: Sources::default(), ..seen })
             }
             Note::Learns(source) => Entry::Learns(lane, table.source(source)),
-            Note::Resets(name) => {
-                drop(table);
-                self.enter_reset(step, name);
-                return;
-            }
+            Note::Resets(source) => Entry::Resets(table.source(source)),
         };
         self.stack[step].entries.push(entry);
-    }
-
-    fn enter_reset(&mut self, step: usize, name: u64) {
-        let Some(states) = &self.states else { return };
-        let table = states.table();
-        for source in [Source::Cell(name), Source::Exclusive(name), Source::Shared(name)] {
-            if let Some(source) = table.known_source(source) {
-                self.stack[step].entries.push(Entry::Resets(source));
-            }
-        }
     }
 
     /// A lane cannot make its step, and the races of that step are looked for.
@@ -244,23 +214,6 @@ impl Dpor {
             self.added += 1;
             self.beyond = future;
         }
-    }
-}
-
-impl Stage {
-    /// Up to what time of each lane what `lane` does later knows, if by then it knows of a later
-    /// time of the lanes `after`.
-    fn known(&self, past: Past<'_>, lane: usize, after: LaneSet) -> Bound {
-        let mut known = Bound::default();
-        for other in 0..past.ledger.lane_count() {
-            if other == lane || after.contains(other) {
-                raise(&mut known, &below(past.memory.known(other)));
-            }
-        }
-        for other in after.iter() {
-            known[other] = known[other].max(self.time[other].saturating_add(1));
-        }
-        known
     }
 }
 
