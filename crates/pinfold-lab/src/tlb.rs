@@ -60,11 +60,15 @@ impl Tlb {
     }
 }
 
+/// The cache of a CPU for a space.
+type Cache = Arc<SpinLock<Tlb>>;
+
 /// The caches of all CPUs. Making one is not a step: an empty cache that nobody has used does not
 /// differ from none.
 pub(crate) struct Tlbs {
     cpus: usize,
-    caches: Mutex<BTreeMap<(usize, u64), Arc<SpinLock<Tlb>>>>,
+    /// By CPU and space.
+    caches: Mutex<BTreeMap<(usize, u64), Cache>>,
 }
 
 impl Tlbs {
@@ -89,7 +93,7 @@ impl Tlbs {
     }
 
     /// The translations of `space` that `cpu` has cached.
-    pub(crate) fn of(&self, cpu: usize, space: SpaceId) -> Arc<SpinLock<Tlb>> {
+    pub(crate) fn of(&self, cpu: usize, space: SpaceId) -> Cache {
         let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
         let cache = caches.entry((cpu, space.0)).or_insert_with(|| {
             let cache = Arc::new(SpinLock::hashed(Tlb::default()));
