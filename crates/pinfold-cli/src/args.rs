@@ -1,9 +1,11 @@
 //! What can be written on the command line.
 
+use crate::failure::Failure;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use pinfold_lab::campaign::Shard;
 use pinfold_lab::{CheckOptions, Config, LockForm, Model, Strategy};
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where failing executions are saved, relative to the current directory.
@@ -31,6 +33,10 @@ pub(crate) enum Command {
     /// Repeat a failing execution that `check` saved, or one that a schedule describes
     Replay(ReplayArgs),
     /// Compare scenarios under several rule sets, in a table
+    ///
+    /// A cell ends after 100000 executions unless --max-executions, --time or another way to search
+    /// is given, so that the table does not depend on the load of the machine. `part#` is a cell
+    /// that the number of executions ended, `part@` one that the time did.
     Matrix(MatrixArgs),
     /// List rule sets and switches, show one, or compare two
     Rules(RulesArgs),
@@ -38,8 +44,34 @@ pub(crate) enum Command {
     Fmt(FmtArgs),
 }
 
+impl Command {
+    /// For whom its result is written.
+    pub(crate) fn format(&self) -> Format {
+        match self {
+            Self::Run(args) => args.format,
+            Self::Check(args) => args.format,
+            Self::Merge(args) => args.format,
+            Self::Replay(args) => args.format,
+            Self::Matrix(args) => args.format,
+            Self::Rules(_) | Self::Fmt(_) => Format::Human,
+        }
+    }
+}
+
+/// For whom the answer to a command line is written that cannot be read as a whole.
+pub(crate) fn asked_for(words: impl Iterator<Item = OsString>) -> Format {
+    let mut before = OsString::new();
+    for word in words {
+        if word == "--format=json" || (before == "--format" && word == "json") {
+            return Format::Json;
+        }
+        before = word;
+    }
+    Format::Human
+}
+
 /// How output looks, for every command.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct LookArgs {
     /// Draw with ASCII characters only
     #[arg(long, global = true)]
@@ -66,9 +98,10 @@ pub(crate) enum Format {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// A scenario: a file, or a name from ./scenarios or from those built in
-    pub(crate) file: String,
-    /// The rules in force: a release, `latest`, and overrides such as 5.9,numa-skip=ref-count
-    #[arg(long, value_name = "RULES", default_value = "latest")]
+    pub(crate) file: PathBuf,
+    /// The rules in force: a release, `latest` (the newest), or `pinfold` (its own), and overrides
+    /// such as 5.9,numa-skip=ref-count
+    #[arg(long, value_name = "RULES", default_value = "pinfold")]
     pub(crate) rules: String,
     /// Interleave the lanes at random from this seed instead of as written
     #[arg(long, value_name = "N")]
@@ -83,9 +116,9 @@ pub(crate) struct RunArgs {
 pub(crate) struct CheckArgs {
     /// Scenarios: files, or names from ./scenarios or from those built in
     #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<String>,
+    pub(crate) files: Vec<PathBuf>,
     /// Rule sets separated by commas (an override joins the set before it), or `all` presets
-    #[arg(long, value_name = "RULES", default_value = "latest")]
+    #[arg(long, value_name = "RULES", default_value = "pinfold")]
     pub(crate) rules: Vec<String>,
     #[command(flatten)]
     pub(crate) search: SearchArgs,
@@ -116,14 +149,14 @@ pub(crate) struct DivisionArgs {
     pub(crate) shard: Option<Shard>,
     /// Where to write the result of the part
     #[arg(long, value_name = "FILE", requires = "shard")]
-    pub(crate) out: Option<String>,
+    pub(crate) out: Option<PathBuf>,
     /// Where to write how far the search came, if it is ended before it is done: by --time,
     /// --max-executions, Ctrl-C or SIGTERM
     #[arg(long, value_name = "FILE", conflicts_with = "shard")]
-    pub(crate) checkpoint: Option<String>,
+    pub(crate) checkpoint: Option<PathBuf>,
     /// Go on where a checkpoint, or the result of an unfinished part, was written
     #[arg(long, value_name = "FILE", conflicts_with = "shard")]
-    pub(crate) resume: Option<String>,
+    pub(crate) resume: Option<PathBuf>,
 }
 
 impl DivisionArgs {
@@ -138,7 +171,7 @@ impl DivisionArgs {
     }
 
     /// A file that holds the state of one search, and so allows only one search.
-    pub(crate) fn file(&self) -> Option<&str> {
+    pub(crate) fn file(&self) -> Option<&Path> {
         self.out.as_deref().or(self.checkpoint.as_deref()).or(self.resume.as_deref())
     }
 }
@@ -148,7 +181,7 @@ impl DivisionArgs {
 pub(crate) struct MergeArgs {
     /// What `check --shard K/N --out FILE` wrote
     #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<String>,
+    pub(crate) files: Vec<PathBuf>,
     /// Exit with 0 when nothing broke although shards are missing
     #[arg(long)]
     pub(crate) allow_partial: bool,
@@ -162,7 +195,7 @@ pub(crate) struct MergeArgs {
 pub(crate) struct ReplayArgs {
     /// A saved execution: its file or its id [default: the latest]; with --schedule, a scenario
     #[arg(value_name = "WHAT")]
-    pub(crate) what: Option<String>,
+    pub(crate) what: Option<PathBuf>,
     /// The directory in which `check` saved it
     #[arg(long, value_name = "DIR", default_value = SAVED)]
     pub(crate) saved: PathBuf,
@@ -172,7 +205,7 @@ pub(crate) struct ReplayArgs {
     /// The schedule, as `check --no-save -v` and the JSON form give it
     #[arg(long, value_name = "TEXT", requires = "what")]
     pub(crate) schedule: Option<String>,
-    /// The rules in force, for --schedule [default: latest]
+    /// The rules in force, for --schedule [default: pinfold]
     #[arg(long, value_name = "RULES", requires = "schedule")]
     pub(crate) rules: Option<String>,
     /// The memory model under which the schedule was found, for --schedule [default: weak]
@@ -195,7 +228,7 @@ pub(crate) struct MatrixArgs {
     /// Scenarios: files, or names from ./scenarios or from those built in; all of them if none is
     /// given
     #[arg(value_name = "FILE")]
-    pub(crate) files: Vec<String>,
+    pub(crate) files: Vec<PathBuf>,
     /// Rule sets separated by commas (an override joins the set before it), or `all` presets
     #[arg(long, value_name = "RULES", default_value = "all")]
     pub(crate) rules: Vec<String>,
@@ -207,7 +240,7 @@ pub(crate) struct MatrixArgs {
     /// Compare with a table of expected cells, a file or the built-in `verdicts` or
     /// `verdicts-weak`; exit with 1 where they differ
     #[arg(long, value_name = "FILE")]
-    pub(crate) expect: Option<String>,
+    pub(crate) expect: Option<PathBuf>,
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -226,7 +259,7 @@ pub(crate) struct RulesArgs {
 pub(crate) struct FmtArgs {
     /// Scenario files
     #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<String>,
+    pub(crate) files: Vec<PathBuf>,
     /// Write nothing; name the files that are not in canonical form and exit with 1
     #[arg(long)]
     pub(crate) check: bool,
@@ -316,7 +349,8 @@ pub(crate) struct SearchArgs {
     /// The seed of --random and --pct
     #[arg(long, value_name = "N", requires = "strategy", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Stop after this many executions; with --resume after as many more
+    /// Stop after this many executions; with --resume after as many more [default: no bound; for
+    /// each cell of `matrix` 100000, unless --time or another way to search is given]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_executions: Option<u64>,
     /// Cut an execution off after this many steps
@@ -331,12 +365,20 @@ pub(crate) struct SearchArgs {
     pub(crate) time: Option<Duration>,
 }
 
+/// The executions that an exhaustive cell of `matrix` may take unless other bounds are requested: a
+/// table is an overview. Not a time, since that would make verdicts depend on the load of the
+/// machine.
+pub(crate) const CELL_EXECUTIONS: u64 = 100_000;
+
 /// The number of executions of a `--pct` search that gives no number.
 const PCT_RUNS: u64 = 100_000;
 
 impl SearchArgs {
     /// The options of a check under `model`; the caller adds its stop flag.
-    pub(crate) fn options(&self, model: ModelArg) -> CheckOptions {
+    ///
+    /// # Errors
+    /// When they contradict each other.
+    pub(crate) fn options(&self, model: ModelArg) -> Result<CheckOptions, Failure> {
         let mut options = CheckOptions::of(Config { model: model.model(), ..Config::default() });
         let seed = self.seed;
         if let Some(runs) = self.random {
@@ -353,7 +395,12 @@ impl SearchArgs {
         options.config.max_executions = self.max_executions;
         options.config.deadline = self.time;
         options.remember = self.remember.saturating_mul(1 << 20);
-        options
+        let steps = options.config.max_steps;
+        match self.pct {
+            // One change of priority fewer than the depth.
+            Some(depth) if depth - 1 > steps => Err(Failure::Depth { depth, steps }),
+            _ => Ok(options),
+        }
     }
 }
 
@@ -366,3 +413,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
         _ => Err(wrong()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use crate::args::LookArgs;
 use crate::failure::Failure;
-use crate::render::{Charset, Colour, Detail, Look, Tone};
+use crate::render::{Charset, Colour, Detail, Look, SCREEN, Tone};
 use anstream::{AutoStream, ColorChoice};
 use pinfold_lab::scenario::Style;
 use std::io::{self, ErrorKind, IsTerminal, Stdout, Write};
@@ -11,6 +11,8 @@ use std::io::{self, ErrorKind, IsTerminal, Stdout, Write};
 const PIPED_WIDTH: usize = 100;
 /// Wider lines are hard to read, and narrower ones cannot hold a step.
 const WIDTHS: std::ops::RangeInclusive<usize> = 40..=140;
+/// Fewer lines hold no story, and more are not read at a glance.
+const HEIGHTS: std::ops::RangeInclusive<usize> = 24..=80;
 
 /// Where the command writes, and how its output is to look.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ impl Console {
         let err_choice = resolve(AutoStream::choice(&io::stderr()));
         let look = Look {
             width: width(),
+            height: height(),
             charset: if args.ascii { Charset::Ascii } else { Charset::Unicode },
             colour: colour(out_choice),
             detail: if args.verbose { Detail::All } else { Detail::Screen },
@@ -59,7 +62,16 @@ impl Console {
     /// # Errors
     /// When standard output cannot be written for any other reason.
     pub(crate) fn print(&mut self, text: &str) -> Result<(), Failure> {
-        match self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
+        let written = self.out.write_all(text.as_bytes());
+        self.written(written)
+    }
+
+    /// What became of something that was written to standard output.
+    ///
+    /// # Errors
+    /// As for [`Console::print`].
+    pub(crate) fn written(&mut self, written: io::Result<()>) -> Result<(), Failure> {
+        match written.and_then(|()| self.out.flush()) {
             Err(why) if why.kind() != ErrorKind::BrokenPipe => Err(Failure::Output(why)),
             _ => Ok(()),
         }
@@ -68,7 +80,7 @@ impl Console {
     /// Reports a failure on standard error, which may itself be closed: then nobody is listening.
     pub(crate) fn complain(&self, failure: &Failure) {
         match failure {
-            Failure::Scenario(drawn) => self.tell("", drawn),
+            Failure::Scenario { drawn, .. } => self.tell("", drawn),
             other => self.tell(&self.head(Tone::Bad, "error: "), &other.to_string()),
         }
     }
@@ -102,4 +114,14 @@ fn width() -> usize {
     }
     let found = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
     found.unwrap_or(PIPED_WIDTH).clamp(*WIDTHS.start(), *WIDTHS.end())
+}
+
+fn height() -> usize {
+    if !io::stdout().is_terminal() {
+        return SCREEN;
+    }
+    // The last line is where the prompt will be.
+    let found =
+        terminal_size::terminal_size().map(|(_, height)| usize::from(height.0).saturating_sub(1));
+    found.unwrap_or(SCREEN).clamp(*HEIGHTS.start(), *HEIGHTS.end())
 }

@@ -1,14 +1,34 @@
 //! What keeps the command from answering. Each failure says where it occurred and suggests a
 //! remedy.
 
+use crate::show;
 use pinfold::rules::{Named, RuleError};
 use pinfold_lab::campaign::CampaignError;
 use pinfold_lab::saved::ReplayFileError;
+use serde::Serialize;
 use std::fmt;
 use std::io;
 
 /// The exit status of every failure.
 pub(crate) const EXIT: u8 = 2;
+
+/// An error in a scenario, at its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ToldError {
+    /// Its code, such as `PF0106`.
+    pub(crate) code: &'static str,
+    /// What is wrong.
+    pub(crate) message: String,
+    /// The file, as shown to people.
+    pub(crate) file: String,
+    /// The line, counted from 1.
+    pub(crate) line: usize,
+    /// The column, counted from 1, in characters.
+    pub(crate) column: usize,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) help: Option<String>,
+}
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -36,8 +56,31 @@ pub(crate) enum Failure {
         /// What the system reports.
         why: io::Error,
     },
-    /// A scenario with errors, already drawn.
-    Scenario(String),
+    /// A file that is larger than any of its kind.
+    TooLarge {
+        /// The file.
+        path: String,
+        /// The most bytes that such a file may have.
+        most: u64,
+    },
+    /// A scenario with errors.
+    Scenario {
+        /// The errors as people read them.
+        drawn: String,
+        /// The same errors one by one.
+        told: Vec<ToldError>,
+        /// How many there are beyond these.
+        more: usize,
+    },
+    /// A command line that cannot be read; what the parser of the command line says.
+    Usage(String),
+    /// A depth for which an execution has too few steps.
+    Depth {
+        /// The depth.
+        depth: u32,
+        /// The most steps of an execution.
+        steps: u32,
+    },
     /// A rule set that is not understood.
     Rules {
         /// The rule set as given.
@@ -90,13 +133,6 @@ pub(crate) enum Failure {
         /// What is wrong.
         why: CampaignError,
     },
-    /// A file that is not the result of a divided search.
-    NoPartial {
-        /// The file.
-        path: String,
-        /// What the parser reports.
-        why: serde_json::Error,
-    },
     /// Interrupts cannot be caught.
     Signal(ctrlc::Error),
     /// A result that cannot be turned into JSON.
@@ -111,7 +147,8 @@ impl fmt::Display for Failure {
             Self::NoScenario { asked, nearest } => {
                 write!(
                     f,
-                    "no scenario `{asked}`: there is no such file, nor a scenario of that name"
+                    "no scenario `{}`: there is no such file, nor a scenario of that name",
+                    show::word(asked)
                 )?;
                 match nearest {
                     Some(name) => write!(f, "\nhelp: did you mean `{name}`?"),
@@ -127,15 +164,28 @@ impl fmt::Display for Failure {
             Self::Unwritable { path, why } => {
                 write!(f, "cannot write {path}: {why}\nhelp: name a writable file")
             }
-            Self::Scenario(drawn) => f.write_str(drawn),
+            Self::TooLarge { path, most } => write!(
+                f,
+                "{path} is larger than {most} bytes, the most that is read of such a file\n\
+                 help: name the right file"
+            ),
+            Self::Scenario { drawn, .. } => f.write_str(drawn),
+            Self::Usage(said) => f.write_str(said.trim_start_matches("error: ").trim_end()),
+            Self::Depth { depth, steps } => write!(
+                f,
+                "--pct {depth} asks for more changes of priority than the {steps} steps that an \
+                 execution may have\nhelp: --pct 3 finds most bugs; --max-steps allows more steps"
+            ),
             Self::Rules { text, why } => {
                 let why = why.suggesting(meant(why));
+                let text = show::word(text);
                 write!(f, "in rules `{text}`: {why}\nhelp: `pinfold rules` lists them all")
             }
             Self::NoReplay { asked: Some(asked), directory } => write!(
                 f,
-                "no saved execution `{asked}`: there is no such file, nor that id in {directory}\n\
-                 help: `pinfold check FILE` saves what fails; for a scenario give --schedule, too"
+                "no saved execution `{}`: there is no such file, nor that id in {directory}\n\
+                 help: `pinfold check FILE` saves what fails; for a scenario give --schedule, too",
+                show::word(asked)
             ),
             Self::NoReplay { asked: None, directory } => write!(
                 f,
@@ -176,12 +226,10 @@ impl fmt::Display for Failure {
             ),
             Self::Campaign { path: Some(path), why } => write!(f, "{path}: {why}"),
             Self::Campaign { path: None, why } => why.fmt(f),
-            Self::NoPartial { path, why } => write!(
+            Self::Signal(why) => write!(
                 f,
-                "{path} is no result of a divided search: {why}\n\
-                 help: `pinfold check --shard K/N --out FILE` and `--checkpoint FILE` write them"
+                "cannot catch interrupts: {why}\nhelp: raise the limit on processes, or end others"
             ),
-            Self::Signal(why) => write!(f, "cannot catch interrupts: {why}"),
             Self::Json(why) => write!(f, "the result does not fit into JSON: {why}"),
             Self::Output(why) => {
                 write!(f, "cannot write the result to standard output: {why}")

@@ -3,10 +3,13 @@
 //! A name means the file of that name; else `./scenarios/NAME.pf`; else the built-in scenario of
 //! that name. So an edited copy in `./scenarios` always takes precedence over the built-in one.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, ToldError};
+use crate::files::{self, MOST_TEXT};
+use crate::show;
 use pinfold::rules::Rules;
 use pinfold_lab::Prepared;
-use pinfold_lab::scenario::{self, Scenario, Style};
+use pinfold_lab::scenario::json::{self, JsonErrors};
+use pinfold_lab::scenario::{self, MOST_DRAWN, Scenario, ScenarioError, Style};
 use pinfold_lab::{SCENARIOS, Shipped, VERDICTS};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +42,7 @@ pub(crate) struct Loaded {
     pub(crate) scenario: Scenario,
     /// Where it was found, as shown to people.
     pub(crate) path: String,
-    /// Its text.
+    /// Its text, which errors point into; of a JSON scenario the canonical one.
     pub(crate) text: String,
 }
 
@@ -49,10 +52,8 @@ impl Loaded {
     /// # Errors
     /// When it cannot be executed: what is wrong, drawn at the word.
     pub(crate) fn prepare(&self, rules: &Rules, style: Style) -> Result<Prepared, Failure> {
-        Prepared::new(&self.scenario, &self.path, rules).map_err(|error| {
-            let errors = std::slice::from_ref(&*error);
-            Failure::Scenario(scenario::render(errors, &self.text, &self.path, style))
-        })
+        Prepared::new(&self.scenario, &self.path, rules)
+            .map_err(|error| wrong(std::slice::from_ref(&*error), &self.text, &self.path, style))
     }
 }
 
@@ -60,7 +61,7 @@ impl Loaded {
 ///
 /// # Errors
 /// When there is no scenario of that name, or it cannot be read, or it has errors.
-pub(crate) fn load(asked: &str, style: Style) -> Result<Loaded, Failure> {
+pub(crate) fn load(asked: &Path, style: Style) -> Result<Loaded, Failure> {
     parse(find(asked)?, style)
 }
 
@@ -69,33 +70,33 @@ pub(crate) fn load(asked: &str, style: Style) -> Result<Loaded, Failure> {
 /// # Errors
 /// When one cannot be read, or has errors.
 pub(crate) fn load_all(style: Style) -> Result<Vec<Loaded>, Failure> {
-    let mut names = names_in(Path::new(DIRECTORY));
-    if names.is_empty() {
-        names = SCENARIOS.iter().map(|file| file.name.to_owned()).collect();
+    let mut paths = files_in(Path::new(DIRECTORY));
+    if paths.is_empty() {
+        paths = SCENARIOS.iter().map(|file| PathBuf::from(file.name)).collect();
     }
-    names.iter().map(|name| load(name, style)).collect()
+    paths.iter().map(|path| load(path, style)).collect()
 }
 
 /// Finds the text of a scenario.
 ///
 /// # Errors
 /// When there is no scenario of that name, or it cannot be read.
-pub(crate) fn find(asked: &str) -> Result<Source, Failure> {
+pub(crate) fn find(asked: &Path) -> Result<Source, Failure> {
     if let Some(path) = file(asked) {
         return read(&path);
     }
-    Shipped::find(SCENARIOS, asked).map(built_in).ok_or_else(|| missing(asked))
+    let known = asked.to_str().and_then(|name| Shipped::find(SCENARIOS, name));
+    known.map(built_in).ok_or_else(|| missing(asked))
 }
 
 /// Finds a table of expected cells: the file of that name, or the built-in table.
 ///
 /// # Errors
 /// When neither exists, or the file cannot be read.
-pub(crate) fn find_verdicts(asked: &str) -> Result<Source, Failure> {
-    let path = Path::new(asked);
-    match Shipped::find(VERDICTS, asked) {
-        Some(table) if !path.is_file() => Ok(built_in(table)),
-        _ => read(path),
+pub(crate) fn find_verdicts(asked: &Path) -> Result<Source, Failure> {
+    match asked.to_str().and_then(|name| Shipped::find(VERDICTS, name)) {
+        Some(table) if !asked.is_file() => Ok(built_in(table)),
+        _ => read(asked),
     }
 }
 
@@ -106,20 +107,19 @@ fn built_in(file: &Shipped) -> Source {
 }
 
 /// The error for a scenario that was not found, with the nearest name.
-pub(crate) fn missing(asked: &str) -> Failure {
-    Failure::NoScenario { asked: asked.to_owned(), nearest: nearest(asked) }
+pub(crate) fn missing(asked: &Path) -> Failure {
+    Failure::NoScenario { asked: show::path(asked), nearest: nearest(asked) }
 }
 
 /// The file that a name means, if it means one.
 ///
 /// Anything that exists is taken for the file, so that a directory is reported as unreadable and
 /// not as missing; but a plain word that is a directory's name may still name a scenario.
-pub(crate) fn file(asked: &str) -> Option<PathBuf> {
-    let path = Path::new(asked);
+pub(crate) fn file(path: &Path) -> Option<PathBuf> {
     if path.is_file() {
         return Some(path.to_owned());
     }
-    if is_name(asked) {
+    if let Some(asked) = path.to_str().filter(|asked| is_name(asked)) {
         let known = Path::new(DIRECTORY).join(format!("{asked}.{EXTENSION}"));
         if known.is_file() {
             return Some(known);
@@ -142,55 +142,79 @@ pub(crate) fn argument(name: &str, path: &str) -> String {
     if path.strip_prefix(BUILT_IN_PREFIX) == Some(name) || Path::new(path) == found {
         name.to_owned()
     } else {
-        quoted(path)
+        show::quoted(path)
     }
 }
 
-/// The word quoted so that a shell reads it back.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-/// Reads a text file.
+/// Reads a scenario's or a table's file.
 ///
 /// # Errors
-/// When it cannot be read, or is not text.
+/// When it cannot be read, is too large, or is not text.
 pub(crate) fn read(path: &Path) -> Result<Source, Failure> {
-    let shown = path.display().to_string();
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Source { text, path: shown }),
-        Err(why) => Err(Failure::Unreadable { path: shown, why }),
-    }
+    Ok(Source { text: files::read(path, MOST_TEXT)?, path: show::path(path) })
 }
 
-/// Parses a scenario.
+/// Parses a scenario, in its text form or in JSON.
 ///
 /// # Errors
-/// Its errors, drawn.
+/// Its errors, drawn. Those of a JSON scenario point into its canonical text where it has one.
 pub(crate) fn parse(source: Source, style: Style) -> Result<Loaded, Failure> {
-    match scenario::parse(&source.text) {
-        Ok(scenario) => Ok(Loaded { scenario, path: source.path, text: source.text }),
-        Err(errors) => {
-            Err(Failure::Scenario(scenario::render(&errors, &source.text, &source.path, style)))
+    let Source { text, path } = source;
+    let read = if is_json(&text) {
+        json::read(&text).map_err(|JsonErrors { errors, text }| (errors, text))
+    } else {
+        match scenario::parse(&text) {
+            Ok(scenario) => Ok((scenario, text)),
+            Err(errors) => Err((errors, text)),
         }
+    };
+    match read {
+        Ok((scenario, text)) => Ok(Loaded { scenario, path, text }),
+        Err((errors, text)) => Err(wrong(&errors, &text, &path, style)),
     }
 }
 
-/// The names of the scenario files of a directory, sorted; none if it cannot be listed.
-fn names_in(directory: &Path) -> Vec<String> {
+/// Whether a scenario is written in JSON: no line of the text form starts with a brace, so the name
+/// of the file does not matter.
+pub(crate) fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+}
+
+/// The failure for the errors of a scenario.
+fn wrong(errors: &[ScenarioError], text: &str, path: &str, style: Style) -> Failure {
+    let told = errors.iter().take(MOST_DRAWN).map(|error| {
+        let (line, column) = error.place(text);
+        ToldError {
+            code: error.code.as_str(),
+            message: error.message.clone(),
+            file: path.to_owned(),
+            line,
+            column,
+            help: error.help.clone(),
+        }
+    });
+    Failure::Scenario {
+        drawn: scenario::render(errors, text, path, style),
+        told: told.collect(),
+        more: errors.len().saturating_sub(MOST_DRAWN),
+    }
+}
+
+/// The scenario files of a directory, sorted; none if it cannot be listed.
+fn files_in(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let mut names: Vec<String> = entries
+    let mut paths: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|ending| ending == EXTENSION))
-        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
         .collect();
-    names.sort();
-    names
+    paths.sort();
+    paths
+}
+
+/// The names of the scenario files of a directory that are text.
+fn names_in(directory: &Path) -> Vec<String> {
+    let name = |path: &PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
+    files_in(directory).iter().filter_map(name).collect()
 }
 
 fn is_name(asked: &str) -> bool {
@@ -198,14 +222,13 @@ fn is_name(asked: &str) -> bool {
 }
 
 /// What was probably meant: a file next to the missing one, or a known name.
-fn nearest(asked: &str) -> Option<String> {
-    let path = Path::new(asked);
+fn nearest(path: &Path) -> Option<String> {
     let stem = path.file_stem()?.to_str()?;
     let mut candidates: Vec<(String, String)> = Vec::new();
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         for name in names_in(parent) {
             let beside = parent.join(format!("{name}.{EXTENSION}"));
-            candidates.push((name, beside.display().to_string()));
+            candidates.push((name, show::path(&beside)));
         }
     }
     let known = names_in(Path::new(DIRECTORY));

@@ -5,14 +5,17 @@
 //! from asking its question at all is an error. A reader that closes the pipe early does not affect
 //! the status and is not reported.
 //!
+//! With `--format json` standard output gets one JSON document whatever happens: an error is one,
+//! too, beside what standard error says for people.
+//!
 //! # The floors
 //! A module uses its own floor and those below, and no file leads back to itself; `tests/floors.rs`
 //! reads the imports against this table.
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
-//! | 0 | `failure`, `args` | what goes wrong; what was asked for |
-//! | 1 | `find`, `rulesets` | scenarios and rule sets, from names |
+//! | 0 | `show`, `failure`, `args` | names made safe to show; what goes wrong; what was asked for |
+//! | 1 | `files`, `find`, `rulesets` | files; scenarios and rule sets, from names |
 //! | 2 | `saved` | where failing executions are |
 //! | 3 | `render` | reports as text, pictures and JSON |
 //! | 4 | `console`, `progress` | the terminal |
@@ -22,20 +25,28 @@ mod args;
 mod cmd;
 mod console;
 mod failure;
+mod files;
 mod find;
 mod progress;
 mod render;
 mod rulesets;
 mod saved;
+mod show;
 
-use args::{Cli, Command};
+use args::{Cli, Command, Format, LookArgs};
 use clap::Parser;
 use console::Console;
+use failure::Failure;
+use render::json;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let Cli { command, look } = Cli::parse();
+    let Cli { command, look } = match Cli::try_parse() {
+        Ok(asked) => asked,
+        Err(answer) => return misread(&answer),
+    };
     let mut console = Console::new(&look);
+    let format = command.format();
     let answer = match command {
         Command::Run(args) => cmd::run::run(&args, &mut console),
         Command::Check(args) => cmd::check::check(&args, &mut console),
@@ -47,6 +58,43 @@ fn main() -> ExitCode {
     };
     match answer {
         Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            complain(&failure, format, &mut console);
+            ExitCode::from(failure::EXIT)
+        }
+    }
+}
+
+/// Reports why there is no answer.
+fn complain(failure: &Failure, format: Format, console: &mut Console) {
+    console.complain(failure);
+    if format == Format::Json
+        && let Ok(document) = json::failure(failure)
+        && let Err(unprinted) = console.print(&document)
+    {
+        console.complain(&unprinted);
+    }
+}
+
+/// Answers a command line that asks for help, or cannot be read.
+fn misread(answer: &clap::Error) -> ExitCode {
+    let mut console = Console::new(&LookArgs::default());
+    if answer.use_stderr() {
+        let format = args::asked_for(std::env::args_os());
+        // Nobody listens where standard error is closed.
+        let _ = answer.print();
+        if format == Format::Json {
+            let usage = Failure::Usage(answer.to_string());
+            if let Ok(document) = json::failure(&usage)
+                && let Err(unprinted) = console.print(&document)
+            {
+                console.complain(&unprinted);
+            }
+        }
+        return ExitCode::from(failure::EXIT);
+    }
+    match console.written(answer.print()) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             console.complain(&failure);
             ExitCode::from(failure::EXIT)

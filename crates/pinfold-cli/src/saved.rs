@@ -1,16 +1,14 @@
 //! Saved executions: `DIR/ID/replay.json`.
 //!
-//! A file appears whole or not at all, even when two checks save the same execution at once: it is
-//! written under another name and then renamed.
+//! A file appears whole or not at all, even when two checks save the same execution at once.
 
 use crate::args::SAVED;
 use crate::failure::Failure;
-use crate::find::quoted;
+use crate::files::Output;
+use crate::show;
 use pinfold_lab::saved::ReplayFile;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process;
 
 #[cfg(test)]
 mod tests;
@@ -30,12 +28,16 @@ pub(crate) struct Place {
 impl Place {
     /// The directory of the execution, as shown to people.
     pub(crate) fn shown(&self) -> String {
-        self.directory.join(&self.id).display().to_string()
+        show::path(self.directory.join(&self.id))
     }
 
     /// How to name it to `pinfold replay`.
     pub(crate) fn argument(&self) -> String {
-        if self.directory == Path::new(SAVED) { self.id.clone() } else { quoted(&self.shown()) }
+        if self.directory == Path::new(SAVED) {
+            self.id.clone()
+        } else {
+            show::quoted(&self.shown())
+        }
     }
 }
 
@@ -46,21 +48,15 @@ impl Place {
 pub(crate) fn write(file: &ReplayFile, directory: &Path) -> Result<Place, Failure> {
     let place = Place { id: file.id.clone(), directory: directory.to_owned() };
     let text = serde_json::to_string_pretty(file).map_err(Failure::Json)? + "\n";
-    put(&directory.join(&place.id), &text)
-        .map_err(|why| Failure::Unsaved { path: place.shown(), why })?;
-    Ok(place)
-}
-
-fn put(directory: &Path, text: &str) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
-    let unfinished = directory.join(format!("{FILE}.{}", process::id()));
-    let put =
-        fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, directory.join(FILE)));
-    if put.is_err() {
-        // Report the first failure.
-        let _ = fs::remove_file(&unfinished);
+    let directory = directory.join(&place.id);
+    let unsaved = |why| Failure::Unsaved { path: place.shown(), why };
+    fs::create_dir_all(&directory).map_err(unsaved)?;
+    let put = Output::open(&directory.join(FILE)).and_then(|output| output.put(&text));
+    match put {
+        Err(Failure::Unwritable { why, .. }) => Err(unsaved(why)),
+        Err(other) => Err(other),
+        Ok(()) => Ok(place),
     }
-    put
 }
 
 /// The file that is meant: a file, a directory with one in it, or an id in `directory`; the latest
@@ -68,18 +64,17 @@ fn put(directory: &Path, text: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// When there is no such file.
-pub(crate) fn find(asked: Option<&str>, directory: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn find(asked: Option<&Path>, directory: &Path) -> Result<PathBuf, Failure> {
     let found = match asked {
         None => latest(directory),
-        Some(asked) => {
-            let path = Path::new(asked);
+        Some(path) => {
             let candidates = [path.to_owned(), path.join(FILE), directory.join(path).join(FILE)];
             candidates.into_iter().find(|candidate| candidate.is_file())
         }
     };
     found.ok_or_else(|| Failure::NoReplay {
-        asked: asked.map(str::to_owned),
-        directory: directory.display().to_string(),
+        asked: asked.map(show::path),
+        directory: show::path(directory),
     })
 }
 

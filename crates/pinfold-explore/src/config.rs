@@ -6,6 +6,7 @@ use crate::{
     model::Model,
     position::{Position, Stand},
     search::States,
+    time::TimeSource,
     watch::Watch,
 };
 use std::{
@@ -15,7 +16,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// What instrumented locks are in an exploration.
@@ -97,7 +98,8 @@ pub enum Search {
     /// made; changes of priority at later steps than that are never made, so the bound does not
     /// hold for bugs that need one.
     Pct {
-        /// How many ordering constraints the bugs to be found have, at least 1.
+        /// How many ordering constraints the bugs to be found have, at least 1. Beyond `k + 1` it
+        /// changes nothing: a run changes priorities once a step at most.
         depth: u32,
         /// The seed of the random numbers.
         seed: u64,
@@ -130,9 +132,11 @@ pub struct Config {
     pub budget: Option<Budget>,
     /// The most steps to make in an execution before it is abandoned.
     pub max_steps: u32,
-    /// Stop after this much time, within an execution if necessary. Cutting a failure down may take
-    /// as long again.
+    /// Stop after this much time, within an execution if necessary; a failure is then cut no
+    /// further.
     pub deadline: Option<Duration>,
+    /// What the time is.
+    pub time: TimeSource,
     /// Stop when this becomes true, within an execution if necessary; a failure is then cut no
     /// further.
     pub stop: Option<Arc<AtomicBool>>,
@@ -156,6 +160,7 @@ impl Default for Config {
             budget: None,
             max_steps: 10_000,
             deadline: None,
+            time: TimeSource::default(),
             stop: None,
             pause: None,
             shrink_runs: 2_000,
@@ -213,8 +218,9 @@ impl Config {
     }
 
     /// What interrupts a running execution, with the deadline counted from `start`.
-    pub(crate) fn watch(&self, start: Instant) -> Watch {
-        Watch { until: self.deadline.map(|deadline| start + deadline), stop: self.stop.clone() }
+    pub(crate) fn watch(&self, start: Duration) -> Watch {
+        let until = self.deadline.map(|deadline| start.saturating_add(deadline));
+        Watch::new(until, self.time.clone(), self.stop.clone())
     }
 
     /// Why the search must stop before the next execution, if it must. If it need not, the

@@ -8,13 +8,10 @@ use crate::{
     report::{Completeness, Failure, FailureKind, Progress, Report},
     search::{Advance, Outlook, Resumable},
     session::{self, Session},
-    shrink,
+    shrink::{self, Cutting},
     subject::{Judgement, Subject},
 };
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 /// Explores `subject` and reports to `progress` from time to time. Stops at the first failure.
 pub fn explore<S: Subject>(
@@ -22,7 +19,7 @@ pub fn explore<S: Subject>(
     config: &Config,
     progress: &mut dyn FnMut(&Progress),
 ) -> Report {
-    let start = Instant::now();
+    let start = config.time.now();
     let mut report = Report {
         executions: 0,
         blocked: 0,
@@ -57,7 +54,7 @@ pub fn explore<S: Subject>(
         },
         None => Completeness::Exhausted,
     };
-    report.elapsed = start.elapsed();
+    report.elapsed = config.time.since(start);
     report
 }
 
@@ -74,7 +71,7 @@ fn outlook() -> Option<Outlook> {
 fn search<S: Subject>(
     session: &mut Session<'_, S>,
     config: &Config,
-    start: Instant,
+    start: Duration,
     report: &mut Report,
     progress: &mut dyn FnMut(&Progress),
 ) -> Option<String> {
@@ -82,12 +79,12 @@ fn search<S: Subject>(
     let mut tried = 0;
     let mut reported = Duration::ZERO;
     loop {
-        let elapsed = start.elapsed();
+        let elapsed = config.time.since(start);
         if let Some(why) = config.stop_reason(tried, elapsed) {
             report.position = resumable(|search| search.position());
             return Some(why);
         }
-        if elapsed - reported >= REPORT_EVERY {
+        if elapsed.saturating_sub(reported) >= REPORT_EVERY {
             reported = elapsed;
             let (bound, ahead) =
                 outlook().map_or((None, None), |outlook| (outlook.bound, Some(outlook.ahead)));
@@ -101,7 +98,7 @@ fn search<S: Subject>(
                 search.rewind();
                 search.position()
             });
-            let stopped = config.interruption(start.elapsed());
+            let stopped = config.interruption(config.time.since(start));
             return Some(stopped.unwrap_or_else(|| "stopped on request".to_owned()));
         }
         tried += 1;
@@ -115,10 +112,14 @@ fn search<S: Subject>(
             }
             report.executions += 1;
             *report.outcomes.entry(failure.outcome.clone()).or_default() += 1;
-            let watch = config.watch(Instant::now());
-            current::with(|engine| engine.watch = watch);
-            report.failure = Some(shrink::shrink(session, failure, config.shrink_runs));
-            return Some("stopped at the first failure".to_owned());
+            let (failure, cutting) = shrink::shrink(session, failure, config.shrink_runs);
+            report.failure = Some(failure);
+            let mut why = "stopped at the first failure".to_owned();
+            let interrupted = config.interruption(config.time.since(start));
+            if let (Cutting::Interrupted, Some(interrupted)) = (cutting, interrupted) {
+                why += &format!("; cutting it down was {interrupted}");
+            }
+            return Some(why);
         }
         match (ran.end, ran.judgement) {
             _ if repeats => {}

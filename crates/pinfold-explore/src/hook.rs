@@ -24,7 +24,7 @@ use crate::{
     memory::{Life, Plain},
     op::{CellOp, Done, LockOp, Miss, Op, Ready, Update},
 };
-use std::panic;
+use std::{panic, rc::Rc};
 
 pub use crate::order::{Mode, Order};
 
@@ -328,6 +328,17 @@ pub fn label(addr: usize, len: usize, describe: impl Fn(usize) -> String + 'stat
 /// execution, as long as nothing that lanes do depends on it.
 pub fn is_recorded() -> bool {
     current::with(|engine| engine.recorder.is_some()).unwrap_or(false)
+}
+
+/// Calls `observer` in a recorded execution each time that a lane has run and before another does,
+/// or the same again. It may look at the subject without a step, and must not call hooks that make
+/// one; what it looks at was made by the lanes that have run so far. Otherwise it is dropped.
+pub fn observe(observer: impl Fn() + 'static) {
+    current::with(|engine| {
+        if let Some(recorder) = &mut engine.recorder {
+            recorder.observer = Some(Rc::new(observer));
+        }
+    });
 }
 
 /// The running lane, counted from 0 in the order in which they were added or started; 0 when no

@@ -63,8 +63,8 @@
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
-//! | 0 | `budget`, `clock`, `lane`, `model`, `object`, `order`, `rng`, `schedule`, `stable`, `watch` | values independent of each other |
-//! | 1 | `op`, `lock`, `search::touch`, `search::rule`, `search::ahead` | what an access is to its lane, to a lock and to a search |
+//! | 0 | `budget`, `clock`, `lane`, `model`, `object`, `order`, `rng`, `schedule`, `stable`, `time` | values independent of each other |
+//! | 1 | `op`, `lock`, `watch`, `search::touch`, `search::rule`, `search::ahead` | what an access is to its lane, to a lock and to a search; what interrupts an execution |
 //! | 2 | `memory`, `ledger`, `record`, `job`, `position` | what a load may return; what makes two states the same; a trace; parts of a search as text |
 //! | 3 | `config`, `report`, `search::future`, `search::states` | what is asked and what was found; the states that were explored |
 //! | 4 | `search`, `subject` | which lane runs next; what is explored |
@@ -115,6 +115,7 @@ mod shrink;
 mod split;
 mod stable;
 mod subject;
+mod time;
 mod watch;
 
 pub use budget::Budget;
@@ -132,3 +133,4 @@ pub use search::{Ahead, States};
 pub use split::jobs;
 pub use stable::StableHasher;
 pub use subject::{Ending, Judgement, Subject};
+pub use time::TimeSource;

@@ -5,7 +5,7 @@ use crate::{
     op::{CellOp, Done, LockOp, Op},
     order::{Mode, Order},
 };
-use std::fmt;
+use std::{fmt, rc::Rc};
 
 /// What kind of access a step was.
 ///
@@ -118,6 +118,8 @@ struct Label {
 pub(crate) struct Recorder {
     labels: Vec<Label>,
     trace: Vec<Access>,
+    /// Called between a lane and the next.
+    pub(crate) observer: Option<Rc<dyn Fn()>>,
 }
 
 impl Recorder {
@@ -125,6 +127,7 @@ impl Recorder {
     pub(crate) fn clear(&mut self) {
         self.labels.clear();
         self.trace.clear();
+        self.observer = None;
     }
 
     pub(crate) fn label(

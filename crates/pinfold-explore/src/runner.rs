@@ -50,9 +50,11 @@ impl Runner {
         }
         self.deliver();
         while let Some(lane) = current::with(|engine| engine.next()).flatten() {
+            observe();
             self.resume(lane);
             self.deliver();
         }
+        observe();
         current::set_phase(Phase::Alone);
         while current::with(|engine| engine.birth()).flatten().is_some() {}
         for mut fiber in self.fibers.drain(..) {
@@ -112,6 +114,14 @@ impl Runner {
                 current::with(|engine| engine.panicked(message));
             }
         }
+    }
+}
+
+/// Lets the observer of a recorded execution look at what the last lane has made.
+fn observe() {
+    let observer = current::with(|engine| engine.recorder.as_ref()?.observer.clone()).flatten();
+    if let Some(observer) = observer {
+        observer();
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 use std::{
     panic::{self, AssertUnwindSafe},
-    time::Instant,
+    time::Duration,
 };
 
 /// Why the exploration cannot start, if it cannot.
@@ -25,10 +25,10 @@ pub(crate) fn refusal(config: &Config) -> Option<&'static str> {
 }
 
 /// An engine that searches, and watches the time.
-pub(crate) fn engine(config: &Config, start: Instant) -> Engine {
+pub(crate) fn engine(config: &Config, start: Duration) -> Engine {
     let strategy = search::strategy(config);
     let mut engine = Engine::new(strategy, config.model, config.locks, config.max_steps);
-    engine.watch = config.watch(start);
+    engine.set_watch(config.watch(start));
     engine
 }
 

@@ -5,19 +5,26 @@
 //! preemptions, which finds the best schedule when the subject is small, and changes to the current
 //! schedule, which work for any size. A changed schedule counts only if it leads to the same
 //! failure: the same kind and, when judged, the same outcome. When the engine's watch ends it, the
-//! best schedule so far is kept. At the end the schedule runs once more, with names recorded,
-//! however long that takes.
+//! best schedule so far is kept.
+//!
+//! At the end the schedule runs once more, with names recorded. When time is up or somebody has
+//! asked for the end, that execution has a grace of [`GRACE`]. If that is too short, the failure is
+//! reported as it was found, and nothing of it is recorded.
+//!
+//! INV-SHRINK-1: beside the schedule that is changed, one changed schedule exists at a time; what
+//! cutting keeps grows with the length of an execution, not with the number of changes.
 
 use crate::{
     current,
+    engine::End,
     record::Recorder,
     report::{Failure, FailureKind},
     schedule::Choice,
     search::{Advance, Naive, Script},
     session::Session,
     subject::Subject,
-    watch::Watch,
 };
+use std::time::Duration;
 
 /// The measure of a failure; less is better.
 type Cost = (u32, usize, u32);
@@ -27,23 +34,39 @@ fn cost(failure: &Failure) -> Cost {
     (failure.switches, unusual, failure.steps)
 }
 
+/// How long the last execution may take after the end was due.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How cutting ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cutting {
+    /// By itself, or after the last of its runs.
+    Done,
+    /// The engine's watch ended it.
+    Interrupted,
+}
+
 /// Returns the best failure found, confirmed.
 pub(crate) fn shrink<S: Subject>(
     session: &mut Session<'_, S>,
-    mut failure: Failure,
+    original: Failure,
     runs: u32,
-) -> Failure {
-    if matches!(failure.kind, FailureKind::Unsupported | FailureKind::Nondeterministic) {
-        return failure;
+) -> (Failure, Cutting) {
+    if matches!(original.kind, FailureKind::Unsupported | FailureKind::Nondeterministic) {
+        return (original, Cutting::Done);
     }
-    let found = failure.found;
+    let mut failure = original.clone();
     if failure.switches > 0 {
         search_afresh(session, &mut failure, runs / 2);
     }
     if cost(&failure) > (0, 0, 0) {
         change(session, &mut failure, runs / 2);
     }
-    Failure { found, ..confirm(session, failure) }
+    let cutting = if runs > 0 && is_over() { Cutting::Interrupted } else { Cutting::Done };
+    match confirm(session, failure) {
+        Some(failure) => (Failure { found: original.found, ..failure }, cutting),
+        None => (original, Cutting::Interrupted),
+    }
 }
 
 fn follow<S: Subject>(session: &mut Session<'_, S>, steps: Vec<Choice>) -> Option<Failure> {
@@ -53,7 +76,7 @@ fn follow<S: Subject>(session: &mut Session<'_, S>, steps: Vec<Choice>) -> Optio
 
 /// Whether time is up.
 fn is_over() -> bool {
-    current::with(|engine| engine.watch.is_over()).unwrap_or(true)
+    current::with(|engine| engine.watch().is_over()).unwrap_or(true)
 }
 
 /// Whether the two are one failure reached in different ways. Messages may contain values that
@@ -101,7 +124,8 @@ fn search_afresh<S: Subject>(session: &mut Session<'_, S>, failure: &mut Failure
 /// Changes the schedule as long as that makes it better.
 fn change<S: Subject>(session: &mut Session<'_, S>, failure: &mut Failure, mut runs: u32) {
     'again: loop {
-        for candidate in candidates(failure.schedule.steps()) {
+        let steps = failure.schedule.steps().to_vec();
+        for candidate in candidates(&steps) {
             if runs == 0 || is_over() {
                 return;
             }
@@ -118,35 +142,42 @@ fn change<S: Subject>(session: &mut Session<'_, S>, failure: &mut Failure, mut r
 /// Schedules that may be better: without one stretch of a lane (whose steps then come when no other
 /// lane can run), with two neighbouring stretches exchanged, or with an ordinary choice in place of
 /// an unusual one.
-fn candidates(steps: &[Choice]) -> Vec<Vec<Choice>> {
-    let stretches: Vec<&[Choice]> = steps.chunk_by(|a, b| a.lane == b.lane).collect();
-    let without = (0..stretches.len()).map(|gone| {
-        let kept = stretches.iter().enumerate().filter(|&(at, _)| at != gone);
-        kept.flat_map(|(_, stretch)| stretch.to_vec()).collect()
+fn candidates(steps: &[Choice]) -> impl Iterator<Item = Vec<Choice>> + '_ {
+    let stretches = || steps.chunk_by(|a, b| a.lane == b.lane);
+    let without = stretches().scan(0, move |start, stretch| {
+        let end = *start + stretch.len();
+        let kept = [&steps[..*start], &steps[end..]].concat();
+        *start = end;
+        Some(kept)
     });
-    let exchanged = (1..stretches.len()).map(|at| {
-        let mut stretches = stretches.clone();
-        stretches.swap(at - 1, at);
-        stretches.concat()
+    let pairs = stretches().zip(stretches().skip(1));
+    let exchanged = pairs.scan(0, move |start, (one, other)| {
+        let (before, after) = (&steps[..*start], &steps[*start + one.len() + other.len()..]);
+        *start += one.len();
+        Some([before, other, one, after].concat())
     });
     let ordinary = (0..steps.len()).filter(|&at| steps[at].choice != 0).map(|at| {
         let mut steps = steps.to_vec();
         steps[at].choice = 0;
         steps
     });
-    without.chain(exchanged).chain(ordinary).collect()
+    without.chain(exchanged).chain(ordinary)
 }
 
 /// Runs the schedule again, so that the reported failure is known to be reproducible, and has
-/// names.
-fn confirm<S: Subject>(session: &mut Session<'_, S>, failure: Failure) -> Failure {
+/// names. None when that was interrupted.
+fn confirm<S: Subject>(session: &mut Session<'_, S>, failure: Failure) -> Option<Failure> {
     current::with(|engine| {
         engine.recorder = Some(Recorder::default());
-        engine.watch = Watch::default();
+        engine.set_watch(engine.watch().with_grace(GRACE));
+        engine.strategy = Box::new(Script::new(failure.schedule.steps().to_vec()));
     });
-    let again = follow(session, failure.schedule.steps().to_vec());
+    let again = session.run();
     current::with(|engine| engine.recorder = None);
-    match again {
+    if again.end == End::Interrupted {
+        return None;
+    }
+    Some(match again.failure() {
         Some(again) if is_same(&again, &failure) && again.schedule == failure.schedule => again,
         _ => Failure {
             kind: FailureKind::Nondeterministic,
@@ -157,5 +188,5 @@ fn confirm<S: Subject>(session: &mut Session<'_, S>, failure: Failure) -> Failur
             ),
             ..failure
         },
-    }
+    })
 }

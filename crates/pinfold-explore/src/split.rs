@@ -10,12 +10,13 @@
 use crate::{
     config::{Config, Search},
     current::{self, Installed},
+    engine::End,
     job::{Job, Range},
     search::{Advance, Dpor, Frontier},
     session::{self, Session},
     subject::Subject,
 };
-use std::{collections::VecDeque, time::Instant};
+use std::collections::VecDeque;
 
 /// Divides the search for `config` into at least `at_least` jobs, or as many as possible. Searching
 /// each of them once, in any order and anywhere, searches everything: [`Config::job`] takes one.
@@ -25,20 +26,24 @@ use std::{collections::VecDeque, time::Instant};
 /// that PCT needs one execution for all of them. A search with a bound on preemptions is one job,
 /// since a bound is searched only once the previous one is exhausted. Where the search cannot be
 /// divided here, the only job is also the whole search, and exploring it says why.
-pub fn jobs<S: Subject>(subject: &mut S, config: &Config, at_least: usize) -> Vec<Job> {
+///
+/// None when [`Config::stop`] or [`Config::deadline`] ended the division: jobs that were cut short
+/// would be different jobs.
+pub fn jobs<S: Subject>(subject: &mut S, config: &Config, at_least: usize) -> Option<Vec<Job>> {
     if session::refusal(config).is_some() {
-        return vec![Job::default()];
+        return Some(vec![Job::default()]);
     }
     let whole = Config { job: None, resume: None, ..config.clone() };
-    // A job that was cut short would be a different job.
-    let uninterrupted = Config { deadline: None, stop: None, ..whole };
-    let mut engine = session::engine(&uninterrupted, Instant::now());
+    let mut engine = session::engine(&whole, config.time.now());
     let installed = Installed::new(&mut engine);
     let mut session = Session::new(subject);
     match config.search {
-        Search::Exhaustive { preemptions: Some(_) } => return vec![Job::default()],
-        Search::Random { runs, .. } => return ranges(runs, at_least, None),
-        Search::Pct { runs, .. } => return ranges(runs, at_least, length(&mut session)),
+        Search::Exhaustive { preemptions: Some(_) } => return Some(vec![Job::default()]),
+        Search::Random { runs, .. } => return Some(ranges(runs, at_least, None)),
+        Search::Pct { runs, .. } => {
+            let length = length(&mut session)?;
+            return Some(ranges(runs, at_least, length));
+        }
         Search::Exhaustive { preemptions: None } => {}
     }
     let mut open = VecDeque::from([Job::default()]);
@@ -46,11 +51,11 @@ pub fn jobs<S: Subject>(subject: &mut S, config: &Config, at_least: usize) -> Ve
     while open.len() + closed.len() < at_least
         && let Some(job) = open.pop_front()
     {
-        divide(&mut session, &job, &mut open, &mut closed);
+        divide(&mut session, &job, &mut open, &mut closed)?;
     }
     drop(installed);
     closed.extend(open);
-    closed
+    Some(closed)
 }
 
 /// Divides runs into ranges whose lengths differ by at most one.
@@ -66,26 +71,35 @@ fn ranges(runs: u64, at_least: usize, length: Option<usize>) -> Vec<Job> {
     (0..parts).map(|part| Job::random(range(part))).collect()
 }
 
-/// The steps that a PCT search spreads changes over: INV-RANDOM-2.
-fn length<S: Subject>(session: &mut Session<'_, S>) -> Option<usize> {
-    session.run();
+/// Runs an execution; none when it was interrupted, or there is no time for another.
+fn run<S: Subject>(session: &mut Session<'_, S>) -> Option<()> {
+    let ran = session.run();
+    let over = current::with(|engine| engine.watch().is_over()).unwrap_or(true);
+    (ran.end != End::Interrupted && !over).then_some(())
+}
+
+/// The steps that a PCT search spreads changes over, if they are known: INV-RANDOM-2. None when
+/// that was interrupted.
+fn length<S: Subject>(session: &mut Session<'_, S>) -> Option<Option<usize>> {
+    run(session)?;
     let spread = current::with(|engine| {
         engine.strategy.advance();
         engine.strategy.resumable()?.outlook().spread
     });
-    spread.flatten().map(|steps| steps as usize)
+    Some(spread.flatten().map(|steps| steps as usize))
 }
 
-/// Adds the parts of a job to the jobs that can be divided further, or to those that cannot.
+/// Adds the parts of a job to the jobs that can be divided further, or to those that cannot. None
+/// when that was interrupted.
 fn divide<S: Subject>(
     session: &mut Session<'_, S>,
     job: &Job,
     open: &mut VecDeque<Job>,
     closed: &mut Vec<Job>,
-) {
+) -> Option<()> {
     current::with(|engine| engine.strategy = Box::new(Dpor::split(job)));
     loop {
-        session.run();
+        run(session)?;
         let part = current::with(|engine| {
             let search = engine.strategy.dividing()?;
             Some((search.frontier(), Job::new(engine.schedule().to_vec(), search.asleep())))
@@ -96,7 +110,7 @@ fn divide<S: Subject>(
             Some((Frontier::Asleep, _)) | None => {}
         }
         if current::with(|engine| engine.strategy.advance()) != Some(Advance::Next) {
-            return;
+            return Some(());
         }
     }
 }

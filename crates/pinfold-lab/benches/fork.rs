@@ -1,5 +1,5 @@
 //! The explorer on the real code: a lock-free pin against fork, `scenarios/fork-races-fast-pin.pf`,
-//! under the latest rules and the weak model, on one core. Goals: P11.
+//! under the rules of `pinfold` and the weak model, on one core. Goals: P11.
 //!
 //! `cargo bench -p pinfold-lab`. Each figure stands beside what it must and what it should reach.
 //! Where a search without reduction does not end within its limit, its executions and the ratio are
@@ -44,7 +44,7 @@ fn with_two_pinners(text: &str) -> String {
 fn searched(scenario: &Scenario, strategy: Strategy) -> Report {
     let deadline = Some(LIMITS[usize::from(strategy == EVERY_SEQUENCE)]);
     let options = CheckOptions::of(Config { search: strategy, deadline, ..Config::default() });
-    let rules = Rules::parse("latest").expect("the rules exist");
+    let rules = Rules::parse("pinfold").expect("the rules exist");
     let report = check(scenario, "fork-races-fast-pin.pf", &rules, &options, &mut |at| {
         let seconds = at.search.elapsed.as_secs_f64();
         let _ = write!(

@@ -33,6 +33,8 @@ pub(crate) struct Places {
     hangs: BTreeMap<Pfn, (Pfn, usize)>,
     /// The scenario's names for pages.
     pages: BTreeMap<(Pfn, u64), String>,
+    /// Whether the exclusive mark is one that the rules know, and so worth showing.
+    marks: bool,
 }
 
 /// What an access goes to.
@@ -69,6 +71,11 @@ impl Cell {
 }
 
 impl Places {
+    /// No places yet; `marks` says whether the exclusive mark is shown.
+    pub(crate) fn new(marks: bool) -> Self {
+        Self { marks, ..Self::default() }
+    }
+
     /// A page of the scenario, called `process:area`.
     pub(crate) fn page(&mut self, name: &str, root: Pfn, page: u64) {
         let process = name.split(':').next().unwrap_or(name);
@@ -193,7 +200,9 @@ impl Places {
             },
             Cell::Entry { .. } => entry(Pte::from_bits(bits)),
             Cell::Data(_) => format!("\"{}\"", words.text(bits)),
-            Cell::Frame { word: FrameWord::Counts, .. } => counts(Counts::from_bits(bits)),
+            Cell::Frame { word: FrameWord::Counts, .. } => {
+                counts(Counts::from_bits(bits), self.marks)
+            }
             Cell::Frame { word: FrameWord::Flags, .. } => flags(bits),
             // A mapping is the address of the object that maps the frame.
             Cell::Frame { word: FrameWord::Mapping, .. } if bits == 0 => "none".to_owned(),
@@ -210,8 +219,8 @@ fn entry(pte: Pte<Tables>) -> String {
 }
 
 /// The counts as the state column of a trace shows them.
-fn counts(counts: Counts) -> String {
-    let mark = if counts.is_exclusive() { " excl" } else { "" };
+fn counts(counts: Counts, marks: bool) -> String {
+    let mark = if marks && counts.is_exclusive() { " excl" } else { "" };
     format!("ref {} map {}{mark}", counts.refs(), counts.maps())
 }
 

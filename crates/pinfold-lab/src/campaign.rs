@@ -15,6 +15,7 @@
 //! INV-CAMPAIGN-4: the limit on executions is never exceeded, however many threads there are.
 
 mod partial;
+mod sound;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,7 @@ mod tests;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pinfold_explore::{
     Budget, Completeness, Config, Job, Position, Search as Strategy, States, explore, jobs,
@@ -33,7 +34,7 @@ use crate::check::{
     reached,
 };
 use crate::report::{Report, Verdict, id};
-use crate::workers::{Worker, share};
+use crate::workers::{Heard, Worker, share};
 
 pub use partial::{CampaignError, Partial, Question, Shard, Unfinished, merge};
 use standing::Standing;
@@ -52,6 +53,8 @@ pub struct Campaign<'a> {
     question: Question,
     /// The report of a search that has found nothing yet.
     blank: Report,
+    /// How long the division took: it counts towards the time limit.
+    divided: Duration,
 }
 
 /// What a thread reports.
@@ -79,7 +82,7 @@ struct Work<'a> {
     /// The other threads have finished.
     halt: &'a Arc<AtomicBool>,
     budget: Option<Budget>,
-    until: Option<Instant>,
+    until: Option<Duration>,
     /// What one job has explored, another need not.
     states: Option<States>,
 }
@@ -97,18 +100,34 @@ struct Ended {
 
 impl<'a> Campaign<'a> {
     /// Divides the search of the executions into jobs.
-    pub fn new(prepared: &'a Prepared, options: &CheckOptions) -> Self {
+    ///
+    /// # Errors
+    /// When the time limit or the user's request ended that: the report of a search that has made
+    /// no execution.
+    pub fn new(prepared: &'a Prepared, options: &CheckOptions) -> Result<Self, Box<Report>> {
         Self::divided(prepared, options, JOBS)
     }
 
     /// The same with a different minimum number of jobs.
-    fn divided(prepared: &'a Prepared, options: &CheckOptions, at_least: usize) -> Self {
+    fn divided(
+        prepared: &'a Prepared,
+        options: &CheckOptions,
+        at_least: usize,
+    ) -> Result<Self, Box<Report>> {
+        let (time, config) = (&options.config.time, options.explored());
+        let started = time.now();
         let (scenario, rules, plan) = (prepared.scenario(), prepared.rules(), &prepared.plan);
         let mut blank = question(scenario, &prepared.path, rules, options);
         blank.reached = reached(plan, &vec![0; plan.goals.len()]);
         blank.id = identify(scenario, rules, &blank);
         let mut trial = Trial::new(plan, Keep::Verdict);
-        let jobs = jobs(&mut trial, &options.explored(), at_least);
+        let Some(jobs) = jobs(&mut trial, &config, at_least) else {
+            blank.search.seconds = time.since(started).as_secs_f64();
+            let why = interruption(&config, time.since(started)).unwrap_or_default();
+            blank.search.incomplete = Some(format!("{why} before it was divided into jobs"));
+            blank.verdict = Verdict::Partial;
+            return Err(Box::new(blank));
+        };
         let texts: Vec<String> = jobs.iter().map(Job::to_string).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let question = Question {
@@ -122,18 +141,8 @@ impl<'a> Campaign<'a> {
             jobs: jobs.len(),
             division: id(&texts),
         };
-        Self { prepared, options: options.clone(), jobs, question, blank }
-    }
-
-    /// Checks that the search can be divided among several threads or shards.
-    ///
-    /// # Errors
-    /// When it has a bound on preemptions: such a search is a single job.
-    pub fn can_be_shared_out(&self) -> Result<(), CampaignError> {
-        match self.options.config.search {
-            Strategy::Exhaustive { preemptions: Some(_) } => Err(CampaignError::Indivisible),
-            _ => Ok(()),
-        }
+        let divided = time.since(started);
+        Ok(Self { prepared, options: options.clone(), jobs, question, blank, divided })
     }
 
     /// A result without any jobs, of the whole campaign or of one shard.
@@ -146,56 +155,69 @@ impl<'a> Campaign<'a> {
     /// # Errors
     /// When it does not, or is inconsistent.
     pub fn accepts(&self, partial: &Partial) -> Result<(), CampaignError> {
+        partial.question.must_be(&self.question)?;
         partial.validate()?;
-        partial.question.must_be(&self.question)
+        partial.comes_from(&self.jobs)?;
+        let known = identify(self.prepared.scenario(), self.prepared.rules(), &partial.report);
+        if known != partial.report.id {
+            let why = format!("its report has the id {}, not {known}", partial.report.id);
+            return Err(CampaignError::Damaged(why));
+        }
+        Ok(())
     }
 
     /// Does the jobs that are still missing from `partial`, on `threads` threads, until one fails
     /// or something ends the search. The limits on executions and time in the options apply to this
     /// call. Returns the report on what `partial` contains afterwards.
+    ///
+    /// # Errors
+    /// When the system allows no thread at all; `partial` is unchanged then.
     pub fn run(
         &self,
         partial: &mut Partial,
         threads: usize,
         progress: &mut dyn FnMut(&Progress),
-    ) -> Report {
+    ) -> Result<Report, CampaignError> {
         if partial.has_failed() {
-            return partial.shown();
+            return Ok(partial.shown());
         }
-        let started = Instant::now();
+        let time = &self.options.config.time;
+        let started = time.now().saturating_sub(self.divided);
         let halt = Arc::new(AtomicBool::new(false));
         let work = Work {
             todo: partial.todo(),
             halt: &halt,
             budget: self.options.config.max_executions.map(Budget::new),
-            until: self.options.config.deadline.map(|time| started + time),
+            until: self.options.config.deadline.map(|limit| started.saturating_add(limit)),
             states: self.options.explored().states,
         };
         let mut ended = Ended::default();
         let mut standing = Standing::new(&self.jobs, partial);
         let work_on = |worker: &Worker<News>, task| self.work(&work, worker, task);
-        share(threads, work.todo.len(), BEAT, work_on, |news| {
-            match news {
-                Some(News::At { thread, at }) => standing.is_at(thread, at),
-                Some(News::Done { thread, done }) => {
+        let shared = share(threads, work.todo.len(), BEAT, work_on, |heard| {
+            match heard {
+                Heard::News(News::At { thread, at }) => standing.is_at(thread, at),
+                Heard::News(News::Done { thread, done }) => {
                     standing.is_idle(thread);
                     self.keep(partial, &mut ended, done);
                 }
-                None => {}
+                Heard::Fewer { started, wanted } => standing.is_short(started, wanted),
+                Heard::Silence => {}
             }
-            let elapsed = started.elapsed();
+            let elapsed = time.since(started);
             progress(&standing.progress(partial, elapsed));
             // A thread that reached the time limit first reports its own time.
             if ended.asked.is_none() {
-                ended.asked = self.stop_reason(elapsed);
+                ended.asked = interruption(&self.options.config, elapsed);
                 ended.why = ended.asked.clone().or(ended.why.take());
             }
             if ended.why.is_some() || ended.failed.is_some() {
                 halt.store(true, Ordering::Relaxed);
             }
         });
-        partial.report.search.seconds += started.elapsed().as_secs_f64();
-        self.conclude(partial, ended)
+        shared.map_err(|why| CampaignError::NoThread(why.to_string()))?;
+        partial.report.search.seconds += time.since(started).as_secs_f64();
+        Ok(self.conclude(partial, ended))
     }
 
     /// Does one job, unless the other threads have finished. A job that is interrupted or fails
@@ -213,7 +235,7 @@ impl<'a> Campaign<'a> {
             states: work.states.clone(),
             max_executions: None,
             budget: work.budget.clone(),
-            deadline: work.until.map(|until| until.saturating_duration_since(Instant::now())),
+            deadline: work.until.map(|until| until.saturating_sub(self.options.config.time.now())),
             pause: Some(Arc::clone(work.halt)),
             ..self.options.explored()
         };
@@ -225,17 +247,6 @@ impl<'a> Campaign<'a> {
         let done = Box::new(Done { job: *job, report, reached, found });
         worker.tell(News::Done { thread, done });
         if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    }
-
-    /// Why the search must stop here, if it must. The limit on executions stops the threads by
-    /// itself.
-    fn stop_reason(&self, elapsed: Duration) -> Option<String> {
-        let Config { deadline, stop, .. } = &self.options.config;
-        if deadline.is_some_and(|deadline| elapsed >= deadline) {
-            return Some(format!("stopped after {:.1} s", elapsed.as_secs_f64()));
-        }
-        let stopped = stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
-        stopped.then(|| "stopped on request".to_owned())
     }
 
     /// Adds the result of a job to the result it belongs to.
@@ -280,7 +291,9 @@ impl<'a> Campaign<'a> {
             partial.count(done.job, &self.counted(&done));
             let mut report = partial.shown();
             if let Some(found) = done.found.take() {
-                report.search.incomplete = Some("stopped at the first failure".to_owned());
+                if let Completeness::Bounded { why } = &done.report.complete {
+                    report.search.incomplete = Some(why.clone());
+                }
                 self.prepared.judge_failure(&mut report, &self.options, found);
             }
             report.id = identify(scenario, rules, &report);
@@ -290,4 +303,27 @@ impl<'a> Campaign<'a> {
         partial.report.id = identify(scenario, rules, &partial.report);
         partial.shown()
     }
+}
+
+/// Checks that a search can be divided among several threads or shards.
+///
+/// # Errors
+/// When it has a bound on preemptions: such a search is a single job.
+pub fn can_be_shared_out(options: &CheckOptions) -> Result<(), CampaignError> {
+    match options.config.search {
+        Strategy::Exhaustive { preemptions: Some(_) } => Err(CampaignError::Indivisible),
+        Strategy::Exhaustive { preemptions: None }
+        | Strategy::Random { .. }
+        | Strategy::Pct { .. } => Ok(()),
+    }
+}
+
+/// Why the search must stop here, if it must. The limit on executions stops the threads by itself.
+fn interruption(config: &Config, elapsed: Duration) -> Option<String> {
+    let Config { deadline, stop, .. } = config;
+    if deadline.is_some_and(|deadline| elapsed >= deadline) {
+        return Some(format!("stopped after {:.1} s", elapsed.as_secs_f64()));
+    }
+    let stopped = stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
+    stopped.then(|| "stopped on request".to_owned())
 }

@@ -1,17 +1,15 @@
 //! What a scenario states about the end of an execution: claims and outcomes.
+//!
+//! - INV-CLAIM-1: looking changes no answer. What only looks is looked at first: frames, registers,
+//!   marks, and words through handles. What reads as a process does, and may fault, comes after it.
+//!   Each fact is looked at once, however many claims and outcomes state it.
 
 use pinfold::{Flags, Pfn, VirtAddr, lab};
 
+use crate::about::{About, Spot};
 use crate::cpu::Operation;
-use crate::scenario::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Text, View};
+use crate::scenario::{Atom, Claim, ClaimMode, Fact, Polarity, Scenario, Text, View};
 use crate::world::World;
-
-/// A fact that was looked at.
-pub(crate) struct Looked {
-    /// Whether it holds.
-    pub(crate) holds: bool,
-    pub(crate) found: Found,
-}
 
 /// What was found instead of the fact, or in agreement with it.
 #[derive(Clone, Copy, Debug)]
@@ -23,52 +21,119 @@ pub(crate) enum Found {
     Dirty(Option<bool>),
 }
 
-impl World {
-    /// Whether a claim is kept, and what each of its facts found.
-    pub(crate) fn claim(&self, claim: &Claim) -> (bool, Vec<Looked>) {
-        let looked: Vec<Looked> = claim.facts.iter().map(|fact| self.look(fact)).collect();
-        let kept = match claim.mode {
-            // A fact about something that a step was allowed to fail to make, and did not make,
-            // counts as holding; the other facts must hold.
-            ClaimMode::Holds => {
-                let mut facts = claim.facts.iter().zip(&looked);
-                facts.all(|(fact, looked)| looked.holds || !self.is_made(fact))
+/// What there was at the end of an execution, for each thing that a claim or an outcome states.
+pub(crate) struct Ends<'a> {
+    scenario: &'a Scenario,
+    seen: Vec<Seen<'a>>,
+}
+
+/// What was found where an atom looks.
+struct Seen<'a> {
+    atom: &'a Atom,
+    /// Whether everything that it is about was made: a step that may fail may have failed to.
+    made: bool,
+    /// Whether the atom is true.
+    is: bool,
+    found: Found,
+}
+
+impl<'a> Ends<'a> {
+    /// Looks at the end of an execution: INV-CLAIM-1.
+    pub(crate) fn of(world: &World, scenario: &'a Scenario) -> Self {
+        let claimed = scenario.always.iter().flat_map(|claim| &claim.facts);
+        let told = scenario.outcomes.iter().flat_map(|outcome| &outcome.when);
+        let mut atoms: Vec<&Atom> = Vec::new();
+        for fact in claimed.chain(told) {
+            if !atoms.contains(&&fact.atom) {
+                atoms.push(&fact.atom);
             }
-            // A fact about what was not made does not hold, so such a claim is kept.
-            ClaimMode::Never => !looked.iter().all(|fact| fact.holds),
+        }
+        let (reads, looks): (Vec<_>, Vec<_>) = atoms.into_iter().partition(|atom| reads(atom));
+        let seen = looks.into_iter().chain(reads).map(|atom| world.look(atom)).collect();
+        Self { scenario, seen }
+    }
+
+    /// Each claim, whether it is kept, and what each of its facts found.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = (&'a Claim, bool, Vec<Found>)> {
+        self.scenario.always.iter().map(|claim| {
+            let kept = match claim.mode {
+                // A fact about something that a step was allowed to fail to make, and did not make,
+                // counts as holding; the other facts must hold.
+                ClaimMode::Holds => {
+                    claim.facts.iter().all(|fact| !self.seen(fact).made || self.holds(fact))
+                }
+                // A fact about what was not made does not hold, so such a claim is kept.
+                ClaimMode::Never => !claim.facts.iter().all(|fact| self.holds(fact)),
+            };
+            (claim, kept, claim.facts.iter().map(|fact| self.seen(fact).found).collect())
+        })
+    }
+
+    /// The facts for which a claim is not kept, and what they found.
+    pub(crate) fn faults(&self, claim: &'a Claim) -> impl Iterator<Item = (&'a Fact, Found)> {
+        let at_fault = move |fact: &&Fact| match claim.mode {
+            ClaimMode::Holds => self.seen(fact).made && !self.holds(fact),
+            ClaimMode::Never => self.holds(fact),
         };
-        (kept, looked)
+        let facts = claim.facts.iter().filter(at_fault);
+        facts.map(|fact| (fact, self.seen(fact).found))
     }
 
     /// The label of the execution: the first outcome whose facts all hold.
-    pub(crate) fn outcome(&self, outcomes: &[Outcome]) -> String {
-        let met =
-            outcomes.iter().find(|outcome| outcome.when.iter().all(|fact| self.look(fact).holds));
+    pub(crate) fn outcome(&self) -> String {
+        let mut outcomes = self.scenario.outcomes.iter();
+        let met = outcomes.find(|outcome| outcome.when.iter().all(|fact| self.holds(fact)));
         met.map_or_else(|| "done".to_owned(), |outcome| outcome.name.value.clone())
     }
 
-    /// Whether what the fact is about was made: a step that may fail may have failed to.
-    fn is_made(&self, fact: &Fact) -> bool {
+    fn holds(&self, fact: &Fact) -> bool {
+        let Seen { made, is, .. } = *self.seen(fact);
+        made && match fact.polarity {
+            Polarity::Affirmed => is,
+            Polarity::Denied => !is,
+        }
+    }
+
+    fn seen(&self, fact: &Fact) -> &Seen<'a> {
+        let seen = self.seen.iter().find(|seen| *seen.atom == fact.atom);
+        seen.expect("every fact of the scenario was looked at")
+    }
+}
+
+/// Whether looking at an atom is an access by a process, which may fault.
+fn reads(atom: &Atom) -> bool {
+    match atom {
+        Atom::Sees { view: View::Process { .. }, .. } => true,
+        Atom::Sees { view: View::Handle(_), .. }
+        | Atom::Is { .. }
+        | Atom::Dirty { .. }
+        | Atom::Register { .. } => false,
+    }
+}
+
+impl World {
+    /// Whether what the atom is about was made.
+    fn is_made(&self, atom: &Atom) -> bool {
         let state = self.state.borrow();
         let view = |view: &View| match view {
             View::Handle(place) => state.handles.get(&place.name.value).is_some(),
-            View::Process { .. } => true,
+            View::Process { process, .. } => state.processes.get(&process.value).is_some(),
         };
-        match &fact.atom {
+        match atom {
             Atom::Sees { view: seen, .. } | Atom::Dirty { view: seen } => view(seen),
             Atom::Is { left, right } => view(left) && view(right),
             Atom::Register { register, .. } => state.registers.get(&register.value).is_some(),
         }
     }
 
-    pub(crate) fn look(&self, fact: &Fact) -> Looked {
-        let is = |seen: Option<u64>, word: &Text| {
+    fn look<'a>(&self, atom: &'a Atom) -> Seen<'a> {
+        let says = |seen: Option<u64>, word: &Text| {
             seen.is_some_and(|value| self.words.is(value, &word.value))
         };
-        let (holds, found) = match &fact.atom {
+        let (is, found) = match atom {
             Atom::Sees { view, word } => {
                 let seen = self.content(view);
-                (is(seen, word), Found::Word(seen))
+                (says(seen, word), Found::Word(seen))
             }
             Atom::Is { left, right } => {
                 let (left, right) = (self.frame(left), self.frame(right));
@@ -80,15 +145,52 @@ impl World {
             }
             Atom::Register { register, word } => {
                 let seen = self.state.borrow().registers.get(&register.value).copied();
-                (is(seen, word), Found::Register(seen))
+                (says(seen, word), Found::Register(seen))
             }
         };
-        let holds = match fact.polarity {
-            _ if !self.is_made(fact) => false,
-            Polarity::Affirmed => holds,
-            Polarity::Denied => !holds,
+        Seen { atom, made: self.is_made(atom), is, found }
+    }
+
+    /// What a fact that does not hold is about.
+    pub(crate) fn about(&self, fact: &Fact, found: Found) -> Option<About> {
+        let page = |view: &View| match view {
+            View::Handle(_) => None,
+            View::Process { process, place } => {
+                let (space, target, _) = self.target(&process.value, place).ok()?;
+                Some((space.id(), target.page))
+            }
         };
-        Looked { holds, found }
+        match (&fact.atom, found) {
+            (Atom::Sees { view, word }, Found::Word(found)) => {
+                let spot = match view {
+                    View::Handle(place) => {
+                        Spot::Handle(place.name.value.clone(), self.frame(view)?)
+                    }
+                    View::Process { .. } => Spot::Page(page(view)?, self.frame(view)),
+                };
+                let place = match view {
+                    View::Handle(place) | View::Process { place, .. } => place,
+                };
+                let wanted = match fact.polarity {
+                    Polarity::Affirmed => self.words.find(&word.value),
+                    Polarity::Denied => None,
+                };
+                Some(About::Word { spot, word: place.word() as usize, wanted, found })
+            }
+            (Atom::Is { left, right }, _) => match (left, right) {
+                (View::Handle(place), owner) | (owner, View::Handle(place)) => {
+                    let handle = place.name.value.clone();
+                    let frame = self.frame(&View::Handle(place.clone()))?;
+                    Some(About::Parted { handle, frame, page: page(owner)? })
+                }
+                (one, other) => Some(About::Pages(page(one)?, page(other)?)),
+            },
+            (Atom::Dirty { view }, _) => page(view).map(About::Clean),
+            (Atom::Register { register, .. }, Found::Register(found)) => {
+                Some(About::Register { name: register.value.clone(), found })
+            }
+            _ => None,
+        }
     }
 
     /// What was found, in words.
@@ -147,7 +249,9 @@ impl World {
             }
             View::Process { process, place } => {
                 let (space, target, _) = self.target(&process.value, place).ok()?;
+                // Shared memory has its page whether this process has touched it yet or not.
                 self.mapped(space.root(), target.page)
+                    .or_else(|| lab::shared_page(&space, VirtAddr::of_page(target.page)))
             }
         }
     }

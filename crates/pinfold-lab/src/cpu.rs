@@ -12,6 +12,7 @@ use pinfold::sync::AtomicU64;
 use pinfold::{AddressSpace, Cause, FaultError, Format, PAGE_SIZE, Pfn, Pte, VirtAddr};
 
 use crate::hardware::Tables;
+use crate::journal::{Touch, What};
 use crate::machine::Machine;
 use crate::report::Oracle;
 use crate::tlb::Translation;
@@ -85,13 +86,15 @@ impl Machine {
         };
         self.must_live(space.memory().frames(), frame);
         let cell = self.word(frame, target.word);
-        Some(match operation {
-            Operation::Load => cell.load_acquire(),
+        let (value, what): (u64, fn(Touch) -> What) = match operation {
+            Operation::Load => (cell.load_acquire(), What::Loads),
             Operation::Store(value) => {
                 cell.store_release(value);
-                value
+                (value, What::Stores)
             }
-        })
+        };
+        self.touched(Touch { frame, word: target.word, value, handle: None }, what);
+        Some(value)
     }
 
     /// The page walk. The address of each table depends on the entry that was read before, which

@@ -8,8 +8,8 @@
 //!    [`pinfold::Memory`] on a simulated `machine` with its `cpu`s.
 //! 3. `step`: each step calls the production memory manager.
 //! 4. `oracle` and `claim`: the end of an execution is judged.
-//! 5. [`check()`] and [`run()`]: many executions through the explorer, or one; `trace` turns one
-//!    into lanes.
+//! 5. [`check()`] and [`run()`]: many executions through the explorer, or one; `story` turns one
+//!    into lanes and says why it broke.
 //! 6. [`campaign`]: a search divided among threads, processes and machines, and in time.
 //! 7. [`report`]: the result as data, from which every output derives; `access` puts the shared
 //!    accesses of a replay into words.
@@ -25,22 +25,26 @@
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `scenario`, `report`, `hardware`, `named`, `workers`, `counted`, `shipped` | what is asked and answered, and what needs nothing |
-//! | 1 | `words`, `tlb`, `access` | parts of an execution |
-//! | 2 | `record` | what happened in it |
-//! | 3 | `machine`, `trace` | the platform under the memory manager; what is read of an execution |
-//! | 4 | `cpu` | loads, stores and faults |
-//! | 5 | `world` | everything of one execution |
-//! | 6 | `oracle`, `claim`, `step` | what moves a world and what judges it |
-//! | 7 | `check` | many executions, or one |
-//! | 8 | `campaign`, `saved` | searches divided, and executions kept |
+//! | 1 | `words`, `tlb`, `access`, `about`, `waits`, `exits` | parts of an execution |
+//! | 2 | `journal` | everything that happened in it |
+//! | 3 | `record`, `story` | what is always kept of it; what is told of it |
+//! | 4 | `machine` | the platform under the memory manager |
+//! | 5 | `cpu` | loads, stores and faults |
+//! | 6 | `world` | everything of one execution |
+//! | 7 | `oracle`, `claim`, `step` | what moves a world and what judges it |
+//! | 8 | `check` | many executions, or one |
+//! | 9 | `campaign`, `saved` | searches divided, and executions kept |
 
+mod about;
 mod access;
 pub mod campaign;
 mod check;
 mod claim;
 mod counted;
 mod cpu;
+mod exits;
 mod hardware;
+mod journal;
 mod machine;
 mod named;
 mod oracle;
@@ -50,8 +54,9 @@ pub mod saved;
 pub mod scenario;
 mod shipped;
 mod step;
+mod story;
 mod tlb;
-mod trace;
+mod waits;
 mod words;
 pub mod workers;
 mod world;

@@ -28,6 +28,7 @@ use pinfold::{Bug, Event, EventKind, Format, NodeId, Pfn, SpaceId, VirtRange};
 use pinfold_explore::hook;
 
 use crate::hardware::{DataWord, Hardware, STEP_STARTS, Tables};
+use crate::journal::{Touch, What};
 use crate::record::Record;
 use crate::report::Oracle;
 use crate::tlb::Tlbs;
@@ -138,6 +139,12 @@ impl Machine {
     /// How many words of data a page has.
     pub(crate) fn words(&self) -> usize {
         self.words
+    }
+
+    /// Notes that the caller has loaded or stored a word.
+    pub(crate) fn touched(&self, touch: Touch, what: impl FnOnce(Touch) -> What) {
+        let lane = self.lane();
+        self.record().note(lane, || what(touch));
     }
 
     /// Ends the execution as a failure of `oracle`; when running alone, remembers it for the judge.

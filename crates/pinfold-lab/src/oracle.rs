@@ -12,6 +12,7 @@ use pinfold::rules::pin::counts_zero_page;
 use pinfold::sync::AtomicU64;
 use pinfold::{Flags, NodeId, PIN_BIAS, Pfn, Pte};
 
+use crate::about::{About, Breach, Seen, Spot};
 use crate::counted::counted;
 use crate::hardware::Tables;
 use crate::report::{Finding, Oracle};
@@ -33,7 +34,7 @@ fn inherits(state: &State, name: &str, store: &Store) -> bool {
 }
 
 /// What an oracle that judges the end found wrong.
-type Found = Result<(), String>;
+type Found = Result<(), Breach>;
 
 /// When an oracle is judged, and by what.
 enum Judge {
@@ -71,25 +72,29 @@ fn judge(oracle: Oracle) -> Judge {
 impl World {
     /// The oracles that are broken now, in the order in which they broke. Runs alone. If a machine
     /// broke before its end, what is left of it is not examined.
-    pub(crate) fn examine(&self) -> Vec<Finding> {
-        let mut findings = self.machine().record().broken.clone();
-        if !findings.is_empty() {
-            return findings;
+    pub(crate) fn examine(&self) -> Vec<Seen> {
+        let broken = self.machine().record().broken.clone();
+        if !broken.is_empty() {
+            return broken.into_iter().map(|finding| Seen { finding, about: Vec::new() }).collect();
         }
+        let mut seen = Vec::new();
         for &oracle in Oracle::ALL {
             if let Judge::End(examine) = judge(oracle)
-                && let Err(what) = examine(self)
+                && let Err(Breach { what, about }) = examine(self)
             {
-                findings.push(Finding { oracle, what });
+                let about = about.into_iter().collect();
+                seen.push(Seen { finding: Finding { oracle, what }, about });
             }
         }
-        findings
+        seen
     }
 
     /// The oracles that are broken when nothing should be left. Call it after [`World::take_down`].
     pub(crate) fn examine_ruins(&self) -> Vec<Finding> {
         let findings = Oracle::ALL.iter().filter_map(|&oracle| match judge(oracle) {
-            Judge::TakenDown(examine) => examine(self).err().map(|what| Finding { oracle, what }),
+            Judge::TakenDown(examine) => {
+                examine(self).err().map(|breach| Finding { oracle, what: breach.what })
+            }
             Judge::End(_) | Judge::Elsewhere => None,
         });
         findings.collect()
@@ -105,7 +110,8 @@ impl World {
             Some(1) => "1 frame is not free at the end".to_owned(),
             Some(lost) => format!("{lost} frames are not free at the end"),
             None => format!("{free} frames are free at the end, of {}", self.free_at_start),
-        })
+        }
+        .into())
     }
 
     /// The frame that `page` maps in the tables at `root`, including hinting entries.
@@ -121,7 +127,11 @@ impl World {
             let (Some(_), Some(since)) = (&handle.hold, handle.coherent) else { continue };
             for (index, frame) in handle.frames.iter().enumerate() {
                 if let Some(seen) = self.parted(&state, handle, since, index as u64) {
-                    return Err(format!("{name} names {frame}, {} names {seen}", handle.process));
+                    let page = handle.pages.first_page().0 + index as u64;
+                    let page = (handle.space, page);
+                    let about = About::Parted { handle: name.to_owned(), frame: *frame, page };
+                    let what = format!("{name} names {frame}, {} names {seen}", handle.process);
+                    return Err(Breach { what, about: Some(about) });
                 }
             }
         }
@@ -147,20 +157,31 @@ impl World {
             let mine = |store: &Store| inherits(&state, name, store);
             let of = |value: u64| state.stores.iter().filter(move |store| store.value == value);
             let foreign = |value| of(value).next().is_some() && !of(value).any(mine);
-            let own = self.private_frames(process);
+            let own = self.private_frames(process).map(|(page, frame)| {
+                let space = process.space.as_ref().map(|space| space.id());
+                (space.map(|space| Spot::Page((space, page), Some(frame))), frame)
+            });
             let held = state
                 .handles
-                .values()
-                .filter(|handle| handle.process == name && handle.hold.is_some())
-                .flat_map(|handle| handle.frames.iter().copied());
-            for frame in own.chain(held) {
+                .iter()
+                .filter(|(_, handle)| handle.process == name && handle.hold.is_some())
+                .flat_map(|(name, handle)| handle.frames.iter().map(move |frame| (name, *frame)))
+                .map(|(name, frame)| (Some(Spot::Handle(name.to_owned(), frame)), frame));
+            for (spot, frame) in own.chain(held) {
                 for word in 0..self.machine().words() {
                     let value = self.machine().word(frame, word).peek();
                     if foreign(value) {
                         let text = self.words.text(value);
-                        return Err(format!(
+                        let what = format!(
                             "{name} sees \"{text}\" in {frame}, stored elsewhere after the fork"
-                        ));
+                        );
+                        let about = spot.clone().map(|spot| About::Word {
+                            spot,
+                            word,
+                            wanted: None,
+                            found: Some(value),
+                        });
+                        return Err(Breach { what, about });
                     }
                 }
             }
@@ -168,13 +189,13 @@ impl World {
         Ok(())
     }
 
-    /// The frames of a process's private areas.
-    fn private_frames(&self, process: &Process) -> impl Iterator<Item = Pfn> {
+    /// The pages of a process's private areas that map a frame, with that frame.
+    fn private_frames(&self, process: &Process) -> impl Iterator<Item = (u64, Pfn)> {
         let root = process.space.as_ref().map(|space| space.root());
         let private = process.areas.values().filter(|area| area.sharing == Sharing::Private);
         private
             .flat_map(|area| area.range.iter())
-            .filter_map(move |page| self.mapped(root?, page.0))
+            .filter_map(move |page| Some((page.0, self.mapped(root?, page.0)?)))
     }
 
     fn counts(&self) -> Found {
@@ -206,9 +227,9 @@ impl World {
                 let each = match hold {
                     Hold::Pins(_) if *pfn == zero && free_zero_pin => 0,
                     Hold::Pins(_) => PIN_BIAS,
-                    Hold::Refs(_) => hold.gets(),
+                    Hold::Refs(_) => 1,
                 };
-                wanted[at(*pfn)].0 += each;
+                wanted[at(*pfn)].0 += each * hold.times();
             }
         }
         for pfn in self.memory.frames().all() {
@@ -219,13 +240,14 @@ impl World {
             let found = (counts.refs(), counts.maps());
             let wanted = wanted[at(pfn)];
             if wanted != found {
-                return Err(format!(
+                let what = format!(
                     "{pfn} has {} and {}; {} and {} are accounted for",
                     counted(found.0, "reference", "references"),
                     counted(found.1, "mapping", "mappings"),
                     wanted.0,
                     wanted.1
-                ));
+                );
+                return Err(Breach { what, about: Some(About::Frame(pfn)) });
             }
         }
         Ok(())
@@ -236,7 +258,7 @@ impl World {
         let holds = state.handles.values().filter_map(|handle| handle.hold.as_ref());
         let held: u64 = holds
             .filter(|hold| matches!(hold, Hold::Pins(_)))
-            .map(|hold| hold.pages().len() as u64)
+            .map(|hold| hold.pages().len() as u64 * u64::from(hold.times()))
             .sum();
         let stats = self.memory.stats();
         let (acquired, released) =
@@ -246,11 +268,11 @@ impl World {
                 "{} acquired, {released} released, {held} held",
                 counted(acquired, "pin", "pins")
             );
-            return Err(told);
+            return Err(told.into());
         }
         let free: u64 = self.nodes().map(|node| self.memory.frames().free_frames(node)).sum();
         if free != self.memory.frames().total_free() {
-            return Err("the nodes' free frames do not sum".to_owned());
+            return Err("the nodes' free frames do not sum".into());
         }
         Ok(())
     }

@@ -1,14 +1,15 @@
-//! What happened in an execution: always enough for oracles and coverage, and everything for a
-//! trace if requested.
+//! What happened in an execution: always enough for oracles and coverage, and everything in a
+//! [`Journal`] if requested.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
-use pinfold::{Event, EventKind, Pfn, SpaceId, Weight};
+use pinfold::{Event, EventKind, Pfn, SpaceId, VirtRange};
 use pinfold_explore::hook;
 
 use crate::access::Places;
+use crate::journal::{Describe, Journal, What};
 use crate::report::{Finding, Oracle};
 use crate::scenario::{Activity, Verb};
 
@@ -53,52 +54,6 @@ impl Doing {
     }
 }
 
-/// One line of a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
-    /// The lane; none for what runs alone.
-    pub(crate) lane: Option<usize>,
-    /// What happened.
-    pub(crate) what: What,
-    /// How many times in a row.
-    pub(crate) times: u32,
-    /// What had changed by then in the watched pages.
-    pub(crate) state: Option<String>,
-}
-
-/// What a line says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum What {
-    /// A step of the scenario began.
-    Step(String),
-    /// The memory manager reported an event.
-    Event(EventKind),
-    /// The result of a step.
-    Result(String),
-}
-
-/// A page whose entry and frame a trace shows.
-#[derive(Clone, Debug)]
-struct Watched {
-    name: String,
-    root: Pfn,
-    page: u64,
-    shown: String,
-}
-
-/// Describes the current entry and frame of a page, given the root of its tables and its number.
-pub(crate) type Describe = dyn Fn(Pfn, u64) -> String + Send + Sync;
-
-/// The full record of one execution.
-#[derive(Default)]
-struct Journal {
-    lines: Vec<Line>,
-    watched: Vec<Watched>,
-    places: Places,
-    /// Belongs to the world, which owns the memory that it inspects.
-    describe: Option<Weak<Describe>>,
-}
-
 /// What happened.
 #[derive(Default)]
 pub(crate) struct Record {
@@ -131,9 +86,9 @@ impl Record {
         }
     }
 
-    /// Keeps everything from now on.
-    pub(crate) fn journal(mut self) -> Self {
-        self.journal = Some(Journal::default());
+    /// Keeps everything from now on; `marks` says whether the rules know the exclusive mark.
+    pub(crate) fn journal(mut self, marks: bool) -> Self {
+        self.journal = Some(Journal { places: Places::new(marks), ..Journal::default() });
         self
     }
 
@@ -151,21 +106,27 @@ impl Record {
 
     /// The lanes are about to start: notes where the tables are; `read` reads an entry of a table.
     pub(crate) fn lanes_begin(&mut self, read: impl Fn(Pfn, usize) -> u64) {
-        if let Some(Journal { places, .. }) = &mut self.journal {
-            places.survey(read);
+        if let Some(journal) = &mut self.journal {
+            journal.places.survey(read);
         }
     }
 
-    /// Ends the journal: its lines, and what the pages are called.
-    pub(crate) fn close(&mut self) -> (Vec<Line>, Places) {
-        self.journal.take().map(|journal| (journal.lines, journal.places)).unwrap_or_default()
+    /// Ends the journal.
+    pub(crate) fn close(&mut self) -> Option<Journal> {
+        self.journal.take()
     }
 
     /// Shows a page in the state column from now on.
-    pub(crate) fn watch(&mut self, name: String, root: Pfn, page: u64) {
+    pub(crate) fn watch(&mut self, process: &str, name: String, tables: (SpaceId, Pfn), page: u64) {
         if let Some(journal) = &mut self.journal {
-            journal.places.page(&name, root, page);
-            journal.watched.push(Watched { name, root, page, shown: String::new() });
+            journal.watch(process, name, tables, page);
+        }
+    }
+
+    /// Shows the pages of `space` in `pages`, or all of them, no longer.
+    pub(crate) fn unwatch(&mut self, space: SpaceId, pages: Option<VirtRange>) {
+        if let Some(journal) = &mut self.journal {
+            journal.unwatch(space, pages);
         }
     }
 
@@ -175,17 +136,18 @@ impl Record {
         }
     }
 
+    /// A step begins; `told` is what a journal says of it.
     pub(crate) fn step_begins(
         &mut self,
         lane: Option<usize>,
         verb: Verb,
-        text: impl FnOnce() -> String,
+        told: impl FnOnce() -> What,
     ) {
         if let Some(lane) = lane {
             self.doing[lane].verb = Some(verb);
         }
         self.reach(lane, verb.as_str());
-        self.push(lane, || What::Step(text()));
+        self.note(lane, told);
     }
 
     pub(crate) fn step_ends(
@@ -198,8 +160,9 @@ impl Record {
         }
         if self.journal.is_some() {
             if let Some(text) = result() {
-                self.push(lane, || What::Result(text));
+                self.note(lane, || What::Result(text));
             }
+            self.note(lane, || What::Ends);
             self.look();
         }
     }
@@ -219,9 +182,7 @@ impl Record {
             hook::saw(self.zaps);
         }
         self.reach(lane, event.kind.name());
-        if event.kind.weight() == Weight::Line {
-            self.push(lane, || What::Event(event.kind));
-        }
+        self.note(lane, || What::Event(event));
     }
 
     fn reach(&mut self, lane: Option<usize>, name: &str) {
@@ -239,31 +200,17 @@ impl Record {
         }
     }
 
-    fn push(&mut self, lane: Option<usize>, what: impl FnOnce() -> What) {
-        let Some(Journal { lines, .. }) = &mut self.journal else { return };
-        let what = what();
-        match lines.last_mut() {
-            Some(last) if last.lane == lane && last.what == what => {
-                last.times += 1;
-                last.state = None;
-            }
-            _ => lines.push(Line { lane, what, times: 1, state: None }),
+    /// Adds a line to the journal, if there is one.
+    pub(crate) fn note(&mut self, lane: Option<usize>, what: impl FnOnce() -> What) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(lane, what(), hook::step());
         }
     }
 
-    /// Notes in the last line what has changed in the watched pages.
+    /// Notes what has changed in the watched pages.
     pub(crate) fn look(&mut self) {
-        let Some(Journal { lines, watched, describe, .. }) = &mut self.journal else { return };
-        let Some(describe) = describe.as_ref().and_then(Weak::upgrade) else { return };
-        let Some(line) = lines.last_mut() else { return };
-        let mut changes: Vec<String> = line.state.take().into_iter().collect();
-        for page in watched {
-            let now = describe(page.root, page.page);
-            if now != page.shown {
-                changes.push(format!("{} {now}", page.name));
-                page.shown = now;
-            }
+        if let Some(journal) = &mut self.journal {
+            journal.look();
         }
-        line.state = (!changes.is_empty()).then(|| changes.join("; "));
     }
 }

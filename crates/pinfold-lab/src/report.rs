@@ -7,7 +7,7 @@
 //! 2. [`Row::lane`] indexes [`Trace::lanes`]; a renderer tolerates an index out of range.
 //! 3. [`Report::id`] depends on content alone, so one failure has one id on every machine.
 //!
-//! The JSON form is versioned by its first key, `"pinfold": 2`; the meaning of a field may not
+//! The JSON form is versioned by its first key, `"pinfold": 3`; the meaning of a field may not
 //! change without a new number there.
 
 use pinfold_explore::{LockForm, Model};
@@ -23,11 +23,11 @@ mod tests;
 
 pub(crate) use chosen::by_name;
 pub use chosen::{Chosen, ParseChosenError, Way};
-pub use hash::id;
+pub use hash::{content_hash, id};
 pub use oracle::{Finding, Oracle, UnknownOracle};
 
 /// The version of the JSON form, held in [`Report::pinfold`].
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The answer, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -120,12 +120,14 @@ impl Report {
         self.search.absorb(&other.search);
         for outcome in &other.outcomes {
             match self.outcomes.binary_search_by(|known| known.label.cmp(&outcome.label)) {
-                Ok(at) => self.outcomes[at].count += outcome.count,
+                Ok(at) => {
+                    self.outcomes[at].count = self.outcomes[at].count.saturating_add(outcome.count)
+                }
                 Err(at) => self.outcomes.insert(at, outcome.clone()),
             }
         }
         for (known, goal) in self.reached.iter_mut().zip(&other.reached) {
-            known.count += goal.count;
+            known.count = known.count.saturating_add(goal.count);
         }
     }
 
@@ -192,21 +194,49 @@ pub struct Search {
     pub seconds: f64,
     /// What ended the search early, if it did not finish.
     pub incomplete: Option<String>,
+    /// What a machine with a stronger model does, if the search found a failure and asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// Whether a failure that was found under a weak model needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Elsewhere {
+    /// No access of the execution was late, so sequential consistency has it, and every machine.
+    Everywhere,
+    /// Under tso, as on x86, a search found a failure, too, after so many executions.
+    TsoToo {
+        /// The executions that it took.
+        executions: u64,
+    },
+    /// Under tso every execution was tried, and none fails.
+    NotTso {
+        /// How many there are.
+        executions: u64,
+    },
+    /// Under tso nothing was found in so many executions, which are not all.
+    NotFoundUnderTso {
+        /// How many were tried.
+        executions: u64,
+    },
 }
 
 impl Search {
-    /// Executions that were begun.
+    /// The executions that were begun, whatever became of them.
     pub fn begun(&self) -> u64 {
-        self.executions + self.blocked + self.pruned + self.truncated
+        [self.blocked, self.pruned, self.truncated]
+            .into_iter()
+            .fold(self.executions, u64::saturating_add)
     }
 
     /// Adds the work of another part of the same search.
     pub(crate) fn absorb(&mut self, other: &Search) {
-        self.executions += other.executions;
-        self.blocked += other.blocked;
-        self.pruned += other.pruned;
-        self.states += other.states;
-        self.truncated += other.truncated;
+        self.executions = self.executions.saturating_add(other.executions);
+        self.blocked = self.blocked.saturating_add(other.blocked);
+        self.pruned = self.pruned.saturating_add(other.pruned);
+        self.states = self.states.saturating_add(other.states);
+        self.truncated = self.truncated.saturating_add(other.truncated);
         self.steps_max = self.steps_max.max(other.steps_max);
         self.seconds += other.seconds;
     }
@@ -303,8 +333,8 @@ pub struct Row {
     pub text: String,
     /// What it changes, for the state column.
     pub state: Option<String>,
-    /// Whether this is the last step that could still have gone either way.
-    pub decisive: bool,
+    /// Whether the explanation of a failure is about this row.
+    pub cited: bool,
 }
 
 /// Kinds of trace rows.
@@ -317,6 +347,8 @@ pub enum RowKind {
     Note,
     /// Another lane continues.
     Switch,
+    /// The execution is over: what follows are reads by the claims.
+    Claims,
 }
 
 /// One access to what lanes share.
@@ -347,6 +379,10 @@ pub struct Decision {
     pub rule: String,
     /// What it decided, and on what grounds.
     pub text: String,
+    /// The rule's variant in force, and since when it is.
+    pub in_force: String,
+    /// Whether the explanation of a failure names the rule.
+    pub told: bool,
 }
 
 /// How often an outcome was seen.

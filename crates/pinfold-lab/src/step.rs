@@ -1,5 +1,6 @@
 //! Carries out one step of a scenario on the real memory manager.
 
+use std::num::NonZero;
 use std::rc::Rc;
 
 use pinfold::pin::{Ask, Force as PinForce, Path as PinPath};
@@ -8,15 +9,17 @@ use pinfold::{
     Prot, Sharing as SpaceSharing, SpaceError, Term, VirtAddr, VirtRange,
 };
 
-use pinfold_explore::hook;
+use pinfold_explore::hook::{self, Mode};
 
 use crate::counted::counted;
 use crate::cpu::{Operation, Target};
+use crate::journal::{Held, Touch, What};
 use crate::machine::Machine;
 use crate::scenario::{
     self, Access, Action, Advice, Dirty, Duration, Failure, Force, Grab, Pages, Path, Protection,
-    Sharing, Step,
+    Sharing, Spanned, Step,
 };
+use crate::waits::Awaited;
 use crate::world::{Area, Handle, Hold, Process, State, Store, World};
 
 /// How a step failed.
@@ -78,6 +81,9 @@ impl From<PinError> for Fault {
     }
 }
 
+/// The number behind `times`.
+type Times = Option<Spanned<u32>>;
+
 /// What a step that succeeded reports.
 pub(crate) type Done = Result<Option<String>, Fault>;
 
@@ -89,9 +95,13 @@ impl World {
         let verb = step.action.verb();
         {
             let mut record = self.machine().record();
-            record.step_begins(lane, verb, || describe(step, process, lane.is_none()));
+            record.step_begins(lane, verb, || What::Step {
+                action: Box::new(step.action.clone()),
+                text: describe(step, process, lane.is_none()),
+                process: process.map(str::to_owned),
+            });
         }
-        let done = self.act(&step.action, process.unwrap_or_default());
+        let done = self.alive(&step.action, process.unwrap_or_default());
         let may_fail = step.may_fail.map(|failure| failure.value);
         let judged = match (done, step.fails) {
             (Err(fault), None) if may_fail.is_some() && fault.failure == may_fail => {
@@ -114,6 +124,17 @@ impl World {
         judged
     }
 
+    /// Carries an action out, unless its process ends before it begins.
+    fn alive(&self, action: &Action, process: &str) -> Done {
+        let _lock = match action {
+            // It takes the lock exclusively.
+            Action::Exit => None,
+            _ if action.needs_process() => self.exit_locks.take(process, Mode::Shared),
+            _ => None,
+        };
+        self.act(action, process)
+    }
+
     fn act(&self, action: &Action, process: &str) -> Done {
         match action {
             Action::Map { area, pages, sharing, protection, at } => self.map(
@@ -127,6 +148,7 @@ impl World {
             Action::Unmap { pages } => {
                 let (space, range) = self.range(process, pages)?;
                 space.unmap(range)?;
+                self.machine().record().unwatch(space.id(), Some(range));
                 Ok(None)
             }
             Action::Protect { pages, protection } => {
@@ -149,28 +171,24 @@ impl World {
                 let value = self.words.value(&word.value);
                 let frame = self.device_frame(to)?;
                 self.machine().word(frame, to.word() as usize).store_release(value);
+                self.machine().touched(through(to, frame, value), What::Stores);
                 Ok(None)
             }
             Action::DeviceRead { from, expect, register } => {
                 let frame = self.device_frame(from)?;
                 let value = self.machine().word(frame, from.word() as usize).load_acquire();
+                self.machine().touched(through(from, frame, value), What::Loads);
                 self.seen(value, expect.as_ref(), register.as_ref())
             }
-            Action::Pin { grab, duration } => self.pin(process, grab, *duration),
-            Action::Get { grab, times } => self.get(process, grab, times.map_or(1, |n| n.value)),
+            Action::Pin { grab, duration, times } => self.pin(process, grab, *duration, *times),
+            Action::Get { grab, times } => self.get(process, grab, *times),
             Action::Unpin { handle, dirty } => self.unpin(&handle.value, *dirty),
             Action::Put { handle } => {
                 drop(self.release(&handle.value)?);
                 Ok(None)
             }
             Action::Fork { child } => self.fork(process, &child.value),
-            Action::Exit => {
-                let space = self.with(process, |process| process.space.take())?;
-                // Who uses it last takes it down.
-                hook::saw(space.as_ref().map_or(0, Rc::strong_count) as u64);
-                drop(space.ok_or_else(|| Fault::other(format!("{process} has exited already")))?);
-                Ok(None)
-            }
+            Action::Exit => self.exit(process),
             Action::NumaScan { pages } => {
                 let space = self.live(process)?;
                 let ranges = match pages {
@@ -186,6 +204,14 @@ impl World {
                 let (space, range) = self.range(process, pages)?;
                 let moved = space.migrate(range, NodeId(node.value as u8));
                 Ok(self.tell(|| format!("{} moved, {} failed", moved.moved, moved.failed)))
+            }
+            Action::Signal { signal } => {
+                self.waits.happen(&Awaited::Signal(signal.value.clone()));
+                Ok(None)
+            }
+            Action::Await { signal } => {
+                self.waits.until(&Awaited::Signal(signal.value.clone()));
+                Ok(None)
             }
         }
     }
@@ -206,7 +232,7 @@ impl World {
     fn live(&self, process: &str) -> Result<Rc<AddressSpace<Machine>>, Fault> {
         let space = self.with(process, |found| found.space.clone())?;
         hook::saw(u64::from(space.is_some()));
-        space.ok_or_else(|| Fault::other(format!("process {process} has exited")))
+        space.ok_or_else(|| gone(process))
     }
 
     fn area(&self, process: &str, area: &str) -> Result<Area, Fault> {
@@ -272,7 +298,7 @@ impl World {
             } else {
                 format!("{process}:{area}[{}]", page - range.first_page())
             };
-            record.watch(name, space.root(), page.0);
+            record.watch(process, name, (space.id(), space.root()), page.0);
         }
     }
 
@@ -336,7 +362,7 @@ impl World {
         Ok(frame)
     }
 
-    fn pin(&self, process: &str, grab: &Grab, duration: Duration) -> Done {
+    fn pin(&self, process: &str, grab: &Grab, duration: Duration, times: Times) -> Done {
         let (space, range) = self.range(process, &grab.pages)?;
         let term = match duration {
             Duration::Short => Term::Short,
@@ -344,7 +370,7 @@ impl World {
         };
         let since = self.machine().record().zaps;
         hook::saw(since);
-        let pins = space.pin_with(range, ask(grab, term))?;
+        let pins = space.pin_with(range, ask(grab, times, term))?;
         if let Some(error) = pins.shortfall() {
             return Err(error.into());
         }
@@ -352,15 +378,11 @@ impl World {
         self.keep(process, &grab.handle.value, Hold::Pins(pins), (&space, range), coherent)
     }
 
-    fn get(&self, process: &str, grab: &Grab, times: u32) -> Done {
+    fn get(&self, process: &str, grab: &Grab, times: Times) -> Done {
         let (space, range) = self.range(process, &grab.pages)?;
-        let mut refs = Vec::new();
-        for _ in 0..times {
-            let got = space.get_with(range, ask(grab, Term::Short))?;
-            if let Some(error) = got.shortfall() {
-                return Err(error.into());
-            }
-            refs.push(got);
+        let refs = space.get_with(range, ask(grab, times, Term::Short))?;
+        if let Some(error) = refs.shortfall() {
+            return Err(error.into());
         }
         self.keep(process, &grab.handle.value, Hold::Refs(refs), (&space, range), None)
     }
@@ -374,9 +396,17 @@ impl World {
         coherent: Option<u64>,
     ) -> Done {
         let frames = hold.pages().to_vec();
-        let told = self.tell(|| {
-            let frames: Vec<String> = frames.iter().map(ToString::to_string).collect();
-            format!("{name} -> {}", frames.join(" "))
+        let lane = self.machine().lane();
+        self.machine().record().note(lane, || {
+            What::Holds(Held {
+                name: name.to_owned(),
+                frames: frames.clone(),
+                process: process.to_owned(),
+                space: space.id(),
+                pages,
+                refs: hold.refs(),
+                pin: matches!(hold, Hold::Pins(_)),
+            })
         });
         let handle = Handle {
             hold: Some(hold),
@@ -387,10 +417,8 @@ impl World {
             coherent,
         };
         self.state.borrow_mut().handles.insert(name, handle);
-        if let Some(&place) = self.awaited.get(name) {
-            self.made[place].store_release(1);
-        }
-        Ok(told)
+        self.waits.happen(&Awaited::Handle(name.to_owned()));
+        Ok(None)
     }
 
     fn release(&self, name: &str) -> Result<Hold, Fault> {
@@ -398,17 +426,27 @@ impl World {
         let mut state = self.state.borrow_mut();
         let hold = state.handles.get_mut(name).and_then(|handle| handle.hold.take());
         hook::saw(u64::from(hold.is_some()));
+        let lane = self.machine().lane();
+        self.machine().record().note(lane, || What::Releases(name.to_owned()));
         hold.ok_or_else(|| Fault::other(format!("handle {name} is not held now")))
     }
 
     /// A step that needs another lane's handle waits until the handle is made.
     fn await_handle(&self, name: &str) {
-        let Some(&place) = self.awaited.get(name) else { return };
-        if hook::active() {
-            let made = &self.made[place];
-            let at = core::ptr::from_ref(made) as usize;
-            hook::wait_until(at, made.peek(), hook::Order::Acquire, &mut |made| made != 0);
-        }
+        self.waits.until(&Awaited::Handle(name.to_owned()));
+    }
+
+    /// Ends a process. Its address space goes when nothing of the process is in it any more.
+    fn exit(&self, process: &str) -> Done {
+        let alone = self.exit_locks.take(process, Mode::Exclusive);
+        let space = self.with(process, |process| process.space.take())?;
+        // Who uses it last takes it down.
+        hook::saw(space.as_ref().map_or(0, Rc::strong_count) as u64);
+        drop(alone);
+        let space = space.ok_or_else(|| gone(process))?;
+        self.machine().record().unwatch(space.id(), None);
+        drop(space);
+        Ok(None)
     }
 
     fn unpin(&self, name: &str, dirty: Dirty) -> Done {
@@ -449,7 +487,12 @@ impl State {
     }
 }
 
-fn ask(grab: &Grab, term: Term) -> Ask {
+/// A step of a process that has ended.
+fn gone(process: &str) -> Fault {
+    Fault::of(Failure::Exited, format!("process {process} has exited"))
+}
+
+fn ask(grab: &Grab, times: Times, term: Term) -> Ask {
     Ask {
         access: match grab.access.value {
             Access::Read => PinAccess::Read,
@@ -463,7 +506,9 @@ fn ask(grab: &Grab, term: Term) -> Ask {
         path: match grab.path {
             Path::FastThenSlow => PinPath::Any,
             Path::FastOnly => PinPath::FastOnly,
+            Path::SlowOnly => PinPath::SlowOnly,
         },
+        times: times.and_then(|times| NonZero::new(times.value)).unwrap_or(NonZero::<u32>::MIN),
     }
 }
 
@@ -485,6 +530,12 @@ fn advice_of(advice: Advice) -> SpaceAdvice {
         Advice::WipeOnFork => SpaceAdvice::WipeOnFork,
         Advice::KeepOnFork => SpaceAdvice::KeepOnFork,
     }
+}
+
+/// A word that a device touches through a handle.
+fn through(place: &scenario::Place, frame: pinfold::Pfn, value: u64) -> Touch {
+    let handle = Some(place.name.value.clone());
+    Touch { frame, word: place.word() as usize, value, handle }
 }
 
 /// The step as a trace shows it: without the process if the lane shows it already.

@@ -35,11 +35,16 @@ impl Words {
     /// # Panics
     /// When no step of the scenario has the word.
     pub(crate) fn value(&self, text: &str) -> u64 {
+        self.find(text).expect("a word of the scenario")
+    }
+
+    /// The number of a word, if a step of the scenario has it.
+    pub(crate) fn find(&self, text: &str) -> Option<u64> {
         if text == "0" {
-            return 0;
+            return Some(0);
         }
-        let at = self.texts.iter().position(|known| known == text);
-        at.expect("a word of the scenario") as u64 + 1
+        let at = self.texts.iter().position(|known| known == text)?;
+        Some(at as u64 + 1)
     }
 
     /// Whether a number belongs to a word.

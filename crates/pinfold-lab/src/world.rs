@@ -5,21 +5,23 @@
 //! writes back what it made.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
-    AddressSpace, Limits, Memory, NodeId, NodeSpan, Pfn, Pins, Pte, Refs, Rules, SpaceId, Tuning,
-    VirtRange,
+    AddressSpace, Limits, Memory, NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, Pte, Refs, Rules, SpaceId,
+    Tuning, VirtRange,
 };
 
+use crate::exits::{self, ExitLocks};
 use crate::hardware::{Hardware, Tables};
+use crate::journal::{Describe, PageView};
 use crate::machine::Machine;
 use crate::named::Named;
-use crate::record::{Describe, Goal, Record};
-use crate::scenario::{Lane, Runner, Scenario, Sharing};
+use crate::record::{Goal, Record};
+use crate::scenario::{Runner, Scenario, Sharing};
+use crate::waits::{self, Awaited, Waits};
 use crate::words::Words;
 
 /// A process.
@@ -44,10 +46,10 @@ pub(crate) struct Area {
     pub(crate) sharing: Sharing,
 }
 
-/// What a handle holds.
+/// What a handle holds: one frame for each page, and as often as it was asked for.
 pub(crate) enum Hold {
     Pins(Pins<Machine>),
-    Refs(Vec<Refs<Machine>>),
+    Refs(Refs<Machine>),
 }
 
 impl Hold {
@@ -55,15 +57,23 @@ impl Hold {
     pub(crate) fn pages(&self) -> &[Pfn] {
         match self {
             Self::Pins(pins) => pins.pages(),
-            Self::Refs(refs) => refs.first().map_or(&[], Refs::pages),
+            Self::Refs(refs) => refs.pages(),
         }
     }
 
-    /// How many references taken by `get` each page carries for it: none if it is a pin.
-    pub(crate) fn gets(&self) -> u32 {
+    /// The references that each page carries for it.
+    pub(crate) fn refs(&self) -> u32 {
         match self {
-            Self::Pins(_) => 0,
-            Self::Refs(refs) => refs.len() as u32,
+            Self::Pins(_) => PIN_BIAS.saturating_mul(self.times()),
+            Self::Refs(_) => self.times(),
+        }
+    }
+
+    /// How many pins or references each page carries for it.
+    pub(crate) fn times(&self) -> u32 {
+        match self {
+            Self::Pins(pins) => pins.times(),
+            Self::Refs(refs) => refs.times(),
         }
     }
 }
@@ -112,33 +122,26 @@ pub(crate) struct World {
     /// What the journal, if there is one, asks about pages.
     _describe: Option<Arc<Describe>>,
     pub(crate) words: Arc<Words>,
-    /// Handles that a lane waits for, each with its index in `made`.
-    pub(crate) awaited: Arc<BTreeMap<String, usize>>,
-    /// Whether each of them has been made.
-    pub(crate) made: Vec<AtomicU64>,
+    /// What lanes wait for.
+    pub(crate) waits: Waits,
+    /// Locks of the processes that a lane may end while others run.
+    pub(crate) exit_locks: ExitLocks,
     /// Frames that were free before the first process.
     pub(crate) free_at_start: u64,
 }
 
 /// The entry of a page and the counts of its frame.
-fn page_state(memory: &Memory<Machine>, root: Pfn, page: u64) -> String {
+fn page_view(memory: &Memory<Machine>, root: Pfn, page: u64) -> PageView {
     let Some(slot) = memory.platform().entry(root, page, AtomicU64::peek) else {
-        return "--".to_owned();
+        return PageView::default();
     };
     let pte = Pte::<Tables>::from_bits(slot.peek());
-    if pte.is_none() {
-        return "--".to_owned();
-    }
     if !pte.is_mapped() {
-        return pte.to_string();
+        return PageView { pte, counts: None };
     }
-    let pte = pte.old().clean();
-    if pte.is_special() {
-        return format!("{pte} zero page");
-    }
-    let counts = pinfold::lab::counts(memory.frames(), pte.pfn());
-    let mark = if counts.is_exclusive() { " excl" } else { "" };
-    format!("{pte} ref {} map {}{mark}", counts.refs(), counts.maps())
+    let counted = !pte.is_special();
+    let counts = counted.then(|| pinfold::lab::counts(memory.frames(), pte.pfn()));
+    PageView { pte: pte.old(), counts }
 }
 
 /// A scenario and rules, ready to be executed.
@@ -154,30 +157,9 @@ pub(crate) struct Plan {
     /// The CPU of the first process.
     first_cpu: usize,
     pub(crate) words: Arc<Words>,
-    awaited: Arc<BTreeMap<String, usize>>,
-}
-
-/// The handles that one lane makes and another uses.
-fn awaited(scenario: &Scenario) -> BTreeMap<String, usize> {
-    let makes = |lane: &Lane, name: &str| {
-        lane.steps
-            .iter()
-            .any(|step| step.action.makes_handle().is_some_and(|made| made.value == name))
-    };
-    let used = |lane: &Lane| {
-        lane.steps
-            .iter()
-            .filter_map(|step| step.action.uses_handle())
-            .map(|handle| handle.value.clone())
-            .collect::<Vec<_>>()
-    };
-    let names: BTreeSet<String> = scenario
-        .lanes
-        .iter()
-        .flat_map(|lane| used(lane).into_iter().filter(|name| !makes(lane, name)))
-        .filter(|name| scenario.lanes.iter().any(|lane| makes(lane, name)))
-        .collect();
-    names.into_iter().zip(0..).collect()
+    awaited: Arc<[Awaited]>,
+    /// The processes that a lane ends while other lanes of theirs may run.
+    contested: Arc<[String]>,
 }
 
 impl Plan {
@@ -215,7 +197,8 @@ impl Plan {
             lane_cpus: scenario.lanes.iter().map(|lane| lane_cpu(&lane.runner)).collect(),
             first_cpu: scenario.cpu_index(scenario.setup.process.cpu.as_ref()).unwrap_or(0),
             words: Arc::new(Words::of(scenario)),
-            awaited: Arc::new(awaited(scenario)),
+            awaited: waits::awaited(scenario).into(),
+            contested: exits::contested(scenario).into(),
             scenario: Arc::new(scenario.clone()),
         }
     }
@@ -234,7 +217,7 @@ impl Plan {
         let describe = keeps_journal.then(|| {
             let memory = memory.clone();
             let describe: Arc<Describe> =
-                Arc::new(move |root, page| page_state(&memory, root, page));
+                Arc::new(move |root, page| page_view(&memory, root, page));
             describe
         });
         if let Some(describe) = &describe {
@@ -255,8 +238,8 @@ impl Plan {
             state: RefCell::default(),
             _describe: describe,
             words: Arc::clone(&self.words),
-            awaited: Arc::clone(&self.awaited),
-            made: self.awaited.iter().map(|_| AtomicU64::new(0)).collect(),
+            waits: Waits::new(&self.awaited),
+            exit_locks: ExitLocks::new(&self.contested),
             free_at_start,
         };
         let first = self.scenario.setup.process.name.as_str();
@@ -268,6 +251,11 @@ impl Plan {
 impl World {
     pub(crate) fn machine(&self) -> &Machine {
         self.memory.platform()
+    }
+
+    /// Whether a process of this name was made, whether it still lives or not.
+    pub(crate) fn has(&self, process: &str) -> bool {
+        self.state.borrow().processes.get(process).is_some()
     }
 
     /// Lets the processes exit and the handles go, in order: whatever is left afterwards has

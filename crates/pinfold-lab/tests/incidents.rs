@@ -77,7 +77,7 @@ fn a_thousand_references_are_copied_shared_or_copied_if_exclusive() {
         ("5.9", "copy"),
         ("5.18", "copy"),
         ("5.19", "copy-exclusive-only"),
-        ("latest", "copy-exclusive-only"),
+        ("pinfold", "copy-exclusive-only"),
     ] {
         let report = holds("many-references", rules, Model::Weak);
         let labels: Vec<_> = report.outcomes.iter().map(|o| o.label.as_str()).collect();

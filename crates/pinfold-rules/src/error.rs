@@ -148,7 +148,7 @@ impl fmt::Display for Suggesting<'_> {
         match self.error {
             RuleError::TooOld(release) => write!(
                 f,
-                "the rules of Linux {release} are not modelled: use {oldest} to {newest}, or latest"
+                "the rules of Linux {release} are not modelled: use {oldest} to {newest}, latest or pinfold"
             ),
             RuleError::TooNew(release) => write!(
                 f,
@@ -157,7 +157,7 @@ impl fmt::Display for Suggesting<'_> {
             ),
             RuleError::NoSuchRelease(release) => write!(
                 f,
-                "there is no Linux {release}: use a release from {oldest} to {newest}, or latest"
+                "there is no Linux {release}: use a release from {oldest} to {newest}, latest or pinfold"
             ),
             RuleError::NotMainline(release) => write!(
                 f,
@@ -174,7 +174,7 @@ impl fmt::Display for Suggesting<'_> {
                     write!(f, " (did you mean `{nearest}`?)")?;
                 }
                 match what {
-                    Named::Base => write!(f, ": use {oldest} to {newest}, or latest"),
+                    Named::Base => write!(f, ": use {oldest} to {newest}, latest or pinfold"),
                     Named::Switch => {
                         f.write_str(": use one of ")?;
                         list(f, TABLE.iter().map(|entry| entry.info.name))
@@ -201,7 +201,7 @@ impl fmt::Display for Suggesting<'_> {
                 "`{base}` is not of the form switch=variant: if it is a base, put it first"
             ),
             RuleError::Empty => f.write_str(
-                "a rule is missing: write a base like 5.9 or latest, then \
+                "a rule is missing: write a base like 5.9 or pinfold, then \
                  ,switch=variant for each change",
             ),
         }

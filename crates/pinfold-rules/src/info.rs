@@ -1,9 +1,12 @@
 //! Descriptions of a switch and its variants.
 
 /// The presets that are worth comparing side by side: each differs from the one before in something
-/// visible.
-pub const PRESETS: &[&str] =
-    &["5.8", "5.9", "5.10", "5.11", "5.17", "5.18", "5.19", "6.1", "6.2", "6.5", "6.12", "latest"];
+/// visible. `latest` is the newest Linux, and `pinfold` is
+/// [`Rules::default`](crate::Rules::default).
+pub const PRESETS: &[&str] = &[
+    "5.8", "5.9", "5.10", "5.11", "5.17", "5.18", "5.19", "6.1", "6.2", "6.5", "6.12", "latest",
+    "pinfold",
+];
 
 /// Whether any release of Linux worked like this.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

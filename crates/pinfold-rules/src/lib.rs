@@ -159,7 +159,7 @@
 //!         "copy, refcount 1026 >= 1024",
 //!     ),
 //!     (
-//!         "latest",
+//!         "pinfold",
 //!         "keep, anonymous and exclusive",
 //!         "copy, refcount 1025 >= 1024",
 //!         "share, anonymous, not exclusive",
@@ -214,6 +214,7 @@
 //!
 //! `facts n.m` in comments names a section of `docs/facts-linux.md`, Linux's rules by release.
 #![no_std]
+#![warn(missing_debug_implementations)]
 
 #[cfg(test)]
 extern crate alloc;
@@ -254,8 +255,38 @@ pub use why::{Answer, Counter, Relation, Why};
 use switches::TABLE;
 
 impl Rules {
-    /// The rules of a mainline release, such as `5.9`; `linux-5.9`, `latest` and `default` are
-    /// accepted too.
+    /// Whether any rule in force asks for the exclusive mark of a page (PageAnonExclusive, Linux
+    /// 5.19; facts 1.5). Where none does, the mark decides nothing.
+    pub const fn knows_exclusive_mark(&self) -> bool {
+        let reuses = match self.pte_cow {
+            PteCow::MapCount | PteCow::RefCount | PteCow::RefCountPrecise => false,
+            PteCow::Exclusive | PteCow::ExclusiveTight => true,
+        };
+        let unshares = match self.read_gup {
+            ReadGup::AsIs | ReadGup::ForceWrite => false,
+            ReadGup::UnshareAnon | ReadGup::UnshareAll => true,
+        };
+        let copies = match self.fork_pin {
+            ForkPin::Share | ForkPin::Copy => false,
+            ForkPin::CopyIfExclusive => true,
+        };
+        let remembers = match self.migration_kind {
+            MigrationKind::ReadWrite => false,
+            MigrationKind::Exclusive => true,
+        };
+        let forces = match self.force_write {
+            ForceWrite::DropWrite | ForceWrite::DirtyCow => false,
+            ForceWrite::Exclusive => true,
+        };
+        let upgrades = match self.write_upgrade {
+            WriteUpgrade::Never => false,
+            WriteUpgrade::ExclusiveDirty | WriteUpgrade::Exclusive => true,
+        };
+        reuses || unshares || copies || remembers || forces || upgrades
+    }
+
+    /// The rules of a mainline release, such as `5.9` or `linux-5.9`. `latest` is the newest of
+    /// them; `pinfold` and `default` are [`Rules::default`].
     ///
     /// Every release from [`Release::OLDEST`] to [`Release::NEWEST`] has its preset.
     ///
@@ -263,7 +294,7 @@ impl Rules {
     /// When there is no such release, or its rules are not modelled.
     pub fn linux(release: &str) -> Result<Self, RuleError> {
         Ok(match text::base(release)? {
-            Base::Latest => Self::default(),
+            Base::Pinfold => Self::default(),
             Base::Linux(release) => Self::at(release),
         })
     }
@@ -317,7 +348,7 @@ impl Default for Rules {
     /// The newest release, with a full barrier in fork's sequence count
     /// ([`ForkRace::SeqCountFull`]).
     fn default() -> Self {
-        Self { base: Base::Latest, fork_race: ForkRace::SeqCountFull, ..Self::at(Release::NEWEST) }
+        Self { base: Base::Pinfold, fork_race: ForkRace::SeqCountFull, ..Self::at(Release::NEWEST) }
     }
 }
 

@@ -77,9 +77,9 @@ const fn number(text: &[u8]) -> Option<(u8, &[u8])> {
 /// The preset that a rule set started from.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Base {
-    /// The newest release, made safe on weakly ordered machines:
+    /// This project's own: the newest release, made safe on weakly ordered machines:
     /// [`Rules::default`](crate::Rules::default).
-    Latest,
+    Pinfold,
     /// A mainline release, unchanged.
     Linux(Release),
 }
@@ -87,7 +87,7 @@ pub enum Base {
 impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Latest => f.write_str("latest"),
+            Self::Pinfold => f.write_str("pinfold"),
             Self::Linux(release) => write!(f, "linux-{release}"),
         }
     }

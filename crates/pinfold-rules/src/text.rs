@@ -1,17 +1,21 @@
 //! Rule sets as text: `linux-5.9,numa-skip=ref-count`.
 //!
-//! - INV-RULES-1: what [`Rules`] displays, [`Rules::parse`] reads back as the same value.
+//! - INV-RULES-1: what [`Rules`] displays, [`Rules::parse`] reads back as the same value. So does
+//!   `FromStr` for whatever in a rule set has a name: sets, bases, releases, switches, variants.
 
 use core::fmt;
+use core::str::FromStr;
 
 use super::define::Entry;
-use super::switches::TABLE;
+use super::switches::{self, Switch, TABLE};
 use super::{Base, Release, RuleError, Rules};
 
-/// Reads `latest`, `default`, `5.9` or `linux-5.9`.
+/// Reads `pinfold`, `default`, `latest`, `5.9` or `linux-5.9`.
 pub(super) fn base(text: &str) -> Result<Base, RuleError> {
-    if matches!(text, "latest" | "default") {
-        return Ok(Base::Latest);
+    match text {
+        "pinfold" | "default" => return Ok(Base::Pinfold),
+        "latest" => return Ok(Base::Linux(Release::NEWEST)),
+        _ => {}
     }
     let number = text.strip_prefix("linux-").unwrap_or(text);
     match Release::split(number.as_bytes()) {
@@ -94,7 +98,7 @@ impl fmt::Display for Rules {
     /// The base, then each switch that differs from it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let base = match self.base {
-            Base::Latest => Self::default(),
+            Base::Pinfold => Self::default(),
             Base::Linux(release) => Self::at(release),
         };
         write!(f, "{}", self.base)?;
@@ -103,4 +107,68 @@ impl fmt::Display for Rules {
         }
         Ok(())
     }
+}
+
+impl FromStr for Rules {
+    type Err = RuleError;
+
+    /// As [`Rules::parse`].
+    fn from_str(text: &str) -> Result<Self, RuleError> {
+        parse(text)
+    }
+}
+
+impl FromStr for Base {
+    type Err = RuleError;
+
+    /// Reads `pinfold`, `default`, `latest`, `5.9` or `linux-5.9`; releases whose rules are
+    /// modelled only.
+    fn from_str(text: &str) -> Result<Self, RuleError> {
+        base(text)
+    }
+}
+
+impl FromStr for Release {
+    type Err = RuleError;
+
+    /// Reads `5.9` or `linux-5.9`; releases whose rules are modelled only.
+    fn from_str(text: &str) -> Result<Self, RuleError> {
+        match base(text)? {
+            Base::Linux(release) => Ok(release),
+            Base::Pinfold => Err(RuleError::unknown_base(text)),
+        }
+    }
+}
+
+impl FromStr for Switch {
+    type Err = RuleError;
+
+    /// Reads the switch as it is written in a rule set.
+    fn from_str(text: &str) -> Result<Self, RuleError> {
+        let known = Self::ALL.iter().find(|switch| switch.name() == text);
+        known.copied().ok_or_else(|| RuleError::unknown_switch(text))
+    }
+}
+
+/// Lets the variants of each switch be read by their names.
+macro_rules! read_variants {
+    ($($Enum:ident),+ $(,)?) => {
+        $(
+            impl FromStr for switches::$Enum {
+                type Err = RuleError;
+
+                /// Reads the variant as it is written in a rule set.
+                fn from_str(text: &str) -> Result<Self, RuleError> {
+                    let info = &find(Switch::$Enum.name())?.info;
+                    let known = Self::ALL.iter().find(|variant| variant.name() == text);
+                    known.copied().ok_or_else(|| RuleError::unknown_variant(info, text))
+                }
+            }
+        )+
+    };
+}
+
+read_variants! {
+    PteCow, ReadGup, ForkPin, ForkRace, NumaSkip, NumaWrite, NumaFault, MigrationKind, MigrationAd,
+    ShareOrder, ZeroPin, ForceWrite, GupNuma, WriteUpgrade, FastRecheck, CowPublish, TableFree,
 }

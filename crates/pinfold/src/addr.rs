@@ -1,11 +1,15 @@
 //! Typed addresses: nothing in this crate passes a bare integer for a place in memory.
 //!
+//! What is called `checked` gives nothing where there is no such address or page; the operators of
+//! page numbers overflow as those of the integers do.
+//!
 //! Invariants:
 //! - INV-ADDR-1: a [`VirtRange`] starts and ends on a page boundary, is never empty and never
 //!   wraps.
 
 use core::fmt;
 use core::ops::{Add, Range, Sub};
+use core::str::FromStr;
 
 /// log2 of [`PAGE_SIZE`].
 pub const PAGE_SHIFT: u32 = 12;
@@ -30,10 +34,117 @@ impl VirtAddr {
         Vpn(self.0 >> PAGE_SHIFT)
     }
 
+    /// The distance from the start of the page, in bytes.
+    #[inline]
+    pub const fn page_offset(self) -> u64 {
+        self.0 % PAGE_SIZE
+    }
+
     /// Whether the address is the first byte of a page.
     #[inline]
     pub const fn is_page_aligned(self) -> bool {
-        self.0.is_multiple_of(PAGE_SIZE)
+        self.page_offset() == 0
+    }
+
+    /// The start of the page that holds this address.
+    #[inline]
+    pub const fn align_down(self) -> Self {
+        Self(self.0 - self.page_offset())
+    }
+
+    /// The first address from here on that starts a page, if there is one.
+    #[inline]
+    pub const fn checked_align_up(self) -> Option<Self> {
+        match self.0.checked_next_multiple_of(PAGE_SIZE) {
+            Some(at) => Some(Self(at)),
+            None => None,
+        }
+    }
+
+    /// The address `bytes` bytes higher, if there is one.
+    #[inline]
+    pub const fn checked_add(self, bytes: u64) -> Option<Self> {
+        match self.0.checked_add(bytes) {
+            Some(at) => Some(Self(at)),
+            None => None,
+        }
+    }
+
+    /// The address `bytes` bytes lower, if there is one.
+    #[inline]
+    pub const fn checked_sub(self, bytes: u64) -> Option<Self> {
+        match self.0.checked_sub(bytes) {
+            Some(at) => Some(Self(at)),
+            None => None,
+        }
+    }
+
+    /// The address `bytes` bytes higher, or lower where negative, if there is one.
+    #[inline]
+    pub const fn checked_offset(self, bytes: i64) -> Option<Self> {
+        match self.0.checked_add_signed(bytes) {
+            Some(at) => Some(Self(at)),
+            None => None,
+        }
+    }
+
+    /// The number of bytes from `base` up to this address, unless it lies below.
+    #[inline]
+    pub const fn checked_offset_from(self, base: Self) -> Option<u64> {
+        self.0.checked_sub(base.0)
+    }
+}
+
+impl From<u64> for VirtAddr {
+    fn from(at: u64) -> Self {
+        Self(at)
+    }
+}
+
+impl From<VirtAddr> for u64 {
+    fn from(at: VirtAddr) -> Self {
+        at.0
+    }
+}
+
+impl fmt::LowerHex for VirtAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::LowerHex::fmt(&self.0, f)
+    }
+}
+
+impl fmt::UpperHex for VirtAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::UpperHex::fmt(&self.0, f)
+    }
+}
+
+/// Why a text is not a [`VirtAddr`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ParseAddrError;
+
+impl fmt::Display for ParseAddrError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an address: write 64 bits at most, as 0x7f00 or in decimal digits")
+    }
+}
+
+impl core::error::Error for ParseAddrError {}
+
+impl FromStr for VirtAddr {
+    type Err = ParseAddrError;
+
+    /// Reads what is displayed, `0x7f00`, or decimal digits.
+    fn from_str(text: &str) -> Result<Self, ParseAddrError> {
+        let (digits, radix) = match text.strip_prefix("0x") {
+            Some(digits) => (digits, 16),
+            None => (text, 10),
+        };
+        // The integers' own reading allows a sign.
+        if digits.starts_with('+') {
+            return Err(ParseAddrError);
+        }
+        u64::from_str_radix(digits, radix).map(Self).map_err(|_| ParseAddrError)
     }
 }
 
@@ -54,10 +165,36 @@ impl fmt::Display for VirtAddr {
 pub struct Vpn(pub u64);
 
 impl Vpn {
-    /// The address at which the page starts.
+    /// The address at which the page starts. A number that no page has (2 to the power of 52, or
+    /// more) loses its upper bits; [`Vpn::checked_start`] refuses it.
     #[inline]
     pub const fn start(self) -> VirtAddr {
         VirtAddr(self.0 << PAGE_SHIFT)
+    }
+
+    /// The address at which the page starts, if there is such a page.
+    #[inline]
+    pub const fn checked_start(self) -> Option<VirtAddr> {
+        let at = self.start();
+        if at.page().0 == self.0 { Some(at) } else { None }
+    }
+
+    /// The number `pages` higher, unless it overflows.
+    #[inline]
+    pub const fn checked_add(self, pages: u64) -> Option<Self> {
+        match self.0.checked_add(pages) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The number `pages` lower, unless it would be negative.
+    #[inline]
+    pub const fn checked_sub(self, pages: u64) -> Option<Self> {
+        match self.0.checked_sub(pages) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
     }
 
     /// This page alone.
@@ -67,7 +204,8 @@ impl Vpn {
     }
 }
 
-/// The page that is `pages` pages higher.
+/// The page that is `pages` pages higher. Overflows as `u64` does, with a panic where the build has
+/// overflow checks: [`Vpn::checked_add`] does not.
 impl Add<u64> for Vpn {
     type Output = Self;
 
@@ -77,7 +215,8 @@ impl Add<u64> for Vpn {
     }
 }
 
-/// The page that is `pages` pages lower.
+/// The page that is `pages` pages lower. Overflows as `u64` does, with a panic where the build has
+/// overflow checks: [`Vpn::checked_sub`] does not.
 impl Sub<u64> for Vpn {
     type Output = Self;
 
@@ -87,7 +226,8 @@ impl Sub<u64> for Vpn {
     }
 }
 
-/// The number of pages from `first` up to this one.
+/// The number of pages from `first` up to this one. Overflows as `u64` does if `first` is higher,
+/// with a panic where the build has overflow checks.
 impl Sub for Vpn {
     type Output = u64;
 
@@ -140,6 +280,47 @@ pub(crate) fn each_page(pages: Range<Vpn>) -> impl Iterator<Item = Vpn> {
 /// A page frame number: physical address divided by [`PAGE_SIZE`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pfn(pub u64);
+
+impl Pfn {
+    /// The number of the frame that holds the byte at this physical address.
+    #[inline]
+    pub const fn of_address(address: u64) -> Self {
+        Self(address >> PAGE_SHIFT)
+    }
+
+    /// The physical address at which the frame starts, as a device wants it. A number that no frame
+    /// has (2 to the power of 52, or more) loses its upper bits; [`Pfn::checked_address`] refuses
+    /// it.
+    #[inline]
+    pub const fn address(self) -> u64 {
+        self.0 << PAGE_SHIFT
+    }
+
+    /// The physical address at which the frame starts, if there can be such a frame.
+    #[inline]
+    pub const fn checked_address(self) -> Option<u64> {
+        let address = self.address();
+        if Self::of_address(address).0 == self.0 { Some(address) } else { None }
+    }
+
+    /// The number `frames` higher, unless it overflows.
+    #[inline]
+    pub const fn checked_add(self, frames: u64) -> Option<Self> {
+        match self.0.checked_add(frames) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The number `frames` lower, unless it would be negative.
+    #[inline]
+    pub const fn checked_sub(self, frames: u64) -> Option<Self> {
+        match self.0.checked_sub(frames) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+}
 
 impl fmt::Debug for Pfn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -228,6 +409,20 @@ impl VirtRange {
         }
     }
 
+    /// The pages that the `bytes` bytes from `at` on lie in.
+    ///
+    /// # Errors
+    /// When there are no bytes, or the last page has no end below the last address.
+    pub const fn covering(at: VirtAddr, bytes: u64) -> Result<Self, RangeError> {
+        if bytes == 0 {
+            return Err(RangeError::Empty(at));
+        }
+        match at.checked_add(bytes - 1) {
+            Some(last) => Self::new(at.align_down(), last.page().0 - at.page().0 + 1),
+            None => Err(RangeError::Wraps(at)),
+        }
+    }
+
     /// The pages from number `first` up to, but not including, number `end`.
     ///
     /// For callers that already have both numbers from a valid range.
@@ -279,6 +474,34 @@ impl VirtRange {
         self.end.0 - self.first.0
     }
 
+    /// How many bytes.
+    #[inline]
+    pub const fn bytes(self) -> u64 {
+        self.pages() << PAGE_SHIFT
+    }
+
+    /// The address `offset` bytes from the start, if it lies inside.
+    #[inline]
+    pub const fn at(self, offset: u64) -> Option<VirtAddr> {
+        if offset < self.bytes() { self.start().checked_add(offset) } else { None }
+    }
+
+    /// The distance of `addr` from the start in bytes, if it lies inside.
+    #[inline]
+    pub const fn offset_of(self, addr: VirtAddr) -> Option<u64> {
+        if self.contains(addr) { addr.checked_offset_from(self.start()) } else { None }
+    }
+
+    /// Page `index` alone, if the range has it.
+    #[inline]
+    pub const fn page(self, index: u64) -> Option<Self> {
+        if index >= self.pages() {
+            return None;
+        }
+        let first = self.first.0 + index;
+        Some(Self { first: Vpn(first), end: Vpn(first + 1) })
+    }
+
     /// Whether `addr` lies inside.
     #[inline]
     pub const fn contains(self, addr: VirtAddr) -> bool {
@@ -306,21 +529,4 @@ impl fmt::Display for VirtRange {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_range_is_aligned_and_never_empty_and_never_wraps() {
-        assert!(matches!(VirtRange::new(VirtAddr(1), 1), Err(RangeError::Unaligned(_))));
-        assert!(matches!(VirtRange::new(VirtAddr(0), 0), Err(RangeError::Empty(_))));
-        assert!(matches!(VirtRange::new(VirtAddr(4096), u64::MAX), Err(RangeError::Wraps(_))));
-        assert!(matches!(VirtRange::new(VirtAddr(0), 1 << 52), Err(RangeError::Wraps(_))));
-    }
-
-    #[test]
-    fn intersections_keep_only_common_pages() {
-        let pages = |first, end| VirtRange::of_pages(Vpn(first), Vpn(end));
-        assert_eq!(pages(2, 6).intersection(pages(4, 9)), Some(pages(4, 6)));
-        assert_eq!(pages(2, 6).intersection(pages(6, 9)), None);
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! Address spaces: the face of the crate.
 
+use core::fmt;
+
 use crate::addr::{NodeId, Pfn, SpaceId, VirtAddr, VirtRange};
 use crate::area::Prot;
 use crate::error::{FaultError, PinError, SpaceError};
@@ -197,14 +199,67 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.locked.get()
     }
 
-    /// The current entry of `at`'s page; none past the limit.
+    /// The current entry of `at`'s page; none past the limit. Waits for the address space's lock,
+    /// so that no change of what is mapped is half done: not for the methods of a platform, nor for
+    /// callers that hold a lock which a flush takes. These have [`AddressSpace::walk`].
     pub fn entry(&self, at: VirtAddr) -> Pte<P::Format> {
-        // Past the limit lies the kernel's half, or what a walk would mistake for a lower page.
-        if at.page() >= self.inner.end_page() {
-            return Pte::NONE;
-        }
         let _map = self.inner.read_map();
-        self.inner.tables().leaf(at.page()).map_or(Pte::NONE, |leaf| leaf.read(at.page()))
+        self.inner.walk(at.page())
+    }
+
+    /// The entry of `at`'s page, read without any lock; none past the limit. For the TLB fill of an
+    /// emulated CPU, for a debugger, and for everybody else who may not wait or holds a lock for
+    /// which the manager could be waiting.
+    ///
+    /// # What the answer is worth
+    /// It is an entry that the page has had, as a whole, and not older than what the caller knows
+    /// to have happened. From then on it is a copy: the entry may change before the call returns.
+    /// In the middle of a change it may be none although the page is mapped before and after, since
+    /// the manager takes an entry out before it puts the next one in.
+    ///
+    /// # What keeps the tables
+    /// The walk opens a section ([`Platform::walk_begin`]), as the lock-free pin does: a table that
+    /// an unmap takes out meanwhile is freed after the section. The root lives as long as `self`.
+    /// The section ends with the call, and it has never kept a *page*: the frame that the answer
+    /// names may be free, and in use for something else.
+    ///
+    /// # What the caller may do with it
+    /// - **Show it**, as a debugger does. To look at the page, too, take a reference: with
+    ///   [`AddressSpace::get_with`] and [`pin::Path::FastOnly`], which waits for nothing either and
+    ///   checks that the page is still the one that was asked for.
+    /// - **Use it as a translation**, as a TLB fill does, in this way: the emulated CPU has a lock
+    ///   of its own; it holds the lock from before the walk until it has done the access or filed
+    ///   the translation, and for each access by a filed translation; and [`Platform::flush`] takes
+    ///   the lock of every such CPU, discards its translations of the scope, and lets go. A walk
+    ///   before that flush is over before the flush returns, and the frame is freed only then. A
+    ///   walk after it sees what the flush was for, as the lock orders it.
+    ///   [`Cause::is_allowed_by`] says whether an access passes an entry. What does not pass is
+    ///   for [`AddressSpace::fault`], **without** that lock, as a fault may flush; it also sets the
+    ///   accessed and dirty marks, as the emulated CPU sets none.
+    ///
+    /// # What the caller may not do
+    /// - Call it inside a section of its own, or from a platform's `table`, `event` or `bug`, which
+    ///   run inside sections at times: they do not nest.
+    /// - Believe none: only [`AddressSpace::fault`] and [`AddressSpace::is_mapped`] know whether
+    ///   something is mapped.
+    ///
+    /// ```
+    /// # use pinfold::{mock::Host, *};
+    /// # let span = NodeSpan { node: NodeId(0), first: Pfn(0), frames: 16 };
+    /// # // SAFETY: the host has these frames, and nobody else uses it.
+    /// # let memory = unsafe {
+    /// #     Memory::new(Host::<X86_64>::new(16), &[span], Rules::default(), Tuning::default())?
+    /// # };
+    /// # let space = AddressSpace::new(&memory, Limits::of_format::<X86_64>())?;
+    /// # let at = space.map(Place::Anywhere, 1, Prot::READ_WRITE, Sharing::Private)?.start();
+    /// assert!(space.walk(at).is_none());
+    /// while !Cause::Store.is_allowed_by(space.walk(at)) {
+    ///     space.fault(at, Cause::Store)?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn walk(&self, at: VirtAddr) -> Pte<P::Format> {
+        self.inner.walk(at.page())
     }
 
     /// Gives up ownership without exit.
@@ -212,6 +267,14 @@ impl<P: Platform> AddressSpace<P> {
         let this = core::mem::ManuallyDrop::new(self);
         // SAFETY: `this` is never used or dropped again, so the owner moves out once.
         unsafe { core::ptr::read(&this.inner) }
+    }
+}
+
+/// Takes no lock, so that it may be printed anywhere: its name and its root.
+impl<P: Platform> fmt::Debug for AddressSpace<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, root) = (self.id(), self.root());
+        f.debug_struct("AddressSpace").field("id", &id).field("root", &root).finish_non_exhaustive()
     }
 }
 

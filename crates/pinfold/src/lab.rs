@@ -5,7 +5,7 @@
 
 use core::convert::Infallible;
 
-use crate::addr::{Pfn, Vpn, each_page};
+use crate::addr::{Pfn, VirtAddr, Vpn, each_page};
 use crate::address_space::AddressSpace;
 use crate::area::Backing;
 use crate::frame::{Counts, Flags, Frames};
@@ -54,6 +54,17 @@ pub fn flags(frames: &Frames, pfn: Pfn) -> Flags {
 /// that add up the counts. The address space's lock is held for reading during the call.
 pub fn account<P: Platform>(space: &AddressSpace<P>, mut visit: impl FnMut(Pfn, Holder)) {
     space.space().account(&mut visit);
+}
+
+/// The frame of the shared memory that lies at `at`, whether an entry of this address space maps it
+/// yet or not; none if no shared memory lies there, or nobody has touched that page of it. The
+/// address space's lock is held for reading during the call.
+pub fn shared_page<P: Platform>(space: &AddressSpace<P>, at: VirtAddr) -> Option<Pfn> {
+    let map = space.space().read_map();
+    match &map.find(at.page())?.backing {
+        Backing::Object { object, origin } => object.find(at.page().0.wrapping_sub(origin.0)),
+        Backing::Private(_) => None,
+    }
 }
 
 /// Drops the address space without touching its frames.

@@ -40,6 +40,13 @@
 //! [`Frames::take_run`]: below 4 GiB for a device ([`Zone::Low32`]), or for a large buffer. Memory
 //! comes and goes with [`Frames::add`] and [`Frames::reserve`].
 //!
+//! # Who looks an address up
+//!
+//! Hardware walks the tables by itself: load [`AddressSpace::root`]. An emulator's TLB fill and a
+//! debugger call [`AddressSpace::walk`], which takes no lock and says what its answer is worth;
+//! [`Cause::is_allowed_by`] tells an access from a fault. `examples/threaded_pins.rs` has such a
+//! CPU in thirty lines.
+//!
 //! # The floors
 //!
 //! A module may use what lies on its own floor or below, never above, and no file imports itself
@@ -51,7 +58,7 @@
 //! | 1 | `frame`, `stat`, `rmap`, `memory` | frames and their counts, the machine as one value |
 //! | 2 | `table`, `tlb`, `page`, `object` | the walk to an entry, flushes, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `zap`, `advise`, `migrate`, `fault`, `fork`, `pin` | what is done to a space |
+//! | 4 | `protect`, `zap`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk` | what is done to a space |
 //! | 5 | `address_space`, `lab`, `mock` | the face, the laboratory's door, a platform for tests |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
@@ -65,6 +72,7 @@
 //! `spin-hooks` lets a kernel switch off preemption or interrupts around the spin locks
 //! ([`sync::mask`]).
 #![no_std]
+#![warn(missing_debug_implementations)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
@@ -101,16 +109,20 @@ mod table;
 #[cfg(test)]
 mod testing;
 mod tlb;
+mod walk;
 mod zap;
 
 #[doc(inline)]
 pub use pinfold_rules as rules;
 
-pub use addr::{NodeId, PAGE_SHIFT, PAGE_SIZE, Pfn, RangeError, SpaceId, VirtAddr, VirtRange, Vpn};
+pub use addr::{
+    NodeId, PAGE_SHIFT, PAGE_SIZE, ParseAddrError, Pfn, RangeError, SpaceId, VirtAddr, VirtRange,
+    Vpn,
+};
 pub use address_space::AddressSpace;
-pub use area::Prot;
+pub use area::{ParseProtError, Prot};
 pub use error::{FaultError, NoMemory, OutOfFrames, PinError, SpaceError};
-pub use event::{Bug, Decision, Event, EventKind, FastStop, Weight};
+pub use event::{Bug, Decision, Event, EventInfo, EventKind, FastStop, Weight};
 pub use fault::{Cause, Fault, Hinted};
 pub use frame::{
     Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, MAX_ORDER, MemoryMapError, NewFrame,

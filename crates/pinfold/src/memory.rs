@@ -45,6 +45,15 @@ pub struct Memory<P: Platform> {
     next_space: NativeU64,
 }
 
+/// Takes no lock.
+impl<P: Platform> core::fmt::Debug for Memory<P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut memory = f.debug_struct("Memory");
+        memory.field("frames", &self.frames).field("rules", &format_args!("{}", self.rules));
+        memory.field("tuning", &self.tuning).finish_non_exhaustive()
+    }
+}
+
 /// Why a [`Memory`] could not be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MemoryError {

@@ -18,6 +18,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64 as NativeU64, Ordering, fence};
@@ -72,6 +73,12 @@ impl<F: Format> Host<F> {
     /// When there is no such frame or word.
     pub fn word(&self, frame: Pfn, word: usize) -> &NativeU64 {
         &self.pages[frame.0 as usize].0[word]
+    }
+}
+
+impl<F: Format> fmt::Debug for Host<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("frames", &self.pages.len()).finish_non_exhaustive()
     }
 }
 

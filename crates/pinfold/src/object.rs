@@ -44,6 +44,11 @@ impl<P: Platform> SharedObject<P> {
         Ok(pfn)
     }
 
+    /// Page `index` of the object, if it exists; see [`crate::lab::shared_page`].
+    pub(crate) fn find(&self, index: u64) -> Option<Pfn> {
+        self.pages.read(self.mem.platform()).get(index)
+    }
+
     /// Drops the tree without touching the frames; see [`crate::lab::abandon`].
     pub(crate) fn abandon(&self) {
         self.pages.write(self.mem.platform()).clear();

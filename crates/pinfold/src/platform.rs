@@ -33,7 +33,8 @@ pub struct RetiredTables {
 ///
 /// # Where calls come from
 /// A lock of the manager may be held at each call, so no method may call the manager, which would
-/// wait for itself:
+/// wait for itself. ([`crate::AddressSpace::walk`] waits for nothing; a method that never runs
+/// inside a walk section may call it.)
 ///
 /// | call | locks held at times |
 /// | --- | --- |

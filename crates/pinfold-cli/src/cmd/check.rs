@@ -1,19 +1,20 @@
 //! `pinfold check`: one search, or several one after another.
 
 use super::campaign::{self, Searched};
-use super::{Answer, load, worst};
+use super::{Answer, load, warn_of_fewer, worst};
 use crate::args::{CheckArgs, Format};
 use crate::console::Console;
-use crate::failure::Failure;
+use crate::failure::{EXIT, Failure};
 use crate::find::Loaded;
 use crate::progress::{Meter, Rate, searched, stop_flag};
 use crate::render::summary::{self, Columns};
 use crate::render::{Detail, json, report};
 use crate::rulesets::{self, RuleSet};
 use crate::saved::{self, Place};
-use pinfold_lab::Progress;
+use crate::show;
 use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::saved::ReplayFile;
+use pinfold_lab::{Prepared, Progress};
 use std::sync::atomic::Ordering;
 
 /// Checks each scenario under each rule set. A single report is drawn in full; several take a line
@@ -26,10 +27,12 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     let sets = rulesets::several(&args.rules)?;
     let scenarios = load(&args.files, console)?;
     if let (Some(file), true) = (args.division.file(), scenarios.len() * sets.len() > 1) {
-        return Err(Failure::OneSearch(file.to_owned()));
+        return Err(Failure::OneSearch(show::path(file)));
     }
+    let mut options = args.search.options(args.search.model.unwrap_or_default())?;
+    let mut prepared = prepare(&scenarios, &sets, console)?.into_iter();
+    let mut files = campaign::files(&args.division)?;
     let stop = stop_flag()?;
-    let mut options = args.search.options(args.search.model.unwrap_or_default());
     options.config.stop = Some(stop.clone());
 
     let names = scenarios.iter().map(|loaded| loaded.scenario.name.as_str());
@@ -37,6 +40,7 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     let columns = Columns::new(names, shown.iter().map(String::as_str), console.look());
     let several = scenarios.len() * sets.len() > 1;
     let mut reports: Vec<Report> = Vec::new();
+    let mut lost: Option<Failure> = None;
     for loaded in &scenarios {
         for set in &sets {
             // After an interrupt, the current search reports what it has; later ones are not
@@ -44,22 +48,31 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
             if !reports.is_empty() && stop.load(Ordering::Relaxed) {
                 continue;
             }
-            let prepared = loaded.prepare(&set.rules, console.error_style())?;
+            let Some(prepared) = prepared.next() else { continue };
             let mut meter = Meter::new();
             let name = loaded.scenario.name.as_str();
             let mut rate = Rate::default();
-            let mut show = |progress: &Progress| {
+            let mut fewer = None;
+            let mut tell = |progress: &Progress| {
+                let now = progress.jobs.and_then(|jobs| jobs.fewer);
+                if let (Some((started, wanted)), None) = (now, fewer) {
+                    warn_of_fewer(console, started, wanted);
+                }
+                fewer = now;
                 let rate = rate.now(progress.search.elapsed, progress.search.executions);
                 meter.show(|| searched(name, &set.name, progress, rate));
             };
-            let Searched { report: found, rest } = if args.division.divides() {
-                campaign::search(&prepared, &options, &args.division, &mut show)?
+            let Searched { report: found, rest, unkept } = if args.division.divides() {
+                let files = std::mem::take(&mut files);
+                campaign::search(&prepared, &options, &args.division, files, &mut tell)?
             } else {
-                Searched { report: prepared.check(&options, &mut show), rest: None }
+                Searched::of(prepared.check(&options, &mut tell))
             };
+            lost = lost.or(unkept);
             drop(meter);
             if let Some(file) = rest {
-                console.note(&format!("{file} holds the rest: --resume {file} goes on"));
+                let argument = show::quoted(&file);
+                console.note(&format!("{file} holds the rest: --resume {argument} goes on"));
             }
             let single = !several && !args.no_save;
             let place = single.then(|| keep(args, loaded, set, &found, console)).flatten();
@@ -77,9 +90,14 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     }
     let asked = scenarios.len() * sets.len();
     if args.format == Format::Json {
-        console.print(&json::reports(&reports)?)?;
+        console.print(&json::reports(&reports, asked)?)?;
     } else if several {
         console.print(&summary::total(&reports, asked, console.look()))?;
+    }
+    // What was found is told all the same.
+    if let Some(failure) = lost {
+        console.complain(&failure);
+        return Ok(EXIT);
     }
     let mut verdict = worst(reports.iter().map(|report| report.verdict));
     if reports.len() < asked {
@@ -87,6 +105,17 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     }
     let allowed = args.allow_partial && verdict == Verdict::Partial;
     Ok(if allowed { Verdict::Pass } else { verdict }.exit_code())
+}
+
+/// Makes every search ready before the first begins, so that a mistake in the last one is reported
+/// at once: each scenario under each rule set, in order.
+fn prepare(
+    scenarios: &[Loaded],
+    sets: &[RuleSet],
+    console: &Console,
+) -> Result<Vec<Prepared>, Failure> {
+    let pairs = scenarios.iter().flat_map(|loaded| sets.iter().map(move |set| (loaded, set)));
+    pairs.map(|(loaded, set)| loaded.prepare(&set.rules, console.error_style())).collect()
 }
 
 /// Saves the failing execution, if there is one. If it cannot be saved, the result of the search is

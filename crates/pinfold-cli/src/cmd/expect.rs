@@ -13,6 +13,7 @@ use crate::rulesets;
 use clap::ValueEnum;
 use pinfold::Rules;
 use pinfold_lab::report::Verdict;
+use std::path::Path;
 
 #[cfg(test)]
 mod tests;
@@ -35,7 +36,7 @@ impl Expected {
     ///
     /// # Errors
     /// When it cannot be read or understood, or is meant for a model other than `asked`.
-    pub(super) fn read(path: &str, asked: Option<ModelArg>) -> Result<Self, Failure> {
+    pub(super) fn read(path: &Path, asked: Option<ModelArg>) -> Result<Self, Failure> {
         let source = find::find_verdicts(path)?;
         Self::parse(&source.text, asked).map_err(|(line, why)| Failure::Expectation {
             path: source.path,

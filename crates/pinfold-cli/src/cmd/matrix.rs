@@ -4,32 +4,37 @@
 //! counter and send their results to the main thread; only the main thread writes.
 
 use super::expect::{Expected, agrees};
-use super::{Answer, load};
-use crate::args::{Format, LocksArg, MatrixArgs, ModelArg};
+use super::{Answer, load, warn_of_fewer};
+use crate::args::{CELL_EXECUTIONS, Format, LocksArg, MatrixArgs, ModelArg};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::find::{self, Loaded};
 use crate::progress::{Meter, stop_flag};
 use crate::render::json;
-use crate::render::matrix::{Cell, Matrix, Row, draw};
+use crate::render::matrix::{Cell, CellBounds, EndedBy, Matrix, Row, draw};
 use crate::rulesets::{self, RuleSet};
-use pinfold_lab::report::{FORMAT, Report, Verdict};
+use crate::show;
+use pinfold_lab::campaign::CampaignError;
+use pinfold_lab::report::{FORMAT, Report, Search, Verdict};
 use pinfold_lab::scenario::{Atom, Scenario};
-use pinfold_lab::workers::{Worker, share};
-use pinfold_lab::{CheckOptions, Detail};
+use pinfold_lab::workers::{Heard, Worker, share};
+use pinfold_lab::{CheckOptions, Config, Detail, Strategy};
 use serde::Serialize;
+use std::io;
 use std::num::NonZero;
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(test)]
+mod tests;
+
 /// How often the progress line is redrawn while no cell ends.
 const BEAT: Duration = Duration::from_millis(200);
-/// The time that a cell may take unless another is requested: a table is an overview.
-const CELL_TIME: Duration = Duration::from_secs(10);
-
 /// Fills and prints the table. A table compares nothing by itself, so only cells in error count
-/// against it, or, if expectations are given, cells that are not as expected.
+/// against it, or, if expectations are given, cells that are not as expected. A table that was
+/// interrupted is partial.
 ///
 /// # Errors
 /// When a scenario, a rule set or the expectations cannot be found or read, or the result cannot be
@@ -49,11 +54,12 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
     let meant = expected.as_ref().and_then(|(table, _)| table.model());
     // The bug reports on which the scenarios are based come from x86.
     let model = args.search.model.or(meant).unwrap_or(ModelArg::Tso);
-    let mut options = args.search.options(model);
-    options.config.deadline.get_or_insert(CELL_TIME);
-    options.config.stop = Some(stop_flag()?);
+    let mut options = args.search.options(model)?;
+    let bounds = bound(&mut options.config);
+    let stop = stop_flag()?;
+    options.config.stop = Some(stop.clone());
     options.detail = Detail::Verdict;
-    let reports = search(&scenarios, &sets, &options, jobs(args));
+    let reports = search(&scenarios, &sets, &options, jobs(args), console)?;
 
     let mut rows: Vec<Row> = Vec::new();
     let mut compared = 0;
@@ -61,7 +67,7 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
         let name = loaded.scenario.name.value.clone();
         let mut cells = Vec::new();
         for (report, set) in reports.iter().zip(&sets) {
-            let mut cell = cell(&loaded.scenario, report);
+            let mut cell = cell(&loaded.scenario, report, bounds);
             let wanted = expected.as_ref().and_then(|(table, _)| table.cell(&name, &set.rules));
             compared += usize::from(wanted.is_some());
             cell.wanted = wanted.filter(|wanted| !agrees(&cell, wanted)).map(str::to_owned);
@@ -70,7 +76,7 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
         rows.push(Row { name, cells });
     }
     if let (Some((_, path)), 0) = (&expected, compared) {
-        return Err(Failure::NothingExpected((*path).clone()));
+        return Err(Failure::NothingExpected(show::path(path)));
     }
     let table = Matrix {
         rules: sets.iter().map(|set| set.name.clone()).collect(),
@@ -80,6 +86,7 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
             LocksArg::Object => "",
             LocksArg::Code => ", locks as code",
         },
+        bounds,
         seconds: started.elapsed().as_secs_f64(),
         compared: expected.is_some(),
     };
@@ -93,10 +100,24 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
         Verdict::Error
     } else if cells().any(|cell| cell.wanted.is_some()) {
         Verdict::Fail
+    } else if stop.load(Ordering::Relaxed) {
+        Verdict::Partial
     } else {
         Verdict::Pass
     };
     Ok(verdict.exit_code())
+}
+
+/// Bounds the search of each cell, unless the request does.
+fn bound(config: &mut Config) -> CellBounds {
+    let exhaustive = config.search == Strategy::Exhaustive { preemptions: None };
+    if exhaustive && config.deadline.is_none() {
+        config.max_executions.get_or_insert(CELL_EXECUTIONS);
+    }
+    CellBounds {
+        executions: config.max_executions,
+        seconds: config.deadline.map(|time| time.as_secs_f64()),
+    }
 }
 
 fn jobs(args: &MatrixArgs) -> usize {
@@ -110,7 +131,8 @@ fn search(
     sets: &[RuleSet],
     options: &CheckOptions,
     jobs: usize,
-) -> Vec<Report> {
+    console: &Console,
+) -> Result<Vec<Report>, Failure> {
     let total = scenarios.len() * sets.len();
     let mut reports: Vec<(usize, Report)> = Vec::with_capacity(total);
     let mut meter = Meter::new();
@@ -120,25 +142,44 @@ fn search(
         worker.tell((cell, pinfold_lab::check(scenario, path, rules, options, &mut |_| {})));
         ControlFlow::Continue(())
     };
-    share(jobs, total, BEAT, work, |found| {
-        reports.extend(found);
+    let shared = share(jobs, total, BEAT, work, |heard| {
+        match heard {
+            Heard::News(found) => reports.push(found),
+            Heard::Fewer { started, wanted } => warn_of_fewer(console, started, wanted),
+            Heard::Silence => {}
+        }
         meter.show(|| {
             let newest = reports.last().map_or("", |(_, report)| &report.scenario.name);
             format!("{} of {total} cells, at {newest}", reports.len())
         });
     });
     drop(meter);
+    let none = |why: io::Error| CampaignError::NoThread(why.to_string());
+    shared.map_err(|why| Failure::Campaign { path: None, why: none(why) })?;
     reports.sort_by_key(|(cell, _)| *cell);
-    reports.into_iter().map(|(_, report)| report).collect()
+    Ok(reports.into_iter().map(|(_, report)| report).collect())
 }
 
-fn cell(scenario: &Scenario, report: &Report) -> Cell {
+fn cell(scenario: &Scenario, report: &Report, bounds: CellBounds) -> Cell {
     let mut seen = report.outcomes.iter().filter(|outcome| outcome.count > 0);
     let outcome = match (seen.next(), seen.next()) {
         (Some(only), None) if tells_more(scenario) => Some(only.label.clone()),
         _ => None,
     };
-    Cell { verdict: report.verdict, outcome, wanted: None }
+    let ended = (report.verdict == Verdict::Partial).then(|| ended_by(&report.search, bounds));
+    Cell { verdict: report.verdict, outcome, ended, wanted: None }
+}
+
+/// What ended a search that was not done.
+fn ended_by(search: &Search, bounds: CellBounds) -> EndedBy {
+    let made = search.begun();
+    if bounds.executions.is_some_and(|most| made >= most) {
+        EndedBy::Executions
+    } else if bounds.seconds.is_some_and(|most| search.seconds >= most) {
+        EndedBy::Time
+    } else {
+        EndedBy::Other
+    }
 }
 
 /// Whether the outcomes of a scenario depend on something that its claims do not: only then does an
@@ -163,6 +204,8 @@ struct Document<'a> {
 struct DocumentCell<'a> {
     word: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    ended_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<&'a str>,
     report: &'a Report,
 }
@@ -172,6 +215,7 @@ fn document<'a>(table: &'a Matrix, reports: &'a [Report]) -> Document<'a> {
     let cells = cells
         .map(|(cell, report)| DocumentCell {
             word: cell.word(),
+            ended_by: cell.ended.map(EndedBy::name),
             expected: cell.wanted.as_deref(),
             report,
         })

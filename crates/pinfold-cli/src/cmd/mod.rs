@@ -13,12 +13,13 @@ use crate::console::Console;
 use crate::failure::Failure;
 use crate::find::{self, Loaded};
 use pinfold_lab::report::Verdict;
+use std::path::PathBuf;
 
 /// The exit status, or why there is none.
 pub(crate) type Answer = Result<u8, Failure>;
 
 /// Reads all scenarios before anything runs, so that a mistake in the last one is reported at once.
-fn load(files: &[String], console: &Console) -> Result<Vec<Loaded>, Failure> {
+fn load(files: &[PathBuf], console: &Console) -> Result<Vec<Loaded>, Failure> {
     files.iter().map(|file| find::load(file, console.error_style())).collect()
 }
 
@@ -32,4 +33,11 @@ fn worst(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
         Verdict::Error => 4,
     };
     verdicts.max_by_key(weight).unwrap_or(Verdict::Pass)
+}
+
+/// Warns that there are fewer threads than were wanted.
+fn warn_of_fewer(console: &Console, started: usize, wanted: usize) {
+    console.warn(&format!(
+        "the system allows only {started} of {wanted} threads; the work goes on with these"
+    ));
 }

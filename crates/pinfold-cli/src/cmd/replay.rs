@@ -5,10 +5,13 @@ use super::run::show;
 use crate::args::ReplayArgs;
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::{find, rulesets, saved};
+use crate::files::{self, MOST_SAVED};
+use crate::find::Source;
+use crate::{find, rulesets, saved, show};
 use pinfold_lab::replay_schedule;
 use pinfold_lab::report::Report;
 use pinfold_lab::saved::{ENGINE, Engines, ReplayFile};
+use std::path::Path;
 
 /// Repeats an execution.
 ///
@@ -28,12 +31,12 @@ pub(crate) fn replay(args: &ReplayArgs, console: &mut Console) -> Answer {
 
 /// Runs a scenario according to `schedule`.
 fn scheduled(
-    scenario: &str,
+    scenario: &Path,
     schedule: &str,
     args: &ReplayArgs,
     console: &Console,
 ) -> Result<Report, Failure> {
-    let rules = rulesets::one(args.rules.as_deref().unwrap_or("latest"))?.rules;
+    let rules = rulesets::one(args.rules.as_deref().unwrap_or("pinfold"))?.rules;
     let loaded = find::load(scenario, console.error_style())?;
     let model = args.model.unwrap_or_default().model();
     let locks = args.locks.unwrap_or_default().form();
@@ -42,8 +45,9 @@ fn scheduled(
 }
 
 /// Runs the execution that a file holds.
-fn from_file(what: Option<&str>, args: &ReplayArgs, console: &Console) -> Result<Report, Failure> {
-    let source = find::read(&saved::find(what, &args.saved)?)?;
+fn from_file(what: Option<&Path>, args: &ReplayArgs, console: &Console) -> Result<Report, Failure> {
+    let path = saved::find(what, &args.saved)?;
+    let source = Source { text: files::read(&path, MOST_SAVED)?, path: show::path(&path) };
     let engines = if args.any_version { Engines::Any } else { Engines::Same };
     let wrong = |why| Failure::Replay { path: source.path.clone(), why };
     let file = ReplayFile::parse(&source.text, engines).map_err(wrong)?;

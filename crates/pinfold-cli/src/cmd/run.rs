@@ -27,7 +27,7 @@ pub(crate) fn run(args: &RunArgs, console: &mut Console) -> Answer {
 pub(super) fn show(found: &Report, format: Format, console: &mut Console) -> Answer {
     let text = match format {
         Format::Human => report::draw(found, console.look()),
-        Format::Json => json::reports(std::slice::from_ref(found))?,
+        Format::Json => json::reports(std::slice::from_ref(found), 1)?,
     };
     console.print(&text)?;
     Ok(found.exit_code())

@@ -24,13 +24,13 @@ fn the_line_says_what_the_search_knows() {
         "fork-races-fast-pin under latest: 1,204,332 executions, 41.0 s"
     );
     let ahead = Some(Ahead::Alternatives { open: 37, from: 4, depth: 35 });
-    let jobs = Some(JobProgress { done: 12, of: 256 });
+    let jobs = Some(JobProgress { done: 12, of: 256, fewer: None });
     assert_eq!(
         line(SearchProgress { ahead, executions: 900, ..AT }, jobs, Some(31.4)),
         "fork-races-fast-pin under latest: 900 executions, 31/s, 37 open from step 4, \
          12 of 256 jobs, 41.0 s"
     );
-    let one = Some(JobProgress { done: 0, of: 1 });
+    let one = Some(JobProgress { done: 0, of: 1, fewer: None });
     assert_eq!(
         line(SearchProgress { bound: Some(2), executions: 900, ..AT }, one, Some(31.6)),
         "fork-races-fast-pin under latest: 900 executions, 32/s, preemptions <= 1 done, \
@@ -48,7 +48,7 @@ fn the_line_says_what_the_search_knows() {
 #[test]
 fn the_line_fits_whatever_it_says() {
     let ahead = Some(Ahead::Alternatives { open: 1_234, from: 1_000, depth: 9_999 });
-    let jobs = Some(JobProgress { done: 12, of: 256 });
+    let jobs = Some(JobProgress { done: 12, of: 256, fewer: None });
     let search = SearchProgress { ahead, blocked: 1_022, ..AT };
     let crowded = Progress { search, jobs };
     let line = searched("fork-races-fast-pin", "5.17,numa-skip=ref-count", &crowded, Some(9e4));

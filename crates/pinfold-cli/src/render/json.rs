@@ -1,24 +1,70 @@
-//! Results as JSON: a report as it is, or several in one document.
+//! Results as JSON: a report as it is, or several in one document; and what kept the command from
+//! a result.
 
-use crate::failure::Failure;
-use pinfold_lab::report::{FORMAT, Report};
+use crate::failure::{Failure, ToldError};
+use pinfold_lab::report::{FORMAT, Report, Verdict};
 use serde::Serialize;
 
 #[derive(Serialize)]
 struct Several<'a> {
     pinfold: u32,
+    /// How many reports there would be if nothing had ended the command before.
+    asked: usize,
     reports: &'a [Report],
 }
 
-/// One JSON document for the reports: a single report on its own, several in a list.
+#[derive(Serialize)]
+struct Unanswered<'a> {
+    pinfold: u32,
+    verdict: Verdict,
+    error: Told<'a>,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<&'a str>,
+    /// The errors of a scenario.
+    #[serde(skip_serializing_if = "<[ToldError]>::is_empty")]
+    errors: &'a [ToldError],
+    /// How many errors of the scenario are not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more: Option<usize>,
+}
+
+/// One JSON document for the reports of as many searches as were asked for: a single one on its
+/// own, several in a list, which is shorter if the command was interrupted.
 ///
 /// # Errors
 /// When the serializer refuses.
-pub(crate) fn reports(reports: &[Report]) -> Result<String, Failure> {
+pub(crate) fn reports(reports: &[Report], asked: usize) -> Result<String, Failure> {
     match reports {
-        [report] => document(report),
-        reports => document(&Several { pinfold: FORMAT, reports }),
+        [report] if asked == 1 => document(report),
+        reports => document(&Several { pinfold: FORMAT, asked, reports }),
     }
+}
+
+/// One JSON document for why there is no answer.
+///
+/// # Errors
+/// When the serializer refuses.
+pub(crate) fn failure(failure: &Failure) -> Result<String, Failure> {
+    let (errors, more) = match failure {
+        Failure::Scenario { told, more, .. } => (told.as_slice(), *more),
+        _ => (&[][..], 0),
+    };
+    let text = match errors.first() {
+        Some(first) => first.message.clone(),
+        None => failure.to_string(),
+    };
+    let (message, help) = match text.split_once("\nhelp: ") {
+        Some((message, help)) => (message, Some(help)),
+        None => (text.as_str(), errors.first().and_then(|first| first.help.as_deref())),
+    };
+    let more = (more > 0).then_some(more);
+    let error = Told { message, help, errors, more };
+    document(&Unanswered { pinfold: FORMAT, verdict: Verdict::Error, error })
 }
 
 /// Any document, with a line break at its end.

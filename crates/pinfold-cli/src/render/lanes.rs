@@ -35,8 +35,37 @@ pub(super) struct Drawn {
 pub(super) struct DrawnRow {
     /// Its lines, painted.
     pub(super) lines: Vec<String>,
-    /// Whether it must not be left out.
-    pub(super) decisive: bool,
+    /// What it is, for what may be left out.
+    pub(super) rank: Rank,
+}
+
+/// What may be left out of a picture that is too tall, and in which order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// It stands between rows of two lanes and goes with them.
+    Switch,
+    /// What ran before the lanes.
+    Setup,
+    /// What a step brought about.
+    Note,
+    /// A step.
+    Step,
+    /// The explanation is about it.
+    Cited,
+}
+
+/// The rank of each row.
+fn ranks(trace: &Trace) -> impl Iterator<Item = Rank> {
+    let alone = trace.lanes.len().saturating_sub(1);
+    let runs = |row: &&Row| row.lane.is_some_and(|lane| lane < alone);
+    let lanes_begin = trace.rows.iter().position(|row| runs(&row)).unwrap_or(0);
+    trace.rows.iter().enumerate().map(move |(at, row)| match row.kind {
+        RowKind::Switch => Rank::Switch,
+        _ if row.cited => Rank::Cited,
+        _ if at < lanes_begin => Rank::Setup,
+        RowKind::Note => Rank::Note,
+        RowKind::Step | RowKind::Claims => Rank::Step,
+    })
 }
 
 /// Draws a trace.
@@ -66,22 +95,21 @@ fn state_text(row: &Row, look: &Look) -> Vec<String> {
 fn indent_of(row: &Row) -> usize {
     match row.kind {
         RowKind::Note => INDENT,
-        RowKind::Step | RowKind::Switch => 0,
+        RowKind::Step | RowKind::Switch | RowKind::Claims => 0,
     }
 }
 
 fn number(row: &Row) -> String {
-    let star = if row.decisive { "*" } else { "" };
     let step = row.step.map(|step| step.to_string()).unwrap_or_default();
-    pad_left(&format!("{star}{step}"), NUMBER)
+    pad_left(&step, NUMBER)
 }
 
-fn switch_line(row: &Row, look: &Look) -> String {
+/// A line across all columns: another lane goes on, or the claims look.
+fn across(row: &Row, look: &Look) -> Vec<String> {
     let text = clean(row.text.trim_matches(['~', ' ']), look);
     let text = if text.is_empty() { "switch" } else { text.as_str() };
-    let lines = fold(&format!("~ {text} ~"), look.width - MARGIN, 0);
-    let line = lines.first().map(String::as_str).unwrap_or_default();
-    format!("{:MARGIN$}{}", "", look.paint(Tone::Faint, line))
+    let lines = fold(&format!("~ {text} ~"), look.width - MARGIN, INDENT);
+    lines.iter().map(|line| format!("{:MARGIN$}{}", "", look.paint(Tone::Faint, line))).collect()
 }
 
 fn folded(texts: &[String], columns: usize, indent: usize) -> Vec<String> {
@@ -157,8 +185,8 @@ impl<'a> Table<'a> {
 
     fn draw(&self, widths: &[usize]) -> Drawn {
         let mut drawn = Drawn { head: self.head(widths), rows: Vec::new() };
-        for row in &self.trace.rows {
-            drawn.rows.push(DrawnRow { lines: self.row(row, widths), decisive: row.decisive });
+        for (row, rank) in self.trace.rows.iter().zip(ranks(self.trace)) {
+            drawn.rows.push(DrawnRow { lines: self.row(row, widths), rank });
         }
         drawn
     }
@@ -197,8 +225,8 @@ impl<'a> Table<'a> {
     }
 
     fn row(&self, row: &Row, widths: &[usize]) -> Vec<String> {
-        if row.kind == RowKind::Switch {
-            return vec![switch_line(row, self.look)];
+        if matches!(row.kind, RowKind::Switch | RowKind::Claims) {
+            return across(row, self.look);
         }
         let own = own_text(row, self.look);
         let state = state_text(row, self.look);
@@ -261,15 +289,15 @@ fn list(trace: &Trace, look: &Look) -> Drawn {
         let lines = fold(&line, columns, INDENT);
         drawn.head.extend(lines.iter().map(|line| format!("{:MARGIN$}{}", "", line.trim_end())));
     }
-    for row in &trace.rows {
-        drawn.rows.push(DrawnRow { lines: listed(trace, row, look), decisive: row.decisive });
+    for (row, rank) in trace.rows.iter().zip(ranks(trace)) {
+        drawn.rows.push(DrawnRow { lines: listed(trace, row, look), rank });
     }
     drawn
 }
 
 fn listed(trace: &Trace, row: &Row, look: &Look) -> Vec<String> {
-    if row.kind == RowKind::Switch {
-        return vec![switch_line(row, look)];
+    if matches!(row.kind, RowKind::Switch | RowKind::Claims) {
+        return across(row, look);
     }
     let columns = look.width - MARGIN;
     let mut own = own_text(row, look);

@@ -3,16 +3,76 @@
 //! Cells are short words. Outcomes, which may have long names, are letters with a legend; so are
 //! rule sets with many overrides. A table wider than the line continues below itself.
 
-use super::text::{clean, counted, cut, flow, fold, pad, seconds, width};
+use super::text::{clean, counted, cut, flow, fold, pad, seconds, thousands, width};
 use super::{Look, Tone};
 use pinfold_lab::report::Verdict;
 
 /// A rule set with a longer name is explained in the legend.
 const LONG_NAME: usize = 10;
-/// Blanks between columns.
+/// Blanks between columns; one is left where that keeps the table in one piece.
 const GAP: usize = 2;
 /// What marks a cell that is not as expected.
 const UNEXPECTED: &str = "!";
+
+/// What ended the search of a cell before it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    /// The most executions that a cell may take.
+    Executions,
+    /// The most time that a cell may take.
+    Time,
+    /// Something else: a bound on preemptions, on random executions or on steps, or an interrupt.
+    Other,
+}
+
+impl EndedBy {
+    const ALL: [Self; 3] = [Self::Executions, Self::Time, Self::Other];
+
+    /// What marks the cell.
+    pub(crate) fn mark(self) -> &'static str {
+        match self {
+            Self::Executions => "#",
+            Self::Time => "@",
+            Self::Other => "",
+        }
+    }
+
+    /// The name in a document.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Executions => "executions",
+            Self::Time => "time",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// How much a cell may take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CellBounds {
+    /// The most executions.
+    pub(crate) executions: Option<u64>,
+    /// The most time, in seconds.
+    pub(crate) seconds: Option<f64>,
+}
+
+impl CellBounds {
+    /// The bounds in words, or nothing.
+    fn told(self) -> String {
+        let executions = self.executions.map(executions);
+        let time = self.seconds.map(seconds);
+        let most: Vec<String> = executions.into_iter().chain(time).collect();
+        if most.is_empty() {
+            return String::new();
+        }
+        format!(" | at most {} a cell", most.join(" and "))
+    }
+}
+
+fn executions(number: u64) -> String {
+    let noun = if number == 1 { "execution" } else { "executions" };
+    format!("{} {noun}", thousands(number))
+}
 
 /// A finished comparison.
 #[derive(Debug)]
@@ -25,6 +85,8 @@ pub(crate) struct Matrix {
     pub(crate) model: &'static str,
     /// What to say about locks.
     pub(crate) locks: &'static str,
+    /// How much each cell was allowed to take.
+    pub(crate) bounds: CellBounds,
     /// The time that the whole comparison took.
     pub(crate) seconds: f64,
     /// Whether it was compared with a table of expected cells.
@@ -47,6 +109,8 @@ pub(crate) struct Cell {
     pub(crate) verdict: Verdict,
     /// The outcome, where it says more than the verdict.
     pub(crate) outcome: Option<String>,
+    /// What ended the search, if it was not done.
+    pub(crate) ended: Option<EndedBy>,
     /// What was expected instead, if something else was.
     pub(crate) wanted: Option<String>,
 }
@@ -126,8 +190,9 @@ impl<'a> Drawing<'a> {
         let outcome = cell.outcome.as_ref().filter(|_| cell.verdict == Verdict::Pass);
         let place = outcome.and_then(|this| self.outcomes.iter().position(|known| known == this));
         let word = place.map_or_else(|| word(cell.verdict).to_owned(), letter);
+        let ended = cell.ended.map_or("", EndedBy::mark);
         let mark = if cell.wanted.is_some() { UNEXPECTED } else { "" };
-        format!("{word}{mark}")
+        format!("{word}{ended}{mark}")
     }
 
     /// The table, in as many pieces as the width requires.
@@ -136,23 +201,27 @@ impl<'a> Drawing<'a> {
         let names: Vec<String> =
             self.matrix.rows.iter().map(|row| clean(&row.name, self.look)).collect();
         let widest = names.iter().map(|name| width(name)).max().unwrap_or(0).max(TITLE.len());
-        let name_width = widest.min(self.look.width / 3);
+        let name_width = widest.min(self.look.width / 2);
         let widths: Vec<usize> =
             (0..self.heads.len()).map(|column| self.column_width(column)).collect();
         let mut lines = Vec::new();
-        for columns in pieces(&widths, self.look.width.saturating_sub(name_width)) {
+        let room = self.look.width.saturating_sub(name_width);
+        let tight: usize = widths.iter().map(|columns| columns + 1).sum();
+        let loose = tight + widths.len() * (GAP - 1);
+        let gap = if loose > room && tight <= room { 1 } else { GAP };
+        for columns in pieces(&widths, gap, room) {
             if !lines.is_empty() {
                 lines.push(String::new());
             }
             let mut head = pad(TITLE, name_width);
             for column in columns.clone() {
-                head += &format!("{:GAP$}{}", "", pad(&self.heads[column], widths[column]));
+                head += &format!("{:gap$}{}", "", pad(&self.heads[column], widths[column]));
             }
             lines.push(self.look.paint(Tone::Head, head.trim_end()));
             for (row, name) in self.matrix.rows.iter().zip(&names) {
                 let mut line = pad(&cut(name, name_width), name_width);
                 for column in columns.clone() {
-                    line += &self.cell(&row.cells[column], widths[column]);
+                    line += &self.cell(&row.cells[column], gap, widths[column]);
                 }
                 lines.push(line);
             }
@@ -160,11 +229,11 @@ impl<'a> Drawing<'a> {
         lines
     }
 
-    fn cell(&self, cell: &Cell, columns: usize) -> String {
+    fn cell(&self, cell: &Cell, gap: usize, columns: usize) -> String {
         let word = self.word(cell);
         let tone = if cell.wanted.is_some() { Tone::Bad } else { tone(cell.verdict) };
         let blanks = columns.saturating_sub(width(&word));
-        format!("{:GAP$}{}{:blanks$}", "", self.look.paint(tone, &word), "")
+        format!("{:gap$}{}{:blanks$}", "", self.look.paint(tone, &word), "")
     }
 
     fn column_width(&self, column: usize) -> usize {
@@ -174,13 +243,12 @@ impl<'a> Drawing<'a> {
 
     /// The words that occur, and what they mean.
     fn legend(&self) -> Vec<String> {
-        const WORDS: [(Verdict, &str); 5] = [
+        const WORDS: [(Verdict, &str); 4] = [
             (Verdict::Pass, "no execution within the bounds breaks a claim"),
             (
                 Verdict::Fail,
                 "some execution breaks a claim: `pinfold check NAME --rules SET` shows it",
             ),
-            (Verdict::Partial, "a bound or the clock ended the search, nothing found so far"),
             (Verdict::Skip, "cannot be asked here"),
             (Verdict::Error, "the scenario or the tool is at fault"),
         ];
@@ -191,12 +259,26 @@ impl<'a> Drawing<'a> {
                 items.push((word(verdict).to_owned(), meaning.to_owned()));
             }
         }
+        for ended in EndedBy::ALL {
+            if cells().any(|cell| cell.ended == Some(ended)) {
+                let cell = format!("{}{}", word(Verdict::Partial), ended.mark());
+                items.push((cell, self.meaning(ended)));
+            }
+        }
         for (place, outcome) in self.outcomes.iter().enumerate() {
             let meaning = format!("no claim broken, every execution ends as `{outcome}`");
             items.push((letter(place), clean(&meaning, self.look)));
         }
         if cells().any(|cell| cell.wanted.is_some()) {
             items.push((UNEXPECTED.to_owned(), "not as expected".to_owned()));
+        }
+        for name in self.broken_everywhere() {
+            let meaning = "BAD under every rule set here: the program's own fault, which no release \
+                           mends";
+            items.push((clean(name, self.look), meaning.to_owned()));
+        }
+        if let Some(other) = other_model(self.matrix.model) {
+            items.push((self.matrix.model.to_owned(), other.to_owned()));
         }
         for (head, name) in self.heads.iter().zip(&self.matrix.rules) {
             if head != name {
@@ -210,6 +292,40 @@ impl<'a> Drawing<'a> {
     }
 }
 
+/// What the machines of the other models may do beside this one.
+fn other_model(model: &str) -> Option<&'static str> {
+    match model {
+        "tso" => Some("the model of x86; a weakly ordered machine may break more: `--model weak`"),
+        "weak" => Some("a weakly ordered machine; x86 may break less: `--model tso`"),
+        "sc" => Some("no access is late; every machine may break more: `--model tso` or `weak`"),
+        _ => None,
+    }
+}
+
+impl Drawing<'_> {
+    /// The scenarios that break in each of several columns.
+    fn broken_everywhere(&self) -> impl Iterator<Item = &str> {
+        let everywhere = |row: &&Row| row.cells.iter().all(|cell| cell.verdict == Verdict::Fail);
+        let several = self.matrix.rules.len() > 1;
+        self.matrix.rows.iter().filter(move |row| several && everywhere(row)).map(|row| &*row.name)
+    }
+
+    /// What a cell that is not done says.
+    fn meaning(&self, ended: EndedBy) -> String {
+        let CellBounds { executions: most, seconds: time } = self.matrix.bounds;
+        let end = match ended {
+            EndedBy::Executions => {
+                format!("{} were made (--max-executions)", executions(most.unwrap_or_default()))
+            }
+            EndedBy::Time => {
+                format!("{} were over (--time)", seconds(time.unwrap_or_default()))
+            }
+            EndedBy::Other => "another bound or an interrupt ended the search".to_owned(),
+        };
+        format!("{end}, nothing found so far")
+    }
+}
+
 /// The letter of an outcome: `a` to `z`, then `a2` and so on.
 fn letter(place: usize) -> String {
     let letter = char::from(b'a' + (place % 26) as u8);
@@ -218,11 +334,11 @@ fn letter(place: usize) -> String {
 }
 
 /// The columns, in runs that fit in `room`; each run has at least one.
-fn pieces(widths: &[usize], room: usize) -> Vec<std::ops::Range<usize>> {
+fn pieces(widths: &[usize], gap: usize, room: usize) -> Vec<std::ops::Range<usize>> {
     let mut pieces = Vec::new();
     let mut start = 0;
     let mut taken = 0;
-    for (column, columns) in widths.iter().map(|columns| columns + GAP).enumerate() {
+    for (column, columns) in widths.iter().map(|columns| columns + gap).enumerate() {
         if column > start && taken + columns > room {
             pieces.push(start..column);
             (start, taken) = (column, 0);
@@ -251,8 +367,9 @@ fn totals(matrix: &Matrix) -> String {
         0 => " | all as expected".to_owned(),
         number => format!(" | {number} not as expected"),
     };
-    let Matrix { model, locks, .. } = matrix;
-    format!("{number}: {} | model {model}{locks} | {time}{compared}", parts.join(", "))
+    let Matrix { model, locks, bounds, .. } = matrix;
+    let bounds = bounds.told();
+    format!("{number}: {} | model {model}{locks}{bounds} | {time}{compared}", parts.join(", "))
 }
 
 /// The cells that are not as expected, in words.

@@ -5,9 +5,11 @@
 //! repeats what the text says.
 
 mod accesses;
+mod choose;
 mod evidence;
 pub(crate) mod json;
 mod lanes;
+mod legend;
 pub(crate) mod matrix;
 pub(crate) mod report;
 pub(crate) mod rules;
@@ -18,7 +20,7 @@ pub(crate) mod text;
 
 use anstyle::{AnsiColor, Style};
 
-/// Lines of a drawing that is to fit on a screen.
+/// Lines of a drawing that is to fit on a screen whose height is not known.
 pub(crate) const SCREEN: usize = 40;
 
 /// How a drawing is to look.
@@ -26,6 +28,8 @@ pub(crate) const SCREEN: usize = 40;
 pub(crate) struct Look {
     /// Columns that a line may take.
     pub(crate) width: usize,
+    /// Lines that a drawing may take unless everything was requested.
+    pub(crate) height: usize,
     /// The characters to draw with.
     pub(crate) charset: Charset,
     /// Whether colours are wanted.

@@ -1,15 +1,19 @@
 //! One report, for people: verdict, what broke, why, the execution in lanes, how to continue.
 
 use super::accesses;
+use super::choose::choose;
 use super::evidence;
-use super::lanes::{self, DrawnRow};
+use super::lanes;
+use super::legend;
 use super::text::{clean, counted, flow, fold, pad, pad_left, seconds, thousands, width};
-use super::{Detail, Look, SCREEN, Tone};
+use super::{Detail, Look, Tone};
 use crate::find;
 use crate::saved::{FILE, Place};
 use pinfold::Rules;
-use pinfold_lab::LockForm;
-use pinfold_lab::report::{Broken, Chosen, Mode, Report, Search, Trace, Verdict, Way};
+use pinfold_lab::report::{
+    Broken, Chosen, Decision, Elsewhere, Mode, Report, Search, Trace, Verdict, Way,
+};
+use pinfold_lab::{LockForm, Model};
 
 /// Columns of the word in front of a section.
 const WORD: usize = 6;
@@ -17,14 +21,14 @@ const WORD: usize = 6;
 const EVIDENCE: usize = 8;
 /// Lines of a trace that are shown however long the rest is.
 const TRACE_LEAST: usize = 6;
+/// Lines of an explanation that are shown however long the rest is.
+const WHY_LEAST: usize = 4;
 
-/// Lines that a section may take on a screen; together with [`TRACE_LEAST`] and the blank lines
-/// between sections they stay within [`SCREEN`].
+/// Lines that a section may take on a screen. The explanation takes what these and
+/// [`TRACE_LEAST`] leave of it, but at least [`WHY_LEAST`]; the picture what is left then.
 mod cap {
     pub(super) const HEAD: usize = 4;
     pub(super) const WHAT: usize = 6;
-    pub(super) const WHY: usize = 4;
-    pub(super) const DECISIONS: usize = 3;
     pub(super) const ENDS: usize = 6;
     pub(super) const COST: usize = 1;
     /// What a search saw, when that is the whole answer.
@@ -42,29 +46,32 @@ pub(crate) fn draw(report: &Report, look: &Look) -> String {
 pub(crate) fn draw_saved(report: &Report, place: Option<&Place>, look: &Look) -> String {
     let mut page = Page { look, sections: Vec::new(), hidden: 0 };
     page.add(cap::HEAD, head(report, look));
-    if let Some(broken) = &report.broken {
-        page.add(cap::WHAT, what(broken, look));
-        page.add(cap::WHY, why(report, look));
-    }
-    let trace_at = page.sections.len();
-    page.add_tail("RULES", cap::DECISIONS, decisions(report, look));
+    page.add(cap::WHAT, report.broken.as_ref().map_or_else(Vec::new, |broken| what(broken, look)));
+    let story_at = page.sections.len();
     page.add(cap::ENDS, evidence::ends(report, look));
     page.add(cap::COST, evidence::costs(report, look));
     let cap = if report.broken.is_some() { cap::REACHED } else { cap::EVIDENCE };
     page.add(cap, evidence::evidence(report, look));
-    let next_at = page.sections.len();
     page.add(usize::MAX, next(report, place, look));
-    let trace_lines = report.trace.as_ref().filter(|_| shows_trace(report, look));
-    let trace_lines = trace_lines.map(|trace| page.trace(trace));
+    let room = page.room().saturating_sub(TRACE_LEAST + 1).max(WHY_LEAST);
+    page.insert(story_at, room, why(report, look));
+    let trace = report.trace.as_ref().filter(|_| shows_trace(report, look));
+    let trace = trace.map(|trace| page.trace(trace)).unwrap_or_default();
+    let trace_at = story_at + usize::from(page.sections.len() > story_at && has_why(report));
+    page.insert(trace_at, usize::MAX, trace);
+    let rules = section("RULES", &decisions(report, look), look);
+    if look.detail == Detail::All || rules.len() < page.room() {
+        let rules_at = trace_at + usize::from(shows_trace(report, look) && report.trace.is_some());
+        page.insert(rules_at, usize::MAX, rules);
+    }
     // They were requested, so nothing is left out in their place.
-    let accesses = accesses::section(report, look);
-    if !accesses.is_empty() {
-        page.sections.insert(next_at, accesses);
-    }
-    if let Some(lines) = trace_lines {
-        page.sections.insert(trace_at, lines);
-    }
+    let next_at = page.sections.len() - usize::from(!next(report, place, look).is_empty());
+    page.insert(next_at, usize::MAX, accesses::section(report, look));
     page.finish()
+}
+
+fn has_why(report: &Report) -> bool {
+    report.broken.as_ref().is_some_and(|broken| !broken.why.is_empty())
 }
 
 /// The execution is shown if it is the answer: a run, or an execution that failed.
@@ -92,15 +99,19 @@ impl Page<'_> {
         }
     }
 
-    /// Adds a section after `word`. If it is to fit on a screen, only its last `cap` lines are
-    /// kept.
-    fn add_tail(&mut self, word: &str, cap: usize, mut lines: Vec<String>) {
-        if self.look.detail == Detail::Screen {
-            let over = lines.len().saturating_sub(cap);
-            self.hidden += over;
-            lines.drain(..over);
+    /// Adds a section before the one at `at`, as [`Page::add`] does.
+    fn insert(&mut self, at: usize, cap: usize, lines: Vec<String>) {
+        let before = self.sections.len();
+        self.add(cap, lines);
+        if self.sections.len() > before {
+            self.sections[at..].rotate_right(1);
         }
-        self.add(usize::MAX, section(word, &lines, self.look));
+    }
+
+    /// The lines that are left on the screen, one for the note of what is hidden aside.
+    fn room(&self) -> usize {
+        let taken: usize = self.sections.iter().map(|section| section.len() + 1).sum();
+        self.look.height.saturating_sub(taken + 1)
     }
 
     /// The lines of a trace, as many as the other sections leave room for.
@@ -109,14 +120,19 @@ impl Page<'_> {
         let mut lines = std::mem::take(&mut drawn.head);
         if self.look.detail == Detail::All {
             lines.extend(drawn.rows.into_iter().flat_map(|row| row.lines));
+            lines.extend(legend::draw(trace.rows.iter(), self.look));
             return lines;
         }
-        let others: usize = self.sections.iter().map(|section| section.len() + 1).sum();
-        // One line for the note of what is hidden.
-        let room = SCREEN.saturating_sub(others + 1).max(TRACE_LEAST).saturating_sub(lines.len());
-        let (rows, hidden) = choose(drawn.rows, room);
-        self.hidden += hidden;
-        lines.extend(rows);
+        let room = self.room().max(TRACE_LEAST).saturating_sub(lines.len());
+        let chosen = choose(drawn.rows, room);
+        self.hidden += chosen.hidden;
+        let left = room.saturating_sub(chosen.lines.len());
+        lines.extend(chosen.lines);
+        let rows = trace.rows.iter().zip(&chosen.shown).filter(|(_, shown)| **shown);
+        let key = legend::draw(rows.map(|(row, _)| row), self.look);
+        if key.len() <= left {
+            lines.extend(key);
+        }
         lines
     }
 
@@ -138,51 +154,6 @@ impl Page<'_> {
         }
         out
     }
-}
-
-/// The lines of those rows that fit in `room`, with dots at the gaps, and how many lines this
-/// hides. The end of an execution is the most informative, and the decisive row is shown in any
-/// case.
-fn choose(mut rows: Vec<DrawnRow>, room: usize) -> (Vec<String>, usize) {
-    const GAP: &str = "       ...";
-    let total: usize = rows.iter().map(|row| row.lines.len()).sum();
-    if total <= room {
-        return (rows.into_iter().flat_map(|row| row.lines).collect(), 0);
-    }
-    let decisive = rows.iter().position(|row| row.decisive);
-    // Both rows that are always shown must leave room for each other and for two gaps.
-    let most = (room.saturating_sub(2) / 2).max(1);
-    for row in [decisive, rows.len().checked_sub(1)].into_iter().flatten() {
-        rows[row].lines.truncate(most);
-    }
-    let height = |row: usize| rows[row].lines.len();
-    // The decisive row costs its lines and the gap after it; before the first shown row there is a
-    // gap.
-    let mut used = 1 + decisive.map_or(0, |row| height(row) + 1);
-    let mut first = rows.len();
-    while first > 0 {
-        let cost = if decisive == Some(first - 1) { 0 } else { height(first - 1) };
-        if used + cost > room && first < rows.len() {
-            break;
-        }
-        used += cost;
-        first -= 1;
-    }
-    let mut lines = Vec::new();
-    let mut shown = 0;
-    let mut gap = false;
-    for (position, row) in rows.into_iter().enumerate() {
-        if position >= first || decisive == Some(position) {
-            if std::mem::take(&mut gap) {
-                lines.push(GAP.to_owned());
-            }
-            shown += row.lines.len();
-            lines.extend(row.lines);
-        } else {
-            gap = true;
-        }
-    }
-    (lines, total - shown)
 }
 
 /// The verdict as printed.
@@ -228,6 +199,13 @@ fn head(report: &Report, look: &Look) -> Vec<String> {
     section_painted(verdict, tone, &lines, look)
 }
 
+/// What ended the cutting of a failure before it was done, if something did: the explorer says so
+/// after why it stopped.
+fn unfinished_cutting(search: &Search) -> Option<String> {
+    let (_, how) = search.incomplete.as_deref()?.split_once("; cutting it down was ")?;
+    Some(format!("cutting {how}"))
+}
+
 /// What is said about the question and the work it took, in short pieces.
 fn facts(report: &Report) -> Vec<String> {
     let search = &report.search;
@@ -237,7 +215,7 @@ fn facts(report: &Report) -> Vec<String> {
     }
     facts.push(format!("rules {}", report.rules));
     if report.mode == Mode::Check {
-        facts.push(format!("model {}", search.model));
+        facts.push(format!("model {}{}", search.model, elsewhere(search)));
         if search.locks != LockForm::Object {
             facts.push(format!("locks as {}", search.locks));
         }
@@ -259,6 +237,7 @@ fn facts(report: &Report) -> Vec<String> {
                 ),
                 _ => format!("{}, {}", steps(broken.steps), switches(broken.switches)),
             });
+            facts.extend(unfinished_cutting(search));
         }
         (Mode::Check, _) => facts.extend(work(search)),
     }
@@ -272,6 +251,23 @@ fn facts(report: &Report) -> Vec<String> {
         facts.push(format!("id {}", report.id));
     }
     facts
+}
+
+/// What a stronger machine does, after the model's name.
+fn elsewhere(search: &Search) -> String {
+    let tried = |executions| counted(executions, "execution", "executions");
+    match search.elsewhere {
+        None => String::new(),
+        Some(Elsewhere::Everywhere) if search.model == Model::Sc => String::new(),
+        Some(Elsewhere::Everywhere) => " (every machine has it)".to_owned(),
+        Some(Elsewhere::TsoToo { .. }) => " (x86 has it, too)".to_owned(),
+        Some(Elsewhere::NotTso { executions }) => {
+            format!(" only: not on x86 (tso exhausted, {})", tried(executions))
+        }
+        Some(Elsewhere::NotFoundUnderTso { executions }) => {
+            format!(": under tso (x86) not found in {}", tried(executions))
+        }
+    }
 }
 
 fn steps(number: u64) -> String {
@@ -326,24 +322,30 @@ fn what(broken: &Broken, look: &Look) -> Vec<String> {
 }
 
 fn why(report: &Report, look: &Look) -> Vec<String> {
-    let mut sentences: Vec<String> = report.broken.iter().flat_map(|b| b.why.clone()).collect();
-    let rows = report.trace.iter().flat_map(|trace| &trace.rows);
-    if let Some(step) = rows.filter(|row| row.decisive).find_map(|row| row.step) {
-        sentences.push(format!("The last step that could still go either way is {step} (*)."));
-    }
-    let text = clean(&sentences.join(" "), look);
-    if text.is_empty() {
+    let sentences = report.broken.iter().flat_map(|broken| &broken.why);
+    let lines: Vec<String> =
+        sentences.flat_map(|sentence| fold(&clean(sentence, look), look.width - WORD, 2)).collect();
+    if lines.is_empty() {
         return Vec::new();
     }
-    section("WHY", &fold(&text, look.width - WORD, 0), look)
+    section("WHY", &lines, look)
 }
 
+/// What rules decided beyond what the explanation says; all of it if everything was requested.
 fn decisions(report: &Report, look: &Look) -> Vec<String> {
-    let widest = report.decisions.iter().map(|decision| width(&decision.rule)).max().unwrap_or(0);
+    let shown: Vec<&Decision> = report
+        .decisions
+        .iter()
+        .filter(|decision| look.detail == Detail::All || !decision.told)
+        .collect();
+    let widest = shown.iter().map(|decision| width(&decision.rule)).max().unwrap_or(0);
     let hang = widest + 2;
     let mut lines = Vec::new();
-    for decision in &report.decisions {
-        let text = format!("{}{}", pad(&decision.rule, hang), decision.text);
+    for decision in shown {
+        let Decision { rule, text, in_force, .. } = decision;
+        let in_force = in_force.strip_prefix(rule.as_str()).unwrap_or(in_force);
+        let in_force = in_force.trim_start_matches('=');
+        let text = format!("{}{text} ({in_force})", pad(rule, hang));
         lines.extend(fold(&clean(&text, look), look.width - WORD, hang));
     }
     lines
@@ -390,10 +392,7 @@ fn next(report: &Report, place: Option<&Place>, look: &Look) -> Vec<String> {
         (Mode::Check, Verdict::Partial)
             if report.search.strategy == Chosen::Search(Way::Exhaustive) =>
         {
-            commands.push((
-                format!("pinfold check {scenario} --rules {rules}{model} --preemptions 2"),
-                "fewest switches first: what breaks easily shows soon",
-            ));
+            commands.extend(to_go_on(report, &format!("{scenario} --rules {rules}{model}")));
         }
         (Mode::Check, Verdict::Partial) => commands.push((
             format!("pinfold check {scenario} --rules {rules}{model}"),
@@ -420,6 +419,24 @@ fn next(report: &Report, place: Option<&Place>, look: &Look) -> Vec<String> {
         look.paint(Tone::Faint, &clean(&format!("saved {}/  {FILE}", place.shown()), look))
     }));
     lines
+}
+
+/// What helps a search on that did not end.
+fn to_go_on(report: &Report, question: &str) -> Vec<(String, &'static str)> {
+    let check = |more: &str| format!("pinfold check {question} {more}");
+    let mut commands = Vec::new();
+    if report.search.truncated > 0 {
+        let more = report.search.steps_max.saturating_mul(2);
+        let purpose = "executions were cut off at the bound on steps";
+        commands.push((check(&format!("--max-steps {more}")), purpose));
+    }
+    commands.push((
+        check("--jobs $(nproc) --checkpoint rest.json"),
+        "on every core, and to be continued: --resume rest.json",
+    ));
+    commands
+        .push((check("--preemptions 2"), "fewest switches first: what breaks easily shows soon"));
+    commands
 }
 
 /// Commands with their purposes next to them, or below if there is no space.

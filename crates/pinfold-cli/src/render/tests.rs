@@ -1,7 +1,7 @@
 //! Drawings of made-up reports against stored ones. To store what is drawn now, run the tests with
 //! `SNAPSHOTS=overwrite`, and read the difference.
 
-use super::matrix::{Cell, Matrix, Row as MatrixRow};
+use super::matrix::{Cell, CellBounds, EndedBy, Matrix, Row as MatrixRow};
 use super::text::{cut, fold, seconds, thousands, width};
 use super::*;
 use crate::saved::Place;
@@ -9,8 +9,16 @@ use pinfold_lab::report::*;
 use pinfold_lab::{LockForm, Model};
 use snapbox::{assert_data_eq, file};
 
+mod story;
+
 fn look(width: usize) -> Look {
-    Look { width, charset: Charset::Unicode, colour: Colour::Off, detail: Detail::Screen }
+    Look {
+        width,
+        height: SCREEN,
+        charset: Charset::Unicode,
+        colour: Colour::Off,
+        detail: Detail::Screen,
+    }
 }
 
 fn strings(texts: &[&str]) -> Vec<String> {
@@ -20,7 +28,7 @@ fn strings(texts: &[&str]) -> Vec<String> {
 fn row(step: u32, lane: usize, text: &str, state: &str) -> Row {
     let state = (!state.is_empty()).then(|| state.to_owned());
     let (step, kind) = if step == 0 { (None, RowKind::Note) } else { (Some(step), RowKind::Step) };
-    Row { step, lane: Some(lane), kind, text: text.to_owned(), state, decisive: false }
+    Row { step, lane: Some(lane), kind, text: text.to_owned(), state, cited: false }
 }
 
 fn switch() -> Row {
@@ -36,7 +44,7 @@ fn trace() -> Trace {
             row(0, 0, "fault: alloc f7", "f7 rw  ref 1 map 1"),
             row(2, 0, "pin A longterm as h0", "f7 rw  ref 2 pin 1"),
             switch(),
-            Row { decisive: true, ..row(3, 1, "numa-protect A", "f7 --  (was rw)") },
+            Row { cited: true, ..row(3, 1, "numa-protect A", "f7 --  (was rw)") },
             row(4, 1, "hint fault: restore", "f7 r-  write bit lost"),
             switch(),
             row(5, 0, "write A \"v2\"", ""),
@@ -72,6 +80,7 @@ fn passed() -> Report {
             steps_max: 41,
             seconds: 1.84,
             incomplete: None,
+            elsewhere: None,
         },
         broken: None,
         trace: None,
@@ -90,7 +99,12 @@ fn passed() -> Report {
 }
 
 fn failed() -> Report {
-    let decision = |rule: &str, text: &str| Decision { rule: rule.into(), text: text.into() };
+    let decision = |rule: &str, text: &str, in_force: &str, told: bool| Decision {
+        rule: rule.into(),
+        text: text.into(),
+        in_force: format!("{rule}={in_force}"),
+        told,
+    };
     let mut report = passed();
     report.verdict = Verdict::Fail;
     report.rules = "linux-5.16".into();
@@ -116,8 +130,8 @@ fn failed() -> Report {
     });
     report.trace = Some(trace());
     report.decisions = vec![
-        decision("numa-skip", "mapcount 1 == 1: f7 was not skipped"),
-        decision("pte-cow", "refcount 2 != 1: f7 was copied"),
+        decision("numa-skip", "f7 was not skipped", "map-count, since 4.16", false),
+        decision("pte-cow", "f7 was copied, as refcount 2 != 1", "ref-count, since 5.9", true),
     ];
     report
 }
@@ -156,10 +170,13 @@ fn matrix() -> Matrix {
     let cell = |verdict, outcome: Option<&str>| Cell {
         verdict,
         outcome: outcome.map(str::to_owned),
+        ended: None,
         wanted: None,
     };
+    let part = |ended| Cell { ended: Some(ended), ..cell(Verdict::Partial, None) };
     let mut fork = vec![cell(Verdict::Fail, None), cell(Verdict::Pass, None)];
-    fork.push(Cell { wanted: Some("ok".into()), ..cell(Verdict::Partial, None) });
+    fork.push(Cell { wanted: Some("ok".into()), ..part(EndedBy::Executions) });
+    let unpin = vec![part(EndedBy::Executions), part(EndedBy::Time), part(EndedBy::Other)];
     let many = vec![
         cell(Verdict::Pass, Some("share")),
         cell(Verdict::Pass, Some("copy")),
@@ -170,9 +187,11 @@ fn matrix() -> Matrix {
         rules: strings(&["5.8", "5.9", "latest,fork-pin=share"]),
         rows: vec![
             MatrixRow { name: "rdma-fork".into(), cells: fork },
+            MatrixRow { name: "unmap-races-pin".into(), cells: unpin },
             MatrixRow { name: "many-references".into(), cells: many },
         ],
         model: "sc",
+        bounds: CellBounds { executions: Some(100_000), seconds: Some(60.0) },
         seconds: 8.8,
         compared: true,
     }
@@ -256,14 +275,22 @@ fn long() -> Report {
     let mut report = ran();
     let words = "many words that go on and on ".repeat(12);
     if let Some(trace) = &mut report.trace {
-        trace.rows = trace.rows.iter().cycle().take(400).cloned().collect();
+        // Rows that an explanation cites are shown whatever their number.
+        let rows = trace.rows.iter().cycle().take(400).cloned();
+        trace.rows = rows.map(|row| Row { cited: false, ..row }).collect();
         trace.rows.push(Row { lane: Some(99), ..row(7, 0, &words, &words) });
     }
     if let Some(broken) = &mut report.broken {
         broken.what = vec![words.clone(); 20];
         broken.why = vec![words.clone(); 20];
     }
-    report.decisions = vec![Decision { rule: "pte-cow".into(), text: words.clone() }; 20];
+    let decision = Decision {
+        rule: "pte-cow".into(),
+        text: words.clone(),
+        in_force: words.clone(),
+        told: false,
+    };
+    report.decisions = vec![decision; 20];
     report.ends = report.ends.iter().cycle().take(60).cloned().collect();
     report.outcomes = vec![Outcome { label: words.clone(), count: u64::MAX / 64 }; 20];
     report.reached = vec![Reached { what: words.clone(), count: 0 }; 20];
@@ -312,9 +339,9 @@ fn control_characters_are_shown_by_number() {
 #[test]
 fn json_of_one_report_reads_back() {
     let report = failed();
-    let text = json::reports(std::slice::from_ref(&report)).unwrap();
+    let text = json::reports(std::slice::from_ref(&report), 1).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
-    assert!(json::reports(&[report.clone(), report]).unwrap().contains("\"reports\""));
+    assert!(json::reports(&[report.clone(), report], 2).unwrap().contains("\"reports\""));
 }
 
 #[test]

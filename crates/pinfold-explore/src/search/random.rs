@@ -121,7 +121,8 @@ impl Resumable for Random {
 }
 
 /// Lanes have random priorities, and the highest lane that can run does; at `depth - 1` random
-/// steps the running lane drops to the bottom.
+/// steps the running lane drops to the bottom. More changes than there are steps to spread them
+/// over would change nothing more, and are not made.
 pub(crate) struct Pct {
     runs: Runs,
     depth: u32,
@@ -130,6 +131,7 @@ pub(crate) struct Pct {
     step: usize,
     /// The lanes by priority, highest first.
     order: Vec<usize>,
+    /// The steps at which priorities change, in ascending order.
     changes: Vec<usize>,
 }
 
@@ -169,9 +171,11 @@ impl Strategy for Pct {
         if self.runs.run > 0
             && let Some(length) = self.length
         {
-            for _ in 1..self.depth {
+            let wanted = usize::try_from(self.depth.saturating_sub(1)).unwrap_or(usize::MAX);
+            for _ in 0..wanted.min(length) {
                 self.changes.push(1 + self.runs.rng.below(length));
             }
+            self.changes.sort_unstable();
         }
     }
 
@@ -183,7 +187,7 @@ impl Strategy for Pct {
 
     fn pick(&mut self, moment: &Moment<'_>) -> Pick {
         self.step += 1;
-        if self.changes.contains(&self.step)
+        if self.changes.binary_search(&self.step).is_ok()
             && let Some(lane) = self.best(moment.enabled)
         {
             self.order.retain(|&other| other != lane);

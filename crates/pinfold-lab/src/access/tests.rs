@@ -10,7 +10,7 @@ const LEAF: Pfn = Pfn(2);
 
 /// Process P with a root, a table under its entry 3, and one page in that, called A.
 fn places() -> Places {
-    let mut places = Places::default();
+    let mut places = Places::new(true);
     places.page("P:A", ROOT, 15);
     places.survey(|_, entry| if entry == 3 { Pte::<Tables>::table(LEAF).bits() } else { 0 });
     places

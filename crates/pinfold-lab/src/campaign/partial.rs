@@ -5,6 +5,8 @@
 //! those of the executions before its position. No job is in both.
 //! INV-PARTIAL-2: only parts that answer the same [`Question`] are joined, and no job is joined
 //! twice, whether finished or not.
+//! INV-PARTIAL-3: a file carries the hash of its content and is read only if the two agree; beyond
+//! that, what a part says of itself must fit together (`sound`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,10 +14,11 @@ use std::str::FromStr;
 
 use pinfold_explore::{LockForm, Model, Position};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::check::judge_search;
 use crate::counted::counted;
-use crate::report::{Chosen, FORMAT, Report, Search, Verdict, by_name};
+use crate::report::{Chosen, FORMAT, Report, Search, Verdict, by_name, content_hash};
 
 /// What a campaign asks: parts with different questions are unrelated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +71,11 @@ impl Question {
     }
 }
 
+/// The most shards that a campaign may have: far more than the jobs that any is divided into.
+const MOST_SHARDS: usize = 100_000;
+/// The most missing shards that are named.
+const NAMED: usize = 12;
+
 /// One of several equal parts of a campaign; `2/4` as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -84,8 +92,8 @@ impl Shard {
         job % self.of == self.index - 1
     }
 
-    fn is_valid(self) -> bool {
-        (1..=self.of).contains(&self.index)
+    pub(super) fn is_valid(self) -> bool {
+        self.of <= MOST_SHARDS && (1..=self.of).contains(&self.index)
     }
 }
 
@@ -103,7 +111,10 @@ impl FromStr for Shard {
             Some(Self { index: index.parse().ok()?, of: of.parse().ok()? })
         });
         numbers.filter(|shard| shard.is_valid()).ok_or_else(|| {
-            "a shard and how many there are is needed, such as 1/4, 2/4, 3/4 and 4/4".to_owned()
+            format!(
+                "a shard and how many there are is needed, such as 1/4, 2/4, 3/4 and 4/4, and at \
+                 most {MOST_SHARDS}"
+            )
         })
     }
 }
@@ -118,8 +129,9 @@ pub struct Partial {
     pub question: Question,
     /// The shard, if the process does only that.
     pub shard: Option<Shard>,
-    /// The jobs that ran to their end, in ascending order.
-    pub finished: BTreeSet<usize>,
+    /// The jobs that ran to their end, in ascending order, each with the number of executions that
+    /// were begun for it: those that [`Partial::report`] counts in one way or another.
+    pub finished: BTreeMap<usize, u64>,
     /// The jobs that were started and interrupted.
     pub unfinished: BTreeMap<usize, Unfinished>,
     /// What a completed search leaves out, in words: the rest of a random search, or of one with a
@@ -141,13 +153,56 @@ pub struct Unfinished {
     pub counted: Report,
 }
 
+/// A part as it stands in a file, with the hash of the text of `part`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sealed<'a> {
+    pinfold: u32,
+    hash: String,
+    #[serde(borrow)]
+    part: &'a RawValue,
+}
+
 impl Partial {
+    /// The text of a file that holds this: a JSON document with the number of the form in
+    /// `pinfold`, the part in `part`, and in `hash` the [`content_hash`] of the text of `part` as
+    /// it stands in the file, from its first brace to its last.
+    ///
+    /// # Errors
+    /// When the serializer refuses.
+    pub fn write(&self) -> Result<String, serde_json::Error> {
+        let part = serde_json::to_string_pretty(self)?;
+        let hash = content_hash(&part);
+        Ok(format!("{{\n\"pinfold\": {FORMAT},\n\"hash\": \"{hash}\",\n\"part\": {part}\n}}\n"))
+    }
+
+    /// Reads what [`Partial::write`] wrote.
+    ///
+    /// # Errors
+    /// When it is something else, its content is not the one that was written, or it contradicts
+    /// itself.
+    pub fn read(text: &str) -> Result<Self, CampaignError> {
+        let foreign = |why: serde_json::Error| CampaignError::Foreign(why.to_string());
+        let sealed: Sealed<'_> = serde_json::from_str(text).map_err(foreign)?;
+        if sealed.pinfold != FORMAT {
+            let found = sealed.pinfold;
+            return Err(CampaignError::Damaged(format!("it has form {found}, not {FORMAT}")));
+        }
+        if content_hash(sealed.part.get()) != sealed.hash {
+            let why = "its content does not fit its hash, so it was changed after it was written";
+            return Err(CampaignError::Damaged(why.to_owned()));
+        }
+        let partial: Self = serde_json::from_str(sealed.part.get()).map_err(foreign)?;
+        partial.validate()?;
+        Ok(partial)
+    }
+
     pub(super) fn new(question: Question, shard: Option<Shard>, report: Report) -> Self {
         let mut partial = Self {
             pinfold: FORMAT,
             question,
             shard,
-            finished: BTreeSet::new(),
+            finished: BTreeMap::new(),
             unfinished: BTreeMap::new(),
             leaves_out: None,
             report,
@@ -156,33 +211,13 @@ impl Partial {
         partial
     }
 
-    /// # Errors
-    /// When the parts of the file contradict each other, or it is of another format.
-    pub(super) fn validate(&self) -> Result<(), CampaignError> {
-        let damaged = |why: String| Err(CampaignError::Damaged(why));
-        if self.pinfold != FORMAT || self.report.pinfold != FORMAT {
-            return damaged(format!("it has format {}, not {FORMAT}", self.pinfold));
-        }
-        if self.shard.is_some_and(|shard| !shard.is_valid()) {
-            return damaged("there is no such shard".to_owned());
-        }
-        let mine = |job: usize| self.has(job) && job < self.question.jobs;
-        if let Some(job) = self.begun().find(|&job| !mine(job)) {
-            return damaged(format!("job {job} is not one of its jobs"));
-        }
-        match self.unfinished.keys().find(|job| self.finished.contains(job)) {
-            Some(job) => damaged(format!("job {job} is finished and not finished")),
-            None => Ok(()),
-        }
-    }
-
     pub(super) fn has(&self, job: usize) -> bool {
         self.shard.is_none_or(|shard| shard.has(job))
     }
 
     /// The jobs that are done here or were started.
-    fn begun(&self) -> impl Iterator<Item = usize> {
-        self.finished.iter().chain(self.unfinished.keys()).copied()
+    pub(super) fn begun(&self) -> impl Iterator<Item = usize> {
+        self.finished.keys().chain(self.unfinished.keys()).copied()
     }
 
     /// The jobs that are still to be done here, and where they continue; interrupted jobs come
@@ -207,30 +242,31 @@ impl Partial {
 
     /// Whether a failure has ended the campaign.
     pub(super) fn has_failed(&self) -> bool {
-        matches!(self.report.verdict, Verdict::Fail | Verdict::Skip | Verdict::Error)
+        self.report.broken.is_some()
+            || matches!(self.report.verdict, Verdict::Fail | Verdict::Skip | Verdict::Error)
     }
 
     /// A job ran to its end; `counted` is what it counted since it was started or resumed.
     pub(super) fn finish(&mut self, job: usize, counted: &Report) {
-        self.finished.insert(job);
-        self.count(job, counted);
+        let begun = self.count(job, counted);
+        self.finished.insert(job, begun);
     }
 
-    /// Counts a job that will not be resumed.
-    pub(super) fn count(&mut self, job: usize, counted: &Report) {
+    /// Counts a job that will not be resumed; returns how many executions were begun for it.
+    pub(super) fn count(&mut self, job: usize, counted: &Report) -> u64 {
         let mut total = counted.clone();
         if let Some(before) = self.unfinished.remove(&job) {
             total.absorb(&before.counted);
         }
         total.cap_reached();
         self.report.absorb(&total);
+        total.search.begun()
     }
 
     /// A job was interrupted; `counted` is what it counted since it was started or resumed. A job
     /// in which nothing has happened remains to be started.
     pub(super) fn interrupt(&mut self, job: usize, position: &Position, counted: Report) {
-        let search = &counted.search;
-        if search.begun() == 0 && !self.unfinished.contains_key(&job) {
+        if counted.search.begun() == 0 && !self.unfinished.contains_key(&job) {
             return;
         }
         let position = position.clone();
@@ -304,8 +340,8 @@ pub fn merge(parts: &[(String, Partial)]) -> Result<Report, CampaignError> {
         return Err(CampaignError::Nothing);
     };
     for (name, part) in parts {
-        part.validate().map_err(in_file(name))?;
         part.question.must_be(&first.question).map_err(in_file(name))?;
+        part.validate().map_err(in_file(name))?;
     }
     let mut whole = Partial { shard: None, ..first.clone() };
     for (name, part) in others {
@@ -313,7 +349,7 @@ pub fn merge(parts: &[(String, Partial)]) -> Result<Report, CampaignError> {
         if let Some(job) = part.begun().find(|job| known.contains(job)) {
             return Err(in_file(name)(CampaignError::Duplicate { job }));
         }
-        whole.finished.extend(&part.finished);
+        whole.finished.extend(part.finished.clone());
         whole.unfinished.extend(part.unfinished.clone());
         whole.leaves_out = whole.leaves_out.or_else(|| part.leaves_out.clone());
         whole.report.absorb(&part.report);
@@ -338,15 +374,21 @@ fn missing(whole: &Partial, parts: &[(String, Partial)]) -> Option<String> {
         return None;
     }
     let done = |shard: Shard| {
-        (0..whole.question.jobs).all(|job| !shard.has(job) || whole.finished.contains(&job))
+        (0..whole.question.jobs).all(|job| !shard.has(job) || whole.finished.contains_key(&job))
     };
-    let named = (1..=of).map(|index| Shard { index, of }).filter(|&shard| !done(shard));
-    let named: Vec<String> = named
-        .map(|shard| match shards.contains(&shard) {
+    let missing = (1..=of).map(|index| Shard { index, of }).filter(|&shard| !done(shard));
+    let missing: Vec<Shard> = missing.collect();
+    let mut named: Vec<String> = missing
+        .iter()
+        .take(NAMED)
+        .map(|shard| match shards.contains(shard) {
             true => format!("{shard} (not done)"),
             false => format!("{shard}"),
         })
         .collect();
+    if missing.len() > NAMED {
+        named.push(format!("and {} more", missing.len() - NAMED));
+    }
     (!named.is_empty()).then(|| format!("missing shards {}", named.join(", ")))
 }
 
@@ -364,7 +406,9 @@ pub enum CampaignError {
         /// What it should have.
         wants: String,
     },
-    /// A part is inconsistent.
+    /// A text that is no part at all; what the parser says.
+    Foreign(String),
+    /// A part that was changed after it was written, or contradicts itself.
     Damaged(String),
     /// A job is in two parts.
     Duplicate {
@@ -373,6 +417,8 @@ pub enum CampaignError {
     },
     /// There is nothing to join.
     Nothing,
+    /// The system does not allow a single thread; what it says.
+    NoThread(String),
     /// Something is wrong with one of several parts.
     InFile {
         /// The name of its file.
@@ -394,6 +440,11 @@ impl fmt::Display for CampaignError {
                 "its {what} is {has}, not {wants}: parts of different campaigns do not add up; \
                  search it again as part of this one"
             ),
+            Self::Foreign(why) => write!(
+                f,
+                "it is no result of a divided search: {why}; `pinfold check --shard K/N --out FILE` \
+                 and `--checkpoint FILE` write them"
+            ),
             Self::Damaged(why) => {
                 write!(f, "it is no result that Pinfold wrote: {why}; search this part again")
             }
@@ -401,6 +452,11 @@ impl fmt::Display for CampaignError {
                 write!(f, "job {job} is in an earlier file, too: name each shard's result once")
             }
             Self::Nothing => f.write_str("there is nothing to join: name the results of shards"),
+            Self::NoThread(why) => write!(
+                f,
+                "the system does not allow a single thread: {why}; raise its limit on processes, \
+                 or end others"
+            ),
             Self::InFile { file, error } => write!(f, "{file}: {error}"),
         }
     }

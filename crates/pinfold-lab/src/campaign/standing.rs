@@ -13,12 +13,19 @@ pub(super) struct Standing {
     running: Vec<Option<At>>,
     /// The number of executions in the jobs to be done, if it is known.
     runs: Option<u64>,
+    /// See [`JobProgress::fewer`].
+    fewer: Option<(usize, usize)>,
 }
 
 impl Standing {
     pub(super) fn new(jobs: &[Job], partial: &Partial) -> Self {
         let mine = jobs.iter().enumerate().filter(|(job, _)| partial.has(*job));
-        Self { running: Vec::new(), runs: mine.map(|(_, job)| job.executions()).sum() }
+        Self { running: Vec::new(), runs: mine.map(|(_, job)| job.executions()).sum(), fewer: None }
+    }
+
+    /// There are fewer threads than were wanted.
+    pub(super) fn is_short(&mut self, started: usize, wanted: usize) {
+        self.fewer = Some((started, wanted));
     }
 
     /// A thread reports the position of its job.
@@ -53,7 +60,11 @@ impl Standing {
         let bound = running().find_map(|at| at.bound);
         Progress {
             search: At { executions, blocked, pruned, truncated, bound, ahead, elapsed },
-            jobs: Some(JobProgress { done: partial.done(), of: partial.share() }),
+            jobs: Some(JobProgress {
+                done: partial.done(),
+                of: partial.share(),
+                fewer: self.fewer,
+            }),
         }
     }
 }

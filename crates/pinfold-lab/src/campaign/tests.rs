@@ -6,6 +6,8 @@ use std::sync::atomic::AtomicBool;
 use pinfold::rules::Rules;
 use pinfold_explore::{LockForm, Model};
 
+mod tampered;
+
 use super::*;
 use crate::check::check;
 use crate::report::{Chosen, Oracle};
@@ -29,8 +31,8 @@ outcome one when P:A[0] sees \"1\"
 outcome two when P:A[0] sees \"2\"
 ";
 
-fn latest() -> Rules {
-    Rules::parse("latest").expect("rules")
+fn ours() -> Rules {
+    Rules::parse("pinfold").expect("rules")
 }
 
 fn scenario(text: &str) -> Scenario {
@@ -43,12 +45,12 @@ fn prepared(scenario: &Scenario, rules: &Rules) -> &'static Prepared {
 }
 
 fn campaign(scenario: &Scenario, rules: &Rules, options: &CheckOptions) -> Campaign<'static> {
-    Campaign::new(prepared(scenario, rules), options)
+    Campaign::new(prepared(scenario, rules), options).expect("divided")
 }
 
 /// One with jobs of many executions.
 fn of_few_jobs(scenario: &Scenario, rules: &Rules, options: &CheckOptions) -> Campaign<'static> {
-    Campaign::divided(prepared(scenario, rules), options, 4)
+    Campaign::divided(prepared(scenario, rules), options, 4).expect("divided")
 }
 
 fn labels(report: &Report) -> Vec<&str> {
@@ -57,11 +59,11 @@ fn labels(report: &Report) -> Vec<&str> {
 
 /// The results of the shards, done in their own processes, so to say.
 fn shards(text: &str, of: usize, options: &CheckOptions) -> Vec<(String, Partial)> {
-    let (scenario, rules) = (scenario(text), latest());
+    let (scenario, rules) = (scenario(text), ours());
     let shard = |index| {
         let campaign = campaign(&scenario, &rules, options);
         let mut partial = campaign.begin(Some(Shard { index, of }));
-        campaign.run(&mut partial, 1, &mut |_| {});
+        campaign.run(&mut partial, 1, &mut |_| {}).expect("threads");
         let text = serde_json::to_string(&partial).expect("json");
         (format!("{index}.json"), serde_json::from_str(&text).expect("a partial result"))
     };
@@ -70,12 +72,12 @@ fn shards(text: &str, of: usize, options: &CheckOptions) -> Vec<(String, Partial
 
 #[test]
 fn threads_and_shards_find_what_one_search_finds() {
-    let (scenario, rules, options) = (scenario(TWO_WRITERS), latest(), CheckOptions::default());
+    let (scenario, rules, options) = (scenario(TWO_WRITERS), ours(), CheckOptions::default());
     let plain = check(&scenario, "test.pf", &rules, &options, &mut |_| {});
     assert_eq!(plain.verdict, Verdict::Pass, "{:?}", plain.broken);
     let campaign = campaign(&scenario, &rules, &options);
     let mut whole = campaign.begin(None);
-    let threads = campaign.run(&mut whole, 3, &mut |_| {});
+    let threads = campaign.run(&mut whole, 3, &mut |_| {}).expect("threads");
     let merged = merge(&shards(TWO_WRITERS, 3, &options)).expect("they fit");
     for report in [&threads, &merged] {
         assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.search);
@@ -89,10 +91,10 @@ fn threads_and_shards_find_what_one_search_finds() {
 #[test]
 fn a_failure_of_one_part_is_the_verdict_of_all_and_the_only_one_shown() {
     let text = TWO_WRITERS.replace("P:A[0] never sees \"0\"", "P:A[0] sees \"2\"");
-    let (scenario, rules, options) = (scenario(&text), latest(), CheckOptions::default());
+    let (scenario, rules, options) = (scenario(&text), ours(), CheckOptions::default());
     let campaign = campaign(&scenario, &rules, &options);
     let mut whole = campaign.begin(None);
-    let threads = campaign.run(&mut whole, 2, &mut |_| {});
+    let threads = campaign.run(&mut whole, 2, &mut |_| {}).expect("threads");
     let merged = merge(&shards(&text, 4, &options)).expect("they fit");
     for report in [threads, merged] {
         assert_eq!(report.verdict, Verdict::Fail);
@@ -128,7 +130,7 @@ fn a_part_twice_or_of_another_campaign_is_refused() {
         ("strategy", |question| question.strategy = Chosen::Replay(None)),
         ("division", |question| question.division.push('x')),
     ];
-    let (scenario, rules, options) = (scenario(TWO_WRITERS), latest(), CheckOptions::default());
+    let (scenario, rules, options) = (scenario(TWO_WRITERS), ours(), CheckOptions::default());
     let campaign = campaign(&scenario, &rules, &options);
     for (what, change) in change {
         let mut parts = parts.clone();
@@ -139,7 +141,7 @@ fn a_part_twice_or_of_another_campaign_is_refused() {
         assert!(matches!(error, CampaignError::Mixed { what: differs, .. } if differs == what));
     }
     let mut foreign = parts[0].1.clone();
-    foreign.finished.insert(1);
+    foreign.finished.insert(1, 1);
     assert!(matches!(campaign.accepts(&foreign), Err(CampaignError::Damaged(_))));
     assert_eq!(merge(&[]), Err(CampaignError::Nothing));
 }
@@ -170,11 +172,11 @@ fn executions(report: &Report) -> u64 {
 
 #[test]
 fn an_interrupted_campaign_goes_on_to_the_same_end() {
-    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     for strategy in STRATEGIES {
         let options = CheckOptions::of(Config { search: strategy, ..Config::default() });
         let all = of_few_jobs(&scenario, &rules, &options);
-        let expected = timeless(all.run(&mut all.begin(None), 1, &mut |_| {}));
+        let expected = timeless(all.run(&mut all.begin(None), 1, &mut |_| {}).expect("threads"));
         for (most, threads) in [(1, 1), (7, 1), (7, 3), (100, 2)] {
             let mut bounded = options.clone();
             bounded.config.max_executions = Some(most);
@@ -184,7 +186,7 @@ fn an_interrupted_campaign_goes_on_to_the_same_end() {
             let report = loop {
                 campaign.accepts(&kept).expect("the same campaign");
                 let before = kept.done();
-                let report = campaign.run(&mut kept, threads, &mut |_| {});
+                let report = campaign.run(&mut kept, threads, &mut |_| {}).expect("threads");
                 kept = through_a_file(&kept);
                 pieces += 1;
                 if kept.done() == kept.share() {
@@ -208,18 +210,18 @@ fn an_interrupted_campaign_goes_on_to_the_same_end() {
 #[test]
 fn a_failure_is_found_however_often_the_search_is_interrupted() {
     let text = TWO_WRITERS.replace("P:A[0] never sees \"0\"", "P:A[0] sees \"2\"");
-    let (scenario, rules) = (scenario(&text), latest());
+    let (scenario, rules) = (scenario(&text), ours());
     for strategy in STRATEGIES {
         let options = CheckOptions::of(Config { search: strategy, ..Config::default() });
         let all = of_few_jobs(&scenario, &rules, &options);
-        let expected = all.run(&mut all.begin(None), 1, &mut |_| {});
+        let expected = all.run(&mut all.begin(None), 1, &mut |_| {}).expect("threads");
         assert_eq!(expected.verdict, Verdict::Fail);
         let mut bounded = options;
         bounded.config.max_executions = Some(1);
         let campaign = of_few_jobs(&scenario, &rules, &bounded);
         let mut kept = campaign.begin(None);
         let report = loop {
-            let report = campaign.run(&mut kept, 1, &mut |_| {});
+            let report = campaign.run(&mut kept, 1, &mut |_| {}).expect("threads");
             kept = through_a_file(&kept);
             if report.verdict != Verdict::Partial {
                 break report;
@@ -232,7 +234,7 @@ fn a_failure_is_found_however_often_the_search_is_interrupted() {
 
 #[test]
 fn random_shards_do_the_runs_of_one_search() {
-    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     for strategy in [Strategy::Random { seed: 5, runs: 300 }, STRATEGIES[3]] {
         for model in [Model::Sc, Model::Weak] {
             let options = CheckOptions::of(Config { model, search: strategy, ..Config::default() });
@@ -241,7 +243,7 @@ fn random_shards_do_the_runs_of_one_search() {
             let parts = shards(TWO_WRITERS, 3, &options);
             let merged = timeless(merge(&parts).expect("they fit"));
             let campaign = campaign(&scenario, &rules, &options);
-            let threads = campaign.run(&mut campaign.begin(None), 3, &mut |_| {});
+            let threads = campaign.run(&mut campaign.begin(None), 3, &mut |_| {}).expect("threads");
             assert_eq!(timeless(threads), plain, "{strategy:?}");
             assert_eq!(merged, plain, "{strategy:?}");
             let missing = merge(&parts[1..]).expect("they fit").search.incomplete;
@@ -252,30 +254,30 @@ fn random_shards_do_the_runs_of_one_search() {
 
 #[test]
 fn a_bounded_search_is_one_job_that_is_not_shared_out() {
-    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     let options = CheckOptions::of(Config { search: STRATEGIES[1], ..Config::default() });
     let plain = check(&scenario, "test.pf", &rules, &options, &mut |_| {});
     let campaign = campaign(&scenario, &rules, &options);
-    assert_eq!(campaign.can_be_shared_out(), Err(CampaignError::Indivisible));
+    assert_eq!(can_be_shared_out(&options), Err(CampaignError::Indivisible));
     let mut whole = campaign.begin(None);
     assert_eq!(whole.share(), 1);
-    let report = campaign.run(&mut whole, 1, &mut |_| {});
+    let report = campaign.run(&mut whole, 1, &mut |_| {}).expect("threads");
     assert_eq!(timeless(report), timeless(plain));
 }
 
 #[test]
 fn an_unfinished_job_that_makes_no_sense_is_refused() {
-    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     let options = CheckOptions::of(Config { max_executions: Some(3), ..Config::default() });
     let campaign = of_few_jobs(&scenario, &rules, &options);
     let mut kept = campaign.begin(None);
-    campaign.run(&mut kept, 1, &mut |_| {});
+    campaign.run(&mut kept, 1, &mut |_| {}).expect("threads");
     let job = *kept.unfinished.keys().next().expect("interrupted");
     let twice = [("a.json".to_owned(), kept.clone()), ("b.json".to_owned(), kept.clone())];
     let error = merge(&twice).expect_err("the same job");
     assert!(error.to_string().contains(&format!("job {job} is in an earlier file")), "{error}");
     let mut both = kept.clone();
-    both.finished.insert(job);
+    both.finished.insert(job, 1);
     assert!(matches!(campaign.accepts(&both), Err(CampaignError::Damaged(_))));
     let mut foreign = kept.clone();
     foreign.finished.clear();
@@ -292,15 +294,15 @@ fn an_unfinished_job_that_makes_no_sense_is_refused() {
 
 #[test]
 fn the_position_of_another_job_never_passes() {
-    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     let options = CheckOptions::of(Config { max_executions: Some(3), ..Config::default() });
     let bounded = of_few_jobs(&scenario, &rules, &options);
     let mut kept = bounded.begin(None);
-    bounded.run(&mut kept, 1, &mut |_| {});
+    bounded.run(&mut kept, 1, &mut |_| {}).expect("threads");
     let (job, unfinished) = kept.unfinished.pop_first().expect("interrupted");
     kept.unfinished.insert(job + 1, unfinished);
     let all = of_few_jobs(&scenario, &rules, &CheckOptions::default());
-    let report = all.run(&mut kept, 1, &mut |_| {});
+    let report = all.run(&mut kept, 1, &mut |_| {}).expect("threads");
     assert_eq!(report.verdict, Verdict::Fail);
     let broken = report.broken.expect("broken");
     assert!(broken.what[0].contains("belongs to another search"), "{broken:?}");
@@ -312,7 +314,7 @@ fn how_much_escapes_a_random_search_is_told_where_it_is_known() {
     let told = |model, runs| {
         let strategy = Strategy::Pct { depth: 2, seed: 0, runs };
         let options = CheckOptions::of(Config { model, search: strategy, ..Config::default() });
-        let report = check(&scenario, "test.pf", &latest(), &options, &mut |_| {});
+        let report = check(&scenario, "test.pf", &ours(), &options, &mut |_| {});
         report.search.incomplete.expect("never complete")
     };
     assert!(told(Model::Sc, 1).contains("p < 1.00 that"), "{}", told(Model::Sc, 1));
@@ -322,22 +324,28 @@ fn how_much_escapes_a_random_search_is_told_where_it_is_known() {
 
 #[test]
 fn a_campaign_that_is_stopped_at_once_is_partial() {
-    let (scenario, rules) = (scenario(TWO_WRITERS), latest());
+    let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     let stop = Some(Arc::new(AtomicBool::new(true)));
-    let steps = CheckOptions::of(Config { max_steps: 5, ..Config::default() });
-    for options in [CheckOptions::of(Config { stop, ..Config::default() }), steps] {
-        let campaign = campaign(&scenario, &rules, &options);
-        let mut partial = campaign.begin(None);
-        let report = campaign.run(&mut partial, 1, &mut |_| {});
-        if partial.done() < partial.share() || report.search.truncated > 0 {
-            assert_eq!(report.verdict, Verdict::Partial, "{options:?}");
-        }
+    let stopped = CheckOptions::of(Config { stop, ..Config::default() });
+    let late = Some(Duration::ZERO);
+    let late = CheckOptions::of(Config { deadline: late, ..Config::default() });
+    for (options, why) in [(stopped, "stopped on request"), (late, "stopped after 0.0 s")] {
+        let report = Campaign::new(prepared(&scenario, &rules), &options).err().expect("stopped");
+        let told = report.search.incomplete.as_deref().expect("why");
+        assert!(told.starts_with(why) && told.ends_with("before it was divided into jobs"));
+        assert_eq!((report.verdict, report.search.executions), (Verdict::Partial, 0));
     }
+    let options = CheckOptions::of(Config { max_steps: 5, ..Config::default() });
+    let campaign = campaign(&scenario, &rules, &options);
+    let mut partial = campaign.begin(None);
+    let report = campaign.run(&mut partial, 1, &mut |_| {}).expect("threads");
+    assert!(report.search.truncated > 0);
+    assert_eq!(report.verdict, Verdict::Partial);
 }
 
 #[test]
 fn what_cannot_be_searched_says_so() {
-    let rules = latest();
+    let rules = ours();
     let vague = scenario(&format!("{TWO_WRITERS}\nreach numa-protect\n"));
     let broken = scenario(&TWO_WRITERS.replace("machine\n", "machine\n  frames 1\n"));
     for text in [vague, broken] {

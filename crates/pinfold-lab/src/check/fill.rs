@@ -1,19 +1,23 @@
 //! Filling a report from what an exploration found.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use pinfold::rules::Rules;
 use pinfold_explore::{
-    Completeness, Failure, FailureKind, LockForm, Model, Replay, Schedule, Search as Strategy,
+    Access, AccessKind, Completeness, Config, Failure, FailureKind, LockForm, Model, Replay,
+    Schedule, Search as Strategy, explore, replay,
 };
 
 use super::options::{CheckOptions, Detail};
-use super::trial::{Found, Kept, oracle_of};
+use super::trial::{Found, Keep, Kept, Trial, oracle_of};
 use crate::counted::counted;
 use crate::report::{
-    Broken, Chosen, FORMAT, Finding, Mode, Oracle, Outcome, Reached, Report, ScenarioHead, Verdict,
-    id,
+    Broken, Chosen, Elsewhere, FORMAT, Finding, Mode, Oracle, Outcome, Reached, Report,
+    ScenarioHead, Verdict, id,
 };
 use crate::scenario::{Scenario, ScenarioError};
-use crate::trace;
+use crate::story::Telling;
 use crate::world::Plan;
 
 pub(super) fn head(scenario: &Scenario, path: &str) -> ScenarioHead {
@@ -51,6 +55,7 @@ pub(super) fn empty(
             steps_max: 0,
             seconds: 0.0,
             incomplete: None,
+            elsewhere: None,
         },
         broken: None,
         trace: None,
@@ -75,25 +80,98 @@ pub(crate) fn refuse(mut report: Report, error: &ScenarioError) -> Report {
 }
 
 /// Records what the failing execution shows, if that was asked for and the failure happened twice.
-pub(super) fn explain(report: &mut Report, plan: &Plan, detail: Detail, found: Found) {
-    let Found { failure, findings, kept } = found;
-    if detail == Detail::Story && failure.kind != FailureKind::Nondeterministic {
-        fill(report, plan, kept);
+pub(super) fn explain(report: &mut Report, plan: &Arc<Plan>, options: &CheckOptions, found: Found) {
+    let Found { failure, findings, mut kept } = found;
+    let mut why = Vec::new();
+    // Nothing was kept when there was no time to run the failure a second time.
+    let told = !kept.journal.lines.is_empty() && failure.kind != FailureKind::Nondeterministic;
+    if options.detail == Detail::Story && told {
+        // Once more, for its accesses: which of them were not up to date.
+        let mut trial = Trial::new(plan, Keep::Everything);
+        let semantics = (report.search.model, report.search.locks);
+        let again = replay(&mut trial, semantics.0, semantics.1, &failure.schedule);
+        let again = (again.diverged_at.is_none()).then_some(again);
+        if again.is_some() {
+            kept = trial.kept;
+        }
+        why = fill(report, plan, kept, (Broke::Yes, again.as_ref()));
+        report.search.elsewhere = again.and_then(|again| elsewhere(report, plan, options, &again));
     }
-    report.broken = Some(failed(&failure, &findings, report));
+    report.broken = Some(failed(&failure, &findings, why));
+}
+
+/// The most executions to spend on asking whether a failure needs its weak model.
+const ELSEWHERE: u64 = 20_000;
+
+/// Whether the failing execution `again` needs the model under which it was found.
+fn elsewhere(
+    report: &Report,
+    plan: &Arc<Plan>,
+    options: &CheckOptions,
+    again: &Replay,
+) -> Option<Elsewhere> {
+    let late = |access: &Access| access.behind > 0 && access.kind != AccessKind::Choose;
+    if !again.trace.iter().any(late) {
+        return Some(Elsewhere::Everywhere);
+    }
+    if report.search.model != Model::Weak {
+        return None;
+    }
+    let spent = Duration::from_secs_f64(report.search.seconds);
+    let config = Config {
+        model: Model::Tso,
+        search: Strategy::Exhaustive { preemptions: None },
+        max_executions: Some(options.config.max_executions.unwrap_or(ELSEWHERE).min(ELSEWHERE)),
+        deadline: options.config.deadline.map(|time| time.saturating_sub(spent)),
+        shrink_runs: 0,
+        ..options.explored()
+    };
+    let found = explore(&mut Trial::new(plan, Keep::Verdict), &config, &mut |_| {});
+    let executions = found.executions;
+    Some(match (found.failure, found.complete) {
+        (Some(_), _) => Elsewhere::TsoToo { executions },
+        (None, Completeness::Exhausted) => Elsewhere::NotTso { executions },
+        (None, Completeness::Bounded { .. }) => Elsewhere::NotFoundUnderTso { executions },
+    })
 }
 
 /// Lists the shared accesses of an execution whose journal is `kept`.
-pub(super) fn list_accesses(report: &mut Report, plan: &Plan, again: &Replay, kept: &mut Kept) {
+pub(super) fn list_accesses(report: &mut Report, plan: &Plan, again: &Replay, kept: &Kept) {
     let lanes: Vec<&str> = again.lanes.iter().map(String::as_str).collect();
-    report.accesses = std::mem::take(&mut kept.places).list(&again.trace, &lanes, &plan.words);
+    report.accesses = kept.journal.places.clone().list(&again.trace, &lanes, &plan.words);
 }
 
-pub(super) fn fill(report: &mut Report, plan: &Plan, kept: Kept) {
-    report.trace = Some(trace::lanes(&plan.scenario, &kept.lines));
-    report.decisions = trace::decisions(&kept.lines);
+/// Whether an execution broke something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broke {
+    Yes,
+    No,
+}
+
+/// Fills in the story of an execution, and gives the explanation of what it broke; `again` has its
+/// accesses, if they were recorded.
+pub(super) fn fill(
+    report: &mut Report,
+    plan: &Plan,
+    kept: Kept,
+    (broke, again): (Broke, Option<&Replay>),
+) -> Vec<String> {
+    let told = Telling {
+        scenario: &plan.scenario,
+        rules: &plan.rules,
+        words: &plan.words,
+        journal: &kept.journal,
+        about: &kept.about,
+        broke: broke == Broke::Yes,
+        accesses: again.map_or(&[], |again| &again.trace),
+        lanes: again.map_or(&[], |again| &again.lanes),
+    }
+    .tell();
+    report.trace = Some(told.trace);
+    report.decisions = told.decisions;
     report.ends = kept.ends;
     report.costs = kept.costs;
+    told.why
 }
 
 /// What an execution has broken: `findings` if there are any, otherwise `message`, according to
@@ -103,13 +181,12 @@ pub(super) fn broken(
     kind: FailureKind,
     message: &str,
     schedule: &Schedule,
-    report: &Report,
+    mut why: Vec<String>,
 ) -> Broken {
     let (oracle, also) = match findings {
         [first, others @ ..] => (first.oracle, others.to_vec()),
         [] => (oracle_of(kind), Vec::new()),
     };
-    let mut why = trace::why(&report.decisions);
     if oracle == Oracle::DataRace {
         why.insert(
             0,
@@ -133,13 +210,13 @@ pub(super) fn broken(
 }
 
 /// What a search or a run has broken.
-pub(super) fn failed(failure: &Failure, findings: &[Finding], report: &Report) -> Broken {
+pub(super) fn failed(failure: &Failure, findings: &[Finding], why: Vec<String>) -> Broken {
     // Findings of an execution that cannot be reproduced are not reported.
     let findings = match failure.kind {
         FailureKind::Nondeterministic => &[],
         _ => findings,
     };
-    let mut broken = broken(findings, failure.kind, &failure.message, &failure.schedule, report);
+    let mut broken = broken(findings, failure.kind, &failure.message, &failure.schedule, why);
     if (failure.switches, failure.steps) < (failure.found.switches, failure.found.steps) {
         broken.from_steps = Some(failure.found.steps.into());
         broken.from_switches = Some(failure.found.switches.into());

@@ -11,7 +11,7 @@
 //! the same result everywhere.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pinfold_explore::{
     Budget, Completeness, Config, Progress as At, Report as Outcome, Search as Strategy, explore,
@@ -48,7 +48,8 @@ pub(super) fn search(
     progress: &mut dyn FnMut(&Progress),
 ) -> Searched {
     let mut trial = Trial::new(plan, Keep::Verdict);
-    let mut pieces = Pieces { options, progress, started: Instant::now(), counted: None };
+    let mut pieces =
+        Pieces { options, progress, started: options.config.time.now(), counted: None };
     let config = options.explored();
     let whole = options.config.search != (Strategy::Exhaustive { preemptions: None })
         // Where no more may be made, there is nothing to look around for.
@@ -99,7 +100,7 @@ fn is_long(begun: &Outcome) -> bool {
 struct Pieces<'a> {
     options: &'a CheckOptions,
     progress: &'a mut dyn FnMut(&Progress),
-    started: Instant,
+    started: Duration,
     /// What the earlier pieces counted.
     counted: Option<Outcome>,
 }
@@ -113,7 +114,8 @@ impl Pieces<'_> {
                 [counted.executions, counted.blocked, counted.pruned, counted.truncated]
             });
         let looks = config.search != self.options.config.search;
-        let Self { progress, started, .. } = self;
+        let (time, started) = (&self.options.config.time, self.started);
+        let progress = &mut self.progress;
         explore(trial, &Config { deadline, ..config.clone() }, &mut |at: &At| {
             // A look is not counted (INV-LOOK-1), so it does not show either.
             let counted = |number| if looks { 0 } else { number };
@@ -124,14 +126,14 @@ impl Pieces<'_> {
                 truncated: truncated + counted(at.truncated),
                 bound: at.bound,
                 ahead: at.ahead.filter(|_| !looks),
-                elapsed: started.elapsed(),
+                elapsed: time.since(started),
             };
             progress(&Progress { search, jobs: None });
         })
     }
 
     fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+        self.options.config.time.since(self.started)
     }
 
     /// The combined result of the earlier pieces and the last one.

@@ -20,7 +20,7 @@ use pinfold_explore::{
 use crate::report::{Broken, Chosen, Mode, Oracle, Report, Verdict, Way};
 use crate::scenario::{Code, Scenario};
 
-use fill::{bounds, broken, empty, explain, failed, fill, list_accesses, not_covered};
+use fill::{Broke, bounds, broken, empty, explain, failed, fill, list_accesses, not_covered};
 use look::Searched;
 
 pub(crate) use fill::{count, identify, leaves_out, reached};
@@ -122,7 +122,9 @@ impl Prepared {
         report.cap_reached();
         report.search.incomplete = match &result.complete {
             Completeness::Exhausted => None,
-            Completeness::Bounded { why } if result.position.is_some() => Some(why.clone()),
+            Completeness::Bounded { why } if result.position.is_some() || found.is_some() => {
+                Some(why.clone())
+            }
             Completeness::Bounded { why } => {
                 leaves_out(scenario, options, &result).or_else(|| Some(why.clone()))
             }
@@ -142,7 +144,7 @@ impl Prepared {
             report.search.incomplete = Some(found.failure.message);
         } else {
             report.verdict = Verdict::Fail;
-            explain(report, &self.plan, options.detail, found);
+            explain(report, &self.plan, options, found);
         }
     }
 
@@ -155,8 +157,14 @@ impl Prepared {
             Order::AsWritten => Search::Exhaustive { preemptions: Some(0) },
             Order::Seed(seed) => Search::Random { seed, runs: 1 },
         };
-        let config =
-            Config { model: Model::Sc, search, max_executions: Some(1), ..Config::default() };
+        // What is shown is the execution that was made, so a failure is not cut down.
+        let config = Config {
+            model: Model::Sc,
+            search,
+            max_executions: Some(1),
+            shrink_runs: 0,
+            ..Config::default()
+        };
         let found = explore(&mut trial, &config, &mut |_| {});
         count(&mut report, &found, reached(&self.plan, &trial.reached.counts()));
         report.verdict = match (&found.failure, found.truncated) {
@@ -164,9 +172,10 @@ impl Prepared {
             (None, 0) => Verdict::Pass,
             (None, _) => Verdict::Partial,
         };
-        fill(&mut report, &self.plan, std::mem::take(&mut trial.kept));
+        let broke = if found.failure.is_some() { Broke::Yes } else { Broke::No };
+        let why = fill(&mut report, &self.plan, std::mem::take(&mut trial.kept), (broke, None));
         if let Some(failure) = &found.failure {
-            report.broken = Some(failed(failure, &trial.findings, &report));
+            report.broken = Some(failed(failure, &trial.findings, why));
         }
         report.id = identify(scenario, rules, &report);
         report
@@ -182,8 +191,13 @@ impl Prepared {
         report.search.steps_max = again.trace.len() as u64;
         report.search.incomplete =
             again.diverged_at.map(|step| format!("the run went another way at step {}", step + 1));
-        list_accesses(&mut report, &self.plan, &again, &mut trial.kept);
-        fill(&mut report, &self.plan, std::mem::take(&mut trial.kept));
+        list_accesses(&mut report, &self.plan, &again, &trial.kept);
+        let broke = match again.judgement {
+            Judgement::Pass { .. } => Broke::No,
+            Judgement::Fail { .. } => Broke::Yes,
+        };
+        let kept = std::mem::take(&mut trial.kept);
+        let why = fill(&mut report, &self.plan, kept, (broke, Some(&again)));
         report.verdict = match (&again.judgement, again.diverged_at) {
             (Judgement::Pass { .. }, None) => Verdict::Pass,
             (_, Some(_)) => Verdict::Error,
@@ -191,7 +205,7 @@ impl Prepared {
         };
         if let Judgement::Fail { message, .. } = &again.judgement {
             let kind = FailureKind::Failed;
-            report.broken = Some(broken(&trial.findings, kind, message, schedule, &report));
+            report.broken = Some(broken(&trial.findings, kind, message, schedule, why));
         }
         report.id = identify(scenario, rules, &report);
         report

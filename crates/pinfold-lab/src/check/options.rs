@@ -79,6 +79,9 @@ pub struct JobProgress {
     pub done: usize,
     /// Jobs to be done.
     pub of: usize,
+    /// The threads that work on them, when the system did not allow as many as were wanted, and how
+    /// many were wanted.
+    pub fewer: Option<(usize, usize)>,
 }
 
 /// The order of a single run.

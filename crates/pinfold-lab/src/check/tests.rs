@@ -11,8 +11,37 @@ use super::*;
 use crate::scenario::{Verb, parse};
 use crate::{LockForm, Strategy};
 
+mod ends;
+mod exits;
+mod forks;
+mod holds;
+mod one_run;
+mod waits;
+
 fn rules(text: &str) -> Rules {
     Rules::parse(text).expect("rules")
+}
+
+/// The outcomes that were seen.
+fn labels(report: &Report) -> Vec<&str> {
+    report.outcomes.iter().map(|outcome| outcome.label.as_str()).collect()
+}
+
+/// The outcomes of a search; some random executions must see the same ones and no other.
+fn seen_by_both(text: &str, set: &str, model: Model) -> Vec<String> {
+    let scenario = parse(text).expect("scenario");
+    let seen = |search| {
+        let options = CheckOptions::of(Config { model, search, ..Config::default() });
+        let report = check(&scenario, "test.pf", &rules(set), &options, &mut |_| {});
+        let labels: Vec<String> = labels(&report).into_iter().map(str::to_owned).collect();
+        (report, labels)
+    };
+    let (report, reduced) = seen(Strategy::Exhaustive { preemptions: None });
+    assert_eq!(report.verdict, Verdict::Pass, "{:?} {:?}", report.broken, report.search);
+    let (report, random) = seen(Strategy::Random { seed: 0, runs: 1_000 });
+    assert!(report.broken.is_none(), "{:?}", report.broken);
+    assert_eq!(random, reduced);
+    reduced
 }
 
 fn checked(text: &str, set: &str) -> Report {
@@ -40,7 +69,7 @@ outcome two when P:A sees \"2\"
 
 #[test]
 fn two_first_touches_leave_one_page_and_both_orders_are_seen() {
-    let report = checked(TWO_WRITERS, "latest");
+    let report = checked(TWO_WRITERS, "pinfold");
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
     let labels: Vec<_> = report.outcomes.iter().map(|outcome| outcome.label.as_str()).collect();
     assert_eq!(labels, ["one", "two"]);
@@ -49,7 +78,7 @@ fn two_first_touches_leave_one_page_and_both_orders_are_seen() {
 #[test]
 fn a_claim_that_only_one_order_breaks_is_found_and_replays() {
     let text = TWO_WRITERS.replace("P:A never sees \"0\"", "P:A sees \"2\"");
-    let report = checked(&text, "latest");
+    let report = checked(&text, "pinfold");
     assert_eq!(report.verdict, Verdict::Fail);
     let broken = report.broken.expect("a failure says what broke");
     assert_eq!(broken.oracle, Oracle::Claim);
@@ -58,7 +87,7 @@ fn a_claim_that_only_one_order_breaks_is_found_and_replays() {
     let again = replay_schedule(
         &scenario,
         "test.pf",
-        &rules("latest"),
+        &rules("pinfold"),
         (Model::Sc, LockForm::Object),
         &broken.schedule,
     )
@@ -86,7 +115,7 @@ fn a_bound_that_cuts_something_gives_partial_and_never_pass() {
             ..Config::default()
         }),
     ] {
-        let report = check(&scenario, "test.pf", &rules("latest"), &options, &mut |_| {});
+        let report = check(&scenario, "test.pf", &rules("pinfold"), &options, &mut |_| {});
         assert_eq!(report.verdict, Verdict::Partial, "{options:?}");
         assert!(report.search.incomplete.is_some());
     }
@@ -94,7 +123,7 @@ fn a_bound_that_cuts_something_gives_partial_and_never_pass() {
 
 #[test]
 fn a_window_that_no_execution_reaches_is_a_failure_of_the_scenario() {
-    let report = checked(&format!("{TWO_WRITERS}\nreach numa-protected\n"), "latest");
+    let report = checked(&format!("{TWO_WRITERS}\nreach numa-protected\n"), "pinfold");
     assert_eq!(report.verdict, Verdict::Fail);
     assert_eq!(report.broken.expect("broken").title(), "PF0301 vacuous");
 }
@@ -121,15 +150,15 @@ lane numad: P
 always
   P:A[0] sees \"0\"
 ";
-    let started = checked(&format!("{text}reach numa-scan\n"), "latest");
+    let started = checked(&format!("{text}reach numa-scan\n"), "pinfold");
     assert_eq!(started.verdict, Verdict::Pass, "{:?}", started.broken);
-    let looked = checked(&format!("{text}reach numa-look\n"), "latest");
+    let looked = checked(&format!("{text}reach numa-look\n"), "pinfold");
     assert_eq!(looked.verdict, Verdict::Fail, "{:?}", looked.reached);
 }
 
 #[test]
 fn an_unknown_event_is_an_error_and_nothing_runs() {
-    let report = checked(&format!("{TWO_WRITERS}\nreach numa-protect\n"), "latest");
+    let report = checked(&format!("{TWO_WRITERS}\nreach numa-protect\n"), "pinfold");
     assert_eq!(report.verdict, Verdict::Error);
     assert_eq!(report.search.executions, 0);
 }
@@ -155,20 +184,20 @@ always
 fn a_fork_without_frames_loses_nothing_in_the_parent_and_leaks_nothing() {
     // Frames: the zero page, the root, a table, two pages; one is left, and the child needs two
     // tables.
-    let report = checked(FORK_WITHOUT_FRAMES, "latest");
+    let report = checked(FORK_WITHOUT_FRAMES, "pinfold");
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
 }
 
 #[test]
 fn a_step_that_should_have_failed_is_a_failure() {
-    let report = checked(&FORK_WITHOUT_FRAMES.replace("frames 6", "frames 12"), "latest");
+    let report = checked(&FORK_WITHOUT_FRAMES.replace("frames 6", "frames 12"), "pinfold");
     assert_eq!(report.verdict, Verdict::Fail);
     assert_eq!(report.broken.expect("broken").oracle, Oracle::Step);
 }
 
 #[test]
 fn a_setup_that_fails_is_an_error_that_names_the_step() {
-    let report = checked(&FORK_WITHOUT_FRAMES.replace("frames 6", "frames 4"), "latest");
+    let report = checked(&FORK_WITHOUT_FRAMES.replace("frames 6", "frames 4"), "pinfold");
     assert_eq!(report.verdict, Verdict::Error);
     assert!(report.broken.expect("broken").what[0].contains("out of frames"));
 }
@@ -187,9 +216,9 @@ lane one: P
 always
   P:A[0] sees \"y\"
 ";
-    let report = checked(text, "latest");
+    let report = checked(text, "pinfold");
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
-    let report = checked(&text.replace(" fails no-access", ""), "latest");
+    let report = checked(&text.replace(" fails no-access", ""), "pinfold");
     assert_eq!(report.verdict, Verdict::Fail);
     assert!(report.broken.expect("broken").what[0].contains("nothing is mapped"));
 }
@@ -211,20 +240,20 @@ always
   P:A sees \"y\"
   h0 is P:A
 ";
-    let report = checked(text, "latest");
+    let report = checked(text, "pinfold");
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
 }
 
 #[test]
 fn a_run_keeps_everything_in_the_order_asked_for() {
     let scenario = parse(TWO_WRITERS).expect("scenario");
-    let written = run(&scenario, "test.pf", &rules("latest"), Order::AsWritten);
+    let written = run(&scenario, "test.pf", &rules("pinfold"), Order::AsWritten);
     assert_eq!(written.verdict, Verdict::Pass);
     assert_eq!(written.outcomes[0].label, "two");
     let trace = written.trace.expect("a run has a trace");
     assert!(trace.rows.iter().any(|row| row.text.contains("new page")));
     let ids: Vec<String> =
-        (0..2).map(|_| run(&scenario, "test.pf", &rules("latest"), Order::Seed(7)).id).collect();
+        (0..2).map(|_| run(&scenario, "test.pf", &rules("pinfold"), Order::Seed(7)).id).collect();
     assert_eq!(ids[0], ids[1], "the same seed has the same id");
 }
 
@@ -244,7 +273,7 @@ lane child: C
 always
   P:A sees \"new\"
 ";
-    let report = checked(text, "latest");
+    let report = checked(text, "pinfold");
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
 }
 
@@ -261,7 +290,7 @@ fn what_a_sibling_stores_while_fork_runs_may_reach_the_child() {
         "  P: write A \"v1\"\nlane a: P on cpu0\n  fork C\nlane b: P on cpu1\n  write A \"v2\"\n\
          always\n  P:A sees \"v2\"\n",
     );
-    for set in ["5.8", "6.12", "latest"] {
+    for set in ["5.8", "6.12", "pinfold"] {
         let report = checked(&text, set);
         assert_eq!(report.verdict, Verdict::Pass, "{set}: {:?}", report.broken);
     }
@@ -276,7 +305,7 @@ fn a_page_that_was_dropped_before_it_was_pinned_is_judged_all_the_same() {
     );
     let report = checked(&text, "5.9");
     assert_eq!(report.broken.expect("the pin is parted").oracle, Oracle::PinCoherence);
-    assert_eq!(checked(&text, "latest").verdict, Verdict::Pass);
+    assert_eq!(checked(&text, "pinfold").verdict, Verdict::Pass);
 }
 
 #[test]
@@ -302,7 +331,7 @@ fn an_owner_that_drops_a_pinned_page_has_given_it_up() {
          lane b: P on cpu0\n  advise A dontneed\n  write A \"v2\"\nalways\n  P:A sees \"v2\"\n",
     );
     for text in [zero, moving] {
-        for set in ["5.9", "6.1", "latest"] {
+        for set in ["5.9", "6.1", "pinfold"] {
             let report = checked(&text, set);
             assert_eq!(report.verdict, Verdict::Pass, "{set}: {:?}", report.broken);
         }
@@ -317,7 +346,7 @@ fn what_a_grandparent_stores_after_the_fork_is_foreign_to_a_grandchild() {
     );
     let report = checked(&text, "5.8,read-gup=as-is");
     assert_eq!(report.broken.expect("the reference leaks").oracle, Oracle::Isolation);
-    assert_eq!(checked(&text, "latest").verdict, Verdict::Pass);
+    assert_eq!(checked(&text, "pinfold").verdict, Verdict::Pass);
 }
 
 #[test]
@@ -327,18 +356,18 @@ fn a_lane_of_a_child_starts_with_the_fork_and_runs_beside_the_parent() {
          lane child: C on cpu1\n  read A expect \"old\"\n  write A \"mine\"\n\
          always\n  P:A sees \"new\"\n  C:A sees \"mine\"\n  P:A is not C:A\n",
     );
-    for set in ["5.8", "5.16", "latest"] {
+    for set in ["5.8", "5.16", "pinfold"] {
         let report = checked(&text, set);
         assert_eq!(report.verdict, Verdict::Pass, "{set}: {:?}", report.broken);
         assert!(report.search.executions > 50, "{:?}", report.search);
     }
     let wrong = text.replace("expect \"old\"", "expect \"new\"");
-    let broken = checked(&wrong, "latest").broken.expect("the child has the old word");
+    let broken = checked(&wrong, "pinfold").broken.expect("the child has the old word");
     let scenario = parse(&wrong).expect("scenario");
     let again = replay_schedule(
         &scenario,
         "test.pf",
-        &rules("latest"),
+        &rules("pinfold"),
         (Model::Weak, LockForm::Object),
         &broken.schedule,
     )
@@ -364,13 +393,13 @@ always
 outcome pinned when h0 sees \"v\"
 outcome denied otherwise
 ";
-    let report = checked(text, "latest");
+    let report = checked(text, "pinfold");
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
     let labels: Vec<_> = report.outcomes.iter().map(|outcome| outcome.label.as_str()).collect();
     assert_eq!(labels, ["denied", "pinned"]);
-    let wrong = checked(&text.replace("sees \"v\"\noutcome p", "sees \"w\"\noutcome p"), "latest");
+    let wrong = checked(&text.replace("sees \"v\"\noutcome p", "sees \"w\"\noutcome p"), "pinfold");
     assert_eq!(wrong.broken.expect("where it was pinned").oracle, Oracle::Claim);
-    let other = checked(&text.replace("no-access", "busy"), "latest");
+    let other = checked(&text.replace("no-access", "busy"), "pinfold");
     assert_eq!(other.broken.expect("another failure").oracle, Oracle::Step);
 }
 
@@ -390,9 +419,9 @@ lane other: P
 always
   h0 sees \"v\" and P:A sees \"v\"
 ";
-    assert_eq!(checked(text, "latest").verdict, Verdict::Pass);
+    assert_eq!(checked(text, "pinfold").verdict, Verdict::Pass);
     let wrong = text.replace("P:A sees \"v\"\n", "P:A sees \"w\"\n");
-    assert_eq!(checked(&wrong, "latest").broken.expect("it does not").oracle, Oracle::Claim);
+    assert_eq!(checked(&wrong, "pinfold").broken.expect("it does not").oracle, Oracle::Claim);
     let never_made = text
         .replace("  protect A none\n  protect A rw", "  read A")
         .replace(
@@ -400,7 +429,7 @@ always
             "protect A ro\n  pin A write as h0 may fail no-access",
         )
         .replace("P:A sees \"v\"\n", "P:A sees \"w\"\n");
-    assert_eq!(checked(&never_made, "latest").broken.expect("it does not").oracle, Oracle::Claim);
+    assert_eq!(checked(&never_made, "pinfold").broken.expect("it does not").oracle, Oracle::Claim);
 }
 
 #[test]
@@ -419,7 +448,7 @@ always
   h0 sees \"v\"
 ";
     let scenario = parse(text).expect("scenario");
-    let set = rules("latest,table-free=at-once");
+    let set = rules("pinfold,table-free=at-once");
     for model in [Model::Sc, Model::Tso, Model::Weak] {
         let options = CheckOptions::of(Config { model, ..Config::default() });
         let report = check(&scenario, "test.pf", &set, &options, &mut |_| {});
@@ -478,7 +507,7 @@ fn a_long_search_finds_by_a_look_at_random_what_depth_first_comes_to_late() {
     assert_eq!(report.broken.expect("broken").oracle, Oracle::PinCoherence);
     let scenario = parse(BUSY).expect("scenario");
     let late = CheckOptions::of(Config { max_executions: Some(5_100), ..Config::default() });
-    let report = check(&scenario, "test.pf", &rules("latest"), &late, &mut |_| {});
+    let report = check(&scenario, "test.pf", &rules("pinfold"), &late, &mut |_| {});
     assert_eq!(report.verdict, Verdict::Partial);
     assert_eq!(report.search.executions + report.search.blocked, 5_100);
     assert_eq!(report.search.incomplete.as_deref(), Some("stopped after 5100 executions"));
@@ -494,7 +523,7 @@ fn a_look_at_random_changes_no_number() {
          lane child: C on cpu1\n  fork G\n  write A \"child\"\nlane other: P on cpu1\n  read A\n\
          always\n  P:A sees \"parent\"\n  C:A sees \"child\"\nreach fork-shared during write\n",
     );
-    let (scenario, set) = (parse(&text).expect("scenario"), rules("latest"));
+    let (scenario, set) = (parse(&text).expect("scenario"), rules("pinfold"));
     let remembering = CheckOptions::of(Config { model: Model::Sc, ..Config::default() });
     // Counts are the same without a memory of states; with one an interruption makes it forget.
     let options = CheckOptions { remember: 0, ..remembering.clone() };
@@ -517,7 +546,7 @@ fn a_look_at_random_changes_no_number() {
 #[test]
 fn a_world_that_goes_takes_all_that_it_owns_along() {
     let scenario = parse(TWO_WRITERS).expect("scenario");
-    let plan = Prepared::new(&scenario, "test.pf", &rules("latest")).expect("ready").plan;
+    let plan = Prepared::new(&scenario, "test.pf", &rules("pinfold")).expect("ready").plan;
     for keep in [Keep::Verdict, Keep::Everything] {
         // The machine's record is one of the owners of the goals.
         let owners = Arc::strong_count(&plan.goals);

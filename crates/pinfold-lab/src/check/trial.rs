@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use pinfold_explore::{Ending, Failure, FailureKind, Judgement, Lanes, Subject, hook};
 
-use crate::access::Places;
-use crate::record::{Line, Record, Tally};
+use crate::about::{About, Seen};
+use crate::claim::Ends;
+use crate::journal::{Journal, What};
+use crate::record::{Record, Tally};
 use crate::report::{Cost, EndLine, Finding, Oracle};
-use crate::scenario::{Action, Code, Scenario, ScenarioError, Step};
+use crate::scenario::{Code, Scenario, ScenarioError, Step};
+use crate::waits::Awaited;
 use crate::world::{Plan, World};
 
 /// Whether all executions keep a journal, or only those that the explorer records.
@@ -22,8 +25,9 @@ pub(crate) enum Keep {
 /// What is kept of an execution for its report.
 #[derive(Default)]
 pub(crate) struct Kept {
-    pub(crate) lines: Vec<Line>,
-    pub(crate) places: Places,
+    pub(crate) journal: Journal,
+    /// What its findings are about, as far as that is known.
+    pub(crate) about: Vec<About>,
     pub(crate) ends: Vec<EndLine>,
     pub(crate) costs: Vec<Cost>,
 }
@@ -44,8 +48,11 @@ pub(crate) struct Trial {
     keeps: Keep,
     /// How many executions reached each goal.
     pub(crate) reached: Tally,
-    /// What the last failing execution broke, in the order in which it broke.
+    /// What the current execution broke, in the order in which it broke.
     pub(crate) findings: Vec<Finding>,
+    /// The same of the first execution that failed: the failure is reported as it was found when
+    /// there was no time to confirm it.
+    first: Option<Vec<Finding>>,
     /// What was kept of the last execution with a journal.
     pub(crate) kept: Kept,
 }
@@ -58,13 +65,18 @@ impl Trial {
             keeps: keep,
             reached: Tally::new(plan.goals.len()),
             findings: Vec::new(),
+            first: None,
             kept: Kept::default(),
         }
     }
 
     /// The failure in which the last exploration ended.
     pub(crate) fn found(self, failure: Failure) -> Found {
-        Found { failure, findings: self.findings, kept: self.kept }
+        let findings = match self.findings.is_empty() {
+            true => self.first.unwrap_or_default(),
+            false => self.findings,
+        };
+        Found { failure, findings, kept: self.kept }
     }
 
     fn world(&self) -> Result<World, String> {
@@ -72,7 +84,7 @@ impl Trial {
         let record = Record::new(goals, self.plan.lane_cpus.len(), self.reached.clone());
         self.plan.world(match self.keeps {
             Keep::Verdict => record,
-            Keep::Everything => record.journal(),
+            Keep::Everything => record.journal(self.plan.rules.knows_exclusive_mark()),
         })
     }
 
@@ -110,16 +122,22 @@ impl Trial {
                 return ("failed".to_owned(), vec![failed]);
             }
         }
-        let mut findings = world.examine();
-        let sound = findings.is_empty();
-        let label = world.outcome(&scenario.outcomes);
-        findings.extend(self.claims(world));
+        world.machine().record().note(None, || What::Judging);
+        let mut seen = world.examine();
+        let sound = seen.is_empty();
+        let ends = Ends::of(world, &scenario);
+        let label = ends.outcome();
+        seen.extend(self.claims(world, &ends));
         self.keep_costs(world);
-        self.keep_lines(&mut world.machine().record());
+        self.keep_journal(&mut world.machine().record());
         if sound {
             // The claims' own loads may have faulted: the counts must add up after them, too.
-            findings.extend(world.examine());
+            seen.extend(world.examine());
         }
+        // The first finding that is about something is the one to explain.
+        let first = seen.iter().find(|seen| !seen.about.is_empty());
+        self.kept.about = first.map(|seen| seen.about.clone()).unwrap_or_default();
+        let mut findings: Vec<Finding> = seen.into_iter().map(|seen| seen.finding).collect();
         if findings.iter().all(|finding| finding.oracle == Oracle::Claim) {
             world.take_down();
             findings.extend(world.examine_ruins());
@@ -128,13 +146,11 @@ impl Trial {
     }
 
     /// The first claim that is broken.
-    fn claims(&mut self, world: &World) -> Option<Finding> {
-        let scenario = Arc::clone(&self.plan.scenario);
+    fn claims(&mut self, world: &World, ends: &Ends<'_>) -> Option<Seen> {
         let mut broken = None;
-        for claim in &scenario.always {
-            let (kept, looked) = world.claim(claim);
+        for (claim, kept, found) in ends.claims() {
             let found = || {
-                let found = looked.iter().map(|fact| world.tell_found(fact.found));
+                let found = found.iter().map(|found| world.tell_found(*found));
                 found.collect::<Vec<_>>().join(", ")
             };
             if self.keeps == Keep::Everything {
@@ -147,14 +163,18 @@ impl Trial {
             }
             if !kept && broken.is_none() {
                 let what = format!("{claim}; found {}", found());
-                broken = Some(Finding { oracle: Oracle::Claim, what });
+                let faults = ends.faults(claim);
+                let about = faults.filter_map(|(fact, found)| world.about(fact, found)).collect();
+                broken = Some(Seen { finding: Finding { oracle: Oracle::Claim, what }, about });
             }
         }
         broken
     }
 
-    fn keep_lines(&mut self, record: &mut Record) {
-        (self.kept.lines, self.kept.places) = record.close();
+    fn keep_journal(&mut self, record: &mut Record) {
+        if let Some(journal) = record.close() {
+            self.kept.journal = journal;
+        }
     }
 
     fn keep_costs(&mut self, world: &World) {
@@ -183,17 +203,20 @@ fn run(world: &Rc<World>, scenario: &Arc<Scenario>, index: usize) -> impl FnOnce
     let (world, scenario) = (Rc::clone(world), Arc::clone(scenario));
     move || {
         let lane = &scenario.lanes[index];
+        if let Some(other) = &lane.after {
+            world.waits.until(&Awaited::End(other.value.clone()));
+        }
         for step in &lane.steps {
-            match (world.step(step, lane.process()), &step.action) {
-                (Ok(_), Action::Fork { child }) if step.fails.is_none() => {
-                    start_lanes_of(child, &world, &scenario);
-                }
-                (Ok(_), _) => {}
-                (Err(fault), _) => {
-                    world.machine().broken(Oracle::Step, format!("{step}: {}", fault.message));
-                }
+            if let Err(fault) = world.step(step, lane.process()) {
+                world.machine().broken(Oracle::Step, format!("{step}: {}", fault.message));
+            }
+            if let Some(child) = step.action.makes_process()
+                && world.has(child)
+            {
+                start_lanes_of(child, &world, &scenario);
             }
         }
+        world.waits.happen(&Awaited::End(lane.name.value.clone()));
     }
 }
 
@@ -227,20 +250,28 @@ impl Subject for Trial {
     fn build(&mut self, lanes: &mut Lanes<'_>) -> Self::World {
         self.keeps = if hook::is_recorded() { Keep::Everything } else { self.keep };
         self.kept = Kept::default();
+        self.findings.clear();
         // INV-PREPARED-1.
         let world = self.prepare().unwrap_or_else(|error| panic!("{}", error.message));
         let world = Rc::new(world);
-        let made = world.made.as_slice();
-        hook::label(made.as_ptr() as usize, size_of_val(made), |_| "handles made".to_owned());
+        world.waits.label();
+        world.exit_locks.label();
         let machine = world.machine();
         machine.record().lanes_begin(|table, entry| machine.word(table, entry).peek());
         let scenario = &self.plan.scenario;
         for (index, lane) in scenario.lanes.iter().enumerate() {
-            if !scenario.starts_late(lane) {
+            let exists = lane.process().is_none_or(|process| world.has(process));
+            if exists && !scenario.starts_late(lane) {
                 world.machine().lane_starts(index);
                 lanes.lane(lane.name.value.clone(), run(&world, scenario, index));
             }
         }
+        let weak = Rc::downgrade(&world);
+        hook::observe(move || {
+            if let Some(world) = weak.upgrade() {
+                world.machine().record().look();
+            }
+        });
         world
     }
 
@@ -257,14 +288,13 @@ impl Subject for Trial {
             }
         };
         let mut record = world.machine().record();
-        if self.kept.lines.is_empty() {
-            self.keep_lines(&mut record);
-        }
+        self.keep_journal(&mut record);
         drop(record);
         match findings.first() {
             None => Judgement::Pass { outcome },
             Some(first) => {
                 let message = first.what.clone();
+                self.first.get_or_insert_with(|| findings.clone());
                 self.findings = findings;
                 Judgement::Fail { outcome, message }
             }

@@ -28,7 +28,7 @@ fn names_in_json_are_kebab_case() {
         kind: RowKind::Switch,
         text: String::new(),
         state: None,
-        decisive: true,
+        cited: true,
     };
     let text = serde_json::to_string(&row).unwrap();
     assert!(text.contains(r#""kind":"switch""#), "{text}");

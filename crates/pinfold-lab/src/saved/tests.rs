@@ -124,8 +124,8 @@ fn another_engine_is_refused_unless_it_is_wanted() {
 
 #[test]
 fn another_form_is_refused_before_its_fields_are_looked_at() {
-    let refused = read("{\"pinfold\": 3, \"engine\": \"9\", \"new\": []}", Engines::Any);
-    assert!(matches!(refused, Err(ReplayFileError::Format(3))));
+    let refused = read("{\"pinfold\": 4, \"engine\": \"9\", \"new\": []}", Engines::Any);
+    assert!(matches!(refused, Err(ReplayFileError::Format(4))));
 }
 
 #[test]

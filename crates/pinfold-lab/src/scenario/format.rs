@@ -6,7 +6,7 @@
 
 use super::ast::{
     Action, Atom, Claim, ClaimMode, Comment, Dirty, Duration, Extent, Fact, Force, Grab, Machine,
-    Pages, Path, Place, Placement, Polarity, Runner, Scenario, Step, View,
+    Pages, Place, Placement, Polarity, Runner, Scenario, Step, View,
 };
 use super::lexer::Line;
 use super::span::Spanned;
@@ -203,7 +203,8 @@ fn layout(scenario: &Scenario) -> Vec<Statement> {
             Runner::Process { name, cpu } => format!("{name}{}", On(cpu.as_ref())),
             Runner::Device => "device".to_owned(),
         };
-        out.top(Gap::Blank, &lane.name, format!("lane {}: {runner}", lane.name));
+        let after = lane.after.as_ref().map(|lane| format!(" after {lane}")).unwrap_or_default();
+        out.top(Gap::Blank, &lane.name, format!("lane {}: {runner}{after}", lane.name));
         out.steps(&lane.steps);
     }
     if !scenario.after.is_empty() {
@@ -305,19 +306,16 @@ impl Display for Action {
                 }
                 register.as_ref().map_or(Ok(()), |register| write!(f, " as {register}"))
             }
-            Self::Pin { grab, duration } => {
+            Self::Pin { grab, duration, times } => {
                 grab.start(f)?;
                 if *duration == Duration::LongTerm {
                     f.write_str(" longterm")?;
                 }
-                grab.end(f)
+                grab.end(f, *times)
             }
             Self::Get { grab, times } => {
                 grab.start(f)?;
-                if let Some(times) = times {
-                    write!(f, " times {times}")?;
-                }
-                grab.end(f)
+                grab.end(f, *times)
             }
             Self::Unpin { handle, dirty } => {
                 let dirty = if *dirty == Dirty::Mark { " dirty" } else { "" };
@@ -328,6 +326,7 @@ impl Display for Action {
             Self::Exit | Self::NumaScan { pages: None } => Ok(()),
             Self::NumaScan { pages: Some(pages) } => write!(f, " {pages}"),
             Self::Migrate { pages, node } => write!(f, " {pages} to node {node}"),
+            Self::Signal { signal } | Self::Await { signal } => write!(f, " {signal}"),
         }
     }
 }
@@ -340,8 +339,13 @@ impl Grab {
     }
 
     /// What comes after them.
-    fn end(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.path == Path::FastOnly { " fast-only" } else { "" })?;
+    fn end(&self, f: &mut Formatter<'_>, times: Option<Spanned<u32>>) -> fmt::Result {
+        if let Some(path) = self.path.as_str() {
+            write!(f, " {path}")?;
+        }
+        if let Some(times) = times {
+            write!(f, " times {times}")?;
+        }
         write!(f, " as {}", self.handle)
     }
 }

@@ -34,7 +34,7 @@ mod words;
 pub use ast::*;
 pub use error::{Code, ScenarioError};
 pub use format::format;
-pub use render::{Style, render};
+pub use render::{MOST_DRAWN, Style, render};
 pub use span::{Position, Span, Spanned};
 pub use words::RESERVED;
 pub use words::{Access, Activity, Advice, Failure, Protection, Sharing, Verb};

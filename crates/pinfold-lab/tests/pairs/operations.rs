@@ -22,8 +22,7 @@ use pinfold::{
     Place, Prot, Pte, Refs, Rules, Sharing, Term, Tuning, VirtAddr, VirtRange,
 };
 
-use super::mmu::Marks;
-use super::platform::{Bare, FRAMES, Walkers};
+use super::platform::{Bare, FRAMES, Form};
 use super::seen::{Seen, seen};
 use super::{Tables, audit};
 
@@ -47,6 +46,8 @@ pub(crate) enum Who {
 pub(crate) enum What {
     Load,
     Store,
+    /// A debugger's look at the entry, without a lock.
+    Walk,
     PinWrite,
     PinRead,
     /// Without a lock or not at all.
@@ -136,13 +137,7 @@ fn stamp(who: Who, lane: usize, step: usize) -> u64 {
 
 impl World {
     /// The world before the lanes.
-    pub(crate) fn new(
-        setup: Setup,
-        lanes: &[Vec<Act>],
-        rules: Rules,
-        walkers: Walkers,
-        marks: Marks,
-    ) -> Self {
+    pub(crate) fn new(setup: Setup, lanes: &[Vec<Act>], rules: Rules, form: Form) -> Self {
         let runs = |lane: &&Vec<Act>| {
             lane.iter().any(|(_, what)| matches!(what, What::Load | What::Store))
         };
@@ -152,7 +147,7 @@ impl World {
             first: Pfn(u64::from(node) * FRAMES),
             frames: FRAMES,
         };
-        let machine = Bare::new(lanes.len(), cpus, walkers, marks);
+        let machine = Bare::new(lanes.len(), cpus, form);
         let tuning = Tuning { migrate_passes: 1, hint_passes: 1, ..Tuning::default() };
         // SAFETY: the machine was made for this world and has these frames.
         let memory =
@@ -243,6 +238,7 @@ impl World {
         match what {
             What::Load => seen(machine.access(&space, PAGE, None), Seen::Value),
             What::Store => seen(machine.access(&space, PAGE, Some(value)), Seen::Value),
+            What::Walk => Seen::Entry(space.walk(VirtAddr::of_page(PAGE)).decode()),
             What::PinWrite => pin(Ask::new(Access::Write, Term::Long)),
             What::PinRead => pin(Ask::new(Access::Read, Term::Long)),
             What::PinFast => pin(Ask::new(Access::Write, Term::Short).path(Path::FastOnly)),
@@ -353,11 +349,31 @@ impl World {
         Ok(outcome)
     }
 
+    /// Whether a page may have had this entry. Where nobody takes an entry out it is there; that of
+    /// a page on the move is a migration's doing, or a hinting fault's. A frame is one of the
+    /// machine's.
+    fn may_be(&self, entry: Entry) -> bool {
+        const LEAVE_IT: [What; 6] =
+            [What::Load, What::Walk, What::PinFast, What::Fork, What::Unpin, What::DeviceWrite];
+        let stays = self.acts().all(|(.., (_, what))| LEAVE_IT.contains(&what));
+        let there = self.setup != Setup::Untouched && self.setup != Setup::Hinted;
+        match entry {
+            Entry::None => !(stays && there),
+            Entry::Mapped(pfn) => self.memory.frames().all().any(|known| known == pfn),
+            Entry::Migration(_) => {
+                let moves = self.acts().any(|(.., (_, what))| what == What::Migrate);
+                moves || self.setup == Setup::Hinted
+            }
+            Entry::Swap(_) => false,
+        }
+    }
+
     fn refusals(&self) -> Result<(), String> {
         for (lane, step, (who, what)) in self.acts() {
             let seen = &self.log.borrow()[lane][step];
             let excused = match seen {
                 Seen::Done | Seen::WouldBlock => true,
+                Seen::Entry(entry) => self.may_be(*entry),
                 Seen::Value(value) => what == What::Store || self.may_see(who, *value),
                 Seen::NotMapped => self.does(who, &[What::Unmap, What::UnmapPart]),
                 Seen::Denied => self.does(who, &[What::ReadOnly]),

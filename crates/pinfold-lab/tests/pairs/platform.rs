@@ -7,6 +7,8 @@
 //!   reaches the word under the lock of its CPU, without ordering anything but what follows an
 //!   entry behind the entry. A flush takes the lock of each other CPU that runs instructions in
 //!   turn: so none straddles it, and nothing else is ordered by it.
+//! - Or an emulator runs the instructions ([`Lookup::Public`]): it asks the manager's walk for the
+//!   entry, under the same lock, and leaves the marks to the manager.
 //! - A walk section is a word of its lane's (or one for all): a relaxed update and a full barrier
 //!   open it, a release closes it, the wait acquires.
 //! - Sleeping is the futex that the contract describes.
@@ -47,11 +49,30 @@ pub(crate) enum Walkers {
     Unfenced,
 }
 
+/// Who looks an address up for an instruction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lookup {
+    /// The hardware, in the tables themselves.
+    Hardware,
+    /// An emulator, by [`AddressSpace::walk`].
+    Public,
+    /// As [`Lookup::Public`], without the lock that a flush takes, which is less than the walk's
+    /// documentation asks: a control.
+    Careless,
+}
+
+/// Which of the machines that the contract allows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Form {
+    pub(crate) walkers: Walkers,
+    pub(crate) marks: Marks,
+    pub(crate) lookup: Lookup,
+}
+
 pub(crate) struct Bare {
     /// The words of all frames, [`Format::ENTRIES`] each; the first of a page is its contents.
     cells: Box<[AtomicU64]>,
-    form: Walkers,
-    marks: Marks,
+    form: Form,
     walkers: Vec<Word>,
     /// The lanes that run instructions, each with a place whose address is its lock.
     cpus: Box<[(usize, u8)]>,
@@ -61,17 +82,11 @@ pub(crate) struct Bare {
 
 impl Bare {
     /// A machine for so many lanes, of which `cpus` run instructions.
-    pub(crate) fn new(
-        lanes: usize,
-        cpus: impl Iterator<Item = usize>,
-        form: Walkers,
-        marks: Marks,
-    ) -> Self {
-        let words = if form == Walkers::Counted { 1 } else { lanes };
+    pub(crate) fn new(lanes: usize, cpus: impl Iterator<Item = usize>, form: Form) -> Self {
+        let words = if form.walkers == Walkers::Counted { 1 } else { lanes };
         Self {
             cells: (0..2 * FRAMES as usize * Tables::ENTRIES).map(|_| AtomicU64::new(0)).collect(),
             form,
-            marks,
             walkers: (0..words).map(|_| Word::default()).collect(),
             cpus: cpus.map(|lane| (lane, 0)).collect(),
             futex: Futex::new(true),
@@ -130,7 +145,8 @@ impl Bare {
         const MOST_FAULTS: u32 = 32;
         let cause = if value.is_some() { Cause::Store } else { Cause::Load };
         for _ in 0..MOST_FAULTS {
-            let lock = hook::active().then(|| self.lock_of(hook::lane()).expect("it has a CPU"));
+            let locks = hook::active() && self.form.lookup != Lookup::Careless;
+            let lock = locks.then(|| self.lock_of(hook::lane()).expect("it has a CPU"));
             lock.inspect(|lock| hook::lock(*lock, Mode::Exclusive));
             let done = self.instruction(space, page, value);
             lock.inspect(|lock| hook::unlock(*lock, Mode::Exclusive));
@@ -148,9 +164,30 @@ impl Bare {
         page: u64,
         value: Option<u64>,
     ) -> Option<u64> {
-        let slot = self.entry(space.root(), page, AtomicU64::load_acquire)?;
         let cause = if value.is_some() { Cause::Store } else { Cause::Load };
-        let reached = |bits: u64| (MMU.page)(bits, cause, self.marks);
+        let frame = match self.form.lookup {
+            Lookup::Hardware => self.looked_up(space.root(), page, cause)?,
+            Lookup::Public | Lookup::Careless => {
+                let entry = space.walk(VirtAddr::of_page(page));
+                cause.is_allowed_by(entry).then(|| entry.pfn())?
+            }
+        };
+        if pinfold::lab::counts(space.memory().frames(), frame).refs() == 0 {
+            hook::fail(format!("{frame} is used after it was freed"));
+        }
+        Some(match value {
+            Some(value) => {
+                self.data(frame).write_once(value);
+                value
+            }
+            None => self.data(frame).read_once(),
+        })
+    }
+
+    /// The hardware's walk, which sets the marks.
+    fn looked_up(&self, root: Pfn, page: u64, cause: Cause) -> Option<Pfn> {
+        let slot = self.entry(root, page, AtomicU64::load_acquire)?;
+        let reached = |bits: u64| (MMU.page)(bits, cause, self.form.marks);
         let (at, now) = (slot.native().as_ptr() as usize, slot.peek());
         let seen = hook::load(at, now, Order::Acquire);
         let (mut frame, left) = reached(seen)?;
@@ -163,16 +200,7 @@ impl Bare {
             slot.native().store(done.latest, Ordering::Relaxed);
             (frame, _) = reached(done.old)?;
         }
-        if pinfold::lab::counts(space.memory().frames(), frame).refs() == 0 {
-            hook::fail(format!("{frame} is used after it was freed"));
-        }
-        Some(match value {
-            Some(value) => {
-                self.data(frame).write_once(value);
-                value
-            }
-            None => self.data(frame).read_once(),
-        })
+        Some(frame)
     }
 
     /// The frame starts over: whoever else was there must have left, as far as the caller knows.
@@ -237,7 +265,7 @@ unsafe impl Platform for Bare {
 
     fn walk_begin(&self) {
         self.section().update(Order::Relaxed, |open| open + 1);
-        if self.form != Walkers::Unfenced {
+        if self.form.walkers != Walkers::Unfenced {
             hook::fence(Order::SeqCst);
         }
     }

@@ -7,12 +7,13 @@ use pinfold_explore::{Completeness, FailureKind, LockForm, Model};
 use super::mmu::Marks;
 use super::operations::What::{
     DontNeed, Exit, Fork, Get, Load, Migrate, PinFast, PinRead, PinWrite, ReadOnly, Scan, Store,
-    Unmap, UnmapPart, Unpin, Writable,
+    Unmap, UnmapPart, Unpin, Walk, Writable,
 };
 use super::operations::Who::{Child, Owner};
 use super::operations::{Act, Setup};
-use super::platform::Walkers;
+use super::platform::{Lookup, Walkers};
 use super::search::Case;
+use pinfold::rules::PRESETS;
 
 /// More executions than any search here takes.
 const MOST: u64 = 200_000;
@@ -31,6 +32,30 @@ const PIN_REUSE: Protocol = (
     Setup::Touched,
     &[&[(Owner, PinFast)], &[(Owner, DontNeed), (Owner, Store)]],
 );
+
+const WALK_UNMAP: Protocol =
+    ("walk, unmap", Setup::Touched, &[&[(Owner, Walk)], &[(Owner, Unmap)]]);
+
+/// The walk without a lock against all that takes a table or an entry away from under it. A fork
+/// after the unmap takes the frames of its tables again.
+const WALKS: [Protocol; 8] = [
+    WALK_UNMAP,
+    (
+        "walk, unmap, new tables",
+        Setup::Touched,
+        &[&[(Owner, Walk)], &[(Owner, Unmap), (Owner, Fork)]],
+    ),
+    ("walk, unmap of a part", Setup::Wide, &[&[(Owner, Walk)], &[(Owner, UnmapPart)]]),
+    ("two walks, unmap", Setup::Touched, &[&[(Owner, Walk), (Owner, Walk)], &[(Owner, Unmap)]]),
+    (
+        "walk, drop, store",
+        Setup::Touched,
+        &[&[(Owner, Walk)], &[(Owner, DontNeed), (Owner, Store)]],
+    ),
+    ("walk, fork", Setup::Touched, &[&[(Owner, Walk)], &[(Owner, Fork), (Owner, Store)]]),
+    ("walk, exit of the child", Setup::Forked, &[&[(Owner, Walk)], &[(Child, Exit)]]),
+    ("walk, move", Setup::Touched, &[&[(Owner, Walk)], &[(Owner, Migrate)]]),
+];
 
 const GET_UNMAP: Protocol =
     ("get, unmap of what was read", Setup::Read, &[&[(Owner, Get)], &[(Owner, Unmap)]]);
@@ -106,7 +131,7 @@ fn found(mut case: Case, model: Model) -> Option<FailureKind> {
 fn each_protocol_holds_on_a_machine_as_weak_as_the_contract() {
     for protocol in PROTOCOLS {
         let [sc, tso, weak] =
-            MODELS.map(|model| holds(case(protocol, "latest"), model, LockForm::Object));
+            MODELS.map(|model| holds(case(protocol, "pinfold"), model, LockForm::Object));
         let (old, _) = holds(case(protocol, "5.8"), Model::Weak, LockForm::Object);
         println!(
             "{:<28} sc {:>5}, tso {:>5}, weak {:>5} executions, 5.8 {old:>5}; {} ends",
@@ -120,7 +145,8 @@ fn each_protocol_holds_on_a_machine_as_weak_as_the_contract() {
 fn each_protocol_holds_whoever_sets_accessed_and_dirty() {
     for protocol in PROTOCOLS.into_iter().chain(MARKED) {
         let [hardware, manager] = [Marks::Hardware, Marks::Manager].map(|marks| {
-            let case = Case { marks, ..case(protocol, "latest") };
+            let mut case = case(protocol, "pinfold");
+            case.form.marks = marks;
             holds(case, Model::Weak, LockForm::Object).0
         });
         println!("{:<28} {hardware:>5} executions, by the manager {manager:>5}", protocol.0);
@@ -128,10 +154,87 @@ fn each_protocol_holds_whoever_sets_accessed_and_dirty() {
 }
 
 #[test]
-fn protocols_hold_with_the_code_of_the_locks() {
-    for protocol in [PIN_UNMAP, GET_UNMAP, STORE_FORK] {
+fn the_walk_without_a_lock_holds_under_every_preset_and_model() {
+    for protocol in WALKS {
+        let mut executions = [0; MODELS.len()];
+        for rules in PRESETS {
+            for (sum, model) in executions.iter_mut().zip(MODELS) {
+                *sum += holds(case(protocol, rules), model, LockForm::Object).0;
+            }
+        }
+        println!("{:<28} sc, tso, weak {executions:?} executions of all presets", protocol.0);
+        assert!(executions.iter().all(|sum| *sum > PRESETS.len() as u64), "{protocol:?}");
+    }
+}
+
+/// Where tables are freed at once, every walk that may meet a freed table is found doing so.
+#[test]
+fn a_walk_into_freed_tables_is_found_under_every_preset_and_model() {
+    for protocol in WALKS.into_iter().filter(|(_, _, lanes)| lanes[1][0].1 == Unmap) {
+        for rules in PRESETS {
+            for model in MODELS {
+                let at_once = case(protocol, &format!("{rules},table-free=at-once"));
+                let found = found(at_once, model);
+                assert_eq!(found, Some(FailureKind::DataRace), "{} {rules} {model:?}", protocol.0);
+            }
+        }
+    }
+}
+
+/// An emulated CPU that looks addresses up by the walk, under a lock that the flush takes, is as
+/// good as hardware: no freed frame is used, no store is lost.
+#[test]
+fn each_protocol_holds_where_an_emulator_fills_its_translations_by_the_walk() {
+    let accesses = |lanes: &[&[Act]]| {
+        lanes.iter().flat_map(|lane| *lane).any(|(_, what)| matches!(what, Load | Store))
+    };
+    let all = PROTOCOLS.into_iter().chain(MARKED).chain(WALKS);
+    for protocol in all.filter(|(_, _, lanes)| accesses(lanes)) {
+        let counts =
+            MODELS.map(|model| holds(emulated(protocol, "pinfold"), model, LockForm::Object).0);
+        println!("{:<28} sc, tso, weak {counts:?} executions, emulated", protocol.0);
+    }
+}
+
+/// For such a CPU the flush is what the section is for a debugger: it waits for the walk, so that
+/// tables freed behind it are freed behind the walk. Without the lock a page is found that has been
+/// freed and taken again.
+#[test]
+fn a_flush_keeps_an_emulated_cpu_from_freed_tables_under_every_preset_and_model() {
+    const LOAD_UNMAP: Protocol =
+        ("load, unmap", Setup::Touched, &[&[(Owner, Load)], &[(Owner, Unmap)]]);
+    for rules in PRESETS {
         for model in MODELS {
-            let (executions, ends) = holds(case(protocol, "latest"), model, LockForm::Code);
+            holds(emulated(LOAD_UNMAP, rules), model, LockForm::Object);
+            let at_once = emulated(LOAD_UNMAP, &format!("{rules},table-free=at-once"));
+            holds(at_once, model, LockForm::Object);
+        }
+    }
+    const LOAD_REUSE: Protocol = (
+        "load, reuse of the frame",
+        Setup::Untouched,
+        &[&[(Owner, Load)], &[(Owner, Store), (Owner, DontNeed), (Owner, Store)]],
+    );
+    holds(emulated(LOAD_REUSE, "pinfold"), Model::Weak, LockForm::Object);
+    for model in MODELS {
+        let mut careless = emulated(LOAD_REUSE, "pinfold");
+        careless.form.lookup = Lookup::Careless;
+        assert_eq!(found(careless, model), Some(FailureKind::DataRace), "{model:?}");
+    }
+}
+
+/// The case with CPUs that an emulator runs.
+fn emulated(protocol: Protocol, rules: &str) -> Case {
+    let mut case = case(protocol, rules);
+    (case.form.lookup, case.form.marks) = (Lookup::Public, Marks::Manager);
+    case
+}
+
+#[test]
+fn protocols_hold_with_the_code_of_the_locks() {
+    for protocol in [PIN_UNMAP, WALK_UNMAP, GET_UNMAP, STORE_FORK] {
+        for model in MODELS {
+            let (executions, ends) = holds(case(protocol, "pinfold"), model, LockForm::Code);
             println!("{:<28} {model:?}, locks as code: {executions}; {ends} ends", protocol.0);
         }
     }
@@ -142,12 +245,12 @@ fn broken_twins_are_found_on_it() {
     for model in MODELS {
         let twin = |protocol, rules: &str| found(case(protocol, rules), model);
         let judged = Some(FailureKind::Judged);
-        assert_eq!(twin(PIN_FORK, "latest,fork-race=open"), judged, "{model:?}");
-        let merged = twin(PIN_FORK, "latest,fork-race=seq-count");
+        assert_eq!(twin(PIN_FORK, "pinfold,fork-race=open"), judged, "{model:?}");
+        let merged = twin(PIN_FORK, "pinfold,fork-race=seq-count");
         assert_eq!(merged, judged.filter(|_| model == Model::Weak), "{model:?}");
-        let at_once = twin(PIN_UNMAP, "latest,table-free=at-once");
+        let at_once = twin(PIN_UNMAP, "pinfold,table-free=at-once");
         assert_eq!(at_once, Some(FailureKind::DataRace), "{model:?}");
-        assert_eq!(twin(PIN_MOVE, "latest,fast-recheck=off"), judged, "{model:?}");
+        assert_eq!(twin(PIN_MOVE, "pinfold,fast-recheck=off"), judged, "{model:?}");
     }
 }
 
@@ -164,7 +267,7 @@ fn a_load_under_way_beside_its_unmap_sees_a_foreign_store_by_the_rules_of_5_8_al
     );
     for model in MODELS {
         assert_eq!(found(case(LEAK, "5.8"), model), Some(FailureKind::Judged), "{model:?}");
-        for rules in ["5.9", "latest"] {
+        for rules in ["5.9", "pinfold"] {
             holds(case(LEAK, rules), model, LockForm::Object);
         }
     }
@@ -173,12 +276,20 @@ fn a_load_under_way_beside_its_unmap_sees_a_foreign_store_by_the_rules_of_5_8_al
 /// How walkers are told apart does not matter; the barrier behind the opening of a section does.
 #[test]
 fn a_walk_section_without_its_barrier_meets_a_freed_table_under_weak() {
+    let with = |protocol, walkers| {
+        let mut case = case(protocol, "pinfold");
+        case.form.walkers = walkers;
+        case
+    };
     for model in MODELS {
         for walkers in [Walkers::Each, Walkers::Counted] {
-            holds(Case { walkers, ..case(PIN_UNMAP, "latest") }, model, LockForm::Object);
+            for protocol in [PIN_UNMAP, WALK_UNMAP] {
+                holds(with(protocol, walkers), model, LockForm::Object);
+            }
         }
-        let unfenced = Case { walkers: Walkers::Unfenced, ..case(PIN_UNMAP, "latest") };
-        let race = Some(FailureKind::DataRace).filter(|_| model == Model::Weak);
-        assert_eq!(found(unfenced, model), race, "{model:?}");
+        for protocol in [PIN_UNMAP, WALK_UNMAP] {
+            let race = Some(FailureKind::DataRace).filter(|_| model == Model::Weak);
+            assert_eq!(found(with(protocol, Walkers::Unfenced), model), race, "{model:?}");
+        }
     }
 }

@@ -11,15 +11,14 @@ use pinfold_explore::{
 
 use super::mmu::Marks;
 use super::operations::{Act, Setup, What, Who, World};
-use super::platform::Walkers;
+use super::platform::{Form, Lookup, Walkers};
 
 /// Some lanes in a world.
 pub(crate) struct Case {
     pub(crate) setup: Setup,
     pub(crate) lanes: Vec<Vec<Act>>,
     pub(crate) rules: Rules,
-    pub(crate) walkers: Walkers,
-    pub(crate) marks: Marks,
+    pub(crate) form: Form,
     /// By the rules of today pins go on naming their owner's frames, and entries keep the mark of a
     /// store.
     pub(crate) today: bool,
@@ -31,9 +30,8 @@ impl Case {
             setup,
             lanes: lanes.iter().map(|lane| lane.to_vec()).collect(),
             rules: Rules::parse(rules).expect("the rules exist"),
-            walkers: Walkers::Each,
-            marks: super::MARKS,
-            today: rules.starts_with("latest"),
+            form: Form { walkers: Walkers::Each, marks: super::MARKS, lookup: Lookup::Hardware },
+            today: rules.starts_with("pinfold"),
         }
     }
 
@@ -53,8 +51,7 @@ impl Subject for Case {
     type World = Rc<World>;
 
     fn build(&mut self, lanes: &mut Lanes<'_>) -> Rc<World> {
-        let world =
-            Rc::new(World::new(self.setup, &self.lanes, self.rules, self.walkers, self.marks));
+        let world = Rc::new(World::new(self.setup, &self.lanes, self.rules, self.form));
         for lane in 0..self.lanes.len() {
             let world = Rc::clone(&world);
             lanes.lane(format!("lane {lane}"), move || world.run(lane));
@@ -75,13 +72,13 @@ impl Subject for Case {
 
 use What::{
     DeviceWrite, DontNeed, Exit, Fork, Get, Load, Migrate, PinFast, PinRead, PinWrite, ReadOnly,
-    Scan, Store, Unmap, UnmapPart, Unpin, Writable,
+    Scan, Store, Unmap, UnmapPart, Unpin, Walk, Writable,
 };
 use Who::{Child, Owner};
 
-const OWNER: [What; 14] = [
-    Load, Store, PinWrite, PinRead, PinFast, Get, Unmap, ReadOnly, Writable, DontNeed, Fork, Scan,
-    Migrate, Exit,
+const OWNER: [What; 15] = [
+    Load, Store, Walk, PinWrite, PinRead, PinFast, Get, Unmap, ReadOnly, Writable, DontNeed, Fork,
+    Scan, Migrate, Exit,
 ];
 const CHILD: [What; 8] = [Load, Store, PinWrite, Unmap, DontNeed, Fork, Migrate, Exit];
 
@@ -139,7 +136,8 @@ impl Tally {
     ) {
         let lanes: Vec<&[Act]> = acts.iter().map(std::slice::from_ref).collect();
         let started = Instant::now();
-        let mut case = Case { marks, ..Case::new(setup, &lanes, rules) };
+        let mut case = Case::new(setup, &lanes, rules);
+        case.form.marks = marks;
         let report = case.search(Model::Weak, LockForm::Object, most);
         self.elapsed += started.elapsed();
         self.cases += 1;

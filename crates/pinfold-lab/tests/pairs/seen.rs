@@ -1,12 +1,13 @@
 //! How an operation of a lane ended.
 
-use pinfold::{FaultError, PinError, SpaceError};
+use pinfold::{Entry, FaultError, PinError, SpaceError};
 
 /// How an operation ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Seen {
     Done,
     Value(u64),
+    Entry(Entry),
     NotMapped,
     Denied,
     WouldBlock,

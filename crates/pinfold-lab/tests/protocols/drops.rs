@@ -26,7 +26,7 @@ reach zapped during write
 reach first-touch
 "#,
     );
-    for rules in ["latest", "5.8"] {
+    for rules in ["pinfold", "5.8"] {
         assert_eq!(outcomes(&protocol.holds(rules)), ["dropped", "kept"], "{rules}");
     }
 }
@@ -51,7 +51,7 @@ always
 reach zapped during advise
 "#,
     );
-    for rules in ["latest", "5.8"] {
+    for rules in ["pinfold", "5.8"] {
         protocol.holds(rules);
     }
 }

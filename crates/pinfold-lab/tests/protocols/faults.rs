@@ -28,7 +28,7 @@ reach copied during write
 reach spurious
 "#,
     );
-    for rules in ["latest", "5.19", "5.16", "5.8"] {
+    for rules in ["pinfold", "5.19", "5.16", "5.8"] {
         assert_eq!(outcomes(&protocol.holds(rules)), ["one", "two"], "{rules}");
     }
 }
@@ -39,7 +39,7 @@ reach spurious
 fn a_write_fault_that_finds_anothers_copy() {
     let protocol = Protocol::shipped("cow-published-early")
         .reaching(&["cow-copy during write", "spurious during read"]);
-    for rules in ["5.8", "latest"] {
+    for rules in ["5.8", "pinfold"] {
         protocol.holds(rules);
         let early = format!("{rules},cow-publish=before-flush");
         let report = protocol.breaks_in(&early, Model::Sc, "claim");
@@ -69,7 +69,7 @@ reach copied during write
 reach cow-reuse
 "#,
     );
-    for rules in ["latest", "5.19", "5.18", "5.16", "5.8"] {
+    for rules in ["pinfold", "5.19", "5.18", "5.16", "5.8"] {
         protocol.holds(rules);
     }
 }
@@ -107,7 +107,7 @@ setup
 fn a_write_fault_against_fork() {
     let protocol = Protocol::new("write-fork", &format!("{TWO_PAGES}{WRITERS_AND_FORK}"))
         .reaching(&["fork-shared during write", "cow-copy during write"]);
-    for rules in ["latest", "5.19", "5.16", "5.9", "5.8"] {
+    for rules in ["pinfold", "5.19", "5.16", "5.9", "5.8"] {
         assert_eq!(outcomes(&protocol.holds(rules)), ["new", "old"], "{rules}");
     }
 }
@@ -122,11 +122,11 @@ fn a_write_fault_against_fork_of_a_pinned_page() {
     );
     let protocol = Protocol::new("write-fork-pinned", &pinned)
         .reaching(&["fork-shared during write", "cow-copy during write"]);
-    for rules in ["latest", "5.19", "5.16", "5.10", "5.9"] {
+    for rules in ["pinfold", "5.19", "5.16", "5.10", "5.9"] {
         let report = protocol.reaching(&["fork-copied during write"]).holds(rules);
         assert_eq!(outcomes(&report), ["new", "old", "torn"], "{rules}");
     }
-    for rules in ["5.8", "latest,fork-pin=share", "5.16,fork-pin=share"] {
+    for rules in ["5.8", "pinfold,fork-pin=share", "5.16,fork-pin=share"] {
         protocol.breaks(rules, "pin-coherence");
     }
 }
@@ -138,7 +138,7 @@ fn a_first_touch_against_fork() {
     let lanes = WRITERS_AND_FORK.replace("\"old\"", "\"0\"");
     let protocol = Protocol::new("touch-fork", &format!("{untouched}{lanes}"))
         .reaching(&["first-touch during write", "fork-shared during write"]);
-    for rules in ["latest", "5.8"] {
+    for rules in ["pinfold", "5.8"] {
         assert_eq!(outcomes(&protocol.holds(rules)), ["new", "old"], "{rules}");
     }
 }

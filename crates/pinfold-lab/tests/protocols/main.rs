@@ -110,7 +110,7 @@ always
     );
     for event in ["first-touch", "write"] {
         let protocol = text.reaching(&[event]);
-        protocol.breaks("latest", "vacuous");
+        protocol.breaks("pinfold", "vacuous");
     }
-    common::holds(text.name, &text.reaching(&["read"]).text, "latest", Model::Weak);
+    common::holds(text.name, &text.reaching(&["read"]).text, "pinfold", Model::Weak);
 }

@@ -25,7 +25,7 @@ reach migrated
 reach migration-busy
 "#,
     );
-    for rules in ["latest", "5.19", "5.16", "5.8"] {
+    for rules in ["pinfold", "5.19", "5.16", "5.8"] {
         protocol.holds(rules);
     }
 }
@@ -53,7 +53,7 @@ reach migrated
 reach fork-shared during migrate
 "#,
     );
-    for rules in ["latest", "5.19", "5.16", "5.8"] {
+    for rules in ["pinfold", "5.19", "5.16", "5.8"] {
         protocol.holds(rules);
     }
 }
@@ -82,7 +82,7 @@ reach migration-entry during numa-scan
 reach wait-migration
 "#,
     );
-    for rules in ["latest", "6.2", "5.16", "5.9", "5.8"] {
+    for rules in ["pinfold", "6.2", "5.16", "5.9", "5.8"] {
         protocol.holds(rules);
     }
 }

@@ -13,7 +13,7 @@ fn pin_against_fork() -> Protocol {
 
 #[test]
 fn a_lock_free_pin_against_fork() {
-    for rules in ["latest", "5.11,fork-race=seq-count-full", "5.19,fork-race=seq-count-full"] {
+    for rules in ["pinfold", "5.11,fork-race=seq-count-full", "5.19,fork-race=seq-count-full"] {
         pin_against_fork().reaching(&["fork-copied"]).holds(rules);
     }
     pin_against_fork().breaks("5.8", "pin-coherence");
@@ -64,7 +64,7 @@ always
 reach fork-protected during fast-pin
 "#,
     );
-    protocol.holds("latest");
+    protocol.holds("pinfold");
 }
 
 /// The entry is read-only before and after, so the walk's second look shows nothing: only the
@@ -94,7 +94,7 @@ reach fork-shared during fast-pin
 reach fast-stop
 "#,
     );
-    for rules in ["latest", "5.19,fork-race=seq-count-full", "6.1,fork-race=seq-count-full"] {
+    for rules in ["pinfold", "5.19,fork-race=seq-count-full", "6.1,fork-race=seq-count-full"] {
         protocol.reaching(&["fork-copied"]).holds(rules);
     }
     for (race, model) in [
@@ -103,7 +103,7 @@ reach fast-stop
         ("write-protect-first", Model::Sc),
         ("seq-count", Model::Weak),
     ] {
-        protocol.breaks_in(&format!("latest,fork-race={race}"), model, "pin-coherence");
+        protocol.breaks_in(&format!("pinfold,fork-race={race}"), model, "pin-coherence");
     }
 }
 
@@ -158,13 +158,13 @@ reach fast-taken
 reach fast-stop
 "#,
     );
-    for rules in ["latest", "6.1", "5.19"] {
+    for rules in ["pinfold", "6.1", "5.19"] {
         protocol.reaching(&["migration-pinned"]).holds(rules);
     }
     for rules in ["5.16", "5.9"] {
         protocol.reaching(&["migration-busy"]).holds(rules);
     }
-    for rules in ["latest", "5.16"] {
+    for rules in ["pinfold", "5.16"] {
         protocol.breaks(&format!("{rules},fast-recheck=off"), "pin-coherence");
     }
 }
@@ -198,7 +198,7 @@ reach fast-taken
 reach fast-stop
 "#,
     );
-    for rules in ["latest", "6.1", "5.19"] {
+    for rules in ["pinfold", "6.1", "5.19"] {
         for order in ["barriers", "flush"] {
             let rules = format!("{rules},share-order={order}");
             protocol.reaching(&["migration-pinned", "migrated"]).holds(&rules);
@@ -235,7 +235,7 @@ reach cow-copy
 reach cow-reuse
 "#,
     );
-    for rules in ["latest", "6.1", "5.19", "5.9"] {
+    for rules in ["pinfold", "6.1", "5.19", "5.9"] {
         protocol.holds(rules);
     }
 }

@@ -46,7 +46,8 @@ fn fork_guards_against_pins_as_its_release_did() {
     assert_eq!(guard("5.9"), (WriteProtect::BeforeCheck, SeqCountUse::Unused));
     assert_eq!(guard("5.10"), (WriteProtect::AfterCheck, SeqCountUse::Unused));
     assert_eq!(guard("5.11"), (WriteProtect::AfterCheck, SeqCountUse::WriteBarrier));
-    assert_eq!(guard("latest"), (WriteProtect::AfterCheck, SeqCountUse::FullBarrier));
+    assert_eq!(guard("latest"), (WriteProtect::AfterCheck, SeqCountUse::WriteBarrier));
+    assert_eq!(guard("pinfold"), (WriteProtect::AfterCheck, SeqCountUse::FullBarrier));
 }
 
 #[test]

@@ -3,9 +3,14 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::str::FromStr;
 
 use super::super::error::NOT_YET;
-use super::super::{ForkRace, Given, Named, NumaSkip, PRESETS, PteCow, RuleError, Rules};
+use super::super::{
+    Base, CowPublish, FastRecheck, ForceWrite, ForkPin, ForkRace, Given, GupNuma, MigrationAd,
+    MigrationKind, Named, NumaFault, NumaSkip, NumaWrite, PRESETS, PteCow, ReadGup, Release,
+    RuleError, Rules, ShareOrder, Switch, TableFree, WriteUpgrade, ZeroPin,
+};
 
 fn refused(text: &str) -> String {
     match Rules::parse(text) {
@@ -19,7 +24,7 @@ fn a_base_is_read_in_every_spelling() {
     for text in ["5.9", "linux-5.9", " 5.9 "] {
         assert_eq!(Rules::parse(text), Rules::linux("5.9"), "{text}");
     }
-    for text in ["latest", "default"] {
+    for text in ["pinfold", "default"] {
         assert_eq!(Rules::parse(text), Ok(Rules::default()), "{text}");
     }
 }
@@ -77,11 +82,11 @@ fn a_difference_names_both_sides() {
 #[test]
 fn releases_that_cannot_be_had_say_what_can() {
     let remedies = [
-        ("5.7", "the rules of Linux 5.7 are not modelled: use 5.8 to 7.3, or latest"),
-        ("4.19", "the rules of Linux 4.19 are not modelled: use 5.8 to 7.3, or latest"),
+        ("5.7", "the rules of Linux 5.7 are not modelled: use 5.8 to 7.3, latest or pinfold"),
+        ("4.19", "the rules of Linux 4.19 are not modelled: use 5.8 to 7.3, latest or pinfold"),
         ("7.4", "the rules of Linux 7.4 are not known, those of 7.3 are the newest: use latest"),
-        ("5.20", "there is no Linux 5.20: use a release from 5.8 to 7.3, or latest"),
-        ("6.20", "there is no Linux 6.20: use a release from 5.8 to 7.3, or latest"),
+        ("5.20", "there is no Linux 5.20: use a release from 5.8 to 7.3, latest or pinfold"),
+        ("6.20", "there is no Linux 6.20: use a release from 5.8 to 7.3, latest or pinfold"),
         (
             "6.12.117",
             "only mainline releases have presets: use 6.12 and override what was backported",
@@ -122,10 +127,10 @@ fn corrected(text: &str, suggestion: &str) -> String {
 
 #[test]
 fn an_unknown_base_has_the_presets_as_candidates() {
-    assert_eq!(refused("lates"), "no rules are called `lates`: use 5.8 to 7.3, or latest");
+    assert_eq!(refused("lates"), "no rules are called `lates`: use 5.8 to 7.3, latest or pinfold");
     assert_eq!(
         corrected("lates", "latest"),
-        "no rules are called `lates` (did you mean `latest`?): use 5.8 to 7.3, or latest"
+        "no rules are called `lates` (did you mean `latest`?): use 5.8 to 7.3, latest or pinfold"
     );
     assert!(corrected("v5.19", "5.19").contains("`v5.19` (did you mean `5.19`?)"));
 }
@@ -244,4 +249,47 @@ fn a_refused_override_changes_nothing() {
     assert!(rules.set("pte-cow", "nonsense").is_err());
     assert!(rules.set("nonsense", "free").is_err());
     assert_eq!(rules, Rules::default());
+}
+
+/// The variants of a switch, each read by its name. The compiler asks for new switches here.
+fn variants_read_back(switch: Switch) -> bool {
+    fn all<V: Copy + PartialEq + FromStr<Err = RuleError>>(
+        all: &[V],
+        name: fn(V) -> &'static str,
+    ) -> bool {
+        let unknown = |error| matches!(error, RuleError::Unknown { what: Named::Variant(_), .. });
+        let read = all.iter().all(|variant| name(*variant).parse() == Ok(*variant));
+        read && "no-such-variant".parse::<V>().is_err_and(unknown)
+    }
+    macro_rules! each {
+        ($($Enum:ident),+ $(,)?) => {
+            match switch { $(Switch::$Enum => all($Enum::ALL, $Enum::name),)+ }
+        };
+    }
+    each! {
+        PteCow, ReadGup, ForkPin, ForkRace, NumaSkip, NumaWrite, NumaFault, MigrationKind,
+        MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, WriteUpgrade, FastRecheck,
+        CowPublish, TableFree,
+    }
+}
+
+#[test]
+fn inv_rules_1_whatever_has_a_name_reads_back() {
+    for &switch in Switch::ALL {
+        assert_eq!(switch.name().parse(), Ok(switch));
+        assert!(variants_read_back(switch), "{switch}");
+    }
+    for &preset in PRESETS {
+        let rules: Rules = preset.parse().unwrap();
+        assert_eq!(Ok(rules), Rules::parse(preset));
+        assert_eq!(rules.base.to_string().parse(), Ok(rules.base));
+        if let Base::Linux(release) = rules.base {
+            assert_eq!(release.to_string().parse(), Ok(release));
+        }
+    }
+    assert_eq!("linux-5.9".parse::<Release>(), "5.9".parse());
+    assert_eq!("latest".parse(), Ok(Release::NEWEST));
+    assert!("pinfold".parse::<Release>().is_err());
+    assert_eq!("4.4".parse::<Base>().map_err(|error| error.to_string()), Err(refused("4.4")));
+    assert!("pte-cows".parse::<Switch>().is_err());
 }

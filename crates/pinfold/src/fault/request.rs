@@ -3,6 +3,7 @@
 use crate::addr::Vpn;
 use crate::area::Area;
 use crate::platform::Platform;
+use crate::pte::{Format, Pte};
 
 /// The access that faulted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,6 +14,21 @@ pub enum Cause {
     Store,
     /// An instruction fetch.
     Fetch,
+}
+
+impl Cause {
+    /// Whether the access passes `entry` without a fault, on a CPU that sets no marks: the entry is
+    /// present, allows the access, and is marked as used and, for a store, as stored through. A
+    /// fault leaves it so (INV-FAULT-5).
+    pub fn is_allowed_by<F: Format>(self, entry: Pte<F>) -> bool {
+        let usable = entry.is_present() && entry.is_accessed();
+        usable
+            && match self {
+                Self::Load => true,
+                Self::Store => entry.is_writable() && entry.is_dirty(),
+                Self::Fetch => entry.is_exec(),
+            }
+    }
 }
 
 /// How a fault was resolved.

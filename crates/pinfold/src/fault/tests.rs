@@ -42,7 +42,7 @@ fn refs(value: u32, relation: Relation, limit: u32) -> Why {
 
 #[test]
 fn a_read_maps_the_zero_page_and_a_write_replaces_it() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     assert_eq!(space.fault(VirtAddr::of_page(16), Cause::Load), Ok(Fault::ZeroPage));
     assert_eq!(load(&space, 16), Ok(0));
     assert_eq!(space.entry(VirtAddr::of_page(16)).pfn(), mem.zero_page());
@@ -55,7 +55,7 @@ fn a_read_maps_the_zero_page_and_a_write_replaces_it() {
 
 #[test]
 fn a_first_write_maps_a_cleared_exclusive_page() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     // A frame that was used before.
     let old = store(&space, 23, 99).unwrap();
     space.unmap(pages(23, 1)).unwrap();
@@ -69,7 +69,7 @@ fn a_first_write_maps_a_cleared_exclusive_page() {
 
 #[test]
 fn rights_decide_before_anything_is_made() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     map(&space, 30, 1, Prot::READ);
     map(&space, 32, 1, Prot::empty());
     map(&space, 34, 1, Prot::READ | Prot::EXEC);
@@ -114,7 +114,7 @@ fn a_fault_without_a_frame_leaves_the_entry_as_it_was() {
 #[test]
 fn facts_1_5_a_marked_page_is_reused_whatever_its_references() {
     for text in
-        ["5.19,write-upgrade=never", "6.2,write-upgrade=never", "latest,write-upgrade=never"]
+        ["5.19,write-upgrade=never", "6.2,write-upgrade=never", "pinfold,write-upgrade=never"]
     {
         let (mem, space) = world(text);
         let pfn = store(&space, 16, 1).unwrap();
@@ -132,7 +132,7 @@ fn facts_1_5_a_marked_page_is_reused_whatever_its_references() {
 
 #[test]
 fn facts_1_5_a_page_that_is_alone_again_is_reused_and_marked() {
-    for text in ["5.19", "6.5", "latest"] {
+    for text in ["5.19", "6.5", "pinfold"] {
         let (mem, space) = world(text);
         let pfn = store(&space, 16, 1).unwrap();
         drop(space.fork().unwrap());
@@ -147,7 +147,7 @@ fn facts_1_5_a_page_that_is_alone_again_is_reused_and_marked() {
 
 #[test]
 fn facts_1_5_a_foreign_reference_without_the_mark_forces_a_copy() {
-    for text in ["5.19", "6.5", "latest"] {
+    for text in ["5.19", "6.5", "pinfold"] {
         let (mem, space) = world(text);
         let pfn = store(&space, 16, 1).unwrap();
         let child = space.fork().unwrap();
@@ -214,7 +214,7 @@ fn facts_1_3_from_5_9_to_5_18_the_owners_own_pin_forces_a_copy() {
 
 #[test]
 fn facts_1_3_a_contended_page_lock_means_copy_since_5_9() {
-    for text in ["5.9", "5.18", "latest"] {
+    for text in ["5.9", "5.18", "pinfold"] {
         let (mem, space) = world(text);
         let pfn = store(&space, 16, 1).unwrap();
         drop(space.fork().unwrap());
@@ -298,7 +298,7 @@ fn a_read_only_entry_of_shared_memory_gains_the_right_without_a_copy() {
 
 #[test]
 fn a_repeated_fault_on_a_fitting_entry_is_spurious() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     store(&space, 16, 1).unwrap();
     let free = mem.frames().total_free();
     for cause in [Cause::Load, Cause::Store] {
@@ -309,7 +309,7 @@ fn a_repeated_fault_on_a_fitting_entry_is_spurious() {
 
 #[test]
 fn the_counters_of_faults_and_reuse_add_up() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     let stat = mem.stats();
     store(&space, 16, 1).unwrap();
     load(&space, 17).unwrap();
@@ -328,7 +328,7 @@ fn the_counters_of_faults_and_reuse_add_up() {
 
 #[test]
 fn a_device_that_writes_a_page_of_another_process_is_seen_by_its_owner_alone() {
-    let (mem, parent) = world("latest");
+    let (mem, parent) = world("pinfold");
     store(&parent, 16, 1).unwrap();
     let pins = parent.pin(pages(16, 1), Access::Write, Term::Long).unwrap();
     let child = parent.fork().unwrap();
@@ -339,7 +339,7 @@ fn a_device_that_writes_a_page_of_another_process_is_seen_by_its_owner_alone() {
 
 #[test]
 fn a_private_mapping_anywhere_takes_the_highest_gap() {
-    let (_mem, space) = world("latest");
+    let (_mem, space) = world("pinfold");
     let range = space.map(Place::Anywhere, 3, RW, Sharing::Private).unwrap();
     assert_eq!(range.end_page().0, <X86_64 as crate::Format>::USER_PAGES);
     store(&space, range.first_page().0, 1).unwrap();
@@ -461,7 +461,7 @@ fn a_fault_marks_the_page_as_used_where_the_hardware_leaves_that_to_the_manager(
 
 #[test]
 fn memory_for_writing_or_executing_alone_can_be_read_and_not_be_pinned_for_reading() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     for (page, prot) in [(40, Prot::WRITE), (42, Prot::EXEC), (44, Prot::WRITE | Prot::EXEC)] {
         map(&space, page, 1, prot);
         assert_eq!(load(&space, page), Ok(0), "{prot:?}");

@@ -21,7 +21,7 @@ fn world(text: &str) -> (Mem<X86_64>, Space<X86_64>) {
 #[test]
 fn a_pinned_page_stays_with_its_owner_since_5_9() {
     for (text, copies) in
-        [("5.8", 0), ("5.9", 1), ("5.10", 1), ("5.11", 1), ("5.19", 1), ("latest", 1)]
+        [("5.8", 0), ("5.9", 1), ("5.10", 1), ("5.11", 1), ("5.19", 1), ("pinfold", 1)]
     {
         let (mem, parent) = world(text);
         let pfn = store(&parent, 16, 1).unwrap();
@@ -40,7 +40,7 @@ fn a_pinned_page_stays_with_its_owner_since_5_9() {
 
 #[test]
 fn a_child_does_not_inherit_that_its_parent_pinned() {
-    let (mem, parent) = world("latest");
+    let (mem, parent) = world("pinfold");
     store(&parent, 16, 1).unwrap();
     drop(parent.pin(pages(16, 1), Access::Write, Term::Short).unwrap());
     let child = parent.fork().unwrap();
@@ -57,7 +57,7 @@ fn a_child_does_not_inherit_that_its_parent_pinned() {
 
 #[test]
 fn t13_1024_references_pass_for_a_pin_once_the_space_has_pinned() {
-    for (text, copies) in [("5.8", 0), ("5.9", 1), ("5.18", 1), ("5.19", 1), ("latest", 1)] {
+    for (text, copies) in [("5.8", 0), ("5.9", 1), ("5.18", 1), ("5.19", 1), ("pinfold", 1)] {
         let (mem, parent) = world(text);
         let pfn = store(&parent, 16, 1).unwrap();
         store(&parent, 17, 1).unwrap();
@@ -72,7 +72,7 @@ fn t13_1024_references_pass_for_a_pin_once_the_space_has_pinned() {
 
 #[test]
 fn since_5_19_a_page_that_is_shared_already_is_shared_again_whatever_its_references() {
-    for (text, copies) in [("5.18", 1), ("5.19", 0), ("latest", 0)] {
+    for (text, copies) in [("5.18", 1), ("5.19", 0), ("pinfold", 0)] {
         let (mem, parent) = world(text);
         let pfn = store(&parent, 16, 1).unwrap();
         let first = parent.fork().unwrap();
@@ -135,7 +135,7 @@ fn dontfork_leaves_the_range_out_and_the_parent_writable() {
 
 #[test]
 fn wipeonfork_gives_the_child_zeros_and_keeponfork_takes_it_back() {
-    let (mem, parent) = world("latest");
+    let (mem, parent) = world("pinfold");
     let pfn = store(&parent, 16, 1).unwrap();
     parent.advise(pages(16, 1), Advice::WipeOnFork).unwrap();
     let child = parent.fork().unwrap();
@@ -152,7 +152,7 @@ fn wipeonfork_gives_the_child_zeros_and_keeponfork_takes_it_back() {
 
 #[test]
 fn wipeonfork_is_refused_for_shared_memory_and_changes_nothing() {
-    let (_mem, parent) = world("latest");
+    let (_mem, parent) = world("pinfold");
     map_shared(&parent, 24, 2);
     let areas = parent.areas();
     let refused = parent.advise(pages(22, 3), Advice::WipeOnFork);
@@ -164,7 +164,7 @@ fn wipeonfork_is_refused_for_shared_memory_and_changes_nothing() {
 
 #[test]
 fn fork_reports_one_check_and_one_verdict_for_each_page() {
-    let (mem, parent) = world("latest");
+    let (mem, parent) = world("pinfold");
     let shared = store(&parent, 16, 1).unwrap();
     let pinned = store(&parent, 17, 1).unwrap();
     let _pins = parent.pin(pages(17, 1), Access::Write, Term::Short).unwrap();
@@ -208,7 +208,7 @@ fn hoard_all_but(mem: &Mem<X86_64>, left: u64) -> Vec<NewFrame<'_>> {
 
 #[test]
 fn fork_without_frames_loses_nothing_wherever_it_stops() {
-    for text in ["5.8", "5.9", "5.10", "5.11", "5.18", "5.19", "latest"] {
+    for text in ["5.8", "5.9", "5.10", "5.11", "5.18", "5.19", "pinfold"] {
         for left in 0.. {
             let (mem, parent, pins) = rich_parent(text);
             let free = mem.frames().total_free();
@@ -249,7 +249,7 @@ fn fork_without_frames_loses_nothing_wherever_it_stops() {
 
 #[test]
 fn a_fork_that_could_not_be_is_gone_with_its_families() {
-    let (mem, parent, pins) = rich_parent("latest");
+    let (mem, parent, pins) = rich_parent("pinfold");
     for left in 0..6 {
         let hoard = hoard_all_but(&mem, left);
         assert!(parent.fork().is_err());

@@ -3,6 +3,8 @@
 //! The frames come from the manager's own free lists (`buddy`) or from an outside owner (`source`).
 //! Either can run out, and says so.
 
+use core::fmt;
+
 use super::buddy::{self, MAX_ORDER};
 use super::counts::{EXCLUSIVE, MAP, REF};
 use super::flags::{Flags, HOME_MASK, node_of, order_bits, order_of, zone_of};
@@ -37,6 +39,12 @@ pub struct NewFrame<'a> {
     frames: &'a Frames,
     pfn: Pfn,
     start: Start,
+}
+
+impl fmt::Debug for NewFrame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NewFrame").field(&self.pfn).finish()
+    }
 }
 
 impl NewFrame<'_> {
@@ -93,6 +101,13 @@ impl Drop for NewFrame<'_> {
 pub struct NewFrames<'a> {
     frames: &'a Frames,
     first: Pfn,
+}
+
+impl fmt::Debug for NewFrames<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, order) = (self.first, self.order());
+        f.debug_struct("NewFrames").field("first", &first).field("order", &order).finish()
+    }
 }
 
 impl NewFrames<'_> {

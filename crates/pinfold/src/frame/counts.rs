@@ -44,11 +44,11 @@ impl Counts {
         self.0 & EXCLUSIVE != 0
     }
 
-    /// Whether a lock-free walker may add references: none would overflow, and the frame is alive
-    /// (facts 3.3).
+    /// Whether references may be added: the frame is alive, and it has no more than `room`, so that
+    /// none would overflow (facts 3.3).
     #[inline]
-    pub(crate) const fn may_gain(self) -> bool {
-        (self.refs() as i32) > 0
+    pub(crate) const fn may_gain(self, room: u32) -> bool {
+        self.refs().wrapping_sub(1) < room
     }
 }
 

@@ -1,5 +1,7 @@
 //! All frames of a machine, by number.
 
+use core::fmt;
+
 use super::counts::Counts;
 use super::flags::{Flags, HOME_MASK, node_of, order_of};
 use super::meta::{Frame, Metadata};
@@ -16,6 +18,15 @@ pub struct Frames {
     pub(super) first_node: NodeId,
     /// Who owns the free frames, if not the lists in `store`.
     pub(super) outside: Option<&'static dyn FrameSource>,
+}
+
+/// Takes no lock: the numbers that the table covers, holes included.
+impl fmt::Debug for Frames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base = self.metadata().base();
+        let all = Pfn(base)..Pfn(base + self.metadata().all().len() as u64);
+        f.debug_struct("Frames").field("all", &all).finish_non_exhaustive()
+    }
 }
 
 impl Frames {

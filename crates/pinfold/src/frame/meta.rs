@@ -138,11 +138,11 @@ impl Frame {
         put
     }
 
-    /// Adds references if the folio is alive and none would overflow.
+    /// Adds references if the folio is alive and has no more than `room`.
     #[inline]
-    pub(super) fn try_gain(&self, refs: u32) -> Result<(), Grab> {
+    pub(super) fn try_gain(&self, refs: u32, room: u32) -> Result<(), Grab> {
         let gain = |counts: u64| {
-            Counts(counts).may_gain().then(|| counts.wrapping_add(u64::from(refs) * REF))
+            Counts(counts).may_gain(room).then(|| counts.wrapping_add(u64::from(refs) * REF))
         };
         let gained = self.counts.try_update_as(gain, |result| match result {
             Ok(_) => Gain::Taken,

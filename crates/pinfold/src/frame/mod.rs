@@ -43,6 +43,7 @@ pub use counts::Counts;
 pub use flags::Flags;
 pub use frames::Frames;
 pub(crate) use meta::{Grab, Put};
+pub(crate) use pin::Holds;
 pub use pin::PIN_BIAS;
 pub use setup::{FrameSetup, MemoryMapError};
 pub use source::{FrameSource, Placement, Request, Zone};

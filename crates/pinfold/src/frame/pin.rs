@@ -1,9 +1,9 @@
 //! Taking and dropping the references of get and pin (facts 3.3).
 //!
 //! A pin of a small folio is 1024 references in one step; of a large one, a reference and an exact
-//! pin each.
+//! pin each. Several holds are taken in one step, too, and all or none: where the last of them
+//! would be refused if they were taken one after another, all are.
 
-use super::counts::Counts;
 use super::flags::Flags;
 use super::frames::Frames;
 use super::meta::{Frame, Grab, Put};
@@ -14,22 +14,67 @@ use crate::sync::smp_mb_after_atomic;
 /// References that stand for one pin of a small folio: GUP_PIN_COUNTING_BIAS.
 pub const PIN_BIAS: u32 = crate::rules::pin::PIN_BIAS;
 
+/// The holds that a request takes on each of its pages, in one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holds {
+    kind: Hold,
+    times: u32,
+    /// References that stand for them on a small folio.
+    refs: u32,
+    /// References that a small folio may have before them.
+    room: u32,
+}
+
+/// References that a folio may have when one is added: as a signed number they are not negative,
+/// which is what Linux looks for (facts 3.3).
+const MOST: u32 = i32::MAX as u32;
+
+impl Holds {
+    /// `times` holds, at least one.
+    #[inline]
+    pub(crate) const fn of(kind: Hold, times: u32) -> Self {
+        let each = match kind {
+            Hold::Pin => PIN_BIAS,
+            Hold::Get => 1,
+        };
+        // One that is refused first has no number that fits.
+        let refs = times.saturating_mul(each);
+        Self { kind, times, refs, room: MOST.saturating_sub(refs - each) }
+    }
+
+    /// Pins or references.
+    #[inline]
+    pub(crate) const fn kind(self) -> Hold {
+        self.kind
+    }
+
+    /// How many.
+    #[inline]
+    pub(crate) const fn times(self) -> u32 {
+        self.times
+    }
+
+    /// References that a large folio may have before them, which counts each as one.
+    const fn room_of_large(self) -> u32 {
+        MOST.saturating_sub(self.times - 1)
+    }
+}
+
 impl Frames {
-    /// Takes `n` holds without a lock: only if the folio is alive, and if it is still the folio of
+    /// Takes holds without a lock: only if the folio is alive, and if it is still the folio of
     /// `pfn` afterwards (since 5.14, c24d37322548). A full barrier follows, so that the caller's
     /// re-read of the entry comes later.
     #[inline]
-    pub(crate) fn try_grab(&self, pfn: Pfn, kind: Hold, n: u32) -> Grab {
+    pub(crate) fn try_grab(&self, pfn: Pfn, holds: &Holds) -> Grab {
         let frame = self.frame(pfn);
         if frame.is_large() {
-            return self.try_grab_large(pfn, kind, n);
+            return self.try_grab_large(pfn, holds);
         }
-        let refs = refs_of_small(kind, n);
-        if let Err(refused) = frame.try_gain(refs) {
+        if let Err(refused) = frame.try_gain(holds.refs, holds.room) {
             return refused;
         }
         if frame.is_large() {
-            self.drop_unused(pfn, refs);
+            self.drop_unused(pfn, holds.refs);
             return Grab::Gone;
         }
         smp_mb_after_atomic();
@@ -37,17 +82,17 @@ impl Frames {
     }
 
     #[inline(never)]
-    fn try_grab_large(&self, pfn: Pfn, kind: Hold, n: u32) -> Grab {
+    fn try_grab_large(&self, pfn: Pfn, holds: &Holds) -> Grab {
         let Some((head, frame)) = self.try_folio(pfn) else { return Grab::Gone };
-        if let Err(refused) = frame.try_gain(n) {
+        if let Err(refused) = frame.try_gain(holds.times, holds.room_of_large()) {
             return refused;
         }
         if self.try_folio(pfn).is_none_or(|(now, _)| now != head) || !frame.is_large() {
-            self.drop_unused(head, n);
+            self.drop_unused(head, holds.times);
             return Grab::Gone;
         }
-        if kind == Hold::Pin {
-            frame.spare.add(n);
+        if holds.kind == Hold::Pin {
+            frame.spare.add(holds.times);
         }
         smp_mb_after_atomic();
         Grab::Taken(head)
@@ -64,17 +109,18 @@ impl Frames {
         self.contains(head).then(|| (head, self.frame(head)))
     }
 
-    /// Takes `n` holds under the page-table lock, where an entry guarantees that the folio lives.
+    /// Takes holds under the page-table lock, where an entry guarantees that the folio lives.
     #[inline]
-    pub(crate) fn grab(&self, pfn: Pfn, kind: Hold, n: u32) -> Grab {
+    pub(crate) fn grab(&self, pfn: Pfn, holds: &Holds) -> Grab {
         let folio = self.folio(pfn);
-        if !folio.counts_as(Counts::may_gain) {
+        let large = folio.is_large();
+        let room = if large { holds.room_of_large() } else { holds.room };
+        if !folio.counts_as(|counts| counts.may_gain(room)) {
             return Grab::Overflow;
         }
-        let large = folio.is_large();
-        folio.get(if large { n } else { refs_of_small(kind, n) });
-        if large && kind == Hold::Pin {
-            folio.pin(n);
+        folio.get(if large { holds.times } else { holds.refs });
+        if large && holds.kind == Hold::Pin {
+            folio.pin(holds.times);
         }
         Grab::Taken(folio.head())
     }
@@ -85,23 +131,23 @@ impl Frames {
         }
     }
 
-    /// Drops `n` holds of the folio of `pfn`. Returns its head, and what is left.
+    /// Drops holds of the folio of `pfn`. Returns its head, and what is left.
     #[inline]
-    pub(crate) fn ungrab(&self, pfn: Pfn, kind: Hold, n: u32) -> (Pfn, Put) {
+    pub(crate) fn ungrab(&self, pfn: Pfn, holds: &Holds) -> (Pfn, Put) {
         let frame = self.frame(pfn);
         if frame.is_large() {
-            return self.ungrab_large(pfn, kind, n);
+            return self.ungrab_large(pfn, holds);
         }
-        (pfn, frame.put(refs_of_small(kind, n)))
+        (pfn, frame.put(holds.refs))
     }
 
     #[inline(never)]
-    fn ungrab_large(&self, pfn: Pfn, kind: Hold, n: u32) -> (Pfn, Put) {
+    fn ungrab_large(&self, pfn: Pfn, holds: &Holds) -> (Pfn, Put) {
         let folio = self.folio(pfn);
-        if kind == Hold::Pin {
-            folio.unpin(n);
+        if holds.kind == Hold::Pin {
+            folio.unpin(holds.times);
         }
-        (folio.head(), folio.put(n))
+        (folio.head(), folio.put(holds.times))
     }
 
     /// Pins of the folio: exact for a large one, `None` for a small one.
@@ -121,14 +167,5 @@ impl Frames {
             Some(pins) => pins > 0,
             None => self.counts_as(head, |counts| counts.refs() >= PIN_BIAS),
         }
-    }
-}
-
-/// References that stand for `n` holds of a small folio.
-#[inline]
-fn refs_of_small(kind: Hold, n: u32) -> u32 {
-    match kind {
-        Hold::Pin => n.saturating_mul(PIN_BIAS),
-        Hold::Get => n,
     }
 }

@@ -39,6 +39,13 @@ pub struct FrameSetup<'a> {
     source: Option<&'static dyn FrameSource>,
 }
 
+impl fmt::Debug for FrameSetup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut setup = f.debug_struct("FrameSetup");
+        setup.field("spans", &self.spans).field("movable", &self.movable).finish_non_exhaustive()
+    }
+}
+
 impl<'a> FrameSetup<'a> {
     /// A table over `spans`, all of it free, with its metadata on the heap.
     ///

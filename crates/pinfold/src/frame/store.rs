@@ -5,6 +5,7 @@
 //! They are never moved.
 
 use ::alloc::vec::Vec;
+use core::fmt;
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
 use core::slice;
@@ -19,6 +20,12 @@ use crate::sync::{AtomicU32, AtomicU64};
 /// Room for the metadata of one frame, 32 bytes, in a region that the embedder gives.
 #[repr(transparent)]
 pub struct FrameMeta(#[allow(dead_code, reason = "only its size and alignment are used")] Frame);
+
+impl fmt::Debug for FrameMeta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameMeta").finish_non_exhaustive()
+    }
+}
 
 /// The frame table's memory.
 pub(super) struct Store {

@@ -44,7 +44,7 @@ fn a_page_moves_with_contents_rights_and_mark() {
 
 #[test]
 fn since_6_1_accessed_and_dirty_travel_along() {
-    for (text, carried) in [("6.0", false), ("6.1", true), ("latest", true)] {
+    for (text, carried) in [("6.0", false), ("6.1", true), ("pinfold", true)] {
         let (_mem, space) = world(text);
         store(&space, 16, 5).unwrap();
         space.migrate(pages(16, 1), THERE);
@@ -96,7 +96,7 @@ fn a_pinned_or_referenced_page_does_not_move_and_the_owner_keeps_it_since_5_19()
 #[test]
 fn a_failed_attempt_leaves_the_mark_of_a_read_only_page_since_5_19() {
     for (text, in_step) in
-        [("5.8", true), ("5.9", false), ("5.18", false), ("5.19", true), ("latest", true)]
+        [("5.8", true), ("5.9", false), ("5.18", false), ("5.19", true), ("pinfold", true)]
     {
         let (mem, space) = world(text);
         store(&space, 16, 5).unwrap();
@@ -112,7 +112,7 @@ fn a_failed_attempt_leaves_the_mark_of_a_read_only_page_since_5_19() {
 
 #[test]
 fn only_what_can_move_is_tried() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     load(&space, 16).unwrap();
     map_shared(&space, 40, 1);
     store(&space, 40, 1).unwrap();
@@ -123,7 +123,7 @@ fn only_what_can_move_is_tried() {
 
 #[test]
 fn a_full_or_missing_node_takes_nothing() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     for page in 16..24 {
         store(&space, page, page).unwrap();
     }
@@ -138,7 +138,7 @@ fn a_full_or_missing_node_takes_nothing() {
 
 #[test]
 fn a_page_that_is_isolated_already_is_left_to_who_has_it() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     let pfn = store(&space, 16, 1).unwrap();
     let isolated = mem.isolate(pfn).unwrap();
     assert!(mem.isolate(pfn).is_none());
@@ -150,7 +150,7 @@ fn a_page_that_is_isolated_already_is_left_to_who_has_it() {
 
 #[test]
 fn a_locked_page_is_given_up_after_the_passes_of_the_tuning() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     let pfn = store(&space, 16, 1).unwrap();
     let lock = mem.try_lock_page(pfn).unwrap();
     assert_eq!(space.migrate(pages(16, 1), THERE).failed, 1);
@@ -200,7 +200,7 @@ fn amid_a_failing_attempt(
 
 #[test]
 fn unmapping_and_dontneed_meet_a_page_on_the_move() {
-    let (mem, space) = amid_a_failing_attempt("latest", |space| {
+    let (mem, space) = amid_a_failing_attempt("pinfold", |space| {
         space.unmap(pages(16, 1)).unwrap();
     });
     assert!(!space.is_mapped(VirtAddr::of_page(16)));
@@ -214,7 +214,7 @@ fn unmapping_and_dontneed_meet_a_page_on_the_move() {
 
 #[test]
 fn fork_meets_a_page_on_the_move_and_both_get_it_back_shared() {
-    for text in ["5.9", "5.18", "5.19", "latest"] {
+    for text in ["5.9", "5.18", "5.19", "pinfold"] {
         let children = Arc::new(std::sync::Mutex::new(std::vec::Vec::new()));
         let born = children.clone();
         let (mem, parent) = amid_a_failing_attempt(text, move |space| {
@@ -234,7 +234,7 @@ fn fork_meets_a_page_on_the_move_and_both_get_it_back_shared() {
 
 #[test]
 fn mprotect_meets_a_page_on_the_move_and_its_rights_win() {
-    let (mem, space) = amid_a_failing_attempt("latest", |space| {
+    let (mem, space) = amid_a_failing_attempt("pinfold", |space| {
         space.protect(pages(16, 1), Prot::empty()).unwrap()
     });
     assert!(load(&space, 16).is_err());
@@ -247,7 +247,7 @@ fn mprotect_meets_a_page_on_the_move_and_its_rights_win() {
 #[test]
 fn a_fault_waits_for_the_page_on_the_move() {
     let waited = Arc::new(std::sync::Mutex::new(None));
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     store(&space, 16, 5).unwrap();
     let space = Arc::new(space);
     let (reader, result) = (space.clone(), waited.clone());

@@ -64,6 +64,15 @@ impl Pages {
         Ok(&mut node.pages[place(index, 0)])
     }
 
+    /// The page below `count` with this index, if it exists.
+    pub(super) fn get(&self, index: u64) -> Option<Pfn> {
+        let mut node = &self.root;
+        for above in (1..self.levels).rev() {
+            node = node.kids.get(place(index, above))?;
+        }
+        node.pages.get(place(index, 0)).copied().flatten()
+    }
+
     /// Calls `visit` for each page, in order.
     pub(super) fn each(&self, visit: &mut impl FnMut(Pfn)) {
         self.root.each(visit);
@@ -96,8 +105,11 @@ mod tests {
                     .filter(|index| *index < count)
                     .collect();
             for index in &wanted {
+                assert_eq!(pages.get(*index), None, "{index} of {count}");
                 assert_eq!(*pages.slot(*index).unwrap(), None, "{index} of {count}");
+                assert_eq!(pages.get(*index), None, "{index} of {count}");
                 *pages.slot(*index).unwrap() = Some(Pfn(*index));
+                assert_eq!(pages.get(*index), Some(Pfn(*index)), "{index} of {count}");
             }
             let mut seen = Vec::new();
             pages.each(&mut |pfn| seen.push(pfn.0));

@@ -1,5 +1,7 @@
 //! A request for pages.
 
+use core::num::NonZero;
+
 use crate::rules::pin::{Access, Force, Term};
 
 /// Which paths a request may take.
@@ -24,12 +26,15 @@ pub struct Ask {
     pub force: Force,
     /// The paths allowed.
     pub path: Path,
+    /// How many pins or references to take on each page. They are taken in one step, all or none,
+    /// and released together.
+    pub times: NonZero<u32>,
 }
 
 impl Ask {
     /// An ordinary request.
     pub const fn new(access: Access, term: Term) -> Self {
-        Self { access, term, force: Force::Ordinary, path: Path::Any }
+        Self { access, term, force: Force::Ordinary, path: Path::Any, times: NonZero::<u32>::MIN }
     }
 
     /// Overrides the area's permissions.
@@ -40,5 +45,10 @@ impl Ask {
     /// Restricts the paths.
     pub const fn path(self, path: Path) -> Self {
         Self { path, ..self }
+    }
+
+    /// Takes several pins or references on each page.
+    pub const fn times(self, times: NonZero<u32>) -> Self {
+        Self { times, ..self }
     }
 }

@@ -5,10 +5,12 @@
 //! Protocol: a handle may outlive the owner, and with it the page tables. So it takes the slow path
 //! only, under the address space's lock, under which nothing is mapped any more after exit.
 
+use core::fmt;
+
 use super::ask::{Ask, Path};
 use super::guard::Pins;
 use super::hold::pin_with;
-use crate::addr::{PAGE_SIZE, Pfn, RangeError, SpaceId, VirtAddr, VirtRange};
+use crate::addr::{Pfn, SpaceId, VirtAddr, VirtRange};
 use crate::error::PinError;
 use crate::platform::Platform;
 use crate::rules::pin::{Access, Term};
@@ -21,6 +23,14 @@ pub struct PinnedBytes<P: Platform> {
     pins: Pins<P>,
     offset: u64,
     bytes: u64,
+}
+
+impl<P: Platform> fmt::Debug for PinnedBytes<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut pinned = f.debug_struct("PinnedBytes");
+        pinned.field("frames", &self.frames()).field("offset", &self.offset);
+        pinned.field("bytes", &self.bytes).finish()
+    }
 }
 
 impl<P: Platform> PinnedBytes<P> {
@@ -45,16 +55,6 @@ impl<P: Platform> PinnedBytes<P> {
     }
 }
 
-/// The pages that `bytes` bytes at `at` lie in.
-fn pages_of(at: VirtAddr, bytes: u64) -> Result<VirtRange, RangeError> {
-    let start = at.page().start();
-    if bytes == 0 {
-        return Err(RangeError::Empty(at));
-    }
-    let last = at.0.checked_add(bytes - 1).ok_or(RangeError::Wraps(at))?;
-    VirtRange::new(start, VirtAddr(last).page() - start.page() + 1)
-}
-
 /// Pins all pages of the bytes, or none.
 pub(crate) fn pin_bytes<P: Platform>(
     space: &Shared<Space<P>>,
@@ -62,7 +62,7 @@ pub(crate) fn pin_bytes<P: Platform>(
     ask: Ask,
     frames: &mut [Pfn],
 ) -> Result<PinnedBytes<P>, PinError> {
-    let range = pages_of(at, bytes)?;
+    let range = VirtRange::covering(at, bytes)?;
     let slots = usize::try_from(range.pages()).ok().and_then(|pages| frames.get_mut(..pages));
     let slots = slots.ok_or(PinError::TooFewSlots { needed: range.pages() })?;
     let pins = pin_with(space, range, ask)?;
@@ -70,7 +70,7 @@ pub(crate) fn pin_bytes<P: Platform>(
         return Err(shortfall);
     }
     slots.copy_from_slice(pins.pages());
-    Ok(PinnedBytes { pins, offset: at.0 % PAGE_SIZE, bytes })
+    Ok(PinnedBytes { pins, offset: at.page_offset(), bytes })
 }
 
 /// Names an address space without owning it, as a device's registration does: it does not keep the
@@ -82,6 +82,12 @@ pub struct SpaceHandle<P: Platform> {
 impl<P: Platform> SpaceHandle<P> {
     pub(crate) fn of(space: Shared<Space<P>>) -> Self {
         Self { space }
+    }
+}
+
+impl<P: Platform> fmt::Debug for SpaceHandle<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SpaceHandle").field(&self.id()).finish()
     }
 }
 
@@ -117,6 +123,7 @@ impl<P: Platform> SpaceHandle<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addr::{PAGE_SIZE, RangeError};
     use crate::error::FaultError;
     use crate::testing::{Audit, device_write, load, machine, map, space, store};
     use crate::{Prot, Rules, Tuning, X86_64};

@@ -7,7 +7,7 @@ use super::ask::{Ask, Path};
 use super::guard::Held;
 use crate::addr::{VirtRange, Vpn, each_page};
 use crate::event::{EventKind, FastStop};
-use crate::frame::Grab;
+use crate::frame::{Grab, Holds};
 use crate::platform::{Platform, WalkSection};
 use crate::pte::{Format, Match, Pte};
 use crate::rules::fork::{SeqCountUse, race_guard};
@@ -18,7 +18,7 @@ use crate::table::{Leaf, table_end};
 
 /// What a walk requires of each entry; fixed for the whole walk.
 struct Wish {
-    hold: Hold,
+    holds: Holds,
     /// The access that the entry must allow, and how an entry shows that it does.
     entry: Access,
     fits: Match,
@@ -31,8 +31,8 @@ impl<P: Platform> Space<P> {
     /// Takes pages from the start of the range until one needs the slow path.
     pub(super) fn hold_fast(&self, range: VirtRange, ask: Ask, held: &mut Held<P>) {
         let rules = self.mem().rules();
-        let counts_forks =
-            held.hold() == Hold::Pin && race_guard(rules.fork_race).seqcount != SeqCountUse::Unused;
+        let counts_forks = held.holds().kind() == Hold::Pin
+            && race_guard(rules.fork_race).seqcount != SeqCountUse::Unused;
         let seq = if counts_forks {
             let Some(seq) = self.protect_seq.read() else {
                 return self.stopped(range.first_page(), FastStop::ForkRunning);
@@ -44,13 +44,13 @@ impl<P: Platform> Space<P> {
         let walk = if ask.path == Path::FastOnly { Walk::FastOnly } else { Walk::Fast };
         let entry = entry_access(rules.read_gup, ask.access, walk);
         let wish = Wish {
-            hold: held.hold(),
+            holds: held.holds(),
             entry,
             fits: match entry {
                 Access::Write => P::Format::WRITABLE,
                 Access::Read => P::Format::READABLE,
             },
-            request: Request { hold: held.hold(), access: ask.access, term: ask.term },
+            request: Request { hold: held.holds().kind(), access: ask.access, term: ask.term },
             walk,
             rechecks: rechecks_entry(rules.fast_recheck),
         };
@@ -112,7 +112,7 @@ impl<P: Platform> Space<P> {
         }
         let pfn = pte.present_pfn();
         mem.tell(self.id(), page, EventKind::FastLook(pfn));
-        match mem.frames().try_grab(pfn, wish.hold, 1) {
+        match mem.frames().try_grab(pfn, &wish.holds) {
             Grab::Taken(_) => held.push(pfn),
             Grab::Gone => return Err(FastStop::FrameGone),
             Grab::Overflow => return Err(FastStop::Overflow),

@@ -1,11 +1,12 @@
 //! What a caller holds: guards that release on drop.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::addr::Pfn;
 use crate::error::{NoMemory, PinError};
 use crate::event::EventKind;
-use crate::frame::Flags;
+use crate::frame::{Flags, Holds};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::pin::{Hold, counts_zero_page};
@@ -15,20 +16,26 @@ use crate::sync::Shared;
 /// Pages with their references; given back on drop.
 pub(crate) struct Held<P: Platform> {
     space: Shared<Space<P>>,
-    hold: Hold,
+    /// What is held of each page.
+    holds: Holds,
     pages: Vec<Pfn>,
-    /// Pages charged to the space's limit.
+    /// Pins charged to the space's limit.
     charged: u64,
     shortfall: Option<PinError>,
 }
 
 impl<P: Platform> Held<P> {
-    pub(super) fn new(space: &Shared<Space<P>>, hold: Hold, charged: u64) -> Self {
-        Self { space: space.clone(), hold, pages: Vec::new(), charged, shortfall: None }
+    pub(super) fn new(space: &Shared<Space<P>>, holds: Holds, charged: u64) -> Self {
+        Self { space: space.clone(), holds, pages: Vec::new(), charged, shortfall: None }
     }
 
-    pub(super) fn hold(&self) -> Hold {
-        self.hold
+    pub(super) fn holds(&self) -> Holds {
+        self.holds
+    }
+
+    /// How many pins or references these are.
+    pub(super) fn count(&self) -> u64 {
+        self.pages.len() as u64 * u64::from(self.holds.times())
     }
 
     pub(super) fn pages(&self) -> &[Pfn] {
@@ -62,7 +69,8 @@ impl<P: Platform> Held<P> {
     /// Remembers why the walk stopped, and gives back the charge for what it did not take.
     pub(super) fn fall_short(&mut self, why: PinError, asked: u64) {
         self.shortfall = Some(why);
-        let excess = self.charged.min(asked - self.pages.len() as u64);
+        let missing = (asked - self.pages.len() as u64) * u64::from(self.holds.times());
+        let excess = self.charged.min(missing);
         self.charged -= excess;
         self.space.locked.sub(excess);
     }
@@ -71,19 +79,19 @@ impl<P: Platform> Held<P> {
     pub(super) fn release_last(&mut self) {
         let mem = self.space.mem();
         if let Some(pfn) = self.pages.pop()
-            && Some(pfn) != mem.uncounted(self.hold)
+            && Some(pfn) != mem.uncounted(self.holds)
         {
-            mem.ungrab(pfn, self.hold);
+            mem.ungrab(pfn, &self.holds);
         }
     }
 
     /// Gives back all but the first `kept` pages.
     pub(super) fn release_from(&mut self, kept: usize) {
-        let (mem, hold) = (self.space.mem(), self.hold);
-        let uncounted = mem.uncounted(hold);
+        let (mem, holds) = (self.space.mem(), &self.holds);
+        let uncounted = mem.uncounted(*holds);
         for pfn in self.pages.drain(kept..) {
             if Some(pfn) != uncounted {
-                mem.ungrab(pfn, hold);
+                mem.ungrab(pfn, holds);
             }
         }
     }
@@ -95,8 +103,8 @@ impl<P: Platform> Held<P> {
 
 impl<P: Platform> Drop for Held<P> {
     fn drop(&mut self) {
-        if self.hold == Hold::Pin {
-            self.space.mem().stats().nr_foll_pin_released.add(self.pages.len() as u64);
+        if self.holds.kind() == Hold::Pin {
+            self.space.mem().stats().nr_foll_pin_released.add(self.count());
         }
         self.release_from(0);
         self.space.locked.sub(self.charged);
@@ -106,8 +114,8 @@ impl<P: Platform> Drop for Held<P> {
 impl<P: Platform> Memory<P> {
     /// The page of which holds of this kind are not counted, if the rules have one: the zero page
     /// for pins.
-    fn uncounted(&self, hold: Hold) -> Option<Pfn> {
-        let free = hold == Hold::Pin && !counts_zero_page(self.rules().zero_pin);
+    fn uncounted(&self, holds: Holds) -> Option<Pfn> {
+        let free = holds.kind() == Hold::Pin && !counts_zero_page(self.rules().zero_pin);
         free.then(|| self.zero_page())
     }
 
@@ -118,17 +126,24 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Drops one counted hold.
+    /// Drops counted holds.
     #[inline]
-    fn ungrab(&self, pfn: Pfn, hold: Hold) {
+    fn ungrab(&self, pfn: Pfn, holds: &Holds) {
         self.tell_frame(EventKind::Unpinned(pfn));
-        let (head, put) = self.frames().ungrab(pfn, hold, 1);
+        let (head, put) = self.frames().ungrab(pfn, holds);
         self.after_put(head, put);
     }
 }
 
 macro_rules! face {
     ($name:ident) => {
+        impl<P: Platform> fmt::Debug for $name<P> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut held = f.debug_struct(stringify!($name));
+                held.field("pages", &self.pages()).field("shortfall", &self.shortfall()).finish()
+            }
+        }
+
         impl<P: Platform> $name<P> {
             pub(super) fn of(held: Held<P>) -> Self {
                 Self { held }
@@ -137,6 +152,11 @@ macro_rules! face {
             /// The frames, in the order of the range.
             pub fn pages(&self) -> &[Pfn] {
                 self.held.pages()
+            }
+
+            /// How many times each of them is held: [`crate::pin::Ask::times`].
+            pub fn times(&self) -> u32 {
+                self.held.holds.times()
             }
 
             /// What stopped the walk, when fewer pages are held than were asked for.
@@ -190,15 +210,23 @@ pub struct PinnedPages<P: Platform> {
     next: usize,
 }
 
+impl<P: Platform> fmt::Debug for PinnedPages<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left = self.held.pages.get(self.next..).unwrap_or_default();
+        f.debug_struct("PinnedPages").field("left", &left).finish()
+    }
+}
+
 impl<P: Platform> Iterator for PinnedPages<P> {
     type Item = PinnedPage<P>;
 
     fn next(&mut self) -> Option<PinnedPage<P>> {
         let pfn = *self.held.pages.get(self.next)?;
         self.next += 1;
-        let charged = self.held.charged.min(1);
+        let holds = self.held.holds;
+        let charged = self.held.charged.min(u64::from(holds.times()));
         self.held.charged -= charged;
-        Some(PinnedPage { space: self.held.space.clone(), pfn, charged })
+        Some(PinnedPage { space: self.held.space.clone(), holds, pfn, charged })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -219,9 +247,16 @@ impl<P: Platform> Drop for PinnedPages<P> {
 #[must_use = "dropping the guard unpins the page"]
 pub struct PinnedPage<P: Platform> {
     space: Shared<Space<P>>,
+    holds: Holds,
     pfn: Pfn,
-    /// Pages charged to the space's limit: one or none.
+    /// Pins charged to the space's limit: all or none.
     charged: u64,
+}
+
+impl<P: Platform> fmt::Debug for PinnedPage<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PinnedPage").field(&self.pfn).finish()
+    }
 }
 
 impl<P: Platform> PinnedPage<P> {
@@ -239,9 +274,9 @@ impl<P: Platform> PinnedPage<P> {
 impl<P: Platform> Drop for PinnedPage<P> {
     fn drop(&mut self) {
         let mem = self.space.mem();
-        mem.stats().nr_foll_pin_released.add(1);
-        if Some(self.pfn) != mem.uncounted(Hold::Pin) {
-            mem.ungrab(self.pfn, Hold::Pin);
+        mem.stats().nr_foll_pin_released.add(u64::from(self.holds.times()));
+        if Some(self.pfn) != mem.uncounted(self.holds) {
+            mem.ungrab(self.pfn, &self.holds);
         }
         self.space.locked.sub(self.charged);
     }

@@ -4,12 +4,13 @@ use super::ask::{Ask, Path};
 use super::guard::{Held, Pins, Refs};
 use crate::addr::VirtRange;
 use crate::error::{FaultError, PinError};
+use crate::frame::Holds;
 use crate::platform::Platform;
 use crate::rules::pin::{Hold, Term};
 use crate::space::Space;
 use crate::sync::Shared;
 
-/// Pins what it can of `range`, charged if the term is long.
+/// Pins what it can of `range`, each pin of a page charged if the term is long.
 pub(crate) fn pin_with<P: Platform>(
     space: &Shared<Space<P>>,
     range: VirtRange,
@@ -17,15 +18,15 @@ pub(crate) fn pin_with<P: Platform>(
 ) -> Result<Pins<P>, PinError> {
     let charge = match ask.term {
         Term::Short => 0,
-        Term::Long => range.pages(),
+        Term::Long => range.pages().saturating_mul(u64::from(ask.times.get())),
     };
     let limit = space.limits().locked;
     if !space.locked.add_within(charge, limit) {
         return Err(PinError::TooManyLocked { limit });
     }
-    let mut held = Held::new(space, Hold::Pin, charge);
+    let mut held = Held::new(space, Holds::of(Hold::Pin, ask.times.get()), charge);
     space.hold(range, ask, &mut held)?;
-    space.mem().stats().nr_foll_pin_acquired.add(held.pages().len() as u64);
+    space.mem().stats().nr_foll_pin_acquired.add(held.count());
     Ok(Pins::of(held))
 }
 
@@ -35,7 +36,7 @@ pub(crate) fn get_with<P: Platform>(
     range: VirtRange,
     ask: Ask,
 ) -> Result<Refs<P>, PinError> {
-    let mut held = Held::new(space, Hold::Get, 0);
+    let mut held = Held::new(space, Holds::of(Hold::Get, ask.times.get()), 0);
     space.hold(range, ask, &mut held)?;
     Ok(Refs::of(held))
 }
@@ -50,7 +51,7 @@ impl<P: Platform> Space<P> {
     fn hold(&self, range: VirtRange, ask: Ask, held: &mut Held<P>) -> Result<(), PinError> {
         let allowed = self.allowed(range);
         let range = allowed.map_err(|_| FaultError::NotMapped(range.start()))?;
-        if held.hold() == Hold::Pin && self.has_pinned.read_once() == 0 {
+        if held.holds().kind() == Hold::Pin && self.has_pinned.read_once() == 0 {
             self.has_pinned.write_once(1);
         }
         let mut page = range.first_page();

@@ -9,7 +9,7 @@ use crate::area::{Area, AreaMap, Prot};
 use crate::error::{FaultError, PinError};
 use crate::event::{Bug, EventKind};
 use crate::fault::{Fault, Rights, Want};
-use crate::frame::Grab;
+use crate::frame::{Grab, Holds};
 use crate::platform::Platform;
 use crate::protect::entry_state;
 use crate::pte::Pte;
@@ -35,7 +35,7 @@ struct Step<'a, P: Platform> {
     area: &'a Area<P>,
     page: Vpn,
     ask: Ask,
-    hold: Hold,
+    holds: Holds,
     /// The access that the entry must allow, which 5.8 raises to writing.
     entry: Access,
     faulted: WriteFault,
@@ -79,7 +79,7 @@ impl<P: Platform> Space<P> {
     ) -> Result<(), PinError> {
         let map = self.read_map();
         for page in range.iter() {
-            let pfn = self.hold_page(&map, page, ask, held.hold())?;
+            let pfn = self.hold_page(&map, page, ask, held.holds())?;
             held.push(pfn);
             self.mem().tell(self.id(), page, EventKind::SlowTaken(pfn));
         }
@@ -91,7 +91,7 @@ impl<P: Platform> Space<P> {
         map: &AreaMap<P>,
         page: Vpn,
         ask: Ask,
-        hold: Hold,
+        holds: Holds,
     ) -> Result<Pfn, PinError> {
         let at = page.start();
         let area = map.find(page).ok_or(FaultError::NotMapped(at))?;
@@ -105,7 +105,7 @@ impl<P: Platform> Space<P> {
             area,
             page,
             ask,
-            hold,
+            holds,
             entry: entry_access(self.mem().rules().read_gup, ask.access, walk),
             faulted: WriteFault::NotTaken,
         };
@@ -165,7 +165,8 @@ impl<P: Platform> Space<P> {
             if step.entry == Access::Write && !self.follows_write(step, pte, state) {
                 return Fit::NeedsWrite;
             }
-            let request = Request { hold: step.hold, access: step.ask.access, term: step.ask.term };
+            let request =
+                Request { hold: step.holds.kind(), access: step.ask.access, term: step.ask.term };
             let walk = Walk::Slow(step.area.state().mapping);
             if must_unshare(self.mem().rules().read_gup, request, walk, state).is_yes() {
                 return Fit::NeedsUnshare;
@@ -205,13 +206,16 @@ impl<P: Platform> Space<P> {
         let (mem, pfn) = (self.mem(), pte.pfn());
         let marks = sets_exclusive(mem.rules().pte_cow)
             && unshares(mem.rules().read_gup) != Unshares::Nothing;
-        if step.hold == Hold::Pin && marks && sharing == Sharing::Possible {
+        if step.holds.kind() == Hold::Pin && marks && sharing == Sharing::Possible {
             mem.platform().bug(Bug::PinnedNotExclusive(pfn));
         }
-        if step.hold == Hold::Pin && pte.is_special() && !counts_zero_page(mem.rules().zero_pin) {
+        if step.holds.kind() == Hold::Pin
+            && pte.is_special()
+            && !counts_zero_page(mem.rules().zero_pin)
+        {
             return Follow::Taken(pfn);
         }
-        match mem.frames().grab(pfn, step.hold, 1) {
+        match mem.frames().grab(pfn, &step.holds) {
             Grab::Taken(_) => Follow::Taken(pfn),
             Grab::Gone | Grab::Overflow => Follow::Overflow(pfn),
         }

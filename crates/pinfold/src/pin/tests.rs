@@ -5,7 +5,7 @@ mod force;
 
 use super::{Access, Ask, Hold, Path, Term};
 use crate::event::FastStop;
-use crate::frame::Grab;
+use crate::frame::{Grab, Holds};
 use crate::testing::{
     Audit, Mem, Space, device_read, load, machine, map, map_shared, pages, rules, space, store,
 };
@@ -13,6 +13,7 @@ use crate::{
     AddressSpace, Cause, EventKind, FaultError, Limits, PIN_BIAS, PinError, Prot, Rules, Tuning,
     VirtAddr, X86_64,
 };
+use core::num::NonZero;
 use std::vec::Vec;
 
 const RW: Prot = Prot::READ_WRITE;
@@ -37,7 +38,7 @@ fn stops(events: &[EventKind]) -> Vec<FastStop> {
 #[test]
 fn a_pin_faults_in_what_is_missing_and_goes_with_its_guard() {
     for path in [Path::Any, Path::SlowOnly] {
-        let (mem, space) = world("latest");
+        let (mem, space) = world("pinfold");
         store(&space, 17, 5).unwrap();
         let ask = Ask::new(Access::Write, Term::Short).path(path);
         let pins = space.pin_with(pages(16, 4), ask).unwrap();
@@ -55,7 +56,7 @@ fn a_pin_faults_in_what_is_missing_and_goes_with_its_guard() {
 
 #[test]
 fn the_lock_free_path_alone_takes_what_is_ready_and_never_faults() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     let fast = |access| Ask::new(access, Term::Short).path(Path::FastOnly);
     let at = VirtAddr::of_page(16);
     let nothing = space.pin_with(pages(16, 2), fast(Access::Write));
@@ -71,7 +72,7 @@ fn the_lock_free_path_alone_takes_what_is_ready_and_never_faults() {
 
 #[test]
 fn the_lock_free_path_says_why_it_stops() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     for page in [16, 17, 18] {
         store(&space, page, 1).unwrap();
     }
@@ -94,7 +95,7 @@ fn the_lock_free_path_says_why_it_stops() {
 
 #[test]
 fn fewer_pages_than_asked_for_are_a_success_that_says_so() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     let pins = space.pin(pages(22, 4), Access::Write, Term::Long).unwrap();
     let end = VirtAddr::of_page(24);
     assert_eq!(pins.pages().len(), 2);
@@ -123,7 +124,7 @@ fn a_pin_that_runs_out_of_frames_keeps_what_it_has() {
 
 #[test]
 fn rights_limit_what_may_be_taken() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     space.protect(pages(16, 1), Prot::READ).unwrap();
     space.protect(pages(17, 1), Prot::empty()).unwrap();
     let denied = |page| Some(PinError::Fault(FaultError::Denied(VirtAddr::of_page(page))));
@@ -169,7 +170,7 @@ fn long_pins_are_charged_and_limited_and_short_ones_are_not() {
 
 #[test]
 fn a_pin_of_many_pages_can_be_given_back_page_by_page() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     let pins = space.pin(pages(16, 4), Access::Write, Term::Long).unwrap();
     let frames = pins.pages().to_vec();
     let mut parted = pins.into_pages();
@@ -215,7 +216,7 @@ fn acquired_and_released_pins_balance() {
 
 #[test]
 fn t24_the_zero_page_is_counted_until_6_5_and_then_free() {
-    for (text, counted) in [("5.9", true), ("6.2", true), ("6.5", false), ("latest", false)] {
+    for (text, counted) in [("5.9", true), ("6.2", true), ("6.5", false), ("pinfold", false)] {
         let (mem, space) = world(text);
         load(&space, 16).unwrap();
         let zero = mem.zero_page();
@@ -238,8 +239,59 @@ fn t24_the_zero_page_is_counted_until_6_5_and_then_free() {
 }
 
 #[test]
+fn several_pins_of_a_page_are_counted_charged_and_released_together() {
+    let (mem, space) = world("pinfold");
+    let pfns = [store(&space, 16, 1).unwrap(), store(&space, 17, 1).unwrap()];
+    let refs = || pfns.map(|pfn| mem.frames().counts(pfn).refs());
+    let stats = || (mem.stats().nr_foll_pin_acquired.get(), mem.stats().nr_foll_pin_released.get());
+    let times = NonZero::new(5).unwrap();
+    for path in [Path::FastOnly, Path::SlowOnly] {
+        let ask = Ask::new(Access::Write, Term::Long).path(path).times(times);
+        let (before, _) = stats();
+        let pins = space.pin_with(pages(16, 2), ask).unwrap();
+        assert_eq!((pins.pages(), pins.times()), (&pfns[..], 5), "{path:?}");
+        assert_eq!(refs(), [1 + 5 * PIN_BIAS; 2], "{path:?}");
+        assert_eq!((space.locked_pages(), stats().0), (10, before + 10), "{path:?}");
+        let mut each = pins.into_pages();
+        let first = each.next().unwrap();
+        drop(each);
+        assert_eq!(refs(), [1 + 5 * PIN_BIAS, 1], "{path:?}");
+        assert_eq!(space.locked_pages(), 5, "{path:?}");
+        drop(first);
+        assert_eq!((refs(), space.locked_pages()), ([1; 2], 0), "{path:?}");
+        assert_eq!(stats().0, stats().1, "{path:?}");
+    }
+    let got = space.get_with(pages(16, 1), Ask::new(Access::Read, Term::Short).times(times));
+    assert_eq!(refs(), [6, 1]);
+    drop(got);
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn several_pins_of_which_the_last_would_overflow_leave_the_page_alone() {
+    let (mem, space) = world("pinfold");
+    let first = store(&space, 16, 1).unwrap();
+    let full = store(&space, 17, 1).unwrap();
+    mem.frames().get(full, i32::MAX as u32 - 2 * PIN_BIAS);
+    let before = mem.frames().counts(full);
+    for path in [Path::Any, Path::SlowOnly] {
+        let four = Ask::new(Access::Write, Term::Long).path(path).times(NonZero::new(4).unwrap());
+        let pins = space.pin_with(pages(16, 2), four).unwrap();
+        assert_eq!(
+            (pins.pages(), pins.shortfall()),
+            (&[first][..], Some(PinError::Overflow(full)))
+        );
+        assert_eq!(mem.frames().counts(full), before, "{path:?}");
+        assert_eq!(space.locked_pages(), 4, "{path:?}: only what is held is charged");
+    }
+    mem.put(full, i32::MAX as u32 - 2 * PIN_BIAS);
+    assert_eq!(space.locked_pages(), 0);
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
 fn a_frame_near_overflow_is_refused_on_both_paths_and_its_neighbours_are_kept() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     store(&space, 16, 1).unwrap();
     let pfn = store(&space, 17, 1).unwrap();
     mem.frames().get(pfn, i32::MAX as u32);
@@ -248,7 +300,7 @@ fn a_frame_near_overflow_is_refused_on_both_paths_and_its_neighbours_are_kept() 
         let pins = space.pin_with(pages(16, 2), ask).unwrap();
         assert_eq!((pins.pages().len(), pins.shortfall()), (1, Some(PinError::Overflow(pfn))));
     }
-    assert_eq!(mem.frames().try_grab(pfn, Hold::Get, 1), Grab::Overflow);
+    assert_eq!(mem.frames().try_grab(pfn, &Holds::of(Hold::Get, 1)), Grab::Overflow);
     mem.put(pfn, i32::MAX as u32);
     Audit::of(&mem).space(&space).check();
 }
@@ -256,7 +308,7 @@ fn a_frame_near_overflow_is_refused_on_both_paths_and_its_neighbours_are_kept() 
 #[test]
 fn a_read_pin_of_the_zero_page_is_unshared_for_long_terms_since_6_2() {
     for (text, unshared) in
-        [("5.18", false), ("5.19", false), ("6.1", false), ("6.2", true), ("latest", true)]
+        [("5.18", false), ("5.19", false), ("6.1", false), ("6.2", true), ("pinfold", true)]
     {
         let (mem, space) = world(text);
         load(&space, 16).unwrap();
@@ -275,7 +327,7 @@ fn a_read_pin_of_the_zero_page_is_unshared_for_long_terms_since_6_2() {
 
 #[test]
 fn a_read_pin_in_a_read_only_area_gets_an_exclusive_page_that_stays_read_only() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     let pfn = store(&space, 16, 3).unwrap();
     let child = space.fork().unwrap();
     space.protect(pages(16, 1), Prot::READ).unwrap();
@@ -293,7 +345,7 @@ fn a_read_pin_in_a_read_only_area_gets_an_exclusive_page_that_stays_read_only() 
 
 #[test]
 fn a_get_never_unshares_and_a_pin_of_shared_memory_takes_the_objects_page() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     let pfn = store(&space, 16, 3).unwrap();
     let child = space.fork().unwrap();
     let gets = child.get(pages(16, 1), Access::Read).unwrap();
@@ -307,7 +359,7 @@ fn a_get_never_unshares_and_a_pin_of_shared_memory_takes_the_objects_page() {
 
 #[test]
 fn gup_and_a_hinting_entry_follow_the_rule() {
-    for (text, faulted) in [("6.2", true), ("6.5", false), ("latest", false)] {
+    for (text, faulted) in [("6.2", true), ("6.5", false), ("pinfold", false)] {
         let (mem, space) = world(text);
         let pfn = store(&space, 16, 1).unwrap();
         assert_eq!(space.numa_scan(pages(16, 1)), 1);
@@ -325,7 +377,7 @@ fn gup_and_a_hinting_entry_follow_the_rule() {
 
 #[test]
 fn unpin_dirty_marks_pages_and_spares_the_zero_page() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     load(&space, 16).unwrap();
     let pfn = store(&space, 17, 1).unwrap();
     space.pin(pages(16, 2), Access::Read, Term::Short).unwrap().unpin_dirty();
@@ -337,7 +389,7 @@ fn unpin_dirty_marks_pages_and_spares_the_zero_page() {
 
 #[test]
 fn a_walk_that_overlaps_fork_gives_everything_back_and_takes_the_slow_way() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     store(&space, 16, 1).unwrap();
     store(&space, 17, 1).unwrap();
     let space = std::sync::Arc::new(space);

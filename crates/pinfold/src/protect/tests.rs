@@ -27,7 +27,7 @@ fn an_exclusive_page_becomes_writable_at_once_by_rule() {
         ("6.0", true, false),
         ("6.1", true, false),
         ("6.2", true, true),
-        ("latest", true, true),
+        ("pinfold", true, true),
     ] {
         let (mem, space) = world(text);
         store(&space, 16, 1).unwrap();
@@ -72,7 +72,7 @@ fn a_page_shared_by_fork_never_becomes_writable_by_mprotect() {
 
 #[test]
 fn rights_that_are_taken_are_gone_and_contents_survive() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     store(&space, 16, 1).unwrap();
     let denied = Err(FaultError::Denied(AT));
     space.protect(pages(16, 1), Prot::READ).unwrap();
@@ -86,7 +86,7 @@ fn rights_that_are_taken_are_gone_and_contents_survive() {
 
 #[test]
 fn a_hole_refuses_the_whole_change() {
-    let (_mem, space) = world("latest");
+    let (_mem, space) = world("pinfold");
     store(&space, 23, 1).unwrap();
     let hole = SpaceError::NotMapped(VirtAddr::of_page(24));
     assert_eq!(space.protect(pages(20, 8), Prot::READ), Err(hole));
@@ -96,7 +96,7 @@ fn a_hole_refuses_the_whole_change() {
 
 #[test]
 fn one_flush_serves_a_change_over_several_areas_and_tables() {
-    let mem = machine::<Small>(rules("latest"), &[48], Tuning::default());
+    let mem = machine::<Small>(rules("pinfold"), &[48], Tuning::default());
     let space = space(&mem);
     map(&space, 1, 15, RW);
     for page in 1..16 {
@@ -145,7 +145,7 @@ fn the_protection_that_an_area_has_already_changes_nothing() {
 
 #[test]
 fn a_shared_page_gets_the_right_to_write_with_its_area() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     map_shared(&space, 40, 2);
     load(&space, 40).unwrap();
     for prot in [Prot::READ, RW] {

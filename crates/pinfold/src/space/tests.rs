@@ -149,6 +149,20 @@ fn migrating_or_scanning_all_of_a_large_space_looks_at_what_is_there_only() {
 }
 
 #[test]
+fn a_page_of_shared_memory_is_found_where_no_entry_maps_it() {
+    let mem = machine::<X86_64>(Rules::default(), &[32], Tuning::default());
+    let space = space(&mem);
+    map(&space, 16, 1, RW);
+    map_shared(&space, 32, 2);
+    store(&space, 16, 1).unwrap();
+    let page = store(&space, 33, 1).unwrap();
+    let child = space.fork().unwrap();
+    let at = |page| lab::shared_page(&child, VirtAddr::of_page(page));
+    assert!(child.entry(VirtAddr::of_page(33)).is_none(), "nobody has touched it here");
+    assert_eq!((at(33), at(32), at(16), at(40)), (Some(page), None, None, None));
+}
+
+#[test]
 fn account_reports_every_frame_once_for_each_reason() {
     let mem = machine::<X86_64>(Rules::default(), &[32], Tuning::default());
     let space = space(&mem);

@@ -9,6 +9,7 @@
 //! and each holds the gate until it has the lock. So a waiting writer keeps new readers out there,
 //! too.
 
+use core::fmt;
 use core::ops::{Deref, DerefMut};
 
 #[cfg(feature = "explore")]
@@ -173,6 +174,12 @@ impl<T, W: Park> Deref for ReadGuard<'_, T, W> {
     }
 }
 
+impl<T: fmt::Debug, W: Park> fmt::Debug for ReadGuard<'_, T, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
 impl<T, W: Park> Drop for ReadGuard<'_, T, W> {
     #[inline]
     fn drop(&mut self) {
@@ -206,6 +213,12 @@ impl<T, W: Park> DerefMut for WriteGuard<'_, T, W> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: held for writing, so nobody else reaches the value.
         unsafe { self.sem.value.write() }
+    }
+}
+
+impl<T: fmt::Debug, W: Park> fmt::Debug for WriteGuard<'_, T, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
     }
 }
 

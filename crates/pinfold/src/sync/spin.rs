@@ -3,6 +3,7 @@
 //! A holder never sleeps. It may wait for a flush: a copy and a migration entry are installed only
 //! after one (`fault`, `migrate`).
 
+use core::fmt;
 use core::hash::Hash;
 use core::ops::{Deref, DerefMut};
 
@@ -162,6 +163,12 @@ impl<T> Deref for SpinLocked<'_, T> {
     fn deref(&self) -> &T {
         // SAFETY: the guard is held, so nobody else reaches the value.
         unsafe { self.value.read() }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for SpinLocked<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
     }
 }
 

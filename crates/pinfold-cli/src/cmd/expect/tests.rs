@@ -10,7 +10,7 @@ many       share  copy  ok
 ";
 
 fn cell(verdict: Verdict, outcome: Option<&str>) -> Cell {
-    Cell { verdict, outcome: outcome.map(str::to_owned), wanted: None }
+    Cell { verdict, outcome: outcome.map(str::to_owned), ended: None, wanted: None }
 }
 
 fn why(text: &str) -> (usize, String) {

@@ -21,8 +21,8 @@ const WORDS: RangeInclusive<u32> = 1..=8;
 const PASSES: RangeInclusive<u32> = 1..=100;
 /// Pages of an area: one page table.
 const PAGES: RangeInclusive<u32> = 1..=15;
-/// References taken by one `get`: enough to overflow a counter of pins.
-const TIMES: RangeInclusive<u32> = 1..=1 << 22;
+/// Pins or references that one step takes on a page: as many references as a counter holds.
+const TIMES: RangeInclusive<u32> = 1..=i32::MAX as u32;
 
 /// Checks every number whose bounds do not depend on a name.
 pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
@@ -53,7 +53,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
                 }
                 errors.extend(at.and_then(|at| address(at, pages.value)));
             }
-            Action::Get { times, .. } => {
+            Action::Pin { times, .. } | Action::Get { times, .. } => {
                 errors.extend(times.and_then(|n| outside("number of references", n, &TIMES)));
             }
             Action::Unmap { .. }
@@ -63,13 +63,14 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::Read { .. }
             | Action::DeviceWrite { .. }
             | Action::DeviceRead { .. }
-            | Action::Pin { .. }
             | Action::Unpin { .. }
             | Action::Put { .. }
             | Action::Fork { .. }
             | Action::Exit
             | Action::NumaScan { .. }
-            | Action::Migrate { .. } => {}
+            | Action::Migrate { .. }
+            | Action::Signal { .. }
+            | Action::Await { .. } => {}
         }
     }
 }

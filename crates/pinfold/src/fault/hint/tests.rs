@@ -59,7 +59,7 @@ fn a_hinting_fault_from_another_node_moves_the_page_there() {
 fn a_failing_move_leaves_the_page_accessible_by_each_rule() {
     for fault in ["restore-first", "migrate-first", "isolate-under-lock"] {
         for write in ["saved", "recomputed"] {
-            for base in ["5.9", "latest"] {
+            for base in ["5.9", "pinfold"] {
                 let text =
                     std::format!("{base},numa-fault={fault},numa-write={write},numa-skip=never");
                 let (mem, space) = world(&text);
@@ -81,7 +81,7 @@ fn a_failing_move_leaves_the_page_accessible_by_each_rule() {
 
 #[test]
 fn facts_9_12_since_6_11_a_failed_move_forgets_the_write_bit_and_the_mark_brings_it_back() {
-    for (text, writable) in [("5.17", true), ("6.2", true), ("6.12", false), ("latest", false)] {
+    for (text, writable) in [("5.17", true), ("6.2", true), ("6.12", false), ("pinfold", false)] {
         let (mem, space) = world(text);
         let pfn = store(&space, 16, 5).unwrap();
         space.numa_scan(pages(16, 1));
@@ -105,7 +105,7 @@ fn a_scan_skips_by_rule() {
         ("5.9", false, true, true),
         ("5.17", false, false, false),
         ("6.12", false, false, true),
-        ("latest", false, false, true),
+        ("pinfold", false, false, true),
     ] {
         let text = if text == "4.15-like" { "5.8,numa-skip=never" } else { text };
         let (mem, parent) = world(text);
@@ -141,7 +141,7 @@ fn shared_memory_is_scanned_and_restored_where_it_is() {
 
 #[test]
 fn inaccessible_areas_and_the_zero_page_are_left_alone() {
-    let (mem, space) = world("latest");
+    let (mem, space) = world("pinfold");
     load(&space, 17).unwrap();
     store(&space, 16, 1).unwrap();
     space.protect(pages(16, 1), Prot::empty()).unwrap();
@@ -204,7 +204,7 @@ fn a_shared_page_that_moves_on_a_hint_stays_copy_on_write() {
 
 #[test]
 fn a_restored_entry_of_a_page_without_the_mark_is_read_only() {
-    let (mem, parent) = world("latest,numa-skip=never");
+    let (mem, parent) = world("pinfold,numa-skip=never");
     store(&parent, 16, 1).unwrap();
     let child = parent.fork().unwrap();
     assert_eq!(parent.numa_scan(pages(16, 1)), 1);

@@ -32,7 +32,7 @@ fn t1_a_pinned_buffer_and_fork() {
             ("5.10", true),
             ("5.11", true),
             ("5.19", true),
-            ("latest", true),
+            ("pinfold", true),
         ],
     );
 }
@@ -98,7 +98,7 @@ fn t6_a_lock_free_pin_between_forks_check_and_its_write_protection() {
         device_read(&mem, pins.pages()[0]) == 2
     };
     expect(play, &[("5.8", false), ("5.9", true), ("5.10", false)]);
-    expect(play, &[("5.11", true), ("5.18", true), ("5.19", true), ("latest", true)]);
+    expect(play, &[("5.11", true), ("5.18", true), ("5.19", true), ("pinfold", true)]);
 }
 
 #[test]
@@ -117,7 +117,10 @@ fn t10_a_pinned_buffer_and_mprotect_to_and_fro() {
         play,
         &[("5.8", true), ("5.9", false), ("5.11", false), ("5.17", false), ("5.18", false)],
     );
-    expect(play, &[("5.19", true), ("6.1", true), ("6.2", true), ("6.12", true), ("latest", true)]);
+    expect(
+        play,
+        &[("5.19", true), ("6.1", true), ("6.2", true), ("6.12", true), ("pinfold", true)],
+    );
 }
 
 #[test]
@@ -133,7 +136,7 @@ fn t11_a_read_pin_of_a_page_that_fork_has_shared() {
         device_read(&mem, pins.pages()[0]) == 2
     };
     expect(play, &[("5.8,read-gup=as-is", false), ("5.8", true), ("5.9", false), ("5.18", false)]);
-    expect(play, &[("5.19", true), ("6.2", true), ("latest", true)]);
+    expect(play, &[("5.19", true), ("6.2", true), ("pinfold", true)]);
 }
 
 /// A pinned page whose migration fails, with a scan between its attempt and its restoration; then
@@ -170,7 +173,7 @@ fn t4_bug_215616_a_scan_in_the_middle_of_a_failing_hinting_migration() {
     );
     expect(
         play,
-        &[("5.17", true), ("5.18", true), ("5.19", true), ("6.2", true), ("latest", true)],
+        &[("5.17", true), ("5.18", true), ("5.19", true), ("6.2", true), ("pinfold", true)],
     );
     expect(play, &[("5.11,numa-skip=ref-count", true), ("5.11,migration-kind=exclusive", true)]);
 }
@@ -186,5 +189,5 @@ fn t5_the_same_with_compaction_instead_of_the_hinting_fault() {
         play,
         &[("5.8", true), ("5.9", false), ("5.11", false), ("5.17", false), ("5.18", false)],
     );
-    expect(play, &[("5.19", true), ("6.2", true), ("6.12", true), ("latest", true)]);
+    expect(play, &[("5.19", true), ("6.2", true), ("6.12", true), ("pinfold", true)]);
 }

@@ -42,7 +42,7 @@ fn a_forced_write_to_what_was_never_touched_makes_a_private_page() {
 #[test]
 fn a_forced_write_to_a_page_that_is_alone_again_ends() {
     // Independent switches: the mark is asked for by one rule and must be set under every other.
-    for text in ["5.8", "5.9", "5.18", "latest"] {
+    for text in ["5.8", "5.9", "5.18", "pinfold"] {
         for force in ["dirty-cow", "exclusive"] {
             let (mem, space) = world(&std::format!("{text},force-write={force}"));
             let pfn = store(&space, 16, 1).unwrap();
@@ -126,7 +126,7 @@ fn dirty_cow_dontneed_between_fault_and_follow_never_exposes_the_shared_page() {
 
 #[test]
 fn dirty_cow_writes_the_page_that_everybody_reads_before_4_9() {
-    let (mem, space) = world("latest,force-write=drop-write");
+    let (mem, space) = world("pinfold,force-write=drop-write");
     map(&space, 40, 1, Prot::READ);
     let space = std::sync::Arc::new(space);
     let racer = space.clone();

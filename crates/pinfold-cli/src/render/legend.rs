@@ -1,0 +1,59 @@
+//! What the short words of a picture's state column mean, for those that it shows.
+
+use super::text::{clean, fold};
+use super::{Look, Tone};
+use pinfold_lab::report::Row;
+
+/// Columns of the word in front.
+const WORD: usize = 7;
+/// References that a pin counts.
+const PIN: u64 = 1024;
+
+/// The lines under a picture of these rows; none if they show no such word.
+pub(super) fn draw<'a>(rows: impl Iterator<Item = &'a Row>, look: &Look) -> Vec<String> {
+    let states: Vec<&str> = rows.filter_map(|row| row.state.as_deref()).collect();
+    let mut meanings: Vec<String> = Vec::new();
+    if let Some(refs) = states.iter().flat_map(|state| refs(state)).find(|refs| *refs >= PIN) {
+        meanings.push(format!("ref {refs}: a pin counts {PIN} references"));
+    }
+    let shows =
+        |word: &str| states.iter().any(|state| state.split([' ', ';']).any(|part| part == word));
+    let begins = |word: &str| {
+        states.iter().any(|state| state.split([' ', ';']).any(|part| part.starts_with(word)))
+    };
+    if shows("excl") {
+        meanings.push("excl: the page is its owner's alone (PageAnonExclusive)".to_owned());
+    }
+    if shows("hint") || shows("hint+w") {
+        meanings.push(
+            "hint: PROT_NONE for NUMA balancing, until the next access; +w: it keeps the write bit"
+                .to_owned(),
+        );
+    }
+    if begins("migration-") {
+        meanings.push(
+            "migration-w, -r, -rx: the page is on the move, and its entry remembers write, read, \
+             or read of an exclusive page"
+                .to_owned(),
+        );
+    }
+    if shows("protnone") {
+        meanings.push("protnone: mapped, without access for anybody".to_owned());
+    }
+    let text = clean(&meanings.join("; "), look);
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let lines = fold(&text, look.width - WORD, 0);
+    let front = |at: usize| if at == 0 { "   key " } else { "       " };
+    let painted = lines.iter().enumerate();
+    painted.map(|(at, line)| format!("{}{}", front(at), look.paint(Tone::Faint, line))).collect()
+}
+
+/// The reference counts that a state shows.
+fn refs(state: &str) -> impl Iterator<Item = u64> {
+    let words: Vec<&str> = state.split(' ').collect();
+    let counts = words.windows(2).filter(|pair| pair[0] == "ref");
+    let counts: Vec<u64> = counts.filter_map(|pair| pair[1].parse().ok()).collect();
+    counts.into_iter()
+}

@@ -1,0 +1,120 @@
+//! What the pages for users say of commands and dependencies holds: each command line is one that
+//! the programs here accept, and each path and version is that of the repository.
+
+use snapbox::cmd::{Command, cargo_bin};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const PAGES: [&str; 3] = ["README.md", "crates/pinfold/README.md", "crates/pinfold-cli/README.md"];
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(workspace().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// What stands between each `open` and the `close` that follows it.
+fn between<'t>(text: &'t str, open: &'t str, close: &'t str) -> impl Iterator<Item = &'t str> {
+    text.split(open).skip(1).filter_map(move |rest| rest.split_once(close).map(|(part, _)| part))
+}
+
+/// Every command line of a page, in `sh` blocks and in running text, without its comment.
+fn commands(page: &str) -> Vec<String> {
+    let blocks = between(page, "```sh\n", "\n```").flat_map(str::lines);
+    let prose: Vec<_> = page.split("```").step_by(2).collect();
+    let spans = prose.iter().flat_map(|part| part.split('`').skip(1).step_by(2));
+    let lines = blocks.chain(spans).map(|line| line.split(" #").next().unwrap_or(line));
+    let lines = lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let command = |line: &String| line.starts_with("cargo ") || line.starts_with("pinfold ");
+    // A dependency is written in the same way.
+    lines.filter(|line| command(line) && !line.contains(" = ")).collect()
+}
+
+/// The word behind `flag`.
+fn value<'c>(words: &[&'c str], flag: &str) -> Option<&'c str> {
+    let at = words.iter().position(|word| *word == flag)?;
+    words.get(at + 1).copied()
+}
+
+/// Whether the command `pinfold` takes these arguments: it runs, on one incident where it would run
+/// all.
+fn taken(arguments: &[&str]) -> bool {
+    let mut run = Command::new(cargo_bin!("pinfold")).current_dir(workspace()).args(arguments);
+    if arguments.first() == Some(&"matrix") {
+        run = run.arg("rdma-fork");
+    }
+    let saves = arguments.first() == Some(&"check") && !arguments.contains(&"--help");
+    if saves {
+        run = run.arg("--no-save");
+    }
+    // A verdict is no refusal.
+    matches!(run.assert().get_output().status.code(), Some(0 | 1 | 3))
+}
+
+/// Whether a command of cargo names packages and examples that there are.
+fn names_what_there_is(words: &[&str]) -> bool {
+    let package = value(words, "-p");
+    let known = |name: &str| workspace().join("crates").join(name).join("Cargo.toml").is_file();
+    let example = value(words, "--example").is_none_or(|example| {
+        let file = format!("crates/{}/examples/{example}.rs", package.unwrap_or_default());
+        workspace().join(file).is_file()
+    });
+    let path = value(words, "--path")
+        .is_none_or(|path| workspace().join(path).join("src/main.rs").is_file());
+    package.is_none_or(known) && example && path
+}
+
+#[test]
+fn every_command_on_a_page_for_users_is_accepted() {
+    let mut seen = 0;
+    for page in PAGES {
+        for command in commands(&read(page)) {
+            seen += 1;
+            let words: Vec<_> = command.split(' ').collect();
+            let cargo = words[0] == "cargo";
+            assert!(!cargo || names_what_there_is(&words), "{page}: {command}");
+            let behind = words.iter().position(|word| *word == "--").map(|at| &words[at + 1..]);
+            let arguments = if cargo { behind } else { Some(&words[1..]) };
+            if let Some(arguments) = arguments {
+                assert!(taken(arguments), "{page}: {command}");
+            }
+        }
+    }
+    assert!(seen >= 10, "only {seen} commands were found");
+}
+
+/// What the readers above must be able to refuse.
+#[test]
+fn a_wrong_command_is_not_accepted() {
+    let page = "`cargo run -p pinfold --example none` or\n```sh\npinfold chek x # why\n```\n`x`";
+    let found = commands(page);
+    assert_eq!(found, ["pinfold chek x", "cargo run -p pinfold --example none"]);
+    assert!(!taken(&["chek", "x"]));
+    assert!(!taken(&["matrix", "--no-such-flag"]));
+    for wrong in [&found[1], "cargo test -p pinfolt", "cargo install --path crates/pinfold-lab"] {
+        assert!(!names_what_there_is(&wrong.split(' ').collect::<Vec<_>>()), "{wrong}");
+    }
+}
+
+#[test]
+fn the_toolchain_and_the_paths_on_a_page_are_those_of_the_repository() {
+    let toolchain = read("rust-toolchain.toml");
+    let channel = between(&toolchain, "channel = \"", "\"").next().expect("a channel").to_owned();
+    let readme = read("README.md");
+    assert!(readme.contains(&format!("Rust {channel}")), "README.md names {channel}");
+    let manifest = read("Cargo.toml");
+    let oldest = between(&manifest, "rust-version = \"", "\"").next().expect("a version");
+    for page in &PAGES[1..] {
+        assert!(read(page).contains(&format!("Needs Rust {oldest}")), "{page} names {oldest}");
+    }
+    let mut seen = 0;
+    for page in &PAGES[..2] {
+        for path in between(&read(page), "path = \"../pinfold/", "\"") {
+            seen += 1;
+            assert!(workspace().join(path).join("Cargo.toml").is_file(), "{page}: {path}");
+        }
+    }
+    assert!(seen >= 3, "only {seen} paths were found");
+}

@@ -1,0 +1,129 @@
+//! Pins and references as steps take them: several at a time, by one path alone, too many.
+
+use super::*;
+
+/// One lane writes while another takes a page and releases nothing.
+fn raced(take: &str) -> String {
+    format!(
+        "scenario raced\nmachine\n  cpu cpu0 node 0\n  cpu cpu1 node 0\n\
+         setup\n  process P on cpu0\n  P: map A 1 private rw\n\
+         lane writer: P on cpu0\n  write A \"w\"\n\
+         lane taker: P on cpu1\n  {take}\n"
+    )
+}
+
+#[test]
+fn references_that_are_taken_together_are_on_one_frame_whatever_becomes_of_the_page() {
+    for (take, times) in [
+        ("get A read times 2 as h", 2),
+        ("get A read times 1024 as h", 1024),
+        ("pin A read times 3 as h", 3),
+        ("pin A read slow-only times 3 as h", 3),
+    ] {
+        let text = raced(take) + "outcome same when h is P:A\noutcome parted otherwise\n";
+        for model in [Model::Sc, Model::Tso, Model::Weak] {
+            for set in ["5.8", "5.9", "pinfold"] {
+                let scenario = parse(&text).expect("scenario");
+                let options = CheckOptions::of(Config { model, ..Config::default() });
+                let report = check(&scenario, "test.pf", &rules(set), &options, &mut |_| {});
+                assert_eq!(
+                    report.verdict,
+                    Verdict::Pass,
+                    "{take} {times} {set}: {:?}",
+                    report.broken
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn several_references_cost_the_search_no_more_than_one() {
+    let one = checked(&(raced("get A read as h") + "outcome all otherwise\n"), "pinfold");
+    let many =
+        checked(&(raced("get A read times 1024 as h") + "outcome all otherwise\n"), "pinfold");
+    assert_eq!(one.search.executions, many.search.executions);
+    assert_eq!(one.search.steps_max, many.search.steps_max);
+}
+
+/// Takes `first` and then `second`, which is to fail, and drops both.
+fn filled(first: &str, second: &str) -> String {
+    format!(
+        "scenario filled\nsetup\n  process P\n  P: map A 1 private rw\n  P: write A \"v1\"\n  \
+         P: {first} as h0\nlane owner: P\n  {second} as h1 fails too-many-references\n  \
+         write A \"v2\"\nlane other: P\n  read A\nalways\n  P:A sees \"v2\"\n"
+    )
+}
+
+#[test]
+fn a_reference_too_many_is_refused_and_the_page_lives_on() {
+    for (first, second) in [
+        // One reference is that of the entry, and the last one taken may be the first too many.
+        ("get A read times 2147483647", "get A read"),
+        ("get A read times 2147483647", "pin A write"),
+        ("get A read times 2147483647", "get A read slow-only"),
+        ("pin A write times 2097152", "pin A write"),
+        ("pin A write times 2097152", "get A read"),
+        ("pin A write times 2097151", "pin A write times 2"),
+        ("pin A write", "pin A write times 2097152"),
+        ("get A read", "get A read times 2147483647"),
+    ] {
+        for set in ["5.8", "5.9", "5.19", "pinfold"] {
+            let report = checked(&filled(first, second), set);
+            assert_eq!(report.verdict, Verdict::Pass, "{first}, {second}: {:?}", report.broken);
+        }
+    }
+    for (first, second) in [
+        ("get A read times 2147483646", "get A read"),
+        ("pin A write times 2097151", "pin A write"),
+        ("pin A write times 1048576", "pin A write times 1048576"),
+    ] {
+        let report = checked(&filled(first, second), "pinfold");
+        assert_eq!(report.broken.expect("it fits").oracle, Oracle::Step, "{first}, {second}");
+    }
+}
+
+#[test]
+fn the_paths_that_a_step_rules_out_are_not_taken() {
+    for (path, taken, other) in
+        [("fast-only", "fast-taken", "slow-taken"), ("slow-only", "slow-taken", "fast-taken")]
+    {
+        for verb in ["pin", "get"] {
+            let text = format!(
+                "scenario path\nsetup\n  process P\n  P: map A 1 private rw\n  P: write A \"v\"\n\
+                 lane one: P\n  {verb} A write {path} as h0\nalways\n  h0 is P:A\n"
+            );
+            let met = checked(&format!("{text}reach {taken}\n"), "pinfold");
+            assert_eq!(met.verdict, Verdict::Pass, "{verb} {path}: {:?}", met.broken);
+            for event in [other, if path == "slow-only" { "fast-stop" } else { other }] {
+                let missed = checked(&format!("{text}reach {event}\n"), "pinfold");
+                assert_eq!(missed.broken.expect("not reached").oracle, Oracle::Vacuous, "{event}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_slow_pin_does_not_meet_the_race_of_fork_with_the_lock_free_walk() {
+    let text = "
+scenario slow
+machine
+  cpu cpu0 node 0
+  cpu cpu1 node 0
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A \"v1\"
+lane forker: P on cpu0
+  fork C
+lane pinner: P on cpu1
+  pin A write longterm as h0
+after
+  P: write A \"v2\"
+always
+  h0 is P:A
+";
+    assert_eq!(checked(text, "5.10").broken.expect("the race").oracle, Oracle::PinCoherence);
+    let slow = checked(&text.replace("longterm as", "longterm slow-only as"), "5.10");
+    assert_eq!(slow.verdict, Verdict::Pass, "{:?}", slow.broken);
+}

@@ -1,0 +1,246 @@
+//! The full record of one execution, from which traces and explanations are made.
+//!
+//! Protocol: the machine and the steps push a line for everything that happens, in the order in
+//! which it happens. After each event, at the end of each step and whenever another lane goes on,
+//! the watched pages are looked at; what changed since the last look belongs to the last line,
+//! since no other lane ran in between.
+//!
+//! - INV-JOURNAL-1: a line stands where what it says takes effect: a store when the word is in
+//!   memory, an event when the manager reports it.
+//! - INV-JOURNAL-2: [`Line::after`] never decreases, so lines and the explorer's accesses have one
+//!   order.
+//! - INV-JOURNAL-3: nothing that a lane does depends on the journal, which only some executions
+//!   keep.
+
+use std::sync::Weak;
+
+use pinfold::{Counts, Entry, Event, MigrationKind, Pfn, Pte, SpaceId, VirtRange};
+
+use crate::access::Places;
+use crate::hardware::Tables;
+use crate::scenario::Action;
+
+/// One line of a journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// The lane; none for what runs alone.
+    pub(crate) lane: Option<usize>,
+    /// What happened.
+    pub(crate) what: What,
+    /// How many times in a row.
+    pub(crate) times: u32,
+    /// What had changed by then in the watched pages.
+    pub(crate) changes: Vec<Change>,
+    /// How many shared accesses the execution had made before.
+    pub(crate) after: u64,
+}
+
+/// What a line says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// A step of the scenario began.
+    Step {
+        /// What it is to do.
+        action: Box<Action>,
+        /// As a trace shows it.
+        text: String,
+        /// The process that it acts for; none for a device.
+        process: Option<String>,
+    },
+    /// The last step that the lane began is over.
+    Ends,
+    /// The memory manager reported an event.
+    Event(Event),
+    /// A CPU or device stored a word.
+    Stores(Touch),
+    /// A CPU or device loaded a word.
+    Loads(Touch),
+    /// A handle was made.
+    Holds(Held),
+    /// A handle was given back.
+    Releases(String),
+    /// The result of a step.
+    Result(String),
+    /// The lanes and what follows them are over: from here on, claims look.
+    Judging,
+}
+
+/// A word in memory that was touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Touch {
+    pub(crate) frame: Pfn,
+    pub(crate) word: usize,
+    pub(crate) value: u64,
+    /// The handle through which a device reached it; none for a CPU.
+    pub(crate) handle: Option<String>,
+}
+
+/// What a handle was made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) name: String,
+    pub(crate) frames: Vec<Pfn>,
+    pub(crate) process: String,
+    pub(crate) space: SpaceId,
+    pub(crate) pages: VirtRange,
+    /// The references that each page carries for it.
+    pub(crate) refs: u32,
+    /// Whether it is a pin and not a plain reference.
+    pub(crate) pin: bool,
+}
+
+/// A watched page looks different now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// The page, as an index of [`Journal::watched`].
+    pub(crate) page: usize,
+    /// How it looks now.
+    pub(crate) view: PageView,
+}
+
+/// The entry of a page, without its accessed bit, and the counts of the frame that it maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PageView {
+    /// The entry; empty where there is no table.
+    pub(crate) pte: Pte<Tables>,
+    /// None for what has no counts: nothing, the zero page, a page on the move.
+    pub(crate) counts: Option<Counts>,
+}
+
+impl Default for PageView {
+    /// Nothing is mapped.
+    fn default() -> Self {
+        Self { pte: Pte::NONE, counts: None }
+    }
+}
+
+impl PageView {
+    /// The frame that the page maps, or that is on the move.
+    pub(crate) fn frame(self) -> Option<Pfn> {
+        match self.pte.decode() {
+            Entry::Mapped(pfn) => Some(pfn),
+            Entry::Migration(migration) => Some(migration.pfn),
+            Entry::None | Entry::Swap(_) => None,
+        }
+    }
+
+    /// The frame that the page maps.
+    pub(crate) fn mapped(self) -> Option<Pfn> {
+        self.pte.is_mapped().then(|| self.pte.pfn())
+    }
+
+    /// Whether the entry has the write bit, or remembers it.
+    pub(crate) fn has_write_bit(self) -> bool {
+        match self.pte.decode() {
+            Entry::Mapped(_) => self.pte.is_writable(),
+            Entry::Migration(migration) => migration.kind == MigrationKind::Write,
+            Entry::None | Entry::Swap(_) => false,
+        }
+    }
+
+    /// The view as the state column shows it. The exclusive mark is shown only where `marks` says
+    /// that the rules in force know it.
+    pub(crate) fn text(self, marks: bool) -> String {
+        if self.pte.is_none() {
+            return "--".to_owned();
+        }
+        if !self.pte.is_mapped() {
+            return self.pte.to_string();
+        }
+        let pte = self.pte.clean();
+        let Some(counts) = self.counts else { return format!("{pte} zero page") };
+        let mark = if marks && counts.is_exclusive() { " excl" } else { "" };
+        format!("{pte} ref {} map {}{mark}", counts.refs(), counts.maps())
+    }
+}
+
+/// A page whose entry and frame a trace shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    /// As a scenario names it: `P:A`, `P:A[1]`.
+    pub(crate) name: String,
+    pub(crate) process: String,
+    pub(crate) space: SpaceId,
+    pub(crate) page: u64,
+    /// The root of the tables; none once the page is unmapped or its process has exited.
+    root: Option<Pfn>,
+    view: PageView,
+}
+
+/// Describes the current entry and frame of a page, given the root of its tables and its number.
+pub(crate) type Describe = dyn Fn(Pfn, u64) -> PageView + Send + Sync;
+
+/// Everything that happened in one execution.
+#[derive(Default)]
+pub(crate) struct Journal {
+    pub(crate) lines: Vec<Line>,
+    pub(crate) watched: Vec<Watched>,
+    pub(crate) places: Places,
+    /// Belongs to the world, which owns the memory that it inspects.
+    pub(crate) describe: Option<Weak<Describe>>,
+}
+
+impl Journal {
+    /// Shows a page from now on.
+    pub(crate) fn watch(
+        &mut self,
+        process: &str,
+        name: String,
+        (space, root): (SpaceId, Pfn),
+        page: u64,
+    ) {
+        self.places.page(&name, root, page);
+        self.watched.push(Watched {
+            name,
+            process: process.to_owned(),
+            space,
+            page,
+            root: Some(root),
+            view: PageView::default(),
+        });
+    }
+
+    /// Shows the pages of `space` in `pages` no longer, or all of them.
+    pub(crate) fn unwatch(&mut self, space: SpaceId, pages: Option<VirtRange>) {
+        self.look();
+        for (at, page) in self.watched.iter_mut().enumerate() {
+            let gone = pages.is_none_or(|pages| pages.iter().any(|number| number.0 == page.page));
+            if page.space == space && gone {
+                page.root = None;
+                if page.view != PageView::default()
+                    && let Some(line) = self.lines.last_mut()
+                {
+                    page.view = PageView::default();
+                    line.changes.push(Change { page: at, view: page.view });
+                }
+            }
+        }
+    }
+
+    /// Adds a line, or counts the last one once more if it says the same.
+    pub(crate) fn push(&mut self, lane: Option<usize>, what: What, after: u64) {
+        // Outside an execution of the explorer there are no accesses.
+        let after = self.lines.last().map_or(after, |last| after.max(last.after));
+        match self.lines.last_mut() {
+            Some(last) if last.lane == lane && last.what == what && last.changes.is_empty() => {
+                last.times += 1;
+            }
+            _ => self.lines.push(Line { lane, what, times: 1, changes: Vec::new(), after }),
+        }
+    }
+
+    /// Notes in the last line what has changed in the watched pages.
+    pub(crate) fn look(&mut self) {
+        let Some(describe) = self.describe.as_ref().and_then(Weak::upgrade) else { return };
+        let Some(line) = self.lines.last_mut() else { return };
+        for (at, page) in self.watched.iter_mut().enumerate() {
+            let Some(root) = page.root else { continue };
+            let view = describe(root, page.page);
+            if view != page.view {
+                page.view = view;
+                line.changes.retain(|known| known.page != at);
+                line.changes.push(Change { page: at, view });
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Why two sides that must agree do not: the chain of steps that parted them, from typed events and
+//! from what the watched pages mapped.
+//!
+//! An explanation starts at what a finding is about and goes back in time. A side that leads to
+//! another frame than it should left that frame at some line; the step of that line says how, and
+//! where a rule decided, which. Where the step copied the page because its entry had no write bit,
+//! the line that took the bit comes first.
+//!
+//! - INV-STORY-1: a rule is named only for what it decided: an event of the page in question, in a
+//!   step of the chain.
+//! - INV-STORY-2: each sentence cites the lines that it is about, and a drawing keeps them.
+
+use std::collections::BTreeSet;
+
+use pinfold::rules::{Rules, Switch, TableFree, Why};
+use pinfold::{EventKind, FastStop, Pfn};
+
+use super::ledger::{Holders, Ledger, Step};
+use super::stale::Stale;
+use crate::about::About;
+use crate::counted::counted;
+use crate::scenario::Verb;
+use crate::words::Words;
+
+mod forked;
+mod parted;
+mod word;
+mod write_bit;
+
+/// How often an explanation follows a word from a copy to what it was copied from.
+const DEPTH: u32 = 3;
+
+/// An explanation under construction.
+pub(super) struct Teller<'a> {
+    pub(super) ledger: &'a Ledger<'a>,
+    pub(super) rules: &'a Rules,
+    pub(super) words: &'a Words,
+    pub(super) stale: &'a [Stale],
+    /// The sentences, each with the line at which what it says happened.
+    said: Vec<(usize, String)>,
+    /// Lines that the sentences are about.
+    cited: BTreeSet<usize>,
+    /// The rules that they name.
+    blamed: BTreeSet<Switch>,
+    /// Old accesses that a sentence has told already.
+    told: Vec<u64>,
+}
+
+/// A finished explanation.
+pub(super) struct Explained {
+    pub(super) sentences: Vec<String>,
+    pub(super) cited: BTreeSet<usize>,
+    pub(super) blamed: BTreeSet<Switch>,
+}
+
+impl<'a> Teller<'a> {
+    pub(super) fn new(
+        ledger: &'a Ledger<'a>,
+        rules: &'a Rules,
+        words: &'a Words,
+        stale: &'a [Stale],
+    ) -> Self {
+        Self {
+            ledger,
+            rules,
+            words,
+            stale,
+            said: Vec::new(),
+            cited: BTreeSet::new(),
+            blamed: BTreeSet::new(),
+            told: Vec::new(),
+        }
+    }
+
+    /// Explains what a finding is about.
+    pub(super) fn explain(&mut self, about: &About) {
+        match about {
+            About::Parted { handle, frame, page } => self.parted(handle, *frame, *page),
+            About::Pages(one, other) => self.pages(*one, *other),
+            About::Word { spot, word, wanted, found } => self.word(spot, *word, *wanted, *found),
+            About::Register { name, .. } => self.register(name),
+            About::Clean(page) => self.clean(*page),
+            About::Frame(frame) => self.frame(*frame),
+        }
+    }
+
+    /// The sentences in the order in which things happened, each once.
+    pub(super) fn finish(mut self) -> Explained {
+        for late in self.stale {
+            if !self.told.contains(&late.after) {
+                let step = self.ledger.step_at(late.lane, late.after);
+                let who = step.map_or_else(|| "a lane".to_owned(), Step::cite);
+                let sentence = format!("{who} {}.", self.tell_stale(late));
+                self.said.push((self.line_after(late.after), sentence));
+            }
+        }
+        self.said.sort_by_key(|(line, _)| *line);
+        if self.blamed.is_empty() && self.stale.is_empty() && !self.said.is_empty() {
+            self.said.push((usize::MAX, "No rule decided any of this.".to_owned()));
+        }
+        let mut sentences: Vec<String> = Vec::new();
+        for (_, sentence) in self.said {
+            if !sentences.contains(&sentence) {
+                sentences.push(sentence);
+            }
+        }
+        Explained { sentences, cited: self.cited, blamed: self.blamed }
+    }
+
+    pub(in crate::story) fn say(&mut self, line: usize, sentence: String) {
+        self.cite_step(line);
+        self.said.push((line, sentence));
+    }
+
+    /// Marks a line and the beginning of its step.
+    pub(in crate::story) fn cite_step(&mut self, line: usize) {
+        self.cited.insert(line);
+        if let Some(step) = self.ledger.step(line) {
+            self.cited.insert(step.begins);
+        }
+    }
+
+    /// The step of a line in a sentence.
+    pub(in crate::story) fn at(&self, line: usize) -> String {
+        self.ledger.step(line).map_or_else(|| "the setup".to_owned(), Step::cite)
+    }
+
+    /// Which variant of a switch is in force, and since when.
+    pub(in crate::story) fn tag(&mut self, switch: Switch) -> String {
+        self.blamed.insert(switch);
+        format!("rule {}", in_force(self.rules, switch))
+    }
+
+    /// What a rule answered, with the rule. A rule that is the same for every page has no other
+    /// reason.
+    pub(in crate::story) fn because(&mut self, why: Why, switch: Switch) -> String {
+        let tag = self.tag(switch);
+        match why {
+            Why::Rule => format!("for every page alike ({tag})"),
+            why => format!("as {why} ({tag})"),
+        }
+    }
+
+    /// The first line whose place is at or after so many accesses.
+    pub(in crate::story) fn line_after(&self, accesses: u64) -> usize {
+        let lines = self.ledger.lines();
+        lines.iter().position(|line| line.after > accesses).unwrap_or(lines.len())
+    }
+
+    /// A frame whose counts are wrong, or that is used though it is free.
+    pub(in crate::story) fn frame(&mut self, frame: Pfn) {
+        let end = self.ledger.judging().saturating_sub(1);
+        let freed = (0..=end).rev().find(
+            |at| matches!(self.ledger.event(*at), Some(EventKind::Freed(pfn)) if pfn == frame),
+        );
+        if let Some(freed) = freed {
+            self.say(freed, format!("{} freed {frame}.", self.at(freed)));
+        }
+        let takes = |at: &usize| {
+            matches!(self.ledger.event(*at),
+                Some(EventKind::FastTaken(pfn) | EventKind::SlowTaken(pfn)) if pfn == frame)
+        };
+        if let Some(taken) = (0..=end).rev().find(takes) {
+            self.say(taken, format!("{} took {frame}.", self.at(taken)));
+        }
+        let holders = self.ledger.holders(frame, end);
+        if holders != Holders::default() {
+            let held = tell_holders(&holders, holders.refs);
+            self.say(end, format!("Holders of {frame} at the end: {held}."));
+        }
+    }
+
+    /// Tables that are freed while a walker may be in them.
+    fn tables_freed_at_once(&mut self, ends: usize) {
+        let verb = self.ledger.step(ends).map(Step::verb);
+        let frees = matches!(verb, Some(Verb::Unmap | Verb::Exit));
+        let at_once = match self.rules.table_free {
+            TableFree::AtOnce => frees,
+            TableFree::AfterWalkers => false,
+        };
+        if at_once {
+            let (cite, tag) = (self.at(ends), self.tag(Switch::TableFree));
+            self.say(ends, format!("{cite} frees tables without waiting for walkers ({tag})."));
+        }
+    }
+
+    /// A step that failed, or that did not return: what it met last.
+    pub(super) fn last_step(&mut self) {
+        let lines = self.ledger.lines();
+        let Some(step) = lines.len().checked_sub(1).and_then(|last| self.ledger.step(last)) else {
+            return;
+        };
+        let (cite, ends) = (step.cite(), step.ends);
+        self.tables_freed_at_once(ends);
+        for (at, event) in self.ledger.events_near(ends) {
+            let sentence = match event {
+                EventKind::MigrationBusy { pfn, refs, expected } => {
+                    let held = tell_holders(&self.ledger.holders(pfn, at), refs);
+                    format!(
+                        "{cite} found {} to {pfn} where it expected {expected}: {held}.",
+                        counted(refs, "reference", "references")
+                    )
+                }
+                EventKind::FastStop(stop) if stop != FastStop::Absent => {
+                    format!("The walk without locks of {cite} stopped: {stop:?}.")
+                }
+                _ => continue,
+            };
+            self.say(at, sentence);
+            return;
+        }
+    }
+}
+
+/// A switch's variant in force, and since when it is: `pte-cow=ref-count, since 5.9`.
+pub(super) fn in_force(rules: &Rules, switch: Switch) -> String {
+    let variant = rules.get(switch.name()).unwrap_or_default();
+    let info = Rules::switches().find(|info| info.name == switch.name());
+    let known = info.and_then(|info| info.variants.iter().find(|known| known.name == variant));
+    let since = match known.map(|known| known.since) {
+        None | Some("never") => "never released".to_owned(),
+        Some(since) => format!("since {since}"),
+    };
+    format!("{switch}={variant}, {since}")
+}
+
+/// `1 mapping (P:A) + 1 pin (h0)`, and how many of `refs` nobody known holds.
+fn tell_holders(holders: &Holders, refs: u32) -> String {
+    let mut parts = Vec::new();
+    let named = |number: usize, one: &str, many: &str, names: &[String]| {
+        format!("{} ({})", counted(number, one, many), names.join(", "))
+    };
+    if !holders.mappings.is_empty() {
+        let names = &holders.mappings;
+        parts.push(named(names.len(), "mapping", "mappings", names));
+    }
+    if !holders.pins.is_empty() {
+        parts.push(named(holders.pins.len(), "pin", "pins", &holders.pins));
+    }
+    for (name, times) in &holders.gets {
+        parts.push(format!("{} ({name})", counted(*times, "reference", "references")));
+    }
+    if let Some(more) = refs.checked_sub(holders.refs).filter(|more| *more > 0) {
+        parts.push(format!("{more} by steps under way"));
+    }
+    if parts.is_empty() { "nobody known".to_owned() } else { parts.join(" + ") }
+}

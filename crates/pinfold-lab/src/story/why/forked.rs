@@ -1,0 +1,138 @@
+//! A fork that shared a page: by which rule, and why it saw no pin.
+
+use pinfold::rules::{Switch, Why};
+use pinfold::{EventKind, Pfn};
+
+use super::Teller;
+use crate::about::Page;
+use crate::scenario::Action;
+use crate::story::stale::Stale;
+
+impl<'a> Teller<'a> {
+    /// fork shared `frame` at a line: by which rule, and why it saw no pin.
+    pub(in crate::story) fn fork_shared(
+        &mut self,
+        frame: Pfn,
+        line: usize,
+        hold: Option<(&str, usize)>,
+    ) -> Option<String> {
+        let events = self.ledger.events_near(line);
+        let (shared, why) = events.into_iter().find_map(|(at, event)| match event {
+            EventKind::ForkShared { pfn, why } if pfn == frame => Some((at, why)),
+            _ => None,
+        })?;
+        let step = self.ledger.step(shared)?;
+        let child = match &*step.action {
+            Action::Fork { child } => child.value.clone(),
+            _ => return None,
+        };
+        let (cite, begins) = (step.cite(), step.begins);
+        let reason = self.because(why, Switch::ForkPin);
+        let mut sentence = format!("{cite} shared {frame} with {child}, {reason}");
+        self.cited.insert(shared);
+        if let Some(clause) =
+            hold.and_then(|(handle, taken)| self.unseen((handle, taken), shared, begins, why))
+        {
+            sentence += &format!(": {clause}");
+        }
+        Some(format!("{sentence}."))
+    }
+
+    /// Why a fork did not see a hold.
+    pub(in crate::story) fn unseen(
+        &mut self,
+        (handle, taken): (&str, usize),
+        shared: usize,
+        begins: usize,
+        why: Why,
+    ) -> Option<String> {
+        let (made, held) = self.ledger.made(handle)?;
+        if !held.pin {
+            return Some(format!("{handle} is a plain reference, not a pin"));
+        }
+        if why == Why::Rule {
+            return None;
+        }
+        let stale = self.stale.iter().find(|late| {
+            let step = self.ledger.step_at(late.lane, late.after);
+            !late.stores && step.is_some_and(|step| step.begins == begins)
+        });
+        if let Some(late) = stale {
+            let told = self.tell_stale(late);
+            self.told.push(late.after);
+            if let Some(step) = self.ledger.step_at(late.missed.0, late.missed.1) {
+                self.cited.insert(step.begins);
+            }
+            return Some(format!("it {told}"));
+        }
+        if taken > shared {
+            self.cited.insert(taken);
+            return Some(format!("{} took it for {handle} only after that", self.at(made)));
+        }
+        self.looked_before(handle, taken, begins)
+    }
+
+    /// A fork that had looked for pins before the pin was there.
+    pub(in crate::story) fn looked_before(
+        &mut self,
+        handle: &str,
+        taken: usize,
+        begins: usize,
+    ) -> Option<String> {
+        (begins < taken).then(|| {
+            self.cited.insert(taken);
+            format!("it had looked before {} took {handle}", self.at(taken))
+        })
+    }
+
+    /// What an old access did, and what it missed.
+    pub(in crate::story) fn tell_stale(&self, late: &Stale) -> String {
+        let missed = self.ledger.step_at(late.missed.0, late.missed.1);
+        let by = missed.map(|step| format!("step {}'s ", step.number)).unwrap_or_default();
+        let Stale { cell, value, newest, .. } = late;
+        if late.stores {
+            format!(
+                "stored {cell} so late that it lies before {by}{newest}; nothing orders the two"
+            )
+        } else {
+            format!(
+                "read {cell} as it was {} ({value}, without {by}{newest}); nothing orders the read",
+                late.ago()
+            )
+        }
+    }
+
+    /// A page that came to map `frame` at `line` because a fork shared it.
+    pub(in crate::story) fn share_of(
+        &mut self,
+        page: Page,
+        frame: Pfn,
+        line: usize,
+        hold: Option<(&str, usize)>,
+    ) -> Option<String> {
+        let step = self.ledger.step(line)?;
+        let forked = match &*step.action {
+            Action::Fork { child } => Some(child.value.as_str()) == self.ledger.process(page),
+            _ => false,
+        };
+        if forked { self.fork_shared(frame, line, hold) } else { None }
+    }
+
+    /// A page whose frame a child of its process has too.
+    pub(in crate::story) fn child_of(
+        &mut self,
+        page: Page,
+        frame: Pfn,
+        hold: Option<(&str, usize)>,
+    ) {
+        let shared = (0..self.ledger.lines().len()).find(|at| {
+            matches!(self.ledger.event(*at), Some(EventKind::ForkShared { pfn, .. }) if pfn == frame)
+        });
+        let Some(shared) = shared else { return };
+        if self.ledger.changes(page).any(|(at, _)| at >= shared)
+            && let Some(sentence) = self.fork_shared(frame, shared, hold)
+        {
+            self.say(shared, sentence);
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! A word that is not where it was looked for: which store went where, and who had the page.
+
+use pinfold::rules::{CowPublish, Switch};
+use pinfold::{EventKind, Pfn};
+
+use super::{DEPTH, Teller};
+use crate::about::{Page, Spot};
+use crate::journal::{PageView, Touch};
+use crate::scenario::{Access, Action, Force, Verb};
+use crate::story::ledger::Step;
+
+impl<'a> Teller<'a> {
+    /// A word is not where it was looked for, or is where it must not be.
+    pub(in crate::story) fn word(
+        &mut self,
+        spot: &Spot,
+        word: usize,
+        wanted: Option<u64>,
+        found: Option<u64>,
+    ) {
+        let Some(frame) = spot.frame() else { return };
+        let judging = self.ledger.judging();
+        let stored = wanted.and_then(|wanted| self.last_store(wanted, word, None, judging));
+        match stored {
+            Some((line, touch)) if touch.frame != frame => {
+                let (to, text) = (touch.frame, self.words.text(touch.value));
+                let by = self.at(line);
+                self.say(line, format!("{by} stored \"{text}\" in {to}."));
+                self.elsewhere(spot, frame, to, line);
+            }
+            _ => {
+                let over = stored.map(|(line, touch)| (line, touch.value));
+                self.overwritten(spot, (frame, word), found, over);
+            }
+        }
+    }
+
+    /// The last store of a value before a line, into one frame or any.
+    pub(in crate::story) fn last_store(
+        &self,
+        value: u64,
+        word: usize,
+        frame: Option<Pfn>,
+        before: usize,
+    ) -> Option<(usize, &'a Touch)> {
+        let stores = self.ledger.stores().rev().filter(|(at, _)| *at < before);
+        let mut fitting = stores.filter(|(_, touch)| touch.value == value && touch.word == word);
+        fitting.find(|(_, touch)| frame.is_none_or(|frame| touch.frame == frame))
+    }
+
+    /// The wanted word went to `to`, and the spot leads to `frame`.
+    pub(in crate::story) fn elsewhere(&mut self, spot: &Spot, frame: Pfn, to: Pfn, stored: usize) {
+        match spot {
+            Spot::Handle(handle, _) => {
+                let Some((_, held)) = self.ledger.made(handle) else { return };
+                let at = held.frames.iter().position(|pfn| *pfn == frame).unwrap_or(0) as u64;
+                let page = (held.space, held.pages.first_page().0 + at);
+                self.parted(handle, frame, page);
+            }
+            Spot::Page(page, _) => {
+                let had = self.ledger.view(*page, stored).frame() == Some(to);
+                let before =
+                    self.ledger.changes(*page).filter(|(_, view)| view.frame() == Some(to));
+                let first = before.map(|(at, _)| at).next();
+                let Some(first) = first else { return };
+                let from = if had { stored } else { first };
+                let Some(left) = self.leaves(*page, to, from) else { return };
+                let through = self.ledger.stores().find(|(at, _)| *at == stored);
+                let handle = through.and_then(|(_, touch)| touch.handle.clone());
+                let taken = handle.as_deref().and_then(|handle| {
+                    let (made, _) = self.ledger.made(handle)?;
+                    Some((handle, self.ledger.taken(made, to)))
+                });
+                self.copied_because(*page, to, left, taken);
+                self.left(*page, to, left);
+                if let Some((handle, taken)) = taken {
+                    self.cite_step(taken);
+                    self.parted_now(handle, to, *page);
+                }
+            }
+        }
+    }
+
+    /// Something else was stored where the word was looked for, or nothing was.
+    pub(in crate::story) fn overwritten(
+        &mut self,
+        spot: &Spot,
+        (frame, word): (Pfn, usize),
+        found: Option<u64>,
+        over: Option<(usize, u64)>,
+    ) {
+        let Some(found) = found else { return };
+        let end = self.ledger.judging();
+        let Some((line, place)) = self.origin(found, word, frame, end) else {
+            self.fresh(spot, frame);
+            return;
+        };
+        let text = self.words.text(found);
+        let mut sentence = format!("{} stored \"{text}\" in {place}", self.at(line));
+        let through = self.ledger.stores().find(|(at, _)| *at == line);
+        let through = through.and_then(|(_, touch)| touch.handle.clone());
+        if let Some(handle) = &through {
+            sentence += &format!(" through {handle}");
+        }
+        if let Some((_, value)) = over.filter(|(before, _)| *before < line) {
+            sentence += &format!(", over \"{}\"", self.words.text(value));
+        }
+        self.say(line, format!("{sentence}."));
+        if let Some(handle) = &through {
+            self.taken_by_force(handle, place);
+        }
+        self.reaches(spot, place, line, through.as_deref());
+    }
+
+    /// A forced write took a page that is not its owner's alone.
+    fn taken_by_force(&mut self, handle: &str, frame: Pfn) {
+        let Some((made, held)) = self.ledger.made(handle) else { return };
+        let Some(step) = self.ledger.step(made) else { return };
+        let (Action::Pin { grab, .. } | Action::Get { grab, .. }) = &*step.action else { return };
+        let forced = grab.force == Force::Override && grab.access.value == Access::Write;
+        let at = held.frames.iter().position(|pfn| *pfn == frame).unwrap_or(0) as u64;
+        let page = (held.space, held.pages.first_page().0 + at);
+        let taken = self.ledger.taken(made, frame);
+        let view = self.ledger.view(page, taken);
+        if !forced || view.has_write_bit() {
+            return;
+        }
+        let (cite, name) = (step.cite(), self.ledger.name(page, taken));
+        let what = if view.counts.is_none() { "the zero page " } else { "" };
+        let tag = self.tag(Switch::ForceWrite);
+        let sentence = format!("{cite} took {what}{frame} of {name} for writing by force ({tag}).");
+        self.say(taken, sentence);
+    }
+
+    /// The store that a word in a frame comes from, and the frame that it went to: copies hand
+    /// words on.
+    pub(in crate::story) fn origin(
+        &mut self,
+        value: u64,
+        word: usize,
+        frame: Pfn,
+        end: usize,
+    ) -> Option<(usize, Pfn)> {
+        let (mut frame, mut end) = (frame, end);
+        for _ in 0..DEPTH {
+            if let Some((line, _)) = self.last_store(value, word, Some(frame), end) {
+                return Some((line, frame));
+            }
+            let (at, from) = (0..end).rev().find_map(|at| match self.ledger.event(at)? {
+                EventKind::Copied { from, to }
+                | EventKind::Migrated { from, to }
+                | EventKind::ForkCopied { from, to, .. }
+                    if to == frame =>
+                {
+                    Some((at, from))
+                }
+                _ => None,
+            })?;
+            self.say(at, format!("{} copied {from} to {frame}.", self.at(at)));
+            (frame, end) = (from, at);
+        }
+        None
+    }
+
+    /// How a store by somebody else reached the spot: who shared the frame with it.
+    pub(in crate::story) fn reaches(
+        &mut self,
+        spot: &Spot,
+        frame: Pfn,
+        stored: usize,
+        through: Option<&str>,
+    ) {
+        let hold = through.and_then(|handle| {
+            let (made, _) = self.ledger.made(handle)?;
+            Some((handle, self.ledger.taken(made, frame)))
+        });
+        match spot {
+            Spot::Page(page, _) => {
+                let mut had =
+                    self.ledger.changes(*page).filter(|(_, view)| view.frame() == Some(frame));
+                let Some(mapped) = had.next().map(|(at, _)| at) else { return };
+                if let Some(share) = self.share_of(*page, frame, mapped, hold) {
+                    self.say(mapped, share);
+                } else {
+                    self.child_of(*page, frame, hold);
+                }
+            }
+            Spot::Handle(handle, _) => {
+                let Some((made, held)) = self.ledger.made(handle) else { return };
+                let page = (held.space, held.pages.first_page().0);
+                let taken = self.ledger.taken(made, frame);
+                if self.ledger.view(page, taken).frame() != Some(frame) {
+                    self.taken_too_late(handle, frame, page, taken);
+                    return;
+                }
+                let name = self.ledger.name(page, made);
+                let holders = self.ledger.holders(frame, stored);
+                let others: Vec<&String> =
+                    holders.mappings.iter().filter(|known| **known != name).collect();
+                let kind = if held.pin { "pin" } else { "plain reference" };
+                let who = if holders.mappings.contains(&name) {
+                    format!(
+                        "{name} still led to {frame} then: a {kind} stops no store of its owner"
+                    )
+                } else {
+                    let others = others.iter().map(|one| one.as_str()).collect::<Vec<_>>();
+                    format!("{} led to {frame} then", others.join(", "))
+                };
+                self.say(
+                    stored,
+                    format!("{handle} had taken {frame} in {}; {who}.", self.at(made)),
+                );
+            }
+        }
+        self.reused(frame, stored);
+    }
+
+    /// A store that kept the page though others had it.
+    pub(in crate::story) fn reused(&mut self, frame: Pfn, stored: usize) {
+        let Some(step) = self.ledger.step(stored) else { return };
+        let cite = step.cite();
+        let reuse =
+            self.ledger.events_near(stored).into_iter().find_map(|(at, event)| match event {
+                EventKind::CowReuse { pfn, why } if pfn == frame => Some((at, why)),
+                _ => None,
+            });
+        if let Some((at, why)) = reuse {
+            let reason = self.because(why, Switch::PteCow);
+            self.say(at, format!("{cite} kept {frame} for its store, {reason}."));
+        }
+    }
+
+    /// Nothing was stored in the frame: the page was replaced, or was never filled.
+    pub(in crate::story) fn fresh(&mut self, spot: &Spot, frame: Pfn) {
+        let Spot::Page(page, _) = spot else { return };
+        let mut had: Option<Pfn> = None;
+        let mut last = None;
+        for (at, view) in self.ledger.changes(*page) {
+            if let Some(before) = had.filter(|before| view.frame() != Some(*before)) {
+                last = Some((at, before));
+            }
+            had = view.frame();
+        }
+        if let Some((left, before)) = last {
+            self.copied_because(*page, before, left, None);
+            self.left(*page, before, left);
+        } else {
+            let name = self.ledger.name(*page, self.ledger.lines().len());
+            let end = self.ledger.judging().saturating_sub(1);
+            self.say(end, format!("Nothing was stored in {frame}, which {name} leads to."));
+        }
+    }
+
+    /// What a register holds, and which stores came before and after the read.
+    pub(in crate::story) fn register(&mut self, name: &str) {
+        let reads = |step: &&Step| match &*step.action {
+            Action::Read { register, .. } | Action::DeviceRead { register, .. } => {
+                register.as_ref().is_some_and(|register| register.value == name)
+            }
+            _ => false,
+        };
+        let Some(step) = self.ledger.steps.iter().rev().find(reads) else { return };
+        let (cite, from) = (step.cite(), page_read(step));
+        let Some((line, touch)) = self.ledger.load_of(step) else { return };
+        if let Some(page) = from.and_then(|name| self.ledger.page_named(&name)) {
+            self.read_elsewhere(page, touch.frame, line);
+        }
+        let text = self.words.text(touch.value);
+        let mut sentence = format!("{cite} found \"{text}\" in {}", touch.frame);
+        let source = self.origin(touch.value, touch.word, touch.frame, line);
+        match source {
+            Some((stored, _)) => {
+                sentence += &format!(", stored by {}", self.at(stored));
+                self.cited.insert(stored);
+            }
+            None => sentence += ", where nothing had been stored",
+        }
+        let later = self.ledger.stores().find(|(at, other)| {
+            *at > line && other.frame == touch.frame && other.word == touch.word
+        });
+        if let Some((at, other)) = later.filter(|(at, _)| *at < self.ledger.judging()) {
+            let (by, later) = (self.at(at), self.words.text(other.value));
+            sentence += &format!("; {by} stored \"{later}\" only after that");
+            self.cited.insert(at);
+        }
+        self.say(line, format!("{sentence}."));
+    }
+
+    /// A read that went to a frame which its page had left: by an entry or a translation of before.
+    fn read_elsewhere(&mut self, page: Page, frame: Pfn, line: usize) {
+        let now = self.ledger.view(page, line).frame();
+        let Some(now) = now.filter(|now| *now != frame) else { return };
+        let before = self.ledger.changes(page).filter(|(at, _)| *at <= line);
+        let since = before.filter(|(_, view)| view.frame() == Some(now)).map(|(at, _)| at).min();
+        let Some(since) = since else { return };
+        let name = self.ledger.name(page, line);
+        let by = self.at(since);
+        let copied = self
+            .ledger
+            .events_near(since)
+            .into_iter()
+            .any(|(_, event)| matches!(event, EventKind::CowCopy { pfn, .. } if pfn == frame));
+        let early = match self.rules.cow_publish {
+            CowPublish::BeforeFlush => copied,
+            CowPublish::AfterFlush => false,
+        };
+        let mut sentence = format!("{by} had mapped {now} in place of {frame} in {name}");
+        if early {
+            let tag = self.tag(Switch::CowPublish);
+            sentence += &format!(", and flushed only after that ({tag})");
+        }
+        self.say(since, format!("{sentence}."));
+    }
+
+    /// A page has no write on record.
+    pub(in crate::story) fn clean(&mut self, page: Page) {
+        let name = self.ledger.name(page, self.ledger.lines().len());
+        let mut before = PageView::default();
+        let mut lost = None;
+        for (at, view) in self.ledger.changes(page) {
+            if before.pte.is_mapped() && before.pte.is_dirty() && !view.pte.is_dirty() {
+                lost = Some((at, before.frame()));
+            }
+            before = view;
+        }
+        let Some((lost, frame)) = lost else {
+            let end = self.ledger.judging().saturating_sub(1);
+            self.say(end, format!("No store set the dirty bit of {name}."));
+            return;
+        };
+        let frame = frame.map_or_else(|| "its page".to_owned(), |frame| frame.to_string());
+        let store = self
+            .ledger
+            .stores()
+            .rev()
+            .find(|(at, touch)| *at <= lost && touch.frame.to_string() == frame);
+        if let Some((at, touch)) = store {
+            let text = self.words.text(touch.value);
+            self.say(at, format!("{} stored \"{text}\" in {frame}.", self.at(at)));
+        }
+        let mut sentence =
+            format!("{} wrote the entry of {name} without the dirty bit", self.at(lost));
+        let fork = self.ledger.step(lost).is_some_and(|step| step.verb() == Verb::Fork);
+        if fork {
+            let tag = self.tag(Switch::ForkRace);
+            sentence += &format!(", as it had read it before that store ({tag})");
+        }
+        self.say(lost, format!("{sentence}."));
+    }
+}
+
+/// The page that a step reads, by the name under which it is watched.
+fn page_read(step: &Step) -> Option<String> {
+    let Action::Read { from, .. } = &*step.action else { return None };
+    let process = step.process.as_deref()?;
+    Some(format!("{process}:{}", from.name.value))
+}
