@@ -66,9 +66,10 @@ impl Machine {
         target: Target,
         operation: Operation,
     ) -> Option<u64> {
-        let mut tlb = self.tlbs[self.cpu()].lock();
+        let cache = self.tlbs.of(self.cpu(), space.id());
+        let mut tlb = cache.lock();
         let store = matches!(operation, Operation::Store(_));
-        let cached = tlb.find(space.id(), target.page);
+        let cached = tlb.find(target.page);
         let usable = cached.filter(|entry| !store || (entry.writable && entry.dirty));
         let frame = match usable {
             Some(entry) => entry.frame,
@@ -76,7 +77,6 @@ impl Machine {
             None => {
                 let pte = self.walk(space.root(), target.page, store)?;
                 tlb.remember(Translation {
-                    space: space.id(),
                     page: target.page,
                     frame: pte.pfn(),
                     writable: pte.is_writable(),

@@ -62,7 +62,8 @@ pub mod workers;
 mod world;
 
 pub use check::{
-    CheckOptions, Detail, JobProgress, Order, Prepared, Progress, check, replay_schedule, run,
+    CheckOptions, Detail, JobProgress, Order, Prepared, Progress, REMEMBER, check, replay_schedule,
+    run,
 };
 pub use pinfold_explore::{
     Ahead, Config, LockForm, Model, Progress as SearchProgress, Search as Strategy,

@@ -9,7 +9,7 @@ use pinfold_explore::{Ending, Failure, FailureKind, Judgement, Lanes, Subject, h
 use crate::about::{About, Seen};
 use crate::claim::Ends;
 use crate::journal::{Journal, What};
-use crate::record::Record;
+use crate::record::{Record, Tally};
 use crate::report::{Cost, EndLine, Finding, Oracle};
 use crate::scenario::{Code, Scenario, ScenarioError, Step};
 use crate::waits::Awaited;
@@ -47,7 +47,7 @@ pub(crate) struct Trial {
     /// What is kept of the current execution.
     keeps: Keep,
     /// How many executions reached each goal.
-    pub(crate) reached: Vec<u64>,
+    pub(crate) reached: Tally,
     /// What the current execution broke, in the order in which it broke.
     pub(crate) findings: Vec<Finding>,
     /// The same of the first execution that failed: the failure is reported as it was found when
@@ -63,7 +63,7 @@ impl Trial {
             plan: Arc::clone(plan),
             keep,
             keeps: keep,
-            reached: vec![0; plan.goals.len()],
+            reached: Tally::new(plan.goals.len()),
             findings: Vec::new(),
             first: None,
             kept: Kept::default(),
@@ -80,7 +80,8 @@ impl Trial {
     }
 
     fn world(&self) -> Result<World, String> {
-        let record = Record::new(Arc::clone(&self.plan.goals), self.plan.lane_cpus.len());
+        let goals = Arc::clone(&self.plan.goals);
+        let record = Record::new(goals, self.plan.lane_cpus.len(), self.reached.clone());
         self.plan.world(match self.keeps {
             Keep::Verdict => record,
             Keep::Everything => record.journal(self.plan.rules.knows_exclusive_mark()),
@@ -287,9 +288,6 @@ impl Subject for Trial {
             }
         };
         let mut record = world.machine().record();
-        for (count, reached) in self.reached.iter_mut().zip(&record.reached) {
-            *count += u64::from(*reached);
-        }
         self.keep_journal(&mut record);
         if self.kept.about.is_empty() {
             self.kept.about.extend(record.about.take());
