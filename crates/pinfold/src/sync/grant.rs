@@ -10,8 +10,8 @@ pub(super) fn by_explorer() -> bool {
 }
 
 /// Whether the caller enters what another holds. A lane of an abandoned execution does so while it
-/// unwinds: the holder is suspended for good, so nobody would ever open the lock. The explorer's own
-/// locks are not asked then either.
+/// unwinds: the holder is suspended for good, so nobody would ever open the lock. The explorer's
+/// own locks are not asked then either.
 #[cfg(feature = "explore")]
 #[inline]
 pub(super) fn enters_anyway() -> bool {
