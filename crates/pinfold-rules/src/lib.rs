@@ -33,6 +33,7 @@
 //! | migration restores an entry | nothing | | page locks of the old and the new page until all entries are back, table lock | `Write` gives the write bit; `Write` and `ReadExclusive` give the mark. |
 //! | swap-in | nothing yet: swap has no switch so far | | table lock | Read-only and unmarked is safe whoever shares the page; the next write takes the second row. A device that held an ordinary reference may then be left with the old page. |
 //! | unmap | nothing | | space lock, table lock | Clear the entry, flush, then drop the page's reference; pins keep the page. The mark goes when the page is freed, not with the entry. A table is freed as [`TableFree`] says. |
+//! | any change that takes rights, a frame or presence from an entry | nothing | | before the table lock is taken, and after it was released | Tell those who follow with tables of their own, as [`Notify`] says. |
 //!
 //! A kernel without swap says [`SwapCache::Absent`], one without LRU batches [`Lru::On`]. A pin of
 //! a small page adds [`PIN_BIAS`](pin::PIN_BIAS) to its refcount, and its pin count is `None`. For
@@ -247,7 +248,7 @@ pub use snapshot::{
 };
 pub use switches::{
     CowPublish, FastRecheck, ForceWrite, ForkPin, ForkRace, GupNuma, MigrationAd, MigrationKind,
-    NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, Rules, ShareOrder, Switch, TableFree,
+    Notify, NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, Rules, ShareOrder, Switch, TableFree,
     WriteUpgrade, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};

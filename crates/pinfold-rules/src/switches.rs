@@ -241,4 +241,15 @@ switches! {
         /// 3.5
         AtOnce = "at-once" [never],
     }
+
+    /// Whether those who follow an address space with tables of their own hear of a change before
+    /// or after the entries change (facts 7.10).
+    notify: Notify = "notify" {
+        /// Before the first entry changes, and again when the last one has: what they set up in
+        /// between does not count. facts 7.10
+        Around = "around" [always],
+        /// Only when it is over. Hazard: a device uses a page through its own table after the page
+        /// was freed, moved or copied. facts 7.10
+        Afterwards = "afterwards" [never],
+    }
 }

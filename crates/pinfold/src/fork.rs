@@ -23,7 +23,7 @@ use crate::area::{Area, AreaMap, Backing, OnFork};
 use crate::error::{OutOfFrames, SpaceError};
 use crate::event::EventKind;
 use crate::frame::{NewFrame, Page};
-use crate::platform::{FlushScope, Platform};
+use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::{Entry, Migration, MigrationKind, Pte};
 use crate::rules::fork::{
     ForkVerdict, PinHistory, SeqCountUse, WriteProtect, fork_page, race_guard,
@@ -145,6 +145,8 @@ impl<P: Platform> Copying<'_, P> {
     /// Copies the entries of a private area, inside the sequence count's odd section if the rule
     /// has one.
     fn copy_entries(&mut self, area: &Area<P>) -> Result<(), SpaceError> {
+        let parent = self.parent;
+        let _changing = parent.mem().changing(parent.id(), area.range, Invalidate::ProtectPage);
         let begin = match race_guard(self.parent.mem().rules().fork_race).seqcount {
             SeqCountUse::Unused => None,
             SeqCountUse::WriteBarrier => Some(Begin::WriteBarrier),

@@ -56,10 +56,10 @@
 //! | --- | --- | --- |
 //! | 0 | `addr`, `error`, `event`, `pte`, `sync`, `platform` | words, locks, the embedder's part |
 //! | 1 | `frame`, `stat`, `rmap`, `memory` | frames and their counts, the machine as one value |
-//! | 2 | `table`, `tlb`, `page`, `object` | the walk to an entry, flushes, locks and snapshots of pages |
+//! | 2 | `table`, `tlb`, `notify`, `page`, `object` | the walk to an entry, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
 //! | 4 | `protect`, `zap`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk` | what is done to a space |
-//! | 5 | `address_space`, `lab`, `mock` | the face, the laboratory's door, a platform for tests |
+//! | 5 | `address_space`, `mirror`, `lab`, `mock` | the face, those who follow a space, the laboratory's door, a platform for tests |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
 //!
@@ -94,7 +94,9 @@ mod frame;
 pub mod lab;
 mod memory;
 mod migrate;
+mod mirror;
 pub mod mock;
+mod notify;
 mod object;
 mod page;
 pub mod pin;
@@ -130,8 +132,9 @@ pub use frame::{
 };
 pub use memory::{Memory, MemoryError, Tuning};
 pub use migrate::Moved;
+pub use mirror::{Mirror, SecondStage};
 pub use pin::{Access, PinnedBytes, PinnedPage, PinnedPages, Pins, Refs, SpaceHandle, Term};
-pub use platform::{Platform, RetiredTables};
+pub use platform::{Invalidate, Invalidation, Platform, RetiredTables};
 pub use pte::{
     Aarch64, Armv8, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64,
     Small, SmallAarch64, SmallRiscv64, Sv39, Sv48, Swap, X86, X86_64, X86_64La57,

@@ -22,7 +22,7 @@ use crate::addr::{Mm, NodeId, Pfn, SpaceId, VirtRange, Vpn, each_page};
 use crate::event::EventKind;
 use crate::frame::{Counts, Flags, Isolation, Placement, Start};
 use crate::memory::Memory;
-use crate::platform::{Platform, WalkSection};
+use crate::platform::{Invalidate, Platform, WalkSection};
 use crate::pte::{Entry, Migration, MigrationKind, Pte};
 use crate::rmap::Walk;
 use crate::rules::Exclusive;
@@ -160,12 +160,12 @@ impl<P: Platform> Memory<P> {
         result
     }
 
-    fn walk_rmap(&self, pfn: Pfn, mut visit: impl FnMut(Mm, Vpn, Cursor<'_, P>) -> Walk) {
+    fn walk_rmap(&self, pfn: Pfn, mut visit: impl FnMut(Mm, Vpn, Leaf<'_, P>) -> Walk) {
         let (family, page) = self.frames().page(pfn).rmap();
         let Some(family) = self.anon().find(family) else { return };
         family.walk(self.platform(), |mm| {
             let Some(leaf) = self.held_leaf(mm, page) else { return Walk::On };
-            let result = visit(mm, page, leaf.lock());
+            let result = visit(mm, page, leaf);
             self.put_table(leaf.table);
             result
         });
@@ -186,7 +186,9 @@ impl<P: Platform> Memory<P> {
     /// Replaces every entry of the page by a migration entry.
     fn unmap_for_migration(&self, pfn: Pfn) -> Unmapped {
         let mut result = Unmapped::All;
-        self.walk_rmap(pfn, |mm, page, cursor| {
+        self.walk_rmap(pfn, |mm, page, leaf| {
+            let _changing = self.changing(mm.id, page.alone(), Invalidate::Clear);
+            let cursor = leaf.lock();
             let pte = cursor.get(page);
             if !pte.is_mapped() || pte.is_special() || pte.pfn() != pfn {
                 return Walk::On;
@@ -261,7 +263,8 @@ impl<P: Platform> Memory<P> {
     /// Turns the migration entries of `from` into entries of `page`, which is the new frame or the
     /// old one: INV-MIG-2.
     fn restore_entries(&self, from: Pfn, page_frame: Pfn) {
-        self.walk_rmap(from, |mm, page, cursor| {
+        self.walk_rmap(from, |mm, page, leaf| {
+            let cursor = leaf.lock();
             if let Entry::Migration(entry) = cursor.get(page).decode()
                 && entry.pfn == from
             {

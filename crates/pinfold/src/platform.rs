@@ -21,6 +21,31 @@ pub enum FlushScope {
     All,
 }
 
+/// What a change of entries does to the translations that others keep.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Invalidate {
+    /// The pages go, or other frames take their place: unmapping, copies, migration
+    /// (MMU_NOTIFY_CLEAR).
+    Clear,
+    /// A range loses rights: mprotect, NUMA balancing's scan (MMU_NOTIFY_PROTECTION_VMA).
+    ProtectRange,
+    /// Pages lose write permission because they are shared from now on: fork
+    /// (MMU_NOTIFY_PROTECTION_PAGE).
+    ProtectPage,
+}
+
+/// A change of entries, as those hear of it who follow an address space with tables of their own
+/// (facts 7.10).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Invalidation {
+    /// The address space.
+    pub space: SpaceId,
+    /// The pages whose entries may change.
+    pub range: VirtRange,
+    /// What happens to them.
+    pub kind: Invalidate,
+}
+
 /// Page tables that no walk finds any more, to be freed when the walks in progress have ended.
 /// Given to [`Platform::defer`]; dropping it leaks the tables' frames.
 #[must_use = "the tables are lost unless they are freed"]
@@ -43,6 +68,7 @@ pub struct RetiredTables {
 /// | `copy_frame` | the address spaces', page locks, and at fork both page tables' |
 /// | `flush` | the address space's, page locks, a reverse map's, a page table's |
 /// | `flush_local` | the address space's; no spin lock |
+/// | `invalidate_start`, `invalidate_end` | the address spaces', page locks, a reverse map's; no spin lock |
 /// | `wait_for_walkers`, `defer` | the address space's, for writing; no spin lock |
 /// | [`Park::park`] | sleeping locks; no spin lock |
 /// | [`Park::unpark`] | any, a page table's included; not inside walk sections |
@@ -115,6 +141,21 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// after a fault that found nothing to do.
     fn flush_local(&self, space: SpaceId, page: VirtRange) {
         self.flush(space, FlushScope::Range(page));
+    }
+
+    /// Entries of a range are about to lose rights or frames. When it returns, nobody who follows
+    /// the address space with tables of their own uses a translation of the range, and until the
+    /// [`Platform::invalidate_end`] with the same value nobody sets one up. Several changes may be
+    /// under way at a time, of one range, too. [`crate::Mirror`] does what this asks for.
+    #[inline]
+    fn invalidate_start(&self, what: Invalidation) {
+        let _ = what;
+    }
+
+    /// The change is over: translations may be set up again, from the entries as they are now.
+    #[inline]
+    fn invalidate_end(&self, what: Invalidation) {
+        let _ = what;
     }
 
     /// Prepares the root table of a new address space, whose entries are all none: the place to

@@ -19,7 +19,7 @@ use crate::area::{Area, Prot};
 use crate::error::SpaceError;
 use crate::event::EventKind;
 use crate::frame::Flags;
-use crate::platform::Platform;
+use crate::platform::{Invalidate, Platform};
 use crate::pte::{Entry, Format, Migration, MigrationKind, Pte};
 use crate::rules::migrate::remembers_mark;
 use crate::rules::numa::{numa_skip, recomputes_write};
@@ -132,6 +132,7 @@ impl<P: Platform> Space<P> {
         change: Change,
         batch: &mut FlushBatch,
     ) -> u64 {
+        let _changing = self.mem().changing(self.id(), range, Invalidate::ProtectRange);
         let mut changed = 0;
         let done: Result<(), Infallible> =
             self.tables().for_each_leaf(range.numbers(), |leaf, pages| {

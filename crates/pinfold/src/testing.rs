@@ -3,6 +3,8 @@
 //!
 //! It uses the public interface only, so that the property tests in `tests/` include the same file.
 
+#[path = "testing/device.rs"]
+mod device;
 #[path = "testing/mmu.rs"]
 mod mmu;
 
@@ -20,12 +22,15 @@ use pinfold::platform::{FlushScope, Park};
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
     AddressSpace, Bug, Cause, Event, EventKind, FaultError, Flags, Format, FrameSetup, FrameSource,
-    Limits, Memory, NodeId, NodeSpan, OutOfFrames, PAGE_SIZE, PIN_BIAS, Pfn, Place, Placement,
-    Platform, Prot, Pte, Request, RetiredTables, Rules, Sharing, SpaceId, Tuning, VirtAddr,
-    VirtRange,
+    Invalidation, Limits, Memory, NodeId, NodeSpan, OutOfFrames, PAGE_SIZE, PIN_BIAS, Pfn, Place,
+    Placement, Platform, Prot, Pte, Request, RetiredTables, Rules, Sharing, SpaceId, Tuning,
+    VirtAddr, VirtRange,
 };
 
+pub(crate) use device::{follow, followed};
 pub(crate) use mmu::{Hardware, Marks, Mmu};
+
+use device::Devices;
 
 /// The mock host, which records what is reported to it.
 pub(crate) struct Rig<F: Format> {
@@ -42,6 +47,8 @@ pub(crate) struct Rig<F: Format> {
     bugs: Mutex<Vec<Bug>>,
     /// Tables that wait for the end of a grace period, if the platform takes them.
     deferred: Mutex<Option<Vec<RetiredTables>>>,
+    /// Devices that follow the address spaces.
+    pub(crate) devices: Devices,
     alive: Arc<()>,
 }
 
@@ -171,6 +178,22 @@ unsafe impl<F: Format> Platform for Rig<F> {
         self.forget(space, |at| page.contains(VirtAddr::of_page(at)));
     }
 
+    fn prepare_root(&self, space: SpaceId, _root: Pfn) {
+        self.devices.attach(space);
+    }
+
+    fn retire_root(&self, space: SpaceId, _root: Pfn) {
+        self.devices.detach(space);
+    }
+
+    fn invalidate_start(&self, what: Invalidation) {
+        self.devices.invalidate_start(what);
+    }
+
+    fn invalidate_end(&self, what: Invalidation) {
+        self.devices.invalidate_end(what);
+    }
+
     fn walk_begin(&self) {
         self.host.walk_begin();
     }
@@ -254,6 +277,7 @@ pub(crate) fn machine_of<F: Hardware>(
         before_alloc: Mutex::new(None),
         bugs: Mutex::new(Vec::new()),
         deferred: Mutex::new(None),
+        devices: Devices::default(),
         alive: Arc::new(()),
     };
     // SAFETY: the host was made for these frames, and nobody else uses it.
@@ -512,6 +536,11 @@ impl<'m, F: Format> Audit<'m, F> {
             }
         });
         self.note_writable(space.root(), F::LEVELS - 1);
+        for (page, frame, writable) in followed(space) {
+            let entry = space.walk(page.start());
+            assert!(entry.is_present() && entry.pfn() == frame, "a device follows {page:?}");
+            assert!(entry.is_writable() || !writable, "a device may write {page:?}");
+        }
         self
     }
 
@@ -566,5 +595,6 @@ impl<'m, F: Format> Audit<'m, F> {
         }
         assert_eq!(frames.total_free(), free.get(), "free and used frames are all there are");
         assert_eq!(self.mem.platform().bugs(), []);
+        assert_eq!(self.mem.platform().devices.under_way(), 0, "every change ended");
     }
 }

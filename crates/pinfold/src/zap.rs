@@ -16,7 +16,7 @@ use crate::addr::{VirtRange, Vpn, each_page};
 use crate::area::{AreaMap, Backing};
 use crate::error::SpaceError;
 use crate::event::EventKind;
-use crate::platform::Platform;
+use crate::platform::{Invalidate, Platform};
 use crate::pte::{Entry, Format};
 use crate::space::Space;
 use crate::table::{Cursor, Leaf};
@@ -82,6 +82,7 @@ impl<P: Platform> Space<P> {
 
     /// Withdraws every entry of `range`.
     fn zap(&self, range: VirtRange, gather: &mut Gather<'_, P>) {
+        let _changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let done: Result<(), Infallible> =
             self.tables().for_each_leaf(range.numbers(), |leaf, mut pages| {
                 while pages.start < pages.end {

@@ -10,7 +10,7 @@ use crate::area::Prot;
 use crate::error::FaultError;
 use crate::event::EventKind;
 use crate::frame::Counts;
-use crate::platform::Platform;
+use crate::platform::{Invalidate, Platform};
 use crate::pte::Pte;
 use crate::rules::cow::{
     CowStep, CowVerdict, How, pte_cow_drained, pte_cow_locked, pte_cow_precheck,
@@ -186,6 +186,7 @@ impl<P: Platform> Space<P> {
         } else {
             mem.platform().copy_frame(old, new);
         }
+        let _changing = mem.changing(self.id(), page.alone(), Invalidate::Clear);
         let cursor = leaf.lock();
         if cursor.get(page) != orig {
             return Ok(Fault::Spurious);

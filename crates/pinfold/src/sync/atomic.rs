@@ -420,7 +420,7 @@ impl AtomicU32 {
 
     /// Spins until the cell is seen to hold `value`, without ordering.
     #[inline]
-    pub(super) fn spin_until(&self, value: u32) {
+    pub(crate) fn spin_until(&self, value: u32) {
         #[cfg(feature = "explore")]
         if hook::active() {
             let mut ready = |seen| seen == value as u64;

@@ -13,8 +13,8 @@ use std::rc::Rc;
 
 use crate::ops::{Op, PAGES, Run};
 use crate::testing::{
-    Audit, Hardware, Marks, Mem, Outside, Rig, Space, device_read, device_write, load, machine_of,
-    pages, space, spans, store,
+    Audit, Hardware, Marks, Mem, Outside, Rig, Space, device_read, device_write, follow, load,
+    machine_of, pages, space, spans, store,
 };
 use pinfold::pin::Ask;
 use pinfold::{
@@ -159,6 +159,7 @@ impl<F: Format> World<F> {
             None => own,
         };
         let mem = machine_of(checks.marks, setup, rules, tuning);
+        mem.platform().devices.plug_in();
         let first = Process { id: 0, space: space(&mem), slots: BTreeMap::new() };
         Self { mem, base, checks, born: 1, written: 0, processes: vec![first], holds: Vec::new() }
     }
@@ -178,8 +179,10 @@ impl<F: Format> World<F> {
             Op::Unmap { who, run } => self.unmap(who, run),
             Op::Protect { who, run, prot } => self.protect(who, run, prot),
             Op::Advise { who, run, advice } => self.advise(who, run, advice),
-            Op::Store { who, page } => self.store(who, page),
-            Op::Load { who, page } => self.load(who, page),
+            Op::Store { who, page } => {
+                self.store(who, page, |space, at, new| store(space, at, new).map(drop));
+            }
+            Op::Load { who, page } => self.load(who, page, load),
             Op::Fork { who } => self.fork(who),
             Op::Exit { who } => self.exit(who),
             Op::Pin { who, run, access, term, forced, path } => {
@@ -190,6 +193,12 @@ impl<F: Format> World<F> {
             Op::Release { which } => self.release(which),
             Op::Handover { which } => self.hand_over(which),
             Op::DeviceWrite { which } => self.device_write(which),
+            Op::Follow { who, page, access: Access::Read } => {
+                self.load(who, page, |space, at| follow(space, at, None));
+            }
+            Op::Follow { who, page, access: Access::Write } => {
+                self.store(who, page, |space, at, new| follow(space, at, Some(new)).map(drop));
+            }
             Op::Scan { who, run } => {
                 let range = self.range(run);
                 if let Some(process) = self.pick(who) {
@@ -290,11 +299,17 @@ impl<F: Format> World<F> {
         }
     }
 
-    fn store(&mut self, who: usize, page: u64) {
+    /// A store by a CPU of the process, or by the device that follows it.
+    fn store(
+        &mut self,
+        who: usize,
+        page: u64,
+        by: impl Fn(&Space<F>, u64, u64) -> Result<(), FaultError>,
+    ) {
         let (value, at) = (self.fresh_value(), self.base + page);
         let Some(process) = self.pick(who) else { return };
         let allowed = process.slots.get(&page).is_some_and(|slot| slot.prot.contains(Prot::WRITE));
-        match store(&process.space, at, value) {
+        match by(&process.space, at, value) {
             Ok(_) => {
                 assert!(allowed, "page {page} must not be written");
                 process.slots.get_mut(&page).unwrap().set(value);
@@ -303,11 +318,17 @@ impl<F: Format> World<F> {
         }
     }
 
-    fn load(&mut self, who: usize, page: u64) {
+    /// A load by a CPU of the process, or by the device that follows it.
+    fn load(
+        &mut self,
+        who: usize,
+        page: u64,
+        by: impl Fn(&Space<F>, u64) -> Result<u64, FaultError>,
+    ) {
         let at = self.base + page;
         let Some(process) = self.pick(who) else { return };
         let slot = process.slots.get(&page).filter(|slot| slot.prot.contains(Prot::READ));
-        match (load(&process.space, at), slot) {
+        match (by(&process.space, at), slot) {
             (Ok(value), Some(slot)) => assert_eq!(value, slot.get(), "page {page}"),
             (Ok(_), None) => panic!("page {page} must not be read"),
             (Err(error), slot) => {
@@ -456,7 +477,7 @@ impl<F: Format> World<F> {
     /// Compares every page of every process, ends them all, and looks for leaks.
     pub(crate) fn finish(mut self) {
         for who in 0..self.processes.len() {
-            (1..=PAGES).for_each(|page| self.load(who, page));
+            (1..=PAGES).for_each(|page| self.load(who, page, load));
         }
         self.check();
         self.processes.clear();

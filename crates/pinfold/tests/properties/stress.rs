@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use crate::testing::{
-    Audit, Hardware, Space, device_read, device_write, machine, map, map_shared, pages, space,
+    Audit, Hardware, Space, device_read, device_write, follow, machine, map, map_shared, pages,
+    space,
 };
 use pinfold::{
     Aarch64, Access, Advice, Cause, Format, NodeId, Place, Prot, Rules, Sharing, Small, Sv39, Term,
@@ -65,6 +66,7 @@ fn pin_and_compare<F: Format>(space: &Space<F>, page: u64, value: u64) {
 fn churn<F: Hardware>(rules: Rules, page: fn(u64) -> u64, in_step: bool) {
     let mem = machine::<F>(rules, &[160, 64], Tuning { gather_pages: 2, ..Tuning::default() });
     mem.platform().cache_nothing();
+    mem.platform().devices.plug_in();
     let root = space(&mem);
     map(&root, page(1), 6, RW);
     map_shared(&root, page(7), 2);
@@ -85,6 +87,13 @@ fn churn<F: Hardware>(rules: Rules, page: fn(u64) -> u64, in_step: bool) {
             }
         }));
     }
+    let (followed, mut value) = (&root, 0);
+    workers.push(Box::new(move || {
+        // No pin: the device hears of every change, and finds its word wherever the page is now.
+        assert_eq!(follow(followed, page(5), None), Ok(value), "a device's word is lost");
+        value += 1;
+        follow(followed, page(5), Some(value)).unwrap();
+    }));
     let (forked, mut dice) = (&root, Dice(3));
     workers.push(Box::new(move || {
         let child = forked.fork().unwrap();
