@@ -4,12 +4,15 @@
 //!   marks, and words through handles. What reads as a process does, and may fault, comes after it.
 //!   Each fact is looked at once, however many claims and outcomes state it.
 
-use pinfold::{Flags, Pfn, VirtAddr, lab};
+use std::rc::Rc;
+
+use pinfold::{AddressSpace, Flags, Pfn, VirtAddr, lab};
 
 use crate::about::{About, Spot};
-use crate::cpu::Operation;
-use crate::scenario::{Atom, Claim, ClaimMode, Fact, Polarity, Scenario, Text, View};
-use crate::world::World;
+use crate::cpu::{Operation, Target};
+use crate::machine::Machine;
+use crate::scenario::{Atom, Claim, ClaimMode, Fact, Place, Polarity, Scenario, Text, View};
+use crate::world::{Handle, World};
 
 /// What was found instead of the fact, or in agreement with it.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +51,8 @@ impl<'a> Ends<'a> {
                 atoms.push(&fact.atom);
             }
         }
-        let (reads, looks): (Vec<_>, Vec<_>) = atoms.into_iter().partition(|atom| reads(atom));
+        let (reads, looks): (Vec<_>, Vec<_>) =
+            atoms.into_iter().partition(|atom| world.reads(atom));
         let seen = looks.into_iter().chain(reads).map(|atom| world.look(atom)).collect();
         Self { scenario, seen }
     }
@@ -100,18 +104,20 @@ impl<'a> Ends<'a> {
     }
 }
 
-/// Whether looking at an atom is an access by a process, which may fault.
-fn reads(atom: &Atom) -> bool {
-    match atom {
-        Atom::Sees { view: View::Process { .. }, .. } => true,
-        Atom::Sees { view: View::Handle(_), .. }
-        | Atom::Is { .. }
-        | Atom::Dirty { .. }
-        | Atom::Register { .. } => false,
-    }
-}
-
 impl World {
+    /// Whether looking at an atom is an access that may fault: by a process, or by a device that
+    /// follows one.
+    fn reads(&self, atom: &Atom) -> bool {
+        match atom {
+            Atom::Sees { view: View::Process { .. }, .. } => true,
+            Atom::Sees { view: View::Handle(place), .. } => {
+                let state = self.state.borrow();
+                state.handles.get(&place.name.value).is_some_and(Handle::follows)
+            }
+            Atom::Is { .. } | Atom::Dirty { .. } | Atom::Register { .. } => false,
+        }
+    }
+
     /// Whether what the atom is about was made.
     fn is_made(&self, atom: &Atom) -> bool {
         let state = self.state.borrow();
@@ -212,10 +218,17 @@ impl World {
     /// The word that a view finds: through the handle's frame, or by a load by the process.
     fn content(&self, view: &View) -> Option<u64> {
         Some(match view {
-            View::Handle(place) => {
-                let frame = self.frame(view)?;
-                self.machine().word(frame, place.word() as usize).peek()
-            }
+            View::Handle(place) => match self.followed(place) {
+                Some((process, page)) => {
+                    let space = self.space(&process)?;
+                    let target = Target { page, word: place.word() as usize };
+                    self.machine().follow(&space, target, Operation::Load).ok()?.1
+                }
+                None => {
+                    let frame = self.frame(view)?;
+                    self.machine().word(frame, place.word() as usize).peek()
+                }
+            },
             View::Process { process, place } => {
                 let cpu = self.state.borrow().processes.get(&process.value)?.cpu;
                 self.machine().alone_on(cpu);
@@ -243,16 +256,39 @@ impl World {
     /// The frame that a view leads to, without touching anything.
     fn frame(&self, view: &View) -> Option<Pfn> {
         match view {
-            View::Handle(place) => {
-                let state = self.state.borrow();
-                state.handles.get(&place.name.value)?.frames.get(place.page() as usize).copied()
-            }
+            View::Handle(place) => match self.followed(place) {
+                Some((process, page)) => {
+                    // A device that has not filed the page would ask for the process's own.
+                    let space = self.space(&process)?;
+                    let filed = self.machine().followers()?.filed(space.id(), page);
+                    filed.or_else(|| self.page_of(&space, page))
+                }
+                None => {
+                    let state = self.state.borrow();
+                    state.handles.get(&place.name.value)?.frames.get(place.page() as usize).copied()
+                }
+            },
             View::Process { process, place } => {
                 let (space, target, _) = self.target(&process.value, place).ok()?;
-                // Shared memory has its page whether this process has touched it yet or not.
-                self.mapped(space.root(), target.page)
-                    .or_else(|| lab::shared_page(&space, VirtAddr::of_page(target.page)))
+                self.page_of(&space, target.page)
             }
         }
+    }
+
+    /// The frame of a page. Shared memory has its page whether this process has touched it yet or
+    /// not.
+    fn page_of(&self, space: &AddressSpace<Machine>, page: u64) -> Option<Pfn> {
+        self.mapped(space.root(), page).or_else(|| lab::shared_page(space, VirtAddr::of_page(page)))
+    }
+
+    /// The process and the page that a handle means, if its device follows.
+    fn followed(&self, place: &Place) -> Option<(String, u64)> {
+        let state = self.state.borrow();
+        let handle = state.handles.get(&place.name.value).filter(|handle| handle.follows())?;
+        Some((handle.process.clone(), handle.page(place.page())))
+    }
+
+    fn space(&self, process: &str) -> Option<Rc<AddressSpace<Machine>>> {
+        self.state.borrow().processes.get(process)?.space.clone()
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct Target {
 
 /// How many times an instruction may fault before this counts as a bug: each fault makes progress
 /// or meets another lane's change.
-const MOST_FAULTS: u32 = 64;
+pub(crate) const MOST_FAULTS: u32 = 64;
 
 impl Machine {
     /// Runs one instruction of the calling CPU, including the faults that it takes. The value is

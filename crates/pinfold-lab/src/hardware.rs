@@ -19,6 +19,8 @@ pub(crate) struct Hardware {
     pub(crate) frames: usize,
     /// Words of data in a page.
     pub(crate) words: usize,
+    /// Whether devices follow address spaces.
+    pub(crate) followers: bool,
 }
 
 /// A word of data, as a trace names it: `f5 word 0`.

@@ -43,6 +43,7 @@ mod claim;
 mod counted;
 mod cpu;
 mod exits;
+mod follower;
 mod hardware;
 mod journal;
 mod machine;

@@ -24,9 +24,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pinfold::platform::{FlushScope, Park, Platform};
 use pinfold::sync::AtomicU64;
-use pinfold::{Bug, Event, EventKind, Format, NodeId, Pfn, SpaceId, VirtRange};
+use pinfold::{Bug, Event, EventKind, Format, Invalidation, NodeId, Pfn, SpaceId, VirtRange};
 use pinfold_explore::hook;
 
+use crate::follower::Followers;
 use crate::hardware::{DataWord, Hardware, STEP_STARTS, Tables};
 use crate::journal::{Touch, What};
 use crate::record::Record;
@@ -36,6 +37,8 @@ use crate::tlb::Tlbs;
 /// The machine. One operating-system thread runs all its CPUs.
 pub(crate) struct Machine {
     pub(crate) tlbs: Tlbs,
+    /// Devices that follow address spaces, if the scenario has some.
+    followers: Option<Followers>,
     nodes: Vec<NodeId>,
     /// The words of all frames, one frame after another: data, or the entries of a table.
     cells: Box<[AtomicU64]>,
@@ -61,6 +64,7 @@ impl Machine {
         let stride = hardware.words.max(Tables::ENTRIES);
         let machine = Self {
             tlbs: Tlbs::new(hardware.cpus.len()),
+            followers: hardware.followers.then(Followers::default),
             nodes: hardware.cpus.clone(),
             cells: (0..hardware.frames * stride).map(|_| AtomicU64::new(0)).collect(),
             stride,
@@ -93,6 +97,11 @@ impl Machine {
     /// What happened so far. Never held across a hook.
     pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
         open(&self.record)
+    }
+
+    /// The devices that follow address spaces.
+    pub(crate) fn followers(&self) -> Option<&Followers> {
+        self.followers.as_ref()
     }
 
     /// How many frames the machine has.
@@ -226,6 +235,24 @@ unsafe impl Platform for Machine {
 
     fn flush_local(&self, space: SpaceId, page: VirtRange) {
         self.tlbs.flush(self.cpu(), space, FlushScope::Range(page));
+    }
+
+    fn prepare_root(&self, space: SpaceId, _root: Pfn) {
+        if let Some(followers) = &self.followers {
+            followers.attach(space);
+        }
+    }
+
+    fn invalidate_start(&self, what: Invalidation) {
+        if let Some(followers) = &self.followers {
+            followers.invalidate_start(what);
+        }
+    }
+
+    fn invalidate_end(&self, what: Invalidation) {
+        if let Some(followers) = &self.followers {
+            followers.invalidate_end(what);
+        }
     }
 
     fn walk_begin(&self) {

@@ -228,6 +228,7 @@ impl World {
                     Hold::Pins(_) if *pfn == zero && free_zero_pin => 0,
                     Hold::Pins(_) => PIN_BIAS,
                     Hold::Refs(_) => 1,
+                    Hold::Follows => 0,
                 };
                 wanted[at(*pfn)].0 += each * hold.times();
             }

@@ -47,6 +47,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "move-races-cow",
     "mprotect-flip",
     "mprotect-pin-fork",
+    "odp-notifier",
     "rdma-dontfork",
     "rdma-fork",
     "rdma-fork-get",

@@ -169,23 +169,25 @@ impl World {
             }
             Action::DeviceWrite { to, word } => {
                 let value = self.words.value(&word.value);
-                let frame = self.device_frame(to)?;
-                self.machine().word(frame, to.word() as usize).store_release(value);
+                let (frame, value) = self.device(to, Operation::Store(value))?;
                 self.machine().touched(through(to, frame, value), What::Stores);
                 Ok(None)
             }
             Action::DeviceRead { from, expect, register } => {
-                let frame = self.device_frame(from)?;
-                let value = self.machine().word(frame, from.word() as usize).load_acquire();
+                let (frame, value) = self.device(from, Operation::Load)?;
                 self.machine().touched(through(from, frame, value), What::Loads);
                 self.seen(value, expect.as_ref(), register.as_ref())
             }
             Action::Pin { grab, duration, times } => self.pin(process, grab, *duration, *times),
             Action::Get { grab, times } => self.get(process, grab, *times),
             Action::Unpin { handle, dirty } => self.unpin(&handle.value, *dirty),
-            Action::Put { handle } => {
+            Action::Put { handle } | Action::Unfollow { handle } => {
                 drop(self.release(&handle.value)?);
                 Ok(None)
+            }
+            Action::Follow { pages, handle } => {
+                let (space, range) = self.range(process, pages)?;
+                self.keep(process, &handle.value, Hold::Follows, (&space, range), None)
             }
             Action::Fork { child } => self.fork(process, &child.value),
             Action::Exit => self.exit(process),
@@ -346,9 +348,39 @@ impl World {
         }
     }
 
-    fn device_frame(&self, place: &scenario::Place) -> Result<pinfold::Pfn, Fault> {
+    /// An access of a device through a handle. Returns the frame that it reached and the word that
+    /// is there now.
+    fn device(
+        &self,
+        place: &scenario::Place,
+        operation: Operation,
+    ) -> Result<(pinfold::Pfn, u64), Fault> {
         let name = &place.name.value;
         self.await_handle(name);
+        let follows = {
+            let state = self.state.borrow();
+            let held = state.handles.get(name).filter(|handle| handle.hold.is_some());
+            held.filter(|handle| handle.follows())
+                .map(|handle| (handle.process.clone(), handle.page(place.page())))
+        };
+        if let Some((process, page)) = follows {
+            let target = Target { page, word: place.word() as usize };
+            return Ok(self.machine().follow(&*self.live(&process)?, target, operation)?);
+        }
+        let frame = self.device_frame(place)?;
+        let cell = self.machine().word(frame, place.word() as usize);
+        Ok(match operation {
+            Operation::Load => (frame, cell.load_acquire()),
+            Operation::Store(value) => {
+                cell.store_release(value);
+                (frame, value)
+            }
+        })
+    }
+
+    /// The frame that a handle holds.
+    fn device_frame(&self, place: &scenario::Place) -> Result<pinfold::Pfn, Fault> {
+        let name = &place.name.value;
         let state = self.state.borrow();
         let handle = state.handles.get(name).filter(|handle| handle.hold.is_some());
         let frames = handle.map(|handle| &handle.frames);
@@ -396,18 +428,20 @@ impl World {
         coherent: Option<u64>,
     ) -> Done {
         let frames = hold.pages().to_vec();
-        let lane = self.machine().lane();
-        self.machine().record().note(lane, || {
-            What::Holds(Held {
-                name: name.to_owned(),
-                frames: frames.clone(),
-                process: process.to_owned(),
-                space: space.id(),
-                pages,
-                refs: hold.refs(),
-                pin: matches!(hold, Hold::Pins(_)),
-            })
-        });
+        if !frames.is_empty() {
+            let lane = self.machine().lane();
+            self.machine().record().note(lane, || {
+                What::Holds(Held {
+                    name: name.to_owned(),
+                    frames: frames.clone(),
+                    process: process.to_owned(),
+                    space: space.id(),
+                    pages,
+                    refs: hold.refs(),
+                    pin: matches!(hold, Hold::Pins(_)),
+                })
+            });
+        }
         let handle = Handle {
             hold: Some(hold),
             frames,

@@ -44,7 +44,7 @@ impl Tlb {
     }
 
     /// Drops the translations within `scope`.
-    fn flush(&mut self, scope: FlushScope) {
+    pub(crate) fn flush(&mut self, scope: FlushScope) {
         self.entries.retain(|entry| !entry.is_within(scope));
     }
 

@@ -14,9 +14,7 @@ pub(crate) struct Words {
 impl Words {
     /// The words of a scenario.
     pub(crate) fn of(scenario: &Scenario) -> Self {
-        let lanes = scenario.lanes.iter().flat_map(|lane| &lane.steps);
-        let steps = scenario.setup.steps.iter().chain(lanes).chain(&scenario.after);
-        Self::number(steps.filter_map(word))
+        Self::number(scenario.steps().filter_map(word))
     }
 
     /// These words, numbered in order.

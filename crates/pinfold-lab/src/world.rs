@@ -46,10 +46,12 @@ pub(crate) struct Area {
     pub(crate) sharing: Sharing,
 }
 
-/// What a handle holds: one frame for each page, and as often as it was asked for.
+/// What a handle holds: one frame for each page, and as often as it was asked for; or nothing, if
+/// its device follows the address space.
 pub(crate) enum Hold {
     Pins(Pins<Machine>),
     Refs(Refs<Machine>),
+    Follows,
 }
 
 impl Hold {
@@ -58,6 +60,7 @@ impl Hold {
         match self {
             Self::Pins(pins) => pins.pages(),
             Self::Refs(refs) => refs.pages(),
+            Self::Follows => &[],
         }
     }
 
@@ -65,7 +68,7 @@ impl Hold {
     pub(crate) fn refs(&self) -> u32 {
         match self {
             Self::Pins(_) => PIN_BIAS.saturating_mul(self.times()),
-            Self::Refs(_) => self.times(),
+            Self::Refs(_) | Self::Follows => self.times(),
         }
     }
 
@@ -74,6 +77,7 @@ impl Hold {
         match self {
             Self::Pins(pins) => pins.times(),
             Self::Refs(refs) => refs.times(),
+            Self::Follows => 0,
         }
     }
 }
@@ -82,7 +86,7 @@ impl Hold {
 pub(crate) struct Handle {
     /// What it holds, until it is released.
     pub(crate) hold: Option<Hold>,
-    /// The frames that it had when it was made.
+    /// The frames that it had when it was made; none if its device follows.
     pub(crate) frames: Vec<Pfn>,
     /// The process whose pages they are.
     pub(crate) process: String,
@@ -91,6 +95,18 @@ pub(crate) struct Handle {
     /// For a long-term pin, whose owner and device must keep naming one frame: how many zaps there
     /// were before the pin was requested.
     pub(crate) coherent: Option<u64>,
+}
+
+impl Handle {
+    /// Whether its device follows the address space and holds no frame.
+    pub(crate) fn follows(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// The number of the page that `page` of the handle means.
+    pub(crate) fn page(&self, page: u32) -> u64 {
+        self.pages.first_page().0 + u64::from(page)
+    }
 }
 
 /// A store of a process to private memory.
@@ -186,6 +202,7 @@ impl Plan {
                 cpus: scenario.cpus().iter().map(|(_, node)| NodeId(*node as u8)).collect(),
                 frames: usize::from(nodes) * frames as usize,
                 words: machine.words() as usize,
+                followers: scenario.steps().any(|step| step.action.follows().is_some()),
             },
             spans: (0..nodes).map(span).collect(),
             tuning: Tuning {

@@ -7,8 +7,8 @@
 //!
 //! Protocol: whoever takes rights away opens a [`Changing`] before it takes the first page-table
 //! lock, and closes it after it has released the last one. The space's lock, page locks and reverse
-//! maps may be held, a spin lock never. What only grants rights (a first touch, a reuse, a restored
-//! entry) tells nobody.
+//! maps may be held, a spin lock never. An unmap closes it when the pages are freed. What only
+//! grants rights (a first touch, a reuse, a restored entry) tells nobody.
 //!
 //! Invariants:
 //! - INV-NOTIFY-1: an entry loses rights, its frame or its presence only inside a [`Changing`] that

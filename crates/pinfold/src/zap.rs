@@ -31,6 +31,7 @@ impl<P: Platform> Space<P> {
         }
         self.isolate(&mut map, range)?;
         let hole = map.hole_around(range, Vpn(P::Format::PAGES));
+        let _changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let mut gather = Gather::new(self.mem(), self.id());
         while let Some(first) = map.first_in(range).map(|area| area.range.first_page()) {
             self.drop_area(&mut map, first, &mut gather);
@@ -52,11 +53,13 @@ impl<P: Platform> Space<P> {
     /// Unmaps everything: what dropping the owner does.
     pub(crate) fn exit(&self) {
         let mut map = self.write_map();
+        let (all, end) = (Vpn(P::Format::PAGES), self.end_page());
+        let everything = VirtRange::of_pages(Vpn(0), all);
+        let _changing = self.mem().changing(self.id(), everything, Invalidate::Clear);
         let mut gather = Gather::new(self.mem(), self.id());
         while let Some(first) = map.first_page() {
             self.drop_area(&mut map, first, &mut gather);
         }
-        let (all, end) = (Vpn(P::Format::PAGES), self.end_page());
         self.tables().unlink(Vpn(0)..all, end, &mut |table| gather.add_table(table));
         self.mem().platform().retire_root(self.id(), self.root());
         gather.add_table(self.root());
@@ -67,6 +70,7 @@ impl<P: Platform> Space<P> {
     pub(crate) fn dont_need(&self, range: VirtRange) -> Result<(), SpaceError> {
         let map = self.read_map();
         map.all_mapped(range)?;
+        let _changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let mut gather = Gather::new(self.mem(), self.id());
         self.zapping.fetch_add(1);
         self.zap(range, &mut gather);
@@ -82,7 +86,6 @@ impl<P: Platform> Space<P> {
 
     /// Withdraws every entry of `range`.
     fn zap(&self, range: VirtRange, gather: &mut Gather<'_, P>) {
-        let _changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let done: Result<(), Infallible> =
             self.tables().for_each_leaf(range.numbers(), |leaf, mut pages| {
                 while pages.start < pages.end {

@@ -81,6 +81,12 @@ impl Scenario {
         }
     }
 
+    /// All steps: of the setup, the lanes, and what runs after them.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        let lanes = self.lanes.iter().flat_map(|lane| &lane.steps);
+        self.setup.steps.iter().chain(lanes).chain(&self.after)
+    }
+
     /// Whether the lane starts only when another lane has forked its process.
     pub fn starts_late(&self, lane: &Lane) -> bool {
         let forks = |step: &Step| {

@@ -174,6 +174,8 @@ impl<'a> Checker<'a> {
             }
             Action::Unpin { handle, .. } => self.release(at, step, handle, Kind::Pin),
             Action::Put { handle } => self.release(at, step, handle, Kind::Get),
+            Action::Follow { pages, .. } => self.pages(at, process, pages),
+            Action::Unfollow { handle } => self.release(at, step, handle, Kind::Follow),
             // `waits` checks these.
             Action::Signal { .. } | Action::Await { .. } => {}
         }
@@ -387,7 +389,10 @@ impl<'a> Checker<'a> {
             None => {
                 let help = did_you_mean(name, "handles", self.names.handles(at));
                 error.maybe_help(help.or_else(|| {
-                    Some("handles are made by `pin PAGES write as h0` and by `get`".to_owned())
+                    Some(
+                        "handles are made by `pin PAGES write as h0`, by `get` and by `follow`"
+                            .to_owned(),
+                    )
                 }))
             }
         };

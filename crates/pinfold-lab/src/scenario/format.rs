@@ -321,7 +321,8 @@ impl Display for Action {
                 let dirty = if *dirty == Dirty::Mark { " dirty" } else { "" };
                 write!(f, " {handle}{dirty}")
             }
-            Self::Put { handle } => write!(f, " {handle}"),
+            Self::Put { handle } | Self::Unfollow { handle } => write!(f, " {handle}"),
+            Self::Follow { pages, handle } => write!(f, " {pages} as {handle}"),
             Self::Fork { child } => write!(f, " {child}"),
             Self::Exit | Self::NumaScan { pages: None } => Ok(()),
             Self::NumaScan { pages: Some(pages) } => write!(f, " {pages}"),

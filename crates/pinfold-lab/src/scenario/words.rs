@@ -77,6 +77,10 @@ vocabulary! {
         Unpin = "unpin",
         /// Drops ordinary references.
         Put = "put",
+        /// Lets a device follow pages in place of holding them.
+        Follow = "follow",
+        /// Ends that.
+        Unfollow = "unfollow",
         /// Makes a child process.
         Fork = "fork",
         /// Ends the process.
@@ -96,7 +100,7 @@ impl Verb {
     /// Whether the name after `as` is that of a handle.
     pub(super) fn makes_handle(self) -> bool {
         match self {
-            Self::Pin | Self::Get => true,
+            Self::Pin | Self::Get | Self::Follow => true,
             Self::Map
             | Self::Unmap
             | Self::Protect
@@ -105,6 +109,7 @@ impl Verb {
             | Self::Read
             | Self::Unpin
             | Self::Put
+            | Self::Unfollow
             | Self::Fork
             | Self::Exit
             | Self::NumaScan

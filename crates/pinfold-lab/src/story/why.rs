@@ -12,14 +12,14 @@
 
 use std::collections::BTreeSet;
 
-use pinfold::rules::{Rules, Switch, TableFree, Why};
+use pinfold::rules::{Notify, Rules, Switch, TableFree, Why};
 use pinfold::{EventKind, FastStop, Pfn};
 
 use super::ledger::{Holders, Ledger, Step};
 use super::stale::Stale;
 use crate::about::About;
 use crate::counted::counted;
-use crate::scenario::Verb;
+use crate::scenario::{Action, Verb};
 use crate::words::Words;
 
 mod forked;
@@ -166,6 +166,29 @@ impl<'a> Teller<'a> {
         if holders != Holders::default() {
             let held = tell_holders(&holders, holders.refs);
             self.say(end, format!("Holders of {frame} at the end: {held}."));
+        }
+        self.told_afterwards();
+    }
+
+    /// A device that follows an address space, and used what it had filed while that changed.
+    fn told_afterwards(&mut self) {
+        let last = self.ledger.lines().len().saturating_sub(1);
+        let Some(step) = self.ledger.step(last) else { return };
+        let held = |handle: &str| self.ledger.made(handle).is_some();
+        let follows = match &*step.action {
+            Action::DeviceRead { from: place, .. } | Action::DeviceWrite { to: place, .. } => {
+                !held(&place.name.value)
+            }
+            _ => false,
+        };
+        let late = match self.rules.notify {
+            Notify::Around => false,
+            Notify::Afterwards => follows,
+        };
+        if late {
+            let (cite, tag) = (step.cite(), self.tag(Switch::Notify));
+            let what = "used a translation that its device had filed before the change, of which";
+            self.say(last, format!("{cite} {what} it is told only when it is over ({tag})."));
         }
     }
 

@@ -11,7 +11,7 @@ use pinfold_lab::scenario::{self, MOST_DRAWN, Style};
 use pinfold_lab::{CheckOptions, Config, Detail, Model, Prepared, SCENARIOS, Strategy};
 
 /// Words that a change may put somewhere.
-const PIECES: [&str; 40] = [
+const PIECES: [&str; 42] = [
     "lane",
     "setup",
     "always",
@@ -36,6 +36,8 @@ const PIECES: [&str; 40] = [
     "times",
     "fork",
     "numa-scan",
+    "follow",
+    "unfollow",
     "migrate",
     "as",
     "0",

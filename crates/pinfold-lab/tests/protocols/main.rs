@@ -13,6 +13,7 @@
 mod common;
 mod drops;
 mod faults;
+mod followers;
 mod moves;
 mod pins;
 

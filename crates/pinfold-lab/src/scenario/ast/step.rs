@@ -134,6 +134,19 @@ pub enum Action {
         /// The handle of a `get`.
         handle: Name,
     },
+    /// `follow PAGES as HANDLE`: a device sets up translations of its own when it needs them.
+    Follow {
+        /// Which pages.
+        pages: Pages,
+        /// The name of the result.
+        #[serde(rename = "as")]
+        handle: Name,
+    },
+    /// `unfollow HANDLE`
+    Unfollow {
+        /// The handle of a `follow`.
+        handle: Name,
+    },
     /// `fork CHILD`
     Fork {
         /// The new process.
@@ -180,6 +193,8 @@ impl Action {
             Self::Get { .. } => Verb::Get,
             Self::Unpin { .. } => Verb::Unpin,
             Self::Put { .. } => Verb::Put,
+            Self::Follow { .. } => Verb::Follow,
+            Self::Unfollow { .. } => Verb::Unfollow,
             Self::Fork { .. } => Verb::Fork,
             Self::Exit => Verb::Exit,
             Self::NumaScan { .. } => Verb::NumaScan,
@@ -195,6 +210,7 @@ impl Action {
             Self::Map { area, .. } => Some(Made::Area(area)),
             Self::Fork { child } => Some(Made::Process(child)),
             Self::Pin { grab, .. } | Self::Get { grab, .. } => Some(Made::Handle(&grab.handle)),
+            Self::Follow { handle, .. } => Some(Made::Handle(handle)),
             Self::Read { register, .. } | Self::DeviceRead { register, .. } => {
                 register.as_ref().map(Made::Register)
             }
@@ -205,6 +221,7 @@ impl Action {
             | Self::DeviceWrite { .. }
             | Self::Unpin { .. }
             | Self::Put { .. }
+            | Self::Unfollow { .. }
             | Self::Exit
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
@@ -219,7 +236,9 @@ impl Action {
             Self::DeviceRead { from: place, .. } | Self::DeviceWrite { to: place, .. } => {
                 Some(&place.name)
             }
-            Self::Unpin { handle, .. } | Self::Put { handle } => Some(handle),
+            Self::Unpin { handle, .. } | Self::Put { handle } | Self::Unfollow { handle } => {
+                Some(handle)
+            }
             Self::Map { .. }
             | Self::Unmap { .. }
             | Self::Protect { .. }
@@ -228,6 +247,33 @@ impl Action {
             | Self::Read { .. }
             | Self::Pin { .. }
             | Self::Get { .. }
+            | Self::Follow { .. }
+            | Self::Fork { .. }
+            | Self::Exit
+            | Self::NumaScan { .. }
+            | Self::Migrate { .. }
+            | Self::Signal { .. }
+            | Self::Await { .. } => None,
+        }
+    }
+
+    /// The pages that a device follows from this step on.
+    pub fn follows(&self) -> Option<&Pages> {
+        match self {
+            Self::Follow { pages, .. } => Some(pages),
+            Self::Map { .. }
+            | Self::Unmap { .. }
+            | Self::Protect { .. }
+            | Self::Advise { .. }
+            | Self::Write { .. }
+            | Self::Read { .. }
+            | Self::DeviceWrite { .. }
+            | Self::DeviceRead { .. }
+            | Self::Pin { .. }
+            | Self::Get { .. }
+            | Self::Unpin { .. }
+            | Self::Put { .. }
+            | Self::Unfollow { .. }
             | Self::Fork { .. }
             | Self::Exit
             | Self::NumaScan { .. }
@@ -253,6 +299,8 @@ impl Action {
             | Self::Get { .. }
             | Self::Unpin { .. }
             | Self::Put { .. }
+            | Self::Follow { .. }
+            | Self::Unfollow { .. }
             | Self::Fork { .. }
             | Self::Exit
             | Self::NumaScan { .. }
@@ -282,6 +330,8 @@ impl Action {
             | Self::Get { .. }
             | Self::Unpin { .. }
             | Self::Put { .. }
+            | Self::Follow { .. }
+            | Self::Unfollow { .. }
             | Self::Fork { .. }
             | Self::Exit
             | Self::NumaScan { .. }

@@ -65,6 +65,8 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::DeviceRead { .. }
             | Action::Unpin { .. }
             | Action::Put { .. }
+            | Action::Follow { .. }
+            | Action::Unfollow { .. }
             | Action::Fork { .. }
             | Action::Exit
             | Action::NumaScan { .. }

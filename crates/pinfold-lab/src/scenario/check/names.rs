@@ -1,6 +1,6 @@
 //! What a scenario declares, and from which point on.
 
-use super::super::ast::{Action, Grab, Name, Runner, Scenario, Step};
+use super::super::ast::{Action, Name, Pages, Runner, Scenario, Step};
 use super::super::error::{Code, ScenarioError};
 use super::super::span::Span;
 use std::collections::{HashMap, HashSet};
@@ -101,6 +101,7 @@ fn part<'a>(
 pub(super) enum Kind {
     Pin,
     Get,
+    Follow,
 }
 
 impl Kind {
@@ -108,6 +109,7 @@ impl Kind {
         match self {
             Self::Pin => "pin",
             Self::Get => "get",
+            Self::Follow => "follow",
         }
     }
 
@@ -115,6 +117,7 @@ impl Kind {
         match self {
             Self::Pin => "unpin",
             Self::Get => "put",
+            Self::Follow => "unfollow",
         }
     }
 }
@@ -244,13 +247,26 @@ impl<'a> Names<'a> {
                 let process = Process { made: at, span: child.span, parent, maker, unsure };
                 self.processes.insert(child, process);
             }
-            Action::Pin { grab, .. } => {
-                self.declare_handle(Kind::Pin, at, process, step, grab, errors)
+            Action::Pin { grab, .. } => self.declare_handle(
+                Kind::Pin,
+                at,
+                process,
+                step,
+                (&grab.pages, &grab.handle),
+                errors,
+            ),
+            Action::Get { grab, .. } => self.declare_handle(
+                Kind::Get,
+                at,
+                process,
+                step,
+                (&grab.pages, &grab.handle),
+                errors,
+            ),
+            Action::Follow { pages, handle } => {
+                self.declare_handle(Kind::Follow, at, process, step, (pages, handle), errors)
             }
-            Action::Get { grab, .. } => {
-                self.declare_handle(Kind::Get, at, process, step, grab, errors)
-            }
-            Action::Unpin { handle, .. } | Action::Put { handle } => {
+            Action::Unpin { handle, .. } | Action::Put { handle } | Action::Unfollow { handle } => {
                 if let Some(known) = self.handles.get_mut(handle.as_str()) {
                     known.released.get_or_insert((at, handle.span));
                 }
@@ -281,19 +297,19 @@ impl<'a> Names<'a> {
         at: Point,
         process: Option<&'a Name>,
         step: &'a Step,
-        grab: &'a Grab,
+        (taken, name): (&'a Pages, &'a Name),
         errors: &mut Vec<ScenarioError>,
     ) {
-        if let Some(first) = self.handles.get(grab.handle.as_str()) {
-            return errors.push(duplicate("handle", &grab.handle, first.span));
+        if let Some(first) = self.handles.get(name.as_str()) {
+            return errors.push(duplicate("handle", name, first.span));
         }
-        let length = process.and_then(|process| self.area(process, &grab.pages.area, at));
-        let pages = length.map(|area| grab.pages.extent.resolve(area.pages).1);
-        let span = grab.handle.span;
+        let length = process.and_then(|process| self.area(process, &taken.area, at));
+        let pages = length.map(|area| taken.extent.resolve(area.pages).1);
+        let span = name.span;
         let may_fail = step.may_fail.map(|failure| failure.span);
         let maker = process.map(|name| name.as_str());
         let handle = Handle { made: at, span, kind, pages, released: None, may_fail, maker };
-        self.handles.insert(&grab.handle, handle);
+        self.handles.insert(name, handle);
     }
 
     /// Lets every process know of an ancestor that may not come to exist.

@@ -149,6 +149,12 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<
             Action::Unpin { handle, dirty }
         }
         Verb::Put => Action::Put { handle: cursor.name("a handle")? },
+        Verb::Follow => {
+            let pages = cursor.pages()?;
+            cursor.keyword("as")?;
+            Action::Follow { pages, handle: cursor.new_name("a name for the handle")? }
+        }
+        Verb::Unfollow => Action::Unfollow { handle: cursor.name("a handle")? },
         Verb::Fork => Action::Fork { child: cursor.new_name("a name for the child")? },
         Verb::Exit => Action::Exit,
         Verb::NumaScan => match cursor.peek_word() {
