@@ -1,4 +1,5 @@
-//! A CPU's loads and stores: translation cache, page walk, accessed and dirty bits, faults.
+//! A CPU's loads and stores: translation cache, page walk, accessed and dirty bits, faults; and
+//! those of a device that follows an address space, by the translations that it has filed.
 //!
 //! The cache keeps a translation until it is flushed, even if the tables change. A translation that
 //! is writable and dirty keeps working; a clean one rechecks its entry before the first store
@@ -25,6 +26,15 @@ pub(crate) enum Operation {
     Store(u64),
 }
 
+impl Operation {
+    fn cause(self) -> Cause {
+        match self {
+            Self::Load => Cause::Load,
+            Self::Store(_) => Cause::Store,
+        }
+    }
+}
+
 /// A word in an address space.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
@@ -34,7 +44,7 @@ pub(crate) struct Target {
 
 /// How many times an instruction may fault before this counts as a bug: each fault makes progress
 /// or meets another lane's change.
-pub(crate) const MOST_FAULTS: u32 = 64;
+const MOST_FAULTS: u32 = 64;
 
 impl Machine {
     /// Runs one instruction of the calling CPU, including the faults that it takes. The value is
@@ -45,10 +55,7 @@ impl Machine {
         target: Target,
         operation: Operation,
     ) -> Result<u64, FaultError> {
-        let cause = match operation {
-            Operation::Load => Cause::Load,
-            Operation::Store(_) => Cause::Store,
-        };
+        let cause = operation.cause();
         for _ in 0..MOST_FAULTS {
             if let Some(value) = self.instruction(space, target, operation) {
                 return Ok(value);
@@ -57,6 +64,43 @@ impl Machine {
         }
         self.broken(Oracle::Progress, format!("an access faulted {MOST_FAULTS} times in a row"));
         Ok(0)
+    }
+
+    /// An access of the device that follows `space`, with the faults that it takes. Returns the
+    /// frame that it reached and the word that is there now.
+    pub(crate) fn follow(
+        &self,
+        space: &AddressSpace<Self>,
+        target: Target,
+        operation: Operation,
+    ) -> Result<(Pfn, u64), FaultError> {
+        let at = VirtAddr::of_page(target.page);
+        let cause = operation.cause();
+        let Some(mirror) = self.followers().and_then(|followers| followers.of(space.id())) else {
+            return Err(FaultError::NotMapped(at));
+        };
+        for _ in 0..MOST_FAULTS {
+            let done = mirror.with(|table| {
+                let entry = table.find(target.page);
+                let entry = entry.filter(|entry| cause == Cause::Load || entry.writable)?;
+                self.must_live(space.memory().frames(), entry.frame);
+                let cell = self.word(entry.frame, target.word);
+                let value = match operation {
+                    Operation::Load => cell.load_acquire(),
+                    Operation::Store(value) => {
+                        cell.store_release(value);
+                        value
+                    }
+                };
+                Some((entry.frame, value))
+            });
+            if let Some(done) = done {
+                return Ok(done);
+            }
+            mirror.establish(space, at, cause)?;
+        }
+        self.broken(Oracle::Progress, format!("a device faulted {MOST_FAULTS} times in a row"));
+        Ok((Pfn(0), 0))
     }
 
     /// One attempt; `None` is a fault.

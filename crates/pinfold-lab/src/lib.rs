@@ -25,7 +25,7 @@
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `scenario`, `report`, `hardware`, `named`, `workers`, `counted`, `shipped` | what is asked and answered, and what needs nothing |
-//! | 1 | `words`, `tlb`, `access`, `about`, `waits`, `exits` | parts of an execution |
+//! | 1 | `words`, `tlb`, `access`, `about`, `waits`, `exits`, `follower` | parts of an execution |
 //! | 2 | `journal` | everything that happened in it |
 //! | 3 | `record`, `story` | what is always kept of it; what is told of it |
 //! | 4 | `machine` | the platform under the memory manager |
