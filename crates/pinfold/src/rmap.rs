@@ -48,36 +48,29 @@
 //!   So under that lock, found part of it, it stays part of it.
 
 mod home;
+mod lookup;
 mod node;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 pub(crate) use home::Home;
+pub(crate) use lookup::{Lookup, Lost};
+pub(crate) use tree::Walk;
 
 use crate::addr::Mm;
 use crate::error::NoMemory;
-use crate::rules::RmapCheck;
-use crate::rules::rmap::asks_again;
-use crate::sync::{self, CellName, Inside, Masks, Park, ReadGuard, SpinLock, SpinLocked, Stable};
+use crate::sync::{Park, ReadGuard};
 
 use home::NONE;
-use node::{Census, Node};
+use node::Census;
+use slots::Slots;
 use tree::{Left, Tree};
 
 /// All families of a machine.
 pub(crate) struct AnonRegistry {
-    /// The slot with number `n` is at `n - 1`: number 0 is none.
-    nodes: Stable<Node>,
-    slots: SpinLock<Slots>,
-}
-
-/// The slots that are part of no family.
-struct Slots {
-    /// The first free one; each names the next.
-    free: u32,
-    /// How many slots have been in use, ever.
-    made: u32,
+    slots: Slots,
 }
 
 /// A family that walkers may read, and what is known of a page's home there.
@@ -88,69 +81,19 @@ pub(crate) struct Members<'a, W: Park> {
 /// A reference on a family: its lock is the same one as long as this lives.
 #[must_use]
 pub(crate) struct Hold<'a> {
-    families: &'a AnonRegistry,
+    slots: &'a Slots,
     root: u32,
-}
-
-/// What a look-up found where the family of a mapped page should be: INV-RMAP-1 is broken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Lost {
-    /// Free memory.
-    Freed,
-    /// A family that the page has never been part of.
-    Reused,
-}
-
-/// A look-up of a page's family. `mapped` says whether the page is mapped, now.
-pub(crate) struct Lookup<M> {
-    home: Home,
-    check: RmapCheck,
-    mapped: M,
-}
-
-impl<M: Fn() -> bool> Lookup<M> {
-    /// The look-up for a page with this home, by the rule `rmap-check`.
-    pub(crate) fn new(home: Home, check: RmapCheck, mapped: M) -> Self {
-        Self { home, check, mapped }
-    }
-
-    /// Whether there is something to look up.
-    fn begins(&self) -> bool {
-        self.home.slot() != NONE && (self.mapped)()
-    }
-
-    /// Whether the page is still mapped, as far as the walker wants to know.
-    fn still(&self) -> bool {
-        !asks_again(self.check) || (self.mapped)()
-    }
-
-    /// Nothing is wrong with not finding the family of a page that is no longer mapped.
-    fn lost<T>(&self, how: Lost) -> Result<Option<T>, Lost> {
-        if self.still() { Err(how) } else { Ok(None) }
-    }
-}
-
-/// Whether a walk continues.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Walk {
-    On,
-    Stop,
 }
 
 /// Joining and leaving. All of these are given the homes of areas, which keep their members listed.
 impl AnonRegistry {
     pub(crate) fn new() -> Self {
-        Self { nodes: Stable::new(), slots: SpinLock::new(Slots { free: NONE, made: 0 }) }
+        Self { slots: Slots::new() }
     }
 
     /// Names the lock for a trace, once it is in its final place.
     pub(crate) fn label(&self) {
-        let slots = &self.slots;
-        sync::label(slots, size_of_val(slots), |_| CellName::Object {
-            object: "families",
-            index: 0,
-            cell: "",
-        });
+        self.slots.label();
     }
 
     /// A family with one area of `mm` as its first member: the area's home.
@@ -158,10 +101,10 @@ impl AnonRegistry {
     /// # Errors
     /// When the heap is exhausted.
     pub(crate) fn found(&self, mm: Mm, park: &impl Park) -> Result<Home, NoMemory> {
-        let root = self.take_slot()?;
+        let root = self.slots.take()?;
         // A walker of the slot's last life may still have the lock.
-        let home = Tree::write(self, root, park).found(mm);
-        self.node(root).refs.write_once(1);
+        let home = Tree::write(&self.slots, root, park).found(mm);
+        self.slots.node(root).refs.write_once(1);
         Ok(home)
     }
 
@@ -177,85 +120,28 @@ impl AnonRegistry {
         child: Mm,
         park: &impl Park,
     ) -> Result<(Home, Home), NoMemory> {
-        Tree::write(self, self.root_of(parent), park).join(parent.slot(), child)
+        Tree::write(&self.slots, self.root_of(parent), park).join(parent.slot(), child)
     }
 
     /// One more area of a member belongs to the family: it was split.
     pub(crate) fn again(&self, home: Home, park: &impl Park) {
-        Tree::write(self, self.root_of(home), park).again(home.slot());
+        Tree::write(&self.slots, self.root_of(home), park).again(home.slot());
     }
 
     /// An area with this home has left; nothing maps a page of it any more. The last one of all
     /// ends the family.
     pub(crate) fn leave(&self, home: Home, park: &impl Park) {
         let root = self.root_of(home);
-        let left = Tree::write(self, root, park).leave(home.slot());
+        let left = Tree::write(&self.slots, root, park).leave(home.slot());
         match left {
             Left::Some => {}
-            Left::None => drop(Hold { families: self, root }),
+            Left::None => drop(Hold { slots: &self.slots, root }),
         }
     }
 
     /// The root of the family of an area that has not left.
     fn root_of(&self, home: Home) -> u32 {
-        self.node(home.slot()).place().root
-    }
-
-    fn node(&self, slot: u32) -> &Node {
-        self.nodes.at(slot.wrapping_sub(1))
-    }
-}
-
-/// The slots.
-impl AnonRegistry {
-    fn lock_slots(&self) -> Inside<SpinLocked<'_, Slots>> {
-        Inside::lock(Masks::Preemption, || self.slots.lock())
-    }
-
-    /// A slot that is part of no family.
-    fn take_slot(&self) -> Result<u32, NoMemory> {
-        let mut slots = self.lock_slots();
-        let free = slots.free;
-        if free != NONE {
-            // SAFETY: a free slot's links are under the lock that is held.
-            slots.free = unsafe { self.node(free).links.read() }.younger;
-            return Ok(free);
-        }
-        let made = slots.made;
-        self.nodes.grow(made, Node::vacant)?;
-        slots.made = made + 1;
-        let slot = made + 1;
-        self.label_slot(slot);
-        Ok(slot)
-    }
-
-    fn label_slot(&self, slot: u32) {
-        let node = self.node(slot);
-        sync::label(node, size_of_val(node), move |offset| CellName::Object {
-            object: "family",
-            index: u64::from(slot - 1),
-            cell: Node::cell(offset),
-        });
-    }
-
-    /// Ends the life of a slot in a family, whose lock the caller has, and frees it.
-    fn retire(&self, slot: u32) {
-        self.node(slot).leave_family();
-        self.give_slot(slot);
-    }
-
-    /// A slot is free from now on. One whose count of forks has come to its end is not used again:
-    /// its next life could not be told from this one.
-    fn give_slot(&self, slot: u32) {
-        let mut slots = self.lock_slots();
-        // SAFETY: the slot has left its family, and the caller says that it is free: its links are
-        // under the lock that is held.
-        let links = unsafe { self.node(slot).links.write() };
-        if links.forks == u32::MAX {
-            return;
-        }
-        links.younger = slots.free;
-        slots.free = slot;
+        self.slots.node(home.slot()).place().root
     }
 }
 
@@ -274,11 +160,11 @@ impl AnonRegistry {
         if !page.begins() {
             return Ok(None);
         }
-        let root = self.node(page.home.slot()).place().root;
+        let root = self.slots.node(page.home.slot()).place().root;
         if root == NONE {
             return page.lost(Lost::Freed);
         }
-        let tree = match Tree::try_read(self, root, park) {
+        let tree = match Tree::try_read(&self.slots, root, park) {
             Some(tree) => tree,
             None => match self.sleep_for(root, page, park)? {
                 Some(tree) => tree,
@@ -307,7 +193,7 @@ impl AnonRegistry {
         if !page.still() {
             return Ok(None);
         }
-        let tree = Tree::read(self, root, park);
+        let tree = Tree::read(&self.slots, root, park);
         drop(hold);
         Ok(Some(tree))
     }
@@ -321,7 +207,7 @@ impl AnonRegistry {
         if !page.begins() {
             return Ok(None);
         }
-        let place = self.node(page.home.slot()).place();
+        let place = self.slots.node(page.home.slot()).place();
         if place.root == NONE {
             return page.lost(Lost::Freed);
         }
@@ -336,28 +222,28 @@ impl AnonRegistry {
     }
 
     fn is_free(&self, home: Home) -> bool {
-        self.node(home.slot()).place().root == NONE
+        self.slots.node(home.slot()).place().root == NONE
     }
 
     /// A reference on the family, unless it has ended.
     fn hold_root(&self, root: u32) -> Option<Hold<'_>> {
         let more = |refs: u32| if refs == 0 { None } else { refs.checked_add(1) };
-        self.node(root).refs.try_update(more).ok()?;
-        Some(Hold { families: self, root })
+        self.slots.node(root).refs.try_update(more).ok()?;
+        Some(Hold { slots: &self.slots, root })
     }
 }
 
 impl<'a> Hold<'a> {
     /// The family, locked for reading.
     pub(crate) fn lock<W: Park>(&self, park: &'a W) -> Members<'a, W> {
-        Members { tree: Tree::read(self.families, self.root, park) }
+        Members { tree: Tree::read(self.slots, self.root, park) }
     }
 }
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        if self.families.node(self.root).refs.fetch_sub(1) == 1 {
-            self.families.give_slot(self.root);
+        if self.slots.node(self.root).refs.fetch_sub(1) == 1 {
+            self.slots.give(self.root);
         }
     }
 }

@@ -9,7 +9,7 @@ use super::super::error::NOT_YET;
 use super::super::{
     Base, CowPublish, FastRecheck, ForceWrite, ForkPin, ForkRace, Given, GupNuma, MigrationAd,
     MigrationKind, Named, NumaFault, NumaSkip, NumaWrite, PRESETS, PteCow, ReadGup, Release,
-    RuleError, Rules, ShareOrder, Switch, TableFree, WriteUpgrade, ZeroPin,
+    RmapCheck, RuleError, Rules, ShareOrder, Switch, TableFree, WriteUpgrade, ZeroPin,
 };
 
 fn refused(text: &str) -> String {
@@ -269,7 +269,7 @@ fn variants_read_back(switch: Switch) -> bool {
     each! {
         PteCow, ReadGup, ForkPin, ForkRace, NumaSkip, NumaWrite, NumaFault, MigrationKind,
         MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, WriteUpgrade, FastRecheck,
-        CowPublish, TableFree,
+        CowPublish, TableFree, RmapCheck,
     }
 }
 

@@ -21,13 +21,20 @@ use crate::sync::{Park, ReadGuard, WriteGuard};
 
 use super::home::{Home, NONE};
 use super::node::{Census, Links, Place};
-use super::{AnonRegistry, Walk};
+use super::slots::Slots;
 
 /// A family under its lock.
 pub(super) struct Tree<'a, G> {
-    families: &'a AnonRegistry,
+    slots: &'a Slots,
     root: u32,
     census: G,
+}
+
+/// Whether a walk continues.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Walk {
+    On,
+    Stop,
 }
 
 /// What leaving left.
@@ -41,35 +48,35 @@ pub(super) enum Left {
 
 impl<'a, W: Park> Tree<'a, ReadGuard<'a, Census, W>> {
     /// The family whose root is in slot `root`, once nobody changes it.
-    pub(super) fn read(families: &'a AnonRegistry, root: u32, park: &'a W) -> Self {
-        Self { families, root, census: families.node(root).lock.read(park) }
+    pub(super) fn read(slots: &'a Slots, root: u32, park: &'a W) -> Self {
+        Self { slots, root, census: slots.node(root).lock.read(park) }
     }
 
     /// The same, if nobody changes it or waits to.
-    pub(super) fn try_read(families: &'a AnonRegistry, root: u32, park: &'a W) -> Option<Self> {
-        let census = families.node(root).lock.try_read(park)?;
-        Some(Self { families, root, census })
+    pub(super) fn try_read(slots: &'a Slots, root: u32, park: &'a W) -> Option<Self> {
+        let census = slots.node(root).lock.try_read(park)?;
+        Some(Self { slots, root, census })
     }
 }
 
 impl<'a, W: Park> Tree<'a, WriteGuard<'a, Census, W>> {
     /// The family whose root is in slot `root`, for the caller alone.
-    pub(super) fn write(families: &'a AnonRegistry, root: u32, park: &'a W) -> Self {
-        Self { families, root, census: families.node(root).lock.write(park) }
+    pub(super) fn write(slots: &'a Slots, root: u32, park: &'a W) -> Self {
+        Self { slots, root, census: slots.node(root).lock.write(park) }
     }
 }
 
 impl<G: Deref<Target = Census>> Tree<'_, G> {
     /// Whether the page with this home was homed in this family, which its slot is part of.
     pub(super) fn has(&self, home: Home) -> bool {
-        let place = self.families.node(home.slot()).place();
+        let place = self.slots.node(home.slot()).place();
         place.root == self.root && place.covers(home)
     }
 
     fn links(&self, slot: u32) -> &Links {
         // SAFETY: the family's lock is held, which its slots' links are under. The callers get
         // their slots from the root, from links, or from a home that `has` has seen.
-        unsafe { self.families.node(slot).links.read() }
+        unsafe { self.slots.node(slot).links.read() }
     }
 
     /// Calls `visit` for each member that may map a page with this home, parents before children,
@@ -117,7 +124,7 @@ impl<G: DerefMut<Target = Census>> Tree<'_, G> {
     fn links_mut(&mut self, slot: u32) -> &mut Links {
         // SAFETY: as for `links`; the lock is held for writing, and no other reference into the
         // tree outlives a use of `self`.
-        unsafe { self.families.node(slot).links.write() }
+        unsafe { self.slots.node(slot).links.write() }
     }
 
     /// Begins the family in its root's slot, with one area of `mm` as its first member.
@@ -133,7 +140,7 @@ impl<G: DerefMut<Target = Census>> Tree<'_, G> {
     /// From now on the slot is part of this family.
     fn settle(&self, slot: u32, first: u32) {
         let place = Place { root: self.root, first };
-        self.families.node(slot).place.write_once(place.bits());
+        self.slots.node(slot).place.write_once(place.bits());
     }
 
     /// One more area of a member belongs to the family.
@@ -179,13 +186,13 @@ impl<G: DerefMut<Target = Census>> Tree<'_, G> {
 
     /// Whether the slot is part of the family already: then it is a spare one.
     fn is_part(&self, slot: u32) -> bool {
-        self.families.node(slot).place().root == self.root
+        self.slots.node(slot).place().root == self.root
     }
 
     fn take_slot(&mut self) -> Result<u32, NoMemory> {
         let spare = self.census.spare;
         if spare == NONE {
-            return self.families.take_slot();
+            return self.slots.take();
         }
         self.census.spare = self.links(spare).younger;
         Ok(spare)
@@ -234,8 +241,8 @@ impl<G: DerefMut<Target = Census>> Tree<'_, G> {
         self.replace(slot, links.older, links.younger);
         self.links_mut(links.parent).children -= 1;
         self.census.husks -= 1;
-        if links.base == self.families.node(slot).place().first {
-            self.families.retire(slot);
+        if links.base == self.slots.node(slot).place().first {
+            self.slots.retire(slot);
         } else {
             self.put_aside(slot);
         }
@@ -280,8 +287,8 @@ impl<G: DerefMut<Target = Census>> Tree<'_, G> {
         while self.census.spare != NONE {
             let spare = self.census.spare;
             self.census.spare = self.links(spare).younger;
-            self.families.retire(spare);
+            self.slots.retire(spare);
         }
-        self.families.node(self.root).leave_family();
+        self.slots.node(self.root).leave_family();
     }
 }
