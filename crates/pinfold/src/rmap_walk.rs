@@ -6,7 +6,7 @@
 //! may map the page does not say that it does. No lock of an address space is taken, as these come
 //! before the ones held here.
 
-use crate::addr::{Mm, Pfn, Vpn};
+use crate::addr::{Mm, Pfn, SpaceId, Vpn};
 use crate::event::Bug;
 use crate::memory::Memory;
 use crate::platform::{Platform, WalkSection};
@@ -47,6 +47,16 @@ impl<P: Platform> Memory<P> {
         visit: impl FnMut(Mm, Vpn, Cursor<'_, P>) -> Walk,
     ) {
         self.visit_members(&family.lock(self.platform()), pfn, visit);
+    }
+
+    /// The address spaces that [`Memory::walk_mapped`] asks.
+    pub(crate) fn each_that_may_map(&self, pfn: Pfn, mut visit: impl FnMut(SpaceId)) {
+        let home = self.frames().page(pfn).home();
+        let Some(family) = self.hold_family(pfn) else { return };
+        family.lock(self.platform()).walk(home, |mm| {
+            visit(mm.id);
+            Walk::On
+        });
     }
 
     fn visit_members(

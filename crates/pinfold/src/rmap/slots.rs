@@ -93,4 +93,10 @@ impl Slots {
         links.younger = list.free;
         list.free = slot;
     }
+
+    /// How many slots have been in use, ever.
+    #[cfg(test)]
+    pub(super) fn made(&self) -> u32 {
+        self.lock().made
+    }
 }
