@@ -61,7 +61,7 @@ pub(crate) use tree::Walk;
 
 use crate::addr::Mm;
 use crate::error::NoMemory;
-use crate::sync::{Park, ReadGuard};
+use crate::sync::{Park, ReadGuard, smp_rmb};
 
 use home::NONE;
 use node::Census;
@@ -225,10 +225,13 @@ impl AnonRegistry {
         self.slots.node(home.slot()).place().root == NONE
     }
 
-    /// A reference on the family, unless it has ended.
+    /// A reference on the family, unless it has ended: then its pages are seen to be unmapped.
     fn hold_root(&self, root: u32) -> Option<Hold<'_>> {
         let more = |refs: u32| if refs == 0 { None } else { refs.checked_add(1) };
-        self.slots.node(root).refs.try_update(more).ok()?;
+        if self.slots.node(root).refs.try_update(more).is_err() {
+            smp_rmb();
+            return None;
+        }
         Some(Hold { slots: &self.slots, root })
     }
 }

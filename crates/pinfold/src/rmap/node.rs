@@ -120,7 +120,12 @@ impl Node {
     /// From now on the slot is part of no family. The caller has the lock of the one that it is part
     /// of, so that a walker that holds the lock, and finds the slot in the family, keeps it there.
     pub(super) fn leave_family(&self) {
-        self.place.write_once(Place::FREE.bits());
+        self.set_place(Place::FREE);
+    }
+
+    /// A release: whoever reads the new place sees what was unmapped before.
+    pub(super) fn set_place(&self, place: Place) {
+        self.place.store_release(place.bits());
     }
 
     /// The name of the cell at this offset, for a trace.

@@ -139,8 +139,7 @@ impl<G: DerefMut<Target = Census>> Tree<'_, G> {
 
     /// From now on the slot is part of this family.
     fn settle(&self, slot: u32, first: u32) {
-        let place = Place { root: self.root, first };
-        self.slots.node(slot).place.write_once(place.bits());
+        self.slots.node(slot).set_place(Place { root: self.root, first });
     }
 
     /// One more area of a member belongs to the family.
