@@ -1,12 +1,13 @@
 //! How far the hot paths are from their limit, on the reader's machine.
 //!
 //! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`,
-//! `fault`, `metadata`, `frame`. Each line names the goal it stands against. All figures are
+//! `fault`, `metadata`, `frame`, `family`. Each line names the goal it stands against. All figures are
 //! bookkeeping only: no exception entry, no real translation cache, no charging.
 //!
 //! `--once <operation>` runs one round without measuring, for `instructions.sh`.
 
 mod bare;
+mod families;
 mod faults;
 mod forks;
 mod frames;
@@ -16,12 +17,13 @@ mod pairs;
 mod pins;
 mod world;
 
-const GROUPS: [(&str, fn()); 5] = [
+const GROUPS: [(&str, fn()); 6] = [
     ("pin", pins::run),
     ("fork", forks::run),
     ("fault", faults::run),
     ("metadata", metadata::run),
     ("frame", frames::run),
+    ("family", families::run),
 ];
 
 fn main() {
@@ -33,7 +35,7 @@ fn main() {
         return once(operation);
     }
     if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, _)| name != word)) {
-        eprintln!("no such group: {word}; there are pin, fork, fault, metadata and frame");
+        eprintln!("no such group: {word}; there are pin, fork, fault, metadata, frame and family");
         std::process::exit(2);
     }
     println!("{}", machine());
@@ -51,8 +53,12 @@ fn once(operation: &str) {
         (_, Some((_, path))) => faults::once(path),
         ("pin" | "unpin", None) => pins::once(),
         ("fork" | "zap", None) => forks::once(),
+        ("move-alone", None) => families::once(1),
+        ("move-beside", None) => families::once(10_000),
         _ => {
-            eprintln!("no such operation: pin, unpin, fork, zap, zero, touch, reuse, copy");
+            eprintln!(
+                "no such operation: pin, unpin, fork, zap, zero, touch, reuse, copy, move-alone, move-beside"
+            );
             std::process::exit(2);
         }
     };

@@ -3,7 +3,9 @@
 
 use std::hint::black_box;
 
-use pinfold::{Access, AddressSpace, Advice, Cause, Fault, Pins, Term, VirtRange};
+use pinfold::{
+    Access, AddressSpace, Advice, Cause, Fault, Moved, NodeId, Pins, Platform, Term, VirtRange,
+};
 
 use crate::world::Machine;
 
@@ -20,6 +22,21 @@ pub(crate) fn unpin(pins: Pins<Machine>) {
 #[inline(never)]
 pub(crate) fn fork(space: &AddressSpace<Machine>) -> AddressSpace<Machine> {
     space.fork().expect("there are frames for the child's tables")
+}
+
+/// As [`fork`], of a space with a page or two.
+#[inline(never)]
+pub(crate) fn fork_small<P: Platform>(space: &AddressSpace<P>) -> AddressSpace<P> {
+    space.fork().expect("there are frames for the child's tables")
+}
+
+#[inline(never)]
+pub(crate) fn migrate<P: Platform>(
+    space: &AddressSpace<P>,
+    range: VirtRange,
+    node: NodeId,
+) -> Moved {
+    space.migrate(range, node)
 }
 
 #[inline(never)]

@@ -296,6 +296,10 @@ pub enum Bug {
     FreedWhileMapped(Pfn),
     /// An anonymous page was pinned without being exclusive (INV-PIN-2).
     PinnedNotExclusive(Pfn),
+    /// The family of a mapped page has ended, and its memory is free (INV-RMAP-1).
+    FamilyFreed(Pfn),
+    /// The family of a mapped page has ended, and its memory is another family's (INV-RMAP-1).
+    FamilyReused(Pfn),
     /// An anonymous page is mapped writable without being exclusive (facts 1.5 I1).
     WritableNotExclusive(Pfn),
 }
@@ -307,6 +311,12 @@ impl fmt::Display for Bug {
             Self::MapUnderflow(pfn) => write!(f, "{pfn} lost more mappings than it had"),
             Self::FreedWhileMapped(pfn) => write!(f, "{pfn} was freed while still mapped"),
             Self::PinnedNotExclusive(pfn) => write!(f, "{pfn} was pinned without being exclusive"),
+            Self::FamilyFreed(pfn) => {
+                write!(f, "the reverse map of {pfn} led into freed memory")
+            }
+            Self::FamilyReused(pfn) => {
+                write!(f, "the reverse map of {pfn} led into another family")
+            }
             Self::WritableNotExclusive(pfn) => {
                 write!(f, "{pfn} is mapped writable without being exclusive")
             }

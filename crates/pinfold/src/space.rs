@@ -5,7 +5,7 @@
 //!
 //! 1. the address space's lock (parent before child at fork)
 //! 2. the lock of a page
-//! 3. the member list of a family, the page list of an object
+//! 3. the lock of a family, the page list of an object
 //! 4. the lock of a page table (child's before parent's at fork)
 //! 5. the lock of a node's free frames, or the locks that an outside owner of the frames takes
 //!    ([`crate::FrameSource`])
@@ -20,7 +20,7 @@ use crate::memory::Memory;
 use crate::object::SharedObject;
 use crate::platform::Platform;
 use crate::pte::Format;
-use crate::rmap::Family;
+use crate::rmap::Home;
 use crate::sync::{
     self, AtomicU32, CellName, Counter, ReadGuard, RwSem, SeqCount, Shared, WriteGuard,
 };
@@ -255,14 +255,14 @@ impl<P: Platform> Space<P> {
 
     /// Merges the areas on both sides of `page` if they are alike.
     pub(crate) fn merge(&self, map: &mut AreaMap<P>, page: Vpn) {
-        if let Some(Backing::Private(family)) = map.merge_at(page) {
-            self.leave_family(&family);
+        if let Some(Backing::Private(home)) = map.merge_at(page) {
+            self.leave_family(home);
         }
     }
 
     /// One of this address space's areas no longer belongs to the family.
-    pub(crate) fn leave_family(&self, family: &Family) {
-        family.leave(self.mm, self.mem.anon(), self.mem.platform());
+    pub(crate) fn leave_family(&self, home: Home) {
+        self.mem.anon().leave(home, self.mem.platform());
     }
 
     /// Makes areas start at both ends of `range`, so that it covers whole areas only. Allocates
@@ -282,8 +282,8 @@ impl<P: Platform> Space<P> {
             .map(|page| map.split_by(page).is_some_and(&changes).then_some(page));
         map.reserve(ends.iter().flatten().count())?;
         for page in ends.into_iter().flatten() {
-            if let Some(Backing::Private(family)) = map.split_at(page)? {
-                family.join(self.mm, self.mem.platform())?;
+            if let Some(Backing::Private(home)) = map.split_at(page)? {
+                self.mem.anon().again(home, self.mem.platform());
             }
         }
         Ok(())

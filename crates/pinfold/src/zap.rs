@@ -45,8 +45,8 @@ impl<P: Platform> Space<P> {
     fn drop_area(&self, map: &mut AreaMap<P>, first: Vpn, gather: &mut Gather<'_, P>) {
         let Some(area) = map.remove(first) else { return };
         self.zap(area.range, gather);
-        if let Backing::Private(family) = &area.backing {
-            self.leave_family(family);
+        if let Backing::Private(home) = area.backing {
+            self.leave_family(home);
         }
     }
 

@@ -34,7 +34,7 @@ fn the_oldest_preset_is_linux_5_8() {
          numa-skip=map-count numa-write=saved numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
          gup-numa=honor write-upgrade=never fast-recheck=on cow-publish=after-flush \
-         table-free=after-walkers notify=around"
+         table-free=after-walkers rmap-check=after-lock notify=around"
     );
 }
 
