@@ -1,7 +1,8 @@
 //! Unmapping: munmap, MADV_DONTNEED, exit.
 //!
-//! Order of an unmap (facts 6.5): cut the areas out, withdraw the entries into a gather, leave the
-//! families, unlink the tables, flush once, free the pages, wait for the walkers, free the tables.
+//! Order of an unmap (facts 6.5): cut the areas out; for each of them withdraw the entries into a
+//! gather, leave the family, unlink the tables that it alone needed; flush once, free the pages,
+//! wait for the walkers, free the tables. Only tables over the areas that go are looked at.
 //! Pages lose their mapping under the page-table lock, before the flush; their reference after it.
 //! The delayed form for dirty file pages (6.2) belongs to writeback.
 //!
@@ -30,23 +31,26 @@ impl<P: Platform> Space<P> {
             return Ok(());
         }
         self.isolate(&mut map, range)?;
-        let hole = map.hole_around(range, Vpn(P::Format::PAGES));
         let mut gather = Gather::new(self.mem(), self.id());
         while let Some(first) = map.first_in(range).map(|area| area.range.first_page()) {
             self.drop_area(&mut map, first, &mut gather);
         }
-        self.tables().unlink(hole, self.end_page(), &mut |table| gather.add_table(table));
         gather.finish();
         Ok(())
     }
 
-    /// Takes one area out with its pages.
+    /// Takes one area out with its pages, and the tables that no area needs any more.
     fn drop_area(&self, map: &mut AreaMap<P>, first: Vpn, gather: &mut Gather<'_, P>) {
         let Some(area) = map.remove(first) else { return };
         self.zap(area.range, gather);
         if let Backing::Private(family) = &area.backing {
             self.leave_family(family);
         }
+        // Every table covers pages of some area, so those that are left without one cover pages of
+        // this one.
+        let hole = map.hole_around(area.range, Vpn(P::Format::PAGES));
+        let (gone, end) = (area.range.numbers(), self.end_page());
+        self.tables().unlink(gone, &hole, end, &mut |table| gather.add_table(table));
     }
 
     /// Unmaps everything: what dropping the owner does.
@@ -56,8 +60,6 @@ impl<P: Platform> Space<P> {
         while let Some(first) = map.first_page() {
             self.drop_area(&mut map, first, &mut gather);
         }
-        let (all, end) = (Vpn(P::Format::PAGES), self.end_page());
-        self.tables().unlink(Vpn(0)..all, end, &mut |table| gather.add_table(table));
         self.mem().platform().retire_root(self.id(), self.root());
         gather.add_table(self.root());
         gather.finish();

@@ -82,6 +82,26 @@ fn tables_of_a_far_neighbour_stay() {
 }
 
 #[test]
+fn an_unmap_looks_at_what_its_range_touches_and_at_nothing_else() {
+    let (mem, space) = world();
+    map(&space, 1 << 9, 1, RW);
+    map(&space, 1 << 34, 1, RW);
+    store(&space, 1 << 9, 1).unwrap();
+    let rig = mem.platform();
+    map(&space, 1 << 20, 1 << 15, RW);
+    let untouched = rig.looks(|| space.unmap(pages(1 << 20, 1 << 15)).unwrap());
+    assert!(untouched <= 2 * 3, "{untouched} looks for no table at all");
+    map(&space, 1 << 20, 1 << 15, RW);
+    store(&space, 1 << 20, 1).unwrap();
+    // Twice 64 entries that name tables of pages, what leads there, and the one table itself.
+    let touched = rig.looks(|| space.unmap(pages(1 << 20, 1 << 15)).unwrap());
+    assert!(touched <= 2 * (64 + 3) + 2, "{touched} looks for 64 tables at most");
+    let left = rig.looks(|| drop(space));
+    assert!(left <= 2 * (2 * 4 + 4), "{left} looks for two areas of one page");
+    Audit::of(&mem).check();
+}
+
+#[test]
 fn dontneed_drops_the_contents_and_keeps_area_and_tables() {
     let (mem, space) = world();
     map(&space, 16, 4, RW);
