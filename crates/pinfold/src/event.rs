@@ -273,6 +273,10 @@ events! {
     Unpinned(pfn: Pfn) = "unpinned": Passing("unpin {pfn}"), under(always);
     /// An entry was zapped.
     Zapped(pfn: Pfn) = "zapped": Line("zap {pfn}"), under(always);
+    /// Writeback took write permission and the dirty mark from an entry of a file's page.
+    EntryCleaned(pfn: Pfn) = "entry-cleaned": Line("writeback: {pfn} ro and clean here"), under(always);
+    /// Writeback took the mark off a file's page, and writes it.
+    WrittenBack(pfn: Pfn) = "written-back": Line("writeback: {pfn} is clean, and written"), under(always);
     /// A frame was freed.
     Freed(pfn: Pfn) = "freed": Passing("free {pfn}"), under(always);
     /// mprotect changed a mapped entry.
@@ -294,6 +298,8 @@ pub enum Bug {
     MapUnderflow(Pfn),
     /// A frame lost its last reference while entries still map it (INV-FRAME-1).
     FreedWhileMapped(Pfn),
+    /// A mapped anonymous page names a family that is gone (INV-RMAP-1).
+    MappedWithoutFamily(Pfn),
     /// An anonymous page was pinned without being exclusive (INV-PIN-2).
     PinnedNotExclusive(Pfn),
     /// An anonymous page is mapped writable without being exclusive (facts 1.5 I1).
@@ -306,6 +312,9 @@ impl fmt::Display for Bug {
             Self::RefUnderflow(pfn) => write!(f, "{pfn} lost more references than it had"),
             Self::MapUnderflow(pfn) => write!(f, "{pfn} lost more mappings than it had"),
             Self::FreedWhileMapped(pfn) => write!(f, "{pfn} was freed while still mapped"),
+            Self::MappedWithoutFamily(pfn) => {
+                write!(f, "{pfn} is mapped, and the reverse map that it names is gone")
+            }
             Self::PinnedNotExclusive(pfn) => write!(f, "{pfn} was pinned without being exclusive"),
             Self::WritableNotExclusive(pfn) => {
                 write!(f, "{pfn} is mapped writable without being exclusive")

@@ -127,12 +127,10 @@ impl<P: Platform> Copying<'_, P> {
         to.reserve(from.len())?;
         for area in from.iter().filter(|area| !area.on_fork.contains(OnFork::LEAVE)) {
             let mut copy = area.clone();
-            if let Backing::Private(family) = &area.backing {
-                if area.on_fork.contains(OnFork::WIPE) {
-                    copy.backing = Backing::Private(mem.anon().found(mm, mem.platform())?);
-                } else {
-                    family.join(mm, mem.platform())?;
-                }
+            if area.is_cow() && area.on_fork.contains(OnFork::WIPE) {
+                copy.backing = Backing::Private(mem.anon().found(mm, mem.platform())?);
+            } else {
+                self.child.join(&area.backing)?;
             }
             to.insert(copy)?;
             if area.is_cow() && !area.on_fork.contains(OnFork::WIPE) {

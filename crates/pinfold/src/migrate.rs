@@ -19,7 +19,7 @@
 use core::ops::Range;
 
 use crate::addr::{Mm, NodeId, Pfn, SpaceId, VirtRange, Vpn, each_page};
-use crate::event::EventKind;
+use crate::event::{Bug, EventKind};
 use crate::frame::{Counts, Flags, Isolation, Placement, Start};
 use crate::memory::Memory;
 use crate::platform::{Platform, WalkSection};
@@ -162,7 +162,9 @@ impl<P: Platform> Memory<P> {
 
     fn walk_rmap(&self, pfn: Pfn, mut visit: impl FnMut(Mm, Vpn, Cursor<'_, P>) -> Walk) {
         let (family, page) = self.frames().page(pfn).rmap();
-        let Some(family) = self.anon().find(family) else { return };
+        let Some(family) = self.anon().find(family) else {
+            return self.must_be_unmapped(pfn);
+        };
         family.walk(self.platform(), |mm| {
             let Some(leaf) = self.held_leaf(mm, page) else { return Walk::On };
             let result = visit(mm, page, leaf.lock());
@@ -171,12 +173,20 @@ impl<P: Platform> Memory<P> {
         });
     }
 
+    /// The family of a page is gone, which takes all its mappings with it first: INV-RMAP-1.
+    #[cold]
+    fn must_be_unmapped(&self, pfn: Pfn) {
+        if self.frames().counts_as(pfn, |counts| counts.maps() != 0) {
+            self.platform().bug(Bug::MappedWithoutFamily(pfn));
+        }
+    }
+
     /// The table that maps `page`, with a reference. A member may unmap another of its areas and
     /// free tables there during the walk. The address space's lock would prevent that, but comes
     /// before the locks held here: the walk section guards the search, the reference the use. A
     /// table that is unlinked in the meantime has no entries left, and the one that drops the last
     /// reference frees it.
-    fn held_leaf(&self, mm: Mm, page: Vpn) -> Option<Leaf<'_, P>> {
+    pub(crate) fn held_leaf(&self, mm: Mm, page: Vpn) -> Option<Leaf<'_, P>> {
         let _section = WalkSection::open(self.platform());
         let leaf = Tables::new(self, mm.root).leaf(page)?;
         self.frames().table(leaf.table).get();
