@@ -39,6 +39,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "counter-overflow",
     "cow-published-early",
     "delay-all-rmap",
+    "delay-all-rmap-reuse",
     "dirty-cow",
     "exit-races-pin",
     "fast-pin-reused-frame",

@@ -31,6 +31,7 @@
 //! | the hinting fault | if [`recomputes_write`](numa::recomputes_write), the two questions of mprotect | the entry as it will be | table lock, the entry found to be the one that faulted | Make it accessible, writable on *yes*. [`NumaFault`] says whether before or after the move; if the table lock was dropped in between, compare again, and under [`NumaFault::IsolateUnderLock`] restore without write permission. |
 //! | migration takes an entry out, and so do swap-out and merging | [`maybe_dma_pinned`](pin::maybe_dma_pinned) if the page is marked and [`remembers_mark`](migrate::remembers_mark) | the page after the entry was cleared and flushed | page lock, table lock, flushed unless [`batches_flushes`](migrate::batches_flushes); between clearing and asking, and after clearing the mark, full barriers if [`brings_barriers`](migrate::brings_barriers) | *Yes*: put the entry back and stop. *No*, or not asked: clear the mark. What replaces the entry remembers `Write`, `ReadExclusive` (it was marked) or `Read`, and the accessed and dirty bits if [`carries_accessed_dirty`](migrate::carries_accessed_dirty). The page moves only if no reference is left but the mover's. |
 //! | migration restores an entry | nothing | | page locks of the old and the new page until all entries are back, table lock | `Write` gives the write bit; `Write` and `ReadExclusive` give the mark. |
+//! | a walk over all that map a page, without a lock that keeps its anon_vma | [`asks_again`](rmap::asks_again) | [`RmapCheck`] | a reference on the page; the anon_vma's memory type-stable | *Yes*: after the anon_vma's lock, or a reference on it, is taken, look again if the page is mapped; if not, give back what was taken and visit nobody. |
 //! | swap-in | nothing yet: swap has no switch so far | | table lock | Read-only and unmarked is safe whoever shares the page; the next write takes the second row. A device that held an ordinary reference may then be left with the old page. |
 //! | unmap | [`removal`](zap::removal) | whether the page is a file's and the entry was dirty | space lock, table lock | Take the mapping off when the answer says: with the entry, or after a flush under the same table lock. Clear the entry, flush, then drop the page's reference; pins keep the page. The mark goes when the page is freed, not with the entry. A table is freed as [`TableFree`] says. |
 //!
@@ -208,7 +209,7 @@
 //! | 0 | `snapshot`, `given`, `release`, `info` | what is asked about, and what is said of a switch |
 //! | 1 | `why`, `define` | reasons; how the table of switches becomes code |
 //! | 2 | `switches` | the table |
-//! | 3 | `cow`, `fork`, `migrate`, `numa`, `pin`, `protect`, `zap` | the decisions |
+//! | 3 | `cow`, `fork`, `migrate`, `numa`, `pin`, `protect`, `rmap`, `zap` | the decisions |
 //! | 4 | `error` | why text is refused |
 //! | 5 | `text` | rule sets as text |
 //!
@@ -230,6 +231,7 @@ pub mod numa;
 pub mod pin;
 pub mod protect;
 mod release;
+pub mod rmap;
 mod snapshot;
 mod switches;
 #[cfg(test)]
@@ -248,8 +250,8 @@ pub use snapshot::{
 };
 pub use switches::{
     CowPublish, FastRecheck, FlushReach, ForceWrite, ForkPin, ForkRace, GupNuma, MigrateFlush,
-    MigrationAd, MigrationKind, NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, Rules, ShareOrder,
-    Switch, TableFree, WriteUpgrade, ZapRmap, ZeroPin,
+    MigrationAd, MigrationKind, NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, RmapCheck, Rules,
+    ShareOrder, Switch, TableFree, WriteUpgrade, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

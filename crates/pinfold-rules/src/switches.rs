@@ -242,6 +242,17 @@ switches! {
         AtOnce = "at-once" [never],
     }
 
+    /// When a walk over all that map a page asks whether the page is mapped, which is its proof that
+    /// the anon_vma that the page names is still the page's (facts 6.5).
+    rmap_check: RmapCheck = "rmap-check" {
+        /// Each time after it has taken the anon_vma's lock or a reference on it. facts 6.5
+        AfterLock = "after-lock" [always],
+        /// Before it looks the anon_vma up, and not again. Hazard: the page may be unmapped in
+        /// between, the anon_vma freed, and its memory reused for another: the walk visits
+        /// strangers. facts 6.3, 6.5
+        BeforeLock = "before-lock" [never],
+    }
+
     /// When an unmap takes the mapping off a page, and with it the page out of the reverse map
     /// (facts 6.2 to 6.4).
     zap_rmap: ZapRmap = "zap-rmap" {

@@ -32,6 +32,8 @@ row unpin "$unpin"
 row pin+unpin $((pin + unpin)) 240 120 70
 row fork "$(count fork fork)" 119
 row zap "$(count zap zap)" 193
+row "move alone" "$(count move-alone migrate)" 4709 2825 1648
+row "beside 10k" "$(count move-beside migrate)" 4709 2825 1648
 row "zero page" "$(count zero fault_all)" 891 534 311
 row "first touch" "$(count touch fault_all)" 1758 1054 615
 row reuse "$(count reuse fault_all)" 911 546 318

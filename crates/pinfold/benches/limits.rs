@@ -1,13 +1,14 @@
 //! How far the hot paths are from their limit, on the reader's machine.
 //!
 //! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`,
-//! `fault`, `unmap`, `metadata`, `frame`. Each line names the goal it stands against. All figures are
-//! bookkeeping only: no exception entry, no real translation cache, no charging. A flush of all CPUs
-//! costs what `world.rs` states.
+//! `fault`, `unmap`, `metadata`, `frame`, `family`. Each line names the goal it stands against. All
+//! figures are bookkeeping only: no exception entry, no real translation cache, no charging. A flush
+//! of all CPUs costs what `world.rs` states.
 //!
 //! `--once <operation>` runs one round without measuring, for `instructions.sh`.
 
 mod bare;
+mod families;
 mod faults;
 mod forks;
 mod frames;
@@ -18,13 +19,14 @@ mod pins;
 mod unmaps;
 mod world;
 
-const GROUPS: [(&str, fn()); 6] = [
+const GROUPS: [(&str, fn()); 7] = [
     ("pin", pins::run),
     ("fork", forks::run),
     ("fault", faults::run),
     ("unmap", unmaps::run),
     ("metadata", metadata::run),
     ("frame", frames::run),
+    ("family", families::run),
 ];
 
 fn main() {
@@ -36,7 +38,9 @@ fn main() {
         return once(operation);
     }
     if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, _)| name != word)) {
-        eprintln!("no such group: {word}; there are pin, fork, fault, unmap, metadata and frame");
+        eprintln!(
+            "no such group: {word}; there are pin, fork, fault, unmap, metadata, frame and family"
+        );
         std::process::exit(2);
     }
     println!("{}", machine());
@@ -59,9 +63,11 @@ fn once(operation: &str) {
         ("exit-one", None) => unmaps::once_exit(1),
         ("exit", None) => unmaps::once_exit(unmaps::GIB),
         ("migrate", None) => unmaps::once_migrate(),
+        ("move-alone", None) => families::once(1),
+        ("move-beside", None) => families::once(10_000),
         _ => {
             eprintln!(
-                "no such operation: pin, unpin, fork, zap, zero, touch, reuse, copy, pair, exit-one, exit, migrate"
+                "no such operation: pin, unpin, fork, zap, zero, touch, reuse, copy, pair, exit-one, exit, migrate, move-alone, move-beside"
             );
             std::process::exit(2);
         }

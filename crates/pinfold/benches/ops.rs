@@ -4,8 +4,8 @@
 use std::hint::black_box;
 
 use pinfold::{
-    Access, AddressSpace, Advice, Cause, Fault, Moved, NodeId, Pins, Place, Prot, Sharing, Term,
-    VirtRange,
+    Access, AddressSpace, Advice, Cause, Fault, Moved, NodeId, Pins, Place, Platform, Prot,
+    Sharing, Term, VirtRange,
 };
 
 use crate::world::Machine;
@@ -23,6 +23,21 @@ pub(crate) fn unpin(pins: Pins<Machine>) {
 #[inline(never)]
 pub(crate) fn fork(space: &AddressSpace<Machine>) -> AddressSpace<Machine> {
     space.fork().expect("there are frames for the child's tables")
+}
+
+/// As [`fork`], of a space with a page or two.
+#[inline(never)]
+pub(crate) fn fork_small<P: Platform>(space: &AddressSpace<P>) -> AddressSpace<P> {
+    space.fork().expect("there are frames for the child's tables")
+}
+
+#[inline(never)]
+pub(crate) fn migrate<P: Platform>(
+    space: &AddressSpace<P>,
+    range: VirtRange,
+    node: NodeId,
+) -> Moved {
+    space.migrate(range, node)
 }
 
 #[inline(never)]
@@ -54,9 +69,4 @@ pub(crate) fn pair(space: &AddressSpace<Machine>, pages: u64) {
 #[inline(never)]
 pub(crate) fn exit(space: AddressSpace<Machine>) {
     drop(black_box(space));
-}
-
-#[inline(never)]
-pub(crate) fn migrate(space: &AddressSpace<Machine>, range: VirtRange, node: NodeId) -> Moved {
-    space.migrate(range, node)
 }

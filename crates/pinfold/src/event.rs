@@ -298,10 +298,12 @@ pub enum Bug {
     MapUnderflow(Pfn),
     /// A frame lost its last reference while entries still map it (INV-FRAME-1).
     FreedWhileMapped(Pfn),
-    /// A mapped anonymous page names a family that is gone (INV-RMAP-1).
-    MappedWithoutFamily(Pfn),
     /// An anonymous page was pinned without being exclusive (INV-PIN-2).
     PinnedNotExclusive(Pfn),
+    /// The family of a mapped page has ended, and its memory is free (INV-RMAP-1).
+    FamilyFreed(Pfn),
+    /// The family of a mapped page has ended, and its memory is another family's (INV-RMAP-1).
+    FamilyReused(Pfn),
     /// An anonymous page is mapped writable without being exclusive (facts 1.5 I1).
     WritableNotExclusive(Pfn),
 }
@@ -312,10 +314,13 @@ impl fmt::Display for Bug {
             Self::RefUnderflow(pfn) => write!(f, "{pfn} lost more references than it had"),
             Self::MapUnderflow(pfn) => write!(f, "{pfn} lost more mappings than it had"),
             Self::FreedWhileMapped(pfn) => write!(f, "{pfn} was freed while still mapped"),
-            Self::MappedWithoutFamily(pfn) => {
-                write!(f, "{pfn} is mapped, and the reverse map that it names is gone")
-            }
             Self::PinnedNotExclusive(pfn) => write!(f, "{pfn} was pinned without being exclusive"),
+            Self::FamilyFreed(pfn) => {
+                write!(f, "the reverse map of {pfn} led into freed memory")
+            }
+            Self::FamilyReused(pfn) => {
+                write!(f, "the reverse map of {pfn} led into another family")
+            }
             Self::WritableNotExclusive(pfn) => {
                 write!(f, "{pfn} is mapped writable without being exclusive")
             }

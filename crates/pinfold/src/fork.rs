@@ -18,7 +18,7 @@
 
 use core::ops::Range;
 
-use crate::addr::{Pfn, VirtRange, Vpn, each_page};
+use crate::addr::{Pfn, Vpn, each_page};
 use crate::area::{Area, AreaMap, Backing, OnFork};
 use crate::error::{OutOfFrames, SpaceError};
 use crate::event::EventKind;
@@ -103,9 +103,9 @@ impl<P: Platform> Space<P> {
     pub(crate) fn fork(&self) -> Result<Shared<Self>, SpaceError> {
         let child = self.child()?;
         let mut copying = Copying { parent: self, child: &child, protected: false };
-        let parent_map = self.write_map();
+        let mut parent_map = self.write_map();
         let mut child_map = child.write_map();
-        let copied = copying.copy_areas(&parent_map, &mut child_map);
+        let copied = copying.copy_areas(&mut parent_map, &mut child_map);
         if copying.protected {
             self.mem().flush(self.id(), FlushScope::All);
         }
@@ -122,27 +122,47 @@ impl<P: Platform> Space<P> {
 }
 
 impl<P: Platform> Copying<'_, P> {
-    fn copy_areas(&mut self, from: &AreaMap<P>, to: &mut AreaMap<P>) -> Result<(), SpaceError> {
-        let (mem, mm) = (self.child.mem(), self.child.mm());
+    fn copy_areas(&mut self, from: &mut AreaMap<P>, to: &mut AreaMap<P>) -> Result<(), SpaceError> {
         to.reserve(from.len())?;
-        for area in from.iter().filter(|area| !area.on_fork.contains(OnFork::LEAVE)) {
-            let mut copy = area.clone();
-            if area.is_cow() && area.on_fork.contains(OnFork::WIPE) {
-                copy.backing = Backing::Private(mem.anon().found(mm, mem.platform())?);
-            } else {
-                self.child.join(&area.backing)?;
+        let mut page = Vpn(0);
+        while let Some(area) = from.from_page(page) {
+            page = area.range.end_page();
+            if area.on_fork.contains(OnFork::LEAVE) {
+                continue;
             }
-            to.insert(copy)?;
+            let area = area.clone();
+            let copy = self.copy_area(&area, from)?;
+            to.insert(copy.clone())?;
             if area.is_cow() && !area.on_fork.contains(OnFork::WIPE) {
-                self.copy_entries(area)?;
+                self.copy_entries(&area, &copy)?;
             }
         }
         Ok(())
     }
 
+    /// The child's area, as a member of its family. What the parent touches in its own from now on
+    /// is not the child's: that area gets a new home.
+    fn copy_area(&self, area: &Area<P>, from: &mut AreaMap<P>) -> Result<Area<P>, SpaceError> {
+        let (mem, mm) = (self.child.mem(), self.child.mm());
+        let mut copy = area.clone();
+        match area.backing {
+            Backing::Private(_) if area.on_fork.contains(OnFork::WIPE) => {
+                copy.backing = Backing::Private(mem.anon().found(mm, mem.platform())?);
+            }
+            Backing::Private(home) => {
+                let (child, parent) = mem.anon().join(home, mm, mem.platform())?;
+                copy.backing = Backing::Private(child);
+                let parent = Backing::Private(parent);
+                from.change(area.range.first_page(), |area| area.backing = parent);
+            }
+            Backing::Object { .. } => self.child.again(&copy.backing)?,
+        }
+        Ok(copy)
+    }
+
     /// Copies the entries of a private area, inside the sequence count's odd section if the rule
     /// has one.
-    fn copy_entries(&mut self, area: &Area<P>) -> Result<(), SpaceError> {
+    fn copy_entries(&mut self, area: &Area<P>, copy: &Area<P>) -> Result<(), SpaceError> {
         let begin = match race_guard(self.parent.mem().rules().fork_race).seqcount {
             SeqCountUse::Unused => None,
             SeqCountUse::WriteBarrier => Some(Begin::WriteBarrier),
@@ -152,16 +172,16 @@ impl<P: Platform> Copying<'_, P> {
         if let Some(barrier) = begin {
             seq.write_begin(barrier);
         }
-        let copied = self.copy_range(area, area.range);
+        let copied = self.copy_range(area, copy);
         if begin.is_some() {
             seq.write_end();
         }
         copied.map_err(SpaceError::from)
     }
 
-    fn copy_range(&mut self, area: &Area<P>, range: VirtRange) -> Result<(), OutOfFrames> {
+    fn copy_range(&mut self, area: &Area<P>, copy: &Area<P>) -> Result<(), OutOfFrames> {
         let (parent, child) = (self.parent, self.child);
-        parent.tables().for_each_leaf(range.numbers(), |from, pages| {
+        parent.tables().for_each_leaf(area.range.numbers(), |from, pages| {
             let to = child.tables().leaf_or_make(pages.start)?;
             let mut fresh = None;
             let mut page = pages.start;
@@ -169,7 +189,7 @@ impl<P: Platform> Copying<'_, P> {
                 match self.copy_leaf(area, from, to, page..pages.end, fresh.take()) {
                     Copied::All => return Ok(()),
                     Copied::NeedFrame(at) => {
-                        fresh = Some(Fresh { page: at, frame: parent.new_private(area, at)? });
+                        fresh = Some(Fresh { page: at, frame: child.new_private(copy, at)? });
                         page = at;
                     }
                 }

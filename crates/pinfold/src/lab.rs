@@ -5,10 +5,11 @@
 
 use core::convert::Infallible;
 
-use crate::addr::{Pfn, VirtAddr, Vpn, each_page};
+use crate::addr::{Pfn, SpaceId, VirtAddr, Vpn, each_page};
 use crate::address_space::AddressSpace;
 use crate::area::Backing;
 use crate::frame::{Counts, Flags, Frames};
+use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::space::Space;
 
@@ -65,6 +66,16 @@ pub fn shared_page<P: Platform>(space: &AddressSpace<P>, at: VirtAddr) -> Option
         Backing::Object { object, origin } => object.find(at.page().0.wrapping_sub(origin.0)),
         Backing::Private(_) => None,
     }
+}
+
+/// Calls `visit` for every address space that a walk of the frame's reverse map asks: those that may
+/// map it. Nobody, if the frame is not mapped or is no anonymous page. The lock of the page's family
+/// is held for reading during the call.
+///
+/// # Panics
+/// When there is no such frame.
+pub fn may_map<P: Platform>(memory: &Memory<P>, pfn: Pfn, visit: impl FnMut(SpaceId)) {
+    memory.each_that_may_map(pfn, visit);
 }
 
 /// Drops the address space without touching its frames.

@@ -56,7 +56,7 @@
 //! | --- | --- | --- |
 //! | 0 | `addr`, `error`, `event`, `pte`, `sync`, `platform` | words, locks, the embedder's part |
 //! | 1 | `frame`, `stat`, `rmap`, `memory` | frames and their counts, the machine as one value |
-//! | 2 | `table`, `tlb`, `page`, `object` | the walk to an entry, flushes, locks and snapshots of pages |
+//! | 2 | `table`, `tlb`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
 //! | 4 | `protect`, `zap`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback` | what is done to a space |
 //! | 5 | `address_space`, `lab`, `mock` | the face, the laboratory's door, a platform for tests |
@@ -102,6 +102,7 @@ pub mod platform;
 mod protect;
 mod pte;
 mod rmap;
+mod rmap_walk;
 mod space;
 mod stat;
 pub mod sync;

@@ -18,18 +18,18 @@
 
 use core::ops::Range;
 
-use crate::addr::{Mm, NodeId, Pfn, SpaceId, VirtRange, Vpn, each_page};
-use crate::event::{Bug, EventKind};
+use crate::addr::{NodeId, Pfn, SpaceId, VirtRange, Vpn, each_page};
+use crate::event::EventKind;
 use crate::frame::{Counts, Flags, Isolation, Placement, Start};
 use crate::memory::Memory;
-use crate::platform::{Platform, WalkSection};
+use crate::platform::Platform;
 use crate::pte::{Entry, Migration, MigrationKind, Pte};
-use crate::rmap::Walk;
+use crate::rmap::{Hold, Walk};
 use crate::rules::Exclusive;
 use crate::rules::migrate::{brings_barriers, carries_accessed_dirty, remembers_mark};
 use crate::space::Space;
 use crate::sync::smp_mb;
-use crate::table::{Cursor, Leaf, Tables};
+use crate::table::Cursor;
 
 /// What became of the pages of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -126,8 +126,6 @@ impl<P: Platform> Memory<P> {
 
     fn migrate_to(&self, page: &Isolated<'_, P>, node: NodeId, passes: u32) -> Option<Pfn> {
         let fresh = self.frames().alloc(Placement::Only(node), Flags::ANON, Start::Held).ok()?;
-        let (family, index) = self.frames().page(page.pfn).rmap();
-        fresh.page().set_rmap(family, index);
         for _ in 0..passes {
             if self.migrate_pass(page.pfn, fresh.pfn()) == Pass::Moved {
                 return Some(fresh.pfn());
@@ -139,6 +137,10 @@ impl<P: Platform> Memory<P> {
     fn migrate_pass(&self, from: Pfn, to: Pfn) -> Pass {
         let Some(_from) = self.try_lock_page(from) else { return Pass::Again };
         let Some(_to) = self.try_lock_page(to) else { return Pass::Again };
+        // The page's lock keeps its home as it is.
+        let (home, index) = (self.frames().page(from).home(), self.frames().page(from).index());
+        self.frames().page(to).set_rmap(home, index);
+        let family = self.hold_family(from);
         let unmapped = self.unmap_for_migration(from);
         let refs = self.frames().counts(from).refs();
         // The isolation's reference.
@@ -153,50 +155,19 @@ impl<P: Platform> Memory<P> {
             }
             (from, Pass::Again)
         };
-        self.restore_entries(from, page);
+        if let Some(family) = family {
+            self.restore_entries(&family, from, page);
+        }
         if result == Pass::Moved {
             self.tell_frame(EventKind::Migrated { from, to });
         }
         result
     }
 
-    fn walk_rmap(&self, pfn: Pfn, mut visit: impl FnMut(Mm, Vpn, Cursor<'_, P>) -> Walk) {
-        let (family, page) = self.frames().page(pfn).rmap();
-        let Some(family) = self.anon().find(family) else {
-            return self.must_be_unmapped(pfn);
-        };
-        family.walk(self.platform(), |mm| {
-            let Some(leaf) = self.held_leaf(mm, page) else { return Walk::On };
-            let result = visit(mm, page, leaf.lock());
-            self.put_table(leaf.table);
-            result
-        });
-    }
-
-    /// The family of a page is gone, which takes all its mappings with it first: INV-RMAP-1.
-    #[cold]
-    fn must_be_unmapped(&self, pfn: Pfn) {
-        if self.frames().counts_as(pfn, |counts| counts.maps() != 0) {
-            self.platform().bug(Bug::MappedWithoutFamily(pfn));
-        }
-    }
-
-    /// The table that maps `page`, with a reference. A member may unmap another of its areas and
-    /// free tables there during the walk. The address space's lock would prevent that, but comes
-    /// before the locks held here: the walk section guards the search, the reference the use. A
-    /// table that is unlinked in the meantime has no entries left, and the one that drops the last
-    /// reference frees it.
-    pub(crate) fn held_leaf(&self, mm: Mm, page: Vpn) -> Option<Leaf<'_, P>> {
-        let _section = WalkSection::open(self.platform());
-        let leaf = Tables::new(self, mm.root).leaf(page)?;
-        self.frames().table(leaf.table).get();
-        Some(leaf)
-    }
-
     /// Replaces every entry of the page by a migration entry.
     fn unmap_for_migration(&self, pfn: Pfn) -> Unmapped {
         let mut result = Unmapped::All;
-        self.walk_rmap(pfn, |mm, page, cursor| {
+        self.walk_mapped(pfn, |mm, page, cursor| {
             let pte = cursor.get(page);
             if !pte.is_mapped() || pte.is_special() || pte.pfn() != pfn {
                 return Walk::On;
@@ -270,8 +241,8 @@ impl<P: Platform> Memory<P> {
 
     /// Turns the migration entries of `from` into entries of `page`, which is the new frame or the
     /// old one: INV-MIG-2.
-    fn restore_entries(&self, from: Pfn, page_frame: Pfn) {
-        self.walk_rmap(from, |mm, page, cursor| {
+    fn restore_entries(&self, family: &Hold<'_>, from: Pfn, page_frame: Pfn) {
+        self.walk_held(family, from, |mm, page, cursor| {
             if let Entry::Migration(entry) = cursor.get(page).decode()
                 && entry.pfn == from
             {

@@ -1,192 +1,263 @@
 //! Reverse maps of anonymous pages: which address spaces may map a page.
 //!
-//! A family consists of all areas that descend by fork from one area. A page knows its family by an
-//! id that is never used twice, and its virtual page number, which is the same in every member; a
-//! walk asks each member's tables.
+//! A *family* consists of all areas that descend by fork from one area. Its *members* are address
+//! spaces, as values that own nothing ([`Mm`]): INV-RMAP-3 says what keeps a member's root table
+//! alive. A page names its [`Home`]: the member that touched it first, or made it his own later,
+//! and how often that member had forked by then. From the home a walk finds exactly those who may
+//! map the page (`tree`): for a page that was not shared since, its owner alone, however many
+//! relatives there are. Neither fork nor unmap changes the home of a page. The number of the page
+//! is the same in all members.
 //!
-//! Protocol: the member list is under a sleeping lock, below the address spaces' locks and the page
-//! lock, above the page-table locks. A walk holds it for reading. A member is a value, not an
-//! owner: INV-RMAP-3 says what keeps its root table alive.
+//! A home names a slot of type-stable memory (`node`), which may begin another life as part of
+//! another family. This is what the kernel does with an anon_vma (facts 6.5), and the look-up is
+//! its protocol, [`AnonRegistry::lock`]:
+//!
+//! 1. Read the page's home, once. Not mapped: there is nothing to find.
+//! 2. Read in the slot, without a lock, which family it is part of, and *try* the family's lock.
+//! 3. Taken: is the page *still mapped*? Then the family is the page's, and stays it while the lock
+//!    is held: whoever leaves needs the lock for writing, and has unmapped his pages before.
+//! 4. Not taken: take a reference on the family, unless it has none any more. Still mapped? Then
+//!    sleep for the lock, and drop the reference; if that was the last one, all members have left.
+//!
+//! Between 2 and 3 the family may end, and its memory be reused; so *mapped* is asked after each
+//! acquisition. A walker that does not ask again (rule `rmap-check`) finds a slot that is free or
+//! in another life. Here that harms no memory: the slot says since when it has its life, in the
+//! count of forks that homes are made of, and a home of an earlier life is noticed under the lock
+//! ([`Lost`]) and reported as a bug.
+//!
+//! Locks: a family's lock sleeps; it lies below the address spaces' locks and the page lock, above
+//! the page-table locks. A walk holds it for reading, joining and leaving for writing. The list of
+//! free slots has a spinning lock below it. Migration, which must find the family again when it has
+//! taken all entries out, holds a reference ([`AnonRegistry::hold`]).
+//!
+//! A page changes its home when a write fault finds that it is nobody else's, under the page's lock
+//! and the table's. The new home is a descendant of the old one, in the same family: a walker that
+//! has read the old one visits more members than it had to, and none too few.
 //!
 //! Invariants:
-//! - INV-RMAP-1: a mapped anonymous page's family exists and lists every space that maps it (facts
-//!   6.5).
-//! - INV-RMAP-2: a child is listed after its parent, so a walk that runs during fork finds the
-//!   entry in one of the two.
+//! - INV-RMAP-1: the home of a mapped anonymous page is part of a family, and a walk from there
+//!   visits every space that maps the page (facts 6.5).
+//! - INV-RMAP-2: a child is listed before its entries are made, and visited after its parent, so a
+//!   walk that runs during fork finds the entry in one of the two.
 //! - INV-RMAP-3: a listed member's root table is alive. A space leaves the families of all its
-//!   areas, each under the write lock of the member list, before exit retires the root, which
-//!   happens nowhere else. So a walk, which holds the list for reading, may follow every root that
-//!   it finds there; the tables below are protected by the walk section, since an unmap may free
-//!   them during the walk.
+//!   areas, each under the family's lock for writing, before exit retires the root, which happens
+//!   nowhere else. So a walk, which holds the lock for reading, may follow every root that it finds
+//!   there; the tables below are protected by the walk section, since an unmap may free them during
+//!   the walk.
+//! - INV-RMAP-4: a slot becomes part of no family under the lock of the family that it was part of.
+//!   So under that lock, found part of it, it stays part of it.
 
-use alloc::vec::Vec;
+mod home;
+mod lookup;
+mod node;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub(crate) use home::Home;
+pub(crate) use lookup::{Lookup, Lost};
+pub(crate) use tree::Walk;
 
 use crate::addr::Mm;
 use crate::error::NoMemory;
-use crate::sync::{self, CellName, Inside, Masks, Park, RwSem, Shared, SpinLock, SpinLocked};
+use crate::sync::{Park, ReadGuard, smp_rmb};
 
-/// Names a family in a frame's mapping word. Zero is none.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct AnonId(pub(crate) u64);
+use home::NONE;
+use node::Census;
+use slots::Slots;
+use tree::{Left, Tree};
 
-/// The members of a family.
-pub(crate) struct Family {
-    id: AnonId,
-    members: RwSem<Vec<Member>>,
-}
-
-struct Member {
-    mm: Mm,
-    /// How many areas of the space belong to the family. Never zero.
-    areas: usize,
-}
-
-/// All families of a machine, by id.
+/// All families of a machine.
 pub(crate) struct AnonRegistry {
-    slots: SpinLock<Slots>,
+    slots: Slots,
 }
 
-struct Slots {
-    families: Vec<Option<Shared<Family>>>,
-    free: Vec<usize>,
-    /// The next id's upper half: no two families share an id, even in the same slot.
-    generation: u64,
+/// A family that walkers may read, and what is known of a page's home there.
+pub(crate) struct Members<'a, W: Park> {
+    tree: Tree<'a, ReadGuard<'a, Census, W>>,
 }
 
-const SLOT_BITS: u32 = 32;
+/// A reference on a family: its lock is the same one as long as this lives.
+#[must_use]
+pub(crate) struct Hold<'a> {
+    slots: &'a Slots,
+    root: u32,
+}
 
+/// Joining and leaving. All of these are given the homes of areas, which keep their members listed.
 impl AnonRegistry {
     pub(crate) fn new() -> Self {
-        Self {
-            slots: SpinLock::new(Slots { families: Vec::new(), free: Vec::new(), generation: 1 }),
-        }
+        Self { slots: Slots::new() }
     }
 
     /// Names the lock for a trace, once it is in its final place.
     pub(crate) fn label(&self) {
-        let slots = &self.slots;
-        sync::label(slots, size_of_val(slots), |_| CellName::Object {
-            object: "families",
-            index: 0,
-            cell: "",
-        });
+        self.slots.label();
     }
 
-    /// A family with one area of `mm` as its first member.
-    pub(crate) fn found(&self, mm: Mm, park: &impl Park) -> Result<Shared<Family>, NoMemory> {
-        let family = self.create()?;
-        match family.join(mm, park) {
-            Ok(()) => Ok(family),
-            Err(error) => {
-                self.remove(family.id());
-                Err(error)
-            }
+    /// A family with one area of `mm` as its first member: the area's home.
+    ///
+    /// # Errors
+    /// When the heap is exhausted.
+    pub(crate) fn found(&self, mm: Mm, park: &impl Park) -> Result<Home, NoMemory> {
+        let root = self.slots.take()?;
+        // A walker of the slot's last life may still have the lock.
+        let home = Tree::write(&self.slots, root, park).found(mm);
+        self.slots.node(root).refs.write_once(1);
+        Ok(home)
+    }
+
+    /// An area of `child`, which the owner of an area with home `parent` is being forked into,
+    /// belongs to the family. Returns the homes of the child's area and of the parent's, for what
+    /// they touch from now on: the parent's lock has been held for writing since before.
+    ///
+    /// # Errors
+    /// When the heap is exhausted.
+    pub(crate) fn join(
+        &self,
+        parent: Home,
+        child: Mm,
+        park: &impl Park,
+    ) -> Result<(Home, Home), NoMemory> {
+        Tree::write(&self.slots, self.root_of(parent), park).join(parent.slot(), child)
+    }
+
+    /// One more area of a member belongs to the family: it was split.
+    pub(crate) fn again(&self, home: Home, park: &impl Park) {
+        Tree::write(&self.slots, self.root_of(home), park).again(home.slot());
+    }
+
+    /// An area with this home has left; nothing maps a page of it any more. The last one of all
+    /// ends the family.
+    pub(crate) fn leave(&self, home: Home, park: &impl Park) {
+        let root = self.root_of(home);
+        let left = Tree::write(&self.slots, root, park).leave(home.slot());
+        match left {
+            Left::Some => {}
+            Left::None => drop(Hold { slots: &self.slots, root }),
         }
     }
 
-    fn lock(&self) -> Inside<SpinLocked<'_, Slots>> {
-        Inside::lock(Masks::Preemption, || self.slots.lock())
-    }
-
-    fn create(&self) -> Result<Shared<Family>, NoMemory> {
-        let mut slots = self.lock();
-        let slot = match slots.free.pop() {
-            Some(slot) => slot,
-            None => {
-                let slot = slots.families.len();
-                slots.families.try_reserve(1).map_err(|_| NoMemory)?;
-                let wanted = slot + 1 - slots.free.len();
-                slots.free.try_reserve(wanted).map_err(|_| NoMemory)?;
-                slots.families.push(None);
-                slot
-            }
-        };
-        let id = AnonId((slots.generation << SLOT_BITS) | slot as u64);
-        slots.generation += 1;
-        match Shared::try_new(Family { id, members: RwSem::new(Vec::new()) }) {
-            Ok(family) => {
-                let members = &family.members;
-                sync::label(members, size_of_val(members), move |offset| CellName::Object {
-                    object: "family",
-                    index: slot as u64,
-                    cell: RwSem::<Vec<Member>>::name(offset, "members", "members' gate"),
-                });
-                slots.families[slot] = Some(family.clone());
-                Ok(family)
-            }
-            Err(error) => {
-                slots.free.push(slot);
-                Err(error)
-            }
-        }
-    }
-
-    /// The family with this id, if it still has members.
-    pub(crate) fn find(&self, id: AnonId) -> Option<Shared<Family>> {
-        let slots = self.lock();
-        let slot = (id.0 & ((1 << SLOT_BITS) - 1)) as usize;
-        slots.families.get(slot)?.as_ref().filter(|family| family.id == id).cloned()
-    }
-
-    fn remove(&self, id: AnonId) {
-        let mut slots = self.lock();
-        let slot = (id.0 & ((1 << SLOT_BITS) - 1)) as usize;
-        let gone = slots.families[slot].take();
-        slots.free.push(slot);
-        drop(slots);
-        drop(gone);
+    /// The root of the family of an area that has not left.
+    fn root_of(&self, home: Home) -> u32 {
+        self.slots.node(home.slot()).place().root
     }
 }
 
-impl Family {
-    pub(crate) fn id(&self) -> AnonId {
-        self.id
-    }
-
-    /// One more area of `mm` belongs to the family; INV-RMAP-2 is why a new member is listed last.
-    /// Cannot fail for an existing member.
-    pub(crate) fn join(&self, mm: Mm, park: &impl Park) -> Result<(), NoMemory> {
-        let mut members = self.members.write(park);
-        if let Some(member) = members.iter_mut().find(|member| member.mm == mm) {
-            member.areas += 1;
-            return Ok(());
+/// Look-ups of walkers.
+impl AnonRegistry {
+    /// The family of a page, locked for reading: the protocol at the head of this module. `None` if
+    /// the page is not mapped (any more).
+    ///
+    /// # Errors
+    /// When the page is mapped, or the walker trusts that it still is, and its family is not there.
+    pub(crate) fn lock<'a, W: Park, M: Fn() -> bool>(
+        &'a self,
+        page: &Lookup<M>,
+        park: &'a W,
+    ) -> Result<Option<Members<'a, W>>, Lost> {
+        if !page.begins() {
+            return Ok(None);
         }
-        members.try_reserve(1).map_err(|_| NoMemory)?;
-        members.push(Member { mm, areas: 1 });
-        Ok(())
-    }
-
-    /// An area of `mm` has left; the last of all areas removes the family from the registry.
-    pub(crate) fn leave(&self, mm: Mm, registry: &AnonRegistry, park: &impl Park) {
-        let mut members = self.members.write(park);
-        let Some(at) = members.iter().position(|member| member.mm == mm) else {
-            return;
+        let root = self.slots.node(page.home.slot()).place().root;
+        if root == NONE {
+            return page.lost(Lost::Freed);
+        }
+        let tree = match Tree::try_read(&self.slots, root, park) {
+            Some(tree) => tree,
+            None => match self.sleep_for(root, page, park)? {
+                Some(tree) => tree,
+                None => return Ok(None),
+            },
         };
-        members[at].areas -= 1;
-        if members[at].areas == 0 {
-            members.remove(at);
+        if !page.still() {
+            return Ok(None);
         }
-        let empty = members.is_empty();
-        drop(members);
-        if empty {
-            registry.remove(self.id);
+        if !tree.has(page.home) {
+            let how = if self.is_free(page.home) { Lost::Freed } else { Lost::Reused };
+            return page.lost(how);
         }
+        Ok(Some(Members { tree }))
     }
 
-    /// Calls `visit` for each member, parents before children, as long as `visit` says to continue.
-    pub(crate) fn walk(&self, park: &impl Park, mut visit: impl FnMut(Mm) -> Walk) {
-        let members = self.members.read(park);
-        for member in members.iter() {
-            if visit(member.mm) == Walk::Stop {
-                return;
-            }
+    /// The contended half of [`AnonRegistry::lock`].
+    #[cold]
+    fn sleep_for<'a, W: Park, M: Fn() -> bool>(
+        &'a self,
+        root: u32,
+        page: &Lookup<M>,
+        park: &'a W,
+    ) -> Result<Option<Tree<'a, ReadGuard<'a, Census, W>>>, Lost> {
+        let Some(hold) = self.hold_root(root) else { return page.lost(Lost::Freed) };
+        if !page.still() {
+            return Ok(None);
+        }
+        let tree = Tree::read(&self.slots, root, park);
+        drop(hold);
+        Ok(Some(tree))
+    }
+
+    /// A reference on the family of a page: the kernel's `folio_get_anon_vma`. `None` if the page
+    /// is not mapped (any more).
+    ///
+    /// # Errors
+    /// As [`AnonRegistry::lock`].
+    pub(crate) fn hold<M: Fn() -> bool>(&self, page: &Lookup<M>) -> Result<Option<Hold<'_>>, Lost> {
+        if !page.begins() {
+            return Ok(None);
+        }
+        let place = self.slots.node(page.home.slot()).place();
+        if place.root == NONE {
+            return page.lost(Lost::Freed);
+        }
+        let Some(hold) = self.hold_root(place.root) else { return page.lost(Lost::Freed) };
+        if !page.still() {
+            return Ok(None);
+        }
+        if !place.covers(page.home) {
+            return page.lost(Lost::Reused);
+        }
+        Ok(Some(hold))
+    }
+
+    fn is_free(&self, home: Home) -> bool {
+        self.slots.node(home.slot()).place().root == NONE
+    }
+
+    /// A reference on the family, unless it has ended: then its pages are seen to be unmapped.
+    fn hold_root(&self, root: u32) -> Option<Hold<'_>> {
+        let more = |refs: u32| if refs == 0 { None } else { refs.checked_add(1) };
+        if self.slots.node(root).refs.try_update(more).is_err() {
+            smp_rmb();
+            return None;
+        }
+        Some(Hold { slots: &self.slots, root })
+    }
+}
+
+impl<'a> Hold<'a> {
+    /// The family, locked for reading.
+    pub(crate) fn lock<W: Park>(&self, park: &'a W) -> Members<'a, W> {
+        Members { tree: Tree::read(self.slots, self.root, park) }
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        if self.slots.node(self.root).refs.fetch_sub(1) == 1 {
+            self.slots.give(self.root);
         }
     }
 }
 
-/// Whether a walk continues.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Walk {
-    On,
-    Stop,
+impl<W: Park> Members<'_, W> {
+    /// Calls `visit` for each member that may map a page with this home, parents before children,
+    /// as long as `visit` says to continue. A home that is no longer part of the family has none:
+    /// they have all left.
+    pub(crate) fn walk(&self, home: Home, visit: impl FnMut(Mm) -> Walk) {
+        if self.tree.has(home) {
+            self.tree.walk(home, visit);
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //!
 //! 1. the address space's lock (parent before child at fork)
 //! 2. the lock of a page
-//! 3. the member list of a family, the page list of an object
+//! 3. the lock of a family, the page list of an object
 //! 4. the lock of a page table (child's before parent's at fork)
 //! 5. the lock of a node's free frames, or the locks that an outside owner of the frames takes
 //!    ([`crate::FrameSource`])
@@ -248,7 +248,7 @@ impl<P: Platform> Space<P> {
     fn object(&self, range: VirtRange, kind: Kind) -> Result<Backing<P>, SpaceError> {
         let object = SharedObject::new(self.mem.clone(), range.pages(), kind)?;
         let backing = Backing::Object { object, origin: range.first_page() };
-        self.join(&backing)?;
+        self.again(&backing)?;
         Ok(backing)
     }
 
@@ -268,24 +268,24 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// One more of this address space's areas may map pages of `backing`. Cannot fail beside
-    /// another one that does.
-    pub(crate) fn join(&self, backing: &Backing<P>) -> Result<(), NoMemory> {
+    /// One more area of this address space may map pages of `backing`, which another of its areas
+    /// has, or which is an object's. Cannot fail beside another area with it.
+    pub(crate) fn again(&self, backing: &Backing<P>) -> Result<(), NoMemory> {
         match backing {
-            Backing::Private(family) => family.join(self.mm, self.mem.platform()),
-            Backing::Object { object, origin } => match object.mappers() {
-                Some(mappers) => mappers.join(self.mm, *origin, self.mem.platform()),
-                None => Ok(()),
-            },
+            Backing::Private(home) => self.mem.anon().again(*home, self.mem.platform()),
+            Backing::Object { object, origin } => {
+                if let Some(mappers) = object.mappers() {
+                    mappers.join(self.mm, *origin, self.mem.platform())?;
+                }
+            }
         }
+        Ok(())
     }
 
-    /// One of this address space's areas may no longer map pages of `backing`.
+    /// An area of this address space may no longer map pages of `backing`.
     pub(crate) fn leave(&self, backing: &Backing<P>) {
         match backing {
-            Backing::Private(family) => {
-                family.leave(self.mm, self.mem.anon(), self.mem.platform());
-            }
+            Backing::Private(home) => self.mem.anon().leave(*home, self.mem.platform()),
             Backing::Object { object, origin } => {
                 if let Some(mappers) = object.mappers() {
                     mappers.leave(self.mm, *origin, self.mem.platform());
@@ -312,7 +312,7 @@ impl<P: Platform> Space<P> {
         map.reserve(ends.iter().flatten().count())?;
         for page in ends.into_iter().flatten() {
             if let Some(backing) = map.split_at(page)? {
-                self.join(&backing)?;
+                self.again(&backing)?;
             }
         }
         Ok(())

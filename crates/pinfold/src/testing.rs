@@ -515,6 +515,7 @@ impl<'m, F: Format> Audit<'m, F> {
             Holder::Table => self.owe(pfn, 1),
             Holder::Mapping => {
                 self.owe(pfn, 1);
+                self.mapped_by(pfn, space.id());
                 *self.maps.entry(pfn).or_default() += 1;
             }
             Holder::Object(id) => {
@@ -525,6 +526,16 @@ impl<'m, F: Format> Audit<'m, F> {
         });
         self.note_writable(space.root(), F::LEVELS - 1);
         self
+    }
+
+    /// INV-RMAP-1: a walk from an anonymous page asks everybody who maps it.
+    fn mapped_by(&self, pfn: Pfn, space: SpaceId) {
+        if !lab::flags(self.mem.frames(), pfn).contains(Flags::ANON) {
+            return;
+        }
+        let mut asked = Vec::new();
+        lab::may_map(self.mem, pfn, |asks| asked.push(asks));
+        assert!(asked.contains(&space), "space {} maps {pfn}, asked are {asked:?}", space.0);
     }
 
     fn note_writable(&mut self, table: Pfn, level: u32) {

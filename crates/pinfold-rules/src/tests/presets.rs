@@ -34,7 +34,8 @@ fn the_oldest_preset_is_linux_5_8() {
          numa-skip=map-count numa-write=saved numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
          gup-numa=honor write-upgrade=never fast-recheck=on cow-publish=after-flush \
-         table-free=after-walkers zap-rmap=with-entry migrate-flush=each flush-reach=every-cpu"
+         table-free=after-walkers rmap-check=after-lock zap-rmap=with-entry migrate-flush=each \
+         flush-reach=every-cpu"
     );
 }
 
@@ -116,7 +117,15 @@ fn only_never_released_variants_have_no_release() {
     }
     assert_eq!(
         never,
-        ["seq-count-full", "off", "before-flush", "at-once", "when-freed", "this-cpu"]
+        [
+            "seq-count-full",
+            "off",
+            "before-flush",
+            "at-once",
+            "before-lock",
+            "when-freed",
+            "this-cpu"
+        ]
     );
 }
 

@@ -21,7 +21,7 @@ use crate::error::{NoMemory, SpaceError};
 use crate::object::SharedObject;
 use crate::platform::Platform;
 use crate::pte::Reach;
-use crate::rmap::Family;
+use crate::rmap::Home;
 use crate::sync::Shared;
 
 use tree::{AreaTree, Span};
@@ -104,8 +104,9 @@ impl FromStr for Prot {
 
 /// Where an area's pages come from.
 pub(crate) enum Backing<P: Platform> {
-    /// Private anonymous memory.
-    Private(Shared<Family>),
+    /// Private anonymous memory, whose new pages get this home. The area is counted in the family of
+    /// the home, and leaves it when it goes.
+    Private(Home),
     /// Pages of an object, shared with everyone who maps it.
     Object {
         object: Shared<SharedObject<P>>,
@@ -117,7 +118,7 @@ pub(crate) enum Backing<P: Platform> {
 impl<P: Platform> Clone for Backing<P> {
     fn clone(&self) -> Self {
         match self {
-            Self::Private(family) => Self::Private(family.clone()),
+            Self::Private(home) => Self::Private(*home),
             Self::Object { object, origin } => {
                 Self::Object { object: object.clone(), origin: *origin }
             }
@@ -128,7 +129,7 @@ impl<P: Platform> Clone for Backing<P> {
 impl<P: Platform> Backing<P> {
     fn same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Private(a), Self::Private(b)) => a.same(b),
+            (Self::Private(a), Self::Private(b)) => a.same_member(*b),
             (Self::Object { object: a, origin: i }, Self::Object { object: b, origin: j }) => {
                 a.same(b) && i == j
             }
@@ -230,6 +231,11 @@ impl<P: Platform> AreaMap<P> {
     /// All areas, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Area<P>> {
         self.tree.iter_from(0)
+    }
+
+    /// The first area that ends past `page`.
+    pub(crate) fn from_page(&self, page: Vpn) -> Option<&Area<P>> {
+        self.tree.iter_from(page.0).next()
     }
 
     /// The number of the lowest mapped page.

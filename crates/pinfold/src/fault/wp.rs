@@ -6,7 +6,7 @@
 
 use super::request::{Fault, Request, Want};
 use crate::addr::{Pfn, Vpn};
-use crate::area::Prot;
+use crate::area::{Area, Backing, Prot};
 use crate::error::FaultError;
 use crate::event::EventKind;
 use crate::frame::Counts;
@@ -53,7 +53,7 @@ impl<P: Platform> Space<P> {
                 }
                 return self.copy(request, leaf, cursor, (orig, pfn), Why::Page(PageKind::Zero));
             }
-            match self.decide(pfn) {
+            match self.decide(request.area, pfn) {
                 Decision::Reuse(why) => return Ok(self.reuse(request, cursor, (orig, pfn), why)),
                 Decision::Copy(why) => return self.copy(request, leaf, cursor, (orig, pfn), why),
                 Decision::SleepForPage => {
@@ -71,7 +71,7 @@ impl<P: Platform> Space<P> {
         request.want == Want::Write || unshares(self.mem().rules().read_gup) == Unshares::AllPrivate
     }
 
-    fn decide(&self, pfn: Pfn) -> Decision {
+    fn decide(&self, area: &Area<P>, pfn: Pfn) -> Decision {
         let rule = self.mem().rules().pte_cow;
         let mem = self.mem();
         let mut step = mem.judge_page(pfn, |page| pte_cow_precheck(rule, page));
@@ -92,7 +92,10 @@ impl<P: Platform> Space<P> {
             };
         };
         match mem.judge_page(pfn, |page| pte_cow_locked(rule, page)) {
-            CowVerdict::Reuse(why) => Decision::Reuse(why),
+            CowVerdict::Reuse(why) => {
+                self.settle(area, pfn);
+                Decision::Reuse(why)
+            }
             CowVerdict::Copy(why) => Decision::Copy(why),
         }
     }
@@ -114,6 +117,14 @@ impl<P: Platform> Space<P> {
         mem.wait_page(pfn);
         mem.put(pfn, 1);
         Fault::Waited
+    }
+
+    /// Makes the page, which nobody else maps, this address space's own for its reverse map, too:
+    /// the kernel's `page_move_anon_rmap`. The page's lock and the table's are held.
+    fn settle(&self, area: &Area<P>, pfn: Pfn) {
+        if let Backing::Private(home) = area.backing {
+            self.mem().frames().page(pfn).set_home(home);
+        }
     }
 
     /// A write to a shared mapping needs no private page: the entry was merely without write

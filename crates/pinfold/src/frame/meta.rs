@@ -67,14 +67,15 @@ impl Class for Gain {
 ///
 /// Who protects what: `counts` and `flags` are atomic; `spare` is the page-table lock of a table or
 /// the exact pin count of a large folio's head; `mapping` and `index` are set before a page is
-/// first mapped and constant until it is free, then the node's lock protects them.
+/// first mapped; `mapping` changes then under the page's lock only, `index` not. When the page is
+/// free, the node's lock protects them.
 #[repr(C, align(32))]
 pub(super) struct Frame {
     pub(super) counts: AtomicU64,
     pub(super) flags: AtomicU32,
     pub(super) spare: AtomicU32,
-    /// The reverse map of an anonymous page: an `AnonId`, or zero. First frame of a free block: its
-    /// mark (`buddy`).
+    /// The reverse map of an anonymous page: its [`Home`](crate::rmap::Home), or zero. First frame of
+    /// a free block: its mark (`buddy`).
     pub(super) mapping: AtomicU64,
     /// Mapped page: its virtual page number. Tail: its head. Free frame: the next free one or
     /// block.

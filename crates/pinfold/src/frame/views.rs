@@ -2,7 +2,7 @@
 //!
 //! | view | what it is | counts | spare word | mapping and index words |
 //! | --- | --- | --- | --- | --- |
-//! | [`Page`] | what an entry maps | the exclusive mark | | family and page |
+//! | [`Page`] | what an entry maps | the exclusive mark | | home and page |
 //! | [`Folio`] | a small page, or a large folio's head | references, mappings | pins | |
 //! | [`Table`] | a page table | references | its lock | the chain of retired tables |
 //!
@@ -13,7 +13,7 @@ use super::counts::{Counts, EXCLUSIVE, MAP, REF};
 use super::flags::Flags;
 use super::meta::{Frame, Put};
 use crate::addr::{Pfn, Vpn};
-use crate::rmap::AnonId;
+use crate::rmap::Home;
 use crate::rules::Exclusive;
 use crate::sync::{AtomicU32, BitLock, Class};
 
@@ -90,18 +90,38 @@ impl<'a> Page<'a> {
         self.frame.counts.add((REF + MAP).wrapping_sub(mark));
     }
 
-    /// Records where the page is mapped, before an entry maps it. Constant from then on.
+    /// Records where the page is mapped, while nobody else knows it: before an entry maps it.
     #[inline]
-    pub(crate) fn set_rmap(self, family: AnonId, page: Vpn) {
-        self.frame.mapping.init(family.0);
+    pub(crate) fn set_rmap(self, home: Home, page: Vpn) {
+        self.frame.mapping.init(home.bits());
         self.frame.index.init(page.0);
     }
 
-    /// The family whose members may map the page, and the number of the page in all of them.
+    /// Gives the page another home, in the same family. The caller has the page's lock and that of
+    /// the only table that maps it.
     #[inline]
-    pub(crate) fn rmap(self) -> (AnonId, Vpn) {
-        let page = Vpn(self.frame.index.read_once());
-        (AnonId(self.frame.mapping.read_once()), page)
+    pub(crate) fn set_home(self, home: Home) {
+        if self.home() != home {
+            self.frame.mapping.write_once(home.bits());
+        }
+    }
+
+    /// From where those who may map the page are found.
+    #[inline]
+    pub(crate) fn home(self) -> Home {
+        Home::from_bits(self.frame.mapping.read_once())
+    }
+
+    /// The number of the page in all address spaces that may map it.
+    #[inline]
+    pub(crate) fn index(self) -> Vpn {
+        Vpn(self.frame.index.read_once())
+    }
+
+    /// Whether an entry maps the page, which is not part of a large folio.
+    #[inline]
+    pub(crate) fn is_mapped(self) -> bool {
+        self.counts_as(|counts| counts.maps() != 0)
     }
 
     /// The lock of the page.

@@ -44,6 +44,7 @@ pub(crate) mod rwsem;
 pub(crate) mod seqcount;
 mod shared;
 pub(crate) mod spin;
+mod stable;
 
 pub use atomic::{AtomicU32, AtomicU64, Counter, smp_mb, smp_mb_after_atomic, smp_rmb, smp_wmb};
 pub(crate) use bit::{BitGuard, BitLock};
@@ -52,10 +53,12 @@ pub(crate) use mask::Inside;
 pub use mask::Masks;
 pub use name::{CellName, FrameWord};
 pub use park::Park;
+pub(crate) use plain::Plain;
 pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub(crate) use seqcount::{Begin, SeqCount};
 pub use shared::Shared;
 pub(crate) use spin::{RawSpinLock, SpinGuard, SpinLock, SpinLocked};
+pub(crate) use stable::Stable;
 
 /// Names the cells of `[at, at + bytes)` in an explorer's traces. Does nothing outside an
 /// exploration.

@@ -1,8 +1,8 @@
 //! Plain memory that a lock protects.
 //!
 //! INV-PLAIN-1: of two accesses to a value, one of which writes, one happens before the other. The
-//! lock around the value ensures that; an exploration checks it, and reports a data race if it does
-//! not hold.
+//! lock around the value, or one that lies elsewhere (`rmap`), ensures that; an exploration checks
+//! it, and reports a data race if it does not hold.
 
 use core::cell::UnsafeCell;
 
@@ -12,11 +12,11 @@ use pinfold_explore::hook;
 /// A value that several threads may reach, one at a time or all of them reading.
 #[repr(transparent)]
 #[derive(Debug, Default)]
-pub(super) struct Plain<T>(UnsafeCell<T>);
+pub(crate) struct Plain<T>(UnsafeCell<T>);
 
 impl<T> Plain<T> {
     /// The value.
-    pub(super) const fn new(value: T) -> Self {
+    pub(crate) const fn new(value: T) -> Self {
         Self(UnsafeCell::new(value))
     }
 
@@ -25,7 +25,7 @@ impl<T> Plain<T> {
     /// # Safety
     /// Nobody writes it while the reference lives.
     #[inline(always)]
-    pub(super) unsafe fn read(&self) -> &T {
+    pub(crate) unsafe fn read(&self) -> &T {
         #[cfg(feature = "explore")]
         hook::read_plain(self.0.get() as usize);
         // SAFETY: the caller's promise.
@@ -37,7 +37,7 @@ impl<T> Plain<T> {
     /// # Safety
     /// Nobody writes it while the reference lives.
     #[cfg(feature = "explore")]
-    pub(super) unsafe fn unannounced(&self) -> &T {
+    pub(crate) unsafe fn unannounced(&self) -> &T {
         // SAFETY: the caller's promise.
         unsafe { &*self.0.get() }
     }
@@ -48,7 +48,7 @@ impl<T> Plain<T> {
     /// Nobody else reaches it while the reference lives.
     #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "as in an `UnsafeCell`, which this is")]
-    pub(super) unsafe fn write(&self) -> &mut T {
+    pub(crate) unsafe fn write(&self) -> &mut T {
         #[cfg(feature = "explore")]
         hook::write_plain(self.0.get() as usize);
         // SAFETY: the caller's promise.
@@ -56,7 +56,7 @@ impl<T> Plain<T> {
     }
 
     /// The value, for its only owner.
-    pub(super) fn get_mut(&mut self) -> &mut T {
+    pub(crate) fn get_mut(&mut self) -> &mut T {
         self.0.get_mut()
     }
 }

@@ -63,6 +63,23 @@ impl<T> RwSem<T> {
         ReadGuard { sem: self, sleep, by }
     }
 
+    /// Shares the value if no writer holds it, and none sleeps for it. Acquire on success.
+    #[inline]
+    pub fn try_read<'a, W: Park>(&'a self, sleep: &'a W) -> Option<ReadGuard<'a, T, W>> {
+        #[cfg(feature = "explore")]
+        if grant::by_explorer() {
+            return self.try_pass().then(|| ReadGuard { sem: self, sleep, by: Taken::Explorer });
+        }
+        let mut seen = self.word.read_once();
+        while seen < MOST_READERS {
+            match self.word.cmpxchg_acquire_weak(seen, seen + 1) {
+                Ok(_) => return Some(ReadGuard { sem: self, sleep, by: Taken::Native }),
+                Err(now) => seen = now,
+            }
+        }
+        None
+    }
+
     /// Waits until nobody holds the value, then takes it.
     #[inline]
     pub fn write<'a, W: Park>(&'a self, sleep: &'a W) -> WriteGuard<'a, T, W> {
@@ -98,6 +115,18 @@ impl<T> RwSem<T> {
         hook::lock(gate, mode);
         hook::lock(self.id(), mode);
         hook::unlock(gate, mode);
+    }
+
+    /// Passes the gate and shares the lock, if neither is held by a writer.
+    #[cfg(feature = "explore")]
+    fn try_pass(&self) -> bool {
+        let gate = self.id() + GATE;
+        if !hook::try_lock(gate, hook::Mode::Shared) {
+            return false;
+        }
+        let taken = hook::try_lock(self.id(), hook::Mode::Shared);
+        hook::unlock(gate, hook::Mode::Shared);
+        taken
     }
 
     #[inline]
@@ -263,6 +292,21 @@ mod tests {
         core::mem::forget(sem.read(&Awake));
         let waits = |act: &dyn Fn()| catch_unwind(AssertUnwindSafe(act)).is_err();
         assert!(waits(&|| drop(sem.read(&Awake))), "one more could be taken for a waiter");
+        assert!(sem.try_read(&Awake).is_none());
         assert!(waits(&|| drop(sem.write(&Awake))));
+    }
+
+    #[test]
+    fn a_reader_that_only_tries_gets_past_readers_and_past_no_writer() {
+        let sem = RwSem::new(());
+        let read = sem.read(&Awake);
+        drop(sem.try_read(&Awake).expect("readers share"));
+        drop(read);
+        let write = sem.write(&Awake);
+        assert!(sem.try_read(&Awake).is_none());
+        drop(write);
+        drop(sem.try_read(&Awake).expect("the writer has gone"));
+        let waited_for = RwSem { word: AtomicU32::new(WAITERS | 1), value: Plain::new(()) };
+        assert!(waited_for.try_read(&Awake).is_none(), "a writer sleeps for the reader that is in");
     }
 }
