@@ -29,7 +29,7 @@ pub enum Invalidate {
     Clear,
     /// A range loses rights: mprotect, NUMA balancing's scan (MMU_NOTIFY_PROTECTION_VMA).
     ProtectRange,
-    /// Pages lose write permission because they are shared from now on: fork
+    /// Pages lose write permission because they are shared or clean from now on: fork, writeback
     /// (MMU_NOTIFY_PROTECTION_PAGE).
     ProtectPage,
 }

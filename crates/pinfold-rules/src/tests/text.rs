@@ -7,9 +7,10 @@ use core::str::FromStr;
 
 use super::super::error::NOT_YET;
 use super::super::{
-    Base, CowPublish, FastRecheck, ForceWrite, ForkPin, ForkRace, Given, GupNuma, MigrationAd,
-    MigrationKind, Named, Notify, NumaFault, NumaSkip, NumaWrite, PRESETS, PteCow, ReadGup,
-    Release, RmapCheck, RuleError, Rules, ShareOrder, Switch, TableFree, WriteUpgrade, ZeroPin,
+    Base, CowPublish, FastRecheck, FlushReach, ForceWrite, ForkPin, ForkRace, Given, GupNuma,
+    MigrateFlush, MigrationAd, MigrationKind, Named, Notify, NumaFault, NumaSkip, NumaWrite,
+    PRESETS, PteCow, ReadGup, Release, RmapCheck, RuleError, Rules, ShareOrder, Switch, TableFree,
+    WriteUpgrade, ZapRmap, ZeroPin,
 };
 
 fn refused(text: &str) -> String {
@@ -142,7 +143,7 @@ fn an_unknown_switch_has_all_switches_as_candidates() {
         "no switch is called `numa-skp` (did you mean `numa-skip`?): use one of pte-cow, \
          read-gup, fork-pin, fork-race, numa-skip, numa-write, numa-fault, migration-kind, \
          migration-ad, share-order, zero-pin, force-write, gup-numa, write-upgrade, fast-recheck, \
-         cow-publish, table-free, rmap-check"
+         cow-publish, table-free, rmap-check, zap-rmap, migrate-flush, flush-reach"
     );
     assert!(corrected("swap-in-resue=x", "swap-in-reuse").contains("did you mean"));
 }
@@ -269,7 +270,7 @@ fn variants_read_back(switch: Switch) -> bool {
     each! {
         PteCow, ReadGup, ForkPin, ForkRace, NumaSkip, NumaWrite, NumaFault, MigrationKind,
         MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, WriteUpgrade, FastRecheck,
-        CowPublish, TableFree, RmapCheck, Notify,
+        CowPublish, TableFree, RmapCheck, ZapRmap, MigrateFlush, FlushReach, Notify,
     }
 }
 

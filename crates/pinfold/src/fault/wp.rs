@@ -41,6 +41,9 @@ impl<P: Platform> Space<P> {
             if cursor.get(request.page) != orig {
                 return Ok(Fault::Spurious);
             }
+            if request.area.is_file() {
+                return Ok(self.write_file(request, cursor, (orig, pfn)));
+            }
             if !request.area.is_cow() {
                 return Ok(self.write_shared(request, cursor, orig));
             }
@@ -95,6 +98,25 @@ impl<P: Platform> Space<P> {
             }
             CowVerdict::Copy(why) => Decision::Copy(why),
         }
+    }
+
+    /// A write to a file's page, under the page's lock: writeback, which holds it, is done with the
+    /// page when its entry becomes dirty (INV-BACK-1).
+    fn write_file(
+        &self,
+        request: &Request<'_, P>,
+        cursor: Cursor<'_, P>,
+        (orig, pfn): (Pte<P::Format>, Pfn),
+    ) -> Fault {
+        let mem = self.mem();
+        if let Some(_locked) = mem.try_lock_page(pfn) {
+            return self.write_shared(request, cursor, orig);
+        }
+        mem.frames().get(pfn, 1);
+        drop(cursor);
+        mem.wait_page(pfn);
+        mem.put(pfn, 1);
+        Fault::Waited
     }
 
     /// Makes the page, which nobody else maps, this address space's own for its reverse map, too:

@@ -19,80 +19,24 @@ pub(crate) struct Run {
 /// One step. `who` picks one of the living processes, `which` one of the live holds.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Map {
-        who: usize,
-        run: Run,
-        prot: Prot,
-        sharing: Sharing,
-    },
-    Unmap {
-        who: usize,
-        run: Run,
-    },
-    Protect {
-        who: usize,
-        run: Run,
-        prot: Prot,
-    },
-    Advise {
-        who: usize,
-        run: Run,
-        advice: Advice,
-    },
-    Store {
-        who: usize,
-        page: u64,
-    },
-    Load {
-        who: usize,
-        page: u64,
-    },
-    Fork {
-        who: usize,
-    },
-    Exit {
-        who: usize,
-    },
-    Pin {
-        who: usize,
-        run: Run,
-        access: Access,
-        term: Term,
-        forced: bool,
-        path: Path,
-    },
-    Get {
-        who: usize,
-        run: Run,
-        access: Access,
-    },
-    Release {
-        which: usize,
-    },
-    Handover {
-        which: usize,
-    },
-    DeviceWrite {
-        which: usize,
-    },
-    /// The device that follows the process reads or writes by its address.
-    Follow {
-        who: usize,
-        page: u64,
-        access: Access,
-    },
-    Scan {
-        who: usize,
-        run: Run,
-    },
-    Migrate {
-        who: usize,
-        run: Run,
-        node: u8,
-    },
-    RunOn {
-        node: u8,
-    },
+    Map { who: usize, run: Run, prot: Prot, sharing: Sharing },
+    Unmap { who: usize, run: Run },
+    Protect { who: usize, run: Run, prot: Prot },
+    Advise { who: usize, run: Run, advice: Advice },
+    Store { who: usize, page: u64 },
+    Load { who: usize, page: u64 },
+    Fork { who: usize },
+    Exit { who: usize },
+    Pin { who: usize, run: Run, access: Access, term: Term, forced: bool, path: Path },
+    Get { who: usize, run: Run, access: Access },
+    Release { which: usize },
+    Handover { which: usize },
+    DeviceWrite { which: usize },
+    Follow { who: usize, page: u64, access: Access },
+    Scan { who: usize, run: Run },
+    Migrate { who: usize, run: Run, node: u8 },
+    WriteBack { who: usize, run: Run },
+    RunOn { node: u8 },
 }
 
 fn run() -> impl Strategy<Value = Run> {
@@ -123,7 +67,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
     let access = || select(vec![Access::Read, Access::Write]);
     let term = || select(vec![Term::Short, Term::Long]);
     let path = || prop_oneof![4 => Just(Path::Any), 1 => Just(Path::SlowOnly)];
-    let sharing = || prop_oneof![4 => Just(Sharing::Private), 1 => Just(Sharing::Shared)];
+    let sharing = || prop_oneof![6 => Just(Sharing::Private), 1 => Just(Sharing::Shared), 1 => Just(Sharing::File)];
     prop_oneof![
         4 => (who(), run(), prot(), sharing())
             .prop_map(|(who, run, prot, sharing)| Op::Map { who, run, prot, sharing }),
@@ -145,6 +89,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(who, page, access)| Op::Follow { who, page, access }),
         3 => (who(), run()).prop_map(|(who, run)| Op::Scan { who, run }),
         3 => (who(), run(), 0..3u8).prop_map(|(who, run, node)| Op::Migrate { who, run, node }),
+        2 => (who(), run()).prop_map(|(who, run)| Op::WriteBack { who, run }),
         1 => (0..2u8).prop_map(|node| Op::RunOn { node }),
     ]
 }

@@ -35,7 +35,7 @@ pub struct Step {
     deny_unknown_fields
 )]
 pub enum Action {
-    /// `map AREA N private|shared PROTECTION [at ADDRESS]`
+    /// `map AREA N private|shared|file PROTECTION [at ADDRESS]`
     Map {
         /// The new area.
         area: Name,
@@ -167,6 +167,11 @@ pub enum Action {
         /// Where to.
         node: Spanned<u32>,
     },
+    /// `writeback PAGES`: for pages of a file.
+    Writeback {
+        /// What is written back.
+        pages: Pages,
+    },
     /// `signal NAME`: whoever awaits it goes on, now or later.
     Signal {
         /// The signal.
@@ -199,6 +204,7 @@ impl Action {
             Self::Exit => Verb::Exit,
             Self::NumaScan { .. } => Verb::NumaScan,
             Self::Migrate { .. } => Verb::Migrate,
+            Self::Writeback { .. } => Verb::Writeback,
             Self::Signal { .. } => Verb::Signal,
             Self::Await { .. } => Verb::Await,
         }
@@ -225,6 +231,7 @@ impl Action {
             | Self::Exit
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
+            | Self::Writeback { .. }
             | Self::Signal { .. }
             | Self::Await { .. } => None,
         }
@@ -252,6 +259,7 @@ impl Action {
             | Self::Exit
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
+            | Self::Writeback { .. }
             | Self::Signal { .. }
             | Self::Await { .. } => None,
         }
@@ -278,6 +286,7 @@ impl Action {
             | Self::Exit
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
+            | Self::Writeback { .. }
             | Self::Signal { .. }
             | Self::Await { .. } => None,
         }
@@ -304,7 +313,8 @@ impl Action {
             | Self::Fork { .. }
             | Self::Exit
             | Self::NumaScan { .. }
-            | Self::Migrate { .. } => None,
+            | Self::Migrate { .. }
+            | Self::Writeback { .. } => None,
         }
     }
 
@@ -335,7 +345,8 @@ impl Action {
             | Self::Fork { .. }
             | Self::Exit
             | Self::NumaScan { .. }
-            | Self::Migrate { .. } => false,
+            | Self::Migrate { .. }
+            | Self::Writeback { .. } => false,
         }
     }
 

@@ -71,6 +71,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::Exit
             | Action::NumaScan { .. }
             | Action::Migrate { .. }
+            | Action::Writeback { .. }
             | Action::Signal { .. }
             | Action::Await { .. } => {}
         }
