@@ -288,6 +288,16 @@ switches! {
         ThisCpu = "this-cpu" [never],
     }
 
+    /// When a remap flushes the addresses that its entries have left (facts 7.12).
+    remap_flush: RemapFlush = "remap-flush" {
+        /// Before it releases the tables' locks, commit eb66ae030829. facts 7.12
+        UnderLock = "under-lock" [always],
+        /// When all entries have moved and nothing is locked but the address space, as before
+        /// 4.19. Hazard: the page is moved or freed from its new address while a CPU still writes
+        /// through the old one. facts 7.12
+        AfterLocks = "after-locks" [never],
+    }
+
     /// Whether those who follow an address space with tables of their own hear of a change before
     /// or after the entries change (facts 7.10).
     notify: Notify = "notify" {

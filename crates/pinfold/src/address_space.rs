@@ -11,6 +11,7 @@ use crate::migrate::Moved;
 use crate::pin::{self, Access, Ask, PinnedBytes, Pins, Refs, SpaceHandle, Term};
 use crate::platform::Platform;
 use crate::pte::Pte;
+use crate::remap::Remap;
 use crate::space::{Advice, Limits, Place, Sharing, Space};
 use crate::sync::Shared;
 
@@ -76,6 +77,18 @@ impl<P: Platform> AddressSpace<P> {
     /// When an area must be split and the heap is exhausted: nothing has changed then.
     pub fn unmap(&self, range: VirtRange) -> Result<(), SpaceError> {
         self.inner.unmap(range)
+    }
+
+    /// Makes the mapping of `range` one of `pages` pages, and moves it as `how` says, with its
+    /// pages. Returns where it is now. Pins keep their pages, which their owner finds at the new
+    /// address; what follows the address space by a [`crate::Mirror`] is told.
+    ///
+    /// # Errors
+    /// [`SpaceError`]: the range is not mapped or not of one mapping, there is no room, a limit, or
+    /// exhausted frames or heap. Nothing has moved or gone then, but for [`Remap::To`] what was
+    /// mapped in the new place may be.
+    pub fn remap(&self, range: VirtRange, pages: u64, how: Remap) -> Result<VirtRange, SpaceError> {
+        self.inner.remap(range, pages, how)
     }
 
     /// Changes what `range` allows. Pins keep their pages in any case; whether the owner still

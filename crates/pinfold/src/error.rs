@@ -51,6 +51,18 @@ pub enum SpaceError {
         /// The limit in pages.
         limit: u64,
     },
+    /// A remap is of one mapping, and the range is of several.
+    NotOneMapping(VirtRange),
+    /// A remap would make a shared mapping longer than its memory, which has the size that it was
+    /// made with.
+    FixedSize(VirtRange),
+    /// A remap cannot move a range over itself.
+    Overlaps(VirtRange),
+    /// A remap that keeps the old mapping cannot change its size.
+    SizeChanges {
+        /// The pages asked for.
+        pages: u64,
+    },
     /// The mapping at this address is of a kind that the request does not apply to: WIPEONFORK needs
     /// private memory, writeback a file.
     WrongKind(VirtAddr),
@@ -74,6 +86,18 @@ impl fmt::Display for SpaceError {
             }
             Self::TooManyPages { limit } => {
                 write!(f, "more than {limit} pages would be mapped: raise the limit or unmap")
+            }
+            Self::NotOneMapping(range) => {
+                write!(f, "{range} is of several mappings: remap each of them")
+            }
+            Self::FixedSize(range) => {
+                write!(f, "the memory shared at {range} cannot grow: map more of it apart")
+            }
+            Self::Overlaps(range) => {
+                write!(f, "{range} overlaps the range that is to move there: choose another place")
+            }
+            Self::SizeChanges { pages } => {
+                write!(f, "a mapping that stays cannot become {pages} pages: remap to its own size")
             }
             Self::WrongKind(at) => {
                 write!(

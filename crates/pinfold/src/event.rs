@@ -271,6 +271,13 @@ events! {
     SlowTaken(pfn: Pfn) = "slow-taken": Line("slow walk takes {pfn}"), under(always);
     /// A pin was released.
     Unpinned(pfn: Pfn) = "unpinned": Passing("unpin {pfn}"), under(always);
+    /// A remap moved an entry here.
+    Remapped {
+        /// The page, or the one that a migration entry names.
+        pfn: Pfn,
+        /// Where the entry was.
+        from: VirtAddr,
+    } = "remapped": Line("remap: {pfn} from {from}"), under(always);
     /// An entry was zapped.
     Zapped(pfn: Pfn) = "zapped": Line("zap {pfn}"), under(always);
     /// Writeback took write permission and the dirty mark from an entry of a file's page.

@@ -58,7 +58,7 @@
 //! | 1 | `frame`, `stat`, `rmap`, `memory` | frames and their counts, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `zap`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback` | what is done to a space |
+//! | 4 | `protect`, `zap`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `remap` | what is done to a space |
 //! | 5 | `address_space`, `mirror`, `lab`, `mock` | the face, those who follow a space, the laboratory's door, a platform for tests |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
@@ -103,6 +103,7 @@ pub mod pin;
 pub mod platform;
 mod protect;
 mod pte;
+mod remap;
 mod rmap;
 mod rmap_walk;
 mod space;
@@ -141,6 +142,7 @@ pub use pte::{
     Aarch64, Armv8, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64,
     Small, SmallAarch64, SmallRiscv64, Sv39, Sv48, Swap, X86, X86_64, X86_64La57,
 };
+pub use remap::Remap;
 pub use rules::Rules;
 pub use space::{Advice, Limits, Place, Sharing};
 pub use stat::Stats;

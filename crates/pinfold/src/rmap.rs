@@ -5,8 +5,11 @@
 //! alive. A page names its [`Home`]: the member that touched it first, or made it his own later,
 //! and how often that member had forked by then. From the home a walk finds exactly those who may
 //! map the page (`tree`): for a page that was not shared since, its owner alone, however many
-//! relatives there are. Neither fork nor unmap changes the home of a page. The number of the page
-//! is the same in all members.
+//! relatives there are. Neither fork nor unmap changes the home of a page.
+//!
+//! The page's number in the family never changes either. Each member knows how far above it the
+//! pages lie in his address space; an area that is moved gets a member of its own, a child of the
+//! one that it was part of, so that a walk asks in both places ([`Seat`]).
 //!
 //! A home names a slot of type-stable memory (`node`), which may begin another life as part of
 //! another family. This is what the kernel does with an anon_vma (facts 6.5), and the look-up is
@@ -55,7 +58,7 @@ mod slots;
 mod tests;
 mod tree;
 
-pub(crate) use home::Home;
+pub(crate) use home::{Home, Seat};
 pub(crate) use lookup::{Lookup, Lost};
 pub(crate) use tree::Walk;
 
@@ -100,12 +103,12 @@ impl AnonRegistry {
     ///
     /// # Errors
     /// When the heap is exhausted.
-    pub(crate) fn found(&self, mm: Mm, park: &impl Park) -> Result<Home, NoMemory> {
+    pub(crate) fn found(&self, mm: Mm, park: &impl Park) -> Result<Seat, NoMemory> {
         let root = self.slots.take()?;
         // A walker of the slot's last life may still have the lock.
         let home = Tree::write(&self.slots, root, park).found(mm);
         self.slots.node(root).refs.write_once(1);
-        Ok(home)
+        Ok(Seat::new(home))
     }
 
     /// An area of `child`, which the owner of an area with home `parent` is being forked into,
@@ -116,23 +119,41 @@ impl AnonRegistry {
     /// When the heap is exhausted.
     pub(crate) fn join(
         &self,
-        parent: Home,
+        parent: Seat,
         child: Mm,
         park: &impl Park,
-    ) -> Result<(Home, Home), NoMemory> {
-        Tree::write(&self.slots, self.root_of(parent), park).join(parent.slot(), child)
+    ) -> Result<(Seat, Seat), NoMemory> {
+        let mut tree = Tree::write(&self.slots, self.root_of(parent.home), park);
+        let (theirs, ours) = tree.join(parent.home.slot(), child)?;
+        Ok((parent.at(theirs), parent.at(ours)))
+    }
+
+    /// An area is about to move by `by` pages, wrapping: the place in its family that it will have.
+    /// Walks ask in both places until the area that stays behind has left.
+    ///
+    /// # Errors
+    /// When the heap is exhausted.
+    pub(crate) fn moved(&self, seat: Seat, by: u64, park: &impl Park) -> Result<Seat, NoMemory> {
+        let mut tree = Tree::write(&self.slots, self.root_of(seat.home), park);
+        Ok(seat.moved(tree.moved(seat.home.slot(), by)?, by))
+    }
+
+    /// Runs `change` while nobody walks the family.
+    pub(crate) fn alone<R>(&self, seat: Seat, park: &impl Park, change: impl FnOnce() -> R) -> R {
+        let _tree = Tree::write(&self.slots, self.root_of(seat.home), park);
+        change()
     }
 
     /// One more area of a member belongs to the family: it was split.
-    pub(crate) fn again(&self, home: Home, park: &impl Park) {
-        Tree::write(&self.slots, self.root_of(home), park).again(home.slot());
+    pub(crate) fn again(&self, seat: Seat, park: &impl Park) {
+        Tree::write(&self.slots, self.root_of(seat.home), park).again(seat.home.slot());
     }
 
     /// An area with this home has left; nothing maps a page of it any more. The last one of all
     /// ends the family.
-    pub(crate) fn leave(&self, home: Home, park: &impl Park) {
-        let root = self.root_of(home);
-        let left = Tree::write(&self.slots, root, park).leave(home.slot());
+    pub(crate) fn leave(&self, seat: Seat, park: &impl Park) {
+        let root = self.root_of(seat.home);
+        let left = Tree::write(&self.slots, root, park).leave(seat.home.slot());
         match left {
             Left::Some => {}
             Left::None => drop(Hold { slots: &self.slots, root }),
@@ -252,10 +273,11 @@ impl Drop for Hold<'_> {
 }
 
 impl<W: Park> Members<'_, W> {
-    /// Calls `visit` for each member that may map a page with this home, parents before children,
-    /// as long as `visit` says to continue. A home that is no longer part of the family has none:
+    /// Calls `visit` for each member that may map a page with this home, with how far the page lies
+    /// above its number in the family there, parents before children, as long as `visit` says to
+    /// continue. A home that is no longer part of the family has none:
     /// they have all left.
-    pub(crate) fn walk(&self, home: Home, visit: impl FnMut(Mm) -> Walk) {
+    pub(crate) fn walk(&self, home: Home, visit: impl FnMut(Mm, u64) -> Walk) {
         if self.tree.has(home) {
             self.tree.walk(home, visit);
         }

@@ -53,7 +53,7 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn each_that_may_map(&self, pfn: Pfn, mut visit: impl FnMut(SpaceId)) {
         let home = self.frames().page(pfn).home();
         let Some(family) = self.hold_family(pfn) else { return };
-        family.lock(self.platform()).walk(home, |mm| {
+        family.lock(self.platform()).walk(home, |mm, _| {
             visit(mm.id);
             Walk::On
         });
@@ -67,9 +67,10 @@ impl<P: Platform> Memory<P> {
     ) {
         let page = self.frames().page(pfn);
         let (home, index) = (page.home(), page.index());
-        family.walk(home, |mm| {
-            let Some(leaf) = self.held_leaf(mm, index) else { return Walk::On };
-            let result = visit(mm, index, leaf);
+        family.walk(home, |mm, shift| {
+            let at = Vpn(index.0.wrapping_add(shift));
+            let Some(leaf) = self.held_leaf(mm, at) else { return Walk::On };
+            let result = visit(mm, at, leaf);
             self.put_table(leaf.table);
             result
         });

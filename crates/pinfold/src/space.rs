@@ -208,9 +208,7 @@ impl<P: Platform> Space<P> {
         sharing: Sharing,
     ) -> Result<VirtRange, SpaceError> {
         let mut map = self.write_map();
-        if map.pages().saturating_add(pages) > self.limits.pages {
-            return Err(SpaceError::TooManyPages { limit: self.limits.pages });
-        }
+        self.may_map(&map, pages)?;
         let range = match place {
             Place::At(start) => self.allowed(VirtRange::new(start, pages)?)?,
             Place::Anywhere | Place::Lowest => {
@@ -242,6 +240,13 @@ impl<P: Platform> Space<P> {
         };
         map.insert(Area { range, prot, on_fork: OnFork::empty(), backing })?;
         Ok(range)
+    }
+
+    /// Whether the limit on mapped pages leaves room for `more`.
+    pub(crate) fn may_map(&self, map: &AreaMap<P>, more: u64) -> Result<(), SpaceError> {
+        let limit = self.limits.pages;
+        let all = map.pages().saturating_add(more);
+        if all > limit { Err(SpaceError::TooManyPages { limit }) } else { Ok(()) }
     }
 
     /// A new object that is shown in `range`.

@@ -39,6 +39,14 @@ impl FlushBatch {
         self.pages = Some((first.min(page), end.max(page + 1)));
     }
 
+    /// Adds what another batch has.
+    pub(crate) fn join(&mut self, other: Self) {
+        if let Some((first, end)) = other.pages {
+            self.note(first);
+            self.note(end - 1);
+        }
+    }
+
     /// Flushes once, if anything changed.
     pub(crate) fn finish<P: Platform>(mut self, mem: &Memory<P>, space: SpaceId) {
         self.flush(mem, space);

@@ -33,15 +33,23 @@ use crate::tlb::{Gather, Room};
 impl<P: Platform> Space<P> {
     pub(crate) fn unmap(&self, range: VirtRange) -> Result<(), SpaceError> {
         let range = self.allowed(range)?;
-        let mut map = self.write_map();
+        self.unmap_locked(&mut self.write_map(), range)
+    }
+
+    /// As [`Space::unmap`], for a caller that holds the lock and has checked the range.
+    pub(crate) fn unmap_locked(
+        &self,
+        map: &mut AreaMap<P>,
+        range: VirtRange,
+    ) -> Result<(), SpaceError> {
         if map.first_in(range).is_none() {
             return Ok(());
         }
-        self.isolate(&mut map, range)?;
+        self.isolate(map, range)?;
         let _changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let mut gather = Gather::new(self.mem(), self.id());
         while let Some(first) = map.first_in(range).map(|area| area.range.first_page()) {
-            self.drop_area(&mut map, first, &mut gather);
+            self.drop_area(map, first, &mut gather);
         }
         gather.finish();
         Ok(())

@@ -35,7 +35,7 @@ fn the_oldest_preset_is_linux_5_8() {
          migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
          gup-numa=honor write-upgrade=never fast-recheck=on cow-publish=after-flush \
          table-free=after-walkers rmap-check=after-lock zap-rmap=with-entry migrate-flush=each \
-         flush-reach=every-cpu notify=around"
+         flush-reach=every-cpu remap-flush=under-lock notify=around"
     );
 }
 

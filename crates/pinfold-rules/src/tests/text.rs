@@ -9,8 +9,8 @@ use super::super::error::NOT_YET;
 use super::super::{
     Base, CowPublish, FastRecheck, FlushReach, ForceWrite, ForkPin, ForkRace, Given, GupNuma,
     MigrateFlush, MigrationAd, MigrationKind, Named, Notify, NumaFault, NumaSkip, NumaWrite,
-    PRESETS, PteCow, ReadGup, Release, RmapCheck, RuleError, Rules, ShareOrder, Switch, TableFree,
-    WriteUpgrade, ZapRmap, ZeroPin,
+    PRESETS, PteCow, ReadGup, Release, RemapFlush, RmapCheck, RuleError, Rules, ShareOrder, Switch,
+    TableFree, WriteUpgrade, ZapRmap, ZeroPin,
 };
 
 fn refused(text: &str) -> String {
@@ -270,7 +270,7 @@ fn variants_read_back(switch: Switch) -> bool {
     each! {
         PteCow, ReadGup, ForkPin, ForkRace, NumaSkip, NumaWrite, NumaFault, MigrationKind,
         MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, WriteUpgrade, FastRecheck,
-        CowPublish, TableFree, RmapCheck, ZapRmap, MigrateFlush, FlushReach, Notify,
+        CowPublish, TableFree, RmapCheck, ZapRmap, MigrateFlush, FlushReach, RemapFlush, Notify,
     }
 }
 

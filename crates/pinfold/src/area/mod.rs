@@ -21,7 +21,7 @@ use crate::error::{NoMemory, SpaceError};
 use crate::object::SharedObject;
 use crate::platform::Platform;
 use crate::pte::Reach;
-use crate::rmap::Home;
+use crate::rmap::Seat;
 use crate::sync::Shared;
 
 use tree::{AreaTree, Span};
@@ -106,7 +106,7 @@ impl FromStr for Prot {
 pub(crate) enum Backing<P: Platform> {
     /// Private anonymous memory, whose new pages get this home. The area is counted in the family of
     /// the home, and leaves it when it goes.
-    Private(Home),
+    Private(Seat),
     /// Pages of an object, shared with everyone who maps it.
     Object {
         object: Shared<SharedObject<P>>,
@@ -129,7 +129,7 @@ impl<P: Platform> Clone for Backing<P> {
 impl<P: Platform> Backing<P> {
     fn same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Private(a), Self::Private(b)) => a.same_member(*b),
+            (Self::Private(a), Self::Private(b)) => a.home.same_member(b.home),
             (Self::Object { object: a, origin: i }, Self::Object { object: b, origin: j }) => {
                 a.same(b) && i == j
             }
@@ -339,6 +339,14 @@ impl<P: Platform> AreaMap<P> {
         let end = gone.range.end_page();
         self.tree.resize(start.0, |area| area.range = VirtRange::of_pages(start, end));
         Some(gone.backing)
+    }
+
+    /// Grows the area that holds `page` over the free range behind it.
+    pub(crate) fn lengthen(&mut self, page: Vpn, behind: VirtRange) {
+        let Some(start) = self.find(page).map(|area| area.range.first_page()) else { return };
+        let end = behind.end_page();
+        self.tree.resize(start.0, |area| area.range = VirtRange::of_pages(start, end));
+        self.pages += behind.pages();
     }
 
     /// Grows the private area that ends where `range` starts over it, if it has the same

@@ -193,8 +193,8 @@ impl<P: Platform> Space<P> {
         page: Vpn,
     ) -> Result<NewFrame<'_>, crate::error::OutOfFrames> {
         let fresh = self.mem().alloc_local(Flags::ANON, Start::Mapped)?;
-        if let Backing::Private(home) = area.backing {
-            fresh.page().set_rmap(home, page);
+        if let Backing::Private(seat) = area.backing {
+            fresh.page().set_rmap(seat.home, seat.index(page));
         }
         Ok(fresh)
     }

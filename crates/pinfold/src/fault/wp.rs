@@ -122,8 +122,8 @@ impl<P: Platform> Space<P> {
     /// Makes the page, which nobody else maps, this address space's own for its reverse map, too:
     /// the kernel's `page_move_anon_rmap`. The page's lock and the table's are held.
     fn settle(&self, area: &Area<P>, pfn: Pfn) {
-        if let Backing::Private(home) = area.backing {
-            self.mem().frames().page(pfn).set_home(home);
+        if let Backing::Private(seat) = area.backing {
+            self.mem().frames().page(pfn).set_home(seat.home);
         }
     }
 

@@ -62,6 +62,12 @@ impl Mappers {
         }
     }
 
+    /// Runs `change` while nobody walks the list.
+    pub(crate) fn alone<R>(&self, park: &impl Park, change: impl FnOnce() -> R) -> R {
+        let _list = self.list.write(park);
+        change()
+    }
+
     /// Calls `visit` with each address space and the place of the file's page 0 there.
     pub(crate) fn walk(&self, park: &impl Park, mut visit: impl FnMut(Mm, Vpn)) {
         self.list.read(park).iter().for_each(|mapper| visit(mapper.mm, mapper.origin));

@@ -1,5 +1,7 @@
 //! What a page's mapping word says: who has made it its own, and when.
 
+use crate::addr::Vpn;
+
 /// No slot: of no member.
 pub(super) const NONE: u32 = 0;
 
@@ -43,5 +45,37 @@ impl Home {
     #[inline]
     pub(crate) const fn same_member(self, other: Self) -> bool {
         self.slot() == other.slot()
+    }
+}
+
+/// Where an area belongs in its family: whose its new pages are, and how far from their numbers in
+/// the family they lie here. All areas of a member have one shift.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Seat {
+    /// The home of what the area touches from now on.
+    pub(crate) home: Home,
+    shift: u64,
+}
+
+impl Seat {
+    /// An area that lies where its family was founded.
+    pub(super) const fn new(home: Home) -> Self {
+        Self { home, shift: 0 }
+    }
+
+    /// The number in the family of the page that lies at `page`.
+    #[inline]
+    pub(crate) const fn index(self, page: Vpn) -> Vpn {
+        Vpn(page.0.wrapping_sub(self.shift))
+    }
+
+    /// The same area with another home.
+    pub(super) const fn at(self, home: Home) -> Self {
+        Self { home, ..self }
+    }
+
+    /// Another home, by so many pages further up; wraps.
+    pub(super) const fn moved(self, home: Home, by: u64) -> Self {
+        Self { home, shift: self.shift.wrapping_add(by) }
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Census {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Links {
     pub(super) mm: Mm,
+    /// How far above their numbers in the family the pages lie here; wraps.
+    pub(super) shift: u64,
     /// How many areas of the space belong to the family. None: the member has gone.
     pub(super) areas: u64,
     pub(super) parent: u32,
@@ -70,6 +72,7 @@ impl Links {
     pub(super) const fn member(mm: Mm, forks: u32) -> Self {
         Self {
             mm,
+            shift: 0,
             areas: 1,
             parent: NONE,
             youngest: NONE,

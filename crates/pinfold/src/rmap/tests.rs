@@ -33,15 +33,15 @@ fn mm(id: u64) -> Mm {
 }
 
 /// A look-up that finds the page mapped.
-fn mapped(home: Home) -> Lookup<impl Fn() -> bool> {
-    Lookup::new(home, RmapCheck::AfterLock, || true)
+fn mapped(seat: Seat) -> Lookup<impl Fn() -> bool> {
+    Lookup::new(seat.home, RmapCheck::AfterLock, || true)
 }
 
 /// Whom a walk for a page with this home visits, in order.
-fn visited(families: &AnonRegistry, home: Home) -> Vec<u64> {
+fn visited(families: &AnonRegistry, seat: Seat) -> Vec<u64> {
     let mut seen = Vec::new();
-    let members = families.lock(&mapped(home), &Awake).unwrap().unwrap();
-    members.walk(home, |mm| {
+    let members = families.lock(&mapped(seat), &Awake).unwrap().unwrap();
+    members.walk(seat.home, |mm, _| {
         seen.push(mm.id.0);
         Walk::On
     });
@@ -53,13 +53,13 @@ struct Member {
     /// How many forks there had been, of anybody.
     born: usize,
     areas: u64,
-    home: Home,
+    home: Seat,
 }
 
 struct Touched {
     by: usize,
     at: usize,
-    home: Home,
+    home: Seat,
 }
 
 struct Model {
@@ -262,11 +262,11 @@ fn who_asks_again_is_told_nothing_of_a_family_that_has_ended() {
         }
         true
     };
-    let ask = |check| Lookup::new(home, check, &unmapped);
+    let ask = |check| Lookup::new(home.home, check, &unmapped);
     assert!(matches!(families.lock(&ask(RmapCheck::AfterLock), &Awake), Ok(None)));
     let again = |id| {
         let next = families.found(mm(id), &Awake).unwrap();
-        assert!(next.same_member(home), "the slot is used again");
+        assert!(next.home.same_member(home.home), "the slot is used again");
         left.set(false);
         next
     };
@@ -302,8 +302,8 @@ fn a_page_that_stays_mapped_after_its_family_is_noticed_by_every_walker() {
 fn a_page_without_a_home_has_no_family() {
     let families = AnonRegistry::new();
     let none = Home::from_bits(0);
-    assert!(matches!(families.lock(&mapped(none), &Awake), Ok(None)));
-    assert!(matches!(families.hold(&mapped(none)), Ok(None)));
+    assert!(matches!(families.lock(&mapped(Seat::new(none)), &Awake), Ok(None)));
+    assert!(matches!(families.hold(&mapped(Seat::new(none))), Ok(None)));
 }
 
 #[test]
@@ -315,15 +315,15 @@ fn a_family_that_is_held_is_not_used_again_before_it_is_let_go() {
     families.leave(home, &Awake);
     families.leave(child, &Awake);
     let mut seen = 0;
-    hold.lock(&Awake).walk(home, |_| {
+    hold.lock(&Awake).walk(home.home, |_, _| {
         seen += 1;
         Walk::On
     });
     assert_eq!(seen, 0, "all members have left");
     let others = [3, 4].map(|id| families.found(mm(id), &Awake).unwrap());
-    assert!(!others.iter().any(|other| other.same_member(home)));
+    assert!(!others.iter().any(|other| other.home.same_member(home.home)));
     drop(hold);
-    assert!(families.found(mm(5), &Awake).unwrap().same_member(home));
+    assert!(families.found(mm(5), &Awake).unwrap().home.same_member(home.home));
 }
 
 #[test]
@@ -331,12 +331,12 @@ fn a_count_of_forks_at_its_end_makes_walks_longer_and_loses_nobody() {
     let families = AnonRegistry::new();
     let home = families.found(mm(1), &Awake).unwrap();
     // SAFETY: one thread, and no reference to the links lives.
-    unsafe { families.slots.node(home.slot()).links.write() }.forks = u32::MAX - 1;
+    unsafe { families.slots.node(home.home.slot()).links.write() }.forks = u32::MAX - 1;
     let mut parent = home;
     for id in 2..6 {
         (_, parent) = families.join(home, mm(id), &Awake).unwrap();
     }
-    assert_eq!(parent.forks(), u32::MAX);
+    assert_eq!(parent.home.forks(), u32::MAX);
     let (child, parent) = families.join(parent, mm(6), &Awake).unwrap();
     let seen = visited(&families, parent);
     assert!([1, 6].iter().all(|id| seen.contains(id)), "{seen:?}");
@@ -357,7 +357,7 @@ fn a_walk_that_is_told_to_stop_does() {
     let home = families.found(mm(1), &Awake).unwrap();
     families.join(home, mm(2), &Awake).unwrap();
     let mut seen = 0;
-    families.lock(&mapped(home), &Awake).unwrap().unwrap().walk(home, |_| {
+    families.lock(&mapped(home), &Awake).unwrap().unwrap().walk(home.home, |_, _| {
         seen += 1;
         Walk::Stop
     });

@@ -81,7 +81,7 @@ impl<G: Deref<Target = Census>> Tree<'_, G> {
 
     /// Calls `visit` for each member that may map a page with this home, parents before children,
     /// as long as `visit` says to continue. The family has the home.
-    pub(super) fn walk(&self, home: Home, mut visit: impl FnMut(Mm) -> Walk) {
+    pub(super) fn walk(&self, home: Home, mut visit: impl FnMut(Mm, u64) -> Walk) {
         let slot = home.slot();
         let (top, since) = if home.forks() < self.links(slot).base {
             (self.root, 0)
@@ -91,7 +91,7 @@ impl<G: Deref<Target = Census>> Tree<'_, G> {
         let mut next = Some(top);
         while let Some(slot) = next {
             let links = self.links(slot);
-            if links.areas > 0 && visit(links.mm) == Walk::Stop {
+            if links.areas > 0 && visit(links.mm, links.shift) == Walk::Stop {
                 return;
             }
             next = self.after(slot, top, since);
@@ -156,19 +156,31 @@ impl<G: DerefMut<Target = Census>> Tree<'_, G> {
             self.again(youngest);
             youngest
         } else {
-            self.link_child(parent, child)?
+            self.link_child(parent, child, 0)?
         };
         let home = |slot| Home::new(slot, self.links(slot).forks);
         Ok((home(slot), home(parent)))
     }
 
-    /// A new member, the youngest child of `parent`.
-    fn link_child(&mut self, parent: u32, child: Mm) -> Result<u32, NoMemory> {
+    /// An area of the member moves by so many pages. As if forked into its own address space: the
+    /// pages that the member has touched so far may lie in both places. Returns the new home.
+    pub(super) fn moved(&mut self, member: u32, by: u64) -> Result<Home, NoMemory> {
+        let slot = self.link_child(member, self.links(member).mm, by)?;
+        Ok(Home::new(slot, self.links(slot).forks))
+    }
+
+    /// A new member, the youngest child of `parent`, whose pages lie `by` pages above the parent's.
+    fn link_child(&mut self, parent: u32, child: Mm, by: u64) -> Result<u32, NoMemory> {
         let slot = self.take_slot()?;
-        let Links { youngest, forks: birth, .. } = *self.links(parent);
+        let Links { youngest, forks: birth, shift, .. } = *self.links(parent);
         let forks = self.links(slot).forks.saturating_add(1);
-        *self.links_mut(slot) =
-            Links { parent, older: youngest, birth, ..Links::member(child, forks) };
+        *self.links_mut(slot) = Links {
+            parent,
+            older: youngest,
+            birth,
+            shift: shift.wrapping_add(by),
+            ..Links::member(child, forks)
+        };
         if youngest != NONE {
             self.links_mut(youngest).younger = slot;
         }

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::ops::{Op, PAGES, Run};
+use crate::ops::{Op, PAGES, Run, Way};
 use crate::testing::{
     Audit, Hardware, Marks, Mem, Outside, Rig, Space, device_read, device_write, follow, load,
     machine_of, pages, space, spans, store,
@@ -19,7 +19,7 @@ use crate::testing::{
 use pinfold::pin::Ask;
 use pinfold::{
     Access, Advice, FaultError, Format, FrameSetup, NodeId, Pfn, PinError, PinnedPage, Pins, Place,
-    Prot, Refs, Rules, Sharing, SpaceError, Tuning, VirtAddr, VirtRange,
+    Prot, Refs, Remap, Rules, Sharing, SpaceError, Tuning, VirtAddr, VirtRange,
 };
 
 /// What the machine leaves to the manager, and what is checked beyond isolation and conservation.
@@ -73,6 +73,15 @@ impl Slot {
         }
     }
 
+    /// The same without its page: shared memory shows it again.
+    fn emptied(&self) -> Self {
+        let mut empty = self.clone();
+        if self.is_private() {
+            empty.set(0);
+        }
+        empty
+    }
+
     /// What a child gets of it.
     fn inherited(&self) -> Option<Self> {
         let mut child = self.clone();
@@ -97,6 +106,34 @@ impl<F: Format> Process<F> {
 
     fn is_mapped(&self, run: Run) -> bool {
         self.slots_in(run).all(|slot| slot.is_some())
+    }
+}
+
+impl<F: Format> Process<F> {
+    fn forget(&mut self, run: Run) {
+        self.slots.retain(|page, _| !run.holds(*page));
+    }
+
+    /// What a remap does. Returns the pages that moved, or stayed in place, by their old numbers.
+    fn remap(&mut self, run: Run, to: Run, way: Way) -> Vec<u64> {
+        let old: Vec<Slot> =
+            (run.first..run.first + run.pages).map(|page| self.slots[&page].clone()).collect();
+        let kept = matches!(way, Way::Keep);
+        self.forget(run);
+        self.forget(to);
+        if kept {
+            for (page, slot) in (run.first..).zip(&old) {
+                self.slots.insert(page, slot.emptied());
+            }
+        }
+        for at in 0..to.pages {
+            let slot = match old.get(at as usize) {
+                Some(slot) => slot.clone(),
+                None => old[0].emptied(),
+            };
+            self.slots.insert(to.first + at, slot);
+        }
+        (run.first..run.first + run.pages.min(to.pages)).collect()
     }
 }
 
@@ -199,6 +236,7 @@ impl<F: Format> World<F> {
             Op::Follow { who, page, access: Access::Write } => {
                 self.store(who, page, |space, at, new| follow(space, at, Some(new)).map(drop));
             }
+            Op::Remap { who, run, pages, how } => self.remap(who, run, pages, how),
             Op::Scan { who, run } => {
                 let range = self.range(run);
                 if let Some(process) = self.pick(who) {
@@ -313,6 +351,57 @@ impl<F: Format> World<F> {
     }
 
     /// A store by a CPU of the process, or by the device that follows it.
+    fn remap(&mut self, who: usize, run: Run, pages: u64, way: Way) {
+        let (range, base) = (self.range(run), self.base);
+        let Some(process) = self.pick(who) else { return };
+        let how = match way {
+            Way::InPlace => Remap::InPlace,
+            Way::MayMove => Remap::MayMove,
+            Way::To(page) => Remap::To(VirtAddr::of_page(base + page)),
+            Way::Keep => Remap::Keep,
+        };
+        let owner = process.id;
+        let done = process.space.remap(range, pages, how);
+        let whole = process.is_mapped(run);
+        match done {
+            Ok(now) => {
+                assert!(whole, "a hole was moved");
+                let to = Run { first: now.first_page().0 - base, pages };
+                let moved = process.remap(run, to, way);
+                self.part_but(owner, run, to, &moved);
+            }
+            Err(SpaceError::NotMapped(_)) => assert!(!whole),
+            // What was in the place may be gone.
+            Err(SpaceError::OutOfFrames) => {
+                if let Way::To(first) = way
+                    && !process.space.is_mapped(VirtAddr::of_page(base + first))
+                {
+                    let to = Run { first, pages };
+                    process.forget(to);
+                    self.part(owner, to, |_| true);
+                }
+            }
+            Err(error) => {
+                let hopeless = !matches!(error, SpaceError::NoMemory | SpaceError::Range(_));
+                assert!(hopeless, "{error}");
+            }
+        }
+    }
+
+    /// Pins stay in step with the pages that moved from `run` to `to`, and not with what went.
+    fn part_but(&mut self, owner: u64, run: Run, to: Run, moved: &[u64]) {
+        for held in self.holds.iter_mut().filter(|held| held.owner == owner) {
+            for step in &mut held.in_step {
+                let Some(page) = *step else { continue };
+                if moved.contains(&page) {
+                    *step = Some(page - run.first + to.first);
+                } else if to.holds(page) || run.holds(page) {
+                    *step = None;
+                }
+            }
+        }
+    }
+
     fn store(
         &mut self,
         who: usize,

@@ -16,6 +16,21 @@ pub(crate) struct Run {
     pub(crate) pages: u64,
 }
 
+impl Run {
+    pub(crate) fn holds(self, page: u64) -> bool {
+        (self.first..self.first + self.pages).contains(&page)
+    }
+}
+
+/// How a range is remapped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    InPlace,
+    MayMove,
+    To(u64),
+    Keep,
+}
+
 /// One step. `who` picks one of the living processes, `which` one of the live holds.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
@@ -33,6 +48,7 @@ pub(crate) enum Op {
     Handover { which: usize },
     DeviceWrite { which: usize },
     Follow { who: usize, page: u64, access: Access },
+    Remap { who: usize, run: Run, pages: u64, how: Way },
     Scan { who: usize, run: Run },
     Migrate { who: usize, run: Run, node: u8 },
     WriteBack { who: usize, run: Run },
@@ -58,6 +74,15 @@ fn prot() -> impl Strategy<Value = Prot> {
 fn advice() -> impl Strategy<Value = Advice> {
     let fork = [Advice::DontFork, Advice::DoFork, Advice::WipeOnFork, Advice::KeepOnFork];
     prop_oneof![1 => Just(Advice::DontNeed), 2 => select(fork.to_vec())]
+}
+
+fn way() -> impl Strategy<Value = Way> {
+    prop_oneof![
+        1 => Just(Way::InPlace),
+        1 => Just(Way::MayMove),
+        4 => (1..=PAGES).prop_map(Way::To),
+        1 => Just(Way::Keep),
+    ]
 }
 
 pub(crate) fn op() -> impl Strategy<Value = Op> {
@@ -89,6 +114,11 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(who, page, access)| Op::Follow { who, page, access }),
         3 => (who(), run()).prop_map(|(who, run)| Op::Scan { who, run }),
         3 => (who(), run(), 0..3u8).prop_map(|(who, run, node)| Op::Migrate { who, run, node }),
+        4 => (who(), run(), 0..=3u64, way()).prop_map(|(who, run, more, how)| {
+            // As often as not the size stays.
+            let pages = if more == 3 { run.pages } else { (run.pages + more).max(2) - 1 };
+            Op::Remap { who, run, pages, how }
+        }),
         2 => (who(), run()).prop_map(|(who, run)| Op::WriteBack { who, run }),
         1 => (0..2u8).prop_map(|node| Op::RunOn { node }),
     ]

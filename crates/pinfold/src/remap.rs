@@ -1,0 +1,318 @@
+//! mremap: a mapping that grows, shrinks, or moves with its pages (facts 7.12).
+//!
+//! Protocol: the address space's lock is held for writing. What can fail comes first: the place, the
+//! split of the old area, the tables of the new range, the place in the family that the moved area
+//! will have. Then, while nobody walks the reverse map, each entry is taken out of its old table and
+//! put into the new one, under both tables' locks, and the old range is flushed before they are
+//! released (rule `remap-flush`). The area that is left behind has no entry any more, and goes as an
+//! unmap goes, tables included; or stays empty, if it is to be kept.
+//!
+//! A pin keeps its page and its owner: the page moves to the new address, and the device has the
+//! page that the owner finds there.
+//!
+//! Invariants:
+//! - INV-REMAP-1: an entry that moves is found by a walk of the reverse map in one of the two places,
+//!   or the walk waits.
+//! - INV-REMAP-2: no CPU uses a translation of the old address when a page that moved can be freed
+//!   from the new one.
+//! - INV-REMAP-3: a remap that fails has moved and unmapped nothing.
+
+use core::ops::Range;
+
+use crate::addr::{PageCount, VirtAddr, VirtRange, Vpn};
+use crate::area::{Area, AreaMap, Backing};
+use crate::error::SpaceError;
+use crate::event::EventKind;
+use crate::platform::{Invalidate, Platform};
+use crate::pte::Entry;
+use crate::rules::RemapFlush;
+use crate::space::Space;
+use crate::table::{Cursor, Leaf, table_end};
+use crate::tlb::FlushBatch;
+
+/// Where a remapped range may go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Remap {
+    /// It stays where it is, or the remap fails.
+    InPlace,
+    /// Somewhere else if it cannot grow where it is (MREMAP_MAYMOVE).
+    MayMove,
+    /// Exactly there; what is mapped there goes (MREMAP_FIXED).
+    To(VirtAddr),
+    /// Somewhere else, and the old mapping stays, without its pages (MREMAP_DONTUNMAP). The size
+    /// must not change.
+    Keep,
+}
+
+/// A range and where it goes.
+struct Move {
+    from: VirtRange,
+    to: VirtRange,
+}
+
+impl Move {
+    /// By how many pages; wraps.
+    fn by(&self) -> u64 {
+        self.to.first_page().0.wrapping_sub(self.from.first_page().0)
+    }
+
+    /// Where a page goes.
+    fn there(&self, page: Vpn) -> Vpn {
+        Vpn(page.0.wrapping_add(self.by()))
+    }
+}
+
+impl<P: Platform> Space<P> {
+    pub(crate) fn remap(
+        &self,
+        range: VirtRange,
+        pages: u64,
+        how: Remap,
+    ) -> Result<VirtRange, SpaceError> {
+        let (range, pages) = (self.allowed(range)?, PageCount::new(pages)?.get());
+        let mut map = self.write_map();
+        let shared = !self.one_area(&map, range)?.is_cow();
+        if shared && pages > range.pages() {
+            return Err(SpaceError::FixedSize(range));
+        }
+        match how {
+            Remap::Keep if pages != range.pages() => Err(SpaceError::SizeChanges { pages }),
+            Remap::Keep => {
+                let to = self.gap(&map, pages)?;
+                self.may_map(&map, pages)?;
+                self.move_area(&mut map, &Move { from: range, to }, pages, how)
+            }
+            Remap::To(start) => {
+                let to = self.allowed(VirtRange::new(start, pages)?)?;
+                if to.intersection(range).is_some() {
+                    return Err(SpaceError::Overlaps(to));
+                }
+                self.may_map(&map, pages.saturating_sub(range.pages()))?;
+                self.move_area(&mut map, &Move { from: range, to }, pages, how)
+            }
+            Remap::InPlace | Remap::MayMove if pages <= range.pages() => {
+                self.shrink(&mut map, range, pages)
+            }
+            Remap::InPlace | Remap::MayMove => self.grow(&mut map, range, pages, how),
+        }
+    }
+
+    /// The area that holds all of `range`: a remap is of one mapping.
+    fn one_area<'a>(
+        &self,
+        map: &'a AreaMap<P>,
+        range: VirtRange,
+    ) -> Result<&'a Area<P>, SpaceError> {
+        map.all_mapped(range)?;
+        let area = map.find(range.first_page());
+        area.filter(|area| range.end_page() <= area.range.end_page())
+            .ok_or(SpaceError::NotOneMapping(range))
+    }
+
+    /// Lets go of all but the first `pages` pages.
+    fn shrink(
+        &self,
+        map: &mut AreaMap<P>,
+        range: VirtRange,
+        pages: u64,
+    ) -> Result<VirtRange, SpaceError> {
+        let end = range.first_page() + pages;
+        if end < range.end_page() {
+            self.unmap_locked(map, VirtRange::of_pages(end, range.end_page()))?;
+        }
+        Ok(VirtRange::of_pages(range.first_page(), end))
+    }
+
+    /// Makes the mapping longer, in its place if there is room behind it.
+    fn grow(
+        &self,
+        map: &mut AreaMap<P>,
+        range: VirtRange,
+        pages: u64,
+        how: Remap,
+    ) -> Result<VirtRange, SpaceError> {
+        let more = pages - range.pages();
+        self.may_map(map, more)?;
+        let area_ends = self.one_area(map, range)?.range.end_page() == range.end_page();
+        let room = range.end_page().0.checked_add(more).map(Vpn).filter(|_| area_ends);
+        let behind = room.filter(|end| *end <= self.end_page());
+        let behind = behind.map(|end| VirtRange::of_pages(range.end_page(), end));
+        if let Some(behind) = behind.filter(|behind| map.first_in(*behind).is_none()) {
+            map.lengthen(range.first_page(), behind);
+            self.merge(map, behind.end_page());
+            return Ok(VirtRange::of_pages(range.first_page(), behind.end_page()));
+        }
+        if how == Remap::InPlace {
+            return Err(SpaceError::NoGap { pages });
+        }
+        let to = self.gap(map, pages)?;
+        self.move_area(map, &Move { from: range, to }, pages, how)
+    }
+
+    /// The highest gap of so many pages.
+    fn gap(&self, map: &AreaMap<P>, pages: u64) -> Result<VirtRange, SpaceError> {
+        let within = self.limits().first_page..self.end_page();
+        let first = map.highest_gap(pages, within).ok_or(SpaceError::NoGap { pages })?;
+        Ok(VirtRange::of_pages(first, first + pages))
+    }
+
+    /// Moves the mapping, of which at most `pages` pages are left.
+    fn move_area(
+        &self,
+        map: &mut AreaMap<P>,
+        whole: &Move,
+        pages: u64,
+        how: Remap,
+    ) -> Result<VirtRange, SpaceError> {
+        self.isolate(map, whole.from)?;
+        let moved = self.move_isolated(map, whole, pages, how);
+        for page in [whole.from.first_page(), whole.from.end_page()] {
+            self.merge(map, page);
+        }
+        moved.map(|()| whole.to)
+    }
+
+    /// The same, for a range that is of areas of its own.
+    fn move_isolated(
+        &self,
+        map: &mut AreaMap<P>,
+        whole: &Move,
+        pages: u64,
+        how: Remap,
+    ) -> Result<(), SpaceError> {
+        let first = whole.from.first_page();
+        let kept = VirtRange::of_pages(first, first + whole.from.pages().min(pages));
+        let part = Move { from: kept, to: whole.to };
+        if let Remap::To(_) = how {
+            self.unmap_locked(map, whole.to)?;
+        }
+        map.reserve(1)?;
+        let Some(old) = map.find(first).cloned() else {
+            return Err(SpaceError::NotMapped(first.start()));
+        };
+        let backing = self.moved_backing(&old.backing, part.by())?;
+        map.insert(Area { range: whole.to, backing, ..old.clone() })?;
+        if let Err(error) = self.make_tables(&part) {
+            // A whole area, so that this needs no heap.
+            self.unmap_locked(map, whole.to)?;
+            return Err(error);
+        }
+        let changing = self.mem().changing(self.id(), kept, Invalidate::Clear);
+        let late = self.while_nobody_walks(&old.backing, || self.move_entries(&part));
+        late.finish(self.mem(), self.id());
+        drop(changing);
+        match how {
+            Remap::Keep => Ok(()),
+            Remap::InPlace | Remap::MayMove | Remap::To(_) => self.unmap_locked(map, whole.from),
+        }
+    }
+
+    /// What the area will map in its new place: nothing maps it there yet.
+    fn moved_backing(&self, backing: &Backing<P>, by: u64) -> Result<Backing<P>, SpaceError> {
+        Ok(match backing {
+            Backing::Private(seat) => {
+                Backing::Private(self.mem().anon().moved(*seat, by, self.mem().platform())?)
+            }
+            Backing::Object { object, origin } => {
+                let origin = Vpn(origin.0.wrapping_add(by));
+                let moved = Backing::Object { object: object.clone(), origin };
+                self.again(&moved)?;
+                moved
+            }
+        })
+    }
+
+    /// Runs `change` while no walk of the reverse map is among the pages: INV-REMAP-1.
+    fn while_nobody_walks<R>(&self, backing: &Backing<P>, change: impl FnOnce() -> R) -> R {
+        let platform = self.mem().platform();
+        match backing {
+            Backing::Private(seat) => self.mem().anon().alone(*seat, platform, change),
+            Backing::Object { object, .. } => match object.mappers() {
+                Some(mappers) => mappers.alone(platform, change),
+                None => change(),
+            },
+        }
+    }
+
+    /// Makes the tables that the entries will lie in.
+    fn make_tables(&self, part: &Move) -> Result<(), SpaceError> {
+        self.tables().for_each_leaf(part.from.numbers(), |_, pages| {
+            let (mut page, end) = (part.there(pages.start), part.there(pages.end - 1));
+            while page <= end {
+                self.tables().leaf_or_make(page)?;
+                page = table_end::<P::Format>(page);
+            }
+            Ok(())
+        })
+    }
+
+    /// Moves all entries. What is returned is to be flushed: nothing, but under the hazardous
+    /// variant of the rule `remap-flush`.
+    fn move_entries(&self, part: &Move) -> FlushBatch {
+        let mut late = FlushBatch::default();
+        let done: Result<(), core::convert::Infallible> =
+            self.tables().for_each_leaf(part.from.numbers(), |from, mut pages| {
+                while pages.start < pages.end {
+                    let there = part.there(pages.start);
+                    let fit = table_end::<P::Format>(there).0 - there.0;
+                    let stop = pages.end.min(pages.start + fit);
+                    if let Some(to) = self.tables().leaf(there) {
+                        self.move_run(part, from, to, pages.start..stop, &mut late);
+                    }
+                    pages.start = stop;
+                }
+                Ok(())
+            });
+        let Ok(()) = done;
+        late
+    }
+
+    /// Moves the entries of a run that lies in one table, to a run that lies in one table.
+    fn move_run(
+        &self,
+        part: &Move,
+        from: Leaf<'_, P>,
+        to: Leaf<'_, P>,
+        pages: Range<Vpn>,
+        late: &mut FlushBatch,
+    ) {
+        let source = from.lock();
+        // Within one table there is one lock. Nobody else takes two tables of this address space,
+        // whose lock is held for writing.
+        let other = (to.table != from.table).then(|| to.lock());
+        let target = other.as_ref().unwrap_or(&source);
+        let mut batch = FlushBatch::default();
+        for page in crate::addr::each_page(pages) {
+            self.move_entry(part, &source, target, page, &mut batch);
+        }
+        match self.mem().rules().remap_flush {
+            RemapFlush::UnderLock => batch.finish(self.mem(), self.id()),
+            RemapFlush::AfterLocks => late.join(batch),
+        }
+    }
+
+    #[inline]
+    fn move_entry(
+        &self,
+        part: &Move,
+        source: &Cursor<'_, P>,
+        target: &Cursor<'_, P>,
+        page: Vpn,
+        batch: &mut FlushBatch,
+    ) {
+        if source.get(page).is_none() {
+            return;
+        }
+        let old = source.withdraw(page);
+        let (pte, there) = (old.pte(), part.there(page));
+        if let Entry::Mapped(_) = pte.decode() {
+            batch.note(page);
+        }
+        target.take_over(old, there);
+        let kind = EventKind::Remapped { pfn: pte.pfn(), from: page.start() };
+        self.mem().tell(self.id(), there, kind);
+    }
+}
+
+#[cfg(test)]
+mod tests;
