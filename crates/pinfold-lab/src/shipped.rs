@@ -58,6 +58,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "rdma-fork-get",
     "read-pin-then-write",
     "read-pin-zero-page",
+    "remap-stale-translation",
     "unmap-races-pin",
     "vmsplice-leak",
     "wrprotect-restore-loses-dirty",

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use pinfold::pin::{Ask, Force as PinForce, Path as PinPath};
 use pinfold::{
     Access as PinAccess, AddressSpace, Advice as SpaceAdvice, FaultError, NodeId, PinError, Place,
-    Prot, Sharing as SpaceSharing, SpaceError, Term, VirtAddr, VirtRange,
+    Prot, Remap, Sharing as SpaceSharing, SpaceError, Term, VirtAddr, VirtRange,
 };
 
 use pinfold_explore::hook::{self, Mode};
@@ -151,6 +151,7 @@ impl World {
                 self.machine().record().unwatch(space.id(), Some(range));
                 Ok(None)
             }
+            Action::Remap { area, at } => self.remap(process, &area.value, at.value),
             Action::Protect { pages, protection } => {
                 let (space, range) = self.range(process, pages)?;
                 space.protect(range, prot(protection.value))?;
@@ -290,6 +291,17 @@ impl World {
         };
         let range = space.map(place, u64::from(pages), prot(protection), kind)?;
         self.with(process, |found| found.areas.insert(area, Area { range, sharing }))?;
+        self.watch(process, area, &space, range);
+        Ok(None)
+    }
+
+    fn remap(&self, process: &str, area: &str, at: u64) -> Done {
+        let old = self.area(process, area)?;
+        let space = self.live(process)?;
+        let range = space.remap(old.range, old.range.pages(), Remap::To(VirtAddr(at)))?;
+        self.machine().record().unwatch(space.id(), Some(old.range));
+        self.with(process, |found| found.areas.insert(area, Area { range, ..old }))?;
+        self.state.borrow_mut().moved(process, old.range, range);
         self.watch(process, area, &space, range);
         Ok(None)
     }
@@ -514,6 +526,21 @@ impl World {
 }
 
 impl State {
+    /// Pages of a process have moved: what its devices hold is looked for in the new place. A
+    /// device that follows goes by addresses, and finds nothing there.
+    fn moved(&mut self, process: &str, from: VirtRange, to: VirtRange) {
+        let within = |pages: VirtRange| {
+            from.first_page() <= pages.first_page() && pages.end_page() <= from.end_page()
+        };
+        for handle in self.handles.values_mut().filter(|handle| handle.process == process) {
+            if !handle.follows() && within(handle.pages) {
+                let first = to.first_page() + (handle.pages.first_page() - from.first_page());
+                let pages = VirtRange::new(first.start(), handle.pages.pages());
+                handle.pages = pages.unwrap_or(handle.pages);
+            }
+        }
+    }
+
     /// How many forks have ended.
     fn forks(&self) -> u64 {
         hook::saw(self.clock);

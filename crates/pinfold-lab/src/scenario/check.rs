@@ -155,6 +155,10 @@ impl<'a> Checker<'a> {
             | Action::Writeback { pages }
             | Action::Protect { pages, .. }
             | Action::Advise { pages, .. } => self.pages(at, process, pages),
+            Action::Remap { area, at: to } => {
+                let length = self.area(at, process, area);
+                self.errors.extend(length.and_then(|pages| limits::address(*to, pages)));
+            }
             Action::NumaScan { pages } => {
                 if let Some(pages) = pages {
                     self.pages(at, process, pages);

@@ -61,6 +61,8 @@ vocabulary! {
         Map = "map",
         /// Removes pages of an area.
         Unmap = "unmap",
+        /// Moves an area.
+        Remap = "remap",
         /// Changes what the process may do with pages.
         Protect = "protect",
         /// Gives advice on pages.
@@ -105,6 +107,7 @@ impl Verb {
             Self::Pin | Self::Get | Self::Follow => true,
             Self::Map
             | Self::Unmap
+            | Self::Remap
             | Self::Protect
             | Self::Advise
             | Self::Write

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeSet;
 
-use pinfold::rules::{Notify, Rules, Switch, TableFree, Why};
+use pinfold::rules::{Notify, RemapFlush, Rules, Switch, TableFree, Why};
 use pinfold::{EventKind, FastStop, Pfn};
 
 use super::ledger::{Holders, Ledger, Step};
@@ -168,6 +168,26 @@ impl<'a> Teller<'a> {
             self.say(end, format!("Holders of {frame} at the end: {held}."));
         }
         self.told_afterwards();
+        self.left_unflushed(frame);
+    }
+
+    /// A remap that took the page from its address before CPUs had forgotten that.
+    fn left_unflushed(&mut self, frame: Pfn) {
+        let end = self.ledger.lines().len();
+        let moved = |event| match event {
+            EventKind::Remapped { pfn, from } if pfn == frame => Some(from),
+            _ => None,
+        };
+        let late = match self.rules.remap_flush {
+            RemapFlush::UnderLock => None,
+            RemapFlush::AfterLocks => self.ledger.last_event(end, moved),
+        };
+        if let Some((at, from)) = late {
+            let (cite, tag) = (self.at(at), self.tag(Switch::RemapFlush));
+            let what =
+                format!("moved {frame} away from {from} and flushed that address only later");
+            self.say(at, format!("{cite} {what} ({tag})."));
+        }
     }
 
     /// A device that follows an address space, and used what it had filed while that changed.

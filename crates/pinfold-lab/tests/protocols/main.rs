@@ -16,6 +16,7 @@ mod faults;
 mod followers;
 mod moves;
 mod pins;
+mod remaps;
 
 use common::shipped;
 use pinfold_lab::Model;

@@ -54,6 +54,13 @@ pub enum Action {
         /// What is removed.
         pages: Pages,
     },
+    /// `remap AREA at ADDRESS`: moves an area with its pages.
+    Remap {
+        /// What moves.
+        area: Name,
+        /// Where it starts from then on, a multiple of the page size.
+        at: Spanned<u64>,
+    },
     /// `protect PAGES PROTECTION`
     Protect {
         /// What is changed.
@@ -190,6 +197,7 @@ impl Action {
         match self {
             Self::Map { .. } => Verb::Map,
             Self::Unmap { .. } => Verb::Unmap,
+            Self::Remap { .. } => Verb::Remap,
             Self::Protect { .. } => Verb::Protect,
             Self::Advise { .. } => Verb::Advise,
             Self::Write { .. } | Self::DeviceWrite { .. } => Verb::Write,
@@ -221,6 +229,7 @@ impl Action {
                 register.as_ref().map(Made::Register)
             }
             Self::Unmap { .. }
+            | Self::Remap { .. }
             | Self::Protect { .. }
             | Self::Advise { .. }
             | Self::Write { .. }
@@ -248,6 +257,7 @@ impl Action {
             }
             Self::Map { .. }
             | Self::Unmap { .. }
+            | Self::Remap { .. }
             | Self::Protect { .. }
             | Self::Advise { .. }
             | Self::Write { .. }
@@ -271,6 +281,7 @@ impl Action {
             Self::Follow { pages, .. } => Some(pages),
             Self::Map { .. }
             | Self::Unmap { .. }
+            | Self::Remap { .. }
             | Self::Protect { .. }
             | Self::Advise { .. }
             | Self::Write { .. }
@@ -298,6 +309,7 @@ impl Action {
             Self::Signal { signal } | Self::Await { signal } => Some(signal),
             Self::Map { .. }
             | Self::Unmap { .. }
+            | Self::Remap { .. }
             | Self::Protect { .. }
             | Self::Advise { .. }
             | Self::Write { .. }
@@ -332,6 +344,7 @@ impl Action {
             | Self::Await { .. } => true,
             Self::Map { .. }
             | Self::Unmap { .. }
+            | Self::Remap { .. }
             | Self::Protect { .. }
             | Self::Advise { .. }
             | Self::Write { .. }

@@ -57,6 +57,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
                 errors.extend(times.and_then(|n| outside("number of references", n, &TIMES)));
             }
             Action::Unmap { .. }
+            | Action::Remap { .. }
             | Action::Protect { .. }
             | Action::Advise { .. }
             | Action::Write { .. }
@@ -93,7 +94,7 @@ fn outside(
     })
 }
 
-fn address(at: Spanned<u64>, pages: u32) -> Option<ScenarioError> {
+pub(super) fn address(at: Spanned<u64>, pages: u32) -> Option<ScenarioError> {
     let inside = at.value % PAGE_SIZE;
     if inside != 0 {
         let below = at.value - inside;

@@ -279,6 +279,7 @@ impl<'a> Names<'a> {
                 self.registers.insert(register, register.span);
             }
             Action::Unmap { .. }
+            | Action::Remap { .. }
             | Action::Protect { .. }
             | Action::Advise { .. }
             | Action::Write { .. }

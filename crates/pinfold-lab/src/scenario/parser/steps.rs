@@ -130,6 +130,11 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<
     Ok(match verb(cursor)? {
         Verb::Map => map(cursor)?,
         Verb::Unmap => Action::Unmap { pages: cursor.pages()? },
+        Verb::Remap => {
+            let area = cursor.name("an area")?;
+            cursor.keyword("at")?;
+            Action::Remap { area, at: cursor.wide_number("an address")? }
+        }
         Verb::Protect => {
             Action::Protect { pages: cursor.pages()?, protection: cursor.one_of("a protection")? }
         }
