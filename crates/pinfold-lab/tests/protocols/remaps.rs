@@ -34,7 +34,7 @@ setup
 lane mover: P on cpu0
   remap A at 0x2000
 lane pinner: P on cpu1
-  pin A write longterm fast-only as h0 may fail busy
+  pin A write longterm as h0 may fail no-access
 after
   P: write A "v2"
 always
