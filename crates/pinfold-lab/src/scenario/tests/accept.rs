@@ -6,7 +6,7 @@ use super::{accepted, around};
 #[test]
 fn every_step_is_read() {
     let scenario = accepted(&around(
-        "  P: map B 1 shared ro at 0x5_000
+        "  P: map B 1 file ro at 0x5_000
            P: write A[1].1 \"a \\\"quoted\\\" word\"
            P: pin A[0..2] write force longterm fast-only as h0
            P: get A read times 1024 as h1
