@@ -112,9 +112,9 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// that has ended: then there is nothing to do.
     fn flush(&self, space: SpaceId, scope: FlushScope);
 
-    /// Makes the calling CPU forget the translations of these pages: after a change that only grants
-    /// rights or marks the page as used, which other CPUs may do without until they fault, and
-    /// after a fault that found nothing to do.
+    /// Makes the calling CPU forget the translations of these pages: after a change that only
+    /// grants rights or marks a page as used, which other CPUs may do without until they fault,
+    /// and after a fault that found nothing to do.
     fn flush_local(&self, space: SpaceId, pages: VirtRange) {
         self.flush(space, FlushScope::Range(pages));
     }

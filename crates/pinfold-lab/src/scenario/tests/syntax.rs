@@ -69,7 +69,8 @@ error[PF0106]: `teleport` is not a step
    |   ^^^^^^^^ unknown step
    |
    = help: steps: `map`, `unmap`, `protect`, `advise`, `write`, `read`, `pin`, `get`,
-            `unpin`, `put`, `fork`, `exit`, `numa-scan`, `migrate`, `signal`, `await`
+            `unpin`, `put`, `fork`, `exit`, `numa-scan`, `migrate`, `writeback`,
+            `signal`, `await`
 "#]]
     );
 }
