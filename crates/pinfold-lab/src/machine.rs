@@ -28,7 +28,7 @@ use pinfold::{Bug, Event, EventKind, Format, NodeId, Pfn, SpaceId, VirtRange};
 use pinfold_explore::hook;
 
 use crate::about::About;
-use crate::hardware::{DataWord, Hardware, STEP_STARTS, Tables};
+use crate::hardware::{Backing, DataWord, Hardware, STEP_STARTS, Tables};
 use crate::journal::{Touch, What};
 use crate::record::Record;
 use crate::report::Oracle;
@@ -44,6 +44,9 @@ pub(crate) struct Machine {
     stride: usize,
     /// The number of those words that are data when the frame is a page.
     words: usize,
+    /// The words of what stores the pages of files, by the frame that holds the page; none if there
+    /// are no files.
+    store: Box<[AtomicU64]>,
     /// The CPU of each lane of the scenario.
     lane_cpus: Vec<usize>,
     /// The scenario's lanes in the order in which they started, which is how the explorer numbers
@@ -66,6 +69,12 @@ impl Machine {
             cells: (0..hardware.frames * stride).map(|_| AtomicU64::new(0)).collect(),
             stride,
             words: hardware.words,
+            store: match hardware.store {
+                Backing::Absent => Box::default(),
+                Backing::PerFrame => {
+                    (0..hardware.frames * hardware.words).map(|_| AtomicU64::new(0)).collect()
+                }
+            },
             starts: lane_cpus.iter().map(|_| AtomicU64::new(0)).collect(),
             started: Mutex::new(Vec::with_capacity(lane_cpus.len())),
             lane_cpus,
@@ -75,6 +84,10 @@ impl Machine {
         for frame in 0..hardware.frames {
             machine.label_data(frame);
         }
+        let words = machine.words;
+        label_items(&machine.store, move |at| {
+            format!("stored {}", DataWord { frame: Pfn((at / words) as u64), word: at % words })
+        });
         label_items(&machine.starts, |_| STEP_STARTS.to_owned());
         label_items(&machine.lane_cpus, |lane| format!("walk section of lane {}", lane + 1));
         machine
@@ -135,6 +148,20 @@ impl Machine {
     /// A word of a frame, as hardware reaches it.
     pub(crate) fn word(&self, frame: Pfn, word: usize) -> &AtomicU64 {
         &self.frame(frame.0 as usize)[word]
+    }
+
+    /// A word of what is stored for the page of a file in `frame`.
+    pub(crate) fn stored(&self, frame: Pfn, word: usize) -> Option<&AtomicU64> {
+        self.store.get(frame.0 as usize * self.words + word)
+    }
+
+    /// Stores the page of a file in `frame` as it is now.
+    pub(crate) fn store_page(&self, frame: Pfn) {
+        for word in 0..self.words {
+            if let Some(stored) = self.stored(frame, word) {
+                stored.write_once(self.word(frame, word).read_once());
+            }
+        }
     }
 
     /// How many words of data a page has.
@@ -205,6 +232,9 @@ unsafe impl Platform for Machine {
         self.label_data(frame.0 as usize);
         for word in 0..self.words {
             self.word(frame, word).write_once(0);
+            if let Some(stored) = self.stored(frame, word) {
+                stored.write_once(0);
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use pinfold::lab::Holder;
 use pinfold::rules::pin::counts_zero_page;
 use pinfold::sync::AtomicU64;
-use pinfold::{Flags, NodeId, PIN_BIAS, Pfn, Pte};
+use pinfold::{Flags, NodeId, PIN_BIAS, Pfn, Pte, SpaceId};
 
 use crate::about::{About, Breach, Seen, Spot};
 use crate::counted::counted;
@@ -52,6 +52,7 @@ fn judge(oracle: Oracle) -> Judge {
         Oracle::Isolation => Judge::End(World::isolation),
         Oracle::Counts => Judge::End(World::counts),
         Oracle::Statistics => Judge::End(World::statistics),
+        Oracle::LostWrite => Judge::End(World::stored),
         Oracle::Leak => Judge::TakenDown(World::leaks),
         Oracle::Claim
         | Oracle::Step
@@ -248,6 +249,57 @@ impl World {
                     wanted.1
                 );
                 return Err(Breach { what, about: Some(About::Frame(pfn)) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what is stored for each file is what its clean pages hold.
+    fn stored(&self) -> Found {
+        let state = self.state.borrow();
+        for (name, process) in state.processes.iter() {
+            let Some(space) = &process.space else { continue };
+            let files = process.areas.values().filter(|area| area.sharing == Sharing::File);
+            for page in files.flat_map(|area| area.range.iter()) {
+                let Some(frame) = pinfold::lab::shared_page(space, page.start()) else { continue };
+                if !self.is_marked(&state, frame) {
+                    self.holds_what_is_stored(name, (space.id(), page.0), frame)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the page of a file or an entry that maps it is dirty.
+    fn is_marked(&self, state: &State, frame: Pfn) -> bool {
+        let dirty_entry = |process: &Process| {
+            let Some(space) = &process.space else { return false };
+            process.areas.values().flat_map(|area| area.range.iter()).any(|page| {
+                let slot = self.machine().entry(space.root(), page.0, AtomicU64::peek);
+                let pte = slot.map(|slot| Pte::<Tables>::from_bits(slot.peek()));
+                pte.is_some_and(|pte| pte.is_mapped() && pte.pfn() == frame && pte.is_dirty())
+            })
+        };
+        let flags = pinfold::lab::flags(self.memory.frames(), frame);
+        flags.contains(Flags::DIRTY) || state.processes.values().any(dirty_entry)
+    }
+
+    fn holds_what_is_stored(&self, process: &str, page: (SpaceId, u64), frame: Pfn) -> Found {
+        for word in 0..self.machine().words() {
+            let held = self.machine().word(frame, word).peek();
+            let stored = self.machine().stored(frame, word).map_or(0, AtomicU64::peek);
+            if held != stored {
+                let (held_text, stored_text) = (self.words.text(held), self.words.text(stored));
+                let what = format!(
+                    "{frame} of {process} is clean and holds \"{held_text}\", \"{stored_text}\" is stored"
+                );
+                let about = Some(About::Word {
+                    spot: Spot::Page(page, Some(frame)),
+                    word,
+                    wanted: Some(stored),
+                    found: Some(held),
+                });
+                return Err(Breach { what, about });
             }
         }
         Ok(())

@@ -38,11 +38,16 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "bug-215616-compaction",
     "counter-overflow",
     "cow-published-early",
+    "delay-all-rmap",
+    "delay-all-rmap-reuse",
     "dirty-cow",
     "exit-races-pin",
     "fast-pin-reused-frame",
     "fork-meets-migration",
     "fork-races-fast-pin",
+    "local-flush-copy",
+    "local-flush-protect",
+    "local-flush-unmap",
     "many-references",
     "move-races-cow",
     "mprotect-flip",
@@ -55,6 +60,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "unmap-races-pin",
     "vmsplice-leak",
     "wrprotect-restore-loses-dirty",
+    "zap-before-flush",
 ];
 
 /// What [`SCENARIOS`] must do under each release's rules, as tables that `pinfold matrix --expect`

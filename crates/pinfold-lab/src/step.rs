@@ -205,6 +205,11 @@ impl World {
                 let moved = space.migrate(range, NodeId(node.value as u8));
                 Ok(self.tell(|| format!("{} moved, {} failed", moved.moved, moved.failed)))
             }
+            Action::Writeback { pages } => {
+                let (space, range) = self.range(process, pages)?;
+                let written = space.write_back(range, |_, pfn| self.machine().store_page(pfn))?;
+                Ok(self.tell(|| format!("{} written", counted(written, "page", "pages"))))
+            }
             Action::Signal { signal } => {
                 self.waits.happen(&Awaited::Signal(signal.value.clone()));
                 Ok(None)
@@ -279,6 +284,7 @@ impl World {
         let kind = match sharing {
             Sharing::Private => SpaceSharing::Private,
             Sharing::Shared => SpaceSharing::Shared,
+            Sharing::File => SpaceSharing::File,
         };
         let range = space.map(place, u64::from(pages), prot(protection), kind)?;
         self.with(process, |found| found.areas.insert(area, Area { range, sharing }))?;

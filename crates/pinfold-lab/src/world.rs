@@ -15,12 +15,12 @@ use pinfold::{
 };
 
 use crate::exits::{self, ExitLocks};
-use crate::hardware::{Hardware, Tables};
+use crate::hardware::{Backing, Hardware, Tables};
 use crate::journal::{Describe, PageView};
 use crate::machine::Machine;
 use crate::named::Named;
 use crate::record::{Goal, Record};
-use crate::scenario::{Runner, Scenario, Sharing};
+use crate::scenario::{Action, Runner, Scenario, Sharing, Step};
 use crate::waits::{self, Awaited, Waits};
 use crate::words::Words;
 
@@ -144,6 +144,17 @@ fn page_view(memory: &Memory<Machine>, root: Pfn, page: u64) -> PageView {
     PageView { pte: pte.old(), counts }
 }
 
+/// Whether a machine for the scenario needs something that stores files.
+fn store(scenario: &Scenario) -> Backing {
+    let maps_file = |step: &Step| match &step.action {
+        Action::Map { sharing, .. } => sharing.value == Sharing::File,
+        _ => false,
+    };
+    let lanes = scenario.lanes.iter().flat_map(|lane| &lane.steps);
+    let all = scenario.setup.steps.iter().chain(lanes).chain(&scenario.after);
+    if all.into_iter().any(maps_file) { Backing::PerFrame } else { Backing::Absent }
+}
+
 /// A scenario and rules, ready to be executed.
 pub(crate) struct Plan {
     pub(crate) scenario: Arc<Scenario>,
@@ -186,6 +197,7 @@ impl Plan {
                 cpus: scenario.cpus().iter().map(|(_, node)| NodeId(*node as u8)).collect(),
                 frames: usize::from(nodes) * frames as usize,
                 words: machine.words() as usize,
+                store: store(scenario),
             },
             spans: (0..nodes).map(span).collect(),
             tuning: Tuning {

@@ -92,3 +92,52 @@ fn an_ordinary_reference_never_survives_a_fork() {
         holds("rdma-dontfork", rules, Model::Weak);
     }
 }
+
+#[test]
+fn a_mapping_that_goes_before_the_flush_lets_a_write_to_a_file_be_lost() {
+    for model in [Model::Tso, Model::Weak] {
+        breaks("zap-before-flush", "6.1", model, "lost-write");
+        breaks("zap-before-flush", "pinfold,zap-rmap=with-entry", model, "lost-write");
+        for rules in ["6.2", "latest", "pinfold", "6.1,zap-rmap=dirty-after-flush"] {
+            let report = holds("zap-before-flush", rules, model);
+            let labels: Vec<_> = report.outcomes.iter().map(|o| o.label.as_str()).collect();
+            assert_eq!(labels, ["written", "refused"], "{rules}");
+        }
+    }
+}
+
+#[test]
+fn an_anonymous_mapping_that_outlives_its_reverse_map_misleads_the_walk() {
+    for model in [Model::Tso, Model::Weak] {
+        for rules in ["6.1", "6.2", "latest", "pinfold"] {
+            let report = breaks(
+                "delay-all-rmap",
+                &format!("{rules},zap-rmap=when-freed"),
+                model,
+                "invariant",
+            );
+            let what = &report.broken.as_ref().expect("it broke").what;
+            assert!(what.contains("the reverse map that it names is gone"), "{what}");
+        }
+        for rules in PRESETS {
+            holds("delay-all-rmap", rules, model);
+        }
+    }
+}
+
+#[test]
+fn a_flush_of_this_cpu_alone_is_found_in_copies_protections_and_unmaps() {
+    for model in [Model::Tso, Model::Weak] {
+        for rules in ["5.8", "5.19", "latest", "pinfold"] {
+            let local = format!("{rules},flush-reach=this-cpu");
+            breaks("local-flush-copy", &local, model, "claim");
+            breaks("local-flush-protect", &local, model, "step");
+            breaks("local-flush-unmap", &local, model, "use-after-free");
+        }
+        for rules in PRESETS {
+            for name in ["local-flush-copy", "local-flush-protect", "local-flush-unmap"] {
+                holds(name, rules, model);
+            }
+        }
+    }
+}

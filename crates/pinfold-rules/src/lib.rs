@@ -29,11 +29,11 @@
 //! | mprotect grants write permission, or leaves it | [`wants_upgrade`](protect::wants_upgrade) for the area, [`can_change_writable`](protect::can_change_writable) for each entry | [`WriteUpgrade`], [`AreaState`] and [`EntryState`] as they will be | the same; the entry taken out, so that no bit set by the hardware is lost | The entry loses the write bit, even if it had it. *Yes*: it gets it back at once. *No*: it stays read-only until a write fault. The mark stays; one flush at the end. |
 //! | the NUMA scan | [`numa_skip`](numa::numa_skip) | [`NumaSkip`], [`Mapping`] | table lock | *Some*: leave the entry. *None*: take it out and make it inaccessible, with one flush at the end; the write bit stays in it unless [`recomputes_write`](numa::recomputes_write). No correctness rests on the answer: a pin may land right after it. |
 //! | the hinting fault | if [`recomputes_write`](numa::recomputes_write), the two questions of mprotect | the entry as it will be | table lock, the entry found to be the one that faulted | Make it accessible, writable on *yes*. [`NumaFault`] says whether before or after the move; if the table lock was dropped in between, compare again, and under [`NumaFault::IsolateUnderLock`] restore without write permission. |
-//! | migration takes an entry out, and so do swap-out and merging | [`maybe_dma_pinned`](pin::maybe_dma_pinned) if the page is marked and [`remembers_mark`](migrate::remembers_mark) | the page after the entry was cleared and flushed | page lock, table lock; between clearing and asking, and after clearing the mark, full barriers if [`brings_barriers`](migrate::brings_barriers) | *Yes*: put the entry back and stop. *No*, or not asked: clear the mark. What replaces the entry remembers `Write`, `ReadExclusive` (it was marked) or `Read`, and the accessed and dirty bits if [`carries_accessed_dirty`](migrate::carries_accessed_dirty). The page moves only if no reference is left but the mover's. |
+//! | migration takes an entry out, and so do swap-out and merging | [`maybe_dma_pinned`](pin::maybe_dma_pinned) if the page is marked and [`remembers_mark`](migrate::remembers_mark) | the page after the entry was cleared and flushed | page lock, table lock, flushed unless [`batches_flushes`](migrate::batches_flushes); between clearing and asking, and after clearing the mark, full barriers if [`brings_barriers`](migrate::brings_barriers) | *Yes*: put the entry back and stop. *No*, or not asked: clear the mark. What replaces the entry remembers `Write`, `ReadExclusive` (it was marked) or `Read`, and the accessed and dirty bits if [`carries_accessed_dirty`](migrate::carries_accessed_dirty). The page moves only if no reference is left but the mover's. |
 //! | migration restores an entry | nothing | | page locks of the old and the new page until all entries are back, table lock | `Write` gives the write bit; `Write` and `ReadExclusive` give the mark. |
 //! | a walk over all that map a page, without a lock that keeps its anon_vma | [`asks_again`](rmap::asks_again) | [`RmapCheck`] | a reference on the page; the anon_vma's memory type-stable | *Yes*: after the anon_vma's lock, or a reference on it, is taken, look again if the page is mapped; if not, give back what was taken and visit nobody. |
 //! | swap-in | nothing yet: swap has no switch so far | | table lock | Read-only and unmarked is safe whoever shares the page; the next write takes the second row. A device that held an ordinary reference may then be left with the old page. |
-//! | unmap | nothing | | space lock, table lock | Clear the entry, flush, then drop the page's reference; pins keep the page. The mark goes when the page is freed, not with the entry. A table is freed as [`TableFree`] says. |
+//! | unmap | [`removal`](zap::removal) | whether the page is a file's and the entry was dirty | space lock, table lock | Take the mapping off when the answer says: with the entry, or after a flush under the same table lock. Clear the entry, flush, then drop the page's reference; pins keep the page. The mark goes when the page is freed, not with the entry. A table is freed as [`TableFree`] says. |
 //!
 //! A kernel without swap says [`SwapCache::Absent`], one without LRU batches [`Lru::On`]. A pin of
 //! a small page adds [`PIN_BIAS`](pin::PIN_BIAS) to its refcount, and its pin count is `None`. For
@@ -209,7 +209,7 @@
 //! | 0 | `snapshot`, `given`, `release`, `info` | what is asked about, and what is said of a switch |
 //! | 1 | `why`, `define` | reasons; how the table of switches becomes code |
 //! | 2 | `switches` | the table |
-//! | 3 | `cow`, `fork`, `migrate`, `numa`, `pin`, `protect`, `rmap` | the decisions |
+//! | 3 | `cow`, `fork`, `migrate`, `numa`, `pin`, `protect`, `rmap`, `zap` | the decisions |
 //! | 4 | `error` | why text is refused |
 //! | 5 | `text` | rule sets as text |
 //!
@@ -238,6 +238,7 @@ mod switches;
 mod tests;
 mod text;
 mod why;
+pub mod zap;
 
 pub use error::{Named, RuleError};
 pub use given::Given;
@@ -248,9 +249,9 @@ pub use snapshot::{
     Protnone, SwapCache, Tracking, Writeback,
 };
 pub use switches::{
-    CowPublish, FastRecheck, ForceWrite, ForkPin, ForkRace, GupNuma, MigrationAd, MigrationKind,
-    NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, RmapCheck, Rules, ShareOrder, Switch,
-    TableFree, WriteUpgrade, ZeroPin,
+    CowPublish, FastRecheck, FlushReach, ForceWrite, ForkPin, ForkRace, GupNuma, MigrateFlush,
+    MigrationAd, MigrationKind, NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, RmapCheck, Rules,
+    ShareOrder, Switch, TableFree, WriteUpgrade, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

@@ -1,9 +1,10 @@
 //! Migration takes an entry out: what its placeholder remembers, and how the exclusive mark is
 //! cleared (facts 4.5, 3.5).
 //!
-//! Protocol: under the page lock and the page-table lock, with the entry cleared and flushed.
+//! Protocol: under the page lock and the page-table lock, with the entry cleared and, unless the
+//! flushes of a batch are one, flushed.
 
-use super::{MigrationAd, MigrationKind, ShareOrder};
+use super::{MigrateFlush, MigrationAd, MigrationKind, ShareOrder};
 
 /// Whether a migration entry remembers that its page was exclusive. If so, the entry of a page that
 /// may be pinned is not replaced at all, and an entry that a scan downgrades keeps the mark.
@@ -30,5 +31,14 @@ pub const fn brings_barriers(rule: ShareOrder) -> bool {
     match rule {
         ShareOrder::Flush => false,
         ShareOrder::Barriers => true,
+    }
+}
+
+/// Whether the entries of a batch of pages are flushed together, before the first page is copied.
+#[inline]
+pub const fn batches_flushes(rule: MigrateFlush) -> bool {
+    match rule {
+        MigrateFlush::Each => false,
+        MigrateFlush::Batched => true,
     }
 }

@@ -252,4 +252,39 @@ switches! {
         /// strangers. facts 6.3, 6.5
         BeforeLock = "before-lock" [never],
     }
+
+    /// When an unmap takes the mapping off a page, and with it the page out of the reverse map
+    /// (facts 6.2 to 6.4).
+    zap_rmap: ZapRmap = "zap-rmap" {
+        /// With the entry, before the flush. Hazard: writeback cleans a page whose last mapping it
+        /// no longer finds, while a CPU still writes through a stale translation; the write is
+        /// lost. facts 6.2
+        WithEntry = "with-entry" [always],
+        /// When the page is freed, for every page: the first series. Hazard: an anonymous page says
+        /// that it is mapped after its anon_vma was freed, and a walk of the reverse map uses that
+        /// memory. facts 6.3
+        WhenFreed = "when-freed" [never],
+        /// After a flush under the table's lock for file pages whose entry was dirty, with the
+        /// entry for all others, commit 5df397dec7c4. facts 6.4
+        DirtyAfterFlush = "dirty-after-flush" ["6.2"],
+    }
+
+    /// When migration flushes the entries that it has replaced (facts 6.7).
+    migrate_flush: MigrateFlush = "migrate-flush" {
+        /// Each at once, under its table's lock. facts 6.7
+        Each = "each" [always],
+        /// Those of a batch of pages together, before the first of them is copied; until then an
+        /// address space with such an entry is marked, and who changes its entries flushes first.
+        /// facts 6.7
+        Batched = "batched" ["6.3"],
+    }
+
+    /// Which CPUs a flush reaches (facts 1.7, 6.1).
+    flush_reach: FlushReach = "flush-reach" {
+        /// All that may have cached a translation of the address space. facts 6.1
+        EveryCpu = "every-cpu" [always],
+        /// The one that changes the entry, as kernels do that came from one CPU. Hazard: the others
+        /// go on with the old translation after a copy, a protection or an unmap. facts 1.7
+        ThisCpu = "this-cpu" [never],
+    }
 }

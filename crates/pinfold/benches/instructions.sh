@@ -1,6 +1,7 @@
 #!/bin/sh
 # Counts the instructions a page of each operation with callgrind. Run from anywhere: crates/pinfold/benches/instructions.sh
-# The goals are P1 and P5: 0.6 and 0.35 of the lean kernel's counts for faults. Bookkeeping only, without clear, copy and exception entry.
+# The goals are P1 and P5: 0.6 and 0.35 of the lean kernel's counts for faults. Bookkeeping only, without clear, copy,
+# flush and exception entry.
 set -eu
 cd "$(dirname "$0")/.."
 bench=$(cargo bench --bench limits --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')
@@ -37,3 +38,7 @@ row "zero page" "$(count zero fault_all)" 891 534 311
 row "first touch" "$(count touch fault_all)" 1758 1054 615
 row reuse "$(count reuse fault_all)" 911 546 318
 row copy "$(count copy fault_all)" 3002 1801 1050
+row migration "$(count migrate migrate)" 4709 2825 1648
+row "exit of 1G" "$(count exit exit)"
+echo "map+unmap of 128M beside 1,000 areas: $(count pair pair) instructions"
+echo "exit of a space with one page: $(count exit-one exit) instructions"

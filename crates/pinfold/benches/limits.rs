@@ -1,8 +1,9 @@
 //! How far the hot paths are from their limit, on the reader's machine.
 //!
 //! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`,
-//! `fault`, `metadata`, `frame`, `family`. Each line names the goal it stands against. All figures are
-//! bookkeeping only: no exception entry, no real translation cache, no charging.
+//! `fault`, `unmap`, `metadata`, `frame`, `family`. Each line names the goal it stands against. All
+//! figures are bookkeeping only: no exception entry, no real translation cache, no charging. A flush
+//! of all CPUs costs what `world.rs` states.
 //!
 //! `--once <operation>` runs one round without measuring, for `instructions.sh`.
 
@@ -15,12 +16,14 @@ mod metadata;
 mod ops;
 mod pairs;
 mod pins;
+mod unmaps;
 mod world;
 
-const GROUPS: [(&str, fn()); 6] = [
+const GROUPS: [(&str, fn()); 7] = [
     ("pin", pins::run),
     ("fork", forks::run),
     ("fault", faults::run),
+    ("unmap", unmaps::run),
     ("metadata", metadata::run),
     ("frame", frames::run),
     ("family", families::run),
@@ -35,7 +38,9 @@ fn main() {
         return once(operation);
     }
     if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, _)| name != word)) {
-        eprintln!("no such group: {word}; there are pin, fork, fault, metadata, frame and family");
+        eprintln!(
+            "no such group: {word}; there are pin, fork, fault, unmap, metadata, frame and family"
+        );
         std::process::exit(2);
     }
     println!("{}", machine());
@@ -48,16 +53,21 @@ fn main() {
 
 /// Runs an operation once and prints how many pages it handled.
 fn once(operation: &str) {
+    world::free_flushes();
     let fault = faults::Path::ALL.into_iter().find(|(name, _)| *name == operation);
     let pages = match (operation, fault) {
         (_, Some((_, path))) => faults::once(path),
         ("pin" | "unpin", None) => pins::once(),
         ("fork" | "zap", None) => forks::once(),
+        ("pair", None) => unmaps::once_pair(),
+        ("exit-one", None) => unmaps::once_exit(1),
+        ("exit", None) => unmaps::once_exit(unmaps::GIB),
+        ("migrate", None) => unmaps::once_migrate(),
         ("move-alone", None) => families::once(1),
         ("move-beside", None) => families::once(10_000),
         _ => {
             eprintln!(
-                "no such operation: pin, unpin, fork, zap, zero, touch, reuse, copy, move-alone, move-beside"
+                "no such operation: pin, unpin, fork, zap, zero, touch, reuse, copy, pair, exit-one, exit, migrate, move-alone, move-beside"
             );
             std::process::exit(2);
         }

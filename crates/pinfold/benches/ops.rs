@@ -4,7 +4,8 @@
 use std::hint::black_box;
 
 use pinfold::{
-    Access, AddressSpace, Advice, Cause, Fault, Moved, NodeId, Pins, Platform, Term, VirtRange,
+    Access, AddressSpace, Advice, Cause, Fault, Moved, NodeId, Pins, Place, Platform, Prot,
+    Sharing, Term, VirtRange,
 };
 
 use crate::world::Machine;
@@ -53,4 +54,19 @@ pub(crate) fn fault_all(
     wanted: Fault,
 ) -> u64 {
     range.iter().map(|page| u64::from(space.fault(page.start(), cause) == Ok(wanted))).sum()
+}
+
+/// Maps untouched memory where there is a gap, and unmaps it again.
+#[inline(never)]
+pub(crate) fn pair(space: &AddressSpace<Machine>, pages: u64) {
+    let range = space
+        .map(Place::Anywhere, pages, Prot::READ, Sharing::Private)
+        .expect("the address space has a gap");
+    space.unmap(range).expect("the range is within the limits");
+}
+
+/// The process ends.
+#[inline(never)]
+pub(crate) fn exit(space: AddressSpace<Machine>) {
+    drop(black_box(space));
 }

@@ -184,6 +184,21 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.migrate_range(range, node)
     }
 
+    /// Writes the dirty pages of the files in `range` back: `write` is called with the address of
+    /// each and its frame, which stays locked meanwhile and may be written to, so that it is dirty
+    /// again. It may not call the manager. Returns how many were dirty. Waits for pages that others
+    /// write back.
+    ///
+    /// # Errors
+    /// At the first page where no file is mapped: what comes before it has been written.
+    pub fn write_back(
+        &self,
+        range: VirtRange,
+        mut write: impl FnMut(VirtAddr, Pfn),
+    ) -> Result<u64, SpaceError> {
+        self.inner.write_back(range, &mut write)
+    }
+
     /// Whether anything is mapped at `at`.
     pub fn is_mapped(&self, at: VirtAddr) -> bool {
         self.inner.read_map().find(at.page()).is_some()

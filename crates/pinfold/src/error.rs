@@ -51,7 +51,8 @@ pub enum SpaceError {
         /// The limit in pages.
         limit: u64,
     },
-    /// The advice does not apply to the mapping at this address: WIPEONFORK needs private memory.
+    /// The mapping at this address is of a kind that the request does not apply to: WIPEONFORK needs
+    /// private memory, writeback a file.
     WrongKind(VirtAddr),
     /// No frame was left. For fork: the child is gone, and the parent still has all it had.
     OutOfFrames,

@@ -273,6 +273,10 @@ events! {
     Unpinned(pfn: Pfn) = "unpinned": Passing("unpin {pfn}"), under(always);
     /// An entry was zapped.
     Zapped(pfn: Pfn) = "zapped": Line("zap {pfn}"), under(always);
+    /// Writeback took write permission and the dirty mark from an entry of a file's page.
+    EntryCleaned(pfn: Pfn) = "entry-cleaned": Line("writeback: {pfn} ro and clean here"), under(always);
+    /// Writeback took the mark off a file's page, and writes it.
+    WrittenBack(pfn: Pfn) = "written-back": Line("writeback: {pfn} is clean, and written"), under(always);
     /// A frame was freed.
     Freed(pfn: Pfn) = "freed": Passing("free {pfn}"), under(always);
     /// mprotect changed a mapped entry.

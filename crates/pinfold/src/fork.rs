@@ -145,15 +145,17 @@ impl<P: Platform> Copying<'_, P> {
     fn copy_area(&self, area: &Area<P>, from: &mut AreaMap<P>) -> Result<Area<P>, SpaceError> {
         let (mem, mm) = (self.child.mem(), self.child.mm());
         let mut copy = area.clone();
-        if let Backing::Private(home) = area.backing {
-            if area.on_fork.contains(OnFork::WIPE) {
+        match area.backing {
+            Backing::Private(_) if area.on_fork.contains(OnFork::WIPE) => {
                 copy.backing = Backing::Private(mem.anon().found(mm, mem.platform())?);
-            } else {
+            }
+            Backing::Private(home) => {
                 let (child, parent) = mem.anon().join(home, mm, mem.platform())?;
                 copy.backing = Backing::Private(child);
                 let parent = Backing::Private(parent);
                 from.change(area.range.first_page(), |area| area.backing = parent);
             }
+            Backing::Object { .. } => self.child.again(&copy.backing)?,
         }
         Ok(copy)
     }

@@ -58,7 +58,7 @@
 //! | 1 | `frame`, `stat`, `rmap`, `memory` | frames and their counts, the machine as one value |
 //! | 2 | `table`, `tlb`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `zap`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk` | what is done to a space |
+//! | 4 | `protect`, `zap`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback` | what is done to a space |
 //! | 5 | `address_space`, `lab`, `mock` | the face, the laboratory's door, a platform for tests |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
@@ -111,6 +111,7 @@ mod table;
 mod testing;
 mod tlb;
 mod walk;
+mod writeback;
 mod zap;
 
 #[doc(inline)]

@@ -8,6 +8,7 @@ use crate::addr::Pfn;
 use crate::frame::{Counts, Flags, Page};
 use crate::memory::Memory;
 use crate::platform::Platform;
+use crate::rules::zap::Zapped;
 use crate::rules::{Exclusive, Lru, PageKind, PageState, SwapCache};
 use crate::sync::{BitGuard, Class};
 
@@ -27,12 +28,29 @@ impl<P: Platform> Memory<P> {
         self.frames().page(pfn).lock().wait(self.platform());
     }
 
-    /// Carries an entry's dirty bit to a page that a backing store may want. Anonymous pages count
-    /// as dirty anyway.
-    pub(crate) fn mark_dirty(&self, pfn: Pfn) {
-        if !self.frames().flags(pfn).intersects(Flags::DIRTY | Flags::ANON) {
-            self.frames().set_flags(pfn, Flags::DIRTY);
+    /// Takes the page's lock, and sleeps for it. The caller holds a reference.
+    pub(crate) fn lock_page(&self, pfn: Pfn) -> PageLock<'_, P> {
+        loop {
+            if let Some(locked) = self.try_lock_page(pfn) {
+                return locked;
+            }
+            self.wait_page(pfn);
         }
+    }
+
+    /// Carries the dirty bit of an entry that was taken out to a page that a backing store may
+    /// want. Anonymous pages count as dirty anyway. That of a file is marked in one step even if it
+    /// is marked already: who takes the mark off afterwards sees what was written before.
+    pub(crate) fn carry_dirty(&self, pfn: Pfn) -> Zapped {
+        let flags = self.frames().flags(pfn);
+        if flags.contains(Flags::FILE) {
+            self.frames().mark_dirty(pfn);
+            return Zapped::DirtyFile;
+        }
+        if !flags.intersects(Flags::DIRTY | Flags::ANON) {
+            self.frames().mark_dirty(pfn);
+        }
+        Zapped::Other
     }
 
     /// What the rules look at; the caller learns what `look` makes of it.

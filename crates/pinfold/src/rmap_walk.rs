@@ -80,7 +80,7 @@ impl<P: Platform> Memory<P> {
     /// before the locks held here: the walk section guards the search, the reference the use. A
     /// table that is unlinked in the meantime has no entries left, and the one that drops the last
     /// reference frees it.
-    fn held_leaf(&self, mm: Mm, page: Vpn) -> Option<Leaf<'_, P>> {
+    pub(crate) fn held_leaf(&self, mm: Mm, page: Vpn) -> Option<Leaf<'_, P>> {
         let _section = WalkSection::open(self.platform());
         let leaf = Tables::new(self, mm.root).leaf(page)?;
         self.frames().table(leaf.table).get();

@@ -15,12 +15,11 @@
 
 use crate::addr::{Mm, PageCount, Pfn, SpaceId, VirtAddr, VirtRange, Vpn};
 use crate::area::{Area, AreaMap, Backing, Growth, OnFork, Prot};
-use crate::error::SpaceError;
+use crate::error::{NoMemory, SpaceError};
 use crate::memory::Memory;
-use crate::object::SharedObject;
+use crate::object::{Kind, Mappers, SharedObject};
 use crate::platform::Platform;
 use crate::pte::Format;
-use crate::rmap::Home;
 use crate::sync::{
     self, AtomicU32, CellName, Counter, ReadGuard, RwSem, SeqCount, Shared, WriteGuard,
 };
@@ -169,6 +168,9 @@ pub enum Sharing {
     Private,
     /// MAP_SHARED: children see the same memory.
     Shared,
+    /// MAP_SHARED of a new file of this length, full of zeros: as [`Sharing::Shared`], and writes
+    /// are tracked, so that [`crate::AddressSpace::write_back`] finds them.
+    File,
 }
 
 /// Where a mapping goes.
@@ -235,13 +237,19 @@ impl<P: Platform> Space<P> {
             Sharing::Private => {
                 Backing::Private(self.mem.anon().found(self.mm, self.mem.platform())?)
             }
-            Sharing::Shared => {
-                let object = SharedObject::new(self.mem.clone(), pages)?;
-                Backing::Object { object, origin: range.first_page() }
-            }
+            Sharing::Shared => self.object(range, Kind::Anonymous)?,
+            Sharing::File => self.object(range, Kind::File(Mappers::new()))?,
         };
         map.insert(Area { range, prot, on_fork: OnFork::empty(), backing })?;
         Ok(range)
+    }
+
+    /// A new object that is shown in `range`.
+    fn object(&self, range: VirtRange, kind: Kind) -> Result<Backing<P>, SpaceError> {
+        let object = SharedObject::new(self.mem.clone(), range.pages(), kind)?;
+        let backing = Backing::Object { object, origin: range.first_page() };
+        self.again(&backing)?;
+        Ok(backing)
     }
 
     /// Grows an area adjacent to `range` over it, and merges areas that then touch: INV-AREA-2.
@@ -255,14 +263,35 @@ impl<P: Platform> Space<P> {
 
     /// Merges the areas on both sides of `page` if they are alike.
     pub(crate) fn merge(&self, map: &mut AreaMap<P>, page: Vpn) {
-        if let Some(Backing::Private(home)) = map.merge_at(page) {
-            self.leave_family(home);
+        if let Some(backing) = map.merge_at(page) {
+            self.leave(&backing);
         }
     }
 
-    /// One of this address space's areas no longer belongs to the family.
-    pub(crate) fn leave_family(&self, home: Home) {
-        self.mem.anon().leave(home, self.mem.platform());
+    /// One more area of this address space may map pages of `backing`, which another of its areas
+    /// has, or which is an object's. Cannot fail beside another area with it.
+    pub(crate) fn again(&self, backing: &Backing<P>) -> Result<(), NoMemory> {
+        match backing {
+            Backing::Private(home) => self.mem.anon().again(*home, self.mem.platform()),
+            Backing::Object { object, origin } => {
+                if let Some(mappers) = object.mappers() {
+                    mappers.join(self.mm, *origin, self.mem.platform())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An area of this address space may no longer map pages of `backing`.
+    pub(crate) fn leave(&self, backing: &Backing<P>) {
+        match backing {
+            Backing::Private(home) => self.mem.anon().leave(*home, self.mem.platform()),
+            Backing::Object { object, origin } => {
+                if let Some(mappers) = object.mappers() {
+                    mappers.leave(self.mm, *origin, self.mem.platform());
+                }
+            }
+        }
     }
 
     /// Makes areas start at both ends of `range`, so that it covers whole areas only. Allocates
@@ -282,8 +311,8 @@ impl<P: Platform> Space<P> {
             .map(|page| map.split_by(page).is_some_and(&changes).then_some(page));
         map.reserve(ends.iter().flatten().count())?;
         for page in ends.into_iter().flatten() {
-            if let Some(Backing::Private(home)) = map.split_at(page)? {
-                self.mem.anon().again(home, self.mem.platform());
+            if let Some(backing) = map.split_at(page)? {
+                self.again(&backing)?;
             }
         }
         Ok(())

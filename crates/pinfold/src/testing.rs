@@ -42,6 +42,8 @@ pub(crate) struct Rig<F: Format> {
     bugs: Mutex<Vec<Bug>>,
     /// Tables that wait for the end of a grace period, if the platform takes them.
     deferred: Mutex<Option<Vec<RetiredTables>>>,
+    /// Entries of tables that the manager has looked up so far.
+    looks: AtomicU32,
     alive: Arc<()>,
 }
 
@@ -118,6 +120,14 @@ impl<F: Format> Rig<F> {
         self.deferred.lock().unwrap().as_mut().map(core::mem::take).unwrap_or_default()
     }
 
+    /// How many entries of tables the manager looked up while `run` ran.
+    #[allow(dead_code, reason = "only the crate's own tests need it")]
+    pub(crate) fn looks(&self, run: impl FnOnce()) -> u32 {
+        let before = self.looks.load(Ordering::Relaxed);
+        run();
+        self.looks.load(Ordering::Relaxed) - before
+    }
+
     pub(crate) fn bugs(&self) -> Vec<Bug> {
         self.bugs.lock().unwrap().clone()
     }
@@ -139,6 +149,7 @@ unsafe impl<F: Format> Platform for Rig<F> {
     type Format = F;
 
     fn table(&self, frame: Pfn) -> NonNull<AtomicU64> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         self.host.table(frame)
     }
 
@@ -254,6 +265,7 @@ pub(crate) fn machine_of<F: Hardware>(
         before_alloc: Mutex::new(None),
         bugs: Mutex::new(Vec::new()),
         deferred: Mutex::new(None),
+        looks: AtomicU32::new(0),
         alive: Arc::new(()),
     };
     // SAFETY: the host was made for these frames, and nobody else uses it.

@@ -1,23 +1,31 @@
 //! Unmapping: munmap, MADV_DONTNEED, exit.
 //!
-//! Order of an unmap (facts 6.5): cut the areas out, withdraw the entries into a gather, leave the
-//! families, unlink the tables, flush once, free the pages, wait for the walkers, free the tables.
-//! Pages lose their mapping under the page-table lock, before the flush; their reference after it.
-//! The delayed form for dirty file pages (6.2) belongs to writeback.
+//! Order of an unmap (facts 6.5): cut the areas out; for each of them withdraw the entries into a
+//! gather, leave the family, unlink the tables that it alone needed; flush once, free the pages,
+//! wait for the walkers, free the tables. Only tables over the areas that go are looked at.
+//!
+//! Pages lose their mapping under the page-table lock, when the rule `zap-rmap` says: with their
+//! entry, or, pages of a file whose entry was dirty, after a flush under that lock, so that who
+//! cleans the page finds the mapping and waits for the lock, or comes after the flush (facts 6.4).
+//! Their reference goes after the flush in any case.
 //!
 //! Invariants:
 //! - INV-ZAP-1: no page and no table is freed before the flush (INV-TLB-1).
-//! - INV-ZAP-2: a family is left only when no entry of the area is mapped any more (INV-RMAP-1).
+//! - INV-ZAP-2: a family is left only when no page of the area has a mapping by it any more
+//!   (INV-RMAP-1), except under the never-released variant of `zap-rmap`.
+//! - INV-ZAP-3: under today's rule a page of a file that could be written through a stale
+//!   translation has a mapping: only then is it safe to take an unmapped page for clean.
 
 use core::convert::Infallible;
 use core::ops::Range;
 
 use crate::addr::{VirtRange, Vpn, each_page};
-use crate::area::{AreaMap, Backing};
+use crate::area::AreaMap;
 use crate::error::SpaceError;
 use crate::event::EventKind;
 use crate::platform::Platform;
 use crate::pte::{Entry, Format};
+use crate::rules::zap::{Removal, Zapped};
 use crate::space::Space;
 use crate::table::{Cursor, Leaf};
 use crate::tlb::{Gather, Room};
@@ -30,34 +38,33 @@ impl<P: Platform> Space<P> {
             return Ok(());
         }
         self.isolate(&mut map, range)?;
-        let hole = map.hole_around(range, Vpn(P::Format::PAGES));
         let mut gather = Gather::new(self.mem(), self.id());
         while let Some(first) = map.first_in(range).map(|area| area.range.first_page()) {
             self.drop_area(&mut map, first, &mut gather);
         }
-        self.tables().unlink(hole, self.end_page(), &mut |table| gather.add_table(table));
         gather.finish();
         Ok(())
     }
 
-    /// Takes one area out with its pages.
+    /// Takes one area out with its pages, and the tables that no area needs any more.
     fn drop_area(&self, map: &mut AreaMap<P>, first: Vpn, gather: &mut Gather<'_, P>) {
         let Some(area) = map.remove(first) else { return };
         self.zap(area.range, gather);
-        if let Backing::Private(home) = area.backing {
-            self.leave_family(home);
-        }
+        self.leave(&area.backing);
+        // Every table covers pages of some area, so those that are left without one cover pages of
+        // this one.
+        let hole = map.hole_around(area.range, Vpn(P::Format::PAGES));
+        let (gone, end) = (area.range.numbers(), self.end_page());
+        self.tables().unlink(gone, &hole, end, &mut |table| gather.add_table(table));
     }
 
     /// Unmaps everything: what dropping the owner does.
     pub(crate) fn exit(&self) {
         let mut map = self.write_map();
-        let mut gather = Gather::new(self.mem(), self.id());
+        let mut gather = Gather::of_dying(self.mem(), self.id());
         while let Some(first) = map.first_page() {
             self.drop_area(&mut map, first, &mut gather);
         }
-        let (all, end) = (Vpn(P::Format::PAGES), self.end_page());
-        self.tables().unlink(Vpn(0)..all, end, &mut |table| gather.add_table(table));
         self.mem().platform().retire_root(self.id(), self.root());
         gather.add_table(self.root());
         gather.finish();
@@ -108,10 +115,11 @@ impl<P: Platform> Space<P> {
         let end = pages.end;
         for page in each_page(pages) {
             if self.zap_entry(&cursor, page, gather) == Room::Full {
+                gather.flush_under_lock(&cursor);
                 return (page + 1, Room::Full);
             }
         }
-        (end, Room::Left)
+        (end, gather.flush_under_lock(&cursor))
     }
 
     #[inline]
@@ -127,12 +135,14 @@ impl<P: Platform> Space<P> {
                     return Room::Left;
                 }
                 let mem = self.mem();
-                if old.pte().is_dirty() {
-                    mem.mark_dirty(pfn);
+                let zapped =
+                    if old.pte().is_dirty() { mem.carry_dirty(pfn) } else { Zapped::Other };
+                let removal = gather.removal(zapped);
+                if removal == Removal::WithEntry {
+                    mem.drop_map(pfn);
                 }
-                mem.drop_map(pfn);
                 mem.tell(self.id(), page, EventKind::Zapped(pfn));
-                gather.add(old, pfn)
+                gather.add(old, pfn, removal)
             }
             // Neither holds a reference here: the page's reference was dropped when the migration
             // entry was made.

@@ -52,6 +52,8 @@ oracles! {
     Counts = "counts",
     /// The pins acquired and not yet released are those that are held.
     Statistics = "statistics",
+    /// A page of a file that nothing marks dirty holds what was last written back.
+    LostWrite = "lost-write",
     /// All frames are free when all processes and handles are gone.
     Leak = "leak",
     /// Every line of `always` holds.

@@ -152,6 +152,7 @@ impl<'a> Checker<'a> {
         match &step.action {
             Action::Map { .. } | Action::Fork { .. } | Action::Exit => {}
             Action::Unmap { pages }
+            | Action::Writeback { pages }
             | Action::Protect { pages, .. }
             | Action::Advise { pages, .. } => self.pages(at, process, pages),
             Action::NumaScan { pages } => {

@@ -293,7 +293,7 @@ impl Display for Action {
                 write!(f, " {area} {pages} {sharing} {protection}")?;
                 at.map_or(Ok(()), |at| write!(f, " at {:#x}", at.value))
             }
-            Self::Unmap { pages } => write!(f, " {pages}"),
+            Self::Unmap { pages } | Self::Writeback { pages } => write!(f, " {pages}"),
             Self::Protect { pages, protection } => write!(f, " {pages} {protection}"),
             Self::Advise { pages, advice } => write!(f, " {pages} {advice}"),
             Self::Write { to, word } | Self::DeviceWrite { to, word } => {

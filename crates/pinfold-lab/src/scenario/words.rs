@@ -85,6 +85,8 @@ vocabulary! {
         NumaScan = "numa-scan",
         /// Moves pages to another node as compaction does.
         Migrate = "migrate",
+        /// Writes the dirty pages of a file back to what stores it.
+        Writeback = "writeback",
         /// Lets lanes that await this go on.
         Signal = "signal",
         /// Waits for a signal of another lane.
@@ -109,6 +111,7 @@ impl Verb {
             | Self::Exit
             | Self::NumaScan
             | Self::Migrate
+            | Self::Writeback
             | Self::Signal
             | Self::Await => false,
         }
@@ -122,6 +125,8 @@ vocabulary! {
         Private = "private",
         /// Seen by every process that inherited the area.
         Shared = "shared",
+        /// As shared, with a file behind it that a write can be lost to.
+        File = "file",
     }
 }
 

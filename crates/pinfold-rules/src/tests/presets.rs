@@ -34,7 +34,8 @@ fn the_oldest_preset_is_linux_5_8() {
          numa-skip=map-count numa-write=saved numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
          gup-numa=honor write-upgrade=never fast-recheck=on cow-publish=after-flush \
-         table-free=after-walkers rmap-check=after-lock"
+         table-free=after-walkers rmap-check=after-lock zap-rmap=with-entry migrate-flush=each \
+         flush-reach=every-cpu"
     );
 }
 
@@ -61,8 +62,13 @@ fn each_release_changes_what_the_matrix_says() {
         ),
         ("5.19", "6.0", "force-write=exclusive write-upgrade=exclusive-dirty"),
         ("6.0", "6.1", "migration-ad=carried share-order=barriers"),
-        ("6.1", "6.2", "read-gup=unshare-all numa-write=recomputed write-upgrade=exclusive"),
-        ("6.2", "6.4", ""),
+        (
+            "6.1",
+            "6.2",
+            "read-gup=unshare-all numa-write=recomputed write-upgrade=exclusive \
+             zap-rmap=dirty-after-flush",
+        ),
+        ("6.2", "6.4", "migrate-flush=batched"),
         ("6.4", "6.5", "zero-pin=free gup-numa=follow"),
         ("6.5", "6.9", ""),
         ("6.9", "6.10", "numa-skip=pinned-or-likely-shared"),
@@ -109,7 +115,18 @@ fn only_never_released_variants_have_no_release() {
             }
         }
     }
-    assert_eq!(never, ["seq-count-full", "off", "before-flush", "at-once"]);
+    assert_eq!(
+        never,
+        [
+            "seq-count-full",
+            "off",
+            "before-flush",
+            "at-once",
+            "before-lock",
+            "when-freed",
+            "this-cpu"
+        ]
+    );
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn an_unknown_switch_has_all_switches_as_candidates() {
         "no switch is called `numa-skp` (did you mean `numa-skip`?): use one of pte-cow, \
          read-gup, fork-pin, fork-race, numa-skip, numa-write, numa-fault, migration-kind, \
          migration-ad, share-order, zero-pin, force-write, gup-numa, write-upgrade, fast-recheck, \
-         cow-publish, table-free, rmap-check"
+         cow-publish, table-free, rmap-check, zap-rmap, migrate-flush, flush-reach"
     );
     assert!(corrected("swap-in-resue=x", "swap-in-reuse").contains("did you mean"));
 }
@@ -269,7 +269,7 @@ fn variants_read_back(switch: Switch) -> bool {
     each! {
         PteCow, ReadGup, ForkPin, ForkRace, NumaSkip, NumaWrite, NumaFault, MigrationKind,
         MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, WriteUpgrade, FastRecheck,
-        CowPublish, TableFree, RmapCheck,
+        CowPublish, TableFree, RmapCheck, ZapRmap, MigrateFlush, FlushReach,
     }
 }
 

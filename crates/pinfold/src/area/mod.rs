@@ -160,6 +160,15 @@ impl<P: Platform> Area<P> {
         matches!(self.backing, Backing::Private(_))
     }
 
+    /// Whether writes are tracked, so that an entry is writable only while it is dirty.
+    #[inline]
+    pub(crate) fn is_file(&self) -> bool {
+        match &self.backing {
+            Backing::Private(_) => false,
+            Backing::Object { object, .. } => object.mappers().is_some(),
+        }
+    }
+
     fn continues(&self, next: &Self) -> bool {
         self.range.end_page() == next.range.first_page()
             && self.prot == next.prot

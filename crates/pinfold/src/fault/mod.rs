@@ -146,6 +146,9 @@ impl<P: Platform> Space<P> {
             (Backing::Private(_), Want::Read | Want::Unshare) => Ok(self.map_zero(request, leaf)),
             (Backing::Object { object, origin }, _) => {
                 let pfn = object.page(request.page.0.wrapping_sub(origin.0))?;
+                if request.area.is_file() {
+                    return Ok(self.map_file(request, leaf, pfn));
+                }
                 Ok(self.map_shared(request, leaf, pfn))
             }
         }
@@ -202,10 +205,24 @@ impl<P: Platform> Space<P> {
         if area.prot.contains(Prot::WRITE) { dirty.writable() } else { dirty }
     }
 
+    /// A file's page: under its lock if it is to be written, as in [`Space::write_protected`].
+    fn map_file(&self, request: &Request<'_, P>, leaf: Leaf<'_, P>, pfn: Pfn) -> Fault {
+        if request.want != Want::Write {
+            return self.map_shared(request, leaf, pfn);
+        }
+        if let Some(_locked) = self.mem().try_lock_page(pfn) {
+            return self.map_shared(request, leaf, pfn);
+        }
+        self.mem().wait_page(pfn);
+        self.mem().put(pfn, 1);
+        Fault::Waited
+    }
+
     fn map_shared(&self, request: &Request<'_, P>, leaf: Leaf<'_, P>, pfn: Pfn) -> Fault {
         let area = request.area;
         let mut pte = Pte::mapping(pfn, area.prot.reach());
-        if area.prot.contains(Prot::WRITE) {
+        let tracked = area.is_file() && request.want != Want::Write;
+        if area.prot.contains(Prot::WRITE) && !tracked {
             pte = pte.writable();
         }
         if request.want == Want::Write {

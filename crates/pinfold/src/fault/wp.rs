@@ -9,7 +9,7 @@ use crate::addr::{Pfn, Vpn};
 use crate::area::{Area, Backing, Prot};
 use crate::error::FaultError;
 use crate::event::EventKind;
-use crate::frame::Counts;
+use crate::frame::{Counts, Page};
 use crate::platform::Platform;
 use crate::pte::Pte;
 use crate::rules::cow::{
@@ -41,6 +41,9 @@ impl<P: Platform> Space<P> {
             if cursor.get(request.page) != orig {
                 return Ok(Fault::Spurious);
             }
+            if request.area.is_file() {
+                return Ok(self.write_file(request, cursor, (orig, pfn)));
+            }
             if !request.area.is_cow() {
                 return Ok(self.write_shared(request, cursor, orig));
             }
@@ -69,12 +72,12 @@ impl<P: Platform> Space<P> {
     }
 
     fn decide(&self, area: &Area<P>, pfn: Pfn) -> Decision {
-        let rule = self.mem().rules().pte_cow;
         let mem = self.mem();
-        let mut step = mem.judge_page(pfn, |page| pte_cow_precheck(rule, page));
+        let (rule, page) = (mem.rules().pte_cow, mem.frames().page(pfn));
+        let mut step = mem.judge(pfn, page, |state| pte_cow_precheck(rule, state));
         if step == CowStep::DrainLru {
             // This version keeps no page in a batch, so there is nothing to drain.
-            step = mem.judge_page(pfn, pte_cow_drained);
+            step = mem.judge(pfn, page, pte_cow_drained);
         }
         let how = match step {
             CowStep::Reuse(why) => return Decision::Reuse(why),
@@ -88,21 +91,32 @@ impl<P: Platform> Space<P> {
                 How::TryLock => Decision::Copy(Why::Locked),
             };
         };
-        match mem.judge_page(pfn, |page| pte_cow_locked(rule, page)) {
+        match mem.judge(pfn, page, |state| pte_cow_locked(rule, state)) {
             CowVerdict::Reuse(why) => {
-                self.settle(area, pfn);
+                settle(area, page);
                 Decision::Reuse(why)
             }
             CowVerdict::Copy(why) => Decision::Copy(why),
         }
     }
 
-    /// Makes the page, which nobody else maps, this address space's own for its reverse map, too:
-    /// the kernel's `page_move_anon_rmap`. The page's lock and the table's are held.
-    fn settle(&self, area: &Area<P>, pfn: Pfn) {
-        if let Backing::Private(home) = area.backing {
-            self.mem().frames().page(pfn).set_home(home);
+    /// A write to a file's page, under the page's lock: writeback, which holds it, is done with the
+    /// page when its entry becomes dirty (INV-BACK-1).
+    fn write_file(
+        &self,
+        request: &Request<'_, P>,
+        cursor: Cursor<'_, P>,
+        (orig, pfn): (Pte<P::Format>, Pfn),
+    ) -> Fault {
+        let mem = self.mem();
+        if let Some(_locked) = mem.try_lock_page(pfn) {
+            return self.write_shared(request, cursor, orig);
         }
+        mem.frames().get(pfn, 1);
+        drop(cursor);
+        mem.wait_page(pfn);
+        mem.put(pfn, 1);
+        Fault::Waited
     }
 
     /// A write to a shared mapping needs no private page: the entry was merely without write
@@ -226,5 +240,13 @@ impl<P: Platform> Space<P> {
             mem.put(old, 1);
         }
         Ok(Fault::Copied)
+    }
+}
+
+/// Makes the page, which nobody else maps, its owner's own for its reverse map, too: the kernel's
+/// `page_move_anon_rmap`. The page's lock and the table's are held.
+fn settle<P: Platform>(area: &Area<P>, page: Page<'_>) {
+    if let Backing::Private(home) = area.backing {
+        page.set_home(home);
     }
 }

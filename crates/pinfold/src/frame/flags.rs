@@ -29,6 +29,8 @@ bitflags::bitflags! {
         const RESERVED = 1 << 9;
         /// Isolated for migration, by a holder of a reference taken for that.
         const ISOLATED = 1 << 10;
+        /// A page of a file, which has a store that it can be written back to.
+        const FILE = 1 << 11;
     }
 }
 

@@ -144,9 +144,14 @@ impl Frames {
         self.folio(pfn).get(refs);
     }
 
-    /// Marks flags.
-    #[inline]
-    pub(crate) fn set_flags(&self, pfn: Pfn, flags: Flags) {
-        self.frame(pfn).flags.fetch_or_relaxed(flags.bits());
+    /// Marks a folio as newer than its store. Full ordering: what was written before is
+    /// seen by whoever takes the mark off.
+    pub(crate) fn mark_dirty(&self, pfn: Pfn) {
+        self.frame(pfn).flags.fetch_or(Flags::DIRTY.bits());
+    }
+
+    /// Takes the mark off and says whether it was there. Full ordering.
+    pub(crate) fn clear_dirty(&self, pfn: Pfn) -> bool {
+        self.frame(pfn).flags.fetch_and(!Flags::DIRTY.bits()) & Flags::DIRTY.bits() != 0
     }
 }

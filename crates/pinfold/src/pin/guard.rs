@@ -6,7 +6,7 @@ use core::fmt;
 use crate::addr::Pfn;
 use crate::error::{NoMemory, PinError};
 use crate::event::EventKind;
-use crate::frame::{Flags, Holds};
+use crate::frame::Holds;
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::pin::{Hold, counts_zero_page};
@@ -122,7 +122,7 @@ impl<P: Platform> Memory<P> {
     /// Notes that a device has written to a page.
     fn mark_written(&self, pfn: Pfn) {
         if pfn != self.zero_page() {
-            self.frames().set_flags(self.frames().head_of(pfn), Flags::DIRTY);
+            self.frames().mark_dirty(self.frames().head_of(pfn));
         }
     }
 

@@ -44,6 +44,16 @@ const fn index<F: Format>(page: Vpn, level: u32) -> usize {
     (page.0 >> shift::<F>(level)) as usize & (F::ENTRIES - 1)
 }
 
+/// The number of pages that an entry of a table on `level` covers.
+const fn slot_pages<F: Format>(level: u32) -> u64 {
+    1 << shift::<F>(level)
+}
+
+/// One past the last page that the entry for `page` in a table on `level` covers.
+const fn slot_end<F: Format>(page: Vpn, level: u32) -> Vpn {
+    Vpn((page.0 | (slot_pages::<F>(level) - 1)) + 1)
+}
+
 /// The level of the tables that map pages. The root is never one, so every such table has a parent.
 const fn last_level<F: Format>() -> u32 {
     const { assert!(F::LEVELS >= 2, "a format has at least two levels of tables") };
@@ -69,7 +79,20 @@ impl<'m, P: Platform> Tables<'m, P> {
     /// The last-level table that maps `page`, if there is one.
     #[inline]
     pub(crate) fn leaf(&self, page: Vpn) -> Option<Leaf<'m, P>> {
-        self.leaf_or_gap(page).ok()
+        let mut table = self.root;
+        let mut level = 0;
+        loop {
+            let slot = self.mem.entry(table, index::<P::Format>(page, level));
+            let bits = slot.load_acquire();
+            if bits == 0 {
+                return None;
+            }
+            level += 1;
+            if level == last_level::<P::Format>() {
+                return Some(self.found(slot, bits));
+            }
+            table = table_of::<P::Format>(bits);
+        }
     }
 
     /// As [`Tables::leaf`], allocating missing tables. The caller holds the address space's lock.
@@ -113,16 +136,28 @@ impl<'m, P: Platform> Tables<'m, P> {
         pages: Range<Vpn>,
         mut visit: impl FnMut(Leaf<'m, P>, Range<Vpn>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (mut page, end) = (pages.start, pages.end);
-        while page < end {
-            match self.leaf_or_gap(page) {
-                Ok(leaf) => {
-                    let stop = table_end::<P::Format>(page).min(end);
-                    visit(leaf, page..stop)?;
-                    page = stop;
-                }
-                Err(next) => page = next,
+        self.leaves_below(self.root, 0, pages, &mut visit)
+    }
+
+    /// As [`Tables::for_each_leaf`], for the part of the run that `table`, on `level`, covers.
+    fn leaves_below<E>(
+        &self,
+        table: Pfn,
+        level: u32,
+        pages: Range<Vpn>,
+        visit: &mut impl FnMut(Leaf<'m, P>, Range<Vpn>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut page = pages.start;
+        while page < pages.end {
+            let stop = slot_end::<P::Format>(page, level).min(pages.end);
+            let slot = self.mem.entry(table, index::<P::Format>(page, level));
+            let bits = slot.load_acquire();
+            if bits != 0 && level + 1 == last_level::<P::Format>() {
+                visit(self.found(slot, bits), page..stop)?;
+            } else if bits != 0 {
+                self.leaves_below(table_of::<P::Format>(bits), level + 1, page..stop, visit)?;
             }
+            page = stop;
         }
         Ok(())
     }
@@ -131,26 +166,6 @@ impl<'m, P: Platform> Tables<'m, P> {
     fn found(&self, slot: &'m AtomicU64, bits: u64) -> Leaf<'m, P> {
         let table = table_of::<P::Format>(bits);
         Leaf { mem: self.mem, table, entries: self.mem.entries(table), parent: (slot, bits) }
-    }
-
-    /// The table for `page`, or one past the hole in which it lies.
-    #[inline]
-    fn leaf_or_gap(&self, page: Vpn) -> Result<Leaf<'m, P>, Vpn> {
-        let mut table = self.root;
-        let mut level = 0;
-        loop {
-            let slot = self.mem.entry(table, index::<P::Format>(page, level));
-            let bits = slot.load_acquire();
-            if bits == 0 {
-                let span = shift::<P::Format>(level);
-                return Err(Vpn(((page.0 >> span) + 1) << span));
-            }
-            level += 1;
-            if level == last_level::<P::Format>() {
-                return Ok(self.found(slot, bits));
-            }
-            table = table_of::<P::Format>(bits);
-        }
     }
 
     /// Calls `visit` for every table, except the root, of pages before `limit`. For oracles.
@@ -181,45 +196,48 @@ impl<'m, P: Platform> Tables<'m, P> {
         }
     }
 
-    /// Unlinks every table whose pages all lie in `hole`, and gives each to `dead`, a table before
-    /// the one it was linked from. The caller holds the address space's lock for writing, and
-    /// nothing is mapped in `hole`, which may reach past `limit`: an entry whose first page lies
-    /// there does not belong to the address space (INV-TABLE-3).
-    pub(crate) fn unlink(&self, hole: Range<Vpn>, limit: Vpn, dead: &mut impl FnMut(Pfn)) {
-        self.unlink_below(self.root, 0, Vpn(0), &hole, limit, dead);
-    }
-
-    /// `base` is the first page that `table`, on `level`, covers.
-    fn unlink_below(
+    /// Unlinks every table that covers a page of `gone` and whose pages all lie in `hole`, and gives
+    /// each to `dead`, a table before the one it was linked from. The caller holds the address
+    /// space's lock for writing, and nothing is mapped in `hole`, which may reach past `limit`: an
+    /// entry whose first page lies there does not belong to the address space (INV-TABLE-3).
+    pub(crate) fn unlink(
         &self,
-        table: Pfn,
-        level: u32,
-        base: Vpn,
+        gone: Range<Vpn>,
         hole: &Range<Vpn>,
         limit: Vpn,
         dead: &mut impl FnMut(Pfn),
     ) {
-        if level == last_level::<P::Format>() {
-            return;
-        }
-        let span = 1 << shift::<P::Format>(level);
-        let table_pages = (P::Format::ENTRIES as u64) * span;
-        let from = hole.start.max(base);
-        let to = hole.end.min(limit).min(base + table_pages);
-        let mut page = from;
-        while page < to {
-            let entry_first = Vpn(page.0 & !(span - 1));
+        let gone = gone.start..gone.end.min(limit);
+        self.unlink_below(self.root, 0, gone, hole, dead);
+    }
+
+    /// As [`Tables::unlink`], for the pages of `gone` that `table`, on `level`, covers.
+    fn unlink_below(
+        &self,
+        table: Pfn,
+        level: u32,
+        gone: Range<Vpn>,
+        hole: &Range<Vpn>,
+        dead: &mut impl FnMut(Pfn),
+    ) {
+        let mut page = gone.start;
+        while page < gone.end {
+            let end = slot_end::<P::Format>(page, level);
+            let stop = end.min(gone.end);
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             let bits = slot.read_once();
             if bits != 0 {
                 let lower = table_of::<P::Format>(bits);
-                self.unlink_below(lower, level + 1, entry_first, hole, limit, dead);
-                if hole.start <= entry_first && entry_first + span <= hole.end {
+                if level + 1 < last_level::<P::Format>() {
+                    self.unlink_below(lower, level + 1, page..stop, hole, dead);
+                }
+                let first = Vpn(end.0 - slot_pages::<P::Format>(level));
+                if hole.start <= first && end <= hole.end {
                     slot.write_once(0);
                     dead(lower);
                 }
             }
-            page = entry_first + span;
+            page = stop;
         }
     }
 }

@@ -5,8 +5,8 @@ use crate::testing::{
     Audit, Mem, Space, device_read, load, machine, map, map_shared, pages, rules, space, store,
 };
 use crate::{
-    Access, Advice, Fault, Format, Limits, NodeId, Pfn, Placement, Prot, Pte, Rules, Small,
-    SpaceError, Term, Tuning, VirtAddr, X86_64,
+    Access, Advice, Fault, Format, Limits, NodeId, Pfn, Place, Placement, Prot, Pte, Rules,
+    Sharing, Small, SpaceError, Term, Tuning, VirtAddr, X86_64,
 };
 use std::sync::atomic::Ordering;
 
@@ -82,6 +82,26 @@ fn tables_of_a_far_neighbour_stay() {
 }
 
 #[test]
+fn an_unmap_looks_at_what_its_range_touches_and_at_nothing_else() {
+    let (mem, space) = world();
+    map(&space, 1 << 9, 1, RW);
+    map(&space, 1 << 34, 1, RW);
+    store(&space, 1 << 9, 1).unwrap();
+    let rig = mem.platform();
+    map(&space, 1 << 20, 1 << 15, RW);
+    let untouched = rig.looks(|| space.unmap(pages(1 << 20, 1 << 15)).unwrap());
+    assert!(untouched <= 2 * 3, "{untouched} looks for no table at all");
+    map(&space, 1 << 20, 1 << 15, RW);
+    store(&space, 1 << 20, 1).unwrap();
+    // Twice 64 entries that name tables of pages, what leads there, and the one table itself.
+    let touched = rig.looks(|| space.unmap(pages(1 << 20, 1 << 15)).unwrap());
+    assert!(touched <= 2 * (64 + 3) + 2, "{touched} looks for 64 tables at most");
+    let left = rig.looks(|| drop(space));
+    assert!(left <= 2 * (2 * 4 + 4), "{left} looks for two areas of one page");
+    Audit::of(&mem).check();
+}
+
+#[test]
 fn dontneed_drops_the_contents_and_keeps_area_and_tables() {
     let (mem, space) = world();
     map(&space, 16, 4, RW);
@@ -151,6 +171,72 @@ fn inv_tlb_3_a_gather_flushes_whenever_its_room_is_used_up() {
         assert_eq!(count, flushes, "room for {gather_pages}");
         assert_eq!(mem.platform().host.flushes(), mem.stats().nr_tlb_remote_flush.get());
         Audit::of(&mem).space(&space).check();
+    }
+}
+
+/// Pages of which every second one is a file's: all are dirty.
+fn half_files(rules: Rules, tuning: Tuning, count: u64) -> (Mem<X86_64>, Space<X86_64>) {
+    let mem = machine::<X86_64>(rules, &[2 * count + 64], tuning);
+    let space = space(&mem);
+    for page in 16..16 + count {
+        let sharing = if page % 2 == 0 { Sharing::File } else { Sharing::Private };
+        space.map(Place::At(VirtAddr::of_page(page)), 1, RW, sharing).unwrap();
+        store(&space, page, page).unwrap();
+    }
+    (mem, space)
+}
+
+fn unmap_flushes(mem: &Mem<X86_64>, space: &Space<X86_64>, count: u64) -> u64 {
+    let before = mem.stats().nr_tlb_remote_flush.get();
+    space.advise(pages(16, count), Advice::DontNeed).unwrap();
+    Audit::of(mem).space(space).check();
+    mem.stats().nr_tlb_remote_flush.get() - before
+}
+
+#[test]
+fn a_gather_grows_by_pages_of_pointers_up_to_some_ten_thousand() {
+    for (count, flushes) in [(8 + 510 + 1, 1), (10_000, 1), (10_001, 2), (20_001, 3)] {
+        let mem = machine::<X86_64>(Rules::default(), &[count + 128], Tuning::default());
+        let space = space(&mem);
+        map(&space, 16, count, RW);
+        for page in 16..16 + count {
+            store(&space, page, 1).unwrap();
+        }
+        assert_eq!(unmap_flushes(&mem, &space, count), flushes, "{count} pages");
+    }
+}
+
+#[test]
+fn a_delayed_removal_is_done_before_the_table_is_unlocked() {
+    for (gather_pages, count, flushes) in [(1, 6, 6), (10_000, 6, 1), (10_000, 600, 2)] {
+        let tuning = Tuning { gather_pages, ..Tuning::default() };
+        let (mem, space) = half_files(rules("6.2"), tuning, count);
+        assert_eq!(unmap_flushes(&mem, &space, count), flushes, "{count} pages");
+        let (mem, space) = half_files(rules("6.1"), tuning, count);
+        let flushes = if gather_pages == 1 { count } else { 1 };
+        assert_eq!(unmap_flushes(&mem, &space, count), flushes, "no delay, {count} pages");
+    }
+}
+
+#[test]
+fn with_a_delay_the_gather_grows_by_one_batch_at_most() {
+    // 16 to 511 lie in the first table; from there on a table has 512 pages.
+    let (mem, space) = half_files(rules("6.2"), Tuning::default(), 496 + 1024);
+    assert_eq!(unmap_flushes(&mem, &space, 496 + 1024), 3, "a table fits in the two batches");
+    let tuning = Tuning { gather_pages: 100, ..Tuning::default() };
+    let (mem, space) = half_files(rules("6.2"), tuning, 496);
+    assert_eq!(unmap_flushes(&mem, &space, 496), 5);
+}
+
+#[test]
+fn a_space_that_dies_is_flushed_once() {
+    for gather_pages in [1, 12, 10_000] {
+        let tuning = Tuning { gather_pages, ..Tuning::default() };
+        let (mem, space) = half_files(Rules::default(), tuning, 64);
+        let before = mem.stats().nr_tlb_remote_flush.get();
+        drop(space);
+        assert_eq!(mem.stats().nr_tlb_remote_flush.get() - before, 1, "room for {gather_pages}");
+        Audit::of(&mem).check();
     }
 }
 

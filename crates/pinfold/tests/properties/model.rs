@@ -202,6 +202,7 @@ impl<F: Format> World<F> {
                     process.space.migrate(range, NodeId(node));
                 }
             }
+            Op::WriteBack { who, run } => self.write_back(who, run),
             Op::RunOn { node } => self.mem.platform().host.run_on(NodeId(node)),
         }
         self.check();
@@ -222,9 +223,21 @@ impl<F: Format> World<F> {
             for page in run.first..run.first + run.pages {
                 let value = match sharing {
                     Sharing::Private => Value::Private(0),
-                    Sharing::Shared => Value::Shared(Rc::new(Cell::new(0))),
+                    Sharing::Shared | Sharing::File => Value::Shared(Rc::new(Cell::new(0))),
                 };
                 process.slots.insert(page, Slot { prot, left_out: false, wiped: false, value });
+            }
+        }
+    }
+
+    /// Writeback finds no page a second time, whatever else is in the run.
+    fn write_back(&mut self, who: usize, run: Run) {
+        let range = self.range(run);
+        let Some(process) = self.pick(who) else { return };
+        for page in range.iter() {
+            let alone = VirtRange::new(page.start(), 1).unwrap();
+            if process.space.write_back(alone, |_, _| {}).is_ok() {
+                assert_eq!(process.space.write_back(alone, |_, _| {}), Ok(0));
             }
         }
     }

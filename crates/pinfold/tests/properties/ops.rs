@@ -34,6 +34,7 @@ pub(crate) enum Op {
     DeviceWrite { which: usize },
     Scan { who: usize, run: Run },
     Migrate { who: usize, run: Run, node: u8 },
+    WriteBack { who: usize, run: Run },
     RunOn { node: u8 },
 }
 
@@ -65,7 +66,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
     let access = || select(vec![Access::Read, Access::Write]);
     let term = || select(vec![Term::Short, Term::Long]);
     let path = || prop_oneof![4 => Just(Path::Any), 1 => Just(Path::SlowOnly)];
-    let sharing = || prop_oneof![4 => Just(Sharing::Private), 1 => Just(Sharing::Shared)];
+    let sharing = || prop_oneof![6 => Just(Sharing::Private), 1 => Just(Sharing::Shared), 1 => Just(Sharing::File)];
     prop_oneof![
         4 => (who(), run(), prot(), sharing())
             .prop_map(|(who, run, prot, sharing)| Op::Map { who, run, prot, sharing }),
@@ -85,6 +86,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         3 => which().prop_map(|which| Op::DeviceWrite { which }),
         3 => (who(), run()).prop_map(|(who, run)| Op::Scan { who, run }),
         3 => (who(), run(), 0..3u8).prop_map(|(who, run, node)| Op::Migrate { who, run, node }),
+        2 => (who(), run()).prop_map(|(who, run)| Op::WriteBack { who, run }),
         1 => (0..2u8).prop_map(|node| Op::RunOn { node }),
     ]
 }

@@ -35,7 +35,7 @@ pub struct Step {
     deny_unknown_fields
 )]
 pub enum Action {
-    /// `map AREA N private|shared PROTECTION [at ADDRESS]`
+    /// `map AREA N private|shared|file PROTECTION [at ADDRESS]`
     Map {
         /// The new area.
         area: Name,
@@ -154,6 +154,11 @@ pub enum Action {
         /// Where to.
         node: Spanned<u32>,
     },
+    /// `writeback PAGES`: for pages of a file.
+    Writeback {
+        /// What is written back.
+        pages: Pages,
+    },
     /// `signal NAME`: whoever awaits it goes on, now or later.
     Signal {
         /// The signal.
@@ -184,6 +189,7 @@ impl Action {
             Self::Exit => Verb::Exit,
             Self::NumaScan { .. } => Verb::NumaScan,
             Self::Migrate { .. } => Verb::Migrate,
+            Self::Writeback { .. } => Verb::Writeback,
             Self::Signal { .. } => Verb::Signal,
             Self::Await { .. } => Verb::Await,
         }
@@ -208,6 +214,7 @@ impl Action {
             | Self::Exit
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
+            | Self::Writeback { .. }
             | Self::Signal { .. }
             | Self::Await { .. } => None,
         }
@@ -232,6 +239,7 @@ impl Action {
             | Self::Exit
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
+            | Self::Writeback { .. }
             | Self::Signal { .. }
             | Self::Await { .. } => None,
         }
@@ -256,7 +264,8 @@ impl Action {
             | Self::Fork { .. }
             | Self::Exit
             | Self::NumaScan { .. }
-            | Self::Migrate { .. } => None,
+            | Self::Migrate { .. }
+            | Self::Writeback { .. } => None,
         }
     }
 
@@ -285,7 +294,8 @@ impl Action {
             | Self::Fork { .. }
             | Self::Exit
             | Self::NumaScan { .. }
-            | Self::Migrate { .. } => false,
+            | Self::Migrate { .. }
+            | Self::Writeback { .. } => false,
         }
     }
 

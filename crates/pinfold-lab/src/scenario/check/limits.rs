@@ -69,6 +69,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::Exit
             | Action::NumaScan { .. }
             | Action::Migrate { .. }
+            | Action::Writeback { .. }
             | Action::Signal { .. }
             | Action::Await { .. } => {}
         }

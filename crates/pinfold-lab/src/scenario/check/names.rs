@@ -270,6 +270,7 @@ impl<'a> Names<'a> {
             | Action::Exit
             | Action::NumaScan { .. }
             | Action::Migrate { .. }
+            | Action::Writeback { .. }
             | Action::Signal { .. }
             | Action::Await { .. } => {}
         }

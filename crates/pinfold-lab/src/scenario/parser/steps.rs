@@ -162,6 +162,7 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<
             cursor.keyword("node")?;
             Action::Migrate { pages, node: cursor.number("a node number")? }
         }
+        Verb::Writeback => Action::Writeback { pages: cursor.pages()? },
         Verb::Signal => Action::Signal { signal: cursor.new_name("a name for the signal")? },
         Verb::Await => Action::Await { signal: cursor.name("a signal")? },
     })
@@ -198,7 +199,7 @@ fn map(cursor: &mut Cursor<'_>) -> Parsed<Action> {
     Ok(Action::Map {
         area: cursor.new_name("a name for the area")?,
         pages: cursor.number("a number of pages")?,
-        sharing: cursor.one_of("`private` or `shared`")?,
+        sharing: cursor.one_of("`private`, `shared` or `file`")?,
         protection: cursor.one_of("a protection")?,
         at: match cursor.accept("at") {
             Some(_) => Some(cursor.wide_number("an address")?),
