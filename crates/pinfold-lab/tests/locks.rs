@@ -122,6 +122,8 @@ impl Park for Bed {
 enum Act {
     /// Shares the sleeping lock and looks at its value.
     Read,
+    /// Shares the sleeping lock if no writer has it or waits for it.
+    TryRead,
     /// Takes the sleeping lock alone and adds one.
     Write,
     /// Shares the sleeping lock, and while it does shares it again.
@@ -136,7 +138,7 @@ enum Act {
     Insist,
 }
 
-use Act::{Insist, Read, ReadTwice, Spin, Try, Wait, Write};
+use Act::{Insist, Read, ReadTwice, Spin, Try, TryRead, Wait, Write};
 
 /// The locks, what they protect, and who is there.
 struct World {
@@ -188,6 +190,15 @@ impl World {
                 }
                 self.readers.set(self.readers.get() - 1);
             }
+            TryRead => match self.sem.try_read(&self.bed) {
+                Some(guard) => {
+                    if self.alone.get() > 0 {
+                        hook::fail("a reader beside a writer".to_owned());
+                    }
+                    self.note(lane, *guard);
+                }
+                None => self.note(lane, u64::MAX),
+            },
             Write => {
                 let mut guard = self.sem.write(&self.bed);
                 self.enter_alone();
@@ -307,6 +318,13 @@ fn the_sleeping_lock_with_two_lanes() {
 #[test]
 fn the_sleeping_lock_with_three_lanes() {
     hold("sleeping lock", &[&[Read], &[Write]], 3, &ASLEEP);
+}
+
+#[test]
+fn a_reader_that_only_tries() {
+    let roles: [&[Act]; 4] = [&[TryRead], &[Write], &[TryRead, TryRead], &[Write, TryRead]];
+    hold("sleeping lock, trying", &roles, 2, &ASLEEP);
+    hold("sleeping lock, trying", &[&[TryRead], &[Read], &[Write]], 3, &ASLEEP);
 }
 
 #[test]
