@@ -7,9 +7,10 @@ use core::str::FromStr;
 
 use super::super::error::NOT_YET;
 use super::super::{
-    Base, CowPublish, FastRecheck, ForceWrite, ForkPin, ForkRace, Given, GupNuma, MigrationAd,
-    MigrationKind, Named, NumaFault, NumaSkip, NumaWrite, PRESETS, PteCow, ReadGup, Release,
-    RmapCheck, RuleError, Rules, ShareOrder, Switch, TableFree, WriteUpgrade, ZeroPin,
+    Base, CowPublish, FastRecheck, FlushReach, ForceWrite, ForkPin, ForkRace, Given, GupNuma,
+    MigrateFlush, MigrationAd, MigrationKind, Named, NumaFault, NumaSkip, NumaWrite, PRESETS,
+    PteCow, ReadGup, Release, RmapCheck, RuleError, Rules, ShareOrder, Switch, TableFree,
+    WriteUpgrade, ZapRmap, ZeroPin,
 };
 
 fn refused(text: &str) -> String {

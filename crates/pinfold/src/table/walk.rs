@@ -362,6 +362,20 @@ impl<'m, P: Platform> Cursor<'m, P> {
         self.set(old.page, pte);
     }
 
+    /// Puts a withdrawn entry back as it was: what CPUs have cached of it is true again.
+    #[inline]
+    pub(crate) fn reinstate(&self, old: Withdrawn<P::Format>) {
+        self.set(old.page, old.pte);
+    }
+
+    /// Installs an entry that is not present in place of a withdrawn one. The caller notes the page
+    /// in a [`crate::tlb::DeferredFlush`].
+    #[inline]
+    pub(crate) fn hold_place(&self, old: Withdrawn<P::Format>, pte: Pte<P::Format>) {
+        debug_assert!(!pte.is_present());
+        self.set(old.page, pte);
+    }
+
     /// Installs another entry, for another frame or for none: only after every CPU has forgotten
     /// the old one (facts 1.7).
     #[inline]
