@@ -2,12 +2,21 @@
 
 use pinfold::rules::Switch;
 use pinfold::rules::rmap::asks_again;
+use pinfold::rules::zap::{Removal, Zapped, removal};
 use pinfold::{EventKind, Pfn};
 
 use super::Teller;
 use crate::story::ledger::Step;
 
 impl Teller<'_> {
+    /// The rule by which an anonymous page counts as mapped when its entry is long gone.
+    fn stays_mapped(&mut self) -> Option<String> {
+        match removal(self.rules.zap_rmap, Zapped::Other) {
+            Removal::WithEntry | Removal::UnderLock => None,
+            Removal::WhenFreed => Some(self.tag(Switch::ZapRmap)),
+        }
+    }
+
     /// A walk that did not find the family of `frame` where it looked: who had unmapped the page
     /// last, and why the walker did not notice.
     pub(super) fn family(&mut self, frame: Pfn, walker: Option<usize>) {
@@ -16,6 +25,9 @@ impl Teller<'_> {
         if let Some((at, ())) = self.ledger.last_event(last, zaps) {
             let cite = self.at(at);
             self.say(at, format!("{cite} unmapped {frame}, and left its family."));
+            if let Some(tag) = self.stays_mapped() {
+                self.say(at, format!("{frame} still counts as mapped after that ({tag})."));
+            }
         }
         let walks = walker.and_then(|lane| self.ledger.step_at(lane, u64::MAX));
         let Some((cite, ends)) = walks.map(|step| (Step::cite(step), step.ends)) else { return };
