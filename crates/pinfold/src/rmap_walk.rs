@@ -133,3 +133,6 @@ impl<P: Platform> Memory<P> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
