@@ -156,6 +156,16 @@ lane one: P
 outcome all otherwise
 ",
     "
+scenario stored
+setup
+  process P
+  P: map A 1 file rw
+lane one: P
+  write A \"a\"
+  writeback A
+outcome all otherwise
+",
+    "
 scenario moving
 machine
   nodes 2
