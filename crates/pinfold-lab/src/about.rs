@@ -41,6 +41,8 @@ pub(crate) enum About {
     Clean(Page),
     /// A frame.
     Frame(Pfn),
+    /// A frame whose reverse map led a lane astray.
+    Family { frame: Pfn, lane: Option<usize> },
 }
 
 /// A finding and what it is about, as far as that is known.

@@ -27,6 +27,7 @@ use pinfold::sync::AtomicU64;
 use pinfold::{Bug, Event, EventKind, Format, Invalidation, NodeId, Pfn, SpaceId, VirtRange};
 use pinfold_explore::hook;
 
+use crate::about::About;
 use crate::follower::Followers;
 use crate::hardware::{Backing, DataWord, Hardware, STEP_STARTS, Tables};
 use crate::journal::{Touch, What};
@@ -318,6 +319,10 @@ unsafe impl Platform for Machine {
     }
 
     fn bug(&self, bug: Bug) {
+        if let Bug::FamilyFreed(frame) | Bug::FamilyReused(frame) = bug {
+            let lane = self.lane();
+            self.record().about.get_or_insert(About::Family { frame, lane });
+        }
         self.broken(Oracle::Invariant, bug.to_string());
     }
 }

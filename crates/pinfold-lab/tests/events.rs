@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 4] = [
+const OTHER: [&str; 5] = [
     "
 scenario shared
 machine
@@ -153,6 +153,16 @@ setup
   C: exit
 lane one: P
   write A \"b\"
+outcome all otherwise
+",
+    "
+scenario stored
+setup
+  process P
+  P: map A 1 file rw
+lane one: P
+  write A \"a\"
+  writeback A
 outcome all otherwise
 ",
     "

@@ -122,6 +122,8 @@ impl Park for Bed {
 enum Act {
     /// Shares the sleeping lock and looks at its value.
     Read,
+    /// Shares the sleeping lock if no writer has it or waits for it.
+    TryRead,
     /// Takes the sleeping lock alone and adds one.
     Write,
     /// Shares the sleeping lock, and while it does shares it again.
@@ -136,7 +138,7 @@ enum Act {
     Insist,
 }
 
-use Act::{Insist, Read, ReadTwice, Spin, Try, Wait, Write};
+use Act::{Insist, Read, ReadTwice, Spin, Try, TryRead, Wait, Write};
 
 /// The locks, what they protect, and who is there.
 struct World {
@@ -188,6 +190,15 @@ impl World {
                 }
                 self.readers.set(self.readers.get() - 1);
             }
+            TryRead => match self.sem.try_read(&self.bed) {
+                Some(guard) => {
+                    if self.alone.get() > 0 {
+                        hook::fail("a reader beside a writer".to_owned());
+                    }
+                    self.note(lane, *guard);
+                }
+                None => self.note(lane, u64::MAX),
+            },
             Write => {
                 let mut guard = self.sem.write(&self.bed);
                 self.enter_alone();
@@ -266,19 +277,24 @@ fn shapes<'a>(roles: &'a [&'a [Act]], lanes: usize) -> Vec<Vec<&'a [Act]>> {
     (0..roles.len()).flat_map(with_first).collect()
 }
 
+/// The shapes of these roles hold.
+fn hold(what: &str, roles: &[&[Act]], lanes: usize, sleeps: &[Sleep]) {
+    hold_in(what, &shapes(roles, lanes), sleeps);
+}
+
 /// The code is exhausted without a failure in every shape, and does nothing that the objects do not
 /// do.
-fn hold(what: &str, roles: &[&[Act]], lanes: usize, sleeps: &[Sleep]) {
+fn hold_in(what: &str, shapes: &[Vec<&[Act]>], sleeps: &[Sleep]) {
     for model in MODELS {
         let (mut count, mut executions, mut objects) = (0, 0, 0);
-        for shape in shapes(roles, lanes) {
-            let object = explored(&shape, Sleep::Word, model, LockForm::Object);
+        for shape in shapes {
+            let object = explored(shape, Sleep::Word, model, LockForm::Object);
             assert_eq!(object.failure, None, "objects: {shape:?} under {model:?}");
             assert_eq!(object.complete, Completeness::Exhausted);
             objects += object.executions;
             let known: BTreeSet<_> = object.outcomes.into_keys().collect();
             for &sleep in sleeps {
-                let code = explored(&shape, sleep, model, LockForm::Code);
+                let code = explored(shape, sleep, model, LockForm::Code);
                 assert_eq!(code.failure, None, "{shape:?}, {sleep:?} under {model:?}");
                 assert_eq!(code.complete, Completeness::Exhausted);
                 let more: Vec<_> =
@@ -289,8 +305,9 @@ fn hold(what: &str, roles: &[&[Act]], lanes: usize, sleeps: &[Sleep]) {
             }
         }
         println!(
-            "{what}, {lanes} lanes, {model:?}: {count} searches of the code, {executions} executions; of the \
-             objects {objects}"
+            "{what}, {} lanes, {model:?}: {count} searches of the code, {executions} executions; of the \
+             objects {objects}",
+            shapes[0].len()
         );
     }
 }
@@ -307,6 +324,17 @@ fn the_sleeping_lock_with_two_lanes() {
 #[test]
 fn the_sleeping_lock_with_three_lanes() {
     hold("sleeping lock", &[&[Read], &[Write]], 3, &ASLEEP);
+}
+
+#[test]
+fn a_reader_that_only_tries() {
+    let roles: [&[Act]; 4] = [&[TryRead], &[Write], &[TryRead, TryRead], &[Write, TryRead]];
+    hold("sleeping lock, trying", &roles, 2, &ASLEEP);
+    // Of three lanes one may find that nobody has the lock, and that somebody still sleeps for it.
+    for third in [Read, Write] {
+        let shape = vec![&[TryRead][..], &[Write], core::slice::from_ref(&third)];
+        hold_in("sleeping lock, trying", &[shape], &ASLEEP);
+    }
 }
 
 #[test]

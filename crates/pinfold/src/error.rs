@@ -63,8 +63,8 @@ pub enum SpaceError {
         /// The pages asked for.
         pages: u64,
     },
-    /// The mapping at this address is of a kind that the request does not apply to: WIPEONFORK needs
-    /// private memory, writeback a file.
+    /// The mapping at this address is of a kind that the request does not apply to: WIPEONFORK
+    /// needs private memory, writeback a file.
     WrongKind(VirtAddr),
     /// No frame was left. For fork: the child is gone, and the parent still has all it had.
     OutOfFrames,

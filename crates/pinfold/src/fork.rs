@@ -95,7 +95,8 @@ struct Entries<'c, 'm, P: Platform> {
 struct Copying<'s, P: Platform> {
     parent: &'s Space<P>,
     child: &'s Space<P>,
-    /// Whether an entry of the parent lost write permission, so that it must be flushed.
+    /// Whether an entry of the parent lost write permission, or may not have been flushed when it
+    /// was replaced, so that it must be flushed.
     protected: bool,
 }
 
@@ -215,7 +216,10 @@ impl<P: Platform> Copying<'_, P> {
             let pte = from.get(page);
             match pte.decode() {
                 Entry::None | Entry::Swap(_) => {}
-                Entry::Migration(entry) => copy_migration(&at, entry),
+                Entry::Migration(entry) => {
+                    self.protected |= self.parent.has_deferred();
+                    copy_migration(&at, entry);
+                }
                 Entry::Mapped(_) if pte.is_special() => to.set(page, pte),
                 Entry::Mapped(pfn) => {
                     if self.copy_mapped(area, &at, (pte, pfn), &mut fresh) == One::NeedFrame {

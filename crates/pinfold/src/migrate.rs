@@ -2,7 +2,8 @@
 //! else refers to it, and the entries come back for the new frame, or for the old one (facts 4.5).
 //!
 //! Protocol, per pass: locks of both pages (tried, never slept for), walk of the family with each
-//! table's lock in turn to take the entries out, comparison of the references, copy, walk to
+//! table's lock in turn to take the entries out, flush (with each entry, or once: rule
+//! `migrate-flush`), comparison of the references, copy, walk to
 //! restore, unlock. A fault that meets a migration entry waits for the old page's lock. The caller
 //! has isolated the page, which takes one reference.
 //!
@@ -16,20 +17,23 @@
 //!   that finds it mapped once, while other entries are still to be restored, does not take it for
 //!   its own.
 
-use core::ops::Range;
+mod range;
 
-use crate::addr::{NodeId, Pfn, SpaceId, VirtRange, Vpn, each_page};
+use crate::addr::{Mm, NodeId, Pfn, SpaceId, Vpn};
 use crate::event::EventKind;
 use crate::frame::{Counts, Flags, Isolation, Placement, Start};
 use crate::memory::Memory;
+use crate::page::PageLock;
 use crate::platform::{Invalidate, Platform};
-use crate::pte::{Entry, Migration, MigrationKind, Pte};
+use crate::pte::{Entry, Format, Migration, MigrationKind, Pte};
 use crate::rmap::{Hold, Walk};
 use crate::rules::Exclusive;
-use crate::rules::migrate::{brings_barriers, carries_accessed_dirty, remembers_mark};
-use crate::space::Space;
+use crate::rules::migrate::{
+    batches_flushes, brings_barriers, carries_accessed_dirty, remembers_mark,
+};
 use crate::sync::smp_mb;
-use crate::table::Cursor;
+use crate::table::{Cursor, Flushed, Withdrawn};
+use crate::tlb::DeferredFlush;
 
 /// What became of the pages of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -86,6 +90,40 @@ enum Taken {
     Left,
 }
 
+/// An entry that was taken out.
+enum Gone<F: Format> {
+    /// Every CPU has forgotten it.
+    Flushed(Flushed<F>),
+    /// The flush comes later, for a batch.
+    Cached(Withdrawn<F>),
+}
+
+impl<F: Format> Gone<F> {
+    fn pte(&self) -> Pte<F> {
+        match self {
+            Self::Flushed(flushed) => flushed.pte(),
+            Self::Cached(old) => old.pte(),
+        }
+    }
+
+    fn put_back<P: Platform<Format = F>>(self, cursor: &Cursor<'_, P>) {
+        match self {
+            Self::Flushed(flushed) => cursor.put_back(flushed),
+            Self::Cached(old) => cursor.reinstate(old),
+        }
+    }
+}
+
+/// A page on the move, locked, whose entries are out, and the page that it is to become.
+#[must_use]
+struct TakenOut<'m, P: Platform> {
+    from: Pfn,
+    to: Pfn,
+    family: Option<Hold<'m>>,
+    unmapped: Unmapped,
+    _locks: (PageLock<'m, P>, PageLock<'m, P>),
+}
+
 /// Whether a page may be shared, or moved, from now on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Share {
@@ -135,13 +173,34 @@ impl<P: Platform> Memory<P> {
     }
 
     fn migrate_pass(&self, from: Pfn, to: Pfn) -> Pass {
-        let Some(_from) = self.try_lock_page(from) else { return Pass::Again };
-        let Some(_to) = self.try_lock_page(to) else { return Pass::Again };
+        let mut deferred = DeferredFlush::new();
+        let taken = self.take_out(from, to, &mut deferred);
+        deferred.finish(self);
+        taken.map_or(Pass::Again, |taken| self.bring_back(taken))
+    }
+
+    /// Locks both pages and takes the entries of the old one out; what `deferred` has recorded is
+    /// to be flushed before [`Memory::bring_back`].
+    fn take_out(
+        &self,
+        from: Pfn,
+        to: Pfn,
+        deferred: &mut DeferredFlush,
+    ) -> Option<TakenOut<'_, P>> {
+        let locked_from = self.try_lock_page(from)?;
+        let locked_to = self.try_lock_page(to)?;
         // The page's lock keeps its home as it is.
         let (home, index) = (self.frames().page(from).home(), self.frames().page(from).index());
         self.frames().page(to).set_rmap(home, index);
         let family = self.hold_family(from);
-        let unmapped = self.unmap_for_migration(from);
+        let unmapped = self.unmap_for_migration(from, deferred);
+        Some(TakenOut { from, to, family, unmapped, _locks: (locked_to, locked_from) })
+    }
+
+    /// Copies the page if nobody else refers to it, and puts the entries back for the one or the
+    /// other.
+    fn bring_back(&self, taken: TakenOut<'_, P>) -> Pass {
+        let TakenOut { from, to, unmapped, .. } = taken;
         let refs = self.frames().counts(from).refs();
         // The isolation's reference.
         let expected = 1;
@@ -155,8 +214,8 @@ impl<P: Platform> Memory<P> {
             }
             (from, Pass::Again)
         };
-        if let Some(family) = family {
-            self.restore_entries(&family, from, page);
+        if let Some(family) = &taken.family {
+            self.restore_entries(family, from, page);
         }
         if result == Pass::Moved {
             self.tell_frame(EventKind::Migrated { from, to });
@@ -165,7 +224,7 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Replaces every entry of the page by a migration entry.
-    fn unmap_for_migration(&self, pfn: Pfn) -> Unmapped {
+    fn unmap_for_migration(&self, pfn: Pfn, deferred: &mut DeferredFlush) -> Unmapped {
         let mut result = Unmapped::All;
         self.walk_mapped(pfn, |mm, page, leaf| {
             let _changing = self.changing(mm.id, page.alone(), Invalidate::Clear);
@@ -174,7 +233,7 @@ impl<P: Platform> Memory<P> {
             if !pte.is_mapped() || pte.is_special() || pte.pfn() != pfn {
                 return Walk::On;
             }
-            match self.unmap_entry(mm.id, page, &cursor) {
+            match self.unmap_entry(mm, page, &cursor, deferred) {
                 Taken::Out => Walk::On,
                 Taken::Left => {
                     result = Unmapped::Some;
@@ -186,17 +245,27 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Replaces one entry by a migration entry.
-    fn unmap_entry(&self, space: SpaceId, page: Vpn, cursor: &Cursor<'_, P>) -> Taken {
+    fn unmap_entry(
+        &self,
+        mm: Mm,
+        page: Vpn,
+        cursor: &Cursor<'_, P>,
+        deferred: &mut DeferredFlush,
+    ) -> Taken {
         let rules = self.rules();
-        let flushed = self.flush_withdrawn(space, cursor.withdraw(page));
-        let old = flushed.pte();
+        let gone = if batches_flushes(rules.migrate_flush) {
+            Gone::Cached(cursor.withdraw(page))
+        } else {
+            Gone::Flushed(self.flush_withdrawn(mm.id, cursor.withdraw(page)))
+        };
+        let old = gone.pte();
         let pfn = old.pfn();
         let marked = self.frames().counts_as(pfn, Counts::is_exclusive);
         let remembers = remembers_mark(rules.migration_kind);
         if marked && remembers {
             if self.try_share(pfn) == Share::MaybePinned {
-                cursor.put_back(flushed);
-                self.tell(space, page, EventKind::MigrationPinned(pfn));
+                gone.put_back(cursor);
+                self.tell(mm.id, page, EventKind::MigrationPinned(pfn));
                 return Taken::Left;
             }
         } else if marked {
@@ -215,9 +284,15 @@ impl<P: Platform> Memory<P> {
             dirty: carried && old.is_dirty(),
             reach: old.reach(),
         };
-        cursor.publish(flushed, Pte::migration(entry));
+        match gone {
+            Gone::Flushed(flushed) => cursor.publish(flushed, Pte::migration(entry)),
+            Gone::Cached(old) => {
+                deferred.note(self, mm, page);
+                cursor.hold_place(old, Pte::migration(entry));
+            }
+        }
         self.drop_map(pfn);
-        self.tell(space, page, EventKind::MigrationEntry { pfn, kind });
+        self.tell(mm.id, page, EventKind::MigrationEntry { pfn, kind });
         self.put(pfn, 1);
         Taken::Out
     }
@@ -282,45 +357,6 @@ impl<P: Platform> Memory<P> {
         }
         cursor.set(page, pte);
         self.tell(space, page, EventKind::MigrationRestored { pfn, writable });
-    }
-}
-
-impl<P: Platform> Space<P> {
-    /// Moves the anonymous pages of a range: the address space's lock is held only to find them.
-    pub(crate) fn migrate_range(&self, range: VirtRange, node: NodeId) -> Moved {
-        let mut moved = Moved::default();
-        let (mut page, end) = (range.first_page(), range.end_page().min(self.end_page()));
-        while let Some((found, isolated)) = self.next_elsewhere(page..end, node) {
-            page = found + 1;
-            match isolated.and_then(|isolated| self.mem().migrate(isolated, node, Mode::Sync)) {
-                Some(_) => moved.moved += 1,
-                None => moved.failed += 1,
-            }
-        }
-        moved
-    }
-
-    /// The first of `pages` that lies on another node than `node`, isolated for migration if it can
-    /// be.
-    fn next_elsewhere(
-        &self,
-        pages: Range<Vpn>,
-        node: NodeId,
-    ) -> Option<(Vpn, Option<Isolated<'_, P>>)> {
-        let mem = self.mem();
-        let _map = self.read_map();
-        let search = self.tables().for_each_leaf(pages, |leaf, pages| {
-            let cursor = leaf.lock();
-            for page in each_page(pages) {
-                let pte = cursor.get(page);
-                let counted = pte.is_mapped() && !pte.is_special();
-                if counted && mem.frames().node(pte.pfn()) != node {
-                    return Err((page, mem.isolate(pte.pfn())));
-                }
-            }
-            Ok(())
-        });
-        search.err()
     }
 }
 

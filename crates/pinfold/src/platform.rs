@@ -133,14 +133,16 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
 
     /// Makes every CPU forget the translations of `scope` in `space`, and waits until it has: no
     /// instruction in flight uses one afterwards. Sometimes called with page tables' locks held, so
-    /// it must not wait for anything that needs one of them.
+    /// it must not wait for anything that needs one of them. CPUs that have not loaded the root
+    /// since their last flush may be left out: a kernel keeps their set. May name an address space
+    /// that has ended: then there is nothing to do.
     fn flush(&self, space: SpaceId, scope: FlushScope);
 
-    /// Makes the calling CPU forget the translations of one page: after a change that only grants
-    /// rights or marks the page as used, which other CPUs may do without until they fault, and
-    /// after a fault that found nothing to do.
-    fn flush_local(&self, space: SpaceId, page: VirtRange) {
-        self.flush(space, FlushScope::Range(page));
+    /// Makes the calling CPU forget the translations of these pages: after a change that only
+    /// grants rights or marks a page as used, which other CPUs may do without until they fault,
+    /// and after a fault that found nothing to do.
+    fn flush_local(&self, space: SpaceId, pages: VirtRange) {
+        self.flush(space, FlushScope::Range(pages));
     }
 
     /// Entries of a range are about to lose rights or frames. When it returns, nobody who follows

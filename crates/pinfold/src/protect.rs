@@ -137,6 +137,7 @@ impl<P: Platform> Space<P> {
         let done: Result<(), Infallible> =
             self.tables().for_each_leaf(range.numbers(), |leaf, pages| {
                 let cursor = leaf.lock();
+                self.flush_deferred(&cursor);
                 for page in each_page(pages) {
                     if self.change_entry(area, &cursor, page, change) == Due::Flush {
                         batch.note(page);

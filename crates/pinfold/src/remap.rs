@@ -277,6 +277,7 @@ impl<P: Platform> Space<P> {
         late: &mut FlushBatch,
     ) {
         let source = from.lock();
+        self.flush_deferred(&source);
         // Within one table there is one lock. Nobody else takes two tables of this address space,
         // whose lock is held for writing.
         let other = (to.table != from.table).then(|| to.lock());

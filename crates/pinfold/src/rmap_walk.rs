@@ -1,17 +1,52 @@
-//! The walk over all entries that may map a page: the kernel's `rmap_walk`.
+//! The walk over all entries that may map a page, anonymous or a file's: the kernel's `rmap_walk`.
 //!
-//! Protocol: the caller has a reference on the page. The family is found as `rmap` says and held
-//! for reading; each member's table that may map the page is found inside a walk section, held by a
-//! reference, and handed to the visitor, which locks it and looks for the page in the entry: that a
-//! member may map the page does not say that it does. No lock of an address space is taken, as these come
-//! before the ones held here.
+//! Protocol: the caller has a reference on the page. Those who may map it ([`MayMap`]) are held for
+//! reading: the members of its family, found as `rmap` says, or the mappers of its file. Each one's
+//! table that may map the page is found inside a walk section, held by a reference, and handed to
+//! the visitor, which locks it and looks for the page in the entry: that somebody may map the page
+//! does not say that he does. No lock of an address space is taken, as these come before the ones held here.
 
 use crate::addr::{Mm, Pfn, SpaceId, Vpn};
 use crate::event::Bug;
 use crate::memory::Memory;
+use crate::object::Mappers;
 use crate::platform::{Platform, WalkSection};
-use crate::rmap::{Hold, Lookup, Lost, Members, Walk};
+use crate::rmap::{Hold, Home, Lookup, Lost, Members, Walk};
+use crate::sync::Park;
 use crate::table::{Leaf, Tables};
+
+/// Those who may map a page, as values: an address space, and the number of the page there.
+pub(crate) trait MayMap<W: Park> {
+    /// Calls `visit` for each of them, parents before children, as long as it says to continue.
+    fn each(&self, park: &W, visit: impl FnMut(Mm, Vpn) -> Walk);
+}
+
+/// Those who may map an anonymous page: members of its family.
+struct OfFamily<'a, W: Park> {
+    family: Members<'a, W>,
+    home: Home,
+    index: Vpn,
+}
+
+impl<W: Park> MayMap<W> for OfFamily<'_, W> {
+    fn each(&self, _: &W, mut visit: impl FnMut(Mm, Vpn) -> Walk) {
+        self.family.walk(self.home, |mm, shift| visit(mm, Vpn(self.index.0.wrapping_add(shift))));
+    }
+}
+
+/// Those who may map a page of a file: everybody who maps the file.
+pub(crate) struct OfFile<'a> {
+    /// Who maps the file.
+    pub(crate) mappers: &'a Mappers,
+    /// The number of the page in the file.
+    pub(crate) index: u64,
+}
+
+impl<W: Park> MayMap<W> for OfFile<'_> {
+    fn each(&self, park: &W, mut visit: impl FnMut(Mm, Vpn) -> Walk) {
+        self.mappers.walk(park, |mm, origin| visit(mm, Vpn(origin.0.wrapping_add(self.index))));
+    }
+}
 
 impl<P: Platform> Memory<P> {
     /// Visits the entries that may map the page, if it is mapped; parents' before their children's.
@@ -20,7 +55,7 @@ impl<P: Platform> Memory<P> {
         let home = page.home();
         let lookup = Lookup::new(home, self.rules().rmap_check, || page.is_mapped());
         match self.anon().lock(&lookup, self.platform()) {
-            Ok(Some(family)) => self.visit_members(&family, pfn, visit),
+            Ok(Some(family)) => self.visit_entries(&self.in_family(family, pfn), visit),
             Ok(None) => {}
             Err(lost) => self.tell_lost(pfn, lost),
         }
@@ -46,31 +81,34 @@ impl<P: Platform> Memory<P> {
         pfn: Pfn,
         visit: impl FnMut(Mm, Vpn, Leaf<'_, P>) -> Walk,
     ) {
-        self.visit_members(&family.lock(self.platform()), pfn, visit);
+        let family = family.lock(self.platform());
+        self.visit_entries(&self.in_family(family, pfn), visit);
     }
 
     /// The address spaces that [`Memory::walk_mapped`] asks.
     pub(crate) fn each_that_may_map(&self, pfn: Pfn, mut visit: impl FnMut(SpaceId)) {
-        let home = self.frames().page(pfn).home();
         let Some(family) = self.hold_family(pfn) else { return };
-        family.lock(self.platform()).walk(home, |mm, _| {
+        let who = self.in_family(family.lock(self.platform()), pfn);
+        who.each(self.platform(), |mm, _| {
             visit(mm.id);
             Walk::On
         });
     }
 
-    fn visit_members(
+    fn in_family<'a>(&self, family: Members<'a, P>, pfn: Pfn) -> OfFamily<'a, P> {
+        let page = self.frames().page(pfn);
+        OfFamily { family, home: page.home(), index: page.index() }
+    }
+
+    /// Visits the entries of those who may map a page.
+    pub(crate) fn visit_entries(
         &self,
-        family: &Members<'_, P>,
-        pfn: Pfn,
+        who: &impl MayMap<P>,
         mut visit: impl FnMut(Mm, Vpn, Leaf<'_, P>) -> Walk,
     ) {
-        let page = self.frames().page(pfn);
-        let (home, index) = (page.home(), page.index());
-        family.walk(home, |mm, shift| {
-            let at = Vpn(index.0.wrapping_add(shift));
-            let Some(leaf) = self.held_leaf(mm, at) else { return Walk::On };
-            let result = visit(mm, at, leaf);
+        who.each(self.platform(), |mm, page| {
+            let Some(leaf) = self.held_leaf(mm, page) else { return Walk::On };
+            let result = visit(mm, page, leaf);
             self.put_table(leaf.table);
             result
         });
@@ -81,7 +119,7 @@ impl<P: Platform> Memory<P> {
     /// before the locks held here: the walk section guards the search, the reference the use. A
     /// table that is unlinked in the meantime has no entries left, and the one that drops the last
     /// reference frees it.
-    pub(crate) fn held_leaf(&self, mm: Mm, page: Vpn) -> Option<Leaf<'_, P>> {
+    fn held_leaf(&self, mm: Mm, page: Vpn) -> Option<Leaf<'_, P>> {
         let _section = WalkSection::open(self.platform());
         let leaf = Tables::new(self, mm.root).leaf(page)?;
         self.frames().table(leaf.table).get();
@@ -95,3 +133,6 @@ impl<P: Platform> Memory<P> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

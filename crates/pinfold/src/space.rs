@@ -18,12 +18,12 @@ use crate::area::{Area, AreaMap, Backing, Growth, OnFork, Prot};
 use crate::error::{NoMemory, SpaceError};
 use crate::memory::Memory;
 use crate::object::{Kind, Mappers, SharedObject};
-use crate::platform::Platform;
+use crate::platform::{FlushScope, Platform};
 use crate::pte::Format;
 use crate::sync::{
     self, AtomicU32, CellName, Counter, ReadGuard, RwSem, SeqCount, Shared, WriteGuard,
 };
-use crate::table::Tables;
+use crate::table::{Cursor, Tables};
 
 /// What an address space may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -321,6 +321,23 @@ impl<P: Platform> Space<P> {
             }
         }
         Ok(())
+    }
+}
+
+impl<P: Platform> Space<P> {
+    /// Flushes what others may have replaced and not flushed, before entries of the locked table
+    /// are changed.
+    #[inline]
+    pub(crate) fn flush_deferred(&self, _table: &Cursor<'_, P>) {
+        if let Some(seen) = self.mem().frames().table(self.root()).unflushed() {
+            self.mem().flush(self.id(), FlushScope::All);
+            self.mem().frames().table(self.root()).note_flushed(seen);
+        }
+    }
+
+    /// Whether such entries may exist; the caller, who holds a table's lock, flushes all later.
+    pub(crate) fn has_deferred(&self) -> bool {
+        self.mem().frames().table(self.root()).unflushed().is_some()
     }
 }
 

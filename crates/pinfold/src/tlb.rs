@@ -1,4 +1,5 @@
-//! Flushing: at once, once for many changes, and for the gather of an unmap ([`gather`]).
+//! Flushing: at once, once for many changes, for the gather of an unmap
+//! ([`gather`]), once for a batch of pages on the move ([`deferred`]).
 //!
 //! Invariants:
 //! - INV-TLB-1: a page that a gather took is freed only after a flush that began when its entry was
@@ -12,8 +13,10 @@
 //!   as there is one after the opening of a walk section: a walker that the wait misses finds the
 //!   table gone.
 
+mod deferred;
 mod gather;
 
+pub(crate) use deferred::DeferredFlush;
 pub(crate) use gather::{Gather, Room};
 
 use crate::addr::{SpaceId, VirtRange, Vpn};
@@ -32,6 +35,9 @@ pub(crate) struct FlushBatch {
 }
 
 impl FlushBatch {
+    /// Nothing has changed.
+    const NONE: Self = Self { pages: None };
+
     /// Records a changed page.
     #[inline]
     pub(crate) fn note(&mut self, page: Vpn) {

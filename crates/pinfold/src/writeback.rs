@@ -19,6 +19,8 @@ use crate::event::EventKind;
 use crate::memory::Memory;
 use crate::object::{Mappers, SharedObject};
 use crate::platform::{Invalidate, Platform};
+use crate::rmap::Walk;
+use crate::rmap_walk::OfFile;
 use crate::space::Space;
 use crate::sync::{Shared, smp_mb};
 use crate::table::Cursor;
@@ -90,18 +92,14 @@ impl<P: Platform> Memory<P> {
     /// Takes write permission and the dirty mark from every entry of the page; a mark goes to the
     /// page.
     fn clean_entries(&self, mappers: &Mappers, file: &FilePage<P>) {
-        mappers.walk(self.platform(), |mm, origin| {
-            let page = Vpn(origin.0.wrapping_add(file.index));
-            let Some(leaf) = self.held_leaf(mm, page) else { return };
-            let changing = self.changing(mm.id, page.alone(), Invalidate::ProtectPage);
+        self.visit_entries(&OfFile { mappers, index: file.index }, |mm, page, leaf| {
+            let _changing = self.changing(mm.id, page.alone(), Invalidate::ProtectPage);
             let cursor = leaf.lock();
             let pte = cursor.get(page);
             if pte.is_mapped() && pte.pfn() == file.pfn && (pte.is_writable() || pte.is_dirty()) {
                 self.clean_entry(mm, page, &cursor, file.pfn);
             }
-            drop(cursor);
-            drop(changing);
-            self.put_table(leaf.table);
+            Walk::On
         });
     }
 

@@ -124,6 +124,7 @@ impl<P: Platform> Space<P> {
         gather: &mut Gather<'_, P>,
     ) -> (Vpn, Room) {
         let cursor = leaf.lock();
+        self.flush_deferred(&cursor);
         let end = pages.end;
         for page in each_page(pages) {
             if self.zap_entry(&cursor, page, gather) == Room::Full {

@@ -22,6 +22,7 @@ use crate::counted::counted;
 use crate::scenario::{Action, Verb};
 use crate::words::Words;
 
+mod family;
 mod forked;
 mod parted;
 mod word;
@@ -81,6 +82,7 @@ impl<'a> Teller<'a> {
             About::Register { name, .. } => self.register(name),
             About::Clean(page) => self.clean(*page),
             About::Frame(frame) => self.frame(*frame),
+            About::Family { frame, lane } => self.family(*frame, *lane),
         }
     }
 

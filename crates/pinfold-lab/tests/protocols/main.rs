@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod drops;
+mod families;
 mod faults;
 mod followers;
 mod moves;

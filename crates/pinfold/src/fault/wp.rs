@@ -9,7 +9,7 @@ use crate::addr::{Pfn, Vpn};
 use crate::area::{Area, Backing, Prot};
 use crate::error::FaultError;
 use crate::event::EventKind;
-use crate::frame::Counts;
+use crate::frame::{Counts, Page};
 use crate::platform::{Invalidate, Platform};
 use crate::pte::Pte;
 use crate::rules::cow::{
@@ -72,12 +72,12 @@ impl<P: Platform> Space<P> {
     }
 
     fn decide(&self, area: &Area<P>, pfn: Pfn) -> Decision {
-        let rule = self.mem().rules().pte_cow;
         let mem = self.mem();
-        let mut step = mem.judge_page(pfn, |page| pte_cow_precheck(rule, page));
+        let (rule, page) = (mem.rules().pte_cow, mem.frames().page(pfn));
+        let mut step = mem.judge(pfn, page, |state| pte_cow_precheck(rule, state));
         if step == CowStep::DrainLru {
             // This version keeps no page in a batch, so there is nothing to drain.
-            step = mem.judge_page(pfn, pte_cow_drained);
+            step = mem.judge(pfn, page, pte_cow_drained);
         }
         let how = match step {
             CowStep::Reuse(why) => return Decision::Reuse(why),
@@ -91,9 +91,9 @@ impl<P: Platform> Space<P> {
                 How::TryLock => Decision::Copy(Why::Locked),
             };
         };
-        match mem.judge_page(pfn, |page| pte_cow_locked(rule, page)) {
+        match mem.judge(pfn, page, |state| pte_cow_locked(rule, state)) {
             CowVerdict::Reuse(why) => {
-                self.settle(area, pfn);
+                settle(area, page);
                 Decision::Reuse(why)
             }
             CowVerdict::Copy(why) => Decision::Copy(why),
@@ -117,14 +117,6 @@ impl<P: Platform> Space<P> {
         mem.wait_page(pfn);
         mem.put(pfn, 1);
         Fault::Waited
-    }
-
-    /// Makes the page, which nobody else maps, this address space's own for its reverse map, too:
-    /// the kernel's `page_move_anon_rmap`. The page's lock and the table's are held.
-    fn settle(&self, area: &Area<P>, pfn: Pfn) {
-        if let Backing::Private(seat) = area.backing {
-            self.mem().frames().page(pfn).set_home(seat.home);
-        }
     }
 
     /// A write to a shared mapping needs no private page: the entry was merely without write
@@ -249,5 +241,13 @@ impl<P: Platform> Space<P> {
             mem.put(old, 1);
         }
         Ok(Fault::Copied)
+    }
+}
+
+/// Makes the page, which nobody else maps, its owner's own for its reverse map, too: the kernel's
+/// `page_move_anon_rmap`. The page's lock and the table's are held.
+fn settle<P: Platform>(area: &Area<P>, page: Page<'_>) {
+    if let Backing::Private(seat) = area.backing {
+        page.set_home(seat.home);
     }
 }

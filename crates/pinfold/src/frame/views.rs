@@ -266,6 +266,29 @@ impl<'a> Table<'a> {
         self.frame.put(1)
     }
 
+    /// Of a root: one more entry of the address space was replaced and is not flushed yet. The
+    /// caller holds the lock of the entry's table.
+    pub(crate) fn note_unflushed(self) {
+        let _ = self.frame.mapping.try_update(|word| {
+            let noted = (word as u32).wrapping_add(1);
+            Some(word >> 32 << 32 | u64::from(noted))
+        });
+    }
+
+    /// Of a root: what to give to [`Table::note_flushed`] after a flush of the address space, if
+    /// some noted entry may not have been flushed.
+    #[inline]
+    pub(crate) fn unflushed(self) -> Option<u64> {
+        let word = self.frame.mapping.read_once();
+        (word as u32 != (word >> 32) as u32).then_some(word)
+    }
+
+    /// Of a root: a flush that began after [`Table::unflushed`] gave `seen` has ended.
+    pub(crate) fn note_flushed(self, seen: u64) {
+        let noted = u64::from(seen as u32);
+        let _ = self.frame.mapping.cmpxchg(seen, noted << 32 | noted);
+    }
+
     /// Puts the table, which no walk finds any more, at the head of a chain of such tables.
     pub(crate) fn chain(self, next: Option<Pfn>) {
         self.frame.index.init(next.map_or(NO_TABLE, |pfn| pfn.0));

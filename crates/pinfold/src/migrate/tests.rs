@@ -321,3 +321,88 @@ fn a_table_that_a_walk_has_found_is_not_reused_before_the_walk_is_done_with_it()
     hoard.into_iter().for_each(|pfn| mem.put(pfn, 1));
     Audit::of(&mem).space(&parent).space(&child).check();
 }
+
+fn flushes(mem: &Mem<X86_64>) -> u64 {
+    mem.stats().nr_tlb_remote_flush.get()
+}
+
+#[test]
+fn since_6_3_the_pages_of_a_batch_are_flushed_once() {
+    for (text, expected) in [("6.2", 1300), ("6.3", 3), ("pinfold", 3)] {
+        let mem = machine(rules(text), &[1400, 1400], Tuning::default());
+        let space = space(&mem);
+        map(&space, 16, 1300, RW);
+        for page in 16..1316 {
+            store(&space, page, page).unwrap();
+        }
+        let before = flushes(&mem);
+        let moved = space.migrate(pages(16, 1300), THERE);
+        assert_eq!(moved, Moved { moved: 1300, failed: 0 }, "{text}");
+        assert_eq!(flushes(&mem) - before, expected, "{text}");
+        assert!((16..1316).all(|page| load(&space, page) == Ok(page)), "{text}");
+        assert!((16..1316).all(|page| node(&space, page) == THERE), "{text}");
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+#[test]
+fn a_batch_flushes_each_address_space_once_and_moves_what_it_can() {
+    let mem = machine::<X86_64>(rules("pinfold"), &[1000, 12], Tuning::default());
+    let parent = space(&mem);
+    map(&parent, 16, 12, RW);
+    for page in 16..26 {
+        store(&parent, page, page).unwrap();
+    }
+    let children: std::vec::Vec<_> = (0..7).map(|_| parent.fork().unwrap()).collect();
+    store(&parent, 26, 26).unwrap();
+    store(&parent, 27, 27).unwrap();
+    let pins = parent.pin(pages(26, 1), Access::Write, Term::Long).unwrap();
+    let before = flushes(&mem);
+    let moved = parent.migrate(pages(16, 12), THERE);
+    assert_eq!(moved, Moved { moved: 11, failed: 1 }, "one page is pinned");
+    assert_eq!(flushes(&mem) - before, 8, "a pinned page's entry is put back unflushed");
+    let mut audit = Audit::of(&mem).space(&parent).pins(pins.pages());
+    for child in &children {
+        assert!((16..26).all(|page| load(child, page) == Ok(page)));
+        audit = audit.space(child);
+    }
+    audit.check();
+}
+
+#[test]
+fn who_changes_entries_while_a_batch_is_under_way_flushes_first() {
+    const FAR: u64 = 1 << 20;
+    type Change = fn(&Space<X86_64>);
+    let changes: [(&str, Change, u64); 5] = [
+        ("unmap", |space| space.unmap(pages(FAR, 1)).unwrap(), 2),
+        ("dontneed", |space| space.advise(pages(FAR, 1), crate::Advice::DontNeed).unwrap(), 2),
+        ("protect", |space| space.protect(pages(FAR, 1), Prot::READ).unwrap(), 2),
+        ("scan", |space| drop(space.numa_scan(pages(FAR, 1))), 2),
+        ("fault", |space| drop(store(space, FAR + 1, 1)), 0),
+    ];
+    for (name, change, expected) in changes {
+        for (text, deferred) in [("6.2", 0), ("pinfold", 1)] {
+            let mem = machine::<X86_64>(rules(text), &[64, 64], Tuning::default());
+            let space = Arc::new(space(&mem));
+            map(&space, 16, 4, RW);
+            map(&space, FAR, 2, RW);
+            store(&space, 16, 16).unwrap();
+            store(&space, FAR, FAR).unwrap();
+            let count = Arc::new(std::sync::Mutex::new(None));
+            let (other, rig, seen) = (space.clone(), mem.clone(), count.clone());
+            let hook = move |event| {
+                if let EventKind::MigrationEntry { .. } = event {
+                    let before = flushes(&rig);
+                    change(&other);
+                    *seen.lock().unwrap() = Some(flushes(&rig) - before);
+                }
+            };
+            let moved = mem.platform().interrupt(hook, || space.migrate(pages(16, 1), THERE));
+            assert_eq!(moved, Moved { moved: 1, failed: 0 }, "{name}");
+            let expected = if expected == 0 { 0 } else { expected - 1 + deferred };
+            assert_eq!(*count.lock().unwrap(), Some(expected), "{name} under {text}");
+            assert_eq!(load(&space, 16), Ok(16));
+            Audit::of(&mem).space(&space).check();
+        }
+    }
+}

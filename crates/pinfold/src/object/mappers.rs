@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use crate::addr::{Mm, Vpn};
 use crate::error::NoMemory;
+use crate::rmap::Walk;
 use crate::sync::{Park, RwSem};
 
 /// Areas that show a file in one address space with page 0 at one place.
@@ -68,8 +69,11 @@ impl Mappers {
         change()
     }
 
-    /// Calls `visit` with each address space and the place of the file's page 0 there.
-    pub(crate) fn walk(&self, park: &impl Park, mut visit: impl FnMut(Mm, Vpn)) {
-        self.list.read(park).iter().for_each(|mapper| visit(mapper.mm, mapper.origin));
+    /// Calls `visit` with each address space and the place of the file's page 0 there, as long as
+    /// `visit` says to continue.
+    pub(crate) fn walk(&self, park: &impl Park, mut visit: impl FnMut(Mm, Vpn) -> Walk) {
+        let list = self.list.read(park);
+        let mut left = list.iter();
+        while left.next().is_some_and(|mapper| visit(mapper.mm, mapper.origin) == Walk::On) {}
     }
 }

@@ -196,8 +196,8 @@ impl<'m, P: Platform> Tables<'m, P> {
         }
     }
 
-    /// Unlinks every table that covers a page of `gone` and whose pages all lie in `hole`, and gives
-    /// each to `dead`, a table before the one it was linked from. The caller holds the address
+    /// Unlinks every table that covers a page of `gone` and whose pages all lie in `hole`, and
+    /// gives each to `dead`, a table before the one it was linked from. The caller holds the address
     /// space's lock for writing, and nothing is mapped in `hole`, which may reach past `limit`: an
     /// entry whose first page lies there does not belong to the address space (INV-TABLE-3).
     pub(crate) fn unlink(
@@ -359,6 +359,20 @@ impl<'m, P: Platform> Cursor<'m, P> {
     #[inline]
     pub(crate) fn restrict(&self, old: Withdrawn<P::Format>, pte: Pte<P::Format>) {
         debug_assert_eq!(old.pte.pfn(), pte.pfn());
+        self.set(old.page, pte);
+    }
+
+    /// Puts a withdrawn entry back as it was: what CPUs have cached of it is true again.
+    #[inline]
+    pub(crate) fn reinstate(&self, old: Withdrawn<P::Format>) {
+        self.set(old.page, old.pte);
+    }
+
+    /// Installs an entry that is not present in place of a withdrawn one. The caller notes the page
+    /// in a [`crate::tlb::DeferredFlush`].
+    #[inline]
+    pub(crate) fn hold_place(&self, old: Withdrawn<P::Format>, pte: Pte<P::Format>) {
+        debug_assert!(!pte.is_present());
         self.set(old.page, pte);
     }
 

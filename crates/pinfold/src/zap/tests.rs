@@ -5,9 +5,10 @@ use crate::testing::{
     Audit, Mem, Space, device_read, load, machine, map, map_shared, pages, rules, space, store,
 };
 use crate::{
-    Access, Advice, Fault, Format, Limits, NodeId, Pfn, Place, Placement, Prot, Pte, Rules,
+    Access, Advice, Bug, Fault, Format, Limits, NodeId, Pfn, Place, Placement, Prot, Pte, Rules,
     Sharing, Small, SpaceError, Term, Tuning, VirtAddr, X86_64,
 };
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 const RW: Prot = Prot::READ_WRITE;
@@ -226,6 +227,52 @@ fn with_a_delay_the_gather_grows_by_one_batch_at_most() {
     let tuning = Tuning { gather_pages: 100, ..Tuning::default() };
     let (mem, space) = half_files(rules("6.2"), tuning, 496);
     assert_eq!(unmap_flushes(&mem, &space, 496), 5);
+}
+
+/// What migration of a page reports that an unmap has taken out and not freed yet; another space
+/// maps memory first if `reuse` says so.
+fn walk_after_unmap(text: &str, reuse: Reuse) -> std::vec::Vec<Bug> {
+    let mem = machine::<X86_64>(rules(text), &[64, 64], Tuning::default());
+    let (owner, stranger) = (space(&mem), Arc::new(space(&mem)));
+    map(&owner, 16, 2, RW);
+    let first = store(&owner, 16, 1).unwrap();
+    let second = store(&owner, 17, 2).unwrap();
+    let held = mem.isolate(second).unwrap();
+    let (walker, other) = (mem.clone(), stranger.clone());
+    let hook = move |event| {
+        if event != (crate::EventKind::Freed(first)) {
+            return;
+        }
+        if reuse == Reuse::Yes {
+            map(&other, 16, 1, RW);
+        }
+        walker.walk_mapped(second, |_, _, _| panic!("nobody maps the page"));
+    };
+    mem.platform().interrupt(hook, || owner.unmap(pages(16, 2)).unwrap());
+    drop(held);
+    let told = mem.platform().bugs();
+    assert!(told.iter().all(|bug| *bug == told[0]), "{told:?}");
+    told.first().copied().into_iter().collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reuse {
+    Yes,
+    No,
+}
+
+#[test]
+fn a_mapping_that_outlives_its_family_leads_into_freed_memory_or_another_family() {
+    for text in crate::rules::PRESETS {
+        for reuse in [Reuse::Yes, Reuse::No] {
+            assert_eq!(walk_after_unmap(text, reuse), [], "{text}");
+        }
+        let delayed = std::format!("{text},zap-rmap=when-freed");
+        let freed = walk_after_unmap(&delayed, Reuse::No);
+        assert!(matches!(freed[..], [Bug::FamilyFreed(_)]), "{freed:?}");
+        let reused = walk_after_unmap(&delayed, Reuse::Yes);
+        assert!(matches!(reused[..], [Bug::FamilyReused(_)]), "{reused:?}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{accepted, around};
 #[test]
 fn every_step_is_read() {
     let scenario = accepted(&around(
-        "  P: map B 1 shared ro at 0x5_000
+        "  P: map B 1 file ro at 0x5_000
            P: write A[1].1 \"a \\\"quoted\\\" word\"
            P: pin A[0..2] write force longterm fast-only as h0
            P: get A read times 1024 as h1
@@ -24,6 +24,7 @@ fn every_step_is_read() {
            numa-scan may fail busy
            numa-scan A[0] may fail busy
            migrate A to node 1 fails busy
+           writeback A[0] fails invalid
            put h1
            fork D fails out-of-frames
            fork E may fail out-of-frames
@@ -45,7 +46,7 @@ fn every_step_is_read() {
         written,
         [
             "P: map A 2 private rw",
-            "P: map B 1 shared ro at 0x5000",
+            "P: map B 1 file ro at 0x5000",
             "P: write A[1].1 \"a \\\"quoted\\\" word\"",
             "P: pin A[0..2] write force longterm fast-only as h0",
             "P: get A read times 1024 as h1",
@@ -63,6 +64,7 @@ fn every_step_is_read() {
             "numa-scan may fail busy",
             "numa-scan A[0] may fail busy",
             "migrate A to node 1 fails busy",
+            "writeback A[0] fails invalid",
             "put h1",
             "fork D fails out-of-frames",
             "fork E may fail out-of-frames",
