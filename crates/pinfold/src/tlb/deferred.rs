@@ -7,7 +7,7 @@
 //! way; but an unmap or a protection that meets the note must not return before that is over: it
 //! flushes first ([`crate::space::Space::flush_deferred`]). A flush may come after its address space has ended.
 
-use super::FlushBatch;
+use super::batch::FlushBatch;
 use crate::addr::{Mm, SpaceId, Vpn};
 use crate::memory::Memory;
 use crate::platform::Platform;
