@@ -104,8 +104,8 @@ impl FromStr for Prot {
 
 /// Where an area's pages come from.
 pub(crate) enum Backing<P: Platform> {
-    /// Private anonymous memory, whose new pages get this home. The area is counted in the family of
-    /// the home, and leaves it when it goes.
+    /// Private anonymous memory, whose new pages get this home. The area is counted in the family
+    /// of the home, and leaves it when it goes.
     Private(Seat),
     /// Pages of an object, shared with everyone who maps it.
     Object {

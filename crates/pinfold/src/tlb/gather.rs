@@ -12,7 +12,7 @@
 
 use alloc::vec::Vec;
 
-use super::FlushBatch;
+use super::batch::FlushBatch;
 use crate::addr::{Pfn, SpaceId, VirtRange};
 use crate::memory::Memory;
 use crate::platform::{FlushScope, Platform, RetiredTables};
@@ -247,7 +247,7 @@ impl<'m, P: Platform> Gather<'m, P> {
     /// Flushes and frees the rest; the tables once the walkers have left them.
     pub(crate) fn finish(mut self) {
         if self.tables.is_some() && self.life == Life::Used {
-            self.changed.pages = None;
+            self.changed = FlushBatch::NONE;
             self.mem.flush(self.space, FlushScope::All);
         }
         self.flush_and_free();

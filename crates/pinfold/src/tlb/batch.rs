@@ -1,0 +1,44 @@
+//! The pages that a single flush is for.
+
+use crate::addr::{SpaceId, VirtRange, Vpn};
+use crate::memory::Memory;
+use crate::platform::{FlushScope, Platform};
+
+/// The pages whose translations have changed since the last flush. The owner flushes by
+/// [`FlushBatch::finish`]; dropping it flushes nothing.
+#[must_use = "entries were changed and not flushed"]
+#[derive(Debug, Default)]
+pub(crate) struct FlushBatch {
+    pages: Option<(Vpn, Vpn)>,
+}
+
+impl FlushBatch {
+    /// Nothing has changed.
+    pub(super) const NONE: Self = Self { pages: None };
+
+    /// Records a changed page.
+    #[inline]
+    pub(crate) fn note(&mut self, page: Vpn) {
+        let (first, end) = self.pages.unwrap_or((page, page));
+        self.pages = Some((first.min(page), end.max(page + 1)));
+    }
+
+    /// Adds what another batch has.
+    pub(crate) fn join(&mut self, other: Self) {
+        if let Some((first, end)) = other.pages {
+            self.note(first);
+            self.note(end - 1);
+        }
+    }
+
+    /// Flushes once, if anything changed.
+    pub(crate) fn finish<P: Platform>(mut self, mem: &Memory<P>, space: SpaceId) {
+        self.flush(mem, space);
+    }
+
+    pub(super) fn flush<P: Platform>(&mut self, mem: &Memory<P>, space: SpaceId) {
+        if let Some((first, end)) = self.pages.take() {
+            mem.flush(space, FlushScope::Range(VirtRange::of_pages(first, end)));
+        }
+    }
+}
