@@ -68,9 +68,9 @@ error[PF0106]: `teleport` is not a step
 10 |   teleport A
    |   ^^^^^^^^ unknown step
    |
-   = help: steps: `map`, `unmap`, `protect`, `advise`, `write`, `read`, `pin`, `get`,
-            `unpin`, `put`, `follow`, `unfollow`, `fork`, `exit`, `numa-scan`, `migrate`,
-            `signal`, `await`
+   = help: steps: `map`, `unmap`, `remap`, `protect`, `advise`, `write`, `read`, `pin`,
+            `get`, `unpin`, `put`, `follow`, `unfollow`, `fork`, `exit`, `numa-scan`,
+            `migrate`, `writeback`, `signal`, `await`
 "#]]
     );
 }
