@@ -234,7 +234,7 @@ impl<P: Platform> AreaMap<P> {
     }
 
     /// The first area that ends past `page`.
-    pub(crate) fn from_page(&self, page: Vpn) -> Option<&Area<P>> {
+    pub(crate) fn next_from(&self, page: Vpn) -> Option<&Area<P>> {
         self.tree.iter_from(page.0).next()
     }
 
