@@ -1,21 +1,22 @@
 //! mremap: a mapping that grows, shrinks, or moves with its pages (facts 7.12).
 //!
-//! Protocol: the address space's lock is held for writing. What can fail comes first: the place, the
-//! split of the old area, the tables of the new range, the place in the family that the moved area
-//! will have. Then, while nobody walks the reverse map, each entry is taken out of its old table and
-//! put into the new one, under both tables' locks, and the old range is flushed before they are
-//! released (rule `remap-flush`). The area that is left behind has no entry any more, and goes as an
-//! unmap goes, tables included; or stays empty, if it is to be kept.
+//! Protocol: the address space's lock is held for writing. What can fail comes first: the place,
+//! the split of the old area, the tables of the new range, the place in the family that the moved
+//! area will have. Then, while nobody walks the reverse map, each entry is taken out of its old
+//! table and put into the new one, under both tables' locks, and the old range is flushed before
+//! they are released (rule `remap-flush`). The area that is left behind has no entry any more, and
+//! goes as an unmap goes, tables included; or stays empty, if it is to be kept.
 //!
 //! A pin keeps its page and its owner: the page moves to the new address, and the device has the
 //! page that the owner finds there.
 //!
 //! Invariants:
-//! - INV-REMAP-1: an entry that moves is found by a walk of the reverse map in one of the two places,
-//!   or the walk waits.
+//! - INV-REMAP-1: an entry that moves is found by a walk of the reverse map in one of the two
+//!   places, or the walk waits.
 //! - INV-REMAP-2: no CPU uses a translation of the old address when a page that moved can be freed
 //!   from the new one.
-//! - INV-REMAP-3: a remap that fails has moved and unmapped nothing.
+//! - INV-REMAP-3: a remap that fails has moved nothing, and unmapped at most what was in the new
+//!   place.
 
 use core::ops::Range;
 

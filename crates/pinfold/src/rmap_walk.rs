@@ -4,7 +4,8 @@
 //! reading: the members of its family, found as `rmap` says, or the mappers of its file. Each one's
 //! table that may map the page is found inside a walk section, held by a reference, and handed to
 //! the visitor, which locks it and looks for the page in the entry: that somebody may map the page
-//! does not say that he does. No lock of an address space is taken, as these come before the ones held here.
+//! does not say that he does. No lock of an address space is taken, as these come before the ones
+//! held here.
 
 use crate::addr::{Mm, Pfn, SpaceId, Vpn};
 use crate::event::Bug;

@@ -384,8 +384,8 @@ impl<'m, P: Platform> Cursor<'m, P> {
         self.set(proof.page, pte);
     }
 
-    /// Puts an entry that was withdrawn elsewhere in the same address space in at `page`, where none
-    /// is. The caller flushes the place that it came from (INV-REMAP-2).
+    /// Puts an entry that was withdrawn elsewhere in the same address space in at `page`, where
+    /// none is. The caller flushes the place that it came from (INV-REMAP-2).
     #[inline]
     pub(crate) fn take_over(&self, old: Withdrawn<P::Format>, page: Vpn) {
         debug_assert!(self.get(page).is_none(), "an entry moves over another");
