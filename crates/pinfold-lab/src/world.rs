@@ -109,6 +109,8 @@ pub(crate) struct State {
     pub(crate) stores: Vec<Store>,
     /// Counts stores and forks.
     pub(crate) clock: u64,
+    /// The steps that failed while the execution went on.
+    pub(crate) failed: Vec<String>,
 }
 
 /// Everything of one execution.
@@ -124,6 +126,8 @@ pub(crate) struct World {
     pub(crate) made: Vec<AtomicU64>,
     /// Frames that were free before the first process.
     pub(crate) free_at_start: u64,
+    /// Whether a step that fails ends its lane only, and not the execution.
+    pub(crate) goes_on: bool,
 }
 
 /// The entry of a page and the counts of its frame.
@@ -257,6 +261,7 @@ impl Plan {
             awaited: Arc::clone(&self.awaited),
             made: self.awaited.iter().map(|_| AtomicU64::new(0)).collect(),
             free_at_start,
+            goes_on: false,
         };
         let first = self.scenario.setup.process.name.as_str();
         world.state.borrow_mut().processes.insert(first, process);

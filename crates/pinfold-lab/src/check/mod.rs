@@ -6,6 +6,7 @@
 mod fill;
 mod look;
 mod options;
+mod outcomes;
 mod prepared;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use look::Searched;
 
 pub(crate) use fill::{count, identify, leaves_out, reached};
 pub use options::{CheckOptions, Detail, JobProgress, Order, Progress};
+pub use outcomes::{Ended, Ends, FAILED, Met};
 pub use prepared::Prepared;
 pub(crate) use trial::{Found, Keep, Trial};
 

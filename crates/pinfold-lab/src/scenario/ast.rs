@@ -12,7 +12,7 @@ mod claim;
 mod step;
 
 pub use claim::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
-pub use step::{Action, Dirty, Duration, Extent, Force, Grab, Pages, Path, Place, Step};
+pub use step::{Action, Dirty, Duration, Extent, Force, Grab, Made, Pages, Path, Place, Step};
 
 pub use super::span::{Name, Text};
 
