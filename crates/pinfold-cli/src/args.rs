@@ -408,3 +408,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
         _ => Err(wrong()),
     }
 }
+
+#[cfg(test)]
+mod tests;

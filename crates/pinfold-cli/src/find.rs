@@ -8,6 +8,7 @@ use crate::files::{self, MOST_TEXT};
 use crate::show;
 use pinfold::rules::Rules;
 use pinfold_lab::Prepared;
+use pinfold_lab::scenario::json::{self, JsonErrors};
 use pinfold_lab::scenario::{self, MOST_DRAWN, Scenario, ScenarioError, Style};
 use pinfold_lab::{SCENARIOS, Shipped, VERDICTS};
 use std::fs;
@@ -41,7 +42,7 @@ pub(crate) struct Loaded {
     pub(crate) scenario: Scenario,
     /// Where it was found, as shown to people.
     pub(crate) path: String,
-    /// Its text.
+    /// Its text, which errors point into; of a JSON scenario the canonical one.
     pub(crate) text: String,
 }
 
@@ -153,15 +154,30 @@ pub(crate) fn read(path: &Path) -> Result<Source, Failure> {
     Ok(Source { text: files::read(path, MOST_TEXT)?, path: show::path(path) })
 }
 
-/// Parses a scenario.
+/// Parses a scenario, in its text form or in JSON.
 ///
 /// # Errors
-/// Its errors, drawn.
+/// Its errors, drawn. Those of a JSON scenario point into its canonical text where it has one.
 pub(crate) fn parse(source: Source, style: Style) -> Result<Loaded, Failure> {
-    match scenario::parse(&source.text) {
-        Ok(scenario) => Ok(Loaded { scenario, path: source.path, text: source.text }),
-        Err(errors) => Err(wrong(&errors, &source.text, &source.path, style)),
+    let Source { text, path } = source;
+    let read = if is_json(&text) {
+        json::read(&text).map_err(|JsonErrors { errors, text }| (errors, text))
+    } else {
+        match scenario::parse(&text) {
+            Ok(scenario) => Ok((scenario, text)),
+            Err(errors) => Err((errors, text)),
+        }
+    };
+    match read {
+        Ok((scenario, text)) => Ok(Loaded { scenario, path, text }),
+        Err((errors, text)) => Err(wrong(&errors, &text, &path, style)),
     }
+}
+
+/// Whether a scenario is written in JSON: no line of the text form starts with a brace, so the name
+/// of the file does not matter.
+pub(crate) fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with('{')
 }
 
 /// The failure for the errors of a scenario.

@@ -6,6 +6,8 @@ use std::fmt::Write;
 
 /// The most characters of a word that are shown.
 const MOST: usize = 200;
+/// The most bytes of a path that can lead to a file anywhere; a longer one is shown like a word.
+const MOST_PATH: usize = 4_096;
 /// How a word begins that is written as a shell reads escapes.
 const ESCAPED: &str = "$'";
 
@@ -13,6 +15,9 @@ const ESCAPED: &str = "$'";
 /// word that a shell reads back: `$'a\xff.pf'`.
 pub(crate) fn path(path: impl AsRef<OsStr>) -> String {
     let path = path.as_ref();
+    if path.len() > MOST_PATH {
+        return word(&path.to_string_lossy());
+    }
     match path.to_str() {
         Some(plain) if !plain.contains(is_unsafe) && !plain.starts_with(ESCAPED) => {
             plain.to_owned()
@@ -92,6 +97,8 @@ mod tests {
         assert_eq!(path("a\u{202e}b"), r"$'a\xe2\x80\xaeb'");
         assert_eq!(word("a\x1b[0m"), r"a\u{1b}[0m");
         assert_eq!(word(&"a".repeat(100_000)).len(), MOST + 3);
+        assert_eq!(path("a".repeat(100_000)).len(), MOST + 3);
+        assert_eq!(path("a".repeat(MOST_PATH)).len(), MOST_PATH);
     }
 
     #[cfg(unix)]

@@ -63,7 +63,7 @@ const STEPS_BETWEEN_LOOKS: usize = 64;
 pub(crate) struct Engine {
     pub(crate) strategy: Box<dyn Strategy>,
     pub(crate) recorder: Option<Recorder>,
-    pub(crate) watch: Watch,
+    watch: Watch,
     max_steps: u32,
     lock_form: LockForm,
     objects: Objects,
@@ -132,6 +132,16 @@ impl Engine {
             end: None,
             options: Vec::new(),
         }
+    }
+
+    /// What interrupts executions from now on.
+    pub(crate) fn set_watch(&mut self, watch: Watch) {
+        self.memory.set_watch(&watch);
+        self.watch = watch;
+    }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// Prepares for an execution, before the subject builds.
@@ -304,6 +314,10 @@ impl Engine {
     /// Picks the next lane, or ends the execution.
     fn decide(&mut self) -> Option<usize> {
         if self.end.is_some() {
+            return None;
+        }
+        if self.watch.has_ended() {
+            self.end = Some(End::Interrupted);
             return None;
         }
         self.strategy.stepped();

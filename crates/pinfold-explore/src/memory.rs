@@ -25,6 +25,7 @@ use crate::{
     object::Object,
     op::{Behind, CellOp, Done},
     order::{Mode, Order},
+    watch::Watch,
 };
 use axiomatic::{Axiomatic, Axioms};
 use race::Races;
@@ -54,6 +55,13 @@ impl Memory {
             Model::Weak => Kept::Axiomatic(Box::new(Axiomatic::new(Axioms::Weak))),
         };
         Self { latest: Vec::new(), kept, races: Races::default() }
+    }
+
+    /// What interrupts the check of an access.
+    pub(crate) fn set_watch(&mut self, watch: &Watch) {
+        if let Kept::Axiomatic(kept) = &mut self.kept {
+            kept.watch = watch.clone();
+        }
     }
 
     /// Forgets everything, for the next execution.

@@ -28,7 +28,7 @@ pub(crate) fn refusal(config: &Config) -> Option<&'static str> {
 pub(crate) fn engine(config: &Config, start: Duration) -> Engine {
     let strategy = search::strategy(config);
     let mut engine = Engine::new(strategy, config.model, config.locks, config.max_steps);
-    engine.watch = config.watch(start);
+    engine.set_watch(config.watch(start));
     engine
 }
 

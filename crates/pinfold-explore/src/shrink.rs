@@ -76,7 +76,7 @@ fn follow<S: Subject>(session: &mut Session<'_, S>, steps: Vec<Choice>) -> Optio
 
 /// Whether time is up.
 fn is_over() -> bool {
-    current::with(|engine| engine.watch.is_over()).unwrap_or(true)
+    current::with(|engine| engine.watch().is_over()).unwrap_or(true)
 }
 
 /// Whether the two are one failure reached in different ways. Messages may contain values that
@@ -169,7 +169,7 @@ fn candidates(steps: &[Choice]) -> impl Iterator<Item = Vec<Choice>> + '_ {
 fn confirm<S: Subject>(session: &mut Session<'_, S>, failure: Failure) -> Option<Failure> {
     current::with(|engine| {
         engine.recorder = Some(Recorder::default());
-        engine.watch = engine.watch.with_grace(GRACE);
+        engine.set_watch(engine.watch().with_grace(GRACE));
         engine.strategy = Box::new(Script::new(failure.schedule.steps().to_vec()));
     });
     let again = session.run();

@@ -74,7 +74,7 @@ fn ranges(runs: u64, at_least: usize, length: Option<usize>) -> Vec<Job> {
 /// Runs an execution; none when it was interrupted, or there is no time for another.
 fn run<S: Subject>(session: &mut Session<'_, S>) -> Option<()> {
     let ran = session.run();
-    let over = current::with(|engine| engine.watch.is_over()).unwrap_or(true);
+    let over = current::with(|engine| engine.watch().is_over()).unwrap_or(true);
     (ran.end != End::Interrupted && !over).then_some(())
 }
 

@@ -155,3 +155,40 @@ fn a_depth_beyond_every_step_costs_no_more_than_the_steps() {
         assert_eq!((report.executions, report.failure), (4, None));
     }
 }
+
+#[test]
+fn one_long_access_is_interrupted_too() {
+    // Each load could read most of the stores before it, and each of them is checked. Looks between
+    // steps alone would come to a hundred only after five executions.
+    for model in [Model::Tso, Model::Weak] {
+        let search = Search::Random { seed: 1, runs: 1_000 };
+        let (time, limit) = (ticking(Duration::from_millis(1)), Duration::from_millis(100));
+        let config = Config { model, search, time, deadline: Some(limit), ..Config::default() };
+        let report = explore(&mut Stores(600), &config, &mut |_| {});
+        assert_eq!((report.executions, report.failure.as_ref()), (0, None), "{model}");
+        assert!(why(&report).starts_with("stopped after "), "{}", why(&report));
+        assert!(report.position.is_some());
+    }
+}
+
+/// One lane stores often, and another loads as often.
+struct Stores(u64);
+
+impl Subject for Stores {
+    type World = ();
+
+    fn build(&mut self, lanes: &mut Lanes<'_>) {
+        let (cell, often) = (Var::new(0), self.0);
+        let other = cell.clone();
+        lanes.lane("stores", move || (1..often).for_each(|value| cell.store(value, Order::SeqCst)));
+        lanes.lane("loads", move || {
+            for _ in 1..often {
+                other.load(Order::SeqCst);
+            }
+        });
+    }
+
+    fn judge(&mut self, (): (), _: Ending<'_>) -> Judgement {
+        Judgement::Pass { outcome: String::new() }
+    }
+}

@@ -43,11 +43,11 @@ pub(crate) enum About {
     Frame(Pfn),
 }
 
-/// A finding and what it is about, if that is known.
+/// A finding and what it is about, as far as that is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) finding: Finding,
-    pub(crate) about: Option<About>,
+    pub(crate) about: Vec<About>,
 }
 
 /// What an oracle says is wrong, before the oracle's name is on it.

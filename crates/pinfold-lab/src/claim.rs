@@ -69,14 +69,14 @@ impl<'a> Ends<'a> {
         })
     }
 
-    /// The fact for which a claim is not kept, and what it found.
-    pub(crate) fn fault(&self, claim: &'a Claim) -> Option<(&'a Fact, Found)> {
-        let mut facts = claim.facts.iter();
-        let fault = facts.find(|fact| match claim.mode {
+    /// The facts for which a claim is not kept, and what they found.
+    pub(crate) fn faults(&self, claim: &'a Claim) -> impl Iterator<Item = (&'a Fact, Found)> {
+        let at_fault = move |fact: &&Fact| match claim.mode {
             ClaimMode::Holds => self.seen(fact).made && !self.holds(fact),
             ClaimMode::Never => self.holds(fact),
-        })?;
-        Some((fault, self.seen(fault).found))
+        };
+        let facts = claim.facts.iter().filter(at_fault);
+        facts.map(|fact| (fact, self.seen(fact).found))
     }
 
     /// The label of the execution: the first outcome whose facts all hold.
@@ -117,7 +117,7 @@ impl World {
         let state = self.state.borrow();
         let view = |view: &View| match view {
             View::Handle(place) => state.handles.get(&place.name.value).is_some(),
-            View::Process { .. } => true,
+            View::Process { process, .. } => state.processes.get(&process.value).is_some(),
         };
         match atom {
             Atom::Sees { view: seen, .. } | Atom::Dirty { view: seen } => view(seen),

@@ -28,7 +28,7 @@
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `scenario`, `report`, `hardware`, `named`, `workers`, `counted`, `shipped` | what is asked and answered, and what needs nothing |
-//! | 1 | `words`, `tlb`, `access`, `about` | parts of an execution |
+//! | 1 | `words`, `tlb`, `access`, `about`, `waits`, `exits` | parts of an execution |
 //! | 2 | `journal`, `resolved` | everything that happened in it; a scenario in numbers |
 //! | 3 | `record`, `story` | what is always kept of it; what is told of it |
 //! | 4 | `machine` | the platform under the memory manager |
@@ -45,6 +45,7 @@ mod check;
 mod claim;
 mod counted;
 mod cpu;
+mod exits;
 mod hardware;
 mod journal;
 mod machine;
@@ -59,6 +60,7 @@ mod shipped;
 mod step;
 mod story;
 mod tlb;
+mod waits;
 mod words;
 pub mod workers;
 mod world;

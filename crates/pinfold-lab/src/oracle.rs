@@ -75,13 +75,14 @@ impl World {
     pub(crate) fn examine(&self) -> Vec<Seen> {
         let broken = self.machine().record().broken.clone();
         if !broken.is_empty() {
-            return broken.into_iter().map(|finding| Seen { finding, about: None }).collect();
+            return broken.into_iter().map(|finding| Seen { finding, about: Vec::new() }).collect();
         }
         let mut seen = Vec::new();
         for &oracle in Oracle::ALL {
             if let Judge::End(examine) = judge(oracle)
                 && let Err(Breach { what, about }) = examine(self)
             {
+                let about = about.into_iter().collect();
                 seen.push(Seen { finding: Finding { oracle, what }, about });
             }
         }

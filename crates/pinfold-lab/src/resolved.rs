@@ -43,6 +43,8 @@ pub struct Resolved {
     pub areas: Vec<String>,
     /// The handles.
     pub handles: Vec<ResolvedHandle>,
+    /// The names of the signals.
+    pub signals: Vec<String>,
     /// The names of the registers.
     pub registers: Vec<String>,
     /// What runs alone before the lanes.
@@ -95,6 +97,8 @@ pub struct ResolvedLane {
     pub process: Option<usize>,
     /// The CPU on which it runs; of no meaning for a device.
     pub cpu: usize,
+    /// The lane that must have ended before this one begins.
+    pub after: Option<usize>,
     /// Whether it starts only when another lane has forked its process.
     pub late: bool,
     /// Its steps in order.
@@ -220,6 +224,10 @@ pub enum Act {
     NumaScan(Option<Pages>),
     /// `migrate`: the pages and the node.
     Migrate(Pages, u32),
+    /// `signal`: its number.
+    Signal(usize),
+    /// `await`: the signal's number.
+    Await(usize),
 }
 
 /// A way to look at a page.
@@ -317,7 +325,9 @@ impl Act {
             | Self::Fork(_)
             | Self::Exit
             | Self::NumaScan(_)
-            | Self::Migrate(..) => None,
+            | Self::Migrate(..)
+            | Self::Signal(_)
+            | Self::Await(_) => None,
         }
     }
 

@@ -9,7 +9,7 @@ use pinfold::{
     Prot, Sharing as SpaceSharing, SpaceError, Term, VirtAddr, VirtRange,
 };
 
-use pinfold_explore::hook;
+use pinfold_explore::hook::Mode;
 
 use crate::counted::counted;
 use crate::cpu::{Operation, Target};
@@ -19,6 +19,7 @@ use crate::scenario::{
     self, Access, Action, Advice, Dirty, Duration, Failure, Force, Grab, Pages, Path, Protection,
     Sharing, Spanned, Step,
 };
+use crate::waits::Awaited;
 use crate::world::{Area, Handle, Hold, Process, State, Store, World};
 
 /// How a step failed.
@@ -100,7 +101,7 @@ impl World {
                 process: process.map(str::to_owned),
             });
         }
-        let done = self.act(&step.action, process.unwrap_or_default());
+        let done = self.alive(&step.action, process.unwrap_or_default());
         let may_fail = step.may_fail.map(|failure| failure.value);
         let judged = match (done, step.fails) {
             (Err(fault), None) if may_fail.is_some() && fault.failure == may_fail => {
@@ -121,6 +122,17 @@ impl World {
             Err(fault) => Some(format!("fails: {}", fault.message)),
         });
         judged
+    }
+
+    /// Carries an action out, unless its process ends before it begins.
+    fn alive(&self, action: &Action, process: &str) -> Done {
+        let _lock = match action {
+            // It takes the lock exclusively.
+            Action::Exit => None,
+            _ if action.needs_process() => self.exit_locks.take(process, Mode::Shared),
+            _ => None,
+        };
+        self.act(action, process)
     }
 
     fn act(&self, action: &Action, process: &str) -> Done {
@@ -176,14 +188,7 @@ impl World {
                 Ok(None)
             }
             Action::Fork { child } => self.fork(process, &child.value),
-            Action::Exit => {
-                let space = self.with(process, |process| process.space.take())?;
-                let space =
-                    space.ok_or_else(|| Fault::other(format!("{process} has exited already")))?;
-                self.machine().record().unwatch(space.id(), None);
-                drop(space);
-                Ok(None)
-            }
+            Action::Exit => self.exit(process),
             Action::NumaScan { pages } => {
                 let space = self.live(process)?;
                 let ranges = match pages {
@@ -199,6 +204,14 @@ impl World {
                 let (space, range) = self.range(process, pages)?;
                 let moved = space.migrate(range, NodeId(node.value as u8));
                 Ok(self.tell(|| format!("{} moved, {} failed", moved.moved, moved.failed)))
+            }
+            Action::Signal { signal } => {
+                self.waits.happen(&Awaited::Signal(signal.value.clone()));
+                Ok(None)
+            }
+            Action::Await { signal } => {
+                self.waits.until(&Awaited::Signal(signal.value.clone()));
+                Ok(None)
             }
         }
     }
@@ -216,8 +229,7 @@ impl World {
     }
 
     fn live(&self, process: &str) -> Result<Rc<AddressSpace<Machine>>, Fault> {
-        self.with(process, |found| found.space.clone())?
-            .ok_or_else(|| Fault::other(format!("process {process} has exited")))
+        self.with(process, |found| found.space.clone())?.ok_or_else(|| gone(process))
     }
 
     fn area(&self, process: &str, area: &str) -> Result<Area, Fault> {
@@ -389,9 +401,7 @@ impl World {
             coherent,
         };
         self.state.borrow_mut().handles.insert(name, handle);
-        if let Some(&place) = self.awaited.get(name) {
-            self.made[place].store_release(1);
-        }
+        self.waits.happen(&Awaited::Handle(name.to_owned()));
         Ok(None)
     }
 
@@ -406,12 +416,18 @@ impl World {
 
     /// A step that needs another lane's handle waits until the handle is made.
     fn await_handle(&self, name: &str) {
-        let Some(&place) = self.awaited.get(name) else { return };
-        if hook::active() {
-            let made = &self.made[place];
-            let at = core::ptr::from_ref(made) as usize;
-            hook::wait_until(at, made.peek(), hook::Order::Acquire, &mut |made| made != 0);
-        }
+        self.waits.until(&Awaited::Handle(name.to_owned()));
+    }
+
+    /// Ends a process. Its address space goes when nothing of the process is in it any more.
+    fn exit(&self, process: &str) -> Done {
+        let alone = self.exit_locks.take(process, Mode::Exclusive);
+        let space = self.with(process, |process| process.space.take())?;
+        drop(alone);
+        let space = space.ok_or_else(|| gone(process))?;
+        self.machine().record().unwatch(space.id(), None);
+        drop(space);
+        Ok(None)
     }
 
     fn unpin(&self, name: &str, dirty: Dirty) -> Done {
@@ -443,6 +459,11 @@ impl State {
         self.clock += 1;
         self.clock
     }
+}
+
+/// A step of a process that has ended.
+fn gone(process: &str) -> Fault {
+    Fault::of(Failure::Exited, format!("process {process} has exited"))
 }
 
 fn ask(grab: &Grab, times: Times, term: Term) -> Ask {

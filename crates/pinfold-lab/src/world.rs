@@ -5,7 +5,6 @@
 //! writes back what it made.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,12 +14,14 @@ use pinfold::{
     Tuning, VirtRange,
 };
 
+use crate::exits::{self, ExitLocks};
 use crate::hardware::{Hardware, Tables};
 use crate::journal::{Describe, PageView};
 use crate::machine::Machine;
 use crate::named::Named;
 use crate::record::{Goal, Record};
-use crate::scenario::{Lane, Runner, Scenario, Sharing};
+use crate::scenario::{Runner, Scenario, Sharing};
+use crate::waits::{self, Awaited, Waits};
 use crate::words::Words;
 
 /// A process.
@@ -120,10 +121,10 @@ pub(crate) struct World {
     /// What the journal, if there is one, asks about pages.
     _describe: Option<Arc<Describe>>,
     pub(crate) words: Arc<Words>,
-    /// Handles that a lane waits for, each with its index in `made`.
-    pub(crate) awaited: Arc<BTreeMap<String, usize>>,
-    /// Whether each of them has been made.
-    pub(crate) made: Vec<AtomicU64>,
+    /// What lanes wait for.
+    pub(crate) waits: Waits,
+    /// Locks of the processes that a lane may end while others run.
+    pub(crate) exit_locks: ExitLocks,
     /// Frames that were free before the first process.
     pub(crate) free_at_start: u64,
     /// Whether a step that fails ends its lane only, and not the execution.
@@ -157,30 +158,9 @@ pub(crate) struct Plan {
     /// The CPU of the first process.
     first_cpu: usize,
     pub(crate) words: Arc<Words>,
-    awaited: Arc<BTreeMap<String, usize>>,
-}
-
-/// The handles that one lane makes and another uses.
-fn awaited(scenario: &Scenario) -> BTreeMap<String, usize> {
-    let makes = |lane: &Lane, name: &str| {
-        lane.steps
-            .iter()
-            .any(|step| step.action.makes_handle().is_some_and(|made| made.value == name))
-    };
-    let used = |lane: &Lane| {
-        lane.steps
-            .iter()
-            .filter_map(|step| step.action.uses_handle())
-            .map(|handle| handle.value.clone())
-            .collect::<Vec<_>>()
-    };
-    let names: BTreeSet<String> = scenario
-        .lanes
-        .iter()
-        .flat_map(|lane| used(lane).into_iter().filter(|name| !makes(lane, name)))
-        .filter(|name| scenario.lanes.iter().any(|lane| makes(lane, name)))
-        .collect();
-    names.into_iter().zip(0..).collect()
+    awaited: Arc<[Awaited]>,
+    /// The processes that a lane ends while other lanes of theirs may run.
+    contested: Arc<[String]>,
 }
 
 impl Plan {
@@ -218,7 +198,8 @@ impl Plan {
             lane_cpus: scenario.lanes.iter().map(|lane| lane_cpu(&lane.runner)).collect(),
             first_cpu: scenario.cpu_index(scenario.setup.process.cpu.as_ref()).unwrap_or(0),
             words: Arc::new(Words::of(scenario)),
-            awaited: Arc::new(awaited(scenario)),
+            awaited: waits::awaited(scenario).into(),
+            contested: exits::contested(scenario).into(),
             scenario: Arc::new(scenario.clone()),
         }
     }
@@ -258,8 +239,8 @@ impl Plan {
             state: RefCell::default(),
             _describe: describe,
             words: Arc::clone(&self.words),
-            awaited: Arc::clone(&self.awaited),
-            made: self.awaited.iter().map(|_| AtomicU64::new(0)).collect(),
+            waits: Waits::new(&self.awaited),
+            exit_locks: ExitLocks::new(&self.contested),
             free_at_start,
             goes_on: false,
         };
@@ -272,6 +253,11 @@ impl Plan {
 impl World {
     pub(crate) fn machine(&self) -> &Machine {
         self.memory.platform()
+    }
+
+    /// Whether a process of this name was made, whether it still lives or not.
+    pub(crate) fn has(&self, process: &str) -> bool {
+        self.state.borrow().processes.get(process).is_some()
     }
 
     /// Lets the processes exit and the handles go, in order: whatever is left afterwards has

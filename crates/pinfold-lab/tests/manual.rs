@@ -1,7 +1,7 @@
 //! The manual of the scenario language against the language.
 
 use pinfold_lab::report::Oracle;
-use pinfold_lab::scenario::{Advice, Code, Failure, RESERVED, Verb, parse};
+use pinfold_lab::scenario::{Advice, Code, Failure, Path, RESERVED, Verb, parse};
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -21,6 +21,10 @@ fn the_manual_has_every_code_and_every_word() {
     let advice = Advice::ALL.iter().map(|word| word.as_str());
     for word in verbs.chain(failures).chain(advice) {
         assert!(manual.contains(&format!("`{word}")), "{word}");
+    }
+    for path in [Path::FastThenSlow, Path::FastOnly, Path::SlowOnly] {
+        let word = path.as_str().unwrap_or_default();
+        assert!(manual.contains(&format!("`{word}")), "{path:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 //! A scenario is skipped as a whole when one of its steps cannot be carried out: what is left would
 //! be another scenario. What only cannot be *seen* does not keep it from running.
 
-use pinfold_lab::resolved::{Act, Look, Resolved, ResolvedStep, Seen, Take};
+use pinfold_lab::resolved::{Act, Look, Resolved, ResolvedLane, ResolvedStep, Seen, Take};
 use pinfold_lab::scenario::{Access, Duration, Failure, Force, Path};
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +86,9 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         | Act::Put(_)
         | Act::Fork(_)
         | Act::Exit
-        | Act::Migrate(..) => None,
+        | Act::Migrate(..)
+        | Act::Signal(_)
+        | Act::Await(_) => None,
     }
 }
 
@@ -108,9 +110,17 @@ pub(crate) fn only_whole(plan: &Resolved) -> Option<String> {
     let writes = |step: &ResolvedStep| {
         matches!(step.act, Act::Get(Take { access: Access::Write, .. }))
     };
-    let lanes = plan.lanes.iter().flat_map(|lane| &lane.steps);
-    lanes.into_iter().find(|step| writes(step)).map(|step| {
-        format!("no free runs: {} is a store and then a reference, not one step", step.text)
+    let mut steps = plan.lanes.iter().flat_map(|lane| &lane.steps);
+    if let Some(step) = steps.find(|step| writes(step)) {
+        let why = "is a store and then a reference, not one step";
+        return Some(format!("no free runs: {} {why}", step.text));
+    }
+    let exits = |lane: &ResolvedLane| lane.steps.iter().any(|step| step.act == Act::Exit);
+    let shared = |lane: &&ResolvedLane| {
+        exits(lane) && plan.lanes.iter().filter(|other| other.process == lane.process).count() > 1
+    };
+    plan.lanes.iter().find(shared).map(|lane| {
+        format!("no free runs: {} ends lanes in the middle of a step", lane.name)
     })
 }
 

@@ -1,7 +1,8 @@
 //! The orders of whole steps: every one that the scenario allows, or a sample if there are many.
 //!
 //! INV-ORDER-1: a step stands behind the earlier steps of its lane, behind the step that makes the
-//! handle that it uses, and a lane behind the fork of its process. Nothing else is in order.
+//! handle that it uses or gives the signal that it awaits, and a lane behind the fork of its process
+//! and the lane that it is to follow. Nothing else is in order.
 
 use std::collections::BTreeSet;
 
@@ -122,7 +123,17 @@ impl Taken {
             let makes = |act: &Act| act.makes_handle() == Some(handle);
             plan.setup.iter().any(|step| makes(&step.act)) || self.is_done(plan, makes)
         });
-        born && held
+        let given = match step.act {
+            Act::Await(signal) => {
+                let gives = |act: &Act| *act == Act::Signal(signal);
+                plan.setup.iter().any(|step| gives(&step.act)) || self.is_done(plan, gives)
+            }
+            _ => true,
+        };
+        let follows = plan.lanes[lane].after.is_none_or(|other| {
+            plan.lanes.get(other).is_none_or(|before| self.next[other] == before.steps.len())
+        });
+        born && held && given && follows
     }
 
     /// Whether such a step of a lane has been taken.

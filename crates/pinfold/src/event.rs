@@ -12,9 +12,11 @@ use core::fmt;
 
 use crate::addr::{Pfn, SpaceId, VirtAddr};
 use crate::pte::MigrationKind;
-use crate::rules::{Switch, Why};
+use crate::rules::migrate::remembers_mark;
+use crate::rules::pin::{Unshares, unshares};
+use crate::rules::{ForkPin, NumaSkip, Rules, Switch, Why};
 
-use define::{bound, events, rule};
+use define::{bound, events, rule, under};
 
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +63,47 @@ pub enum Weight {
     Passing,
 }
 
+/// What there is to say of a kind of event.
+#[derive(Clone, Copy, Debug)]
+pub struct EventInfo {
+    /// Its name in scenarios and traces.
+    pub name: &'static str,
+    /// What happens, in a sentence.
+    pub doc: &'static str,
+    /// Whether it deserves a line of a trace.
+    pub weight: Weight,
+    /// The switch that decides that it happens rather than something else, if one does.
+    pub rule: Option<Switch>,
+    occurs: fn(&Rules) -> bool,
+}
+
+impl EventInfo {
+    /// Whether it can occur under these rules. Where it can, it may still need a rare chance.
+    pub fn occurs_under(&self, rules: &Rules) -> bool {
+        (self.occurs)(rules)
+    }
+}
+
+/// Whether fork gives a child a page of its own where the parent's may be pinned.
+const fn copies_pinned(rule: ForkPin) -> bool {
+    match rule {
+        ForkPin::Share => false,
+        ForkPin::Copy | ForkPin::CopyIfExclusive => true,
+    }
+}
+
+/// Whether the scanner leaves an entry alone that it has looked at.
+const fn skips_pages(rule: NumaSkip) -> bool {
+    match rule {
+        NumaSkip::Never => false,
+        NumaSkip::MapCount
+        | NumaSkip::RefCount
+        | NumaSkip::PinnedOrLikelyShared
+        | NumaSkip::PinnedOrMaybeShared
+        | NumaSkip::PinnedAnywhere => true,
+    }
+}
+
 /// What a rule decided when an event happened; shown as a sentence without its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Decision {
@@ -89,18 +132,18 @@ fn bit(writable: bool) -> &'static str {
 
 events! {
     /// A read fault mapped the zero page.
-    ZeroMapped(pfn: Pfn) = "zero-mapped": Line("fault: zero page {pfn} ro");
+    ZeroMapped(pfn: Pfn) = "zero-mapped": Line("fault: zero page {pfn} ro"), under(always);
     /// A first touch mapped a new page.
-    FirstTouch(pfn: Pfn) = "first-touch": Line("fault: new page {pfn}");
+    FirstTouch(pfn: Pfn) = "first-touch": Line("fault: new page {pfn}"), under(always);
     /// A fault mapped a page of a shared object.
-    SharedMapped(pfn: Pfn) = "shared-mapped": Line("fault: shared page {pfn}");
+    SharedMapped(pfn: Pfn) = "shared-mapped": Line("fault: shared page {pfn}"), under(always);
     /// A write fault on a read-only page keeps the same page.
     CowReuse {
         /// The page.
         pfn: Pfn,
         /// The rule's reason.
         why: Why,
-    } = "cow-reuse": Line("wp fault: reuse {pfn} ({why})"),
+    } = "cow-reuse": Line("wp fault: reuse {pfn} ({why})"), under(always),
         decided by PteCow("{pfn} was reused, as {why}");
     /// A write fault on a read-only page will copy it.
     CowCopy {
@@ -108,7 +151,7 @@ events! {
         pfn: Pfn,
         /// The rule's reason.
         why: Why,
-    } = "cow-copy": Line("wp fault: copy {pfn} ({why})"),
+    } = "cow-copy": Line("wp fault: copy {pfn} ({why})"), under(always),
         decided by PteCow("{pfn} was copied, as {why}");
     /// The copy is mapped in place of the old page.
     Copied {
@@ -116,18 +159,18 @@ events! {
         from: Pfn,
         /// The copy.
         to: Pfn,
-    } = "copied": Line("{to} replaces {from}");
+    } = "copied": Line("{to} replaces {from}"), under(always);
     /// A read pin found a page that may be shared and asks for a copy or the mark first.
-    UnshareWanted(pfn: Pfn) = "unshare-wanted": Line("{pfn} may be shared: unshare"),
+    UnshareWanted(pfn: Pfn) = "unshare-wanted": Line("{pfn} may be shared: unshare"), under(|rules| unshares(rules.read_gup) != Unshares::Nothing),
         decided by ReadGup("{pfn} may be shared, so it is unshared first");
     /// Unsharing found that the page belongs to its owner alone.
-    UnshareReuse(pfn: Pfn) = "unshare-reuse": Line("unshare: {pfn} is exclusive");
+    UnshareReuse(pfn: Pfn) = "unshare-reuse": Line("unshare: {pfn} is exclusive"), under(|rules| unshares(rules.read_gup) != Unshares::Nothing);
     /// The fault found nothing left to do.
-    Spurious = "spurious": Passing("fault: nothing to do");
+    Spurious = "spurious": Passing("fault: nothing to do"), under(always);
     /// The fault waits for a page that is being migrated.
-    WaitMigration(pfn: Pfn) = "wait-migration": Line("fault: wait, {pfn} migrates");
+    WaitMigration(pfn: Pfn) = "wait-migration": Line("fault: wait, {pfn} migrates"), under(always);
     /// A scan made the entry PROT_NONE.
-    NumaProtected(pfn: Pfn) = "numa-protected": Line("scan: {pfn} protnone"),
+    NumaProtected(pfn: Pfn) = "numa-protected": Line("scan: {pfn} protnone"), under(always),
         decided by NumaSkip("{pfn} was not skipped");
     /// A scan left the entry alone.
     NumaSkipped {
@@ -135,29 +178,29 @@ events! {
         pfn: Pfn,
         /// The rule's reason.
         why: Why,
-    } = "numa-skipped": Line("scan: skip {pfn} ({why})"),
+    } = "numa-skipped": Line("scan: skip {pfn} ({why})"), under(|rules| skips_pages(rules.numa_skip)),
         decided by NumaSkip("{pfn} was skipped, as {why}");
     /// A scan looked at a mapped entry.
-    NumaLook(pfn: Pfn) = "numa-look": Passing("scan: looks at {pfn}");
+    NumaLook(pfn: Pfn) = "numa-look": Passing("scan: looks at {pfn}"), under(always);
     /// A protection change or scan took write permission from a migration entry.
     MigrationDowngraded {
         /// The page on the move.
         pfn: Pfn,
         /// What the entry remembers now.
         to: MigrationKind,
-    } = "migration-downgraded": Line("migration entry of {pfn} now {to:?}: write bit lost"),
+    } = "migration-downgraded": Line("migration entry of {pfn} now {to:?}: write bit lost"), under(always),
         decided by MigrationKind(
             "the migration entry of {pfn} lost its write bit to a scan or protection change: {to:?}"
         );
     /// A hinting fault.
-    HintFault(pfn: Pfn) = "hint-fault": Line("hint fault on {pfn}");
+    HintFault(pfn: Pfn) = "hint-fault": Line("hint fault on {pfn}"), under(always);
     /// A hinting fault made the entry present again.
     HintRestored {
         /// The page.
         pfn: Pfn,
         /// Whether it has the write bit.
         writable: bool,
-    } = "hint-restored": Line("hint fault: {pfn} {}", bit(*writable)),
+    } = "hint-restored": Line("hint fault: {pfn} {}", bit(*writable)), under(always),
         decided by NumaWrite(
             "{pfn} came back {} the write bit",
             if *writable { "with" } else { "without" }
@@ -168,9 +211,9 @@ events! {
         pfn: Pfn,
         /// What the entry remembers.
         kind: MigrationKind,
-    } = "migration-entry": Line("migration entry for {pfn}: {kind:?}");
+    } = "migration-entry": Line("migration entry for {pfn}: {kind:?}"), under(always);
     /// Migration refused a page because it is pinned, before its entry was replaced.
-    MigrationPinned(pfn: Pfn) = "migration-pinned": Line("migration: {pfn} pinned, entry put back"),
+    MigrationPinned(pfn: Pfn) = "migration-pinned": Line("migration: {pfn} pinned, entry put back"), under(|rules| remembers_mark(rules.migration_kind)),
         decided by MigrationKind("{pfn} is pinned, so its entry was put back");
     /// The page has references that migration cannot account for.
     MigrationBusy {
@@ -180,30 +223,30 @@ events! {
         refs: u32,
         /// References expected.
         expected: u32,
-    } = "migration-busy": Line("migration of {pfn} fails: refs {refs}, expected {expected}");
+    } = "migration-busy": Line("migration of {pfn} fails: refs {refs}, expected {expected}"), under(always);
     /// Migration put an entry back.
     MigrationRestored {
         /// The page that is mapped now.
         pfn: Pfn,
         /// Whether it has the write bit.
         writable: bool,
-    } = "migration-restored": Line("entry restored: {pfn} {}", bit(*writable));
+    } = "migration-restored": Line("entry restored: {pfn} {}", bit(*writable)), under(always);
     /// A page has moved.
     Migrated {
         /// From this frame.
         from: Pfn,
         /// To this one.
         to: Pfn,
-    } = "migrated": Line("{from} moved to {to}");
+    } = "migrated": Line("{from} moved to {to}"), under(always);
     /// fork asks whether the page must be copied for the child.
-    ForkCheck(pfn: Pfn) = "fork-check": Passing("fork: is {pfn} pinned?");
+    ForkCheck(pfn: Pfn) = "fork-check": Passing("fork: is {pfn} pinned?"), under(always);
     /// fork shares the page.
     ForkShared {
         /// The page.
         pfn: Pfn,
         /// The rule's reason.
         why: Why,
-    } = "fork-shared": Line("fork: share {pfn} ({why})"),
+    } = "fork-shared": Line("fork: share {pfn} ({why})"), under(always),
         decided by ForkPin("{pfn} was shared, as {why}");
     /// fork copied a pinned page for the child.
     ForkCopied {
@@ -213,32 +256,32 @@ events! {
         to: Pfn,
         /// The rule's reason.
         why: Why,
-    } = "fork-copied": Line("fork: copy {from} to {to} ({why})"),
+    } = "fork-copied": Line("fork: copy {from} to {to} ({why})"), under(|rules| copies_pinned(rules.fork_pin)),
         decided by ForkPin("{from} was copied for the child, as {why}");
     /// fork write-protected the parent's entry.
-    ForkProtected(pfn: Pfn) = "fork-protected": Line("fork: {pfn} ro in the parent");
+    ForkProtected(pfn: Pfn) = "fork-protected": Line("fork: {pfn} ro in the parent"), under(always);
     /// A lock-free walk has read an entry that it will try to take.
-    FastLook(pfn: Pfn) = "fast-look": Passing("fast walk sees {pfn}");
+    FastLook(pfn: Pfn) = "fast-look": Passing("fast walk sees {pfn}"), under(always);
     /// A lock-free walk stopped.
-    FastStop(stop: FastStop) = "fast-stop": Line("fast walk stops: {stop:?}"),
+    FastStop(stop: FastStop) = "fast-stop": Line("fast walk stops: {stop:?}"), under(always),
         decided by FastRecheck("the lock-free walk stopped: {stop:?}");
     /// A reference or pin was taken without locks.
-    FastTaken(pfn: Pfn) = "fast-taken": Line("fast walk takes {pfn}");
+    FastTaken(pfn: Pfn) = "fast-taken": Line("fast walk takes {pfn}"), under(always);
     /// A reference or pin was taken under the page-table lock.
-    SlowTaken(pfn: Pfn) = "slow-taken": Line("slow walk takes {pfn}");
+    SlowTaken(pfn: Pfn) = "slow-taken": Line("slow walk takes {pfn}"), under(always);
     /// A pin was released.
-    Unpinned(pfn: Pfn) = "unpinned": Passing("unpin {pfn}");
+    Unpinned(pfn: Pfn) = "unpinned": Passing("unpin {pfn}"), under(always);
     /// An entry was zapped.
-    Zapped(pfn: Pfn) = "zapped": Line("zap {pfn}");
+    Zapped(pfn: Pfn) = "zapped": Line("zap {pfn}"), under(always);
     /// A frame was freed.
-    Freed(pfn: Pfn) = "freed": Passing("free {pfn}");
+    Freed(pfn: Pfn) = "freed": Passing("free {pfn}"), under(always);
     /// mprotect changed a mapped entry.
     Protected {
         /// The page.
         pfn: Pfn,
         /// Whether it has the write bit.
         writable: bool,
-    } = "protected": Line("protect: {pfn} {}", bit(*writable));
+    } = "protected": Line("protect: {pfn} {}", bit(*writable)), under(always);
 }
 
 /// A broken invariant that the code itself notices.

@@ -122,7 +122,7 @@ pub use addr::{
 pub use address_space::AddressSpace;
 pub use area::{ParseProtError, Prot};
 pub use error::{FaultError, NoMemory, OutOfFrames, PinError, SpaceError};
-pub use event::{Bug, Decision, Event, EventKind, FastStop, Weight};
+pub use event::{Bug, Decision, Event, EventInfo, EventKind, FastStop, Weight};
 pub use fault::{Cause, Fault, Hinted};
 pub use frame::{
     Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, MAX_ORDER, MemoryMapError, NewFrame,

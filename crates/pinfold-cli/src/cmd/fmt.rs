@@ -21,7 +21,12 @@ pub(crate) fn fmt(args: &FmtArgs, console: &mut Console) -> Answer {
         let path = find::file(file).ok_or_else(|| missing(file))?;
         let source = find::read(&path)?;
         let before = source.text.clone();
-        let after = scenario::format(&find::parse(source, console.error_style())?.scenario);
+        let parsed = find::parse(source, console.error_style())?.scenario;
+        let after = if find::is_json(&before) {
+            scenario::json::write(&parsed).map_err(Failure::Json)? + "\n"
+        } else {
+            scenario::format(&parsed)
+        };
         if after != before {
             changes.push((path, after));
         }

@@ -9,7 +9,7 @@ use pinfold_lab::report::Verdict;
 
 /// A rule set with a longer name is explained in the legend.
 const LONG_NAME: usize = 10;
-/// Blanks between columns.
+/// Blanks between columns; one is left where that keeps the table in one piece.
 const GAP: usize = 2;
 /// What marks a cell that is not as expected.
 const UNEXPECTED: &str = "!";
@@ -201,23 +201,27 @@ impl<'a> Drawing<'a> {
         let names: Vec<String> =
             self.matrix.rows.iter().map(|row| clean(&row.name, self.look)).collect();
         let widest = names.iter().map(|name| width(name)).max().unwrap_or(0).max(TITLE.len());
-        let name_width = widest.min(self.look.width / 3);
+        let name_width = widest.min(self.look.width / 2);
         let widths: Vec<usize> =
             (0..self.heads.len()).map(|column| self.column_width(column)).collect();
         let mut lines = Vec::new();
-        for columns in pieces(&widths, self.look.width.saturating_sub(name_width)) {
+        let room = self.look.width.saturating_sub(name_width);
+        let tight: usize = widths.iter().map(|columns| columns + 1).sum();
+        let loose = tight + widths.len() * (GAP - 1);
+        let gap = if loose > room && tight <= room { 1 } else { GAP };
+        for columns in pieces(&widths, gap, room) {
             if !lines.is_empty() {
                 lines.push(String::new());
             }
             let mut head = pad(TITLE, name_width);
             for column in columns.clone() {
-                head += &format!("{:GAP$}{}", "", pad(&self.heads[column], widths[column]));
+                head += &format!("{:gap$}{}", "", pad(&self.heads[column], widths[column]));
             }
             lines.push(self.look.paint(Tone::Head, head.trim_end()));
             for (row, name) in self.matrix.rows.iter().zip(&names) {
                 let mut line = pad(&cut(name, name_width), name_width);
                 for column in columns.clone() {
-                    line += &self.cell(&row.cells[column], widths[column]);
+                    line += &self.cell(&row.cells[column], gap, widths[column]);
                 }
                 lines.push(line);
             }
@@ -225,11 +229,11 @@ impl<'a> Drawing<'a> {
         lines
     }
 
-    fn cell(&self, cell: &Cell, columns: usize) -> String {
+    fn cell(&self, cell: &Cell, gap: usize, columns: usize) -> String {
         let word = self.word(cell);
         let tone = if cell.wanted.is_some() { Tone::Bad } else { tone(cell.verdict) };
         let blanks = columns.saturating_sub(width(&word));
-        format!("{:GAP$}{}{:blanks$}", "", self.look.paint(tone, &word), "")
+        format!("{:gap$}{}{:blanks$}", "", self.look.paint(tone, &word), "")
     }
 
     fn column_width(&self, column: usize) -> usize {
@@ -268,6 +272,14 @@ impl<'a> Drawing<'a> {
         if cells().any(|cell| cell.wanted.is_some()) {
             items.push((UNEXPECTED.to_owned(), "not as expected".to_owned()));
         }
+        for name in self.broken_everywhere() {
+            let meaning = "BAD under every rule set here: the program's own fault, which no release \
+                           mends";
+            items.push((clean(name, self.look), meaning.to_owned()));
+        }
+        if let Some(other) = other_model(self.matrix.model) {
+            items.push((self.matrix.model.to_owned(), other.to_owned()));
+        }
         for (head, name) in self.heads.iter().zip(&self.matrix.rules) {
             if head != name {
                 items.push((head.clone(), format!("rules {name}")));
@@ -280,7 +292,24 @@ impl<'a> Drawing<'a> {
     }
 }
 
+/// What the machines of the other models may do beside this one.
+fn other_model(model: &str) -> Option<&'static str> {
+    match model {
+        "tso" => Some("the model of x86; a weakly ordered machine may break more: `--model weak`"),
+        "weak" => Some("a weakly ordered machine; x86 may break less: `--model tso`"),
+        "sc" => Some("no access is late; every machine may break more: `--model tso` or `weak`"),
+        _ => None,
+    }
+}
+
 impl Drawing<'_> {
+    /// The scenarios that break in each of several columns.
+    fn broken_everywhere(&self) -> impl Iterator<Item = &str> {
+        let everywhere = |row: &&Row| row.cells.iter().all(|cell| cell.verdict == Verdict::Fail);
+        let several = self.matrix.rules.len() > 1;
+        self.matrix.rows.iter().filter(move |row| several && everywhere(row)).map(|row| &*row.name)
+    }
+
     /// What a cell that is not done says.
     fn meaning(&self, ended: EndedBy) -> String {
         let CellBounds { executions: most, seconds: time } = self.matrix.bounds;
@@ -305,11 +334,11 @@ fn letter(place: usize) -> String {
 }
 
 /// The columns, in runs that fit in `room`; each run has at least one.
-fn pieces(widths: &[usize], room: usize) -> Vec<std::ops::Range<usize>> {
+fn pieces(widths: &[usize], gap: usize, room: usize) -> Vec<std::ops::Range<usize>> {
     let mut pieces = Vec::new();
     let mut start = 0;
     let mut taken = 0;
-    for (column, columns) in widths.iter().map(|columns| columns + GAP).enumerate() {
+    for (column, columns) in widths.iter().map(|columns| columns + gap).enumerate() {
         if column > start && taken + columns > room {
             pieces.push(start..column);
             (start, taken) = (column, 0);

@@ -199,6 +199,13 @@ fn head(report: &Report, look: &Look) -> Vec<String> {
     section_painted(verdict, tone, &lines, look)
 }
 
+/// What ended the cutting of a failure before it was done, if something did: the explorer says so
+/// after why it stopped.
+fn unfinished_cutting(search: &Search) -> Option<String> {
+    let (_, how) = search.incomplete.as_deref()?.split_once("; cutting it down was ")?;
+    Some(format!("cutting {how}"))
+}
+
 /// What is said about the question and the work it took, in short pieces.
 fn facts(report: &Report) -> Vec<String> {
     let search = &report.search;
@@ -230,6 +237,7 @@ fn facts(report: &Report) -> Vec<String> {
                 ),
                 _ => format!("{}, {}", steps(broken.steps), switches(broken.switches)),
             });
+            facts.extend(unfinished_cutting(search));
         }
         (Mode::Check, _) => facts.extend(work(search)),
     }
@@ -381,10 +389,7 @@ fn next(report: &Report, place: Option<&Place>, look: &Look) -> Vec<String> {
         (Mode::Check, Verdict::Partial)
             if report.search.strategy == Chosen::Search(Way::Exhaustive) =>
         {
-            commands.push((
-                format!("pinfold check {scenario} --rules {rules}{model} --preemptions 2"),
-                "fewest switches first: what breaks easily shows soon",
-            ));
+            commands.extend(to_go_on(report, &format!("{scenario} --rules {rules}{model}")));
         }
         (Mode::Check, Verdict::Partial) => commands.push((
             format!("pinfold check {scenario} --rules {rules}{model}"),
@@ -411,6 +416,24 @@ fn next(report: &Report, place: Option<&Place>, look: &Look) -> Vec<String> {
         look.paint(Tone::Faint, &clean(&format!("saved {}/  {FILE}", place.shown()), look))
     }));
     lines
+}
+
+/// What helps a search on that did not end.
+fn to_go_on(report: &Report, question: &str) -> Vec<(String, &'static str)> {
+    let check = |more: &str| format!("pinfold check {question} {more}");
+    let mut commands = Vec::new();
+    if report.search.truncated > 0 {
+        let more = report.search.steps_max.saturating_mul(2);
+        let purpose = "executions were cut off at the bound on steps";
+        commands.push((check(&format!("--max-steps {more}")), purpose));
+    }
+    commands.push((
+        check("--jobs $(nproc) --checkpoint rest.json"),
+        "on every core, and to be continued: --resume rest.json",
+    ));
+    commands
+        .push((check("--preemptions 2"), "fewest switches first: what breaks easily shows soon"));
+    commands
 }
 
 /// Commands with their purposes next to them, or below if there is no space.

@@ -1,7 +1,7 @@
 //! Several reports, one line for each.
 
 use super::report::word;
-use super::text::{clean, counted, cut, pad, seconds, width};
+use super::text::{beside, clean, counted, fold, seconds, width};
 use super::{Look, Tone};
 use pinfold_lab::report::{Report, Verdict};
 
@@ -32,18 +32,24 @@ impl Columns {
     /// The line of a report.
     pub(crate) fn line(&self, report: &Report, look: &Look) -> String {
         let (verdict, tone) = word(report.verdict);
-        let name = cut(&clean(&report.scenario.name, look), self.name);
-        let rules = cut(&clean(&report.rules, look), self.rules);
         let taken = WORD + self.name + self.rules + 4;
-        let story = cut(&clean(&story(report), look), look.width.saturating_sub(taken));
-        format!(
-            "{}{:blanks$}{}  {}  {story}\n",
-            look.paint(tone, verdict),
-            "",
-            pad(&name, self.name),
-            pad(&rules, self.rules),
-            blanks = WORD - width(verdict),
-        )
+        let widths = [self.name, self.rules, look.width.saturating_sub(taken)];
+        let texts = [report.scenario.name.clone(), report.rules.clone(), story(report)];
+        // What a column cannot hold goes on below: a name or a reason that is cut says nothing.
+        let cells: Vec<Vec<String>> = texts
+            .iter()
+            .zip(widths)
+            .map(|(text, width)| fold(&clean(text, look), width, 2))
+            .collect();
+        let mut out = String::new();
+        for (at, line) in beside(&cells, &widths, "  ").iter().enumerate() {
+            let verdict = if at == 0 { verdict } else { "" };
+            let blanks = WORD - width(verdict);
+            let line = format!("{}{:blanks$}{line}", look.paint(tone, verdict), "");
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+        out
     }
 }
 

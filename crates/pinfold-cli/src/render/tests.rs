@@ -9,6 +9,8 @@ use pinfold_lab::report::*;
 use pinfold_lab::{LockForm, Model};
 use snapbox::{assert_data_eq, file};
 
+mod story;
+
 fn look(width: usize) -> Look {
     Look {
         width,

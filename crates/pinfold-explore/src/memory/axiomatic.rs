@@ -10,7 +10,7 @@
 mod locks;
 
 use super::{
-    graph::{Act, Graph, Handed, Location},
+    graph::{Act, Graph, Handed, LONG, Location},
     tso, weak,
     words::Words,
 };
@@ -18,6 +18,7 @@ use crate::{
     object::Object,
     op::{Behind, CellOp, Done, Miss},
     order::{Mode, Order},
+    watch::Watch,
 };
 
 /// The consistency required beyond coherence and atomicity.
@@ -67,6 +68,8 @@ pub(super) struct Axiomatic {
     current: Vec<Location>,
     /// By lock.
     locks: Vec<Words>,
+    /// Looked at where the execution is long.
+    pub(super) watch: Watch,
 }
 
 impl Axiomatic {
@@ -78,6 +81,7 @@ impl Axiomatic {
             weak: weak::Checker::default(),
             current: Vec::new(),
             locks: Vec::new(),
+            watch: Watch::default(),
         }
     }
 
@@ -166,7 +170,8 @@ impl Axiomatic {
         self.admits(lane, act, Shape::new(self.axioms, act, order), location, position)
     }
 
-    /// Whether the axioms allow an event of the lane at a position of its location.
+    /// Whether the axioms allow an event of the lane at a position of its location. No when the
+    /// watch ends the execution.
     fn admits(
         &mut self,
         lane: usize,
@@ -175,6 +180,9 @@ impl Axiomatic {
         location: Location,
         position: usize,
     ) -> bool {
+        if self.graph.events.len() >= LONG && self.watch.is_over() {
+            return false;
+        }
         let mark = self.graph.mark(lane);
         if shape.fenced_before {
             self.fence(lane, Order::SeqCst);
@@ -186,8 +194,8 @@ impl Axiomatic {
         let candidate = self.graph.candidate(lane, act, shape.sc, location, position);
         let consistent = coherent
             && match self.axioms {
-                Axioms::Weak => self.weak.allows(&self.graph, candidate),
-                Axioms::Tso => self.tso.allows(&self.graph, candidate),
+                Axioms::Weak => self.weak.allows(&self.graph, candidate, &self.watch),
+                Axioms::Tso => self.tso.allows(&self.graph, candidate, &self.watch),
             };
         self.graph.take_back(mark);
         consistent

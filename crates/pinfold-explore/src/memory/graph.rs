@@ -22,6 +22,9 @@ use crate::{
     object::Object,
 };
 
+/// The events of an execution from which on one check takes long enough to be interrupted.
+pub(super) const LONG: usize = 512;
+
 /// An index into the events.
 pub(super) type EventId = usize;
 /// An index into the stores.

@@ -8,7 +8,8 @@
 //! do on x86; so do a failed compare-exchange and a failed attempt at a lock. Releasing a lock is a
 //! store.
 
-use super::graph::{Act, EventId, Graph};
+use super::graph::{Act, EventId, Graph, LONG};
+use crate::watch::Watch;
 
 /// Buffers that a check needs, kept between checks.
 #[derive(Default)]
@@ -18,8 +19,9 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    /// Whether the graph stays consistent with `candidate`, the newest event.
-    pub(super) fn allows(&mut self, graph: &Graph, candidate: EventId) -> bool {
+    /// Whether the graph stays consistent with `candidate`, the newest event. No when the watch
+    /// ends the execution.
+    pub(super) fn allows(&mut self, graph: &Graph, candidate: EventId, watch: &Watch) -> bool {
         let Self { visited, frontier } = self;
         visited.clear();
         visited.resize(graph.events.len(), false);
@@ -28,6 +30,9 @@ impl Checker {
         while let Some(event) = frontier.pop()
             && !visited[candidate]
         {
+            if graph.events.len() >= LONG && watch.is_over() {
+                return false;
+            }
             for (next, seen) in visited.iter_mut().enumerate() {
                 if !*seen && precedes(graph, event, next) {
                     *seen = true;

@@ -9,7 +9,8 @@
 //! Only a new event that precedes others in its location has an edge to anything, so only such a
 //! candidate is checked, and only cycles that leave through it are looked for.
 
-use super::graph::{Act, EventId, Graph};
+use super::graph::{Act, EventId, Graph, LONG};
+use crate::watch::Watch;
 
 /// Buffers that a check needs, kept between checks.
 #[derive(Default)]
@@ -21,19 +22,20 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    /// Whether the graph stays consistent with `candidate`, the newest event.
-    pub(super) fn allows(&mut self, graph: &Graph, candidate: EventId) -> bool {
-        !self.closes_cycle(graph, candidate)
+    /// Whether the graph stays consistent with `candidate`, the newest event. No when the watch
+    /// ends the execution.
+    pub(super) fn allows(&mut self, graph: &Graph, candidate: EventId, watch: &Watch) -> bool {
+        !self.closes_cycle(graph, candidate, watch)
     }
 
-    fn closes_cycle(&mut self, graph: &Graph, candidate: EventId) -> bool {
+    fn closes_cycle(&mut self, graph: &Graph, candidate: EventId, watch: &Watch) -> bool {
         let is_fence_before =
             |event| is_fence(graph, event) && graph.happens_before(event, candidate);
         let by_fence = graph.sc_events.iter().any(|&event| is_fence_before(event));
         let itself = |event| event == candidate;
-        (by_fence && leads_back(graph, candidate, Source::Fence, is_fence_before, self))
+        (by_fence && leads_back(graph, candidate, Source::Fence, is_fence_before, self, watch))
             || (graph.events[candidate].sc
-                && leads_back(graph, candidate, Source::Itself, itself, self))
+                && leads_back(graph, candidate, Source::Itself, itself, self, watch))
     }
 }
 
@@ -52,6 +54,7 @@ fn leads_back(
     from: Source,
     is_source: impl Fn(EventId) -> bool,
     Checker { lowest, frontier, reached }: &mut Checker,
+    watch: &Watch,
 ) -> bool {
     frontier.clear();
     reached.clear();
@@ -62,7 +65,7 @@ fn leads_back(
         }
     }
     while let Some(event) = frontier.pop() {
-        if is_source(event) {
+        if is_source(event) || (graph.events.len() >= LONG && watch.is_over()) {
             return true;
         }
         fill_lowest(graph, event, lowest);

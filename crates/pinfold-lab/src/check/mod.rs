@@ -124,7 +124,9 @@ impl Prepared {
         report.cap_reached();
         report.search.incomplete = match &result.complete {
             Completeness::Exhausted => None,
-            Completeness::Bounded { why } if result.position.is_some() => Some(why.clone()),
+            Completeness::Bounded { why } if result.position.is_some() || found.is_some() => {
+                Some(why.clone())
+            }
             Completeness::Bounded { why } => {
                 leaves_out(scenario, options, &result).or_else(|| Some(why.clone()))
             }

@@ -12,11 +12,36 @@ use crate::scenario::{Verb, parse};
 use crate::{LockForm, Strategy};
 
 mod ends;
+mod exits;
+mod forks;
 mod holds;
 mod one_run;
+mod waits;
 
 fn rules(text: &str) -> Rules {
     Rules::parse(text).expect("rules")
+}
+
+/// The outcomes that were seen.
+fn labels(report: &Report) -> Vec<&str> {
+    report.outcomes.iter().map(|outcome| outcome.label.as_str()).collect()
+}
+
+/// The outcomes of a search; some random executions must see the same ones and no other.
+fn seen_by_both(text: &str, set: &str, model: Model) -> Vec<String> {
+    let scenario = parse(text).expect("scenario");
+    let seen = |search| {
+        let options = CheckOptions::of(Config { model, search, ..Config::default() });
+        let report = check(&scenario, "test.pf", &rules(set), &options, &mut |_| {});
+        let labels: Vec<String> = labels(&report).into_iter().map(str::to_owned).collect();
+        (report, labels)
+    };
+    let (report, reduced) = seen(Strategy::Exhaustive { preemptions: None });
+    assert_eq!(report.verdict, Verdict::Pass, "{:?} {:?}", report.broken, report.search);
+    let (report, random) = seen(Strategy::Random { seed: 0, runs: 1_000 });
+    assert!(report.broken.is_none(), "{:?}", report.broken);
+    assert_eq!(random, reduced);
+    reduced
 }
 
 fn checked(text: &str, set: &str) -> Report {

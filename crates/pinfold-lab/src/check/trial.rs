@@ -13,7 +13,8 @@ use crate::claim::Ends;
 use crate::journal::{Journal, What};
 use crate::record::Record;
 use crate::report::{Cost, EndLine, Finding, Oracle};
-use crate::scenario::{Action, Code, Scenario, ScenarioError, Step};
+use crate::scenario::{Code, Scenario, ScenarioError, Step};
+use crate::waits::Awaited;
 use crate::world::{Plan, World};
 
 /// Whether all executions keep a journal, or only those that the explorer records.
@@ -155,7 +156,9 @@ impl Trial {
             // The claims' own loads may have faulted: the counts must add up after them, too.
             seen.extend(world.examine());
         }
-        self.kept.about.extend(seen.iter().filter_map(|seen| seen.about.clone()));
+        // The first finding that is about something is the one to explain.
+        let first = seen.iter().find(|seen| !seen.about.is_empty());
+        self.kept.about = first.map(|seen| seen.about.clone()).unwrap_or_default();
         let mut findings: Vec<Finding> = seen.into_iter().map(|seen| seen.finding).collect();
         if findings.iter().all(|finding| finding.oracle == Oracle::Claim) {
             world.take_down();
@@ -185,7 +188,8 @@ impl Trial {
             }
             if !kept && broken.is_none() {
                 let what = format!("{claim}; found {}", found());
-                let about = ends.fault(claim).and_then(|(fact, found)| world.about(fact, found));
+                let faults = ends.faults(claim);
+                let about = faults.filter_map(|(fact, found)| world.about(fact, found)).collect();
                 broken = Some(Seen { finding: Finding { oracle: Oracle::Claim, what }, about });
             }
         }
@@ -224,21 +228,25 @@ fn run(world: &Rc<World>, scenario: &Arc<Scenario>, index: usize) -> impl FnOnce
     let (world, scenario) = (Rc::clone(world), Arc::clone(scenario));
     move || {
         let lane = &scenario.lanes[index];
+        if let Some(other) = &lane.after {
+            world.waits.until(&Awaited::End(other.value.clone()));
+        }
         for step in &lane.steps {
-            match (world.step(step, lane.process()), &step.action) {
-                (Ok(_), Action::Fork { child }) if step.fails.is_none() => {
-                    start_lanes_of(child, &world, &scenario);
-                }
-                (Ok(_), _) => {}
+            if let Err(fault) = world.step(step, lane.process()) {
                 // INV-ENDS-1.
-                (Err(_), _) if world.goes_on => {
-                    return world.state.borrow_mut().failed.push(step.to_string());
+                if world.goes_on {
+                    world.state.borrow_mut().failed.push(step.to_string());
+                    break;
                 }
-                (Err(fault), _) => {
-                    world.machine().broken(Oracle::Step, format!("{step}: {}", fault.message));
-                }
+                world.machine().broken(Oracle::Step, format!("{step}: {}", fault.message));
+            }
+            if let Some(child) = step.action.makes_process()
+                && world.has(child)
+            {
+                start_lanes_of(child, &world, &scenario);
             }
         }
+        world.waits.happen(&Awaited::End(lane.name.value.clone()));
     }
 }
 
@@ -277,13 +285,14 @@ impl Subject for Trial {
         let mut world = self.prepare().unwrap_or_else(|error| panic!("{}", error.message));
         world.goes_on = self.ends.is_some();
         let world = Rc::new(world);
-        let made = world.made.as_slice();
-        hook::label(made.as_ptr() as usize, size_of_val(made), |_| "handles made".to_owned());
+        world.waits.label();
+        world.exit_locks.label();
         let machine = world.machine();
         machine.record().lanes_begin(|table, entry| machine.word(table, entry).peek());
         let scenario = &self.plan.scenario;
         for (index, lane) in scenario.lanes.iter().enumerate() {
-            if !scenario.starts_late(lane) {
+            let exists = lane.process().is_none_or(|process| world.has(process));
+            if exists && !scenario.starts_late(lane) {
                 world.machine().lane_starts(index);
                 lanes.lane(lane.name.value.clone(), run(&world, scenario, index));
             }

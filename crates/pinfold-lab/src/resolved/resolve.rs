@@ -14,6 +14,7 @@ pub(super) struct Names {
     /// The process and the area of each `map`, and how many pages it has.
     lengths: Vec<(usize, usize, u32)>,
     handles: Vec<ResolvedHandle>,
+    signals: Vec<String>,
     registers: Vec<String>,
     words: Words,
     /// What claims and outcomes state, in the order of the text.
@@ -72,6 +73,7 @@ impl Names {
             areas: Vec::new(),
             lengths: Vec::new(),
             handles: Vec::new(),
+            signals: Vec::new(),
             registers: Vec::new(),
             words: Words::of(scenario),
             atoms: Vec::new(),
@@ -121,6 +123,9 @@ impl Names {
                     self.handles.push(ResolvedHandle { name, process, pages });
                 }
             }
+            (Action::Signal { signal }, _) => {
+                number(&mut self.signals, signal);
+            }
             (_, Some(Made::Register(register))) => {
                 number(&mut self.registers, register);
             }
@@ -148,6 +153,11 @@ impl Names {
     fn handle(&self, name: &Name) -> Result<usize, Unresolved> {
         let found = self.handles.iter().position(|handle| handle.name == name.value);
         found.map_or_else(|| nothing("handle", &name.value), Ok)
+    }
+
+    fn signal(&self, name: &Name) -> Result<usize, Unresolved> {
+        let found = self.signals.iter().position(|signal| *signal == name.value);
+        found.map_or_else(|| nothing("signal", &name.value), Ok)
     }
 
     fn register(&self, name: &Name) -> Result<usize, Unresolved> {
@@ -273,6 +283,8 @@ impl Names {
             Action::Migrate { pages, node } => {
                 Act::Migrate(self.pages(own()?, pages)?, node.value)
             }
+            Action::Signal { signal } => Act::Signal(self.signal(signal)?),
+            Action::Await { signal } => Act::Await(self.signal(signal)?),
         })
     }
 
@@ -306,6 +318,14 @@ impl Names {
             name: lane.name.value.clone(),
             process: lane.process().map(|name| self.process(name)).transpose()?,
             cpu,
+            after: match &lane.after {
+                None => None,
+                Some(other) => {
+                    let mut lanes = scenario.lanes.iter();
+                    let found = lanes.position(|lane| lane.name.value == other.value);
+                    Some(found.map_or_else(|| nothing("lane", &other.value), Ok)?)
+                }
+            },
             late: scenario.starts_late(lane),
             steps: steps.collect::<Result<_, _>>()?,
         })
@@ -371,6 +391,7 @@ impl Names {
             processes: self.processes,
             areas: self.areas,
             handles: self.handles,
+            signals: self.signals,
             registers: self.registers,
         })
     }

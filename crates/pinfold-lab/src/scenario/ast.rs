@@ -12,7 +12,9 @@ mod claim;
 mod step;
 
 pub use claim::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
-pub use step::{Action, Dirty, Duration, Extent, Force, Grab, Made, Pages, Path, Place, Step};
+pub use step::{
+    Action, Dirty, Duration, Extent, Force, Grab, Made, Pages, Path, Place, Step, Sure,
+};
 
 pub use super::span::{Name, Text};
 
@@ -178,7 +180,7 @@ pub struct Process {
     pub cpu: Option<Name>,
 }
 
-/// One lane: steps in order, at any moment relative to the other lanes.
+/// One lane: steps in order, at any moment relative to the other lanes unless it waits for them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lane {
@@ -186,6 +188,9 @@ pub struct Lane {
     pub name: Name,
     /// On whose behalf it runs.
     pub runner: Runner,
+    /// The lane that must have ended before this one begins; none unless written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Name>,
     /// Steps in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,

@@ -6,6 +6,7 @@
 
 mod limits;
 mod names;
+mod waits;
 
 use super::ast::{Action, Atom, Extent, Fact, Name, Pages, Place, Runner, Scenario, Step, View};
 use super::error::{Code, ScenarioError};
@@ -27,6 +28,7 @@ pub(super) fn check(scenario: &Scenario) -> Vec<ScenarioError> {
     }
     checker.claims();
     let mut errors = checker.errors;
+    waits::check(scenario, &names, &mut errors);
     errors.sort_by_key(|error| (error.span, error.code));
     errors
 }
@@ -143,6 +145,9 @@ impl<'a> Checker<'a> {
             // Any other error on the line would only repeat that the process is unknown.
             return self.unknown_process(name, at);
         }
+        if let Some(name) = &step.process {
+            self.sure_process(name);
+        }
         let process = runner.filter(|name| self.names.process(name).is_some());
         match &step.action {
             Action::Map { .. } | Action::Fork { .. } | Action::Exit => {}
@@ -169,6 +174,25 @@ impl<'a> Checker<'a> {
             }
             Action::Unpin { handle, .. } => self.release(at, step, handle, Kind::Pin),
             Action::Put { handle } => self.release(at, step, handle, Kind::Get),
+            // `waits` checks these.
+            Action::Signal { .. } | Action::Await { .. } => {}
+        }
+    }
+
+    /// A step outside lanes cannot be that of a process that may not exist. Its lanes can: they
+    /// start only if it does.
+    fn sure_process(&mut self, name: &Name) {
+        if let Some(unsure) = self.names.unsure_process(name) {
+            self.errors.push(
+                ScenarioError::new(
+                    Code::UnknownProcess,
+                    name.span,
+                    format!("there may be no process `{name}` here"),
+                    "needs a process that there is for sure",
+                )
+                .related(unsure, "may fail, and then it is not made")
+                .help(format!("give `{name}` a lane: it starts if the fork works")),
+            );
         }
     }
 
@@ -335,7 +359,7 @@ impl<'a> Checker<'a> {
 
     /// A step cannot use a handle that may not exist; a claim about it at the end can.
     fn sure_handle(&mut self, at: Point, name: &Name) {
-        if let Some(unsure) = self.names.handle(name).and_then(|handle| handle.unsure)
+        if let Some(unsure) = self.names.unsure_handle(name)
             && at != Point::END
         {
             self.errors.push(
@@ -345,7 +369,7 @@ impl<'a> Checker<'a> {
                     format!("there may be no handle `{name}` here"),
                     "needs a handle that there is for sure",
                 )
-                .related(unsure, "the step that makes it may fail")
+                .related(unsure, "may fail, and then it is not made")
                 .help("leave the handle to the end, and say in `always` what must hold of it"),
             );
         }

@@ -72,6 +72,10 @@ codes! {
     UnknownEvent = "PF0126",
     /// A name that is taken.
     DuplicateName = "PF0127",
+    /// No signal of this name.
+    UnknownSignal = "PF0128",
+    /// No lane of this name.
+    UnknownLane = "PF0129",
     /// An area or range of no pages.
     EmptyRange = "PF0130",
     /// A page beyond the end of the area or handle.
@@ -90,6 +94,8 @@ codes! {
     UsedAfterRelease = "PF0142",
     /// An outcome that can never be chosen, since one before it always is.
     DeadOutcome = "PF0143",
+    /// A wait that nothing ends.
+    EndlessWait = "PF0144",
     /// JSON that is no scenario of this version.
     BadJson = "PF0150",
     /// A JSON scenario that the text form cannot say.

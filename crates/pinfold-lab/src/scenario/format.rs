@@ -203,7 +203,8 @@ fn layout(scenario: &Scenario) -> Vec<Statement> {
             Runner::Process { name, cpu } => format!("{name}{}", On(cpu.as_ref())),
             Runner::Device => "device".to_owned(),
         };
-        out.top(Gap::Blank, &lane.name, format!("lane {}: {runner}", lane.name));
+        let after = lane.after.as_ref().map(|lane| format!(" after {lane}")).unwrap_or_default();
+        out.top(Gap::Blank, &lane.name, format!("lane {}: {runner}{after}", lane.name));
         out.steps(&lane.steps);
     }
     if !scenario.after.is_empty() {
@@ -325,6 +326,7 @@ impl Display for Action {
             Self::Exit | Self::NumaScan { pages: None } => Ok(()),
             Self::NumaScan { pages: Some(pages) } => write!(f, " {pages}"),
             Self::Migrate { pages, node } => write!(f, " {pages} to node {node}"),
+            Self::Signal { signal } | Self::Await { signal } => write!(f, " {signal}"),
         }
     }
 }

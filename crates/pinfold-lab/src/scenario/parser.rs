@@ -317,7 +317,7 @@ impl Parser<'_> {
     }
 }
 
-/// `NAME: PROCESS [on CPU]` or `NAME: device`
+/// `NAME: PROCESS [on CPU] [after LANE]` or `NAME: device [after LANE]`
 fn lane(cursor: &mut Cursor<'_>) -> Parsed<Lane> {
     let name = cursor.new_name("a name for the lane")?;
     cursor.colon()?;
@@ -326,8 +326,12 @@ fn lane(cursor: &mut Cursor<'_>) -> Parsed<Lane> {
     } else {
         Runner::Process { name: cursor.name("a process or `device`")?, cpu: cpu(cursor)? }
     };
+    let after = match cursor.accept("after") {
+        Some(_) => Some(cursor.name("a lane")?),
+        None => None,
+    };
     cursor.end()?;
-    Ok(Lane { name, runner, steps: Vec::new() })
+    Ok(Lane { name, runner, after, steps: Vec::new() })
 }
 
 /// `[on CPU]`

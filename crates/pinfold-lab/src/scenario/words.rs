@@ -85,6 +85,10 @@ vocabulary! {
         NumaScan = "numa-scan",
         /// Moves pages to another node as compaction does.
         Migrate = "migrate",
+        /// Lets lanes that await this go on.
+        Signal = "signal",
+        /// Waits for a signal of another lane.
+        Await = "await",
     }
 }
 
@@ -104,7 +108,9 @@ impl Verb {
             | Self::Fork
             | Self::Exit
             | Self::NumaScan
-            | Self::Migrate => false,
+            | Self::Migrate
+            | Self::Signal
+            | Self::Await => false,
         }
     }
 }
@@ -178,6 +184,8 @@ vocabulary! {
         Busy = "busy",
         /// A counter would have overflowed.
         TooManyReferences = "too-many-references",
+        /// The process has exited: another of its lanes has ended it.
+        Exited = "exited",
     }
 }
 

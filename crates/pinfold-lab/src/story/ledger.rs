@@ -136,6 +136,15 @@ impl<'a> Ledger<'a> {
         found.map_or_else(|| "the page".to_owned(), |at| self.journal.watched[at].name.clone())
     }
 
+    /// The page that is watched under this name: of a longer area, its first.
+    pub(super) fn page_named(&self, name: &str) -> Option<Page> {
+        let watched = self.journal.watched.iter();
+        let mut fitting = watched.filter(|one| {
+            one.name == name || one.name.strip_suffix("[0]").is_some_and(|area| area == name)
+        });
+        fitting.next().map(|one| (one.space, one.page))
+    }
+
     /// The process of a page.
     pub(super) fn process(&self, page: Page) -> Option<&str> {
         let found = self.journal.watched.iter().find(|one| (one.space, one.page) == page);

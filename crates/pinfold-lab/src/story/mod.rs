@@ -36,7 +36,7 @@ pub(crate) struct Telling<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) words: &'a Words,
     pub(crate) journal: &'a Journal,
-    /// What its findings are about; empty if nothing broke, or if that is not known.
+    /// What its first finding is about; empty if nothing broke, or if that is not known.
     pub(crate) about: &'a [About],
     /// Whether something broke.
     pub(crate) broke: bool,
@@ -64,9 +64,9 @@ impl Telling<'_> {
         );
         let Explained { sentences, cited, blamed } = if self.broke {
             let mut teller = Teller::new(&ledger, self.rules, self.words, &stale);
-            match self.about {
-                [first, ..] => teller.explain(first),
-                [] => teller.last_step(),
+            self.about.iter().for_each(|about| teller.explain(about));
+            if self.about.is_empty() {
+                teller.last_step();
             }
             teller.finish()
         } else {

@@ -12,13 +12,14 @@
 
 use std::collections::BTreeSet;
 
-use pinfold::rules::{Rules, Switch, Why};
+use pinfold::rules::{Rules, Switch, TableFree, Why};
 use pinfold::{EventKind, FastStop, Pfn};
 
 use super::ledger::{Holders, Ledger, Step};
 use super::stale::Stale;
 use crate::about::About;
 use crate::counted::counted;
+use crate::scenario::Verb;
 use crate::words::Words;
 
 mod forked;
@@ -169,6 +170,20 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// Tables that are freed while a walker may be in them.
+    fn tables_freed_at_once(&mut self, ends: usize) {
+        let verb = self.ledger.step(ends).map(Step::verb);
+        let frees = matches!(verb, Some(Verb::Unmap | Verb::Exit));
+        let at_once = match self.rules.table_free {
+            TableFree::AtOnce => frees,
+            TableFree::AfterWalkers => false,
+        };
+        if at_once {
+            let (cite, tag) = (self.at(ends), self.tag(Switch::TableFree));
+            self.say(ends, format!("{cite} frees tables without waiting for walkers ({tag})."));
+        }
+    }
+
     /// A step that failed, or that did not return: what it met last.
     pub(super) fn last_step(&mut self) {
         let lines = self.ledger.lines();
@@ -176,6 +191,7 @@ impl<'a> Teller<'a> {
             return;
         };
         let (cite, ends) = (step.cite(), step.ends);
+        self.tables_freed_at_once(ends);
         for (at, event) in self.ledger.events_near(ends) {
             let sentence = match event {
                 EventKind::MigrationBusy { pfn, refs, expected } => {

@@ -125,6 +125,22 @@ impl Cast {
         for _ in 0..turns {
             std::hint::spin_loop();
         }
+        if let Some(other) = self.plan.lanes[lane].after
+            && !self.board.await_flag(self.end_of(other), PATIENCE)
+        {
+            return Did::Error(libc::ETIMEDOUT);
+        }
+        let done = self.run_steps(lane);
+        self.board.raise(self.end_of(lane));
+        done
+    }
+
+    /// The flag for the end of a lane.
+    fn end_of(&self, lane: usize) -> usize {
+        self.plan.signals.len() + lane
+    }
+
+    fn run_steps(self: &Arc<Self>, lane: usize) -> Did {
         let first = self.first_step(lane);
         for (at, step) in self.plan.lanes[lane].steps.iter().enumerate() {
             let done = self.carry_out(first + at);
@@ -225,6 +241,14 @@ impl Cast {
                 // Pages that cannot be moved stay, which is no failure.
                 sys::migrate(self.range(process, pages)?, node).map(|()| Did::Worked(0))
             }
+            Act::Signal(signal) => {
+                self.board.raise(signal);
+                Ok(Did::Worked(0))
+            }
+            Act::Await(signal) => match self.board.await_flag(signal, PATIENCE) {
+                true => Ok(Did::Worked(0)),
+                false => Err(libc::ETIMEDOUT),
+            },
         }
     }
 

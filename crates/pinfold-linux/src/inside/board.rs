@@ -82,6 +82,18 @@ pub(super) enum Hold {
     Released,
 }
 
+/// Waits until something is so; whether it was in time.
+fn until(most: Duration, is: impl Fn() -> bool) -> bool {
+    let begun = Instant::now();
+    while !is() {
+        if begun.elapsed() > most {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
+}
+
 /// The board.
 #[derive(Clone, Copy)]
 pub(super) struct Board {
@@ -92,6 +104,7 @@ pub(super) struct Board {
     handles: usize,
     registers: usize,
     steps: usize,
+    flags: usize,
 }
 
 impl Board {
@@ -106,6 +119,7 @@ impl Board {
             handles: plan.handles.len(),
             registers: plan.registers.len(),
             steps: plan.steps().count(),
+            flags: plan.signals.len() + plan.lanes.len(),
         };
         board.cells = sys::shared_cells(board.end())?;
         Ok(board)
@@ -135,8 +149,23 @@ impl Board {
         self.register_at(self.registers) + step * 2
     }
 
+    fn flag_at(&self, flag: usize) -> usize {
+        self.step_at(self.steps) + flag
+    }
+
     fn end(&self) -> usize {
-        self.step_at(self.steps)
+        self.flag_at(self.flags)
+    }
+
+    /// Raises a flag: first come the signals, then the ends of the lanes.
+    pub(super) fn raise(&self, flag: usize) {
+        self.cells[self.flag_at(flag)].store(1, Release);
+    }
+
+    /// Waits until a flag is raised; whether it was in time.
+    pub(super) fn await_flag(&self, flag: usize, most: Duration) -> bool {
+        let cell = &self.cells[self.flag_at(flag)];
+        until(most, || cell.load(Acquire) != 0)
     }
 
     /// As new, for the next trial. Nobody else may be left.
@@ -257,14 +286,7 @@ impl Board {
 
     /// Waits until a handle is made, as lanes do that need it; whether it was in time.
     pub(super) fn await_handle(&self, handle: usize, most: Duration) -> bool {
-        let begun = Instant::now();
-        while self.hold(handle) == Hold::No {
-            if begun.elapsed() > most {
-                return false;
-            }
-            std::thread::yield_now();
-        }
-        true
+        until(most, || self.hold(handle) != Hold::No)
     }
 
     /// Does something with a handle's ring or pipe that nobody else may do at the same time. A lock

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinfold_lab::resolved::{Act, Look, Resolved, ResolvedStep, Seen, Spot};
+use pinfold_lab::scenario::Failure;
 
 use super::act::{Cast, Entry, Role};
 use super::board::{Board, Hold, Question};
@@ -164,7 +165,10 @@ impl Stage {
             let number = cast.first_step(lane) + next[lane];
             next[lane] += 1;
             sys::drain();
-            let done = self.ask(Role::Lane(lane), Question::Step(number))?;
+            let done = match planned.process.is_some_and(|process| self.is_gone(process)) {
+                true => Did::Failed(Failure::Exited),
+                false => self.ask(Role::Lane(lane), Question::Step(number))?,
+            };
             self.meet(step)?;
             if let Some(what) = fault(&cast.plan, step, done) {
                 failed.push(Failed { step: step.text.clone(), what });
@@ -317,7 +321,7 @@ impl Stage {
         let cast = Arc::clone(&self.cast);
         let made = |seen: &Seen| match seen {
             Seen::Handle(spot) => cast.board.hold(spot.of) != Hold::No,
-            Seen::Process(..) => true,
+            Seen::Process(process, _) => cast.board.process(*process).is_some(),
         };
         let unknown = |what: &str| (None, what.to_owned());
         let (made, (is, what)) = match look {

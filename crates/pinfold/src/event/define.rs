@@ -18,16 +18,27 @@ macro_rules! rule {
     };
 }
 
+/// Under which rules an event can occur.
+macro_rules! under {
+    (always) => {
+        |_| true
+    };
+    ($($condition:tt)+) => {
+        $($condition)+
+    };
+}
+
 /// Defines the events. For each: documentation; the variant, with one field in parentheses, several
 /// in braces, or none; its name in scenarios; its [`Weight`](super::Weight) with its text, as
-/// `write!` takes it; and, where a rule decided it, `decided by`, that switch, and what it decided.
+/// `write!` takes it; `under` which rules it can occur, `always` or a condition on them; and, where
+/// a rule decided it, `decided by`, that switch, and what it decided.
 macro_rules! events {
     ($(
         $(#[doc = $doc:literal])+
         $Variant:ident
             $(($one:ident: $One:ty))?
             $({ $($(#[doc = $part:literal])+ $field:ident: $Field:ty,)+ })?
-            = $name:literal: $Weight:ident($($text:tt)+)
+            = $name:literal: $Weight:ident($($text:tt)+), under($($under:tt)+)
             $(, decided by $Rule:ident($($decision:tt)+))?;
     )+) => {
         /// The kinds of events. Names in a scenario are [`EventKind::name`].
@@ -43,6 +54,15 @@ macro_rules! events {
         }
 
         impl EventKind {
+            /// Every kind, in the order of this page.
+            pub const ALL: &'static [EventInfo] = &[$(EventInfo {
+                name: $name,
+                doc: concat!($($doc),+),
+                weight: Weight::$Weight,
+                rule: rule!($($Rule)?),
+                occurs: under!($($under)+),
+            }),+];
+
             /// Every name that [`EventKind::name`] gives.
             pub const NAMES: &'static [&'static str] = &[$($name),+];
 
@@ -90,4 +110,4 @@ macro_rules! events {
     };
 }
 
-pub(super) use {bound, events, rule};
+pub(super) use {bound, events, rule, under};

@@ -2,9 +2,8 @@
 //! since the mock's flush does not stop a CPU that has just walked; devices write through their
 //! pins, which is the point.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::testing::{
     Audit, Hardware, Space, device_read, device_write, machine, map, map_shared, pages, space,
@@ -15,6 +14,8 @@ use pinfold::{
 };
 
 const RW: Prot = Prot::READ_WRITE;
+/// The rounds of all threads of one test together.
+const ROUNDS: u64 = 200_000;
 
 /// A small generator: what each thread does differs by run only as much as the scheduler does.
 struct Dice(u64);
@@ -28,26 +29,19 @@ impl Dice {
     }
 }
 
-/// Runs every worker on its own thread until the time is up; how many rounds there were in all.
-fn together(time: Duration, workers: Vec<Box<dyn FnMut() + Send + '_>>) -> u64 {
-    let (stop, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
-    let (stopped, counted) = (&stop, &rounds);
+/// Runs every worker on its own thread until all of them together have made so many rounds.
+fn together(rounds: u64, workers: Vec<Box<dyn FnMut() + Send + '_>>) {
+    let made = AtomicU64::new(0);
     thread::scope(|threads| {
         for mut worker in workers {
+            let made = &made;
             threads.spawn(move || {
-                while !stopped.load(Ordering::Relaxed) {
+                while made.fetch_add(1, Ordering::Relaxed) < rounds {
                     worker();
-                    counted.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
-        let start = Instant::now();
-        while start.elapsed() < time {
-            thread::sleep(Duration::from_millis(5));
-        }
-        stop.store(true, Ordering::Relaxed);
     });
-    rounds.into_inner()
 }
 
 /// Pins the owner's page and writes through the pin; the owner must find both under its address,
@@ -120,8 +114,7 @@ fn churn<F: Hardware>(rules: Rules, page: fn(u64) -> u64, in_step: bool) {
             _ => changed.protect(pages(page(1), 6), RW).unwrap(),
         }
     }));
-    let rounds = together(Duration::from_millis(300) * crate::soak(), workers);
-    assert!(rounds > 50, "{rounds} rounds: somebody waits for ever");
+    together(ROUNDS * u64::from(crate::soak()), workers);
     Audit::of(&mem).space(&root).check();
     drop(root);
     Audit::of(&mem).check();

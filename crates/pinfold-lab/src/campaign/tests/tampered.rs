@@ -104,9 +104,11 @@ fn a_cut_or_foreign_file_is_refused_with_the_remedy() {
         let why = Partial::read(&text[..most]).expect_err("cut off").to_string();
         assert!(why.contains("--checkpoint FILE"), "{why}");
     }
-    let other = text.replacen(&format!("\"pinfold\": {FORMAT}"), "\"pinfold\": 99", 1);
+    let (here, next) = (format!("\"pinfold\": {FORMAT}"), FORMAT + 1);
+    let other = text.replacen(&here, &format!("\"pinfold\": {next}"), 1);
     let why = Partial::read(&other).expect_err("another form").to_string();
-    assert!(why.contains("it has form 99") && why.contains("search this part again"));
+    let told = format!("it has form {next}, not {FORMAT}");
+    assert!(why.contains(&told) && why.contains("search this part again"), "{why}");
     let edited = text.replacen("\"executions\": ", "\"executions\": 1", 1);
     let why = Partial::read(&edited).expect_err("edited").to_string();
     assert!(why.contains("does not fit its hash"), "{why}");

@@ -154,6 +154,16 @@ pub enum Action {
         /// Where to.
         node: Spanned<u32>,
     },
+    /// `signal NAME`: whoever awaits it goes on, now or later.
+    Signal {
+        /// The signal.
+        signal: Name,
+    },
+    /// `await NAME`: waits until some lane has given the signal.
+    Await {
+        /// The signal.
+        signal: Name,
+    },
 }
 
 impl Action {
@@ -174,6 +184,8 @@ impl Action {
             Self::Exit => Verb::Exit,
             Self::NumaScan { .. } => Verb::NumaScan,
             Self::Migrate { .. } => Verb::Migrate,
+            Self::Signal { .. } => Verb::Signal,
+            Self::Await { .. } => Verb::Await,
         }
     }
 
@@ -195,7 +207,9 @@ impl Action {
             | Self::Put { .. }
             | Self::Exit
             | Self::NumaScan { .. }
-            | Self::Migrate { .. } => None,
+            | Self::Migrate { .. }
+            | Self::Signal { .. }
+            | Self::Await { .. } => None,
         }
     }
 
@@ -217,20 +231,73 @@ impl Action {
             | Self::Fork { .. }
             | Self::Exit
             | Self::NumaScan { .. }
+            | Self::Migrate { .. }
+            | Self::Signal { .. }
+            | Self::Await { .. } => None,
+        }
+    }
+
+    /// The signal that the step gives or awaits.
+    pub fn signal(&self) -> Option<&Name> {
+        match self {
+            Self::Signal { signal } | Self::Await { signal } => Some(signal),
+            Self::Map { .. }
+            | Self::Unmap { .. }
+            | Self::Protect { .. }
+            | Self::Advise { .. }
+            | Self::Write { .. }
+            | Self::Read { .. }
+            | Self::DeviceWrite { .. }
+            | Self::DeviceRead { .. }
+            | Self::Pin { .. }
+            | Self::Get { .. }
+            | Self::Unpin { .. }
+            | Self::Put { .. }
+            | Self::Fork { .. }
+            | Self::Exit
+            | Self::NumaScan { .. }
             | Self::Migrate { .. } => None,
         }
     }
 
-    /// Whether the step is meaningless without a process. Steps on handles need none.
+    /// Whether the step is meaningless without a process. Steps on handles and signals need none.
     pub fn needs_process(&self) -> bool {
-        self.uses_handle().is_none()
+        self.uses_handle().is_none() && self.signal().is_none()
     }
 
-    /// Whether later steps must know that it succeeded, so that it cannot be one that may fail.
-    pub fn must_be_sure(&self) -> bool {
+    /// Whether a device can do it.
+    pub fn suits_device(&self) -> bool {
+        match self {
+            Self::DeviceRead { .. }
+            | Self::DeviceWrite { .. }
+            | Self::Signal { .. }
+            | Self::Await { .. } => true,
+            Self::Map { .. }
+            | Self::Unmap { .. }
+            | Self::Protect { .. }
+            | Self::Advise { .. }
+            | Self::Write { .. }
+            | Self::Read { .. }
+            | Self::Pin { .. }
+            | Self::Get { .. }
+            | Self::Unpin { .. }
+            | Self::Put { .. }
+            | Self::Fork { .. }
+            | Self::Exit
+            | Self::NumaScan { .. }
+            | Self::Migrate { .. } => false,
+        }
+    }
+
+    /// Why the step cannot be one that may fail, if it cannot: later steps must know that it
+    /// succeeded, or it cannot fail.
+    pub fn must_be_sure(&self) -> Option<Sure> {
+        if self.signal().is_some() {
+            return Some(Sure::CannotFail);
+        }
         match self.makes() {
-            Some(Made::Area(_) | Made::Process(_)) => true,
-            Some(Made::Handle(_) | Made::Register(_)) | None => false,
+            Some(Made::Area(_)) => Some(Sure::UsedElsewhere),
+            Some(Made::Process(_) | Made::Handle(_) | Made::Register(_)) | None => None,
         }
     }
 
@@ -249,6 +316,15 @@ impl Action {
             Made::Area(_) | Made::Handle(_) | Made::Register(_) => None,
         }
     }
+}
+
+/// Why a step cannot be one that may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sure {
+    /// What it makes must be known to read the rest of the scenario.
+    UsedElsewhere,
+    /// There is no way in which it fails.
+    CannotFail,
 }
 
 /// Something that a step makes, by its name.

@@ -68,7 +68,9 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::Fork { .. }
             | Action::Exit
             | Action::NumaScan { .. }
-            | Action::Migrate { .. } => {}
+            | Action::Migrate { .. }
+            | Action::Signal { .. }
+            | Action::Await { .. } => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::super::ast::{Action, Grab, Name, Runner, Scenario, Step};
 use super::super::error::{Code, ScenarioError};
 use super::super::span::Span;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A point of every execution: which part, and which step of that part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +123,10 @@ pub(super) struct Process<'a> {
     pub(super) made: Point,
     pub(super) span: Span,
     parent: Option<&'a str>,
+    /// The process whose step forks it, wherever that one is made.
+    maker: Option<&'a str>,
+    /// Where the text says that it may not come to exist: at its fork, or at that of an ancestor.
+    unsure: Option<Span>,
 }
 
 pub(super) struct Area<'a> {
@@ -133,22 +137,24 @@ pub(super) struct Area<'a> {
     pub(super) pages: u32,
 }
 
-pub(super) struct Handle {
+pub(super) struct Handle<'a> {
     pub(super) made: Point,
     pub(super) span: Span,
     pub(super) kind: Kind,
     /// Unknown when the area is unknown: that is a separate error.
     pub(super) pages: Option<u32>,
     pub(super) released: Option<(Point, Span)>,
-    /// Where the text says that it may not come to exist.
-    pub(super) unsure: Option<Span>,
+    /// Where the text says that the step that makes it may fail.
+    may_fail: Option<Span>,
+    /// The process that makes it.
+    maker: Option<&'a str>,
 }
 
 /// The declarations of a scenario. If two have the same name, the first counts.
 pub(super) struct Names<'a> {
     processes: HashMap<&'a str, Process<'a>>,
     areas: Vec<Area<'a>>,
-    handles: HashMap<&'a str, Handle>,
+    handles: HashMap<&'a str, Handle<'a>>,
     registers: HashMap<&'a str, Span>,
 }
 
@@ -175,7 +181,13 @@ impl<'a> Names<'a> {
             cpus.entry(&cpu.name).or_insert(cpu.name.span);
         }
         let first = &scenario.setup.process.name;
-        let root = Process { made: Point::START, span: first.span, parent: None };
+        let root = Process {
+            made: Point::START,
+            span: first.span,
+            parent: None,
+            maker: None,
+            unsure: None,
+        };
         let mut names = Self {
             processes: HashMap::from([(first.as_str(), root)]),
             areas: Vec::new(),
@@ -188,6 +200,7 @@ impl<'a> Names<'a> {
                 names.declare(at, process, step, errors);
             }
         }
+        names.pass_on_doubt();
         for (name, handle) in &names.handles {
             // `read X` must have a single meaning.
             if let Some(area) = names.areas.iter().find(|area| area.name == *name) {
@@ -225,9 +238,11 @@ impl<'a> Names<'a> {
                 }
                 // A parent that is not known yet is an error elsewhere; leaving it out here keeps
                 // the family a tree.
-                let parent = process.map(|name| name.as_str());
-                let parent = parent.filter(|name| self.processes.contains_key(name));
-                self.processes.insert(child, Process { made: at, span: child.span, parent });
+                let maker = process.map(|name| name.as_str());
+                let parent = maker.filter(|name| self.processes.contains_key(name));
+                let unsure = step.may_fail.map(|failure| failure.span);
+                let process = Process { made: at, span: child.span, parent, maker, unsure };
+                self.processes.insert(child, process);
             }
             Action::Pin { grab, .. } => {
                 self.declare_handle(Kind::Pin, at, process, step, grab, errors)
@@ -254,7 +269,9 @@ impl<'a> Names<'a> {
             | Action::DeviceWrite { .. }
             | Action::Exit
             | Action::NumaScan { .. }
-            | Action::Migrate { .. } => {}
+            | Action::Migrate { .. }
+            | Action::Signal { .. }
+            | Action::Await { .. } => {}
         }
     }
 
@@ -273,9 +290,45 @@ impl<'a> Names<'a> {
         let length = process.and_then(|process| self.area(process, &grab.pages.area, at));
         let pages = length.map(|area| grab.pages.extent.resolve(area.pages).1);
         let span = grab.handle.span;
-        let unsure = step.may_fail.map(|failure| failure.span);
-        let handle = Handle { made: at, span, kind, pages, released: None, unsure };
+        let may_fail = step.may_fail.map(|failure| failure.span);
+        let maker = process.map(|name| name.as_str());
+        let handle = Handle { made: at, span, kind, pages, released: None, may_fail, maker };
         self.handles.insert(&grab.handle, handle);
+    }
+
+    /// Lets every process know of an ancestor that may not come to exist.
+    fn pass_on_doubt(&mut self) {
+        let children: Vec<&str> = self.processes.keys().copied().collect();
+        let mut settled: HashSet<&str> = HashSet::new();
+        for child in children {
+            // The ancestors up to one that is settled, or, if the text has no first one, to the
+            // first again.
+            let mut line = Vec::new();
+            let mut next = Some(child);
+            while let Some(name) = next.filter(|name| settled.insert(name)) {
+                line.push(name);
+                next = self.processes.get(name).and_then(|process| process.maker);
+            }
+            let mut doubt = next.and_then(|name| self.unsure_process(name));
+            for name in line.into_iter().rev() {
+                if let Some(process) = self.processes.get_mut(name) {
+                    doubt = process.unsure.or(doubt);
+                    process.unsure = doubt;
+                }
+            }
+        }
+    }
+
+    /// Where the text says that a process may not come to exist.
+    pub(super) fn unsure_process(&self, name: &str) -> Option<Span> {
+        self.processes.get(name)?.unsure
+    }
+
+    /// Where the text says that a handle may not come to exist: at the step that makes it, or at
+    /// the fork of the process that does.
+    pub(super) fn unsure_handle(&self, name: &str) -> Option<Span> {
+        let handle = self.handles.get(name)?;
+        handle.may_fail.or_else(|| self.unsure_process(handle.maker?))
     }
 
     pub(super) fn process(&self, name: &str) -> Option<&Process<'a>> {
@@ -337,7 +390,7 @@ impl<'a> Names<'a> {
         )
     }
 
-    pub(super) fn handle(&self, name: &str) -> Option<&Handle> {
+    pub(super) fn handle(&self, name: &str) -> Option<&Handle<'a>> {
         self.handles.get(name)
     }
 

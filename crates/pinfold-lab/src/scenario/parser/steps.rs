@@ -1,6 +1,6 @@
 //! The lines of `setup`, lanes and `after`.
 
-use super::super::ast::{Action, Dirty, Duration, Force, Grab, Path, Place, Runner, Step};
+use super::super::ast::{Action, Dirty, Duration, Force, Grab, Path, Place, Runner, Step, Sure};
 use super::super::error::{Code, Parsed, ScenarioError};
 use super::super::span::{Span, Spanned};
 use super::super::suggest::did_you_mean;
@@ -39,18 +39,24 @@ pub(super) fn step(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -
     let verb_at = cursor.here();
     let action = action(cursor, home, handles)?;
     let (mut fails, mut may_fail) = (None, None);
-    if cursor.accept("fails").is_some() {
+    if let Some(fail) = cursor.accept("fails") {
+        if action.must_be_sure() == Some(Sure::CannotFail) {
+            return Err(Box::new(unsure(&action, Sure::CannotFail, fail)));
+        }
         fails = Some(cursor.one_of("a kind of failure")?);
     } else if let Some(may) = cursor.accept("may") {
         let fail = cursor.keyword("fail")?;
-        if action.must_be_sure() {
-            return Err(Box::new(unsure(&action, may.to(fail))));
+        if let Some(sure) = action.must_be_sure() {
+            return Err(Box::new(unsure(&action, sure, may.to(fail))));
         }
         may_fail = Some(cursor.one_of("a kind of failure")?);
     }
     cursor.end()?;
     let span = cursor.since(start);
     match (home, &process) {
+        (Home::Alone, _) if action.signal().is_some() => {
+            return Err(Box::new(nothing_to_wait_for(&action, verb_at)));
+        }
         (Home::Alone, None) if action.needs_process() => {
             return Err(Box::new(
                 ScenarioError::new(
@@ -76,7 +82,7 @@ pub(super) fn step(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -
         _ => {}
     }
     if let Home::Lane(Runner::Device) = home
-        && !matches!(action, Action::DeviceRead { .. } | Action::DeviceWrite { .. })
+        && !action.suits_device()
     {
         return Err(Box::new(
             ScenarioError::new(
@@ -85,21 +91,39 @@ pub(super) fn step(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -
                 format!("a device cannot `{}`", action.verb()),
                 "not a step of a device",
             )
-            .help("a device does `read HANDLE` and `write HANDLE \"word\"`"),
+            .help(
+                "a device does `read HANDLE` and `write HANDLE \"word\"`, and signals and awaits",
+            ),
         ));
     }
     Ok(Step { process, action, fails, may_fail, span })
 }
 
-/// What an action makes must be known to read the rest of the scenario.
-fn unsure(action: &Action, at: Span) -> ScenarioError {
+/// The error for a step that says it may fail, or must, where it cannot.
+fn unsure(action: &Action, sure: Sure, at: Span) -> ScenarioError {
+    let verb = action.verb();
+    let (message, label, help) = match sure {
+        Sure::UsedElsewhere => (
+            format!("a `{verb}` cannot leave open whether it works"),
+            "what it makes is used elsewhere",
+            "say `fails NAME`, or give it what it needs to work",
+        ),
+        Sure::CannotFail => {
+            (format!("a `{verb}` cannot fail"), "nothing to expect", "leave this out")
+        }
+    };
+    ScenarioError::new(Code::Misplaced, at, message, label).help(help)
+}
+
+/// The error for a wait, or what ends it, where nothing else runs.
+fn nothing_to_wait_for(action: &Action, at: Span) -> ScenarioError {
     ScenarioError::new(
         Code::Misplaced,
         at,
-        format!("a `{}` cannot leave open whether it works", action.verb()),
-        "what it makes is used elsewhere",
+        format!("`{}` has no meaning here", action.verb()),
+        "runs alone",
     )
-    .help("say `fails NAME`, or give it what it needs to work")
+    .help("only lanes signal and wait: what `setup` does is done before they start")
 }
 
 fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<Action> {
@@ -138,6 +162,8 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<
             cursor.keyword("node")?;
             Action::Migrate { pages, node: cursor.number("a node number")? }
         }
+        Verb::Signal => Action::Signal { signal: cursor.new_name("a name for the signal")? },
+        Verb::Await => Action::Await { signal: cursor.name("a signal")? },
     })
 }
 

@@ -26,7 +26,11 @@ fn every_step_is_read() {
            migrate A to node 1 fails busy
            put h1
            fork D fails out-of-frames
+           fork E may fail out-of-frames
+           signal go
+           await go
            write A[0] \"x\" may fail no-access
+           read A[0] may fail exited
            unmap A
            exit",
     ));
@@ -61,7 +65,11 @@ fn every_step_is_read() {
             "migrate A to node 1 fails busy",
             "put h1",
             "fork D fails out-of-frames",
+            "fork E may fail out-of-frames",
+            "signal go",
+            "await go",
             "write A[0] \"x\" may fail no-access",
+            "read A[0] may fail exited",
             "unmap A",
             "exit",
         ]
@@ -91,6 +99,38 @@ fn a_name_that_a_pin_makes_is_read_through_the_handle() {
     assert!(matches!(scenario.lanes[0].steps[0].action, Action::DeviceRead { .. }));
     assert!(matches!(scenario.lanes[1].steps[1].action, Action::DeviceRead { .. }));
     assert!(matches!(scenario.lanes[1].steps[2].action, Action::Read { .. }));
+}
+
+#[test]
+fn lanes_wait_for_lanes_and_for_signals() {
+    let scenario = accepted(
+        "scenario s
+         setup
+           process P
+           P: map A 1 private rw
+           P: pin A write as h0
+         lane last: P on cpu0 after dma
+           read A
+         lane dma: device after first
+           await go
+           write h0 \"v\"
+           signal done
+         lane first: P
+           signal go
+         lane other: P
+           await done
+         always
+           h0 is P:A",
+    );
+    let after: Vec<Option<&str>> =
+        scenario.lanes.iter().map(|lane| lane.after.as_ref().map(|name| name.as_str())).collect();
+    assert_eq!(after, [Some("dma"), Some("first"), None, None]);
+    let text = format(&scenario);
+    assert!(text.contains("lane last: P on cpu0 after dma\n"), "{text}");
+    assert!(text.contains("lane dma: device after first\n  await go\n"), "{text}");
+    assert_eq!(accepted(&text), scenario);
+    let (read, _) = json::read(&json::write(&scenario).expect("a document")).expect("a scenario");
+    assert_eq!(read, scenario);
 }
 
 #[test]

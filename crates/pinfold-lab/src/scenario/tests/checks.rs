@@ -267,7 +267,7 @@ error[PF0122]: there may be no handle `h0` here
   --> test.pf:11:9
    |
 10 |   pin A[0] write as h0 may fail no-access
-   |                                 --------- the step that makes it may fail
+   |                                 --------- may fail, and then it is not made
 11 |   unpin h0
    |         ^^ needs a handle that there is for sure
    |
@@ -275,17 +275,158 @@ error[PF0122]: there may be no handle `h0` here
 "#]]
     );
     assert_data_eq!(
-        report(&around("", "  fork C may fail out-of-frames")),
+        report(&around("", "  map B 1 private rw may fail occupied")),
         str![[r#"
-error[PF0112]: a `fork` cannot leave open whether it works
-  --> test.pf:10:10
+error[PF0112]: a `map` cannot leave open whether it works
+  --> test.pf:10:22
    |
-10 |   fork C may fail out-of-frames
-   |          ^^^^^^^^ what it makes is used elsewhere
+10 |   map B 1 private rw may fail occupied
+   |                      ^^^^^^^^ what it makes is used elsewhere
    |
    = help: say `fails NAME`, or give it what it needs to work
 "#]]
     );
+}
+
+#[test]
+fn what_a_child_that_may_not_exist_makes_may_not_exist() {
+    let fork = "  fork C may fail out-of-frames";
+    let child = "lane child: C\n  fork D\nlane grandchild: D\n  pin A[0] write as h0\n  signal go";
+    let whole = |rest: &str| around("", &format!("{fork}\n{child}\n{rest}"));
+    accepted(&(whole("") + "  D:A[0] sees \"0\"\n  h0 sees \"0\"\n"));
+    for (rest, code) in [
+        ("lane dma: device\n  read h0", Code::UnknownHandle),
+        ("lane dma: device\n  await go", Code::EndlessWait),
+        ("lane late: P after grandchild\n  read A[0]", Code::EndlessWait),
+        ("after\n  C: read A[0]", Code::UnknownProcess),
+        ("after\n  D: read A[0]", Code::UnknownProcess),
+        ("after\n  unpin h0", Code::UnknownHandle),
+    ] {
+        assert_eq!(codes(&whole(rest)), [code], "{rest}");
+    }
+    // Whether the lane of the child comes before or after that of its parent in the text.
+    let first = format!("  read A[0]\n{child}\nlane last: P\n{fork}\nlane dma: device\n  read h0");
+    assert!(codes(&around("", &first)).contains(&Code::UnknownHandle));
+    assert_data_eq!(
+        report(&around("  P: fork C may fail out-of-frames\n  C: read A[0]", "")),
+        str![[r#"
+error[PF0121]: there may be no process `C` here
+ --> test.pf:9:3
+  |
+8 |   P: fork C may fail out-of-frames
+  |                      ------------- may fail, and then it is not made
+9 |   C: read A[0]
+  |   ^ needs a process that there is for sure
+  |
+  = help: give `C` a lane: it starts if the fork works
+"#]]
+    );
+}
+
+#[test]
+fn waits_have_an_end() {
+    let device = |lane: &str, rest: &str| around("", &format!("{lane}\nlane dma: device\n{rest}"));
+    accepted(&device("  signal go", "  await go"));
+    accepted(&device("  await back\n  signal go", "  signal back\n  await go"));
+    for (lane, rest) in [
+        ("  await back\n  signal go", "  await go\n  signal back"),
+        ("  await go\n  signal go", ""),
+        ("  await go\n  pin A[0] write as h0", "  read h0\n  signal go"),
+        ("  read A[0]\nlane two: P after two", ""),
+        ("  read A[0]\nlane two: P after three\nlane three: P after two", ""),
+        ("  await go\nlane two: P after one\n  signal go", ""),
+    ] {
+        let found = codes(&device(lane, rest));
+        assert!(
+            !found.is_empty() && found.iter().all(|code| *code == Code::EndlessWait),
+            "{found:?}"
+        );
+    }
+    assert_data_eq!(
+        report(&device("  await back\n  signal go", "  await go\n  signal back")),
+        str![[r#"
+error[PF0144]: nothing is sure to end the wait for the signal `back`
+  --> test.pf:10:9
+   |
+10 |   await back
+   |         ^^^^ may wait for ever
+   |
+   = help: what ends it stands behind this, or in a lane that waits itself or may not start
+
+error[PF0144]: nothing is sure to end the wait for the signal `go`
+  --> test.pf:13:9
+   |
+13 |   await go
+   |         ^^ may wait for ever
+   |
+   = help: what ends it stands behind this, or in a lane that waits itself or may not start
+"#]]
+    );
+}
+
+#[test]
+fn what_is_awaited_exists() {
+    assert_data_eq!(
+        report(&around("", "  signal done\nlane two: P after own\n  await dne\n  await other")),
+        str![[r#"
+error[PF0129]: there is no lane `own`
+  --> test.pf:11:19
+   |
+11 | lane two: P after own
+   |                   ^^^ unknown lane
+   |
+   = help: lanes: `one`, `two`
+
+error[PF0128]: no lane gives the signal `dne`
+  --> test.pf:12:9
+   |
+12 |   await dne
+   |         ^^^ would wait for ever
+   |
+   = help: did you mean `done`?
+
+error[PF0128]: no lane gives the signal `other`
+  --> test.pf:13:9
+   |
+13 |   await other
+   |         ^^^^^ would wait for ever
+   |
+   = help: signals: `done`
+"#]]
+    );
+}
+
+#[test]
+fn signals_and_waits_belong_to_lanes_and_do_not_fail() {
+    each_is_reported(
+        &[(Code::Misplaced, "  P: signal go", "signal"), (Code::Misplaced, "  await go", "await")],
+        |step| around(step, "  signal go"),
+    );
+    each_is_reported(
+        &[
+            (Code::Misplaced, "  signal go fails busy", "fails"),
+            (Code::Misplaced, "  await go may fail exited", "may fail"),
+            (Code::ReservedName, "  signal when", "when"),
+            (Code::Incomplete, "  signal", ""),
+        ],
+        |step| around("", &format!("{step}\nlane two: P\n  signal go")),
+    );
+}
+
+#[test]
+fn a_thousand_lanes_that_wait_for_each_other_are_no_burden() {
+    let mut lanes = String::new();
+    for lane in 0..2_000 {
+        lanes += &format!(
+            "lane l{lane}: P after l{}\n  await s{}\n  signal s{lane}\n",
+            lane + 1,
+            lane + 1
+        );
+    }
+    let source = around("", &format!("{lanes}lane l2000: P\n  signal s2000"));
+    accepted(&source);
+    let stuck = source.replace("lane l2000: P\n", "lane l2000: P after l0\n");
+    assert!(codes(&stuck).iter().all(|code| *code == Code::EndlessWait));
 }
 
 #[test]

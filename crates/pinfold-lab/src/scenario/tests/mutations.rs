@@ -6,7 +6,7 @@ use crate::SCENARIOS;
 use proptest::prelude::*;
 
 /// Words that a mutation may put somewhere.
-const PIECES: [&str; 26] = [
+const PIECES: [&str; 34] = [
     "lane",
     "setup",
     "always",
@@ -26,6 +26,14 @@ const PIECES: [&str; 26] = [
     "fail",
     "pin",
     "as",
+    "after",
+    "signal",
+    "await",
+    "times",
+    "slow-only",
+    "fork",
+    "exited",
+    "exit",
     "0",
     "4294967296",
     "0x",

@@ -69,7 +69,7 @@ error[PF0106]: `teleport` is not a step
    |   ^^^^^^^^ unknown step
    |
    = help: steps: `map`, `unmap`, `protect`, `advise`, `write`, `read`, `pin`, `get`,
-            `unpin`, `put`, `fork`, `exit`, `numa-scan`, `migrate`
+            `unpin`, `put`, `fork`, `exit`, `numa-scan`, `migrate`, `signal`, `await`
 "#]]
     );
 }
@@ -126,7 +126,7 @@ error[PF0112]: a device cannot `fork`
 6 |   fork C
   |   ^^^^ not a step of a device
   |
-  = help: a device does `read HANDLE` and `write HANDLE "word"`
+  = help: a device does `read HANDLE` and `write HANDLE "word"`, and signals and awaits
 "#]]
     );
 }

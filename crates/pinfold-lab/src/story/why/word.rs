@@ -1,12 +1,12 @@
 //! A word that is not where it was looked for: which store went where, and who had the page.
 
-use pinfold::rules::Switch;
+use pinfold::rules::{CowPublish, Switch};
 use pinfold::{EventKind, Pfn};
 
 use super::{DEPTH, Teller};
 use crate::about::{Page, Spot};
 use crate::journal::{PageView, Touch};
-use crate::scenario::{Action, Verb};
+use crate::scenario::{Access, Action, Force, Verb};
 use crate::story::ledger::Step;
 
 impl<'a> Teller<'a> {
@@ -106,7 +106,30 @@ impl<'a> Teller<'a> {
             sentence += &format!(", over \"{}\"", self.words.text(value));
         }
         self.say(line, format!("{sentence}."));
+        if let Some(handle) = &through {
+            self.taken_by_force(handle, place);
+        }
         self.reaches(spot, place, line, through.as_deref());
+    }
+
+    /// A forced write took a page that is not its owner's alone.
+    fn taken_by_force(&mut self, handle: &str, frame: Pfn) {
+        let Some((made, held)) = self.ledger.made(handle) else { return };
+        let Some(step) = self.ledger.step(made) else { return };
+        let (Action::Pin { grab, .. } | Action::Get { grab, .. }) = &*step.action else { return };
+        let forced = grab.force == Force::Override && grab.access.value == Access::Write;
+        let at = held.frames.iter().position(|pfn| *pfn == frame).unwrap_or(0) as u64;
+        let page = (held.space, held.pages.first_page().0 + at);
+        let taken = self.ledger.taken(made, frame);
+        let view = self.ledger.view(page, taken);
+        if !forced || view.has_write_bit() {
+            return;
+        }
+        let (cite, name) = (step.cite(), self.ledger.name(page, taken));
+        let what = if view.counts.is_none() { "the zero page " } else { "" };
+        let tag = self.tag(Switch::ForceWrite);
+        let sentence = format!("{cite} took {what}{frame} of {name} for writing by force ({tag}).");
+        self.say(taken, sentence);
     }
 
     /// The store that a word in a frame comes from, and the frame that it went to: copies hand
@@ -165,6 +188,11 @@ impl<'a> Teller<'a> {
             Spot::Handle(handle, _) => {
                 let Some((made, held)) = self.ledger.made(handle) else { return };
                 let page = (held.space, held.pages.first_page().0);
+                let taken = self.ledger.taken(made, frame);
+                if self.ledger.view(page, taken).frame() != Some(frame) {
+                    self.taken_too_late(handle, frame, page, taken);
+                    return;
+                }
                 let name = self.ledger.name(page, made);
                 let holders = self.ledger.holders(frame, stored);
                 let others: Vec<&String> =
@@ -232,8 +260,11 @@ impl<'a> Teller<'a> {
             _ => false,
         };
         let Some(step) = self.ledger.steps.iter().rev().find(reads) else { return };
-        let cite = step.cite();
+        let (cite, from) = (step.cite(), page_read(step));
         let Some((line, touch)) = self.ledger.load_of(step) else { return };
+        if let Some(page) = from.and_then(|name| self.ledger.page_named(&name)) {
+            self.read_elsewhere(page, touch.frame, line);
+        }
         let text = self.words.text(touch.value);
         let mut sentence = format!("{cite} found \"{text}\" in {}", touch.frame);
         let source = self.origin(touch.value, touch.word, touch.frame, line);
@@ -253,6 +284,32 @@ impl<'a> Teller<'a> {
             self.cited.insert(at);
         }
         self.say(line, format!("{sentence}."));
+    }
+
+    /// A read that went to a frame which its page had left: by an entry or a translation of before.
+    fn read_elsewhere(&mut self, page: Page, frame: Pfn, line: usize) {
+        let now = self.ledger.view(page, line).frame();
+        let Some(now) = now.filter(|now| *now != frame) else { return };
+        let before = self.ledger.changes(page).filter(|(at, _)| *at <= line);
+        let since = before.filter(|(_, view)| view.frame() == Some(now)).map(|(at, _)| at).min();
+        let Some(since) = since else { return };
+        let name = self.ledger.name(page, line);
+        let by = self.at(since);
+        let copied = self
+            .ledger
+            .events_near(since)
+            .into_iter()
+            .any(|(_, event)| matches!(event, EventKind::CowCopy { pfn, .. } if pfn == frame));
+        let early = match self.rules.cow_publish {
+            CowPublish::BeforeFlush => copied,
+            CowPublish::AfterFlush => false,
+        };
+        let mut sentence = format!("{by} had mapped {now} in place of {frame} in {name}");
+        if early {
+            let tag = self.tag(Switch::CowPublish);
+            sentence += &format!(", and flushed only after that ({tag})");
+        }
+        self.say(since, format!("{sentence}."));
     }
 
     /// A page has no write on record.
@@ -290,4 +347,11 @@ impl<'a> Teller<'a> {
         }
         self.say(lost, format!("{sentence}."));
     }
+}
+
+/// The page that a step reads, by the name under which it is watched.
+fn page_read(step: &Step) -> Option<String> {
+    let Action::Read { from, .. } = &*step.action else { return None };
+    let process = step.process.as_deref()?;
+    Some(format!("{process}:{}", from.name.value))
 }

@@ -227,6 +227,12 @@ impl<'a> Teller<'a> {
             "{} put a migration entry for {frame} in {name}, to move the page",
             self.at(entry)
         );
+        let pins = self.ledger.holders(frame, entry).pins;
+        if !pins.is_empty() {
+            // Later rules put the entry of a pinned page back.
+            let tag = self.tag(Switch::MigrationKind);
+            sentence += &format!(" that {} pins ({tag})", pins.join(", "));
+        }
         let step = self.ledger.step(entry).map(|step| (step.begins, step.ends));
         let busy = step.and_then(|(_, ends)| {
             (entry..=ends).find_map(|at| match self.ledger.event(at)? {

@@ -1,0 +1,210 @@
+//! `docs/events.md` against the table of events, and the table against what happens.
+//!
+//! The page is written from the table: a new event changes it, and this test fails until the page
+//! is written again, with `SNAPSHOTS=overwrite`.
+
+use pinfold::rules::PRESETS;
+use pinfold::{EventInfo, EventKind, Rules, Weight};
+use pinfold_lab::scenario::{Reach, Scenario, parse};
+use pinfold_lab::{Order, SCENARIOS, run};
+use snapbox::{assert_data_eq, file};
+use std::collections::BTreeSet;
+
+const HEAD: &str = "\
+# Events
+
+What the memory manager reports while it works, by the names that `reach` takes
+([scenario-language.md](scenario-language.md)). This page is written from the table in
+`crates/pinfold/src/event.rs`.
+
+An event with a line is shown in traces. One without is a point on the way to another event, for
+`reach` alone. Where a rule decides that the event happens rather than something else, it is named:
+`pinfold rules NAME` explains it. The last column gives the releases of Linux under whose rules the
+event can occur; `latest` is the newest of them, and `pinfold` the default of this project.
+
+| event | what happens | in traces | rule | can occur under |
+| --- | --- | --- | --- | --- |
+";
+
+fn rules(preset: &str) -> Rules {
+    Rules::parse(preset).expect("a preset")
+}
+
+/// The presets under which an event can occur, in words.
+fn releases(event: &EventInfo) -> String {
+    let occurs: Vec<bool> =
+        PRESETS.iter().map(|preset| event.occurs_under(&rules(preset))).collect();
+    let mut runs: Vec<String> = Vec::new();
+    let mut at = 0;
+    while at < occurs.len() {
+        let end = occurs[at..].iter().position(|other| *other != occurs[at]);
+        let end = at + end.unwrap_or(occurs.len() - at);
+        if occurs[at] {
+            runs.push(match (at, end) {
+                (0, end) if end == occurs.len() => "all".to_owned(),
+                (at, end) if end == occurs.len() => format!("{} on", PRESETS[at]),
+                (at, end) if end == at + 1 => PRESETS[at].to_owned(),
+                (at, end) => format!("{} to {}", PRESETS[at], PRESETS[end - 1]),
+            });
+        }
+        at = end;
+    }
+    if runs.is_empty() { "no release".to_owned() } else { runs.join(", ") }
+}
+
+#[test]
+fn the_page_lists_every_event_with_its_meaning_and_its_releases() {
+    let mut page = HEAD.to_owned();
+    for event in EventKind::ALL {
+        let shown = match event.weight {
+            Weight::Line => "line",
+            Weight::Passing => "",
+        };
+        let rule = event.rule.map(|rule| format!("`{}`", rule.name())).unwrap_or_default();
+        let doc = event.doc.trim();
+        assert!(doc.ends_with('.') && !doc.contains('|'), "{}: {doc}", event.name);
+        let cells = [&format!("`{}`", event.name), doc, shown, &rule, &releases(event)];
+        let cells =
+            cells.map(|cell| if cell.is_empty() { cell.to_owned() } else { format!(" {cell}") });
+        page += &format!("|{} |\n", cells.join(" |"));
+    }
+    assert_data_eq!(page, file!["../../../docs/events.md"].raw());
+}
+
+/// A scenario that wants every event reached.
+fn wanting_all(text: &str) -> Scenario {
+    let mut scenario = parse(text).expect("a scenario");
+    let all = EventKind::NAMES.iter().map(|name| format!("reach {name}\n"));
+    let wishes = format!(
+        "scenario s\nsetup\n  process P\nlane l: P\noutcome o otherwise\n{}",
+        all.collect::<String>()
+    );
+    let wishes: Vec<Reach> = parse(&wishes).expect("a scenario").reach;
+    scenario.reach = wishes;
+    scenario
+}
+
+/// What no shipped incident does.
+const OTHER: [&str; 4] = [
+    "
+scenario shared
+machine
+  nodes 2
+  cpu cpu0 node 0
+  cpu cpu1 node 1
+setup
+  process P on cpu0
+  P: map S 2 shared rw
+  P: map A 1 private rw
+  P: map B 1 private rw
+  P: write A \"a\"
+lane one: P on cpu0
+  write S[0] \"s\"
+  read S[1]
+  read B
+  pin A write longterm as h0
+  unpin h0
+  unmap S
+lane two: P on cpu1
+  read S[0] may fail no-access
+  migrate A to node 1
+  write A \"b\"
+  numa-scan
+  read A
+outcome all otherwise
+",
+    "
+scenario unshared
+machine
+  nodes 2
+  migrate-passes 1
+  cpu cpu0 node 0
+  cpu cpu1 node 1
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A \"a\"
+  P: fork C
+  P: map B 1 private rw
+  P: write B \"b\"
+lane one: P on cpu0
+  pin A read longterm as h0
+  fork D
+  pin B write as h1
+  fork E
+  unpin h1
+  migrate B to node 1
+  read B
+lane two: C on cpu1
+  exit
+lane three: P on cpu1
+  read B
+  numa-scan
+  pin A read longterm as h2
+outcome all otherwise
+",
+    "
+scenario alone
+setup
+  process P
+  P: map A 1 private rw
+  P: write A \"a\"
+  P: fork C
+  C: exit
+lane one: P
+  write A \"b\"
+outcome all otherwise
+",
+    "
+scenario moving
+machine
+  nodes 2
+  migrate-passes 20
+  cpu cpu0 node 0
+  cpu cpu1 node 1
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A \"a\"
+  P: get A write as h0
+lane one: P on cpu0
+  migrate A to node 1
+lane two: P on cpu1
+  numa-scan
+  protect A ro
+  protect A rw
+  numa-scan
+outcome all otherwise
+",
+];
+
+/// Orders of each scenario under each preset: at least so many, and more while something that can
+/// happen has not.
+const SEEDS: u64 = 20;
+const MOST_SEEDS: u64 = 1_000;
+
+#[test]
+fn what_the_table_rules_out_never_happens_and_what_it_allows_does() {
+    let scenarios: Vec<Scenario> =
+        SCENARIOS.iter().map(|file| file.text).chain(OTHER).map(wanting_all).collect();
+    for preset in PRESETS {
+        let rules = rules(preset);
+        let can: BTreeSet<String> = EventKind::ALL
+            .iter()
+            .filter(|event| event.occurs_under(&rules))
+            .map(|event| event.name.to_owned())
+            .collect();
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        for seed in 0..MOST_SEEDS {
+            if seed >= SEEDS && seen.is_superset(&can) {
+                break;
+            }
+            for scenario in &scenarios {
+                let report = run(scenario, "test.pf", &rules, Order::Seed(seed));
+                let met = report.reached.into_iter().filter(|goal| goal.count > 0);
+                seen.extend(met.map(|goal| goal.what));
+            }
+        }
+        assert_eq!(seen, can, "under {preset}");
+    }
+}
