@@ -42,6 +42,9 @@ pub(crate) enum Command {
     Rules(RulesArgs),
     /// Write scenario files in their canonical form
     Fmt(FmtArgs),
+    /// Carry out scenarios for `check --on linux`, which starts this
+    #[command(hide = true)]
+    LinuxAgent,
 }
 
 impl Command {
@@ -53,7 +56,7 @@ impl Command {
             Self::Merge(args) => args.format,
             Self::Replay(args) => args.format,
             Self::Matrix(args) => args.format,
-            Self::Rules(_) | Self::Fmt(_) => Format::Human,
+            Self::Rules(_) | Self::Fmt(_) | Self::LinuxAgent => Format::Human,
         }
     }
 }
@@ -118,12 +121,18 @@ pub(crate) struct CheckArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Rule sets separated by commas (an override joins the set before it), or `all` presets
-    #[arg(long, value_name = "RULES", default_value = "pinfold")]
+    /// [default: pinfold; with --on those of the kernel's release]
+    #[arg(long, value_name = "RULES")]
     pub(crate) rules: Vec<String>,
     #[command(flatten)]
     pub(crate) search: SearchArgs,
     #[command(flatten)]
     pub(crate) division: DivisionArgs,
+    #[command(flatten)]
+    pub(crate) kernel: KernelArgs,
+    /// Go on after a failure, so that the table of outcomes has all of them
+    #[arg(long, conflicts_with_all = ["jobs", "shard", "checkpoint", "resume", "on"])]
+    pub(crate) all_outcomes: bool,
     /// Where a single check saves its failing execution, in a directory named by its id
     #[arg(long, value_name = "DIR", default_value = SAVED)]
     pub(crate) save: PathBuf,
@@ -136,6 +145,60 @@ pub(crate) struct CheckArgs {
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+}
+
+/// A check on a real kernel.
+#[derive(Debug, Args)]
+pub(crate) struct KernelArgs {
+    /// Carry the scenarios out on this kernel (`linux`) and compare with the model under its rules
+    ///
+    /// Forks processes of its own, maps a few pages in each, and makes pipes and io_uring rings; all
+    /// of it is gone afterwards. Changes no setting of the system and needs no privilege; only root
+    /// can compare frames that are not pinned. What cannot be done here is skipped with the reason.
+    #[arg(long, value_name = "WHERE", help_heading = "On a real kernel",
+          conflicts_with_all = ["jobs", "shard", "checkpoint", "resume"])]
+    pub(crate) on: Option<Where>,
+    /// With --on, how often the lanes run at the same time
+    #[arg(long, value_name = "N", requires = "on", default_value_t = 200,
+          help_heading = "On a real kernel", value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pub(crate) trials: u32,
+    /// With --on, what is tried: whole steps in every order, lanes at the same time, or both
+    #[arg(long, value_enum, value_name = "KIND", requires = "on", default_value_t,
+          help_heading = "On a real kernel")]
+    pub(crate) orders: OrdersArg,
+}
+
+/// On which kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Where {
+    /// That of this machine.
+    Here,
+    /// One that would be started in a virtual machine.
+    Image(PathBuf),
+}
+
+impl std::str::FromStr for Where {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "linux" => Ok(Self::Here),
+            Some(("linux", image)) if !image.is_empty() => Ok(Self::Image(image.into())),
+            _ => Err("`linux` is needed, or `linux:IMAGE`".to_owned()),
+        }
+    }
+}
+
+/// What is tried on a real kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OrdersArg {
+    /// Whole steps, in every order
+    Whole,
+    /// The lanes at the same time
+    Free,
+    /// Both
+    #[default]
+    All,
 }
 
 /// How a check is divided, among threads and machines and in time.

@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         Command::Matrix(args) => cmd::matrix::matrix(&args, &mut console),
         Command::Rules(args) => cmd::rules::rules(&args, &mut console),
         Command::Fmt(args) => cmd::fmt::fmt(&args, &mut console),
+        Command::LinuxAgent => cmd::kernel::agent(),
     };
     match answer {
         Ok(code) => ExitCode::from(code),

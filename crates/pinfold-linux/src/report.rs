@@ -186,6 +186,17 @@ pub struct KernelReport {
 }
 
 impl KernelReport {
+    /// A report on a scenario that was not carried out, for this reason.
+    pub fn refused(
+        scenario: &str,
+        path: &str,
+        kernel: Kernel,
+        verdict: Verdict,
+        why: &str,
+    ) -> Self {
+        Self::empty(scenario, path, kernel, Features::default()).because(verdict, why)
+    }
+
     /// A report that says nothing yet of what was found.
     pub(crate) fn empty(scenario: &str, path: &str, kernel: Kernel, features: Features) -> Self {
         Self {

@@ -4,6 +4,7 @@ pub(crate) mod campaign;
 pub(crate) mod check;
 mod expect;
 pub(crate) mod fmt;
+pub(crate) mod kernel;
 pub(crate) mod matrix;
 pub(crate) mod replay;
 pub(crate) mod rules;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::options::CheckOptions;
 use super::prepared::Prepared;
 use super::trial::{Keep, Trial};
+use crate::report::{Outcome, Report};
 
 /// The label of an execution in which a step did not do what it should.
 pub const FAILED: &str = "failed";
@@ -62,6 +63,18 @@ impl Ends {
             sum.found = sum.found.saturating_add(met.found);
         }
         outcomes
+    }
+}
+
+impl Report {
+    /// Takes over the outcomes of a search that went on after failures.
+    pub fn take_outcomes(&mut self, ends: &Ends) {
+        let outcomes = ends.outcomes().into_iter();
+        let told = outcomes.map(|(label, met)| Outcome {
+            label: label.to_owned(),
+            count: met.executions,
+        });
+        self.outcomes = told.collect();
     }
 }
 
