@@ -163,8 +163,14 @@ pub(crate) struct KernelArgs {
           help_heading = "On a real kernel", value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub(crate) trials: u32,
     /// With --on, what is tried: whole steps in every order, lanes at the same time, or both
-    #[arg(long, value_enum, value_name = "KIND", requires = "on", default_value_t,
-          help_heading = "On a real kernel")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KIND",
+        requires = "on",
+        default_value_t,
+        help_heading = "On a real kernel"
+    )]
     pub(crate) orders: OrdersArg,
 }
 

@@ -331,6 +331,11 @@ impl Act {
         }
     }
 
+    /// Whether the step is meaningless without a process. Steps on handles and signals need none.
+    pub fn needs_process(&self) -> bool {
+        self.uses_handle().is_none() && !matches!(self, Self::Signal(_) | Self::Await(_))
+    }
+
     /// The handle that the step makes.
     pub fn makes_handle(&self) -> Option<usize> {
         match self {

@@ -193,9 +193,10 @@ fn rows(question: &Question<'_>, seen: &Seen) -> Vec<Row> {
             seen: padded(known(ended).map_or(&[], |(_, counts)| counts)),
         })
         .collect();
-    let others = seen.outcomes.iter().filter(|(outcome, _)| {
-        !outcome.is_known() || !is_allowed(outcome, ends)
-    });
+    let others = seen
+        .outcomes
+        .iter()
+        .filter(|(outcome, _)| !outcome.is_known() || !is_allowed(outcome, ends));
     rows.extend(others.map(|(outcome, counts)| Row {
         outcome: match outcome.is_known() {
             true => outcome.told(plan),

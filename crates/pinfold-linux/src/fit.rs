@@ -33,7 +33,8 @@ pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
     let mut missing = Vec::new();
     let nodes = plan.steps().any(|step| matches!(step.act, Act::Migrate(..) | Act::NumaScan(_)));
     if nodes && plan.nodes > features.nodes {
-        let why = format!("{} memory nodes are needed, and there are {}", plan.nodes, features.nodes);
+        let why =
+            format!("{} memory nodes are needed, and there are {}", plan.nodes, features.nodes);
         missing.push(whole(&why));
     }
     for step in plan.steps() {
@@ -68,7 +69,8 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
             (pages > most).then(|| format!("{pages} references: a pipe here holds at most {most}"))
         }),
         Act::DeviceStore(spot, _) => {
-            let get = |step: &ResolvedStep| matches!(step.act, Act::Get(take) if take.handle == spot.of);
+            let get =
+                |step: &ResolvedStep| matches!(step.act, Act::Get(take) if take.handle == spot.of);
             plan.steps()
                 .any(get)
                 .then(|| "no system call writes through an ordinary reference kept".to_owned())
@@ -107,20 +109,27 @@ fn way(take: Take) -> Option<String> {
 
 /// Why lanes must not run freely, although whole steps are exact: then only these are tried.
 pub(crate) fn only_whole(plan: &Resolved) -> Option<String> {
-    let writes = |step: &ResolvedStep| {
-        matches!(step.act, Act::Get(Take { access: Access::Write, .. }))
-    };
+    let writes =
+        |step: &ResolvedStep| matches!(step.act, Act::Get(Take { access: Access::Write, .. }));
     let mut steps = plan.lanes.iter().flat_map(|lane| &lane.steps);
     if let Some(step) = steps.find(|step| writes(step)) {
         let why = "is a store and then a reference, not one step";
         return Some(format!("no free runs: {} {why}", step.text));
     }
-    let exits = |lane: &ResolvedLane| lane.steps.iter().any(|step| step.act == Act::Exit);
-    let shared = |lane: &&ResolvedLane| {
-        exits(lane) && plan.lanes.iter().filter(|other| other.process == lane.process).count() > 1
+    let ends = |(at, lane): &(usize, &ResolvedLane)| {
+        let exit = lane.steps.iter().position(|step| step.act == Act::Exit);
+        exit.is_some_and(|exit| {
+            let more = exit + 1 < lane.steps.len();
+            let others =
+                plan.lanes.iter().filter(|other| other.process == lane.process).count() > 1;
+            more || others || plan.lanes.iter().any(|other| other.after == Some(*at))
+        })
     };
-    plan.lanes.iter().find(shared).map(|lane| {
-        format!("no free runs: {} ends lanes in the middle of a step", lane.name)
+    plan.lanes.iter().enumerate().find(ends).map(|(_, lane)| {
+        format!(
+            "no free runs: lane {} ends its process while a lane may be inside a step",
+            lane.name
+        )
     })
 }
 

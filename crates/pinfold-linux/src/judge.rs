@@ -59,13 +59,16 @@ fn holds_if_made(found: &[Found], stated: &Stated) -> Option<bool> {
 /// How a trial ended: INV-JUDGE-1.
 pub(crate) fn outcome(plan: &Resolved, seen: &Observation) -> Outcome {
     if !seen.failed.is_empty() {
-        let mut failed: Vec<String> = seen.failed.iter().map(|failed| failed.step.clone()).collect();
+        let mut failed: Vec<String> =
+            seen.failed.iter().map(|failed| failed.step.clone()).collect();
         failed.sort();
         return Outcome { label: Some(FAILED.to_owned()), broken: Vec::new(), failed };
     }
     let broken = plan.always.iter().map(|claim| {
         let kept = match claim.mode {
-            ClaimMode::Holds => all(claim.facts.iter().map(|fact| holds_if_made(&seen.facts, fact))),
+            ClaimMode::Holds => {
+                all(claim.facts.iter().map(|fact| holds_if_made(&seen.facts, fact)))
+            }
             ClaimMode::Never => {
                 all(claim.facts.iter().map(|fact| holds(&seen.facts, fact))).map(|holds| !holds)
             }

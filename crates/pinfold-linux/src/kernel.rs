@@ -57,9 +57,9 @@ pub fn rules_of(release: &str) -> Result<(Rules, String), String> {
         return Err(format!("the release \"{release}\" does not begin with two numbers"));
     };
     let patch = numbers.next().and_then(Result::ok).unwrap_or(0);
-    let stable = STABLE.iter().find(|(series, of, from, _)| {
-        (*series, *of) == (major, minor) && patch >= *from
-    });
+    let stable = STABLE
+        .iter()
+        .find(|(series, of, from, _)| (*series, *of) == (major, minor) && patch >= *from);
     if let Some((.., text)) = stable {
         let rules = Rules::parse(text).map_err(|why| why.to_string())?;
         return Ok((rules, format!("those of the stable series {major}.{minor}")));
@@ -77,9 +77,9 @@ pub fn rules_of(release: &str) -> Result<(Rules, String), String> {
 /// Whether a release is newer than the newest whose rules are known.
 fn is_newer(major: u32, minor: u32) -> bool {
     let name = Rules::parse("latest").map(|rules| rules.to_string()).unwrap_or_default();
-    let mut numbers = name.split(|other: char| !other.is_ascii_digit()).filter_map(|number| {
-        number.parse::<u32>().ok()
-    });
+    let mut numbers = name
+        .split(|other: char| !other.is_ascii_digit())
+        .filter_map(|number| number.parse::<u32>().ok());
     match (numbers.next(), numbers.next()) {
         (Some(known), Some(of)) => (major, minor) > (known, of),
         _ => major >= 7,

@@ -50,10 +50,7 @@ pub use report::{Allowed, Beyond, FORMAT, KernelReport, Layer, Row, Verdict};
 /// # Errors
 /// When the output cannot be used.
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")))]
-pub fn serve(
-    _: impl std::io::BufRead,
-    mut output: impl std::io::Write,
-) -> std::io::Result<()> {
+pub fn serve(_: impl std::io::BufRead, mut output: impl std::io::Write) -> std::io::Result<()> {
     let unable = Some("the agent is built for Linux on x86-64 with glibc only".to_owned());
     let features = job::Features { protocol: job::PROTOCOL, unable, ..job::Features::default() };
     let line = serde_json::to_string(&job::Say::Ready(features))?;

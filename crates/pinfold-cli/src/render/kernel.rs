@@ -60,8 +60,7 @@ fn reason(missing: &pinfold_linux::Missing) -> String {
 /// A report in full; `saved` is where the trial is that the model forbids.
 pub(crate) fn draw(report: &KernelReport, saved: Option<&str>, look: &Look) -> String {
     let head = format!("{}  {}", report.scenario, report.path);
-    let mut lines =
-        vec![format!("{}{}", word(report, look), clean(&head, look).trim_end())];
+    let mut lines = vec![format!("{}{}", word(report, look), clean(&head, look).trim_end())];
     lines.push(format!("{}{}", pad("", WORD), report.verdict.meaning()));
     lines.push(String::new());
     lines.extend(table(report, look));
@@ -71,9 +70,14 @@ pub(crate) fn draw(report: &KernelReport, saved: Option<&str>, look: &Look) -> S
     if let Some(beyond) = &report.beyond {
         let mut what = vec![format!("{}", beyond.conduct)];
         what.extend(beyond.failed.iter().cloned());
-        what.extend(beyond.plan.facts.iter().zip(&beyond.facts).map(|(look, found)| {
-            format!("{look:?}: {}", found.what)
-        }));
+        what.extend(
+            beyond
+                .plan
+                .facts
+                .iter()
+                .zip(&beyond.facts)
+                .map(|(look, found)| format!("{look:?}: {}", found.what)),
+        );
         for (at, what) in what.iter().enumerate() {
             lines.extend(labelled(if at == 0 { "first" } else { "" }, what, look));
         }
@@ -126,16 +130,21 @@ fn table(report: &KernelReport, look: &Look) -> Vec<String> {
     let widest = report.rows.iter().map(|row| width(&clean(&row.outcome, look))).max().unwrap_or(0);
     let column = widest.clamp(7, room);
     let mut heads = vec![pad("outcome", column + 2), pad("model", MODEL)];
-    heads.extend(report.layers.iter().zip(&seen).map(|(layer, columns)| {
-        format!("  {}", pad_left(&layer.name, *columns))
-    }));
+    heads.extend(
+        report
+            .layers
+            .iter()
+            .zip(&seen)
+            .map(|(layer, columns)| format!("  {}", pad_left(&layer.name, *columns))),
+    );
     let mut lines = vec![look.paint(Tone::Head, heads.concat().trim_end())];
     for row in &report.rows {
         let model = row.model.map_or("", Allowed::as_str);
-        let counts = row.seen.iter().zip(&report.layers).zip(&seen).map(|((seen, layer), columns)| {
-            let count = format!("{}/{}", thousands(*seen), thousands(layer.trials));
-            format!("  {}", pad_left(&count, *columns))
-        });
+        let counts =
+            row.seen.iter().zip(&report.layers).zip(&seen).map(|((seen, layer), columns)| {
+                let count = format!("{}/{}", thousands(*seen), thousands(layer.trials));
+                format!("  {}", pad_left(&count, *columns))
+            });
         let counts = counts.collect::<String>();
         for (at, part) in fold(&clean(&row.outcome, look), column, 2).iter().enumerate() {
             lines.push(match at {

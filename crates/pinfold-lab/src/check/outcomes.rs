@@ -70,10 +70,8 @@ impl Report {
     /// Takes over the outcomes of a search that went on after failures.
     pub fn take_outcomes(&mut self, ends: &Ends) {
         let outcomes = ends.outcomes().into_iter();
-        let told = outcomes.map(|(label, met)| Outcome {
-            label: label.to_owned(),
-            count: met.executions,
-        });
+        let told =
+            outcomes.map(|(label, met)| Outcome { label: label.to_owned(), count: met.executions });
         self.outcomes = told.collect();
     }
 }

@@ -135,7 +135,10 @@ impl Trial {
         let scenario = Arc::clone(&self.plan.scenario);
         self.claims.clear();
         if let Some(message) = world.state.borrow().failed.first() {
-            return (FAILED.to_owned(), vec![Finding { oracle: Oracle::Step, what: message.clone() }]);
+            return (
+                FAILED.to_owned(),
+                vec![Finding { oracle: Oracle::Step, what: message.clone() }],
+            );
         }
         for step in &scenario.after {
             if let Err(message) = world.alone(step) {

@@ -280,9 +280,7 @@ impl Names {
                 Some(pages) => Some(self.pages(own()?, pages)?),
                 None => None,
             }),
-            Action::Migrate { pages, node } => {
-                Act::Migrate(self.pages(own()?, pages)?, node.value)
-            }
+            Action::Migrate { pages, node } => Act::Migrate(self.pages(own()?, pages)?, node.value),
             Action::Signal { signal } => Act::Signal(self.signal(signal)?),
             Action::Await { signal } => Act::Await(self.signal(signal)?),
         })
@@ -304,11 +302,7 @@ impl Names {
         steps.map(|(process, step)| self.step(process, step)).collect()
     }
 
-    fn lane(
-        &self,
-        scenario: &Scenario,
-        lane: &scenario::Lane,
-    ) -> Result<ResolvedLane, Unresolved> {
+    fn lane(&self, scenario: &Scenario, lane: &scenario::Lane) -> Result<ResolvedLane, Unresolved> {
         let cpu = match &lane.runner {
             Runner::Process { cpu, .. } => scenario.cpu_index(cpu.as_ref()).unwrap_or(0),
             Runner::Device => 0,

@@ -76,9 +76,8 @@ fn features(unable: Option<String>) -> Features {
 
 /// The most pages that a pipe may have, of those that are worth a question.
 fn pipe_pages() -> usize {
-    let allowed = |pages: &usize| {
-        sys::pipe().is_ok_and(|pipe| sys::widen(pipe.1.as_fd(), *pages).is_ok())
-    };
+    let allowed =
+        |pages: &usize| sys::pipe().is_ok_and(|pipe| sys::widen(pipe.1.as_fd(), *pages).is_ok());
     [16_384, 4_096, 1_024, 256, 16].into_iter().find(allowed).unwrap_or(0)
 }
 
@@ -89,9 +88,8 @@ fn nodes() -> Vec<Vec<usize>> {
         let path = format!("/sys/devices/system/node/node{node}/cpulist");
         Some(crate::kernel::listed(fs::read_to_string(path).ok()?.trim()))
     });
-    let mut nodes: Vec<Vec<usize>> = listed
-        .map(|cpus| cpus.into_iter().filter(|cpu| own.contains(cpu)).collect())
-        .collect();
+    let mut nodes: Vec<Vec<usize>> =
+        listed.map(|cpus| cpus.into_iter().filter(|cpu| own.contains(cpu)).collect()).collect();
     if nodes.is_empty() {
         nodes.push(own);
     }

@@ -165,9 +165,12 @@ impl Stage {
             let number = cast.first_step(lane) + next[lane];
             next[lane] += 1;
             sys::drain();
-            let done = match planned.process.is_some_and(|process| self.is_gone(process)) {
-                true => Did::Failed(Failure::Exited),
-                false => self.ask(Role::Lane(lane), Question::Step(number))?,
+            let gone = planned.process.is_some_and(|process| self.is_gone(process));
+            let done = match (gone, step.act.needs_process()) {
+                (true, true) => Did::Failed(Failure::Exited),
+                // What needs no process goes on without it, and the agent can do it as well.
+                (true, false) => cast.carry_out(number),
+                (false, _) => self.ask(Role::Lane(lane), Question::Step(number))?,
             };
             self.meet(step)?;
             if let Some(what) = fault(&cast.plan, step, done) {

@@ -91,7 +91,8 @@ pub(super) fn map(range: Range, protection: Protection, sharing: Sharing) -> Res
     };
     let flags = kind | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: INV-SYS-1; and the flag refuses to replace anything.
-    let at = unsafe { libc::mmap(range.pointer(), range.bytes(), rights(protection), flags, -1, 0) };
+    let at =
+        unsafe { libc::mmap(range.pointer(), range.bytes(), rights(protection), flags, -1, 0) };
     if at == libc::MAP_FAILED { Err(errno()) } else { Ok(()) }
 }
 
@@ -122,7 +123,8 @@ pub(super) fn advise(range: Range, advice: Advice) -> Result<(), Errno> {
 
 /// Moves the pages to a node, those of other processes' too where that is allowed.
 pub(super) fn migrate(range: Range, node: u32) -> Result<(), Errno> {
-    let pages: [u64; STAGE_PAGES as usize] = std::array::from_fn(|at| range.start + at as u64 * PAGE);
+    let pages: [u64; STAGE_PAGES as usize] =
+        std::array::from_fn(|at| range.start + at as u64 * PAGE);
     match move_pages(&pages[..range.pages as usize], node, MOVE_ALL) {
         Err(libc::EPERM) => move_pages(&pages[..range.pages as usize], node, MOVE),
         other => other,
@@ -310,15 +312,7 @@ pub(super) fn ring_enter(ring: BorrowedFd<'_>) -> Result<(), Errno> {
     loop {
         // SAFETY: reads and writes the queues only, and what the entry says; see `Ring`.
         let entered = unsafe {
-            libc::syscall(
-                libc::SYS_io_uring_enter,
-                ring.as_raw_fd(),
-                1,
-                1,
-                GET_EVENTS,
-                no_mask,
-                0,
-            )
+            libc::syscall(libc::SYS_io_uring_enter, ring.as_raw_fd(), 1, 1, GET_EVENTS, no_mask, 0)
         };
         match checked(entered) {
             Err(libc::EINTR) => {}
