@@ -70,7 +70,7 @@ pub fn skipped(
     let missing = fit::missing(plan, features);
     let verdict = Verdict::Skip;
     let report = KernelReport::empty(&plan.scenario, path, kernel.clone(), features.clone());
-    (!missing.is_empty()).then(|| KernelReport { verdict, missing, ..report })
+    if missing.is_empty() { None } else { Some(KernelReport { verdict, missing, ..report }) }
 }
 
 /// Carries the scenario out and compares.

@@ -29,11 +29,15 @@ const DONE: &str = "done";
 
 /// Whether all of several hold, some of which may be unknown.
 fn all(facts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
-    facts.fold(Some(true), |so_far, fact| match (so_far, fact) {
-        (Some(false), _) | (_, Some(false)) => Some(false),
-        (None, _) | (_, None) => None,
-        (Some(true), Some(true)) => Some(true),
-    })
+    let mut unknown = false;
+    for fact in facts {
+        match fact {
+            Some(false) => return Some(false),
+            Some(true) => {}
+            None => unknown = true,
+        }
+    }
+    (!unknown).then_some(true)
 }
 
 /// Whether a fact holds. What is about something that was not made does not.
