@@ -425,6 +425,10 @@ pub(crate) struct SearchArgs {
     /// Cut an execution off after this many steps
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_steps: Option<u32>,
+    /// MiB in which an exhaustive search remembers the states that it has explored, so as not to
+    /// explore them again; 0 remembers none
+    #[arg(long, value_name = "MIB", default_value_t = pinfold_lab::REMEMBER >> 20)]
+    pub(crate) remember: usize,
     /// Stop after this time, for each scenario and rule set; with --resume after as much more
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) time: Option<Duration>,
@@ -459,6 +463,7 @@ impl SearchArgs {
         options.config.locks = self.locks.unwrap_or_default().form();
         options.config.max_executions = self.max_executions;
         options.config.deadline = self.time;
+        options.remember = self.remember.saturating_mul(1 << 20);
         let steps = options.config.max_steps;
         match self.pct {
             // One change of priority fewer than the depth.

@@ -58,7 +58,8 @@ fn interrupted(mut child: Child, signal: &str) -> (Output, String) {
     let mut told = BufReader::new(child.stderr.take().unwrap());
     let mut stderr = String::new();
     told.read_line(&mut stderr).unwrap();
-    assert!(stderr.contains("long under "), "{stderr}");
+    // A long line leaves the name of the rules out.
+    assert!(stderr.contains("long under"), "{stderr}");
     let kill = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
     told.read_to_string(&mut stderr).unwrap();

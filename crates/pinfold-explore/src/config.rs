@@ -5,6 +5,7 @@ use crate::{
     job::{Job, Range},
     model::Model,
     position::{Position, Stand},
+    search::States,
     time::TimeSource,
     watch::Watch,
 };
@@ -122,6 +123,9 @@ pub struct Config {
     /// Resume from here instead of starting from the beginning: [`crate::Report::position`] of the
     /// same search and job.
     pub resume: Option<Position>,
+    /// Remember the states that were explored, here, so that none is explored twice. Only an
+    /// exhaustive search without a bound under [`Model::Sc`] does so; others take no notice.
+    pub states: Option<States>,
     /// The most executions to make.
     pub max_executions: Option<u64>,
     /// Stop when this budget is spent; other explorations may draw on it, too.
@@ -151,6 +155,7 @@ impl Default for Config {
             search: Search::Exhaustive { preemptions: None },
             job: None,
             resume: None,
+            states: None,
             max_executions: None,
             budget: None,
             max_steps: 10_000,

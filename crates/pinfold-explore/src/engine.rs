@@ -17,6 +17,7 @@ mod step;
 use crate::{
     config::LockForm,
     lane::{LaneSet, MAX_LANES, NewLane},
+    ledger::Ledger,
     lock::Locks,
     memory::Memory,
     model::Model,
@@ -26,7 +27,7 @@ use crate::{
     record::Recorder,
     report::FailureKind,
     schedule::Choice,
-    search::{Moment, Pick, Strategy, Touch},
+    search::{Moment, Past, Pick, Strategy, Touch},
     watch::Watch,
 };
 use corosensei::Yielder;
@@ -50,6 +51,8 @@ pub(crate) enum End {
     Failed { kind: FailureKind, lane: usize, message: String },
     /// Other executions cover everything that could follow.
     Redundant,
+    /// Everything that could follow has followed the same state elsewhere.
+    Remembered,
     /// The step limit was reached.
     Truncated,
     /// It was interrupted: [`Watch`].
@@ -67,6 +70,8 @@ pub(crate) struct Engine {
     max_steps: u32,
     lock_form: LockForm,
     objects: Objects,
+    /// Kept if the search remembers states.
+    ledger: Option<Ledger>,
     memory: Memory,
     locks: Locks,
     roster: Roster,
@@ -114,6 +119,7 @@ impl Engine {
         lock_form: LockForm,
         max_steps: u32,
     ) -> Self {
+        let ledger = strategy.remembers().then(Ledger::default);
         Self {
             strategy,
             recorder: None,
@@ -121,6 +127,7 @@ impl Engine {
             max_steps,
             lock_form,
             objects: Objects::default(),
+            ledger,
             memory: Memory::new(model),
             locks: Locks::default(),
             roster: Roster::default(),
@@ -148,6 +155,7 @@ impl Engine {
     pub(crate) fn begin(&mut self) {
         self.objects.clear();
         self.memory.begin();
+        self.ledger.iter_mut().for_each(Ledger::begin);
         self.locks.clear();
         self.roster.clear();
         self.unborn.clear();
@@ -165,6 +173,7 @@ impl Engine {
     pub(crate) fn lanes(&mut self, names: Vec<String>) {
         self.memory.lanes(names.len());
         self.strategy.begin(names.len());
+        self.ledger.iter_mut().for_each(|ledger| ledger.lanes(names.len()));
         for name in names {
             self.roster.add(name, |_| false);
         }
@@ -182,6 +191,9 @@ impl Engine {
             return number;
         };
         self.memory.spawn(self.current, place);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.spawn(self.current, place, number);
+        }
         self.strategy.spawned(place, number);
         self.unborn.push_back((place, new));
         self.ready = Ready::NotAll;
@@ -236,23 +248,36 @@ impl Engine {
     }
 
     pub(crate) fn cell(&mut self, addr: usize, now: u64) -> Object {
-        let known = self.objects.count();
-        let cell = self.objects.number(Kind::Cell, addr);
-        if self.objects.count() > known {
-            self.memory.find(cell, addr);
-        }
-        self.memory.meet(cell, now);
+        let cell = self.object(Kind::Cell, addr);
+        self.meet(cell, now);
         self.roster.berths[self.current].contents = now;
         cell
     }
 
-    pub(crate) fn lock(&mut self, id: usize) -> Object {
+    /// The number of a cell or lock, which may be met for the first time.
+    fn object(&mut self, kind: Kind, addr: usize) -> Object {
         let known = self.objects.count();
-        let lock = self.objects.number(Kind::Lock, id);
+        let object = self.objects.number(kind, addr);
         if self.objects.count() > known {
-            self.memory.find(lock, id);
+            self.memory.find(object, addr);
+            if let Some(ledger) = &mut self.ledger {
+                ledger.meets(self.current, object, kind, addr);
+            }
         }
-        lock
+        object
+    }
+
+    /// A cell is about to be accessed and holds `now`.
+    fn meet(&mut self, cell: Object, now: u64) {
+        if self.memory.meet(cell, now)
+            && let Some(ledger) = &mut self.ledger
+        {
+            ledger.holds(cell, now);
+        }
+    }
+
+    pub(crate) fn lock(&mut self, id: usize) -> Object {
+        self.object(Kind::Lock, id)
     }
 
     /// The running lane announces what it wants to do next.
@@ -261,6 +286,9 @@ impl Engine {
         self.refuse_if_unseen();
         let touch = self.touch(place, &op);
         self.roster.touches[place] = Some(touch);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.announces(place, op.kind(), op.object());
+        }
         let berth = &mut self.roster.berths[place];
         berth.pending = Some(op);
         let yielder = berth.yielder;
@@ -341,6 +369,7 @@ impl Engine {
         let made = self.schedule.len();
         if made >= self.max_steps as usize {
             self.end = Some(End::Truncated);
+            self.strategy.truncated();
             return None;
         }
         if made % STEPS_BETWEEN_LOOKS == STEPS_BETWEEN_LOOKS - 1 && self.watch.is_over() {
@@ -352,7 +381,9 @@ impl Engine {
             self.end = Some(if as_before { self.hang(live) } else { self.nondeterministic() });
             return None;
         }
-        let moment = Moment { enabled, fresh, last: self.last, pending: &self.roster.touches };
+        let past = self.ledger.as_ref().map(|ledger| Past { ledger, memory: &self.memory });
+        let pending = &self.roster.touches;
+        let moment = Moment { enabled, fresh, last: self.last, pending, past };
         match self.strategy.pick(&moment) {
             Pick::Lane(place) if enabled.contains(place) => {
                 self.current = place;
@@ -360,6 +391,7 @@ impl Engine {
             }
             Pick::Lane(_) | Pick::Astray => self.end = Some(self.nondeterministic()),
             Pick::Redundant => self.end = Some(End::Redundant),
+            Pick::Remembered => self.end = Some(End::Remembered),
         }
         None
     }
@@ -383,7 +415,11 @@ impl Engine {
             }
             Some(op @ Op::Cell(cell, wait @ CellOp::Wait { .. })) => {
                 let behind = || self.strategy.behind(place, Touch::announced(op));
-                self.memory.meet(*cell, berth.contents);
+                if self.memory.meet(*cell, berth.contents)
+                    && let Some(ledger) = &mut self.ledger
+                {
+                    ledger.holds(*cell, berth.contents);
+                }
                 self.memory.options(place, *cell, wait, behind, &mut self.options);
                 return Chance::of(&self.options);
             }

@@ -23,7 +23,9 @@ pub fn explore<S: Subject>(
     let mut report = Report {
         executions: 0,
         blocked: 0,
+        pruned: 0,
         truncated: 0,
+        states: 0,
         steps_max: 0,
         complete: Completeness::Exhausted,
         position: None,
@@ -41,7 +43,9 @@ pub fn explore<S: Subject>(
     let installed = Installed::new(&mut engine);
     let mut session = Session::new(subject);
     let why = search(&mut session, config, start, &mut report, progress);
-    report.spread = outlook().and_then(|outlook| outlook.spread);
+    if let Some(outlook) = outlook() {
+        (report.spread, report.states) = (outlook.spread, outlook.states);
+    }
     drop(installed);
     report.complete = match why {
         Some(why) => Completeness::Bounded { why },
@@ -84,8 +88,8 @@ fn search<S: Subject>(
             reported = elapsed;
             let (bound, ahead) =
                 outlook().map_or((None, None), |outlook| (outlook.bound, Some(outlook.ahead)));
-            let Report { executions, blocked, truncated, .. } = *report;
-            progress(&Progress { executions, blocked, truncated, bound, ahead, elapsed });
+            let Report { executions, blocked, pruned, truncated, .. } = *report;
+            progress(&Progress { executions, blocked, pruned, truncated, bound, ahead, elapsed });
         }
         let ran = session.run();
         if ran.end == End::Interrupted {
@@ -124,6 +128,7 @@ fn search<S: Subject>(
                 *report.outcomes.entry(outcome).or_default() += 1;
             }
             (End::Truncated, _) => report.truncated += 1,
+            (End::Remembered, _) => report.pruned += 1,
             _ => report.blocked += 1,
         }
         match current::with(|engine| engine.strategy.advance()) {

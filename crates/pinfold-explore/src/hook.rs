@@ -71,6 +71,11 @@ fn note_unseen() -> bool {
     true
 }
 
+/// Whether the search remembers states, so that it has use for [`plain_holds`].
+pub fn remembers() -> bool {
+    active() && current::with(|engine| engine.remembers()).unwrap_or(false)
+}
+
 /// Whether instrumented locks are to run their own code on cells, rather than announce themselves
 /// through [`lock`] and its siblings: [`crate::Config::locks`].
 pub fn locks_are_code() -> bool {
@@ -193,6 +198,14 @@ pub fn renew(addr: usize, len: usize) {
     }
 }
 
+/// Sets a cell that the lane has to itself, and that holds `now`, to `value`: [`renew`], for one
+/// cell of `len` bytes whose value is known. The caller writes it into the real cell.
+pub fn init(addr: usize, len: usize, now: u64, value: u64) {
+    if active() {
+        current::with(|engine| engine.init(addr, len, [now, value]));
+    }
+}
+
 /// The lane reads the plain memory that starts at `addr`. Not a step. A value is identified by its
 /// address: one that moves must be [`forget`]ten at the old address.
 pub fn read_plain(addr: usize) {
@@ -205,6 +218,16 @@ pub fn read_plain(addr: usize) {
 pub fn write_plain(addr: usize) {
     if active() {
         current::with(|engine| engine.touch_plain(addr, Plain::Write));
+    }
+}
+
+/// The plain memory at `addr` holds what `value` is a hash of: all of it that anything depends on.
+/// The lane, if it has written there, writes no more before it has released the lock that protects
+/// it. Not a step: a search that remembers states ([`crate::States`]) then need not tell who wrote
+/// it.
+pub fn plain_holds(addr: usize, value: u64) {
+    if active() {
+        current::with(|engine| engine.plain_holds(addr, value));
     }
 }
 
@@ -256,11 +279,44 @@ pub fn join(lane: usize) {
     let _ = perform(|_| Op::Join(lane));
 }
 
+/// The lane saw `value` in what it shares with others without announcing it, or it follows from
+/// that: a number that was handed out, whether something exists. Not a step, and the search does
+/// not vary it for its own sake; but a search that remembers states ([`crate::States`]) must not
+/// take two states for the same in which a lane saw different things.
+pub fn saw(value: u64) {
+    if active() {
+        current::with(|engine| engine.saw(value));
+    }
+}
+
+/// Makes one access of which the lane looks at no more than a class: the result of `classify` on
+/// what the access gave, which is all that is returned. A search that remembers states may then
+/// take two states for the same in which the lane saw different values of one class. `access` must
+/// make exactly one access, and `classify` none.
+pub fn observed<T, C>(
+    access: impl FnOnce() -> T,
+    classify: impl FnOnce(T) -> C,
+    number: impl FnOnce(&C) -> u64,
+) -> C {
+    if active() {
+        current::with(Engine::looks_at_class);
+    }
+    let class = classify(access());
+    saw(number(&class));
+    class
+}
+
 /// Names the objects in `[addr, addr + len)` in traces: `describe` is given the offset. Not a step;
 /// may also be called while the subject builds. A later label for the same place wins. Only a
 /// replay records names; a search drops them.
+///
+/// It also declares that these objects belong together: a search that remembers states
+/// ([`crate::States`]) recognises an object there by which range it was and the offset, whoever
+/// meets it first. For this the first label of a place counts until something there ends.
 pub fn label(addr: usize, len: usize, describe: impl Fn(usize) -> String + 'static) {
+    let alone = current::phase() != Phase::Lanes;
     current::with(|engine| {
+        engine.declare(alone, addr, len);
         if let Some(recorder) = &mut engine.recorder {
             recorder.label(addr, len, Box::new(describe));
         }

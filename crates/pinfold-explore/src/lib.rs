@@ -48,6 +48,8 @@
 //!   happens-before order (`clock`), and which accesses are unordered.
 //! * `search`: which lane runs next: depth-first with reduction, with a preemption bound, at
 //!   random, or by PCT.
+//! * `ledger`, [`States`]: what makes two states the same, and the memory of those that were
+//!   explored.
 //! * `explore`, `shrink`, `replay`: the loop around it, cutting a failure down to few switches, and
 //!   replaying it for a trace.
 //! * `job`, `split`: dividing a search into parts that other threads, processes or machines can
@@ -63,8 +65,8 @@
 //! | --- | --- | --- |
 //! | 0 | `budget`, `clock`, `lane`, `model`, `object`, `order`, `rng`, `schedule`, `stable`, `time` | values independent of each other |
 //! | 1 | `op`, `lock`, `watch`, `search::touch`, `search::rule`, `search::ahead` | what an access is to its lane, to a lock and to a search; what interrupts an execution |
-//! | 2 | `memory`, `record`, `job`, `position` | what a load may return; a trace; parts of a search as text |
-//! | 3 | `config`, `report` | what is asked and what was found |
+//! | 2 | `memory`, `ledger`, `record`, `job`, `position` | what a load may return; what makes two states the same; a trace; parts of a search as text |
+//! | 3 | `config`, `report`, `search::future`, `search::states` | what is asked and what was found; the states that were explored |
 //! | 4 | `search`, `subject` | which lane runs next; what is explored |
 //! | 5 | `engine` | one execution |
 //! | 6 | `current` | the engine of this thread |
@@ -93,6 +95,7 @@ mod explore;
 pub mod hook;
 mod job;
 mod lane;
+mod ledger;
 mod lock;
 mod memory;
 mod model;
@@ -126,7 +129,7 @@ pub use record::{Access, AccessKind};
 pub use replay::{Replay, replay};
 pub use report::{Completeness, Failure, FailureKind, Length, Progress, Report};
 pub use schedule::{Choice, ParseScheduleError, Schedule};
-pub use search::Ahead;
+pub use search::{Ahead, States};
 pub use split::jobs;
 pub use stable::StableHasher;
 pub use subject::{Ending, Judgement, Subject};

@@ -28,9 +28,35 @@ use crate::{
     watch::Watch,
 };
 use axiomatic::{Axiomatic, Axioms};
-use race::Races;
 pub(crate) use race::{Actor, Life, Plain, Race, Reach};
+use race::{Mark, Races};
 use sequential::Sequential;
+
+/// What hands on what happened before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Source<T> {
+    /// The latest store to a cell.
+    Cell(T),
+    /// The lanes that held a lock alone.
+    Exclusive(T),
+    /// The lanes that shared a lock.
+    Shared(T),
+    /// The end of the lane with this number.
+    End(usize),
+}
+
+/// Where a lane will do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spot {
+    Object(Object),
+    Plain(usize),
+    /// At something here that nobody has met yet.
+    Unmet(usize),
+    /// At something that nobody has met yet, in no region that was declared.
+    New,
+    /// Anywhere.
+    Somewhere,
+}
 
 /// The state that a model keeps of an execution.
 enum Kept {
@@ -79,18 +105,21 @@ impl Memory {
     }
 
     /// The cell is about to be accessed and holds `now`: its initial value, if the cell is new.
-    pub(crate) fn meet(&mut self, cell: Object, now: u64) {
+    /// Returns whether it is.
+    pub(crate) fn meet(&mut self, cell: Object, now: u64) -> bool {
         let index = cell as usize;
         if self.latest.len() <= index {
             self.latest.resize(index + 1, None);
         }
-        if self.latest[index].is_none() {
-            self.latest[index] = Some(now);
-            match &mut self.kept {
-                Kept::Sequential(kept) => kept.meet(cell),
-                Kept::Axiomatic(kept) => kept.meet(cell, now),
-            }
+        if self.latest[index].is_some() {
+            return false;
         }
+        self.latest[index] = Some(now);
+        match &mut self.kept {
+            Kept::Sequential(kept) => kept.meet(cell),
+            Kept::Axiomatic(kept) => kept.meet(cell, now),
+        }
+        true
     }
 
     /// The next access to the cell starts from what the cell then holds; the lock hands nothing
@@ -126,6 +155,47 @@ impl Memory {
     /// with an unordered earlier reinitialisation of a part of it, if there is one.
     pub(crate) fn renew(&mut self, by: Actor, range: (usize, usize)) -> Option<Race> {
         self.races.renew(by, range, self.kept.known(by.lane))
+    }
+
+    /// What the lane knows to have happened before its next access.
+    pub(crate) fn known(&self, lane: usize) -> &[u32] {
+        self.kept.known(lane)
+    }
+
+    /// Whether everything that must happen before what `lane` will do at `spot` is known to one of
+    /// `clocks`. What begins in a declared region lies in it as a whole.
+    pub(crate) fn is_ordered<'a>(
+        &self,
+        spot: Spot,
+        (lane, reach): (usize, Reach),
+        clocks: impl Iterator<Item = &'a [u32]> + Clone,
+        is_declared: impl Fn(usize) -> bool,
+    ) -> bool {
+        let known = |mark: &Mark| clocks.clone().any(|clock| mark.is_known_to(clock));
+        match spot {
+            Spot::Object(object) => self.races.rivals_at_cell(object, lane, reach).all(known),
+            Spot::Plain(addr) => self.races.rivals_at_plain(addr, lane, reach).all(known),
+            Spot::Unmet(addr) => {
+                let around = |start, len| addr.wrapping_sub(start) < len;
+                self.races.renewals(lane, around).all(known)
+            }
+            Spot::New => {
+                let mut renewals = self.races.renewals(lane, |start, _| !is_declared(start));
+                renewals.all(known)
+            }
+            Spot::Somewhere => self.races.renewals(lane, |_, _| true).all(known),
+        }
+    }
+
+    /// What is handed on there now. Nothing under the weaker models.
+    pub(crate) fn handed_on(&self, from: Source<Object>) -> Option<&[u32]> {
+        let Kept::Sequential(kept) = &self.kept else { return None };
+        match from {
+            Source::Cell(cell) => kept.handed_on(cell),
+            Source::Exclusive(lock) => kept.known.exclusive(lock),
+            Source::Shared(lock) => kept.known.shared(lock),
+            Source::End(number) => kept.known.ended(number),
+        }
     }
 
     /// The cell at `addr` is met for the first time.

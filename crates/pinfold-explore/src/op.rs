@@ -95,6 +95,23 @@ pub(crate) enum LockOp {
 }
 
 impl Op {
+    /// A number for its kind, from which orderings and values are left out.
+    pub(crate) fn kind(&self) -> u64 {
+        match *self {
+            Self::Cell(_, CellOp::Load(_)) => 0,
+            Self::Cell(_, CellOp::Store { .. }) => 1,
+            Self::Cell(_, CellOp::Rmw { .. }) => 2,
+            Self::Cell(_, CellOp::Wait { .. }) => 3,
+            Self::Lock(_, LockOp::Take(mode)) => 4 + mode as u64,
+            Self::Lock(_, LockOp::Try(mode)) => 6 + mode as u64,
+            Self::Lock(_, LockOp::GiveBack(mode)) => 8 + mode as u64,
+            Self::Lock(_, LockOp::SeeUnlocked) => 10,
+            Self::Fence(_) => 11,
+            Self::Choose(_) => 12,
+            Self::Join(lane) => 13 + lane as u64,
+        }
+    }
+
     /// The cell or lock that it accesses.
     pub(crate) fn object(&self) -> Option<Object> {
         match *self {

@@ -94,8 +94,13 @@ pub struct Report {
     pub executions: u64,
     /// Executions that were abandoned because others cover everything that could follow.
     pub blocked: u64,
+    /// Executions that were abandoned at a state that had been explored
+    /// ([`crate::Config::states`]).
+    pub pruned: u64,
     /// Executions that reached the step limit.
     pub truncated: u64,
+    /// States that were remembered.
+    pub states: u64,
     /// The most steps that an execution took.
     pub steps_max: u32,
     /// Whether every execution was tried.
@@ -113,6 +118,13 @@ pub struct Report {
     pub elapsed: Duration,
 }
 
+impl Report {
+    /// Executions that were begun.
+    pub fn begun(&self) -> u64 {
+        self.executions + self.blocked + self.pruned + self.truncated
+    }
+}
+
 /// The progress of a running exploration.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
@@ -120,6 +132,8 @@ pub struct Progress {
     pub executions: u64,
     /// Executions abandoned so far, because others cover everything that could follow.
     pub blocked: u64,
+    /// Executions abandoned so far at a state that had been explored.
+    pub pruned: u64,
     /// Executions that reached the step limit so far.
     pub truncated: u64,
     /// The preemption bound that is being searched, if there is one. All executions with fewer

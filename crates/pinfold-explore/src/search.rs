@@ -4,10 +4,12 @@ mod ahead;
 mod choose;
 mod dependence;
 mod dpor;
+mod future;
 mod naive;
 mod random;
 mod rule;
 mod script;
+mod states;
 mod strategy;
 mod touch;
 
@@ -16,8 +18,9 @@ pub(crate) use choose::strategy;
 pub(crate) use dpor::Dpor;
 pub(crate) use naive::Naive;
 pub(crate) use script::Script;
+pub use states::States;
 pub(crate) use strategy::{
-    Advance, Dividing, Frontier, Moment, Outlook, Pick, Resumable, Strategy,
+    Advance, Dividing, Foreseen, Frontier, Moment, Note, Outlook, Past, Pick, Resumable, Strategy,
 };
 pub(crate) use touch::Touch;
 

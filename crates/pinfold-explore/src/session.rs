@@ -85,7 +85,7 @@ impl<'a, S: Subject> Session<'a, S> {
             End::Failed { kind, lane, message } => {
                 Ending::Failed { kind: *kind, lane: *lane, message }
             }
-            End::Redundant | End::Truncated | End::Interrupted => {
+            End::Redundant | End::Remembered | End::Truncated | End::Interrupted => {
                 // The world was abandoned half-way: what its destructors complain of means nothing.
                 let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(world)));
                 if !caught_up && end != End::Interrupted {

@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pinfold_explore::{
-    Budget, Completeness, Config, Job, Position, Search as Strategy, explore, jobs,
+    Budget, Completeness, Config, Job, Position, Search as Strategy, States, explore, jobs,
 };
 
 use crate::check::{
@@ -83,6 +83,8 @@ struct Work<'a> {
     halt: &'a Arc<AtomicBool>,
     budget: Option<Budget>,
     until: Option<Duration>,
+    /// What one job has explored, another need not.
+    states: Option<States>,
 }
 
 /// What stopped the threads before their work was done.
@@ -187,6 +189,7 @@ impl<'a> Campaign<'a> {
             halt: &halt,
             budget: self.options.config.max_executions.map(Budget::new),
             until: self.options.config.deadline.map(|limit| started.saturating_add(limit)),
+            states: self.options.explored().states,
         };
         let mut ended = Ended::default();
         let mut standing = Standing::new(&self.jobs, partial);
@@ -229,6 +232,7 @@ impl<'a> Campaign<'a> {
         let config = Config {
             job: Some(self.jobs[*job].clone()),
             resume: position.clone(),
+            states: work.states.clone(),
             max_executions: None,
             budget: work.budget.clone(),
             deadline: work.until.map(|until| until.saturating_sub(self.options.config.time.now())),
@@ -237,7 +241,7 @@ impl<'a> Campaign<'a> {
         };
         let mut report =
             explore(&mut trial, &config, &mut |&at| worker.tell(News::At { thread, at }));
-        let reached = trial.reached.clone();
+        let reached = trial.reached.counts();
         let found = report.failure.take().map(|failure| trial.found(failure));
         let goes_on = report.position.is_none() && found.is_none();
         let done = Box::new(Done { job: *job, report, reached, found });

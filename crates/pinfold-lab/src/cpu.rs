@@ -11,6 +11,7 @@
 use pinfold::sync::AtomicU64;
 use pinfold::{AddressSpace, Cause, FaultError, Format, PAGE_SIZE, Pfn, Pte, VirtAddr};
 
+use crate::about::About;
 use crate::hardware::Tables;
 use crate::journal::{Touch, What};
 use crate::machine::Machine;
@@ -65,9 +66,10 @@ impl Machine {
         target: Target,
         operation: Operation,
     ) -> Option<u64> {
-        let mut tlb = self.tlbs[self.cpu()].lock();
+        let cache = self.tlbs.of(self.cpu(), space.id());
+        let mut tlb = cache.lock();
         let store = matches!(operation, Operation::Store(_));
-        let cached = tlb.find(space.id(), target.page);
+        let cached = tlb.find(target.page);
         let usable = cached.filter(|entry| !store || (entry.writable && entry.dirty));
         let frame = match usable {
             Some(entry) => entry.frame,
@@ -75,7 +77,6 @@ impl Machine {
             None => {
                 let pte = self.walk(space.root(), target.page, store)?;
                 tlb.remember(Translation {
-                    space: space.id(),
                     page: target.page,
                     frame: pte.pfn(),
                     writable: pte.is_writable(),
@@ -137,6 +138,7 @@ impl Machine {
     /// Reports a use of a frame that is free.
     pub(crate) fn must_live(&self, frames: &pinfold::Frames, frame: Pfn) {
         if pinfold::lab::counts(frames, frame).refs() == 0 {
+            self.record().about.get_or_insert(About::Frame(frame));
             self.broken(Oracle::UseAfterFree, format!("{frame} is used after it was freed"));
         }
     }

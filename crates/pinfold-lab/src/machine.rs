@@ -5,9 +5,10 @@
 //! hardware as it does the code.
 //!
 //! Protocol:
-//! - A memory instruction of a CPU runs under that CPU's cache lock; a flush takes the lock of each
-//!   CPU in turn. So a flush waits for an instruction in progress, as an interrupt does, and an
-//!   instruction never straddles a flush.
+//! - A memory instruction of a CPU runs under the lock of that CPU's cache for the space; a flush
+//!   takes the lock of each CPU's cache for its space in turn. So a flush waits for an instruction
+//!   in progress in that space, as an interrupt does, and an instruction never straddles a flush of
+//!   its space.
 //! - State that is only for explanation (the record, the set of events reached) is protected by
 //!   plain mutexes that are never held across a hook.
 //!
@@ -21,7 +22,6 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32 as NativeU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pinfold::lab::locks::SpinLock;
 use pinfold::platform::{FlushScope, Park, Platform};
 use pinfold::sync::AtomicU64;
 use pinfold::{Bug, Event, EventKind, Format, NodeId, Pfn, SpaceId, VirtRange};
@@ -31,11 +31,11 @@ use crate::hardware::{DataWord, Hardware, STEP_STARTS, Tables};
 use crate::journal::{Touch, What};
 use crate::record::Record;
 use crate::report::Oracle;
-use crate::tlb::Tlb;
+use crate::tlb::Tlbs;
 
 /// The machine. One operating-system thread runs all its CPUs.
 pub(crate) struct Machine {
-    pub(crate) tlbs: Vec<SpinLock<Tlb>>,
+    pub(crate) tlbs: Tlbs,
     nodes: Vec<NodeId>,
     /// The words of all frames, one frame after another: data, or the entries of a table.
     cells: Box<[AtomicU64]>,
@@ -60,7 +60,7 @@ impl Machine {
     pub(crate) fn new(hardware: &Hardware, lane_cpus: Vec<usize>, record: Record) -> Self {
         let stride = hardware.words.max(Tables::ENTRIES);
         let machine = Self {
-            tlbs: hardware.cpus.iter().map(|_| SpinLock::new(Tlb::default())).collect(),
+            tlbs: Tlbs::new(hardware.cpus.len()),
             nodes: hardware.cpus.clone(),
             cells: (0..hardware.frames * stride).map(|_| AtomicU64::new(0)).collect(),
             stride,
@@ -74,7 +74,6 @@ impl Machine {
         for frame in 0..hardware.frames {
             machine.label_data(frame);
         }
-        label_items(&machine.tlbs, |cpu| format!("translations of CPU {cpu}"));
         label_items(&machine.starts, |_| STEP_STARTS.to_owned());
         label_items(&machine.lane_cpus, |lane| format!("walk section of lane {}", lane + 1));
         machine
@@ -191,7 +190,8 @@ impl Park for Machine {
 }
 
 // SAFETY: frames are slices of at least `ENTRIES` words in a box that lives as long as the machine;
-// a flush takes each CPU's cache lock, under which all its accesses run; sections are the
+// a flush takes the lock of each CPU's cache for the space, under which all
+// accesses through it run; sections are the
 // explorer's locks, which `wait_for_walkers` takes in turn.
 unsafe impl Platform for Machine {
     type Format = Tables;
@@ -219,13 +219,13 @@ unsafe impl Platform for Machine {
     }
 
     fn flush(&self, space: SpaceId, scope: FlushScope) {
-        for tlb in &self.tlbs {
-            tlb.lock().flush(space, scope);
+        for cpu in 0..self.tlbs.cpus() {
+            self.tlbs.flush(cpu, space, scope);
         }
     }
 
     fn flush_local(&self, space: SpaceId, page: VirtRange) {
-        self.tlbs[self.cpu()].lock().flush(space, FlushScope::Range(page));
+        self.tlbs.flush(self.cpu(), space, FlushScope::Range(page));
     }
 
     fn walk_begin(&self) {

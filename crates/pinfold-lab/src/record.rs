@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pinfold::{Event, EventKind, Pfn, SpaceId, VirtRange};
 use pinfold_explore::hook;
 
+use crate::about::About;
 use crate::access::Places;
 use crate::journal::{Describe, Journal, What};
 use crate::report::{Finding, Oracle};
@@ -18,6 +20,22 @@ use crate::scenario::{Activity, Verb};
 pub(crate) struct Goal {
     pub(crate) event: String,
     pub(crate) during: Option<Activity>,
+}
+
+/// How many executions reached each goal.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally(Arc<[AtomicU64]>);
+
+impl Tally {
+    /// None of so many goals was reached.
+    pub(crate) fn new(goals: usize) -> Self {
+        Self((0..goals).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// The counts.
+    pub(crate) fn counts(&self) -> Vec<u64> {
+        self.0.iter().map(|count| count.load(Ordering::Relaxed)).collect()
+    }
 }
 
 /// What a lane is doing.
@@ -42,7 +60,10 @@ impl Doing {
 pub(crate) struct Record {
     goals: Arc<[Goal]>,
     /// Which goals this execution reached.
-    pub(crate) reached: Vec<bool>,
+    reached: Vec<bool>,
+    /// How many executions reached each goal. Noted when it is reached: an execution that the
+    /// explorer abandons is never judged.
+    tally: Tally,
     doing: Vec<Doing>,
     /// Entries that were zapped because their owner gave the page up, each with the number of its
     /// last zap.
@@ -51,13 +72,16 @@ pub(crate) struct Record {
     pub(crate) zaps: u64,
     /// The oracles that broke while the execution ran, each with its first finding.
     pub(crate) broken: Vec<Finding>,
+    /// What the first of them is about, if that is known.
+    pub(crate) about: Option<About>,
     journal: Option<Journal>,
 }
 
 impl Record {
     /// A record for `lanes` lanes.
-    pub(crate) fn new(goals: Arc<[Goal]>, lanes: usize) -> Self {
+    pub(crate) fn new(goals: Arc<[Goal]>, lanes: usize, tally: Tally) -> Self {
         Self {
+            tally,
             reached: vec![false; goals.len()],
             goals,
             doing: vec![Doing::default(); lanes],
@@ -158,6 +182,7 @@ impl Record {
         if let EventKind::Zapped(_) = event.kind {
             self.zaps += 1;
             self.zapped.insert((event.space, event.at.page().0), self.zaps);
+            hook::saw(self.zaps);
         }
         self.reach(lane, event.kind.name());
         self.note(lane, || What::Event(event));
@@ -166,13 +191,15 @@ impl Record {
     fn reach(&mut self, lane: Option<usize>, name: &str) {
         // What runs alone cannot meet another lane: a window that only it opens proves nothing.
         let Some(lane) = lane else { return };
-        for (goal, reached) in self.goals.iter().zip(&mut self.reached) {
+        let goals = self.goals.iter().zip(&mut self.reached).zip(self.tally.0.iter());
+        for ((goal, reached), count) in goals {
             if *reached || goal.event != name {
                 continue;
             }
             let mut others = self.doing.iter().enumerate().filter(|(other, _)| *other != lane);
             *reached =
                 goal.during.is_none_or(|activity| others.any(|(_, doing)| doing.is(activity)));
+            count.fetch_add(u64::from(*reached), Ordering::Relaxed);
         }
     }
 

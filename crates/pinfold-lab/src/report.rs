@@ -135,7 +135,7 @@ impl Report {
     /// report of a whole search they count once.
     pub(crate) fn cap_reached(&mut self) {
         for goal in &mut self.reached {
-            goal.count = goal.count.min(self.search.executions);
+            goal.count = goal.count.min(self.search.begun());
         }
     }
 
@@ -180,8 +180,14 @@ pub struct Search {
     pub executions: u64,
     /// Executions abandoned as equivalent to others or unable to continue.
     pub blocked: u64,
+    /// Executions abandoned at a state that had been explored.
+    #[serde(default)]
+    pub pruned: u64,
     /// Executions cut off by the step bound.
     pub truncated: u64,
+    /// States that were remembered.
+    #[serde(default)]
+    pub states: u64,
     /// The longest execution, in steps.
     pub steps_max: u64,
     /// Wall-clock time.
@@ -218,14 +224,18 @@ pub enum Elsewhere {
 
 impl Search {
     /// The executions that were begun, whatever became of them.
-    pub(crate) fn begun(&self) -> u64 {
-        self.executions.saturating_add(self.blocked).saturating_add(self.truncated)
+    pub fn begun(&self) -> u64 {
+        [self.blocked, self.pruned, self.truncated]
+            .into_iter()
+            .fold(self.executions, u64::saturating_add)
     }
 
     /// Adds the work of another part of the same search.
     pub(crate) fn absorb(&mut self, other: &Search) {
         self.executions = self.executions.saturating_add(other.executions);
         self.blocked = self.blocked.saturating_add(other.blocked);
+        self.pruned = self.pruned.saturating_add(other.pruned);
+        self.states = self.states.saturating_add(other.states);
         self.truncated = self.truncated.saturating_add(other.truncated);
         self.steps_max = self.steps_max.max(other.steps_max);
         self.seconds += other.seconds;

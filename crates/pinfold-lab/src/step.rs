@@ -9,7 +9,7 @@ use pinfold::{
     Prot, Sharing as SpaceSharing, SpaceError, Term, VirtAddr, VirtRange,
 };
 
-use pinfold_explore::hook::Mode;
+use pinfold_explore::hook::{self, Mode};
 
 use crate::counted::counted;
 use crate::cpu::{Operation, Target};
@@ -225,16 +225,21 @@ impl World {
     fn with<R>(&self, process: &str, act: impl FnOnce(&mut Process) -> R) -> Result<R, Fault> {
         let mut state = self.state.borrow_mut();
         let found = state.processes.get_mut(process);
+        hook::saw(u64::from(found.is_some()));
         found.map(act).ok_or_else(|| Fault::other(format!("process {process} does not exist yet")))
     }
 
     fn live(&self, process: &str) -> Result<Rc<AddressSpace<Machine>>, Fault> {
-        self.with(process, |found| found.space.clone())?.ok_or_else(|| gone(process))
+        let space = self.with(process, |found| found.space.clone())?;
+        hook::saw(u64::from(space.is_some()));
+        space.ok_or_else(|| gone(process))
     }
 
     fn area(&self, process: &str, area: &str) -> Result<Area, Fault> {
-        self.with(process, |found| found.areas.get(area).copied())?
-            .ok_or_else(|| Fault::other(format!("process {process} has no area {area}")))
+        let area_there = self.with(process, |found| found.areas.get(area).copied())?;
+        hook::saw(area_there.map_or(0, |area| area.range.first_page().0 + 1));
+        hook::saw(area_there.map_or(0, |area| area.range.pages()));
+        area_there.ok_or_else(|| Fault::other(format!("process {process} has no area {area}")))
     }
 
     fn range(
@@ -301,17 +306,20 @@ impl World {
         let value = self.words.value(word);
         let (space, target, _) = self.target(process, to)?;
         let area = self.area(process, &to.name.value)?;
-        let at = (area.sharing == Sharing::Private).then(|| {
+        let stored = (area.sharing == Sharing::Private).then(|| {
             let mut state = self.state.borrow_mut();
-            let at = state.tick();
-            state.stores.push(Store { process: process.to_owned(), value, at });
-            at
+            let at = state.forks();
+            let store = Store { process: process.to_owned(), value, at };
+            state.stores.push(store.clone());
+            store
         });
-        let stored = self.machine().access(&space, target, Operation::Store(value));
-        if stored.is_err() {
-            self.state.borrow_mut().stores.retain(|store| Some(store.at) != at);
+        let done = self.machine().access(&space, target, Operation::Store(value));
+        if done.is_err() {
+            let mut state = self.state.borrow_mut();
+            let at = state.stores.iter().rposition(|store| Some(store) == stored.as_ref());
+            at.into_iter().for_each(|at| drop(state.stores.remove(at)));
         }
-        stored?;
+        done?;
         Ok(None)
     }
 
@@ -322,7 +330,12 @@ impl World {
         register: Option<&scenario::Name>,
     ) -> Done {
         if let Some(register) = register {
-            self.state.borrow_mut().registers.insert(&register.value, value);
+            let mut state = self.state.borrow_mut();
+            state.registers.insert(&register.value, value);
+            // Whose value stays depends on the order.
+            let writes = state.register_writes.get(&register.value).map_or(1, |writes| writes + 1);
+            state.register_writes.insert(&register.value, writes);
+            hook::saw(writes);
         }
         let text = || self.words.text(value);
         match expect {
@@ -341,7 +354,9 @@ impl World {
         let frames = handle.map(|handle| &handle.frames);
         let frame = frames
             .and_then(|frames| frames.get(place.page() as usize).copied())
-            .ok_or_else(|| Fault::other(format!("handle {name} holds no such page now")))?;
+            .ok_or_else(|| Fault::other(format!("handle {name} holds no such page now")));
+        hook::saw(frame.as_ref().map_or(0, |frame| frame.0 + 1));
+        let frame = frame?;
         drop(state);
         self.machine().must_live(self.memory.frames(), frame);
         Ok(frame)
@@ -354,6 +369,7 @@ impl World {
             Duration::LongTerm => Term::Long,
         };
         let since = self.machine().record().zaps;
+        hook::saw(since);
         let pins = space.pin_with(range, ask(grab, times, term))?;
         if let Some(error) = pins.shortfall() {
             return Err(error.into());
@@ -409,6 +425,7 @@ impl World {
         self.await_handle(name);
         let mut state = self.state.borrow_mut();
         let hold = state.handles.get_mut(name).and_then(|handle| handle.hold.take());
+        hook::saw(u64::from(hold.is_some()));
         let lane = self.machine().lane();
         self.machine().record().note(lane, || What::Releases(name.to_owned()));
         hold.ok_or_else(|| Fault::other(format!("handle {name} is not held now")))
@@ -423,6 +440,8 @@ impl World {
     fn exit(&self, process: &str) -> Done {
         let alone = self.exit_locks.take(process, Mode::Exclusive);
         let space = self.with(process, |process| process.space.take())?;
+        // Who uses it last takes it down.
+        hook::saw(space.as_ref().map_or(0, Rc::strong_count) as u64);
         drop(alone);
         let space = space.ok_or_else(|| gone(process))?;
         self.machine().record().unwatch(space.id(), None);
@@ -441,7 +460,7 @@ impl World {
     fn fork(&self, parent: &str, child: &str) -> Done {
         let space = self.live(parent)?;
         let forked = Rc::new(space.fork()?);
-        let born = self.state.borrow_mut().tick();
+        let born = self.state.borrow_mut().fork();
         let mut process = self.with(parent, |process| process.clone())?;
         process.space = Some(Rc::clone(&forked));
         process.born = born;
@@ -455,9 +474,16 @@ impl World {
 }
 
 impl State {
-    fn tick(&mut self) -> u64 {
-        self.clock += 1;
+    /// How many forks have ended.
+    fn forks(&self) -> u64 {
+        hook::saw(self.clock);
         self.clock
+    }
+
+    /// A fork ends. Returns its number.
+    fn fork(&mut self) -> u64 {
+        self.clock += 1;
+        self.forks()
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Process {
     pub(crate) areas: Named<Area>,
     /// The CPU of its steps outside lanes.
     pub(crate) cpu: usize,
-    /// When its fork ended, in the order of stores.
+    /// The number of its fork, in the order in which forks end.
     pub(crate) born: u64,
     /// Who forked it.
     pub(crate) parent: Option<String>,
@@ -94,10 +94,11 @@ pub(crate) struct Handle {
 }
 
 /// A store of a process to private memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Store {
     pub(crate) process: String,
     pub(crate) value: u64,
+    /// How many forks had ended.
     pub(crate) at: u64,
 }
 
@@ -107,8 +108,10 @@ pub(crate) struct State {
     pub(crate) processes: Named<Process>,
     pub(crate) handles: Named<Handle>,
     pub(crate) registers: Named<u64>,
+    /// How often each register was written.
+    pub(crate) register_writes: Named<u64>,
     pub(crate) stores: Vec<Store>,
-    /// Counts stores and forks.
+    /// Counts forks: the order of stores among themselves makes no difference.
     pub(crate) clock: u64,
     /// The steps that failed while the execution went on.
     pub(crate) failed: Vec<String>,

@@ -30,8 +30,36 @@ use crate::rules::fork::{
 };
 use crate::rules::{Exclusive, PageKind, PageState, Why};
 use crate::space::Space;
-use crate::sync::{Begin, Shared};
+use crate::sync::{Begin, Class, Shared};
 use crate::table::{Cursor, Leaf};
+
+/// Which words of a page's frame fork changes, and what it knows of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Size {
+    /// A page of its own, with its mark.
+    Small(Exclusive),
+    /// A part of a large folio.
+    Large,
+}
+
+impl Size {
+    fn of(state: &PageState) -> Self {
+        match (state.pincount, state.kind) {
+            (Some(_), _) => Self::Large,
+            (None, PageKind::Anon(mark)) => Self::Small(mark),
+            (None, _) => Self::Small(Exclusive::Unmarked),
+        }
+    }
+}
+
+impl Class for Size {
+    fn number(&self) -> u64 {
+        match self {
+            Self::Small(mark) => mark.number(),
+            Self::Large => 2,
+        }
+    }
+}
 
 /// How one entry ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -200,10 +228,12 @@ impl<P: Platform> Copying<'_, P> {
         };
         mem.tell(self.parent.id(), at.page, EventKind::ForkCheck(pfn));
         let page = mem.frames().page(pfn);
-        let state = mem.state_of(pfn, page);
-        match fork_page(mem.rules().fork_pin, history, &state) {
+        let rule = mem.rules().fork_pin;
+        let (verdict, size) =
+            mem.judge(pfn, page, |state| (fork_page(rule, history, state), Size::of(state)));
+        match verdict {
             ForkVerdict::Share(why) => {
-                self.share(at, (pte, pfn), page, &state, why);
+                self.share(at, (pte, pfn), page, size, why);
                 One::Done
             }
             ForkVerdict::CopyForChild(why) => {
@@ -246,18 +276,16 @@ impl<P: Platform> Copying<'_, P> {
         at: &Entries<'_, '_, P>,
         (pte, pfn): (Pte<P::Format>, Pfn),
         page: Page<'_>,
-        state: &PageState,
+        size: Size,
         why: Why,
     ) {
         let mem = self.parent.mem();
-        if state.pincount.is_none() {
-            page.get_map_small(match state.kind {
-                PageKind::Anon(mark) => mark,
-                _ => Exclusive::Unmarked,
-            });
-        } else {
-            mem.frames().folio(pfn).get_map();
-            page.clear_exclusive();
+        match size {
+            Size::Small(mark) => page.get_map_small(mark),
+            Size::Large => {
+                mem.frames().folio(pfn).get_map();
+                page.clear_exclusive();
+            }
         }
         mem.tell(self.parent.id(), at.page, EventKind::ForkShared { pfn, why });
         if pte.is_writable() {

@@ -13,7 +13,7 @@ use crate::pte::Format;
 use crate::rmap::AnonRegistry;
 use crate::rules::Rules;
 use crate::stat::Stats;
-use crate::sync::Shared;
+use crate::sync::{self, Shared};
 
 /// How hard the machine tries; numbers, not rules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -228,7 +228,9 @@ impl<P: Platform> Memory<P> {
     }
 
     pub(crate) fn next_space(&self) -> SpaceId {
-        SpaceId(self.next_space.fetch_add(1, Ordering::Relaxed))
+        let id = self.next_space.fetch_add(1, Ordering::Relaxed);
+        sync::saw(id);
+        SpaceId(id)
     }
 
     #[inline]
@@ -272,7 +274,7 @@ impl<P: Platform> Memory<P> {
 
     #[inline(never)]
     fn free(&self, head: Pfn) {
-        if self.frames.counts(head).maps() != 0 {
+        if self.frames.counts_as(head, |counts| counts.maps() != 0) {
             self.platform.bug(Bug::FreedWhileMapped(head));
         }
         self.stats.pgfree.add(1);

@@ -20,7 +20,7 @@ use core::ops::Range;
 
 use crate::addr::{Mm, NodeId, Pfn, SpaceId, VirtRange, Vpn, each_page};
 use crate::event::EventKind;
-use crate::frame::{Flags, Isolation, Placement, Start};
+use crate::frame::{Counts, Flags, Isolation, Placement, Start};
 use crate::memory::Memory;
 use crate::platform::{Platform, WalkSection};
 use crate::pte::{Entry, Migration, MigrationKind, Pte};
@@ -208,7 +208,7 @@ impl<P: Platform> Memory<P> {
         let flushed = self.flush_withdrawn(space, cursor.withdraw(page));
         let old = flushed.pte();
         let pfn = old.pfn();
-        let marked = self.frames().counts(pfn).is_exclusive();
+        let marked = self.frames().counts_as(pfn, Counts::is_exclusive);
         let remembers = remembers_mark(rules.migration_kind);
         if marked && remembers {
             if self.try_share(pfn) == Share::MaybePinned {

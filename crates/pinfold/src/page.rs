@@ -5,11 +5,11 @@
 //! later ones only try.
 
 use crate::addr::Pfn;
-use crate::frame::{Flags, Page};
+use crate::frame::{Counts, Flags, Page};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::{Exclusive, Lru, PageKind, PageState, SwapCache};
-use crate::sync::BitGuard;
+use crate::sync::{BitGuard, Class};
 
 /// Holds the lock of a page.
 pub(crate) type PageLock<'m, P> = BitGuard<'m, P>;
@@ -35,16 +35,30 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// What the rules look at.
+    /// What the rules look at; the caller learns what `look` makes of it.
     #[inline]
-    pub(crate) fn page_state(&self, pfn: Pfn) -> PageState {
-        self.state_of(pfn, self.frames().page(pfn))
+    pub(crate) fn judge_page<C: Class>(&self, pfn: Pfn, look: impl Fn(&PageState) -> C) -> C {
+        self.judge(pfn, self.frames().page(pfn), look)
     }
 
-    /// As [`Memory::page_state`], for callers that have looked the page up.
+    /// The same for callers that have looked the page up.
     #[inline]
-    pub(crate) fn state_of(&self, pfn: Pfn, page: Page<'_>) -> PageState {
-        let (flags, own) = (page.flags(), page.counts());
+    pub(crate) fn judge<C: Class>(
+        &self,
+        pfn: Pfn,
+        page: Page<'_>,
+        look: impl Fn(&PageState) -> C,
+    ) -> C {
+        let flags = page.flags();
+        if flags.intersects(Flags::LARGE) {
+            return look(&self.state(pfn, flags, page.counts()));
+        }
+        page.counts_as(|own| look(&self.state(pfn, flags, own)))
+    }
+
+    /// The state of a page with these flags and counts.
+    #[inline]
+    fn state(&self, pfn: Pfn, flags: Flags, own: Counts) -> PageState {
         let (counts, pincount) = if flags.intersects(Flags::LARGE) {
             let folio = self.frames().folio(pfn);
             (folio.counts(), Some(folio.pins()))

@@ -24,7 +24,9 @@ use crate::pte::{Entry, Format, Migration, MigrationKind, Pte};
 use crate::rules::migrate::remembers_mark;
 use crate::rules::numa::{numa_skip, recomputes_write};
 use crate::rules::protect::{WriteNotify, can_change_writable, wants_upgrade};
-use crate::rules::{AreaState, Dirty, EntryState, Mapping, Permission, Protnone, Tracking};
+use crate::rules::{
+    AreaState, Dirty, EntryState, Mapping, PageState, Permission, Protnone, Tracking,
+};
 use crate::space::Space;
 use crate::table::Cursor;
 use crate::tlb::FlushBatch;
@@ -193,9 +195,10 @@ impl<P: Platform> Space<P> {
         if pte.is_special() || !wants_upgrade(area.state(), WriteNotify::Unneeded).is_yes() {
             return false;
         }
-        let page = self.mem().page_state(pte.pfn());
         let rule = self.mem().rules().write_upgrade;
-        can_change_writable(rule, area.state(), entry_state(pte), &page).is_yes()
+        self.mem().judge_page(pte.pfn(), |page| {
+            can_change_writable(rule, area.state(), entry_state(pte), page).is_yes()
+        })
     }
 
     fn hint_entry(
@@ -211,8 +214,9 @@ impl<P: Platform> Space<P> {
         }
         let mem = self.mem();
         mem.tell(self.id(), page, EventKind::NumaLook(pfn));
-        let state = mem.page_state(pfn);
-        if let Some(why) = numa_skip(mem.rules().numa_skip, area.state().mapping, &state) {
+        let skip =
+            |state: &PageState| numa_skip(mem.rules().numa_skip, area.state().mapping, state);
+        if let Some(why) = mem.judge_page(pfn, skip) {
             mem.tell(self.id(), page, EventKind::NumaSkipped { pfn, why });
             return Due::Nothing;
         }

@@ -95,6 +95,8 @@ impl<P: Platform> Space<P> {
         sync::label(&raw const *seq, size_of_val(seq), name("sequence"));
         let pinned = &self.has_pinned;
         sync::label(&raw const *pinned, size_of_val(pinned), name("has-pinned"));
+        let zapping = &self.zapping;
+        sync::label(&raw const *zapping, size_of_val(zapping), name("zapping"));
     }
 
     pub(crate) fn child(&self) -> Result<Shared<Self>, SpaceError> {

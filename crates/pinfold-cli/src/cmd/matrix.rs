@@ -172,7 +172,7 @@ fn cell(scenario: &Scenario, report: &Report, bounds: CellBounds) -> Cell {
 
 /// What ended a search that was not done.
 fn ended_by(search: &Search, bounds: CellBounds) -> EndedBy {
-    let made = search.executions + search.blocked + search.truncated;
+    let made = search.begun();
     if bounds.executions.is_some_and(|most| made >= most) {
         EndedBy::Executions
     } else if bounds.seconds.is_some_and(|most| search.seconds >= most) {

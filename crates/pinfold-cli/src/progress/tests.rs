@@ -6,6 +6,7 @@ use pinfold_lab::{JobProgress, SearchProgress};
 const AT: SearchProgress = SearchProgress {
     executions: 1_204_332,
     blocked: 0,
+    pruned: 0,
     truncated: 0,
     bound: None,
     ahead: None,

@@ -2,6 +2,8 @@
 
 use super::lanes::{DrawnRow, Rank};
 
+/// Lines that a row which the explanation cites may take in any case.
+const TALLEST: usize = 8;
 /// What stands for rows that are not shown.
 const GAP: &str = "       ...";
 
@@ -23,7 +25,10 @@ pub(super) fn choose(mut rows: Vec<DrawnRow>, room: usize) -> Chosen {
     let total: usize = rows.iter().map(|row| row.lines.len()).sum();
     if total > room {
         // No row alone may take the whole picture.
-        rows.iter_mut().for_each(|row| row.lines.truncate((room / 2).max(1)));
+        for row in &mut rows {
+            let least = if row.rank == Rank::Cited { TALLEST } else { 1 };
+            row.lines.truncate((room / 2).max(least));
+        }
     }
     let mut shown = vec![true; rows.len()];
     let mut order: Vec<usize> = (0..rows.len()).filter(|&row| may_go(&rows, row)).collect();

@@ -283,6 +283,9 @@ fn work(search: &Search) -> Vec<String> {
     if search.blocked > 0 {
         work.push(format!("{} blocked", thousands(search.blocked)));
     }
+    if search.pruned > 0 {
+        work.push(format!("{} pruned", thousands(search.pruned)));
+    }
     if search.truncated > 0 {
         work.push(format!("{} cut off", thousands(search.truncated)));
     }

@@ -74,6 +74,8 @@ fn passed() -> Report {
             strategy: Chosen::Search(Way::Exhaustive),
             executions: 18_204,
             blocked: 311,
+            pruned: 0,
+            states: 0,
             truncated: 0,
             steps_max: 41,
             seconds: 1.84,

@@ -9,6 +9,15 @@
 use crate::{lane::MAX_LANES, op::Op, search::Touch};
 use corosensei::Yielder;
 
+/// What a lane looks at of the result of its access.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Sight {
+    #[default]
+    Whole,
+    /// A class that it will tell.
+    Class,
+}
+
 /// All that is kept about the lane at one place.
 pub(super) struct Berth {
     /// The number of the lane that is there, or was there last.
@@ -18,6 +27,8 @@ pub(super) struct Berth {
     pub(super) pending: Option<Op>,
     /// What the real cell held when it announced its access.
     pub(super) contents: u64,
+    /// What it looks at of the result.
+    pub(super) sight: Sight,
     /// Whether the explorer missed something that it did.
     pub(super) unseen: bool,
     pub(super) yielder: *const Yielder<(), ()>,
@@ -30,6 +41,7 @@ impl Berth {
             ended: false,
             pending: None,
             contents: 0,
+            sight: Sight::Whole,
             unseen: false,
             yielder: std::ptr::null(),
         }

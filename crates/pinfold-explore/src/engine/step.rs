@@ -1,13 +1,14 @@
 //! The execution of one announced access.
 
-use super::Engine;
+use super::{Engine, roster::Sight};
 use crate::{
-    memory::Reach,
+    ledger::{Ledger, Name},
+    memory::{Reach, Source},
     object::Object,
-    op::{Behind, Done, LockOp, Op},
+    op::{Behind, CellOp, Done, LockOp, Op},
     order::Mode,
     schedule::Choice,
-    search::Touch,
+    search::{Note, Touch},
 };
 
 impl Engine {
@@ -36,9 +37,10 @@ impl Engine {
         // Another lane may have begun a new lifetime of the cell since this one announced the
         // access.
         if let Op::Cell(cell, _) = op {
-            self.memory.meet(cell, contents);
+            self.meet(cell, contents);
         }
         if let Some(object) = op.object() {
+            self.note_object(object, |name| Note::Reaches(name, Reach::Atomic));
             let race = self.memory.reach(self.actor(), object, Reach::Atomic);
             self.check(race, |engine| engine.place(object));
         }
@@ -71,8 +73,80 @@ impl Engine {
         }
         self.schedule.push(Choice { lane: place, choice });
         self.last = Some(place);
-        self.strategy.executed(place, touch);
+        let named = |ledger: &Ledger| op.object().map(|object| ledger.named(object));
+        let name = self.ledger.as_ref().and_then(named);
+        self.strategy.executed(place, touch, name);
+        self.enter_result(&op, touch, done);
         done
+    }
+
+    /// Enters what came of an access into the ledger, if there is one.
+    fn enter_result(&mut self, op: &Op, touch: Touch, done: Done) {
+        let Some(ledger) = &mut self.ledger else { return };
+        let place = self.current;
+        ledger.makes(place);
+        let sight = std::mem::take(&mut self.roster.berths[place].sight);
+        let mut sees = |value| {
+            if sight == Sight::Whole {
+                ledger.observes(place, value);
+            }
+        };
+        match *op {
+            Op::Cell(cell, ref access) => {
+                match access {
+                    CellOp::Load(_) | CellOp::Wait { .. } | CellOp::Rmw { .. } => sees(done.old),
+                    CellOp::Store { .. } => {}
+                }
+                ledger.holds(cell, done.latest);
+                let name = ledger.named(cell);
+                self.note(match access {
+                    CellOp::Store { .. } => Note::Resets(Source::Cell(name)),
+                    CellOp::Load(_) | CellOp::Wait { .. } | CellOp::Rmw { .. } => {
+                        Note::Learns(Source::Cell(name))
+                    }
+                });
+            }
+            Op::Lock(lock, access) => {
+                if let LockOp::Try(_) = access {
+                    sees(u64::from(done.done));
+                }
+                match access {
+                    LockOp::Take(_) | LockOp::Try(_) if done.done => ledger.takes(place, lock),
+                    LockOp::GiveBack(_) => ledger.gives_back(place, lock),
+                    LockOp::Take(_) | LockOp::Try(_) | LockOp::SeeUnlocked => {}
+                }
+                let name = ledger.named(lock);
+                let mode = match access {
+                    LockOp::Take(mode) | LockOp::Try(mode) => done.done.then_some(mode),
+                    LockOp::SeeUnlocked => Some(Mode::Shared),
+                    LockOp::GiveBack(_) => None,
+                };
+                if let Some(mode) = mode.filter(|_| touch != Touch::Local) {
+                    self.note(Note::Learns(Source::Exclusive(name)));
+                    if mode == Mode::Exclusive {
+                        self.note(Note::Learns(Source::Shared(name)));
+                    }
+                }
+            }
+            Op::Fence(_) => {}
+            Op::Choose(_) => sees(done.old),
+            Op::Join(number) => self.note(Note::Learns(Source::End(number))),
+        }
+    }
+
+    /// Tells the search what the running lane does, if it remembers states.
+    pub(super) fn note(&mut self, note: Note) {
+        if self.ledger.is_some() {
+            self.strategy.note(self.current, note, self.memory.known(self.current));
+        }
+    }
+
+    /// The same about an object.
+    pub(super) fn note_object(&mut self, object: Object, note: impl FnOnce(Name) -> Note) {
+        if let Some(ledger) = &self.ledger {
+            let note = note(ledger.named(object));
+            self.strategy.note(self.current, note, self.memory.known(self.current));
+        }
     }
 
     /// Executes what the running lane does with a lock.

@@ -103,6 +103,17 @@ impl Known {
         (lock < self.exclusive.rows()).then(|| self.exclusive.row(lock))
     }
 
+    /// What former lanes that shared the lock hand on, if there were any.
+    pub(super) fn shared(&self, lock: Object) -> Option<&[u32]> {
+        let lock = lock as usize;
+        (lock < self.shared.rows()).then(|| self.shared.row(lock))
+    }
+
+    /// What happened before the end of the lane with this number, if any lane has ended.
+    pub(super) fn ended(&self, number: usize) -> Option<&[u32]> {
+        (number < self.ended.rows()).then(|| self.ended.row(number))
+    }
+
     /// The lane with this number, at this place, has ended.
     pub(super) fn end(&mut self, lane: usize, number: usize) {
         self.pass_time(lane);

@@ -19,14 +19,14 @@ use crate::object::{AddressHasher, Object};
 use std::{collections::HashMap, fmt, hash::BuildHasherDefault};
 
 /// An access to plain memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Plain {
     Read,
     Write,
 }
 
 /// What a lane that must have a place to itself does to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Life {
     /// New contents.
     Renew,
@@ -38,7 +38,7 @@ pub(crate) enum Life {
 ///
 /// Two of the three are not steps, and so not an [`crate::op::Op`]. Steps are not distinguished
 /// here: they are ordered among themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reach {
     Plain(Plain),
     /// A step.
@@ -48,7 +48,7 @@ pub(crate) enum Reach {
 
 impl Reach {
     /// Whether no other lane may be there.
-    fn excludes(self) -> bool {
+    pub(crate) fn excludes(self) -> bool {
         match self {
             Self::Plain(Plain::Write) | Self::Life(Life::Renew | Life::End) => true,
             Self::Plain(Plain::Read) | Self::Atomic => false,
@@ -81,14 +81,15 @@ pub(crate) struct Actor {
 
 /// One access, as far as it is remembered.
 #[derive(Clone, Copy, Debug)]
-struct Mark {
+pub(super) struct Mark {
     by: Actor,
     time: u32,
     reach: Reach,
 }
 
 impl Mark {
-    fn is_known_to(&self, clock: &[u32]) -> bool {
+    /// Whether whoever knows `clock` knows of the access.
+    pub(super) fn is_known_to(&self, clock: &[u32]) -> bool {
         // A shorter clock is older than the lane.
         clock.get(self.by.lane).is_some_and(|&known| known >= self.time)
     }
@@ -155,6 +156,14 @@ impl Place {
     }
 }
 
+impl Place {
+    /// What was done here that must be ordered before what `lane` is about to do.
+    fn rivals(&self, lane: usize, reach: Reach) -> impl Iterator<Item = &Mark> {
+        let excluded = self.since.iter().filter(move |_| reach.excludes());
+        self.write.iter().chain(excluded).filter(move |mark| mark.by.lane != lane)
+    }
+}
+
 /// What was done to all places of one execution.
 #[derive(Default)]
 pub(super) struct Races {
@@ -210,6 +219,38 @@ impl Races {
         }
         self.used = self.used.max(index + 1);
         &mut self.cells[index]
+    }
+
+    /// What was done to a cell that must be ordered before what `lane` is about to do there.
+    pub(super) fn rivals_at_cell(
+        &self,
+        cell: Object,
+        lane: usize,
+        reach: Reach,
+    ) -> impl Iterator<Item = &Mark> {
+        let place = (cell as usize) < self.used;
+        place.then(|| self.cells[cell as usize].rivals(lane, reach)).into_iter().flatten()
+    }
+
+    /// The same for plain memory.
+    pub(super) fn rivals_at_plain(
+        &self,
+        addr: usize,
+        lane: usize,
+        reach: Reach,
+    ) -> impl Iterator<Item = &Mark> {
+        self.plain.get(&addr).into_iter().flat_map(move |place| place.rivals(lane, reach))
+    }
+
+    /// The reinitialisations by others than `lane` of ranges, given by their start and length, that
+    /// may be around a place: one may concern a cell that nobody has met.
+    pub(super) fn renewals(
+        &self,
+        lane: usize,
+        around: impl Fn(usize, usize) -> bool,
+    ) -> impl Iterator<Item = &Mark> {
+        let inside = self.renewed.iter().filter(move |&&(start, len, _)| around(start, len));
+        inside.map(|(.., mark)| mark).filter(move |mark| mark.by.lane != lane)
     }
 
     /// A lane that knows `clock` touches a cell.

@@ -37,6 +37,11 @@ impl Sequential {
         self.handed_on.row_mut(cell as usize).copy_from_slice(self.known.to(lane));
     }
 
+    /// What the latest store to the cell hands on, if the cell was met.
+    pub(super) fn handed_on(&self, cell: Object) -> Option<&[u32]> {
+        ((cell as usize) < self.handed_on.rows()).then(|| self.handed_on.row(cell as usize))
+    }
+
     /// `parent` starts a lane.
     pub(super) fn spawn(&mut self, parent: usize, lane: usize) {
         self.handed_on.widen(lane + 1);

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     config::{Config, Search},
     job::Range,
+    model::Model,
     position::Stand,
 };
 
@@ -18,6 +19,9 @@ pub(crate) fn strategy(config: &Config) -> Box<dyn Strategy> {
             let mut search = config.job.as_ref().map_or_else(Dpor::default, Dpor::within);
             if let Some(Stand::Reduced { trail, branches }) = stand {
                 search.resume(*trail, branches);
+            }
+            if let Some(states) = config.states.as_ref().filter(|_| config.model == Model::Sc) {
+                search.remember(states);
             }
             Box::new(search)
         }

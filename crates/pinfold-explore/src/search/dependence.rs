@@ -34,6 +34,17 @@ pub(crate) struct Race {
     pub(crate) initials: LaneSet,
     /// The lane of the later step.
     pub(crate) lane: usize,
+    pub(crate) later: Later,
+}
+
+/// Which step the later one of a race is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Later {
+    /// One that was made, or that a lane waits to make.
+    Here,
+    /// One of a remembered future: steps of these lanes may have to come first. The initials are
+    /// those of the steps made here.
+    Remembered(LaneSet),
 }
 
 /// An earlier step on which the current step depends.
@@ -157,6 +168,55 @@ impl Dependence {
         }
     }
 
+    /// How many steps of each lane come before the next step of the lane.
+    pub(crate) fn lane_clock(&self, lane: usize) -> &[u32] {
+        self.lane_clocks.row(lane)
+    }
+
+    /// The clock of the last step.
+    pub(crate) fn last_clock(&self) -> &[u32] {
+        self.clocks.row(self.steps.len() - 1)
+    }
+
+    /// At least this many steps of each lane come before what `lane`, which may not have started
+    /// yet, does in a remembered future, if that comes after a later step of each of the lanes
+    /// `after`.
+    pub(crate) fn bound(&self, lane: usize, after: LaneSet) -> Vec<u32> {
+        let mut bound = vec![0; self.lanes];
+        for known in (0..self.lanes).filter(|&known| known == lane || after.contains(known)) {
+            join(&mut bound, self.lane_clocks.row(known));
+        }
+        for known in (0..self.lanes).filter(|&known| after.contains(known)) {
+            bound[known] = bound[known].max(self.lane_clocks.row(known)[known] + 1);
+        }
+        bound
+    }
+
+    /// `lane` will make this step in a remembered future, with at least `bound` before it, and
+    /// perhaps after later steps of `others`: finds the races with what was made here. Returns what
+    /// was made here and comes before the step.
+    pub(crate) fn foresee(
+        &mut self,
+        lane: usize,
+        touch: Touch,
+        bound: &[u32],
+        others: LaneSet,
+    ) -> Vec<u32> {
+        let watch = Watch::Future(others);
+        let mut clock = bound.to_vec();
+        let mut rivals = std::mem::take(&mut self.rivals);
+        rivals.clear();
+        self.find_rivals(touch, &mut rivals);
+        if touch.is_locked_out_at_times() {
+            self.precede_takings(lane, &mut clock, &rivals, watch);
+            let enabling = rivals.iter().filter(|rival| rival.relation == Relation::Enables);
+            enabling.for_each(|rival| self.join(&mut clock, rival.step));
+        }
+        self.precede(lane, &mut clock, &rivals, watch);
+        self.rivals = rivals;
+        clock
+    }
+
     /// `lane` cannot make its step: finds the races with what it would have to precede.
     pub(crate) fn blocked(&mut self, lane: usize, touch: Touch) {
         let (mut clock, rivals) = self.gather(lane, touch);
@@ -218,7 +278,7 @@ impl Dependence {
             if self.covered(known, step) {
                 continue;
             }
-            if watch == Watch::Races {
+            if watch != Watch::Nothing {
                 let mut before = own.clone();
                 let apart = |rival: &&Rival| {
                     !self.covered(self.clock_of(rival.step), step) && Rule::TakingsApart.holds()
@@ -231,10 +291,12 @@ impl Dependence {
     }
 
     fn note(&mut self, first: Step, lane: usize, clock: &[u32], watch: Watch) {
-        if watch == Watch::Races {
-            let initials = self.initials(first, lane, clock);
-            self.races.push(Race { first, initials, lane });
-        }
+        let (initials, later) = match watch {
+            Watch::Nothing => return,
+            Watch::Races => (self.initials(first, Some((lane, clock))), Later::Here),
+            Watch::Future(others) => (self.initials(first, None), Later::Remembered(others)),
+        };
+        self.races.push(Race { first, initials, lane, later });
     }
 
     /// Adds the steps on which a step with this touch depends, looking back as far as INV-DEP-1
@@ -260,8 +322,8 @@ impl Dependence {
     }
 
     /// The lanes that can come first when everything that follows `first` and does not depend on
-    /// it, and then the step of `lane` with `clock`, is executed in place of `first`.
-    fn initials(&self, first: Step, lane: usize, clock: &[u32]) -> LaneSet {
+    /// it, and then the `next` step of a lane with its clock, is executed in place of `first`.
+    fn initials(&self, first: Step, next: Option<(usize, &[u32])>) -> LaneSet {
         let (first_lane, first_place) = self.steps[first];
         let mut seen = LaneSet::one(first_lane);
         let mut heads: [(usize, Step, u32); MAX_LANES] = [(0, 0, 0); MAX_LANES];
@@ -294,7 +356,10 @@ impl Dependence {
                 initials.insert(lane);
             }
         }
-        if heads.iter().all(|&(other, ..)| other != lane) && comes_first(lane, clock) {
+        if let Some((lane, clock)) = next
+            && heads.iter().all(|&(other, ..)| other != lane)
+            && comes_first(lane, clock)
+        {
             initials.insert(lane);
         }
         initials
@@ -305,6 +370,8 @@ impl Dependence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Watch {
     Races,
+    /// Those of a step that a remembered future has; steps of these lanes may have to come first.
+    Future(LaneSet),
     /// They were noted when the same steps were made before.
     Nothing,
 }

@@ -27,19 +27,25 @@
 //! * Lanes that start lanes: numbers follow the order in which lanes start, so a number means the
 //!   same lane in all executions that share a prefix. Numbers are compared nowhere else: a set of
 //!   lanes belongs to a node, and its lanes existed when the node was made.
+//! * States: a search may remember what it explored ([`States`], `known`).
 //! * Jobs: the search may be confined to the executions that begin with the steps of a [`Job`], and
 //!   a job may be divided into smaller ones. Within the steps of a job every lane that is awake is
 //!   tried, by this job or by another, so races whose first step lies there require nothing.
 
+mod known;
 mod saved;
+mod stage;
 
 use super::{
-    Advance, Dividing, Frontier, Moment, Pick, Resumable, Strategy, Touch,
-    dependence::{Dependence, Race, Watch},
+    Advance, Dividing, Frontier, Moment, Note, Pick, Resumable, Strategy, Touch,
+    dependence::{Dependence, Later, Race, Watch},
+    future::{Entry, Future},
     rule::Rule,
+    states::States,
     touch::CellTouch,
 };
-use crate::{job::Job, lane::LaneSet, op::Behind};
+use crate::{job::Job, lane::LaneSet, ledger::Name, op::Behind};
+use stage::Stage;
 
 /// One step of the current execution, with what was tried and is still to be tried in its place.
 #[derive(Default)]
@@ -65,6 +71,12 @@ struct Node {
     touches: Vec<Touch>,
     /// The lanes that this step started.
     started: Vec<usize>,
+    /// The state before this step, if the search remembers states.
+    stage: Stage,
+    /// What followed the state in the executions that were made from here.
+    future: Future,
+    /// What the step in its present form does, as futures have it.
+    entries: Vec<Entry>,
 }
 
 /// See the module.
@@ -89,6 +101,15 @@ pub(crate) struct Dpor {
     astray: bool,
     /// The hash of what the steps before the last should touch, until it has been checked.
     expected: Option<u64>,
+    /// The states that were explored, if the search remembers them.
+    states: Option<States>,
+    /// What follows the last step of the current execution, and whether that is all.
+    beyond: Future,
+    beyond_whole: bool,
+    /// The name of what the last step touched.
+    name: Option<Name>,
+    /// How many states were remembered.
+    added: u64,
 }
 
 /// How far the search goes.
@@ -121,17 +142,26 @@ impl Dpor {
         Self { extent: Extent::Split, ..Self::within(job) }
     }
 
+    /// Remembers the states that it explores.
+    pub(crate) fn remember(&mut self, states: &States) {
+        self.states = Some(states.clone());
+    }
+
     /// Whether a step after those of the job had an alternative.
     fn has_branched(&self) -> bool {
         self.stack[self.root..].iter().any(|node| node.awake.len() > 1 || node.options.len() > 1)
     }
 
     fn reverse_races(&mut self) {
-        for Race { first, initials, lane } in self.order.races() {
+        for Race { first, initials, lane, later } in self.order.races() {
             if first < self.root {
                 continue;
             }
             let node = &mut self.stack[first];
+            if let Later::Remembered(others) = later {
+                node.reverse_remembered(initials, lane, others);
+                continue;
+            }
             if !(initials & (node.source | node.sleep)).is_empty() {
                 continue;
             }
@@ -161,6 +191,7 @@ impl Dpor {
                 announced && !moment.fresh.contains(lane) && Rule::BlockedWaits.holds();
             let changed = self.order.just_changed(touch) && Rule::ChangedWaits.holds();
             if blocked_now || changed {
+                self.foresee_blocked(lane, touch, moment);
                 self.order.blocked(lane, touch);
             }
         }
@@ -176,6 +207,7 @@ impl Dpor {
                     && Rule::LockedOut.holds()
             };
             if let Some(touch) = touch.filter(locked_out) {
+                self.foresee_blocked(lane, touch, moment);
                 self.order.blocked(lane, touch);
             }
         }
@@ -215,10 +247,13 @@ impl Strategy for Dpor {
         (self.asked, self.astray) = (0, false);
         self.frontier = Frontier::Ended;
         self.order.begin(lanes);
+        self.beyond.clear();
+        self.beyond_whole = true;
     }
 
     fn spawned(&mut self, lane: usize, number: usize) {
         self.order.spawned(lane, number);
+        self.beyond_whole &= lane == number;
         if let Some(step) = self.depth.checked_sub(1) {
             self.stack[step].started.push(lane);
         }
@@ -261,7 +296,13 @@ impl Strategy for Dpor {
             Extent::Split => awake,
             Extent::Whole => LaneSet::one(lane),
         };
+        let stage = self.stage(moment, sleep);
+        if self.is_remembered(moment, &stage) {
+            return Pick::Remembered;
+        }
         self.stack.push(Node {
+            stage,
+            future: std::mem::take(&mut self.beyond),
             lane,
             enabled: moment.enabled,
             awake,
@@ -293,7 +334,8 @@ impl Strategy for Dpor {
         wanted.copied().unwrap_or(options[0])
     }
 
-    fn executed(&mut self, _lane: usize, touch: Touch) {
+    fn executed(&mut self, _lane: usize, touch: Touch, name: Option<Name>) {
+        self.name = name;
         let node = &mut self.stack[self.depth - 1];
         self.astray |= node.options.len() > 1 && self.asked != self.depth;
         node.touch = Some(touch);
@@ -311,15 +353,35 @@ impl Strategy for Dpor {
         let step = self.depth - 1;
         let watch = if step >= self.fresh { Watch::Races } else { Watch::Nothing };
         let node = &self.stack[step];
-        let Some(touch) = node.touch else { return };
-        self.order.push(node.lane, touch, &node.started, watch);
+        let (lane, Some(touch)) = (node.lane, node.touch) else { return };
+        let before = self.before(lane);
+        self.order.push(lane, touch, &self.stack[step].started, watch);
+        if watch == Watch::Races {
+            self.enter_step(step, touch, before);
+        }
         self.reverse_races();
     }
 
-    fn advance(&mut self) -> Advance {
-        while self.stack.len() > self.root
-            && let Some(node) = self.stack.last_mut()
+    fn remembers(&self) -> bool {
+        self.states.is_some()
+    }
+
+    fn note(&mut self, lane: usize, note: Note, known: &[u32]) {
+        if let Some(step) = self.depth.checked_sub(1)
+            && step >= self.fresh
         {
+            self.enter_note(step, lane, note, known);
+        }
+    }
+
+    fn truncated(&mut self) {
+        self.beyond_whole = false;
+    }
+
+    fn advance(&mut self) -> Advance {
+        while self.stack.len() > self.root {
+            self.enter_beyond();
+            let Some(node) = self.stack.last_mut() else { break };
             if node.option + 1 < node.options.len() && Rule::Options.holds() {
                 node.option += 1;
                 return Advance::Next;
@@ -336,7 +398,7 @@ impl Strategy for Dpor {
                 node.option = 0;
                 return Advance::Next;
             }
-            self.stack.pop();
+            self.leave_node();
         }
         Advance::Exhausted
     }

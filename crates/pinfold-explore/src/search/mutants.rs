@@ -4,13 +4,13 @@
 //! Rules that only save executions are not among them.
 
 use super::rule::{Rule, leave_out::without};
-use crate::{FailureKind, Model, Report};
+use crate::{FailureKind, Model, Report, States};
 use common::{
     FULL,
-    judge::searched,
+    judge::{remembering, searched},
     notation,
     program::Program,
-    random::{Kind, dense, exchanges, mixed, starting, tiny, waiting},
+    random::{Kind, counting, dense, exchanges, mixed, pausing, starting, tiny, waiting},
 };
 use std::{collections::BTreeSet, time::Instant};
 
@@ -48,6 +48,10 @@ const RULES: [Rule; 28] = [
     Rule::StartedAfter,
 ];
 
+/// The rules of the memory of states.
+const REMEMBERING: [Rule; 4] =
+    [Rule::ExploredAwake, Rule::RememberedRaces, Rule::RememberedOthers, Rule::RememberedTakings];
+
 /// The witnesses of former faults.
 fn witnesses() -> impl Iterator<Item = Program> {
     let witnesses = notation::programs(include_str!("../../tests/programs/programs.txt"));
@@ -66,6 +70,8 @@ fn random() -> impl Iterator<Item = Program> {
             mixed(seed),
             waiting(seed),
             starting(seed),
+            counting(seed),
+            pausing(seed),
         ]
     })
 }
@@ -85,10 +91,21 @@ fn shown(report: Report) -> Option<Shown> {
     }
 }
 
+/// The executions of a search.
+const EXECUTIONS: u64 = 2_000;
+
 /// Whether the search of a program finds something else without the rule.
 fn notices(program: &Program, model: Model, rule: Rule) -> bool {
-    const EXECUTIONS: u64 = 2_000;
-    let search = || shown(searched(program, model, FULL, EXECUTIONS));
+    compares(rule, || shown(searched(program, model, FULL, EXECUTIONS)))
+}
+
+/// The same for the search that remembers states.
+fn notices_remembering(program: &Program, rule: Rule) -> bool {
+    compares(rule, || shown(remembering(program, &States::new(1 << 24), EXECUTIONS)))
+}
+
+/// Whether a search finds something else without the rule.
+fn compares(rule: Rule, search: impl Fn() -> Option<Shown>) -> bool {
     let Some(whole) = search() else { return false };
     without(rule, search).is_some_and(|mutant| mutant != whole)
 }
@@ -114,6 +131,16 @@ fn no_rule_can_be_left_out() {
     }
 }
 
+#[test]
+fn no_rule_of_the_memory_can_be_left_out() {
+    for rule in REMEMBERING {
+        let mut programs = witnesses().chain(random()).take(6_000).enumerate();
+        let found = programs.find(|(_, program)| notices_remembering(program, rule));
+        let (index, _) = found.unwrap_or_else(|| panic!("no program notices without {rule:?}"));
+        println!("{rule:?}: noticed by program {index}");
+    }
+}
+
 /// How often each rule is missed by random programs alone: how likely the next fault of its kind is
 /// to be found by them. `PINFOLD_MUTANT_PROGRAMS` says how many there are.
 #[test]
@@ -131,5 +158,10 @@ fn how_many_programs_notice() {
         let [sc, tso, weak] = noticed;
         let seconds = start.elapsed().as_secs_f64();
         println!("{rule:?}: {sc} under sc, {tso} under tso, {weak} under weak, {seconds:.0} s");
+    }
+    for rule in REMEMBERING {
+        let programs = random().take(programs);
+        let noticed = programs.filter(|program| notices_remembering(program, rule)).count();
+        println!("{rule:?}: {noticed} under sc");
     }
 }

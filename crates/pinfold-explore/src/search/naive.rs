@@ -7,6 +7,7 @@
 use super::{Advance, Moment, Outlook, Pick, Resumable, Strategy, Touch, ahead};
 use crate::{
     lane::LaneSet,
+    ledger::Name,
     position::{Bounded, Fork, Position, Stand, Trail},
 };
 
@@ -129,7 +130,7 @@ impl Strategy for Naive {
         choice
     }
 
-    fn executed(&mut self, _lane: usize, touch: Touch) {
+    fn executed(&mut self, _lane: usize, touch: Touch, _name: Option<Name>) {
         if let Some(node) = self.depth.checked_sub(1).and_then(|at| self.stack.get_mut(at)) {
             node.touch = Some(touch);
         }
@@ -206,6 +207,7 @@ impl Resumable for Naive {
                 }
             }
         }
-        Outlook { ahead: ahead::open(steps.into_iter()), bound: Some(self.bound), spread: None }
+        let ahead = ahead::open(steps.into_iter());
+        Outlook { ahead, bound: Some(self.bound), spread: None, states: 0 }
     }
 }

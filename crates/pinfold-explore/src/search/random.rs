@@ -54,7 +54,7 @@ impl Runs {
     fn outlook(&self, spread: Option<usize>) -> Outlook {
         let ahead = Ahead::Runs { done: self.done(), of: self.count };
         let spread = spread.map(|steps| u32::try_from(steps).unwrap_or(u32::MAX));
-        Outlook { ahead, bound: None, spread }
+        Outlook { ahead, bound: None, spread, states: 0 }
     }
 }
 

@@ -64,6 +64,14 @@ pub(super) enum Rule {
     StaleLast,
     /// A step that starts a lane comes before everything that the lane does.
     StartedAfter,
+    /// A state was explored only if no lane that is awake now slept there.
+    ExploredAwake,
+    /// The races of a remembered future with the present past are looked for.
+    RememberedRaces,
+    /// Lanes that may have to come before a step of a remembered future are tried.
+    RememberedOthers,
+    /// A lane that waits for a lock in a remembered future has no more before it than its own past.
+    RememberedTakings,
 }
 
 impl Rule {

@@ -4,7 +4,13 @@
 //! access, and learns what was touched. It outlives executions; `advance` moves it to the next one.
 
 use super::{ahead::Ahead, touch::Touch};
-use crate::{lane::LaneSet, op::Behind, position::Position};
+use crate::{
+    lane::LaneSet,
+    ledger::{Ledger, Name, Place},
+    memory::{Memory, Reach, Source, Spot},
+    op::Behind,
+    position::Position,
+};
 
 /// What a strategy sees when it picks.
 pub(crate) struct Moment<'a> {
@@ -17,6 +23,69 @@ pub(crate) struct Moment<'a> {
     pub(crate) last: Option<usize>,
     /// What each lane wants to touch next; `None` once it has ended.
     pub(crate) pending: &'a [Option<Touch>],
+    /// What was done, if the search remembers states.
+    pub(crate) past: Option<Past<'a>>,
+}
+
+/// What was done in an execution, as far as a search that remembers states must know.
+#[derive(Clone, Copy)]
+pub(crate) struct Past<'a> {
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) memory: &'a Memory,
+}
+
+/// Something that a lane will do to what must not be touched by others at the same time.
+pub(crate) struct Foreseen<'a> {
+    /// The lane's number.
+    pub(crate) lane: usize,
+    pub(crate) name: Name,
+    pub(crate) reach: Reach,
+    /// Lanes whose present is known by then, among them the lane itself if it has started.
+    pub(crate) after: LaneSet,
+    /// What has handed on by then what it would hand on now.
+    pub(crate) learnt: &'a [Source<Name>],
+}
+
+impl Past<'_> {
+    /// Whether everything that was done so far and must happen before that is ordered before it.
+    pub(crate) fn is_ordered(&self, foreseen: &Foreseen<'_>) -> bool {
+        let Self { ledger, memory } = *self;
+        let &Foreseen { lane, name, reach, after, learnt } = foreseen;
+        let spot = match ledger.find(name) {
+            Some(Place::Object(object)) => Spot::Object(object),
+            Some(Place::Plain(addr)) => Spot::Plain(addr),
+            None if name == Ledger::UNMET => Spot::Somewhere,
+            None => ledger.address(name).map_or(Spot::New, Spot::Unmet),
+        };
+        let met = |name| match ledger.find(name) {
+            Some(Place::Object(object)) => Some(object),
+            Some(Place::Plain(_)) | None => None,
+        };
+        let source = |&from: &Source<Name>| {
+            let from = match from {
+                Source::Cell(name) => Source::Cell(met(name)?),
+                Source::Exclusive(name) => Source::Exclusive(met(name)?),
+                Source::Shared(name) => Source::Shared(met(name)?),
+                Source::End(number) => Source::End(number),
+            };
+            memory.handed_on(from)
+        };
+        // The lanes are a few bits of a word.
+        let lanes = (0..u32::BITS as usize).filter(move |&lane| after.contains(lane));
+        let clocks = lanes.map(|lane| memory.known(lane)).chain(learnt.iter().filter_map(source));
+        memory.is_ordered(spot, (lane, reach), clocks, |addr| ledger.is_declared(addr))
+    }
+}
+
+/// What a lane does besides making steps, for the detection of data races in remembered futures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// It touches something.
+    Reaches(Name, Reach),
+    /// It learns what is handed on there.
+    Learns(Source<Name>),
+    /// What was handed on there is forgotten.
+    Resets(Source<Name>),
 }
 
 /// A decision.
@@ -25,6 +94,8 @@ pub(crate) enum Pick {
     Lane(usize),
     /// Nothing new can follow.
     Redundant,
+    /// The same state was explored elsewhere.
+    Remembered,
     /// The execution differs from the earlier one in which the strategy made the same decisions.
     Astray,
 }
@@ -54,8 +125,21 @@ pub(crate) trait Strategy {
         Behind::Offered
     }
 
-    /// The picked lane has made its step.
-    fn executed(&mut self, _lane: usize, _touch: Touch) {}
+    /// Whether the search remembers states, and has use for [`Moment::past`].
+    fn remembers(&self) -> bool {
+        false
+    }
+
+    /// The picked lane has made its step, at an object of this name if there is one and names are
+    /// known.
+    fn executed(&mut self, _lane: usize, _touch: Touch, _name: Option<Name>) {}
+
+    /// A lane did something in the last step or after it. It knows `known` to have happened before
+    /// what it does next.
+    fn note(&mut self, _lane: usize, _note: Note, _known: &[u32]) {}
+
+    /// The execution was cut off at the limit of steps.
+    fn truncated(&mut self) {}
 
     /// All lanes that the last step started are known, and all remaining lanes have announced what
     /// they want.
@@ -100,6 +184,8 @@ pub(crate) struct Outlook {
     pub(crate) bound: Option<u32>,
     /// The steps that changes of priority are spread over, once they are known.
     pub(crate) spread: Option<u32>,
+    /// The states that it has remembered.
+    pub(crate) states: u64,
 }
 
 /// A search that divides a job, asked after each execution.

@@ -5,7 +5,7 @@ use super::{
     machine::{self, Buffers, Known},
     program::Program,
 };
-use pinfold_explore::{Completeness, Config, FailureKind, Model, Report, Search, explore};
+use pinfold_explore::{Completeness, Config, FailureKind, Model, Report, Search, States, explore};
 use std::{collections::BTreeSet, fmt};
 
 /// What a reference that shares nothing with the explorer knows of the program.
@@ -95,6 +95,72 @@ pub fn searched(program: &Program, model: Model, search: Search, most: u64) -> R
     let config =
         Config { model, search, max_executions: Some(most), shrink_runs: 0, ..Config::default() };
     explore(&mut program.clone(), &config, &mut |_| {})
+}
+
+/// The reduced search under sequential consistency with this memory.
+pub fn remembering(program: &Program, states: &States, most: u64) -> Report {
+    let config = Config {
+        model: Model::Sc,
+        search: FULL,
+        max_executions: Some(most),
+        shrink_runs: 0,
+        states: Some(states.clone()),
+        ..Config::default()
+    };
+    explore(&mut program.clone(), &config, &mut |_| {})
+}
+
+/// Checks the search that remembers states against the one that does not, and the reference.
+///
+/// # Errors
+/// How they differ.
+pub fn compare_remembering(
+    program: &Program,
+    limits: Limits,
+    tally: &mut Remembering,
+) -> Result<(), String> {
+    let states = States::new(1 << 28);
+    let with = remembering(program, &states, limits.reduced);
+    tally.programs += 1;
+    let Some(with_shown) = shown(&with) else { return Ok(()) };
+    tally.finished += 1;
+    tally.outcomes += with_shown.outcomes.len() as u64;
+    tally.with += with.executions;
+    tally.pruned += with.pruned;
+    tally.states += states.count();
+    let known = judged(program, Model::Sc, limits.reference);
+    if !known.cut {
+        tally.known += 1;
+        if let Some(difference) = difference(&with_shown, &known) {
+            return Err(format!("with memory against the reference: {difference}"));
+        }
+    }
+    let without = searched(program, Model::Sc, FULL, limits.naive);
+    let Some(without_shown) = shown(&without) else { return Ok(()) };
+    tally.compared += 1;
+    tally.without += without.executions;
+    let fails = |known: &Known| known.hangs || known.races;
+    if fails(&with_shown) && fails(&without_shown) {
+        return Ok(());
+    }
+    match difference(&with_shown, &without_shown) {
+        Some(difference) => Err(format!("with memory against without: {difference}")),
+        None => Ok(()),
+    }
+}
+
+/// The result of comparisons with and without a memory of states.
+#[derive(Debug, Default)]
+pub struct Remembering {
+    pub programs: u64,
+    pub finished: u64,
+    pub compared: u64,
+    pub known: u64,
+    pub outcomes: u64,
+    pub with: u64,
+    pub pruned: u64,
+    pub states: u64,
+    pub without: u64,
 }
 
 /// Checks the reduced search against the reference and the naive one.

@@ -26,6 +26,9 @@ pub enum Ins {
     /// Stores the accumulator plus a constant.
     StorePlus(usize, u64, Order),
     Add(usize, u64, Order),
+    /// Adds one; what goes where reads go is the old value, or this if the old value is greater:
+    /// the lane looks at no more.
+    Count(usize, u64),
     /// Compare-exchange with success and failure ordering.
     Cas(usize, u64, u64, Order, Order),
     /// Adds one to a value below the constant, in a loop that looks first: a value that is not
@@ -113,6 +116,8 @@ pub enum Local {
     Keep(usize),
     With(usize),
     Set(u64),
+    /// Of what was just read the lane knows at most this.
+    Few(u64),
     /// Jumps to the place if the accumulator is zero.
     IfZero(usize),
     Jump(usize),
@@ -154,6 +159,10 @@ fn flatten(code: &[Ins], flat: &mut Vec<Code>) {
             Ins::Add(var, by, order) => Code::Add(var, by, order),
             Ins::Cas(var, from, to, success, failure) => Code::Cas(var, from, to, success, failure),
             Ins::AddBelow(var, bound, order) => Code::AddBelow(var, bound, order),
+            Ins::Count(var, most) => {
+                flat.push(Code::Add(var, 1, Order::Full));
+                Code::Local(Local::Few(most))
+            }
             Ins::Fence(order) => Code::Fence(order),
             Ins::Wait(var, least, order) => Code::Wait(var, Until::AtLeast(least), order),
             Ins::WaitBelow(var, bound, order) => Code::Wait(var, Until::Below(bound), order),
@@ -267,6 +276,10 @@ impl Thread {
             Local::Keep(register) => self.registers[register] = self.sum,
             Local::With(register) => self.sum = self.registers[register],
             Local::Set(value) => self.sum = value,
+            Local::Few(most) => {
+                self.sum = self.sum.min(most);
+                self.log.iter_mut().next_back().into_iter().for_each(|last| *last = self.sum);
+            }
             Local::IfZero(target) if self.sum == 0 => self.at = target,
             Local::IfZero(_) => {}
             Local::Jump(target) => self.at = target,
@@ -307,18 +320,43 @@ pub struct World {
     started: Rc<RefCell<Vec<usize>>>,
 }
 
+impl World {
+    /// Lets a search that remembers states recognise what lanes share.
+    fn declare(&self) {
+        let name = |_| String::new();
+        self.vars.iter().for_each(|var| hook::label(var.addr(), 8, name));
+        hook::label(self.plain.as_ptr() as usize, size_of_val(&*self.plain), name);
+        hook::label(self.locks.as_ptr() as usize, size_of_val(&*self.locks), name);
+    }
+}
+
+/// How much the lane knows of what it reads at this place, if not all.
+fn looked_at(code: &[Code], at: usize) -> Option<u64> {
+    match code.get(at + 1)? {
+        Code::Local(Local::Few(most)) => Some(*most),
+        _ => None,
+    }
+}
+
 fn interpret(world: &World, lane: usize) {
     let World { vars, plain, locks, log, started, .. } = world;
     let id = |lock: usize| &raw const locks[lock] as usize;
     let mut thread = Thread::default();
-    while let Some((_, code)) = thread.next(&world.code[lane]) {
+    while let Some((at, code)) = thread.next(&world.code[lane]) {
         let read = match code {
             Code::Load(var, order) => Some(vars[var].load(order)),
             Code::Store(var, value, order) => {
                 vars[var].store(thread.value(value), order);
                 None
             }
-            Code::Add(var, value, order) => Some(vars[var].add(value, order)),
+            Code::Add(var, value, order) => {
+                let add = || vars[var].add(value, order);
+                let most = looked_at(&world.code[lane], at).unwrap_or(u64::MAX);
+                match most {
+                    u64::MAX => Some(add()),
+                    most => Some(hook::observed(add, |old| old.min(most), |few| *few)),
+                }
+            }
             Code::Cas(var, from, to, success, failure) => {
                 Some(vars[var].exchange(from, to, success, failure))
             }
@@ -405,6 +443,7 @@ impl Subject for Program {
             log: Rc::new(RefCell::new(vec![Vec::new(); self.lanes.len()])),
             started: Rc::new(RefCell::new(vec![usize::MAX; self.lanes.len()])),
         };
+        world.declare();
         for lane in (0..self.lanes.len()).filter(|&lane| !self.is_spawned(lane)) {
             lanes.lane(format!("lane {lane}"), body(&world, lane));
         }

@@ -336,3 +336,65 @@ pub fn dense(seed: u64, kind: Kind) -> Program {
     }
     program
 }
+
+/// Counts of which lanes look at no more than whether they are zero, or a few, beside locks, plain
+/// memory under them, branches on what was seen, and lanes that others start.
+pub fn counting(seed: u64) -> Program {
+    let mut rng = Rng(seed);
+    let lanes = 2 + rng.below(3);
+    let vars = 1 + rng.below(2);
+    let statement = |rng: &mut Rng| {
+        let var = rng.below(vars);
+        let plain = rng.below(PLAIN);
+        match rng.below(11) {
+            0..=4 => vec![Ins::Count(var, rng.below(3) as u64)],
+            5 => vec![Ins::Load(var, Order::Full)],
+            // Of each word of plain memory one lock is in charge.
+            6 => vec![Ins::Locked(plain, Mode::Exclusive, vec![Ins::PlainStore(plain, 1)])],
+            7 => {
+                let code = vec![Ins::PlainLoad(plain), Ins::PlainStore(plain, 2)];
+                vec![Ins::Locked(plain, Mode::Exclusive, code)]
+            }
+            8 => vec![Ins::Locked(plain, Mode::Shared, vec![Ins::PlainLoad(plain)])],
+            9 => {
+                let counts = vec![Ins::Count(var, 2)];
+                vec![Ins::Count(var, 1), Ins::IfElse(counts, vec![Ins::Load(var, Order::Full)])]
+            }
+            _ => vec![Ins::Locked(plain, Mode::Exclusive, vec![Ins::Count(var, 1)])],
+        }
+    };
+    let lane = |rng: &mut Rng| {
+        (0..1 + rng.below([4, 3, 2][lanes - 2])).flat_map(|_| statement(rng)).collect()
+    };
+    let mut program = Program { vars, lanes: (0..lanes).map(|_| lane(&mut rng)).collect() };
+    if rng.below(3) == 0 {
+        start_some(&mut program, &mut Rng(!seed));
+    }
+    program
+}
+
+/// Counts beside waits for a value that others take away for a while, always bringing it back.
+pub fn pausing(seed: u64) -> Program {
+    let mut rng = Rng(seed);
+    let lanes = 2 + rng.below(2);
+    let statement = |rng: &mut Rng| match rng.below(6) {
+        0 => vec![Ins::WaitBelow(0, 1, Order::Full)],
+        1 => vec![Ins::Store(0, 1, Order::Full), Ins::Store(0, 0, Order::Full)],
+        2 | 3 => vec![Ins::Count(1, rng.below(3) as u64)],
+        4 => vec![Ins::Locked(0, Mode::Exclusive, vec![Ins::Count(1, 1)])],
+        _ => vec![Ins::Locked(0, Mode::Shared, vec![Ins::WaitBelow(0, 1, Order::Full)])],
+    };
+    let lane = |rng: &mut Rng| {
+        (0..1 + rng.below([4, 3][lanes - 2])).flat_map(|_| statement(rng)).collect()
+    };
+    Program { vars: 2, lanes: (0..lanes).map(|_| lane(&mut rng)).collect() }
+}
+
+/// Two lanes take a lock one after the other, and what one of them wrote before is read by the
+/// other after another step: a data race in one of the orders, after which the states are the same.
+pub fn data_race_behind_a_state() -> Program {
+    let locked = || Ins::Locked(0, Mode::Exclusive, Vec::new());
+    let writer = vec![Ins::PlainStore(0, 1), locked()];
+    let reader = vec![locked(), Ins::Load(0, Order::Full), Ins::PlainLoad(0)];
+    Program { vars: 1, lanes: vec![writer, reader] }
+}

@@ -51,14 +51,15 @@ impl Standing {
         let done = partial.counted();
         let executions = done.executions + running().map(|at| at.executions).sum::<u64>();
         let blocked = done.blocked + running().map(|at| at.blocked).sum::<u64>();
+        let pruned = done.pruned + running().map(|at| at.pruned).sum::<u64>();
         let truncated = done.truncated + running().map(|at| at.truncated).sum::<u64>();
         let ahead = match self.runs {
-            Some(of) => Some(Ahead::Runs { done: executions + blocked + truncated, of }),
+            Some(of) => Some(Ahead::Runs { done: executions + blocked + pruned + truncated, of }),
             None => running().filter_map(|at| at.ahead).reduce(together),
         };
         let bound = running().find_map(|at| at.bound);
         Progress {
-            search: At { executions, blocked, truncated, bound, ahead, elapsed },
+            search: At { executions, blocked, pruned, truncated, bound, ahead, elapsed },
             jobs: Some(JobProgress {
                 done: partial.done(),
                 of: partial.share(),

@@ -49,7 +49,9 @@ pub(super) fn empty(
             strategy,
             executions: 0,
             blocked: 0,
+            pruned: 0,
             truncated: 0,
+            states: 0,
             steps_max: 0,
             seconds: 0.0,
             incomplete: None,
@@ -238,6 +240,8 @@ pub(crate) fn reached(plan: &Plan, counted: &[u64]) -> Vec<Reached> {
 pub(crate) fn count(report: &mut Report, found: &pinfold_explore::Report, reached: Vec<Reached>) {
     report.search.executions = found.executions;
     report.search.blocked = found.blocked;
+    report.search.pruned = found.pruned;
+    report.search.states = found.states;
     report.search.truncated = found.truncated;
     report.search.steps_max = u64::from(found.steps_max);
     report.search.seconds = found.elapsed.as_secs_f64();

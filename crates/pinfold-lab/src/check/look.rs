@@ -71,7 +71,7 @@ pub(super) fn search(
         let random = Config { search: look, budget: None, ..config.clone() };
         let result = pieces.explore(&mut other, &random);
         if result.failure.is_some() {
-            let reached = trial.reached;
+            let reached = trial.reached.counts();
             return Searched {
                 reached,
                 look: Some(look),
@@ -85,7 +85,7 @@ pub(super) fn search(
 
 impl Searched {
     fn of(trial: Trial, mut result: Outcome) -> Self {
-        let reached = trial.reached.clone();
+        let reached = trial.reached.counts();
         let found = result.failure.take().map(|failure| trial.found(failure));
         Self { result, found, reached, look: None }
     }
@@ -93,7 +93,7 @@ impl Searched {
 
 /// Whether the search was ended by `PATIENCE`.
 fn is_long(begun: &Outcome) -> bool {
-    begun.failure.is_none() && begun.executions + begun.blocked + begun.truncated >= PATIENCE
+    begun.failure.is_none() && begun.begun() >= PATIENCE
 }
 
 /// The pieces of one search.
@@ -109,10 +109,10 @@ impl Pieces<'_> {
     /// Explores within the time that is left.
     fn explore(&mut self, trial: &mut Trial, config: &Config) -> Outcome {
         let deadline = self.options.config.deadline.map(|time| time.saturating_sub(self.elapsed()));
-        let (before, blocked, truncated) = self
-            .counted
-            .as_ref()
-            .map_or((0, 0, 0), |counted| (counted.executions, counted.blocked, counted.truncated));
+        let [before, blocked, pruned, truncated] =
+            self.counted.as_ref().map_or([0; 4], |counted| {
+                [counted.executions, counted.blocked, counted.pruned, counted.truncated]
+            });
         let looks = config.search != self.options.config.search;
         let (time, started) = (&self.options.config.time, self.started);
         let progress = &mut self.progress;
@@ -122,6 +122,7 @@ impl Pieces<'_> {
             let search = At {
                 executions: before + counted(at.executions),
                 blocked: blocked + counted(at.blocked),
+                pruned: pruned + counted(at.pruned),
                 truncated: truncated + counted(at.truncated),
                 bound: at.bound,
                 ahead: at.ahead.filter(|_| !looks),
@@ -142,6 +143,8 @@ impl Pieces<'_> {
         let mut sum = Outcome { elapsed, ..last };
         sum.executions += before.executions;
         sum.blocked += before.blocked;
+        sum.pruned += before.pruned;
+        sum.states += before.states;
         sum.truncated += before.truncated;
         sum.steps_max = sum.steps_max.max(before.steps_max);
         for (outcome, count) in before.outcomes {

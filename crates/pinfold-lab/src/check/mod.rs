@@ -25,7 +25,7 @@ use fill::{Broke, bounds, broken, empty, explain, failed, fill, list_accesses, n
 use look::Searched;
 
 pub(crate) use fill::{count, identify, leaves_out, reached};
-pub use options::{CheckOptions, Detail, JobProgress, Order, Progress};
+pub use options::{CheckOptions, Detail, JobProgress, Order, Progress, REMEMBER};
 pub use outcomes::{Ended, Ends, FAILED, Met};
 pub use prepared::Prepared;
 pub(crate) use trial::{Found, Keep, Trial};
@@ -168,7 +168,7 @@ impl Prepared {
             ..Config::default()
         };
         let found = explore(&mut trial, &config, &mut |_| {});
-        count(&mut report, &found, reached(&self.plan, &trial.reached));
+        count(&mut report, &found, reached(&self.plan, &trial.reached.counts()));
         report.verdict = match (&found.failure, found.truncated) {
             (Some(_), _) => Verdict::Fail,
             (None, 0) => Verdict::Pass,

@@ -1,6 +1,6 @@
 //! What a search or a run can be asked for.
 
-use pinfold_explore::{Config, Progress as At};
+use pinfold_explore::{Config, Progress as At, States};
 
 /// How much to find out about a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,11 +17,14 @@ pub struct CheckOptions {
     /// What the explorer is asked: the model, the form of locks, the way to search, and the bounds.
     ///
     /// The laboratory itself divides and resumes searches and cuts failures, so it sets `job`,
-    /// `resume`, `budget`, `pause` and `shrink_runs` as it needs them; what is given there is not
-    /// used.
+    /// `resume`, `states`, `budget`, `pause` and `shrink_runs` as it needs them; what is given
+    /// there is not used.
     pub config: Config,
     /// What is wanted of a failure.
     pub detail: Detail,
+    /// The bytes in which explored states may be remembered; with zero none is. See
+    /// [`pinfold_explore::States`].
+    pub remember: usize,
 }
 
 impl Default for CheckOptions {
@@ -33,17 +36,21 @@ impl Default for CheckOptions {
 /// The most executions to spend on making a failure short.
 const SHRINK_RUNS: u32 = 4_000;
 
+/// The bytes in which a search remembers states unless another number is given.
+pub const REMEMBER: usize = 512 << 20;
+
 impl CheckOptions {
     /// A search as `config` says, with the story of a failure.
     pub fn of(config: Config) -> Self {
-        Self { config, detail: Detail::Story }
+        Self { config, detail: Detail::Story, remember: REMEMBER }
     }
 
-    /// The search as one whole, for the explorer.
+    /// The search as one whole, for the explorer, with a memory of its own.
     pub(crate) fn explored(&self) -> Config {
         Config {
             job: None,
             resume: None,
+            states: (self.remember > 0).then(|| States::new(self.remember)),
             budget: None,
             pause: None,
             shrink_runs: match self.detail {

@@ -11,7 +11,7 @@ use super::outcomes::{Ended, FAILED, Met};
 use crate::about::{About, Seen};
 use crate::claim::Ends;
 use crate::journal::{Journal, What};
-use crate::record::Record;
+use crate::record::{Record, Tally};
 use crate::report::{Cost, EndLine, Finding, Oracle};
 use crate::scenario::{Code, Scenario, ScenarioError, Step};
 use crate::waits::Awaited;
@@ -49,7 +49,7 @@ pub(crate) struct Trial {
     /// What is kept of the current execution.
     keeps: Keep,
     /// How many executions reached each goal.
-    pub(crate) reached: Vec<u64>,
+    pub(crate) reached: Tally,
     /// What the current execution broke, in the order in which it broke.
     pub(crate) findings: Vec<Finding>,
     /// The same of the first execution that failed: the failure is reported as it was found when
@@ -69,7 +69,7 @@ impl Trial {
             plan: Arc::clone(plan),
             keep,
             keeps: keep,
-            reached: vec![0; plan.goals.len()],
+            reached: Tally::new(plan.goals.len()),
             findings: Vec::new(),
             first: None,
             kept: Kept::default(),
@@ -98,7 +98,8 @@ impl Trial {
     }
 
     fn world(&self) -> Result<World, String> {
-        let record = Record::new(Arc::clone(&self.plan.goals), self.plan.lane_cpus.len());
+        let goals = Arc::clone(&self.plan.goals);
+        let record = Record::new(goals, self.plan.lane_cpus.len(), self.reached.clone());
         self.plan.world(match self.keeps {
             Keep::Verdict => record,
             Keep::Everything => record.journal(self.plan.rules.knows_exclusive_mark()),
@@ -322,10 +323,10 @@ impl Subject for Trial {
             }
         };
         let mut record = world.machine().record();
-        for (count, reached) in self.reached.iter_mut().zip(&record.reached) {
-            *count += u64::from(*reached);
-        }
         self.keep_journal(&mut record);
+        if self.kept.about.is_empty() {
+            self.kept.about.extend(record.about.take());
+        }
         drop(record);
         if let (Some(ends), Ending::Finished) = (&mut self.ends, ending) {
             let mut failed = std::mem::take(&mut world.state.borrow_mut().failed);

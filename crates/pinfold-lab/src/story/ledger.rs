@@ -180,6 +180,21 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    /// The last event before a line from which `pick` takes something, and what.
+    pub(super) fn last_event<T>(
+        &self,
+        before: usize,
+        pick: impl Fn(EventKind) -> Option<T>,
+    ) -> Option<(usize, T)> {
+        let before = before.min(self.lines().len());
+        let lines = self.lines()[..before].iter().enumerate().rev();
+        let mut picked = lines.filter_map(|(at, line)| match &line.what {
+            What::Event(event) => Some((at, pick(event.kind)?)),
+            _ => None,
+        });
+        picked.next()
+    }
+
     /// The events of the step of `line`, those before the line first, nearest first.
     pub(super) fn events_near(&self, line: usize) -> Vec<(usize, EventKind)> {
         let Some(step) = self.step(line) else { return Vec::new() };
@@ -240,7 +255,7 @@ impl<'a> Ledger<'a> {
     /// The handles that are held at a line.
     fn held(&self, line: usize) -> Vec<&'a Held> {
         let mut held: Vec<&Held> = Vec::new();
-        for line in &self.lines()[..=line] {
+        for line in self.lines().iter().take(line + 1) {
             match &line.what {
                 What::Holds(one) => held.push(one),
                 What::Releases(name) => held.retain(|one| one.name != *name),

@@ -180,7 +180,13 @@ impl Rows<'_> {
     /// A row for an access that was not up to date; an explanation always cites it.
     fn stale(&self, drawn: &mut Drawn, late: &Stale) {
         drawn.silent = None;
-        let row = Row { lane: Some(late.lane), cited: true, ..note(late.tell()) };
+        let text = late.tell();
+        // A walk looks at an entry more than once, and finds the same each time.
+        let again = |row: &Row| row.lane == Some(late.lane) && row.text == text;
+        if drawn.rows.last().is_some_and(again) {
+            return;
+        }
+        let row = Row { lane: Some(late.lane), cited: true, ..note(text) };
         drawn.push(row, Vec::new());
     }
 }

@@ -150,18 +150,17 @@ impl<'a> Teller<'a> {
     /// A frame whose counts are wrong, or that is used though it is free.
     pub(in crate::story) fn frame(&mut self, frame: Pfn) {
         let end = self.ledger.judging().saturating_sub(1);
-        let freed = (0..=end).rev().find(
-            |at| matches!(self.ledger.event(*at), Some(EventKind::Freed(pfn)) if pfn == frame),
-        );
-        if let Some(freed) = freed {
-            self.say(freed, format!("{} freed {frame}.", self.at(freed)));
-        }
-        let takes = |at: &usize| {
-            matches!(self.ledger.event(*at),
-                Some(EventKind::FastTaken(pfn) | EventKind::SlowTaken(pfn)) if pfn == frame)
+        let frees =
+            |event| matches!(event, EventKind::Freed(pfn) if pfn == frame).then_some("freed");
+        let takes = |event| {
+            let taken = matches!(event,
+                EventKind::FastTaken(pfn) | EventKind::SlowTaken(pfn) if pfn == frame);
+            taken.then_some("took")
         };
-        if let Some(taken) = (0..=end).rev().find(takes) {
-            self.say(taken, format!("{} took {frame}.", self.at(taken)));
+        let found =
+            [self.ledger.last_event(end + 1, frees), self.ledger.last_event(end + 1, takes)];
+        for (at, did) in found.into_iter().flatten() {
+            self.say(at, format!("{} {did} {frame}.", self.at(at)));
         }
         let holders = self.ledger.holders(frame, end);
         if holders != Holders::default() {

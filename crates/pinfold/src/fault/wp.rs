@@ -9,6 +9,7 @@ use crate::addr::{Pfn, Vpn};
 use crate::area::Prot;
 use crate::error::FaultError;
 use crate::event::EventKind;
+use crate::frame::Counts;
 use crate::platform::Platform;
 use crate::pte::Pte;
 use crate::rules::cow::{
@@ -69,10 +70,11 @@ impl<P: Platform> Space<P> {
 
     fn decide(&self, pfn: Pfn) -> Decision {
         let rule = self.mem().rules().pte_cow;
-        let mut step = pte_cow_precheck(rule, &self.mem().page_state(pfn));
+        let mem = self.mem();
+        let mut step = mem.judge_page(pfn, |page| pte_cow_precheck(rule, page));
         if step == CowStep::DrainLru {
             // This version keeps no page in a batch, so there is nothing to drain.
-            step = pte_cow_drained(&self.mem().page_state(pfn));
+            step = mem.judge_page(pfn, pte_cow_drained);
         }
         let how = match step {
             CowStep::Reuse(why) => return Decision::Reuse(why),
@@ -80,13 +82,13 @@ impl<P: Platform> Space<P> {
             CowStep::NeedPageLock(how) => how,
             CowStep::DrainLru => How::TryLock,
         };
-        let Some(_locked) = self.mem().try_lock_page(pfn) else {
+        let Some(_locked) = mem.try_lock_page(pfn) else {
             return match how {
                 How::Sleep => Decision::SleepForPage,
                 How::TryLock => Decision::Copy(Why::Locked),
             };
         };
-        match pte_cow_locked(rule, &self.mem().page_state(pfn)) {
+        match mem.judge_page(pfn, |page| pte_cow_locked(rule, page)) {
             CowVerdict::Reuse(why) => Decision::Reuse(why),
             CowVerdict::Copy(why) => Decision::Copy(why),
         }
@@ -121,7 +123,7 @@ impl<P: Platform> Space<P> {
         // Under every rule, even those that never look at the mark (INV-RULES-3): another switch
         // may need it, and for an unshare it is the whole point.
         let page = mem.frames().page(pfn);
-        if !page.counts().is_exclusive() {
+        if !page.counts_as(Counts::is_exclusive) {
             page.mark_exclusive();
         }
         if request.want == Want::Unshare {

@@ -213,7 +213,7 @@ impl Frames {
     fn begin(&self, pfn: Pfn, flags: Flags, order: u32, start: Start) {
         let frame = self.frame(pfn);
         let large = if order > 0 { Flags::HEAD.bits() | order_bits(order) } else { 0 };
-        frame.flags.write_once(flags.bits() | large | frame.flags.peek() & HOME_MASK);
+        frame.flags.write_once(flags.bits() | large | frame.flags.fixed(HOME_MASK));
         frame.spare.init(0);
         frame.counts.write_once(start.counts());
     }
@@ -224,7 +224,7 @@ impl Frames {
         for pfn in (head.0 + 1..head.0 + (1 << order)).map(Pfn) {
             let frame = self.frame(pfn);
             frame.index.write_once(head.0);
-            let home = frame.flags.peek() & HOME_MASK;
+            let home = frame.flags.fixed(HOME_MASK);
             frame.flags.store_release(Flags::TAIL.bits() | home);
         }
     }

@@ -64,7 +64,7 @@ const fn candidates(zone: Zone) -> &'static [u32] {
 }
 
 /// The free frames of one zone.
-#[derive(Debug)]
+#[derive(Hash, Debug)]
 struct Lists {
     /// The newest single frame.
     top: u64,
@@ -75,7 +75,7 @@ struct Lists {
 }
 
 /// The free frames of a node; protected by the lock around it.
-#[derive(Debug)]
+#[derive(Hash, Debug)]
 pub(super) struct Node {
     zones: [Lists; ZONES],
     /// Bit `n`: zone `n` may have frames; if clear, it has none.
@@ -92,7 +92,7 @@ pub(super) type LockedNode<'a> = Inside<SpinLocked<'a, Node>>;
 
 impl NodeLock {
     pub(super) const fn new() -> Self {
-        Self(SpinLock::new(Node::new()))
+        Self(SpinLock::hashed(Node::new()))
     }
 
     #[inline]
@@ -179,7 +179,7 @@ impl Node {
         while end > first {
             let order = end.trailing_zeros().min((end - first).ilog2()).min(MAX_ORDER);
             end -= 1 << order;
-            let zone = zone_of(frames.frame(Pfn(end)).flags.peek());
+            let zone = zone_of(frames.frame(Pfn(end)).flags.fixed(HOME_MASK));
             self.give(frames, Pfn(end), order, zone);
         }
     }
@@ -187,7 +187,7 @@ impl Node {
     /// Takes `first..end` out of the lists, or says which of them is not free in the zone of the
     /// first.
     pub(super) fn cut(&mut self, frames: &Metadata, first: u64, end: u64) -> Result<(), Pfn> {
-        let zone = zone_of(frames.frame(Pfn(first)).flags.peek()) as usize;
+        let zone = zone_of(frames.frame(Pfn(first)).flags.fixed(HOME_MASK)) as usize;
         let lists = &mut self.zones[zone];
         while let Some(pfn) = lists.unstack(frames) {
             lists.insert_merged(frames, pfn, 0);
@@ -344,7 +344,7 @@ const fn mark(order: u32, before: u64) -> u64 {
 /// Whether a free block of `order` starts at `first`, in the lists of `of`'s zone. The home is
 /// checked first: the lock that the caller holds keeps only such a frame's mark stable.
 fn is_block(frames: &Metadata, first: Pfn, order: u32, of: Pfn) -> bool {
-    let home = |pfn| frames.frame(pfn).flags.peek() & HOME_MASK;
+    let home = |pfn| frames.frame(pfn).flags.fixed(HOME_MASK);
     frames.contains(first)
         && home(first) == home(of)
         && frames.frame(first).mapping.peek() & !NONE == mark(order, 0)

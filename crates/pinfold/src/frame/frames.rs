@@ -3,13 +3,14 @@
 use core::fmt;
 
 use super::counts::Counts;
-use super::flags::{Flags, node_of, order_of};
+use super::flags::{Flags, HOME_MASK, node_of, order_of};
 use super::meta::{Frame, Metadata};
 use super::source::FrameSource;
 use super::span::NodeSpan;
 use super::store::Store;
 use super::views::{Folio, Page, Table};
 use crate::addr::{NodeId, Pfn};
+use crate::sync::Class;
 
 /// All frames of a machine.
 pub struct Frames {
@@ -81,6 +82,12 @@ impl Frames {
         Counts(self.frame(pfn).counts.read_once())
     }
 
+    /// As [`Frames::counts`]; the caller learns what `look` makes of them.
+    #[inline]
+    pub(crate) fn counts_as<C: Class>(&self, pfn: Pfn, look: impl Fn(Counts) -> C) -> C {
+        self.frame(pfn).counts.read_once_as(|bits| look(Counts(bits)))
+    }
+
     /// As [`Frames::counts`], while nothing else runs: not a step of an exploration.
     pub(crate) fn peek_counts(&self, pfn: Pfn) -> Counts {
         Counts(self.frame(pfn).counts.peek())
@@ -100,7 +107,7 @@ impl Frames {
     /// The node on which a frame lies.
     #[inline]
     pub fn node(&self, pfn: Pfn) -> NodeId {
-        node_of(self.frame(pfn).flags.peek())
+        node_of(self.frame(pfn).flags.fixed(HOME_MASK))
     }
 
     /// From the first frame of the table to the last, holes included, as if all were of the first

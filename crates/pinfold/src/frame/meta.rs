@@ -2,6 +2,7 @@
 //!
 //! What the words mean depends on what the frame is: `views` has a view for each kind.
 
+use core::cmp::Ordering;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::slice;
@@ -9,7 +10,7 @@ use core::slice;
 use super::counts::{Counts, EXCLUSIVE, REF};
 use super::flags::Flags;
 use crate::addr::Pfn;
-use crate::sync::{AtomicU32, AtomicU64, FrameWord};
+use crate::sync::{AtomicU32, AtomicU64, Class, FrameWord};
 
 /// What dropping references left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +32,35 @@ pub(crate) enum Grab {
     Gone,
     /// One more could overflow the count.
     Overflow,
+}
+
+impl Class for Put {
+    fn number(&self) -> u64 {
+        match self {
+            Self::Held => 0,
+            Self::Last => 1,
+            Self::Underflow => 2,
+        }
+    }
+}
+
+/// What an attempt to add references found.
+#[derive(Clone, Copy)]
+enum Gain {
+    Taken,
+    /// No reference is left.
+    Dead,
+    Full,
+}
+
+impl Class for Gain {
+    fn number(&self) -> u64 {
+        match self {
+            Self::Taken => 0,
+            Self::Dead => 1,
+            Self::Full => 2,
+        }
+    }
 }
 
 /// The metadata of one frame: 32 bytes (Linux: 64).
@@ -95,27 +125,34 @@ impl Frame {
     /// Drops `refs` references of a folio's head.
     #[inline]
     pub(super) fn put(&self, refs: u32) -> Put {
-        let old = self.counts.fetch_sub(u64::from(refs) * REF) as u32;
-        if old > refs {
-            return Put::Held;
+        let put = self.counts.fetch_sub_as(u64::from(refs) * REF, |old| {
+            match Counts(old).refs().cmp(&refs) {
+                Ordering::Greater => Put::Held,
+                Ordering::Equal => Put::Last,
+                Ordering::Less => Put::Underflow,
+            }
+        });
+        if put == Put::Underflow {
+            self.counts.add(u64::from(refs) * REF);
         }
-        if old == refs {
-            return Put::Last;
-        }
-        self.counts.fetch_add(u64::from(refs) * REF);
-        Put::Underflow
+        put
     }
 
     /// Adds references if the folio is alive and has no more than `room`.
     #[inline]
     pub(super) fn try_gain(&self, refs: u32, room: u32) -> Result<(), Grab> {
-        let gained = self.counts.try_update(|counts| {
+        let gain = |counts: u64| {
             Counts(counts).may_gain(room).then(|| counts.wrapping_add(u64::from(refs) * REF))
+        };
+        let gained = self.counts.try_update_as(gain, |result| match result {
+            Ok(_) => Gain::Taken,
+            Err(seen) if Counts(seen).refs() == 0 => Gain::Dead,
+            Err(_) => Gain::Full,
         });
         match gained {
-            Ok(_) => Ok(()),
-            Err(seen) if Counts(seen).refs() == 0 => Err(Grab::Gone),
-            Err(_) => Err(Grab::Overflow),
+            Gain::Taken => Ok(()),
+            Gain::Dead => Err(Grab::Gone),
+            Gain::Full => Err(Grab::Overflow),
         }
     }
 }

@@ -92,7 +92,7 @@ impl Frames {
             return Grab::Gone;
         }
         if holds.kind == Hold::Pin {
-            frame.spare.fetch_add(holds.times);
+            frame.spare.add(holds.times);
         }
         smp_mb_after_atomic();
         Grab::Taken(head)
@@ -114,7 +114,8 @@ impl Frames {
     pub(crate) fn grab(&self, pfn: Pfn, holds: &Holds) -> Grab {
         let folio = self.folio(pfn);
         let large = folio.is_large();
-        if !folio.counts().may_gain(if large { holds.room_of_large() } else { holds.room }) {
+        let room = if large { holds.room_of_large() } else { holds.room };
+        if !folio.counts_as(|counts| counts.may_gain(room)) {
             return Grab::Overflow;
         }
         folio.get(if large { holds.times } else { holds.refs });
@@ -164,7 +165,7 @@ impl Frames {
         let head = self.head_of(pfn);
         match self.pincount(head) {
             Some(pins) => pins > 0,
-            None => self.counts(head).refs() >= PIN_BIAS,
+            None => self.counts_as(head, |counts| counts.refs() >= PIN_BIAS),
         }
     }
 }

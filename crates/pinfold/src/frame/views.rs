@@ -15,7 +15,7 @@ use super::meta::{Frame, Put};
 use crate::addr::{Pfn, Vpn};
 use crate::rmap::AnonId;
 use crate::rules::Exclusive;
-use crate::sync::{AtomicU32, BitLock};
+use crate::sync::{AtomicU32, BitLock, Class};
 
 /// No table: the end of a chain.
 const NO_TABLE: u64 = u64::MAX;
@@ -53,23 +53,29 @@ impl<'a> Page<'a> {
         Counts(self.frame.counts.read_once())
     }
 
+    /// As [`Page::counts`]; the caller learns what `look` makes of them.
+    #[inline]
+    pub(crate) fn counts_as<C: Class>(self, look: impl Fn(Counts) -> C) -> C {
+        self.frame.counts.read_once_as(|bits| look(Counts(bits)))
+    }
+
     /// Sets the exclusive mark; see INV-FRAME-3.
     #[inline]
     pub(crate) fn mark_exclusive(self) {
-        self.frame.counts.fetch_or(EXCLUSIVE);
+        self.frame.counts.or(EXCLUSIVE);
     }
 
     /// Clears the exclusive mark; see INV-FRAME-3.
     #[inline]
     pub(crate) fn clear_exclusive(self) {
-        self.frame.counts.fetch_and(!EXCLUSIVE);
+        self.frame.counts.and(!EXCLUSIVE);
     }
 
     /// One more entry maps a page that is not part of a large folio; the caller supplies the
     /// reference that goes with it.
     #[inline]
     pub(crate) fn add_map_small(self) {
-        self.frame.counts.fetch_add(MAP);
+        self.frame.counts.add(MAP);
     }
 
     /// One more entry maps a page that is not part of a large folio, and one reference goes with
@@ -81,7 +87,7 @@ impl<'a> Page<'a> {
             Exclusive::Marked => EXCLUSIVE,
             Exclusive::Unmarked => 0,
         };
-        self.frame.counts.fetch_add((REF + MAP).wrapping_sub(mark));
+        self.frame.counts.add((REF + MAP).wrapping_sub(mark));
     }
 
     /// Records where the page is mapped, before an entry maps it. Constant from then on.
@@ -160,10 +166,16 @@ impl<'a> Folio<'a> {
         Counts(self.frame.counts.read_once())
     }
 
+    /// As [`Folio::counts`]; the caller learns what `look` makes of them.
+    #[inline]
+    pub(crate) fn counts_as<C: Class>(self, look: impl Fn(Counts) -> C) -> C {
+        self.frame.counts.read_once_as(|bits| look(Counts(bits)))
+    }
+
     /// Adds references to a folio that is known to be alive.
     #[inline]
     pub(crate) fn get(self, refs: u32) {
-        self.frame.counts.fetch_add(u64::from(refs) * REF);
+        self.frame.counts.add(u64::from(refs) * REF);
     }
 
     /// Drops references. After the last one the caller must release the folio.
@@ -175,20 +187,20 @@ impl<'a> Folio<'a> {
     /// One more entry maps the folio, and one reference goes with it: both in one step.
     #[inline]
     pub(crate) fn get_map(self) {
-        self.frame.counts.fetch_add(MAP + REF);
+        self.frame.counts.add(MAP + REF);
     }
 
     /// One entry no longer maps the folio; its reference stays with the caller.
     #[inline]
     pub(crate) fn drop_map(self) -> MapCount {
-        let old = Counts(self.frame.counts.fetch_sub(MAP));
-        if old.maps() == 0 { MapCount::Underflow } else { MapCount::Dropped }
+        let dropped = self.frame.counts.fetch_sub_as(MAP, |old| Counts(old).maps() != 0);
+        if dropped { MapCount::Dropped } else { MapCount::Underflow }
     }
 
     /// Adds exact pins; for a large folio.
     #[inline]
     pub(super) fn pin(self, pins: u32) {
-        self.frame.spare.fetch_add(pins);
+        self.frame.spare.add(pins);
     }
 
     /// Takes exact pins away; for a large folio.
@@ -225,7 +237,7 @@ impl<'a> Table<'a> {
     /// Takes a reference, so that the table survives being unlinked.
     #[inline]
     pub(crate) fn get(self) {
-        self.frame.counts.fetch_add(REF);
+        self.frame.counts.add(REF);
     }
 
     /// Drops a reference.

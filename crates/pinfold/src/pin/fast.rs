@@ -139,9 +139,11 @@ impl<P: Platform> Space<P> {
         }
         if !pte.is_writable() && wish.request.access == Access::Read {
             smp_rmb();
-            let state = self.mem().page_state(pte.present_pfn());
             let rule = self.mem().rules().read_gup;
-            if must_unshare(rule, wish.request, wish.walk, &state).is_yes() {
+            let unshare = self.mem().judge_page(pte.present_pfn(), |state| {
+                must_unshare(rule, wish.request, wish.walk, state).is_yes()
+            });
+            if unshare {
                 return Err(FastStop::MustUnshare);
             }
         }

@@ -20,6 +20,7 @@ use crate::rules::pin::{
 };
 use crate::rules::{Exclusive, PageKind, PageState};
 use crate::space::Space;
+use crate::sync::Class;
 
 /// The outcome of one look at a page.
 enum Follow {
@@ -38,6 +39,34 @@ struct Step<'a, P: Platform> {
     /// The access that the entry must allow, which 5.8 raises to writing.
     entry: Access,
     faulted: WriteFault,
+}
+
+/// Whether a page may have several owners.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sharing {
+    /// Anonymous and not marked exclusive.
+    Possible,
+    /// Marked, or of a kind that has no mark.
+    Settled,
+}
+
+/// Whether a page that an entry maps may be taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fit {
+    NeedsWrite,
+    NeedsUnshare,
+    Page(Sharing),
+}
+
+impl Class for Fit {
+    fn number(&self) -> u64 {
+        match self {
+            Self::NeedsWrite => 0,
+            Self::NeedsUnshare => 1,
+            Self::Page(Sharing::Possible) => 2,
+            Self::Page(Sharing::Settled) => 3,
+        }
+    }
 }
 
 impl<P: Platform> Space<P> {
@@ -120,21 +149,33 @@ impl<P: Platform> Space<P> {
         if !pte.is_mapped() || self.wants_hint_fault(step, pte) {
             return Follow::Fault(plain);
         }
-        let rules = self.mem().rules();
-        let state = self.mem().page_state(pte.pfn());
+        match self.mem().judge_page(pte.pfn(), |state| self.fits(step, pte, state)) {
+            Fit::NeedsWrite => Follow::Fault(Want::Write),
+            Fit::NeedsUnshare => {
+                self.mem().tell(self.id(), step.page, EventKind::UnshareWanted(pte.pfn()));
+                Follow::Fault(Want::Unshare)
+            }
+            Fit::Page(sharing) => self.take(step, pte, sharing),
+        }
+    }
+
+    /// Whether the page may be taken through an entry that maps it.
+    fn fits(&self, step: &Step<'_, P>, pte: Pte<P::Format>, state: &PageState) -> Fit {
         if !pte.is_writable() {
-            if step.entry == Access::Write && !self.follows_write(step, pte, &state) {
-                return Follow::Fault(Want::Write);
+            if step.entry == Access::Write && !self.follows_write(step, pte, state) {
+                return Fit::NeedsWrite;
             }
             let request =
                 Request { hold: step.holds.kind(), access: step.ask.access, term: step.ask.term };
             let walk = Walk::Slow(step.area.state().mapping);
-            if must_unshare(rules.read_gup, request, walk, &state).is_yes() {
-                self.mem().tell(self.id(), step.page, EventKind::UnshareWanted(pte.pfn()));
-                return Follow::Fault(Want::Unshare);
+            if must_unshare(self.mem().rules().read_gup, request, walk, state).is_yes() {
+                return Fit::NeedsUnshare;
             }
         }
-        self.take(step, pte, &state)
+        Fit::Page(match state.kind {
+            PageKind::Anon(Exclusive::Unmarked) => Sharing::Possible,
+            _ => Sharing::Settled,
+        })
     }
 
     /// Whether a hinting entry must be faulted first (facts 3.8).
@@ -161,14 +202,11 @@ impl<P: Platform> Space<P> {
         can_follow_write(rule, step.ask.force, step.faulted, area, entry, state).is_yes()
     }
 
-    fn take(&self, step: &Step<'_, P>, pte: Pte<P::Format>, state: &PageState) -> Follow {
+    fn take(&self, step: &Step<'_, P>, pte: Pte<P::Format>, sharing: Sharing) -> Follow {
         let (mem, pfn) = (self.mem(), pte.pfn());
         let marks = sets_exclusive(mem.rules().pte_cow)
             && unshares(mem.rules().read_gup) != Unshares::Nothing;
-        if step.holds.kind() == Hold::Pin
-            && marks
-            && state.kind == PageKind::Anon(Exclusive::Unmarked)
-        {
+        if step.holds.kind() == Hold::Pin && marks && sharing == Sharing::Possible {
             mem.platform().bug(Bug::PinnedNotExclusive(pfn));
         }
         if step.holds.kind() == Hold::Pin

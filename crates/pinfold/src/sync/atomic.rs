@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{self as native, Ordering};
 
+use super::class::{Class, saw, seen_as, unseen};
 #[cfg(feature = "explore")]
 use pinfold_explore::hook::{self, Order};
 
@@ -83,13 +84,20 @@ macro_rules! atomic {
             #[inline]
             pub fn init(&self, value: $word) {
                 #[cfg(feature = "explore")]
-                hook::renew(self.at(), size_of::<$word>());
+                hook::init(self.at(), size_of::<$word>(), self.now() as u64, value as u64);
                 self.0.store(value, Ordering::Relaxed);
             }
 
             /// Reads the newest value while nothing else runs. Not a step of an exploration.
             #[inline]
             pub fn peek(&self) -> $word {
+                let value = self.now();
+                saw(value as u64);
+                value
+            }
+
+            #[inline]
+            fn now(&self) -> $word {
                 self.0.load(Ordering::Relaxed)
             }
 
@@ -106,7 +114,7 @@ macro_rules! atomic {
 
             #[cfg(feature = "explore")]
             fn explored_store(&self, value: $word, order: Order) {
-                let newest = hook::store(self.at(), self.peek() as u64, value as u64, order);
+                let newest = hook::store(self.at(), self.now() as u64, value as u64, order);
                 self.0.store(newest as $word, Ordering::Relaxed);
             }
 
@@ -117,7 +125,7 @@ macro_rules! atomic {
                 failure: Order,
                 mut f: impl FnMut($word) -> Option<$word>,
             ) -> Result<$word, $word> {
-                let done = hook::rmw(self.at(), self.peek() as u64, success, failure, &mut |old| {
+                let done = hook::rmw(self.at(), self.now() as u64, success, failure, &mut |old| {
                     f(old as $word).map(|new| new as u64)
                 });
                 self.0.store(done.latest as $word, Ordering::Relaxed);
@@ -129,7 +137,7 @@ macro_rules! atomic {
             pub fn read_once(&self) -> $word {
                 #[cfg(feature = "explore")]
                 if hook::active() {
-                    return hook::load(self.at(), self.peek() as u64, Order::Relaxed) as $word;
+                    return hook::load(self.at(), self.now() as u64, Order::Relaxed) as $word;
                 }
                 self.0.load(Ordering::Relaxed)
             }
@@ -149,7 +157,7 @@ macro_rules! atomic {
             pub fn load_acquire(&self) -> $word {
                 #[cfg(feature = "explore")]
                 if hook::active() {
-                    return hook::load(self.at(), self.peek() as u64, Order::Acquire) as $word;
+                    return hook::load(self.at(), self.now() as u64, Order::Acquire) as $word;
                 }
                 self.0.load(Ordering::Acquire)
             }
@@ -253,6 +261,12 @@ macro_rules! atomic {
                 full(|order| self.0.fetch_and(mask, order))
             }
 
+            /// Adds, full ordering.
+            #[inline]
+            pub(crate) fn add(&self, value: $word) {
+                unseen(|| self.fetch_add(value));
+            }
+
             /// Sets bits in one step without ordering; the old value.
             #[inline]
             pub fn fetch_or_relaxed(&self, bits: $word) -> $word {
@@ -281,7 +295,7 @@ macro_rules! atomic {
                 success: Order,
             ) -> Result<$word, $word> {
                 let pair = (old as u64, new as u64);
-                let now = self.peek() as u64;
+                let now = self.now() as u64;
                 let done = hook::compare_exchange(self.at(), now, pair, success, Order::Relaxed);
                 self.0.store(done.latest as $word, Ordering::Relaxed);
                 if done.done { Ok(done.old as $word) } else { Err(done.old as $word) }
@@ -304,7 +318,7 @@ macro_rules! atomic {
 
         impl core::fmt::Debug for $name {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                write!(f, "{:#x}", self.peek())
+                write!(f, "{:#x}", self.now())
             }
         }
     };
@@ -318,6 +332,52 @@ atomic!(
     /// A 64-bit shared word.
     AtomicU64, AtomicU64, u64
 );
+
+/// What the counts of frames are made of.
+impl AtomicU64 {
+    /// Reads without ordering; the caller learns what `look` makes of the value.
+    #[inline]
+    pub(crate) fn read_once_as<C: Class>(&self, look: impl Fn(u64) -> C) -> C {
+        seen_as(|| self.read_once(), look)
+    }
+
+    /// Subtracts, full ordering; the caller learns what `look` makes of the old value.
+    #[inline]
+    pub(crate) fn fetch_sub_as<C: Class>(&self, value: u64, look: impl Fn(u64) -> C) -> C {
+        seen_as(|| self.fetch_sub(value), look)
+    }
+
+    /// Sets bits, full ordering.
+    #[inline]
+    pub(crate) fn or(&self, bits: u64) {
+        unseen(|| self.fetch_or(bits));
+    }
+
+    /// Keeps only the bits of `mask`, full ordering.
+    #[inline]
+    pub(crate) fn and(&self, mask: u64) {
+        unseen(|| self.fetch_and(mask));
+    }
+
+    /// As [`Self::try_update`]; the caller learns what `look` makes of what that returns.
+    #[inline]
+    pub(crate) fn try_update_as<C: Class>(
+        &self,
+        f: impl FnMut(u64) -> Option<u64>,
+        look: impl Fn(Result<u64, u64>) -> C,
+    ) -> C {
+        seen_as(|| self.try_update(f), look)
+    }
+}
+
+/// What flags are made of.
+impl AtomicU32 {
+    /// Reads those of these bits that never change. Not a step of an exploration.
+    #[inline]
+    pub(crate) fn fixed(&self, bits: u32) -> u32 {
+        self.now() & bits
+    }
+}
 
 /// What locks are made of.
 impl AtomicU32 {
@@ -364,7 +424,7 @@ impl AtomicU32 {
         #[cfg(feature = "explore")]
         if hook::active() {
             let mut ready = |seen| seen == value as u64;
-            hook::wait_until(self.at(), self.peek() as u64, Order::Relaxed, &mut ready);
+            hook::wait_until(self.at(), self.now() as u64, Order::Relaxed, &mut ready);
             return;
         }
         while self.0.load(Ordering::Relaxed) != value {
@@ -399,11 +459,14 @@ impl Counter {
     #[inline]
     #[must_use]
     pub(crate) fn add_within(&self, n: u64, limit: u64) -> bool {
-        self.0
+        let added = self
+            .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
                 now.checked_add(n).filter(|sum| *sum <= limit)
             })
-            .is_ok()
+            .is_ok();
+        saw(u64::from(added));
+        added
     }
 
     /// The present value.

@@ -12,12 +12,16 @@
 //! | --- | --- |
 //! | `read_once`, `write_once` | relaxed |
 //! | `load_acquire`, `store_release` | acquire, release |
-//! | `xchg`, `cmpxchg` on success, `fetch_*`, `add_return`, `sub_return`, `try_update` on success | full: a sequentially consistent fence before and after |
+//! | `xchg`, `cmpxchg` on success, `add`, `or`, `and`, `fetch_*`, `add_return`, `sub_return`, `try_update` on success | full: a sequentially consistent fence before and after |
 //! | `fetch_or_relaxed`, `fetch_and_relaxed` | relaxed read-modify-write: the kernel's non-returning bit operations |
 //! | `smp_mb`, `smp_rmb`, `smp_wmb` | fences: sequentially consistent, acquire, release |
 //! | `smp_mb_after_atomic` | as `smp_mb`, but free where a locked instruction came just before |
 //!
 //! What the kernel orders by an address dependency is ordered here by `load_acquire`.
+//!
+//! `add`, `or` and `and` give their caller nothing, and operations whose name ends in `_as` no more
+//! than a class of the value that they found (`class`): as the kernel's `atomic_add`,
+//! `atomic_dec_and_test` and `atomic_add_unless` do.
 //!
 //! In an exploration, locks are objects of the explorer: nobody spins, and taking or releasing one
 //! is a single step, unless the exploration asks for the locks' own code (`LockForm::Code`).
@@ -30,6 +34,7 @@
 
 mod atomic;
 pub(crate) mod bit;
+mod class;
 mod grant;
 pub mod mask;
 mod name;
@@ -42,6 +47,7 @@ pub(crate) mod spin;
 
 pub use atomic::{AtomicU32, AtomicU64, Counter, smp_mb, smp_mb_after_atomic, smp_rmb, smp_wmb};
 pub(crate) use bit::{BitGuard, BitLock};
+pub(crate) use class::{Class, saw};
 pub(crate) use mask::Inside;
 pub use mask::Masks;
 pub use name::{CellName, FrameWord};

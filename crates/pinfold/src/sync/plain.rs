@@ -32,6 +32,16 @@ impl<T> Plain<T> {
         unsafe { &*self.0.get() }
     }
 
+    /// The value, for its description. Not an access that an exploration sees.
+    ///
+    /// # Safety
+    /// Nobody writes it while the reference lives.
+    #[cfg(feature = "explore")]
+    pub(super) unsafe fn unannounced(&self) -> &T {
+        // SAFETY: the caller's promise.
+        unsafe { &*self.0.get() }
+    }
+
     /// Writes the value.
     ///
     /// # Safety

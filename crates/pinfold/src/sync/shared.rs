@@ -10,6 +10,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering, fence};
 
+use super::class::saw;
 use crate::error::NoMemory;
 #[cfg(feature = "explore")]
 use pinfold_explore::hook;
@@ -86,7 +87,9 @@ impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         #[cfg(feature = "explore")]
         hook::hand_over(self.inner.as_ptr() as usize);
-        if self.inner().owners.fetch_sub(1, Ordering::Release) != 1 {
+        let last = self.inner().owners.fetch_sub(1, Ordering::Release) == 1;
+        saw(u64::from(last));
+        if !last {
             return;
         }
         fence(Ordering::Acquire);

@@ -4,6 +4,7 @@
 //! after one (`fault`, `migrate`).
 
 use core::fmt;
+use core::hash::Hash;
 use core::ops::{Deref, DerefMut};
 
 #[cfg(feature = "explore")]
@@ -84,6 +85,9 @@ impl Drop for SpinGuard<'_> {
 pub struct SpinLock<T> {
     lock: RawSpinLock,
     value: Plain<T>,
+    /// A hash of all of the value that anything depends on, for an exploration.
+    #[cfg(feature = "explore")]
+    hash: Option<fn(&T) -> u64>,
 }
 
 // SAFETY: the lock lets one thread at a time reach the value.
@@ -92,13 +96,37 @@ unsafe impl<T: Send> Sync for SpinLock<T> {}
 impl<T> SpinLock<T> {
     /// An open lock around `value`.
     pub const fn new(value: T) -> Self {
-        Self { lock: RawSpinLock::new(), value: Plain::new(value) }
+        Self {
+            lock: RawSpinLock::new(),
+            value: Plain::new(value),
+            #[cfg(feature = "explore")]
+            hash: None,
+        }
+    }
+
+    /// The same around a value of which an exploration may take a hash: then it does not matter
+    /// who wrote it.
+    pub const fn hashed(value: T) -> Self
+    where
+        T: Hash,
+    {
+        Self {
+            lock: RawSpinLock::new(),
+            value: Plain::new(value),
+            #[cfg(feature = "explore")]
+            hash: Some(hash),
+        }
     }
 
     /// Waits for the value.
     #[inline]
     pub fn lock(&self) -> SpinLocked<'_, T> {
-        SpinLocked { _guard: self.lock.lock(), value: &self.value }
+        SpinLocked {
+            _guard: self.lock.lock(),
+            value: &self.value,
+            #[cfg(feature = "explore")]
+            hash: self.hash,
+        }
     }
 }
 
@@ -107,6 +135,26 @@ impl<T> SpinLock<T> {
 pub struct SpinLocked<'a, T> {
     _guard: SpinGuard<'a>,
     value: &'a Plain<T>,
+    #[cfg(feature = "explore")]
+    hash: Option<fn(&T) -> u64>,
+}
+
+#[cfg(feature = "explore")]
+fn hash<T: Hash>(value: &T) -> u64 {
+    let mut hasher = pinfold_explore::StableHasher::default();
+    value.hash(&mut hasher);
+    core::hash::Hasher::finish(&hasher)
+}
+
+#[cfg(feature = "explore")]
+impl<T> Drop for SpinLocked<'_, T> {
+    fn drop(&mut self) {
+        if let Some(hash) = self.hash.filter(|_| hook::remembers()) {
+            // SAFETY: the guard is held, so nobody else reaches the value.
+            let value = hash(unsafe { self.value.unannounced() });
+            hook::plain_holds(core::ptr::from_ref(self.value) as usize, value);
+        }
+    }
 }
 
 impl<T> Deref for SpinLocked<'_, T> {

@@ -34,6 +34,7 @@ impl Resumable for Dpor {
 
     fn rewind(&mut self) {
         self.stack.truncate(self.begun);
+        self.stack.last_mut().into_iter().for_each(|node| node.entries.clear());
     }
 
     fn has_caught_up(&self) -> bool {
@@ -49,7 +50,7 @@ impl Resumable for Dpor {
             let lanes = node.source.without(node.tried | node.sleep | LaneSet::one(node.lane));
             lanes.len() + node.options.len().saturating_sub(node.option + 1)
         }));
-        Outlook { ahead, bound: None, spread: None }
+        Outlook { ahead, bound: None, spread: None, states: self.added }
     }
 }
 
@@ -68,6 +69,9 @@ impl Node {
             option,
             touches,
             started: _,
+            stage: _,
+            future: _,
+            entries: _,
         } = self;
         Branch {
             lane: *lane,

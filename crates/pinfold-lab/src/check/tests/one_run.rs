@@ -25,6 +25,7 @@ always
 fn made_by(seed: u64) -> Option<String> {
     let options = CheckOptions {
         detail: Detail::Verdict,
+        remember: 0,
         config: Config {
             model: Model::Sc,
             search: Strategy::Random { seed, runs: 1 },

@@ -146,13 +146,13 @@ impl<'a> Teller<'a> {
             if let Some((line, _)) = self.last_store(value, word, Some(frame), end) {
                 return Some((line, frame));
             }
-            let (at, from) = (0..end).rev().find_map(|at| match self.ledger.event(at)? {
+            let (at, from) = self.ledger.last_event(end, |event| match event {
                 EventKind::Copied { from, to }
                 | EventKind::Migrated { from, to }
                 | EventKind::ForkCopied { from, to, .. }
                     if to == frame =>
                 {
-                    Some((at, from))
+                    Some(from)
                 }
                 _ => None,
             })?;

@@ -209,16 +209,15 @@ impl<'a> Teller<'a> {
     /// Who put the migration entry of `frame` in place that was there at a line, and what became of
     /// the migration.
     pub(in crate::story) fn on_the_move(&mut self, frame: Pfn, line: usize, name: &str) {
-        let entry = (0..line).rev().find(|at| {
-            matches!(self.ledger.event(*at),
-                Some(EventKind::MigrationEntry { pfn, .. }) if pfn == frame)
+        let entry = self.ledger.last_event(line, |event| {
+            matches!(event, EventKind::MigrationEntry { pfn, .. } if pfn == frame).then_some(())
         });
-        let Some(entry) = entry else { return };
-        let hint = (0..entry).rev().find(|at| {
-            matches!(self.ledger.event(*at), Some(EventKind::NumaProtected(pfn)) if pfn == frame)
+        let Some((entry, ())) = entry else { return };
+        let hint = self.ledger.last_event(entry, |event| {
+            matches!(event, EventKind::NumaProtected(pfn) if pfn == frame).then_some(())
         });
         let hinted = self.ledger.step(entry).is_some_and(|step| step.verb() != Verb::Migrate);
-        if let Some(hint) = hint.filter(|_| hinted) {
+        if let Some((hint, ())) = hint.filter(|_| hinted) {
             let tag = self.tag(Switch::NumaSkip);
             let cite = self.at(hint);
             self.say(hint, format!("{cite} made {frame} PROT_NONE and did not skip it ({tag})."));

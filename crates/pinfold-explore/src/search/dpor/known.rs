@@ -1,0 +1,241 @@
+//! States that were explored before (stateful partial-order reduction: Yang, Chen, Gopalakrishnan
+//! and Kirby, SPIN 2008).
+//!
+//! Before each new step the search asks whether it has explored the same state ([`Ledger`] says
+//! what makes it the same), with no lane asleep that is awake now. If so nothing new can follow,
+//! except that the past differs: the races of the remembered future with the steps made here are
+//! looked for, and so are its data races with what was done here.
+//!
+//! * A step of a remembered future races with a step made here as if it had been made, but what
+//!   comes before it in the future is not known. If steps were made here after the earlier step and
+//!   independently of it, the first of them can begin the other order: a lane of one of these
+//!   covers the race if it is tried or asleep. If there is none, what begins the other order is a
+//!   step of the lane itself or of one after whose steps it may come (`Seen::most`), and all of
+//!   these are tried. It is not enough that the lane of the later step is tried already: the races
+//!   of its own step may be covered by an order in which a third lane comes first, whose races are
+//!   covered by this one in turn (`tests/states.rs` has a program).
+//! * A lane that waits in the future for a lock has no more before it than its own past: that it
+//!   came after the release is a consequence of who took the lock first.
+//! * The races of lanes that cannot make their step are part of the future, too.
+//! * Data races: what lanes will touch must come after what others did here. It does if its lane
+//!   has learnt of that before in every execution of the future, from a lane that does something
+//!   first, or from what a lock or cell hands on. Where that cannot be told the state is explored.
+//! * What does not end (the limit of steps, an interruption), what was in part explored elsewhere
+//!   (the steps of a job, a position that was saved), and executions in which a lane takes the
+//!   place of another are not remembered, and neither are the states before.
+//!
+//! [`Ledger`]: crate::ledger::Ledger
+
+use super::{
+    Dpor, Node,
+    stage::{Stage, Whole},
+};
+use crate::{
+    lane::LaneSet,
+    ledger::Place,
+    search::{
+        Foreseen, Moment, Note, Past, Touch,
+        future::{Bound, Deed, Entry, Event, Future, LANES, Seen, Sources, below, raise},
+        rule::Rule,
+        states::{Packed, Table},
+    },
+};
+use std::sync::Arc;
+
+impl Dpor {
+    /// The state that was reached.
+    pub(super) fn stage(&self, moment: &Moment<'_>, asleep: LaneSet) -> Stage {
+        let lanes = moment.pending.len();
+        let Some(past) = moment.past.filter(|_| lanes <= LANES && self.beyond_whole) else {
+            return Stage::default();
+        };
+        let mut stage = Stage { key: past.ledger.key(), asleep, ..Stage::default() };
+        for lane in 0..lanes {
+            stage.steps[lane] = below(&self.order.lane_clock(lane)[lane..])[0];
+            stage.time[lane] = below(&past.memory.known(lane)[lane..])[0];
+        }
+        if stage.key.is_some() {
+            stage.whole = Whole::Yes;
+        }
+        stage
+    }
+
+    /// Whether everything that can follow the state was explored. Its races with what was done here
+    /// are looked for then.
+    pub(super) fn is_remembered(&mut self, moment: &Moment<'_>, stage: &Stage) -> bool {
+        let (Some(states), Some(past), Some(key)) = (self.states.clone(), moment.past, stage.key)
+        else {
+            return false;
+        };
+        let mut table = states.table();
+        let Some(future) = table.find(key, stage.asleep) else { return false };
+        let events: Arc<[(Packed, Event)]> =
+            future.iter().map(|&packed| (packed, table.event(packed.event))).collect();
+        let mut learnt = Vec::new();
+        let ordered = events.iter().all(|&(packed, event)| match event.deed {
+            Deed::Cell(_) | Deed::Lock(_) => true,
+            Deed::Reach(reach) => {
+                table.learnt(packed, &mut learnt);
+                let mut after = Packed::lanes(packed.known);
+                if event.lane < moment.pending.len() {
+                    after.insert(event.lane);
+                }
+                let (lane, name) = (event.lane, event.name);
+                past.is_ordered(&Foreseen { lane, name, reach, after, learnt: &learnt })
+            }
+        });
+        if !ordered {
+            return false;
+        }
+        let found = self.foresee(past, stage, &events, &mut table);
+        drop(table);
+        self.beyond.join(found);
+        if Rule::RememberedRaces.holds() {
+            self.reverse_races();
+        }
+        self.order.races();
+        true
+    }
+
+    /// Looks for the races of a remembered future. Returns it as a future from here.
+    fn foresee(
+        &mut self,
+        past: Past<'_>,
+        stage: &Stage,
+        events: &[(Packed, Event)],
+        table: &mut Table,
+    ) -> Future {
+        // What each lane's later steps come after here.
+        let mut reach: [Bound; LANES] = [Bound::default(); LANES];
+        for (lane, reach) in reach.iter_mut().enumerate().take(past.ledger.lane_count()) {
+            *reach = below(self.order.lane_clock(lane));
+        }
+        let mut future = Future::default();
+        for &(packed, event) in events {
+            let learnt = table.sources(packed);
+            let Event { lane, name, deed } = event;
+            let mut seen = Seen { learnt, ..table.seen(event) };
+            if let Deed::Reach(_) = deed {
+                seen.known = stage.known(past, lane, Packed::lanes(packed.known));
+                future.add(seen);
+                continue;
+            }
+            let bound = self.order.bound(lane, Packed::lanes(packed.steps));
+            seen.steps = below(&bound);
+            raise(&mut reach[lane], &seen.steps);
+            if let Some(Place::Object(object)) = past.ledger.find(name)
+                && let Some(touch) = deed.touch(object)
+            {
+                let others = Packed::lanes(packed.most);
+                let clock = self.order.foresee(lane, touch, &bound, others);
+                raise(&mut reach[lane], &below(&clock));
+            }
+            future.add(seen);
+        }
+        future.limit(&reach, |number| {
+            let at = events.binary_search_by_key(&number, |(packed, _)| packed.event).ok()?;
+            let (packed, event) = events[at];
+            event.deed.touch(0).map(|_| Packed::lanes(packed.most))
+        });
+        future
+    }
+
+    /// What the lane's next step depends on without that step.
+    pub(super) fn before(&self, lane: usize) -> Option<Bound> {
+        self.states.as_ref().map(|_| below(self.order.lane_clock(lane)))
+    }
+
+    /// Enters a step that was made.
+    pub(super) fn enter_step(&mut self, step: usize, touch: Touch, before: Option<Bound>) {
+        let (Some(states), Some(before), Some(name)) = (&self.states, before, self.name) else {
+            return;
+        };
+        let Some(deed) = Deed::of(touch) else { return };
+        let node = &mut self.stack[step];
+        let lane = node.lane;
+        let most = below(self.order.last_clock());
+        let own = touch.is_locked_out_at_times() && Rule::RememberedTakings.holds();
+        let steps = if own { before } else { most };
+        let seen = states.table().seen(Event { lane, name, deed });
+        let seen = Seen { steps, most, ..seen };
+        node.entries.push(Entry::Seen(seen));
+    }
+
+    /// Enters what a lane did in a step or after it.
+    pub(super) fn enter_note(&mut self, step: usize, lane: usize, note: Note, known: &[u32]) {
+        let Some(states) = &self.states else { return };
+        let mut table = states.table();
+        let entry = match note {
+            Note::Reaches(name, reach) => {
+                let seen = table.seen(Event { lane, name, deed: Deed::Reach(reach) });
+                Entry::Seen(Seen { known: below(known), learnt: Sources::default(), ..seen })
+            }
+            Note::Learns(source) => Entry::Learns(lane, table.source(source)),
+            Note::Resets(source) => Entry::Resets(table.source(source)),
+        };
+        self.stack[step].entries.push(entry);
+    }
+
+    /// A lane cannot make its step, and the races of that step are looked for.
+    pub(super) fn foresee_blocked(&mut self, lane: usize, touch: Touch, moment: &Moment<'_>) {
+        let (Some(states), Some(past)) = (&self.states, moment.past) else { return };
+        let (Some(object), Some(deed)) = (touch.object(), Deed::of(touch)) else { return };
+        let name = past.ledger.named(object);
+        let seen = states.table().seen(Event { lane, name, deed });
+        let steps = below(self.order.lane_clock(lane));
+        // It is not made.
+        self.beyond.add(Seen { steps, most: steps, closes: false, ..seen });
+    }
+
+    /// Enters what followed the last step of the stack into the future of the state before it.
+    pub(super) fn enter_beyond(&mut self) {
+        if self.states.is_none() {
+            return;
+        }
+        let Some(node) = self.stack.last_mut() else { return };
+        let entries = std::mem::take(&mut node.entries);
+        if !self.beyond_whole || node.stage.whole == Whole::No {
+            node.stage.whole = Whole::No;
+            self.beyond.clear();
+            return;
+        }
+        let mut future = std::mem::take(&mut self.beyond);
+        future.precede(&entries);
+        node.future.join(future);
+    }
+
+    /// Everything that can follow the last state of the stack was explored.
+    pub(super) fn leave_node(&mut self) {
+        let Some(Node { stage, future, .. }) = self.stack.pop() else { return };
+        self.beyond_whole = stage.whole == Whole::Yes;
+        let (Some(states), Some(key)) = (&self.states, stage.key) else { return };
+        if self.beyond_whole {
+            states.table().add(key, stage.asleep, &future, [&stage.steps, &stage.time]);
+            self.added += 1;
+            self.beyond = future;
+        }
+    }
+}
+
+impl Node {
+    /// A step of a remembered future by `lane` races with this one. `heads` can come first after it
+    /// among the steps made here; if there are none, the first may be one of the lane or of
+    /// `others`.
+    pub(super) fn reverse_remembered(&mut self, heads: LaneSet, lane: usize, others: LaneSet) {
+        if !(heads & (self.source | self.sleep)).is_empty() {
+            return;
+        }
+        let possible = heads & self.enabled;
+        if possible.contains(lane) {
+            self.source.insert(lane);
+        } else if let Some(first) = possible.first() {
+            self.source.insert(first);
+        } else {
+            let mut first = LaneSet::one(lane);
+            if Rule::RememberedOthers.holds() {
+                first = first | others;
+            }
+            self.source = self.source | (first & self.enabled).without(self.sleep);
+        }
+    }
+}

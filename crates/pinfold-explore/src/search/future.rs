@@ -1,0 +1,259 @@
+//! What can follow a state, as far as another past of the same state must know it.
+//!
+//! A *future* is the set of all that was done after a state, in all executions that were explored
+//! from there: the steps, and what lanes touched between them. For each it says what it always
+//! comes after, so that what cannot be a race from there is not taken for one, and what it may come
+//! after, so that a reversal knows what may have to come first.
+//!
+//! What comes after a step that closes its object (INV-DEP-1) races with nothing before that step,
+//! and so is left out of the futures of earlier states. The same is true of what comes after a
+//! lane had a place to itself, for data races: it is ordered after that, or the search has ended.
+//!
+//! INV-FUTURE-1: what a future says of an event holds for every occurrence of it after the state.
+//! So joining two futures keeps the lesser of two lower bounds, and the greater of two upper ones.
+
+use super::touch::{CellTouch, LockTouch, Touch};
+use crate::{
+    lane::LaneSet,
+    ledger::{Ledger, Name},
+    memory::{Reach, Source},
+    object::Object,
+};
+
+/// The most lanes for which states are remembered.
+pub(super) const LANES: usize = 8;
+/// The sources that are told apart. What is handed on by others is taken for not handed on.
+const SOURCES: usize = 256;
+
+/// How many steps, or how much time, of each lane is known.
+pub(super) type Bound = [u16; LANES];
+
+/// A bound below a clock.
+pub(super) fn below(clock: &[u32]) -> Bound {
+    let mut bound = Bound::default();
+    for (low, &known) in bound.iter_mut().zip(clock) {
+        *low = u16::try_from(known).unwrap_or(u16::MAX);
+    }
+    bound
+}
+
+/// What a lane does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Deed {
+    Cell(CellTouch),
+    Lock(LockTouch),
+    Reach(Reach),
+}
+
+impl Deed {
+    /// The step, as far as a future tells steps apart.
+    pub(super) fn of(touch: Touch) -> Option<Self> {
+        match touch {
+            Touch::Cell(_, touch) => Some(Self::Cell(touch)),
+            Touch::Lock(_, touch) => Some(Self::Lock(touch)),
+            Touch::Local | Touch::Join(_) => None,
+        }
+    }
+
+    /// What the step touches if this is its object; none for what is no step.
+    pub(super) fn touch(self, object: Object) -> Option<Touch> {
+        match self {
+            Self::Cell(touch) => Some(Touch::Cell(object, touch)),
+            Self::Lock(touch) => Some(Touch::Lock(object, touch)),
+            Self::Reach(_) => None,
+        }
+    }
+}
+
+/// Something that a lane does to something with a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Event {
+    pub(super) lane: usize,
+    pub(super) name: Name,
+    pub(super) deed: Deed,
+}
+
+impl Event {
+    /// What it touches; steps apart from what is none.
+    pub(super) fn place(self) -> (Name, bool) {
+        (self.name, matches!(self.deed, Deed::Reach(_)))
+    }
+
+    /// Whether nothing before it is of concern to what touches the same place later.
+    pub(super) fn closes(self) -> bool {
+        match self.deed {
+            Deed::Reach(reach) => self.name != Ledger::UNMET && reach.excludes(),
+            Deed::Cell(_) | Deed::Lock(_) => self.deed.touch(0).is_some_and(Touch::closes),
+        }
+    }
+}
+
+/// A set of sources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Sources([u64; SOURCES / 64]);
+
+impl Sources {
+    /// All of them.
+    pub(super) const ALL: Self = Self([u64::MAX; SOURCES / 64]);
+
+    pub(super) fn insert(&mut self, source: usize) {
+        if let Some(word) = self.0.get_mut(source / 64) {
+            *word |= 1 << (source % 64);
+        }
+    }
+
+    fn remove(&mut self, source: usize) {
+        if let Some(word) = self.0.get_mut(source / 64) {
+            *word &= !(1 << (source % 64));
+        }
+    }
+
+    fn keep(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine &= theirs);
+    }
+
+    pub(super) fn contains(self, source: usize) -> bool {
+        self.0.get(source / 64).is_some_and(|word| word & (1 << (source % 64)) != 0)
+    }
+}
+
+/// An event of a future, with what each occurrence comes after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The number of the event.
+    pub(super) event: u32,
+    /// Its lane.
+    pub(super) lane: usize,
+    /// The number of what it touches, and whether nothing before it is of concern to what touches
+    /// that later.
+    pub(super) place: u32,
+    pub(super) closes: bool,
+    /// At least how many steps of each lane it comes after.
+    pub(super) steps: Bound,
+    /// At most how many: the lanes beyond a state have steps that may have to come first.
+    pub(super) most: Bound,
+    /// Up to what time of each lane its lane knows what happened.
+    pub(super) known: Bound,
+    /// What its lane has learnt since the state.
+    pub(super) learnt: Sources,
+}
+
+/// Something about a step that is entered into the futures of the states before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Entry {
+    Seen(Seen),
+    /// A lane learns what this source hands on.
+    Learns(usize, usize),
+    /// This source hands on nothing from before.
+    Resets(usize),
+}
+
+/// See the module; by number of the event.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Future(Vec<Seen>);
+
+impl Future {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Seen> {
+        self.0.iter()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Adds an event.
+    pub(super) fn add(&mut self, new: Seen) {
+        match self.0.binary_search_by_key(&new.event, |seen| seen.event) {
+            Ok(at) => self.0[at].meet(new),
+            Err(at) => self.0.insert(at, new),
+        }
+    }
+
+    /// Joins another future of the same state.
+    pub(super) fn join(&mut self, other: Self) {
+        if self.0.is_empty() {
+            *self = other;
+            return;
+        }
+        let mut both = Vec::with_capacity(self.0.len() + other.0.len());
+        let mut mine = std::mem::take(&mut self.0).into_iter().peekable();
+        for new in other.0 {
+            while let Some(seen) = mine.next_if(|seen| seen.event < new.event) {
+                both.push(seen);
+            }
+            match mine.next_if(|seen| seen.event == new.event) {
+                Some(mut seen) => {
+                    seen.meet(new);
+                    both.push(seen);
+                }
+                None => both.push(new),
+            }
+        }
+        both.extend(mine);
+        self.0 = both;
+    }
+
+    /// Limits what steps may come after: those of the lanes that `may` says, and what the steps of
+    /// these lanes come after here.
+    pub(super) fn limit(&mut self, reach: &[Bound; LANES], may: impl Fn(u32) -> Option<LaneSet>) {
+        for seen in &mut self.0 {
+            let Some(others) = may(seen.event) else { continue };
+            seen.most = reach[seen.lane];
+            for other in others.iter() {
+                raise(&mut seen.most, &reach[other]);
+                seen.most[other] = u16::MAX;
+            }
+        }
+    }
+
+    /// Makes a future of the state after a step one of the state before it.
+    pub(super) fn precede(&mut self, step: &[Entry]) {
+        for entry in step.iter().rev() {
+            match *entry {
+                Entry::Seen(seen) => {
+                    if seen.closes {
+                        self.0.retain(|later| later.place != seen.place);
+                    }
+                    self.add(seen);
+                }
+                Entry::Learns(lane, source) => {
+                    let own = self.0.iter_mut().filter(|seen| seen.lane == lane);
+                    own.for_each(|seen| seen.learnt.insert(source));
+                }
+                Entry::Resets(source) => {
+                    self.0.iter_mut().for_each(|seen| seen.learnt.remove(source));
+                }
+            }
+        }
+    }
+}
+
+impl Seen {
+    /// INV-FUTURE-1.
+    fn meet(&mut self, other: Self) {
+        let least = |mine: &mut Bound, theirs: Bound| {
+            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine = (*mine).min(theirs));
+        };
+        raise(&mut self.most, &other.most);
+        least(&mut self.steps, other.steps);
+        least(&mut self.known, other.known);
+        self.learnt.keep(other.learnt);
+    }
+}
+
+/// Makes a bound the least one above both.
+pub(super) fn raise(bound: &mut Bound, other: &Bound) {
+    bound.iter_mut().zip(other).for_each(|(mine, &theirs)| *mine = (*mine).max(theirs));
+}
+
+/// The lanes of whose steps after a state a bound has at least one.
+pub(super) fn past(bound: &Bound, state: &Bound) -> LaneSet {
+    let mut lanes = LaneSet::default();
+    for lane in (0..LANES).filter(|&lane| bound[lane] > state[lane]) {
+        lanes.insert(lane);
+    }
+    lanes
+}
+
+/// What a source is numbered by.
+pub(super) type Origin = Source<Name>;

@@ -1,0 +1,153 @@
+//! The memory of states loses nothing: random programs under sequential consistency, searched with
+//! it, against the search without it and a reference that shares nothing with the explorer.
+//!
+//! `PINFOLD_STATES_PROGRAMS=20000` asks for as many of each kind, `PINFOLD_STATES_FIRST=1000000`
+//! for others: `cargo test -p pinfold-explore --release --test states -- --nocapture`.
+
+mod common;
+
+use common::{
+    FULL,
+    judge::{Limits, Remembering, compare_remembering, remembering, searched},
+    program::{Ins, Program},
+    random::{
+        Kind, counting, data_race_behind_a_state, dense, exchanges, mixed, ordered, pausing,
+        starting, tiny, waiting,
+    },
+};
+use pinfold_explore::{
+    FailureKind, Model, States,
+    hook::{Mode, Order},
+};
+use std::time::Instant;
+
+fn wanted(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Compares programs of a kind; `few` of them unless more are asked for.
+fn hold(kind: &str, few: u64, program: impl Fn(u64) -> Program) {
+    let start = Instant::now();
+    let first = wanted("PINFOLD_STATES_FIRST").unwrap_or(0);
+    let (programs, limits) = match wanted("PINFOLD_STATES_PROGRAMS") {
+        None => (few, Limits { reduced: 2_000, naive: 2_000, reference: 2_000 }),
+        Some(many) => (many, Limits { reduced: 20_000, naive: 20_000, reference: 20_000 }),
+    };
+    let mut tally = Remembering::default();
+    let mut wrong = Vec::new();
+    for seed in first..first + programs {
+        let program = program(seed);
+        if let Err(difference) = compare_remembering(&program, limits, &mut tally) {
+            wrong.push(format!("{kind} {seed}: {difference}\n{program:?}"));
+        }
+    }
+    println!("{kind}: {tally:?}; {:.1} s", start.elapsed().as_secs_f64());
+    let shown = wrong.iter().take(5).map(String::as_str).collect::<Vec<_>>().join("\n");
+    assert!(wrong.is_empty(), "{} of {programs} differ:\n{shown}", wrong.len());
+}
+
+#[test]
+fn locks() {
+    hold("locks", 400, |seed| dense(seed, Kind::Atomic));
+}
+
+#[test]
+fn locks_and_waits() {
+    hold("locks and waits", 300, |seed| dense(seed, Kind::Waiting));
+}
+
+#[test]
+fn locks_and_plain_memory() {
+    hold("locks and plain memory", 300, |seed| dense(seed, Kind::Plain));
+}
+
+#[test]
+fn small_ones() {
+    hold("exchanges", 500, exchanges);
+    hold("orders", 500, ordered);
+    hold("tiny", 1_000, tiny);
+}
+
+#[test]
+fn counts_by_class() {
+    hold("counts", 1_000, counting);
+    hold("counts and waits", 1_000, pausing);
+}
+
+#[test]
+fn mixed_ones() {
+    hold("mixed", 500, mixed);
+    hold("waiting", 500, waiting);
+    hold("started lanes", 500, starting);
+}
+
+#[test]
+fn a_data_race_with_the_past_of_a_remembered_state_is_found() {
+    let report = remembering(&data_race_behind_a_state(), &States::new(1 << 20), 100);
+    assert_eq!(report.failure.map(|failure| failure.kind), Some(FailureKind::DataRace));
+}
+
+#[test]
+fn a_memory_without_room_loses_nothing() {
+    for seed in 0..300 {
+        let program = counting(seed);
+        let found = |bytes| {
+            let report = remembering(&program, &States::new(bytes), 20_000);
+            let outcomes: Vec<String> = report.outcomes.keys().cloned().collect();
+            (report.complete, report.failure.map(|failure| failure.kind), outcomes)
+        };
+        assert_eq!(found(0), found(1 << 24), "{program:?}");
+    }
+}
+
+#[test]
+fn a_state_is_not_explored_twice_by_two_parts_of_a_search() {
+    let program = Program { vars: 1, lanes: vec![vec![Ins::Count(0, 1)]; 5] };
+    let states = States::new(1 << 24);
+    let first = remembering(&program, &states, 20_000);
+    let again = remembering(&program, &states, 20_000);
+    assert!(first.executions > 1 && first.states > 0 && first.pruned > 0, "{first:?}");
+    assert_eq!((again.executions, again.pruned), (0, 1));
+    assert_eq!(states.count(), first.states);
+}
+
+/// How many executions the search makes of `lanes` lanes that run this, with memory and without.
+fn counted(lanes: usize, lane: &[Ins]) -> [u64; 3] {
+    let program = Program { vars: 1, lanes: vec![lane.to_vec(); lanes] };
+    let with = remembering(&program, &States::new(1 << 26), 100_000);
+    let without = searched(&program, Model::Sc, FULL, 100_000);
+    assert_eq!(
+        with.outcomes.keys().collect::<Vec<_>>(),
+        without.outcomes.keys().collect::<Vec<_>>()
+    );
+    [with.executions, with.pruned, without.executions]
+}
+
+#[test]
+fn the_order_of_counts_matters_only_as_far_as_it_is_seen() {
+    let [with, pruned, without] = counted(5, &[Ins::Count(0, 0)]);
+    assert_eq!((with, without), (5, 120), "one for each lane that comes last");
+    assert!(pruned < 70, "{pruned}");
+    let [with, pruned, without] = counted(7, &[Ins::Count(0, 1)]);
+    assert_eq!((with, without), (42, 5_040), "one for each that is first and each that is last");
+    assert!(pruned < 1_000, "{pruned}");
+}
+
+/// A race of a remembered future is covered by no lane but those that can begin the other order.
+/// Here the first lane's store comes between the third one's release and the second one's attempt;
+/// the search missed it when the lane of the later step counted as covering a race once it was
+/// tried.
+#[test]
+fn a_reversal_that_a_third_lane_begins_is_made() {
+    let locked = |mode, code| Ins::Try(0, mode, code);
+    let store = |value| Ins::Store(0, value, Order::Relaxed);
+    let tries = vec![
+        store(1),
+        locked(Mode::Exclusive, Vec::new()),
+        locked(Mode::Shared, vec![Ins::Load(0, Order::Relaxed)]),
+    ];
+    let holds = vec![store(2), Ins::Locked(0, Mode::Exclusive, Vec::new())];
+    let program = Program { vars: 1, lanes: vec![vec![store(2)], tries, holds] };
+    let report = remembering(&program, &States::new(1 << 20), 1_000);
+    assert!(report.outcomes.contains_key("[[], [0, 1, 1], []] [2]"), "{report:#?}");
+}
