@@ -1,8 +1,8 @@
 //! Pinfold's scenarios on the kernel of this machine, compared with what the model allows.
 //!
-//! A scenario becomes numbers ([`pinfold_lab::resolved`]); an *agent*, a process of its own, carries
-//! it out with real processes, memory, pins and references; what it sees is compared with every end
-//! that the model has ([`pinfold_lab::Ends`]). The answer is a word of its own
+//! A scenario becomes numbers ([`pinfold_lab::resolved`]); an *agent*, a process of its own,
+//! carries it out with real processes, memory, pins and references; what it sees is compared with
+//! every end that the model has ([`pinfold_lab::Ends`]). The answer is a word of its own
 //! ([`Verdict`]): a kernel never passes, it agrees, stays within, or goes beyond.
 //!
 //! What is touched: processes that the agent forks, memory that they map, and pipes and rings of
@@ -15,7 +15,7 @@
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
-//! | 0 | `job`, `kernel`, `order` | what is asked and answered; the machine's kernel; orders of steps |
+//! | 0 | `job`, `kernel`, `order` | what is asked and answered; this kernel; orders of steps |
 //! | 1 | `agent`, `fit`, `judge` | who is asked; what cannot be; what an observation is worth |
 //! | 2 | `report` | the result as data |
 //! | 3 | `controller`, `process` | many trials; the agent as a process |

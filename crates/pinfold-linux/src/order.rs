@@ -1,8 +1,8 @@
 //! The orders of whole steps: every one that the scenario allows, or a sample if there are many.
 //!
 //! INV-ORDER-1: a step stands behind the earlier steps of its lane, behind the step that makes the
-//! handle that it uses or gives the signal that it awaits, and a lane behind the fork of its process
-//! and the lane that it is to follow. Nothing else is in order.
+//! handle that it uses or gives the signal that it awaits, and a lane behind the fork of its
+//! process and the lane that it is to follow. Nothing else is in order.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
 //! Every end that a scenario can have, those that break a claim included.
 //!
-//! An ordinary search stops at the first failure, so a failing scenario shows only the outcomes that
-//! came before it. This one goes on: it is what the executions of another machine are compared
-//! with, and what `check --all-outcomes` prints.
+//! An ordinary search stops at the first failure, so a failing scenario shows only the outcomes
+//! that came before it. This one goes on: it is what the executions of another machine are
+//! compared with, and what `check --all-outcomes` prints.
 //!
 //! INV-ENDS-1: a step that fails ends its lane, not the execution: the other lanes go on, so that
 //! the search still tries every order. `after` is left out then, and the end counts as failed.
