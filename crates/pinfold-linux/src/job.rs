@@ -2,8 +2,7 @@
 //!
 //! An agent first tells its [`Features`]. It then gets [`Ask::Plan`] once for each scenario, and
 //! [`Ask::Trial`] as often as wanted; it answers each ask with one line. It ends when its input
-//! does. An agent only observes; what an observation is worth is decided by who asked
-//! ([`judge`](crate::judge)).
+//! does. An agent only observes; what an observation is worth is decided by who asked.
 
 use std::fmt;
 
