@@ -153,8 +153,9 @@ pub(crate) struct KernelArgs {
     /// Carry the scenarios out on this kernel (`linux`) and compare with the model under its rules
     ///
     /// Forks processes of its own, maps a few pages in each, and makes pipes and io_uring rings;
-    /// all of it is gone afterwards. Changes no setting of the system and needs no privilege; only root
-    /// can compare frames that are not pinned. What cannot be done here is skipped with the reason.
+    /// all of it is gone afterwards. Changes no setting of the system and needs no privilege; only
+    /// root can compare frames that are not pinned. What cannot be done here is skipped with the
+    /// reason.
     #[arg(long, value_name = "WHERE", help_heading = "On a real kernel",
           conflicts_with_all = ["jobs", "shard", "checkpoint", "resume"])]
     pub(crate) on: Option<Where>,
