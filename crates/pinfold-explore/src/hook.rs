@@ -64,6 +64,12 @@ pub fn active() -> bool {
     current::phase() == Phase::Lanes && !(std::thread::panicking() && note_unseen())
 }
 
+/// Whether a lane of an exploration unwinds on this thread, as the lanes of an abandoned execution
+/// do. Nothing runs beside it, so what another lane holds stays held for as long as it waits.
+pub fn unwinds() -> bool {
+    current::phase() != Phase::Idle && std::thread::panicking()
+}
+
 /// Notes that the explorer misses something.
 #[cold]
 fn note_unseen() -> bool {

@@ -20,8 +20,8 @@ use pinfold::platform::Park;
 use pinfold::sync::AtomicU32;
 use pinfold_explore::hook::{self, Mode, Order};
 use pinfold_explore::{
-    Completeness, Config, Ending, FailureKind, Judgement, Lanes, LockForm, Model, Report, Subject,
-    explore,
+    Completeness, Config, Ending, FailureKind, Judgement, Lanes, LockForm, Model, Report, Search,
+    Subject, explore,
 };
 
 use futex::Futex;
@@ -150,6 +150,18 @@ struct World {
 }
 
 impl World {
+    fn new(lanes: usize, sleep: Sleep) -> Rc<Self> {
+        Rc::new(Self {
+            bed: Bed::new(sleep),
+            sem: RwSem::new(0),
+            spin: SpinLock::new(0),
+            word: AtomicU32::new(0),
+            readers: Cell::new(0),
+            alone: Cell::new(0),
+            log: RefCell::new(vec![Vec::new(); lanes]),
+        })
+    }
+
     fn note(&self, lane: usize, value: u64) {
         self.log.borrow_mut()[lane].push(value);
     }
@@ -222,15 +234,7 @@ impl Subject for Shape<'_> {
     type World = Rc<World>;
 
     fn build(&mut self, lanes: &mut Lanes<'_>) -> Rc<World> {
-        let world = Rc::new(World {
-            bed: Bed::new(self.sleep),
-            sem: RwSem::new(0),
-            spin: SpinLock::new(0),
-            word: AtomicU32::new(0),
-            readers: Cell::new(0),
-            alone: Cell::new(0),
-            log: RefCell::new(vec![Vec::new(); self.lanes.len()]),
-        });
+        let world = World::new(self.lanes.len(), self.sleep);
         for (lane, acts) in self.lanes.iter().enumerate() {
             let (world, acts) = (world.clone(), acts.to_vec());
             lanes.lane(format!("lane {lane}"), move || {
@@ -391,5 +395,63 @@ fn a_forgotten_wake_up_is_a_hang() {
         }
         assert!(!hangs(&[&[Read], &[Read]], Sleep::Forgotten, model, LockForm::Code));
         assert!(!hangs(&[&[Try], &[Try]], Sleep::Forgotten, model, LockForm::Code));
+    }
+}
+
+/// A lane whose destructor takes both locks, beside one that is in the section of one of them.
+struct Abandoned {
+    holds: Act,
+}
+
+/// Takes the locks when it goes.
+struct TakesAtTheEnd(Rc<World>);
+
+impl Drop for TakesAtTheEnd {
+    fn drop(&mut self) {
+        *self.0.spin.lock() += 1;
+        *self.0.sem.write(&self.0.bed) += 1;
+    }
+}
+
+impl Subject for Abandoned {
+    type World = Rc<World>;
+
+    fn build(&mut self, lanes: &mut Lanes<'_>) -> Self::World {
+        let world = World::new(2, Sleep::Word);
+        let last = TakesAtTheEnd(world.clone());
+        // What an execution abandons unwinds in the order of the lanes.
+        lanes.lane("takes at the end", move || {
+            last.0.word.read_once();
+            drop(last);
+        });
+        let (held, holds) = (world.clone(), self.holds);
+        lanes.lane("holds", move || {
+            let spin = (holds == Spin).then(|| held.spin.lock());
+            let sem = (holds == Write).then(|| held.sem.write(&held.bed));
+            held.word.read_once();
+            drop((spin, sem));
+        });
+        world
+    }
+
+    fn judge(&mut self, world: Self::World, _: Ending<'_>) -> Judgement {
+        Judgement::Pass { outcome: world.spin.lock().to_string() }
+    }
+}
+
+/// Nobody waits for a lane that is abandoned in its section: the execution would never end.
+#[test]
+fn an_execution_is_abandoned_wherever_its_lanes_are() {
+    for (locks, holds) in [LockForm::Object, LockForm::Code]
+        .into_iter()
+        .flat_map(|form| [(form, Spin), (form, Write)])
+    {
+        for max_steps in 1..8 {
+            let search = Search::Random { seed: 0, runs: 100 };
+            let config = Config { locks, max_steps, search, shrink_runs: 0, ..Config::default() };
+            let report = explore(&mut Abandoned { holds }, &config, &mut |_| {});
+            assert!(report.failure.is_none(), "{locks:?}, {max_steps} steps: {:?}", report.failure);
+            assert!(report.executions + report.truncated > 0);
+        }
     }
 }

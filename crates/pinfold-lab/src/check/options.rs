@@ -1,6 +1,6 @@
 //! What a search or a run can be asked for.
 
-use pinfold_explore::{Config, LockForm, Progress as At, States};
+use pinfold_explore::{Config, Progress as At, States};
 
 /// How much to find out about a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,9 +50,7 @@ impl CheckOptions {
         Config {
             job: None,
             resume: None,
-            // With the locks' own code the search of `exit-races-pin` does not end.
-            states: (self.remember > 0 && self.config.locks == LockForm::Object)
-                .then(|| States::new(self.remember)),
+            states: (self.remember > 0).then(|| States::new(self.remember)),
             budget: None,
             pause: None,
             shrink_runs: match self.detail {

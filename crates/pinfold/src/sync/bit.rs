@@ -96,6 +96,8 @@ impl<W: Park> Drop for BitGuard<'_, W> {
             Taken::Native => self.lock.open(self.sleep),
             #[cfg(feature = "explore")]
             Taken::Explorer => hook::unlock(self.lock.id(), hook::Mode::Exclusive),
+            #[cfg(feature = "explore")]
+            Taken::Nobody => {}
         }
     }
 }

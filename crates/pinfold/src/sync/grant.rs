@@ -9,6 +9,15 @@ pub(super) fn by_explorer() -> bool {
     hook::active() && !hook::locks_are_code()
 }
 
+/// Whether the caller enters what another holds. A lane of an abandoned execution does so while it
+/// unwinds: the holder is suspended for good, so nobody would ever open the lock. The explorer's
+/// own locks are not asked then either.
+#[cfg(feature = "explore")]
+#[inline]
+pub(super) fn enters_anyway() -> bool {
+    pinfold_explore::hook::unwinds()
+}
+
 /// Runs a step that gives a lock back. A lane that an execution's end leaves just before this step
 /// never takes it: then `instead` releases the real word, for the teardown of the world.
 #[inline(always)]
@@ -42,4 +51,7 @@ pub(super) enum Taken {
     Native,
     #[cfg(feature = "explore")]
     Explorer,
+    /// Nobody did: a lane that unwinds has entered beside the holder, and gives nothing back.
+    #[cfg(feature = "explore")]
+    Nobody,
 }

@@ -59,8 +59,8 @@ impl<T> RwSem<T> {
             self.pass(hook::Mode::Shared);
             return ReadGuard { sem: self, sleep, by: Taken::Explorer };
         }
-        self.acquire(sleep, |word| (word < MOST_READERS).then(|| word + 1));
-        ReadGuard { sem: self, sleep, by: Taken::Native }
+        let by = self.acquire(sleep, |word| (word < MOST_READERS).then(|| word + 1));
+        ReadGuard { sem: self, sleep, by }
     }
 
     /// Waits until nobody holds the value, then takes it.
@@ -71,8 +71,8 @@ impl<T> RwSem<T> {
             self.pass(hook::Mode::Exclusive);
             return WriteGuard { sem: self, sleep, by: Taken::Explorer };
         }
-        self.acquire(sleep, |word| (word & !WAITERS == 0).then_some(word | WRITER));
-        WriteGuard { sem: self, sleep, by: Taken::Native }
+        let by = self.acquire(sleep, |word| (word & !WAITERS == 0).then_some(word | WRITER));
+        WriteGuard { sem: self, sleep, by }
     }
 
     /// The value, for its only owner.
@@ -101,15 +101,19 @@ impl<T> RwSem<T> {
     }
 
     #[inline]
-    fn acquire<W: Park>(&self, sleep: &W, take: impl Fn(u32) -> Option<u32>) {
+    fn acquire<W: Park>(&self, sleep: &W, take: impl Fn(u32) -> Option<u32>) -> Taken {
         let mut seen = self.word.read_once();
         loop {
             if let Some(new) = take(seen) {
                 match self.word.cmpxchg_acquire_weak(seen, new) {
-                    Ok(_) => return,
+                    Ok(_) => return Taken::Native,
                     Err(now) => seen = now,
                 }
             } else {
+                #[cfg(feature = "explore")]
+                if grant::enters_anyway() {
+                    return Taken::Nobody;
+                }
                 seen = self.sleep(sleep, seen);
             }
         }
@@ -187,6 +191,8 @@ impl<T, W: Park> Drop for ReadGuard<'_, T, W> {
             Taken::Native => self.sem.release(self.sleep, 1),
             #[cfg(feature = "explore")]
             Taken::Explorer => hook::unlock(self.sem.id(), hook::Mode::Shared),
+            #[cfg(feature = "explore")]
+            Taken::Nobody => {}
         }
     }
 }
@@ -229,6 +235,8 @@ impl<T, W: Park> Drop for WriteGuard<'_, T, W> {
             Taken::Native => self.sem.release(self.sleep, WRITER),
             #[cfg(feature = "explore")]
             Taken::Explorer => hook::unlock(self.sem.id(), hook::Mode::Exclusive),
+            #[cfg(feature = "explore")]
+            Taken::Nobody => {}
         }
     }
 }

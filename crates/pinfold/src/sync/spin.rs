@@ -49,6 +49,10 @@ impl RawSpinLock {
             return SpinGuard { lock: self, by: Taken::Explorer };
         }
         while self.0.cmpxchg_acquire_weak(0, 1).is_err() {
+            #[cfg(feature = "explore")]
+            if grant::enters_anyway() {
+                return SpinGuard { lock: self, by: Taken::Nobody };
+            }
             self.0.spin_until(0);
         }
         SpinGuard { lock: self, by: Taken::Native }
@@ -76,6 +80,8 @@ impl Drop for SpinGuard<'_> {
             Taken::Explorer => {
                 hook::unlock(core::ptr::from_ref(self.lock) as usize, hook::Mode::Exclusive);
             }
+            #[cfg(feature = "explore")]
+            Taken::Nobody => {}
         }
     }
 }
