@@ -44,7 +44,10 @@ pub(crate) enum Command {
     Fmt(FmtArgs),
     /// Carry out scenarios for `check --on linux`, which starts this
     #[command(hide = true)]
-    LinuxAgent,
+    LinuxAgent(AgentArgs),
+    /// The same as the first process of a virtual machine
+    #[command(hide = true)]
+    LinuxGuest,
 }
 
 impl Command {
@@ -56,7 +59,7 @@ impl Command {
             Self::Merge(args) => args.format,
             Self::Replay(args) => args.format,
             Self::Matrix(args) => args.format,
-            Self::Rules(_) | Self::Fmt(_) | Self::LinuxAgent => Format::Human,
+            Self::Rules(_) | Self::Fmt(_) | Self::LinuxAgent(_) | Self::LinuxGuest => Format::Human,
         }
     }
 }
@@ -150,12 +153,14 @@ pub(crate) struct CheckArgs {
 /// A check on a real kernel.
 #[derive(Debug, Args)]
 pub(crate) struct KernelArgs {
-    /// Carry the scenarios out on this kernel (`linux`) and compare with the model under its rules
+    /// Carry the scenarios out on a kernel and compare with the model under its rules: on this
+    /// one (`linux`), or on one in a virtual machine (`linux:IMAGE`, a vmlinuz or a Debian package)
     ///
     /// Forks processes of its own, maps a few pages in each, and makes pipes and io_uring rings;
     /// all of it is gone afterwards. Changes no setting of the system and needs no privilege; only
     /// root can compare frames that are not pinned. What cannot be done here is skipped with the
-    /// reason.
+    /// reason. A virtual machine needs qemu-system-x86_64; it has two nodes and is given to the
+    /// scenarios, so that scans and moves work in it, too.
     #[arg(long, value_name = "WHERE", help_heading = "On a real kernel",
           conflicts_with_all = ["jobs", "shard", "checkpoint", "resume"])]
     pub(crate) on: Option<Where>,
@@ -163,6 +168,13 @@ pub(crate) struct KernelArgs {
     #[arg(long, value_name = "N", requires = "on", default_value_t = 200,
           help_heading = "On a real kernel", value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub(crate) trials: u32,
+    /// With --on linux, allow scans of NUMA balancing on this machine
+    ///
+    /// Switches numa_balancing on while a step scans, for every process of this machine, and sets
+    /// the periods of its scans; the settings are put back at the end. Needs root and two memory
+    /// nodes.
+    #[arg(long, requires = "on", help_heading = "On a real kernel")]
+    pub(crate) i_own_this_machine: bool,
     /// With --on, what is tried: whole steps in every order, lanes at the same time, or both
     #[arg(
         long,
@@ -175,12 +187,24 @@ pub(crate) struct KernelArgs {
     pub(crate) orders: OrdersArg,
 }
 
+/// `pinfold linux-agent`
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// Scans of NUMA balancing are made: the settings are prepared
+    #[arg(long)]
+    pub(crate) scans: bool,
+    /// The longest that a step may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 25,
+          value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) patience: u32,
+}
+
 /// On which kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Where {
     /// That of this machine.
     Here,
-    /// One that would be started in a virtual machine.
+    /// One that is started in a virtual machine.
     Image(PathBuf),
 }
 

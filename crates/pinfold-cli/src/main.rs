@@ -55,7 +55,8 @@ fn main() -> ExitCode {
         Command::Matrix(args) => cmd::matrix::matrix(&args, &mut console),
         Command::Rules(args) => cmd::rules::rules(&args, &mut console),
         Command::Fmt(args) => cmd::fmt::fmt(&args, &mut console),
-        Command::LinuxAgent => cmd::kernel::agent(),
+        Command::LinuxAgent(args) => cmd::kernel::agent(&args),
+        Command::LinuxGuest => cmd::kernel::guest(),
     };
     match answer {
         Ok(code) => ExitCode::from(code),

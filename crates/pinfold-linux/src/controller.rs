@@ -4,6 +4,8 @@
 //! is an error, whatever else was seen, unless something forbidden was.
 //! INV-CONTROLLER-2: what was seen and is not among the ends of a search that did not finish is not
 //! called forbidden.
+//! INV-CONTROLLER-3: what is seen only where lanes were repeated is compared with a model that
+//! repeats them, too.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +14,9 @@ use pinfold_lab::{Ended, Ends};
 
 use crate::agent::Agent;
 use crate::fit;
-use crate::job::{Ask, Conduct, Observation, Say};
+use crate::job::{Ask, Conduct, Observation, Say, is_amplifier};
 use crate::judge::{self, Outcome, told};
-use crate::kernel::{self, Kernel};
+use crate::kernel::Kernel;
 use crate::order::{Random, orders};
 use crate::report::{Allowed, Beyond, FORMAT, KernelReport, Layer, Row, Verdict};
 
@@ -27,18 +29,20 @@ pub struct Options {
     pub repetitions: u32,
     /// The trials in which lanes run at the same time.
     pub free: u32,
+    /// The trials in which lanes that only move or scan are repeated until the others end.
+    pub amplified: u32,
     /// From which delays and samples follow.
     pub seed: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { orders: 100, repetitions: 3, free: 200, seed: 0 }
+        Self { orders: 100, repetitions: 3, free: 200, amplified: 40, seed: 0 }
     }
 }
 
 /// What is compared.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy)]
 pub struct Question<'a> {
     /// The scenario.
     pub plan: &'a Resolved,
@@ -46,6 +50,9 @@ pub struct Question<'a> {
     pub path: &'a str,
     /// What the model allows.
     pub ends: &'a Ends,
+    /// What it allows when the lanes that only move or scan do so twice. Asked at most once, and
+    /// only if a trial that repeats them shows what is not among `ends`.
+    pub repeated: &'a dyn Fn() -> Ends,
     /// The kernel, with the rules under which the ends were searched.
     pub kernel: &'a Kernel,
 }
@@ -57,6 +64,8 @@ struct Seen {
     outcomes: BTreeMap<Outcome, Vec<u64>>,
     /// The first trial that no end of the model agrees with.
     strange: Option<(Conduct, Outcome, Observation)>,
+    /// What the model allows of lanes that are repeated, once that was needed.
+    repeated: Option<Ends>,
 }
 
 /// Why no scenario of this plan would be carried out; none if it would. Asks nothing of the model.
@@ -75,7 +84,7 @@ pub fn skipped(
 
 /// Carries the scenario out and compares.
 pub fn compare(question: &Question<'_>, options: &Options, agent: &mut dyn Agent) -> KernelReport {
-    let &Question { plan, path, ends, kernel } = question;
+    let &Question { plan, path, ends, kernel, .. } = question;
     if let Some(report) = skipped(plan, path, kernel, agent) {
         return report;
     }
@@ -83,8 +92,9 @@ pub fn compare(question: &Question<'_>, options: &Options, agent: &mut dyn Agent
     let mut report = KernelReport::empty(&plan.scenario, path, kernel.clone(), features.clone());
     report.executions = ends.executions;
     report.not_compared = fit::not_compared(plan, &features);
-    let before = kernel::counters();
-    let mut seen = Seen { layers: Vec::new(), outcomes: BTreeMap::new(), strange: None };
+    let before = counters(agent);
+    let mut seen =
+        Seen { layers: Vec::new(), outcomes: BTreeMap::new(), strange: None, repeated: None };
     let mut trouble = match agent.ask(&Ask::Plan(Box::new(plan.clone()))) {
         Ok(Say::Understood) => None,
         Ok(Say::Trouble(why)) => Some(why),
@@ -94,7 +104,7 @@ pub fn compare(question: &Question<'_>, options: &Options, agent: &mut dyn Agent
     if trouble.is_none() {
         trouble = trials(question, options, agent, &mut seen, &mut report).err();
     }
-    let grown = kernel::counters().into_iter().map(|(name, after)| {
+    let grown = counters(agent).into_iter().map(|(name, after)| {
         let grown = after.saturating_sub(before.get(&name).copied().unwrap_or(0));
         (name, grown)
     });
@@ -102,6 +112,14 @@ pub fn compare(question: &Question<'_>, options: &Options, agent: &mut dyn Agent
     report.rows = rows(question, &seen);
     report.layers = seen.layers.clone();
     judged(report, question, seen, trouble)
+}
+
+/// The counters; none if there is no answer, of which the trials tell more.
+fn counters(agent: &mut dyn Agent) -> BTreeMap<String, u64> {
+    match agent.ask(&Ask::Counters) {
+        Ok(Say::Counters(counters)) => counters,
+        _ => BTreeMap::new(),
+    }
 }
 
 /// All trials, until one cannot be carried out.
@@ -129,6 +147,13 @@ fn trials(
         let mut random = Random::new(options.seed);
         let conducts = (0..options.free).map(|_| Conduct::Free { seed: random.number() });
         layer("free runs", conducts, question, agent, seen)?;
+    }
+    let repeats = question.plan.lanes.iter().filter(|lane| is_amplifier(lane)).count();
+    let others = question.plan.lanes.len() - repeats;
+    if fit::only_whole(question.plan).is_none() && repeats > 0 && others > 0 {
+        let mut random = Random::new(options.seed);
+        let conducts = (0..options.amplified).map(|_| Conduct::Amplified { seed: random.number() });
+        layer("amplified", conducts, question, agent, seen)?;
     }
     Ok(())
 }
@@ -159,11 +184,21 @@ fn layer(
         let counts = seen.outcomes.entry(outcome.clone()).or_default();
         counts.resize(counts.len().max(index + 1), 0);
         counts[index] += 1;
-        if seen.strange.is_none() && !is_allowed(&outcome, question.ends) {
+        if seen.strange.is_none() && !allows(question, seen, &conduct, &outcome) {
             seen.strange = Some((conduct, outcome, observation));
         }
     }
     Ok(())
+}
+
+/// Whether the model allows an outcome of such a trial: INV-CONTROLLER-3.
+fn allows(question: &Question<'_>, seen: &mut Seen, conduct: &Conduct, outcome: &Outcome) -> bool {
+    let repeats = matches!(conduct, Conduct::Amplified { .. });
+    is_allowed(outcome, question.ends)
+        || repeats && {
+            let repeated = seen.repeated.get_or_insert_with(|| (question.repeated)());
+            repeated.incomplete.is_some() || is_allowed(outcome, repeated)
+        }
 }
 
 fn is_allowed(outcome: &Outcome, ends: &Ends) -> bool {
@@ -197,12 +232,19 @@ fn rows(question: &Question<'_>, seen: &Seen) -> Vec<Row> {
         .outcomes
         .iter()
         .filter(|(outcome, _)| !outcome.is_known() || !is_allowed(outcome, ends));
+    let repeated =
+        |outcome: &Outcome| seen.repeated.as_ref().is_some_and(|ends| is_allowed(outcome, ends));
     rows.extend(others.map(|(outcome, counts)| Row {
-        outcome: match outcome.is_known() {
-            true => outcome.told(plan),
-            false => format!("{} (in part unknown)", outcome.told(plan)),
+        outcome: match (outcome.is_known(), repeated(outcome)) {
+            (false, _) => format!("{} (in part unknown)", outcome.told(plan)),
+            (true, true) => format!("{} (of repeated lanes)", outcome.told(plan)),
+            (true, false) => outcome.told(plan),
         },
-        model: (!is_allowed(outcome, ends)).then_some(Allowed::Never),
+        model: match (is_allowed(outcome, ends), repeated(outcome)) {
+            (true, _) => None,
+            (false, true) => Some(Allowed::Sometimes),
+            (false, false) => Some(Allowed::Never),
+        },
         seen: padded(counts),
     }));
     rows

@@ -75,7 +75,8 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
                 .any(get)
                 .then(|| "no system call writes through an ordinary reference kept".to_owned())
         }
-        Act::NumaScan(_) => told("a scan of NUMA balancing is not started by a system call"),
+        Act::NumaScan(None) => features.no_scans.clone(),
+        Act::NumaScan(Some(_)) => told("balancing scans a whole process, not some of its pages"),
         Act::Map { pages, .. } if pages > ROOM => told("more pages than the stage has"),
         Act::Map { .. }
         | Act::Unmap(_)

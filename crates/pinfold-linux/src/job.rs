@@ -4,14 +4,15 @@
 //! [`Ask::Trial`] as often as wanted; it answers each ask with one line. It ends when its input
 //! does. An agent only observes; what an observation is worth is decided by who asked.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use pinfold_lab::resolved::{Act, Resolved, ResolvedStep};
+use pinfold_lab::resolved::{Act, Resolved, ResolvedLane, ResolvedStep};
 use pinfold_lab::scenario::Failure;
 use serde::{Deserialize, Serialize};
 
 /// The version of this form.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// How the lanes of a trial take turns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,11 @@ pub enum Conduct {
         /// The seed.
         seed: u64,
     },
+    /// As `Free`, where lanes that only move pages or scan begin anew until the others end.
+    Amplified {
+        /// The seed.
+        seed: u64,
+    },
 }
 
 impl fmt::Display for Conduct {
@@ -31,6 +37,7 @@ impl fmt::Display for Conduct {
         match self {
             Self::Whole(order) => write!(f, "whole steps in the order of lanes {order:?}"),
             Self::Free { seed } => write!(f, "free run, seed {seed}"),
+            Self::Amplified { seed } => write!(f, "amplified run, seed {seed}"),
         }
     }
 }
@@ -43,6 +50,8 @@ pub enum Ask {
     Plan(Box<Resolved>),
     /// Carry the scenario out once.
     Trial(Conduct),
+    /// Tell the counters of the whole system that say whether a run met what it is about.
+    Counters,
 }
 
 /// An answer.
@@ -55,6 +64,8 @@ pub enum Say {
     Understood,
     /// A trial is over.
     Seen(Observation),
+    /// The counters, by their names.
+    Counters(BTreeMap<String, u64>),
     /// The request could not be carried out, and why.
     Trouble(String),
 }
@@ -65,10 +76,16 @@ pub enum Say {
 pub struct Features {
     /// See [`PROTOCOL`].
     pub protocol: u32,
+    /// The release of the kernel and its version, as it tells them; empty where it does not.
+    pub release: String,
+    /// See [`release`](Self::release).
+    pub version: String,
     /// Why nothing can run here at all, if so.
     pub unable: Option<String>,
     /// Why there are no long-term pins, if so.
     pub no_pins: Option<String>,
+    /// Why there are no scans of NUMA balancing, if so.
+    pub no_scans: Option<String>,
     /// Whether frames can be told apart: `pagemap` shows their numbers to who may see them.
     pub frames_visible: bool,
     /// The most pages that one pipe takes, which bounds the references of one `get`.
@@ -142,16 +159,30 @@ pub fn is_as_wanted(step: &ResolvedStep, did: Did) -> bool {
 }
 
 /// What is wrong with what a step did, in words; none if it did what it should.
-pub fn fault(plan: &Resolved, step: &ResolvedStep, did: Did) -> Option<String> {
+///
+/// # Errors
+/// When the step could not be carried out: it failed in a way that the language has no word for,
+/// such as a shortage of the machine, so that nothing is known of what it would have done.
+pub fn fault(plan: &Resolved, step: &ResolvedStep, did: Did) -> Result<Option<String>, String> {
     if is_as_wanted(step, did) {
-        return None;
+        return Ok(None);
     }
-    Some(match did {
-        Did::Worked(found) if step.fails.is_none() => format!("it found \"{}\"", plan.word(found)),
-        Did::Worked(_) => "it worked".to_owned(),
-        Did::Failed(how) => format!("it failed: {how}"),
-        Did::Error(number) => {
-            format!("it failed: {}", std::io::Error::from_raw_os_error(number))
+    match did {
+        Did::Worked(found) if step.fails.is_none() => {
+            Ok(Some(format!("it found \"{}\"", plan.word(found))))
         }
-    })
+        Did::Worked(_) => Ok(Some("it worked".to_owned())),
+        Did::Failed(how) => Ok(Some(format!("it failed: {how}"))),
+        Did::Error(number) => {
+            let why = std::io::Error::from_raw_os_error(number);
+            Err(format!("{}: {why}", step.text))
+        }
+    }
+}
+
+/// Whether a lane only does what changes nothing that a process sees, and may be done any number of
+/// times: such lanes are repeated by [`Conduct::Amplified`].
+pub fn is_amplifier(lane: &ResolvedLane) -> bool {
+    let repeats = |step: &ResolvedStep| matches!(step.act, Act::Migrate(..) | Act::NumaScan(_));
+    !lane.steps.is_empty() && lane.steps.iter().all(repeats)
 }

@@ -1,4 +1,4 @@
-//! What this machine says about its kernel, and the rules that follow from that.
+//! What a kernel says about itself, and the rules that follow from that.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,8 +6,12 @@ use std::fs;
 use pinfold::Rules;
 use serde::{Deserialize, Serialize};
 
-/// Where the kernel tells its release.
+/// Where the kernel tells its release and its version.
 const RELEASE: &str = "/proc/sys/kernel/osrelease";
+const VERSION: &str = "/proc/sys/kernel/version";
+/// What stands in front of the release in the version of Debian's kernels, whose own release is the
+/// name of their package and leaves the patch level out.
+const PACKAGER: &str = "Debian ";
 /// Where it counts.
 const COUNTERS: &str = "/proc/vmstat";
 /// The counters that tell whether a run met what it is about.
@@ -40,11 +44,20 @@ const STABLE: [(u32, u32, u32, &str); 2] = [
     (6, 1, 192, "6.1,zero-pin=free"),
 ];
 
-/// The release of the running kernel; none where it does not tell one.
-pub fn release() -> Option<String> {
-    let text = fs::read_to_string(RELEASE).ok()?;
-    let release = text.trim();
-    (!release.is_empty()).then(|| release.to_owned())
+/// The release and version of the running kernel; empty where it does not tell them.
+pub(crate) fn own() -> (String, String) {
+    let read = |path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    (read(RELEASE), read(VERSION))
+}
+
+/// The release with its patch level.
+pub(crate) fn full(release: &str, version: &str) -> String {
+    let packaged = version.split_once(PACKAGER).map(|(_, rest)| rest);
+    let numbers = packaged.and_then(|rest| rest.split([' ', '-', '~', '+']).next());
+    match numbers.filter(|numbers| numbers.starts_with(|first: char| first.is_ascii_digit())) {
+        Some(numbers) => format!("{numbers} (Debian {release})"),
+        None => release.to_owned(),
+    }
 }
 
 /// The rules of a release, as text, with where they come from.
@@ -107,7 +120,7 @@ pub(crate) fn listed(text: &str) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{listed, rules_of};
+    use super::{full, listed, rules_of};
 
     #[test]
     fn rules_follow_from_the_release() {
@@ -121,6 +134,19 @@ mod tests {
         assert!(rules("rolling").is_err());
         let (_, newest) = rules_of("99.1").expect("the newest rules");
         assert!(newest.contains("99.1 is newer"), "{newest}");
+    }
+
+    #[test]
+    fn the_patch_level_of_a_package_is_in_its_version() {
+        let version = "#1 SMP Debian 5.10.262-1 (2026-10-01)";
+        let release = full("5.10.0-46-cloud-amd64", version);
+        assert_eq!(release, "5.10.262 (Debian 5.10.0-46-cloud-amd64)");
+        let (_, chosen) = rules_of(&release).expect("rules");
+        assert!(chosen.contains("stable series 5.10"), "{chosen}");
+        let backport = full("6.12.95+deb12-cloud-amd64", "#1 SMP Debian 6.12.95-1~bpo12+1 (2026)");
+        assert!(backport.starts_with("6.12.95 "), "{backport}");
+        assert_eq!(full("6.18.44-fc-v669", "#1 SMP PREEMPT_DYNAMIC @0"), "6.18.44-fc-v669");
+        assert_eq!(full("7.0", "Debian people"), "7.0");
     }
 
     #[test]

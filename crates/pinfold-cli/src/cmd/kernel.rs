@@ -1,7 +1,7 @@
-//! `pinfold check --on linux`: scenarios on this machine's kernel, compared with the model.
+//! `pinfold check --on linux`: scenarios on a real kernel, compared with the model.
 
 use super::{Answer, load};
-use crate::args::{CheckArgs, Format, ModelArg, OrdersArg, Where};
+use crate::args::{AgentArgs, CheckArgs, Format, ModelArg, OrdersArg, Where};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::files::Output;
@@ -11,20 +11,30 @@ use crate::render::{Detail, json, kernel as render};
 use crate::rulesets::{self, RuleSet};
 use crate::show;
 use pinfold::Rules;
-use pinfold_lab::CheckOptions;
 use pinfold_lab::report::id;
 use pinfold_lab::resolved::Resolved;
+use pinfold_lab::{CheckOptions, Ends, Prepared};
+use pinfold_linux::job::{Ask, Features, Say, is_amplifier};
 use pinfold_linux::{
-    Agent, Kernel, KernelReport, Options, Process, Question, Verdict, compare, release, rules_of,
-    skipped,
+    Agent, AgentError, Kernel, KernelReport, Machine, MachineError, Options, Process, Program,
+    Question, Settings, Verdict, compare, rules_of, skipped,
 };
 use serde::Serialize;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// The name of the file that holds a trial which the model forbids.
 const FILE: &str = "kernel.json";
+
+/// Why there are no scans.
+const NO_SCANS: &str = "a scan of NUMA balancing changes settings of the whole machine, which \
+                        --i-own-this-machine allows";
+/// The longest that the agent may take to start, and to answer: longer than its own patience with a
+/// step, as it tells more of what hangs.
+const START: Duration = Duration::from_secs(30);
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// The reports of a command, as one document.
 #[derive(Serialize)]
@@ -39,8 +49,23 @@ struct Document<'a> {
 ///
 /// # Errors
 /// When input or output cannot be used.
-pub(crate) fn agent() -> Answer {
-    pinfold_linux::serve(io::stdin().lock(), io::stdout().lock()).map_err(Failure::Output)?;
+pub(crate) fn agent(args: &AgentArgs) -> Answer {
+    let scans = match args.scans {
+        true => Ok(()),
+        false => Err(NO_SCANS.to_owned()),
+    };
+    let patience = Duration::from_secs(u64::from(args.patience));
+    let served = pinfold_linux::serve(io::stdin().lock(), io::stdout().lock(), scans, patience);
+    served.map_err(Failure::Output)?;
+    Ok(0)
+}
+
+/// What the first process of a virtual machine does.
+///
+/// # Errors
+/// When this is not one, or its serial line cannot be used.
+pub(crate) fn guest() -> Answer {
+    pinfold_linux::serve_guest().map_err(Failure::Output)?;
     Ok(0)
 }
 
@@ -59,10 +84,15 @@ pub(crate) fn check(args: &CheckArgs, on: &Where, console: &mut Console) -> Answ
     let mut search = args.search.options(model)?;
     let stop = stop_flag()?;
     search.config.stop = Some(stop.clone());
-    let mut place = Stage::open(on, given);
+    let mut place = Stage::open(on, given, args.kernel.i_own_this_machine)?;
     let options = Options {
         orders: if args.kernel.orders == OrdersArg::Free { 0 } else { Options::default().orders },
         free: if args.kernel.orders == OrdersArg::Whole { 0 } else { args.kernel.trials },
+        amplified: match args.kernel.orders {
+            OrdersArg::Whole => 0,
+            // Each takes many times as long as a free run.
+            OrdersArg::All | OrdersArg::Free => args.kernel.trials.div_ceil(5),
+        },
         seed: args.search.seed,
         ..Options::default()
     };
@@ -98,40 +128,82 @@ pub(crate) fn check(args: &CheckArgs, on: &Where, console: &mut Console) -> Answ
     Ok(verdict.exit_code())
 }
 
-/// The kernel that is asked, or why none can be.
+/// Who carries scenarios out, and with what it is compared.
 struct Stage {
     kernel: Kernel,
     /// The rules, as far as they are known.
     rules: Result<Rules, String>,
-    agent: Result<Process, String>,
+    agent: Box<dyn Agent>,
+    /// Why the agent cannot be asked, if so, and what that amounts to.
+    unable: Option<(Verdict, String)>,
+    /// Puts the settings of this machine back at the end.
+    _settings: Option<Settings>,
+}
+
+/// Nobody, in place of an agent that could not be started.
+struct Nobody(Features);
+
+impl Agent for Nobody {
+    fn features(&self) -> &Features {
+        &self.0
+    }
+
+    fn ask(&mut self, _: &Ask) -> Result<Say, AgentError> {
+        Err(AgentError::Start("there is none".to_owned()))
+    }
 }
 
 impl Stage {
-    fn open(on: &Where, given: Option<RuleSet>) -> Self {
-        let found = release().ok_or_else(|| "this is not Linux, or /proc is not there".to_owned());
-        let agent = match (on, &found) {
-            (Where::Image(image), _) => Err(format!(
-                "kernel images ({}) are not started by this version: it has no virtual machine",
-                show::path(image)
-            )),
-            (Where::Here, Err(why)) => Err(why.clone()),
-            (Where::Here, Ok(_)) => start(),
+    fn open(on: &Where, given: Option<RuleSet>, owned: bool) -> Result<Self, Failure> {
+        let program = std::env::current_exe();
+        let program = program.map_err(|why| Failure::Usage(format!("this program: {why}")))?;
+        let mut settings = None;
+        let started: Result<Box<dyn Agent>, (Verdict, String)> = match on {
+            Where::Here => {
+                if owned {
+                    let changed = Settings::change();
+                    let refused = |why| Failure::Usage(format!("--i-own-this-machine: {why}"));
+                    settings = Some(changed.map_err(refused)?);
+                }
+                let started = start(program, settings.is_some());
+                started.map(|agent| Box::new(agent) as Box<dyn Agent>).map_err(|why| match why {
+                    AgentError::Start(_) => (Verdict::Skip, why.to_string()),
+                    _ => (Verdict::Error, why.to_string()),
+                })
+            }
+            Where::Image(image) => match Machine::boot(image, &program, "linux-guest") {
+                Ok(machine) => Ok(Box::new(machine)),
+                Err(MachineError::Image(why)) => {
+                    return Err(Failure::Usage(format!("{}: {why}", show::path(image))));
+                }
+                Err(MachineError::Unavailable(why)) => Err((Verdict::Skip, why)),
+                Err(MachineError::Agent(why)) => {
+                    Err((Verdict::Error, MachineError::Agent(why).to_string()))
+                }
+            },
         };
-        let chosen = match (given, &found) {
-            (Some(set), _) => Ok((set.rules, "as given".to_owned())),
-            (None, Ok(release)) => rules_of(release),
-            (None, Err(why)) => Err(why.clone()),
+        let (agent, unable) = match started {
+            Ok(agent) => (agent, None),
+            Err(why) => (Box::new(Nobody(Features::default())) as Box<dyn Agent>, Some(why)),
+        };
+        let release = match agent.features().release.as_str() {
+            "" => "unknown".to_owned(),
+            release => release.to_owned(),
+        };
+        let chosen = match given {
+            Some(set) => Ok((set.rules, "as given".to_owned())),
+            None => rules_of(&release),
         };
         let (rules, chosen) = match chosen {
             Ok((rules, chosen)) => (Ok(rules), chosen),
             Err(why) => (Err(why), "none".to_owned()),
         };
         let kernel = Kernel {
-            release: found.unwrap_or_else(|_| "unknown".to_owned()),
+            release,
             rules: rules.as_ref().map(ToString::to_string).unwrap_or_default(),
             chosen,
         };
-        Self { kernel, rules, agent }
+        Ok(Self { kernel, rules, agent, unable, _settings: settings })
     }
 
     fn compare(
@@ -145,31 +217,58 @@ impl Stage {
         let refused = |verdict, why: &str| {
             KernelReport::refused(name, &loaded.path, self.kernel.clone(), verdict, why)
         };
-        let (agent, rules) = match (&mut self.agent, &self.rules) {
-            (Ok(agent), Ok(rules)) => (agent, rules),
-            (Err(why), _) => return Ok(refused(Verdict::Skip, why)),
-            (_, Err(why)) => return Ok(refused(Verdict::Skip, why)),
+        if let Some((verdict, why)) = &self.unable {
+            return Ok(refused(*verdict, why));
+        }
+        let rules = match &self.rules {
+            Ok(rules) => rules,
+            Err(why) => return Ok(refused(Verdict::Skip, why)),
         };
         let plan = match Resolved::of(&loaded.scenario) {
             Ok(plan) => plan,
             Err(why) => return Ok(refused(Verdict::Error, &why.to_string())),
         };
         // What cannot be carried out needs no search.
-        if let Some(report) = skipped(&plan, &loaded.path, &self.kernel, agent as &dyn Agent) {
+        if let Some(report) = skipped(&plan, &loaded.path, &self.kernel, &*self.agent) {
             return Ok(report);
         }
         let prepared = loaded.prepare(rules, console.error_style())?;
         let ends = prepared.ends(search);
-        let kernel = &self.kernel;
-        let question = Question { plan: &plan, path: &loaded.path, ends: &ends, kernel };
-        Ok(compare(&question, options, agent))
+        let repeated = || repeated(loaded, rules, search);
+        let question = Question {
+            plan: &plan,
+            path: &loaded.path,
+            ends: &ends,
+            repeated: &repeated,
+            kernel: &self.kernel,
+        };
+        Ok(compare(&question, options, &mut *self.agent))
+    }
+}
+
+/// What the model allows when the lanes that only move pages or scan do so twice.
+fn repeated(loaded: &Loaded, rules: &Rules, search: &CheckOptions) -> Ends {
+    let mut scenario = loaded.scenario.clone();
+    let plan = Resolved::of(&scenario);
+    let lanes = plan.iter().flat_map(|plan| &plan.lanes);
+    for (lane, resolved) in scenario.lanes.iter_mut().zip(lanes) {
+        if is_amplifier(resolved) {
+            lane.steps.extend(lane.steps.clone());
+        }
+    }
+    match Prepared::new(&scenario, &loaded.path, rules) {
+        Ok(prepared) => prepared.ends(search),
+        Err(why) => Ends { incomplete: Some(why.to_string()), ..Ends::default() },
     }
 }
 
 /// The agent is this program, started once more.
-fn start() -> Result<Process, String> {
-    let program = std::env::current_exe().map_err(|why| why.to_string())?;
-    Process::start(program, vec!["linux-agent".into()]).map_err(|why| why.to_string())
+fn start(path: PathBuf, scans: bool) -> Result<Process, AgentError> {
+    let mut arguments = vec!["linux-agent".into()];
+    if scans {
+        arguments.push("--scans".into());
+    }
+    Process::start(Program { path, arguments, start: START, answer: ANSWER, alone: false })
 }
 
 /// Saves the first trial that the model forbids, if there is one; where it is, as shown to people.

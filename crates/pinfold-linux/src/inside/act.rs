@@ -4,20 +4,19 @@
 //! ran.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pinfold_lab::resolved::{Act, Pages, Resolved, ResolvedStep, Spot, Take};
 use pinfold_lab::scenario::{Access, Failure};
 
 use super::board::{Board, Hold, Question};
 use super::ring::Device;
+use super::scan;
 use super::sys::{self, Errno, Forked, PAGE, Range, STAGE, STAGE_PAGES};
-use crate::job::{Did, is_as_wanted};
+use crate::job::{Did, is_amplifier, is_as_wanted};
 
 /// The longest that a process of a trial lives, in seconds: no trial takes nearly as long.
-const LIFE: u32 = 60;
-/// The longest that a lane waits for a handle of another lane.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LIFE: u32 = 240;
 
 /// Everything that the processes of a trial inherit.
 pub(super) struct Cast {
@@ -31,6 +30,18 @@ pub(super) struct Cast {
     pub(super) cpus: Vec<usize>,
     /// The number of the agent's process.
     pub(super) agent: i32,
+    /// The longest that one step may take. A lane waits half as long for another, so that it can
+    /// still say so.
+    pub(super) patience: Duration,
+}
+
+/// How often a lane that only moves pages or scans does so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Once, as any lane.
+    Once,
+    /// Again until the other lanes have ended.
+    UntilOthersEnd,
 }
 
 /// Whose step it is.
@@ -101,11 +112,12 @@ impl Cast {
         let executor = self.executor(role);
         let mut answered = 0;
         loop {
-            let (count, question) = self.board.question(executor, answered);
+            let (count, question) = self.board.question(executor, answered, self.agent);
             answered = count;
             let done = match question {
                 Some(Question::Step(step)) => self.carry_out(step),
-                Some(Question::Run(turns)) => self.run(role, turns),
+                Some(Question::Run(turns)) => self.run(role, turns, Repeat::Once),
+                Some(Question::Amplify(turns)) => self.run(role, turns, Repeat::UntilOthersEnd),
                 Some(Question::Look(address)) => match sys::load(address) {
                     Some(found) => Did::Worked(found),
                     None => Did::Failed(Failure::NoAccess),
@@ -117,7 +129,7 @@ impl Cast {
     }
 
     /// All steps of a lane, one after another, until one does not do what it should.
-    fn run(self: &Arc<Self>, role: Role, turns: u64) -> Did {
+    fn run(self: &Arc<Self>, role: Role, turns: u64, repeat: Repeat) -> Did {
         let Role::Lane(lane) = role else { return Did::Error(libc::EINVAL) };
         while !self.board.is_free() {
             std::hint::spin_loop();
@@ -126,13 +138,28 @@ impl Cast {
             std::hint::spin_loop();
         }
         if let Some(other) = self.plan.lanes[lane].after
-            && !self.board.await_flag(self.end_of(other), PATIENCE)
+            && !self.board.await_flag(self.end_of(other), self.patience / 2)
         {
             return Did::Error(libc::ETIMEDOUT);
         }
-        let done = self.run_steps(lane);
+        let mut done = self.run_steps(lane);
         self.board.raise(self.end_of(lane));
+        let begun = Instant::now();
+        let again = repeat == Repeat::UntilOthersEnd && is_amplifier(&self.plan.lanes[lane]);
+        while again && done == Did::Worked(1) && self.others_run() {
+            if begun.elapsed() > self.patience / 2 {
+                return Did::Error(libc::ETIMEDOUT);
+            }
+            done = self.run_steps(lane);
+        }
         done
+    }
+
+    /// Whether a lane that is not repeated has not ended.
+    fn others_run(&self) -> bool {
+        let lanes = self.plan.lanes.iter().enumerate();
+        let mut others = lanes.filter(|(_, lane)| !is_amplifier(lane) && !lane.late);
+        others.any(|(other, _)| !self.board.is_raised(self.end_of(other)))
     }
 
     /// The flag for the end of a lane.
@@ -236,7 +263,8 @@ impl Cast {
                 }
             }
             Act::Exit => sys::exit_now(),
-            Act::NumaScan(_) => Err(libc::EOPNOTSUPP),
+            Act::NumaScan(None) => scan::whole().map(|()| Did::Worked(0)),
+            Act::NumaScan(Some(_)) => Err(libc::EOPNOTSUPP),
             Act::Migrate(pages, node) => {
                 // Pages that cannot be moved stay, which is no failure.
                 sys::migrate(self.range(process, pages)?, node).map(|()| Did::Worked(0))
@@ -245,7 +273,7 @@ impl Cast {
                 self.board.raise(signal);
                 Ok(Did::Worked(0))
             }
-            Act::Await(signal) => match self.board.await_flag(signal, PATIENCE) {
+            Act::Await(signal) => match self.board.await_flag(signal, self.patience / 2) {
                 true => Ok(Did::Worked(0)),
                 false => Err(libc::ETIMEDOUT),
             },
@@ -267,7 +295,7 @@ impl Cast {
 
     /// Waits for a handle that another lane makes.
     fn ready(&self, handle: usize) -> Result<(), Errno> {
-        match self.board.await_handle(handle, PATIENCE) {
+        match self.board.await_handle(handle, self.patience / 2) {
             true => Ok(()),
             false => Err(libc::ETIMEDOUT),
         }

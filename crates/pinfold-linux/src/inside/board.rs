@@ -23,6 +23,8 @@ pub(super) enum Question {
     Step(usize),
     /// Carry out all steps of your lane, after so many turns.
     Run(u64),
+    /// The same, and again until the other lanes end if the lane is one that may be repeated.
+    Amplify(u64),
     /// Load the word at this address.
     Look(u64),
 }
@@ -33,6 +35,7 @@ impl Question {
             Self::Step(step) => (1, step as u64),
             Self::Run(turns) => (2, turns),
             Self::Look(address) => (3, address),
+            Self::Amplify(turns) => (4, turns),
         }
     }
 
@@ -41,6 +44,7 @@ impl Question {
             1 => Some(Self::Step(argument as usize)),
             2 => Some(Self::Run(argument)),
             3 => Some(Self::Look(argument)),
+            4 => Some(Self::Amplify(argument)),
             _ => None,
         }
     }
@@ -162,10 +166,14 @@ impl Board {
         self.cells[self.flag_at(flag)].store(1, Release);
     }
 
+    /// Whether a flag is raised.
+    pub(super) fn is_raised(&self, flag: usize) -> bool {
+        self.cells[self.flag_at(flag)].load(Acquire) != 0
+    }
+
     /// Waits until a flag is raised; whether it was in time.
     pub(super) fn await_flag(&self, flag: usize, most: Duration) -> bool {
-        let cell = &self.cells[self.flag_at(flag)];
-        until(most, || cell.load(Acquire) != 0)
+        until(most, || self.is_raised(flag))
     }
 
     /// As new, for the next trial. Nobody else may be left.
@@ -197,8 +205,14 @@ impl Board {
         count
     }
 
-    /// The next question after the one with this count, and its count. Waits for it.
-    pub(super) fn question(&self, executor: usize, answered: u64) -> (u64, Option<Question>) {
+    /// The next question after the one with this count, and its count. Waits for it as long as the
+    /// process lives that asks.
+    pub(super) fn question(
+        &self,
+        executor: usize,
+        answered: u64,
+        agent: i32,
+    ) -> (u64, Option<Question>) {
         let at = self.mail(executor);
         loop {
             let count = self.cells[at].load(Acquire);
@@ -206,7 +220,10 @@ impl Board {
                 let (code, argument) = (&self.cells[at + 1], &self.cells[at + 2]);
                 return (count, Question::of(code.load(Relaxed), argument.load(Relaxed)));
             }
-            sys::wait(&self.cells[at], answered, 1000);
+            sys::wait(&self.cells[at], answered, 500);
+            if !sys::is_alive(agent) {
+                sys::exit_now();
+            }
         }
     }
 

@@ -4,13 +4,19 @@
 
 mod act;
 mod board;
+mod guest;
 mod ring;
+mod scan;
 mod stage;
 mod sys;
 
 use std::fs;
 use std::io::{self, BufRead, Write};
 use std::os::fd::AsFd;
+use std::time::Duration;
+
+pub use guest::serve_guest;
+pub(crate) use sys::guest::{die_with_parent, libraries};
 
 use ring::Ring;
 use stage::Stage;
@@ -18,11 +24,18 @@ use stage::Stage;
 use crate::job::{Ask, Features, PROTOCOL, Say};
 
 /// Answers the requests on `input` until it ends; see [`job`](crate::job). For a process that does
-/// nothing else: it takes its signals and children over.
+/// nothing else: it takes its signals and children over. `scans` says why there are no scans of
+/// NUMA balancing, or that the settings are as [`Settings::change`](crate::Settings::change) makes
+/// them; `patience` is the longest that a step may take.
 ///
 /// # Errors
 /// When input or output cannot be used.
-pub fn serve(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
+pub fn serve(
+    input: impl BufRead,
+    mut output: impl Write,
+    scans: Result<(), String>,
+    patience: Duration,
+) -> io::Result<()> {
     sys::become_agent();
     let mut say = |what: &Say| -> io::Result<()> {
         let line = serde_json::to_string(what)?;
@@ -30,7 +43,7 @@ pub fn serve(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
         output.flush()
     };
     let caught = sys::catch_faults();
-    let features = features(caught.err().map(|why| why.to_string()));
+    let features = features(caught.err().map(|why| why.to_string()), scans);
     say(&Say::Ready(features.clone()))?;
     let mut stage: Option<Stage> = None;
     for line in input.lines() {
@@ -38,7 +51,7 @@ pub fn serve(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
             Err(why) => Say::Trouble(format!("not understood: {why}")),
             Ok(Ask::Plan(plan)) => {
                 let cpus = places(&plan.cpus);
-                match Stage::new(*plan, cpus) {
+                match Stage::new(*plan, cpus, patience) {
                     Ok(new) => {
                         stage = Some(new);
                         Say::Understood
@@ -46,6 +59,7 @@ pub fn serve(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
                     Err(why) => Say::Trouble(why),
                 }
             }
+            Ok(Ask::Counters) => Say::Counters(crate::kernel::counters()),
             Ok(Ask::Trial(conduct)) => match &mut stage {
                 None => Say::Trouble("there is no plan yet".to_owned()),
                 Some(stage) => match stage.trial(&conduct) {
@@ -60,13 +74,21 @@ pub fn serve(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
 }
 
 /// What can be done here.
-fn features(unable: Option<String>) -> Features {
+fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
     let no_pins = Ring::new().err().map(|why| format!("no io_uring: {why}"));
+    let counted = scans.and_then(|()| {
+        let told = |_| "the kernel does not count scans (/proc/PID/sched)".to_owned();
+        scan::passes().map(drop).map_err(told)
+    });
+    let (release, version) = crate::kernel::own();
     let probe = sys::own_page(std::ptr::from_ref(&PROTOCOL).addr() as u64);
     Features {
         protocol: PROTOCOL,
         unable,
+        release: crate::kernel::full(&release, &version),
+        version,
         no_pins,
+        no_scans: counted.err(),
         frames_visible: probe.is_ok_and(|entry| act::Entry(entry).frame().is_some()),
         pipe_pages: pipe_pages(),
         nodes: nodes().len() as u32,

@@ -55,7 +55,7 @@ impl Ring {
     pub(super) fn new() -> io::Result<Self> {
         const ENTRIES: u32 = 2;
         const SINGLE_MAP: u32 = 1;
-        let (ring, params) = sys::ring_setup(ENTRIES)?;
+        let (ring, params) = sys::ring::setup(ENTRIES)?;
         if params[5] & SINGLE_MAP == 0 {
             return Err(io::Error::from(io::ErrorKind::Unsupported));
         }
@@ -70,19 +70,19 @@ impl Ring {
             done: cell(25),
         };
         let (asked, done) = (params[0] as usize, params[1] as usize);
-        let queues = sys::ring_queues(ring.as_fd(), (at.array + asked).max(at.done + done * 4))?;
-        let entries = sys::ring_entries(ring.as_fd(), asked)?;
+        let queues = sys::ring::queues(ring.as_fd(), (at.array + asked).max(at.done + done * 4))?;
+        let entries = sys::ring::entries(ring.as_fd(), asked)?;
         Ok(Self { file: sys::memory_file()?, ring, queues, entries, at })
     }
 
     /// Pins the pages.
     pub(super) fn pin(&self, range: Range, times: u32) -> Result<(), Errno> {
-        sys::ring_pin(self.ring.as_fd(), range, times as usize)
+        sys::ring::pin(self.ring.as_fd(), range, times as usize)
     }
 
     /// Ends the pins, if there are any.
     pub(super) fn unpin(&self) -> Result<(), Errno> {
-        sys::ring_unpin(self.ring.as_fd())
+        sys::ring::unpin(self.ring.as_fd())
     }
 
     /// Loads the word of the pinned page that was at `address` when it was pinned.
@@ -112,7 +112,7 @@ impl Ring {
         }
         cell(self.at.array + slot).store(slot as u32, Relaxed);
         cell(self.at.tail).store(tail.wrapping_add(1), Release);
-        sys::ring_enter(self.ring.as_fd())?;
+        sys::ring::enter(self.ring.as_fd())?;
         let head = cell(self.at.done_head).load(Relaxed);
         if cell(self.at.done_tail).load(Acquire) == head {
             return Err(libc::EIO);

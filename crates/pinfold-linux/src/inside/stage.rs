@@ -14,15 +14,16 @@ use std::time::{Duration, Instant};
 use pinfold_lab::resolved::{Act, Look, Resolved, ResolvedStep, Seen, Spot};
 use pinfold_lab::scenario::Failure;
 
-use super::act::{Cast, Entry, Role};
+use super::act::{Cast, Entry, Repeat, Role};
 use super::board::{Board, Hold, Question};
 use super::ring::{Device, Pipe, Ring};
+use super::scan;
 use super::sys::{self, Forked, PAGE};
 use crate::job::{Conduct, Did, Failed, Found, Observation, fault};
 use crate::order::Random;
 
-/// The longest that one step may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest that a killed process takes to end.
+const LAST: Duration = Duration::from_secs(10);
 /// The most turns that a lane of a free run waits at the start.
 const MOST_TURNS: u64 = 4_000;
 /// The word of a page that no scenario uses: see [`Stage::is_same_through`].
@@ -52,7 +53,11 @@ impl Stage {
     ///
     /// # Errors
     /// What the system did not give.
-    pub(super) fn new(plan: Resolved, cpus: Vec<usize>) -> Result<Self, String> {
+    pub(super) fn new(
+        plan: Resolved,
+        cpus: Vec<usize>,
+        patience: Duration,
+    ) -> Result<Self, String> {
         let told = |why: std::io::Error| why.to_string();
         let mut devices = Vec::new();
         for handle in 0..plan.handles.len() {
@@ -68,7 +73,7 @@ impl Stage {
         let board = Board::new(&plan).map_err(told)?;
         let watched = plan.processes.iter().map(|_| None).collect();
         let agent = sys::own_id();
-        let cast = Arc::new(Cast { plan, board, devices, cpus, agent });
+        let cast = Arc::new(Cast { plan, board, devices, cpus, agent, patience });
         Ok(Self { cast, watched, devices: Vec::new(), marks: 0 })
     }
 
@@ -78,6 +83,10 @@ impl Stage {
     /// What kept it from being carried out.
     pub(super) fn trial(&mut self, conduct: &Conduct) -> Result<Observation, String> {
         self.cast.board.clear();
+        if self.cast.plan.steps().any(|step| matches!(step.act, Act::NumaScan(_))) {
+            // A lane that was killed while it scanned has left balancing on.
+            scan::set(false).map_err(|why| told("numa_balancing", why))?;
+        }
         let seen = self.begin().and_then(|()| self.carry_out(conduct));
         let left = self.end();
         let seen = seen?;
@@ -119,7 +128,8 @@ impl Stage {
         sys::drain();
         let mut failed = match conduct {
             Conduct::Whole(order) => self.whole(order)?,
-            Conduct::Free { seed } => self.free(*seed)?,
+            Conduct::Free { seed } => self.free(*seed, Repeat::Once)?,
+            Conduct::Amplified { seed } => self.free(*seed, Repeat::UntilOthersEnd)?,
         };
         for (at, step) in plan.after.iter().enumerate() {
             if !failed.is_empty() {
@@ -144,7 +154,7 @@ impl Stage {
             None => self.cast.carry_out(number),
         };
         self.meet(step)?;
-        Ok(fault(&self.cast.plan, step, done))
+        fault(&self.cast.plan, step, done)
     }
 
     /// Whole steps in this order.
@@ -173,7 +183,7 @@ impl Stage {
                 (false, _) => self.ask(Role::Lane(lane), Question::Step(number))?,
             };
             self.meet(step)?;
-            if let Some(what) = fault(&cast.plan, step, done) {
+            if let Some(what) = fault(&cast.plan, step, done)? {
                 failed.push(Failed { step: step.text.clone(), what });
                 stopped[lane] = true;
             }
@@ -182,14 +192,18 @@ impl Stage {
     }
 
     /// All lanes at once.
-    fn free(&mut self, seed: u64) -> Result<Vec<Failed>, String> {
+    fn free(&mut self, seed: u64, repeat: Repeat) -> Result<Vec<Failed>, String> {
         let cast = Arc::clone(&self.cast);
         let mut random = Random::new(seed);
         let lanes = 0..cast.plan.lanes.len();
         let asked: Vec<(usize, u64)> = lanes
             .clone()
             .map(|lane| {
-                let question = Question::Run(random.below(MOST_TURNS));
+                let turns = random.below(MOST_TURNS);
+                let question = match repeat {
+                    Repeat::Once => Question::Run(turns),
+                    Repeat::UntilOthersEnd => Question::Amplify(turns),
+                };
                 let executor = cast.executor(Role::Lane(lane));
                 (executor, cast.board.ask(executor, question))
             })
@@ -214,7 +228,7 @@ impl Stage {
         for lane in lanes {
             for (at, step) in cast.plan.lanes[lane].steps.iter().enumerate() {
                 let Some(done) = cast.board.step(cast.first_step(lane) + at) else { break };
-                if let Some(what) = fault(&cast.plan, step, done) {
+                if let Some(what) = fault(&cast.plan, step, done)? {
                     failed.push(Failed { step: step.text.clone(), what });
                 }
             }
@@ -253,8 +267,9 @@ impl Stage {
                     }
                 };
             }
-            if begun.elapsed() > PATIENCE {
-                return Err(format!("nothing for {} s: a step hangs", PATIENCE.as_secs()));
+            if begun.elapsed() > self.cast.patience {
+                let patience = self.cast.patience.as_secs_f64();
+                return Err(format!("nothing for {patience} s: a step hangs"));
             }
         }
     }
@@ -276,7 +291,7 @@ impl Stage {
             }
             (Act::Exit, Some(process)) => {
                 let Some(watched) = &self.watched[process] else { return Ok(()) };
-                match sys::ends_within(watched.as_fd(), PATIENCE.as_millis() as i32) {
+                match sys::ends_within(watched.as_fd(), self.cast.patience.as_millis() as i32) {
                     true => Ok(()),
                     false => Err("a process does not end".to_owned()),
                 }
@@ -307,7 +322,7 @@ impl Stage {
         let watched = self.watched.iter_mut().filter_map(Option::take);
         let devices = self.devices.drain(..).map(|(_, watched)| watched);
         for process in watched.chain(devices) {
-            let most = PATIENCE.as_millis() as i32;
+            let most = LAST.as_millis() as i32;
             left += usize::from(!sys::ends_within(process.as_fd(), most));
         }
         for handle in 0..self.cast.devices.len() {
