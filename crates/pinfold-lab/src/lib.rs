@@ -18,6 +18,8 @@
 //! [`resolved`] gives a scenario in numbers to those who execute it elsewhere, and
 //! [`Prepared::ends`] every end that it can have, to compare with.
 //!
+//! [`generate`] makes random scenarios.
+//!
 //! [`SCENARIOS`] are the incidents that ship with the crate, and [`VERDICTS`] is what each release
 //! does with them.
 //!
@@ -27,7 +29,7 @@
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
-//! | 0 | `scenario`, `report`, `hardware`, `named`, `workers`, `counted`, `shipped` | what is asked and answered, and what needs nothing |
+//! | 0 | `scenario`, `report`, `hardware`, `named`, `workers`, `counted`, `shipped`, `generate` | what is asked and answered, and what needs nothing |
 //! | 1 | `words`, `tlb`, `access`, `about`, `waits`, `exits` | parts of an execution |
 //! | 2 | `journal`, `resolved` | everything that happened in it; a scenario in numbers |
 //! | 3 | `record`, `story` | what is always kept of it; what is told of it |
@@ -46,6 +48,7 @@ mod claim;
 mod counted;
 mod cpu;
 mod exits;
+pub mod generate;
 mod hardware;
 mod journal;
 mod machine;

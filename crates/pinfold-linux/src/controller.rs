@@ -148,9 +148,9 @@ fn trials(
         let conducts = (0..options.free).map(|_| Conduct::Free { seed: random.number() });
         layer("free runs", conducts, question, agent, seen)?;
     }
-    let repeats = question.plan.lanes.iter().filter(|lane| is_amplifier(lane)).count();
-    let others = question.plan.lanes.len() - repeats;
-    if fit::only_whole(question.plan).is_none() && repeats > 0 && others > 0 {
+    let lanes = &question.plan.lanes;
+    let repeats = lanes.len() > 1 && lanes.iter().any(is_amplifier);
+    if fit::only_whole(question.plan).is_none() && repeats && options.amplified > 0 {
         let mut random = Random::new(options.seed);
         let conducts = (0..options.amplified).map(|_| Conduct::Amplified { seed: random.number() });
         layer("amplified", conducts, question, agent, seen)?;

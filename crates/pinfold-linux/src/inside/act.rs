@@ -146,7 +146,7 @@ impl Cast {
         self.board.raise(self.end_of(lane));
         let begun = Instant::now();
         let again = repeat == Repeat::UntilOthersEnd && is_amplifier(&self.plan.lanes[lane]);
-        while again && done == Did::Worked(1) && self.others_run() {
+        while again && done == Did::Worked(1) && self.others_run(lane) {
             if begun.elapsed() > self.patience / 2 {
                 return Did::Error(libc::ETIMEDOUT);
             }
@@ -155,10 +155,10 @@ impl Cast {
         done
     }
 
-    /// Whether a lane that is not repeated has not ended.
-    fn others_run(&self) -> bool {
+    /// Whether another lane has not ended, or not done its steps once.
+    fn others_run(&self, lane: usize) -> bool {
         let lanes = self.plan.lanes.iter().enumerate();
-        let mut others = lanes.filter(|(_, lane)| !is_amplifier(lane) && !lane.late);
+        let mut others = lanes.filter(|(other, of)| *other != lane && !of.late);
         others.any(|(other, _)| !self.board.is_raised(self.end_of(other)))
     }
 
