@@ -42,6 +42,18 @@ pub(crate) enum Command {
     Rules(RulesArgs),
     /// Write scenario files in their canonical form
     Fmt(FmtArgs),
+    /// Make random programs, and hold them against the oracles or against a real kernel
+    ///
+    /// Without --on, programs of two to four lanes are searched under each rule set. With --on,
+    /// programs of one step after another and of two lanes are carried out on the kernel, and what
+    /// is seen is compared with what the model allows. What is found is cut to the fewest steps
+    /// and saved as a scenario.
+    Fuzz(FuzzArgs),
+    /// Name the rules that a real kernel keeps, as far as random programs tell
+    ///
+    /// Carries out programs of one step after another and compares with each rule set. Then shows
+    /// programs that tell the nearest from its neighbours, cut to the fewest steps.
+    Identify(IdentifyArgs),
     /// Carry out scenarios for `check --on linux`, which starts this
     #[command(hide = true)]
     LinuxAgent(AgentArgs),
@@ -59,7 +71,12 @@ impl Command {
             Self::Merge(args) => args.format,
             Self::Replay(args) => args.format,
             Self::Matrix(args) => args.format,
-            Self::Rules(_) | Self::Fmt(_) | Self::LinuxAgent(_) | Self::LinuxGuest => Format::Human,
+            Self::Fuzz(_)
+            | Self::Identify(_)
+            | Self::Rules(_)
+            | Self::Fmt(_)
+            | Self::LinuxAgent(_)
+            | Self::LinuxGuest => Format::Human,
         }
     }
 }
@@ -508,5 +525,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+mod random;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use random::{FuzzArgs, IdentifyArgs};

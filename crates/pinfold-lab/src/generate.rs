@@ -10,8 +10,8 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use steps::Step;
 use steps::Maker;
+pub use steps::Step;
 
 /// What programs are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

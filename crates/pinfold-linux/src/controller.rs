@@ -300,3 +300,28 @@ fn judged(
     }
     report
 }
+
+/// What one trial of a program shows, of which one step runs after another.
+///
+/// # Errors
+/// Why there is no answer: a step that cannot be carried out here, an agent without an answer, or
+/// nothing that can be seen.
+pub fn observe(plan: &Resolved, agent: &mut dyn Agent) -> Result<Outcome, String> {
+    if let Some(missing) = fit::missing(plan, agent.features()).first() {
+        return Err(format!("{}: {}", missing.step, missing.why));
+    }
+    let told = |why: crate::agent::AgentError| why.to_string();
+    match agent.ask(&Ask::Plan(Box::new(plan.clone()))).map_err(told)? {
+        Say::Understood => {}
+        Say::Trouble(why) => return Err(why),
+        other => return Err(format!("the agent answered {other:?}")),
+    }
+    let order = orders(plan, 1, 0).orders.into_iter().next().unwrap_or_default();
+    match agent.ask(&Ask::Trial(Conduct::Whole(order))).map_err(told)? {
+        Say::Seen(seen) => Some(judge::outcome(plan, &seen))
+            .filter(Outcome::is_comparable)
+            .ok_or_else(|| "nothing can be seen".to_owned()),
+        Say::Trouble(why) => Err(why),
+        other => Err(format!("the agent answered {other:?}")),
+    }
+}

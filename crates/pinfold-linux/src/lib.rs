@@ -41,7 +41,7 @@ mod report;
 mod settings;
 
 pub use agent::{Agent, AgentError};
-pub use controller::{Options, Question, compare, skipped};
+pub use controller::{Options, Question, compare, observe, skipped};
 pub use fit::Missing;
 pub use image::ImageError;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]

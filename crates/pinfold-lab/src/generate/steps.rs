@@ -140,7 +140,11 @@ impl Maker {
             let pages = self.between(1, 2) as u32;
             let sharing = if self.below(6) == 0 { "shared" } else { "private" };
             self.areas.push((area, pages));
-            steps.push(Step { process: "P", act: Act::Map { area, pages, sharing }, may_fail: None });
+            steps.push(Step {
+                process: "P",
+                act: Act::Map { area, pages, sharing },
+                may_fail: None,
+            });
         }
         if self.shape.lanes == 0 {
             return steps;
@@ -290,8 +294,7 @@ impl Maker {
         };
         let (page, number) = (self.page(), self.handles);
         self.handles += 1;
-        let mut step =
-            self.step(process, Act::Take { verb, page, options, handle: number });
+        let mut step = self.step(process, Act::Take { verb, page, options, handle: number });
         // What may not exist cannot be used by another step.
         match (self.in_lanes, self.shape.frames) {
             (true, None) => step.may_fail = Some("no-access"),

@@ -1,14 +1,8 @@
 use super::{Aim, Program, Scans, Shape};
 use crate::scenario::parse;
 
-const COMPARE: Shape = Shape {
-    aim: Aim::Compare,
-    lanes: 0,
-    steps: 9,
-    nodes: 1,
-    scans: Scans::Left,
-    frames: None,
-};
+const COMPARE: Shape =
+    Shape { aim: Aim::Compare, lanes: 0, steps: 9, nodes: 1, scans: Scans::Left, frames: None };
 
 fn shapes() -> Vec<Shape> {
     let two = Shape { lanes: 2, steps: 3, nodes: 2, scans: Scans::Made, ..COMPARE };
