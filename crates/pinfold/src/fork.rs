@@ -30,7 +30,7 @@ use crate::rules::fork::{
 };
 use crate::rules::{Exclusive, PageKind, PageState, Why};
 use crate::space::Space;
-use crate::sync::{Begin, Class, Shared};
+use crate::sync::{Begin, Class, Latch, Shared};
 use crate::table::{Cursor, Leaf};
 
 /// Which words of a page's frame fork changes, and what it knows of them.
@@ -130,12 +130,14 @@ impl<P: Platform> Copying<'_, P> {
             if let Backing::Private(family) = &area.backing {
                 if area.on_fork.contains(OnFork::WIPE) {
                     copy.backing = Backing::Private(mem.anon().found(mm, mem.platform())?);
+                    copy.held_anon = Latch::default();
                 } else {
                     family.join(mm, mem.platform())?;
                 }
             }
             to.insert(copy)?;
-            if area.is_cow() && !area.on_fork.contains(OnFork::WIPE) {
+            // What maps the zero page and nothing else is left to the child's own faults: facts 2.1.
+            if area.held_anon.is_set() && !area.on_fork.contains(OnFork::WIPE) {
                 self.copy_entries(area)?;
             }
         }

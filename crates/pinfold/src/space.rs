@@ -22,7 +22,7 @@ use crate::platform::Platform;
 use crate::pte::Format;
 use crate::rmap::Family;
 use crate::sync::{
-    self, AtomicU32, CellName, Counter, ReadGuard, RwSem, SeqCount, Shared, WriteGuard,
+    self, AtomicU32, CellName, Counter, Latch, ReadGuard, RwSem, SeqCount, Shared, WriteGuard,
 };
 use crate::table::Tables;
 
@@ -240,7 +240,8 @@ impl<P: Platform> Space<P> {
                 Backing::Object { object, origin: range.first_page() }
             }
         };
-        map.insert(Area { range, prot, on_fork: OnFork::empty(), backing })?;
+        let held_anon = Latch::default();
+        map.insert(Area { range, prot, on_fork: OnFork::empty(), backing, held_anon })?;
         Ok(range)
     }
 

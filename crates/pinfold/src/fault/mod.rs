@@ -192,6 +192,7 @@ impl<P: Platform> Space<P> {
         let fresh = self.mem().alloc_local(Flags::ANON, Start::Mapped)?;
         if let Backing::Private(family) = &area.backing {
             fresh.page().set_rmap(family.id(), page);
+            area.held_anon.set();
         }
         Ok(fresh)
     }

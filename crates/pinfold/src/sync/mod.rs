@@ -45,6 +45,7 @@ pub(crate) mod seqcount;
 mod shared;
 pub(crate) mod spin;
 
+pub(crate) use atomic::Latch;
 pub use atomic::{AtomicU32, AtomicU64, Counter, smp_mb, smp_mb_after_atomic, smp_rmb, smp_wmb};
 pub(crate) use bit::{BitGuard, BitLock};
 pub(crate) use class::{Class, saw};
