@@ -287,14 +287,6 @@ pub struct ResolvedOutcome {
 }
 
 impl Resolved {
-    /// Resolves the names of a scenario that [`parse`](crate::scenario::parse()) returned.
-    ///
-    /// # Errors
-    /// When a name means nothing, which a scenario from elsewhere may contain.
-    pub fn of(scenario: &Scenario) -> Result<Self, Unresolved> {
-        resolve::Names::of(scenario).resolve(scenario)
-    }
-
     /// Every step, in the order of the text.
     pub fn steps(&self) -> impl Iterator<Item = &ResolvedStep> {
         let lanes = self.lanes.iter().flat_map(|lane| &lane.steps);

@@ -16,7 +16,7 @@
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
-//! | 0 | `job`, `kernel`, `order`, `settings`, `image`, `initial` | what is asked and answered; a kernel's rules; orders of steps; settings of the system; kernels from files; a machine's first files |
+//! | 0 | `job`, `kernel`, `order`, `settings`, `image`, `initial`, `host` | what is asked and answered; a kernel's rules; orders of steps; settings of the system; kernels from files; a machine's first files; this process itself |
 //! | 1 | `agent`, `fit`, `judge` | who is asked; what cannot be; what an observation is worth |
 //! | 2 | `report` | the result as data |
 //! | 3 | `controller`, `process` | many trials; the agent as a process |
@@ -27,6 +27,7 @@
 mod agent;
 mod controller;
 mod fit;
+mod host;
 mod image;
 mod initial;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
@@ -44,8 +45,6 @@ pub use agent::{Agent, AgentError};
 pub use controller::{Options, Question, compare, observe, skipped};
 pub use fit::Missing;
 pub use image::ImageError;
-#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
-use inside::{die_with_parent, libraries};
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 pub use inside::{serve, serve_guest};
 pub use judge::Outcome;
@@ -82,11 +81,3 @@ pub fn serve(
 pub fn serve_guest() -> std::io::Result<()> {
     Err(std::io::Error::from(std::io::ErrorKind::Unsupported))
 }
-
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")))]
-fn libraries() -> Vec<std::path::PathBuf> {
-    Vec::new()
-}
-
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")))]
-fn die_with_parent(_: &mut std::process::Command) {}

@@ -16,6 +16,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::agent::{Agent, AgentError};
+use crate::host;
 use crate::image::{self, ImageError};
 use crate::initial::{self, LIBRARIES};
 use crate::job::{Ask, Features, Say};
@@ -97,7 +98,7 @@ impl Machine {
         is_there()?;
         let unable =
             |what: &str, why: io::Error| MachineError::Unavailable(format!("{what}: {why}"));
-        let files = initial::files(program, &crate::libraries())
+        let files = initial::files(program, &host::libraries())
             .map_err(|why| unable("the first files of the machine", why))?;
         let scratch = Scratch::new().map_err(|why| unable("temporary files", why))?;
         let [image, first, console] = ["kernel", "files", "console"].map(|it| scratch.0.join(it));

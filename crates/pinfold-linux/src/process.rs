@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use crate::agent::{Agent, AgentError};
+use crate::host;
 use crate::job::{Ask, Features, PROTOCOL, Say};
 
 /// The longest line of an answer that a message shows.
@@ -71,7 +72,7 @@ impl Process {
         command.args(&self.program.arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        crate::die_with_parent(&mut command);
+        host::die_with_parent(&mut command);
         let mut child = command.spawn().map_err(|why| AgentError::Start(why.to_string()))?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(AgentError::Start("it has no input or output".to_owned()));

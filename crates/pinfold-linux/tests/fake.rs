@@ -1,14 +1,15 @@
 //! The controller against an agent that only pretends: what it makes of observations, whatever the
 //! machine.
 
-use std::collections::VecDeque;
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
 
 use pinfold_lab::resolved::Resolved;
 use pinfold_lab::scenario::parse;
 use pinfold_lab::{CheckOptions, Config, Ends, Model, Prepared};
 use pinfold_linux::job::{Ask, Failed, Features, Found, Observation, PROTOCOL, Say};
 use pinfold_linux::{
-    Agent, AgentError, Kernel, KernelReport, Options, Question, Verdict, compare, orders,
+    Agent, AgentError, Kernel, KernelReport, Options, Question, Verdict, compare, observe, orders,
 };
 
 /// Answers trials with what it is told to, and at last with the last of it.
@@ -21,6 +22,7 @@ impl Fake {
     fn new(trials: Vec<Say>) -> Self {
         let features = Features {
             protocol: PROTOCOL,
+            no_scans: Some("none here".to_owned()),
             frames_visible: true,
             pipe_pages: 16,
             nodes: 1,
@@ -39,6 +41,7 @@ impl Agent for Fake {
     fn ask(&mut self, ask: &Ask) -> Result<Say, AgentError> {
         match (ask, self.trials.len()) {
             (Ask::Plan(_), _) => Ok(Say::Understood),
+            (Ask::Counters, _) => Ok(Say::Counters(BTreeMap::new())),
             (Ask::Trial(_), 1) => self.trials[0].clone(),
             (Ask::Trial(_), _) => self.trials.pop_front().expect("a trial that was foreseen"),
         }
@@ -81,7 +84,14 @@ fn compared(text: &str, agent: &mut Fake) -> KernelReport {
         rules: "latest".to_owned(),
         chosen: "for a test".to_owned(),
     };
-    let question = Question { plan: &plan, path: "fake.pf", ends: &ends, kernel: &kernel };
+    let repeated = || ends.clone();
+    let question = Question {
+        plan: &plan,
+        path: "fake.pf",
+        ends: &ends,
+        repeated: &repeated,
+        kernel: &kernel,
+    };
     compare(&question, &Options { free: 4, ..Options::default() }, agent)
 }
 
@@ -173,4 +183,61 @@ fn orders_keep_to_forks_handles_signals_and_lanes_that_follow() {
     let some = orders(&plan, 2, 7);
     assert_eq!((some.orders.len(), some.sampled), (2, true));
     assert!(some.orders.iter().all(|order| all.orders.contains(order)));
+}
+
+/// A lane that moves beside one that writes.
+const MOVES: &str = "scenario moves\nmachine\n  nodes 2\nsetup\n  process P\n  \
+                     P: map A 1 private rw\nlane mover: P\n  migrate A to node 1\nlane two: P\n  \
+                     write A \"1\"\noutcome one when P:A sees \"1\"\noutcome other otherwise\n";
+
+/// What comes of `MOVES` when only trials that repeat the move show the other outcome, and the
+/// model of repeated lanes allows what `repeated` says. Also how often that model was asked.
+fn amplified(repeated: &Ends) -> (KernelReport, u32) {
+    let (plan, ends) = searched(MOVES);
+    let kernel =
+        Kernel { release: "0.0".to_owned(), rules: "latest".to_owned(), chosen: String::new() };
+    let asked = Cell::new(0);
+    let more = || {
+        asked.set(asked.get() + 1);
+        repeated.clone()
+    };
+    let question =
+        Question { plan: &plan, path: "fake.pf", ends: &ends, repeated: &more, kernel: &kernel };
+    let one = || seen_of(Some(true));
+    let mut trials = vec![one(); 2 * 3 + 4];
+    trials.push(seen_of(Some(false)));
+    let mut agent = Fake::new(trials);
+    agent.features.nodes = 2;
+    let options = Options { free: 4, amplified: 3, ..Options::default() };
+    (compare(&question, &options, &mut agent), asked.get())
+}
+
+fn seen_of(fact: Option<bool>) -> Say {
+    Say::Seen(Observation { failed: Vec::new(), facts: vec![found(fact)] })
+}
+
+#[test]
+fn what_only_repeated_lanes_show_is_compared_with_a_model_that_repeats_them() {
+    let (_, ends) = searched(MOVES);
+    let (report, asked) = amplified(&ends);
+    assert_eq!((report.verdict, asked), (Verdict::Beyond, 1));
+    assert_eq!(report.layers.iter().map(|layer| layer.trials).collect::<Vec<_>>(), [6, 4, 3]);
+    let mut more = ends.clone();
+    let other = pinfold_lab::Ended { outcome: "other".to_owned(), ..Default::default() };
+    more.met.insert(other, pinfold_lab::Met { executions: 1, found: 0 });
+    let (report, asked) = amplified(&more);
+    assert_eq!((report.verdict, asked), (Verdict::Agree, 1));
+    assert!(report.rows.iter().any(|row| row.outcome == "other (of repeated lanes)"));
+    // A model that did not finish forbids nothing.
+    let cut = Ends { incomplete: Some("cut".to_owned()), ..ends };
+    assert_ne!(amplified(&cut).0.verdict, Verdict::Beyond);
+}
+
+#[test]
+fn one_trial_is_judged_by_itself() {
+    let (plan, ends) = searched(RACE);
+    let one = observe(&plan, &mut Fake::new(vec![seen(ONE)])).expect("an outcome");
+    assert!(ends.met.keys().any(|ended| one.agrees(ended)));
+    assert!(observe(&plan, &mut Fake::new(vec![seen([None; 3])])).is_err());
+    assert!(observe(&plan, &mut Fake::new(vec![Say::Trouble("no".to_owned())])).is_err());
 }

@@ -52,7 +52,8 @@ impl Stage {
     /// Starts the agent.
     ///
     /// # Errors
-    /// When a kernel image is none, or the settings of this machine are to be changed and cannot be.
+    /// When a kernel image is none, or the settings of this machine are to be changed and cannot
+    /// be.
     pub(super) fn open(on: &Where, given: Option<RuleSet>, owned: bool) -> Result<Self, Failure> {
         let program = std::env::current_exe();
         let program = program.map_err(|why| Failure::Usage(format!("this program: {why}")))?;

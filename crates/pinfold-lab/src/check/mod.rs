@@ -3,6 +3,7 @@
 //! `check` explores, `run` makes one execution and keeps all of it, and `replay_schedule` repeats a
 //! recorded one. All use the same [`trial`], so a lane's step is the same code in each.
 
+mod ends;
 mod fill;
 mod look;
 mod options;
@@ -24,9 +25,9 @@ use crate::scenario::{Code, Scenario};
 use fill::{Broke, bounds, broken, empty, explain, failed, fill, list_accesses, not_covered};
 use look::Searched;
 
+pub use ends::{Ended, Ends, FAILED, Met};
 pub(crate) use fill::{count, identify, leaves_out, reached};
 pub use options::{CheckOptions, Detail, JobProgress, Order, Progress, REMEMBER};
-pub use outcomes::{Ended, Ends, FAILED, Met};
 pub use prepared::Prepared;
 pub(crate) use trial::{Found, Keep, Trial};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pinfold_explore::{Ending, Failure, FailureKind, Judgement, Lanes, Subject, hook};
 
-use super::outcomes::{Ended, FAILED, Met};
+use super::ends::{Ended, FAILED, Met};
 use crate::about::{About, Seen};
 use crate::claim::Ends;
 use crate::journal::{Journal, What};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Aim, Scans, Shape};
+use super::shape::{Aim, Scans, Shape};
 
 /// A step, and the process that does it.
 #[derive(Clone, Debug, PartialEq, Eq)]

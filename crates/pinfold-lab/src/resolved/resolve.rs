@@ -8,7 +8,7 @@ use super::{
 use crate::scenario::{Fact, Grab, Made, Name, Spanned};
 
 /// The names of a scenario, each at its number.
-pub(super) struct Names {
+struct Names {
     processes: Vec<ResolvedProcess>,
     areas: Vec<String>,
     /// The process and the area of each `map`, and how many pages it has.
@@ -60,9 +60,19 @@ fn nothing<T>(kind: &'static str, name: &str) -> Result<T, Unresolved> {
     Err(Unresolved { kind, name: name.to_owned() })
 }
 
+impl Resolved {
+    /// Resolves the names of a scenario that [`parse`](crate::scenario::parse()) returned.
+    ///
+    /// # Errors
+    /// When a name means nothing, which a scenario from elsewhere may contain.
+    pub fn of(scenario: &Scenario) -> Result<Self, Unresolved> {
+        Names::of(scenario).resolve(scenario)
+    }
+}
+
 impl Names {
     /// Collects them.
-    pub(super) fn of(scenario: &Scenario) -> Self {
+    fn of(scenario: &Scenario) -> Self {
         let first = ResolvedProcess {
             name: scenario.setup.process.name.value.clone(),
             parent: None,
@@ -358,7 +368,7 @@ impl Names {
     }
 
     /// The whole scenario in numbers.
-    pub(super) fn resolve(self, scenario: &Scenario) -> Result<Resolved, Unresolved> {
+    fn resolve(self, scenario: &Scenario) -> Result<Resolved, Unresolved> {
         let machine = &scenario.machine;
         let always = scenario.always.iter().map(|claim| ResolvedClaim {
             text: claim.to_string(),

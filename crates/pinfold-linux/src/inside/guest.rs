@@ -9,6 +9,7 @@ use std::io::{self, BufReader, ErrorKind};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use super::serve::serve;
 use super::sys;
 use crate::settings::Settings;
 
@@ -53,5 +54,5 @@ fn served() -> io::Result<()> {
     let line = File::options().read(true).write(true).open(LINE)?;
     sys::guest::make_raw(line.as_fd()).map_err(io::Error::from_raw_os_error)?;
     let scans = Settings::change().map(Settings::keep);
-    super::serve(BufReader::new(line.try_clone()?), line, scans, PATIENCE)
+    serve(BufReader::new(line.try_clone()?), line, scans, PATIENCE)
 }

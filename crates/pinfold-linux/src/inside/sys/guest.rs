@@ -1,12 +1,8 @@
-//! The system calls of a first process in a virtual machine, and of the process that starts one.
+//! The system calls of a first process in a virtual machine, and files read and written without a
+//! heap.
 
-use std::ffi::{CStr, OsStr, c_int, c_void};
-use std::io;
+use std::ffi::{CStr, c_int};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::Command;
 use std::ptr;
 
 use super::{Errno, checked};
@@ -36,45 +32,6 @@ pub(in crate::inside) fn end_machine() {
         unsafe {
             libc::reboot(libc::RB_AUTOBOOT);
         }
-    }
-}
-
-/// The shared libraries of this process, as its loader found them.
-pub(crate) fn libraries() -> Vec<PathBuf> {
-    unsafe extern "C" fn note(
-        found: *mut libc::dl_phdr_info,
-        _: libc::size_t,
-        all: *mut c_void,
-    ) -> c_int {
-        // SAFETY: the loader passes a description with a name that ends, and the list below.
-        unsafe {
-            let name = CStr::from_ptr((*found).dlpi_name);
-            let path = PathBuf::from(OsStr::from_bytes(name.to_bytes()));
-            // The program itself has no name, and what the kernel maps has no file.
-            if path.is_absolute() {
-                (*all.cast::<Vec<PathBuf>>()).push(path);
-            }
-        }
-        0
-    }
-    let mut all: Vec<PathBuf> = Vec::new();
-    // SAFETY: the list outlives the call, and nobody else knows it.
-    unsafe {
-        libc::dl_iterate_phdr(Some(note), (&raw mut all).cast());
-    }
-    all
-}
-
-/// Has the program killed when the thread that starts it ends.
-pub(crate) fn die_with_parent(command: &mut Command) {
-    let ask = || {
-        // SAFETY: a call that concerns the child only and takes no lock.
-        let asked = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) };
-        checked(asked).map(drop).map_err(io::Error::from_raw_os_error)
-    };
-    // SAFETY: between fork and exec it makes one system call.
-    unsafe {
-        command.pre_exec(ask);
     }
 }
 
