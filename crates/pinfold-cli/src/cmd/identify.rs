@@ -1,5 +1,5 @@
-//! `pinfold identify`: which rules a real kernel keeps, as far as programs of one step after another
-//! tell.
+//! `pinfold identify`: which rules a real kernel keeps, as far as programs of one step after
+//! another tell.
 
 use super::Answer;
 use super::fuzz::{loaded, search, smallest};
