@@ -461,7 +461,7 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "N", requires = "strategy", default_value_t = 0)]
     pub(crate) seed: u64,
     /// Stop after this many executions; with --resume after as many more [default: no bound; for
-    /// each cell of `matrix` 100000, unless --time or another way to search is given]
+    /// each cell of `matrix` and with --on 100000, unless --time or another way to search is given]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_executions: Option<u64>,
     /// Cut an execution off after this many steps

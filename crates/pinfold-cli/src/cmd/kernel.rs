@@ -2,7 +2,7 @@
 
 use super::stage::Stage;
 use super::{Answer, load};
-use crate::args::{AgentArgs, CheckArgs, Format, ModelArg, OrdersArg, Where};
+use crate::args::{AgentArgs, CELL_EXECUTIONS, CheckArgs, Format, ModelArg, OrdersArg, Where};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::files::Output;
@@ -10,6 +10,7 @@ use crate::progress::{Meter, stop_flag};
 use crate::render::{Detail, json, kernel as render};
 use crate::rulesets;
 use crate::show;
+use pinfold_lab::Strategy;
 use pinfold_lab::report::id;
 use pinfold_linux::{KernelReport, Options, Verdict};
 use serde::Serialize;
@@ -70,6 +71,10 @@ pub(crate) fn check(args: &CheckArgs, on: &Where, console: &mut Console) -> Answ
     let scenarios = load(&args.files, console)?;
     let model = args.search.model.unwrap_or(ModelArg::Tso);
     let mut search = args.search.options(model)?;
+    let exhaustive = search.config.search == Strategy::Exhaustive { preemptions: None };
+    if exhaustive && search.config.deadline.is_none() {
+        search.config.max_executions.get_or_insert(CELL_EXECUTIONS);
+    }
     let stop = stop_flag()?;
     search.config.stop = Some(stop.clone());
     let mut place = Stage::open(on, given, args.kernel.i_own_this_machine)?;

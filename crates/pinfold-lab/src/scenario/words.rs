@@ -83,7 +83,7 @@ vocabulary! {
         Exit = "exit",
         /// Makes entries inaccessible as NUMA balancing does.
         NumaScan = "numa-scan",
-        /// Moves pages to another node as compaction does.
+        /// Moves pages to another node as move_pages does.
         Migrate = "migrate",
         /// Lets lanes that await this go on.
         Signal = "signal",
