@@ -15,6 +15,10 @@ pub use shape::{Aim, Scans, Shape};
 use steps::Maker;
 pub use steps::Step;
 
+/// Frames on each node that no program uses up, with every process and its page tables: a real
+/// machine does not run out of them either.
+const ENOUGH: u32 = 128;
+
 /// A program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
@@ -100,9 +104,7 @@ impl Program {
     pub fn text(&self, name: &str) -> String {
         let mut text = format!("scenario {name}\n");
         let _ = writeln!(text, "\nmachine\n  nodes {}", self.shape.nodes.max(1));
-        if let Some(frames) = self.shape.frames {
-            let _ = writeln!(text, "  frames {frames}");
-        }
+        let _ = writeln!(text, "  frames {}", self.shape.frames.unwrap_or(ENOUGH));
         let last = self.shape.nodes.max(1) - 1;
         let _ = writeln!(text, "  migrate-passes 1\n  cpu cpu0 node 0\n  cpu cpu1 node {last}");
         text += "\nsetup\n  process P on cpu0\n";
