@@ -11,6 +11,8 @@ use crate::settings::BALANCING;
 
 /// The longest that one scan may take: an emulated machine is slow.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// After how long balancing is switched on anew.
+const AGAIN: Duration = Duration::from_millis(10);
 /// The turns between two looks at the count.
 const TURNS: u32 = 20_000;
 /// How the count is called.
@@ -21,6 +23,7 @@ pub(super) fn whole() -> Result<(), Errno> {
     let first = passes()?;
     set(true)?;
     let begun = Instant::now();
+    let mut asked = begun;
     let done = loop {
         for _ in 0..TURNS {
             std::hint::spin_loop();
@@ -28,6 +31,13 @@ pub(super) fn whole() -> Result<(), Errno> {
         match passes() {
             Ok(now) if now >= first + 2 => break Ok(()),
             Ok(_) if begun.elapsed() > PATIENCE => break Err(libc::ETIMEDOUT),
+            Ok(_) if asked.elapsed() > AGAIN => {
+                // Another lane may have switched it off at the end of its own scan.
+                asked = Instant::now();
+                if let Err(why) = set(true) {
+                    break Err(why);
+                }
+            }
             Ok(_) => {}
             Err(why) => break Err(why),
         }
