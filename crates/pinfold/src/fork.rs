@@ -136,7 +136,7 @@ impl<P: Platform> Copying<'_, P> {
                 }
             }
             to.insert(copy)?;
-            // What maps the zero page and nothing else is left to the child's own faults: facts 2.1.
+            // What maps only the zero page is left to the child's own faults: facts 2.1.
             if area.held_anon.is_set() && !area.on_fork.contains(OnFork::WIPE) {
                 self.copy_entries(area)?;
             }
