@@ -42,6 +42,24 @@ pub(crate) enum Command {
     Rules(RulesArgs),
     /// Write scenario files in their canonical form
     Fmt(FmtArgs),
+    /// Make random programs, and hold them against the oracles or against a real kernel
+    ///
+    /// Without --on, programs of two to four lanes are searched under each rule set. With --on,
+    /// programs of one step after another and of two lanes are carried out on the kernel, and what
+    /// is seen is compared with what the model allows. What is found is cut to the fewest steps
+    /// and saved as a scenario.
+    Fuzz(FuzzArgs),
+    /// Name the rules that a real kernel keeps, as far as random programs tell
+    ///
+    /// Carries out programs of one step after another and compares with each rule set. Then shows
+    /// programs that tell the nearest from its neighbours, cut to the fewest steps.
+    Identify(IdentifyArgs),
+    /// Carry out scenarios for `check --on linux`, which starts this
+    #[command(hide = true)]
+    LinuxAgent(AgentArgs),
+    /// The same as the first process of a virtual machine
+    #[command(hide = true)]
+    LinuxGuest,
 }
 
 impl Command {
@@ -53,7 +71,12 @@ impl Command {
             Self::Merge(args) => args.format,
             Self::Replay(args) => args.format,
             Self::Matrix(args) => args.format,
-            Self::Rules(_) | Self::Fmt(_) => Format::Human,
+            Self::Fuzz(_)
+            | Self::Identify(_)
+            | Self::Rules(_)
+            | Self::Fmt(_)
+            | Self::LinuxAgent(_)
+            | Self::LinuxGuest => Format::Human,
         }
     }
 }
@@ -118,12 +141,18 @@ pub(crate) struct CheckArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Rule sets separated by commas (an override joins the set before it), or `all` presets
-    #[arg(long, value_name = "RULES", default_value = "pinfold")]
+    /// [default: pinfold; with --on those of the kernel's release]
+    #[arg(long, value_name = "RULES")]
     pub(crate) rules: Vec<String>,
     #[command(flatten)]
     pub(crate) search: SearchArgs,
     #[command(flatten)]
     pub(crate) division: DivisionArgs,
+    #[command(flatten)]
+    pub(crate) kernel: KernelArgs,
+    /// Go on after a failure, so that the table of outcomes has all of them
+    #[arg(long, conflicts_with_all = ["jobs", "shard", "checkpoint", "resume", "on"])]
+    pub(crate) all_outcomes: bool,
     /// Where a single check saves its failing execution, in a directory named by its id
     #[arg(long, value_name = "DIR", default_value = SAVED)]
     pub(crate) save: PathBuf,
@@ -136,6 +165,88 @@ pub(crate) struct CheckArgs {
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+}
+
+/// A check on a real kernel.
+#[derive(Debug, Args)]
+pub(crate) struct KernelArgs {
+    /// Carry the scenarios out on a kernel and compare with the model under its rules: on this
+    /// one (`linux`), or on one in a virtual machine (`linux:IMAGE`, a vmlinuz or a Debian package)
+    ///
+    /// Forks processes of its own, maps a few pages in each, and makes pipes and io_uring rings;
+    /// all of it is gone afterwards. Changes no setting of the system and needs no privilege; only
+    /// root can compare frames that are not pinned. What cannot be done here is skipped with the
+    /// reason. A virtual machine needs qemu-system-x86_64; it has two nodes and is given to the
+    /// scenarios, so that scans and moves work in it, too.
+    #[arg(long, value_name = "WHERE", help_heading = "On a real kernel",
+          conflicts_with_all = ["jobs", "shard", "checkpoint", "resume"])]
+    pub(crate) on: Option<Where>,
+    /// With --on, how often the lanes run at the same time
+    #[arg(long, value_name = "N", requires = "on", default_value_t = 200,
+          help_heading = "On a real kernel", value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pub(crate) trials: u32,
+    /// With --on linux, allow scans of NUMA balancing on this machine
+    ///
+    /// Switches numa_balancing on while a step scans, for every process of this machine, and sets
+    /// the periods of its scans; the settings are put back at the end. Needs root and two memory
+    /// nodes.
+    #[arg(long, requires = "on", help_heading = "On a real kernel")]
+    pub(crate) i_own_this_machine: bool,
+    /// With --on, what is tried: whole steps in every order, lanes at the same time, or both
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KIND",
+        requires = "on",
+        default_value_t,
+        help_heading = "On a real kernel"
+    )]
+    pub(crate) orders: OrdersArg,
+}
+
+/// `pinfold linux-agent`
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// Scans of NUMA balancing are made: the settings are prepared
+    #[arg(long)]
+    pub(crate) scans: bool,
+    /// The longest that a step may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 25,
+          value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) patience: u32,
+}
+
+/// On which kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Where {
+    /// That of this machine.
+    Here,
+    /// One that is started in a virtual machine.
+    Image(PathBuf),
+}
+
+impl std::str::FromStr for Where {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "linux" => Ok(Self::Here),
+            Some(("linux", image)) if !image.is_empty() => Ok(Self::Image(image.into())),
+            _ => Err("`linux` is needed, or `linux:IMAGE`".to_owned()),
+        }
+    }
+}
+
+/// What is tried on a real kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OrdersArg {
+    /// Whole steps, in every order
+    Whole,
+    /// The lanes at the same time
+    Free,
+    /// Both
+    #[default]
+    All,
 }
 
 /// How a check is divided, among threads and machines and in time.
@@ -350,7 +461,7 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "N", requires = "strategy", default_value_t = 0)]
     pub(crate) seed: u64,
     /// Stop after this many executions; with --resume after as many more [default: no bound; for
-    /// each cell of `matrix` 100000, unless --time or another way to search is given]
+    /// each cell of `matrix` and with --on 100000, unless --time or another way to search is given]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_executions: Option<u64>,
     /// Cut an execution off after this many steps
@@ -414,5 +525,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+mod random;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use random::{FuzzArgs, IdentifyArgs};

@@ -55,6 +55,10 @@ fn main() -> ExitCode {
         Command::Matrix(args) => cmd::matrix::matrix(&args, &mut console),
         Command::Rules(args) => cmd::rules::rules(&args, &mut console),
         Command::Fmt(args) => cmd::fmt::fmt(&args, &mut console),
+        Command::Fuzz(args) => cmd::fuzz::fuzz(&args, &mut console),
+        Command::Identify(args) => cmd::identify::identify(&args, &mut console),
+        Command::LinuxAgent(args) => cmd::kernel::agent(&args),
+        Command::LinuxGuest => cmd::kernel::guest(),
     };
     match answer {
         Ok(code) => ExitCode::from(code),

@@ -8,6 +8,8 @@ use pinfold::rules::PRESETS;
 #[cfg(test)]
 mod tests;
 
+/// The rule set that is meant where none is given.
+pub(crate) const DEFAULT: &str = "pinfold";
 /// The word for all presets.
 const ALL: &str = "all";
 

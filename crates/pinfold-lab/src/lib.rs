@@ -15,6 +15,11 @@
 //!    accesses of a replay into words.
 //! 8. [`saved`]: a failing execution as a file that any machine runs again.
 //!
+//! [`resolved`] gives a scenario in numbers to those who execute it elsewhere, and
+//! [`Prepared::ends`] every end that it can have, to compare with.
+//!
+//! [`generate`] makes random scenarios.
+//!
 //! [`SCENARIOS`] are the incidents that ship with the crate, and [`VERDICTS`] is what each release
 //! does with them.
 //!
@@ -24,9 +29,9 @@
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
-//! | 0 | `scenario`, `report`, `hardware`, `named`, `workers`, `counted`, `shipped` | what is asked and answered, and what needs nothing |
+//! | 0 | `scenario`, `report`, `hardware`, `named`, `workers`, `counted`, `shipped`, `generate` | what is asked and answered, and what needs nothing |
 //! | 1 | `words`, `tlb`, `access`, `about`, `waits`, `exits`, `follower` | parts of an execution |
-//! | 2 | `journal` | everything that happened in it |
+//! | 2 | `journal`, `resolved` | everything that happened in it; a scenario in numbers |
 //! | 3 | `record`, `story` | what is always kept of it; what is told of it |
 //! | 4 | `machine` | the platform under the memory manager |
 //! | 5 | `cpu` | loads, stores and faults |
@@ -44,6 +49,7 @@ mod counted;
 mod cpu;
 mod exits;
 mod follower;
+pub mod generate;
 mod hardware;
 mod journal;
 mod machine;
@@ -51,6 +57,7 @@ mod named;
 mod oracle;
 mod record;
 pub mod report;
+pub mod resolved;
 pub mod saved;
 pub mod scenario;
 mod shipped;
@@ -63,8 +70,8 @@ pub mod workers;
 mod world;
 
 pub use check::{
-    CheckOptions, Detail, JobProgress, Order, Prepared, Progress, REMEMBER, check, replay_schedule,
-    run,
+    CheckOptions, Detail, Ended, Ends, FAILED, JobProgress, Met, Order, Prepared, Progress,
+    REMEMBER, check, replay_schedule, run,
 };
 pub use pinfold_explore::{
     Ahead, Config, LockForm, Model, Progress as SearchProgress, Search as Strategy,

@@ -45,6 +45,11 @@ impl Words {
         Some(at as u64 + 1)
     }
 
+    /// How many words there are, with `0`.
+    pub(crate) fn count(&self) -> u64 {
+        self.texts.len() as u64 + 1
+    }
+
     /// Whether a number belongs to a word.
     pub(crate) fn is(&self, value: u64, text: &str) -> bool {
         match value.checked_sub(1) {

@@ -129,6 +129,8 @@ pub(crate) struct State {
     pub(crate) stores: Vec<Store>,
     /// Counts forks: the order of stores among themselves makes no difference.
     pub(crate) clock: u64,
+    /// The steps that failed while the execution went on.
+    pub(crate) failed: Vec<String>,
 }
 
 /// Everything of one execution.
@@ -144,6 +146,8 @@ pub(crate) struct World {
     pub(crate) exit_locks: ExitLocks,
     /// Frames that were free before the first process.
     pub(crate) free_at_start: u64,
+    /// Whether a step that fails ends its lane only, and not the execution.
+    pub(crate) goes_on: bool,
 }
 
 /// The entry of a page and the counts of its frame.
@@ -270,6 +274,7 @@ impl Plan {
             waits: Waits::new(&self.awaited),
             exit_locks: ExitLocks::new(&self.contested),
             free_at_start,
+            goes_on: false,
         };
         let first = self.scenario.setup.process.name.as_str();
         world.state.borrow_mut().processes.insert(first, process);

@@ -54,9 +54,9 @@ fn bug_215616_is_gone_with_any_one_of_the_cures() {
 }
 
 #[test]
-fn bug_215616_by_compaction_needs_more_than_the_scanners_test() {
-    breaks("bug-215616-compaction", "5.16,numa-skip=ref-count", Model::Weak, "pin-coherence");
-    holds("bug-215616-compaction", "5.16,migration-kind=exclusive,pte-cow=exclusive", Model::Weak);
+fn bug_215616_by_move_pages_needs_more_than_the_scanners_test() {
+    breaks("bug-215616-move-pages", "5.16,numa-skip=ref-count", Model::Weak, "pin-coherence");
+    holds("bug-215616-move-pages", "5.16,migration-kind=exclusive,pte-cow=exclusive", Model::Weak);
 }
 
 #[test]

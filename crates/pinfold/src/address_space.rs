@@ -191,8 +191,9 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.numa_scan(range)
     }
 
-    /// Moves the anonymous pages of `range` to `node`, as compaction or move_pages does (facts
-    /// 4.5).
+    /// Moves the anonymous pages of `range` to `node`, as move_pages or mbind does (facts
+    /// 4.5). Compaction takes fewer: it passes over pages that have more references than mappings
+    /// (facts 12.7a).
     pub fn migrate(&self, range: VirtRange, node: NodeId) -> Moved {
         self.inner.migrate_range(range, node)
     }

@@ -30,7 +30,7 @@ use crate::rules::fork::{
 };
 use crate::rules::{Exclusive, PageKind, PageState, Why};
 use crate::space::Space;
-use crate::sync::{Begin, Class, Shared};
+use crate::sync::{Begin, Class, Latch, Shared};
 use crate::table::{Cursor, Leaf};
 
 /// Which words of a page's frame fork changes, and what it knows of them.
@@ -134,7 +134,8 @@ impl<P: Platform> Copying<'_, P> {
             let area = area.clone();
             let copy = self.copy_area(&area, from)?;
             to.insert(copy.clone())?;
-            if area.is_cow() && !area.on_fork.contains(OnFork::WIPE) {
+            // What maps only the zero page is left to the child's own faults: facts 2.1.
+            if area.held_anon.is_set() && !area.on_fork.contains(OnFork::WIPE) {
                 self.copy_entries(&area, &copy)?;
             }
         }
@@ -149,6 +150,7 @@ impl<P: Platform> Copying<'_, P> {
         match area.backing {
             Backing::Private(_) if area.on_fork.contains(OnFork::WIPE) => {
                 copy.backing = Backing::Private(mem.anon().found(mm, mem.platform())?);
+                copy.held_anon = Latch::default();
             }
             Backing::Private(home) => {
                 let (child, parent) = mem.anon().join(home, mm, mem.platform())?;

@@ -61,7 +61,7 @@ impl<P: Platform> Drop for Isolated<'_, P> {
 /// On whose behalf a page migrates, and so how often that is tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mode {
-    /// For a caller that can wait: compaction, move_pages.
+    /// For a caller that can wait: move_pages, mbind, memory hotplug.
     Sync,
     /// For a fault, whose access has to wait.
     Async,

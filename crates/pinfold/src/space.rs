@@ -21,7 +21,7 @@ use crate::object::{Kind, Mappers, SharedObject};
 use crate::platform::{FlushScope, Platform};
 use crate::pte::Format;
 use crate::sync::{
-    self, AtomicU32, CellName, Counter, ReadGuard, RwSem, SeqCount, Shared, WriteGuard,
+    self, AtomicU32, CellName, Counter, Latch, ReadGuard, RwSem, SeqCount, Shared, WriteGuard,
 };
 use crate::table::{Cursor, Tables};
 
@@ -238,7 +238,8 @@ impl<P: Platform> Space<P> {
             Sharing::Shared => self.object(range, Kind::Anonymous)?,
             Sharing::File => self.object(range, Kind::File(Mappers::new()))?,
         };
-        map.insert(Area { range, prot, on_fork: OnFork::empty(), backing })?;
+        let held_anon = Latch::default();
+        map.insert(Area { range, prot, on_fork: OnFork::empty(), backing, held_anon })?;
         Ok(range)
     }
 

@@ -1,12 +1,13 @@
 //! `pinfold check`: one search, or several one after another.
 
 use super::campaign::{self, Searched};
-use super::{Answer, load, warn_of_fewer, worst};
+use super::{Answer, kernel, load, warn_of_fewer, worst};
 use crate::args::{CheckArgs, Format};
 use crate::console::Console;
 use crate::failure::{EXIT, Failure};
 use crate::find::Loaded;
 use crate::progress::{Meter, Rate, searched, stop_flag};
+use crate::render::kernel::outcomes;
 use crate::render::summary::{self, Columns};
 use crate::render::{Detail, json, report};
 use crate::rulesets::{self, RuleSet};
@@ -24,7 +25,13 @@ use std::sync::atomic::Ordering;
 /// # Errors
 /// When a scenario or rule set cannot be found or read, or the result cannot be written.
 pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
-    let sets = rulesets::several(&args.rules)?;
+    if let Some(on) = &args.kernel.on {
+        return kernel::check(args, on, console);
+    }
+    let sets = match args.rules.as_slice() {
+        [] => vec![rulesets::one(rulesets::DEFAULT)?],
+        given => rulesets::several(given)?,
+    };
     let scenarios = load(&args.files, console)?;
     if let (Some(file), true) = (args.division.file(), scenarios.len() * sets.len() > 1) {
         return Err(Failure::OneSearch(show::path(file)));
@@ -62,13 +69,16 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
                 let rate = rate.now(progress.search.elapsed, progress.search.executions);
                 meter.show(|| searched(name, &set.name, progress, rate));
             };
-            let Searched { report: found, rest, unkept } = if args.division.divides() {
+            let Searched { report: mut found, rest, unkept } = if args.division.divides() {
                 let files = std::mem::take(&mut files);
                 campaign::search(&prepared, &options, &args.division, files, &mut tell)?
             } else {
                 Searched::of(prepared.check(&options, &mut tell))
             };
             lost = lost.or(unkept);
+            let ends = (args.all_outcomes && found.verdict == Verdict::Fail)
+                .then(|| prepared.ends(&options))
+                .inspect(|ends| found.take_outcomes(ends));
             drop(meter);
             if let Some(file) = rest {
                 let argument = show::quoted(&file);
@@ -83,7 +93,8 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
                     (true, Detail::All) => report::draw(&found, look) + "\n",
                     (false, _) => report::draw_saved(&found, place.as_ref(), look),
                 };
-                console.print(&text)?;
+                let all = ends.map_or_else(String::new, |ends| outcomes(&ends, look));
+                console.print(&(text + &all))?;
             }
             reports.push(found);
         }

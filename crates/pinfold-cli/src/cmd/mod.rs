@@ -4,10 +4,14 @@ pub(crate) mod campaign;
 pub(crate) mod check;
 mod expect;
 pub(crate) mod fmt;
+pub(crate) mod fuzz;
+pub(crate) mod identify;
+pub(crate) mod kernel;
 pub(crate) mod matrix;
 pub(crate) mod replay;
 pub(crate) mod rules;
 pub(crate) mod run;
+mod stage;
 
 use crate::console::Console;
 use crate::failure::Failure;

@@ -8,6 +8,7 @@ mod accesses;
 mod choose;
 mod evidence;
 pub(crate) mod json;
+pub(crate) mod kernel;
 mod lanes;
 mod legend;
 pub(crate) mod matrix;

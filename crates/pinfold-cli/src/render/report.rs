@@ -157,7 +157,7 @@ impl Page<'_> {
 }
 
 /// The verdict as printed.
-pub(super) fn word(verdict: Verdict) -> (&'static str, Tone) {
+pub(crate) fn word(verdict: Verdict) -> (&'static str, Tone) {
     match verdict {
         Verdict::Pass => ("PASS", Tone::Good),
         Verdict::Partial => ("PART", Tone::Doubt),

@@ -3,9 +3,11 @@
 //! `check` explores, `run` makes one execution and keeps all of it, and `replay_schedule` repeats a
 //! recorded one. All use the same [`trial`], so a lane's step is the same code in each.
 
+mod ends;
 mod fill;
 mod look;
 mod options;
+mod outcomes;
 mod prepared;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ use crate::scenario::{Code, Scenario};
 use fill::{Broke, bounds, broken, empty, explain, failed, fill, list_accesses, not_covered};
 use look::Searched;
 
+pub use ends::{Ended, Ends, FAILED, Met};
 pub(crate) use fill::{count, identify, leaves_out, reached};
 pub use options::{CheckOptions, Detail, JobProgress, Order, Progress, REMEMBER};
 pub use prepared::Prepared;

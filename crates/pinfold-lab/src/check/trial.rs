@@ -1,11 +1,13 @@
 //! A plan as the explorer sees it: builds a world for each execution, runs its lanes, and judges
 //! its end.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use pinfold_explore::{Ending, Failure, FailureKind, Judgement, Lanes, Subject, hook};
 
+use super::ends::{Ended, FAILED, Met};
 use crate::about::{About, Seen};
 use crate::claim::Ends;
 use crate::journal::{Journal, What};
@@ -55,6 +57,10 @@ pub(crate) struct Trial {
     first: Option<Vec<Finding>>,
     /// What was kept of the last execution with a journal.
     pub(crate) kept: Kept,
+    /// The claims that the current execution breaks.
+    claims: Vec<usize>,
+    /// Every end that was met, if a failure does not end the search.
+    ends: Option<BTreeMap<Ended, Met>>,
 }
 
 impl Trial {
@@ -67,7 +73,19 @@ impl Trial {
             findings: Vec::new(),
             first: None,
             kept: Kept::default(),
+            claims: Vec::new(),
+            ends: None,
         }
+    }
+
+    /// A trial that goes on after failures and notes every end: INV-ENDS-1.
+    pub(crate) fn going_on(self) -> Self {
+        Self { ends: Some(BTreeMap::new()), ..self }
+    }
+
+    /// The ends that a trial met that goes on after failures.
+    pub(crate) fn into_ends(self) -> BTreeMap<Ended, Met> {
+        self.ends.unwrap_or_default()
     }
 
     /// The failure in which the last exploration ended.
@@ -116,10 +134,18 @@ impl Trial {
     /// The end of an execution whose lanes have all returned.
     fn finish(&mut self, world: &World) -> (String, Vec<Finding>) {
         let scenario = Arc::clone(&self.plan.scenario);
+        self.claims.clear();
+        if let Some(message) = world.state.borrow().failed.first() {
+            return (
+                FAILED.to_owned(),
+                vec![Finding { oracle: Oracle::Step, what: message.clone() }],
+            );
+        }
         for step in &scenario.after {
             if let Err(message) = world.alone(step) {
+                world.state.borrow_mut().failed.push(step.to_string());
                 let failed = Finding { oracle: Oracle::Step, what: message };
-                return ("failed".to_owned(), vec![failed]);
+                return (FAILED.to_owned(), vec![failed]);
             }
         }
         world.machine().record().note(None, || What::Judging);
@@ -148,7 +174,10 @@ impl Trial {
     /// The first claim that is broken.
     fn claims(&mut self, world: &World, ends: &Ends<'_>) -> Option<Seen> {
         let mut broken = None;
-        for (claim, kept, found) in ends.claims() {
+        for (index, (claim, kept, found)) in ends.claims().enumerate() {
+            if !kept {
+                self.claims.push(index);
+            }
             let found = || {
                 let found = found.iter().map(|found| world.tell_found(*found));
                 found.collect::<Vec<_>>().join(", ")
@@ -208,6 +237,11 @@ fn run(world: &Rc<World>, scenario: &Arc<Scenario>, index: usize) -> impl FnOnce
         }
         for step in &lane.steps {
             if let Err(fault) = world.step(step, lane.process()) {
+                // INV-ENDS-1.
+                if world.goes_on {
+                    world.state.borrow_mut().failed.push(step.to_string());
+                    break;
+                }
                 world.machine().broken(Oracle::Step, format!("{step}: {}", fault.message));
             }
             if let Some(child) = step.action.makes_process()
@@ -252,7 +286,8 @@ impl Subject for Trial {
         self.kept = Kept::default();
         self.findings.clear();
         // INV-PREPARED-1.
-        let world = self.prepare().unwrap_or_else(|error| panic!("{}", error.message));
+        let mut world = self.prepare().unwrap_or_else(|error| panic!("{}", error.message));
+        world.goes_on = self.ends.is_some();
         let world = Rc::new(world);
         world.waits.label();
         world.exit_locks.label();
@@ -293,6 +328,15 @@ impl Subject for Trial {
             self.kept.about.extend(record.about.take());
         }
         drop(record);
+        if let (Some(ends), Ending::Finished) = (&mut self.ends, ending) {
+            let mut failed = std::mem::take(&mut world.state.borrow_mut().failed);
+            failed.sort();
+            let broken = std::mem::take(&mut self.claims);
+            let met = ends.entry(Ended { outcome: outcome.clone(), broken, failed }).or_default();
+            met.executions += 1;
+            met.found += u64::from(!findings.is_empty());
+            return Judgement::Pass { outcome };
+        }
         match findings.first() {
             None => Judgement::Pass { outcome },
             Some(first) => {

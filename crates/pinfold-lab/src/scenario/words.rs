@@ -89,7 +89,7 @@ vocabulary! {
         Exit = "exit",
         /// Makes entries inaccessible as NUMA balancing does.
         NumaScan = "numa-scan",
-        /// Moves pages to another node as compaction does.
+        /// Moves pages to another node as move_pages does.
         Migrate = "migrate",
         /// Writes the dirty pages of a file back to what stores it.
         Writeback = "writeback",

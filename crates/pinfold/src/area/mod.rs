@@ -22,7 +22,7 @@ use crate::object::SharedObject;
 use crate::platform::Platform;
 use crate::pte::Reach;
 use crate::rmap::Seat;
-use crate::sync::Shared;
+use crate::sync::{Latch, Shared};
 
 use tree::{AreaTree, Span};
 
@@ -144,11 +144,15 @@ pub(crate) struct Area<P: Platform> {
     pub(crate) prot: Prot,
     pub(crate) on_fork: OnFork,
     pub(crate) backing: Backing<P>,
+    /// Whether it has held an anonymous page, now or earlier (facts 2.1, 4): Linux's area has an
+    /// anon_vma then. What it was cut from or merged with counts.
+    pub(crate) held_anon: Latch,
 }
 
 impl<P: Platform> Clone for Area<P> {
     fn clone(&self) -> Self {
-        Self { backing: self.backing.clone(), ..*self }
+        let (backing, held_anon) = (self.backing.clone(), self.held_anon.clone());
+        Self { backing, held_anon, ..*self }
     }
 }
 
@@ -337,7 +341,13 @@ impl<P: Platform> AreaMap<P> {
         let start = before.range.first_page();
         let gone = self.tree.remove(page.0)?;
         let end = gone.range.end_page();
-        self.tree.resize(start.0, |area| area.range = VirtRange::of_pages(start, end));
+        let held_anon = gone.held_anon.is_set();
+        self.tree.resize(start.0, |area| {
+            area.range = VirtRange::of_pages(start, end);
+            if held_anon {
+                area.held_anon.set();
+            }
+        });
         Some(gone.backing)
     }
 

@@ -195,6 +195,7 @@ impl<P: Platform> Space<P> {
         let fresh = self.mem().alloc_local(Flags::ANON, Start::Mapped)?;
         if let Backing::Private(seat) = area.backing {
             fresh.page().set_rmap(seat.home, seat.index(page));
+            area.held_anon.set();
         }
         Ok(fresh)
     }

@@ -134,6 +134,34 @@ fn dontfork_leaves_the_range_out_and_the_parent_writable() {
 }
 
 #[test]
+fn an_area_that_never_held_an_anonymous_page_is_left_to_the_childs_faults() {
+    let untouched = |space: &Space<X86_64>, page| space.entry(VirtAddr::of_page(page)).is_none();
+    let (mem, parent) = world("latest");
+    // A read maps the zero page, which is no anonymous one.
+    load(&parent, 16).unwrap();
+    let first = parent.fork().unwrap();
+    assert!(untouched(&first, 16));
+    // What is cut off before the first anonymous page stays without, what is cut off later does
+    // not; and a page that is gone has been there.
+    parent.protect(pages(22, 2), Prot::READ).unwrap();
+    load(&parent, 22).unwrap();
+    store(&parent, 17, 1).unwrap();
+    parent.protect(pages(18, 2), Prot::READ).unwrap();
+    load(&parent, 18).unwrap();
+    parent.advise(pages(17, 1), Advice::DontNeed).unwrap();
+    let second = parent.fork().unwrap();
+    assert_eq!([16, 18, 22].map(|page| untouched(&second, page)), [false, false, true]);
+    // The child's own child is treated likewise, and merging keeps what either part held.
+    parent.protect(pages(18, 6), Prot::READ_WRITE).unwrap();
+    let third = parent.fork().unwrap();
+    assert!(!untouched(&third, 22));
+    let fourth = second.fork().unwrap();
+    assert_eq!([16, 22].map(|page| untouched(&fourth, page)), [false, true]);
+    let audit = Audit::of(&mem).space(&parent).space(&first).space(&second);
+    audit.space(&third).space(&fourth).check();
+}
+
+#[test]
 fn wipeonfork_gives_the_child_zeros_and_keeponfork_takes_it_back() {
     let (mem, parent) = world("pinfold");
     let pfn = store(&parent, 16, 1).unwrap();

@@ -433,6 +433,37 @@ impl AtomicU32 {
     }
 }
 
+/// A mark that is set once and never cleared. It is set under a lock that is held at least for
+/// reading, and looked at and copied under the same lock for writing, which orders the two: an
+/// exploration need not interleave on it.
+#[derive(Debug, Default)]
+pub(crate) struct Latch(native::AtomicBool);
+
+impl Latch {
+    /// Sets it.
+    #[inline]
+    pub(crate) fn set(&self) {
+        // A look first: most find it set, and no line of a cache changes hands.
+        if !self.0.load(Ordering::Relaxed) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it was set.
+    pub(crate) fn is_set(&self) -> bool {
+        let is = self.0.load(Ordering::Relaxed);
+        saw(u64::from(is));
+        is
+    }
+}
+
+impl Clone for Latch {
+    /// One of its own, which is set if this one is.
+    fn clone(&self) -> Self {
+        Self(native::AtomicBool::new(self.is_set()))
+    }
+}
+
 /// A statistic: exact, but no protocol reads it, so an exploration does not interleave on it.
 #[derive(Debug, Default)]
 pub struct Counter(native::AtomicU64);

@@ -46,6 +46,7 @@ mod shared;
 pub(crate) mod spin;
 mod stable;
 
+pub(crate) use atomic::Latch;
 pub use atomic::{AtomicU32, AtomicU64, Counter, smp_mb, smp_mb_after_atomic, smp_rmb, smp_wmb};
 pub(crate) use bit::{BitGuard, BitLock};
 pub(crate) use class::{Class, saw};

@@ -11,7 +11,7 @@ type Case = (&'static str, &'static str, Model);
 
 const CASES: [Case; 18] = [
     ("bug-215616", "5.9", Model::Tso),
-    ("bug-215616-compaction", "5.17", Model::Tso),
+    ("bug-215616-move-pages", "5.17", Model::Tso),
     ("cow-published-early", "pinfold,cow-publish=before-flush", Model::Tso),
     ("dirty-cow", "pinfold,force-write=drop-write", Model::Tso),
     ("fast-pin-reused-frame", "pinfold,fast-recheck=off", Model::Tso),

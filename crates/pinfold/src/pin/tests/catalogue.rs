@@ -179,7 +179,7 @@ fn t4_bug_215616_a_scan_in_the_middle_of_a_failing_hinting_migration() {
 }
 
 #[test]
-fn t5_the_same_with_compaction_instead_of_the_hinting_fault() {
+fn t5_the_same_with_move_pages_instead_of_the_hinting_fault() {
     let play = |text: &str| {
         scan_during_migration(rules(text), |space| {
             assert_eq!(space.migrate(pages(16, 1), NodeId(1)).moved, 0);

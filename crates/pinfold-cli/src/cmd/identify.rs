@@ -1,0 +1,135 @@
+//! `pinfold identify`: which rules a real kernel keeps, as far as programs of one step after
+//! another tell.
+
+use super::Answer;
+use super::fuzz::{loaded, search, smallest};
+use super::stage::Stage;
+use crate::args::IdentifyArgs;
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::find::Loaded;
+use crate::progress::{Meter, stop_flag};
+use crate::rulesets::{self, RuleSet};
+use pinfold_lab::generate::{Aim, Program, Scans, Shape};
+use pinfold_lab::resolved::Resolved;
+use pinfold_lab::{CheckOptions, Ends, Model};
+use pinfold_linux::{Agent, Outcome, Verdict, observe};
+use std::sync::atomic::Ordering;
+
+/// The most steps of a program.
+const STEPS: usize = 9;
+/// The most executions of the model; a program of one step after another has one.
+const EXECUTIONS: u64 = 100;
+/// The most programs that are shown for each neighbour.
+const SHOWN: usize = 1;
+
+/// What one program showed on the kernel, and under which rule sets that may happen.
+struct Tried {
+    program: Program,
+    allowed: Vec<bool>,
+}
+
+/// Names the nearest rule set.
+///
+/// # Errors
+/// When a rule set is not understood, the kernel cannot be asked, or the result cannot be written.
+pub(crate) fn identify(args: &IdentifyArgs, console: &mut Console) -> Answer {
+    let sets = rulesets::several(&args.rules)?;
+    if sets.is_empty() {
+        return Err(Failure::Usage("--rules: a rule set is needed".to_owned()));
+    }
+    let stop = stop_flag()?;
+    let mut stage = Stage::open(&args.on, None, false)?;
+    if let Some((verdict, why)) = &stage.unable {
+        console.print(&format!("{verdict}   {why}\n"))?;
+        return Ok(verdict.exit_code());
+    }
+    let nodes = stage.agent.features().nodes.clamp(1, 2);
+    let steps = STEPS;
+    let shape =
+        Shape { aim: Aim::Compare, lanes: 0, steps, nodes, scans: Scans::Left, frames: None };
+    let options = search(EXECUTIONS, Model::Sc, &stop);
+    let mut tried = Vec::new();
+    let mut left = 0;
+    for at in 0..args.programs {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let seed = args.seed.wrapping_add(u64::from(at));
+        let mut meter = Meter::new();
+        meter.show(|| format!("program {at} of {}", args.programs));
+        let program = Program::random(seed, &shape);
+        match allowed(&program, &sets, &options, &mut *stage.agent, console) {
+            Some(allowed) => tried.push(Tried { program, allowed }),
+            None => left += 1,
+        }
+    }
+    let differ: Vec<usize> = (0..sets.len())
+        .map(|set| tried.iter().filter(|tried| !tried.allowed[set]).count())
+        .collect();
+    console.print(&format!(
+        "kernel {}: {} programs from seed {} carried out, {left} not\n\n",
+        stage.kernel.release,
+        tried.len(),
+        args.seed
+    ))?;
+    if tried.is_empty() {
+        console.print("SKIP   no program could be carried out\n")?;
+        return Ok(Verdict::Skip.exit_code());
+    }
+    let least = differ.iter().copied().min().unwrap_or(0);
+    console.print("rules           differ\n")?;
+    for (set, differ) in sets.iter().zip(&differ) {
+        let mark = if *differ == least { "  nearest" } else { "" };
+        let line = format!("{:<15} {differ:>6}{mark}", set.rules.to_string());
+        console.print(&format!("{line}\n"))?;
+    }
+    let near = differ.iter().position(|differ| *differ == least).unwrap_or(0);
+    let last = differ.iter().rposition(|differ| *differ == least).unwrap_or(near);
+    let neighbours = [(near, near.checked_sub(1)), (last, Some(last + 1))];
+    for (of, neighbour) in neighbours {
+        let Some(neighbour) = neighbour.filter(|at| *at < sets.len()) else { continue };
+        let tells = |allowed: &[bool]| allowed[of] && !allowed[neighbour];
+        for tried in tried.iter().filter(|tried| tells(&tried.allowed)).take(SHOWN) {
+            let shows = |less: &Program| {
+                allowed(less, &sets, &options, &mut *stage.agent, console)
+                    .is_some_and(|allowed| tells(&allowed))
+            };
+            let least = smallest(tried.program.clone(), shows);
+            let (of, other) = (&sets[of].rules, &sets[neighbour].rules);
+            let head = format!("\nas under {of}, and not as under {other}:\n");
+            let text = least.text("tells-apart");
+            let body = text.lines().filter(|line| !line.is_empty());
+            let body: String = body.map(|line| format!("    {line}\n")).collect();
+            console.print(&(head + &body))?;
+        }
+    }
+    Ok(0)
+}
+
+/// Carries a program out, and says under which rule sets what was seen may happen; none if it could
+/// not be carried out or nothing was seen.
+fn allowed(
+    program: &Program,
+    sets: &[RuleSet],
+    options: &CheckOptions,
+    agent: &mut dyn Agent,
+    console: &Console,
+) -> Option<Vec<bool>> {
+    let loaded = loaded(program, "random", console)?;
+    let plan = Resolved::of(&loaded.scenario).ok()?;
+    let seen = observe(&plan, agent).ok()?;
+    sets.iter().map(|set| may_be(&loaded, set, options, &seen, console)).collect()
+}
+
+fn may_be(
+    loaded: &Loaded,
+    set: &RuleSet,
+    options: &CheckOptions,
+    seen: &Outcome,
+    console: &Console,
+) -> Option<bool> {
+    let prepared = loaded.prepare(&set.rules, console.error_style()).ok()?;
+    let Ends { met, incomplete, .. } = prepared.ends(options);
+    incomplete.is_none().then(|| met.keys().any(|ended| seen.agrees(ended)))
+}

@@ -1,0 +1,375 @@
+//! The steps of random programs, and what can be looked at after them.
+
+use std::fmt;
+
+use super::shape::{Aim, Scans, Shape};
+
+/// A step, and the process that does it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    process: &'static str,
+    act: Act,
+    may_fail: Option<&'static str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Act {
+    Map { area: &'static str, pages: u32, sharing: &'static str },
+    Unmap(Page),
+    Protect(Page, &'static str),
+    Advise(Page, &'static str),
+    Write(Page, u32),
+    Read(Page),
+    Take { verb: &'static str, page: Page, options: &'static str, handle: u32 },
+    Drop { verb: &'static str, handle: u32 },
+    DeviceWrite(u32, u32),
+    Fork(&'static str),
+    Exit,
+    Scan,
+    Migrate(Page, u32),
+}
+
+/// A page of an area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Page {
+    area: &'static str,
+    page: u32,
+}
+
+impl fmt::Display for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.area, self.page)
+    }
+}
+
+impl Step {
+    /// The step as it is written outside lanes.
+    pub(super) fn alone(&self) -> String {
+        match self.act {
+            Act::Drop { .. } | Act::DeviceWrite(..) => self.to_string(),
+            _ => format!("{}: {self}", self.process),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.act {
+            Act::Map { area, pages, sharing } => write!(f, "map {area} {pages} {sharing} rw"),
+            Act::Unmap(page) => write!(f, "unmap {page}"),
+            Act::Protect(page, rights) => write!(f, "protect {page} {rights}"),
+            Act::Advise(page, advice) => write!(f, "advise {page} {advice}"),
+            Act::Write(page, word) => write!(f, "write {page} \"w{word}\""),
+            Act::Read(page) => write!(f, "read {page}"),
+            Act::Take { verb, page, options, handle } => {
+                write!(f, "{verb} {page} {options} as h{handle}")
+            }
+            Act::Drop { verb, handle } => write!(f, "{verb} h{handle}"),
+            Act::DeviceWrite(handle, word) => write!(f, "write h{handle} \"w{word}\""),
+            Act::Fork(child) => write!(f, "fork {child}"),
+            Act::Exit => f.write_str("exit"),
+            Act::Scan => f.write_str("numa-scan"),
+            Act::Migrate(page, node) => write!(f, "migrate {page} to node {node}"),
+        }?;
+        self.may_fail.map_or(Ok(()), |how| write!(f, " may fail {how}"))
+    }
+}
+
+/// A handle that steps may use.
+#[derive(Clone, Copy)]
+struct Held {
+    number: u32,
+    takes: &'static str,
+    drops: &'static str,
+    writes: bool,
+}
+
+/// Makes the steps of one program, and knows as much of it as the language checks.
+pub(super) struct Maker {
+    random: u64,
+    shape: Shape,
+    areas: Vec<(&'static str, u32)>,
+    processes: Vec<&'static str>,
+    children: Vec<&'static str>,
+    held: Vec<Held>,
+    words: u32,
+    handles: u32,
+    in_lanes: bool,
+}
+
+impl Maker {
+    pub(super) fn new(seed: u64, shape: &Shape) -> Self {
+        Self {
+            random: seed,
+            shape: *shape,
+            areas: Vec::new(),
+            processes: vec!["P"],
+            children: vec!["D", "C"],
+            held: Vec::new(),
+            words: 0,
+            handles: 0,
+            in_lanes: false,
+        }
+    }
+
+    /// The next number (splitmix64).
+    fn number(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    fn below(&mut self, most: usize) -> usize {
+        (self.number() % most.max(1) as u64) as usize
+    }
+
+    pub(super) fn between(&mut self, least: usize, most: usize) -> usize {
+        least + self.below(most.saturating_sub(least) + 1)
+    }
+
+    fn one_of(&mut self, from: &[&'static str]) -> &'static str {
+        let at = self.below(from.len());
+        from.get(at).copied().unwrap_or("read")
+    }
+
+    /// What runs before the lanes: one or two areas, some of their pages, and sometimes a child.
+    pub(super) fn setup(&mut self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for area in ["A", "B"].into_iter().take(self.between(1, 2)) {
+            let pages = self.between(1, 2) as u32;
+            let sharing = if self.below(6) == 0 { "shared" } else { "private" };
+            self.areas.push((area, pages));
+            steps.push(Step {
+                process: "P",
+                act: Act::Map { area, pages, sharing },
+                may_fail: None,
+            });
+        }
+        if self.shape.lanes == 0 {
+            return steps;
+        }
+        for _ in 0..self.below(4) {
+            steps.push(self.plain("P"));
+        }
+        if self.below(3) == 0 {
+            steps.push(self.fork("P"));
+        }
+        // Scenarios whose setup fails say nothing.
+        for step in &mut steps {
+            step.may_fail = None;
+        }
+        self.in_lanes = true;
+        steps
+    }
+
+    /// A step of `setup`: a store or a reference.
+    fn plain(&mut self, process: &'static str) -> Step {
+        match self.below(3) {
+            0 | 1 => self.write(process),
+            _ => self.take(process),
+        }
+    }
+
+    /// The process of a lane.
+    pub(super) fn process_of_lane(&mut self, lane: usize) -> &'static str {
+        match lane {
+            0 => "P",
+            _ => {
+                let processes = self.processes.clone();
+                self.one_of(&processes)
+            }
+        }
+    }
+
+    /// A step that changes nothing that matters.
+    pub(super) fn touch(&mut self) -> Step {
+        let page = self.page();
+        Step { process: "P", act: Act::Read(page), may_fail: None }
+    }
+
+    /// A step of any process.
+    pub(super) fn alone(&mut self) -> Step {
+        let processes = self.processes.clone();
+        let process = self.one_of(&processes);
+        self.step_of(process)
+    }
+
+    /// A step of this process.
+    pub(super) fn step_of(&mut self, process: &'static str) -> Step {
+        match self.below(20) {
+            0..=5 => self.write(process),
+            6..=7 => {
+                let page = self.page();
+                self.step(process, Act::Read(page))
+            }
+            8..=10 => self.take(process),
+            11 => self.drop_or_write(process),
+            12..=13 => self.fork(process),
+            14 => {
+                let (page, rights) = (self.page(), self.one_of(&["ro", "rw", "rw", "none"]));
+                self.step(process, Act::Protect(page, rights))
+            }
+            15 => {
+                let page = self.page();
+                let advice =
+                    self.one_of(&["dontneed", "dontneed", "dontfork", "dofork", "wipeonfork"]);
+                self.step(process, Act::Advise(page, advice))
+            }
+            16 => {
+                let page = self.page();
+                self.step(process, Act::Unmap(page))
+            }
+            17 if process != "P" && !self.in_lanes => {
+                self.processes.retain(|other| *other != process);
+                self.step(process, Act::Exit)
+            }
+            18 if self.shape.nodes > 1 => {
+                let (page, node) = (self.page(), self.below(2) as u32);
+                self.step(process, Act::Migrate(page, node))
+            }
+            19 if self.shape.scans == Scans::Made => self.step(process, Act::Scan),
+            _ => self.write(process),
+        }
+    }
+
+    /// The step, with the failure that is to be expected of it.
+    fn step(&self, process: &'static str, act: Act) -> Step {
+        let may_fail = match (&act, self.shape.frames) {
+            (Act::Fork(_) | Act::Write(..) | Act::Read(_) | Act::Take { .. }, Some(_)) => {
+                Some("out-of-frames")
+            }
+            (Act::Protect(..) | Act::Unmap(_), Some(_)) => Some("out-of-frames"),
+            (Act::Write(..) | Act::Read(_), None) => Some("no-access"),
+            (Act::Protect(..) | Act::Advise(..), None) => Some("not-mapped"),
+            _ => None,
+        };
+        Step { process, act, may_fail }
+    }
+
+    fn page(&mut self) -> Page {
+        let at = self.below(self.areas.len());
+        let (area, pages) = self.areas.get(at).copied().unwrap_or(("A", 1));
+        Page { area, page: self.below(pages as usize) as u32 }
+    }
+
+    fn write(&mut self, process: &'static str) -> Step {
+        let page = self.page();
+        self.words += 1;
+        self.step(process, Act::Write(page, self.words))
+    }
+
+    fn fork(&mut self, process: &'static str) -> Step {
+        match self.children.pop() {
+            Some(child) => {
+                // Within lanes a child has no lane of its own.
+                if !self.in_lanes {
+                    self.processes.push(child);
+                }
+                self.step(process, Act::Fork(child))
+            }
+            None => self.write(process),
+        }
+    }
+
+    fn take(&mut self, process: &'static str) -> Step {
+        let pin = ("pin", "unpin", true);
+        let get = ("get", "put", false);
+        let ((verb, drops, writes), options) = match self.shape.aim {
+            Aim::Compare => match self.below(4) {
+                0 | 1 => (pin, "write longterm"),
+                2 => (get, "read"),
+                _ if self.in_lanes => (get, "read"),
+                _ => (get, "write"),
+            },
+            Aim::Oracles => match self.below(8) {
+                0 | 1 => (pin, "write longterm"),
+                2 => (pin, "read longterm"),
+                3 => (pin, "write"),
+                4 => (pin, "read"),
+                5 => (pin, "write longterm slow-only"),
+                6 => (get, "read"),
+                _ => (get, "write"),
+            },
+        };
+        let (page, number) = (self.page(), self.handles);
+        self.handles += 1;
+        let mut step = self.step(process, Act::Take { verb, page, options, handle: number });
+        // What may not exist cannot be used by another step.
+        match (self.in_lanes, self.shape.frames) {
+            (true, None) => step.may_fail = Some("no-access"),
+            (true, Some(_)) => {}
+            (false, _) => {
+                step.may_fail = None;
+                self.held.push(Held { number, takes: verb, drops, writes });
+            }
+        }
+        step
+    }
+
+    /// A step on a handle; a store of the process if there is none.
+    fn drop_or_write(&mut self, process: &'static str) -> Step {
+        if self.held.is_empty() {
+            return self.write(process);
+        }
+        let at = self.below(self.held.len());
+        let held = self.held[at];
+        // A lane cannot know whether another has let go of it.
+        if held.writes && (self.in_lanes || self.below(2) == 0) {
+            self.words += 1;
+            return self.step(process, Act::DeviceWrite(held.number, self.words));
+        }
+        if self.in_lanes && held.takes == "get" {
+            return self.write(process);
+        }
+        self.held.remove(at);
+        self.step(process, Act::Drop { verb: held.drops, handle: held.number })
+    }
+}
+
+/// Every line that can be stated after these steps and is of interest: each word that a process or
+/// a handle may find, and who leads to one frame with whom.
+pub(super) fn claims(steps: &[&Step]) -> Vec<String> {
+    let mut words = vec!["0".to_owned()];
+    let mut processes = vec!["P"];
+    let mut pages = Vec::new();
+    let mut handles = Vec::new();
+    let mut dropped = Vec::new();
+    for step in steps {
+        match &step.act {
+            Act::Map { area, pages: count, .. } => {
+                pages.extend((0..*count).map(|page| Page { area, page }));
+            }
+            Act::Write(_, word) | Act::DeviceWrite(_, word) => words.push(format!("w{word}")),
+            Act::Fork(child) => processes.push(child),
+            Act::Take { page, handle, .. } => handles.push((*handle, *page, step.process)),
+            Act::Drop { handle, .. } => dropped.push(*handle),
+            Act::Unmap(_)
+            | Act::Protect(..)
+            | Act::Advise(..)
+            | Act::Read(_)
+            | Act::Exit
+            | Act::Scan
+            | Act::Migrate(..) => {}
+        }
+    }
+    handles.retain(|(handle, ..)| !dropped.contains(handle));
+    let mut claims = Vec::new();
+    for (handle, page, process) in &handles {
+        claims.push(format!("h{handle} is {process}:{page}"));
+    }
+    for page in &pages {
+        for pair in processes.windows(2) {
+            claims.push(format!("{}:{page} is {}:{page}", pair[0], pair[1]));
+        }
+    }
+    for word in &words {
+        claims.extend(handles.iter().map(|(handle, ..)| format!("h{handle} sees \"{word}\"")));
+    }
+    for page in &pages {
+        for process in &processes {
+            claims.extend(words.iter().map(|word| format!("{process}:{page} sees \"{word}\"")));
+        }
+    }
+    claims
+}

@@ -1,0 +1,52 @@
+use super::{Aim, Program, Scans, Shape};
+use crate::scenario::parse;
+
+const COMPARE: Shape =
+    Shape { aim: Aim::Compare, lanes: 0, steps: 9, nodes: 1, scans: Scans::Left, frames: None };
+
+fn shapes() -> Vec<Shape> {
+    let two = Shape { lanes: 2, steps: 3, nodes: 2, scans: Scans::Made, ..COMPARE };
+    let oracles = Shape { aim: Aim::Oracles, lanes: 3, ..two };
+    vec![COMPARE, two, oracles, Shape { frames: Some(4), ..oracles }]
+}
+
+#[test]
+fn programs_are_scenarios_and_follow_from_their_seed() {
+    for shape in shapes() {
+        for seed in 0..300 {
+            let program = Program::random(seed, &shape);
+            let text = program.text("random");
+            assert!(parse(&text).is_ok(), "{shape:?} {seed}: {:?}\n{text}", parse(&text).err());
+            assert_eq!(program, Program::random(seed, &shape));
+        }
+    }
+    let texts: std::collections::BTreeSet<_> =
+        (0..300).map(|seed| Program::random(seed, &COMPARE).text("random")).collect();
+    assert!(texts.len() > 290, "{}", texts.len());
+}
+
+#[test]
+fn every_kind_of_step_occurs() {
+    for shape in shapes() {
+        let texts: Vec<String> =
+            (0..300).map(|seed| Program::random(seed, &shape).text("random")).collect();
+        let has = |word: &str| texts.iter().any(|text| text.contains(word));
+        for word in ["write A", "read B", "fork C", "unmap", "protect", "pin ", "get ", "advise"] {
+            assert!(has(word), "{word} of {shape:?}");
+        }
+        assert_eq!(has("numa-scan"), shape.scans == Scans::Made);
+        assert_eq!(has("migrate A"), shape.nodes > 1);
+        assert_eq!(has("read longterm"), shape.aim == Aim::Oracles);
+        assert_eq!(has("always"), shape.aim == Aim::Compare);
+    }
+}
+
+#[test]
+fn smaller_programs_lack_one_step() {
+    let program = Program::random(7, &COMPARE);
+    let smaller = program.smaller();
+    assert!(!smaller.is_empty());
+    assert!(smaller.iter().all(|less| less.steps() + 1 == program.steps()));
+    let parsed = smaller.iter().filter(|less| parse(&less.text("less")).is_ok()).count();
+    assert!(parsed > 0);
+}

@@ -1,0 +1,368 @@
+//! A scenario with every name resolved to a number: what another machine needs to carry it out.
+//!
+//! The laboratory executes scenarios itself; this is for those who execute them elsewhere, such as
+//! on a real kernel. Processes, areas, handles, registers, CPUs and words are numbered in the order
+//! of the text, and every list here is indexed by these numbers. Words are numbered as memory holds
+//! them: 0 is memory that was never written.
+//!
+//! INV-RESOLVED-1: every index lies within its list, and every range of pages is one of the area or
+//! handle that it names, as the checks of [`parse`](crate::scenario::parse()) promise for names.
+//! INV-RESOLVED-2: each thing that a claim or an outcome states stands once in
+//! [`Resolved::facts`]; those that read as a process does, and may fault, stand after those that
+//! only look (see INV-CLAIM-1).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::scenario::{
+    self, Access, Action, Advice, Atom, ClaimMode, Dirty, Duration, Failure, Force, Path, Polarity,
+    Protection, Runner, Scenario, Sharing, Step, View,
+};
+use crate::words::Words;
+
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+/// A scenario in numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Resolved {
+    /// The scenario's name.
+    pub scenario: String,
+    /// Memory nodes of its machine.
+    pub nodes: u32,
+    /// The node of each CPU.
+    pub cpus: Vec<u32>,
+    /// The text of each word; `"0"` is the first.
+    pub words: Vec<String>,
+    /// The processes: first the one of `setup`, then those that are forked.
+    pub processes: Vec<ResolvedProcess>,
+    /// The names of the areas. Two processes may each have mapped one of the same name.
+    pub areas: Vec<String>,
+    /// The handles.
+    pub handles: Vec<ResolvedHandle>,
+    /// The names of the signals.
+    pub signals: Vec<String>,
+    /// The names of the registers.
+    pub registers: Vec<String>,
+    /// What runs alone before the lanes.
+    pub setup: Vec<ResolvedStep>,
+    /// What runs at the same time.
+    pub lanes: Vec<ResolvedLane>,
+    /// What runs alone after the lanes.
+    pub after: Vec<ResolvedStep>,
+    /// What claims and outcomes state, in the order in which it is to be looked at.
+    pub facts: Vec<Look>,
+    /// The lines of `always`.
+    pub always: Vec<ResolvedClaim>,
+    /// The outcomes, of which the first that holds is the execution's.
+    pub outcomes: Vec<ResolvedOutcome>,
+    /// The lines of `reach`, as text.
+    pub reach: Vec<String>,
+}
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ResolvedProcess {
+    /// Its name.
+    pub name: String,
+    /// The process that forks it; none for the first.
+    pub parent: Option<usize>,
+    /// The CPU of its steps outside lanes.
+    pub cpu: usize,
+}
+
+/// Pages that a device holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ResolvedHandle {
+    /// Its name.
+    pub name: String,
+    /// The process whose pages it holds.
+    pub process: usize,
+    /// How many pages it holds.
+    pub pages: u32,
+}
+
+/// A lane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ResolvedLane {
+    /// Its name.
+    pub name: String,
+    /// The process that it is a thread of; a device has none.
+    pub process: Option<usize>,
+    /// The CPU on which it runs; of no meaning for a device.
+    pub cpu: usize,
+    /// The lane that must have ended before this one begins.
+    pub after: Option<usize>,
+    /// Whether it starts only when another lane has forked its process.
+    pub late: bool,
+    /// Its steps in order.
+    pub steps: Vec<ResolvedStep>,
+}
+
+/// A step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ResolvedStep {
+    /// The step as it is written.
+    pub text: String,
+    /// The process that carries it out; steps of devices and on handles may have none.
+    pub process: Option<usize>,
+    /// What is done.
+    pub act: Act,
+    /// How it must fail.
+    pub fails: Option<Failure>,
+    /// How it may fail.
+    pub may_fail: Option<Failure>,
+}
+
+/// Pages of an area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Pages {
+    /// The area.
+    pub area: usize,
+    /// The first page, counted from the start of the area.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// One word of one page of an area or a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Spot {
+    /// The area or the handle.
+    pub of: usize,
+    /// The page of it.
+    pub page: u32,
+    /// The word in the page.
+    pub word: u32,
+}
+
+/// What `pin` and `get` have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Take {
+    /// Which pages.
+    pub pages: Pages,
+    /// What their holder is going to do.
+    pub access: Access,
+    /// Whether missing rights of the process are overridden.
+    pub force: Force,
+    /// Which paths are tried.
+    pub path: Path,
+    /// How many references are taken on each page.
+    pub times: u32,
+    /// The handle that results.
+    pub handle: usize,
+}
+
+/// What a step does; see [`Action`] for the meaning of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// `map`
+    Map {
+        /// The area.
+        area: usize,
+        /// Its pages.
+        pages: u32,
+        /// Whether writes stay with the process.
+        sharing: Sharing,
+        /// What the process may do.
+        protection: Protection,
+        /// The address, in the address space of the language's machine.
+        at: Option<u64>,
+    },
+    /// `unmap`
+    Unmap(Pages),
+    /// `remap`: all pages of an area, and where they go, in the address space of the language's
+    /// machine.
+    Remap(Pages, u64),
+    /// `protect`
+    Protect(Pages, Protection),
+    /// `advise`
+    Advise(Pages, Advice),
+    /// `write` by a process: the word at the spot.
+    Store(Spot, u64),
+    /// `read` by a process.
+    Load {
+        /// Where.
+        from: Spot,
+        /// The word that must be found.
+        expect: Option<u64>,
+        /// The register that keeps what was found.
+        register: Option<usize>,
+    },
+    /// `write` through a handle.
+    DeviceStore(Spot, u64),
+    /// `read` through a handle.
+    DeviceLoad {
+        /// Where.
+        from: Spot,
+        /// The word that must be found.
+        expect: Option<u64>,
+        /// The register that keeps what was found.
+        register: Option<usize>,
+    },
+    /// `pin`
+    Pin(Take, Duration),
+    /// `get`
+    Get(Take),
+    /// `unpin`
+    Unpin(usize, Dirty),
+    /// `put`
+    Put(usize),
+    /// `writeback`
+    Writeback(Pages),
+    /// `follow`: the pages and the handle.
+    Follow(Pages, usize),
+    /// `unfollow`
+    Unfollow(usize),
+    /// `fork`: the new process.
+    Fork(usize),
+    /// `exit`
+    Exit,
+    /// `numa-scan`: all areas of the process unless pages are written.
+    NumaScan(Option<Pages>),
+    /// `migrate`: the pages and the node.
+    Migrate(Pages, u32),
+    /// `signal`: its number.
+    Signal(usize),
+    /// `await`: the signal's number.
+    Await(usize),
+}
+
+/// A way to look at a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen {
+    /// Through a handle.
+    Handle(Spot),
+    /// As a process.
+    Process(usize, Spot),
+}
+
+/// What a claim or an outcome states, without its polarity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Look {
+    /// The word is found there.
+    Sees(Seen, u64),
+    /// Both lead to one frame.
+    Is(Seen, Seen),
+    /// A write to the page is on record.
+    Dirty(Seen),
+    /// The register holds the word.
+    Register(usize, u64),
+}
+
+/// A fact by its place in [`Resolved::facts`], affirmed or denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Stated {
+    /// Its index.
+    pub fact: usize,
+    /// Whether it is affirmed.
+    pub polarity: Polarity,
+}
+
+/// A line of `always`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ResolvedClaim {
+    /// The line as it is written.
+    pub text: String,
+    /// How it uses its facts.
+    pub mode: ClaimMode,
+    /// Its facts.
+    pub facts: Vec<Stated>,
+}
+
+/// An outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ResolvedOutcome {
+    /// Its label.
+    pub name: String,
+    /// The facts that must all hold; none for `otherwise`.
+    pub when: Vec<Stated>,
+}
+
+impl Resolved {
+    /// Every step, in the order of the text.
+    pub fn steps(&self) -> impl Iterator<Item = &ResolvedStep> {
+        let lanes = self.lanes.iter().flat_map(|lane| &lane.steps);
+        self.setup.iter().chain(lanes).chain(&self.after)
+    }
+
+    /// The text of a word; a number that no step writes is shown as a number.
+    pub fn word(&self, number: u64) -> String {
+        let known = usize::try_from(number).ok().and_then(|number| self.words.get(number));
+        known.cloned().unwrap_or_else(|| format!("{number:#x}"))
+    }
+}
+
+impl Act {
+    /// The handle that the step needs, which an earlier one must have made.
+    pub fn uses_handle(&self) -> Option<usize> {
+        match *self {
+            Self::DeviceStore(spot, _) | Self::DeviceLoad { from: spot, .. } => Some(spot.of),
+            Self::Unpin(handle, _) | Self::Put(handle) | Self::Unfollow(handle) => Some(handle),
+            Self::Map { .. }
+            | Self::Unmap(_)
+            | Self::Remap(..)
+            | Self::Writeback(_)
+            | Self::Follow(..)
+            | Self::Protect(..)
+            | Self::Advise(..)
+            | Self::Store(..)
+            | Self::Load { .. }
+            | Self::Pin(..)
+            | Self::Get(_)
+            | Self::Fork(_)
+            | Self::Exit
+            | Self::NumaScan(_)
+            | Self::Migrate(..)
+            | Self::Signal(_)
+            | Self::Await(_) => None,
+        }
+    }
+
+    /// Whether the step is meaningless without a process. Steps on handles and signals need none.
+    pub fn needs_process(&self) -> bool {
+        self.uses_handle().is_none() && !matches!(self, Self::Signal(_) | Self::Await(_))
+    }
+
+    /// The handle that the step makes.
+    pub fn makes_handle(&self) -> Option<usize> {
+        match self {
+            Self::Pin(take, _) | Self::Get(take) => Some(take.handle),
+            Self::Follow(_, handle) => Some(*handle),
+            _ => None,
+        }
+    }
+}
+
+/// A name that means nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unresolved {
+    /// What it should name.
+    pub kind: &'static str,
+    /// The name.
+    pub name: String,
+}
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no {} called {}", self.kind, self.name)
+    }
+}
+
+impl std::error::Error for Unresolved {}

@@ -1,0 +1,411 @@
+//! How names become numbers.
+
+use super::{
+    Act, Action, Atom, Look, Pages, Resolved, ResolvedClaim, ResolvedHandle, ResolvedLane,
+    ResolvedOutcome, ResolvedProcess, ResolvedStep, Runner, Scenario, Seen, Spot, Stated, Step,
+    Take, Unresolved, View, Words, scenario,
+};
+use crate::scenario::{Fact, Grab, Made, Name, Spanned};
+
+/// The names of a scenario, each at its number.
+struct Names {
+    processes: Vec<ResolvedProcess>,
+    areas: Vec<String>,
+    /// The process and the area of each `map`, and how many pages it has.
+    lengths: Vec<(usize, usize, u32)>,
+    handles: Vec<ResolvedHandle>,
+    signals: Vec<String>,
+    registers: Vec<String>,
+    words: Words,
+    /// What claims and outcomes state, in the order of the text.
+    atoms: Vec<Atom>,
+}
+
+/// The place of a name in a list of them; it is added if it is new.
+fn number(names: &mut Vec<String>, name: &Name) -> usize {
+    names.iter().position(|known| *known == name.value).unwrap_or_else(|| {
+        names.push(name.value.clone());
+        names.len() - 1
+    })
+}
+
+/// A step outside lanes, with its process.
+fn alone(step: &Step) -> (Option<&str>, &Step) {
+    (step.process.as_ref().map(|name| name.value.as_str()), step)
+}
+
+/// Every step with the process that carries it out, in the order of the text.
+fn steps(scenario: &Scenario) -> impl Iterator<Item = (Option<&str>, &Step)> {
+    let lanes = scenario
+        .lanes
+        .iter()
+        .flat_map(|lane| lane.steps.iter().map(move |step| (lane.process(), step)));
+    scenario.setup.steps.iter().map(alone).chain(lanes).chain(scenario.after.iter().map(alone))
+}
+
+/// Whether looking at it is an access by a process.
+fn reads(atom: &Atom) -> bool {
+    matches!(atom, Atom::Sees { view: View::Process { .. }, .. })
+}
+
+/// A line of `reach` without its first word.
+fn reached(reach: &scenario::Reach) -> String {
+    match reach.during {
+        Some(during) => format!("{} during {}", reach.event.value, during.value.as_str()),
+        None => reach.event.value.clone(),
+    }
+}
+
+fn nothing<T>(kind: &'static str, name: &str) -> Result<T, Unresolved> {
+    Err(Unresolved { kind, name: name.to_owned() })
+}
+
+impl Resolved {
+    /// Resolves the names of a scenario that [`parse`](crate::scenario::parse()) returned.
+    ///
+    /// # Errors
+    /// When a name means nothing, which a scenario from elsewhere may contain.
+    pub fn of(scenario: &Scenario) -> Result<Self, Unresolved> {
+        Names::of(scenario).resolve(scenario)
+    }
+}
+
+impl Names {
+    /// Collects them.
+    fn of(scenario: &Scenario) -> Self {
+        let first = ResolvedProcess {
+            name: scenario.setup.process.name.value.clone(),
+            parent: None,
+            cpu: scenario.cpu_index(scenario.setup.process.cpu.as_ref()).unwrap_or(0),
+        };
+        let mut names = Self {
+            processes: vec![first],
+            areas: Vec::new(),
+            lengths: Vec::new(),
+            handles: Vec::new(),
+            signals: Vec::new(),
+            registers: Vec::new(),
+            words: Words::of(scenario),
+            atoms: Vec::new(),
+        };
+        // A lane of a child may be written above the lane that forks it.
+        names.add_processes(scenario);
+        for (process, step) in steps(scenario) {
+            names.add(process, step);
+        }
+        names.add_atoms(scenario);
+        names
+    }
+
+    fn add_processes(&mut self, scenario: &Scenario) {
+        let mut left: Vec<(&str, &Name)> = steps(scenario)
+            .filter_map(|(process, step)| Some((process?, step.action.makes_process()?)))
+            .collect();
+        while !left.is_empty() {
+            let before = left.len();
+            left.retain(|(parent, child)| match self.process(parent) {
+                Ok(parent) => {
+                    let cpu = self.processes[parent].cpu;
+                    let name = child.value.clone();
+                    self.processes.push(ResolvedProcess { name, parent: Some(parent), cpu });
+                    false
+                }
+                Err(_) => true,
+            });
+            if left.len() == before {
+                return;
+            }
+        }
+    }
+
+    fn add(&mut self, process: Option<&str>, step: &Step) {
+        match (&step.action, step.action.makes()) {
+            (Action::Map { area, pages, .. }, _) => {
+                let area = number(&mut self.areas, area);
+                if let Some(Ok(process)) = process.map(|name| self.process(name)) {
+                    self.lengths.push((process, area, pages.value));
+                }
+            }
+            (Action::Pin { grab, .. } | Action::Get { grab, .. }, _) => {
+                if let Some(Ok(process)) = process.map(|name| self.process(name)) {
+                    let pages = self.pages(process, &grab.pages).map_or(0, |pages| pages.count);
+                    let name = grab.handle.value.clone();
+                    self.handles.push(ResolvedHandle { name, process, pages });
+                }
+            }
+            (Action::Signal { signal }, _) => {
+                number(&mut self.signals, signal);
+            }
+            (_, Some(Made::Register(register))) => {
+                number(&mut self.registers, register);
+            }
+            _ => {}
+        }
+    }
+
+    /// INV-RESOLVED-2.
+    fn add_atoms(&mut self, scenario: &Scenario) {
+        let claimed = scenario.always.iter().flat_map(|claim| &claim.facts);
+        let told = scenario.outcomes.iter().flat_map(|outcome| &outcome.when);
+        for fact in claimed.chain(told) {
+            if !self.atoms.contains(&fact.atom) {
+                self.atoms.push(fact.atom.clone());
+            }
+        }
+        self.atoms.sort_by_key(reads);
+    }
+
+    fn process(&self, name: &str) -> Result<usize, Unresolved> {
+        let found = self.processes.iter().position(|process| process.name == name);
+        found.map_or_else(|| nothing("process", name), Ok)
+    }
+
+    fn handle(&self, name: &Name) -> Result<usize, Unresolved> {
+        let found = self.handles.iter().position(|handle| handle.name == name.value);
+        found.map_or_else(|| nothing("handle", &name.value), Ok)
+    }
+
+    fn signal(&self, name: &Name) -> Result<usize, Unresolved> {
+        let found = self.signals.iter().position(|signal| *signal == name.value);
+        found.map_or_else(|| nothing("signal", &name.value), Ok)
+    }
+
+    fn register(&self, name: &Name) -> Result<usize, Unresolved> {
+        let found = self.registers.iter().position(|register| *register == name.value);
+        found.map_or_else(|| nothing("register", &name.value), Ok)
+    }
+
+    /// An area that the process or an ancestor maps, and its pages.
+    fn area(&self, process: usize, name: &str) -> Result<(usize, u32), Unresolved> {
+        let area = self.areas.iter().position(|area| area == name);
+        let Some(area) = area else { return nothing("area", name) };
+        let mut owner = Some(process);
+        while let Some(at) = owner {
+            let of = |length: &&(usize, usize, u32)| (length.0, length.1) == (at, area);
+            if let Some(&(.., pages)) = self.lengths.iter().find(of) {
+                return Ok((area, pages));
+            }
+            owner = self.processes[at].parent;
+        }
+        nothing("area", name)
+    }
+
+    fn pages(&self, process: usize, pages: &scenario::Pages) -> Result<Pages, Unresolved> {
+        let (area, length) = self.area(process, &pages.area.value)?;
+        let (first, count) = pages.extent.resolve(length);
+        let inside = first.checked_add(count).is_some_and(|end| end <= length);
+        match inside {
+            true => Ok(Pages { area, first, count }),
+            false => nothing("page", &pages.area.value),
+        }
+    }
+
+    fn spot(&self, process: usize, place: &scenario::Place) -> Result<Spot, Unresolved> {
+        let (of, length) = self.area(process, &place.name.value)?;
+        match place.page() < length {
+            true => Ok(Spot { of, page: place.page(), word: place.word() }),
+            false => nothing("page", &place.name.value),
+        }
+    }
+
+    fn held(&self, place: &scenario::Place) -> Result<Spot, Unresolved> {
+        let of = self.handle(&place.name)?;
+        match place.page() < self.handles[of].pages {
+            true => Ok(Spot { of, page: place.page(), word: place.word() }),
+            false => nothing("page", &place.name.value),
+        }
+    }
+
+    fn word(&self, text: &str) -> Result<u64, Unresolved> {
+        self.words.find(text).map_or_else(|| nothing("word", text), Ok)
+    }
+
+    fn take(
+        &self,
+        process: usize,
+        grab: &Grab,
+        times: Option<Spanned<u32>>,
+    ) -> Result<Take, Unresolved> {
+        Ok(Take {
+            pages: self.pages(process, &grab.pages)?,
+            access: grab.access.value,
+            force: grab.force,
+            path: grab.path,
+            times: times.map_or(1, |times| times.value),
+            handle: self.handle(&grab.handle)?,
+        })
+    }
+
+    /// What a step does; `process` is meant for those that need one.
+    fn act(&self, process: Option<usize>, action: &Action) -> Result<Act, Unresolved> {
+        let own = || process.map_or_else(|| nothing("process", action.verb().as_str()), Ok);
+        let expect = |word: &Option<scenario::Text>| match word {
+            Some(word) => self.word(&word.value).map(Some),
+            None => Ok(None),
+        };
+        let kept = |register: &Option<Name>| match register {
+            Some(name) => self.register(name).map(Some),
+            None => Ok(None),
+        };
+        Ok(match action {
+            Action::Map { area, pages, sharing, protection, at } => Act::Map {
+                area: self.area(own()?, &area.value)?.0,
+                pages: pages.value,
+                sharing: sharing.value,
+                protection: protection.value,
+                at: at.map(|at| at.value),
+            },
+            Action::Remap { area, at } => {
+                let (area, count) = self.area(own()?, &area.value)?;
+                Act::Remap(super::Pages { area, first: 0, count }, at.value)
+            }
+            Action::Writeback { pages } => Act::Writeback(self.pages(own()?, pages)?),
+            Action::Follow { pages, handle } => {
+                Act::Follow(self.pages(own()?, pages)?, self.handle(handle)?)
+            }
+            Action::Unfollow { handle } => Act::Unfollow(self.handle(handle)?),
+            Action::Unmap { pages } => Act::Unmap(self.pages(own()?, pages)?),
+            Action::Protect { pages, protection } => {
+                Act::Protect(self.pages(own()?, pages)?, protection.value)
+            }
+            Action::Advise { pages, advice } => {
+                Act::Advise(self.pages(own()?, pages)?, advice.value)
+            }
+            Action::Write { to, word } => {
+                Act::Store(self.spot(own()?, to)?, self.word(&word.value)?)
+            }
+            Action::Read { from, expect: word, register } => Act::Load {
+                from: self.spot(own()?, from)?,
+                expect: expect(word)?,
+                register: kept(register)?,
+            },
+            Action::DeviceWrite { to, word } => {
+                Act::DeviceStore(self.held(to)?, self.word(&word.value)?)
+            }
+            Action::DeviceRead { from, expect: word, register } => Act::DeviceLoad {
+                from: self.held(from)?,
+                expect: expect(word)?,
+                register: kept(register)?,
+            },
+            Action::Pin { grab, duration, times } => {
+                Act::Pin(self.take(own()?, grab, *times)?, *duration)
+            }
+            Action::Get { grab, times } => Act::Get(self.take(own()?, grab, *times)?),
+            Action::Unpin { handle, dirty } => Act::Unpin(self.handle(handle)?, *dirty),
+            Action::Put { handle } => Act::Put(self.handle(handle)?),
+            Action::Fork { child } => Act::Fork(self.process(&child.value)?),
+            Action::Exit => Act::Exit,
+            Action::NumaScan { pages } => Act::NumaScan(match pages {
+                Some(pages) => Some(self.pages(own()?, pages)?),
+                None => None,
+            }),
+            Action::Migrate { pages, node } => Act::Migrate(self.pages(own()?, pages)?, node.value),
+            Action::Signal { signal } => Act::Signal(self.signal(signal)?),
+            Action::Await { signal } => Act::Await(self.signal(signal)?),
+        })
+    }
+
+    fn step(&self, process: Option<&str>, step: &Step) -> Result<ResolvedStep, Unresolved> {
+        let process = process.map(|name| self.process(name)).transpose()?;
+        Ok(ResolvedStep {
+            text: step.to_string(),
+            process,
+            act: self.act(process, &step.action)?,
+            fails: step.fails.map(|failure| failure.value),
+            may_fail: step.may_fail.map(|failure| failure.value),
+        })
+    }
+
+    fn alone(&self, steps: &[Step]) -> Result<Vec<ResolvedStep>, Unresolved> {
+        let steps = steps.iter().map(alone);
+        steps.map(|(process, step)| self.step(process, step)).collect()
+    }
+
+    fn lane(&self, scenario: &Scenario, lane: &scenario::Lane) -> Result<ResolvedLane, Unresolved> {
+        let cpu = match &lane.runner {
+            Runner::Process { cpu, .. } => scenario.cpu_index(cpu.as_ref()).unwrap_or(0),
+            Runner::Device => 0,
+        };
+        let steps = lane.steps.iter().map(|step| self.step(lane.process(), step));
+        Ok(ResolvedLane {
+            name: lane.name.value.clone(),
+            process: lane.process().map(|name| self.process(name)).transpose()?,
+            cpu,
+            after: match &lane.after {
+                None => None,
+                Some(other) => {
+                    let mut lanes = scenario.lanes.iter();
+                    let found = lanes.position(|lane| lane.name.value == other.value);
+                    Some(found.map_or_else(|| nothing("lane", &other.value), Ok)?)
+                }
+            },
+            late: scenario.starts_late(lane),
+            steps: steps.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn seen(&self, view: &View) -> Result<Seen, Unresolved> {
+        Ok(match view {
+            View::Handle(place) => Seen::Handle(self.held(place)?),
+            View::Process { process, place } => {
+                let process = self.process(&process.value)?;
+                Seen::Process(process, self.spot(process, place)?)
+            }
+        })
+    }
+
+    fn look(&self, atom: &Atom) -> Result<Look, Unresolved> {
+        Ok(match atom {
+            Atom::Sees { view, word } => {
+                // A word that no step writes is found nowhere.
+                let word = self.words.find(&word.value).unwrap_or(u64::MAX);
+                Look::Sees(self.seen(view)?, word)
+            }
+            Atom::Is { left, right } => Look::Is(self.seen(left)?, self.seen(right)?),
+            Atom::Dirty { view } => Look::Dirty(self.seen(view)?),
+            Atom::Register { register, word } => {
+                let word = self.words.find(&word.value).unwrap_or(u64::MAX);
+                Look::Register(self.register(register)?, word)
+            }
+        })
+    }
+
+    fn stated(&self, facts: &[Fact]) -> Vec<Stated> {
+        let at = |fact: &Fact| self.atoms.iter().position(|atom| *atom == fact.atom);
+        let stated = |fact: &Fact| Some(Stated { fact: at(fact)?, polarity: fact.polarity });
+        facts.iter().filter_map(stated).collect()
+    }
+
+    /// The whole scenario in numbers.
+    fn resolve(self, scenario: &Scenario) -> Result<Resolved, Unresolved> {
+        let machine = &scenario.machine;
+        let always = scenario.always.iter().map(|claim| ResolvedClaim {
+            text: claim.to_string(),
+            mode: claim.mode,
+            facts: self.stated(&claim.facts),
+        });
+        let outcomes = scenario.outcomes.iter().map(|outcome| ResolvedOutcome {
+            name: outcome.name.value.clone(),
+            when: self.stated(&outcome.when),
+        });
+        let lanes = scenario.lanes.iter().map(|lane| self.lane(scenario, lane));
+        Ok(Resolved {
+            scenario: scenario.name.value.clone(),
+            nodes: machine.nodes(),
+            cpus: scenario.cpus().iter().map(|(_, node)| *node).collect(),
+            words: (0..self.words.count()).map(|number| self.words.text(number)).collect(),
+            setup: self.alone(&scenario.setup.steps)?,
+            lanes: lanes.collect::<Result<_, _>>()?,
+            after: self.alone(&scenario.after)?,
+            facts: self.atoms.iter().map(|atom| self.look(atom)).collect::<Result<_, _>>()?,
+            always: always.collect(),
+            outcomes: outcomes.collect(),
+            reach: scenario.reach.iter().map(reached).collect(),
+            processes: self.processes,
+            areas: self.areas,
+            handles: self.handles,
+            signals: self.signals,
+            registers: self.registers,
+        })
+    }
+}

@@ -1,0 +1,46 @@
+use super::{Act, Look, Resolved, Seen, Spot};
+use crate::SCENARIOS;
+use crate::scenario::parse;
+
+fn resolved(text: &str) -> Resolved {
+    Resolved::of(&parse(text).expect("a scenario")).expect("names that mean something")
+}
+
+#[test]
+fn every_incident_is_resolved_and_its_json_form_read_back() {
+    for shipped in SCENARIOS {
+        let plan = resolved(shipped.text);
+        let text = serde_json::to_string(&plan).expect("a JSON form");
+        let again: Resolved = serde_json::from_str(&text).expect("the same form");
+        assert_eq!(again, plan, "{}", shipped.name);
+    }
+}
+
+#[test]
+fn identities_stand_before_reads_and_each_fact_once() {
+    let plan = resolved(
+        "scenario s\nsetup\n  process P\n  P: map A 1 private rw\n  P: fork C\n\
+         lane l: P\n  write A \"v\"\n\
+         always\n  P:A sees \"v\"\n  P:A is not C:A\n\
+         outcome o when P:A sees \"v\" and P:A is C:A\n",
+    );
+    let spot = Spot { of: 0, page: 0, word: 0 };
+    let (parent, child) = (Seen::Process(0, spot), Seen::Process(1, spot));
+    assert_eq!(plan.facts, [Look::Is(parent, child), Look::Sees(parent, 1)]);
+    let at: Vec<usize> = plan.outcomes[0].when.iter().map(|stated| stated.fact).collect();
+    assert_eq!(at, [1, 0]);
+}
+
+#[test]
+fn a_child_knows_the_areas_of_its_parent_and_its_own() {
+    let plan = resolved(
+        "scenario s\nsetup\n  process P\n  P: map A 3 private rw\n  P: fork C\n\
+         lane l: C\n  map B 2 shared rw\n  write A[2] \"v\"\n  unmap B\n\
+         outcome o otherwise\n",
+    );
+    assert_eq!(plan.areas, ["A", "B"]);
+    assert_eq!(plan.processes[1].parent, Some(0));
+    let acts: Vec<Act> = plan.lanes[0].steps.iter().map(|step| step.act).collect();
+    assert_eq!(acts[1], Act::Store(Spot { of: 0, page: 2, word: 0 }, 1));
+    assert_eq!(acts[2], Act::Unmap(super::Pages { area: 1, first: 0, count: 2 }));
+}

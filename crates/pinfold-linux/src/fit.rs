@@ -1,0 +1,167 @@
+//! What a scenario needs that a machine does not have.
+//!
+//! A scenario is skipped as a whole when one of its steps cannot be carried out: what is left would
+//! be another scenario. What only cannot be *seen* does not keep it from running.
+
+use pinfold_lab::resolved::{Act, Look, Resolved, ResolvedLane, ResolvedStep, Seen, Take};
+use pinfold_lab::scenario::{Access, Duration, Failure, Force, Path, Sharing};
+use serde::{Deserialize, Serialize};
+
+use crate::job::Features;
+
+/// A step that cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Missing {
+    /// The step as it is written; empty if it is the machine.
+    pub step: String,
+    /// Why not.
+    pub why: String,
+}
+
+/// The most pins of one step on each page, which is what one system call takes.
+const MOST_PINS: u32 = 1024;
+/// The room of the machine of the language, in pages, the first of which is not for use.
+const ROOM: u32 = 15;
+
+/// Everything that keeps the scenario from being carried out.
+pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
+    let whole = |why: &str| Missing { step: String::new(), why: why.to_owned() };
+    if let Some(why) = &features.unable {
+        return vec![whole(why)];
+    }
+    let mut missing = Vec::new();
+    let nodes = plan.steps().any(|step| matches!(step.act, Act::Migrate(..) | Act::NumaScan(_)));
+    if nodes && plan.nodes > features.nodes {
+        let why =
+            format!("{} memory nodes are needed, and there are {}", plan.nodes, features.nodes);
+        missing.push(whole(&why));
+    }
+    for step in plan.steps() {
+        if let Some(why) = lacks(plan, step, features) {
+            missing.push(Missing { step: step.text.clone(), why });
+        }
+    }
+    missing
+}
+
+/// Why a step cannot be carried out, if so.
+fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<String> {
+    let told = |why: &str| Some(why.to_owned());
+    if step.fails == Some(Failure::OutOfFrames) {
+        return told("a real machine does not run out of frames when it is told to");
+    }
+    match step.act {
+        Act::Pin(take, duration) => match (take.access, duration) {
+            (Access::Read, _) => {
+                told("no system call pins for reading and keeps the pin: io_uring pins for writing")
+            }
+            (Access::Write, Duration::Short) => {
+                told("no system call keeps a short pin: io_uring pins for long")
+            }
+            (Access::Write, Duration::LongTerm) => way(take)
+                .or_else(|| features.no_pins.clone())
+                .or_else(|| (take.times > MOST_PINS).then(|| "too many pins at once".to_owned())),
+        },
+        Act::Get(take) => way(take).or_else(|| {
+            let pages = take.times as usize * take.pages.count as usize;
+            let most = features.pipe_pages;
+            (pages > most).then(|| format!("{pages} references: a pipe here holds at most {most}"))
+        }),
+        Act::DeviceStore(spot, _) => {
+            let get =
+                |step: &ResolvedStep| matches!(step.act, Act::Get(take) if take.handle == spot.of);
+            plan.steps()
+                .any(get)
+                .then(|| "no system call writes through an ordinary reference kept".to_owned())
+        }
+        Act::NumaScan(None) => features.no_scans.clone(),
+        Act::NumaScan(Some(_)) => told("balancing scans a whole process, not some of its pages"),
+        Act::Map { pages, .. } if pages > ROOM => told("more pages than the stage has"),
+        Act::Map { sharing: Sharing::File, .. } | Act::Writeback(_) => {
+            told("a file that is written back is not made here yet")
+        }
+        Act::Follow(..) | Act::Unfollow(_) => told(
+            "no system call makes a device that follows: that takes RDMA, or a virtual machine",
+        ),
+        Act::Map { .. }
+        | Act::Unmap(_)
+        | Act::Remap(..)
+        | Act::Protect(..)
+        | Act::Advise(..)
+        | Act::Store(..)
+        | Act::Load { .. }
+        | Act::DeviceLoad { .. }
+        | Act::Unpin(..)
+        | Act::Put(_)
+        | Act::Fork(_)
+        | Act::Exit
+        | Act::Migrate(..)
+        | Act::Signal(_)
+        | Act::Await(_) => None,
+    }
+}
+
+/// Why references cannot be taken in this way, if so.
+fn way(take: Take) -> Option<String> {
+    match (take.force, take.path) {
+        (Force::Override, _) => {
+            Some("no system call keeps a reference that a debugger takes".to_owned())
+        }
+        (Force::Respect, Path::FastOnly | Path::SlowOnly) => {
+            Some("the way to the pages cannot be chosen from outside".to_owned())
+        }
+        (Force::Respect, Path::FastThenSlow) => None,
+    }
+}
+
+/// Why lanes must not run freely, although whole steps are exact: then only these are tried.
+pub(crate) fn only_whole(plan: &Resolved) -> Option<String> {
+    let writes =
+        |step: &ResolvedStep| matches!(step.act, Act::Get(Take { access: Access::Write, .. }));
+    let mut steps = plan.lanes.iter().flat_map(|lane| &lane.steps);
+    if let Some(step) = steps.find(|step| writes(step)) {
+        let why = "is a store and then a reference, not one step";
+        return Some(format!("no free runs: {} {why}", step.text));
+    }
+    let ends = |(at, lane): &(usize, &ResolvedLane)| {
+        let exit = lane.steps.iter().position(|step| step.act == Act::Exit);
+        exit.is_some_and(|exit| {
+            let more = exit + 1 < lane.steps.len();
+            let others =
+                plan.lanes.iter().filter(|other| other.process == lane.process).count() > 1;
+            more || others || plan.lanes.iter().any(|other| other.after == Some(*at))
+        })
+    };
+    plan.lanes.iter().enumerate().find(ends).map(|(_, lane)| {
+        format!(
+            "no free runs: lane {} ends its process while a lane may be inside a step",
+            lane.name
+        )
+    })
+}
+
+/// What is never compared, in words.
+pub(crate) fn not_compared(plan: &Resolved, features: &Features) -> Vec<String> {
+    let mut told = Vec::new();
+    if !plan.reach.is_empty() {
+        told.push(format!("reach {}: a kernel tells no events", plan.reach.join(", ")));
+    }
+    if plan.facts.iter().any(|look| matches!(look, Look::Dirty(_))) {
+        told.push("dirty: the dirty bit is not visible".to_owned());
+    }
+    let needs_frames = |look: &Look| match look {
+        Look::Is(left, right) => !is_pin(plan, left) && !is_pin(plan, right),
+        Look::Sees(..) | Look::Dirty(_) | Look::Register(..) => false,
+    };
+    if !features.frames_visible && plan.facts.iter().any(needs_frames) {
+        told.push("frames of processes and of gets: only root may see them".to_owned());
+    }
+    told
+}
+
+/// Whether it is looked at through a pin, which tells frames apart without seeing them.
+fn is_pin(plan: &Resolved, seen: &Seen) -> bool {
+    let Seen::Handle(spot) = seen else { return false };
+    plan.steps().any(|step| matches!(step.act, Act::Pin(take, _) if take.handle == spot.of))
+}

@@ -1,0 +1,453 @@
+//! Carries out one step, in the process to which it belongs.
+//!
+//! INV-ACT-1: nothing here allocates: it also runs in children that were forked while other threads
+//! ran.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pinfold_lab::resolved::{Act, Pages, Resolved, ResolvedStep, Spot, Take};
+use pinfold_lab::scenario::{Access, Failure};
+
+use super::board::{Board, Hold, Question};
+use super::ring::Device;
+use super::scan;
+use super::sys::{self, Errno, Forked, PAGE, Range, STAGE, STAGE_PAGES};
+use crate::job::{Did, is_amplifier, is_as_wanted};
+
+/// The longest that a process of a trial lives, in seconds: no trial takes nearly as long.
+const LIFE: u32 = 240;
+
+/// Everything that the processes of a trial inherit.
+pub(super) struct Cast {
+    /// The scenario.
+    pub(super) plan: Resolved,
+    /// What they share.
+    pub(super) board: Board,
+    /// What each handle needs.
+    pub(super) devices: Vec<Device>,
+    /// The CPU of this machine for each CPU of the scenario.
+    pub(super) cpus: Vec<usize>,
+    /// The number of the agent's process.
+    pub(super) agent: i32,
+    /// The longest that one step may take. A lane waits half as long for another, so that it can
+    /// still say so.
+    pub(super) patience: Duration,
+}
+
+/// How often a lane that only moves pages or scans does so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Once, as any lane.
+    Once,
+    /// Again until the other lanes have ended.
+    UntilOthersEnd,
+}
+
+/// Whose step it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A process outside lanes.
+    Process(usize),
+    /// A lane.
+    Lane(usize),
+}
+
+impl Cast {
+    /// The mailbox of a role.
+    pub(super) fn executor(&self, role: Role) -> usize {
+        match role {
+            Role::Process(process) => process,
+            Role::Lane(lane) => self.plan.processes.len() + lane,
+        }
+    }
+
+    /// The step with this number: `setup`, the lanes, `after`, in order.
+    pub(super) fn step(&self, number: usize) -> Option<&ResolvedStep> {
+        self.plan.steps().nth(number)
+    }
+
+    /// The number of the first step of a lane.
+    pub(super) fn first_step(&self, lane: usize) -> usize {
+        let before = self.plan.lanes.iter().take(lane).map(|lane| lane.steps.len());
+        self.plan.setup.len() + before.sum::<usize>()
+    }
+
+    /// The number of the first step of `after`.
+    pub(super) fn first_after(&self) -> usize {
+        self.first_step(self.plan.lanes.len())
+    }
+
+    /// What a process that was forked just now does, until it is killed: its lanes are threads of
+    /// their own.
+    pub(super) fn live(self: &Arc<Self>, process: usize) -> ! {
+        sys::die_in_time(LIFE, (process == 0).then_some(self.agent));
+        self.board.set_process(process, sys::own_id());
+        for (index, lane) in self.plan.lanes.iter().enumerate() {
+            if lane.process == Some(process) {
+                let cast = Arc::clone(self);
+                let spawned = std::thread::Builder::new()
+                    .stack_size(256 * 1024)
+                    .spawn(move || cast.serve(Role::Lane(index), cast.plan.lanes[index].cpu));
+                if spawned.is_err() {
+                    sys::exit_now();
+                }
+            }
+        }
+        let cpu = self.plan.processes[process].cpu;
+        self.serve(Role::Process(process), cpu)
+    }
+
+    /// What the process of a device does, until it is killed.
+    pub(super) fn live_as_device(self: &Arc<Self>, lane: usize) -> ! {
+        sys::die_in_time(LIFE, Some(self.agent));
+        self.serve(Role::Lane(lane), self.plan.lanes[lane].cpu)
+    }
+
+    /// Answers questions for ever.
+    fn serve(self: &Arc<Self>, role: Role, cpu: usize) -> ! {
+        if let Some(cpu) = self.cpus.get(cpu) {
+            sys::stay_on(*cpu);
+        }
+        let executor = self.executor(role);
+        let mut answered = 0;
+        loop {
+            let (count, question) = self.board.question(executor, answered, self.agent);
+            answered = count;
+            let done = match question {
+                Some(Question::Step(step)) => self.carry_out(step),
+                Some(Question::Run(turns)) => self.run(role, turns, Repeat::Once),
+                Some(Question::Amplify(turns)) => self.run(role, turns, Repeat::UntilOthersEnd),
+                Some(Question::Look(address)) => match sys::load(address) {
+                    Some(found) => Did::Worked(found),
+                    None => Did::Failed(Failure::NoAccess),
+                },
+                None => Did::Error(libc::EINVAL),
+            };
+            self.board.answer(executor, count, done);
+        }
+    }
+
+    /// All steps of a lane, one after another, until one does not do what it should.
+    fn run(self: &Arc<Self>, role: Role, turns: u64, repeat: Repeat) -> Did {
+        let Role::Lane(lane) = role else { return Did::Error(libc::EINVAL) };
+        while !self.board.is_free() {
+            std::hint::spin_loop();
+        }
+        for _ in 0..turns {
+            std::hint::spin_loop();
+        }
+        if let Some(other) = self.plan.lanes[lane].after
+            && !self.board.await_flag(self.end_of(other), self.patience / 2)
+        {
+            return Did::Error(libc::ETIMEDOUT);
+        }
+        let mut done = self.run_steps(lane);
+        self.board.raise(self.end_of(lane));
+        let begun = Instant::now();
+        let again = repeat == Repeat::UntilOthersEnd && is_amplifier(&self.plan.lanes[lane]);
+        while again && done == Did::Worked(1) && self.others_run(lane) {
+            if begun.elapsed() > self.patience / 2 {
+                return Did::Error(libc::ETIMEDOUT);
+            }
+            done = self.run_steps(lane);
+        }
+        done
+    }
+
+    /// Whether another lane has not ended, or not done its steps once.
+    fn others_run(&self, lane: usize) -> bool {
+        let lanes = self.plan.lanes.iter().enumerate();
+        let mut others = lanes.filter(|(other, of)| *other != lane && !of.late);
+        others.any(|(other, _)| !self.board.is_raised(self.end_of(other)))
+    }
+
+    /// The flag for the end of a lane.
+    fn end_of(&self, lane: usize) -> usize {
+        self.plan.signals.len() + lane
+    }
+
+    fn run_steps(self: &Arc<Self>, lane: usize) -> Did {
+        let first = self.first_step(lane);
+        for (at, step) in self.plan.lanes[lane].steps.iter().enumerate() {
+            let done = self.carry_out(first + at);
+            if !is_as_wanted(step, done) {
+                return Did::Worked(0);
+            }
+        }
+        Did::Worked(1)
+    }
+
+    /// Carries out the step with this number, and notes what it did.
+    pub(super) fn carry_out(self: &Arc<Self>, number: usize) -> Did {
+        let Some(step) = self.step(number) else { return Did::Error(libc::EINVAL) };
+        if step.act == Act::Exit {
+            // Nobody will be here to say that it worked.
+            self.board.set_step(number, Did::Worked(0));
+        }
+        let done = match self.act(step) {
+            Ok(done) => done,
+            Err(number) => Did::Error(number),
+        };
+        self.board.set_step(number, done);
+        done
+    }
+
+    fn act(self: &Arc<Self>, step: &ResolvedStep) -> Result<Did, Errno> {
+        let process = step.process.unwrap_or(0);
+        match step.act {
+            Act::Map { area, pages, sharing, protection, at } => {
+                let mapped = match at {
+                    Some(at) => place(STAGE.checked_add(at), pages)
+                        .and_then(|range| sys::map(range, protection, sharing).map(|()| range)),
+                    None => map_anywhere(pages, |range| sys::map(range, protection, sharing)),
+                };
+                Ok(match mapped {
+                    Ok(range) => {
+                        self.board.set_area(process, area, range.start());
+                        Did::Worked(0)
+                    }
+                    Err(libc::EEXIST) => Did::Failed(Failure::Occupied),
+                    Err(libc::EINVAL) => Did::Failed(Failure::Invalid),
+                    Err(number) => Did::Error(number),
+                })
+            }
+            Act::Unmap(pages) => Ok(ranged(sys::unmap(self.range(process, pages)?))),
+            Act::Remap(pages, at) => {
+                let to = place(STAGE.checked_add(at), pages.count)?;
+                let done = ranged(sys::remap(self.range(process, pages)?, to));
+                if done == Did::Worked(0) {
+                    self.board.set_area(process, pages.area, to.start());
+                }
+                Ok(done)
+            }
+            // `fit` lets no plan through that has these.
+            Act::Writeback(_) | Act::Follow(..) | Act::Unfollow(_) => Err(libc::EOPNOTSUPP),
+            Act::Protect(pages, protection) => {
+                Ok(ranged(sys::protect(self.range(process, pages)?, protection)))
+            }
+            Act::Advise(pages, advice) => {
+                Ok(ranged(sys::advise(self.range(process, pages)?, advice)))
+            }
+            Act::Store(spot, word) => Ok(match sys::store(self.address(process, spot)?, word) {
+                true => Did::Worked(0),
+                false => Did::Failed(Failure::NoAccess),
+            }),
+            Act::Load { from, register, .. } => {
+                let found = sys::load(self.address(process, from)?);
+                Ok(self.found(found.ok_or(libc::EFAULT), register))
+            }
+            Act::DeviceStore(spot, word) => {
+                self.ready(spot.of)?;
+                let address = self.pinned(spot).ok_or(libc::EBADF)?;
+                match &self.devices[spot.of] {
+                    Device::Ring(ring) => {
+                        self.board.alone_with(spot.of, || ring.store(address, word))?;
+                        Ok(Did::Worked(0))
+                    }
+                    Device::Pipe(_) => Err(libc::EOPNOTSUPP),
+                }
+            }
+            Act::DeviceLoad { from, register, .. } => {
+                self.ready(from.of)?;
+                let found = self.device_load(from);
+                Ok(self.found(Ok(found?), register))
+            }
+            Act::Pin(take, _) => self.take(process, take),
+            Act::Get(take) => self.take(process, take),
+            Act::Unpin(handle, _) | Act::Put(handle) => {
+                self.ready(handle)?;
+                match self.board.release(handle) {
+                    true => self.let_go(handle).map(|()| Did::Worked(0)),
+                    false => Err(libc::EBADF),
+                }
+            }
+            Act::Fork(child) => {
+                self.board.inherit(process, child);
+                match sys::fork()? {
+                    Forked::Child => self.live(child),
+                    Forked::Parent(id) => {
+                        self.board.set_process(child, id);
+                        Ok(Did::Worked(0))
+                    }
+                }
+            }
+            Act::Exit => sys::exit_now(),
+            Act::NumaScan(None) => scan::whole().map(|()| Did::Worked(0)),
+            Act::NumaScan(Some(_)) => Err(libc::EOPNOTSUPP),
+            Act::Migrate(pages, node) => {
+                // Pages that cannot be moved stay, which is no failure.
+                sys::migrate(self.range(process, pages)?, node).map(|()| Did::Worked(0))
+            }
+            Act::Signal(signal) => {
+                self.board.raise(signal);
+                Ok(Did::Worked(0))
+            }
+            Act::Await(signal) => match self.board.await_flag(signal, self.patience / 2) {
+                true => Ok(Did::Worked(0)),
+                false => Err(libc::ETIMEDOUT),
+            },
+        }
+    }
+
+    /// What a load found, which goes to its register.
+    fn found(&self, found: Result<u64, Errno>, register: Option<usize>) -> Did {
+        match found {
+            Ok(word) => {
+                if let Some(register) = register {
+                    self.board.set_register(register, word);
+                }
+                Did::Worked(word)
+            }
+            Err(_) => Did::Failed(Failure::NoAccess),
+        }
+    }
+
+    /// Waits for a handle that another lane makes.
+    fn ready(&self, handle: usize) -> Result<(), Errno> {
+        match self.board.await_handle(handle, self.patience / 2) {
+            true => Ok(()),
+            false => Err(libc::ETIMEDOUT),
+        }
+    }
+
+    /// The pages of an area of a process.
+    fn range(&self, process: usize, pages: Pages) -> Result<Range, Errno> {
+        let start = self.board.area(process, pages.area).ok_or(libc::ENXIO)?;
+        Range::new(start + u64::from(pages.first) * PAGE, u64::from(pages.count))
+    }
+
+    /// The address of a word of a process.
+    pub(super) fn address(&self, process: usize, spot: Spot) -> Result<u64, Errno> {
+        let start = self.board.area(process, spot.of).ok_or(libc::ENXIO)?;
+        Ok(start + u64::from(spot.page) * PAGE + u64::from(spot.word) * 8)
+    }
+
+    /// The address that a word behind a pin had in the process that pinned it.
+    pub(super) fn pinned(&self, spot: Spot) -> Option<u64> {
+        let handle = self.plan.handles.get(spot.of)?;
+        let takes = self.plan.steps().filter_map(|step| match step.act {
+            Act::Pin(take, _) | Act::Get(take) if take.handle == spot.of => Some(take),
+            _ => None,
+        });
+        let pages = takes.map(|take| take.pages).next()?;
+        let start = self.board.area(handle.process, pages.area)?;
+        let page = u64::from(pages.first) + u64::from(spot.page);
+        Some(start + page * PAGE + u64::from(spot.word) * 8)
+    }
+
+    /// Loads a word through a handle.
+    pub(super) fn device_load(&self, spot: Spot) -> Result<u64, Errno> {
+        if self.board.hold(spot.of) != Hold::Held {
+            return Err(libc::EBADF);
+        }
+        let address = self.pinned(spot).ok_or(libc::EBADF)?;
+        self.board.alone_with(spot.of, || match &self.devices[spot.of] {
+            Device::Ring(ring) => ring.load(address),
+            Device::Pipe(pipe) => pipe.load(spot.page, spot.word),
+        })
+    }
+
+    /// Takes references for a handle.
+    fn take(&self, process: usize, take: Take) -> Result<Did, Errno> {
+        let range = self.range(process, take.pages)?;
+        let page = |at: u32| range.start() + u64::from(at) * PAGE;
+        let mut before = [0; STAGE_PAGES as usize];
+        for (at, frame) in (0..take.pages.count).zip(&mut before) {
+            *frame = frame_of(page(at));
+        }
+        let taken = match &self.devices[take.handle] {
+            Device::Ring(ring) => ring.pin(range, take.times),
+            Device::Pipe(pipe) => {
+                // What is going to be written is made writable first, as a `get` for writing does.
+                let refused = take.access == Access::Write
+                    && !(0..take.pages.count).all(|at| sys::touch(page(at)));
+                match refused {
+                    true => Err(libc::EFAULT),
+                    false => pipe.take(range, take.times, u64::from(take.pages.count) * PAGE),
+                }
+            }
+        };
+        match taken {
+            Ok(()) => {}
+            Err(libc::EFAULT) => return Ok(Did::Failed(Failure::NoAccess)),
+            Err(number) => return Err(number),
+        }
+        for (at, before) in (0..take.pages.count).zip(before) {
+            let after = frame_of(page(at));
+            // While others run, only what did not change is known to be what was taken.
+            let known = after == before || !self.board.is_free();
+            self.board.set_frame(take.handle, at as usize, if known { after } else { 0 });
+        }
+        self.board.set_held(take.handle);
+        Ok(Did::Worked(0))
+    }
+
+    /// Drops what a handle holds.
+    pub(super) fn let_go(&self, handle: usize) -> Result<(), Errno> {
+        self.board.alone_with(handle, || match &self.devices[handle] {
+            Device::Ring(ring) => ring.unpin(),
+            Device::Pipe(pipe) => {
+                pipe.give_back();
+                Ok(())
+            }
+        })
+    }
+}
+
+/// The pages from an address on.
+fn place(start: Option<u64>, pages: u32) -> Result<Range, Errno> {
+    let range = Range::new(start.ok_or(libc::EINVAL)?, u64::from(pages))?;
+    // The first page is not for use.
+    if range.start() == STAGE { Err(libc::EINVAL) } else { Ok(range) }
+}
+
+/// Maps as high as there is room, as the machine of the language does.
+fn map_anywhere(pages: u32, map: impl Fn(Range) -> Result<(), Errno>) -> Result<Range, Errno> {
+    for first in (1..STAGE_PAGES).rev() {
+        let Ok(range) = Range::new(STAGE + first * PAGE, u64::from(pages)) else { continue };
+        match map(range) {
+            Ok(()) => return Ok(range),
+            Err(libc::EEXIST) => {}
+            Err(number) => return Err(number),
+        }
+    }
+    Err(libc::ENOMEM)
+}
+
+/// What a call on a range did: a hole is told by its error.
+fn ranged(done: Result<(), Errno>) -> Did {
+    match done {
+        Ok(()) => Did::Worked(0),
+        Err(libc::ENOMEM) => Did::Failed(Failure::NotMapped),
+        Err(libc::EINVAL) => Did::Failed(Failure::Invalid),
+        Err(number) => Did::Error(number),
+    }
+}
+
+/// The frame of a page of this process; 0 if there is none or it cannot be seen.
+fn frame_of(address: u64) -> u64 {
+    sys::own_page(address).map_or(0, |entry| Entry(entry).frame().unwrap_or(0))
+}
+
+/// An entry of `pagemap`.
+#[derive(Clone, Copy)]
+pub(super) struct Entry(pub(super) u64);
+
+impl Entry {
+    /// Whether a page is mapped there.
+    pub(super) fn is_present(self) -> bool {
+        self.0 >> 63 & 1 == 1
+    }
+
+    /// Whether a page is in swap, or on its way to another frame.
+    pub(super) fn is_away(self) -> bool {
+        self.0 >> 62 & 1 == 1
+    }
+
+    /// The frame, if the page is mapped and who asks may see it.
+    pub(super) fn frame(self) -> Option<u64> {
+        let frame = self.0 & ((1 << 55) - 1);
+        (self.is_present() && frame != 0).then_some(frame)
+    }
+}

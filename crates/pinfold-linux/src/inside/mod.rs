@@ -1,0 +1,15 @@
+//! The agent: the process that carries scenarios out on this kernel.
+//!
+//! It is a process of its own, with one thread, so that everything it forks is as it expects.
+
+mod act;
+mod board;
+mod guest;
+mod ring;
+mod scan;
+mod serve;
+mod stage;
+mod sys;
+
+pub use guest::serve_guest;
+pub use serve::serve;

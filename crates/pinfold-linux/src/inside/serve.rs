@@ -1,0 +1,121 @@
+//! The agent's requests and answers, and what it finds on its machine.
+
+use std::fs;
+use std::io::{self, BufRead, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::ring::Ring;
+use super::stage::Stage;
+use super::{act, scan, sys};
+
+use crate::job::{Ask, Features, PROTOCOL, Say};
+
+/// Answers the requests on `input` until it ends; see [`job`](crate::job). For a process that does
+/// nothing else: it takes its signals and children over. `scans` says why there are no scans of
+/// NUMA balancing, or that the settings are as [`Settings::change`](crate::Settings::change) makes
+/// them; `patience` is the longest that a step may take.
+///
+/// # Errors
+/// When input or output cannot be used.
+pub fn serve(
+    input: impl BufRead,
+    mut output: impl Write,
+    scans: Result<(), String>,
+    patience: Duration,
+) -> io::Result<()> {
+    sys::become_agent();
+    let mut say = |what: &Say| -> io::Result<()> {
+        let line = serde_json::to_string(what)?;
+        writeln!(output, "{line}")?;
+        output.flush()
+    };
+    let caught = sys::catch_faults();
+    let features = features(caught.err().map(|why| why.to_string()), scans);
+    say(&Say::Ready(features.clone()))?;
+    let mut stage: Option<Stage> = None;
+    for line in input.lines() {
+        let answer = match serde_json::from_str::<Ask>(&line?) {
+            Err(why) => Say::Trouble(format!("not understood: {why}")),
+            Ok(Ask::Plan(plan)) => {
+                let cpus = places(&plan.cpus);
+                match Stage::new(*plan, cpus, patience) {
+                    Ok(new) => {
+                        stage = Some(new);
+                        Say::Understood
+                    }
+                    Err(why) => Say::Trouble(why),
+                }
+            }
+            Ok(Ask::Counters) => Say::Counters(crate::kernel::counters()),
+            Ok(Ask::Trial(conduct)) => match &mut stage {
+                None => Say::Trouble("there is no plan yet".to_owned()),
+                Some(stage) => match stage.trial(&conduct) {
+                    Ok(seen) => Say::Seen(seen),
+                    Err(why) => Say::Trouble(why),
+                },
+            },
+        };
+        say(&answer)?;
+    }
+    Ok(())
+}
+
+/// What can be done here.
+fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
+    let no_pins = Ring::new().err().map(|why| format!("no io_uring: {why}"));
+    let counted = scans.and_then(|()| {
+        let told = |_| "the kernel does not count scans (/proc/PID/sched)".to_owned();
+        scan::passes().map(drop).map_err(told)
+    });
+    let (release, version) = crate::kernel::own();
+    let probe = sys::own_page(std::ptr::from_ref(&PROTOCOL).addr() as u64);
+    Features {
+        protocol: PROTOCOL,
+        unable,
+        release: crate::kernel::full(&release, &version),
+        version,
+        no_pins,
+        no_scans: counted.err(),
+        frames_visible: probe.is_ok_and(|entry| act::Entry(entry).frame().is_some()),
+        pipe_pages: pipe_pages(),
+        nodes: nodes().len() as u32,
+        cpus: sys::own_cpus().len(),
+    }
+}
+
+/// The most pages that a pipe may have, of those that are worth a question.
+fn pipe_pages() -> usize {
+    let allowed =
+        |pages: &usize| sys::pipe().is_ok_and(|pipe| sys::widen(pipe.1.as_fd(), *pages).is_ok());
+    [16_384, 4_096, 1_024, 256, 16].into_iter().find(allowed).unwrap_or(0)
+}
+
+/// The memory nodes that have CPUs, each with its CPUs.
+fn nodes() -> Vec<Vec<usize>> {
+    let own = sys::own_cpus();
+    let listed = (0..64).filter_map(|node| {
+        let path = format!("/sys/devices/system/node/node{node}/cpulist");
+        Some(crate::kernel::listed(fs::read_to_string(path).ok()?.trim()))
+    });
+    let mut nodes: Vec<Vec<usize>> =
+        listed.map(|cpus| cpus.into_iter().filter(|cpu| own.contains(cpu)).collect()).collect();
+    if nodes.is_empty() {
+        nodes.push(own);
+    }
+    nodes
+}
+
+/// A CPU of this machine for each of the scenario's, given by its node: different ones as long as
+/// there are.
+fn places(wanted: &[u32]) -> Vec<usize> {
+    let nodes = nodes();
+    let mut taken = vec![0; nodes.len()];
+    let place = |node: &u32| {
+        let node = (*node as usize).min(nodes.len() - 1);
+        let cpus = if nodes[node].is_empty() { &nodes[0] } else { &nodes[node] };
+        taken[node] += 1;
+        cpus.get((taken[node] - 1) % cpus.len().max(1)).copied().unwrap_or(0)
+    };
+    wanted.iter().map(place).collect()
+}

@@ -1,0 +1,528 @@
+//! The system calls: the only unsafe code of this crate.
+//!
+//! INV-SYS-1: memory is mapped, unmapped, protected, read and written only inside the *stage*, a
+//! range of addresses in which nothing of this program lives. Every function checks that, so none
+//! of them can harm the program that calls it.
+//! INV-SYS-2: nothing here allocates or takes a lock: a child that was forked while other threads
+//! ran may call all of it.
+#![allow(unsafe_code)]
+
+use std::arch::global_asm;
+use std::ffi::{c_int, c_long, c_void};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::sync::atomic::AtomicU64;
+
+use pinfold_lab::scenario::{Advice, Protection, Sharing};
+
+pub(super) mod guest;
+pub(super) mod ring;
+
+/// The size of a page.
+pub(super) const PAGE: u64 = 4096;
+/// Where the stage starts: far from what a loader, a heap or a kernel's choice of place uses.
+pub(super) const STAGE: u64 = 0x1000_0000_0000;
+/// How many pages it has, as the machine of the language.
+pub(super) const STAGE_PAGES: u64 = 16;
+
+/// The number of an error.
+pub(super) type Errno = i32;
+
+/// A range of whole pages of the stage: INV-SYS-1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    start: u64,
+    pages: u64,
+}
+
+impl Range {
+    /// A range of the stage.
+    ///
+    /// # Errors
+    /// `EINVAL` when it is empty, does not lie in the stage, or starts inside a page.
+    pub(super) fn new(start: u64, pages: u64) -> Result<Self, Errno> {
+        let end = pages.checked_mul(PAGE).and_then(|length| start.checked_add(length));
+        let inside = start >= STAGE && end.is_some_and(|end| end <= STAGE + STAGE_PAGES * PAGE);
+        match inside && pages > 0 && start.is_multiple_of(PAGE) {
+            true => Ok(Self { start, pages }),
+            false => Err(libc::EINVAL),
+        }
+    }
+
+    /// Its first address.
+    pub(super) fn start(self) -> u64 {
+        self.start
+    }
+
+    /// Its length in bytes.
+    fn bytes(self) -> usize {
+        (self.pages * PAGE) as usize
+    }
+
+    fn pointer(self) -> *mut c_void {
+        ptr::without_provenance_mut(self.start as usize)
+    }
+}
+
+/// The number of the last error of this thread.
+fn errno() -> Errno {
+    io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// What a call returned, which is negative for an error.
+fn checked(result: impl Into<c_long>) -> Result<c_long, Errno> {
+    let result = result.into();
+    if result < 0 { Err(errno()) } else { Ok(result) }
+}
+
+fn rights(protection: Protection) -> c_int {
+    match protection {
+        Protection::None => libc::PROT_NONE,
+        Protection::ReadOnly => libc::PROT_READ,
+        Protection::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
+        Protection::ReadExecute => libc::PROT_READ | libc::PROT_EXEC,
+        Protection::ReadWriteExecute => libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC,
+    }
+}
+
+/// Maps fresh memory there; `EEXIST` when something is mapped there already.
+pub(super) fn map(range: Range, protection: Protection, sharing: Sharing) -> Result<(), Errno> {
+    let kind = match sharing {
+        Sharing::Private => libc::MAP_PRIVATE,
+        // Files are not made here: `fit` says so before.
+        Sharing::Shared | Sharing::File => libc::MAP_SHARED,
+    };
+    let flags = kind | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: INV-SYS-1; and the flag refuses to replace anything.
+    let at =
+        unsafe { libc::mmap(range.pointer(), range.bytes(), rights(protection), flags, -1, 0) };
+    if at == libc::MAP_FAILED { Err(errno()) } else { Ok(()) }
+}
+
+/// Removes what is mapped there.
+pub(super) fn unmap(range: Range) -> Result<(), Errno> {
+    // SAFETY: INV-SYS-1.
+    checked(unsafe { libc::munmap(range.pointer(), range.bytes()) }).map(drop)
+}
+
+/// Moves what is mapped in one range to another of the same size, in place of what is there.
+pub(super) fn remap(from: Range, to: Range) -> Result<(), Errno> {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    // SAFETY: INV-SYS-1, of both ranges.
+    let at = unsafe { libc::mremap(from.pointer(), from.bytes(), to.bytes(), flags, to.pointer()) };
+    if at == libc::MAP_FAILED { Err(errno()) } else { Ok(()) }
+}
+
+/// Changes what this process may do there.
+pub(super) fn protect(range: Range, protection: Protection) -> Result<(), Errno> {
+    // SAFETY: INV-SYS-1.
+    checked(unsafe { libc::mprotect(range.pointer(), range.bytes(), rights(protection)) }).map(drop)
+}
+
+/// Gives advice.
+pub(super) fn advise(range: Range, advice: Advice) -> Result<(), Errno> {
+    let advice = match advice {
+        Advice::DontNeed => libc::MADV_DONTNEED,
+        Advice::DontFork => libc::MADV_DONTFORK,
+        Advice::DoFork => libc::MADV_DOFORK,
+        Advice::WipeOnFork => libc::MADV_WIPEONFORK,
+        Advice::KeepOnFork => libc::MADV_KEEPONFORK,
+    };
+    // SAFETY: INV-SYS-1.
+    checked(unsafe { libc::madvise(range.pointer(), range.bytes(), advice) }).map(drop)
+}
+
+/// Moves the pages to a node, those of other processes' too where that is allowed.
+pub(super) fn migrate(range: Range, node: u32) -> Result<(), Errno> {
+    let pages: [u64; STAGE_PAGES as usize] =
+        std::array::from_fn(|at| range.start + at as u64 * PAGE);
+    match move_pages(&pages[..range.pages as usize], node, MOVE_ALL) {
+        Err(libc::EPERM) => move_pages(&pages[..range.pages as usize], node, MOVE),
+        other => other,
+    }
+}
+
+/// Moves pages that only this process maps (`MPOL_MF_MOVE`).
+const MOVE: c_int = 2;
+/// Moves pages whoever maps them (`MPOL_MF_MOVE_ALL`).
+const MOVE_ALL: c_int = 4;
+
+fn move_pages(pages: &[u64], node: u32, flags: c_int) -> Result<(), Errno> {
+    let nodes = [node as c_int; STAGE_PAGES as usize];
+    let mut status = [0 as c_int; STAGE_PAGES as usize];
+    let count = pages.len().min(nodes.len());
+    // SAFETY: the three arrays have `count` elements, and moving a page changes no contents.
+    let moved = unsafe {
+        libc::syscall(
+            libc::SYS_move_pages,
+            0,
+            count,
+            pages.as_ptr(),
+            nodes.as_ptr(),
+            status.as_mut_ptr(),
+            flags,
+        )
+    };
+    checked(moved).map(drop)
+}
+
+/// Has every CPU give back the pages that it keeps in batches: moving a page begins with that.
+/// Nothing happens where the kernel moves no pages.
+pub(super) fn drain() {
+    let own = AtomicU64::new(0);
+    let _ = move_pages(&[ptr::from_ref(&own).addr() as u64], 0, MOVE);
+}
+
+global_asm!(
+    ".globl pinfold_load, pinfold_load_at, pinfold_store, pinfold_store_at",
+    ".globl pinfold_touch, pinfold_touch_at, pinfold_refused",
+    // Load the word at rdi into the place at rsi; 0 if that was done.
+    "pinfold_load:",
+    "pinfold_load_at: mov rax, [rdi]",
+    "mov [rsi], rax",
+    "xor eax, eax",
+    "ret",
+    // Store rsi at rdi; 0 if that was done.
+    "pinfold_store:",
+    "pinfold_store_at: mov [rdi], rsi",
+    "xor eax, eax",
+    "ret",
+    // Add nothing to the word at rdi, which writes and changes nothing; 0 if that was done.
+    "pinfold_touch:",
+    "pinfold_touch_at: lock add qword ptr [rdi], 0",
+    "xor eax, eax",
+    "ret",
+    // Where the signal handler leads when one of them was refused.
+    "pinfold_refused: mov eax, 1",
+    "ret",
+);
+
+unsafe extern "C" {
+    fn pinfold_load(from: u64, into: *mut u64) -> c_int;
+    fn pinfold_store(to: u64, word: u64) -> c_int;
+    fn pinfold_touch(at: u64) -> c_int;
+    fn pinfold_load_at();
+    fn pinfold_store_at();
+    fn pinfold_touch_at();
+    fn pinfold_refused();
+}
+
+/// Leads an access of the stage that the kernel refused on to its end; lets any other die.
+extern "C" fn refused(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
+    let accesses = [pinfold_load_at, pinfold_store_at, pinfold_touch_at];
+    // SAFETY: the kernel passes the context of the thread that it interrupted.
+    let at = unsafe {
+        &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RIP as usize]
+    };
+    match accesses.iter().any(|access| *access as usize == *at as usize) {
+        true => *at = pinfold_refused as *const () as i64,
+        // SAFETY: back to what happens without a handler: the access is repeated and kills.
+        false => unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+        },
+    }
+}
+
+/// From now on an access of the stage that is refused is an answer.
+pub(super) fn catch_faults() -> io::Result<()> {
+    // SAFETY: all zeroes are a valid value.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = refused;
+    action.sa_sigaction = handler as usize;
+    action.sa_flags = libc::SA_SIGINFO;
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: the handler changes only where the interrupted thread goes on.
+        let set = unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+        checked(set).map_err(io::Error::from_raw_os_error)?;
+    }
+    Ok(())
+}
+
+fn word_at(address: u64) -> Option<u64> {
+    let page = Range::new(address - address % PAGE, 1).ok()?;
+    (page.start() <= address && address.is_multiple_of(8)).then_some(address)
+}
+
+/// A load; none if it was refused.
+pub(super) fn load(address: u64) -> Option<u64> {
+    let (address, mut found) = (word_at(address)?, 0);
+    // SAFETY: INV-SYS-1; a load that is refused comes back by way of `refused`.
+    (unsafe { pinfold_load(address, &raw mut found) } == 0).then_some(found)
+}
+
+/// A store; `false` if it was refused.
+pub(super) fn store(address: u64, word: u64) -> bool {
+    // SAFETY: as for `load`.
+    word_at(address).is_some_and(|address| unsafe { pinfold_store(address, word) } == 0)
+}
+
+/// A store that changes nothing; `false` if it was refused.
+pub(super) fn touch(address: u64) -> bool {
+    // SAFETY: as for `load`.
+    word_at(address).is_some_and(|address| unsafe { pinfold_touch(address) } == 0)
+}
+
+/// Zeroed cells that this process and those it forks share. They are never unmapped.
+pub(super) fn shared_cells(count: usize) -> io::Result<&'static [AtomicU64]> {
+    let bytes = count.max(1) * size_of::<AtomicU64>();
+    let rights = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    // SAFETY: a fresh mapping where the kernel likes, which stays for ever; zeroes are valid.
+    unsafe {
+        let at = libc::mmap(ptr::null_mut(), bytes, rights, flags, -1, 0);
+        if at == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(std::slice::from_raw_parts(at.cast::<AtomicU64>(), count))
+    }
+}
+
+/// The most vectors of one call.
+const MOST_VECTORS: usize = 1024;
+
+/// Puts references to the pages of the range into a pipe, `times` times each, without copying.
+/// Returns how many bytes the pipe took.
+pub(super) fn splice_pages(
+    pipe: BorrowedFd<'_>,
+    range: Range,
+    times: usize,
+) -> Result<usize, Errno> {
+    let buffer = libc::iovec { iov_base: range.pointer(), iov_len: range.bytes() };
+    let buffers = [buffer; MOST_VECTORS];
+    let (mut left, mut taken) = (times, 0);
+    while left > 0 {
+        let count = left.min(MOST_VECTORS);
+        let flags = libc::SPLICE_F_NONBLOCK;
+        // SAFETY: INV-SYS-1; the kernel only reads the pages.
+        let got = unsafe { libc::vmsplice(pipe.as_raw_fd(), buffers.as_ptr(), count, flags) };
+        let got = match checked(got as c_long) {
+            Err(why) if taken == 0 => return Err(why),
+            Err(_) => return Ok(taken),
+            Ok(got) => got as usize,
+        };
+        taken += got;
+        if got < count * range.bytes() {
+            return Ok(taken);
+        }
+        left -= count;
+    }
+    Ok(taken)
+}
+
+/// Copies the head of one pipe to another, of which the first keeps all.
+pub(super) fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, bytes: usize) -> Result<usize, Errno> {
+    let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
+    // SAFETY: concerns the two pipes only.
+    let got = unsafe { libc::tee(from, to, bytes, libc::SPLICE_F_NONBLOCK) };
+    checked(got as c_long).map(|got| got as usize)
+}
+
+/// A pipe whose ends do not wait: what is read, and what is written.
+pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    // SAFETY: two new descriptors, which nobody else knows.
+    unsafe {
+        let made = libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK);
+        checked(made).map_err(io::Error::from_raw_os_error)?;
+        Ok((OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
+    }
+}
+
+/// Gives a pipe room for so many pages.
+pub(super) fn widen(pipe: BorrowedFd<'_>, pages: usize) -> Result<(), Errno> {
+    let bytes = c_int::try_from(pages * PAGE as usize).map_err(|_| libc::EINVAL)?;
+    // SAFETY: concerns the pipe only.
+    checked(unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) }).map(drop)
+}
+
+/// A file that is only in memory.
+pub(super) fn memory_file() -> io::Result<OwnedFd> {
+    // SAFETY: a new descriptor, which nobody else knows.
+    unsafe {
+        let made = libc::memfd_create(c"pinfold".as_ptr(), libc::MFD_CLOEXEC);
+        checked(made).map_err(io::Error::from_raw_os_error)?;
+        Ok(OwnedFd::from_raw_fd(made))
+    }
+}
+
+/// Reads what is there, up to the length of `into`.
+pub(super) fn read(file: BorrowedFd<'_>, into: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: the buffer is exclusively ours and as long as we say.
+    let got = unsafe { libc::read(file.as_raw_fd(), into.as_mut_ptr().cast(), into.len()) };
+    checked(got as c_long).map(|got| got as usize)
+}
+
+/// Reads a number at a place of a file.
+pub(super) fn read_at(file: BorrowedFd<'_>, offset: u64) -> Result<u64, Errno> {
+    let mut bytes = [0; 8];
+    let at = libc::off_t::try_from(offset).map_err(|_| libc::EINVAL)?;
+    // SAFETY: the buffer has eight bytes.
+    let got = unsafe { libc::pread(file.as_raw_fd(), bytes.as_mut_ptr().cast(), 8, at) };
+    match checked(got as c_long)? {
+        8 => Ok(u64::from_ne_bytes(bytes)),
+        _ => Err(libc::EIO),
+    }
+}
+
+/// Writes a number at the start of a file.
+pub(super) fn write_at_start(file: BorrowedFd<'_>, word: u64) -> Result<(), Errno> {
+    let bytes = word.to_ne_bytes();
+    // SAFETY: the buffer has eight bytes.
+    let put = unsafe { libc::pwrite(file.as_raw_fd(), bytes.as_ptr().cast(), 8, 0) };
+    checked(put as c_long).map(drop)
+}
+
+/// What the kernel tells about an own page: see `pagemap` in its documentation.
+pub(super) fn own_page(address: u64) -> Result<u64, Errno> {
+    // SAFETY: opens a file, and closes it when it is dropped.
+    let map = unsafe {
+        let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+        let opened = libc::open(c"/proc/self/pagemap".as_ptr(), flags);
+        checked(opened)?;
+        OwnedFd::from_raw_fd(opened)
+    };
+    read_at(std::os::fd::AsFd::as_fd(&map), address / PAGE * 8)
+}
+
+/// Waits until the low half of a cell is no longer `seen`, at most so many milliseconds.
+pub(super) fn wait(cell: &AtomicU64, seen: u64, milliseconds: u32) {
+    let time = libc::timespec {
+        tv_sec: libc::time_t::from(milliseconds / 1000),
+        tv_nsec: c_long::from(milliseconds % 1000) * 1_000_000,
+    };
+    // SAFETY: the cell is the kernel's to compare only; x86-64 has the low half first.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            ptr::from_ref(cell),
+            libc::FUTEX_WAIT,
+            seen as u32,
+            &raw const time,
+        );
+    }
+}
+
+/// Wakes all that wait for a cell.
+pub(super) fn wake(cell: &AtomicU64) {
+    // SAFETY: the address is only compared.
+    unsafe {
+        libc::syscall(libc::SYS_futex, ptr::from_ref(cell), libc::FUTEX_WAKE, c_int::MAX);
+    }
+}
+
+/// On which side of a fork we are.
+pub(super) enum Forked {
+    /// The parent, with the child's number.
+    Parent(i32),
+    /// The child.
+    Child,
+}
+
+/// Makes a child with a copy of this thread alone.
+pub(super) fn fork() -> Result<Forked, Errno> {
+    // SAFETY: the child goes on in code that needs no other thread (INV-SYS-2), and starts threads
+    // of its own, for which glibc keeps its heap usable in a child. It ends by `exit_now`.
+    match checked(unsafe { libc::fork() })? {
+        0 => Ok(Forked::Child),
+        child => Ok(Forked::Parent(child as i32)),
+    }
+}
+
+/// Ends this process with all its threads, at once.
+pub(super) fn exit_now() -> ! {
+    // SAFETY: runs nothing of this program any more.
+    unsafe { libc::_exit(0) }
+}
+
+/// What a process of a trial begins with: it ends when the agent ends if it is the agent's own
+/// child, and in any case after so many seconds.
+pub(super) fn die_in_time(seconds: u32, agent: Option<i32>) {
+    // SAFETY: concerns this process only.
+    unsafe {
+        libc::alarm(seconds);
+        if let Some(agent) = agent {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
+            if libc::getppid() != agent {
+                libc::_exit(0);
+            }
+            libc::setpgid(0, 0);
+        }
+    }
+}
+
+/// What the agent begins with: children are reaped by the kernel, orphans become its own, no huge
+/// pages, and no core files.
+pub(super) fn become_agent() {
+    const YES: libc::c_ulong = 1;
+    const NO: libc::c_ulong = 0;
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: concerns this process and its children only.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+        libc::prctl(libc::PR_SET_CHILD_SUBREAPER, YES, NO, NO, NO);
+        libc::prctl(libc::PR_SET_THP_DISABLE, YES, NO, NO, NO);
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+    }
+}
+
+/// The number of this process.
+pub(super) fn own_id() -> i32 {
+    // SAFETY: cannot fail.
+    unsafe { libc::getpid() }
+}
+
+/// Whether there is a process of this number.
+pub(super) fn is_alive(process: i32) -> bool {
+    // SAFETY: sends nothing.
+    unsafe { libc::kill(process, 0) == 0 }
+}
+
+/// Kills the process group that a trial's first process leads.
+pub(super) fn kill_group(leader: i32) {
+    if leader > 1 {
+        // SAFETY: the group is one that the agent's own child made for itself.
+        unsafe {
+            libc::kill(-leader, libc::SIGKILL);
+        }
+    }
+}
+
+/// A descriptor that becomes readable when the process ends.
+pub(super) fn watch(process: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: a new descriptor, which nobody else knows.
+    unsafe {
+        let made = checked(libc::syscall(libc::SYS_pidfd_open, process, 0))?;
+        Ok(OwnedFd::from_raw_fd(made as c_int))
+    }
+}
+
+/// Whether the watched process ends within so many milliseconds.
+pub(super) fn ends_within(process: BorrowedFd<'_>, milliseconds: i32) -> bool {
+    let mut asked = libc::pollfd { fd: process.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one structure.
+    unsafe { libc::poll(&raw mut asked, 1, milliseconds) == 1 }
+}
+
+/// Keeps this thread on a CPU; nothing happens where that is not allowed.
+pub(super) fn stay_on(cpu: usize) {
+    // SAFETY: concerns this thread only; all zeroes are a valid set.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu % libc::CPU_SETSIZE as usize, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set);
+    }
+}
+
+/// The CPUs that this thread may use.
+pub(super) fn own_cpus() -> Vec<usize> {
+    // SAFETY: fills the set in.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set);
+        set
+    };
+    // SAFETY: the numbers are those that the set has.
+    let has = |cpu: &usize| unsafe { libc::CPU_ISSET(*cpu, &set) };
+    (0..libc::CPU_SETSIZE as usize).filter(has).collect()
+}

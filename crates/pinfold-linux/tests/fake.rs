@@ -1,0 +1,243 @@
+//! The controller against an agent that only pretends: what it makes of observations, whatever the
+//! machine.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+
+use pinfold_lab::resolved::Resolved;
+use pinfold_lab::scenario::parse;
+use pinfold_lab::{CheckOptions, Config, Ends, Model, Prepared};
+use pinfold_linux::job::{Ask, Failed, Features, Found, Observation, PROTOCOL, Say};
+use pinfold_linux::{
+    Agent, AgentError, Kernel, KernelReport, Options, Question, Verdict, compare, observe, orders,
+};
+
+/// Answers trials with what it is told to, and at last with the last of it.
+struct Fake {
+    features: Features,
+    trials: VecDeque<Result<Say, AgentError>>,
+}
+
+impl Fake {
+    fn new(trials: Vec<Say>) -> Self {
+        let features = Features {
+            protocol: PROTOCOL,
+            no_scans: Some("none here".to_owned()),
+            frames_visible: true,
+            pipe_pages: 16,
+            nodes: 1,
+            cpus: 2,
+            ..Features::default()
+        };
+        Self { features, trials: trials.into_iter().map(Ok).collect() }
+    }
+}
+
+impl Agent for Fake {
+    fn features(&self) -> &Features {
+        &self.features
+    }
+
+    fn ask(&mut self, ask: &Ask) -> Result<Say, AgentError> {
+        match (ask, self.trials.len()) {
+            (Ask::Plan(_), _) => Ok(Say::Understood),
+            (Ask::Counters, _) => Ok(Say::Counters(BTreeMap::new())),
+            (Ask::Trial(_), 1) => self.trials[0].clone(),
+            (Ask::Trial(_), _) => self.trials.pop_front().expect("a trial that was foreseen"),
+        }
+    }
+}
+
+/// Two writers: either may be last.
+const RACE: &str = "scenario race\nsetup\n  process P\n  P: map A 1 private rw\n\
+                    lane one: P\n  write A \"1\"\nlane two: P\n  write A \"2\"\n\
+                    always\n  P:A never sees \"0\"\n\
+                    outcome one when P:A sees \"1\"\noutcome two when P:A sees \"2\"\n\
+                    outcome other otherwise\n";
+
+fn found(is: Option<bool>) -> Found {
+    Found { made: true, is, what: "something".to_owned() }
+}
+
+/// What was found for: sees "0", sees "1", sees "2".
+fn seen(facts: [Option<bool>; 3]) -> Say {
+    let facts = facts.into_iter().map(found).collect();
+    Say::Seen(Observation { failed: Vec::new(), facts })
+}
+
+const ONE: [Option<bool>; 3] = [Some(false), Some(true), Some(false)];
+const TWO: [Option<bool>; 3] = [Some(false), Some(false), Some(true)];
+
+fn searched(text: &str) -> (Resolved, Ends) {
+    let scenario = parse(text).expect("a scenario");
+    let plan = Resolved::of(&scenario).expect("names that mean something");
+    let rules = pinfold::Rules::parse("latest").expect("rules");
+    let prepared = Prepared::new(&scenario, "fake.pf", &rules).expect("a scenario that fits");
+    let config = Config { model: Model::Tso, ..Config::default() };
+    (plan, prepared.ends(&CheckOptions::of(config)))
+}
+
+fn compared(text: &str, agent: &mut Fake) -> KernelReport {
+    let (plan, ends) = searched(text);
+    let kernel = Kernel {
+        release: "0.0".to_owned(),
+        rules: "latest".to_owned(),
+        chosen: "for a test".to_owned(),
+    };
+    let repeated = || ends.clone();
+    let question = Question {
+        plan: &plan,
+        path: "fake.pf",
+        ends: &ends,
+        repeated: &repeated,
+        kernel: &kernel,
+    };
+    compare(&question, &Options { free: 4, ..Options::default() }, agent)
+}
+
+#[test]
+fn all_that_is_allowed_and_nothing_else_agrees() {
+    let report = compared(RACE, &mut Fake::new(vec![seen(ONE), seen(TWO)]));
+    assert_eq!(report.verdict, Verdict::Agree);
+    assert_eq!(report.rows.len(), 2);
+    assert_eq!(report.trials(), 2 * 3 + 4);
+    let counted: u64 = report.rows.iter().flat_map(|row| &row.seen).sum();
+    assert_eq!(counted, report.trials());
+}
+
+#[test]
+fn less_than_what_is_allowed_is_within() {
+    assert_eq!(compared(RACE, &mut Fake::new(vec![seen(ONE)])).verdict, Verdict::Within);
+}
+
+#[test]
+fn what_the_model_forbids_is_beyond_and_kept_with_its_order() {
+    let forbidden = seen([Some(true), Some(false), Some(false)]);
+    let report = compared(RACE, &mut Fake::new(vec![seen(ONE), forbidden, seen(TWO)]));
+    assert_eq!(report.verdict, Verdict::Beyond);
+    assert_eq!(report.verdict.exit_code(), 1);
+    let beyond = report.beyond.expect("the trial");
+    assert_eq!(beyond.outcome.label.as_deref(), Some("other"));
+    assert_eq!(beyond.outcome.broken, [Some(true)]);
+    assert_eq!(beyond.plan.scenario, "race");
+}
+
+#[test]
+fn what_is_unknown_is_never_otherwise() {
+    let unknown = seen([Some(false), None, Some(false)]);
+    let report = compared(RACE, &mut Fake::new(vec![unknown, seen(ONE)]));
+    assert_eq!(report.verdict, Verdict::Within);
+    assert!(report.rows.iter().any(|row| row.outcome.contains("unknown") && row.model.is_none()));
+    let nothing = compared(RACE, &mut Fake::new(vec![seen([None; 3])]));
+    assert_eq!(nothing.verdict, Verdict::Skip);
+}
+
+#[test]
+fn a_step_that_fails_is_compared_as_well() {
+    let failed = Failed { step: "write A \"1\"".to_owned(), what: "it failed".to_owned() };
+    let failed = Say::Seen(Observation { failed: vec![failed], facts: Vec::new() });
+    assert_eq!(compared(RACE, &mut Fake::new(vec![failed])).verdict, Verdict::Beyond);
+}
+
+#[test]
+fn an_agent_without_an_answer_is_an_error() {
+    let trouble = Say::Trouble("a step hangs".to_owned());
+    let report = compared(RACE, &mut Fake::new(vec![seen(ONE), trouble]));
+    assert_eq!(report.verdict, Verdict::Error);
+    assert!(report.missing[0].why.contains("a step hangs"), "{:?}", report.missing);
+    let mut dead = Fake::new(vec![seen(ONE)]);
+    dead.trials = VecDeque::from([Err(AgentError::Hangs(45))]);
+    assert_eq!(compared(RACE, &mut dead).verdict, Verdict::Error);
+    let short = Say::Seen(Observation::default());
+    assert_eq!(compared(RACE, &mut Fake::new(vec![short])).verdict, Verdict::Error);
+}
+
+#[test]
+fn what_is_forbidden_is_told_before_what_went_wrong() {
+    let forbidden = seen([Some(true), Some(false), Some(false)]);
+    let trouble = Say::Trouble("a step hangs".to_owned());
+    let report = compared(RACE, &mut Fake::new(vec![forbidden, trouble]));
+    assert_eq!(report.verdict, Verdict::Beyond);
+}
+
+#[test]
+fn what_cannot_be_carried_out_is_skipped_with_its_step() {
+    let text = "scenario s\nsetup\n  process P\n  P: map A 1 private rw\n\
+                lane l: P\n  pin A read longterm as h0\n  numa-scan\noutcome o otherwise\n";
+    let report = compared(text, &mut Fake::new(vec![seen(ONE)]));
+    assert_eq!(report.verdict, Verdict::Skip);
+    let steps: Vec<&str> = report.missing.iter().map(|missing| &*missing.step).collect();
+    assert_eq!(steps, ["pin A read longterm as h0", "numa-scan"]);
+    assert_eq!(report.trials(), 0);
+}
+
+#[test]
+fn orders_keep_to_forks_handles_signals_and_lanes_that_follow() {
+    let text = "scenario s\nsetup\n  process P\n  P: map A 1 private rw\n\
+                lane a: P\n  fork C\n  signal go\nlane b: C\n  await go\n  write A \"b\"\n\
+                lane c: P after a\n  write A \"c\"\noutcome o otherwise\n";
+    let plan = Resolved::of(&parse(text).expect("a scenario")).expect("a plan");
+    let all = orders(&plan, 100, 0);
+    assert_eq!(all.orders, [[0, 0, 1, 1, 2], [0, 0, 1, 2, 1], [0, 0, 2, 1, 1]]);
+    assert!(!all.sampled);
+    let some = orders(&plan, 2, 7);
+    assert_eq!((some.orders.len(), some.sampled), (2, true));
+    assert!(some.orders.iter().all(|order| all.orders.contains(order)));
+}
+
+/// A lane that moves beside one that writes.
+const MOVES: &str = "scenario moves\nmachine\n  nodes 2\nsetup\n  process P\n  \
+                     P: map A 1 private rw\nlane mover: P\n  migrate A to node 1\nlane two: P\n  \
+                     write A \"1\"\noutcome one when P:A sees \"1\"\noutcome other otherwise\n";
+
+/// What comes of `MOVES` when only trials that repeat the move show the other outcome, and the
+/// model of repeated lanes allows what `repeated` says. Also how often that model was asked.
+fn amplified(repeated: &Ends) -> (KernelReport, u32) {
+    let (plan, ends) = searched(MOVES);
+    let kernel =
+        Kernel { release: "0.0".to_owned(), rules: "latest".to_owned(), chosen: String::new() };
+    let asked = Cell::new(0);
+    let more = || {
+        asked.set(asked.get() + 1);
+        repeated.clone()
+    };
+    let question =
+        Question { plan: &plan, path: "fake.pf", ends: &ends, repeated: &more, kernel: &kernel };
+    let one = || seen_of(Some(true));
+    let mut trials = vec![one(); 2 * 3 + 4];
+    trials.push(seen_of(Some(false)));
+    let mut agent = Fake::new(trials);
+    agent.features.nodes = 2;
+    let options = Options { free: 4, amplified: 3, ..Options::default() };
+    (compare(&question, &options, &mut agent), asked.get())
+}
+
+fn seen_of(fact: Option<bool>) -> Say {
+    Say::Seen(Observation { failed: Vec::new(), facts: vec![found(fact)] })
+}
+
+#[test]
+fn what_only_repeated_lanes_show_is_compared_with_a_model_that_repeats_them() {
+    let (_, ends) = searched(MOVES);
+    let (report, asked) = amplified(&ends);
+    assert_eq!((report.verdict, asked), (Verdict::Beyond, 1));
+    assert_eq!(report.layers.iter().map(|layer| layer.trials).collect::<Vec<_>>(), [6, 4, 3]);
+    let mut more = ends.clone();
+    let other = pinfold_lab::Ended { outcome: "other".to_owned(), ..Default::default() };
+    more.met.insert(other, pinfold_lab::Met { executions: 1, found: 0 });
+    let (report, asked) = amplified(&more);
+    assert_eq!((report.verdict, asked), (Verdict::Agree, 1));
+    assert!(report.rows.iter().any(|row| row.outcome == "other (of repeated lanes)"));
+    // A model that did not finish forbids nothing.
+    let cut = Ends { incomplete: Some("cut".to_owned()), ..ends };
+    assert_ne!(amplified(&cut).0.verdict, Verdict::Beyond);
+}
+
+#[test]
+fn one_trial_is_judged_by_itself() {
+    let (plan, ends) = searched(RACE);
+    let one = observe(&plan, &mut Fake::new(vec![seen(ONE)])).expect("an outcome");
+    assert!(ends.met.keys().any(|ended| one.agrees(ended)));
+    assert!(observe(&plan, &mut Fake::new(vec![seen([None; 3])])).is_err());
+    assert!(observe(&plan, &mut Fake::new(vec![Say::Trouble("no".to_owned())])).is_err());
+}
