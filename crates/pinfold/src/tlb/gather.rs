@@ -235,10 +235,10 @@ impl<'m, P: Platform> Gather<'m, P> {
     pub(crate) fn flush_and_free(&mut self) {
         self.flush();
         let mem = self.mem;
-        self.each_held(|held| {
-            held.unmap(mem);
-            mem.put(held.pfn(), 1);
-        });
+        if self.other == Removal::WhenFreed {
+            self.each_held(|held| held.unmap(mem));
+        }
+        self.each_held(|held| mem.put(held.pfn(), 1));
         self.bundled = 0;
         self.batch.clear();
         self.filled.clear();
@@ -247,7 +247,7 @@ impl<'m, P: Platform> Gather<'m, P> {
     /// Flushes and frees the rest; the tables once the walkers have left them.
     pub(crate) fn finish(mut self) {
         if self.tables.is_some() && self.life == Life::Used {
-            self.changed.pages = None;
+            self.changed = FlushBatch::NONE;
             self.mem.flush(self.space, FlushScope::All);
         }
         self.flush_and_free();
