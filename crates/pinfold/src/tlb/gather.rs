@@ -236,9 +236,13 @@ impl<'m, P: Platform> Gather<'m, P> {
         self.flush();
         let mem = self.mem;
         if self.other == Removal::WhenFreed {
-            self.each_held(|held| held.unmap(mem));
+            self.each_held(|held| {
+                held.unmap(mem);
+                mem.put(held.pfn(), 1);
+            });
+        } else {
+            self.each_held(|held| mem.put(held.pfn(), 1));
         }
-        self.each_held(|held| mem.put(held.pfn(), 1));
         self.bundled = 0;
         self.batch.clear();
         self.filled.clear();
