@@ -242,8 +242,8 @@ switches! {
         AtOnce = "at-once" [never],
     }
 
-    /// When a walk over all that map a page asks whether the page is mapped, which is its proof that
-    /// the anon_vma that the page names is still the page's (facts 6.5).
+    /// When a walk over all that map a page asks whether the page is mapped, which is its proof
+    /// that the anon_vma that the page names is still the page's (facts 6.5).
     rmap_check: RmapCheck = "rmap-check" {
         /// Each time after it has taken the anon_vma's lock or a reference on it. facts 6.5
         AfterLock = "after-lock" [always],

@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`,
 //! `fault`, `unmap`, `metadata`, `frame`, `family`. Each line names the goal it stands against. All
-//! figures are bookkeeping only: no exception entry, no real translation cache, no charging. A flush
-//! of all CPUs costs what `world.rs` states.
+//! figures are bookkeeping only: no exception entry, no real translation cache, no charging. A
+//! flush of all CPUs costs what `world.rs` states.
 //!
 //! `--once <operation>` runs one round without measuring, for `instructions.sh`.
 

@@ -1,5 +1,5 @@
-//! P6, P9 and what a process costs that ends: the pair of map and unmap beside the kernel's, and the
-//! flushes and instructions of an exit and of a migration.
+//! P6, P9 and what a process costs that ends: the pair of map and unmap beside the kernel's, and
+//! the flushes and instructions of an exit and of a migration.
 
 use pinfold::{NodeId, Place, Prot, Sharing, VirtAddr};
 

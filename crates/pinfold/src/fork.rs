@@ -126,7 +126,7 @@ impl<P: Platform> Copying<'_, P> {
     fn copy_areas(&mut self, from: &mut AreaMap<P>, to: &mut AreaMap<P>) -> Result<(), SpaceError> {
         to.reserve(from.len())?;
         let mut page = Vpn(0);
-        while let Some(area) = from.from_page(page) {
+        while let Some(area) = from.next_from(page) {
             page = area.range.end_page();
             if area.on_fork.contains(OnFork::LEAVE) {
                 continue;

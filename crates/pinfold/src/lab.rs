@@ -68,9 +68,9 @@ pub fn shared_page<P: Platform>(space: &AddressSpace<P>, at: VirtAddr) -> Option
     }
 }
 
-/// Calls `visit` for every address space that a walk of the frame's reverse map asks: those that may
-/// map it. Nobody, if the frame is not mapped or is no anonymous page. The lock of the page's family
-/// is held for reading during the call.
+/// Calls `visit` for every address space that a walk of the frame's reverse map asks: those that
+/// may map it. Nobody, if the frame is not mapped or is no anonymous page. The lock of the page's
+/// family is held for reading during the call.
 ///
 /// # Panics
 /// When there is no such frame.

@@ -1,5 +1,5 @@
-//! Flushing: at once, once for many changes, for the gather of an unmap
-//! ([`gather`]), once for a batch of pages on the move ([`deferred`]).
+//! Flushing: at once, once for many changes ([`batch`]), for the gather of an unmap ([`gather`]),
+//! once for a batch of pages on the move ([`deferred`]).
 //!
 //! Invariants:
 //! - INV-TLB-1: a page that a gather took is freed only after a flush that began when its entry was
@@ -13,9 +13,11 @@
 //!   as there is one after the opening of a walk section: a walker that the wait misses finds the
 //!   table gone.
 
+mod batch;
 mod deferred;
 mod gather;
 
+pub(crate) use batch::FlushBatch;
 pub(crate) use deferred::DeferredFlush;
 pub(crate) use gather::{Gather, Room};
 
@@ -25,46 +27,6 @@ use crate::platform::{FlushScope, Platform};
 use crate::pte::Format;
 use crate::rules::zap::reaches_every_cpu;
 use crate::table::{Flushed, Withdrawn};
-
-/// The pages whose translations have changed since the last flush. The owner flushes by
-/// [`FlushBatch::finish`]; dropping it flushes nothing.
-#[must_use = "entries were changed and not flushed"]
-#[derive(Debug)]
-pub(crate) struct FlushBatch {
-    /// The first page and one past the last; the wrong way round if there is none.
-    first: Vpn,
-    end: Vpn,
-}
-
-impl Default for FlushBatch {
-    fn default() -> Self {
-        Self::NONE
-    }
-}
-
-impl FlushBatch {
-    /// Nothing has changed.
-    const NONE: Self = Self { first: Vpn(u64::MAX), end: Vpn(0) };
-
-    /// Records a changed page.
-    #[inline]
-    pub(crate) fn note(&mut self, page: Vpn) {
-        self.first = self.first.min(page);
-        self.end = self.end.max(page + 1);
-    }
-
-    /// Flushes once, if anything changed.
-    pub(crate) fn finish<P: Platform>(mut self, mem: &Memory<P>, space: SpaceId) {
-        self.flush(mem, space);
-    }
-
-    fn flush<P: Platform>(&mut self, mem: &Memory<P>, space: SpaceId) {
-        let Self { first, end } = core::mem::take(self);
-        if first < end {
-            mem.flush(space, FlushScope::Range(VirtRange::of_pages(first, end)));
-        }
-    }
-}
 
 impl<P: Platform> Memory<P> {
     /// Makes all CPUs forget, and counts the flush; under the never-released switch only this one

@@ -104,8 +104,8 @@ impl FromStr for Prot {
 
 /// Where an area's pages come from.
 pub(crate) enum Backing<P: Platform> {
-    /// Private anonymous memory, whose new pages get this home. The area is counted in the family of
-    /// the home, and leaves it when it goes.
+    /// Private anonymous memory, whose new pages get this home. The area is counted in the family
+    /// of the home, and leaves it when it goes.
     Private(Home),
     /// Pages of an object, shared with everyone who maps it.
     Object {
@@ -234,7 +234,7 @@ impl<P: Platform> AreaMap<P> {
     }
 
     /// The first area that ends past `page`.
-    pub(crate) fn from_page(&self, page: Vpn) -> Option<&Area<P>> {
+    pub(crate) fn next_from(&self, page: Vpn) -> Option<&Area<P>> {
         self.tree.iter_from(page.0).next()
     }
 

@@ -74,8 +74,8 @@ pub(super) struct Frame {
     pub(super) counts: AtomicU64,
     pub(super) flags: AtomicU32,
     pub(super) spare: AtomicU32,
-    /// The reverse map of an anonymous page: its [`Home`](crate::rmap::Home), or zero. First frame of
-    /// a free block: its mark (`buddy`).
+    /// The reverse map of an anonymous page: its [`Home`](crate::rmap::Home), or zero. First frame
+    /// of a free block: its mark (`buddy`).
     pub(super) mapping: AtomicU64,
     /// Mapped page: its virtual page number. Tail: its head. Free frame: the next free one or
     /// block.

@@ -377,8 +377,8 @@ fn who_changes_entries_while_a_batch_is_under_way_flushes_first() {
         ("unmap", |space| space.unmap(pages(FAR, 1)).unwrap(), 2),
         ("dontneed", |space| space.advise(pages(FAR, 1), crate::Advice::DontNeed).unwrap(), 2),
         ("protect", |space| space.protect(pages(FAR, 1), Prot::READ).unwrap(), 2),
-        ("scan", |space| drop(space.numa_scan(pages(FAR, 1))), 2),
-        ("fault", |space| drop(store(space, FAR + 1, 1)), 0),
+        ("scan", |space| _ = space.numa_scan(pages(FAR, 1)), 2),
+        ("fault", |space| _ = store(space, FAR + 1, 1), 0),
     ];
     for (name, change, expected) in changes {
         for (text, deferred) in [("6.2", 0), ("pinfold", 1)] {

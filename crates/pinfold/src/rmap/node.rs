@@ -117,8 +117,9 @@ impl Node {
         Place::from_bits(self.place.load_acquire())
     }
 
-    /// From now on the slot is part of no family. The caller has the lock of the one that it is part
-    /// of, so that a walker that holds the lock, and finds the slot in the family, keeps it there.
+    /// From now on the slot is part of no family. The caller has the lock of the one that it is
+    /// part of, so that a walker that holds the lock, and finds the slot in the family, keeps it
+    /// there.
     pub(super) fn leave_family(&self) {
         self.set_place(Place::FREE);
     }

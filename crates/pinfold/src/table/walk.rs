@@ -197,9 +197,10 @@ impl<'m, P: Platform> Tables<'m, P> {
     }
 
     /// Unlinks every table that covers a page of `gone` and whose pages all lie in `hole`, and
-    /// gives each to `dead`, a table before the one it was linked from. The caller holds the address
-    /// space's lock for writing, and nothing is mapped in `hole`, which may reach past `limit`: an
-    /// entry whose first page lies there does not belong to the address space (INV-TABLE-3).
+    /// gives each to `dead`, a table before the one it was linked from. The caller holds the
+    /// address space's lock for writing, and nothing is mapped in `hole`, which may reach past
+    /// `limit`: an entry whose first page lies there does not belong to the address space
+    /// (INV-TABLE-3).
     pub(crate) fn unlink(
         &self,
         gone: Range<Vpn>,

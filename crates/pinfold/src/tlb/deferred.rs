@@ -5,9 +5,10 @@
 //! before the first page of the batch is copied. Until then a CPU may use the old page through its
 //! translation, which nothing else can make wrong as the page is locked and its entry out of the
 //! way; but an unmap or a protection that meets the note must not return before that is over: it
-//! flushes first ([`crate::space::Space::flush_deferred`]). A flush may come after its address space has ended.
+//! flushes first ([`crate::space::Space::flush_deferred`]). A flush may come after its address
+//! space has ended.
 
-use super::FlushBatch;
+use super::batch::FlushBatch;
 use crate::addr::{Mm, SpaceId, Vpn};
 use crate::memory::Memory;
 use crate::platform::Platform;

@@ -12,7 +12,7 @@
 
 use alloc::vec::Vec;
 
-use super::FlushBatch;
+use super::batch::FlushBatch;
 use crate::addr::{Pfn, SpaceId, VirtRange};
 use crate::memory::Memory;
 use crate::platform::{FlushScope, Platform, RetiredTables};
