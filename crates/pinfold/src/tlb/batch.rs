@@ -7,20 +7,28 @@ use crate::platform::{FlushScope, Platform};
 /// The pages whose translations have changed since the last flush. The owner flushes by
 /// [`FlushBatch::finish`]; dropping it flushes nothing.
 #[must_use = "entries were changed and not flushed"]
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FlushBatch {
-    pages: Option<(Vpn, Vpn)>,
+    /// The first page and one past the last; the wrong way round if there is none.
+    first: Vpn,
+    end: Vpn,
+}
+
+impl Default for FlushBatch {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 impl FlushBatch {
     /// Nothing has changed.
-    pub(super) const NONE: Self = Self { pages: None };
+    pub(super) const NONE: Self = Self { first: Vpn(u64::MAX), end: Vpn(0) };
 
     /// Records a changed page.
     #[inline]
     pub(crate) fn note(&mut self, page: Vpn) {
-        let (first, end) = self.pages.unwrap_or((page, page));
-        self.pages = Some((first.min(page), end.max(page + 1)));
+        self.first = self.first.min(page);
+        self.end = self.end.max(page + 1);
     }
 
     /// Adds what another batch has.
@@ -37,7 +45,8 @@ impl FlushBatch {
     }
 
     pub(super) fn flush<P: Platform>(&mut self, mem: &Memory<P>, space: SpaceId) {
-        if let Some((first, end)) = self.pages.take() {
+        let Self { first, end } = core::mem::take(self);
+        if first < end {
             mem.flush(space, FlushScope::Range(VirtRange::of_pages(first, end)));
         }
     }

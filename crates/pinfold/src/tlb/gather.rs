@@ -235,10 +235,14 @@ impl<'m, P: Platform> Gather<'m, P> {
     pub(crate) fn flush_and_free(&mut self) {
         self.flush();
         let mem = self.mem;
-        self.each_held(|held| {
-            held.unmap(mem);
-            mem.put(held.pfn(), 1);
-        });
+        if self.other == Removal::WhenFreed {
+            self.each_held(|held| {
+                held.unmap(mem);
+                mem.put(held.pfn(), 1);
+            });
+        } else {
+            self.each_held(|held| mem.put(held.pfn(), 1));
+        }
         self.bundled = 0;
         self.batch.clear();
         self.filled.clear();
