@@ -192,6 +192,24 @@ impl Dependence {
         bound
     }
 
+    /// Nothing comes before.
+    pub(crate) fn zero(&self) -> Vec<u32> {
+        vec![0; self.lanes]
+    }
+
+    /// Adds to a clock what was made here and comes before a later step with this touch.
+    pub(crate) fn join_rivals(&self, touch: Touch, clock: &mut [u32]) {
+        let log = touch.object().and_then(|object| self.log.get(object as usize));
+        for &(step, earlier) in log.into_iter().flatten().rev() {
+            if earlier.before(touch) != Relation::Independent {
+                self.join(clock, step);
+            }
+            if earlier.closes() {
+                break;
+            }
+        }
+    }
+
     /// `lane` will make this step in a remembered future, with at least `bound` before it, and
     /// perhaps after later steps of `others`: finds the races with what was made here. Returns what
     /// was made here and comes before the step.

@@ -6,7 +6,7 @@
 //! INV-STATES-2: forgetting an entry loses time only.
 
 use super::{
-    future::{Bound, Event, Future, LANES, Origin, Seen, Sources, past},
+    future::{Bound, Deed, Event, Future, LANES, Members, Origin, Seen, past},
     rule::Rule,
 };
 use crate::{
@@ -32,6 +32,8 @@ pub struct States(Arc<Mutex<Table>>);
 pub(super) struct Packed {
     pub(super) event: u32,
     learnt: u32,
+    /// The number of the set of what was done that it always comes after.
+    pub(super) follows: u32,
     /// The lanes of which it always comes after a later step.
     pub(super) steps: u8,
     /// The lanes of which it may come after a later step.
@@ -87,8 +89,11 @@ pub(super) struct Table {
     places: HashMap<(Name, bool), u32>,
     sources: HashMap<Origin, usize>,
     origins: Vec<Origin>,
-    sets: HashMap<Sources, u32>,
-    learnt: Vec<Sources>,
+    /// What is done somewhere, by whatever lane.
+    deeds: HashMap<(Name, Deed), usize>,
+    done: Vec<(Name, Deed)>,
+    set_numbers: HashMap<Members, u32>,
+    sets: Vec<Members>,
 }
 
 impl States {
@@ -107,8 +112,10 @@ impl States {
             places: HashMap::new(),
             sources: HashMap::new(),
             origins: Vec::new(),
-            sets: HashMap::new(),
-            learnt: Vec::new(),
+            deeds: HashMap::new(),
+            done: Vec::new(),
+            set_numbers: HashMap::new(),
+            sets: Vec::new(),
         })))
     }
 
@@ -159,7 +166,8 @@ impl Table {
             steps: ALL,
             most: ALL,
             known: ALL,
-            learnt: Sources::ALL,
+            learnt: Members::ALL,
+            follows: Members::default(),
         }
     }
 
@@ -177,14 +185,29 @@ impl Table {
         number(&mut self.sources, &mut self.origins, origin, |next| next)
     }
 
+    /// The number of what is done somewhere.
+    pub(super) fn deed(&mut self, name: Name, deed: Deed) -> usize {
+        number(&mut self.deeds, &mut self.done, (name, deed), |next| next)
+    }
+
+    /// What has this number.
+    pub(super) fn done(&self, number: usize) -> (Name, Deed) {
+        self.done[number]
+    }
+
     /// What an event's lane has learnt.
-    pub(super) fn sources(&self, packed: Packed) -> Sources {
-        self.learnt[packed.learnt as usize]
+    pub(super) fn sources(&self, packed: Packed) -> Members {
+        self.sets[packed.learnt as usize]
+    }
+
+    /// What was done that an event always comes after.
+    pub(super) fn follows(&self, packed: Packed) -> Members {
+        self.sets[packed.follows as usize]
     }
 
     /// The same in full.
     pub(super) fn learnt(&self, packed: Packed, origins: &mut Vec<Origin>) {
-        let sources = self.learnt[packed.learnt as usize];
+        let sources = self.sets[packed.learnt as usize];
         let known = self.origins.iter().enumerate().filter(|&(at, _)| sources.contains(at));
         origins.clear();
         origins.extend(known.map(|(_, &origin)| origin));
@@ -214,11 +237,14 @@ impl Table {
     pub(super) fn add(&mut self, key: Digest, asleep: LaneSet, future: &Future, at: [&Bound; 2]) {
         let [steps, time] = at;
         let packed = |seen: &Seen| {
-            let number = number(&mut self.sets, &mut self.learnt, seen.learnt, |next| next as u32);
+            let mut set =
+                |set| number(&mut self.set_numbers, &mut self.sets, set, |next| next as u32);
+            let (learnt, follows) = (set(seen.learnt), set(seen.follows));
             let bits = |bound: &Bound, state: &Bound| past(bound, state).bits() as u8;
             Packed {
                 event: seen.event,
-                learnt: number,
+                learnt,
+                follows,
                 steps: bits(&seen.steps, steps),
                 most: bits(&seen.most, steps),
                 known: bits(&seen.known, time),

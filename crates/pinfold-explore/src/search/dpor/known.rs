@@ -14,6 +14,9 @@
 //!   these are tried. It is not enough that the lane of the later step is tried already: the races
 //!   of its own step may be covered by an order in which a third lane comes first, whose races are
 //!   covered by this one in turn (`tests/states.rs` has a program).
+//! * What comes before a step in every execution of the future comes after all that was made here
+//!   and that it depends on. So a step under a lock races with nothing that was made here before
+//!   the release of that lock: only the takings race.
 //! * A lane that waits in the future for a lock has no more before it than its own past: that it
 //!   came after the release is a consequence of who took the lock first.
 //! * The races of lanes that cannot make their step are part of the future, too.
@@ -31,16 +34,17 @@ use super::{
     stage::{Stage, Whole},
 };
 use crate::{
+    clock::join,
     lane::LaneSet,
     ledger::Place,
     search::{
         Foreseen, Moment, Note, Past, Touch,
-        future::{Bound, Deed, Entry, Event, Future, LANES, Seen, Sources, below, raise},
+        future::{Bound, Deed, Entry, Event, Future, LANES, Members, Seen, below, raise},
         rule::Rule,
         states::{Packed, Table},
     },
 };
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 impl Dpor {
     /// The state that was reached.
@@ -111,16 +115,19 @@ impl Dpor {
             *reach = below(self.order.lane_clock(lane));
         }
         let mut future = Future::default();
+        let mut after: HashMap<u32, Vec<u32>> = HashMap::new();
         for &(packed, event) in events {
-            let learnt = table.sources(packed);
+            let (learnt, follows) = (table.sources(packed), table.follows(packed));
             let Event { lane, name, deed } = event;
-            let mut seen = Seen { learnt, ..table.seen(event) };
+            let mut seen = Seen { learnt, follows, ..table.seen(event) };
             if let Deed::Reach(_) = deed {
                 seen.known = stage.known(past, lane, Packed::lanes(packed.known));
                 future.add(seen);
                 continue;
             }
-            let bound = self.order.bound(lane, Packed::lanes(packed.steps));
+            let mut bound = self.order.bound(lane, Packed::lanes(packed.steps));
+            let known = || self.before_all(past, follows, table);
+            join(&mut bound, after.entry(packed.follows).or_insert_with(known));
             seen.steps = below(&bound);
             raise(&mut reach[lane], &seen.steps);
             if let Some(Place::Object(object)) = past.ledger.find(name)
@@ -140,6 +147,19 @@ impl Dpor {
         future
     }
 
+    /// What was made here and comes before all of these deeds of a remembered future.
+    fn before_all(&self, past: Past<'_>, deeds: Members, table: &Table) -> Vec<u32> {
+        let mut clock = self.order.zero();
+        for (name, deed) in deeds.iter().map(|number| table.done(number)) {
+            if let Some(Place::Object(object)) = past.ledger.find(name)
+                && let Some(touch) = deed.touch(object)
+            {
+                self.order.join_rivals(touch, &mut clock);
+            }
+        }
+        clock
+    }
+
     /// What the lane's next step depends on without that step.
     pub(super) fn before(&self, lane: usize) -> Option<Bound> {
         self.states.as_ref().map(|_| below(self.order.lane_clock(lane)))
@@ -156,9 +176,9 @@ impl Dpor {
         let most = below(self.order.last_clock());
         let own = touch.is_locked_out_at_times() && Rule::RememberedTakings.holds();
         let steps = if own { before } else { most };
-        let seen = states.table().seen(Event { lane, name, deed });
-        let seen = Seen { steps, most, ..seen };
-        node.entries.push(Entry::Seen(seen));
+        let mut table = states.table();
+        let seen = Seen { steps, most, ..table.seen(Event { lane, name, deed }) };
+        node.entries.push(Entry::Step(seen, most[lane], table.deed(name, deed)));
     }
 
     /// Enters what a lane did in a step or after it.
@@ -168,7 +188,7 @@ impl Dpor {
         let entry = match note {
             Note::Reaches(name, reach) => {
                 let seen = table.seen(Event { lane, name, deed: Deed::Reach(reach) });
-                Entry::Seen(Seen { known: below(known), learnt: Sources::default(), ..seen })
+                Entry::Seen(Seen { known: below(known), learnt: Members::default(), ..seen })
             }
             Note::Learns(source) => Entry::Learns(lane, table.source(source)),
             Note::Resets(source) => Entry::Resets(table.source(source)),
