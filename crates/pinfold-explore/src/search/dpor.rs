@@ -246,7 +246,7 @@ impl Strategy for Dpor {
         self.unordered = false;
         (self.asked, self.astray) = (0, false);
         self.frontier = Frontier::Ended;
-        self.order.begin(lanes);
+        self.order.begin(lanes, self.fresh);
         self.beyond.clear();
         self.beyond_whole = true;
     }

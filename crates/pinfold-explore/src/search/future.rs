@@ -167,6 +167,10 @@ impl Future {
         self.0.iter()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
@@ -231,9 +235,8 @@ impl Future {
                 Entry::Seen(seen) => self.begin_with(seen),
                 Entry::Step(seen, place, deed) => {
                     // A number that does not fit says nothing.
-                    let after = |later: &&mut Seen| {
-                        place < u16::MAX && later.steps[seen.lane] >= place
-                    };
+                    let after =
+                        |later: &&mut Seen| place < u16::MAX && later.steps[seen.lane] >= place;
                     let later = self.0.iter_mut().filter(after);
                     later.for_each(|later| later.follows.insert(deed));
                     self.begin_with(seen);
