@@ -2,11 +2,11 @@
 //! this search makes of them under the weak model, and with the states that it remembers under
 //! sequential consistency.
 //!
-//! GenMC counts the ways in which reads read from stores, and the orders of stores where they matter.
-//! Most counts are equal to its own. Where two lanes each store and then read past the store of the
-//! other, this search makes more: the outcome in which both read the old value comes up once for
-//! each lane that may be the first in the order of steps, as the read of the first is ordered before
-//! the store of the other (`store_buffering`, `independent_reads`, `sums`).
+//! GenMC counts the ways in which reads read from stores, and the orders of stores where they
+//! matter. Most counts are equal to its own. Where two lanes each store and then read past the store
+//! of the other, this search makes more: the outcome in which both read the old value comes up once
+//! for each lane that may be the first in the order of steps, as the read of the first is ordered
+//! before the store of the other (`store_buffering`, `independent_reads`, `sums`).
 
 mod common;
 
