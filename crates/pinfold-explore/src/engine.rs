@@ -81,6 +81,10 @@ pub(crate) struct Engine {
     current: usize,
     last: Option<usize>,
     schedule: Vec<Choice>,
+    /// The schedule of the last execution.
+    former: Vec<Choice>,
+    /// The option of the picked step, if it repeats that of the last execution.
+    repeated: Option<u32>,
     end: Option<End>,
     options: Vec<u32>,
 }
@@ -136,6 +140,8 @@ impl Engine {
             current: 0,
             last: None,
             schedule: Vec::new(),
+            former: Vec::new(),
+            repeated: None,
             end: None,
             options: Vec::new(),
         }
@@ -162,7 +168,9 @@ impl Engine {
         self.ready = Ready::NotAll;
         self.current = 0;
         self.last = None;
+        std::mem::swap(&mut self.schedule, &mut self.former);
         self.schedule.clear();
+        self.repeated = None;
         self.end = None;
         if let Some(recorder) = &mut self.recorder {
             recorder.clear();
@@ -345,6 +353,22 @@ impl Engine {
             return None;
         }
         self.strategy.stepped();
+        let made = self.schedule.len();
+        if made >= self.max_steps as usize && self.has_pending() {
+            self.end = Some(End::Truncated);
+            self.strategy.truncated();
+            return None;
+        }
+        let looks = made % STEPS_BETWEEN_LOOKS == STEPS_BETWEEN_LOOKS - 1;
+        if looks && self.has_pending() && self.watch.is_over() {
+            self.end = Some(End::Interrupted);
+            return None;
+        }
+        if let Some(&former) = self.former.get(made)
+            && let Some(place) = self.strategy.repeated()
+        {
+            return self.repeat(place, former);
+        }
         let [mut live, mut enabled, mut fresh] = [LaneSet::default(); 3];
         for place in 0..self.roster.berths.len() {
             if self.roster.berths[place].pending.is_some() {
@@ -360,16 +384,6 @@ impl Engine {
         if live.is_empty() {
             let as_before = self.has_caught_up();
             self.end = Some(if as_before { End::Finished } else { self.nondeterministic() });
-            return None;
-        }
-        let made = self.schedule.len();
-        if made >= self.max_steps as usize {
-            self.end = Some(End::Truncated);
-            self.strategy.truncated();
-            return None;
-        }
-        if made % STEPS_BETWEEN_LOOKS == STEPS_BETWEEN_LOOKS - 1 && self.watch.is_over() {
-            self.end = Some(End::Interrupted);
             return None;
         }
         if fresh.is_empty() {
@@ -390,6 +404,29 @@ impl Engine {
             Pick::Remembered => self.end = Some(End::Remembered),
         }
         None
+    }
+
+    /// Whether a lane has a step to make.
+    fn has_pending(&self) -> bool {
+        self.roster.berths.iter().any(|berth| berth.pending.is_some())
+    }
+
+    /// The lane makes the same step as in the last execution.
+    fn repeat(&mut self, place: usize, former: Choice) -> Option<usize> {
+        let known = self.roster.berths.get(place).and_then(|berth| berth.pending.as_ref());
+        let possible = match known {
+            None => false,
+            Some(Op::Lock(lock, LockOp::Take(mode))) => self.locks.is_free(*lock, *mode),
+            Some(Op::Join(lane)) => self.roster.has_ended(*lane),
+            Some(Op::Cell(..) | Op::Lock(..) | Op::Fence(_) | Op::Choose(_)) => true,
+        };
+        if !possible || former.lane != place {
+            self.end = Some(self.nondeterministic());
+            return None;
+        }
+        self.repeated = Some(former.choice);
+        self.current = place;
+        Some(place)
     }
 
     /// Whether the execution has reached the point where the search left off.
