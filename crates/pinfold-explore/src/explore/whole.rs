@@ -11,20 +11,21 @@ use crate::{
     engine::Engine,
     lane::LaneSet,
     ledger::Digest,
-    search::{Advance, Moment, Pick, Strategy},
+    search::{
+        Advance, Moment, Pick, Strategy,
+        mutants::common::{
+            judge::judged,
+            machine::Known,
+            program::Program,
+            random::{
+                Kind, counting, dense, exchanges, mixed, ordered, pausing, starting, tiny, waiting,
+            },
+        },
+    },
     session::Session,
     subject::Judgement,
 };
-use common::{
-    judge::judged,
-    machine::Known,
-    program::Program,
-    random::{Kind, counting, dense, exchanges, mixed, ordered, pausing, starting, tiny, waiting},
-};
 use std::collections::HashSet;
-
-#[path = "../../tests/common/mod.rs"]
-mod common;
 
 /// A choice on the way to the current state.
 enum Fork {
