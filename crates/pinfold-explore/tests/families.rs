@@ -3,10 +3,10 @@
 //! sequential consistency.
 //!
 //! GenMC counts the ways in which reads read from stores, and the orders of stores where they
-//! matter. Most counts are equal to its own. Where two lanes each store and then read past the store
-//! of the other, this search makes more: the outcome in which both read the old value comes up once
-//! for each lane that may be the first in the order of steps, as the read of the first is ordered
-//! before the store of the other (`store_buffering`, `independent_reads`, `sums`).
+//! matter. Most counts are equal to its own. Where two lanes each store and then read past the
+//! store of the other, this search makes more: the outcome in which both read the old value comes
+//! up once for each lane that may be the first in the order of steps, as the read of the first is
+//! ordered before the store of the other (`store_buffering`, `independent_reads`, `sums`).
 
 mod common;
 
