@@ -1,11 +1,11 @@
-//! Cuts a failing schedule down to the fewest unusual choices (old reads), then the fewest
-//! switches, then the fewest steps.
+//! Cuts a failing schedule down to the fewest unusual choices (old reads), then the fewest switches,
+//! then the fewest steps.
 //!
-//! There are two ways, each given half of the runs. A bounded search from scratch with fewer
-//! preemptions, or with two more as long as there are old reads to be spared, finds the best
-//! schedule when the subject is small. Changes to the current schedule work for any size; a changed
-//! schedule counts only if it leads to the same failure: the same kind and, when judged, the same
-//! outcome. When the engine's watch ends it, the best schedule so far is kept.
+//! There are two ways, each given half of the runs: a bounded search from scratch with fewer
+//! preemptions, which finds the best schedule when the subject is small, and changes to the current
+//! schedule, which work for any size. A changed schedule counts only if it leads to the same
+//! failure: the same kind and, when judged, the same outcome. When the engine's watch ends it, the
+//! best schedule so far is kept.
 //!
 //! At the end the schedule runs once more, with names recorded. When time is up or somebody has
 //! asked for the end, that execution has a grace of [`GRACE`]. If that is too short, the failure is
@@ -30,11 +30,8 @@ use std::time::Duration;
 type Cost = (usize, u32, u32);
 
 fn cost(failure: &Failure) -> Cost {
-    (unusual(failure), failure.switches, failure.steps)
-}
-
-fn unusual(failure: &Failure) -> usize {
-    failure.schedule.steps().iter().filter(|step| step.choice != 0).count()
+    let unusual = failure.schedule.steps().iter().filter(|step| step.choice != 0).count();
+    (unusual, failure.switches, failure.steps)
 }
 
 /// How long the last execution may take after the end was due.
@@ -105,21 +102,16 @@ enum Kept {
     No,
 }
 
-/// What may be spent on switches if a failure has old reads.
-const SWITCHES_FOR_OLD_READS: u32 = 2;
-
-/// Searches for a failure with fewer preemptions than this one has switches, or one with a few more
-/// and fewer old reads.
+/// Searches for a failure with fewer preemptions than this one has switches.
 fn search_afresh<S: Subject>(session: &mut Session<'_, S>, failure: &mut Failure, runs: u32) {
-    let more = if unusual(failure) > 0 { SWITCHES_FOR_OLD_READS } else { 0 };
-    let naive = Naive::new(failure.switches - 1 + more);
+    let naive = Naive::new(failure.switches - 1);
     current::with(|engine| engine.strategy = Box::new(naive));
     for _ in 0..runs {
         if is_over() {
             return;
         }
         let found = session.run().failure();
-        if improve(failure, found) == Kept::Yes && unusual(failure) == 0 {
+        if improve(failure, found) == Kept::Yes {
             return;
         }
         let next = current::with(|engine| engine.strategy.advance());
