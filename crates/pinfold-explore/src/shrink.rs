@@ -1,5 +1,5 @@
-//! Cuts a failing schedule down to the fewest unusual choices (old reads), then the fewest switches,
-//! then the fewest steps.
+//! Cuts a failing schedule down to the fewest switches, then the fewest unusual choices, then the
+//! fewest steps.
 //!
 //! There are two ways, each given half of the runs: a bounded search from scratch with fewer
 //! preemptions, which finds the best schedule when the subject is small, and changes to the current
@@ -27,11 +27,11 @@ use crate::{
 use std::time::Duration;
 
 /// The measure of a failure; less is better.
-type Cost = (usize, u32, u32);
+type Cost = (u32, usize, u32);
 
 fn cost(failure: &Failure) -> Cost {
     let unusual = failure.schedule.steps().iter().filter(|step| step.choice != 0).count();
-    (unusual, failure.switches, failure.steps)
+    (failure.switches, unusual, failure.steps)
 }
 
 /// How long the last execution may take after the end was due.
