@@ -277,11 +277,7 @@ impl Engine {
 
     /// A cell is about to be accessed and holds `now`.
     fn meet(&mut self, cell: Object, now: u64) {
-        if self.memory.meet(cell, now)
-            && let Some(ledger) = &mut self.ledger
-        {
-            ledger.holds(cell, now);
-        }
+        meet(&mut self.memory, &mut self.ledger, cell, now);
     }
 
     pub(crate) fn lock(&mut self, id: usize) -> Object {
@@ -452,11 +448,7 @@ impl Engine {
             }
             Some(op @ Op::Cell(cell, wait @ CellOp::Wait { .. })) => {
                 let behind = || self.strategy.behind(place, Touch::announced(op));
-                if self.memory.meet(*cell, berth.contents)
-                    && let Some(ledger) = &mut self.ledger
-                {
-                    ledger.holds(*cell, berth.contents);
-                }
+                meet(&mut self.memory, &mut self.ledger, *cell, berth.contents);
                 self.memory.options(place, *cell, wait, behind, &mut self.options);
                 return Chance::of(&self.options);
             }
@@ -533,5 +525,14 @@ impl Engine {
                  depends on something besides the schedule (addresses, hash order, time, statics)"
             ),
         }
+    }
+}
+
+/// A cell is about to be accessed and holds `now`.
+fn meet(memory: &mut Memory, ledger: &mut Option<Ledger>, cell: Object, now: u64) {
+    if memory.meet(cell, now)
+        && let Some(ledger) = ledger
+    {
+        ledger.holds(cell, now);
     }
 }
