@@ -81,6 +81,10 @@ pub(crate) struct Engine {
     current: usize,
     last: Option<usize>,
     schedule: Vec<Choice>,
+    /// The schedule of the last execution.
+    former: Vec<Choice>,
+    /// The option of the picked step, if it repeats that of the last execution.
+    repeated: Option<u32>,
     end: Option<End>,
     options: Vec<u32>,
 }
@@ -136,6 +140,8 @@ impl Engine {
             current: 0,
             last: None,
             schedule: Vec::new(),
+            former: Vec::new(),
+            repeated: None,
             end: None,
             options: Vec::new(),
         }
@@ -162,7 +168,9 @@ impl Engine {
         self.ready = Ready::NotAll;
         self.current = 0;
         self.last = None;
+        std::mem::swap(&mut self.schedule, &mut self.former);
         self.schedule.clear();
+        self.repeated = None;
         self.end = None;
         if let Some(recorder) = &mut self.recorder {
             recorder.clear();
@@ -269,11 +277,7 @@ impl Engine {
 
     /// A cell is about to be accessed and holds `now`.
     fn meet(&mut self, cell: Object, now: u64) {
-        if self.memory.meet(cell, now)
-            && let Some(ledger) = &mut self.ledger
-        {
-            ledger.holds(cell, now);
-        }
+        meet(&mut self.memory, &mut self.ledger, cell, now);
     }
 
     pub(crate) fn lock(&mut self, id: usize) -> Object {
@@ -349,6 +353,22 @@ impl Engine {
             return None;
         }
         self.strategy.stepped();
+        let made = self.schedule.len();
+        if made >= self.max_steps as usize && self.has_pending() {
+            self.end = Some(End::Truncated);
+            self.strategy.truncated();
+            return None;
+        }
+        let looks = made % STEPS_BETWEEN_LOOKS == STEPS_BETWEEN_LOOKS - 1;
+        if looks && self.has_pending() && self.watch.is_over() {
+            self.end = Some(End::Interrupted);
+            return None;
+        }
+        if let Some(&former) = self.former.get(made)
+            && let Some(place) = self.strategy.repeated()
+        {
+            return self.repeat(place, former);
+        }
         let [mut live, mut enabled, mut fresh] = [LaneSet::default(); 3];
         for place in 0..self.roster.berths.len() {
             if self.roster.berths[place].pending.is_some() {
@@ -364,16 +384,6 @@ impl Engine {
         if live.is_empty() {
             let as_before = self.has_caught_up();
             self.end = Some(if as_before { End::Finished } else { self.nondeterministic() });
-            return None;
-        }
-        let made = self.schedule.len();
-        if made >= self.max_steps as usize {
-            self.end = Some(End::Truncated);
-            self.strategy.truncated();
-            return None;
-        }
-        if made % STEPS_BETWEEN_LOOKS == STEPS_BETWEEN_LOOKS - 1 && self.watch.is_over() {
-            self.end = Some(End::Interrupted);
             return None;
         }
         if fresh.is_empty() {
@@ -396,6 +406,29 @@ impl Engine {
         None
     }
 
+    /// Whether a lane has a step to make.
+    fn has_pending(&self) -> bool {
+        self.roster.berths.iter().any(|berth| berth.pending.is_some())
+    }
+
+    /// The lane makes the same step as in the last execution.
+    fn repeat(&mut self, place: usize, former: Choice) -> Option<usize> {
+        let known = self.roster.berths.get(place).and_then(|berth| berth.pending.as_ref());
+        let possible = match known {
+            None => false,
+            Some(Op::Lock(lock, LockOp::Take(mode))) => self.locks.is_free(*lock, *mode),
+            Some(Op::Join(lane)) => self.roster.has_ended(*lane),
+            Some(Op::Cell(..) | Op::Lock(..) | Op::Fence(_) | Op::Choose(_)) => true,
+        };
+        if !possible || former.lane != place {
+            self.end = Some(self.nondeterministic());
+            return None;
+        }
+        self.repeated = Some(former.choice);
+        self.current = place;
+        Some(place)
+    }
+
     /// Whether the execution has reached the point where the search left off.
     pub(crate) fn has_caught_up(&mut self) -> bool {
         self.strategy.resumable().is_none_or(|search| search.has_caught_up())
@@ -415,11 +448,7 @@ impl Engine {
             }
             Some(op @ Op::Cell(cell, wait @ CellOp::Wait { .. })) => {
                 let behind = || self.strategy.behind(place, Touch::announced(op));
-                if self.memory.meet(*cell, berth.contents)
-                    && let Some(ledger) = &mut self.ledger
-                {
-                    ledger.holds(*cell, berth.contents);
-                }
+                meet(&mut self.memory, &mut self.ledger, *cell, berth.contents);
                 self.memory.options(place, *cell, wait, behind, &mut self.options);
                 return Chance::of(&self.options);
             }
@@ -496,5 +525,14 @@ impl Engine {
                  depends on something besides the schedule (addresses, hash order, time, statics)"
             ),
         }
+    }
+}
+
+/// A cell is about to be accessed and holds `now`.
+fn meet(memory: &mut Memory, ledger: &mut Option<Ledger>, cell: Object, now: u64) {
+    if memory.meet(cell, now)
+        && let Some(ledger) = ledger
+    {
+        ledger.holds(cell, now);
     }
 }

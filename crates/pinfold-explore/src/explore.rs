@@ -138,3 +138,6 @@ fn search<S: Subject>(
         }
     }
 }
+
+#[cfg(test)]
+mod whole;

@@ -25,4 +25,4 @@ pub(crate) use strategy::{
 pub(crate) use touch::Touch;
 
 #[cfg(test)]
-mod mutants;
+pub(crate) mod mutants;

@@ -151,3 +151,16 @@ fn a_reversal_that_a_third_lane_begins_is_made() {
     let report = remembering(&program, &States::new(1 << 20), 1_000);
     assert!(report.outcomes.contains_key("[[], [0, 1, 1], []] [2]"), "{report:#?}");
 }
+
+/// What is under a lock comes after the releases made before: only the takings are reversed.
+#[test]
+fn steps_under_a_lock_are_not_reversed_apart_from_it() {
+    let under = |lock, vars: [usize; 2]| {
+        Ins::Locked(lock, Mode::Exclusive, vars.map(|var| Ins::Count(var, 0)).to_vec())
+    };
+    let lane = vec![under(0, [0, 1]), Ins::Count(2, 0), under(1, [3, 4])];
+    let program = Program { vars: 5, lanes: vec![lane; 3] };
+    let report = remembering(&program, &States::new(1 << 26), 100_000);
+    assert_eq!(report.outcomes.len(), 1, "nobody sees the order");
+    assert_eq!((report.executions, report.blocked, report.pruned), (3, 0, 73), "{report:?}");
+}

@@ -44,22 +44,27 @@ impl Engine {
             let race = self.memory.reach(self.actor(), object, Reach::Atomic);
             self.check(race, |engine| engine.place(object));
         }
+        let repeated = self.repeated.take();
         let (choice, done) = match op {
             Op::Cell(cell, ref access) => {
-                let behind = || self.strategy.behind(place, touch);
-                self.memory.options(place, cell, access, behind, &mut self.options);
-                let choice = self.choose();
+                let choice = repeated.unwrap_or_else(|| {
+                    let behind = || self.strategy.behind(place, touch);
+                    self.memory.options(place, cell, access, behind, &mut self.options);
+                    self.choose()
+                });
                 (choice, self.memory.execute(place, cell, access, choice))
             }
-            Op::Lock(lock, access) => self.execute_lock(touch, lock, access),
+            Op::Lock(lock, access) => self.execute_lock(touch, (lock, access), repeated),
             Op::Fence(order) => {
                 self.memory.fence(place, order);
                 (0, Done::default())
             }
             Op::Choose(n) => {
-                self.options.clear();
-                self.options.extend(0..u32::try_from(n).unwrap_or(u32::MAX));
-                let choice = self.strategy.option(&self.options);
+                let choice = repeated.unwrap_or_else(|| {
+                    self.options.clear();
+                    self.options.extend(0..u32::try_from(n).unwrap_or(u32::MAX));
+                    self.strategy.option(&self.options)
+                });
                 (choice, Done { old: u64::from(choice), new: u64::from(choice), ..Done::default() })
             }
             Op::Join(lane) => {
@@ -149,12 +154,17 @@ impl Engine {
         }
     }
 
-    /// Executes what the running lane does with a lock.
-    fn execute_lock(&mut self, touch: Touch, lock: Object, access: LockOp) -> (u32, Done) {
+    /// Executes what the running lane does with a lock; `repeated` is the option, if it is known.
+    fn execute_lock(
+        &mut self,
+        touch: Touch,
+        (lock, access): (Object, LockOp),
+        repeated: Option<u32>,
+    ) -> (u32, Done) {
         let place = self.current;
         match access {
             LockOp::Take(mode) => (0, self.take(touch, lock, mode)),
-            LockOp::Try(mode) => self.attempt(touch, lock, mode),
+            LockOp::Try(mode) => self.attempt(touch, (lock, mode), repeated),
             LockOp::GiveBack(mode) => {
                 self.locks.release(lock, place, mode);
                 if touch != Touch::Local {
@@ -163,10 +173,12 @@ impl Engine {
                 (0, Done::default())
             }
             LockOp::SeeUnlocked => {
-                let free = self.locks.is_free(lock, Mode::Shared);
-                let behind = || self.strategy.behind(place, touch);
-                self.memory.unlocked(place, lock, free, behind, &mut self.options);
-                let choice = self.choose();
+                let choice = repeated.unwrap_or_else(|| {
+                    let free = self.locks.is_free(lock, Mode::Shared);
+                    let behind = || self.strategy.behind(place, touch);
+                    self.memory.unlocked(place, lock, free, behind, &mut self.options);
+                    self.choose()
+                });
                 self.memory.see_unlocked(place, lock, choice);
                 (choice, Done::default())
             }
@@ -202,7 +214,12 @@ impl Engine {
         Done { done: true, ..Done::default() }
     }
 
-    fn attempt(&mut self, touch: Touch, lock: Object, mode: Mode) -> (u32, Done) {
+    fn attempt(
+        &mut self,
+        touch: Touch,
+        (lock, mode): (Object, Mode),
+        repeated: Option<u32>,
+    ) -> (u32, Done) {
         let (place, free) = (self.current, self.locks.is_free(lock, mode));
         if touch == Touch::Local {
             if free {
@@ -211,10 +228,11 @@ impl Engine {
             self.memory.ask_again(place);
             return (0, Done::default());
         }
-        let strategy = &self.strategy;
-        let behind = || -> Behind { strategy.behind(place, touch) };
-        self.memory.attempts(place, lock, mode, behind, &mut self.options);
-        let choice = self.choose();
+        let choice = repeated.unwrap_or_else(|| {
+            let behind = || -> Behind { self.strategy.behind(place, touch) };
+            self.memory.attempts(place, lock, mode, behind, &mut self.options);
+            self.choose()
+        });
         if free && choice == 0 {
             return (0, self.take(touch, lock, mode));
         }

@@ -63,7 +63,10 @@ pub(crate) struct Dependence {
     numbers: Vec<usize>,
     /// The last clocks of lanes whose place another lane has taken, by number.
     ended: Vec<(usize, Vec<u32>)>,
-    /// The lane of each step, and its place among the steps of the lane, from 1.
+    /// How many steps this execution has made.
+    made: usize,
+    /// The lane of each step, and its place among the steps of the lane, from 1. Those beyond
+    /// `made` are about to be repeated.
     steps: Vec<(usize, u32)>,
     /// For each step, a clock: how many steps of each lane are ordered before it, itself included.
     clocks: Clocks,
@@ -79,16 +82,20 @@ pub(crate) struct Dependence {
 }
 
 impl Dependence {
-    /// Begins an execution.
-    pub(crate) fn begin(&mut self, lanes: usize) {
+    /// Begins an execution whose first `repeated` steps are those of the last one.
+    pub(crate) fn begin(&mut self, lanes: usize, repeated: usize) {
         self.lanes = 0;
+        self.made = 0;
         self.numbers.clear();
         self.ended.clear();
-        self.steps.clear();
-        self.clocks.reset(0);
+        self.steps.truncate(repeated);
+        self.clocks.truncate(repeated);
         self.lane_clocks.reset(0);
         (0..lanes).for_each(|lane| self.spawned(lane, lane));
-        self.log.iter_mut().for_each(Vec::clear);
+        for log in &mut self.log {
+            let kept = log.partition_point(|&(step, _)| step < repeated);
+            log.truncate(kept);
+        }
         self.races.clear();
     }
 
@@ -133,7 +140,8 @@ impl Dependence {
     /// there was none).
     pub(crate) fn is_settled(&self, lane: usize, touch: Touch) -> bool {
         let log = touch.object().and_then(|object| self.log.get(object as usize));
-        let last = log.and_then(|log| log.iter().rev().find(|(_, earlier)| earlier.shows(touch)));
+        let shows = |(step, earlier): &&(Step, Touch)| *step < self.made && earlier.shows(touch);
+        let last = log.and_then(|log| log.iter().rev().find(shows));
         last.is_none_or(|&(change, _)| self.covered(self.lane_clocks.row(lane), change))
     }
 
@@ -147,6 +155,20 @@ impl Dependence {
 
     /// `lane` has made a step, and started these lanes.
     pub(crate) fn push(&mut self, lane: usize, touch: Touch, started: &[usize], watch: Watch) {
+        if self.made == self.steps.len() {
+            self.append(lane, touch, started, watch);
+        }
+        debug_assert_eq!(self.steps[self.made].0, lane, "what is repeated is as it was");
+        let clock = self.clocks.row(self.made);
+        self.lane_clocks.row_mut(lane).copy_from_slice(clock);
+        for &lane in started.iter().filter(|_| Rule::StartedAfter.holds()) {
+            self.lane_clocks.row_mut(lane).copy_from_slice(clock);
+        }
+        self.made += 1;
+    }
+
+    /// Puts a step that is not repeated into the order.
+    fn append(&mut self, lane: usize, touch: Touch, started: &[usize], watch: Watch) {
         let step = self.steps.len();
         self.look_back(lane, touch, watch);
         if let Touch::Join(number) = touch {
@@ -162,10 +184,6 @@ impl Dependence {
         self.clock[lane] += 1;
         self.steps.push((lane, self.clock[lane]));
         self.clocks.push(&self.clock);
-        self.lane_clocks.row_mut(lane).copy_from_slice(&self.clock);
-        for &lane in started.iter().filter(|_| Rule::StartedAfter.holds()) {
-            self.lane_clocks.row_mut(lane).copy_from_slice(&self.clock);
-        }
     }
 
     /// How many steps of each lane come before the next step of the lane.
@@ -178,43 +196,52 @@ impl Dependence {
         self.clocks.row(self.steps.len() - 1)
     }
 
-    /// At least this many steps of each lane come before what `lane`, which may not have started
-    /// yet, does in a remembered future, if that comes after a later step of each of the lanes
-    /// `after`.
-    pub(crate) fn bound(&self, lane: usize, after: LaneSet) -> Vec<u32> {
-        let mut bound = vec![0; self.lanes];
+    /// Adds to a clock how many steps of each lane come at least before what `lane`, which may not
+    /// have started yet, does in a remembered future, if that comes after a later step of each of
+    /// the lanes `after`.
+    pub(crate) fn bound(&self, lane: usize, after: LaneSet, clock: &mut [u32]) {
         for known in (0..self.lanes).filter(|&known| known == lane || after.contains(known)) {
-            join(&mut bound, self.lane_clocks.row(known));
+            join(clock, self.lane_clocks.row(known));
         }
         for known in (0..self.lanes).filter(|&known| after.contains(known)) {
-            bound[known] = bound[known].max(self.lane_clocks.row(known)[known] + 1);
+            clock[known] = clock[known].max(self.lane_clocks.row(known)[known] + 1);
         }
-        bound
     }
 
-    /// `lane` will make this step in a remembered future, with at least `bound` before it, and
-    /// perhaps after later steps of `others`: finds the races with what was made here. Returns what
-    /// was made here and comes before the step.
+    /// Adds to a clock what was made here and comes before a later step with this touch.
+    pub(crate) fn join_rivals(&self, touch: Touch, clock: &mut [u32]) {
+        let log = touch.object().and_then(|object| self.log.get(object as usize));
+        for &(step, earlier) in log.into_iter().flatten().rev() {
+            if earlier.before(touch) != Relation::Independent {
+                self.join(clock, step);
+            }
+            if earlier.closes() {
+                break;
+            }
+        }
+    }
+
+    /// `lane` will make this step in a remembered future, with at least what is in `clock` before
+    /// it, and perhaps after later steps of `others`: finds the races with what was made here, and
+    /// adds what was made here and comes before the step.
     pub(crate) fn foresee(
         &mut self,
         lane: usize,
         touch: Touch,
-        bound: &[u32],
+        clock: &mut [u32],
         others: LaneSet,
-    ) -> Vec<u32> {
+    ) {
         let watch = Watch::Future(others);
-        let mut clock = bound.to_vec();
         let mut rivals = std::mem::take(&mut self.rivals);
         rivals.clear();
         self.find_rivals(touch, &mut rivals);
         if touch.is_locked_out_at_times() {
-            self.precede_takings(lane, &mut clock, &rivals, watch);
+            self.precede_takings(lane, clock, &rivals, watch);
             let enabling = rivals.iter().filter(|rival| rival.relation == Relation::Enables);
-            enabling.for_each(|rival| self.join(&mut clock, rival.step));
+            enabling.for_each(|rival| self.join(clock, rival.step));
         }
-        self.precede(lane, &mut clock, &rivals, watch);
+        self.precede(lane, clock, &rivals, watch);
         self.rivals = rivals;
-        clock
     }
 
     /// `lane` cannot make its step: finds the races with what it would have to precede.

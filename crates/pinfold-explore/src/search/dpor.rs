@@ -246,7 +246,7 @@ impl Strategy for Dpor {
         self.unordered = false;
         (self.asked, self.astray) = (0, false);
         self.frontier = Frontier::Ended;
-        self.order.begin(lanes);
+        self.order.begin(lanes, self.fresh);
         self.beyond.clear();
         self.beyond_whole = true;
     }
@@ -257,6 +257,16 @@ impl Strategy for Dpor {
         if let Some(step) = self.depth.checked_sub(1) {
             self.stack[step].started.push(lane);
         }
+    }
+
+    fn repeated(&mut self) -> Option<usize> {
+        let node = self.stack.get(self.depth)?;
+        if self.depth >= self.fresh || self.astray || node.touch.is_none() {
+            return None;
+        }
+        self.depth += 1;
+        self.asked = self.depth;
+        Some(node.lane)
     }
 
     fn pick(&mut self, moment: &Moment<'_>) -> Pick {
@@ -338,6 +348,7 @@ impl Strategy for Dpor {
         self.name = name;
         let node = &mut self.stack[self.depth - 1];
         self.astray |= node.options.len() > 1 && self.asked != self.depth;
+        self.astray |= self.depth <= self.fresh && node.touch.is_some_and(|known| known != touch);
         node.touch = Some(touch);
         if node.options.len() > 1 && !node.touches.contains(&touch) {
             node.touches.push(touch);

@@ -22,8 +22,8 @@ use crate::{
 
 /// The most lanes for which states are remembered.
 pub(super) const LANES: usize = 8;
-/// The sources that are told apart. What is handed on by others is taken for not handed on.
-const SOURCES: usize = 256;
+/// The members of a set that are told apart. Others are taken for not being in it.
+const MEMBERS: usize = 256;
 
 /// How many steps, or how much time, of each lane is known.
 pub(super) type Bound = [u16; LANES];
@@ -88,23 +88,23 @@ impl Event {
     }
 }
 
-/// A set of sources.
+/// A set of sources, or of steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Sources([u64; SOURCES / 64]);
+pub(super) struct Members([u64; MEMBERS / 64]);
 
-impl Sources {
+impl Members {
     /// All of them.
-    pub(super) const ALL: Self = Self([u64::MAX; SOURCES / 64]);
+    pub(super) const ALL: Self = Self([u64::MAX; MEMBERS / 64]);
 
-    pub(super) fn insert(&mut self, source: usize) {
-        if let Some(word) = self.0.get_mut(source / 64) {
-            *word |= 1 << (source % 64);
+    pub(super) fn insert(&mut self, member: usize) {
+        if let Some(word) = self.0.get_mut(member / 64) {
+            *word |= 1 << (member % 64);
         }
     }
 
-    fn remove(&mut self, source: usize) {
-        if let Some(word) = self.0.get_mut(source / 64) {
-            *word &= !(1 << (source % 64));
+    fn remove(&mut self, member: usize) {
+        if let Some(word) = self.0.get_mut(member / 64) {
+            *word &= !(1 << (member % 64));
         }
     }
 
@@ -112,8 +112,13 @@ impl Sources {
         self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine &= theirs);
     }
 
-    pub(super) fn contains(self, source: usize) -> bool {
-        self.0.get(source / 64).is_some_and(|word| word & (1 << (source % 64)) != 0)
+    pub(super) fn contains(self, member: usize) -> bool {
+        self.0.get(member / 64).is_some_and(|word| word & (1 << (member % 64)) != 0)
+    }
+
+    /// The members in ascending order.
+    pub(super) fn iter(self) -> impl Iterator<Item = usize> {
+        (0..MEMBERS).filter(move |&member| self.contains(member))
     }
 }
 
@@ -135,13 +140,18 @@ pub(super) struct Seen {
     /// Up to what time of each lane its lane knows what happened.
     pub(super) known: Bound,
     /// What its lane has learnt since the state.
-    pub(super) learnt: Sources,
+    pub(super) learnt: Members,
+    /// What was done somewhere, by whatever lane, that each occurrence comes after.
+    pub(super) follows: Members,
 }
 
 /// Something about a step that is entered into the futures of the states before it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Entry {
+    /// What was done without a step.
     Seen(Seen),
+    /// A step, which has this number among the steps of its lane, and what it did somewhere.
+    Step(Seen, u16, usize),
     /// A lane learns what this source hands on.
     Learns(usize, usize),
     /// This source hands on nothing from before.
@@ -155,6 +165,10 @@ pub(super) struct Future(Vec<Seen>);
 impl Future {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Seen> {
         self.0.iter()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn clear(&mut self) {
@@ -206,15 +220,26 @@ impl Future {
         }
     }
 
+    /// An event comes first.
+    fn begin_with(&mut self, seen: Seen) {
+        if seen.closes {
+            self.0.retain(|later| later.place != seen.place);
+        }
+        self.add(seen);
+    }
+
     /// Makes a future of the state after a step one of the state before it.
     pub(super) fn precede(&mut self, step: &[Entry]) {
         for entry in step.iter().rev() {
             match *entry {
-                Entry::Seen(seen) => {
-                    if seen.closes {
-                        self.0.retain(|later| later.place != seen.place);
-                    }
-                    self.add(seen);
+                Entry::Seen(seen) => self.begin_with(seen),
+                Entry::Step(seen, place, deed) => {
+                    // A number that does not fit says nothing.
+                    let after =
+                        |later: &&mut Seen| place < u16::MAX && later.steps[seen.lane] >= place;
+                    let later = self.0.iter_mut().filter(after);
+                    later.for_each(|later| later.follows.insert(deed));
+                    self.begin_with(seen);
                 }
                 Entry::Learns(lane, source) => {
                     let own = self.0.iter_mut().filter(|seen| seen.lane == lane);
@@ -238,6 +263,7 @@ impl Seen {
         least(&mut self.steps, other.steps);
         least(&mut self.known, other.known);
         self.learnt.keep(other.learnt);
+        self.follows.keep(other.follows);
     }
 }
 

@@ -15,7 +15,7 @@ use common::{
 use std::{collections::BTreeSet, time::Instant};
 
 #[path = "../../tests/common/mod.rs"]
-mod common;
+pub(crate) mod common;
 
 const RULES: [Rule; 28] = [
     Rule::WriteThenRead,

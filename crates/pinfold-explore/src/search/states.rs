@@ -6,7 +6,7 @@
 //! INV-STATES-2: forgetting an entry loses time only.
 
 use super::{
-    future::{Bound, Event, Future, LANES, Origin, Seen, Sources, past},
+    future::{Bound, Deed, Event, Future, LANES, Members, Origin, Seen, past},
     rule::Rule,
 };
 use crate::{
@@ -31,7 +31,10 @@ pub struct States(Arc<Mutex<Table>>);
 #[derive(Clone, Copy)]
 pub(super) struct Packed {
     pub(super) event: u32,
-    learnt: u32,
+    /// Which of the state's sets says what its lane has learnt.
+    learnt: u16,
+    /// Which of them says what was done that it always comes after.
+    pub(super) follows: u16,
     /// The lanes of which it always comes after a later step.
     pub(super) steps: u8,
     /// The lanes of which it may come after a later step.
@@ -40,11 +43,19 @@ pub(super) struct Packed {
     pub(super) known: u8,
 }
 
+/// The future of a state.
+pub(super) struct Kept {
+    /// By number of the event.
+    pub(super) events: Box<[Packed]>,
+    /// The numbers of the sets that its events have, each once.
+    sets: Box<[u32]>,
+}
+
 /// What was explored from a state.
 struct Explored {
     /// The lanes that slept.
     asleep: LaneSet,
-    future: Arc<[Packed]>,
+    future: Arc<Kept>,
 }
 
 type Keyed<T> = HashMap<Digest, T, BuildHasherDefault<KeyHasher>>;
@@ -70,6 +81,48 @@ impl Hasher for KeyHasher {
     }
 }
 
+/// Multiplies each word by an odd constant: what is numbered is small, and nobody chooses it to do
+/// harm.
+#[derive(Default)]
+pub(super) struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.chunks(size_of::<u64>()).for_each(|chunk| {
+            let mut word = [0; size_of::<u64>()];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        });
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(u64::from(value));
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(u64::from(value));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let mixed = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.write_u64(value as u64);
+    }
+}
+
+type Numbers<T, N> = HashMap<T, N, BuildHasherDefault<Mixer>>;
+
 /// See [`States`].
 pub(super) struct Table {
     /// States are forgotten by halves, the older first.
@@ -81,14 +134,21 @@ pub(super) struct Table {
     /// How many states were added, and how many of them forgotten.
     added: u64,
     forgotten: u64,
-    numbers: HashMap<Event, u32>,
+    numbers: Numbers<Event, u32>,
     events: Vec<Event>,
+    /// What is said of an event of which nothing is known, by number.
+    blank: Vec<Seen>,
     /// The numbers of what events touch.
-    places: HashMap<(Name, bool), u32>,
-    sources: HashMap<Origin, usize>,
+    places: Numbers<(Name, bool), u32>,
+    sources: Numbers<Origin, usize>,
     origins: Vec<Origin>,
-    sets: HashMap<Sources, u32>,
-    learnt: Vec<Sources>,
+    /// What is done somewhere, by whatever lane.
+    deeds: Numbers<(Name, Deed), usize>,
+    done: Vec<(Name, Deed)>,
+    set_numbers: Numbers<Members, u32>,
+    sets: Vec<Members>,
+    /// A buffer for the sets of a state.
+    own: Numbers<Members, u16>,
 }
 
 impl States {
@@ -102,13 +162,17 @@ impl States {
             most: bytes / 2,
             added: 0,
             forgotten: 0,
-            numbers: HashMap::new(),
+            numbers: Numbers::default(),
             events: Vec::new(),
-            places: HashMap::new(),
-            sources: HashMap::new(),
+            blank: Vec::new(),
+            places: Numbers::default(),
+            sources: Numbers::default(),
             origins: Vec::new(),
-            sets: HashMap::new(),
-            learnt: Vec::new(),
+            deeds: Numbers::default(),
+            done: Vec::new(),
+            set_numbers: Numbers::default(),
+            sets: Vec::new(),
+            own: Numbers::default(),
         })))
     }
 
@@ -136,7 +200,7 @@ impl fmt::Debug for States {
 
 /// The number of something, which may be new.
 fn number<T: Clone + Eq + Hash, N: Copy>(
-    numbers: &mut HashMap<T, N>,
+    numbers: &mut Numbers<T, N>,
     all: &mut Vec<T>,
     thing: T,
     numbered: impl FnOnce(usize) -> N,
@@ -151,16 +215,27 @@ fn number<T: Clone + Eq + Hash, N: Copy>(
 impl Table {
     /// An event of which nothing else is said yet.
     pub(super) fn seen(&mut self, event: Event) -> Seen {
-        Seen {
-            event: number(&mut self.numbers, &mut self.events, event, |next| next as u32),
-            lane: event.lane,
-            place: self.place(event),
-            closes: event.closes(),
-            steps: ALL,
-            most: ALL,
-            known: ALL,
-            learnt: Sources::ALL,
+        let number = number(&mut self.numbers, &mut self.events, event, |next| next as u32);
+        if self.blank.len() < self.events.len() {
+            let blank = Seen {
+                event: number,
+                lane: event.lane,
+                place: self.place(event),
+                closes: event.closes(),
+                steps: ALL,
+                most: ALL,
+                known: ALL,
+                learnt: Members::ALL,
+                follows: Members::default(),
+            };
+            self.blank.push(blank);
         }
+        self.blank(number)
+    }
+
+    /// The same for the event with this number.
+    pub(super) fn blank(&self, number: u32) -> Seen {
+        self.blank[number as usize]
     }
 
     /// The number of what an event touches.
@@ -177,21 +252,35 @@ impl Table {
         number(&mut self.sources, &mut self.origins, origin, |next| next)
     }
 
-    /// What an event's lane has learnt.
-    pub(super) fn sources(&self, packed: Packed) -> Sources {
-        self.learnt[packed.learnt as usize]
+    /// The number of what is done somewhere.
+    pub(super) fn deed(&mut self, name: Name, deed: Deed) -> usize {
+        number(&mut self.deeds, &mut self.done, (name, deed), |next| next)
     }
 
-    /// The same in full.
-    pub(super) fn learnt(&self, packed: Packed, origins: &mut Vec<Origin>) {
-        let sources = self.learnt[packed.learnt as usize];
+    /// What has this number.
+    pub(super) fn done(&self, number: usize) -> (Name, Deed) {
+        self.done[number]
+    }
+
+    /// What the lane of an event has learnt.
+    pub(super) fn learnt(&self, kept: &Kept, packed: Packed) -> Members {
+        self.sets[kept.sets[usize::from(packed.learnt)] as usize]
+    }
+
+    /// What was done that an event always comes after.
+    pub(super) fn follows(&self, kept: &Kept, packed: Packed) -> Members {
+        self.sets[kept.sets[usize::from(packed.follows)] as usize]
+    }
+
+    /// What has these numbers.
+    pub(super) fn origins(&self, sources: Members, origins: &mut Vec<Origin>) {
         let known = self.origins.iter().enumerate().filter(|&(at, _)| sources.contains(at));
         origins.clear();
         origins.extend(known.map(|(_, &origin)| origin));
     }
 
     /// What was explored from the state when no other lanes slept than these.
-    pub(super) fn find(&mut self, key: Digest, asleep: LaneSet) -> Option<Arc<[Packed]>> {
+    pub(super) fn find(&mut self, key: Digest, asleep: LaneSet) -> Option<Arc<Kept>> {
         let fits = |explored: &&Explored| {
             explored.asleep.without(asleep).is_empty() || !Rule::ExploredAwake.holds()
         };
@@ -211,20 +300,43 @@ impl Table {
     }
 
     /// Everything that can follow the state was explored, but for what begins with these lanes.
-    pub(super) fn add(&mut self, key: Digest, asleep: LaneSet, future: &Future, at: [&Bound; 2]) {
-        let [steps, time] = at;
+    /// Returns how many states that adds: none if the future is too large to be kept.
+    pub(super) fn add(
+        &mut self,
+        key: Digest,
+        asleep: LaneSet,
+        future: &Future,
+        [steps, time]: [&Bound; 2],
+    ) -> u64 {
+        // Each event may have two sets of its own.
+        if 2 * future.len() > usize::from(u16::MAX) {
+            return 0;
+        }
+        let own = &mut self.own;
+        own.clear();
+        let mut set = |set: Members| {
+            let next = own.len() as u16;
+            *own.entry(set).or_insert(next)
+        };
         let packed = |seen: &Seen| {
-            let number = number(&mut self.sets, &mut self.learnt, seen.learnt, |next| next as u32);
             let bits = |bound: &Bound, state: &Bound| past(bound, state).bits() as u8;
             Packed {
                 event: seen.event,
-                learnt: number,
+                learnt: set(seen.learnt),
+                follows: set(seen.follows),
                 steps: bits(&seen.steps, steps),
                 most: bits(&seen.most, steps),
                 known: bits(&seen.known, time),
             }
         };
-        let explored = Explored { asleep, future: future.iter().map(packed).collect() };
+        let events: Box<[Packed]> = future.iter().map(packed).collect();
+        let mut sets = vec![0; self.own.len()];
+        for (&set, &at) in &self.own {
+            let next = |next| next as u32;
+            sets[usize::from(at)] = number(&mut self.set_numbers, &mut self.sets, set, next);
+        }
+        let future = Arc::new(Kept { events, sets: sets.into_boxed_slice() });
+        let explored = Explored { asleep, future };
         if self.bytes > self.most {
             self.forgotten += self.old.len() as u64;
             self.old = std::mem::take(&mut self.young);
@@ -238,13 +350,22 @@ impl Table {
         let replaced: usize = known.extract_if(.., less).map(|known| known.bytes()).sum();
         self.bytes -= replaced;
         known.push(explored);
+        1
     }
 }
 
 impl Explored {
     fn bytes(&self) -> usize {
         const AROUND: usize = 128;
-        self.future.len() * size_of::<Packed>() + AROUND
+        let Kept { events, sets } = &*self.future;
+        size_of_val(&**events) + size_of_val(&**sets) + AROUND
+    }
+}
+
+impl Kept {
+    /// How many sets its events have.
+    pub(super) fn sets(&self) -> usize {
+        self.sets.len()
     }
 }
 

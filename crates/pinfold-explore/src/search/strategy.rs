@@ -106,6 +106,13 @@ pub(crate) trait Strategy {
     /// An execution begins with this many lanes.
     fn begin(&mut self, lanes: usize);
 
+    /// The lane that runs next, if the search has decided that before and the last execution made
+    /// the same steps up to this one and with it. The step then has the option that it had there,
+    /// and neither [`Strategy::pick`] nor [`Strategy::option`] is asked.
+    fn repeated(&mut self) -> Option<usize> {
+        None
+    }
+
     /// Which lane runs next.
     fn pick(&mut self, moment: &Moment<'_>) -> Pick;
 

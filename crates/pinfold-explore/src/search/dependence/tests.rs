@@ -26,7 +26,7 @@ fn wait(cell: Object) -> Touch {
 /// Pushes steps of lanes and returns the races as (first step, later lane, possible lanes).
 fn races(steps: &[(usize, Touch)]) -> Vec<(Step, usize, Vec<usize>)> {
     let mut order = Dependence::default();
-    order.begin(3);
+    order.begin(3, 0);
     let mut found = Vec::new();
     for &(lane, touch) in steps {
         order.push(lane, touch, &[], Watch::Races);
@@ -109,7 +109,7 @@ fn a_writer_looks_at_every_reader() {
 #[test]
 fn who_is_locked_out_races_with_the_holder() {
     let mut order = Dependence::default();
-    order.begin(3);
+    order.begin(3, 0);
     let lock = Touch::Lock(LOCK, LockTouch::Take(Mode::Exclusive));
     order.push(0, lock, &[], Watch::Races);
     order.push(1, Touch::Lock(LOCK, LockTouch::Failed(Mode::Exclusive)), &[], Watch::Nothing);
@@ -121,7 +121,7 @@ fn who_is_locked_out_races_with_the_holder() {
 #[test]
 fn a_change_is_settled_for_lanes_that_are_ordered_after_it() {
     let mut order = Dependence::default();
-    order.begin(3);
+    order.begin(3, 0);
     order.push(0, write(X), &[], Watch::Nothing);
     order.push(0, write(Y), &[], Watch::Nothing);
     order.push(1, read(Y), &[], Watch::Nothing);
@@ -137,7 +137,7 @@ fn a_change_is_settled_for_lanes_that_are_ordered_after_it() {
 #[test]
 fn a_waiting_lane_races_with_the_change_before_it() {
     let mut order = Dependence::default();
-    order.begin(3);
+    order.begin(3, 0);
     order.push(0, write(X), &[], Watch::Races);
     assert!(order.just_changed(wait(X)));
     order.blocked(1, wait(X));
@@ -150,7 +150,7 @@ fn a_waiting_lane_races_with_the_change_before_it() {
 #[test]
 fn a_place_may_be_that_of_one_lane_after_another() {
     let mut order = Dependence::default();
-    order.begin(2);
+    order.begin(2, 0);
     order.spawned(2, 2);
     order.push(0, Touch::Local, &[2], Watch::Races);
     order.push(2, write(X), &[], Watch::Races);

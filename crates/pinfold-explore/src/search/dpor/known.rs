@@ -14,6 +14,9 @@
 //!   these are tried. It is not enough that the lane of the later step is tried already: the races
 //!   of its own step may be covered by an order in which a third lane comes first, whose races are
 //!   covered by this one in turn (`tests/states.rs` has a program).
+//! * What comes before a step in every execution of the future comes after all that was made here
+//!   and that it depends on. So a step under a lock races with nothing that was made here before
+//!   the release of that lock: only the takings race.
 //! * A lane that waits in the future for a lock has no more before it than its own past: that it
 //!   came after the release is a consequence of who took the lock first.
 //! * The races of lanes that cannot make their step are part of the future, too.
@@ -35,12 +38,14 @@ use crate::{
     ledger::Place,
     search::{
         Foreseen, Moment, Note, Past, Touch,
-        future::{Bound, Deed, Entry, Event, Future, LANES, Seen, Sources, below, raise},
+        future::{Bound, Deed, Entry, Event, Future, LANES, Members, Seen, below, raise},
         rule::Rule,
-        states::{Packed, Table},
+        states::{Kept, Packed, Table},
     },
 };
-use std::sync::Arc;
+
+/// A clock of as many lanes as states are remembered for.
+type Clock = [u32; LANES];
 
 impl Dpor {
     /// The state that was reached.
@@ -69,13 +74,11 @@ impl Dpor {
         };
         let mut table = states.table();
         let Some(future) = table.find(key, stage.asleep) else { return false };
-        let events: Arc<[(Packed, Event)]> =
-            future.iter().map(|&packed| (packed, table.event(packed.event))).collect();
         let mut learnt = Vec::new();
-        let ordered = events.iter().all(|&(packed, event)| match event.deed {
-            Deed::Cell(_) | Deed::Lock(_) => true,
-            Deed::Reach(reach) => {
-                table.learnt(packed, &mut learnt);
+        let ordered = future.events.iter().all(|&packed| match table.event(packed.event) {
+            Event { deed: Deed::Cell(_) | Deed::Lock(_), .. } => true,
+            event @ Event { deed: Deed::Reach(reach), .. } => {
+                table.origins(table.learnt(&future, packed), &mut learnt);
                 let mut after = Packed::lanes(packed.known);
                 if event.lane < moment.pending.len() {
                     after.insert(event.lane);
@@ -87,7 +90,7 @@ impl Dpor {
         if !ordered {
             return false;
         }
-        let found = self.foresee(past, stage, &events, &mut table);
+        let found = self.foresee(past, stage, &future, &table);
         drop(table);
         self.beyond.join(found);
         if Rule::RememberedRaces.holds() {
@@ -98,46 +101,56 @@ impl Dpor {
     }
 
     /// Looks for the races of a remembered future. Returns it as a future from here.
-    fn foresee(
-        &mut self,
-        past: Past<'_>,
-        stage: &Stage,
-        events: &[(Packed, Event)],
-        table: &mut Table,
-    ) -> Future {
+    fn foresee(&mut self, past: Past<'_>, stage: &Stage, kept: &Kept, table: &Table) -> Future {
         // What each lane's later steps come after here.
         let mut reach: [Bound; LANES] = [Bound::default(); LANES];
         for (lane, reach) in reach.iter_mut().enumerate().take(past.ledger.lane_count()) {
             *reach = below(self.order.lane_clock(lane));
         }
+        let mut after: Vec<Option<Clock>> = vec![None; kept.sets()];
         let mut future = Future::default();
-        for &(packed, event) in events {
-            let learnt = table.sources(packed);
-            let Event { lane, name, deed } = event;
-            let mut seen = Seen { learnt, ..table.seen(event) };
+        for &packed in &kept.events {
+            let (learnt, follows) = (table.learnt(kept, packed), table.follows(kept, packed));
+            let Event { lane, name, deed } = table.event(packed.event);
+            let mut seen = Seen { learnt, follows, ..table.blank(packed.event) };
             if let Deed::Reach(_) = deed {
                 seen.known = stage.known(past, lane, Packed::lanes(packed.known));
                 future.add(seen);
                 continue;
             }
-            let bound = self.order.bound(lane, Packed::lanes(packed.steps));
-            seen.steps = below(&bound);
+            let all = || self.before_all(past, follows, table);
+            let mut clock = *after[usize::from(packed.follows)].get_or_insert_with(all);
+            self.order.bound(lane, Packed::lanes(packed.steps), &mut clock);
+            seen.steps = below(&clock);
             raise(&mut reach[lane], &seen.steps);
             if let Some(Place::Object(object)) = past.ledger.find(name)
                 && let Some(touch) = deed.touch(object)
             {
-                let others = Packed::lanes(packed.most);
-                let clock = self.order.foresee(lane, touch, &bound, others);
+                self.order.foresee(lane, touch, &mut clock, Packed::lanes(packed.most));
                 raise(&mut reach[lane], &below(&clock));
             }
             future.add(seen);
         }
         future.limit(&reach, |number| {
-            let at = events.binary_search_by_key(&number, |(packed, _)| packed.event).ok()?;
-            let (packed, event) = events[at];
-            event.deed.touch(0).map(|_| Packed::lanes(packed.most))
+            let events = &kept.events;
+            let at = events.binary_search_by_key(&number, |packed| packed.event).ok()?;
+            let deed = table.event(number).deed;
+            deed.touch(0).map(|_| Packed::lanes(events[at].most))
         });
         future
+    }
+
+    /// What was made here and comes before all of these deeds of a remembered future.
+    fn before_all(&self, past: Past<'_>, deeds: Members, table: &Table) -> Clock {
+        let mut clock = Clock::default();
+        for (name, deed) in deeds.iter().map(|number| table.done(number)) {
+            if let Some(Place::Object(object)) = past.ledger.find(name)
+                && let Some(touch) = deed.touch(object)
+            {
+                self.order.join_rivals(touch, &mut clock);
+            }
+        }
+        clock
     }
 
     /// What the lane's next step depends on without that step.
@@ -156,9 +169,9 @@ impl Dpor {
         let most = below(self.order.last_clock());
         let own = touch.is_locked_out_at_times() && Rule::RememberedTakings.holds();
         let steps = if own { before } else { most };
-        let seen = states.table().seen(Event { lane, name, deed });
-        let seen = Seen { steps, most, ..seen };
-        node.entries.push(Entry::Seen(seen));
+        let mut table = states.table();
+        let seen = Seen { steps, most, ..table.seen(Event { lane, name, deed }) };
+        node.entries.push(Entry::Step(seen, most[lane], table.deed(name, deed)));
     }
 
     /// Enters what a lane did in a step or after it.
@@ -168,7 +181,7 @@ impl Dpor {
         let entry = match note {
             Note::Reaches(name, reach) => {
                 let seen = table.seen(Event { lane, name, deed: Deed::Reach(reach) });
-                Entry::Seen(Seen { known: below(known), learnt: Sources::default(), ..seen })
+                Entry::Seen(Seen { known: below(known), learnt: Members::default(), ..seen })
             }
             Note::Learns(source) => Entry::Learns(lane, table.source(source)),
             Note::Resets(source) => Entry::Resets(table.source(source)),
@@ -210,8 +223,8 @@ impl Dpor {
         self.beyond_whole = stage.whole == Whole::Yes;
         let (Some(states), Some(key)) = (&self.states, stage.key) else { return };
         if self.beyond_whole {
-            states.table().add(key, stage.asleep, &future, [&stage.steps, &stage.time]);
-            self.added += 1;
+            let at = [&stage.steps, &stage.time];
+            self.added += states.table().add(key, stage.asleep, &future, at);
             self.beyond = future;
         }
     }

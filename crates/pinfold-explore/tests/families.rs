@@ -1,0 +1,150 @@
+//! Families of small programs that other checkers publish their counts of, with the executions that
+//! this search makes of them under the weak model, and with the states that it remembers under
+//! sequential consistency.
+//!
+//! GenMC counts the ways in which reads read from stores, and the orders of stores where they
+//! matter. Most counts are equal to its own. Where two lanes each store and then read past the
+//! store of the other, this search makes more: the outcome in which both read the old value comes
+//! up once for each lane that may be the first in the order of steps, as the read of the first is
+//! ordered before the store of the other (`store_buffering`, `independent_reads`, `sums`).
+
+mod common;
+
+use common::{
+    FULL,
+    judge::{remembering, searched},
+    program::{Ins, Program},
+};
+use pinfold_explore::{
+    Completeness, Model, Report, States,
+    hook::Order::{Acquire, Full, Relaxed, Release},
+};
+
+/// Each lane stores to its cell and reads the next.
+fn store_buffering(lanes: usize) -> Program {
+    let lane =
+        |own: usize| vec![Ins::Store(own, 1, Relaxed), Ins::Load((own + 1) % lanes, Relaxed)];
+    Program { vars: lanes, lanes: (0..lanes).map(lane).collect() }
+}
+
+/// Two cells are written, and pairs of lanes read them in both orders.
+fn independent_reads(pairs: usize) -> Program {
+    let write = |cell| vec![Ins::Store(cell, 1, Relaxed)];
+    let reads = |first, second| vec![Ins::Load(first, Relaxed), Ins::Load(second, Relaxed)];
+    let mut lanes = vec![write(0), write(1)];
+    (0..pairs).for_each(|_| lanes.extend([reads(0, 1), reads(1, 0)]));
+    Program { vars: 2, lanes }
+}
+
+/// Lane `i` swaps `i` for `i + 1`.
+fn rotating(lanes: u64) -> Program {
+    let lane = |own| vec![Ins::Cas(0, own, own + 1, Relaxed, Relaxed)];
+    Program { vars: 1, lanes: (0..lanes).map(lane).collect() }
+}
+
+/// The same, the last lane first.
+fn rotating_back(lanes: u64) -> Program {
+    let Program { vars, mut lanes } = rotating(lanes);
+    lanes.reverse();
+    Program { vars, lanes }
+}
+
+/// Each lane swaps 0 for 1 and then stores a value of its own.
+fn swap_and_store(lanes: u64) -> Program {
+    let lane = |own| vec![Ins::Cas(0, 0, 1, Relaxed, Relaxed), Ins::Store(0, own + 3, Relaxed)];
+    Program { vars: 1, lanes: (0..lanes).map(lane).collect() }
+}
+
+/// One lane stores 2, the others swap 2 for 3.
+fn stored_and_swapped(swaps: usize) -> Program {
+    let mut lanes = vec![vec![Ins::Store(0, 2, Relaxed)]];
+    lanes.extend(vec![vec![Ins::Cas(0, 2, 3, Relaxed, Relaxed)]; swaps]);
+    Program { vars: 1, lanes }
+}
+
+/// Two lanes add the cells to each other, round after round, and one reads both.
+fn sums(rounds: usize) -> Program {
+    let round = |own, other| {
+        [Ins::Load(own, Acquire), Ins::Load(other, Acquire), Ins::StoreSum(own, Release)]
+    };
+    let lane = |own, other| (0..rounds).flat_map(|_| round(own, other)).collect();
+    let reader = vec![Ins::Load(0, Acquire), Ins::Load(1, Acquire)];
+    Program { vars: 2, lanes: vec![lane(0, 1), lane(1, 0), reader] }
+}
+
+/// Each lane counts once, and sees whether it was the first.
+fn first_to_count(lanes: usize) -> Program {
+    Program { vars: 1, lanes: vec![vec![Ins::Count(0, 1)]; lanes] }
+}
+
+/// Lanes that read a cell each, in a row: each stores what it read, plus one, in the next.
+fn chain(lanes: usize) -> Program {
+    let lane = |own| vec![Ins::Load(own, Relaxed), Ins::StoreSum(own + 1, Relaxed)];
+    Program { vars: lanes + 1, lanes: (0..lanes).map(lane).collect() }
+}
+
+/// Lanes that add to one cell and read the result.
+fn additions(lanes: usize) -> Program {
+    Program { vars: 1, lanes: vec![vec![Ins::Add(0, 1, Full)]; lanes] }
+}
+
+fn exhausted(report: &Report) -> &Report {
+    assert_eq!(report.failure, None);
+    assert_eq!(report.complete, Completeness::Exhausted);
+    report
+}
+
+/// Executions of each size under the weak model, from this size on.
+#[track_caller]
+fn counts<N: Copy>(program: impl Fn(N) -> Program, sizes: &[N], expected: &[u64]) {
+    let count = |&size: &N| {
+        let report = searched(&program(size), Model::Weak, FULL, u64::MAX);
+        exhausted(&report).executions
+    };
+    let found: Vec<_> = sizes.iter().map(count).collect();
+    println!("{found:?}");
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn additions_and_chains_make_as_many_as_there_are_ways_to_read() {
+    counts(additions, &[2, 3, 4, 5], &[2, 6, 24, 120]);
+    counts(chain, &[2, 3, 4, 5], &[2, 4, 8, 16]);
+}
+
+#[test]
+fn reads_beside_stores() {
+    // GenMC: 4, 8, 16, 32, 64.
+    counts(store_buffering, &[2, 3, 4, 5, 6], &[5, 10, 19, 36, 69]);
+    // GenMC: 16, 256, 4,096.
+    counts(independent_reads, &[1, 2, 3], &[17, 305, 5_465]);
+    // GenMC: 153, 2,258.
+    counts(sums, &[2, 3], &[167, 3_231]);
+}
+
+#[test]
+fn exchanges_make_as_many_as_there_are_ways_to_read() {
+    counts(rotating, &[3, 4, 5, 6, 7, 8], &[5, 14, 43, 144, 523, 2_048]);
+    counts(rotating_back, &[3, 4, 5, 6, 7], &[5, 14, 43, 144, 523]);
+    counts(swap_and_store, &[3, 4], &[66, 1_200]);
+    // n 2^(n - 1) + 1.
+    counts(stored_and_swapped, &[2, 3, 4, 5], &[5, 13, 33, 81]);
+}
+
+/// Executions under sequential consistency, and of the search that remembers states those and the
+/// pruned ones; both have the same outcomes.
+fn with_states(program: &Program) -> [u64; 3] {
+    let with = remembering(program, &States::new(1 << 28), 1_000_000);
+    let without = searched(program, Model::Sc, FULL, 1_000_000);
+    assert!(exhausted(&with).outcomes.keys().eq(exhausted(&without).outcomes.keys()));
+    [without.executions, with.executions, with.pruned]
+}
+
+#[test]
+fn remembered_states_leave_few_executions_for_each_end() {
+    assert_eq!(with_states(&rotating(8)), [2_048, 2_048, 0]);
+    // As many as there are pairs of a first lane and a last.
+    assert_eq!(with_states(&first_to_count(8)), [40_320, 56, 2_520]);
+    assert_eq!(with_states(&stored_and_swapped(5)), [81, 81, 0]);
+    assert_eq!(with_states(&store_buffering(5)), [31, 31, 0]);
+}
