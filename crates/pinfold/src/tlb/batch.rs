@@ -33,10 +33,8 @@ impl FlushBatch {
 
     /// Adds what another batch has.
     pub(crate) fn join(&mut self, other: Self) {
-        if let Some((first, end)) = other.pages {
-            self.note(first);
-            self.note(end - 1);
-        }
+        self.first = self.first.min(other.first);
+        self.end = self.end.max(other.end);
     }
 
     /// Flushes once, if anything changed.
