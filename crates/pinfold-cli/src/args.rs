@@ -8,9 +8,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where failing executions are saved, relative to the current directory.
-pub(crate) const SAVED: &str = "target/pinfold";
-
 /// Runs, checks and compares scenarios of Linux's private-memory machinery.
 #[derive(Debug, Parser)]
 #[command(name = "pinfold", version, max_term_width = 100)]
@@ -214,27 +211,6 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 25,
           value_parser = clap::value_parser!(u32).range(1..=600))]
     pub(crate) patience: u32,
-}
-
-/// On which kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Where {
-    /// That of this machine.
-    Here,
-    /// One that is started in a virtual machine.
-    Image(PathBuf),
-}
-
-impl std::str::FromStr for Where {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
-            None if text == "linux" => Ok(Self::Here),
-            Some(("linux", image)) if !image.is_empty() => Ok(Self::Image(image.into())),
-            _ => Err("`linux` is needed, or `linux:IMAGE`".to_owned()),
-        }
-    }
 }
 
 /// What is tried on a real kernel.
@@ -461,7 +437,8 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "N", requires = "strategy", default_value_t = 0)]
     pub(crate) seed: u64,
     /// Stop after this many executions; with --resume after as many more [default: no bound; for
-    /// each cell of `matrix` and with --on 100000, unless --time or another way to search is given]
+    /// each cell of `matrix` 100000, and as many with --on, unless --time or another way to search
+    /// is given]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_executions: Option<u64>,
     /// Cut an execution off after this many steps
@@ -525,8 +502,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+mod place;
 mod random;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use place::{SAVED, Where};
 pub(crate) use random::{FuzzArgs, IdentifyArgs};

@@ -1,6 +1,6 @@
 //! What can be written behind `pinfold fuzz` and `pinfold identify`.
 
-use super::{SAVED, Where};
+use super::place::{SAVED, Where};
 use clap::Args;
 use std::path::PathBuf;
 

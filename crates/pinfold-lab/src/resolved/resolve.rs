@@ -127,12 +127,9 @@ impl Names {
                 }
             }
             (Action::Pin { grab, .. } | Action::Get { grab, .. }, _) => {
-                if let Some(Ok(process)) = process.map(|name| self.process(name)) {
-                    let pages = self.pages(process, &grab.pages).map_or(0, |pages| pages.count);
-                    let name = grab.handle.value.clone();
-                    self.handles.push(ResolvedHandle { name, process, pages });
-                }
+                self.add_handle(process, &grab.pages, &grab.handle);
             }
+            (Action::Follow { pages, handle }, _) => self.add_handle(process, pages, handle),
             (Action::Signal { signal }, _) => {
                 number(&mut self.signals, signal);
             }
@@ -140,6 +137,13 @@ impl Names {
                 number(&mut self.registers, register);
             }
             _ => {}
+        }
+    }
+
+    fn add_handle(&mut self, process: Option<&str>, pages: &scenario::Pages, name: &Name) {
+        if let Some(Ok(process)) = process.map(|name| self.process(name)) {
+            let pages = self.pages(process, pages).map_or(0, |pages| pages.count);
+            self.handles.push(ResolvedHandle { name: name.value.clone(), process, pages });
         }
     }
 

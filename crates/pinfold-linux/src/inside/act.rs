@@ -325,14 +325,8 @@ impl Cast {
 
     /// The address that a word behind a pin had in the process that pinned it.
     pub(super) fn pinned(&self, spot: Spot) -> Option<u64> {
-        let handle = self.plan.handles.get(spot.of)?;
-        let takes = self.plan.steps().filter_map(|step| match step.act {
-            Act::Pin(take, _) | Act::Get(take) if take.handle == spot.of => Some(take),
-            _ => None,
-        });
-        let pages = takes.map(|take| take.pages).next()?;
-        let start = self.board.area(handle.process, pages.area)?;
-        let page = u64::from(pages.first) + u64::from(spot.page);
+        let start = self.board.held_at(spot.of)?;
+        let page = u64::from(spot.page);
         Some(start + page * PAGE + u64::from(spot.word) * 8)
     }
 
@@ -379,7 +373,7 @@ impl Cast {
             let known = after == before || !self.board.is_free();
             self.board.set_frame(take.handle, at as usize, if known { after } else { 0 });
         }
-        self.board.set_held(take.handle);
+        self.board.set_held(take.handle, range.start());
         Ok(Did::Worked(0))
     }
 

@@ -72,8 +72,11 @@ fn did(code: u64, value: u64) -> Option<Did> {
 
 /// The cells of each mailbox.
 const MAIL: usize = 6;
-/// The cells of each handle: its state, its lock, and the frame of each page.
-const HANDLE: usize = 2 + STAGE_PAGES as usize;
+/// The cells of each handle: its state, its lock, where its pages lay when it was made, and the
+/// frame of each page.
+const HANDLE: usize = FRAMES + STAGE_PAGES as usize;
+/// The first cell of a handle that has a frame.
+const FRAMES: usize = 3;
 
 /// What became of a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,9 +294,17 @@ impl Board {
         }
     }
 
-    /// Notes that a handle holds its pages now.
-    pub(super) fn set_held(&self, handle: usize) {
+    /// Notes that a handle holds its pages now, and where they lie: a device knows them by these
+    /// addresses, wherever the process moves them.
+    pub(super) fn set_held(&self, handle: usize, start: u64) {
+        self.cells[self.handle_at(handle) + 2].store(start, Relaxed);
         self.cells[self.handle_at(handle)].store(1, Release);
+    }
+
+    /// Where the pages lay that a handle holds or held.
+    pub(super) fn held_at(&self, handle: usize) -> Option<u64> {
+        let made = self.hold(handle) != Hold::No;
+        made.then(|| self.cells[self.handle_at(handle) + 2].load(Relaxed))
     }
 
     /// Lets go of a handle; whether it was held.
@@ -325,14 +336,14 @@ impl Board {
     /// Notes the frame of a page that a handle holds; 0 if that is not known.
     pub(super) fn set_frame(&self, handle: usize, page: usize, frame: u64) {
         if let Some(page) = (page < STAGE_PAGES as usize).then_some(page) {
-            self.cells[self.handle_at(handle) + 2 + page].store(frame, Relaxed);
+            self.cells[self.handle_at(handle) + FRAMES + page].store(frame, Relaxed);
         }
     }
 
     /// The frame of a page that a handle holds, if it is known.
     pub(super) fn frame(&self, handle: usize, page: u32) -> Option<u64> {
         let page = (page as usize).min(STAGE_PAGES as usize - 1);
-        let frame = self.cells[self.handle_at(handle) + 2 + page].load(Relaxed);
+        let frame = self.cells[self.handle_at(handle) + FRAMES + page].load(Relaxed);
         (frame != 0).then_some(frame)
     }
 
