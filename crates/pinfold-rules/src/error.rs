@@ -13,7 +13,6 @@ pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("tail-refs", "huge pages"),
     ("large-cow-reuse", "huge pages"),
     ("numa-skip-pmd", "huge pages"),
-    ("zap-rmap", "batched unmapping"),
     ("longterm-file", "file mappings"),
     ("soft-dirty-pin", "soft-dirty tracking"),
     ("swap-pinned", "reclaim"),

@@ -16,7 +16,7 @@ use super::search::Case;
 use pinfold::rules::PRESETS;
 
 /// More executions than any search here takes.
-const MOST: u64 = 200_000;
+const MOST: u64 = 1_000_000;
 const MODELS: [Model; 3] = [Model::Sc, Model::Tso, Model::Weak];
 
 type Protocol = (&'static str, Setup, &'static [&'static [Act]]);

@@ -124,7 +124,9 @@ fn only_never_released_variants_have_no_release() {
             "at-once",
             "before-lock",
             "when-freed",
-            "this-cpu"
+            "this-cpu",
+            "after-locks",
+            "afterwards"
         ]
     );
 }
