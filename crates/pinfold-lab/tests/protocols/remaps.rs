@@ -21,8 +21,8 @@ fn a_remap_against_a_stale_translation_and_migration() {
     }
 }
 
-/// A pin without a lock finds the page in one of the two places, or nowhere, while the page that was
-/// in the new place goes, and fork comes.
+/// A pin without a lock finds the page in one of the two places, or nowhere, while the page that
+/// was in the new place goes, and fork comes.
 #[test]
 fn a_remap_against_a_lock_free_pin() {
     let protocol = Protocol::new(
