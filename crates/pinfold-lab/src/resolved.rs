@@ -233,6 +233,8 @@ pub enum Act {
     NumaScan(Option<Pages>),
     /// `migrate`: the pages and the node.
     Migrate(Pages, u32),
+    /// `compact`: the pages and the node.
+    Compact(Pages, u32),
     /// `signal`: its number.
     Signal(usize),
     /// `await`: the signal's number.
@@ -330,6 +332,7 @@ impl Act {
             | Self::Exit
             | Self::NumaScan(_)
             | Self::Migrate(..)
+            | Self::Compact(..)
             | Self::Signal(_)
             | Self::Await(_) => None,
         }

@@ -35,6 +35,7 @@ macro_rules! files {
 pub const SCENARIOS: &[Shipped] = files!["pf":
     "breakpoint",
     "bug-215616",
+    "bug-215616-compaction",
     "bug-215616-move-pages",
     "counter-overflow",
     "cow-published-early",

@@ -1,12 +1,12 @@
 //! Carries out one step of a scenario on the real memory manager.
 
-use std::num::NonZero;
+mod asked;
+
 use std::rc::Rc;
 
-use pinfold::pin::{Ask, Force as PinForce, Path as PinPath};
 use pinfold::{
-    Access as PinAccess, AddressSpace, Advice as SpaceAdvice, FaultError, NodeId, PinError, Place,
-    Prot, Remap, Sharing as SpaceSharing, SpaceError, Term, VirtAddr, VirtRange,
+    AddressSpace, FaultError, Moved, NodeId, PinError, Place, Remap, Sharing as SpaceSharing,
+    SpaceError, Term, VirtAddr, VirtRange,
 };
 
 use pinfold_explore::hook::{self, Mode};
@@ -16,11 +16,12 @@ use crate::cpu::{Operation, Target};
 use crate::journal::{Held, Touch, What};
 use crate::machine::Machine;
 use crate::scenario::{
-    self, Access, Action, Advice, Dirty, Duration, Failure, Force, Grab, Pages, Path, Protection,
-    Sharing, Spanned, Step,
+    self, Action, Dirty, Duration, Failure, Grab, Pages, Protection, Sharing, Step,
 };
 use crate::waits::Awaited;
 use crate::world::{Area, Handle, Hold, Process, State, Store, World};
+
+use asked::{Times, advice_of, ask, prot};
 
 /// How a step failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,9 +81,6 @@ impl From<PinError> for Fault {
         }
     }
 }
-
-/// The number behind `times`.
-type Times = Option<Spanned<u32>>;
 
 /// What a step that succeeded reports.
 pub(crate) type Done = Result<Option<String>, Fault>;
@@ -205,8 +203,11 @@ impl World {
             }
             Action::Migrate { pages, node } => {
                 let (space, range) = self.range(process, pages)?;
-                let moved = space.migrate(range, NodeId(node.value as u8));
-                Ok(self.tell(|| format!("{} moved, {} failed", moved.moved, moved.failed)))
+                Ok(self.moved(space.migrate(range, NodeId(node.value as u8))))
+            }
+            Action::Compact { pages, node } => {
+                let (space, range) = self.range(process, pages)?;
+                Ok(self.moved(space.compact(range, NodeId(node.value as u8))))
             }
             Action::Writeback { pages } => {
                 let (space, range) = self.range(process, pages)?;
@@ -222,6 +223,11 @@ impl World {
                 Ok(None)
             }
         }
+    }
+
+    /// What became of pages that were to move.
+    fn moved(&self, moved: Moved) -> Option<String> {
+        self.tell(|| format!("{} moved, {} failed", moved.moved, moved.failed))
     }
 
     /// What a step reports, if anything reads it.
@@ -557,46 +563,6 @@ impl State {
 /// A step of a process that has ended.
 fn gone(process: &str) -> Fault {
     Fault::of(Failure::Exited, format!("process {process} has exited"))
-}
-
-fn ask(grab: &Grab, times: Times, term: Term) -> Ask {
-    Ask {
-        access: match grab.access.value {
-            Access::Read => PinAccess::Read,
-            Access::Write => PinAccess::Write,
-        },
-        term,
-        force: match grab.force {
-            Force::Respect => PinForce::Ordinary,
-            Force::Override => PinForce::Forced,
-        },
-        path: match grab.path {
-            Path::FastThenSlow => PinPath::Any,
-            Path::FastOnly => PinPath::FastOnly,
-            Path::SlowOnly => PinPath::SlowOnly,
-        },
-        times: times.and_then(|times| NonZero::new(times.value)).unwrap_or(NonZero::<u32>::MIN),
-    }
-}
-
-fn prot(protection: Protection) -> Prot {
-    match protection {
-        Protection::None => Prot::empty(),
-        Protection::ReadOnly => Prot::READ,
-        Protection::ReadWrite => Prot::READ_WRITE,
-        Protection::ReadExecute => Prot::READ | Prot::EXEC,
-        Protection::ReadWriteExecute => Prot::READ_WRITE | Prot::EXEC,
-    }
-}
-
-fn advice_of(advice: Advice) -> SpaceAdvice {
-    match advice {
-        Advice::DontNeed => SpaceAdvice::DontNeed,
-        Advice::DontFork => SpaceAdvice::DontFork,
-        Advice::DoFork => SpaceAdvice::DoFork,
-        Advice::WipeOnFork => SpaceAdvice::WipeOnFork,
-        Advice::KeepOnFork => SpaceAdvice::KeepOnFork,
-    }
 }
 
 /// A word that a device touches through a handle.

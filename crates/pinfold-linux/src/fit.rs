@@ -81,6 +81,9 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::Map { sharing: Sharing::File, .. } | Act::Writeback(_) => {
             told("a file that is written back is not made here yet")
         }
+        Act::Compact(..) => {
+            told("compaction is of the whole machine: no system call asks it for some pages")
+        }
         Act::Follow(..) | Act::Unfollow(_) => told(
             "no system call makes a device that follows: that takes RDMA, or a virtual machine",
         ),

@@ -7,7 +7,7 @@ use crate::area::Prot;
 use crate::error::{FaultError, PinError, SpaceError};
 use crate::fault::{Cause, Fault};
 use crate::memory::Memory;
-use crate::migrate::Moved;
+use crate::migrate::{Moved, Mover};
 use crate::pin::{self, Access, Ask, PinnedBytes, Pins, Refs, SpaceHandle, Term};
 use crate::platform::Platform;
 use crate::pte::Pte;
@@ -191,11 +191,17 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.numa_scan(range)
     }
 
-    /// Moves the anonymous pages of `range` to `node`, as move_pages or mbind does (facts
-    /// 4.5). Compaction takes fewer: it passes over pages that have more references than mappings
-    /// (facts 12.7a).
+    /// Moves the anonymous pages of `range` to `node`, as move_pages, mbind, memory hotplug and CMA
+    /// do (facts 4.5): every page is tried.
     pub fn migrate(&self, range: VirtRange, node: NodeId) -> Moved {
-        self.inner.migrate_range(range, node)
+        self.inner.migrate_range(range, node, Mover::Request)
+    }
+
+    /// Moves the anonymous pages of `range` to `node`, as compaction does: pages that have more
+    /// references than mappings, pinned ones for instance, are passed over before an entry is
+    /// touched, and count neither as moved nor as failed (facts 12.7a).
+    pub fn compact(&self, range: VirtRange, node: NodeId) -> Moved {
+        self.inner.migrate_range(range, node, Mover::Compaction)
     }
 
     /// Writes the dirty pages of the files in `range` back: `write` is called with the address of

@@ -19,6 +19,8 @@
 
 mod range;
 
+pub(crate) use range::Mover;
+
 use crate::addr::{Mm, NodeId, Pfn, SpaceId, Vpn};
 use crate::event::EventKind;
 use crate::frame::{Counts, Flags, Isolation, Placement, Start};

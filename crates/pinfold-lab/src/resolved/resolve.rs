@@ -304,6 +304,7 @@ impl Names {
                 None => None,
             }),
             Action::Migrate { pages, node } => Act::Migrate(self.pages(own()?, pages)?, node.value),
+            Action::Compact { pages, node } => Act::Compact(self.pages(own()?, pages)?, node.value),
             Action::Signal { signal } => Act::Signal(self.signal(signal)?),
             Action::Await { signal } => Act::Await(self.signal(signal)?),
         })

@@ -164,7 +164,7 @@ impl<'a> Checker<'a> {
                     self.pages(at, process, pages);
                 }
             }
-            Action::Migrate { pages, node } => {
+            Action::Migrate { pages, node } | Action::Compact { pages, node } => {
                 self.pages(at, process, pages);
                 self.node(*node);
             }

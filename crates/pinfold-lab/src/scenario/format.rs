@@ -327,7 +327,9 @@ impl Display for Action {
             Self::Fork { child } => write!(f, " {child}"),
             Self::Exit | Self::NumaScan { pages: None } => Ok(()),
             Self::NumaScan { pages: Some(pages) } => write!(f, " {pages}"),
-            Self::Migrate { pages, node } => write!(f, " {pages} to node {node}"),
+            Self::Migrate { pages, node } | Self::Compact { pages, node } => {
+                write!(f, " {pages} to node {node}")
+            }
             Self::Signal { signal } | Self::Await { signal } => write!(f, " {signal}"),
         }
     }

@@ -91,6 +91,8 @@ vocabulary! {
         NumaScan = "numa-scan",
         /// Moves pages to another node as move_pages does.
         Migrate = "migrate",
+        /// Moves pages to another node as compaction does.
+        Compact = "compact",
         /// Writes the dirty pages of a file back to what stores it.
         Writeback = "writeback",
         /// Lets lanes that await this go on.
@@ -119,6 +121,7 @@ impl Verb {
             | Self::Exit
             | Self::NumaScan
             | Self::Migrate
+            | Self::Compact
             | Self::Writeback
             | Self::Signal
             | Self::Await => false,

@@ -11,7 +11,7 @@ use pinfold_lab::scenario::{self, MOST_DRAWN, Style};
 use pinfold_lab::{CheckOptions, Config, Detail, Model, Prepared, SCENARIOS, Strategy};
 
 /// Words that a change may put somewhere.
-const PIECES: [&str; 43] = [
+const PIECES: [&str; 44] = [
     "lane",
     "setup",
     "always",
@@ -37,6 +37,7 @@ const PIECES: [&str; 43] = [
     "fork",
     "numa-scan",
     "follow",
+    "compact",
     "remap",
     "unfollow",
     "migrate",

@@ -222,7 +222,9 @@ impl Cast {
                 Ok(done)
             }
             // `fit` lets no plan through that has these.
-            Act::Writeback(_) | Act::Follow(..) | Act::Unfollow(_) => Err(libc::EOPNOTSUPP),
+            Act::Writeback(_) | Act::Compact(..) | Act::Follow(..) | Act::Unfollow(_) => {
+                Err(libc::EOPNOTSUPP)
+            }
             Act::Protect(pages, protection) => {
                 Ok(ranged(sys::protect(self.range(process, pages)?, protection)))
             }

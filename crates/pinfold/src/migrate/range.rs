@@ -13,11 +13,22 @@ use crate::addr::{NodeId, VirtRange, Vpn, each_page};
 use crate::frame::{Flags, NewFrame, Placement, Start};
 use crate::memory::Memory;
 use crate::platform::Platform;
+use crate::pte::Pte;
 use crate::rules::migrate::batches_flushes;
 use crate::space::Space;
 
 /// The most pages that move together. Linux: as many as a large page has.
 const BATCH: usize = 512;
+
+/// On whose behalf the pages of a range move, and so which of them are passed over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mover {
+    /// move_pages, mbind, hotplug, CMA: every page is tried.
+    Request,
+    /// Compaction, whose isolation passes over an anonymous page that has more references than
+    /// mappings before it touches an entry (facts 12.7a).
+    Compaction,
+}
 
 /// A page of a batch.
 struct Move<'m, P: Platform> {
@@ -30,7 +41,7 @@ struct Move<'m, P: Platform> {
 
 impl<P: Platform> Space<P> {
     /// Moves the anonymous pages of a range.
-    pub(crate) fn migrate_range(&self, range: VirtRange, node: NodeId) -> Moved {
+    pub(crate) fn migrate_range(&self, range: VirtRange, node: NodeId, mover: Mover) -> Moved {
         let mut moved = Moved::default();
         let (mut page, end) = (range.first_page(), range.end_page().min(self.end_page()));
         let mut found = Vec::new();
@@ -39,12 +50,12 @@ impl<P: Platform> Space<P> {
             && found.try_reserve_exact(room).is_ok()
         {
             while page < end {
-                page = self.find_elsewhere(page..end, node, &mut found, &mut moved);
+                page = self.find_elsewhere(page..end, (node, mover), &mut found, &mut moved);
                 self.mem().migrate_batch(&mut found, node, &mut moved);
             }
             return moved;
         }
-        while let Some((at, isolated)) = self.next_elsewhere(page..end, node) {
+        while let Some((at, isolated)) = self.next_elsewhere(page..end, (node, mover)) {
             page = at + 1;
             match isolated.and_then(|isolated| self.mem().migrate(isolated, node, Mode::Sync)) {
                 Some(_) => moved.moved += 1,
@@ -59,7 +70,7 @@ impl<P: Platform> Space<P> {
     fn find_elsewhere<'s>(
         &'s self,
         pages: Range<Vpn>,
-        node: NodeId,
+        to: (NodeId, Mover),
         found: &mut Vec<Isolated<'s, P>>,
         moved: &mut Moved,
     ) -> Vpn {
@@ -69,8 +80,7 @@ impl<P: Platform> Space<P> {
             let cursor = leaf.lock();
             for page in each_page(pages) {
                 let pte = cursor.get(page);
-                let counted = pte.is_mapped() && !pte.is_special();
-                if !counted || mem.frames().node(pte.pfn()) == node {
+                if !mem.is_wanted(pte, to) {
                     continue;
                 }
                 if found.len() == found.capacity() {
@@ -91,7 +101,7 @@ impl<P: Platform> Space<P> {
     fn next_elsewhere(
         &self,
         pages: Range<Vpn>,
-        node: NodeId,
+        to: (NodeId, Mover),
     ) -> Option<(Vpn, Option<Isolated<'_, P>>)> {
         let mem = self.mem();
         let _map = self.read_map();
@@ -99,8 +109,7 @@ impl<P: Platform> Space<P> {
             let cursor = leaf.lock();
             for page in each_page(pages) {
                 let pte = cursor.get(page);
-                let counted = pte.is_mapped() && !pte.is_special();
-                if counted && mem.frames().node(pte.pfn()) != node {
+                if mem.is_wanted(pte, to) {
                     return Err((page, mem.isolate(pte.pfn())));
                 }
             }
@@ -111,6 +120,20 @@ impl<P: Platform> Space<P> {
 }
 
 impl<P: Platform> Memory<P> {
+    /// Whether a page is to be isolated: it lies elsewhere, and its mover does not pass over it.
+    fn is_wanted(&self, pte: Pte<P::Format>, (node, mover): (NodeId, Mover)) -> bool {
+        let counted = pte.is_mapped() && !pte.is_special();
+        if !counted || self.frames().node(pte.pfn()) == node {
+            return false;
+        }
+        match mover {
+            Mover::Request => true,
+            Mover::Compaction => {
+                self.frames().counts_as(pte.pfn(), |counts| counts.refs() <= counts.maps())
+            }
+        }
+    }
+
     /// Moves pages together, in as many passes as the tuning says; a page that finds no place in
     /// the batch moves alone.
     fn migrate_batch<'m>(

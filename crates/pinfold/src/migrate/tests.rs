@@ -406,3 +406,21 @@ fn who_changes_entries_while_a_batch_is_under_way_flushes_first() {
         }
     }
 }
+
+#[test]
+fn compaction_passes_over_what_is_referenced_and_move_pages_does_not() {
+    let mem = machine::<Small>(Rules::default(), &[16, 16], Tuning::default());
+    let space = space(&mem);
+    map(&space, 1, 3, RW);
+    for page in 1..4 {
+        store(&space, page, page).unwrap();
+    }
+    let pins = space.pin(pages(1, 1), Access::Read, Term::Long).unwrap();
+    let refs = space.get(pages(2, 1), Access::Read).unwrap();
+    let tried = |moved: Moved| (moved.moved, moved.failed);
+    assert_eq!(tried(space.compact(pages(1, 3), NodeId(1))), (1, 0), "two are passed over");
+    assert_eq!(tried(space.migrate(pages(1, 3), NodeId(1))), (0, 2), "two are tried in vain");
+    drop((pins, refs));
+    assert_eq!(tried(space.compact(pages(1, 3), NodeId(1))), (2, 0));
+    assert!((1..4).all(|page| load(&space, page) == Ok(page)));
+}

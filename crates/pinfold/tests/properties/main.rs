@@ -29,7 +29,8 @@ fn soak() -> u32 {
     std::env::var("PINFOLD_SOAK").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
 }
 
-/// Runs `cases` random sequences of up to `steps` operations. `nodes` are the frames of each node,
+/// Runs `cases` random sequences of up to `steps` operations, half as many on average: some 100,000
+/// in all that this file asks for. `nodes` are the frames of each node,
 /// `base` the page before the first one used.
 fn sequences<F: Hardware>(
     rules: Rules,
@@ -58,26 +59,26 @@ fn sequences<F: Hardware>(
 #[test]
 fn today_pins_stay_with_their_owner_whatever_happens() {
     let checks = IN_STEP;
-    sequences::<Small>(Rules::default(), &[96, 48], 0, checks, (160, 60));
+    sequences::<Small>(Rules::default(), &[96, 48], 0, checks, (800, 60));
 }
 
 #[test]
 fn today_pins_stay_with_their_owner_across_two_tables_of_x86_64() {
     let checks = IN_STEP;
-    sequences::<X86_64>(Rules::default(), &[96, 48], 504, checks, (24, 40));
+    sequences::<X86_64>(Rules::default(), &[96, 48], 504, checks, (120, 40));
 }
 
 #[test]
 fn today_pins_stay_with_their_owner_across_two_tables_of_every_other_format() {
-    sequences::<X86_64La57>(Rules::default(), &[96, 48], 504, IN_STEP, (24, 40));
-    sequences::<Aarch64>(Rules::default(), &[96, 48], 504, IN_STEP, (24, 40));
-    sequences::<Sv39>(Rules::default(), &[96, 48], 504, IN_STEP, (24, 40));
-    sequences::<Sv48>(Rules::default(), &[96, 48], 504, IN_STEP, (24, 40));
+    sequences::<X86_64La57>(Rules::default(), &[96, 48], 504, IN_STEP, (60, 40));
+    sequences::<Aarch64>(Rules::default(), &[96, 48], 504, IN_STEP, (60, 40));
+    sequences::<Sv39>(Rules::default(), &[96, 48], 504, IN_STEP, (60, 40));
+    sequences::<Sv48>(Rules::default(), &[96, 48], 504, IN_STEP, (60, 40));
 }
 
 #[test]
 fn the_same_holds_where_the_hardware_leaves_accessed_and_dirty_to_the_manager() {
-    sequences::<Small>(Rules::default(), &[96, 48], 0, BY_MANAGER, (60, 60));
+    sequences::<Small>(Rules::default(), &[96, 48], 0, BY_MANAGER, (200, 60));
     sequences::<Aarch64>(Rules::default(), &[96, 48], 504, BY_MANAGER, (24, 40));
     sequences::<Sv39>(Rules::default(), &[96, 48], 504, BY_MANAGER, (24, 40));
     sequences::<Sv48>(Rules::default(), &[96, 48], 504, BY_MANAGER, (24, 40));
@@ -98,7 +99,7 @@ fn processes_are_isolated_under_older_rules_and_marks_of_the_manager() {
 fn today_pins_stay_with_their_owner_when_frames_run_out() {
     let checks = IN_STEP;
     for nodes in [[14, 4], [20, 2]] {
-        sequences::<Small>(Rules::default(), &nodes, 0, checks, (100, 60));
+        sequences::<Small>(Rules::default(), &nodes, 0, checks, (400, 60));
     }
 }
 
@@ -107,8 +108,8 @@ fn processes_are_isolated_under_the_rules_of_every_release() {
     for text in PRESETS {
         let rules = Rules::linux(text).unwrap();
         let checks = ISOLATED;
-        sequences::<Small>(rules, &[96, 48], 0, checks, (20, 50));
-        sequences::<Small>(rules, &[16, 4], 0, checks, (12, 50));
+        sequences::<Small>(rules, &[96, 48], 0, checks, (40, 50));
+        sequences::<Small>(rules, &[16, 4], 0, checks, (30, 50));
     }
 }
 

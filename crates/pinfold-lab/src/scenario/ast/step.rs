@@ -179,6 +179,13 @@ pub enum Action {
         /// What is written back.
         pages: Pages,
     },
+    /// `compact PAGES to node N`: as `migrate`, but pages that are in use otherwise are passed over.
+    Compact {
+        /// What is moved.
+        pages: Pages,
+        /// Where to.
+        node: Spanned<u32>,
+    },
     /// `signal NAME`: whoever awaits it goes on, now or later.
     Signal {
         /// The signal.
@@ -212,6 +219,7 @@ impl Action {
             Self::Exit => Verb::Exit,
             Self::NumaScan { .. } => Verb::NumaScan,
             Self::Migrate { .. } => Verb::Migrate,
+            Self::Compact { .. } => Verb::Compact,
             Self::Writeback { .. } => Verb::Writeback,
             Self::Signal { .. } => Verb::Signal,
             Self::Await { .. } => Verb::Await,
@@ -240,6 +248,7 @@ impl Action {
             | Self::Exit
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
+            | Self::Compact { .. }
             | Self::Writeback { .. }
             | Self::Signal { .. }
             | Self::Await { .. } => None,
@@ -269,6 +278,7 @@ impl Action {
             | Self::Exit
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
+            | Self::Compact { .. }
             | Self::Writeback { .. }
             | Self::Signal { .. }
             | Self::Await { .. } => None,
@@ -297,6 +307,7 @@ impl Action {
             | Self::Exit
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
+            | Self::Compact { .. }
             | Self::Writeback { .. }
             | Self::Signal { .. }
             | Self::Await { .. } => None,
@@ -326,6 +337,7 @@ impl Action {
             | Self::Exit
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
+            | Self::Compact { .. }
             | Self::Writeback { .. } => None,
         }
     }
@@ -359,6 +371,7 @@ impl Action {
             | Self::Exit
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
+            | Self::Compact { .. }
             | Self::Writeback { .. } => false,
         }
     }

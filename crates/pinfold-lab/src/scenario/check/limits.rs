@@ -72,6 +72,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::Exit
             | Action::NumaScan { .. }
             | Action::Migrate { .. }
+            | Action::Compact { .. }
             | Action::Writeback { .. }
             | Action::Signal { .. }
             | Action::Await { .. } => {}

@@ -287,6 +287,7 @@ impl<'a> Names<'a> {
             | Action::Exit
             | Action::NumaScan { .. }
             | Action::Migrate { .. }
+            | Action::Compact { .. }
             | Action::Writeback { .. }
             | Action::Signal { .. }
             | Action::Await { .. } => {}

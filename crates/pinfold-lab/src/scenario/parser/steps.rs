@@ -1,6 +1,8 @@
 //! The lines of `setup`, lanes and `after`.
 
-use super::super::ast::{Action, Dirty, Duration, Force, Grab, Path, Place, Runner, Step, Sure};
+use super::super::ast::{
+    Action, Dirty, Duration, Force, Grab, Pages, Path, Place, Runner, Step, Sure,
+};
 use super::super::error::{Code, Parsed, ScenarioError};
 use super::super::span::{Span, Spanned};
 use super::super::suggest::did_you_mean;
@@ -168,10 +170,12 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<
             Some(_) => Action::NumaScan { pages: Some(cursor.pages()?) },
         },
         Verb::Migrate => {
-            let pages = cursor.pages()?;
-            cursor.keyword("to")?;
-            cursor.keyword("node")?;
-            Action::Migrate { pages, node: cursor.number("a node number")? }
+            let (pages, node) = destination(cursor)?;
+            Action::Migrate { pages, node }
+        }
+        Verb::Compact => {
+            let (pages, node) = destination(cursor)?;
+            Action::Compact { pages, node }
         }
         Verb::Writeback => Action::Writeback { pages: cursor.pages()? },
         Verb::Signal => Action::Signal { signal: cursor.new_name("a name for the signal")? },
@@ -204,6 +208,14 @@ fn verb(cursor: &mut Cursor<'_>) -> Parsed<Verb> {
     };
     cursor.name("a step")?;
     Ok(verb)
+}
+
+/// `PAGES to node N`
+fn destination(cursor: &mut Cursor<'_>) -> Parsed<(Pages, Spanned<u32>)> {
+    let pages = cursor.pages()?;
+    cursor.keyword("to")?;
+    cursor.keyword("node")?;
+    Ok((pages, cursor.number("a node number")?))
 }
 
 fn map(cursor: &mut Cursor<'_>) -> Parsed<Action> {
