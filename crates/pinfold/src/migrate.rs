@@ -19,8 +19,6 @@
 
 mod range;
 
-pub(crate) use range::Mover;
-
 use crate::addr::{Mm, NodeId, Pfn, SpaceId, Vpn};
 use crate::event::EventKind;
 use crate::frame::{Counts, Flags, Isolation, Placement, Start};
@@ -67,6 +65,16 @@ pub(crate) enum Mode {
     Sync,
     /// For a fault, whose access has to wait.
     Async,
+}
+
+/// On whose behalf the pages of a range move, and so which of them are passed over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mover {
+    /// move_pages, mbind, hotplug, CMA: every page is tried.
+    Request,
+    /// Compaction, whose isolation passes over an anonymous page that has more references than
+    /// mappings before it touches an entry (facts 12.7a).
+    Compaction,
 }
 
 /// The outcome of a pass.

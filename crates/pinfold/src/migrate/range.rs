@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{DeferredFlush, Isolated, Mode, Moved, Pass, TakenOut};
+use super::{DeferredFlush, Isolated, Mode, Moved, Mover, Pass, TakenOut};
 use crate::addr::{NodeId, VirtRange, Vpn, each_page};
 use crate::frame::{Flags, NewFrame, Placement, Start};
 use crate::memory::Memory;
@@ -19,16 +19,6 @@ use crate::space::Space;
 
 /// The most pages that move together. Linux: as many as a large page has.
 const BATCH: usize = 512;
-
-/// On whose behalf the pages of a range move, and so which of them are passed over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Mover {
-    /// move_pages, mbind, hotplug, CMA: every page is tried.
-    Request,
-    /// Compaction, whose isolation passes over an anonymous page that has more references than
-    /// mappings before it touches an entry (facts 12.7a).
-    Compaction,
-}
 
 /// A page of a batch.
 struct Move<'m, P: Platform> {

@@ -179,7 +179,8 @@ pub enum Action {
         /// What is written back.
         pages: Pages,
     },
-    /// `compact PAGES to node N`: as `migrate`, but pages that are in use otherwise are passed over.
+    /// `compact PAGES to node N`: as `migrate`, but pages that are in use otherwise are passed
+    /// over.
     Compact {
         /// What is moved.
         pages: Pages,
