@@ -31,6 +31,7 @@ use pinfold::{
 #[allow(unused_imports, reason = "not every test has devices")]
 pub(crate) use device::{follow, followed};
 pub(crate) use mmu::{Hardware, Marks, Mmu};
+#[allow(unused_imports, reason = "not every test has frames of others")]
 pub(crate) use outside::Outside;
 
 use device::Devices;
