@@ -258,6 +258,14 @@ unsafe impl Platform for Machine {
         self.nodes[self.cpu()]
     }
 
+    fn cpu(&self) -> usize {
+        self.cpu()
+    }
+
+    fn cpus(&self) -> usize {
+        self.tlbs.cpus()
+    }
+
     fn flush(&self, space: SpaceId, scope: FlushScope) {
         for cpu in 0..self.tlbs.cpus() {
             self.tlbs.flush(cpu, space, scope);

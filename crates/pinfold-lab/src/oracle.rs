@@ -314,8 +314,7 @@ impl World {
             .map(|hold| hold.pages().len() as u64 * u64::from(hold.times()))
             .sum();
         let stats = self.memory.stats();
-        let (acquired, released) =
-            (stats.nr_foll_pin_acquired.get(), stats.nr_foll_pin_released.get());
+        let (acquired, released) = (stats.nr_foll_pin_acquired, stats.nr_foll_pin_released);
         if acquired != released + held {
             let told = format!(
                 "{} acquired, {released} released, {held} held",

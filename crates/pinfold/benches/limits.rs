@@ -1,7 +1,7 @@
 //! How far the hot paths are from their limit, on the reader's machine.
 //!
 //! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`,
-//! `fault`, `unmap`, `metadata`, `frame`, `family`. Each line names the goal it stands against. All
+//! `fault`, `unmap`, `metadata`, `frame`, `family`, `threads`. Each line names the goal it stands against. All
 //! figures are bookkeeping only: no exception entry, no real translation cache, no charging. A
 //! flush of all CPUs costs what `world.rs` states.
 //!
@@ -16,10 +16,11 @@ mod metadata;
 mod ops;
 mod pairs;
 mod pins;
+mod threads;
 mod unmaps;
 mod world;
 
-const GROUPS: [(&str, fn()); 7] = [
+const GROUPS: [(&str, fn()); 8] = [
     ("pin", pins::run),
     ("fork", forks::run),
     ("fault", faults::run),
@@ -27,6 +28,7 @@ const GROUPS: [(&str, fn()); 7] = [
     ("metadata", metadata::run),
     ("frame", frames::run),
     ("family", families::run),
+    ("threads", threads::run),
 ];
 
 fn main() {
@@ -39,7 +41,7 @@ fn main() {
     }
     if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, _)| name != word)) {
         eprintln!(
-            "no such group: {word}; there are pin, fork, fault, unmap, metadata, frame and family"
+            "no such group: {word}; there are pin, fork, fault, unmap, metadata, frame, family and threads"
         );
         std::process::exit(2);
     }

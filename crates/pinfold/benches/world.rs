@@ -1,9 +1,10 @@
 //! The machine that is measured: the mock's frames under four-level tables, with contents or
 //! without.
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64 as AtomicWord, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64 as AtomicWord, Ordering, fence};
 
 use pinfold::mock::Host;
 use pinfold::platform::{FlushScope, Park};
@@ -60,10 +61,29 @@ pub(crate) enum Order {
     Scattered,
 }
 
-/// The mock with a choice of contents.
+/// How many CPUs the machine has.
+pub(crate) const CPUS: usize = 4;
+
+thread_local! {
+    /// The CPU that the thread stands for.
+    static CPU: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The calling thread stands for this CPU from now on, outside walk sections.
+pub(crate) fn run_on(cpu: usize) {
+    CPU.set(cpu % CPUS);
+}
+
+/// The open sections of one CPU, on cache lines of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Walkers(AtomicU32);
+
+/// The mock with a choice of contents, and with several CPUs.
 pub(crate) struct Machine {
     host: Host<X86_64>,
     contents: Contents,
+    walkers: [Walkers; CPUS],
 }
 
 impl Machine {
@@ -87,8 +107,9 @@ impl Park for Machine {
     }
 }
 
-// SAFETY: all that soundness rests on is the mock's; one thread uses the machine, so plain copies
-// race with nobody.
+// SAFETY: all that soundness rests on is the mock's, but for the sections: each CPU counts its own,
+// a full barrier follows the increment, and the wait looks at all. Only one thread uses a machine
+// with contents, so plain copies race with nobody.
 unsafe impl Platform for Machine {
     type Format = X86_64;
 
@@ -120,16 +141,32 @@ unsafe impl Platform for Machine {
         self.host.flush_local(space, page);
     }
 
-    fn walk_begin(&self) {
-        self.host.walk_begin();
+    #[inline]
+    fn cpu(&self) -> usize {
+        CPU.get()
     }
 
+    fn cpus(&self) -> usize {
+        CPUS
+    }
+
+    #[inline]
+    fn walk_begin(&self) {
+        self.walkers[CPU.get()].0.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    #[inline]
     fn walk_end(&self) {
-        self.host.walk_end();
+        self.walkers[CPU.get()].0.fetch_sub(1, Ordering::Release);
     }
 
     fn wait_for_walkers(&self) {
-        self.host.wait_for_walkers();
+        for walkers in &self.walkers {
+            while walkers.0.load(Ordering::Acquire) != 0 {
+                std::hint::spin_loop();
+            }
+        }
     }
 }
 
@@ -161,10 +198,19 @@ impl World {
                 span
             })
             .collect();
-        let machine = Machine { host, contents };
+        let machine = Machine { host, contents, walkers: Default::default() };
         // SAFETY: the spans are the machine's own frames, and it was made for this world.
         let memory = unsafe { Memory::new(machine, &spans, Rules::default(), Tuning::default()) }
             .expect("the heap holds the frame table");
+        Self::process(memory, pages)
+    }
+
+    /// Another process of the same machine, with a mapping of its own as large as this one's.
+    pub(crate) fn beside(&self) -> Self {
+        Self::process(self.memory.clone(), self.range.pages())
+    }
+
+    fn process(memory: Shared<Memory<Machine>>, pages: u64) -> Self {
         let space = AddressSpace::new(&memory, Limits::of_format::<X86_64>())
             .expect("there is a frame for the root");
         let at = Place::At(VirtAddr(1 << 40));

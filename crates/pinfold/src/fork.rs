@@ -288,7 +288,7 @@ impl<P: Platform> Copying<'_, P> {
         };
         let (mem, to_pfn) = (self.parent.mem(), frame.pfn());
         mem.platform().copy_frame(pfn, to_pfn);
-        mem.stats().fork_copy.add(1);
+        mem.counters().fork_copy.add(1);
         at.to.set(at.page, self.child.written(area, frame));
         mem.tell(self.parent.id(), at.page, EventKind::ForkCopied { from: pfn, to: to_pfn, why });
         One::Done

@@ -12,7 +12,7 @@ use crate::platform::Platform;
 use crate::pte::Format;
 use crate::rmap::AnonRegistry;
 use crate::rules::Rules;
-use crate::stat::Stats;
+use crate::stat::{AllCounters, Counters, Stats};
 use crate::sync::{self, Shared};
 
 /// How hard the machine tries; numbers, not rules.
@@ -40,7 +40,7 @@ pub struct Memory<P: Platform> {
     frames: Frames,
     rules: Rules,
     tuning: Tuning,
-    stats: Stats,
+    counters: AllCounters,
     zero: Pfn,
     anon: AnonRegistry,
     next_space: NativeU64,
@@ -171,6 +171,7 @@ impl<P: Platform> Memory<P> {
         tuning: Tuning,
     ) -> Result<Shared<Self>, MemoryError> {
         fits::<P::Format>(&frames.extent())?;
+        let counters = AllCounters::new(platform.cpus())?;
         let near = Placement::Prefer(frames.first_node());
         let zero = frames.alloc(near, Flags::ZERO, Start::Held)?.keep();
         platform.zero_frame(zero);
@@ -179,7 +180,7 @@ impl<P: Platform> Memory<P> {
             frames,
             rules,
             tuning,
-            stats: Stats::default(),
+            counters,
             zero,
             anon: AnonRegistry::new(),
             next_space: NativeU64::new(1),
@@ -212,10 +213,15 @@ impl<P: Platform> Memory<P> {
         &self.tuning
     }
 
-    /// The counters.
+    /// What all CPUs have counted until now: exact when nothing runs.
+    pub fn stats(&self) -> Stats {
+        self.counters.total()
+    }
+
+    /// The counters of the calling CPU.
     #[inline]
-    pub fn stats(&self) -> &Stats {
-        &self.stats
+    pub(crate) fn counters(&self) -> &Counters {
+        self.counters.of(self.platform.cpu())
     }
 
     /// The zero page.
@@ -278,7 +284,7 @@ impl<P: Platform> Memory<P> {
         if self.frames.counts_as(head, |counts| counts.maps() != 0) {
             self.platform.bug(Bug::FreedWhileMapped(head));
         }
-        self.stats.pgfree.add(1);
+        self.counters().pgfree.add(1);
         self.tell_frame(EventKind::Freed(head));
         self.frames.release(head);
     }

@@ -164,9 +164,9 @@ impl<P: Platform> Memory<P> {
         };
         let moved = self.migrate_to(&page, node, passes.max(1));
         let stat = if moved.is_some() {
-            &self.stats().pgmigrate_success
+            &self.counters().pgmigrate_success
         } else {
-            &self.stats().pgmigrate_fail
+            &self.counters().pgmigrate_fail
         };
         stat.add(1);
         moved

@@ -63,7 +63,7 @@ pub struct RetiredTables {
 ///
 /// | call | locks held at times |
 /// | --- | --- |
-/// | `table`, `node`, `event`, `bug` | any; `table`, `event` and `bug` inside walk sections, too |
+/// | `table`, `node`, `cpu`, `event`, `bug` | any; `table`, `cpu`, `event` and `bug` inside walk sections, too |
 /// | `zero_frame` | the address space's, a shared object's; no spin lock |
 /// | `copy_frame` | the address spaces', page locks, and at fork both page tables' |
 /// | `flush` | the address space's, page locks, a reverse map's, a page table's |
@@ -129,6 +129,20 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// want pages there.
     fn node(&self) -> NodeId {
         NodeId(0)
+    }
+
+    /// The number of the CPU that runs the caller, below [`Platform::cpus`]. The caller may move to
+    /// another CPU at any moment: a wrong answer costs time, and nothing else. What CPUs with
+    /// different numbers do at the same time then writes different cache lines, as far as it can.
+    #[inline]
+    fn cpu(&self) -> usize {
+        0
+    }
+
+    /// One past the highest number of a CPU. Asked once, when the machine is made; some memory is
+    /// taken for each.
+    fn cpus(&self) -> usize {
+        1
     }
 
     /// Makes every CPU forget the translations of `scope` in `space`, and waits until it has: no

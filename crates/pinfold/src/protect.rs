@@ -121,7 +121,7 @@ impl<P: Platform> Space<P> {
             }
         }
         batch.finish(self.mem(), self.id());
-        self.mem().stats().numa_pte_updates.add(changed);
+        self.mem().counters().numa_pte_updates.add(changed);
         changed
     }
 

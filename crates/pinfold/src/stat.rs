@@ -1,24 +1,64 @@
 //! Counters with the names of /proc/vmstat.
 //!
-//! Each is exact and costs one relaxed addition per operation and batch, never per page of a batch.
+//! Each CPU counts in a place of its own, with one relaxed addition per operation and batch, never
+//! per page of a batch. A total is the sum over all places: exact when nothing runs, and otherwise
+//! at least what had happened when the sum began.
 
-use crate::sync::Counter;
+use crate::error::NoMemory;
+use crate::sync::{Counter, PerCpu};
 
 macro_rules! stats {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// The counters of one memory manager.
+        /// What one CPU has counted.
         #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: Counter,)*
+        }
+
+        /// The counters of one memory manager, as they were when they were asked for.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
         pub struct Stats {
-            $($(#[$doc])* pub $name: Counter,)*
+            $($(#[$doc])* pub $name: u64,)*
         }
 
         impl Stats {
             /// Names and values, in /proc/vmstat's spelling.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($name), self.$name.get()),)*].into_iter()
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+
+            fn add(&mut self, counters: &Counters) {
+                $(self.$name += counters.$name.get();)*
             }
         }
     };
+}
+
+/// The counters of all CPUs.
+#[derive(Debug)]
+pub(crate) struct AllCounters(PerCpu<Counters>);
+
+impl AllCounters {
+    /// Counters at zero.
+    ///
+    /// # Errors
+    /// When the heap is exhausted.
+    pub(crate) fn new(cpus: usize) -> Result<Self, NoMemory> {
+        PerCpu::new(cpus).map(Self)
+    }
+
+    /// Those of one CPU.
+    #[inline]
+    pub(crate) fn of(&self, cpu: usize) -> &Counters {
+        self.0.of(cpu)
+    }
+
+    /// The sums.
+    pub(crate) fn total(&self) -> Stats {
+        let mut total = Stats::default();
+        self.0.iter().for_each(|counters| total.add(counters));
+        total
+    }
 }
 
 stats! {

@@ -35,7 +35,7 @@ impl<P: Platform> Memory<P> {
         if !reaches_every_cpu(self.rules().flush_reach) {
             return self.platform().flush_local(space, self.pages_of(scope));
         }
-        self.stats().nr_tlb_remote_flush.add(1);
+        self.counters().nr_tlb_remote_flush.add(1);
         self.platform().flush(space, scope);
     }
 

@@ -478,7 +478,7 @@ impl World {
         drop(self.spaces.take());
         let (free, bugs) = (self.memory.frames().total_free(), self.machine().bugs());
         let stats = self.memory.stats();
-        let pins = (stats.nr_foll_pin_acquired.get(), stats.nr_foll_pin_released.get());
+        let pins = (stats.nr_foll_pin_acquired, stats.nr_foll_pin_released);
         if free != self.free {
             return Err(format!("{free} frames are free at the end, not {}", self.free));
         }

@@ -42,11 +42,11 @@ impl<P: Platform> Space<P> {
         if cursor.get(page) != orig {
             return Fault::Spurious;
         }
-        mem.stats().numa_hint_faults.add(1);
+        mem.counters().numa_hint_faults.add(1);
         mem.tell(self.id(), page, EventKind::HintFault(pfn));
         let local = mem.frames().node(pfn) == mem.platform().node();
         if local {
-            mem.stats().numa_hint_faults_local.add(1);
+            mem.counters().numa_hint_faults_local.add(1);
             self.restore(request, &cursor, orig, WriteBit::ByRule);
             return Fault::Hint(Hinted::Local);
         }
@@ -83,7 +83,7 @@ impl<P: Platform> Space<P> {
         let mem = self.mem();
         match isolated.and_then(|page| mem.migrate(page, mem.platform().node(), Mode::Async)) {
             Some(_) => {
-                mem.stats().numa_pages_migrated.add(1);
+                mem.counters().numa_pages_migrated.add(1);
                 Hinted::Moved
             }
             None => Hinted::MoveFailed,

@@ -111,7 +111,7 @@ impl<P: Platform> Space<P> {
             // Only swap-out writes such entries.
             Entry::Swap(_) => return Err(FaultError::Denied(page.start())),
         };
-        self.mem().stats().pgfault.add(1);
+        self.mem().counters().pgfault.add(1);
         Ok(fault)
     }
 

@@ -310,20 +310,23 @@ fn a_repeated_fault_on_a_fitting_entry_is_spurious() {
 #[test]
 fn the_counters_of_faults_and_reuse_add_up() {
     let (mem, space) = world("pinfold");
-    let stat = mem.stats();
+    let write_faults = || {
+        let stat = mem.stats();
+        (stat.pgfault, stat.pgreuse, stat.cow_copy)
+    };
     store(&space, 16, 1).unwrap();
     load(&space, 17).unwrap();
-    assert_eq!((stat.pgfault.get(), stat.pgreuse.get(), stat.cow_copy.get()), (2, 0, 0));
+    assert_eq!(write_faults(), (2, 0, 0));
     let child = space.fork().unwrap();
     store(&space, 16, 2).unwrap();
-    assert_eq!((stat.pgfault.get(), stat.pgreuse.get(), stat.cow_copy.get()), (3, 0, 1));
+    assert_eq!(write_faults(), (3, 0, 1));
     store(&child, 16, 3).unwrap();
-    assert_eq!((stat.pgfault.get(), stat.pgreuse.get(), stat.cow_copy.get()), (4, 1, 1));
+    assert_eq!(write_faults(), (4, 1, 1));
     assert!(space.fault(VirtAddr::of_page(99), Cause::Load).is_err());
-    assert_eq!(stat.pgfault.get(), 4, "a failed fault was not resolved");
-    assert_eq!(stat.pgfree.get(), 0);
+    assert_eq!(mem.stats().pgfault, 4, "a failed fault was not resolved");
+    assert_eq!(mem.stats().pgfree, 0);
     drop(child);
-    assert!(stat.iter().any(|(name, value)| name == "pgfree" && value > 0));
+    assert!(mem.stats().iter().any(|(name, value)| name == "pgfree" && value > 0));
 }
 
 #[test]

@@ -133,7 +133,7 @@ impl<P: Platform> Space<P> {
         cursor.grant(request.page, orig, orig.writable().dirty().young());
         drop(cursor);
         self.flush_here(request.page);
-        self.mem().stats().pgreuse.add(1);
+        self.mem().counters().pgreuse.add(1);
         Fault::Reused
     }
 
@@ -163,7 +163,7 @@ impl<P: Platform> Space<P> {
         cursor.grant(request.page, orig, used);
         drop(cursor);
         self.flush_here(request.page);
-        mem.stats().pgreuse.add(1);
+        mem.counters().pgreuse.add(1);
         mem.tell(self.id(), request.page, EventKind::CowReuse { pfn, why });
         Fault::Reused
     }
@@ -235,7 +235,7 @@ impl<P: Platform> Space<P> {
             mem.drop_map(old);
         }
         drop(cursor);
-        mem.stats().cow_copy.add(1);
+        mem.counters().cow_copy.add(1);
         mem.tell(self.id(), page, EventKind::Copied { from: old, to: new });
         if !orig.is_special() {
             mem.put(old, 1);

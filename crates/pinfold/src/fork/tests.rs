@@ -28,7 +28,7 @@ fn a_pinned_page_stays_with_its_owner_since_5_9() {
         store(&parent, 17, 2).unwrap();
         let pins = parent.pin(pages(16, 1), Access::Write, Term::Short).unwrap();
         let child = parent.fork().unwrap();
-        assert_eq!(mem.stats().fork_copy.get(), copies, "{text}");
+        assert_eq!(mem.stats().fork_copy, copies, "{text}");
         assert_eq!(parent.entry(VirtAddr::of_page(16)).is_writable(), copies == 1, "{text}");
         assert!(!parent.entry(VirtAddr::of_page(17)).is_writable(), "{text}");
         let kept = store(&parent, 16, 3).unwrap() == pfn;
@@ -49,7 +49,7 @@ fn a_child_does_not_inherit_that_its_parent_pinned() {
     let pfn = store(&child, 17, 2).unwrap();
     mem.frames().get(pfn, 1024);
     let grandchild = child.fork().unwrap();
-    assert_eq!(mem.stats().fork_copy.get(), 0);
+    assert_eq!(mem.stats().fork_copy, 0);
     assert!(!child.entry(VirtAddr::of_page(17)).is_writable());
     mem.put(pfn, 1024);
     Audit::of(&mem).space(&parent).space(&child).space(&grandchild).check();
@@ -64,7 +64,7 @@ fn t13_1024_references_pass_for_a_pin_once_the_space_has_pinned() {
         drop(parent.pin(pages(17, 1), Access::Write, Term::Short).unwrap());
         mem.frames().get(pfn, 1024);
         let child = parent.fork().unwrap();
-        assert_eq!(mem.stats().fork_copy.get(), copies, "{text}");
+        assert_eq!(mem.stats().fork_copy, copies, "{text}");
         mem.put(pfn, 1024);
         Audit::of(&mem).space(&parent).space(&child).check();
     }
@@ -79,7 +79,7 @@ fn since_5_19_a_page_that_is_shared_already_is_shared_again_whatever_its_referen
         drop(parent.pin(pages(17, 1), Access::Write, Term::Short).unwrap());
         mem.frames().get(pfn, 1024);
         let second = parent.fork().unwrap();
-        assert_eq!(mem.stats().fork_copy.get(), copies, "{text}");
+        assert_eq!(mem.stats().fork_copy, copies, "{text}");
         mem.put(pfn, 1024);
         Audit::of(&mem).space(&parent).space(&first).space(&second).check();
     }
@@ -106,10 +106,10 @@ fn the_zero_page_and_shared_memory_are_never_copied() {
         store(&parent, 40, 5).unwrap();
         let zero = parent.pin(pages(16, 1), Access::Read, Term::Short).unwrap();
         let pins = parent.pin(pages(40, 2), Access::Write, Term::Short).unwrap();
-        let copies = mem.stats().fork_copy.get();
+        let copies = mem.stats().fork_copy;
         let child = parent.fork().unwrap();
         let zero_pages = u64::from(*text == "5.8");
-        assert!(mem.stats().fork_copy.get() - copies <= zero_pages, "{text}");
+        assert!(mem.stats().fork_copy - copies <= zero_pages, "{text}");
         assert_eq!(load(&child, 40), Ok(5), "{text}");
         assert_eq!(reach(&child, 40, Cause::Store), Ok(pins.pages()[0]), "{text}");
         Audit::of(&mem).space(&parent).space(&child).pins(zero.pages()).pins(pins.pages()).check();
@@ -312,7 +312,7 @@ fn a_page_that_is_allocated_ahead_and_not_needed_goes_back() {
         },
         || parent.fork().unwrap(),
     );
-    assert_eq!(mem.stats().fork_copy.get(), 0);
+    assert_eq!(mem.stats().fork_copy, 0);
     Audit::of(&mem).space(&parent).space(&child).check();
 }
 

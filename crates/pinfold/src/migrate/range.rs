@@ -155,8 +155,8 @@ impl<P: Platform> Memory<P> {
             }
         }
         let done = batch.iter().filter(|page| page.pass == Pass::Moved).count() as u64;
-        self.stats().pgmigrate_success.add(done);
-        self.stats().pgmigrate_fail.add(wanted - done);
+        self.counters().pgmigrate_success.add(done);
+        self.counters().pgmigrate_fail.add(wanted - done);
         moved.moved += done;
         moved.failed += wanted - done;
     }

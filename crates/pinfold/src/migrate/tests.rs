@@ -81,10 +81,10 @@ fn a_pinned_or_referenced_page_does_not_move_and_the_owner_keeps_it_since_5_19()
         let got = store(&space, 17, 6).unwrap();
         let pins = space.pin(pages(16, 1), Access::Write, Term::Long).unwrap();
         let gets = space.get(pages(17, 1), Access::Write).unwrap();
-        let fails = mem.stats().pgmigrate_fail.get();
+        let fails = mem.stats().pgmigrate_fail;
         let (moved, events) = mem.platform().record(|| space.migrate(pages(16, 2), THERE));
         assert_eq!(moved, Moved { moved: 0, failed: 2 }, "{text}");
-        assert_eq!(mem.stats().pgmigrate_fail.get() - fails, 2, "{text}");
+        assert_eq!(mem.stats().pgmigrate_fail - fails, 2, "{text}");
         let refused = events.iter().any(|event| matches!(event, EventKind::MigrationPinned(_)));
         let marks = crate::rules::migrate::remembers_mark(rules(text).migration_kind);
         assert_eq!(refused, marks, "{text}: the pin is seen before the entry is gone for good");
@@ -117,7 +117,7 @@ fn only_what_can_move_is_tried() {
     map_shared(&space, 40, 1);
     store(&space, 40, 1).unwrap();
     assert_eq!(space.migrate(pages(1, 100), THERE), Moved { moved: 0, failed: 1 });
-    assert_eq!(mem.stats().pgmigrate_success.get(), 0);
+    assert_eq!(mem.stats().pgmigrate_success, 0);
     Audit::of(&mem).space(&space).check();
 }
 
@@ -323,7 +323,7 @@ fn a_table_that_a_walk_has_found_is_not_reused_before_the_walk_is_done_with_it()
 }
 
 fn flushes(mem: &Mem<X86_64>) -> u64 {
-    mem.stats().nr_tlb_remote_flush.get()
+    mem.stats().nr_tlb_remote_flush
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl<P: Platform> Held<P> {
 impl<P: Platform> Drop for Held<P> {
     fn drop(&mut self) {
         if self.holds.kind() == Hold::Pin {
-            self.space.mem().stats().nr_foll_pin_released.add(self.count());
+            self.space.mem().counters().nr_foll_pin_released.add(self.count());
         }
         self.release_from(0);
         self.space.locked.sub(self.charged);
@@ -274,7 +274,7 @@ impl<P: Platform> PinnedPage<P> {
 impl<P: Platform> Drop for PinnedPage<P> {
     fn drop(&mut self) {
         let mem = self.space.mem();
-        mem.stats().nr_foll_pin_released.add(u64::from(self.holds.times()));
+        mem.counters().nr_foll_pin_released.add(u64::from(self.holds.times()));
         if Some(self.pfn) != mem.uncounted(self.holds) {
             mem.ungrab(self.pfn, &self.holds);
         }

@@ -26,7 +26,7 @@ pub(crate) fn pin_with<P: Platform>(
     }
     let mut held = Held::new(space, Holds::of(Hold::Pin, ask.times.get()), charge);
     space.hold(range, ask, &mut held)?;
-    space.mem().stats().nr_foll_pin_acquired.add(held.count());
+    space.mem().counters().nr_foll_pin_acquired.add(held.count());
     Ok(Pins::of(held))
 }
 

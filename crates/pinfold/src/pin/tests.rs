@@ -63,10 +63,10 @@ fn the_lock_free_path_alone_takes_what_is_ready_and_never_faults() {
     assert_eq!(nothing.err(), Some(PinError::WouldBlock(at)));
     assert_eq!(space.entry(at), crate::Pte::NONE);
     store(&space, 16, 1).unwrap();
-    let faults = mem.stats().pgfault.get();
+    let faults = mem.stats().pgfault;
     let pins = space.pin_with(pages(16, 2), fast(Access::Write)).unwrap();
     assert_eq!(pins.shortfall(), Some(PinError::WouldBlock(VirtAddr::of_page(17))));
-    assert_eq!((pins.pages().len(), mem.stats().pgfault.get()), (1, faults));
+    assert_eq!((pins.pages().len(), mem.stats().pgfault), (1, faults));
     Audit::of(&mem).space(&space).pins(pins.pages()).check();
 }
 
@@ -193,8 +193,7 @@ fn acquired_and_released_pins_balance() {
         let (mem, space) = world(text);
         store(&space, 16, 1).unwrap();
         load(&space, 17).unwrap();
-        let live =
-            || mem.stats().nr_foll_pin_acquired.get() - mem.stats().nr_foll_pin_released.get();
+        let live = || mem.stats().nr_foll_pin_acquired - mem.stats().nr_foll_pin_released;
         let pins = space.pin(pages(16, 3), Access::Read, Term::Short).unwrap();
         assert_eq!(live(), 3, "{text}");
         pins.unpin_dirty();
@@ -243,7 +242,7 @@ fn several_pins_of_a_page_are_counted_charged_and_released_together() {
     let (mem, space) = world("pinfold");
     let pfns = [store(&space, 16, 1).unwrap(), store(&space, 17, 1).unwrap()];
     let refs = || pfns.map(|pfn| mem.frames().counts(pfn).refs());
-    let stats = || (mem.stats().nr_foll_pin_acquired.get(), mem.stats().nr_foll_pin_released.get());
+    let stats = || (mem.stats().nr_foll_pin_acquired, mem.stats().nr_foll_pin_released);
     let times = NonZero::new(5).unwrap();
     for path in [Path::FastOnly, Path::SlowOnly] {
         let ask = Ask::new(Access::Write, Term::Long).path(path).times(times);
@@ -337,9 +336,9 @@ fn a_read_pin_in_a_read_only_area_gets_an_exclusive_page_that_stays_read_only() 
     assert!(mem.frames().counts(pins.pages()[0]).is_exclusive());
     assert_eq!((load(&space, 16), load(&child, 16)), (Ok(3), Ok(3)));
     // The other side is alone now: unsharing finds that and copies nothing.
-    let copies = mem.stats().cow_copy.get();
+    let copies = mem.stats().cow_copy;
     let theirs = child.pin(pages(16, 1), Access::Read, Term::Short).unwrap();
-    assert_eq!((theirs.pages(), mem.stats().cow_copy.get()), (&[pfn][..], copies));
+    assert_eq!((theirs.pages(), mem.stats().cow_copy), (&[pfn][..], copies));
     Audit::of(&mem).space(&space).space(&child).pins(pins.pages()).pins(theirs.pages()).check();
 }
 
@@ -363,9 +362,9 @@ fn gup_and_a_hinting_entry_follow_the_rule() {
         let (mem, space) = world(text);
         let pfn = store(&space, 16, 1).unwrap();
         assert_eq!(space.numa_scan(pages(16, 1)), 1);
-        let before = mem.stats().numa_hint_faults.get();
+        let before = mem.stats().numa_hint_faults;
         let gets = space.get(pages(16, 1), Access::Read).unwrap();
-        assert_eq!(mem.stats().numa_hint_faults.get() - before, u64::from(faulted), "{text}");
+        assert_eq!(mem.stats().numa_hint_faults - before, u64::from(faulted), "{text}");
         assert_eq!((gets.pages(), load(&space, 16)), (&[pfn][..], Ok(1)), "{text}");
         space.numa_scan(pages(16, 1));
         let write = space.pin(pages(16, 1), Access::Write, Term::Short).unwrap();

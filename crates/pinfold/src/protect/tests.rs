@@ -117,12 +117,12 @@ fn a_change_between_two_writable_protections_keeps_the_right_to_write_since_6_0(
         let (mem, space) = world(text);
         store(&space, 16, 1).unwrap();
         let pins = space.pin(pages(16, 1), Access::Write, Term::Long).unwrap();
-        let faults = mem.stats().pgfault.get();
+        let faults = mem.stats().pgfault;
         space.protect(pages(16, 1), rwx).unwrap();
         let kept = rules(text).write_upgrade.name() != "never";
         assert_eq!(space.entry(AT).is_writable(), kept, "{text}");
         let written = store(&space, 16, 2).unwrap();
-        assert_eq!(mem.stats().pgfault.get() - faults, u64::from(!kept), "{text}");
+        assert_eq!(mem.stats().pgfault - faults, u64::from(!kept), "{text}");
         // The rule that counts references takes the pin for another user: facts 1.3, H-C.
         let parts = ["5.9", "5.10", "5.11", "5.17", "5.18"].contains(text);
         assert_eq!(written != pins.pages()[0], parts, "{text}");

@@ -41,7 +41,7 @@ fn unmapping_frees_pages_and_the_next_use_is_refused() {
     assert_eq!(space.unmap(pages(16, 1)), Ok(()), "nothing there is no error");
     let outside = pages(X86_64::PAGES, 1);
     assert_eq!(space.unmap(outside), Err(SpaceError::OutsideLimits(outside)));
-    assert_eq!(mem.stats().pgfree.get(), 4 + 3);
+    assert_eq!(mem.stats().pgfree, 4 + 3);
     Audit::of(&mem).space(&space).check();
 }
 
@@ -166,11 +166,11 @@ fn inv_tlb_3_a_gather_flushes_whenever_its_room_is_used_up() {
         for page in 16..36 {
             store(&space, page, 1).unwrap();
         }
-        let before = mem.stats().nr_tlb_remote_flush.get();
+        let before = mem.stats().nr_tlb_remote_flush;
         space.advise(pages(16, 20), Advice::DontNeed).unwrap();
-        let count = mem.stats().nr_tlb_remote_flush.get() - before;
+        let count = mem.stats().nr_tlb_remote_flush - before;
         assert_eq!(count, flushes, "room for {gather_pages}");
-        assert_eq!(mem.platform().host.flushes(), mem.stats().nr_tlb_remote_flush.get());
+        assert_eq!(mem.platform().host.flushes(), mem.stats().nr_tlb_remote_flush);
         Audit::of(&mem).space(&space).check();
     }
 }
@@ -188,10 +188,10 @@ fn half_files(rules: Rules, tuning: Tuning, count: u64) -> (Mem<X86_64>, Space<X
 }
 
 fn unmap_flushes(mem: &Mem<X86_64>, space: &Space<X86_64>, count: u64) -> u64 {
-    let before = mem.stats().nr_tlb_remote_flush.get();
+    let before = mem.stats().nr_tlb_remote_flush;
     space.advise(pages(16, count), Advice::DontNeed).unwrap();
     Audit::of(mem).space(space).check();
-    mem.stats().nr_tlb_remote_flush.get() - before
+    mem.stats().nr_tlb_remote_flush - before
 }
 
 #[test]
@@ -280,9 +280,9 @@ fn a_space_that_dies_is_flushed_once() {
     for gather_pages in [1, 12, 10_000] {
         let tuning = Tuning { gather_pages, ..Tuning::default() };
         let (mem, space) = half_files(Rules::default(), tuning, 64);
-        let before = mem.stats().nr_tlb_remote_flush.get();
+        let before = mem.stats().nr_tlb_remote_flush;
         drop(space);
-        assert_eq!(mem.stats().nr_tlb_remote_flush.get() - before, 1, "room for {gather_pages}");
+        assert_eq!(mem.stats().nr_tlb_remote_flush - before, 1, "room for {gather_pages}");
         Audit::of(&mem).check();
     }
 }
@@ -292,7 +292,7 @@ fn unmapping_what_was_never_touched_flushes_nothing() {
     let (mem, space) = world();
     map(&space, 16, 20, RW);
     space.unmap(pages(16, 20)).unwrap();
-    assert_eq!(mem.stats().nr_tlb_remote_flush.get(), 0);
+    assert_eq!(mem.stats().nr_tlb_remote_flush, 0);
 }
 
 #[test]

@@ -591,6 +591,6 @@ impl<F: Format> World<F> {
         let total = self.mem.frames().all().count() as u64;
         assert_eq!(self.mem.frames().total_free(), total - 1, "all but the zero page are free");
         let stats = self.mem.stats();
-        assert_eq!(stats.nr_foll_pin_acquired.get(), stats.nr_foll_pin_released.get());
+        assert_eq!(stats.nr_foll_pin_acquired, stats.nr_foll_pin_released);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use pinfold::mock::Host;
@@ -172,6 +172,18 @@ unsafe impl<F: Format> Platform for Machine<F> {
 
     fn copy_frame(&self, from: Pfn, to: Pfn) {
         self.host.copy_frame(from, to);
+    }
+
+    fn cpu(&self) -> usize {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static CPU: usize = THREADS.fetch_add(1, Ordering::Relaxed);
+        }
+        CPU.with(|cpu| *cpu)
+    }
+
+    fn cpus(&self) -> usize {
+        self.cpus.len()
     }
 
     fn flush(&self, space: SpaceId, scope: FlushScope) {

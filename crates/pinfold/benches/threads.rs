@@ -1,0 +1,195 @@
+//! P7: two threads against one, on disjoint work in one address space and in one each.
+//!
+//! A figure is how many times the work of one thread two of them do. Each thread's time is its CPU
+//! time, in which it waits by spinning: contention shows in it, and neighbours on the machine do
+//! not. But threads that do not run at the same time do not meet either, so samples in which one
+//! was kept from running for long are thrown away; and the same work on two machines, which share
+//! nothing, is the control.
+
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pinfold::{Access, Advice, Cause, Place, Prot, Sharing, Term, VirtRange, Vpn};
+
+use crate::pairs::{median, timed};
+use crate::world::{Contents, World, run_on};
+
+/// Pages of each thread: whole tables of the lowest level.
+const PAGES: u64 = 2048;
+const PINNED: u64 = 512;
+const UNTOUCHED: u64 = 1 << 15;
+const ROUNDS: usize = 25;
+/// A sample counts if a thread's wall time is at most this many times its CPU time.
+const UNDISTURBED: f64 = 1.2;
+/// With fewer samples there is no figure.
+const ENOUGH: usize = 7;
+/// A machine on which two threads that share nothing do less cannot tell.
+const QUIET: f64 = 1.8;
+
+/// One operation, repeated on the pages of a thread.
+struct Work {
+    name: &'static str,
+    /// What two threads in one space must reach, and what they should (P7), where it says so.
+    goal: Option<(f64, f64)>,
+    /// Brings the pages into the state from which `run` starts; not measured.
+    prepare: fn(&World, VirtRange),
+    run: fn(&World, VirtRange),
+}
+
+const ALL: [Work; 7] = [
+    Work { name: "first-touch faults", goal: Some((1.8, 1.9)), prepare: forget, run: touch },
+    Work { name: "pin+unpin of 1 page", goal: Some((1.6, 1.9)), prepare: touch, run: pin_each },
+    Work { name: "pin+unpin of 512 pages", goal: Some((1.8, 1.9)), prepare: touch, run: pin_all },
+    Work { name: "lookup of an area", goal: Some((1.8, 1.9)), prepare: nothing, run: look_up },
+    Work { name: "map+unmap of 128M", goal: Some((0.9, 1.6)), prepare: nothing, run: map_unmap },
+    Work { name: "protect of one page", goal: None, prepare: touch, run: protect },
+    Work { name: "touch+DONTNEED of one page", goal: None, prepare: forget, run: touch_forget },
+];
+
+fn pages(first: Vpn, count: u64) -> VirtRange {
+    VirtRange::new(first.start(), count).expect("the range lies in a mapping")
+}
+
+fn nothing(_: &World, _: VirtRange) {}
+
+fn forget(world: &World, part: VirtRange) {
+    world.space.advise(part, Advice::DontNeed).expect("the range is mapped");
+}
+
+fn touch(world: &World, part: VirtRange) {
+    for page in part.iter() {
+        black_box(world.space.fault(page.start(), Cause::Store)).expect("there are frames");
+    }
+}
+
+fn pin(world: &World, range: VirtRange) {
+    let pins = world.space.pin(range, Access::Write, Term::Short);
+    drop(black_box(pins.expect("the pages are mapped writable")));
+}
+
+fn pin_each(world: &World, part: VirtRange) {
+    part.iter().for_each(|page| pin(world, pages(page, 1)));
+}
+
+fn pin_all(world: &World, part: VirtRange) {
+    let first = part.first_page();
+    (0..32).for_each(|_| pin(world, pages(first, PINNED)));
+}
+
+fn look_up(world: &World, part: VirtRange) {
+    for _ in 0..4 {
+        part.iter().for_each(|page| assert!(black_box(world.space.is_mapped(page.start()))));
+    }
+}
+
+fn map_unmap(world: &World, _: VirtRange) {
+    for _ in 0..200 {
+        let range = world.space.map(Place::Anywhere, UNTOUCHED, Prot::READ, Sharing::Private);
+        world.space.unmap(range.expect("there is a gap")).expect("the range is within the limits");
+    }
+}
+
+fn protect(world: &World, part: VirtRange) {
+    for page in part.iter().take(200) {
+        let one = pages(page, 1);
+        world.space.protect(one, Prot::READ).expect("the page is mapped");
+        world.space.protect(one, Prot::READ_WRITE).expect("the page is mapped");
+    }
+}
+
+fn touch_forget(world: &World, part: VirtRange) {
+    for page in part.iter().take(200) {
+        let one = pages(page, 1);
+        touch(world, one);
+        forget(world, one);
+    }
+}
+
+/// The pages of thread `n`.
+fn part(world: &World, n: u64) -> VirtRange {
+    let first = world.range.first_page() + n * PAGES;
+    pages(first, PAGES)
+}
+
+pub(crate) fn run() {
+    println!("two threads over one, CPU time; control: two machines");
+    for work in &ALL {
+        println!("P7 {:<28} {}", work.name, row(work));
+    }
+}
+
+fn row(work: &Work) -> String {
+    let world = || World::new(2 * PAGES, 4 * PAGES, Contents::Skipped);
+    let (one, other) = (world(), world());
+    let beside = one.beside();
+    let alone = [(&one, part(&one, 0))];
+    let same = [alone[0], (&one, part(&one, 1))];
+    let spaces = [alone[0], (&beside, part(&beside, 0))];
+    let machines = [alone[0], (&other, part(&other, 0))];
+    let mut taken: [Vec<f64>; 3] = Default::default();
+    let mut nanos = Vec::new();
+    for _ in 0..ROUNDS {
+        for (pair, taken) in [same, spaces, machines].iter().zip(&mut taken) {
+            let (Some(single), Some(both)) = (sample(work, &alone), sample(work, pair)) else {
+                continue;
+            };
+            nanos.push(single.as_secs_f64() * 1e9);
+            taken.push(2.0 * single.as_secs_f64() / both.as_secs_f64());
+        }
+    }
+    if taken.iter().any(|taken| taken.len() < ENOUGH) {
+        let counts = taken.each_ref().map(Vec::len);
+        return format!("this machine is too busy to tell: {counts:?} of {ROUNDS} samples count");
+    }
+    let told = taken.each_ref().map(|taken| spread(taken));
+    let [same, _, control] = taken.map(|taken| median(taken.into_iter()));
+    let line = format!(
+        "one space {}  two spaces {}  control {}  one thread {:.1} us",
+        told[0],
+        told[1],
+        told[2],
+        median(nanos.into_iter()) / 1e3,
+    );
+    if control < QUIET {
+        return format!("{line}  this machine is too noisy to tell");
+    }
+    let judge = |bound: f64| if same >= bound { "met" } else { "MISSED" };
+    let goal = work.goal.map_or_else(String::new, |(must, stretch)| {
+        format!("  must {must:.2} {}, stretch {stretch:.2} {}", judge(must), judge(stretch))
+    });
+    format!("{line}{goal}")
+}
+
+/// The median, and the quarters on both sides of it.
+fn spread(taken: &[f64]) -> String {
+    let mut taken = taken.to_vec();
+    taken.sort_by(f64::total_cmp);
+    let at = |quarter: usize| taken[(taken.len() - 1) * quarter / 4];
+    format!("{:.2} ({:.2}-{:.2})", at(2), at(1), at(3))
+}
+
+/// The mean CPU time of threads that do the work at the same time, unless one was kept from it.
+fn sample(work: &Work, threads: &[(&World, VirtRange)]) -> Option<Duration> {
+    threads.iter().for_each(|(world, part)| (work.prepare)(world, *part));
+    let start = Barrier::new(threads.len());
+    let run = |cpu: usize| {
+        let (world, part) = threads[cpu];
+        run_on(cpu);
+        start.wait();
+        let began = Instant::now();
+        let ((), used) = timed(|| (work.run)(world, part));
+        (used, began.elapsed())
+    };
+    let times: Vec<(Duration, Duration)> = thread::scope(|scope| {
+        let run = &run;
+        let running: Vec<_> = (0..threads.len()).map(|cpu| scope.spawn(move || run(cpu))).collect();
+        running.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
+    });
+    let undisturbed = |(used, wall): &(Duration, Duration)| {
+        wall.as_secs_f64() <= UNDISTURBED * used.as_secs_f64()
+    };
+    let used: Duration = times.iter().map(|(used, _)| *used).sum();
+    times.iter().all(undisturbed).then(|| used / times.len() as u32)
+}
