@@ -22,6 +22,7 @@ pub mod locks {
     pub use crate::sync::rwsem::{ReadGuard, RwSem, WriteGuard};
     pub use crate::sync::seqcount::{Begin, SeqCount};
     pub use crate::sync::spin::{RawSpinLock, SpinGuard, SpinLock};
+    pub use crate::sync::spread::{Spread, SpreadGuard};
 }
 
 /// Why an address space keeps a frame alive.

@@ -21,7 +21,7 @@ use crate::object::{Kind, Mappers, SharedObject};
 use crate::platform::{FlushScope, Platform};
 use crate::pte::Format;
 use crate::sync::{
-    self, AtomicU32, CellName, Counter, Latch, ReadGuard, RwSem, SeqCount, Shared, WriteGuard,
+    self, AtomicU32, CellName, Counter, Latch, SeqCount, Shared, Spread, SpreadGuard, WriteGuard,
 };
 use crate::table::{Cursor, Tables};
 
@@ -47,13 +47,18 @@ impl Limits {
     }
 }
 
+/// How many faults and pins take the long way to the address space's lock after it was written,
+/// before readers of different CPUs do not meet any more: a writer has to look at each CPU's place
+/// once for that many.
+const READERS_A_WRITER: u32 = 64;
+
 /// An address space without its owner: what pins refer to. Empty after exit.
 pub(crate) struct Space<P: Platform> {
     mem: Shared<Memory<P>>,
     mm: Mm,
     limits: Limits,
     /// The areas, under the address space's lock.
-    pub(crate) map: RwSem<AreaMap<P>>,
+    pub(crate) map: Spread<AreaMap<P>>,
     /// Odd while fork copies page tables (facts 2.5).
     pub(crate) protect_seq: SeqCount,
     /// Set before the first pin is attempted, never cleared, not inherited (facts 2.3).
@@ -71,7 +76,7 @@ impl<P: Platform> Space<P> {
             mem: mem.clone(),
             mm: Mm { id: mem.next_space(), root: root.pfn() },
             limits,
-            map: RwSem::new(AreaMap::new()),
+            map: Spread::new(AreaMap::new(), mem.platform().cpus(), READERS_A_WRITER)?,
             protect_seq: SeqCount::new(),
             has_pinned: AtomicU32::new(0),
             locked: Counter::new(),
@@ -87,9 +92,13 @@ impl<P: Platform> Space<P> {
         let index = self.id().0;
         let name = move |cell| move |_| CellName::Object { object: "space", index, cell };
         sync::label(&raw const self.map, size_of_val(&self.map), move |offset| {
-            let cell = RwSem::<AreaMap<P>>::name(offset, "lock", "lock's gate");
+            let names = ("lock", "lock's gate");
+            let cell = Spread::<AreaMap<P>>::name(offset, names, "lock's bias");
             CellName::Object { object: "space", index, cell }
         });
+        for place in self.map.places() {
+            sync::label(&raw const *place, size_of_val(place), name("lock's readers"));
+        }
         let seq = &self.protect_seq;
         sync::label(&raw const *seq, size_of_val(seq), name("sequence"));
         let pinned = &self.has_pinned;
@@ -144,8 +153,11 @@ impl<P: Platform> Space<P> {
     }
 
     #[inline]
-    pub(crate) fn read_map(&self) -> ReadGuard<'_, AreaMap<P>, P> {
-        self.map.read(self.mem.platform())
+    pub(crate) fn read_map(&self) -> SpreadGuard<'_, AreaMap<P>, P> {
+        {
+            let platform = self.mem.platform();
+            self.map.read(platform, platform.cpu())
+        }
     }
 
     #[inline]

@@ -73,6 +73,13 @@ macro_rules! atomic {
         #[repr(transparent)]
         pub struct $name(native::$native);
 
+        /// Zero.
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new(0)
+            }
+        }
+
         impl $name {
             /// A cell that holds `value`.
             pub const fn new(value: $word) -> Self {

@@ -45,6 +45,7 @@ pub(crate) mod rwsem;
 pub(crate) mod seqcount;
 mod shared;
 pub(crate) mod spin;
+pub(crate) mod spread;
 mod stable;
 
 pub(crate) use atomic::Latch;
@@ -61,6 +62,7 @@ pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub(crate) use seqcount::{Begin, SeqCount};
 pub use shared::Shared;
 pub(crate) use spin::{RawSpinLock, SpinGuard, SpinLock, SpinLocked};
+pub(crate) use spread::{Spread, SpreadGuard};
 pub(crate) use stable::Stable;
 
 /// Names the cells of `[at, at + bytes)` in an explorer's traces. Does nothing outside an

@@ -103,6 +103,16 @@ impl<T> RwSem<T> {
         if offset == core::mem::offset_of!(Self, word) + GATE { gate } else { lock }
     }
 
+    /// The value, for who keeps writers out by other means.
+    ///
+    /// # Safety
+    /// Nobody has the value alone while the result is used.
+    #[inline]
+    pub(super) unsafe fn shared(&self) -> &T {
+        // SAFETY: the caller's promise.
+        unsafe { self.value.read() }
+    }
+
     #[cfg(feature = "explore")]
     fn id(&self) -> usize {
         core::ptr::from_ref(&self.word) as usize
