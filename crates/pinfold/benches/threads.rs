@@ -3,11 +3,11 @@
 //! A figure is how many times the work of one thread two of them do. Each thread's time is its CPU
 //! time, in which it waits by spinning: contention shows in it, and neighbours on the machine do
 //! not. But threads that do not run at the same time do not meet either, so samples in which one
-//! was kept from running for long are thrown away; and the same work on two machines, which share
+//! was kept from running, or began late, are thrown away; and the same work on two machines, which share
 //! nothing, is the control.
 
-use std::hint::black_box;
-use std::sync::Barrier;
+use std::hint::{self, black_box};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,14 +17,18 @@ use crate::pairs::{median, timed};
 use crate::world::{Contents, World, run_on};
 
 /// Pages of each thread: whole tables of the lowest level.
-const PAGES: u64 = 2048;
+const PAGES: u64 = 8192;
 const PINNED: u64 = 512;
 const UNTOUCHED: u64 = 1 << 15;
-const ROUNDS: usize = 25;
+const ROUNDS: usize = 300;
 /// A sample counts if a thread's wall time is at most this many times its CPU time.
 const UNDISTURBED: f64 = 1.2;
+/// And if the threads ran side by side for this part of the time.
+const TOGETHER: f64 = 0.8;
 /// With fewer samples there is no figure.
 const ENOUGH: usize = 7;
+/// With so many, no more are taken.
+const PLENTY: usize = 25;
 /// A machine on which two threads that share nothing do less cannot tell.
 const QUIET: f64 = 1.8;
 
@@ -75,24 +79,24 @@ fn pin_each(world: &World, part: VirtRange) {
 
 fn pin_all(world: &World, part: VirtRange) {
     let first = part.first_page();
-    (0..32).for_each(|_| pin(world, pages(first, PINNED)));
+    (0..512).for_each(|_| pin(world, pages(first, PINNED)));
 }
 
 fn look_up(world: &World, part: VirtRange) {
-    for _ in 0..4 {
+    for _ in 0..8 {
         part.iter().for_each(|page| assert!(black_box(world.space.is_mapped(page.start()))));
     }
 }
 
 fn map_unmap(world: &World, _: VirtRange) {
-    for _ in 0..200 {
+    for _ in 0..10_000 {
         let range = world.space.map(Place::Anywhere, UNTOUCHED, Prot::READ, Sharing::Private);
         world.space.unmap(range.expect("there is a gap")).expect("the range is within the limits");
     }
 }
 
 fn protect(world: &World, part: VirtRange) {
-    for page in part.iter().take(200) {
+    for page in part.iter().take(300) {
         let one = pages(page, 1);
         world.space.protect(one, Prot::READ).expect("the page is mapped");
         world.space.protect(one, Prot::READ_WRITE).expect("the page is mapped");
@@ -100,7 +104,7 @@ fn protect(world: &World, part: VirtRange) {
 }
 
 fn touch_forget(world: &World, part: VirtRange) {
-    for page in part.iter().take(200) {
+    for page in part.iter().take(300) {
         let one = pages(page, 1);
         touch(world, one);
         forget(world, one);
@@ -131,6 +135,9 @@ fn row(work: &Work) -> String {
     let mut taken: [Vec<f64>; 3] = Default::default();
     let mut nanos = Vec::new();
     for _ in 0..ROUNDS {
+        if taken.iter().all(|taken| taken.len() >= PLENTY) {
+            break;
+        }
         for (pair, taken) in [same, spaces, machines].iter().zip(&mut taken) {
             let (Some(single), Some(both)) = (sample(work, &alone), sample(work, pair)) else {
                 continue;
@@ -170,26 +177,42 @@ fn spread(taken: &[f64]) -> String {
     format!("{:.2} ({:.2}-{:.2})", at(2), at(1), at(3))
 }
 
+/// What one thread took: CPU time, and when it began and ended.
+struct Taken {
+    used: Duration,
+    began: Instant,
+    ended: Instant,
+}
+
 /// The mean CPU time of threads that do the work at the same time, unless one was kept from it.
 fn sample(work: &Work, threads: &[(&World, VirtRange)]) -> Option<Duration> {
     threads.iter().for_each(|(world, part)| (work.prepare)(world, *part));
-    let start = Barrier::new(threads.len());
+    let missing = AtomicUsize::new(threads.len());
     let run = |cpu: usize| {
         let (world, part) = threads[cpu];
         run_on(cpu);
-        start.wait();
+        missing.fetch_sub(1, Ordering::SeqCst);
+        // A sleeper would begin later than the one that wakes it.
+        while missing.load(Ordering::SeqCst) != 0 {
+            hint::spin_loop();
+        }
         let began = Instant::now();
         let ((), used) = timed(|| (work.run)(world, part));
-        (used, began.elapsed())
+        Taken { used, began, ended: Instant::now() }
     };
-    let times: Vec<(Duration, Duration)> = thread::scope(|scope| {
+    let times: Vec<Taken> = thread::scope(|scope| {
         let run = &run;
         let running: Vec<_> = (0..threads.len()).map(|cpu| scope.spawn(move || run(cpu))).collect();
         running.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
     });
-    let undisturbed = |(used, wall): &(Duration, Duration)| {
-        wall.as_secs_f64() <= UNDISTURBED * used.as_secs_f64()
-    };
-    let used: Duration = times.iter().map(|(used, _)| *used).sum();
-    times.iter().all(undisturbed).then(|| used / times.len() as u32)
+    let began = times.iter().map(|taken| taken.began);
+    let ended = times.iter().map(|taken| taken.ended);
+    let (first, last) = (began.clone().min()?, ended.clone().max()?);
+    let together = ended.min()?.saturating_duration_since(began.max()?);
+    let used: Duration = times.iter().map(|taken| taken.used).sum();
+    let met = together.as_secs_f64() >= TOGETHER * (last - first).as_secs_f64();
+    let ran = times.iter().all(|taken| {
+        (taken.ended - taken.began).as_secs_f64() <= UNDISTURBED * taken.used.as_secs_f64()
+    });
+    (met && ran).then(|| used / times.len() as u32)
 }
