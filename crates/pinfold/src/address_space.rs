@@ -55,11 +55,13 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.root()
     }
 
-    /// Maps `pages` pages. Returns the range that they got.
+    /// Maps `pages` pages. Returns the range that they got. With [`Place::Replace`] what was mapped
+    /// there is unmapped in the same step, as by [`AddressSpace::unmap`]: no other thread finds the
+    /// range free.
     ///
     /// # Errors
     /// [`SpaceError`]: a malformed range, no gap, an occupied place, a limit, or an exhausted heap.
-    /// Nothing has changed then.
+    /// Nothing has changed then: what was to be replaced is still there.
     pub fn map(
         &self,
         place: Place,
@@ -74,7 +76,8 @@ impl<P: Platform> AddressSpace<P> {
     /// forgotten them; pinned ones when they are unpinned.
     ///
     /// # Errors
-    /// When an area must be split and the heap is exhausted: nothing has changed then.
+    /// When an area must be split, and the heap is exhausted or the limit on areas reached: nothing
+    /// has changed then.
     pub fn unmap(&self, range: VirtRange) -> Result<(), SpaceError> {
         self.inner.unmap(range)
     }
@@ -95,8 +98,8 @@ impl<P: Platform> AddressSpace<P> {
     /// names the same pages after a later write depends on the rule `pte-cow` (facts 7.5).
     ///
     /// # Errors
-    /// When part of the range is not mapped, or an area must be split and the heap is exhausted:
-    /// nothing has changed then.
+    /// When part of the range is not mapped, or an area must be split, and the heap is exhausted or
+    /// the limit on areas reached: nothing has changed then.
     pub fn protect(&self, range: VirtRange, prot: Prot) -> Result<(), SpaceError> {
         self.inner.protect(range, prot)
     }
@@ -104,8 +107,8 @@ impl<P: Platform> AddressSpace<P> {
     /// Takes advice about `range`.
     ///
     /// # Errors
-    /// When part of the range is not mapped, the advice does not fit the mapping, or the heap is
-    /// exhausted: nothing has changed then.
+    /// When part of the range is not mapped, the advice does not fit the mapping, or an area must be
+    /// split, and the heap is exhausted or the limit on areas reached: nothing has changed then.
     pub fn advise(&self, range: VirtRange, advice: Advice) -> Result<(), SpaceError> {
         self.inner.advise(range, advice)
     }

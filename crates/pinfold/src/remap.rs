@@ -165,6 +165,12 @@ impl<P: Platform> Space<P> {
         pages: u64,
         how: Remap,
     ) -> Result<VirtRange, SpaceError> {
+        let cleared = matches!(how, Remap::To(_)).then_some(whole.to);
+        let parts = [whole.from.first_page(), whole.from.end_page()]
+            .into_iter()
+            .filter(|page| map.split_by(*page).is_some())
+            .count();
+        self.may_hold(map, cleared, parts + 1)?;
         self.isolate(map, whole.from)?;
         let moved = self.move_isolated(map, whole, pages, how);
         for page in [whole.from.first_page(), whole.from.end_page()] {
@@ -184,10 +190,10 @@ impl<P: Platform> Space<P> {
         let first = whole.from.first_page();
         let kept = VirtRange::of_pages(first, first + whole.from.pages().min(pages));
         let part = Move { from: kept, to: whole.to };
+        map.reserve(1)?;
         if let Remap::To(_) = how {
             self.unmap_locked(map, whole.to)?;
         }
-        map.reserve(1)?;
         let Some(old) = map.find(first).cloned() else {
             return Err(SpaceError::NotMapped(first.start()));
         };

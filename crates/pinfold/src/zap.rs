@@ -36,7 +36,8 @@ impl<P: Platform> Space<P> {
         self.unmap_locked(&mut self.write_map(), range)
     }
 
-    /// As [`Space::unmap`], for a caller that holds the lock and has checked the range.
+    /// As [`Space::unmap`], for a caller that holds the lock and has checked the range. A failure
+    /// has unmapped nothing. If anything was mapped, there is room for one area afterwards.
     pub(crate) fn unmap_locked(
         &self,
         map: &mut AreaMap<P>,
@@ -45,7 +46,7 @@ impl<P: Platform> Space<P> {
         if map.first_in(range).is_none() {
             return Ok(());
         }
-        self.isolate(map, range)?;
+        self.cut_out(map, range)?;
         let _changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let mut gather = Gather::new(self.mem(), self.id());
         while let Some(first) = map.first_in(range).map(|area| area.range.first_page()) {

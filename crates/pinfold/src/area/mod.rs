@@ -173,6 +173,11 @@ impl<P: Platform> Area<P> {
         }
     }
 
+    /// Whether it may grow over pages of private memory that are mapped with `prot`.
+    fn takes_in(&self, prot: Prot) -> bool {
+        self.is_cow() && self.prot == prot && self.on_fork.is_empty()
+    }
+
     fn continues(&self, next: &Self) -> bool {
         self.range.end_page() == next.range.first_page()
             && self.prot == next.prot
@@ -223,6 +228,22 @@ impl<P: Platform> AreaMap<P> {
     #[inline]
     pub(crate) fn find(&self, page: Vpn) -> Option<&Area<P>> {
         self.tree.find(page.0)
+    }
+
+    /// How many areas there will be once `range` is unmapped.
+    pub(crate) fn len_without(&self, range: VirtRange) -> usize {
+        let inside = self.overlapping(range).count();
+        let kept = [range.first_page(), range.end_page()]
+            .into_iter()
+            .filter(|page| self.split_by(*page).is_some())
+            .count();
+        self.len() - inside + kept
+    }
+
+    /// How many pages of `range` are mapped.
+    pub(crate) fn pages_in(&self, range: VirtRange) -> u64 {
+        let parts = self.overlapping(range).filter_map(|area| area.range.intersection(range));
+        parts.map(|part| part.pages()).sum()
     }
 
     /// Areas that share a page with `range`, in order.
@@ -353,47 +374,57 @@ impl<P: Platform> AreaMap<P> {
 
     /// Grows the area that holds `page` over the free range behind it.
     pub(crate) fn lengthen(&mut self, page: Vpn, behind: VirtRange) {
+        debug_assert!(!self.tree.overlaps(behind.first_page().0, behind.end_page().0));
         let Some(start) = self.find(page).map(|area| area.range.first_page()) else { return };
         let end = behind.end_page();
         self.tree.resize(start.0, |area| area.range = VirtRange::of_pages(start, end));
         self.pages += behind.pages();
     }
 
-    /// Grows the private area that ends where `range` starts over it, if it has the same
+    /// Whether a private area with the same protection touches `range`, which could grow over it.
+    pub(crate) fn fits_beside(&self, range: VirtRange, prot: Prot) -> bool {
+        self.fits_before(range, prot) || self.fits_behind(range, prot)
+    }
+
+    fn fits_before(&self, range: VirtRange, prot: Prot) -> bool {
+        let before = range.first_page().checked_sub(1).and_then(|page| self.find(page));
+        before.is_some_and(|area| area.takes_in(prot))
+    }
+
+    fn fits_behind(&self, range: VirtRange, prot: Prot) -> bool {
+        self.find(range.end_page()).is_some_and(|area| area.takes_in(prot))
+    }
+
+    /// Grows the private area that ends where the free `range` starts over it, if it has the same
     /// protection.
     pub(crate) fn extend_over(&mut self, range: VirtRange, prot: Prot) -> Growth {
-        let Some(before) =
-            range.first_page().0.checked_sub(1).and_then(|page| self.tree.find(page))
-        else {
-            return Growth::Unfit;
-        };
-        let fits = before.is_cow() && before.prot == prot && before.on_fork.is_empty();
-        if !fits || self.tree.overlaps(range.first_page().0, range.end_page().0) {
+        if !self.fits_before(range, prot) {
             return Growth::Unfit;
         }
-        let start = before.range.first_page();
-        let end = range.end_page();
-        self.tree.resize(start.0, |area| area.range = VirtRange::of_pages(start, end));
-        self.pages += range.pages();
+        self.lengthen(range.first_page() - 1, range);
         Growth::Grown
     }
 
-    /// Grows the private area that starts where `range` ends down over it, if it has the same
-    /// protection.
+    /// Grows the private area that starts where the free `range` ends down over it, if it has the
+    /// same protection.
     pub(crate) fn extend_under(&mut self, range: VirtRange, prot: Prot) -> Growth {
-        let Some(next) = self.find(range.end_page()) else { return Growth::Unfit };
-        let fits = next.range.first_page() == range.end_page()
-            && next.is_cow()
-            && next.prot == prot
-            && next.on_fork.is_empty();
-        if !fits || self.tree.overlaps(range.first_page().0, range.end_page().0) {
+        if !self.fits_behind(range, prot) {
             return Growth::Unfit;
         }
-        let end = next.range.end_page();
-        let first = range.first_page();
-        self.tree.resize(range.end_page().0, |area| area.range = VirtRange::of_pages(first, end));
-        self.pages += range.pages();
+        self.lower(range);
         Growth::Grown
+    }
+
+    /// Grows the area that starts where the free `range` ends down over it.
+    pub(crate) fn lower(&mut self, range: VirtRange) {
+        debug_assert!(!self.tree.overlaps(range.first_page().0, range.end_page().0));
+        let first = range.first_page();
+        let grown = self.tree.resize(range.end_page().0, |area| {
+            area.range = VirtRange::of_pages(first, area.range.end_page());
+        });
+        if grown {
+            self.pages += range.pages();
+        }
     }
 
     /// The pages around `range` that no area holds and that share no page table's whole span with

@@ -7,11 +7,10 @@
 //!   both see each other's writes;
 //! - every count of every frame has its reason, and at the end nothing is left.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use crate::ops::{Op, PAGES, Run, Way};
+use crate::process::Process;
 use crate::testing::{
     Audit, Hardware, Marks, Mem, Outside, Rig, Space, device_read, device_write, follow, load,
     machine_of, pages, space, spans, store,
@@ -29,112 +28,6 @@ pub(crate) struct Checks {
     pub(crate) pins_in_step: bool,
     /// Who sets accessed and dirty.
     pub(crate) marks: Marks,
-}
-
-/// A mapped page of a process.
-#[derive(Clone)]
-struct Slot {
-    prot: Prot,
-    left_out: bool,
-    wiped: bool,
-    value: Value,
-}
-
-#[derive(Clone)]
-enum Value {
-    Private(u64),
-    Shared(Rc<Cell<u64>>),
-}
-
-impl Slot {
-    fn is_private(&self) -> bool {
-        matches!(self.value, Value::Private(_))
-    }
-
-    fn get(&self) -> u64 {
-        match &self.value {
-            Value::Private(value) => *value,
-            Value::Shared(value) => value.get(),
-        }
-    }
-
-    fn set(&mut self, new: u64) {
-        match &mut self.value {
-            Value::Private(value) => *value = new,
-            Value::Shared(value) => value.set(new),
-        }
-    }
-
-    /// Whether pin or get may have the page.
-    fn grants(&self, access: Access, forced: bool) -> bool {
-        match access {
-            Access::Read => forced || self.prot.contains(Prot::READ),
-            Access::Write => self.prot.contains(Prot::WRITE) || forced && self.is_private(),
-        }
-    }
-
-    /// The same without its page: shared memory shows it again.
-    fn emptied(&self) -> Self {
-        let mut empty = self.clone();
-        if self.is_private() {
-            empty.set(0);
-        }
-        empty
-    }
-
-    /// What a child gets of it.
-    fn inherited(&self) -> Option<Self> {
-        let mut child = self.clone();
-        if self.wiped {
-            child.set(0);
-        }
-        (!self.left_out).then_some(child)
-    }
-}
-
-struct Process<F: Format> {
-    /// Never used twice.
-    id: u64,
-    space: Space<F>,
-    slots: BTreeMap<u64, Slot>,
-}
-
-impl<F: Format> Process<F> {
-    fn slots_in(&self, run: Run) -> impl Iterator<Item = Option<&Slot>> {
-        (run.first..run.first + run.pages).map(|page| self.slots.get(&page))
-    }
-
-    fn is_mapped(&self, run: Run) -> bool {
-        self.slots_in(run).all(|slot| slot.is_some())
-    }
-}
-
-impl<F: Format> Process<F> {
-    fn forget(&mut self, run: Run) {
-        self.slots.retain(|page, _| !run.holds(*page));
-    }
-
-    /// What a remap does. Returns the pages that moved, or stayed in place, by their old numbers.
-    fn remap(&mut self, run: Run, to: Run, way: Way) -> Vec<u64> {
-        let old: Vec<Slot> =
-            (run.first..run.first + run.pages).map(|page| self.slots[&page].clone()).collect();
-        let kept = matches!(way, Way::Keep);
-        self.forget(run);
-        self.forget(to);
-        if kept {
-            for (page, slot) in (run.first..).zip(&old) {
-                self.slots.insert(page, slot.emptied());
-            }
-        }
-        for at in 0..to.pages {
-            let slot = match old.get(at as usize) {
-                Some(slot) => slot.clone(),
-                None => old[0].emptied(),
-            };
-            self.slots.insert(to.first + at, slot);
-        }
-        (run.first..run.first + run.pages.min(to.pages)).collect()
-    }
 }
 
 enum Guard<F: Format> {
@@ -251,6 +144,7 @@ impl<F: Format> World<F> {
             }
             Op::WriteBack { who, run } => self.write_back(who, run),
             Op::RunOn { node } => self.mem.platform().host.run_on(NodeId(node)),
+            Op::Replace { who, run, prot, sharing } => self.replace(who, run, prot, sharing),
         }
         self.check();
     }
@@ -267,14 +161,19 @@ impl<F: Format> World<F> {
         let free = process.slots_in(run).all(|slot| slot.is_none());
         assert_eq!(mapped.is_ok(), free, "{mapped:?}");
         if free {
-            for page in run.first..run.first + run.pages {
-                let value = match sharing {
-                    Sharing::Private => Value::Private(0),
-                    Sharing::Shared | Sharing::File => Value::Shared(Rc::new(Cell::new(0))),
-                };
-                process.slots.insert(page, Slot { prot, left_out: false, wiped: false, value });
-            }
+            process.map(run, prot, sharing);
         }
+    }
+
+    /// Whatever is there goes, in the same step.
+    fn replace(&mut self, who: usize, run: Run, prot: Prot, sharing: Sharing) {
+        let range = self.range(run);
+        let Some(process) = self.pick(who) else { return };
+        let place = Place::Replace(range.start());
+        assert_eq!(process.space.map(place, run.pages, prot, sharing), Ok(range));
+        process.map(run, prot, sharing);
+        let owner = process.id;
+        self.part(owner, run, |_| true);
     }
 
     /// Writeback finds no page a second time, whatever else is in the run.
