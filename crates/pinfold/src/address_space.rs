@@ -5,7 +5,7 @@ use core::fmt;
 use crate::addr::{NodeId, Pfn, SpaceId, VirtAddr, VirtRange};
 use crate::area::Prot;
 use crate::error::{FaultError, PinError, SpaceError};
-use crate::fault::{Cause, Fault};
+use crate::fault::{Cause, Fault, Unpopulated};
 use crate::memory::Memory;
 use crate::migrate::{Moved, Mover};
 use crate::pin::{self, Access, Ask, PinnedBytes, Pins, Refs, SpaceHandle, Term};
@@ -107,8 +107,8 @@ impl<P: Platform> AddressSpace<P> {
     /// Takes advice about `range`.
     ///
     /// # Errors
-    /// When part of the range is not mapped, the advice does not fit the mapping, or an area must be
-    /// split, and the heap is exhausted or the limit on areas reached: nothing has changed then.
+    /// When part of the range is not mapped, the advice does not fit the mapping, or an area must
+    /// be split, and the heap is exhausted or the limit on areas reached: nothing has changed then.
     pub fn advise(&self, range: VirtRange, advice: Advice) -> Result<(), SpaceError> {
         self.inner.advise(range, advice)
     }
@@ -119,6 +119,17 @@ impl<P: Platform> AddressSpace<P> {
     /// When the access is not allowed, or no frame or heap is left.
     pub fn fault(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
         self.inner.fault(at, cause)
+    }
+
+    /// Makes every page of `range` accessible, as if each were accessed in turn, at less cost:
+    /// MADV_POPULATE_READ and MADV_POPULATE_WRITE, or what MAP_POPULATE does after the mapping,
+    /// which ignores the error.
+    ///
+    /// # Errors
+    /// At the first page that is not mapped or may not be accessed so, or for which no frame or
+    /// heap is left. What comes before it is populated and stays so.
+    pub fn populate(&self, range: VirtRange, access: Access) -> Result<(), Unpopulated> {
+        self.inner.populate(range, access)
     }
 
     /// A child with the same areas: private pages are shared until written, except pinned ones,

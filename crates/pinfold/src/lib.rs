@@ -129,7 +129,7 @@ pub use address_space::AddressSpace;
 pub use area::{ParseProtError, Prot};
 pub use error::{FaultError, NoMemory, OutOfFrames, PinError, SpaceError};
 pub use event::{Bug, Decision, Event, EventInfo, EventKind, FastStop, Weight};
-pub use fault::{Cause, Fault, Hinted};
+pub use fault::{Cause, Fault, Hinted, Unpopulated};
 pub use frame::{
     Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, MAX_ORDER, MemoryMapError, NewFrame,
     NewFrames, NodeSpan, PIN_BIAS, Placement, Request, SpanError, Zone,

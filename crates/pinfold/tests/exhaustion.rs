@@ -204,7 +204,7 @@ impl Life {
 const RW: Prot = Prot::READ_WRITE;
 
 /// All that a life does, in order. The last ones give back.
-const STEPS: [(&str, Step); 30] = [
+const STEPS: [(&str, Step); 31] = [
     ("map", |l| l.parent.map(at(1), 10, RW, Sharing::Private).map_err(Why::from).map(drop)),
     ("map shared", |l| l.parent.map(at(12), 3, RW, Sharing::Shared).map_err(Why::from).map(drop)),
     ("store", |l| store(&l.parent, 1, 1).map_err(Why::from).map(drop)),
@@ -229,6 +229,10 @@ const STEPS: [(&str, Step); 30] = [
     ("store in the grandchild", |l| {
         let grandchild = l.grandchild.as_ref().ok_or(Why::Missing)?;
         store(grandchild, 5, 3).map_err(Why::from).map(drop)
+    }),
+    ("populate", |l| {
+        let done = l.parent.populate(pages(1, 7), Access::Write);
+        done.map_err(|stopped| stopped.error.into())
     }),
     ("scan", |l| {
         l.parent.numa_scan(pages(1, 10));

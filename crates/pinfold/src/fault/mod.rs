@@ -16,9 +16,11 @@
 //!   store dirty: the access does not fault on it again.
 
 mod hint;
+mod populate;
 mod request;
 mod wp;
 
+pub use populate::Unpopulated;
 pub use request::{Cause, Fault, Hinted};
 pub(crate) use request::{Request, Rights, Want};
 
@@ -80,9 +82,18 @@ impl<P: Platform> Space<P> {
             Err(_) if self.tables().leaf(page).is_some() => return Ok(Fault::Spurious),
             Err(error) => return Err(error.into()),
         };
-        let pte = leaf.read(page);
+        self.resolve_now(request, leaf)
+    }
+
+    /// Does what the entry asks for, as it is now.
+    fn resolve_now(
+        &self,
+        request: &Request<'_, P>,
+        leaf: Leaf<'_, P>,
+    ) -> Result<Fault, FaultError> {
+        let pte = leaf.read(request.page);
         match self.resolve(request, leaf, pte) {
-            Err(error) if leaf.read(page) == pte => Err(error),
+            Err(error) if leaf.read(request.page) == pte => Err(error),
             // INV-FAULT-4: what failed was no longer wanted.
             Err(_) => Ok(Fault::Spurious),
             resolved => resolved,

@@ -144,6 +144,7 @@ impl<F: Format> World<F> {
             }
             Op::WriteBack { who, run } => self.write_back(who, run),
             Op::RunOn { node } => self.mem.platform().host.run_on(NodeId(node)),
+            Op::Populate { who, run, access } => self.populate(who, run, access),
             Op::Replace { who, run, prot, sharing } => self.replace(who, run, prot, sharing),
         }
         self.check();
@@ -174,6 +175,21 @@ impl<F: Format> World<F> {
         process.map(run, prot, sharing);
         let owner = process.id;
         self.part(owner, run, |_| true);
+    }
+
+    /// Nothing is seen of it, but that it ends at the first page that may not be accessed.
+    fn populate(&mut self, who: usize, run: Run, access: Access) {
+        let range = self.range(run);
+        let Some(process) = self.pick(who) else { return };
+        let granted = process
+            .slots_in(run)
+            .take_while(|slot| slot.is_some_and(|slot| slot.grants(access, false)))
+            .count() as u64;
+        match process.space.populate(range, access) {
+            Ok(()) => assert_eq!(granted, run.pages),
+            Err(stopped) if stopped.error == FaultError::OutOfFrames => {}
+            Err(stopped) => assert_eq!(stopped.at.page(), range.first_page() + granted),
+        }
     }
 
     /// Writeback finds no page a second time, whatever else is in the run.

@@ -53,6 +53,7 @@ pub(crate) enum Op {
     Migrate { who: usize, run: Run, node: u8 },
     WriteBack { who: usize, run: Run },
     RunOn { node: u8 },
+    Populate { who: usize, run: Run, access: Access },
     Replace { who: usize, run: Run, prot: Prot, sharing: Sharing },
 }
 
@@ -122,6 +123,8 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         }),
         2 => (who(), run()).prop_map(|(who, run)| Op::WriteBack { who, run }),
         1 => (0..2u8).prop_map(|node| Op::RunOn { node }),
+        3 => (who(), run(), access())
+            .prop_map(|(who, run, access)| Op::Populate { who, run, access }),
         3 => (who(), run(), prot(), sharing())
             .prop_map(|(who, run, prot, sharing)| Op::Replace { who, run, prot, sharing }),
     ]
