@@ -113,12 +113,38 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.advise(range, advice)
     }
 
-    /// Resolves a fault that an access at `at` has taken. The access is then repeated.
+    /// Resolves a fault that an access at `at` has taken. The access is then repeated. An area of
+    /// [`Sharing::Stack`] that begins above grows over the page, if the limits allow that.
     ///
     /// # Errors
     /// When the access is not allowed, or no frame or heap is left.
     pub fn fault(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
         self.inner.fault(at, cause)
+    }
+
+    /// Says where the memory below the program break starts, as a loader does when it has placed
+    /// the program; the break is there. What an earlier break has mapped stays.
+    ///
+    /// # Errors
+    /// When the address lies outside the limits.
+    pub fn place_break(&self, start: VirtAddr) -> Result<(), SpaceError> {
+        self.inner.place_break(start)
+    }
+
+    /// Where the program break is, once it has been placed. A child has its parent's.
+    pub fn program_break(&self) -> Option<VirtAddr> {
+        self.inner.program_break()
+    }
+
+    /// Moves the program break (brk): private memory is mapped for reading and writing up to the
+    /// page that holds the byte before it, or unmapped from there on.
+    ///
+    /// # Errors
+    /// When the break has not been placed, would lie below its start, or comes to pages that are
+    /// mapped (one page stays free), and for a limit or an exhausted heap: the break is where it
+    /// was.
+    pub fn move_break(&self, to: VirtAddr) -> Result<(), SpaceError> {
+        self.inner.move_break(to)
     }
 
     /// Makes every page of `range` accessible, as if each were accessed in turn, at less cost:

@@ -11,8 +11,8 @@
 //! - INV-MAP-2: nobody who holds the lock finds the range of a replacement free, and no CPU uses a
 //!   translation of the old mapping when the new one can be accessed.
 
-use crate::addr::{PageCount, VirtRange};
-use crate::area::{Area, AreaMap, Backing, Growth, OnFork, Prot};
+use crate::addr::{PageCount, VirtRange, Vpn};
+use crate::area::{Area, AreaMap, Backing, Grows, Growth, OnFork, Prot};
 use crate::error::SpaceError;
 use crate::object::{Kind, Mappers, SharedObject};
 use crate::platform::Platform;
@@ -27,23 +27,35 @@ impl<P: Platform> Space<P> {
         prot: Prot,
         sharing: Sharing,
     ) -> Result<VirtRange, SpaceError> {
-        let mut map = self.write_map();
-        let range = self.place(&map, place, pages)?;
+        self.map_locked(&mut self.write_map(), place, pages, prot, sharing)
+    }
+
+    /// As [`Space::map_area`], for a caller that holds the lock.
+    pub(crate) fn map_locked(
+        &self,
+        map: &mut AreaMap<P>,
+        place: Place,
+        pages: u64,
+        prot: Prot,
+        sharing: Sharing,
+    ) -> Result<VirtRange, SpaceError> {
+        let range = self.place(map, place, pages)?;
         let fits = sharing == Sharing::Private && map.fits_beside(range, prot);
-        self.may_hold(&map, Some(range), if fits { 0 } else { 1 })?;
+        self.may_hold(map, Some(range), if fits { 0 } else { 1 })?;
         if fits {
-            self.unmap_locked(&mut map, range)?;
-            self.grow_neighbour(&mut map, range, prot);
+            self.unmap_locked(map, range)?;
+            self.grow_neighbour(map, range, prot);
             return Ok(range);
         }
         map.reserve(1)?;
         let backing = self.backing(range, sharing)?;
-        if let Err(error) = self.unmap_locked(&mut map, range) {
+        if let Err(error) = self.unmap_locked(map, range) {
             self.leave(&backing);
             return Err(error);
         }
-        let held_anon = Latch::default();
-        map.insert(Area { range, prot, on_fork: OnFork::empty(), backing, held_anon })?;
+        let (on_fork, held_anon) = (OnFork::empty(), Latch::default());
+        let grows = if sharing == Sharing::Stack { Grows::Down } else { Grows::No };
+        map.insert(Area { range, prot, on_fork, grows, backing, held_anon })?;
         Ok(range)
     }
 
@@ -58,19 +70,44 @@ impl<P: Platform> Space<P> {
             }
             Place::Anywhere | Place::Lowest => {
                 self.may_map(map, pages)?;
-                let count = PageCount::new(pages)?.get();
-                let within = self.limits().first_page..self.end_page();
-                let gap = match place {
-                    Place::Lowest => map.lowest_gap(count, within),
-                    _ => map.highest_gap(count, within),
-                };
-                let first = gap.ok_or(SpaceError::NoGap { pages })?;
-                VirtRange::of_pages(first, first + count)
+                self.gap(map, place, PageCount::new(pages)?.get())?
             }
         };
         match (place, map.first_in(range)) {
             (Place::Replace(_), _) | (_, None) => Ok(range),
             (_, Some(area)) => Err(SpaceError::Occupied(area.range)),
+        }
+    }
+
+    /// A gap of so many pages, the lowest or the highest one, that keeps its distance from an area
+    /// above it that grows down: INV-STACK-2.
+    pub(crate) fn gap(
+        &self,
+        map: &AreaMap<P>,
+        place: Place,
+        pages: u64,
+    ) -> Result<VirtRange, SpaceError> {
+        let mut within = self.limits().first_page..self.end_page();
+        loop {
+            let first = match place {
+                Place::Lowest => map.lowest_gap(pages, within.clone()),
+                _ => map.highest_gap(pages, within.clone()),
+            };
+            let first = first.ok_or(SpaceError::NoGap { pages })?;
+            let (end, found) = (first + pages, VirtRange::of_pages(first, first + pages));
+            let above = map.next_from(end).filter(|area| area.grows == Grows::Down);
+            let Some(stack) = above.map(|area| area.range) else { return Ok(found) };
+            let free = stack.first_page().0.saturating_sub(self.limits().stack_gap);
+            if end.0 <= free {
+                return Ok(found);
+            }
+            match place {
+                Place::Lowest => within.start = stack.end_page(),
+                _ => within.end = Vpn(free),
+            }
+            if within.start >= within.end {
+                return Err(SpaceError::NoGap { pages });
+            }
         }
     }
 
@@ -86,7 +123,7 @@ impl<P: Platform> Space<P> {
     /// there already.
     fn backing(&self, range: VirtRange, sharing: Sharing) -> Result<Backing<P>, SpaceError> {
         let kind = match sharing {
-            Sharing::Private => {
+            Sharing::Private | Sharing::Stack => {
                 let home = self.mem().anon().found(self.mm(), self.mem().platform())?;
                 return Ok(Backing::Private(home));
             }

@@ -27,7 +27,7 @@ use crate::event::EventKind;
 use crate::platform::{Invalidate, Platform};
 use crate::pte::Entry;
 use crate::rules::RemapFlush;
-use crate::space::Space;
+use crate::space::{Place, Space};
 use crate::table::{Cursor, Leaf, table_end};
 use crate::tlb::FlushBatch;
 
@@ -79,7 +79,7 @@ impl<P: Platform> Space<P> {
         match how {
             Remap::Keep if pages != range.pages() => Err(SpaceError::SizeChanges { pages }),
             Remap::Keep => {
-                let to = self.gap(&map, pages)?;
+                let to = self.gap(&map, Place::Anywhere, pages)?;
                 self.may_map(&map, pages)?;
                 self.move_area(&mut map, &Move { from: range, to }, pages, how)
             }
@@ -146,15 +146,8 @@ impl<P: Platform> Space<P> {
         if how == Remap::InPlace {
             return Err(SpaceError::NoGap { pages });
         }
-        let to = self.gap(map, pages)?;
+        let to = self.gap(map, Place::Anywhere, pages)?;
         self.move_area(map, &Move { from: range, to }, pages, how)
-    }
-
-    /// The highest gap of so many pages.
-    fn gap(&self, map: &AreaMap<P>, pages: u64) -> Result<VirtRange, SpaceError> {
-        let within = self.limits().first_page..self.end_page();
-        let first = map.highest_gap(pages, within).ok_or(SpaceError::NoGap { pages })?;
-        Ok(VirtRange::of_pages(first, first + pages))
     }
 
     /// Moves the mapping, of which at most `pages` pages are left.

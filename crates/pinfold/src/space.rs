@@ -35,6 +35,11 @@ pub struct Limits {
     /// Areas that there may be: the sysctl `vm.max_map_count`. What would make one more is refused,
     /// be it a new mapping or a change that cuts an area in two.
     pub areas: usize,
+    /// Pages that an area which grows down may come to have: RLIMIT_STACK.
+    pub stack: u64,
+    /// Pages that stay free below such an area when it grows, and above what the system places
+    /// under it: the kernel's `stack_guard_gap`.
+    pub stack_gap: u64,
     /// The lowest page number that the system chooses or accepts.
     pub first_page: Vpn,
     /// One past the highest page number. An entry of an upper table belongs to the address space if
@@ -44,12 +49,15 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// All that format `F` leaves to user programs, except page 0, and Linux's default of areas.
+    /// All that format `F` leaves to user programs, except page 0, and Linux's defaults of areas,
+    /// stacks (8 MiB) and the gap below them.
     pub const fn of_format<F: Format>() -> Self {
         Self {
             pages: u64::MAX,
             locked: u64::MAX,
             areas: 65_530,
+            stack: 2048,
+            stack_gap: 256,
             first_page: Vpn(1),
             end_page: Vpn(F::USER_PAGES),
         }
@@ -180,6 +188,9 @@ pub enum Sharing {
     /// MAP_SHARED of a new file of this length, full of zeros: as [`Sharing::Shared`], and writes
     /// are tracked, so that [`crate::AddressSpace::write_back`] finds them.
     File,
+    /// As [`Sharing::Private`], and the area grows down when an access faults below it, up to
+    /// [`Limits::stack`] and as long as [`Limits::stack_gap`] stays free (MAP_GROWSDOWN).
+    Stack,
 }
 
 /// Where a mapping goes.

@@ -16,7 +16,7 @@ use core::fmt::{self, Write};
 use core::ops::Range;
 use core::str::FromStr;
 
-use crate::addr::{VirtRange, Vpn};
+use crate::addr::{VirtAddr, VirtRange, Vpn};
 use crate::error::{NoMemory, SpaceError};
 use crate::object::SharedObject;
 use crate::platform::Platform;
@@ -102,6 +102,15 @@ impl FromStr for Prot {
     }
 }
 
+/// Whether an area grows when an access faults beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Grows {
+    /// It stays as it was mapped.
+    No,
+    /// Below its first page: a stack.
+    Down,
+}
+
 /// Where an area's pages come from.
 pub(crate) enum Backing<P: Platform> {
     /// Private anonymous memory, whose new pages get this home. The area is counted in the family
@@ -143,6 +152,7 @@ pub(crate) struct Area<P: Platform> {
     pub(crate) range: VirtRange,
     pub(crate) prot: Prot,
     pub(crate) on_fork: OnFork,
+    pub(crate) grows: Grows,
     pub(crate) backing: Backing<P>,
     /// Whether it has held an anonymous page, now or earlier (facts 2.1, 4): Linux's area has an
     /// anon_vma then. What it was cut from or merged with counts.
@@ -175,13 +185,15 @@ impl<P: Platform> Area<P> {
 
     /// Whether it may grow over pages of private memory that are mapped with `prot`.
     fn takes_in(&self, prot: Prot) -> bool {
-        self.is_cow() && self.prot == prot && self.on_fork.is_empty()
+        let plain = self.on_fork.is_empty() && self.grows == Grows::No;
+        self.is_cow() && self.prot == prot && plain
     }
 
     fn continues(&self, next: &Self) -> bool {
         self.range.end_page() == next.range.first_page()
             && self.prot == next.prot
             && self.on_fork == next.on_fork
+            && self.grows == next.grows
             && self.backing.same(&next.backing)
     }
 }
@@ -204,16 +216,25 @@ pub(crate) enum Growth {
     Unfit,
 }
 
+/// The memory that ends at the program break.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Heap {
+    pub(crate) start: VirtAddr,
+    pub(crate) end: VirtAddr,
+}
+
 /// The areas of one address space.
 pub(crate) struct AreaMap<P: Platform> {
     tree: AreaTree<Area<P>>,
     /// Pages in all areas.
     pages: u64,
+    /// From where the program break may lie, and where it is, if it has been placed.
+    pub(crate) heap: Option<Heap>,
 }
 
 impl<P: Platform> AreaMap<P> {
     pub(crate) const fn new() -> Self {
-        Self { tree: AreaTree::new(), pages: 0 }
+        Self { tree: AreaTree::new(), pages: 0, heap: None }
     }
 
     pub(crate) fn pages(&self) -> u64 {
@@ -266,6 +287,11 @@ impl<P: Platform> AreaMap<P> {
     /// The number of the lowest mapped page.
     pub(crate) fn first_page(&self) -> Option<Vpn> {
         self.iter().next().map(|area| area.range.first_page())
+    }
+
+    /// The last area that ends at `page` or before it.
+    pub(crate) fn before(&self, page: Vpn) -> Option<&Area<P>> {
+        self.tree.before(page.0)
     }
 
     /// The first area that shares a page with `range`.

@@ -37,7 +37,14 @@ use crate::table::{Cursor, Leaf};
 impl<P: Platform> Space<P> {
     /// Resolves the fault of an access.
     pub(crate) fn fault(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
-        let map = self.read_map();
+        let mut map = self.read_map();
+        if map.find(at.page()).is_none() && self.below_stack(&map, at.page()) {
+            drop(map);
+            if !self.grow_stack(at.page()) {
+                return Err(FaultError::NotMapped(at));
+            }
+            map = self.read_map();
+        }
         let area = map.find(at.page()).ok_or(FaultError::NotMapped(at))?;
         let (allowed, want) = match cause {
             // Every format makes readable whatever it maps, so memory for writing or executing

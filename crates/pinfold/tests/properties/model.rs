@@ -90,7 +90,8 @@ impl<F: Format> World<F> {
         };
         let mem = machine_of(checks.marks, setup, rules, tuning);
         mem.platform().devices.plug_in();
-        let first = Process { id: 0, space: space(&mem), slots: BTreeMap::new() };
+        let first = Process { id: 0, space: space(&mem), end: 1, slots: BTreeMap::new() };
+        first.space.place_break(VirtAddr::of_page(base + 1)).unwrap();
         Self { mem, base, checks, born: 1, written: 0, processes: vec![first], holds: Vec::new() }
     }
 
@@ -145,6 +146,7 @@ impl<F: Format> World<F> {
             Op::WriteBack { who, run } => self.write_back(who, run),
             Op::RunOn { node } => self.mem.platform().host.run_on(NodeId(node)),
             Op::Populate { who, run, access } => self.populate(who, run, access),
+            Op::Break { who, page } => self.move_break(who, page),
             Op::Replace { who, run, prot, sharing } => self.replace(who, run, prot, sharing),
         }
         self.check();
@@ -175,6 +177,25 @@ impl<F: Format> World<F> {
         process.map(run, prot, sharing);
         let owner = process.id;
         self.part(owner, run, |_| true);
+    }
+
+    /// Pages come and go at the program break.
+    fn move_break(&mut self, who: usize, page: u64) {
+        let to = VirtAddr::of_page(self.base + page);
+        let Some(process) = self.pick(who) else { return };
+        let done = process.space.move_break(to);
+        assert_eq!(done.is_ok(), process.may_break_at(page), "to {page}: {done:?}");
+        if done.is_err() {
+            return;
+        }
+        let (owner, was) = (process.id, std::mem::replace(&mut process.end, page));
+        if was < page {
+            process.map(Run { first: was, pages: page - was }, Prot::READ_WRITE, Sharing::Private);
+        } else {
+            let gone = Run { first: page, pages: was - page };
+            process.forget(gone);
+            self.part(owner, gone, |_| true);
+        }
     }
 
     /// Nothing is seen of it, but that it ends at the first page that may not be accessed.
@@ -325,6 +346,7 @@ impl<F: Format> World<F> {
     ) {
         let (value, at) = (self.fresh_value(), self.base + page);
         let Some(process) = self.pick(who) else { return };
+        process.grow(page);
         let allowed = process.slots.get(&page).is_some_and(|slot| slot.prot.contains(Prot::WRITE));
         match by(&process.space, at, value) {
             Ok(_) => {
@@ -344,6 +366,7 @@ impl<F: Format> World<F> {
     ) {
         let at = self.base + page;
         let Some(process) = self.pick(who) else { return };
+        process.grow(page);
         let slot = process.slots.get(&page).filter(|slot| slot.prot.contains(Prot::READ));
         match (by(&process.space, at), slot) {
             (Ok(value), Some(slot)) => assert_eq!(value, slot.get(), "page {page}"),
@@ -367,7 +390,8 @@ impl<F: Format> World<F> {
                     .iter()
                     .filter_map(|(page, slot)| Some((*page, slot.inherited()?)))
                     .collect();
-                self.processes.push(Process { id, space, slots });
+                let end = process.end;
+                self.processes.push(Process { id, space, end, slots });
                 self.born += 1;
             }
             Err(error) => assert_eq!(error, SpaceError::OutOfFrames),

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::ops::{Run, Way};
+use crate::ops::{PAGES, Run, Way};
 use crate::testing::Space;
 use pinfold::{Access, Format, Prot, Sharing};
 
@@ -14,6 +14,8 @@ pub(crate) struct Slot {
     pub(crate) prot: Prot,
     pub(crate) left_out: bool,
     pub(crate) wiped: bool,
+    /// Whether it is a stack's.
+    pub(crate) grows: bool,
     value: Value,
 }
 
@@ -73,6 +75,8 @@ pub(crate) struct Process<F: Format> {
     /// Never used twice.
     pub(crate) id: u64,
     pub(crate) space: Space<F>,
+    /// The page at which its break is.
+    pub(crate) end: u64,
     pub(crate) slots: BTreeMap<u64, Slot>,
 }
 
@@ -87,14 +91,36 @@ impl<F: Format> Process<F> {
 }
 
 impl<F: Format> Process<F> {
+    /// A fault at a page where nothing is mapped grows the stack above, unless what can be accessed
+    /// below is too near, as everything is here.
+    pub(crate) fn grow(&mut self, page: u64) {
+        let Some((first, stack)) = self.slots.range(page..).next() else { return };
+        let near = self.slots.range(..page).next_back();
+        let near = near.is_some_and(|(_, below)| !below.grows && !below.prot.is_empty());
+        // What a remap has moved away lies further above than any limit allows.
+        let far = first - page > PAGES;
+        if *first == page || !stack.grows || near || far {
+            return;
+        }
+        let (first, new) = (*first, stack.emptied());
+        self.slots.extend((page..first).map(|page| (page, new.clone())));
+    }
+
+    /// Whether the program break may move to the start of a page.
+    pub(crate) fn may_break_at(&self, page: u64) -> bool {
+        let above = self.slots.range(self.end..).next();
+        page <= self.end || above.is_none_or(|(first, slot)| !slot.grows && *first > page)
+    }
+
     /// New pages, in place of what is there.
     pub(crate) fn map(&mut self, run: Run, prot: Prot, sharing: Sharing) {
+        let grows = sharing == Sharing::Stack;
         for page in run.first..run.first + run.pages {
             let value = match sharing {
-                Sharing::Private => Value::Private(0),
+                Sharing::Private | Sharing::Stack => Value::Private(0),
                 Sharing::Shared | Sharing::File => Value::Shared(Rc::new(Cell::new(0))),
             };
-            self.slots.insert(page, Slot { prot, left_out: false, wiped: false, value });
+            self.slots.insert(page, Slot { prot, left_out: false, wiped: false, grows, value });
         }
     }
 
