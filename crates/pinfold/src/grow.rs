@@ -1,8 +1,8 @@
 //! Areas that change their size without a mapping: stacks, which grow down on a fault, and the
 //! memory below the program break.
 //!
-//! Protocol: both hold the address space's lock for writing. A fault that finds nothing mapped looks
-//! for a stack above while it holds the lock for reading; then it lets go, takes the lock for
+//! Protocol: both hold the address space's lock for writing. A fault that finds nothing mapped
+//! looks for a stack above while it holds the lock for reading; then it lets go, takes the lock for
 //! writing, looks again, and grows the area. The fault itself starts over.
 //!
 //! Invariants:
