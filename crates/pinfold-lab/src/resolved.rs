@@ -16,8 +16,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::{
-    self, Access, Action, Advice, Atom, ClaimMode, Dirty, Duration, Failure, Force, Path, Polarity,
-    Protection, Runner, Scenario, Sharing, Step, View,
+    self, Access, Action, Advice, Atom, ClaimMode, Dirty, Duration, Failure, Force, Occupied, Path,
+    Polarity, Protection, Runner, Scenario, Sharing, Step, View,
 };
 use crate::words::Words;
 
@@ -179,6 +179,8 @@ pub enum Act {
         protection: Protection,
         /// The address, in the address space of the language's machine.
         at: Option<u64>,
+        /// What becomes of pages that are mapped there.
+        occupied: Occupied,
     },
     /// `unmap`
     Unmap(Pages),
@@ -239,6 +241,8 @@ pub enum Act {
     Signal(usize),
     /// `await`: the signal's number.
     Await(usize),
+    /// `populate`
+    Populate(Pages, Access),
 }
 
 /// A way to look at a page.
@@ -334,7 +338,8 @@ impl Act {
             | Self::Migrate(..)
             | Self::Compact(..)
             | Self::Signal(_)
-            | Self::Await(_) => None,
+            | Self::Await(_)
+            | Self::Populate(..) => None,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::scenario::{
 use crate::waits::Awaited;
 use crate::world::{Area, Handle, Hold, Process, State, Store, World};
 
-use asked::{Times, advice_of, ask, prot};
+use asked::{Times, access_of, advice_of, ask, place, prot};
 
 /// How a step failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,13 +135,11 @@ impl World {
 
     fn act(&self, action: &Action, process: &str) -> Done {
         match action {
-            Action::Map { area, pages, sharing, protection, at } => self.map(
+            Action::Map { area, pages, sharing, protection, at, occupied } => self.map(
                 process,
                 &area.value,
-                pages.value,
-                sharing.value,
-                protection.value,
-                at.map(|at| at.value),
+                (pages.value, sharing.value, protection.value),
+                place(at.map(|at| at.value), *occupied),
             ),
             Action::Unmap { pages } => {
                 let (space, range) = self.range(process, pages)?;
@@ -214,6 +212,15 @@ impl World {
                 let written = space.write_back(range, |_, pfn| self.machine().store_page(pfn))?;
                 Ok(self.tell(|| format!("{} written", counted(written, "page", "pages"))))
             }
+            Action::Populate { pages, access } => {
+                let (space, range) = self.range(process, pages)?;
+                let done = space.populate(range, access_of(access.value));
+                done.map_err(|stopped| match stopped.error {
+                    FaultError::NotMapped(_) => Fault::of(Failure::NotMapped, stopped),
+                    error => error.into(),
+                })?;
+                Ok(None)
+            }
             Action::Signal { signal } => {
                 self.waits.happen(&Awaited::Signal(signal.value.clone()));
                 Ok(None)
@@ -283,19 +290,17 @@ impl World {
         &self,
         process: &str,
         area: &str,
-        pages: u32,
-        sharing: Sharing,
-        protection: Protection,
-        at: Option<u64>,
+        (pages, sharing, protection): (u32, Sharing, Protection),
+        place: Place,
     ) -> Done {
         let space = self.live(process)?;
-        let place = at.map_or(Place::Anywhere, |at| Place::At(VirtAddr(at)));
         let kind = match sharing {
             Sharing::Private => SpaceSharing::Private,
             Sharing::Shared => SpaceSharing::Shared,
             Sharing::File => SpaceSharing::File,
         };
         let range = space.map(place, u64::from(pages), prot(protection), kind)?;
+        self.machine().record().unwatch(space.id(), Some(range));
         self.with(process, |found| found.areas.insert(area, Area { range, sharing }))?;
         self.watch(process, area, &space, range);
         Ok(None)

@@ -75,6 +75,7 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
                 .any(get)
                 .then(|| "no system call writes through an ordinary reference kept".to_owned())
         }
+        Act::Populate(..) => features.no_populate.clone(),
         Act::NumaScan(None) => features.no_scans.clone(),
         Act::NumaScan(Some(_)) => told("balancing scans a whole process, not some of its pages"),
         Act::Map { pages, .. } if pages > ROOM => told("more pages than the stage has"),

@@ -86,6 +86,9 @@ pub struct Features {
     pub no_pins: Option<String>,
     /// Why there are no scans of NUMA balancing, if so.
     pub no_scans: Option<String>,
+    /// Why ranges cannot be populated; none if they can.
+    #[serde(default)]
+    pub no_populate: Option<String>,
     /// Whether frames can be told apart: `pagemap` shows their numbers to who may see them.
     pub frames_visible: bool,
     /// The most pages that one pipe takes, which bounds the references of one `get`.

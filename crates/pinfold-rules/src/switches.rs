@@ -242,6 +242,16 @@ switches! {
         AtOnce = "at-once" [never],
     }
 
+    /// When a page table without entries is freed while something may still be mapped in its span
+    /// (facts 7.9).
+    table_reclaim: TableReclaim = "table-reclaim" {
+        /// Never: a table goes when nothing is mapped in its span any more. facts 7.9
+        Unmap = "unmap" [always],
+        /// When MADV_DONTNEED has emptied the whole span of a last-level table, commit
+        /// 6375e95f381e. facts 7.9
+        DontNeed = "dont-need" ["6.14"],
+    }
+
     /// When a walk over all that map a page asks whether the page is mapped, which is its proof
     /// that the anon_vma that the page names is still the page's (facts 6.5).
     rmap_check: RmapCheck = "rmap-check" {

@@ -93,6 +93,14 @@ impl Path {
     }
 }
 
+/// Populates untouched memory; how many pages.
+pub(crate) fn once_populate() -> u64 {
+    let world = World::new(PAGES, 2 * PAGES, Contents::Skipped);
+    ops::populate(&world.space, world.range);
+    Path::FirstTouch.check(&world);
+    PAGES
+}
+
 pub(crate) fn run() {
     for (name, path) in Path::ALL {
         let times = (0..ROUNDS).map(|_| {

@@ -36,6 +36,7 @@ row "move alone" "$(count move-alone migrate)" 4709 2825 1648
 row "beside 10k" "$(count move-beside migrate)" 4709 2825 1648
 row "zero page" "$(count zero fault_all)" 891 534 311
 row "first touch" "$(count touch fault_all)" 1758 1054 615
+row populate "$(count populate populate)" 1758 1054 615
 row reuse "$(count reuse fault_all)" 911 546 318
 row copy "$(count copy fault_all)" 3002 1801 1050
 row migration "$(count migrate migrate)" 4709 2825 1648

@@ -61,6 +61,7 @@ fn once(operation: &str) {
         (_, Some((_, path))) => faults::once(path),
         ("pin" | "unpin", None) => pins::once(),
         ("fork" | "zap", None) => forks::once(),
+        ("populate", None) => faults::once_populate(),
         ("pair", None) => unmaps::once_pair(),
         ("exit-one", None) => unmaps::once_exit(1),
         ("exit", None) => unmaps::once_exit(unmaps::GIB),
@@ -69,7 +70,7 @@ fn once(operation: &str) {
         ("move-beside", None) => families::once(10_000),
         _ => {
             eprintln!(
-                "no such operation: pin, unpin, fork, zap, zero, touch, reuse, copy, pair, exit-one, exit, migrate, move-alone, move-beside"
+                "no such operation: pin, unpin, fork, zap, zero, touch, reuse, copy, populate, pair, exit-one, exit, migrate, move-alone, move-beside"
             );
             std::process::exit(2);
         }

@@ -56,6 +56,12 @@ pub(crate) fn fault_all(
     range.iter().map(|page| u64::from(space.fault(page.start(), cause) == Ok(wanted))).sum()
 }
 
+/// All pages of the range, in one call.
+#[inline(never)]
+pub(crate) fn populate(space: &AddressSpace<Machine>, range: VirtRange) {
+    space.populate(range, Access::Write).expect("there are frames for all");
+}
+
 /// Maps untouched memory where there is a gap, and unmaps it again.
 #[inline(never)]
 pub(crate) fn pair(space: &AddressSpace<Machine>, pages: u64) {

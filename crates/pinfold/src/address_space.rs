@@ -5,7 +5,7 @@ use core::fmt;
 use crate::addr::{NodeId, Pfn, SpaceId, VirtAddr, VirtRange};
 use crate::area::Prot;
 use crate::error::{FaultError, PinError, SpaceError};
-use crate::fault::{Cause, Fault};
+use crate::fault::{Cause, Fault, Unpopulated};
 use crate::memory::Memory;
 use crate::migrate::{Moved, Mover};
 use crate::pin::{self, Access, Ask, PinnedBytes, Pins, Refs, SpaceHandle, Term};
@@ -55,11 +55,13 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.root()
     }
 
-    /// Maps `pages` pages. Returns the range that they got.
+    /// Maps `pages` pages. Returns the range that they got. With [`Place::Replace`] what was mapped
+    /// there is unmapped in the same step, as by [`AddressSpace::unmap`]: no other thread finds the
+    /// range free.
     ///
     /// # Errors
     /// [`SpaceError`]: a malformed range, no gap, an occupied place, a limit, or an exhausted heap.
-    /// Nothing has changed then.
+    /// Nothing has changed then: what was to be replaced is still there.
     pub fn map(
         &self,
         place: Place,
@@ -74,7 +76,8 @@ impl<P: Platform> AddressSpace<P> {
     /// forgotten them; pinned ones when they are unpinned.
     ///
     /// # Errors
-    /// When an area must be split and the heap is exhausted: nothing has changed then.
+    /// When an area must be split, and the heap is exhausted or the limit on areas reached: nothing
+    /// has changed then.
     pub fn unmap(&self, range: VirtRange) -> Result<(), SpaceError> {
         self.inner.unmap(range)
     }
@@ -95,8 +98,8 @@ impl<P: Platform> AddressSpace<P> {
     /// names the same pages after a later write depends on the rule `pte-cow` (facts 7.5).
     ///
     /// # Errors
-    /// When part of the range is not mapped, or an area must be split and the heap is exhausted:
-    /// nothing has changed then.
+    /// When part of the range is not mapped, or an area must be split, and the heap is exhausted or
+    /// the limit on areas reached: nothing has changed then.
     pub fn protect(&self, range: VirtRange, prot: Prot) -> Result<(), SpaceError> {
         self.inner.protect(range, prot)
     }
@@ -104,18 +107,55 @@ impl<P: Platform> AddressSpace<P> {
     /// Takes advice about `range`.
     ///
     /// # Errors
-    /// When part of the range is not mapped, the advice does not fit the mapping, or the heap is
-    /// exhausted: nothing has changed then.
+    /// When part of the range is not mapped, the advice does not fit the mapping, or an area must
+    /// be split, and the heap is exhausted or the limit on areas reached: nothing has changed then.
     pub fn advise(&self, range: VirtRange, advice: Advice) -> Result<(), SpaceError> {
         self.inner.advise(range, advice)
     }
 
-    /// Resolves a fault that an access at `at` has taken. The access is then repeated.
+    /// Resolves a fault that an access at `at` has taken. The access is then repeated. An area of
+    /// [`Sharing::Stack`] that begins above grows over the page, if the limits allow that.
     ///
     /// # Errors
     /// When the access is not allowed, or no frame or heap is left.
     pub fn fault(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
         self.inner.fault(at, cause)
+    }
+
+    /// Says where the memory below the program break starts, as a loader does when it has placed
+    /// the program; the break is there. What an earlier break has mapped stays.
+    ///
+    /// # Errors
+    /// When the address lies outside the limits.
+    pub fn place_break(&self, start: VirtAddr) -> Result<(), SpaceError> {
+        self.inner.place_break(start)
+    }
+
+    /// Where the program break is, once it has been placed. A child has its parent's.
+    pub fn program_break(&self) -> Option<VirtAddr> {
+        self.inner.program_break()
+    }
+
+    /// Moves the program break (brk): private memory is mapped for reading and writing up to the
+    /// page that holds the byte before it, or unmapped from there on.
+    ///
+    /// # Errors
+    /// When the break has not been placed, would lie below its start, or comes to pages that are
+    /// mapped (one page stays free), and for a limit or an exhausted heap: the break is where it
+    /// was.
+    pub fn move_break(&self, to: VirtAddr) -> Result<(), SpaceError> {
+        self.inner.move_break(to)
+    }
+
+    /// Makes every page of `range` accessible, as if each were accessed in turn, at less cost:
+    /// MADV_POPULATE_READ and MADV_POPULATE_WRITE, or what MAP_POPULATE does after the mapping,
+    /// which ignores the error.
+    ///
+    /// # Errors
+    /// At the first page that is not mapped or may not be accessed so, or for which no frame or
+    /// heap is left. What comes before it is populated and stays so.
+    pub fn populate(&self, range: VirtRange, access: Access) -> Result<(), Unpopulated> {
+        self.inner.populate(range, access)
     }
 
     /// A child with the same areas: private pages are shared until written, except pinned ones,

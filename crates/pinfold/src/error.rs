@@ -51,6 +51,11 @@ pub enum SpaceError {
         /// The limit in pages.
         limit: u64,
     },
+    /// There would be more areas than the limit allows: a new one, or parts of one that is cut.
+    TooManyAreas {
+        /// The limit.
+        limit: usize,
+    },
     /// A remap is of one mapping, and the range is of several.
     NotOneMapping(VirtRange),
     /// A remap would make a shared mapping longer than its memory, which has the size that it was
@@ -87,6 +92,10 @@ impl fmt::Display for SpaceError {
             Self::TooManyPages { limit } => {
                 write!(f, "more than {limit} pages would be mapped: raise the limit or unmap")
             }
+            Self::TooManyAreas { limit } => write!(
+                f,
+                "there would be more than {limit} areas: raise the limit, or unmap or merge some"
+            ),
             Self::NotOneMapping(range) => {
                 write!(f, "{range} is of several mappings: remap each of them")
             }

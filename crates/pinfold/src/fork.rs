@@ -125,6 +125,7 @@ impl<P: Platform> Space<P> {
 impl<P: Platform> Copying<'_, P> {
     fn copy_areas(&mut self, from: &mut AreaMap<P>, to: &mut AreaMap<P>) -> Result<(), SpaceError> {
         to.reserve(from.len())?;
+        to.heap = from.heap;
         let mut page = Vpn(0);
         while let Some(area) = from.next_from(page) {
             page = area.range.end_page();

@@ -58,7 +58,7 @@
 //! | 1 | `frame`, `stat`, `rmap`, `memory` | frames and their counts, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `zap`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `remap` | what is done to a space |
+//! | 4 | `protect`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `remap` | what is done to a space |
 //! | 5 | `address_space`, `mirror`, `lab`, `mock` | the face, those who follow a space, the laboratory's door, a platform for tests |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
@@ -91,7 +91,9 @@ mod event;
 mod fault;
 mod fork;
 mod frame;
+mod grow;
 pub mod lab;
+mod map;
 mod memory;
 mod migrate;
 mod mirror;
@@ -128,7 +130,7 @@ pub use address_space::AddressSpace;
 pub use area::{ParseProtError, Prot};
 pub use error::{FaultError, NoMemory, OutOfFrames, PinError, SpaceError};
 pub use event::{Bug, Decision, Event, EventInfo, EventKind, FastStop, Weight};
-pub use fault::{Cause, Fault, Hinted};
+pub use fault::{Cause, Fault, Hinted, Unpopulated};
 pub use frame::{
     Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, MAX_ORDER, MemoryMapError, NewFrame,
     NewFrames, NodeSpan, PIN_BIAS, Placement, Request, SpanError, Zone,

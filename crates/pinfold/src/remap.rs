@@ -27,7 +27,7 @@ use crate::event::EventKind;
 use crate::platform::{Invalidate, Platform};
 use crate::pte::Entry;
 use crate::rules::RemapFlush;
-use crate::space::Space;
+use crate::space::{Place, Space};
 use crate::table::{Cursor, Leaf, table_end};
 use crate::tlb::FlushBatch;
 
@@ -79,7 +79,7 @@ impl<P: Platform> Space<P> {
         match how {
             Remap::Keep if pages != range.pages() => Err(SpaceError::SizeChanges { pages }),
             Remap::Keep => {
-                let to = self.gap(&map, pages)?;
+                let to = self.gap(&map, Place::Anywhere, pages)?;
                 self.may_map(&map, pages)?;
                 self.move_area(&mut map, &Move { from: range, to }, pages, how)
             }
@@ -146,15 +146,8 @@ impl<P: Platform> Space<P> {
         if how == Remap::InPlace {
             return Err(SpaceError::NoGap { pages });
         }
-        let to = self.gap(map, pages)?;
+        let to = self.gap(map, Place::Anywhere, pages)?;
         self.move_area(map, &Move { from: range, to }, pages, how)
-    }
-
-    /// The highest gap of so many pages.
-    fn gap(&self, map: &AreaMap<P>, pages: u64) -> Result<VirtRange, SpaceError> {
-        let within = self.limits().first_page..self.end_page();
-        let first = map.highest_gap(pages, within).ok_or(SpaceError::NoGap { pages })?;
-        Ok(VirtRange::of_pages(first, first + pages))
     }
 
     /// Moves the mapping, of which at most `pages` pages are left.
@@ -165,6 +158,12 @@ impl<P: Platform> Space<P> {
         pages: u64,
         how: Remap,
     ) -> Result<VirtRange, SpaceError> {
+        let cleared = matches!(how, Remap::To(_)).then_some(whole.to);
+        let parts = [whole.from.first_page(), whole.from.end_page()]
+            .into_iter()
+            .filter(|page| map.split_by(*page).is_some())
+            .count();
+        self.may_hold(map, cleared, parts + 1)?;
         self.isolate(map, whole.from)?;
         let moved = self.move_isolated(map, whole, pages, how);
         for page in [whole.from.first_page(), whole.from.end_page()] {
@@ -184,10 +183,10 @@ impl<P: Platform> Space<P> {
         let first = whole.from.first_page();
         let kept = VirtRange::of_pages(first, first + whole.from.pages().min(pages));
         let part = Move { from: kept, to: whole.to };
+        map.reserve(1)?;
         if let Remap::To(_) = how {
             self.unmap_locked(map, whole.to)?;
         }
-        map.reserve(1)?;
         let Some(old) = map.find(first).cloned() else {
             return Err(SpaceError::NotMapped(first.start()));
         };

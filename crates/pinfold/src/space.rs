@@ -6,22 +6,22 @@
 //! 1. the address space's lock (parent before child at fork)
 //! 2. the lock of a page
 //! 3. the lock of a family, the page list of an object
-//! 4. the lock of a page table (child's before parent's at fork)
+//! 4. the lock of a page table (child's before parent's at fork; remap takes two of one address
+//!    space, that of the entries' old place before that of their new one)
 //! 5. the lock of a node's free frames, or the locks that an outside owner of the frames takes
 //!    ([`crate::FrameSource`])
 //!
 //! Faults, pins, scans and DONTNEED hold 1 for reading; map, unmap, protect, the other advice, fork
 //! and exit hold it for writing. The lock-free pin holds nothing but a walk section.
 
-use crate::addr::{Mm, PageCount, Pfn, SpaceId, VirtAddr, VirtRange, Vpn};
-use crate::area::{Area, AreaMap, Backing, Growth, OnFork, Prot};
+use crate::addr::{Mm, Pfn, SpaceId, VirtAddr, VirtRange, Vpn};
+use crate::area::{Area, AreaMap, Backing};
 use crate::error::{NoMemory, SpaceError};
 use crate::memory::Memory;
-use crate::object::{Kind, Mappers, SharedObject};
 use crate::platform::{FlushScope, Platform};
 use crate::pte::Format;
 use crate::sync::{
-    self, AtomicU32, CellName, Counter, Latch, SeqCount, Shared, Spread, SpreadGuard, WriteGuard,
+    self, AtomicU32, CellName, Counter, SeqCount, Shared, Spread, SpreadGuard, WriteGuard,
 };
 use crate::table::{Cursor, Tables};
 
@@ -32,6 +32,14 @@ pub struct Limits {
     pub pages: u64,
     /// Pages that long-term pins may hold: RLIMIT_MEMLOCK (facts 3.12).
     pub locked: u64,
+    /// Areas that there may be: the sysctl `vm.max_map_count`. What would make one more is refused,
+    /// be it a new mapping or a change that cuts an area in two.
+    pub areas: usize,
+    /// Pages that an area which grows down may come to have: RLIMIT_STACK.
+    pub stack: u64,
+    /// Pages that stay free below such an area when it grows, and above what the system places
+    /// under it: the kernel's `stack_guard_gap`.
+    pub stack_gap: u64,
     /// The lowest page number that the system chooses or accepts.
     pub first_page: Vpn,
     /// One past the highest page number. An entry of an upper table belongs to the address space if
@@ -41,9 +49,18 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// All that format `F` leaves to user programs, except page 0.
+    /// All that format `F` leaves to user programs, except page 0, and Linux's defaults of areas,
+    /// stacks (8 MiB) and the gap below them.
     pub const fn of_format<F: Format>() -> Self {
-        Self { pages: u64::MAX, locked: u64::MAX, first_page: Vpn(1), end_page: Vpn(F::USER_PAGES) }
+        Self {
+            pages: u64::MAX,
+            locked: u64::MAX,
+            areas: 65_530,
+            stack: 2048,
+            stack_gap: 256,
+            first_page: Vpn(1),
+            end_page: Vpn(F::USER_PAGES),
+        }
     }
 }
 
@@ -183,6 +200,9 @@ pub enum Sharing {
     /// MAP_SHARED of a new file of this length, full of zeros: as [`Sharing::Shared`], and writes
     /// are tracked, so that [`crate::AddressSpace::write_back`] finds them.
     File,
+    /// As [`Sharing::Private`], and the area grows down when an access faults below it, up to
+    /// [`Limits::stack`] and as long as [`Limits::stack_gap`] stays free (MAP_GROWSDOWN).
+    Stack,
 }
 
 /// Where a mapping goes.
@@ -194,6 +214,9 @@ pub enum Place {
     Lowest,
     /// Exactly there, and only if nothing is mapped there (MAP_FIXED_NOREPLACE).
     At(VirtAddr),
+    /// Exactly there; what is mapped there goes in the same step (MAP_FIXED), so that no other
+    /// thread finds nothing there.
+    Replace(VirtAddr),
 }
 
 /// The madvise advice that Pinfold models.
@@ -212,71 +235,11 @@ pub enum Advice {
 }
 
 impl<P: Platform> Space<P> {
-    pub(crate) fn map_area(
-        &self,
-        place: Place,
-        pages: u64,
-        prot: Prot,
-        sharing: Sharing,
-    ) -> Result<VirtRange, SpaceError> {
-        let mut map = self.write_map();
-        self.may_map(&map, pages)?;
-        let range = match place {
-            Place::At(start) => self.allowed(VirtRange::new(start, pages)?)?,
-            Place::Anywhere | Place::Lowest => {
-                let count = PageCount::new(pages)?.get();
-                let within = self.limits.first_page..self.end_page();
-                let gap = match place {
-                    Place::Lowest => map.lowest_gap(count, within),
-                    _ => map.highest_gap(count, within),
-                };
-                let first = gap.ok_or(SpaceError::NoGap { pages })?;
-                VirtRange::of_pages(first, first + count)
-            }
-        };
-        if let Some(area) = map.first_in(range) {
-            return Err(SpaceError::Occupied(area.range));
-        }
-        if sharing == Sharing::Private
-            && self.grow_neighbour(&mut map, range, prot) == Growth::Grown
-        {
-            return Ok(range);
-        }
-        map.reserve(1)?;
-        let backing = match sharing {
-            Sharing::Private => {
-                Backing::Private(self.mem.anon().found(self.mm, self.mem.platform())?)
-            }
-            Sharing::Shared => self.object(range, Kind::Anonymous)?,
-            Sharing::File => self.object(range, Kind::File(Mappers::new()))?,
-        };
-        let held_anon = Latch::default();
-        map.insert(Area { range, prot, on_fork: OnFork::empty(), backing, held_anon })?;
-        Ok(range)
-    }
-
     /// Whether the limit on mapped pages leaves room for `more`.
     pub(crate) fn may_map(&self, map: &AreaMap<P>, more: u64) -> Result<(), SpaceError> {
         let limit = self.limits.pages;
         let all = map.pages().saturating_add(more);
         if all > limit { Err(SpaceError::TooManyPages { limit }) } else { Ok(()) }
-    }
-
-    /// A new object that is shown in `range`.
-    fn object(&self, range: VirtRange, kind: Kind) -> Result<Backing<P>, SpaceError> {
-        let object = SharedObject::new(self.mem.clone(), range.pages(), kind)?;
-        let backing = Backing::Object { object, origin: range.first_page() };
-        self.again(&backing)?;
-        Ok(backing)
-    }
-
-    /// Grows an area adjacent to `range` over it, and merges areas that then touch: INV-AREA-2.
-    fn grow_neighbour(&self, map: &mut AreaMap<P>, range: VirtRange, prot: Prot) -> Growth {
-        if map.extend_over(range, prot) == Growth::Grown {
-            self.merge(map, range.end_page());
-            return Growth::Grown;
-        }
-        map.extend_under(range, prot)
     }
 
     /// Merges the areas on both sides of `page` if they are alike.
@@ -318,7 +281,8 @@ impl<P: Platform> Space<P> {
         self.isolate_where(map, range, |_| true)
     }
 
-    /// As [`Space::isolate`], but does not split areas that will not change.
+    /// As [`Space::isolate`], but does not split areas that will not change. The limit on areas
+    /// counts each part, also one that is going to merge with its neighbour.
     pub(crate) fn isolate_where(
         &self,
         map: &mut AreaMap<P>,
@@ -327,13 +291,47 @@ impl<P: Platform> Space<P> {
     ) -> Result<(), SpaceError> {
         let ends = [range.first_page(), range.end_page()]
             .map(|page| map.split_by(page).is_some_and(&changes).then_some(page));
-        map.reserve(ends.iter().flatten().count())?;
-        for page in ends.into_iter().flatten() {
+        let more = ends.iter().flatten().count();
+        let limit = self.limits.areas;
+        if map.len() + more > limit && more > 0 {
+            return Err(SpaceError::TooManyAreas { limit });
+        }
+        self.split(map, ends)
+    }
+
+    /// As [`Space::isolate`], for a range that is about to be unmapped: the limit on areas counts
+    /// what is left then.
+    pub(crate) fn cut_out(&self, map: &mut AreaMap<P>, range: VirtRange) -> Result<(), SpaceError> {
+        self.may_hold(map, Some(range), 0)?;
+        self.split(map, [Some(range.first_page()), Some(range.end_page())])
+    }
+
+    /// Makes areas start at `pages`: all of them, or nothing is changed.
+    fn split(&self, map: &mut AreaMap<P>, pages: [Option<Vpn>; 2]) -> Result<(), SpaceError> {
+        let cuts = pages.iter().flatten().filter(|page| map.split_by(**page).is_some()).count();
+        map.reserve(cuts)?;
+        for page in pages.into_iter().flatten() {
             if let Some(backing) = map.split_at(page)? {
                 self.again(&backing)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether the limit on areas leaves room for `more`, once `cleared` is unmapped.
+    pub(crate) fn may_hold(
+        &self,
+        map: &AreaMap<P>,
+        cleared: Option<VirtRange>,
+        more: usize,
+    ) -> Result<(), SpaceError> {
+        let limit = self.limits.areas;
+        // Unmapping adds one area at most, where it leaves a hole.
+        if map.len() + more < limit {
+            return Ok(());
+        }
+        let left = cleared.map_or(map.len(), |range| map.len_without(range));
+        if left + more > limit { Err(SpaceError::TooManyAreas { limit }) } else { Ok(()) }
     }
 }
 

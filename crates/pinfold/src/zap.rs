@@ -4,6 +4,9 @@
 //! gather, leave the family, unlink the tables that it alone needed; flush once, free the pages,
 //! wait for the walkers, free the tables. Only tables over the areas that go are looked at.
 //!
+//! DONTNEED keeps the areas, and since 6.14 frees the tables that it has emptied (rule
+//! `table-reclaim`), as a second step under the lock for writing.
+//!
 //! Pages lose their mapping under the page-table lock, when the rule `zap-rmap` says: with their
 //! entry, or, pages of a file whose entry was dirty, after a flush under that lock, so that who
 //! cleans the page finds the mapping and waits for the lock, or comes after the flush (facts 6.4).
@@ -25,9 +28,10 @@ use crate::error::SpaceError;
 use crate::event::EventKind;
 use crate::platform::{Invalidate, Platform};
 use crate::pte::{Entry, Format};
+use crate::rules::TableReclaim;
 use crate::rules::zap::{Removal, Zapped};
 use crate::space::Space;
-use crate::table::{Cursor, Leaf};
+use crate::table::{Cursor, Leaf, table_end};
 use crate::tlb::{Gather, Room};
 
 impl<P: Platform> Space<P> {
@@ -36,7 +40,8 @@ impl<P: Platform> Space<P> {
         self.unmap_locked(&mut self.write_map(), range)
     }
 
-    /// As [`Space::unmap`], for a caller that holds the lock and has checked the range.
+    /// As [`Space::unmap`], for a caller that holds the lock and has checked the range. A failure
+    /// has unmapped nothing. If anything was mapped, there is room for one area afterwards.
     pub(crate) fn unmap_locked(
         &self,
         map: &mut AreaMap<P>,
@@ -45,7 +50,7 @@ impl<P: Platform> Space<P> {
         if map.first_in(range).is_none() {
             return Ok(());
         }
-        self.isolate(map, range)?;
+        self.cut_out(map, range)?;
         let _changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let mut gather = Gather::new(self.mem(), self.id());
         while let Some(first) = map.first_in(range).map(|area| area.range.first_page()) {
@@ -85,7 +90,7 @@ impl<P: Platform> Space<P> {
     pub(crate) fn dont_need(&self, range: VirtRange) -> Result<(), SpaceError> {
         let map = self.read_map();
         map.all_mapped(range)?;
-        let _changing = self.mem().changing(self.id(), range, Invalidate::Clear);
+        let changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let mut gather = Gather::new(self.mem(), self.id());
         self.zapping.fetch_add(1);
         self.zap(range, &mut gather);
@@ -96,7 +101,37 @@ impl<P: Platform> Space<P> {
         }
         gather.finish();
         self.zapping.fetch_sub(1);
+        drop(changing);
+        drop(map);
+        match self.mem().rules().table_reclaim {
+            TableReclaim::Unmap => {}
+            TableReclaim::DontNeed => self.reclaim_tables(range),
+        }
         Ok(())
+    }
+
+    /// Frees the last-level tables whose whole span lies in `range` and that have no entry
+    /// (facts 7.9). Others may have touched pages there since they were dropped: those tables stay.
+    ///
+    /// The kernel unlinks the table under the lock for reading, and whoever has found it there
+    /// notices when he has its lock. Here the lock is held for writing, so that only walkers
+    /// without it can be in the table: those that a free waits for (INV-TABLE-2).
+    fn reclaim_tables(&self, range: VirtRange) {
+        let first = table_end::<P::Format>(Vpn(range.first_page().0.saturating_sub(1)));
+        let end = Vpn(range.end_page().0 & !(P::Format::ENTRIES as u64 - 1));
+        if range.first_page().0 == 0 || first >= end {
+            return;
+        }
+        let _map = self.write_map();
+        let mut gather = Gather::new(self.mem(), self.id());
+        let done: Result<(), Infallible> = self.tables().for_each_leaf(first..end, |leaf, _| {
+            if let Some(table) = leaf.unlink_empty() {
+                gather.add_table(table);
+            }
+            Ok(())
+        });
+        let Ok(()) = done;
+        gather.finish();
     }
 
     /// Withdraws every entry of `range`.

@@ -204,7 +204,7 @@ impl Life {
 const RW: Prot = Prot::READ_WRITE;
 
 /// All that a life does, in order. The last ones give back.
-const STEPS: [(&str, Step); 29] = [
+const STEPS: [(&str, Step); 31] = [
     ("map", |l| l.parent.map(at(1), 10, RW, Sharing::Private).map_err(Why::from).map(drop)),
     ("map shared", |l| l.parent.map(at(12), 3, RW, Sharing::Shared).map_err(Why::from).map(drop)),
     ("store", |l| store(&l.parent, 1, 1).map_err(Why::from).map(drop)),
@@ -230,6 +230,10 @@ const STEPS: [(&str, Step); 29] = [
         let grandchild = l.grandchild.as_ref().ok_or(Why::Missing)?;
         store(grandchild, 5, 3).map_err(Why::from).map(drop)
     }),
+    ("populate", |l| {
+        let done = l.parent.populate(pages(1, 7), Access::Write);
+        done.map_err(|stopped| stopped.error.into())
+    }),
     ("scan", |l| {
         l.parent.numa_scan(pages(1, 10));
         Ok(())
@@ -244,6 +248,13 @@ const STEPS: [(&str, Step); 29] = [
     ("wipe", |l| Ok(l.child()?.advise(pages(5, 1), Advice::WipeOnFork)?)),
     ("do not need", |l| Ok(l.parent.advise(pages(6, 2), Advice::DontNeed)?)),
     ("unmap a part", |l| Ok(l.parent.unmap(pages(4, 1))?)),
+    ("replace a part", |l| {
+        let place = Place::Replace(VirtAddr::of_page(9));
+        let was = l.parent.is_mapped(VirtAddr::of_page(9));
+        let made = l.parent.map(place, 1, RW, Sharing::Shared);
+        assert_eq!(l.parent.is_mapped(VirtAddr::of_page(9)), was || made.is_ok());
+        made.map_err(Why::from).map(drop)
+    }),
     ("protect back", |l| Ok(l.parent.protect(pages(5, 6), RW)?)),
     ("unmap what is shared", |l| Ok(l.parent.unmap(pages(12, 3))?)),
     ("child exits", |l| {

@@ -252,12 +252,13 @@ impl Names {
             None => Ok(None),
         };
         Ok(match action {
-            Action::Map { area, pages, sharing, protection, at } => Act::Map {
+            Action::Map { area, pages, sharing, protection, at, occupied } => Act::Map {
                 area: self.area(own()?, &area.value)?.0,
                 pages: pages.value,
                 sharing: sharing.value,
                 protection: protection.value,
                 at: at.map(|at| at.value),
+                occupied: *occupied,
             },
             Action::Remap { area, at } => {
                 let (area, count) = self.area(own()?, &area.value)?;
@@ -307,6 +308,9 @@ impl Names {
             Action::Compact { pages, node } => Act::Compact(self.pages(own()?, pages)?, node.value),
             Action::Signal { signal } => Act::Signal(self.signal(signal)?),
             Action::Await { signal } => Act::Await(self.signal(signal)?),
+            Action::Populate { pages, access } => {
+                Act::Populate(self.pages(own()?, pages)?, access.value)
+            }
         })
     }
 

@@ -13,7 +13,7 @@ mod step;
 
 pub use claim::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
 pub use step::{
-    Action, Dirty, Duration, Extent, Force, Grab, Made, Pages, Path, Place, Step, Sure,
+    Action, Dirty, Duration, Extent, Force, Grab, Made, Occupied, Pages, Path, Place, Step, Sure,
 };
 
 pub use super::span::{Name, Text};

@@ -154,7 +154,8 @@ impl<'a> Checker<'a> {
             Action::Unmap { pages }
             | Action::Writeback { pages }
             | Action::Protect { pages, .. }
-            | Action::Advise { pages, .. } => self.pages(at, process, pages),
+            | Action::Advise { pages, .. }
+            | Action::Populate { pages, .. } => self.pages(at, process, pages),
             Action::Remap { area, at: to } => {
                 let length = self.area(at, process, area);
                 self.errors.extend(length.and_then(|pages| limits::address(*to, pages)));

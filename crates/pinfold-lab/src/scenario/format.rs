@@ -6,7 +6,7 @@
 
 use super::ast::{
     Action, Atom, Claim, ClaimMode, Comment, Dirty, Duration, Extent, Fact, Force, Grab, Machine,
-    Pages, Place, Placement, Polarity, Runner, Scenario, Step, View,
+    Occupied, Pages, Place, Placement, Polarity, Runner, Scenario, Step, View,
 };
 use super::lexer::Line;
 use super::span::Spanned;
@@ -289,10 +289,15 @@ impl Display for Action {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(self.verb().as_str())?;
         match self {
-            Self::Map { area, pages, sharing, protection, at } => {
+            Self::Map { area, pages, sharing, protection, at, occupied } => {
                 write!(f, " {area} {pages} {sharing} {protection}")?;
-                at.map_or(Ok(()), |at| write!(f, " at {:#x}", at.value))
+                at.map_or(Ok(()), |at| write!(f, " at {:#x}", at.value))?;
+                match occupied {
+                    Occupied::Refuse => Ok(()),
+                    Occupied::Replace => f.write_str(" replace"),
+                }
             }
+            Self::Populate { pages, access } => write!(f, " {pages} {access}"),
             Self::Remap { area, at } => write!(f, " {area} at {:#x}", at.value),
             Self::Unmap { pages } | Self::Writeback { pages } => write!(f, " {pages}"),
             Self::Protect { pages, protection } => write!(f, " {pages} {protection}"),

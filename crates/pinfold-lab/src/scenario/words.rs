@@ -99,6 +99,8 @@ vocabulary! {
         Signal = "signal",
         /// Waits for a signal of another lane.
         Await = "await",
+        /// Makes pages accessible as if each were accessed.
+        Populate = "populate",
     }
 }
 
@@ -124,7 +126,8 @@ impl Verb {
             | Self::Compact
             | Self::Writeback
             | Self::Signal
-            | Self::Await => false,
+            | Self::Await
+            | Self::Populate => false,
         }
     }
 }

@@ -3,19 +3,16 @@
 use std::num::NonZero;
 
 use pinfold::pin::{Ask, Force as PinForce, Path as PinPath};
-use pinfold::{Access as PinAccess, Advice as SpaceAdvice, Prot, Term};
+use pinfold::{Access as PinAccess, Advice as SpaceAdvice, Place, Prot, Term, VirtAddr};
 
-use crate::scenario::{Access, Advice, Force, Grab, Path, Protection, Spanned};
+use crate::scenario::{Access, Advice, Force, Grab, Occupied, Path, Protection, Spanned};
 
 /// The number behind `times`.
 pub(super) type Times = Option<Spanned<u32>>;
 
 pub(super) fn ask(grab: &Grab, times: Times, term: Term) -> Ask {
     Ask {
-        access: match grab.access.value {
-            Access::Read => PinAccess::Read,
-            Access::Write => PinAccess::Write,
-        },
+        access: access_of(grab.access.value),
         term,
         force: match grab.force {
             Force::Respect => PinForce::Ordinary,
@@ -27,6 +24,22 @@ pub(super) fn ask(grab: &Grab, times: Times, term: Term) -> Ask {
             Path::SlowOnly => PinPath::SlowOnly,
         },
         times: times.and_then(|times| NonZero::new(times.value)).unwrap_or(NonZero::<u32>::MIN),
+    }
+}
+
+pub(super) fn access_of(access: Access) -> PinAccess {
+    match access {
+        Access::Read => PinAccess::Read,
+        Access::Write => PinAccess::Write,
+    }
+}
+
+/// Where a `map` goes.
+pub(super) fn place(at: Option<u64>, occupied: Occupied) -> Place {
+    match (at.map(VirtAddr), occupied) {
+        (None, _) => Place::Anywhere,
+        (Some(at), Occupied::Refuse) => Place::At(at),
+        (Some(at), Occupied::Replace) => Place::Replace(at),
     }
 }
 

@@ -18,6 +18,7 @@ mod followers;
 mod moves;
 mod pins;
 mod remaps;
+mod tables;
 
 use common::shipped;
 use pinfold_lab::Model;

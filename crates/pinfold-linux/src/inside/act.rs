@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinfold_lab::resolved::{Act, Pages, Resolved, ResolvedStep, Spot, Take};
-use pinfold_lab::scenario::{Access, Failure};
+use pinfold_lab::scenario::{Access, Failure, Occupied};
 
 use super::board::{Board, Hold, Question};
 use super::ring::Device;
@@ -196,11 +196,13 @@ impl Cast {
     fn act(self: &Arc<Self>, step: &ResolvedStep) -> Result<Did, Errno> {
         let process = step.process.unwrap_or(0);
         match step.act {
-            Act::Map { area, pages, sharing, protection, at } => {
+            Act::Map { area, pages, sharing, protection, at, occupied } => {
                 let mapped = match at {
                     Some(at) => place(STAGE.checked_add(at), pages)
-                        .and_then(|range| sys::map(range, protection, sharing).map(|()| range)),
-                    None => map_anywhere(pages, |range| sys::map(range, protection, sharing)),
+                        .and_then(|at| sys::map(at, protection, sharing, occupied).map(|()| at)),
+                    None => map_anywhere(pages, |at| {
+                        sys::map(at, protection, sharing, Occupied::Refuse)
+                    }),
                 };
                 Ok(match mapped {
                     Ok(range) => {
@@ -280,6 +282,14 @@ impl Cast {
             Act::Migrate(pages, node) => {
                 // Pages that cannot be moved stay, which is no failure.
                 sys::migrate(self.range(process, pages)?, node).map(|()| Did::Worked(0))
+            }
+            Act::Populate(pages, access) => {
+                let done = sys::populate(self.range(process, pages)?, access);
+                Ok(match done {
+                    // The rights of an area are all that can be wrong here.
+                    Err(libc::EINVAL) => Did::Failed(Failure::NoAccess),
+                    done => ranged(done),
+                })
             }
             Act::Signal(signal) => {
                 self.board.raise(signal);

@@ -14,7 +14,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::AtomicU64;
 
-use pinfold_lab::scenario::{Advice, Protection, Sharing};
+use pinfold_lab::scenario::{Access, Advice, Occupied, Protection, Sharing};
 
 pub(super) mod guest;
 pub(super) mod ring;
@@ -86,18 +86,48 @@ fn rights(protection: Protection) -> c_int {
     }
 }
 
-/// Maps fresh memory there; `EEXIST` when something is mapped there already.
-pub(super) fn map(range: Range, protection: Protection, sharing: Sharing) -> Result<(), Errno> {
+/// `MADV_POPULATE_READ`, as `linux/mman.h` numbers it.
+const POPULATE_READ: c_int = 22;
+/// `MADV_POPULATE_WRITE`.
+const POPULATE_WRITE: c_int = 23;
+
+/// Maps fresh memory there; `EEXIST` when something is mapped there already and shall stay.
+pub(super) fn map(
+    range: Range,
+    protection: Protection,
+    sharing: Sharing,
+    occupied: Occupied,
+) -> Result<(), Errno> {
     let kind = match sharing {
         Sharing::Private => libc::MAP_PRIVATE,
         // Files are not made here: `fit` says so before.
         Sharing::Shared | Sharing::File => libc::MAP_SHARED,
     };
-    let flags = kind | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
-    // SAFETY: INV-SYS-1; and the flag refuses to replace anything.
+    let place = match occupied {
+        Occupied::Refuse => libc::MAP_FIXED_NOREPLACE,
+        Occupied::Replace => libc::MAP_FIXED,
+    };
+    let flags = kind | libc::MAP_ANONYMOUS | place;
+    // SAFETY: INV-SYS-1: what may be replaced is the scenario's own.
     let at =
         unsafe { libc::mmap(range.pointer(), range.bytes(), rights(protection), flags, -1, 0) };
     if at == libc::MAP_FAILED { Err(errno()) } else { Ok(()) }
+}
+
+/// Whether the kernel knows MADV_POPULATE_READ and MADV_POPULATE_WRITE, as since 5.14.
+pub(super) fn can_populate() -> bool {
+    // SAFETY: a range of no bytes: only the advice is looked at.
+    unsafe { libc::madvise(STAGE as *mut c_void, 0, POPULATE_WRITE) == 0 }
+}
+
+/// Makes every page there accessible, as if each were accessed.
+pub(super) fn populate(range: Range, access: Access) -> Result<(), Errno> {
+    let advice = match access {
+        Access::Read => POPULATE_READ,
+        Access::Write => POPULATE_WRITE,
+    };
+    // SAFETY: INV-SYS-1.
+    checked(unsafe { libc::madvise(range.pointer(), range.bytes(), advice) }).map(drop)
 }
 
 /// Removes what is mapped there.

@@ -34,7 +34,7 @@ fn the_oldest_preset_is_linux_5_8() {
          numa-skip=map-count numa-write=saved numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
          gup-numa=honor write-upgrade=never fast-recheck=on cow-publish=after-flush \
-         table-free=after-walkers rmap-check=after-lock zap-rmap=with-entry migrate-flush=each \
+         table-free=after-walkers table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry migrate-flush=each \
          flush-reach=every-cpu remap-flush=under-lock notify=around"
     );
 }
@@ -73,7 +73,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("6.5", "6.9", ""),
         ("6.9", "6.10", "numa-skip=pinned-or-likely-shared"),
         ("6.10", "6.11", "numa-fault=isolate-under-lock"),
-        ("6.11", "6.14", ""),
+        ("6.11", "6.14", "table-reclaim=dont-need"),
         ("6.14", "6.15", "numa-skip=pinned-or-maybe-shared"),
         ("6.15", "6.18", ""),
         ("6.18", "6.19", "numa-skip=pinned-anywhere"),

@@ -16,7 +16,7 @@ use core::fmt::{self, Write};
 use core::ops::Range;
 use core::str::FromStr;
 
-use crate::addr::{VirtRange, Vpn};
+use crate::addr::{VirtAddr, VirtRange, Vpn};
 use crate::error::{NoMemory, SpaceError};
 use crate::object::SharedObject;
 use crate::platform::Platform;
@@ -102,6 +102,15 @@ impl FromStr for Prot {
     }
 }
 
+/// Whether an area grows when an access faults beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Grows {
+    /// It stays as it was mapped.
+    No,
+    /// Below its first page: a stack.
+    Down,
+}
+
 /// Where an area's pages come from.
 pub(crate) enum Backing<P: Platform> {
     /// Private anonymous memory, whose new pages get this home. The area is counted in the family
@@ -143,6 +152,7 @@ pub(crate) struct Area<P: Platform> {
     pub(crate) range: VirtRange,
     pub(crate) prot: Prot,
     pub(crate) on_fork: OnFork,
+    pub(crate) grows: Grows,
     pub(crate) backing: Backing<P>,
     /// Whether it has held an anonymous page, now or earlier (facts 2.1, 4): Linux's area has an
     /// anon_vma then. What it was cut from or merged with counts.
@@ -173,10 +183,17 @@ impl<P: Platform> Area<P> {
         }
     }
 
+    /// Whether it may grow over pages of private memory that are mapped with `prot`.
+    fn takes_in(&self, prot: Prot) -> bool {
+        let plain = self.on_fork.is_empty() && self.grows == Grows::No;
+        self.is_cow() && self.prot == prot && plain
+    }
+
     fn continues(&self, next: &Self) -> bool {
         self.range.end_page() == next.range.first_page()
             && self.prot == next.prot
             && self.on_fork == next.on_fork
+            && self.grows == next.grows
             && self.backing.same(&next.backing)
     }
 }
@@ -199,16 +216,25 @@ pub(crate) enum Growth {
     Unfit,
 }
 
+/// The memory that ends at the program break.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Heap {
+    pub(crate) start: VirtAddr,
+    pub(crate) end: VirtAddr,
+}
+
 /// The areas of one address space.
 pub(crate) struct AreaMap<P: Platform> {
     tree: AreaTree<Area<P>>,
     /// Pages in all areas.
     pages: u64,
+    /// From where the program break may lie, and where it is, if it has been placed.
+    pub(crate) heap: Option<Heap>,
 }
 
 impl<P: Platform> AreaMap<P> {
     pub(crate) const fn new() -> Self {
-        Self { tree: AreaTree::new(), pages: 0 }
+        Self { tree: AreaTree::new(), pages: 0, heap: None }
     }
 
     pub(crate) fn pages(&self) -> u64 {
@@ -223,6 +249,22 @@ impl<P: Platform> AreaMap<P> {
     #[inline]
     pub(crate) fn find(&self, page: Vpn) -> Option<&Area<P>> {
         self.tree.find(page.0)
+    }
+
+    /// How many areas there will be once `range` is unmapped.
+    pub(crate) fn len_without(&self, range: VirtRange) -> usize {
+        let inside = self.overlapping(range).count();
+        let kept = [range.first_page(), range.end_page()]
+            .into_iter()
+            .filter(|page| self.split_by(*page).is_some())
+            .count();
+        self.len() - inside + kept
+    }
+
+    /// How many pages of `range` are mapped.
+    pub(crate) fn pages_in(&self, range: VirtRange) -> u64 {
+        let parts = self.overlapping(range).filter_map(|area| area.range.intersection(range));
+        parts.map(|part| part.pages()).sum()
     }
 
     /// Areas that share a page with `range`, in order.
@@ -245,6 +287,11 @@ impl<P: Platform> AreaMap<P> {
     /// The number of the lowest mapped page.
     pub(crate) fn first_page(&self) -> Option<Vpn> {
         self.iter().next().map(|area| area.range.first_page())
+    }
+
+    /// The last area that ends at `page` or before it.
+    pub(crate) fn before(&self, page: Vpn) -> Option<&Area<P>> {
+        self.tree.before(page.0)
     }
 
     /// The first area that shares a page with `range`.
@@ -353,47 +400,57 @@ impl<P: Platform> AreaMap<P> {
 
     /// Grows the area that holds `page` over the free range behind it.
     pub(crate) fn lengthen(&mut self, page: Vpn, behind: VirtRange) {
+        debug_assert!(!self.tree.overlaps(behind.first_page().0, behind.end_page().0));
         let Some(start) = self.find(page).map(|area| area.range.first_page()) else { return };
         let end = behind.end_page();
         self.tree.resize(start.0, |area| area.range = VirtRange::of_pages(start, end));
         self.pages += behind.pages();
     }
 
-    /// Grows the private area that ends where `range` starts over it, if it has the same
+    /// Whether a private area with the same protection touches `range`, which could grow over it.
+    pub(crate) fn fits_beside(&self, range: VirtRange, prot: Prot) -> bool {
+        self.fits_before(range, prot) || self.fits_behind(range, prot)
+    }
+
+    fn fits_before(&self, range: VirtRange, prot: Prot) -> bool {
+        let before = range.first_page().checked_sub(1).and_then(|page| self.find(page));
+        before.is_some_and(|area| area.takes_in(prot))
+    }
+
+    fn fits_behind(&self, range: VirtRange, prot: Prot) -> bool {
+        self.find(range.end_page()).is_some_and(|area| area.takes_in(prot))
+    }
+
+    /// Grows the private area that ends where the free `range` starts over it, if it has the same
     /// protection.
     pub(crate) fn extend_over(&mut self, range: VirtRange, prot: Prot) -> Growth {
-        let Some(before) =
-            range.first_page().0.checked_sub(1).and_then(|page| self.tree.find(page))
-        else {
-            return Growth::Unfit;
-        };
-        let fits = before.is_cow() && before.prot == prot && before.on_fork.is_empty();
-        if !fits || self.tree.overlaps(range.first_page().0, range.end_page().0) {
+        if !self.fits_before(range, prot) {
             return Growth::Unfit;
         }
-        let start = before.range.first_page();
-        let end = range.end_page();
-        self.tree.resize(start.0, |area| area.range = VirtRange::of_pages(start, end));
-        self.pages += range.pages();
+        self.lengthen(range.first_page() - 1, range);
         Growth::Grown
     }
 
-    /// Grows the private area that starts where `range` ends down over it, if it has the same
-    /// protection.
+    /// Grows the private area that starts where the free `range` ends down over it, if it has the
+    /// same protection.
     pub(crate) fn extend_under(&mut self, range: VirtRange, prot: Prot) -> Growth {
-        let Some(next) = self.find(range.end_page()) else { return Growth::Unfit };
-        let fits = next.range.first_page() == range.end_page()
-            && next.is_cow()
-            && next.prot == prot
-            && next.on_fork.is_empty();
-        if !fits || self.tree.overlaps(range.first_page().0, range.end_page().0) {
+        if !self.fits_behind(range, prot) {
             return Growth::Unfit;
         }
-        let end = next.range.end_page();
-        let first = range.first_page();
-        self.tree.resize(range.end_page().0, |area| area.range = VirtRange::of_pages(first, end));
-        self.pages += range.pages();
+        self.lower(range);
         Growth::Grown
+    }
+
+    /// Grows the area that starts where the free `range` ends down over it.
+    pub(crate) fn lower(&mut self, range: VirtRange) {
+        debug_assert!(!self.tree.overlaps(range.first_page().0, range.end_page().0));
+        let first = range.first_page();
+        let grown = self.tree.resize(range.end_page().0, |area| {
+            area.range = VirtRange::of_pages(first, area.range.end_page());
+        });
+        if grown {
+            self.pages += range.pages();
+        }
     }
 
     /// The pages around `range` that no area holds and that share no page table's whole span with

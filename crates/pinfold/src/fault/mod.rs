@@ -16,9 +16,11 @@
 //!   store dirty: the access does not fault on it again.
 
 mod hint;
+mod populate;
 mod request;
 mod wp;
 
+pub use populate::Unpopulated;
 pub use request::{Cause, Fault, Hinted};
 pub(crate) use request::{Request, Rights, Want};
 
@@ -35,7 +37,14 @@ use crate::table::{Cursor, Leaf};
 impl<P: Platform> Space<P> {
     /// Resolves the fault of an access.
     pub(crate) fn fault(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
-        let map = self.read_map();
+        let mut map = self.read_map();
+        if map.find(at.page()).is_none() && self.below_stack(&map, at.page()) {
+            drop(map);
+            if !self.grow_stack(at.page()) {
+                return Err(FaultError::NotMapped(at));
+            }
+            map = self.read_map();
+        }
         let area = map.find(at.page()).ok_or(FaultError::NotMapped(at))?;
         let (allowed, want) = match cause {
             // Every format makes readable whatever it maps, so memory for writing or executing
@@ -80,9 +89,18 @@ impl<P: Platform> Space<P> {
             Err(_) if self.tables().leaf(page).is_some() => return Ok(Fault::Spurious),
             Err(error) => return Err(error.into()),
         };
-        let pte = leaf.read(page);
+        self.resolve_now(request, leaf)
+    }
+
+    /// Does what the entry asks for, as it is now.
+    fn resolve_now(
+        &self,
+        request: &Request<'_, P>,
+        leaf: Leaf<'_, P>,
+    ) -> Result<Fault, FaultError> {
+        let pte = leaf.read(request.page);
         match self.resolve(request, leaf, pte) {
-            Err(error) if leaf.read(page) == pte => Err(error),
+            Err(error) if leaf.read(request.page) == pte => Err(error),
             // INV-FAULT-4: what failed was no longer wanted.
             Err(_) => Ok(Fault::Spurious),
             resolved => resolved,

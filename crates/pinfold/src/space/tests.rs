@@ -18,7 +18,13 @@ fn at(space: &Space<X86_64>, page: u64, count: u64) -> Result<crate::VirtRange, 
 #[test]
 fn a_refused_mapping_says_why_and_changes_nothing() {
     let mem = machine::<X86_64>(Rules::default(), &[16], Tuning::default());
-    let limits = Limits { pages: 100, locked: 0, first_page: Vpn(16), end_page: Vpn(1000) };
+    let limits = Limits {
+        pages: 100,
+        locked: 0,
+        first_page: Vpn(16),
+        end_page: Vpn(1000),
+        ..Limits::of_format::<X86_64>()
+    };
     let space = AddressSpace::new(&mem, limits).unwrap();
     let taken = at(&space, 20, 4).unwrap();
     let anywhere = |count| space.map(Place::Anywhere, count, RW, Sharing::Private);

@@ -256,6 +256,20 @@ impl<'m, P: Platform> Leaf<'m, P> {
         self.parent.0.read_once() == self.parent.1
     }
 
+    /// Unlinks the table if it has no entry; the frame, if so. The caller holds the address space's
+    /// lock for writing: nobody makes an entry out of none meanwhile, and a migration that is going
+    /// to restore one has left its own, which is looked for under the table's lock.
+    pub(crate) fn unlink_empty(self) -> Option<Pfn> {
+        let cursor = self.lock();
+        let empty = self.entries.iter().all(|entry| entry.load_acquire() == 0);
+        drop(cursor);
+        if !empty {
+            return None;
+        }
+        self.parent.0.write_once(0);
+        Some(self.table)
+    }
+
     #[inline]
     fn slot(&self, page: Vpn) -> &'m AtomicU64 {
         &self.entries[index::<P::Format>(page, last_level::<P::Format>())]

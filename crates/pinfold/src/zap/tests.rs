@@ -197,7 +197,9 @@ fn unmap_flushes(mem: &Mem<X86_64>, space: &Space<X86_64>, count: u64) -> u64 {
 #[test]
 fn a_gather_grows_by_pages_of_pointers_up_to_some_ten_thousand() {
     for (count, flushes) in [(8 + 510 + 1, 1), (10_000, 1), (10_001, 2), (20_001, 3)] {
-        let mem = machine::<X86_64>(Rules::default(), &[count + 128], Tuning::default());
+        // The gather of the pages alone: the tables have a flush of their own.
+        let set = rules("latest,table-reclaim=unmap");
+        let mem = machine::<X86_64>(set, &[count + 128], Tuning::default());
         let space = space(&mem);
         map(&space, 16, count, RW);
         for page in 16..16 + count {
@@ -387,4 +389,35 @@ fn tables_that_the_platform_takes_are_freed_when_it_gives_them_back() {
     mem.platform().taken_tables().into_iter().for_each(|tables| mem.free_tables(tables));
     assert_eq!(mem.frames().total_free(), free);
     Audit::of(&mem).check();
+}
+
+/// Since 6.14 DONTNEED frees the tables that it has emptied, but for those that reach out of its
+/// range, also where nothing is mapped beside it.
+#[test]
+fn dontneed_frees_whole_tables_since_6_14() {
+    for (rule, left) in [("7.3", 4), ("6.12", 5), ("6.12,table-reclaim=dont-need", 4)] {
+        let mem = machine::<Small>(rules(rule), &[32], Tuning::default());
+        let space = space(&mem);
+        map(&space, 1, 12, RW);
+        let fill = || {
+            for page in 1..13 {
+                store(&space, page, page).unwrap();
+            }
+        };
+        fill();
+        assert_eq!(tables(&space), 5, "four tables and the root");
+        space.advise(pages(4, 1), Advice::DontNeed).unwrap();
+        assert_eq!(tables(&space), 5, "a part of a table");
+        space.advise(pages(2, 9), Advice::DontNeed).unwrap();
+        assert_eq!(tables(&space), left, "{rule}: that of pages 4 to 7 goes");
+        let pins = space.pin(pages(8, 1), Access::Write, Term::Long).unwrap();
+        space.advise(pages(1, 12), Advice::DontNeed).unwrap();
+        assert_eq!(tables(&space), if left == 4 { 3 } else { 5 }, "{rule}: those of 4 to 11");
+        let found: std::vec::Vec<_> = (1..13).map(|page| load(&space, page).unwrap()).collect();
+        assert_eq!(found, [0; 12]);
+        fill();
+        Audit::of(&mem).space(&space).pins(pins.pages()).check();
+        drop((pins, space));
+        Audit::of(&mem).check();
+    }
 }

@@ -6,6 +6,7 @@
 
 mod model;
 mod ops;
+mod process;
 mod stress;
 #[path = "../../src/testing.rs"]
 #[allow(dead_code, reason = "the unit tests use the rest")]

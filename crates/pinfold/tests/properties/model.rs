@@ -7,11 +7,10 @@
 //!   both see each other's writes;
 //! - every count of every frame has its reason, and at the end nothing is left.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use crate::ops::{Op, PAGES, Run, Way};
+use crate::process::Process;
 use crate::testing::{
     Audit, Hardware, Marks, Mem, Outside, Rig, Space, device_read, device_write, follow, load,
     machine_of, pages, space, spans, store,
@@ -29,112 +28,6 @@ pub(crate) struct Checks {
     pub(crate) pins_in_step: bool,
     /// Who sets accessed and dirty.
     pub(crate) marks: Marks,
-}
-
-/// A mapped page of a process.
-#[derive(Clone)]
-struct Slot {
-    prot: Prot,
-    left_out: bool,
-    wiped: bool,
-    value: Value,
-}
-
-#[derive(Clone)]
-enum Value {
-    Private(u64),
-    Shared(Rc<Cell<u64>>),
-}
-
-impl Slot {
-    fn is_private(&self) -> bool {
-        matches!(self.value, Value::Private(_))
-    }
-
-    fn get(&self) -> u64 {
-        match &self.value {
-            Value::Private(value) => *value,
-            Value::Shared(value) => value.get(),
-        }
-    }
-
-    fn set(&mut self, new: u64) {
-        match &mut self.value {
-            Value::Private(value) => *value = new,
-            Value::Shared(value) => value.set(new),
-        }
-    }
-
-    /// Whether pin or get may have the page.
-    fn grants(&self, access: Access, forced: bool) -> bool {
-        match access {
-            Access::Read => forced || self.prot.contains(Prot::READ),
-            Access::Write => self.prot.contains(Prot::WRITE) || forced && self.is_private(),
-        }
-    }
-
-    /// The same without its page: shared memory shows it again.
-    fn emptied(&self) -> Self {
-        let mut empty = self.clone();
-        if self.is_private() {
-            empty.set(0);
-        }
-        empty
-    }
-
-    /// What a child gets of it.
-    fn inherited(&self) -> Option<Self> {
-        let mut child = self.clone();
-        if self.wiped {
-            child.set(0);
-        }
-        (!self.left_out).then_some(child)
-    }
-}
-
-struct Process<F: Format> {
-    /// Never used twice.
-    id: u64,
-    space: Space<F>,
-    slots: BTreeMap<u64, Slot>,
-}
-
-impl<F: Format> Process<F> {
-    fn slots_in(&self, run: Run) -> impl Iterator<Item = Option<&Slot>> {
-        (run.first..run.first + run.pages).map(|page| self.slots.get(&page))
-    }
-
-    fn is_mapped(&self, run: Run) -> bool {
-        self.slots_in(run).all(|slot| slot.is_some())
-    }
-}
-
-impl<F: Format> Process<F> {
-    fn forget(&mut self, run: Run) {
-        self.slots.retain(|page, _| !run.holds(*page));
-    }
-
-    /// What a remap does. Returns the pages that moved, or stayed in place, by their old numbers.
-    fn remap(&mut self, run: Run, to: Run, way: Way) -> Vec<u64> {
-        let old: Vec<Slot> =
-            (run.first..run.first + run.pages).map(|page| self.slots[&page].clone()).collect();
-        let kept = matches!(way, Way::Keep);
-        self.forget(run);
-        self.forget(to);
-        if kept {
-            for (page, slot) in (run.first..).zip(&old) {
-                self.slots.insert(page, slot.emptied());
-            }
-        }
-        for at in 0..to.pages {
-            let slot = match old.get(at as usize) {
-                Some(slot) => slot.clone(),
-                None => old[0].emptied(),
-            };
-            self.slots.insert(to.first + at, slot);
-        }
-        (run.first..run.first + run.pages.min(to.pages)).collect()
-    }
 }
 
 enum Guard<F: Format> {
@@ -197,7 +90,8 @@ impl<F: Format> World<F> {
         };
         let mem = machine_of(checks.marks, setup, rules, tuning);
         mem.platform().devices.plug_in();
-        let first = Process { id: 0, space: space(&mem), slots: BTreeMap::new() };
+        let first = Process { id: 0, space: space(&mem), end: 1, slots: BTreeMap::new() };
+        first.space.place_break(VirtAddr::of_page(base + 1)).unwrap();
         Self { mem, base, checks, born: 1, written: 0, processes: vec![first], holds: Vec::new() }
     }
 
@@ -251,6 +145,9 @@ impl<F: Format> World<F> {
             }
             Op::WriteBack { who, run } => self.write_back(who, run),
             Op::RunOn { node } => self.mem.platform().host.run_on(NodeId(node)),
+            Op::Populate { who, run, access } => self.populate(who, run, access),
+            Op::Break { who, page } => self.move_break(who, page),
+            Op::Replace { who, run, prot, sharing } => self.replace(who, run, prot, sharing),
         }
         self.check();
     }
@@ -267,13 +164,52 @@ impl<F: Format> World<F> {
         let free = process.slots_in(run).all(|slot| slot.is_none());
         assert_eq!(mapped.is_ok(), free, "{mapped:?}");
         if free {
-            for page in run.first..run.first + run.pages {
-                let value = match sharing {
-                    Sharing::Private => Value::Private(0),
-                    Sharing::Shared | Sharing::File => Value::Shared(Rc::new(Cell::new(0))),
-                };
-                process.slots.insert(page, Slot { prot, left_out: false, wiped: false, value });
-            }
+            process.map(run, prot, sharing);
+        }
+    }
+
+    /// Whatever is there goes, in the same step.
+    fn replace(&mut self, who: usize, run: Run, prot: Prot, sharing: Sharing) {
+        let range = self.range(run);
+        let Some(process) = self.pick(who) else { return };
+        let place = Place::Replace(range.start());
+        assert_eq!(process.space.map(place, run.pages, prot, sharing), Ok(range));
+        process.map(run, prot, sharing);
+        let owner = process.id;
+        self.part(owner, run, |_| true);
+    }
+
+    /// Pages come and go at the program break.
+    fn move_break(&mut self, who: usize, page: u64) {
+        let to = VirtAddr::of_page(self.base + page);
+        let Some(process) = self.pick(who) else { return };
+        let done = process.space.move_break(to);
+        assert_eq!(done.is_ok(), process.may_break_at(page), "to {page}: {done:?}");
+        if done.is_err() {
+            return;
+        }
+        let (owner, was) = (process.id, std::mem::replace(&mut process.end, page));
+        if was < page {
+            process.map(Run { first: was, pages: page - was }, Prot::READ_WRITE, Sharing::Private);
+        } else {
+            let gone = Run { first: page, pages: was - page };
+            process.forget(gone);
+            self.part(owner, gone, |_| true);
+        }
+    }
+
+    /// Nothing is seen of it, but that it ends at the first page that may not be accessed.
+    fn populate(&mut self, who: usize, run: Run, access: Access) {
+        let range = self.range(run);
+        let Some(process) = self.pick(who) else { return };
+        let granted = process
+            .slots_in(run)
+            .take_while(|slot| slot.is_some_and(|slot| slot.grants(access, false)))
+            .count() as u64;
+        match process.space.populate(range, access) {
+            Ok(()) => assert_eq!(granted, run.pages),
+            Err(stopped) if stopped.error == FaultError::OutOfFrames => {}
+            Err(stopped) => assert_eq!(stopped.at.page(), range.first_page() + granted),
         }
     }
 
@@ -410,6 +346,7 @@ impl<F: Format> World<F> {
     ) {
         let (value, at) = (self.fresh_value(), self.base + page);
         let Some(process) = self.pick(who) else { return };
+        process.grow(page);
         let allowed = process.slots.get(&page).is_some_and(|slot| slot.prot.contains(Prot::WRITE));
         match by(&process.space, at, value) {
             Ok(_) => {
@@ -429,6 +366,7 @@ impl<F: Format> World<F> {
     ) {
         let at = self.base + page;
         let Some(process) = self.pick(who) else { return };
+        process.grow(page);
         let slot = process.slots.get(&page).filter(|slot| slot.prot.contains(Prot::READ));
         match (by(&process.space, at), slot) {
             (Ok(value), Some(slot)) => assert_eq!(value, slot.get(), "page {page}"),
@@ -452,7 +390,8 @@ impl<F: Format> World<F> {
                     .iter()
                     .filter_map(|(page, slot)| Some((*page, slot.inherited()?)))
                     .collect();
-                self.processes.push(Process { id, space, slots });
+                let end = process.end;
+                self.processes.push(Process { id, space, end, slots });
                 self.born += 1;
             }
             Err(error) => assert_eq!(error, SpaceError::OutOfFrames),

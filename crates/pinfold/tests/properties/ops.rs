@@ -53,6 +53,9 @@ pub(crate) enum Op {
     Migrate { who: usize, run: Run, node: u8 },
     WriteBack { who: usize, run: Run },
     RunOn { node: u8 },
+    Break { who: usize, page: u64 },
+    Populate { who: usize, run: Run, access: Access },
+    Replace { who: usize, run: Run, prot: Prot, sharing: Sharing },
 }
 
 fn run() -> impl Strategy<Value = Run> {
@@ -92,7 +95,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
     let access = || select(vec![Access::Read, Access::Write]);
     let term = || select(vec![Term::Short, Term::Long]);
     let path = || prop_oneof![4 => Just(Path::Any), 1 => Just(Path::SlowOnly)];
-    let sharing = || prop_oneof![6 => Just(Sharing::Private), 1 => Just(Sharing::Shared), 1 => Just(Sharing::File)];
+    let sharing = || prop_oneof![6 => Just(Sharing::Private), 1 => Just(Sharing::Shared), 1 => Just(Sharing::File), 2 => Just(Sharing::Stack)];
     prop_oneof![
         4 => (who(), run(), prot(), sharing())
             .prop_map(|(who, run, prot, sharing)| Op::Map { who, run, prot, sharing }),
@@ -121,5 +124,10 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         }),
         2 => (who(), run()).prop_map(|(who, run)| Op::WriteBack { who, run }),
         1 => (0..2u8).prop_map(|node| Op::RunOn { node }),
+        2 => (who(), page()).prop_map(|(who, page)| Op::Break { who, page }),
+        3 => (who(), run(), access())
+            .prop_map(|(who, run, access)| Op::Populate { who, run, access }),
+        3 => (who(), run(), prot(), sharing())
+            .prop_map(|(who, run, prot, sharing)| Op::Replace { who, run, prot, sharing }),
     ]
 }

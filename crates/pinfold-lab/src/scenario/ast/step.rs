@@ -35,7 +35,7 @@ pub struct Step {
     deny_unknown_fields
 )]
 pub enum Action {
-    /// `map AREA N private|shared|file PROTECTION [at ADDRESS]`
+    /// `map AREA N private|shared|file PROTECTION [at ADDRESS [replace]]`
     Map {
         /// The new area.
         area: Name,
@@ -48,6 +48,9 @@ pub enum Action {
         /// Where it must start, a multiple of the page size; anywhere unless written.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at: Option<Spanned<u64>>,
+        /// What becomes of pages that are mapped at the address.
+        #[serde(default, skip_serializing_if = "Occupied::is_default")]
+        occupied: Occupied,
     },
     /// `unmap PAGES`
     Unmap {
@@ -197,6 +200,13 @@ pub enum Action {
         /// The signal.
         signal: Name,
     },
+    /// `populate PAGES read|write`
+    Populate {
+        /// What is made accessible.
+        pages: Pages,
+        /// For which access.
+        access: Spanned<Access>,
+    },
 }
 
 impl Action {
@@ -224,6 +234,7 @@ impl Action {
             Self::Writeback { .. } => Verb::Writeback,
             Self::Signal { .. } => Verb::Signal,
             Self::Await { .. } => Verb::Await,
+            Self::Populate { .. } => Verb::Populate,
         }
     }
 
@@ -252,7 +263,8 @@ impl Action {
             | Self::Compact { .. }
             | Self::Writeback { .. }
             | Self::Signal { .. }
-            | Self::Await { .. } => None,
+            | Self::Await { .. }
+            | Self::Populate { .. } => None,
         }
     }
 
@@ -282,7 +294,8 @@ impl Action {
             | Self::Compact { .. }
             | Self::Writeback { .. }
             | Self::Signal { .. }
-            | Self::Await { .. } => None,
+            | Self::Await { .. }
+            | Self::Populate { .. } => None,
         }
     }
 
@@ -311,7 +324,8 @@ impl Action {
             | Self::Compact { .. }
             | Self::Writeback { .. }
             | Self::Signal { .. }
-            | Self::Await { .. } => None,
+            | Self::Await { .. }
+            | Self::Populate { .. } => None,
         }
     }
 
@@ -339,7 +353,8 @@ impl Action {
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
             | Self::Compact { .. }
-            | Self::Writeback { .. } => None,
+            | Self::Writeback { .. }
+            | Self::Populate { .. } => None,
         }
     }
 
@@ -373,7 +388,8 @@ impl Action {
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
             | Self::Compact { .. }
-            | Self::Writeback { .. } => false,
+            | Self::Writeback { .. }
+            | Self::Populate { .. } => false,
         }
     }
 
@@ -456,6 +472,23 @@ pub enum Force {
     Respect,
     /// `force`: as a debugger that sets a breakpoint does.
     Override,
+}
+
+/// What a `map` at an address does about pages that are mapped there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Occupied {
+    /// It fails.
+    #[default]
+    Refuse,
+    /// `replace`: they go, in the same step.
+    Replace,
+}
+
+impl Occupied {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Which paths to a page a request tries.

@@ -290,7 +290,8 @@ impl<'a> Names<'a> {
             | Action::Compact { .. }
             | Action::Writeback { .. }
             | Action::Signal { .. }
-            | Action::Await { .. } => {}
+            | Action::Await { .. }
+            | Action::Populate { .. } => {}
         }
     }
 

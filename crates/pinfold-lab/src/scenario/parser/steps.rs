@@ -1,7 +1,7 @@
 //! The lines of `setup`, lanes and `after`.
 
 use super::super::ast::{
-    Action, Dirty, Duration, Force, Grab, Pages, Path, Place, Runner, Step, Sure,
+    Action, Dirty, Duration, Force, Grab, Occupied, Pages, Path, Place, Runner, Step, Sure,
 };
 use super::super::error::{Code, Parsed, ScenarioError};
 use super::super::span::{Span, Spanned};
@@ -180,6 +180,9 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<
         Verb::Writeback => Action::Writeback { pages: cursor.pages()? },
         Verb::Signal => Action::Signal { signal: cursor.new_name("a name for the signal")? },
         Verb::Await => Action::Await { signal: cursor.name("a signal")? },
+        Verb::Populate => {
+            Action::Populate { pages: cursor.pages()?, access: cursor.one_of("`read` or `write`")? }
+        }
     })
 }
 
@@ -219,16 +222,18 @@ fn destination(cursor: &mut Cursor<'_>) -> Parsed<(Pages, Spanned<u32>)> {
 }
 
 fn map(cursor: &mut Cursor<'_>) -> Parsed<Action> {
-    Ok(Action::Map {
-        area: cursor.new_name("a name for the area")?,
-        pages: cursor.number("a number of pages")?,
-        sharing: cursor.one_of("`private`, `shared` or `file`")?,
-        protection: cursor.one_of("a protection")?,
-        at: match cursor.accept("at") {
-            Some(_) => Some(cursor.wide_number("an address")?),
-            None => None,
-        },
-    })
+    let area = cursor.new_name("a name for the area")?;
+    let pages = cursor.number("a number of pages")?;
+    let sharing = cursor.one_of("`private`, `shared` or `file`")?;
+    let protection = cursor.one_of("a protection")?;
+    let (mut at, mut occupied) = (None, Occupied::Refuse);
+    if cursor.accept("at").is_some() {
+        at = Some(cursor.wide_number("an address")?);
+        if cursor.accept("replace").is_some() {
+            occupied = Occupied::Replace;
+        }
+    }
+    Ok(Action::Map { area, pages, sharing, protection, at, occupied })
 }
 
 /// Whether an access goes through a handle: always in a device's lane, otherwise if the name is

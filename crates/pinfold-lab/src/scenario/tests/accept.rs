@@ -33,6 +33,9 @@ fn every_step_is_read() {
            write A[0] \"x\" may fail no-access
            read A[0] may fail exited
            unmap A
+           map F 1 private rw at 0x3000 replace
+           populate F write
+           populate A[0] read fails not-mapped
            exit",
     ));
     let written: Vec<String> = scenario
@@ -73,6 +76,9 @@ fn every_step_is_read() {
             "write A[0] \"x\" may fail no-access",
             "read A[0] may fail exited",
             "unmap A",
+            "map F 1 private rw at 0x3000 replace",
+            "populate F write",
+            "populate A[0] read fails not-mapped",
             "exit",
         ]
     );

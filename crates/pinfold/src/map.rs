@@ -1,0 +1,150 @@
+//! mmap: a new area, in a gap or in place of what is there.
+//!
+//! Protocol: the address space's lock is held for writing from the choice of the place until the
+//! area is in it. A mapping that replaces others (MAP_FIXED) first does all that can fail: the
+//! limits, the place in a family or the object, the heap for the areas. Then it unmaps what is
+//! there, entries flushed and frames freed as by any unmap, and puts the area there. A private area
+//! that touches one of its kind becomes part of it (INV-AREA-2).
+//!
+//! Invariants:
+//! - INV-MAP-1: a mapping that fails has changed nothing; one that replaces keeps what was there.
+//! - INV-MAP-2: nobody who holds the lock finds the range of a replacement free, and no CPU uses a
+//!   translation of the old mapping when the new one can be accessed.
+
+use crate::addr::{PageCount, VirtRange, Vpn};
+use crate::area::{Area, AreaMap, Backing, Grows, Growth, OnFork, Prot};
+use crate::error::SpaceError;
+use crate::object::{Kind, Mappers, SharedObject};
+use crate::platform::Platform;
+use crate::space::{Place, Sharing, Space};
+use crate::sync::Latch;
+
+impl<P: Platform> Space<P> {
+    pub(crate) fn map_area(
+        &self,
+        place: Place,
+        pages: u64,
+        prot: Prot,
+        sharing: Sharing,
+    ) -> Result<VirtRange, SpaceError> {
+        self.map_locked(&mut self.write_map(), place, pages, prot, sharing)
+    }
+
+    /// As [`Space::map_area`], for a caller that holds the lock.
+    pub(crate) fn map_locked(
+        &self,
+        map: &mut AreaMap<P>,
+        place: Place,
+        pages: u64,
+        prot: Prot,
+        sharing: Sharing,
+    ) -> Result<VirtRange, SpaceError> {
+        let range = self.place(map, place, pages)?;
+        let fits = sharing == Sharing::Private && map.fits_beside(range, prot);
+        self.may_hold(map, Some(range), if fits { 0 } else { 1 })?;
+        if fits {
+            self.unmap_locked(map, range)?;
+            self.grow_neighbour(map, range, prot);
+            return Ok(range);
+        }
+        map.reserve(1)?;
+        let backing = self.backing(range, sharing)?;
+        if let Err(error) = self.unmap_locked(map, range) {
+            self.leave(&backing);
+            return Err(error);
+        }
+        let (on_fork, held_anon) = (OnFork::empty(), Latch::default());
+        let grows = if sharing == Sharing::Stack { Grows::Down } else { Grows::No };
+        map.insert(Area { range, prot, on_fork, grows, backing, held_anon })?;
+        Ok(range)
+    }
+
+    /// Where a mapping goes, if the limit on mapped pages allows it. Only for [`Place::Replace`]
+    /// something may be there.
+    fn place(&self, map: &AreaMap<P>, place: Place, pages: u64) -> Result<VirtRange, SpaceError> {
+        let range = match place {
+            Place::At(start) | Place::Replace(start) => {
+                let range = self.allowed(VirtRange::new(start, pages)?)?;
+                self.may_map(map, pages - self.replaced(map, place, range))?;
+                range
+            }
+            Place::Anywhere | Place::Lowest => {
+                self.may_map(map, pages)?;
+                self.gap(map, place, PageCount::new(pages)?.get())?
+            }
+        };
+        match (place, map.first_in(range)) {
+            (Place::Replace(_), _) | (_, None) => Ok(range),
+            (_, Some(area)) => Err(SpaceError::Occupied(area.range)),
+        }
+    }
+
+    /// A gap of so many pages, the lowest or the highest one, that keeps its distance from an area
+    /// above it that grows down: INV-STACK-2.
+    pub(crate) fn gap(
+        &self,
+        map: &AreaMap<P>,
+        place: Place,
+        pages: u64,
+    ) -> Result<VirtRange, SpaceError> {
+        let mut within = self.limits().first_page..self.end_page();
+        loop {
+            let first = match place {
+                Place::Lowest => map.lowest_gap(pages, within.clone()),
+                _ => map.highest_gap(pages, within.clone()),
+            };
+            let first = first.ok_or(SpaceError::NoGap { pages })?;
+            let (end, found) = (first + pages, VirtRange::of_pages(first, first + pages));
+            let above = map.next_from(end).filter(|area| area.grows == Grows::Down);
+            let Some(stack) = above.map(|area| area.range) else { return Ok(found) };
+            let free = stack.first_page().0.saturating_sub(self.limits().stack_gap);
+            if end.0 <= free {
+                return Ok(found);
+            }
+            match place {
+                Place::Lowest => within.start = stack.end_page(),
+                _ => within.end = Vpn(free),
+            }
+            if within.start >= within.end {
+                return Err(SpaceError::NoGap { pages });
+            }
+        }
+    }
+
+    /// How many mapped pages the mapping replaces.
+    fn replaced(&self, map: &AreaMap<P>, place: Place, range: VirtRange) -> u64 {
+        match place {
+            Place::Replace(_) => map.pages_in(range),
+            Place::At(_) | Place::Anywhere | Place::Lowest => 0,
+        }
+    }
+
+    /// What a new area of `range` maps, which does not grow out of another one. The area is counted
+    /// there already.
+    fn backing(&self, range: VirtRange, sharing: Sharing) -> Result<Backing<P>, SpaceError> {
+        let kind = match sharing {
+            Sharing::Private | Sharing::Stack => {
+                let home = self.mem().anon().found(self.mm(), self.mem().platform())?;
+                return Ok(Backing::Private(home));
+            }
+            Sharing::Shared => Kind::Anonymous,
+            Sharing::File => Kind::File(Mappers::new()),
+        };
+        let object = SharedObject::new(self.shared_mem().clone(), range.pages(), kind)?;
+        let backing = Backing::Object { object, origin: range.first_page() };
+        self.again(&backing)?;
+        Ok(backing)
+    }
+
+    /// Grows an area adjacent to the free `range` over it, and merges areas that then touch:
+    /// INV-AREA-2.
+    fn grow_neighbour(&self, map: &mut AreaMap<P>, range: VirtRange, prot: Prot) {
+        match map.extend_over(range, prot) {
+            Growth::Grown => self.merge(map, range.end_page()),
+            Growth::Unfit => drop(map.extend_under(range, prot)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! What the model knows of a process: the value of each page, and what may be done with it.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::ops::{PAGES, Run, Way};
+use crate::testing::Space;
+use pinfold::{Access, Format, Prot, Sharing};
+
+/// A mapped page of a process.
+#[derive(Clone)]
+pub(crate) struct Slot {
+    pub(crate) prot: Prot,
+    pub(crate) left_out: bool,
+    pub(crate) wiped: bool,
+    /// Whether it is a stack's.
+    pub(crate) grows: bool,
+    value: Value,
+}
+
+#[derive(Clone)]
+enum Value {
+    Private(u64),
+    Shared(Rc<Cell<u64>>),
+}
+
+impl Slot {
+    pub(crate) fn is_private(&self) -> bool {
+        matches!(self.value, Value::Private(_))
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        match &self.value {
+            Value::Private(value) => *value,
+            Value::Shared(value) => value.get(),
+        }
+    }
+
+    pub(crate) fn set(&mut self, new: u64) {
+        match &mut self.value {
+            Value::Private(value) => *value = new,
+            Value::Shared(value) => value.set(new),
+        }
+    }
+
+    /// Whether pin or get may have the page.
+    pub(crate) fn grants(&self, access: Access, forced: bool) -> bool {
+        match access {
+            Access::Read => forced || self.prot.contains(Prot::READ),
+            Access::Write => self.prot.contains(Prot::WRITE) || forced && self.is_private(),
+        }
+    }
+
+    /// The same without its page: shared memory shows it again.
+    pub(crate) fn emptied(&self) -> Self {
+        let mut empty = self.clone();
+        if self.is_private() {
+            empty.set(0);
+        }
+        empty
+    }
+
+    /// What a child gets of it.
+    pub(crate) fn inherited(&self) -> Option<Self> {
+        let mut child = self.clone();
+        if self.wiped {
+            child.set(0);
+        }
+        (!self.left_out).then_some(child)
+    }
+}
+
+pub(crate) struct Process<F: Format> {
+    /// Never used twice.
+    pub(crate) id: u64,
+    pub(crate) space: Space<F>,
+    /// The page at which its break is.
+    pub(crate) end: u64,
+    pub(crate) slots: BTreeMap<u64, Slot>,
+}
+
+impl<F: Format> Process<F> {
+    pub(crate) fn slots_in(&self, run: Run) -> impl Iterator<Item = Option<&Slot>> {
+        (run.first..run.first + run.pages).map(|page| self.slots.get(&page))
+    }
+
+    pub(crate) fn is_mapped(&self, run: Run) -> bool {
+        self.slots_in(run).all(|slot| slot.is_some())
+    }
+}
+
+impl<F: Format> Process<F> {
+    /// A fault at a page where nothing is mapped grows the stack above, unless what can be accessed
+    /// below is too near, as everything is here.
+    pub(crate) fn grow(&mut self, page: u64) {
+        let Some((first, stack)) = self.slots.range(page..).next() else { return };
+        let near = self.slots.range(..page).next_back();
+        let near = near.is_some_and(|(_, below)| !below.grows && !below.prot.is_empty());
+        // What a remap has moved away lies further above than any limit allows.
+        let far = first - page > PAGES;
+        if *first == page || !stack.grows || near || far {
+            return;
+        }
+        let (first, new) = (*first, stack.emptied());
+        self.slots.extend((page..first).map(|page| (page, new.clone())));
+    }
+
+    /// Whether the program break may move to the start of a page.
+    pub(crate) fn may_break_at(&self, page: u64) -> bool {
+        let above = self.slots.range(self.end..).next();
+        page <= self.end || above.is_none_or(|(first, slot)| !slot.grows && *first > page)
+    }
+
+    /// New pages, in place of what is there.
+    pub(crate) fn map(&mut self, run: Run, prot: Prot, sharing: Sharing) {
+        let grows = sharing == Sharing::Stack;
+        for page in run.first..run.first + run.pages {
+            let value = match sharing {
+                Sharing::Private | Sharing::Stack => Value::Private(0),
+                Sharing::Shared | Sharing::File => Value::Shared(Rc::new(Cell::new(0))),
+            };
+            self.slots.insert(page, Slot { prot, left_out: false, wiped: false, grows, value });
+        }
+    }
+
+    pub(crate) fn forget(&mut self, run: Run) {
+        self.slots.retain(|page, _| !run.holds(*page));
+    }
+
+    /// What a remap does. Returns the pages that moved, or stayed in place, by their old numbers.
+    pub(crate) fn remap(&mut self, run: Run, to: Run, way: Way) -> Vec<u64> {
+        let old: Vec<Slot> =
+            (run.first..run.first + run.pages).map(|page| self.slots[&page].clone()).collect();
+        let kept = matches!(way, Way::Keep);
+        self.forget(run);
+        self.forget(to);
+        if kept {
+            for (page, slot) in (run.first..).zip(&old) {
+                self.slots.insert(page, slot.emptied());
+            }
+        }
+        for at in 0..to.pages {
+            let slot = match old.get(at as usize) {
+                Some(slot) => slot.clone(),
+                None => old[0].emptied(),
+            };
+            self.slots.insert(to.first + at, slot);
+        }
+        (run.first..run.first + run.pages.min(to.pages)).collect()
+    }
+}
