@@ -192,3 +192,51 @@ impl Subject for Stores {
         Judgement::Pass { outcome: String::new() }
     }
 }
+
+/// Fails when the second store is missed by a lane that has seen the first: either a switch comes
+/// between the two, or the lane reads an old value.
+struct Missed;
+
+impl Subject for Missed {
+    type World = Var;
+
+    fn build(&mut self, lanes: &mut Lanes<'_>) -> Var {
+        let [first, second, missed] = [(); 3].map(|()| Var::new(0));
+        let (one, two) = (first.clone(), second.clone());
+        lanes.lane("writer", move || {
+            one.store(1, Order::Relaxed);
+            two.store(1, Order::Relaxed);
+        });
+        let told = missed.clone();
+        lanes.lane("reader", move || {
+            let seen = [first.load(Order::Relaxed), second.load(Order::Relaxed)];
+            told.set(u64::from(seen == [1, 0]));
+        });
+        missed
+    }
+
+    fn judge(&mut self, missed: Var, _: Ending<'_>) -> Judgement {
+        match missed.peek() {
+            0 => Judgement::Pass { outcome: "seen".to_owned() },
+            _ => Judgement::Fail { outcome: "missed".to_owned(), message: "missed".to_owned() },
+        }
+    }
+}
+
+#[test]
+fn few_old_reads_are_better_than_few_switches() {
+    let mut old = 0;
+    for seed in 0..20 {
+        let search = Search::Random { seed, runs: 1_000 };
+        let config = Config { model: Model::Weak, search, ..Config::default() };
+        let found = explore(&mut Missed, &Config { shrink_runs: 0, ..config.clone() }, &mut |_| {});
+        let cut = explore(&mut Missed, &config, &mut |_| {});
+        let [found, cut] = [found, cut].map(|report| report.failure.expect("it fails at times"));
+        let late = |failure: &Failure| {
+            failure.schedule.steps().iter().filter(|step| step.choice > 0).count()
+        };
+        old += late(&found);
+        assert_eq!((late(&cut), cut.switches), (0, 2), "{cut}");
+    }
+    assert!(old > 0, "none was found with an old read");
+}

@@ -138,7 +138,12 @@ impl Machine {
 
     /// The lane of the scenario that runs the caller; none for what runs alone.
     pub(crate) fn lane(&self) -> Option<usize> {
-        hook::active().then(|| open(&self.started)[hook::lane()])
+        hook::active().then(|| self.scenario_lane(hook::lane())).flatten()
+    }
+
+    /// The lane of the scenario that the explorer counts as this one.
+    pub(crate) fn scenario_lane(&self, number: usize) -> Option<usize> {
+        open(&self.started).get(number).copied()
     }
 
     /// Notes which lane of the scenario starts next.
@@ -315,7 +320,7 @@ unsafe impl Platform for Machine {
         if let EventKind::Freed(_) = event.kind {
             return;
         }
-        record.look();
+        record.look(lane);
     }
 
     fn bug(&self, bug: Bug) {

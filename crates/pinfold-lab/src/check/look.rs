@@ -1,4 +1,4 @@
-//! A random look before a long search continues.
+//! A random look before a long search continues, and one for a plainer failure.
 //!
 //! A depth-first search varies the end of an execution for a long time before it returns to the
 //! beginning, so it finds late what a random search finds at once. A search that does not finish
@@ -14,12 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_explore::{
-    Budget, Completeness, Config, Progress as At, Report as Outcome, Search as Strategy, explore,
+    Budget, Completeness, Config, FailureKind, Model, Progress as At, Report as Outcome,
+    Search as Strategy, explore,
 };
 
-use super::options::{CheckOptions, Progress};
+use super::options::{CheckOptions, Detail, Progress};
 use super::trial::{Found, Keep, Trial};
 use crate::counted::counted;
+use crate::report::Report;
 use crate::world::Plan;
 
 /// The number of executions after which a search counts as long.
@@ -30,6 +32,50 @@ const LOOKS: [Strategy; 3] = [
     Strategy::Pct { depth: 2, seed: 0, runs: 1_000 },
     Strategy::Pct { depth: 3, seed: 0, runs: 1_000 },
 ];
+
+/// A failure that is easier to follow, if one is found soon: where no access is late, though the
+/// model would allow it. What is valid under sequential consistency is valid under every model, so
+/// the failure is repeated as any other. Otherwise the one that was found.
+pub(super) fn plainest(
+    plan: &Arc<Plan>,
+    report: &Report,
+    options: &CheckOptions,
+    found: Found,
+) -> Found {
+    let late = found.failure.schedule.steps().iter().any(|step| step.choice > 0);
+    let told = options.detail == Detail::Story && !found.kept.journal.lines.is_empty();
+    if !late || !told || report.search.model == Model::Sc {
+        return found;
+    }
+    let (time, started) = (&options.config.time, options.config.time.now());
+    let spent = Duration::from_secs_f64(report.search.seconds);
+    for search in LOOKS.into_iter().chain([Strategy::Exhaustive { preemptions: None }]) {
+        let deadline = options.config.deadline;
+        let config = Config {
+            model: Model::Sc,
+            search,
+            max_executions: Some(options.config.max_executions.unwrap_or(PATIENCE).min(PATIENCE)),
+            deadline: deadline.map(|all| all.saturating_sub(spent + time.since(started))),
+            ..options.explored()
+        };
+        let mut trial = Trial::new(plan, Keep::Verdict);
+        let Some(failure) = explore(&mut trial, &config, &mut |_| {}).failure else { continue };
+        let plain = trial.found(failure);
+        let repeats = match plain.failure.kind {
+            FailureKind::Unsupported | FailureKind::Nondeterministic => false,
+            FailureKind::Judged
+            | FailureKind::Failed
+            | FailureKind::Panicked
+            | FailureKind::Deadlock
+            | FailureKind::DataRace => true,
+        };
+        // Nothing is kept where there was no time to confirm it.
+        if repeats && !plain.kept.journal.lines.is_empty() {
+            return plain;
+        }
+    }
+    found
+}
 
 /// The result of a search.
 pub(super) struct Searched {

@@ -147,6 +147,7 @@ impl Prepared {
             report.search.incomplete = Some(found.failure.message);
         } else {
             report.verdict = Verdict::Fail;
+            let found = look::plainest(&self.plan, report, options, found);
             explain(report, &self.plan, options, found);
         }
     }
