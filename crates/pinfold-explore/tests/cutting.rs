@@ -7,7 +7,7 @@ use common::{Var, run};
 use pinfold_explore::{
     Completeness, Config, Ending, Failure, FailureKind, Judgement, Lanes, Model, Report, Search,
     Subject, TimeSource, explore,
-    hook::{Order, is_recorded},
+    hook::{Order, fence, is_recorded},
 };
 use std::{
     sync::{
@@ -186,6 +186,45 @@ impl Subject for Stores {
                 other.load(Order::SeqCst);
             }
         });
+    }
+
+    fn judge(&mut self, (): (), _: Ending<'_>) -> Judgement {
+        Judgement::Pass { outcome: String::new() }
+    }
+}
+
+#[test]
+fn one_check_of_a_long_execution_is_interrupted_too() {
+    // To see whether one load may be old, each fence is asked whether it comes before each other,
+    // and each answer looks at most of the execution. Looks between questions about different
+    // loads come to a thousand until the execution is over.
+    let search = Search::Random { seed: 1, runs: 1 };
+    let (time, limit) = (ticking(Duration::from_millis(1)), Duration::from_secs(10));
+    let model = Model::Weak;
+    let config = Config { model, search, time, deadline: Some(limit), ..Config::default() };
+    let report = explore(&mut Fences(300), &config, &mut |_| {});
+    assert_eq!((report.executions, report.failure.as_ref()), (0, None));
+    assert!(why(&report).starts_with("stopped after "), "{}", why(&report));
+}
+
+/// Two lanes that store, make a fence, and load what the other stores.
+struct Fences(u64);
+
+impl Subject for Fences {
+    type World = ();
+
+    fn build(&mut self, lanes: &mut Lanes<'_>) {
+        let cells = [Var::new(0), Var::new(0)];
+        for (at, name) in ["left", "right"].into_iter().enumerate() {
+            let (mine, other, often) = (cells[at].clone(), cells[1 - at].clone(), self.0);
+            lanes.lane(name, move || {
+                for value in 1..often {
+                    mine.store(value, Order::Relaxed);
+                    fence(Order::SeqCst);
+                    other.load(Order::Relaxed);
+                }
+            });
+        }
     }
 
     fn judge(&mut self, (): (), _: Ending<'_>) -> Judgement {
