@@ -93,7 +93,7 @@ fn a_switch_that_is_asked_for_on_one_path_only_counts() {
         let scenario = parse(&text).expect("a scenario");
         let options = options(1_000);
         let answers = Answers::new(&scenario, "test.pf", &options);
-        let mut asked = |set: &str| answers.under(&rules(set), &mut |_| {}).search.seconds;
+        let asked = |set: &str| answers.under(&rules(set), &mut |_| {}).search.seconds;
         assert!(asked("pinfold") > 0.0);
         // Nobody scans, and nobody moves a page.
         assert!(asked("pinfold,numa-skip=map-count,migration-kind=read-write") <= 0.0);

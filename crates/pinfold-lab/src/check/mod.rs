@@ -120,6 +120,8 @@ impl Prepared {
             look::search(&self.plan, options, progress);
         if let Some(look) = look {
             report.search.strategy = Chosen::Then(options.config.search.into(), look.into());
+            let config = Config { search: look, ..options.config.clone() };
+            report.bounds = bounds(scenario, &CheckOptions { config, ..options.clone() });
         }
         count(&mut report, &result, reached(&self.plan, &counted));
         report.cap_reached();
