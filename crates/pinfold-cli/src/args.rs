@@ -419,7 +419,9 @@ pub(crate) struct SearchArgs {
     /// What the manager's own locks are [default: object]
     #[arg(long, value_enum, value_name = "FORM")]
     pub(crate) locks: Option<LocksArg>,
-    /// Search exhaustively among executions with at most this many preemptions
+    /// Search exhaustively among executions with at most this many preemptions, and count what is
+    /// left out; `check` by itself searches without a bound in turns with it, and ends with the
+    /// first of the two that is done
     #[arg(long, value_name = "N", group = "strategy")]
     pub(crate) preemptions: Option<u32>,
     /// Search this many executions at random

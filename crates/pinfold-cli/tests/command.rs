@@ -286,7 +286,9 @@ fn a_search_by_bounds_is_not_shared_out_but_kept() {
     let begun = ["--max-executions", "5", "--checkpoint", &file];
     pinfold(&[&bounded[..], &begun].concat()).assert().code(3);
     let resumed = [&bounded[..], &["--resume", &file]].concat();
-    let whole = str!["...\n[..]at most 1 preemptions were tried\n..."];
+    let whole = str![
+        "...\n[..]at most 1 preemptions were tried, and [..] switches beyond them were not\n..."
+    ];
     pinfold(&resumed).assert().code(3).stdout_eq(whole);
     let other = [&DIVIDED[..], &["--preemptions", "2", "--resume", &file]].concat();
     let refused = str!["...\n[..]its strategy is preemptions <= 1, not preemptions <= 2[..]\n..."];

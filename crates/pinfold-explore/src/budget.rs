@@ -25,6 +25,11 @@ impl Budget {
         Self { of: executions, left: Arc::new(AtomicU64::new(executions)) }
     }
 
+    /// Whether no execution is left.
+    pub fn is_spent(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == 0
+    }
+
     /// Takes one execution.
     pub(crate) fn take(&self) -> Result<(), Spent> {
         let less = |left: u64| left.checked_sub(1);

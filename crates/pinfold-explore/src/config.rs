@@ -182,9 +182,9 @@ impl Config {
             Search::Exhaustive { preemptions: None } => job.runs().is_none(),
             Search::Exhaustive { preemptions: Some(_) } => false,
             Search::Random { runs, .. } => job.runs().is_some_and(|range| range.is_within(runs)),
-            Search::Pct { runs, .. } => {
-                job.runs().is_some_and(|range| range.is_within(runs) && range.length.is_some())
-            }
+            Search::Pct { runs, .. } => job.runs().is_some_and(|range| {
+                range.is_within(runs) && range.length.is_some_and(|length| self.can_take(length))
+            }),
         };
         if job.is_some_and(|job| !fits(job)) {
             return Some("the job belongs to another search; leave it out, or divide this search");
@@ -193,6 +193,11 @@ impl Config {
         stand
             .is_some_and(|stand| !self.resumes_from(stand))
             .then_some("the position belongs to another search; start the search over")
+    }
+
+    /// Whether an execution can have so many steps.
+    fn can_take(&self, steps: usize) -> bool {
+        steps <= self.max_steps as usize
     }
 
     /// Whether a search at this position may be this one.
@@ -210,7 +215,7 @@ impl Config {
                 Stand::Pct { depth: deep, seed: known, run, length },
             ) => {
                 let range = self.runs(runs);
-                let told = length.is_some() || *run == 0;
+                let told = length.map_or(*run == 0, |length| self.can_take(length));
                 (depth, seed) == (*deep, *known) && range.contains(*run) && told
             }
             _ => false,

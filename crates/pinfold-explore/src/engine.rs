@@ -67,6 +67,7 @@ pub(crate) struct Engine {
     pub(crate) strategy: Box<dyn Strategy>,
     pub(crate) recorder: Option<Recorder>,
     watch: Watch,
+    model: Model,
     max_steps: u32,
     lock_form: LockForm,
     objects: Objects,
@@ -128,6 +129,7 @@ impl Engine {
             strategy,
             recorder: None,
             watch: Watch::default(),
+            model,
             max_steps,
             lock_form,
             objects: Objects::default(),
@@ -151,6 +153,13 @@ impl Engine {
     pub(crate) fn set_watch(&mut self, watch: Watch) {
         self.memory.set_watch(&watch);
         self.watch = watch;
+    }
+
+    /// The model of the executions from now on. Returns the one until now.
+    pub(crate) fn set_model(&mut self, model: Model) -> Model {
+        self.memory = Memory::new(model);
+        self.memory.set_watch(&self.watch);
+        std::mem::replace(&mut self.model, model)
     }
 
     pub(crate) fn watch(&self) -> &Watch {
@@ -236,7 +245,12 @@ impl Engine {
 
     /// The number of the running lane.
     pub(crate) fn number(&self) -> usize {
-        self.roster.berths[self.current].number
+        self.number_at(self.current)
+    }
+
+    /// The number of the lane at a place.
+    pub(crate) fn number_at(&self, place: usize) -> usize {
+        self.roster.berths[place].number
     }
 
     pub(crate) fn steps(&self) -> u64 {

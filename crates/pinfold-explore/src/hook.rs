@@ -337,9 +337,11 @@ pub fn is_recorded() -> bool {
 }
 
 /// Calls `observer` in a recorded execution each time that a lane has run and before another does,
-/// or the same again. It may look at the subject without a step, and must not call hooks that make
-/// one; what it looks at was made by the lanes that have run so far. Otherwise it is dropped.
-pub fn observe(observer: impl Fn() + 'static) {
+/// or the same again. It is told which lane has run, as [`lane`] counts them; none where all have
+/// only run up to their first access. It may look at the subject without a step, and must not call
+/// hooks that make one; what is new since it looked last, that lane has made. Otherwise it is
+/// dropped.
+pub fn observe(observer: impl Fn(Option<usize>) + 'static) {
     current::with(|engine| {
         if let Some(recorder) = &mut engine.recorder {
             recorder.observer = Some(Rc::new(observer));

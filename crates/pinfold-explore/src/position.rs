@@ -57,7 +57,8 @@ pub(crate) struct Branch {
 pub(crate) struct Bounded {
     pub(crate) trail: u64,
     pub(crate) bound: u32,
-    pub(crate) cut: bool,
+    /// How many choices the bound has left out.
+    pub(crate) cut: u64,
     pub(crate) forks: Vec<Fork>,
 }
 
@@ -138,7 +139,6 @@ impl Stand {
                 format!("exhaustive {trail:x}{}", all(&branches))
             }
             Self::Bounded(Bounded { trail, bound, cut, forks }) => {
-                let cut = if *cut { "cut" } else { "whole" };
                 let forks: Vec<_> = forks.iter().map(|fork| fork as _).collect();
                 format!("preemptions {trail:x} {bound} {cut}{}", all(&forks))
             }
@@ -300,11 +300,7 @@ impl FromStr for Position {
             "preemptions" => Stand::Bounded(Bounded {
                 trail: entries.next(hash)?,
                 bound: entries.next(number)?,
-                cut: entries.next(|text| match text {
-                    "cut" => Some(true),
-                    "whole" => Some(false),
-                    _ => None,
-                })?,
+                cut: entries.next(|text| text.parse().ok())?,
                 forks: entries.rest(fork)?,
             }),
             "random" => Stand::Random { seed: entries.next(number)?, run: entries.next(number)? },

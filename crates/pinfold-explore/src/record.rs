@@ -119,7 +119,7 @@ pub(crate) struct Recorder {
     labels: Vec<Label>,
     trace: Vec<Access>,
     /// Called between a lane and the next.
-    pub(crate) observer: Option<Rc<dyn Fn()>>,
+    pub(crate) observer: Option<Rc<dyn Fn(Option<usize>)>>,
 }
 
 impl Recorder {

@@ -49,12 +49,14 @@ impl Runner {
             self.resume(index);
         }
         self.deliver();
+        let mut ran = None;
         while let Some(lane) = current::with(|engine| engine.next()).flatten() {
-            observe();
+            observe(ran);
+            ran = current::with(|engine| engine.number_at(lane));
             self.resume(lane);
             self.deliver();
         }
-        observe();
+        observe(ran);
         current::set_phase(Phase::Alone);
         while current::with(|engine| engine.birth()).flatten().is_some() {}
         for mut fiber in self.fibers.drain(..) {
@@ -117,11 +119,11 @@ impl Runner {
     }
 }
 
-/// Lets the observer of a recorded execution look at what the last lane has made.
-fn observe() {
+/// Lets the observer of a recorded execution look at what the lane with the number `ran` has made.
+fn observe(ran: Option<usize>) {
     let observer = current::with(|engine| engine.recorder.as_ref()?.observer.clone()).flatten();
     if let Some(observer) = observer {
-        observer();
+        observer(ran);
     }
 }
 

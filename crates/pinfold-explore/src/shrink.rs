@@ -1,11 +1,14 @@
-//! Cuts a failing schedule down to the fewest switches, then the fewest unusual choices, then the
-//! fewest steps.
+//! Cuts a failing schedule down to the fewest unusual choices (old reads), then the fewest
+//! switches, then the fewest steps.
 //!
-//! There are two ways, each given half of the runs: a bounded search from scratch with fewer
-//! preemptions, which finds the best schedule when the subject is small, and changes to the current
-//! schedule, which work for any size. A changed schedule counts only if it leads to the same
-//! failure: the same kind and, when judged, the same outcome. When the engine's watch ends it, the
-//! best schedule so far is kept.
+//! There are two ways, each given half of the runs. A bounded search from scratch finds the best
+//! schedule when the subject is small: first under sequential consistency, where nothing is old and
+//! what is found is valid under every model, with fewer preemptions than there are switches, or
+//! with two more as long as there are old reads to be spared; then, for a failure that needs old
+//! reads, under the model that it was found under. Changes to the current schedule work for any
+//! size. A schedule counts only if it leads to the same failure under that model: the same kind
+//! and, when judged, the same outcome. When the engine's watch ends it, the best schedule so far is
+//! kept.
 //!
 //! At the end the schedule runs once more, with names recorded. When time is up or somebody has
 //! asked for the end, that execution has a grace of [`GRACE`]. If that is too short, the failure is
@@ -17,6 +20,7 @@
 use crate::{
     current,
     engine::End,
+    model::Model,
     record::Recorder,
     report::{Failure, FailureKind},
     schedule::Choice,
@@ -27,11 +31,14 @@ use crate::{
 use std::time::Duration;
 
 /// The measure of a failure; less is better.
-type Cost = (u32, usize, u32);
+type Cost = (usize, u32, u32);
 
 fn cost(failure: &Failure) -> Cost {
-    let unusual = failure.schedule.steps().iter().filter(|step| step.choice != 0).count();
-    (failure.switches, unusual, failure.steps)
+    (unusual(failure), failure.switches, failure.steps)
+}
+
+fn unusual(failure: &Failure) -> usize {
+    failure.schedule.steps().iter().filter(|step| step.choice != 0).count()
 }
 
 /// How long the last execution may take after the end was due.
@@ -56,9 +63,7 @@ pub(crate) fn shrink<S: Subject>(
         return (original, Cutting::Done);
     }
     let mut failure = original.clone();
-    if failure.switches > 0 {
-        search_afresh(session, &mut failure, runs / 2);
-    }
+    search_afresh(session, &mut failure, runs / 2);
     if cost(&failure) > (0, 0, 0) {
         change(session, &mut failure, runs / 2);
     }
@@ -85,10 +90,15 @@ fn is_same(a: &Failure, b: &Failure) -> bool {
     a.kind == b.kind && (a.kind != FailureKind::Judged || a.outcome == b.outcome)
 }
 
+/// Whether the first is a better way to the same failure.
+fn is_better(a: &Failure, b: &Failure) -> bool {
+    is_same(a, b) && cost(a) < cost(b)
+}
+
 /// Keeps `other` if it is a better way to the same failure.
 fn improve(failure: &mut Failure, other: Option<Failure>) -> Kept {
     match other {
-        Some(other) if is_same(&other, failure) && cost(&other) < cost(failure) => {
+        Some(other) if is_better(&other, failure) => {
             *failure = other;
             Kept::Yes
         }
@@ -102,23 +112,51 @@ enum Kept {
     No,
 }
 
-/// Searches for a failure with fewer preemptions than this one has switches.
+/// What may be spent on switches to be rid of old reads.
+const SWITCHES_FOR_OLD_READS: u32 = 2;
+
+/// Searches for a better failure from scratch: without old reads, and, as long as it has any, with
+/// fewer switches.
 fn search_afresh<S: Subject>(session: &mut Session<'_, S>, failure: &mut Failure, runs: u32) {
-    let naive = Naive::new(failure.switches - 1);
-    current::with(|engine| engine.strategy = Box::new(naive));
+    let more = if unusual(failure) > 0 { SWITCHES_FOR_OLD_READS } else { 0 };
+    let Some(bound) = (failure.switches + more).checked_sub(1) else { return };
+    let Some(model) = current::with(|engine| engine.set_model(Model::Sc)) else { return };
+    let plain = search_bounded(session, failure, bound, runs / 2);
+    current::with(|engine| engine.set_model(model));
+    if let Some(plain) = plain
+        && improve(failure, follow(session, plain.schedule.steps().to_vec())) == Kept::Yes
+    {
+        return;
+    }
+    let Some(bound) = failure.switches.checked_sub(1) else { return };
+    if model != Model::Sc
+        && let Some(shorter) = search_bounded(session, failure, bound, runs / 2)
+    {
+        *failure = shorter;
+    }
+}
+
+/// Searches for a better failure within a bound on preemptions.
+fn search_bounded<S: Subject>(
+    session: &mut Session<'_, S>,
+    failure: &Failure,
+    bound: u32,
+    runs: u32,
+) -> Option<Failure> {
+    current::with(|engine| engine.strategy = Box::new(Naive::new(bound)));
     for _ in 0..runs {
         if is_over() {
-            return;
+            return None;
         }
         let found = session.run().failure();
-        if improve(failure, found) == Kept::Yes {
-            return;
+        if let Some(found) = found.filter(|found| is_better(found, failure)) {
+            return Some(found);
         }
-        let next = current::with(|engine| engine.strategy.advance());
-        if next != Some(Advance::Next) {
-            return;
+        if current::with(|engine| engine.strategy.advance()) != Some(Advance::Next) {
+            return None;
         }
     }
+    None
 }
 
 /// Changes the schedule as long as that makes it better.
@@ -139,9 +177,9 @@ fn change<S: Subject>(session: &mut Session<'_, S>, failure: &mut Failure, mut r
     }
 }
 
-/// Schedules that may be better: without one stretch of a lane (whose steps then come when no other
-/// lane can run), with two neighbouring stretches exchanged, or with an ordinary choice in place of
-/// an unusual one.
+/// Schedules that may be better: with an ordinary choice in place of an unusual one, without one
+/// stretch of a lane (whose steps then come when no other lane can run), or with two neighbouring
+/// stretches exchanged.
 fn candidates(steps: &[Choice]) -> impl Iterator<Item = Vec<Choice>> + '_ {
     let stretches = || steps.chunk_by(|a, b| a.lane == b.lane);
     let without = stretches().scan(0, move |start, stretch| {
@@ -161,7 +199,7 @@ fn candidates(steps: &[Choice]) -> impl Iterator<Item = Vec<Choice>> + '_ {
         steps[at].choice = 0;
         steps
     });
-    without.chain(exchanged).chain(ordinary)
+    ordinary.chain(without).chain(exchanged)
 }
 
 /// Runs the schedule again, so that the reported failure is known to be reproducible, and has

@@ -7,7 +7,7 @@ use common::{Var, run};
 use pinfold_explore::{
     Completeness, Config, Ending, Failure, FailureKind, Judgement, Lanes, Model, Report, Search,
     Subject, TimeSource, explore,
-    hook::{Order, is_recorded},
+    hook::{Order, fence, is_recorded},
 };
 use std::{
     sync::{
@@ -191,4 +191,91 @@ impl Subject for Stores {
     fn judge(&mut self, (): (), _: Ending<'_>) -> Judgement {
         Judgement::Pass { outcome: String::new() }
     }
+}
+
+#[test]
+fn one_check_of_a_long_execution_is_interrupted_too() {
+    // To see whether one load may be old, each fence is asked whether it comes before each other,
+    // and each answer looks at most of the execution. Looks between questions about different
+    // loads come to a thousand until the execution is over.
+    let search = Search::Random { seed: 1, runs: 1 };
+    let (time, limit) = (ticking(Duration::from_millis(1)), Duration::from_secs(10));
+    let model = Model::Weak;
+    let config = Config { model, search, time, deadline: Some(limit), ..Config::default() };
+    let report = explore(&mut Fences(300), &config, &mut |_| {});
+    assert_eq!((report.executions, report.failure.as_ref()), (0, None));
+    assert!(why(&report).starts_with("stopped after "), "{}", why(&report));
+}
+
+/// Two lanes that store, make a fence, and load what the other stores.
+struct Fences(u64);
+
+impl Subject for Fences {
+    type World = ();
+
+    fn build(&mut self, lanes: &mut Lanes<'_>) {
+        let cells = [Var::new(0), Var::new(0)];
+        for (at, name) in ["left", "right"].into_iter().enumerate() {
+            let (mine, other, often) = (cells[at].clone(), cells[1 - at].clone(), self.0);
+            lanes.lane(name, move || {
+                for value in 1..often {
+                    mine.store(value, Order::Relaxed);
+                    fence(Order::SeqCst);
+                    other.load(Order::Relaxed);
+                }
+            });
+        }
+    }
+
+    fn judge(&mut self, (): (), _: Ending<'_>) -> Judgement {
+        Judgement::Pass { outcome: String::new() }
+    }
+}
+
+/// Fails when the second store is missed by a lane that has seen the first: either a switch comes
+/// between the two, or the lane reads an old value.
+struct Missed;
+
+impl Subject for Missed {
+    type World = Var;
+
+    fn build(&mut self, lanes: &mut Lanes<'_>) -> Var {
+        let [first, second, missed] = [(); 3].map(|()| Var::new(0));
+        let (one, two) = (first.clone(), second.clone());
+        lanes.lane("writer", move || {
+            one.store(1, Order::Relaxed);
+            two.store(1, Order::Relaxed);
+        });
+        let told = missed.clone();
+        lanes.lane("reader", move || {
+            let seen = [first.load(Order::Relaxed), second.load(Order::Relaxed)];
+            told.set(u64::from(seen == [1, 0]));
+        });
+        missed
+    }
+
+    fn judge(&mut self, missed: Var, _: Ending<'_>) -> Judgement {
+        match missed.peek() {
+            0 => Judgement::Pass { outcome: "seen".to_owned() },
+            _ => Judgement::Fail { outcome: "missed".to_owned(), message: "missed".to_owned() },
+        }
+    }
+}
+
+#[test]
+fn few_old_reads_are_better_than_few_switches() {
+    let mut old = 0;
+    for seed in 0..20 {
+        let search = Search::Random { seed, runs: 1_000 };
+        let config = Config { model: Model::Weak, search, ..Config::default() };
+        let found = explore(&mut Missed, &Config { shrink_runs: 0, ..config.clone() }, &mut |_| {});
+        let cut = explore(&mut Missed, &config, &mut |_| {});
+        let [found, cut] = [found, cut].map(|report| report.failure.expect("it fails at times"));
+        let late = |failure: &Failure| {
+            failure.schedule.steps().iter().filter(|step| step.choice > 0).count()
+        };
+        old += late(&found);
+        assert_eq!((late(&cut), cut.switches), (0, 2), "{cut}");
+    }
+    assert!(old > 0, "none was found with an old read");
 }

@@ -101,8 +101,16 @@ fn jobs_together_find_what_the_plain_search_finds_on_many_programs() {
 #[test]
 fn a_job_is_refused_by_a_search_that_has_none() {
     let random = Search::Random { seed: 0, runs: 4 };
+    let pct = Search::Pct { depth: u32::MAX, seed: 0, runs: 4 };
     let bounded = Search::Exhaustive { preemptions: Some(1) };
-    let foreign = [(random, "1"), (random, "runs 3+2"), (bounded, "1"), (FULL, "runs 0+1")];
+    let foreign = [
+        (random, "1"),
+        (random, "runs 3+2"),
+        (bounded, "1"),
+        (FULL, "runs 0+1"),
+        // No execution is so long, and as many changes of priority would fill the memory.
+        (pct, "runs 2+1/18446744073709551615"),
+    ];
     for (search, job) in foreign {
         let job: Job = job.parse().expect("a job");
         let config = Config { search, job: Some(job), ..Config::default() };

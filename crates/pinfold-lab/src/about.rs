@@ -1,6 +1,7 @@
 //! What a finding is about, as values: where an explanation of it starts.
 
 use pinfold::{Pfn, SpaceId};
+use pinfold_explore::FailureKind;
 
 use crate::report::Finding;
 
@@ -43,6 +44,15 @@ pub(crate) enum About {
     Frame(Pfn),
     /// A frame whose reverse map led a lane astray.
     Family { frame: Pfn, lane: Option<usize> },
+}
+
+/// What ended an execution before its lanes had returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cause {
+    /// What went wrong.
+    pub(crate) kind: FailureKind,
+    /// The lane of the scenario that it happened to.
+    pub(crate) lane: usize,
 }
 
 /// A finding and what it is about, as far as that is known.

@@ -2,8 +2,9 @@
 //!
 //! Protocol: the machine and the steps push a line for everything that happens, in the order in
 //! which it happens. After each event, at the end of each step and whenever another lane goes on,
-//! the watched pages are looked at; what changed since the last look belongs to the last line,
-//! since no other lane ran in between.
+//! the watched pages are looked at. What changed since the last look is the work of the lane that
+//! has run, since no other ran in between: it belongs to the last line if that is of this lane, and
+//! to a line of its own if the lane has said nothing since another did.
 //!
 //! - INV-JOURNAL-1: a line stands where what it says takes effect: a store when the word is in
 //!   memory, an event when the manager reports it.
@@ -11,6 +12,7 @@
 //!   order.
 //! - INV-JOURNAL-3: nothing that a lane does depends on the journal, which only some executions
 //!   keep.
+//! - INV-JOURNAL-4: a change belongs to a line of the lane that made it.
 
 use std::sync::Weak;
 
@@ -61,6 +63,8 @@ pub(crate) enum What {
     Releases(String),
     /// The result of a step.
     Result(String),
+    /// The lane went on without a word, and changed what is watched.
+    GoesOn,
     /// The lanes and what follows them are over: from here on, claims look.
     Judging,
 }
@@ -127,6 +131,11 @@ impl PageView {
     /// The frame that the page maps.
     pub(crate) fn mapped(self) -> Option<Pfn> {
         self.pte.is_mapped().then(|| self.pte.pfn())
+    }
+
+    /// Whether the page maps the zero page.
+    pub(crate) fn is_zero_page(self) -> bool {
+        self.pte.is_mapped() && self.counts.is_none()
     }
 
     /// Whether the entry has the write bit, or remembers it.
@@ -201,20 +210,26 @@ impl Journal {
     }
 
     /// Shows the pages of `space` in `pages` no longer, or all of them.
-    pub(crate) fn unwatch(&mut self, space: SpaceId, pages: Option<VirtRange>) {
-        self.look();
+    pub(crate) fn unwatch(
+        &mut self,
+        lane: Option<usize>,
+        space: SpaceId,
+        pages: Option<VirtRange>,
+        after: u64,
+    ) {
+        self.look(lane, after);
+        let mut gone_views = Vec::new();
         for (at, page) in self.watched.iter_mut().enumerate() {
             let gone = pages.is_none_or(|pages| pages.iter().any(|number| number.0 == page.page));
             if page.space == space && gone {
                 page.root = None;
-                if page.view != PageView::default()
-                    && let Some(line) = self.lines.last_mut()
-                {
+                if page.view != PageView::default() {
                     page.view = PageView::default();
-                    line.changes.push(Change { page: at, view: page.view });
+                    gone_views.push(Change { page: at, view: page.view });
                 }
             }
         }
+        self.changed(lane, gone_views, after);
     }
 
     /// Adds a line, or counts the last one once more if it says the same.
@@ -229,18 +244,33 @@ impl Journal {
         }
     }
 
-    /// Notes in the last line what has changed in the watched pages.
-    pub(crate) fn look(&mut self) {
+    /// Notes what `lane` has changed in the watched pages since the last look.
+    pub(crate) fn look(&mut self, lane: Option<usize>, after: u64) {
         let Some(describe) = self.describe.as_ref().and_then(Weak::upgrade) else { return };
-        let Some(line) = self.lines.last_mut() else { return };
+        let mut changes = Vec::new();
         for (at, page) in self.watched.iter_mut().enumerate() {
             let Some(root) = page.root else { continue };
             let view = describe(root, page.page);
             if view != page.view {
                 page.view = view;
-                line.changes.retain(|known| known.page != at);
-                line.changes.push(Change { page: at, view });
+                changes.push(Change { page: at, view });
             }
+        }
+        self.changed(lane, changes, after);
+    }
+
+    /// Gives changes that `lane` has made to its line (INV-JOURNAL-4).
+    fn changed(&mut self, lane: Option<usize>, changes: Vec<Change>, after: u64) {
+        if changes.is_empty() {
+            return;
+        }
+        if self.lines.last().is_none_or(|line| line.lane != lane) {
+            self.push(lane, What::GoesOn, after);
+        }
+        let Some(line) = self.lines.last_mut() else { return };
+        for change in changes {
+            line.changes.retain(|known| known.page != change.page);
+            line.changes.push(change);
         }
     }
 }

@@ -30,7 +30,7 @@
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `scenario`, `report`, `hardware`, `named`, `workers`, `counted`, `shipped`, `generate` | what is asked and answered, and what needs nothing |
-//! | 1 | `words`, `tlb`, `access`, `about`, `waits`, `exits`, `follower` | parts of an execution |
+//! | 1 | `words`, `tlb`, `access`, `about`, `asked`, `waits`, `exits`, `follower` | parts of an execution |
 //! | 2 | `journal`, `resolved` | everything that happened in it; a scenario in numbers |
 //! | 3 | `record`, `story` | what is always kept of it; what is told of it |
 //! | 4 | `machine` | the platform under the memory manager |
@@ -38,10 +38,12 @@
 //! | 6 | `world` | everything of one execution |
 //! | 7 | `oracle`, `claim`, `step` | what moves a world and what judges it |
 //! | 8 | `check` | many executions, or one |
-//! | 9 | `campaign`, `saved` | searches divided, and executions kept |
+//! | 9 | `answers`, `campaign`, `saved` | searches shared and divided, and executions kept |
 
 mod about;
 mod access;
+mod answers;
+mod asked;
 pub mod campaign;
 mod check;
 mod claim;
@@ -69,6 +71,7 @@ mod words;
 pub mod workers;
 mod world;
 
+pub use answers::Answers;
 pub use check::{
     CheckOptions, Detail, Ended, Ends, FAILED, JobProgress, Met, Order, Prepared, Progress,
     REMEMBER, check, replay_schedule, run,

@@ -20,14 +20,16 @@
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32 as NativeU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pinfold::platform::{FlushScope, Park, Platform};
+use pinfold::rules::Switch;
 use pinfold::sync::AtomicU64;
 use pinfold::{Bug, Event, EventKind, Format, Invalidation, NodeId, Pfn, SpaceId, VirtRange};
 use pinfold_explore::hook;
 
 use crate::about::About;
+use crate::asked::Asked;
 use crate::follower::Followers;
 use crate::hardware::{Backing, DataWord, Hardware, STEP_STARTS, Tables};
 use crate::journal::{Touch, What};
@@ -61,10 +63,16 @@ pub(crate) struct Machine {
     alone_cpu: AtomicUsize,
     /// What happened, for oracles, coverage and traces.
     record: Mutex<Record>,
+    /// The rules that this execution and others have asked for.
+    asked: Arc<Asked>,
 }
 
 impl Machine {
-    pub(crate) fn new(hardware: &Hardware, lane_cpus: Vec<usize>, record: Record) -> Self {
+    pub(crate) fn new(
+        hardware: &Hardware,
+        lane_cpus: Vec<usize>,
+        (record, asked): (Record, Arc<Asked>),
+    ) -> Self {
         let stride = hardware.words.max(Tables::ENTRIES);
         let machine = Self {
             tlbs: Tlbs::new(hardware.cpus.len()),
@@ -84,6 +92,7 @@ impl Machine {
             lane_cpus,
             alone_cpu: AtomicUsize::new(0),
             record: Mutex::new(record),
+            asked,
         };
         for frame in 0..hardware.frames {
             machine.label_data(frame);
@@ -138,7 +147,12 @@ impl Machine {
 
     /// The lane of the scenario that runs the caller; none for what runs alone.
     pub(crate) fn lane(&self) -> Option<usize> {
-        hook::active().then(|| open(&self.started)[hook::lane()])
+        hook::active().then(|| self.scenario_lane(hook::lane())).flatten()
+    }
+
+    /// The lane of the scenario that the explorer counts as this one.
+    pub(crate) fn scenario_lane(&self, number: usize) -> Option<usize> {
+        open(&self.started).get(number).copied()
     }
 
     /// Notes which lane of the scenario starts next.
@@ -316,6 +330,10 @@ unsafe impl Platform for Machine {
         }
     }
 
+    fn asked(&self, switch: Switch) {
+        self.asked.note(switch);
+    }
+
     fn event(&self, event: Event) {
         let lane = self.lane();
         let mut record = self.record();
@@ -323,7 +341,7 @@ unsafe impl Platform for Machine {
         if let EventKind::Freed(_) = event.kind {
             return;
         }
-        record.look();
+        record.look(lane);
     }
 
     fn bug(&self, bug: Bug) {

@@ -221,7 +221,7 @@ impl World {
             });
         }
         let zero = self.memory.zero_page();
-        let free_zero_pin = !counts_zero_page(self.memory.rules().zero_pin);
+        let free_zero_pin = !counts_zero_page(self.memory.rule());
         wanted[at(zero)].0 += 1;
         for hold in state.handles.values().filter_map(|handle| handle.hold.as_ref()) {
             for pfn in hold.pages() {

@@ -126,10 +126,15 @@ impl Record {
         }
     }
 
-    /// Shows the pages of `space` in `pages`, or all of them, no longer.
-    pub(crate) fn unwatch(&mut self, space: SpaceId, pages: Option<VirtRange>) {
+    /// Shows the pages of `space` in `pages`, or all of them, no longer: `lane` has unmapped them.
+    pub(crate) fn unwatch(
+        &mut self,
+        lane: Option<usize>,
+        space: SpaceId,
+        pages: Option<VirtRange>,
+    ) {
         if let Some(journal) = &mut self.journal {
-            journal.unwatch(space, pages);
+            journal.unwatch(lane, space, pages, hook::step());
         }
     }
 
@@ -166,7 +171,7 @@ impl Record {
                 self.note(lane, || What::Result(text));
             }
             self.note(lane, || What::Ends);
-            self.look();
+            self.look(lane);
         }
     }
 
@@ -210,10 +215,10 @@ impl Record {
         }
     }
 
-    /// Notes what has changed in the watched pages.
-    pub(crate) fn look(&mut self) {
+    /// Notes what `lane` has changed in the watched pages since the last look.
+    pub(crate) fn look(&mut self, lane: Option<usize>) {
         if let Some(journal) = &mut self.journal {
-            journal.look();
+            journal.look(lane, hook::step());
         }
     }
 }

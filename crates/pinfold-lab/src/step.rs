@@ -144,7 +144,7 @@ impl World {
             Action::Unmap { pages } => {
                 let (space, range) = self.range(process, pages)?;
                 space.unmap(range)?;
-                self.machine().record().unwatch(space.id(), Some(range));
+                self.machine().record().unwatch(self.machine().lane(), space.id(), Some(range));
                 Ok(None)
             }
             Action::Remap { area, at } => self.remap(process, &area.value, at.value),
@@ -310,7 +310,7 @@ impl World {
         let old = self.area(process, area)?;
         let space = self.live(process)?;
         let range = space.remap(old.range, old.range.pages(), Remap::To(VirtAddr(at)))?;
-        self.machine().record().unwatch(space.id(), Some(old.range));
+        self.machine().record().unwatch(self.machine().lane(), space.id(), Some(old.range));
         self.with(process, |found| found.areas.insert(area, Area { range, ..old }))?;
         self.state.borrow_mut().moved(process, old.range, range);
         self.watch(process, area, &space, range);
@@ -507,7 +507,7 @@ impl World {
         hook::saw(space.as_ref().map_or(0, Rc::strong_count) as u64);
         drop(alone);
         let space = space.ok_or_else(|| gone(process))?;
-        self.machine().record().unwatch(space.id(), None);
+        self.machine().record().unwatch(self.machine().lane(), space.id(), None);
         drop(space);
         Ok(None)
     }

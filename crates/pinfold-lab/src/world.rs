@@ -14,6 +14,7 @@ use pinfold::{
     Tuning, VirtRange,
 };
 
+use crate::asked::Asked;
 use crate::exits::{self, ExitLocks};
 use crate::hardware::{Backing, Hardware, Tables};
 use crate::journal::{Describe, PageView};
@@ -191,6 +192,8 @@ pub(crate) struct Plan {
     awaited: Arc<[Awaited]>,
     /// The processes that a lane ends while other lanes of theirs may run.
     contested: Arc<[String]>,
+    /// The rules that executions have asked for.
+    pub(crate) asked: Arc<Asked>,
 }
 
 impl Plan {
@@ -233,6 +236,7 @@ impl Plan {
             awaited: waits::awaited(scenario).into(),
             contested: exits::contested(scenario).into(),
             scenario: Arc::new(scenario.clone()),
+            asked: Arc::default(),
         }
     }
 
@@ -242,7 +246,8 @@ impl Plan {
     /// When the machine has too few frames for a process.
     pub(crate) fn world(&self, record: Record) -> Result<World, String> {
         let keeps_journal = record.keeps_journal();
-        let machine = Machine::new(&self.hardware, self.lane_cpus.clone(), record);
+        let machine =
+            Machine::new(&self.hardware, self.lane_cpus.clone(), (record, Arc::clone(&self.asked)));
         // SAFETY: the spans are the machine's own frames, and it was made for this world.
         let memory = unsafe { Memory::new(machine, &self.spans, self.rules, self.tuning) }
             .map_err(|error| error.to_string())?;

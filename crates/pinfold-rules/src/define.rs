@@ -130,6 +130,14 @@ macro_rules! switches {
                 }
             }
 
+            impl Ruled for $Enum {
+                const SWITCH: Switch = Switch::$Enum;
+
+                fn of(rules: &Rules) -> Self {
+                    rules.$field
+                }
+            }
+
             impl fmt::Display for $Enum {
                 fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                     f.write_str(self.name())

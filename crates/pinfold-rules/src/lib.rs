@@ -252,7 +252,7 @@ pub use snapshot::{
 pub use switches::{
     CowPublish, FastRecheck, FlushReach, ForceWrite, ForkPin, ForkRace, GupNuma, MigrateFlush,
     MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup,
-    RemapFlush, RmapCheck, Rules, ShareOrder, Switch, TableFree, TableReclaim, WriteUpgrade,
+    RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, Switch, TableFree, TableReclaim, WriteUpgrade,
     ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};

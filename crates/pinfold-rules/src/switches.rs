@@ -13,6 +13,23 @@ use core::fmt;
 use super::define::{Entry, era, since, start, starts, status, switches, variant_at};
 use super::{Base, Release, SwitchInfo, VariantInfo};
 
+/// A variant of a switch, as a type that says which switch it is: for code that has a rule set and
+/// asks for the rule of one type.
+///
+/// ```
+/// use pinfold_rules::{PteCow, Ruled, Rules, Switch};
+/// let rules = Rules::parse("5.9").unwrap();
+/// assert_eq!(PteCow::of(&rules).name(), "ref-count");
+/// assert_eq!(PteCow::SWITCH, Switch::PteCow);
+/// ```
+pub trait Ruled: Copy {
+    /// The switch.
+    const SWITCH: Switch;
+
+    /// The variant in force.
+    fn of(rules: &Rules) -> Self;
+}
+
 switches! {
     /// When a write fault on a private page may keep the page instead of copying it (facts 1).
     pte_cow: PteCow = "pte-cow" {

@@ -169,7 +169,7 @@ impl<P: Platform> Copying<'_, P> {
     fn copy_entries(&mut self, area: &Area<P>, copy: &Area<P>) -> Result<(), SpaceError> {
         let parent = self.parent;
         let _changing = parent.mem().changing(parent.id(), area.range, Invalidate::ProtectPage);
-        let begin = match race_guard(self.parent.mem().rules().fork_race).seqcount {
+        let begin = match race_guard(self.parent.mem().rule()).seqcount {
             SeqCountUse::Unused => None,
             SeqCountUse::WriteBarrier => Some(Begin::WriteBarrier),
             SeqCountUse::FullBarrier => Some(Begin::FullBarrier),
@@ -243,7 +243,7 @@ impl<P: Platform> Copying<'_, P> {
         (pte, pfn): (Pte<P::Format>, Pfn),
         fresh: &mut Option<Fresh<'_>>,
     ) -> One {
-        let guard = race_guard(self.parent.mem().rules().fork_race);
+        let guard = race_guard(self.parent.mem().rule());
         let early = guard.protect == WriteProtect::BeforeCheck;
         if early && pte.is_writable() {
             at.from.revoke_write(at.page);
@@ -255,7 +255,7 @@ impl<P: Platform> Copying<'_, P> {
         };
         mem.tell(self.parent.id(), at.page, EventKind::ForkCheck(pfn));
         let page = mem.frames().page(pfn);
-        let rule = mem.rules().fork_pin;
+        let rule = mem.rule();
         let (verdict, size) =
             mem.judge(pfn, page, |state| (fork_page(rule, history, state), Size::of(state)));
         match verdict {

@@ -11,7 +11,7 @@ use crate::frame::{Flags, Frames, MapCount, NewFrame, NodeSpan, Placement, SpanE
 use crate::platform::Platform;
 use crate::pte::Format;
 use crate::rmap::AnonRegistry;
-use crate::rules::Rules;
+use crate::rules::{Ruled, Rules, Switch};
 use crate::stat::{AllCounters, Counters, Stats};
 use crate::sync::{self, Shared};
 
@@ -201,10 +201,19 @@ impl<P: Platform> Memory<P> {
         &self.frames
     }
 
-    /// The rules in force.
+    /// The rules in force. Tells the platform that each of them was asked for
+    /// ([`Platform::asked`]): who needs one asks for [`Memory::rule`].
     #[inline]
     pub fn rules(&self) -> &Rules {
+        Switch::ALL.iter().for_each(|&switch| self.platform.asked(switch));
         &self.rules
+    }
+
+    /// The rule in force of one type.
+    #[inline]
+    pub fn rule<R: Ruled>(&self) -> R {
+        self.platform.asked(R::SWITCH);
+        R::of(&self.rules)
     }
 
     /// The tuning in force.

@@ -262,8 +262,7 @@ impl<P: Platform> Memory<P> {
         cursor: &Cursor<'_, P>,
         deferred: &mut DeferredFlush,
     ) -> Taken {
-        let rules = self.rules();
-        let gone = if batches_flushes(rules.migrate_flush) {
+        let gone = if batches_flushes(self.rule()) {
             Gone::Cached(cursor.withdraw(page))
         } else {
             Gone::Flushed(self.flush_withdrawn(mm.id, cursor.withdraw(page)))
@@ -271,7 +270,7 @@ impl<P: Platform> Memory<P> {
         let old = gone.pte();
         let pfn = old.pfn();
         let marked = self.frames().counts_as(pfn, Counts::is_exclusive);
-        let remembers = remembers_mark(rules.migration_kind);
+        let remembers = remembers_mark(self.rule());
         if marked && remembers {
             if self.try_share(pfn) == Share::MaybePinned {
                 gone.put_back(cursor);
@@ -286,7 +285,7 @@ impl<P: Platform> Memory<P> {
             (false, true) => MigrationKind::ReadExclusive,
             (false, false) => MigrationKind::Read,
         };
-        let carried = carries_accessed_dirty(rules.migration_ad);
+        let carried = carries_accessed_dirty(self.rule());
         let entry = Migration {
             pfn,
             kind,
@@ -312,7 +311,7 @@ impl<P: Platform> Memory<P> {
     /// [`ShareOrder::Flush`](crate::rules::ShareOrder::Flush) the flush that followed is the only
     /// other thing that orders.
     fn try_share(&self, pfn: Pfn) -> Share {
-        let barriers = brings_barriers(self.rules().share_order);
+        let barriers = brings_barriers(self.rule());
         if barriers {
             smp_mb();
         }

@@ -38,7 +38,7 @@ impl<P: Platform> Memory<P> {
         kind: Invalidate,
     ) -> Changing<'_, P> {
         let what = Invalidation { space, range, kind };
-        match self.rules().notify {
+        match self.rule() {
             Notify::Around => self.platform().invalidate_start(what),
             Notify::Afterwards => {}
         }
@@ -49,7 +49,7 @@ impl<P: Platform> Memory<P> {
 impl<P: Platform> Drop for Changing<'_, P> {
     #[inline]
     fn drop(&mut self) {
-        match self.mem.rules().notify {
+        match self.mem.rule() {
             Notify::Around => {}
             // The hazard: the followers used their translations during the change.
             Notify::Afterwards => self.mem.platform().invalidate_start(self.what),

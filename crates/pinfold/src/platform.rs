@@ -8,6 +8,7 @@ use core::ptr::NonNull;
 use crate::addr::{NodeId, Pfn, SpaceId, VirtRange};
 use crate::event::{Bug, Event};
 use crate::pte::Format;
+use crate::rules::Switch;
 use crate::sync::AtomicU64;
 
 pub use crate::sync::Park;
@@ -218,6 +219,14 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// When the platform does not take them, now or ever.
     fn defer(&self, tables: RetiredTables) -> Result<(), RetiredTables> {
         Err(tables)
+    }
+
+    /// Called when a rule is asked for, before the answer decides anything. What the manager does
+    /// under a rule set, it does under any other that has the same answers to what was asked. Does
+    /// nothing unless overridden.
+    #[inline]
+    fn asked(&self, switch: Switch) {
+        let _ = switch;
     }
 
     /// Called with what happened, in order, by the thread that did it. Does nothing unless

@@ -197,7 +197,7 @@ impl<P: Platform> Space<P> {
         if pte.is_special() || !wants_upgrade(area.state(), WriteNotify::Unneeded).is_yes() {
             return false;
         }
-        let rule = self.mem().rules().write_upgrade;
+        let rule = self.mem().rule();
         self.mem().judge_page(pte.pfn(), |page| {
             can_change_writable(rule, area.state(), entry_state(pte), page).is_yes()
         })
@@ -216,15 +216,14 @@ impl<P: Platform> Space<P> {
         }
         let mem = self.mem();
         mem.tell(self.id(), page, EventKind::NumaLook(pfn));
-        let skip =
-            |state: &PageState| numa_skip(mem.rules().numa_skip, area.state().mapping, state);
+        let skip = |state: &PageState| numa_skip(mem.rule(), area.state().mapping, state);
         if let Some(why) = mem.judge_page(pfn, skip) {
             mem.tell(self.id(), page, EventKind::NumaSkipped { pfn, why });
             return Due::Nothing;
         }
         let old = cursor.withdraw(page);
         let mut new = old.pte().hint();
-        if recomputes_write(mem.rules().numa_write) {
+        if recomputes_write(mem.rule()) {
             new = new.read_only();
         }
         cursor.restrict(old, new);
@@ -245,7 +244,7 @@ impl<P: Platform> Space<P> {
             new.reach = area.prot.reach();
         }
         if entry.kind == MigrationKind::Write {
-            let keeps_mark = remembers_mark(self.mem().rules().migration_kind)
+            let keeps_mark = remembers_mark(self.mem().rule())
                 && self.mem().frames().flags(entry.pfn).contains(Flags::ANON);
             new.kind = if keeps_mark { MigrationKind::ReadExclusive } else { MigrationKind::Read };
             let kind = EventKind::MigrationDowngraded { pfn: entry.pfn, to: new.kind };

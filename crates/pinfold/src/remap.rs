@@ -286,7 +286,7 @@ impl<P: Platform> Space<P> {
         for page in crate::addr::each_page(pages) {
             self.move_entry(part, &source, target, page, &mut batch);
         }
-        match self.mem().rules().remap_flush {
+        match self.mem().rule() {
             RemapFlush::UnderLock => batch.finish(self.mem(), self.id()),
             RemapFlush::AfterLocks => late.join(batch),
         }

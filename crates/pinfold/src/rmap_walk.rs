@@ -54,7 +54,7 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn walk_mapped(&self, pfn: Pfn, visit: impl FnMut(Mm, Vpn, Leaf<'_, P>) -> Walk) {
         let page = self.frames().page(pfn);
         let home = page.home();
-        let lookup = Lookup::new(home, self.rules().rmap_check, || page.is_mapped());
+        let lookup = Lookup::new(home, self.rule(), || page.is_mapped());
         match self.anon().lock(&lookup, self.platform()) {
             Ok(Some(family)) => self.visit_entries(&self.in_family(family, pfn), visit),
             Ok(None) => {}
@@ -65,7 +65,7 @@ impl<P: Platform> Memory<P> {
     /// A reference on the family of the page, if it is mapped: for a walk when it no longer is.
     pub(crate) fn hold_family(&self, pfn: Pfn) -> Option<Hold<'_>> {
         let page = self.frames().page(pfn);
-        let lookup = Lookup::new(page.home(), self.rules().rmap_check, || page.is_mapped());
+        let lookup = Lookup::new(page.home(), self.rule(), || page.is_mapped());
         match self.anon().hold(&lookup) {
             Ok(hold) => hold,
             Err(lost) => {

@@ -494,7 +494,7 @@ impl<'m, F: Format> Audit<'m, F> {
     }
 
     pub(crate) fn pins(mut self, pages: &[Pfn]) -> Self {
-        let free = !pinfold::rules::pin::counts_zero_page(self.mem.rules().zero_pin);
+        let free = !pinfold::rules::pin::counts_zero_page(self.mem.rule());
         for pfn in pages.iter().filter(|pfn| !(free && **pfn == self.mem.zero_page())) {
             self.owe(*pfn, u64::from(PIN_BIAS));
         }
@@ -525,7 +525,7 @@ impl<'m, F: Format> Audit<'m, F> {
             if flags.contains(Flags::ANON) {
                 assert!(!counts.is_exclusive() || maps <= 1, "{pfn} shared and exclusive");
                 assert!(!self.writable.contains(&pfn) || maps == 1, "{pfn} shared and writable");
-                let marks = pinfold::rules::cow::sets_exclusive(self.mem.rules().pte_cow);
+                let marks = pinfold::rules::cow::sets_exclusive(self.mem.rule());
                 let marked = !marks || counts.is_exclusive();
                 assert!(!self.writable.contains(&pfn) || marked, "{pfn} writable without the mark");
             }

@@ -32,7 +32,7 @@ impl<P: Platform> Memory<P> {
     /// Makes all CPUs forget, and counts the flush; under the never-released switch only this one
     /// forgets.
     pub(crate) fn flush(&self, space: SpaceId, scope: FlushScope) {
-        if !reaches_every_cpu(self.rules().flush_reach) {
+        if !reaches_every_cpu(self.rule()) {
             return self.platform().flush_local(space, self.pages_of(scope));
         }
         self.counters().nr_tlb_remote_flush.add(1);

@@ -103,7 +103,7 @@ impl<P: Platform> Space<P> {
         self.zapping.fetch_sub(1);
         drop(changing);
         drop(map);
-        match self.mem().rules().table_reclaim {
+        match self.mem().rule::<TableReclaim>() {
             TableReclaim::Unmap => {}
             TableReclaim::DontNeed => self.reclaim_tables(range),
         }

@@ -18,7 +18,7 @@ use pinfold_lab::campaign::CampaignError;
 use pinfold_lab::report::{FORMAT, Report, Search, Verdict};
 use pinfold_lab::scenario::{Atom, Scenario};
 use pinfold_lab::workers::{Heard, Worker, share};
-use pinfold_lab::{CheckOptions, Config, Detail, Strategy};
+use pinfold_lab::{Answers, CheckOptions, Config, Detail, Strategy};
 use serde::Serialize;
 use std::io;
 use std::num::NonZero;
@@ -125,7 +125,8 @@ fn jobs(args: &MatrixArgs) -> usize {
     args.jobs.map_or_else(cores, usize::from)
 }
 
-/// Searches every cell: the reports of the first scenario under each rule set, then of the next.
+/// Searches every cell, or shares the answer of one in its row: the reports of the first scenario
+/// under each rule set, then of the next.
 fn search(
     scenarios: &[Loaded],
     sets: &[RuleSet],
@@ -136,10 +137,13 @@ fn search(
     let total = scenarios.len() * sets.len();
     let mut reports: Vec<(usize, Report)> = Vec::with_capacity(total);
     let mut meter = Meter::new();
-    let work = |worker: &Worker<(usize, Report)>, cell: usize| {
-        let Loaded { scenario, path, .. } = &scenarios[cell / sets.len()];
-        let rules = &sets[cell % sets.len()].rules;
-        worker.tell((cell, pinfold_lab::check(scenario, path, rules, options, &mut |_| {})));
+    let answers: Vec<Answers<'_>> =
+        scenarios.iter().map(|one| Answers::new(&one.scenario, &one.path, options)).collect();
+    // Column by column: when a scenario's next cell begins, what it may share is mostly there.
+    let work = |worker: &Worker<(usize, Report)>, task: usize| {
+        let (row, column) = (task % scenarios.len(), task / scenarios.len());
+        let report = answers[row].under(&sets[column].rules, &mut |_| {});
+        worker.tell((row * sets.len() + column, report));
         ControlFlow::Continue(())
     };
     let shared = share(jobs, total, BEAT, work, |heard| {

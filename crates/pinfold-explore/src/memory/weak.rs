@@ -56,6 +56,7 @@ fn leads_back(
     Checker { lowest, frontier, reached }: &mut Checker,
     watch: &Watch,
 ) -> bool {
+    let is_over = || graph.events.len() >= LONG && watch.is_over();
     frontier.clear();
     reached.clear();
     for &to in &graph.sc_events {
@@ -63,14 +64,21 @@ fn leads_back(
             frontier.push(to);
             reached.push(to);
         }
+        if is_over() {
+            return true;
+        }
     }
     while let Some(event) = frontier.pop() {
-        if is_source(event) || (graph.events.len() >= LONG && watch.is_over()) {
+        if is_source(event) {
             return true;
         }
         fill_lowest(graph, event, lowest);
         for &to in &graph.sc_events {
-            if !reached.contains(&to) && has_edge(graph, event, to, lowest) {
+            // Each of these looks at the whole execution, or at its pairs of events.
+            if is_over() {
+                return true;
+            }
+            if !reached.contains(&to) && has_edge(graph, event, to, lowest, is_over) {
                 frontier.push(to);
                 reached.push(to);
             }
@@ -119,8 +127,15 @@ fn history(graph: &Graph, to: EventId) -> impl Iterator<Item = EventId> + '_ {
     })
 }
 
-/// Whether partial-SC has an edge. `lowest` holds the lowest keys of `from`.
-fn has_edge(graph: &Graph, from: EventId, to: EventId, lowest: &[u32]) -> bool {
+/// Whether partial-SC has an edge. `lowest` holds the lowest keys of `from`. Any answer will do
+/// when `is_over` says that the execution has ended.
+fn has_edge(
+    graph: &Graph,
+    from: EventId,
+    to: EventId,
+    lowest: &[u32],
+    is_over: impl Fn() -> bool,
+) -> bool {
     if from == to {
         return false;
     }
@@ -135,9 +150,9 @@ fn has_edge(graph: &Graph, from: EventId, to: EventId, lowest: &[u32]) -> bool {
             let all = 0..graph.events.len();
             let starts = |a| a == from || (from_fence && graph.happens_before(from, a));
             let ends = |b| b == to || (to_fence && graph.happens_before(b, to));
-            all.clone()
-                .filter(|&a| starts(a))
-                .any(|a| all.clone().filter(|&b| ends(b)).any(|b| is_sc_before(graph, a, b)))
+            all.clone().filter(|&a| starts(a)).any(|a| {
+                is_over() || all.clone().filter(|&b| ends(b)).any(|b| is_sc_before(graph, a, b))
+            })
         }
     }
 }

@@ -21,13 +21,14 @@ struct Node {
 pub(crate) struct Naive {
     stack: Vec<Node>,
     depth: usize,
-    /// How many choices were on the stack, and whether the bound had cut anything off, when the
-    /// current execution began.
-    begun: (usize, bool),
+    /// How many choices were on the stack, and how many the bound had left out, when the current
+    /// execution began.
+    begun: (usize, u64),
     bound: u32,
     last_bound: u32,
     preemptions: u32,
-    cut: bool,
+    /// How many choices the bound has left out.
+    cut: u64,
     /// Whether the execution offers choices other than those on the stack.
     astray: bool,
     /// The hash of what the steps before the last choice should touch, until it has been checked.
@@ -39,11 +40,11 @@ impl Naive {
         Self {
             stack: Vec::new(),
             depth: 0,
-            begun: (0, false),
+            begun: (0, 0),
             bound: 0,
             last_bound,
             preemptions: 0,
-            cut: false,
+            cut: 0,
             astray: false,
             expected: None,
         }
@@ -93,8 +94,8 @@ impl Strategy for Naive {
             let mut rest = moment.enabled;
             rest.remove(lane);
             if running.is_some() && self.preemptions >= self.bound && !rest.is_empty() {
+                self.cut += rest.len() as u64;
                 rest = LaneSet::default();
-                self.cut = true;
             }
             let fork = Fork::Lane { lane, enabled: moment.enabled, rest };
             self.stack.push(Node { fork, touch: None });
@@ -155,14 +156,17 @@ impl Strategy for Naive {
             }
             self.stack.pop();
         }
-        if !self.cut {
+        if self.cut == 0 {
             return Advance::Exhausted;
         }
         if self.bound == self.last_bound {
-            return Advance::Bounded(format!("at most {} preemptions were tried", self.last_bound));
+            return Advance::Bounded(format!(
+                "at most {} preemptions were tried, and {} switches beyond them were not",
+                self.last_bound, self.cut
+            ));
         }
         self.bound += 1;
-        self.cut = false;
+        self.cut = 0;
         Advance::Next
     }
 

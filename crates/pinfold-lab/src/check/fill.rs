@@ -162,6 +162,7 @@ pub(super) fn fill(
         words: &plan.words,
         journal: &kept.journal,
         about: &kept.about,
+        cause: kept.cause,
         broke: broke == Broke::Yes,
         accesses: again.map_or(&[], |again| &again.trace),
         lanes: again.map_or(&[], |again| &again.lanes),

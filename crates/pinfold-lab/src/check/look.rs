@@ -1,25 +1,36 @@
-//! A random look before a long search continues.
+//! A random look before a long search continues, one for a plainer failure, and the full search
+//! beside one with a bound.
 //!
 //! A depth-first search varies the end of an execution for a long time before it returns to the
 //! beginning, so it finds late what a random search finds at once. A search that does not finish
 //! soon is therefore interrupted, some executions are made at random, and the search continues
 //! where it was interrupted.
 //!
+//! A bound on preemptions is searched without reduction, so a generous one costs more than all
+//! executions do, reduced. Both searches are therefore made in turns, and the first that is done
+//! decides.
+//!
 //! INV-LOOK-1: random executions that break nothing are not counted: a search that passes does so
 //! by the exhaustive search alone.
 //! INV-LOOK-2: whether there is a look depends only on the number of executions, so a search has
 //! the same result everywhere.
+//! INV-LOOK-3: a search with a bound makes all executions within it, or the full search is done:
+//! then nothing is left out. It makes about twice as many executions as the cheaper of the two, at
+//! most. What the other made is not counted.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pinfold_explore::{
-    Budget, Completeness, Config, Progress as At, Report as Outcome, Search as Strategy, explore,
+    Budget, Completeness, Config, FailureKind, Model, Progress as At, Report as Outcome,
+    Search as Strategy, explore,
 };
 
-use super::options::{CheckOptions, Progress};
+use super::options::{CheckOptions, Detail, Progress};
 use super::trial::{Found, Keep, Trial};
 use crate::counted::counted;
+use crate::report::Report;
 use crate::world::Plan;
 
 /// The number of executions after which a search counts as long.
@@ -30,6 +41,50 @@ const LOOKS: [Strategy; 3] = [
     Strategy::Pct { depth: 2, seed: 0, runs: 1_000 },
     Strategy::Pct { depth: 3, seed: 0, runs: 1_000 },
 ];
+
+/// A failure that is easier to follow, if one is found soon: where no access is late, though the
+/// model would allow it. What is valid under sequential consistency is valid under every model, so
+/// the failure is repeated as any other. Otherwise the one that was found.
+pub(super) fn plainest(
+    plan: &Arc<Plan>,
+    report: &Report,
+    options: &CheckOptions,
+    found: Found,
+) -> Found {
+    let late = found.failure.schedule.steps().iter().any(|step| step.choice > 0);
+    let told = options.detail == Detail::Story && !found.kept.journal.lines.is_empty();
+    if !late || !told || report.search.model == Model::Sc {
+        return found;
+    }
+    let (time, started) = (&options.config.time, options.config.time.now());
+    let spent = Duration::from_secs_f64(report.search.seconds);
+    for search in LOOKS.into_iter().chain([Strategy::Exhaustive { preemptions: None }]) {
+        let deadline = options.config.deadline;
+        let config = Config {
+            model: Model::Sc,
+            search,
+            max_executions: Some(options.config.max_executions.unwrap_or(PATIENCE).min(PATIENCE)),
+            deadline: deadline.map(|all| all.saturating_sub(spent + time.since(started))),
+            ..options.explored()
+        };
+        let mut trial = Trial::new(plan, Keep::Verdict);
+        let Some(failure) = explore(&mut trial, &config, &mut |_| {}).failure else { continue };
+        let plain = trial.found(failure);
+        let repeats = match plain.failure.kind {
+            FailureKind::Unsupported | FailureKind::Nondeterministic => false,
+            FailureKind::Judged
+            | FailureKind::Failed
+            | FailureKind::Panicked
+            | FailureKind::Deadlock
+            | FailureKind::DataRace => true,
+        };
+        // Nothing is kept where there was no time to confirm it.
+        if repeats && !plain.kept.journal.lines.is_empty() {
+            return plain;
+        }
+    }
+    found
+}
 
 /// The result of a search.
 pub(super) struct Searched {
@@ -51,6 +106,9 @@ pub(super) fn search(
     let mut pieces =
         Pieces { options, progress, started: options.config.time.now(), counted: None };
     let config = options.explored();
+    if let Strategy::Exhaustive { preemptions: Some(_) } = options.config.search {
+        return bounded(plan, pieces, trial, config);
+    }
     let whole = options.config.search != (Strategy::Exhaustive { preemptions: None })
         // Where no more may be made, there is nothing to look around for.
         || options.config.max_executions.is_some_and(|most| most <= PATIENCE);
@@ -81,6 +139,79 @@ pub(super) fn search(
     }
     let rest = pieces.explore(&mut trial, &Config { resume: Some(position), ..config });
     Searched::of(trial, pieces.sum(rest))
+}
+
+/// The executions that each of two searches first makes in its turn.
+const TURN: u64 = 64;
+
+/// One of two searches that are made in turns.
+struct Side {
+    trial: Trial,
+    config: Config,
+    counted: Option<Outcome>,
+}
+
+impl Side {
+    /// Makes so many executions more.
+    fn turn(&mut self, pieces: &mut Pieces<'_>, executions: u64) -> Turn {
+        let max_executions = Some(executions);
+        let resume = self.counted.as_ref().and_then(|counted| counted.position.clone());
+        pieces.counted = self.counted.take();
+        let config = Config { max_executions, resume, ..self.config.clone() };
+        let piece = pieces.explore(&mut self.trial, &config);
+        let all = pieces.join(piece);
+        if all.position.is_none() || all.failure.is_some() {
+            return Turn::Done(all);
+        }
+        if pieces.is_over(&self.config) {
+            return Turn::Interrupted(all);
+        }
+        self.counted = Some(all);
+        Turn::GoesOn
+    }
+}
+
+/// How a turn ended, and what its search has counted.
+enum Turn {
+    /// The search is done, or found a failure.
+    Done(Outcome),
+    /// Time, a request or the limit on executions ended it.
+    Interrupted(Outcome),
+    /// It has made its executions.
+    GoesOn,
+}
+
+/// Searches within a bound on preemptions and without one, in turns: INV-LOOK-3.
+fn bounded(plan: &Arc<Plan>, mut pieces: Pieces<'_>, trial: Trial, config: Config) -> Searched {
+    let budget = config.max_executions.map(Budget::new);
+    let config = Config { max_executions: None, budget, ..config };
+    let search = Strategy::Exhaustive { preemptions: None };
+    let unbounded = Config { search, ..config.clone() };
+    let other = Trial::new(plan, Keep::Verdict);
+    let mut within = Side { trial, config, counted: None };
+    let mut full = Side { trial: other, config: unbounded, counted: None };
+    let mut executions = TURN;
+    loop {
+        match within.turn(&mut pieces, executions) {
+            Turn::Done(result) | Turn::Interrupted(result) => {
+                return Searched::of(within.trial, result);
+            }
+            Turn::GoesOn => {}
+        }
+        match full.turn(&mut pieces, executions) {
+            Turn::Done(result) => {
+                return Searched { look: Some(search), ..Searched::of(full.trial, result) };
+            }
+            Turn::Interrupted(result) => {
+                // What was asked for is told, and why it went no further.
+                let Some(asked) = within.counted else { return Searched::of(full.trial, result) };
+                let result = Outcome { complete: result.complete, ..asked };
+                return Searched::of(within.trial, result);
+            }
+            Turn::GoesOn => {}
+        }
+        executions = executions.saturating_mul(2);
+    }
 }
 
 impl Searched {
@@ -136,10 +267,22 @@ impl Pieces<'_> {
         self.options.config.time.since(self.started)
     }
 
+    /// Whether time, a request or the limit on executions ends the search here.
+    fn is_over(&self, config: &Config) -> bool {
+        let late = config.deadline.is_some_and(|time| self.elapsed() >= time);
+        let asked = config.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
+        late || asked || config.budget.as_ref().is_some_and(Budget::is_spent)
+    }
+
     /// The combined result of the earlier pieces and the last one.
-    fn sum(self, last: Outcome) -> Outcome {
+    fn sum(mut self, last: Outcome) -> Outcome {
+        self.join(last)
+    }
+
+    /// The same, of which more pieces may follow.
+    fn join(&mut self, last: Outcome) -> Outcome {
         let elapsed = self.elapsed();
-        let Some(before) = self.counted else { return last };
+        let Some(before) = self.counted.take() else { return last };
         let mut sum = Outcome { elapsed, ..last };
         sum.executions += before.executions;
         sum.blocked += before.blocked;

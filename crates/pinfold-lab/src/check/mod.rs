@@ -120,6 +120,8 @@ impl Prepared {
             look::search(&self.plan, options, progress);
         if let Some(look) = look {
             report.search.strategy = Chosen::Then(options.config.search.into(), look.into());
+            let config = Config { search: look, ..options.config.clone() };
+            report.bounds = bounds(scenario, &CheckOptions { config, ..options.clone() });
         }
         count(&mut report, &result, reached(&self.plan, &counted));
         report.cap_reached();
@@ -147,6 +149,7 @@ impl Prepared {
             report.search.incomplete = Some(found.failure.message);
         } else {
             report.verdict = Verdict::Fail;
+            let found = look::plainest(&self.plan, report, options, found);
             explain(report, &self.plan, options, found);
         }
     }

@@ -11,6 +11,7 @@ use super::*;
 use crate::scenario::{Verb, parse};
 use crate::{LockForm, Strategy};
 
+mod bounds;
 mod ends;
 mod exits;
 mod forks;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use pinfold_explore::{Ending, Failure, FailureKind, Judgement, Lanes, Subject, hook};
 
 use super::ends::{Ended, FAILED, Met};
-use crate::about::{About, Seen};
+use crate::about::{About, Cause, Seen};
 use crate::claim::Ends;
 use crate::journal::{Journal, What};
 use crate::record::{Record, Tally};
@@ -30,6 +30,8 @@ pub(crate) struct Kept {
     pub(crate) journal: Journal,
     /// What its findings are about, as far as that is known.
     pub(crate) about: Vec<About>,
+    /// What ended it before its lanes had returned, if something did.
+    pub(crate) cause: Option<Cause>,
     pub(crate) ends: Vec<EndLine>,
     pub(crate) costs: Vec<Cost>,
 }
@@ -302,9 +304,10 @@ impl Subject for Trial {
             }
         }
         let weak = Rc::downgrade(&world);
-        hook::observe(move || {
+        hook::observe(move |ran| {
             if let Some(world) = weak.upgrade() {
-                world.machine().record().look();
+                let lane = ran.and_then(|ran| world.machine().scenario_lane(ran));
+                world.machine().record().look(lane);
             }
         });
         world
@@ -313,7 +316,9 @@ impl Subject for Trial {
     fn judge(&mut self, world: Self::World, ending: Ending<'_>) -> Judgement {
         let (outcome, findings) = match ending {
             Ending::Finished => self.finish(&world),
-            Ending::Failed { kind, message, .. } => {
+            Ending::Failed { kind, lane, message } => {
+                self.kept.cause =
+                    world.machine().scenario_lane(lane).map(|lane| Cause { kind, lane });
                 let mut findings = world.machine().record().broken.clone();
                 if findings.is_empty() || kind != FailureKind::Failed {
                     let seen = Finding { oracle: oracle_of(kind), what: message.to_owned() };

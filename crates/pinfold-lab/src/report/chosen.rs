@@ -35,7 +35,7 @@ pub enum Chosen {
     /// A search.
     Search(Way),
     /// A search with a second one beside it, started when the first grew long, which found the
-    /// failure: `exhaustive, then random seed 0`.
+    /// failure or was done first: `exhaustive, then random seed 0`.
     Then(Way, Way),
     /// A repeated execution: `replay`; with the number of events that matched the recording, once
     /// all of them are known to match: `replay, 12 events as recorded`.

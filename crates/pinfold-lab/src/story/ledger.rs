@@ -1,6 +1,8 @@
 //! A journal as an account: which step a line belongs to, what a page mapped at a line, who held a
 //! frame there.
 
+use std::collections::BTreeMap;
+
 use pinfold::{EventKind, Pfn};
 
 use crate::about::Page;
@@ -43,6 +45,8 @@ pub(super) struct Ledger<'a> {
     pub(super) steps: Vec<Step>,
     /// The step of each line, as an index of `steps`.
     owner: Vec<Option<usize>>,
+    /// The changes of each page, each with its line.
+    changes: BTreeMap<Page, Vec<(usize, PageView)>>,
 }
 
 impl<'a> Ledger<'a> {
@@ -85,7 +89,8 @@ impl<'a> Ledger<'a> {
             let between = &journal.lines[step.begins..=step.ends];
             step.whole = between.iter().all(|line| line.lane == step.lane);
         }
-        Self { journal, steps, owner }
+        let changes = changes(journal, &owner);
+        Self { journal, steps, owner, changes }
     }
 
     pub(super) fn lines(&self) -> &'a [Line] {
@@ -110,13 +115,10 @@ impl<'a> Ledger<'a> {
         (watched.space, watched.page) == page
     }
 
-    /// The changes of a page, each with its line.
+    /// The changes of a page, each with its line. A step that takes an entry out of its table and
+    /// puts the same page back has only changed it.
     pub(super) fn changes(&self, page: Page) -> impl DoubleEndedIterator<Item = (usize, PageView)> {
-        let lines = self.lines().iter().enumerate();
-        lines.flat_map(move |(at, line)| {
-            let changes = line.changes.iter().filter(move |change| self.is(change.page, page));
-            changes.map(move |change| (at, change.view))
-        })
+        self.changes.get(&page).into_iter().flatten().copied()
     }
 
     /// How a page looked when a line was pushed, with the changes that belong to the line.
@@ -270,6 +272,27 @@ impl<'a> Ledger<'a> {
         let lines = self.lines();
         lines.iter().position(|line| line.what == What::Judging).unwrap_or(lines.len())
     }
+}
+
+/// See [`Ledger::changes`]; `owner` is the step of each line.
+fn changes(journal: &Journal, owner: &[Option<usize>]) -> BTreeMap<Page, Vec<(usize, PageView)>> {
+    let mut all: BTreeMap<Page, Vec<(usize, PageView)>> = BTreeMap::new();
+    for (at, line) in journal.lines.iter().enumerate() {
+        for change in &line.changes {
+            let watched = &journal.watched[change.page];
+            let known = all.entry((watched.space, watched.page)).or_default();
+            if let [.., (_, before), (out, none)] = known[..]
+                && none.frame().is_none()
+                && before.frame() == change.view.frame()
+                && owner[out].is_some()
+                && owner[out] == owner[at]
+            {
+                known.pop();
+            }
+            known.push((at, change.view));
+        }
+    }
+    all
 }
 
 impl Step {

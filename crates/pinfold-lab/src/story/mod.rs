@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use pinfold::rules::{Rules, Switch};
 use pinfold_explore::Access;
 
-use crate::about::About;
+use crate::about::{About, Cause};
 use crate::journal::{Journal, What};
 use crate::report::{Decision, Trace};
 use crate::scenario::Scenario;
@@ -38,6 +38,8 @@ pub(crate) struct Telling<'a> {
     pub(crate) journal: &'a Journal,
     /// What its first finding is about; empty if nothing broke, or if that is not known.
     pub(crate) about: &'a [About],
+    /// What ended it before its lanes had returned, if something did.
+    pub(crate) cause: Option<Cause>,
     /// Whether something broke.
     pub(crate) broke: bool,
     /// Its shared accesses, if they were recorded, and the names of the explorer's lanes.
@@ -63,7 +65,7 @@ impl Telling<'_> {
             self.words,
         );
         let Explained { sentences, cited, blamed } = if self.broke {
-            let mut teller = Teller::new(&ledger, self.rules, self.words, &stale);
+            let mut teller = Teller::new(&ledger, self.rules, self.words, (&stale, self.cause));
             self.about.iter().for_each(|about| teller.explain(about));
             if self.about.is_empty() {
                 teller.last_step();

@@ -137,7 +137,7 @@ impl Rows<'_> {
                 Some("is done".to_owned())
             }
             What::Event(_) | What::Stores(_) | What::Loads(_) | What::Ends => None,
-            What::Releases(_) | What::Judging => None,
+            What::Releases(_) | What::Judging | What::GoesOn => None,
         };
         let states = self.states(drawn, &line.changes);
         let Some(text) = text else {

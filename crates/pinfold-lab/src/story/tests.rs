@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use pinfold::EventKind;
 use pinfold::rules::Rules;
-use pinfold_explore::{Config, Model, Search, explore};
+use pinfold_explore::{
+    AccessKind, Config, Ending, Failure, Judgement, Lanes, LockForm, Model, Replay, Search,
+    Subject, explore, replay,
+};
 
 use super::ledger::Ledger;
 use crate::check::{Keep, Prepared, Trial};
-use crate::journal::{Journal, What};
+use crate::journal::{Journal, PageView, What};
 use crate::report::{RowKind, Trace};
 use crate::scenario::{Scenario, parse};
-use crate::shipped::SCENARIOS;
+use crate::shipped::{SCENARIOS, Shipped};
 
 const SEEDS: u64 = 40;
 
@@ -116,6 +119,7 @@ fn drawn(prepared: &Prepared, journal: &Journal) -> Trace {
         words: &prepared.plan.words,
         journal,
         about: &[],
+        cause: None,
         broke: false,
         accesses: &[],
         lanes: &[],
@@ -179,4 +183,158 @@ always
     assert!(rows[claims + 1..].iter().all(|row| row.lane.is_none()), "{rows:#?}");
     assert!(rows[claims + 1].text.contains("zero page"), "{rows:#?}");
     assert!(rows[..claims].iter().all(|row| row.lane.is_some()), "{rows:#?}");
+}
+
+/// A plan that lets some failing executions pass before one counts.
+struct Later {
+    trial: Trial,
+    skip: u64,
+}
+
+impl Subject for Later {
+    type World = <Trial as Subject>::World;
+
+    fn build(&mut self, lanes: &mut Lanes<'_>) -> Self::World {
+        self.trial.build(lanes)
+    }
+
+    fn judge(&mut self, world: Self::World, ending: Ending<'_>) -> Judgement {
+        let judged = self.trial.judge(world, ending);
+        if matches!(judged, Judgement::Fail { .. }) && self.skip > 0 {
+            self.skip -= 1;
+            return Judgement::Pass { outcome: String::new() };
+        }
+        judged
+    }
+}
+
+/// Failing executions of a plan, found in different ways and not cut.
+fn failures(prepared: &Prepared, model: Model) -> Vec<Failure> {
+    let ways = (0..6).flat_map(|seed| {
+        [
+            (Search::Random { seed: seed * 1_000, runs: 100 }, 0),
+            (Search::Pct { depth: 3, seed: seed * 1_000, runs: 200 }, 0),
+            (Search::Exhaustive { preemptions: None }, (1 << (2 * seed)) - 1),
+        ]
+    });
+    let found = ways.filter_map(|(search, skip)| {
+        let max_executions = Some(2_000);
+        let config = Config { model, search, max_executions, shrink_runs: 0, ..Config::default() };
+        let mut plan = Later { trial: Trial::new(&prepared.plan, Keep::Verdict), skip };
+        explore(&mut plan, &config, &mut |_| {}).failure
+    });
+    found.collect()
+}
+
+/// Incidents, rules that they break under, and the switches that are to blame: each explanation
+/// names one of them.
+const BLAMED: &[(&str, &str, &[&str])] = &[
+    ("bug-215616", "5.9", &["pte-cow"]),
+    ("bug-215616-move-pages", "5.17", &["pte-cow"]),
+    ("cow-published-early", "pinfold,cow-publish=before-flush", &["cow-publish"]),
+    ("delay-all-rmap", "pinfold,zap-rmap=when-freed", &["zap-rmap"]),
+    ("delay-all-rmap-reuse", "pinfold,zap-rmap=when-freed", &["zap-rmap"]),
+    ("dirty-cow", "pinfold,force-write=drop-write", &["force-write"]),
+    ("fast-pin-reused-frame", "pinfold,fast-recheck=off", &["fast-recheck"]),
+    ("fork-meets-migration", "5.9", &["pte-cow"]),
+    ("fork-races-fast-pin", "5.9", &["fork-pin"]),
+    ("fork-races-fast-pin", "5.10", &["fork-pin"]),
+    ("mprotect-flip", "5.9", &["pte-cow"]),
+    ("mprotect-pin-fork", "5.9", &["pte-cow"]),
+    ("odp-notifier", "pinfold,notify=afterwards", &["notify"]),
+    ("rdma-fork", "5.8", &["fork-pin"]),
+    ("rdma-fork-get", "pinfold", &["fork-pin"]),
+    ("read-pin-then-write", "5.9", &["pte-cow"]),
+    ("read-pin-zero-page", "5.9", &["pte-cow"]),
+    ("remap-stale-translation", "pinfold,remap-flush=after-locks", &["remap-flush"]),
+    ("unmap-races-pin", "pinfold,table-free=at-once", &["table-free"]),
+    ("vmsplice-leak", "5.8,read-gup=as-is", &["pte-cow"]),
+    ("wrprotect-restore-loses-dirty", "5.9", &["fork-race"]),
+];
+
+/// Whatever execution shows a failure, it is explained, by a rule that is to blame.
+#[test]
+fn every_failing_execution_is_explained() {
+    for &(name, rules, blamed) in BLAMED {
+        let text = Shipped::find(SCENARIOS, name).expect("it ships").text;
+        let scenario = parse(text).expect("it parses");
+        let prepared = Prepared::new(&scenario, "test.pf", &self::rules(rules)).ok();
+        let prepared = prepared.expect("it fits");
+        let mut explained = 0;
+        for model in Model::ALL {
+            for failure in failures(&prepared, model) {
+                let semantics = (model, LockForm::default());
+                let broken = prepared.replay(semantics, &failure.schedule).broken;
+                let why = broken.expect("it breaks again").why.join("\n");
+                let tags = blamed.iter().map(|switch| format!("(rule {switch}="));
+                let named = tags.into_iter().any(|tag| why.contains(&tag));
+                assert!(named, "{name} under {rules}, {model}, {}: {why}", failure.schedule);
+                explained += 1;
+            }
+        }
+        assert!(explained > 5, "{name} under {rules}: {explained} executions fail");
+    }
+}
+
+/// A change of an entry belongs to a line of a lane that has stored to that entry since
+/// another lane had a line.
+#[test]
+fn inv_journal_4_a_change_belongs_to_the_lane_that_made_it() {
+    let mut compared = 0;
+    for (name, rules, _) in BLAMED {
+        let text = Shipped::find(SCENARIOS, name).expect("it ships").text;
+        let scenario = parse(text).expect("it parses");
+        let prepared = Prepared::new(&scenario, "test.pf", &self::rules(rules)).ok();
+        let prepared = prepared.expect("it fits");
+        for failure in failures(&prepared, Model::Tso) {
+            let mut trial = Trial::new(&prepared.plan, Keep::Everything);
+            let again = replay(&mut trial, Model::Tso, LockForm::Object, &failure.schedule);
+            let journal = std::mem::take(&mut trial.kept.journal);
+            for (at, cell) in changed_entries(&journal) {
+                let stores = stores_to(&cell, (&again, &journal), &prepared);
+                let (before, lane) = (&journal.lines[..at], journal.lines[at].lane);
+                let other = before.iter().rev().find(|line| line.lane != lane);
+                let from = other.map_or(0, |line| line.after);
+                let to = journal.lines.get(at + 1).map_or(u64::MAX, |next| next.after);
+                let stored = |&(step, by)| by == lane && (from..to).contains(&step);
+                let told = || format!("{name}, {}, line {at}: {cell}", failure.schedule);
+                assert!(stores.iter().any(stored), "{}: {:#?}", told(), journal.lines);
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 300, "{compared} changes");
+}
+
+/// The lines of lanes at which an entry changed, with its name.
+fn changed_entries(journal: &Journal) -> Vec<(usize, String)> {
+    let mut changed = Vec::new();
+    let mut known: BTreeMap<usize, PageView> = BTreeMap::new();
+    for (at, line) in journal.lines.iter().enumerate() {
+        for change in &line.changes {
+            // A page may be there for longer than it has been watched.
+            let before = known.insert(change.page, change.view);
+            let differs = before.is_some_and(|before| before.pte != change.view.pte);
+            if differs && line.lane.is_some() {
+                changed.push((at, format!("pte {}", journal.watched[change.page].name)));
+            }
+        }
+    }
+    changed
+}
+
+/// The stores to a cell: after how many accesses, and by which lane.
+fn stores_to(
+    cell: &str,
+    (again, journal): (&Replay, &Journal),
+    prepared: &Prepared,
+) -> Vec<(u64, Option<usize>)> {
+    let lanes: Vec<&str> = again.lanes.iter().map(String::as_str).collect();
+    let rows = journal.places.clone().list(&again.trace, &lanes, &prepared.plan.words);
+    let known =
+        |lane: &str| prepared.scenario().lanes.iter().position(|known| known.name.value == lane);
+    let stores = again.trace.iter().zip(&rows).filter(|(access, row)| {
+        row.cell == cell && matches!(access.kind, AccessKind::Store(_) | AccessKind::Rmw(_))
+    });
+    stores.map(|(access, _)| (access.step, known(lanes[access.lane]))).collect()
 }

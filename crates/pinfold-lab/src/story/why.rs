@@ -14,10 +14,11 @@ use std::collections::BTreeSet;
 
 use pinfold::rules::{Notify, RemapFlush, Rules, Switch, TableFree, Why};
 use pinfold::{EventKind, FastStop, Pfn};
+use pinfold_explore::FailureKind;
 
 use super::ledger::{Holders, Ledger, Step};
 use super::stale::Stale;
-use crate::about::About;
+use crate::about::{About, Cause};
 use crate::counted::counted;
 use crate::scenario::{Action, Verb};
 use crate::words::Words;
@@ -37,6 +38,8 @@ pub(super) struct Teller<'a> {
     pub(super) rules: &'a Rules,
     pub(super) words: &'a Words,
     pub(super) stale: &'a [Stale],
+    /// What ended the execution before its lanes had returned, if something did.
+    cause: Option<Cause>,
     /// The sentences, each with the line at which what it says happened.
     said: Vec<(usize, String)>,
     /// Lines that the sentences are about.
@@ -59,13 +62,14 @@ impl<'a> Teller<'a> {
         ledger: &'a Ledger<'a>,
         rules: &'a Rules,
         words: &'a Words,
-        stale: &'a [Stale],
+        (stale, cause): (&'a [Stale], Option<Cause>),
     ) -> Self {
         Self {
             ledger,
             rules,
             words,
             stale,
+            cause,
             said: Vec::new(),
             cited: BTreeSet::new(),
             blamed: BTreeSet::new(),
@@ -192,10 +196,16 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// The step in which the execution ended: of the lane that failed, if one did.
+    fn ending(&self) -> Option<&'a Step> {
+        let ledger = self.ledger;
+        let failed = self.cause.and_then(|cause| ledger.step_at(cause.lane, u64::MAX));
+        failed.or_else(|| ledger.step(ledger.lines().len().checked_sub(1)?))
+    }
+
     /// A device that follows an address space, and used what it had filed while that changed.
     fn told_afterwards(&mut self) {
-        let last = self.ledger.lines().len().saturating_sub(1);
-        let Some(step) = self.ledger.step(last) else { return };
+        let Some(step) = self.ending() else { return };
         let held = |handle: &str| self.ledger.made(handle).is_some();
         let follows = match &*step.action {
             Action::DeviceRead { from: place, .. } | Action::DeviceWrite { to: place, .. } => {
@@ -210,32 +220,36 @@ impl<'a> Teller<'a> {
         if late {
             let (cite, tag) = (step.cite(), self.tag(Switch::Notify));
             let what = "used a translation that its device had filed before the change, of which";
-            self.say(last, format!("{cite} {what} it is told only when it is over ({tag})."));
+            let sentence = format!("{cite} {what} it is told only when it is over ({tag}).");
+            self.cite_step(step.ends);
+            // That ended the execution, whatever others did since the step's last line.
+            self.said.push((usize::MAX, sentence));
         }
     }
 
-    /// Tables that are freed while a walker may be in them.
-    fn tables_freed_at_once(&mut self, ends: usize) {
-        let verb = self.ledger.step(ends).map(Step::verb);
-        let frees = matches!(verb, Some(Verb::Unmap | Verb::Exit));
+    /// Tables that were freed while a walker may have been in them: what a race is about, whichever
+    /// of the two comes second.
+    fn tables_freed_at_once(&mut self) {
+        let raced = self.cause.is_some_and(|cause| cause.kind == FailureKind::DataRace);
         let at_once = match self.rules.table_free {
-            TableFree::AtOnce => frees,
+            TableFree::AtOnce => raced,
             TableFree::AfterWalkers => false,
         };
-        if at_once {
-            let (cite, tag) = (self.at(ends), self.tag(Switch::TableFree));
-            self.say(ends, format!("{cite} frees tables without waiting for walkers ({tag})."));
+        let frees =
+            |step: &&Step| step.lane.is_some() && matches!(step.verb(), Verb::Unmap | Verb::Exit);
+        let steps = self.ledger.steps.iter().rev();
+        if let Some(step) = steps.filter(|_| at_once).find(frees) {
+            let (cite, tag) = (step.cite(), self.tag(Switch::TableFree));
+            let sentence = format!("{cite} frees tables without waiting for walkers ({tag}).");
+            self.say(step.ends, sentence);
         }
     }
 
     /// A step that failed, or that did not return: what it met last.
     pub(super) fn last_step(&mut self) {
-        let lines = self.ledger.lines();
-        let Some(step) = lines.len().checked_sub(1).and_then(|last| self.ledger.step(last)) else {
-            return;
-        };
+        self.tables_freed_at_once();
+        let Some(step) = self.ending() else { return };
         let (cite, ends) = (step.cite(), step.ends);
-        self.tables_freed_at_once(ends);
         for (at, event) in self.ledger.events_near(ends) {
             let sentence = match event {
                 EventKind::MigrationBusy { pfn, refs, expected } => {

@@ -32,7 +32,7 @@ pub(crate) fn check(
         });
     }
     let zero = memory.zero_page();
-    let free_zero = !counts_zero_page(memory.rules().zero_pin);
+    let free_zero = !counts_zero_page(memory.rule());
     wanted[zero.0 as usize].0 += 1;
     for pfn in pinned.iter().filter(|pfn| !free_zero || **pfn != zero) {
         wanted[pfn.0 as usize].0 += PIN_BIAS;

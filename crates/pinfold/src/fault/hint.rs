@@ -50,7 +50,7 @@ impl<P: Platform> Space<P> {
             self.restore(request, &cursor, orig, WriteBit::ByRule);
             return Fault::Hint(Hinted::Local);
         }
-        match mem.rules().numa_fault {
+        match mem.rule() {
             NumaFault::RestoreFirst => {
                 self.restore(request, &cursor, orig, WriteBit::ByRule);
                 mem.frames().get(pfn, 1);
@@ -119,7 +119,7 @@ impl<P: Platform> Space<P> {
     ) {
         let area = request.area;
         let mut pte = orig.with_reach(area.prot.reach()).young();
-        if recomputes_write(self.mem().rules().numa_write) {
+        if recomputes_write(self.mem().rule()) {
             pte = pte.read_only();
             if write == WriteBit::ByRule && self.may_become_writable(area, pte) {
                 pte = pte.writable();

@@ -68,12 +68,12 @@ impl<P: Platform> Space<P> {
 
     /// Before 6.2 unsharing left everything that is not anonymous alone (facts 3.9).
     fn unshares_zero(&self, request: &Request<'_, P>) -> bool {
-        request.want == Want::Write || unshares(self.mem().rules().read_gup) == Unshares::AllPrivate
+        request.want == Want::Write || unshares(self.mem().rule()) == Unshares::AllPrivate
     }
 
     fn decide(&self, area: &Area<P>, pfn: Pfn) -> Decision {
         let mem = self.mem();
-        let (rule, page) = (mem.rules().pte_cow, mem.frames().page(pfn));
+        let (rule, page) = (mem.rule(), mem.frames().page(pfn));
         let mut step = mem.judge(pfn, page, |state| pte_cow_precheck(rule, state));
         if step == CowStep::DrainLru {
             // This version keeps no page in a batch, so there is nothing to drain.
@@ -221,7 +221,7 @@ impl<P: Platform> Space<P> {
             _ => self.written(request.area, fresh),
         };
         let withdrawn = cursor.withdraw(page);
-        match mem.rules().cow_publish {
+        match mem.rule() {
             CowPublish::AfterFlush => {
                 let flushed = mem.flush_withdrawn(self.id(), withdrawn);
                 cursor.publish(flushed, pte);

@@ -36,9 +36,7 @@ impl<P: Platform> Space<P> {
         let (mut page, end) = (range.first_page(), range.end_page().min(self.end_page()));
         let mut found = Vec::new();
         let room = BATCH.min(usize::try_from(range.pages()).unwrap_or(BATCH));
-        if batches_flushes(self.mem().rules().migrate_flush)
-            && found.try_reserve_exact(room).is_ok()
-        {
+        if batches_flushes(self.mem().rule()) && found.try_reserve_exact(room).is_ok() {
             while page < end {
                 page = self.find_elsewhere(page..end, (node, mover), &mut found, &mut moved);
                 self.mem().migrate_batch(&mut found, node, &mut moved);

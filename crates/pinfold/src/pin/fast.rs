@@ -30,9 +30,8 @@ struct Wish {
 impl<P: Platform> Space<P> {
     /// Takes pages from the start of the range until one needs the slow path.
     pub(super) fn hold_fast(&self, range: VirtRange, ask: Ask, held: &mut Held<P>) {
-        let rules = self.mem().rules();
         let counts_forks = held.holds().kind() == Hold::Pin
-            && race_guard(rules.fork_race).seqcount != SeqCountUse::Unused;
+            && race_guard(self.mem().rule()).seqcount != SeqCountUse::Unused;
         let seq = if counts_forks {
             let Some(seq) = self.protect_seq.read() else {
                 return self.stopped(range.first_page(), FastStop::ForkRunning);
@@ -42,7 +41,7 @@ impl<P: Platform> Space<P> {
             None
         };
         let walk = if ask.path == Path::FastOnly { Walk::FastOnly } else { Walk::Fast };
-        let entry = entry_access(rules.read_gup, ask.access, walk);
+        let entry = entry_access(self.mem().rule(), ask.access, walk);
         let wish = Wish {
             holds: held.holds(),
             entry,
@@ -52,7 +51,7 @@ impl<P: Platform> Space<P> {
             },
             request: Request { hold: held.holds().kind(), access: ask.access, term: ask.term },
             walk,
-            rechecks: rechecks_entry(rules.fast_recheck),
+            rechecks: rechecks_entry(self.mem().rule()),
         };
         let before = held.pages().len();
         let section = WalkSection::open(self.mem().platform());
@@ -139,7 +138,7 @@ impl<P: Platform> Space<P> {
         }
         if !pte.is_writable() && wish.request.access == Access::Read {
             smp_rmb();
-            let rule = self.mem().rules().read_gup;
+            let rule = self.mem().rule();
             let unshare = self.mem().judge_page(pte.present_pfn(), |state| {
                 must_unshare(rule, wish.request, wish.walk, state).is_yes()
             });

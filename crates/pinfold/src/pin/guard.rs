@@ -115,7 +115,7 @@ impl<P: Platform> Memory<P> {
     /// The page of which holds of this kind are not counted, if the rules have one: the zero page
     /// for pins.
     fn uncounted(&self, holds: Holds) -> Option<Pfn> {
-        let free = holds.kind() == Hold::Pin && !counts_zero_page(self.rules().zero_pin);
+        let free = holds.kind() == Hold::Pin && !counts_zero_page(self.rule());
         free.then(|| self.zero_page())
     }
 

@@ -106,7 +106,7 @@ impl<P: Platform> Space<P> {
             page,
             ask,
             holds,
-            entry: entry_access(self.mem().rules().read_gup, ask.access, walk),
+            entry: entry_access(self.mem().rule(), ask.access, walk),
             faulted: WriteFault::NotTaken,
         };
         loop {
@@ -168,7 +168,7 @@ impl<P: Platform> Space<P> {
             let request =
                 Request { hold: step.holds.kind(), access: step.ask.access, term: step.ask.term };
             let walk = Walk::Slow(step.area.state().mapping);
-            if must_unshare(self.mem().rules().read_gup, request, walk, state).is_yes() {
+            if must_unshare(self.mem().rule(), request, walk, state).is_yes() {
                 return Fit::NeedsUnshare;
             }
         }
@@ -180,19 +180,17 @@ impl<P: Platform> Space<P> {
 
     /// Whether a hinting entry must be faulted first (facts 3.8).
     fn wants_hint_fault(&self, step: &Step<'_, P>, pte: Pte<P::Format>) -> bool {
-        pte.is_hint()
-            && takes_hinting_fault(self.mem().rules().gup_numa)
-            && step.ask.force == Force::Ordinary
+        pte.is_hint() && takes_hinting_fault(self.mem().rule()) && step.ask.force == Force::Ordinary
     }
 
     /// Whether the request continues as one for reading.
     fn drops_write(&self, step: &Step<'_, P>) -> bool {
-        let rule = self.mem().rules().force_write;
+        let rule = self.mem().rule();
         drops_write(rule, step.ask.force, step.faulted, step.area.state().permission)
     }
 
     fn follows_write(&self, step: &Step<'_, P>, pte: Pte<P::Format>, state: &PageState) -> bool {
-        let rule = self.mem().rules().force_write;
+        let rule = self.mem().rule();
         // What 5.8 raised to a write is satisfied by the copy that its fault made, writable area or
         // not.
         if step.ask.access == Access::Read {
@@ -204,15 +202,11 @@ impl<P: Platform> Space<P> {
 
     fn take(&self, step: &Step<'_, P>, pte: Pte<P::Format>, sharing: Sharing) -> Follow {
         let (mem, pfn) = (self.mem(), pte.pfn());
-        let marks = sets_exclusive(mem.rules().pte_cow)
-            && unshares(mem.rules().read_gup) != Unshares::Nothing;
+        let marks = sets_exclusive(mem.rule()) && unshares(mem.rule()) != Unshares::Nothing;
         if step.holds.kind() == Hold::Pin && marks && sharing == Sharing::Possible {
             mem.platform().bug(Bug::PinnedNotExclusive(pfn));
         }
-        if step.holds.kind() == Hold::Pin
-            && pte.is_special()
-            && !counts_zero_page(mem.rules().zero_pin)
-        {
+        if step.holds.kind() == Hold::Pin && pte.is_special() && !counts_zero_page(mem.rule()) {
             return Follow::Taken(pfn);
         }
         match mem.frames().grab(pfn, &step.holds) {

@@ -99,7 +99,7 @@ pub(crate) struct Gather<'m, P: Platform> {
 
 impl<'m, P: Platform> Gather<'m, P> {
     pub(crate) fn new(mem: &'m Memory<P>, space: SpaceId) -> Self {
-        let rule = mem.rules().zap_rmap;
+        let rule = mem.rule();
         Self {
             mem,
             space,
@@ -257,7 +257,7 @@ impl<'m, P: Platform> Gather<'m, P> {
         self.flush_and_free();
         let Some(first) = self.tables else { return };
         let (mem, tables) = (self.mem, RetiredTables { first });
-        match mem.rules().table_free {
+        match mem.rule() {
             TableFree::AtOnce => return mem.free_tables(tables),
             TableFree::AfterWalkers => {}
         }

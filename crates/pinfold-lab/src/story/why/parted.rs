@@ -118,7 +118,7 @@ impl<'a> Teller<'a> {
         let Some((at, view)) = later.find(|(_, view)| view.frame().is_some()) else { return };
         let name = self.ledger.name(page, at);
         let Some(frame) = view.frame() else { return };
-        let what = if view.counts.is_none() { "the zero page " } else { "" };
+        let what = if view.is_zero_page() { "the zero page " } else { "" };
         if at < self.ledger.judging() {
             self.say(at, format!("{} mapped {what}{frame} in {name}.", self.at(at)));
         }

@@ -126,7 +126,7 @@ impl<'a> Teller<'a> {
             return;
         }
         let (cite, name) = (step.cite(), self.ledger.name(page, taken));
-        let what = if view.counts.is_none() { "the zero page " } else { "" };
+        let what = if view.is_zero_page() { "the zero page " } else { "" };
         let tag = self.tag(Switch::ForceWrite);
         let sentence = format!("{cite} took {what}{frame} of {name} for writing by force ({tag}).");
         self.say(taken, sentence);
@@ -316,14 +316,17 @@ impl<'a> Teller<'a> {
     pub(in crate::story) fn clean(&mut self, page: Page) {
         let name = self.ledger.name(page, self.ledger.lines().len());
         let mut before = PageView::default();
-        let mut lost = None;
+        let (mut set, mut lost) = (None, None);
         for (at, view) in self.ledger.changes(page) {
-            if before.pte.is_mapped() && before.pte.is_dirty() && !view.pte.is_dirty() {
-                lost = Some((at, before.frame()));
+            let dirty = |view: PageView| view.pte.is_mapped() && view.pte.is_dirty();
+            match (dirty(before), dirty(view)) {
+                (false, true) => set = Some(at),
+                (true, _) if !view.pte.is_dirty() => lost = Some((at, set, before.frame())),
+                _ => {}
             }
             before = view;
         }
-        let Some((lost, frame)) = lost else {
+        let Some((lost, set, frame)) = lost else {
             let end = self.ledger.judging().saturating_sub(1);
             self.say(end, format!("No store set the dirty bit of {name}."));
             return;
@@ -334,16 +337,22 @@ impl<'a> Teller<'a> {
             .stores()
             .rev()
             .find(|(at, touch)| *at <= lost && touch.frame.to_string() == frame);
-        if let Some((at, touch)) = store {
-            let text = self.words.text(touch.value);
-            self.say(at, format!("{} stored \"{text}\" in {frame}.", self.at(at)));
-        }
+        let missed = match (store, set) {
+            (Some((at, touch)), _) => {
+                let text = self.words.text(touch.value);
+                self.say(at, format!("{} stored \"{text}\" in {frame}.", self.at(at)));
+                "that store".to_owned()
+            }
+            // The dirty bit comes before what is stored.
+            (None, Some(at)) => format!("{} set that bit", self.at(at)),
+            (None, None) => "that".to_owned(),
+        };
         let mut sentence =
             format!("{} wrote the entry of {name} without the dirty bit", self.at(lost));
         let fork = self.ledger.step(lost).is_some_and(|step| step.verb() == Verb::Fork);
         if fork {
             let tag = self.tag(Switch::ForkRace);
-            sentence += &format!(", as it had read it before that store ({tag})");
+            sentence += &format!(", as it had read it before {missed} ({tag})");
         }
         self.say(lost, format!("{sentence}."));
     }

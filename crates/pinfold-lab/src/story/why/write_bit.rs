@@ -102,7 +102,7 @@ impl<'a> Teller<'a> {
         }
         let Some(mapped) = mapped else { return };
         let name = self.ledger.name(page, mapped);
-        let what = if self.ledger.view(page, mapped).counts.is_none() {
+        let what = if self.ledger.view(page, mapped).is_zero_page() {
             format!("the zero page {frame}")
         } else {
             format!("{frame} read-only")

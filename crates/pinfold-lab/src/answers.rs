@@ -1,0 +1,79 @@
+//! One search for several rule sets: an answer is shared among those that agree in every switch
+//! that the search asked for.
+//!
+//! - INV-ANSWERS-1: a search is decided by the scenario, the options and the rules that it asks
+//!   for; the setup and the judging belong to it. A rule set that agrees with an answered one in
+//!   all of these would have the same executions, so it has the same report, under its own name.
+//! - INV-ANSWERS-2: an answer is shared only if nothing but these decided it: not one that time or
+//!   a request ended, and not one with a story, which names rules that nobody asked for.
+
+use std::sync::{Mutex, PoisonError};
+
+use pinfold::rules::{Rules, Switch};
+
+use crate::asked::agree;
+use crate::check::{CheckOptions, Detail, Prepared, Progress, check, identify};
+use crate::report::{Report, Verdict};
+use crate::scenario::Scenario;
+
+/// The answers to one question about one scenario, under several rule sets. Threads may share it.
+pub struct Answers<'a> {
+    scenario: &'a Scenario,
+    path: &'a str,
+    options: &'a CheckOptions,
+    known: Mutex<Vec<Known>>,
+}
+
+/// An answer, and what it depends on.
+struct Known {
+    rules: Rules,
+    asked: Vec<Switch>,
+    report: Report,
+}
+
+impl<'a> Answers<'a> {
+    /// The question what searches of `scenario`, which was found at `path`, find. None is answered
+    /// yet.
+    pub fn new(scenario: &'a Scenario, path: &'a str, options: &'a CheckOptions) -> Self {
+        Self { scenario, path, options, known: Mutex::default() }
+    }
+
+    /// The report of a search under `rules`, as [`check()`] gives it, or one that is the same
+    /// but for the time that it took: none.
+    pub fn under(&self, rules: &Rules, progress: &mut dyn FnMut(&Progress)) -> Report {
+        if let Some(report) = self.shared(rules) {
+            return report;
+        }
+        let Ok(prepared) = Prepared::new(self.scenario, self.path, rules) else {
+            return check(self.scenario, self.path, rules, self.options, progress);
+        };
+        let report = prepared.check(self.options, progress);
+        if self.can_be_shared(&report) {
+            let asked = prepared.plan.asked.switches();
+            let known = Known { rules: *rules, asked, report: report.clone() };
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).push(known);
+        }
+        report
+    }
+
+    /// An answer that holds for `rules`, too.
+    fn shared(&self, rules: &Rules) -> Option<Report> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = known.iter().find(|known| agree(&known.rules, rules, &known.asked))?;
+        let mut report = Report { rules: rules.to_string(), ..answer.report.clone() };
+        report.search.seconds = 0.0;
+        report.id = identify(self.scenario, rules, &report);
+        Some(report)
+    }
+
+    /// INV-ANSWERS-2.
+    fn can_be_shared(&self, report: &Report) -> bool {
+        let most = self.options.config.max_executions;
+        let decided = match report.verdict {
+            Verdict::Pass | Verdict::Fail => true,
+            Verdict::Partial => most.is_some_and(|most| report.search.begun() >= most),
+            Verdict::Error | Verdict::Skip => false,
+        };
+        decided && self.options.detail == Detail::Verdict
+    }
+}
