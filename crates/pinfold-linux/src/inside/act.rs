@@ -2,6 +2,9 @@
 //!
 //! INV-ACT-1: nothing here allocates: it also runs in children that were forked while other threads
 //! ran.
+//! INV-ACT-2: a process carries out its first step when each of its threads has begun. A thread
+//! holds locks of the standard library while it begins, and a child that is forked meanwhile would
+//! have them locked for ever: its own threads could not begin.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -86,16 +89,26 @@ impl Cast {
         for (index, lane) in self.plan.lanes.iter().enumerate() {
             if lane.process == Some(process) {
                 let cast = Arc::clone(self);
-                let spawned = std::thread::Builder::new()
-                    .stack_size(256 * 1024)
-                    .spawn(move || cast.serve(Role::Lane(index), cast.plan.lanes[index].cpu));
+                let begin = move || {
+                    cast.board.begin(process);
+                    cast.serve_with_all(process, Role::Lane(index), cast.plan.lanes[index].cpu)
+                };
+                let spawned = std::thread::Builder::new().stack_size(256 * 1024).spawn(begin);
                 if spawned.is_err() {
                     sys::exit_now();
                 }
             }
         }
-        let cpu = self.plan.processes[process].cpu;
-        self.serve(Role::Process(process), cpu)
+        self.serve_with_all(process, Role::Process(process), self.plan.processes[process].cpu)
+    }
+
+    /// Answers questions for ever, once each thread of the process has begun: INV-ACT-2.
+    fn serve_with_all(self: &Arc<Self>, process: usize, role: Role, cpu: usize) -> ! {
+        let own = self.plan.lanes.iter().filter(|lane| lane.process == Some(process)).count();
+        if !self.board.await_begun(process, own, self.patience / 2) {
+            sys::exit_now();
+        }
+        self.serve(role, cpu)
     }
 
     /// What the process of a device does, until it is killed.
