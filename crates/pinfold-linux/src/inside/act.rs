@@ -22,7 +22,7 @@ use super::sys::{self, Errno, Forked, PAGE, Range, STAGE, STAGE_PAGES};
 use crate::job::{Did, is_amplifier, is_as_wanted};
 
 /// The longest that a process of a trial lives, in seconds: no trial takes nearly as long.
-const LIFE: u32 = 240;
+const LIFE: u32 = 600;
 
 /// Everything that the processes of a trial inherit.
 pub(super) struct Cast {
@@ -36,8 +36,8 @@ pub(super) struct Cast {
     pub(super) cpus: Vec<usize>,
     /// The number of the agent's process.
     pub(super) agent: i32,
-    /// The longest that one step may take. A lane waits half as long for another, so that it can
-    /// still say so.
+    /// The longest that one step may take. A lane waits half as long for another and for a scan, so
+    /// that it can still say so.
     pub(super) patience: Duration,
 }
 
@@ -345,7 +345,7 @@ impl Cast {
                 }
             }
             Act::Exit => sys::exit_now(),
-            Act::NumaScan(None) => scan::whole().map(|()| Did::Worked(0)),
+            Act::NumaScan(None) => scan::whole(self.patience / 2).map(|()| Did::Worked(0)),
             Act::NumaScan(Some(_)) => Err(libc::EOPNOTSUPP),
             Act::Migrate(pages, node) => {
                 // Pages that cannot be moved stay, which is no failure.
