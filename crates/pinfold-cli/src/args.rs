@@ -175,7 +175,7 @@ pub(crate) struct KernelArgs {
     /// root can compare frames that are not pinned. What cannot be done here is skipped with the
     /// reason. A virtual machine needs qemu-system-x86_64; it has two nodes and is given to the
     /// scenarios, so that scans and moves work in it, too.
-    #[arg(long, value_name = "WHERE", help_heading = "On a real kernel",
+    #[arg(long, value_name = "WHERE", help_heading = "On a real kernel", group = "seeded",
           conflicts_with_all = ["jobs", "shard", "checkpoint", "resume"])]
     pub(crate) on: Option<Where>,
     /// With --on, how often the lanes run at the same time
@@ -412,6 +412,7 @@ impl LocksArg {
 
 /// How to search, and when to stop.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("seeded").multiple(true))]
 pub(crate) struct SearchArgs {
     /// The memory model [default: weak; for `matrix` tso, or that of the table given to --expect]
     #[arg(long, value_enum, value_name = "MODEL")]
@@ -422,21 +423,21 @@ pub(crate) struct SearchArgs {
     /// Search exhaustively among executions with at most this many preemptions, and count what is
     /// left out; `check` by itself searches without a bound in turns with it, and ends with the
     /// first of the two that is done
-    #[arg(long, value_name = "N", group = "strategy")]
+    #[arg(long, value_name = "N", groups = ["strategy", "seeded"])]
     pub(crate) preemptions: Option<u32>,
     /// Search this many executions at random
-    #[arg(long, value_name = "RUNS", group = "strategy",
+    #[arg(long, value_name = "RUNS", groups = ["strategy", "seeded"],
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) random: Option<u64>,
     /// Search at random for bugs of this depth (probabilistic concurrency testing)
-    #[arg(long, value_name = "DEPTH", group = "strategy",
+    #[arg(long, value_name = "DEPTH", groups = ["strategy", "seeded"],
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) pct: Option<u32>,
     /// How many executions --pct tries
     #[arg(long, value_name = "N", requires = "pct", default_value_t = PCT_RUNS)]
     pub(crate) runs: u64,
-    /// The seed of --random and --pct
-    #[arg(long, value_name = "N", requires = "strategy", default_value_t = 0)]
+    /// The seed of --random and --pct, and of the delays and samples of --on
+    #[arg(long, value_name = "N", requires = "seeded", default_value_t = 0)]
     pub(crate) seed: u64,
     /// Stop after this many executions; with --resume after as many more [default: no bound; for
     /// each cell of `matrix` 100000, and as many with --on, unless --time or another way to search

@@ -62,6 +62,26 @@ fn a_scenario_agrees_or_says_why_not() {
 }
 
 #[test]
+fn delays_and_samples_follow_from_the_seed() {
+    let ran =
+        |on: &[&str]| pinfold(&[&["check", "rdma-fork", "--no-save", "--seed", "7"], on].concat());
+    assert!(matches!(ran(&["--on", "linux", "--trials", "5"]).status.code(), Some(0 | 4)));
+    assert_eq!(ran(&[]).status.code(), Some(2), "nothing is left to chance");
+}
+
+#[test]
+fn a_machine_with_one_node_is_left_as_it_is() {
+    if pinfold_linux::nodes() > 1 {
+        return; // Its settings would be changed, and nobody has given it for that.
+    }
+    let owned = ["check", "bug-215616", "--on", "linux", "--i-own-this-machine", "--no-save"];
+    let ran = pinfold(&owned);
+    let told = text(&ran.stdout);
+    assert_eq!(ran.status.code(), Some(4), "{told}{}", text(&ran.stderr));
+    assert!(told.contains("SKIP") && told.contains("2 memory nodes are needed"), "{told}");
+}
+
+#[test]
 fn a_report_is_one_document() {
     let ran = pinfold(&[
         "check",

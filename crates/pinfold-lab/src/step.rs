@@ -196,7 +196,9 @@ impl World {
                         process.areas.values().map(|area| area.range).collect()
                     })?,
                 };
-                let changed: u64 = ranges.into_iter().map(|range| space.numa_scan(range)).sum();
+                let users = self.users(process);
+                let scan = |range| space.numa_scan_of(range, users);
+                let changed: u64 = ranges.into_iter().map(scan).sum();
                 Ok(self.tell(|| format!("{} changed", counted(changed, "entry", "entries"))))
             }
             Action::Migrate { pages, node } => {

@@ -5,9 +5,11 @@
 //! writes back what it made.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use pinfold::rules::Users;
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
     AddressSpace, Limits, Memory, NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, Pte, Refs, Rules, SpaceId,
@@ -143,6 +145,8 @@ pub(crate) struct World {
     pub(crate) words: Arc<Words>,
     /// What lanes wait for.
     pub(crate) waits: Waits,
+    /// The processes that have several lanes.
+    threaded: Arc<[String]>,
     /// Locks of the processes that a lane may end while others run.
     pub(crate) exit_locks: ExitLocks,
     /// Frames that were free before the first process.
@@ -194,6 +198,8 @@ pub(crate) struct Plan {
     contested: Arc<[String]>,
     /// The rules that executions have asked for.
     pub(crate) asked: Arc<Asked>,
+    /// The processes that have several lanes.
+    threaded: Arc<[String]>,
 }
 
 impl Plan {
@@ -210,6 +216,12 @@ impl Plan {
             Runner::Process { cpu, .. } => scenario.cpu_index(cpu.as_ref()).unwrap_or(0),
             Runner::Device => 0,
         };
+        let lanes_of = |process: &&str| {
+            scenario.lanes.iter().filter(|lane| lane.process() == Some(*process)).count()
+        };
+        let of_lanes: BTreeSet<&str> =
+            scenario.lanes.iter().filter_map(|lane| lane.process()).collect();
+        let threaded = of_lanes.into_iter().filter(|process| lanes_of(process) > 1);
         let goal = |reach: &crate::scenario::Reach| Goal {
             event: reach.event.value.clone(),
             during: reach.during.map(|during| during.value),
@@ -235,6 +247,7 @@ impl Plan {
             words: Arc::new(Words::of(scenario)),
             awaited: waits::awaited(scenario).into(),
             contested: exits::contested(scenario).into(),
+            threaded: threaded.map(str::to_owned).collect(),
             scenario: Arc::new(scenario.clone()),
             asked: Arc::default(),
         }
@@ -277,6 +290,7 @@ impl Plan {
             _describe: describe,
             words: Arc::clone(&self.words),
             waits: Waits::new(&self.awaited),
+            threaded: Arc::clone(&self.threaded),
             exit_locks: ExitLocks::new(&self.contested),
             free_at_start,
             goes_on: false,
@@ -295,6 +309,13 @@ impl World {
     /// Whether a process of this name was made, whether it still lives or not.
     pub(crate) fn has(&self, process: &str) -> bool {
         self.state.borrow().processes.get(process).is_some()
+    }
+
+    /// Whether a process has several threads: it has as many as lanes, and one where it has none.
+    /// They are there all the time: they wait during `setup`, and live on until the process ends.
+    pub(crate) fn users(&self, process: &str) -> Users {
+        let threaded = self.threaded.iter().any(|name| name == process);
+        if threaded { Users::Several } else { Users::One }
     }
 
     /// Lets the processes exit and the handles go, in order: whatever is left afterwards has

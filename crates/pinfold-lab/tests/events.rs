@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 5] = [
+const OTHER: [&str; 6] = [
     "
 scenario shared
 machine
@@ -153,6 +153,16 @@ setup
   C: exit
 lane one: P
   write A \"b\"
+outcome all otherwise
+",
+    "
+scenario one-thread
+setup
+  process P
+  P: map A 1 private rw
+  P: write A \"a\"
+lane one: P
+  numa-scan
 outcome all otherwise
 ",
     "

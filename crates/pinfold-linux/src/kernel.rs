@@ -109,6 +109,12 @@ pub(crate) fn counters() -> BTreeMap<String, u64> {
     text.lines().filter_map(read).collect()
 }
 
+/// How many memory nodes this machine has; 1 where that is not told.
+pub fn nodes() -> usize {
+    let online = fs::read_to_string("/sys/devices/system/node/online").unwrap_or_default();
+    listed(online.trim()).len().max(1)
+}
+
 /// The numbers of a list such as `0-2,5`.
 pub(crate) fn listed(text: &str) -> Vec<usize> {
     let range = |part: &str| -> Option<std::ops::RangeInclusive<usize>> {

@@ -48,7 +48,7 @@ pub use image::ImageError;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 pub use inside::{serve, serve_guest};
 pub use judge::Outcome;
-pub use kernel::{Kernel, rules_of};
+pub use kernel::{Kernel, nodes, rules_of};
 pub use machine::{Machine, MachineError};
 pub use order::{Orders, Random, orders};
 pub use process::{Process, Program};

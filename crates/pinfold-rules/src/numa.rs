@@ -1,12 +1,15 @@
-//! The NUMA scanner meets a present entry: leave it alone because the page is shared or pinned?
-//! (facts 4.2)
+//! The NUMA scanner meets a present entry: leave it alone because the page is shared or pinned, or
+//! because it lies where it is used? (facts 4.1, 4.2)
 //!
 //! Protocol: under the page-table lock. Every answer is racy, and no rule relies on it for
-//! correctness: a lock-free pin may land until the entry is cleared. Locality, tiering and the
-//! dirty page cache are separate tests, not made here.
+//! correctness: a lock-free pin may land until the entry is cleared, and a thread may begin.
+//! Tiering and the dirty page cache are separate tests, not made here.
 
 use super::pin::maybe_dma_pinned;
-use super::{Answer, Counter, Mapping, NumaSkip, NumaWrite, PageKind, PageState, Relation, Why};
+use super::{
+    Answer, Counter, Locality, Mapping, NumaSkip, NumaWrite, PageKind, PageState, Relation, Users,
+    Why,
+};
 
 /// Whether an inaccessible entry drops the write bit, so that the hinting fault works it out as
 /// mprotect does (facts 4.3). Otherwise the entry keeps it.
@@ -46,6 +49,17 @@ pub fn numa_skip(rule: NumaSkip, mapping: Mapping, page: &PageState) -> Option<W
     match answer {
         Answer::Yes(why) => Some(why),
         Answer::No(_) => None,
+    }
+}
+
+/// Whether the scanner leaves the entry accessible because a hinting fault could tell nothing: the
+/// only thread of the address space runs on the page's node, and the memory is its own. The same in
+/// all releases (facts 4.1). `users` and `locality` are those of the thread that scans.
+#[inline]
+pub const fn is_settled(mapping: Mapping, users: Users, locality: Locality) -> bool {
+    match (mapping, users, locality) {
+        (Mapping::Cow, Users::One, Locality::Local) => true,
+        (Mapping::Shared, _, _) | (_, Users::Several, _) | (_, _, Locality::Remote) => false,
     }
 }
 

@@ -122,6 +122,24 @@ pub enum Mapping {
     Shared,
 }
 
+/// How many threads use an address space (mm_users).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Users {
+    /// The one that asks.
+    One,
+    /// Others, too.
+    Several,
+}
+
+/// Where a page lies, seen from the CPU that asks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Locality {
+    /// On the node of that CPU.
+    Local,
+    /// On another node.
+    Remote,
+}
+
 /// Whether the area allows writing now (VM_WRITE).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Permission {

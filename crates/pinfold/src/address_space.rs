@@ -12,6 +12,7 @@ use crate::pin::{self, Access, Ask, PinnedBytes, Pins, Refs, SpaceHandle, Term};
 use crate::platform::Platform;
 use crate::pte::Pte;
 use crate::remap::Remap;
+use crate::rules::Users;
 use crate::space::{Advice, Limits, Place, Sharing, Space};
 use crate::sync::Shared;
 
@@ -225,10 +226,17 @@ impl<P: Platform> AddressSpace<P> {
         SpaceHandle::of(self.inner.clone())
     }
 
-    /// Makes entries of `range` PROT_NONE, as NUMA balancing's scanner does (facts 4.2). Returns
-    /// how many.
+    /// Makes entries of `range` PROT_NONE, as NUMA balancing's scanner does for a process of
+    /// several threads (facts 4.2). Returns how many.
     pub fn numa_scan(&self, range: VirtRange) -> u64 {
-        self.inner.numa_scan(range)
+        self.numa_scan_of(range, Users::Several)
+    }
+
+    /// As [`AddressSpace::numa_scan`], by a thread that knows whether others use this address
+    /// space. The only one gets no hinting faults on private pages that lie on the node where it
+    /// runs (facts 4.1), which is [`Platform::node`] during the call.
+    pub fn numa_scan_of(&self, range: VirtRange, users: Users) -> u64 {
+        self.inner.numa_scan(range, users)
     }
 
     /// Moves the anonymous pages of `range` to `node`, as move_pages, mbind, memory hotplug and CMA

@@ -180,6 +180,8 @@ events! {
         why: Why,
     } = "numa-skipped": Line("scan: skip {pfn} ({why})"), under(|rules| skips_pages(rules.numa_skip)),
         decided by NumaSkip("{pfn} was skipped, as {why}");
+    /// A scan left the entry alone, as the process has one thread, which runs on the page's node.
+    NumaLocal(pfn: Pfn) = "numa-local": Line("scan: skip {pfn} (on the only thread's node)"), under(always);
     /// A scan looked at a mapped entry.
     NumaLook(pfn: Pfn) = "numa-look": Passing("scan: looks at {pfn}"), under(always);
     /// A protection change or scan took write permission from a migration entry.

@@ -22,10 +22,11 @@ use crate::frame::Flags;
 use crate::platform::{Invalidate, Platform};
 use crate::pte::{Entry, Format, Migration, MigrationKind, Pte};
 use crate::rules::migrate::remembers_mark;
-use crate::rules::numa::{numa_skip, recomputes_write};
+use crate::rules::numa::{is_settled, numa_skip, recomputes_write};
 use crate::rules::protect::{WriteNotify, can_change_writable, wants_upgrade};
 use crate::rules::{
-    AreaState, Dirty, EntryState, Mapping, PageState, Permission, Protnone, Tracking,
+    AreaState, Dirty, EntryState, Locality, Mapping, PageState, Permission, Protnone, Tracking,
+    Users,
 };
 use crate::space::Space;
 use crate::table::Cursor;
@@ -36,8 +37,9 @@ use crate::tlb::FlushBatch;
 enum Change {
     /// Gives them the area's new protection.
     Protect,
-    /// Makes them PROT_NONE, so that the next access shows where it comes from.
-    Hint,
+    /// Makes them PROT_NONE, so that the next access shows where it comes from, which is known of
+    /// some pages when there is one thread.
+    Hint(Users),
 }
 
 /// What remains to be done after a look at an entry.
@@ -107,7 +109,7 @@ impl<P: Platform> Space<P> {
     }
 
     /// NUMA balancing's scan over `range`. Returns how many entries it changed.
-    pub(crate) fn numa_scan(&self, range: VirtRange) -> u64 {
+    pub(crate) fn numa_scan(&self, range: VirtRange, users: Users) -> u64 {
         let map = self.read_map();
         let mut batch = FlushBatch::default();
         let mut changed = 0;
@@ -117,7 +119,7 @@ impl<P: Platform> Space<P> {
                 continue;
             }
             if let Some(part) = area.range.intersection(range) {
-                changed += self.change_entries(area, part, Change::Hint, &mut batch);
+                changed += self.change_entries(area, part, Change::Hint(users), &mut batch);
             }
         }
         batch.finish(self.mem(), self.id());
@@ -168,7 +170,7 @@ impl<P: Platform> Space<P> {
             }
             Entry::Mapped(_) => match change {
                 Change::Protect => self.protect_entry(area, cursor, page),
-                Change::Hint => self.hint_entry(area, cursor, page, pte),
+                Change::Hint(users) => self.hint_entry(area, cursor, page, pte, users),
             },
         }
     }
@@ -209,6 +211,7 @@ impl<P: Platform> Space<P> {
         cursor: &Cursor<'_, P>,
         page: Vpn,
         pte: Pte<P::Format>,
+        users: Users,
     ) -> Due {
         let pfn = pte.pfn();
         if pte.is_protnone() || pte.is_special() {
@@ -219,6 +222,12 @@ impl<P: Platform> Space<P> {
         let skip = |state: &PageState| numa_skip(mem.rule(), area.state().mapping, state);
         if let Some(why) = mem.judge_page(pfn, skip) {
             mem.tell(self.id(), page, EventKind::NumaSkipped { pfn, why });
+            return Due::Nothing;
+        }
+        let local = mem.frames().node(pfn) == mem.platform().node();
+        let locality = if local { Locality::Local } else { Locality::Remote };
+        if is_settled(area.state().mapping, users, locality) {
+            mem.tell(self.id(), page, EventKind::NumaLocal(pfn));
             return Due::Nothing;
         }
         let old = cursor.withdraw(page);

@@ -60,7 +60,8 @@ impl Stage {
         let mut settings = None;
         let started: Result<Box<dyn Agent>, (Verdict, String)> = match on {
             Where::Here => {
-                if owned {
+                // With one node nothing is scanned, and the scenario says so: nothing is changed.
+                if owned && pinfold_linux::nodes() > 1 {
                     let changed = Settings::change();
                     let refused = |why| Failure::Usage(format!("--i-own-this-machine: {why}"));
                     settings = Some(changed.map_err(refused)?);

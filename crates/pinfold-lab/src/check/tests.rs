@@ -157,6 +157,45 @@ always
     assert_eq!(looked.verdict, Verdict::Fail, "{:?}", looked.reached);
 }
 
+/// A scan by a lane, and a pin that takes no hinting fault.
+fn scanned(node: u32, other: &str) -> String {
+    format!(
+        "scenario scanned
+machine
+  nodes 2
+  cpu cpu0 node 0
+  cpu cpu1 node 1
+setup
+  process P on cpu0
+  P: fork C
+  P: map A 1 private rw
+  P: write A \"v\"
+  P: migrate A to node {node}
+lane numad: P
+  numa-scan
+lane other: {other}
+  map B 1 private rw
+after
+  P: pin A write fast-only as h0
+always
+  h0 is P:A
+"
+    )
+}
+
+#[test]
+fn a_process_of_one_lane_is_scanned_where_its_pages_are_remote() {
+    for set in ["5.8", "6.1", "latest", "pinfold"] {
+        let verdict = |node, other| checked(&scanned(node, other), set).verdict;
+        assert_eq!(verdict(0, "C"), Verdict::Pass, "{set}: local");
+        assert_eq!(verdict(1, "C"), Verdict::Fail, "{set}: remote");
+        assert_eq!(verdict(0, "P"), Verdict::Fail, "{set}: a second thread");
+    }
+    let reached = |event| checked(&format!("{}reach {event}\n", scanned(0, "C")), "latest").verdict;
+    assert_eq!(reached("numa-local"), Verdict::Pass);
+    assert_eq!(reached("numa-protected"), Verdict::Fail);
+}
+
 #[test]
 fn an_unknown_event_is_an_error_and_nothing_runs() {
     let report = checked(&format!("{TWO_WRITERS}\nreach numa-protect\n"), "pinfold");

@@ -2,6 +2,12 @@
 //!
 //! INV-ACT-1: nothing here allocates: it also runs in children that were forked while other threads
 //! ran.
+//! INV-ACT-2: a process carries out its first step when each of its threads has begun. A thread
+//! holds locks of the standard library while it begins, and a child that is forked meanwhile would
+//! have them locked for ever: its own threads could not begin.
+//! INV-ACT-3: a process of one lane or none has one thread: Linux treats such a process in a way of
+//! its own (facts 4.1). Of several lanes each has a thread beside the first one, which does the
+//! steps of `setup` and `after`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +22,7 @@ use super::sys::{self, Errno, Forked, PAGE, Range, STAGE, STAGE_PAGES};
 use crate::job::{Did, is_amplifier, is_as_wanted};
 
 /// The longest that a process of a trial lives, in seconds: no trial takes nearly as long.
-const LIFE: u32 = 240;
+const LIFE: u32 = 600;
 
 /// Everything that the processes of a trial inherit.
 pub(super) struct Cast {
@@ -30,8 +36,8 @@ pub(super) struct Cast {
     pub(super) cpus: Vec<usize>,
     /// The number of the agent's process.
     pub(super) agent: i32,
-    /// The longest that one step may take. A lane waits half as long for another, so that it can
-    /// still say so.
+    /// The longest that one step may take. A lane waits half as long for another and for a scan, so
+    /// that it can still say so.
     pub(super) patience: Duration,
 }
 
@@ -58,7 +64,43 @@ impl Cast {
     pub(super) fn executor(&self, role: Role) -> usize {
         match role {
             Role::Process(process) => process,
-            Role::Lane(lane) => self.plan.processes.len() + lane,
+            Role::Lane(lane) => {
+                let process = self.plan.lanes[lane].process;
+                let only = process.filter(|process| self.only_lane(*process) == Some(lane));
+                only.unwrap_or(self.plan.processes.len() + lane)
+            }
+        }
+    }
+
+    /// The lane of a process that has no other: INV-ACT-3.
+    fn only_lane(&self, process: usize) -> Option<usize> {
+        let lanes = self.plan.lanes.iter().enumerate();
+        let mut own = lanes.filter(|(_, lane)| lane.process == Some(process));
+        let (lane, _) = own.next()?;
+        own.next().is_none().then_some(lane)
+    }
+
+    /// The lane whose steps one with this role carries out.
+    fn lane_of(&self, role: Role) -> Option<usize> {
+        match role {
+            Role::Lane(lane) => Some(lane),
+            Role::Process(process) => self.only_lane(process),
+        }
+    }
+
+    /// The CPU of the scenario on which one with this role answers a question.
+    fn cpu_for(&self, role: Role, question: Option<Question>) -> usize {
+        let of_lane = |lane: &usize| match question {
+            Some(Question::Run(_) | Question::Amplify(_)) => true,
+            Some(Question::Step(step)) => {
+                let first = self.first_step(*lane);
+                (first..first + self.plan.lanes[*lane].steps.len()).contains(&step)
+            }
+            Some(Question::Look(_)) | None => false,
+        };
+        match (self.lane_of(role).filter(of_lane), role) {
+            (Some(lane), _) | (None, Role::Lane(lane)) => self.plan.lanes[lane].cpu,
+            (None, Role::Process(process)) => self.plan.processes[process].cpu,
         }
     }
 
@@ -83,37 +125,56 @@ impl Cast {
     pub(super) fn live(self: &Arc<Self>, process: usize) -> ! {
         sys::die_in_time(LIFE, (process == 0).then_some(self.agent));
         self.board.set_process(process, sys::own_id());
+        let own = self.threads_of_lanes(process);
         for (index, lane) in self.plan.lanes.iter().enumerate() {
-            if lane.process == Some(process) {
+            if own > 0 && lane.process == Some(process) {
                 let cast = Arc::clone(self);
-                let spawned = std::thread::Builder::new()
-                    .stack_size(256 * 1024)
-                    .spawn(move || cast.serve(Role::Lane(index), cast.plan.lanes[index].cpu));
+                let begin = move || {
+                    cast.board.begin(process);
+                    cast.serve_with_all(process, Role::Lane(index))
+                };
+                let spawned = std::thread::Builder::new().stack_size(256 * 1024).spawn(begin);
                 if spawned.is_err() {
                     sys::exit_now();
                 }
             }
         }
-        let cpu = self.plan.processes[process].cpu;
-        self.serve(Role::Process(process), cpu)
+        self.serve_with_all(process, Role::Process(process))
+    }
+
+    /// How many threads a process has for lanes, beside its first one: INV-ACT-3.
+    fn threads_of_lanes(&self, process: usize) -> usize {
+        match self.only_lane(process) {
+            Some(_) => 0,
+            None => self.plan.lanes.iter().filter(|lane| lane.process == Some(process)).count(),
+        }
+    }
+
+    /// Answers questions for ever, once each thread of the process has begun: INV-ACT-2.
+    fn serve_with_all(self: &Arc<Self>, process: usize, role: Role) -> ! {
+        let own = self.threads_of_lanes(process);
+        if !self.board.await_begun(process, own, self.patience / 2) {
+            sys::exit_now();
+        }
+        self.serve(role)
     }
 
     /// What the process of a device does, until it is killed.
     pub(super) fn live_as_device(self: &Arc<Self>, lane: usize) -> ! {
         sys::die_in_time(LIFE, Some(self.agent));
-        self.serve(Role::Lane(lane), self.plan.lanes[lane].cpu)
+        self.serve(Role::Lane(lane))
     }
 
     /// Answers questions for ever.
-    fn serve(self: &Arc<Self>, role: Role, cpu: usize) -> ! {
-        if let Some(cpu) = self.cpus.get(cpu) {
-            sys::stay_on(*cpu);
-        }
+    fn serve(self: &Arc<Self>, role: Role) -> ! {
+        let mut on = None;
+        self.go_to(self.cpu_for(role, None), &mut on);
         let executor = self.executor(role);
         let mut answered = 0;
         loop {
             let (count, question) = self.board.question(executor, answered, self.agent);
             answered = count;
+            self.go_to(self.cpu_for(role, question), &mut on);
             let done = match question {
                 Some(Question::Step(step)) => self.carry_out(step),
                 Some(Question::Run(turns)) => self.run(role, turns, Repeat::Once),
@@ -128,9 +189,18 @@ impl Cast {
         }
     }
 
+    /// Keeps this thread on the CPU that stands for one of the scenario; `on` is where it was kept.
+    fn go_to(&self, cpu: usize, on: &mut Option<usize>) {
+        let cpu = self.cpus.get(cpu).copied();
+        if let Some(cpu) = cpu.filter(|_| cpu != *on) {
+            sys::stay_on(cpu);
+            *on = Some(cpu);
+        }
+    }
+
     /// All steps of a lane, one after another, until one does not do what it should.
     fn run(self: &Arc<Self>, role: Role, turns: u64, repeat: Repeat) -> Did {
-        let Role::Lane(lane) = role else { return Did::Error(libc::EINVAL) };
+        let Some(lane) = self.lane_of(role) else { return Did::Error(libc::EINVAL) };
         while !self.board.is_free() {
             std::hint::spin_loop();
         }
@@ -277,7 +347,7 @@ impl Cast {
                 }
             }
             Act::Exit => sys::exit_now(),
-            Act::NumaScan(None) => scan::whole().map(|()| Did::Worked(0)),
+            Act::NumaScan(None) => scan::whole(self.patience / 2).map(|()| Did::Worked(0)),
             Act::NumaScan(Some(_)) => Err(libc::EOPNOTSUPP),
             Act::Migrate(pages, node) => {
                 // Pages that cannot be moved stay, which is no failure.

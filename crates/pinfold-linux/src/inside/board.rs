@@ -72,6 +72,8 @@ fn did(code: u64, value: u64) -> Option<Did> {
 
 /// The cells of each mailbox.
 const MAIL: usize = 6;
+/// The cells of each process: its number, and how many of its threads have begun.
+const PROCESS: usize = 2;
 /// The cells of each handle: its state, its lock, where its pages lay when it was made, and the
 /// frame of each page.
 const HANDLE: usize = FRAMES + STAGE_PAGES as usize;
@@ -137,7 +139,7 @@ impl Board {
     }
 
     fn process_at(&self, process: usize) -> usize {
-        self.mail(self.executors) + process
+        self.mail(self.executors) + process * PROCESS
     }
 
     fn area_at(&self, process: usize, area: usize) -> usize {
@@ -266,6 +268,21 @@ impl Board {
         (id != 0).then_some(id as i32)
     }
 
+    /// Says that a thread of a process has begun.
+    pub(super) fn begin(&self, process: usize) {
+        self.cells[self.process_at(process) + 1].fetch_add(1, Release);
+    }
+
+    /// Whether so many threads of a process have begun.
+    pub(super) fn have_begun(&self, process: usize, threads: usize) -> bool {
+        self.cells[self.process_at(process) + 1].load(Acquire) >= threads as u64
+    }
+
+    /// Waits until so many threads of a process have begun; whether it was in time.
+    pub(super) fn await_begun(&self, process: usize, threads: usize, most: Duration) -> bool {
+        until(most, || self.have_begun(process, threads))
+    }
+
     /// Notes where a process has an area.
     pub(super) fn set_area(&self, process: usize, area: usize, start: u64) {
         self.cells[self.area_at(process, area)].store(start, Release);
@@ -372,5 +389,52 @@ impl Board {
     pub(super) fn step(&self, step: usize) -> Option<Did> {
         let at = self.step_at(step);
         did(self.cells[at].load(Acquire), self.cells[at + 1].load(Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pinfold_lab::scenario::parse;
+
+    use super::*;
+
+    const TWO: &str = "scenario two\nsetup\n  process P\n  P: map A 1 private rw\n  P: fork C\n\
+                       lane one: P\n  read A\nlane two: P\n  read A\nlane child: C\n  read A\n\
+                       always\n  P:A sees \"0\"\n";
+
+    fn board() -> Board {
+        let scenario = parse(TWO).expect("a scenario");
+        let plan = Resolved::of(&scenario).expect("a plan");
+        Board::new(&plan).expect("a board")
+    }
+
+    #[test]
+    fn the_threads_of_a_process_have_begun_when_each_one_has() {
+        let board = board();
+        assert!(board.have_begun(0, 0) && !board.have_begun(0, 1));
+        board.begin(0);
+        board.begin(1);
+        assert!(!board.have_begun(0, 2), "one of its threads and one of another process");
+        assert!(!board.await_begun(0, 2, Duration::ZERO));
+        board.begin(0);
+        assert!(board.have_begun(0, 2) && !board.have_begun(1, 2));
+        assert_eq!((board.process(0), board.process(1)), (None, None), "these are no numbers");
+        board.clear();
+        assert!(!board.have_begun(0, 1));
+    }
+
+    #[test]
+    fn no_two_cells_are_one() {
+        let board = board();
+        board.set_process(0, 10);
+        board.set_process(1, 11);
+        board.begin(1);
+        board.set_area(0, 0, 20);
+        board.set_area(1, 0, 21);
+        board.raise(0);
+        assert_eq!((board.process(0), board.process(1)), (Some(10), Some(11)));
+        assert!(board.have_begun(1, 1) && !board.have_begun(1, 2) && !board.have_begun(0, 1));
+        assert_eq!((board.area(0, 0), board.area(1, 0)), (Some(20), Some(21)));
+        assert!(board.is_raised(0) && !board.is_raised(1));
     }
 }

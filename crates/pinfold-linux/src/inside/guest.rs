@@ -22,8 +22,8 @@ const MOUNTS: [(&CStr, &CStr); 4] = [
 ];
 /// Where requests come from; the first line is the kernel's own.
 const LINE: &str = "/dev/ttyS1";
-/// The longest that a step may take: the machine is emulated.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest that a step may take: the machine is emulated, and its computer may be busy.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Serves as the first process of a virtual machine, and ends the machine with its input.
 ///

@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 use super::sys::{self, Errno};
 use crate::settings::BALANCING;
 
-/// The longest that one scan may take: an emulated machine is slow.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// After how long balancing is switched on anew.
 const AGAIN: Duration = Duration::from_millis(10);
 /// The turns between two looks at the count.
@@ -18,8 +16,8 @@ const TURNS: u32 = 20_000;
 /// How the count is called.
 const COUNT: &[u8] = b"mm->numa_scan_seq";
 
-/// Scans this process once, whole.
-pub(super) fn whole() -> Result<(), Errno> {
+/// Scans this process once, whole, in at most so much time.
+pub(super) fn whole(most: Duration) -> Result<(), Errno> {
     let first = passes()?;
     set(true)?;
     let begun = Instant::now();
@@ -30,7 +28,7 @@ pub(super) fn whole() -> Result<(), Errno> {
         }
         match passes() {
             Ok(now) if now >= first + 2 => break Ok(()),
-            Ok(_) if begun.elapsed() > PATIENCE => break Err(libc::ETIMEDOUT),
+            Ok(_) if begun.elapsed() > most => break Err(libc::ETIMEDOUT),
             Ok(_) if asked.elapsed() > AGAIN => {
                 // Another lane may have switched it off at the end of its own scan.
                 asked = Instant::now();

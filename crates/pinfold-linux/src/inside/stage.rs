@@ -269,7 +269,9 @@ impl Stage {
             }
             if begun.elapsed() > self.cast.patience {
                 let patience = self.cast.patience.as_secs_f64();
-                return Err(format!("nothing for {patience} s: a step hangs"));
+                let process = process.and_then(|process| self.cast.board.process(process));
+                let threads = process.map(whereabouts).unwrap_or_default();
+                return Err(format!("nothing for {patience} s: a step hangs{threads}"));
             }
         }
     }
@@ -501,6 +503,23 @@ fn compared(left: Frame, right: Frame) -> Option<bool> {
         (Frame::Known(left), Frame::Known(right)) => Some(left == right),
         (Frame::Unknown, _) | (_, Frame::Unknown) => None,
     }
+}
+
+/// In which function of the kernel each thread of a process waits; nothing where that is not told.
+fn whereabouts(process: i32) -> String {
+    let place = |task: std::fs::DirEntry| {
+        // A line of a stack is an address and `function+offset/length`; only root sees it.
+        let stack = std::fs::read_to_string(task.path().join("stack")).ok();
+        let frame =
+            |text: &String| Some(text.lines().next()?.split_whitespace().last()?.to_owned());
+        let name = || std::fs::read_to_string(task.path().join("wchan"));
+        let found = stack.as_ref().and_then(frame).or_else(|| name().ok())?;
+        let function = found.split('+').next().unwrap_or_default();
+        (!function.is_empty()).then(|| format!("{} in {function}", task.file_name().display()))
+    };
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let threads: Vec<String> = tasks.filter_map(place).collect();
+    if threads.is_empty() { String::new() } else { format!("; threads: {}", threads.join(", ")) }
 }
 
 fn told(what: &str, number: i32) -> String {

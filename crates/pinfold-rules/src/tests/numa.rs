@@ -2,8 +2,8 @@
 
 use alloc::string::ToString;
 
-use super::super::numa::numa_skip;
-use super::super::{Mapping, NumaSkip, PageKind, PageState};
+use super::super::numa::{is_settled, numa_skip};
+use super::super::{Locality, Mapping, NumaSkip, PageKind, PageState, Users};
 use super::{MARKED, UNMARKED};
 
 /// Whether each rule, in historic order, leaves the page alone.
@@ -71,4 +71,18 @@ fn the_first_test_of_the_release_gives_the_reason() {
     assert_eq!(why(NumaSkip::PinnedOrMaybeShared).as_deref(), Some("refcount 1026 >= 1024"));
     assert_eq!(why(NumaSkip::PinnedAnywhere).as_deref(), Some("mapcount 2 > 1"));
     assert_eq!(why(NumaSkip::Never), None);
+}
+
+#[test]
+fn only_a_local_private_page_of_a_single_thread_is_settled() {
+    let mut settled = 0;
+    for mapping in [Mapping::Cow, Mapping::Shared] {
+        for users in [Users::One, Users::Several] {
+            for locality in [Locality::Local, Locality::Remote] {
+                settled += u32::from(is_settled(mapping, users, locality));
+            }
+        }
+    }
+    assert_eq!(settled, 1);
+    assert!(is_settled(Mapping::Cow, Users::One, Locality::Local));
 }

@@ -131,10 +131,10 @@ impl<F: Format> World<F> {
                 self.store(who, page, |space, at, new| follow(space, at, Some(new)).map(drop));
             }
             Op::Remap { who, run, pages, how } => self.remap(who, run, pages, how),
-            Op::Scan { who, run } => {
+            Op::Scan { who, run, users } => {
                 let range = self.range(run);
                 if let Some(process) = self.pick(who) {
-                    process.space.numa_scan(range);
+                    process.space.numa_scan_of(range, users);
                 }
             }
             Op::Migrate { who, run, node } => {

@@ -2,6 +2,7 @@
 //! position.
 
 use pinfold::pin::Path;
+use pinfold::rules::Users;
 use pinfold::{Access, Advice, Prot, Sharing, Term};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -49,7 +50,7 @@ pub(crate) enum Op {
     DeviceWrite { which: usize },
     Follow { who: usize, page: u64, access: Access },
     Remap { who: usize, run: Run, pages: u64, how: Way },
-    Scan { who: usize, run: Run },
+    Scan { who: usize, run: Run, users: Users },
     Migrate { who: usize, run: Run, node: u8 },
     WriteBack { who: usize, run: Run },
     RunOn { node: u8 },
@@ -92,6 +93,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
     let who = || 0..3usize;
     let which = || 0..8usize;
     let page = || 1..=PAGES;
+    let users = || select(vec![Users::One, Users::Several]);
     let access = || select(vec![Access::Read, Access::Write]);
     let term = || select(vec![Term::Short, Term::Long]);
     let path = || prop_oneof![4 => Just(Path::Any), 1 => Just(Path::SlowOnly)];
@@ -115,7 +117,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         3 => which().prop_map(|which| Op::DeviceWrite { which }),
         4 => (who(), page(), access())
             .prop_map(|(who, page, access)| Op::Follow { who, page, access }),
-        3 => (who(), run()).prop_map(|(who, run)| Op::Scan { who, run }),
+        3 => (who(), run(), users()).prop_map(|(who, run, users)| Op::Scan { who, run, users }),
         3 => (who(), run(), 0..3u8).prop_map(|(who, run, node)| Op::Migrate { who, run, node }),
         4 => (who(), run(), 0..=3u64, way()).prop_map(|(who, run, more, how)| {
             // As often as not the size stays.

@@ -1,5 +1,6 @@
 //! NUMA balancing: what a scan takes, and what a hinting fault gives back.
 
+use crate::rules::Users;
 use crate::testing::{
     Audit, Mem, Space, load, machine, map, map_shared, pages, reach, rules, space, store,
 };
@@ -120,6 +121,26 @@ fn a_scan_skips_by_rule() {
         let taken = [16, 17, 18, 19].map(|page| parent.numa_scan(pages(page, 1)) == 1);
         assert_eq!(taken, [shared, pinned, got, false], "{text}");
         Audit::of(&mem).space(&parent).space(&child).pins(pins.pages()).gets(gets.pages()).check();
+    }
+}
+
+#[test]
+fn the_only_thread_is_not_asked_where_its_local_pages_are_used() {
+    for text in crate::rules::PRESETS {
+        let (mem, space) = world(text);
+        map_shared(&space, 40, 1);
+        store(&space, 16, 1).unwrap();
+        store(&space, 40, 1).unwrap();
+        mem.platform().host.run_on(NodeId(1));
+        store(&space, 17, 1).unwrap();
+        mem.platform().host.run_on(NodeId(0));
+        let changed = |page| space.numa_scan_of(pages(page, 1), Users::One);
+        assert_eq!([16, 17, 40].map(changed), [0, 1, 1], "{text}: local, remote, shared memory");
+        assert!(!space.entry(AT).is_hint(), "{text}");
+        // The thread has moved: what was local is remote now.
+        mem.platform().host.run_on(NodeId(1));
+        assert_eq!(changed(16), 1, "{text}");
+        Audit::of(&mem).space(&space).check();
     }
 }
 
