@@ -99,6 +99,12 @@ vocabulary! {
         Signal = "signal",
         /// Waits for a signal of another lane.
         Await = "await",
+        /// Makes a process in the same address space.
+        Clone = "clone",
+        /// Makes one, and waits until it has left that address space.
+        Vfork = "vfork",
+        /// Gives the process a new, empty address space.
+        Exec = "exec",
     }
 }
 
@@ -124,7 +130,10 @@ impl Verb {
             | Self::Compact
             | Self::Writeback
             | Self::Signal
-            | Self::Await => false,
+            | Self::Await
+            | Self::Clone
+            | Self::Vfork
+            | Self::Exec => false,
         }
     }
 }

@@ -75,7 +75,10 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::Compact { .. }
             | Action::Writeback { .. }
             | Action::Signal { .. }
-            | Action::Await { .. } => {}
+            | Action::Await { .. }
+            | Action::Clone { .. }
+            | Action::Vfork { .. }
+            | Action::Exec => {}
         }
     }
 }

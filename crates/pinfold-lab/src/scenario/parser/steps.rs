@@ -180,6 +180,9 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<
         Verb::Writeback => Action::Writeback { pages: cursor.pages()? },
         Verb::Signal => Action::Signal { signal: cursor.new_name("a name for the signal")? },
         Verb::Await => Action::Await { signal: cursor.name("a signal")? },
+        Verb::Clone => Action::Clone { child: cursor.new_name("a name for the child")? },
+        Verb::Vfork => Action::Vfork { child: cursor.new_name("a name for the child")? },
+        Verb::Exec => Action::Exec,
     })
 }
 
