@@ -362,7 +362,9 @@ impl World {
         if done.is_err() {
             let mut state = self.state.borrow_mut();
             let at = state.stores.iter().rposition(|store| Some(store) == stored.as_ref());
-            at.into_iter().for_each(|at| drop(state.stores.remove(at)));
+            if let Some(at) = at {
+                state.stores.remove(at);
+            }
         }
         done?;
         Ok(None)

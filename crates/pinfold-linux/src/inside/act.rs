@@ -14,7 +14,8 @@ use pinfold_lab::scenario::{Access, Failure};
 use super::board::{Board, Hold, Question};
 use super::ring::Device;
 use super::scan;
-use super::sys::{self, Errno, Forked, PAGE, Range, STAGE, STAGE_PAGES};
+use super::sys::birth;
+use super::sys::{self, Errno, PAGE, Range, STAGE, STAGE_PAGES};
 use crate::job::{Did, is_amplifier, is_as_wanted};
 
 /// The longest that a process of a trial lives, in seconds: no trial takes nearly as long.
@@ -92,7 +93,7 @@ impl Cast {
                     .stack_size(256 * 1024)
                     .spawn(move || cast.serve(Role::Lane(index), cast.plan.lanes[index].cpu));
                 if spawned.is_err() {
-                    sys::exit_now();
+                    birth::exit_now();
                 }
             }
         }
@@ -268,15 +269,15 @@ impl Cast {
             }
             Act::Fork(child) => {
                 self.board.inherit(self.plan.home(process), child);
-                match sys::fork()? {
-                    Forked::Child => self.live(child),
-                    Forked::Parent(id) => {
+                match birth::fork()? {
+                    birth::Forked::Child => self.live(child),
+                    birth::Forked::Parent(id) => {
                         self.board.set_process(child, id);
                         Ok(Did::Worked(0))
                     }
                 }
             }
-            Act::Exit => sys::exit_now(),
+            Act::Exit => birth::exit_now(),
             Act::NumaScan(None) => scan::whole().map(|()| Did::Worked(0)),
             Act::NumaScan(Some(_)) => Err(libc::EOPNOTSUPP),
             Act::Migrate(pages, node) => {
@@ -293,14 +294,14 @@ impl Cast {
             },
             Act::Clone(child) => self.clone_within(child).map(|()| Did::Worked(0)),
             Act::Vfork(child) => self.borrow_to(child).map(|()| Did::Worked(0)),
-            Act::Exec => Err(sys::execute()),
+            Act::Exec => Err(birth::execute()),
         }
     }
 
     /// Makes a process in the address space of this one, and sleeps as long as it is there:
     /// INV-ACT-2.
     fn borrow_to(self: &Arc<Self>, child: usize) -> Result<(), Errno> {
-        sys::borrow(&mut || self.live(child))
+        birth::borrow(&mut || self.live(child))
     }
 
     /// Makes a process in the address space of this one and goes on: another thread sleeps.

@@ -18,7 +18,8 @@ use super::act::{Cast, Entry, Repeat, Role};
 use super::board::{Board, Hold, Question};
 use super::ring::{Device, Pipe, Ring};
 use super::scan;
-use super::sys::{self, Forked, PAGE};
+use super::sys::birth;
+use super::sys::{self, PAGE};
 use crate::job::{Conduct, Did, Failed, Found, Observation, fault};
 use crate::order::Random;
 
@@ -103,10 +104,10 @@ impl Stage {
 
     fn begin(&mut self) -> Result<(), String> {
         let cast = Arc::clone(&self.cast);
-        let first = match sys::fork() {
+        let first = match birth::fork() {
             Err(number) => return Err(told("fork", number)),
-            Ok(Forked::Child) => cast.live(0),
-            Ok(Forked::Parent(first)) => first,
+            Ok(birth::Forked::Child) => cast.live(0),
+            Ok(birth::Forked::Parent(first)) => first,
         };
         self.cast.board.set_process(0, first);
         self.watched[0] = Some(sys::watch(first).map_err(|why| told("pidfd_open", why))?);
@@ -114,10 +115,10 @@ impl Stage {
             if self.cast.plan.lanes[lane].process.is_some() {
                 continue;
             }
-            let device = match sys::fork() {
+            let device = match birth::fork() {
                 Err(number) => return Err(told("fork", number)),
-                Ok(Forked::Child) => cast.live_as_device(lane),
-                Ok(Forked::Parent(device)) => device,
+                Ok(birth::Forked::Child) => cast.live_as_device(lane),
+                Ok(birth::Forked::Parent(device)) => device,
             };
             let watched = sys::watch(device).map_err(|why| told("pidfd_open", why))?;
             self.devices.push((device, watched));

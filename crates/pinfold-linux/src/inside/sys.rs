@@ -16,11 +16,9 @@ use std::sync::atomic::AtomicU64;
 
 use pinfold_lab::scenario::{Advice, Protection, Sharing};
 
-mod birth;
+pub(super) mod birth;
 pub(super) mod guest;
 pub(super) mod ring;
-
-pub(super) use birth::{Forked, borrow, execute, exit_now, fork};
 
 /// The size of a page.
 pub(super) const PAGE: u64 = 4096;
