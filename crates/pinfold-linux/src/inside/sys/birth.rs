@@ -27,7 +27,7 @@ pub(in super::super) fn fork() -> Result<Forked, Errno> {
 /// Bytes of the stack of a process in its parent's address space.
 const STACK: usize = 256 * 1024;
 
-/// Makes a child in the address space of this process, which carries out `life` and ends, and sleeps
+/// Makes a child in the address space of this process, which carries out `life` and ends. Sleeps
 /// until the child has ended or executed another program: vfork(2), on a stack of its own.
 pub(in super::super) fn borrow(life: &mut dyn FnMut()) -> Result<(), Errno> {
     extern "C" fn begin(life: *mut c_void) -> c_int {
