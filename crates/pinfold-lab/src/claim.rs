@@ -6,12 +6,13 @@
 
 use std::rc::Rc;
 
-use pinfold::{AddressSpace, Flags, Pfn, VirtAddr, lab};
+use pinfold::{AddressSpace, Flags, Pfn, SpaceId, VirtAddr, lab};
 
 use crate::about::{About, Spot};
 use crate::cpu::{Operation, Target};
 use crate::machine::Machine;
 use crate::scenario::{Atom, Claim, ClaimMode, Fact, Place, Polarity, Scenario, Text, View};
+use crate::spaces::Inhabited;
 use crate::world::{Handle, World};
 
 /// What was found instead of the fact, or in agreement with it.
@@ -219,8 +220,8 @@ impl World {
     fn content(&self, view: &View) -> Option<u64> {
         Some(match view {
             View::Handle(place) => match self.followed(place) {
-                Some((process, page)) => {
-                    let space = self.space(&process)?;
+                Some((space, page)) => {
+                    let space = self.space(space)?;
                     let target = Target { page, word: place.word() as usize };
                     self.machine().follow(&space, target, Operation::Load).ok()?.1
                 }
@@ -257,9 +258,9 @@ impl World {
     fn frame(&self, view: &View) -> Option<Pfn> {
         match view {
             View::Handle(place) => match self.followed(place) {
-                Some((process, page)) => {
+                Some((space, page)) => {
                     // A device that has not filed the page would ask for the process's own.
-                    let space = self.space(&process)?;
+                    let space = self.space(space)?;
                     let filed = self.machine().followers()?.filed(space.id(), page);
                     filed.or_else(|| self.page_of(&space, page))
                 }
@@ -281,14 +282,14 @@ impl World {
         self.mapped(space.root(), page).or_else(|| lab::shared_page(space, VirtAddr::of_page(page)))
     }
 
-    /// The process and the page that a handle means, if its device follows.
-    fn followed(&self, place: &Place) -> Option<(String, u64)> {
+    /// The address space and the page that a handle means, if its device follows.
+    fn followed(&self, place: &Place) -> Option<(SpaceId, u64)> {
         let state = self.state.borrow();
         let handle = state.handles.get(&place.name.value).filter(|handle| handle.follows())?;
-        Some((handle.process.clone(), handle.page(place.page())))
+        Some((handle.space, handle.page(place.page())))
     }
 
-    fn space(&self, process: &str) -> Option<Rc<AddressSpace<Machine>>> {
-        self.state.borrow().processes.get(process)?.space.clone()
+    fn space(&self, id: SpaceId) -> Option<Rc<Inhabited>> {
+        self.state.borrow().space(id).cloned()
     }
 }

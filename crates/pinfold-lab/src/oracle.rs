@@ -6,6 +6,7 @@
 //! explorer.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use pinfold::lab::Holder;
 use pinfold::rules::pin::counts_zero_page;
@@ -17,19 +18,20 @@ use crate::counted::counted;
 use crate::hardware::Tables;
 use crate::report::{Finding, Oracle};
 use crate::scenario::Sharing;
-use crate::world::{Handle, Hold, Process, State, Store, World};
+use crate::spaces::{Home, Inhabited};
+use crate::world::{Handle, Hold, State, Store, World};
 
-/// Whether a store was made by `name` itself, or by one of its ancestors before the fork that led
-/// to `name`.
-fn inherits(state: &State, name: &str, store: &Store) -> bool {
-    let (mut name, mut until) = (name, u64::MAX);
+/// Whether a store was made in the address space itself, or in one of which it is a copy before
+/// the fork that led to it.
+fn inherits(state: &State, space: SpaceId, store: &Store) -> bool {
+    let (mut space, mut until) = (space, u64::MAX);
     loop {
-        if store.process == name {
+        if store.space == space {
             return store.at < until;
         }
-        let process = &state.processes[name];
-        let Some(parent) = &process.parent else { return false };
-        (name, until) = (parent, until.min(process.born));
+        let Some(home) = state.homes.get(&space) else { return false };
+        let Some(parent) = home.parent else { return false };
+        (space, until) = (parent, until.min(home.born));
     }
 }
 
@@ -144,7 +146,7 @@ impl World {
     fn parted(&self, state: &State, handle: &Handle, since: u64, index: u64) -> Option<Pfn> {
         let frame = handle.frames[index as usize];
         let page = handle.pages.first_page().0 + index;
-        let space = state.processes.get(&handle.process)?.space.as_ref()?;
+        let space = state.space(handle.space)?;
         let record = self.machine().record();
         if record.zapped.get(&(handle.space, page)).is_some_and(|at| *at > since) {
             return None;
@@ -154,20 +156,20 @@ impl World {
 
     fn isolation(&self) -> Found {
         let state = self.state.borrow();
-        for (name, process) in state.processes.iter() {
-            let mine = |store: &Store| inherits(&state, name, store);
+        for (id, home, space) in state.homes() {
+            let name = &home.name;
+            let mine = |store: &Store| inherits(&state, id, store);
             let of = |value: u64| state.stores.iter().filter(move |store| store.value == value);
             let foreign = |value| of(value).next().is_some() && !of(value).any(mine);
-            let own = self.private_frames(process).map(|(page, frame)| {
-                let space = process.space.as_ref().map(|space| space.id());
-                (space.map(|space| Spot::Page((space, page), Some(frame))), frame)
-            });
+            let own = self
+                .private_frames(home, space.map(|space| space.root()))
+                .map(|(page, frame)| (Spot::Page((id, page), Some(frame)), frame));
             let held = state
                 .handles
                 .iter()
-                .filter(|(_, handle)| handle.process == name && handle.hold.is_some())
+                .filter(|(_, handle)| handle.space == id && handle.hold.is_some())
                 .flat_map(|(name, handle)| handle.frames.iter().map(move |frame| (name, *frame)))
-                .map(|(name, frame)| (Some(Spot::Handle(name.to_owned(), frame)), frame));
+                .map(|(name, frame)| (Spot::Handle(name.to_owned(), frame), frame));
             for (spot, frame) in own.chain(held) {
                 for word in 0..self.machine().words() {
                     let value = self.machine().word(frame, word).peek();
@@ -176,13 +178,9 @@ impl World {
                         let what = format!(
                             "{name} sees \"{text}\" in {frame}, stored elsewhere after the fork"
                         );
-                        let about = spot.clone().map(|spot| About::Word {
-                            spot,
-                            word,
-                            wanted: None,
-                            found: Some(value),
-                        });
-                        return Err(Breach { what, about });
+                        let spot = spot.clone();
+                        let about = About::Word { spot, word, wanted: None, found: Some(value) };
+                        return Err(Breach { what, about: Some(about) });
                     }
                 }
             }
@@ -190,10 +188,9 @@ impl World {
         Ok(())
     }
 
-    /// The pages of a process's private areas that map a frame, with that frame.
-    fn private_frames(&self, process: &Process) -> impl Iterator<Item = (u64, Pfn)> {
-        let root = process.space.as_ref().map(|space| space.root());
-        let private = process.areas.values().filter(|area| area.sharing == Sharing::Private);
+    /// The pages of private areas that map a frame, with that frame.
+    fn private_frames(&self, home: &Home, root: Option<Pfn>) -> impl Iterator<Item = (u64, Pfn)> {
+        let private = home.areas.values().filter(|area| area.sharing == Sharing::Private);
         private
             .flat_map(|area| area.range.iter())
             .filter_map(move |page| Some((page.0, self.mapped(root?, page.0)?)))
@@ -205,7 +202,7 @@ impl World {
         let at = |pfn: Pfn| pfn.0 as usize;
         let mut objects = BTreeSet::new();
         let state = self.state.borrow();
-        for space in state.processes.values().filter_map(|process| process.space.as_ref()) {
+        for space in state.homes().filter_map(|(.., space)| space) {
             pinfold::lab::account(space, |pfn, holder| {
                 let counts = match holder {
                     Holder::Object(object) => objects.insert((object, pfn)),
@@ -258,13 +255,13 @@ impl World {
     /// Whether what is stored for each file is what its clean pages hold.
     fn stored(&self) -> Found {
         let state = self.state.borrow();
-        for (name, process) in state.processes.iter() {
-            let Some(space) = &process.space else { continue };
-            let files = process.areas.values().filter(|area| area.sharing == Sharing::File);
+        for (_, home, space) in state.homes() {
+            let Some(space) = space else { continue };
+            let files = home.areas.values().filter(|area| area.sharing == Sharing::File);
             for page in files.flat_map(|area| area.range.iter()) {
                 let Some(frame) = pinfold::lab::shared_page(space, page.start()) else { continue };
                 if !self.is_marked(&state, frame) {
-                    self.holds_what_is_stored(name, (space.id(), page.0), frame)?;
+                    self.holds_what_is_stored(&home.name, (space.id(), page.0), frame)?;
                 }
             }
         }
@@ -273,16 +270,16 @@ impl World {
 
     /// Whether the page of a file or an entry that maps it is dirty.
     fn is_marked(&self, state: &State, frame: Pfn) -> bool {
-        let dirty_entry = |process: &Process| {
-            let Some(space) = &process.space else { return false };
-            process.areas.values().flat_map(|area| area.range.iter()).any(|page| {
+        let dirty_entry = |(_, home, space): (SpaceId, &Home, Option<&Rc<Inhabited>>)| {
+            let Some(space) = space else { return false };
+            home.areas.values().flat_map(|area| area.range.iter()).any(|page| {
                 let slot = self.machine().entry(space.root(), page.0, AtomicU64::peek);
                 let pte = slot.map(|slot| Pte::<Tables>::from_bits(slot.peek()));
                 pte.is_some_and(|pte| pte.is_mapped() && pte.pfn() == frame && pte.is_dirty())
             })
         };
         let flags = pinfold::lab::flags(self.memory.frames(), frame);
-        flags.contains(Flags::DIRTY) || state.processes.values().any(dirty_entry)
+        flags.contains(Flags::DIRTY) || state.homes().any(dirty_entry)
     }
 
     fn holds_what_is_stored(&self, process: &str, page: (SpaceId, u64), frame: Pfn) -> Found {

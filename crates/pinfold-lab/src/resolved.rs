@@ -73,6 +73,9 @@ pub struct ResolvedProcess {
     pub parent: Option<usize>,
     /// The CPU of its steps outside lanes.
     pub cpu: usize,
+    /// Whether it begins in its parent's address space, and not in a copy.
+    #[serde(default)]
+    pub shares: bool,
 }
 
 /// Pages that a device holds.
@@ -243,6 +246,12 @@ pub enum Act {
     Await(usize),
     /// `populate`
     Populate(Pages, Access),
+    /// `clone`: the new process.
+    Clone(usize),
+    /// `vfork`: the new process.
+    Vfork(usize),
+    /// `exec`
+    Exec,
 }
 
 /// A way to look at a page.
@@ -308,6 +317,18 @@ impl Resolved {
         self.setup.iter().chain(lanes).chain(&self.after)
     }
 
+    /// The process in whose address space this one begins, which is itself or an ancestor. Its
+    /// areas are known under that one's number.
+    pub fn home(&self, process: usize) -> usize {
+        let mut at = process;
+        while let Some(ResolvedProcess { shares: true, parent: Some(parent), .. }) =
+            self.processes.get(at)
+        {
+            at = *parent;
+        }
+        at
+    }
+
     /// The text of a word; a number that no step writes is shown as a number.
     pub fn word(&self, number: u64) -> String {
         let known = usize::try_from(number).ok().and_then(|number| self.words.get(number));
@@ -339,13 +360,24 @@ impl Act {
             | Self::Compact(..)
             | Self::Signal(_)
             | Self::Await(_)
-            | Self::Populate(..) => None,
+            | Self::Populate(..)
+            | Self::Clone(_)
+            | Self::Vfork(_)
+            | Self::Exec => None,
         }
     }
 
     /// Whether the step is meaningless without a process. Steps on handles and signals need none.
     pub fn needs_process(&self) -> bool {
         self.uses_handle().is_none() && !matches!(self, Self::Signal(_) | Self::Await(_))
+    }
+
+    /// The process that the step makes.
+    pub fn makes_process(&self) -> Option<usize> {
+        match *self {
+            Self::Fork(child) | Self::Clone(child) | Self::Vfork(child) => Some(child),
+            _ => None,
+        }
     }
 
     /// The handle that the step makes.

@@ -1,12 +1,13 @@
 //! Carries out one step of a scenario on the real memory manager.
 
 mod asked;
+mod living;
 
 use std::rc::Rc;
 
 use pinfold::{
     AddressSpace, FaultError, Moved, NodeId, PinError, Place, Remap, Sharing as SpaceSharing,
-    SpaceError, Term, VirtAddr, VirtRange,
+    SpaceError, SpaceId, Term, VirtAddr, VirtRange,
 };
 
 use pinfold_explore::hook::{self, Mode};
@@ -18,8 +19,9 @@ use crate::machine::Machine;
 use crate::scenario::{
     self, Action, Dirty, Duration, Failure, Grab, Pages, Protection, Sharing, Step,
 };
+use crate::spaces::{Area, Home, Inhabited};
 use crate::waits::Awaited;
-use crate::world::{Area, Handle, Hold, Process, State, Store, World};
+use crate::world::{Handle, Hold, Process, State, Store, World};
 
 use asked::{Times, access_of, advice_of, ask, place, prot};
 
@@ -88,6 +90,16 @@ pub(crate) type Done = Result<Option<String>, Fault>;
 impl World {
     /// Carries a step out for `process`, and compares the result with what the step expects.
     pub(crate) fn step(&self, step: &Step, process: Option<&str>) -> Done {
+        self.step_with(step, process, || {})
+    }
+
+    /// As [`World::step`]; `before_end` is what still belongs to the step when its action is over.
+    pub(crate) fn step_with(
+        &self,
+        step: &Step,
+        process: Option<&str>,
+        before_end: impl FnOnce(),
+    ) -> Done {
         self.machine().step_starts();
         let lane = self.machine().lane();
         let verb = step.action.verb();
@@ -100,6 +112,7 @@ impl World {
             });
         }
         let done = self.alive(&step.action, process.unwrap_or_default());
+        before_end();
         let may_fail = step.may_fail.map(|failure| failure.value);
         let judged = match (done, step.fails) {
             (Err(fault), None) if may_fail.is_some() && fault.failure == may_fail => {
@@ -192,8 +205,8 @@ impl World {
                 let space = self.live(process)?;
                 let ranges = match pages {
                     Some(pages) => vec![self.range(process, pages)?.1],
-                    None => self.with(process, |process| {
-                        process.areas.values().map(|area| area.range).collect()
+                    None => self.at_home(process, |home| {
+                        home.areas.values().map(|area| area.range).collect()
                     })?,
                 };
                 let users = self.users(process);
@@ -231,6 +244,8 @@ impl World {
                 self.waits.until(&Awaited::Signal(signal.value.clone()));
                 Ok(None)
             }
+            Action::Clone { child } | Action::Vfork { child } => self.clone(process, &child.value),
+            Action::Exec => self.exec(process),
         }
     }
 
@@ -252,24 +267,28 @@ impl World {
         found.map(act).ok_or_else(|| Fault::other(format!("process {process} does not exist yet")))
     }
 
-    fn live(&self, process: &str) -> Result<Rc<AddressSpace<Machine>>, Fault> {
+    /// What is known of the address space of a process.
+    fn at_home<R>(&self, process: &str, act: impl FnOnce(&mut Home) -> R) -> Result<R, Fault> {
+        let id = self.with(process, |found| found.home)?;
+        let mut state = self.state.borrow_mut();
+        let home = state.homes.get_mut(&id);
+        home.map(act).ok_or_else(|| Fault::other(format!("process {process} is nowhere")))
+    }
+
+    fn live(&self, process: &str) -> Result<Rc<Inhabited>, Fault> {
         let space = self.with(process, |found| found.space.clone())?;
         hook::saw(u64::from(space.is_some()));
         space.ok_or_else(|| gone(process))
     }
 
     fn area(&self, process: &str, area: &str) -> Result<Area, Fault> {
-        let area_there = self.with(process, |found| found.areas.get(area).copied())?;
+        let area_there = self.at_home(process, |home| home.areas.get(area).copied())?;
         hook::saw(area_there.map_or(0, |area| area.range.first_page().0 + 1));
         hook::saw(area_there.map_or(0, |area| area.range.pages()));
         area_there.ok_or_else(|| Fault::other(format!("process {process} has no area {area}")))
     }
 
-    fn range(
-        &self,
-        process: &str,
-        pages: &Pages,
-    ) -> Result<(Rc<AddressSpace<Machine>>, VirtRange), Fault> {
+    fn range(&self, process: &str, pages: &Pages) -> Result<(Rc<Inhabited>, VirtRange), Fault> {
         let area = self.area(process, &pages.area.value)?.range;
         let (first, count) = pages.extent.resolve(area.pages() as u32);
         let start = (area.first_page() + u64::from(first)).start();
@@ -282,7 +301,7 @@ impl World {
         &self,
         process: &str,
         place: &scenario::Place,
-    ) -> Result<(Rc<AddressSpace<Machine>>, Target, u64), Fault> {
+    ) -> Result<(Rc<Inhabited>, Target, u64), Fault> {
         let area = self.area(process, &place.name.value)?.range;
         let page = area.first_page().0 + u64::from(place.page());
         Ok((self.live(process)?, Target { page, word: place.word() as usize }, page))
@@ -302,8 +321,8 @@ impl World {
             Sharing::File => SpaceSharing::File,
         };
         let range = space.map(place, u64::from(pages), prot(protection), kind)?;
-        self.machine().record().unwatch(space.id(), Some(range));
-        self.with(process, |found| found.areas.insert(area, Area { range, sharing }))?;
+        self.machine().record().unwatch(self.machine().lane(), space.id(), Some(range));
+        self.at_home(process, |home| home.areas.insert(area, Area { range, sharing }))?;
         self.watch(process, area, &space, range);
         Ok(None)
     }
@@ -313,8 +332,8 @@ impl World {
         let space = self.live(process)?;
         let range = space.remap(old.range, old.range.pages(), Remap::To(VirtAddr(at)))?;
         self.machine().record().unwatch(self.machine().lane(), space.id(), Some(old.range));
-        self.with(process, |found| found.areas.insert(area, Area { range, ..old }))?;
-        self.state.borrow_mut().moved(process, old.range, range);
+        self.at_home(process, |home| home.areas.insert(area, Area { range, ..old }))?;
+        self.state.borrow_mut().moved(space.id(), old.range, range);
         self.watch(process, area, &space, range);
         Ok(None)
     }
@@ -342,7 +361,7 @@ impl World {
         let stored = (area.sharing == Sharing::Private).then(|| {
             let mut state = self.state.borrow_mut();
             let at = state.forks();
-            let store = Store { process: process.to_owned(), value, at };
+            let store = Store { space: space.id(), value, at };
             state.stores.push(store.clone());
             store
         });
@@ -350,7 +369,9 @@ impl World {
         if done.is_err() {
             let mut state = self.state.borrow_mut();
             let at = state.stores.iter().rposition(|store| Some(store) == stored.as_ref());
-            at.into_iter().for_each(|at| drop(state.stores.remove(at)));
+            if let Some(at) = at {
+                state.stores.remove(at);
+            }
         }
         done?;
         Ok(None)
@@ -391,12 +412,15 @@ impl World {
         let follows = {
             let state = self.state.borrow();
             let held = state.handles.get(name).filter(|handle| handle.hold.is_some());
-            held.filter(|handle| handle.follows())
-                .map(|handle| (handle.process.clone(), handle.page(place.page())))
+            held.filter(|handle| handle.follows()).map(|handle| {
+                let space = state.space(handle.space).cloned();
+                hook::saw(u64::from(space.is_some()));
+                (space.ok_or_else(|| gone(&handle.process)), handle.page(place.page()))
+            })
         };
-        if let Some((process, page)) = follows {
+        if let Some((space, page)) = follows {
             let target = Target { page, word: place.word() as usize };
-            return Ok(self.machine().follow(&*self.live(&process)?, target, operation)?);
+            return Ok(self.machine().follow(&*space?, target, operation)?);
         }
         let frame = self.device_frame(place)?;
         let cell = self.machine().word(frame, place.word() as usize);
@@ -501,19 +525,6 @@ impl World {
         self.waits.until(&Awaited::Handle(name.to_owned()));
     }
 
-    /// Ends a process. Its address space goes when nothing of the process is in it any more.
-    fn exit(&self, process: &str) -> Done {
-        let alone = self.exit_locks.take(process, Mode::Exclusive);
-        let space = self.with(process, |process| process.space.take())?;
-        // Who uses it last takes it down.
-        hook::saw(space.as_ref().map_or(0, Rc::strong_count) as u64);
-        drop(alone);
-        let space = space.ok_or_else(|| gone(process))?;
-        self.machine().record().unwatch(self.machine().lane(), space.id(), None);
-        drop(space);
-        Ok(None)
-    }
-
     fn unpin(&self, name: &str, dirty: Dirty) -> Done {
         match (self.release(name)?, dirty) {
             (Hold::Pins(pins), Dirty::Mark) => pins.unpin_dirty(),
@@ -521,31 +532,16 @@ impl World {
         }
         Ok(None)
     }
-
-    fn fork(&self, parent: &str, child: &str) -> Done {
-        let space = self.live(parent)?;
-        let forked = Rc::new(space.fork()?);
-        let born = self.state.borrow_mut().fork();
-        let mut process = self.with(parent, |process| process.clone())?;
-        process.space = Some(Rc::clone(&forked));
-        process.born = born;
-        process.parent = Some(parent.to_owned());
-        for (name, area) in process.areas.iter() {
-            self.watch(child, name, &forked, area.range);
-        }
-        self.state.borrow_mut().processes.insert(child, process);
-        Ok(None)
-    }
 }
 
 impl State {
-    /// Pages of a process have moved: what its devices hold is looked for in the new place. A
+    /// Pages have moved: what devices hold is looked for in the new place. A
     /// device that follows goes by addresses, and finds nothing there.
-    fn moved(&mut self, process: &str, from: VirtRange, to: VirtRange) {
+    fn moved(&mut self, space: SpaceId, from: VirtRange, to: VirtRange) {
         let within = |pages: VirtRange| {
             from.first_page() <= pages.first_page() && pages.end_page() <= from.end_page()
         };
-        for handle in self.handles.values_mut().filter(|handle| handle.process == process) {
+        for handle in self.handles.values_mut().filter(|handle| handle.space == space) {
             if !handle.follows() && within(handle.pages) {
                 let first = to.first_page() + (handle.pages.first_page() - from.first_page());
                 let pages = VirtRange::new(first.start(), handle.pages.pages());
@@ -558,12 +554,6 @@ impl State {
     fn forks(&self) -> u64 {
         hook::saw(self.clock);
         self.clock
-    }
-
-    /// A fork ends. Returns its number.
-    fn fork(&mut self) -> u64 {
-        self.clock += 1;
-        self.forks()
     }
 }
 

@@ -1,4 +1,5 @@
-//! What lanes wait for: handles that other lanes make, signals, ends of lanes.
+//! What lanes wait for: handles that other lanes make, signals, ends of lanes, and children by
+//! vfork.
 //!
 //! Protocol: each thing that is awaited has a cell, which is set once and never cleared. Setting it
 //! is a release and the end of a wait an acquire, so what a lane did before it lies before what
@@ -22,6 +23,8 @@ pub(crate) enum Awaited {
     Signal(String),
     /// The lane of this name has ended.
     End(String),
+    /// The process of this name has left the address space in which it began.
+    Left(String),
 }
 
 impl Awaited {
@@ -31,6 +34,7 @@ impl Awaited {
             Self::Handle(name) => format!("handle {name} made"),
             Self::Signal(name) => format!("signal {name}"),
             Self::End(name) => format!("end of lane {name}"),
+            Self::Left(name) => format!("end or exec of process {name}"),
         }
     }
 }
@@ -55,6 +59,9 @@ fn awaited_by(index: usize, lane: &Lane, makers: &HashMap<String, usize>) -> Vec
     let awaits = |step: &Step| {
         if let Action::Await { signal } = &step.action {
             return Some(Awaited::Signal(signal.value.clone()));
+        }
+        if let Action::Vfork { child } = &step.action {
+            return Some(Awaited::Left(child.value.clone()));
         }
         // A lane's own handle is there when the lane comes to use it.
         let name = step.action.uses_handle()?;

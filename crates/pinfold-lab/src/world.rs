@@ -5,7 +5,7 @@
 //! writes back what it made.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ use crate::machine::Machine;
 use crate::named::Named;
 use crate::record::{Goal, Record};
 use crate::scenario::{Action, Runner, Scenario, Sharing, Step};
+use crate::spaces::{Home, Inhabited};
 use crate::waits::{self, Awaited, Waits};
 use crate::words::Words;
 
@@ -31,22 +32,11 @@ use crate::words::Words;
 #[derive(Clone)]
 pub(crate) struct Process {
     /// Its address space; none after exit.
-    pub(crate) space: Option<Rc<AddressSpace<Machine>>>,
-    pub(crate) areas: Named<Area>,
+    pub(crate) space: Option<Rc<Inhabited>>,
+    /// The number of the address space in which it is or, after exit, was.
+    pub(crate) home: SpaceId,
     /// The CPU of its steps outside lanes.
     pub(crate) cpu: usize,
-    /// The number of its fork, in the order in which forks end.
-    pub(crate) born: u64,
-    /// Who forked it.
-    pub(crate) parent: Option<String>,
-}
-
-/// An area as it was mapped.
-#[derive(Clone, Copy)]
-pub(crate) struct Area {
-    pub(crate) range: VirtRange,
-    /// Whether it keeps writes to the process.
-    pub(crate) sharing: Sharing,
 }
 
 /// What a handle holds: one frame for each page, and as often as it was asked for; or nothing, if
@@ -115,7 +105,8 @@ impl Handle {
 /// A store of a process to private memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Store {
-    pub(crate) process: String,
+    /// The address space of the process.
+    pub(crate) space: SpaceId,
     pub(crate) value: u64,
     /// How many forks had ended.
     pub(crate) at: u64,
@@ -125,6 +116,8 @@ pub(crate) struct Store {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) processes: Named<Process>,
+    /// Every address space that ever was.
+    pub(crate) homes: BTreeMap<SpaceId, Home>,
     pub(crate) handles: Named<Handle>,
     pub(crate) registers: Named<u64>,
     /// How often each register was written.
@@ -277,13 +270,8 @@ impl Plan {
         memory.platform().alone_on(self.first_cpu);
         let space = AddressSpace::new(&memory, Limits::of_format::<Tables>())
             .map_err(|error| error.to_string())?;
-        let process = Process {
-            space: Some(Rc::new(space)),
-            areas: Named::default(),
-            cpu: self.first_cpu,
-            born: 0,
-            parent: None,
-        };
+        let process =
+            Process { home: space.id(), space: Some(Inhabited::new(space)), cpu: self.first_cpu };
         let world = World {
             memory,
             state: RefCell::default(),
@@ -296,8 +284,25 @@ impl Plan {
             goes_on: false,
         };
         let first = self.scenario.setup.process.name.as_str();
-        world.state.borrow_mut().processes.insert(first, process);
+        {
+            let mut state = world.state.borrow_mut();
+            state.homes.insert(process.home, Home::empty(first));
+            state.processes.insert(first, process);
+        }
         Ok(world)
+    }
+}
+
+impl State {
+    /// The address space of this number, if it still exists.
+    pub(crate) fn space(&self, id: SpaceId) -> Option<&Rc<Inhabited>> {
+        let mut spaces = self.processes.values().filter_map(|process| process.space.as_ref());
+        spaces.find(|space| space.id() == id)
+    }
+
+    /// Every address space that ever was, each once; those that still exist with themselves.
+    pub(crate) fn homes(&self) -> impl Iterator<Item = (SpaceId, &Home, Option<&Rc<Inhabited>>)> {
+        self.homes.iter().map(|(id, home)| (*id, home, self.space(*id)))
     }
 }
 
@@ -311,11 +316,18 @@ impl World {
         self.state.borrow().processes.get(process).is_some()
     }
 
-    /// Whether a process has several threads: it has as many as lanes, and one where it has none.
-    /// They are there all the time: they wait during `setup`, and live on until the process ends.
+    /// Whether several threads use the address space of a process: it has as many as lanes, and one
+    /// where it has none, and other processes in the address space count, too. Threads are there
+    /// all the time: they wait during `setup`, and live on until the process ends.
     pub(crate) fn users(&self, process: &str) -> Users {
         let threaded = self.threaded.iter().any(|name| name == process);
-        if threaded { Users::Several } else { Users::One }
+        let beside = || {
+            let state = self.state.borrow();
+            let home = state.processes.get(process).map(|process| process.home);
+            let same = |other: &&Process| other.space.is_some() && Some(other.home) == home;
+            state.processes.values().filter(same).count() > 1
+        };
+        if threaded || beside() { Users::Several } else { Users::One }
     }
 
     /// Lets the processes exit and the handles go, in order: whatever is left afterwards has
@@ -334,7 +346,7 @@ impl Drop for World {
         let state = self.state.take();
         drop(state.handles);
         for space in state.processes.into_values().filter_map(|process| process.space) {
-            if let Ok(space) = Rc::try_unwrap(space) {
+            if let Some(space) = space.into_sole() {
                 // SAFETY: the whole machine is thrown away here; the handles were dropped just
                 // before.
                 unsafe { pinfold::lab::abandon(space) };

@@ -102,8 +102,22 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         | Act::Exit
         | Act::Migrate(..)
         | Act::Signal(_)
-        | Act::Await(_) => None,
+        | Act::Await(_)
+        | Act::Clone(_)
+        | Act::Vfork(_) => None,
+        Act::Exec => acts_after_exec(plan, step)
+            .then(|| "the program that is executed here ends at once".to_owned()),
     }
+}
+
+/// Whether the process of a step that executes a program does anything later. Its only lane may,
+/// and it itself in `setup` and `after`.
+fn acts_after_exec(plan: &Resolved, exec: &ResolvedStep) -> bool {
+    let later = plan.steps().skip_while(|step| !std::ptr::eq(*step, exec)).skip(1);
+    let own = |step: &&ResolvedStep| step.process == exec.process && step.act.needs_process();
+    let in_setup = plan.setup.iter().any(|step| std::ptr::eq(step, exec));
+    let lane = |lane: &ResolvedLane| in_setup && lane.process == exec.process;
+    later.into_iter().any(|step| own(&step)) || plan.lanes.iter().any(lane)
 }
 
 /// Why references cannot be taken in this way, if so.
@@ -129,7 +143,8 @@ pub(crate) fn only_whole(plan: &Resolved) -> Option<String> {
         return Some(format!("no free runs: {} {why}", step.text));
     }
     let ends = |(at, lane): &(usize, &ResolvedLane)| {
-        let exit = lane.steps.iter().position(|step| step.act == Act::Exit);
+        let ends = |step: &ResolvedStep| matches!(step.act, Act::Exit | Act::Exec);
+        let exit = lane.steps.iter().position(ends);
         exit.is_some_and(|exit| {
             let more = exit + 1 < lane.steps.len();
             let others =

@@ -2,11 +2,12 @@
 //!
 //! INV-ORDER-1: a step stands behind the earlier steps of its lane, behind the step that makes the
 //! handle that it uses or gives the signal that it awaits, and a lane behind the fork of its
-//! process and the lane that it is to follow. Nothing else is in order.
+//! process and the lane that it is to follow; what comes after a `vfork` stands behind the step
+//! with which the child leaves its parent's address space. Nothing else is in order.
 
 use std::collections::BTreeSet;
 
-use pinfold_lab::resolved::{Act, Resolved};
+use pinfold_lab::resolved::{Act, Resolved, ResolvedStep};
 
 /// Numbers that follow from a seed (splitmix64).
 #[derive(Clone, Debug)]
@@ -115,9 +116,9 @@ impl Taken {
     fn is_ready(&self, plan: &Resolved, lane: usize) -> bool {
         let Some(step) = plan.lanes[lane].steps.get(self.next[lane]) else { return false };
         let born = !plan.lanes[lane].late
-            || self.is_done(plan, |act| match (act, plan.lanes[lane].process) {
-                (Act::Fork(child), Some(process)) => *child == process,
-                _ => false,
+            || self.is_done(plan, |act| {
+                let made = act.makes_process();
+                made.is_some() && made == plan.lanes[lane].process
             });
         let held = step.act.uses_handle().is_none_or(|handle| {
             let makes = |act: &Act| act.makes_handle() == Some(handle);
@@ -133,7 +134,20 @@ impl Taken {
         let follows = plan.lanes[lane].after.is_none_or(|other| {
             plan.lanes.get(other).is_none_or(|before| self.next[other] == before.steps.len())
         });
-        born && held && given && follows
+        born && held && given && follows && !self.sleeps(plan, lane)
+    }
+
+    /// Whether a lane has made a child by vfork that is still in its address space.
+    fn sleeps(&self, plan: &Resolved, lane: usize) -> bool {
+        let last = self.next[lane].checked_sub(1).and_then(|last| plan.lanes[lane].steps.get(last));
+        let Some(ResolvedStep { act: Act::Vfork(child), fails: None, .. }) = last else {
+            return false;
+        };
+        let leaves = |step: &ResolvedStep| {
+            step.process == Some(*child) && matches!(step.act, Act::Exit | Act::Exec)
+        };
+        let taken = plan.lanes.iter().zip(&self.next);
+        !taken.flat_map(|(lane, next)| &lane.steps[..*next]).any(leaves)
     }
 
     /// Whether such a step of a lane has been taken.

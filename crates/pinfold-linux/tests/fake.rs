@@ -172,6 +172,29 @@ fn what_cannot_be_carried_out_is_skipped_with_its_step() {
 }
 
 #[test]
+fn who_executes_does_nothing_more_there() {
+    let text = "scenario s\nsetup\n  process P\n  P: map A 1 private rw\n  P: fork C\n\
+                lane l: C\n  exec\n  map B 1 private rw\noutcome o otherwise\n";
+    let report = compared(text, &mut Fake::new(vec![seen(ONE)]));
+    assert_eq!(report.verdict, Verdict::Skip);
+    let steps: Vec<&str> = report.missing.iter().map(|missing| &*missing.step).collect();
+    assert_eq!(steps, ["exec"]);
+}
+
+#[test]
+fn orders_let_a_parent_sleep_until_its_child_by_vfork_has_left() {
+    let text = "scenario s\nsetup\n  process P\n  P: map A 1 private rw\n\
+                lane a: P\n  vfork C\n  read A\nlane b: C\n  read A\n  exec\n\
+                lane c: P\n  write A \"c\"\noutcome o otherwise\n";
+    let plan = Resolved::of(&parse(text).expect("a scenario")).expect("a plan");
+    let all = orders(&plan, 100, 0);
+    // The other lane of the parent comes anywhere.
+    assert_eq!(all.orders.len(), 5);
+    let order = |order: &Vec<usize>| order.iter().filter(|lane| **lane != 2).copied().collect();
+    assert!(all.orders.iter().map(order).all(|order: Vec<usize>| order == [0, 1, 1, 0]));
+}
+
+#[test]
 fn orders_keep_to_forks_handles_signals_and_lanes_that_follow() {
     let text = "scenario s\nsetup\n  process P\n  P: map A 1 private rw\n\
                 lane a: P\n  fork C\n  signal go\nlane b: C\n  await go\n  write A \"b\"\n\

@@ -13,7 +13,7 @@ use crate::claim::Ends;
 use crate::journal::{Journal, What};
 use crate::record::{Record, Tally};
 use crate::report::{Cost, EndLine, Finding, Oracle};
-use crate::scenario::{Code, Scenario, ScenarioError, Step};
+use crate::scenario::{Action, Code, Scenario, ScenarioError, Step};
 use crate::waits::Awaited;
 use crate::world::{Plan, World};
 
@@ -238,7 +238,8 @@ fn run(world: &Rc<World>, scenario: &Arc<Scenario>, index: usize) -> impl FnOnce
             world.waits.until(&Awaited::End(other.value.clone()));
         }
         for step in &lane.steps {
-            if let Err(fault) = world.step(step, lane.process()) {
+            let born = || bear(step, &world, &scenario);
+            if let Err(fault) = world.step_with(step, lane.process(), born) {
                 // INV-ENDS-1.
                 if world.goes_on {
                     world.state.borrow_mut().failed.push(step.to_string());
@@ -246,13 +247,18 @@ fn run(world: &Rc<World>, scenario: &Arc<Scenario>, index: usize) -> impl FnOnce
                 }
                 world.machine().broken(Oracle::Step, format!("{step}: {}", fault.message));
             }
-            if let Some(child) = step.action.makes_process()
-                && world.has(child)
-            {
-                start_lanes_of(child, &world, &scenario);
-            }
         }
         world.waits.happen(&Awaited::End(lane.name.value.clone()));
+    }
+}
+
+/// Starts the lanes of the process that a step has made, if it makes one; by vfork, waits until it
+/// has left its parent's address space.
+fn bear(step: &Step, world: &Rc<World>, scenario: &Arc<Scenario>) {
+    let Some(child) = step.action.makes_process().filter(|child| world.has(child)) else { return };
+    start_lanes_of(child, world, scenario);
+    if let Action::Vfork { .. } = step.action {
+        world.waits.until(&Awaited::Left(child.value.clone()));
     }
 }
 

@@ -77,6 +77,7 @@ impl Names {
             name: scenario.setup.process.name.value.clone(),
             parent: None,
             cpu: scenario.cpu_index(scenario.setup.process.cpu.as_ref()).unwrap_or(0),
+            shares: false,
         };
         let mut names = Self {
             processes: vec![first],
@@ -98,16 +99,19 @@ impl Names {
     }
 
     fn add_processes(&mut self, scenario: &Scenario) {
-        let mut left: Vec<(&str, &Name)> = steps(scenario)
-            .filter_map(|(process, step)| Some((process?, step.action.makes_process()?)))
-            .collect();
+        let made = |(process, step): (Option<&'_ str>, &'_ Step)| {
+            let shares = step.action.shares_space_with().is_some();
+            Some((process?.to_owned(), step.action.makes_process()?.value.clone(), shares))
+        };
+        let mut left: Vec<(String, String, bool)> = steps(scenario).filter_map(made).collect();
         while !left.is_empty() {
             let before = left.len();
-            left.retain(|(parent, child)| match self.process(parent) {
+            left.retain(|(parent, child, shares)| match self.process(parent) {
                 Ok(parent) => {
                     let cpu = self.processes[parent].cpu;
-                    let name = child.value.clone();
-                    self.processes.push(ResolvedProcess { name, parent: Some(parent), cpu });
+                    let (name, shares) = (child.clone(), *shares);
+                    let parent = Some(parent);
+                    self.processes.push(ResolvedProcess { name, parent, cpu, shares });
                     false
                 }
                 Err(_) => true,
@@ -123,7 +127,7 @@ impl Names {
             (Action::Map { area, pages, .. }, _) => {
                 let area = number(&mut self.areas, area);
                 if let Some(Ok(process)) = process.map(|name| self.process(name)) {
-                    self.lengths.push((process, area, pages.value));
+                    self.lengths.push((self.home(process), area, pages.value));
                 }
             }
             (Action::Pin { grab, .. } | Action::Get { grab, .. }, _) => {
@@ -179,12 +183,21 @@ impl Names {
         found.map_or_else(|| nothing("register", &name.value), Ok)
     }
 
+    /// The process in whose address space this one begins.
+    fn home(&self, process: usize) -> usize {
+        let process_at = &self.processes[process];
+        match (process_at.shares, process_at.parent) {
+            (true, Some(parent)) => self.home(parent),
+            _ => process,
+        }
+    }
+
     /// An area that the process or an ancestor maps, and its pages.
     fn area(&self, process: usize, name: &str) -> Result<(usize, u32), Unresolved> {
         let area = self.areas.iter().position(|area| area == name);
         let Some(area) = area else { return nothing("area", name) };
         let mut owner = Some(process);
-        while let Some(at) = owner {
+        while let Some(at) = owner.map(|process| self.home(process)) {
             let of = |length: &&(usize, usize, u32)| (length.0, length.1) == (at, area);
             if let Some(&(.., pages)) = self.lengths.iter().find(of) {
                 return Ok((area, pages));
@@ -311,6 +324,9 @@ impl Names {
             Action::Populate { pages, access } => {
                 Act::Populate(self.pages(own()?, pages)?, access.value)
             }
+            Action::Clone { child } => Act::Clone(self.process(&child.value)?),
+            Action::Vfork { child } => Act::Vfork(self.process(&child.value)?),
+            Action::Exec => Act::Exec,
         })
     }
 

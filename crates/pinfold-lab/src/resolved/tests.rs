@@ -32,6 +32,22 @@ fn identities_stand_before_reads_and_each_fact_once() {
 }
 
 #[test]
+fn processes_in_one_address_space_know_the_areas_of_each_other() {
+    let plan = resolved(
+        "scenario s\nsetup\n  process P\n  P: clone C\n  P: fork D\n\
+         lane l: C\n  map B 2 shared rw\n  signal go\nlane m: P\n  await go\n  unmap B\n\
+         outcome o otherwise\n",
+    );
+    let shares: Vec<bool> = plan.processes.iter().map(|process| process.shares).collect();
+    assert_eq!(shares, [false, true, false]);
+    assert_eq!([0, 1, 2].map(|process| plan.home(process)), [0, 0, 2]);
+    assert_eq!(
+        plan.lanes[1].steps[1].act,
+        Act::Unmap(super::Pages { area: 0, first: 0, count: 2 })
+    );
+}
+
+#[test]
 fn a_child_knows_the_areas_of_its_parent_and_its_own() {
     let plan = resolved(
         "scenario s\nsetup\n  process P\n  P: map A 3 private rw\n  P: fork C\n\

@@ -9,12 +9,12 @@
 //! The derived serde forms are the body of the JSON form; see [`json`](super::json).
 
 mod claim;
+mod parts;
 mod step;
 
 pub use claim::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
-pub use step::{
-    Action, Dirty, Duration, Extent, Force, Grab, Made, Occupied, Pages, Path, Place, Step, Sure,
-};
+pub use parts::{Dirty, Duration, Extent, Force, Grab, Occupied, Pages, Path, Place};
+pub use step::{Action, Made, Step, Sure};
 
 pub use super::span::{Name, Text};
 

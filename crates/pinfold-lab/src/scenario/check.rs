@@ -8,7 +8,9 @@ mod limits;
 mod names;
 mod waits;
 
-use super::ast::{Action, Atom, Extent, Fact, Name, Pages, Place, Runner, Scenario, Step, View};
+use super::ast::{
+    Action, Atom, Extent, Fact, Lane, Name, Pages, Place, Runner, Scenario, Step, View,
+};
 use super::error::{Code, ScenarioError};
 use super::span::{Span, Spanned};
 use super::suggest::{did_you_mean, nearest};
@@ -150,7 +152,10 @@ impl<'a> Checker<'a> {
         }
         let process = runner.filter(|name| self.names.process(name).is_some());
         match &step.action {
-            Action::Map { .. } | Action::Fork { .. } | Action::Exit => {}
+            Action::Map { .. } | Action::Fork { .. } | Action::Clone { .. } | Action::Exit => {}
+            Action::Vfork { child } if !at.in_lanes() => self.vfork_alone(child),
+            Action::Vfork { .. } => {}
+            Action::Exec => self.exec(at, process, step),
             Action::Unmap { pages }
             | Action::Writeback { pages }
             | Action::Protect { pages, .. }
@@ -184,6 +189,39 @@ impl<'a> Checker<'a> {
             Action::Unfollow { handle } => self.release(at, step, handle, Kind::Follow),
             // `waits` checks these.
             Action::Signal { .. } | Action::Await { .. } => {}
+        }
+    }
+
+    /// `vfork` where nothing else runs: nobody could let its parent go on.
+    fn vfork_alone(&mut self, child: &Name) {
+        let what = "its process sleeps until the child has executed or ended";
+        self.errors.push(
+            ScenarioError::new(Code::Misplaced, child.span, "`vfork` has no meaning here", what)
+                .help("only lanes wait: write it in one, and give the child another"),
+        );
+    }
+
+    /// `exec` ends the other threads of its process, which could be anywhere.
+    fn exec(&mut self, at: Point, process: Option<&'a Name>, step: &'a Step) {
+        let of = |lane: &&Lane| process.is_some_and(|name| lane.process() == Some(name.as_str()));
+        let mut lanes = self.scenario.lanes.iter().filter(of);
+        if !at.in_lanes() {
+            return;
+        }
+        if let (Some(first), Some(second)) = (lanes.next(), lanes.next()) {
+            let own = [first, second].into_iter().find(|lane| !lane.steps.contains(step));
+            self.errors.push(
+                ScenarioError::new(
+                    Code::Misplaced,
+                    step.span.0,
+                    "`exec` would end another lane of its process",
+                    "not the only lane",
+                )
+                .related(own.unwrap_or(first).name.span, "another lane of it")
+                .help(
+                    "a process that executes has one lane; `clone` makes a process for the other",
+                ),
+            );
         }
     }
 

@@ -329,8 +329,10 @@ impl Display for Action {
             }
             Self::Put { handle } | Self::Unfollow { handle } => write!(f, " {handle}"),
             Self::Follow { pages, handle } => write!(f, " {pages} as {handle}"),
-            Self::Fork { child } => write!(f, " {child}"),
-            Self::Exit | Self::NumaScan { pages: None } => Ok(()),
+            Self::Fork { child } | Self::Clone { child } | Self::Vfork { child } => {
+                write!(f, " {child}")
+            }
+            Self::Exit | Self::Exec | Self::NumaScan { pages: None } => Ok(()),
             Self::NumaScan { pages: Some(pages) } => write!(f, " {pages}"),
             Self::Migrate { pages, node } | Self::Compact { pages, node } => {
                 write!(f, " {pages} to node {node}")

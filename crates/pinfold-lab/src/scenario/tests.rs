@@ -4,6 +4,7 @@ mod accept;
 mod checks;
 mod forms;
 mod mutations;
+mod sharing;
 mod shipped;
 mod syntax;
 
@@ -46,4 +47,9 @@ fn each_is_reported(cases: &[(Code, &str, &str)], text: impl Fn(&str) -> String)
 /// The text of one shipped file.
 fn shipped_text(name: &str) -> &'static str {
     Shipped::find(SCENARIOS, name).expect("a shipped scenario of this name").text
+}
+
+/// The codes of all errors of a text.
+fn codes(source: &str) -> Vec<Code> {
+    rejected(source).iter().map(|error| error.code).collect()
 }

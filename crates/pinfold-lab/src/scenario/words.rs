@@ -101,6 +101,12 @@ vocabulary! {
         Await = "await",
         /// Makes pages accessible as if each were accessed.
         Populate = "populate",
+        /// Makes a process in the same address space.
+        Clone = "clone",
+        /// Makes one, and waits until it has left that address space.
+        Vfork = "vfork",
+        /// Gives the process a new, empty address space.
+        Exec = "exec",
     }
 }
 
@@ -127,7 +133,10 @@ impl Verb {
             | Self::Writeback
             | Self::Signal
             | Self::Await
-            | Self::Populate => false,
+            | Self::Populate
+            | Self::Clone
+            | Self::Vfork
+            | Self::Exec => false,
         }
     }
 }

@@ -11,7 +11,7 @@ use pinfold_lab::scenario::{self, MOST_DRAWN, Style};
 use pinfold_lab::{CheckOptions, Config, Detail, Model, Prepared, SCENARIOS, Strategy};
 
 /// Words that a change may put somewhere.
-const PIECES: [&str; 44] = [
+const PIECES: [&str; 47] = [
     "lane",
     "setup",
     "always",
@@ -56,6 +56,9 @@ const PIECES: [&str; 44] = [
     "null",
     "{}",
     "-1",
+    "clone",
+    "vfork",
+    "exec",
 ];
 /// The rule sets of which one is in force.
 const RULES: [&str; 4] = ["5.8", "5.9", "5.19", "latest"];

@@ -1,13 +1,15 @@
 //! Carries out one step, in the process to which it belongs.
 //!
-//! INV-ACT-1: nothing here allocates: it also runs in children that were forked while other threads
-//! ran.
+//! INV-ACT-1: nothing here allocates, but for the threads of a new process: it also runs in
+//! children that were forked while other threads ran.
 //! INV-ACT-2: a process carries out its first step when each of its threads has begun. A thread
 //! holds locks of the standard library while it begins, and a child that is forked meanwhile would
 //! have them locked for ever: its own threads could not begin.
 //! INV-ACT-3: a process of one lane or none has one thread: Linux treats such a process in a way of
 //! its own (facts 4.1). Of several lanes each has a thread beside the first one, which does the
 //! steps of `setup` and `after`.
+//! INV-ACT-4: a process in its parent's address space uses what a thread has for itself of a thread
+//! of the parent that sleeps as long as the child is there.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +20,8 @@ use pinfold_lab::scenario::{Access, Failure, Occupied};
 use super::board::{Board, Hold, Question};
 use super::ring::Device;
 use super::scan;
-use super::sys::{self, Errno, Forked, PAGE, Range, STAGE, STAGE_PAGES};
+use super::sys::birth;
+use super::sys::{self, Errno, PAGE, Range, STAGE, STAGE_PAGES};
 use crate::job::{Did, is_amplifier, is_as_wanted};
 
 /// The longest that a process of a trial lives, in seconds: no trial takes nearly as long.
@@ -135,7 +138,7 @@ impl Cast {
                 };
                 let spawned = std::thread::Builder::new().stack_size(256 * 1024).spawn(begin);
                 if spawned.is_err() {
-                    sys::exit_now();
+                    birth::exit_now();
                 }
             }
         }
@@ -154,7 +157,7 @@ impl Cast {
     fn serve_with_all(self: &Arc<Self>, process: usize, role: Role) -> ! {
         let own = self.threads_of_lanes(process);
         if !self.board.await_begun(process, own, self.patience / 2) {
-            sys::exit_now();
+            birth::exit_now();
         }
         self.serve(role)
     }
@@ -251,7 +254,7 @@ impl Cast {
     /// Carries out the step with this number, and notes what it did.
     pub(super) fn carry_out(self: &Arc<Self>, number: usize) -> Did {
         let Some(step) = self.step(number) else { return Did::Error(libc::EINVAL) };
-        if step.act == Act::Exit {
+        if matches!(step.act, Act::Exit | Act::Exec) {
             // Nobody will be here to say that it worked.
             self.board.set_step(number, Did::Worked(0));
         }
@@ -276,7 +279,7 @@ impl Cast {
                 };
                 Ok(match mapped {
                     Ok(range) => {
-                        self.board.set_area(process, area, range.start());
+                        self.board.set_area(self.plan.home(process), area, range.start());
                         Did::Worked(0)
                     }
                     Err(libc::EEXIST) => Did::Failed(Failure::Occupied),
@@ -289,7 +292,7 @@ impl Cast {
                 let to = place(STAGE.checked_add(at), pages.count)?;
                 let done = ranged(sys::remap(self.range(process, pages)?, to));
                 if done == Did::Worked(0) {
-                    self.board.set_area(process, pages.area, to.start());
+                    self.board.set_area(self.plan.home(process), pages.area, to.start());
                 }
                 Ok(done)
             }
@@ -337,16 +340,16 @@ impl Cast {
                 }
             }
             Act::Fork(child) => {
-                self.board.inherit(process, child);
-                match sys::fork()? {
-                    Forked::Child => self.live(child),
-                    Forked::Parent(id) => {
+                self.board.inherit(self.plan.home(process), child);
+                match birth::fork()? {
+                    birth::Forked::Child => self.live(child),
+                    birth::Forked::Parent(id) => {
                         self.board.set_process(child, id);
                         Ok(Did::Worked(0))
                     }
                 }
             }
-            Act::Exit => sys::exit_now(),
+            Act::Exit => birth::exit_now(),
             Act::NumaScan(None) => scan::whole(self.patience / 2).map(|()| Did::Worked(0)),
             Act::NumaScan(Some(_)) => Err(libc::EOPNOTSUPP),
             Act::Migrate(pages, node) => {
@@ -369,7 +372,36 @@ impl Cast {
                 true => Ok(Did::Worked(0)),
                 false => Err(libc::ETIMEDOUT),
             },
+            Act::Clone(child) => self.clone_within(child).map(|()| Did::Worked(0)),
+            Act::Vfork(child) => self.borrow_to(child).map(|()| Did::Worked(0)),
+            Act::Exec => Err(birth::execute()),
         }
+    }
+
+    /// Makes a process in the address space of this one, and sleeps as long as it is there:
+    /// INV-ACT-2.
+    fn borrow_to(self: &Arc<Self>, child: usize) -> Result<(), Errno> {
+        birth::borrow(&mut || self.live(child))
+    }
+
+    /// Makes a process in the address space of this one and goes on: another thread sleeps.
+    fn clone_within(self: &Arc<Self>, child: usize) -> Result<(), Errno> {
+        let cast = Arc::clone(self);
+        let sleeper = std::thread::Builder::new()
+            .stack_size(64 * 1024)
+            .spawn(move || cast.borrow_to(child))
+            .map_err(|why| why.raw_os_error().unwrap_or(libc::EAGAIN))?;
+        let begun = Instant::now();
+        while self.board.process(child).is_none() {
+            if sleeper.is_finished() {
+                return sleeper.join().unwrap_or(Err(libc::EAGAIN));
+            }
+            if begun.elapsed() > self.patience / 2 {
+                return Err(libc::ETIMEDOUT);
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
     }
 
     /// What a load found, which goes to its register.
@@ -395,13 +427,13 @@ impl Cast {
 
     /// The pages of an area of a process.
     fn range(&self, process: usize, pages: Pages) -> Result<Range, Errno> {
-        let start = self.board.area(process, pages.area).ok_or(libc::ENXIO)?;
+        let start = self.board.area(self.plan.home(process), pages.area).ok_or(libc::ENXIO)?;
         Range::new(start + u64::from(pages.first) * PAGE, u64::from(pages.count))
     }
 
     /// The address of a word of a process.
     pub(super) fn address(&self, process: usize, spot: Spot) -> Result<u64, Errno> {
-        let start = self.board.area(process, spot.of).ok_or(libc::ENXIO)?;
+        let start = self.board.area(self.plan.home(process), spot.of).ok_or(libc::ENXIO)?;
         Ok(start + u64::from(spot.page) * PAGE + u64::from(spot.word) * 8)
     }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use pinfold_lab::resolved::Resolved;
 use pinfold_lab::scenario::Failure;
 
+use super::sys::birth;
 use super::sys::{self, STAGE_PAGES};
 use crate::job::Did;
 
@@ -227,7 +228,7 @@ impl Board {
             }
             sys::wait(&self.cells[at], answered, 500);
             if !sys::is_alive(agent) {
-                sys::exit_now();
+                birth::exit_now();
             }
         }
     }

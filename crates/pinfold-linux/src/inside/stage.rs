@@ -18,7 +18,8 @@ use super::act::{Cast, Entry, Repeat, Role};
 use super::board::{Board, Hold, Question};
 use super::ring::{Device, Pipe, Ring};
 use super::scan;
-use super::sys::{self, Forked, PAGE};
+use super::sys::birth;
+use super::sys::{self, PAGE};
 use crate::job::{Conduct, Did, Failed, Found, Observation, fault};
 use crate::order::Random;
 
@@ -46,6 +47,14 @@ enum Frame {
     None,
     Known(u64),
     Unknown,
+}
+
+/// What became of a step that was begun.
+enum Begun {
+    /// It is done.
+    Done(Did),
+    /// Its lane sleeps; the answer to the question with this count comes later.
+    Sleeps(u64),
 }
 
 impl Stage {
@@ -95,10 +104,10 @@ impl Stage {
 
     fn begin(&mut self) -> Result<(), String> {
         let cast = Arc::clone(&self.cast);
-        let first = match sys::fork() {
+        let first = match birth::fork() {
             Err(number) => return Err(told("fork", number)),
-            Ok(Forked::Child) => cast.live(0),
-            Ok(Forked::Parent(first)) => first,
+            Ok(birth::Forked::Child) => cast.live(0),
+            Ok(birth::Forked::Parent(first)) => first,
         };
         self.cast.board.set_process(0, first);
         self.watched[0] = Some(sys::watch(first).map_err(|why| told("pidfd_open", why))?);
@@ -106,10 +115,10 @@ impl Stage {
             if self.cast.plan.lanes[lane].process.is_some() {
                 continue;
             }
-            let device = match sys::fork() {
+            let device = match birth::fork() {
                 Err(number) => return Err(told("fork", number)),
-                Ok(Forked::Child) => cast.live_as_device(lane),
-                Ok(Forked::Parent(device)) => device,
+                Ok(birth::Forked::Child) => cast.live_as_device(lane),
+                Ok(birth::Forked::Parent(device)) => device,
             };
             let watched = sys::watch(device).map_err(|why| told("pidfd_open", why))?;
             self.devices.push((device, watched));
@@ -163,6 +172,7 @@ impl Stage {
         let mut failed = Vec::new();
         let mut next: Vec<usize> = vec![0; cast.plan.lanes.len()];
         let mut stopped: Vec<bool> = vec![false; cast.plan.lanes.len()];
+        let mut sleeping: Vec<Option<u64>> = vec![None; cast.plan.lanes.len()];
         for &lane in order {
             let Some(planned) = cast.plan.lanes.get(lane) else {
                 return Err(format!("there is no lane {lane}"));
@@ -173,6 +183,11 @@ impl Stage {
                 continue;
             }
             let number = cast.first_step(lane) + next[lane];
+            if let Some(count) = sleeping[lane].take() {
+                // Its child has left: `order` lets nothing of the lane come before.
+                let done = self.wait(cast.executor(Role::Lane(lane)), count, planned.process)?;
+                self.told(number - 1, done, &mut failed)?;
+            }
             next[lane] += 1;
             sys::drain();
             let gone = planned.process.is_some_and(|process| self.is_gone(process));
@@ -180,15 +195,57 @@ impl Stage {
                 (true, true) => Did::Failed(Failure::Exited),
                 // What needs no process goes on without it, and the agent can do it as well.
                 (true, false) => cast.carry_out(number),
-                (false, _) => self.ask(Role::Lane(lane), Question::Step(number))?,
+                (false, _) => match self.begin_step(lane, number)? {
+                    Begun::Done(done) => done,
+                    Begun::Sleeps(count) => {
+                        sleeping[lane] = Some(count);
+                        self.meet(step)?;
+                        continue;
+                    }
+                },
             };
             self.meet(step)?;
-            if let Some(what) = fault(&cast.plan, step, done)? {
-                failed.push(Failed { step: step.text.clone(), what });
-                stopped[lane] = true;
-            }
+            stopped[lane] = self.told(number, done, &mut failed)?;
+        }
+        for (lane, count) in sleeping.into_iter().enumerate() {
+            let Some(count) = count else { continue };
+            let process = cast.plan.lanes[lane].process;
+            let done = self.wait(cast.executor(Role::Lane(lane)), count, process)?;
+            self.told(cast.first_step(lane) + next[lane] - 1, done, &mut failed)?;
         }
         Ok(failed)
+    }
+
+    /// Notes what a step did; whether it is not what it should have done.
+    fn told(&self, number: usize, done: Did, failed: &mut Vec<Failed>) -> Result<bool, String> {
+        let Some(step) = self.cast.step(number) else { return Ok(false) };
+        let what = fault(&self.cast.plan, step, done)?;
+        let wrong = what.is_some();
+        failed.extend(what.map(|what| Failed { step: step.text.clone(), what }));
+        Ok(wrong)
+    }
+
+    /// Has a lane carry out a step, and waits until it is done or the lane sleeps: until the child
+    /// of a vfork has left.
+    fn begin_step(&mut self, lane: usize, number: usize) -> Result<Begun, String> {
+        let cast = Arc::clone(&self.cast);
+        let Some(Act::Vfork(child)) = cast.step(number).map(|step| step.act) else {
+            return self.ask(Role::Lane(lane), Question::Step(number)).map(Begun::Done);
+        };
+        let executor = cast.executor(Role::Lane(lane));
+        let count = cast.board.ask(executor, Question::Step(number));
+        let begun = Instant::now();
+        loop {
+            if cast.board.process(child).is_some() {
+                return Ok(Begun::Sleeps(count));
+            }
+            if let Some(done) = cast.board.answered(executor, count, 1) {
+                return Ok(Begun::Done(done));
+            }
+            if begun.elapsed() > cast.patience {
+                return Err("vfork makes no process".to_owned());
+            }
+        }
     }
 
     /// All lanes at once.
@@ -276,22 +333,24 @@ impl Stage {
         }
     }
 
-    /// Whether the process has a step with which it ends.
+    /// Whether the process has a step with which it ends: the program that it executes does, too.
     fn may_exit(&self, process: usize) -> bool {
-        let exits = |step: &ResolvedStep| step.act == Act::Exit && step.process == Some(process);
+        let exits = |step: &ResolvedStep| {
+            matches!(step.act, Act::Exit | Act::Exec) && step.process == Some(process)
+        };
         self.cast.plan.steps().any(exits)
     }
 
     /// After a step that makes a process or ends one: watches it, or sees its end.
     fn meet(&mut self, step: &ResolvedStep) -> Result<(), String> {
         match (step.act, step.process) {
-            (Act::Fork(child), _) => {
+            (Act::Fork(child) | Act::Clone(child) | Act::Vfork(child), _) => {
                 if let (Some(id), None) = (self.cast.board.process(child), &self.watched[child]) {
                     self.watched[child] = sys::watch(id).ok();
                 }
                 Ok(())
             }
-            (Act::Exit, Some(process)) => {
+            (Act::Exit | Act::Exec, Some(process)) => {
                 let Some(watched) = &self.watched[process] else { return Ok(()) };
                 match sys::ends_within(watched.as_fd(), self.cast.patience.as_millis() as i32) {
                     true => Ok(()),
@@ -478,10 +537,10 @@ impl Stage {
         use pinfold_lab::scenario::Sharing;
         let plan = &self.cast.plan;
         let mut owner = Some(process);
-        while let Some(at) = owner {
+        while let Some(at) = owner.map(|process| plan.home(process)) {
             let sharing = plan.steps().find_map(|step| match step.act {
                 Act::Map { area: mapped, sharing, .. }
-                    if mapped == area && step.process == Some(at) =>
+                    if mapped == area && step.process.map(|by| plan.home(by)) == Some(at) =>
                 {
                     Some(sharing)
                 }

@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicU64;
 
 use pinfold_lab::scenario::{Access, Advice, Occupied, Protection, Sharing};
 
+pub(super) mod birth;
 pub(super) mod guest;
 pub(super) mod ring;
 
@@ -439,30 +440,6 @@ pub(super) fn wake(cell: &AtomicU64) {
     unsafe {
         libc::syscall(libc::SYS_futex, ptr::from_ref(cell), libc::FUTEX_WAKE, c_int::MAX);
     }
-}
-
-/// On which side of a fork we are.
-pub(super) enum Forked {
-    /// The parent, with the child's number.
-    Parent(i32),
-    /// The child.
-    Child,
-}
-
-/// Makes a child with a copy of this thread alone.
-pub(super) fn fork() -> Result<Forked, Errno> {
-    // SAFETY: the child goes on in code that needs no other thread (INV-SYS-2), and starts threads
-    // of its own, for which glibc keeps its heap usable in a child. It ends by `exit_now`.
-    match checked(unsafe { libc::fork() })? {
-        0 => Ok(Forked::Child),
-        child => Ok(Forked::Parent(child as i32)),
-    }
-}
-
-/// Ends this process with all its threads, at once.
-pub(super) fn exit_now() -> ! {
-    // SAFETY: runs nothing of this program any more.
-    unsafe { libc::_exit(0) }
 }
 
 /// What a process of a trial begins with: it ends when the agent ends if it is the agent's own

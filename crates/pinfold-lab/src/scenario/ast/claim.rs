@@ -2,7 +2,7 @@
 
 use super::super::span::{Name, Position, Spanned, Text};
 use super::super::words::Activity;
-use super::step::Place;
+use super::parts::Place;
 use serde::{Deserialize, Serialize};
 
 /// One line of `always`.

@@ -2,6 +2,7 @@
 
 use super::super::span::{Name, Position, Spanned, Text};
 use super::super::words::{Access, Advice, Failure, Protection, Sharing, Verb};
+use super::parts::{Dirty, Duration, Grab, Occupied, Pages, Place};
 use serde::{Deserialize, Serialize};
 
 /// One line of `setup`, a lane or `after`.
@@ -207,6 +208,18 @@ pub enum Action {
         /// For which access.
         access: Spanned<Access>,
     },
+    /// `clone CHILD`: a process in the same address space.
+    Clone {
+        /// The new process.
+        child: Name,
+    },
+    /// `vfork CHILD`: as `clone`; the lane goes on when the child has executed or ended.
+    Vfork {
+        /// The new process.
+        child: Name,
+    },
+    /// `exec`: the process goes on in a new, empty address space.
+    Exec,
 }
 
 impl Action {
@@ -235,6 +248,9 @@ impl Action {
             Self::Signal { .. } => Verb::Signal,
             Self::Await { .. } => Verb::Await,
             Self::Populate { .. } => Verb::Populate,
+            Self::Clone { .. } => Verb::Clone,
+            Self::Vfork { .. } => Verb::Vfork,
+            Self::Exec => Verb::Exec,
         }
     }
 
@@ -242,7 +258,9 @@ impl Action {
     pub fn makes(&self) -> Option<Made<'_>> {
         match self {
             Self::Map { area, .. } => Some(Made::Area(area)),
-            Self::Fork { child } => Some(Made::Process(child)),
+            Self::Fork { child } | Self::Clone { child } | Self::Vfork { child } => {
+                Some(Made::Process(child))
+            }
             Self::Pin { grab, .. } | Self::Get { grab, .. } => Some(Made::Handle(&grab.handle)),
             Self::Follow { handle, .. } => Some(Made::Handle(handle)),
             Self::Read { register, .. } | Self::DeviceRead { register, .. } => {
@@ -264,7 +282,8 @@ impl Action {
             | Self::Writeback { .. }
             | Self::Signal { .. }
             | Self::Await { .. }
-            | Self::Populate { .. } => None,
+            | Self::Populate { .. }
+            | Self::Exec => None,
         }
     }
 
@@ -295,7 +314,10 @@ impl Action {
             | Self::Writeback { .. }
             | Self::Signal { .. }
             | Self::Await { .. }
-            | Self::Populate { .. } => None,
+            | Self::Populate { .. }
+            | Self::Clone { .. }
+            | Self::Vfork { .. }
+            | Self::Exec => None,
         }
     }
 
@@ -325,7 +347,10 @@ impl Action {
             | Self::Writeback { .. }
             | Self::Signal { .. }
             | Self::Await { .. }
-            | Self::Populate { .. } => None,
+            | Self::Populate { .. }
+            | Self::Clone { .. }
+            | Self::Vfork { .. }
+            | Self::Exec => None,
         }
     }
 
@@ -354,7 +379,74 @@ impl Action {
             | Self::Migrate { .. }
             | Self::Compact { .. }
             | Self::Writeback { .. }
-            | Self::Populate { .. } => None,
+            | Self::Populate { .. }
+            | Self::Clone { .. }
+            | Self::Vfork { .. }
+            | Self::Exec => None,
+        }
+    }
+
+    /// The process that the step makes in the address space of its own.
+    pub fn shares_space_with(&self) -> Option<&Name> {
+        match self {
+            Self::Clone { child } | Self::Vfork { child } => Some(child),
+            Self::Map { .. }
+            | Self::Unmap { .. }
+            | Self::Remap { .. }
+            | Self::Protect { .. }
+            | Self::Advise { .. }
+            | Self::Write { .. }
+            | Self::Read { .. }
+            | Self::DeviceWrite { .. }
+            | Self::DeviceRead { .. }
+            | Self::Pin { .. }
+            | Self::Get { .. }
+            | Self::Unpin { .. }
+            | Self::Put { .. }
+            | Self::Follow { .. }
+            | Self::Unfollow { .. }
+            | Self::Fork { .. }
+            | Self::Exit
+            | Self::NumaScan { .. }
+            | Self::Migrate { .. }
+            | Self::Compact { .. }
+            | Self::Writeback { .. }
+            | Self::Signal { .. }
+            | Self::Await { .. }
+            | Self::Populate { .. }
+            | Self::Exec => None,
+        }
+    }
+
+    /// Whether the process leaves the address space in which it is.
+    pub fn leaves_space(&self) -> bool {
+        match self {
+            Self::Exit | Self::Exec => true,
+            Self::Map { .. }
+            | Self::Unmap { .. }
+            | Self::Remap { .. }
+            | Self::Protect { .. }
+            | Self::Advise { .. }
+            | Self::Write { .. }
+            | Self::Read { .. }
+            | Self::DeviceWrite { .. }
+            | Self::DeviceRead { .. }
+            | Self::Pin { .. }
+            | Self::Get { .. }
+            | Self::Unpin { .. }
+            | Self::Put { .. }
+            | Self::Follow { .. }
+            | Self::Unfollow { .. }
+            | Self::Fork { .. }
+            | Self::NumaScan { .. }
+            | Self::Migrate { .. }
+            | Self::Compact { .. }
+            | Self::Writeback { .. }
+            | Self::Signal { .. }
+            | Self::Await { .. }
+            | Self::Clone { .. }
+            | Self::Populate { .. }
+            | Self::Vfork { .. } => false,
         }
     }
 
@@ -389,7 +481,10 @@ impl Action {
             | Self::Migrate { .. }
             | Self::Compact { .. }
             | Self::Writeback { .. }
-            | Self::Populate { .. } => false,
+            | Self::Populate { .. }
+            | Self::Clone { .. }
+            | Self::Vfork { .. }
+            | Self::Exec => false,
         }
     }
 
@@ -398,6 +493,10 @@ impl Action {
     pub fn must_be_sure(&self) -> Option<Sure> {
         if self.signal().is_some() {
             return Some(Sure::CannotFail);
+        }
+        if let Self::Exec = self {
+            // Which areas the process has depends on it.
+            return Some(Sure::UsedElsewhere);
         }
         match self.makes() {
             Some(Made::Area(_)) => Some(Sure::UsedElsewhere),
@@ -442,173 +541,4 @@ pub enum Made<'a> {
     Handle(&'a Name),
     /// A word that was read.
     Register(&'a Name),
-}
-
-/// What `pin` and `get` have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Grab {
-    /// Which pages.
-    pub pages: Pages,
-    /// What their holder is going to do.
-    pub access: Spanned<Access>,
-    /// Whether missing rights of the process are overridden.
-    #[serde(default)]
-    pub force: Force,
-    /// Which paths are tried.
-    #[serde(default)]
-    pub path: Path,
-    /// The name of the result.
-    #[serde(rename = "as")]
-    pub handle: Name,
-}
-
-/// Whether a request overrides what the process itself may do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Force {
-    /// The rights of the process decide.
-    #[default]
-    Respect,
-    /// `force`: as a debugger that sets a breakpoint does.
-    Override,
-}
-
-/// What a `map` at an address does about pages that are mapped there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Occupied {
-    /// It fails.
-    #[default]
-    Refuse,
-    /// `replace`: they go, in the same step.
-    Replace,
-}
-
-impl Occupied {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// Which paths to a page a request tries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Path {
-    /// The lock-free path, then the one that takes locks and faults pages in.
-    #[default]
-    FastThenSlow,
-    /// `fast-only`: the lock-free path alone; the step fails if this cannot get the pages.
-    FastOnly,
-    /// `slow-only`: the path that takes locks alone, as `get_user_pages` without `_fast`.
-    SlowOnly,
-}
-
-impl Path {
-    /// The word as it is written in a scenario; none for what needs no word.
-    pub const fn as_str(self) -> Option<&'static str> {
-        match self {
-            Self::FastThenSlow => None,
-            Self::FastOnly => Some("fast-only"),
-            Self::SlowOnly => Some("slow-only"),
-        }
-    }
-}
-
-/// How long a pin is meant to live.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Duration {
-    /// One transfer.
-    #[default]
-    Short,
-    /// `longterm`: until a user decides.
-    LongTerm,
-}
-
-/// What the end of a pin says about the pages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Dirty {
-    /// Nothing.
-    #[default]
-    Leave,
-    /// `dirty`: they were written to.
-    Mark,
-}
-
-/// Pages of an area: `A`, `A[1]` or `A[0..2]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pages {
-    /// The area.
-    pub area: Name,
-    /// Which of its pages.
-    #[serde(default, skip_serializing_if = "Extent::is_all")]
-    pub extent: Extent,
-    /// The whole reference.
-    #[serde(skip)]
-    pub span: Position,
-}
-
-/// Which pages of an area.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Extent {
-    /// `A`
-    #[default]
-    All,
-    /// `A[page]`
-    One(Spanned<u32>),
-    /// `A[start..end]`, without `end`
-    Range {
-        /// First page.
-        start: Spanned<u32>,
-        /// One past the last page.
-        end: Spanned<u32>,
-    },
-}
-
-impl Extent {
-    fn is_all(&self) -> bool {
-        matches!(self, Self::All)
-    }
-
-    /// First page and number of pages, for an area of `length` pages.
-    pub fn resolve(&self, length: u32) -> (u32, u32) {
-        match self {
-            Self::All => (0, length),
-            Self::One(page) => (page.value, 1),
-            Self::Range { start, end } => (start.value, end.value.saturating_sub(start.value)),
-        }
-    }
-}
-
-/// One word of one page of an area or a handle: `A`, `A[1]`, `A.1`, `A[1].1`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Place {
-    /// The area or the handle.
-    pub name: Name,
-    /// The page as written; may be left out only where there is just one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub page: Option<Spanned<u32>>,
-    /// The word as written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub word: Option<Spanned<u32>>,
-    /// The whole reference.
-    #[serde(skip)]
-    pub span: Position,
-}
-
-impl Place {
-    /// Index of the page in the area or handle; 0 unless written.
-    pub fn page(&self) -> u32 {
-        self.page.map_or(0, |page| page.value)
-    }
-
-    /// Index of the word in the page; 0 unless written.
-    pub fn word(&self) -> u32 {
-        self.word.map_or(0, |word| word.value)
-    }
 }

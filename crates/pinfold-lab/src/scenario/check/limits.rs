@@ -77,6 +77,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::Signal { .. }
             | Action::Await { .. }
             | Action::Populate { .. } => {}
+            Action::Clone { .. } | Action::Vfork { .. } | Action::Exec => {}
         }
     }
 }

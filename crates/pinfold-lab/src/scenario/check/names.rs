@@ -47,6 +47,11 @@ impl Point {
         self.part == Part::After
     }
 
+    /// Whether other lanes may run at the same time.
+    pub(super) fn in_lanes(self) -> bool {
+        self.in_lane().is_some()
+    }
+
     fn in_lane(self) -> Option<usize> {
         match self.part {
             Part::Lane(lane) => Some(lane),
@@ -126,6 +131,8 @@ pub(super) struct Process<'a> {
     pub(super) made: Point,
     pub(super) span: Span,
     parent: Option<&'a str>,
+    /// Whether it begins in its parent's address space, and not in a copy.
+    shares: bool,
     /// The process whose step forks it, wherever that one is made.
     maker: Option<&'a str>,
     /// Where the text says that it may not come to exist: at its fork, or at that of an ancestor.
@@ -157,8 +164,19 @@ pub(super) struct Handle<'a> {
 pub(super) struct Names<'a> {
     processes: HashMap<&'a str, Process<'a>>,
     areas: Vec<Area<'a>>,
+    /// Where processes leave their address spaces for empty ones.
+    execs: Vec<(&'a str, Point)>,
     handles: HashMap<&'a str, Handle<'a>>,
     registers: HashMap<&'a str, Span>,
+}
+
+/// Which areas are meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lives {
+    /// Those of the program that the process executes.
+    Current,
+    /// Those of all that it has executed.
+    All,
 }
 
 /// The error for a second declaration.
@@ -188,12 +206,14 @@ impl<'a> Names<'a> {
             made: Point::START,
             span: first.span,
             parent: None,
+            shares: false,
             maker: None,
             unsure: None,
         };
         let mut names = Self {
             processes: HashMap::from([(first.as_str(), root)]),
             areas: Vec::new(),
+            execs: Vec::new(),
             handles: HashMap::new(),
             registers: HashMap::new(),
         };
@@ -224,7 +244,8 @@ impl<'a> Names<'a> {
         match &step.action {
             Action::Map { area, pages, .. } => {
                 let Some(process) = process else { return };
-                if let Some(first) = self.area(process, area, at) {
+                // Of an earlier life, too: a name means one area.
+                if let Some(first) = self.find_area(process, area, at, Lives::All) {
                     return errors.push(duplicate("area", area, first.span));
                 }
                 self.areas.push(Area {
@@ -235,7 +256,7 @@ impl<'a> Names<'a> {
                     pages: pages.value,
                 });
             }
-            Action::Fork { child } => {
+            Action::Fork { child } | Action::Clone { child } | Action::Vfork { child } => {
                 if let Some(first) = self.processes.get(child.as_str()) {
                     return errors.push(duplicate("process", child, first.span));
                 }
@@ -244,9 +265,12 @@ impl<'a> Names<'a> {
                 let maker = process.map(|name| name.as_str());
                 let parent = maker.filter(|name| self.processes.contains_key(name));
                 let unsure = step.may_fail.map(|failure| failure.span);
-                let process = Process { made: at, span: child.span, parent, maker, unsure };
+                let shares = step.action.shares_space_with().is_some();
+                let span = child.span;
+                let process = Process { made: at, span, parent, shares, maker, unsure };
                 self.processes.insert(child, process);
             }
+            Action::Exec => self.execs.extend(process.map(|process| (process.as_str(), at))),
             Action::Pin { grab, .. } => self.declare_handle(
                 Kind::Pin,
                 at,
@@ -374,18 +398,45 @@ impl<'a> Names<'a> {
         sorted(self.processes.iter().filter(|(_, p)| p.made.may_precede(at)).map(|(name, _)| *name))
     }
 
-    /// The area that a process may have by this name at a point: its own or an inherited one.
+    /// The area that a process may have by this name at a point: its own, one of another process
+    /// in its address space, or an inherited one.
     pub(super) fn area(&self, process: &str, name: &str, at: Point) -> Option<&Area<'a>> {
+        self.find_area(process, name, at, Lives::Current)
+    }
+
+    fn find_area(&self, process: &str, name: &str, at: Point, lives: Lives) -> Option<&Area<'a>> {
         let (mut process, mut at) = (process, at);
         loop {
+            let (home, made, life) = self.home(process, at, lives);
             let own = self.areas.iter().find(|area| {
-                area.process == process && area.name == name && area.made.may_precede(at)
+                let of = self.home(area.process, area.made, lives);
+                let same = (of.0, of.2) == (home, life);
+                same && area.name == name && area.made.may_precede(at)
             });
-            if own.is_some() {
+            if own.is_some() || life > 0 {
                 return own;
             }
-            let child = self.processes.get(process)?;
-            (process, at) = (child.parent?, child.made);
+            (process, at) = (self.processes.get(home)?.parent?, made);
+        }
+    }
+
+    /// The address space of a process at a point: the process that made it or began in it, where
+    /// that one was made, and how many programs that one had executed before.
+    fn home<'n>(&'n self, process: &'n str, at: Point, lives: Lives) -> (&'n str, Point, usize) {
+        let (mut process, mut at) = (process, at);
+        loop {
+            let left = |(who, exec): &&(&str, Point)| *who == process && exec.precedes(at);
+            let life = match lives {
+                Lives::Current => self.execs.iter().filter(left).count(),
+                Lives::All => 0,
+            };
+            match self.processes.get(process) {
+                Some(Process { shares: true, parent: Some(parent), made, .. }) if life == 0 => {
+                    (process, at) = (parent, *made);
+                }
+                Some(found) => return (process, found.made, life),
+                None => return (process, at, life),
+            }
         }
     }
 

@@ -75,11 +75,15 @@ enum Wait<'a> {
     Signal(&'a str),
     /// A handle that a lane makes.
     Handle(&'a str),
+    /// The end or the exec of a process that was made by vfork.
+    Left(&'a str),
 }
 
 /// How far the lanes come, each as far as it can.
 struct Progress<'a> {
     scenario: &'a Scenario,
+    /// Whether every step that may fail does.
+    fails: bool,
     /// What lanes make: a wait for anything else is none.
     made_by_lanes: HashSet<Wait<'a>>,
     happened: HashSet<Wait<'a>>,
@@ -104,7 +108,7 @@ fn makes(step: &Step) -> Option<Wait<'_>> {
     }
 }
 
-/// What a step waits for.
+/// What a step waits for before it does anything.
 fn awaits(step: &Step) -> Option<Wait<'_>> {
     if let Action::Await { signal } = &step.action {
         return Some(Wait::Signal(signal));
@@ -113,12 +117,13 @@ fn awaits(step: &Step) -> Option<Wait<'_>> {
 }
 
 impl<'a> Progress<'a> {
-    fn of(scenario: &'a Scenario, runs: impl Fn(&Lane) -> bool) -> Self {
+    fn of(scenario: &'a Scenario, fails: bool, runs: impl Fn(&Lane) -> bool) -> Self {
         let lanes = &scenario.lanes;
         let made = lanes.iter().flat_map(|lane| &lane.steps).filter_map(makes);
         let ends = lanes.iter().map(|lane| Wait::End(&lane.name));
         let mut progress = Self {
             scenario,
+            fails,
             made_by_lanes: made.chain(ends).collect(),
             happened: HashSet::new(),
             next: vec![0; lanes.len()],
@@ -144,8 +149,18 @@ impl<'a> Progress<'a> {
             if let Some(wait) = awaits(step).filter(|wait| self.is_missing(wait)) {
                 return self.waiting.entry(wait).or_default().push(lane);
             }
-            self.next[lane] += 1;
+            let left = this.process().filter(|_| step.action.leaves_space()).map(Wait::Left);
             self.happens(makes(step), ready);
+            self.happens(left, ready);
+            if let Action::Vfork { child } = &step.action
+                && step.fails.is_none()
+                && !(self.fails && step.may_fail.is_some())
+                && !self.happened.contains(&Wait::Left(child))
+            {
+                // The step comes again when the child has left, and then makes nothing new.
+                return self.waiting.entry(Wait::Left(child)).or_default().push(lane);
+            }
+            self.next[lane] += 1;
         }
         self.happens(Some(Wait::End(&this.name)), ready);
     }
@@ -170,6 +185,7 @@ impl<'a> Progress<'a> {
                 // `lanes` reports these.
                 Wait::Fork(_) => None,
                 Wait::End(_) => lane.after.as_ref(),
+                Wait::Left(_) => lane.steps.get(self.next[at])?.action.shares_space_with(),
                 Wait::Signal(_) => lane.steps.get(self.next[at])?.action.signal(),
                 Wait::Handle(_) => lane.steps.get(self.next[at])?.action.uses_handle(),
             };
@@ -183,7 +199,7 @@ fn endless(scenario: &Scenario, names: &Names<'_>, errors: &mut Vec<ScenarioErro
     let is_sure =
         |lane: &Lane| lane.process().is_none_or(|name| names.unsure_process(name).is_none());
     for all in [false, true] {
-        let progress = Progress::of(scenario, |lane| all || is_sure(lane));
+        let progress = Progress::of(scenario, !all, |lane| all || is_sure(lane));
         let before = errors.len();
         errors.extend(progress.stuck().map(|(wait, name)| endless_wait(wait, name)));
         if errors.len() > before {
@@ -198,6 +214,7 @@ fn endless_wait(wait: Wait<'_>, name: &Name) -> ScenarioError {
         Wait::End(_) => "end of the lane",
         Wait::Signal(_) => "signal",
         Wait::Handle(_) => "handle",
+        Wait::Left(_) => "end or exec of the process",
     };
     ScenarioError::new(
         Code::EndlessWait,

@@ -183,6 +183,9 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<
         Verb::Populate => {
             Action::Populate { pages: cursor.pages()?, access: cursor.one_of("`read` or `write`")? }
         }
+        Verb::Clone => Action::Clone { child: cursor.new_name("a name for the child")? },
+        Verb::Vfork => Action::Vfork { child: cursor.new_name("a name for the child")? },
+        Verb::Exec => Action::Exec,
     })
 }
 

@@ -28,6 +28,8 @@ fn every_step_is_read() {
            put h1
            fork D fails out-of-frames
            fork E may fail out-of-frames
+           clone F
+           vfork G fails exited
            signal go
            await go
            write A[0] \"x\" may fail no-access
@@ -71,6 +73,8 @@ fn every_step_is_read() {
             "put h1",
             "fork D fails out-of-frames",
             "fork E may fail out-of-frames",
+            "clone F",
+            "vfork G fails exited",
             "signal go",
             "await go",
             "write A[0] \"x\" may fail no-access",

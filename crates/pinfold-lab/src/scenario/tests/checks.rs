@@ -1,13 +1,8 @@
 //! Errors that need the whole scenario.
 
 use super::super::*;
-use super::{accepted, around, each_is_reported, rejected, report};
+use super::{accepted, around, codes, each_is_reported, rejected, report};
 use snapbox::{assert_data_eq, str};
-
-/// The codes of all errors.
-fn codes(source: &str) -> Vec<Code> {
-    rejected(source).iter().map(|error| error.code).collect()
-}
 
 #[test]
 fn names_and_bounds_of_steps() {

@@ -1,0 +1,174 @@
+//! What steps are made of: pages and places, and how references are taken.
+
+use super::super::span::{Name, Position, Spanned};
+use super::super::words::Access;
+use serde::{Deserialize, Serialize};
+
+/// What `pin` and `get` have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grab {
+    /// Which pages.
+    pub pages: Pages,
+    /// What their holder is going to do.
+    pub access: Spanned<Access>,
+    /// Whether missing rights of the process are overridden.
+    #[serde(default)]
+    pub force: Force,
+    /// Which paths are tried.
+    #[serde(default)]
+    pub path: Path,
+    /// The name of the result.
+    #[serde(rename = "as")]
+    pub handle: Name,
+}
+
+/// Whether a request overrides what the process itself may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Force {
+    /// The rights of the process decide.
+    #[default]
+    Respect,
+    /// `force`: as a debugger that sets a breakpoint does.
+    Override,
+}
+
+/// What a `map` at an address does about pages that are mapped there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Occupied {
+    /// It fails.
+    #[default]
+    Refuse,
+    /// `replace`: they go, in the same step.
+    Replace,
+}
+
+impl Occupied {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Which paths to a page a request tries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Path {
+    /// The lock-free path, then the one that takes locks and faults pages in.
+    #[default]
+    FastThenSlow,
+    /// `fast-only`: the lock-free path alone; the step fails if this cannot get the pages.
+    FastOnly,
+    /// `slow-only`: the path that takes locks alone, as `get_user_pages` without `_fast`.
+    SlowOnly,
+}
+
+impl Path {
+    /// The word as it is written in a scenario; none for what needs no word.
+    pub const fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::FastThenSlow => None,
+            Self::FastOnly => Some("fast-only"),
+            Self::SlowOnly => Some("slow-only"),
+        }
+    }
+}
+
+/// How long a pin is meant to live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Duration {
+    /// One transfer.
+    #[default]
+    Short,
+    /// `longterm`: until a user decides.
+    LongTerm,
+}
+
+/// What the end of a pin says about the pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dirty {
+    /// Nothing.
+    #[default]
+    Leave,
+    /// `dirty`: they were written to.
+    Mark,
+}
+
+/// Pages of an area: `A`, `A[1]` or `A[0..2]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pages {
+    /// The area.
+    pub area: Name,
+    /// Which of its pages.
+    #[serde(default, skip_serializing_if = "Extent::is_all")]
+    pub extent: Extent,
+    /// The whole reference.
+    #[serde(skip)]
+    pub span: Position,
+}
+
+/// Which pages of an area.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Extent {
+    /// `A`
+    #[default]
+    All,
+    /// `A[page]`
+    One(Spanned<u32>),
+    /// `A[start..end]`, without `end`
+    Range {
+        /// First page.
+        start: Spanned<u32>,
+        /// One past the last page.
+        end: Spanned<u32>,
+    },
+}
+
+impl Extent {
+    pub(super) fn is_all(&self) -> bool {
+        matches!(self, Self::All)
+    }
+
+    /// First page and number of pages, for an area of `length` pages.
+    pub fn resolve(&self, length: u32) -> (u32, u32) {
+        match self {
+            Self::All => (0, length),
+            Self::One(page) => (page.value, 1),
+            Self::Range { start, end } => (start.value, end.value.saturating_sub(start.value)),
+        }
+    }
+}
+
+/// One word of one page of an area or a handle: `A`, `A[1]`, `A.1`, `A[1].1`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// The area or the handle.
+    pub name: Name,
+    /// The page as written; may be left out only where there is just one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<Spanned<u32>>,
+    /// The word as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<Spanned<u32>>,
+    /// The whole reference.
+    #[serde(skip)]
+    pub span: Position,
+}
+
+impl Place {
+    /// Index of the page in the area or handle; 0 unless written.
+    pub fn page(&self) -> u32 {
+        self.page.map_or(0, |page| page.value)
+    }
+
+    /// Index of the word in the page; 0 unless written.
+    pub fn word(&self) -> u32 {
+        self.word.map_or(0, |word| word.value)
+    }
+}

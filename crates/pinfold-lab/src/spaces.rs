@@ -1,0 +1,97 @@
+//! Address spaces and who is in them.
+//!
+//! Protocol: a process is in one address space, in which other processes may be, too (`clone`,
+//! `vfork`). It leaves by `exit`, or by `exec` for a new one. Who leaves last takes the address
+//! space down: that is decided by a count of its own, which the explorer sees, so that two
+//! processes which leave at the same time do so in either order. What is known of an address space
+//! for oracles is kept when it is gone.
+
+use std::ops::Deref;
+use std::rc::Rc;
+
+use pinfold::sync::AtomicU64;
+use pinfold::{AddressSpace, SpaceId, VirtRange};
+use pinfold_explore::hook;
+
+use crate::machine::Machine;
+use crate::named::Named;
+use crate::scenario::Sharing;
+
+/// An address space with the processes that are in it.
+pub(crate) struct Inhabited {
+    space: AddressSpace<Machine>,
+    /// How many processes are in it; counted from the first that joins on.
+    users: AtomicU64,
+}
+
+impl Inhabited {
+    /// With one process in it.
+    pub(crate) fn new(space: AddressSpace<Machine>) -> Rc<Self> {
+        Rc::new(Self { space, users: AtomicU64::new(1) })
+    }
+
+    /// One more process is in it.
+    pub(crate) fn join(self: &Rc<Self>) -> Rc<Self> {
+        let (at, number) = (&raw const self.users as usize, self.space.id().0);
+        hook::label(at, size_of_val(&self.users), move |_| format!("users of space {number}"));
+        self.users.fetch_add(1);
+        Rc::clone(self)
+    }
+
+    /// A process is no longer in it. The last one takes it down, unless a device or a step of
+    /// another process is inside it at this moment: then that does.
+    pub(crate) fn leave(self: Rc<Self>, ever_shared: bool) {
+        if ever_shared {
+            self.users.fetch_sub(1);
+        }
+        drop(self);
+    }
+
+    /// The address space, if nobody else is in it.
+    pub(crate) fn into_sole(self: Rc<Self>) -> Option<AddressSpace<Machine>> {
+        Rc::try_unwrap(self).ok().map(|alone| alone.space)
+    }
+}
+
+impl Deref for Inhabited {
+    type Target = AddressSpace<Machine>;
+
+    fn deref(&self) -> &AddressSpace<Machine> {
+        &self.space
+    }
+}
+
+/// An area as it was mapped.
+#[derive(Clone, Copy)]
+pub(crate) struct Area {
+    pub(crate) range: VirtRange,
+    /// Whether it keeps writes to the process.
+    pub(crate) sharing: Sharing,
+}
+
+/// What is known of an address space, whether it still exists or not.
+#[derive(Clone)]
+pub(crate) struct Home {
+    /// The process that was in it first.
+    pub(crate) name: String,
+    pub(crate) areas: Named<Area>,
+    /// The number of the fork that made it, in the order in which forks end.
+    pub(crate) born: u64,
+    /// The address space that it is a copy of.
+    pub(crate) parent: Option<SpaceId>,
+    /// Whether a second process has ever been in it.
+    pub(crate) shared: bool,
+}
+
+impl Home {
+    /// One that is no copy, and in which nothing is mapped yet.
+    pub(crate) fn empty(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            areas: Named::default(),
+            born: 0,
+            parent: None,
+            shared: false,
+        }
+    }
+}
