@@ -3,8 +3,8 @@
 //! A figure is how many times the work of one thread two of them do. Each thread's time is its CPU
 //! time, in which it waits by spinning: contention shows in it, and neighbours on the machine do
 //! not. But threads that do not run at the same time do not meet either, so samples in which one
-//! was kept from running, or began late, are thrown away; and the same work on two machines, which share
-//! nothing, is the control.
+//! was kept from running, or began late, are thrown away; and the same work on two machines, which
+//! share nothing, is the control.
 
 use std::hint::{self, black_box};
 use std::sync::atomic::{AtomicUsize, Ordering};
