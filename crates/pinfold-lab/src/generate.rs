@@ -11,7 +11,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use shape::{Aim, Scans, Shape};
+pub use shape::{Aim, Extent, Scans, Shape};
 use steps::Maker;
 pub use steps::Step;
 

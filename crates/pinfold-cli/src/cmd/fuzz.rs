@@ -12,7 +12,7 @@ use crate::render::report;
 use crate::render::text::thousands;
 use crate::rulesets::{self, RuleSet};
 use crate::show;
-use pinfold_lab::generate::{Aim, Program, Scans, Shape};
+use pinfold_lab::generate::{Aim, Extent, Program, Scans, Shape};
 use pinfold_lab::report::{Oracle, Report, Verdict, id};
 use pinfold_lab::{CheckOptions, Config, Model};
 use pinfold_linux::{KernelReport, Options, Verdict as Word};
@@ -151,6 +151,7 @@ fn under(
             steps: steps(args, lanes),
             nodes: 2,
             scans: Scans::Made,
+            extent: Extent::Areas,
             frames,
         };
         let seed = seed(args, at);
@@ -278,6 +279,7 @@ fn on_kernel(args: &FuzzArgs, on: &Where, console: &mut Console) -> Answer {
             steps: steps(args, lanes),
             nodes,
             scans,
+            extent: Extent::Areas,
             frames: None,
         };
         let seed = seed(args, at);

@@ -1,5 +1,10 @@
 //! `pinfold identify`: which rules a real kernel keeps, as far as programs of one step after
 //! another tell.
+//!
+//! Half of the programs are of any kind: they find what no rule set allows. The other half is about
+//! one page, and drawn until the model says that the rule sets do not all end alike: they tell rule
+//! sets apart. What neither the model nor a kernel can tell apart in one step after another stays
+//! together.
 
 use super::Answer;
 use super::fuzz::{loaded, search, smallest};
@@ -10,9 +15,9 @@ use crate::failure::Failure;
 use crate::find::Loaded;
 use crate::progress::{Meter, stop_flag};
 use crate::rulesets::{self, RuleSet};
-use pinfold_lab::generate::{Aim, Program, Scans, Shape};
+use pinfold_lab::generate::{Aim, Extent, Program, Scans, Shape};
 use pinfold_lab::resolved::Resolved;
-use pinfold_lab::{CheckOptions, Ends, Model};
+use pinfold_lab::{CheckOptions, Ended, Ends, Model};
 use pinfold_linux::{Agent, Outcome, Verdict, observe};
 use std::sync::atomic::Ordering;
 
@@ -20,6 +25,8 @@ use std::sync::atomic::Ordering;
 const STEPS: usize = 9;
 /// The most executions of the model; a program of one step after another has one.
 const EXECUTIONS: u64 = 100;
+/// How many programs are drawn until one tells rule sets apart.
+const DRAWS: u64 = 500;
 /// The most programs that are shown for each neighbour.
 const SHOWN: usize = 1;
 
@@ -46,8 +53,15 @@ pub(crate) fn identify(args: &IdentifyArgs, console: &mut Console) -> Answer {
     }
     let nodes = stage.agent.features().nodes.clamp(1, 2);
     let steps = STEPS;
-    let shape =
-        Shape { aim: Aim::Compare, lanes: 0, steps, nodes, scans: Scans::Left, frames: None };
+    let shape = Shape {
+        aim: Aim::Compare,
+        lanes: 0,
+        steps,
+        nodes,
+        scans: Scans::Left,
+        extent: Extent::Areas,
+        frames: None,
+    };
     let options = search(EXECUTIONS, Model::Sc, &stop);
     let mut tried = Vec::new();
     let mut left = 0;
@@ -58,7 +72,10 @@ pub(crate) fn identify(args: &IdentifyArgs, console: &mut Console) -> Answer {
         let seed = args.seed.wrapping_add(u64::from(at));
         let mut meter = Meter::new();
         meter.show(|| format!("program {at} of {}", args.programs));
-        let program = Program::random(seed, &shape);
+        let program = match at % 2 {
+            0 => Program::random(seed, &shape),
+            _ => telling(seed, &shape, &sets, &options, console),
+        };
         match allowed(&program, &sets, &options, &mut *stage.agent, console) {
             Some(allowed) => tried.push(Tried { program, allowed }),
             None => left += 1,
@@ -105,6 +122,30 @@ pub(crate) fn identify(args: &IdentifyArgs, console: &mut Console) -> Answer {
         }
     }
     Ok(0)
+}
+
+/// A program about one page that, by the model, does not end alike under all rule sets; one that
+/// does if none is found in time.
+fn telling(
+    seed: u64,
+    shape: &Shape,
+    sets: &[RuleSet],
+    options: &CheckOptions,
+    console: &Console,
+) -> Program {
+    let shape = Shape { extent: Extent::Page, ..*shape };
+    let draw = |draw: u64| Program::random(seed ^ draw << 32, &shape);
+    let tells = |program: &Program| {
+        let Some(loaded) = loaded(program, "random", console) else { return false };
+        let ends = |set: &RuleSet| -> Option<Vec<Ended>> {
+            let prepared = loaded.prepare(&set.rules, console.error_style()).ok()?;
+            Some(prepared.ends(options).met.into_keys().collect())
+        };
+        let Some((first, rest)) = sets.split_first() else { return false };
+        let first = ends(first);
+        rest.iter().any(|set| ends(set) != first)
+    };
+    (0..DRAWS).map(draw).find(tells).unwrap_or_else(|| draw(0))
 }
 
 /// Carries a program out, and says under which rule sets what was seen may happen; none if it could

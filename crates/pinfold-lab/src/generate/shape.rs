@@ -24,8 +24,20 @@ pub struct Shape {
     pub nodes: u32,
     /// Whether processes are scanned as NUMA balancing does.
     pub scans: Scans,
+    /// How much memory the steps are about.
+    pub extent: Extent,
     /// Frames on each node; none for as many as are needed.
     pub frames: Option<u32>,
+}
+
+/// How much memory the steps of a program are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// One or two areas of one or two pages, and every kind of step.
+    Areas,
+    /// One private page and the steps that decide who keeps it: stores, references, forks, and
+    /// changes of its rights. What releases do differently shows there sooner.
+    Page,
 }
 
 /// Whether there are scans of NUMA balancing.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::shape::{Aim, Scans, Shape};
+use super::shape::{Aim, Extent, Scans, Shape};
 
 /// A step, and the process that does it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,9 +136,14 @@ impl Maker {
     /// What runs before the lanes: one or two areas, some of their pages, and sometimes a child.
     pub(super) fn setup(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
-        for area in ["A", "B"].into_iter().take(self.between(1, 2)) {
-            let pages = self.between(1, 2) as u32;
-            let sharing = if self.below(6) == 0 { "shared" } else { "private" };
+        let most = match self.shape.extent {
+            Extent::Areas => 2,
+            Extent::Page => 1,
+        };
+        for area in ["A", "B"].into_iter().take(self.between(1, most)) {
+            let pages = self.between(1, most) as u32;
+            let shared = self.shape.extent == Extent::Areas && self.below(6) == 0;
+            let sharing = if shared { "shared" } else { "private" };
             self.areas.push((area, pages));
             steps.push(Step {
                 process: "P",
@@ -197,6 +202,35 @@ impl Maker {
 
     /// A step of this process.
     pub(super) fn step_of(&mut self, process: &'static str) -> Step {
+        match self.shape.extent {
+            Extent::Areas => self.any_step(process),
+            Extent::Page => self.step_on_page(process),
+        }
+    }
+
+    /// A step that decides who keeps a page.
+    fn step_on_page(&mut self, process: &'static str) -> Step {
+        match self.below(12) {
+            0..=2 => self.write(process),
+            3 => {
+                let page = self.page();
+                self.step(process, Act::Read(page))
+            }
+            4..=5 => self.take(process),
+            6 => self.drop_or_write(process),
+            7 => self.fork(process),
+            8 if process != "P" && !self.in_lanes => {
+                self.processes.retain(|other| *other != process);
+                self.step(process, Act::Exit)
+            }
+            _ => {
+                let (page, rights) = (self.page(), self.one_of(&["ro", "rw"]));
+                self.step(process, Act::Protect(page, rights))
+            }
+        }
+    }
+
+    fn any_step(&mut self, process: &'static str) -> Step {
         match self.below(20) {
             0..=5 => self.write(process),
             6..=7 => {

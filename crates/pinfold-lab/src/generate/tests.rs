@@ -1,13 +1,37 @@
-use super::{Aim, Program, Scans, Shape};
+use super::{Aim, Extent, Program, Scans, Shape};
 use crate::scenario::parse;
 
-const COMPARE: Shape =
-    Shape { aim: Aim::Compare, lanes: 0, steps: 9, nodes: 1, scans: Scans::Left, frames: None };
+const COMPARE: Shape = Shape {
+    aim: Aim::Compare,
+    lanes: 0,
+    steps: 9,
+    nodes: 1,
+    scans: Scans::Left,
+    extent: Extent::Areas,
+    frames: None,
+};
 
 fn shapes() -> Vec<Shape> {
     let two = Shape { lanes: 2, steps: 3, nodes: 2, scans: Scans::Made, ..COMPARE };
     let oracles = Shape { aim: Aim::Oracles, lanes: 3, ..two };
     vec![COMPARE, two, oracles, Shape { frames: Some(4), ..oracles }]
+}
+
+const PAGE: Shape = Shape { extent: Extent::Page, ..COMPARE };
+
+#[test]
+fn programs_about_one_page_are_about_nothing_else() {
+    let texts: Vec<String> =
+        (0..300).map(|seed| Program::random(seed, &PAGE).text("random")).collect();
+    for text in &texts {
+        assert!(parse(text).is_ok(), "{:?}\n{text}", parse(text).err());
+        assert!(text.contains("map A 1 private") && !text.contains("map B"), "{text}");
+    }
+    let has = |word: &str| texts.iter().any(|text| text.contains(word));
+    for word in ["write A", "read A", "fork C", "exit", "protect A[0] ro", "pin ", "get "] {
+        assert!(has(word), "{word}");
+    }
+    assert!(!["unmap", "advise", "migrate A"].into_iter().any(has));
 }
 
 #[test]
