@@ -10,14 +10,20 @@
 
 mod common;
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
 use common::{
     FULL,
     judge::{remembering, searched},
     program::{Ins, Program},
 };
 use pinfold_explore::{
-    Completeness, Model, Report, States,
-    hook::Order::{Acquire, Full, Relaxed, Release},
+    Completeness, Config, Ending, Judgement, Lanes, Model, Report, States, Subject, explore,
+    hook::{
+        self,
+        Order::{self, Acquire, Full, Relaxed, Release},
+    },
 };
 
 /// Each lane stores to its cell and reads the next.
@@ -147,4 +153,82 @@ fn remembered_states_leave_few_executions_for_each_end() {
     assert_eq!(with_states(&first_to_count(8)), [40_320, 56, 2_520]);
     assert_eq!(with_states(&stored_and_swapped(5)), [81, 81, 0]);
     assert_eq!(with_states(&store_buffering(5)), [31, 31, 0]);
+}
+
+/// Lane `i` adds one to what it reads in cell `i - 1` and stores that in cell `i`; one lane looks
+/// for the last cell that is still 0, from the end.
+struct LastZero {
+    lanes: usize,
+    orders: (Order, Order),
+}
+
+/// The cells of [`LastZero`], and what each lane read.
+struct Row {
+    cells: Vec<Cell<u64>>,
+    read: RefCell<Vec<Vec<u64>>>,
+    orders: (Order, Order),
+}
+
+impl Row {
+    fn load(&self, lane: usize, at: usize) -> u64 {
+        let cell = &self.cells[at];
+        let value = hook::load(cell.as_ptr() as usize, cell.get(), self.orders.0);
+        self.read.borrow_mut()[lane].push(value);
+        value
+    }
+
+    fn store(&self, at: usize, value: u64) {
+        let cell = &self.cells[at];
+        cell.set(hook::store(cell.as_ptr() as usize, cell.get(), value, self.orders.1));
+    }
+}
+
+impl Subject for LastZero {
+    type World = Rc<Row>;
+
+    fn build(&mut self, lanes: &mut Lanes<'_>) -> Rc<Row> {
+        let count = self.lanes + 1;
+        let (cells, read) = (vec![Cell::new(0); count], RefCell::new(vec![Vec::new(); count]));
+        let row = Rc::new(Row { cells, read, orders: self.orders });
+        let (last, looked) = (self.lanes, row.clone());
+        lanes.lane("reader", move || {
+            let _ = (0..=last).rev().find(|at| looked.load(0, *at) == 0);
+        });
+        for own in 1..=last {
+            let row = row.clone();
+            lanes.lane(format!("lane {own}"), move || row.store(own, row.load(own, own - 1) + 1));
+        }
+        row
+    }
+
+    fn judge(&mut self, row: Rc<Row>, _: Ending<'_>) -> Judgement {
+        Judgement::Pass { outcome: format!("{:?}", row.read.borrow()) }
+    }
+}
+
+/// Executions, and how many different vectors of what lanes read they have.
+fn last_zero(lanes: usize, model: Model, orders: (Order, Order)) -> (u64, usize) {
+    let config = Config { model, ..Config::default() };
+    let report = explore(&mut LastZero { lanes, orders }, &config, &mut |_| {});
+    let report = exhausted(&report);
+    (report.executions, report.outcomes.len())
+}
+
+#[test]
+fn the_last_zero_is_looked_for_in_each_way_once() {
+    for lanes in 2..=8 {
+        // Whoever reads what the next lane made of a cell knows that cell: (n + 3) 2^(n - 2).
+        let known = (lanes + 3) << lanes >> 2;
+        // Otherwise it may still read 0 there: (n + 1) 2^(n - 1).
+        let free = (lanes + 1) << lanes >> 1;
+        for (model, orders, ways) in [
+            (Model::Sc, (Relaxed, Relaxed), known),
+            (Model::Tso, (Relaxed, Relaxed), known),
+            (Model::Weak, (Acquire, Release), known),
+            (Model::Weak, (Relaxed, Relaxed), free),
+        ] {
+            let found = last_zero(lanes, model, orders);
+            assert_eq!(found, (ways as u64, ways), "{lanes} lanes, {model:?}, {orders:?}");
+        }
+    }
 }

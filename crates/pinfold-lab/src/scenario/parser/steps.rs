@@ -106,7 +106,7 @@ fn unsure(action: &Action, sure: Sure, at: Span) -> ScenarioError {
     let verb = action.verb();
     let (message, label, help) = match sure {
         Sure::UsedElsewhere => (
-            format!("a `{verb}` cannot leave open whether it works"),
+            format!("`{verb}` cannot leave open whether it works"),
             "what it makes is used elsewhere",
             "say `fails NAME`, or give it what it needs to work",
         ),

@@ -272,7 +272,7 @@ error[PF0122]: there may be no handle `h0` here
     assert_data_eq!(
         report(&around("", "  map B 1 private rw may fail occupied")),
         str![[r#"
-error[PF0112]: a `map` cannot leave open whether it works
+error[PF0112]: `map` cannot leave open whether it works
   --> test.pf:10:22
    |
 10 |   map B 1 private rw may fail occupied
