@@ -13,7 +13,7 @@ use pinfold_lab::{CheckOptions, Config, Model, check, scenario};
 use common::{all_shipped, shipped};
 
 /// The most executions of a search: larger cells are left to those who change the search.
-const MOST: u64 = 3_000;
+const MOST: u64 = 1_500;
 
 fn labels(report: &Report) -> BTreeSet<&str> {
     report.outcomes.iter().map(|outcome| outcome.label.as_str()).collect()
