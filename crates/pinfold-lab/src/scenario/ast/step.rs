@@ -254,200 +254,82 @@ impl Action {
         }
     }
 
-    /// What the step makes when it succeeds, under the name that the step gives it.
-    pub fn makes(&self) -> Option<Made<'_>> {
+    /// What other steps and the checks must know of the step: the one place that a new word has to
+    /// fill in.
+    fn traits(&self) -> Traits<'_> {
+        let none = Traits::default();
         match self {
-            Self::Map { area, .. } => Some(Made::Area(area)),
-            Self::Fork { child } | Self::Clone { child } | Self::Vfork { child } => {
-                Some(Made::Process(child))
+            Self::Map { area, .. } => Traits { makes: Some(Made::Area(area)), ..none },
+            Self::Fork { child } => Traits { makes: Some(Made::Process(child)), ..none },
+            Self::Clone { child } | Self::Vfork { child } => {
+                Traits { makes: Some(Made::Process(child)), shares_with: Some(child), ..none }
             }
-            Self::Pin { grab, .. } | Self::Get { grab, .. } => Some(Made::Handle(&grab.handle)),
-            Self::Follow { handle, .. } => Some(Made::Handle(handle)),
-            Self::Read { register, .. } | Self::DeviceRead { register, .. } => {
-                register.as_ref().map(Made::Register)
+            Self::Exit | Self::Exec => Traits { leaves_space: true, ..none },
+            Self::Pin { grab, .. } | Self::Get { grab, .. } => {
+                Traits { makes: Some(Made::Handle(&grab.handle)), ..none }
+            }
+            Self::Follow { pages, handle, .. } => {
+                Traits { makes: Some(Made::Handle(handle)), follows: Some(pages), ..none }
+            }
+            Self::Unpin { handle, .. } | Self::Put { handle } | Self::Unfollow { handle } => {
+                Traits { handle: Some(handle), ..none }
+            }
+            Self::Read { register, .. } => {
+                Traits { makes: register.as_ref().map(Made::Register), ..none }
+            }
+            Self::DeviceRead { from, register, .. } => Traits {
+                makes: register.as_ref().map(Made::Register),
+                handle: Some(&from.name),
+                suits_device: true,
+                ..none
+            },
+            Self::DeviceWrite { to, .. } => {
+                Traits { handle: Some(&to.name), suits_device: true, ..none }
+            }
+            Self::Signal { signal } | Self::Await { signal } => {
+                Traits { signal: Some(signal), suits_device: true, ..none }
             }
             Self::Unmap { .. }
             | Self::Remap { .. }
             | Self::Protect { .. }
             | Self::Advise { .. }
             | Self::Write { .. }
-            | Self::DeviceWrite { .. }
-            | Self::Unpin { .. }
-            | Self::Put { .. }
-            | Self::Unfollow { .. }
-            | Self::Exit
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
             | Self::Compact { .. }
             | Self::Writeback { .. }
-            | Self::Signal { .. }
-            | Self::Await { .. }
-            | Self::Populate { .. }
-            | Self::Exec => None,
+            | Self::Populate { .. } => none,
         }
+    }
+
+    /// What the step makes when it succeeds, under the name that the step gives it.
+    pub fn makes(&self) -> Option<Made<'_>> {
+        self.traits().makes
     }
 
     /// The handle that the step works on, which another step made.
     pub fn uses_handle(&self) -> Option<&Name> {
-        match self {
-            Self::DeviceRead { from: place, .. } | Self::DeviceWrite { to: place, .. } => {
-                Some(&place.name)
-            }
-            Self::Unpin { handle, .. } | Self::Put { handle } | Self::Unfollow { handle } => {
-                Some(handle)
-            }
-            Self::Map { .. }
-            | Self::Unmap { .. }
-            | Self::Remap { .. }
-            | Self::Protect { .. }
-            | Self::Advise { .. }
-            | Self::Write { .. }
-            | Self::Read { .. }
-            | Self::Pin { .. }
-            | Self::Get { .. }
-            | Self::Follow { .. }
-            | Self::Fork { .. }
-            | Self::Exit
-            | Self::NumaScan { .. }
-            | Self::Migrate { .. }
-            | Self::Compact { .. }
-            | Self::Writeback { .. }
-            | Self::Signal { .. }
-            | Self::Await { .. }
-            | Self::Populate { .. }
-            | Self::Clone { .. }
-            | Self::Vfork { .. }
-            | Self::Exec => None,
-        }
+        self.traits().handle
     }
 
     /// The pages that a device follows from this step on.
     pub fn follows(&self) -> Option<&Pages> {
-        match self {
-            Self::Follow { pages, .. } => Some(pages),
-            Self::Map { .. }
-            | Self::Unmap { .. }
-            | Self::Remap { .. }
-            | Self::Protect { .. }
-            | Self::Advise { .. }
-            | Self::Write { .. }
-            | Self::Read { .. }
-            | Self::DeviceWrite { .. }
-            | Self::DeviceRead { .. }
-            | Self::Pin { .. }
-            | Self::Get { .. }
-            | Self::Unpin { .. }
-            | Self::Put { .. }
-            | Self::Unfollow { .. }
-            | Self::Fork { .. }
-            | Self::Exit
-            | Self::NumaScan { .. }
-            | Self::Migrate { .. }
-            | Self::Compact { .. }
-            | Self::Writeback { .. }
-            | Self::Signal { .. }
-            | Self::Await { .. }
-            | Self::Populate { .. }
-            | Self::Clone { .. }
-            | Self::Vfork { .. }
-            | Self::Exec => None,
-        }
+        self.traits().follows
     }
 
     /// The signal that the step gives or awaits.
     pub fn signal(&self) -> Option<&Name> {
-        match self {
-            Self::Signal { signal } | Self::Await { signal } => Some(signal),
-            Self::Map { .. }
-            | Self::Unmap { .. }
-            | Self::Remap { .. }
-            | Self::Protect { .. }
-            | Self::Advise { .. }
-            | Self::Write { .. }
-            | Self::Read { .. }
-            | Self::DeviceWrite { .. }
-            | Self::DeviceRead { .. }
-            | Self::Pin { .. }
-            | Self::Get { .. }
-            | Self::Unpin { .. }
-            | Self::Put { .. }
-            | Self::Follow { .. }
-            | Self::Unfollow { .. }
-            | Self::Fork { .. }
-            | Self::Exit
-            | Self::NumaScan { .. }
-            | Self::Migrate { .. }
-            | Self::Compact { .. }
-            | Self::Writeback { .. }
-            | Self::Populate { .. }
-            | Self::Clone { .. }
-            | Self::Vfork { .. }
-            | Self::Exec => None,
-        }
+        self.traits().signal
     }
 
     /// The process that the step makes in the address space of its own.
     pub fn shares_space_with(&self) -> Option<&Name> {
-        match self {
-            Self::Clone { child } | Self::Vfork { child } => Some(child),
-            Self::Map { .. }
-            | Self::Unmap { .. }
-            | Self::Remap { .. }
-            | Self::Protect { .. }
-            | Self::Advise { .. }
-            | Self::Write { .. }
-            | Self::Read { .. }
-            | Self::DeviceWrite { .. }
-            | Self::DeviceRead { .. }
-            | Self::Pin { .. }
-            | Self::Get { .. }
-            | Self::Unpin { .. }
-            | Self::Put { .. }
-            | Self::Follow { .. }
-            | Self::Unfollow { .. }
-            | Self::Fork { .. }
-            | Self::Exit
-            | Self::NumaScan { .. }
-            | Self::Migrate { .. }
-            | Self::Compact { .. }
-            | Self::Writeback { .. }
-            | Self::Signal { .. }
-            | Self::Await { .. }
-            | Self::Populate { .. }
-            | Self::Exec => None,
-        }
+        self.traits().shares_with
     }
 
     /// Whether the process leaves the address space in which it is.
     pub fn leaves_space(&self) -> bool {
-        match self {
-            Self::Exit | Self::Exec => true,
-            Self::Map { .. }
-            | Self::Unmap { .. }
-            | Self::Remap { .. }
-            | Self::Protect { .. }
-            | Self::Advise { .. }
-            | Self::Write { .. }
-            | Self::Read { .. }
-            | Self::DeviceWrite { .. }
-            | Self::DeviceRead { .. }
-            | Self::Pin { .. }
-            | Self::Get { .. }
-            | Self::Unpin { .. }
-            | Self::Put { .. }
-            | Self::Follow { .. }
-            | Self::Unfollow { .. }
-            | Self::Fork { .. }
-            | Self::NumaScan { .. }
-            | Self::Migrate { .. }
-            | Self::Compact { .. }
-            | Self::Writeback { .. }
-            | Self::Signal { .. }
-            | Self::Await { .. }
-            | Self::Clone { .. }
-            | Self::Populate { .. }
-            | Self::Vfork { .. } => false,
-        }
+        self.traits().leaves_space
     }
 
     /// Whether the step is meaningless without a process. Steps on handles and signals need none.
@@ -457,35 +339,7 @@ impl Action {
 
     /// Whether a device can do it.
     pub fn suits_device(&self) -> bool {
-        match self {
-            Self::DeviceRead { .. }
-            | Self::DeviceWrite { .. }
-            | Self::Signal { .. }
-            | Self::Await { .. } => true,
-            Self::Map { .. }
-            | Self::Unmap { .. }
-            | Self::Remap { .. }
-            | Self::Protect { .. }
-            | Self::Advise { .. }
-            | Self::Write { .. }
-            | Self::Read { .. }
-            | Self::Pin { .. }
-            | Self::Get { .. }
-            | Self::Unpin { .. }
-            | Self::Put { .. }
-            | Self::Follow { .. }
-            | Self::Unfollow { .. }
-            | Self::Fork { .. }
-            | Self::Exit
-            | Self::NumaScan { .. }
-            | Self::Migrate { .. }
-            | Self::Compact { .. }
-            | Self::Writeback { .. }
-            | Self::Populate { .. }
-            | Self::Clone { .. }
-            | Self::Vfork { .. }
-            | Self::Exec => false,
-        }
+        self.traits().suits_device
     }
 
     /// Why the step cannot be one that may fail, if it cannot: later steps must know that it
@@ -519,6 +373,20 @@ impl Action {
             Made::Area(_) | Made::Handle(_) | Made::Register(_) => None,
         }
     }
+}
+
+/// See [`Action::traits`]. Most steps have few of these.
+#[derive(Clone, Copy, Default)]
+struct Traits<'a> {
+    makes: Option<Made<'a>>,
+    /// The handle that the step works on.
+    handle: Option<&'a Name>,
+    follows: Option<&'a Pages>,
+    signal: Option<&'a Name>,
+    /// The process that the step makes in the address space of its own.
+    shares_with: Option<&'a Name>,
+    leaves_space: bool,
+    suits_device: bool,
 }
 
 /// Why a step cannot be one that may fail.
