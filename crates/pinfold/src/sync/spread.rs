@@ -131,11 +131,6 @@ impl<T> Spread<T> {
         self.places.iter()
     }
 
-    /// The value, for its only owner.
-    pub fn get_mut(&mut self) -> &mut T {
-        self.below.get_mut()
-    }
-
     /// As [`RwSem::name`]; the bias has the name `bias`, and lies in the lock, too.
     pub(crate) fn name(
         offset: usize,
