@@ -1,5 +1,8 @@
 use super::{Aim, Extent, Program, Scans, Shape};
+use crate::check::{CheckOptions, Ended, Prepared};
 use crate::scenario::parse;
+use pinfold::Rules;
+use pinfold_explore::{Config, Model};
 
 const COMPARE: Shape = Shape {
     aim: Aim::Compare,
@@ -47,6 +50,23 @@ fn programs_are_scenarios_and_follow_from_their_seed() {
     let texts: std::collections::BTreeSet<_> =
         (0..300).map(|seed| Program::random(seed, &COMPARE).text("random")).collect();
     assert!(texts.len() > 290, "{}", texts.len());
+}
+
+/// What `pinfold identify` relies on.
+#[test]
+fn programs_about_one_page_tell_releases_apart() {
+    let config = Config { model: Model::Sc, max_executions: Some(100), ..Config::default() };
+    let options = CheckOptions::of(config);
+    let ends = |seed: u64, rules: &str| -> Vec<Ended> {
+        let scenario = parse(&Program::random(seed, &PAGE).text("random")).expect("a scenario");
+        let rules = Rules::parse(rules).expect("a preset");
+        let prepared = Prepared::new(&scenario, "random", &rules).expect("it can be prepared");
+        prepared.ends(&options).met.into_keys().collect()
+    };
+    for (before, since) in [("5.8", "5.9"), ("5.18", "5.19")] {
+        let tells = (0..300).filter(|seed| ends(*seed, before) != ends(*seed, since)).count();
+        assert!(tells > 0, "{before} and {since}");
+    }
 }
 
 #[test]
