@@ -42,3 +42,9 @@ fn every_two_operations_by_the_rules_of_today_and_of_old() {
 fn every_two_operations_where_the_hardware_marks_as_far_as_it_can() {
     all_pairs("pinfold", Marks::Hardware, 300);
 }
+
+#[test]
+#[ignore = "half a million executions; with the entries of x86-64 it always runs"]
+fn hint_store_and_scan_hold_by_the_rules_of_5_8() {
+    protocols::hint_store_and_scan_hold_by_the_rules_of_5_8();
+}

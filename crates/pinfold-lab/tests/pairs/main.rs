@@ -78,3 +78,8 @@ fn three_operations_at_a_time() {
         }
     }
 }
+
+#[test]
+fn hint_store_and_scan_hold_by_the_rules_of_5_8() {
+    protocols::hint_store_and_scan_hold_by_the_rules_of_5_8();
+}
