@@ -166,9 +166,10 @@ impl<P: Platform> AddressSpace<P> {
     /// [`Limits::locked`], apart from those that pins hold.
     ///
     /// # Errors
-    /// When part of the range is not mapped, the limit forbids it, or an area must be split, and
-    /// the heap is exhausted or the limit on areas reached: nothing has changed then. Or when part
-    /// of the range cannot be populated: all of it is locked nevertheless.
+    /// When the limit forbids it, or an area must be split, and the heap is exhausted or the limit
+    /// on areas reached: nothing has changed then. When part of the range is not mapped: what lies
+    /// before that is locked, and not populated. When part of the range cannot be populated: all of
+    /// it is locked nevertheless.
     pub fn mlock(&self, range: VirtRange) -> Result<(), LockError> {
         self.inner.mlock(range)
     }
@@ -176,8 +177,8 @@ impl<P: Platform> AddressSpace<P> {
     /// Ends what [`AddressSpace::mlock`] began: munlock(2).
     ///
     /// # Errors
-    /// When part of the range is not mapped, or an area must be split, and the heap is exhausted or
-    /// the limit on areas reached: nothing has changed then.
+    /// When an area must be split, and the heap is exhausted or the limit on areas reached: nothing
+    /// has changed then. When part of the range is not mapped: what lies before that is unlocked.
     pub fn munlock(&self, range: VirtRange) -> Result<(), SpaceError> {
         self.inner.munlock(range)
     }

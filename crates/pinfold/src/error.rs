@@ -56,7 +56,8 @@ pub enum SpaceError {
         /// The limit in pages.
         limit: u64,
     },
-    /// The mapping at this address is locked in memory, so that its pages cannot be dropped.
+    /// The mapping at this address is locked in memory, so that its pages cannot be dropped; those
+    /// that lie before it in the range have been.
     Locked(VirtAddr),
     /// There would be more areas than the limit allows: a new one, or parts of one that is cut.
     TooManyAreas {

@@ -34,7 +34,7 @@ use crate::table::Cursor;
 /// Why a range is not locked, or not wholly in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LockError {
-    /// It is not locked: nothing has changed.
+    /// It is not locked; for [`SpaceError::NotMapped`], what lies before that address is.
     Refused(SpaceError),
     /// It is locked, but not all of it could be populated.
     Unpopulated(Unpopulated),
@@ -77,12 +77,25 @@ impl<P: Platform> Space<P> {
     fn set_lock(&self, range: VirtRange, locked: Locked) -> Result<(), SpaceError> {
         let range = self.allowed(range)?;
         let mut map = self.write_map();
-        map.all_mapped(range)?;
         if locked == Locked::Yes {
             let already = map.locked_in(range);
             self.may_lock(&map, range.pages() - already)?;
         }
-        self.isolate_where(&mut map, range, |area| area.locked != locked)?;
+        let (first, hole) = (range.first_page(), map.first_hole(range));
+        if first < hole {
+            self.set_mapped(&mut map, VirtRange::of_pages(first, hole), locked)?;
+        }
+        if hole < range.end_page() { Err(SpaceError::NotMapped(hole.start())) } else { Ok(()) }
+    }
+
+    /// The same for a range that is mapped.
+    fn set_mapped(
+        &self,
+        map: &mut AreaMap<P>,
+        range: VirtRange,
+        locked: Locked,
+    ) -> Result<(), SpaceError> {
+        self.isolate_where(map, range, |area| area.locked != locked)?;
         let mut page = range.first_page();
         while page < range.end_page() {
             let Some(area) = map.find(page) else { break };
@@ -93,7 +106,7 @@ impl<P: Platform> Space<P> {
                 self.mark_entries(whole, locked);
             }
         }
-        self.merge_within(&mut map, range);
+        self.merge_within(map, range);
         Ok(())
     }
 

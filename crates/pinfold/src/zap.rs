@@ -96,9 +96,13 @@ impl<P: Platform> Space<P> {
     pub(crate) fn dont_need(&self, range: VirtRange) -> Result<(), SpaceError> {
         let map = self.read_map();
         map.all_mapped(range)?;
-        if let Some(area) = map.overlapping(range).find(|area| area.locked == Locked::Yes) {
-            return Err(SpaceError::Locked(area.range.start()));
+        let locked = map.overlapping(range).find(|area| area.locked == Locked::Yes);
+        let end = locked.map_or(range.end_page(), |area| area.range.first_page());
+        let refused = locked.map_or(Ok(()), |area| Err(SpaceError::Locked(area.range.start())));
+        if end <= range.first_page() {
+            return refused;
         }
+        let range = VirtRange::of_pages(range.first_page(), end);
         let changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let mut gather = Gather::new(self.mem(), self.id());
         self.zapping.fetch_add(1);
@@ -116,7 +120,7 @@ impl<P: Platform> Space<P> {
             TableReclaim::Unmap => {}
             TableReclaim::DontNeed => self.reclaim_tables(range),
         }
-        Ok(())
+        refused
     }
 
     /// Frees the last-level tables whose whole span lies in `range` and that have no entry

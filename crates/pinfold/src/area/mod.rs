@@ -333,6 +333,12 @@ impl<P: Platform> AreaMap<P> {
 
     /// Fails with the first page of `range` that no area holds.
     pub(crate) fn all_mapped(&self, range: VirtRange) -> Result<(), SpaceError> {
+        let hole = self.first_hole(range);
+        if hole < range.end_page() { Err(SpaceError::NotMapped(hole.start())) } else { Ok(()) }
+    }
+
+    /// The first page of `range` that no area holds, or its end.
+    pub(crate) fn first_hole(&self, range: VirtRange) -> Vpn {
         let mut page = range.first_page();
         for area in self.overlapping(range) {
             if area.range.first_page() > page {
@@ -340,10 +346,7 @@ impl<P: Platform> AreaMap<P> {
             }
             page = area.range.end_page();
         }
-        if page < range.end_page() {
-            return Err(SpaceError::NotMapped(page.start()));
-        }
-        Ok(())
+        page.min(range.end_page())
     }
 
     /// The highest gap of `pages` pages in `within`: mappings grow down, as on Linux.

@@ -222,10 +222,10 @@ impl<F: Format> World<F> {
         let done = process.space.mlock(range);
         let whole = process.is_mapped(run);
         assert_eq!(matches!(done, Err(LockError::Refused(SpaceError::NotMapped(_)))), !whole);
+        process.set_locked(process.before_hole(run), true);
         if !whole {
             return;
         }
-        process.set_locked(run, true);
         let reached = process.slots_in(run).flatten().take_while(|slot| !slot.prot.is_empty());
         let reached = reached.count() as u64;
         match done {
@@ -243,9 +243,7 @@ impl<F: Format> World<F> {
         let Some(process) = self.pick(who) else { return };
         let done = process.space.munlock(range);
         assert_eq!(done.is_ok(), process.is_mapped(run), "{done:?}");
-        if done.is_ok() {
-            process.set_locked(run, false);
-        }
+        process.set_locked(process.before_hole(run), false);
     }
 
     /// Writeback finds no page a second time, whatever else is in the run.
@@ -303,9 +301,11 @@ impl<F: Format> World<F> {
         let kept =
             advice == Advice::DontNeed && process.slots_in(run).flatten().any(|slot| slot.locked);
         assert_eq!(done.is_ok(), process.is_mapped(run) && fits && !kept, "{done:?}");
-        if done.is_err() {
-            return;
-        }
+        let run = match done {
+            Ok(()) => run,
+            Err(SpaceError::Locked(_)) => process.before_locked(run),
+            Err(_) => return,
+        };
         for page in run.first..run.first + run.pages {
             let slot = process.slots.get_mut(&page).unwrap();
             match advice {

@@ -127,6 +127,19 @@ impl<F: Format> Process<F> {
         }
     }
 
+    /// What lies before the first page that is not mapped.
+    pub(crate) fn before_hole(&self, run: Run) -> Run {
+        let pages = self.slots_in(run).take_while(|slot| slot.is_some()).count() as u64;
+        Run { pages, ..run }
+    }
+
+    /// What lies before the first page that is locked.
+    pub(crate) fn before_locked(&self, run: Run) -> Run {
+        let free = |slot: &Option<&Slot>| slot.is_none_or(|slot| !slot.locked);
+        let pages = self.slots_in(run).take_while(free).count() as u64;
+        Run { pages, ..run }
+    }
+
     /// Whether the pages of a run, which are mapped, stay in memory from now on.
     pub(crate) fn set_locked(&mut self, run: Run, locked: bool) {
         for (_, slot) in self.slots.range_mut(run.first..run.first + run.pages) {
