@@ -197,8 +197,8 @@ impl World {
     }
 
     fn counts(&self) -> Found {
-        // References and mappings that are accounted for, by frame.
-        let mut wanted = vec![(0, 0); self.machine().frames()];
+        // References, mappings and locked ones that are accounted for, by frame.
+        let mut wanted = vec![(0, 0, 0); self.machine().frames()];
         let at = |pfn: Pfn| pfn.0 as usize;
         let mut objects = BTreeSet::new();
         let state = self.state.borrow();
@@ -207,8 +207,9 @@ impl World {
                 let counts = match holder {
                     Holder::Object(object) => objects.insert((object, pfn)),
                     Holder::Table => true,
-                    Holder::Mapping => {
+                    Holder::Mapping | Holder::LockedMapping => {
                         wanted[at(pfn)].1 += 1;
+                        wanted[at(pfn)].2 += u32::from(holder == Holder::LockedMapping);
                         true
                     }
                 };
@@ -236,9 +237,18 @@ impl World {
                 continue;
             }
             let counts = pinfold::lab::counts(self.memory.frames(), pfn);
+            let locked = pinfold::lab::locked_mappings(self.memory.frames(), pfn);
             let found = (counts.refs(), counts.maps());
             let wanted = wanted[at(pfn)];
-            if wanted != found {
+            if wanted.2 != locked {
+                let what = format!(
+                    "{pfn} counts {}; {} accounted for",
+                    counted(locked, "locked mapping", "locked mappings"),
+                    counted(wanted.2, "is", "are"),
+                );
+                return Err(Breach { what, about: Some(About::Frame(pfn)) });
+            }
+            if (wanted.0, wanted.1) != found {
                 let what = format!(
                     "{pfn} has {} and {}; {} and {} are accounted for",
                     counted(found.0, "reference", "references"),

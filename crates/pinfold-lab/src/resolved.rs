@@ -246,6 +246,10 @@ pub enum Act {
     Await(usize),
     /// `populate`
     Populate(Pages, Access),
+    /// `mlock`
+    Mlock(Pages),
+    /// `munlock`
+    Munlock(Pages),
     /// `clone`: the new process.
     Clone(usize),
     /// `vfork`: the new process.
@@ -361,6 +365,8 @@ impl Act {
             | Self::Signal(_)
             | Self::Await(_)
             | Self::Populate(..)
+            | Self::Mlock(_)
+            | Self::Munlock(_)
             | Self::Clone(_)
             | Self::Vfork(_)
             | Self::Exec => None,

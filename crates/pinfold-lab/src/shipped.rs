@@ -57,6 +57,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "move-races-cow",
     "mprotect-flip",
     "mprotect-pin-fork",
+    "munlock-delayed",
     "odp-notifier",
     "rdma-dontfork",
     "rdma-fork",

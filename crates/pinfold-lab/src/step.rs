@@ -6,8 +6,8 @@ mod living;
 use std::rc::Rc;
 
 use pinfold::{
-    AddressSpace, FaultError, Moved, NodeId, PinError, Place, Remap, Sharing as SpaceSharing,
-    SpaceError, SpaceId, Term, VirtAddr, VirtRange,
+    AddressSpace, FaultError, LockError, Moved, NodeId, PinError, Place, Remap,
+    Sharing as SpaceSharing, SpaceError, SpaceId, Term, VirtAddr, VirtRange,
 };
 
 use pinfold_explore::hook::{self, Mode};
@@ -67,6 +67,15 @@ impl From<FaultError> for Fault {
             _ => return Self::other(error.to_string()),
         };
         Self::of(failure, error)
+    }
+}
+
+impl From<LockError> for Fault {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Refused(error) => error.into(),
+            LockError::Unpopulated(stopped) => stopped.error.into(),
+        }
     }
 }
 
@@ -234,6 +243,16 @@ impl World {
                     FaultError::NotMapped(_) => Fault::of(Failure::NotMapped, stopped),
                     error => error.into(),
                 })?;
+                Ok(None)
+            }
+            Action::Mlock { pages } => {
+                let (space, range) = self.range(process, pages)?;
+                space.mlock(range)?;
+                Ok(None)
+            }
+            Action::Munlock { pages } => {
+                let (space, range) = self.range(process, pages)?;
+                space.munlock(range)?;
                 Ok(None)
             }
             Action::Signal { signal } => {

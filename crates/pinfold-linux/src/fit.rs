@@ -104,7 +104,9 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         | Act::Signal(_)
         | Act::Await(_)
         | Act::Clone(_)
-        | Act::Vfork(_) => None,
+        | Act::Vfork(_)
+        | Act::Mlock(_)
+        | Act::Munlock(_) => None,
         Act::Exec => acts_after_exec(plan, step)
             .then(|| "the program that is executed here ends at once".to_owned()),
     }

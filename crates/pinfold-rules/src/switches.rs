@@ -296,6 +296,22 @@ switches! {
         DirtyAfterFlush = "dirty-after-flush" ["6.2"],
     }
 
+    /// When an unmap takes the lock of a locked area off a page (facts 6.3, 6.6).
+    zap_munlock: ZapMunlock = "zap-munlock" {
+        /// By a walk of its own over the pages that are mapped, before the first entry goes. facts
+        /// 6.6
+        ByWalk = "by-walk" [always],
+        /// With the page's mapping, whenever that is taken off: together, so that no remover of
+        /// mappings forgets it. facts 6.6
+        WithMapping = "with-mapping" ["5.18"],
+        /// With the entry, however late the mapping goes: the first series, which split the two.
+        /// facts 6.3
+        WithEntry = "with-entry" [never],
+        /// Not at all: what splitting the two invites. Hazard: the page is freed while it counts as
+        /// locked. facts 6.3, 6.6
+        Forgotten = "forgotten" [never],
+    }
+
     /// When migration flushes the entries that it has replaced (facts 6.7).
     migrate_flush: MigrateFlush = "migrate-flush" {
         /// Each at once, under its table's lock. facts 6.7

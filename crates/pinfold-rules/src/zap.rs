@@ -3,7 +3,7 @@
 //! Protocol: the first question is asked under the page-table lock, for each present entry that was
 //! cleared.
 
-use super::{FlushReach, ZapRmap};
+use super::{FlushReach, ZapMunlock, ZapRmap};
 
 /// What an unmap took an entry from.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -32,6 +32,31 @@ pub const fn removal(rule: ZapRmap, zapped: Zapped) -> Removal {
         (ZapRmap::WithEntry, _) | (ZapRmap::DirtyAfterFlush, Zapped::Other) => Removal::WithEntry,
         (ZapRmap::DirtyAfterFlush, Zapped::DirtyFile) => Removal::UnderLock,
         (ZapRmap::WhenFreed, _) => Removal::WhenFreed,
+    }
+}
+
+/// When the lock of a locked area is taken off a page that an unmap finds there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Munlock {
+    /// By a walk over the area's entries before the first of them goes.
+    BeforeEntries,
+    /// With the entry.
+    WithEntry,
+    /// With the page's mapping ([`removal`]), after it.
+    WithMapping,
+    /// Never.
+    Forgotten,
+}
+
+/// When the lock of a locked area is taken off a page that an unmap finds there. Asked once for an
+/// area.
+#[inline]
+pub const fn munlock(rule: ZapMunlock) -> Munlock {
+    match rule {
+        ZapMunlock::ByWalk => Munlock::BeforeEntries,
+        ZapMunlock::WithMapping => Munlock::WithMapping,
+        ZapMunlock::WithEntry => Munlock::WithEntry,
+        ZapMunlock::Forgotten => Munlock::Forgotten,
     }
 }
 

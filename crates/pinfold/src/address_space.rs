@@ -8,6 +8,7 @@ use crate::error::{FaultError, PinError, SpaceError};
 use crate::fault::{Cause, Fault, Unpopulated};
 use crate::memory::Memory;
 use crate::migrate::{Moved, Mover};
+use crate::mlock::LockError;
 use crate::pin::{self, Access, Ask, PinnedBytes, Pins, Refs, SpaceHandle, Term};
 use crate::platform::Platform;
 use crate::pte::Pte;
@@ -157,6 +158,34 @@ impl<P: Platform> AddressSpace<P> {
     /// heap is left. What comes before it is populated and stays so.
     pub fn populate(&self, range: VirtRange, access: Access) -> Result<(), Unpopulated> {
         self.inner.populate(range, access)
+    }
+
+    /// Keeps the pages of `range` in memory, and makes all of them accessible at once, as
+    /// [`AddressSpace::populate`] does: mlock(2). They are not dropped by [`Advice::DontNeed`];
+    /// unmapping ends it, and a child's pages are not locked. They count against
+    /// [`Limits::locked`], apart from those that pins hold.
+    ///
+    /// # Errors
+    /// When the limit forbids it, or an area must be split, and the heap is exhausted or the limit
+    /// on areas reached: nothing has changed then. When part of the range is not mapped: what lies
+    /// before that is locked, and not populated. When part of the range cannot be populated: all of
+    /// it is locked nevertheless.
+    pub fn mlock(&self, range: VirtRange) -> Result<(), LockError> {
+        self.inner.mlock(range)
+    }
+
+    /// Ends what [`AddressSpace::mlock`] began: munlock(2).
+    ///
+    /// # Errors
+    /// When an area must be split, and the heap is exhausted or the limit on areas reached: nothing
+    /// has changed then. When part of the range is not mapped: what lies before that is unlocked.
+    pub fn munlock(&self, range: VirtRange) -> Result<(), SpaceError> {
+        self.inner.munlock(range)
+    }
+
+    /// Pages in areas that are locked in memory.
+    pub fn mlocked_pages(&self) -> u64 {
+        self.inner.read_map().locked()
     }
 
     /// A child with the same areas: private pages are shared until written, except pinned ones,

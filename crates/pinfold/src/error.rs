@@ -51,6 +51,14 @@ pub enum SpaceError {
         /// The limit in pages.
         limit: u64,
     },
+    /// The locked pages would exceed the limit on locked memory.
+    TooManyLocked {
+        /// The limit in pages.
+        limit: u64,
+    },
+    /// The mapping at this address is locked in memory, so that its pages cannot be dropped; those
+    /// that lie before it in the range have been.
+    Locked(VirtAddr),
     /// There would be more areas than the limit allows: a new one, or parts of one that is cut.
     TooManyAreas {
         /// The limit.
@@ -91,6 +99,12 @@ impl fmt::Display for SpaceError {
             }
             Self::TooManyPages { limit } => {
                 write!(f, "more than {limit} pages would be mapped: raise the limit or unmap")
+            }
+            Self::TooManyLocked { limit } => {
+                write!(f, "more than {limit} pages would be locked: raise the limit or unlock")
+            }
+            Self::Locked(at) => {
+                write!(f, "the mapping at {at} is locked in memory: unlock it first")
             }
             Self::TooManyAreas { limit } => write!(
                 f,

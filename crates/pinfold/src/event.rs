@@ -282,6 +282,10 @@ events! {
     } = "remapped": Line("remap: {pfn} from {from}"), under(always);
     /// An entry was zapped.
     Zapped(pfn: Pfn) = "zapped": Line("zap {pfn}"), under(always);
+    /// A page counts one more entry of a locked area.
+    PageLocked(pfn: Pfn) = "page-locked": Passing("mlock {pfn}"), under(always);
+    /// A page counts one entry of a locked area less.
+    PageUnlocked(pfn: Pfn) = "page-unlocked": Passing("munlock {pfn}"), under(always);
     /// Writeback took write permission and the dirty mark from an entry of a file's page.
     EntryCleaned(pfn: Pfn) = "entry-cleaned": Line("writeback: {pfn} ro and clean here"), under(always);
     /// Writeback took the mark off a file's page, and writes it.
@@ -307,6 +311,10 @@ pub enum Bug {
     MapUnderflow(Pfn),
     /// A frame lost its last reference while entries still map it (INV-FRAME-1).
     FreedWhileMapped(Pfn),
+    /// The count of locked entries was dropped once more than it was raised (INV-MLOCK-1).
+    LockUnderflow(Pfn),
+    /// A frame lost its last reference while it counts locked entries (INV-MLOCK-2).
+    FreedWhileLocked(Pfn),
     /// An anonymous page was pinned without being exclusive (INV-PIN-2).
     PinnedNotExclusive(Pfn),
     /// The family of a mapped page has ended, and its memory is free (INV-RMAP-1).
@@ -323,6 +331,10 @@ impl fmt::Display for Bug {
             Self::RefUnderflow(pfn) => write!(f, "{pfn} lost more references than it had"),
             Self::MapUnderflow(pfn) => write!(f, "{pfn} lost more mappings than it had"),
             Self::FreedWhileMapped(pfn) => write!(f, "{pfn} was freed while still mapped"),
+            Self::LockUnderflow(pfn) => write!(f, "{pfn} was unlocked more often than locked"),
+            Self::FreedWhileLocked(pfn) => {
+                write!(f, "{pfn} was freed while it counts as locked in memory")
+            }
             Self::PinnedNotExclusive(pfn) => write!(f, "{pfn} was pinned without being exclusive"),
             Self::FamilyFreed(pfn) => {
                 write!(f, "the reverse map of {pfn} led into freed memory")

@@ -19,7 +19,7 @@
 use core::ops::Range;
 
 use crate::addr::{Pfn, Vpn, each_page};
-use crate::area::{Area, AreaMap, Backing, OnFork};
+use crate::area::{Area, AreaMap, Backing, Locked, OnFork};
 use crate::error::{OutOfFrames, SpaceError};
 use crate::event::EventKind;
 use crate::frame::{NewFrame, Page};
@@ -147,7 +147,8 @@ impl<P: Platform> Copying<'_, P> {
     /// is not the child's: that area gets a new home.
     fn copy_area(&self, area: &Area<P>, from: &mut AreaMap<P>) -> Result<Area<P>, SpaceError> {
         let (mem, mm) = (self.child.mem(), self.child.mm());
-        let mut copy = area.clone();
+        // Locks in memory are not inherited.
+        let mut copy = Area { locked: Locked::No, ..area.clone() };
         match area.backing {
             Backing::Private(_) if area.on_fork.contains(OnFork::WIPE) => {
                 copy.backing = Backing::Private(mem.anon().found(mm, mem.platform())?);
@@ -178,21 +179,21 @@ impl<P: Platform> Copying<'_, P> {
         if let Some(barrier) = begin {
             seq.write_begin(barrier);
         }
-        let copied = self.copy_range(area, copy);
+        let copied = self.copy_range(copy);
         if begin.is_some() {
             seq.write_end();
         }
         copied.map_err(SpaceError::from)
     }
 
-    fn copy_range(&mut self, area: &Area<P>, copy: &Area<P>) -> Result<(), OutOfFrames> {
+    fn copy_range(&mut self, copy: &Area<P>) -> Result<(), OutOfFrames> {
         let (parent, child) = (self.parent, self.child);
-        parent.tables().for_each_leaf(area.range.numbers(), |from, pages| {
+        parent.tables().for_each_leaf(copy.range.numbers(), |from, pages| {
             let to = child.tables().leaf_or_make(pages.start)?;
             let mut fresh = None;
             let mut page = pages.start;
             loop {
-                match self.copy_leaf(area, from, to, page..pages.end, fresh.take()) {
+                match self.copy_leaf(copy, from, to, page..pages.end, fresh.take()) {
                     Copied::All => return Ok(()),
                     Copied::NeedFrame(at) => {
                         fresh = Some(Fresh { page: at, frame: child.new_private(copy, at)? });
@@ -206,7 +207,7 @@ impl<P: Platform> Copying<'_, P> {
     /// Copies entries under both tables' locks.
     fn copy_leaf<'m>(
         &mut self,
-        area: &Area<P>,
+        copy: &Area<P>,
         from: Leaf<'m, P>,
         to: Leaf<'m, P>,
         pages: Range<Vpn>,
@@ -225,7 +226,7 @@ impl<P: Platform> Copying<'_, P> {
                 }
                 Entry::Mapped(_) if pte.is_special() => to.set(page, pte),
                 Entry::Mapped(pfn) => {
-                    if self.copy_mapped(area, &at, (pte, pfn), &mut fresh) == One::NeedFrame {
+                    if self.copy_mapped(copy, &at, (pte, pfn), &mut fresh) == One::NeedFrame {
                         return Copied::NeedFrame(page);
                     }
                 }
@@ -238,7 +239,7 @@ impl<P: Platform> Copying<'_, P> {
     #[inline]
     fn copy_mapped(
         &mut self,
-        area: &Area<P>,
+        copy: &Area<P>,
         at: &Entries<'_, '_, P>,
         (pte, pfn): (Pte<P::Format>, Pfn),
         fresh: &mut Option<Fresh<'_>>,
@@ -269,7 +270,7 @@ impl<P: Platform> Copying<'_, P> {
                     // set since (facts 2.3).
                     at.from.overwrite_present(at.page, pte);
                 }
-                self.copy_for_child(area, at, pfn, fresh, why)
+                self.copy_for_child(copy, at, pfn, fresh, why)
             }
         }
     }
@@ -278,7 +279,7 @@ impl<P: Platform> Copying<'_, P> {
     #[inline(never)]
     fn copy_for_child(
         &self,
-        area: &Area<P>,
+        copy: &Area<P>,
         at: &Entries<'_, '_, P>,
         pfn: Pfn,
         fresh: &mut Option<Fresh<'_>>,
@@ -290,7 +291,7 @@ impl<P: Platform> Copying<'_, P> {
         let (mem, to_pfn) = (self.parent.mem(), frame.pfn());
         mem.platform().copy_frame(pfn, to_pfn);
         mem.counters().fork_copy.add(1);
-        at.to.set(at.page, self.child.written(area, frame));
+        at.to.set(at.page, self.child.written(copy, frame));
         mem.tell(self.parent.id(), at.page, EventKind::ForkCopied { from: pfn, to: to_pfn, why });
         One::Done
     }
@@ -320,15 +321,15 @@ impl<P: Platform> Copying<'_, P> {
             at.from.revoke_write(at.page);
             mem.tell(self.parent.id(), at.page, EventKind::ForkProtected(pfn));
         }
-        at.to.set(at.page, pte.read_only().old());
+        at.to.set(at.page, pte.read_only().old().unlocked());
     }
 }
 
 /// A page on the move is readable for both afterwards (facts 2.1); it holds no reference.
 fn copy_migration<P: Platform>(at: &Entries<'_, '_, P>, entry: Migration) {
-    let shared = Pte::migration(Migration { kind: MigrationKind::Read, ..entry });
-    at.from.set(at.page, shared);
-    at.to.set(at.page, shared);
+    let shared = Migration { kind: MigrationKind::Read, ..entry };
+    at.from.set(at.page, Pte::migration(shared));
+    at.to.set(at.page, Pte::migration(Migration { locked: false, ..shared }));
 }
 
 #[cfg(test)]

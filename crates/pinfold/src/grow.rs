@@ -39,11 +39,12 @@ impl<P: Platform> Space<P> {
 
     /// What a stack that grows over `page` takes: INV-STACK-1.
     fn stack_over(&self, map: &AreaMap<P>, page: Vpn) -> Option<VirtRange> {
-        let stack = map.next_from(page).filter(|area| area.grows == Grows::Down)?.range;
+        let area = map.next_from(page).filter(|area| area.grows == Grows::Down)?;
+        let (stack, locked) = (area.range, area.locked);
         let limits = self.limits();
         let more = VirtRange::of_pages(page, stack.first_page());
         let (pages, allowed) = (stack.end_page() - page, self.allowed(more).is_ok());
-        if pages > limits.stack || !allowed || self.may_map(map, more.pages()).is_err() {
+        if pages > limits.stack || !allowed || self.may_grow(map, locked, more.pages()).is_err() {
             return None;
         }
         let guarded = |prot: Prot, grows| !prot.is_empty() && grows == Grows::No;

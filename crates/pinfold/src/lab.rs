@@ -7,7 +7,7 @@ use core::convert::Infallible;
 
 use crate::addr::{Pfn, SpaceId, VirtAddr, Vpn, each_page};
 use crate::address_space::AddressSpace;
-use crate::area::Backing;
+use crate::area::{Backing, Locked};
 use crate::frame::{Counts, Flags, Frames};
 use crate::memory::Memory;
 use crate::platform::Platform;
@@ -32,6 +32,8 @@ pub enum Holder {
     Table,
     /// An entry maps it, with one reference and one mapping.
     Mapping,
+    /// As [`Holder::Mapping`], in an area that is locked in memory: the frame counts that, too.
+    LockedMapping,
     /// A shared object holds it. Reported once for each area that maps the object.
     Object(usize),
 }
@@ -50,6 +52,14 @@ pub fn counts(frames: &Frames, pfn: Pfn) -> Counts {
 /// When there is no such frame.
 pub fn flags(frames: &Frames, pfn: Pfn) -> Flags {
     frames.peek_flags(pfn)
+}
+
+/// How many entries of locked areas a frame counts.
+///
+/// # Panics
+/// When there is no such frame.
+pub fn locked_mappings(frames: &Frames, pfn: Pfn) -> u32 {
+    frames.peek_locks(pfn)
 }
 
 /// Calls `visit` for every frame that the address space keeps alive, with the reason: for oracles
@@ -102,9 +112,11 @@ impl<P: Platform> Space<P> {
         self.tables().each_table(self.end_page(), &mut |table| visit(table, Holder::Table));
         let walked: Result<(), Infallible> =
             self.tables().for_each_leaf(Vpn(0)..self.end_page(), |leaf, pages| {
-                for pte in each_page(pages).map(|page| leaf.read(page)) {
+                for (page, pte) in each_page(pages).map(|page| (page, leaf.read(page))) {
                     if pte.is_mapped() && !pte.is_special() {
-                        visit(pte.pfn(), Holder::Mapping);
+                        let locked = map.find(page).is_some_and(|area| area.locked == Locked::Yes);
+                        let how = if locked { Holder::LockedMapping } else { Holder::Mapping };
+                        visit(pte.pfn(), how);
                     }
                 }
                 Ok(())

@@ -58,7 +58,7 @@
 //! | 1 | `frame`, `stat`, `rmap`, `memory` | frames and their counts, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `remap` | what is done to a space |
+//! | 4 | `protect`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `remap`, `mlock` | what is done to a space |
 //! | 5 | `address_space`, `mirror`, `lab`, `mock` | the face, those who follow a space, the laboratory's door, a platform for tests |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
@@ -97,6 +97,7 @@ mod map;
 mod memory;
 mod migrate;
 mod mirror;
+mod mlock;
 pub mod mock;
 mod notify;
 mod object;
@@ -138,6 +139,7 @@ pub use frame::{
 pub use memory::{Memory, MemoryError, Tuning};
 pub use migrate::Moved;
 pub use mirror::{Mirror, SecondStage};
+pub use mlock::LockError;
 pub use pin::{Access, PinnedBytes, PinnedPage, PinnedPages, Pins, Refs, SpaceHandle, Term};
 pub use platform::{Invalidate, Invalidation, Platform, RetiredTables};
 pub use pte::{

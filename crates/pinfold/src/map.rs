@@ -12,7 +12,7 @@
 //!   translation of the old mapping when the new one can be accessed.
 
 use crate::addr::{PageCount, VirtRange, Vpn};
-use crate::area::{Area, AreaMap, Backing, Grows, Growth, OnFork, Prot};
+use crate::area::{Area, AreaMap, Backing, Grows, Growth, Locked, OnFork, Prot};
 use crate::error::SpaceError;
 use crate::object::{Kind, Mappers, SharedObject};
 use crate::platform::Platform;
@@ -55,7 +55,7 @@ impl<P: Platform> Space<P> {
         }
         let (on_fork, held_anon) = (OnFork::empty(), Latch::default());
         let grows = if sharing == Sharing::Stack { Grows::Down } else { Grows::No };
-        map.insert(Area { range, prot, on_fork, grows, backing, held_anon })?;
+        map.insert(Area { range, prot, on_fork, grows, locked: Locked::No, backing, held_anon })?;
         Ok(range)
     }
 

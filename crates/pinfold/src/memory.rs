@@ -9,7 +9,7 @@ use crate::event::{Bug, Event, EventKind};
 use crate::frame::Put;
 use crate::frame::{Flags, Frames, MapCount, NewFrame, NodeSpan, Placement, SpanError, Start};
 use crate::platform::Platform;
-use crate::pte::Format;
+use crate::pte::{Format, Pte};
 use crate::rmap::AnonRegistry;
 use crate::rules::{Ruled, Rules, Switch};
 use crate::stat::{AllCounters, Counters, Stats};
@@ -293,6 +293,9 @@ impl<P: Platform> Memory<P> {
         if self.frames.counts_as(head, |counts| counts.maps() != 0) {
             self.platform.bug(Bug::FreedWhileMapped(head));
         }
+        if self.frames.take_locks(head) != 0 {
+            self.platform.bug(Bug::FreedWhileLocked(head));
+        }
         self.counters().pgfree.add(1);
         self.tell_frame(EventKind::Freed(head));
         self.frames.release(head);
@@ -305,5 +308,29 @@ impl<P: Platform> Memory<P> {
         if folio.drop_map() == MapCount::Underflow {
             self.platform.bug(Bug::MapUnderflow(folio.head()));
         }
+    }
+
+    /// A mapping that was taken out no longer maps its page, and is no longer counted there as one
+    /// of a locked area.
+    #[inline]
+    pub(crate) fn drop_mapping(&self, old: Pte<P::Format>) {
+        self.drop_map(old.pfn());
+        if old.is_locked() {
+            self.munlock(old.pfn());
+        }
+    }
+
+    /// One more entry of a locked area maps the page.
+    pub(crate) fn mlock(&self, pfn: Pfn) {
+        self.frames.page(pfn).add_lock();
+        self.tell_frame(EventKind::PageLocked(pfn));
+    }
+
+    /// One entry of a locked area less maps the page.
+    pub(crate) fn munlock(&self, pfn: Pfn) {
+        if self.frames.page(pfn).drop_lock() == MapCount::Underflow {
+            self.platform.bug(Bug::LockUnderflow(pfn));
+        }
+        self.tell_frame(EventKind::PageUnlocked(pfn));
     }
 }

@@ -292,6 +292,7 @@ impl<P: Platform> Memory<P> {
             young: carried && old.is_accessed(),
             dirty: carried && old.is_dirty(),
             reach: old.reach(),
+            locked: old.is_locked(),
         };
         match gone {
             Gone::Flushed(flushed) => cursor.publish(flushed, Pte::migration(entry)),
@@ -300,7 +301,7 @@ impl<P: Platform> Memory<P> {
                 cursor.hold_place(old, Pte::migration(entry));
             }
         }
-        self.drop_map(pfn);
+        self.drop_mapping(old);
         self.tell(mm.id, page, EventKind::MigrationEntry { pfn, kind });
         self.put(pfn, 1);
         Taken::Out
@@ -363,6 +364,10 @@ impl<P: Platform> Memory<P> {
         }
         if entry.dirty {
             pte = pte.dirty();
+        }
+        if entry.locked {
+            self.mlock(pfn);
+            pte = pte.locked();
         }
         cursor.set(page, pte);
         self.tell(space, page, EventKind::MigrationRestored { pfn, writable });

@@ -21,7 +21,7 @@
 use core::ops::Range;
 
 use crate::addr::{PageCount, VirtAddr, VirtRange, Vpn};
-use crate::area::{Area, AreaMap, Backing};
+use crate::area::{Area, AreaMap, Backing, Locked};
 use crate::error::SpaceError;
 use crate::event::EventKind;
 use crate::platform::{Invalidate, Platform};
@@ -72,29 +72,53 @@ impl<P: Platform> Space<P> {
     ) -> Result<VirtRange, SpaceError> {
         let (range, pages) = (self.allowed(range)?, PageCount::new(pages)?.get());
         let mut map = self.write_map();
-        let shared = !self.one_area(&map, range)?.is_cow();
+        let area = self.one_area(&map, range)?;
+        let (shared, locked) = (!area.is_cow(), area.locked);
         if shared && pages > range.pages() {
             return Err(SpaceError::FixedSize(range));
         }
+        let to = self.remap_locked(&mut map, range, pages, how)?;
+        drop(map);
+        if locked == Locked::Yes && range.pages() < pages {
+            self.populate_locked(VirtRange::of_pages(
+                to.first_page() + range.pages(),
+                to.end_page(),
+            ));
+        }
+        Ok(to)
+    }
+
+    /// As [`Space::remap`], for a caller that holds the lock and has checked the mapping.
+    fn remap_locked(
+        &self,
+        map: &mut AreaMap<P>,
+        range: VirtRange,
+        pages: u64,
+        how: Remap,
+    ) -> Result<VirtRange, SpaceError> {
         match how {
             Remap::Keep if pages != range.pages() => Err(SpaceError::SizeChanges { pages }),
             Remap::Keep => {
-                let to = self.gap(&map, Place::Anywhere, pages)?;
-                self.may_map(&map, pages)?;
-                self.move_area(&mut map, &Move { from: range, to }, pages, how)
+                let to = self.gap(map, Place::Anywhere, pages)?;
+                self.may_map(map, pages)?;
+                self.move_area(map, &Move { from: range, to }, pages, how)
             }
             Remap::To(start) => {
                 let to = self.allowed(VirtRange::new(start, pages)?)?;
                 if to.intersection(range).is_some() {
                     return Err(SpaceError::Overlaps(to));
                 }
-                self.may_map(&map, pages.saturating_sub(range.pages()))?;
-                self.move_area(&mut map, &Move { from: range, to }, pages, how)
+                self.may_grow(
+                    map,
+                    self.one_area(map, range)?.locked,
+                    pages.saturating_sub(range.pages()),
+                )?;
+                self.move_area(map, &Move { from: range, to }, pages, how)
             }
             Remap::InPlace | Remap::MayMove if pages <= range.pages() => {
-                self.shrink(&mut map, range, pages)
+                self.shrink(map, range, pages)
             }
-            Remap::InPlace | Remap::MayMove => self.grow(&mut map, range, pages, how),
+            Remap::InPlace | Remap::MayMove => self.grow(map, range, pages, how),
         }
     }
 
@@ -133,8 +157,9 @@ impl<P: Platform> Space<P> {
         how: Remap,
     ) -> Result<VirtRange, SpaceError> {
         let more = pages - range.pages();
-        self.may_map(map, more)?;
-        let area_ends = self.one_area(map, range)?.range.end_page() == range.end_page();
+        let area = self.one_area(map, range)?;
+        self.may_grow(map, area.locked, more)?;
+        let area_ends = area.range.end_page() == range.end_page();
         let room = range.end_page().0.checked_add(more).map(Vpn).filter(|_| area_ends);
         let behind = room.filter(|end| *end <= self.end_page());
         let behind = behind.map(|end| VirtRange::of_pages(range.end_page(), end));
@@ -202,7 +227,10 @@ impl<P: Platform> Space<P> {
         late.finish(self.mem(), self.id());
         drop(changing);
         match how {
-            Remap::Keep => Ok(()),
+            Remap::Keep => {
+                map.change(first, |area| area.locked = Locked::No);
+                Ok(())
+            }
             Remap::InPlace | Remap::MayMove | Remap::To(_) => self.unmap_locked(map, whole.from),
         }
     }

@@ -30,7 +30,8 @@ use crate::table::{Cursor, Tables};
 pub struct Limits {
     /// Pages that may be mapped: RLIMIT_AS.
     pub pages: u64,
-    /// Pages that long-term pins may hold: RLIMIT_MEMLOCK (facts 3.12).
+    /// Pages that long-term pins may hold, and as many that locked areas may have: RLIMIT_MEMLOCK
+    /// (facts 3.12).
     pub locked: u64,
     /// Areas that there may be: the sysctl `vm.max_map_count`. What would make one more is refused,
     /// be it a new mapping or a change that cuts an area in two.

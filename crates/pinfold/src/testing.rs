@@ -426,6 +426,7 @@ pub(crate) struct Audit<'m, F: Format> {
     mem: &'m Mem<F>,
     refs: BTreeMap<Pfn, u64>,
     maps: BTreeMap<Pfn, u64>,
+    locks: BTreeMap<Pfn, u32>,
     objects: BTreeSet<(usize, Pfn)>,
     writable: BTreeSet<Pfn>,
 }
@@ -436,6 +437,7 @@ impl<'m, F: Format> Audit<'m, F> {
             mem,
             refs: BTreeMap::new(),
             maps: BTreeMap::new(),
+            locks: BTreeMap::new(),
             objects: BTreeSet::new(),
             writable: BTreeSet::new(),
         };
@@ -451,7 +453,10 @@ impl<'m, F: Format> Audit<'m, F> {
     pub(crate) fn space(mut self, space: &Space<F>) -> Self {
         lab::account(space, |pfn, holder| match holder {
             Holder::Table => self.owe(pfn, 1),
-            Holder::Mapping => {
+            Holder::Mapping | Holder::LockedMapping => {
+                if holder == Holder::LockedMapping {
+                    *self.locks.entry(pfn).or_default() += 1;
+                }
                 self.owe(pfn, 1);
                 self.mapped_by(pfn, space.id());
                 *self.maps.entry(pfn).or_default() += 1;
@@ -516,6 +521,8 @@ impl<'m, F: Format> Audit<'m, F> {
             let maps = self.maps.get(&pfn).copied().unwrap_or(0);
             assert_eq!(u64::from(counts.refs()), refs, "references of {pfn} {flags:?}: {counts}");
             assert_eq!(u64::from(counts.maps()), maps, "mappings of {pfn} {flags:?}: {counts}");
+            let locks = self.locks.get(&pfn).copied().unwrap_or(0);
+            assert_eq!(lab::locked_mappings(frames, pfn), locks, "locked entries of {pfn}");
             if refs == 0 {
                 free.set(free.get() + u64::from(!flags.contains(Flags::RESERVED)));
                 assert!(flags.is_empty() && !counts.is_exclusive(), "{pfn} is free: {flags:?}");

@@ -19,7 +19,7 @@ mod gather;
 
 pub(crate) use batch::FlushBatch;
 pub(crate) use deferred::DeferredFlush;
-pub(crate) use gather::{Gather, Room};
+pub(crate) use gather::{Gather, LockCount, Room};
 
 use crate::addr::{SpaceId, VirtRange, Vpn};
 use crate::memory::Memory;

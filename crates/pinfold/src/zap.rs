@@ -12,6 +12,9 @@
 //! cleans the page finds the mapping and waits for the lock, or comes after the flush (facts 6.4).
 //! Their reference goes after the flush in any case.
 //!
+//! A page of a locked area loses its count of that when the rule `zap-munlock` says: today with the
+//! mapping, late or not; before 5.18 by a walk of its own over the area (facts 6.6).
+//!
 //! Invariants:
 //! - INV-ZAP-1: no page and no table is freed before the flush (INV-TLB-1).
 //! - INV-ZAP-2: a family is left only when no page of the area has a mapping by it any more
@@ -23,16 +26,16 @@ use core::convert::Infallible;
 use core::ops::Range;
 
 use crate::addr::{VirtRange, Vpn, each_page};
-use crate::area::AreaMap;
+use crate::area::{AreaMap, Locked};
 use crate::error::SpaceError;
 use crate::event::EventKind;
 use crate::platform::{Invalidate, Platform};
-use crate::pte::{Entry, Format};
+use crate::pte::{Entry, Format, Pte};
 use crate::rules::TableReclaim;
-use crate::rules::zap::{Removal, Zapped};
+use crate::rules::zap::{Munlock, Removal, Zapped, munlock};
 use crate::space::Space;
 use crate::table::{Cursor, Leaf, table_end};
-use crate::tlb::{Gather, Room};
+use crate::tlb::{Gather, LockCount, Room};
 
 impl<P: Platform> Space<P> {
     pub(crate) fn unmap(&self, range: VirtRange) -> Result<(), SpaceError> {
@@ -63,6 +66,9 @@ impl<P: Platform> Space<P> {
     /// Takes one area out with its pages, and the tables that no area needs any more.
     fn drop_area(&self, map: &mut AreaMap<P>, first: Vpn, gather: &mut Gather<'_, P>) {
         let Some(area) = map.remove(first) else { return };
+        if area.locked == Locked::Yes && self.munlock_rule() == Munlock::BeforeEntries {
+            self.mark_entries(area.range, Locked::No);
+        }
         self.zap(area.range, gather);
         self.leave(&area.backing);
         // Every table covers pages of some area, so those that are left without one cover pages of
@@ -90,6 +96,13 @@ impl<P: Platform> Space<P> {
     pub(crate) fn dont_need(&self, range: VirtRange) -> Result<(), SpaceError> {
         let map = self.read_map();
         map.all_mapped(range)?;
+        let locked = map.overlapping(range).find(|area| area.locked == Locked::Yes);
+        let end = locked.map_or(range.end_page(), |area| area.range.first_page());
+        let refused = locked.map_or(Ok(()), |area| Err(SpaceError::Locked(area.range.start())));
+        if end <= range.first_page() {
+            return refused;
+        }
+        let range = VirtRange::of_pages(range.first_page(), end);
         let changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let mut gather = Gather::new(self.mem(), self.id());
         self.zapping.fetch_add(1);
@@ -107,7 +120,7 @@ impl<P: Platform> Space<P> {
             TableReclaim::Unmap => {}
             TableReclaim::DontNeed => self.reclaim_tables(range),
         }
-        Ok(())
+        refused
     }
 
     /// Frees the last-level tables whose whole span lies in `range` and that have no entry
@@ -170,6 +183,30 @@ impl<P: Platform> Space<P> {
         (end, gather.flush_under_lock(&cursor))
     }
 
+    /// When the count of a locked entry goes, of a page that loses its mapping as `removal` says.
+    fn zap_lock(&self, old: Pte<P::Format>, removal: Removal) -> LockCount {
+        if !old.is_locked() {
+            return LockCount::Settled;
+        }
+        match (self.munlock_rule(), removal) {
+            (Munlock::Forgotten, _) => LockCount::Settled,
+            // The walk over the area has left no mark.
+            (Munlock::BeforeEntries | Munlock::WithEntry, _)
+            | (Munlock::WithMapping, Removal::WithEntry) => {
+                self.mem().munlock(old.pfn());
+                LockCount::Settled
+            }
+            (Munlock::WithMapping, Removal::UnderLock | Removal::WhenFreed) => {
+                LockCount::WithMapping
+            }
+        }
+    }
+
+    /// Asked only where something is locked.
+    fn munlock_rule(&self) -> Munlock {
+        munlock(self.mem().rule())
+    }
+
     #[inline]
     fn zap_entry(&self, cursor: &Cursor<'_, P>, page: Vpn, gather: &mut Gather<'_, P>) -> Room {
         let pte = cursor.get(page);
@@ -189,13 +226,14 @@ impl<P: Platform> Space<P> {
                 if removal == Removal::WithEntry {
                     mem.drop_map(pfn);
                 }
+                let lock = self.zap_lock(old.pte(), removal);
                 mem.tell(self.id(), page, EventKind::Zapped(pfn));
-                gather.add(old, pfn, removal)
+                gather.add(old, pfn, removal, lock)
             }
-            // Neither holds a reference here: the page's reference was dropped when the migration
+            // Neither holds a reference here, nor counts as locked: the page's reference was dropped when the migration
             // entry was made.
             Entry::Migration(_) | Entry::Swap(_) => {
-                cursor.set(page, crate::pte::Pte::NONE);
+                cursor.set(page, Pte::NONE);
                 self.mem().tell(self.id(), page, EventKind::Zapped(pte.pfn()));
                 Room::Left
             }

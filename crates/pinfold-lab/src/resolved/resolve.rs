@@ -327,6 +327,8 @@ impl Names {
             Action::Clone { child } => Act::Clone(self.process(&child.value)?),
             Action::Vfork { child } => Act::Vfork(self.process(&child.value)?),
             Action::Exec => Act::Exec,
+            Action::Mlock { pages } => Act::Mlock(self.pages(own()?, pages)?),
+            Action::Munlock { pages } => Act::Munlock(self.pages(own()?, pages)?),
         })
     }
 

@@ -160,7 +160,9 @@ impl<'a> Checker<'a> {
             | Action::Writeback { pages }
             | Action::Protect { pages, .. }
             | Action::Advise { pages, .. }
-            | Action::Populate { pages, .. } => self.pages(at, process, pages),
+            | Action::Populate { pages, .. }
+            | Action::Mlock { pages }
+            | Action::Munlock { pages } => self.pages(at, process, pages),
             Action::Remap { area, at: to } => {
                 let length = self.area(at, process, area);
                 self.errors.extend(length.and_then(|pages| limits::address(*to, pages)));

@@ -299,7 +299,10 @@ impl Display for Action {
             }
             Self::Populate { pages, access } => write!(f, " {pages} {access}"),
             Self::Remap { area, at } => write!(f, " {area} at {:#x}", at.value),
-            Self::Unmap { pages } | Self::Writeback { pages } => write!(f, " {pages}"),
+            Self::Unmap { pages }
+            | Self::Writeback { pages }
+            | Self::Mlock { pages }
+            | Self::Munlock { pages } => write!(f, " {pages}"),
             Self::Protect { pages, protection } => write!(f, " {pages} {protection}"),
             Self::Advise { pages, advice } => write!(f, " {pages} {advice}"),
             Self::Write { to, word } | Self::DeviceWrite { to, word } => {

@@ -107,6 +107,10 @@ vocabulary! {
         Vfork = "vfork",
         /// Gives the process a new, empty address space.
         Exec = "exec",
+        /// Keeps pages in memory, all of them from now on.
+        Mlock = "mlock",
+        /// Ends that.
+        Munlock = "munlock",
     }
 }
 
@@ -136,7 +140,9 @@ impl Verb {
             | Self::Populate
             | Self::Clone
             | Self::Vfork
-            | Self::Exec => false,
+            | Self::Exec
+            | Self::Mlock
+            | Self::Munlock => false,
         }
     }
 }

@@ -11,7 +11,7 @@ use pinfold_lab::scenario::{self, MOST_DRAWN, Style};
 use pinfold_lab::{CheckOptions, Config, Detail, Model, Prepared, SCENARIOS, Strategy};
 
 /// Words that a change may put somewhere.
-const PIECES: [&str; 47] = [
+const PIECES: [&str; 48] = [
     "lane",
     "setup",
     "always",
@@ -58,6 +58,7 @@ const PIECES: [&str; 47] = [
     "-1",
     "clone",
     "vfork",
+    "mlock",
     "exec",
 ];
 /// The rule sets of which one is in force.

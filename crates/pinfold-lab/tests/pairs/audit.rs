@@ -19,15 +19,18 @@ pub(crate) fn check(
 ) -> Result<(), String> {
     let frames = memory.frames();
     // References and mappings by frame.
-    let mut wanted = vec![(0, 0); frames.all().count()];
+    let mut wanted = vec![(0, 0, 0); frames.all().count()];
     let mut objects = BTreeSet::new();
     for space in spaces {
         lab::account(space, |pfn, holder| {
-            let (refs, maps) = &mut wanted[pfn.0 as usize];
+            let (refs, maps, locks) = &mut wanted[pfn.0 as usize];
             match holder {
                 Holder::Table => *refs += 1,
                 Holder::Object(object) => *refs += u32::from(objects.insert((object, pfn))),
                 Holder::Mapping => (*refs, *maps) = (*refs + 1, *maps + 1),
+                Holder::LockedMapping => {
+                    (*refs, *maps, *locks) = (*refs + 1, *maps + 1, *locks + 1);
+                }
             }
         });
     }
@@ -43,9 +46,13 @@ pub(crate) fn check(
     let mut free = 0;
     for pfn in frames.all() {
         let (counts, flags) = (lab::counts(frames, pfn), lab::flags(frames, pfn));
-        let (refs, maps) = wanted[pfn.0 as usize];
+        let (refs, maps, locks) = wanted[pfn.0 as usize];
         if (counts.refs(), counts.maps()) != (refs, maps) {
             return Err(format!("{pfn} has {counts}; {refs} and {maps} are accounted for"));
+        }
+        let locked = lab::locked_mappings(frames, pfn);
+        if locked != locks {
+            return Err(format!("{pfn} counts {locked} locked mappings; {locks} there are"));
         }
         if flags.intersects(Flags::LOCKED | Flags::WAITERS | Flags::ISOLATED) {
             return Err(format!("{pfn} is left with {flags:?}"));

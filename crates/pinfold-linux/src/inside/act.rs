@@ -364,6 +364,15 @@ impl Cast {
                     done => ranged(done),
                 })
             }
+            Act::Mlock(pages) => {
+                let range = self.range(process, pages)?;
+                Ok(match sys::mlock(range) {
+                    // The same number for a hole and for what cannot be accessed.
+                    Err(libc::ENOMEM) if sys::is_mapped(range) => Did::Failed(Failure::NoAccess),
+                    done => ranged(done),
+                })
+            }
+            Act::Munlock(pages) => Ok(ranged(sys::munlock(self.range(process, pages)?))),
             Act::Signal(signal) => {
                 self.board.raise(signal);
                 Ok(Did::Worked(0))

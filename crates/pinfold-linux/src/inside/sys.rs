@@ -131,6 +131,26 @@ pub(super) fn populate(range: Range, access: Access) -> Result<(), Errno> {
     checked(unsafe { libc::madvise(range.pointer(), range.bytes(), advice) }).map(drop)
 }
 
+/// Keeps what is mapped there in memory; `ENOMEM` for a hole, and when a page cannot be accessed.
+pub(super) fn mlock(range: Range) -> Result<(), Errno> {
+    // SAFETY: INV-SYS-1.
+    checked(unsafe { libc::mlock(range.pointer(), range.bytes()) }).map(drop)
+}
+
+/// Ends that.
+pub(super) fn munlock(range: Range) -> Result<(), Errno> {
+    // SAFETY: INV-SYS-1.
+    checked(unsafe { libc::munlock(range.pointer(), range.bytes()) }).map(drop)
+}
+
+/// Whether something is mapped at every page there.
+pub(super) fn is_mapped(range: Range) -> bool {
+    let mut resident = [0; STAGE_PAGES as usize];
+    let room = range.pages <= resident.len() as u64;
+    // SAFETY: INV-SYS-1, and there is a byte for each page.
+    room && unsafe { libc::mincore(range.pointer(), range.bytes(), resident.as_mut_ptr()) } == 0
+}
+
 /// Removes what is mapped there.
 pub(super) fn unmap(range: Range) -> Result<(), Errno> {
     // SAFETY: INV-SYS-1.

@@ -34,7 +34,7 @@ fn the_oldest_preset_is_linux_5_8() {
          numa-skip=map-count numa-write=saved numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
          gup-numa=honor write-upgrade=never fast-recheck=on cow-publish=after-flush \
-         table-free=after-walkers table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry migrate-flush=each \
+         table-free=after-walkers table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk migrate-flush=each \
          flush-reach=every-cpu remap-flush=under-lock notify=around"
     );
 }
@@ -53,7 +53,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("5.12", "5.13", "numa-fault=migrate-first"),
         ("5.13", "5.16", ""),
         ("5.16", "5.17", "numa-skip=ref-count"),
-        ("5.17", "5.18", "pte-cow=ref-count-precise"),
+        ("5.17", "5.18", "pte-cow=ref-count-precise zap-munlock=with-mapping"),
         (
             "5.18",
             "5.19",
@@ -124,6 +124,8 @@ fn only_never_released_variants_have_no_release() {
             "at-once",
             "before-lock",
             "when-freed",
+            "with-entry",
+            "forgotten",
             "this-cpu",
             "after-locks",
             "afterwards"

@@ -111,6 +111,15 @@ pub(crate) enum Grows {
     Down,
 }
 
+/// Whether an area's pages stay in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Locked {
+    /// They need not.
+    No,
+    /// They do, as mlock asks; entries are marked, and pages count them.
+    Yes,
+}
+
 /// Where an area's pages come from.
 pub(crate) enum Backing<P: Platform> {
     /// Private anonymous memory, whose new pages get this home. The area is counted in the family
@@ -153,6 +162,7 @@ pub(crate) struct Area<P: Platform> {
     pub(crate) prot: Prot,
     pub(crate) on_fork: OnFork,
     pub(crate) grows: Grows,
+    pub(crate) locked: Locked,
     pub(crate) backing: Backing<P>,
     /// Whether it has held an anonymous page, now or earlier (facts 2.1, 4): Linux's area has an
     /// anon_vma then. What it was cut from or merged with counts.
@@ -183,9 +193,17 @@ impl<P: Platform> Area<P> {
         }
     }
 
+    /// How many locked pages it has.
+    fn locked_pages(&self) -> u64 {
+        match self.locked {
+            Locked::No => 0,
+            Locked::Yes => self.range.pages(),
+        }
+    }
+
     /// Whether it may grow over pages of private memory that are mapped with `prot`.
     fn takes_in(&self, prot: Prot) -> bool {
-        let plain = self.on_fork.is_empty() && self.grows == Grows::No;
+        let plain = self.on_fork.is_empty() && self.grows == Grows::No && self.locked == Locked::No;
         self.is_cow() && self.prot == prot && plain
     }
 
@@ -194,6 +212,7 @@ impl<P: Platform> Area<P> {
             && self.prot == next.prot
             && self.on_fork == next.on_fork
             && self.grows == next.grows
+            && self.locked == next.locked
             && self.backing.same(&next.backing)
     }
 }
@@ -228,17 +247,24 @@ pub(crate) struct AreaMap<P: Platform> {
     tree: AreaTree<Area<P>>,
     /// Pages in all areas.
     pages: u64,
+    /// Pages in those that are locked.
+    locked: u64,
     /// From where the program break may lie, and where it is, if it has been placed.
     pub(crate) heap: Option<Heap>,
 }
 
 impl<P: Platform> AreaMap<P> {
     pub(crate) const fn new() -> Self {
-        Self { tree: AreaTree::new(), pages: 0, heap: None }
+        Self { tree: AreaTree::new(), pages: 0, locked: 0, heap: None }
     }
 
     pub(crate) fn pages(&self) -> u64 {
         self.pages
+    }
+
+    /// Pages in locked areas.
+    pub(crate) fn locked(&self) -> u64 {
+        self.locked
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -265,6 +291,12 @@ impl<P: Platform> AreaMap<P> {
     pub(crate) fn pages_in(&self, range: VirtRange) -> u64 {
         let parts = self.overlapping(range).filter_map(|area| area.range.intersection(range));
         parts.map(|part| part.pages()).sum()
+    }
+
+    /// How many pages of `range` are locked.
+    pub(crate) fn locked_in(&self, range: VirtRange) -> u64 {
+        let locked = self.overlapping(range).filter(|area| area.locked == Locked::Yes);
+        locked.filter_map(|area| area.range.intersection(range)).map(|part| part.pages()).sum()
     }
 
     /// Areas that share a page with `range`, in order.
@@ -301,6 +333,12 @@ impl<P: Platform> AreaMap<P> {
 
     /// Fails with the first page of `range` that no area holds.
     pub(crate) fn all_mapped(&self, range: VirtRange) -> Result<(), SpaceError> {
+        let hole = self.first_hole(range);
+        if hole < range.end_page() { Err(SpaceError::NotMapped(hole.start())) } else { Ok(()) }
+    }
+
+    /// The first page of `range` that no area holds, or its end.
+    pub(crate) fn first_hole(&self, range: VirtRange) -> Vpn {
         let mut page = range.first_page();
         for area in self.overlapping(range) {
             if area.range.first_page() > page {
@@ -308,10 +346,7 @@ impl<P: Platform> AreaMap<P> {
             }
             page = area.range.end_page();
         }
-        if page < range.end_page() {
-            return Err(SpaceError::NotMapped(page.start()));
-        }
-        Ok(())
+        page.min(range.end_page())
     }
 
     /// The highest gap of `pages` pages in `within`: mappings grow down, as on Linux.
@@ -331,10 +366,11 @@ impl<P: Platform> AreaMap<P> {
 
     /// Adds an area in a gap.
     pub(crate) fn insert(&mut self, area: Area<P>) -> Result<(), SpaceError> {
-        let (range, pages) = (area.range, area.range.pages());
+        let (range, pages, locked) = (area.range, area.range.pages(), area.locked_pages());
         match self.tree.insert(area) {
             Ok(()) => {
                 self.pages += pages;
+                self.locked += locked;
                 Ok(())
             }
             Err(tree::InsertError::Overlap(_)) => Err(SpaceError::Occupied(range)),
@@ -346,13 +382,16 @@ impl<P: Platform> AreaMap<P> {
     pub(crate) fn remove(&mut self, page: Vpn) -> Option<Area<P>> {
         let area = self.tree.remove(page.0)?;
         self.pages -= area.range.pages();
+        self.locked -= area.locked_pages();
         Some(area)
     }
 
     /// Changes an area in place; its range must stay the same.
     pub(crate) fn change(&mut self, page: Vpn, change: impl FnOnce(&mut Area<P>)) {
         if let Some(area) = self.tree.find_mut(page.0) {
+            self.locked -= area.locked_pages();
             change(area);
+            self.locked += area.locked_pages();
         }
     }
 
@@ -401,10 +440,11 @@ impl<P: Platform> AreaMap<P> {
     /// Grows the area that holds `page` over the free range behind it.
     pub(crate) fn lengthen(&mut self, page: Vpn, behind: VirtRange) {
         debug_assert!(!self.tree.overlaps(behind.first_page().0, behind.end_page().0));
-        let Some(start) = self.find(page).map(|area| area.range.first_page()) else { return };
+        let Some(area) = self.find(page) else { return };
+        let (start, locked) = (area.range.first_page(), area.locked);
         let end = behind.end_page();
         self.tree.resize(start.0, |area| area.range = VirtRange::of_pages(start, end));
-        self.pages += behind.pages();
+        self.count(behind.pages(), locked);
     }
 
     /// Whether a private area with the same protection touches `range`, which could grow over it.
@@ -445,11 +485,21 @@ impl<P: Platform> AreaMap<P> {
     pub(crate) fn lower(&mut self, range: VirtRange) {
         debug_assert!(!self.tree.overlaps(range.first_page().0, range.end_page().0));
         let first = range.first_page();
+        let locked = self.find(range.end_page()).map_or(Locked::No, |area| area.locked);
         let grown = self.tree.resize(range.end_page().0, |area| {
             area.range = VirtRange::of_pages(first, area.range.end_page());
         });
         if grown {
-            self.pages += range.pages();
+            self.count(range.pages(), locked);
+        }
+    }
+
+    /// An area has so many pages more.
+    fn count(&mut self, pages: u64, locked: Locked) {
+        self.pages += pages;
+        match locked {
+            Locked::No => {}
+            Locked::Yes => self.locked += pages,
         }
     }
 

@@ -220,7 +220,7 @@ impl<P: Platform> Space<P> {
 
     /// The entry of a new private page that is being written: writable if the area allows it.
     pub(crate) fn written(&self, area: &Area<P>, fresh: NewFrame<'_>) -> Pte<P::Format> {
-        let dirty = Pte::mapping(fresh.keep(), area.prot.reach()).dirty();
+        let dirty = self.in_area(area, Pte::mapping(fresh.keep(), area.prot.reach()).dirty());
         if area.prot.contains(Prot::WRITE) { dirty.writable() } else { dirty }
     }
 
@@ -254,7 +254,7 @@ impl<P: Platform> Space<P> {
             return Fault::Spurious;
         }
         self.mem().frames().page(pfn).add_map_small();
-        cursor.set(request.page, pte);
+        cursor.set(request.page, self.in_area(area, pte));
         drop(cursor);
         self.mem().tell(self.id(), request.page, EventKind::SharedMapped(pfn));
         Fault::SharedPage

@@ -54,21 +54,31 @@ struct Wish<'a, P: Platform> {
 impl<P: Platform> Space<P> {
     /// Makes every page of `range` accessible, as if each were accessed in turn.
     pub(crate) fn populate(&self, range: VirtRange, access: Access) -> Result<(), Unpopulated> {
-        let (cause, want, needed) = match access {
-            Access::Read => (Cause::Load, Want::Read, Prot::READ),
-            Access::Write => (Cause::Store, Want::Write, Prot::WRITE),
-        };
+        self.populate_by(range, |_| access)
+    }
+
+    /// As [`Space::populate`]; each area says for which access.
+    pub(crate) fn populate_by(
+        &self,
+        range: VirtRange,
+        access: impl Fn(&Area<P>) -> Access,
+    ) -> Result<(), Unpopulated> {
         let map = self.read_map();
         let mut page = range.first_page();
         while page < range.end_page() {
             let at = page.start();
-            let area = map.find(page).ok_or(FaultError::NotMapped(at)).and_then(|area| {
+            let area = map.find(page).ok_or(FaultError::NotMapped(at));
+            let wish = area.and_then(|area| {
+                let (cause, want, needed) = match access(area) {
+                    Access::Read => (Cause::Load, Want::Read, Prot::READ),
+                    Access::Write => (Cause::Store, Want::Write, Prot::WRITE),
+                };
                 let allowed = area.prot.contains(needed);
-                if allowed { Ok(area) } else { Err(FaultError::Denied(at)) }
+                if allowed { Ok(Wish { area, cause, want }) } else { Err(FaultError::Denied(at)) }
             });
-            let area = area.map_err(|error| Unpopulated { at, error })?;
-            let end = area.range.end_page().min(range.end_page());
-            self.populate_area(&Wish { area, cause, want }, page..end)?;
+            let wish = wish.map_err(|error| Unpopulated { at, error })?;
+            let end = wish.area.range.end_page().min(range.end_page());
+            self.populate_area(&wish, page..end)?;
             page = end;
         }
         Ok(())

@@ -217,7 +217,10 @@ impl<P: Platform> Space<P> {
             return Ok(Fault::Spurious);
         }
         let pte = match request.want {
-            Want::Unshare => Pte::mapping(fresh.keep(), request.area.prot.reach()),
+            Want::Unshare => {
+                let pte = Pte::mapping(fresh.keep(), request.area.prot.reach());
+                self.in_area(request.area, pte)
+            }
             _ => self.written(request.area, fresh),
         };
         let withdrawn = cursor.withdraw(page);
@@ -232,7 +235,7 @@ impl<P: Platform> Space<P> {
             }
         }
         if !orig.is_special() {
-            mem.drop_map(old);
+            mem.drop_mapping(orig);
         }
         drop(cursor);
         mem.counters().cow_copy.add(1);

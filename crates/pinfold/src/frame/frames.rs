@@ -99,6 +99,28 @@ impl Frames {
         Flags::from_bits_truncate(self.frame(pfn).flags.read_once())
     }
 
+    /// How many locked entries map a frame, while nothing else runs: not a step of an exploration.
+    /// Of a page table or part of a large folio, whose word has another use, none.
+    pub(crate) fn peek_locks(&self, pfn: Pfn) -> u32 {
+        let other = Flags::LARGE.union(Flags::TABLE);
+        if self.peek_flags(pfn).intersects(other) { 0 } else { self.frame(pfn).spare.peek() }
+    }
+
+    /// As [`Frames::peek_locks`], of a frame that nobody holds any more; from now on there is none.
+    pub(crate) fn take_locks(&self, pfn: Pfn) -> u32 {
+        let locks = self.peek_locks(pfn);
+        if locks != 0 {
+            self.frame(pfn).spare.init(0);
+        }
+        locks
+    }
+
+    /// Whether a frame is part of a large folio. The caller has a reference.
+    #[inline]
+    pub(crate) fn is_large(&self, pfn: Pfn) -> bool {
+        self.frame(pfn).is_large()
+    }
+
     /// As [`Frames::flags`], while nothing else runs: not a step of an exploration.
     pub(crate) fn peek_flags(&self, pfn: Pfn) -> Flags {
         Flags::from_bits_truncate(self.frame(pfn).flags.peek())

@@ -2,7 +2,7 @@
 //!
 //! | view | what it is | counts | spare word | mapping and index words |
 //! | --- | --- | --- | --- | --- |
-//! | [`Page`] | what an entry maps | the exclusive mark | | home and page |
+//! | [`Page`] | what an entry maps | the exclusive mark | of a small one, locked entries | home and page |
 //! | [`Folio`] | a small page, or a large folio's head | references, mappings | pins | |
 //! | [`Table`] | a page table | references | its lock | the chain of retired tables |
 //!
@@ -90,6 +90,22 @@ impl<'a> Page<'a> {
         self.frame.counts.add((REF + MAP).wrapping_sub(mark));
     }
 
+    /// One more locked entry maps a page that is not part of a large folio.
+    #[inline]
+    pub(crate) fn add_lock(self) {
+        self.frame.spare.add(1);
+    }
+
+    /// One locked entry less maps it.
+    #[inline]
+    pub(crate) fn drop_lock(self) -> MapCount {
+        if self.frame.spare.fetch_sub(1) != 0 {
+            return MapCount::Dropped;
+        }
+        self.frame.spare.add(1);
+        MapCount::Underflow
+    }
+
     /// Records where the page is mapped, while nobody else knows it: before an entry maps it.
     #[inline]
     pub(crate) fn set_rmap(self, home: Home, page: Vpn) {
@@ -153,7 +169,7 @@ pub(crate) struct Folio<'a> {
     frame: &'a Frame,
 }
 
-/// The outcome of dropping a mapping.
+/// The outcome of dropping a mapping, or the count of a locked one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum MapCount {
     /// There was one to drop.

@@ -44,10 +44,12 @@ const NO_EXEC: u64 = 1 << 54;
 const DIRTY: u64 = 1 << 55;
 const READ_ONLY: u64 = 1 << 56;
 const SPECIAL: u64 = 1 << 57;
-const PROT_NONE: u64 = 1 << 58;
+const LOCKED: u64 = 1 << 58;
+// In absent entries only: in valid ones the hardware may use bits 59 to 62.
 const HINT: u64 = 1 << 59;
+const PROT_NONE: u64 = 1 << 60;
 
-const KEPT: u64 = ACCESSED | DIRTY | READ_ONLY | HARD_READ_ONLY | SPECIAL;
+const KEPT: u64 = ACCESSED | DIRTY | READ_ONLY | HARD_READ_ONLY | SPECIAL | LOCKED;
 
 /// The AArch64 layout with `LEVELS` levels of `1 << BITS` entries. Real hardware has 4 levels of 9
 /// bits.
@@ -66,7 +68,7 @@ pub type Aarch64 = Armv8<4, 9>;
 /// The same entries in two levels of four: sixteen pages, for exploration.
 pub type SmallAarch64 = Armv8<2, 2>;
 
-// SAFETY: the bits are those of the manual. Bit 58 is the mark of PROT_NONE. AP[2] is clear only
+// SAFETY: the bits are those of the manual. Bit 60 is the mark of PROT_NONE. AP[2] is clear only
 // where bit 56 is clear and bit 55 set, which every function below keeps; the hardware never clears
 // it, as DBM is never set.
 unsafe impl<const LEVELS: u32, const BITS: u32> Format for Armv8<LEVELS, BITS> {
@@ -80,6 +82,7 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Armv8<LEVELS, BITS> {
     const ACCESSED: u64 = ACCESSED;
     const DIRTY: u64 = DIRTY;
     const SPECIAL: u64 = SPECIAL;
+    const LOCKED: u64 = LOCKED;
     const TABLE: u64 = VALID | TABLE_OR_PAGE;
     const WRITABLE: Match = Match { mask: VALID | SPECIAL | READ_ONLY, set: VALID };
     const REVOKE_WRITE: BitChange = BitChange::Set(HARD_READ_ONLY | READ_ONLY);

@@ -48,6 +48,9 @@ pub struct Migration {
     /// The area's access, kept up to date by mprotect. NUMA balancing's PROT_NONE is not remembered
     /// (facts 9.13).
     pub reach: Reach,
+    /// The area was locked, or is: the page does not count that now, and whoever puts a mapping in
+    /// this entry's place does.
+    pub locked: bool,
 }
 
 /// A swap entry: written by swap-out.
@@ -192,6 +195,12 @@ impl<F: Format> Pte<F> {
         F::is_accessed(self.0)
     }
 
+    /// Whether a mapping is counted as one of a locked area.
+    #[inline]
+    pub fn is_locked(self) -> bool {
+        F::is_locked(self.0)
+    }
+
     /// Whether a mapping's frame has no counts.
     #[inline]
     pub fn is_special(self) -> bool {
@@ -259,7 +268,19 @@ impl<F: Format> Pte<F> {
         Self::from_bits(F::special(self.0))
     }
 
-    /// Keeps accessed, dirty and write of a mapping, and gives it another `reach`.
+    /// A mapping that is counted as one of a locked area.
+    #[inline]
+    pub(crate) fn locked(self) -> Self {
+        Self::from_bits(self.0 | F::LOCKED)
+    }
+
+    /// A mapping that is not counted so.
+    #[inline]
+    pub(crate) fn unlocked(self) -> Self {
+        Self::from_bits(self.0 & !F::LOCKED)
+    }
+
+    /// Keeps accessed, dirty, write and locked of a mapping, and gives it another `reach`.
     #[inline]
     pub(crate) fn with_reach(self, reach: Reach) -> Self {
         let bits = F::with_reach(self.0 & !F::FRAME, reach);
@@ -315,6 +336,7 @@ impl<F: Format> Pte<F> {
                 } else {
                     Reach::Data { exec: self.0 & SEALED_EXEC == 0 }
                 },
+                locked: self.is_locked(),
             })
         }
     }
@@ -333,7 +355,8 @@ impl<F: Format> Pte<F> {
         };
         let young = if m.young { YOUNG } else { 0 };
         let dirty = if m.dirty { STALE_DIRTY } else { 0 };
-        Self::absent((kind << KIND_SHIFT) | reach | young | dirty, m.pfn.0)
+        let locked = if m.locked { F::LOCKED } else { 0 };
+        Self::absent((kind << KIND_SHIFT) | reach | young | dirty | locked, m.pfn.0)
     }
 
     /// The swap entry with these contents. Only the lower bits of a slot past [`Format::MAX_PFN`]

@@ -88,6 +88,8 @@ impl BitChange {
 ///   have a bit outside the field and above bit 7 that is clear in entries with nothing but bits 1
 ///   to 7 and the field, by which [`Format::is_protnone`] recognises them. No absent entry is
 ///   present.
+/// - [`Format::LOCKED`] is one bit, outside the field and above bit 7, that the hardware ignores in
+///   every entry that maps a frame, and by which no other mark is recognised.
 /// - [`Format::TABLE`] is present, and the hardware continues to the table that it names; what
 ///   [`Format::page`] makes for [`Reach::Data`] is present, and the hardware continues to the page,
 ///   and nowhere else.
@@ -138,6 +140,10 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     /// The frame has no counts: the zero page.
     const SPECIAL: u64;
 
+    /// The entry is counted among those of locked areas that map the frame. In migration entries,
+    /// too: whoever puts a mapping in their place counts it again.
+    const LOCKED: u64;
+
     /// A table entry of an upper level, but for the frame.
     const TABLE: u64;
     /// Present, and its frame is counted: what the lock-free walk wants for reading.
@@ -163,8 +169,8 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     /// An entry that maps a page with this `reach`, but for the frame: read-only, clean, old, not
     /// special. [`Reach::None`] makes it absent.
     fn page(reach: Reach) -> u64;
-    /// As [`Format::page`] with this `reach`, but accessed, dirty, writable and special as in
-    /// `bits`.
+    /// As [`Format::page`] with this `reach`, but accessed, dirty, writable, special and locked as
+    /// in `bits`.
     fn with_reach(bits: u64, reach: Reach) -> u64;
     /// Absent like [`Reach::None`], but for NUMA balancing's sake: remembers whether instructions
     /// may be fetched.
@@ -205,6 +211,11 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     #[inline]
     fn is_dirty(bits: u64) -> bool {
         bits & Self::DIRTY != 0
+    }
+    /// Whether it is counted as one of a locked area. For any entry but those of swap.
+    #[inline]
+    fn is_locked(bits: u64) -> bool {
+        bits & Self::LOCKED != 0
     }
     /// Whether its frame has no counts: the zero page.
     #[inline]

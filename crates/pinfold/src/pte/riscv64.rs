@@ -17,7 +17,12 @@ const HINT: u64 = 1 << 5;
 const ACCESSED: u64 = 1 << 6;
 const DIRTY: u64 = 1 << 7;
 const SPECIAL: u64 = 1 << 8;
-const PROT_NONE: u64 = 1 << 9;
+const LOCKED: u64 = 1 << 9;
+/// In absent entries only; in valid ones it is reserved.
+const PROT_NONE: u64 = 1 << 54;
+
+/// What is kept when the access changes.
+const KEPT: u64 = ACCESSED | DIRTY | WRITE | SPECIAL | LOCKED;
 
 /// The RISC-V layout with `LEVELS` levels of `1 << BITS` entries. Real hardware has 3 or 4 levels
 /// of 9 bits.
@@ -42,7 +47,7 @@ pub type Sv48 = Riscv64<4, 9>;
 /// The same entries in two levels of four: sixteen pages, for exploration.
 pub type SmallRiscv64 = Riscv64<2, 2>;
 
-// SAFETY: the bits are those of the manual. Bit 9 is the mark of PROT_NONE, and bit 5 is tested
+// SAFETY: the bits are those of the manual. Bit 54 is the mark of PROT_NONE, and bit 5 is tested
 // only together with it.
 unsafe impl<const LEVELS: u32, const BITS: u32> Format for Riscv64<LEVELS, BITS> {
     const LEVELS: u32 = LEVELS;
@@ -55,6 +60,7 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Riscv64<LEVELS, BITS>
     const ACCESSED: u64 = ACCESSED;
     const DIRTY: u64 = DIRTY;
     const SPECIAL: u64 = SPECIAL;
+    const LOCKED: u64 = LOCKED;
     const TABLE: u64 = VALID;
     const WRITABLE: Match = Match { mask: VALID | SPECIAL | WRITE, set: VALID | WRITE };
     const REVOKE_WRITE: BitChange = BitChange::Clear(WRITE);
@@ -70,12 +76,12 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Riscv64<LEVELS, BITS>
 
     #[inline]
     fn with_reach(bits: u64, reach: Reach) -> u64 {
-        Self::page(reach) | (bits & (ACCESSED | DIRTY | WRITE | SPECIAL))
+        Self::page(reach) | (bits & KEPT)
     }
 
     #[inline]
     fn hint(bits: u64) -> u64 {
-        PROT_NONE | HINT | (bits & (ACCESSED | DIRTY | WRITE | SPECIAL | EXEC))
+        PROT_NONE | HINT | (bits & (KEPT | EXEC))
     }
 
     #[inline]

@@ -14,7 +14,11 @@ const DIRTY: u64 = 1 << 6;
 const PROT_NONE: u64 = 1 << 8;
 const HINT: u64 = 1 << 9;
 const SPECIAL: u64 = 1 << 10;
+const LOCKED: u64 = 1 << 11;
 const NO_EXEC: u64 = 1 << 63;
+
+/// What is kept when the access changes.
+const KEPT: u64 = ACCESSED | DIRTY | WRITE | SPECIAL | LOCKED;
 
 /// The x86-64 layout with `LEVELS` levels of `1 << BITS` entries. Real hardware has 4 or 5 levels
 /// of 9 bits.
@@ -51,6 +55,7 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for X86<LEVELS, BITS> {
     const ACCESSED: u64 = ACCESSED;
     const DIRTY: u64 = DIRTY;
     const SPECIAL: u64 = SPECIAL;
+    const LOCKED: u64 = LOCKED;
     const TABLE: u64 = PRESENT | WRITE | USER | ACCESSED;
     const WRITABLE: Match = Match { mask: PRESENT | SPECIAL | WRITE, set: PRESENT | WRITE };
     const REVOKE_WRITE: BitChange = BitChange::Clear(WRITE);
@@ -66,12 +71,12 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for X86<LEVELS, BITS> {
 
     #[inline]
     fn with_reach(bits: u64, reach: Reach) -> u64 {
-        Self::page(reach) | (bits & (ACCESSED | DIRTY | WRITE | SPECIAL))
+        Self::page(reach) | (bits & KEPT)
     }
 
     #[inline]
     fn hint(bits: u64) -> u64 {
-        PROT_NONE | HINT | (bits & (ACCESSED | DIRTY | WRITE | SPECIAL | NO_EXEC))
+        PROT_NONE | HINT | (bits & (KEPT | NO_EXEC))
     }
 
     #[inline]

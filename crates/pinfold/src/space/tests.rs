@@ -180,7 +180,7 @@ fn account_reports_every_frame_once_for_each_reason() {
     let (mut tables, mut mappings, mut objects) = (0, 0, 0);
     lab::account(&space, |_, holder| match holder {
         Holder::Table => tables += 1,
-        Holder::Mapping => mappings += 1,
+        Holder::Mapping | Holder::LockedMapping => mappings += 1,
         Holder::Object(_) => objects += 1,
     });
     assert_eq!(

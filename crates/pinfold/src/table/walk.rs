@@ -433,6 +433,16 @@ impl<'m, P: Platform> Cursor<'m, P> {
         })
     }
 
+    /// Changes a mark of a mapped entry that the hardware ignores, in one step; the translation
+    /// stays as it is, so there is nothing to flush.
+    pub(crate) fn mark(&self, page: Vpn, change: BitChange) {
+        let slot = self.leaf.slot(page);
+        match change {
+            BitChange::Set(mask) => slot.fetch_or_relaxed(mask),
+            BitChange::Clear(mask) => slot.fetch_and_relaxed(!mask),
+        };
+    }
+
     /// Adds what `more` says to a mapped entry: used, stored through, writable. The entry is `now`,
     /// except for what the hardware sets concurrently. In one step, so that bits set by the
     /// hardware stay; if bits are only added, it orders nothing.

@@ -36,25 +36,40 @@ pub(crate) enum Room {
     Full,
 }
 
-/// A page whose reference the gather holds, and whether its mapping is still to be taken off: one
-/// word, as in a kernel, whose pointers have a bit to spare.
+/// Whether a page still counts the locked entry that was taken from it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LockCount {
+    /// No, or it was none.
+    Settled,
+    /// It does until its mapping is taken off.
+    WithMapping,
+}
+
+/// A page whose reference the gather holds, whether its mapping is still to be taken off, and with
+/// that the count of a locked entry: one word, as in a kernel, whose pointers have bits to spare.
 #[derive(Clone, Copy)]
 struct Held(u64);
 
 impl Held {
     const MAPPED: u64 = 1 << 63;
+    const LOCKED: u64 = 1 << 62;
 
     #[inline]
-    fn of(pfn: Pfn, removal: Removal) -> Self {
-        match removal {
-            Removal::WithEntry => Self(pfn.0),
-            Removal::UnderLock | Removal::WhenFreed => Self(pfn.0 | Self::MAPPED),
-        }
+    fn of(pfn: Pfn, removal: Removal, lock: LockCount) -> Self {
+        let mapped = match removal {
+            Removal::WithEntry => 0,
+            Removal::UnderLock | Removal::WhenFreed => Self::MAPPED,
+        };
+        let locked = match lock {
+            LockCount::Settled => 0,
+            LockCount::WithMapping => Self::LOCKED,
+        };
+        Self(pfn.0 | mapped | locked)
     }
 
     #[inline]
     fn pfn(self) -> Pfn {
-        Pfn(self.0 & !Self::MAPPED)
+        Pfn(self.0 & !(Self::MAPPED | Self::LOCKED))
     }
 
     /// Takes the mapping off that was left on the page, if there is one.
@@ -63,6 +78,10 @@ impl Held {
         if self.0 & Self::MAPPED != 0 {
             self.0 &= !Self::MAPPED;
             mem.drop_map(self.pfn());
+        }
+        if self.0 & Self::LOCKED != 0 {
+            self.0 &= !Self::LOCKED;
+            mem.munlock(self.pfn());
         }
     }
 }
@@ -135,13 +154,19 @@ impl<'m, P: Platform> Gather<'m, P> {
     /// Takes the mapping's reference of `pfn`, whose entry was withdrawn; frees it after the flush.
     /// Unless `removal` is [`Removal::WithEntry`] the mapping is the gather's, too.
     #[inline]
-    pub(crate) fn add(&mut self, old: Withdrawn<P::Format>, pfn: Pfn, removal: Removal) -> Room {
+    pub(crate) fn add(
+        &mut self,
+        old: Withdrawn<P::Format>,
+        pfn: Pfn,
+        removal: Removal,
+        lock: LockCount,
+    ) -> Room {
         debug_assert_eq!(old.pte().pfn(), pfn);
         self.changed.note(old.page());
         if removal == Removal::UnderLock {
             self.delayed = true;
         }
-        let held = Held::of(pfn, removal);
+        let held = Held::of(pfn, removal, lock);
         if self.bundled < BUNDLE {
             self.bundle[self.bundled] = held;
             self.bundled += 1;

@@ -15,6 +15,7 @@ mod testing;
 use model::{Checks, World};
 use ops::{Op, op};
 use pinfold::rules::PRESETS;
+use pinfold::rules::zap::{Munlock, munlock};
 use pinfold::{Aarch64, Rules, Small, Sv39, Sv48, X86_64, X86_64La57};
 use proptest::collection::vec;
 use proptest::test_runner::{Config, TestRunner};
@@ -120,6 +121,10 @@ fn processes_are_isolated_under_any_single_change_of_todays_rules() {
         for variant in switch.variants {
             let mut rules = Rules::default();
             rules.set(switch.name, variant.name).unwrap();
+            // The one hazard that needs no second thread: counts are left behind.
+            if munlock(rules.zap_munlock) == Munlock::Forgotten {
+                continue;
+            }
             let checks = ISOLATED;
             sequences::<Small>(rules, &[40, 12], 0, checks, (6, 40));
             let checks = Checks { marks: Marks::Manager, ..checks };

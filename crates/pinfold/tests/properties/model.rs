@@ -17,8 +17,8 @@ use crate::testing::{
 };
 use pinfold::pin::Ask;
 use pinfold::{
-    Access, Advice, FaultError, Format, FrameSetup, NodeId, Pfn, PinError, PinnedPage, Pins, Place,
-    Prot, Refs, Remap, Rules, Sharing, SpaceError, Tuning, VirtAddr, VirtRange,
+    Access, Advice, FaultError, Format, FrameSetup, LockError, NodeId, Pfn, PinError, PinnedPage,
+    Pins, Place, Prot, Refs, Remap, Rules, Sharing, SpaceError, Tuning, VirtAddr, VirtRange,
 };
 
 /// What the machine leaves to the manager, and what is checked beyond isolation and conservation.
@@ -148,6 +148,8 @@ impl<F: Format> World<F> {
             Op::Populate { who, run, access } => self.populate(who, run, access),
             Op::Break { who, page } => self.move_break(who, page),
             Op::Replace { who, run, prot, sharing } => self.replace(who, run, prot, sharing),
+            Op::Mlock { who, run } => self.mlock(who, run),
+            Op::Munlock { who, run } => self.munlock(who, run),
         }
         self.check();
     }
@@ -213,6 +215,37 @@ impl<F: Format> World<F> {
         }
     }
 
+    /// Every page of the run is locked, and those up to the first that cannot be accessed are there.
+    fn mlock(&mut self, who: usize, run: Run) {
+        let range = self.range(run);
+        let Some(process) = self.pick(who) else { return };
+        let done = process.space.mlock(range);
+        let whole = process.is_mapped(run);
+        assert_eq!(matches!(done, Err(LockError::Refused(SpaceError::NotMapped(_)))), !whole);
+        process.set_locked(process.before_hole(run), true);
+        if !whole {
+            return;
+        }
+        let reached = process.slots_in(run).flatten().take_while(|slot| !slot.prot.is_empty());
+        let reached = reached.count() as u64;
+        match done {
+            Ok(()) => assert_eq!(reached, run.pages),
+            Err(LockError::Unpopulated(stop)) if stop.error == FaultError::OutOfFrames => {}
+            Err(LockError::Unpopulated(stop)) => {
+                assert_eq!(stop.at.page(), range.first_page() + reached);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn munlock(&mut self, who: usize, run: Run) {
+        let range = self.range(run);
+        let Some(process) = self.pick(who) else { return };
+        let done = process.space.munlock(range);
+        assert_eq!(done.is_ok(), process.is_mapped(run), "{done:?}");
+        process.set_locked(process.before_hole(run), false);
+    }
+
     /// Writeback finds no page a second time, whatever else is in the run.
     fn write_back(&mut self, who: usize, run: Run) {
         let range = self.range(run);
@@ -265,10 +298,14 @@ impl<F: Format> World<F> {
         let done = process.space.advise(range, advice);
         let fits = advice != Advice::WipeOnFork
             || process.slots_in(run).flatten().all(|slot| slot.is_private());
-        assert_eq!(done.is_ok(), process.is_mapped(run) && fits, "{done:?}");
-        if done.is_err() {
-            return;
-        }
+        let kept =
+            advice == Advice::DontNeed && process.slots_in(run).flatten().any(|slot| slot.locked);
+        assert_eq!(done.is_ok(), process.is_mapped(run) && fits && !kept, "{done:?}");
+        let run = match done {
+            Ok(()) => run,
+            Err(SpaceError::Locked(_)) => process.before_locked(run),
+            Err(_) => return,
+        };
         for page in run.first..run.first + run.pages {
             let slot = process.slots.get_mut(&page).unwrap();
             match advice {
@@ -485,6 +522,8 @@ impl<F: Format> World<F> {
     fn check(&self) {
         let mut audit = Audit::of(&self.mem);
         for process in &self.processes {
+            let locked = process.slots.values().filter(|slot| slot.locked).count() as u64;
+            assert_eq!(process.space.mlocked_pages(), locked);
             audit = audit.space(&process.space);
         }
         for held in &self.holds {

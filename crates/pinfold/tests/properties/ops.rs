@@ -57,6 +57,8 @@ pub(crate) enum Op {
     Break { who: usize, page: u64 },
     Populate { who: usize, run: Run, access: Access },
     Replace { who: usize, run: Run, prot: Prot, sharing: Sharing },
+    Mlock { who: usize, run: Run },
+    Munlock { who: usize, run: Run },
 }
 
 fn run() -> impl Strategy<Value = Run> {
@@ -131,5 +133,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(who, run, access)| Op::Populate { who, run, access }),
         3 => (who(), run(), prot(), sharing())
             .prop_map(|(who, run, prot, sharing)| Op::Replace { who, run, prot, sharing }),
+        2 => (who(), run()).prop_map(|(who, run)| Op::Mlock { who, run }),
+        1 => (who(), run()).prop_map(|(who, run)| Op::Munlock { who, run }),
     ]
 }

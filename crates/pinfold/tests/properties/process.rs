@@ -16,6 +16,8 @@ pub(crate) struct Slot {
     pub(crate) wiped: bool,
     /// Whether it is a stack's.
     pub(crate) grows: bool,
+    /// Whether it is locked in memory.
+    pub(crate) locked: bool,
     value: Value,
 }
 
@@ -63,7 +65,7 @@ impl Slot {
 
     /// What a child gets of it.
     pub(crate) fn inherited(&self) -> Option<Self> {
-        let mut child = self.clone();
+        let mut child = Self { locked: false, ..self.clone() };
         if self.wiped {
             child.set(0);
         }
@@ -120,7 +122,28 @@ impl<F: Format> Process<F> {
                 Sharing::Private | Sharing::Stack => Value::Private(0),
                 Sharing::Shared | Sharing::File => Value::Shared(Rc::new(Cell::new(0))),
             };
-            self.slots.insert(page, Slot { prot, left_out: false, wiped: false, grows, value });
+            let slot = Slot { prot, left_out: false, wiped: false, grows, locked: false, value };
+            self.slots.insert(page, slot);
+        }
+    }
+
+    /// What lies before the first page that is not mapped.
+    pub(crate) fn before_hole(&self, run: Run) -> Run {
+        let pages = self.slots_in(run).take_while(|slot| slot.is_some()).count() as u64;
+        Run { pages, ..run }
+    }
+
+    /// What lies before the first page that is locked.
+    pub(crate) fn before_locked(&self, run: Run) -> Run {
+        let free = |slot: &Option<&Slot>| slot.is_none_or(|slot| !slot.locked);
+        let pages = self.slots_in(run).take_while(free).count() as u64;
+        Run { pages, ..run }
+    }
+
+    /// Whether the pages of a run, which are mapped, stay in memory from now on.
+    pub(crate) fn set_locked(&mut self, run: Run, locked: bool) {
+        for (_, slot) in self.slots.range_mut(run.first..run.first + run.pages) {
+            slot.locked = locked;
         }
     }
 
@@ -137,7 +160,7 @@ impl<F: Format> Process<F> {
         self.forget(to);
         if kept {
             for (page, slot) in (run.first..).zip(&old) {
-                self.slots.insert(page, slot.emptied());
+                self.slots.insert(page, Slot { locked: false, ..slot.emptied() });
             }
         }
         for at in 0..to.pages {

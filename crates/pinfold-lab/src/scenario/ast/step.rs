@@ -220,6 +220,16 @@ pub enum Action {
     },
     /// `exec`: the process goes on in a new, empty address space.
     Exec,
+    /// `mlock PAGES`
+    Mlock {
+        /// What stays in memory.
+        pages: Pages,
+    },
+    /// `munlock PAGES`
+    Munlock {
+        /// What need not stay there.
+        pages: Pages,
+    },
 }
 
 impl Action {
@@ -251,6 +261,8 @@ impl Action {
             Self::Clone { .. } => Verb::Clone,
             Self::Vfork { .. } => Verb::Vfork,
             Self::Exec => Verb::Exec,
+            Self::Mlock { .. } => Verb::Mlock,
+            Self::Munlock { .. } => Verb::Munlock,
         }
     }
 
@@ -298,7 +310,9 @@ impl Action {
             | Self::Migrate { .. }
             | Self::Compact { .. }
             | Self::Writeback { .. }
-            | Self::Populate { .. } => none,
+            | Self::Populate { .. }
+            | Self::Mlock { .. }
+            | Self::Munlock { .. } => none,
         }
     }
 

@@ -76,7 +76,9 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::Writeback { .. }
             | Action::Signal { .. }
             | Action::Await { .. }
-            | Action::Populate { .. } => {}
+            | Action::Populate { .. }
+            | Action::Mlock { .. }
+            | Action::Munlock { .. } => {}
             Action::Clone { .. } | Action::Vfork { .. } | Action::Exec => {}
         }
     }

@@ -315,7 +315,9 @@ impl<'a> Names<'a> {
             | Action::Writeback { .. }
             | Action::Signal { .. }
             | Action::Await { .. }
-            | Action::Populate { .. } => {}
+            | Action::Populate { .. }
+            | Action::Mlock { .. }
+            | Action::Munlock { .. } => {}
         }
     }
 

@@ -186,6 +186,8 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<
         Verb::Clone => Action::Clone { child: cursor.new_name("a name for the child")? },
         Verb::Vfork => Action::Vfork { child: cursor.new_name("a name for the child")? },
         Verb::Exec => Action::Exec,
+        Verb::Mlock => Action::Mlock { pages: cursor.pages()? },
+        Verb::Munlock => Action::Munlock { pages: cursor.pages()? },
     })
 }
 

@@ -38,6 +38,8 @@ fn every_step_is_read() {
            map F 1 private rw at 0x3000 replace
            populate F write
            populate A[0] read fails not-mapped
+           mlock F
+           munlock F[0] fails not-mapped
            exit",
     ));
     let written: Vec<String> = scenario
@@ -83,6 +85,8 @@ fn every_step_is_read() {
             "map F 1 private rw at 0x3000 replace",
             "populate F write",
             "populate A[0] read fails not-mapped",
+            "mlock F",
+            "munlock F[0] fails not-mapped",
             "exit",
         ]
     );

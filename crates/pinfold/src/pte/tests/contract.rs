@@ -22,12 +22,13 @@ struct Says {
     dirty: bool,
     writable: bool,
     special: bool,
+    locked: bool,
 }
 
 impl Says {
     fn every() -> impl Iterator<Item = Self> {
         REACHES.into_iter().flat_map(|reach| {
-            (0..32).filter(move |bits| bits & 1 == 0 || reach != Reach::None).map(move |bits| {
+            (0..64).filter(move |bits| bits & 1 == 0 || reach != Reach::None).map(move |bits| {
                 Self {
                     reach,
                     hint: bits & 1 != 0,
@@ -35,6 +36,7 @@ impl Says {
                     dirty: bits & 4 != 0,
                     writable: bits & 8 != 0,
                     special: bits & 16 != 0,
+                    locked: bits & 32 != 0,
                 }
             })
         })
@@ -47,15 +49,16 @@ impl Says {
             Reach::Data { .. } => Pte::<F>::mapping(pfn, self.reach).old().bits(),
             Reach::None => Pte::<F>::mapping(pfn, Reach::None).bits(),
         });
-        let steps: [Step<F>; 5] = [
+        let steps: [Step<F>; 6] = [
             (self.hint, Pte::hint),
             (self.accessed, Pte::young),
             (self.dirty, Pte::dirty),
             (self.writable, Pte::writable),
             (self.special, Pte::special),
+            (self.locked, Pte::locked),
         ];
-        (0..5)
-            .map(|step| steps[(step + turn) % 5])
+        (0..6)
+            .map(|step| steps[(step + turn) % 6])
             .fold(start, |pte, (wanted, make)| if wanted { make(pte) } else { pte })
     }
 
@@ -67,6 +70,7 @@ impl Says {
             dirty: pte.is_dirty(),
             writable: pte.is_writable(),
             special: pte.is_special(),
+            locked: pte.is_locked(),
         }
     }
 
@@ -90,6 +94,7 @@ fn numbers<F: Format>() -> Vec<u64> {
 fn geometry<F: Hardware>() {
     assert!(F::ENTRIES * size_of::<u64>() <= crate::PAGE_SIZE as usize && F::LEVELS >= 2);
     assert!(F::USER_PAGES <= F::PAGES && F::PAGES <= 1 << (64 - crate::PAGE_SHIFT));
+    assert_eq!((F::LOCKED & (F::FRAME | 0xff), F::LOCKED.count_ones()), (0, 1));
     assert_eq!(F::FRAME & 0xff, 0, "swap and migration entries need these bits");
 }
 
@@ -105,6 +110,8 @@ fn mapping<F: Hardware>(pfn: Pfn, says: Says, turn: usize) {
     let bare = pte.old().clean().read_only();
     let nothing = Says { accessed: false, dirty: false, writable: false, ..says };
     assert_eq!((Says::of(bare), bare.pfn()), (nothing, pfn));
+    let free = pte.unlocked();
+    assert_eq!((Says::of(free), free.pfn()), (Says { locked: false, ..says }, pfn));
     assert_eq!(F::REVOKE_WRITE.of(pte.bits()), pte.read_only().bits());
     for reach in REACHES {
         let other = pte.with_reach(reach);
@@ -157,10 +164,11 @@ fn absent<F: Hardware>(pte: Pte<F>) {
 
 fn migration<F: Hardware>(pfn: Pfn) {
     for kind in [MigrationKind::Read, MigrationKind::ReadExclusive, MigrationKind::Write] {
-        for (reach, marks) in REACHES.into_iter().flat_map(|reach| (0..4).map(move |m| (reach, m)))
+        for (reach, marks) in REACHES.into_iter().flat_map(|reach| (0..8).map(move |m| (reach, m)))
         {
             let (young, dirty) = (marks & 1 != 0, marks & 2 != 0);
-            let entry = Migration { pfn, kind, young, dirty, reach };
+            let locked = marks & 4 != 0;
+            let entry = Migration { pfn, kind, young, dirty, reach, locked };
             let pte = Pte::<F>::migration(entry);
             absent(pte);
             assert!(!pte.is_mapped() && !pte.is_protnone() && !pte.is_hint());
@@ -186,7 +194,7 @@ fn contract<F: Hardware>() {
     assert_eq!((F::MMU.table)(Pte::<F>::NONE.bits()), None);
     for number in numbers::<F>() {
         let pfn = Pfn(number);
-        for (turn, says) in (0..5).flat_map(|turn| Says::every().map(move |says| (turn, says))) {
+        for (turn, says) in (0..6).flat_map(|turn| Says::every().map(move |says| (turn, says))) {
             mapping::<F>(pfn, says, turn);
         }
         migration::<F>(pfn);
