@@ -13,6 +13,8 @@
 //! INV-CAMPAIGN-3: a partial result can pass only if it has every job, each run to its end; and it
 //! cannot pass if the jobs together leave something out.
 //! INV-CAMPAIGN-4: the limit on executions is never exceeded, however many threads there are.
+//! INV-CAMPAIGN-5: a search that is not kept is divided only if it is long, as a division costs some
+//! hundred executions. What was made before is not counted; its time is.
 
 mod partial;
 mod sound;
@@ -42,6 +44,8 @@ use standing::Standing;
 /// How many jobs a search is divided into, at least, where that is possible: enough to keep some
 /// dozens of threads busy to the end even though jobs differ in size. All shards must agree on it.
 const JOBS: usize = 256;
+/// A search of no more executions than this is done sooner in one piece.
+const SHORT: u64 = 2_000;
 /// How often the threads are checked while they send nothing.
 const BEAT: Duration = Duration::from_millis(20);
 
@@ -53,7 +57,7 @@ pub struct Campaign<'a> {
     question: Question,
     /// The report of a search that has found nothing yet.
     blank: Report,
-    /// How long the division took: it counts towards the time limit.
+    /// How long the division took, and what was tried before: it counts towards the time limit.
     divided: Duration,
 }
 
@@ -303,6 +307,53 @@ impl<'a> Campaign<'a> {
         partial.report.id = identify(scenario, rules, &partial.report);
         partial.shown()
     }
+}
+
+/// Searches on several threads what one thread cannot search soon, and keeps nothing for later.
+///
+/// # Errors
+/// When the search cannot be divided, or the system allows no thread at all.
+pub fn share_out(
+    prepared: &Prepared,
+    options: &CheckOptions,
+    threads: usize,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<Report, CampaignError> {
+    can_be_shared_out(options)?;
+    let time = &options.config.time;
+    let started = time.now();
+    if let Some(report) = in_one_piece(prepared, options, progress) {
+        return Ok(report);
+    }
+    let spent = time.since(started);
+    match Campaign::new(prepared, options) {
+        Ok(mut campaign) => {
+            campaign.divided += spent;
+            campaign.run(&mut campaign.begin(None), threads, progress)
+        }
+        Err(report) => Ok(*report),
+    }
+}
+
+/// The report of a search that is short, or ends soon for another reason (INV-CAMPAIGN-5). The runs
+/// of a random search cost nothing to divide, so none of them is short.
+fn in_one_piece(
+    prepared: &Prepared,
+    options: &CheckOptions,
+    progress: &mut dyn FnMut(&Progress),
+) -> Option<Report> {
+    match options.config.search {
+        Strategy::Exhaustive { .. } => {}
+        Strategy::Random { .. } | Strategy::Pct { .. } => return None,
+    }
+    let most = options.config.max_executions;
+    let config =
+        Config { max_executions: Some(most.unwrap_or(SHORT).min(SHORT)), ..options.config.clone() };
+    let report = prepared.check(&CheckOptions { config, ..options.clone() }, progress);
+    let long = report.verdict == Verdict::Partial
+        && report.search.begun() >= SHORT
+        && most.is_none_or(|most| most > SHORT);
+    (!long).then_some(report)
 }
 
 /// Checks that a search can be divided among several threads or shards.

@@ -63,6 +63,12 @@ pub(super) fn search(
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<Searched, Failure> {
     let wrong = |why| Failure::Campaign { path: None, why };
+    let threads = division.jobs.map_or(1, usize::from);
+    if division.file().is_none() {
+        return campaign::share_out(prepared, options, threads, progress)
+            .map(Searched::of)
+            .map_err(wrong);
+    }
     if division.shares_out() {
         campaign::can_be_shared_out(options).map_err(wrong)?;
     }
@@ -79,7 +85,6 @@ pub(super) fn search(
         }
         None => campaign.begin(division.shard),
     };
-    let threads = division.jobs.map_or(1, usize::from);
     let report = campaign.run(&mut partial, threads, progress).map_err(wrong)?;
     let unfinished = partial.done() < partial.share();
     // A checkpoint is for what is left.

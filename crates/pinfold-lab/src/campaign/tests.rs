@@ -233,6 +233,36 @@ fn a_failure_is_found_however_often_the_search_is_interrupted() {
 }
 
 #[test]
+fn threads_share_what_is_long_and_leave_what_is_short_in_one_piece() {
+    let odp = crate::Shipped::find(crate::SCENARIOS, "odp-notifier").expect("shipped").text;
+    for (text, long) in [(TWO_WRITERS, false), (odp, true)] {
+        let (scenario, rules, options) = (scenario(text), ours(), CheckOptions::default());
+        let prepared = prepared(&scenario, &rules);
+        let mut divided = false;
+        let together = share_out(prepared, &options, 2, &mut |at| divided |= at.jobs.is_some());
+        let (alone, together) = (prepared.check(&options, &mut |_| {}), together.expect("threads"));
+        assert_eq!(divided, long);
+        assert_eq!(together.verdict, alone.verdict);
+        assert_eq!(labels(&together), labels(&alone));
+        assert_eq!(alone.search.begun() > SHORT, long, "{}", alone.search.begun());
+    }
+}
+
+/// What came before the division is not counted, and the limit is.
+#[test]
+fn a_shared_search_makes_no_more_executions_than_the_limit() {
+    let odp = crate::Shipped::find(crate::SCENARIOS, "odp-notifier").expect("shipped").text;
+    let (scenario, rules) = (scenario(odp), ours());
+    for most in [1, SHORT, SHORT + 1] {
+        let config = Config { max_executions: Some(most), ..Config::default() };
+        let options = CheckOptions::of(config);
+        let report = share_out(prepared(&scenario, &rules), &options, 2, &mut |_| {});
+        let report = report.expect("threads");
+        assert_eq!((report.verdict, report.search.begun()), (Verdict::Partial, most));
+    }
+}
+
+#[test]
 fn random_shards_do_the_runs_of_one_search() {
     let (scenario, rules) = (scenario(TWO_WRITERS), ours());
     for strategy in [Strategy::Random { seed: 5, runs: 300 }, STRATEGIES[3]] {
