@@ -44,6 +44,8 @@ pub(crate) enum About {
     Frame(Pfn),
     /// A frame whose reverse map led a lane astray.
     Family { frame: Pfn, lane: Option<usize> },
+    /// A frame that was freed while it counted as locked in memory.
+    Locked(Pfn),
 }
 
 /// What ended an execution before its lanes had returned.

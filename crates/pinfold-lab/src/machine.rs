@@ -349,6 +349,9 @@ unsafe impl Platform for Machine {
             let lane = self.lane();
             self.record().about.get_or_insert(About::Family { frame, lane });
         }
+        if let Bug::FreedWhileLocked(frame) = bug {
+            self.record().about.get_or_insert(About::Locked(frame));
+        }
         self.broken(Oracle::Invariant, bug.to_string());
     }
 }

@@ -128,9 +128,35 @@ fn an_anonymous_mapping_that_outlives_its_reverse_map_misleads_the_walk() {
 #[test]
 fn the_memory_of_a_reverse_map_that_is_gone_may_be_another_ones() {
     for model in [Model::Tso, Model::Weak] {
-        breaks("delay-all-rmap-reuse", "latest,zap-rmap=when-freed", model, "invariant");
+        let report =
+            breaks("delay-all-rmap-reuse", "latest,zap-rmap=when-freed", model, "invariant");
+        let what = &report.broken.as_ref().expect("it broke").what;
+        assert!(what[0].contains("led into another family"), "{what:?}");
         for rules in PRESETS {
             holds("delay-all-rmap-reuse", rules, model);
+        }
+    }
+}
+
+#[test]
+fn the_lock_of_a_page_may_go_before_its_mapping_with_it_or_after_the_flush() {
+    for model in [Model::Tso, Model::Weak] {
+        for rules in PRESETS {
+            holds("munlock-delayed", rules, model);
+            let report = breaks(
+                "munlock-delayed",
+                &format!("{rules},zap-munlock=forgotten"),
+                model,
+                "invariant",
+            );
+            let what = &report.broken.as_ref().expect("it broke").what;
+            assert!(what[0].contains("counts as locked"), "{what:?}");
+        }
+        // The first series, which Hugh Dickins found to be right in this.
+        for rules in ["pinfold", "6.1", "6.2"] {
+            holds("munlock-delayed", &format!("{rules},zap-munlock=with-entry"), model);
+            let first = format!("{rules},zap-rmap=when-freed,zap-munlock=with-entry");
+            holds("munlock-delayed", &first, model);
         }
     }
 }

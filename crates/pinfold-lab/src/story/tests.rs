@@ -241,6 +241,7 @@ const BLAMED: &[(&str, &str, &[&str])] = &[
     ("fork-races-fast-pin", "5.10", &["fork-pin"]),
     ("mprotect-flip", "5.9", &["pte-cow"]),
     ("mprotect-pin-fork", "5.9", &["pte-cow"]),
+    ("munlock-delayed", "pinfold,zap-munlock=forgotten", &["zap-munlock"]),
     ("odp-notifier", "pinfold,notify=afterwards", &["notify"]),
     ("rdma-fork", "5.8", &["fork-pin"]),
     ("rdma-fork-get", "pinfold", &["fork-pin"]),

@@ -87,6 +87,7 @@ impl<'a> Teller<'a> {
             About::Clean(page) => self.clean(*page),
             About::Frame(frame) => self.frame(*frame),
             About::Family { frame, lane } => self.family(*frame, *lane),
+            About::Locked(frame) => self.locked(*frame),
         }
     }
 

@@ -15,6 +15,7 @@ mod drops;
 mod families;
 mod faults;
 mod followers;
+mod locks;
 mod moves;
 mod pins;
 mod remaps;

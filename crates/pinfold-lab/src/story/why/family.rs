@@ -1,8 +1,9 @@
-//! Why a reverse map led a walker astray (facts 6.5).
+//! What an unmap left behind: a reverse map that led a walker astray (facts 6.5), a page that still
+//! counts as locked (facts 6.6).
 
 use pinfold::rules::Switch;
 use pinfold::rules::rmap::asks_again;
-use pinfold::rules::zap::{Removal, Zapped, removal};
+use pinfold::rules::zap::{Munlock, Removal, Zapped, munlock, removal};
 use pinfold::{EventKind, Pfn};
 
 use super::Teller;
@@ -15,6 +16,20 @@ impl Teller<'_> {
             Removal::WithEntry | Removal::UnderLock => None,
             Removal::WhenFreed => Some(self.tag(Switch::ZapRmap)),
         }
+    }
+
+    /// A page that was freed while it counted as locked: who took its entry out, and forgot the
+    /// count.
+    pub(super) fn locked(&mut self, frame: Pfn) {
+        let zaps = |event| matches!(event, EventKind::Zapped(pfn) if pfn == frame).then_some(());
+        let last = self.ledger.judging();
+        let Some((at, ())) = self.ledger.last_event(last, zaps) else { return };
+        let cite = self.at(at);
+        let forgets = munlock(self.rules.zap_munlock) == Munlock::Forgotten;
+        let rule = if forgets { Some(self.tag(Switch::ZapMunlock)) } else { None };
+        let rule = rule.map(|tag| format!(" ({tag})")).unwrap_or_default();
+        let left = format!("{cite} unmapped {frame} from a locked area and left it counted{rule}.");
+        self.say(at, left);
     }
 
     /// A walk that did not find the family of `frame` where it looked: who had unmapped the page
