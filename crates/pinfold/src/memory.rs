@@ -181,7 +181,7 @@ impl<P: Platform> Memory<P> {
         let near = Placement::Prefer(frames.first_node());
         let zero = frames.alloc(near, Flags::ZERO, Start::Held)?.keep();
         platform.zero_frame(zero);
-        let this = Shared::try_new(Self {
+        let this = Self {
             platform,
             frames,
             rules,
@@ -190,7 +190,8 @@ impl<P: Platform> Memory<P> {
             zero,
             anon: AnonRegistry::new(),
             next_space: NativeU64::new(1),
-        })?;
+        };
+        let this = Shared::try_leasable(this, cpus)?;
         this.anon.label();
         Ok(this)
     }
@@ -237,6 +238,12 @@ impl<P: Platform> Memory<P> {
     #[inline]
     pub(crate) fn counters(&self) -> &Counters {
         self.counters.of(self.platform.cpu())
+    }
+
+    /// The counters of the CPU with this number.
+    #[inline]
+    pub(crate) fn counters_of(&self, cpu: usize) -> &Counters {
+        self.counters.of(cpu)
     }
 
     /// The zero page.
