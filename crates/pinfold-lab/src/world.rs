@@ -232,6 +232,8 @@ impl Plan {
             tuning: Tuning {
                 migrate_passes: machine.migrate_passes(),
                 hint_passes: machine.migrate_passes(),
+                // A freed frame goes to whichever CPU asks next: what uses it too long is seen.
+                stock_batch: 0,
                 ..Tuning::default()
             },
             goals: scenario.reach.iter().map(goal).collect(),

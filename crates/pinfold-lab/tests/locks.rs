@@ -9,6 +9,8 @@
 
 #[path = "common/futex.rs"]
 mod futex;
+#[path = "locks/stocks.rs"]
+mod stocks;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

@@ -25,6 +25,43 @@ pub mod locks {
     pub use crate::sync::spread::{Spread, SpreadGuard};
 }
 
+/// The CPUs' stocks of free frames, which a machine gets from [`crate::Tuning::stock_batch`]: for
+/// tests that explore them by themselves.
+pub mod stocks {
+    use crate::addr::NodeId;
+    use crate::error::{NoMemory, OutOfFrames};
+    use crate::frame::{Flags, Frames, NewFrame, Put, Start};
+
+    /// The table, whose frames come and go in batches of so many through stocks of `cpus` CPUs.
+    ///
+    /// # Errors
+    /// When the heap is exhausted.
+    pub fn with(mut frames: Frames, cpus: usize, batch: u32) -> Result<Frames, NoMemory> {
+        frames.stock_up(cpus, batch).map(|()| frames)
+    }
+
+    /// Takes a frame as the CPU with this number, on a node, does for an anonymous page.
+    ///
+    /// # Errors
+    /// When no frame is free.
+    pub fn take(
+        frames: &Frames,
+        (cpu, node): (usize, NodeId),
+    ) -> Result<NewFrame<'_>, OutOfFrames> {
+        frames.alloc_near((cpu, node), Flags::ANON, Start::Held)
+    }
+
+    /// Frees a frame as that CPU does.
+    ///
+    /// # Panics
+    /// When the frame has another reference.
+    pub fn free(frames: &Frames, cpu: usize, frame: NewFrame<'_>) {
+        let pfn = frame.keep();
+        assert!(frames.folio(pfn).put(1) == Put::Last, "{pfn} has another owner");
+        frames.release_at(cpu, pfn);
+    }
+}
+
 /// Why an address space keeps a frame alive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {

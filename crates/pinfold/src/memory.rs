@@ -26,11 +26,15 @@ pub struct Tuning {
     /// Pages that an unmap gathers before it flushes and frees, if the heap has room for their
     /// numbers; at least one. Linux: some 10,000, in batches of about 510 (facts 6.1).
     pub gather_pages: usize,
+    /// Frames that pass at a time between a CPU's stock of free frames and its node's lists. A
+    /// stock holds two such batches at most, and is used only while the node has more free frames
+    /// than all stocks can hold. Zero: no stocks. Linux: up to 63.
+    pub stock_batch: u32,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { migrate_passes: 10, hint_passes: 3, gather_pages: 10_000 }
+        Self { migrate_passes: 10, hint_passes: 3, gather_pages: 10_000, stock_batch: 32 }
     }
 }
 
@@ -166,16 +170,18 @@ impl<P: Platform> Memory<P> {
     /// them back.
     pub unsafe fn over(
         platform: P,
-        frames: Frames,
+        mut frames: Frames,
         rules: Rules,
         tuning: Tuning,
     ) -> Result<Shared<Self>, MemoryError> {
         fits::<P::Format>(&frames.extent())?;
-        let counters = AllCounters::new(platform.cpus())?;
+        let cpus = platform.cpus();
+        let counters = AllCounters::new(cpus)?;
+        frames.stock_up(cpus, tuning.stock_batch)?;
         let near = Placement::Prefer(frames.first_node());
         let zero = frames.alloc(near, Flags::ZERO, Start::Held)?.keep();
         platform.zero_frame(zero);
-        let this = Shared::try_new(Self {
+        let this = Self {
             platform,
             frames,
             rules,
@@ -184,7 +190,8 @@ impl<P: Platform> Memory<P> {
             zero,
             anon: AnonRegistry::new(),
             next_space: NativeU64::new(1),
-        })?;
+        };
+        let this = Shared::try_leasable(this, cpus)?;
         this.anon.label();
         Ok(this)
     }
@@ -233,6 +240,12 @@ impl<P: Platform> Memory<P> {
         self.counters.of(self.platform.cpu())
     }
 
+    /// The counters of the CPU with this number.
+    #[inline]
+    pub(crate) fn counters_of(&self, cpu: usize) -> &Counters {
+        self.counters.of(cpu)
+    }
+
     /// The zero page.
     #[inline]
     pub fn zero_page(&self) -> Pfn {
@@ -268,7 +281,8 @@ impl<P: Platform> Memory<P> {
         flags: Flags,
         start: Start,
     ) -> Result<NewFrame<'_>, OutOfFrames> {
-        self.frames.alloc(Placement::Prefer(self.platform.node()), flags, start)
+        let at = (self.platform.cpu(), self.platform.node());
+        self.frames.alloc_near(at, flags, start)
     }
 
     /// Drops references; the last one frees the folio.
@@ -296,9 +310,10 @@ impl<P: Platform> Memory<P> {
         if self.frames.take_locks(head) != 0 {
             self.platform.bug(Bug::FreedWhileLocked(head));
         }
-        self.counters().pgfree.add(1);
+        let cpu = self.platform.cpu();
+        self.counters.of(cpu).pgfree.add(1);
         self.tell_frame(EventKind::Freed(head));
-        self.frames.release(head);
+        self.frames.release_at(cpu, head);
     }
 
     /// One entry no longer maps the page; its reference stays with the caller.

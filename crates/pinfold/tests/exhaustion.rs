@@ -152,7 +152,8 @@ fn at(page: u64) -> Place {
 
 /// The frames of each node.
 const NODES: [u64; 2] = [48, 16];
-const TUNING: Tuning = Tuning { migrate_passes: 2, hint_passes: 2, gather_pages: 12 };
+const TUNING: Tuning =
+    Tuning { migrate_passes: 2, hint_passes: 2, gather_pages: 12, stock_batch: 2 };
 
 impl Life {
     fn new(rules: Rules) -> Self {

@@ -5,10 +5,11 @@
 
 use core::fmt;
 
-use super::buddy::{self, MAX_ORDER};
+use super::buddy::{self, MAX_ORDER, NodeLock};
 use super::counts::{EXCLUSIVE, MAP, REF};
 use super::flags::{Flags, HOME_MASK, node_of, order_bits, order_of, zone_of};
 use super::frames::Frames;
+use super::meta::Frame;
 use super::source::{FrameSource, Placement, Request, Zone};
 use super::views::Page;
 use crate::addr::{NodeId, Pfn};
@@ -238,13 +239,19 @@ impl Frames {
         }
         let (Placement::Only(node) | Placement::Prefer(node)) = placement;
         let near = self.store.nodes().get(usize::from(node.0));
-        if let Some(first) = near.and_then(|near| buddy::take(near, self.metadata(), order, zone)) {
+        if let Some(first) = near.and_then(|near| self.take_of(near, node, (order, zone))) {
             return Ok(first);
         }
         match placement {
             Placement::Only(_) => Err(OutOfFrames),
             Placement::Prefer(_) => self.obtain_elsewhere(node, order, zone).ok_or(OutOfFrames),
         }
+    }
+
+    /// A free run of the node with this lock and number.
+    #[inline]
+    fn take_of(&self, lock: &NodeLock, id: NodeId, what: (u32, Zone)) -> Option<Pfn> {
+        buddy::take(lock, self.metadata(), what, |node| self.recall(node, id))
     }
 
     /// A free run of another node than `node`, the next one first.
@@ -254,7 +261,7 @@ impl Frames {
         let others = (1..=nodes.len()).map(|step| (usize::from(node.0) + step) % nodes.len());
         others
             .filter(|other| *other != usize::from(node.0))
-            .find_map(|other| buddy::take(&nodes[other], self.metadata(), order, zone))
+            .find_map(|other| self.take_of(&nodes[other], NodeId(other as u8), (order, zone)))
     }
 
     /// # Panics
@@ -289,8 +296,8 @@ impl Frames {
         match self.outside {
             Some(source) => source.free_frames(node),
             None => {
-                let node = self.store.nodes().get(usize::from(node.0));
-                node.map_or(0, |node| node.lock().free())
+                let lock = self.store.nodes().get(usize::from(node.0));
+                lock.map_or(0, |lock| self.free_of(lock, node))
             }
         }
     }
@@ -299,31 +306,73 @@ impl Frames {
     pub fn total_free(&self) -> u64 {
         match self.outside {
             Some(source) => source.total_free(),
-            None => self.store.nodes().iter().map(|node| node.lock().free()).sum(),
+            None => {
+                let nodes = (0..).map(NodeId).zip(self.store.nodes());
+                nodes.map(|(node, lock)| self.free_of(lock, node)).sum()
+            }
         }
     }
 
+    /// As [`Frames::alloc`], from the stock of the CPU with number `cpu` if it has one: near `node`
+    /// if possible, else anywhere.
+    #[inline]
+    pub(crate) fn alloc_near(
+        &self,
+        (cpu, node): (usize, NodeId),
+        flags: Flags,
+        start: Start,
+    ) -> Result<NewFrame<'_>, OutOfFrames> {
+        let zone = if flags.contains(Flags::ANON) { Zone::Movable } else { Zone::Any };
+        let pfn = match self.take_stocked(cpu, node, zone) {
+            Some(pfn) => pfn,
+            None => self.obtain(Request { order: 0, placement: Placement::Prefer(node), zone })?,
+        };
+        self.begin(pfn, flags, 0, start);
+        Ok(NewFrame { frames: self, pfn, start })
+    }
+
     /// Ends the life of a frame without references and of all frames of its folio, and gives them
-    /// back whole.
+    /// back whole: a single one to the stock of the CPU with number `cpu`, if that is its place.
+    #[inline]
+    pub(crate) fn release_at(&self, cpu: usize, head: Pfn) {
+        let frame = self.frame(head);
+        let (order, home) = self.end(frame, head);
+        if order > 0 || !self.keep_stocked(cpu, frame, head, home) {
+            self.give_back(frame, head, (order, home));
+        }
+    }
+
+    /// As [`Frames::release_at`], to the node.
     pub(crate) fn release(&self, head: Pfn) {
         let frame = self.frame(head);
+        let ended = self.end(frame, head);
+        self.give_back(frame, head, ended);
+    }
+
+    /// Ends the life of all frames of a folio; its order and its home.
+    #[inline]
+    fn end(&self, frame: &Frame, head: Pfn) -> (u32, u32) {
         let word = frame.flags.read_once();
         let (order, home) = (order_of(word), word & HOME_MASK);
         for tail in (head.0 + 1..head.0 + (1 << order)).rev().map(Pfn) {
             self.frame(tail).end(home);
         }
         frame.end(home);
+        (order, home)
+    }
+
+    fn give_back(&self, frame: &Frame, head: Pfn, (order, home): (u32, u32)) {
         if let Some(source) = self.outside {
             // SAFETY: the last reference is gone, which happens once, and the folio has had this
             // order since `take_run` or is single.
             unsafe { source.free(head, order) };
             return;
         }
-        let mut node = self.store.nodes()[usize::from(node_of(word).0)].lock();
+        let mut node = self.store.nodes()[usize::from(node_of(home).0)].lock();
         if order == 0 {
-            node.push(frame, head, zone_of(word));
+            node.push(frame, head, zone_of(home));
         } else {
-            node.give(self.metadata(), head, order, zone_of(word));
+            node.give(self.metadata(), head, order, zone_of(home));
         }
     }
 }

@@ -21,12 +21,17 @@
 //!   one node and one zone.
 //! - INV-BUDDY-3: no two blocks in the lists are buddies of the same order below [`MAX_ORDER`]:
 //!   they would be one block.
-//! - INV-BUDDY-4: every free frame is on exactly one stack or in exactly one block, and `free`
-//!   counts them all.
+//! - INV-BUDDY-4: every free frame that is in no CPU's stock (`stock`) is on exactly one stack or in
+//!   exactly one block, and `free` counts them all.
+//! - INV-BUDDY-5: a stacked frame with bit 62 in its mapping word is the first of a batch that came
+//!   from a stock: the word says how many of the frames from there on it has, and which is the
+//!   last. So a batch is taken from the stack without looking at its frames.
 
+use super::chain::{Batch, Chain, kind};
 use super::flags::{HOME_MASK, zone_of};
 use super::meta::{Frame, Metadata};
 use super::source::Zone;
+
 use crate::addr::Pfn;
 use crate::sync::{Inside, Masks, SpinLock, SpinLocked};
 
@@ -40,13 +45,18 @@ const BATCH: u64 = 1024;
 
 /// log2 of the most frames that an empty stack gets from a block, so that single frames seldom
 /// touch the lists.
-const REFILL: u32 = 4;
+const REFILL: u32 = 5;
 
 /// No frame: the last number, which no span reaches.
 const NONE: u64 = (1 << 52) - 1;
 /// The mark of a block's first frame, in its mapping word.
 const BLOCK: u64 = 1 << 63;
 const ORDER_SHIFT: u32 = 52;
+/// The mark of a batch's first frame, in its mapping word.
+const BATCHED: u64 = 1 << 62;
+const LEN_SHIFT: u32 = 52;
+/// Longer ones are not marked.
+const MOST_BATCHED: u64 = (1 << 10) - 1;
 
 /// The zones of a node, as their places in [`Node::zones`].
 pub(super) const LOW: u32 = 0;
@@ -81,6 +91,8 @@ pub(super) struct Node {
     /// Bit `n`: zone `n` may have frames; if clear, it has none.
     stocked: u32,
     free: u64,
+    /// How many stocks are attached (`stock`).
+    pub(super) attached: u32,
 }
 
 /// The lock around a node's free frames. Taken with interrupts off if the kernel wants that, as a
@@ -103,15 +115,16 @@ impl NodeLock {
 
 impl Node {
     const fn new() -> Self {
-        Self { zones: [const { Lists::new() }; ZONES], stocked: 0, free: 0 }
+        Self { zones: [const { Lists::new() }; ZONES], stocked: 0, free: 0, attached: 0 }
     }
 
     pub(super) fn free(&self) -> u64 {
         self.free
     }
 
+    /// The zone to use first for a single frame, with at least one on its stack.
     #[inline]
-    fn pop(&mut self, frames: &Metadata, zone: Zone) -> Option<Pfn> {
+    fn stacked_zone(&mut self, frames: &Metadata, zone: Zone) -> Option<u32> {
         let usable = match zone {
             Zone::Any => 1 << HIGH | 1 << LOW,
             Zone::Low32 => 1 << LOW,
@@ -123,13 +136,60 @@ impl Node {
             if lists.top == NONE {
                 lists.refill(frames);
             }
-            if let Some(pfn) = lists.unstack(frames) {
-                self.free -= 1;
-                return Some(pfn);
+            if lists.top != NONE {
+                return Some(at);
             }
             self.stocked &= !(1 << at);
         }
         None
+    }
+
+    #[inline]
+    fn pop(&mut self, frames: &Metadata, zone: Zone) -> Option<Pfn> {
+        let at = self.stacked_zone(frames, zone)?;
+        self.free -= 1;
+        self.zones[at as usize].unstack(frames)
+    }
+
+    /// A single frame. `recall` brings more, if it can.
+    #[inline]
+    pub(super) fn single(
+        &mut self,
+        frames: &Metadata,
+        zone: Zone,
+        recall: impl FnOnce(&mut Self) -> bool,
+    ) -> Option<Pfn> {
+        match self.pop(frames, zone) {
+            None if recall(self) => self.pop(frames, zone),
+            popped => popped,
+        }
+    }
+
+    /// The newest single frames for such requests, all of one zone, at most `most`, which is not
+    /// zero.
+    pub(super) fn batch(&mut self, frames: &Metadata, zone: Zone, most: u64) -> Option<Batch> {
+        let at = self.stacked_zone(frames, zone)?;
+        let chain = self.zones[at as usize].unstack_chain(frames, most);
+        self.free -= chain.len;
+        let any = if at == MOVABLE { 0 } else { kind(Zone::Any) };
+        let movable = if self.stocked >> (at + 1) == 0 { kind(Zone::Movable) } else { 0 };
+        Some(Batch { chain, serves: any | movable })
+    }
+
+    /// Takes back single free frames of one zone.
+    pub(super) fn splice(&mut self, frames: &Metadata, chain: Chain, zone: u32) {
+        if chain.len == 0 {
+            return;
+        }
+        let lists = &mut self.zones[zone as usize];
+        frames.frame(Pfn(chain.last)).index.init(lists.top);
+        lists.top = chain.first;
+        if chain.len <= MOST_BATCHED {
+            let mark = BATCHED | chain.len << LEN_SHIFT | chain.last;
+            frames.frame(Pfn(chain.first)).mapping.init(mark);
+        }
+        self.stocked |= 1 << zone;
+        self.free += chain.len;
     }
 
     fn take(&mut self, frames: &Metadata, order: u32, zone: Zone) -> Option<Pfn> {
@@ -218,14 +278,28 @@ fn block_of(frames: &Metadata, pfn: u64, of: u64) -> Result<(u64, u64, u32), Pfn
     Ok((start(order), start(order) + (1 << order), order))
 }
 
-/// Takes a run from `node`.
+/// Takes a run from `node`. `recall` brings more free frames, if it can, into the lists of the
+/// locked node.
 #[inline]
-pub(super) fn take(node: &NodeLock, frames: &Metadata, order: u32, zone: Zone) -> Option<Pfn> {
-    if order == 0 { node.lock().pop(frames, zone) } else { take_block(node, frames, order, zone) }
+pub(super) fn take(
+    node: &NodeLock,
+    frames: &Metadata,
+    (order, zone): (u32, Zone),
+    recall: impl Fn(&mut Node) -> bool,
+) -> Option<Pfn> {
+    if order > 0 {
+        return take_block(node, frames, (order, zone), &recall);
+    }
+    node.lock().single(frames, zone, recall)
 }
 
 #[inline(never)]
-fn take_block(node: &NodeLock, frames: &Metadata, order: u32, zone: Zone) -> Option<Pfn> {
+fn take_block(
+    node: &NodeLock,
+    frames: &Metadata,
+    (order, zone): (u32, Zone),
+    recall: &dyn Fn(&mut Node) -> bool,
+) -> Option<Pfn> {
     if order > MAX_ORDER {
         return None;
     }
@@ -239,7 +313,11 @@ fn take_block(node: &NodeLock, frames: &Metadata, order: u32, zone: Zone) -> Opt
         left = left.min(node.free);
         let merged = node.merge(frames, order, zone);
         if merged == 0 || left == 0 {
-            return None;
+            if !recall(&mut node) {
+                return None;
+            }
+            left = u64::MAX;
+            continue;
         }
         left = left.saturating_sub(merged);
     }
@@ -275,9 +353,33 @@ impl Lists {
     fn unstack(&mut self, frames: &Metadata) -> Option<Pfn> {
         (self.top != NONE).then(|| {
             let pfn = Pfn(self.top);
-            self.top = frames.frame(pfn).index.peek();
+            let frame = frames.frame(pfn);
+            self.top = frame.index.peek();
+            if frame.mapping.peek() != 0 {
+                frame.mapping.init(0);
+            }
             pfn
         })
+    }
+
+    /// The newest frames of the stack, which is not empty, at most `most`: a batch if there is one
+    /// on top.
+    fn unstack_chain(&mut self, frames: &Metadata, most: u64) -> Chain {
+        let first = self.top;
+        let mark = frames.frame(Pfn(first)).mapping.peek();
+        let whole = Chain { first, last: mark & NONE, len: (mark & !BATCHED) >> LEN_SHIFT };
+        if mark != 0 && whole.len <= most {
+            frames.frame(Pfn(first)).mapping.init(0);
+            self.top = frames.frame(Pfn(whole.last)).index.peek();
+            return whole;
+        }
+        let (mut last, mut len) = (first, 0);
+        while len < most
+            && let Some(pfn) = self.unstack(frames)
+        {
+            (last, len) = (pfn.0, len + 1);
+        }
+        Chain { first, last, len }
     }
 
     /// Takes out the first block of order `from` and puts back all but its first `1 << to` frames.

@@ -7,6 +7,7 @@ use super::flags::{Flags, HOME_MASK, node_of, order_of};
 use super::meta::{Frame, Metadata};
 use super::source::FrameSource;
 use super::span::NodeSpan;
+use super::stock::Stocks;
 use super::store::Store;
 use super::views::{Folio, Page, Table};
 use crate::addr::{NodeId, Pfn};
@@ -18,6 +19,8 @@ pub struct Frames {
     pub(super) first_node: NodeId,
     /// Who owns the free frames, if not the lists in `store`.
     pub(super) outside: Option<&'static dyn FrameSource>,
+    /// The CPUs' stocks of free frames, if there are any.
+    pub(super) stocks: Option<Stocks>,
 }
 
 /// Takes no lock: the numbers that the table covers, holes included.

@@ -25,14 +25,17 @@
 
 mod alloc;
 mod buddy;
+mod chain;
 mod counts;
 mod flags;
 mod frames;
 mod meta;
 mod pin;
+mod restock;
 mod setup;
 mod source;
 mod span;
+mod stock;
 mod store;
 mod views;
 

@@ -113,7 +113,7 @@ impl<'a> FrameSetup<'a> {
         let first_node = self.all().next().map_or(NodeId(0), |span| span.node);
         let (spans, movable) = (self.spans, self.movable);
         let store = Store::new(self.node_count(), (base, end), self.region)?;
-        let frames = Frames { store, first_node, outside: self.source };
+        let frames = Frames { store, first_node, outside: self.source, stocks: None };
         for (node, list) in frames.store.nodes().iter().enumerate() {
             sync::label(list, size_of_val(list), move |_| CellName::Object {
                 object: "node",
@@ -231,7 +231,9 @@ impl Frames {
         if self.has_outside_owner() {
             return Err(MemoryMapError::NotFree(first));
         }
-        let mut node = self.store.nodes()[usize::from(self.node(first).0)].lock();
+        let id = self.node(first);
+        let mut node = self.store.nodes()[usize::from(id.0)].lock();
+        self.recall(&mut node, id);
         node.cut(self.metadata(), first.0, end).map_err(MemoryMapError::NotFree)?;
         for pfn in first.0..end {
             self.frame(Pfn(pfn)).flags.write_once(Flags::RESERVED.bits());

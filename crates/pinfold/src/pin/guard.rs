@@ -11,22 +11,61 @@ use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::pin::{Hold, counts_zero_page};
 use crate::space::Space;
-use crate::sync::Shared;
+use crate::stat::Counters;
+use crate::sync::{Lease, Shared};
+
+/// Pins charged to a space's limit on locked pages; given back on drop. Short-term pins have none,
+/// and do not know their address space.
+struct Charge<P: Platform> {
+    space: Option<Shared<Space<P>>>,
+    pins: u64,
+}
+
+impl<P: Platform> Charge<P> {
+    /// The charge of so many pins, which the caller has made.
+    #[inline]
+    fn of(space: &Shared<Space<P>>, pins: u64) -> Self {
+        Self { space: (pins > 0).then(|| space.clone()), pins }
+    }
+
+    /// Splits off as many of so many pins as there are.
+    fn split(&mut self, pins: u64) -> Self {
+        let pins = pins.min(self.pins);
+        self.pins -= pins;
+        Self { space: self.space.as_ref().filter(|_| pins > 0).cloned(), pins }
+    }
+}
+
+impl<P: Platform> Drop for Charge<P> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(space) = &self.space {
+            space.locked.sub(self.pins);
+        }
+    }
+}
 
 /// Pages with their references; given back on drop.
 pub(crate) struct Held<P: Platform> {
-    space: Shared<Space<P>>,
+    mem: Lease<Memory<P>>,
     /// What is held of each page.
     holds: Holds,
     pages: Vec<Pfn>,
-    /// Pins charged to the space's limit.
-    charged: u64,
+    charge: Charge<P>,
     shortfall: Option<PinError>,
 }
 
 impl<P: Platform> Held<P> {
     pub(super) fn new(space: &Shared<Space<P>>, holds: Holds, charged: u64) -> Self {
-        Self { space: space.clone(), holds, pages: Vec::new(), charged, shortfall: None }
+        let mem = space.shared_mem().lease(space.mem().platform().cpu());
+        let charge = Charge::of(space, charged);
+        Self { mem, holds, pages: Vec::new(), charge, shortfall: None }
+    }
+
+    /// The counters of the CPU that took the pages.
+    #[inline]
+    pub(super) fn counters(&self) -> &Counters {
+        self.mem.counters_of(self.mem.cpu())
     }
 
     pub(super) fn holds(&self) -> Holds {
@@ -70,24 +109,21 @@ impl<P: Platform> Held<P> {
     pub(super) fn fall_short(&mut self, why: PinError, asked: u64) {
         self.shortfall = Some(why);
         let missing = (asked - self.pages.len() as u64) * u64::from(self.holds.times());
-        let excess = self.charged.min(missing);
-        self.charged -= excess;
-        self.space.locked.sub(excess);
+        drop(self.charge.split(missing));
     }
 
     #[cold]
     pub(super) fn release_last(&mut self) {
-        let mem = self.space.mem();
         if let Some(pfn) = self.pages.pop()
-            && Some(pfn) != mem.uncounted(self.holds)
+            && Some(pfn) != self.mem.uncounted(self.holds)
         {
-            mem.ungrab(pfn, &self.holds);
+            self.mem.ungrab(pfn, &self.holds);
         }
     }
 
     /// Gives back all but the first `kept` pages.
     pub(super) fn release_from(&mut self, kept: usize) {
-        let (mem, holds) = (self.space.mem(), &self.holds);
+        let (mem, holds) = (&*self.mem, &self.holds);
         let uncounted = mem.uncounted(*holds);
         for pfn in self.pages.drain(kept..) {
             if Some(pfn) != uncounted {
@@ -97,17 +133,16 @@ impl<P: Platform> Held<P> {
     }
 
     fn mark_dirty(&self) {
-        self.pages.iter().for_each(|pfn| self.space.mem().mark_written(*pfn));
+        self.pages.iter().for_each(|pfn| self.mem.mark_written(*pfn));
     }
 }
 
 impl<P: Platform> Drop for Held<P> {
     fn drop(&mut self) {
         if self.holds.kind() == Hold::Pin {
-            self.space.mem().counters().nr_foll_pin_released.add(self.count());
+            self.counters().nr_foll_pin_released.add(self.count());
         }
         self.release_from(0);
-        self.space.locked.sub(self.charged);
     }
 }
 
@@ -224,9 +259,8 @@ impl<P: Platform> Iterator for PinnedPages<P> {
         let pfn = *self.held.pages.get(self.next)?;
         self.next += 1;
         let holds = self.held.holds;
-        let charged = self.held.charged.min(u64::from(holds.times()));
-        self.held.charged -= charged;
-        Some(PinnedPage { space: self.held.space.clone(), holds, pfn, charged })
+        let charge = self.held.charge.split(u64::from(holds.times()));
+        Some(PinnedPage { mem: self.held.mem.clone(), holds, pfn, _charge: charge })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -246,11 +280,11 @@ impl<P: Platform> Drop for PinnedPages<P> {
 /// One pinned page, unpinned on drop. The page of a long-term pin stays charged until then.
 #[must_use = "dropping the guard unpins the page"]
 pub struct PinnedPage<P: Platform> {
-    space: Shared<Space<P>>,
+    mem: Lease<Memory<P>>,
     holds: Holds,
     pfn: Pfn,
-    /// Pins charged to the space's limit: all or none.
-    charged: u64,
+    /// All of its pins or none.
+    _charge: Charge<P>,
 }
 
 impl<P: Platform> fmt::Debug for PinnedPage<P> {
@@ -267,18 +301,17 @@ impl<P: Platform> PinnedPage<P> {
 
     /// Releases the pin after the device has written: the page is marked dirty first.
     pub fn unpin_dirty(self) {
-        self.space.mem().mark_written(self.pfn);
+        self.mem.mark_written(self.pfn);
     }
 }
 
 impl<P: Platform> Drop for PinnedPage<P> {
     fn drop(&mut self) {
-        let mem = self.space.mem();
-        mem.counters().nr_foll_pin_released.add(u64::from(self.holds.times()));
+        let mem = &self.mem;
+        mem.counters_of(mem.cpu()).nr_foll_pin_released.add(u64::from(self.holds.times()));
         if Some(self.pfn) != mem.uncounted(self.holds) {
             mem.ungrab(self.pfn, &self.holds);
         }
-        self.space.locked.sub(self.charged);
     }
 }
 

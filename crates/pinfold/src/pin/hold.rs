@@ -21,12 +21,12 @@ pub(crate) fn pin_with<P: Platform>(
         Term::Long => range.pages().saturating_mul(u64::from(ask.times.get())),
     };
     let limit = space.limits().locked;
-    if !space.locked.add_within(charge, limit) {
+    if charge > 0 && !space.locked.add_within(charge, limit) {
         return Err(PinError::TooManyLocked { limit });
     }
     let mut held = Held::new(space, Holds::of(Hold::Pin, ask.times.get()), charge);
     space.hold(range, ask, &mut held)?;
-    space.mem().counters().nr_foll_pin_acquired.add(held.count());
+    held.counters().nr_foll_pin_acquired.add(held.count());
     Ok(Pins::of(held))
 }
 

@@ -60,6 +60,7 @@ pub(crate) use percpu::PerCpu;
 pub(crate) use plain::Plain;
 pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub(crate) use seqcount::{Begin, SeqCount};
+pub(crate) use shared::Lease;
 pub use shared::Shared;
 pub(crate) use spin::{RawSpinLock, SpinGuard, SpinLock, SpinLocked};
 pub(crate) use spread::{Spread, SpreadGuard};

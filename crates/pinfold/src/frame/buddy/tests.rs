@@ -41,7 +41,14 @@ fn node(pfn: u64) -> NodeId {
     all.clone().find(|span| (span.first.0..span.end()).contains(&pfn)).expect("no hole").node
 }
 
-/// Checks INV-BUDDY-1 to 4 of all nodes; returns every block as its first frame and order, and what
+/// Whether the batch that begins at a stacked frame with this mark ends where the mark says.
+fn ends(frames: &Frames, first: u64, mark: u64) -> bool {
+    let (last, len) = (mark & NONE, (mark & !BATCHED) >> LEN_SHIFT);
+    let end = (1..len).fold(first, |pfn, _| frames.frame(Pfn(pfn)).index.peek());
+    mark & BLOCK == 0 && mark & BATCHED != 0 && end == last
+}
+
+/// Checks INV-BUDDY-1 to 5 of all nodes; returns every block as its first frame and order, and what
 /// is stacked.
 fn examine(frames: &Frames) -> (BTreeMap<u64, u32>, BTreeSet<u64>) {
     let (mut blocks, mut stacked, mut all) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
@@ -56,7 +63,8 @@ fn examine(frames: &Frames) -> (BTreeMap<u64, u32>, BTreeSet<u64>) {
             let mut next = lists.top;
             while next != NONE {
                 assert_eq!(home(next), (NodeId(id), at));
-                assert_eq!(frames.frame(Pfn(next)).mapping.peek(), 0, "no mark on the stack");
+                let mark = frames.frame(Pfn(next)).mapping.peek();
+                assert!(mark == 0 || ends(frames, next, mark), "INV-BUDDY-5");
                 assert!(all.insert(next) && stacked.insert(next));
                 next = frames.frame(Pfn(next)).index.peek();
             }
