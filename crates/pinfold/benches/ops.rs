@@ -64,7 +64,7 @@ pub(crate) fn populate(space: &AddressSpace<Machine>, range: VirtRange) {
 
 /// Maps untouched memory where there is a gap, and unmaps it again.
 #[inline(never)]
-pub(crate) fn pair(space: &AddressSpace<Machine>, pages: u64) {
+pub(crate) fn pair<P: Platform>(space: &AddressSpace<P>, pages: u64) {
     let range = space
         .map(Place::Anywhere, pages, Prot::READ, Sharing::Private)
         .expect("the address space has a gap");
