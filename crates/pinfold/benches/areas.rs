@@ -54,7 +54,7 @@ impl Crowd {
     /// The areas come in an order that has no pattern.
     fn new(areas: u64) -> Self {
         let touched = if areas <= TOUCHED { areas } else { 0 };
-        let frames = touched + 64 + areas * STEP / 64;
+        let frames = touched + 1024 + areas * STEP / 128;
         let span = NodeSpan { node: NodeId(0), first: Pfn(0), frames };
         let host = Host::new(frames as usize);
         // SAFETY: the span is the host's own frames, and it was made for this machine.
