@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::time::Duration;
 
 use pinfold::mock::Host;
 use pinfold::sync::Shared;
@@ -25,9 +26,12 @@ const TOUCHED: u64 = 100_000;
 const STEP: u64 = 4;
 const PAGES: u64 = 3;
 const FIRST: u64 = 1 << 20;
-/// Operations of a round, each on an area that was drawn before.
+/// Operations of a round, each on an area that is drawn anew: who is asked for the same ones round
+/// after round is helped by a processor that learns the way.
 const DRAWN: usize = 1024;
 const ROUNDS: usize = 61;
+/// Areas that all rounds of forks have together, but five rounds there are.
+const FORKED: u64 = 400_000;
 /// Pages that a pair of map and unmap has: 128 MiB.
 const PAIR_PAGES: u64 = 1 << 15;
 
@@ -74,10 +78,9 @@ impl Crowd {
         Self { memory, space, areas, bytes }
     }
 
-    /// So many areas, drawn at random.
-    fn drawn(&self) -> Vec<u64> {
-        let mut random = Random::default();
-        (0..DRAWN).map(|_| random.below(self.areas)).collect()
+    /// A page inside of each of some areas that are drawn at random.
+    fn drawn(&self, random: &mut Random) -> Vec<VirtAddr> {
+        (0..DRAWN).map(|_| page(random.below(self.areas), 1)).collect()
     }
 }
 
@@ -134,7 +137,7 @@ impl ByHand {
             (first, Bare { end: first + PAGES, prot: Prot::READ_WRITE, rest: [area; 4] })
         };
         let mut map = BTreeMap::new();
-        shuffled(areas).into_iter().for_each(|area| drop(map.insert(of(area).0, of(area).1)));
+        map.extend(shuffled(areas).into_iter().map(of));
         Self(map)
     }
 
@@ -188,10 +191,11 @@ impl ByHand {
 struct Sample(Vec<f64>);
 
 impl Sample {
-    /// Nanoseconds an operation, `each` of which a round has; the first round warms up.
-    fn of(each: f64, mut round: impl FnMut() -> f64) -> Self {
-        round();
-        let mut values: Vec<f64> = (0..ROUNDS).map(|_| round() * 1e9 / each).collect();
+    /// Of some times, of which the first one has warmed up, in nanoseconds an operation, of which
+    /// each has so many.
+    fn of(times: &[Duration], each: u64) -> Self {
+        let each = |time: &Duration| time.as_secs_f64() * 1e9 / each as f64;
+        let mut values: Vec<f64> = times[1..].iter().map(each).collect();
         values.sort_by(f64::total_cmp);
         Self(values)
     }
@@ -205,18 +209,6 @@ impl Sample {
     }
 }
 
-/// Both in turns: ours, and the map's.
-fn both(mut ours: impl FnMut() -> f64, mut hand: impl FnMut() -> f64) -> [Sample; 2] {
-    let mut theirs = Vec::new();
-    let ours = Sample::of(DRAWN as f64, || {
-        theirs.push(hand() * 1e9 / DRAWN as f64);
-        ours()
-    });
-    theirs.remove(0);
-    theirs.sort_by(f64::total_cmp);
-    [ours, Sample(theirs)]
-}
-
 fn against(name: &str, areas: u64, [ours, hand]: &[Sample; 2], goal: Option<Goal>) {
     let ratio = ours.at(0.5) / hand.at(0.5);
     let verdict = goal.map_or(String::new(), |goal| goal.verdict(ratio));
@@ -227,8 +219,7 @@ fn against(name: &str, areas: u64, [ours, hand]: &[Sample; 2], goal: Option<Goal
 }
 
 pub(crate) fn run() {
-    let crowds: Vec<u64> = SIZES.to_vec();
-    for areas in crowds {
+    for areas in SIZES {
         let crowd = Crowd::new(areas);
         let mut hand = ByHand::new(areas);
         look_ups(&crowd, &hand);
@@ -240,70 +231,66 @@ pub(crate) fn run() {
     }
 }
 
+/// Both in turns, each time with pages that were drawn anew.
+fn in_turns(
+    crowd: &Crowd,
+    mut ours: impl FnMut(&[VirtAddr]),
+    mut hand: impl FnMut(&[VirtAddr]),
+) -> [Sample; 2] {
+    let mut random = Random::default();
+    let (mut one, mut other) = (Vec::new(), Vec::new());
+    for _ in 0..=ROUNDS {
+        let at = crowd.drawn(&mut random);
+        one.push(timed(|| ours(black_box(&at))).1);
+        other.push(timed(|| hand(black_box(&at))).1);
+    }
+    [one, other].map(|times| Sample::of(&times, DRAWN as u64))
+}
+
 fn look_ups(crowd: &Crowd, hand: &ByHand) {
-    let at: Vec<VirtAddr> = crowd.drawn().iter().map(|area| page(*area, 1)).collect();
-    let samples = both(
-        || {
-            let (found, time) = timed(|| ops::look_up(&crowd.space, black_box(&at)));
-            assert_eq!(found, DRAWN as u64);
-            time.as_secs_f64()
-        },
-        || {
-            let (found, time) = timed(|| hand.look_up(black_box(&at)));
-            assert_eq!(found, DRAWN as u64);
-            time.as_secs_f64()
-        },
+    let samples = in_turns(
+        crowd,
+        |at| assert_eq!(ops::look_up(&crowd.space, at), DRAWN as u64),
+        |at| assert_eq!(hand.look_up(at), DRAWN as u64),
     );
     let goal = [1_000, 100_000].contains(&crowd.areas).then_some(LOOKUP);
     against("lookup", crowd.areas, &samples, goal);
 }
 
 fn splits(crowd: &Crowd, hand: &mut ByHand) {
-    let drawn = crowd.drawn();
-    let samples = both(
-        || {
-            let ((), time) = timed(|| {
-                for area in &drawn {
-                    let middle = VirtRange::new(page(*area, 1), 1).expect("a page of an area");
-                    ops::split(&crowd.space, middle);
-                }
-            });
-            time.as_secs_f64()
-        },
-        || {
-            let ((), time) =
-                timed(|| drawn.iter().for_each(|area| hand.split(page(*area, 1).page().0)));
-            time.as_secs_f64()
-        },
+    let alone = |at: &VirtAddr| VirtRange::new(*at, 1).expect("a page of an area");
+    let samples = in_turns(
+        crowd,
+        |at| at.iter().for_each(|at| ops::split(&crowd.space, alone(at))),
+        |at| at.iter().for_each(|at| hand.split(at.page().0)),
     );
     assert_eq!((crowd.space.areas() as u64, hand.0.len() as u64), (crowd.areas, crowd.areas));
     against("split+merge", crowd.areas, &samples, (crowd.areas == 1_000).then_some(SPLIT));
 }
 
 fn pairs(crowd: &Crowd) {
-    let sample = Sample::of(DRAWN as f64, || {
-        let map_and_unmap = || (0..DRAWN).for_each(|_| ops::pair(&crowd.space, PAIR_PAGES));
-        timed(map_and_unmap).1.as_secs_f64()
-    });
+    let round = || timed(|| (0..DRAWN).for_each(|_| ops::pair(&crowd.space, PAIR_PAGES))).1;
+    let times: Vec<Duration> = (0..=ROUNDS).map(|_| round()).collect();
+    let sample = Sample::of(&times, DRAWN as u64);
     println!("map+unmap    {:>8} areas {}", crowd.areas, sample.text());
 }
 
 fn forks(crowd: &Crowd) {
     let few = 1 + 1_000 / crowd.areas;
-    let mut exits = Vec::new();
+    let rounds = (FORKED / crowd.areas).clamp(5, ROUNDS as u64);
+    let (mut forks, mut exits) = (Vec::new(), Vec::new());
     let free = crowd.memory.frames().total_free();
-    let forks = Sample::of((few * crowd.areas) as f64, || {
+    for _ in 0..=rounds {
         let (children, time) =
             timed(|| (0..few).map(|_| ops::fork_small(&crowd.space)).collect::<Vec<_>>());
         assert!(children.iter().all(|child| child.areas() as u64 == crowd.areas));
-        exits.push(timed(|| drop(children)).1.as_secs_f64() * 1e9 / (few * crowd.areas) as f64);
-        time.as_secs_f64()
-    });
+        forks.push(time);
+        exits.push(timed(|| drop(children)).1);
+    }
     assert_eq!(crowd.memory.frames().total_free(), free, "the children have gone");
-    exits.remove(0);
-    exits.sort_by(f64::total_cmp);
+    let [forks, exits] = [forks, exits].map(|times| Sample::of(&times, few * crowd.areas));
     let verdict = if crowd.areas == 10_000 { FORK.verdict(forks.at(0.5)) } else { String::new() };
-    let (fork, exit) = (forks.text(), Sample(exits).text());
+    let (fork, exit) = (forks.text(), exits.text());
     println!(
         "fork         {:>8} areas {fork:<28} an area, its exit {exit}  {verdict}",
         crowd.areas
