@@ -1,12 +1,13 @@
 //! How far the hot paths are from their limit, on the reader's machine.
 //!
 //! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`,
-//! `fault`, `unmap`, `metadata`, `frame`, `family`, `threads`. Each line names the goal it stands
+//! `fault`, `unmap`, `metadata`, `frame`, `family`, `area`, `threads`. Each line names the goal it stands
 //! against. All figures are bookkeeping only: no exception entry, no real translation cache, no
 //! charging. A flush of all CPUs costs what `world.rs` states.
 //!
 //! `--once <operation>` runs one round without measuring, for `instructions.sh`.
 
+mod areas;
 mod bare;
 mod families;
 mod faults;
@@ -20,7 +21,7 @@ mod threads;
 mod unmaps;
 mod world;
 
-const GROUPS: [(&str, fn()); 8] = [
+const GROUPS: [(&str, fn()); 9] = [
     ("pin", pins::run),
     ("fork", forks::run),
     ("fault", faults::run),
@@ -28,6 +29,7 @@ const GROUPS: [(&str, fn()); 8] = [
     ("metadata", metadata::run),
     ("frame", frames::run),
     ("family", families::run),
+    ("area", areas::run),
     ("threads", threads::run),
 ];
 
@@ -41,7 +43,7 @@ fn main() {
     }
     if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, _)| name != word)) {
         eprintln!(
-            "no such group: {word}; there are pin, fork, fault, unmap, metadata, frame, family and threads"
+            "no such group: {word}; there are pin, fork, fault, unmap, metadata, frame, family, area and threads"
         );
         std::process::exit(2);
     }
@@ -63,6 +65,8 @@ fn once(operation: &str) {
         ("fork" | "zap", None) => forks::once(),
         ("populate", None) => faults::once_populate(),
         ("pair", None) => unmaps::once_pair(),
+        ("areas", None) => areas::once(),
+        ("split", None) => areas::once_split(),
         ("exit-one", None) => unmaps::once_exit(1),
         ("exit", None) => unmaps::once_exit(unmaps::GIB),
         ("migrate", None) => unmaps::once_migrate(),
@@ -70,7 +74,7 @@ fn once(operation: &str) {
         ("move-beside", None) => families::once(10_000),
         _ => {
             eprintln!(
-                "no such operation: pin, unpin, fork, zap, zero, touch, reuse, copy, populate, pair, exit-one, exit, migrate, move-alone, move-beside"
+                "no such operation: pin, unpin, fork, zap, zero, touch, reuse, copy, populate, pair, areas, split, exit-one, exit, migrate, move-alone, move-beside"
             );
             std::process::exit(2);
         }

@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use pinfold::{
     Access, AddressSpace, Advice, Cause, Fault, Moved, NodeId, Pins, Place, Platform, Prot,
-    Sharing, Term, VirtRange,
+    Sharing, Term, VirtAddr, VirtRange,
 };
 
 use crate::world::Machine;
@@ -64,11 +64,26 @@ pub(crate) fn populate(space: &AddressSpace<Machine>, range: VirtRange) {
 
 /// Maps untouched memory where there is a gap, and unmaps it again.
 #[inline(never)]
-pub(crate) fn pair(space: &AddressSpace<Machine>, pages: u64) {
+pub(crate) fn pair<P: Platform>(space: &AddressSpace<P>, pages: u64) {
     let range = space
         .map(Place::Anywhere, pages, Prot::READ, Sharing::Private)
         .expect("the address space has a gap");
     space.unmap(range).expect("the range is within the limits");
+}
+
+/// Takes the rights of writing from a page, which splits its area, and gives them back, which
+/// merges the parts.
+#[inline(never)]
+pub(crate) fn split<P: Platform>(space: &AddressSpace<P>, page: VirtRange) {
+    for prot in [Prot::READ, Prot::READ_WRITE] {
+        space.protect(page, prot).expect("the page is mapped");
+    }
+}
+
+/// How many of the addresses are mapped.
+#[inline(never)]
+pub(crate) fn look_up<P: Platform>(space: &AddressSpace<P>, at: &[VirtAddr]) -> u64 {
+    at.iter().map(|at| u64::from(space.is_mapped(*at))).sum()
 }
 
 /// The process ends.

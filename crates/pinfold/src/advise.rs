@@ -27,8 +27,8 @@ impl<P: Platform> Space<P> {
         self.isolate(&mut map, range)?;
         let mut page = range.first_page();
         while page < range.end_page() {
-            map.change(page, |area| area.on_fork = change(area.on_fork));
-            let Some(area) = map.find(page) else { break };
+            let Some(area) = map.find_mut(page) else { break };
+            area.on_fork = change(area.on_fork);
             page = area.range.end_page();
         }
         self.merge_within(&mut map, range);

@@ -124,20 +124,17 @@ impl<P: Platform> Space<P> {
 
 impl<P: Platform> Copying<'_, P> {
     fn copy_areas(&mut self, from: &mut AreaMap<P>, to: &mut AreaMap<P>) -> Result<(), SpaceError> {
-        to.reserve(from.len())?;
         to.heap = from.heap;
-        let mut page = Vpn(0);
-        while let Some(area) = from.next_from(page) {
-            page = area.range.end_page();
+        let mut to = to.copy(from.len())?;
+        let mut path = from.start();
+        while let Some(area) = from.next_mut(&mut path) {
             if area.on_fork.contains(OnFork::LEAVE) {
                 continue;
             }
-            let area = area.clone();
-            let copy = self.copy_area(&area, from)?;
-            to.insert(copy.clone())?;
+            let Some(copy) = to.push(self.copy_area(area)?) else { break };
             // What maps only the zero page is left to the child's own faults: facts 2.1.
             if area.held_anon.is_set() && !area.on_fork.contains(OnFork::WIPE) {
-                self.copy_entries(&area, &copy)?;
+                self.copy_entries(area, copy)?;
             }
         }
         Ok(())
@@ -145,7 +142,7 @@ impl<P: Platform> Copying<'_, P> {
 
     /// The child's area, as a member of its family. What the parent touches in its own from now on
     /// is not the child's: that area gets a new home.
-    fn copy_area(&self, area: &Area<P>, from: &mut AreaMap<P>) -> Result<Area<P>, SpaceError> {
+    fn copy_area(&self, area: &mut Area<P>) -> Result<Area<P>, SpaceError> {
         let (mem, mm) = (self.child.mem(), self.child.mm());
         // Locks in memory are not inherited.
         let mut copy = Area { locked: Locked::No, ..area.clone() };
@@ -157,8 +154,7 @@ impl<P: Platform> Copying<'_, P> {
             Backing::Private(home) => {
                 let (child, parent) = mem.anon().join(home, mm, mem.platform())?;
                 copy.backing = Backing::Private(child);
-                let parent = Backing::Private(parent);
-                from.change(area.range.first_page(), |area| area.backing = parent);
+                area.backing = Backing::Private(parent);
             }
             Backing::Object { .. } => self.child.again(&copy.backing)?,
         }

@@ -47,7 +47,7 @@ impl<P: Platform> Space<P> {
             self.grow_neighbour(map, range, prot);
             return Ok(range);
         }
-        map.reserve(1)?;
+        map.reserve_for(range)?;
         let backing = self.backing(range, sharing)?;
         if let Err(error) = self.unmap_locked(map, range) {
             self.leave(&backing);

@@ -102,7 +102,7 @@ impl<P: Platform> Space<P> {
             page = area.range.end_page();
             if area.locked != locked {
                 let whole = area.range;
-                map.change(whole.first_page(), |area| area.locked = locked);
+                map.set_locked(whole.first_page(), locked);
                 self.mark_entries(whole, locked);
             }
         }

@@ -83,14 +83,12 @@ impl<P: Platform> Space<P> {
         let mut batch = FlushBatch::default();
         let mut page = range.first_page();
         while page < range.end_page() {
-            let Some(area) = map.find(page) else { break };
+            let Some(area) = map.find_mut(page) else { break };
             page = area.range.end_page();
             if area.prot == prot {
                 continue;
             }
-            let first = area.range.first_page();
-            map.change(first, |area| area.prot = prot);
-            let Some(area) = map.find(first) else { break };
+            area.prot = prot;
             self.change_entries(area, area.range, Change::Protect, &mut batch);
         }
         batch.finish(self.mem(), self.id());

@@ -208,7 +208,7 @@ impl<P: Platform> Space<P> {
         let first = whole.from.first_page();
         let kept = VirtRange::of_pages(first, first + whole.from.pages().min(pages));
         let part = Move { from: kept, to: whole.to };
-        map.reserve(1)?;
+        map.reserve_for(whole.to)?;
         if let Remap::To(_) = how {
             self.unmap_locked(map, whole.to)?;
         }
@@ -228,7 +228,7 @@ impl<P: Platform> Space<P> {
         drop(changing);
         match how {
             Remap::Keep => {
-                map.change(first, |area| area.locked = Locked::No);
+                map.set_locked(first, Locked::No);
                 Ok(())
             }
             Remap::InPlace | Remap::MayMove | Remap::To(_) => self.unmap_locked(map, whole.from),

@@ -245,8 +245,8 @@ impl<P: Platform> Space<P> {
 
     /// Merges the areas on both sides of `page` if they are alike.
     pub(crate) fn merge(&self, map: &mut AreaMap<P>, page: Vpn) {
-        if let Some(backing) = map.merge_at(page) {
-            self.leave(&backing);
+        if let Some(gone) = map.merge_at(page) {
+            self.leave(&gone.backing);
         }
     }
 
@@ -312,8 +312,8 @@ impl<P: Platform> Space<P> {
         let cuts = pages.iter().flatten().filter(|page| map.split_by(**page).is_some()).count();
         map.reserve(cuts)?;
         for page in pages.into_iter().flatten() {
-            if let Some(backing) = map.split_at(page)? {
-                self.again(&backing)?;
+            if let Some(rest) = map.split_at(page) {
+                self.again(&rest.backing)?;
             }
         }
         Ok(())

@@ -44,7 +44,7 @@ impl<P: Platform> Space<P> {
     }
 
     /// As [`Space::unmap`], for a caller that holds the lock and has checked the range. A failure
-    /// has unmapped nothing. If anything was mapped, there is room for one area afterwards.
+    /// has unmapped nothing.
     pub(crate) fn unmap_locked(
         &self,
         map: &mut AreaMap<P>,
@@ -56,26 +56,25 @@ impl<P: Platform> Space<P> {
         self.cut_out(map, range)?;
         let _changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let mut gather = Gather::new(self.mem(), self.id());
-        while let Some(first) = map.first_in(range).map(|area| area.range.first_page()) {
-            self.drop_area(map, first, &mut gather);
-        }
+        self.drop_areas(map, range, &mut gather);
         gather.finish();
         Ok(())
     }
 
-    /// Takes one area out with its pages, and the tables that no area needs any more.
-    fn drop_area(&self, map: &mut AreaMap<P>, first: Vpn, gather: &mut Gather<'_, P>) {
-        let Some(area) = map.remove(first) else { return };
-        if area.locked == Locked::Yes && self.munlock_rule() == Munlock::BeforeEntries {
-            self.mark_entries(area.range, Locked::No);
+    /// Takes the areas of `range` out with their pages, and the tables that no area needs any more.
+    fn drop_areas(&self, map: &mut AreaMap<P>, range: VirtRange, gather: &mut Gather<'_, P>) {
+        let all = Vpn(P::Format::PAGES);
+        while let Some((area, hole)) = map.remove_first_in(range, all) {
+            if area.locked == Locked::Yes && self.munlock_rule() == Munlock::BeforeEntries {
+                self.mark_entries(area.range, Locked::No);
+            }
+            self.zap(area.range, gather);
+            self.leave(&area.backing);
+            // Every table covers pages of some area, so those that are left without one cover pages
+            // of this one.
+            let (gone, end) = (area.range.numbers(), self.end_page());
+            self.tables().unlink(gone, &hole, end, &mut |table| gather.add_table(table));
         }
-        self.zap(area.range, gather);
-        self.leave(&area.backing);
-        // Every table covers pages of some area, so those that are left without one cover pages of
-        // this one.
-        let hole = map.hole_around(area.range, Vpn(P::Format::PAGES));
-        let (gone, end) = (area.range.numbers(), self.end_page());
-        self.tables().unlink(gone, &hole, end, &mut |table| gather.add_table(table));
     }
 
     /// Unmaps everything: what dropping the owner does.
@@ -84,9 +83,7 @@ impl<P: Platform> Space<P> {
         let everything = VirtRange::of_pages(Vpn(0), Vpn(P::Format::PAGES));
         let _changing = self.mem().changing(self.id(), everything, Invalidate::Clear);
         let mut gather = Gather::of_dying(self.mem(), self.id());
-        while let Some(first) = map.first_page() {
-            self.drop_area(&mut map, first, &mut gather);
-        }
+        self.drop_areas(&mut map, everything, &mut gather);
         self.mem().platform().retire_root(self.id(), self.root());
         gather.add_table(self.root());
         gather.finish();

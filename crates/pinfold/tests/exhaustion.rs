@@ -5,13 +5,13 @@
 //! reference and mapping has a reason after each step; nothing is left at the end. A dry heap
 //! forbids nothing that gives memory back.
 
+#[path = "../src/testing/heap.rs"]
+mod heap;
 #[path = "../src/testing.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod testing;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use heap::{Deny, granted, with_heap};
 use pinfold::pin::Ask;
 use pinfold::rules::PRESETS;
 use pinfold::{
@@ -22,78 +22,6 @@ use pinfold::{
 use testing::{
     Audit, Marks, Mem, Outside, Rig, Space, load, machine, machine_of, pages, space, spans, store,
 };
-
-/// The system's heap, which denies what a thread says.
-struct Heap;
-
-#[derive(Clone, Copy)]
-enum Deny {
-    Nothing,
-    /// One request, when so many have been granted.
-    After(u64),
-    /// All requests, from then on.
-    From(u64),
-}
-
-thread_local! {
-    static DENY: Cell<Deny> = const { Cell::new(Deny::Nothing) };
-    static DENIED: Cell<u64> = const { Cell::new(0) };
-    static BYTES: Cell<usize> = const { Cell::new(0) };
-}
-
-fn denied() -> bool {
-    let deny = DENY.get();
-    let denied = match deny {
-        Deny::Nothing => false,
-        Deny::After(0) | Deny::From(0) => true,
-        Deny::After(_) | Deny::From(_) => false,
-    };
-    DENY.set(match deny {
-        Deny::After(0) => Deny::Nothing,
-        Deny::After(left) => Deny::After(left - 1),
-        Deny::From(left) => Deny::From(left.saturating_sub(1)),
-        Deny::Nothing => Deny::Nothing,
-    });
-    DENIED.set(DENIED.get() + u64::from(denied));
-    denied
-}
-
-// SAFETY: all memory is the system's; null is an answer that an allocator may give.
-unsafe impl GlobalAlloc for Heap {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if denied() {
-            return core::ptr::null_mut();
-        }
-        BYTES.set(BYTES.get() + layout.size());
-        // SAFETY: the caller's promise is the system's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: as above; all memory that goes back came from the system.
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if denied() {
-            return core::ptr::null_mut();
-        }
-        // SAFETY: as above.
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static HEAP: Heap = Heap;
-
-/// Runs `step` with requests for heap denied; how many were.
-fn with_heap<T>(deny: Deny, step: impl FnOnce() -> T) -> (T, u64) {
-    DENIED.set(0);
-    DENY.set(deny);
-    let result = step();
-    DENY.set(Deny::Nothing);
-    (result, DENIED.get())
-}
 
 /// Why a step could not be made.
 #[derive(Debug, PartialEq, Eq)]
@@ -426,12 +354,12 @@ fn what_a_shared_mapping_costs_does_not_grow_with_pages_that_nobody_touches() {
     let mem = machine::<X86_64>(Rules::default(), &[48], Tuning::default());
     let space = space(&mem);
     let mut costs = [8, 1 << 34].map(|pages| {
-        BYTES.set(0);
+        let before = granted();
         let range = space.map(Place::Anywhere, pages, RW, Sharing::Shared).unwrap();
         for page in [range.first_page(), range.end_page() - 1] {
             store(&space, page.0, 1).unwrap();
         }
-        BYTES.get()
+        granted() - before
     });
     costs.sort_unstable();
     assert!(costs[1] < 32 << 10, "{costs:?} bytes");

@@ -24,7 +24,8 @@ use crate::pte::Reach;
 use crate::rmap::Seat;
 use crate::sync::{Latch, Shared};
 
-use tree::{AreaTree, Span};
+use tree::copy::Copy as TreeCopy;
+use tree::{AreaTree, Hole, Path, Span};
 
 bitflags::bitflags! {
     /// What an area allows.
@@ -242,6 +243,20 @@ pub(crate) struct Heap {
     pub(crate) end: VirtAddr,
 }
 
+/// A map that is being filled in ascending order.
+pub(crate) struct AreaCopy<'a, P: Platform> {
+    copy: TreeCopy<'a, Area<P>>,
+    pages: &'a mut u64,
+}
+
+impl<P: Platform> AreaCopy<'_, P> {
+    /// Adds an area behind all others, one of as many as were announced, and shows it.
+    pub(crate) fn push(&mut self, area: Area<P>) -> Option<&Area<P>> {
+        *self.pages += area.range.pages();
+        self.copy.push(area)
+    }
+}
+
 /// The areas of one address space.
 pub(crate) struct AreaMap<P: Platform> {
     tree: AreaTree<Area<P>>,
@@ -316,11 +331,6 @@ impl<P: Platform> AreaMap<P> {
         self.tree.iter_from(page.0).next()
     }
 
-    /// The number of the lowest mapped page.
-    pub(crate) fn first_page(&self) -> Option<Vpn> {
-        self.iter().next().map(|area| area.range.first_page())
-    }
-
     /// The last area that ends at `page` or before it.
     pub(crate) fn before(&self, page: Vpn) -> Option<&Area<P>> {
         self.tree.before(page.0)
@@ -364,6 +374,13 @@ impl<P: Platform> AreaMap<P> {
         self.tree.reserve(more)
     }
 
+    /// Makes room for an area in place of what `range` holds: for itself, and for the parts of two
+    /// areas that are cut when the range is unmapped.
+    pub(crate) fn reserve_for(&mut self, range: VirtRange) -> Result<(), NoMemory> {
+        let cuts = if self.first_in(range).is_some() { 2 } else { 0 };
+        self.reserve(1 + cuts)
+    }
+
     /// Adds an area in a gap.
     pub(crate) fn insert(&mut self, area: Area<P>) -> Result<(), SpaceError> {
         let (range, pages, locked) = (area.range, area.range.pages(), area.locked_pages());
@@ -378,21 +395,50 @@ impl<P: Platform> AreaMap<P> {
         }
     }
 
-    /// Takes out the area that starts at `page`.
-    pub(crate) fn remove(&mut self, page: Vpn) -> Option<Area<P>> {
-        let area = self.tree.remove(page.0)?;
+    /// Takes out the first area that shares a page with `range`. Returns also the pages around it
+    /// that no area holds any more: from the end of the area before to the start of the area after,
+    /// or to `all`.
+    pub(crate) fn remove_first_in(
+        &mut self,
+        range: VirtRange,
+        all: Vpn,
+    ) -> Option<(Area<P>, Range<Vpn>)> {
+        let (start, end) = (range.first_page().0, range.end_page().0);
+        let (area, Hole { below, above }) = self.tree.remove_first(start, end)?;
         self.pages -= area.range.pages();
         self.locked -= area.locked_pages();
-        Some(area)
+        Some((area, below.map_or(Vpn(0), Vpn)..above.map_or(all, Vpn)))
     }
 
-    /// Changes an area in place; its range must stay the same.
-    pub(crate) fn change(&mut self, page: Vpn, change: impl FnOnce(&mut Area<P>)) {
+    /// Locks the area that holds `page`, or unlocks it.
+    pub(crate) fn set_locked(&mut self, page: Vpn, locked: Locked) {
         if let Some(area) = self.tree.find_mut(page.0) {
             self.locked -= area.locked_pages();
-            change(area);
+            area.locked = locked;
             self.locked += area.locked_pages();
         }
+    }
+
+    /// The area that holds `page`, to be changed in place, but for its range and whether it is
+    /// locked.
+    pub(crate) fn find_mut(&mut self, page: Vpn) -> Option<&mut Area<P>> {
+        self.tree.find_mut(page.0)
+    }
+
+    /// The way to the first area, for [`AreaMap::next_mut`].
+    pub(crate) fn start(&self) -> Path {
+        self.tree.start()
+    }
+
+    /// The area that `path` has come to, to be changed as [`AreaMap::find_mut`] allows. Moves the
+    /// path on.
+    pub(crate) fn next_mut(&mut self, path: &mut Path) -> Option<&mut Area<P>> {
+        self.tree.next_mut(path)
+    }
+
+    /// Begins to fill this map, which is empty, with up to `areas` areas in ascending order.
+    pub(crate) fn copy(&mut self, areas: usize) -> Result<AreaCopy<'_, P>, NoMemory> {
+        Ok(AreaCopy { copy: self.tree.copy(areas)?, pages: &mut self.pages })
     }
 
     /// The area that holds both `page - 1` and `page`, if one does.
@@ -401,40 +447,24 @@ impl<P: Platform> AreaMap<P> {
     }
 
     /// Cuts the area that holds both `page - 1` and `page`, if one does, so that an area starts at
-    /// `page`. Needs one reserved insertion. Returns the backing in which an area was added.
-    pub(crate) fn split_at(&mut self, page: Vpn) -> Result<Option<Backing<P>>, SpaceError> {
-        let Some(area) = self.split_by(page) else { return Ok(None) };
-        let (start, end) = (area.range.first_page(), area.range.end_page());
-        let mut tail = area.clone();
-        tail.range = VirtRange::of_pages(page, end);
-        let backing = tail.backing.clone();
-        self.tree.resize(start.0, |area| area.range = VirtRange::of_pages(start, page));
-        if self.tree.insert(tail).is_err() {
-            self.tree.resize(start.0, |area| area.range = VirtRange::of_pages(start, end));
-            return Err(SpaceError::NoMemory);
-        }
-        Ok(Some(backing))
+    /// `page`. Needs one reserved insertion. Returns the area that was added.
+    pub(crate) fn split_at(&mut self, page: Vpn) -> Option<&Area<P>> {
+        self.tree.split(page.0, |area| {
+            let mut rest = area.clone();
+            rest.range = VirtRange::of_pages(page, area.range.end_page());
+            area.range = VirtRange::of_pages(area.range.first_page(), page);
+            rest
+        })
     }
 
-    /// Merges the areas on both sides of `page` if they are alike. Returns the backing that lost an
-    /// area.
-    pub(crate) fn merge_at(&mut self, page: Vpn) -> Option<Backing<P>> {
-        let next = self.tree.find(page.0).filter(|area| area.range.first_page() == page)?;
-        let before = self.tree.find(page.0.checked_sub(1)?)?;
-        if !before.continues(next) {
-            return None;
-        }
-        let start = before.range.first_page();
-        let gone = self.tree.remove(page.0)?;
-        let end = gone.range.end_page();
-        let held_anon = gone.held_anon.is_set();
-        self.tree.resize(start.0, |area| {
-            area.range = VirtRange::of_pages(start, end);
-            if held_anon {
+    /// Merges the areas on both sides of `page` if they are alike. Returns the one that is gone.
+    pub(crate) fn merge_at(&mut self, page: Vpn) -> Option<Area<P>> {
+        self.tree.merge(page.0, Area::continues, |area, next| {
+            area.range = VirtRange::of_pages(area.range.first_page(), next.range.end_page());
+            if next.held_anon.is_set() {
                 area.held_anon.set();
             }
-        });
-        Some(gone.backing)
+        })
     }
 
     /// Grows the area that holds `page` over the free range behind it.
@@ -501,15 +531,6 @@ impl<P: Platform> AreaMap<P> {
             Locked::No => {}
             Locked::Yes => self.locked += pages,
         }
-    }
-
-    /// The pages around `range` that no area holds and that share no page table's whole span with
-    /// an area: from the end of the area before to the start of the area after.
-    pub(crate) fn hole_around(&self, range: VirtRange, all: Vpn) -> Range<Vpn> {
-        let below = self.tree.before(range.first_page().0);
-        let above = self.tree.at_or_after(range.end_page().0);
-        below.map_or(Vpn(0), |area| area.range.end_page())
-            ..above.map_or(all, |area| area.range.first_page())
     }
 }
 

@@ -1,377 +1,427 @@
-//! A height-balanced (AVL) tree of disjoint ranges in one vector, without the values.
+//! The tree of ranges: finding a place, and changing what is there.
 //!
-//! Everything that exists in a lower and an upper form is a [`Both`], picked by a [`Side`], so that
-//! each algorithm is written once and its mirror image is the same code with the other side.
-//!
-//! What a node knows of its subtree follows from its own range and its two kids alone. Hence one
-//! walk towards the root repairs a change. It ends at the first subtree that comes out unchanged:
-//! nothing above it can differ.
+//! A change begins in a node of the last level and goes up the path that led there, as far as
+//! something differs. A node that is full gives entries to a sibling that has room, or is split in
+//! two; one that has too few takes entries of a sibling, or is joined with it. All four deal the
+//! entries of two nodes out again.
 
-use alloc::vec::Vec;
-use core::num::NonZeroU32;
-use core::ops::{Index, IndexMut, Not};
-
+use super::node::{Entry, FAN, LEAST, Node};
+use super::path::{LEVELS, Nodes, Path, Step};
+use super::pool::NONE;
 use crate::error::NoMemory;
 
-/// A direction in the order of pages.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Side {
-    /// Towards page 0.
-    Low,
-    /// Towards the last page.
-    High,
-}
+/// A sibling with more entries than this is not worth moving some of them to.
+const HAS_ROOM: usize = FAN - 3;
+/// Two nodes with no more entries than this become one.
+const FIT_IN_ONE: usize = FAN - 2;
 
-impl Not for Side {
-    type Output = Self;
-
-    fn not(self) -> Self {
-        match self {
-            Self::Low => Self::High,
-            Self::High => Self::Low,
-        }
-    }
-}
-
-/// One of something for each side.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Both<T>([T; 2]);
-
-impl<T> Index<Side> for Both<T> {
-    type Output = T;
-
-    fn index(&self, side: Side) -> &T {
-        &self.0[side as usize]
-    }
-}
-
-impl<T> IndexMut<Side> for Both<T> {
-    fn index_mut(&mut self, side: Side) -> &mut T {
-        &mut self.0[side as usize]
-    }
-}
-
-/// A place in the vector: its position plus one, so that an optional slot takes four bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Slot(NonZeroU32);
-
-impl Slot {
-    /// The most slots that can be told apart.
-    const LIMIT: usize = u32::MAX as usize;
-
-    /// The slot after `position` others. There are at most [`Slot::LIMIT`], which `reserve`
-    /// ensures.
-    fn after(position: usize) -> Self {
-        Self(NonZeroU32::MIN.saturating_add(position as u32))
-    }
-
-    /// The index in the vector.
-    pub(super) fn position(self) -> usize {
-        self.0.get() as usize - 1
-    }
-}
-
-/// One range and its place in the tree. Aligned, so that a step down touches one cache line.
-#[derive(Debug)]
-#[repr(align(64))]
-pub(super) struct Node {
-    /// The range itself: start and end.
-    pub(super) own: Both<u64>,
-    /// Lowest start and highest end of the subtree.
-    pub(super) reach: Both<u64>,
-    /// The largest gap between two neighbours within the subtree.
-    pub(super) gap: u64,
-    /// The subtrees below and above the range.
-    pub(super) kids: Both<Option<Slot>>,
-    /// The node whose kid this is.
-    pub(super) parent: Option<Slot>,
-    /// Nodes on the longest way down, this one included: 46 at most for `u32` slots.
-    pub(super) height: u8,
-}
-
-const _: () = assert!(size_of::<Node>() == 64);
-
-impl Node {
-    fn leaf(start: u64, end: u64, parent: Option<Slot>) -> Self {
-        let own = Both([start, end]);
-        Self { own, reach: own, gap: 0, kids: Both([None; 2]), parent, height: 1 }
-    }
-
-    /// Everything that a parent derives its summary from.
-    fn summary(&self) -> (Both<u64>, u64, u8) {
-        (self.reach, self.gap, self.height)
-    }
-}
-
-/// Where a new range can be linked: the node that becomes its parent and the side; no node if the
-/// tree is empty. Valid until the next change of the tree.
-pub(super) struct Vacancy(Option<(Slot, Side)>);
-
-/// The tree of ranges.
+/// Ranges, each with the number of its value.
 #[derive(Debug)]
 pub(super) struct Spans {
-    pub(super) nodes: Vec<Node>,
-    pub(super) root: Option<Slot>,
+    pub(super) nodes: Nodes,
+    pub(super) root: u32,
+    pub(super) levels: u32,
 }
 
 impl Spans {
-    /// A tree without ranges.
+    /// No ranges.
     pub(super) const fn new() -> Self {
-        Self { nodes: Vec::new(), root: None }
+        Self { nodes: Nodes::new(), root: NONE, levels: 0 }
     }
 
-    /// Makes room for `additional` calls of [`Spans::link`].
+    pub(super) fn node(&self, id: u32) -> &Node {
+        self.nodes.get(id)
+    }
+
+    /// The value's number of the range that contains `page`.
+    #[inline]
+    pub(super) fn find(&self, page: u64) -> Option<u32> {
+        let (mut id, mut levels) = (self.root, self.levels.checked_sub(1)?);
+        while levels > 0 {
+            let node = self.nodes.get(id);
+            id = node.link(node.count(page).checked_sub(1)?);
+            levels -= 1;
+        }
+        let node = self.nodes.get(id);
+        let at = node.count(page).checked_sub(1)?;
+        (page < node.end(at)).then(|| node.link(at))
+    }
+
+    /// The way to behind all ranges that start at `page` or before it.
+    #[inline]
+    pub(super) fn path_to(&self, page: u64) -> Path {
+        Path::to(&self.nodes, self.root, self.levels, page)
+    }
+
+    /// The way to before the range that contains `page`, or else the first that starts after it.
+    #[inline]
+    pub(super) fn path_before(&self, page: u64) -> Path {
+        let mut path = self.path_to(page);
+        if let Some((leaf, at)) = path.leaf()
+            && at > 0
+            && self.node(leaf).end(at - 1) > page
+        {
+            path.back();
+        }
+        path
+    }
+
+    /// Makes room for so many calls of [`Spans::put`].
+    ///
+    /// # Errors
+    /// When the heap cannot hold the nodes.
+    #[inline]
     pub(super) fn reserve(&mut self, additional: usize) -> Result<(), NoMemory> {
-        if additional > Slot::LIMIT - self.nodes.len() {
-            return Err(NoMemory);
-        }
-        let doubled = self.nodes.try_reserve(additional);
-        doubled.or_else(|_| self.nodes.try_reserve_exact(additional)).map_err(|_| NoMemory)
+        let needed = self.needed(additional).ok_or(NoMemory)?;
+        self.nodes.reserve(needed)
     }
 
-    /// The node of a slot.
-    pub(super) fn node(&self, slot: Slot) -> &Node {
-        &self.nodes[slot.position()]
-    }
-
-    /// The first page of a range.
-    pub(super) fn start(&self, slot: Slot) -> u64 {
-        self.node(slot).own[Side::Low]
-    }
-
-    /// One past the last page of a range.
-    pub(super) fn end(&self, slot: Slot) -> u64 {
-        self.node(slot).own[Side::High]
-    }
-
-    /// The range that contains `page`, or else the nearest on the `side` of it.
-    pub(super) fn nearest(&self, page: u64, side: Side) -> Option<Slot> {
-        let mut best = None;
-        let mut next = self.root;
-        while let Some(slot) = next {
-            let node = self.node(slot);
-            let toward = if page < node.own[Side::Low] {
-                Side::Low
-            } else if page >= node.own[Side::High] {
-                Side::High
-            } else {
-                return next;
-            };
-            // The page lies toward there, so this range lies on the other side of the page.
-            if toward != side {
-                best = next;
-            }
-            next = node.kids[toward];
-        }
-        best
-    }
-
-    /// The next range in order on the `side` of a range.
-    pub(super) fn neighbour(&self, slot: Slot, side: Side) -> Option<Slot> {
-        let Some(mut next) = self.node(slot).kids[side] else {
-            return self.ancestor(slot, side).1;
+    /// The most nodes that so many calls of [`Spans::put`] take, whatever is taken out between.
+    fn needed(&self, additional: usize) -> Option<usize> {
+        let Some(below) = self.levels.checked_sub(1) else {
+            // The first one makes the root.
+            return additional.checked_add(usize::from(additional > 0));
         };
-        while let Some(kid) = self.node(next).kids[!side] {
-            next = kid;
+        // Each may split one node of each level below the root.
+        let splits = additional.checked_mul(below as usize)?;
+        let room = FAN - self.node(self.root).len();
+        if additional <= room {
+            Some(splits)
+        } else {
+            splits.checked_add(additional)?.checked_add(1)
         }
-        Some(next)
     }
 
-    /// The largest subtree that ends with `slot`'s on the `side`, and the node that it hangs from:
-    /// the nearest ancestor on the `side`.
-    pub(super) fn ancestor(&self, slot: Slot, side: Side) -> (Slot, Option<Slot>) {
-        let mut top = slot;
-        while let Some(parent) = self.node(top).parent {
-            if self.node(parent).kids[side] != Some(top) {
-                return (top, Some(parent));
-            }
-            top = parent;
-        }
-        (top, None)
-    }
-
-    /// Where `start..end` can be linked, unless it overlaps a range.
-    pub(super) fn vacancy(&self, start: u64, end: u64) -> Option<Vacancy> {
-        let mut place = None;
-        let mut next = self.root;
-        // Both neighbours-to-be lie on this way down, so no other range has to be compared.
-        while let Some(slot) = next {
-            let node = self.node(slot);
-            let side = if end <= node.own[Side::Low] {
-                Side::Low
-            } else if start >= node.own[Side::High] {
-                Side::High
-            } else {
-                return None;
-            };
-            place = Some((slot, side));
-            next = node.kids[side];
-        }
-        Some(Vacancy(place))
-    }
-
-    /// Adds a range, in the slot after all others. Its room has been reserved.
-    pub(super) fn link(&mut self, vacancy: Vacancy, start: u64, end: u64) {
-        let slot = Slot::after(self.nodes.len());
-        let parent = vacancy.0.map(|(parent, _)| parent);
-        self.nodes.push(Node::leaf(start, end, parent));
-        match vacancy.0 {
-            None => self.root = Some(slot),
-            Some((parent, side)) => self.node_mut(parent).kids[side] = Some(slot),
-        }
-        self.repair(parent);
-    }
-
-    /// Takes a range out. The last slot's range moves into the slot that becomes free.
-    pub(super) fn unlink(&mut self, slot: Slot) {
-        let node = self.node(slot);
-        let (kids, parent) = (node.kids, node.parent);
-        match (kids[Side::Low], kids[Side::High]) {
-            (Some(_), Some(_)) => self.replace_by_successor(slot),
-            (only, None) | (None, only) => {
-                self.hang(parent, slot, only);
-                self.repair(parent);
-            }
-        }
-        self.vacate(slot);
-    }
-
-    /// Changes a range, which keeps its place in the order.
-    pub(super) fn set(&mut self, slot: Slot, start: u64, end: u64) {
-        debug_assert!(start < end, "an area of no pages");
-        debug_assert!(
-            self.neighbour(slot, Side::Low).is_none_or(|below| self.end(below) <= start)
-                && self.neighbour(slot, Side::High).is_none_or(|above| end <= self.start(above)),
-            "an area resized into its neighbour"
-        );
-        self.node_mut(slot).own = Both([start, end]);
-        self.repair(Some(slot));
-    }
-
-    fn node_mut(&mut self, slot: Slot) -> &mut Node {
-        &mut self.nodes[slot.position()]
-    }
-
-    /// Puts the next range in order, which has no lower kid, in the place of a node with two kids.
-    fn replace_by_successor(&mut self, slot: Slot) {
-        let Some(successor) = self.neighbour(slot, Side::High) else {
+    /// Adds a range at the place that the path leads to. Its room was reserved.
+    pub(super) fn put(&mut self, path: &Path, entry: Entry) {
+        let Some((leaf, at)) = path.leaf() else {
+            let mut root = Node::new();
+            root.push(entry);
+            (self.root, self.levels) = (self.nodes.put(root), 1);
             return;
         };
-        let node = self.node(successor);
-        let (upper, left) = (node.kids[Side::High], node.parent);
-        self.hang(left, successor, upper);
-
-        let node = self.node(slot);
-        let (kids, parent) = (node.kids, node.parent);
-        let (reach, gap, height) = node.summary();
-        let heir = self.node_mut(successor);
-        // With the old summary, so that the repair can end here if the new one is the same.
-        (heir.reach, heir.gap, heir.height) = (reach, gap, height);
-        heir.kids = kids;
-        for kid in kids.0.into_iter().flatten() {
-            self.node_mut(kid).parent = Some(successor);
+        let node = self.nodes.get_mut(leaf);
+        if node.is_full() {
+            self.put_in_full(path, entry);
+        } else {
+            node.open(at, entry);
+            self.renew(path, path.levels() - 1);
         }
-        self.hang(parent, slot, Some(successor));
-
-        if left != Some(slot) {
-            self.repair(left);
-        }
-        // The walk from below may have ended before it got here.
-        self.repair(Some(successor));
+        self.check(path, path.levels() - 1);
     }
 
-    /// Moves the range of the last slot into `slot`, which nothing links to any more.
-    fn vacate(&mut self, slot: Slot) {
-        self.nodes.swap_remove(slot.position());
-        let Some(moved) = self.nodes.get(slot.position()) else {
-            return;
+    /// As [`Spans::put`], where the last node is full.
+    #[cold]
+    fn put_in_full(&mut self, path: &Path, mut entry: Entry) {
+        let mut level = path.levels() - 1;
+        let mut at = path.step(level).at as usize;
+        loop {
+            let id = path.step(level).node;
+            let node = self.nodes.get_mut(id);
+            if !node.is_full() {
+                node.open(at, entry);
+                self.renew(path, level);
+                return;
+            }
+            if level == 0 {
+                let right = self.split(id, at, entry);
+                self.deepen(id, right);
+                return;
+            }
+            let above = path.step(level - 1);
+            if self.give_way(above, at, entry) {
+                self.renew(path, level - 1);
+                return;
+            }
+            let right = self.split(id, at, entry);
+            self.renew_entry(above.node, above.at as usize);
+            entry = self.node(right).summary(right);
+            (level, at) = (level - 1, above.at as usize + 1);
+        }
+    }
+
+    /// Splits a node into itself and one behind it, which is returned; `entry` goes to before its
+    /// place `at`.
+    fn split(&mut self, id: u32, at: usize, entry: Entry) -> u32 {
+        let right = self.nodes.put(Node::new());
+        let mut hand = Hand::of(self, id, right);
+        hand.insert(at, entry);
+        hand.deal(self, id, right);
+        right
+    }
+
+    /// A root above two nodes.
+    fn deepen(&mut self, left: u32, right: u32) {
+        let mut root = Node::new();
+        root.push(self.node(left).summary(left));
+        root.push(self.node(right).summary(right));
+        self.root = self.nodes.put(root);
+        self.levels += 1;
+    }
+
+    /// Moves entries of a full node, the kid that `above` names, to a sibling, if one has room;
+    /// `entry` goes to before the kid's place `at`.
+    fn give_way(&mut self, above: Step, at: usize, entry: Entry) -> bool {
+        let (parent, kid) = (self.node(above.node), above.at as usize);
+        let room = |at: usize| self.node(parent.link(at)).len() <= HAS_ROOM;
+        let left = if kid + 1 < parent.len() && room(kid + 1) {
+            kid
+        } else if kid > 0 && room(kid - 1) {
+            kid - 1
+        } else {
+            return false;
         };
-        let (kids, parent) = (moved.kids, moved.parent);
-        self.hang(parent, Slot::after(self.nodes.len()), Some(slot));
-        for kid in kids.0.into_iter().flatten() {
-            self.node_mut(kid).parent = Some(slot);
+        let (one, other) = (parent.link(left), parent.link(left + 1));
+        let before = if left == kid { 0 } else { self.node(one).len() };
+        let mut hand = Hand::of(self, one, other);
+        hand.insert(before + at, entry);
+        hand.deal(self, one, other);
+        self.renew_entry(above.node, left);
+        self.renew_entry(above.node, left + 1);
+        true
+    }
+
+    /// Takes out the range that lies behind the place that the path leads to, in the same node.
+    pub(super) fn take_out(&mut self, path: &Path) {
+        let mut level = path.levels() - 1;
+        let mut at = path.step(level).at as usize;
+        loop {
+            let id = path.step(level).node;
+            let node = self.nodes.get_mut(id);
+            node.close(at);
+            let len = node.len();
+            if level == 0 {
+                self.shorten(len);
+                return;
+            }
+            if len >= LEAST {
+                self.renew(path, level);
+                return self.check(path, level);
+            }
+            let above = path.step(level - 1);
+            let Some(gone) = self.fill_up(above) else {
+                return self.renew(path, level - 1);
+            };
+            (level, at) = (level - 1, gone);
         }
     }
 
-    /// Hangs the subtree `new` under `parent` (or makes it the root) where `old` hung.
-    fn hang(&mut self, parent: Option<Slot>, old: Slot, new: Option<Slot>) {
-        match parent {
-            None => self.root = new,
-            Some(parent) => {
-                let kids = &mut self.node_mut(parent).kids;
-                let side = if kids[Side::Low] == Some(old) { Side::Low } else { Side::High };
-                kids[side] = new;
+    /// Gives a kid that has too few entries some of a sibling's, or all: then the place of the one
+    /// that is left with none is returned, whose node is free.
+    fn fill_up(&mut self, above: Step) -> Option<usize> {
+        let (parent, kid) = (self.node(above.node), above.at as usize);
+        let left = if kid + 1 < parent.len() { kid } else { kid - 1 };
+        let (one, other) = (parent.link(left), parent.link(left + 1));
+        let hand = Hand::of(self, one, other);
+        if hand.len <= FIT_IN_ONE {
+            self.nodes.get_mut(one).fill(hand.entries());
+            self.nodes.take(other);
+            self.renew_entry(above.node, left);
+            return Some(left + 1);
+        }
+        hand.deal(self, one, other);
+        self.renew_entry(above.node, left);
+        self.renew_entry(above.node, left + 1);
+        None
+    }
+
+    /// Takes away a root that is not needed, which has so many entries.
+    fn shorten(&mut self, len: usize) {
+        let root = self.root;
+        if len == 0 {
+            (self.root, self.levels) = (NONE, 0);
+        } else if len == 1 && self.levels > 1 {
+            self.root = self.node(root).link(0);
+            self.levels -= 1;
+        } else {
+            return;
+        }
+        self.nodes.take(root);
+    }
+
+    /// Changes the range before the place that the path leads to, in the same node. It keeps its
+    /// place in the order.
+    pub(super) fn set(&mut self, path: &Path, first: u64, end: u64) {
+        debug_assert!(first < end, "an area of no pages");
+        let Some((leaf, at)) = path.leaf() else { return };
+        self.nodes.get_mut(leaf).set(at - 1, first, end, 0);
+        self.renew(path, path.levels() - 1);
+        self.check(path, path.levels() - 1);
+    }
+
+    /// Changes where the range before the place ends, without a look at what is above: another
+    /// change of the same node follows.
+    pub(super) fn set_end(&mut self, path: &Path, end: u64) {
+        let Some((leaf, at)) = path.leaf() else { return };
+        let node = self.nodes.get_mut(leaf);
+        let first = node.first(at - 1);
+        node.set(at - 1, first, end, 0);
+    }
+
+    /// Makes the nodes above say again what a node is like, as far up as it differs.
+    fn renew(&mut self, path: &Path, from: usize) {
+        for level in (0..from).rev() {
+            let Step { node, at } = path.step(level);
+            if !self.renew_entry(node, at as usize) {
+                return;
             }
         }
-        if let Some(new) = new {
-            self.node_mut(new).parent = parent;
+    }
+
+    /// Makes an entry say what its node is like. Whether it said something else.
+    fn renew_entry(&mut self, parent: u32, at: usize) -> bool {
+        let entry = self.node(parent).entry(at);
+        let now = self.node(entry.link).summary(entry.link);
+        if now == entry {
+            return false;
+        }
+        self.nodes.get_mut(parent).set(at, now.first, now.end, now.gap);
+        true
+    }
+
+    /// In debug builds: what the invariants say of the nodes of a path down to this level.
+    fn check(&self, path: &Path, last: usize) {
+        if cfg!(debug_assertions) {
+            for level in 0..=last {
+                self.check_node(path.step(level).node, level > 0);
+            }
         }
     }
 
-    /// Restores INV-TREE-2 and INV-TREE-3 from a node up, after a change of its range or below it.
-    fn repair(&mut self, from: Option<Slot>) {
-        let mut next = from;
-        while let Some(slot) = next {
-            let before = self.node(slot).summary();
-            let top = self.balance(slot);
-            let top = self.node(top);
-            if top.summary() == before {
+    /// INV-TREE-1, INV-TREE-2 and INV-TREE-6 of one node.
+    pub(super) fn check_node(&self, id: u32, below_root: bool) {
+        let node = self.node(id);
+        let len = node.len();
+        assert!(!below_root || len >= LEAST, "INV-TREE-2: {len} entries");
+        for at in 0..len {
+            assert!(node.first(at) < node.end(at), "INV-TREE-1");
+            assert!(
+                at == 0 || node.end(at - 1) <= node.first(at),
+                "INV-TREE-1: an area resized into its neighbour"
+            );
+        }
+        assert!((len..FAN).all(|at| node.first(at) == u64::MAX), "INV-TREE-6");
+    }
+}
+
+/// The entries of two nodes, and of one more.
+struct Hand {
+    entries: [Entry; 2 * FAN + 1],
+    len: usize,
+}
+
+impl Hand {
+    /// Of two neighbours.
+    fn of(spans: &Spans, left: u32, right: u32) -> Self {
+        let mut hand = Self { entries: [Entry::NONE; 2 * FAN + 1], len: 0 };
+        for node in [left, right].map(|id| spans.node(id)) {
+            for at in 0..node.len() {
+                hand.entries[hand.len] = node.entry(at);
+                hand.len += 1;
+            }
+        }
+        hand
+    }
+
+    fn insert(&mut self, at: usize, entry: Entry) {
+        self.entries.copy_within(at..self.len, at + 1);
+        self.entries[at] = entry;
+        self.len += 1;
+    }
+
+    fn entries(&self) -> &[Entry] {
+        &self.entries[..self.len]
+    }
+
+    /// Gives half to each.
+    fn deal(&self, spans: &mut Spans, left: u32, right: u32) {
+        let (lower, upper) = self.entries().split_at(self.len / 2);
+        spans.nodes.get_mut(left).fill(lower);
+        spans.nodes.get_mut(right).fill(upper);
+    }
+}
+
+/// The ranges of a tree that is built from its lowest page up.
+///
+/// All nodes but the last ones of each level are full. Until [`Rising::finish`] the tree has no
+/// root.
+#[derive(Debug)]
+pub(super) struct Rising {
+    /// The last node of each level, from the lowest up.
+    open: [u32; LEVELS],
+    levels: usize,
+}
+
+impl Rising {
+    pub(super) const fn new() -> Self {
+        Self { open: [NONE; LEVELS], levels: 0 }
+    }
+
+    /// The most nodes that so many ranges take.
+    pub(super) fn needed(ranges: usize) -> usize {
+        let (mut all, mut level) = (0, ranges);
+        while level > 0 {
+            level = level.div_ceil(FAN);
+            all += level;
+            if level == 1 {
                 break;
             }
-            next = top.parent;
         }
+        all
     }
 
-    /// Evens out the subtrees of a node, which differ by at most two; returns the new top.
-    fn balance(&mut self, slot: Slot) -> Slot {
-        let (low, high) = (self.kid_height(slot, Side::Low), self.kid_height(slot, Side::High));
-        if low.abs_diff(high) < 2 {
-            self.refresh(slot);
-            return slot;
-        }
-        let deep = if low > high { Side::Low } else { Side::High };
-        if let Some(kid) = self.node(slot).kids[deep]
-            && self.kid_height(kid, !deep) > self.kid_height(kid, deep)
-        {
-            self.rotate(kid, !deep);
-        }
-        self.rotate(slot, deep)
-    }
-
-    /// Lifts the kid on the `side` above its parent; returns the new top.
-    fn rotate(&mut self, slot: Slot, side: Side) -> Slot {
-        let node = self.node(slot);
-        let (Some(kid), parent) = (node.kids[side], node.parent) else {
-            return slot;
-        };
-        let inner = self.node(kid).kids[!side];
-        self.hang(parent, slot, Some(kid));
-        self.hang(Some(slot), kid, inner);
-        self.node_mut(kid).kids[!side] = Some(slot);
-        self.node_mut(slot).parent = Some(kid);
-        self.refresh(slot);
-        self.refresh(kid);
-        kid
-    }
-
-    fn kid_height(&self, slot: Slot, side: Side) -> u8 {
-        self.node(slot).kids[side].map_or(0, |kid| self.node(kid).height)
-    }
-
-    /// Derives a node's summary of its subtree from its range and its kids.
-    fn refresh(&mut self, slot: Slot) {
-        let node = self.node(slot);
-        let (mut reach, mut gap, mut height) = (node.own, 0, 0);
-        for side in [Side::Low, Side::High] {
-            if let Some(kid) = node.kids[side] {
-                let kid = self.node(kid);
-                let between = node.own[side].abs_diff(kid.reach[!side]);
-                reach[side] = kid.reach[side];
-                gap = gap.max(kid.gap).max(between);
-                height = height.max(kid.height);
+    /// Adds a range behind all others.
+    #[inline]
+    pub(super) fn push(&mut self, spans: &mut Spans, entry: Entry) {
+        if self.levels > 0 {
+            let node = spans.nodes.get_mut(self.open[0]);
+            if !node.is_full() {
+                return node.push(entry);
             }
         }
-        let node = self.node_mut(slot);
-        (node.reach, node.gap, node.height) = (reach, gap, height + 1);
+        self.push_at(spans, 0, entry);
+    }
+
+    /// Adds an entry behind all others of its level.
+    fn push_at(&mut self, spans: &mut Spans, mut level: usize, mut entry: Entry) {
+        loop {
+            if level < self.levels && !spans.node(self.open[level]).is_full() {
+                return spans.nodes.get_mut(self.open[level]).push(entry);
+            }
+            let mut node = Node::new();
+            node.push(entry);
+            let new = spans.nodes.put(node);
+            if level == self.levels {
+                self.open[level] = new;
+                self.levels += 1;
+                return;
+            }
+            let full = core::mem::replace(&mut self.open[level], new);
+            entry = spans.node(full).summary(full);
+            level += 1;
+        }
+    }
+
+    /// Gives the tree its root.
+    pub(super) fn finish(&mut self, spans: &mut Spans) {
+        let mut level = 1;
+        while level < self.levels {
+            let last = self.open[level - 1];
+            let entry = spans.node(last).summary(last);
+            self.push_at(spans, level, entry);
+            level += 1;
+        }
+        let Some(top) = self.levels.checked_sub(1) else { return };
+        (spans.root, spans.levels) = (self.open[top], self.levels as u32);
+        // The last node of each level may have too few entries; the one before it is full.
+        let mut id = spans.root;
+        for _ in 0..top {
+            let at = spans.node(id).len() - 1;
+            if spans.node(spans.node(id).link(at)).len() < LEAST {
+                spans.fill_up(Step { node: id, at: at as u32 });
+            }
+            id = spans.node(id).link(at);
+        }
+        self.levels = 0;
     }
 }

@@ -1,7 +1,15 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::vec::Vec;
 
+use super::node::{FAN, LEAST};
 use super::*;
+
+#[path = "../../testing/heap.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod heap;
+
+use heap::{Deny, with_heap};
 
 /// Ranges are drawn from this many pages, few enough that neighbours often touch.
 const PAGES: u64 = 1500;
@@ -25,6 +33,39 @@ impl Span for Area {
 
 fn area(start: u64, end: u64) -> Area {
     Area { start, end, tag: start }
+}
+
+impl Area {
+    /// As an area map does: the tags tell where the parts come from.
+    fn cut(&mut self, page: u64) -> Self {
+        let rest = Self { start: page, ..*self };
+        self.end = page;
+        rest
+    }
+
+    fn alike(&self, next: &Self) -> bool {
+        self.tag % 2 == next.tag % 2
+    }
+
+    fn take_in(&mut self, next: &Self) {
+        self.end = next.end;
+    }
+}
+
+/// Takes out the area that starts at `start` exactly.
+fn remove(tree: &mut AreaTree<Area>, start: u64) -> Option<Area> {
+    tree.find(start).filter(|area| area.start == start)?;
+    let (area, _) = tree.remove_first(start, start + 1)?;
+    Some(area)
+}
+
+fn merge(tree: &mut AreaTree<Area>, page: u64) -> Option<Area> {
+    tree.merge(page, Area::alike, Area::take_in)
+}
+
+/// All areas, in order.
+fn all(tree: &AreaTree<Area>) -> Vec<Area> {
+    tree.iter_from(0).copied().collect()
 }
 
 fn tree(ranges: &[(u64, u64)]) -> AreaTree<Area> {
@@ -88,45 +129,44 @@ impl Oracle {
     }
 }
 
-/// INV-TREE-1 to INV-TREE-5, each derived again from the ranges and kids alone.
+/// INV-TREE-1 to INV-TREE-6, each derived again from the entries of the last level alone.
 fn check<T: Span>(tree: &AreaTree<T>) {
-    let spans = &tree.spans;
-    assert_eq!(spans.nodes.len(), tree.values.len(), "INV-TREE-4");
-    let mut order = Vec::new();
-    if let Some(root) = spans.root {
-        assert_eq!(spans.node(root).parent, None, "INV-TREE-5");
-        check_subtree(tree, root, &mut order);
+    let (mut order, mut nodes) = (Vec::new(), 0);
+    if let Some(below) = tree.spans.levels.checked_sub(1) {
+        check_subtree(tree, tree.spans.root, below, &mut nodes, &mut order);
+        let few = tree.spans.node(tree.spans.root).len();
+        assert!(few >= if below > 0 { 2 } else { 1 }, "INV-TREE-2");
     }
-    assert_eq!(order.len(), spans.nodes.len(), "INV-TREE-5");
+    assert_eq!((nodes, order.len()), (tree.spans.nodes.used(), tree.values.used()), "INV-TREE-5");
+    assert_eq!(order.len(), tree.len());
     assert!(order.is_sorted_by(|below, above| below.1 <= above.0), "INV-TREE-1");
 }
 
-fn check_subtree<T: Span>(tree: &AreaTree<T>, slot: Slot, order: &mut Vec<(u64, u64)>) -> u8 {
-    let node = tree.spans.node(slot);
-    let own = (node.own[Side::Low], node.own[Side::High]);
-    assert!(own.0 < own.1, "INV-TREE-1");
-    let value = tree.value(slot);
-    assert_eq!(own, (value.start(), value.end()), "INV-TREE-4");
-
-    let first = order.len();
-    let below = |side, order: &mut _| {
-        node.kids[side].map_or(0, |kid| {
-            assert_eq!(tree.spans.node(kid).parent, Some(slot), "INV-TREE-5");
-            check_subtree(tree, kid, order)
-        })
-    };
-    let low = below(Side::Low, order);
-    order.push(own);
-    let high = below(Side::High, order);
-    assert!(low.abs_diff(high) <= 1, "INV-TREE-2");
-
-    let subtree = &order[first..];
-    let gap = subtree.windows(2).map(|pair| pair[1].0 - pair[0].1).max().unwrap_or(0);
-    let reach = (subtree[0].0, subtree[subtree.len() - 1].1);
-    let height = low.max(high) + 1;
-    assert_eq!((node.reach[Side::Low], node.reach[Side::High]), reach, "INV-TREE-3");
-    assert_eq!((node.gap, node.height), (gap, height), "INV-TREE-3");
-    height
+fn check_subtree<T: Span>(
+    tree: &AreaTree<T>,
+    id: u32,
+    below: u32,
+    nodes: &mut usize,
+    order: &mut Vec<(u64, u64)>,
+) {
+    *nodes += 1;
+    tree.spans.check_node(id, id != tree.spans.root);
+    let node = tree.spans.node(id);
+    for at in 0..node.len() {
+        let Entry { first, end, gap, link } = node.entry(at);
+        let from = order.len();
+        if below > 0 {
+            check_subtree(tree, link, below - 1, nodes, order);
+        } else {
+            let value = tree.value(link).expect("INV-TREE-5");
+            assert_eq!((first, end), (value.start(), value.end()), "INV-TREE-4");
+            order.push((first, end));
+        }
+        let subtree = &order[from..];
+        let widest = subtree.windows(2).map(|pair| pair[1].0 - pair[0].1).max().unwrap_or(0);
+        let reach = (subtree[0].0, subtree[subtree.len() - 1].1);
+        assert_eq!((first, end, gap), (reach.0, reach.1, widest), "INV-TREE-3");
+    }
 }
 
 fn compare_lookups(tree: &AreaTree<Area>, oracle: &Oracle, random: &mut Random) {
@@ -173,14 +213,72 @@ fn resize_both(tree: &mut AreaTree<Area>, oracle: &mut Oracle, page: u64, random
     oracle.0.insert(start, Area { start, end, ..old });
 }
 
+fn split_both(tree: &mut AreaTree<Area>, oracle: &mut Oracle, page: u64) {
+    tree.reserve(1).unwrap();
+    let rest = tree.split(page, |area| area.cut(page)).copied();
+    let cut = oracle.0.range_mut(..page).next_back().filter(|(_, area)| page < area.end);
+    let wanted = cut.map(|(_, area)| area.cut(page));
+    assert_eq!(rest, wanted);
+    oracle.0.extend(wanted.map(|area| (page, area)));
+}
+
+fn merge_both(tree: &mut AreaTree<Area>, oracle: &mut Oracle, page: u64) {
+    let gone = merge(tree, page);
+    let before = oracle.before(page).filter(|before| before.end == page).copied();
+    let next = oracle.0.get(&page).copied();
+    let wanted = before.zip(next).filter(|(before, next)| before.alike(next));
+    assert_eq!(gone, wanted.map(|(_, next)| next));
+    if let Some((before, next)) = wanted {
+        oracle.0.remove(&page);
+        oracle.0.insert(before.start, Area { end: next.end, ..before });
+    }
+}
+
+fn remove_both(tree: &mut AreaTree<Area>, oracle: &mut Oracle, start: u64, end: u64) {
+    let wanted = oracle.at_or_after(start).filter(|area| area.start < end).copied();
+    let hole = wanted.map(|area| {
+        let below = oracle.before(area.start).map(|area| area.end);
+        let above = oracle.at_or_after(area.end).map(|area| area.start);
+        (area, Hole { below, above })
+    });
+    assert_eq!(tree.remove_first(start, end), hole);
+    if let Some(area) = wanted {
+        oracle.0.remove(&area.start);
+    }
+}
+
+/// A copy of every area with an even tag has them all and is a tree like any other; an area that
+/// was changed on the way is changed in the tree.
+fn copy_both(tree: &mut AreaTree<Area>, oracle: &mut Oracle) {
+    let mut copy = AreaTree::new();
+    let mut filling = copy.copy(tree.len()).unwrap();
+    let mut path = tree.start();
+    while let Some(area) = tree.next_mut(&mut path) {
+        area.tag += 2;
+        if area.tag % 2 == 0 {
+            let shown = filling.push(*area).copied();
+            assert_eq!(shown, Some(*area));
+        }
+    }
+    drop(filling);
+    oracle.0.values_mut().for_each(|area| area.tag += 2);
+    check(&copy);
+    assert!(copy.iter_from(0).eq(oracle.0.values().filter(|area| area.tag % 2 == 0)));
+    while let Some((area, _)) = copy.remove_first(PAGES / 3, PAGES) {
+        assert_eq!(oracle.0.get(&area.start), Some(&area));
+    }
+    check(&copy);
+}
+
 fn random_run(seed: u64, operations: u64, longest: u64) {
     let mut random = Random(seed);
     let (mut tree, mut oracle) = (AreaTree::new(), Oracle::default());
+    let mut deepest = 0;
     for tag in 0..operations {
         let page = random.below(PAGES);
         // Phases of growth and of decay, so that large and small trees are both met.
-        let growing = tag / 500 % 2 == 0;
-        match random.below(10) {
+        let growing = tag / 1000 % 2 == 0;
+        match random.below(16) {
             0..2 => resize_both(&mut tree, &mut oracle, page, &mut random),
             2 => {
                 if let Some(area) = tree.find_mut(page) {
@@ -189,19 +287,23 @@ fn random_run(seed: u64, operations: u64, longest: u64) {
                     oracle.0.entry(start).and_modify(|area| area.tag = tag);
                 }
             }
-            choice if (choice < 9) == growing => {
+            3 => split_both(&mut tree, &mut oracle, page),
+            4 => {
+                let start = oracle.at_or_after(page).map_or(page, |area| area.start);
+                merge_both(&mut tree, &mut oracle, start);
+            }
+            5 if tag % 8 == 0 => copy_both(&mut tree, &mut oracle),
+            choice if (choice < 15) == growing => {
                 let end = (page + 1 + random.below(longest)).min(PAGES);
                 insert_both(&mut tree, &mut oracle, Area { start: page, end, tag });
             }
-            _ => {
-                let start = oracle.at_or_after(page).map_or(page, |area| area.start);
-                assert_eq!(tree.remove(start), oracle.0.remove(&start));
-            }
+            _ => remove_both(&mut tree, &mut oracle, page, page + 1 + random.below(40)),
         }
-        assert_eq!(tree.len(), oracle.0.len());
         check(&tree);
         compare_lookups(&tree, &oracle, &mut random);
+        deepest = deepest.max(tree.spans.levels);
     }
+    assert!(deepest >= 2, "a search that met one node only");
 }
 
 #[test]
@@ -219,63 +321,159 @@ fn random_operations_on_long_ranges_agree_with_an_ordered_map() {
     random_run(0xd1b5_4a32_d192_ed03, 6000, 120);
 }
 
-/// Calls `run` with each order of `items`.
-fn permutations(items: &mut [u64], fixed: usize, run: &mut impl FnMut(&[u64])) {
-    if fixed == items.len() {
-        return run(items);
+/// `count` areas of one page with a free one behind each.
+fn spaced(count: u64) -> AreaTree<Area> {
+    let mut tree = AreaTree::new();
+    for nth in 0..count {
+        tree.insert(area(2 * nth, 2 * nth + 1)).unwrap();
     }
-    for at in fixed..items.len() {
-        items.swap(fixed, at);
-        permutations(items, fixed + 1, run);
-        items.swap(fixed, at);
-    }
+    tree
 }
 
 #[test]
-fn every_order_of_six_inserts_survives_the_removal_of_any() {
-    // Gaps of 1, 2, 4, ... pages, so that each position has a summary of its own.
-    let start = |nth: u64| nth + (1 << nth);
-    permutations(&mut [0, 1, 2, 3, 4, 5], 0, &mut |order| {
-        for victim in 0..6 {
-            let mut tree = AreaTree::new();
-            for &nth in order {
-                tree.insert(area(start(nth), start(nth) + 1)).unwrap();
-            }
-            check(&tree);
-            assert_eq!(tree.remove(start(victim)).map(|area| area.tag), Some(start(victim)));
-            check(&tree);
-            let left = tree.iter_from(0).map(|area| area.start);
-            assert!(left.eq((0..6).filter(|nth| *nth != victim).map(start)));
-        }
-    });
-}
-
-#[test]
-fn ascending_and_descending_inserts_stay_shallow() {
-    let (mut up, mut down) = (AreaTree::new(), AreaTree::new());
-    for nth in 0..4096 {
-        up.insert(area(2 * nth, 2 * nth + 1)).unwrap();
-        down.insert(area(2 * (4095 - nth), 2 * (4095 - nth) + 1)).unwrap();
+fn ascending_and_descending_inserts_stay_shallow_and_fill_their_nodes() {
+    let up = spaced(4096);
+    let mut down = AreaTree::new();
+    for nth in (0..4096).rev() {
+        down.insert(area(2 * nth, 2 * nth + 1)).unwrap();
     }
     for tree in [&up, &down] {
         check(tree);
-        let height = tree.spans.root.map(|root| tree.spans.node(root).height);
-        assert_eq!(height, Some(13));
+        assert_eq!(tree.spans.levels, 4);
+        assert!(tree.spans.nodes.used() * FAN * 3 < 4096 * 5, "{}", tree.spans.nodes.used());
     }
 }
 
 #[test]
-fn reserved_inserts_take_no_memory() {
-    let mut tree = tree(&[(0, 1), (2, 3), (4, 5)]);
-    tree.reserve(100).unwrap();
-    let room = |tree: &AreaTree<Area>| (tree.spans.nodes.capacity(), tree.values.capacity());
-    let before = room(&tree);
-    tree.remove(2).unwrap();
-    for nth in 0..101 {
-        tree.insert(area(10 + nth, 11 + nth)).unwrap();
-        assert_eq!(room(&tree), before);
+fn a_copy_of_any_number_of_areas_is_a_tree_with_full_nodes() {
+    for count in (0..40).chain([225, 226, 232, 240, 3374, 3375, 3376, 3400]) {
+        let (mut tree, mut from) = (AreaTree::new(), spaced(count));
+        let mut filling = tree.copy(from.len()).unwrap();
+        let ((), denied) = with_heap(Deny::From(0), || {
+            let mut path = from.start();
+            while let Some(area) = from.next_mut(&mut path) {
+                assert!(filling.push(*area).is_some());
+            }
+            drop(filling);
+        });
+        let room = tree.spans.nodes.spare();
+        assert_eq!((room, denied), (0, 0), "{count} areas take what was reserved for them");
+        check(&tree);
+        assert_eq!(all(&tree), all(&from));
     }
+}
+
+#[test]
+fn every_node_gives_and_takes_at_every_place() {
+    // Each place of three full nodes, and of three nodes with as few as may be.
+    for count in [FAN as u64 * 3, LEAST as u64 * 3 + 1] {
+        for at in 0..count {
+            let mut tree = spaced(count);
+            insert_at_every_level(&mut tree, 2 * at + 1);
+            let mut tree = spaced(count);
+            for _ in 0..count - 2 {
+                let start = 2 * at;
+                let Some(area) = tree.at_or_after(start).or(tree.before(start)).copied() else {
+                    break;
+                };
+                assert_eq!(remove(&mut tree, area.start), Some(area));
+                check(&tree);
+            }
+            assert_eq!(tree.len(), 2);
+        }
+    }
+}
+
+fn insert_at_every_level(tree: &mut AreaTree<Area>, page: u64) {
+    let mut wanted = all(tree);
+    tree.insert(area(page, page + 1)).unwrap();
+    check(tree);
+    wanted.push(area(page, page + 1));
+    wanted.sort_by_key(|area| area.start);
+    assert_eq!(all(tree), wanted);
+}
+
+#[test]
+fn reserved_inserts_and_splits_take_no_memory_whatever_is_taken_out_between() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for count in [0, 1, 14, 15, 40, 225, 400] {
+        for reserved in [1, 2, 3, 20, 300] {
+            let mut tree = AreaTree::new();
+            for nth in 0..count {
+                tree.insert(area(10 * nth, 10 * nth + 8)).unwrap();
+            }
+            tree.reserve(reserved).unwrap();
+            let ((), denied) = with_heap(Deny::From(0), || {
+                for _ in 0..reserved {
+                    let page = 10 * random.below(count + 1);
+                    if random.below(2) == 0 {
+                        tree.remove_first(page + 20, page + 60);
+                    }
+                    if tree.split(page + 4, |area| area.cut(page + 4)).is_none()
+                        && !tree.overlaps(page + 8, page + 9)
+                    {
+                        tree.insert(area(page + 8, page + 9)).unwrap();
+                    }
+                }
+            });
+            assert_eq!(denied, 0, "{count} areas, {reserved} reserved");
+            check(&tree);
+        }
+    }
+}
+
+#[test]
+fn a_request_that_is_denied_changes_nothing_whichever_it_is() {
+    let mut refused = 0;
+    for count in [0, 14, 15, 64, 225] {
+        for granted in 0..6 {
+            let mut tree = spaced(count);
+            let wanted = all(&tree);
+            let new = area(2 * count + 1, 2 * count + 2);
+            for nth in 0..3 {
+                let (made, _) = with_heap(Deny::From(granted), || tree.reserve(40 << nth));
+                check(&tree);
+                assert_eq!(all(&tree), wanted);
+                refused += u64::from(made.is_err());
+            }
+            let (made, denied) = with_heap(Deny::From(0), || tree.insert(new));
+            check(&tree);
+            match made {
+                Ok(()) => assert_eq!(denied, 0),
+                Err(InsertError::NoMemory(back)) => {
+                    assert_eq!(back, new);
+                    assert_eq!(all(&tree), wanted);
+                    tree.insert(new).unwrap();
+                }
+                Err(overlap) => panic!("{overlap}"),
+            }
+            let mut copy = AreaTree::<Area>::new();
+            let (made, denied) = with_heap(Deny::From(granted), || copy.copy(40).is_ok());
+            assert_eq!(made, denied == 0);
+            check(&copy);
+        }
+    }
+    assert!(refused > 20, "{refused}");
+}
+
+#[test]
+fn a_dry_heap_forbids_no_removal_no_merge_and_no_change_of_size() {
+    let mut tree = AreaTree::new();
+    for nth in 0..300 {
+        tree.insert(Area { start: nth, end: nth + 1, tag: 0 }).unwrap();
+    }
+    let ((), denied) = with_heap(Deny::From(0), || {
+        for page in 1..100 {
+            assert!(merge(&mut tree, page).is_some());
+        }
+        assert!(tree.resize(0, |area| area.end = 50));
+        while tree.remove_first(60, 290).is_some() {}
+    });
+    assert_eq!(denied, 0);
     check(&tree);
+    let left: Vec<_> = all(&tree).iter().map(|area| (area.start, area.end)).collect();
+    assert_eq!(left[..2], [(0, 50), (290, 291)]);
+    assert_eq!(left.len(), 11);
 }
 
 #[test]
@@ -288,38 +486,27 @@ fn a_reserve_that_cannot_be_met_changes_nothing() {
     assert_eq!(tree.find(4), Some(&area(3, 5)));
 }
 
-/// Never made: as few as 2^19 of them exceed what a vector may hold.
-#[cfg(target_pointer_width = "64")]
-struct Vast([u64; 1 << 41]);
-
-#[cfg(target_pointer_width = "64")]
-impl Span for Vast {
-    fn start(&self) -> u64 {
-        self.0[0]
-    }
-
-    fn end(&self) -> u64 {
-        self.0[1]
-    }
-}
-
 #[test]
-#[cfg(target_pointer_width = "64")]
-fn reserve_needs_room_for_the_values_too() {
-    let mut tree = AreaTree::<Vast>::new();
-    assert_eq!(tree.reserve(1 << 19), Err(NoMemory));
-    assert!(tree.len() == 0);
+fn memory_grows_in_chunks_and_with_the_areas() {
+    let few = spaced(10);
+    assert!(few.spans.nodes.bytes() + few.values.bytes() < 2 << 10);
+    let many = spaced(10_000);
+    let bytes = many.spans.nodes.bytes() + many.values.bytes();
+    // Three words each of the values here, and a word for whether they are there.
+    assert!(bytes / 10_000 < 32 + 56, "{}", bytes / 10_000);
 }
 
 #[test]
 fn an_empty_tree_has_nothing_but_gap() {
     let mut tree = AreaTree::<Area>::new();
-    assert!(tree.len() == 0);
     assert_eq!(tree.len(), 0);
     assert_eq!((tree.find(0), tree.at_or_after(0), tree.before(u64::MAX)), (None, None, None));
-    assert_eq!(tree.remove(0), None);
+    assert_eq!(tree.remove_first(0, u64::MAX), None);
+    assert_eq!(merge(&mut tree, 5), None);
+    assert!(tree.split(5, |_| unreachable!("no area")).is_none());
     assert!(!tree.overlaps(0, u64::MAX));
     assert_eq!(tree.iter_from(0).count(), 0);
+    assert!(tree.next_mut(&mut tree.start()).is_none());
     assert_eq!(tree.lowest_gap(u64::MAX, 0, u64::MAX), Some(0));
     assert_eq!(tree.highest_gap(5, 3, 10), Some(5));
     assert_eq!((tree.lowest_gap(8, 3, 10), tree.highest_gap(8, 3, 10)), (None, None));
@@ -339,6 +526,7 @@ fn searches_for_no_pages_or_between_crossed_limits_find_nothing() {
 fn the_last_page_numbers_do_not_overflow() {
     let tree = tree(&[(0, 1), (u64::MAX - 2, u64::MAX)]);
     assert_eq!(tree.at_or_after(u64::MAX), None);
+    assert_eq!(tree.find(u64::MAX), None);
     assert_eq!(tree.before(u64::MAX).map(|area| area.end), Some(u64::MAX));
     let between = u64::MAX - 3;
     assert_eq!(tree.lowest_gap(between, 0, u64::MAX), Some(1));
@@ -359,11 +547,15 @@ fn touching_areas_are_neighbours_without_a_gap() {
 }
 
 #[test]
-fn remove_wants_the_exact_start() {
-    let mut tree = tree(&[(4, 8)]);
-    assert_eq!((tree.remove(3), tree.remove(5), tree.remove(8)), (None, None, None));
-    assert_eq!(tree.remove(4), Some(area(4, 8)));
+fn a_merge_wants_the_exact_start_and_an_area_that_ends_there() {
+    let mut tree = tree(&[(4, 8), (8, 10), (12, 14)]);
+    assert_eq!(
+        (merge(&mut tree, 7), merge(&mut tree, 9), merge(&mut tree, 12)),
+        (None, None, None)
+    );
+    assert_eq!(merge(&mut tree, 8), Some(area(8, 10)));
     check(&tree);
+    assert_eq!(tree.find(9), Some(&Area { start: 4, end: 10, tag: 4 }));
 }
 
 #[test]
@@ -384,6 +576,15 @@ fn resize_moves_the_gaps() {
 #[should_panic(expected = "an area resized into its neighbour")]
 fn debug_builds_catch_a_resize_into_a_neighbour() {
     tree(&[(0, 10), (20, 30)]).resize(0, |area| area.end = 21);
+}
+
+#[test]
+#[cfg(debug_assertions)]
+#[should_panic(expected = "an area resized into its neighbour")]
+fn debug_builds_catch_a_resize_into_a_neighbour_in_another_node() {
+    let mut tree = spaced(100);
+    let last = tree.spans.node(tree.spans.node(tree.spans.root).link(0)).len() as u64 - 1;
+    tree.resize(2 * last, |area| area.end += 2);
 }
 
 #[test]
