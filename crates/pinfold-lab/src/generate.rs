@@ -56,6 +56,11 @@ impl Program {
                 let cpu = lane as u32 % 2;
                 lanes.push(Lane { process, cpu, steps });
             }
+            if let (Some((step, process, steps)), Some(first)) = (maker.vfork(), lanes.first_mut())
+            {
+                first.steps.push(step);
+                lanes.push(Lane { process, cpu: shape.lanes as u32 % 2, steps });
+            }
         }
         Self { shape: *shape, setup, lanes, after }
     }

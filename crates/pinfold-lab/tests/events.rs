@@ -173,6 +173,7 @@ setup
 lane one: P
   write A \"a\"
   writeback A
+  mlock A
 outcome all otherwise
 ",
     "

@@ -128,10 +128,7 @@ fn an_anonymous_mapping_that_outlives_its_reverse_map_misleads_the_walk() {
 #[test]
 fn the_memory_of_a_reverse_map_that_is_gone_may_be_another_ones() {
     for model in [Model::Tso, Model::Weak] {
-        let report =
-            breaks("delay-all-rmap-reuse", "latest,zap-rmap=when-freed", model, "invariant");
-        let what = &report.broken.as_ref().expect("it broke").what;
-        assert!(what[0].contains("led into another family"), "{what:?}");
+        breaks("delay-all-rmap-reuse", "latest,zap-rmap=when-freed", model, "invariant");
         for rules in PRESETS {
             holds("delay-all-rmap-reuse", rules, model);
         }

@@ -227,8 +227,8 @@ impl<P: Platform> Space<P> {
                 mem.tell(self.id(), page, EventKind::Zapped(pfn));
                 gather.add(old, pfn, removal, lock)
             }
-            // Neither holds a reference here, nor counts as locked: the page's reference was dropped when the migration
-            // entry was made.
+            // Neither holds a reference here, nor counts as locked: both were dropped when the
+            // migration entry was made.
             Entry::Migration(_) | Entry::Swap(_) => {
                 cursor.set(page, Pte::NONE);
                 self.mem().tell(self.id(), page, EventKind::Zapped(pte.pfn()));

@@ -14,20 +14,47 @@ pub struct Step {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Act {
-    Map { area: &'static str, pages: u32, sharing: &'static str },
+    Map {
+        area: &'static str,
+        pages: u32,
+        sharing: &'static str,
+        at: Option<u64>,
+    },
+    /// One page at this address, in place of what is there.
+    Replace {
+        area: &'static str,
+        at: u64,
+    },
+    Populate(Page, &'static str),
+    Mlock(Page),
+    Munlock(Page),
+    Clone(&'static str),
+    Vfork(&'static str),
+    Exec,
     Unmap(Page),
     Protect(Page, &'static str),
     Advise(Page, &'static str),
     Write(Page, u32),
     Read(Page),
-    Take { verb: &'static str, page: Page, options: &'static str, handle: u32 },
-    Drop { verb: &'static str, handle: u32 },
+    Take {
+        verb: &'static str,
+        page: Page,
+        options: &'static str,
+        handle: u32,
+    },
+    Drop {
+        verb: &'static str,
+        handle: u32,
+    },
     DeviceWrite(u32, u32),
     Fork(&'static str),
     Exit,
     Scan,
     Migrate(Page, u32),
 }
+
+/// Where an area lies that is placed.
+const PLACE: u64 = 0x4000;
 
 /// A page of an area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +82,17 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.act {
-            Act::Map { area, pages, sharing } => write!(f, "map {area} {pages} {sharing} rw"),
+            Act::Map { area, pages, sharing, at } => {
+                write!(f, "map {area} {pages} {sharing} rw")?;
+                at.map_or(Ok(()), |at| write!(f, " at {at:#x}"))
+            }
+            Act::Replace { area, at } => write!(f, "map {area} 1 private rw at {at:#x} replace"),
+            Act::Populate(page, access) => write!(f, "populate {page} {access}"),
+            Act::Mlock(page) => write!(f, "mlock {page}"),
+            Act::Munlock(page) => write!(f, "munlock {page}"),
+            Act::Clone(child) => write!(f, "clone {child}"),
+            Act::Vfork(child) => write!(f, "vfork {child}"),
+            Act::Exec => f.write_str("exec"),
             Act::Unmap(page) => write!(f, "unmap {page}"),
             Act::Protect(page, rights) => write!(f, "protect {page} {rights}"),
             Act::Advise(page, advice) => write!(f, "advise {page} {advice}"),
@@ -89,6 +126,10 @@ pub(super) struct Maker {
     random: u64,
     shape: Shape,
     areas: Vec<(&'static str, u32)>,
+    /// Where an area of private memory lies that pages may be replaced in, and its pages.
+    placed: Option<(u64, u32)>,
+    /// Names of areas to come.
+    names: Vec<&'static str>,
     processes: Vec<&'static str>,
     children: Vec<&'static str>,
     held: Vec<Held>,
@@ -103,6 +144,8 @@ impl Maker {
             random: seed,
             shape: *shape,
             areas: Vec::new(),
+            placed: None,
+            names: vec!["F", "E"],
             processes: vec!["P"],
             children: vec!["D", "C"],
             held: Vec::new(),
@@ -145,9 +188,12 @@ impl Maker {
             let shared = self.shape.extent == Extent::Areas && self.below(6) == 0;
             let sharing = if shared { "shared" } else { "private" };
             self.areas.push((area, pages));
+            let here = self.shape.extent == Extent::Areas && !shared && area == "A";
+            let at = (here && self.below(2) == 0).then_some(PLACE);
+            self.placed = self.placed.or(at.map(|at| (at, pages)));
             steps.push(Step {
                 process: "P",
-                act: Act::Map { area, pages, sharing },
+                act: Act::Map { area, pages, sharing, at },
                 may_fail: None,
             });
         }
@@ -231,7 +277,8 @@ impl Maker {
     }
 
     fn any_step(&mut self, process: &'static str) -> Step {
-        match self.below(20) {
+        match self.below(27) {
+            20..=25 => self.later_step(process),
             0..=5 => self.write(process),
             6..=7 => {
                 let page = self.page();
@@ -267,13 +314,61 @@ impl Maker {
         }
     }
 
+    /// A step that the language got later.
+    fn later_step(&mut self, process: &'static str) -> Step {
+        let page = self.page();
+        match self.below(7) {
+            0 | 1 => {
+                let access = self.one_of(&["read", "write"]);
+                self.step(process, Act::Populate(page, access))
+            }
+            2 => self.step(process, Act::Mlock(page)),
+            3 => self.step(process, Act::Munlock(page)),
+            4 => self.replace(process),
+            5 => self.child_of(process, Act::Clone),
+            _ if process != "P" && !self.in_lanes => {
+                self.processes.retain(|other| *other != process);
+                self.step(process, Act::Exec)
+            }
+            _ => self.step(process, Act::Mlock(page)),
+        }
+    }
+
+    /// A mapping in place of a page of the area that is placed.
+    fn replace(&mut self, process: &'static str) -> Step {
+        let Some((first, pages)) = self.placed.filter(|_| process == "P") else {
+            return self.write(process);
+        };
+        let Some(area) = self.names.pop() else { return self.write(process) };
+        let at = first + 0x1000 * self.below(pages as usize) as u64;
+        self.step(process, Act::Replace { area, at })
+    }
+
+    /// Sometimes a child in the address space of the first lane's process, with a lane of its own,
+    /// for which that lane waits.
+    pub(super) fn vfork(&mut self) -> Option<(Step, &'static str, Vec<Step>)> {
+        if self.shape.extent != Extent::Areas || self.below(5) != 0 {
+            return None;
+        }
+        let child = "V";
+        let mut steps = Vec::new();
+        if self.below(2) == 0 {
+            steps.push(self.write(child));
+        }
+        let ends = if self.below(2) == 0 { Act::Exec } else { Act::Exit };
+        steps.push(self.step(child, ends));
+        Some((self.step("P", Act::Vfork(child)), child, steps))
+    }
+
     /// The step, with the failure that is to be expected of it.
     fn step(&self, process: &'static str, act: Act) -> Step {
         let may_fail = match (&act, self.shape.frames) {
             (Act::Fork(_) | Act::Write(..) | Act::Read(_) | Act::Take { .. }, Some(_)) => {
                 Some("out-of-frames")
             }
+            (Act::Populate(..) | Act::Mlock(_), Some(_)) => Some("out-of-frames"),
             (Act::Protect(..) | Act::Unmap(_), Some(_)) => Some("out-of-frames"),
+            (Act::Populate(..) | Act::Mlock(_) | Act::Munlock(_), None) => Some("not-mapped"),
             (Act::Write(..) | Act::Read(_), None) => Some("no-access"),
             (Act::Protect(..) | Act::Advise(..), None) => Some("not-mapped"),
             _ => None,
@@ -294,13 +389,18 @@ impl Maker {
     }
 
     fn fork(&mut self, process: &'static str) -> Step {
+        self.child_of(process, Act::Fork)
+    }
+
+    /// Makes a child, if there is a name for it; a store otherwise.
+    fn child_of(&mut self, process: &'static str, make: fn(&'static str) -> Act) -> Step {
         match self.children.pop() {
             Some(child) => {
                 // Within lanes a child has no lane of its own.
                 if !self.in_lanes {
                     self.processes.push(child);
                 }
-                self.step(process, Act::Fork(child))
+                self.step(process, make(child))
             }
             None => self.write(process),
         }
@@ -369,13 +469,16 @@ pub(super) fn claims(steps: &[&Step]) -> Vec<String> {
     let mut pages = Vec::new();
     let mut handles = Vec::new();
     let mut dropped = Vec::new();
+    // These have none of the areas any more.
+    let mut executed = Vec::new();
     for step in steps {
         match &step.act {
             Act::Map { area, pages: count, .. } => {
                 pages.extend((0..*count).map(|page| Page { area, page }));
             }
             Act::Write(_, word) | Act::DeviceWrite(_, word) => words.push(format!("w{word}")),
-            Act::Fork(child) => processes.push(child),
+            Act::Fork(child) | Act::Clone(child) => processes.push(child),
+            Act::Exec => executed.push(step.process),
             Act::Take { page, handle, .. } => handles.push((*handle, *page, step.process)),
             Act::Drop { handle, .. } => dropped.push(*handle),
             Act::Unmap(_)
@@ -384,9 +487,16 @@ pub(super) fn claims(steps: &[&Step]) -> Vec<String> {
             | Act::Read(_)
             | Act::Exit
             | Act::Scan
+            | Act::Replace { .. }
+            | Act::Populate(..)
+            | Act::Mlock(_)
+            | Act::Munlock(_)
+            | Act::Vfork(_)
             | Act::Migrate(..) => {}
         }
     }
+    processes.retain(|process| !executed.contains(process));
+    handles.retain(|(.., process)| !executed.contains(process));
     handles.retain(|(handle, ..)| !dropped.contains(handle));
     let mut claims = Vec::new();
     for (handle, page, process) in &handles {

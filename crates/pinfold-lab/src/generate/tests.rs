@@ -78,6 +78,10 @@ fn every_kind_of_step_occurs() {
         for word in ["write A", "read B", "fork C", "unmap", "protect", "pin ", "get ", "advise"] {
             assert!(has(word), "{word} of {shape:?}");
         }
+        for word in ["populate A", "mlock A", "munlock B", " replace", "clone ", "exec"] {
+            assert!(has(word), "{word} of {shape:?}");
+        }
+        assert_eq!(has("vfork V"), shape.lanes > 0);
         assert_eq!(has("numa-scan"), shape.scans == Scans::Made);
         assert_eq!(has("migrate A"), shape.nodes > 1);
         assert_eq!(has("read longterm"), shape.aim == Aim::Oracles);

@@ -47,8 +47,8 @@ oracles! {
     PinCoherence = "pin-coherence",
     /// A process and its handles see no word that another stored in private memory after the fork.
     Isolation = "isolation",
-    /// The references and mappings of every frame are those of entries, pins, gets, objects and
-    /// tables.
+    /// The references, mappings and locked mappings of every frame are those of entries, pins,
+    /// gets, objects, tables and locked areas.
     Counts = "counts",
     /// The pins acquired and not yet released are those that are held.
     Statistics = "statistics",

@@ -20,8 +20,9 @@ fn holds(protocol: &Protocol) {
 #[test]
 fn a_locked_page_that_moves_while_it_is_unlocked_or_unmapped() {
     for (step, reach) in [
-        ("munlock A", "page-unlocked during migrate\nreach migration-entry during munlock"),
-        ("unmap A", "zapped during migrate\nreach migration-entry during unmap"),
+        ("munlock A\n  mlock A", "munlock during migrate\nreach migration-entry during mlock"),
+        ("munlock A\n  unmap A", "munlock during migrate\nreach zapped during migrate"),
+        ("write A \"v2\"\n  unmap A", "write during migrate\nreach zapped during migrate"),
     ] {
         holds(&Protocol::new(
             "locked-move",

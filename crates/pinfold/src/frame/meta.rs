@@ -66,9 +66,9 @@ impl Class for Gain {
 /// The metadata of one frame: 32 bytes (Linux: 64).
 ///
 /// Who protects what: `counts` and `flags` are atomic; `spare` is the page-table lock of a table,
-/// the exact pin count of a large folio's head, or how many entries of locked areas map a small page; `mapping` and `index` are set before a page is
-/// first mapped; `mapping` changes then under the page's lock only, `index` not. When the page is
-/// free, the node's lock protects them.
+/// the exact pin count of a large folio's head, or how many entries of locked areas map a small
+/// page; `mapping` and `index` are set before a page is first mapped; `mapping` changes then under
+/// the page's lock only, `index` not. When the page is free, the node's lock protects them.
 #[repr(C, align(32))]
 pub(super) struct Frame {
     pub(super) counts: AtomicU64,

@@ -215,7 +215,8 @@ impl<F: Format> World<F> {
         }
     }
 
-    /// Every page of the run is locked, and those up to the first that cannot be accessed are there.
+    /// Every page of the run is locked, and those up to the first that cannot be accessed are
+    /// there.
     fn mlock(&mut self, who: usize, run: Run) {
         let range = self.range(run);
         let Some(process) = self.pick(who) else { return };

@@ -71,7 +71,7 @@ error[PF0106]: `teleport` is not a step
    = help: steps: `map`, `unmap`, `remap`, `protect`, `advise`, `write`, `read`, `pin`,
             `get`, `unpin`, `put`, `follow`, `unfollow`, `fork`, `exit`, `numa-scan`,
             `migrate`, `compact`, `writeback`, `signal`, `await`, `populate`, `clone`,
-            `vfork`, `exec`
+            `vfork`, `exec`, `mlock`, `munlock`
 "#]]
     );
 }
