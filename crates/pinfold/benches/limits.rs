@@ -60,6 +60,7 @@ fn once(operation: &str) {
     let pages = match (operation, fault) {
         (_, Some((_, path))) => faults::once(path),
         ("pin" | "unpin", None) => pins::once(),
+        ("pin-one", None) => pins::once_each(),
         ("fork" | "zap", None) => forks::once(),
         ("populate", None) => faults::once_populate(),
         ("pair", None) => unmaps::once_pair(),
@@ -70,7 +71,7 @@ fn once(operation: &str) {
         ("move-beside", None) => families::once(10_000),
         _ => {
             eprintln!(
-                "no such operation: pin, unpin, fork, zap, zero, touch, reuse, copy, populate, pair, exit-one, exit, migrate, move-alone, move-beside"
+                "no such operation: pin, unpin, pin-one, fork, zap, zero, touch, reuse, copy, populate, pair, exit-one, exit, migrate, move-alone, move-beside"
             );
             std::process::exit(2);
         }

@@ -65,3 +65,13 @@ pub(crate) fn once() -> u64 {
     ops::unpin(ops::pin(&world.space, range));
     PAGES
 }
+
+/// The same of the pages one by one, as O_DIRECT and verbs pin.
+pub(crate) fn once_each() -> u64 {
+    let (world, range) = build(Order::Ascending);
+    for page in range.iter() {
+        let one = VirtRange::new(page.start(), 1).expect("a part of a good range");
+        ops::unpin(ops::pin(&world.space, one));
+    }
+    PAGES
+}
