@@ -266,7 +266,10 @@ impl<P: Platform> Space<P> {
     /// An area of this address space may no longer map pages of `backing`.
     pub(crate) fn leave(&self, backing: &Backing<P>) {
         match backing {
-            Backing::Private(home) => self.mem.anon().leave(*home, self.mem.platform()),
+            Backing::Private(home) => {
+                let platform = self.mem.platform();
+                self.mem.anon().leave(*home, platform, platform.cpu());
+            }
             Backing::Object { object, origin } => {
                 if let Some(mappers) = object.mappers() {
                     mappers.leave(self.mm, *origin, self.mem.platform());
