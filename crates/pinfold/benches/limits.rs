@@ -20,18 +20,30 @@ mod threads;
 mod unmaps;
 mod world;
 
-const GROUPS: [(&str, fn()); 8] = [
-    ("pin", pins::run),
-    ("fork", forks::run),
-    ("fault", faults::run),
-    ("unmap", unmaps::run),
-    ("metadata", metadata::run),
-    ("frame", frames::run),
-    ("family", families::run),
-    ("threads", threads::run),
+use world::Flush;
+
+/// The groups of rows. In those that compare with a bare loop, or one thread with two, flushes are
+/// free: a wait that both sides have would hide what is compared.
+const GROUPS: [(&str, Flush, fn()); 8] = [
+    ("pin", Flush::Free, pins::run),
+    ("fork", Flush::Free, forks::run),
+    ("fault", Flush::Free, faults::run),
+    ("unmap", Flush::Interrupt, unmaps::run),
+    ("metadata", Flush::Free, metadata::run),
+    ("frame", Flush::Free, frames::run),
+    ("family", Flush::Interrupt, families::run),
+    ("threads", Flush::Free, threads::run),
 ];
 
 fn main() {
+    if cfg!(feature = "explore") {
+        eprintln!(
+            "built with the feature `explore`, which a build of the whole workspace turns on: \
+             every access asks for an explorer, so no figure means anything; \
+             run `cargo bench -p pinfold`"
+        );
+        std::process::exit(2);
+    }
     // cargo adds `--bench`.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     if let [flag, operation] = words.as_slice()
@@ -39,15 +51,16 @@ fn main() {
     {
         return once(operation);
     }
-    if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, _)| name != word)) {
+    if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, ..)| name != word)) {
         eprintln!(
             "no such group: {word}; there are pin, fork, fault, unmap, metadata, frame, family and threads"
         );
         std::process::exit(2);
     }
     println!("{}", machine());
-    for (name, run) in GROUPS {
+    for (name, flush, run) in GROUPS {
         if words.is_empty() || words.iter().any(|word| word == name) {
+            world::flushes_are(flush);
             run();
         }
     }
@@ -55,7 +68,7 @@ fn main() {
 
 /// Runs an operation once and prints how many pages it handled.
 fn once(operation: &str) {
-    world::free_flushes();
+    world::flushes_are(Flush::Free);
     let fault = faults::Path::ALL.into_iter().find(|(name, _)| *name == operation);
     let pages = match (operation, fault) {
         (_, Some((_, path))) => faults::once(path),
