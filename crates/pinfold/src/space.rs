@@ -69,7 +69,11 @@ impl Limits {
 /// once for that many.
 const READERS_A_WRITER: u32 = 64;
 
-/// An address space without its owner: what pins refer to. Empty after exit.
+/// An address space without its owner: what long-term pins refer to. Empty after exit.
+///
+/// No two share a cache line, nor two that are fetched together: what is done in one does not slow
+/// down another that the heap has put beside it.
+#[repr(align(128))]
 pub(crate) struct Space<P: Platform> {
     mem: Shared<Memory<P>>,
     mm: Mm,
@@ -171,10 +175,8 @@ impl<P: Platform> Space<P> {
 
     #[inline]
     pub(crate) fn read_map(&self) -> SpreadGuard<'_, AreaMap<P>, P> {
-        {
-            let platform = self.mem.platform();
-            self.map.read(platform, platform.cpu())
-        }
+        let platform = self.mem.platform();
+        self.map.read(platform, platform.cpu())
     }
 
     #[inline]
