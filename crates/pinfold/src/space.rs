@@ -8,8 +8,8 @@
 //! 3. the lock of a family, the page list of an object
 //! 4. the lock of a page table (child's before parent's at fork; remap takes two of one address
 //!    space, that of the entries' old place before that of their new one)
-//! 5. the lock of a node's free frames, or the locks that an outside owner of the frames takes
-//!    ([`crate::FrameSource`])
+//! 5. the lock of a node's free frames, and in it those of CPUs' stocks of them; or the locks that
+//!    an outside owner of the frames takes ([`crate::FrameSource`])
 //!
 //! Faults, pins, scans and DONTNEED hold 1 for reading; map, unmap, protect, the other advice, fork
 //! and exit hold it for writing. The lock-free pin holds nothing but a walk section.
