@@ -30,6 +30,8 @@ unpin=$(count unpin unpin)
 row pin "$pin"
 row unpin "$unpin"
 row pin+unpin $((pin + unpin)) 240 120 70
+row "pin of one" "$(count pin-one pin)" 471
+row "unpin of one" "$(count pin-one unpin)" 85
 row fork "$(count fork fork)" 119
 row zap "$(count zap zap)" 193
 row "move alone" "$(count move-alone migrate)" 4709 2825 1648

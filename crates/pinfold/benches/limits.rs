@@ -21,19 +21,31 @@ mod threads;
 mod unmaps;
 mod world;
 
-const GROUPS: [(&str, fn()); 9] = [
-    ("pin", pins::run),
-    ("fork", forks::run),
-    ("fault", faults::run),
-    ("unmap", unmaps::run),
-    ("metadata", metadata::run),
-    ("frame", frames::run),
-    ("family", families::run),
-    ("area", areas::run),
-    ("threads", threads::run),
+use world::Flush;
+
+/// The groups of rows. In those that compare with a bare loop, or one thread with two, flushes are
+/// free: a wait that both sides have would hide what is compared.
+const GROUPS: [(&str, Flush, fn()); 9] = [
+    ("pin", Flush::Free, pins::run),
+    ("fork", Flush::Free, forks::run),
+    ("fault", Flush::Free, faults::run),
+    ("unmap", Flush::Interrupt, unmaps::run),
+    ("metadata", Flush::Free, metadata::run),
+    ("frame", Flush::Free, frames::run),
+    ("family", Flush::Interrupt, families::run),
+    ("area", Flush::Free, areas::run),
+    ("threads", Flush::Free, threads::run),
 ];
 
 fn main() {
+    if cfg!(feature = "explore") {
+        eprintln!(
+            "built with the feature `explore`, which a build of the whole workspace turns on: \
+             every access asks for an explorer, so no figure means anything; \
+             run `cargo bench -p pinfold`"
+        );
+        std::process::exit(2);
+    }
     // cargo adds `--bench`.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     if let [flag, operation] = words.as_slice()
@@ -41,15 +53,16 @@ fn main() {
     {
         return once(operation);
     }
-    if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, _)| name != word)) {
+    if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, ..)| name != word)) {
         eprintln!(
             "no such group: {word}; there are pin, fork, fault, unmap, metadata, frame, family, area and threads"
         );
         std::process::exit(2);
     }
     println!("{}", machine());
-    for (name, run) in GROUPS {
+    for (name, flush, run) in GROUPS {
         if words.is_empty() || words.iter().any(|word| word == name) {
+            world::flushes_are(flush);
             run();
         }
     }
@@ -57,11 +70,12 @@ fn main() {
 
 /// Runs an operation once and prints how many pages it handled.
 fn once(operation: &str) {
-    world::free_flushes();
+    world::flushes_are(Flush::Free);
     let fault = faults::Path::ALL.into_iter().find(|(name, _)| *name == operation);
     let pages = match (operation, fault) {
         (_, Some((_, path))) => faults::once(path),
         ("pin" | "unpin", None) => pins::once(),
+        ("pin-one", None) => pins::once_each(),
         ("fork" | "zap", None) => forks::once(),
         ("populate", None) => faults::once_populate(),
         ("pair", None) => unmaps::once_pair(),
@@ -74,7 +88,7 @@ fn once(operation: &str) {
         ("move-beside", None) => families::once(10_000),
         _ => {
             eprintln!(
-                "no such operation: pin, unpin, fork, zap, zero, touch, reuse, copy, populate, pair, areas, split, exit-one, exit, migrate, move-alone, move-beside"
+                "no such operation: pin, unpin, pin-one, fork, zap, zero, touch, reuse, copy, populate, pair, areas, split, exit-one, exit, migrate, move-alone, move-beside"
             );
             std::process::exit(2);
         }

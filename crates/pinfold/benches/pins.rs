@@ -1,10 +1,10 @@
 //! P1: the lock-free pin and the unpin, over the bare loops.
 
-use pinfold::{Counts, PIN_BIAS, VirtRange};
+use pinfold::{Cause, Counts, Fault, PIN_BIAS, VirtRange};
 
 use crate::bare::Bare;
 use crate::ops;
-use crate::pairs::{Goal, Pairs, timed};
+use crate::pairs::{Goal, Pairs, median, timed};
 use crate::world::{Contents, Order, World};
 
 const PAGES: u64 = 4096;
@@ -14,6 +14,7 @@ const ROUNDS: usize = 201;
 
 const PIN: Goal = Goal { must: 1.6, stretch: 1.25 };
 const UNPIN: Goal = Goal { must: 1.5, stretch: 1.2 };
+const UNTOUCHED: Goal = Goal { must: 1.13, stretch: 1.05 };
 
 fn pinned(counts: Counts) -> bool {
     counts.refs() == PIN_BIAS + 1 && counts.maps() == 1 && counts.is_exclusive()
@@ -28,6 +29,39 @@ pub(crate) fn run() {
     compare(ascending, Order::Ascending);
     let scattered = ("P1 pin, frames scattered", "P1 unpin, frames scattered");
     compare(scattered, Order::Scattered);
+    one_by_one();
+    untouched();
+}
+
+/// Pins of one page each, as O_DIRECT and verbs pin, and what one of them takes.
+fn one_by_one() {
+    let (world, range) = build(Order::Ascending);
+    let all = || {
+        for page in range.iter() {
+            let one = VirtRange::new(page.start(), 1).expect("a part of a good range");
+            ops::unpin(ops::pin(&world.space, one));
+        }
+    };
+    let nanos = (0..ROUNDS).map(|_| timed(all).1.as_secs_f64() * 1e9 / PAGES as f64);
+    println!("pin and unpin of one page {:>24.1} ns", median(nanos));
+}
+
+/// A pin of pages that nobody has touched, over the faults alone.
+fn untouched() {
+    let world = World::new(PAGES, MAPPED, Contents::Skipped);
+    let mut pin = Pairs::new("pin of untouched pages over their faults", PAGES, UNTOUCHED);
+    for _ in 0..ROUNDS {
+        let (pins, pin_time) = timed(|| ops::pin(&world.space, world.range));
+        assert_eq!(pins.pages().len() as u64, PAGES);
+        drop(pins);
+        ops::zap(&world.space, world.range);
+        let touch = || ops::fault_all(&world.space, world.range, Cause::Store, Fault::FirstTouch);
+        let (touched, fault_time) = timed(touch);
+        assert_eq!(touched, PAGES);
+        ops::zap(&world.space, world.range);
+        pin.add(pin_time, fault_time);
+    }
+    pin.report();
 }
 
 fn compare((pin_name, unpin_name): (&'static str, &'static str), order: Order) {
@@ -63,5 +97,15 @@ fn build(order: Order) -> (World, VirtRange) {
 pub(crate) fn once() -> u64 {
     let (world, range) = build(Order::Ascending);
     ops::unpin(ops::pin(&world.space, range));
+    PAGES
+}
+
+/// The same of the pages one by one, as O_DIRECT and verbs pin.
+pub(crate) fn once_each() -> u64 {
+    let (world, range) = build(Order::Ascending);
+    for page in range.iter() {
+        let one = VirtRange::new(page.start(), 1).expect("a part of a good range");
+        ops::unpin(ops::pin(&world.space, one));
+    }
     PAGES
 }

@@ -22,9 +22,17 @@ const FLUSH_STEPS: u32 = 9_000;
 /// Whether flushes cost nothing.
 static FREE_FLUSHES: AtomicBool = AtomicBool::new(false);
 
-/// From now on flushes cost nothing: for an instruction counter.
-pub(crate) fn free_flushes() {
-    FREE_FLUSHES.store(true, Ordering::Relaxed);
+/// What a flush of all CPUs costs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flush {
+    Free,
+    /// As long as interrupts to the other CPUs take.
+    Interrupt,
+}
+
+/// What flushes cost from now on.
+pub(crate) fn flushes_are(flush: Flush) {
+    FREE_FLUSHES.store(flush == Flush::Free, Ordering::Relaxed);
 }
 
 /// What a flush of all CPUs costs its caller.
@@ -74,21 +82,32 @@ pub(crate) fn run_on(cpu: usize) {
     CPU.set(cpu % CPUS);
 }
 
-/// The open sections of one CPU, on cache lines of its own.
+/// What one CPU counts, on cache lines of its own.
 #[derive(Default)]
 #[repr(align(128))]
-struct Walkers(AtomicU32);
+struct Cpu {
+    /// Its open sections.
+    walkers: AtomicU32,
+    flushes: AtomicWord,
+}
 
 /// The mock with a choice of contents, and with several CPUs.
 pub(crate) struct Machine {
     host: Host<X86_64>,
     contents: Contents,
-    walkers: [Walkers; CPUS],
+    cpus: [Cpu; CPUS],
 }
 
 impl Machine {
+    /// The number of flushes of all CPUs so far.
     pub(crate) fn flushes(&self) -> u64 {
-        self.host.flushes()
+        self.cpus.iter().map(|cpu| cpu.flushes.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The CPU that the calling thread stands for.
+    #[inline]
+    fn here(&self) -> &Cpu {
+        &self.cpus[CPU.get()]
     }
 
     /// The first word of a frame.
@@ -132,8 +151,8 @@ unsafe impl Platform for Machine {
         }
     }
 
-    fn flush(&self, space: SpaceId, scope: FlushScope) {
-        self.host.flush(space, scope);
+    fn flush(&self, _: SpaceId, _: FlushScope) {
+        self.here().flushes.fetch_add(1, Ordering::SeqCst);
         interrupt_every_cpu();
     }
 
@@ -152,18 +171,18 @@ unsafe impl Platform for Machine {
 
     #[inline]
     fn walk_begin(&self) {
-        self.walkers[CPU.get()].0.fetch_add(1, Ordering::Relaxed);
+        self.here().walkers.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 
     #[inline]
     fn walk_end(&self) {
-        self.walkers[CPU.get()].0.fetch_sub(1, Ordering::Release);
+        self.here().walkers.fetch_sub(1, Ordering::Release);
     }
 
     fn wait_for_walkers(&self) {
-        for walkers in &self.walkers {
-            while walkers.0.load(Ordering::Acquire) != 0 {
+        for cpu in &self.cpus {
+            while cpu.walkers.load(Ordering::Acquire) != 0 {
                 std::hint::spin_loop();
             }
         }
@@ -198,7 +217,7 @@ impl World {
                 span
             })
             .collect();
-        let machine = Machine { host, contents, walkers: Default::default() };
+        let machine = Machine { host, contents, cpus: Default::default() };
         // SAFETY: the spans are the machine's own frames, and it was made for this world.
         let memory = unsafe { Memory::new(machine, &spans, Rules::default(), Tuning::default()) }
             .expect("the heap holds the frame table");

@@ -148,7 +148,8 @@ impl<P: Platform> Copying<'_, P> {
         let mut copy = Area { locked: Locked::No, ..area.clone() };
         match area.backing {
             Backing::Private(_) if area.on_fork.contains(OnFork::WIPE) => {
-                copy.backing = Backing::Private(mem.anon().found(mm, mem.platform())?);
+                copy.backing =
+                    Backing::Private(mem.anon().found(mm, mem.platform(), mem.platform().cpu())?);
                 copy.held_anon = Latch::default();
             }
             Backing::Private(home) => {

@@ -124,7 +124,8 @@ impl<P: Platform> Space<P> {
     fn backing(&self, range: VirtRange, sharing: Sharing) -> Result<Backing<P>, SpaceError> {
         let kind = match sharing {
             Sharing::Private | Sharing::Stack => {
-                let home = self.mem().anon().found(self.mm(), self.mem().platform())?;
+                let platform = self.mem().platform();
+                let home = self.mem().anon().found(self.mm(), platform, platform.cpu())?;
                 return Ok(Backing::Private(home));
             }
             Sharing::Shared => Kind::Anonymous,

@@ -28,7 +28,8 @@ pub struct Tuning {
     pub gather_pages: usize,
     /// Frames that pass at a time between a CPU's stock of free frames and its node's lists. A
     /// stock holds two such batches at most, and is used only while the node has more free frames
-    /// than all stocks can hold. Zero: no stocks. Linux: up to 63.
+    /// than all stocks can hold. Zero: no stocks, of the memory of reverse maps neither. Linux: up
+    /// to 63.
     pub stock_batch: u32,
 }
 
@@ -178,6 +179,10 @@ impl<P: Platform> Memory<P> {
         let cpus = platform.cpus();
         let counters = AllCounters::new(cpus)?;
         frames.stock_up(cpus, tuning.stock_batch)?;
+        let mut anon = AnonRegistry::new();
+        if cpus > 1 && tuning.stock_batch > 0 {
+            anon.stock_up(cpus)?;
+        }
         let near = Placement::Prefer(frames.first_node());
         let zero = frames.alloc(near, Flags::ZERO, Start::Held)?.keep();
         platform.zero_frame(zero);
@@ -188,7 +193,7 @@ impl<P: Platform> Memory<P> {
             tuning,
             counters,
             zero,
-            anon: AnonRegistry::new(),
+            anon,
             next_space: NativeU64::new(1),
         };
         let this = Shared::try_leasable(this, cpus)?;

@@ -29,8 +29,8 @@
 //! ([`Lost`]) and reported as a bug.
 //!
 //! Locks: a family's lock sleeps; it lies below the address spaces' locks and the page lock, above
-//! the page-table locks. A walk holds it for reading, joining and leaving for writing. The list of
-//! free slots has a spinning lock below it. Migration, which must find the family again when it has
+//! the page-table locks. A walk holds it for reading, joining and leaving for writing. The lists of
+//! free slots have spinning locks below it. Migration, which must find the family again when it has
 //! taken all entries out, holds a reference ([`AnonRegistry::hold`]).
 //!
 //! A page changes its home when a write fault finds that it is nobody else's, under the page's lock
@@ -86,6 +86,8 @@ pub(crate) struct Members<'a, W: Park> {
 pub(crate) struct Hold<'a> {
     slots: &'a Slots,
     root: u32,
+    /// The CPU of the one who has it, if he knows.
+    cpu: Option<usize>,
 }
 
 /// Joining and leaving. All of these are given the homes of areas, which keep their members listed.
@@ -94,17 +96,26 @@ impl AnonRegistry {
         Self { slots: Slots::new() }
     }
 
+    /// Gives each of `cpus` CPUs a stock of the memory of families.
+    ///
+    /// # Errors
+    /// When the heap is exhausted.
+    pub(crate) fn stock_up(&mut self, cpus: usize) -> Result<(), NoMemory> {
+        self.slots.stock_up(cpus)
+    }
+
     /// Names the lock for a trace, once it is in its final place.
     pub(crate) fn label(&self) {
         self.slots.label();
     }
 
-    /// A family with one area of `mm` as its first member: the area's home.
+    /// A family with one area of `mm` as its first member: the area's home. `cpu` is the number of
+    /// the caller's CPU.
     ///
     /// # Errors
     /// When the heap is exhausted.
-    pub(crate) fn found(&self, mm: Mm, park: &impl Park) -> Result<Seat, NoMemory> {
-        let root = self.slots.take()?;
+    pub(crate) fn found(&self, mm: Mm, park: &impl Park, cpu: usize) -> Result<Seat, NoMemory> {
+        let root = self.slots.take_on(cpu)?;
         // A walker of the slot's last life may still have the lock.
         let home = Tree::write(&self.slots, root, park).found(mm);
         self.slots.node(root).refs.write_once(1);
@@ -150,13 +161,13 @@ impl AnonRegistry {
     }
 
     /// An area with this home has left; nothing maps a page of it any more. The last one of all
-    /// ends the family.
-    pub(crate) fn leave(&self, seat: Seat, park: &impl Park) {
+    /// ends the family. `cpu` is the number of the caller's CPU.
+    pub(crate) fn leave(&self, seat: Seat, park: &impl Park, cpu: usize) {
         let root = self.root_of(seat.home);
         let left = Tree::write(&self.slots, root, park).leave(seat.home.slot());
         match left {
             Left::Some => {}
-            Left::None => drop(Hold { slots: &self.slots, root }),
+            Left::None => drop(Hold { slots: &self.slots, root, cpu: Some(cpu) }),
         }
     }
 
@@ -253,7 +264,7 @@ impl AnonRegistry {
             smp_rmb();
             return None;
         }
-        Some(Hold { slots: &self.slots, root })
+        Some(Hold { slots: &self.slots, root, cpu: None })
     }
 }
 
@@ -267,7 +278,10 @@ impl<'a> Hold<'a> {
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
         if self.slots.node(self.root).refs.fetch_sub(1) == 1 {
-            self.slots.give(self.root);
+            match self.cpu {
+                Some(cpu) => self.slots.give_on(self.root, cpu),
+                None => self.slots.give(self.root),
+            }
         }
     }
 }

@@ -8,8 +8,8 @@
 //! 3. the lock of a family, the page list of an object
 //! 4. the lock of a page table (child's before parent's at fork; remap takes two of one address
 //!    space, that of the entries' old place before that of their new one)
-//! 5. the lock of a node's free frames, or the locks that an outside owner of the frames takes
-//!    ([`crate::FrameSource`])
+//! 5. the lock of a node's free frames, and in it those of CPUs' stocks of them; or the locks that
+//!    an outside owner of the frames takes ([`crate::FrameSource`])
 //!
 //! Faults, pins, scans and DONTNEED hold 1 for reading; map, unmap, protect, the other advice, fork
 //! and exit hold it for writing. The lock-free pin holds nothing but a walk section.
@@ -70,7 +70,11 @@ impl Limits {
 /// once for that many.
 const READERS_A_WRITER: u32 = 64;
 
-/// An address space without its owner: what pins refer to. Empty after exit.
+/// An address space without its owner: what long-term pins refer to. Empty after exit.
+///
+/// No two share a cache line, nor two that are fetched together: what is done in one does not slow
+/// down another that the heap has put beside it.
+#[repr(align(128))]
 pub(crate) struct Space<P: Platform> {
     mem: Shared<Memory<P>>,
     mm: Mm,
@@ -172,10 +176,8 @@ impl<P: Platform> Space<P> {
 
     #[inline]
     pub(crate) fn read_map(&self) -> SpreadGuard<'_, AreaMap<P>, P> {
-        {
-            let platform = self.mem.platform();
-            self.map.read(platform, platform.cpu())
-        }
+        let platform = self.mem.platform();
+        self.map.read(platform, platform.cpu())
     }
 
     #[inline]
@@ -267,7 +269,10 @@ impl<P: Platform> Space<P> {
     /// An area of this address space may no longer map pages of `backing`.
     pub(crate) fn leave(&self, backing: &Backing<P>) {
         match backing {
-            Backing::Private(home) => self.mem.anon().leave(*home, self.mem.platform()),
+            Backing::Private(home) => {
+                let platform = self.mem.platform();
+                self.mem.anon().leave(*home, platform, platform.cpu());
+            }
             Backing::Object { object, origin } => {
                 if let Some(mappers) = object.mappers() {
                     mappers.leave(self.mm, *origin, self.mem.platform());

@@ -1,8 +1,8 @@
 //! What a caller holds: guards that release on drop.
 
-use alloc::vec::Vec;
 use core::fmt;
 
+use super::pages::Pages;
 use crate::addr::Pfn;
 use crate::error::{NoMemory, PinError};
 use crate::event::EventKind;
@@ -50,7 +50,7 @@ pub(crate) struct Held<P: Platform> {
     mem: Lease<Memory<P>>,
     /// What is held of each page.
     holds: Holds,
-    pages: Vec<Pfn>,
+    pages: Pages,
     charge: Charge<P>,
     shortfall: Option<PinError>,
 }
@@ -59,7 +59,7 @@ impl<P: Platform> Held<P> {
     pub(super) fn new(space: &Shared<Space<P>>, holds: Holds, charged: u64) -> Self {
         let mem = space.shared_mem().lease(space.mem().platform().cpu());
         let charge = Charge::of(space, charged);
-        Self { mem, holds, pages: Vec::new(), charge, shortfall: None }
+        Self { mem, holds, pages: Pages::new(), charge, shortfall: None }
     }
 
     /// The counters of the CPU that took the pages.
@@ -74,41 +74,30 @@ impl<P: Platform> Held<P> {
 
     /// How many pins or references these are.
     pub(super) fn count(&self) -> u64 {
-        self.pages.len() as u64 * u64::from(self.holds.times())
+        self.pages().len() as u64 * u64::from(self.holds.times())
     }
 
     pub(super) fn pages(&self) -> &[Pfn] {
-        &self.pages
+        self.pages.as_slice()
     }
 
     /// Makes room for `pages` more, or, where there is none yet, for `ahead`, if the heap allows
     /// it.
+    #[inline]
     pub(super) fn reserve(&mut self, pages: u64, ahead: u64) -> Result<(), NoMemory> {
-        let size = |pages| usize::try_from(pages).map_err(|_| NoMemory);
-        let (pages, ahead) = (size(pages)?, size(ahead)?);
-        if self.pages.capacity() - self.pages.len() >= pages {
-            return Ok(());
-        }
-        // Doubles the room if there is any, so that a long run is not moved again and again.
-        let more = if self.pages.is_empty() {
-            self.pages.try_reserve_exact(ahead)
-        } else {
-            self.pages.try_reserve(ahead)
-        };
-        more.or_else(|_| self.pages.try_reserve_exact(pages)).map_err(|_| NoMemory)
+        self.pages.reserve(pages, ahead)
     }
 
     /// Takes over a reference; room was reserved.
     #[inline]
     pub(super) fn push(&mut self, pfn: Pfn) {
-        debug_assert!(self.pages.len() < self.pages.capacity());
         self.pages.push(pfn);
     }
 
     /// Remembers why the walk stopped, and gives back the charge for what it did not take.
     pub(super) fn fall_short(&mut self, why: PinError, asked: u64) {
         self.shortfall = Some(why);
-        let missing = (asked - self.pages.len() as u64) * u64::from(self.holds.times());
+        let missing = (asked - self.pages().len() as u64) * u64::from(self.holds.times());
         drop(self.charge.split(missing));
     }
 
@@ -125,15 +114,15 @@ impl<P: Platform> Held<P> {
     pub(super) fn release_from(&mut self, kept: usize) {
         let (mem, holds) = (&*self.mem, &self.holds);
         let uncounted = mem.uncounted(*holds);
-        for pfn in self.pages.drain(kept..) {
+        self.pages.drain_from(kept, |pfn| {
             if Some(pfn) != uncounted {
                 mem.ungrab(pfn, holds);
             }
-        }
+        });
     }
 
     fn mark_dirty(&self) {
-        self.pages.iter().for_each(|pfn| self.mem.mark_written(*pfn));
+        self.pages().iter().for_each(|pfn| self.mem.mark_written(*pfn));
     }
 }
 
@@ -247,7 +236,7 @@ pub struct PinnedPages<P: Platform> {
 
 impl<P: Platform> fmt::Debug for PinnedPages<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let left = self.held.pages.get(self.next..).unwrap_or_default();
+        let left = self.held.pages().get(self.next..).unwrap_or_default();
         f.debug_struct("PinnedPages").field("left", &left).finish()
     }
 }
@@ -256,7 +245,7 @@ impl<P: Platform> Iterator for PinnedPages<P> {
     type Item = PinnedPage<P>;
 
     fn next(&mut self) -> Option<PinnedPage<P>> {
-        let pfn = *self.held.pages.get(self.next)?;
+        let pfn = *self.held.pages().get(self.next)?;
         self.next += 1;
         let holds = self.held.holds;
         let charge = self.held.charge.split(u64::from(holds.times()));
@@ -264,7 +253,7 @@ impl<P: Platform> Iterator for PinnedPages<P> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.held.pages.len() - self.next;
+        let left = self.held.pages().len() - self.next;
         (left, Some(left))
     }
 }
@@ -273,7 +262,7 @@ impl<P: Platform> ExactSizeIterator for PinnedPages<P> {}
 
 impl<P: Platform> Drop for PinnedPages<P> {
     fn drop(&mut self) {
-        self.held.pages.drain(..self.next);
+        self.held.pages.forget_first(self.next);
     }
 }
 

@@ -25,6 +25,7 @@ mod driver;
 mod fast;
 mod guard;
 mod hold;
+mod pages;
 mod slow;
 
 pub use crate::rules::pin::{Access, Force, Hold, Term};

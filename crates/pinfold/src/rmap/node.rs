@@ -88,7 +88,9 @@ impl Links {
     const VACANT: Self = Self { areas: 0, ..Self::member(Mm { id: SpaceId(0), root: Pfn(0) }, 0) };
 }
 
-/// One slot.
+/// One slot, on cache lines of its own: neighbours may be roots of families of different address
+/// spaces, whose locks are taken at the same time.
+#[repr(align(128))]
 pub(super) struct Node {
     /// A [`Place`]. Read by anybody; set to a family under its lock, and to none under the same.
     pub(super) place: AtomicU64,

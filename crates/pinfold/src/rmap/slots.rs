@@ -1,7 +1,12 @@
 //! The type-stable memory of all families: which slots are free.
+//!
+//! Protocol: free slots are in one list. If there are several CPUs, each has a stock of them, too,
+//! so that those who map and unmap at the same time do not meet: for the roots of families, which
+//! is what mapping takes and unmapping gives back. An empty stock gets a batch from the list, or
+//! new ones; a full one gives a batch back. The list's lock is taken inside a stock's.
 
 use crate::error::NoMemory;
-use crate::sync::{self, CellName, Inside, Masks, SpinLock, SpinLocked, Stable};
+use crate::sync::{self, CellName, Inside, Masks, PerCpu, SpinLock, SpinLocked, Stable};
 
 use super::home::NONE;
 use super::node::Node;
@@ -11,6 +16,24 @@ pub(super) struct Slots {
     /// The slot with number `n` is at `n - 1`: number 0 is none.
     nodes: Stable<Node>,
     list: SpinLock<List>,
+    /// The CPUs' stocks, if there are any.
+    stocks: Option<PerCpu<SpinLock<Stock>>>,
+}
+
+/// Slots that pass at a time between a stock and the list; a stock has two such batches at most.
+const BATCH: u32 = 8;
+
+/// Free slots of a CPU.
+struct Stock {
+    /// The first one; each names the next.
+    free: u32,
+    len: u32,
+}
+
+impl Default for Stock {
+    fn default() -> Self {
+        Self { free: NONE, len: 0 }
+    }
 }
 
 /// The slots that are part of no family.
@@ -23,7 +46,17 @@ struct List {
 
 impl Slots {
     pub(super) fn new() -> Self {
-        Self { nodes: Stable::new(), list: SpinLock::new(List { free: NONE, made: 0 }) }
+        let list = SpinLock::new(List { free: NONE, made: 0 });
+        Self { nodes: Stable::new(), list, stocks: None }
+    }
+
+    /// Gives each of `cpus` CPUs a stock.
+    ///
+    /// # Errors
+    /// When the heap is exhausted.
+    pub(super) fn stock_up(&mut self, cpus: usize) -> Result<(), NoMemory> {
+        self.stocks = Some(PerCpu::new(cpus)?);
+        Ok(())
     }
 
     /// Names the lock for a trace, once it is in its final place.
@@ -34,6 +67,13 @@ impl Slots {
             index: 0,
             cell: "",
         });
+        for (index, stock) in (0..).zip(self.stocks.iter().flat_map(PerCpu::iter)) {
+            sync::label(stock, size_of_val(stock), move |_| CellName::Object {
+                object: "CPU",
+                index,
+                cell: "free families",
+            });
+        }
     }
 
     /// A slot that was taken once.
@@ -51,7 +91,10 @@ impl Slots {
     /// # Errors
     /// When the heap is exhausted.
     pub(super) fn take(&self) -> Result<u32, NoMemory> {
-        let mut list = self.lock();
+        self.take_from(&mut self.lock())
+    }
+
+    fn take_from(&self, list: &mut List) -> Result<u32, NoMemory> {
         let free = list.free;
         if free != NONE {
             // SAFETY: a free slot's links are under the lock that is held.
@@ -63,6 +106,46 @@ impl Slots {
         list.made = made + 1;
         self.label_slot(list.made);
         Ok(list.made)
+    }
+
+    /// As [`Slots::take`], from the stock of the CPU with number `cpu` if there is one. Slots of
+    /// different CPUs' batches seldom share a cache line.
+    ///
+    /// # Errors
+    /// When the heap is exhausted.
+    pub(super) fn take_on(&self, cpu: usize) -> Result<u32, NoMemory> {
+        let Some(stocks) = &self.stocks else { return self.take() };
+        let mut stock = Inside::lock(Masks::Preemption, || stocks.of(cpu).lock());
+        if stock.len == 0 {
+            self.fill(&mut stock)?;
+        }
+        let slot = stock.free;
+        // SAFETY: the links of a slot in a stock are under the stock's lock, which is held.
+        stock.free = unsafe { self.node(slot).links.read() }.younger;
+        stock.len -= 1;
+        Ok(slot)
+    }
+
+    /// Moves a batch into an empty stock; at least one.
+    #[cold]
+    fn fill(&self, stock: &mut Stock) -> Result<(), NoMemory> {
+        let mut list = self.lock();
+        while stock.len < BATCH {
+            match self.take_from(&mut list) {
+                Ok(slot) => self.link(slot, stock),
+                Err(NoMemory) if stock.len > 0 => break,
+                Err(NoMemory) => return Err(NoMemory),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a slot into a stock. The caller has the stock's lock, and the slot.
+    fn link(&self, slot: u32, stock: &mut Stock) {
+        // SAFETY: the slot is part of no family and in no list, so it is the caller's alone.
+        unsafe { self.node(slot).links.write() }.younger = stock.free;
+        stock.free = slot;
+        stock.len += 1;
     }
 
     fn label_slot(&self, slot: u32) {
@@ -83,7 +166,10 @@ impl Slots {
     /// A slot that has left its family is free from now on. One whose count of forks has come to
     /// its end is not used again: its next life could not be told from this one.
     pub(super) fn give(&self, slot: u32) {
-        let mut list = self.lock();
+        self.give_to(slot, &mut self.lock());
+    }
+
+    fn give_to(&self, slot: u32, list: &mut List) {
         // SAFETY: the slot is part of no family, and nobody else frees it: its links are under the
         // lock that is held.
         let links = unsafe { self.node(slot).links.write() };
@@ -92,6 +178,33 @@ impl Slots {
         }
         links.younger = list.free;
         list.free = slot;
+    }
+
+    /// As [`Slots::give`], to the stock of the CPU with number `cpu` if there is one.
+    pub(super) fn give_on(&self, slot: u32, cpu: usize) {
+        let Some(stocks) = &self.stocks else { return self.give(slot) };
+        let mut stock = Inside::lock(Masks::Preemption, || stocks.of(cpu).lock());
+        // SAFETY: as in `give_to`; from now on the links are under the stock's lock.
+        if unsafe { self.node(slot).links.read() }.forks == u32::MAX {
+            return;
+        }
+        self.link(slot, &mut stock);
+        if stock.len == 2 * BATCH {
+            self.unload(&mut stock);
+        }
+    }
+
+    /// Gives a batch back to the list.
+    #[cold]
+    fn unload(&self, stock: &mut Stock) {
+        let mut list = self.lock();
+        while stock.len > BATCH {
+            let slot = stock.free;
+            // SAFETY: the slot is in the stock, whose lock the caller has.
+            stock.free = unsafe { self.node(slot).links.read() }.younger;
+            stock.len -= 1;
+            self.give_to(slot, &mut list);
+        }
     }
 
     /// How many slots have been in use, ever.

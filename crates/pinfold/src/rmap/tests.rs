@@ -90,7 +90,7 @@ fn op() -> impl Strategy<Value = Op> {
 impl Model {
     fn new() -> Self {
         let families = AnonRegistry::new();
-        let home = families.found(mm(0), &Awake).unwrap();
+        let home = families.found(mm(0), &Awake, 0).unwrap();
         let first = Member { parent: None, born: 0, areas: 1, home };
         Self { families, members: Vec::from([first]), pages: Vec::new(), most: 1 }
     }
@@ -122,7 +122,7 @@ impl Model {
                 self.members[who].areas += 1;
             }
             Op::Leave(_) => {
-                self.families.leave(home, &Awake);
+                self.families.leave(home, &Awake, 0);
                 self.members[who].areas -= 1;
             }
             Op::Touch(_) => self.pages.push(Touched { by: who, at: born, home }),
@@ -182,12 +182,12 @@ fn a_walk_visits_all_that_may_map_the_page_and_while_its_owner_lives_nobody_else
             }
             for who in model.live() {
                 for _ in 0..model.members[who].areas {
-                    model.families.leave(model.members[who].home, &Awake);
+                    model.families.leave(model.members[who].home, &Awake, 0);
                 }
             }
             let made = model.families.slots.made();
             for id in 0..u64::from(made) {
-                model.families.found(mm(id), &Awake).unwrap();
+                model.families.found(mm(id), &Awake, 0).unwrap();
             }
             assert_eq!(model.families.slots.made(), made, "every slot came back");
             Ok(())
@@ -198,7 +198,7 @@ fn a_walk_visits_all_that_may_map_the_page_and_while_its_owner_lives_nobody_else
 #[test]
 fn a_star_a_chain_and_a_zygote_whose_children_die() {
     let families = AnonRegistry::new();
-    let first = families.found(mm(0), &Awake).unwrap();
+    let first = families.found(mm(0), &Awake, 0).unwrap();
     let mut home = first;
     let mut children = Vec::new();
     for id in 1..=1000 {
@@ -210,7 +210,7 @@ fn a_star_a_chain_and_a_zygote_whose_children_die() {
     assert_eq!(visited(&families, home), [0], "nor have children of what came after them");
     assert_eq!(visited(&families, first).len(), 1001);
     for child in children {
-        families.leave(child, &Awake);
+        families.leave(child, &Awake, 0);
     }
     assert_eq!(visited(&families, first), [0]);
     let mut line = Vec::from([home]);
@@ -222,19 +222,19 @@ fn a_star_a_chain_and_a_zygote_whose_children_die() {
     assert_eq!(visited(&families, first).len(), 10001);
     assert_eq!(visited(&families, line[10000]), [11999]);
     for home in line {
-        families.leave(home, &Awake);
+        families.leave(home, &Awake, 0);
     }
 }
 
 #[test]
 fn a_line_of_processes_that_fork_and_exit_does_not_grow() {
     let families = AnonRegistry::new();
-    let mut home = families.found(mm(0), &Awake).unwrap();
+    let mut home = families.found(mm(0), &Awake, 0).unwrap();
     let mut old = Vec::new();
     for id in 1..10_000 {
         let (child, parent) = families.join(home, mm(id), &Awake).unwrap();
         old.push(home);
-        families.leave(parent, &Awake);
+        families.leave(parent, &Awake, 0);
         home = child;
         for home in &old {
             assert_eq!(visited(&families, *home), [id], "it may have what any ancestor had");
@@ -242,13 +242,13 @@ fn a_line_of_processes_that_fork_and_exit_does_not_grow() {
         old.truncate(8);
     }
     assert!(families.slots.made() <= 4, "{} slots", families.slots.made());
-    families.leave(home, &Awake);
+    families.leave(home, &Awake, 0);
 }
 
 #[test]
 fn who_asks_again_is_told_nothing_of_a_family_that_has_ended() {
     let families = AnonRegistry::new();
-    let home = families.found(mm(1), &Awake).unwrap();
+    let home = families.found(mm(1), &Awake, 0).unwrap();
     let left = Cell::new(false);
     let reuse = Cell::new(false);
     // Between the first question and the second the page is unmapped, and its space leaves.
@@ -256,16 +256,16 @@ fn who_asks_again_is_told_nothing_of_a_family_that_has_ended() {
         if left.replace(true) {
             return false;
         }
-        families.leave(home, &Awake);
+        families.leave(home, &Awake, 0);
         if reuse.get() {
-            families.found(mm(2), &Awake).unwrap();
+            families.found(mm(2), &Awake, 0).unwrap();
         }
         true
     };
     let ask = |check| Lookup::new(home.home, check, &unmapped);
     assert!(matches!(families.lock(&ask(RmapCheck::AfterLock), &Awake), Ok(None)));
     let again = |id| {
-        let next = families.found(mm(id), &Awake).unwrap();
+        let next = families.found(mm(id), &Awake, 0).unwrap();
         assert!(next.home.same_member(home.home), "the slot is used again");
         left.set(false);
         next
@@ -288,11 +288,11 @@ fn who_asks_again_is_told_nothing_of_a_family_that_has_ended() {
 #[test]
 fn a_page_that_stays_mapped_after_its_family_is_noticed_by_every_walker() {
     let families = AnonRegistry::new();
-    let home = families.found(mm(1), &Awake).unwrap();
-    families.leave(home, &Awake);
+    let home = families.found(mm(1), &Awake, 0).unwrap();
+    families.leave(home, &Awake, 0);
     assert!(matches!(families.lock(&mapped(home), &Awake), Err(Lost::Freed)));
     assert!(matches!(families.hold(&mapped(home)), Err(Lost::Freed)));
-    let stranger = families.found(mm(2), &Awake).unwrap();
+    let stranger = families.found(mm(2), &Awake, 0).unwrap();
     assert!(matches!(families.lock(&mapped(home), &Awake), Err(Lost::Reused)));
     assert!(matches!(families.hold(&mapped(home)), Err(Lost::Reused)));
     assert_eq!(visited(&families, stranger), [2]);
@@ -309,27 +309,27 @@ fn a_page_without_a_home_has_no_family() {
 #[test]
 fn a_family_that_is_held_is_not_used_again_before_it_is_let_go() {
     let families = AnonRegistry::new();
-    let home = families.found(mm(1), &Awake).unwrap();
+    let home = families.found(mm(1), &Awake, 0).unwrap();
     let (child, _) = families.join(home, mm(2), &Awake).unwrap();
     let hold = families.hold(&mapped(home)).unwrap().unwrap();
-    families.leave(home, &Awake);
-    families.leave(child, &Awake);
+    families.leave(home, &Awake, 0);
+    families.leave(child, &Awake, 0);
     let mut seen = 0;
     hold.lock(&Awake).walk(home.home, |_, _| {
         seen += 1;
         Walk::On
     });
     assert_eq!(seen, 0, "all members have left");
-    let others = [3, 4].map(|id| families.found(mm(id), &Awake).unwrap());
+    let others = [3, 4].map(|id| families.found(mm(id), &Awake, 0).unwrap());
     assert!(!others.iter().any(|other| other.home.same_member(home.home)));
     drop(hold);
-    assert!(families.found(mm(5), &Awake).unwrap().home.same_member(home.home));
+    assert!(families.found(mm(5), &Awake, 0).unwrap().home.same_member(home.home));
 }
 
 #[test]
 fn a_count_of_forks_at_its_end_makes_walks_longer_and_loses_nobody() {
     let families = AnonRegistry::new();
-    let home = families.found(mm(1), &Awake).unwrap();
+    let home = families.found(mm(1), &Awake, 0).unwrap();
     // SAFETY: one thread, and no reference to the links lives.
     unsafe { families.slots.node(home.home.slot()).links.write() }.forks = u32::MAX - 1;
     let mut parent = home;
@@ -341,11 +341,11 @@ fn a_count_of_forks_at_its_end_makes_walks_longer_and_loses_nobody() {
     let seen = visited(&families, parent);
     assert!([1, 6].iter().all(|id| seen.contains(id)), "{seen:?}");
     assert!(!seen.contains(&2), "born before the count was at its end");
-    families.leave(child, &Awake);
+    families.leave(child, &Awake, 0);
     // A worn slot serves its family to the end, and nobody after that.
     for id in 7..10 {
         let (child, _) = families.join(parent, mm(id), &Awake).unwrap();
-        families.leave(child, &Awake);
+        families.leave(child, &Awake, 0);
     }
     let rest: Vec<u64> = visited(&families, home);
     assert_eq!(rest, [1, 5, 4, 3, 2]);
@@ -354,7 +354,7 @@ fn a_count_of_forks_at_its_end_makes_walks_longer_and_loses_nobody() {
 #[test]
 fn a_walk_that_is_told_to_stop_does() {
     let families = AnonRegistry::new();
-    let home = families.found(mm(1), &Awake).unwrap();
+    let home = families.found(mm(1), &Awake, 0).unwrap();
     families.join(home, mm(2), &Awake).unwrap();
     let mut seen = 0;
     families.lock(&mapped(home), &Awake).unwrap().unwrap().walk(home.home, |_, _| {
