@@ -127,10 +127,10 @@ impl Node {
     /// What the node looks like from above, under its own number.
     pub(super) fn summary(&self, own: u32) -> Entry {
         let len = self.len();
-        let inside = self.gap[..len].iter().fold(0, |most, gap| most.max(*gap));
-        let between = |most: u64, at: usize| most.max(self.first[at] - self.end[at - 1]);
-        let gap = (1..len).fold(inside, between);
-        Entry { first: self.first[0], end: self.end[len - 1], gap, link: own }
+        let (first, end) = (&self.first[..len], &self.end[..len]);
+        let between = first[1..].iter().zip(end).map(|(next, end)| next - end);
+        let gap = self.gap[..len].iter().copied().chain(between).fold(0, u64::max);
+        Entry { first: first[0], end: end[len - 1], gap, link: own }
     }
 
     /// Puts an entry before the one at `at`. The node is not full.
@@ -164,6 +164,12 @@ impl Node {
     pub(super) fn push(&mut self, entry: Entry) {
         self.write(self.len(), entry);
         self.len += 1;
+    }
+
+    /// Has no entries and is not in use; `next` is another such node.
+    pub(super) fn vacate(&mut self, next: u32) {
+        self.fill(&[]);
+        self.link[0] = next;
     }
 
     /// Has these entries and no others.
