@@ -64,6 +64,7 @@ impl<P: Platform> Space<P> {
     }
 
     /// As [`Space::fault`], in the area that holds the page.
+    #[inline]
     fn fault_of(&self, area: &Area<P>, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
         let (allowed, want) = match cause {
             // Every format makes readable whatever it maps, so memory for writing or executing

@@ -16,6 +16,8 @@ pub(super) const LEAST: usize = FAN / 2;
 
 /// Where there is no entry: after every page at which one can start.
 const BEYOND: u64 = u64::MAX;
+/// The last page at which one can start.
+pub(super) const LAST: u64 = BEYOND - 1;
 
 /// One entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,16 +109,15 @@ impl Node {
         Entry { first: self.first[at], end: self.end[at], gap: self.gap[at], link: self.link[at] }
     }
 
-    /// How many entries start at `page` or before it.
+    /// How many entries start at `page`, which is not the last number, or before it.
     ///
     /// Without a branch that depends on the page: one in four is compared, then the three between
-    /// two of these.
-    #[inline]
+    /// two of these, or the first three if there are no more.
+    #[inline(always)]
     pub(super) fn count(&self, page: u64) -> usize {
         let until = |at: usize| usize::from(self.first[at] <= page);
-        let few = 4 * (until(3) + until(7) + until(11));
-        let found = few + until(few) + until(few + 1) + until(few + 2);
-        found.min(self.len())
+        let few = if self.len < 4 { 0 } else { 4 * (until(3) + until(7) + until(11)) };
+        few + until(few) + until(few + 1) + until(few + 2)
     }
 
     /// Changes where an entry begins and ends, and its gap.

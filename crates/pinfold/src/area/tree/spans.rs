@@ -5,7 +5,7 @@
 //! two; one that has too few takes entries of a sibling, or is joined with it. All four deal the
 //! entries of two nodes out again.
 
-use super::node::{Entry, FAN, LEAST, Node};
+use super::node::{Entry, FAN, LAST, LEAST, Node};
 use super::path::{LEVELS, Nodes, Path, Step};
 use super::pool::NONE;
 use crate::error::NoMemory;
@@ -34,16 +34,17 @@ impl Spans {
     }
 
     /// The value's number of the range that contains `page`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, page: u64) -> Option<u32> {
         let (mut id, mut levels) = (self.root, self.levels.checked_sub(1)?);
+        let last = page.min(LAST);
         while levels > 0 {
             let node = self.nodes.get(id);
-            id = node.link(node.count(page).checked_sub(1)?);
+            id = node.link(node.count(last).checked_sub(1)?);
             levels -= 1;
         }
         let node = self.nodes.get(id);
-        let at = node.count(page).checked_sub(1)?;
+        let at = node.count(last).checked_sub(1)?;
         (page < node.end(at)).then(|| node.link(at))
     }
 
