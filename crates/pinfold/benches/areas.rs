@@ -16,6 +16,7 @@ use pinfold::{
 
 use crate::ops;
 use crate::pairs::{Goal, timed};
+use crate::world::Order;
 
 type Space = AddressSpace<Host<X86_64>>;
 
@@ -41,7 +42,7 @@ const SPLIT: Goal = Goal { must: 1.5, stretch: 1.0 };
 /// Nanoseconds a forked area.
 const FORK: Goal = Goal { must: 90.0, stretch: 60.0 };
 
-/// A process with so many areas.
+/// A process with so many areas, mapped in some order.
 struct Crowd {
     memory: Shared<Memory<Host<X86_64>>>,
     space: Space,
@@ -55,8 +56,7 @@ fn page(area: u64, page: u64) -> VirtAddr {
 }
 
 impl Crowd {
-    /// The areas come in an order that has no pattern.
-    fn new(areas: u64) -> Self {
+    fn new(areas: u64, order: Order) -> Self {
         let touched = if areas <= TOUCHED { areas } else { 0 };
         let frames = touched + 1024 + areas * STEP / 128;
         let span = NodeSpan { node: NodeId(0), first: Pfn(0), frames };
@@ -67,7 +67,11 @@ impl Crowd {
         let limits = Limits { areas: usize::MAX, ..Limits::of_format::<X86_64>() };
         let space = AddressSpace::new(&memory, limits).expect("there is a frame for the root");
         let before = heap_in_use();
-        for area in shuffled(areas) {
+        let all = match order {
+            Order::Ascending => (0..areas).collect(),
+            Order::Scattered => shuffled(areas),
+        };
+        for area in all {
             let at = Place::At(page(area, 0));
             space.map(at, PAGES, Prot::READ_WRITE, Sharing::Private).expect("a free place");
         }
@@ -220,14 +224,17 @@ fn against(name: &str, areas: u64, [ours, hand]: &[Sample; 2], goal: Option<Goal
 
 pub(crate) fn run() {
     for areas in SIZES {
-        let crowd = Crowd::new(areas);
+        let crowd = Crowd::new(areas, Order::Scattered);
         let mut hand = ByHand::new(areas);
         look_ups(&crowd, &hand);
         splits(&crowd, &mut hand);
         drop(hand);
         pairs(&crowd);
-        forks(&crowd);
+        forks("scattered", &crowd, None);
         println!("heap         {areas:>8} areas {:7.1} bytes an area", crowd.bytes);
+        drop(crowd);
+        let goal = (areas == 10_000).then_some(FORK);
+        forks("in order", &Crowd::new(areas, Order::Ascending), goal);
     }
 }
 
@@ -275,7 +282,8 @@ fn pairs(crowd: &Crowd) {
     println!("map+unmap    {:>8} areas {}", crowd.areas, sample.text());
 }
 
-fn forks(crowd: &Crowd) {
+/// Forks of areas that were mapped in the order that is named.
+fn forks(name: &str, crowd: &Crowd, goal: Option<Goal>) {
     let few = 1 + 1_000 / crowd.areas;
     let rounds = (FORKED / crowd.areas).clamp(5, ROUNDS as u64);
     let (mut forks, mut exits) = (Vec::new(), Vec::new());
@@ -289,24 +297,21 @@ fn forks(crowd: &Crowd) {
     }
     assert_eq!(crowd.memory.frames().total_free(), free, "the children have gone");
     let [forks, exits] = [forks, exits].map(|times| Sample::of(&times, few * crowd.areas));
-    let verdict = if crowd.areas == 10_000 { FORK.verdict(forks.at(0.5)) } else { String::new() };
-    let (fork, exit) = (forks.text(), exits.text());
-    println!(
-        "fork         {:>8} areas {fork:<28} an area, its exit {exit}  {verdict}",
-        crowd.areas
-    );
+    let verdict = goal.map_or(String::new(), |goal| goal.verdict(forks.at(0.5)));
+    let (areas, fork, exit) = (crowd.areas, forks.text(), exits.text());
+    println!("fork {name:<9} {areas:>6} areas {fork:<28} an area, its exit {exit}  {verdict}");
 }
 
 /// One round for an instruction counter: a fork of ten thousand areas. How many there are.
 pub(crate) fn once() -> u64 {
-    let crowd = Crowd::new(10_000);
+    let crowd = Crowd::new(10_000, Order::Ascending);
     drop(ops::fork_small(&crowd.space));
     crowd.areas
 }
 
 /// The same for the split and merge of one area of a thousand.
 pub(crate) fn once_split() -> u64 {
-    let crowd = Crowd::new(1_000);
+    let crowd = Crowd::new(1_000, Order::Scattered);
     ops::split(&crowd.space, VirtRange::new(page(500, 1), 1).expect("a page of an area"));
     1
 }

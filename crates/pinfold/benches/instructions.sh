@@ -45,3 +45,5 @@ row migration "$(count migrate migrate)" 4709 2825 1648
 row "exit of 1G" "$(count exit exit)"
 echo "map+unmap of 128M beside 1,000 areas: $(count pair pair) instructions"
 echo "exit of a space with one page: $(count exit-one exit) instructions"
+echo "protect of a page that splits an area of 1,000, and back: $(count split split) instructions"
+echo "fork of 10,000 areas of one touched page: $(count areas fork_small) instructions an area"

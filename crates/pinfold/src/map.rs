@@ -42,14 +42,18 @@ impl<P: Platform> Space<P> {
         let range = self.place(map, place, pages)?;
         let fits = sharing == Sharing::Private && map.fits_beside(range, prot);
         self.may_hold(map, Some(range), if fits { 0 } else { 1 })?;
+        let replaces = matches!(place, Place::Replace(_)) && map.first_in(range).is_some();
         if fits {
-            self.unmap_locked(map, range)?;
+            if replaces {
+                self.unmap_locked(map, range)?;
+            }
             self.grow_neighbour(map, range, prot);
             return Ok(range);
         }
-        map.reserve_for(range)?;
+        // For itself, and for the parts of two areas that are cut.
+        map.reserve(if replaces { 3 } else { 1 })?;
         let backing = self.backing(range, sharing)?;
-        if let Err(error) = self.unmap_locked(map, range) {
+        if replaces && let Err(error) = self.unmap_locked(map, range) {
             self.leave(&backing);
             return Err(error);
         }
@@ -62,20 +66,18 @@ impl<P: Platform> Space<P> {
     /// Where a mapping goes, if the limit on mapped pages allows it. Only for [`Place::Replace`]
     /// something may be there.
     fn place(&self, map: &AreaMap<P>, place: Place, pages: u64) -> Result<VirtRange, SpaceError> {
-        let range = match place {
-            Place::At(start) | Place::Replace(start) => {
-                let range = self.allowed(VirtRange::new(start, pages)?)?;
-                self.may_map(map, pages - self.replaced(map, place, range))?;
-                range
-            }
+        let start = match place {
+            Place::At(start) | Place::Replace(start) => start,
             Place::Anywhere | Place::Lowest => {
                 self.may_map(map, pages)?;
-                self.gap(map, place, PageCount::new(pages)?.get())?
+                return self.gap(map, place, PageCount::new(pages)?.get());
             }
         };
+        let range = self.allowed(VirtRange::new(start, pages)?)?;
+        self.may_map(map, pages - self.replaced(map, place, range))?;
         match (place, map.first_in(range)) {
-            (Place::Replace(_), _) | (_, None) => Ok(range),
-            (_, Some(area)) => Err(SpaceError::Occupied(area.range)),
+            (Place::At(_), Some(area)) => Err(SpaceError::Occupied(area.range)),
+            _ => Ok(range),
         }
     }
 

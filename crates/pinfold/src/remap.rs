@@ -208,7 +208,8 @@ impl<P: Platform> Space<P> {
         let first = whole.from.first_page();
         let kept = VirtRange::of_pages(first, first + whole.from.pages().min(pages));
         let part = Move { from: kept, to: whole.to };
-        map.reserve_for(whole.to)?;
+        // For itself, and for the parts of two areas that are cut where it goes.
+        map.reserve(3)?;
         if let Remap::To(_) = how {
             self.unmap_locked(map, whole.to)?;
         }

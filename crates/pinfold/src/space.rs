@@ -309,13 +309,13 @@ impl<P: Platform> Space<P> {
     /// what is left then.
     pub(crate) fn cut_out(&self, map: &mut AreaMap<P>, range: VirtRange) -> Result<(), SpaceError> {
         self.may_hold(map, Some(range), 0)?;
-        self.split(map, [Some(range.first_page()), Some(range.end_page())])
+        let ends = [range.first_page(), range.end_page()];
+        self.split(map, ends.map(|page| map.split_by(page).map(|_| page)))
     }
 
-    /// Makes areas start at `pages`: all of them, or nothing is changed.
+    /// Cuts the areas that hold these pages and the ones before them: all, or nothing is changed.
     fn split(&self, map: &mut AreaMap<P>, pages: [Option<Vpn>; 2]) -> Result<(), SpaceError> {
-        let cuts = pages.iter().flatten().filter(|page| map.split_by(**page).is_some()).count();
-        map.reserve(cuts)?;
+        map.reserve(pages.iter().flatten().count())?;
         for page in pages.into_iter().flatten() {
             if let Some(rest) = map.split_at(page) {
                 self.again(&rest.backing)?;

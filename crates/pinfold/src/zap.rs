@@ -74,6 +74,9 @@ impl<P: Platform> Space<P> {
             // of this one.
             let (gone, end) = (area.range.numbers(), self.end_page());
             self.tables().unlink(gone, &hole, end, &mut |table| gather.add_table(table));
+            if hole.end >= range.end_page() {
+                return;
+            }
         }
     }
 

@@ -349,6 +349,62 @@ fn with_a_dry_heap_whole_areas_are_still_protected_and_unmapped() {
     Audit::of(&mem).space(&space).check();
 }
 
+type Change = fn(&Space<X86_64>) -> Result<(), SpaceError>;
+
+/// What may need memory for the tree of areas: each area has three pages, and a free one follows.
+const CHANGES: [(&str, Change); 6] = [
+    ("map", |s| s.map(at(4 * 9 + 3), 1, RW, Sharing::Shared).map(drop)),
+    ("map anywhere", |s| s.map(Place::Anywhere, 9, RW, Sharing::Private).map(drop)),
+    ("split", |s| s.protect(pages(4 * 7 + 1, 1), Prot::READ)),
+    ("cut a hole", |s| s.unmap(pages(4 * 5 + 1, 1))),
+    ("replace parts of two", |s| {
+        let place = Place::Replace(VirtAddr::of_page(4 * 8 + 2));
+        s.map(place, 4, Prot::READ, Sharing::Private).map(drop)
+    }),
+    ("fork", |s| s.fork().map(drop)),
+];
+
+#[test]
+fn a_crowd_of_areas_is_as_it_was_when_any_request_for_heap_is_denied() {
+    let mut refused = 0;
+    // Where the last node, the last chunk of nodes, or that of areas, is full or is not.
+    for areas in [14_u64, 15, 16, 64, 65, 120, 225, 226] {
+        let mem = machine::<X86_64>(Rules::default(), &[64], Tuning::default());
+        mem.platform().cache_nothing();
+        for (name, change) in CHANGES {
+            for all in [false, true] {
+                for granted in 0.. {
+                    let space = space(&mem);
+                    for area in 0..areas {
+                        space.map(at(4 * area + 4), 3, RW, Sharing::Private).unwrap();
+                    }
+                    let free = mem.frames().total_free();
+                    let seen = || {
+                        let pages = (0..4 * areas + 4).map(VirtAddr::of_page);
+                        (space.areas(), pages.filter(|page| space.is_mapped(*page)).count())
+                    };
+                    let before = seen();
+                    let deny = if all { Deny::From(granted) } else { Deny::After(granted) };
+                    let (made, denied) = with_heap(deny, || change(&space));
+                    if let Err(error) = made {
+                        assert_eq!(error, SpaceError::NoMemory, "{name}");
+                        assert_eq!(seen(), before, "{name} beside {areas} areas");
+                        assert_eq!(mem.frames().total_free(), free, "{name}");
+                        refused += 1;
+                        change(&space).unwrap();
+                    }
+                    drop(space);
+                    if denied == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    println!("{refused} changes refused");
+    assert!(refused > 50, "{refused}");
+}
+
 #[test]
 fn what_a_shared_mapping_costs_does_not_grow_with_pages_that_nobody_touches() {
     let mem = machine::<X86_64>(Rules::default(), &[48], Tuning::default());

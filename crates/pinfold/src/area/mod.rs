@@ -374,13 +374,6 @@ impl<P: Platform> AreaMap<P> {
         self.tree.reserve(more)
     }
 
-    /// Makes room for an area in place of what `range` holds: for itself, and for the parts of two
-    /// areas that are cut when the range is unmapped.
-    pub(crate) fn reserve_for(&mut self, range: VirtRange) -> Result<(), NoMemory> {
-        let cuts = if self.first_in(range).is_some() { 2 } else { 0 };
-        self.reserve(1 + cuts)
-    }
-
     /// Adds an area in a gap.
     pub(crate) fn insert(&mut self, area: Area<P>) -> Result<(), SpaceError> {
         let (range, pages, locked) = (area.range, area.range.pages(), area.locked_pages());

@@ -150,17 +150,8 @@ impl<T: Span> AreaTree<T> {
 
     /// The last area that ends at `page` or before it.
     pub(crate) fn before(&self, page: u64) -> Option<&T> {
-        self.around(page, page).0
-    }
-
-    /// The last area that ends at `first` or before it, and the first that starts at `end` or after
-    /// it: the neighbours of a range that is free.
-    pub(crate) fn around(&self, first: u64, end: u64) -> (Option<&T>, Option<&T>) {
-        let mut below = self.spans.path_before(first);
-        let mut above = if first == end { below } else { self.spans.path_before(end) };
-        let before = below.behind(&self.spans.nodes);
-        let before = before.and_then(|(leaf, at)| self.value(self.spans.node(leaf).link(at)));
-        (before, self.ahead(&mut above).filter(|area| end <= area.start()))
+        let (leaf, at) = self.spans.path_before(page).behind(&self.spans.nodes)?;
+        self.value(self.spans.node(leaf).link(at))
     }
 
     /// Adds an area.

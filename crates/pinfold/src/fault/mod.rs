@@ -32,20 +32,40 @@ use crate::frame::{Flags, NewFrame, Start};
 use crate::platform::Platform;
 use crate::pte::{Entry, Pte};
 use crate::space::Space;
+use crate::sync::SpreadGuard;
 use crate::table::{Cursor, Leaf};
 
 impl<P: Platform> Space<P> {
     /// Resolves the fault of an access.
     pub(crate) fn fault(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
-        let mut map = self.read_map();
-        if map.find(at.page()).is_none() && self.below_stack(&map, at.page()) {
-            drop(map);
-            if !self.grow_stack(at.page()) {
-                return Err(FaultError::NotMapped(at));
-            }
-            map = self.read_map();
+        let map = self.read_map();
+        match map.find(at.page()) {
+            Some(area) => self.fault_of(area, at, cause),
+            None => self.fault_outside(map, at, cause),
         }
+    }
+
+    /// As [`Space::fault`], where nothing is mapped: below a stack, which grows, or nowhere.
+    #[cold]
+    fn fault_outside(
+        &self,
+        map: SpreadGuard<'_, AreaMap<P>, P>,
+        at: VirtAddr,
+        cause: Cause,
+    ) -> Result<Fault, FaultError> {
+        let below_stack = self.below_stack(&map, at.page());
+        drop(map);
+        if !below_stack || !self.grow_stack(at.page()) {
+            return Err(FaultError::NotMapped(at));
+        }
+        let map = self.read_map();
         let area = map.find(at.page()).ok_or(FaultError::NotMapped(at))?;
+        self.fault_of(area, at, cause)
+    }
+
+    /// As [`Space::fault`], in the area that holds the page.
+    #[inline]
+    fn fault_of(&self, area: &Area<P>, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
         let (allowed, want) = match cause {
             // Every format makes readable whatever it maps, so memory for writing or executing
             // alone is readable, too. The slow path of a pin checks the permission itself.

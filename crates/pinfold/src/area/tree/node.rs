@@ -16,6 +16,8 @@ pub(super) const LEAST: usize = FAN / 2;
 
 /// Where there is no entry: after every page at which one can start.
 const BEYOND: u64 = u64::MAX;
+/// The last page at which one can start.
+pub(super) const LAST: u64 = BEYOND - 1;
 
 /// One entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,16 +109,15 @@ impl Node {
         Entry { first: self.first[at], end: self.end[at], gap: self.gap[at], link: self.link[at] }
     }
 
-    /// How many entries start at `page` or before it.
+    /// How many entries start at `page`, which is not the last number, or before it.
     ///
     /// Without a branch that depends on the page: one in four is compared, then the three between
-    /// two of these.
-    #[inline]
+    /// two of these, or the first three if there are no more.
+    #[inline(always)]
     pub(super) fn count(&self, page: u64) -> usize {
         let until = |at: usize| usize::from(self.first[at] <= page);
-        let few = 4 * (until(3) + until(7) + until(11));
-        let found = few + until(few) + until(few + 1) + until(few + 2);
-        found.min(self.len())
+        let few = if self.len < 4 { 0 } else { 4 * (until(3) + until(7) + until(11)) };
+        few + until(few) + until(few + 1) + until(few + 2)
     }
 
     /// Changes where an entry begins and ends, and its gap.
@@ -127,10 +128,10 @@ impl Node {
     /// What the node looks like from above, under its own number.
     pub(super) fn summary(&self, own: u32) -> Entry {
         let len = self.len();
-        let inside = self.gap[..len].iter().fold(0, |most, gap| most.max(*gap));
-        let between = |most: u64, at: usize| most.max(self.first[at] - self.end[at - 1]);
-        let gap = (1..len).fold(inside, between);
-        Entry { first: self.first[0], end: self.end[len - 1], gap, link: own }
+        let (first, end) = (&self.first[..len], &self.end[..len]);
+        let between = first[1..].iter().zip(end).map(|(next, end)| next - end);
+        let gap = self.gap[..len].iter().copied().chain(between).fold(0, u64::max);
+        Entry { first: first[0], end: end[len - 1], gap, link: own }
     }
 
     /// Puts an entry before the one at `at`. The node is not full.
@@ -164,6 +165,12 @@ impl Node {
     pub(super) fn push(&mut self, entry: Entry) {
         self.write(self.len(), entry);
         self.len += 1;
+    }
+
+    /// Has no entries and is not in use; `next` is another such node.
+    pub(super) fn vacate(&mut self, next: u32) {
+        self.fill(&[]);
+        self.link[0] = next;
     }
 
     /// Has these entries and no others.

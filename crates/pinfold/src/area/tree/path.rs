@@ -1,6 +1,6 @@
 //! A way down from the root to a place between two areas, and moves from there.
 
-use super::node::Node;
+use super::node::{LAST, Node};
 use super::pool::{NONE, Pool};
 
 /// The most levels: the root has two kids or more, each node below it [`super::node::LEAST`], and
@@ -45,7 +45,7 @@ impl Path {
     #[inline]
     pub(super) fn to(nodes: &Nodes, root: u32, levels: u32, page: u64) -> Self {
         let mut path = Self { levels, ..Self::NOWHERE };
-        let mut id = root;
+        let (mut id, page) = (root, page.min(LAST));
         for level in 0..levels as usize {
             let node = nodes.get(id);
             let count = node.count(page) as u32;

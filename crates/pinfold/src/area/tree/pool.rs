@@ -17,7 +17,7 @@ pub(super) trait Pooled {
     /// An element that is not in use. `next` is another such, or [`NONE`].
     fn vacant(next: u32) -> Self;
 
-    /// Of an element that is not in use: what it was made with.
+    /// Of an element that is not in use: the next such.
     fn next(&self) -> u32;
 }
 
@@ -100,15 +100,29 @@ impl<T: Pooled, const MOST: usize> Pool<T, MOST> {
         &mut self.chunks[number as usize / MOST][number as usize % MOST]
     }
 
+    /// Takes an element into use, as it is. Room for it was reserved.
+    #[inline]
+    pub(super) fn begin(&mut self) -> u32 {
+        let number = self.free;
+        self.free = self.get(number).next();
+        self.spare -= 1;
+        number
+    }
+
+    /// An element is not in use any more.
+    #[inline]
+    pub(super) fn end(&mut self, number: u32, vacate: impl FnOnce(&mut T, u32)) {
+        let next = self.free;
+        vacate(self.get_mut(number), next);
+        self.free = number;
+        self.spare += 1;
+    }
+
     /// Puts `element` where it gets the number that is returned. Room for it was reserved.
     #[inline]
     pub(super) fn put(&mut self, element: T) -> u32 {
-        let number = self.free;
-        let place = self.get_mut(number);
-        let next = place.next();
-        *place = element;
-        self.free = next;
-        self.spare -= 1;
+        let number = self.begin();
+        *self.get_mut(number) = element;
         number
     }
 

@@ -5,7 +5,7 @@
 //! two; one that has too few takes entries of a sibling, or is joined with it. All four deal the
 //! entries of two nodes out again.
 
-use super::node::{Entry, FAN, LEAST, Node};
+use super::node::{Entry, FAN, LAST, LEAST, Node};
 use super::path::{LEVELS, Nodes, Path, Step};
 use super::pool::NONE;
 use crate::error::NoMemory;
@@ -34,16 +34,17 @@ impl Spans {
     }
 
     /// The value's number of the range that contains `page`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, page: u64) -> Option<u32> {
         let (mut id, mut levels) = (self.root, self.levels.checked_sub(1)?);
+        let last = page.min(LAST);
         while levels > 0 {
             let node = self.nodes.get(id);
-            id = node.link(node.count(page).checked_sub(1)?);
+            id = node.link(node.count(last).checked_sub(1)?);
             levels -= 1;
         }
         let node = self.nodes.get(id);
-        let at = node.count(page).checked_sub(1)?;
+        let at = node.count(last).checked_sub(1)?;
         (page < node.end(at)).then(|| node.link(at))
     }
 
@@ -95,10 +96,8 @@ impl Spans {
     /// Adds a range at the place that the path leads to. Its room was reserved.
     pub(super) fn put(&mut self, path: &Path, entry: Entry) {
         let Some((leaf, at)) = path.leaf() else {
-            let mut root = Node::new();
-            root.push(entry);
-            (self.root, self.levels) = (self.nodes.put(root), 1);
-            return;
+            (self.root, self.levels) = (self.nodes.begin(), 1);
+            return self.nodes.get_mut(self.root).push(entry);
         };
         let node = self.nodes.get_mut(leaf);
         if node.is_full() {
@@ -143,7 +142,7 @@ impl Spans {
     /// Splits a node into itself and one behind it, which is returned; `entry` goes to before its
     /// place `at`.
     fn split(&mut self, id: u32, at: usize, entry: Entry) -> u32 {
-        let right = self.nodes.put(Node::new());
+        let right = self.nodes.begin();
         let mut hand = Hand::of(self, id, right);
         hand.insert(at, entry);
         hand.deal(self, id, right);
@@ -152,10 +151,9 @@ impl Spans {
 
     /// A root above two nodes.
     fn deepen(&mut self, left: u32, right: u32) {
-        let mut root = Node::new();
-        root.push(self.node(left).summary(left));
-        root.push(self.node(right).summary(right));
-        self.root = self.nodes.put(root);
+        let kids = [left, right].map(|kid| self.node(kid).summary(kid));
+        self.root = self.nodes.begin();
+        self.nodes.get_mut(self.root).fill(&kids);
         self.levels += 1;
     }
 
@@ -215,7 +213,7 @@ impl Spans {
         let hand = Hand::of(self, one, other);
         if hand.len <= FIT_IN_ONE {
             self.nodes.get_mut(one).fill(hand.entries());
-            self.nodes.take(other);
+            self.nodes.end(other, Node::vacate);
             self.renew_entry(above.node, left);
             return Some(left + 1);
         }
@@ -236,7 +234,7 @@ impl Spans {
         } else {
             return;
         }
-        self.nodes.take(root);
+        self.nodes.end(root, Node::vacate);
     }
 
     /// Changes the range before the place that the path leads to, in the same node. It keeps its
@@ -388,9 +386,8 @@ impl Rising {
             if level < self.levels && !spans.node(self.open[level]).is_full() {
                 return spans.nodes.get_mut(self.open[level]).push(entry);
             }
-            let mut node = Node::new();
-            node.push(entry);
-            let new = spans.nodes.put(node);
+            let new = spans.nodes.begin();
+            spans.nodes.get_mut(new).push(entry);
             if level == self.levels {
                 self.open[level] = new;
                 self.levels += 1;
