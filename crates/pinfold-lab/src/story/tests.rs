@@ -249,7 +249,7 @@ fn a_walk_meets_a_family_that_is_gone_and_one_that_has_taken_its_place() {
         let text = Shipped::find(SCENARIOS, name).expect("it ships").text;
         let scenario = parse(text).expect("it parses");
         let rules = self::rules("latest,zap-rmap=when-freed");
-        let prepared = Prepared::new(&scenario, "test.pf", &rules).ok().expect("it fits");
+        let prepared = Prepared::new(&scenario, "test.pf", &rules).expect("it fits");
         for model in [Model::Tso, Model::Weak] {
             let trial = Trial::new(&prepared.plan, Keep::Verdict);
             let mut plan = Only { trial, symptom, others: 0 };
