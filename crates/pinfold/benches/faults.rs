@@ -1,5 +1,5 @@
-//! P5: the fault path without clear and copy, in time; the copy fault over a cold copy of 4 KiB that
-//! is fenced; and P8, the fork of pinned pages over the same.
+//! P5: the fault path without clear and copy, in time; the copy fault over a cold copy of 4 KiB
+//! that is fenced; and P8, the fork of pinned pages over the same.
 //!
 //! The goal of the first is in instructions, which `instructions.sh` counts.
 

@@ -14,7 +14,7 @@ use std::boxed::Box;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
@@ -178,6 +178,19 @@ unsafe impl<F: Format> Platform for Rig<F> {
             run();
         }
         self.host.node()
+    }
+
+    /// Each thread is a CPU.
+    fn cpu(&self) -> usize {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        std::thread_local! {
+            static CPU: usize = THREADS.fetch_add(1, Ordering::Relaxed);
+        }
+        CPU.with(|cpu| *cpu)
+    }
+
+    fn cpus(&self) -> usize {
+        2
     }
 
     fn flush(&self, space: SpaceId, scope: FlushScope) {

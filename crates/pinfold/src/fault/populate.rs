@@ -4,7 +4,8 @@
 //! Protocol: as for a fault, the address space's lock is held for reading. Each area is looked up
 //! once, each last-level table found or made once. Where private memory has no entries yet, a
 //! bundle of frames is made ready, and one hold of the table's lock puts them in; whatever else is
-//! there, an entry at a time, goes the way of a fault.
+//! there, an entry at a time, goes the way of a fault. A pin that finds untouched pages has them
+//! filled in the same way.
 //!
 //! INV-FAULT-6: populating ends at the first page that cannot be accessed; what comes before it is
 //! in place, and nothing from there on has changed.
@@ -82,6 +83,21 @@ impl<P: Platform> Space<P> {
             page = end;
         }
         Ok(())
+    }
+
+    /// Puts new pages where `pages`, which are of a private area and may be written, have no entries
+    /// yet: the first one, and those after it that one hold of its table's lock reaches.
+    ///
+    /// # Errors
+    /// Why the first one got none.
+    pub(crate) fn touch_run(&self, area: &Area<P>, pages: Range<Vpn>) -> Result<(), FaultError> {
+        let leaf = self.tables().leaf_or_make(pages.start)?;
+        let stop = table_end::<P::Format>(pages.start).min(pages.end);
+        let wish = Wish { area, cause: Cause::Store, want: Want::Write };
+        match self.populate_empty(&wish, leaf, pages.start..stop) {
+            Err(short) if short.at == pages.start.start() => Err(short.error),
+            _ => Ok(()),
+        }
     }
 
     fn populate_area(&self, wish: &Wish<'_, P>, mut pages: Range<Vpn>) -> Result<(), Unpopulated> {

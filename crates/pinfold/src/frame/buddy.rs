@@ -21,8 +21,8 @@
 //!   one node and one zone.
 //! - INV-BUDDY-3: no two blocks in the lists are buddies of the same order below [`MAX_ORDER`]:
 //!   they would be one block.
-//! - INV-BUDDY-4: every free frame that is in no CPU's stock (`stock`) is on exactly one stack or in
-//!   exactly one block, and `free` counts them all.
+//! - INV-BUDDY-4: every free frame that is in no CPU's stock (`stock`) is on exactly one stack or
+//!   in exactly one block, and `free` counts them all.
 //! - INV-BUDDY-5: a stacked frame with bit 62 in its mapping word is the first of a batch that came
 //!   from a stock: the word says how many of the frames from there on it has, and which is the
 //!   last. So a batch is taken from the stack without looking at its frames.

@@ -2,6 +2,8 @@
 //! It succeeds for a page only when the entry has been checked under its table's lock, so each
 //! success is a snapshot of one moment.
 
+use core::ops::Range;
+
 use super::ask::Ask;
 use super::guard::Held;
 use crate::addr::{Pfn, VirtAddr, VirtRange, Vpn};
@@ -79,20 +81,22 @@ impl<P: Platform> Space<P> {
     ) -> Result<(), PinError> {
         let map = self.read_map();
         for page in range.iter() {
-            let pfn = self.hold_page(&map, page, ask, held.holds())?;
+            let pfn = self.hold_page(&map, page..range.end_page(), ask, held.holds())?;
             held.push(pfn);
             self.mem().tell(self.id(), page, EventKind::SlowTaken(pfn));
         }
         Ok(())
     }
 
+    /// Takes the first of the pages that are left.
     fn hold_page(
         &self,
         map: &AreaMap<P>,
-        page: Vpn,
+        left: Range<Vpn>,
         ask: Ask,
         holds: Holds,
     ) -> Result<Pfn, PinError> {
+        let page = left.start;
         let at = page.start();
         let area = map.find(page).ok_or(FaultError::NotMapped(at))?;
         self.check_rights(area, at, ask)?;
@@ -113,6 +117,9 @@ impl<P: Platform> Space<P> {
             match self.follow(&step) {
                 Follow::Taken(pfn) => return Ok(pfn),
                 Follow::Overflow(pfn) => return Err(PinError::Overflow(pfn)),
+                Follow::Fault(want) if self.is_untouched(&step, want) => {
+                    self.touch_run(area, page..left.end.min(area.range.end_page()))?;
+                }
                 Follow::Fault(want) => {
                     // A read pin of 5.8 breaks copy-on-write even if the area is not writable.
                     let raised = want == Want::Write && ask.access == Access::Read;
@@ -126,6 +133,16 @@ impl<P: Platform> Space<P> {
                 }
             }
         }
+    }
+
+    /// Whether the fault is a first touch by an ordinary write. The pages after it are then likely
+    /// to be untouched, too, and are touched with it.
+    fn is_untouched(&self, step: &Step<'_, P>, want: Want) -> bool {
+        let writes = want == Want::Write
+            && step.ask.access == Access::Write
+            && step.ask.force == Force::Ordinary;
+        let leaf = || self.tables().leaf(step.page);
+        writes && step.area.is_cow() && leaf().is_none_or(|leaf| leaf.read(step.page).is_none())
     }
 
     /// Checks the area's permissions, in the order of facts 3.1.

@@ -434,3 +434,39 @@ fn a_pin_of_more_pages_than_room_is_made_for_at_a_time_takes_them_all() {
     }
     assert_eq!(space.locked_pages(), 0);
 }
+
+/// Sixteen at a time, as by populating; another area's pages are not touched before their turn.
+#[test]
+fn untouched_pages_are_touched_in_runs_and_taken_one_by_one() {
+    let mem = machine::<X86_64>(Rules::default(), &[64], Tuning::default());
+    let space = space(&mem);
+    map(&space, 16, 18, RW);
+    map(&space, 34, 2, Prot::READ);
+    let pin = || space.pin(pages(16, 20), Access::Write, Term::Short).unwrap();
+    let (pins, events) = mem.platform().record(pin);
+    let runs: Vec<bool> = events
+        .iter()
+        .filter_map(|event| match event {
+            EventKind::FirstTouch(_) => Some(true),
+            EventKind::SlowTaken(_) => Some(false),
+            _ => None,
+        })
+        .collect();
+    let lengths: Vec<_> = runs.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect();
+    assert_eq!(lengths, [(true, 16), (false, 16), (true, 2), (false, 2)]);
+    assert_eq!(pins.shortfall(), Some(FaultError::Denied(VirtAddr::of_page(34)).into()));
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
+}
+
+#[test]
+fn a_pin_takes_as_many_untouched_pages_as_there_are_frames() {
+    for frames in 8..30 {
+        let mem = machine::<X86_64>(Rules::default(), &[frames], Tuning::default());
+        let space = space(&mem);
+        map(&space, 16, 40, RW);
+        let pins = space.pin(pages(16, 40), Access::Write, Term::Short).unwrap();
+        assert_eq!(pins.shortfall(), Some(FaultError::OutOfFrames.into()));
+        assert_eq!(mem.frames().total_free(), 0, "{frames} frames, {} taken", pins.pages().len());
+        Audit::of(&mem).space(&space).pins(pins.pages()).check();
+    }
+}

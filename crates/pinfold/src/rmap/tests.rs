@@ -363,3 +363,44 @@ fn a_walk_that_is_told_to_stop_does() {
     });
     assert_eq!(seen, 1);
 }
+
+/// An [`AnonRegistry`] of two CPUs with stocks.
+fn stocked() -> AnonRegistry {
+    let mut families = AnonRegistry::new();
+    families.stock_up(2).expect("the heap has room");
+    families
+}
+
+#[test]
+fn memory_of_families_passes_between_cpus_and_comes_back() {
+    let families = stocked();
+    for round in 0..50 {
+        let (founder, leaver) = (round % 2, round / 2 % 2);
+        let found = |id| families.found(mm(id), &Awake, founder).unwrap();
+        let seats: Vec<Seat> = (1..=20).map(found).collect();
+        let slots: std::collections::BTreeSet<u32> =
+            seats.iter().map(|seat| seat.home.slot()).collect();
+        assert_eq!(slots.len(), 20, "no slot is in two families");
+        seats.into_iter().for_each(|seat| families.leave(seat, &Awake, leaver));
+    }
+    assert!(families.slots.made() <= 20 + 2 * 16, "two batches of eight for each CPU");
+}
+
+#[test]
+fn threads_found_families_in_slots_of_their_own() {
+    let families = stocked();
+    let run = |cpu: usize| {
+        for id in 0..300 {
+            let seats = [0, 1, 2].map(|n| families.found(mm(3 * id + n), &Awake, cpu).unwrap());
+            for (n, seat) in (0..).zip(seats) {
+                assert_eq!(visited(&families, seat), [3 * id + n], "nobody else's");
+            }
+            // What one CPU has founded the other ends, now and then.
+            seats.into_iter().for_each(|seat| families.leave(seat, &Awake, (cpu + 1) % 2));
+        }
+    };
+    std::thread::scope(|scope| {
+        [0, 1].into_iter().for_each(|cpu| drop(scope.spawn(move || run(cpu))));
+    });
+    assert!(families.slots.made() <= 6 + 2 * 16);
+}

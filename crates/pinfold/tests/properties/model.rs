@@ -81,7 +81,7 @@ impl<F: Format> World<F> {
     where
         F: Hardware,
     {
-        let tuning = Tuning { gather_pages: 3, ..Tuning::default() };
+        let tuning = Tuning { gather_pages: 3, stock_batch: 2, ..Tuning::default() };
         let spans = spans(nodes);
         let own = FrameSetup::new(&spans);
         let setup = match outside {

@@ -64,7 +64,8 @@ fn pin_and_compare<F: Format>(space: &Space<F>, page: u64, value: u64) {
 }
 
 fn churn<F: Hardware>(rules: Rules, page: fn(u64) -> u64, in_step: bool) {
-    let mem = machine::<F>(rules, &[160, 64], Tuning { gather_pages: 2, ..Tuning::default() });
+    let tuning = Tuning { gather_pages: 2, stock_batch: 4, ..Tuning::default() };
+    let mem = machine::<F>(rules, &[160, 64], tuning);
     mem.platform().cache_nothing();
     mem.platform().devices.plug_in();
     let root = space(&mem);
