@@ -85,8 +85,8 @@ impl<P: Platform> Space<P> {
         Ok(())
     }
 
-    /// Puts new pages where `pages`, which are of a private area and may be written, have no entries
-    /// yet: the first one, and those after it that one hold of its table's lock reaches.
+    /// Puts new pages where `pages`, which are of a private area and may be written, have no
+    /// entries yet: the first one, and those after it that one hold of its table's lock reaches.
     ///
     /// # Errors
     /// Why the first one got none.
