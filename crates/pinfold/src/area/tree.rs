@@ -12,9 +12,9 @@
 //! after the other, without a search.
 //!
 //! Protocol: the holder of `&mut` is alone; the lock of the address space ensures that. Only
-//! [`AreaTree::reserve`], [`AreaTree::insert`] and [`AreaTree::copy`] allocate memory, always before
-//! the first change, so a failure leaves the tree as it was; what the heap has given by then stays
-//! as room. What is taken out leaves room behind, and never needs any.
+//! [`AreaTree::reserve`], [`AreaTree::insert`] and [`AreaTree::copy`] allocate memory, always
+//! before the first change, so a failure leaves the tree as it was; what the heap has given by then
+//! stays as room. What is taken out leaves room behind, and never needs any.
 //!
 //! # Look-ups without a lock
 //!
