@@ -208,60 +208,6 @@ impl Subject for Later {
     }
 }
 
-/// A plan of which only one way to fail counts.
-struct Only {
-    trial: Trial,
-    symptom: &'static str,
-    others: u64,
-}
-
-impl Subject for Only {
-    type World = <Trial as Subject>::World;
-
-    fn build(&mut self, lanes: &mut Lanes<'_>) -> Self::World {
-        self.trial.build(lanes)
-    }
-
-    fn judge(&mut self, world: Self::World, ending: Ending<'_>) -> Judgement {
-        let judged = self.trial.judge(world, ending);
-        match &judged {
-            Judgement::Fail { message, .. } if !message.contains(self.symptom) => {
-                self.others += 1;
-                Judgement::Pass { outcome: String::new() }
-            }
-            Judgement::Fail { .. } | Judgement::Pass { .. } => judged,
-        }
-    }
-}
-
-/// Both symptoms of a reverse map that ends before its page is unmapped (facts 6.3): the search for
-/// the one goes past the executions that show the other. Where there is nobody whose family could
-/// get the memory, there is no second one.
-#[test]
-fn a_walk_meets_a_family_that_is_gone_and_one_that_has_taken_its_place() {
-    let (gone, taken) = ("led into freed memory", "led into another family");
-    for (name, symptom, found) in [
-        ("delay-all-rmap", gone, true),
-        ("delay-all-rmap", taken, false),
-        ("delay-all-rmap-reuse", gone, true),
-        ("delay-all-rmap-reuse", taken, true),
-    ] {
-        let text = Shipped::find(SCENARIOS, name).expect("it ships").text;
-        let scenario = parse(text).expect("it parses");
-        let rules = self::rules("latest,zap-rmap=when-freed");
-        let prepared = Prepared::new(&scenario, "test.pf", &rules).expect("it fits");
-        for model in [Model::Tso, Model::Weak] {
-            let trial = Trial::new(&prepared.plan, Keep::Verdict);
-            let mut plan = Only { trial, symptom, others: 0 };
-            let config = Config { model, shrink_runs: 0, ..Config::default() };
-            let explored = explore(&mut plan, &config, &mut |_| {});
-            let told = format!("{name}, {model}: {symptom}, past {} others", plan.others);
-            assert_eq!(explored.failure.is_some(), found, "{told}");
-            assert!(found || plan.others > 0, "{told}");
-        }
-    }
-}
-
 /// Failing executions of a plan, found in different ways and not cut.
 fn failures(prepared: &Prepared, model: Model) -> Vec<Failure> {
     let ways = (0..6).flat_map(|seed| {
