@@ -9,6 +9,8 @@
 
 #[path = "common/futex.rs"]
 mod futex;
+#[path = "locks/leases.rs"]
+mod leases;
 #[path = "locks/stocks.rs"]
 mod stocks;
 

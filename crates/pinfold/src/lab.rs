@@ -25,6 +25,11 @@ pub mod locks {
     pub use crate::sync::spread::{Spread, SpreadGuard};
 }
 
+/// The counts of owners and leases: for tests that explore them by themselves.
+pub mod leases {
+    pub use crate::sync::lease::{Count, Counts};
+}
+
 /// The CPUs' stocks of free frames, which a machine gets from [`crate::Tuning::stock_batch`]: for
 /// tests that explore them by themselves.
 pub mod stocks {

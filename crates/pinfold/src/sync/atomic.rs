@@ -340,8 +340,35 @@ atomic!(
     AtomicU64, AtomicU64, u64
 );
 
-/// What the counts of frames are made of.
+/// What the counts of frames and of leases are made of.
 impl AtomicU64 {
+    /// Adds without ordering; the old value.
+    pub(super) fn fetch_add_relaxed(&self, value: u64) -> u64 {
+        #[cfg(feature = "explore")]
+        if hook::active() {
+            return self.explored_update(Order::Relaxed, |old| old.wrapping_add(value));
+        }
+        self.0.fetch_add(value, Ordering::Relaxed)
+    }
+
+    /// Subtracts, release ordering; the old value.
+    pub(super) fn fetch_sub_release(&self, value: u64) -> u64 {
+        #[cfg(feature = "explore")]
+        if hook::active() {
+            return self.explored_update(Order::Release, |old| old.wrapping_sub(value));
+        }
+        self.0.fetch_sub(value, Ordering::Release)
+    }
+
+    /// Stores `value`, acquire and release ordering; the old value.
+    pub(super) fn xchg_acq_rel(&self, value: u64) -> u64 {
+        #[cfg(feature = "explore")]
+        if hook::active() {
+            return self.explored_update(Order::AcqRel, |_| value);
+        }
+        self.0.swap(value, Ordering::AcqRel)
+    }
+
     /// Reads without ordering; the caller learns what `look` makes of the value.
     #[inline]
     pub(crate) fn read_once_as<C: Class>(&self, look: impl Fn(u64) -> C) -> C {

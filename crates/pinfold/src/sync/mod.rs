@@ -36,6 +36,7 @@ mod atomic;
 pub(crate) mod bit;
 mod class;
 mod grant;
+pub(crate) mod lease;
 pub mod mask;
 mod name;
 mod park;
