@@ -17,6 +17,7 @@ mod known;
 mod race;
 mod sequential;
 mod tso;
+mod views;
 mod weak;
 mod words;
 

@@ -12,6 +12,7 @@ mod locks;
 use super::{
     graph::{Act, Graph, Handed, LONG, Location},
     tso, weak,
+    views::{Rules, Views},
     words::Words,
 };
 use crate::{
@@ -62,6 +63,7 @@ impl Shape {
 pub(super) struct Axiomatic {
     axioms: Axioms,
     graph: Graph,
+    views: Views,
     tso: tso::Checker,
     weak: weak::Checker,
     /// The current lifetime of each cell.
@@ -77,6 +79,10 @@ impl Axiomatic {
         Self {
             axioms,
             graph: Graph::default(),
+            views: Views::new(match axioms {
+                Axioms::Tso => Rules::Tso,
+                Axioms::Weak => Rules::Weak,
+            }),
             tso: tso::Checker::default(),
             weak: weak::Checker::default(),
             current: Vec::new(),
@@ -88,6 +94,7 @@ impl Axiomatic {
     /// Begins an execution with this many lanes.
     pub(super) fn begin(&mut self, lanes: usize) {
         self.graph.begin(lanes);
+        self.views.begin(lanes);
         self.current.clear();
         self.locks.iter_mut().for_each(Words::clear);
     }
@@ -95,6 +102,7 @@ impl Axiomatic {
     /// A new lifetime of the cell begins with the value `now`.
     pub(super) fn meet(&mut self, cell: Object, now: u64) {
         let location = self.graph.add_location(now);
+        self.views.add_location(location);
         let cell = cell as usize;
         if self.current.len() <= cell {
             self.current.resize(cell + 1, usize::MAX);
@@ -183,9 +191,12 @@ impl Axiomatic {
         if self.graph.events.len() >= LONG && self.watch.is_over() {
             return false;
         }
+        let store = self.graph.store(location, position);
+        let acquired = shape.acquires.then_some(store);
+        let bound = self.views.bound(lane, act, location, acquired, shape.fenced_before);
         let mark = self.graph.mark(lane);
         if shape.fenced_before {
-            self.fence(lane, Order::SeqCst);
+            self.fence_graph(lane, Order::SeqCst);
         }
         let coherent = position >= self.graph.floor(lane, location);
         if act != Act::Write && shape.acquires {
@@ -198,6 +209,11 @@ impl Axiomatic {
                 Axioms::Tso => self.tso.allows(&self.graph, candidate, &self.watch),
             };
         self.graph.take_back(mark);
+        if self.axioms == Axioms::Tso
+            || self.graph.sc_events.iter().all(|&e| self.graph.events[e].act == Act::Fence) && !shape.sc
+        {
+            assert_eq!(consistent, position >= bound, "views {act:?} {position} {bound}");
+        }
         consistent
     }
 
@@ -223,8 +239,10 @@ impl Axiomatic {
         if act != Act::Write {
             if shape.acquires {
                 self.graph.join_handed_on(lane, base);
+                self.views.acquire_store(lane, base);
             } else {
                 self.graph.may_acquire(lane, base);
+                self.views.may_acquire(lane, base);
             }
         }
         match access {
@@ -237,11 +255,10 @@ impl Axiomatic {
         }
         let store = if act == Act::Read { base } else { self.graph.next_store() };
         self.graph.access(lane, act, shape.sc, location, store);
-        if act != Act::Read {
-            self.graph.insert(lane, location, position + 1, (act, new), shape.handed());
-            if act == Act::Update {
-                self.graph.continue_release(store, base);
-            }
+        if act == Act::Read {
+            self.views.read(lane, location, (position, last), base);
+        } else {
+            self.write(lane, location, position + 1, (act, new), shape.handed());
         }
         if shape.fenced_after {
             self.fence(lane, Order::SeqCst);
@@ -250,8 +267,49 @@ impl Axiomatic {
         Done { old, new, done: act != Act::Read, latest }
     }
 
+    /// Puts a store of the lane, which is an event already, into modification order.
+    fn write(
+        &mut self,
+        lane: usize,
+        location: Location,
+        position: usize,
+        (act, value): (Act, u64),
+        handed: Handed,
+    ) {
+        let base = self.graph.store(location, position - 1);
+        let store = self.graph.next_store();
+        let last = self.graph.last(location);
+        self.graph.insert(lane, location, position, (act, value), handed);
+        self.views.write(lane, act, location, (position, last), base);
+        self.views.hand_on(lane, handed == Handed::Present);
+        if act == Act::Update {
+            self.graph.continue_release(store, base);
+            self.views.continue_release(store, base);
+        }
+    }
+
     /// A fence of the lane.
     pub(super) fn fence(&mut self, lane: usize, order: Order) {
+        self.fence_graph(lane, order);
+        let sc = matches!(order, Order::SeqCst | Order::Full);
+        if self.axioms == Axioms::Tso {
+            if sc {
+                self.views.fence(lane);
+            }
+            return;
+        }
+        if sc || matches!(order, Order::Acquire | Order::AcqRel) {
+            self.views.acquire(lane);
+        }
+        if sc {
+            self.views.fence(lane);
+        }
+        if sc || matches!(order, Order::Release | Order::AcqRel) {
+            self.views.release(lane);
+        }
+    }
+
+    fn fence_graph(&mut self, lane: usize, order: Order) {
         let sc = matches!(order, Order::SeqCst | Order::Full);
         if self.axioms == Axioms::Tso {
             if sc {
@@ -272,6 +330,7 @@ impl Axiomatic {
     /// The lane learns of what was handed over under the number of a lock.
     pub(super) fn take_over(&mut self, lane: usize, lock: Object) {
         self.graph.known.acquire(lane, lock, Mode::Exclusive);
+        self.views.acquire_lock(lane, lock, Mode::Exclusive);
         self.meets_another(lane);
     }
 
@@ -279,6 +338,7 @@ impl Axiomatic {
     pub(super) fn hand_over(&mut self, lane: usize, lock: Object) {
         self.point(lane);
         self.graph.known.release(lane, lock, Mode::Exclusive);
+        self.views.release_lock(lane, lock, Mode::Exclusive);
     }
 
     /// What happens before the next event of the lane.
@@ -297,6 +357,7 @@ impl Axiomatic {
         self.graph.widen(lane + 1);
         self.point(parent);
         self.graph.spawn(parent, lane);
+        self.views.spawn(parent, lane);
         self.meets_another(lane);
     }
 
@@ -304,11 +365,13 @@ impl Axiomatic {
     pub(super) fn end(&mut self, lane: usize, number: usize) {
         self.point(lane);
         self.graph.known.end(lane, number);
+        self.views.end(lane, number);
     }
 
     /// The lane has seen that the lane with this number ended.
     pub(super) fn join(&mut self, lane: usize, number: usize) {
         self.graph.known.join(lane, number);
+        self.views.join_lane(lane, number);
         self.meets_another(lane);
     }
 
@@ -326,6 +389,9 @@ impl Axiomatic {
             Axioms::Tso => Act::Fence,
             Axioms::Weak => Act::Point,
         };
+        if act == Act::Fence {
+            self.views.fence(lane);
+        }
         self.graph.order(lane, act, false);
     }
 }
