@@ -14,6 +14,7 @@
 mod axiomatic;
 mod graph;
 mod known;
+mod picture;
 mod race;
 mod sequential;
 mod tso;
@@ -29,6 +30,7 @@ use crate::{
     watch::Watch,
 };
 use axiomatic::{Axiomatic, Axioms};
+pub(crate) use picture::Picture;
 pub(crate) use race::{Actor, Life, Plain, Race, Reach};
 use race::{Mark, Races};
 use sequential::Sequential;
@@ -188,14 +190,54 @@ impl Memory {
         }
     }
 
-    /// What is handed on there now. Nothing under the weaker models.
+    /// What is handed on there now.
     pub(crate) fn handed_on(&self, from: Source<Object>) -> Option<&[u32]> {
-        let Kept::Sequential(kept) = &self.kept else { return None };
+        let known = match &self.kept {
+            Kept::Sequential(kept) => &kept.known,
+            Kept::Axiomatic(kept) => kept.all_known(),
+        };
         match from {
-            Source::Cell(cell) => kept.handed_on(cell),
-            Source::Exclusive(lock) => kept.known.exclusive(lock),
-            Source::Shared(lock) => kept.known.shared(lock),
-            Source::End(number) => kept.known.ended(number),
+            Source::Cell(cell) => match &self.kept {
+                Kept::Sequential(kept) => kept.handed_on(cell),
+                Kept::Axiomatic(kept) => kept.handed_on(cell),
+            },
+            Source::Exclusive(lock) => known.exclusive(lock),
+            Source::Shared(lock) => known.shared(lock),
+            Source::End(number) => known.ended(number),
+        }
+    }
+
+    /// What decides what may follow, under the weaker models; `living` are the lanes that have
+    /// not ended.
+    pub(crate) fn picture(
+        &self,
+        names: impl Iterator<Item = (u64, Object)>,
+        living: u32,
+    ) -> Option<Picture> {
+        match &self.kept {
+            Kept::Sequential(_) => None,
+            Kept::Axiomatic(kept) => {
+                let met = |object: Object| {
+                    self.latest.get(object as usize).is_none_or(Option::is_some) || kept.is_lock(object)
+                };
+                Some(kept.picture(names.filter(|&(_, object)| met(object)), living))
+            }
+        }
+    }
+
+    /// Whether the lane learns, by this access with this option, what the last store hands on.
+    pub(crate) fn learns(&self, access: &CellOp, option: u32, done: bool) -> bool {
+        match &self.kept {
+            Kept::Sequential(_) => true,
+            Kept::Axiomatic(kept) => option == 0 && kept.acquires(access, done),
+        }
+    }
+
+    /// Whether the access is sequentially consistent by itself, under the weak model.
+    pub(crate) fn is_sc_access(&self, access: &CellOp) -> bool {
+        match &self.kept {
+            Kept::Sequential(_) => false,
+            Kept::Axiomatic(kept) => kept.is_sc_access(access),
         }
     }
 

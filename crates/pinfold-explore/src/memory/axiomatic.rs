@@ -11,6 +11,7 @@ mod locks;
 
 use super::{
     graph::{Act, Graph, Handed, LONG, Location},
+    picture::{Located, Picture},
     tso, weak,
     views::{Rules, Views},
     words::Words,
@@ -339,6 +340,75 @@ impl Axiomatic {
         self.point(lane);
         self.graph.known.release(lane, lock, Mode::Exclusive);
         self.views.release_lock(lane, lock, Mode::Exclusive);
+    }
+
+    /// The locations of a cell or lock, each with a tag.
+    fn locations(&self, object: Object) -> Vec<(u64, Location)> {
+        let mut all = Vec::new();
+        if let Some(words) = self.locks.get(object as usize) {
+            all.extend(words.all());
+        }
+        if let Some(&location) = self.current.get(object as usize) && location != usize::MAX {
+            all.push((0, location));
+        }
+        all
+    }
+
+    pub(super) fn is_lock(&self, object: Object) -> bool {
+        self.locks.get(object as usize).is_some_and(|words| words.all().next().is_some())
+    }
+
+    /// Whether a read by this access acquires; `done` is whether it wrote.
+    pub(super) fn acquires(&self, access: &CellOp, done: bool) -> bool {
+        let order = match access {
+            CellOp::Store { .. } => return false,
+            CellOp::Rmw { success, failure, .. } => if done { *success } else { *failure },
+            CellOp::Load(order) | CellOp::Wait { order, .. } => *order,
+        };
+        self.axioms == Axioms::Tso
+            || matches!(order, Order::Acquire | Order::AcqRel | Order::SeqCst | Order::Full)
+    }
+
+    /// Whether the access may be sequentially consistent by itself.
+    pub(super) fn is_sc_access(&self, access: &CellOp) -> bool {
+        let orders = match access {
+            CellOp::Store { order, .. } | CellOp::Load(order) | CellOp::Wait { order, .. } => {
+                [*order; 2]
+            }
+            CellOp::Rmw { success, failure, .. } => [*success, *failure],
+        };
+        self.axioms == Axioms::Weak && orders.contains(&Order::SeqCst)
+    }
+
+    /// What decides what may follow, with the names of objects.
+    pub(super) fn picture(&self, names: impl Iterator<Item = (u64, Object)>, living: u32) -> Picture {
+        let mut places: Vec<Located> = Vec::new();
+        for (name, object) in names {
+            for (tag, location) in self.locations(object) {
+                let last = self.graph.last(location);
+                let stores = (0..=last).map(|p| {
+                    let update = self.graph.made_by(location, p) == Act::Update;
+                    (self.graph.value(location, p), update, self.graph.store(location, p))
+                });
+                places.push(Located { name, tag, object, location, stores: stores.collect() });
+            }
+        }
+        places.sort_unstable_by_key(|place| (place.name, place.tag));
+        Picture { views: self.views.clone(), places, living }
+    }
+
+    /// What the last store to a cell hands on.
+    pub(super) fn handed_on(&self, cell: Object) -> Option<&[u32]> {
+        let &location = self.current.get(cell as usize)?;
+        if location == usize::MAX {
+            return None;
+        }
+        Some(self.graph.handed_on(self.graph.store(location, self.graph.last(location))))
+    }
+
+    /// What locks and lanes that have ended hand on.
+    pub(super) fn all_known(&self) -> &super::known::Known {
+        &self.graph.known
     }
 
     /// What happens before the next event of the lane.

@@ -28,6 +28,7 @@ pub(super) struct Own {
 }
 
 /// See the module.
+#[derive(Clone)]
 pub(super) struct Views {
     pub(super) rules: Rules,
     /// By token. Weak: the lowest position that may be accessed. Tso: the last own access.
@@ -43,7 +44,7 @@ pub(super) struct Views {
     pub(super) lanes: Vec<Own>,
     /// By store.
     pub(super) handed: Vec<Token>,
-    writers: Vec<usize>,
+    pub(super) writers: Vec<usize>,
     exclusive: Vec<Option<Token>>,
     shared: Vec<Option<Token>>,
     pub(super) ended: Vec<Option<Token>>,

@@ -56,6 +56,7 @@ struct Explored {
     /// The lanes that slept.
     asleep: LaneSet,
     future: Arc<Kept>,
+    scoped: Digest,
 }
 
 type Keyed<T> = HashMap<Digest, T, BuildHasherDefault<KeyHasher>>;
@@ -280,9 +281,17 @@ impl Table {
     }
 
     /// What was explored from the state when no other lanes slept than these.
-    pub(super) fn find(&mut self, key: Digest, asleep: LaneSet) -> Option<Arc<Kept>> {
+    pub(super) fn find(
+        &mut self,
+        key: Digest,
+        asleep: LaneSet,
+        scoped: impl Fn(&mut dyn Iterator<Item = Event>) -> Digest,
+    ) -> Option<Arc<Kept>> {
+        let events = &self.events;
         let fits = |explored: &&Explored| {
-            explored.asleep.without(asleep).is_empty() || !Rule::ExploredAwake.holds()
+            (explored.asleep.without(asleep).is_empty() || !Rule::ExploredAwake.holds())
+                && scoped(&mut explored.future.events.iter().map(|packed| events[packed.event as usize]))
+                    == explored.scoped
         };
         let found = |half: &Keyed<Vec<Explored>>| {
             Some(Arc::clone(&half.get(&key)?.iter().find(fits)?.future))
@@ -307,6 +316,7 @@ impl Table {
         asleep: LaneSet,
         future: &Future,
         [steps, time]: [&Bound; 2],
+        scoped: impl Fn(&mut dyn Iterator<Item = Event>) -> Digest,
     ) -> u64 {
         // Each event may have two sets of its own.
         if 2 * future.len() > usize::from(u16::MAX) {
@@ -336,7 +346,10 @@ impl Table {
             sets[usize::from(at)] = number(&mut self.set_numbers, &mut self.sets, set, next);
         }
         let future = Arc::new(Kept { events, sets: sets.into_boxed_slice() });
-        let explored = Explored { asleep, future };
+        let events = &self.events;
+        let scoped =
+            scoped(&mut future.events.iter().map(|packed| events[packed.event as usize]));
+        let explored = Explored { asleep, future, scoped };
         if self.bytes > self.most {
             self.forgotten += self.old.len() as u64;
             self.old = std::mem::take(&mut self.young);
@@ -346,7 +359,9 @@ impl Table {
         self.bytes += explored.bytes();
         let known = self.young.entry(key).or_default();
         // What was explored with more lanes asleep is of no more use.
-        let less = |known: &mut Explored| explored.asleep.without(known.asleep).is_empty();
+        let less = |known: &mut Explored| {
+            known.scoped == explored.scoped && explored.asleep.without(known.asleep).is_empty()
+        };
         let replaced: usize = known.extract_if(.., less).map(|known| known.bytes()).sum();
         self.bytes -= replaced;
         known.push(explored);

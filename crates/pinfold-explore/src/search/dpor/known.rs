@@ -41,6 +41,7 @@ use crate::{
         future::{Bound, Deed, Entry, Event, Future, LANES, Members, Seen, below, raise},
         rule::Rule,
         states::{Kept, Packed, Table},
+        touch::{CellTouch, LockTouch},
     },
 };
 
@@ -61,6 +62,20 @@ impl Dpor {
         }
         if stage.key.is_some() {
             stage.whole = Whole::Yes;
+            let mut living = 0;
+            for (lane, touch) in moment.pending.iter().enumerate() {
+                let Some(touch) = touch else { continue };
+                living |= 1 << lane;
+                let waits = matches!(
+                    touch,
+                    Touch::Cell(_, CellTouch::Wait) | Touch::Lock(_, LockTouch::SeeUnlocked)
+                );
+                if waits && let Some(object) = touch.object() {
+                    stage.awaited.push((past.ledger.named(object), 1 << lane));
+                }
+            }
+            let picture = past.memory.picture(past.ledger.all_named(), living);
+            stage.picture = picture.map(std::rc::Rc::new);
         }
         stage
     }
@@ -73,7 +88,8 @@ impl Dpor {
             return false;
         };
         let mut table = states.table();
-        let Some(future) = table.find(key, stage.asleep) else { return false };
+        let scoped = |events: &mut dyn Iterator<Item = Event>| stage.scoped(events);
+        let Some(future) = table.find(key, stage.asleep, scoped) else { return false };
         let mut learnt = Vec::new();
         let ordered = future.events.iter().all(|&packed| match table.event(packed.event) {
             Event { deed: Deed::Cell(_) | Deed::Lock(_), .. } => true,
@@ -224,7 +240,8 @@ impl Dpor {
         let (Some(states), Some(key)) = (&self.states, stage.key) else { return };
         if self.beyond_whole {
             let at = [&stage.steps, &stage.time];
-            self.added += states.table().add(key, stage.asleep, &future, at);
+            let scoped = |events: &mut dyn Iterator<Item = Event>| stage.scoped(events);
+            self.added += states.table().add(key, stage.asleep, &future, at, scoped);
             self.beyond = future;
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     ledger::Digest,
     search::{
         Past,
-        future::{Bound, below, raise},
+        future::{Bound, Deed, Event, below, raise},
     },
 };
 
@@ -21,6 +21,10 @@ pub(super) struct Stage {
     /// The time of each lane.
     pub(super) time: Bound,
     pub(super) whole: Whole,
+    /// What decides what may follow, under the weaker models.
+    pub(super) picture: Option<std::rc::Rc<crate::memory::Picture>>,
+    /// What waiting lanes wait for.
+    pub(super) awaited: Vec<(crate::ledger::Name, u32)>,
 }
 
 /// Whether everything that follows a state is known once its node is done.
@@ -32,6 +36,25 @@ pub(super) enum Whole {
 }
 
 impl Stage {
+    /// A hash of what decides what may follow, if what follows is among these events.
+    pub(super) fn scoped(&self, events: &mut dyn Iterator<Item = Event>) -> Digest {
+        let Some(picture) = &self.picture else { return Digest::default() };
+        let mut scope = self.awaited.clone();
+        scope.extend(events.filter_map(|event| match event.deed {
+            Deed::Cell(_) | Deed::Lock(_) => Some((event.name, 1 << event.lane)),
+            Deed::Reach(_) => None,
+        }));
+        scope.sort_unstable();
+        scope.dedup_by(|next, first| {
+            let same = next.0 == first.0;
+            if same {
+                first.1 |= next.1;
+            }
+            same
+        });
+        picture.digest(&scope)
+    }
+
     /// Up to what time of each lane what `lane` does later knows, if by then it knows of a later
     /// time of the lanes `after`.
     pub(super) fn known(&self, past: Past<'_>, lane: usize, after: LaneSet) -> Bound {
