@@ -23,6 +23,7 @@ mod weak;
 mod words;
 
 use crate::{
+    ledger::Name,
     model::Model,
     object::Object,
     op::{Behind, CellOp, Done},
@@ -30,7 +31,7 @@ use crate::{
     watch::Watch,
 };
 use axiomatic::{Axiomatic, Axioms};
-pub(crate) use picture::Picture;
+pub(crate) use picture::{Picture, Toucher};
 pub(crate) use race::{Actor, Life, Plain, Race, Reach};
 use race::{Mark, Races};
 use sequential::Sequential;
@@ -207,21 +208,33 @@ impl Memory {
         }
     }
 
-    /// What decides what may follow, under the weaker models; `living` are the lanes that have
-    /// not ended.
+    /// Whether it is sequentially consistent.
+    pub(crate) fn is_sequential(&self) -> bool {
+        matches!(self.kept, Kept::Sequential(_))
+    }
+
+    /// The lanes that have accessed what lies there now, under the weaker models.
+    pub(crate) fn touched(&self, object: Object) -> u32 {
+        match &self.kept {
+            Kept::Sequential(_) => 0,
+            Kept::Axiomatic(kept) => {
+                let ended = self.latest.get(object as usize).is_some_and(Option::is_none);
+                if ended && !kept.is_lock(object) { 0 } else { kept.touched(object) }
+            }
+        }
+    }
+
+    /// What decides what may follow as far as these objects go, under the weaker models; `living`
+    /// are the lanes that have not ended.
     pub(crate) fn picture(
         &self,
-        names: impl Iterator<Item = (u64, Object)>,
+        objects: &[(Name, Object)],
+        apart: Vec<Name>,
         living: u32,
     ) -> Option<Picture> {
         match &self.kept {
             Kept::Sequential(_) => None,
-            Kept::Axiomatic(kept) => {
-                let met = |object: Object| {
-                    self.latest.get(object as usize).is_none_or(Option::is_some) || kept.is_lock(object)
-                };
-                Some(kept.picture(names.filter(|&(_, object)| met(object)), living))
-            }
+            Kept::Axiomatic(kept) => Some(kept.picture(objects, apart, living)),
         }
     }
 

@@ -140,7 +140,10 @@ impl Engine {
             }
             Op::Fence(_) => {}
             Op::Choose(_) => sees(done.old),
-            Op::Join(number) => self.note(Note::Learns(Source::End(number))),
+            Op::Join(number) => {
+                self.note(Note::Learns(Source::End(number)));
+                self.note(Note::Meets(Ledger::UNMET));
+            }
         }
     }
 

@@ -12,11 +12,13 @@ mod locks;
 use super::{
     graph::{Act, Graph, Handed, LONG, Location},
     picture::{Located, Picture},
-    tso, weak,
+    tso,
     views::{Rules, Views},
+    weak,
     words::Words,
 };
 use crate::{
+    ledger::Name,
     object::Object,
     op::{Behind, CellOp, Done, Miss},
     order::{Mode, Order},
@@ -211,7 +213,8 @@ impl Axiomatic {
             };
         self.graph.take_back(mark);
         if self.axioms == Axioms::Tso
-            || self.graph.sc_events.iter().all(|&e| self.graph.events[e].act == Act::Fence) && !shape.sc
+            || self.graph.sc_events.iter().all(|&e| self.graph.events[e].act == Act::Fence)
+                && !shape.sc
         {
             assert_eq!(consistent, position >= bound, "views {act:?} {position} {bound}");
         }
@@ -343,15 +346,10 @@ impl Axiomatic {
     }
 
     /// The locations of a cell or lock, each with a tag.
-    fn locations(&self, object: Object) -> Vec<(u64, Location)> {
-        let mut all = Vec::new();
-        if let Some(words) = self.locks.get(object as usize) {
-            all.extend(words.all());
-        }
-        if let Some(&location) = self.current.get(object as usize) && location != usize::MAX {
-            all.push((0, location));
-        }
-        all
+    fn locations(&self, object: Object) -> impl Iterator<Item = (u64, Location)> + '_ {
+        let words = self.locks.get(object as usize).into_iter().flat_map(Words::all);
+        let cell = self.current.get(object as usize).copied().filter(|&at| at != usize::MAX);
+        words.chain(cell.map(|location| (0, location)))
     }
 
     pub(super) fn is_lock(&self, object: Object) -> bool {
@@ -362,7 +360,8 @@ impl Axiomatic {
     pub(super) fn acquires(&self, access: &CellOp, done: bool) -> bool {
         let order = match access {
             CellOp::Store { .. } => return false,
-            CellOp::Rmw { success, failure, .. } => if done { *success } else { *failure },
+            CellOp::Rmw { success, .. } if done => *success,
+            CellOp::Rmw { failure, .. } => *failure,
             CellOp::Load(order) | CellOp::Wait { order, .. } => *order,
         };
         self.axioms == Axioms::Tso
@@ -380,21 +379,33 @@ impl Axiomatic {
         self.axioms == Axioms::Weak && orders.contains(&Order::SeqCst)
     }
 
-    /// What decides what may follow, with the names of objects.
-    pub(super) fn picture(&self, names: impl Iterator<Item = (u64, Object)>, living: u32) -> Picture {
+    /// The lanes that have accessed a cell or lock.
+    pub(super) fn touched(&self, object: Object) -> u32 {
+        self.locations(object).fold(0, |lanes, (_, at)| lanes | self.views.touched[at])
+    }
+
+    /// What decides what may follow as far as these objects go.
+    pub(super) fn picture(
+        &self,
+        objects: &[(Name, Object)],
+        apart: Vec<Name>,
+        living: u32,
+    ) -> Picture {
         let mut places: Vec<Located> = Vec::new();
-        for (name, object) in names {
+        for &(name, object) in objects {
+            let is_lock = self.is_lock(object);
             for (tag, location) in self.locations(object) {
-                let last = self.graph.last(location);
-                let stores = (0..=last).map(|p| {
-                    let update = self.graph.made_by(location, p) == Act::Update;
-                    (self.graph.value(location, p), update, self.graph.store(location, p))
+                let stores = (0..=self.graph.last(location)).map(|position| {
+                    let update = self.graph.made_by(location, position) == Act::Update;
+                    let store = self.graph.store(location, position);
+                    (self.graph.value(location, position), update, store)
                 });
-                places.push(Located { name, tag, object, location, stores: stores.collect() });
+                let stores = stores.collect();
+                places.push(Located { name, tag, object, location, is_lock, stores });
             }
         }
         places.sort_unstable_by_key(|place| (place.name, place.tag));
-        Picture { views: self.views.clone(), places, living }
+        Picture::take(&self.views, &places, apart, living)
     }
 
     /// What the last store to a cell hands on.

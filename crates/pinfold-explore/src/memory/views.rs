@@ -28,7 +28,6 @@ pub(super) struct Own {
 }
 
 /// See the module.
-#[derive(Clone)]
 pub(super) struct Views {
     pub(super) rules: Rules,
     /// By token. Weak: the lowest position that may be accessed. Tso: the last own access.
@@ -48,6 +47,8 @@ pub(super) struct Views {
     exclusive: Vec<Option<Token>>,
     shared: Vec<Option<Token>>,
     pub(super) ended: Vec<Option<Token>>,
+    /// By location: the lanes that accessed it.
+    pub(super) touched: Vec<u32>,
     tokens: usize,
     buffer: Vec<u32>,
 }
@@ -70,6 +71,7 @@ impl Views {
             exclusive: Vec::new(),
             shared: Vec::new(),
             ended: Vec::new(),
+            touched: Vec::new(),
             tokens: 0,
             buffer: Vec::new(),
         }
@@ -92,6 +94,7 @@ impl Views {
         self.shared.clear();
         self.ended.clear();
         self.tokens = 0;
+        self.touched.clear();
         for _ in 0..lanes {
             self.add_lane();
         }
@@ -127,6 +130,7 @@ impl Views {
                 table.widen(2 * location + 2);
             }
         }
+        self.touched.push(0);
         self.store(NOBODY);
     }
 
@@ -186,6 +190,7 @@ impl Views {
             Rules::Weak => join(self.then.row_mut(known), self.order.row(store)),
         }
         self.floor(known, location, position);
+        self.touched[location] |= 1 << lane;
     }
 
     fn floor(&mut self, known: Token, location: Location, position: usize) {
@@ -218,10 +223,13 @@ impl Views {
         buffer.clear();
         buffer.extend_from_slice(order.row(base));
         join(buffer, readers.row(base));
-        join(buffer, match self.rules {
-            Rules::Tso => then.row(known),
-            Rules::Weak => now.row(known),
-        });
+        join(
+            buffer,
+            match self.rules {
+                Rules::Tso => then.row(known),
+                Rules::Weak => now.row(known),
+            },
+        );
         buffer[location] = position as u32;
         order.row_mut(store).copy_from_slice(buffer);
         join(then.row_mut(known), buffer);
@@ -229,6 +237,7 @@ impl Views {
             now.row_mut(known).copy_from_slice(then.row(known));
         }
         self.floor(known, location, position);
+        self.touched[location] |= 1 << lane;
     }
 
     /// The last store hands on what the lane knows, or knew at its last release fence.
@@ -307,7 +316,9 @@ impl Views {
 
     pub(super) fn hand_on_exclusive(&mut self, lock: Object) {
         let token = self.slot(lock, Mode::Exclusive);
-        if self.rules == Rules::Weak && let Some(&handed) = self.handed.last() {
+        if self.rules == Rules::Weak
+            && let Some(&handed) = self.handed.last()
+        {
             self.join(handed, token);
         }
     }
@@ -321,13 +332,16 @@ impl Views {
         }
     }
 
-    /// What a lock hands on, if it hands on anything.
-    pub(super) fn lock_token(&self, lock: Object, mode: Mode) -> Option<Token> {
-        let slots = match mode {
-            Mode::Exclusive => &self.exclusive,
-            Mode::Shared => &self.shared,
-        };
-        slots.get(lock as usize).copied().flatten()
+    /// What a lock hands on, by exclusive holders and by those that shared it.
+    pub(super) fn lock_tokens(&self, lock: Object) -> impl Iterator<Item = (u64, Token)> + '_ {
+        let slots = [(0, &self.exclusive), (1, &self.shared)].into_iter();
+        slots.filter_map(move |(kind, slots)| Some((kind, (*slots.get(lock as usize)?)?)))
+    }
+
+    /// The lowest position at which the lane may access the location.
+    pub(super) fn least(&self, lane: usize, location: Location) -> u32 {
+        let known = self.lanes[lane].known;
+        self.floors.row(known)[location].max(self.now.row(known)[location])
     }
 
     pub(super) fn spawn(&mut self, parent: usize, lane: usize) {

@@ -3,9 +3,10 @@
 use crate::{
     lane::LaneSet,
     ledger::Digest,
+    memory::Picture,
     search::{
         Past,
-        future::{Bound, Deed, Event, below, raise},
+        future::{Bound, below, raise},
     },
 };
 
@@ -22,9 +23,9 @@ pub(super) struct Stage {
     pub(super) time: Bound,
     pub(super) whole: Whole,
     /// What decides what may follow, under the weaker models.
-    pub(super) picture: Option<std::rc::Rc<crate::memory::Picture>>,
-    /// What waiting lanes wait for.
-    pub(super) awaited: Vec<(crate::ledger::Name, u32)>,
+    pub(super) picture: Option<Picture>,
+    /// What waiting lanes wait for, by number.
+    pub(super) awaited: Vec<usize>,
 }
 
 /// Whether everything that follows a state is known once its node is done.
@@ -36,25 +37,6 @@ pub(super) enum Whole {
 }
 
 impl Stage {
-    /// A hash of what decides what may follow, if what follows is among these events.
-    pub(super) fn scoped(&self, events: &mut dyn Iterator<Item = Event>) -> Digest {
-        let Some(picture) = &self.picture else { return Digest::default() };
-        let mut scope = self.awaited.clone();
-        scope.extend(events.filter_map(|event| match event.deed {
-            Deed::Cell(_) | Deed::Lock(_) => Some((event.name, 1 << event.lane)),
-            Deed::Reach(_) => None,
-        }));
-        scope.sort_unstable();
-        scope.dedup_by(|next, first| {
-            let same = next.0 == first.0;
-            if same {
-                first.1 |= next.1;
-            }
-            same
-        });
-        picture.digest(&scope)
-    }
-
     /// Up to what time of each lane what `lane` does later knows, if by then it knows of a later
     /// time of the lanes `after`.
     pub(super) fn known(&self, past: Past<'_>, lane: usize, after: LaneSet) -> Bound {
