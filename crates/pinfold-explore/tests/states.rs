@@ -33,15 +33,17 @@ fn hold(kind: &str, few: u64, program: impl Fn(u64) -> Program) {
         None => (few, Limits { reduced: 2_000, naive: 2_000, reference: 2_000 }),
         Some(many) => (many, Limits { reduced: 20_000, naive: 20_000, reference: 20_000 }),
     };
-    let mut tally = Remembering::default();
     let mut wrong = Vec::new();
-    for seed in first..first + programs {
-        let program = program(seed);
-        if let Err(difference) = compare_remembering(&program, limits, &mut tally) {
-            wrong.push(format!("{kind} {seed}: {difference}\n{program:?}"));
+    for model in Model::ALL {
+        let mut tally = Remembering::default();
+        for seed in first..first + programs {
+            let program = program(seed);
+            if let Err(difference) = compare_remembering(&program, model, limits, &mut tally) {
+                wrong.push(format!("{model}, {kind} {seed}: {difference}\n{program:?}"));
+            }
         }
+        println!("{model}, {kind}: {tally:?}; {:.1} s", start.elapsed().as_secs_f64());
     }
-    println!("{kind}: {tally:?}; {:.1} s", start.elapsed().as_secs_f64());
     let shown = wrong.iter().take(5).map(String::as_str).collect::<Vec<_>>().join("\n");
     assert!(wrong.is_empty(), "{} of {programs} differ:\n{shown}", wrong.len());
 }
@@ -83,7 +85,7 @@ fn mixed_ones() {
 
 #[test]
 fn a_data_race_with_the_past_of_a_remembered_state_is_found() {
-    let report = remembering(&data_race_behind_a_state(), &States::new(1 << 20), 100);
+    let report = remembering(&data_race_behind_a_state(), Model::Sc, &States::new(1 << 20), 100);
     assert_eq!(report.failure.map(|failure| failure.kind), Some(FailureKind::DataRace));
 }
 
@@ -92,7 +94,7 @@ fn a_memory_without_room_loses_nothing() {
     for seed in 0..300 {
         let program = counting(seed);
         let found = |bytes| {
-            let report = remembering(&program, &States::new(bytes), 20_000);
+            let report = remembering(&program, Model::Sc, &States::new(bytes), 20_000);
             let outcomes: Vec<String> = report.outcomes.keys().cloned().collect();
             (report.complete, report.failure.map(|failure| failure.kind), outcomes)
         };
@@ -104,8 +106,8 @@ fn a_memory_without_room_loses_nothing() {
 fn a_state_is_not_explored_twice_by_two_parts_of_a_search() {
     let program = Program { vars: 1, lanes: vec![vec![Ins::Count(0, 1)]; 5] };
     let states = States::new(1 << 24);
-    let first = remembering(&program, &states, 20_000);
-    let again = remembering(&program, &states, 20_000);
+    let first = remembering(&program, Model::Sc, &states, 20_000);
+    let again = remembering(&program, Model::Sc, &states, 20_000);
     assert!(first.executions > 1 && first.states > 0 && first.pruned > 0, "{first:?}");
     assert_eq!((again.executions, again.pruned), (0, 1));
     assert_eq!(states.count(), first.states);
@@ -114,7 +116,7 @@ fn a_state_is_not_explored_twice_by_two_parts_of_a_search() {
 /// How many executions the search makes of `lanes` lanes that run this, with memory and without.
 fn counted(lanes: usize, lane: &[Ins]) -> [u64; 3] {
     let program = Program { vars: 1, lanes: vec![lane.to_vec(); lanes] };
-    let with = remembering(&program, &States::new(1 << 26), 100_000);
+    let with = remembering(&program, Model::Sc, &States::new(1 << 26), 100_000);
     let without = searched(&program, Model::Sc, FULL, 100_000);
     assert_eq!(
         with.outcomes.keys().collect::<Vec<_>>(),
@@ -148,7 +150,7 @@ fn a_reversal_that_a_third_lane_begins_is_made() {
     ];
     let holds = vec![store(2), Ins::Locked(0, Mode::Exclusive, Vec::new())];
     let program = Program { vars: 1, lanes: vec![vec![store(2)], tries, holds] };
-    let report = remembering(&program, &States::new(1 << 20), 1_000);
+    let report = remembering(&program, Model::Sc, &States::new(1 << 20), 1_000);
     assert!(report.outcomes.contains_key("[[], [0, 1, 1], []] [2]"), "{report:#?}");
 }
 
@@ -160,7 +162,7 @@ fn steps_under_a_lock_are_not_reversed_apart_from_it() {
     };
     let lane = vec![under(0, [0, 1]), Ins::Count(2, 0), under(1, [3, 4])];
     let program = Program { vars: 5, lanes: vec![lane; 3] };
-    let report = remembering(&program, &States::new(1 << 26), 100_000);
+    let report = remembering(&program, Model::Sc, &States::new(1 << 26), 100_000);
     assert_eq!(report.outcomes.len(), 1, "nobody sees the order");
     assert_eq!((report.executions, report.blocked, report.pruned), (3, 0, 73), "{report:?}");
 }
