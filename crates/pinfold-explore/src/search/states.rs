@@ -353,15 +353,23 @@ impl Table {
         picture: Option<&Picture>,
     ) -> Option<Arc<Kept>> {
         let scopes = &self.scopes;
-        let same = |explored: &Explored| {
-            let (touchers, joins) = &scopes[explored.future.touches as usize];
-            picture.is_none_or(|picture| picture.digest(touchers, *joins) == explored.seen)
+        // What is seen, by what will be touched.
+        let mut seen: Vec<(u32, Digest)> = Vec::new();
+        let mut seen_by = |touches: u32| {
+            let Some(picture) = picture else { return Digest::default() };
+            if let Some(&(_, digest)) = seen.iter().find(|&&(scope, _)| scope == touches) {
+                return digest;
+            }
+            let (touchers, joins) = &scopes[touches as usize];
+            let digest = picture.digest(touchers, *joins);
+            seen.push((touches, digest));
+            digest
         };
-        let fits = |explored: &&Explored| {
-            (explored.asleep.without(asleep).is_empty() || !Rule::ExploredAwake.holds())
-                && same(explored)
-        };
-        let found = |half: &Keyed<Vec<Explored>>| {
+        let mut found = |half: &Keyed<Vec<Explored>>| {
+            let fits = |explored: &&Explored| {
+                (explored.asleep.without(asleep).is_empty() || !Rule::ExploredAwake.holds())
+                    && seen_by(explored.future.touches) == explored.seen
+            };
             Some(Arc::clone(&half.get(&key)?.iter().find(fits)?.future))
         };
         if let Some(future) = found(&self.young) {
@@ -437,7 +445,9 @@ impl Table {
         let known = self.young.entry(key).or_default();
         // What was explored with more lanes asleep is of no more use.
         let less = |known: &mut Explored| {
-            known.seen == explored.seen && explored.asleep.without(known.asleep).is_empty()
+            known.future.touches == explored.future.touches
+                && known.seen == explored.seen
+                && explored.asleep.without(known.asleep).is_empty()
         };
         let replaced: usize = known.extract_if(.., less).map(|known| known.bytes()).sum();
         self.bytes -= replaced;
