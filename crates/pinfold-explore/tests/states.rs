@@ -38,6 +38,8 @@ fn hold(kind: &str, few: u64, program: impl Fn(u64) -> Program) {
         // The enumerator of graphs is the slowest of the judges by far.
         let reference = if model == Model::Weak { limits.reference / 10 } else { limits.reference };
         let limits = Limits { reference, ..limits };
+        let few = if model == Model::Sc { programs } else { programs / 8 };
+        let programs = if wanted("PINFOLD_STATES_PROGRAMS").is_some() { programs } else { few };
         let mut tally = Remembering::default();
         for seed in first..first + programs {
             let program = program(seed);

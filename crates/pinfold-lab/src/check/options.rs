@@ -50,7 +50,8 @@ impl CheckOptions {
         Config {
             job: None,
             resume: None,
-            states: (self.remember > 0).then(|| States::new(self.remember)),
+            states: (self.remember > 0 && self.config.model == Model::Sc)
+                .then(|| States::new(self.remember)),
             budget: None,
             pause: None,
             shrink_runs: match self.detail {
