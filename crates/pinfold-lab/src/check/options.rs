@@ -1,6 +1,6 @@
 //! What a search or a run can be asked for.
 
-use pinfold_explore::{Config, Progress as At, States};
+use pinfold_explore::{Config, Model, Progress as At, States};
 
 /// How much to find out about a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
