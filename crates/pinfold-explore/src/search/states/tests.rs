@@ -8,7 +8,13 @@ fn key(number: u64) -> Digest {
 
 fn add(states: &States, number: u64, asleep: LaneSet) {
     let zero = Bound::default();
-    states.table().add(key(number), asleep, &Future::default(), [&zero, &zero], (None, Marks::default()));
+    states.table().add(
+        key(number),
+        asleep,
+        &Future::default(),
+        [&zero, &zero],
+        (None, Marks::default()),
+    );
 }
 
 #[test]
