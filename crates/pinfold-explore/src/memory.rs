@@ -78,11 +78,12 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn new(model: Model) -> Self {
+    /// `remembers` is whether the search remembers states.
+    pub(crate) fn new(model: Model, remembers: bool) -> Self {
         let kept = match model {
             Model::Sc => Kept::Sequential(Sequential::default()),
-            Model::Tso => Kept::Axiomatic(Box::new(Axiomatic::new(Axioms::Tso))),
-            Model::Weak => Kept::Axiomatic(Box::new(Axiomatic::new(Axioms::Weak))),
+            Model::Tso => Kept::Axiomatic(Box::new(Axiomatic::new(Axioms::Tso, remembers))),
+            Model::Weak => Kept::Axiomatic(Box::new(Axiomatic::new(Axioms::Weak, remembers))),
         };
         Self { latest: Vec::new(), kept, races: Races::default() }
     }
@@ -234,7 +235,7 @@ impl Memory {
     ) -> Option<Picture> {
         match &self.kept {
             Kept::Sequential(_) => None,
-            Kept::Axiomatic(kept) => Some(kept.picture(objects, apart, living)),
+            Kept::Axiomatic(kept) => kept.picture(objects, apart, living),
         }
     }
 

@@ -66,7 +66,8 @@ impl Shape {
 pub(super) struct Axiomatic {
     axioms: Axioms,
     graph: Graph,
-    views: Views,
+    /// Kept for a search that remembers states.
+    views: Option<Views>,
     tso: tso::Checker,
     weak: weak::Checker,
     /// The current lifetime of each cell.
@@ -78,13 +79,15 @@ pub(super) struct Axiomatic {
 }
 
 impl Axiomatic {
-    pub(super) fn new(axioms: Axioms) -> Self {
+    pub(super) fn new(axioms: Axioms, keeps_views: bool) -> Self {
         Self {
             axioms,
             graph: Graph::default(),
-            views: Views::new(match axioms {
-                Axioms::Tso => Rules::Tso,
-                Axioms::Weak => Rules::Weak,
+            views: keeps_views.then(|| {
+                Views::new(match axioms {
+                    Axioms::Tso => Rules::Tso,
+                    Axioms::Weak => Rules::Weak,
+                })
             }),
             tso: tso::Checker::default(),
             weak: weak::Checker::default(),
@@ -97,7 +100,9 @@ impl Axiomatic {
     /// Begins an execution with this many lanes.
     pub(super) fn begin(&mut self, lanes: usize) {
         self.graph.begin(lanes);
-        self.views.begin(lanes);
+        if let Some(views) = &mut self.views {
+            views.begin(lanes);
+        }
         self.current.clear();
         self.locks.iter_mut().for_each(Words::clear);
     }
@@ -105,7 +110,9 @@ impl Axiomatic {
     /// A new lifetime of the cell begins with the value `now`.
     pub(super) fn meet(&mut self, cell: Object, now: u64) {
         let location = self.graph.add_location(now);
-        self.views.add_location(location);
+        if let Some(views) = &mut self.views {
+            views.add_location(location);
+        }
         let cell = cell as usize;
         if self.current.len() <= cell {
             self.current.resize(cell + 1, usize::MAX);
@@ -196,7 +203,10 @@ impl Axiomatic {
         }
         let store = self.graph.store(location, position);
         let acquired = shape.acquires.then_some(store);
-        let bound = self.views.bound(lane, act, location, acquired, shape.fenced_before);
+        let bound = self
+            .views
+            .as_ref()
+            .map(|views| views.bound(lane, act, location, acquired, shape.fenced_before));
         let mark = self.graph.mark(lane);
         if shape.fenced_before {
             self.fence_graph(lane, Order::SeqCst);
@@ -215,9 +225,9 @@ impl Axiomatic {
         debug_assert!(
             self.has_sc_accesses()
                 || shape.sc
-                || consistent == (position >= bound)
+                || bound.is_none_or(|bound| consistent == (position >= bound))
                 || self.is_over(),
-            "the views say {bound} of {act:?} at {position}, and the axioms {consistent}"
+            "the views say {bound:?} of {act:?} at {position}, and the axioms {consistent}"
         );
         consistent
     }
@@ -254,10 +264,14 @@ impl Axiomatic {
         if act != Act::Write {
             if shape.acquires {
                 self.graph.join_handed_on(lane, base);
-                self.views.acquire_store(lane, base);
+                if let Some(views) = &mut self.views {
+                    views.acquire_store(lane, base);
+                }
             } else {
                 self.graph.may_acquire(lane, base);
-                self.views.may_acquire(lane, base);
+                if let Some(views) = &mut self.views {
+                    views.may_acquire(lane, base);
+                }
             }
         }
         match access {
@@ -271,7 +285,9 @@ impl Axiomatic {
         let store = if act == Act::Read { base } else { self.graph.next_store() };
         self.graph.access(lane, act, shape.sc, location, store);
         if act == Act::Read {
-            self.views.read(lane, location, (position, last), base);
+            if let Some(views) = &mut self.views {
+                views.read(lane, location, (position, last), base);
+            }
         } else {
             self.write(lane, location, position + 1, (act, new), shape.handed());
         }
@@ -295,11 +311,17 @@ impl Axiomatic {
         let store = self.graph.next_store();
         let last = self.graph.last(location);
         self.graph.insert(lane, location, position, (act, value), handed);
-        self.views.write(lane, act, location, (position, last), base);
-        self.views.hand_on(lane, handed == Handed::Present);
+        if let Some(views) = &mut self.views {
+            views.write(lane, act, location, (position, last), base);
+        }
+        if let Some(views) = &mut self.views {
+            views.hand_on(lane, handed == Handed::Present);
+        }
         if act == Act::Update {
             self.graph.continue_release(store, base);
-            self.views.continue_release(store, base);
+            if let Some(views) = &mut self.views {
+                views.continue_release(store, base);
+            }
         }
     }
 
@@ -309,18 +331,26 @@ impl Axiomatic {
         let sc = matches!(order, Order::SeqCst | Order::Full);
         if self.axioms == Axioms::Tso {
             if sc {
-                self.views.fence(lane);
+                if let Some(views) = &mut self.views {
+                    views.fence(lane);
+                }
             }
             return;
         }
         if sc || matches!(order, Order::Acquire | Order::AcqRel) {
-            self.views.acquire(lane);
+            if let Some(views) = &mut self.views {
+                views.acquire(lane);
+            }
         }
         if sc {
-            self.views.fence(lane);
+            if let Some(views) = &mut self.views {
+                views.fence(lane);
+            }
         }
         if sc || matches!(order, Order::Release | Order::AcqRel) {
-            self.views.release(lane);
+            if let Some(views) = &mut self.views {
+                views.release(lane);
+            }
         }
     }
 
@@ -345,7 +375,9 @@ impl Axiomatic {
     /// The lane learns of what was handed over under the number of a lock.
     pub(super) fn take_over(&mut self, lane: usize, lock: Object) {
         self.graph.known.acquire(lane, lock, Mode::Exclusive);
-        self.views.acquire_lock(lane, lock, Mode::Exclusive);
+        if let Some(views) = &mut self.views {
+            views.acquire_lock(lane, lock, Mode::Exclusive);
+        }
         self.meets_another(lane);
     }
 
@@ -353,7 +385,9 @@ impl Axiomatic {
     pub(super) fn hand_over(&mut self, lane: usize, lock: Object) {
         self.point(lane);
         self.graph.known.release(lane, lock, Mode::Exclusive);
-        self.views.release_lock(lane, lock, Mode::Exclusive);
+        if let Some(views) = &mut self.views {
+            views.release_lock(lane, lock, Mode::Exclusive);
+        }
     }
 
     /// The locations of a cell or lock, each with a tag.
@@ -392,16 +426,18 @@ impl Axiomatic {
 
     /// The lanes that have accessed a cell or lock.
     pub(super) fn touched(&self, object: Object) -> u32 {
-        self.locations(object).fold(0, |lanes, (_, at)| lanes | self.views.touched[at])
+        let Some(views) = &self.views else { return 0 };
+        self.locations(object).fold(0, |lanes, (_, at)| lanes | views.touched[at])
     }
 
-    /// What decides what may follow as far as these objects go.
+    /// What decides what may follow as far as these objects go, if views are kept.
     pub(super) fn picture(
         &self,
         objects: &[(Name, Object)],
         apart: Vec<Name>,
         living: u32,
-    ) -> Picture {
+    ) -> Option<Picture> {
+        let views = self.views.as_ref()?;
         let mut places: Vec<Located> = Vec::new();
         for &(name, object) in objects {
             let is_lock = self.is_lock(object);
@@ -416,7 +452,7 @@ impl Axiomatic {
             }
         }
         places.sort_unstable_by_key(|place| (place.name, place.tag));
-        Picture::take(&self.views, &places, apart, living)
+        Some(Picture::take(views, &places, apart, living))
     }
 
     /// What the last store to a cell hands on.
@@ -449,7 +485,9 @@ impl Axiomatic {
         self.graph.widen(lane + 1);
         self.point(parent);
         self.graph.spawn(parent, lane);
-        self.views.spawn(parent, lane);
+        if let Some(views) = &mut self.views {
+            views.spawn(parent, lane);
+        }
         self.meets_another(lane);
     }
 
@@ -457,13 +495,17 @@ impl Axiomatic {
     pub(super) fn end(&mut self, lane: usize, number: usize) {
         self.point(lane);
         self.graph.known.end(lane, number);
-        self.views.end(lane, number);
+        if let Some(views) = &mut self.views {
+            views.end(lane, number);
+        }
     }
 
     /// The lane has seen that the lane with this number ended.
     pub(super) fn join(&mut self, lane: usize, number: usize) {
         self.graph.known.join(lane, number);
-        self.views.join_lane(lane, number);
+        if let Some(views) = &mut self.views {
+            views.join_lane(lane, number);
+        }
         self.meets_another(lane);
     }
 
@@ -482,7 +524,9 @@ impl Axiomatic {
             Axioms::Weak => Act::Point,
         };
         if act == Act::Fence {
-            self.views.fence(lane);
+            if let Some(views) = &mut self.views {
+                views.fence(lane);
+            }
         }
         self.graph.order(lane, act, false);
     }

@@ -27,7 +27,7 @@ use look::Searched;
 
 pub use ends::{Ended, Ends, FAILED, Met};
 pub(crate) use fill::{count, identify, leaves_out, reached};
-pub use options::{CheckOptions, Detail, JobProgress, Order, Progress, REMEMBER};
+pub use options::{CheckOptions, Detail, JobProgress, Order, Progress};
 pub use prepared::Prepared;
 pub(crate) use trial::{Found, Keep, Trial};
 

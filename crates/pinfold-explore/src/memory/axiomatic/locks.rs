@@ -39,7 +39,9 @@ impl Axiomatic {
             return location;
         }
         let location = self.graph.add_location(0);
-        self.views.add_location(location);
+        if let Some(views) = &mut self.views {
+            views.add_location(location);
+        }
         self.words(lock).add(lane, mode, location);
         location
     }
@@ -64,14 +66,18 @@ impl Axiomatic {
     /// The lane takes the lock, which is free for it.
     pub(in crate::memory) fn take(&mut self, lane: usize, lock: Object, mode: Mode) {
         self.graph.known.acquire(lane, lock, mode);
-        self.views.acquire_lock(lane, lock, mode);
+        if let Some(views) = &mut self.views {
+            views.acquire_lock(lane, lock, mode);
+        }
         self.drain(lane);
         let location = self.word(lane, lock, mode);
         self.write_word(lane, location, Act::Update, State::Held, Order::Acquire);
         if mode == Mode::Shared {
             // Exclusive holders wrote this word, too.
             self.graph.hand_on_exclusive(lock);
-            self.views.hand_on_exclusive(lock);
+            if let Some(views) = &mut self.views {
+                views.hand_on_exclusive(lock);
+            }
         }
         let position = self.graph.last(location);
         let state = State::Held;
@@ -87,7 +93,9 @@ impl Axiomatic {
         };
         self.write_word(lane, location, act, State::GivenBack, Order::Release);
         self.graph.known.release(lane, lock, mode);
-        self.views.release_lock(lane, lock, mode);
+        if let Some(views) = &mut self.views {
+            views.release_lock(lane, lock, mode);
+        }
         self.words(lock).give_back(lane, mode);
     }
 
@@ -134,9 +142,13 @@ impl Axiomatic {
         let Taking { location, position, .. } = words.takings[at];
         let store = self.graph.store(location, position);
         self.graph.may_acquire(lane, store);
-        self.views.may_acquire(lane, store);
+        if let Some(views) = &mut self.views {
+            views.may_acquire(lane, store);
+        }
         self.graph.access(lane, Act::Read, false, location, store);
-        self.views.read(lane, location, (position, self.graph.last(location)), store);
+        if let Some(views) = &mut self.views {
+            views.read(lane, location, (position, self.graph.last(location)), store);
+        }
     }
 
     /// Puts the options of a lane that waits until no lane holds the lock exclusively into
@@ -171,15 +183,21 @@ impl Axiomatic {
         let position = self.graph.last(location).saturating_sub(option as usize);
         let store = self.graph.store(location, position);
         self.graph.join_handed_on(lane, store);
-        self.views.acquire_store(lane, store);
+        if let Some(views) = &mut self.views {
+            views.acquire_store(lane, store);
+        }
         self.graph.access(lane, Act::Read, false, location, store);
-        self.views.read(lane, location, (position, self.graph.last(location)), store);
+        if let Some(views) = &mut self.views {
+            views.read(lane, location, (position, self.graph.last(location)), store);
+        }
     }
 
     /// A reinitialised lock hands nothing over from before.
     pub(in crate::memory) fn forget(&mut self, lock: Object) {
         self.graph.known.forget(lock);
-        self.views.forget(lock);
+        if let Some(views) = &mut self.views {
+            views.forget(lock);
+        }
         if let Some(words) = self.locks.get_mut(lock as usize) {
             words.clear();
         }
@@ -189,7 +207,9 @@ impl Axiomatic {
     pub(in crate::memory) fn drain(&mut self, lane: usize) {
         if self.axioms == Axioms::Tso {
             self.graph.order(lane, Act::Fence, false);
-            self.views.fence(lane);
+            if let Some(views) = &mut self.views {
+                views.fence(lane);
+            }
         }
     }
 
