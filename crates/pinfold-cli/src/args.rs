@@ -448,9 +448,9 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_steps: Option<u32>,
     /// MiB in which an exhaustive search remembers the states that it has explored, so as not to
-    /// explore them again; 0 remembers none
-    #[arg(long, value_name = "MIB", default_value_t = pinfold_lab::REMEMBER >> 20)]
-    pub(crate) remember: usize,
+    /// explore them again; 0 remembers none [default: 512 under sc, 0 under tso and weak]
+    #[arg(long, value_name = "MIB")]
+    pub(crate) remember: Option<usize>,
     /// Stop after this time, for each scenario and rule set; with --resume after as much more
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) time: Option<Duration>,
@@ -485,7 +485,9 @@ impl SearchArgs {
         options.config.locks = self.locks.unwrap_or_default().form();
         options.config.max_executions = self.max_executions;
         options.config.deadline = self.time;
-        options.remember = self.remember.saturating_mul(1 << 20);
+        if let Some(mebibytes) = self.remember {
+            options.remember = mebibytes.saturating_mul(1 << 20);
+        }
         let steps = options.config.max_steps;
         match self.pct {
             // One change of priority fewer than the depth.

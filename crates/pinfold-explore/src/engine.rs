@@ -133,8 +133,8 @@ impl Engine {
             max_steps,
             lock_form,
             objects: Objects::default(),
+            memory: Memory::new(model, ledger.is_some()),
             ledger,
-            memory: Memory::new(model),
             locks: Locks::default(),
             roster: Roster::default(),
             unborn: VecDeque::new(),
@@ -157,7 +157,7 @@ impl Engine {
 
     /// The model of the executions from now on. Returns the one until now.
     pub(crate) fn set_model(&mut self, model: Model) -> Model {
-        self.memory = Memory::new(model);
+        self.memory = Memory::new(model, self.ledger.is_some());
         self.memory.set_watch(&self.watch);
         std::mem::replace(&mut self.model, model)
     }

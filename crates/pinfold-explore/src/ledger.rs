@@ -61,7 +61,7 @@ impl Digest {
         )
     }
 
-    fn of(parts: &[u64]) -> Self {
+    pub(crate) fn of(parts: &[u64]) -> Self {
         parts.iter().fold(Self(0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344), |digest, &part| {
             digest.with(part)
         })
@@ -72,7 +72,7 @@ impl Digest {
     }
 
     /// Adds something to a set, or takes it out again.
-    fn toggle(&mut self, other: Self) {
+    pub(crate) fn toggle(&mut self, other: Self) {
         *self = Self(self.0 ^ other.0, self.1 ^ other.1);
     }
 }
@@ -313,6 +313,11 @@ impl Ledger {
         self.places.insert(name, Place::Object(object));
         debug_assert_eq!(object as usize, self.objects.len());
         self.objects.push((name, Holds::Unmet));
+    }
+
+    /// The objects that were met, by name.
+    pub(crate) fn all_named(&self) -> impl Iterator<Item = (Name, Object)> + '_ {
+        self.objects.iter().zip(0..).map(|(&(name, _), object)| (name, object))
     }
 
     /// The name of an object that was met.

@@ -14,13 +14,16 @@
 mod axiomatic;
 mod graph;
 mod known;
+mod picture;
 mod race;
 mod sequential;
 mod tso;
+mod views;
 mod weak;
 mod words;
 
 use crate::{
+    ledger::Name,
     model::Model,
     object::Object,
     op::{Behind, CellOp, Done},
@@ -28,6 +31,7 @@ use crate::{
     watch::Watch,
 };
 use axiomatic::{Axiomatic, Axioms};
+pub(crate) use picture::{Picture, Toucher};
 pub(crate) use race::{Actor, Life, Plain, Race, Reach};
 use race::{Mark, Races};
 use sequential::Sequential;
@@ -74,11 +78,12 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn new(model: Model) -> Self {
+    /// `remembers` is whether the search remembers states.
+    pub(crate) fn new(model: Model, remembers: bool) -> Self {
         let kept = match model {
             Model::Sc => Kept::Sequential(Sequential::default()),
-            Model::Tso => Kept::Axiomatic(Box::new(Axiomatic::new(Axioms::Tso))),
-            Model::Weak => Kept::Axiomatic(Box::new(Axiomatic::new(Axioms::Weak))),
+            Model::Tso => Kept::Axiomatic(Box::new(Axiomatic::new(Axioms::Tso, remembers))),
+            Model::Weak => Kept::Axiomatic(Box::new(Axiomatic::new(Axioms::Weak, remembers))),
         };
         Self { latest: Vec::new(), kept, races: Races::default() }
     }
@@ -187,14 +192,66 @@ impl Memory {
         }
     }
 
-    /// What is handed on there now. Nothing under the weaker models.
+    /// What is handed on there now.
     pub(crate) fn handed_on(&self, from: Source<Object>) -> Option<&[u32]> {
-        let Kept::Sequential(kept) = &self.kept else { return None };
+        let known = match &self.kept {
+            Kept::Sequential(kept) => &kept.known,
+            Kept::Axiomatic(kept) => kept.all_known(),
+        };
         match from {
-            Source::Cell(cell) => kept.handed_on(cell),
-            Source::Exclusive(lock) => kept.known.exclusive(lock),
-            Source::Shared(lock) => kept.known.shared(lock),
-            Source::End(number) => kept.known.ended(number),
+            Source::Cell(cell) => match &self.kept {
+                Kept::Sequential(kept) => kept.handed_on(cell),
+                Kept::Axiomatic(kept) => kept.handed_on(cell),
+            },
+            Source::Exclusive(lock) => known.exclusive(lock),
+            Source::Shared(lock) => known.shared(lock),
+            Source::End(number) => known.ended(number),
+        }
+    }
+
+    /// Whether it is sequentially consistent.
+    pub(crate) fn is_sequential(&self) -> bool {
+        matches!(self.kept, Kept::Sequential(_))
+    }
+
+    /// The lanes that have accessed what lies there now, under the weaker models.
+    pub(crate) fn touched(&self, object: Object) -> u32 {
+        match &self.kept {
+            Kept::Sequential(_) => 0,
+            Kept::Axiomatic(kept) => {
+                let ended = self.latest.get(object as usize).is_some_and(Option::is_none);
+                if ended && !kept.is_lock(object) { 0 } else { kept.touched(object) }
+            }
+        }
+    }
+
+    /// What decides what may follow as far as these objects go, under the weaker models; `living`
+    /// are the lanes that have not ended.
+    pub(crate) fn picture(
+        &self,
+        objects: &[(Name, Object)],
+        apart: Vec<Name>,
+        living: u32,
+    ) -> Option<Picture> {
+        match &self.kept {
+            Kept::Sequential(_) => None,
+            Kept::Axiomatic(kept) => kept.picture(objects, apart, living),
+        }
+    }
+
+    /// Whether the lane learns, by this access with this option, what the last store hands on.
+    pub(crate) fn learns(&self, access: &CellOp, option: u32, done: bool) -> bool {
+        match &self.kept {
+            Kept::Sequential(_) => true,
+            Kept::Axiomatic(kept) => option == 0 && kept.acquires(access, done),
+        }
+    }
+
+    /// Whether the access is sequentially consistent by itself, under the weak model.
+    pub(crate) fn is_sc_access(&self, access: &CellOp) -> bool {
+        match &self.kept {
+            Kept::Sequential(_) => false,
+            Kept::Axiomatic(kept) => kept.is_sc_access(access),
         }
     }
 

@@ -57,6 +57,8 @@ pub(crate) enum Miss {
     Load,
     /// As the same locked instruction.
     Locked,
+    /// It always writes.
+    Never,
 }
 
 /// An announced access, with all that is needed to execute it.

@@ -140,7 +140,7 @@ fn exchanges_make_as_many_as_there_are_ways_to_read() {
 /// Executions under sequential consistency, and of the search that remembers states those and the
 /// pruned ones; both have the same outcomes.
 fn with_states(program: &Program) -> [u64; 3] {
-    let with = remembering(program, &States::new(1 << 28), 1_000_000);
+    let with = remembering(program, Model::Sc, &States::new(1 << 28), 1_000_000);
     let without = searched(program, Model::Sc, FULL, 1_000_000);
     assert!(exhausted(&with).outcomes.keys().eq(exhausted(&without).outcomes.keys()));
     [without.executions, with.executions, with.pruned]

@@ -13,8 +13,8 @@
 //! INV-CAMPAIGN-3: a partial result can pass only if it has every job, each run to its end; and it
 //! cannot pass if the jobs together leave something out.
 //! INV-CAMPAIGN-4: the limit on executions is never exceeded, however many threads there are.
-//! INV-CAMPAIGN-5: a search that is not kept is divided only if it is long, as a division costs some
-//! hundred executions. What was made before is not counted; its time is.
+//! INV-CAMPAIGN-5: a search that is not kept is divided only if it is long, as a division costs
+//! some hundred executions. What was made before is not counted; its time is.
 
 mod partial;
 mod sound;
@@ -33,7 +33,7 @@ use pinfold_explore::{
 
 use crate::check::{
     CheckOptions, Found, Keep, Prepared, Progress, Trial, count, identify, leaves_out, question,
-    reached,
+    reached, without_memory,
 };
 use crate::report::{Report, Verdict, id};
 use crate::workers::{Heard, Worker, share};
@@ -326,12 +326,15 @@ pub fn share_out(
         return Ok(report);
     }
     let spent = time.since(started);
-    match Campaign::new(prepared, options) {
-        Ok(mut campaign) => {
-            campaign.divided += spent;
-            campaign.run(&mut campaign.begin(None), threads, progress)
-        }
-        Err(report) => Ok(*report),
+    let mut campaign = match Campaign::new(prepared, options) {
+        Ok(campaign) => campaign,
+        Err(report) => return Ok(*report),
+    };
+    campaign.divided += spent;
+    let report = campaign.run(&mut campaign.begin(None), threads, progress)?;
+    match without_memory(options, &report) {
+        Some(options) => share_out(prepared, &options, threads, progress),
+        None => Ok(report),
     }
 }
 

@@ -74,8 +74,8 @@ mod world;
 
 pub use answers::Answers;
 pub use check::{
-    CheckOptions, Detail, Ended, Ends, FAILED, JobProgress, Met, Order, Prepared, Progress,
-    REMEMBER, check, replay_schedule, run,
+    CheckOptions, Detail, Ended, Ends, FAILED, JobProgress, Met, Order, Prepared, Progress, check,
+    replay_schedule, run,
 };
 pub use pinfold_explore::{
     Ahead, Config, LockForm, Model, Progress as SearchProgress, Search as Strategy,

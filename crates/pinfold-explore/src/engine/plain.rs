@@ -27,6 +27,7 @@ impl Engine {
         self.memory.take_over(self.current, id);
         self.note_object(id, |name| Note::Learns(Source::Exclusive(name)));
         self.note_object(id, |name| Note::Learns(Source::Shared(name)));
+        self.note_object(id, Note::Meets);
     }
 
     /// Whether the search remembers states.

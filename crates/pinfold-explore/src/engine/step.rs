@@ -81,12 +81,12 @@ impl Engine {
         let named = |ledger: &Ledger| op.object().map(|object| ledger.named(object));
         let name = self.ledger.as_ref().and_then(named);
         self.strategy.executed(place, touch, name);
-        self.enter_result(&op, touch, done);
+        self.enter_result(&op, touch, done, choice);
         done
     }
 
     /// Enters what came of an access into the ledger, if there is one.
-    fn enter_result(&mut self, op: &Op, touch: Touch, done: Done) {
+    fn enter_result(&mut self, op: &Op, touch: Touch, done: Done, choice: u32) {
         let Some(ledger) = &mut self.ledger else { return };
         let place = self.current;
         ledger.makes(place);
@@ -104,12 +104,17 @@ impl Engine {
                 }
                 ledger.holds(cell, done.latest);
                 let name = ledger.named(cell);
-                self.note(match access {
-                    CellOp::Store { .. } => Note::Resets(Source::Cell(name)),
+                if self.memory.is_sc_access(access) {
+                    self.strategy.truncated();
+                }
+                match access {
+                    CellOp::Store { .. } => self.note(Note::Resets(Source::Cell(name))),
                     CellOp::Load(_) | CellOp::Wait { .. } | CellOp::Rmw { .. } => {
-                        Note::Learns(Source::Cell(name))
+                        if self.memory.learns(access, choice, done.done) {
+                            self.note(Note::Learns(Source::Cell(name)));
+                        }
                     }
-                });
+                }
             }
             Op::Lock(lock, access) => {
                 if let LockOp::Try(_) = access {
@@ -135,7 +140,10 @@ impl Engine {
             }
             Op::Fence(_) => {}
             Op::Choose(_) => sees(done.old),
-            Op::Join(number) => self.note(Note::Learns(Source::End(number))),
+            Op::Join(number) => {
+                self.note(Note::Learns(Source::End(number)));
+                self.note(Note::Meets(Ledger::UNMET));
+            }
         }
     }
 

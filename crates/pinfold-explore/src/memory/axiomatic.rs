@@ -11,10 +11,14 @@ mod locks;
 
 use super::{
     graph::{Act, Graph, Handed, LONG, Location},
-    tso, weak,
+    picture::{Located, Picture},
+    tso,
+    views::{Rules, Views},
+    weak,
     words::Words,
 };
 use crate::{
+    ledger::Name,
     object::Object,
     op::{Behind, CellOp, Done, Miss},
     order::{Mode, Order},
@@ -62,6 +66,8 @@ impl Shape {
 pub(super) struct Axiomatic {
     axioms: Axioms,
     graph: Graph,
+    /// Kept for a search that remembers states.
+    views: Option<Views>,
     tso: tso::Checker,
     weak: weak::Checker,
     /// The current lifetime of each cell.
@@ -73,10 +79,16 @@ pub(super) struct Axiomatic {
 }
 
 impl Axiomatic {
-    pub(super) fn new(axioms: Axioms) -> Self {
+    pub(super) fn new(axioms: Axioms, keeps_views: bool) -> Self {
         Self {
             axioms,
             graph: Graph::default(),
+            views: keeps_views.then(|| {
+                Views::new(match axioms {
+                    Axioms::Tso => Rules::Tso,
+                    Axioms::Weak => Rules::Weak,
+                })
+            }),
             tso: tso::Checker::default(),
             weak: weak::Checker::default(),
             current: Vec::new(),
@@ -88,6 +100,9 @@ impl Axiomatic {
     /// Begins an execution with this many lanes.
     pub(super) fn begin(&mut self, lanes: usize) {
         self.graph.begin(lanes);
+        if let Some(views) = &mut self.views {
+            views.begin(lanes);
+        }
         self.current.clear();
         self.locks.iter_mut().for_each(Words::clear);
     }
@@ -95,6 +110,9 @@ impl Axiomatic {
     /// A new lifetime of the cell begins with the value `now`.
     pub(super) fn meet(&mut self, cell: Object, now: u64) {
         let location = self.graph.add_location(now);
+        if let Some(views) = &mut self.views {
+            views.add_location(location);
+        }
         let cell = cell as usize;
         if self.current.len() <= cell {
             self.current.resize(cell + 1, usize::MAX);
@@ -180,12 +198,18 @@ impl Axiomatic {
         location: Location,
         position: usize,
     ) -> bool {
-        if self.graph.events.len() >= LONG && self.watch.is_over() {
+        if self.is_over() {
             return false;
         }
+        let store = self.graph.store(location, position);
+        let acquired = shape.acquires.then_some(store);
+        let bound = self
+            .views
+            .as_ref()
+            .map(|views| views.bound(lane, act, location, acquired, shape.fenced_before));
         let mark = self.graph.mark(lane);
         if shape.fenced_before {
-            self.fence(lane, Order::SeqCst);
+            self.fence_graph(lane, Order::SeqCst);
         }
         let coherent = position >= self.graph.floor(lane, location);
         if act != Act::Write && shape.acquires {
@@ -198,7 +222,24 @@ impl Axiomatic {
                 Axioms::Tso => self.tso.allows(&self.graph, candidate, &self.watch),
             };
         self.graph.take_back(mark);
+        debug_assert!(
+            self.has_sc_accesses()
+                || shape.sc
+                || bound.is_none_or(|bound| consistent == (position >= bound))
+                || self.is_over(),
+            "the views say {bound:?} of {act:?} at {position}, and the axioms {consistent}"
+        );
         consistent
+    }
+
+    /// Whether an access was sequentially consistent by itself: views do not describe those.
+    fn has_sc_accesses(&self) -> bool {
+        self.graph.sc_events.iter().any(|&event| self.graph.events[event].act != Act::Fence)
+    }
+
+    /// Whether the watch has ended a long execution, so that checks say no.
+    fn is_over(&self) -> bool {
+        self.graph.events.len() >= LONG && self.watch.is_over()
     }
 
     /// Executes an access with one of its options.
@@ -223,8 +264,14 @@ impl Axiomatic {
         if act != Act::Write {
             if shape.acquires {
                 self.graph.join_handed_on(lane, base);
+                if let Some(views) = &mut self.views {
+                    views.acquire_store(lane, base);
+                }
             } else {
                 self.graph.may_acquire(lane, base);
+                if let Some(views) = &mut self.views {
+                    views.may_acquire(lane, base);
+                }
             }
         }
         match access {
@@ -237,11 +284,12 @@ impl Axiomatic {
         }
         let store = if act == Act::Read { base } else { self.graph.next_store() };
         self.graph.access(lane, act, shape.sc, location, store);
-        if act != Act::Read {
-            self.graph.insert(lane, location, position + 1, (act, new), shape.handed());
-            if act == Act::Update {
-                self.graph.continue_release(store, base);
+        if act == Act::Read {
+            if let Some(views) = &mut self.views {
+                views.read(lane, location, (position, last), base);
             }
+        } else {
+            self.write(lane, location, position + 1, (act, new), shape.handed());
         }
         if shape.fenced_after {
             self.fence(lane, Order::SeqCst);
@@ -250,8 +298,63 @@ impl Axiomatic {
         Done { old, new, done: act != Act::Read, latest }
     }
 
+    /// Puts a store of the lane, which is an event already, into modification order.
+    fn write(
+        &mut self,
+        lane: usize,
+        location: Location,
+        position: usize,
+        (act, value): (Act, u64),
+        handed: Handed,
+    ) {
+        let base = self.graph.store(location, position - 1);
+        let store = self.graph.next_store();
+        let last = self.graph.last(location);
+        self.graph.insert(lane, location, position, (act, value), handed);
+        if let Some(views) = &mut self.views {
+            views.write(lane, act, location, (position, last), base);
+        }
+        if let Some(views) = &mut self.views {
+            views.hand_on(lane, handed == Handed::Present);
+        }
+        if act == Act::Update {
+            self.graph.continue_release(store, base);
+            if let Some(views) = &mut self.views {
+                views.continue_release(store, base);
+            }
+        }
+    }
+
     /// A fence of the lane.
     pub(super) fn fence(&mut self, lane: usize, order: Order) {
+        self.fence_graph(lane, order);
+        let sc = matches!(order, Order::SeqCst | Order::Full);
+        if self.axioms == Axioms::Tso {
+            if sc {
+                if let Some(views) = &mut self.views {
+                    views.fence(lane);
+                }
+            }
+            return;
+        }
+        if sc || matches!(order, Order::Acquire | Order::AcqRel) {
+            if let Some(views) = &mut self.views {
+                views.acquire(lane);
+            }
+        }
+        if sc {
+            if let Some(views) = &mut self.views {
+                views.fence(lane);
+            }
+        }
+        if sc || matches!(order, Order::Release | Order::AcqRel) {
+            if let Some(views) = &mut self.views {
+                views.release(lane);
+            }
+        }
+    }
+
+    fn fence_graph(&mut self, lane: usize, order: Order) {
         let sc = matches!(order, Order::SeqCst | Order::Full);
         if self.axioms == Axioms::Tso {
             if sc {
@@ -272,6 +375,9 @@ impl Axiomatic {
     /// The lane learns of what was handed over under the number of a lock.
     pub(super) fn take_over(&mut self, lane: usize, lock: Object) {
         self.graph.known.acquire(lane, lock, Mode::Exclusive);
+        if let Some(views) = &mut self.views {
+            views.acquire_lock(lane, lock, Mode::Exclusive);
+        }
         self.meets_another(lane);
     }
 
@@ -279,6 +385,88 @@ impl Axiomatic {
     pub(super) fn hand_over(&mut self, lane: usize, lock: Object) {
         self.point(lane);
         self.graph.known.release(lane, lock, Mode::Exclusive);
+        if let Some(views) = &mut self.views {
+            views.release_lock(lane, lock, Mode::Exclusive);
+        }
+    }
+
+    /// The locations of a cell or lock, each with a tag.
+    fn locations(&self, object: Object) -> impl Iterator<Item = (u64, Location)> + '_ {
+        let words = self.locks.get(object as usize).into_iter().flat_map(Words::all);
+        let cell = self.current.get(object as usize).copied().filter(|&at| at != usize::MAX);
+        words.chain(cell.map(|location| (0, location)))
+    }
+
+    pub(super) fn is_lock(&self, object: Object) -> bool {
+        self.locks.get(object as usize).is_some_and(|words| words.all().next().is_some())
+    }
+
+    /// Whether a read by this access acquires; `done` is whether it wrote.
+    pub(super) fn acquires(&self, access: &CellOp, done: bool) -> bool {
+        let order = match access {
+            CellOp::Store { .. } => return false,
+            CellOp::Rmw { success, .. } if done => *success,
+            CellOp::Rmw { failure, .. } => *failure,
+            CellOp::Load(order) | CellOp::Wait { order, .. } => *order,
+        };
+        self.axioms == Axioms::Tso
+            || matches!(order, Order::Acquire | Order::AcqRel | Order::SeqCst | Order::Full)
+    }
+
+    /// Whether the access may be sequentially consistent by itself.
+    pub(super) fn is_sc_access(&self, access: &CellOp) -> bool {
+        let orders = match access {
+            CellOp::Store { order, .. } | CellOp::Load(order) | CellOp::Wait { order, .. } => {
+                [*order; 2]
+            }
+            CellOp::Rmw { success, failure, .. } => [*success, *failure],
+        };
+        self.axioms == Axioms::Weak && orders.contains(&Order::SeqCst)
+    }
+
+    /// The lanes that have accessed a cell or lock.
+    pub(super) fn touched(&self, object: Object) -> u32 {
+        let Some(views) = &self.views else { return 0 };
+        self.locations(object).fold(0, |lanes, (_, at)| lanes | views.touched[at])
+    }
+
+    /// What decides what may follow as far as these objects go, if views are kept.
+    pub(super) fn picture(
+        &self,
+        objects: &[(Name, Object)],
+        apart: Vec<Name>,
+        living: u32,
+    ) -> Option<Picture> {
+        let views = self.views.as_ref()?;
+        let mut places: Vec<Located> = Vec::new();
+        for &(name, object) in objects {
+            let is_lock = self.is_lock(object);
+            for (tag, location) in self.locations(object) {
+                let stores = (0..=self.graph.last(location)).map(|position| {
+                    let update = self.graph.made_by(location, position) == Act::Update;
+                    let store = self.graph.store(location, position);
+                    (self.graph.value(location, position), update, store)
+                });
+                let stores = stores.collect();
+                places.push(Located { name, tag, object, location, is_lock, stores });
+            }
+        }
+        places.sort_unstable_by_key(|place| (place.name, place.tag));
+        Some(Picture::take(views, &places, apart, living))
+    }
+
+    /// What the last store to a cell hands on.
+    pub(super) fn handed_on(&self, cell: Object) -> Option<&[u32]> {
+        let &location = self.current.get(cell as usize)?;
+        if location == usize::MAX {
+            return None;
+        }
+        Some(self.graph.handed_on(self.graph.store(location, self.graph.last(location))))
+    }
+
+    /// What locks and lanes that have ended hand on.
+    pub(super) fn all_known(&self) -> &super::known::Known {
+        &self.graph.known
     }
 
     /// What happens before the next event of the lane.
@@ -297,6 +485,9 @@ impl Axiomatic {
         self.graph.widen(lane + 1);
         self.point(parent);
         self.graph.spawn(parent, lane);
+        if let Some(views) = &mut self.views {
+            views.spawn(parent, lane);
+        }
         self.meets_another(lane);
     }
 
@@ -304,11 +495,17 @@ impl Axiomatic {
     pub(super) fn end(&mut self, lane: usize, number: usize) {
         self.point(lane);
         self.graph.known.end(lane, number);
+        if let Some(views) = &mut self.views {
+            views.end(lane, number);
+        }
     }
 
     /// The lane has seen that the lane with this number ended.
     pub(super) fn join(&mut self, lane: usize, number: usize) {
         self.graph.known.join(lane, number);
+        if let Some(views) = &mut self.views {
+            views.join_lane(lane, number);
+        }
         self.meets_another(lane);
     }
 
@@ -326,6 +523,11 @@ impl Axiomatic {
             Axioms::Tso => Act::Fence,
             Axioms::Weak => Act::Point,
         };
+        if act == Act::Fence {
+            if let Some(views) = &mut self.views {
+                views.fence(lane);
+            }
+        }
         self.graph.order(lane, act, false);
     }
 }

@@ -354,6 +354,11 @@ impl Graph {
         }
     }
 
+    /// What a store hands on.
+    pub(super) fn handed_on(&self, store: StoreId) -> &[u32] {
+        self.handed_on.row(store)
+    }
+
     /// The lane acquires what was handed on with a store.
     pub(super) fn join_handed_on(&mut self, lane: usize, store: StoreId) {
         join(self.known.to_mut(lane), self.handed_on.row(store));

@@ -51,6 +51,12 @@ impl Words {
         }
     }
 
+    /// The words, each with a tag: zero, or one more than the lane that shares the lock there.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, Location)> + '_ {
+        let alone = self.alone.iter().map(|&location| (0, location));
+        alone.chain(self.shared.iter().map(|&(lane, location)| (lane as u64 + 1, location)))
+    }
+
     /// Makes the lane take the lock in this word from now on.
     pub(super) fn add(&mut self, lane: usize, mode: Mode, location: Location) {
         match mode {

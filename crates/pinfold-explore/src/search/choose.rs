@@ -7,7 +7,6 @@ use super::{
 use crate::{
     config::{Config, Search},
     job::Range,
-    model::Model,
     position::Stand,
 };
 
@@ -20,7 +19,7 @@ pub(crate) fn strategy(config: &Config) -> Box<dyn Strategy> {
             if let Some(Stand::Reduced { trail, branches }) = stand {
                 search.resume(*trail, branches);
             }
-            if let Some(states) = config.states.as_ref().filter(|_| config.model == Model::Sc) {
+            if let Some(states) = config.states.as_ref() {
                 search.remember(states);
             }
             Box::new(search)

@@ -326,7 +326,8 @@ impl Strategy for Dpor {
     }
 
     fn behind(&self, lane: usize, touch: Touch) -> Behind {
-        let settled = self.order.is_settled(lane, touch) && Rule::Behind.holds();
+        let settled =
+            (self.states.is_some() || self.order.is_settled(lane, touch)) && Rule::Behind.holds();
         if settled { Behind::Offered } else { Behind::Withheld }
     }
 

@@ -156,11 +156,41 @@ pub(super) enum Entry {
     Learns(usize, usize),
     /// This source hands on nothing from before.
     Resets(usize),
+    /// What has this number is touched.
+    Touches(usize),
 }
 
 /// See the module; by number of the event.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Future(Vec<Seen>);
+pub(super) struct Future(Vec<Seen>, Marks);
+
+/// A set of small numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Marks(Vec<u64>);
+
+impl Marks {
+    pub(super) fn insert(&mut self, number: usize) {
+        if self.0.len() <= number / 64 {
+            self.0.resize(number / 64 + 1, 0);
+        }
+        self.0[number / 64] |= 1 << (number % 64);
+    }
+
+    pub(super) fn join(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| *mine |= theirs);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        let within = |word: u64| (0..64).filter(move |bit| word & (1 << bit) != 0);
+        self.0
+            .iter()
+            .enumerate()
+            .flat_map(move |(at, &word)| within(word).map(move |bit| 64 * at + bit))
+    }
+}
 
 impl Future {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Seen> {
@@ -173,6 +203,22 @@ impl Future {
 
     pub(super) fn clear(&mut self) {
         self.0.clear();
+        self.1.0.clear();
+    }
+
+    /// Everything that is touched by steps, unlike the events.
+    pub(super) fn touches(&self) -> &Marks {
+        &self.1
+    }
+
+    /// A step touches what has this number.
+    pub(super) fn touch(&mut self, number: usize) {
+        self.1.insert(number);
+    }
+
+    /// Steps touch all of this.
+    pub(super) fn touch_all(&mut self, touches: &Marks) {
+        self.1.join(touches);
     }
 
     /// Adds an event.
@@ -185,8 +231,9 @@ impl Future {
 
     /// Joins another future of the same state.
     pub(super) fn join(&mut self, other: Self) {
+        self.1.join(&other.1);
         if self.0.is_empty() {
-            *self = other;
+            self.0 = other.0;
             return;
         }
         let mut both = Vec::with_capacity(self.0.len() + other.0.len());
@@ -245,6 +292,7 @@ impl Future {
                     let own = self.0.iter_mut().filter(|seen| seen.lane == lane);
                     own.for_each(|seen| seen.learnt.insert(source));
                 }
+                Entry::Touches(number) => self.1.insert(number),
                 Entry::Resets(source) => {
                     self.0.iter_mut().for_each(|seen| seen.learnt.remove(source));
                 }

@@ -101,7 +101,7 @@ fn notices(program: &Program, model: Model, rule: Rule) -> bool {
 
 /// The same for the search that remembers states.
 fn notices_remembering(program: &Program, rule: Rule) -> bool {
-    compares(rule, || shown(remembering(program, &States::new(1 << 24), EXECUTIONS)))
+    compares(rule, || shown(remembering(program, Model::Sc, &States::new(1 << 24), EXECUTIONS)))
 }
 
 /// Whether a search finds something else without the rule.

@@ -6,12 +6,13 @@
 //! INV-STATES-2: forgetting an entry loses time only.
 
 use super::{
-    future::{Bound, Deed, Event, Future, LANES, Members, Origin, Seen, past},
+    future::{Bound, Deed, Event, Future, LANES, Marks, Members, Origin, Seen, past},
     rule::Rule,
 };
 use crate::{
     lane::LaneSet,
-    ledger::{Digest, Name},
+    ledger::{Digest, Ledger, Name},
+    memory::{Picture, Toucher},
 };
 use std::{
     collections::HashMap,
@@ -49,6 +50,8 @@ pub(super) struct Kept {
     pub(super) events: Box<[Packed]>,
     /// The numbers of the sets that its events have, each once.
     sets: Box<[u32]>,
+    /// The number of the set of all that is touched.
+    touches: u32,
 }
 
 /// What was explored from a state.
@@ -56,6 +59,8 @@ struct Explored {
     /// The lanes that slept.
     asleep: LaneSet,
     future: Arc<Kept>,
+    /// What decides what may follow, under the weaker models.
+    seen: Digest,
 }
 
 type Keyed<T> = HashMap<Digest, T, BuildHasherDefault<KeyHasher>>;
@@ -149,6 +154,15 @@ pub(super) struct Table {
     sets: Vec<Members>,
     /// A buffer for the sets of a state.
     own: Numbers<Members, u16>,
+    /// What steps touch: a name, a lane, and whether it may see an older state.
+    touch_numbers: Numbers<(Name, usize, bool), usize>,
+    touches: Vec<(Name, usize, bool)>,
+    /// The lanes that have touched what has a name, in any execution.
+    touchers: Numbers<Name, u32>,
+    /// Sets of what is touched, each with who touches what, and whether ends of lanes are seen.
+    mark_numbers: Numbers<Marks, u32>,
+    marks: Vec<Marks>,
+    scopes: Vec<(Vec<Toucher>, bool)>,
 }
 
 impl States {
@@ -173,6 +187,12 @@ impl States {
             set_numbers: Numbers::default(),
             sets: Vec::new(),
             own: Numbers::default(),
+            touch_numbers: Numbers::default(),
+            touches: Vec::new(),
+            touchers: Numbers::default(),
+            mark_numbers: Numbers::default(),
+            marks: Vec::new(),
+            scopes: Vec::new(),
         })))
     }
 
@@ -279,12 +299,77 @@ impl Table {
         origins.extend(known.map(|(_, &origin)| origin));
     }
 
+    /// The number of what a step touches.
+    pub(super) fn touch(&mut self, touch: (Name, usize, bool)) -> usize {
+        let (name, lane, _) = touch;
+        let known = self.touches.len();
+        let number = number(&mut self.touch_numbers, &mut self.touches, touch, |next| next);
+        if self.touches.len() > known {
+            self.touchers(name, 1 << lane);
+        }
+        number
+    }
+
+    /// The lanes that have touched what has this name, these included.
+    pub(super) fn touchers(&mut self, name: Name, lanes: u32) -> u32 {
+        let known = self.touchers.entry(name).or_default();
+        *known |= lanes;
+        *known
+    }
+
+    /// All that is touched in a future.
+    pub(super) fn touches(&self, kept: &Kept) -> &Marks {
+        &self.marks[kept.touches as usize]
+    }
+
+    /// The number of a set of what is touched.
+    fn scope(&mut self, marks: Marks) -> u32 {
+        let next = |next| next as u32;
+        let scope = number(&mut self.mark_numbers, &mut self.marks, marks, next);
+        if self.scopes.len() < self.marks.len() {
+            let mut all: Vec<_> =
+                self.marks[scope as usize].iter().map(|number| self.touches[number]).collect();
+            all.sort_unstable();
+            let joins = all.iter().any(|&(name, ..)| name == Ledger::UNMET);
+            let mut touchers: Vec<Toucher> = Vec::new();
+            for (name, lane, back) in all {
+                let lane = 1 << lane;
+                let back = if back { lane } else { 0 };
+                match touchers.last_mut().filter(|last| last.name == name) {
+                    Some(last) => (last.all, last.back) = (last.all | lane, last.back | back),
+                    None => touchers.push(Toucher { name, all: lane, back }),
+                }
+            }
+            self.scopes.push((touchers, joins));
+        }
+        scope
+    }
+
     /// What was explored from the state when no other lanes slept than these.
-    pub(super) fn find(&mut self, key: Digest, asleep: LaneSet) -> Option<Arc<Kept>> {
-        let fits = |explored: &&Explored| {
-            explored.asleep.without(asleep).is_empty() || !Rule::ExploredAwake.holds()
+    pub(super) fn find(
+        &mut self,
+        key: Digest,
+        asleep: LaneSet,
+        picture: Option<&Picture>,
+    ) -> Option<Arc<Kept>> {
+        let scopes = &self.scopes;
+        // What is seen, by what will be touched.
+        let mut seen: Vec<(u32, Digest)> = Vec::new();
+        let mut seen_by = |touches: u32| {
+            let Some(picture) = picture else { return Digest::default() };
+            if let Some(&(_, digest)) = seen.iter().find(|&&(scope, _)| scope == touches) {
+                return digest;
+            }
+            let (touchers, joins) = &scopes[touches as usize];
+            let digest = picture.digest(touchers, *joins);
+            seen.push((touches, digest));
+            digest
         };
-        let found = |half: &Keyed<Vec<Explored>>| {
+        let mut found = |half: &Keyed<Vec<Explored>>| {
+            let fits = |explored: &&Explored| {
+                (explored.asleep.without(asleep).is_empty() || !Rule::ExploredAwake.holds())
+                    && seen_by(explored.future.touches) == explored.seen
+            };
             Some(Arc::clone(&half.get(&key)?.iter().find(fits)?.future))
         };
         if let Some(future) = found(&self.young) {
@@ -307,6 +392,7 @@ impl Table {
         asleep: LaneSet,
         future: &Future,
         [steps, time]: [&Bound; 2],
+        (picture, touches): (Option<&Picture>, Marks),
     ) -> u64 {
         // Each event may have two sets of its own.
         if 2 * future.len() > usize::from(u16::MAX) {
@@ -335,8 +421,20 @@ impl Table {
             let next = |next| next as u32;
             sets[usize::from(at)] = number(&mut self.set_numbers, &mut self.sets, set, next);
         }
-        let future = Arc::new(Kept { events, sets: sets.into_boxed_slice() });
-        let explored = Explored { asleep, future };
+        let touches = self.scope(touches);
+        let mut seen = Digest::default();
+        if let Some(picture) = picture {
+            let (touchers, joins) = &self.scopes[touches as usize];
+            let shared = |toucher: &&Toucher| {
+                self.touchers.get(&toucher.name).is_some_and(|lanes| lanes.count_ones() > 1)
+            };
+            if touchers.iter().filter(shared).any(|toucher| picture.lacks(toucher.name)) {
+                return 0;
+            }
+            seen = picture.digest(touchers, *joins);
+        }
+        let future = Arc::new(Kept { events, sets: sets.into_boxed_slice(), touches });
+        let explored = Explored { asleep, future, seen };
         if self.bytes > self.most {
             self.forgotten += self.old.len() as u64;
             self.old = std::mem::take(&mut self.young);
@@ -346,7 +444,11 @@ impl Table {
         self.bytes += explored.bytes();
         let known = self.young.entry(key).or_default();
         // What was explored with more lanes asleep is of no more use.
-        let less = |known: &mut Explored| explored.asleep.without(known.asleep).is_empty();
+        let less = |known: &mut Explored| {
+            known.future.touches == explored.future.touches
+                && known.seen == explored.seen
+                && explored.asleep.without(known.asleep).is_empty()
+        };
         let replaced: usize = known.extract_if(.., less).map(|known| known.bytes()).sum();
         self.bytes -= replaced;
         known.push(explored);
@@ -357,7 +459,7 @@ impl Table {
 impl Explored {
     fn bytes(&self) -> usize {
         const AROUND: usize = 128;
-        let Kept { events, sets } = &*self.future;
+        let Kept { events, sets, touches: _ } = &*self.future;
         size_of_val(&**events) + size_of_val(&**sets) + AROUND
     }
 }

@@ -86,6 +86,9 @@ pub(crate) enum Note {
     Learns(Source<Name>),
     /// What was handed on there is forgotten.
     Resets(Source<Name>),
+    /// It learns without a step at it what is handed on there, or of the end of a lane if the name
+    /// is [`Ledger::UNMET`].
+    Meets(Name),
 }
 
 /// A decision.

@@ -17,7 +17,7 @@ mod text;
 use super::rule::Rule;
 use crate::{
     object::Object,
-    op::{CellOp, Done, LockOp, Op},
+    op::{CellOp, Done, LockOp, Miss, Op},
     order::Mode,
 };
 
@@ -43,6 +43,8 @@ pub(crate) enum CellTouch {
     Read,
     /// Writes it, or may write it.
     Write,
+    /// Reads and writes it, whatever it holds.
+    Update,
     /// Reads it, once it holds what the lane waits for.
     Wait,
 }
@@ -81,6 +83,7 @@ impl Touch {
                 cell,
                 match access {
                     CellOp::Load(_) => CellTouch::Read,
+                    CellOp::Rmw { miss: Miss::Never, .. } => CellTouch::Update,
                     CellOp::Store { .. } | CellOp::Rmw { .. } => CellTouch::Write,
                     CellOp::Wait { .. } => CellTouch::Wait,
                 },
@@ -153,7 +156,7 @@ impl Touch {
     /// Whether everything before it on the same object is ordered before it.
     pub(super) fn closes(self) -> bool {
         match self {
-            Self::Cell(_, CellTouch::Write) => true,
+            Self::Cell(_, CellTouch::Write | CellTouch::Update) => true,
             Self::Cell(_, CellTouch::Read | CellTouch::Wait) => false,
             Self::Lock(_, LockTouch::Take(mode) | LockTouch::Took(mode)) => mode == Mode::Exclusive,
             Self::Lock(_, LockTouch::Failed(_)) => !Rule::FailedHidesNothing.holds(),
@@ -167,7 +170,7 @@ impl Touch {
     /// Whether a look at the same object could show what this step changed there.
     pub(super) fn shows(self, look: Self) -> bool {
         match self {
-            Self::Cell(_, CellTouch::Write) => true,
+            Self::Cell(_, CellTouch::Write | CellTouch::Update) => true,
             Self::Cell(_, CellTouch::Read | CellTouch::Wait) => false,
             Self::Lock(_, LockTouch::Take(_) | LockTouch::Took(_) | LockTouch::GiveBack(_)) => {
                 self.before(look) != Relation::Independent
@@ -175,6 +178,27 @@ impl Touch {
             Self::Lock(_, LockTouch::Try(_) | LockTouch::Failed(_) | LockTouch::SeeUnlocked) => {
                 false
             }
+            Self::Local | Self::Join(_) => false,
+        }
+    }
+
+    /// Whether it waits until it may see something.
+    pub(super) fn awaits_value(self) -> bool {
+        matches!(self, Self::Cell(_, CellTouch::Wait) | Self::Lock(_, LockTouch::SeeUnlocked))
+    }
+
+    /// Whether it may see an older state than the last, or come before it.
+    pub(super) fn looks_back(self) -> bool {
+        match self {
+            Self::Cell(_, touch) => touch != CellTouch::Update,
+            Self::Lock(_, LockTouch::Take(_) | LockTouch::GiveBack(_)) => false,
+            Self::Lock(
+                _,
+                LockTouch::Try(_)
+                | LockTouch::Took(_)
+                | LockTouch::Failed(_)
+                | LockTouch::SeeUnlocked,
+            ) => true,
             Self::Local | Self::Join(_) => false,
         }
     }
@@ -213,9 +237,15 @@ impl CellTouch {
     fn before(self, later: Self) -> Relation {
         match (self, later) {
             (Self::Read | Self::Wait, Self::Read | Self::Wait) => Relation::Independent,
-            (Self::Write, Self::Read | Self::Wait) => by(Rule::WriteThenRead, Relation::Race),
-            (Self::Read | Self::Wait, Self::Write) => by(Rule::ReadThenWrite, Relation::Race),
-            (Self::Write, Self::Write) => by(Rule::WriteThenWrite, Relation::Race),
+            (Self::Write | Self::Update, Self::Read | Self::Wait) => {
+                by(Rule::WriteThenRead, Relation::Race)
+            }
+            (Self::Read | Self::Wait, Self::Write | Self::Update) => {
+                by(Rule::ReadThenWrite, Relation::Race)
+            }
+            (Self::Write | Self::Update, Self::Write | Self::Update) => {
+                by(Rule::WriteThenWrite, Relation::Race)
+            }
         }
     }
 }

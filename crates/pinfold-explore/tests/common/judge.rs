@@ -98,9 +98,9 @@ pub fn searched(program: &Program, model: Model, search: Search, most: u64) -> R
 }
 
 /// The reduced search under sequential consistency with this memory.
-pub fn remembering(program: &Program, states: &States, most: u64) -> Report {
+pub fn remembering(program: &Program, model: Model, states: &States, most: u64) -> Report {
     let config = Config {
-        model: Model::Sc,
+        model,
         search: FULL,
         max_executions: Some(most),
         shrink_runs: 0,
@@ -116,11 +116,12 @@ pub fn remembering(program: &Program, states: &States, most: u64) -> Report {
 /// How they differ.
 pub fn compare_remembering(
     program: &Program,
+    model: Model,
     limits: Limits,
     tally: &mut Remembering,
 ) -> Result<(), String> {
     let states = States::new(1 << 28);
-    let with = remembering(program, &states, limits.reduced);
+    let with = remembering(program, model, &states, limits.reduced);
     tally.programs += 1;
     let Some(with_shown) = shown(&with) else { return Ok(()) };
     tally.finished += 1;
@@ -128,14 +129,14 @@ pub fn compare_remembering(
     tally.with += with.executions;
     tally.pruned += with.pruned;
     tally.states += states.count();
-    let known = judged(program, Model::Sc, limits.reference);
+    let known = judged(program, model, limits.reference);
     if !known.cut {
         tally.known += 1;
         if let Some(difference) = difference(&with_shown, &known) {
             return Err(format!("with memory against the reference: {difference}"));
         }
     }
-    let without = searched(program, Model::Sc, FULL, limits.naive);
+    let without = searched(program, model, FULL, limits.naive);
     let Some(without_shown) = shown(&without) else { return Ok(()) };
     tally.compared += 1;
     tally.without += without.executions;

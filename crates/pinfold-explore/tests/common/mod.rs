@@ -58,7 +58,10 @@ impl Var {
     }
 
     pub fn add(&self, value: u64, order: Order) -> u64 {
-        self.rmw(order, |old| Some(old.wrapping_add(value))).0
+        let mut sum = |old: u64| old.wrapping_add(value);
+        let rmw = hook::modify(self.addr(), self.peek(), order, &mut sum);
+        self.0.set(rmw.latest);
+        rmw.old
     }
 
     pub fn cas(&self, from: u64, to: u64, order: Order) -> bool {

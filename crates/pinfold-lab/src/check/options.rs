@@ -1,6 +1,6 @@
 //! What a search or a run can be asked for.
 
-use pinfold_explore::{Config, Progress as At, States};
+use pinfold_explore::{Config, Model, Progress as At, States};
 
 /// How much to find out about a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,8 +22,9 @@ pub struct CheckOptions {
     pub config: Config,
     /// What is wanted of a failure.
     pub detail: Detail,
-    /// The bytes in which explored states may be remembered; with zero none is. See
-    /// [`pinfold_explore::States`].
+    /// The bytes in which explored states may be remembered; with zero none is
+    /// ([`pinfold_explore::States`]). [`CheckOptions::of`] gives 512 MiB to a search under sc, and
+    /// none under tso and weak: there it pays only where three lanes or more do much the same.
     pub remember: usize,
 }
 
@@ -37,12 +38,18 @@ impl Default for CheckOptions {
 const SHRINK_RUNS: u32 = 4_000;
 
 /// The bytes in which a search remembers states unless another number is given.
-pub const REMEMBER: usize = 512 << 20;
+const fn remembers(model: Model) -> usize {
+    match model {
+        Model::Sc => 512 << 20,
+        Model::Tso | Model::Weak => 0,
+    }
+}
 
 impl CheckOptions {
     /// A search as `config` says, with the story of a failure.
     pub fn of(config: Config) -> Self {
-        Self { config, detail: Detail::Story, remember: REMEMBER }
+        let remember = remembers(config.model);
+        Self { config, detail: Detail::Story, remember }
     }
 
     /// The search as one whole, for the explorer, with a memory of its own.

@@ -5,8 +5,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use pinfold::sync::AtomicU64;
 use pinfold::lab::leases::{Count, Counts};
+use pinfold::sync::AtomicU64;
 use pinfold_explore::{
     Completeness, Config, Ending, FailureKind, Judgement, Lanes, Model, Report, Subject, explore,
     hook,

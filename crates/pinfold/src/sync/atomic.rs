@@ -310,9 +310,10 @@ macro_rules! atomic {
 
             #[cfg(feature = "explore")]
             fn explored_update(&self, order: Order, mut f: impl FnMut($word) -> $word) -> $word {
-                match self.explored_rmw(order, Order::Relaxed, |old| Some(f(old))) {
-                    Ok(old) | Err(old) => old,
-                }
+                let mut f = |old| f(old as $word) as u64;
+                let done = hook::modify(self.at(), self.now() as u64, order, &mut f);
+                self.0.store(done.latest as $word, Ordering::Relaxed);
+                done.old as $word
             }
         }
 

@@ -39,6 +39,9 @@ impl Axiomatic {
             return location;
         }
         let location = self.graph.add_location(0);
+        if let Some(views) = &mut self.views {
+            views.add_location(location);
+        }
         self.words(lock).add(lane, mode, location);
         location
     }
@@ -54,25 +57,27 @@ impl Axiomatic {
     ) {
         let store = self.graph.next_store();
         let last = self.graph.last(location);
-        let base = self.graph.store(location, last);
         self.graph.access(lane, act, false, location, store);
         let shape = Shape::new(self.axioms, act, order);
         let value = u64::from(state == State::Held);
-        self.graph.insert(lane, location, last + 1, (act, value), shape.handed());
-        if act == Act::Update {
-            self.graph.continue_release(store, base);
-        }
+        self.write(lane, location, last + 1, (act, value), shape.handed());
     }
 
     /// The lane takes the lock, which is free for it.
     pub(in crate::memory) fn take(&mut self, lane: usize, lock: Object, mode: Mode) {
         self.graph.known.acquire(lane, lock, mode);
+        if let Some(views) = &mut self.views {
+            views.acquire_lock(lane, lock, mode);
+        }
         self.drain(lane);
         let location = self.word(lane, lock, mode);
         self.write_word(lane, location, Act::Update, State::Held, Order::Acquire);
         if mode == Mode::Shared {
             // Exclusive holders wrote this word, too.
             self.graph.hand_on_exclusive(lock);
+            if let Some(views) = &mut self.views {
+                views.hand_on_exclusive(lock);
+            }
         }
         let position = self.graph.last(location);
         let state = State::Held;
@@ -88,6 +93,9 @@ impl Axiomatic {
         };
         self.write_word(lane, location, act, State::GivenBack, Order::Release);
         self.graph.known.release(lane, lock, mode);
+        if let Some(views) = &mut self.views {
+            views.release_lock(lane, lock, mode);
+        }
         self.words(lock).give_back(lane, mode);
     }
 
@@ -134,7 +142,13 @@ impl Axiomatic {
         let Taking { location, position, .. } = words.takings[at];
         let store = self.graph.store(location, position);
         self.graph.may_acquire(lane, store);
+        if let Some(views) = &mut self.views {
+            views.may_acquire(lane, store);
+        }
         self.graph.access(lane, Act::Read, false, location, store);
+        if let Some(views) = &mut self.views {
+            views.read(lane, location, (position, self.graph.last(location)), store);
+        }
     }
 
     /// Puts the options of a lane that waits until no lane holds the lock exclusively into
@@ -169,12 +183,21 @@ impl Axiomatic {
         let position = self.graph.last(location).saturating_sub(option as usize);
         let store = self.graph.store(location, position);
         self.graph.join_handed_on(lane, store);
+        if let Some(views) = &mut self.views {
+            views.acquire_store(lane, store);
+        }
         self.graph.access(lane, Act::Read, false, location, store);
+        if let Some(views) = &mut self.views {
+            views.read(lane, location, (position, self.graph.last(location)), store);
+        }
     }
 
     /// A reinitialised lock hands nothing over from before.
     pub(in crate::memory) fn forget(&mut self, lock: Object) {
         self.graph.known.forget(lock);
+        if let Some(views) = &mut self.views {
+            views.forget(lock);
+        }
         if let Some(words) = self.locks.get_mut(lock as usize) {
             words.clear();
         }
@@ -184,6 +207,9 @@ impl Axiomatic {
     pub(in crate::memory) fn drain(&mut self, lane: usize) {
         if self.axioms == Axioms::Tso {
             self.graph.order(lane, Act::Fence, false);
+            if let Some(views) = &mut self.views {
+                views.fence(lane);
+            }
         }
     }
 

@@ -61,8 +61,35 @@ impl Dpor {
         }
         if stage.key.is_some() {
             stage.whole = Whole::Yes;
+            self.depict(moment, past, &mut stage);
         }
         stage
+    }
+
+    /// Takes a picture of the state, under the weaker models.
+    fn depict(&self, moment: &Moment<'_>, past: Past<'_>, stage: &mut Stage) {
+        let (Some(states), false) = (&self.states, past.memory.is_sequential()) else { return };
+        let mut table = states.table();
+        let mut living = 0;
+        for (lane, touch) in moment.pending.iter().enumerate() {
+            let Some(touch) = touch else { continue };
+            living |= 1 << lane;
+            if touch.awaits_value()
+                && let Some(object) = touch.object()
+            {
+                stage.awaited.push(table.touch((past.ledger.named(object), lane, true)));
+            }
+        }
+        let touched = past.ledger.all_named().filter_map(|(name, object)| {
+            let lanes = past.memory.touched(object);
+            (lanes != 0).then(|| ((name, object), table.touchers(name, lanes).count_ones() > 1))
+        });
+        let (mut shared, mut apart) = (Vec::new(), Vec::new());
+        for (object, is_shared) in touched {
+            if is_shared { &mut shared } else { &mut apart }.push(object);
+        }
+        let apart = apart.into_iter().map(|(name, _)| name).collect();
+        stage.picture = past.memory.picture(&shared, apart, living);
     }
 
     /// Whether everything that can follow the state was explored. Its races with what was done here
@@ -73,7 +100,9 @@ impl Dpor {
             return false;
         };
         let mut table = states.table();
-        let Some(future) = table.find(key, stage.asleep) else { return false };
+        let Some(future) = table.find(key, stage.asleep, stage.picture.as_ref()) else {
+            return false;
+        };
         let mut learnt = Vec::new();
         let ordered = future.events.iter().all(|&packed| match table.event(packed.event) {
             Event { deed: Deed::Cell(_) | Deed::Lock(_), .. } => true,
@@ -109,6 +138,7 @@ impl Dpor {
         }
         let mut after: Vec<Option<Clock>> = vec![None; kept.sets()];
         let mut future = Future::default();
+        future.touch_all(table.touches(kept));
         for &packed in &kept.events {
             let (learnt, follows) = (table.learnt(kept, packed), table.follows(kept, packed));
             let Event { lane, name, deed } = table.event(packed.event);
@@ -172,6 +202,7 @@ impl Dpor {
         let mut table = states.table();
         let seen = Seen { steps, most, ..table.seen(Event { lane, name, deed }) };
         node.entries.push(Entry::Step(seen, most[lane], table.deed(name, deed)));
+        node.entries.push(Entry::Touches(table.touch((name, lane, touch.looks_back()))));
     }
 
     /// Enters what a lane did in a step or after it.
@@ -185,6 +216,7 @@ impl Dpor {
             }
             Note::Learns(source) => Entry::Learns(lane, table.source(source)),
             Note::Resets(source) => Entry::Resets(table.source(source)),
+            Note::Meets(name) => Entry::Touches(table.touch((name, lane, true))),
         };
         self.stack[step].entries.push(entry);
     }
@@ -194,7 +226,10 @@ impl Dpor {
         let (Some(states), Some(past)) = (&self.states, moment.past) else { return };
         let (Some(object), Some(deed)) = (touch.object(), Deed::of(touch)) else { return };
         let name = past.ledger.named(object);
-        let seen = states.table().seen(Event { lane, name, deed });
+        let mut table = states.table();
+        let seen = table.seen(Event { lane, name, deed });
+        self.beyond.touch(table.touch((name, lane, touch.looks_back())));
+        drop(table);
         let steps = below(self.order.lane_clock(lane));
         // It is not made.
         self.beyond.add(Seen { steps, most: steps, closes: false, ..seen });
@@ -224,7 +259,10 @@ impl Dpor {
         let (Some(states), Some(key)) = (&self.states, stage.key) else { return };
         if self.beyond_whole {
             let at = [&stage.steps, &stage.time];
-            self.added += states.table().add(key, stage.asleep, &future, at);
+            let mut touches = future.touches().clone();
+            stage.awaited.iter().for_each(|&number| touches.insert(number));
+            let seen = (stage.picture.as_ref(), touches);
+            self.added += states.table().add(key, stage.asleep, &future, at, seen);
             self.beyond = future;
         }
     }

@@ -3,6 +3,7 @@
 use crate::{
     lane::LaneSet,
     ledger::Digest,
+    memory::Picture,
     search::{
         Past,
         future::{Bound, below, raise},
@@ -21,6 +22,10 @@ pub(super) struct Stage {
     /// The time of each lane.
     pub(super) time: Bound,
     pub(super) whole: Whole,
+    /// What decides what may follow, under the weaker models.
+    pub(super) picture: Option<Picture>,
+    /// What waiting lanes wait for, by number.
+    pub(super) awaited: Vec<usize>,
 }
 
 /// Whether everything that follows a state is known once its node is done.
