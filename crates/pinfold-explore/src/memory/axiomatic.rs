@@ -330,27 +330,23 @@ impl Axiomatic {
         self.fence_graph(lane, order);
         let sc = matches!(order, Order::SeqCst | Order::Full);
         if self.axioms == Axioms::Tso {
-            if sc {
-                if let Some(views) = &mut self.views {
-                    views.fence(lane);
-                }
+            if sc && let Some(views) = &mut self.views {
+                views.fence(lane);
             }
             return;
         }
-        if sc || matches!(order, Order::Acquire | Order::AcqRel) {
-            if let Some(views) = &mut self.views {
-                views.acquire(lane);
-            }
+        if (sc || matches!(order, Order::Acquire | Order::AcqRel))
+            && let Some(views) = &mut self.views
+        {
+            views.acquire(lane);
         }
-        if sc {
-            if let Some(views) = &mut self.views {
-                views.fence(lane);
-            }
+        if sc && let Some(views) = &mut self.views {
+            views.fence(lane);
         }
-        if sc || matches!(order, Order::Release | Order::AcqRel) {
-            if let Some(views) = &mut self.views {
-                views.release(lane);
-            }
+        if (sc || matches!(order, Order::Release | Order::AcqRel))
+            && let Some(views) = &mut self.views
+        {
+            views.release(lane);
         }
     }
 
@@ -523,10 +519,10 @@ impl Axiomatic {
             Axioms::Tso => Act::Fence,
             Axioms::Weak => Act::Point,
         };
-        if act == Act::Fence {
-            if let Some(views) = &mut self.views {
-                views.fence(lane);
-            }
+        if act == Act::Fence
+            && let Some(views) = &mut self.views
+        {
+            views.fence(lane);
         }
         self.graph.order(lane, act, false);
     }

@@ -1,5 +1,5 @@
 use super::*;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 use std::thread;
 use std::vec::Vec;
