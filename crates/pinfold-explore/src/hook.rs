@@ -127,8 +127,8 @@ pub fn compare_exchange(
     update(addr, now, [success, failure], Miss::Locked, &mut f)
 }
 
-/// Reads the cell and writes what `f` makes of its value, in one step: [`rmw`] that always writes. A
-/// search that remembers states then knows that it reads the latest update.
+/// Reads the cell and writes what `f` makes of its value, in one step: [`rmw`] that always writes.
+/// A search that remembers states then knows that it reads the latest update.
 pub fn modify(addr: usize, now: u64, order: Order, f: &mut dyn FnMut(u64) -> u64) -> Rmw {
     update(addr, now, [order; 2], Miss::Never, &mut |old| Some(f(old)))
 }

@@ -1,7 +1,15 @@
-//! What decides what may follow a state under the weaker models, restricted to what will be touched.
+//! What decides what may follow a state under the weaker models, restricted to what will be
+//! touched.
 //!
 //! A [`Picture`] is taken of a state before anything is known of what follows. Later, when it is
 //! known which lanes will touch what, a hash is made of those of its parts that can still matter.
+//!
+//! - INV-PICTURE-1: in two states with one key of contents and histories, and one hash for a set of
+//!   touches, the same candidates are allowed in all that follows and touches nothing else.
+//! - INV-PICTURE-2: positions count from the lowest at which anybody may still access the location,
+//!   and what every later reader knows already is left out: neither changes a candidate.
+//! - INV-PICTURE-3: a place that one lane alone has touched is left out of a picture. Where another
+//!   lane turns out to touch it, nothing is remembered of the state.
 
 use super::{
     graph::{Location, StoreId},

@@ -1,6 +1,13 @@
 //! What lanes, stores and locks have seen of each location, as positions in modification order.
 //!
-//! What the axioms forbid in the future of an execution follows from this alone.
+//! What the axioms forbid in the future of an execution follows from this alone. Kept for a search
+//! that remembers states; the axioms decide.
+//!
+//! - INV-VIEWS-1: where no access is sequentially consistent by itself (fences may be), a candidate
+//!   is consistent with the axioms if and only if its position is not below [`Views::bound`]. Each
+//!   candidate is compared in debug builds.
+//! - INV-VIEWS-2: a store that is put between others renumbers all positions behind it, so that a
+//!   row is always about the modification order of now.
 
 use super::graph::{Act, Location, StoreId};
 use crate::{
