@@ -313,12 +313,17 @@ impl<P: Platform> Memory<P> {
             self.platform.bug(Bug::FreedWhileMapped(head));
         }
         if self.frames.take_locks(head) != 0 {
-            self.platform.bug(Bug::FreedWhileLocked(head));
+            self.freed_while_locked(head);
         }
         let cpu = self.platform.cpu();
         self.counters.of(cpu).pgfree.add(1);
         self.tell_frame(EventKind::Freed(head));
         self.frames.release_at(cpu, head);
+    }
+
+    #[cold]
+    fn freed_while_locked(&self, head: Pfn) {
+        self.platform.bug(Bug::FreedWhileLocked(head));
     }
 
     /// One entry no longer maps the page; its reference stays with the caller.
@@ -347,6 +352,7 @@ impl<P: Platform> Memory<P> {
     }
 
     /// One entry of a locked area less maps the page.
+    #[cold]
     pub(crate) fn munlock(&self, pfn: Pfn) {
         if self.frames.page(pfn).drop_lock() == MapCount::Underflow {
             self.platform.bug(Bug::LockUnderflow(pfn));

@@ -184,10 +184,13 @@ impl<P: Platform> Space<P> {
     }
 
     /// When the count of a locked entry goes, of a page that loses its mapping as `removal` says.
+    #[inline]
     fn zap_lock(&self, old: Pte<P::Format>, removal: Removal) -> LockCount {
-        if !old.is_locked() {
-            return LockCount::Settled;
-        }
+        if old.is_locked() { self.zap_locked(old, removal) } else { LockCount::Settled }
+    }
+
+    #[cold]
+    fn zap_locked(&self, old: Pte<P::Format>, removal: Removal) -> LockCount {
         match (self.munlock_rule(), removal) {
             (Munlock::Forgotten, _) => LockCount::Settled,
             // The walk over the area has left no mark.

@@ -110,7 +110,13 @@ impl Frames {
     }
 
     /// As [`Frames::peek_locks`], of a frame that nobody holds any more; from now on there is none.
+    #[inline]
     pub(crate) fn take_locks(&self, pfn: Pfn) -> u32 {
+        if self.frame(pfn).spare.peek() == 0 { 0 } else { self.take_counted(pfn) }
+    }
+
+    #[cold]
+    fn take_counted(&self, pfn: Pfn) -> u32 {
         let locks = self.peek_locks(pfn);
         if locks != 0 {
             self.frame(pfn).spare.init(0);
