@@ -108,8 +108,7 @@ impl Slots {
         Ok(list.made)
     }
 
-    /// As [`Slots::take`], from the stock of the CPU with number `cpu` if there is one. Slots of
-    /// different CPUs' batches seldom share a cache line.
+    /// As [`Slots::take`], from the stock of the CPU with number `cpu` if there is one.
     ///
     /// # Errors
     /// When the heap is exhausted.
@@ -119,11 +118,16 @@ impl Slots {
         if stock.len == 0 {
             self.fill(&mut stock)?;
         }
+        Ok(self.unlink(&mut stock))
+    }
+
+    /// Takes a slot out of a stock, which is not empty. The caller has the stock's lock.
+    fn unlink(&self, stock: &mut Stock) -> u32 {
         let slot = stock.free;
         // SAFETY: the links of a slot in a stock are under the stock's lock, which is held.
         stock.free = unsafe { self.node(slot).links.read() }.younger;
         stock.len -= 1;
-        Ok(slot)
+        slot
     }
 
     /// Moves a batch into an empty stock; at least one.
@@ -199,10 +203,7 @@ impl Slots {
     fn unload(&self, stock: &mut Stock) {
         let mut list = self.lock();
         while stock.len > BATCH {
-            let slot = stock.free;
-            // SAFETY: the slot is in the stock, whose lock the caller has.
-            stock.free = unsafe { self.node(slot).links.read() }.younger;
-            stock.len -= 1;
+            let slot = self.unlink(stock);
             self.give_to(slot, &mut list);
         }
     }
