@@ -223,9 +223,9 @@ impl Axiomatic {
             };
         self.graph.take_back(mark);
         debug_assert!(
-            self.has_sc_accesses()
+            bound.is_none_or(|bound| consistent == (position >= bound))
                 || shape.sc
-                || bound.is_none_or(|bound| consistent == (position >= bound))
+                || self.has_sc_accesses()
                 || self.is_over(),
             "the views say {bound:?} of {act:?} at {position}, and the axioms {consistent}"
         );
@@ -313,8 +313,6 @@ impl Axiomatic {
         self.graph.insert(lane, location, position, (act, value), handed);
         if let Some(views) = &mut self.views {
             views.write(lane, act, location, (position, last), base);
-        }
-        if let Some(views) = &mut self.views {
             views.hand_on(lane, handed == Handed::Present);
         }
         if act == Act::Update {
