@@ -217,15 +217,17 @@ impl Frames {
     /// Takes out the `count` free frames from `first`: they are not handed out any more, unless
     /// they are added again. For what lies at a known place, for instance an image that the boot
     /// loader left in memory. Merges all single free frames of the node under one hold of its lock.
+    /// No frames (`count` 0) can be taken out anywhere.
     ///
     /// # Errors
     /// When the frames are not of one node and one zone, when one of them is not free, or when they
     /// are an outside owner's. Nothing has changed then.
     pub fn reserve(&self, first: Pfn, count: u64) -> Result<(), MemoryMapError> {
+        if count == 0 {
+            return Ok(());
+        }
         let end = first.0.checked_add(count).ok_or(MemoryMapError::Outside(first))?;
-        if let Some(pfn) =
-            [first.0, end.saturating_sub(1)].map(Pfn).iter().find(|pfn| !self.contains(**pfn))
-        {
+        if let Some(pfn) = [first.0, end - 1].map(Pfn).iter().find(|pfn| !self.contains(**pfn)) {
             return Err(MemoryMapError::Outside(*pfn));
         }
         if self.has_outside_owner() {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
+use crate::MemoryMapError;
 use crate::addr::NodeId;
 use crate::frame::{FrameSetup, Frames, NewFrames, NodeSpan, Placement};
 
@@ -224,6 +225,17 @@ fn any_free_range_can_be_reserved_and_added_again_and_nothing_else() {
         Ok(())
     });
     run.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn no_frames_can_be_reserved_anywhere() {
+    let frames = Frames::new(&[span(0, 3, 100)]).expect("heap");
+    for first in [0, 3, 50, 102, 103, u64::MAX] {
+        assert_eq!(frames.reserve(Pfn(first), 0), Ok(()), "at {first}");
+    }
+    assert_eq!(frames.total_free(), 100);
+    assert_eq!(frames.reserve(Pfn(102), 2), Err(MemoryMapError::Outside(Pfn(103))));
+    assert_eq!(frames.reserve(Pfn(2), 2), Err(MemoryMapError::Outside(Pfn(2))));
 }
 
 #[test]
