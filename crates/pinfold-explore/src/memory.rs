@@ -209,6 +209,23 @@ impl Memory {
         }
     }
 
+    /// Whether the store to the cell that is last in modification order is the one that was
+    /// executed last. No under sequential consistency, where nobody asks.
+    pub(crate) fn ends_with_newest(&self, cell: Object) -> bool {
+        match &self.kept {
+            Kept::Sequential(_) => false,
+            Kept::Axiomatic(kept) => kept.ends_with_newest(cell),
+        }
+    }
+
+    /// Whether the lane can read no store to the cell but the last, under the weaker models.
+    pub(crate) fn sees_last(&self, lane: usize, cell: Object) -> bool {
+        match &self.kept {
+            Kept::Sequential(_) => true,
+            Kept::Axiomatic(kept) => kept.sees_last(lane, cell),
+        }
+    }
+
     /// Whether it is sequentially consistent.
     pub(crate) fn is_sequential(&self) -> bool {
         matches!(self.kept, Kept::Sequential(_))

@@ -20,7 +20,8 @@ pub(crate) use naive::Naive;
 pub(crate) use script::Script;
 pub use states::States;
 pub(crate) use strategy::{
-    Advance, Dividing, Foreseen, Frontier, Moment, Note, Outlook, Past, Pick, Resumable, Strategy,
+    Advance, Dividing, Foreseen, Frontier, Moment, Note, Outlook, Past, Pick, Resumable, Seat,
+    Strategy,
 };
 pub(crate) use touch::Touch;
 

@@ -8,7 +8,7 @@ use crate::{
     op::{Behind, CellOp, Done, LockOp, Op},
     order::Mode,
     schedule::Choice,
-    search::{Note, Touch},
+    search::{Note, Seat, Touch},
 };
 
 impl Engine {
@@ -45,13 +45,17 @@ impl Engine {
             self.check(race, |engine| engine.place(object));
         }
         let repeated = self.repeated.take();
+        let mut seat = Seat::default();
         let (choice, done) = match op {
             Op::Cell(cell, ref access) => {
+                let described = self.ledger.is_some() && !self.memory.is_sequential();
+                let is_plain = described && self.memory.ends_with_newest(cell);
                 let choice = repeated.unwrap_or_else(|| {
                     let behind = || self.strategy.behind(place, touch);
                     self.memory.options(place, cell, access, behind, &mut self.options);
                     self.choose()
                 });
+                seat = Seat { is_plain, is_last: described && choice == 0 };
                 (choice, self.memory.execute(place, cell, access, choice))
             }
             Op::Lock(lock, access) => self.execute_lock(touch, (lock, access), repeated),
@@ -80,7 +84,7 @@ impl Engine {
         self.last = Some(place);
         let named = |ledger: &Ledger| op.object().map(|object| ledger.named(object));
         let name = self.ledger.as_ref().and_then(named);
-        self.strategy.executed(place, touch, name);
+        self.strategy.executed(place, touch, name, seat);
         self.enter_result(&op, touch, done, choice);
         done
     }

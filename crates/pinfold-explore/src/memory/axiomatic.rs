@@ -138,8 +138,11 @@ impl Axiomatic {
             return;
         }
         let mut lowest = self.graph.floor(lane, location);
-        if lowest < last && behind() == Behind::Withheld {
-            lowest = lowest.max(self.graph.newest(location));
+        // A search that remembers states has to know what an option that is withheld depends on.
+        let newest = self.graph.newest(location);
+        let may_withhold = self.views.is_none() || newest == last;
+        if lowest < last && may_withhold && behind() == Behind::Withheld {
+            lowest = lowest.max(newest);
         }
         for position in (lowest..last).rev() {
             if access.accepts(self.graph.value(location, position))
@@ -416,6 +419,26 @@ impl Axiomatic {
             CellOp::Rmw { success, failure, .. } => [*success, *failure],
         };
         self.axioms == Axioms::Weak && orders.contains(&Order::SeqCst)
+    }
+
+    /// The location that the cell has now, if it has one.
+    fn located(&self, cell: Object) -> Option<Location> {
+        self.current.get(cell as usize).copied().filter(|&at| at != usize::MAX)
+    }
+
+    /// Whether the last store to the cell was executed last.
+    pub(super) fn ends_with_newest(&self, cell: Object) -> bool {
+        self.located(cell).is_none_or(|at| self.graph.newest(at) == self.graph.last(at))
+    }
+
+    /// Whether the lane can read no store to the cell but the last.
+    pub(super) fn sees_last(&self, lane: usize, cell: Object) -> bool {
+        let sees = |views: &Views, at| {
+            lane < views.lanes.len() && views.least(lane, at) as usize == self.graph.last(at)
+        };
+        self.located(cell).is_none_or(|at| {
+            self.graph.last(at) == 0 || self.views.as_ref().is_some_and(|views| sees(views, at))
+        })
     }
 
     /// The lanes that have accessed a cell or lock.

@@ -39,7 +39,9 @@ pub(super) struct Located {
 pub(crate) struct Toucher {
     pub(crate) name: Name,
     pub(crate) all: u32,
-    /// Those of them that may see an older state.
+    /// Those of them for which what was made here decides where they can go.
+    pub(crate) free: u32,
+    /// Those of these that may see an older state.
     pub(crate) back: u32,
 }
 
@@ -192,11 +194,11 @@ impl Picture {
 
     /// Lanes that have not started know what another knows.
     fn real(&self, toucher: Toucher) -> Toucher {
-        let Toucher { name, all, back } = toucher;
+        let Toucher { name, all, free, back } = toucher;
         let real = |lanes: u32| {
             if lanes >> self.born != 0 { self.living } else { lanes & self.living }
         };
-        Toucher { name, all: real(all), back: real(back) }
+        Toucher { name, all: real(all), free: real(free), back: real(back) }
     }
 
     /// The lowest position at which any of the lanes may access the location.
@@ -212,10 +214,10 @@ impl Picture {
     /// update nothing can come between them, and an update that always writes is the last.
     fn least(&self, at: usize, toucher: Toucher) -> u32 {
         let column = &self.columns[at];
-        let all = self.bound(at, toucher.all);
-        let later = &column.stores[(all - column.first) as usize..][1..];
+        let free = self.bound(at, toucher.free);
+        let later = &column.stores[(free - column.first) as usize..][1..];
         let sealed = column.is_lock || later.iter().all(|store| store.update);
-        if sealed { self.bound(at, toucher.back) } else { all }
+        if sealed { self.bound(at, toucher.back) } else { free }
     }
 }
 

@@ -145,6 +145,14 @@ impl Dependence {
         last.is_none_or(|&(change, _)| self.covered(self.lane_clocks.row(lane), change))
     }
 
+    /// Whether the last change that a step of a lane with this touch could notice is known to a
+    /// clock, unless the lane made it itself (or there was none).
+    pub(crate) fn is_known(&self, touch: Touch, clock: &[u32]) -> bool {
+        let log = touch.object().and_then(|object| self.log.get(object as usize));
+        let last = log.and_then(|log| log.iter().rev().find(|(_, earlier)| earlier.shows(touch)));
+        last.is_some_and(|&(change, _)| self.covered(clock, change))
+    }
+
     /// Whether the last step changed what `touch` looks at.
     pub(crate) fn just_changed(&self, touch: Touch) -> bool {
         let log = touch.object().and_then(|object| self.log.get(object as usize));

@@ -37,7 +37,7 @@ mod saved;
 mod stage;
 
 use super::{
-    Advance, Dividing, Frontier, Moment, Note, Pick, Resumable, Strategy, Touch,
+    Advance, Dividing, Frontier, Moment, Note, Pick, Resumable, Seat, Strategy, Touch,
     dependence::{Dependence, Later, Race, Watch},
     future::{Entry, Future},
     rule::Rule,
@@ -106,8 +106,9 @@ pub(crate) struct Dpor {
     /// What follows the last step of the current execution, and whether that is all.
     beyond: Future,
     beyond_whole: bool,
-    /// The name of what the last step touched.
+    /// The name of what the last step touched, and where that was.
     name: Option<Name>,
+    seat: Seat,
     /// How many states were remembered.
     added: u64,
 }
@@ -326,9 +327,9 @@ impl Strategy for Dpor {
     }
 
     fn behind(&self, lane: usize, touch: Touch) -> Behind {
-        let settled =
-            (self.states.is_some() || self.order.is_settled(lane, touch)) && Rule::Behind.holds();
-        if settled { Behind::Offered } else { Behind::Withheld }
+        let always = self.states.is_some() && !touch.may_be_withheld();
+        let offered = (always || self.order.is_settled(lane, touch)) && Rule::Behind.holds();
+        if offered { Behind::Offered } else { Behind::Withheld }
     }
 
     fn option(&mut self, options: &[u32]) -> u32 {
@@ -345,8 +346,8 @@ impl Strategy for Dpor {
         wanted.copied().unwrap_or(options[0])
     }
 
-    fn executed(&mut self, _lane: usize, touch: Touch, name: Option<Name>) {
-        self.name = name;
+    fn executed(&mut self, _lane: usize, touch: Touch, name: Option<Name>, seat: Seat) {
+        (self.name, self.seat) = (name, seat);
         let node = &mut self.stack[self.depth - 1];
         self.astray |= node.options.len() > 1 && self.asked != self.depth;
         self.astray |= self.depth <= self.fresh && node.touch.is_some_and(|known| known != touch);
@@ -366,10 +367,10 @@ impl Strategy for Dpor {
         let watch = if step >= self.fresh { Watch::Races } else { Watch::Nothing };
         let node = &self.stack[step];
         let (lane, Some(touch)) = (node.lane, node.touch) else { return };
-        let before = self.before(lane);
+        let known = self.foreknown(lane, touch);
         self.order.push(lane, touch, &self.stack[step].started, watch);
         if watch == Watch::Races {
-            self.enter_step(step, touch, before);
+            self.enter_step(step, touch, known);
         }
         self.reverse_races();
     }

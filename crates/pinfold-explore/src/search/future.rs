@@ -12,6 +12,8 @@
 //! INV-FUTURE-1: what a future says of an event holds for every occurrence of it after the state.
 //! So joining two futures keeps the lesser of two lower bounds, and the greater of two upper ones.
 
+mod withheld;
+
 use super::touch::{CellTouch, LockTouch, Touch};
 use crate::{
     lane::LaneSet,
@@ -19,6 +21,8 @@ use crate::{
     memory::{Reach, Source},
     object::Object,
 };
+use withheld::Looks;
+pub(super) use withheld::Withheld;
 
 /// The most lanes for which states are remembered.
 pub(super) const LANES: usize = 8;
@@ -146,7 +150,7 @@ pub(super) struct Seen {
 }
 
 /// Something about a step that is entered into the futures of the states before it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Entry {
     /// What was done without a step.
     Seen(Seen),
@@ -158,11 +162,23 @@ pub(super) enum Entry {
     Resets(usize),
     /// What has this number is touched.
     Touches(usize),
+    /// It was not offered to see an older store.
+    Withheld(Withheld),
+    /// The lane has been after all stores to a cell, and so can see none that was before: marks
+    /// with these numbers are about those.
+    SeesLast([usize; 2]),
+    /// A lane sees another end, in a step with this number among its own.
+    Joins(usize, u16),
 }
 
-/// See the module; by number of the event.
+/// See the module.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Future(Vec<Seen>, Marks);
+pub(super) struct Future {
+    /// By number of the event.
+    events: Vec<Seen>,
+    touches: Marks,
+    withheld: Looks,
+}
 
 /// A set of small numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -174,6 +190,16 @@ impl Marks {
             self.0.resize(number / 64 + 1, 0);
         }
         self.0[number / 64] |= 1 << (number % 64);
+    }
+
+    fn remove(&mut self, number: usize) {
+        if let Some(word) = self.0.get_mut(number / 64) {
+            *word &= !(1 << (number % 64));
+        }
+        // Two equal sets have as many words.
+        while self.0.last() == Some(&0) {
+            self.0.pop();
+        }
     }
 
     pub(super) fn join(&mut self, other: &Self) {
@@ -194,51 +220,63 @@ impl Marks {
 
 impl Future {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Seen> {
-        self.0.iter()
+        self.events.iter()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.events.len()
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
-        self.1.0.clear();
+        self.events.clear();
+        self.touches.0.clear();
+        self.withheld.clear();
     }
 
     /// Everything that is touched by steps, unlike the events.
     pub(super) fn touches(&self) -> &Marks {
-        &self.1
+        &self.touches
     }
 
     /// A step touches what has this number.
     pub(super) fn touch(&mut self, number: usize) {
-        self.1.insert(number);
+        self.touches.insert(number);
     }
 
     /// Steps touch all of this.
     pub(super) fn touch_all(&mut self, touches: &Marks) {
-        self.1.join(touches);
+        self.touches.join(touches);
+    }
+
+    /// The looks to which no older store was offered.
+    pub(super) fn withheld(&self) -> impl Iterator<Item = &Withheld> {
+        self.withheld.iter()
+    }
+
+    /// Adds such a look.
+    pub(super) fn withhold(&mut self, look: Withheld) {
+        self.withheld.add(look);
     }
 
     /// Adds an event.
     pub(super) fn add(&mut self, new: Seen) {
-        match self.0.binary_search_by_key(&new.event, |seen| seen.event) {
-            Ok(at) => self.0[at].meet(new),
-            Err(at) => self.0.insert(at, new),
+        match self.events.binary_search_by_key(&new.event, |seen| seen.event) {
+            Ok(at) => self.events[at].meet(new),
+            Err(at) => self.events.insert(at, new),
         }
     }
 
     /// Joins another future of the same state.
     pub(super) fn join(&mut self, other: Self) {
-        self.1.join(&other.1);
-        if self.0.is_empty() {
-            self.0 = other.0;
+        self.touches.join(&other.touches);
+        self.withheld.join(other.withheld);
+        if self.events.is_empty() {
+            self.events = other.events;
             return;
         }
-        let mut both = Vec::with_capacity(self.0.len() + other.0.len());
-        let mut mine = std::mem::take(&mut self.0).into_iter().peekable();
-        for new in other.0 {
+        let mut both = Vec::with_capacity(self.events.len() + other.events.len());
+        let mut mine = std::mem::take(&mut self.events).into_iter().peekable();
+        for new in other.events {
             while let Some(seen) = mine.next_if(|seen| seen.event < new.event) {
                 both.push(seen);
             }
@@ -251,13 +289,13 @@ impl Future {
             }
         }
         both.extend(mine);
-        self.0 = both;
+        self.events = both;
     }
 
     /// Limits what steps may come after: those of the lanes that `may` says, and what the steps of
     /// these lanes come after here.
     pub(super) fn limit(&mut self, reach: &[Bound; LANES], may: impl Fn(u32) -> Option<LaneSet>) {
-        for seen in &mut self.0 {
+        for seen in &mut self.events {
             let Some(others) = may(seen.event) else { continue };
             seen.most = reach[seen.lane];
             for other in others.iter() {
@@ -270,7 +308,8 @@ impl Future {
     /// An event comes first.
     fn begin_with(&mut self, seen: Seen) {
         if seen.closes {
-            self.0.retain(|later| later.place != seen.place);
+            self.events.retain(|later| later.place != seen.place);
+            self.withheld.begin_with_change(seen.place);
         }
         self.add(seen);
     }
@@ -284,17 +323,25 @@ impl Future {
                     // A number that does not fit says nothing.
                     let after =
                         |later: &&mut Seen| place < u16::MAX && later.steps[seen.lane] >= place;
-                    let later = self.0.iter_mut().filter(after);
+                    let later = self.events.iter_mut().filter(after);
                     later.for_each(|later| later.follows.insert(deed));
+                    self.withheld.begin_with(seen.lane, place, deed);
                     self.begin_with(seen);
                 }
                 Entry::Learns(lane, source) => {
-                    let own = self.0.iter_mut().filter(|seen| seen.lane == lane);
+                    let own = self.events.iter_mut().filter(|seen| seen.lane == lane);
                     own.for_each(|seen| seen.learnt.insert(source));
                 }
-                Entry::Touches(number) => self.1.insert(number),
+                Entry::Touches(number) => self.touches.insert(number),
+                Entry::Withheld(ref look) => self.withheld.add(look.clone()),
+                Entry::SeesLast(marks) => {
+                    marks.into_iter().for_each(|mark| self.touches.remove(mark))
+                }
+                Entry::Joins(lane, step) => {
+                    self.withheld.begin_with_join(lane, step, &mut self.touches);
+                }
                 Entry::Resets(source) => {
-                    self.0.iter_mut().for_each(|seen| seen.learnt.remove(source));
+                    self.events.iter_mut().for_each(|seen| seen.learnt.remove(source));
                 }
             }
         }

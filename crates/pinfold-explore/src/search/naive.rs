@@ -4,7 +4,7 @@
 //! the first failure found has the fewest. Without a bound that cuts anything off, it visits every
 //! sequence of steps: the reference for the reduced search.
 
-use super::{Advance, Moment, Outlook, Pick, Resumable, Strategy, Touch, ahead};
+use super::{Advance, Moment, Outlook, Pick, Resumable, Seat, Strategy, Touch, ahead};
 use crate::{
     lane::LaneSet,
     ledger::Name,
@@ -131,7 +131,7 @@ impl Strategy for Naive {
         choice
     }
 
-    fn executed(&mut self, _lane: usize, touch: Touch, _name: Option<Name>) {
+    fn executed(&mut self, _lane: usize, touch: Touch, _name: Option<Name>, _seat: Seat) {
         if let Some(node) = self.depth.checked_sub(1).and_then(|at| self.stack.get_mut(at)) {
             node.touch = Some(touch);
         }

@@ -6,7 +6,7 @@
 //! INV-STATES-2: forgetting an entry loses time only.
 
 use super::{
-    future::{Bound, Deed, Event, Future, LANES, Marks, Members, Origin, Seen, past},
+    future::{Bound, Deed, Event, Future, LANES, Marks, Members, Origin, Seen, Withheld, past},
     rule::Rule,
 };
 use crate::{
@@ -44,6 +44,28 @@ pub(super) struct Packed {
     pub(super) known: u8,
 }
 
+/// A look of a future to which no older store was offered, relative to the state.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) event: u32,
+    /// Which set says what may come before it.
+    may: u32,
+    mark: u32,
+    /// The lanes of which it may come after a later step.
+    pub(super) most: u8,
+}
+
+/// How a step may depend on what was done before, beyond what it touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Way {
+    /// It comes after all stores, in any case.
+    Last,
+    /// Where it comes may be decided there, but it sees no older state.
+    Free,
+    /// It may see an older state.
+    Back,
+}
+
 /// The future of a state.
 pub(super) struct Kept {
     /// By number of the event.
@@ -52,6 +74,7 @@ pub(super) struct Kept {
     sets: Box<[u32]>,
     /// The number of the set of all that is touched.
     touches: u32,
+    pub(super) withheld: Box<[Look]>,
 }
 
 /// What was explored from a state.
@@ -64,6 +87,9 @@ struct Explored {
 }
 
 type Keyed<T> = HashMap<Digest, T, BuildHasherDefault<KeyHasher>>;
+
+/// How many there are.
+const WAYS: usize = 3;
 
 /// No bound.
 const ALL: Bound = [u16::MAX; LANES];
@@ -154,15 +180,18 @@ pub(super) struct Table {
     sets: Vec<Members>,
     /// A buffer for the sets of a state.
     own: Numbers<Members, u16>,
-    /// What steps touch: a name, a lane, and whether it may see an older state.
-    touch_numbers: Numbers<(Name, usize, bool), usize>,
-    touches: Vec<(Name, usize, bool)>,
+    /// Who touches what: a name and a lane. Each has a number for each [`Way`].
+    touch_numbers: Numbers<(Name, usize), usize>,
+    touches: Vec<(Name, usize)>,
     /// The lanes that have touched what has a name, in any execution.
     touchers: Numbers<Name, u32>,
     /// Sets of what is touched, each with who touches what, and whether ends of lanes are seen.
     mark_numbers: Numbers<Marks, u32>,
     marks: Vec<Marks>,
     scopes: Vec<(Vec<Toucher>, bool)>,
+    /// Sets of what may come before a look.
+    past_numbers: Numbers<Marks, u32>,
+    pasts: Vec<Marks>,
 }
 
 impl States {
@@ -193,6 +222,8 @@ impl States {
             mark_numbers: Numbers::default(),
             marks: Vec::new(),
             scopes: Vec::new(),
+            past_numbers: Numbers::default(),
+            pasts: Vec::new(),
         })))
     }
 
@@ -299,15 +330,20 @@ impl Table {
         origins.extend(known.map(|(_, &origin)| origin));
     }
 
-    /// The number of what a step touches.
-    pub(super) fn touch(&mut self, touch: (Name, usize, bool)) -> usize {
-        let (name, lane, _) = touch;
+    /// The number of what a step of a lane touches.
+    pub(super) fn touch(&mut self, name: Name, lane: usize, way: Way) -> usize {
         let known = self.touches.len();
+        let touch = (name, lane);
         let number = number(&mut self.touch_numbers, &mut self.touches, touch, |next| next);
         if self.touches.len() > known {
             self.touchers(name, 1 << lane);
         }
-        number
+        WAYS * number + way as usize
+    }
+
+    /// What may come before a look of a future, after the state.
+    pub(super) fn may(&self, look: Look) -> &Marks {
+        &self.pasts[look.may as usize]
     }
 
     /// The lanes that have touched what has this name, these included.
@@ -327,30 +363,42 @@ impl Table {
         let next = |next| next as u32;
         let scope = number(&mut self.mark_numbers, &mut self.marks, marks, next);
         if self.scopes.len() < self.marks.len() {
-            let mut all: Vec<_> =
-                self.marks[scope as usize].iter().map(|number| self.touches[number]).collect();
+            let touch = |number| (self.touches[number / WAYS], number % WAYS);
+            let mut all: Vec<_> = self.marks[scope as usize].iter().map(touch).collect();
             all.sort_unstable();
-            let joins = all.iter().any(|&(name, ..)| name == Ledger::UNMET);
+            let joins = all.iter().any(|&((name, _), _)| name == Ledger::UNMET);
             let mut touchers: Vec<Toucher> = Vec::new();
-            for (name, lane, back) in all {
-                let lane = 1 << lane;
-                let back = if back { lane } else { 0 };
-                match touchers.last_mut().filter(|last| last.name == name) {
-                    Some(last) => (last.all, last.back) = (last.all | lane, last.back | back),
-                    None => touchers.push(Toucher { name, all: lane, back }),
+            for ((name, lane), way) in all {
+                if touchers.last().is_none_or(|last| last.name != name) {
+                    touchers.push(Toucher { name, all: 0, free: 0, back: 0 });
                 }
+                let Some(last) = touchers.last_mut() else { continue };
+                let lanes = |from: Way| if way >= from as usize { 1 << lane } else { 0 };
+                last.all |= lanes(Way::Last);
+                last.free |= lanes(Way::Free);
+                last.back |= lanes(Way::Back);
             }
             self.scopes.push((touchers, joins));
         }
         scope
     }
 
-    /// What was explored from the state when no other lanes slept than these.
+    /// A look of a future, relative to the state.
+    fn look(&mut self, look: &Withheld, steps: &Bound) -> Look {
+        let next = |next| next as u32;
+        let may = number(&mut self.past_numbers, &mut self.pasts, look.may.clone(), next);
+        let (event, most) = (look.event, past(&look.most, steps).bits() as u8);
+        Look { event, may, mark: look.mark as u32, most }
+    }
+
+    /// What was explored from the state when no other lanes slept than these; `agrees` says whether
+    /// the looks of a future were rightly withheld here, too.
     pub(super) fn find(
         &mut self,
         key: Digest,
         asleep: LaneSet,
         picture: Option<&Picture>,
+        agrees: impl Fn(&Self, &Kept) -> bool,
     ) -> Option<Arc<Kept>> {
         let scopes = &self.scopes;
         // What is seen, by what will be touched.
@@ -369,6 +417,7 @@ impl Table {
             let fits = |explored: &&Explored| {
                 (explored.asleep.without(asleep).is_empty() || !Rule::ExploredAwake.holds())
                     && seen_by(explored.future.touches) == explored.seen
+                    && agrees(self, &explored.future)
             };
             Some(Arc::clone(&half.get(&key)?.iter().find(fits)?.future))
         };
@@ -421,6 +470,7 @@ impl Table {
             let next = |next| next as u32;
             sets[usize::from(at)] = number(&mut self.set_numbers, &mut self.sets, set, next);
         }
+        let withheld = future.withheld().map(|look| self.look(look, steps)).collect();
         let touches = self.scope(touches);
         let mut seen = Digest::default();
         if let Some(picture) = picture {
@@ -433,7 +483,7 @@ impl Table {
             }
             seen = picture.digest(touchers, *joins);
         }
-        let future = Arc::new(Kept { events, sets: sets.into_boxed_slice(), touches });
+        let future = Arc::new(Kept { events, sets: sets.into_boxed_slice(), touches, withheld });
         let explored = Explored { asleep, future, seen };
         if self.bytes > self.most {
             self.forgotten += self.old.len() as u64;
@@ -446,6 +496,7 @@ impl Table {
         // What was explored with more lanes asleep is of no more use.
         let less = |known: &mut Explored| {
             known.future.touches == explored.future.touches
+                && known.future.withheld == explored.future.withheld
                 && known.seen == explored.seen
                 && explored.asleep.without(known.asleep).is_empty()
         };
@@ -459,8 +510,8 @@ impl Table {
 impl Explored {
     fn bytes(&self) -> usize {
         const AROUND: usize = 128;
-        let Kept { events, sets, touches: _ } = &*self.future;
-        size_of_val(&**events) + size_of_val(&**sets) + AROUND
+        let Kept { events, sets, touches: _, withheld } = &*self.future;
+        size_of_val(&**events) + size_of_val(&**sets) + size_of_val(&**withheld) + AROUND
     }
 }
 
@@ -468,6 +519,13 @@ impl Kept {
     /// How many sets its events have.
     pub(super) fn sets(&self) -> usize {
         self.sets.len()
+    }
+}
+
+impl Look {
+    /// What it is marked with if what is known at the state decides about it after all.
+    pub(super) fn mark(self) -> usize {
+        self.mark as usize
     }
 }
 

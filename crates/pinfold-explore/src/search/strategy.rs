@@ -34,6 +34,16 @@ pub(crate) struct Past<'a> {
     pub(crate) memory: &'a Memory,
 }
 
+/// Where an access to a cell was in modification order, under the weaker models and as far as a
+/// search that remembers states must know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seat {
+    /// Whether the last store was the one that was executed last, before the access.
+    pub(crate) is_plain: bool,
+    /// Whether the access came after all stores.
+    pub(crate) is_last: bool,
+}
+
 /// Something that a lane will do to what must not be touched by others at the same time.
 pub(crate) struct Foreseen<'a> {
     /// The lane's number.
@@ -142,7 +152,7 @@ pub(crate) trait Strategy {
 
     /// The picked lane has made its step, at an object of this name if there is one and names are
     /// known.
-    fn executed(&mut self, _lane: usize, _touch: Touch, _name: Option<Name>) {}
+    fn executed(&mut self, _lane: usize, _touch: Touch, _name: Option<Name>, _seat: Seat) {}
 
     /// A lane did something in the last step or after it. It knows `known` to have happened before
     /// what it does next.

@@ -203,6 +203,15 @@ impl Touch {
         }
     }
 
+    /// Whether a search that remembers states may offer it no older store where the last change is
+    /// not ordered before it.
+    pub(super) fn may_be_withheld(self) -> bool {
+        match self {
+            Self::Cell(_, touch) => touch != CellTouch::Wait,
+            Self::Lock(..) | Self::Local | Self::Join(_) => false,
+        }
+    }
+
     /// Whether it takes a lock.
     pub(super) fn takes(self) -> bool {
         match self {

@@ -38,14 +38,37 @@ use crate::{
     ledger::Place,
     search::{
         Foreseen, Moment, Note, Past, Touch,
-        future::{Bound, Deed, Entry, Event, Future, LANES, Members, Seen, below, raise},
+        future::{
+            Bound, Deed, Entry, Event, Future, LANES, Marks, Members, Seen, Withheld, below, raise,
+        },
         rule::Rule,
-        states::{Kept, Packed, Table},
+        states::{Kept, Look, Packed, Table, Way},
     },
 };
 
 /// A clock of as many lanes as states are remembered for.
 type Clock = [u32; LANES];
+
+/// What is known of a step before it is made.
+#[derive(Clone, Copy)]
+pub(super) struct Foreknown {
+    /// What it depends on without itself.
+    before: Bound,
+    /// Whether the last change that it could notice is ordered before it.
+    is_settled: bool,
+}
+
+/// What is known at a state about a look of a remembered future that was offered no older store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It is offered none here, as the last change is not ordered before it: it comes after so many
+    /// steps of each lane at most.
+    Withheld(Bound),
+    /// Its lane can see none.
+    SeesLast,
+    /// It may be offered one.
+    Open,
+}
 
 impl Dpor {
     /// The state that was reached.
@@ -77,7 +100,7 @@ impl Dpor {
             if touch.awaits_value()
                 && let Some(object) = touch.object()
             {
-                stage.awaited.push(table.touch((past.ledger.named(object), lane, true)));
+                stage.awaited.push(table.touch(past.ledger.named(object), lane, Way::Back));
             }
         }
         let touched = past.ledger.all_named().filter_map(|(name, object)| {
@@ -100,9 +123,12 @@ impl Dpor {
             return false;
         };
         let mut table = states.table();
-        let Some(future) = table.find(key, stage.asleep, stage.picture.as_ref()) else {
-            return false;
+        let picture = stage.picture.as_ref();
+        let agrees = |table: &Table, kept: &Kept| {
+            let mut withheld = kept.withheld.iter();
+            withheld.all(|&look| self.verdict(past, look, table) != Verdict::Open)
         };
+        let Some(future) = table.find(key, stage.asleep, picture, agrees) else { return false };
         let mut learnt = Vec::new();
         let ordered = future.events.iter().all(|&packed| match table.event(packed.event) {
             Event { deed: Deed::Cell(_) | Deed::Lock(_), .. } => true,
@@ -139,6 +165,17 @@ impl Dpor {
         let mut after: Vec<Option<Clock>> = vec![None; kept.sets()];
         let mut future = Future::default();
         future.touch_all(table.touches(kept));
+        for &look in &kept.withheld {
+            match self.verdict(past, look, table) {
+                Verdict::Withheld(most) => {
+                    let blank = table.blank(look.event);
+                    let (event, place, mark) = (look.event, blank.place, look.mark());
+                    let may = table.may(look).clone();
+                    future.withhold(Withheld { event, place, mark, most, may });
+                }
+                Verdict::SeesLast | Verdict::Open => future.touch(look.mark()),
+            }
+        }
         for &packed in &kept.events {
             let (learnt, follows) = (table.learnt(kept, packed), table.follows(kept, packed));
             let Event { lane, name, deed } = table.event(packed.event);
@@ -183,26 +220,73 @@ impl Dpor {
         clock
     }
 
-    /// What the lane's next step depends on without that step.
-    pub(super) fn before(&self, lane: usize) -> Option<Bound> {
-        self.states.as_ref().map(|_| below(self.order.lane_clock(lane)))
+    /// What is known here about a look of a remembered future.
+    fn verdict(&self, past: Past<'_>, look: Look, table: &Table) -> Verdict {
+        let Event { lane, name, deed } = table.event(look.event);
+        // What it may come after at most.
+        let others = Packed::lanes(look.most);
+        let mut clock = Clock::default();
+        self.order.bound(lane, others, &mut clock);
+        for (name, deed) in table.may(look).iter().map(|number| table.done(number)) {
+            if let Some(Place::Object(object)) = past.ledger.find(name)
+                && let Some(touch) = deed.touch(object)
+            {
+                self.order.join_rivals(touch, &mut clock);
+            }
+        }
+        let withheld = || {
+            let mut most = below(&clock);
+            others.iter().for_each(|other| most[other] = u16::MAX);
+            Verdict::Withheld(most)
+        };
+        let Some(Place::Object(cell)) = past.ledger.find(name) else { return withheld() };
+        let known = deed.touch(cell).is_none_or(|touch| self.order.is_known(touch, &clock));
+        if !known && past.memory.ends_with_newest(cell) {
+            withheld()
+        } else if past.memory.sees_last(lane, cell) {
+            Verdict::SeesLast
+        } else {
+            Verdict::Open
+        }
+    }
+
+    /// What is known of the next step of the lane before it is made.
+    pub(super) fn foreknown(&self, lane: usize, touch: Touch) -> Option<Foreknown> {
+        self.states.as_ref()?;
+        let before = below(self.order.lane_clock(lane));
+        Some(Foreknown { before, is_settled: self.order.is_settled(lane, touch) })
     }
 
     /// Enters a step that was made.
-    pub(super) fn enter_step(&mut self, step: usize, touch: Touch, before: Option<Bound>) {
-        let (Some(states), Some(before), Some(name)) = (&self.states, before, self.name) else {
+    pub(super) fn enter_step(&mut self, step: usize, touch: Touch, known: Option<Foreknown>) {
+        let (Some(states), Some(Foreknown { before, is_settled })) = (&self.states, known) else {
             return;
         };
-        let Some(deed) = Deed::of(touch) else { return };
         let node = &mut self.stack[step];
         let lane = node.lane;
         let most = below(self.order.last_clock());
+        if let Touch::Join(_) = touch {
+            node.entries.push(Entry::Joins(lane, most[lane]));
+        }
+        let (Some(name), Some(deed)) = (self.name, Deed::of(touch)) else { return };
         let own = touch.is_locked_out_at_times() && Rule::RememberedTakings.holds();
         let steps = if own { before } else { most };
         let mut table = states.table();
         let seen = Seen { steps, most, ..table.seen(Event { lane, name, deed }) };
+        let mark = table.touch(name, lane, Way::of(touch));
+        if touch.may_be_withheld() && !is_settled && self.seat.is_plain {
+            let (event, place) = (seen.event, seen.place);
+            let may = Marks::default();
+            node.entries.push(Entry::Withheld(Withheld { event, place, mark, most: before, may }));
+            node.entries.push(Entry::Touches(table.touch(name, lane, Way::Last)));
+        } else {
+            node.entries.push(Entry::Touches(mark));
+        }
         node.entries.push(Entry::Step(seen, most[lane], table.deed(name, deed)));
-        node.entries.push(Entry::Touches(table.touch((name, lane, touch.looks_back()))));
+        if self.seat.is_last {
+            let marks = [Way::Free, Way::Back].map(|way| table.touch(name, lane, way));
+            node.entries.push(Entry::SeesLast(marks));
+        }
     }
 
     /// Enters what a lane did in a step or after it.
@@ -216,7 +300,7 @@ impl Dpor {
             }
             Note::Learns(source) => Entry::Learns(lane, table.source(source)),
             Note::Resets(source) => Entry::Resets(table.source(source)),
-            Note::Meets(name) => Entry::Touches(table.touch((name, lane, true))),
+            Note::Meets(name) => Entry::Touches(table.touch(name, lane, Way::Back)),
         };
         self.stack[step].entries.push(entry);
     }
@@ -228,7 +312,7 @@ impl Dpor {
         let name = past.ledger.named(object);
         let mut table = states.table();
         let seen = table.seen(Event { lane, name, deed });
-        self.beyond.touch(table.touch((name, lane, touch.looks_back())));
+        self.beyond.touch(table.touch(name, lane, Way::of(touch)));
         drop(table);
         let steps = below(self.order.lane_clock(lane));
         // It is not made.
@@ -265,6 +349,13 @@ impl Dpor {
             self.added += states.table().add(key, stage.asleep, &future, at, seen);
             self.beyond = future;
         }
+    }
+}
+
+impl Way {
+    /// That of a step that is offered all there is.
+    fn of(touch: Touch) -> Self {
+        if touch.looks_back() { Self::Back } else { Self::Free }
     }
 }
 
