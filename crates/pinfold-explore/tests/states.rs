@@ -2,7 +2,8 @@
 //! the search without it and a reference that shares nothing with the explorer.
 //!
 //! `PINFOLD_STATES_PROGRAMS=20000` asks for as many of each kind, `PINFOLD_STATES_FIRST=1000000`
-//! for others: `cargo test -p pinfold-explore --release --test states -- --nocapture`.
+//! for others, `PINFOLD_STATES_REFERENCE=0` leaves out the reference, which is the slowest judge:
+//! `cargo test -p pinfold-explore --release --test states -- --nocapture`.
 
 mod common;
 
@@ -11,8 +12,8 @@ use common::{
     judge::{Limits, Remembering, compare_remembering, remembering, searched},
     program::{Ins, Program},
     random::{
-        Kind, counting, data_race_behind_a_state, dense, exchanges, mixed, ordered, pausing,
-        starting, tiny, waiting,
+        Kind, counting, data_race_behind_a_state, dense, exchanges, looking, mixed, ordered,
+        pausing, starting, tiny, waiting,
     },
 };
 use pinfold_explore::{
@@ -37,6 +38,8 @@ fn hold(kind: &str, few: u64, program: impl Fn(u64) -> Program) {
     for model in Model::ALL {
         // The enumerator of graphs is the slowest of the judges by far.
         let reference = if model == Model::Weak { limits.reference / 10 } else { limits.reference };
+        let asked = wanted("PINFOLD_STATES_REFERENCE").and_then(|most| usize::try_from(most).ok());
+        let reference = asked.unwrap_or(reference);
         let limits = Limits { reference, ..limits };
         let few = if model == Model::Sc { programs } else { programs / 8 };
         let programs = if wanted("PINFOLD_STATES_PROGRAMS").is_some() { programs } else { few };
@@ -79,6 +82,11 @@ fn small_ones() {
 fn counts_by_class() {
     hold("counts", 1_000, counting);
     hold("counts and waits", 1_000, pausing);
+}
+
+#[test]
+fn what_was_seen() {
+    hold("looking", 500, looking);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use common::{
     judge::{remembering, searched},
     notation,
     program::Program,
-    random::{Kind, counting, dense, exchanges, mixed, pausing, starting, tiny, waiting},
+    random::{Kind, counting, dense, exchanges, looking, mixed, pausing, starting, tiny, waiting},
 };
 use std::{collections::BTreeSet, time::Instant};
 
@@ -51,6 +51,15 @@ const RULES: [Rule; 28] = [
 /// The rules of the memory of states.
 const REMEMBERING: [Rule; 4] =
     [Rule::ExploredAwake, Rule::RememberedRaces, Rule::RememberedOthers, Rule::RememberedTakings];
+
+/// Those by which a search that remembers states under the weaker models withholds options.
+const WITHHOLDING: [Rule; 5] = [
+    Rule::WithheldAgain,
+    Rule::WithheldAfterDeeds,
+    Rule::WithheldAfterLanes,
+    Rule::WithheldAtPlainEnds,
+    Rule::WithheldOrKnown,
+];
 
 /// The witnesses of former faults.
 fn witnesses() -> impl Iterator<Item = Program> {
@@ -100,8 +109,8 @@ fn notices(program: &Program, model: Model, rule: Rule) -> bool {
 }
 
 /// The same for the search that remembers states.
-fn notices_remembering(program: &Program, rule: Rule) -> bool {
-    compares(rule, || shown(remembering(program, Model::Sc, &States::new(1 << 24), EXECUTIONS)))
+fn notices_remembering(program: &Program, model: Model, rule: Rule) -> bool {
+    compares(rule, || shown(remembering(program, model, &States::new(1 << 24), EXECUTIONS)))
 }
 
 /// Whether a search finds something else without the rule.
@@ -135,9 +144,38 @@ fn no_rule_can_be_left_out() {
 fn no_rule_of_the_memory_can_be_left_out() {
     for rule in REMEMBERING {
         let mut programs = witnesses().chain(random()).take(6_000).enumerate();
-        let found = programs.find(|(_, program)| notices_remembering(program, rule));
+        let found = programs.find(|(_, program)| notices_remembering(program, Model::Sc, rule));
         let (index, _) = found.unwrap_or_else(|| panic!("no program notices without {rule:?}"));
         println!("{rule:?}: noticed by program {index}");
+    }
+}
+
+/// Without what lanes have seen an outcome is lost.
+#[test]
+fn what_lanes_have_seen_cannot_be_left_out() {
+    for (seed, model) in [(1_353, Model::Tso), (431, Model::Weak), (1_191, Model::Weak)] {
+        assert!(notices_remembering(&looking(seed), model, Rule::Pictures), "{model} {seed}");
+    }
+}
+
+/// No program is known that loses an outcome without one of these, so their effect is held: each
+/// makes the search of some program another one.
+#[test]
+fn no_rule_of_what_is_withheld_is_without_effect() {
+    let counts = |program: &Program, model| {
+        let report = remembering(program, model, &States::new(1 << 24), EXECUTIONS);
+        (report.executions, report.pruned, report.states)
+    };
+    for rule in WITHHOLDING {
+        let differs = |(program, model): &(Program, Model)| {
+            counts(program, *model) != without(rule, || counts(program, *model))
+        };
+        let programs = (0..3_000).map(looking);
+        let mut cells = programs
+            .flat_map(|program| [Model::Tso, Model::Weak].map(|model| (program.clone(), model)));
+        let found = cells.position(|cell| differs(&cell));
+        let cell = found.unwrap_or_else(|| panic!("nothing differs without {rule:?}"));
+        println!("{rule:?}: differs in cell {cell}");
     }
 }
 
@@ -161,7 +199,30 @@ fn how_many_programs_notice() {
     }
     for rule in REMEMBERING {
         let programs = random().take(programs);
-        let noticed = programs.filter(|program| notices_remembering(program, rule)).count();
+        let noticed =
+            programs.filter(|program| notices_remembering(program, Model::Sc, rule)).count();
         println!("{rule:?}: {noticed} under sc");
+    }
+}
+
+/// The same for what lanes have seen, under the weaker models, and for what is withheld there.
+#[test]
+#[ignore = "minutes; run before adding a rule"]
+fn how_many_programs_notice_what_lanes_have_seen() {
+    let programs = std::env::var("PINFOLD_MUTANT_PROGRAMS").ok().and_then(|n| n.parse().ok());
+    let programs = programs.unwrap_or(20_000);
+    for rule in WITHHOLDING.into_iter().chain([Rule::Pictures]) {
+        let (mut noticed, start) = ([0; 2], Instant::now());
+        for (at, program) in (0..).map(looking).take(programs).enumerate() {
+            for (count, model) in noticed.iter_mut().zip([Model::Tso, Model::Weak]) {
+                if notices_remembering(&program, model, rule) {
+                    *count += 1;
+                    println!("{rule:?}: program {at} under {model}");
+                }
+            }
+        }
+        let [tso, weak] = noticed;
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{rule:?}: {tso} under tso, {weak} under weak, {seconds:.0} s");
     }
 }

@@ -72,6 +72,18 @@ pub(super) enum Rule {
     RememberedOthers,
     /// A lane that waits for a lock in a remembered future has no more before it than its own past.
     RememberedTakings,
+    /// What lanes have seen is a part of a state, as far as it decides what may follow.
+    Pictures,
+    /// What a remembered future withheld must be withheld here, too.
+    WithheldAgain,
+    /// What may come before a look there, and comes after what was done here, orders that.
+    WithheldAfterDeeds,
+    /// So do later steps of the lanes that may come before it.
+    WithheldAfterLanes,
+    /// Older stores are withheld only where the last was executed last.
+    WithheldAtPlainEnds,
+    /// A look that was withheld on one way depends on what is known where it is not.
+    WithheldOrKnown,
 }
 
 impl Rule {

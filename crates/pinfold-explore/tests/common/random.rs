@@ -373,6 +373,31 @@ pub fn counting(seed: u64) -> Program {
     program
 }
 
+/// Lanes that store the same, or count and do not look, so that many orders lead to one state, and
+/// that look at what was there before: what they have seen decides what they can still see.
+pub fn looking(seed: u64) -> Program {
+    const STORES: [Order; 3] = [Order::Relaxed, Order::Relaxed, Order::Release];
+    const LOADS: [Order; 3] = [Order::Relaxed, Order::Relaxed, Order::Acquire];
+    let mut rng = Rng(seed);
+    let lanes = rng.pick(&[2, 3, 3, 3, 4]);
+    let (vars, counts) = (1 + rng.below(2), 1 + rng.below(2));
+    let simple = |rng: &mut Rng| {
+        let (var, count) = (rng.below(vars), vars + rng.below(counts));
+        match rng.below(12) {
+            0..=3 => Ins::Store(var, 1, rng.pick(&STORES)),
+            4 => Ins::Store(count, 1, rng.pick(&STORES)),
+            5..=7 => Ins::Load(var, rng.pick(&LOADS)),
+            8..=10 => Ins::Count(count, 0),
+            _ => Ins::Count(var, 0),
+        }
+    };
+    let lane = |rng: &mut Rng| {
+        let length = [3, 2, 2][lanes - 2] + rng.below([3, 2, 1][lanes - 2]);
+        (0..length).map(|_| simple(rng)).collect()
+    };
+    Program { vars: vars + counts, lanes: (0..lanes).map(|_| lane(&mut rng)).collect() }
+}
+
 /// Counts beside waits for a value that others take away for a while, always bringing it back.
 pub fn pausing(seed: u64) -> Program {
     let mut rng = Rng(seed);

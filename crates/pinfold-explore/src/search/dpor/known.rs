@@ -125,8 +125,8 @@ impl Dpor {
         let mut table = states.table();
         let picture = stage.picture.as_ref();
         let agrees = |table: &Table, kept: &Kept| {
-            let mut withheld = kept.withheld.iter();
-            withheld.all(|&look| self.verdict(past, look, table) != Verdict::Open)
+            let agrees = |&look: &Look| self.verdict(past, look, table) != Verdict::Open;
+            kept.withheld.iter().all(agrees) || !Rule::WithheldAgain.holds()
         };
         let Some(future) = table.find(key, stage.asleep, picture, agrees) else { return false };
         let mut learnt = Vec::new();
@@ -173,7 +173,10 @@ impl Dpor {
                     let may = table.may(look).clone();
                     future.withhold(Withheld { event, place, mark, most, may });
                 }
-                Verdict::SeesLast | Verdict::Open => future.touch(look.mark()),
+                Verdict::SeesLast | Verdict::Open if Rule::WithheldOrKnown.holds() => {
+                    future.touch(look.mark());
+                }
+                Verdict::SeesLast | Verdict::Open => {}
             }
         }
         for &packed in &kept.events {
@@ -224,12 +227,16 @@ impl Dpor {
     fn verdict(&self, past: Past<'_>, look: Look, table: &Table) -> Verdict {
         let Event { lane, name, deed } = table.event(look.event);
         // What it may come after at most.
-        let others = Packed::lanes(look.most);
+        let mut others = Packed::lanes(look.most);
+        if !Rule::WithheldAfterLanes.holds() {
+            others = LaneSet::default();
+        }
         let mut clock = Clock::default();
         self.order.bound(lane, others, &mut clock);
         for (name, deed) in table.may(look).iter().map(|number| table.done(number)) {
             if let Some(Place::Object(object)) = past.ledger.find(name)
                 && let Some(touch) = deed.touch(object)
+                && Rule::WithheldAfterDeeds.holds()
             {
                 self.order.join_rivals(touch, &mut clock);
             }
@@ -241,7 +248,8 @@ impl Dpor {
         };
         let Some(Place::Object(cell)) = past.ledger.find(name) else { return withheld() };
         let known = deed.touch(cell).is_none_or(|touch| self.order.is_known(touch, &clock));
-        if !known && past.memory.ends_with_newest(cell) {
+        let is_plain = past.memory.ends_with_newest(cell) || !Rule::WithheldAtPlainEnds.holds();
+        if !known && is_plain {
             withheld()
         } else if past.memory.sees_last(lane, cell) {
             Verdict::SeesLast
