@@ -11,7 +11,7 @@ mod locks;
 
 use super::{
     graph::{Act, Graph, Handed, LONG, Location},
-    picture::{Located, Picture},
+    picture::{Located, Made, Picture},
     tso,
     views::{Rules, Views},
     weak,
@@ -459,17 +459,18 @@ impl Axiomatic {
         for &(name, object) in objects {
             let is_lock = self.is_lock(object);
             for (tag, location) in self.locations(object) {
-                let stores = (0..=self.graph.last(location)).map(|position| {
-                    let update = self.graph.made_by(location, position) == Act::Update;
-                    let store = self.graph.store(location, position);
-                    (self.graph.value(location, position), update, store)
-                });
-                let stores = stores.collect();
-                places.push(Located { name, tag, object, location, is_lock, stores });
+                let last = self.graph.last(location) as u32;
+                places.push(Located { name, tag, object, location, is_lock, last });
             }
         }
         places.sort_unstable_by_key(|place| (place.name, place.tag));
-        Some(Picture::take(views, &places, apart, living))
+        let made = |location, position: u32| {
+            let position = position as usize;
+            let update = self.graph.made_by(location, position) == Act::Update;
+            let store = self.graph.store(location, position);
+            Made { value: self.graph.value(location, position), update, store }
+        };
+        Some(Picture::take(views, &places, apart, living, made))
     }
 
     /// What the last store to a cell hands on.
