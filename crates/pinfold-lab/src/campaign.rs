@@ -333,7 +333,11 @@ pub fn share_out(
     campaign.divided += spent;
     let report = campaign.run(&mut campaign.begin(None), threads, progress)?;
     match without_memory(options, &report) {
-        Some(options) => share_out(prepared, &options, threads, progress),
+        Some(options) => {
+            let mut again = share_out(prepared, &options, threads, progress)?;
+            again.search.seconds += report.search.seconds;
+            Ok(again)
+        }
         None => Ok(report),
     }
 }

@@ -12,6 +12,7 @@
 //! INV-FUTURE-1: what a future says of an event holds for every occurrence of it after the state.
 //! So joining two futures keeps the lesser of two lower bounds, and the greater of two upper ones.
 
+mod sets;
 mod withheld;
 
 use super::touch::{CellTouch, LockTouch, Touch};
@@ -21,25 +22,9 @@ use crate::{
     memory::{Reach, Source},
     object::Object,
 };
+pub(super) use sets::{Bound, LANES, Marks, Members, below, past, raise};
 use withheld::Looks;
 pub(super) use withheld::Withheld;
-
-/// The most lanes for which states are remembered.
-pub(super) const LANES: usize = 8;
-/// The members of a set that are told apart. Others are taken for not being in it.
-const MEMBERS: usize = 256;
-
-/// How many steps, or how much time, of each lane is known.
-pub(super) type Bound = [u16; LANES];
-
-/// A bound below a clock.
-pub(super) fn below(clock: &[u32]) -> Bound {
-    let mut bound = Bound::default();
-    for (low, &known) in bound.iter_mut().zip(clock) {
-        *low = u16::try_from(known).unwrap_or(u16::MAX);
-    }
-    bound
-}
 
 /// What a lane does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,40 +74,6 @@ impl Event {
             Deed::Reach(reach) => self.name != Ledger::UNMET && reach.excludes(),
             Deed::Cell(_) | Deed::Lock(_) => self.deed.touch(0).is_some_and(Touch::closes),
         }
-    }
-}
-
-/// A set of sources, or of steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Members([u64; MEMBERS / 64]);
-
-impl Members {
-    /// All of them.
-    pub(super) const ALL: Self = Self([u64::MAX; MEMBERS / 64]);
-
-    pub(super) fn insert(&mut self, member: usize) {
-        if let Some(word) = self.0.get_mut(member / 64) {
-            *word |= 1 << (member % 64);
-        }
-    }
-
-    fn remove(&mut self, member: usize) {
-        if let Some(word) = self.0.get_mut(member / 64) {
-            *word &= !(1 << (member % 64));
-        }
-    }
-
-    fn keep(&mut self, other: Self) {
-        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine &= theirs);
-    }
-
-    pub(super) fn contains(self, member: usize) -> bool {
-        self.0.get(member / 64).is_some_and(|word| word & (1 << (member % 64)) != 0)
-    }
-
-    /// The members in ascending order.
-    pub(super) fn iter(self) -> impl Iterator<Item = usize> {
-        (0..MEMBERS).filter(move |&member| self.contains(member))
     }
 }
 
@@ -180,44 +131,6 @@ pub(super) struct Future {
     withheld: Looks,
 }
 
-/// A set of small numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Marks(Vec<u64>);
-
-impl Marks {
-    pub(super) fn insert(&mut self, number: usize) {
-        if self.0.len() <= number / 64 {
-            self.0.resize(number / 64 + 1, 0);
-        }
-        self.0[number / 64] |= 1 << (number % 64);
-    }
-
-    fn remove(&mut self, number: usize) {
-        if let Some(word) = self.0.get_mut(number / 64) {
-            *word &= !(1 << (number % 64));
-        }
-        // Two equal sets have as many words.
-        while self.0.last() == Some(&0) {
-            self.0.pop();
-        }
-    }
-
-    pub(super) fn join(&mut self, other: &Self) {
-        if self.0.len() < other.0.len() {
-            self.0.resize(other.0.len(), 0);
-        }
-        self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| *mine |= theirs);
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        let within = |word: u64| (0..64).filter(move |bit| word & (1 << bit) != 0);
-        self.0
-            .iter()
-            .enumerate()
-            .flat_map(move |(at, &word)| within(word).map(move |bit| 64 * at + bit))
-    }
-}
-
 impl Future {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Seen> {
         self.events.iter()
@@ -229,7 +142,7 @@ impl Future {
 
     pub(super) fn clear(&mut self) {
         self.events.clear();
-        self.touches.0.clear();
+        self.touches.clear();
         self.withheld.clear();
     }
 
@@ -360,20 +273,6 @@ impl Seen {
         self.learnt.keep(other.learnt);
         self.follows.keep(other.follows);
     }
-}
-
-/// Makes a bound the least one above both.
-pub(super) fn raise(bound: &mut Bound, other: &Bound) {
-    bound.iter_mut().zip(other).for_each(|(mine, &theirs)| *mine = (*mine).max(theirs));
-}
-
-/// The lanes of whose steps after a state a bound has at least one.
-pub(super) fn past(bound: &Bound, state: &Bound) -> LaneSet {
-    let mut lanes = LaneSet::default();
-    for lane in (0..LANES).filter(|&lane| bound[lane] > state[lane]) {
-        lanes.insert(lane);
-    }
-    lanes
 }
 
 /// What a source is numbered by.

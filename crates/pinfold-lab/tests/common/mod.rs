@@ -17,6 +17,33 @@ pub fn all_shipped() -> Vec<String> {
     SCENARIOS.iter().map(|file| file.name.to_owned()).collect()
 }
 
+/// A scenario on two nodes, with a CPU on each, and one pass for each migration.
+pub fn on_two_nodes(name: &str, body: &str) -> String {
+    let machine = "machine\nnodes 2\nframes 8\nmigrate-passes 1\ncpu cpu0 node 0\ncpu cpu1 node 1";
+    format!("scenario {name}\n{machine}\n{body}\n")
+}
+
+/// Two lock-free pins of one page beside a fork.
+pub const TWO_PINS: &str = r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "v1"
+lane forker: P on cpu0
+  fork C
+lane one: P on cpu1
+  pin A write longterm as h0
+lane two: P on cpu1
+  pin A write longterm as h1
+after
+  P: write A "v2"
+always
+  h0 is P:A
+  h1 is P:A
+  C:A sees "v1"
+reach fork-protected during fast-pin
+"#;
+
 /// Searches a scenario with nothing left out. It remembers no states: what is proved rests on the
 /// reduction alone, and `states.rs` compares the two.
 pub fn checked(name: &str, text: &str, rules: &str, model: Model) -> Report {

@@ -38,9 +38,7 @@ impl Protocol {
     /// With two nodes, a CPU on each, and one pass for each migration: what one pass cannot do, ten
     /// only do more often.
     fn new(name: &'static str, body: &str) -> Self {
-        let machine =
-            "machine\nnodes 2\nframes 8\nmigrate-passes 1\ncpu cpu0 node 0\ncpu cpu1 node 1";
-        Self { name, text: format!("scenario {name}\n{machine}\n{body}\n") }
+        Self { name, text: common::on_two_nodes(name, body) }
     }
 
     fn shipped(name: &'static str) -> Self {

@@ -40,30 +40,10 @@ fn the_sequence_count_as_merged_holds_on_x86_and_with_a_full_barrier_everywhere(
 }
 
 #[test]
-#[ignore = "five million executions; run before touching the sequence count"]
+#[ignore = "five million executions; run before touching the sequence count (`states.rs` has the \
+            same with a memory of states)"]
 fn two_lock_free_pins_against_fork() {
-    let protocol = Protocol::new(
-        "two-pins-fork",
-        r#"
-setup
-  process P on cpu0
-  P: map A 1 private rw
-  P: write A "v1"
-lane forker: P on cpu0
-  fork C
-lane one: P on cpu1
-  pin A write longterm as h0
-lane two: P on cpu1
-  pin A write longterm as h1
-after
-  P: write A "v2"
-always
-  h0 is P:A
-  h1 is P:A
-  C:A sees "v1"
-reach fork-protected during fast-pin
-"#,
-    );
+    let protocol = Protocol::new("two-pins-fork", common::TWO_PINS);
     protocol.holds("pinfold");
 }
 

@@ -8,7 +8,7 @@
 //! INV-WITHHELD-2: looks are about a change before the state. One after it is the same whatever
 //! the past, as all that lies between the two is a part of the future.
 
-use super::{Bound, LANES, Marks, raise};
+use super::sets::{Bound, Marks, raise};
 
 /// A look of a lane; several of the same event are one.
 #[derive(Clone, Debug)]
@@ -80,5 +80,3 @@ impl Looks {
         });
     }
 }
-
-const _: () = assert!(LANES <= u8::BITS as usize);
