@@ -86,7 +86,7 @@ fn counts_by_class() {
 
 #[test]
 fn what_was_seen() {
-    hold("looking", 500, looking);
+    hold("looking", 200, looking);
 }
 
 #[test]

@@ -11,7 +11,8 @@
 //!   (`behind`): otherwise the same behaviour appears in an execution where the lane ran earlier.
 //!   Moving such a step before the change strictly lowers the number of steps that go back past an
 //!   executed change and keeps every other order, so every behaviour has an execution in which all
-//!   its options are offered.
+//!   its options are offered. A search that remembers states does the same at cells, where the last
+//!   store is the one that was executed last; to those that wait and at locks it offers them all.
 //! * Waiting: a lane whose awaited value is overwritten by another lane never gets to make its
 //!   step, so the race with the change is looked for when the lane blocks and again at each later
 //!   change.

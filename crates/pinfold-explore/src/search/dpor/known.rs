@@ -20,6 +20,12 @@
 //! * A lane that waits in the future for a lock has no more before it than its own past: that it
 //!   came after the release is a consequence of who took the lock first.
 //! * The races of lanes that cannot make their step are part of the future, too.
+//! * Options: a look that was offered no older store in the future, as the last change was not
+//!   ordered before it, is the same here if that is so here, too, with all that may come before it;
+//!   the race of the two is then looked for like any other. Otherwise its lane must know the last
+//!   store here, or the state is explored (`future::withheld`). What lanes know of such a cell is
+//!   no part of the state, and neither is what a lane knows of a cell of which it meets the last
+//!   store first in all that follows.
 //! * Data races: what lanes will touch must come after what others did here. It does if its lane
 //!   has learnt of that before in every execution of the future, from a lane that does something
 //!   first, or from what a lock or cell hands on. Where that cannot be told the state is explored.
