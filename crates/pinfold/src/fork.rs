@@ -105,6 +105,7 @@ impl<P: Platform> Space<P> {
         let child = self.child()?;
         let mut copying = Copying { parent: self, child: &child, protected: false };
         let mut parent_map = self.write_map();
+        self.recall(&mut parent_map, self.all_pages());
         let mut child_map = child.write_map();
         let copied = copying.copy_areas(&mut parent_map, &mut child_map);
         if copying.protected {

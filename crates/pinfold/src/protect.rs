@@ -80,6 +80,7 @@ impl<P: Platform> Space<P> {
         let mut map = self.write_map();
         map.all_mapped(range)?;
         self.isolate_where(&mut map, range, |area| area.prot != prot)?;
+        self.recall(&mut map, range);
         let mut batch = FlushBatch::default();
         let mut page = range.first_page();
         while page < range.end_page() {

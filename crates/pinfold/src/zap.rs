@@ -54,6 +54,7 @@ impl<P: Platform> Space<P> {
             return Ok(());
         }
         self.cut_out(map, range)?;
+        self.recall(map, range);
         let _changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let mut gather = Gather::new(self.mem(), self.id());
         self.drop_areas(map, range, &mut gather);
@@ -83,7 +84,8 @@ impl<P: Platform> Space<P> {
     /// Unmaps everything: what dropping the owner does.
     pub(crate) fn exit(&self) {
         let mut map = self.write_map();
-        let everything = VirtRange::of_pages(Vpn(0), Vpn(P::Format::PAGES));
+        let everything = self.all_pages();
+        self.recall(&mut map, everything);
         let _changing = self.mem().changing(self.id(), everything, Invalidate::Clear);
         let mut gather = Gather::of_dying(self.mem(), self.id());
         self.drop_areas(&mut map, everything, &mut gather);
@@ -127,15 +129,17 @@ impl<P: Platform> Space<P> {
     /// (facts 7.9). Others may have touched pages there since they were dropped: those tables stay.
     ///
     /// The kernel unlinks the table under the lock for reading, and whoever has found it there
-    /// notices when he has its lock. Here the lock is held for writing, so that only walkers
-    /// without it can be in the table: those that a free waits for (INV-TABLE-2).
+    /// notices when he has its lock. Here the lock is held for writing, and no area of the range is
+    /// delegated, so that only walkers without either can be in the table: those that a free waits for (INV-TABLE-2).
     fn reclaim_tables(&self, range: VirtRange) {
         let first = table_end::<P::Format>(Vpn(range.first_page().0.saturating_sub(1)));
         let end = Vpn(range.end_page().0 & !(P::Format::ENTRIES as u64 - 1));
         if range.first_page().0 == 0 || first >= end {
             return;
         }
-        let _map = self.write_map();
+        let mut map = self.write_map();
+        // A fault that is in may have found the table.
+        self.recall(&mut map, range);
         let mut gather = Gather::new(self.mem(), self.id());
         let done: Result<(), Infallible> = self.tables().for_each_leaf(first..end, |leaf, _| {
             if let Some(table) = leaf.unlink_empty() {

@@ -22,7 +22,7 @@ use crate::object::SharedObject;
 use crate::platform::Platform;
 use crate::pte::Reach;
 use crate::rmap::Seat;
-use crate::sync::{Latch, Shared};
+use crate::sync::{Latch, Marks, Shared};
 
 use tree::copy::Copy as TreeCopy;
 use tree::{AreaTree, Hole, Path, Span};
@@ -168,12 +168,14 @@ pub(crate) struct Area<P: Platform> {
     /// Whether it has held an anonymous page, now or earlier (facts 2.1, 4): Linux's area has an
     /// anon_vma then. What it was cut from or merged with counts.
     pub(crate) held_anon: Latch,
+    /// Of CPUs that may have a copy of it (INV-DELEG-1).
+    pub(crate) delegates: Marks,
 }
 
 impl<P: Platform> Clone for Area<P> {
     fn clone(&self) -> Self {
         let (backing, held_anon) = (self.backing.clone(), self.held_anon.clone());
-        Self { backing, held_anon, ..*self }
+        Self { backing, held_anon, delegates: self.delegates.clone(), ..*self }
     }
 }
 
@@ -192,6 +194,11 @@ impl<P: Platform> Area<P> {
             Backing::Private(_) => false,
             Backing::Object { object, .. } => object.mappers().is_some(),
         }
+    }
+
+    /// In debug builds: it is to be changed, so nobody has a copy of it (INV-DELEG-2).
+    fn is_recalled(&self) {
+        debug_assert_eq!(self.delegates.get(), 0, "{} is delegated", self.range);
     }
 
     /// How many locked pages it has.
@@ -398,14 +405,34 @@ impl<P: Platform> AreaMap<P> {
     ) -> Option<(Area<P>, Range<Vpn>)> {
         let (start, end) = (range.first_page().0, range.end_page().0);
         let (area, Hole { below, above }) = self.tree.remove_first(start, end)?;
+        area.is_recalled();
         self.pages -= area.range.pages();
         self.locked -= area.locked_pages();
         Some((area, below.map_or(Vpn(0), Vpn)..above.map_or(all, Vpn)))
     }
 
+    /// The pages of all areas that share one with `range`, with the marks of the CPUs that may have
+    /// copies of them, if there are any; they lose these marks.
+    pub(crate) fn take_delegates(&mut self, range: VirtRange) -> Option<(VirtRange, u64)> {
+        let marked = |area: &&Area<P>| area.delegates.get() != 0;
+        self.overlapping(range).find(marked)?;
+        let mut path = self.tree.path_before(range.first_page().0);
+        let (mut whole, mut marks) = (range, 0);
+        while let Some(area) = self.tree.next_mut(&mut path) {
+            if area.range.first_page() >= range.end_page() {
+                break;
+            }
+            marks |= core::mem::take(&mut area.delegates).get();
+            let first = whole.first_page().min(area.range.first_page());
+            whole = VirtRange::of_pages(first, whole.end_page().max(area.range.end_page()));
+        }
+        Some((whole, marks))
+    }
+
     /// Locks the area that holds `page`, or unlocks it.
     pub(crate) fn set_locked(&mut self, page: Vpn, locked: Locked) {
         if let Some(area) = self.tree.find_mut(page.0) {
+            area.is_recalled();
             self.locked -= area.locked_pages();
             area.locked = locked;
             self.locked += area.locked_pages();
@@ -415,18 +442,18 @@ impl<P: Platform> AreaMap<P> {
     /// The area that holds `page`, to be changed in place, but for its range and whether it is
     /// locked.
     pub(crate) fn find_mut(&mut self, page: Vpn) -> Option<&mut Area<P>> {
-        self.tree.find_mut(page.0)
+        self.tree.find_mut(page.0).inspect(|area| area.is_recalled())
     }
 
     /// The way to the first area, for [`AreaMap::next_mut`].
     pub(crate) fn start(&self) -> Path {
-        self.tree.start()
+        self.tree.path_before(0)
     }
 
     /// The area that `path` has come to, to be changed as [`AreaMap::find_mut`] allows. Moves the
     /// path on.
     pub(crate) fn next_mut(&mut self, path: &mut Path) -> Option<&mut Area<P>> {
-        self.tree.next_mut(path)
+        self.tree.next_mut(path).inspect(|area| area.is_recalled())
     }
 
     /// Begins to fill this map, which is empty, with up to `areas` areas in ascending order.
@@ -457,6 +484,7 @@ impl<P: Platform> AreaMap<P> {
             if next.held_anon.is_set() {
                 area.held_anon.set();
             }
+            area.delegates.set(next.delegates.get());
         })
     }
 

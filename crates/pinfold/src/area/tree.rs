@@ -263,9 +263,9 @@ impl<T: Span> AreaTree<T> {
         })
     }
 
-    /// The way to the first area.
-    pub(crate) fn start(&self) -> Path {
-        self.spans.path_before(0)
+    /// The way to before the area that contains `page`, or else the first that starts after it.
+    pub(crate) fn path_before(&self, page: u64) -> Path {
+        self.spans.path_before(page)
     }
 
     /// Whether an area has any of the pages `start..end`.

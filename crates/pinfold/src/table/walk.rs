@@ -226,7 +226,8 @@ impl<'m, P: Platform> Tables<'m, P> {
             let end = slot_end::<P::Format>(page, level);
             let stop = end.min(gone.end);
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
-            let bits = slot.read_once();
+            // A fault in another area may just have made the table.
+            let bits = slot.load_acquire();
             if bits != 0 {
                 let lower = table_of::<P::Format>(bits);
                 if level + 1 < last_level::<P::Format>() {

@@ -1,0 +1,129 @@
+//! Areas that are delegated to CPUs: faults that do not need the address space's lock (facts 7.11).
+//!
+//! Protocol: a fault that has found its area under the address space's lock, held for reading,
+//! leaves a copy of it with its CPU, in one of a few slots, which the page's number chooses. The
+//! next fault of that CPU in the area uses the copy ([`crate::sync::Delegated`]): it takes no lock
+//! of the address space and does not look at the tree, so it neither waits for a change of another
+//! area nor keeps one waiting. Who changes an area, or takes it out, holds the address space's lock
+//! for writing and first *recalls* its copies: it waits for the faults that are in. An area knows
+//! which CPUs have copies of it, so a change of one that nobody has faulted in looks at no CPU.
+//!
+//! What the fault finds in its copy is what it would find in the map, as long as it is in:
+//!
+//! - INV-DELEG-1: for every page of a copy, the map has an area with that page which is like the
+//!   copy in all but its range, and which names the CPU. An area that grows, is cut or is merged
+//!   with one like it stays so for each of its pages, and need not be recalled.
+//! - INV-DELEG-2: nobody changes an area otherwise, takes it out, takes its entries to another
+//!   place, or takes a table away under its pages, before its copies are recalled and while the
+//!   address space's lock is held for writing.
+//! - INV-DELEG-3: an area of private memory is delegated once it has held an anonymous page, so
+//!   that no fault sets that mark in a copy: fork looks for it in the map. (Linux: a fault that
+//!   needs an anon_vma takes the address space's lock.)
+//! - INV-DELEG-4: who is in a slot does not ask for the address space's lock: who has that may be
+//!   waiting for the slot.
+//!
+//! So faults of one area exclude changes of that area, those of fork and of exit; and everything
+//! that the lock for reading kept away from a fault is kept away still.
+//!
+//! # Unlike Linux
+//!
+//! Linux counts the readers of an area in the area: two CPUs that fault in one area write one word,
+//! and any fault finds any area without the address space's lock. Here a CPU's faults write their
+//! CPU's word, so that two CPUs in one area do not meet; the price is that the first fault of a CPU
+//! in an area takes the address space's lock, and so does one whose slot another area has taken.
+//! Linux has had two forms of its lock, with a sequence number and with a count; what a fault waits
+//! for is the same under both, and here one form stands for them (rule `fault-lock`).
+
+use super::Space;
+use crate::addr::{VirtRange, Vpn};
+use crate::area::{Area, AreaMap};
+use crate::error::NoMemory;
+use crate::platform::Platform;
+use crate::pte::Format;
+use crate::rules::FaultLock;
+use crate::sync::{AtomicU32, Delegated, DelegatedGuard, Sparse};
+
+/// How many copies a CPU keeps of an address space's areas.
+const SLOTS: usize = 4;
+/// Pages that lie together have the same slot: as many as a last-level table maps on x86-64.
+const NEAR: u64 = 512;
+
+/// The slots of all CPUs.
+pub(crate) struct Delegates<P: Platform> {
+    places: Sparse<[Delegated<Area<P>>; SLOTS]>,
+}
+
+/// Which of a CPU's slots a page has.
+#[inline]
+fn slot_of(page: Vpn) -> usize {
+    (page.0 / NEAR) as usize % SLOTS
+}
+
+/// The mark of the CPUs that have a place. Large machines have several with one mark.
+fn mark_of(place: usize) -> u64 {
+    1 << (place % u64::BITS as usize)
+}
+
+impl<P: Platform> Delegates<P> {
+    pub(super) fn new(cpus: usize) -> Result<Self, NoMemory> {
+        Sparse::new(cpus).map(|places| Self { places })
+    }
+
+    /// The words of the slots, for their names.
+    pub(super) fn words(&self) -> impl Iterator<Item = &AtomicU32> {
+        self.places.iter().flat_map(|(_, slots)| slots.iter().map(Delegated::word))
+    }
+
+    /// Recalls the copies of which `which` says so, of CPUs that these marks name.
+    fn recall(&self, marks: u64, which: impl Fn(&Area<P>) -> bool, platform: &P) {
+        let named = self.places.iter().filter(|(place, _)| mark_of(*place) & marks != 0);
+        for slot in named.flat_map(|(_, slots)| slots) {
+            slot.recall(&which, platform);
+        }
+    }
+}
+
+impl<P: Platform> Space<P> {
+    /// The area that holds `page`, if it is delegated to this CPU. It does not change while the
+    /// guard lives. The caller is not going to ask for the address space's lock (INV-DELEG-4).
+    #[inline]
+    pub(crate) fn delegated(&self, page: Vpn) -> Option<DelegatedGuard<'_, Area<P>, P>> {
+        let platform = self.mem().platform();
+        let slots = self.delegates.places.of(platform.cpu())?;
+        let copy = slots[slot_of(page)].enter(platform)?;
+        let has = copy.range.first_page() <= page && page < copy.range.end_page();
+        has.then_some(copy)
+    }
+
+    /// Delegates the area, which holds `page`, to this CPU, if the rules have that, nobody is in
+    /// the slot and the heap has room. The caller holds the address space's lock for reading.
+    pub(crate) fn delegate(&self, area: &Area<P>, page: Vpn) {
+        if area.is_cow() && !area.held_anon.is_set() {
+            return;
+        }
+        match self.mem().rule() {
+            FaultLock::Space => return,
+            FaultLock::Area => {}
+        }
+        let (places, cpu) = (&self.delegates.places, self.mem().platform().cpu());
+        if let Ok(slots) = places.make(cpu) {
+            // First: who finds the copy must be found by who changes the area.
+            area.delegates.set(mark_of(places.place(cpu)));
+            slots[slot_of(page)].give(|| area.clone());
+        }
+    }
+
+    /// Recalls the copies of all areas that share a page with `range`: the caller, who holds the
+    /// address space's lock for writing, is going to change them (INV-DELEG-2).
+    pub(crate) fn recall(&self, map: &mut AreaMap<P>, range: VirtRange) {
+        if let Some((whole, marks)) = map.take_delegates(range) {
+            let overlaps = |copy: &Area<P>| copy.range.intersection(whole).is_some();
+            self.delegates.recall(marks, overlaps, self.mem().platform());
+        }
+    }
+
+    /// All page numbers that areas may have.
+    pub(crate) fn all_pages(&self) -> VirtRange {
+        VirtRange::of_pages(Vpn(0), Vpn(P::Format::PAGES))
+    }
+}
