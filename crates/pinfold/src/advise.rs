@@ -25,10 +25,10 @@ impl<P: Platform> Space<P> {
             return Err(SpaceError::WrongKind(area.range.start()));
         }
         self.isolate(&mut map, range)?;
-        self.recall(&mut map, range);
         let mut page = range.first_page();
         while page < range.end_page() {
             let Some(area) = map.find_mut(page) else { break };
+            let area = self.recalled(area);
             area.on_fork = change(area.on_fork);
             page = area.range.end_page();
         }

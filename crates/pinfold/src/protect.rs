@@ -80,7 +80,6 @@ impl<P: Platform> Space<P> {
         let mut map = self.write_map();
         map.all_mapped(range)?;
         self.isolate_where(&mut map, range, |area| area.prot != prot)?;
-        self.recall(&mut map, range);
         let mut batch = FlushBatch::default();
         let mut page = range.first_page();
         while page < range.end_page() {
@@ -89,6 +88,7 @@ impl<P: Platform> Space<P> {
             if area.prot == prot {
                 continue;
             }
+            let area = self.recalled(area);
             area.prot = prot;
             self.change_entries(area, area.range, Change::Protect, &mut batch);
         }

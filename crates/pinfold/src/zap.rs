@@ -54,7 +54,6 @@ impl<P: Platform> Space<P> {
             return Ok(());
         }
         self.cut_out(map, range)?;
-        self.recall(map, range);
         let _changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let mut gather = Gather::new(self.mem(), self.id());
         self.drop_areas(map, range, &mut gather);
@@ -65,7 +64,8 @@ impl<P: Platform> Space<P> {
     /// Takes the areas of `range` out with their pages, and the tables that no area needs any more.
     fn drop_areas(&self, map: &mut AreaMap<P>, range: VirtRange, gather: &mut Gather<'_, P>) {
         let all = Vpn(P::Format::PAGES);
-        while let Some((area, hole)) = map.remove_first_in(range, all) {
+        while let Some((mut area, hole)) = map.remove_first_in(range, all) {
+            self.recalled(&mut area);
             if area.locked == Locked::Yes && self.munlock_rule() == Munlock::BeforeEntries {
                 self.mark_entries(area.range, Locked::No);
             }
@@ -84,8 +84,7 @@ impl<P: Platform> Space<P> {
     /// Unmaps everything: what dropping the owner does.
     pub(crate) fn exit(&self) {
         let mut map = self.write_map();
-        let everything = self.all_pages();
-        self.recall(&mut map, everything);
+        let everything = VirtRange::of_pages(Vpn(0), Vpn(P::Format::PAGES));
         let _changing = self.mem().changing(self.id(), everything, Invalidate::Clear);
         let mut gather = Gather::of_dying(self.mem(), self.id());
         self.drop_areas(&mut map, everything, &mut gather);

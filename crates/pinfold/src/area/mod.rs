@@ -196,8 +196,9 @@ impl<P: Platform> Area<P> {
         }
     }
 
-    /// In debug builds: it is to be changed, so nobody has a copy of it (INV-DELEG-2).
-    fn is_recalled(&self) {
+    /// In debug builds: it is being changed, so nobody has a copy of it (INV-DELEG-2).
+    #[inline]
+    pub(crate) fn is_recalled(&self) {
         debug_assert_eq!(self.delegates.get(), 0, "{} is delegated", self.range);
     }
 
@@ -405,28 +406,20 @@ impl<P: Platform> AreaMap<P> {
     ) -> Option<(Area<P>, Range<Vpn>)> {
         let (start, end) = (range.first_page().0, range.end_page().0);
         let (area, Hole { below, above }) = self.tree.remove_first(start, end)?;
-        area.is_recalled();
         self.pages -= area.range.pages();
         self.locked -= area.locked_pages();
         Some((area, below.map_or(Vpn(0), Vpn)..above.map_or(all, Vpn)))
     }
 
-    /// The pages of all areas that share one with `range`, with the marks of the CPUs that may have
-    /// copies of them, if there are any; they lose these marks.
-    pub(crate) fn take_delegates(&mut self, range: VirtRange) -> Option<(VirtRange, u64)> {
-        let marked = |area: &&Area<P>| area.delegates.get() != 0;
-        self.overlapping(range).find(marked)?;
+    /// Shows all areas that share a page with `range`, to change them as [`AreaMap::find_mut`] allows.
+    pub(crate) fn each_in(&mut self, range: VirtRange, mut visit: impl FnMut(&mut Area<P>)) {
         let mut path = self.tree.path_before(range.first_page().0);
-        let (mut whole, mut marks) = (range, 0);
         while let Some(area) = self.tree.next_mut(&mut path) {
             if area.range.first_page() >= range.end_page() {
-                break;
+                return;
             }
-            marks |= core::mem::take(&mut area.delegates).get();
-            let first = whole.first_page().min(area.range.first_page());
-            whole = VirtRange::of_pages(first, whole.end_page().max(area.range.end_page()));
+            visit(area);
         }
-        Some((whole, marks))
     }
 
     /// Locks the area that holds `page`, or unlocks it.
@@ -442,7 +435,7 @@ impl<P: Platform> AreaMap<P> {
     /// The area that holds `page`, to be changed in place, but for its range and whether it is
     /// locked.
     pub(crate) fn find_mut(&mut self, page: Vpn) -> Option<&mut Area<P>> {
-        self.tree.find_mut(page.0).inspect(|area| area.is_recalled())
+        self.tree.find_mut(page.0)
     }
 
     /// The way to the first area, for [`AreaMap::next_mut`].
@@ -453,7 +446,7 @@ impl<P: Platform> AreaMap<P> {
     /// The area that `path` has come to, to be changed as [`AreaMap::find_mut`] allows. Moves the
     /// path on.
     pub(crate) fn next_mut(&mut self, path: &mut Path) -> Option<&mut Area<P>> {
-        self.tree.next_mut(path).inspect(|area| area.is_recalled())
+        self.tree.next_mut(path)
     }
 
     /// Begins to fill this map, which is empty, with up to `areas` areas in ascending order.

@@ -6,7 +6,8 @@
 //! of the address space and does not look at the tree, so it neither waits for a change of another
 //! area nor keeps one waiting. Who changes an area, or takes it out, holds the address space's lock
 //! for writing and first *recalls* its copies: it waits for the faults that are in. An area knows
-//! which CPUs have copies of it, so a change of one that nobody has faulted in looks at no CPU.
+//! which CPUs may have copies of it, so a change looks at a CPU at most once for each time that the
+//! CPU was given one, and at none if nobody has faulted in the area.
 //!
 //! What the fault finds in its copy is what it would find in the map, as long as it is in:
 //!
@@ -33,6 +34,8 @@
 //! in an area takes the address space's lock, and so does one whose slot another area has taken.
 //! Linux has had two forms of its lock, with a sequence number and with a count; what a fault waits
 //! for is the same under both, and here one form stands for them (rule `fault-lock`).
+
+use core::mem;
 
 use super::Space;
 use crate::addr::{VirtRange, Vpn};
@@ -74,11 +77,16 @@ impl<P: Platform> Delegates<P> {
         self.places.iter().flat_map(|(_, slots)| slots.iter().map(Delegated::word))
     }
 
-    /// Recalls the copies of which `which` says so, of CPUs that these marks name.
-    fn recall(&self, marks: u64, which: impl Fn(&Area<P>) -> bool, platform: &P) {
+    /// Recalls the copies that have a page of `range`, of CPUs that these marks name.
+    fn recall(&self, marks: u64, range: VirtRange, platform: &P) {
+        let first = range.first_page().0 / NEAR;
+        let near = first..=((range.end_page().0 - 1) / NEAR).min(first + SLOTS as u64 - 1);
+        let overlaps = |copy: &Area<P>| copy.range.intersection(range).is_some();
         let named = self.places.iter().filter(|(place, _)| mark_of(*place) & marks != 0);
-        for slot in named.flat_map(|(_, slots)| slots) {
-            slot.recall(&which, platform);
+        for (_, slots) in named {
+            for near in near.clone() {
+                slots[near as usize % SLOTS].recall(overlaps, platform);
+            }
         }
     }
 }
@@ -113,17 +121,30 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// Recalls the copies of all areas that share a page with `range`: the caller, who holds the
-    /// address space's lock for writing, is going to change them (INV-DELEG-2).
-    pub(crate) fn recall(&self, map: &mut AreaMap<P>, range: VirtRange) {
-        if let Some((whole, marks)) = map.take_delegates(range) {
-            let overlaps = |copy: &Area<P>| copy.range.intersection(whole).is_some();
-            self.delegates.recall(marks, overlaps, self.mem().platform());
+    /// The area, of which nobody has a copy any more. The caller holds the address space's lock for
+    /// writing, and is going to change the area, its entries or its tables (INV-DELEG-2).
+    #[inline]
+    pub(crate) fn recalled<'a>(&self, area: &'a mut Area<P>) -> &'a mut Area<P> {
+        if area.delegates.get() != 0 {
+            self.recall_area(area);
         }
+        area
     }
 
-    /// All page numbers that areas may have.
-    pub(crate) fn all_pages(&self) -> VirtRange {
-        VirtRange::of_pages(Vpn(0), Vpn(P::Format::PAGES))
+    #[cold]
+    fn recall_area(&self, area: &mut Area<P>) {
+        let marks = mem::take(&mut area.delegates).get();
+        self.delegates.recall(marks, area.range, self.mem().platform());
+    }
+
+    /// As [`Space::recalled`], of all areas that share a page with `range`.
+    pub(crate) fn recall(&self, map: &mut AreaMap<P>, range: VirtRange) {
+        map.each_in(range, |area| _ = self.recalled(area));
+    }
+
+    /// Recalls all copies there are. The caller takes the areas' marks away.
+    pub(crate) fn recall_all(&self) {
+        let all = VirtRange::of_pages(Vpn(0), Vpn(P::Format::PAGES));
+        self.delegates.recall(u64::MAX, all, self.mem().platform());
     }
 }

@@ -175,14 +175,17 @@ impl<T, W: Word> Delegated<T, W> {
     /// Takes the copy out if `which` says so, when nobody uses it any more. The caller has the lock
     /// that protects the original alone, and is in no slot.
     pub fn recall<P: Park>(&self, which: impl FnOnce(&T) -> bool, sleep: &P) {
+        #[cfg(feature = "explore")]
+        if grant::by_explorer() {
+            return self.recall_object(which, sleep);
+        }
+        // Nobody gives a copy now, so a closed slot stays closed.
+        if self.word.seen() & OPEN == 0 {
+            return;
+        }
         let Some(copy) = self.enter(sleep) else { return };
         if !which(&copy) {
             return;
-        }
-        #[cfg(feature = "explore")]
-        if grant::by_explorer() {
-            drop(copy);
-            return self.recall_object();
         }
         // Before the caller leaves: until then nobody else takes the slot alone.
         self.word.close(OPEN);
@@ -276,7 +279,10 @@ impl<T, W: Word> Delegated<T, W> {
         }
     }
 
-    fn recall_object(&self) {
+    fn recall_object<P: Park>(&self, which: impl FnOnce(&T) -> bool, sleep: &P) {
+        if !self.enter(sleep).is_some_and(|copy| which(&copy)) {
+            return;
+        }
         hook::lock(self.id(), hook::Mode::Exclusive);
         if !grant::enters_anyway() {
             // SAFETY: held alone.
