@@ -217,8 +217,12 @@ impl<P: Platform> Area<P> {
     }
 
     fn continues(&self, next: &Self) -> bool {
-        self.range.end_page() == next.range.first_page()
-            && self.prot == next.prot
+        self.range.end_page() == next.range.first_page() && self.is_like(next)
+    }
+
+    /// Whether both are alike but for their ranges.
+    pub(crate) fn is_like(&self, next: &Self) -> bool {
+        self.prot == next.prot
             && self.on_fork == next.on_fork
             && self.grows == next.grows
             && self.locked == next.locked

@@ -148,3 +148,6 @@ impl<P: Platform> Space<P> {
         self.delegates.recall(u64::MAX, all, self.mem().platform());
     }
 }
+
+#[cfg(test)]
+mod tests;

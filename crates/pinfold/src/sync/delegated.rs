@@ -138,23 +138,14 @@ impl<T, W: Word> Delegated<T, W> {
             return self.enter_object(sleep);
         }
         let old = self.word.enter();
-        if old & OPEN == 0 || old & READERS >= MOST_READERS {
-            self.leave(sleep);
-            return None;
+        if old & OPEN != 0 && old & READERS < MOST_READERS {
+            // SAFETY: counted while the slot was open: INV-COPY-2.
+            if let Some(copy) = unsafe { self.copy.read() } {
+                return Some(DelegatedGuard { slot: self, copy, sleep, by: Taken::Native });
+            }
         }
-        self.guard(sleep, Taken::Native)
-    }
-
-    /// The guard of a reader who is in.
-    #[inline]
-    fn guard<'a, P: Park>(
-        &'a self,
-        sleep: &'a P,
-        by: Taken,
-    ) -> Option<DelegatedGuard<'a, T, P, W>> {
-        // SAFETY: the caller is counted, and the slot was open: INV-COPY-2.
-        let copy = unsafe { self.copy.read() };
-        copy.as_ref().map(|copy| DelegatedGuard { slot: self, copy, sleep, by })
+        self.leave(sleep);
+        None
     }
 
     /// Puts a copy into the slot, in place of another, if nobody is in it. The caller shares the
@@ -264,11 +255,12 @@ impl<T, W: Word> Delegated<T, W> {
         if !hook::try_lock(self.id(), hook::Mode::Shared) {
             return None;
         }
-        let guard = self.guard(sleep, Taken::Explorer);
-        if guard.is_none() {
+        // SAFETY: the object is held for reading.
+        let Some(copy) = (unsafe { self.copy.read() }) else {
             hook::unlock(self.id(), hook::Mode::Shared);
-        }
-        guard
+            return None;
+        };
+        Some(DelegatedGuard { slot: self, copy, sleep, by: Taken::Explorer })
     }
 
     fn give_object(&self, copy: impl FnOnce() -> T) {
