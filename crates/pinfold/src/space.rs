@@ -13,12 +13,11 @@
 //!
 //! Faults, pins, scans and DONTNEED hold 1 for reading; map, unmap, protect, the other advice, fork
 //! and exit hold it for writing. A fault in an area that is delegated to its CPU holds that area in
-//! its place, and who holds 1 for writing waits for it before he changes the area ([`delegates`]).
+//! its place, and who holds 1 for writing waits for it before he changes the area (INV-DELEG-2).
 //! The lock-free pin holds nothing but a walk section.
 
-mod delegates;
-
 use crate::addr::{Mm, Pfn, SpaceId, VirtAddr, VirtRange, Vpn};
+use crate::area::delegates::Delegates;
 use crate::area::{Area, AreaMap, Backing};
 use crate::error::{NoMemory, SpaceError};
 use crate::memory::Memory;
@@ -28,8 +27,6 @@ use crate::sync::{
     self, AtomicU32, CellName, Counter, SeqCount, Shared, Spread, SpreadGuard, WriteGuard,
 };
 use crate::table::{Cursor, Tables};
-
-use delegates::Delegates;
 
 /// What an address space may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,7 +85,7 @@ pub(crate) struct Space<P: Platform> {
     /// The areas, under the address space's lock.
     pub(crate) map: Spread<AreaMap<P>>,
     /// Copies of areas that CPUs have.
-    delegates: Delegates<P>,
+    pub(crate) delegates: Delegates<Area<P>>,
     /// Odd while fork copies page tables (facts 2.5).
     pub(crate) protect_seq: SeqCount,
     /// Set before the first pin is attempted, never cleared, not inherited (facts 2.3).

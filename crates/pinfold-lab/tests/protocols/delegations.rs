@@ -1,4 +1,4 @@
-//! Faults in areas that are delegated to their CPU (INV-DELEG-1 to 4 of `pinfold::space`), against
+//! Faults in areas that are delegated to their CPU (INV-DELEG-1 to 4 of `pinfold::delegate`), against
 //! everything that changes an area. The setup's faults have left a copy of the area A with cpu0,
 //! on which the lane faults again.
 //!

@@ -10,6 +10,7 @@
 //!   family.
 //! - INV-AREA-3: a change that splits reserves its nodes first; from then on it cannot fail.
 
+pub(crate) mod delegates;
 mod tree;
 
 use core::fmt::{self, Write};

@@ -1,7 +1,7 @@
 //! Faults: what happens when an access finds no entry that permits it.
 //!
 //! Protocol: the area is held, by the address space's lock for reading or as one that is delegated
-//! to the CPU ([`crate::space`]). The entry is read without its table's
+//! to the CPU ([`crate::delegate`]). The entry is read without its table's
 //! lock and what the fault needs is prepared; then the table is locked and the entry compared with
 //! the snapshot. If they differ, another CPU won the race: the fault returns without a change, and
 //! the access is retried.

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::vec::Vec;
 
-use super::{NEAR, SLOTS, Space as Inner, mark_of};
+use crate::area::delegates::{NEAR, SLOTS};
+use crate::space::Space as Inner;
 use crate::testing::store;
 use crate::testing::{Audit, Mem, Rig, Space, load, machine, map, map_shared, pages, rules, space};
 use crate::{
@@ -30,16 +31,14 @@ impl Inner<Rig<X86_64>> {
     fn audited(&self) -> usize {
         let map = self.read_map();
         let mut copies = 0;
-        for (place, slots) in self.delegates.places.iter() {
-            for copy in slots.iter().filter_map(|slot| slot.enter(self.mem().platform())) {
-                copies += 1;
-                map.all_mapped(copy.range).expect("a copy of what is not mapped");
-                for area in map.overlapping(copy.range) {
-                    assert!(area.is_like(&copy), "{} is not like its copy", area.range);
-                    assert!(area.delegates.get() & mark_of(place) != 0, "{}", area.range);
-                }
+        self.delegates.each(self.mem().platform(), |copy, mark| {
+            copies += 1;
+            map.all_mapped(copy.range).expect("a copy of what is not mapped");
+            for area in map.overlapping(copy.range) {
+                assert!(area.is_like(copy), "{} is not like its copy", area.range);
+                assert!(area.delegates.get() & mark != 0, "{}", area.range);
             }
-        }
+        });
         copies
     }
 }

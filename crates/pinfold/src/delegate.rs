@@ -37,59 +37,13 @@
 
 use core::mem;
 
-use super::Space;
 use crate::addr::{VirtRange, Vpn};
 use crate::area::{Area, AreaMap};
-use crate::error::NoMemory;
 use crate::platform::Platform;
 use crate::pte::Format;
 use crate::rules::FaultLock;
-use crate::sync::{AtomicU32, Delegated, DelegatedGuard, Sparse};
-
-/// How many copies a CPU keeps of an address space's areas.
-const SLOTS: usize = 4;
-/// Pages that lie together have the same slot: as many as a last-level table maps on x86-64.
-const NEAR: u64 = 512;
-
-/// The slots of all CPUs.
-pub(crate) struct Delegates<P: Platform> {
-    places: Sparse<[Delegated<Area<P>>; SLOTS]>,
-}
-
-/// Which of a CPU's slots a page has.
-#[inline]
-fn slot_of(page: Vpn) -> usize {
-    (page.0 / NEAR) as usize % SLOTS
-}
-
-/// The mark of the CPUs that have a place. Large machines have several with one mark.
-fn mark_of(place: usize) -> u64 {
-    1 << (place % u64::BITS as usize)
-}
-
-impl<P: Platform> Delegates<P> {
-    pub(super) fn new(cpus: usize) -> Result<Self, NoMemory> {
-        Sparse::new(cpus).map(|places| Self { places })
-    }
-
-    /// The words of the slots, for their names.
-    pub(super) fn words(&self) -> impl Iterator<Item = &AtomicU32> {
-        self.places.iter().flat_map(|(_, slots)| slots.iter().map(Delegated::word))
-    }
-
-    /// Recalls the copies that have a page of `range`, of CPUs that these marks name.
-    fn recall(&self, marks: u64, range: VirtRange, platform: &P) {
-        let first = range.first_page().0 / NEAR;
-        let near = first..=((range.end_page().0 - 1) / NEAR).min(first + SLOTS as u64 - 1);
-        let overlaps = |copy: &Area<P>| copy.range.intersection(range).is_some();
-        let named = self.places.iter().filter(|(place, _)| mark_of(*place) & marks != 0);
-        for (_, slots) in named {
-            for near in near.clone() {
-                slots[near as usize % SLOTS].recall(overlaps, platform);
-            }
-        }
-    }
-}
+use crate::space::Space;
+use crate::sync::DelegatedGuard;
 
 impl<P: Platform> Space<P> {
     /// The area that holds `page`, if it is delegated to this CPU. It does not change while the
@@ -97,10 +51,7 @@ impl<P: Platform> Space<P> {
     #[inline]
     pub(crate) fn delegated(&self, page: Vpn) -> Option<DelegatedGuard<'_, Area<P>, P>> {
         let platform = self.mem().platform();
-        let slots = self.delegates.places.of(platform.cpu())?;
-        let copy = slots[slot_of(page)].enter(platform)?;
-        let has = copy.range.first_page() <= page && page < copy.range.end_page();
-        has.then_some(copy)
+        self.delegates.find((platform.cpu(), page.0), platform)
     }
 
     /// Delegates the area, which holds `page`, to this CPU, if the rules have that, nobody is in
@@ -113,12 +64,8 @@ impl<P: Platform> Space<P> {
             FaultLock::Space => return,
             FaultLock::Area => {}
         }
-        let (places, cpu) = (&self.delegates.places, self.mem().platform().cpu());
-        if let Ok(slots) = places.make(cpu) {
-            // First: who finds the copy must be found by who changes the area.
-            area.delegates.set(mark_of(places.place(cpu)));
-            slots[slot_of(page)].give(|| area.clone());
-        }
+        let cpu = self.mem().platform().cpu();
+        self.delegates.give((cpu, page.0), |mark| area.delegates.set(mark), || area.clone());
     }
 
     /// The area, of which nobody has a copy any more. The caller holds the address space's lock for
@@ -134,7 +81,8 @@ impl<P: Platform> Space<P> {
     #[cold]
     fn recall_area(&self, area: &mut Area<P>) {
         let marks = mem::take(&mut area.delegates).get();
-        self.delegates.recall(marks, area.range, self.mem().platform());
+        let (first, end) = (area.range.first_page().0, area.range.end_page().0);
+        self.delegates.recall(marks, (first, end), self.mem().platform());
     }
 
     /// As [`Space::recalled`], of all areas that share a page with `range`.
@@ -144,8 +92,7 @@ impl<P: Platform> Space<P> {
 
     /// Recalls all copies there are. The caller takes the areas' marks away.
     pub(crate) fn recall_all(&self) {
-        let all = VirtRange::of_pages(Vpn(0), Vpn(P::Format::PAGES));
-        self.delegates.recall(u64::MAX, all, self.mem().platform());
+        self.delegates.recall(u64::MAX, (0, P::Format::PAGES), self.mem().platform());
     }
 }
 
