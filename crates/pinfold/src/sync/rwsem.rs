@@ -142,6 +142,7 @@ impl<T> RwSem<T> {
     #[inline]
     fn acquire<W: Park>(&self, sleep: &W, take: impl Fn(u32) -> Option<u32>) -> Taken {
         let mut seen = self.word.read_once();
+        let mut patience = Patience::new();
         loop {
             if let Some(new) = take(seen) {
                 match self.word.cmpxchg_acquire_weak(seen, new) {
@@ -153,7 +154,8 @@ impl<T> RwSem<T> {
                 if grant::enters_anyway() {
                     return Taken::Nobody;
                 }
-                seen = self.sleep(sleep, seen);
+                seen =
+                    if patience.waits() { self.word.read_once() } else { self.sleep(sleep, seen) };
             }
         }
     }
@@ -197,6 +199,38 @@ impl<T> RwSem<T> {
             smp_mb();
             sleep.unpark(self.word.native());
         }
+    }
+}
+
+/// How long a waiter looks at the word before it sleeps. Each pause is twice as long as the one
+/// before, so that a holder who takes the lock again at once is not kept from the word's cache
+/// line; all together last about as long as a sleeper takes to be woken.
+struct Patience {
+    pauses: u32,
+}
+
+impl Patience {
+    const FIRST: u32 = 8;
+    const LAST: u32 = 512;
+
+    fn new() -> Self {
+        Self { pauses: Self::FIRST }
+    }
+
+    /// Waits a little, unless that was long enough. In an exploration nobody waits: it would see
+    /// the same words at other times.
+    #[cold]
+    fn waits(&mut self) -> bool {
+        #[cfg(feature = "explore")]
+        if hook::active() {
+            return false;
+        }
+        if self.pauses > Self::LAST {
+            return false;
+        }
+        (0..self.pauses).for_each(|_| core::hint::spin_loop());
+        self.pauses *= 2;
+        true
     }
 }
 
