@@ -144,8 +144,6 @@ pub(crate) struct World {
     pub(crate) exit_locks: ExitLocks,
     /// Frames that were free before the first process.
     pub(crate) free_at_start: u64,
-    /// Whether a step that fails ends its lane only, and not the execution.
-    pub(crate) goes_on: bool,
 }
 
 /// The entry of a page and the counts of its frame.
@@ -283,7 +281,6 @@ impl Plan {
             threaded: Arc::clone(&self.threaded),
             exit_locks: ExitLocks::new(&self.contested),
             free_at_start,
-            goes_on: false,
         };
         let first = self.scenario.setup.process.name.as_str();
         {

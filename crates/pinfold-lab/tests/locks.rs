@@ -7,6 +7,8 @@
 //! line for each lock and model; with `--ignored`, three lanes that sleep as weakly as the contract
 //! of [`Park`] allows.
 
+#[path = "locks/cpus.rs"]
+mod cpus;
 #[path = "locks/delegations.rs"]
 mod delegations;
 #[path = "common/futex.rs"]
