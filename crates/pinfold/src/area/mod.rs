@@ -2,7 +2,8 @@
 //! them.
 //!
 //! Protocol: the map is under the address space's lock. Faults and pins read it; map, unmap,
-//! protect, advise and fork write it.
+//! protect, advise and fork write it. CPUs may have copies of areas ([`delegates`]), which who
+//! writes recalls first ([`crate::delegate`]).
 //!
 //! Invariants:
 //! - INV-AREA-1: areas are disjoint and never empty.
