@@ -137,6 +137,10 @@ impl<T, W: Word> Delegated<T, W> {
         if grant::by_explorer() {
             return self.enter_object(sleep);
         }
+        // A look is cheaper than a count that is taken back.
+        if self.word.seen() & OPEN == 0 {
+            return None;
+        }
         let old = self.word.enter();
         if old & OPEN != 0 && old & READERS < MOST_READERS {
             // SAFETY: counted while the slot was open: INV-COPY-2.
@@ -169,10 +173,6 @@ impl<T, W: Word> Delegated<T, W> {
         #[cfg(feature = "explore")]
         if grant::by_explorer() {
             return self.recall_object(which, sleep);
-        }
-        // Nobody gives a copy now, so a closed slot stays closed.
-        if self.word.seen() & OPEN == 0 {
-            return;
         }
         let Some(copy) = self.enter(sleep) else { return };
         if !which(&copy) {

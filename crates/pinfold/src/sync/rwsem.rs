@@ -139,9 +139,25 @@ impl<T> RwSem<T> {
         taken
     }
 
+    /// Puts what `take` makes of the word there, as soon as it makes something of it.
     #[inline]
     fn acquire<W: Park>(&self, sleep: &W, take: impl Fn(u32) -> Option<u32>) -> Taken {
-        let mut seen = self.word.read_once();
+        let seen = self.word.read_once();
+        match take(seen).map(|new| self.word.cmpxchg_acquire_weak(seen, new)) {
+            Some(Ok(_)) => Taken::Native,
+            Some(Err(now)) => self.contend(sleep, now, take),
+            None => self.contend(sleep, seen, take),
+        }
+    }
+
+    /// As [`RwSem::acquire`], where that did not do; `seen` was found.
+    #[cold]
+    fn contend<W: Park>(
+        &self,
+        sleep: &W,
+        mut seen: u32,
+        take: impl Fn(u32) -> Option<u32>,
+    ) -> Taken {
         let mut patience = Patience::new();
         loop {
             if let Some(new) = take(seen) {
@@ -149,18 +165,16 @@ impl<T> RwSem<T> {
                     Ok(_) => return Taken::Native,
                     Err(now) => seen = now,
                 }
-            } else {
-                #[cfg(feature = "explore")]
-                if grant::enters_anyway() {
-                    return Taken::Nobody;
-                }
-                seen =
-                    if patience.waits() { self.word.read_once() } else { self.sleep(sleep, seen) };
+                continue;
             }
+            #[cfg(feature = "explore")]
+            if grant::enters_anyway() {
+                return Taken::Nobody;
+            }
+            seen = if patience.waits() { self.word.read_once() } else { self.sleep(sleep, seen) };
         }
     }
 
-    #[cold]
     fn sleep<W: Park>(&self, sleep: &W, seen: u32) -> u32 {
         let marked = seen | WAITERS;
         if seen == marked || self.word.cmpxchg_relaxed(seen, marked).is_ok() {
@@ -219,7 +233,6 @@ impl Patience {
 
     /// Waits a little, unless that was long enough. In an exploration nobody waits: it would see
     /// the same words at other times.
-    #[cold]
     fn waits(&mut self) -> bool {
         #[cfg(feature = "explore")]
         if hook::active() {
