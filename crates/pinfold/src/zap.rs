@@ -129,7 +129,8 @@ impl<P: Platform> Space<P> {
     ///
     /// The kernel unlinks the table under the lock for reading, and whoever has found it there
     /// notices when he has its lock. Here the lock is held for writing, and no area of the range is
-    /// delegated, so that only walkers without either can be in the table: those that a free waits for (INV-TABLE-2).
+    /// delegated, so that only walkers without either can be in the table: those that a free waits
+    /// for (INV-TABLE-2).
     fn reclaim_tables(&self, range: VirtRange) {
         let first = table_end::<P::Format>(Vpn(range.first_page().0.saturating_sub(1)));
         let end = Vpn(range.end_page().0 & !(P::Format::ENTRIES as u64 - 1));

@@ -1,6 +1,6 @@
-//! Faults in areas that are delegated to their CPU (INV-DELEG-1 to 4 of `pinfold::delegate`), against
-//! everything that changes an area. The setup's faults have left a copy of the area A with cpu0,
-//! on which the lane faults again.
+//! Faults in areas that are delegated to their CPU (INV-DELEG-1 to 4 of `pinfold::delegate`),
+//! against everything that changes an area. The setup's faults have left a copy of the area A with
+//! cpu0, on which the lane faults again.
 //!
 //! No switch leaves the recall out: `tests/locks/delegations.rs` does that, with the same code
 //! around a value.

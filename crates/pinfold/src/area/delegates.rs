@@ -1,5 +1,5 @@
-//! The slots in which CPUs keep copies of areas: which slot a page has, and which CPUs a mark names.
-//! What copies are for, and what keeps them true, says [`crate::delegate`].
+//! The slots in which CPUs keep copies of areas: which slot a page has, and which CPUs a mark
+//! names. What copies are for, and what keeps them true, says [`crate::delegate`].
 
 use crate::area::tree::Span;
 use crate::error::NoMemory;

@@ -417,7 +417,8 @@ impl<P: Platform> AreaMap<P> {
         Some((area, below.map_or(Vpn(0), Vpn)..above.map_or(all, Vpn)))
     }
 
-    /// Shows all areas that share a page with `range`, to change them as [`AreaMap::find_mut`] allows.
+    /// Shows all areas that share a page with `range`, to change them as [`AreaMap::find_mut`]
+    /// allows.
     pub(crate) fn each_in(&mut self, range: VirtRange, mut visit: impl FnMut(&mut Area<P>)) {
         let mut path = self.tree.path_before(range.first_page().0);
         while let Some(area) = self.tree.next_mut(&mut path) {

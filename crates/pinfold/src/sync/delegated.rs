@@ -2,13 +2,13 @@
 //! lock: a delegation, as file systems call it, that can be recalled.
 //!
 //! Protocol: the copy and all that is known of it lie in one *slot*, whose word says whether the
-//! copy may be used ([`OPEN`]), whether somebody has the slot alone ([`BUSY`]), and how many readers
-//! are in. Who shares the outer lock *gives* a copy: he takes the slot alone, if nobody is in it,
-//! puts the copy there and opens the slot. A reader *enters*: he counts himself, and if the slot was
-//! open he uses the copy until he leaves. Who has the outer lock alone, and is about to change what
-//! was copied, *recalls*: he closes the slot, waits until everybody has left it, and takes the copy
-//! out. (Linux keeps the readers of an area in the area: facts 7.11. Here each CPU has a word of its
-//! own, as in [`super::spread`].)
+//! copy may be used ([`OPEN`]), whether somebody has the slot alone ([`BUSY`]), and how many
+//! readers are in. Who shares the outer lock *gives* a copy: he takes the slot alone, if nobody is
+//! in it, puts the copy there and opens the slot. A reader *enters*: he counts himself, and if the
+//! slot was open he uses the copy until he leaves. Who has the outer lock alone, and is about to
+//! change what was copied, *recalls*: he closes the slot, waits until everybody has left it, and
+//! takes the copy out. (Linux keeps the readers of an area in the area: facts 7.11. Here each CPU
+//! has a word of its own, as in [`super::spread`].)
 //!
 //! Invariants:
 //! - INV-COPY-1: whether the slot is open is part of what a reader's count gives back, in one step:
@@ -19,11 +19,12 @@
 //!   comes before; opening is a release and entering an acquire, so readers find the copy whole.
 //! - INV-COPY-3: after a recall nobody uses the copy, and nobody will until one is given again; so
 //!   who has the outer lock alone has the original alone, too.
-//! - INV-COPY-4: a recall waits for readers that are in, and for none that comes: who finds the slot
-//!   closed leaves it at once and waits at the outer lock. Who recalls does not starve.
+//! - INV-COPY-4: a recall waits for readers that are in, and for none that comes: who finds the
+//!   slot closed leaves it at once and waits at the outer lock. Who recalls does not starve.
 //!
-//! In an exploration whose locks are objects a slot is one of them, shared by readers, alone for who
-//! gives or recalls. It promises no more (INV-SYNC-1): a reader may come in while a recall waits.
+//! In an exploration whose locks are objects a slot is one of them, shared by readers, alone for
+//! who gives or recalls. It promises no more (INV-SYNC-1): a reader may come in while a recall
+//! waits.
 
 use core::fmt;
 use core::ops::Deref;

@@ -95,8 +95,8 @@ impl<'m, P: Platform> Tables<'m, P> {
         }
     }
 
-    /// As [`Tables::leaf`], allocating missing tables. The caller holds the address space's lock, or
-    /// the page's area.
+    /// As [`Tables::leaf`], allocating missing tables. The caller holds the address space's lock,
+    /// or the page's area.
     #[inline]
     pub(crate) fn leaf_or_make(&self, page: Vpn) -> Result<Leaf<'m, P>, OutOfFrames> {
         let mut table = self.root;
@@ -259,8 +259,9 @@ impl<'m, P: Platform> Leaf<'m, P> {
     }
 
     /// Unlinks the table if it has no entry; the frame, if so. The caller holds the address space's
-    /// lock for writing, and has recalled the areas of its span: nobody makes an entry out of none meanwhile, and a migration that is going
-    /// to restore one has left its own, which is looked for under the table's lock.
+    /// lock for writing, and has recalled the areas of its span: nobody makes an entry out of none
+    /// meanwhile, and a migration that is going to restore one has left its own, which is looked
+    /// for under the table's lock.
     pub(crate) fn unlink_empty(self) -> Option<Pfn> {
         let cursor = self.lock();
         let empty = self.entries.iter().all(|entry| entry.load_acquire() == 0);
