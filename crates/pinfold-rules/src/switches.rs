@@ -259,6 +259,17 @@ switches! {
         AtOnce = "at-once" [never],
     }
 
+    /// What a page fault holds while it is resolved, and so for whom it waits (facts 7.11).
+    fault_lock: FaultLock = "fault-lock" {
+        /// The address space's lock for reading: it waits for every change of the address space.
+        /// facts 7.11
+        Space = "space" [always],
+        /// Its area, commit 5e31275cc997: it waits for changes of that area only. What it does not
+        /// find so, and the first anonymous page of an area, takes the address space's lock. facts
+        /// 7.11
+        Area = "area" ["6.4"],
+    }
+
     /// When a page table without entries is freed while something may still be mapped in its span
     /// (facts 7.9).
     table_reclaim: TableReclaim = "table-reclaim" {

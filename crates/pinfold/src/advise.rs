@@ -28,6 +28,7 @@ impl<P: Platform> Space<P> {
         let mut page = range.first_page();
         while page < range.end_page() {
             let Some(area) = map.find_mut(page) else { break };
+            let area = self.recalled(area);
             area.on_fork = change(area.on_fork);
             page = area.range.end_page();
         }

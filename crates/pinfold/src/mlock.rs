@@ -96,6 +96,7 @@ impl<P: Platform> Space<P> {
         locked: Locked,
     ) -> Result<(), SpaceError> {
         self.isolate_where(map, range, |area| area.locked != locked)?;
+        self.recall(map, range);
         let mut page = range.first_page();
         while page < range.end_page() {
             let Some(area) = map.find(page) else { break };

@@ -88,6 +88,7 @@ impl<P: Platform> Space<P> {
             if area.prot == prot {
                 continue;
             }
+            let area = self.recalled(area);
             area.prot = prot;
             self.change_entries(area, area.range, Change::Protect, &mut batch);
         }

@@ -352,7 +352,7 @@ fn with_a_dry_heap_whole_areas_are_still_protected_and_unmapped() {
 type Change = fn(&Space<X86_64>) -> Result<(), SpaceError>;
 
 /// What may need memory for the tree of areas: each area has three pages, and a free one follows.
-const CHANGES: [(&str, Change); 6] = [
+const CHANGES: [(&str, Change); 7] = [
     ("map", |s| s.map(at(4 * 9 + 3), 1, RW, Sharing::Shared).map(drop)),
     ("map anywhere", |s| s.map(Place::Anywhere, 9, RW, Sharing::Private).map(drop)),
     ("split", |s| s.protect(pages(4 * 7 + 1, 1), Prot::READ)),
@@ -361,6 +361,10 @@ const CHANGES: [(&str, Change); 6] = [
         let place = Place::Replace(VirtAddr::of_page(4 * 8 + 2));
         s.map(place, 4, Prot::READ, Sharing::Private).map(drop)
     }),
+    ("replace the middle of one", |s| {
+        let place = Place::Replace(VirtAddr::of_page(4 * 8 + 1));
+        s.map(place, 1, Prot::READ, Sharing::Private).map(drop)
+    }),
     ("fork", |s| s.fork().map(drop)),
 ];
 
@@ -368,7 +372,7 @@ const CHANGES: [(&str, Change); 6] = [
 fn a_crowd_of_areas_is_as_it_was_when_any_request_for_heap_is_denied() {
     let mut refused = 0;
     // Where the last node, the last chunk of nodes, or that of areas, is full or is not.
-    for areas in [14_u64, 15, 16, 64, 65, 120, 225, 226] {
+    for areas in [12_u64, 13, 14, 15, 16, 62, 63, 64, 65, 118, 119, 120, 225, 226] {
         let mem = machine::<X86_64>(Rules::default(), &[64], Tuning::default());
         mem.platform().cache_nothing();
         for (name, change) in CHANGES {

@@ -11,6 +11,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod delegations;
 mod drops;
 mod families;
 mod faults;

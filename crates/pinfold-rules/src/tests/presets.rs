@@ -34,7 +34,7 @@ fn the_oldest_preset_is_linux_5_8() {
          numa-skip=map-count numa-write=saved numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
          gup-numa=honor write-upgrade=never fast-recheck=on cow-publish=after-flush \
-         table-free=after-walkers table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk migrate-flush=each \
+         table-free=after-walkers fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk migrate-flush=each \
          flush-reach=every-cpu remap-flush=under-lock notify=around"
     );
 }
@@ -68,7 +68,7 @@ fn each_release_changes_what_the_matrix_says() {
             "read-gup=unshare-all numa-write=recomputed write-upgrade=exclusive \
              zap-rmap=dirty-after-flush",
         ),
-        ("6.2", "6.4", "migrate-flush=batched"),
+        ("6.2", "6.4", "fault-lock=area migrate-flush=batched"),
         ("6.4", "6.5", "zero-pin=free gup-numa=follow"),
         ("6.5", "6.9", ""),
         ("6.9", "6.10", "numa-skip=pinned-or-likely-shared"),
