@@ -23,6 +23,7 @@ impl Fake {
         let features = Features {
             protocol: PROTOCOL,
             no_scans: Some("none here".to_owned()),
+            no_break: Some("not placed here".to_owned()),
             frames_visible: true,
             pipe_pages: 16,
             nodes: 1,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinfold_lab::resolved::{Act, Pages, Resolved, ResolvedStep, Spot, Take};
-use pinfold_lab::scenario::{Access, Failure, Occupied};
+use pinfold_lab::scenario::{Access, Failure, Occupied, Sharing};
 
 use super::board::{Board, Hold, Question};
 use super::ring::Device;
@@ -127,6 +127,9 @@ impl Cast {
     /// their own.
     pub(super) fn live(self: &Arc<Self>, process: usize) -> ! {
         sys::die_in_time(LIFE, (process == 0).then_some(self.agent));
+        if process == 0 && self.limit().is_err() {
+            birth::exit_now();
+        }
         self.board.set_process(process, sys::own_id());
         let own = self.threads_of_lanes(process);
         for (index, lane) in self.plan.lanes.iter().enumerate() {
@@ -143,6 +146,17 @@ impl Cast {
             }
         }
         self.serve_with_all(process, Role::Process(process))
+    }
+
+    /// Gives the first process, from which the others have it, what the scenario asks of limits.
+    fn limit(&self) -> Result<(), Errno> {
+        if let Some(pages) = self.plan.stack {
+            sys::limits::limit_stacks(pages)?;
+        }
+        match self.plan.steps().any(|step| matches!(step.act, Act::Break(..))) {
+            true => sys::limits::place_break(),
+            false => Ok(()),
+        }
     }
 
     /// How many threads a process has for lanes, beside its first one: INV-ACT-3.
@@ -269,7 +283,13 @@ impl Cast {
     fn act(self: &Arc<Self>, step: &ResolvedStep) -> Result<Did, Errno> {
         let process = step.process.unwrap_or(0);
         match step.act {
-            Act::Map { area, pages, sharing, protection, at, occupied } => {
+            Act::Map { area, pages, room, sharing, protection, at, occupied } => {
+                // The pages of a stack that have names begin where it has not grown to yet.
+                let below = u64::from(room.saturating_sub(pages)) * PAGE;
+                let at = match sharing {
+                    Sharing::Stack => Some(at.unwrap_or(PAGE).saturating_add(below)),
+                    Sharing::Private | Sharing::Shared | Sharing::File => at,
+                };
                 let mapped = match at {
                     Some(at) => place(STAGE.checked_add(at), pages)
                         .and_then(|at| sys::map(at, protection, sharing, occupied).map(|()| at)),
@@ -279,7 +299,8 @@ impl Cast {
                 };
                 Ok(match mapped {
                     Ok(range) => {
-                        self.board.set_area(self.plan.home(process), area, range.start());
+                        let start = range.start() - below;
+                        self.board.set_area(self.plan.home(process), area, start);
                         Did::Worked(0)
                     }
                     Err(libc::EEXIST) => Did::Failed(Failure::Occupied),
@@ -295,6 +316,13 @@ impl Cast {
                     self.board.set_area(self.plan.home(process), pages.area, to.start());
                 }
                 Ok(done)
+            }
+            Act::Break(pages, count) => {
+                self.board.set_area(self.plan.home(process), pages.area, STAGE + PAGE);
+                Ok(match sys::limits::move_break(count)? {
+                    true => Did::Worked(0),
+                    false => Did::Failed(Failure::Occupied),
+                })
             }
             // `fit` lets no plan through that has these.
             Act::Writeback(_) | Act::Compact(..) | Act::Follow(..) | Act::Unfollow(_) => {
