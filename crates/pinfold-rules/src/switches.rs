@@ -216,6 +216,15 @@ switches! {
         Follow = "follow" ["6.5"],
     }
 
+    /// Whether get and pin make a stack grow when they meet what lies below it, as an access of the
+    /// process does (facts 3.13).
+    gup_stack: GupStack = "gup-stack" {
+        /// Yes. facts 3.13
+        Grow = "grow" [always],
+        /// No: nothing is mapped there, whatever lies above, commit 8d7071af8907. facts 3.13
+        Refuse = "refuse" ["6.5"],
+    }
+
     /// When a change of protection grants write permission at once instead of waiting for a write
     /// fault (facts 7.5).
     write_upgrade: WriteUpgrade = "write-upgrade" {

@@ -21,6 +21,7 @@ use super::board::{Board, Hold, Question};
 use super::ring::Device;
 use super::scan;
 use super::sys::birth;
+use super::sys::limits::Program;
 use super::sys::{self, Errno, PAGE, Range, STAGE, STAGE_PAGES};
 use crate::job::{Did, is_amplifier, is_as_wanted};
 
@@ -37,6 +38,8 @@ pub(super) struct Cast {
     pub(super) devices: Vec<Device>,
     /// The CPU of this machine for each CPU of the scenario.
     pub(super) cpus: Vec<usize>,
+    /// Where the parts of this program lie, if a process of the plan moves its program break.
+    pub(super) program: Option<Program>,
     /// The number of the agent's process.
     pub(super) agent: i32,
     /// The longest that one step may take. A lane waits half as long for another and for a scan, so
@@ -153,9 +156,9 @@ impl Cast {
         if let Some(pages) = self.plan.stack {
             sys::limits::limit_stacks(pages)?;
         }
-        match self.plan.steps().any(|step| matches!(step.act, Act::Break(..))) {
-            true => sys::limits::place_break(),
-            false => Ok(()),
+        match &self.program {
+            Some(program) => program.place_break(),
+            None => Ok(()),
         }
     }
 

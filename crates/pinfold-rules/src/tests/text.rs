@@ -8,9 +8,9 @@ use core::str::FromStr;
 use super::super::error::NOT_YET;
 use super::super::{
     Base, CowPublish, FastRecheck, FlushReach, ForceWrite, ForkPin, ForkRace, Given, GupNuma,
-    MigrateFlush, MigrationAd, MigrationKind, Named, Notify, NumaFault, NumaSkip, NumaWrite,
-    PRESETS, PteCow, ReadGup, Release, RemapFlush, RmapCheck, RuleError, Rules, ShareOrder, Switch,
-    TableFree, TableReclaim, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    GupStack, MigrateFlush, MigrationAd, MigrationKind, Named, Notify, NumaFault, NumaSkip,
+    NumaWrite, PRESETS, PteCow, ReadGup, Release, RemapFlush, RmapCheck, RuleError, Rules,
+    ShareOrder, Switch, TableFree, TableReclaim, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 
 fn refused(text: &str) -> String {
@@ -269,7 +269,7 @@ fn variants_read_back(switch: Switch) -> bool {
     }
     each! {
         PteCow, ReadGup, ForkPin, ForkRace, NumaSkip, NumaWrite, NumaFault, MigrationKind,
-        MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, WriteUpgrade, FastRecheck,
+        MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, WriteUpgrade, FastRecheck,
         CowPublish, TableFree, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MigrateFlush, FlushReach, RemapFlush, Notify,
     }
 }
