@@ -347,6 +347,15 @@ impl<P: Platform> AreaMap<P> {
         if hole < range.end_page() { Err(SpaceError::NotMapped(hole.start())) } else { Ok(()) }
     }
 
+    /// What lies in `range` before its first hole, if anything does, and whether that is all of it.
+    pub(crate) fn before_hole(
+        &self,
+        range: VirtRange,
+    ) -> (Option<VirtRange>, Result<(), SpaceError>) {
+        let (first, hole) = (range.first_page(), self.first_hole(range));
+        ((first < hole).then(|| VirtRange::of_pages(first, hole)), self.all_mapped(range))
+    }
+
     /// The first page of `range` that no area holds, or its end.
     pub(crate) fn first_hole(&self, range: VirtRange) -> Vpn {
         let mut page = range.first_page();

@@ -1,7 +1,7 @@
-use crate::testing::{Audit, Mem, Space, load, machine, map, pages, store};
+use crate::testing::{Audit, Mem, Space, load, machine, map, pages, rules, store};
 use crate::{
-    AddressSpace, FaultError, Limits, NodeId, Place, Prot, Rules, Sharing, Small, SpaceError,
-    Tuning, VirtAddr, VirtRange,
+    Access, AddressSpace, FaultError, Limits, LockError, NodeId, PinError, Place, Prot, Rules,
+    Sharing, Small, SpaceError, Term, Tuning, VirtAddr, VirtRange,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -96,6 +96,52 @@ fn a_stack_that_may_not_have_more_pages_does_not_grow() {
     write(&space, 11).unwrap();
     assert_eq!(write(&space, 10), refused(10));
     Audit::of(&mem).space(&space).check();
+}
+
+/// Facts 3.13: a pin grows a stack as an access does up to 6.4, within the same limits.
+#[test]
+fn a_pin_below_a_stack_grows_it_where_the_rules_say() {
+    for (set, grows) in [("5.8", true), ("6.4", true), ("6.5", false), ("pinfold", false)] {
+        let mem = machine::<Small>(rules(set), &[32, 32], Tuning::default());
+        let limits = Limits { stack: 6, stack_gap: 2, ..Limits::of_format::<Small>() };
+        let space = AddressSpace::new(&mem, limits).unwrap();
+        stack(&space, 12, 2);
+        let below = |page| Err(PinError::Fault(FaultError::NotMapped(VirtAddr::of_page(page))));
+        let pins = space.pin(pages(9, 5), Access::Write, Term::Long);
+        if grows {
+            let pins = pins.unwrap();
+            assert_eq!((space.areas(), pins.pages().len()), (1, 5), "{set}");
+            Audit::of(&mem).space(&space).pins(pins.pages()).check();
+            write(&space, 8).unwrap();
+        } else {
+            assert_eq!(pins.map(drop), below(9), "{set}");
+            write(&space, 8).unwrap();
+        }
+        let beyond = space.pin(pages(7, 1), Access::Read, Term::Short);
+        assert_eq!(beyond.map(drop), below(7), "{set}: seven pages");
+        let above = space.pin(pages(13, 2), Access::Read, Term::Short).unwrap();
+        assert!(above.shortfall().is_some(), "{set}: it does not grow up");
+        drop(above);
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+/// Facts 3.13: these look for what is mapped.
+#[test]
+fn populating_and_locking_grow_no_stack() {
+    for set in ["5.8", "pinfold"] {
+        let mem = machine::<Small>(rules(set), &[32, 32], Tuning::default());
+        let limits = Limits { stack_gap: 2, ..Limits::of_format::<Small>() };
+        let space = AddressSpace::new(&mem, limits).unwrap();
+        stack(&space, 12, 2);
+        let at = VirtAddr::of_page(11);
+        let populated = space.populate(pages(11, 2), Access::Write);
+        assert_eq!(populated.map_err(|short| short.error), Err(FaultError::NotMapped(at)));
+        let hole = SpaceError::NotMapped(at);
+        assert_eq!(space.mlock(pages(11, 2)), Err(LockError::Refused(hole)));
+        assert!(!space.is_mapped(at));
+        Audit::of(&mem).space(&space).check();
+    }
 }
 
 #[test]

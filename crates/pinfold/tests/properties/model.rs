@@ -286,10 +286,9 @@ impl<F: Format> World<F> {
         let Some(process) = self.pick(who) else { return };
         let done = process.space.protect(range, prot);
         assert_eq!(done.is_ok(), process.is_mapped(run), "{done:?}");
-        if done.is_ok() {
-            for page in run.first..run.first + run.pages {
-                process.slots.get_mut(&page).unwrap().prot = prot;
-            }
+        let run = process.before_hole(run);
+        for page in run.first..run.first + run.pages {
+            process.slots.get_mut(&page).unwrap().prot = prot;
         }
     }
 
@@ -297,17 +296,18 @@ impl<F: Format> World<F> {
         let range = self.range(run);
         let Some(process) = self.pick(who) else { return };
         let done = process.space.advise(range, advice);
-        let fits = advice != Advice::WipeOnFork
-            || process.slots_in(run).flatten().all(|slot| slot.is_private());
+        let fits = |process: &Process<F>, run| {
+            advice != Advice::WipeOnFork
+                || process.slots_in(run).flatten().all(|slot| slot.is_private())
+        };
         let kept =
             advice == Advice::DontNeed && process.slots_in(run).flatten().any(|slot| slot.locked);
-        assert_eq!(done.is_ok(), process.is_mapped(run) && fits && !kept, "{done:?}");
-        let run = match done {
-            Ok(()) => run,
-            Err(SpaceError::Locked(_)) => process.before_locked(run),
-            Err(_) => return,
-        };
-        for page in run.first..run.first + run.pages {
+        let works = process.is_mapped(run) && fits(process, run) && !kept;
+        assert_eq!(done.is_ok(), works, "{done:?}");
+        let run = if kept { process.before_locked(run) } else { run };
+        let whole = process.stretches(run);
+        let taken: Vec<Run> = whole.into_iter().take_while(|part| fits(process, *part)).collect();
+        for page in taken.into_iter().flat_map(|part| part.first..part.first + part.pages) {
             let slot = process.slots.get_mut(&page).unwrap();
             match advice {
                 Advice::DontNeed if slot.is_private() => slot.set(0),
@@ -320,7 +320,8 @@ impl<F: Format> World<F> {
         }
         if advice == Advice::DontNeed {
             let (owner, slots) = (process.id, process.slots.clone());
-            self.part(owner, run, |page| slots[&page].is_private());
+            let ends = |page| slots.get(&page).is_some_and(|slot| slot.is_private());
+            self.part(owner, run, ends);
         }
     }
 

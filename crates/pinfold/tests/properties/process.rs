@@ -133,6 +133,19 @@ impl<F: Format> Process<F> {
         Run { pages, ..run }
     }
 
+    /// The parts of a run that lie between holes.
+    pub(crate) fn stretches(&self, run: Run) -> Vec<Run> {
+        let mut parts: Vec<Run> = Vec::new();
+        let pages = run.first..run.first + run.pages;
+        for page in pages.filter(|page| self.slots.contains_key(page)) {
+            match parts.last_mut() {
+                Some(part) if part.first + part.pages == page => part.pages += 1,
+                _ => parts.push(Run { first: page, pages: 1 }),
+            }
+        }
+        parts
+    }
+
     /// What lies before the first page that is locked.
     pub(crate) fn before_locked(&self, run: Run) -> Run {
         let free = |slot: &Option<&Slot>| slot.is_none_or(|slot| !slot.locked);
