@@ -71,16 +71,16 @@ impl Subject for Case {
 }
 
 use What::{
-    DeviceWrite, DontNeed, Exit, Fork, Get, Load, Migrate, PinFast, PinRead, PinWrite, ReadOnly,
-    Scan, Store, Unmap, UnmapPart, Unpin, Walk, Writable,
+    DeviceWrite, DontNeed, Exit, Fork, Get, Load, Lock, Migrate, PinFast, PinRead, PinWrite,
+    Populate, ReadOnly, Scan, Store, Unlock, Unmap, UnmapPart, Unpin, Walk, Writable,
 };
 use Who::{Child, Owner};
 
-const OWNER: [What; 15] = [
-    Load, Store, Walk, PinWrite, PinRead, PinFast, Get, Unmap, ReadOnly, Writable, DontNeed, Fork,
-    Scan, Migrate, Exit,
+const OWNER: [What; 18] = [
+    Load, Store, Walk, PinWrite, PinRead, PinFast, Get, Unmap, ReadOnly, Writable, DontNeed,
+    Populate, Lock, Unlock, Fork, Scan, Migrate, Exit,
 ];
-const CHILD: [What; 8] = [Load, Store, PinWrite, Unmap, DontNeed, Fork, Migrate, Exit];
+const CHILD: [What; 9] = [Load, Store, PinWrite, Unmap, DontNeed, Lock, Fork, Migrate, Exit];
 
 /// All that can be done in a setup.
 pub(crate) fn acts(setup: Setup) -> Vec<Act> {

@@ -15,7 +15,8 @@ use crate::testing::{
     Audit, Hardware, Marks, Mem, Outside, Rig, Space, device_read, device_write, follow, load,
     machine_of, pages, space, spans, store,
 };
-use pinfold::pin::Ask;
+use pinfold::pin::{Ask, Path};
+use pinfold::rules::pin::grows_stack;
 use pinfold::{
     Access, Advice, FaultError, Format, FrameSetup, LockError, NodeId, Pfn, PinError, PinnedPage,
     Pins, Place, Prot, Refs, Remap, Rules, Sharing, SpaceError, Tuning, VirtAddr, VirtRange,
@@ -449,12 +450,14 @@ impl<F: Format> World<F> {
     fn pin(&mut self, who: usize, run: Run, ask: Ask, forced: bool) {
         let range = self.range(run);
         let (zero, checks) = (self.mem.zero_page(), self.checks);
+        let grows = grows_stack(self.mem.rule()) && ask.path != Path::FastOnly;
         let Some(process) = self.pick(who) else { return };
-        let granted = process
-            .slots_in(run)
-            .take_while(|slot| slot.is_some_and(|slot| slot.grants(ask.access, forced)))
-            .count();
-        let (guard, owner) = match process.space.pin_with(range, ask) {
+        let granted = process.would_grant(run, grows, |slot| slot.grants(ask.access, forced));
+        let done = process.space.pin_with(range, ask);
+        if grows {
+            process.grow_for(run, done.as_ref().map_or(0, |pins| pins.pages().len()));
+        }
+        let (guard, owner) = match done {
             Ok(pins) => (pins, process.id),
             Err(error) => {
                 assert!(granted == 0 || for_want_of_frames(error), "{granted}: {error}");
@@ -474,8 +477,13 @@ impl<F: Format> World<F> {
 
     fn get(&mut self, who: usize, run: Run, access: Access) {
         let range = self.range(run);
+        let grows = grows_stack(self.mem.rule());
         let Some(process) = self.pick(who) else { return };
-        if let Ok(refs) = process.space.get(range, access) {
+        let done = process.space.get(range, access);
+        if grows {
+            process.grow_for(run, done.as_ref().map_or(0, |refs| refs.pages().len()));
+        }
+        if let Ok(refs) = done {
             let (owner, in_step) = (process.id, vec![None; refs.pages().len()]);
             self.holds.push(Held { guard: Guard::Refs(refs), owner, access, in_step });
         }

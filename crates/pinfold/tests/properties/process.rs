@@ -108,6 +108,34 @@ impl<F: Format> Process<F> {
         self.slots.extend((page..first).map(|page| (page, new.clone())));
     }
 
+    /// A request for pages makes the stack grow at each page that it comes to: those that it took,
+    /// and the one at which it ended.
+    pub(crate) fn grow_for(&mut self, run: Run, taken: usize) {
+        for page in (run.first..run.first + run.pages).take(taken + 1) {
+            self.grow(page);
+        }
+    }
+
+    /// How many pages a request is granted that makes the stack grow, or does not.
+    pub(crate) fn would_grant(
+        &mut self,
+        run: Run,
+        grows: bool,
+        grants: impl Fn(&Slot) -> bool,
+    ) -> usize {
+        let before = self.slots.clone();
+        let pages = run.first..run.first + run.pages;
+        let granted = pages.take_while(|page| {
+            if grows {
+                self.grow(*page);
+            }
+            self.slots.get(page).is_some_and(&grants)
+        });
+        let granted = granted.count();
+        self.slots = before;
+        granted
+    }
+
     /// Whether the program break may move to the start of a page.
     pub(crate) fn may_break_at(&self, page: u64) -> bool {
         let above = self.slots.range(self.end..).next();
