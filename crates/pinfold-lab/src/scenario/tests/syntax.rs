@@ -72,10 +72,10 @@ error[PF0106]: `teleport` is not a step
 10 |   teleport A
    |   ^^^^^^^^ unknown step
    |
-   = help: steps: `map`, `unmap`, `remap`, `protect`, `advise`, `write`, `read`, `pin`,
-            `get`, `unpin`, `put`, `follow`, `unfollow`, `fork`, `exit`, `numa-scan`,
-            `migrate`, `compact`, `writeback`, `signal`, `await`, `populate`, `clone`,
-            `vfork`, `exec`, `mlock`, `munlock`
+   = help: steps: `map`, `unmap`, `remap`, `break`, `protect`, `advise`, `write`, `read`,
+            `pin`, `get`, `unpin`, `put`, `follow`, `unfollow`, `fork`, `exit`,
+            `numa-scan`, `migrate`, `compact`, `writeback`, `signal`, `await`, `populate`,
+            `clone`, `vfork`, `exec`, `mlock`, `munlock`
 "#]]
     );
 }
