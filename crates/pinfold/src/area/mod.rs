@@ -166,7 +166,8 @@ pub(crate) struct Area<P: Platform> {
     pub(crate) locked: Locked,
     pub(crate) backing: Backing<P>,
     /// Whether it has held an anonymous page, now or earlier (facts 2.1, 4): Linux's area has an
-    /// anon_vma then. What it was cut from or merged with counts.
+    /// anon_vma then. What it was cut from or merged with counts. A stack that has grown is as one
+    /// that has.
     pub(crate) held_anon: Latch,
 }
 
@@ -520,6 +521,8 @@ impl<P: Platform> AreaMap<P> {
         let locked = self.find(range.end_page()).map_or(Locked::No, |area| area.locked);
         let grown = self.tree.resize(range.end_page().0, |area| {
             area.range = VirtRange::of_pages(first, area.range.end_page());
+            // Growing prepares the area for such pages, whatever comes (facts 2.1).
+            area.held_anon.set();
         });
         if grown {
             self.count(range.pages(), locked);

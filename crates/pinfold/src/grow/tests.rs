@@ -98,6 +98,21 @@ fn a_stack_that_may_not_have_more_pages_does_not_grow() {
     Audit::of(&mem).space(&space).check();
 }
 
+/// Facts 2.1: a stack that has grown is copied by fork, also if it never held a page of its own.
+#[test]
+fn fork_copies_the_entries_of_a_stack_that_has_grown() {
+    let (mem, space) = small();
+    stack(&space, 12, 2);
+    load(&space, 13).unwrap();
+    let before = space.fork().unwrap();
+    load(&space, 11).unwrap();
+    let after = space.fork().unwrap();
+    let mapped = |space: &Space<Small>, page| space.walk(VirtAddr::of_page(page)).is_mapped();
+    assert_eq!((mapped(&before, 13), mapped(&before, 11)), (false, false));
+    assert_eq!((mapped(&after, 13), mapped(&after, 11), mapped(&after, 12)), (true, true, false));
+    Audit::of(&mem).space(&space).space(&before).space(&after).check();
+}
+
 /// Facts 3.13: a pin grows a stack as an access does up to 6.4, within the same limits.
 #[test]
 fn a_pin_below_a_stack_grows_it_where_the_rules_say() {
