@@ -34,6 +34,10 @@ impl<P: Platform> Space<P> {
         }
         let Some(more) = self.stack_over(&map, page) else { return false };
         map.lower(more);
+        if let Some(area) = map.find(page) {
+            // The area is prepared for pages of its own, whatever comes (facts 2.1).
+            area.held_anon.set();
+        }
         true
     }
 

@@ -521,8 +521,6 @@ impl<P: Platform> AreaMap<P> {
         let locked = self.find(range.end_page()).map_or(Locked::No, |area| area.locked);
         let grown = self.tree.resize(range.end_page().0, |area| {
             area.range = VirtRange::of_pages(first, area.range.end_page());
-            // Growing prepares the area for such pages, whatever comes (facts 2.1).
-            area.held_anon.set();
         });
         if grown {
             self.count(range.pages(), locked);

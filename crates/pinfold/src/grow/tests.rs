@@ -113,6 +113,22 @@ fn fork_copies_the_entries_of_a_stack_that_has_grown() {
     Audit::of(&mem).space(&space).space(&before).space(&after).check();
 }
 
+/// An area becomes longer by a mapping beside it, too, which prepares nothing.
+#[test]
+fn fork_copies_no_entries_of_an_area_that_a_mapping_has_made_longer() {
+    let (mem, space) = small();
+    map(&space, 12, 2, RW);
+    map(&space, 11, 1, RW);
+    map(&space, 14, 1, RW);
+    for page in 11..15 {
+        load(&space, page).unwrap();
+    }
+    let child = space.fork().unwrap();
+    assert_eq!(space.areas(), 1);
+    assert!((11..15).all(|page| !child.walk(VirtAddr::of_page(page)).is_mapped()));
+    Audit::of(&mem).space(&space).space(&child).check();
+}
+
 /// Facts 3.13: a pin grows a stack as an access does up to 6.4, within the same limits.
 #[test]
 fn a_pin_below_a_stack_grows_it_where_the_rules_say() {
