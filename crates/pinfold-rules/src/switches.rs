@@ -360,4 +360,14 @@ switches! {
         /// was freed, moved or copied. facts 7.10
         Afterwards = "afterwards" [never],
     }
+
+    /// Whether the program break moves down to where nothing is mapped between its old place and
+    /// its new one (facts 7.13).
+    break_hole: BreakHole = "break-hole" {
+        /// It does. facts 7.13
+        Pass = "pass" [always],
+        /// It stays, and the call fails: it looks for the mapping that is to become shorter. facts
+        /// 7.13
+        Refuse = "refuse" ["6.1"],
+    }
 }

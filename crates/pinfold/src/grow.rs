@@ -18,6 +18,7 @@ use crate::addr::{VirtAddr, VirtRange, Vpn};
 use crate::area::{AreaMap, Grows, Heap, Prot};
 use crate::error::SpaceError;
 use crate::platform::Platform;
+use crate::rules::zap::needs_mapping;
 use crate::space::{Place, Sharing, Space};
 
 impl<P: Platform> Space<P> {
@@ -82,7 +83,11 @@ impl<P: Platform> Space<P> {
             return Err(SpaceError::OutsideLimits(to.page().alone()));
         }
         if new < now {
-            self.unmap_locked(&mut map, VirtRange::of_pages(new.page(), now.page()))?;
+            let less = VirtRange::of_pages(new.page(), now.page());
+            if map.first_in(less).is_none() && needs_mapping(self.mem().rule()) {
+                return Err(SpaceError::NotMapped(new));
+            }
+            self.unmap_locked(&mut map, less)?;
         } else if now < new {
             let more = VirtRange::of_pages(now.page(), new.page());
             self.allowed(more)?;

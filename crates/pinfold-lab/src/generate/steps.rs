@@ -419,6 +419,7 @@ impl Maker {
             (Act::Populate(..) | Act::Mlock(_) | Act::Munlock(_), None) => Some("not-mapped"),
             (Act::Write(..) | Act::Read(_), None) => Some("no-access"),
             (Act::Protect(..) | Act::Advise(..), None) => Some("not-mapped"),
+            (Act::Break(_), _) => Some("not-mapped"),
             _ => None,
         };
         Step { process, act, may_fail }

@@ -76,18 +76,21 @@ use What::{
 };
 use Who::{Child, Owner};
 
-const OWNER: [What; 18] = [
-    Load, Store, Walk, PinWrite, PinRead, PinFast, Get, Unmap, ReadOnly, Writable, DontNeed,
-    Populate, Lock, Unlock, Fork, Scan, Migrate, Exit,
+const OWNER: [What; 15] = [
+    Load, Store, Walk, PinWrite, PinRead, PinFast, Get, Unmap, ReadOnly, Writable, DontNeed, Fork,
+    Scan, Migrate, Exit,
 ];
-const CHILD: [What; 9] = [Load, Store, PinWrite, Unmap, DontNeed, Lock, Fork, Migrate, Exit];
+const CHILD: [What; 8] = [Load, Store, PinWrite, Unmap, DontNeed, Fork, Migrate, Exit];
 
 /// All that can be done in a setup.
 pub(crate) fn acts(setup: Setup) -> Vec<Act> {
+    // Locking and populating where they find something of their own to do.
     let more: &[What] = match setup {
-        Setup::Pinned => &[Unpin, DeviceWrite],
-        Setup::Wide => &[UnmapPart],
-        _ => &[],
+        Setup::Untouched | Setup::Read | Setup::Forked => &[Populate, Lock],
+        Setup::Touched => &[Lock, Unlock],
+        Setup::Hinted | Setup::Object => &[Lock],
+        Setup::Pinned => &[Unpin, DeviceWrite, Lock],
+        Setup::Wide => &[UnmapPart, Populate, Lock, Unlock],
     };
     let child: &[What] = if setup.has_child() { &CHILD } else { &[] };
     let owner = OWNER.iter().chain(more).map(|what| (Owner, *what));

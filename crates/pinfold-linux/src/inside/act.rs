@@ -21,7 +21,7 @@ use super::board::{Board, Hold, Question};
 use super::ring::Device;
 use super::scan;
 use super::sys::birth;
-use super::sys::limits::Program;
+use super::sys::limits::{Moved, Program};
 use super::sys::{self, Errno, PAGE, Range, STAGE, STAGE_PAGES};
 use crate::job::{Did, is_amplifier, is_as_wanted};
 
@@ -323,8 +323,9 @@ impl Cast {
             Act::Break(pages, count) => {
                 self.board.set_area(self.plan.home(process), pages.area, STAGE + PAGE);
                 Ok(match sys::limits::move_break(count)? {
-                    true => Did::Worked(0),
-                    false => Did::Failed(Failure::Occupied),
+                    Moved::There => Did::Worked(0),
+                    Moved::NotUp => Did::Failed(Failure::Occupied),
+                    Moved::NotDown => Did::Failed(Failure::NotMapped),
                 })
             }
             // `fit` lets no plan through that has these.

@@ -8,6 +8,7 @@ use super::super::pin::{
     Force, Unshares, WriteFault, counts_zero_page, drops_write, grows_stack, rechecks_entry,
     takes_hinting_fault, unshares,
 };
+use super::super::zap::needs_mapping;
 use super::super::{ForceWrite, Permission};
 
 /// The first release of [`Release`](super::super::Release)s that answers `yes`; every later one
@@ -30,6 +31,7 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| !counts_zero_page(rules.zero_pin)), "6.5");
     assert_eq!(since(|rules| !takes_hinting_fault(rules.gup_numa)), "6.5");
     assert_eq!(since(|rules| !grows_stack(rules.gup_stack)), "6.5");
+    assert_eq!(since(|rules| needs_mapping(rules.break_hole)), "6.1");
     assert_eq!(since(|rules| recomputes_write(rules.numa_write)), "6.2");
     assert_eq!(since(|rules| remembers_mark(rules.migration_kind)), "5.19");
     assert_eq!(since(|rules| carries_accessed_dirty(rules.migration_ad)), "6.1");

@@ -35,7 +35,7 @@ fn the_oldest_preset_is_linux_5_8() {
          migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
          gup-numa=honor gup-stack=grow write-upgrade=never fast-recheck=on cow-publish=after-flush \
          table-free=after-walkers table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk migrate-flush=each \
-         flush-reach=every-cpu remap-flush=under-lock notify=around"
+         flush-reach=every-cpu remap-flush=under-lock notify=around break-hole=pass"
     );
 }
 
@@ -61,7 +61,7 @@ fn each_release_changes_what_the_matrix_says() {
              migration-kind=exclusive",
         ),
         ("5.19", "6.0", "force-write=exclusive write-upgrade=exclusive-dirty"),
-        ("6.0", "6.1", "migration-ad=carried share-order=barriers"),
+        ("6.0", "6.1", "migration-ad=carried share-order=barriers break-hole=refuse"),
         (
             "6.1",
             "6.2",

@@ -243,3 +243,22 @@ fn inv_break_1_a_refused_break_stays_where_it_was() {
     space.move_break(byte(7, 0)).unwrap();
     Audit::of(&mem).space(&space).check();
 }
+
+/// Facts 7.13: what is to go must be there since 6.1.
+#[test]
+fn the_break_moves_down_over_a_hole_where_the_rules_say() {
+    for (set, moves) in [("5.10", true), ("6.0", true), ("6.1", false), ("pinfold", false)] {
+        let mem = machine::<Small>(rules(set), &[32, 32], Tuning::default());
+        let space = AddressSpace::new(&mem, Limits::of_format::<Small>()).unwrap();
+        let at = VirtAddr::of_page;
+        space.place_break(at(4)).unwrap();
+        space.move_break(at(8)).unwrap();
+        space.unmap(pages(6, 2)).unwrap();
+        let refused = if moves { Ok(()) } else { Err(SpaceError::NotMapped(at(6))) };
+        assert_eq!(space.move_break(at(6)), refused, "{set}");
+        assert_eq!(space.program_break(), Some(at(if moves { 6 } else { 8 })), "{set}");
+        space.move_break(at(5)).unwrap();
+        assert!(space.is_mapped(at(4)) && !space.is_mapped(at(5)), "{set}: part of it is there");
+        Audit::of(&mem).space(&space).check();
+    }
+}

@@ -17,6 +17,7 @@ use crate::testing::{
 };
 use pinfold::pin::{Ask, Path};
 use pinfold::rules::pin::grows_stack;
+use pinfold::rules::zap::needs_mapping;
 use pinfold::{
     Access, Advice, FaultError, Format, FrameSetup, LockError, NodeId, Pfn, PinError, PinnedPage,
     Pins, Place, Prot, Refs, Remap, Rules, Sharing, SpaceError, Tuning, VirtAddr, VirtRange,
@@ -185,9 +186,11 @@ impl<F: Format> World<F> {
     /// Pages come and go at the program break.
     fn move_break(&mut self, who: usize, page: u64) {
         let to = VirtAddr::of_page(self.base + page);
+        let needs = needs_mapping(self.mem.rule());
         let Some(process) = self.pick(who) else { return };
         let done = process.space.move_break(to);
-        assert_eq!(done.is_ok(), process.may_break_at(page), "to {page}: {done:?}");
+        let may = process.may_break_at(page) && !(needs && process.nothing_down_to(page));
+        assert_eq!(done.is_ok(), may, "to {page}: {done:?}");
         if done.is_err() {
             return;
         }

@@ -142,6 +142,11 @@ impl<F: Format> Process<F> {
         page <= self.end || above.is_none_or(|(first, slot)| !slot.grows && *first > page)
     }
 
+    /// Whether nothing is mapped between a page below the break and the break.
+    pub(crate) fn nothing_down_to(&self, page: u64) -> bool {
+        page < self.end && self.slots.range(page..self.end).next().is_none()
+    }
+
     /// New pages, in place of what is there.
     pub(crate) fn map(&mut self, run: Run, prot: Prot, sharing: Sharing) {
         let grows = sharing == Sharing::Stack;

@@ -4,6 +4,8 @@
 //! stays mapped. The allocator asks for more by moving the break: a process whose break is on the
 //! stage has enough before, and gives nothing back.
 
+use std::cmp::Ordering;
+
 use super::{Errno, PAGE, STAGE, STAGE_PAGES, checked};
 
 /// The lowest address of the stage that is for use.
@@ -84,15 +86,30 @@ fn current() -> u64 {
     unsafe { libc::syscall(libc::SYS_brk, 0) as u64 }
 }
 
-/// Moves the break so that it has so many pages of the stage below it; whether that was done.
-pub(in crate::inside) fn move_break(pages: u32) -> Result<bool, Errno> {
+/// What became of a break that was to move.
+pub(in crate::inside) enum Moved {
+    /// It is where it should be.
+    There,
+    /// It did not move up.
+    NotUp,
+    /// It did not move down.
+    NotDown,
+}
+
+/// Moves the break so that it has so many pages of the stage below it.
+pub(in crate::inside) fn move_break(pages: u32) -> Result<Moved, Errno> {
     let to = BREAK + u64::from(pages) * PAGE;
     if to > STAGE + STAGE_PAGES * PAGE {
         return Err(libc::EINVAL);
     }
     // SAFETY: the break is on the stage, and so is all that comes or goes: INV-SYS-1.
     let now = unsafe { libc::syscall(libc::SYS_brk, to) as u64 };
-    Ok(now == to)
+    // One that does not move says where it is.
+    Ok(match now.cmp(&to) {
+        Ordering::Equal => Moved::There,
+        Ordering::Less => Moved::NotUp,
+        Ordering::Greater => Moved::NotDown,
+    })
 }
 
 /// Lets no stack of this process and its children grow over so many pages. The stack of the caller,
