@@ -198,10 +198,15 @@ impl Machine {
         self.record().note(lane, || what(touch));
     }
 
-    /// Ends the execution as a failure of `oracle`; when running alone, remembers it for the judge.
+    /// Ends the execution as a failure of `oracle`, unless the search is to go on after failures;
+    /// when running alone, remembers it for the judge.
     pub(crate) fn broken(&self, oracle: Oracle, message: String) {
-        self.record().broke(oracle, message.clone());
-        if hook::active() {
+        let goes_on = {
+            let mut record = self.record();
+            record.broke(oracle, message.clone());
+            record.goes_on()
+        };
+        if hook::active() && !goes_on {
             hook::fail(message);
         }
     }

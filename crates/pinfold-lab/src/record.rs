@@ -1,9 +1,9 @@
 //! What happened in an execution: always enough for oracles and coverage, and everything in a
 //! [`Journal`] if requested.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pinfold::{Event, EventKind, Pfn, SpaceId, VirtRange};
 use pinfold_explore::hook;
@@ -35,6 +35,22 @@ impl Tally {
     /// The counts.
     pub(crate) fn counts(&self) -> Vec<u64> {
         self.0.iter().map(|count| count.load(Ordering::Relaxed)).collect()
+    }
+}
+
+/// What oracles found in the executions of a search that goes on after it. Noted when it is found:
+/// an execution that the explorer abandons is never judged.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Findings(Arc<Mutex<BTreeSet<Finding>>>);
+
+impl Findings {
+    pub(crate) fn note(&self, finding: Finding) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(finding);
+    }
+
+    /// All that was noted so far.
+    pub(crate) fn all(&self) -> BTreeSet<Finding> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -75,6 +91,8 @@ pub(crate) struct Record {
     /// What the first of them is about, if that is known.
     pub(crate) about: Option<About>,
     journal: Option<Journal>,
+    /// Where findings are noted if they do not end the execution.
+    findings: Option<Findings>,
 }
 
 impl Record {
@@ -93,6 +111,16 @@ impl Record {
     pub(crate) fn journal(mut self, marks: bool) -> Self {
         self.journal = Some(Journal { places: Places::new(marks), ..Journal::default() });
         self
+    }
+
+    /// Findings do not end the execution, and are noted in `findings` if there is such a place.
+    pub(crate) fn going_on(self, findings: Option<Findings>) -> Self {
+        Self { findings, ..self }
+    }
+
+    /// Whether the execution goes on after a finding, and after a step that fails.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.findings.is_some()
     }
 
     /// Whether everything is kept: if not, nobody reads the lines.
@@ -139,6 +167,9 @@ impl Record {
     }
 
     pub(crate) fn broke(&mut self, oracle: Oracle, what: String) {
+        if let Some(findings) = &self.findings {
+            findings.note(Finding { oracle, what: what.clone() });
+        }
         if self.broken.iter().all(|known| known.oracle != oracle) {
             self.broken.push(Finding { oracle, what });
         }

@@ -144,8 +144,6 @@ pub(crate) struct World {
     pub(crate) exit_locks: ExitLocks,
     /// Frames that were free before the first process.
     pub(crate) free_at_start: u64,
-    /// Whether a step that fails ends its lane only, and not the execution.
-    pub(crate) goes_on: bool,
     /// What each address space may use.
     limits: Limits,
     /// How many pages below a program break have names: [`Scenario::break_pages`].
@@ -293,7 +291,6 @@ impl Plan {
             threaded: Arc::clone(&self.threaded),
             exit_locks: ExitLocks::new(&self.contested),
             free_at_start,
-            goes_on: false,
             limits: limits(&self.scenario.machine),
             break_pages: self.scenario.break_pages(),
         };

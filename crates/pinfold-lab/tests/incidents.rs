@@ -8,9 +8,10 @@
 mod common;
 
 use common::shipped;
+use pinfold::Rules;
 use pinfold::rules::PRESETS;
-use pinfold_lab::Model;
 use pinfold_lab::report::Report;
+use pinfold_lab::{CheckOptions, Config, Model, Prepared, scenario};
 
 #[track_caller]
 fn holds(name: &str, rules: &str, model: Model) -> Report {
@@ -20,6 +21,16 @@ fn holds(name: &str, rules: &str, model: Model) -> Report {
 #[track_caller]
 fn breaks(name: &str, rules: &str, model: Model, oracle: &str) -> Report {
     common::breaks(name, &shipped(name), rules, model, oracle)
+}
+
+/// What the machine's oracles find in all executions, those that go on after a finding included.
+fn findings(name: &str, rules: &str, model: Model) -> Vec<String> {
+    let scenario = scenario::parse(&shipped(name)).expect("it is shipped");
+    let rules = Rules::parse(rules).expect("the rules exist");
+    let prepared = Prepared::new(&scenario, name, &rules).expect("it fits");
+    let ends = prepared.ends(&CheckOptions::of(Config { model, ..Config::default() }));
+    assert_eq!(ends.incomplete, None, "{name} under {rules}, {model:?}");
+    ends.findings.into_iter().map(|found| format!("{}: {}", found.oracle, found.what)).collect()
 }
 
 fn texts(report: &Report) -> Vec<&str> {
@@ -129,6 +140,11 @@ fn an_anonymous_mapping_that_outlives_its_reverse_map_misleads_the_walk() {
 fn the_memory_of_a_reverse_map_that_is_gone_may_be_another_ones() {
     for model in [Model::Tso, Model::Weak] {
         breaks("delay-all-rmap-reuse", "latest,zap-rmap=when-freed", model, "invariant");
+        let freed = "invariant: the reverse map of f4 led into freed memory".to_owned();
+        let reused = "invariant: the reverse map of f4 led into another family".to_owned();
+        let found = |name| findings(name, "latest,zap-rmap=when-freed", model);
+        assert_eq!(found("delay-all-rmap-reuse"), [reused, freed.clone()], "both symptoms");
+        assert_eq!(found("delay-all-rmap"), [freed.replace("f4", "f3")], "nobody takes the memory");
         for rules in PRESETS {
             holds("delay-all-rmap-reuse", rules, model);
         }

@@ -150,3 +150,4 @@ pub use remap::Remap;
 pub use rules::Rules;
 pub use space::{Advice, Limits, Place, Sharing};
 pub use stat::Stats;
+pub use tlb::CpuSet;

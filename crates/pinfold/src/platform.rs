@@ -149,8 +149,8 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// Makes every CPU forget the translations of `scope` in `space`, and waits until it has: no
     /// instruction in flight uses one afterwards. Sometimes called with page tables' locks held, so
     /// it must not wait for anything that needs one of them. CPUs that have not loaded the root
-    /// since their last flush may be left out: a kernel keeps their set. May name an address space
-    /// that has ended: then there is nothing to do.
+    /// since their last flush may be left out: [`crate::CpuSet`] tells which. May name an address
+    /// space that has ended: then there is nothing to do.
     fn flush(&self, space: SpaceId, scope: FlushScope);
 
     /// Makes the calling CPU forget the translations of these pages: after a change that only

@@ -1,5 +1,6 @@
 //! Flushing: at once, once for many changes ([`batch`]), for the gather of an unmap ([`gather`]),
-//! once for a batch of pages on the move ([`deferred`]).
+//! once for a batch of pages on the move ([`deferred`]). Which CPUs a flush has to reach is the
+//! platform's to know: [`cpus`] keeps it.
 //!
 //! Invariants:
 //! - INV-TLB-1: a page that a gather took is freed only after a flush that began when its entry was
@@ -14,10 +15,12 @@
 //!   table gone.
 
 mod batch;
+mod cpus;
 mod deferred;
 mod gather;
 
 pub(crate) use batch::FlushBatch;
+pub use cpus::CpuSet;
 pub(crate) use deferred::DeferredFlush;
 pub(crate) use gather::{Gather, LockCount, Room};
 

@@ -184,6 +184,10 @@ pub(crate) fn outcomes(ends: &Ends, look: &Look) -> String {
         let (all, broke) = (thousands(met.executions), thousands(met.found));
         text += &format!("{label} {}  {}\n", pad_left(&all, 11), pad_left(&broke, 15));
     }
+    for finding in &ends.findings {
+        let told = format!("found {}: {}", finding.oracle, finding.what);
+        text += &format!("{}\n", clean(&told, look));
+    }
     if let Some(why) = &ends.incomplete {
         text += &format!("not all of them: {}\n", clean(why, look));
     }

@@ -1,8 +1,10 @@
 //! How executions end, as far as a scenario says anything about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+
+use crate::report::Finding;
 
 /// The label of an execution in which a step did not do what it should.
 pub const FAILED: &str = "failed";
@@ -34,6 +36,10 @@ pub struct Met {
 pub struct Ends {
     /// Each end, and how often it was met.
     pub met: BTreeMap<Ended, Met>,
+    /// What the oracles found in the executions, claims and failing steps aside. An execution goes
+    /// on after such a finding as a kernel does after a warning, so that later ones are met as
+    /// well.
+    pub findings: BTreeSet<Finding>,
     /// The executions that were made.
     pub executions: u64,
     /// Why there may be more ends, if the search did not try everything.

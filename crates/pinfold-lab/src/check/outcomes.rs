@@ -6,6 +6,10 @@
 //!
 //! INV-ENDS-1: a step that fails ends its lane, not the execution: the other lanes go on, so that
 //! the search still tries every order. `after` is left out then, and the end counts as failed.
+//!
+//! INV-ENDS-2: what an oracle finds while an execution runs does not end it: the manager reports a
+//! broken invariant and goes on, as it does in a kernel that warns. It is noted when it is found,
+//! since an execution that reaches a known state is not judged.
 
 use pinfold_explore::{Completeness, Config, Search, explore};
 
@@ -51,6 +55,7 @@ impl Prepared {
         let bounded = (options.config.search != Search::Exhaustive { preemptions: None })
             .then(|| "the search was not exhaustive".to_owned());
         let incomplete = incomplete.or(bounded);
-        Ends { met: trial.into_ends(), executions: found.executions, incomplete }
+        let (met, findings) = trial.into_ends();
+        Ends { met, findings, executions: found.executions, incomplete }
     }
 }

@@ -1,7 +1,7 @@
 //! A plan as the explorer sees it: builds a world for each execution, runs its lanes, and judges
 //! its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::ends::{Ended, FAILED, Met};
 use crate::about::{About, Cause, Seen};
 use crate::claim::Ends;
 use crate::journal::{Journal, What};
-use crate::record::{Record, Tally};
+use crate::record::{Findings, Record, Tally};
 use crate::report::{Cost, EndLine, Finding, Oracle};
 use crate::scenario::{Action, Code, Scenario, ScenarioError, Step};
 use crate::waits::Awaited;
@@ -61,8 +61,16 @@ pub(crate) struct Trial {
     pub(crate) kept: Kept,
     /// The claims that the current execution breaks.
     claims: Vec<usize>,
-    /// Every end that was met, if a failure does not end the search.
-    ends: Option<BTreeMap<Ended, Met>>,
+    /// What was met, if a failure does not end the search.
+    going: Option<Going>,
+}
+
+/// What a trial meets that goes on after failures.
+#[derive(Default)]
+struct Going {
+    ends: BTreeMap<Ended, Met>,
+    /// What the oracles found, claims and failing steps aside: those are in the ends.
+    findings: Findings,
 }
 
 impl Trial {
@@ -76,18 +84,19 @@ impl Trial {
             first: None,
             kept: Kept::default(),
             claims: Vec::new(),
-            ends: None,
+            going: None,
         }
     }
 
     /// A trial that goes on after failures and notes every end: INV-ENDS-1.
     pub(crate) fn going_on(self) -> Self {
-        Self { ends: Some(BTreeMap::new()), ..self }
+        Self { going: Some(Going::default()), ..self }
     }
 
-    /// The ends that a trial met that goes on after failures.
-    pub(crate) fn into_ends(self) -> BTreeMap<Ended, Met> {
-        self.ends.unwrap_or_default()
+    /// The ends that a trial met that goes on after failures, and what the oracles found.
+    pub(crate) fn into_ends(self) -> (BTreeMap<Ended, Met>, BTreeSet<Finding>) {
+        let Going { ends, findings } = self.going.unwrap_or_default();
+        (ends, findings.all())
     }
 
     /// The failure in which the last exploration ended.
@@ -101,7 +110,8 @@ impl Trial {
 
     fn world(&self) -> Result<World, String> {
         let goals = Arc::clone(&self.plan.goals);
-        let record = Record::new(goals, self.plan.lane_cpus.len(), self.reached.clone());
+        let record = Record::new(goals, self.plan.lane_cpus.len(), self.reached.clone())
+            .going_on(self.going.as_ref().map(|going| going.findings.clone()));
         self.plan.world(match self.keeps {
             Keep::Verdict => record,
             Keep::Everything => record.journal(self.plan.rules.knows_exclusive_mark()),
@@ -241,7 +251,7 @@ fn run(world: &Rc<World>, scenario: &Arc<Scenario>, index: usize) -> impl FnOnce
             let born = || bear(step, &world, &scenario);
             if let Err(fault) = world.step_with(step, lane.process(), born) {
                 // INV-ENDS-1.
-                if world.goes_on {
+                if world.machine().record().goes_on() {
                     world.state.borrow_mut().failed.push(step.to_string());
                     break;
                 }
@@ -294,8 +304,7 @@ impl Subject for Trial {
         self.kept = Kept::default();
         self.findings.clear();
         // INV-PREPARED-1.
-        let mut world = self.prepare().unwrap_or_else(|error| panic!("{}", error.message));
-        world.goes_on = self.ends.is_some();
+        let world = self.prepare().unwrap_or_else(|error| panic!("{}", error.message));
         let world = Rc::new(world);
         world.waits.label();
         world.exit_locks.label();
@@ -339,13 +348,18 @@ impl Subject for Trial {
             self.kept.about.extend(record.about.take());
         }
         drop(record);
-        if let (Some(ends), Ending::Finished) = (&mut self.ends, ending) {
+        if let (Some(going), Ending::Finished) = (&mut self.going, ending) {
             let mut failed = std::mem::take(&mut world.state.borrow_mut().failed);
             failed.sort();
             let broken = std::mem::take(&mut self.claims);
-            let met = ends.entry(Ended { outcome: outcome.clone(), broken, failed }).or_default();
+            let met =
+                going.ends.entry(Ended { outcome: outcome.clone(), broken, failed }).or_default();
             met.executions += 1;
             met.found += u64::from(!findings.is_empty());
+            let told = |finding: &Finding| matches!(finding.oracle, Oracle::Claim | Oracle::Step);
+            for finding in findings.into_iter().filter(|finding| !told(finding)) {
+                going.findings.note(finding);
+            }
             return Judgement::Pass { outcome };
         }
         match findings.first() {

@@ -30,36 +30,69 @@ struct Wish {
 impl<P: Platform> Space<P> {
     /// Takes pages from the start of the range until one needs the slow path.
     pub(super) fn hold_fast(&self, range: VirtRange, ask: Ask, held: &mut Held<P>) {
+        let before = held.pages().len();
+        self.unless_forked(range.first_page(), before, held, |held| {
+            self.walk_fast(range, &self.wish(ask, held.holds()), held);
+        });
+    }
+
+    /// As [`Space::hold_fast`], for a single page that `held`, which is empty, has room for.
+    #[inline]
+    pub(super) fn hold_fast_page(&self, page: Vpn, ask: Ask, held: &mut Held<P>) {
+        self.unless_forked(page, 0, held, |held| {
+            let Some(leaf) = self.tables().leaf(page) else {
+                return self.stopped(page, FastStop::Absent);
+            };
+            if let Err(why) = self.take_fast(leaf, page, &self.wish(ask, held.holds()), held) {
+                self.stopped(page, why);
+            }
+        });
+    }
+
+    /// Runs a walk in its section. What it pinned while fork ran is given back, all but the first
+    /// `before` pages.
+    #[inline]
+    fn unless_forked(
+        &self,
+        first: Vpn,
+        before: usize,
+        held: &mut Held<P>,
+        walk: impl FnOnce(&mut Held<P>),
+    ) {
         let counts_forks = held.holds().kind() == Hold::Pin
             && race_guard(self.mem().rule()).seqcount != SeqCountUse::Unused;
         let seq = if counts_forks {
             let Some(seq) = self.protect_seq.read() else {
-                return self.stopped(range.first_page(), FastStop::ForkRunning);
+                return self.stopped(first, FastStop::ForkRunning);
             };
             Some(seq)
         } else {
             None
         };
+        let section = WalkSection::open(self.mem().platform());
+        walk(held);
+        drop(section);
+        if seq.is_some_and(|seq| self.protect_seq.changed_since(seq)) {
+            held.release_from(before);
+            self.stopped(first, FastStop::ForkRan);
+        }
+    }
+
+    /// What a request requires of each entry.
+    #[inline]
+    fn wish(&self, ask: Ask, holds: Holds) -> Wish {
         let walk = if ask.path == Path::FastOnly { Walk::FastOnly } else { Walk::Fast };
         let entry = entry_access(self.mem().rule(), ask.access, walk);
-        let wish = Wish {
-            holds: held.holds(),
+        Wish {
+            holds,
             entry,
             fits: match entry {
                 Access::Write => P::Format::WRITABLE,
                 Access::Read => P::Format::READABLE,
             },
-            request: Request { hold: held.holds().kind(), access: ask.access, term: ask.term },
+            request: Request { hold: holds.kind(), access: ask.access, term: ask.term },
             walk,
             rechecks: rechecks_entry(self.mem().rule()),
-        };
-        let before = held.pages().len();
-        let section = WalkSection::open(self.mem().platform());
-        self.walk_fast(range, &wish, held);
-        drop(section);
-        if seq.is_some_and(|seq| self.protect_seq.changed_since(seq)) {
-            held.release_from(before);
-            self.stopped(range.first_page(), FastStop::ForkRan);
         }
     }
 
@@ -96,7 +129,8 @@ impl<P: Platform> Space<P> {
         Ok(())
     }
 
-    #[inline]
+    /// Takes one page. Part of each of its callers, two as they are: the loop needs it there.
+    #[inline(always)]
     fn take_fast(
         &self,
         leaf: Leaf<'_, P>,
@@ -125,7 +159,7 @@ impl<P: Platform> Space<P> {
     }
 
     /// The second look, after the reference: INV-PIN-1, INV-PIN-2.
-    #[inline]
+    #[inline(always)]
     fn still_good(
         &self,
         leaf: Leaf<'_, P>,

@@ -54,6 +54,26 @@ impl<P: Platform> Space<P> {
         if held.holds().kind() == Hold::Pin && self.has_pinned.read_once() == 0 {
             self.has_pinned.write_once(1);
         }
+        if range.pages() == 1 {
+            return self.hold_one(range, ask, held);
+        }
+        self.hold_parts(range, ask, held)
+    }
+
+    /// A single page: the most frequent request.
+    #[inline]
+    fn hold_one(&self, range: VirtRange, ask: Ask, held: &mut Held<P>) -> Result<(), PinError> {
+        if ask.path != Path::SlowOnly {
+            self.hold_fast_page(range.first_page(), ask, held);
+        }
+        if !held.pages().is_empty() {
+            return Ok(());
+        }
+        self.hold_rest(range, ask, held)
+    }
+
+    #[inline(never)]
+    fn hold_parts(&self, range: VirtRange, ask: Ask, held: &mut Held<P>) -> Result<(), PinError> {
         let mut page = range.first_page();
         while page < range.end_page() {
             let part = VirtRange::of_pages(page, range.end_page().min(page + PART));
@@ -81,9 +101,15 @@ impl<P: Platform> Space<P> {
         if first == part.end_page() {
             return Ok(());
         }
+        self.hold_rest(VirtRange::of_pages(first, part.end_page()), ask, held)
+    }
+
+    /// Takes what the lock-free walk left.
+    #[inline(never)]
+    fn hold_rest(&self, rest: VirtRange, ask: Ask, held: &mut Held<P>) -> Result<(), PinError> {
         if ask.path == Path::FastOnly {
-            return Err(PinError::WouldBlock(first.start()));
+            return Err(PinError::WouldBlock(rest.start()));
         }
-        self.hold_slow(VirtRange::of_pages(first, part.end_page()), ask, held)
+        self.hold_slow(rest, ask, held)
     }
 }

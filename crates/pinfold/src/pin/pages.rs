@@ -10,23 +10,25 @@ use crate::error::NoMemory;
 const FEW: usize = 4;
 
 /// Frame numbers, in the order of the pages.
-pub(super) struct Pages {
-    few: [Pfn; FEW],
-    /// How many are in `few`.
-    len: usize,
-    /// All of them, once it has room.
-    many: Vec<Pfn>,
+pub(super) enum Pages {
+    /// Without heap, so many of them.
+    Few([Pfn; FEW], u32),
+    /// More than there is place for, or once there were.
+    Many(Vec<Pfn>),
 }
 
 impl Pages {
     #[inline]
     pub(super) const fn new() -> Self {
-        Self { few: [Pfn(0); FEW], len: 0, many: Vec::new() }
+        Self::Few([Pfn(0); FEW], 0)
     }
 
     #[inline]
     pub(super) fn as_slice(&self) -> &[Pfn] {
-        if self.many.capacity() == 0 { &self.few[..self.len] } else { &self.many }
+        match self {
+            Self::Few(few, len) => few.get(..*len as usize).unwrap_or(few),
+            Self::Many(many) => many,
+        }
     }
 
     /// Makes room for `pages` more, or, where there is none yet, for `ahead`, if the heap allows
@@ -36,72 +38,90 @@ impl Pages {
     /// When the heap is exhausted.
     #[inline]
     pub(super) fn reserve(&mut self, pages: u64, ahead: u64) -> Result<(), NoMemory> {
-        if self.many.capacity() == 0 && ahead <= (FEW - self.len) as u64 {
-            return Ok(());
+        match self {
+            Self::Few(_, len) if u64::from(*len).saturating_add(ahead) <= FEW as u64 => Ok(()),
+            _ => self.reserve_heap(pages, ahead),
         }
-        self.reserve_heap(pages, ahead)
     }
 
     #[inline(never)]
     fn reserve_heap(&mut self, pages: u64, ahead: u64) -> Result<(), NoMemory> {
         let size = |pages| usize::try_from(pages).map_err(|_| NoMemory);
         let (pages, ahead) = (size(pages)?, size(ahead)?);
-        if self.many.capacity() == 0 {
-            let room = |more| self.len.saturating_add(more);
-            self.many
-                .try_reserve_exact(room(ahead))
-                .or_else(|_| self.many.try_reserve_exact(room(pages)))
-                .map_err(|_| NoMemory)?;
-            self.many.extend_from_slice(&self.few[..self.len]);
-            return Ok(());
+        match self {
+            Self::Few(..) => {
+                let few = self.as_slice();
+                let room = |more| few.len().saturating_add(more);
+                let mut many = Vec::new();
+                many.try_reserve_exact(room(ahead))
+                    .or_else(|_| many.try_reserve_exact(room(pages)))
+                    .map_err(|_| NoMemory)?;
+                many.extend_from_slice(few);
+                *self = Self::Many(many);
+                Ok(())
+            }
+            Self::Many(many) if many.capacity() - many.len() >= pages => Ok(()),
+            // Doubles the room, so that a long run is not moved again and again.
+            Self::Many(many) => {
+                let more = many.try_reserve(ahead);
+                more.or_else(|_| many.try_reserve_exact(pages)).map_err(|_| NoMemory)
+            }
         }
-        if self.many.capacity() - self.many.len() >= pages {
-            return Ok(());
-        }
-        // Doubles the room, so that a long run is not moved again and again.
-        let more = self.many.try_reserve(ahead);
-        more.or_else(|_| self.many.try_reserve_exact(pages)).map_err(|_| NoMemory)
     }
 
     /// Adds a number; room was reserved.
     #[inline]
     pub(super) fn push(&mut self, pfn: Pfn) {
-        if self.many.len() < self.many.capacity() {
-            self.many.push(pfn);
-        } else {
-            self.few[self.len] = pfn;
-            self.len += 1;
+        match self {
+            Self::Few(few, len) => {
+                few[*len as usize] = pfn;
+                *len += 1;
+            }
+            // The compiler does not know that there is room, and would make some.
+            Self::Many(many) if many.len() < many.capacity() => many.push(pfn),
+            Self::Many(_) => no_room(),
         }
     }
 
     /// Takes out the last one.
     pub(super) fn pop(&mut self) -> Option<Pfn> {
-        if self.many.capacity() != 0 {
-            return self.many.pop();
+        match self {
+            Self::Few(few, len) => {
+                *len = len.checked_sub(1)?;
+                Some(few[*len as usize])
+            }
+            Self::Many(many) => many.pop(),
         }
-        self.len = self.len.checked_sub(1)?;
-        Some(self.few[self.len])
     }
 
     /// Takes out all but the first `kept`, in order. Each is out before it is given away.
     #[inline]
     pub(super) fn drain_from(&mut self, kept: usize, give: impl FnMut(Pfn)) {
-        if self.many.capacity() != 0 {
-            return self.many.drain(kept..).for_each(give);
+        match self {
+            Self::Few(few, len) => {
+                let (few, out) = (*few, *len as usize);
+                *len = (*len).min(kept as u32);
+                few.iter().take(out).skip(kept).copied().for_each(give);
+            }
+            Self::Many(many) => many.drain(kept..).for_each(give),
         }
-        let (few, len) = (self.few, core::mem::replace(&mut self.len, kept));
-        few[kept..len].iter().copied().for_each(give);
     }
 
     /// Forgets the first `count`.
     pub(super) fn forget_first(&mut self, count: usize) {
-        if self.many.capacity() != 0 {
-            self.many.drain(..count);
-            return;
+        match self {
+            Self::Few(few, len) => {
+                few.copy_within(count..*len as usize, 0);
+                *len -= count as u32;
+            }
+            Self::Many(many) => drop(many.drain(..count)),
         }
-        self.few.copy_within(count..self.len, 0);
-        self.len -= count;
     }
+}
+
+#[cold]
+fn no_room() -> ! {
+    unreachable!("room is reserved before a page is taken")
 }
 
 #[cfg(test)]
@@ -137,6 +157,6 @@ mod tests {
         let mut pages = Pages::new();
         pages.reserve(FEW as u64, FEW as u64).expect("there is room");
         (0..FEW as u64).for_each(|n| pages.push(Pfn(n)));
-        assert_eq!(pages.many.capacity(), 0);
+        assert!(matches!(pages, Pages::Few(_, 4)));
     }
 }
