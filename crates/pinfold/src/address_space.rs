@@ -145,8 +145,8 @@ impl<P: Platform> AddressSpace<P> {
     ///
     /// # Errors
     /// When the break has not been placed, would lie below its start, or comes to pages that are
-    /// mapped (one page stays free), where it would move down over nothing (rule `break-hole`, facts
-    /// 7.13), and for a limit or an exhausted heap: the break is where it was.
+    /// mapped (one page stays free), where it would move down over nothing (rule `break-hole`,
+    /// facts 7.13), and for a limit or an exhausted heap: the break is where it was.
     pub fn move_break(&self, to: VirtAddr) -> Result<(), SpaceError> {
         self.inner.move_break(to)
     }

@@ -19,6 +19,7 @@ mod locks;
 mod moves;
 mod pins;
 mod remaps;
+mod sizes;
 mod tables;
 
 use common::shipped;
