@@ -48,15 +48,17 @@ setup
   P: map S 1 stack rw up to 3 at 0x4000
 lane writer: P on cpu0
   write S[1] "v" may fail no-access
+  write S[2] "top"
 lane mapper: P on cpu1
   map A 1 private rw at 0x2000
   write A "a"
+  protect A ro
 always
   P:A sees "a"
+  P:S[2] sees "top"
 outcome grown when P:S[1] sees "v"
 outcome stopped otherwise
-reach write during map
-reach first-touch during map
+reach write during protect
 reach first-touch during write
 "#,
     );
@@ -113,12 +115,13 @@ lane adviser: P on cpu0
   protect A ro fails not-mapped
 lane writer: P on cpu1
   write A[2] "new"
+  read A[0] as r0
 always
   P:A[0] sees "0"
 outcome kept when P:A[2] sees "new"
 outcome dropped when P:A[2] sees "0"
 reach write during advise
-reach zapped during write
+reach zapped during read
 "#,
     );
     for rules in RULES {
