@@ -12,6 +12,7 @@ use crate::event::Bug;
 use crate::memory::Memory;
 use crate::object::Mappers;
 use crate::platform::{Platform, WalkSection};
+use crate::pte::Format;
 use crate::rmap::{Hold, Home, Lookup, Lost, Members, Walk};
 use crate::sync::Park;
 use crate::table::{Leaf, Tables};
@@ -108,6 +109,11 @@ impl<P: Platform> Memory<P> {
         mut visit: impl FnMut(Mm, Vpn, Leaf<'_, P>) -> Walk,
     ) {
         who.each(self.platform(), |mm, page| {
+            // An area that was moved reaches no page that would lie before the first one, a number
+            // that has wrapped: looked up it would be another page's.
+            if page.0 >= P::Format::USER_PAGES {
+                return Walk::On;
+            }
             let Some(leaf) = self.held_leaf(mm, page) else { return Walk::On };
             let result = visit(mm, page, leaf);
             self.put_table(leaf.table);
