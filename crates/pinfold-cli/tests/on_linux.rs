@@ -115,6 +115,7 @@ fn random_programs_are_held_against_the_oracles() {
     assert!(matches!(ran.status.code(), Some(0 | 3)), "{told}{}", text(&ran.stderr));
     assert!(told.contains("nothing found"), "{told}");
     assert_eq!(told, text(&pinfold(&clean).stdout), "the same from the same seed");
+    assert!(told.contains("| model tso |"), "{told}");
     let allowed = pinfold(&[&clean[..], &["--allow-partial"]].concat());
     assert_eq!(allowed.status.code(), Some(0));
 }
@@ -136,6 +137,20 @@ fn old_rules_are_found_out_and_cut() {
     assert_eq!(again.status.code(), Some(1), "{}", text(&again.stdout));
 }
 
+/// Linux leaves fork a hole that a weakly ordered machine falls through; Pinfold closes it.
+#[test]
+fn the_model_decides_what_random_programs_meet() {
+    let met = |rules, model| {
+        let one = ["fuzz", "--programs", "1", "--seed", "1163", "--lanes", "2", "--steps", "2"];
+        let how = ["--rules", rules, "--model", model, "--allow-partial", "--no-save"];
+        let ran = pinfold(&[&one[..], &how].concat());
+        (ran.status.code(), text(&ran.stdout).contains("pin-coherence"))
+    };
+    assert_eq!(met("latest", "weak"), (Some(1), true));
+    assert_eq!(met("latest", "tso"), (Some(0), false));
+    assert_eq!(met("pinfold", "weak"), (Some(0), false));
+}
+
 #[test]
 fn wrong_words_are_refused() {
     let nowhere = "linux:/nowhere/vmlinuz";
@@ -155,6 +170,7 @@ fn wrong_words_are_refused() {
         (&["fuzz", "--lanes", "9"], "--lanes"),
         (&["fuzz", "--steps", "0"], "--steps"),
         (&["fuzz", "--rules", "4.9"], "4.9"),
+        (&["fuzz", "--on", "linux", "--model", "sc"], "--model"),
         (&["fuzz", "--on", "linux", "--allow-partial"], "--allow-partial"),
         (&["fuzz", "--on", "linux", "--rules", "5.9,5.10"], "one rule set"),
         (&["fuzz", "--on", nowhere], "cannot be read"),

@@ -1,5 +1,6 @@
 //! What can be written behind `pinfold fuzz` and `pinfold identify`.
 
+use super::ModelArg;
 use super::place::{SAVED, Where};
 use clap::Args;
 use std::path::PathBuf;
@@ -26,6 +27,9 @@ pub(crate) struct FuzzArgs {
     /// [default: latest; with --on those of the kernel's release]
     #[arg(long, value_name = "RULES")]
     pub(crate) rules: Vec<String>,
+    /// The memory model; under weak every release has the failure of docs/fork-races-fast-pin.md
+    #[arg(long, value_enum, value_name = "MODEL", default_value = "tso", conflicts_with = "on")]
+    pub(crate) model: ModelArg,
     /// The most executions of the model for each program
     #[arg(long, value_name = "N", default_value_t = 4000,
           value_parser = clap::value_parser!(u64).range(1..))]

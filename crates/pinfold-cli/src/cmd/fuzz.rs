@@ -136,7 +136,7 @@ fn under(
     stop: &Arc<AtomicBool>,
     console: &mut Console,
 ) -> Result<Verdict, Failure> {
-    let options = search(args.max_executions, Model::Weak, stop);
+    let options = search(args.max_executions, args.model.model(), stop);
     let mut tally = Tally::default();
     for at in 0..args.programs {
         if stop.load(Ordering::Relaxed) {
@@ -186,8 +186,9 @@ fn under(
         let least = smallest(program.clone(), shows);
         let saved = if args.no_save { None } else { keep(&least, &name, &args.save, console) };
         let head = format!(
-            "FAIL   {name} under {}: {oracle}, cut from {} steps to {}",
+            "FAIL   {name} under {} and {}: {oracle}, cut from {} steps to {}",
             set.name,
+            args.model.name(),
             program.steps(),
             least.steps()
         );
@@ -207,12 +208,13 @@ fn summed(tally: &Tally, set: &RuleSet, args: &FuzzArgs, verdict: Verdict) -> St
     let found = found.collect::<Vec<_>>().join(", ");
     let found = if found.is_empty() { "nothing found".to_owned() } else { found };
     format!(
-        "{:<7}{}  {} programs from seed {} | {} executions, at most {} each | {} exhausted | {} \
+        "{:<7}{}  {} programs from seed {} | model {} | {} executions, at most {} each | {} exhausted | {} \
          not fit | {found}\n",
         report::word(verdict).0,
         set.rules,
         thousands(tally.programs),
         args.seed,
+        args.model.name(),
         thousands(tally.executions),
         thousands(args.max_executions),
         thousands(tally.exhausted),
