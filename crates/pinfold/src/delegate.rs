@@ -50,6 +50,10 @@ impl<P: Platform> Space<P> {
     /// guard lives. The caller is not going to ask for the address space's lock (INV-DELEG-4).
     #[inline]
     pub(crate) fn delegated(&self, page: Vpn) -> Option<DelegatedGuard<'_, Area<P>, P>> {
+        match self.mem().rule() {
+            FaultLock::Space => return None,
+            FaultLock::Area => {}
+        }
         let platform = self.mem().platform();
         self.delegates.find((platform.cpu(), page.0), platform)
     }
