@@ -9,6 +9,8 @@
 
 #[path = "locks/cpus.rs"]
 mod cpus;
+#[path = "locks/delegations.rs"]
+mod delegations;
 #[path = "common/futex.rs"]
 mod futex;
 #[path = "locks/leases.rs"]

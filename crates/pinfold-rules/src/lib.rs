@@ -33,6 +33,7 @@
 //! | migration restores an entry | nothing | | page locks of the old and the new page until all entries are back, table lock | `Write` gives the write bit; `Write` and `ReadExclusive` give the mark. |
 //! | a walk over all that map a page, without a lock that keeps its anon_vma | [`asks_again`](rmap::asks_again) | [`RmapCheck`] | a reference on the page; the anon_vma's memory type-stable | *Yes*: after the anon_vma's lock, or a reference on it, is taken, look again if the page is mapped; if not, give back what was taken and visit nobody. |
 //! | swap-in | nothing yet: swap has no switch so far | | table lock | Read-only and unmarked is safe whoever shares the page; the next write takes the second row. A device that held an ordinary reference may then be left with the old page. |
+//! | a page fault finds its area | nothing | [`FaultLock`] | the answer is the lock | [`FaultLock::Space`]: hold the space lock for reading until the fault is resolved; it is meant by "space lock for reading" in the rows of faults. [`FaultLock::Area`]: hold the area instead; whoever changes the area, its entries or its tables, fork included, holds the space lock for writing and waits for such faults first. |
 //! | unmap | [`removal`](zap::removal) | whether the page is a file's and the entry was dirty | space lock, table lock | Take the mapping off when the answer says: with the entry, or after a flush under the same table lock. Take the lock of a locked area off the page as [`munlock`](zap::munlock) says. Clear the entry, flush, then drop the page's reference; pins keep the page. The mark goes when the page is freed, not with the entry. A table is freed as [`TableFree`] says; since 6.14 MADV_DONTNEED frees one that it has emptied, too ([`TableReclaim`]). |
 //! | any change that takes rights, a frame or presence from an entry | nothing | | before the table lock is taken, and after it was released | Tell those who follow with tables of their own, as [`Notify`] says. |
 //!
@@ -250,10 +251,10 @@ pub use snapshot::{
     Permission, Protnone, SwapCache, Tracking, Users, Writeback,
 };
 pub use switches::{
-    CowPublish, FastRecheck, FlushReach, ForceWrite, ForkPin, ForkRace, GupNuma, MigrateFlush,
-    MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup,
-    RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, Switch, TableFree, TableReclaim, WriteUpgrade,
-    ZapMunlock, ZapRmap, ZeroPin,
+    BreakHole, CowPublish, FastRecheck, FaultLock, FlushReach, ForceWrite, ForkPin, ForkRace,
+    GupNuma, GupStack, MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip,
+    NumaWrite, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, Switch, TableFree,
+    TableReclaim, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

@@ -216,6 +216,15 @@ switches! {
         Follow = "follow" ["6.5"],
     }
 
+    /// Whether get and pin make a stack grow when they meet what lies below it, as an access of the
+    /// process does (facts 3.13).
+    gup_stack: GupStack = "gup-stack" {
+        /// Yes. facts 3.13
+        Grow = "grow" [always],
+        /// No: nothing is mapped there, whatever lies above, commit 8d7071af8907. facts 3.13
+        Refuse = "refuse" ["6.5"],
+    }
+
     /// When a change of protection grants write permission at once instead of waiting for a write
     /// fault (facts 7.5).
     write_upgrade: WriteUpgrade = "write-upgrade" {
@@ -257,6 +266,17 @@ switches! {
         /// At once. Hazard: a walker reads a frame that is free, or somebody else's table. facts
         /// 3.5
         AtOnce = "at-once" [never],
+    }
+
+    /// What a page fault holds while it is resolved, and so for whom it waits (facts 7.11).
+    fault_lock: FaultLock = "fault-lock" {
+        /// The address space's lock for reading: it waits for every change of the address space.
+        /// facts 7.11
+        Space = "space" [always],
+        /// Its area, commit 5e31275cc997: it waits for changes of that area only. What it does not
+        /// find so, and the first anonymous page of an area, takes the address space's lock. facts
+        /// 7.11
+        Area = "area" ["6.4"],
     }
 
     /// When a page table without entries is freed while something may still be mapped in its span
@@ -350,5 +370,15 @@ switches! {
         /// Only when it is over. Hazard: a device uses a page through its own table after the page
         /// was freed, moved or copied. facts 7.10
         Afterwards = "afterwards" [never],
+    }
+
+    /// Whether the program break moves down to where nothing is mapped between its old place and
+    /// its new one (facts 7.13).
+    break_hole: BreakHole = "break-hole" {
+        /// It does. facts 7.13
+        Pass = "pass" [always],
+        /// It stays, and the call fails: it looks for the mapping that is to become shorter. facts
+        /// 7.13
+        Refuse = "refuse" ["6.1"],
     }
 }

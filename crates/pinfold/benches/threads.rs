@@ -7,11 +7,11 @@
 //! share nothing, is the control.
 
 use std::hint::{self, black_box};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pinfold::{Access, Advice, Cause, Place, Prot, Sharing, Term, VirtRange, Vpn};
+use pinfold::{Access, Advice, Cause, Place, Prot, Rules, Sharing, Term, VirtAddr, VirtRange, Vpn};
 
 use crate::pairs::{median, timed};
 use crate::world::{Contents, World, run_on};
@@ -122,6 +122,75 @@ pub(crate) fn run() {
     for work in &ALL {
         println!("P7 {:<28} {}", work.name, row(work));
     }
+    println!("a first-touch fault beside a thread that changes other areas, over one alone");
+    for (what, change) in
+        [("maps and unmaps", map_unmap_once as fn(&World, _)), ("protects", protect_once)]
+    {
+        for rules in ["fault-lock=space", "fault-lock=area"] {
+            println!("P7 {what:<16} {rules:<17} {}", beside(rules, change));
+        }
+    }
+}
+
+fn map_unmap_once(world: &World, _: VirtRange) {
+    let range = world.space.map(Place::Anywhere, UNTOUCHED, Prot::READ, Sharing::Private);
+    world.space.unmap(range.expect("there is a gap")).expect("the range is within the limits");
+}
+
+/// Of the last page of a touched area, which is cut and merged again.
+fn protect_once(world: &World, part: VirtRange) {
+    for prot in [Prot::READ, Prot::READ_WRITE] {
+        world.space.protect(part, prot).expect("the page is mapped");
+    }
+}
+
+/// How many times as long faults take while another thread changes other areas of their space all
+/// the time.
+fn beside(rules: &str, change: fn(&World, VirtRange)) -> String {
+    let rules = Rules::parse(&format!("pinfold,{rules}")).expect("the rules exist");
+    let world = World::under(rules, PAGES, 4 * PAGES, Contents::Skipped);
+    let other = Place::At(VirtAddr(1 << 41));
+    let other = world.space.map(other, PAGES, Prot::READ_WRITE, Sharing::Private).expect("a gap");
+    touch(&world, pages(other.first_page(), 1));
+    let mut ratios = Vec::new();
+    for _ in 0..ROUNDS {
+        if ratios.len() >= PLENTY {
+            break;
+        }
+        let alone = undisturbed(|| touch(&world, world.range));
+        forget(&world, world.range);
+        let (started, done) = (AtomicBool::new(false), AtomicBool::new(false));
+        let beside = thread::scope(|scope| {
+            scope.spawn(|| {
+                run_on(1);
+                while !done.load(Ordering::Relaxed) {
+                    change(&world, pages(other.first_page(), 1));
+                    started.store(true, Ordering::Relaxed);
+                }
+            });
+            while !started.load(Ordering::Relaxed) {
+                hint::spin_loop();
+            }
+            let taken = undisturbed(|| touch(&world, world.range));
+            done.store(true, Ordering::Relaxed);
+            taken
+        });
+        forget(&world, world.range);
+        if let (Some(alone), Some(beside)) = (alone, beside) {
+            ratios.push(beside.as_secs_f64() / alone.as_secs_f64());
+        }
+    }
+    if ratios.len() < ENOUGH {
+        return format!("this machine is too busy to tell: {} samples count", ratios.len());
+    }
+    spread(&ratios)
+}
+
+/// The CPU time of some work, unless the thread was kept from it.
+fn undisturbed(work: impl FnOnce()) -> Option<Duration> {
+    let began = Instant::now();
+    let ((), used) = timed(work);
+    (began.elapsed().as_secs_f64() <= UNDISTURBED * used.as_secs_f64()).then_some(used)
 }
 
 fn row(work: &Work) -> String {

@@ -202,11 +202,20 @@ const OVERHEAD: u64 = 512;
 impl World {
     /// A mapping of `pages` pages, none touched, on a machine with `frames` frames for them.
     pub(crate) fn new(pages: u64, frames: u64, contents: Contents) -> Self {
-        Self::on_nodes(pages, &[frames + OVERHEAD], contents)
+        Self::under(Rules::default(), pages, frames, contents)
+    }
+
+    /// As [`World::new`], under these rules.
+    pub(crate) fn under(rules: Rules, pages: u64, frames: u64, contents: Contents) -> Self {
+        Self::made(rules, pages, &[frames + OVERHEAD], contents)
     }
 
     /// As [`World::new`], on a machine whose node `n` has `nodes[n]` frames.
     pub(crate) fn on_nodes(pages: u64, nodes: &[u64], contents: Contents) -> Self {
+        Self::made(Rules::default(), pages, nodes, contents)
+    }
+
+    fn made(rules: Rules, pages: u64, nodes: &[u64], contents: Contents) -> Self {
         let host = Host::new(nodes.iter().sum::<u64>() as usize);
         let mut first = 0;
         let spans: Vec<NodeSpan> = (0..)
@@ -219,7 +228,7 @@ impl World {
             .collect();
         let machine = Machine { host, contents, cpus: Default::default() };
         // SAFETY: the spans are the machine's own frames, and it was made for this world.
-        let memory = unsafe { Memory::new(machine, &spans, Rules::default(), Tuning::default()) }
+        let memory = unsafe { Memory::new(machine, &spans, rules, Tuning::default()) }
             .expect("the heap holds the frame table");
         Self::process(memory, pages)
     }

@@ -30,7 +30,7 @@ use crate::rules::fork::{
 };
 use crate::rules::{Exclusive, PageKind, PageState, Why};
 use crate::space::Space;
-use crate::sync::{Begin, Class, Latch, Shared};
+use crate::sync::{Begin, Class, Latch, Marks, Shared};
 use crate::table::{Cursor, Leaf};
 
 /// Which words of a page's frame fork changes, and what it knows of them.
@@ -105,6 +105,7 @@ impl<P: Platform> Space<P> {
         let child = self.child()?;
         let mut copying = Copying { parent: self, child: &child, protected: false };
         let mut parent_map = self.write_map();
+        self.recall_all();
         let mut child_map = child.write_map();
         let copied = copying.copy_areas(&mut parent_map, &mut child_map);
         if copying.protected {
@@ -128,6 +129,8 @@ impl<P: Platform> Copying<'_, P> {
         let mut to = to.copy(from.len())?;
         let mut path = from.start();
         while let Some(area) = from.next_mut(&mut path) {
+            // All copies were recalled.
+            area.delegates = Marks::default();
             if area.on_fork.contains(OnFork::LEAVE) {
                 continue;
             }

@@ -19,6 +19,7 @@ pub use crate::sync::{CellName, FrameWord};
 /// explore the locks' code or compare it with the native form.
 pub mod locks {
     pub use crate::sync::bit::{BitGuard, BitLock};
+    pub use crate::sync::delegated::{Delegated, DelegatedGuard, Word};
     pub use crate::sync::rwsem::{ReadGuard, RwSem, WriteGuard};
     pub use crate::sync::seqcount::{Begin, SeqCount};
     pub use crate::sync::spin::{RawSpinLock, SpinGuard, SpinLock};

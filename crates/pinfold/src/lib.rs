@@ -58,7 +58,7 @@
 //! | 1 | `frame`, `stat`, `rmap`, `memory` | frames and their counts, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `remap`, `mlock` | what is done to a space |
+//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `remap`, `mlock` | what is done to a space |
 //! | 5 | `address_space`, `mirror`, `lab`, `mock` | the face, those who follow a space, the laboratory's door, a platform for tests |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
@@ -86,6 +86,7 @@ mod addr;
 mod address_space;
 mod advise;
 mod area;
+mod delegate;
 mod error;
 mod event;
 mod fault;

@@ -17,7 +17,7 @@ use crate::error::SpaceError;
 use crate::object::{Kind, Mappers, SharedObject};
 use crate::platform::Platform;
 use crate::space::{Place, Sharing, Space};
-use crate::sync::Latch;
+use crate::sync::{Latch, Marks};
 
 impl<P: Platform> Space<P> {
     pub(crate) fn map_area(
@@ -59,7 +59,8 @@ impl<P: Platform> Space<P> {
         }
         let (on_fork, held_anon) = (OnFork::empty(), Latch::default());
         let grows = if sharing == Sharing::Stack { Grows::Down } else { Grows::No };
-        map.insert(Area { range, prot, on_fork, grows, locked: Locked::No, backing, held_anon })?;
+        let (locked, delegates) = (Locked::No, Marks::default());
+        map.insert(Area { range, prot, on_fork, grows, locked, backing, held_anon, delegates })?;
         Ok(range)
     }
 

@@ -210,6 +210,7 @@ impl<P: Platform> Space<P> {
         let part = Move { from: kept, to: whole.to };
         // For itself, and for the parts of two areas that are cut where it goes.
         map.reserve(3)?;
+        self.recall(map, whole.from);
         if let Remap::To(_) = how {
             self.unmap_locked(map, whole.to)?;
         }

@@ -12,9 +12,12 @@
 //!    an outside owner of the frames takes ([`crate::FrameSource`])
 //!
 //! Faults, pins, scans and DONTNEED hold 1 for reading; map, unmap, protect, the other advice, fork
-//! and exit hold it for writing. The lock-free pin holds nothing but a walk section.
+//! and exit hold it for writing. A fault in an area that is delegated to its CPU holds that area in
+//! its place, and who holds 1 for writing waits for it before he changes the area (INV-DELEG-2).
+//! The lock-free pin holds nothing but a walk section.
 
 use crate::addr::{Mm, Pfn, SpaceId, VirtAddr, VirtRange, Vpn};
+use crate::area::delegates::Delegates;
 use crate::area::{Area, AreaMap, Backing};
 use crate::error::{NoMemory, SpaceError};
 use crate::memory::Memory;
@@ -81,6 +84,8 @@ pub(crate) struct Space<P: Platform> {
     limits: Limits,
     /// The areas, under the address space's lock.
     pub(crate) map: Spread<AreaMap<P>>,
+    /// Copies of areas that CPUs have.
+    pub(crate) delegates: Delegates<Area<P>>,
     /// Odd while fork copies page tables (facts 2.5).
     pub(crate) protect_seq: SeqCount,
     /// Set before the first pin is attempted, never cleared, not inherited (facts 2.3).
@@ -99,12 +104,13 @@ impl<P: Platform> Space<P> {
             mm: Mm { id: mem.next_space(), root: root.pfn() },
             limits,
             map: Spread::new(AreaMap::new(), mem.platform().cpus(), READERS_A_WRITER)?,
+            delegates: Delegates::new(mem.platform().cpus())?,
             protect_seq: SeqCount::new(),
             has_pinned: AtomicU32::new(0),
             locked: Counter::new(),
             zapping: AtomicU32::new(0),
         })?;
-        root.keep();
+        mem.frames().table(root.keep()).set_end(space.end_page());
         space.label();
         space.mem.platform().prepare_root(space.id(), space.root());
         Ok(space)
@@ -120,6 +126,9 @@ impl<P: Platform> Space<P> {
         });
         for place in self.map.places() {
             sync::label(&raw const *place, size_of_val(place), name("lock's readers"));
+        }
+        for word in self.delegates.words() {
+            sync::label(&raw const *word, size_of_val(word), name("delegated area"));
         }
         let seq = &self.protect_seq;
         sync::label(&raw const *seq, size_of_val(seq), name("sequence"));

@@ -64,7 +64,8 @@ impl<P: Platform> Space<P> {
     /// Takes the areas of `range` out with their pages, and the tables that no area needs any more.
     fn drop_areas(&self, map: &mut AreaMap<P>, range: VirtRange, gather: &mut Gather<'_, P>) {
         let all = Vpn(P::Format::PAGES);
-        while let Some((area, hole)) = map.remove_first_in(range, all) {
+        while let Some((mut area, hole)) = map.remove_first_in(range, all) {
+            self.recalled(&mut area);
             if area.locked == Locked::Yes && self.munlock_rule() == Munlock::BeforeEntries {
                 self.mark_entries(area.range, Locked::No);
             }
@@ -92,13 +93,14 @@ impl<P: Platform> Space<P> {
         gather.finish();
     }
 
-    /// MADV_DONTNEED: the pages go, the area stays.
+    /// MADV_DONTNEED: the pages go, the area stays (facts 7.7).
     pub(crate) fn dont_need(&self, range: VirtRange) -> Result<(), SpaceError> {
         let map = self.read_map();
-        map.all_mapped(range)?;
         let locked = map.overlapping(range).find(|area| area.locked == Locked::Yes);
         let end = locked.map_or(range.end_page(), |area| area.range.first_page());
-        let refused = locked.map_or(Ok(()), |area| Err(SpaceError::Locked(area.range.start())));
+        // Holes are passed over.
+        let whole = || map.all_mapped(range);
+        let refused = locked.map_or_else(whole, |area| Err(SpaceError::Locked(area.range.start())));
         if end <= range.first_page() {
             return refused;
         }
@@ -127,15 +129,18 @@ impl<P: Platform> Space<P> {
     /// (facts 7.9). Others may have touched pages there since they were dropped: those tables stay.
     ///
     /// The kernel unlinks the table under the lock for reading, and whoever has found it there
-    /// notices when he has its lock. Here the lock is held for writing, so that only walkers
-    /// without it can be in the table: those that a free waits for (INV-TABLE-2).
+    /// notices when he has its lock. Here the lock is held for writing, and no area of the range is
+    /// delegated, so that only walkers without either can be in the table: those that a free waits
+    /// for (INV-TABLE-2).
     fn reclaim_tables(&self, range: VirtRange) {
         let first = table_end::<P::Format>(Vpn(range.first_page().0.saturating_sub(1)));
         let end = Vpn(range.end_page().0 & !(P::Format::ENTRIES as u64 - 1));
         if range.first_page().0 == 0 || first >= end {
             return;
         }
-        let _map = self.write_map();
+        let mut map = self.write_map();
+        // A fault that is in may have found the table.
+        self.recall(&mut map, range);
         let mut gather = Gather::new(self.mem(), self.id());
         let done: Result<(), Infallible> = self.tables().for_each_leaf(first..end, |leaf, _| {
             if let Some(table) = leaf.unlink_empty() {

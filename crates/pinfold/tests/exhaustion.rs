@@ -15,8 +15,8 @@ use heap::{Deny, granted, with_heap};
 use pinfold::pin::Ask;
 use pinfold::rules::PRESETS;
 use pinfold::{
-    Access, Advice, FaultError, FrameMeta, FrameSetup, NewFrame, NodeId, Pfn, PinError, Pins,
-    Place, Placement, Prot, Refs, Rules, Sharing, Small, SpaceError, Term, Tuning, VirtAddr,
+    Access, Advice, FaultError, FrameMeta, FrameSetup, LockError, NewFrame, NodeId, Pfn, PinError,
+    Pins, Place, Placement, Prot, Refs, Rules, Sharing, Small, SpaceError, Term, Tuning, VirtAddr,
     X86_64, Zone,
 };
 use testing::{
@@ -36,8 +36,19 @@ impl From<SpaceError> for Why {
     fn from(error: SpaceError) -> Self {
         match error {
             SpaceError::NoMemory | SpaceError::OutOfFrames => Self::Want,
-            SpaceError::NotMapped(_) | SpaceError::WrongKind(_) => Self::Missing,
+            SpaceError::NotMapped(_) | SpaceError::WrongKind(_) | SpaceError::Locked(_) => {
+                Self::Missing
+            }
             other => panic!("{other}"),
+        }
+    }
+}
+
+impl From<LockError> for Why {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Refused(error) => error.into(),
+            LockError::Unpopulated(stopped) => stopped.error.into(),
         }
     }
 }
@@ -133,7 +144,7 @@ impl Life {
 const RW: Prot = Prot::READ_WRITE;
 
 /// All that a life does, in order. The last ones give back.
-const STEPS: [(&str, Step); 31] = [
+const STEPS: [(&str, Step); 35] = [
     ("map", |l| l.parent.map(at(1), 10, RW, Sharing::Private).map_err(Why::from).map(drop)),
     ("map shared", |l| l.parent.map(at(12), 3, RW, Sharing::Shared).map_err(Why::from).map(drop)),
     ("store", |l| store(&l.parent, 1, 1).map_err(Why::from).map(drop)),
@@ -163,6 +174,9 @@ const STEPS: [(&str, Step); 31] = [
         let done = l.parent.populate(pages(1, 7), Access::Write);
         done.map_err(|stopped| stopped.error.into())
     }),
+    ("lock a part", |l| Ok(l.parent.mlock(pages(2, 6))?)),
+    ("unlock a part of that", |l| Ok(l.parent.munlock(pages(3, 2))?)),
+    ("lock in the child", |l| Ok(l.child()?.mlock(pages(4, 3))?)),
     ("scan", |l| {
         l.parent.numa_scan(pages(1, 10));
         Ok(())
@@ -173,6 +187,7 @@ const STEPS: [(&str, Step); 31] = [
         Ok(())
     }),
     ("store on the other node", |l| store(&l.parent, 6, 4).map_err(Why::from).map(drop)),
+    ("unlock", |l| Ok(l.parent.munlock(pages(2, 6))?)),
     ("leave out", |l| Ok(l.parent.advise(pages(3, 1), Advice::DontFork)?)),
     ("wipe", |l| Ok(l.child()?.advise(pages(5, 1), Advice::WipeOnFork)?)),
     ("do not need", |l| Ok(l.parent.advise(pages(6, 2), Advice::DontNeed)?)),
@@ -352,7 +367,7 @@ fn with_a_dry_heap_whole_areas_are_still_protected_and_unmapped() {
 type Change = fn(&Space<X86_64>) -> Result<(), SpaceError>;
 
 /// What may need memory for the tree of areas: each area has three pages, and a free one follows.
-const CHANGES: [(&str, Change); 6] = [
+const CHANGES: [(&str, Change); 7] = [
     ("map", |s| s.map(at(4 * 9 + 3), 1, RW, Sharing::Shared).map(drop)),
     ("map anywhere", |s| s.map(Place::Anywhere, 9, RW, Sharing::Private).map(drop)),
     ("split", |s| s.protect(pages(4 * 7 + 1, 1), Prot::READ)),
@@ -361,6 +376,10 @@ const CHANGES: [(&str, Change); 6] = [
         let place = Place::Replace(VirtAddr::of_page(4 * 8 + 2));
         s.map(place, 4, Prot::READ, Sharing::Private).map(drop)
     }),
+    ("replace the middle of one", |s| {
+        let place = Place::Replace(VirtAddr::of_page(4 * 8 + 1));
+        s.map(place, 1, Prot::READ, Sharing::Private).map(drop)
+    }),
     ("fork", |s| s.fork().map(drop)),
 ];
 
@@ -368,7 +387,7 @@ const CHANGES: [(&str, Change); 6] = [
 fn a_crowd_of_areas_is_as_it_was_when_any_request_for_heap_is_denied() {
     let mut refused = 0;
     // Where the last node, the last chunk of nodes, or that of areas, is full or is not.
-    for areas in [14_u64, 15, 16, 64, 65, 120, 225, 226] {
+    for areas in [12_u64, 13, 14, 15, 16, 62, 63, 64, 65, 118, 119, 120, 225, 226] {
         let mem = machine::<X86_64>(Rules::default(), &[64], Tuning::default());
         mem.platform().cache_nothing();
         for (name, change) in CHANGES {

@@ -11,6 +11,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod delegations;
 mod drops;
 mod families;
 mod faults;
@@ -19,6 +20,7 @@ mod locks;
 mod moves;
 mod pins;
 mod remaps;
+mod sizes;
 mod tables;
 
 use common::shipped;

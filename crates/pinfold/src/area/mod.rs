@@ -2,7 +2,8 @@
 //! them.
 //!
 //! Protocol: the map is under the address space's lock. Faults and pins read it; map, unmap,
-//! protect, advise and fork write it.
+//! protect, advise and fork write it. CPUs may have copies of areas ([`delegates`]), which who
+//! writes recalls first ([`crate::delegate`]).
 //!
 //! Invariants:
 //! - INV-AREA-1: areas are disjoint and never empty.
@@ -10,6 +11,7 @@
 //!   family.
 //! - INV-AREA-3: a change that splits reserves its nodes first; from then on it cannot fail.
 
+pub(crate) mod delegates;
 mod tree;
 
 use core::fmt::{self, Write};
@@ -22,7 +24,7 @@ use crate::object::SharedObject;
 use crate::platform::Platform;
 use crate::pte::Reach;
 use crate::rmap::Seat;
-use crate::sync::{Latch, Shared};
+use crate::sync::{Latch, Marks, Shared};
 
 use tree::copy::Copy as TreeCopy;
 use tree::{AreaTree, Hole, Path, Span};
@@ -166,14 +168,17 @@ pub(crate) struct Area<P: Platform> {
     pub(crate) locked: Locked,
     pub(crate) backing: Backing<P>,
     /// Whether it has held an anonymous page, now or earlier (facts 2.1, 4): Linux's area has an
-    /// anon_vma then. What it was cut from or merged with counts.
+    /// anon_vma then. What it was cut from or merged with counts. A stack that has grown is as one
+    /// that has.
     pub(crate) held_anon: Latch,
+    /// Of CPUs that may have a copy of it (INV-DELEG-1).
+    pub(crate) delegates: Marks,
 }
 
 impl<P: Platform> Clone for Area<P> {
     fn clone(&self) -> Self {
         let (backing, held_anon) = (self.backing.clone(), self.held_anon.clone());
-        Self { backing, held_anon, ..*self }
+        Self { backing, held_anon, delegates: self.delegates.clone(), ..*self }
     }
 }
 
@@ -194,6 +199,12 @@ impl<P: Platform> Area<P> {
         }
     }
 
+    /// In debug builds: it is being changed, so nobody has a copy of it (INV-DELEG-2).
+    #[inline]
+    pub(crate) fn is_recalled(&self) {
+        debug_assert_eq!(self.delegates.get(), 0, "{} is delegated", self.range);
+    }
+
     /// How many locked pages it has.
     fn locked_pages(&self) -> u64 {
         match self.locked {
@@ -209,8 +220,12 @@ impl<P: Platform> Area<P> {
     }
 
     fn continues(&self, next: &Self) -> bool {
-        self.range.end_page() == next.range.first_page()
-            && self.prot == next.prot
+        self.range.end_page() == next.range.first_page() && self.is_like(next)
+    }
+
+    /// Whether both are alike but for their ranges.
+    pub(crate) fn is_like(&self, next: &Self) -> bool {
+        self.prot == next.prot
             && self.on_fork == next.on_fork
             && self.grows == next.grows
             && self.locked == next.locked
@@ -347,6 +362,15 @@ impl<P: Platform> AreaMap<P> {
         if hole < range.end_page() { Err(SpaceError::NotMapped(hole.start())) } else { Ok(()) }
     }
 
+    /// What lies in `range` before its first hole, if anything does, and whether that is all of it.
+    pub(crate) fn before_hole(
+        &self,
+        range: VirtRange,
+    ) -> (Option<VirtRange>, Result<(), SpaceError>) {
+        let (first, hole) = (range.first_page(), self.first_hole(range));
+        ((first < hole).then(|| VirtRange::of_pages(first, hole)), self.all_mapped(range))
+    }
+
     /// The first page of `range` that no area holds, or its end.
     pub(crate) fn first_hole(&self, range: VirtRange) -> Vpn {
         let mut page = range.first_page();
@@ -403,9 +427,22 @@ impl<P: Platform> AreaMap<P> {
         Some((area, below.map_or(Vpn(0), Vpn)..above.map_or(all, Vpn)))
     }
 
+    /// Shows all areas that share a page with `range`, to change them as [`AreaMap::find_mut`]
+    /// allows.
+    pub(crate) fn each_in(&mut self, range: VirtRange, mut visit: impl FnMut(&mut Area<P>)) {
+        let mut path = self.tree.path_before(range.first_page().0);
+        while let Some(area) = self.tree.next_mut(&mut path) {
+            if area.range.first_page() >= range.end_page() {
+                return;
+            }
+            visit(area);
+        }
+    }
+
     /// Locks the area that holds `page`, or unlocks it.
     pub(crate) fn set_locked(&mut self, page: Vpn, locked: Locked) {
         if let Some(area) = self.tree.find_mut(page.0) {
+            area.is_recalled();
             self.locked -= area.locked_pages();
             area.locked = locked;
             self.locked += area.locked_pages();
@@ -420,7 +457,7 @@ impl<P: Platform> AreaMap<P> {
 
     /// The way to the first area, for [`AreaMap::next_mut`].
     pub(crate) fn start(&self) -> Path {
-        self.tree.start()
+        self.tree.path_before(0)
     }
 
     /// The area that `path` has come to, to be changed as [`AreaMap::find_mut`] allows. Moves the
@@ -457,6 +494,7 @@ impl<P: Platform> AreaMap<P> {
             if next.held_anon.is_set() {
                 area.held_anon.set();
             }
+            area.delegates.set(next.delegates.get());
         })
     }
 

@@ -18,7 +18,9 @@
 //!
 //! # Look-ups without a lock
 //!
-//! There are none yet: a reader beside a writer would see half a change. Prepared for them is that
+//! There are none in the tree: a reader beside a writer would see half a change. A fault that shall
+//! not wait for a writer finds its area in its CPU's copies ([`super::delegates`]), of which the
+//! first one comes from a look-up under the lock. Prepared for look-ups here is that
 //! nodes and values are named by number and lie in memory that keeps its type and its place until
 //! the tree goes, that no entry lies in two nodes, and that there are no links between siblings or
 //! to parents: a changed node could be written elsewhere, and replace the old one by the store of
@@ -263,9 +265,9 @@ impl<T: Span> AreaTree<T> {
         })
     }
 
-    /// The way to the first area.
-    pub(crate) fn start(&self) -> Path {
-        self.spans.path_before(0)
+    /// The way to before the area that contains `page`, or else the first that starts after it.
+    pub(crate) fn path_before(&self, page: u64) -> Path {
+        self.spans.path_before(page)
     }
 
     /// Whether an area has any of the pages `start..end`.

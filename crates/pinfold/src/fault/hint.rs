@@ -1,7 +1,7 @@
 //! Hinting faults of NUMA balancing: a page whose entry a scan made PROT_NONE is moved to the node
 //! that touches it, or made accessible again (facts 4.3, 4.4).
 //!
-//! Protocol: the address space's lock is held for reading by the fault. The order of restoring and
+//! Protocol: the fault holds the area. The order of restoring and
 //! migrating is the rule `numa-fault`.
 //!
 //! Invariants:

@@ -1,6 +1,7 @@
 //! Faults: what happens when an access finds no entry that permits it.
 //!
-//! Protocol: the address space's lock is held for reading. The entry is read without its table's
+//! Protocol: the area is held, by the address space's lock for reading or as one that is delegated
+//! to the CPU ([`crate::delegate`]). The entry is read without its table's
 //! lock and what the fault needs is prepared; then the table is locked and the entry compared with
 //! the snapshot. If they differ, another CPU won the race: the fault returns without a change, and
 //! the access is retried.
@@ -38,11 +39,19 @@ use crate::table::{Cursor, Leaf};
 impl<P: Platform> Space<P> {
     /// Resolves the fault of an access.
     pub(crate) fn fault(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
-        let map = self.read_map();
-        match map.find(at.page()) {
-            Some(area) => self.fault_of(area, at, cause),
-            None => self.fault_outside(map, at, cause),
+        match self.delegated(at.page()) {
+            Some(area) => self.fault_of(&area, at, cause),
+            None => self.fault_locked(at, cause),
         }
+    }
+
+    /// As [`Space::fault`], where the area is not delegated to this CPU.
+    fn fault_locked(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
+        let map = self.read_map();
+        let Some(area) = map.find(at.page()) else { return self.fault_outside(map, at, cause) };
+        let fault = self.fault_of(area, at, cause);
+        self.delegate(area, at.page());
+        fault
     }
 
     /// As [`Space::fault`], where nothing is mapped: below a stack, which grows, or nowhere.

@@ -414,6 +414,16 @@ impl AtomicU32 {
     }
 }
 
+/// What roots are made of.
+impl AtomicU64 {
+    /// Reads a word that nobody changes as long as somebody may read it. Not a step of an
+    /// exploration.
+    #[inline]
+    pub(crate) fn fixed(&self) -> u64 {
+        self.now()
+    }
+}
+
 /// What locks are made of.
 impl AtomicU32 {
     /// Stores `new` if the cell holds `old`: acquire on success, relaxed on failure. For locks, in
@@ -441,6 +451,16 @@ impl AtomicU32 {
             return self.explored_exchange(old, new, Order::Relaxed);
         }
         self.0.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed)
+    }
+
+    /// Adds, acquire ordering; the old value.
+    #[inline]
+    pub(super) fn fetch_add_acquire(&self, value: u32) -> u32 {
+        #[cfg(feature = "explore")]
+        if hook::active() {
+            return self.explored_update(Order::Acquire, |old| old.wrapping_add(value));
+        }
+        self.0.fetch_add(value, Ordering::Acquire)
     }
 
     /// Subtracts, release ordering; the old value.
@@ -496,6 +516,36 @@ impl Clone for Latch {
     /// One of its own, which is set if this one is.
     fn clone(&self) -> Self {
         Self(native::AtomicBool::new(self.is_set()))
+    }
+}
+
+/// Marks that are set under a lock that is held at least for reading, and looked at, copied and
+/// taken away under the same lock for writing, which orders the two, as for a [`Latch`].
+#[derive(Debug, Default)]
+pub(crate) struct Marks(native::AtomicU64);
+
+impl Marks {
+    /// Sets some.
+    #[inline]
+    pub(crate) fn set(&self, marks: u64) {
+        if self.0.load(Ordering::Relaxed) & marks != marks {
+            self.0.fetch_or(marks, Ordering::Relaxed);
+        }
+    }
+
+    /// Those that were set.
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        let marks = self.0.load(Ordering::Relaxed);
+        saw(marks);
+        marks
+    }
+}
+
+impl Clone for Marks {
+    /// A set of its own with the same marks.
+    fn clone(&self) -> Self {
+        Self(native::AtomicU64::new(self.get()))
     }
 }
 

@@ -35,6 +35,7 @@
 mod atomic;
 pub(crate) mod bit;
 mod class;
+pub(crate) mod delegated;
 mod grant;
 pub(crate) mod lease;
 pub mod mask;
@@ -49,15 +50,16 @@ pub(crate) mod spin;
 pub(crate) mod spread;
 mod stable;
 
-pub(crate) use atomic::Latch;
 pub use atomic::{AtomicU32, AtomicU64, Counter, smp_mb, smp_mb_after_atomic, smp_rmb, smp_wmb};
+pub(crate) use atomic::{Latch, Marks};
 pub(crate) use bit::{BitGuard, BitLock};
 pub(crate) use class::{Class, saw};
+pub(crate) use delegated::{Delegated, DelegatedGuard};
 pub(crate) use mask::Inside;
 pub use mask::Masks;
 pub use name::{CellName, FrameWord};
 pub use park::Park;
-pub(crate) use percpu::PerCpu;
+pub(crate) use percpu::{PerCpu, Sparse};
 pub(crate) use plain::Plain;
 pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub(crate) use seqcount::{Begin, SeqCount};

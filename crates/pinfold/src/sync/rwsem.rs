@@ -139,26 +139,42 @@ impl<T> RwSem<T> {
         taken
     }
 
+    /// Puts what `take` makes of the word there, as soon as it makes something of it.
     #[inline]
     fn acquire<W: Park>(&self, sleep: &W, take: impl Fn(u32) -> Option<u32>) -> Taken {
-        let mut seen = self.word.read_once();
+        let seen = self.word.read_once();
+        match take(seen).map(|new| self.word.cmpxchg_acquire_weak(seen, new)) {
+            Some(Ok(_)) => Taken::Native,
+            Some(Err(now)) => self.contend(sleep, now, take),
+            None => self.contend(sleep, seen, take),
+        }
+    }
+
+    /// As [`RwSem::acquire`], where that did not do; `seen` was found.
+    #[cold]
+    fn contend<W: Park>(
+        &self,
+        sleep: &W,
+        mut seen: u32,
+        take: impl Fn(u32) -> Option<u32>,
+    ) -> Taken {
+        let mut patience = Patience::new();
         loop {
             if let Some(new) = take(seen) {
                 match self.word.cmpxchg_acquire_weak(seen, new) {
                     Ok(_) => return Taken::Native,
                     Err(now) => seen = now,
                 }
-            } else {
-                #[cfg(feature = "explore")]
-                if grant::enters_anyway() {
-                    return Taken::Nobody;
-                }
-                seen = self.sleep(sleep, seen);
+                continue;
             }
+            #[cfg(feature = "explore")]
+            if grant::enters_anyway() {
+                return Taken::Nobody;
+            }
+            seen = if patience.waits() { self.word.read_once() } else { self.sleep(sleep, seen) };
         }
     }
 
-    #[cold]
     fn sleep<W: Park>(&self, sleep: &W, seen: u32) -> u32 {
         let marked = seen | WAITERS;
         if seen == marked || self.word.cmpxchg_relaxed(seen, marked).is_ok() {
@@ -197,6 +213,37 @@ impl<T> RwSem<T> {
             smp_mb();
             sleep.unpark(self.word.native());
         }
+    }
+}
+
+/// How long a waiter looks at the word before it sleeps. Each pause is twice as long as the one
+/// before, so that a holder who takes the lock again at once is not kept from the word's cache
+/// line; all together last about as long as a sleeper takes to be woken.
+struct Patience {
+    pauses: u32,
+}
+
+impl Patience {
+    const FIRST: u32 = 8;
+    const LAST: u32 = 512;
+
+    fn new() -> Self {
+        Self { pauses: Self::FIRST }
+    }
+
+    /// Waits a little, unless that was long enough. In an exploration nobody waits: it would see
+    /// the same words at other times.
+    fn waits(&mut self) -> bool {
+        #[cfg(feature = "explore")]
+        if hook::active() {
+            return false;
+        }
+        if self.pauses > Self::LAST {
+            return false;
+        }
+        (0..self.pauses).for_each(|_| core::hint::spin_loop());
+        self.pauses *= 2;
+        true
     }
 }
 

@@ -6,8 +6,9 @@
 //!   changed by an atomic exchange or by one atomic change of bits, never by a store of an older
 //!   snapshot (facts 9.3). [`crate::pte`] says what each bit means.
 //! - An upper entry goes from none to a table once, under the lock of the table that holds it, and
-//!   back to none only while the address space's lock is held for writing. So a holder of that lock
-//!   for reading may use a table that it has found.
+//!   back to none only while the address space's lock is held for writing and no area whose pages
+//!   it covers is delegated. So a holder of that lock for reading, or of a delegated area, may use
+//!   a table that it has found.
 //! - A lock-free walker reads entries between `walk_begin` and `walk_end`; a table that was
 //!   unlinked from its parent is freed after `wait_for_walkers` and once nobody has a reference to
 //!   it (INV-TABLE-2).

@@ -95,7 +95,8 @@ impl<'m, P: Platform> Tables<'m, P> {
         }
     }
 
-    /// As [`Tables::leaf`], allocating missing tables. The caller holds the address space's lock.
+    /// As [`Tables::leaf`], allocating missing tables. The caller holds the address space's lock,
+    /// or the page's area.
     #[inline]
     pub(crate) fn leaf_or_make(&self, page: Vpn) -> Result<Leaf<'m, P>, OutOfFrames> {
         let mut table = self.root;
@@ -226,7 +227,8 @@ impl<'m, P: Platform> Tables<'m, P> {
             let end = slot_end::<P::Format>(page, level);
             let stop = end.min(gone.end);
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
-            let bits = slot.read_once();
+            // A fault in another area may just have made the table.
+            let bits = slot.load_acquire();
             if bits != 0 {
                 let lower = table_of::<P::Format>(bits);
                 if level + 1 < last_level::<P::Format>() {
@@ -257,8 +259,9 @@ impl<'m, P: Platform> Leaf<'m, P> {
     }
 
     /// Unlinks the table if it has no entry; the frame, if so. The caller holds the address space's
-    /// lock for writing: nobody makes an entry out of none meanwhile, and a migration that is going
-    /// to restore one has left its own, which is looked for under the table's lock.
+    /// lock for writing, and has recalled the areas of its span: nobody makes an entry out of none
+    /// meanwhile, and a migration that is going to restore one has left its own, which is looked
+    /// for under the table's lock.
     pub(crate) fn unlink_empty(self) -> Option<Pfn> {
         let cursor = self.lock();
         let empty = self.entries.iter().all(|entry| entry.load_acquire() == 0);

@@ -252,7 +252,7 @@ fn remove_both(tree: &mut AreaTree<Area>, oracle: &mut Oracle, start: u64, end: 
 fn copy_both(tree: &mut AreaTree<Area>, oracle: &mut Oracle) {
     let mut copy = AreaTree::new();
     let mut filling = copy.copy(tree.len()).unwrap();
-    let mut path = tree.start();
+    let mut path = tree.path_before(0);
     while let Some(area) = tree.next_mut(&mut path) {
         area.tag += 2;
         if area.tag % 2 == 0 {
@@ -350,7 +350,7 @@ fn a_copy_of_any_number_of_areas_is_a_tree_with_full_nodes() {
         let (mut tree, mut from) = (AreaTree::new(), spaced(count));
         let mut filling = tree.copy(from.len()).unwrap();
         let ((), denied) = with_heap(Deny::From(0), || {
-            let mut path = from.start();
+            let mut path = from.path_before(0);
             while let Some(area) = from.next_mut(&mut path) {
                 assert!(filling.push(*area).is_some());
             }
@@ -506,7 +506,7 @@ fn an_empty_tree_has_nothing_but_gap() {
     assert!(tree.split(5, |_| unreachable!("no area")).is_none());
     assert!(!tree.overlaps(0, u64::MAX));
     assert_eq!(tree.iter_from(0).count(), 0);
-    assert!(tree.next_mut(&mut tree.start()).is_none());
+    assert!(tree.next_mut(&mut tree.path_before(0)).is_none());
     assert_eq!(tree.lowest_gap(u64::MAX, 0, u64::MAX), Some(0));
     assert_eq!(tree.highest_gap(5, 3, 10), Some(5));
     assert_eq!((tree.lowest_gap(8, 3, 10), tree.highest_gap(8, 3, 10)), (None, None));
