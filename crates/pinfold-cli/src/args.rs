@@ -448,7 +448,8 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_steps: Option<u32>,
     /// MiB in which an exhaustive search remembers the states that it has explored, so as not to
-    /// explore them again; 0 remembers none [default: 512 under sc, 0 under tso and weak]
+    /// explore them again; 0 remembers none [default: 512 under sc; under tso and weak 0, and 512
+    /// in a search that is begun anew as it is not done after 20,000 executions]
     #[arg(long, value_name = "MIB")]
     pub(crate) remember: Option<usize>,
     /// Stop after this time, for each scenario and rule set; with --resume after as much more
@@ -486,7 +487,7 @@ impl SearchArgs {
         options.config.max_executions = self.max_executions;
         options.config.deadline = self.time;
         if let Some(mebibytes) = self.remember {
-            options.remember = mebibytes.saturating_mul(1 << 20);
+            options = options.remembering(mebibytes.saturating_mul(1 << 20));
         }
         let steps = options.config.max_steps;
         match self.pct {

@@ -24,8 +24,9 @@ fn labels(report: &Report) -> BTreeSet<&str> {
 fn compare(scenarios: &[String], model: Model) {
     let config = Config { model, max_executions: Some(MOST), ..Config::default() };
     let asked = CheckOptions::of(config);
-    let with = CheckOptions { detail: Detail::Verdict, remember: 512 << 20, ..asked };
-    let without = CheckOptions { remember: 0, ..with.clone() };
+    let asked = CheckOptions { detail: Detail::Verdict, ..asked };
+    let with = asked.clone().remembering(512 << 20);
+    let without = asked.remembering(0);
     let (mut compared, mut pruned) = (0, 0);
     for name in scenarios {
         let scenario = scenario::parse(&shipped(name)).expect("shipped scenarios parse");
@@ -61,7 +62,7 @@ fn begun(name: &str, text: &str, rules: &str, model: Model, memory: usize) -> [u
     let scenario = scenario::parse(text).expect("the scenario parses");
     let rules = Rules::parse(rules).expect("a preset");
     let asked = CheckOptions::of(Config { model, ..Config::default() });
-    let options = CheckOptions { detail: Detail::Verdict, remember: memory, ..asked };
+    let options = CheckOptions { detail: Detail::Verdict, ..asked }.remembering(memory);
     let report = check(&scenario, name, &rules, &options, &mut |_| {});
     assert_eq!(report.verdict, Verdict::Pass, "{name} under {model}: {:?}", report.search);
     let search = &report.search;
@@ -89,6 +90,25 @@ fn three_writers_of_one_page_are_searched_to_the_end() {
         let [ended, begun] = begun("three", &writers(&["P", "C", "D"]), "latest", model, 1 << 28);
         assert_eq!(ended, 24, "{model}");
         assert!(begun < 1_100, "{begun} under {model}");
+    }
+}
+
+/// INV-LOOK-4
+#[test]
+fn a_search_that_takes_long_without_memory_is_begun_anew_with_it() {
+    let text = writers(&["P", "C", "D"]);
+    let scenario = scenario::parse(&text).expect("the scenario parses");
+    let rules = Rules::parse("latest").expect("a preset");
+    for model in [Model::Tso, Model::Weak] {
+        let asked = CheckOptions::of(Config { model, ..Config::default() });
+        let found = check(&scenario, "three", &rules, &asked, &mut |_| {});
+        assert_eq!((found.verdict, found.search.executions), (Verdict::Pass, 24), "{model}");
+        assert!(found.search.pruned > 0 && found.search.pruned < 1_100, "{:?}", found.search);
+        // What it may not make it does not make, and then it is what it was.
+        let config = Config { max_executions: Some(CheckOptions::LONG), ..asked.config };
+        let few = check(&scenario, "three", &rules, &CheckOptions::of(config), &mut |_| {});
+        assert_eq!((few.verdict, few.search.pruned), (Verdict::Partial, 0), "{model}");
+        assert_eq!(few.search.executions + few.search.blocked, CheckOptions::LONG, "{model}");
     }
 }
 

@@ -6,6 +6,9 @@
 //! soon is therefore interrupted, some executions are made at random, and the search continues
 //! where it was interrupted.
 //!
+//! A search without memory of states that is not done after many more executions is begun anew
+//! with it, if the options say so: most searches are shorter without, but not the long ones.
+//!
 //! A bound on preemptions is searched without reduction, so a generous one costs more than all
 //! executions do, reduced. Both searches are therefore made in turns, and the first that is done
 //! decides.
@@ -17,6 +20,8 @@
 //! INV-LOOK-3: a search with a bound makes all executions within it, or the full search is done:
 //! then nothing is left out. It makes about twice as many executions as the cheaper of the two, at
 //! most. What the other made is not counted.
+//! INV-LOOK-4: what a search made before it was begun anew with memory is not counted, but for the
+//! bound on executions and for its time.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,7 +29,7 @@ use std::time::Duration;
 
 use pinfold_explore::{
     Budget, Completeness, Config, FailureKind, Model, Progress as At, Report as Outcome,
-    Search as Strategy, explore,
+    Search as Strategy, States, explore,
 };
 
 use super::options::{CheckOptions, Detail, Progress};
@@ -137,8 +142,27 @@ pub(super) fn search(
             };
         }
     }
-    let rest = pieces.explore(&mut trial, &Config { resume: Some(position), ..config });
-    Searched::of(trial, pieces.sum(rest))
+    let resume = Some(position);
+    if options.remember > 0 || options.remember_long == 0 {
+        let rest = pieces.explore(&mut trial, &Config { resume, ..config });
+        return Searched::of(trial, pieces.sum(rest));
+    }
+    let most = Some(CheckOptions::LONG - PATIENCE);
+    let more = Config { resume, max_executions: most, ..config.clone() };
+    let more = pieces.explore(&mut trial, &more);
+    let all = pieces.join(more);
+    if all.position.is_none() || all.begun() < CheckOptions::LONG || pieces.is_over(&config) {
+        return Searched::of(trial, all);
+    }
+    anew(plan, pieces, config)
+}
+
+/// Searches from the beginning with memory of states: INV-LOOK-4.
+fn anew(plan: &Arc<Plan>, mut pieces: Pieces<'_>, config: Config) -> Searched {
+    let mut trial = Trial::new(plan, Keep::Verdict);
+    let states = Some(States::new(pieces.options.remember_long));
+    let result = pieces.explore(&mut trial, &Config { states, ..config });
+    Searched::of(trial, result)
 }
 
 /// The executions that each of two searches first makes in its turn.

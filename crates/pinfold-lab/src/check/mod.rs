@@ -236,13 +236,13 @@ impl Prepared {
 /// How to search again what was vacuous with memory: INV-CHECK-1.
 pub(crate) fn without_memory(options: &CheckOptions, report: &Report) -> Option<CheckOptions> {
     let vacuous = report.broken.as_ref().is_some_and(|broken| broken.oracle == Oracle::Vacuous);
-    if !vacuous || options.remember == 0 {
+    if !vacuous || report.search.states == 0 {
         return None;
     }
     let spent = Duration::from_secs_f64(report.search.seconds);
     let deadline = options.config.deadline.map(|all| all.saturating_sub(spent));
     let config = Config { deadline, ..options.config.clone() };
-    Some(CheckOptions { remember: 0, config, ..options.clone() })
+    Some(CheckOptions { config, ..options.clone() }.remembering(0))
 }
 
 /// A search without a failure: complete or not, vacuous or not.

@@ -26,6 +26,11 @@ pub struct CheckOptions {
     /// ([`pinfold_explore::States`]). [`CheckOptions::of`] gives 512 MiB to a search under sc, and
     /// none under tso and weak: there it pays only where three lanes or more do much the same.
     pub remember: usize,
+    /// The bytes of a search that is begun without memory and turns out long: after
+    /// [`CheckOptions::LONG`] executions it is begun anew with so much, unless this is zero.
+    /// [`CheckOptions::of`] gives 512 MiB under tso and weak. A search that is divided, at random
+    /// or within a bound of preemptions is not begun anew.
+    pub remember_long: usize,
 }
 
 impl Default for CheckOptions {
@@ -38,18 +43,25 @@ impl Default for CheckOptions {
 const SHRINK_RUNS: u32 = 4_000;
 
 /// The bytes in which a search remembers states unless another number is given.
-const fn remembers(model: Model) -> usize {
-    match model {
-        Model::Sc => 512 << 20,
-        Model::Tso | Model::Weak => 0,
-    }
-}
+const MEMORY: usize = 512 << 20;
 
 impl CheckOptions {
+    /// Executions of a search without memory before it counts as one that needs memory.
+    pub const LONG: u64 = 20_000;
+
     /// A search as `config` says, with the story of a failure.
     pub fn of(config: Config) -> Self {
-        let remember = remembers(config.model);
-        Self { config, detail: Detail::Story, remember }
+        let (remember, remember_long) = match config.model {
+            Model::Sc => (MEMORY, 0),
+            Model::Tso | Model::Weak => (0, MEMORY),
+        };
+        Self { config, detail: Detail::Story, remember, remember_long }
+    }
+
+    /// The same, with so many bytes of memory from the first execution on; with zero without any.
+    #[must_use]
+    pub fn remembering(self, bytes: usize) -> Self {
+        Self { remember: bytes, remember_long: 0, ..self }
     }
 
     /// The search as one whole, for the explorer, with a memory of its own.

@@ -567,7 +567,7 @@ fn a_look_at_random_changes_no_number() {
     let (scenario, set) = (parse(&text).expect("scenario"), rules("pinfold"));
     let remembering = CheckOptions::of(Config { model: Model::Sc, ..Config::default() });
     // Counts are the same without a memory of states; with one an interruption makes it forget.
-    let options = CheckOptions { remember: 0, ..remembering.clone() };
+    let options = remembering.clone().remembering(0);
     let report = check(&scenario, "test.pf", &set, &options, &mut |_| {});
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.broken);
     let short = check(&scenario, "test.pf", &set, &remembering, &mut |_| {});

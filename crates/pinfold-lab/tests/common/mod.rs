@@ -49,8 +49,7 @@ reach fork-protected during fast-pin
 pub fn checked(name: &str, text: &str, rules: &str, model: Model) -> Report {
     let scenario = scenario::parse(text).unwrap_or_else(|errors| panic!("{name}: {errors:?}"));
     let rules = Rules::parse(rules).expect("the rules exist");
-    let options =
-        CheckOptions { remember: 0, ..CheckOptions::of(Config { model, ..Config::default() }) };
+    let options = CheckOptions::of(Config { model, ..Config::default() }).remembering(0);
     check(&scenario, name, &rules, &options, &mut |_| {})
 }
 

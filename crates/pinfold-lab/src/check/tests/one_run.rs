@@ -26,6 +26,7 @@ fn made_by(seed: u64) -> Option<String> {
     let options = CheckOptions {
         detail: Detail::Verdict,
         remember: 0,
+        remember_long: 0,
         config: Config {
             model: Model::Sc,
             search: Strategy::Random { seed, runs: 1 },
