@@ -61,6 +61,20 @@ fn a_scenario_agrees_or_says_why_not() {
     assert!(told.contains("kernel  ") && told.contains("compared with"), "{told}");
 }
 
+/// Each of these changes the process that carries it out: its stack limit, its program break.
+#[test]
+fn stacks_and_the_program_break_agree_or_say_why_not() {
+    let names = ["stack-grows", "pin-below-stack", "break-shrinks"];
+    let rest = ["--on", "linux", "--trials", "5", "--no-save"];
+    let ran = pinfold(&[&["check"], &names[..], &rest[..]].concat());
+    let told = text(&ran.stdout);
+    for name in names {
+        let line = told.lines().find(|line| line.contains(name)).expect("a line for each");
+        let word = line.split_whitespace().next().unwrap_or_default();
+        assert!(["AGREE", "WITHIN", "SKIP"].contains(&word), "{told}{}", text(&ran.stderr));
+    }
+}
+
 #[test]
 fn delays_and_samples_follow_from_the_seed() {
     let ran =

@@ -188,11 +188,17 @@ impl World {
         Ok(())
     }
 
-    /// The pages of private areas that map a frame, with that frame.
+    /// The pages of private areas that map a frame, with that frame. What lies below a stack, or
+    /// above the program break, may be somebody else's.
     fn private_frames(&self, home: &Home, root: Option<Pfn>) -> impl Iterator<Item = (u64, Pfn)> {
-        let private = home.areas.values().filter(|area| area.sharing == Sharing::Private);
+        let private = home.areas.values().filter(|area| area.sharing.is_private());
+        let shared = |page: &pinfold::Vpn| {
+            let mut areas = home.areas.values().filter(|area| !area.sharing.is_private());
+            areas.any(|area| area.range.contains(page.start()))
+        };
         private
             .flat_map(|area| area.range.iter())
+            .filter(move |page| !shared(page))
             .filter_map(move |page| Some((page.0, self.mapped(root?, page.0)?)))
     }
 

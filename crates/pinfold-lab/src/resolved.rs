@@ -33,6 +33,12 @@ pub struct Resolved {
     pub scenario: String,
     /// Memory nodes of its machine.
     pub nodes: u32,
+    /// The most areas of a process, if the scenario says.
+    #[serde(default)]
+    pub most_areas: Option<u32>,
+    /// The most pages of a stack, if the scenario says.
+    #[serde(default)]
+    pub stack: Option<u32>,
     /// The node of each CPU.
     pub cpus: Vec<u32>,
     /// The text of each word; `"0"` is the first.
@@ -174,8 +180,11 @@ pub enum Act {
     Map {
         /// The area.
         area: usize,
-        /// Its pages.
+        /// Its pages; of a stack, those that are mapped from the beginning.
         pages: u32,
+        /// The pages that it has names for: of a stack those that it may come to have, of which the
+        /// last are mapped.
+        room: u32,
         /// Whether writes stay with the process.
         sharing: Sharing,
         /// What the process may do.
@@ -190,6 +199,8 @@ pub enum Act {
     /// `remap`: all pages of an area, and where they go, in the address space of the language's
     /// machine.
     Remap(Pages, u64),
+    /// `break`: all pages that the area may have, and how many it has from then on.
+    Break(Pages, u32),
     /// `protect`
     Protect(Pages, Protection),
     /// `advise`
@@ -349,6 +360,7 @@ impl Act {
             Self::Map { .. }
             | Self::Unmap(_)
             | Self::Remap(..)
+            | Self::Break(..)
             | Self::Writeback(_)
             | Self::Follow(..)
             | Self::Protect(..)

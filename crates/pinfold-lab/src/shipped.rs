@@ -33,6 +33,8 @@ macro_rules! files {
 
 /// The scenarios, by name. Their `about` lines say what each is about.
 pub const SCENARIOS: &[Shipped] = files!["pf":
+    "areas-limit",
+    "break-shrinks",
     "breakpoint",
     "bug-215616",
     "bug-215616-compaction",
@@ -59,6 +61,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "mprotect-pin-fork",
     "munlock-delayed",
     "odp-notifier",
+    "pin-below-stack",
     "rdma-dontfork",
     "rdma-fork",
     "rdma-fork-get",
@@ -66,6 +69,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "read-pin-zero-page",
     "remap-stale-translation",
     "shared-space-outlives",
+    "stack-grows",
     "unmap-races-pin",
     "unmap-then-map",
     "vfork-exec",

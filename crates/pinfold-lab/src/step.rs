@@ -2,12 +2,13 @@
 
 mod asked;
 mod living;
+mod mapping;
 
 use std::rc::Rc;
 
 use pinfold::{
-    AddressSpace, FaultError, LockError, Moved, NodeId, PinError, Place, Remap,
-    Sharing as SpaceSharing, SpaceError, SpaceId, Term, VirtAddr, VirtRange,
+    AddressSpace, FaultError, LockError, Moved, NodeId, PinError, SpaceError, SpaceId, Term,
+    VirtRange,
 };
 
 use pinfold_explore::hook::{self, Mode};
@@ -16,14 +17,13 @@ use crate::counted::counted;
 use crate::cpu::{Operation, Target};
 use crate::journal::{Held, Touch, What};
 use crate::machine::Machine;
-use crate::scenario::{
-    self, Action, Dirty, Duration, Failure, Grab, Pages, Protection, Sharing, Step,
-};
+use crate::scenario::{self, Action, Dirty, Duration, Failure, Grab, Pages, Step};
 use crate::spaces::{Area, Home, Inhabited};
 use crate::waits::Awaited;
 use crate::world::{Handle, Hold, Process, State, Store, World};
 
-use asked::{Times, access_of, advice_of, ask, place, prot};
+use asked::{Times, access_of, advice_of, ask, prot};
+use mapping::Extent;
 
 /// How a step failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,7 @@ impl From<SpaceError> for Fault {
             SpaceError::NotMapped(_) => Failure::NotMapped,
             SpaceError::Occupied(_) => Failure::Occupied,
             SpaceError::OutOfFrames => Failure::OutOfFrames,
+            SpaceError::TooManyAreas { .. } => Failure::TooManyAreas,
             SpaceError::NoGap { .. } | SpaceError::NoMemory => {
                 return Self::other(error.to_string());
             }
@@ -157,11 +158,12 @@ impl World {
 
     fn act(&self, action: &Action, process: &str) -> Done {
         match action {
-            Action::Map { area, pages, sharing, protection, at, occupied } => self.map(
+            Action::Map { area, pages, sharing, protection, up_to, at, occupied } => self.map(
                 process,
                 &area.value,
-                (pages.value, sharing.value, protection.value),
-                place(at.map(|at| at.value), *occupied),
+                (sharing.value, protection.value),
+                Extent { pages: pages.value, room: up_to.unwrap_or(*pages).value },
+                (at.map(|at| at.value), *occupied),
             ),
             Action::Unmap { pages } => {
                 let (space, range) = self.range(process, pages)?;
@@ -170,6 +172,7 @@ impl World {
                 Ok(None)
             }
             Action::Remap { area, at } => self.remap(process, &area.value, at.value),
+            Action::Break { area, pages } => self.move_break(process, &area.value, pages.value),
             Action::Protect { pages, protection } => {
                 let (space, range) = self.range(process, pages)?;
                 space.protect(range, prot(protection.value))?;
@@ -326,58 +329,11 @@ impl World {
         Ok((self.live(process)?, Target { page, word: place.word() as usize }, page))
     }
 
-    fn map(
-        &self,
-        process: &str,
-        area: &str,
-        (pages, sharing, protection): (u32, Sharing, Protection),
-        place: Place,
-    ) -> Done {
-        let space = self.live(process)?;
-        let kind = match sharing {
-            Sharing::Private => SpaceSharing::Private,
-            Sharing::Shared => SpaceSharing::Shared,
-            Sharing::File => SpaceSharing::File,
-        };
-        let range = space.map(place, u64::from(pages), prot(protection), kind)?;
-        self.machine().record().unwatch(self.machine().lane(), space.id(), Some(range));
-        self.at_home(process, |home| home.areas.insert(area, Area { range, sharing }))?;
-        self.watch(process, area, &space, range);
-        Ok(None)
-    }
-
-    fn remap(&self, process: &str, area: &str, at: u64) -> Done {
-        let old = self.area(process, area)?;
-        let space = self.live(process)?;
-        let range = space.remap(old.range, old.range.pages(), Remap::To(VirtAddr(at)))?;
-        self.machine().record().unwatch(self.machine().lane(), space.id(), Some(old.range));
-        self.at_home(process, |home| home.areas.insert(area, Area { range, ..old }))?;
-        self.state.borrow_mut().moved(space.id(), old.range, range);
-        self.watch(process, area, &space, range);
-        Ok(None)
-    }
-
-    /// Shows the pages of an area in the state column of a trace.
-    fn watch(&self, process: &str, area: &str, space: &AddressSpace<Machine>, range: VirtRange) {
-        let mut record = self.machine().record();
-        if !record.keeps_journal() {
-            return;
-        }
-        for page in range.iter() {
-            let name = if range.pages() == 1 {
-                format!("{process}:{area}")
-            } else {
-                format!("{process}:{area}[{}]", page - range.first_page())
-            };
-            record.watch(process, name, (space.id(), space.root()), page.0);
-        }
-    }
-
     fn write(&self, process: &str, to: &scenario::Place, word: &str) -> Done {
         let value = self.words.value(word);
         let (space, target, _) = self.target(process, to)?;
         let area = self.area(process, &to.name.value)?;
-        let stored = (area.sharing == Sharing::Private).then(|| {
+        let stored = area.sharing.is_private().then(|| {
             let mut state = self.state.borrow_mut();
             let at = state.forks();
             let store = Store { space: space.id(), value, at };

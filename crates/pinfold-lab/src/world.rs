@@ -12,8 +12,8 @@ use std::sync::Arc;
 use pinfold::rules::Users;
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
-    AddressSpace, Limits, Memory, NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, Pte, Refs, Rules, SpaceId,
-    Tuning, VirtRange,
+    AddressSpace, Limits, Memory, NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, Pte, RangeError, Refs,
+    Rules, SpaceError, SpaceId, Tuning, VirtRange,
 };
 
 use crate::asked::Asked;
@@ -23,7 +23,7 @@ use crate::journal::{Describe, PageView};
 use crate::machine::Machine;
 use crate::named::Named;
 use crate::record::{Goal, Record};
-use crate::scenario::{Action, Runner, Scenario, Sharing, Step};
+use crate::scenario::{self, Action, Runner, Scenario, Sharing, Step};
 use crate::spaces::{Home, Inhabited};
 use crate::waits::{self, Awaited, Waits};
 use crate::words::Words;
@@ -144,6 +144,20 @@ pub(crate) struct World {
     pub(crate) exit_locks: ExitLocks,
     /// Frames that were free before the first process.
     pub(crate) free_at_start: u64,
+    /// What each address space may use.
+    limits: Limits,
+    /// How many pages below a program break have names: [`Scenario::break_pages`].
+    break_pages: u32,
+}
+
+/// What an address space may use on the scenario's machine.
+fn limits(machine: &scenario::Machine) -> Limits {
+    let usual = Limits::of_format::<Tables>();
+    Limits {
+        areas: machine.areas.map_or(usual.areas, |areas| areas.value as usize),
+        stack: machine.stack.map_or(usual.stack, |pages| u64::from(pages.value)),
+        ..usual
+    }
 }
 
 /// The entry of a page and the counts of its frame.
@@ -268,10 +282,6 @@ impl Plan {
             memory.platform().record().open(describe);
         }
         memory.platform().alone_on(self.first_cpu);
-        let space = AddressSpace::new(&memory, Limits::of_format::<Tables>())
-            .map_err(|error| error.to_string())?;
-        let process =
-            Process { home: space.id(), space: Some(Inhabited::new(space)), cpu: self.first_cpu };
         let world = World {
             memory,
             state: RefCell::default(),
@@ -281,7 +291,12 @@ impl Plan {
             threaded: Arc::clone(&self.threaded),
             exit_locks: ExitLocks::new(&self.contested),
             free_at_start,
+            limits: limits(&self.scenario.machine),
+            break_pages: self.scenario.break_pages(),
         };
+        let space = world.new_space().map_err(|error| error.to_string())?;
+        let process =
+            Process { home: space.id(), space: Some(Inhabited::new(space)), cpu: self.first_cpu };
         let first = self.scenario.setup.process.name.as_str();
         {
             let mut state = world.state.borrow_mut();
@@ -308,6 +323,21 @@ impl State {
 impl World {
     pub(crate) fn machine(&self) -> &Machine {
         self.memory.platform()
+    }
+
+    /// An address space with nothing in it. Its program break, where the scenario has one, is at
+    /// the lowest address.
+    pub(crate) fn new_space(&self) -> Result<AddressSpace<Machine>, SpaceError> {
+        let space = AddressSpace::new(&self.memory, self.limits)?;
+        if self.break_pages > 0 {
+            space.place_break(self.limits.first_page.start())?;
+        }
+        Ok(space)
+    }
+
+    /// Where the memory below the program break lies: all of it that has a name.
+    pub(crate) fn below_break(&self) -> Result<VirtRange, RangeError> {
+        VirtRange::new(self.limits.first_page.start(), u64::from(self.break_pages))
     }
 
     /// Whether a process of this name was made, whether it still lives or not.

@@ -190,3 +190,65 @@ fn a_flush_of_this_cpu_alone_is_found_in_copies_protections_and_unmaps() {
         }
     }
 }
+
+#[test]
+fn a_stack_grows_beside_a_pin_and_under_one_where_the_rules_say() {
+    for model in [Model::Tso, Model::Weak] {
+        breaks("stack-grows", "5.8", model, "pin-coherence");
+        breaks("stack-grows", "pinfold,fork-pin=share", model, "pin-coherence");
+        for rules in &PRESETS[1..] {
+            let report = holds("stack-grows", rules, model);
+            let labels: Vec<_> = report.outcomes.iter().map(|o| o.label.as_str()).collect();
+            assert_eq!(labels, ["grown-after", "grown-before"], "{rules}");
+        }
+        for (rules, label) in [
+            ("5.8", "grows"),
+            ("6.4", "grows"),
+            ("pinfold,gup-stack=grow", "grows"),
+            ("6.5", "refused"),
+            ("6.1,gup-stack=refuse", "refused"),
+            ("pinfold", "refused"),
+        ] {
+            let report = holds("pin-below-stack", rules, model);
+            let labels: Vec<_> = report.outcomes.iter().map(|o| o.label.as_str()).collect();
+            assert_eq!(labels, [label], "{rules}");
+        }
+    }
+}
+
+/// A stack of two pages does not grow to where the scenario writes.
+#[test]
+fn a_stack_does_not_grow_over_its_limit() {
+    let short = shipped("stack-grows").replace("stack 4", "stack 2");
+    common::breaks("stack-grows", &short, "pinfold", Model::Weak, "step");
+    let long = shipped("stack-grows").replace("stack 4", "stack 5");
+    common::breaks("stack-grows", &long, "pinfold", Model::Weak, "step");
+}
+
+#[test]
+fn the_break_shrinks_under_a_pin_and_a_flush_of_this_cpu_alone_is_found() {
+    for model in [Model::Tso, Model::Weak] {
+        for rules in PRESETS {
+            holds("break-shrinks", rules, model);
+        }
+        for rules in ["5.8", "5.19", "latest", "pinfold"] {
+            breaks("break-shrinks", &format!("{rules},flush-reach=this-cpu"), model, "step");
+        }
+    }
+}
+
+#[test]
+fn of_two_that_split_an_area_the_second_meets_the_limit() {
+    for model in [Model::Tso, Model::Weak] {
+        for rules in PRESETS {
+            let report = holds("areas-limit", rules, model);
+            let labels: Vec<_> = report.outcomes.iter().map(|o| o.label.as_str()).collect();
+            assert_eq!(labels, ["left-out", "protected"], "{rules}");
+        }
+        // Without a limit that matters both split it, and with a lower one neither does.
+        for limit in ["areas 5", "areas 2"] {
+            let other = shipped("areas-limit").replace("areas 3", limit);
+            common::breaks("areas-limit", &other, "pinfold", model, "claim");
+        }
+    }
+}

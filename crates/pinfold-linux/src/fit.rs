@@ -21,6 +21,8 @@ pub struct Missing {
 
 /// The most pins of one step on each page, which is what one system call takes.
 const MOST_PINS: u32 = 1024;
+/// The size of a page of that machine.
+const PAGE: u64 = 4096;
 /// The room of the machine of the language, in pages, the first of which is not for use.
 const ROOM: u32 = 15;
 
@@ -37,12 +39,41 @@ pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
             format!("{} memory nodes are needed, and there are {}", plan.nodes, features.nodes);
         missing.push(whole(&why));
     }
+    if plan.most_areas.is_some() {
+        missing.push(whole("the limit on areas is a setting of the whole machine"));
+    }
+    if plan.stack.is_some() && plan.steps().any(|step| matches!(step.act, Act::Exec)) {
+        missing.push(whole("a program that is executed needs more of a stack"));
+    }
+    if leaves_room_below(plan) {
+        let why = "the kernel's place for an area may be below a stack: give the area a place";
+        missing.push(whole(why));
+    }
     for step in plan.steps() {
         if let Some(why) = lacks(plan, step, features) {
             missing.push(Missing { step: step.text.clone(), why });
         }
     }
     missing
+}
+
+/// Whether a stack has room below it, where the machine of the language places no area and this one
+/// might.
+fn leaves_room_below(plan: &Resolved) -> bool {
+    let has_room = |step: &ResolvedStep| matches!(step.act, Act::Map { sharing: Sharing::Stack, at: Some(at), .. } if at > PAGE);
+    let placed = |step: &ResolvedStep| match step.act {
+        Act::Map { sharing, at, .. } => at.is_none() && sharing != Sharing::Stack,
+        _ => false,
+    };
+    plan.steps().any(has_room) && plan.steps().any(placed)
+}
+
+/// Whether it is about an area that may be a stack, so that pages of it may not be there yet.
+fn is_of_stack(plan: &Resolved, area: usize) -> bool {
+    plan.steps().any(|step| match step.act {
+        Act::Map { area: mapped, sharing, .. } => mapped == area && sharing == Sharing::Stack,
+        _ => false,
+    })
 }
 
 /// Why a step cannot be carried out, if so.
@@ -63,6 +94,9 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
                 .or_else(|| features.no_pins.clone())
                 .or_else(|| (take.times > MOST_PINS).then(|| "too many pins at once".to_owned())),
         },
+        Act::Get(take) if take.access == Access::Write && is_of_stack(plan, take.pages.area) => {
+            told("the store that stands for writing would make a stack grow")
+        }
         Act::Get(take) => way(take).or_else(|| {
             let pages = take.times as usize * take.pages.count as usize;
             let most = features.pipe_pages;
@@ -76,6 +110,7 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
                 .then(|| "no system call writes through an ordinary reference kept".to_owned())
         }
         Act::Populate(..) => features.no_populate.clone(),
+        Act::Break(..) => features.no_break.clone(),
         Act::NumaScan(None) => features.no_scans.clone(),
         Act::NumaScan(Some(_)) => told("balancing scans a whole process, not some of its pages"),
         Act::Map { pages, .. } if pages > ROOM => told("more pages than the stage has"),

@@ -89,6 +89,9 @@ pub struct Features {
     /// Why ranges cannot be populated; none if they can.
     #[serde(default)]
     pub no_populate: Option<String>,
+    /// Why the program break cannot be placed, if so.
+    #[serde(default)]
+    pub no_break: Option<String>,
     /// Whether frames can be told apart: `pagemap` shows their numbers to who may see them.
     pub frames_visible: bool,
     /// The most pages that one pipe takes, which bounds the references of one `get`.

@@ -41,7 +41,7 @@ pub struct Kernel {
 /// that was seen, and the rules.
 const STABLE: [(u32, u32, u32, &str); 2] = [
     (5, 10, 262, "5.10,numa-skip=ref-count,fork-race=seq-count"),
-    (6, 1, 192, "6.1,zero-pin=free"),
+    (6, 1, 192, "6.1,zero-pin=free,gup-stack=refuse"),
 ];
 
 /// The release and version of the running kernel; empty where it does not tell them.

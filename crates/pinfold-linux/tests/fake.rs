@@ -23,6 +23,7 @@ impl Fake {
         let features = Features {
             protocol: PROTOCOL,
             no_scans: Some("none here".to_owned()),
+            no_break: Some("not placed here".to_owned()),
             frames_visible: true,
             pipe_pages: 16,
             nodes: 1,
@@ -169,6 +170,31 @@ fn what_cannot_be_carried_out_is_skipped_with_its_step() {
     let steps: Vec<&str> = report.missing.iter().map(|missing| &*missing.step).collect();
     assert_eq!(steps, ["pin A read longterm as h0", "numa-scan"]);
     assert_eq!(report.trials(), 0);
+}
+
+#[test]
+fn what_is_a_setting_of_the_machine_and_what_would_lie_below_a_stack_are_skipped() {
+    let skipped = |machine: &str, steps: &str| {
+        let text = format!(
+            "scenario s\nmachine\n  words 1\n{machine}setup\n  process P\n{steps}\
+             lane l: P\n  fork C\noutcome o otherwise\n"
+        );
+        let report = compared(&text, &mut Fake::new(vec![seen(ONE)]));
+        let why = report.missing.iter().map(|missing| missing.why.clone());
+        why.collect::<Vec<_>>().join("; ")
+    };
+    let stack = "  P: map S 1 stack rw up to 4\n";
+    assert!(skipped("  areas 4\n", stack).contains("limit on areas"));
+    assert!(skipped("", "  P: break H 1\n").contains("not placed here"));
+    assert!(skipped("  stack 2\n", &format!("{stack}  P: exec\n")).contains("more of a stack"));
+    let get = format!("{stack}  P: get S[3] write as h0\n");
+    assert!(skipped("", &get).contains("would make a stack grow"));
+    let above = "  P: map S 1 stack rw at 0x5000\n  P: map A 1 private rw\n";
+    assert!(skipped("", above).contains("below a stack"));
+    let runs = format!("{stack}  P: map A 1 private rw\n  P: map T 1 stack rw at 0x9000\n");
+    assert!(skipped("", &runs).contains("below a stack"));
+    let fits = format!("{stack}  P: map A 1 private rw\n");
+    assert!(!skipped("  stack 2\n", &fits).contains("stack"));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 use super::{
     Answer, AreaState, Counter, Dirty, EntryState, Exclusive, FastRecheck, ForceWrite, GupNuma,
+    GupStack,
 };
 use super::{Mapping, PageKind, PageState, Permission, ReadGup, Relation, Tracking, Why, ZeroPin};
 
@@ -122,6 +123,16 @@ pub const fn takes_hinting_fault(rule: GupNuma) -> bool {
     match rule {
         GupNuma::Honor => true,
         GupNuma::Follow => false,
+    }
+}
+
+/// Whether the slow path makes a stack grow that lies above a page where nothing is mapped (facts
+/// 3.13).
+#[inline]
+pub const fn grows_stack(rule: GupStack) -> bool {
+    match rule {
+        GupStack::Grow => true,
+        GupStack::Refuse => false,
     }
 }
 

@@ -216,6 +216,15 @@ switches! {
         Follow = "follow" ["6.5"],
     }
 
+    /// Whether get and pin make a stack grow when they meet what lies below it, as an access of the
+    /// process does (facts 3.13).
+    gup_stack: GupStack = "gup-stack" {
+        /// Yes. facts 3.13
+        Grow = "grow" [always],
+        /// No: nothing is mapped there, whatever lies above, commit 8d7071af8907. facts 3.13
+        Refuse = "refuse" ["6.5"],
+    }
+
     /// When a change of protection grants write permission at once instead of waiting for a write
     /// fault (facts 7.5).
     write_upgrade: WriteUpgrade = "write-upgrade" {
@@ -361,5 +370,15 @@ switches! {
         /// Only when it is over. Hazard: a device uses a page through its own table after the page
         /// was freed, moved or copied. facts 7.10
         Afterwards = "afterwards" [never],
+    }
+
+    /// Whether the program break moves down to where nothing is mapped between its old place and
+    /// its new one (facts 7.13).
+    break_hole: BreakHole = "break-hole" {
+        /// It does. facts 7.13
+        Pass = "pass" [always],
+        /// It stays, and the call fails: it looks for the mapping that is to become shorter. facts
+        /// 7.13
+        Refuse = "refuse" ["6.1"],
     }
 }

@@ -3,7 +3,7 @@
 //! Protocol: the first question is asked under the page-table lock, for each present entry that was
 //! cleared.
 
-use super::{FlushReach, ZapMunlock, ZapRmap};
+use super::{BreakHole, FlushReach, ZapMunlock, ZapRmap};
 
 /// What an unmap took an entry from.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -66,5 +66,15 @@ pub const fn reaches_every_cpu(rule: FlushReach) -> bool {
     match rule {
         FlushReach::EveryCpu => true,
         FlushReach::ThisCpu => false,
+    }
+}
+
+/// Whether the program break moves down only where something is mapped between its new place and
+/// its old one (facts 7.13).
+#[inline]
+pub const fn needs_mapping(rule: BreakHole) -> bool {
+    match rule {
+        BreakHole::Pass => false,
+        BreakHole::Refuse => true,
     }
 }

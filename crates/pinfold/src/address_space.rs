@@ -100,8 +100,8 @@ impl<P: Platform> AddressSpace<P> {
     /// names the same pages after a later write depends on the rule `pte-cow` (facts 7.5).
     ///
     /// # Errors
-    /// When part of the range is not mapped, or an area must be split, and the heap is exhausted or
-    /// the limit on areas reached: nothing has changed then.
+    /// When an area must be split, and the heap is exhausted or the limit on areas reached: nothing
+    /// has changed then. When part of the range is not mapped: what lies before has changed.
     pub fn protect(&self, range: VirtRange, prot: Prot) -> Result<(), SpaceError> {
         self.inner.protect(range, prot)
     }
@@ -109,8 +109,10 @@ impl<P: Platform> AddressSpace<P> {
     /// Takes advice about `range`.
     ///
     /// # Errors
-    /// When part of the range is not mapped, the advice does not fit the mapping, or an area must
-    /// be split, and the heap is exhausted or the limit on areas reached: nothing has changed then.
+    /// When part of the range is not mapped: the advice was taken about the rest. When the advice
+    /// does not fit the mapping, or an area must be split, and the heap is exhausted or the limit
+    /// on areas reached: nothing has changed then, but in what a hole parts from that and lies
+    /// before. [`SpaceError::Locked`] says itself what has changed.
     pub fn advise(&self, range: VirtRange, advice: Advice) -> Result<(), SpaceError> {
         self.inner.advise(range, advice)
     }
@@ -143,8 +145,8 @@ impl<P: Platform> AddressSpace<P> {
     ///
     /// # Errors
     /// When the break has not been placed, would lie below its start, or comes to pages that are
-    /// mapped (one page stays free), and for a limit or an exhausted heap: the break is where it
-    /// was.
+    /// mapped (one page stays free), where it would move down over nothing (rule `break-hole`,
+    /// facts 7.13), and for a limit or an exhausted heap: the break is where it was.
     pub fn move_break(&self, to: VirtAddr) -> Result<(), SpaceError> {
         self.inner.move_break(to)
     }

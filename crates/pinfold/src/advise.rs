@@ -1,8 +1,8 @@
 //! Advice about a range: what fork does with it, and that its contents are not needed (facts 2.1,
-//! 7.7).
+//! 7.7). What is mapped in the range takes it, and an error tells of holes.
 
 use crate::addr::VirtRange;
-use crate::area::OnFork;
+use crate::area::{AreaMap, OnFork};
 use crate::error::SpaceError;
 use crate::platform::Platform;
 use crate::space::{Advice, Space};
@@ -18,13 +18,34 @@ impl<P: Platform> Space<P> {
             Advice::KeepOnFork => |now| now - OnFork::WIPE,
         };
         let mut map = self.write_map();
-        map.all_mapped(range)?;
+        let whole = map.all_mapped(range);
+        let mut first = range.first_page();
+        // Holes are passed over, and told of at the end.
+        while first < range.end_page() {
+            let left = VirtRange::of_pages(first, range.end_page());
+            let Some(area) = map.first_in(left) else { break };
+            let from = area.range.first_page().max(first);
+            let end = map.first_hole(VirtRange::of_pages(from, range.end_page()));
+            self.advise_mapped(&mut map, VirtRange::of_pages(from, end), advice, change)?;
+            first = end;
+        }
+        whole
+    }
+
+    /// Advice about fork for a range that is mapped.
+    fn advise_mapped(
+        &self,
+        map: &mut AreaMap<P>,
+        range: VirtRange,
+        advice: Advice,
+        change: fn(OnFork) -> OnFork,
+    ) -> Result<(), SpaceError> {
         if advice == Advice::WipeOnFork
             && let Some(area) = map.overlapping(range).find(|area| !area.is_cow())
         {
             return Err(SpaceError::WrongKind(area.range.start()));
         }
-        self.isolate(&mut map, range)?;
+        self.isolate_where(map, range, |area| area.on_fork != change(area.on_fork))?;
         let mut page = range.first_page();
         while page < range.end_page() {
             let Some(area) = map.find_mut(page) else { break };
@@ -32,7 +53,7 @@ impl<P: Platform> Space<P> {
             area.on_fork = change(area.on_fork);
             page = area.range.end_page();
         }
-        self.merge_within(&mut map, range);
+        self.merge_within(map, range);
         Ok(())
     }
 }

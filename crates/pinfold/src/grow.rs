@@ -18,6 +18,7 @@ use crate::addr::{VirtAddr, VirtRange, Vpn};
 use crate::area::{AreaMap, Grows, Heap, Prot};
 use crate::error::SpaceError;
 use crate::platform::Platform;
+use crate::rules::zap::needs_mapping;
 use crate::space::{Place, Sharing, Space};
 
 impl<P: Platform> Space<P> {
@@ -34,6 +35,10 @@ impl<P: Platform> Space<P> {
         }
         let Some(more) = self.stack_over(&map, page) else { return false };
         map.lower(more);
+        if let Some(area) = map.find(page) {
+            // The area is prepared for pages of its own, whatever comes (facts 2.1).
+            area.held_anon.set();
+        }
         true
     }
 
@@ -78,7 +83,11 @@ impl<P: Platform> Space<P> {
             return Err(SpaceError::OutsideLimits(to.page().alone()));
         }
         if new < now {
-            self.unmap_locked(&mut map, VirtRange::of_pages(new.page(), now.page()))?;
+            let less = VirtRange::of_pages(new.page(), now.page());
+            if map.first_in(less).is_none() && needs_mapping(self.mem().rule()) {
+                return Err(SpaceError::NotMapped(new));
+            }
+            self.unmap_locked(&mut map, less)?;
         } else if now < new {
             let more = VirtRange::of_pages(now.page(), new.page());
             self.allowed(more)?;

@@ -81,11 +81,11 @@ impl<P: Platform> Space<P> {
             let already = map.locked_in(range);
             self.may_lock(&map, range.pages() - already)?;
         }
-        let (first, hole) = (range.first_page(), map.first_hole(range));
-        if first < hole {
-            self.set_mapped(&mut map, VirtRange::of_pages(first, hole), locked)?;
+        let (mapped, whole) = map.before_hole(range);
+        if let Some(mapped) = mapped {
+            self.set_mapped(&mut map, mapped, locked)?;
         }
-        if hole < range.end_page() { Err(SpaceError::NotMapped(hole.start())) } else { Ok(()) }
+        whole
     }
 
     /// The same for a range that is mapped.

@@ -78,7 +78,8 @@ impl<P: Platform> Space<P> {
     pub(crate) fn protect(&self, range: VirtRange, prot: Prot) -> Result<(), SpaceError> {
         let range = self.allowed(range)?;
         let mut map = self.write_map();
-        map.all_mapped(range)?;
+        let (range, whole) = map.before_hole(range);
+        let Some(range) = range else { return whole };
         self.isolate_where(&mut map, range, |area| area.prot != prot)?;
         let mut batch = FlushBatch::default();
         let mut page = range.first_page();
@@ -94,7 +95,7 @@ impl<P: Platform> Space<P> {
         }
         batch.finish(self.mem(), self.id());
         self.merge_within(&mut map, range);
-        Ok(())
+        whole
     }
 
     /// Merges what has become alike inside and at the ends of `range`.

@@ -49,6 +49,9 @@
 //!   the walk.
 //! - INV-RMAP-4: a slot becomes part of no family under the lock of the family that it was part of.
 //!   So under that lock, found part of it, it stays part of it.
+//! - INV-RMAP-5: the number that a page would have at a member may lie outside his address space,
+//!   below its first page (it wraps) or past its end: a part of an area that was moved does not
+//!   move what lies beside it. Nothing of his is there, and a walk does not look.
 
 mod home;
 mod lookup;

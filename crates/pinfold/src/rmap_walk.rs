@@ -121,6 +121,10 @@ impl<P: Platform> Memory<P> {
     /// table that is unlinked in the meantime has no entries left, and the one that drops the last
     /// reference frees it.
     fn held_leaf(&self, mm: Mm, page: Vpn) -> Option<Leaf<'_, P>> {
+        // INV-RMAP-5. What the walk would find there is another's, a kernel's half for instance.
+        if page >= self.frames().table(mm.root).end() {
+            return None;
+        }
         let _section = WalkSection::open(self.platform());
         let leaf = Tables::new(self, mm.root).leaf(page)?;
         self.frames().table(leaf.table).get();

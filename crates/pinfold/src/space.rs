@@ -110,7 +110,7 @@ impl<P: Platform> Space<P> {
             locked: Counter::new(),
             zapping: AtomicU32::new(0),
         })?;
-        root.keep();
+        mem.frames().table(root.keep()).set_end(space.end_page());
         space.label();
         space.mem.platform().prepare_root(space.id(), space.root());
         Ok(space)

@@ -93,13 +93,14 @@ impl<P: Platform> Space<P> {
         gather.finish();
     }
 
-    /// MADV_DONTNEED: the pages go, the area stays.
+    /// MADV_DONTNEED: the pages go, the area stays (facts 7.7).
     pub(crate) fn dont_need(&self, range: VirtRange) -> Result<(), SpaceError> {
         let map = self.read_map();
-        map.all_mapped(range)?;
         let locked = map.overlapping(range).find(|area| area.locked == Locked::Yes);
         let end = locked.map_or(range.end_page(), |area| area.range.first_page());
-        let refused = locked.map_or(Ok(()), |area| Err(SpaceError::Locked(area.range.start())));
+        // Holes are passed over.
+        let whole = || map.all_mapped(range);
+        let refused = locked.map_or_else(whole, |area| Err(SpaceError::Locked(area.range.start())));
         if end <= range.first_page() {
             return refused;
         }

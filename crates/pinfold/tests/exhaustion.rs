@@ -15,8 +15,8 @@ use heap::{Deny, granted, with_heap};
 use pinfold::pin::Ask;
 use pinfold::rules::PRESETS;
 use pinfold::{
-    Access, Advice, FaultError, FrameMeta, FrameSetup, NewFrame, NodeId, Pfn, PinError, Pins,
-    Place, Placement, Prot, Refs, Rules, Sharing, Small, SpaceError, Term, Tuning, VirtAddr,
+    Access, Advice, FaultError, FrameMeta, FrameSetup, LockError, NewFrame, NodeId, Pfn, PinError,
+    Pins, Place, Placement, Prot, Refs, Rules, Sharing, Small, SpaceError, Term, Tuning, VirtAddr,
     X86_64, Zone,
 };
 use testing::{
@@ -36,8 +36,19 @@ impl From<SpaceError> for Why {
     fn from(error: SpaceError) -> Self {
         match error {
             SpaceError::NoMemory | SpaceError::OutOfFrames => Self::Want,
-            SpaceError::NotMapped(_) | SpaceError::WrongKind(_) => Self::Missing,
+            SpaceError::NotMapped(_) | SpaceError::WrongKind(_) | SpaceError::Locked(_) => {
+                Self::Missing
+            }
             other => panic!("{other}"),
+        }
+    }
+}
+
+impl From<LockError> for Why {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Refused(error) => error.into(),
+            LockError::Unpopulated(stopped) => stopped.error.into(),
         }
     }
 }
@@ -133,7 +144,7 @@ impl Life {
 const RW: Prot = Prot::READ_WRITE;
 
 /// All that a life does, in order. The last ones give back.
-const STEPS: [(&str, Step); 31] = [
+const STEPS: [(&str, Step); 35] = [
     ("map", |l| l.parent.map(at(1), 10, RW, Sharing::Private).map_err(Why::from).map(drop)),
     ("map shared", |l| l.parent.map(at(12), 3, RW, Sharing::Shared).map_err(Why::from).map(drop)),
     ("store", |l| store(&l.parent, 1, 1).map_err(Why::from).map(drop)),
@@ -163,6 +174,9 @@ const STEPS: [(&str, Step); 31] = [
         let done = l.parent.populate(pages(1, 7), Access::Write);
         done.map_err(|stopped| stopped.error.into())
     }),
+    ("lock a part", |l| Ok(l.parent.mlock(pages(2, 6))?)),
+    ("unlock a part of that", |l| Ok(l.parent.munlock(pages(3, 2))?)),
+    ("lock in the child", |l| Ok(l.child()?.mlock(pages(4, 3))?)),
     ("scan", |l| {
         l.parent.numa_scan(pages(1, 10));
         Ok(())
@@ -173,6 +187,7 @@ const STEPS: [(&str, Step); 31] = [
         Ok(())
     }),
     ("store on the other node", |l| store(&l.parent, 6, 4).map_err(Why::from).map(drop)),
+    ("unlock", |l| Ok(l.parent.munlock(pages(2, 6))?)),
     ("leave out", |l| Ok(l.parent.advise(pages(3, 1), Advice::DontFork)?)),
     ("wipe", |l| Ok(l.child()?.advise(pages(5, 1), Advice::WipeOnFork)?)),
     ("do not need", |l| Ok(l.parent.advise(pages(6, 2), Advice::DontNeed)?)),

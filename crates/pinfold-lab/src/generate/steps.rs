@@ -25,6 +25,10 @@ enum Act {
         area: &'static str,
         at: u64,
     },
+    /// A stack of one page that may come to have so many.
+    Stack(u32),
+    /// The program break, so that so many pages lie below it.
+    Break(u32),
     Populate(Page, &'static str),
     Mlock(Page),
     Munlock(Page),
@@ -55,6 +59,10 @@ enum Act {
 
 /// Where an area lies that is placed.
 const PLACE: u64 = 0x4000;
+/// The area that is a stack, and what lies below the program break: the lowest pages, below
+/// [`PLACE`].
+const STACK: (&str, u32) = ("S", 3);
+const HEAP: (&str, u32) = ("H", 2);
 
 /// A page of an area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +95,8 @@ impl fmt::Display for Step {
                 at.map_or(Ok(()), |at| write!(f, " at {at:#x}"))
             }
             Act::Replace { area, at } => write!(f, "map {area} 1 private rw at {at:#x} replace"),
+            Act::Stack(most) => write!(f, "map {} 1 stack rw up to {most}", STACK.0),
+            Act::Break(pages) => write!(f, "break {} {pages}", HEAP.0),
             Act::Populate(page, access) => write!(f, "populate {page} {access}"),
             Act::Mlock(page) => write!(f, "mlock {page}"),
             Act::Munlock(page) => write!(f, "munlock {page}"),
@@ -136,11 +146,33 @@ pub(super) struct Maker {
     words: u32,
     handles: u32,
     in_lanes: bool,
+    low: Low,
+}
+
+/// What lies at the lowest addresses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Low {
+    Nothing,
+    Stack,
+    Heap,
+}
+
+impl Low {
+    /// What a program has there: where frames run out, steps are expected to fail in one way only,
+    /// which is not that nothing is mapped.
+    fn of(seed: u64, shape: &Shape) -> Self {
+        match (shape.extent, shape.frames, seed % 5) {
+            (Extent::Areas, None, 2) => Self::Stack,
+            (Extent::Areas, None, 4) => Self::Heap,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 impl Maker {
     pub(super) fn new(seed: u64, shape: &Shape) -> Self {
         Self {
+            low: Low::of(seed, shape),
             random: seed,
             shape: *shape,
             areas: Vec::new(),
@@ -197,12 +229,24 @@ impl Maker {
                 may_fail: None,
             });
         }
+        let low = match self.low {
+            Low::Nothing => None,
+            Low::Stack => Some((Act::Stack(STACK.1), STACK)),
+            Low::Heap => Some((Act::Break(HEAP.1), HEAP)),
+        };
+        let area = low.map(|(act, area)| {
+            steps.push(Step { process: "P", act, may_fail: None });
+            area
+        });
         if self.shape.lanes == 0 {
+            self.areas.extend(area);
             return steps;
         }
         for _ in 0..self.below(4) {
             steps.push(self.plain("P"));
         }
+        // Not all of its pages are there: what comes now may meet that.
+        self.areas.extend(area);
         if self.below(3) == 0 {
             steps.push(self.fork("P"));
         }
@@ -248,6 +292,10 @@ impl Maker {
 
     /// A step of this process.
     pub(super) fn step_of(&mut self, process: &'static str) -> Step {
+        if self.low == Low::Heap && self.below(6) == 0 {
+            let pages = self.below(HEAP.1 as usize + 1) as u32;
+            return self.step(process, Act::Break(pages));
+        }
         match self.shape.extent {
             Extent::Areas => self.any_step(process),
             Extent::Page => self.step_on_page(process),
@@ -371,6 +419,7 @@ impl Maker {
             (Act::Populate(..) | Act::Mlock(_) | Act::Munlock(_), None) => Some("not-mapped"),
             (Act::Write(..) | Act::Read(_), None) => Some("no-access"),
             (Act::Protect(..) | Act::Advise(..), None) => Some("not-mapped"),
+            (Act::Break(_), _) => Some("not-mapped"),
             _ => None,
         };
         Step { process, act, may_fail }
@@ -427,6 +476,9 @@ impl Maker {
             },
         };
         let (page, number) = (self.page(), self.handles);
+        // The store that stands for writing elsewhere would make it grow.
+        let compared = self.shape.aim == Aim::Compare && verb == "get" && page.area == STACK.0;
+        let options = if compared { "read" } else { options };
         self.handles += 1;
         let mut step = self.step(process, Act::Take { verb, page, options, handle: number });
         // What may not exist cannot be used by another step.
@@ -469,6 +521,8 @@ pub(super) fn claims(steps: &[&Step]) -> Vec<String> {
     let mut pages = Vec::new();
     let mut handles = Vec::new();
     let mut dropped = Vec::new();
+    // The most pages below the program break.
+    let mut highest = 0;
     // These have none of the areas any more.
     let mut executed = Vec::new();
     for step in steps {
@@ -476,6 +530,8 @@ pub(super) fn claims(steps: &[&Step]) -> Vec<String> {
             Act::Map { area, pages: count, .. } => {
                 pages.extend((0..*count).map(|page| Page { area, page }));
             }
+            Act::Stack(most) => pages.extend((0..*most).map(|page| Page { area: STACK.0, page })),
+            Act::Break(count) => highest = highest.max(*count),
             Act::Write(_, word) | Act::DeviceWrite(_, word) => words.push(format!("w{word}")),
             Act::Fork(child) | Act::Clone(child) => processes.push(child),
             Act::Exec => executed.push(step.process),
@@ -495,6 +551,7 @@ pub(super) fn claims(steps: &[&Step]) -> Vec<String> {
             | Act::Migrate(..) => {}
         }
     }
+    pages.extend((0..highest).map(|page| Page { area: HEAP.0, page }));
     processes.retain(|process| !executed.contains(process));
     handles.retain(|(.., process)| !executed.contains(process));
     handles.retain(|(handle, ..)| !dropped.contains(handle));

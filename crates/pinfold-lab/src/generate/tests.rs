@@ -81,6 +81,9 @@ fn every_kind_of_step_occurs() {
         for word in ["populate A", "mlock A", "munlock B", " replace", "clone ", "exec"] {
             assert!(has(word), "{word} of {shape:?}");
         }
+        for word in ["map S 1 stack", "write S[0]", "break H 0", "break H 2", "write H"] {
+            assert_eq!(has(word), shape.frames.is_none(), "{word} of {shape:?}");
+        }
         assert_eq!(has("vfork V"), shape.lanes > 0);
         assert_eq!(has("numa-scan"), shape.scans == Scans::Made);
         assert_eq!(has("migrate A"), shape.nodes > 1);

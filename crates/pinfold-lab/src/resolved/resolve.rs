@@ -17,6 +17,8 @@ struct Names {
     signals: Vec<String>,
     registers: Vec<String>,
     words: Words,
+    /// See [`Scenario::break_pages`].
+    break_pages: u32,
     /// What claims and outcomes state, in the order of the text.
     atoms: Vec<Atom>,
 }
@@ -87,6 +89,7 @@ impl Names {
             signals: Vec::new(),
             registers: Vec::new(),
             words: Words::of(scenario),
+            break_pages: scenario.break_pages(),
             atoms: Vec::new(),
         };
         // A lane of a child may be written above the lane that forks it.
@@ -124,12 +127,10 @@ impl Names {
 
     fn add(&mut self, process: Option<&str>, step: &Step) {
         match (&step.action, step.action.makes()) {
-            (Action::Map { area, pages, .. }, _) => {
-                let area = number(&mut self.areas, area);
-                if let Some(Ok(process)) = process.map(|name| self.process(name)) {
-                    self.lengths.push((self.home(process), area, pages.value));
-                }
+            (Action::Map { area, pages, up_to, .. }, _) => {
+                self.add_area(process, area, up_to.unwrap_or(*pages).value);
             }
+            (Action::Break { area, .. }, _) => self.add_area(process, area, self.break_pages),
             (Action::Pin { grab, .. } | Action::Get { grab, .. }, _) => {
                 self.add_handle(process, &grab.pages, &grab.handle);
             }
@@ -141,6 +142,13 @@ impl Names {
                 number(&mut self.registers, register);
             }
             _ => {}
+        }
+    }
+
+    fn add_area(&mut self, process: Option<&str>, name: &Name, pages: u32) {
+        let area = number(&mut self.areas, name);
+        if let Some(Ok(process)) = process.map(|name| self.process(name)) {
+            self.lengths.push((self.home(process), area, pages));
         }
     }
 
@@ -265,9 +273,10 @@ impl Names {
             None => Ok(None),
         };
         Ok(match action {
-            Action::Map { area, pages, sharing, protection, at, occupied } => Act::Map {
+            Action::Map { area, pages, sharing, protection, up_to, at, occupied } => Act::Map {
                 area: self.area(own()?, &area.value)?.0,
                 pages: pages.value,
+                room: up_to.unwrap_or(*pages).value,
                 sharing: sharing.value,
                 protection: protection.value,
                 at: at.map(|at| at.value),
@@ -276,6 +285,10 @@ impl Names {
             Action::Remap { area, at } => {
                 let (area, count) = self.area(own()?, &area.value)?;
                 Act::Remap(super::Pages { area, first: 0, count }, at.value)
+            }
+            Action::Break { area, pages } => {
+                let (area, count) = self.area(own()?, &area.value)?;
+                Act::Break(super::Pages { area, first: 0, count }, pages.value)
             }
             Action::Writeback { pages } => Act::Writeback(self.pages(own()?, pages)?),
             Action::Follow { pages, handle } => {
@@ -419,6 +432,8 @@ impl Names {
         Ok(Resolved {
             scenario: scenario.name.value.clone(),
             nodes: machine.nodes(),
+            most_areas: machine.areas.map(|areas| areas.value),
+            stack: machine.stack.map(|pages| pages.value),
             cpus: scenario.cpus().iter().map(|(_, node)| *node).collect(),
             words: (0..self.words.count()).map(|number| self.words.text(number)).collect(),
             setup: self.alone(&scenario.setup.steps)?,

@@ -87,6 +87,16 @@ impl Scenario {
         self.setup.steps.iter().chain(lanes).chain(&self.after)
     }
 
+    /// How many pages of the memory below a program break have names: as many as the highest break
+    /// gives; 0 if nothing moves one.
+    pub fn break_pages(&self) -> u32 {
+        let pages = |step: &Step| match &step.action {
+            Action::Break { pages, .. } if step.fails.is_none() => Some(pages.value),
+            _ => None,
+        };
+        self.steps().filter_map(pages).max().unwrap_or(0)
+    }
+
     /// Whether the lane starts only when another lane has forked its process.
     pub fn starts_late(&self, lane: &Lane) -> bool {
         let forks = |step: &Step| {
@@ -126,6 +136,12 @@ pub struct Machine {
     /// Passes of a migration attempt as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrate_passes: Option<Spanned<u32>>,
+    /// The most areas of a process as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub areas: Option<Spanned<u32>>,
+    /// The most pages of a stack as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<Spanned<u32>>,
     /// CPUs as written; see [`Scenario::cpus`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cpus: Vec<Cpu>,

@@ -152,7 +152,11 @@ impl<'a> Checker<'a> {
         }
         let process = runner.filter(|name| self.names.process(name).is_some());
         match &step.action {
-            Action::Map { .. } | Action::Fork { .. } | Action::Clone { .. } | Action::Exit => {}
+            Action::Map { .. }
+            | Action::Break { .. }
+            | Action::Fork { .. }
+            | Action::Clone { .. }
+            | Action::Exit => {}
             Action::Vfork { child } if !at.in_lanes() => self.vfork_alone(child),
             Action::Vfork { .. } => {}
             Action::Exec => self.exec(at, process, step),

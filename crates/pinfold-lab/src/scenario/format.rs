@@ -165,6 +165,8 @@ impl Layout {
             ("frames", machine.frames),
             ("words", machine.words),
             ("migrate-passes", machine.migrate_passes),
+            ("areas", machine.areas),
+            ("stack", machine.stack),
         ];
         if properties.iter().all(|(_, value)| value.is_none()) && machine.cpus.is_empty() {
             return;
@@ -289,8 +291,9 @@ impl Display for Action {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(self.verb().as_str())?;
         match self {
-            Self::Map { area, pages, sharing, protection, at, occupied } => {
+            Self::Map { area, pages, sharing, protection, up_to, at, occupied } => {
                 write!(f, " {area} {pages} {sharing} {protection}")?;
+                up_to.map_or(Ok(()), |most| write!(f, " up to {most}"))?;
                 at.map_or(Ok(()), |at| write!(f, " at {:#x}", at.value))?;
                 match occupied {
                     Occupied::Refuse => Ok(()),
@@ -299,6 +302,7 @@ impl Display for Action {
             }
             Self::Populate { pages, access } => write!(f, " {pages} {access}"),
             Self::Remap { area, at } => write!(f, " {area} at {:#x}", at.value),
+            Self::Break { area, pages } => write!(f, " {area} {pages}"),
             Self::Unmap { pages }
             | Self::Writeback { pages }
             | Self::Mlock { pages }

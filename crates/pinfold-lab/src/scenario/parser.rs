@@ -197,7 +197,8 @@ impl Parser<'_> {
     }
 
     fn machine(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        const KNOWN: [&str; 5] = ["nodes", "frames", "words", "cpu", "migrate-passes"];
+        const KNOWN: [&str; 7] =
+            ["nodes", "frames", "words", "cpu", "migrate-passes", "areas", "stack"];
         let start = cursor.here();
         let machine = &mut self.machine;
         let slot = match cursor.peek_word() {
@@ -213,6 +214,8 @@ impl Parser<'_> {
             Some("frames") => &mut machine.frames,
             Some("words") => &mut machine.words,
             Some("migrate-passes") => &mut machine.migrate_passes,
+            Some("areas") => &mut machine.areas,
+            Some("stack") => &mut machine.stack,
             _ => return Err(unknown(cursor, "a property of the machine", &KNOWN)),
         };
         let word = cursor.name("a property")?;

@@ -63,6 +63,8 @@ vocabulary! {
         Unmap = "unmap",
         /// Moves an area.
         Remap = "remap",
+        /// Moves the program break.
+        Break = "break",
         /// Changes what the process may do with pages.
         Protect = "protect",
         /// Gives advice on pages.
@@ -122,6 +124,7 @@ impl Verb {
             Self::Map
             | Self::Unmap
             | Self::Remap
+            | Self::Break
             | Self::Protect
             | Self::Advise
             | Self::Write
@@ -156,6 +159,18 @@ vocabulary! {
         Shared = "shared",
         /// As shared, with a file behind it that a write can be lost to.
         File = "file",
+        /// As private, and it grows down when the process accesses what lies below it.
+        Stack = "stack",
+    }
+}
+
+impl Sharing {
+    /// Whether writes to the area stay with the process.
+    pub fn is_private(self) -> bool {
+        match self {
+            Self::Private | Self::Stack => true,
+            Self::Shared | Self::File => false,
+        }
     }
 }
 
@@ -218,6 +233,8 @@ vocabulary! {
         Busy = "busy",
         /// A counter would have overflowed.
         TooManyReferences = "too-many-references",
+        /// The process would have had more areas than it may have.
+        TooManyAreas = "too-many-areas",
         /// The process has exited: another of its lanes has ended it.
         Exited = "exited",
     }

@@ -2,11 +2,9 @@
 
 use std::rc::Rc;
 
-use pinfold::{AddressSpace, Limits};
 use pinfold_explore::hook::{self, Mode};
 
 use super::{Done, gone};
-use crate::hardware::Tables;
 use crate::spaces::{Home, Inhabited};
 use crate::waits::Awaited;
 use crate::world::{Process, State, World};
@@ -56,7 +54,7 @@ impl World {
     /// is made first: if that fails, the old one is still there.
     pub(super) fn exec(&self, process: &str) -> Done {
         self.live(process)?;
-        let space = AddressSpace::new(&self.memory, Limits::of_format::<Tables>())?;
+        let space = self.new_space()?;
         let id = space.id();
         self.state.borrow_mut().homes.insert(id, Home::empty(process));
         let space = Some(Inhabited::new(space));

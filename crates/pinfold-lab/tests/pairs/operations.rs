@@ -63,6 +63,11 @@ pub(crate) enum What {
     ReadOnly,
     Writable,
     DontNeed,
+    /// Populates for writing.
+    Populate,
+    /// Locks in memory.
+    Lock,
+    Unlock,
     Fork,
     Scan,
     Migrate,
@@ -255,6 +260,9 @@ impl World {
             What::ReadOnly => seen(space.protect(range, Prot::READ), done),
             What::Writable => seen(space.protect(range, Prot::READ_WRITE), done),
             What::DontNeed => seen(space.advise(range, Advice::DontNeed), done),
+            What::Populate => seen(space.populate(range, Access::Write), done),
+            What::Lock => seen(space.mlock(range), done),
+            What::Unlock => seen(space.munlock(range), done),
             What::Fork => seen(space.fork(), |child| {
                 self.forked.borrow_mut().push((who, child));
                 Seen::Done
@@ -377,6 +385,7 @@ impl World {
                 Seen::Value(value) => what == What::Store || self.may_see(who, *value),
                 Seen::NotMapped => self.does(who, &[What::Unmap, What::UnmapPart]),
                 Seen::Denied => self.does(who, &[What::ReadOnly]),
+                Seen::Locked => what == What::DontNeed && self.does(who, &[What::Lock]),
                 Seen::Wrong(_) => false,
             };
             if !excused {

@@ -71,8 +71,8 @@ impl Subject for Case {
 }
 
 use What::{
-    DeviceWrite, DontNeed, Exit, Fork, Get, Load, Migrate, PinFast, PinRead, PinWrite, ReadOnly,
-    Scan, Store, Unmap, UnmapPart, Unpin, Walk, Writable,
+    DeviceWrite, DontNeed, Exit, Fork, Get, Load, Lock, Migrate, PinFast, PinRead, PinWrite,
+    Populate, ReadOnly, Scan, Store, Unlock, Unmap, UnmapPart, Unpin, Walk, Writable,
 };
 use Who::{Child, Owner};
 
@@ -84,10 +84,13 @@ const CHILD: [What; 8] = [Load, Store, PinWrite, Unmap, DontNeed, Fork, Migrate,
 
 /// All that can be done in a setup.
 pub(crate) fn acts(setup: Setup) -> Vec<Act> {
+    // Locking and populating where they find something of their own to do.
     let more: &[What] = match setup {
-        Setup::Pinned => &[Unpin, DeviceWrite],
-        Setup::Wide => &[UnmapPart],
-        _ => &[],
+        Setup::Untouched | Setup::Read | Setup::Forked => &[Populate, Lock],
+        Setup::Touched => &[Lock, Unlock],
+        Setup::Hinted | Setup::Object => &[Lock],
+        Setup::Pinned => &[Unpin, DeviceWrite, Lock],
+        Setup::Wide => &[UnmapPart, Populate, Lock, Unlock],
     };
     let child: &[What] = if setup.has_child() { &CHILD } else { &[] };
     let owner = OWNER.iter().chain(more).map(|what| (Owner, *what));

@@ -1,6 +1,6 @@
 //! How an operation of a lane ended.
 
-use pinfold::{Entry, FaultError, PinError, SpaceError};
+use pinfold::{Entry, FaultError, LockError, PinError, SpaceError, Unpopulated};
 
 /// How an operation ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,7 +11,24 @@ pub(crate) enum Seen {
     NotMapped,
     Denied,
     WouldBlock,
+    /// The memory is locked, so that its pages are not dropped.
+    Locked,
     Wrong(String),
+}
+
+impl From<Unpopulated> for Seen {
+    fn from(stopped: Unpopulated) -> Self {
+        stopped.error.into()
+    }
+}
+
+impl From<LockError> for Seen {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Refused(error) => error.into(),
+            LockError::Unpopulated(stopped) => stopped.into(),
+        }
+    }
 }
 
 impl From<FaultError> for Seen {
@@ -38,6 +55,7 @@ impl From<SpaceError> for Seen {
     fn from(error: SpaceError) -> Self {
         match error {
             SpaceError::NotMapped(_) => Self::NotMapped,
+            SpaceError::Locked(_) => Self::Locked,
             other => Self::Wrong(other.to_string()),
         }
     }

@@ -20,6 +20,7 @@ mod locks;
 mod moves;
 mod pins;
 mod remaps;
+mod sizes;
 mod tables;
 
 use common::shipped;

@@ -15,12 +15,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinfold_lab::resolved::{Act, Pages, Resolved, ResolvedStep, Spot, Take};
-use pinfold_lab::scenario::{Access, Failure, Occupied};
+use pinfold_lab::scenario::{Access, Failure, Occupied, Sharing};
 
 use super::board::{Board, Hold, Question};
 use super::ring::Device;
 use super::scan;
 use super::sys::birth;
+use super::sys::limits::{Moved, Program};
 use super::sys::{self, Errno, PAGE, Range, STAGE, STAGE_PAGES};
 use crate::job::{Did, is_amplifier, is_as_wanted};
 
@@ -37,6 +38,8 @@ pub(super) struct Cast {
     pub(super) devices: Vec<Device>,
     /// The CPU of this machine for each CPU of the scenario.
     pub(super) cpus: Vec<usize>,
+    /// Where the parts of this program lie, if a process of the plan moves its program break.
+    pub(super) program: Option<Program>,
     /// The number of the agent's process.
     pub(super) agent: i32,
     /// The longest that one step may take. A lane waits half as long for another and for a scan, so
@@ -127,6 +130,9 @@ impl Cast {
     /// their own.
     pub(super) fn live(self: &Arc<Self>, process: usize) -> ! {
         sys::die_in_time(LIFE, (process == 0).then_some(self.agent));
+        if process == 0 && self.limit().is_err() {
+            birth::exit_now();
+        }
         self.board.set_process(process, sys::own_id());
         let own = self.threads_of_lanes(process);
         for (index, lane) in self.plan.lanes.iter().enumerate() {
@@ -143,6 +149,17 @@ impl Cast {
             }
         }
         self.serve_with_all(process, Role::Process(process))
+    }
+
+    /// Gives the first process, from which the others have it, what the scenario asks of limits.
+    fn limit(&self) -> Result<(), Errno> {
+        if let Some(pages) = self.plan.stack {
+            sys::limits::limit_stacks(pages)?;
+        }
+        match &self.program {
+            Some(program) => program.place_break(),
+            None => Ok(()),
+        }
     }
 
     /// How many threads a process has for lanes, beside its first one: INV-ACT-3.
@@ -269,7 +286,13 @@ impl Cast {
     fn act(self: &Arc<Self>, step: &ResolvedStep) -> Result<Did, Errno> {
         let process = step.process.unwrap_or(0);
         match step.act {
-            Act::Map { area, pages, sharing, protection, at, occupied } => {
+            Act::Map { area, pages, room, sharing, protection, at, occupied } => {
+                // The pages of a stack that have names begin where it has not grown to yet.
+                let below = u64::from(room.saturating_sub(pages)) * PAGE;
+                let at = match sharing {
+                    Sharing::Stack => Some(at.unwrap_or(PAGE).saturating_add(below)),
+                    Sharing::Private | Sharing::Shared | Sharing::File => at,
+                };
                 let mapped = match at {
                     Some(at) => place(STAGE.checked_add(at), pages)
                         .and_then(|at| sys::map(at, protection, sharing, occupied).map(|()| at)),
@@ -279,7 +302,8 @@ impl Cast {
                 };
                 Ok(match mapped {
                     Ok(range) => {
-                        self.board.set_area(self.plan.home(process), area, range.start());
+                        let start = range.start() - below;
+                        self.board.set_area(self.plan.home(process), area, start);
                         Did::Worked(0)
                     }
                     Err(libc::EEXIST) => Did::Failed(Failure::Occupied),
@@ -295,6 +319,14 @@ impl Cast {
                     self.board.set_area(self.plan.home(process), pages.area, to.start());
                 }
                 Ok(done)
+            }
+            Act::Break(pages, count) => {
+                self.board.set_area(self.plan.home(process), pages.area, STAGE + PAGE);
+                Ok(match sys::limits::move_break(count)? {
+                    Moved::There => Did::Worked(0),
+                    Moved::NotUp => Did::Failed(Failure::Occupied),
+                    Moved::NotDown => Did::Failed(Failure::NotMapped),
+                })
             }
             // `fit` lets no plan through that has these.
             Act::Writeback(_) | Act::Compact(..) | Act::Follow(..) | Act::Unfollow(_) => {

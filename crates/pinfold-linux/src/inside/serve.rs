@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::ring::Ring;
 use super::stage::Stage;
+use super::sys::limits::Program;
 use super::{act, scan, sys};
 
 use crate::job::{Ask, Features, PROTOCOL, Say};
@@ -79,6 +80,8 @@ fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
         no_scans: counted.err(),
         no_populate: (!sys::can_populate())
             .then(|| "this kernel has no MADV_POPULATE_WRITE: it came with 5.14".to_owned()),
+        no_break: (!Program::own().is_some_and(|own| own.can_place_break()))
+            .then(|| "this kernel does not let the program break be placed".to_owned()),
         frames_visible: probe.is_ok_and(|entry| act::Entry(entry).frame().is_some()),
         pipe_pages: pipe_pages(),
         nodes: nodes().len() as u32,

@@ -19,6 +19,7 @@ use super::board::{Board, Hold, Question};
 use super::ring::{Device, Pipe, Ring};
 use super::scan;
 use super::sys::birth;
+use super::sys::limits::Program;
 use super::sys::{self, PAGE};
 use crate::job::{Conduct, Did, Failed, Found, Observation, fault};
 use crate::order::Random;
@@ -82,7 +83,9 @@ impl Stage {
         let board = Board::new(&plan).map_err(told)?;
         let watched = plan.processes.iter().map(|_| None).collect();
         let agent = sys::own_id();
-        let cast = Arc::new(Cast { plan, board, devices, cpus, agent, patience });
+        let moves_break = plan.steps().any(|step| matches!(step.act, Act::Break(..)));
+        let program = moves_break.then(Program::own).flatten();
+        let cast = Arc::new(Cast { plan, board, devices, cpus, program, agent, patience });
         Ok(Self { cast, watched, devices: Vec::new(), marks: 0 })
     }
 

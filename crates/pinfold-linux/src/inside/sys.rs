@@ -18,6 +18,7 @@ use pinfold_lab::scenario::{Access, Advice, Occupied, Protection, Sharing};
 
 pub(super) mod birth;
 pub(super) mod guest;
+pub(super) mod limits;
 pub(super) mod ring;
 
 /// The size of a page.
@@ -101,6 +102,7 @@ pub(super) fn map(
 ) -> Result<(), Errno> {
     let kind = match sharing {
         Sharing::Private => libc::MAP_PRIVATE,
+        Sharing::Stack => libc::MAP_PRIVATE | libc::MAP_GROWSDOWN | libc::MAP_STACK,
         // Files are not made here: `fit` says so before.
         Sharing::Shared | Sharing::File => libc::MAP_SHARED,
     };

@@ -168,7 +168,8 @@ pub(crate) struct Area<P: Platform> {
     pub(crate) locked: Locked,
     pub(crate) backing: Backing<P>,
     /// Whether it has held an anonymous page, now or earlier (facts 2.1, 4): Linux's area has an
-    /// anon_vma then. What it was cut from or merged with counts.
+    /// anon_vma then. What it was cut from or merged with counts. A stack that has grown is as one
+    /// that has.
     pub(crate) held_anon: Latch,
     /// Of CPUs that may have a copy of it (INV-DELEG-1).
     pub(crate) delegates: Marks,
@@ -359,6 +360,15 @@ impl<P: Platform> AreaMap<P> {
     pub(crate) fn all_mapped(&self, range: VirtRange) -> Result<(), SpaceError> {
         let hole = self.first_hole(range);
         if hole < range.end_page() { Err(SpaceError::NotMapped(hole.start())) } else { Ok(()) }
+    }
+
+    /// What lies in `range` before its first hole, if anything does, and whether that is all of it.
+    pub(crate) fn before_hole(
+        &self,
+        range: VirtRange,
+    ) -> (Option<VirtRange>, Result<(), SpaceError>) {
+        let (first, hole) = (range.first_page(), self.first_hole(range));
+        ((first < hole).then(|| VirtRange::of_pages(first, hole)), self.all_mapped(range))
     }
 
     /// The first page of `range` that no area holds, or its end.

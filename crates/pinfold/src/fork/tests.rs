@@ -185,9 +185,45 @@ fn wipeonfork_is_refused_for_shared_memory_and_changes_nothing() {
     let areas = parent.areas();
     let refused = parent.advise(pages(22, 3), Advice::WipeOnFork);
     assert_eq!(refused, Err(SpaceError::WrongKind(VirtAddr::of_page(24))));
-    let hole = parent.advise(pages(25, 3), Advice::DontFork);
-    assert_eq!(hole, Err(SpaceError::NotMapped(VirtAddr::of_page(26))));
     assert_eq!(parent.areas(), areas);
+}
+
+#[test]
+fn advice_over_a_hole_is_taken_about_the_rest() {
+    let (mem, parent) = world("pinfold");
+    map(&parent, 28, 2, RW);
+    for page in [22, 23, 28, 29] {
+        store(&parent, page, page).unwrap();
+    }
+    let hole = Err(SpaceError::NotMapped(VirtAddr::of_page(24)));
+    assert_eq!(parent.advise(pages(23, 6), Advice::WipeOnFork), hole);
+    let child = parent.fork().unwrap();
+    let seen = [22, 23, 28, 29].map(|page| load(&child, page));
+    assert_eq!(seen, [Ok(22), Ok(0), Ok(0), Ok(29)]);
+    assert_eq!(parent.advise(pages(23, 6), Advice::DontNeed), hole);
+    let seen = [22, 23, 28, 29].map(|page| load(&parent, page));
+    assert_eq!(seen, [Ok(22), Ok(0), Ok(0), Ok(29)]);
+    // What is locked ends it, wherever the hole is.
+    parent.mlock(pages(29, 1)).unwrap();
+    let locked = Err(SpaceError::Locked(VirtAddr::of_page(29)));
+    assert_eq!(parent.advise(pages(22, 8), Advice::DontNeed), locked);
+    assert_eq!((load(&parent, 22), load(&parent, 29)), (Ok(0), Ok(29)));
+    Audit::of(&mem).space(&parent).space(&child).check();
+}
+
+#[test]
+fn rights_over_a_hole_change_before_it() {
+    let (mem, parent) = world("pinfold");
+    map(&parent, 28, 2, RW);
+    store(&parent, 23, 1).unwrap();
+    let hole = Err(SpaceError::NotMapped(VirtAddr::of_page(24)));
+    assert_eq!(parent.protect(pages(23, 6), Prot::READ), hole);
+    assert!(store(&parent, 23, 2).is_err());
+    store(&parent, 28, 2).unwrap();
+    let beyond = Err(SpaceError::NotMapped(VirtAddr::of_page(25)));
+    assert_eq!(parent.protect(pages(25, 4), Prot::READ), beyond);
+    store(&parent, 28, 3).unwrap();
+    Audit::of(&mem).space(&parent).check();
 }
 
 #[test]

@@ -305,6 +305,17 @@ impl<'a> Table<'a> {
         let _ = self.frame.mapping.cmpxchg(seen, noted << 32 | noted);
     }
 
+    /// Of a root that nobody can find yet: the first page number that is not the address space's.
+    pub(crate) fn set_end(self, end: Vpn) {
+        self.frame.index.init(end.0);
+    }
+
+    /// Of a root: what [`Table::set_end`] was given. Whoever asks keeps it from being chained.
+    #[inline]
+    pub(crate) fn end(self) -> Vpn {
+        Vpn(self.frame.index.fixed())
+    }
+
     /// Puts the table, which no walk finds any more, at the head of a chain of such tables.
     pub(crate) fn chain(self, next: Option<Pfn>) {
         self.frame.index.init(next.map_or(NO_TABLE, |pfn| pfn.0));

@@ -1,7 +1,7 @@
-use crate::testing::{Audit, Mem, Space, load, machine, map, pages, store};
+use crate::testing::{Audit, Mem, Space, load, machine, map, pages, rules, store};
 use crate::{
-    AddressSpace, FaultError, Limits, NodeId, Place, Prot, Rules, Sharing, Small, SpaceError,
-    Tuning, VirtAddr, VirtRange,
+    Access, AddressSpace, FaultError, Limits, LockError, NodeId, PinError, Place, Prot, Rules,
+    Sharing, Small, SpaceError, Term, Tuning, VirtAddr, VirtRange,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -98,6 +98,83 @@ fn a_stack_that_may_not_have_more_pages_does_not_grow() {
     Audit::of(&mem).space(&space).check();
 }
 
+/// Facts 2.1: a stack that has grown is copied by fork, also if it never held a page of its own.
+#[test]
+fn fork_copies_the_entries_of_a_stack_that_has_grown() {
+    let (mem, space) = small();
+    stack(&space, 12, 2);
+    load(&space, 13).unwrap();
+    let before = space.fork().unwrap();
+    load(&space, 11).unwrap();
+    let after = space.fork().unwrap();
+    let mapped = |space: &Space<Small>, page| space.walk(VirtAddr::of_page(page)).is_mapped();
+    assert_eq!((mapped(&before, 13), mapped(&before, 11)), (false, false));
+    assert_eq!((mapped(&after, 13), mapped(&after, 11), mapped(&after, 12)), (true, true, false));
+    Audit::of(&mem).space(&space).space(&before).space(&after).check();
+}
+
+/// An area becomes longer by a mapping beside it, too, which prepares nothing.
+#[test]
+fn fork_copies_no_entries_of_an_area_that_a_mapping_has_made_longer() {
+    let (mem, space) = small();
+    map(&space, 12, 2, RW);
+    map(&space, 11, 1, RW);
+    map(&space, 14, 1, RW);
+    for page in 11..15 {
+        load(&space, page).unwrap();
+    }
+    let child = space.fork().unwrap();
+    assert_eq!(space.areas(), 1);
+    assert!((11..15).all(|page| !child.walk(VirtAddr::of_page(page)).is_mapped()));
+    Audit::of(&mem).space(&space).space(&child).check();
+}
+
+/// Facts 3.13: a pin grows a stack as an access does up to 6.4, within the same limits.
+#[test]
+fn a_pin_below_a_stack_grows_it_where_the_rules_say() {
+    for (set, grows) in [("5.8", true), ("6.4", true), ("6.5", false), ("pinfold", false)] {
+        let mem = machine::<Small>(rules(set), &[32, 32], Tuning::default());
+        let limits = Limits { stack: 6, stack_gap: 2, ..Limits::of_format::<Small>() };
+        let space = AddressSpace::new(&mem, limits).unwrap();
+        stack(&space, 12, 2);
+        let below = |page| Err(PinError::Fault(FaultError::NotMapped(VirtAddr::of_page(page))));
+        let pins = space.pin(pages(9, 5), Access::Write, Term::Long);
+        if grows {
+            let pins = pins.unwrap();
+            assert_eq!((space.areas(), pins.pages().len()), (1, 5), "{set}");
+            Audit::of(&mem).space(&space).pins(pins.pages()).check();
+            write(&space, 8).unwrap();
+        } else {
+            assert_eq!(pins.map(drop), below(9), "{set}");
+            write(&space, 8).unwrap();
+        }
+        let beyond = space.pin(pages(7, 1), Access::Read, Term::Short);
+        assert_eq!(beyond.map(drop), below(7), "{set}: seven pages");
+        let above = space.pin(pages(13, 2), Access::Read, Term::Short).unwrap();
+        assert!(above.shortfall().is_some(), "{set}: it does not grow up");
+        drop(above);
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+/// Facts 3.13: these look for what is mapped.
+#[test]
+fn populating_and_locking_grow_no_stack() {
+    for set in ["5.8", "pinfold"] {
+        let mem = machine::<Small>(rules(set), &[32, 32], Tuning::default());
+        let limits = Limits { stack_gap: 2, ..Limits::of_format::<Small>() };
+        let space = AddressSpace::new(&mem, limits).unwrap();
+        stack(&space, 12, 2);
+        let at = VirtAddr::of_page(11);
+        let populated = space.populate(pages(11, 2), Access::Write);
+        assert_eq!(populated.map_err(|short| short.error), Err(FaultError::NotMapped(at)));
+        let hole = SpaceError::NotMapped(at);
+        assert_eq!(space.mlock(pages(11, 2)), Err(LockError::Refused(hole)));
+        assert!(!space.is_mapped(at));
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
 #[test]
 fn two_threads_may_grow_one_stack() {
     for _ in 0..20 {
@@ -165,4 +242,23 @@ fn inv_break_1_a_refused_break_stays_where_it_was() {
     assert_eq!(space.program_break(), Some(byte(5, 0)));
     space.move_break(byte(7, 0)).unwrap();
     Audit::of(&mem).space(&space).check();
+}
+
+/// Facts 7.13: what is to go must be there since 6.1.
+#[test]
+fn the_break_moves_down_over_a_hole_where_the_rules_say() {
+    for (set, moves) in [("5.10", true), ("6.0", true), ("6.1", false), ("pinfold", false)] {
+        let mem = machine::<Small>(rules(set), &[32, 32], Tuning::default());
+        let space = AddressSpace::new(&mem, Limits::of_format::<Small>()).unwrap();
+        let at = VirtAddr::of_page;
+        space.place_break(at(4)).unwrap();
+        space.move_break(at(8)).unwrap();
+        space.unmap(pages(6, 2)).unwrap();
+        let refused = if moves { Ok(()) } else { Err(SpaceError::NotMapped(at(6))) };
+        assert_eq!(space.move_break(at(6)), refused, "{set}");
+        assert_eq!(space.program_break(), Some(at(if moves { 6 } else { 8 })), "{set}");
+        space.move_break(at(5)).unwrap();
+        assert!(space.is_mapped(at(4)) && !space.is_mapped(at(5)), "{set}: part of it is there");
+        Audit::of(&mem).space(&space).check();
+    }
 }

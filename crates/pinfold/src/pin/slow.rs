@@ -18,11 +18,11 @@ use crate::pte::Pte;
 use crate::rules::cow::sets_exclusive;
 use crate::rules::pin::{
     Access, Force, Hold, Request, Unshares, Walk, WriteFault, can_follow_write, counts_zero_page,
-    drops_write, entry_access, must_unshare, takes_hinting_fault, unshares,
+    drops_write, entry_access, grows_stack, must_unshare, takes_hinting_fault, unshares,
 };
 use crate::rules::{Exclusive, PageKind, PageState};
 use crate::space::Space;
-use crate::sync::Class;
+use crate::sync::{Class, SpreadGuard};
 
 /// The outcome of one look at a page.
 enum Follow {
@@ -79,26 +79,50 @@ impl<P: Platform> Space<P> {
         ask: Ask,
         held: &mut Held<P>,
     ) -> Result<(), PinError> {
-        let map = self.read_map();
-        for page in range.iter() {
-            let pfn = self.hold_page(&map, page..range.end_page(), ask, held.holds())?;
+        let mut map = self.read_map();
+        let mut left = range.first_page()..range.end_page();
+        while left.start < left.end {
+            let page = left.start;
+            let Some(area) = map.find(page) else {
+                map = self.grown_for_pin(map, page)?;
+                continue;
+            };
+            let pfn = self.hold_page(&map, area, left.clone(), ask, held.holds())?;
             held.push(pfn);
             self.mem().tell(self.id(), page, EventKind::SlowTaken(pfn));
+            left.start = page + 1;
         }
         Ok(())
+    }
+
+    /// Makes the stack grow that lies above a page where nothing is mapped, where the rules say so.
+    /// The lock is released meanwhile: what was taken before is held already.
+    #[cold]
+    fn grown_for_pin<'a>(
+        &'a self,
+        map: SpreadGuard<'a, AreaMap<P>, P>,
+        page: Vpn,
+    ) -> Result<SpreadGuard<'a, AreaMap<P>, P>, FaultError> {
+        let below_stack = self.below_stack(&map, page);
+        drop(map);
+        if below_stack && grows_stack(self.mem().rule()) && self.grow_stack(page) {
+            Ok(self.read_map())
+        } else {
+            Err(FaultError::NotMapped(page.start()))
+        }
     }
 
     /// Takes the first of the pages that are left.
     fn hold_page(
         &self,
         map: &AreaMap<P>,
+        area: &Area<P>,
         left: Range<Vpn>,
         ask: Ask,
         holds: Holds,
     ) -> Result<Pfn, PinError> {
         let page = left.start;
         let at = page.start();
-        let area = map.find(page).ok_or(FaultError::NotMapped(at))?;
         self.check_rights(area, at, ask)?;
         let rights = match ask.force {
             Force::Forced => Rights::Forced,

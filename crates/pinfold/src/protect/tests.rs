@@ -85,13 +85,15 @@ fn rights_that_are_taken_are_gone_and_contents_survive() {
 }
 
 #[test]
-fn a_hole_refuses_the_whole_change() {
+fn a_hole_ends_the_change_and_what_lies_before_has_changed() {
     let (_mem, space) = world("pinfold");
     store(&space, 23, 1).unwrap();
     let hole = SpaceError::NotMapped(VirtAddr::of_page(24));
     assert_eq!(space.protect(pages(20, 8), Prot::READ), Err(hole));
-    assert_eq!(space.areas(), 1);
-    assert!(space.entry(VirtAddr::of_page(23)).is_writable());
+    assert_eq!(space.areas(), 2);
+    assert!(!space.entry(VirtAddr::of_page(23)).is_writable());
+    assert_eq!(space.protect(pages(24, 2), Prot::READ_WRITE), Err(hole));
+    assert_eq!(space.areas(), 2, "nothing lies before");
 }
 
 #[test]

@@ -183,3 +183,18 @@ fn inv_remap_2_the_old_address_is_flushed_in_time() {
         assert_eq!(count > 2, before, "{rule}: {count} flushes");
     }
 }
+
+/// Another part of the mapping was moved down: for its pages the walk comes to numbers before the
+/// first page.
+#[test]
+fn a_page_moves_whose_place_in_an_area_moved_down_would_lie_before_the_first() {
+    let (mem, space) = small();
+    fill(&space, map(&space, 1, 13, RW));
+    space.remap(pages(11, 1), 1, to(4)).unwrap();
+    for page in [1, 3, 4, 6, 13] {
+        let value = load(&space, page);
+        assert_eq!(space.migrate(pages(page, 1), NodeId(1)).moved, 1, "page {page}");
+        assert_eq!(load(&space, page), value);
+    }
+    Audit::of(&mem).space(&space).check();
+}

@@ -2,7 +2,11 @@
 
 use crate::lab;
 use crate::testing::{Audit, Mem, Space, load, machine, map, pages, rules, space, store};
-use crate::{Access, Advice, NodeId, Pfn, Prot, SpaceId, Term, Tuning, VirtAddr, X86_64};
+use crate::{
+    Access, AddressSpace, Advice, Format, Limits, NewFrame, NodeId, Pfn, Placement, Prot, Pte,
+    Remap, Small, SpaceId, Term, Tuning, VirtAddr, Vpn, X86_64,
+};
+use core::sync::atomic::Ordering;
 use std::vec::Vec;
 
 fn world(text: &str) -> (Mem<X86_64>, Space<X86_64>) {
@@ -101,4 +105,55 @@ fn the_zero_page_and_shared_memory_have_no_family() {
     crate::testing::map_shared(&space, 32, 1);
     let shared = store(&space, 32, 1).unwrap();
     assert_eq!(asked(&mem, shared), []);
+}
+
+/// Maps `mapped` in a table of a kernel that is linked into the last slot of the root of `space`,
+/// and into its own last slot: at `slot` of the last table, whatever the number of levels. Gives
+/// the table's frame, and that word.
+fn kernel_half<'m, F: Format>(
+    mem: &'m Mem<F>,
+    space: &Space<F>,
+    (slot, mapped): (usize, Pfn),
+) -> (NewFrame<'m>, impl Fn() -> bool) {
+    let kernel = mem.frames().take(Placement::Prefer(NodeId(0))).unwrap();
+    let at = kernel.pfn();
+    let link = Pte::<F>::table(at).bits();
+    mem.platform().host.word(at, F::ENTRIES - 1).store(link, Ordering::Relaxed);
+    mem.platform().host.word(space.root(), F::ENTRIES - 1).store(link, Ordering::Relaxed);
+    let direct = Pte::<F>::mapping(mapped, Prot::READ_WRITE.reach()).bits();
+    mem.platform().host.word(at, slot).store(direct, Ordering::Relaxed);
+    let same = move || mem.platform().host.word(at, slot).load(Ordering::Relaxed) == direct;
+    (kernel, same)
+}
+
+/// The walk asks in both places of a member that has moved a part of its area. What lies below the
+/// part has no number in the other place: it would be another's, a kernel's that maps all frames.
+#[test]
+fn inv_rmap_5_a_page_is_not_looked_for_below_the_lowest_address() {
+    let (mem, space) = world("pinfold");
+    space.remap(pages(23, 1), 1, Remap::To(VirtAddr::of_page(1))).unwrap();
+    let pfn = store(&space, 16, 1).unwrap();
+    assert_eq!(asked(&mem, pfn), vec([&space, &space]), "page 16 would be at -6");
+    let (kernel, same) = kernel_half(&mem, &space, (512 - 6, pfn));
+    assert_eq!(space.migrate(pages(16, 1), NodeId(1)).moved, 1);
+    assert!(frame(&space, 16) != pfn && same());
+    mem.platform().host.word(space.root(), 511).store(0, Ordering::Relaxed);
+    drop(kernel);
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn inv_rmap_5_a_page_is_not_looked_for_past_the_end() {
+    let mem = machine::<Small>(rules("pinfold"), &[32, 8], Tuning::default());
+    let limits = Limits { end_page: Vpn(12), ..Limits::of_format::<Small>() };
+    let space = AddressSpace::new(&mem, limits).unwrap();
+    map(&space, 2, 8, Prot::READ_WRITE);
+    space.remap(pages(2, 1), 1, Remap::To(VirtAddr::of_page(11))).unwrap();
+    let pfn = store(&space, 4, 1).unwrap();
+    let (kernel, same) = kernel_half(&mem, &space, (13 % 4, pfn));
+    assert_eq!(space.migrate(pages(4, 1), NodeId(1)).moved, 1, "page 4 would be at 13");
+    assert!(space.entry(VirtAddr::of_page(4)).pfn() != pfn && same());
+    mem.platform().host.word(space.root(), 3).store(0, Ordering::Relaxed);
+    drop(kernel);
+    Audit::of(&mem).space(&space).check();
 }

@@ -414,6 +414,16 @@ impl AtomicU32 {
     }
 }
 
+/// What roots are made of.
+impl AtomicU64 {
+    /// Reads a word that nobody changes as long as somebody may read it. Not a step of an
+    /// exploration.
+    #[inline]
+    pub(crate) fn fixed(&self) -> u64 {
+        self.now()
+    }
+}
+
 /// What locks are made of.
 impl AtomicU32 {
     /// Stores `new` if the cell holds `old`: acquire on success, relaxed on failure. For locks, in

@@ -15,7 +15,9 @@ use crate::testing::{
     Audit, Hardware, Marks, Mem, Outside, Rig, Space, device_read, device_write, follow, load,
     machine_of, pages, space, spans, store,
 };
-use pinfold::pin::Ask;
+use pinfold::pin::{Ask, Path};
+use pinfold::rules::pin::grows_stack;
+use pinfold::rules::zap::needs_mapping;
 use pinfold::{
     Access, Advice, FaultError, Format, FrameSetup, LockError, NodeId, Pfn, PinError, PinnedPage,
     Pins, Place, Prot, Refs, Remap, Rules, Sharing, SpaceError, Tuning, VirtAddr, VirtRange,
@@ -184,9 +186,11 @@ impl<F: Format> World<F> {
     /// Pages come and go at the program break.
     fn move_break(&mut self, who: usize, page: u64) {
         let to = VirtAddr::of_page(self.base + page);
+        let needs = needs_mapping(self.mem.rule());
         let Some(process) = self.pick(who) else { return };
         let done = process.space.move_break(to);
-        assert_eq!(done.is_ok(), process.may_break_at(page), "to {page}: {done:?}");
+        let may = process.may_break_at(page) && !(needs && process.nothing_down_to(page));
+        assert_eq!(done.is_ok(), may, "to {page}: {done:?}");
         if done.is_err() {
             return;
         }
@@ -286,10 +290,9 @@ impl<F: Format> World<F> {
         let Some(process) = self.pick(who) else { return };
         let done = process.space.protect(range, prot);
         assert_eq!(done.is_ok(), process.is_mapped(run), "{done:?}");
-        if done.is_ok() {
-            for page in run.first..run.first + run.pages {
-                process.slots.get_mut(&page).unwrap().prot = prot;
-            }
+        let run = process.before_hole(run);
+        for page in run.first..run.first + run.pages {
+            process.slots.get_mut(&page).unwrap().prot = prot;
         }
     }
 
@@ -297,17 +300,18 @@ impl<F: Format> World<F> {
         let range = self.range(run);
         let Some(process) = self.pick(who) else { return };
         let done = process.space.advise(range, advice);
-        let fits = advice != Advice::WipeOnFork
-            || process.slots_in(run).flatten().all(|slot| slot.is_private());
+        let fits = |process: &Process<F>, run| {
+            advice != Advice::WipeOnFork
+                || process.slots_in(run).flatten().all(|slot| slot.is_private())
+        };
         let kept =
             advice == Advice::DontNeed && process.slots_in(run).flatten().any(|slot| slot.locked);
-        assert_eq!(done.is_ok(), process.is_mapped(run) && fits && !kept, "{done:?}");
-        let run = match done {
-            Ok(()) => run,
-            Err(SpaceError::Locked(_)) => process.before_locked(run),
-            Err(_) => return,
-        };
-        for page in run.first..run.first + run.pages {
+        let works = process.is_mapped(run) && fits(process, run) && !kept;
+        assert_eq!(done.is_ok(), works, "{done:?}");
+        let run = if kept { process.before_locked(run) } else { run };
+        let whole = process.stretches(run);
+        let taken: Vec<Run> = whole.into_iter().take_while(|part| fits(process, *part)).collect();
+        for page in taken.into_iter().flat_map(|part| part.first..part.first + part.pages) {
             let slot = process.slots.get_mut(&page).unwrap();
             match advice {
                 Advice::DontNeed if slot.is_private() => slot.set(0),
@@ -320,7 +324,8 @@ impl<F: Format> World<F> {
         }
         if advice == Advice::DontNeed {
             let (owner, slots) = (process.id, process.slots.clone());
-            self.part(owner, run, |page| slots[&page].is_private());
+            let ends = |page| slots.get(&page).is_some_and(|slot| slot.is_private());
+            self.part(owner, run, ends);
         }
     }
 
@@ -448,12 +453,14 @@ impl<F: Format> World<F> {
     fn pin(&mut self, who: usize, run: Run, ask: Ask, forced: bool) {
         let range = self.range(run);
         let (zero, checks) = (self.mem.zero_page(), self.checks);
+        let grows = grows_stack(self.mem.rule()) && ask.path != Path::FastOnly;
         let Some(process) = self.pick(who) else { return };
-        let granted = process
-            .slots_in(run)
-            .take_while(|slot| slot.is_some_and(|slot| slot.grants(ask.access, forced)))
-            .count();
-        let (guard, owner) = match process.space.pin_with(range, ask) {
+        let granted = process.would_grant(run, grows, |slot| slot.grants(ask.access, forced));
+        let done = process.space.pin_with(range, ask);
+        if grows {
+            process.grow_for(run, done.as_ref().map_or(0, |pins| pins.pages().len()));
+        }
+        let (guard, owner) = match done {
             Ok(pins) => (pins, process.id),
             Err(error) => {
                 assert!(granted == 0 || for_want_of_frames(error), "{granted}: {error}");
@@ -473,8 +480,13 @@ impl<F: Format> World<F> {
 
     fn get(&mut self, who: usize, run: Run, access: Access) {
         let range = self.range(run);
+        let grows = grows_stack(self.mem.rule());
         let Some(process) = self.pick(who) else { return };
-        if let Ok(refs) = process.space.get(range, access) {
+        let done = process.space.get(range, access);
+        if grows {
+            process.grow_for(run, done.as_ref().map_or(0, |refs| refs.pages().len()));
+        }
+        if let Ok(refs) = done {
             let (owner, in_step) = (process.id, vec![None; refs.pages().len()]);
             self.holds.push(Held { guard: Guard::Refs(refs), owner, access, in_step });
         }

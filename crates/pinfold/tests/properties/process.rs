@@ -108,10 +108,43 @@ impl<F: Format> Process<F> {
         self.slots.extend((page..first).map(|page| (page, new.clone())));
     }
 
+    /// A request for pages makes the stack grow at each page that it comes to: those that it took,
+    /// and the one at which it ended.
+    pub(crate) fn grow_for(&mut self, run: Run, taken: usize) {
+        for page in (run.first..run.first + run.pages).take(taken + 1) {
+            self.grow(page);
+        }
+    }
+
+    /// How many pages a request is granted that makes the stack grow, or does not.
+    pub(crate) fn would_grant(
+        &mut self,
+        run: Run,
+        grows: bool,
+        grants: impl Fn(&Slot) -> bool,
+    ) -> usize {
+        let before = self.slots.clone();
+        let pages = run.first..run.first + run.pages;
+        let granted = pages.take_while(|page| {
+            if grows {
+                self.grow(*page);
+            }
+            self.slots.get(page).is_some_and(&grants)
+        });
+        let granted = granted.count();
+        self.slots = before;
+        granted
+    }
+
     /// Whether the program break may move to the start of a page.
     pub(crate) fn may_break_at(&self, page: u64) -> bool {
         let above = self.slots.range(self.end..).next();
         page <= self.end || above.is_none_or(|(first, slot)| !slot.grows && *first > page)
+    }
+
+    /// Whether nothing is mapped between a page below the break and the break.
+    pub(crate) fn nothing_down_to(&self, page: u64) -> bool {
+        page < self.end && self.slots.range(page..self.end).next().is_none()
     }
 
     /// New pages, in place of what is there.
@@ -131,6 +164,19 @@ impl<F: Format> Process<F> {
     pub(crate) fn before_hole(&self, run: Run) -> Run {
         let pages = self.slots_in(run).take_while(|slot| slot.is_some()).count() as u64;
         Run { pages, ..run }
+    }
+
+    /// The parts of a run that lie between holes.
+    pub(crate) fn stretches(&self, run: Run) -> Vec<Run> {
+        let mut parts: Vec<Run> = Vec::new();
+        let pages = run.first..run.first + run.pages;
+        for page in pages.filter(|page| self.slots.contains_key(page)) {
+            match parts.last_mut() {
+                Some(part) if part.first + part.pages == page => part.pages += 1,
+                _ => parts.push(Run { first: page, pages: 1 }),
+            }
+        }
+        parts
     }
 
     /// What lies before the first page that is locked.

@@ -36,17 +36,22 @@ pub struct Step {
     deny_unknown_fields
 )]
 pub enum Action {
-    /// `map AREA N private|shared|file PROTECTION [at ADDRESS [replace]]`
+    /// `map AREA N private|shared|file|stack PROTECTION [up to M] [at ADDRESS [replace]]`
     Map {
         /// The new area.
         area: Name,
-        /// Its length in pages, at least 1.
+        /// Its length in pages, at least 1; of a stack, its length until it grows.
         pages: Spanned<u32>,
         /// Whether writes stay with the process.
         sharing: Spanned<Sharing>,
         /// What the process is allowed to do.
         protection: Spanned<Protection>,
-        /// Where it must start, a multiple of the page size; anywhere unless written.
+        /// The pages of a stack that have names, of which the last are mapped from the beginning;
+        /// as many as those unless written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        up_to: Option<Spanned<u32>>,
+        /// Where page 0 must lie, a multiple of the page size; anywhere unless written, and a stack
+        /// at the lowest address.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at: Option<Spanned<u64>>,
         /// What becomes of pages that are mapped at the address.
@@ -64,6 +69,13 @@ pub enum Action {
         area: Name,
         /// Where it starts from then on, a multiple of the page size.
         at: Spanned<u64>,
+    },
+    /// `break AREA N`: moves the program break.
+    Break {
+        /// The memory between the lowest address and the break.
+        area: Name,
+        /// How many pages it has from then on.
+        pages: Spanned<u32>,
     },
     /// `protect PAGES PROTECTION`
     Protect {
@@ -239,6 +251,7 @@ impl Action {
             Self::Map { .. } => Verb::Map,
             Self::Unmap { .. } => Verb::Unmap,
             Self::Remap { .. } => Verb::Remap,
+            Self::Break { .. } => Verb::Break,
             Self::Protect { .. } => Verb::Protect,
             Self::Advise { .. } => Verb::Advise,
             Self::Write { .. } | Self::DeviceWrite { .. } => Verb::Write,
@@ -303,6 +316,7 @@ impl Action {
             }
             Self::Unmap { .. }
             | Self::Remap { .. }
+            | Self::Break { .. }
             | Self::Protect { .. }
             | Self::Advise { .. }
             | Self::Write { .. }

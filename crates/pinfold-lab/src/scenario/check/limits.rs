@@ -21,6 +21,8 @@ const WORDS: RangeInclusive<u32> = 1..=8;
 const PASSES: RangeInclusive<u32> = 1..=100;
 /// Pages of an area: one page table.
 const PAGES: RangeInclusive<u32> = 1..=15;
+/// Areas of a process.
+const AREAS: RangeInclusive<u32> = 1..=64;
 /// Pins or references that one step takes on a page: as many references as a counter holds.
 const TIMES: RangeInclusive<u32> = 1..=i32::MAX as u32;
 
@@ -32,12 +34,14 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
         ("number of frames", machine.frames, FRAMES),
         ("number of words", machine.words, WORDS),
         ("number of passes", machine.migrate_passes, PASSES),
+        ("number of areas", machine.areas, AREAS),
+        ("number of pages of a stack", machine.stack, PAGES),
     ] {
         errors.extend(number.and_then(|number| outside(what, number, &bounds)));
     }
     for (_, _, step) in names::steps(scenario) {
         match &step.action {
-            Action::Map { area, pages, at, .. } => {
+            Action::Map { area, pages, up_to, at, .. } => {
                 if pages.value == 0 {
                     errors.push(
                         ScenarioError::new(
@@ -51,7 +55,28 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
                 } else {
                     errors.extend(outside("number of pages", *pages, &PAGES));
                 }
-                errors.extend(at.and_then(|at| address(at, pages.value)));
+                let room = up_to.filter(|most| most.value >= pages.value);
+                match (up_to, room) {
+                    (Some(most), None) => errors.push(too_short(*pages, *most)),
+                    _ => errors
+                        .extend(room.and_then(|most| outside("number of pages", most, &PAGES))),
+                }
+                let room = room.map_or(pages.value, |most| most.value);
+                errors.extend(at.and_then(|at| address(at, room)));
+            }
+            Action::Break { area, pages } => {
+                errors.extend(outside("number of pages", *pages, &(0..=*PAGES.end())));
+                if scenario.break_pages() == 0 && step.fails.is_none() {
+                    errors.push(
+                        ScenarioError::new(
+                            Code::EmptyRange,
+                            pages.span,
+                            format!("the area `{area}` would never have a page"),
+                            "zero pages, and no other break",
+                        )
+                        .help("give it pages first: `break A 4`"),
+                    );
+                }
             }
             Action::Pin { times, .. } | Action::Get { times, .. } => {
                 errors.extend(times.and_then(|n| outside("number of references", n, &TIMES)));
@@ -82,6 +107,16 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             Action::Clone { .. } | Action::Vfork { .. } | Action::Exec => {}
         }
     }
+}
+
+/// The error for a stack that has more pages than it may come to have.
+fn too_short(pages: Spanned<u32>, most: Spanned<u32>) -> ScenarioError {
+    ScenarioError::new(
+        Code::BadNumber,
+        most.span,
+        format!("a stack of {pages} pages is larger than {most}"),
+        format!("must be {pages} to {}", PAGES.end()),
+    )
 }
 
 fn outside(

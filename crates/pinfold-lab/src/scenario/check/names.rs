@@ -145,6 +145,16 @@ pub(super) struct Area<'a> {
     made: Point,
     pub(super) span: Span,
     pub(super) pages: u32,
+    kind: AreaKind,
+}
+
+/// What an area is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AreaKind {
+    /// A mapping.
+    Mapped,
+    /// The memory below the program break.
+    Heap,
 }
 
 pub(super) struct Handle<'a> {
@@ -168,6 +178,8 @@ pub(super) struct Names<'a> {
     execs: Vec<(&'a str, Point)>,
     handles: HashMap<&'a str, Handle<'a>>,
     registers: HashMap<&'a str, Span>,
+    /// See [`Scenario::break_pages`].
+    break_pages: u32,
 }
 
 /// Which areas are meant.
@@ -189,6 +201,18 @@ pub(super) fn duplicate(what: &str, name: &Name, first: Span) -> ScenarioError {
     )
     .related(first, "taken here")
     .help("choose another name")
+}
+
+/// The error for a name of the memory below the break, which has one.
+fn second_break(name: &Name, first: &Area<'_>) -> ScenarioError {
+    ScenarioError::new(
+        Code::DuplicateName,
+        name.span,
+        format!("the memory below the program break is called `{}`", first.name),
+        "a second name for it",
+    )
+    .related(first.span, "named here")
+    .help(format!("write `break {}`: a process has one break", first.name))
 }
 
 impl<'a> Names<'a> {
@@ -216,6 +240,7 @@ impl<'a> Names<'a> {
             execs: Vec::new(),
             handles: HashMap::new(),
             registers: HashMap::new(),
+            break_pages: scenario.break_pages(),
         };
         for (at, process, step) in steps(scenario) {
             // A release that must fail releases nothing, and so on.
@@ -242,19 +267,26 @@ impl<'a> Names<'a> {
         errors: &mut Vec<ScenarioError>,
     ) {
         match &step.action {
-            Action::Map { area, pages, .. } => {
+            Action::Map { area, pages, up_to, .. } => {
                 let Some(process) = process else { return };
                 // Of an earlier life, too: a name means one area.
                 if let Some(first) = self.find_area(process, area, at, Lives::All) {
                     return errors.push(duplicate("area", area, first.span));
                 }
-                self.areas.push(Area {
-                    process,
-                    name: area,
-                    made: at,
-                    span: area.span,
-                    pages: pages.value,
-                });
+                let pages = up_to.unwrap_or(*pages).value;
+                self.add_area(process, area, at, pages, AreaKind::Mapped);
+            }
+            Action::Break { area, .. } => {
+                let Some(process) = process else { return };
+                match self.find_area(process, area, at, Lives::All) {
+                    // Each step after the first is about the same memory.
+                    Some(Area { kind: AreaKind::Heap, .. }) => {}
+                    Some(first) => errors.push(duplicate("area", area, first.span)),
+                    None => match self.heap_anywhere(process, at) {
+                        Some(first) => errors.push(second_break(area, first)),
+                        None => self.add_area(process, area, at, self.break_pages, AreaKind::Heap),
+                    },
+                }
             }
             Action::Fork { child } | Action::Clone { child } | Action::Vfork { child } => {
                 if let Some(first) = self.processes.get(child.as_str()) {
@@ -319,6 +351,24 @@ impl<'a> Names<'a> {
             | Action::Mlock { .. }
             | Action::Munlock { .. } => {}
         }
+    }
+
+    fn add_area(
+        &mut self,
+        process: &'a Name,
+        name: &'a Name,
+        made: Point,
+        pages: u32,
+        kind: AreaKind,
+    ) {
+        let span = name.span;
+        self.areas.push(Area { process, name, made, span, pages, kind });
+    }
+
+    /// The memory below the program break that a process may have at a point, under any name.
+    fn heap_anywhere(&self, process: &str, at: Point) -> Option<&Area<'a>> {
+        let heaps = self.areas.iter().filter(|area| area.kind == AreaKind::Heap);
+        heaps.into_iter().find(|heap| self.area(process, heap.name, at).is_some())
     }
 
     fn declare_handle(

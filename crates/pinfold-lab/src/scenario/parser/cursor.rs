@@ -8,7 +8,8 @@ use super::super::suggest::{did_you_mean, nearest};
 use super::super::words::{RESERVED, SECTIONS, Vocabulary};
 
 /// Words that may follow where a statement could end.
-const LINKS: [&str; 9] = ["fails", "may", "as", "expect", "dirty", "at", "on", "and", "during"];
+const LINKS: [&str; 10] =
+    ["fails", "may", "as", "expect", "dirty", "at", "on", "and", "during", "up"];
 
 /// A position in a line of tokens. Each method either consumes what it names or reports what it
 /// found instead.

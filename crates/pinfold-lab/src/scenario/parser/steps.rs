@@ -6,7 +6,7 @@ use super::super::ast::{
 use super::super::error::{Code, Parsed, ScenarioError};
 use super::super::span::{Span, Spanned};
 use super::super::suggest::did_you_mean;
-use super::super::words::{SECTIONS, Verb, Vocabulary};
+use super::super::words::{SECTIONS, Sharing, Verb, Vocabulary};
 use super::cursor::Cursor;
 use std::collections::HashSet;
 
@@ -137,6 +137,10 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<
             cursor.keyword("at")?;
             Action::Remap { area, at: cursor.wide_number("an address")? }
         }
+        Verb::Break => {
+            let area = cursor.new_name("a name for the area")?;
+            Action::Break { area, pages: cursor.number("a number of pages")? }
+        }
         Verb::Protect => {
             Action::Protect { pages: cursor.pages()?, protection: cursor.one_of("a protection")? }
         }
@@ -229,8 +233,16 @@ fn destination(cursor: &mut Cursor<'_>) -> Parsed<(Pages, Spanned<u32>)> {
 fn map(cursor: &mut Cursor<'_>) -> Parsed<Action> {
     let area = cursor.new_name("a name for the area")?;
     let pages = cursor.number("a number of pages")?;
-    let sharing = cursor.one_of("`private`, `shared` or `file`")?;
+    let sharing = cursor.one_of("`private`, `shared`, `file` or `stack`")?;
     let protection = cursor.one_of("a protection")?;
+    let mut up_to = None;
+    if let Some(up) = cursor.accept("up") {
+        let to = cursor.keyword("to")?;
+        if sharing.value != Sharing::Stack {
+            return Err(Box::new(only_stacks_grow(up.to(to))));
+        }
+        up_to = Some(cursor.number("a number of pages")?);
+    }
     let (mut at, mut occupied) = (None, Occupied::Refuse);
     if cursor.accept("at").is_some() {
         at = Some(cursor.wide_number("an address")?);
@@ -238,7 +250,13 @@ fn map(cursor: &mut Cursor<'_>) -> Parsed<Action> {
             occupied = Occupied::Replace;
         }
     }
-    Ok(Action::Map { area, pages, sharing, protection, at, occupied })
+    Ok(Action::Map { area, pages, sharing, protection, up_to, at, occupied })
+}
+
+/// The error for an area that cannot grow and is said to.
+fn only_stacks_grow(at: Span) -> ScenarioError {
+    ScenarioError::new(Code::Misplaced, at, "only a `stack` grows", "not for this kind of area")
+        .help("write `stack` for the kind of the area, or leave this out")
 }
 
 /// Whether an access goes through a handle: always in a device's lane, otherwise if the name is

@@ -40,6 +40,13 @@ fn every_step_is_read() {
            populate A[0] read fails not-mapped
            mlock F
            munlock F[0] fails not-mapped
+           map S 1 stack rw
+           map T 2 stack rw up to 8 at 0x2000 replace
+           write T[0] \"low\"
+           break H 4
+           break H 0x2 may fail occupied
+           write H[3] \"x\" fails no-access
+           protect F[0] ro fails too-many-areas
            exit",
     ));
     let written: Vec<String> = scenario
@@ -87,6 +94,13 @@ fn every_step_is_read() {
             "populate A[0] read fails not-mapped",
             "mlock F",
             "munlock F[0] fails not-mapped",
+            "map S 1 stack rw",
+            "map T 2 stack rw up to 8 at 0x2000 replace",
+            "write T[0] \"low\"",
+            "break H 4",
+            "break H 2 may fail occupied",
+            "write H[3] \"x\" fails no-access",
+            "protect F[0] ro fails too-many-areas",
             "exit",
         ]
     );

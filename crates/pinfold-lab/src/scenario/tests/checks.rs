@@ -32,6 +32,12 @@ fn names_and_bounds_of_steps() {
             (Code::BadNumber, "get A read times 0 as h1", "0"),
             (Code::BadNumber, "get A read times 2147483648 as h1", "2147483648"),
             (Code::BadNumber, "pin A read times 0 as h1", "0"),
+            (Code::BadNumber, "map S 2 stack rw up to 1", "1"),
+            (Code::BadNumber, "map S 1 stack rw up to 16", "16"),
+            (Code::BadNumber, "map S 1 stack rw up to 8 at 0x9000", "0x9000"),
+            (Code::BadNumber, "break H 16", "16"),
+            (Code::EmptyRange, "break H 0", "0"),
+            (Code::DuplicateName, "break A 1", "A"),
             (Code::WrongRelease, "put h0", "h0"),
         ],
         |step| around("  P: pin A[0] write as h0\n  P: read A[0] as r0", step),
@@ -513,6 +519,9 @@ fn the_machine_has_bounds() {
             (Code::BadNumber, "frames 5000", "5000"),
             (Code::BadNumber, "words 9", "9"),
             (Code::BadNumber, "migrate-passes 0", "0"),
+            (Code::BadNumber, "areas 0", "0"),
+            (Code::BadNumber, "stack 16", "16"),
+            (Code::Repeated, "areas 2\nareas 3", "areas"),
         ],
         |property| {
             format!(

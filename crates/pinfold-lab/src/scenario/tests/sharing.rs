@@ -59,3 +59,25 @@ fn a_vfork_ends_with_the_child_or_its_exec() {
     assert_eq!(codes(&around("", "  vfork C")), [Code::EndlessWait]);
     assert_eq!(codes(&around("  P: vfork C", "  read A[0]")), [Code::Misplaced]);
 }
+
+#[test]
+fn the_memory_below_the_break_has_one_name_and_as_many_pages_as_the_highest_break() {
+    let scenario = accepted(
+        "scenario s
+         setup
+           process P
+           P: break H 1
+           P: fork C
+           P: break H 3
+         lane one: C
+           write H[2] \"v\" fails no-access
+           break H 0
+         always
+           P:H[2] sees \"0\"",
+    );
+    assert_eq!(scenario.break_pages(), 3);
+    let second = |lane: &str| around("  P: break H 2", &format!("  break G 1{lane}"));
+    assert_eq!(codes(&second("")), [Code::DuplicateName]);
+    accepted(&second(" fails occupied"));
+    assert_eq!(codes(&around("  P: break H 2", "  write H[2] \"v\"")), [Code::OutsideArea]);
+}

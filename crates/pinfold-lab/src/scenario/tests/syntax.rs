@@ -21,6 +21,10 @@ fn steps_that_are_none() {
             (Code::UnknownStep, "pocess Q", "pocess"),
             (Code::Unexpected, "P: map B 1 privat rw", "privat"),
             (Code::Unexpected, "P: map B private rw", "private"),
+            (Code::Unexpected, "P: map S 1 stack rw up 4", "4"),
+            (Code::Misplaced, "P: map B 1 private rw up to 4", "up to"),
+            (Code::Incomplete, "P: break H", ""),
+            (Code::ReservedName, "P: break always 1", "always"),
             (Code::Unexpected, "P: advise A donteed", "donteed"),
             (Code::Unexpected, "P: migrate A node 1", "node"),
             (Code::Unexpected, "P: get A read longterm as h", "longterm"),
@@ -68,10 +72,10 @@ error[PF0106]: `teleport` is not a step
 10 |   teleport A
    |   ^^^^^^^^ unknown step
    |
-   = help: steps: `map`, `unmap`, `remap`, `protect`, `advise`, `write`, `read`, `pin`,
-            `get`, `unpin`, `put`, `follow`, `unfollow`, `fork`, `exit`, `numa-scan`,
-            `migrate`, `compact`, `writeback`, `signal`, `await`, `populate`, `clone`,
-            `vfork`, `exec`, `mlock`, `munlock`
+   = help: steps: `map`, `unmap`, `remap`, `break`, `protect`, `advise`, `write`, `read`,
+            `pin`, `get`, `unpin`, `put`, `follow`, `unfollow`, `fork`, `exit`,
+            `numa-scan`, `migrate`, `compact`, `writeback`, `signal`, `await`, `populate`,
+            `clone`, `vfork`, `exec`, `mlock`, `munlock`
 "#]]
     );
 }

@@ -1,0 +1,116 @@
+//! Steps that map memory and change where it lies.
+
+use pinfold::{AddressSpace, PAGE_SIZE, Remap, Sharing as SpaceSharing, VirtAddr, VirtRange};
+
+use super::asked::{place, prot};
+use super::{Done, Fault};
+use crate::machine::Machine;
+use crate::scenario::{Failure, Occupied, Protection, Sharing};
+use crate::spaces::Area;
+use crate::world::World;
+
+/// How long an area is.
+#[derive(Clone, Copy)]
+pub(super) struct Extent {
+    /// The pages that are mapped.
+    pub(super) pages: u32,
+    /// The pages that have names: of a stack, those that it may come to have.
+    pub(super) room: u32,
+}
+
+impl Extent {
+    /// How many pages below those that are mapped have names.
+    fn below(self) -> u64 {
+        u64::from(self.room.saturating_sub(self.pages))
+    }
+
+    /// Where the mapped part of a stack starts whose page 0 lies at this address, or at the lowest
+    /// one.
+    pub(super) fn start(self, at: Option<u64>) -> u64 {
+        let first = at.unwrap_or(PAGE_SIZE);
+        first.saturating_add(self.below() * PAGE_SIZE)
+    }
+
+    /// The pages that have names, where this is mapped.
+    pub(super) fn around(self, mapped: VirtRange) -> Result<VirtRange, Fault> {
+        let first = mapped.first_page().0.saturating_sub(self.below());
+        let range = VirtRange::new(VirtAddr::of_page(first), u64::from(self.room));
+        range.map_err(|error| Fault::of(Failure::Invalid, error))
+    }
+}
+
+impl World {
+    pub(super) fn map(
+        &self,
+        process: &str,
+        area: &str,
+        (sharing, protection): (Sharing, Protection),
+        extent: Extent,
+        (at, occupied): (Option<u64>, Occupied),
+    ) -> Done {
+        let space = self.live(process)?;
+        let kind = match sharing {
+            Sharing::Private => SpaceSharing::Private,
+            Sharing::Shared => SpaceSharing::Shared,
+            Sharing::File => SpaceSharing::File,
+            Sharing::Stack => SpaceSharing::Stack,
+        };
+        let at = match sharing {
+            Sharing::Stack => Some(extent.start(at)),
+            Sharing::Private | Sharing::Shared | Sharing::File => at,
+        };
+        let place = place(at, occupied);
+        let mapped = space.map(place, u64::from(extent.pages), prot(protection), kind)?;
+        let range = extent.around(mapped)?;
+        self.machine().record().unwatch(self.machine().lane(), space.id(), Some(range));
+        self.at_home(process, |home| home.areas.insert(area, Area { range, sharing }))?;
+        self.watch(process, area, &space, range);
+        Ok(None)
+    }
+
+    pub(super) fn remap(&self, process: &str, area: &str, at: u64) -> Done {
+        let old = self.area(process, area)?;
+        let space = self.live(process)?;
+        let range = space.remap(old.range, old.range.pages(), Remap::To(VirtAddr(at)))?;
+        self.machine().record().unwatch(self.machine().lane(), space.id(), Some(old.range));
+        self.at_home(process, |home| home.areas.insert(area, Area { range, ..old }))?;
+        self.state.borrow_mut().moved(space.id(), old.range, range);
+        self.watch(process, area, &space, range);
+        Ok(None)
+    }
+
+    /// Moves the program break so that the area below it has so many pages.
+    pub(super) fn move_break(&self, process: &str, area: &str, pages: u32) -> Done {
+        let space = self.live(process)?;
+        let range = self.below_break().map_err(|error| Fault::of(Failure::Invalid, error))?;
+        let known = Area { range, sharing: Sharing::Private };
+        self.at_home(process, |home| home.areas.insert(area, known))?;
+        let end = VirtAddr::of_page(range.first_page().0 + u64::from(pages));
+        space.move_break(end)?;
+        self.machine().record().unwatch(self.machine().lane(), space.id(), Some(range));
+        self.watch(process, area, &space, range);
+        Ok(None)
+    }
+
+    /// Shows the pages of an area in the state column of a trace.
+    pub(super) fn watch(
+        &self,
+        process: &str,
+        area: &str,
+        space: &AddressSpace<Machine>,
+        range: VirtRange,
+    ) {
+        let mut record = self.machine().record();
+        if !record.keeps_journal() {
+            return;
+        }
+        for page in range.iter() {
+            let name = if range.pages() == 1 {
+                format!("{process}:{area}")
+            } else {
+                format!("{process}:{area}[{}]", page - range.first_page())
+            };
+            record.watch(process, name, (space.id(), space.root()), page.0);
+        }
+    }
+}
