@@ -273,6 +273,11 @@ impl<T, W: Word> Delegated<T, W> {
     }
 
     fn recall_object<P: Park>(&self, which: impl FnOnce(&T) -> bool, sleep: &P) {
+        // SAFETY: the caller has the lock alone under which copies are given and recalled. That it
+        // does is checked here: otherwise this is a data race.
+        if unsafe { self.copy.read() }.is_none() {
+            return;
+        }
         if !self.enter(sleep).is_some_and(|copy| which(&copy)) {
             return;
         }
