@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use pinfold_lab::campaign::Shard;
-use pinfold_lab::{CheckOptions, Config, LockForm, Model, Strategy};
+use pinfold_lab::{CheckOptions, Config, LockForm, Strategy};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -352,44 +352,6 @@ pub(crate) struct FmtArgs {
     pub(crate) check: bool,
 }
 
-/// The memory model under which accesses of different lanes meet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ModelArg {
-    /// Every access takes effect at once, for everybody
-    Sc,
-    /// Stores wait in buffers, as on x86
-    Tso,
-    /// Loads and stores pass each other unless a barrier forbids it
-    Weak,
-}
-
-impl Default for ModelArg {
-    /// The model of a search that does not name one.
-    fn default() -> Self {
-        match CheckOptions::default().config.model {
-            Model::Sc => Self::Sc,
-            Model::Tso => Self::Tso,
-            Model::Weak => Self::Weak,
-        }
-    }
-}
-
-impl ModelArg {
-    /// The name, as written on the command line and in reports.
-    pub(crate) fn name(self) -> &'static str {
-        self.model().name()
-    }
-
-    /// The model with this name.
-    pub(crate) fn model(self) -> Model {
-        match self {
-            Self::Sc => Model::Sc,
-            Self::Tso => Model::Tso,
-            Self::Weak => Model::Weak,
-        }
-    }
-}
-
 /// What the locks of the memory manager are while the search runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LocksArg {
@@ -508,10 +470,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+mod model;
 mod place;
 mod random;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use model::ModelArg;
 pub(crate) use place::{SAVED, Where};
 pub(crate) use random::{FuzzArgs, IdentifyArgs};

@@ -1,6 +1,6 @@
 //! What can be written behind `pinfold fuzz` and `pinfold identify`.
 
-use super::ModelArg;
+use super::model::ModelArg;
 use super::place::{SAVED, Where};
 use clap::Args;
 use std::path::PathBuf;

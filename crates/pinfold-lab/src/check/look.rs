@@ -162,7 +162,7 @@ fn anew(plan: &Arc<Plan>, mut pieces: Pieces<'_>, config: Config) -> Searched {
     let mut trial = Trial::new(plan, Keep::Verdict);
     let states = Some(States::new(pieces.options.remember_long));
     let result = pieces.explore(&mut trial, &Config { states, ..config });
-    Searched::of(trial, result)
+    Searched::of(trial, Outcome { elapsed: pieces.elapsed(), ..result })
 }
 
 /// The executions that each of two searches first makes in its turn.
