@@ -22,8 +22,7 @@ use crate::spaces::{Area, Home, Inhabited};
 use crate::waits::Awaited;
 use crate::world::{Handle, Hold, Process, State, Store, World};
 
-use asked::{Times, access_of, advice_of, ask, prot};
-use mapping::Extent;
+use asked::{Extent, Times, access_of, advice_of, ask, prot};
 
 /// How a step failed.
 #[derive(Clone, Debug, PartialEq, Eq)]

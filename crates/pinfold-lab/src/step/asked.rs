@@ -3,12 +3,47 @@
 use std::num::NonZero;
 
 use pinfold::pin::{Ask, Force as PinForce, Path as PinPath};
-use pinfold::{Access as PinAccess, Advice as SpaceAdvice, Place, Prot, Term, VirtAddr};
+use pinfold::{
+    Access as PinAccess, Advice as SpaceAdvice, PAGE_SIZE, Place, Prot, RangeError, Term, VirtAddr,
+    VirtRange,
+};
 
 use crate::scenario::{Access, Advice, Force, Grab, Occupied, Path, Protection, Spanned};
 
 /// The number behind `times`.
 pub(super) type Times = Option<Spanned<u32>>;
+
+/// How long an area is.
+#[derive(Clone, Copy)]
+pub(super) struct Extent {
+    /// The pages that are mapped.
+    pub(super) pages: u32,
+    /// The pages that have names: of a stack, those that it may come to have.
+    pub(super) room: u32,
+}
+
+impl Extent {
+    /// How many pages below those that are mapped have names.
+    fn below(self) -> u64 {
+        u64::from(self.room.saturating_sub(self.pages))
+    }
+
+    /// Where the mapped part of a stack starts whose page 0 lies at this address, or at the lowest
+    /// one.
+    pub(super) fn start(self, at: Option<u64>) -> u64 {
+        let first = at.unwrap_or(PAGE_SIZE);
+        first.saturating_add(self.below() * PAGE_SIZE)
+    }
+
+    /// The pages that have names, where this is mapped.
+    ///
+    /// # Errors
+    /// When they leave the addresses.
+    pub(super) fn around(self, mapped: VirtRange) -> Result<VirtRange, RangeError> {
+        let first = mapped.first_page().0.saturating_sub(self.below());
+        VirtRange::new(VirtAddr::of_page(first), u64::from(self.room))
+    }
+}
 
 pub(super) fn ask(grab: &Grab, times: Times, term: Term) -> Ask {
     Ask {

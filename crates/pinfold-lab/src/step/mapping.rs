@@ -1,43 +1,13 @@
 //! Steps that map memory and change where it lies.
 
-use pinfold::{AddressSpace, PAGE_SIZE, Remap, Sharing as SpaceSharing, VirtAddr, VirtRange};
+use pinfold::{AddressSpace, Remap, Sharing as SpaceSharing, VirtAddr, VirtRange};
 
-use super::asked::{place, prot};
+use super::asked::{Extent, place, prot};
 use super::{Done, Fault};
 use crate::machine::Machine;
 use crate::scenario::{Failure, Occupied, Protection, Sharing};
 use crate::spaces::Area;
 use crate::world::World;
-
-/// How long an area is.
-#[derive(Clone, Copy)]
-pub(super) struct Extent {
-    /// The pages that are mapped.
-    pub(super) pages: u32,
-    /// The pages that have names: of a stack, those that it may come to have.
-    pub(super) room: u32,
-}
-
-impl Extent {
-    /// How many pages below those that are mapped have names.
-    fn below(self) -> u64 {
-        u64::from(self.room.saturating_sub(self.pages))
-    }
-
-    /// Where the mapped part of a stack starts whose page 0 lies at this address, or at the lowest
-    /// one.
-    pub(super) fn start(self, at: Option<u64>) -> u64 {
-        let first = at.unwrap_or(PAGE_SIZE);
-        first.saturating_add(self.below() * PAGE_SIZE)
-    }
-
-    /// The pages that have names, where this is mapped.
-    pub(super) fn around(self, mapped: VirtRange) -> Result<VirtRange, Fault> {
-        let first = mapped.first_page().0.saturating_sub(self.below());
-        let range = VirtRange::new(VirtAddr::of_page(first), u64::from(self.room));
-        range.map_err(|error| Fault::of(Failure::Invalid, error))
-    }
-}
 
 impl World {
     pub(super) fn map(
@@ -61,7 +31,7 @@ impl World {
         };
         let place = place(at, occupied);
         let mapped = space.map(place, u64::from(extent.pages), prot(protection), kind)?;
-        let range = extent.around(mapped)?;
+        let range = extent.around(mapped).map_err(|error| Fault::of(Failure::Invalid, error))?;
         self.machine().record().unwatch(self.machine().lane(), space.id(), Some(range));
         self.at_home(process, |home| home.areas.insert(area, Area { range, sharing }))?;
         self.watch(process, area, &space, range);
