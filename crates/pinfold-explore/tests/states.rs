@@ -41,7 +41,12 @@ fn hold(kind: &str, few: u64, program: impl Fn(u64) -> Program) {
         let asked = wanted("PINFOLD_STATES_REFERENCE").and_then(|most| usize::try_from(most).ok());
         let reference = asked.unwrap_or(reference);
         let limits = Limits { reference, ..limits };
-        let few = if model == Model::Sc { programs } else { programs / 8 };
+        // Under weak a program that waits is searched through all that it may read.
+        let few = match model {
+            Model::Sc => programs,
+            Model::Tso => programs / 8,
+            Model::Weak => programs / 25,
+        };
         let programs = if wanted("PINFOLD_STATES_PROGRAMS").is_some() { programs } else { few };
         let mut tally = Remembering::default();
         for seed in first..first + programs {
