@@ -37,7 +37,7 @@ fn hold(kind: &str, few: u64, program: impl Fn(u64) -> Program) {
     let mut wrong = Vec::new();
     for model in Model::ALL {
         // The enumerator of graphs is the slowest of the judges by far.
-        let reference = if model == Model::Weak { limits.reference / 10 } else { limits.reference };
+        let reference = if model == Model::Weak { limits.reference / 40 } else { limits.reference };
         let asked = wanted("PINFOLD_STATES_REFERENCE").and_then(|most| usize::try_from(most).ok());
         let reference = asked.unwrap_or(reference);
         let limits = Limits { reference, ..limits };
