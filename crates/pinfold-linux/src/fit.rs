@@ -68,10 +68,10 @@ fn leaves_room_below(plan: &Resolved) -> bool {
     plan.steps().any(has_room) && plan.steps().any(placed)
 }
 
-/// Whether it is about an area that may be a stack, so that pages of it may not be there yet.
-fn is_of_stack(plan: &Resolved, area: usize) -> bool {
+/// Whether it is about an area that may be of this kind.
+fn is_of(plan: &Resolved, area: usize, kind: Sharing) -> bool {
     plan.steps().any(|step| match step.act {
-        Act::Map { area: mapped, sharing, .. } => mapped == area && sharing == Sharing::Stack,
+        Act::Map { area: mapped, sharing, .. } => mapped == area && sharing == kind,
         _ => false,
     })
 }
@@ -94,7 +94,10 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
                 .or_else(|| features.no_pins.clone())
                 .or_else(|| (take.times > MOST_PINS).then(|| "too many pins at once".to_owned())),
         },
-        Act::Get(take) if take.access == Access::Write && is_of_stack(plan, take.pages.area) => {
+        Act::Get(take)
+            if take.access == Access::Write && is_of(plan, take.pages.area, Sharing::Stack) =>
+        {
+            // Pages of it may not be there yet.
             told("the store that stands for writing would make a stack grow")
         }
         Act::Get(take) => way(take).or_else(|| {
@@ -114,8 +117,9 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::NumaScan(None) => features.no_scans.clone(),
         Act::NumaScan(Some(_)) => told("balancing scans a whole process, not some of its pages"),
         Act::Map { pages, .. } if pages > ROOM => told("more pages than the stage has"),
-        Act::Map { sharing: Sharing::File, .. } | Act::Writeback(_) => {
-            told("a file that is written back is not made here yet")
+        Act::Map { sharing: Sharing::File, .. } => features.no_files.clone(),
+        Act::Writeback(pages) if !is_of(plan, pages.area, Sharing::File) => {
+            told("msync of memory without a file does not fail")
         }
         Act::Compact(..) => {
             told("compaction is of the whole machine: no system call asks it for some pages")
@@ -125,6 +129,7 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         ),
         Act::Map { .. }
         | Act::Unmap(_)
+        | Act::Writeback(_)
         | Act::Remap(..)
         | Act::Protect(..)
         | Act::Advise(..)

@@ -89,6 +89,9 @@ pub struct Features {
     /// Why ranges cannot be populated; none if they can.
     #[serde(default)]
     pub no_populate: Option<String>,
+    /// Why there are no files without a name, if so.
+    #[serde(default)]
+    pub no_files: Option<String>,
     /// Why the program break cannot be placed, if so.
     #[serde(default)]
     pub no_break: Option<String>,

@@ -80,6 +80,12 @@ fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
         no_scans: counted.err(),
         no_populate: (!sys::can_populate())
             .then(|| "this kernel has no MADV_POPULATE_WRITE: it came with 5.14".to_owned()),
+        no_files: sys::file::unnamed(sys::PAGE).err().map(|why| {
+            format!(
+                "no file without a name can be made: {}",
+                std::io::Error::from_raw_os_error(why)
+            )
+        }),
         no_break: (!Program::own().is_some_and(|own| own.can_place_break()))
             .then(|| "this kernel does not let the program break be placed".to_owned()),
         frames_visible: probe.is_ok_and(|entry| act::Entry(entry).frame().is_some()),

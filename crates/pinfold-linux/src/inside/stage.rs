@@ -550,7 +550,10 @@ impl Stage {
                 _ => None,
             });
             if let Some(sharing) = sharing {
-                return sharing == Sharing::Shared;
+                return match sharing {
+                    Sharing::Shared | Sharing::File => true,
+                    Sharing::Private | Sharing::Stack => false,
+                };
             }
             owner = plan.processes[at].parent;
         }

@@ -17,6 +17,7 @@ use std::sync::atomic::AtomicU64;
 use pinfold_lab::scenario::{Access, Advice, Occupied, Protection, Sharing};
 
 pub(super) mod birth;
+pub(super) mod file;
 pub(super) mod guest;
 pub(super) mod limits;
 pub(super) mod ring;
@@ -93,7 +94,7 @@ const POPULATE_READ: c_int = 22;
 /// `MADV_POPULATE_WRITE`.
 const POPULATE_WRITE: c_int = 23;
 
-/// Maps fresh memory there; `EEXIST` when something is mapped there already and shall stay.
+/// Maps fresh memory there, or a file of its own; `EEXIST` when something is mapped there already and shall stay.
 pub(super) fn map(
     range: Range,
     protection: Protection,
@@ -103,17 +104,24 @@ pub(super) fn map(
     let kind = match sharing {
         Sharing::Private => libc::MAP_PRIVATE,
         Sharing::Stack => libc::MAP_PRIVATE | libc::MAP_GROWSDOWN | libc::MAP_STACK,
-        // Files are not made here: `fit` says so before.
         Sharing::Shared | Sharing::File => libc::MAP_SHARED,
     };
     let place = match occupied {
         Occupied::Refuse => libc::MAP_FIXED_NOREPLACE,
         Occupied::Replace => libc::MAP_FIXED,
     };
-    let flags = kind | libc::MAP_ANONYMOUS | place;
+    let file = match sharing {
+        Sharing::File => Some(file::unnamed(range.pages * PAGE)?),
+        Sharing::Private | Sharing::Shared | Sharing::Stack => None,
+    };
+    let (backing, number) = match &file {
+        Some(file) => (0, file.as_raw_fd()),
+        None => (libc::MAP_ANONYMOUS, -1),
+    };
+    let flags = kind | backing | place;
     // SAFETY: INV-SYS-1: what may be replaced is the scenario's own.
     let at =
-        unsafe { libc::mmap(range.pointer(), range.bytes(), rights(protection), flags, -1, 0) };
+        unsafe { libc::mmap(range.pointer(), range.bytes(), rights(protection), flags, number, 0) };
     if at == libc::MAP_FAILED { Err(errno()) } else { Ok(()) }
 }
 

@@ -227,12 +227,14 @@ impl Patience {
     const FIRST: u32 = 8;
     const LAST: u32 = 512;
 
+    #[inline]
     fn new() -> Self {
         Self { pauses: Self::FIRST }
     }
 
     /// Waits a little, unless that was long enough. In an exploration nobody waits: it would see
     /// the same words at other times.
+    #[inline]
     fn waits(&mut self) -> bool {
         #[cfg(feature = "explore")]
         if hook::active() {

@@ -4,8 +4,8 @@ use core::cell::UnsafeCell;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, Ordering, fence};
 
-use pinfold::platform::Park;
 use pinfold::lab::locks::{Begin, RawSpinLock, RwSem, SeqCount, SpinLock};
+use pinfold::platform::Park;
 
 const _: () = {
     assert!(size_of::<SeqCount>() == size_of::<AtomicU32>());
@@ -92,6 +92,17 @@ impl Park for Spinning {
     fn unpark(&self, _: &AtomicU32) {}
 }
 
+/// Waits a little, unless that was long enough.
+#[inline]
+fn waits(pauses: &mut u32) -> bool {
+    if *pauses > 512 {
+        return false;
+    }
+    (0..*pauses).for_each(|_| spin_loop());
+    *pauses *= 2;
+    true
+}
+
 /// A value behind a reader-writer lock.
 pub struct Sem {
     word: AtomicU32,
@@ -101,18 +112,36 @@ pub struct Sem {
 impl Sem {
     #[inline]
     fn acquire(&self, take: impl Fn(u32) -> Option<u32>) {
-        let mut seen = self.word.load(Ordering::Relaxed);
+        let seen = self.word.load(Ordering::Relaxed);
+        match take(seen).map(|new| self.swap_weak(seen, new)) {
+            Some(Ok(_)) => {}
+            Some(Err(now)) => self.contend(now, take),
+            None => self.contend(seen, take),
+        }
+    }
+
+    #[cold]
+    fn contend(&self, mut seen: u32, take: impl Fn(u32) -> Option<u32>) {
+        let mut pauses: u32 = 8;
         loop {
             if let Some(new) = take(seen) {
-                let (won, lost) = (Ordering::Acquire, Ordering::Relaxed);
-                match self.word.compare_exchange_weak(seen, new, won, lost) {
+                match self.swap_weak(seen, new) {
                     Ok(_) => return,
                     Err(now) => seen = now,
                 }
-            } else {
-                seen = self.sleep(seen);
+                continue;
             }
+            seen = if waits(&mut pauses) {
+                self.word.load(Ordering::Relaxed)
+            } else {
+                self.sleep(seen)
+            };
         }
+    }
+
+    #[inline]
+    fn swap_weak(&self, old: u32, new: u32) -> Result<u32, u32> {
+        self.word.compare_exchange_weak(old, new, Ordering::Acquire, Ordering::Relaxed)
     }
 
     #[cold]
