@@ -293,12 +293,17 @@ impl Cast {
                     Sharing::Stack => Some(at.unwrap_or(PAGE).saturating_add(below)),
                     Sharing::Private | Sharing::Shared | Sharing::File => at,
                 };
+                let file = match sharing {
+                    Sharing::File => Some(sys::file::unnamed(u64::from(pages) * PAGE)?),
+                    Sharing::Private | Sharing::Shared | Sharing::Stack => None,
+                };
+                let kind = (sharing, file.as_ref());
                 let mapped = match at {
                     Some(at) => place(STAGE.checked_add(at), pages)
-                        .and_then(|at| sys::map(at, protection, sharing, occupied).map(|()| at)),
-                    None => map_anywhere(pages, |at| {
-                        sys::map(at, protection, sharing, Occupied::Refuse)
-                    }),
+                        .and_then(|at| sys::map(at, protection, kind, occupied).map(|()| at)),
+                    None => {
+                        map_anywhere(pages, |at| sys::map(at, protection, kind, Occupied::Refuse))
+                    }
                 };
                 Ok(match mapped {
                     Ok(range) => {

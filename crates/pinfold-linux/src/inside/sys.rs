@@ -94,11 +94,12 @@ const POPULATE_READ: c_int = 22;
 /// `MADV_POPULATE_WRITE`.
 const POPULATE_WRITE: c_int = 23;
 
-/// Maps fresh memory there, or a file of its own; `EEXIST` when something is mapped there already and shall stay.
+/// Maps fresh memory there, or that file; `EEXIST` when something is mapped there already and shall
+/// stay.
 pub(super) fn map(
     range: Range,
     protection: Protection,
-    sharing: Sharing,
+    (sharing, file): (Sharing, Option<&OwnedFd>),
     occupied: Occupied,
 ) -> Result<(), Errno> {
     let kind = match sharing {
@@ -110,11 +111,7 @@ pub(super) fn map(
         Occupied::Refuse => libc::MAP_FIXED_NOREPLACE,
         Occupied::Replace => libc::MAP_FIXED,
     };
-    let file = match sharing {
-        Sharing::File => Some(file::unnamed(range.pages * PAGE)?),
-        Sharing::Private | Sharing::Shared | Sharing::Stack => None,
-    };
-    let (backing, number) = match &file {
+    let (backing, number) = match file {
         Some(file) => (0, file.as_raw_fd()),
         None => (libc::MAP_ANONYMOUS, -1),
     };

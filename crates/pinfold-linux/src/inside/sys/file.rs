@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use super::{Errno, Range, checked};
 
-/// Where such a file may be made, in this order. A file system in memory serves, too, if there is no
-/// other: it has nothing to write its pages back to.
+/// Where such a file may be made, in this order. A file system in memory serves, too, if there is
+/// no other: it has nothing to write its pages back to.
 const PLACES: [&CStr; 3] = [c"/var/tmp", c"/tmp", c"/"];
 
 /// A file of so many bytes, full of zeros, that is gone when nobody maps it any more.
