@@ -358,8 +358,7 @@ impl<P: Platform> AreaMap<P> {
 
     /// Fails with the first page of `range` that no area holds.
     pub(crate) fn all_mapped(&self, range: VirtRange) -> Result<(), SpaceError> {
-        let hole = self.first_hole(range);
-        if hole < range.end_page() { Err(SpaceError::NotMapped(hole.start())) } else { Ok(()) }
+        self.before_hole(range).1
     }
 
     /// What lies in `range` before its first hole, if anything does, and whether that is all of it.
@@ -368,7 +367,9 @@ impl<P: Platform> AreaMap<P> {
         range: VirtRange,
     ) -> (Option<VirtRange>, Result<(), SpaceError>) {
         let (first, hole) = (range.first_page(), self.first_hole(range));
-        ((first < hole).then(|| VirtRange::of_pages(first, hole)), self.all_mapped(range))
+        let is_whole = hole >= range.end_page();
+        let whole = if is_whole { Ok(()) } else { Err(SpaceError::NotMapped(hole.start())) };
+        ((first < hole).then(|| VirtRange::of_pages(first, hole)), whole)
     }
 
     /// The first page of `range` that no area holds, or its end.
