@@ -16,19 +16,40 @@
 
 use crate::addr::{VirtAddr, VirtRange, Vpn};
 use crate::area::{AreaMap, Grows, Heap, Prot};
-use crate::error::SpaceError;
+use crate::error::{FaultError, SpaceError};
 use crate::platform::Platform;
 use crate::rules::zap::needs_mapping;
 use crate::space::{Place, Sharing, Space};
+use crate::sync::SpreadGuard;
 
 impl<P: Platform> Space<P> {
-    /// Whether a fault at `page`, where nothing is mapped, is one below a stack.
-    pub(crate) fn below_stack(&self, map: &AreaMap<P>, page: Vpn) -> bool {
+    /// The areas once the stack above `page`, where nothing is mapped, has grown over it: if there
+    /// is one, `may` allows it and the limits do. The lock is released meanwhile.
+    ///
+    /// # Errors
+    /// When nothing is mapped there still.
+    pub(crate) fn grown<'a>(
+        &'a self,
+        map: SpreadGuard<'a, AreaMap<P>, P>,
+        page: Vpn,
+        may: impl FnOnce() -> bool,
+    ) -> Result<SpreadGuard<'a, AreaMap<P>, P>, FaultError> {
+        let below_stack = self.below_stack(&map, page);
+        drop(map);
+        if below_stack && may() && self.grow_stack(page) {
+            Ok(self.read_map())
+        } else {
+            Err(FaultError::NotMapped(page.start()))
+        }
+    }
+
+    /// Whether `page`, where nothing is mapped, lies below a stack.
+    fn below_stack(&self, map: &AreaMap<P>, page: Vpn) -> bool {
         map.next_from(page).is_some_and(|area| area.grows == Grows::Down)
     }
 
     /// Grows the stack above `page` over it. Returns whether the page is mapped now.
-    pub(crate) fn grow_stack(&self, page: Vpn) -> bool {
+    fn grow_stack(&self, page: Vpn) -> bool {
         let mut map = self.write_map();
         if map.find(page).is_some() {
             return true;

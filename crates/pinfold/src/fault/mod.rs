@@ -62,12 +62,7 @@ impl<P: Platform> Space<P> {
         at: VirtAddr,
         cause: Cause,
     ) -> Result<Fault, FaultError> {
-        let below_stack = self.below_stack(&map, at.page());
-        drop(map);
-        if !below_stack || !self.grow_stack(at.page()) {
-            return Err(FaultError::NotMapped(at));
-        }
-        let map = self.read_map();
+        let map = self.grown(map, at.page(), || true).map_err(|_| FaultError::NotMapped(at))?;
         let area = map.find(at.page()).ok_or(FaultError::NotMapped(at))?;
         self.fault_of(area, at, cause)
     }

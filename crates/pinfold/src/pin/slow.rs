@@ -22,7 +22,7 @@ use crate::rules::pin::{
 };
 use crate::rules::{Exclusive, PageKind, PageState};
 use crate::space::Space;
-use crate::sync::{Class, SpreadGuard};
+use crate::sync::Class;
 
 /// The outcome of one look at a page.
 enum Follow {
@@ -84,7 +84,8 @@ impl<P: Platform> Space<P> {
         while left.start < left.end {
             let page = left.start;
             let Some(area) = map.find(page) else {
-                map = self.grown_for_pin(map, page)?;
+                // What was taken before is held already.
+                map = self.grown(map, page, || grows_stack(self.mem().rule()))?;
                 continue;
             };
             let pfn = self.hold_page(&map, area, left.clone(), ask, held.holds())?;
@@ -93,23 +94,6 @@ impl<P: Platform> Space<P> {
             left.start = page + 1;
         }
         Ok(())
-    }
-
-    /// Makes the stack grow that lies above a page where nothing is mapped, where the rules say so.
-    /// The lock is released meanwhile: what was taken before is held already.
-    #[cold]
-    fn grown_for_pin<'a>(
-        &'a self,
-        map: SpreadGuard<'a, AreaMap<P>, P>,
-        page: Vpn,
-    ) -> Result<SpreadGuard<'a, AreaMap<P>, P>, FaultError> {
-        let below_stack = self.below_stack(&map, page);
-        drop(map);
-        if below_stack && grows_stack(self.mem().rule()) && self.grow_stack(page) {
-            Ok(self.read_map())
-        } else {
-            Err(FaultError::NotMapped(page.start()))
-        }
     }
 
     /// Takes the first of the pages that are left.
