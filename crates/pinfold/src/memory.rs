@@ -242,7 +242,7 @@ impl<P: Platform> Memory<P> {
     /// The counters of the calling CPU.
     #[inline]
     pub(crate) fn counters(&self) -> &Counters {
-        self.counters.of(self.platform.cpu())
+        self.counters_of(self.platform.cpu())
     }
 
     /// The counters of the CPU with this number.

@@ -329,18 +329,8 @@ impl<T, P: Park, W: Word> Drop for DelegatedGuard<'_, T, P, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::park::Awake;
     use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    /// Panics instead of sleeping.
-    struct Awake;
-
-    impl Park for Awake {
-        fn park(&self, _: &NativeU32, _: u32) {
-            panic!("sleeps");
-        }
-
-        fn unpark(&self, _: &NativeU32) {}
-    }
 
     type Slot = Delegated<u64>;
 

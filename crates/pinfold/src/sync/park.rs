@@ -26,3 +26,16 @@ pub trait Park {
     /// that of another use.
     fn unpark(&self, word: &NativeU32);
 }
+
+/// Panics instead of sleeping, so that a test sees who would wait.
+#[cfg(test)]
+pub(crate) struct Awake;
+
+#[cfg(test)]
+impl Park for Awake {
+    fn park(&self, _: &NativeU32, _: u32) {
+        panic!("sleeps");
+    }
+
+    fn unpark(&self, _: &NativeU32) {}
+}

@@ -15,6 +15,11 @@ use crate::error::NoMemory;
 /// The most places of one value; machines with more CPUs share them.
 const MOST: usize = 1024;
 
+/// How many places there are for so many CPUs: a power of two.
+fn places_for(cpus: usize) -> usize {
+    cpus.clamp(1, MOST).next_power_of_two()
+}
+
 /// Two lines: CPUs that fetch lines in pairs must not make neighbours collide.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -32,7 +37,7 @@ impl<T: Default> PerCpu<T> {
     /// # Errors
     /// When the heap is exhausted.
     pub(crate) fn new(cpus: usize) -> Result<Self, NoMemory> {
-        let count = cpus.clamp(1, MOST).next_power_of_two();
+        let count = places_for(cpus);
         let mut places = Vec::new();
         places.try_reserve_exact(count).map_err(|_| NoMemory)?;
         places.resize_with(count, Apart::default);
@@ -74,7 +79,7 @@ impl<T: Default> Sparse<T> {
     /// # Errors
     /// When the heap is exhausted.
     pub(crate) fn new(cpus: usize) -> Result<Self, NoMemory> {
-        let count = cpus.clamp(1, MOST).next_power_of_two();
+        let count = places_for(cpus);
         let mut places = Vec::new();
         places.try_reserve_exact(count).map_err(|_| NoMemory)?;
         places.resize_with(count, AtomicPtr::default);
@@ -97,7 +102,7 @@ impl<T: Default> Sparse<T> {
         one.try_reserve_exact(1).map_err(|_| NoMemory)?;
         one.push(Apart(T::default()));
         let new = Box::into_raw(one.into_boxed_slice()).cast::<Apart<T>>();
-        let place = &self.places[cpu & (self.places.len() - 1)];
+        let place = &self.places[self.place(cpu)];
         let made =
             match place.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire)
             {
@@ -126,7 +131,7 @@ impl<T> Sparse<T> {
     /// The value of the CPU with this number, if it has asked for it.
     #[inline]
     pub(crate) fn of(&self, cpu: usize) -> Option<&T> {
-        self.at(cpu & (self.places.len() - 1))
+        self.at(self.place(cpu))
     }
 
     #[inline]
@@ -137,6 +142,7 @@ impl<T> Sparse<T> {
     }
 
     /// The number of the place of the CPU with this number.
+    #[inline]
     pub(crate) fn place(&self, cpu: usize) -> usize {
         cpu & (self.places.len() - 1)
     }

@@ -332,18 +332,8 @@ impl<T, W: Park> Drop for WriteGuard<'_, T, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::park::Awake;
     use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    /// Panics instead of sleeping.
-    struct Awake;
-
-    impl Park for Awake {
-        fn park(&self, _: &core::sync::atomic::AtomicU32, _: u32) {
-            panic!("sleeps");
-        }
-
-        fn unpark(&self, _: &core::sync::atomic::AtomicU32) {}
-    }
 
     #[test]
     fn readers_that_were_forgotten_never_let_a_writer_in() {

@@ -230,19 +230,8 @@ impl<T, W: Park> Drop for SpreadGuard<'_, T, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::sync::atomic::AtomicU32 as NativeU32;
+    use crate::sync::park::Awake;
     use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    /// Panics instead of sleeping.
-    struct Awake;
-
-    impl Park for Awake {
-        fn park(&self, _: &NativeU32, _: u32) {
-            panic!("sleeps");
-        }
-
-        fn unpark(&self, _: &NativeU32) {}
-    }
 
     fn waits(act: impl FnOnce()) -> bool {
         catch_unwind(AssertUnwindSafe(act)).is_err()
