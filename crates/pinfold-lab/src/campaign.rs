@@ -33,7 +33,7 @@ use pinfold_explore::{
 
 use crate::check::{
     CheckOptions, Found, Keep, Prepared, Progress, Trial, count, identify, leaves_out, question,
-    reached, without_memory,
+    reached, unless_vacuous,
 };
 use crate::report::{Report, Verdict, id};
 use crate::workers::{Heard, Worker, share};
@@ -332,14 +332,7 @@ pub fn share_out(
     };
     campaign.divided += spent;
     let report = campaign.run(&mut campaign.begin(None), threads, progress)?;
-    match without_memory(options, &report) {
-        Some(options) => {
-            let mut again = share_out(prepared, &options, threads, progress)?;
-            again.search.seconds += report.search.seconds;
-            Ok(again)
-        }
-        None => Ok(report),
-    }
+    unless_vacuous(options, report, |options| share_out(prepared, options, threads, progress))
 }
 
 /// The report of a search that is short, or ends soon for another reason (INV-CAMPAIGN-5). The runs

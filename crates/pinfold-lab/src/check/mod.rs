@@ -17,6 +17,7 @@ mod prepared;
 mod tests;
 mod trial;
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use pinfold::rules::Rules;
@@ -121,10 +122,9 @@ impl Prepared {
     /// Searches the executions.
     pub fn check(&self, options: &CheckOptions, progress: &mut dyn FnMut(&Progress)) -> Report {
         let report = self.search(options, progress);
-        let Some(options) = without_memory(options, &report) else { return report };
-        let spent = report.search.seconds;
-        let mut report = self.search(&options, progress);
-        report.search.seconds += spent;
+        let Ok(report) = unless_vacuous(options, report, |options| {
+            Ok::<_, Infallible>(self.search(options, progress))
+        });
         report
     }
 
@@ -233,16 +233,24 @@ impl Prepared {
     }
 }
 
-/// How to search again what was vacuous with memory: INV-CHECK-1.
-pub(crate) fn without_memory(options: &CheckOptions, report: &Report) -> Option<CheckOptions> {
+/// The report of a search, or, where it was vacuous with memory, that of another one without:
+/// INV-CHECK-1. Both together have the time of one, and it is told of both.
+pub(crate) fn unless_vacuous<E>(
+    options: &CheckOptions,
+    report: Report,
+    search: impl FnOnce(&CheckOptions) -> Result<Report, E>,
+) -> Result<Report, E> {
     let vacuous = report.broken.as_ref().is_some_and(|broken| broken.oracle == Oracle::Vacuous);
     if !vacuous || report.search.states == 0 {
-        return None;
+        return Ok(report);
     }
     let spent = Duration::from_secs_f64(report.search.seconds);
     let deadline = options.config.deadline.map(|all| all.saturating_sub(spent));
     let config = Config { deadline, ..options.config.clone() };
-    Some(CheckOptions { config, ..options.clone() }.remembering(0))
+    let options = CheckOptions { config, ..options.clone() }.remembering(0);
+    let mut again = search(&options)?;
+    again.search.seconds += report.search.seconds;
+    Ok(again)
 }
 
 /// A search without a failure: complete or not, vacuous or not.
