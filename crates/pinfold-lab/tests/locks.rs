@@ -284,17 +284,27 @@ impl Subject for Shape<'_> {
 
     fn build(&mut self, lanes: &mut Lanes<'_>) -> Rc<World> {
         let world = World::new(self.lanes.len(), self.sleep);
-        for (lane, acts) in self.lanes.iter().enumerate() {
-            let (world, acts) = (world.clone(), acts.to_vec());
-            lanes.lane(format!("lane {lane}"), move || {
-                acts.into_iter().for_each(|act| world.act(lane, act));
-            });
-        }
+        lanes_that_act(lanes, &world, self.lanes, World::act);
         world
     }
 
     fn judge(&mut self, world: Rc<World>, _: Ending<'_>) -> Judgement {
         Judgement::Pass { outcome: format!("{:?}", world.log.borrow()) }
+    }
+}
+
+/// A lane for each list of acts, which it does one after the other; `act` is told which lane it is.
+fn lanes_that_act<W: 'static, A: Copy + 'static>(
+    lanes: &mut Lanes<'_>,
+    world: &Rc<W>,
+    all: &[&[A]],
+    act: fn(&W, usize, A),
+) {
+    for (lane, acts) in all.iter().enumerate() {
+        let (world, acts) = (world.clone(), acts.to_vec());
+        lanes.lane(format!("lane {lane}"), move || {
+            acts.into_iter().for_each(|it| act(&world, lane, it));
+        });
     }
 }
 

@@ -11,7 +11,7 @@ use pinfold_explore::{
     hook,
 };
 
-use super::MODELS;
+use super::{MODELS, lanes_that_act};
 
 const CPUS: usize = 2;
 /// What the entry says while the page is mapped.
@@ -149,12 +149,7 @@ impl<S: Set> Subject for Shape<'_, S> {
         let caches = [const { SpinLock::new(false) }; CPUS];
         let entry = AtomicU64::new(MAPPED);
         let world = Rc::new(World { entry, set: S::new(), caches, page: 0 });
-        for (lane, acts) in self.lanes.iter().enumerate() {
-            let (world, acts) = (world.clone(), acts.to_vec());
-            lanes.lane(format!("lane {lane}"), move || {
-                acts.into_iter().for_each(|act| world.act(act));
-            });
-        }
+        lanes_that_act(lanes, &world, self.lanes, |world, _, act| world.act(act));
         world
     }
 

@@ -16,7 +16,7 @@ use pinfold_explore::{
     explore,
 };
 
-use super::{ASLEEP, Bed, MODELS, Sleep, WEAKEST};
+use super::{ASLEEP, Bed, MODELS, Sleep, WEAKEST, lanes_that_act};
 
 /// What a lane does, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,12 +117,7 @@ impl<W: Word + 'static> Subject for Shape<'_, W> {
             log: RefCell::new(vec![Vec::new(); self.lanes.len()]),
         });
         world.slots[0].give(|| 1);
-        for (lane, acts) in self.lanes.iter().enumerate() {
-            let (world, acts) = (world.clone(), acts.to_vec());
-            lanes.lane(format!("lane {lane}"), move || {
-                acts.into_iter().for_each(|act| world.act(lane, act));
-            });
-        }
+        lanes_that_act(lanes, &world, self.lanes, World::act);
         world
     }
 

@@ -12,7 +12,7 @@ use pinfold_explore::{
     hook,
 };
 
-use super::MODELS;
+use super::{MODELS, lanes_that_act};
 
 /// What a lane does, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,12 +99,7 @@ impl<W: Count + 'static> Subject for Shape<'_, W> {
         // The one that the counts began with.
         counts.disown();
         let world = Rc::new(World { counts, value: 0, ended: Cell::new(0) });
-        for (lane, acts) in self.lanes.iter().enumerate() {
-            let (world, acts) = (world.clone(), acts.to_vec());
-            lanes.lane(format!("lane {lane}"), move || {
-                acts.into_iter().for_each(|act| world.act(act));
-            });
-        }
+        lanes_that_act(lanes, &world, self.lanes, |world, _, act| world.act(act));
         world
     }
 

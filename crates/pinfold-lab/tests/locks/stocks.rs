@@ -11,7 +11,7 @@ use pinfold_explore::{
     Completeness, Config, Ending, Judgement, Lanes, LockForm, Model, Report, Subject, explore,
 };
 
-use super::MODELS;
+use super::{MODELS, lanes_that_act};
 
 /// What a lane does, one after the other. It has a frame at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,12 +88,7 @@ impl Subject for Shape<'_> {
 
     fn build(&mut self, lanes: &mut Lanes<'_>) -> Rc<World> {
         let world = Rc::new(World::new(self.free, self.lanes.len()));
-        for (lane, acts) in self.lanes.iter().enumerate() {
-            let (world, acts) = (world.clone(), acts.to_vec());
-            lanes.lane(format!("lane {lane}"), move || {
-                acts.into_iter().for_each(|act| world.act(lane, act));
-            });
-        }
+        lanes_that_act(lanes, &world, self.lanes, World::act);
         world
     }
 
