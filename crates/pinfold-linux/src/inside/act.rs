@@ -18,6 +18,7 @@ use pinfold_lab::resolved::{Act, Pages, Resolved, ResolvedStep, Spot, Take};
 use pinfold_lab::scenario::{Access, Failure, Occupied, Sharing};
 
 use super::board::{Board, Hold, Question};
+use super::pagemap::frame_of;
 use super::ring::Device;
 use super::scan;
 use super::sys::birth;
@@ -575,32 +576,5 @@ fn ranged(done: Result<(), Errno>) -> Did {
         Err(libc::ENOMEM) => Did::Failed(Failure::NotMapped),
         Err(libc::EINVAL) => Did::Failed(Failure::Invalid),
         Err(number) => Did::Error(number),
-    }
-}
-
-/// The frame of a page of this process; 0 if there is none or it cannot be seen.
-fn frame_of(address: u64) -> u64 {
-    sys::own_page(address).map_or(0, |entry| Entry(entry).frame().unwrap_or(0))
-}
-
-/// An entry of `pagemap`.
-#[derive(Clone, Copy)]
-pub(super) struct Entry(pub(super) u64);
-
-impl Entry {
-    /// Whether a page is mapped there.
-    pub(super) fn is_present(self) -> bool {
-        self.0 >> 63 & 1 == 1
-    }
-
-    /// Whether a page is in swap, or on its way to another frame.
-    pub(super) fn is_away(self) -> bool {
-        self.0 >> 62 & 1 == 1
-    }
-
-    /// The frame, if the page is mapped and who asks may see it.
-    pub(super) fn frame(self) -> Option<u64> {
-        let frame = self.0 & ((1 << 55) - 1);
-        (self.is_present() && frame != 0).then_some(frame)
     }
 }

@@ -5,6 +5,7 @@
 mod act;
 mod board;
 mod guest;
+mod pagemap;
 mod ring;
 mod scan;
 mod serve;

@@ -5,10 +5,11 @@ use std::io::{self, BufRead, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use super::pagemap::Entry;
 use super::ring::Ring;
 use super::stage::Stage;
 use super::sys::limits::Program;
-use super::{act, scan, sys};
+use super::{scan, sys};
 
 use crate::job::{Ask, Features, PROTOCOL, Say};
 
@@ -88,7 +89,7 @@ fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
         }),
         no_break: (!Program::own().is_some_and(|own| own.can_place_break()))
             .then(|| "this kernel does not let the program break be placed".to_owned()),
-        frames_visible: probe.is_ok_and(|entry| act::Entry(entry).frame().is_some()),
+        frames_visible: probe.is_ok_and(|entry| Entry(entry).frame().is_some()),
         pipe_pages: pipe_pages(),
         nodes: nodes().len() as u32,
         cpus: sys::own_cpus().len(),

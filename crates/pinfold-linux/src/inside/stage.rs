@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use pinfold_lab::resolved::{Act, Look, Resolved, ResolvedStep, Seen, Spot};
 use pinfold_lab::scenario::Failure;
 
-use super::act::{Cast, Entry, Repeat, Role};
+use super::act::{Cast, Repeat, Role};
 use super::board::{Board, Hold, Question};
+use super::pagemap::Entry;
 use super::ring::{Device, Pipe, Ring};
 use super::scan;
 use super::sys::birth;
