@@ -208,8 +208,8 @@ fn summed(tally: &Tally, set: &RuleSet, args: &FuzzArgs, verdict: Verdict) -> St
     let found = found.collect::<Vec<_>>().join(", ");
     let found = if found.is_empty() { "nothing found".to_owned() } else { found };
     format!(
-        "{:<7}{}  {} programs from seed {} | model {} | {} executions, at most {} each | {} exhausted | {} \
-         not fit | {found}\n",
+        "{:<7}{}  {} programs from seed {} | model {} | {} executions, at most {} each | {} \
+         exhausted | {} not fit | {found}\n",
         report::word(verdict).0,
         set.rules,
         thousands(tally.programs),

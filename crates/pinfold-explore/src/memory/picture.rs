@@ -8,10 +8,10 @@
 //!   touches, the same candidates are allowed in all that follows and touches nothing else.
 //! - INV-PICTURE-2: positions count from the lowest at which anybody may still access the location,
 //!   and what every later reader knows already is left out: neither changes a candidate.
-//! - INV-PICTURE-4: a location of which everybody can access the last store alone is *closed*: no
-//!   position there can be above what can be accessed, so rows have open locations only.
 //! - INV-PICTURE-3: a place that one lane alone has touched is left out of a picture. Where another
 //!   lane turns out to touch it, nothing is remembered of the state.
+//! - INV-PICTURE-4: a location of which everybody can access the last store alone is *closed*: no
+//!   position there can be above what can be accessed, so rows have open locations only.
 
 use super::{
     graph::{Location, StoreId},
