@@ -10,7 +10,7 @@ use pinfold::rules::PRESETS;
 use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::{Answers, CheckOptions, Config, Detail, Model, check, scenario};
 
-use common::{MODELS, TWO_PINS, all_shipped, on_two_nodes, shipped};
+use common::{all_shipped, shipped, writers};
 
 /// The most executions of a search: larger cells are left to those who change the search.
 const MOST: u64 = 1_500;
@@ -56,43 +56,6 @@ fn compare(scenarios: &[String], model: Model) {
     assert!(compared > 100 && pruned > 500, "{compared} cells, {pruned} pruned");
 }
 
-/// Searches under `latest` with so much memory, and returns how many executions came to their end
-/// and how many were begun.
-fn begun(name: &str, text: &str, rules: &str, model: Model, memory: usize) -> [u64; 2] {
-    let scenario = scenario::parse(text).expect("the scenario parses");
-    let rules = Rules::parse(rules).expect("a preset");
-    let asked = CheckOptions::of(Config { model, ..Config::default() });
-    let options = CheckOptions { detail: Detail::Verdict, ..asked }.remembering(memory);
-    let report = check(&scenario, name, &rules, &options, &mut |_| {});
-    assert_eq!(report.verdict, Verdict::Pass, "{name} under {model}: {:?}", report.search);
-    let search = &report.search;
-    println!("{name} under {model}: {search:?}");
-    [search.executions, search.executions + search.blocked + search.pruned]
-}
-
-/// As many processes as names write to one page that all share.
-fn writers(names: &[&str]) -> String {
-    let forks = names[1..].iter().map(|name| format!("P: fork {name}\n"));
-    let lane = |name: &&str| format!("lane of-{name}: {name}\nwrite A \"{name}\"\n");
-    let saw = |name: &&str| format!("{name}:A sees \"{name}\"\n");
-    format!(
-        "scenario writers\nmachine\nframes 16\nsetup\nprocess P\nP: map A 1 private rw\n\
-         P: write A \"v\"\n{}{}always\n{}",
-        forks.collect::<String>(),
-        names.iter().map(lane).collect::<String>(),
-        names.iter().map(saw).collect::<String>(),
-    )
-}
-
-#[test]
-fn three_writers_of_one_page_are_searched_to_the_end() {
-    for model in MODELS {
-        let [ended, begun] = begun("three", &writers(&["P", "C", "D"]), "latest", model, 1 << 28);
-        assert_eq!(ended, 24, "{model}");
-        assert!(begun < 1_100, "{begun} under {model}");
-    }
-}
-
 /// INV-LOOK-4
 #[test]
 fn a_search_that_takes_long_without_memory_is_begun_anew_with_it() {
@@ -109,28 +72,6 @@ fn a_search_that_takes_long_without_memory_is_begun_anew_with_it() {
         let few = check(&scenario, "three", &rules, &CheckOptions::of(config), &mut |_| {});
         assert_eq!((few.verdict, few.search.pruned), (Verdict::Partial, 0), "{model}");
         assert_eq!(few.search.executions + few.search.blocked, CheckOptions::LONG, "{model}");
-    }
-}
-
-#[test]
-#[ignore = "half a minute of a release build"]
-fn four_writers_of_one_page_are_searched_to_the_end() {
-    for model in MODELS {
-        let text = writers(&["P", "C", "D", "E"]);
-        let [ended, begun] = begun("four", &text, "latest", model, 1 << 30);
-        assert_eq!(ended, 120, "{model}");
-        assert!(begun < 30_000, "{begun} under {model}");
-    }
-}
-
-/// Without memory that takes five million executions under weak (`protocols/pins.rs`).
-#[test]
-#[ignore = "a minute of a release build"]
-fn two_pins_against_a_fork_are_searched_to_the_end() {
-    let text = on_two_nodes("two-pins-fork", TWO_PINS);
-    for (model, most) in [(Model::Tso, 50_000), (Model::Weak, 70_000)] {
-        let [_, begun] = begun("two-pins-fork", &text, "pinfold", model, 2 << 30);
-        assert!(begun < most, "{begun} under {model}");
     }
 }
 

@@ -44,6 +44,21 @@ always
 reach fork-protected during fast-pin
 "#;
 
+/// As many processes as names write to one page that all share.
+pub fn writers(names: &[&str]) -> String {
+    let forks = names[1..].iter().map(|name| format!("P: fork {name}\n"));
+    let lane = |name: &&str| format!("lane of-{name}: {name}\nwrite A \"{name}\"\n");
+    let saw = |name: &&str| format!("{name}:A sees \"{name}\"\n");
+    format!(
+        "scenario writers-{}\nmachine\nframes 16\nsetup\nprocess P\nP: map A 1 private rw\n\
+         P: write A \"v\"\n{}{}always\n{}",
+        names.len(),
+        forks.collect::<String>(),
+        names.iter().map(lane).collect::<String>(),
+        names.iter().map(saw).collect::<String>(),
+    )
+}
+
 /// Searches a scenario with nothing left out. It remembers no states: what is proved rests on the
 /// reduction alone, and `states.rs` compares the two.
 pub fn checked(name: &str, text: &str, rules: &str, model: Model) -> Report {
