@@ -122,6 +122,11 @@ impl Dependence {
         }
     }
 
+    /// Whether races were found since [`Self::races`] was called last.
+    pub(crate) fn has_races(&self) -> bool {
+        !self.races.is_empty()
+    }
+
     /// The races found since the last call.
     pub(crate) fn races(&mut self) -> std::vec::Drain<'_, Race> {
         self.races.drain(..)

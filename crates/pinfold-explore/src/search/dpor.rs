@@ -40,7 +40,7 @@ mod stage;
 use super::{
     Advance, Dividing, Frontier, Moment, Note, Pick, Resumable, Seat, Strategy, Touch,
     dependence::{Dependence, Later, Race, Watch},
-    future::{Entry, Future},
+    future::Future,
     rule::Rule,
     states::States,
     touch::CellTouch,
@@ -72,12 +72,9 @@ struct Node {
     touches: Vec<Touch>,
     /// The lanes that this step started.
     started: Vec<usize>,
-    /// The state before this step, if the search remembers states.
-    stage: Stage,
-    /// What followed the state in the executions that were made from here.
-    future: Future,
-    /// What the step in its present form does, as futures have it.
-    entries: Vec<Entry>,
+    /// The state before this step, if the search remembers states. It lies apart, so that nodes
+    /// are small.
+    stage: Option<Box<Stage>>,
 }
 
 /// See the module.
@@ -155,6 +152,9 @@ impl Dpor {
     }
 
     fn reverse_races(&mut self) {
+        if !self.order.has_races() {
+            return;
+        }
         for Race { first, initials, lane, later } in self.order.races() {
             if first < self.root {
                 continue;
@@ -308,13 +308,15 @@ impl Strategy for Dpor {
             Extent::Split => awake,
             Extent::Whole => LaneSet::one(lane),
         };
-        let stage = self.stage(moment, sleep);
-        if self.is_remembered(moment, &stage) {
-            return Pick::Remembered;
+        let mut stage = self.states.is_some().then(|| Box::new(self.stage(moment, sleep)));
+        if let Some(stage) = &mut stage {
+            if self.is_remembered(moment, stage) {
+                return Pick::Remembered;
+            }
+            stage.future = std::mem::take(&mut self.beyond);
         }
         self.stack.push(Node {
             stage,
-            future: std::mem::take(&mut self.beyond),
             lane,
             enabled: moment.enabled,
             awake,
@@ -402,17 +404,17 @@ impl Strategy for Dpor {
             }
             let lane = node.lane;
             node.tried.insert(lane);
-            let touches = std::mem::take(&mut node.touches);
-            let only = node.touch.filter(|_| touches.is_empty());
             node.sleep.insert(lane);
-            node.asleep.extend(touches.into_iter().chain(only).map(|touch| (lane, touch)));
-            if let Some(next) = node.source.without(node.tried | node.sleep).first() {
-                node.lane = next;
-                node.options.clear();
-                node.option = 0;
-                return Advance::Next;
-            }
-            self.leave_node();
+            let Some(next) = node.source.without(node.tried | node.sleep).first() else {
+                self.leave_node();
+                continue;
+            };
+            let only = node.touch.filter(|_| node.touches.is_empty());
+            node.asleep.extend(node.touches.drain(..).chain(only).map(|touch| (lane, touch)));
+            node.lane = next;
+            node.options.clear();
+            node.option = 0;
+            return Advance::Next;
         }
         Advance::Exhausted
     }

@@ -277,10 +277,10 @@ impl Dpor {
             return;
         };
         let node = &mut self.stack[step];
-        let lane = node.lane;
+        let (lane, Some(stage)) = (node.lane, &mut node.stage) else { return };
         let most = below(self.order.last_clock());
         if let Touch::Join(_) = touch {
-            node.entries.push(Entry::Joins(lane, most[lane]));
+            stage.entries.push(Entry::Joins(lane, most[lane]));
         }
         let (Some(name), Some(deed)) = (self.name, Deed::of(touch)) else { return };
         let own = touch.is_locked_out_at_times() && Rule::RememberedTakings.holds();
@@ -291,21 +291,22 @@ impl Dpor {
         if touch.may_be_withheld() && !is_settled && self.seat.is_plain {
             let (event, place) = (seen.event, seen.place);
             let may = Marks::default();
-            node.entries.push(Entry::Withheld(Withheld { event, place, mark, most: before, may }));
-            node.entries.push(Entry::Touches(table.touch(name, lane, Way::Last)));
+            stage.entries.push(Entry::Withheld(Withheld { event, place, mark, most: before, may }));
+            stage.entries.push(Entry::Touches(table.touch(name, lane, Way::Last)));
         } else {
-            node.entries.push(Entry::Touches(mark));
+            stage.entries.push(Entry::Touches(mark));
         }
-        node.entries.push(Entry::Step(seen, most[lane], table.deed(name, deed)));
+        stage.entries.push(Entry::Step(seen, most[lane], table.deed(name, deed)));
         if self.seat.is_last {
             let marks = [Way::Free, Way::Back].map(|way| table.touch(name, lane, way));
-            node.entries.push(Entry::SeesLast(marks));
+            stage.entries.push(Entry::SeesLast(marks));
         }
     }
 
     /// Enters what a lane did in a step or after it.
     pub(super) fn enter_note(&mut self, step: usize, lane: usize, note: Note, known: &[u32]) {
         let Some(states) = &self.states else { return };
+        let Some(stage) = &mut self.stack[step].stage else { return };
         let mut table = states.table();
         let entry = match note {
             Note::Reaches(name, reach) => {
@@ -316,7 +317,7 @@ impl Dpor {
             Note::Resets(source) => Entry::Resets(table.source(source)),
             Note::Meets(name) => Entry::Touches(table.touch(name, lane, Way::Back)),
         };
-        self.stack[step].entries.push(entry);
+        stage.entries.push(entry);
     }
 
     /// A lane cannot make its step, and the races of that step are looked for.
@@ -338,23 +339,30 @@ impl Dpor {
         if self.states.is_none() {
             return;
         }
-        let Some(node) = self.stack.last_mut() else { return };
-        let entries = std::mem::take(&mut node.entries);
-        if !self.beyond_whole || node.stage.whole == Whole::No {
-            node.stage.whole = Whole::No;
+        let Some(stage) = self.stack.last_mut().and_then(|node| node.stage.as_mut()) else {
+            self.beyond.clear();
+            return;
+        };
+        let entries = std::mem::take(&mut stage.entries);
+        if !self.beyond_whole || stage.whole == Whole::No {
+            stage.whole = Whole::No;
             self.beyond.clear();
             return;
         }
         let mut future = std::mem::take(&mut self.beyond);
         future.precede(&entries);
-        node.future.join(future);
+        stage.future.join(future);
     }
 
     /// Everything that can follow the last state of the stack was explored.
     pub(super) fn leave_node(&mut self) {
-        let Some(Node { stage, future, .. }) = self.stack.pop() else { return };
+        let Some(stage) = self.stack.pop().and_then(|node| node.stage) else {
+            self.beyond_whole = false;
+            return;
+        };
         self.beyond_whole = stage.whole == Whole::Yes;
         let (Some(states), Some(key)) = (&self.states, stage.key) else { return };
+        let future = stage.future;
         if self.beyond_whole {
             let at = [&stage.steps, &stage.time];
             let mut touches = future.touches().clone();

@@ -34,7 +34,8 @@ impl Resumable for Dpor {
 
     fn rewind(&mut self) {
         self.stack.truncate(self.begun);
-        self.stack.last_mut().into_iter().for_each(|node| node.entries.clear());
+        let last = self.stack.last_mut().and_then(|node| node.stage.as_mut());
+        last.into_iter().for_each(|stage| stage.entries.clear());
     }
 
     fn has_caught_up(&self) -> bool {
@@ -70,8 +71,6 @@ impl Node {
             touches,
             started: _,
             stage: _,
-            future: _,
-            entries: _,
         } = self;
         Branch {
             lane: *lane,

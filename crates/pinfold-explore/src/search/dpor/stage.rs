@@ -6,7 +6,7 @@ use crate::{
     memory::Picture,
     search::{
         Past,
-        future::{Bound, below, raise},
+        future::{Bound, Entry, Future, below, raise},
     },
 };
 
@@ -26,6 +26,10 @@ pub(super) struct Stage {
     pub(super) picture: Option<Picture>,
     /// What waiting lanes wait for, by number.
     pub(super) awaited: Vec<usize>,
+    /// What followed it in the executions that were made from here.
+    pub(super) future: Future,
+    /// What the step that was made here does in its present form, as futures have it.
+    pub(super) entries: Vec<Entry>,
 }
 
 /// Whether everything that follows a state is known once its node is done.
