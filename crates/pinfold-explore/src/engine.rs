@@ -87,7 +87,9 @@ pub(crate) struct Engine {
     /// The option of the picked step, if it repeats that of the last execution.
     repeated: Option<u32>,
     end: Option<End>,
+    /// Two buffers: the options of an access, and the objects whose life ends or begins.
     options: Vec<u32>,
+    touched: Vec<Object>,
 }
 
 /// Whether all lanes have run to their first access (INV-ENGINE-3).
@@ -146,6 +148,7 @@ impl Engine {
             repeated: None,
             end: None,
             options: Vec::new(),
+            touched: Vec::new(),
         }
     }
 

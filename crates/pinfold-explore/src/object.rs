@@ -49,21 +49,28 @@ pub(crate) enum Kind {
 pub(crate) struct Objects {
     cells: AddressMap,
     locks: AddressMap,
-    /// What each object is, and where it lies; `None` for one that has ended.
-    known: Vec<(Kind, Option<usize>)>,
+    /// What each object is.
+    kinds: Vec<Kind>,
+    /// Where each object lies, or [`ENDED`]. Apart from the kinds, as each end and each renewal of
+    /// memory goes through all of it.
+    addrs: Vec<usize>,
 }
+
+/// Where an object lies that has ended: nothing lies at the last byte of the address space.
+const ENDED: usize = usize::MAX;
 
 impl Objects {
     /// Forgets everything, for the next execution.
     pub(crate) fn clear(&mut self) {
         self.cells.clear();
         self.locks.clear();
-        self.known.clear();
+        self.kinds.clear();
+        self.addrs.clear();
     }
 
     /// How many objects were met.
     pub(crate) fn count(&self) -> usize {
-        self.known.len()
+        self.kinds.len()
     }
 
     /// The number of the object at `addr`: the next free number if the object is met for the first
@@ -73,40 +80,39 @@ impl Objects {
             Kind::Cell => &mut self.cells,
             Kind::Lock => &mut self.locks,
         };
-        let next = self.known.len() as Object;
+        let next = self.kinds.len() as Object;
         let number = *map.entry(addr).or_insert(next);
         if number == next {
-            self.known.push((kind, Some(addr)));
+            self.kinds.push(kind);
+            self.addrs.push(addr);
         }
         number
     }
 
     /// What the object is and where it lies, unless it has ended.
     pub(crate) fn place(&self, object: Object) -> (Kind, Option<usize>) {
-        self.known[object as usize]
+        let addr = self.addrs[object as usize];
+        (self.kinds[object as usize], (addr != ENDED).then_some(addr))
     }
 
     /// The object ends: what lies there later is a different object. Numbers thus do not depend on
     /// whether freed memory is handed out again.
     pub(crate) fn end(&mut self, object: Object) {
-        let (kind, addr) = &mut self.known[object as usize];
-        let map = match kind {
+        let map = match self.kinds[object as usize] {
             Kind::Cell => &mut self.cells,
             Kind::Lock => &mut self.locks,
         };
-        if let Some(addr) = addr.take() {
+        let addr = std::mem::replace(&mut self.addrs[object as usize], ENDED);
+        if addr != ENDED {
             map.remove(&addr);
         }
     }
 
     /// The cells and locks that lie in `[addr, addr + len)`, in the order of their numbers.
     pub(crate) fn within(&self, addr: usize, len: usize) -> impl Iterator<Item = Object> + '_ {
-        let inside = move |at: Option<usize>| at.is_some_and(|at| at.wrapping_sub(addr) < len);
-        self.known
-            .iter()
-            .enumerate()
-            .filter(move |&(_, &(_, at))| inside(at))
-            .map(|(number, _)| number as Object)
+        let all = self.addrs.iter().enumerate();
+        let inside = all.filter(move |&(_, at)| at.wrapping_sub(addr) < len && *at != ENDED);
+        inside.map(|(number, _)| number as Object)
     }
 }
 

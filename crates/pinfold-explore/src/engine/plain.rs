@@ -77,7 +77,8 @@ impl Engine {
     pub(crate) fn renew(&mut self, addr: usize, len: usize, life: Life) {
         let reach = Reach::Life(life);
         let by = self.actor();
-        let objects: Vec<Object> = self.objects.within(addr, len).collect();
+        let mut objects = std::mem::take(&mut self.touched);
+        objects.extend(self.objects.within(addr, len));
         // A single cell that was met, perhaps with a lock at the same place, is all that there is.
         let here = |&object: &Object| self.objects.place(object) == (Kind::Cell, Some(addr));
         let alone = len <= size_of::<u64>() && objects.iter().any(here);
@@ -99,6 +100,8 @@ impl Engine {
                 }
             }
         }
+        objects.clear();
+        self.touched = objects;
         self.note_range((addr, len), alone, life);
         let race = match life {
             Life::End => self.memory.end(by, (addr, len)),

@@ -210,15 +210,22 @@ impl Races {
 
     fn place(&mut self, cell: Object) -> &mut Place {
         let index = cell as usize;
-        if self.cells.len() <= index {
-            self.cells.resize_with(index + 1, Place::default);
+        if index >= self.used {
+            self.make_room(index + 1);
         }
-        for unused in self.used..=index {
-            self.cells[unused].write = None;
-            self.cells[unused].since.clear();
-        }
-        self.used = self.used.max(index + 1);
         &mut self.cells[index]
+    }
+
+    /// Makes places for this many cells, with nothing done to the new ones.
+    fn make_room(&mut self, cells: usize) {
+        if self.cells.len() < cells {
+            self.cells.resize_with(cells, Place::default);
+        }
+        for unused in &mut self.cells[self.used..cells] {
+            unused.write = None;
+            unused.since.clear();
+        }
+        self.used = cells;
     }
 
     /// What was done to a cell that must be ordered before what `lane` is about to do there.

@@ -79,6 +79,8 @@ pub(crate) struct Dependence {
     /// The clock of the current step; this and `rivals` are buffers.
     clock: Vec<u32>,
     rivals: Vec<Rival>,
+    /// Two more, for clocks of takings.
+    buffers: [Vec<u32>; 2],
 }
 
 impl Dependence {
@@ -310,24 +312,28 @@ impl Dependence {
     /// the lock it may never have been free; so coming before the second does not also cover coming
     /// before the first, and both are considered.
     fn precede_takings(&mut self, lane: usize, clock: &mut [u32], rivals: &[Rival], watch: Watch) {
-        let own = clock.to_vec();
+        let mut buffers = std::mem::take(&mut self.buffers);
+        let [own, before] = &mut buffers;
+        own.clear();
+        own.extend_from_slice(clock);
         let takings = rivals.iter().filter(|rival| rival.touch.takes());
         for &Rival { step, touch, .. } in takings {
             let one_by_one = !touch.closes() && Rule::TakingsOneByOne.holds();
-            let known = if one_by_one { &own } else { &*clock };
+            let known = if one_by_one { &**own } else { &*clock };
             if self.covered(known, step) {
                 continue;
             }
             if watch != Watch::Nothing {
-                let mut before = own.clone();
+                before.clone_from(own);
                 let apart = |rival: &&Rival| {
                     !self.covered(self.clock_of(rival.step), step) && Rule::TakingsApart.holds()
                 };
-                rivals.iter().filter(apart).for_each(|rival| self.join(&mut before, rival.step));
-                self.note(step, lane, &before, watch);
+                rivals.iter().filter(apart).for_each(|rival| self.join(before, rival.step));
+                self.note(step, lane, before, watch);
             }
             self.join(clock, step);
         }
+        self.buffers = buffers;
     }
 
     fn note(&mut self, first: Step, lane: usize, clock: &[u32], watch: Watch) {
