@@ -17,6 +17,7 @@ pub use ahead::Ahead;
 pub(crate) use choose::strategy;
 pub(crate) use dpor::Dpor;
 pub(crate) use naive::Naive;
+pub(crate) use rule::Rule;
 pub(crate) use script::Script;
 pub use states::States;
 pub(crate) use strategy::{

@@ -12,8 +12,8 @@ use common::{
     judge::{Limits, Remembering, compare_remembering, remembering, searched},
     program::{Ins, Program},
     random::{
-        Kind, counting, data_race_behind_a_state, dense, exchanges, looking, mixed, ordered,
-        pausing, starting, tiny, waiting,
+        Kind, counting, data_race_behind_a_state, dense, exchanges, looking, mixed, near, ordered,
+        pausing, starting, ticking, tiny, waiting,
     },
 };
 use pinfold_explore::{
@@ -92,6 +92,8 @@ fn counts_by_class() {
 #[test]
 fn what_was_seen() {
     hold("looking", 200, looking);
+    hold("ticking", 200, ticking);
+    hold("near", 200, near);
 }
 
 #[test]

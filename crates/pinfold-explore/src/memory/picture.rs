@@ -21,6 +21,7 @@ use crate::{
     clock::Clocks,
     ledger::{Digest, Name},
     object::Object,
+    search::Rule,
 };
 use std::{cmp::Ordering, ops::Range};
 
@@ -156,9 +157,10 @@ impl Picture {
         apart.sort_unstable();
         let (mut locations, mut columns) = (Vec::new(), Vec::with_capacity(places.len()));
         for &Located { name, tag, location, is_lock, last, .. } in places {
-            let least = bits(living).map(|lane| views.least(lane, location)).min();
-            let first = least.unwrap_or(last);
-            let open = (first < last).then_some(locations.len());
+            let least = || bits(living).map(|lane| views.least(lane, location));
+            let first = least().min().unwrap_or(last);
+            let limit = if Rule::ClosedToAll.holds() { Some(first) } else { least().max() };
+            let open = limit.is_some_and(|limit| limit < last).then_some(locations.len());
             if open.is_some() {
                 locations.push(location);
             }
@@ -298,7 +300,8 @@ impl Picture {
     fn real(&self, toucher: Toucher) -> Toucher {
         let Toucher { name, all, free, back } = toucher;
         let real = |lanes: u32| {
-            if lanes >> self.born != 0 { self.living } else { lanes & self.living }
+            let unborn = lanes >> self.born != 0 && Rule::UnbornKnowLittle.holds();
+            if unborn { self.living } else { lanes & self.living }
         };
         Toucher { name, all: real(all), free: real(free), back: real(back) }
     }
@@ -321,7 +324,9 @@ impl Picture {
             return free;
         }
         let later = &self.stores[column.stores.clone()][(free - column.first) as usize..][1..];
-        let sealed = column.is_lock || later.iter().all(|store| store.update);
+        let sealed = column.is_lock
+            || later.iter().all(|store| store.update)
+            || !Rule::UpdatesSealed.holds();
         if sealed { self.bound(column, toucher.back) } else { free }
     }
 }

@@ -9,8 +9,11 @@ use common::{
     FULL,
     judge::{remembering, searched},
     notation,
-    program::Program,
-    random::{Kind, counting, dense, exchanges, looking, mixed, pausing, starting, tiny, waiting},
+    program::{Ins, Program, Rng},
+    random::{
+        Kind, counting, dense, exchanges, looking, mixed, near, pausing, start_some, starting,
+        ticking, tiny, waiting,
+    },
 };
 use std::{collections::BTreeSet, time::Instant};
 
@@ -52,13 +55,25 @@ const RULES: [Rule; 28] = [
 const REMEMBERING: [Rule; 4] =
     [Rule::ExploredAwake, Rule::RememberedRaces, Rule::RememberedOthers, Rule::RememberedTakings];
 
-/// Those by which a search that remembers states under the weaker models withholds options.
-const WITHHOLDING: [Rule; 5] = [
+/// Those by which what lanes have seen is a part of a state, and options are withheld, under the
+/// weaker models, without which an outcome is lost.
+const SEEN: [Rule; 8] = [
+    Rule::Pictures,
+    Rule::ClosedToAll,
+    Rule::UpdatesSealed,
+    Rule::UnbornKnowLittle,
     Rule::WithheldAgain,
     Rule::WithheldAfterDeeds,
     Rule::WithheldAfterLanes,
     Rule::WithheldAtPlainEnds,
+];
+
+/// Those without which none is known to be.
+const UNNOTICED: [Rule; 4] = [
     Rule::WithheldOrKnown,
+    Rule::WithheldBeforeJoins,
+    Rule::LeftOutForGood,
+    Rule::MattersUntilLast,
 ];
 
 /// The witnesses of former faults.
@@ -83,6 +98,24 @@ fn random() -> impl Iterator<Item = Program> {
             pausing(seed),
         ]
     })
+}
+
+/// Makes a program from a seed.
+type Make = fn(u64) -> Program;
+
+/// As [`looking`], with lanes that others start.
+fn looking_started(seed: u64) -> Program {
+    started(looking(seed), seed)
+}
+
+/// As [`near`], with lanes that others start.
+fn near_started(seed: u64) -> Program {
+    started(near(seed), seed)
+}
+
+fn started(mut program: Program, seed: u64) -> Program {
+    start_some(&mut program, &mut Rng(!seed));
+    program
 }
 
 /// What a search finds, if it is exhausted.
@@ -150,32 +183,69 @@ fn no_rule_of_the_memory_can_be_left_out() {
     }
 }
 
-/// Without what lanes have seen an outcome is lost.
+/// A lane knows of a store or not, as it met the store that published it or another of the same
+/// value, and starts a lane that looks.
+fn known_to_a_starter() -> Program {
+    use crate::hook::Order::{Acquire, Relaxed, Release};
+    let [data, flag, one, other, apart] = [0, 1, 2, 3, 4];
+    let lanes = vec![
+        vec![Ins::Load(data, Relaxed), Ins::Store(flag, 1, Relaxed), Ins::Store(one, 1, Relaxed)],
+        vec![
+            Ins::Store(data, 1, Relaxed),
+            Ins::Store(flag, 1, Release),
+            Ins::Store(other, 1, Relaxed),
+        ],
+        vec![
+            Ins::Load(one, Relaxed),
+            Ins::Load(other, Relaxed),
+            Ins::Load(flag, Acquire),
+            Ins::Load(apart, Relaxed),
+            Ins::Spawn(3),
+        ],
+        vec![Ins::Load(data, Relaxed)],
+    ];
+    Program { vars: 5, lanes }
+}
+
+/// Where something of what lanes have seen is left out, or options are withheld too freely, an
+/// outcome is lost.
 #[test]
 fn what_lanes_have_seen_cannot_be_left_out() {
-    for (seed, model) in [(1_353, Model::Tso), (431, Model::Weak), (1_191, Model::Weak)] {
-        assert!(notices_remembering(&looking(seed), model, Rule::Pictures), "{model} {seed}");
+    let programs = [
+        (Rule::Pictures, looking(1_353), Model::Tso),
+        (Rule::Pictures, looking(431), Model::Weak),
+        (Rule::ClosedToAll, looking(431), Model::Weak),
+        (Rule::UpdatesSealed, ticking(95), Model::Weak),
+        (Rule::UnbornKnowLittle, known_to_a_starter(), Model::Weak),
+        (Rule::WithheldAgain, near(13), Model::Weak),
+        (Rule::WithheldAtPlainEnds, near(13), Model::Weak),
+        (Rule::WithheldAfterDeeds, near(328), Model::Weak),
+        (Rule::WithheldAfterLanes, near(773), Model::Weak),
+    ];
+    assert!(SEEN.iter().all(|rule| programs.iter().any(|(held, ..)| held == rule)));
+    for (rule, program, model) in programs {
+        assert!(notices_remembering(&program, model, rule), "{rule:?} under {model}: {program:?}");
     }
 }
 
 /// No program is known that loses an outcome without one of these, so their effect is held: each
 /// makes the search of some program another one.
 #[test]
-fn no_rule_of_what_is_withheld_is_without_effect() {
+fn no_rule_of_what_lanes_have_seen_is_without_effect() {
     let counts = |program: &Program, model| {
         let report = remembering(program, model, &States::new(1 << 24), EXECUTIONS);
         (report.executions, report.pruned, report.states)
     };
-    for rule in WITHHOLDING {
-        let differs = |(program, model): &(Program, Model)| {
-            counts(program, *model) != without(rule, || counts(program, *model))
-        };
-        let programs = (0..3_000).map(looking);
-        let mut cells = programs
-            .flat_map(|program| [Model::Tso, Model::Weak].map(|model| (program.clone(), model)));
-        let found = cells.position(|cell| differs(&cell));
-        let cell = found.unwrap_or_else(|| panic!("nothing differs without {rule:?}"));
-        println!("{rule:?}: differs in cell {cell}");
+    let programs = [
+        (Rule::WithheldOrKnown, near(0), Model::Tso),
+        (Rule::WithheldBeforeJoins, looking_started(4), Model::Tso),
+        (Rule::LeftOutForGood, near(0), Model::Tso),
+        (Rule::MattersUntilLast, near(302), Model::Weak),
+    ];
+    assert!(programs.iter().map(|(rule, ..)| *rule).eq(UNNOTICED));
+    for (rule, program, model) in programs {
+        let mutant = without(rule, || counts(&program, model));
+        assert_ne!(counts(&program, model), mutant, "{rule:?} under {model}: {program:?}");
     }
 }
 
@@ -206,23 +276,47 @@ fn how_many_programs_notice() {
 }
 
 /// The same for what lanes have seen, under the weaker models, and for what is withheld there.
+/// `PINFOLD_MUTANT_FIRST` asks for other programs, `PINFOLD_MUTANT_RULES` for the rules whose names
+/// contain this.
 #[test]
 #[ignore = "minutes; run before adding a rule"]
 fn how_many_programs_notice_what_lanes_have_seen() {
-    let programs = std::env::var("PINFOLD_MUTANT_PROGRAMS").ok().and_then(|n| n.parse().ok());
-    let programs = programs.unwrap_or(20_000);
-    for rule in WITHHOLDING.into_iter().chain([Rule::Pictures]) {
-        let (mut noticed, start) = ([0; 2], Instant::now());
-        for (at, program) in (0..).map(looking).take(programs).enumerate() {
-            for (count, model) in noticed.iter_mut().zip([Model::Tso, Model::Weak]) {
-                if notices_remembering(&program, model, rule) {
-                    *count += 1;
-                    println!("{rule:?}: program {at} under {model}");
+    let asked = |name| std::env::var(name).ok().and_then(|n| n.parse().ok());
+    let programs = asked("PINFOLD_MUTANT_PROGRAMS").unwrap_or(20_000);
+    let first = asked("PINFOLD_MUTANT_FIRST").unwrap_or(0);
+    let part = std::env::var("PINFOLD_MUTANT_RULES").unwrap_or_default();
+    let rules =
+        || SEEN.into_iter().chain(UNNOTICED).filter(|rule| format!("{rule:?}").contains(&part));
+    let kinds: [(&str, Make); 5] = [
+        ("near", near),
+        ("near, started", near_started),
+        ("ticking", ticking),
+        ("looking", looking),
+        ("looking, started", looking_started),
+    ];
+    for (kind, program) in kinds {
+        let mut noticed = vec![[0; 2]; rules().count()];
+        let (mut searched, start) = (0, Instant::now());
+        for seed in first..first + programs {
+            let program = program(seed);
+            for (at, model) in [Model::Tso, Model::Weak].into_iter().enumerate() {
+                let search =
+                    || shown(remembering(&program, model, &States::new(1 << 24), EXECUTIONS));
+                let Some(whole) = search() else { continue };
+                searched += 1;
+                for (rule, noticed) in rules().zip(&mut noticed) {
+                    if without(rule, search).is_some_and(|mutant| mutant != whole) {
+                        noticed[at] += 1;
+                        if noticed[at] <= 3 {
+                            println!("{rule:?}: {kind} {seed} under {model}");
+                        }
+                    }
                 }
             }
         }
-        let [tso, weak] = noticed;
-        let seconds = start.elapsed().as_secs_f64();
-        println!("{rule:?}: {tso} under tso, {weak} under weak, {seconds:.0} s");
+        println!("{kind}: {searched} searches, {:.0} s", start.elapsed().as_secs_f64());
+        for (rule, [tso, weak]) in rules().zip(noticed) {
+            println!("{rule:?}: {tso} under tso, {weak} under weak");
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! The rules without which the reduced search would miss something, by name.
 //!
-//! Each has its place in `touch`, `dependence` or `dpor`, where the code asks whether it
-//! [`Rule::holds`]. Outside this crate's tests it always does, at no cost; `mutants` leaves each
+//! Each has its place in `touch`, `dependence`, `dpor`, `future` or `memory::picture`, where the code
+//! asks whether it [`Rule::holds`]. Outside this crate's tests it always does, at no cost; `mutants` leaves each
 //! out in turn, and random programs must notice.
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
+pub(crate) enum Rule {
     /// A write races with the reads after it.
     WriteThenRead,
     /// A read races with the writes after it.
@@ -74,6 +74,18 @@ pub(super) enum Rule {
     RememberedTakings,
     /// What lanes have seen is a part of a state, as far as it decides what may follow.
     Pictures,
+    /// A place is closed only if every lane can access the last store alone.
+    ClosedToAll,
+    /// An update may come between stores, unless all of them are updates.
+    UpdatesSealed,
+    /// A lane that has not started may know as little as any that has.
+    UnbornKnowLittle,
+    /// Where another lane turns out to touch what was left out, nothing is remembered.
+    LeftOutForGood,
+    /// What a lane knows of a cell matters until it has met the last store.
+    MattersUntilLast,
+    /// What comes after the end of a lane that is seen depends on what is known.
+    WithheldBeforeJoins,
     /// What a remembered future withheld must be withheld here, too.
     WithheldAgain,
     /// What may come before a look there, and comes after what was done here, orders that.
@@ -90,7 +102,7 @@ impl Rule {
     /// Whether the rule is kept.
     #[cfg(not(test))]
     #[inline(always)]
-    pub(super) const fn holds(self) -> bool {
+    pub(crate) const fn holds(self) -> bool {
         true
     }
 }
@@ -108,7 +120,7 @@ pub(super) mod leave_out {
 
     impl Rule {
         /// Whether the rule is kept.
-        pub(in crate::search) fn holds(self) -> bool {
+        pub(crate) fn holds(self) -> bool {
             LEFT_OUT.get() != Some(self)
         }
     }

@@ -479,7 +479,8 @@ impl Table {
             let shared = |toucher: &&Toucher| {
                 self.touchers.get(&toucher.name).is_some_and(|lanes| lanes.count_ones() > 1)
             };
-            if touchers.iter().filter(shared).any(|toucher| picture.lacks(toucher.name)) {
+            let lacks = |toucher: &Toucher| picture.lacks(toucher.name);
+            if touchers.iter().filter(shared).any(lacks) && Rule::LeftOutForGood.holds() {
                 return 0;
             }
             seen = picture.digest(touchers, *joins);

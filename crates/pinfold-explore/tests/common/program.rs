@@ -29,6 +29,8 @@ pub enum Ins {
     /// Adds one; what goes where reads go is the old value, or this if the old value is greater:
     /// the lane looks at no more.
     Count(usize, u64),
+    /// Adds one with an ordering, and looks at nothing.
+    Tick(usize, Order),
     /// Compare-exchange with success and failure ordering.
     Cas(usize, u64, u64, Order, Order),
     /// Adds one to a value below the constant, in a loop that looks first: a value that is not
@@ -162,6 +164,10 @@ fn flatten(code: &[Ins], flat: &mut Vec<Code>) {
             Ins::Count(var, most) => {
                 flat.push(Code::Add(var, 1, Order::Full));
                 Code::Local(Local::Few(most))
+            }
+            Ins::Tick(var, order) => {
+                flat.push(Code::Add(var, 1, order));
+                Code::Local(Local::Few(0))
             }
             Ins::Fence(order) => Code::Fence(order),
             Ins::Wait(var, least, order) => Code::Wait(var, Until::AtLeast(least), order),

@@ -398,6 +398,66 @@ pub fn looking(seed: u64) -> Program {
     Program { vars: vars + counts, lanes: (0..lanes).map(|_| lane(&mut rng)).collect() }
 }
 
+/// As [`looking`], with counts of every ordering, so that the order in which lanes have come need
+/// not be known to them; some lanes are started by others, which may wait for their end.
+pub fn ticking(seed: u64) -> Program {
+    const STORES: [Order; 3] = [Order::Relaxed, Order::Relaxed, Order::Release];
+    const LOADS: [Order; 3] = [Order::Relaxed, Order::Relaxed, Order::Acquire];
+    const COUNTS: [Order; 5] =
+        [Order::Relaxed, Order::Relaxed, Order::Release, Order::Acquire, Order::Full];
+    let mut rng = Rng(seed);
+    let lanes = rng.pick(&[2, 3, 3, 4]);
+    let (vars, counts) = (1 + rng.below(2), 1 + rng.below(2));
+    let simple = |rng: &mut Rng| {
+        let (var, count) = (rng.below(vars), vars + rng.below(counts));
+        match rng.below(12) {
+            0..=2 => Ins::Store(var, 1, rng.pick(&STORES)),
+            3 => Ins::Tick(var, rng.pick(&COUNTS)),
+            4..=6 => Ins::Load(var, rng.pick(&LOADS)),
+            7 => Ins::Load(count, rng.pick(&LOADS)),
+            8 => Ins::Fence(rng.pick(&[Order::Acquire, Order::Release, Order::Full])),
+            _ => Ins::Tick(count, rng.pick(&COUNTS)),
+        }
+    };
+    let lane = |rng: &mut Rng| {
+        let length = [4, 2, 2][lanes - 2] + rng.below([3, 3, 1][lanes - 2]);
+        (0..length).map(|_| simple(rng)).collect()
+    };
+    let mut program =
+        Program { vars: vars + counts, lanes: (0..lanes).map(|_| lane(&mut rng)).collect() };
+    if rng.below(4) == 0 {
+        start_some(&mut program, &mut rng);
+    }
+    program
+}
+
+/// Two programs of [`ticking`] that lose an outcome where options are withheld too freely, with one
+/// to three instructions changed, put in or taken out.
+pub fn near(seed: u64) -> Program {
+    let mut rng = Rng(seed);
+    let mut program = ticking(rng.pick(&[1_048, 3_687]));
+    for _ in 0..1 + rng.below(3) {
+        // An instruction of another program stands for any.
+        let Program { lanes, .. } = ticking(rng.below(1 << 20) as u64);
+        let other = &lanes[rng.below(lanes.len())];
+        let fits = |ins: &&Ins| match **ins {
+            Ins::Load(var, _) | Ins::Store(var, ..) | Ins::Tick(var, _) => var < program.vars,
+            _ => matches!(ins, Ins::Fence(_)),
+        };
+        let Some(new) = other.iter().find(fits).cloned() else { continue };
+        let lane = rng.below(program.lanes.len());
+        let code = &mut program.lanes[lane];
+        let at = rng.below(code.len().max(1));
+        match rng.below(3) {
+            0 => code.insert(at, new),
+            1 if at < code.len() => code[at] = new,
+            _ if at < code.len() => drop(code.remove(at)),
+            _ => {}
+        }
+    }
+    program
+}
+
 /// Counts beside waits for a value that others take away for a while, always bringing it back.
 pub fn pausing(seed: u64) -> Program {
     let mut rng = Rng(seed);

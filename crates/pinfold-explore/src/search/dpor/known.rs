@@ -297,7 +297,7 @@ impl Dpor {
             stage.entries.push(Entry::Touches(mark));
         }
         stage.entries.push(Entry::Step(seen, most[lane], table.deed(name, deed)));
-        if self.seat.is_last {
+        if self.seat.is_last || !Rule::MattersUntilLast.holds() {
             let marks = [Way::Free, Way::Back].map(|way| table.touch(name, lane, way));
             stage.entries.push(Entry::SeesLast(marks));
         }

@@ -9,6 +9,7 @@
 //! the past, as all that lies between the two is a part of the future.
 
 use super::sets::{Bound, Marks, raise};
+use crate::search::Rule;
 
 /// A look of a lane; several of the same event are one.
 #[derive(Clone, Debug)]
@@ -72,7 +73,7 @@ impl Looks {
     /// ended lane did is not kept: what is known at the state decides about what may come later.
     pub(super) fn begin_with_join(&mut self, lane: usize, step: u16, touches: &mut Marks) {
         self.0.retain(|look| {
-            let is_later = look.most[lane] >= step;
+            let is_later = look.most[lane] >= step && Rule::WithheldBeforeJoins.holds();
             if is_later {
                 touches.insert(look.mark);
             }
