@@ -21,7 +21,7 @@ use common::{
 use pinfold_explore::{
     Completeness, Config, Ending, Judgement, Lanes, Model, Report, States, Subject, explore,
     hook::{
-        self,
+        self, Mode,
         Order::{self, Acquire, Full, Relaxed, Release},
     },
 };
@@ -89,6 +89,54 @@ fn chain(lanes: usize) -> Program {
     Program { vars: lanes + 1, lanes: (0..lanes).map(lane).collect() }
 }
 
+/// Two lanes strike the multiples of what neither has struck, in the cells for 2, 3, 4 and so on.
+fn sieve(cells: usize) -> Program {
+    let strike = |at: usize| {
+        let multiples = (2 * at + 2..cells).step_by(at + 2);
+        let mut code = vec![Ins::Store(at, 1, Release)];
+        code.extend(multiples.map(|multiple| Ins::Store(multiple, 2, Release)));
+        [Ins::Load(at, Acquire), Ins::IfElse(Vec::new(), code)]
+    };
+    let lane: Vec<Ins> = (0..cells).flat_map(strike).collect();
+    Program { vars: cells, lanes: vec![lane; 2] }
+}
+
+/// Lanes that add to each of some cells.
+fn counters((lanes, cells): (usize, usize)) -> Program {
+    let lane: Vec<Ins> = (0..cells).map(|cell| Ins::Add(cell, 1, Relaxed)).collect();
+    Program { vars: cells, lanes: vec![lane; lanes] }
+}
+
+/// One lane writes to all cells, and the others read one each.
+fn readers(lanes: usize) -> Program {
+    let write = (0..lanes).map(|cell| Ins::Store(cell, 1, Relaxed)).collect();
+    let mut all = vec![write];
+    all.extend((0..lanes).map(|cell| vec![Ins::Load(cell, Relaxed)]));
+    Program { vars: lanes, lanes: all }
+}
+
+/// Lanes that count twice under one lock, in two steps each.
+fn locked_sums(lanes: usize) -> Program {
+    let count = |cell| [Ins::Load(cell, Relaxed), Ins::StoreSum(cell, Relaxed)];
+    let code = [count(0), count(1)].concat();
+    let lane = vec![Ins::Locked(0, Mode::Exclusive, code)];
+    Program { vars: 2, lanes: vec![lane; lanes] }
+}
+
+/// One lane publishes a cell with a flag, and another looks at the flag so many times.
+fn published(looks: usize) -> Program {
+    let write = vec![Ins::Store(0, 42, Release), Ins::Store(1, 1, Release)];
+    let end = vec![Ins::Load(0, Acquire)];
+    let look = |rest: Vec<Ins>, _| vec![Ins::Load(1, Acquire), Ins::IfElse(end.clone(), rest)];
+    Program { vars: 2, lanes: vec![write, (0..looks).fold(Vec::new(), look)] }
+}
+
+/// Lanes that put their stamp on a cell and look whether it is still there.
+fn stamped(lanes: u64) -> Program {
+    let lane = |own| vec![Ins::Store(0, own, Release), Ins::Load(0, Acquire)];
+    Program { vars: 1, lanes: (1..=lanes).map(lane).collect() }
+}
+
 /// Lanes that add to one cell and read the result.
 fn additions(lanes: usize) -> Program {
     Program { vars: 1, lanes: vec![vec![Ins::Add(0, 1, Full)]; lanes] }
@@ -126,6 +174,22 @@ fn reads_beside_stores() {
     counts(independent_reads, &[1, 2, 3], &[17, 305, 5_465]);
     // GenMC: 153, 2,258.
     counts(sums, &[2, 3], &[167, 3_231]);
+    // GenMC: 1,512 for five cells.
+    counts(sieve, &[2, 3, 4, 5], &[16, 78, 312, 3_934]);
+}
+
+#[test]
+fn writers_readers_and_counters_make_as_many_as_there_are_ways_to_read() {
+    // (n!)^k.
+    counts(counters, &[(2, 2), (3, 2), (2, 3), (3, 3)], &[4, 36, 8, 216]);
+    // 2^n.
+    counts(readers, &[2, 4, 8], &[4, 16, 256]);
+    // n!.
+    counts(locked_sums, &[2, 3, 4], &[2, 6, 24]);
+    // n + 1.
+    counts(published, &[1, 2, 3, 8], &[2, 3, 4, 9]);
+    // (n!)^2: an order of the stores, and for each the later ones.
+    counts(stamped, &[2, 3, 4], &[4, 36, 576]);
 }
 
 #[test]
