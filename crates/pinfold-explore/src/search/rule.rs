@@ -1,8 +1,8 @@
 //! The rules without which the reduced search would miss something, by name.
 //!
-//! Each has its place in `touch`, `dependence`, `dpor`, `future` or `memory::picture`, where the code
-//! asks whether it [`Rule::holds`]. Outside this crate's tests it always does, at no cost; `mutants` leaves each
-//! out in turn, and random programs must notice.
+//! Each has its place in `touch`, `dependence`, `dpor`, `future`, `states` or
+//! `memory::picture`, where the code asks whether it [`Rule::holds`]. Outside this crate's tests it
+//! always does, at no cost; `mutants` leaves each out in turn, and random programs must notice.
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
