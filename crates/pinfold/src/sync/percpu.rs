@@ -28,7 +28,7 @@ struct Apart<T>(T);
 /// See the module. The number of places is a power of two.
 #[derive(Debug)]
 pub(crate) struct PerCpu<T> {
-    places: Vec<Apart<T>>,
+    places: Box<[Apart<T>]>,
 }
 
 impl<T: Default> PerCpu<T> {
@@ -41,7 +41,7 @@ impl<T: Default> PerCpu<T> {
         let mut places = Vec::new();
         places.try_reserve_exact(count).map_err(|_| NoMemory)?;
         places.resize_with(count, Apart::default);
-        Ok(Self { places })
+        Ok(Self { places: places.into_boxed_slice() })
     }
 }
 
@@ -49,7 +49,9 @@ impl<T> PerCpu<T> {
     /// The place of the CPU with this number.
     #[inline]
     pub(crate) fn of(&self, cpu: usize) -> &T {
-        &self.places[cpu & (self.places.len() - 1)].0
+        // SAFETY: the number of places is at least one and never changes, so that what is masked
+        // with one less is below it.
+        &unsafe { self.places.get_unchecked(cpu & (self.places.len() - 1)) }.0
     }
 
     /// All places.
