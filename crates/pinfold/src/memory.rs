@@ -35,7 +35,7 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { migrate_passes: 10, hint_passes: 3, gather_pages: 10_000, stock_batch: 32 }
+        Self { migrate_passes: 10, hint_passes: 3, gather_pages: 10_000, stock_batch: 64 }
     }
 }
 
