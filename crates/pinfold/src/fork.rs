@@ -25,6 +25,7 @@ use crate::event::EventKind;
 use crate::frame::{NewFrame, Page};
 use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::{Entry, Migration, MigrationKind, Pte};
+use crate::rmap::Reserve;
 use crate::rules::fork::{
     ForkVerdict, PinHistory, SeqCountUse, WriteProtect, fork_page, race_guard,
 };
@@ -145,6 +146,7 @@ impl<'s, P: Platform> Copying<'s, P> {
     fn copy_areas(&mut self, from: &mut AreaMap<P>, to: &mut AreaMap<P>) -> Result<(), SpaceError> {
         to.heap = from.heap;
         let mut to = to.copy(from.len())?;
+        let mut reserve = self.child.mem().anon().reserve(from.len());
         let mut path = from.start();
         while let Some(area) = from.next_mut(&mut path) {
             // All copies were recalled.
@@ -152,7 +154,7 @@ impl<'s, P: Platform> Copying<'s, P> {
             if area.on_fork.contains(OnFork::LEAVE) {
                 continue;
             }
-            let Some(copy) = to.push(self.copy_area(area)?) else { break };
+            let Some(copy) = to.push(self.copy_area(area, &mut reserve)?) else { break };
             // What maps only the zero page is left to the child's own faults: facts 2.1.
             if area.held_anon.is_set() && !area.on_fork.contains(OnFork::WIPE) {
                 self.copy_entries(area, copy)?;
@@ -163,7 +165,11 @@ impl<'s, P: Platform> Copying<'s, P> {
 
     /// The child's area, as a member of its family. What the parent touches in its own from now on
     /// is not the child's: that area gets a new home.
-    fn copy_area(&self, area: &mut Area<P>) -> Result<Area<P>, SpaceError> {
+    fn copy_area(
+        &self,
+        area: &mut Area<P>,
+        reserve: &mut Reserve<'_>,
+    ) -> Result<Area<P>, SpaceError> {
         let (mem, mm) = (self.child.mem(), self.child.mm());
         // Locks in memory are not inherited.
         let mut copy = Area { locked: Locked::No, ..area.clone() };
@@ -174,7 +180,7 @@ impl<'s, P: Platform> Copying<'s, P> {
                 copy.held_anon = Latch::default();
             }
             Backing::Private(home) => {
-                let (child, parent) = mem.anon().join(home, mm, mem.platform())?;
+                let (child, parent) = mem.anon().join(home, mm, mem.platform(), reserve)?;
                 copy.backing = Backing::Private(child);
                 area.backing = Backing::Private(parent);
             }
