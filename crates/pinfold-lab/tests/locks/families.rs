@@ -213,5 +213,5 @@ fn a_fork_gives_back_what_it_has_reserved_in_vain() {
     refuses((MORE, 0, 8), &[&[Fork(2)], &[Found(1)]], &["[0]", "[]"]);
     refuses((MORE, 0, 8), &[&[Fork(1)], &[Fork(1)]], &["[]"]);
     refuses((MORE, FULL, 0), &[&[Fork(2)], &[Leave(0)]], &["[0]", "[]"]);
-    refuses((MORE, FULL, 8), &[&[Fork(2)], &[Found(1)], &[Leave(0)]], &["[]"]);
+    refuses((MORE, 0, 8), &[&[Fork(2)], &[Fork(2)], &[Fork(2)]], &["[]"]);
 }
