@@ -30,9 +30,10 @@ use Act::{Fork, Found, Leave};
 
 /// Memory of families is all that is asked for with this alignment, or a stricter one.
 const SLOT: usize = 128;
-/// The first slots that the heap gives, and all with those that it gives next.
+/// The first slots that the heap gives, and all with those that it gives next, and after that.
 const FEW: usize = 8;
 const MORE: usize = 24;
+const MANY: usize = 56;
 /// What a stock holds before it gives a batch of eight back.
 const FULL: usize = 15;
 
@@ -205,13 +206,14 @@ fn a_batch_passes_from_one_stock_to_another() {
         &["[1, 1]", "[1]", "[]"],
     );
     refuses((MORE, FULL, 0), &[&[Leave(0)], &[Found(1)], &[Found(0)]], &["[1]", "[]"]);
+    refuses((MANY, FULL, 8), &[&[Leave(0)], &[Fork(1)]], &["[]"]);
+    refuses((MANY, FULL, 8), &[&[Leave(0)], &[Found(1)], &[Fork(1)]], &["[2]", "[]"]);
 }
 
 #[test]
 fn a_fork_gives_back_what_it_has_reserved_in_vain() {
     refuses((MORE, 0, 8), &[&[Fork(8)], &[Found(1)]], &["[0]", "[1]", "[]"]);
     refuses((MORE, 0, 8), &[&[Fork(2)], &[Found(1)]], &["[0]", "[]"]);
-    refuses((MORE, 0, 8), &[&[Fork(1)], &[Fork(1)]], &["[]"]);
+    refuses((MORE, 0, 8), &[&[Fork(2)], &[Fork(2)]], &["[]"]);
     refuses((MORE, FULL, 0), &[&[Fork(2)], &[Leave(0)]], &["[0]", "[]"]);
-    refuses((MORE, 0, 8), &[&[Fork(2)], &[Fork(2)], &[Fork(2)]], &["[]"]);
 }
