@@ -38,7 +38,8 @@ impl<P: Platform> Space<P> {
     }
 
     /// A single page, if it does not need the slow path. The most frequent request: what it finds
-    /// out stays in registers.
+    /// out stays in registers, and it has no guard. A platform that unwinds out of its section, or
+    /// out of an event, loses the hold.
     #[inline]
     pub(super) fn hold_fast_page(&self, page: Vpn, ask: Ask, holds: Holds) -> Option<Pfn> {
         let mut taken = None;

@@ -63,6 +63,7 @@ fn hold_more<P: Platform>(
     let range = allowed.map_err(|_| FaultError::NotMapped(range.start()))?;
     space.note_pins(holds);
     if range.pages() == 1 {
+        // The lock-free walk has had its turn, or must have none.
         space.hold_rest(range, ask, &mut held)?;
     } else {
         space.hold_parts(range, ask, &mut held)?;
