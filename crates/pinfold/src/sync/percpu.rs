@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::ops::Deref;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -20,10 +21,20 @@ fn places_for(cpus: usize) -> usize {
     cpus.clamp(1, MOST).next_power_of_two()
 }
 
-/// Two lines: CPUs that fetch lines in pairs must not make neighbours collide.
+/// A value on cache lines of its own. Two lines: CPUs that fetch lines in pairs must not make
+/// neighbours collide.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Apart<T>(T);
+pub(crate) struct Apart<T>(pub(crate) T);
+
+impl<T> Deref for Apart<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
 
 /// See the module. The number of places is a power of two.
 #[derive(Debug)]
