@@ -93,8 +93,8 @@ pub(crate) struct Space<P: Platform> {
     pub(crate) has_pinned: AtomicU32,
     /// Pages held by long-term pins.
     pub(crate) locked: Counter,
-    /// DONTNEEDs that have taken entries out but have not flushed yet.
-    pub(crate) zapping: AtomicU32,
+    /// DONTNEEDs that have taken entries out but have not flushed yet. Each writes it twice.
+    pub(crate) zapping: Apart<AtomicU32>,
 }
 
 impl<P: Platform> Space<P> {
@@ -109,7 +109,7 @@ impl<P: Platform> Space<P> {
             protect_seq: SeqCount::new(),
             has_pinned: AtomicU32::new(0),
             locked: Counter::new(),
-            zapping: AtomicU32::new(0),
+            zapping: Apart(AtomicU32::new(0)),
         })?;
         mem.frames().table(root.keep()).set_end(space.end_page());
         space.label();
@@ -135,7 +135,7 @@ impl<P: Platform> Space<P> {
         sync::label(&raw const *seq, size_of_val(seq), name("sequence"));
         let pinned = &self.has_pinned;
         sync::label(&raw const *pinned, size_of_val(pinned), name("has-pinned"));
-        let zapping = &self.zapping;
+        let zapping = &*self.zapping;
         sync::label(&raw const *zapping, size_of_val(zapping), name("zapping"));
     }
 
