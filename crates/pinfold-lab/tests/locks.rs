@@ -11,6 +11,8 @@
 mod cpus;
 #[path = "locks/delegations.rs"]
 mod delegations;
+#[path = "locks/families.rs"]
+mod families;
 #[path = "common/futex.rs"]
 mod futex;
 #[path = "locks/leases.rs"]

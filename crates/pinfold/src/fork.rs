@@ -25,13 +25,14 @@ use crate::event::EventKind;
 use crate::frame::{NewFrame, Page};
 use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::{Entry, Migration, MigrationKind, Pte};
+use crate::rmap::Reserve;
 use crate::rules::fork::{
     ForkVerdict, PinHistory, SeqCountUse, WriteProtect, fork_page, race_guard,
 };
 use crate::rules::{Exclusive, PageKind, PageState, Why};
 use crate::space::Space;
 use crate::sync::{Begin, Class, Latch, Marks, Shared};
-use crate::table::{Cursor, Leaf};
+use crate::table::{Cursor, Leaf, table_end, table_start};
 
 /// Which words of a page's frame fork changes, and what it knows of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,10 +92,28 @@ struct Entries<'c, 'm, P: Platform> {
     page: Vpn,
 }
 
+/// The tables of the same pages on both sides. They stay where they are while fork has both address
+/// spaces' locks for writing, so that neighbouring areas need no walk of their own.
+struct Pair<'m, P: Platform> {
+    /// The first page that the tables map.
+    first: Vpn,
+    from: Leaf<'m, P>,
+    to: Leaf<'m, P>,
+}
+
+impl<P: Platform> Pair<'_, P> {
+    /// Whether they map all of these pages.
+    fn maps(&self, pages: &Range<Vpn>) -> bool {
+        self.first <= pages.start && pages.end <= table_end::<P::Format>(self.first)
+    }
+}
+
 /// The state of a fork.
 struct Copying<'s, P: Platform> {
     parent: &'s Space<P>,
     child: &'s Space<P>,
+    /// Those that entries were copied in last.
+    tables: Option<Pair<'s, P>>,
     /// Whether an entry of the parent lost write permission, or may not have been flushed when it
     /// was replaced, so that it must be flushed.
     protected: bool,
@@ -103,7 +122,7 @@ struct Copying<'s, P: Platform> {
 impl<P: Platform> Space<P> {
     pub(crate) fn fork(&self) -> Result<Shared<Self>, SpaceError> {
         let child = self.child()?;
-        let mut copying = Copying { parent: self, child: &child, protected: false };
+        let mut copying = Copying { parent: self, child: &child, tables: None, protected: false };
         let mut parent_map = self.write_map();
         self.recall_all();
         let mut child_map = child.write_map();
@@ -123,10 +142,11 @@ impl<P: Platform> Space<P> {
     }
 }
 
-impl<P: Platform> Copying<'_, P> {
+impl<'s, P: Platform> Copying<'s, P> {
     fn copy_areas(&mut self, from: &mut AreaMap<P>, to: &mut AreaMap<P>) -> Result<(), SpaceError> {
         to.heap = from.heap;
         let mut to = to.copy(from.len())?;
+        let mut reserve = self.child.mem().anon().reserve(from.len());
         let mut path = from.start();
         while let Some(area) = from.next_mut(&mut path) {
             // All copies were recalled.
@@ -134,7 +154,7 @@ impl<P: Platform> Copying<'_, P> {
             if area.on_fork.contains(OnFork::LEAVE) {
                 continue;
             }
-            let Some(copy) = to.push(self.copy_area(area)?) else { break };
+            let Some(copy) = to.push(self.copy_area(area, &mut reserve)?) else { break };
             // What maps only the zero page is left to the child's own faults: facts 2.1.
             if area.held_anon.is_set() && !area.on_fork.contains(OnFork::WIPE) {
                 self.copy_entries(area, copy)?;
@@ -145,7 +165,11 @@ impl<P: Platform> Copying<'_, P> {
 
     /// The child's area, as a member of its family. What the parent touches in its own from now on
     /// is not the child's: that area gets a new home.
-    fn copy_area(&self, area: &mut Area<P>) -> Result<Area<P>, SpaceError> {
+    fn copy_area(
+        &self,
+        area: &mut Area<P>,
+        reserve: &mut Reserve<'_>,
+    ) -> Result<Area<P>, SpaceError> {
         let (mem, mm) = (self.child.mem(), self.child.mm());
         // Locks in memory are not inherited.
         let mut copy = Area { locked: Locked::No, ..area.clone() };
@@ -156,7 +180,7 @@ impl<P: Platform> Copying<'_, P> {
                 copy.held_anon = Latch::default();
             }
             Backing::Private(home) => {
-                let (child, parent) = mem.anon().join(home, mm, mem.platform())?;
+                let (child, parent) = mem.anon().join(home, mm, mem.platform(), reserve)?;
                 copy.backing = Backing::Private(child);
                 area.backing = Backing::Private(parent);
             }
@@ -187,29 +211,45 @@ impl<P: Platform> Copying<'_, P> {
     }
 
     fn copy_range(&mut self, copy: &Area<P>) -> Result<(), OutOfFrames> {
-        let (parent, child) = (self.parent, self.child);
-        parent.tables().for_each_leaf(copy.range.numbers(), |from, pages| {
+        let (parent, child, pages) = (self.parent, self.child, copy.range.numbers());
+        if let Some(&Pair { from, to, .. }) = self.tables.as_ref().filter(|last| last.maps(&pages))
+        {
+            return self.copy_pages(copy, from, to, pages);
+        }
+        parent.tables().for_each_leaf(pages, |from, pages| {
             let to = child.tables().leaf_or_make(pages.start)?;
-            let mut fresh = None;
-            let mut page = pages.start;
-            loop {
-                match self.copy_leaf(copy, from, to, page..pages.end, fresh.take()) {
-                    Copied::All => return Ok(()),
-                    Copied::NeedFrame(at) => {
-                        fresh = Some(Fresh { page: at, frame: child.new_private(copy, at)? });
-                        page = at;
-                    }
-                }
-            }
+            self.tables = Some(Pair { first: table_start::<P::Format>(pages.start), from, to });
+            self.copy_pages(copy, from, to, pages)
         })
     }
 
-    /// Copies entries under both tables' locks.
-    fn copy_leaf<'m>(
+    /// Copies entries of one table, and the pages that the child needs copies of.
+    fn copy_pages(
         &mut self,
         copy: &Area<P>,
-        from: Leaf<'m, P>,
-        to: Leaf<'m, P>,
+        from: Leaf<'s, P>,
+        to: Leaf<'s, P>,
+        pages: Range<Vpn>,
+    ) -> Result<(), OutOfFrames> {
+        let mut fresh = None;
+        let mut page = pages.start;
+        loop {
+            match self.copy_leaf(copy, from, to, page..pages.end, fresh.take()) {
+                Copied::All => return Ok(()),
+                Copied::NeedFrame(at) => {
+                    fresh = Some(Fresh { page: at, frame: self.child.new_private(copy, at)? });
+                    page = at;
+                }
+            }
+        }
+    }
+
+    /// Copies entries under both tables' locks.
+    fn copy_leaf(
+        &mut self,
+        copy: &Area<P>,
+        from: Leaf<'s, P>,
+        to: Leaf<'s, P>,
         pages: Range<Vpn>,
         mut fresh: Option<Fresh<'_>>,
     ) -> Copied {

@@ -68,6 +68,79 @@ pub mod stocks {
     }
 }
 
+/// The memory of reverse maps, and the CPUs' stocks of it: for tests that explore them by
+/// themselves.
+pub mod families {
+    use crate::addr::{Mm, Pfn, SpaceId};
+    use crate::error::NoMemory;
+    use crate::rmap::{AnonRegistry, Seat};
+    use crate::sync::Park;
+
+    /// All families of a machine.
+    pub struct Families(AnonRegistry);
+
+    /// A member of a family, of one area: an address space of its own.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Member(Seat);
+
+    impl Member {
+        /// The number of the slot that it has.
+        pub fn slot(self) -> u32 {
+            self.0.home.bits() as u32
+        }
+    }
+
+    const fn mm(id: u64) -> Mm {
+        Mm { id: SpaceId(id), root: Pfn(id) }
+    }
+
+    impl Families {
+        /// None, with a stock of their memory for each of `cpus` CPUs.
+        ///
+        /// # Errors
+        /// When the heap is exhausted.
+        pub fn new(cpus: usize) -> Result<Self, NoMemory> {
+            let mut families = AnonRegistry::new();
+            families.stock_up(cpus)?;
+            Ok(Self(families))
+        }
+
+        /// A family of the address space with this number, as a mapping on that CPU makes it.
+        ///
+        /// # Errors
+        /// When neither the CPU's stock nor the list has a free slot, and the heap is exhausted.
+        pub fn found(&self, id: u64, park: &impl Park, cpu: usize) -> Result<Member, NoMemory> {
+            self.0.found(mm(id), park, cpu).map(Member)
+        }
+
+        /// A child of the member, as a fork makes it that has reserved memory for so many areas.
+        ///
+        /// # Errors
+        /// When the list has no free slot, and the heap is exhausted.
+        pub fn fork(
+            &self,
+            parent: Member,
+            id: u64,
+            park: &impl Park,
+            areas: usize,
+        ) -> Result<Member, NoMemory> {
+            let mut reserve = self.0.reserve(areas);
+            self.0.join(parent.0, mm(id), park, &mut reserve).map(|(child, _)| Member(child))
+        }
+
+        /// The member has left, as an unmapping on that CPU does it.
+        pub fn leave(&self, member: Member, park: &impl Park, cpu: usize) {
+            self.0.leave(member.0, park, cpu);
+        }
+    }
+
+    impl core::fmt::Debug for Families {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.debug_struct("Families").finish_non_exhaustive()
+        }
+    }
+}
+
 /// Why an address space keeps a frame alive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {

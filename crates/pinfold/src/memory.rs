@@ -28,14 +28,14 @@ pub struct Tuning {
     pub gather_pages: usize,
     /// Frames that pass at a time between a CPU's stock of free frames and its node's lists. A
     /// stock holds two such batches at most, and is used only while the node has more free frames
-    /// than all stocks can hold. Zero: no stocks, of the memory of reverse maps neither. Linux: up
-    /// to 63.
+    /// than all stocks can hold. Zero: no stocks, of the memory of reverse maps neither. Linux: 63,
+    /// and a power of two times that for a CPU that goes on taking.
     pub stock_batch: u32,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { migrate_passes: 10, hint_passes: 3, gather_pages: 10_000, stock_batch: 32 }
+        Self { migrate_passes: 10, hint_passes: 3, gather_pages: 10_000, stock_batch: 128 }
     }
 }
 

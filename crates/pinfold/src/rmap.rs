@@ -63,6 +63,7 @@ mod tree;
 
 pub(crate) use home::{Home, Seat};
 pub(crate) use lookup::{Lookup, Lost};
+pub(crate) use slots::Reserve;
 pub(crate) use tree::Walk;
 
 use crate::addr::Mm;
@@ -125,6 +126,11 @@ impl AnonRegistry {
         Ok(Seat::new(home))
     }
 
+    /// Memory for the members that a fork of so many areas is going to make.
+    pub(crate) fn reserve(&self, areas: usize) -> Reserve<'_> {
+        Reserve::new(&self.slots, areas)
+    }
+
     /// An area of `child`, which the owner of an area with home `parent` is being forked into,
     /// belongs to the family. Returns the homes of the child's area and of the parent's, for what
     /// they touch from now on: the parent's lock has been held for writing since before.
@@ -136,9 +142,10 @@ impl AnonRegistry {
         parent: Seat,
         child: Mm,
         park: &impl Park,
+        reserve: &mut Reserve<'_>,
     ) -> Result<(Seat, Seat), NoMemory> {
         let mut tree = Tree::write(&self.slots, self.root_of(parent.home), park);
-        let (theirs, ours) = tree.join(parent.home.slot(), child)?;
+        let (theirs, ours) = tree.join(parent.home.slot(), child, reserve)?;
         Ok((parent.at(theirs), parent.at(ours)))
     }
 
@@ -175,6 +182,7 @@ impl AnonRegistry {
     }
 
     /// The root of the family of an area that has not left.
+    #[inline]
     fn root_of(&self, home: Home) -> u32 {
         self.slots.node(home.slot()).place().root
     }

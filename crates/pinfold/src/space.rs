@@ -24,7 +24,7 @@ use crate::memory::Memory;
 use crate::platform::{FlushScope, Platform};
 use crate::pte::Format;
 use crate::sync::{
-    self, AtomicU32, CellName, Counter, SeqCount, Shared, Spread, SpreadGuard, WriteGuard,
+    self, Apart, AtomicU32, CellName, Counter, SeqCount, Shared, Spread, SpreadGuard, WriteGuard,
 };
 use crate::table::{Cursor, Tables};
 
@@ -82,8 +82,9 @@ pub(crate) struct Space<P: Platform> {
     mem: Shared<Memory<P>>,
     mm: Mm,
     limits: Limits,
-    /// The areas, under the address space's lock.
-    pub(crate) map: Spread<AreaMap<P>>,
+    /// The areas, under the address space's lock. Apart from the rest, which faults and pins read
+    /// while others take the lock.
+    map: Apart<Spread<AreaMap<P>>>,
     /// Copies of areas that CPUs have.
     pub(crate) delegates: Delegates<Area<P>>,
     /// Odd while fork copies page tables (facts 2.5).
@@ -92,8 +93,8 @@ pub(crate) struct Space<P: Platform> {
     pub(crate) has_pinned: AtomicU32,
     /// Pages held by long-term pins.
     pub(crate) locked: Counter,
-    /// DONTNEEDs that have taken entries out but have not flushed yet.
-    pub(crate) zapping: AtomicU32,
+    /// DONTNEEDs that have taken entries out but have not flushed yet. Each writes it twice.
+    pub(crate) zapping: Apart<AtomicU32>,
 }
 
 impl<P: Platform> Space<P> {
@@ -103,12 +104,12 @@ impl<P: Platform> Space<P> {
             mem: mem.clone(),
             mm: Mm { id: mem.next_space(), root: root.pfn() },
             limits,
-            map: Spread::new(AreaMap::new(), mem.platform().cpus(), READERS_A_WRITER)?,
+            map: Apart(Spread::new(AreaMap::new(), mem.platform().cpus(), READERS_A_WRITER)?),
             delegates: Delegates::new(mem.platform().cpus())?,
             protect_seq: SeqCount::new(),
             has_pinned: AtomicU32::new(0),
             locked: Counter::new(),
-            zapping: AtomicU32::new(0),
+            zapping: Apart(AtomicU32::new(0)),
         })?;
         mem.frames().table(root.keep()).set_end(space.end_page());
         space.label();
@@ -119,7 +120,7 @@ impl<P: Platform> Space<P> {
     fn label(&self) {
         let index = self.id().0;
         let name = move |cell| move |_| CellName::Object { object: "space", index, cell };
-        sync::label(&raw const self.map, size_of_val(&self.map), move |offset| {
+        sync::label(&raw const *self.map, size_of_val(&*self.map), move |offset| {
             let names = ("lock", "lock's gate");
             let cell = Spread::<AreaMap<P>>::name(offset, names, "lock's bias");
             CellName::Object { object: "space", index, cell }
@@ -134,7 +135,7 @@ impl<P: Platform> Space<P> {
         sync::label(&raw const *seq, size_of_val(seq), name("sequence"));
         let pinned = &self.has_pinned;
         sync::label(&raw const *pinned, size_of_val(pinned), name("has-pinned"));
-        let zapping = &self.zapping;
+        let zapping = &*self.zapping;
         sync::label(&raw const *zapping, size_of_val(zapping), name("zapping"));
     }
 

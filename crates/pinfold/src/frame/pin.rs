@@ -14,14 +14,20 @@ use crate::sync::smp_mb_after_atomic;
 /// References that stand for one pin of a small folio: GUP_PIN_COUNTING_BIAS.
 pub const PIN_BIAS: u32 = crate::rules::pin::PIN_BIAS;
 
-/// The holds that a request takes on each of its pages, in one step.
+/// The holds that a request takes on each of its pages, in one step. Small enough for a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Holds {
     kind: Hold,
     times: u32,
-    /// References that stand for them on a small folio.
+}
+
+/// Holds and what they come to on a small folio: computed once for all pages of a walk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grip {
+    pub(crate) holds: Holds,
+    /// References that stand for them.
     refs: u32,
-    /// References that a small folio may have before them.
+    /// References that the folio may have before them.
     room: u32,
 }
 
@@ -33,13 +39,35 @@ impl Holds {
     /// `times` holds, at least one.
     #[inline]
     pub(crate) const fn of(kind: Hold, times: u32) -> Self {
-        let each = match kind {
+        Self { kind, times }
+    }
+
+    /// References that stand for one of them on a small folio.
+    #[inline]
+    const fn each(self) -> u32 {
+        match self.kind {
             Hold::Pin => PIN_BIAS,
             Hold::Get => 1,
-        };
-        // One that is refused first has no number that fits.
-        let refs = times.saturating_mul(each);
-        Self { kind, times, refs, room: MOST.saturating_sub(refs - each) }
+        }
+    }
+
+    /// References that stand for all of them on a small folio. What is refused for want of room has
+    /// no number that fits.
+    #[inline]
+    const fn refs(self) -> u32 {
+        self.times.saturating_mul(self.each())
+    }
+
+    /// References that a small folio may have before them.
+    #[inline]
+    const fn room(self) -> u32 {
+        MOST.saturating_sub(self.refs() - self.each())
+    }
+
+    /// For [`Frames::try_grab`].
+    #[inline]
+    pub(crate) const fn grip(self) -> Grip {
+        Grip { holds: self, refs: self.refs(), room: self.room() }
     }
 
     /// Pins or references.
@@ -65,16 +93,16 @@ impl Frames {
     /// `pfn` afterwards (since 5.14, c24d37322548). A full barrier follows, so that the caller's
     /// re-read of the entry comes later.
     #[inline]
-    pub(crate) fn try_grab(&self, pfn: Pfn, holds: &Holds) -> Grab {
+    pub(crate) fn try_grab(&self, pfn: Pfn, grip: &Grip) -> Grab {
         let frame = self.frame(pfn);
         if frame.is_large() {
-            return self.try_grab_large(pfn, holds);
+            return self.try_grab_large(pfn, grip.holds);
         }
-        if let Err(refused) = frame.try_gain(holds.refs, holds.room) {
+        if let Err(refused) = frame.try_gain(grip.refs, grip.room) {
             return refused;
         }
         if frame.is_large() {
-            self.drop_unused(pfn, holds.refs);
+            self.drop_unused(pfn, grip.refs);
             return Grab::Gone;
         }
         smp_mb_after_atomic();
@@ -82,7 +110,7 @@ impl Frames {
     }
 
     #[inline(never)]
-    fn try_grab_large(&self, pfn: Pfn, holds: &Holds) -> Grab {
+    fn try_grab_large(&self, pfn: Pfn, holds: Holds) -> Grab {
         let Some((head, frame)) = self.try_folio(pfn) else { return Grab::Gone };
         if let Err(refused) = frame.try_gain(holds.times, holds.room_of_large()) {
             return refused;
@@ -114,11 +142,11 @@ impl Frames {
     pub(crate) fn grab(&self, pfn: Pfn, holds: &Holds) -> Grab {
         let folio = self.folio(pfn);
         let large = folio.is_large();
-        let room = if large { holds.room_of_large() } else { holds.room };
+        let room = if large { holds.room_of_large() } else { holds.room() };
         if !folio.counts_as(|counts| counts.may_gain(room)) {
             return Grab::Overflow;
         }
-        folio.get(if large { holds.times } else { holds.refs });
+        folio.get(if large { holds.times } else { holds.refs() });
         if large && holds.kind == Hold::Pin {
             folio.pin(holds.times);
         }
@@ -136,13 +164,13 @@ impl Frames {
     pub(crate) fn ungrab(&self, pfn: Pfn, holds: &Holds) -> (Pfn, Put) {
         let frame = self.frame(pfn);
         if frame.is_large() {
-            return self.ungrab_large(pfn, holds);
+            return self.ungrab_large(pfn, *holds);
         }
-        (pfn, frame.put(holds.refs))
+        (pfn, frame.put(holds.refs()))
     }
 
     #[inline(never)]
-    fn ungrab_large(&self, pfn: Pfn, holds: &Holds) -> (Pfn, Put) {
+    fn ungrab_large(&self, pfn: Pfn, holds: Holds) -> (Pfn, Put) {
         let folio = self.folio(pfn);
         if holds.kind == Hold::Pin {
             folio.unpin(holds.times);

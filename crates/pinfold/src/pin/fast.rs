@@ -5,9 +5,9 @@ use core::ops::Range;
 
 use super::ask::{Ask, Path};
 use super::guard::Held;
-use crate::addr::{VirtRange, Vpn, each_page};
+use crate::addr::{Pfn, VirtRange, Vpn, each_page};
 use crate::event::{EventKind, FastStop};
-use crate::frame::{Grab, Holds};
+use crate::frame::{Grab, Grip, Holds};
 use crate::platform::{Platform, WalkSection};
 use crate::pte::{Format, Match, Pte};
 use crate::rules::fork::{SeqCountUse, race_guard};
@@ -18,7 +18,7 @@ use crate::table::{Leaf, table_end};
 
 /// What a walk requires of each entry; fixed for the whole walk.
 struct Wish {
-    holds: Holds,
+    grip: Grip,
     /// The access that the entry must allow, and how an entry shows that it does.
     entry: Access,
     fits: Match,
@@ -30,52 +30,61 @@ struct Wish {
 impl<P: Platform> Space<P> {
     /// Takes pages from the start of the range until one needs the slow path.
     pub(super) fn hold_fast(&self, range: VirtRange, ask: Ask, held: &mut Held<P>) {
-        let before = held.pages().len();
-        self.unless_forked(range.first_page(), before, held, |held| {
-            self.walk_fast(range, &self.wish(ask, held.holds()), held);
-        });
+        let (before, wish) = (held.pages().len(), self.wish(ask, held.holds()));
+        if let Err(why) = self.unless_forked(held.holds(), || self.walk_fast(range, &wish, held)) {
+            held.release_from(before);
+            self.stopped(range.first_page(), why);
+        }
     }
 
-    /// As [`Space::hold_fast`], for a single page that `held`, which is empty, has room for.
+    /// A single page, if it does not need the slow path. The most frequent request: what it finds
+    /// out stays in registers, and it has no guard. A platform that unwinds out of its section, or
+    /// out of an event, loses the hold.
     #[inline]
-    pub(super) fn hold_fast_page(&self, page: Vpn, ask: Ask, held: &mut Held<P>) {
-        self.unless_forked(page, 0, held, |held| {
-            let Some(leaf) = self.tables().leaf(page) else {
-                return self.stopped(page, FastStop::Absent);
-            };
-            if let Err(why) = self.take_fast(leaf, page, &self.wish(ask, held.holds()), held) {
-                self.stopped(page, why);
+    pub(super) fn hold_fast_page(&self, page: Vpn, ask: Ask, holds: Holds) -> Option<Pfn> {
+        let mut taken = None;
+        let walk = || match self.take_fast_page(page, &self.wish(ask, holds)) {
+            Ok(pfn) => taken = Some(pfn),
+            Err(why) => self.stopped(page, why),
+        };
+        match self.unless_forked(holds, walk) {
+            Ok(()) => taken,
+            Err(why) => {
+                self.take_back(page, taken, holds, why);
+                None
             }
-        });
+        }
     }
 
-    /// Runs a walk in its section. What it pinned while fork ran is given back, all but the first
-    /// `before` pages.
+    /// A page that fork came across, if the walk had taken it.
+    #[cold]
+    fn take_back(&self, page: Vpn, taken: Option<Pfn>, holds: Holds, why: FastStop) {
+        if let Some(pfn) = taken {
+            self.mem().give_back(pfn, holds);
+        }
+        self.stopped(page, why);
+    }
+
+    /// Runs a walk in its section.
+    ///
+    /// # Errors
+    /// When fork runs, or has run meanwhile: the caller gives back what the walk took.
     #[inline]
-    fn unless_forked(
-        &self,
-        first: Vpn,
-        before: usize,
-        held: &mut Held<P>,
-        walk: impl FnOnce(&mut Held<P>),
-    ) {
-        let counts_forks = held.holds().kind() == Hold::Pin
+    fn unless_forked(&self, holds: Holds, walk: impl FnOnce()) -> Result<(), FastStop> {
+        let counts_forks = holds.kind() == Hold::Pin
             && race_guard(self.mem().rule()).seqcount != SeqCountUse::Unused;
         let seq = if counts_forks {
-            let Some(seq) = self.protect_seq.read() else {
-                return self.stopped(first, FastStop::ForkRunning);
-            };
-            Some(seq)
+            Some(self.protect_seq.read().ok_or(FastStop::ForkRunning)?)
         } else {
             None
         };
         let section = WalkSection::open(self.mem().platform());
-        walk(held);
+        walk();
         drop(section);
         if seq.is_some_and(|seq| self.protect_seq.changed_since(seq)) {
-            held.release_from(before);
-            self.stopped(first, FastStop::ForkRan);
+            return Err(FastStop::ForkRan);
         }
+        Ok(())
     }
 
     /// What a request requires of each entry.
@@ -84,7 +93,7 @@ impl<P: Platform> Space<P> {
         let walk = if ask.path == Path::FastOnly { Walk::FastOnly } else { Walk::Fast };
         let entry = entry_access(self.mem().rule(), ask.access, walk);
         Wish {
-            holds,
+            grip: holds.grip(),
             entry,
             fits: match entry {
                 Access::Write => P::Format::WRITABLE,
@@ -124,38 +133,39 @@ impl<P: Platform> Space<P> {
         held: &mut Held<P>,
     ) -> Result<(), (Vpn, FastStop)> {
         for page in each_page(pages) {
-            self.take_fast(leaf, page, wish, held).map_err(|why| (page, why))?;
+            held.push(self.take_fast(leaf, page, wish).map_err(|why| (page, why))?);
         }
         Ok(())
     }
 
+    /// Takes a page that is walked to alone.
+    #[inline(always)]
+    fn take_fast_page(&self, page: Vpn, wish: &Wish) -> Result<Pfn, FastStop> {
+        let leaf = self.tables().leaf(page).ok_or(FastStop::Absent)?;
+        self.take_fast(leaf, page, wish)
+    }
+
     /// Takes one page. Part of each of its callers, two as they are: the loop needs it there.
     #[inline(always)]
-    fn take_fast(
-        &self,
-        leaf: Leaf<'_, P>,
-        page: Vpn,
-        wish: &Wish,
-        held: &mut Held<P>,
-    ) -> Result<(), FastStop> {
+    fn take_fast(&self, leaf: Leaf<'_, P>, page: Vpn, wish: &Wish) -> Result<Pfn, FastStop> {
         let mem = self.mem();
         let pte = leaf.read(page);
         if !pte.fits(wish.fits) {
-            return Err(unfit(pte, wish));
+            return Err(unfit(pte, wish.entry));
         }
         let pfn = pte.present_pfn();
         mem.tell(self.id(), page, EventKind::FastLook(pfn));
-        match mem.frames().try_grab(pfn, &wish.holds) {
-            Grab::Taken(_) => held.push(pfn),
+        match mem.frames().try_grab(pfn, &wish.grip) {
+            Grab::Taken(_) => {}
             Grab::Gone => return Err(FastStop::FrameGone),
             Grab::Overflow => return Err(FastStop::Overflow),
         }
         if let Err(why) = self.still_good(leaf, page, pte, wish) {
-            held.release_last();
+            mem.give_back(pfn, wish.grip.holds);
             return Err(why);
         }
         mem.tell(self.id(), page, EventKind::FastTaken(pfn));
-        Ok(())
+        Ok(pfn)
     }
 
     /// The second look, after the reference: INV-PIN-1, INV-PIN-2.
@@ -184,14 +194,14 @@ impl<P: Platform> Space<P> {
     }
 }
 
-/// Why an entry does not match a wish.
+/// Why an entry does not allow an access.
 #[cold]
-fn unfit<F: Format>(pte: Pte<F>, wish: &Wish) -> FastStop {
+fn unfit<F: Format>(pte: Pte<F>, entry: Access) -> FastStop {
     if pte.is_protnone() {
         FastStop::ProtNone
     } else if !pte.is_present() {
         FastStop::Absent
-    } else if wish.entry == Access::Write && !pte.is_writable() {
+    } else if entry == Access::Write && !pte.is_writable() {
         FastStop::ReadOnly
     } else {
         FastStop::Special

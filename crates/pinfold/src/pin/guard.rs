@@ -56,10 +56,17 @@ pub(crate) struct Held<P: Platform> {
 }
 
 impl<P: Platform> Held<P> {
-    pub(super) fn new(space: &Shared<Space<P>>, holds: Holds, charged: u64) -> Self {
+    /// The first page, if the caller has taken one, and more to come.
+    #[inline]
+    pub(super) fn new(
+        space: &Shared<Space<P>>,
+        holds: Holds,
+        charged: u64,
+        first: Option<Pfn>,
+    ) -> Self {
         let mem = space.shared_mem().lease(space.mem().platform().cpu());
         let charge = Charge::of(space, charged);
-        Self { mem, holds, pages: Pages::new(), charge, shortfall: None }
+        Self { mem, holds, pages: Pages::of(first), charge, shortfall: None }
     }
 
     /// The counters of the CPU that took the pages.
@@ -101,15 +108,6 @@ impl<P: Platform> Held<P> {
         drop(self.charge.split(missing));
     }
 
-    #[cold]
-    pub(super) fn release_last(&mut self) {
-        if let Some(pfn) = self.pages.pop()
-            && Some(pfn) != self.mem.uncounted(self.holds)
-        {
-            self.mem.ungrab(pfn, &self.holds);
-        }
-    }
-
     /// Gives back all but the first `kept` pages.
     pub(super) fn release_from(&mut self, kept: usize) {
         let (mem, holds) = (&*self.mem, &self.holds);
@@ -127,11 +125,19 @@ impl<P: Platform> Held<P> {
 }
 
 impl<P: Platform> Drop for Held<P> {
+    #[inline]
     fn drop(&mut self) {
+        let (mem, pages) = (&*self.mem, self.pages.as_slice());
         if self.holds.kind() == Hold::Pin {
-            self.counters().nr_foll_pin_released.add(self.count());
+            let pins = pages.len() as u64 * u64::from(self.holds.times());
+            mem.counters_of(self.mem.cpu()).nr_foll_pin_released.add(pins);
         }
-        self.release_from(0);
+        let uncounted = mem.uncounted(self.holds);
+        for pfn in pages {
+            if Some(*pfn) != uncounted {
+                mem.ungrab(*pfn, &self.holds);
+            }
+        }
     }
 }
 
@@ -147,6 +153,14 @@ impl<P: Platform> Memory<P> {
     fn mark_written(&self, pfn: Pfn) {
         if pfn != self.zero_page() {
             self.frames().mark_dirty(self.frames().head_of(pfn));
+        }
+    }
+
+    /// Drops the holds of a page that the walk cannot keep.
+    #[cold]
+    pub(super) fn give_back(&self, pfn: Pfn, holds: Holds) {
+        if Some(pfn) != self.uncounted(holds) {
+            self.ungrab(pfn, &holds);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::ask::{Ask, Path};
 use super::guard::{Held, Pins, Refs};
-use crate::addr::VirtRange;
+use crate::addr::{Pfn, VirtRange};
 use crate::error::{FaultError, PinError};
 use crate::frame::Holds;
 use crate::platform::Platform;
@@ -11,6 +11,7 @@ use crate::space::Space;
 use crate::sync::Shared;
 
 /// Pins what it can of `range`, each pin of a page charged if the term is long.
+#[inline]
 pub(crate) fn pin_with<P: Platform>(
     space: &Shared<Space<P>>,
     range: VirtRange,
@@ -24,8 +25,13 @@ pub(crate) fn pin_with<P: Platform>(
     if charge > 0 && !space.locked.add_within(charge, limit) {
         return Err(PinError::TooManyLocked { limit });
     }
-    let mut held = Held::new(space, Holds::of(Hold::Pin, ask.times.get()), charge);
-    space.hold(range, ask, &mut held)?;
+    let holds = Holds::of(Hold::Pin, ask.times.get());
+    if let Some(first) = space.hold_at_once(range, ask, holds) {
+        let held = Held::new(space, holds, charge, Some(first));
+        held.counters().nr_foll_pin_acquired.add(u64::from(holds.times()));
+        return Ok(Pins::of(held));
+    }
+    let held = hold_more(space, range, ask, holds, charge)?;
     held.counters().nr_foll_pin_acquired.add(held.count());
     Ok(Pins::of(held))
 }
@@ -36,9 +42,33 @@ pub(crate) fn get_with<P: Platform>(
     range: VirtRange,
     ask: Ask,
 ) -> Result<Refs<P>, PinError> {
-    let mut held = Held::new(space, Holds::of(Hold::Get, ask.times.get()), 0);
-    space.hold(range, ask, &mut held)?;
-    Ok(Refs::of(held))
+    let holds = Holds::of(Hold::Get, ask.times.get());
+    match space.hold_at_once(range, ask, holds) {
+        Some(first) => Ok(Refs::of(Held::new(space, holds, 0, Some(first)))),
+        None => hold_more(space, range, ask, holds, 0).map(Refs::of),
+    }
+}
+
+/// Takes what cannot be had at once.
+#[inline(never)]
+fn hold_more<P: Platform>(
+    space: &Shared<Space<P>>,
+    range: VirtRange,
+    ask: Ask,
+    holds: Holds,
+    charged: u64,
+) -> Result<Held<P>, PinError> {
+    let mut held = Held::new(space, holds, charged, None);
+    let allowed = space.allowed(range);
+    let range = allowed.map_err(|_| FaultError::NotMapped(range.start()))?;
+    space.note_pins(holds);
+    if range.pages() == 1 {
+        // The lock-free walk has had its turn, or must have none.
+        space.hold_rest(range, ask, &mut held)?;
+    } else {
+        space.hold_parts(range, ask, &mut held)?;
+    }
+    Ok(held)
 }
 
 /// Pages of one walk section.
@@ -48,31 +78,25 @@ const PART: u64 = 512;
 const AHEAD: u64 = 8 * PART;
 
 impl<P: Platform> Space<P> {
-    fn hold(&self, range: VirtRange, ask: Ask, held: &mut Held<P>) -> Result<(), PinError> {
-        let allowed = self.allowed(range);
-        let range = allowed.map_err(|_| FaultError::NotMapped(range.start()))?;
-        if held.holds().kind() == Hold::Pin && self.has_pinned.read_once() == 0 {
+    /// The page of a range of one, if the lock-free walk may take it, and can: what most requests
+    /// ask for.
+    #[inline]
+    fn hold_at_once(&self, range: VirtRange, ask: Ask, holds: Holds) -> Option<Pfn> {
+        if range.pages() != 1 || ask.path == Path::SlowOnly || self.allowed(range).is_err() {
+            return None;
+        }
+        self.note_pins(holds);
+        self.hold_fast_page(range.first_page(), ask, holds)
+    }
+
+    /// From now on fork looks for pins.
+    #[inline]
+    fn note_pins(&self, holds: Holds) {
+        if holds.kind() == Hold::Pin && self.has_pinned.read_once() == 0 {
             self.has_pinned.write_once(1);
         }
-        if range.pages() == 1 {
-            return self.hold_one(range, ask, held);
-        }
-        self.hold_parts(range, ask, held)
     }
 
-    /// A single page: the most frequent request.
-    #[inline]
-    fn hold_one(&self, range: VirtRange, ask: Ask, held: &mut Held<P>) -> Result<(), PinError> {
-        if ask.path != Path::SlowOnly {
-            self.hold_fast_page(range.first_page(), ask, held);
-        }
-        if !held.pages().is_empty() {
-            return Ok(());
-        }
-        self.hold_rest(range, ask, held)
-    }
-
-    #[inline(never)]
     fn hold_parts(&self, range: VirtRange, ask: Ask, held: &mut Held<P>) -> Result<(), PinError> {
         let mut page = range.first_page();
         while page < range.end_page() {
@@ -105,7 +129,6 @@ impl<P: Platform> Space<P> {
     }
 
     /// Takes what the lock-free walk left.
-    #[inline(never)]
     fn hold_rest(&self, rest: VirtRange, ask: Ask, held: &mut Held<P>) -> Result<(), PinError> {
         if ask.path == Path::FastOnly {
             return Err(PinError::WouldBlock(rest.start()));

@@ -18,9 +18,12 @@ pub(super) enum Pages {
 }
 
 impl Pages {
+    /// One or none.
     #[inline]
-    pub(super) const fn new() -> Self {
-        Self::Few([Pfn(0); FEW], 0)
+    pub(super) fn of(first: Option<Pfn>) -> Self {
+        let mut few = [Pfn(0); FEW];
+        few[0] = first.unwrap_or(Pfn(0));
+        Self::Few(few, u32::from(first.is_some()))
     }
 
     #[inline]
@@ -83,17 +86,6 @@ impl Pages {
         }
     }
 
-    /// Takes out the last one.
-    pub(super) fn pop(&mut self) -> Option<Pfn> {
-        match self {
-            Self::Few(few, len) => {
-                *len = len.checked_sub(1)?;
-                Some(few[*len as usize])
-            }
-            Self::Many(many) => many.pop(),
-        }
-    }
-
     /// Takes out all but the first `kept`, in order. Each is out before it is given away.
     #[inline]
     pub(super) fn drain_from(&mut self, kept: usize, give: impl FnMut(Pfn)) {
@@ -132,7 +124,7 @@ mod tests {
     #[test]
     fn numbers_come_out_as_they_went_in_wherever_they_lie() {
         for (count, part) in [(1, 1), (4, 4), (4, 1), (5, 5), (9, 2), (300, 7)] {
-            let mut pages = Pages::new();
+            let mut pages = Pages::of(None);
             for n in 0..count {
                 let left = count - n;
                 pages.reserve(left.min(part), left.min(part)).expect("the heap has room");
@@ -140,21 +132,20 @@ mod tests {
             }
             let all: Vec<Pfn> = (0..count).map(Pfn).collect();
             assert_eq!(pages.as_slice(), all);
-            assert_eq!(pages.pop(), Some(Pfn(count - 1)));
             pages.forget_first(count as usize / 3);
-            let rest = &all[count as usize / 3..count as usize - 1];
+            let rest = &all[count as usize / 3..];
             assert_eq!(pages.as_slice(), rest);
             let (kept, mut out) = (rest.len() / 2, Vec::new());
             pages.drain_from(kept, |pfn| out.push(pfn));
             assert_eq!((pages.as_slice(), &*out), rest.split_at(kept));
             pages.drain_from(0, |_| ());
-            assert_eq!(pages.pop(), None);
+            assert_eq!(pages.as_slice(), []);
         }
     }
 
     #[test]
     fn few_take_no_heap() {
-        let mut pages = Pages::new();
+        let mut pages = Pages::of(None);
         pages.reserve(FEW as u64, FEW as u64).expect("there is room");
         (0..FEW as u64).for_each(|n| pages.push(Pfn(n)));
         assert!(matches!(pages, Pages::Few(_, 4)));

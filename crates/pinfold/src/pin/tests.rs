@@ -299,7 +299,7 @@ fn a_frame_near_overflow_is_refused_on_both_paths_and_its_neighbours_are_kept() 
         let pins = space.pin_with(pages(16, 2), ask).unwrap();
         assert_eq!((pins.pages().len(), pins.shortfall()), (1, Some(PinError::Overflow(pfn))));
     }
-    assert_eq!(mem.frames().try_grab(pfn, &Holds::of(Hold::Get, 1)), Grab::Overflow);
+    assert_eq!(mem.frames().try_grab(pfn, &Holds::of(Hold::Get, 1).grip()), Grab::Overflow);
     mem.put(pfn, i32::MAX as u32);
     Audit::of(&mem).space(&space).check();
 }

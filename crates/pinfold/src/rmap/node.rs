@@ -118,6 +118,7 @@ impl Node {
         }
     }
 
+    #[inline]
     pub(super) fn place(&self) -> Place {
         Place::from_bits(self.place.load_acquire())
     }
@@ -130,6 +131,7 @@ impl Node {
     }
 
     /// A release: whoever reads the new place sees what was unmapped before.
+    #[inline]
     pub(super) fn set_place(&self, place: Place) {
         self.place.store_release(place.bits());
     }

@@ -3,7 +3,8 @@
 //! Protocol: free slots are in one list. If there are several CPUs, each has a stock of them, too,
 //! so that those who map and unmap at the same time do not meet: for the roots of families, which
 //! is what mapping takes and unmapping gives back. An empty stock gets a batch from the list, or
-//! new ones; a full one gives a batch back. The list's lock is taken inside a stock's.
+//! new ones; a full one gives a batch back. The list's lock is taken inside a stock's. Fork, which
+//! needs a slot for each area, has a reserve of its own ([`Reserve`]), which takes no lock at all.
 
 use crate::error::NoMemory;
 use crate::sync::{self, CellName, Inside, Masks, PerCpu, SpinLock, SpinLocked, Stable};
@@ -94,6 +95,7 @@ impl Slots {
         self.take_from(&mut self.lock())
     }
 
+    #[inline]
     fn take_from(&self, list: &mut List) -> Result<u32, NoMemory> {
         let free = list.free;
         if free != NONE {
@@ -212,5 +214,62 @@ impl Slots {
     #[cfg(test)]
     pub(super) fn made(&self) -> u32 {
         self.lock().made
+    }
+}
+
+/// Free slots of one who is going to need several: they are his alone, as those of a stock are
+/// under its lock. What he has not taken in the end goes back.
+pub(crate) struct Reserve<'a> {
+    slots: &'a Slots,
+    /// The first `len` are free slots.
+    free: [u32; BATCH as usize],
+    len: usize,
+    /// How many more he may need.
+    wanted: usize,
+}
+
+impl<'a> Reserve<'a> {
+    /// Nothing yet; about `wanted` slots will be taken.
+    pub(super) fn new(slots: &'a Slots, wanted: usize) -> Self {
+        Self { slots, free: [NONE; BATCH as usize], len: 0, wanted }
+    }
+
+    /// As [`Slots::take`].
+    ///
+    /// # Errors
+    /// When the heap is exhausted.
+    #[inline]
+    pub(super) fn take(&mut self) -> Result<u32, NoMemory> {
+        if self.len == 0 {
+            self.fill()?;
+        }
+        self.len -= 1;
+        Ok(self.free[self.len])
+    }
+
+    /// Takes as many as are wanted, in batches; at least one.
+    #[inline(never)]
+    fn fill(&mut self) -> Result<(), NoMemory> {
+        let most = self.wanted.clamp(1, self.free.len());
+        let mut list = self.slots.lock();
+        for place in &mut self.free[..most] {
+            match self.slots.take_from(&mut list) {
+                Ok(slot) => *place = slot,
+                Err(NoMemory) if self.len > 0 => break,
+                Err(NoMemory) => return Err(NoMemory),
+            }
+            self.len += 1;
+        }
+        self.wanted = self.wanted.saturating_sub(self.len);
+        Ok(())
+    }
+}
+
+impl Drop for Reserve<'_> {
+    fn drop(&mut self) {
+        if self.len > 0 {
+            let mut list = self.slots.lock();
+            self.free[..self.len].iter().for_each(|slot| self.slots.give_to(*slot, &mut list));
+        }
     }
 }

@@ -109,7 +109,10 @@ impl Model {
                 let child = mm(born as u64);
                 let areas = self.members[who].areas;
                 for _ in 0..areas {
-                    let (child, parent) = self.families.join(home, child, &Awake).unwrap();
+                    let (child, parent) = self
+                        .families
+                        .join(home, child, &Awake, &mut self.families.reserve(1))
+                        .unwrap();
                     self.members[who].home = parent;
                     if self.members.len() == born {
                         let parent = Some(who);
@@ -202,7 +205,8 @@ fn a_star_a_chain_and_a_zygote_whose_children_die() {
     let mut home = first;
     let mut children = Vec::new();
     for id in 1..=1000 {
-        let (child, parent) = families.join(home, mm(id), &Awake).unwrap();
+        let (child, parent) =
+            families.join(home, mm(id), &Awake, &mut families.reserve(1)).unwrap();
         home = parent;
         children.push(child);
     }
@@ -215,7 +219,8 @@ fn a_star_a_chain_and_a_zygote_whose_children_die() {
     assert_eq!(visited(&families, first), [0]);
     let mut line = Vec::from([home]);
     for id in 2000..12000 {
-        let (child, parent) = families.join(line[line.len() - 1], mm(id), &Awake).unwrap();
+        let (child, parent) =
+            families.join(line[line.len() - 1], mm(id), &Awake, &mut families.reserve(1)).unwrap();
         *line.last_mut().unwrap() = parent;
         line.push(child);
     }
@@ -232,7 +237,8 @@ fn a_line_of_processes_that_fork_and_exit_does_not_grow() {
     let mut home = families.found(mm(0), &Awake, 0).unwrap();
     let mut old = Vec::new();
     for id in 1..10_000 {
-        let (child, parent) = families.join(home, mm(id), &Awake).unwrap();
+        let (child, parent) =
+            families.join(home, mm(id), &Awake, &mut families.reserve(1)).unwrap();
         old.push(home);
         families.leave(parent, &Awake, 0);
         home = child;
@@ -310,7 +316,7 @@ fn a_page_without_a_home_has_no_family() {
 fn a_family_that_is_held_is_not_used_again_before_it_is_let_go() {
     let families = AnonRegistry::new();
     let home = families.found(mm(1), &Awake, 0).unwrap();
-    let (child, _) = families.join(home, mm(2), &Awake).unwrap();
+    let (child, _) = families.join(home, mm(2), &Awake, &mut families.reserve(1)).unwrap();
     let hold = families.hold(&mapped(home)).unwrap().unwrap();
     families.leave(home, &Awake, 0);
     families.leave(child, &Awake, 0);
@@ -334,17 +340,17 @@ fn a_count_of_forks_at_its_end_makes_walks_longer_and_loses_nobody() {
     unsafe { families.slots.node(home.home.slot()).links.write() }.forks = u32::MAX - 1;
     let mut parent = home;
     for id in 2..6 {
-        (_, parent) = families.join(home, mm(id), &Awake).unwrap();
+        (_, parent) = families.join(home, mm(id), &Awake, &mut families.reserve(1)).unwrap();
     }
     assert_eq!(parent.home.forks(), u32::MAX);
-    let (child, parent) = families.join(parent, mm(6), &Awake).unwrap();
+    let (child, parent) = families.join(parent, mm(6), &Awake, &mut families.reserve(1)).unwrap();
     let seen = visited(&families, parent);
     assert!([1, 6].iter().all(|id| seen.contains(id)), "{seen:?}");
     assert!(!seen.contains(&2), "born before the count was at its end");
     families.leave(child, &Awake, 0);
     // A worn slot serves its family to the end, and nobody after that.
     for id in 7..10 {
-        let (child, _) = families.join(parent, mm(id), &Awake).unwrap();
+        let (child, _) = families.join(parent, mm(id), &Awake, &mut families.reserve(1)).unwrap();
         families.leave(child, &Awake, 0);
     }
     let rest: Vec<u64> = visited(&families, home);
@@ -355,13 +361,33 @@ fn a_count_of_forks_at_its_end_makes_walks_longer_and_loses_nobody() {
 fn a_walk_that_is_told_to_stop_does() {
     let families = AnonRegistry::new();
     let home = families.found(mm(1), &Awake, 0).unwrap();
-    families.join(home, mm(2), &Awake).unwrap();
+    families.join(home, mm(2), &Awake, &mut families.reserve(1)).unwrap();
     let mut seen = 0;
     families.lock(&mapped(home), &Awake).unwrap().unwrap().walk(home.home, |_, _| {
         seen += 1;
         Walk::Stop
     });
     assert_eq!(seen, 1);
+}
+
+#[test]
+fn what_a_fork_has_reserved_and_not_used_is_free_again() {
+    let families = AnonRegistry::new();
+    let home = families.found(mm(1), &Awake, 0).unwrap();
+    let mut reserve = families.reserve(100);
+    families.join(home, mm(2), &Awake, &mut reserve).unwrap();
+    let made = families.slots.made();
+    let left = made - 2;
+    assert!((1..99).contains(&left), "{left} slots were taken ahead, which is not a batch");
+    drop(reserve);
+    let mut reserve = families.reserve(1);
+    for id in 3..3 + left {
+        families.join(home, mm(u64::from(id)), &Awake, &mut reserve).unwrap();
+    }
+    drop(reserve);
+    assert_eq!(families.slots.made(), made, "what is left in a reserve is lost");
+    families.join(home, mm(99), &Awake, &mut families.reserve(1)).unwrap();
+    assert_eq!(families.slots.made(), made + 1, "one that is going to need one takes one");
 }
 
 /// An [`AnonRegistry`] of two CPUs with stocks.

@@ -21,7 +21,7 @@ use crate::sync::{Park, ReadGuard, WriteGuard};
 
 use super::home::{Home, NONE};
 use super::node::{Census, Links, Place};
-use super::slots::Slots;
+use super::slots::{Reserve, Slots};
 
 /// A family under its lock.
 pub(super) struct Tree<'a, G> {
@@ -149,14 +149,19 @@ impl<G: DerefMut<Target = Census>> Tree<'_, G> {
 
     /// An area of the child that `parent` is being forked into. Returns the child's home and the
     /// parent's new one.
-    pub(super) fn join(&mut self, parent: u32, child: Mm) -> Result<(Home, Home), NoMemory> {
+    pub(super) fn join(
+        &mut self,
+        parent: u32,
+        child: Mm,
+        reserve: &mut Reserve<'_>,
+    ) -> Result<(Home, Home), NoMemory> {
         let Links { youngest, .. } = *self.links(parent);
         let slot = if youngest != NONE && self.links(youngest).mm == child {
             // Another area of the same two spaces has joined already.
             self.again(youngest);
             youngest
         } else {
-            self.link_child(parent, child, 0)?
+            self.link_child(parent, child, 0, || reserve.take())?
         };
         let home = |slot| Home::new(slot, self.links(slot).forks);
         Ok((home(slot), home(parent)))
@@ -165,13 +170,25 @@ impl<G: DerefMut<Target = Census>> Tree<'_, G> {
     /// An area of the member moves by so many pages. As if forked into its own address space: the
     /// pages that the member has touched so far may lie in both places. Returns the new home.
     pub(super) fn moved(&mut self, member: u32, by: u64) -> Result<Home, NoMemory> {
-        let slot = self.link_child(member, self.links(member).mm, by)?;
+        let slots = self.slots;
+        let slot = self.link_child(member, self.links(member).mm, by, || slots.take())?;
         Ok(Home::new(slot, self.links(slot).forks))
     }
 
-    /// A new member, the youngest child of `parent`, whose pages lie `by` pages above the parent's.
-    fn link_child(&mut self, parent: u32, child: Mm, by: u64) -> Result<u32, NoMemory> {
-        let slot = self.take_slot()?;
+    /// A new member, the youngest child of `parent`, whose pages lie `by` pages above the parent's:
+    /// in a spare slot, or in a free one.
+    #[inline]
+    fn link_child(
+        &mut self,
+        parent: u32,
+        child: Mm,
+        by: u64,
+        free: impl FnOnce() -> Result<u32, NoMemory>,
+    ) -> Result<u32, NoMemory> {
+        let slot = match self.take_spare() {
+            Some(spare) => spare,
+            None => free()?,
+        };
         let Links { youngest, forks: birth, shift, .. } = *self.links(parent);
         let forks = self.links(slot).forks.saturating_add(1);
         *self.links_mut(slot) = Links {
@@ -200,13 +217,13 @@ impl<G: DerefMut<Target = Census>> Tree<'_, G> {
         self.slots.node(slot).place().root == self.root
     }
 
-    fn take_slot(&mut self) -> Result<u32, NoMemory> {
+    fn take_spare(&mut self) -> Option<u32> {
         let spare = self.census.spare;
         if spare == NONE {
-            return self.slots.take();
+            return None;
         }
         self.census.spare = self.links(spare).younger;
-        Ok(spare)
+        Some(spare)
     }
 
     /// An area of the member has left.

@@ -59,7 +59,7 @@ pub(crate) use mask::Inside;
 pub use mask::Masks;
 pub use name::{CellName, FrameWord};
 pub use park::Park;
-pub(crate) use percpu::{PerCpu, Sparse};
+pub(crate) use percpu::{Apart, PerCpu, Sparse};
 pub(crate) use plain::Plain;
 pub(crate) use rwsem::{ReadGuard, RwSem, WriteGuard};
 pub(crate) use seqcount::{Begin, SeqCount};

@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::ops::Deref;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -20,15 +21,25 @@ fn places_for(cpus: usize) -> usize {
     cpus.clamp(1, MOST).next_power_of_two()
 }
 
-/// Two lines: CPUs that fetch lines in pairs must not make neighbours collide.
+/// A value on cache lines of its own. Two lines: CPUs that fetch lines in pairs must not make
+/// neighbours collide.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Apart<T>(T);
+pub(crate) struct Apart<T>(pub(crate) T);
+
+impl<T> Deref for Apart<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
 
 /// See the module. The number of places is a power of two.
 #[derive(Debug)]
 pub(crate) struct PerCpu<T> {
-    places: Vec<Apart<T>>,
+    places: Box<[Apart<T>]>,
 }
 
 impl<T: Default> PerCpu<T> {
@@ -41,7 +52,7 @@ impl<T: Default> PerCpu<T> {
         let mut places = Vec::new();
         places.try_reserve_exact(count).map_err(|_| NoMemory)?;
         places.resize_with(count, Apart::default);
-        Ok(Self { places })
+        Ok(Self { places: places.into_boxed_slice() })
     }
 }
 
@@ -49,7 +60,9 @@ impl<T> PerCpu<T> {
     /// The place of the CPU with this number.
     #[inline]
     pub(crate) fn of(&self, cpu: usize) -> &T {
-        &self.places[cpu & (self.places.len() - 1)].0
+        // SAFETY: the number of places is at least one and never changes, so that what is masked
+        // with one less is below it.
+        &unsafe { self.places.get_unchecked(cpu & (self.places.len() - 1)) }.0
     }
 
     /// All places.

@@ -29,6 +29,7 @@ pub(crate) struct Stable<T> {
 }
 
 /// The chunk of an index, and the place in it.
+#[inline]
 const fn place(index: u32) -> (usize, usize) {
     let from_first = index as u64 + FIRST;
     let chunk = from_first.ilog2() - FIRST.ilog2();

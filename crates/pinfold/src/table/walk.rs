@@ -66,6 +66,11 @@ fn table_of<F: Format>(bits: u64) -> Pfn {
     Pte::<F>::from_bits(bits).present_pfn()
 }
 
+/// The first page of the last-level table that maps `page`.
+pub(crate) fn table_start<F: Format>(page: Vpn) -> Vpn {
+    Vpn(page.0 & !(F::ENTRIES as u64 - 1))
+}
+
 /// One past the last page of the last-level table that maps `page`.
 pub(crate) fn table_end<F: Format>(page: Vpn) -> Vpn {
     Vpn((page.0 | (F::ENTRIES as u64 - 1)) + 1)
