@@ -76,6 +76,130 @@ fn stacks_and_the_program_break_agree_or_say_why_not() {
 }
 
 #[test]
+fn incidents_of_files_agree_or_say_why_not() {
+    let names = ["shared-file-pin", "private-snapshot", "memfd-registered", "file-pin"];
+    let rest = ["--on", "linux", "--trials", "5", "--no-save"];
+    let ran = pinfold(&[&["check"], &names[..], &rest[..]].concat());
+    let told = text(&ran.stdout);
+    for name in names {
+        let line = told.lines().find(|line| line.contains(name)).expect("a line for each");
+        let word = line.split_whitespace().next().unwrap_or_default();
+        assert!(["AGREE", "WITHIN", "SKIP"].contains(&word), "{told}{}", text(&ran.stderr));
+    }
+}
+
+/// Every step on a file, with every way to find its end; one that does otherwise is trouble, since
+/// it stands in `setup`.
+const FILES: &str = "scenario files
+machine
+  words 2
+  file F 2
+  file M 1 memory
+setup
+  process P
+  P: map A 3 shared rw of F
+  P: map B 1 private rw of F from 1
+  P: map C 2 shared rw of M
+  P: write F[1] \"v\"
+  P: read A[1] expect \"v\"
+  P: read B expect \"v\"
+  P: write B \"own\"
+  P: write A[0] \"w\"
+  P: read F[0] expect \"w\"
+  P: sync F
+  P: writeback A
+  P: writeback B
+  P: read A[2] fails past-end
+  P: write A[2] \"x\" fails past-end
+  P: read F[2] fails past-end
+  P: write F[2] \"x\" fails past-end
+  P: mlock A fails past-end
+  P: munlock A
+  P: get A[2] read as g0 fails past-end
+  P: get C write as g1 fails past-end
+  P: truncate F 1 words 1
+  P: read F[1].0 expect \"v\"
+  P: read F[1].1 fails past-end
+  P: read B expect \"own\"
+  P: truncate F 1
+  P: read B fails past-end
+  P: truncate F 3
+  P: read A[1] expect \"0\"
+  P: read B expect \"0\"
+  P: punch F[0]
+  P: read A[0] expect \"0\"
+  P: read F[0] expect \"0\"
+  P: write M \"m\"
+  P: read C[0] expect \"m\"
+  P: punch M
+lane one: P
+  read C[0] as r0
+always
+  r0 \"0\"
+  M sees \"0\"
+  F[2] never sees \"w\"
+";
+
+#[test]
+fn files_are_what_the_language_says() {
+    let mut agent = agent(20);
+    let features = agent.features().clone();
+    if features.no_files.is_some() || features.no_punch.is_some() {
+        return;
+    }
+    assert_eq!(agent.ask(&plan(FILES)), Ok(Say::Understood));
+    // The second trial finds the files as the first one did.
+    for _ in 0..2 {
+        match agent.ask(&Ask::Trial(Conduct::Whole(vec![0]))) {
+            Ok(Say::Seen(seen)) => {
+                assert!(seen.failed.is_empty(), "{seen:?}");
+                let is: Vec<_> = seen.facts.iter().map(|found| found.is).collect();
+                assert_eq!(is, [Some(true), Some(true), Some(false)], "{seen:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A pin that is refused, and a device that would have used it.
+const REFUSED: &str = "scenario refused
+setup
+  process P
+  P: map A 1 private ro
+lane pinner: P
+  pin A write longterm as h0 may fail no-access
+  signal tried
+lane dma: device
+  write h0 \"v\"
+  read h0 as r0
+lane end: P after dma
+  await tried
+  read A expect \"0\"
+after
+  unpin h0
+always
+  r0 \"v\"
+";
+
+#[test]
+fn what_a_refused_pin_would_serve_is_left_out() {
+    let mut agent = agent(20);
+    if agent.features().no_pins.is_some() {
+        return;
+    }
+    assert_eq!(agent.ask(&plan(REFUSED)), Ok(Say::Understood));
+    let whole = Conduct::Whole(vec![0, 0, 1, 1, 2, 2]);
+    for conduct in [whole, Conduct::Free { seed: 1 }, Conduct::Free { seed: 2 }] {
+        match agent.ask(&Ask::Trial(conduct)) {
+            Ok(Say::Seen(seen)) => {
+                assert!(seen.failed.is_empty() && !seen.facts[0].made, "{seen:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn delays_and_samples_follow_from_the_seed() {
     let ran =
         |on: &[&str]| pinfold(&[&["check", "rdma-fork", "--no-save", "--seed", "7"], on].concat());

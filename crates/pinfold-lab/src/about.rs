@@ -15,13 +15,15 @@ pub(crate) enum Spot {
     Handle(String, Pfn),
     /// A page, and the frame that it mapped when the word was read.
     Page(Page, Option<Pfn>),
+    /// A page of a file, in its cache.
+    File(Pfn),
 }
 
 impl Spot {
     /// The frame that was read.
     pub(crate) fn frame(&self) -> Option<Pfn> {
         match self {
-            Self::Handle(_, frame) => Some(*frame),
+            Self::Handle(_, frame) | Self::File(frame) => Some(*frame),
             Self::Page(_, frame) => *frame,
         }
     }

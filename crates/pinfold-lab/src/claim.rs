@@ -10,6 +10,7 @@ use pinfold::{AddressSpace, Flags, Pfn, SpaceId, VirtAddr, lab};
 
 use crate::about::{About, Spot};
 use crate::cpu::{Operation, Target};
+use crate::files::NamedFile;
 use crate::machine::Machine;
 use crate::scenario::{Atom, Claim, ClaimMode, Fact, Place, Polarity, Scenario, Text, View};
 use crate::spaces::Inhabited;
@@ -115,7 +116,11 @@ impl World {
                 let state = self.state.borrow();
                 state.handles.get(&place.name.value).is_some_and(Handle::follows)
             }
-            Atom::Is { .. } | Atom::Dirty { .. } | Atom::Register { .. } => false,
+            Atom::Sees { view: View::File(_), .. }
+            | Atom::Stores { .. }
+            | Atom::Is { .. }
+            | Atom::Dirty { .. }
+            | Atom::Register { .. } => false,
         }
     }
 
@@ -125,9 +130,11 @@ impl World {
         let view = |view: &View| match view {
             View::Handle(place) => state.handles.get(&place.name.value).is_some(),
             View::Process { process, .. } => state.processes.get(&process.value).is_some(),
+            View::File(_) => true,
         };
         match atom {
             Atom::Sees { view: seen, .. } | Atom::Dirty { view: seen } => view(seen),
+            Atom::Stores { .. } => true,
             Atom::Is { left, right } => view(left) && view(right),
             Atom::Register { register, .. } => state.registers.get(&register.value).is_some(),
         }
@@ -141,6 +148,10 @@ impl World {
             Atom::Sees { view, word } => {
                 let seen = self.content(view);
                 (says(seen, word), Found::Word(seen))
+            }
+            Atom::Stores { place, word } => {
+                let stored = self.in_file(place, |file, at| file.stored(at));
+                (says(stored, word), Found::Word(stored))
             }
             Atom::Is { left, right } => {
                 let (left, right) = (self.frame(left), self.frame(right));
@@ -161,7 +172,7 @@ impl World {
     /// What a fact that does not hold is about.
     pub(crate) fn about(&self, fact: &Fact, found: Found) -> Option<About> {
         let page = |view: &View| match view {
-            View::Handle(_) => None,
+            View::Handle(_) | View::File(_) => None,
             View::Process { process, place } => {
                 let (space, target, _) = self.target(&process.value, place).ok()?;
                 Some((space.id(), target.page))
@@ -174,10 +185,9 @@ impl World {
                         Spot::Handle(place.name.value.clone(), self.frame(view)?)
                     }
                     View::Process { .. } => Spot::Page(page(view)?, self.frame(view)),
+                    View::File(_) => Spot::File(self.frame(view)?),
                 };
-                let place = match view {
-                    View::Handle(place) | View::Process { place, .. } => place,
-                };
+                let (View::Handle(place) | View::Process { place, .. } | View::File(place)) = view;
                 let wanted = match fact.polarity {
                     Polarity::Affirmed => self.words.find(&word.value),
                     Polarity::Denied => None,
@@ -216,7 +226,8 @@ impl World {
         }
     }
 
-    /// The word that a view finds: through the handle's frame, or by a load by the process.
+    /// The word that a view finds: through the handle's frame, by a load by the process, or in the
+    /// file.
     fn content(&self, view: &View) -> Option<u64> {
         Some(match view {
             View::Handle(place) => match self.followed(place) {
@@ -236,16 +247,17 @@ impl World {
                 let (space, target, _) = self.target(&process.value, place).ok()?;
                 self.machine().access(&space, target, Operation::Load).ok()?
             }
+            View::File(place) => self.in_file(place, |file, at| file.word(self.machine(), at))?,
         })
     }
 
-    /// Whether a write to the page is on record, without touching anything. Through a handle, only
-    /// the page itself is checked.
+    /// Whether a write to the page is on record, without touching anything. Through a handle and of
+    /// a file, only the page itself is checked.
     fn dirty(&self, view: &View) -> Option<bool> {
         let frame = self.frame(view)?;
         let page = lab::flags(self.memory.frames(), frame).contains(Flags::DIRTY);
         let entry = match view {
-            View::Handle(_) => false,
+            View::Handle(_) | View::File(_) => false,
             View::Process { process, place } => {
                 let (space, target, _) = self.target(&process.value, place).ok()?;
                 space.entry(VirtAddr::of_page(target.page)).is_dirty()
@@ -273,7 +285,18 @@ impl World {
                 let (space, target, _) = self.target(&process.value, place).ok()?;
                 self.page_of(&space, target.page)
             }
+            View::File(place) => self.in_file(place, |file, (page, _)| file.frame(page)),
         }
+    }
+
+    /// What there is at a place of a file.
+    fn in_file<R>(
+        &self,
+        place: &Place,
+        look: impl FnOnce(&NamedFile, (u64, usize)) -> Option<R>,
+    ) -> Option<R> {
+        let at = (u64::from(place.page()), place.word() as usize);
+        self.with_file(&place.name, |file| look(file, at)).flatten()
     }
 
     /// The frame of a page. Shared memory has its page whether this process has touched it yet or

@@ -10,15 +10,6 @@ pub(crate) type Tables = Small;
 /// The name in a trace of the read with which a step begins.
 pub(crate) const STEP_STARTS: &str = "a step begins";
 
-/// Whether there is something that stores the pages of files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Backing {
-    /// There are no files.
-    Absent,
-    /// A copy of each frame that holds a page of a file, as it was last written back.
-    PerFrame,
-}
-
 /// How a machine is built.
 #[derive(Clone, Debug)]
 pub(crate) struct Hardware {
@@ -30,8 +21,6 @@ pub(crate) struct Hardware {
     pub(crate) words: usize,
     /// Whether devices follow address spaces.
     pub(crate) followers: bool,
-    /// What stores the pages of files.
-    pub(crate) store: Backing,
 }
 
 /// A word of data, as a trace names it: `f5 word 0`.

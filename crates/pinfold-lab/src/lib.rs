@@ -34,7 +34,7 @@
 //! | 2 | `journal`, `resolved` | everything that happened in it; a scenario in numbers |
 //! | 3 | `record`, `story` | what is always kept of it; what is told of it |
 //! | 4 | `machine` | the platform under the memory manager |
-//! | 5 | `cpu`, `spaces` | loads, stores and faults; address spaces and who is in them |
+//! | 5 | `cpu`, `files`, `spaces` | loads, stores and faults; files and their disks; address spaces and who is in them |
 //! | 6 | `world` | everything of one execution |
 //! | 7 | `oracle`, `claim`, `step` | what moves a world and what judges it |
 //! | 8 | `check` | many executions, or one |
@@ -50,6 +50,7 @@ mod claim;
 mod counted;
 mod cpu;
 mod exits;
+mod files;
 mod follower;
 pub mod generate;
 mod hardware;

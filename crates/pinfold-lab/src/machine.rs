@@ -31,7 +31,7 @@ use pinfold_explore::hook;
 use crate::about::About;
 use crate::asked::Asked;
 use crate::follower::Followers;
-use crate::hardware::{Backing, DataWord, Hardware, STEP_STARTS, Tables};
+use crate::hardware::{DataWord, Hardware, STEP_STARTS, Tables};
 use crate::journal::{Touch, What};
 use crate::record::Record;
 use crate::report::Oracle;
@@ -49,9 +49,6 @@ pub(crate) struct Machine {
     stride: usize,
     /// The number of those words that are data when the frame is a page.
     words: usize,
-    /// The words of what stores the pages of files, by the frame that holds the page; none if there
-    /// are no files.
-    store: Box<[AtomicU64]>,
     /// The CPU of each lane of the scenario.
     lane_cpus: Vec<usize>,
     /// The scenario's lanes in the order in which they started, which is how the explorer numbers
@@ -81,12 +78,6 @@ impl Machine {
             cells: (0..hardware.frames * stride).map(|_| AtomicU64::new(0)).collect(),
             stride,
             words: hardware.words,
-            store: match hardware.store {
-                Backing::Absent => Box::default(),
-                Backing::PerFrame => {
-                    (0..hardware.frames * hardware.words).map(|_| AtomicU64::new(0)).collect()
-                }
-            },
             starts: lane_cpus.iter().map(|_| AtomicU64::new(0)).collect(),
             started: Mutex::new(Vec::with_capacity(lane_cpus.len())),
             lane_cpus,
@@ -95,22 +86,16 @@ impl Machine {
             asked,
         };
         for frame in 0..hardware.frames {
-            machine.label_data(frame);
+            machine.label_data(Pfn(frame as u64));
         }
-        let words = machine.words;
-        label_items(&machine.store, move |at| {
-            format!("stored {}", DataWord { frame: Pfn((at / words) as u64), word: at % words })
-        });
         label_items(&machine.starts, |_| STEP_STARTS.to_owned());
         label_items(&machine.lane_cpus, |lane| format!("walk section of lane {}", lane + 1));
         machine
     }
 
     /// Names the words of a frame for a trace: a frame that was a table now holds data.
-    fn label_data(&self, frame: usize) {
-        label_items(self.frame(frame), move |word| {
-            DataWord { frame: Pfn(frame as u64), word }.to_string()
-        });
+    pub(crate) fn label_data(&self, frame: Pfn) {
+        label_items(self.frame(frame.0 as usize), move |word| DataWord { frame, word }.to_string());
     }
 
     fn frame(&self, frame: usize) -> &[AtomicU64] {
@@ -171,20 +156,6 @@ impl Machine {
     /// A word of a frame, as hardware reaches it.
     pub(crate) fn word(&self, frame: Pfn, word: usize) -> &AtomicU64 {
         &self.frame(frame.0 as usize)[word]
-    }
-
-    /// A word of what is stored for the page of a file in `frame`.
-    pub(crate) fn stored(&self, frame: Pfn, word: usize) -> Option<&AtomicU64> {
-        self.store.get(frame.0 as usize * self.words + word)
-    }
-
-    /// Stores the page of a file in `frame` as it is now.
-    pub(crate) fn store_page(&self, frame: Pfn) {
-        for word in 0..self.words {
-            if let Some(stored) = self.stored(frame, word) {
-                stored.write_once(self.word(frame, word).read_once());
-            }
-        }
     }
 
     /// How many words of data a page has.
@@ -257,17 +228,14 @@ unsafe impl Platform for Machine {
     }
 
     fn zero_frame(&self, frame: Pfn) {
-        self.label_data(frame.0 as usize);
+        self.label_data(frame);
         for word in 0..self.words {
             self.word(frame, word).write_once(0);
-            if let Some(stored) = self.stored(frame, word) {
-                stored.write_once(0);
-            }
         }
     }
 
     fn copy_frame(&self, from: Pfn, to: Pfn) {
-        self.label_data(to.0 as usize);
+        self.label_data(to);
         for word in 0..self.words {
             self.word(to, word).write_once(self.word(from, word).read_once());
         }

@@ -15,10 +15,10 @@ use pinfold::{Flags, NodeId, PIN_BIAS, Pfn, Pte, SpaceId};
 
 use crate::about::{About, Breach, Seen, Spot};
 use crate::counted::counted;
+use crate::files::Disk;
 use crate::hardware::Tables;
 use crate::report::{Finding, Oracle};
-use crate::scenario::Sharing;
-use crate::spaces::{Home, Inhabited};
+use crate::spaces::{Area, Home, Inhabited};
 use crate::world::{Handle, Hold, State, Store, World};
 
 /// Whether a store was made in the address space itself, or in one of which it is a copy before
@@ -171,9 +171,12 @@ impl World {
                 .flat_map(|(name, handle)| handle.frames.iter().map(move |frame| (name, *frame)))
                 .map(|(name, frame)| (Spot::Handle(name.to_owned(), frame), frame));
             for (spot, frame) in own.chain(held) {
+                let flags = pinfold::lab::flags(self.memory.frames(), frame);
+                // A page of a file or of shared memory may have the word from an open store.
+                let open = |value| !flags.contains(Flags::ANON) && state.open.contains(&value);
                 for word in 0..self.machine().words() {
                     let value = self.machine().word(frame, word).peek();
-                    if foreign(value) {
+                    if foreign(value) && !open(value) {
                         let text = self.words.text(value);
                         let what = format!(
                             "{name} sees \"{text}\" in {frame}, stored elsewhere after the fork"
@@ -224,6 +227,15 @@ impl World {
                 }
             });
         }
+        for named in &*state.files {
+            pinfold::lab::account_file(&named.file, |pfn, holder| {
+                if let Holder::Object(object) = holder
+                    && objects.insert((object, pfn))
+                {
+                    wanted[at(pfn)].0 += 1;
+                }
+            });
+        }
         let zero = self.memory.zero_page();
         let free_zero_pin = !counts_zero_page(self.memory.rule());
         wanted[at(zero)].0 += 1;
@@ -270,14 +282,32 @@ impl World {
 
     /// Whether what is stored for each file is what its clean pages hold.
     fn stored(&self) -> Found {
+        for named in &*self.files() {
+            let Some(disk) = &named.disk else { continue };
+            for page in 0..named.file.pages() {
+                if let Some(frame) = named.frame(page) {
+                    let spot = Spot::File(frame);
+                    let words = (0..self.machine().words()).filter(|word| named.has(page, *word));
+                    self.in_step(&named.name, spot, frame, (disk, page), words)?;
+                }
+            }
+        }
         let state = self.state.borrow();
         for (_, home, space) in state.homes() {
             let Some(space) = space else { continue };
-            let files = home.areas.values().filter(|area| area.sharing == Sharing::File);
-            for page in files.flat_map(|area| area.range.iter()) {
-                let Some(frame) = pinfold::lab::shared_page(space, page.start()) else { continue };
-                if !self.is_marked(&state, frame) {
-                    self.holds_what_is_stored(&home.name, (space.id(), page.0), frame)?;
+            for area in home.areas.values() {
+                let Some(disk) = &area.disk else { continue };
+                for (index, at) in area.range.iter().enumerate() {
+                    // Where something else was mapped over it, what is there is not this file's.
+                    let there = |area: &&Area| area.range.contains(at.start());
+                    if home.areas.values().filter(there).count() > 1 {
+                        continue;
+                    }
+                    if let Some(frame) = pinfold::lab::shared_page(space, at.start()) {
+                        let spot = Spot::Page((space.id(), at.0), Some(frame));
+                        let words = 0..self.machine().words();
+                        self.in_step(&home.name, spot, frame, (disk, index as u64), words)?;
+                    }
                 }
             }
         }
@@ -298,22 +328,31 @@ impl World {
         flags.contains(Flags::DIRTY) || state.homes().any(dirty_entry)
     }
 
-    fn holds_what_is_stored(&self, process: &str, page: (SpaceId, u64), frame: Pfn) -> Found {
-        for word in 0..self.machine().words() {
+    /// Whether a page of a file is marked, or holds these words as they are on its disk.
+    fn in_step(
+        &self,
+        of: &str,
+        spot: Spot,
+        frame: Pfn,
+        (disk, page): (&Disk, u64),
+        words: impl Iterator<Item = usize>,
+    ) -> Found {
+        if self.is_marked(&self.state.borrow(), frame) {
+            return Ok(());
+        }
+        for word in words {
             let held = self.machine().word(frame, word).peek();
-            let stored = self.machine().stored(frame, word).map_or(0, AtomicU64::peek);
+            let stored = disk.word(page, word).map_or(0, AtomicU64::peek);
             if held != stored {
                 let (held_text, stored_text) = (self.words.text(held), self.words.text(stored));
                 let what = format!(
-                    "{frame} of {process} is clean and holds \"{held_text}\", \"{stored_text}\" is stored"
+                    "{frame} of {of} is clean and holds \"{held_text}\", \"{stored_text}\" is stored"
                 );
-                let about = Some(About::Word {
-                    spot: Spot::Page(page, Some(frame)),
-                    word,
-                    wanted: Some(stored),
-                    found: Some(held),
+                let (wanted, found) = (Some(stored), Some(held));
+                return Err(Breach {
+                    what,
+                    about: Some(About::Word { spot, word, wanted, found }),
                 });
-                return Err(Breach { what, about });
             }
         }
         Ok(())

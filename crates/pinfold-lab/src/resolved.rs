@@ -16,8 +16,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::{
-    self, Access, Action, Advice, Atom, ClaimMode, Dirty, Duration, Failure, Force, Occupied, Path,
-    Polarity, Protection, Runner, Scenario, Sharing, Step, View,
+    self, Access, Action, Advice, Atom, Behind, ClaimMode, Dirty, Duration, Failure, Force,
+    Occupied, Path, Polarity, Protection, Runner, Scenario, Sharing, Step, View,
 };
 use crate::words::Words;
 
@@ -49,6 +49,9 @@ pub struct Resolved {
     pub areas: Vec<String>,
     /// The handles.
     pub handles: Vec<ResolvedHandle>,
+    /// The files.
+    #[serde(default)]
+    pub files: Vec<ResolvedFile>,
     /// The names of the signals.
     pub signals: Vec<String>,
     /// The names of the registers.
@@ -96,6 +99,18 @@ pub struct ResolvedHandle {
     pub pages: u32,
 }
 
+/// A file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ResolvedFile {
+    /// Its name.
+    pub name: String,
+    /// How many pages it has at first.
+    pub pages: u32,
+    /// What is behind it.
+    pub behind: Behind,
+}
+
 /// A lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -130,28 +145,38 @@ pub struct ResolvedStep {
     pub may_fail: Option<Failure>,
 }
 
-/// Pages of an area.
+/// Pages of an area or of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Pages {
-    /// The area.
+    /// The area or the file.
     pub area: usize,
-    /// The first page, counted from the start of the area.
+    /// The first page, counted from the start of the area or file.
     pub first: u32,
     /// How many.
     pub count: u32,
 }
 
-/// One word of one page of an area or a handle.
+/// One word of one page of an area, a handle or a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Spot {
-    /// The area or the handle.
+    /// The area, the handle or the file.
     pub of: usize,
     /// The page of it.
     pub page: u32,
     /// The word in the page.
     pub word: u32,
+}
+
+/// Which pages of a file an area shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Shown {
+    /// The file.
+    pub file: usize,
+    /// The page of the file that is page 0 of the area.
+    pub from: u32,
 }
 
 /// What `pin` and `get` have in common.
@@ -189,6 +214,9 @@ pub enum Act {
         sharing: Sharing,
         /// What the process may do.
         protection: Protection,
+        /// What it shows of a file of the machine.
+        #[serde(default)]
+        of: Option<Shown>,
         /// The address, in the address space of the language's machine.
         at: Option<u64>,
         /// What becomes of pages that are mapped there.
@@ -267,6 +295,30 @@ pub enum Act {
     Vfork(usize),
     /// `exec`
     Exec,
+    /// `write` to a file: the word at the spot.
+    FileStore(Spot, u64),
+    /// `read` of a file.
+    FileLoad {
+        /// Where.
+        from: Spot,
+        /// The word that must be found.
+        expect: Option<u64>,
+        /// The register that keeps what was found.
+        register: Option<usize>,
+    },
+    /// `truncate`
+    Truncate {
+        /// The file.
+        file: usize,
+        /// Its whole pages from then on.
+        pages: u32,
+        /// How many words of the page after those it has, too.
+        words: u32,
+    },
+    /// `punch`: pages of a file.
+    Punch(Pages),
+    /// `sync`: the file.
+    Sync(usize),
 }
 
 /// A way to look at a page.
@@ -277,6 +329,8 @@ pub enum Seen {
     Handle(Spot),
     /// As a process.
     Process(usize, Spot),
+    /// In a file, as read(2) finds it.
+    File(Spot),
 }
 
 /// What a claim or an outcome states, without its polarity.
@@ -285,6 +339,8 @@ pub enum Seen {
 pub enum Look {
     /// The word is found there.
     Sees(Seen, u64),
+    /// The word is stored behind the file.
+    Stores(Spot, u64),
     /// Both lead to one frame.
     Is(Seen, Seen),
     /// A write to the page is on record.
@@ -344,6 +400,33 @@ impl Resolved {
         at
     }
 
+    /// What an area of a process shows of a file, and how: the step that maps it, of the process
+    /// itself or of the ancestor from which it inherits the area. None if no such area shows one.
+    pub fn shown(&self, process: usize, area: usize) -> Option<(Shown, Sharing)> {
+        match self.map_of(process, area)?.act {
+            Act::Map { of, sharing, .. } => Some((of?, sharing)),
+            _ => None,
+        }
+    }
+
+    /// The step that maps an area of a process; none if it is no mapping.
+    pub fn map_of(&self, process: usize, area: usize) -> Option<&ResolvedStep> {
+        let mut owner = Some(process);
+        while let Some(at) = owner.map(|process| self.home(process)) {
+            let maps = |step: &&ResolvedStep| match step.act {
+                Act::Map { area: mapped, .. } => {
+                    mapped == area && step.process.map(|by| self.home(by)) == Some(at)
+                }
+                _ => false,
+            };
+            if let Some(step) = self.steps().find(maps) {
+                return Some(step);
+            }
+            owner = self.processes.get(at)?.parent;
+        }
+        None
+    }
+
     /// The text of a word; a number that no step writes is shown as a number.
     pub fn word(&self, number: u64) -> String {
         let known = usize::try_from(number).ok().and_then(|number| self.words.get(number));
@@ -381,7 +464,12 @@ impl Act {
             | Self::Munlock(_)
             | Self::Clone(_)
             | Self::Vfork(_)
-            | Self::Exec => None,
+            | Self::Exec
+            | Self::FileStore(..)
+            | Self::FileLoad { .. }
+            | Self::Truncate { .. }
+            | Self::Punch(_)
+            | Self::Sync(_) => None,
         }
     }
 

@@ -8,11 +8,13 @@
 
 use std::ops::Deref;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use pinfold::sync::AtomicU64;
 use pinfold::{AddressSpace, SpaceId, VirtRange};
 use pinfold_explore::hook;
 
+use crate::files::Disk;
 use crate::machine::Machine;
 use crate::named::Named;
 use crate::scenario::Sharing;
@@ -62,11 +64,13 @@ impl Deref for Inhabited {
 }
 
 /// An area as it was mapped.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Area {
     pub(crate) range: VirtRange,
     /// Whether it keeps writes to the process.
     pub(crate) sharing: Sharing,
+    /// What is behind the file without a name that it shows from page 0 on, if it shows one.
+    pub(crate) disk: Option<Arc<Disk>>,
 }
 
 /// What is known of an address space, whether it still exists or not.

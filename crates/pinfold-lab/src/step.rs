@@ -1,15 +1,14 @@
 //! Carries out one step of a scenario on the real memory manager.
 
 mod asked;
+mod fault;
+mod files;
 mod living;
 mod mapping;
 
 use std::rc::Rc;
 
-use pinfold::{
-    AddressSpace, FaultError, LockError, Moved, NodeId, PinError, SpaceError, SpaceId, Term,
-    VirtRange,
-};
+use pinfold::{AddressSpace, FaultError, Moved, NodeId, SpaceId, Term, VirtRange};
 
 use pinfold_explore::hook::{self, Mode};
 
@@ -22,76 +21,9 @@ use crate::spaces::{Area, Home, Inhabited};
 use crate::waits::Awaited;
 use crate::world::{Handle, Hold, Process, State, Store, World};
 
-use asked::{Extent, Times, access_of, advice_of, ask, prot};
+pub(crate) use fault::Fault;
 
-/// How a step failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
-    /// In the words of the language, if it has one for this.
-    pub(crate) failure: Option<Failure>,
-    /// In full.
-    pub(crate) message: String,
-}
-
-impl Fault {
-    fn of(failure: Failure, error: impl ToString) -> Self {
-        Self { failure: Some(failure), message: error.to_string() }
-    }
-
-    fn other(message: impl Into<String>) -> Self {
-        Self { failure: None, message: message.into() }
-    }
-}
-
-impl From<SpaceError> for Fault {
-    fn from(error: SpaceError) -> Self {
-        let failure = match error {
-            SpaceError::NotMapped(_) => Failure::NotMapped,
-            SpaceError::Occupied(_) => Failure::Occupied,
-            SpaceError::OutOfFrames => Failure::OutOfFrames,
-            SpaceError::TooManyAreas { .. } => Failure::TooManyAreas,
-            SpaceError::NoGap { .. } | SpaceError::NoMemory => {
-                return Self::other(error.to_string());
-            }
-            _ => Failure::Invalid,
-        };
-        Self::of(failure, error)
-    }
-}
-
-impl From<FaultError> for Fault {
-    fn from(error: FaultError) -> Self {
-        let failure = match error {
-            FaultError::NotMapped(_) | FaultError::Denied(_) => Failure::NoAccess,
-            FaultError::OutOfFrames => Failure::OutOfFrames,
-            _ => return Self::other(error.to_string()),
-        };
-        Self::of(failure, error)
-    }
-}
-
-impl From<LockError> for Fault {
-    fn from(error: LockError) -> Self {
-        match error {
-            LockError::Refused(error) => error.into(),
-            LockError::Unpopulated(stopped) => stopped.error.into(),
-        }
-    }
-}
-
-impl From<PinError> for Fault {
-    fn from(error: PinError) -> Self {
-        match error {
-            PinError::Fault(error) => error.into(),
-            PinError::Overflow(_) => Self::of(Failure::TooManyReferences, error),
-            PinError::WouldBlock(_) => Self::of(Failure::Busy, error),
-            PinError::Range(_) | PinError::TooManyLocked { .. } | PinError::TooFewSlots { .. } => {
-                Self::of(Failure::Invalid, error)
-            }
-            _ => Self::other(error.to_string()),
-        }
-    }
-}
+use asked::{Extent, Shows, Times, access_of, advice_of, ask, prot};
 
 /// What a step that succeeded reports.
 pub(crate) type Done = Result<Option<String>, Fault>;
@@ -111,20 +43,42 @@ impl World {
     ) -> Done {
         self.machine().step_starts();
         let lane = self.machine().lane();
-        let verb = step.action.verb();
+        let missing = self.missing(&step.action);
+        let told = || What::Step {
+            action: Box::new(step.action.clone()),
+            text: describe(step, process, lane.is_none()),
+            process: process.map(str::to_owned),
+        };
         {
             let mut record = self.machine().record();
-            record.step_begins(lane, verb, || What::Step {
-                action: Box::new(step.action.clone()),
-                text: describe(step, process, lane.is_none()),
-                process: process.map(str::to_owned),
-            });
+            match missing {
+                // It does nothing that could be reached.
+                Some(_) => record.note(lane, told),
+                None => record.step_begins(lane, step.action.verb(), told),
+            }
         }
-        let done = self.alive(&step.action, process.unwrap_or_default());
+        let judged = match missing {
+            Some(handle) => Ok(self.tell(|| format!("left out: {handle} was not made"))),
+            None => self.judged(step, process.unwrap_or_default()),
+        };
         before_end();
+        let mut record = self.machine().record();
+        record.step_ends(lane, || match &judged {
+            Ok(told) => told.clone(),
+            Err(fault) => Some(format!("fails: {}", fault.message)),
+        });
+        judged
+    }
+
+    /// Carries a step out, and compares the result with what it expects.
+    fn judged(&self, step: &Step, process: &str) -> Done {
+        let done = self.alive(&step.action, process);
         let may_fail = step.may_fail.map(|failure| failure.value);
-        let judged = match (done, step.fails) {
+        match (done, step.fails) {
             (Err(fault), None) if may_fail.is_some() && fault.failure == may_fail => {
+                if let Some(handle) = step.action.makes_handle() {
+                    self.not_made(&handle.value);
+                }
                 Ok(Some(format!("fails: {}", fault.message)))
             }
             (Ok(told), None) => Ok(told),
@@ -135,13 +89,22 @@ impl World {
                 Ok(Some(fault.message))
             }
             (Err(fault), _) => Err(fault),
-        };
-        let mut record = self.machine().record();
-        record.step_ends(lane, || match &judged {
-            Ok(told) => told.clone(),
-            Err(fault) => Some(format!("fails: {}", fault.message)),
-        });
-        judged
+        }
+    }
+
+    /// The handle that a step needs, if a step that was allowed to fail has failed to make it: such
+    /// a step is left out. Waits until one or the other is known.
+    fn missing<'a>(&self, action: &'a Action) -> Option<&'a str> {
+        let handle = action.uses_handle().filter(|handle| self.is_doubtful(handle))?;
+        self.await_handle(handle);
+        let made = self.state.borrow().handles.get(handle).is_some();
+        hook::saw(u64::from(made));
+        (!made).then_some(handle.value.as_str())
+    }
+
+    /// A handle was not made: who waits for it goes on without it.
+    fn not_made(&self, handle: &str) {
+        self.waits.happen(&Awaited::Handle(handle.to_owned()));
     }
 
     /// Carries an action out, unless its process ends before it begins.
@@ -157,10 +120,10 @@ impl World {
 
     fn act(&self, action: &Action, process: &str) -> Done {
         match action {
-            Action::Map { area, pages, sharing, protection, up_to, at, occupied } => self.map(
+            Action::Map { area, pages, sharing, protection, of, up_to, at, occupied } => self.map(
                 process,
                 &area.value,
-                (sharing.value, protection.value),
+                (Shows { sharing: sharing.value, of: of.as_ref() }, protection.value),
                 Extent { pages: pages.value, room: up_to.unwrap_or(*pages).value },
                 (at.map(|at| at.value), *occupied),
             ),
@@ -235,8 +198,8 @@ impl World {
             }
             Action::Writeback { pages } => {
                 let (space, range) = self.range(process, pages)?;
-                let written = space.write_back(range, |_, pfn| self.machine().store_page(pfn))?;
-                Ok(self.tell(|| format!("{} written", counted(written, "page", "pages"))))
+                let written = space.sync(range)?;
+                Ok(self.written(written))
             }
             Action::Populate { pages, access } => {
                 let (space, range) = self.range(process, pages)?;
@@ -267,7 +230,23 @@ impl World {
             }
             Action::Clone { child } | Action::Vfork { child } => self.clone(process, &child.value),
             Action::Exec => self.exec(process),
+            Action::FileWrite { to, word } => self.write_file(process, to, &word.value),
+            Action::FileRead { from, expect, register } => {
+                let value = self.read_file(process, from)?;
+                self.seen(value, expect.as_ref(), register.as_ref())
+            }
+            Action::Truncate { file, pages, words } => {
+                let words = words.map_or(0, |words| words.value);
+                self.truncate(process, file, (pages.value, words))
+            }
+            Action::Punch { pages } => self.punch(process, pages),
+            Action::Sync { file } => self.sync(process, file),
         }
+    }
+
+    /// How many pages were written back.
+    fn written(&self, pages: u64) -> Option<String> {
+        self.tell(|| format!("{} written", counted(pages, "page", "pages")))
     }
 
     /// What became of pages that were to move.
@@ -303,9 +282,10 @@ impl World {
     }
 
     fn area(&self, process: &str, area: &str) -> Result<Area, Fault> {
-        let area_there = self.at_home(process, |home| home.areas.get(area).copied())?;
-        hook::saw(area_there.map_or(0, |area| area.range.first_page().0 + 1));
-        hook::saw(area_there.map_or(0, |area| area.range.pages()));
+        let area_there = self.at_home(process, |home| home.areas.get(area).cloned())?;
+        let range = area_there.as_ref().map(|area| area.range);
+        hook::saw(range.map_or(0, |range| range.first_page().0 + 1));
+        hook::saw(range.map_or(0, |range| range.pages()));
         area_there.ok_or_else(|| Fault::other(format!("process {process} has no area {area}")))
     }
 
@@ -332,6 +312,9 @@ impl World {
         let value = self.words.value(word);
         let (space, target, _) = self.target(process, to)?;
         let area = self.area(process, &to.name.value)?;
+        if !area.sharing.is_private() {
+            self.state.borrow_mut().open.insert(value);
+        }
         let stored = area.sharing.is_private().then(|| {
             let mut state = self.state.borrow_mut();
             let at = state.forks();

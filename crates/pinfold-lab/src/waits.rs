@@ -17,7 +17,7 @@ use crate::scenario::{Action, Lane, Scenario, Step};
 /// What a lane can wait for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Awaited {
-    /// The handle of this name was made.
+    /// The handle of this name was made, or a step that was allowed to fail has failed to make it.
     Handle(String),
     /// The signal of this name was given.
     Signal(String),

@@ -76,8 +76,12 @@ impl Words {
 /// The word that a step stores or expects.
 fn word(step: &Step) -> Option<&str> {
     let word = match &step.action {
-        Action::Write { word, .. } | Action::DeviceWrite { word, .. } => Some(word),
-        Action::Read { expect, .. } | Action::DeviceRead { expect, .. } => expect.as_ref(),
+        Action::Write { word, .. }
+        | Action::DeviceWrite { word, .. }
+        | Action::FileWrite { word, .. } => Some(word),
+        Action::Read { expect, .. }
+        | Action::DeviceRead { expect, .. }
+        | Action::FileRead { expect, .. } => expect.as_ref(),
         _ => None,
     };
     word.map(|word| word.value.as_str())

@@ -12,18 +12,19 @@ use std::sync::Arc;
 use pinfold::rules::Users;
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
-    AddressSpace, Limits, Memory, NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, Pte, RangeError, Refs,
-    Rules, SpaceError, SpaceId, Tuning, VirtRange,
+    AddressSpace, File, FileError, Limits, Memory, NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, Pte,
+    RangeError, Refs, Rules, SpaceError, SpaceId, Tuning, VirtRange,
 };
 
 use crate::asked::Asked;
 use crate::exits::{self, ExitLocks};
-use crate::hardware::{Backing, Hardware, Tables};
+use crate::files::{self, Disk, NamedFile};
+use crate::hardware::{Hardware, Tables};
 use crate::journal::{Describe, PageView};
 use crate::machine::Machine;
 use crate::named::Named;
 use crate::record::{Goal, Record};
-use crate::scenario::{self, Action, Runner, Scenario, Sharing, Step};
+use crate::scenario::{self, Behind, Runner, Scenario, Step};
 use crate::spaces::{Home, Inhabited};
 use crate::waits::{self, Awaited, Waits};
 use crate::words::Words;
@@ -123,10 +124,14 @@ pub(crate) struct State {
     /// How often each register was written.
     pub(crate) register_writes: Named<u64>,
     pub(crate) stores: Vec<Store>,
+    /// The words that processes have stored in memory that is not private, or in files.
+    pub(crate) open: BTreeSet<u64>,
     /// Counts forks: the order of stores among themselves makes no difference.
     pub(crate) clock: u64,
     /// The steps that failed while the execution went on.
     pub(crate) failed: Vec<String>,
+    /// The files that the scenario names.
+    pub(crate) files: Rc<[NamedFile]>,
 }
 
 /// Everything of one execution.
@@ -140,6 +145,8 @@ pub(crate) struct World {
     pub(crate) waits: Waits,
     /// The processes that have several lanes.
     threaded: Arc<[String]>,
+    /// The handles that a step makes which may fail.
+    doubtful: Arc<[String]>,
     /// Locks of the processes that a lane may end while others run.
     pub(crate) exit_locks: ExitLocks,
     /// Frames that were free before the first process.
@@ -174,15 +181,33 @@ fn page_view(memory: &Memory<Machine>, root: Pfn, page: u64) -> PageView {
     PageView { pte: pte.old(), counts }
 }
 
-/// Whether a machine for the scenario needs something that stores files.
-fn store(scenario: &Scenario) -> Backing {
-    let maps_file = |step: &Step| match &step.action {
-        Action::Map { sharing, .. } => sharing.value == Sharing::File,
-        _ => false,
+/// The handle that a step may fail to make.
+fn doubtful(step: &Step) -> Option<String> {
+    step.may_fail?;
+    step.action.makes_handle().map(|handle| handle.value.clone())
+}
+
+/// The files of a machine.
+fn files(
+    machine: &scenario::Machine,
+    memory: &Shared<Memory<Machine>>,
+) -> Result<Rc<[NamedFile]>, FileError> {
+    let words = machine.words() as usize;
+    let make = |made: &scenario::File| {
+        let (name, pages) = (made.name.as_str(), made.pages.value);
+        let disk = match made.behind {
+            Behind::Store => Some(Disk::new(name, words)),
+            Behind::Memory => None,
+        };
+        let file = match &disk {
+            Some(disk) => File::new(memory, u64::from(pages), files::store(disk))?,
+            None => File::in_memory(memory, u64::from(pages))?,
+        };
+        let file = NamedFile::new(name, (file, pages), words, disk);
+        file.label();
+        Ok(file)
     };
-    let lanes = scenario.lanes.iter().flat_map(|lane| &lane.steps);
-    let all = scenario.setup.steps.iter().chain(lanes).chain(&scenario.after);
-    if all.into_iter().any(maps_file) { Backing::PerFrame } else { Backing::Absent }
+    machine.files.iter().map(make).collect()
 }
 
 /// A scenario and rules, ready to be executed.
@@ -205,6 +230,8 @@ pub(crate) struct Plan {
     pub(crate) asked: Arc<Asked>,
     /// The processes that have several lanes.
     threaded: Arc<[String]>,
+    /// The handles that a step makes which may fail.
+    doubtful: Arc<[String]>,
 }
 
 impl Plan {
@@ -238,7 +265,6 @@ impl Plan {
                 frames: usize::from(nodes) * frames as usize,
                 words: machine.words() as usize,
                 followers: scenario.steps().any(|step| step.action.follows().is_some()),
-                store: store(scenario),
             },
             spans: (0..nodes).map(span).collect(),
             tuning: Tuning {
@@ -255,6 +281,7 @@ impl Plan {
             awaited: waits::awaited(scenario).into(),
             contested: exits::contested(scenario).into(),
             threaded: threaded.map(str::to_owned).collect(),
+            doubtful: scenario.steps().filter_map(doubtful).collect(),
             scenario: Arc::new(scenario.clone()),
             asked: Arc::default(),
         }
@@ -282,13 +309,15 @@ impl Plan {
             memory.platform().record().open(describe);
         }
         memory.platform().alone_on(self.first_cpu);
+        let files = files(&self.scenario.machine, &memory).map_err(|error| error.to_string())?;
         let world = World {
             memory,
-            state: RefCell::default(),
+            state: RefCell::new(State { files, ..State::default() }),
             _describe: describe,
             words: Arc::clone(&self.words),
             waits: Waits::new(&self.awaited),
             threaded: Arc::clone(&self.threaded),
+            doubtful: Arc::clone(&self.doubtful),
             exit_locks: ExitLocks::new(&self.contested),
             free_at_start,
             limits: limits(&self.scenario.machine),
@@ -340,9 +369,25 @@ impl World {
         VirtRange::new(self.limits.first_page.start(), u64::from(self.break_pages))
     }
 
+    /// The files that the scenario names.
+    pub(crate) fn files(&self) -> Rc<[NamedFile]> {
+        Rc::clone(&self.state.borrow().files)
+    }
+
+    /// Runs `act` with the file of this name.
+    pub(crate) fn with_file<R>(&self, name: &str, act: impl FnOnce(&NamedFile) -> R) -> Option<R> {
+        let files = self.files();
+        files.iter().find(|file| file.name == name).map(act)
+    }
+
     /// Whether a process of this name was made, whether it still lives or not.
     pub(crate) fn has(&self, process: &str) -> bool {
         self.state.borrow().processes.get(process).is_some()
+    }
+
+    /// Whether a step makes this handle that may fail.
+    pub(crate) fn is_doubtful(&self, handle: &str) -> bool {
+        self.doubtful.iter().any(|name| name == handle)
     }
 
     /// Whether several threads use the address space of a process: it has as many as lanes, and one
@@ -365,6 +410,7 @@ impl World {
         let state = self.state.take();
         drop(state.handles);
         drop(state.processes);
+        drop(state.files);
     }
 }
 
@@ -380,6 +426,10 @@ impl Drop for World {
                 // before.
                 unsafe { pinfold::lab::abandon(space) };
             }
+        }
+        for named in &*state.files {
+            // SAFETY: as above.
+            unsafe { pinfold::lab::abandon_file(named.file.clone()) };
         }
     }
 }

@@ -252,3 +252,64 @@ fn of_two_that_split_an_area_the_second_meets_the_limit() {
         }
     }
 }
+
+fn labels(report: &Report) -> Vec<&str> {
+    report.outcomes.iter().map(|outcome| outcome.label.as_str()).collect()
+}
+
+#[test]
+fn a_read_pin_of_a_page_of_a_file_parts_until_6_2() {
+    for model in [Model::Tso, Model::Weak] {
+        breaks("read-pin-file-page", "6.1", model, "pin-coherence");
+        breaks("read-pin-file-page", "5.8,read-gup=as-is", model, "pin-coherence");
+        for rules in ["5.8", "6.2", "pinfold"] {
+            let report = holds("read-pin-file-page", rules, model);
+            assert_eq!(labels(&report), ["in-step"], "{rules}");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_writes_to_a_page_of_a_file_after_writeback_loses_what_it_writes_until_6_5() {
+    for model in [Model::Tso, Model::Weak] {
+        for rules in ["5.8", "6.4", "pinfold,file-pin=allowed"] {
+            breaks("file-pin", rules, model, "lost-write");
+        }
+        for rules in ["6.5", "pinfold", "5.8,file-pin=refused"] {
+            assert_eq!(labels(&holds("file-pin", rules, model)), ["refused"], "{rules}");
+        }
+        // What is dropped as dirty is on record again, and a file in memory has nothing to lose.
+        let marked = shipped("file-pin").replace("always\n", "after\n  unpin h0 dirty\n\nalways\n");
+        let marked = marked.replace("  h0 is F[0]\n", "  F never sees \"0\"\n");
+        common::holds("file-pin", &marked, "6.4", model);
+        let memory = shipped("file-pin").replace("file F 1", "file F 1 memory");
+        let memory = memory.replace("reach written-back during pin", "");
+        let report = common::holds("file-pin", &memory, "pinfold", model);
+        assert_eq!(labels(&report), ["pinned"], "not refused either");
+    }
+}
+
+#[test]
+fn what_becomes_of_pages_of_files_has_each_of_its_outcomes() {
+    for model in [Model::Tso, Model::Weak] {
+        for rules in PRESETS {
+            for (name, wanted) in [
+                ("truncate-pinned", ["orphan", "refused"].as_slice()),
+                ("shared-file-pin", &["first", "second"]),
+                ("private-snapshot", &["followed", "kept", "latest"]),
+                ("memfd-registered", &["kept", "stale"]),
+                ("breakpoint-file", &["ran", "stopped"]),
+            ] {
+                assert_eq!(labels(&holds(name, rules, model)), wanted, "{name} under {rules}");
+            }
+        }
+    }
+}
+
+/// What goes to a private copy above goes to everybody's text here.
+#[test]
+fn a_breakpoint_by_a_shared_mapping_reaches_the_file() {
+    let shared = shipped("breakpoint-file").replace("private rx", "shared rwx");
+    let shared = shared.replace("reach cow-copy during read\n", "");
+    common::breaks("breakpoint-file", &shared, "pinfold", Model::Weak, "step");
+}

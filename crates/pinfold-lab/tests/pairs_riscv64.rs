@@ -6,6 +6,8 @@
 
 #[path = "pairs/audit.rs"]
 mod audit;
+#[path = "pairs/files.rs"]
+mod files;
 #[path = "common/futex.rs"]
 mod futex;
 #[path = "../../pinfold/src/testing/mmu.rs"]

@@ -3,8 +3,10 @@
 //! A scenario is skipped as a whole when one of its steps cannot be carried out: what is left would
 //! be another scenario. What only cannot be *seen* does not keep it from running.
 
-use pinfold_lab::resolved::{Act, Look, Resolved, ResolvedLane, ResolvedStep, Seen, Take};
-use pinfold_lab::scenario::{Access, Duration, Failure, Force, Path, Sharing};
+use pinfold_lab::resolved::{
+    Act, Look, Resolved, ResolvedFile, ResolvedLane, ResolvedStep, Seen, Take,
+};
+use pinfold_lab::scenario::{Access, Behind, Duration, Failure, Force, Path, Sharing};
 use serde::{Deserialize, Serialize};
 
 use crate::job::Features;
@@ -49,6 +51,10 @@ pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
         let why = "the kernel's place for an area may be below a stack: give the area a place";
         missing.push(whole(why));
     }
+    let stored = plan.files.iter().any(|file| file.behind == Behind::Store);
+    if let (true, Some(why)) = (stored, &features.no_files) {
+        missing.push(whole(why));
+    }
     for step in plan.steps() {
         if let Some(why) = lacks(plan, step, features) {
             missing.push(Missing { step: step.text.clone(), why });
@@ -76,6 +82,20 @@ fn is_of(plan: &Resolved, area: usize, kind: Sharing) -> bool {
     })
 }
 
+fn is_stored(file: &ResolvedFile) -> bool {
+    file.behind == Behind::Store
+}
+
+/// Whether the pages that a step takes may be those of a file that has a store.
+fn shows_stored(plan: &Resolved, step: &ResolvedStep, take: Take) -> bool {
+    let map = step.process.and_then(|process| plan.map_of(process, take.pages.area));
+    match map.map(|map| map.act) {
+        Some(Act::Map { of: Some(shown), .. }) => plan.files.get(shown.file).is_some_and(is_stored),
+        Some(Act::Map { sharing, .. }) => sharing == Sharing::File,
+        _ => false,
+    }
+}
+
 /// Why a step cannot be carried out, if so.
 fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<String> {
     let told = |why: &str| Some(why.to_owned());
@@ -92,6 +112,9 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
             }
             (Access::Write, Duration::LongTerm) => way(take)
                 .or_else(|| features.no_pins.clone())
+                .or_else(|| {
+                    features.no_file_pins.clone().filter(|_| shows_stored(plan, step, take))
+                })
                 .or_else(|| (take.times > MOST_PINS).then(|| "too many pins at once".to_owned())),
         },
         Act::Get(take)
@@ -118,8 +141,8 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::NumaScan(Some(_)) => told("balancing scans a whole process, not some of its pages"),
         Act::Map { pages, .. } if pages > ROOM => told("more pages than the stage has"),
         Act::Map { sharing: Sharing::File, .. } => features.no_files.clone(),
-        Act::Writeback(pages) if !is_of(plan, pages.area, Sharing::File) => {
-            told("msync of memory without a file does not fail")
+        Act::Punch(pages) if plan.files.get(pages.area).is_some_and(is_stored) => {
+            features.no_punch.clone()
         }
         Act::Compact(..) => {
             told("compaction is of the whole machine: no system call asks it for some pages")
@@ -146,7 +169,12 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         | Act::Clone(_)
         | Act::Vfork(_)
         | Act::Mlock(_)
-        | Act::Munlock(_) => None,
+        | Act::Munlock(_)
+        | Act::FileStore(..)
+        | Act::FileLoad { .. }
+        | Act::Truncate { .. }
+        | Act::Punch(_)
+        | Act::Sync(_) => None,
         Act::Exec => acts_after_exec(plan, step)
             .then(|| "the program that is executed here ends at once".to_owned()),
     }
@@ -211,9 +239,12 @@ pub(crate) fn not_compared(plan: &Resolved, features: &Features) -> Vec<String> 
     if plan.facts.iter().any(|look| matches!(look, Look::Dirty(_))) {
         told.push("dirty: the dirty bit is not visible".to_owned());
     }
+    if plan.facts.iter().any(|look| matches!(look, Look::Stores(..))) {
+        told.push("stores: what is behind a file is not visible".to_owned());
+    }
     let needs_frames = |look: &Look| match look {
         Look::Is(left, right) => !is_pin(plan, left) && !is_pin(plan, right),
-        Look::Sees(..) | Look::Dirty(_) | Look::Register(..) => false,
+        Look::Sees(..) | Look::Stores(..) | Look::Dirty(_) | Look::Register(..) => false,
     };
     if !features.frames_visible && plan.facts.iter().any(needs_frames) {
         told.push("frames of processes and of gets: only root may see them".to_owned());

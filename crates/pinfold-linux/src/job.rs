@@ -12,7 +12,7 @@ use pinfold_lab::scenario::Failure;
 use serde::{Deserialize, Serialize};
 
 /// The version of this form.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// How the lanes of a trial take turns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +59,7 @@ pub enum Ask {
 #[serde(rename_all = "kebab-case")]
 pub enum Say {
     /// What the agent can do; the first line.
-    Ready(Features),
+    Ready(Box<Features>),
     /// The plan is understood.
     Understood,
     /// A trial is over.
@@ -92,6 +92,12 @@ pub struct Features {
     /// Why there are no files without a name, if so.
     #[serde(default)]
     pub no_files: Option<String>,
+    /// Why no hole can be made in such a file, if so.
+    #[serde(default)]
+    pub no_punch: Option<String>,
+    /// Why pages of such a file cannot be pinned whatever the rules for pins, if so.
+    #[serde(default)]
+    pub no_file_pins: Option<String>,
     /// Why the program break cannot be placed, if so.
     #[serde(default)]
     pub no_break: Option<String>,
@@ -146,12 +152,16 @@ pub enum Did {
     Failed(Failure),
     /// It failed with another error, by its number.
     Error(i32),
+    /// Nothing: the handle that it needs was not made, as it may happen.
+    LeftOut,
 }
 
 /// The word that a load must find, if it must find one.
 fn expected(step: &ResolvedStep) -> Option<u64> {
     match step.act {
-        Act::Load { expect, .. } | Act::DeviceLoad { expect, .. } => expect,
+        Act::Load { expect, .. }
+        | Act::DeviceLoad { expect, .. }
+        | Act::FileLoad { expect, .. } => expect,
         _ => None,
     }
 }
@@ -164,6 +174,7 @@ pub fn is_as_wanted(step: &ResolvedStep, did: Did) -> bool {
         }
         Did::Failed(how) => step.fails.or(step.may_fail) == Some(how),
         Did::Error(_) => false,
+        Did::LeftOut => true,
     }
 }
 
@@ -182,6 +193,8 @@ pub fn fault(plan: &Resolved, step: &ResolvedStep, did: Did) -> Result<Option<St
         }
         Did::Worked(_) => Ok(Some("it worked".to_owned())),
         Did::Failed(how) => Ok(Some(format!("it failed: {how}"))),
+        // That is as wanted.
+        Did::LeftOut => Ok(None),
         Did::Error(number) => {
             let why = std::io::Error::from_raw_os_error(number);
             Err(format!("{}: {why}", step.text))

@@ -68,7 +68,7 @@ pub fn serve(
 ) -> std::io::Result<()> {
     let unable = Some("the agent is built for Linux on x86-64 with glibc only".to_owned());
     let features = job::Features { protocol: job::PROTOCOL, unable, ..job::Features::default() };
-    let line = serde_json::to_string(&job::Say::Ready(features))?;
+    let line = serde_json::to_string(&job::Say::Ready(Box::new(features)))?;
     writeln!(output, "{line}")?;
     output.flush()
 }

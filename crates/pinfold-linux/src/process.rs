@@ -88,7 +88,7 @@ impl Process {
         });
         self.running = Some(Running { child, input, lines });
         match self.hear(self.program.start)? {
-            Say::Ready(features) if features.protocol == PROTOCOL => Ok(features),
+            Say::Ready(features) if features.protocol == PROTOCOL => Ok(*features),
             other => {
                 self.end();
                 Err(AgentError::Garbled(shown(&format!("{other:?}"))))

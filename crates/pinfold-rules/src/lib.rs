@@ -251,10 +251,10 @@ pub use snapshot::{
     Permission, Protnone, SwapCache, Tracking, Users, Writeback,
 };
 pub use switches::{
-    BreakHole, CowPublish, FastRecheck, FaultLock, FlushReach, ForceWrite, ForkPin, ForkRace,
-    GupNuma, GupStack, MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip,
-    NumaWrite, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, Switch, TableFree,
-    TableReclaim, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    BreakHole, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach, ForceWrite,
+    ForkPin, ForkRace, GupNuma, GupStack, MigrateFlush, MigrationAd, MigrationKind, Notify,
+    NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules,
+    ShareOrder, Switch, TableFree, TableReclaim, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

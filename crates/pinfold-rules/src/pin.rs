@@ -6,8 +6,8 @@
 //! page-table lock and fork's sequence count, or a cleared entry and a full barrier.
 
 use super::{
-    Answer, AreaState, Counter, Dirty, EntryState, Exclusive, FastRecheck, ForceWrite, GupNuma,
-    GupStack,
+    Answer, AreaState, Counter, DirectIo, Dirty, EntryState, Exclusive, FastRecheck, FilePin,
+    ForceWrite, GupNuma, GupStack,
 };
 use super::{Mapping, PageKind, PageState, Permission, ReadGup, Relation, Tracking, Why, ZeroPin};
 
@@ -133,6 +133,28 @@ pub const fn grows_stack(rule: GupStack) -> bool {
     match rule {
         GupStack::Grow => true,
         GupStack::Refuse => false,
+    }
+}
+
+/// Whether a request for a page of a file whose writes are tracked is refused, where writes to the
+/// mapping reach the file (facts 3.11).
+#[inline]
+pub fn refuses_tracked(rule: FilePin, request: Request) -> bool {
+    match rule {
+        FilePin::Allowed => false,
+        FilePin::Refused => {
+            let Request { hold, access, term } = request;
+            (hold, access, term) == (Hold::Pin, Access::Write, Term::Long)
+        }
+    }
+}
+
+/// What direct I/O takes on its pages (facts 12.9).
+#[inline]
+pub const fn direct_io(rule: DirectIo) -> Hold {
+    match rule {
+        DirectIo::Get => Hold::Get,
+        DirectIo::Pin => Hold::Pin,
     }
 }
 

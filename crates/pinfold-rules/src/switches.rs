@@ -225,6 +225,26 @@ switches! {
         Refuse = "refuse" ["6.5"],
     }
 
+    /// Whether a long-term pin may be taken for writing through a shared mapping of a file whose
+    /// writes are tracked: writeback cleans the page, and the device writes on (facts 3.11).
+    file_pin: FilePin = "file-pin" {
+        /// Yes. Hazard: what the device writes after a writeback may never reach the file. facts
+        /// 3.11
+        Allowed = "allowed" [always],
+        /// No, commits 8ac268436e6d and a6e79df92e4a. facts 3.11
+        Refused = "refused" ["6.5"],
+    }
+
+    /// What direct I/O (O_DIRECT) takes on the pages that a device reads or writes meanwhile (facts
+    /// 12.9).
+    direct_io: DirectIo = "direct-io" {
+        /// An ordinary reference. Hazard: after a fork the page may stay with the child while the
+        /// device fills it, and the parent never sees the data. facts 12.9
+        Get = "get" [always],
+        /// A short pin, commit 1ccf164ec866 and its series. facts 12.9
+        Pin = "pin" ["6.5"],
+    }
+
     /// When a change of protection grants write permission at once instead of waiting for a write
     /// fault (facts 7.5).
     write_upgrade: WriteUpgrade = "write-upgrade" {

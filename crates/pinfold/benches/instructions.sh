@@ -49,6 +49,11 @@ row touch "first touch" "$(count touch fault_all)" "a page" 1758 1054 615
 row populate populate "$(count populate populate)" "a page" 1758 1054 615
 row reuse reuse "$(count reuse fault_all)" "a page" 911 546 318
 row copy copy "$(count copy fault_all)" "a page" 3002 1801 1050
+row file-read "read of a file" "$(count file-read fault_some)" "a page, in runs of 16"
+row file-write "write of a file" "$(count file-write fault_all)" "a page"
+row file-copy "copy of a file" "$(count file-copy fault_all)" "a page"
+row file-sync "msync of a file" "$(count file-sync sync)" "a dirty page"
+row file-truncate "truncation" "$(count file-truncate truncate)" "a mapped page"
 row migrate migration "$(count migrate migrate)" "a page" 4709 2825 1648
 # Setting 1 GiB up takes longer than all the rest, and zap is what an exit consists of.
 [ -n "$plain" ] || row exit "exit of 1 GiB" "$(count exit exit)" "a page"

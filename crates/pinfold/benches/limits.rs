@@ -1,9 +1,9 @@
 //! How far the hot paths are from their limit, on the reader's machine.
 //!
 //! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`,
-//! `fault`, `unmap`, `metadata`, `frame`, `family`, `area`, `threads`. Each line names the goal it
-//! stands against. All figures are bookkeeping only: no exception entry, no real translation cache,
-//! no charging. A flush of all CPUs costs what `world.rs` states.
+//! `fault`, `file`, `unmap`, `metadata`, `frame`, `family`, `area`, `threads`. Each line names the
+//! goal it stands against. All figures are bookkeeping only: no exception entry, no real
+//! translation cache, no charging. A flush of all CPUs costs what `world.rs` states.
 //!
 //! `--once <operation>` runs one round without measuring, for `instructions.sh`.
 
@@ -11,6 +11,7 @@ mod areas;
 mod bare;
 mod families;
 mod faults;
+mod files;
 mod forks;
 mod frames;
 mod metadata;
@@ -25,10 +26,11 @@ use world::Flush;
 
 /// The groups of rows. In those that compare with a bare loop, or one thread with two, flushes are
 /// free: a wait that both sides have would hide what is compared.
-const GROUPS: [(&str, Flush, fn()); 9] = [
+const GROUPS: [(&str, Flush, fn()); 10] = [
     ("pin", Flush::Free, pins::run),
     ("fork", Flush::Free, forks::run),
     ("fault", Flush::Free, faults::run),
+    ("file", Flush::Free, files::run),
     ("unmap", Flush::Interrupt, unmaps::run),
     ("metadata", Flush::Free, metadata::run),
     ("frame", Flush::Free, frames::run),
@@ -55,7 +57,7 @@ fn main() {
     }
     if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, ..)| name != word)) {
         eprintln!(
-            "no such group: {word}; there are pin, fork, fault, unmap, metadata, frame, family, area and threads"
+            "no such group: {word}; there are pin, fork, fault, file, unmap, metadata, frame, family, area and threads"
         );
         std::process::exit(2);
     }
@@ -86,9 +88,10 @@ fn once(operation: &str) {
         ("migrate", None) => unmaps::once_migrate(),
         ("move-alone", None) => families::once(1),
         ("move-beside", None) => families::once(10_000),
+        (file, None) if files::OPERATIONS.contains(&file) => files::once(file),
         _ => {
             eprintln!(
-                "no such operation: pin, unpin, pin-one, fork, zap, zero, touch, reuse, copy, populate, pair, areas, split, exit-one, exit, migrate, move-alone, move-beside"
+                "no such operation: file-read, file-write, file-copy, file-sync, file-truncate, pin, unpin, pin-one, fork, zap, zero, touch, reuse, copy, populate, pair, areas, split, exit-one, exit, migrate, move-alone, move-beside"
             );
             std::process::exit(2);
         }

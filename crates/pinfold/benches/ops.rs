@@ -4,8 +4,8 @@
 use std::hint::black_box;
 
 use pinfold::{
-    Access, AddressSpace, Advice, Cause, Fault, Moved, NodeId, Pins, Place, Platform, Prot,
-    Sharing, Term, VirtAddr, VirtRange,
+    Access, AddressSpace, Advice, Cause, Fault, File, Moved, NodeId, Pins, Place, Platform, Prot,
+    Sharing, Term, VirtAddr, VirtRange, Vpn,
 };
 
 use crate::world::Machine;
@@ -54,6 +54,28 @@ pub(crate) fn fault_all(
     wanted: Fault,
 ) -> u64 {
     range.iter().map(|page| u64::from(space.fault(page.start(), cause) == Ok(wanted))).sum()
+}
+
+/// As [`fault_all`], for some pages; how many of them were resolved.
+#[inline(never)]
+pub(crate) fn fault_some(
+    space: &AddressSpace<Machine>,
+    pages: impl Iterator<Item = Vpn>,
+    cause: Cause,
+) -> u64 {
+    pages.map(|page| u64::from(space.fault(page.start(), cause).is_ok())).sum()
+}
+
+/// Writes all dirty pages of a file back; how many.
+#[inline(never)]
+pub(crate) fn sync(file: &File<Machine>) -> u64 {
+    file.sync().expect("the store never fails")
+}
+
+/// Takes all pages of a file.
+#[inline(never)]
+pub(crate) fn truncate(file: &File<Machine>) {
+    file.truncate(0).expect("it is shorter");
 }
 
 /// All pages of the range, in one call.

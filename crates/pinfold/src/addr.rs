@@ -350,7 +350,7 @@ pub struct SpaceId(pub u64);
 
 /// Names an address space and leads to its page tables, without owning it. The root is valid while
 /// something guarantees it: the owner, or a family that lists the space (INV-RMAP-3).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Mm {
     /// The name.
     pub(crate) id: SpaceId,

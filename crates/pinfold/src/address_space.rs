@@ -6,16 +6,18 @@ use crate::addr::{NodeId, Pfn, SpaceId, VirtAddr, VirtRange};
 use crate::area::Prot;
 use crate::error::{FaultError, PinError, SpaceError};
 use crate::fault::{Cause, Fault, Unpopulated};
+use crate::file::{FileRun, MOST_PAGES};
 use crate::memory::Memory;
 use crate::migrate::{Moved, Mover};
 use crate::mlock::LockError;
-use crate::pin::{self, Access, Ask, PinnedBytes, Pins, Refs, SpaceHandle, Term};
+use crate::pin::{self, Access, Ask, DirectIo, PinnedBytes, Pins, Refs, SpaceHandle, Term};
 use crate::platform::Platform;
 use crate::pte::Pte;
 use crate::remap::Remap;
 use crate::rules::Users;
-use crate::space::{Advice, Limits, Place, Sharing, Space};
+use crate::space::{Advice, FileSharing, Limits, Place, Sharing, Source, Space};
 use crate::sync::Shared;
+use crate::writeback::SyncError;
 
 /// An address space, owned. Dropping it is exit: everything is unmapped, and pins keep their frames
 /// until they are released.
@@ -71,7 +73,27 @@ impl<P: Platform> AddressSpace<P> {
         prot: Prot,
         sharing: Sharing,
     ) -> Result<VirtRange, SpaceError> {
-        self.inner.map_area(place, pages, prot, sharing)
+        self.inner.map_area(place, pages, prot, &Source::New(sharing))
+    }
+
+    /// Maps pages of a file, as [`AddressSpace::map`] maps memory. They may lie past the file's
+    /// end: accesses there fail with [`FaultError::PastEnd`] as long as they do.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::map`], and when no file can have such pages.
+    pub fn map_file(
+        &self,
+        place: Place,
+        prot: Prot,
+        run: FileRun<'_, P>,
+        sharing: FileSharing,
+    ) -> Result<VirtRange, SpaceError> {
+        if run.pages.end > MOST_PAGES {
+            return Err(SpaceError::PastFile { most: MOST_PAGES });
+        }
+        let pages = run.pages.end.saturating_sub(run.pages.start);
+        let (object, first) = (run.file.object().clone(), run.pages.start);
+        self.inner.map_area(place, pages, prot, &Source::Object { object, first, sharing })
     }
 
     /// Unmaps all that is mapped in `range`. Pages go back to the allocator once every CPU has
@@ -235,6 +257,16 @@ impl<P: Platform> AddressSpace<P> {
         pin::get_with(&self.inner, range, ask)
     }
 
+    /// Takes the pages of `range` for one transfer by a device, as direct I/O (O_DIRECT) does: by
+    /// references or by short pins, as the rule `direct-io` says. `access` is what the device does
+    /// to the memory: a read(2) of a file writes it.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::pin`].
+    pub fn direct_io(&self, range: VirtRange, access: Access) -> Result<DirectIo<P>, PinError> {
+        pin::direct(&self.inner, range, access)
+    }
+
     /// Pins the pages of `bytes` bytes at `at`, which need not be aligned, and writes their frames
     /// to the start of `frames`: all or none.
     ///
@@ -283,19 +315,15 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.migrate_range(range, node, Mover::Compaction)
     }
 
-    /// Writes the dirty pages of the files in `range` back: `write` is called with the address of
-    /// each and its frame, which stays locked meanwhile and may be written to, so that it is dirty
-    /// again. It may not call the manager. Returns how many were dirty. Waits for pages that others
-    /// write back.
+    /// Writes the dirty pages of files whose shared mappings lie in `range` back to their stores,
+    /// wherever else they are mapped (msync with MS_SYNC). Returns how many there were. Waits for
+    /// pages that others write back. Other mappings are passed over, as there is nothing to do.
     ///
     /// # Errors
-    /// At the first page where no file is mapped: what comes before it has been written.
-    pub fn write_back(
-        &self,
-        range: VirtRange,
-        mut write: impl FnMut(VirtAddr, Pfn),
-    ) -> Result<u64, SpaceError> {
-        self.inner.write_back(range, &mut write)
+    /// At the first page that is not mapped, or that its store does not take: what comes before it
+    /// has been written, all else is still dirty.
+    pub fn sync(&self, range: VirtRange) -> Result<u64, SyncError> {
+        self.inner.sync(range)
     }
 
     /// Whether anything is mapped at `at`.

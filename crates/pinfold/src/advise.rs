@@ -41,7 +41,7 @@ impl<P: Platform> Space<P> {
         change: fn(OnFork) -> OnFork,
     ) -> Result<(), SpaceError> {
         if advice == Advice::WipeOnFork
-            && let Some(area) = map.overlapping(range).find(|area| !area.is_cow())
+            && let Some(area) = map.overlapping(range).find(|area| !area.is_anon())
         {
             return Err(SpaceError::WrongKind(area.range.start()));
         }

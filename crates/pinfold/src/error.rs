@@ -66,9 +66,6 @@ pub enum SpaceError {
     },
     /// A remap is of one mapping, and the range is of several.
     NotOneMapping(VirtRange),
-    /// A remap would make a shared mapping longer than its memory, which has the size that it was
-    /// made with.
-    FixedSize(VirtRange),
     /// A remap cannot move a range over itself.
     Overlaps(VirtRange),
     /// A remap that keeps the old mapping cannot change its size.
@@ -77,8 +74,13 @@ pub enum SpaceError {
         pages: u64,
     },
     /// The mapping at this address is of a kind that the request does not apply to: WIPEONFORK
-    /// needs private memory, writeback a file.
+    /// needs private memory that shows no file.
     WrongKind(VirtAddr),
+    /// A mapping would show pages that no file can have.
+    PastFile {
+        /// How many pages a file can have.
+        most: u64,
+    },
     /// No frame was left. For fork: the child is gone, and the parent still has all it had.
     OutOfFrames,
     /// The heap is exhausted.
@@ -113,9 +115,6 @@ impl fmt::Display for SpaceError {
             Self::NotOneMapping(range) => {
                 write!(f, "{range} is of several mappings: remap each of them")
             }
-            Self::FixedSize(range) => {
-                write!(f, "the memory shared at {range} cannot grow: map more of it apart")
-            }
             Self::Overlaps(range) => {
                 write!(f, "{range} overlaps the range that is to move there: choose another place")
             }
@@ -125,8 +124,12 @@ impl fmt::Display for SpaceError {
             Self::WrongKind(at) => {
                 write!(
                     f,
-                    "the mapping at {at} is shared: this advice applies only to private mappings"
+                    "the mapping at {at} is shared or shows a file: this advice applies only to \
+                     private memory"
                 )
+            }
+            Self::PastFile { most } => {
+                write!(f, "a file has at most {most} pages: map an earlier part of it")
             }
             Self::OutOfFrames => OutOfFrames.fmt(f),
             Self::NoMemory => NoMemory.fmt(f),
@@ -154,6 +157,79 @@ impl From<NoMemory> for SpaceError {
     }
 }
 
+/// Why a store could not do what it was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The device failed (EIO).
+    Io,
+    /// There is no room for the page (ENOSPC).
+    NoSpace,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Io => "the file's store failed: look at the device",
+            Self::NoSpace => "the file's store is full: free something there",
+        })
+    }
+}
+
+impl core::error::Error for StoreError {}
+
+/// Why an operation on a file failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum FileError {
+    /// A file cannot have so many pages.
+    TooLong {
+        /// How many it can have.
+        most: u64,
+    },
+    /// The page lies past the end.
+    PastEnd {
+        /// The number of the page.
+        page: u64,
+    },
+    /// The store failed, or has no room.
+    Store {
+        /// The number of the page.
+        page: u64,
+        /// Why.
+        error: StoreError,
+    },
+    /// The page stays in memory: it is dirty, or somebody holds it.
+    Busy {
+        /// The number of the page.
+        page: u64,
+    },
+    /// No frame was left.
+    OutOfFrames,
+    /// The heap is exhausted.
+    NoMemory,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { most } => write!(f, "a file has at most {most} pages"),
+            Self::PastEnd { page } => {
+                write!(f, "page {page} lies past the end of the file: make it longer")
+            }
+            Self::Store { page, error } => write!(f, "page {page} of the file: {error}"),
+            Self::Busy { page } => write!(
+                f,
+                "page {page} of the file stays: write it back, or wait until nobody holds it"
+            ),
+            Self::OutOfFrames => OutOfFrames.fmt(f),
+            Self::NoMemory => NoMemory.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for FileError {}
+
 /// Why a fault could not be resolved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -162,6 +238,12 @@ pub enum FaultError {
     NotMapped(VirtAddr),
     /// The area forbids the access.
     Denied(VirtAddr),
+    /// The page lies past the end of the file that is mapped there (SIGBUS): it was cut short, or
+    /// the mapping is longer.
+    PastEnd(VirtAddr),
+    /// The store of the file that is mapped there could not give the page, or has no room for it
+    /// (SIGBUS): the entry is unchanged.
+    Store(VirtAddr, StoreError),
     /// No frame was left: the entry is unchanged.
     OutOfFrames,
     /// The heap is exhausted: the entry is unchanged.
@@ -173,6 +255,10 @@ impl fmt::Display for FaultError {
         match self {
             Self::NotMapped(at) => write!(f, "nothing is mapped at {at}"),
             Self::Denied(at) => write!(f, "the mapping at {at} forbids the access"),
+            Self::PastEnd(at) => {
+                write!(f, "{at} lies past the end of the file that is mapped there: make it longer")
+            }
+            Self::Store(at, error) => write!(f, "at {at}: {error}"),
             Self::OutOfFrames => OutOfFrames.fmt(f),
             Self::NoMemory => NoMemory.fmt(f),
         }

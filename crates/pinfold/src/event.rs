@@ -46,6 +46,8 @@ pub enum FastStop {
     EntryChanged,
     /// The page must be unshared first, which needs the slow path.
     MustUnshare,
+    /// A page of a file whose writes are tracked must not be held for writing in the long term.
+    Tracked,
     /// fork copied page tables during the walk: everything was given back.
     ForkRan,
     /// The walk may not start: fork is copying page tables.
@@ -288,7 +290,9 @@ events! {
     PageUnlocked(pfn: Pfn) = "page-unlocked": Passing("munlock {pfn}"), under(always);
     /// Writeback took write permission and the dirty mark from an entry of a file's page.
     EntryCleaned(pfn: Pfn) = "entry-cleaned": Line("writeback: {pfn} ro and clean here"), under(always);
-    /// Writeback took the mark off a file's page, and writes it.
+    /// A page was taken out of its file, and stays with those who hold it.
+    CacheRemoved(pfn: Pfn) = "cache-removed": Line("{pfn} leaves its file"), under(always);
+    /// Writeback took the mark off a file's page, and has written it.
     WrittenBack(pfn: Pfn) = "written-back": Line("writeback: {pfn} is clean, and written"), under(always);
     /// A frame was freed.
     Freed(pfn: Pfn) = "freed": Passing("free {pfn}"), under(always);

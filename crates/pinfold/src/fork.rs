@@ -173,18 +173,29 @@ impl<'s, P: Platform> Copying<'s, P> {
         let (mem, mm) = (self.child.mem(), self.child.mm());
         // Locks in memory are not inherited.
         let mut copy = Area { locked: Locked::No, ..area.clone() };
-        match area.backing {
-            Backing::Private(_) if area.on_fork.contains(OnFork::WIPE) => {
-                copy.backing =
-                    Backing::Private(mem.anon().found(mm, mem.platform(), mem.platform().cpu())?);
-                copy.held_anon = Latch::default();
+        // Only private anonymous memory is wiped.
+        if area.on_fork.contains(OnFork::WIPE) {
+            copy.backing =
+                Backing::anon(mem.anon().found(mm, mem.platform(), mem.platform().cpu())?);
+            copy.held_anon = Latch::default();
+            return Ok(copy);
+        }
+        if let Some(view) = area.backing.view() {
+            self.child.join_view(view, area.range)?;
+        }
+        if let Some(seat) = area.backing.seat() {
+            match mem.anon().join(seat, mm, mem.platform(), reserve) {
+                Ok((child, parent)) => {
+                    copy.backing.set_seat(child);
+                    area.backing.set_seat(parent);
+                }
+                Err(error) => {
+                    if let Some(view) = area.backing.view() {
+                        self.child.leave_view(view, area.range);
+                    }
+                    return Err(error.into());
+                }
             }
-            Backing::Private(home) => {
-                let (child, parent) = mem.anon().join(home, mm, mem.platform(), reserve)?;
-                copy.backing = Backing::Private(child);
-                area.backing = Backing::Private(parent);
-            }
-            Backing::Object { .. } => self.child.again(&copy.backing)?,
         }
         Ok(copy)
     }

@@ -19,7 +19,7 @@ use crate::area::{AreaMap, Grows, Heap, Prot};
 use crate::error::{FaultError, SpaceError};
 use crate::platform::Platform;
 use crate::rules::zap::needs_mapping;
-use crate::space::{Place, Sharing, Space};
+use crate::space::{Place, Sharing, Source, Space};
 use crate::sync::SpreadGuard;
 
 impl<P: Platform> Space<P> {
@@ -114,7 +114,8 @@ impl<P: Platform> Space<P> {
             self.allowed(more)?;
             self.room_above(&map, more)?;
             let place = Place::At(more.start());
-            self.map_locked(&mut map, place, more.pages(), Prot::READ_WRITE, Sharing::Private)?;
+            let source = Source::New(Sharing::Private);
+            self.map_locked(&mut map, place, more.pages(), Prot::READ_WRITE, &source)?;
         }
         map.heap = Some(Heap { end: to, ..heap });
         Ok(())

@@ -7,10 +7,12 @@ use core::convert::Infallible;
 
 use crate::addr::{Pfn, SpaceId, VirtAddr, Vpn, each_page};
 use crate::address_space::AddressSpace;
-use crate::area::{Backing, Locked};
+use crate::area::Locked;
+use crate::file::File;
 use crate::frame::{Counts, Flags, Frames};
 use crate::memory::Memory;
 use crate::platform::Platform;
+use crate::rmap::Walk;
 use crate::space::Space;
 
 pub use crate::sync::{CellName, FrameWord};
@@ -189,10 +191,45 @@ pub fn account<P: Platform>(space: &AddressSpace<P>, mut visit: impl FnMut(Pfn, 
 /// address space's lock is held for reading during the call.
 pub fn shared_page<P: Platform>(space: &AddressSpace<P>, at: VirtAddr) -> Option<Pfn> {
     let map = space.space().read_map();
-    match &map.find(at.page())?.backing {
-        Backing::Object { object, origin } => object.find(at.page().0.wrapping_sub(origin.0)),
-        Backing::Private(_) => None,
-    }
+    let view = map.find(at.page())?.backing.shares()?;
+    view.object.find(view.index(at.page()))
+}
+
+/// Calls `visit` for every frame that a file keeps alive, whether anybody maps it or not. The
+/// object is the same that [`account`] names. The file's page list is held during the call.
+pub fn account_file<P: Platform>(file: &File<P>, mut visit: impl FnMut(Pfn, Holder)) {
+    let object = file.object();
+    let id = core::ptr::from_ref(&**object) as usize;
+    object.each_page(|pfn| visit(pfn, Holder::Object(id)));
+}
+
+/// The frame of page `index` of a file, if it is in memory. The file's page list is held during the
+/// call.
+pub fn file_page<P: Platform>(file: &File<P>, index: u64) -> Option<Pfn> {
+    file.object().find(index)
+}
+
+/// Calls `visit` for every address space of which a walk would ask about page `index` of the file,
+/// with the page that would show it there. The list of those who map the file is held during the
+/// call.
+pub fn file_mappers<P: Platform>(
+    file: &File<P>,
+    index: u64,
+    mut visit: impl FnMut(SpaceId, VirtAddr),
+) {
+    let object = file.object();
+    object.mappers().walk(index..index + 1, object.mem().platform(), |who, _| {
+        visit(who.mm.id, who.page(index).start());
+        Walk::On
+    });
+}
+
+/// Drops a file without touching its frames.
+///
+/// # Safety
+/// As for [`abandon`].
+pub unsafe fn abandon_file<P: Platform>(file: File<P>) {
+    file.object().abandon();
 }
 
 /// Calls `visit` for every address space that a walk of the frame's reverse map asks: those that
@@ -219,9 +256,9 @@ impl<P: Platform> Space<P> {
     fn account(&self, visit: &mut impl FnMut(Pfn, Holder)) {
         let map = self.read_map();
         for area in map.iter() {
-            if let Backing::Object { object, .. } = &area.backing {
-                let id = core::ptr::from_ref(&**object) as usize;
-                object.each_page(|pfn| visit(pfn, Holder::Object(id)));
+            if let Some(view) = area.backing.view() {
+                let id = core::ptr::from_ref(&*view.object) as usize;
+                view.object.each_page(|pfn| visit(pfn, Holder::Object(id)));
             }
         }
         visit(self.root(), Holder::Table);
@@ -242,8 +279,8 @@ impl<P: Platform> Space<P> {
 
     fn abandon(&self) {
         for area in self.read_map().iter() {
-            if let Backing::Object { object, .. } = &area.backing {
-                object.abandon();
+            if let Some(view) = area.backing.view() {
+                view.object.abandon();
             }
         }
     }

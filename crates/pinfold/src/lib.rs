@@ -58,8 +58,8 @@
 //! | 1 | `frame`, `stat`, `rmap`, `memory` | frames and their counts, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `remap`, `mlock` | what is done to a space |
-//! | 5 | `address_space`, `mirror`, `lab`, `mock` | the face, those who follow a space, the laboratory's door, a platform for tests |
+//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock` | what is done to a space |
+//! | 5 | `file`, `address_space`, `mirror`, `lab`, `mock` | the face, those who follow a space, the laboratory's door, a platform for tests |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
 //!
@@ -90,6 +90,7 @@ mod delegate;
 mod error;
 mod event;
 mod fault;
+mod file;
 mod fork;
 mod frame;
 mod grow;
@@ -117,6 +118,7 @@ mod table;
 #[cfg(test)]
 mod testing;
 mod tlb;
+mod truncate;
 mod walk;
 mod writeback;
 mod zap;
@@ -130,9 +132,10 @@ pub use addr::{
 };
 pub use address_space::AddressSpace;
 pub use area::{ParseProtError, Prot};
-pub use error::{FaultError, NoMemory, OutOfFrames, PinError, SpaceError};
+pub use error::{FaultError, FileError, NoMemory, OutOfFrames, PinError, SpaceError, StoreError};
 pub use event::{Bug, Decision, Event, EventInfo, EventKind, FastStop, Weight};
 pub use fault::{Cause, Fault, Hinted, Unpopulated};
+pub use file::{File, FileRun, Layout};
 pub use frame::{
     Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, MAX_ORDER, MemoryMapError, NewFrame,
     NewFrames, NodeSpan, PIN_BIAS, Placement, Request, SpanError, Zone,
@@ -141,7 +144,10 @@ pub use memory::{Memory, MemoryError, Tuning};
 pub use migrate::Moved;
 pub use mirror::{Mirror, SecondStage};
 pub use mlock::LockError;
-pub use pin::{Access, PinnedBytes, PinnedPage, PinnedPages, Pins, Refs, SpaceHandle, Term};
+pub use object::Store;
+pub use pin::{
+    Access, DirectIo, PinnedBytes, PinnedPage, PinnedPages, Pins, Refs, SpaceHandle, Term,
+};
 pub use platform::{Invalidate, Invalidation, Platform, RetiredTables};
 pub use pte::{
     Aarch64, Armv8, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64,
@@ -149,6 +155,7 @@ pub use pte::{
 };
 pub use remap::Remap;
 pub use rules::Rules;
-pub use space::{Advice, Limits, Place, Sharing};
+pub use space::{Advice, FileSharing, Limits, Place, Sharing};
 pub use stat::Stats;
 pub use tlb::CpuSet;
+pub use writeback::{SyncError, Unwritten};

@@ -12,12 +12,13 @@
 //!   translation of the old mapping when the new one can be accessed.
 
 use crate::addr::{PageCount, VirtRange, Vpn};
-use crate::area::{Area, AreaMap, Backing, Grows, Growth, Locked, OnFork, Prot};
-use crate::error::SpaceError;
-use crate::object::{Kind, Mappers, SharedObject};
+use crate::area::{Area, AreaMap, Backing, Grows, Growth, Locked, OnFork, Prot, View};
+use crate::error::{NoMemory, SpaceError};
+use crate::object::{Behind, Object};
 use crate::platform::Platform;
-use crate::space::{Place, Sharing, Space};
-use crate::sync::{Latch, Marks};
+use crate::rmap::Seat;
+use crate::space::{FileSharing, Place, Sharing, Source, Space};
+use crate::sync::{Latch, Marks, Shared};
 
 impl<P: Platform> Space<P> {
     pub(crate) fn map_area(
@@ -25,9 +26,9 @@ impl<P: Platform> Space<P> {
         place: Place,
         pages: u64,
         prot: Prot,
-        sharing: Sharing,
+        source: &Source<P>,
     ) -> Result<VirtRange, SpaceError> {
-        self.map_locked(&mut self.write_map(), place, pages, prot, sharing)
+        self.map_locked(&mut self.write_map(), place, pages, prot, source)
     }
 
     /// As [`Space::map_area`], for a caller that holds the lock.
@@ -37,10 +38,11 @@ impl<P: Platform> Space<P> {
         place: Place,
         pages: u64,
         prot: Prot,
-        sharing: Sharing,
+        source: &Source<P>,
     ) -> Result<VirtRange, SpaceError> {
         let range = self.place(map, place, pages)?;
-        let fits = sharing == Sharing::Private && map.fits_beside(range, prot);
+        let plain = matches!(source, Source::New(Sharing::Private));
+        let fits = plain && map.fits_beside(range, prot);
         self.may_hold(map, Some(range), if fits { 0 } else { 1 })?;
         let replaces = matches!(place, Place::Replace(_)) && map.first_in(range).is_some();
         if fits {
@@ -52,15 +54,23 @@ impl<P: Platform> Space<P> {
         }
         // For itself, and for the parts of two areas that are cut.
         map.reserve(if replaces { 3 } else { 1 })?;
-        let backing = self.backing(range, sharing)?;
+        let backing = self.backing(range, source)?;
         if replaces && let Err(error) = self.unmap_locked(map, range) {
-            self.leave(&backing);
+            self.leave_backing(&backing, range);
             return Err(error);
         }
         let (on_fork, held_anon) = (OnFork::empty(), Latch::default());
-        let grows = if sharing == Sharing::Stack { Grows::Down } else { Grows::No };
+        let stack = matches!(source, Source::New(Sharing::Stack));
+        let grows = if stack { Grows::Down } else { Grows::No };
         let (locked, delegates) = (Locked::No, Marks::default());
         map.insert(Area { range, prot, on_fork, grows, locked, backing, held_anon, delegates })?;
+        // One that continues what is shared beside it is one with that: INV-AREA-2. A private one
+        // has a family of its own.
+        if matches!(source, Source::Object { .. }) {
+            for page in [range.first_page(), range.end_page()] {
+                self.merge(map, page);
+            }
+        }
         Ok(range)
     }
 
@@ -124,20 +134,45 @@ impl<P: Platform> Space<P> {
 
     /// What a new area of `range` maps, which does not grow out of another one. The area is counted
     /// there already.
-    fn backing(&self, range: VirtRange, sharing: Sharing) -> Result<Backing<P>, SpaceError> {
-        let kind = match sharing {
-            Sharing::Private | Sharing::Stack => {
-                let platform = self.mem().platform();
-                let home = self.mem().anon().found(self.mm(), platform, platform.cpu())?;
-                return Ok(Backing::Private(home));
+    fn backing(&self, range: VirtRange, source: &Source<P>) -> Result<Backing<P>, SpaceError> {
+        match source {
+            Source::New(Sharing::Private | Sharing::Stack) => Ok(Backing::anon(self.home()?)),
+            Source::New(Sharing::Shared) => {
+                let mem = self.shared_mem().clone();
+                let object = Object::new(mem, range.pages(), Behind::Nothing)?;
+                self.shared_backing(range, View::new(object, range.first_page().0)?)
             }
-            Sharing::Shared => Kind::Anonymous,
-            Sharing::File => Kind::File(Mappers::new()),
-        };
-        let object = SharedObject::new(self.shared_mem().clone(), range.pages(), kind)?;
-        let backing = Backing::Object { object, origin: range.first_page() };
-        self.again(&backing)?;
-        Ok(backing)
+            Source::Object { object, first, sharing } => {
+                let view = View::new(object.clone(), range.first_page().0.wrapping_sub(*first))?;
+                match sharing {
+                    FileSharing::Shared => self.shared_backing(range, view),
+                    FileSharing::Private => {
+                        let home = self.home()?;
+                        if let Err(error) = self.join_view(&view, range) {
+                            self.leave_backing(&Backing::anon(home), range);
+                            return Err(error.into());
+                        }
+                        Ok(Backing::copied(home, view))
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a new area of `range` maps that shares what `view` shows.
+    fn shared_backing(
+        &self,
+        range: VirtRange,
+        view: Shared<View<P>>,
+    ) -> Result<Backing<P>, SpaceError> {
+        self.join_view(&view, range)?;
+        Ok(Backing::shared(view))
+    }
+
+    /// A family of its own for a new area.
+    fn home(&self) -> Result<Seat, NoMemory> {
+        let platform = self.mem().platform();
+        self.mem().anon().found(self.mm(), platform, platform.cpu())
     }
 
     /// Grows an area adjacent to the free `range` over it, and merges areas that then touch:

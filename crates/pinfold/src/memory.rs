@@ -31,11 +31,21 @@ pub struct Tuning {
     /// than all stocks can hold. Zero: no stocks, of the memory of reverse maps neither. Linux: 63,
     /// and a power of two times that for a CPU that goes on taking.
     pub stock_batch: u32,
+    /// Pages that a fault which reads a page of a file or of shared memory shows at a time, as far
+    /// as they are in memory: the aligned run of so many that holds the page. Linux: 16
+    /// (`fault_around_bytes`).
+    pub fault_around: u64,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { migrate_passes: 10, hint_passes: 3, gather_pages: 10_000, stock_batch: 128 }
+        Self {
+            migrate_passes: 10,
+            hint_passes: 3,
+            gather_pages: 10_000,
+            stock_batch: 128,
+            fault_around: 16,
+        }
     }
 }
 
@@ -49,6 +59,7 @@ pub struct Memory<P: Platform> {
     zero: Pfn,
     anon: AnonRegistry,
     next_space: NativeU64,
+    next_object: NativeU64,
 }
 
 /// Takes no lock.
@@ -195,6 +206,7 @@ impl<P: Platform> Memory<P> {
             zero,
             anon,
             next_space: NativeU64::new(1),
+            next_object: NativeU64::new(1),
         };
         let this = Shared::try_leasable(this, cpus)?;
         this.anon.label();
@@ -265,6 +277,13 @@ impl<P: Platform> Memory<P> {
         let id = self.next_space.fetch_add(1, Ordering::Relaxed);
         sync::saw(id);
         SpaceId(id)
+    }
+
+    /// The number of a new object, in traces.
+    pub(crate) fn next_object(&self) -> u64 {
+        let number = self.next_object.fetch_add(1, Ordering::Relaxed);
+        sync::saw(number);
+        number
     }
 
     #[inline]

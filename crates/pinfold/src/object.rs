@@ -1,107 +1,304 @@
 //! Objects whose pages several address spaces share: anonymous shared memory, and files. The pages
 //! are kept by the object, as a page cache keeps those of a file, so they outlive any mapping.
 //!
-//! Protocol: the page tree is under a sleeping lock; each page in it carries one reference of the
-//! object (facts 0.2). A file also lists who maps it, for [`crate::writeback`].
+//! Protocol: the page list, with the object's length, is under a sleeping lock. Each page in it
+//! carries one reference of the object (facts 0.2) and the flag `CACHED`. Who maps a page holds the
+//! list for reading from the look-up until the entry is there ([`Shown`]); who takes pages out
+//! holds it for writing, takes their entries out first, by the list of those who map the object,
+//! and then the pages, each under its lock ([`crate::truncate`]). The page's lock comes after the
+//! list's: who holds a page's lock never waits for a list.
+//!
+//! A page of a file is put into the list empty. Who finds it so locks it, asks the store, and marks
+//! it (`UPTODATE`); where the store fails it stays as it is, for the next one to try.
+//!
+//! Invariants:
+//! - INV-OBJECT-1: a page with the flag `CACHED` is in the list of its object; the flag goes under
+//!   the page's lock.
+//! - INV-OBJECT-2: an entry of a shared mapping shows a page of the list, or one that is being
+//!   taken out.
+//! - INV-OBJECT-3: a page that lacks `UPTODATE` is mapped nowhere and has no user but those who
+//!   wait for its contents.
 
+mod intervals;
 mod mappers;
 mod pages;
+mod store;
+
+use alloc::boxed::Box;
+use core::ops::Range;
 
 use crate::addr::Pfn;
-use crate::error::{FaultError, NoMemory};
+use crate::error::{NoMemory, OutOfFrames, StoreError};
+use crate::event::EventKind;
 use crate::frame::{Flags, Start};
 use crate::memory::Memory;
 use crate::platform::Platform;
-use crate::sync::{RwSem, Shared};
+use crate::sync::{self, CellName, ReadGuard, RwSem, Shared, WriteGuard};
 
-pub(crate) use mappers::Mappers;
+pub(crate) use mappers::{Mapper, Mappers};
 use pages::Pages;
+pub use store::Store;
 
-/// What an object is for.
-pub(crate) enum Kind {
-    /// Shared anonymous memory: nothing is behind it, so its pages always count as dirty.
-    Anonymous,
-    /// A file, whose pages a store is behind, and who maps it.
-    File(Mappers),
+/// Why a page of an object cannot be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PageError {
+    /// It lies past the end.
+    PastEnd,
+    /// Its store failed.
+    Store(StoreError),
+    /// No frame was left.
+    OutOfFrames,
+    /// The heap is exhausted.
+    NoMemory,
+}
+
+impl From<OutOfFrames> for PageError {
+    fn from(OutOfFrames: OutOfFrames) -> Self {
+        Self::OutOfFrames
+    }
+}
+
+impl From<NoMemory> for PageError {
+    fn from(NoMemory: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
+impl From<StoreError> for PageError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What is behind an object.
+pub(crate) enum Behind<P: Platform> {
+    /// Nothing: its pages always count as dirty, and are zeros at first.
+    Nothing,
+    /// A store, to which dirty pages are written back.
+    Store(Box<dyn Store<P>>),
+}
+
+/// The list of pages, and the length.
+struct List {
+    pages: Pages,
+    /// How many pages there may be.
+    count: u64,
 }
 
 /// Memory that is shared by all who map it.
-pub(crate) struct SharedObject<P: Platform> {
+pub(crate) struct Object<P: Platform> {
     mem: Shared<Memory<P>>,
-    pages: RwSem<Pages>,
-    kind: Kind,
+    list: RwSem<List>,
+    behind: Behind<P>,
+    mappers: Mappers,
 }
 
-impl<P: Platform> SharedObject<P> {
+/// A page of an object, which stays in the list as long as this lives.
+pub(crate) struct Shown<'o, P: Platform> {
+    list: ReadGuard<'o, List, P>,
+    pub(crate) pfn: Pfn,
+}
+
+impl<P: Platform> Shown<'_, P> {
+    /// The neighbour with this index, if it could be mapped at once.
+    pub(crate) fn neighbour(&self, mem: &Memory<P>, index: u64) -> Option<Pfn> {
+        let pfn = self.list.pages.get(index).filter(|_| index < self.list.count)?;
+        mem.frames().is_uptodate(pfn).then_some(pfn)
+    }
+}
+
+/// The list of an object whose pages nobody can look up, map or put in: faults wait.
+pub(crate) struct Closed<'o, P: Platform> {
+    object: &'o Object<P>,
+    list: WriteGuard<'o, List, P>,
+}
+
+impl<P: Platform> Object<P> {
     /// An object of `count` pages, none of which exists yet. Costs the same for any number.
     pub(crate) fn new(
         mem: Shared<Memory<P>>,
         count: u64,
-        kind: Kind,
+        behind: Behind<P>,
     ) -> Result<Shared<Self>, NoMemory> {
-        Shared::try_new(Self { mem, pages: RwSem::new(Pages::new(count)), kind })
+        let list = RwSem::new(List { pages: Pages::new(), count });
+        let number = mem.next_object();
+        let this = Shared::try_new(Self { mem, list, behind, mappers: Mappers::new() })?;
+        let list = &this.list;
+        sync::label(&raw const *list, size_of_val(list), move |offset| CellName::Object {
+            object: "file",
+            index: number,
+            cell: RwSem::<List>::name(offset, "page list", "page list's gate"),
+        });
+        this.mappers.label(number);
+        Ok(this)
     }
 
-    /// Who maps it, if it is a file.
-    pub(crate) fn mappers(&self) -> Option<&Mappers> {
-        match &self.kind {
-            Kind::Anonymous => None,
-            Kind::File(mappers) => Some(mappers),
+    pub(crate) fn mem(&self) -> &Memory<P> {
+        &self.mem
+    }
+
+    /// Who maps it.
+    pub(crate) fn mappers(&self) -> &Mappers {
+        &self.mappers
+    }
+
+    /// Whether writes are tracked, as something is behind it that they have to reach.
+    pub(crate) fn is_tracked(&self) -> bool {
+        matches!(self.behind, Behind::Store(_))
+    }
+
+    /// What keeps its pages, if anything does.
+    pub(crate) fn store(&self) -> Option<&dyn Store<P>> {
+        match &self.behind {
+            Behind::Nothing => None,
+            Behind::Store(store) => Some(&**store),
         }
     }
 
-    /// The flags of a new page.
-    fn page_flags(&self) -> Flags {
-        match self.kind {
-            Kind::Anonymous => Flags::DIRTY,
-            Kind::File(_) => Flags::FILE,
-        }
+    /// How many pages there may be.
+    pub(crate) fn count(&self) -> u64 {
+        self.list.read(self.mem.platform()).count
     }
 
-    /// Page `index` of the object with a reference for the caller, allocated if it does not exist
-    /// yet.
-    pub(crate) fn page(&self, index: u64) -> Result<Pfn, FaultError> {
-        let mut pages = self.pages.write(self.mem.platform());
-        let slot = pages.slot(index)?;
-        let pfn = match *slot {
-            Some(pfn) => pfn,
-            None => {
-                let fresh = self.mem.alloc_local(self.page_flags(), Start::Held)?;
-                self.mem.platform().zero_frame(fresh.pfn());
-                *slot.insert(fresh.keep())
+    /// Shows page `index`, which is made or read if it is not there yet.
+    pub(crate) fn show(&self, index: u64) -> Result<Shown<'_, P>, PageError> {
+        loop {
+            let list = self.list.read(self.mem.platform());
+            if index >= list.count {
+                return Err(PageError::PastEnd);
             }
+            let Some(pfn) = list.pages.get(index) else {
+                drop(list);
+                self.add(index)?;
+                continue;
+            };
+            if self.mem.frames().is_uptodate(pfn) {
+                return Ok(Shown { list, pfn });
+            }
+            self.mem.frames().get(pfn, 1);
+            drop(list);
+            let read = self.read(index, pfn);
+            self.mem.put(pfn, 1);
+            read?;
+        }
+    }
+
+    /// Puts page `index` in, if nobody else has done so: zeros, or what is yet to be read.
+    fn add(&self, index: u64) -> Result<(), PageError> {
+        let flags = match self.behind {
+            Behind::Nothing => Flags::DIRTY | Flags::UPTODATE,
+            Behind::Store(_) => Flags::FILE,
         };
-        self.mem.frames().get(pfn, 1);
-        Ok(pfn)
+        let fresh = self.mem.alloc_local(flags | Flags::CACHED, Start::Held)?;
+        if flags.contains(Flags::UPTODATE) {
+            self.mem.platform().zero_frame(fresh.pfn());
+        }
+        let mut list = self.list.write(self.mem.platform());
+        if index >= list.count {
+            return Err(PageError::PastEnd);
+        }
+        let slot = list.pages.slot(index)?;
+        if slot.is_none() {
+            *slot = Some(fresh.keep());
+        }
+        Ok(())
     }
 
-    /// Page `index` of the object with a reference for the caller, if it exists.
-    pub(crate) fn existing(&self, index: u64) -> Option<Pfn> {
-        let pages = self.pages.read(self.mem.platform());
-        let pfn = pages.get(index)?;
-        self.mem.frames().get(pfn, 1);
-        Some(pfn)
+    /// Fills a page, on which the caller has a reference, if nobody else has done so.
+    fn read(&self, index: u64, pfn: Pfn) -> Result<(), StoreError> {
+        let _locked = self.mem.lock_page(pfn);
+        let flags = self.mem.frames().flags(pfn);
+        // One that was taken out is of no use: the caller looks again.
+        if flags.contains(Flags::UPTODATE) || !flags.contains(Flags::CACHED) {
+            return Ok(());
+        }
+        if let Behind::Store(store) = &self.behind {
+            store.read(self.mem.platform(), index, pfn)?;
+        }
+        self.mem.frames().mark_uptodate(pfn);
+        Ok(())
     }
 
-    /// Page `index` of the object, if it exists; see [`crate::lab::shared_page`].
+    /// The first page of `range` that is in the list and has the flags, with its index and a
+    /// reference for the caller.
+    pub(crate) fn next_with(&self, range: Range<u64>, flags: Flags) -> Option<(u64, Pfn)> {
+        let frames = self.mem.frames();
+        let list = self.list.read(self.mem.platform());
+        let found = list.pages.find_in(range, &mut |pfn| frames.flags(pfn).contains(flags))?;
+        frames.get(found.1, 1);
+        Some(found)
+    }
+
+    /// Page `index`, if it exists; see [`crate::lab::shared_page`].
     pub(crate) fn find(&self, index: u64) -> Option<Pfn> {
-        self.pages.read(self.mem.platform()).get(index)
+        self.list.read(self.mem.platform()).pages.get(index)
+    }
+
+    /// Keeps everybody away from the list.
+    pub(crate) fn close(&self) -> Closed<'_, P> {
+        Closed { object: self, list: self.list.write(self.mem.platform()) }
     }
 
     /// Drops the tree without touching the frames; see [`crate::lab::abandon`].
     pub(crate) fn abandon(&self) {
-        self.pages.write(self.mem.platform()).clear();
+        self.list.write(self.mem.platform()).pages.clear();
     }
 
     /// Calls `visit` for each page that the object holds.
     pub(crate) fn each_page(&self, mut visit: impl FnMut(Pfn)) {
-        self.pages.read(self.mem.platform()).each(&mut visit);
+        self.list.read(self.mem.platform()).pages.each(&mut visit);
     }
 }
 
-impl<P: Platform> Drop for SharedObject<P> {
+impl<'o, P: Platform> Closed<'o, P> {
+    pub(crate) fn object(&self) -> &'o Object<P> {
+        self.object
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.list.count
+    }
+
+    pub(crate) fn set_count(&mut self, count: u64) {
+        self.list.count = count;
+    }
+
+    /// Page `index`, if it exists.
+    pub(crate) fn get(&self, index: u64) -> Option<Pfn> {
+        self.list.pages.get(index)
+    }
+
+    /// The first page of `range` that `wanted` agrees to.
+    pub(crate) fn find_in(
+        &self,
+        range: Range<u64>,
+        mut wanted: impl FnMut(Pfn) -> bool,
+    ) -> Option<(u64, Pfn)> {
+        self.list.pages.find_in(range, &mut wanted)
+    }
+
+    /// Takes the pages of `range`, which nobody maps any more, out of the list: INV-OBJECT-1.
+    /// References of others keep them, as orphans.
+    pub(crate) fn take_out(&mut self, range: Range<u64>) {
+        let mem = self.object.mem();
+        self.list.pages.take_in(range, &mut |_, pfn| {
+            {
+                let _locked = mem.lock_page(pfn);
+                mem.frames().uncache(pfn);
+            }
+            mem.tell_frame(EventKind::CacheRemoved(pfn));
+            mem.put(pfn, 1);
+        });
+    }
+}
+
+impl<P: Platform> Drop for Object<P> {
     fn drop(&mut self) {
         let mem = &self.mem;
-        self.pages.get_mut().each(&mut |pfn| mem.put(pfn, 1));
+        self.list.get_mut().pages.each(&mut |pfn| {
+            // Holds of others may live on: what they hold is nobody's from now on.
+            mem.frames().uncache(pfn);
+            mem.put(pfn, 1);
+        });
     }
 }

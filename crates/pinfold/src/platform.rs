@@ -65,11 +65,11 @@ pub struct RetiredTables {
 /// | call | locks held at times |
 /// | --- | --- |
 /// | `table`, `node`, `cpu`, `event`, `bug` | any; `table`, `cpu`, `event` and `bug` inside walk sections, too |
-/// | `zero_frame` | the address space's, a shared object's; no spin lock |
-/// | `copy_frame` | the address spaces', page locks, and at fork both page tables' |
-/// | `flush` | the address space's, page locks, a reverse map's, a page table's |
+/// | `zero_frame` | the address space's; no spin lock |
+/// | `copy_frame` | the address spaces', a file's page list, page locks, and at fork both page tables' |
+/// | `flush` | the address space's, a file's page list, page locks, a reverse map's, a page table's |
 /// | `flush_local` | the address space's; no spin lock |
-/// | `invalidate_start`, `invalidate_end` | the address spaces', page locks, a reverse map's; no spin lock |
+/// | `invalidate_start`, `invalidate_end` | the address spaces', a file's page list, page locks, a reverse map's; no spin lock |
 /// | `wait_for_walkers`, `defer` | the address space's, for writing; no spin lock |
 /// | [`Park::park`] | sleeping locks; no spin lock |
 /// | [`Park::unpark`] | any, a page table's included; not inside walk sections |
@@ -196,7 +196,8 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// or all that its caller did before a full barrier of its own is seen inside. A count of open
     /// sections needs that barrier *after* the increment, whatever the increment's own ordering.
     ///
-    /// A section spans at most 512 pages of a lock-free pin.
+    /// A section spans at most 512 pages of a lock-free pin, or a look at each entry of one path of
+    /// upper tables.
     fn walk_begin(&self);
 
     /// Closes the section. A release: what was done inside happens before the end of a wait that

@@ -194,7 +194,7 @@ impl<P: Platform> Space<P> {
         if !area.is_cow() {
             // Shared anonymous memory: the first write is not tracked, so the area's protection is
             // the entry's. A file's page is found by writeback only if the entry is dirty.
-            return area.prot.contains(Prot::WRITE) && (!area.is_file() || pte.is_dirty());
+            return area.prot.contains(Prot::WRITE) && (!area.is_tracked() || pte.is_dirty());
         }
         if pte.is_special() || !wants_upgrade(area.state(), WriteNotify::Unneeded).is_yes() {
             return false;

@@ -21,7 +21,7 @@
 use core::ops::Range;
 
 use crate::addr::{PageCount, VirtAddr, VirtRange, Vpn};
-use crate::area::{Area, AreaMap, Backing, Locked};
+use crate::area::{Area, AreaMap, Backing, Locked, View};
 use crate::error::SpaceError;
 use crate::event::EventKind;
 use crate::platform::{Invalidate, Platform};
@@ -73,10 +73,7 @@ impl<P: Platform> Space<P> {
         let (range, pages) = (self.allowed(range)?, PageCount::new(pages)?.get());
         let mut map = self.write_map();
         let area = self.one_area(&map, range)?;
-        let (shared, locked) = (!area.is_cow(), area.locked);
-        if shared && pages > range.pages() {
-            return Err(SpaceError::FixedSize(range));
-        }
+        let locked = area.locked;
         let to = self.remap_locked(&mut map, range, pages, how)?;
         drop(map);
         if locked == Locked::Yes && range.pages() < pages {
@@ -164,6 +161,7 @@ impl<P: Platform> Space<P> {
         let behind = room.filter(|end| *end <= self.end_page());
         let behind = behind.map(|end| VirtRange::of_pages(range.end_page(), end));
         if let Some(behind) = behind.filter(|behind| map.first_in(*behind).is_none()) {
+            self.lengthen_view(map, range.first_page(), behind.end_page());
             map.lengthen(range.first_page(), behind);
             self.merge(map, behind.end_page());
             return Ok(VirtRange::of_pages(range.first_page(), behind.end_page()));
@@ -173,6 +171,15 @@ impl<P: Platform> Space<P> {
         }
         let to = self.gap(map, Place::Anywhere, pages)?;
         self.move_area(map, &Move { from: range, to }, pages, how)
+    }
+
+    /// Tells the object behind the area that holds `page`, if there is one, that the area is going
+    /// to end at `end`.
+    fn lengthen_view(&self, map: &AreaMap<P>, page: Vpn, end: Vpn) {
+        let Some(area) = map.find(page) else { return };
+        let Some(view) = area.backing.view() else { return };
+        let (pages, end) = (view.indices(area.range), view.index(end));
+        view.object.mappers().lengthen(view.mapper(self.mm()), pages, end, self.mem().platform());
     }
 
     /// Moves the mapping, of which at most `pages` pages are left.
@@ -191,7 +198,8 @@ impl<P: Platform> Space<P> {
         self.may_hold(map, cleared, parts + 1)?;
         self.isolate(map, whole.from)?;
         let moved = self.move_isolated(map, whole, pages, how);
-        for page in [whole.from.first_page(), whole.from.end_page()] {
+        let ends = |range: VirtRange| [range.first_page(), range.end_page()];
+        for page in ends(whole.from).into_iter().chain(ends(whole.to)) {
             self.merge(map, page);
         }
         moved.map(|()| whole.to)
@@ -217,7 +225,7 @@ impl<P: Platform> Space<P> {
         let Some(old) = map.find(first).cloned() else {
             return Err(SpaceError::NotMapped(first.start()));
         };
-        let backing = self.moved_backing(&old.backing, part.by())?;
+        let backing = self.moved_backing(&old.backing, &part)?;
         map.insert(Area { range: whole.to, backing, ..old.clone() })?;
         if let Err(error) = self.make_tables(&part) {
             // A whole area, so that this needs no heap.
@@ -238,29 +246,36 @@ impl<P: Platform> Space<P> {
     }
 
     /// What the area will map in its new place: nothing maps it there yet.
-    fn moved_backing(&self, backing: &Backing<P>, by: u64) -> Result<Backing<P>, SpaceError> {
-        Ok(match backing {
-            Backing::Private(seat) => {
-                Backing::Private(self.mem().anon().moved(*seat, by, self.mem().platform())?)
+    fn moved_backing(&self, backing: &Backing<P>, to: &Move) -> Result<Backing<P>, SpaceError> {
+        let by = to.by();
+        let home = |seat| self.mem().anon().moved(seat, by, self.mem().platform());
+        let shown = |view: &View<P>| {
+            let view = view.moved(by)?;
+            self.join_view(&view, to.to).map(|()| view)
+        };
+        let view = backing.view().map(shown).transpose()?;
+        let seat = match backing.seat().map(home).transpose() {
+            Ok(seat) => seat,
+            Err(error) => {
+                if let Some(view) = &view {
+                    self.leave_view(view, to.to);
+                }
+                return Err(error.into());
             }
-            Backing::Object { object, origin } => {
-                let origin = Vpn(origin.0.wrapping_add(by));
-                let moved = Backing::Object { object: object.clone(), origin };
-                self.again(&moved)?;
-                moved
-            }
-        })
+        };
+        Ok(Backing::of(seat, view))
     }
 
     /// Runs `change` while no walk of the reverse map is among the pages: INV-REMAP-1.
     fn while_nobody_walks<R>(&self, backing: &Backing<P>, change: impl FnOnce() -> R) -> R {
         let platform = self.mem().platform();
-        match backing {
-            Backing::Private(seat) => self.mem().anon().alone(*seat, platform, change),
-            Backing::Object { object, .. } => match object.mappers() {
-                Some(mappers) => mappers.alone(platform, change),
-                None => change(),
-            },
+        let in_family = || match backing.seat() {
+            Some(seat) => self.mem().anon().alone(seat, platform, change),
+            None => change(),
+        };
+        match backing.view() {
+            Some(view) => view.object.mappers().alone(platform, in_family),
+            None => in_family(),
         }
     }
 

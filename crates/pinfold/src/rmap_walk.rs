@@ -7,6 +7,8 @@
 //! does not say that he does. No lock of an address space is taken, as these come before the ones
 //! held here.
 
+use core::ops::Range;
+
 use crate::addr::{Mm, Pfn, SpaceId, Vpn};
 use crate::event::Bug;
 use crate::memory::Memory;
@@ -35,17 +37,18 @@ impl<W: Park> MayMap<W> for OfFamily<'_, W> {
     }
 }
 
-/// Those who may map a page of a file: everybody who maps the file.
-pub(crate) struct OfFile<'a> {
-    /// Who maps the file.
+/// Those who may map a page of an object: everybody who shows it.
+pub(crate) struct OfObject<'a> {
+    /// Who maps the object.
     pub(crate) mappers: &'a Mappers,
-    /// The number of the page in the file.
+    /// The number of the page in the object.
     pub(crate) index: u64,
 }
 
-impl<W: Park> MayMap<W> for OfFile<'_> {
+impl<W: Park> MayMap<W> for OfObject<'_> {
     fn each(&self, park: &W, mut visit: impl FnMut(Mm, Vpn) -> Walk) {
-        self.mappers.walk(park, |mm, origin| visit(mm, Vpn(origin.0.wrapping_add(self.index))));
+        let page = self.index..self.index + 1;
+        self.mappers.walk(page, park, |who, _| visit(who.mm, who.page(self.index)));
     }
 }
 
@@ -129,6 +132,19 @@ impl<P: Platform> Memory<P> {
         let leaf = Tables::new(self, mm.root).leaf(page)?;
         self.frames().table(leaf.table).get();
         Some(leaf)
+    }
+
+    /// The first table that exists for a run of pages, with a reference, and the part of the run
+    /// that it maps: as [`Memory::held_leaf`]. The section that finds it looks at each entry of the
+    /// upper tables for the run at most once.
+    pub(crate) fn next_leaf(&self, mm: Mm, pages: Range<Vpn>) -> Option<(Leaf<'_, P>, Range<Vpn>)> {
+        let pages = pages.start..pages.end.min(self.frames().table(mm.root).end());
+        let _section = WalkSection::open(self.platform());
+        let first = Tables::new(self, mm.root).for_each_leaf(pages, |leaf, part| {
+            self.frames().table(leaf.table).get();
+            Err((leaf, part))
+        });
+        first.err()
     }
 
     fn tell_lost(&self, pfn: Pfn, lost: Lost) {

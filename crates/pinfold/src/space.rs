@@ -4,11 +4,12 @@
 //! Lock order, outermost first:
 //!
 //! 1. the address space's lock (parent before child at fork)
-//! 2. the lock of a page
-//! 3. the lock of a family, the page list of an object
-//! 4. the lock of a page table (child's before parent's at fork; remap takes two of one address
+//! 2. the page list of an object
+//! 3. the lock of a page
+//! 4. the list of those who map an object, then the lock of a family
+//! 5. the lock of a page table (child's before parent's at fork; remap takes two of one address
 //!    space, that of the entries' old place before that of their new one)
-//! 5. the lock of a node's free frames, and in it those of CPUs' stocks of them; or the locks that
+//! 6. the lock of a node's free frames, and in it those of CPUs' stocks of them; or the locks that
 //!    an outside owner of the frames takes ([`crate::FrameSource`])
 //!
 //! Faults, pins, scans and DONTNEED hold 1 for reading; map, unmap, protect, the other advice, fork
@@ -18,11 +19,13 @@
 
 use crate::addr::{Mm, Pfn, SpaceId, VirtAddr, VirtRange, Vpn};
 use crate::area::delegates::Delegates;
-use crate::area::{Area, AreaMap, Backing};
+use crate::area::{Area, AreaMap, Backing, View};
 use crate::error::{NoMemory, SpaceError};
 use crate::memory::Memory;
-use crate::platform::{FlushScope, Platform};
+use crate::object::Object;
+use crate::platform::Platform;
 use crate::pte::Format;
+use crate::rmap::Seat;
 use crate::sync::{
     self, Apart, AtomicU32, CellName, Counter, SeqCount, Shared, Spread, SpreadGuard, WriteGuard,
 };
@@ -210,12 +213,27 @@ pub enum Sharing {
     Private,
     /// MAP_SHARED: children see the same memory.
     Shared,
-    /// MAP_SHARED of a new file of this length, full of zeros: as [`Sharing::Shared`], and writes
-    /// are tracked, so that [`crate::AddressSpace::write_back`] finds them.
-    File,
     /// As [`Sharing::Private`], and the area grows down when an access faults below it, up to
     /// [`Limits::stack`] and as long as [`Limits::stack_gap`] stays free (MAP_GROWSDOWN).
     Stack,
+}
+
+/// Whether a mapping's writes reach the file that it shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileSharing {
+    /// MAP_PRIVATE: a page is the file's until it is written, and then a copy of the process's own.
+    /// Until then it shows what others write to the file.
+    Private,
+    /// MAP_SHARED: a write is one to the file.
+    Shared,
+}
+
+/// What a new mapping shows.
+pub(crate) enum Source<P: Platform> {
+    /// New memory of its own.
+    New(Sharing),
+    /// Pages of an object, from `first` on.
+    Object { object: Shared<Object<P>>, first: u64, sharing: FileSharing },
 }
 
 /// Where a mapping goes.
@@ -257,38 +275,51 @@ impl<P: Platform> Space<P> {
 
     /// Merges the areas on both sides of `page` if they are alike.
     pub(crate) fn merge(&self, map: &mut AreaMap<P>, page: Vpn) {
-        if let Some(gone) = map.merge_at(page) {
-            self.leave(&gone.backing);
+        let Some(gone) = map.merge_at(page) else { return };
+        if let Some(seat) = gone.backing.seat() {
+            self.leave_family(seat);
+        }
+        if let (Some(view), Some(kept)) = (gone.backing.view(), map.find(page)) {
+            self.mend(view, kept.range, page);
         }
     }
 
-    /// One more area of this address space may map pages of `backing`, which another of its areas
-    /// has, or which is an object's. Cannot fail beside another area with it.
-    pub(crate) fn again(&self, backing: &Backing<P>) -> Result<(), NoMemory> {
-        match backing {
-            Backing::Private(home) => self.mem.anon().again(*home, self.mem.platform()),
-            Backing::Object { object, origin } => {
-                if let Some(mappers) = object.mappers() {
-                    mappers.join(self.mm, *origin, self.mem.platform())?;
-                }
-            }
-        }
-        Ok(())
+    /// The object behind a view hears that what were two areas, parted before page `at`, is one.
+    fn mend(&self, view: &View<P>, range: VirtRange, at: Vpn) {
+        let (who, platform) = (view.mapper(self.mm), self.mem.platform());
+        view.object.mappers().mend(who, view.indices(range), view.index(at), platform);
     }
 
-    /// An area of this address space may no longer map pages of `backing`.
-    pub(crate) fn leave(&self, backing: &Backing<P>) {
-        match backing {
-            Backing::Private(home) => {
-                let platform = self.mem.platform();
-                self.mem.anon().leave(*home, platform, platform.cpu());
-            }
-            Backing::Object { object, origin } => {
-                if let Some(mappers) = object.mappers() {
-                    mappers.leave(self.mm, *origin, self.mem.platform());
-                }
-            }
+    fn leave_family(&self, seat: Seat) {
+        let platform = self.mem.platform();
+        self.mem.anon().leave(seat, platform, platform.cpu());
+    }
+
+    /// An area of `range` in this address space is going to map pages of `view`.
+    pub(crate) fn join_view(&self, view: &View<P>, range: VirtRange) -> Result<(), NoMemory> {
+        let mappers = view.object.mappers();
+        mappers.join(view.mapper(self.mm), view.indices(range), self.mem.platform())
+    }
+
+    /// An area of this address space has no entries any more, and is gone.
+    pub(crate) fn leave(&self, area: &Area<P>) {
+        self.leave_backing(&area.backing, area.range);
+    }
+
+    /// As [`Space::leave`], for one that was never there.
+    pub(crate) fn leave_backing(&self, backing: &Backing<P>, range: VirtRange) {
+        if let Some(seat) = backing.seat() {
+            self.leave_family(seat);
         }
+        if let Some(view) = backing.view() {
+            self.leave_view(view, range);
+        }
+    }
+
+    /// Undoes [`Space::join_view`].
+    pub(crate) fn leave_view(&self, view: &View<P>, range: VirtRange) {
+        let pages = view.indices(range);
+        view.object.mappers().leave(view.mapper(self.mm), pages, self.mem.platform());
     }
 
     /// Makes areas start at both ends of `range`, so that it covers whole areas only. Allocates
@@ -305,8 +336,10 @@ impl<P: Platform> Space<P> {
         range: VirtRange,
         changes: impl Fn(&Area<P>) -> bool,
     ) -> Result<(), SpaceError> {
-        let ends = [range.first_page(), range.end_page()]
-            .map(|page| map.split_by(page).is_some_and(&changes).then_some(page));
+        let ends = [range.first_page(), range.end_page()].map(|page| {
+            let area = map.split_by(page).filter(|area| changes(area))?;
+            Some((page, area.backing.view().is_some()))
+        });
         let more = ends.iter().flatten().count();
         let limit = self.limits.areas;
         if map.len() + more > limit && more > 0 {
@@ -320,16 +353,49 @@ impl<P: Platform> Space<P> {
     pub(crate) fn cut_out(&self, map: &mut AreaMap<P>, range: VirtRange) -> Result<(), SpaceError> {
         self.may_hold(map, Some(range), 0)?;
         let ends = [range.first_page(), range.end_page()];
-        self.split(map, ends.map(|page| map.split_by(page).map(|_| page)))
+        self.split(map, ends.map(|page| Some((page, map.split_by(page)?.backing.view().is_some()))))
     }
 
-    /// Cuts the areas that hold these pages and the ones before them: all, or nothing is changed.
-    fn split(&self, map: &mut AreaMap<P>, pages: [Option<Vpn>; 2]) -> Result<(), SpaceError> {
+    /// Cuts the areas that hold these pages and the ones before them, of which each is known to
+    /// show an object or not: all, or nothing is changed.
+    fn split(
+        &self,
+        map: &mut AreaMap<P>,
+        pages: [Option<(Vpn, bool)>; 2],
+    ) -> Result<(), SpaceError> {
         map.reserve(pages.iter().flatten().count())?;
-        for page in pages.into_iter().flatten() {
-            if let Some(rest) = map.split_at(page) {
-                self.again(&rest.backing)?;
+        if pages.iter().flatten().any(|(_, shows)| *shows) {
+            self.cut_views(map, pages.map(|page| page.map(|(page, _)| page)))?;
+        }
+        for (page, _) in pages.into_iter().flatten() {
+            if let Some(seat) = map.split_at(page).and_then(|rest| rest.backing.seat()) {
+                self.mem.anon().again(seat, self.mem.platform());
             }
+        }
+        Ok(())
+    }
+
+    /// Tells the objects that areas which show them are going to be cut before these pages, in
+    /// ascending order: all, or nothing is changed.
+    #[cold]
+    fn cut_views(&self, map: &AreaMap<P>, pages: [Option<Vpn>; 2]) -> Result<(), NoMemory> {
+        let platform = self.mem.platform();
+        let mut before: Option<(&View<P>, VirtRange, Vpn)> = None;
+        for page in pages.into_iter().flatten() {
+            let Some(area) = map.split_by(page) else { continue };
+            let Some(view) = area.backing.view() else { continue };
+            // Both cuts may be of one area: the second one is of the rest.
+            let earlier = before.map_or(Vpn(0), |(_, _, at)| at);
+            let first = area.range.first_page().max(earlier);
+            let range = VirtRange::of_pages(first, area.range.end_page());
+            let (who, at) = (view.mapper(self.mm), view.index(page));
+            if let Err(error) = view.object.mappers().cut(who, view.indices(range), at, platform) {
+                if let Some((view, range, at)) = before {
+                    self.mend(view, range, at);
+                }
+                return Err(error);
+            }
+            before = Some((view, range, page));
         }
         Ok(())
     }
@@ -355,11 +421,8 @@ impl<P: Platform> Space<P> {
     /// Flushes what others may have replaced and not flushed, before entries of the locked table
     /// are changed.
     #[inline]
-    pub(crate) fn flush_deferred(&self, _table: &Cursor<'_, P>) {
-        if let Some(seen) = self.mem().frames().table(self.root()).unflushed() {
-            self.mem().flush(self.id(), FlushScope::All);
-            self.mem().frames().table(self.root()).note_flushed(seen);
-        }
+    pub(crate) fn flush_deferred(&self, table: &Cursor<'_, P>) {
+        self.mem().flush_deferred(self.mm, table);
     }
 
     /// Whether such entries may exist; the caller, who holds a table's lock, flushes all later.

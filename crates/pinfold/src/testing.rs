@@ -5,6 +5,8 @@
 
 #[path = "testing/device.rs"]
 mod device;
+#[path = "testing/disk.rs"]
+mod disk;
 #[path = "testing/mmu.rs"]
 mod mmu;
 #[path = "testing/outside.rs"]
@@ -23,13 +25,15 @@ use pinfold::mock::Host;
 use pinfold::platform::{FlushScope, Park};
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
-    AddressSpace, Bug, Cause, Event, EventKind, FaultError, Flags, Format, FrameSetup,
+    AddressSpace, Bug, Cause, Event, EventKind, FaultError, File, Flags, Format, FrameSetup,
     Invalidation, Limits, Memory, NodeId, NodeSpan, PAGE_SIZE, PIN_BIAS, Pfn, Place, Platform,
     Prot, Pte, RetiredTables, Rules, Sharing, SpaceId, Tuning, VirtAddr, VirtRange,
 };
 
 #[allow(unused_imports, reason = "not every test has devices")]
 pub(crate) use device::{follow, followed};
+#[allow(unused_imports, reason = "not every test has files")]
+pub(crate) use disk::{Disk, map_file};
 pub(crate) use mmu::{Hardware, Marks, Mmu};
 #[allow(unused_imports, reason = "not every test has frames of others")]
 pub(crate) use outside::Outside;
@@ -340,15 +344,23 @@ const WORDS: [usize; 2] = [0, PAGE_SIZE as usize / 8 - 1];
 
 /// What a device that holds the frame reads.
 pub(crate) fn device_read<F: Format>(mem: &Mem<F>, pfn: Pfn) -> u64 {
-    let [first, last] = WORDS.map(|at| mem.platform().host.word(pfn, at).load(Ordering::Relaxed));
+    word(mem.platform(), pfn)
+}
+
+fn word<F: Format>(rig: &Rig<F>, pfn: Pfn) -> u64 {
+    let [first, last] = WORDS.map(|at| rig.host.word(pfn, at).load(Ordering::Relaxed));
     assert_eq!(first, last, "{pfn} was copied or cleared by halves");
     first
 }
 
 /// What a device that holds the frame writes.
 pub(crate) fn device_write<F: Format>(mem: &Mem<F>, pfn: Pfn, value: u64) {
+    write_word(mem.platform(), pfn, value);
+}
+
+fn write_word<F: Format>(rig: &Rig<F>, pfn: Pfn, value: u64) {
     for word in WORDS {
-        mem.platform().host.word(pfn, word).store(value, Ordering::Relaxed);
+        rig.host.word(pfn, word).store(value, Ordering::Relaxed);
     }
 }
 
@@ -486,6 +498,18 @@ impl<'m, F: Format> Audit<'m, F> {
             assert!(entry.is_present() && entry.pfn() == frame, "a device follows {page:?}");
             assert!(entry.is_writable() || !writable, "a device may write {page:?}");
         }
+        self
+    }
+
+    /// Everything that a file holds.
+    pub(crate) fn file(mut self, file: &File<Rig<F>>) -> Self {
+        lab::account_file(file, |pfn, holder| {
+            if let Holder::Object(id) = holder
+                && self.objects.insert((id, pfn))
+            {
+                self.owe(pfn, 1);
+            }
+        });
         self
     }
 

@@ -22,20 +22,22 @@
 //! - INV-ZAP-3: under today's rule a page of a file that could be written through a stale
 //!   translation has a mapping: only then is it safe to take an unmapped page for clean.
 
-use core::convert::Infallible;
-use core::ops::Range;
+mod entries;
 
-use crate::addr::{VirtRange, Vpn, each_page};
+use core::convert::Infallible;
+
+use crate::addr::{VirtRange, Vpn};
 use crate::area::{AreaMap, Locked};
 use crate::error::SpaceError;
-use crate::event::EventKind;
 use crate::platform::{Invalidate, Platform};
-use crate::pte::{Entry, Format, Pte};
+use crate::pte::Format;
 use crate::rules::TableReclaim;
-use crate::rules::zap::{Munlock, Removal, Zapped, munlock};
+use crate::rules::zap::{Munlock, munlock};
 use crate::space::Space;
-use crate::table::{Cursor, Leaf, table_end};
-use crate::tlb::{Gather, LockCount, Room};
+use crate::table::table_end;
+use crate::tlb::Gather;
+
+pub(crate) use entries::{Flushes, Which, Zap};
 
 impl<P: Platform> Space<P> {
     pub(crate) fn unmap(&self, range: VirtRange) -> Result<(), SpaceError> {
@@ -70,7 +72,7 @@ impl<P: Platform> Space<P> {
                 self.mark_entries(area.range, Locked::No);
             }
             self.zap(area.range, gather);
-            self.leave(&area.backing);
+            self.leave(&area);
             // Every table covers pages of some area, so those that are left without one cover pages
             // of this one.
             let (gone, end) = (area.range.numbers(), self.end_page());
@@ -154,98 +156,18 @@ impl<P: Platform> Space<P> {
 
     /// Withdraws every entry of `range`.
     fn zap(&self, range: VirtRange, gather: &mut Gather<'_, P>) {
+        let zap = Zap::new(self.mem(), self.mm(), Which::All, Flushes::AsRuled);
         let done: Result<(), Infallible> =
-            self.tables().for_each_leaf(range.numbers(), |leaf, mut pages| {
-                while pages.start < pages.end {
-                    let room;
-                    (pages.start, room) = self.zap_leaf(leaf, pages.clone(), gather);
-                    if room == Room::Full {
-                        gather.flush_and_free();
-                    }
-                }
+            self.tables().for_each_leaf(range.numbers(), |leaf, pages| {
+                zap.table(leaf, pages, gather);
                 Ok(())
             });
         let Ok(()) = done;
     }
 
-    /// Withdraws entries under one hold of the table's lock, until the end or a full gather.
-    /// Returns the first page that is left, and the room.
-    fn zap_leaf(
-        &self,
-        leaf: Leaf<'_, P>,
-        pages: Range<Vpn>,
-        gather: &mut Gather<'_, P>,
-    ) -> (Vpn, Room) {
-        let cursor = leaf.lock();
-        self.flush_deferred(&cursor);
-        let end = pages.end;
-        for page in each_page(pages) {
-            if self.zap_entry(&cursor, page, gather) == Room::Full {
-                gather.flush_under_lock(&cursor);
-                return (page + 1, Room::Full);
-            }
-        }
-        (end, gather.flush_under_lock(&cursor))
-    }
-
-    /// When the count of a locked entry goes, of a page that loses its mapping as `removal` says.
-    #[inline]
-    fn zap_lock(&self, old: Pte<P::Format>, removal: Removal) -> LockCount {
-        if old.is_locked() { self.zap_locked(old, removal) } else { LockCount::Settled }
-    }
-
-    #[cold]
-    fn zap_locked(&self, old: Pte<P::Format>, removal: Removal) -> LockCount {
-        match (self.munlock_rule(), removal) {
-            (Munlock::Forgotten, _) => LockCount::Settled,
-            // The walk over the area has left no mark.
-            (Munlock::BeforeEntries | Munlock::WithEntry, _)
-            | (Munlock::WithMapping, Removal::WithEntry) => {
-                self.mem().munlock(old.pfn());
-                LockCount::Settled
-            }
-            (Munlock::WithMapping, Removal::UnderLock | Removal::WhenFreed) => {
-                LockCount::WithMapping
-            }
-        }
-    }
-
     /// Asked only where something is locked.
     fn munlock_rule(&self) -> Munlock {
         munlock(self.mem().rule())
-    }
-
-    #[inline]
-    fn zap_entry(&self, cursor: &Cursor<'_, P>, page: Vpn, gather: &mut Gather<'_, P>) -> Room {
-        let pte = cursor.get(page);
-        match pte.decode() {
-            Entry::None => Room::Left,
-            Entry::Mapped(pfn) => {
-                let old = cursor.withdraw(page);
-                if pte.is_special() {
-                    gather.note(old);
-                    self.mem().tell(self.id(), page, EventKind::Zapped(pfn));
-                    return Room::Left;
-                }
-                let mem = self.mem();
-                let zapped =
-                    if old.pte().is_dirty() { mem.carry_dirty(pfn) } else { Zapped::Other };
-                let removal = gather.removal(zapped);
-                if removal == Removal::WithEntry {
-                    mem.drop_map(pfn);
-                }
-                let lock = self.zap_lock(old.pte(), removal);
-                mem.tell(self.id(), page, EventKind::Zapped(pfn));
-                gather.add(old, pfn, removal, lock)
-            }
-            // Neither holds a reference here, nor counts as locked: both were dropped when the
-            // migration entry was made.
-            Entry::Migration(_) | Entry::Swap(_) => {
-                cursor.set(page, Pte::NONE);
-                self.mem().tell(self.id(), page, EventKind::Zapped(pte.pfn()));
-                Room::Left
-            }
-        }
     }
 }
 

@@ -11,13 +11,15 @@ mod heap;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod testing;
 
+use std::ops::Range;
+
 use heap::{Deny, granted, with_heap};
 use pinfold::pin::Ask;
 use pinfold::rules::PRESETS;
 use pinfold::{
-    Access, Advice, FaultError, FrameMeta, FrameSetup, LockError, NewFrame, NodeId, Pfn, PinError,
-    Pins, Place, Placement, Prot, Refs, Rules, Sharing, Small, SpaceError, Term, Tuning, VirtAddr,
-    X86_64, Zone,
+    Access, Advice, FaultError, File, FileError, FileSharing, FrameMeta, FrameSetup, LockError,
+    NewFrame, NodeId, Pfn, PinError, Pins, Place, Placement, Platform, Prot, Refs, Rules, Sharing,
+    Small, SpaceError, Store, StoreError, Term, Tuning, VirtAddr, X86_64, Zone,
 };
 use testing::{
     Audit, Marks, Mem, Outside, Rig, Space, load, machine, machine_of, pages, space, spans, store,
@@ -63,6 +65,15 @@ impl From<FaultError> for Why {
     }
 }
 
+impl From<FileError> for Why {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::NoMemory | FileError::OutOfFrames => Self::Want,
+            other => panic!("{other}"),
+        }
+    }
+}
+
 impl From<PinError> for Why {
     fn from(error: PinError) -> Self {
         match error {
@@ -81,6 +92,7 @@ struct Life {
     grandchild: Option<Space<Small>>,
     pins: Vec<Pins<Rig<Small>>>,
     refs: Option<Refs<Rig<Small>>>,
+    file: Option<File<Rig<Small>>>,
 }
 
 type Step = fn(&mut Life) -> Result<(), Why>;
@@ -92,7 +104,23 @@ fn at(page: u64) -> Place {
 /// The frames of each node.
 const NODES: [u64; 2] = [48, 16];
 const TUNING: Tuning =
-    Tuning { migrate_passes: 2, hint_passes: 2, gather_pages: 12, stock_batch: 2 };
+    Tuning { migrate_passes: 2, hint_passes: 2, gather_pages: 12, stock_batch: 2, fault_around: 4 };
+
+/// A store that takes no heap, and keeps nothing.
+struct Blank;
+
+impl Store<Rig<Small>> for Blank {
+    fn read(&self, rig: &Rig<Small>, _: u64, frame: Pfn) -> Result<(), StoreError> {
+        rig.zero_frame(frame);
+        Ok(())
+    }
+
+    fn write(&self, _: &Rig<Small>, _: u64, _: Pfn) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn discard(&self, _: Range<u64>) {}
+}
 
 impl Life {
     fn new(rules: Rules) -> Self {
@@ -110,7 +138,17 @@ impl Life {
         // A cache of translations would take heap of its own.
         mem.platform().cache_nothing();
         let parent = space(&mem);
-        Self { mem, parent, child: None, grandchild: None, pins: Vec::with_capacity(8), refs: None }
+        let pins = Vec::with_capacity(8);
+        Self { mem, parent, child: None, grandchild: None, pins, refs: None, file: None }
+    }
+
+    fn file(&self) -> Result<&File<Rig<Small>>, Why> {
+        self.file.as_ref().ok_or(Why::Missing)
+    }
+
+    fn show(&self, page: u64, sharing: FileSharing) -> Result<(), Why> {
+        let run = self.file()?.run(1..2);
+        Ok(self.parent.map_file(at(page), RW, run, sharing).map(drop)?)
     }
 
     fn child(&self) -> Result<&Space<Small>, Why> {
@@ -134,6 +172,9 @@ impl Life {
         for pins in &self.pins {
             audit = audit.pins(pins.pages());
         }
+        if let Some(file) = &self.file {
+            audit = audit.file(file);
+        }
         if let Some(refs) = &self.refs {
             audit = audit.gets(refs.pages());
         }
@@ -144,13 +185,26 @@ impl Life {
 const RW: Prot = Prot::READ_WRITE;
 
 /// All that a life does, in order. The last ones give back.
-const STEPS: [(&str, Step); 35] = [
+const STEPS: [(&str, Step); 45] = [
     ("map", |l| l.parent.map(at(1), 10, RW, Sharing::Private).map_err(Why::from).map(drop)),
     ("map shared", |l| l.parent.map(at(12), 3, RW, Sharing::Shared).map_err(Why::from).map(drop)),
     ("store", |l| store(&l.parent, 1, 1).map_err(Why::from).map(drop)),
     ("load", |l| load(&l.parent, 2).map_err(Why::from).map(drop)),
     ("store in another table", |l| store(&l.parent, 4, 1).map_err(Why::from).map(drop)),
     ("store shared", |l| store(&l.parent, 12, 1).map_err(Why::from).map(drop)),
+    ("make a file", |l| {
+        l.file = Some(File::new(&l.mem, 3, Box::new(Blank))?);
+        Ok(())
+    }),
+    ("map it privately", |l| l.show(11, FileSharing::Private)),
+    ("map it shared", |l| l.show(15, FileSharing::Shared)),
+    ("read it", |l| Ok(l.file()?.read(2, |_| ())?)),
+    ("store in a copy", |l| store(&l.parent, 11, 1).map_err(Why::from).map(drop)),
+    ("store in the file", |l| store(&l.parent, 15, 1).map_err(Why::from).map(drop)),
+    ("write back", |l| {
+        l.file()?.sync().unwrap();
+        Ok(())
+    }),
     ("pin", |l| l.pin(4, Access::Write, false)),
     ("fork", |l| l.parent.fork().map_err(Why::from).map(|child| l.child = Some(child))),
     ("copy", |l| store(&l.parent, 1, 2).map_err(Why::from).map(drop)),
@@ -191,6 +245,15 @@ const STEPS: [(&str, Step); 35] = [
     ("leave out", |l| Ok(l.parent.advise(pages(3, 1), Advice::DontFork)?)),
     ("wipe", |l| Ok(l.child()?.advise(pages(5, 1), Advice::WipeOnFork)?)),
     ("do not need", |l| Ok(l.parent.advise(pages(6, 2), Advice::DontNeed)?)),
+    ("copy the copy", |l| store(l.child()?, 11, 2).map_err(Why::from).map(drop)),
+    ("punch a hole", |l| {
+        l.file()?.punch(1..3);
+        Ok(())
+    }),
+    ("cut the file short", |l| {
+        l.file()?.truncate(1).unwrap();
+        Ok(())
+    }),
     ("unmap a part", |l| Ok(l.parent.unmap(pages(4, 1))?)),
     ("replace a part", |l| {
         let place = Place::Replace(VirtAddr::of_page(9));
@@ -210,13 +273,21 @@ const STEPS: [(&str, Step); 35] = [
         l.pins.clear();
         l.refs = None;
         l.grandchild = None;
+        l.file = None;
         Ok(())
     }),
 ];
 
 /// What gives memory back and splits nothing: no heap is needed for it.
-const GIVES_BACK: [&str; 5] =
-    ["do not need", "unmap what is shared", "child exits", "unmap all", "give back"];
+const GIVES_BACK: [&str; 7] = [
+    "do not need",
+    "unmap what is shared",
+    "child exits",
+    "unmap all",
+    "give back",
+    "punch a hole",
+    "cut the file short",
+];
 
 /// Lives `life` to its end; `before` runs a step, in the way of one denial. How many steps were
 /// refused.

@@ -15,8 +15,10 @@ mod all_ends;
 mod bounds;
 mod ends;
 mod exits;
+mod files;
 mod forks;
 mod holds;
+mod left_out;
 mod one_run;
 mod waits;
 

@@ -1,9 +1,9 @@
 //! How names become numbers.
 
 use super::{
-    Act, Action, Atom, Look, Pages, Resolved, ResolvedClaim, ResolvedHandle, ResolvedLane,
-    ResolvedOutcome, ResolvedProcess, ResolvedStep, Runner, Scenario, Seen, Spot, Stated, Step,
-    Take, Unresolved, View, Words, scenario,
+    Act, Action, Atom, Look, Pages, Resolved, ResolvedClaim, ResolvedFile, ResolvedHandle,
+    ResolvedLane, ResolvedOutcome, ResolvedProcess, ResolvedStep, Runner, Scenario, Seen, Shown,
+    Spot, Stated, Step, Take, Unresolved, View, Words, scenario,
 };
 use crate::scenario::{Fact, Grab, Made, Name, Spanned};
 
@@ -14,9 +14,12 @@ struct Names {
     /// The process and the area of each `map`, and how many pages it has.
     lengths: Vec<(usize, usize, u32)>,
     handles: Vec<ResolvedHandle>,
+    files: Vec<ResolvedFile>,
     signals: Vec<String>,
     registers: Vec<String>,
     words: Words,
+    /// See [`Scenario::file_pages`].
+    lengths_of_files: Vec<u32>,
     /// See [`Scenario::break_pages`].
     break_pages: u32,
     /// What claims and outcomes state, in the order of the text.
@@ -48,6 +51,16 @@ fn steps(scenario: &Scenario) -> impl Iterator<Item = (Option<&str>, &Step)> {
 /// Whether looking at it is an access by a process.
 fn reads(atom: &Atom) -> bool {
     matches!(atom, Atom::Sees { view: View::Process { .. }, .. })
+}
+
+/// As many pages of each file as have names.
+fn lengths_of_files(scenario: &Scenario) -> Vec<u32> {
+    scenario.machine.files.iter().map(|file| scenario.file_pages(&file.name)).collect()
+}
+
+fn file(file: &scenario::File) -> ResolvedFile {
+    let name = file.name.value.clone();
+    ResolvedFile { name, pages: file.pages.value, behind: file.behind }
 }
 
 /// A line of `reach` without its first word.
@@ -86,9 +99,11 @@ impl Names {
             areas: Vec::new(),
             lengths: Vec::new(),
             handles: Vec::new(),
+            files: scenario.machine.files.iter().map(file).collect(),
             signals: Vec::new(),
             registers: Vec::new(),
             words: Words::of(scenario),
+            lengths_of_files: lengths_of_files(scenario),
             break_pages: scenario.break_pages(),
             atoms: Vec::new(),
         };
@@ -181,6 +196,17 @@ impl Names {
         found.map_or_else(|| nothing("handle", &name.value), Ok)
     }
 
+    fn file(&self, name: &Name) -> Result<usize, Unresolved> {
+        let found = self.files.iter().position(|file| file.name == name.value);
+        found.map_or_else(|| nothing("file", &name.value), Ok)
+    }
+
+    /// A spot of a file, which may lie past its end.
+    fn in_file(&self, place: &scenario::Place) -> Result<Spot, Unresolved> {
+        let of = self.file(&place.name)?;
+        Ok(Spot { of, page: place.page(), word: place.word() })
+    }
+
     fn signal(&self, name: &Name) -> Result<usize, Unresolved> {
         let found = self.signals.iter().position(|signal| *signal == name.value);
         found.map_or_else(|| nothing("signal", &name.value), Ok)
@@ -223,6 +249,13 @@ impl Names {
             true => Ok(Pages { area, first, count }),
             false => nothing("page", &pages.area.value),
         }
+    }
+
+    /// Pages of a file that it may come to have.
+    fn file_pages(&self, pages: &scenario::Pages) -> Result<Pages, Unresolved> {
+        let area = self.file(&pages.area)?;
+        let (first, count) = pages.extent.resolve(self.lengths_of_files[area]);
+        Ok(Pages { area, first, count })
     }
 
     fn spot(&self, process: usize, place: &scenario::Place) -> Result<Spot, Unresolved> {
@@ -273,12 +306,18 @@ impl Names {
             None => Ok(None),
         };
         Ok(match action {
-            Action::Map { area, pages, sharing, protection, up_to, at, occupied } => Act::Map {
+            Action::Map { area, pages, sharing, protection, of, up_to, at, occupied } => Act::Map {
                 area: self.area(own()?, &area.value)?.0,
                 pages: pages.value,
                 room: up_to.unwrap_or(*pages).value,
                 sharing: sharing.value,
                 protection: protection.value,
+                of: match of {
+                    Some(shown) => {
+                        Some(Shown { file: self.file(&shown.file)?, from: shown.from() })
+                    }
+                    None => None,
+                },
                 at: at.map(|at| at.value),
                 occupied: *occupied,
             },
@@ -342,6 +381,21 @@ impl Names {
             Action::Exec => Act::Exec,
             Action::Mlock { pages } => Act::Mlock(self.pages(own()?, pages)?),
             Action::Munlock { pages } => Act::Munlock(self.pages(own()?, pages)?),
+            Action::FileWrite { to, word } => {
+                Act::FileStore(self.in_file(to)?, self.word(&word.value)?)
+            }
+            Action::FileRead { from, expect: word, register } => Act::FileLoad {
+                from: self.in_file(from)?,
+                expect: expect(word)?,
+                register: kept(register)?,
+            },
+            Action::Truncate { file, pages, words } => Act::Truncate {
+                file: self.file(file)?,
+                pages: pages.value,
+                words: words.map_or(0, |words| words.value),
+            },
+            Action::Punch { pages } => Act::Punch(self.file_pages(pages)?),
+            Action::Sync { file } => Act::Sync(self.file(file)?),
         })
     }
 
@@ -391,6 +445,7 @@ impl Names {
                 let process = self.process(&process.value)?;
                 Seen::Process(process, self.spot(process, place)?)
             }
+            View::File(place) => Seen::File(self.in_file(place)?),
         })
     }
 
@@ -400,6 +455,10 @@ impl Names {
                 // A word that no step writes is found nowhere.
                 let word = self.words.find(&word.value).unwrap_or(u64::MAX);
                 Look::Sees(self.seen(view)?, word)
+            }
+            Atom::Stores { place, word } => {
+                let word = self.words.find(&word.value).unwrap_or(u64::MAX);
+                Look::Stores(self.in_file(place)?, word)
             }
             Atom::Is { left, right } => Look::Is(self.seen(left)?, self.seen(right)?),
             Atom::Dirty { view } => Look::Dirty(self.seen(view)?),
@@ -446,6 +505,7 @@ impl Names {
             processes: self.processes,
             areas: self.areas,
             handles: self.handles,
+            files: self.files,
             signals: self.signals,
             registers: self.registers,
         })

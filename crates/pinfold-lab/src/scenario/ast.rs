@@ -13,7 +13,9 @@ mod parts;
 mod step;
 
 pub use claim::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
-pub use parts::{Dirty, Duration, Extent, Force, Grab, Occupied, Pages, Path, Place};
+pub use parts::{
+    Behind, Dirty, Duration, Extent, File, Force, Grab, Occupied, Pages, Path, Place, Shown,
+};
 pub use step::{Action, Made, Step, Sure};
 
 pub use super::span::{Name, Text};
@@ -97,6 +99,19 @@ impl Scenario {
         self.steps().filter_map(pages).max().unwrap_or(0)
     }
 
+    /// How many pages of a file have names: as many as it ever has; 0 if there is no such file.
+    pub fn file_pages(&self, file: &str) -> u32 {
+        let made = self.machine.files.iter().filter(|made| made.name.as_str() == file);
+        let set = self.steps().filter_map(|step| match &step.action {
+            Action::Truncate { file: of, pages, words } if of.as_str() == file => {
+                let part = words.is_some_and(|words| words.value > 0);
+                Some(pages.value.saturating_add(u32::from(part)))
+            }
+            _ => None,
+        });
+        made.map(|made| made.pages.value).chain(set).max().unwrap_or(0)
+    }
+
     /// Whether the lane starts only when another lane has forked its process.
     pub fn starts_late(&self, lane: &Lane) -> bool {
         let forks = |step: &Step| {
@@ -145,6 +160,9 @@ pub struct Machine {
     /// CPUs as written; see [`Scenario::cpus`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cpus: Vec<Cpu>,
+    /// Files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<File>,
 }
 
 impl Machine {

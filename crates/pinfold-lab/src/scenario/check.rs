@@ -4,13 +4,13 @@
 //! collects what each step declares into [`Names`], the second checks every use. A step marked
 //! `fails` declares nothing.
 
+mod claims;
+mod files;
 mod limits;
 mod names;
 mod waits;
 
-use super::ast::{
-    Action, Atom, Extent, Fact, Lane, Name, Pages, Place, Runner, Scenario, Step, View,
-};
+use super::ast::{Action, Extent, Lane, Name, Pages, Place, Runner, Scenario, Step};
 use super::error::{Code, ScenarioError};
 use super::span::{Span, Spanned};
 use super::suggest::{did_you_mean, nearest};
@@ -152,11 +152,20 @@ impl<'a> Checker<'a> {
         }
         let process = runner.filter(|name| self.names.process(name).is_some());
         match &step.action {
-            Action::Map { .. }
-            | Action::Break { .. }
-            | Action::Fork { .. }
-            | Action::Clone { .. }
-            | Action::Exit => {}
+            Action::Map { of, .. } => {
+                if let Some(shown) = of {
+                    self.file(&shown.file);
+                }
+            }
+            Action::FileWrite { to: place, .. } | Action::FileRead { from: place, .. } => {
+                self.file_place(place, Some(step));
+            }
+            Action::Truncate { file, words, .. } => self.truncate(file, *words),
+            Action::Punch { pages } => self.punch(pages),
+            Action::Sync { file } => {
+                self.file(file);
+            }
+            Action::Break { .. } | Action::Fork { .. } | Action::Clone { .. } | Action::Exit => {}
             Action::Vfork { child } if !at.in_lanes() => self.vfork_alone(child),
             Action::Vfork { .. } => {}
             Action::Exec => self.exec(at, process, step),
@@ -265,6 +274,10 @@ impl<'a> Checker<'a> {
             error.help = Some(format!(
                 "`{process}` has it only if it maps it, or inherits it by fork, before this point"
             ));
+        } else if self.names.file(area).is_some() {
+            error.help = Some(format!(
+                "`{area}` is a file; an area shows it: `{process}: map A 1 shared rw of {area}`"
+            ));
         } else if self.names.handle(area).is_some() {
             error.help = Some(format!("`{area}` is a handle, and this needs an area"));
         } else {
@@ -279,15 +292,7 @@ impl<'a> Checker<'a> {
         if let Extent::Range { start, end } = pages.extent
             && start.value >= end.value
         {
-            self.errors.push(
-                ScenarioError::new(
-                    Code::EmptyRange,
-                    start.span.to(end.span),
-                    "the range has no pages",
-                    "empty",
-                )
-                .help("`A[0..2]` is page 0 and page 1: the end is not part of the range"),
-            );
+            self.errors.push(empty_range(start.span.to(end.span)));
             return;
         }
         let Some(length) = self.area(at, process, &pages.area) else { return };
@@ -409,17 +414,19 @@ impl<'a> Checker<'a> {
         pages
     }
 
-    /// A step cannot use a handle that may not exist; a claim about it at the end can.
+    /// A step outside the lanes of a process that may not exist cannot use a handle that one of its
+    /// steps makes; a claim about it at the end can. One that is left out if the handle was not
+    /// made is no reason for doubt.
     fn sure_handle(&mut self, at: Point, name: &Name) {
-        if let Some(unsure) = self.names.unsure_handle(name)
+        if let Some(unsure) = self.names.unsure_maker(name)
             && at != Point::END
         {
             self.errors.push(
                 ScenarioError::new(
                     Code::UnknownHandle,
                     name.span,
-                    format!("there may be no handle `{name}` here"),
-                    "needs a handle that there is for sure",
+                    format!("the process that makes the handle `{name}` may not be there"),
+                    "needs a process that there is for sure",
                 )
                 .related(unsure, "may fail, and then it is not made")
                 .help("leave the handle to the end, and say in `always` what must hold of it"),
@@ -486,89 +493,11 @@ impl<'a> Checker<'a> {
             );
         }
     }
+}
 
-    fn claims(&mut self) {
-        let scenario = self.scenario;
-        for fact in scenario.always.iter().flat_map(|claim| &claim.facts) {
-            self.fact(fact);
-        }
-        let mut last: Option<&Name> = None;
-        for outcome in &scenario.outcomes {
-            if let Some(otherwise) = last {
-                self.errors.push(
-                    ScenarioError::new(
-                        Code::DeadOutcome,
-                        outcome.name.span,
-                        format!("the outcome `{}` is never chosen", outcome.name),
-                        "comes too late",
-                    )
-                    .related(otherwise.span, "takes every execution that gets here")
-                    .help("put `otherwise` last"),
-                );
-            }
-            if outcome.when.is_empty() {
-                last = last.or(Some(&outcome.name));
-            }
-            outcome.when.iter().for_each(|fact| self.fact(fact));
-        }
-    }
-
-    /// A view for which the page matters, not a word of it.
-    fn page(&mut self, view: &'a View) {
-        self.view(view);
-        let (View::Handle(place) | View::Process { place, .. }) = view;
-        if let Some(word) = place.word {
-            self.errors.push(
-                ScenarioError::new(
-                    Code::Unexpected,
-                    word.span,
-                    "`is` is about pages, not words",
-                    "a word of a page",
-                )
-                .help("leave the word number out"),
-            );
-        }
-    }
-
-    fn fact(&mut self, fact: &'a Fact) {
-        match &fact.atom {
-            Atom::Sees { view, .. } => self.view(view),
-            Atom::Is { left, right } => [left, right].into_iter().for_each(|view| self.page(view)),
-            Atom::Dirty { view } => self.page(view),
-            Atom::Register { register, .. } => {
-                if !self.names.has_register(register) {
-                    let help = if self.names.handle(register).is_some() {
-                        Some(format!("`{register}` is a handle: write `{register} sees \"...\"`"))
-                    } else {
-                        did_you_mean(register, "registers", self.names.registers())
-                            .or_else(|| Some(format!("fill it by a read: `read A as {register}`")))
-                    };
-                    self.errors.push(
-                        ScenarioError::new(
-                            Code::UnknownRegister,
-                            register.span,
-                            format!("no read fills the register `{register}`"),
-                            "unknown register",
-                        )
-                        .maybe_help(help),
-                    );
-                }
-            }
-        }
-    }
-
-    fn view(&mut self, view: &'a View) {
-        match view {
-            View::Handle(place) => self.handle_place(Point::END, place),
-            View::Process { process, place } => {
-                if self.names.process(process).is_some() {
-                    self.area_place(Point::END, Some(process), place);
-                } else {
-                    self.unknown_process(process, Point::END);
-                }
-            }
-        }
-    }
+fn empty_range(at: Span) -> ScenarioError {
+    ScenarioError::new(Code::EmptyRange, at, "the range has no pages", "empty")
+        .help("`A[0..2]` is page 0 and page 1: the end is not part of the range")
 }
 
 /// Errors for `reach` lines that name no event known to the machine.

@@ -86,6 +86,10 @@ codes! {
     AmbiguousPage = "PF0133",
     /// An address inside a page.
     Unaligned = "PF0134",
+    /// No file of this name.
+    UnknownFile = "PF0135",
+    /// A file has nothing behind it that could store anything.
+    NothingBehind = "PF0136",
     /// A handle is released a second time.
     ReleasedTwice = "PF0140",
     /// `put` of a pin or `unpin` of a get.

@@ -5,8 +5,8 @@
 //! statement when the formatter moves a section.
 
 use super::ast::{
-    Action, Atom, Claim, ClaimMode, Comment, Dirty, Duration, Extent, Fact, Force, Grab, Machine,
-    Occupied, Pages, Place, Placement, Polarity, Runner, Scenario, Step, View,
+    Action, Atom, Behind, Claim, ClaimMode, Comment, Dirty, Duration, Extent, Fact, Force, Grab,
+    Machine, Occupied, Pages, Place, Placement, Polarity, Runner, Scenario, Step, View,
 };
 use super::lexer::Line;
 use super::span::Spanned;
@@ -168,7 +168,8 @@ impl Layout {
             ("areas", machine.areas),
             ("stack", machine.stack),
         ];
-        if properties.iter().all(|(_, value)| value.is_none()) && machine.cpus.is_empty() {
+        let plain = properties.iter().all(|(_, value)| value.is_none());
+        if plain && machine.cpus.is_empty() && machine.files.is_empty() {
             return;
         }
         self.header("machine");
@@ -179,6 +180,13 @@ impl Layout {
         }
         for cpu in &machine.cpus {
             self.item(&cpu.name, format!("cpu {} node {}", cpu.name, cpu.node));
+        }
+        for file in &machine.files {
+            let behind = match file.behind {
+                Behind::Store => "",
+                Behind::Memory => " memory",
+            };
+            self.item(&file.name, format!("file {} {}{behind}", file.name, file.pages));
         }
     }
 }
@@ -291,8 +299,12 @@ impl Display for Action {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(self.verb().as_str())?;
         match self {
-            Self::Map { area, pages, sharing, protection, up_to, at, occupied } => {
+            Self::Map { area, pages, sharing, protection, of, up_to, at, occupied } => {
                 write!(f, " {area} {pages} {sharing} {protection}")?;
+                if let Some(shown) = of {
+                    write!(f, " of {}", shown.file)?;
+                    shown.from.map_or(Ok(()), |page| write!(f, " from {page}"))?;
+                }
                 up_to.map_or(Ok(()), |most| write!(f, " up to {most}"))?;
                 at.map_or(Ok(()), |at| write!(f, " at {:#x}", at.value))?;
                 match occupied {
@@ -306,13 +318,16 @@ impl Display for Action {
             Self::Unmap { pages }
             | Self::Writeback { pages }
             | Self::Mlock { pages }
-            | Self::Munlock { pages } => write!(f, " {pages}"),
+            | Self::Munlock { pages }
+            | Self::Punch { pages } => write!(f, " {pages}"),
             Self::Protect { pages, protection } => write!(f, " {pages} {protection}"),
             Self::Advise { pages, advice } => write!(f, " {pages} {advice}"),
-            Self::Write { to, word } | Self::DeviceWrite { to, word } => {
-                write!(f, " {to} {}", Quoted(word))
-            }
-            Self::Read { from, expect, register } | Self::DeviceRead { from, expect, register } => {
+            Self::Write { to, word }
+            | Self::DeviceWrite { to, word }
+            | Self::FileWrite { to, word } => write!(f, " {to} {}", Quoted(word)),
+            Self::Read { from, expect, register }
+            | Self::DeviceRead { from, expect, register }
+            | Self::FileRead { from, expect, register } => {
                 write!(f, " {from}")?;
                 if let Some(word) = expect {
                     write!(f, " expect {}", Quoted(word))?;
@@ -345,6 +360,11 @@ impl Display for Action {
                 write!(f, " {pages} to node {node}")
             }
             Self::Signal { signal } | Self::Await { signal } => write!(f, " {signal}"),
+            Self::Truncate { file, pages, words } => {
+                write!(f, " {file} {pages}")?;
+                words.map_or(Ok(()), |words| write!(f, " words {words}"))
+            }
+            Self::Sync { file } => write!(f, " {file}"),
         }
     }
 }
@@ -407,6 +427,10 @@ impl Display for Fact {
                 let verb = if denied { "never sees" } else { "sees" };
                 write!(f, "{view} {verb} {}", Quoted(word))
             }
+            Atom::Stores { place, word } => {
+                let verb = if denied { "never stores" } else { "stores" };
+                write!(f, "{place} {verb} {}", Quoted(word))
+            }
             Atom::Is { left, right } => {
                 write!(f, "{left} {} {right}", if denied { "is not" } else { "is" })
             }
@@ -421,7 +445,7 @@ impl Display for Fact {
 impl Display for View {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Handle(place) => place.fmt(f),
+            Self::Handle(place) | Self::File(place) => place.fmt(f),
             Self::Process { process, place } => write!(f, "{process}:{place}"),
         }
     }

@@ -6,19 +6,22 @@
 
 mod claims;
 mod cursor;
+mod known;
 mod steps;
 
 use super::ast::{
-    Claim, Cpu, Lane, Machine, Name, Outcome, Process, Reach, Runner, Scenario, Setup, Step, Text,
+    Behind, Claim, Cpu, File, Lane, Machine, Name, Outcome, Process, Reach, Runner, Scenario,
+    Setup, Step, Text,
 };
 use super::error::{Code, Parsed, ScenarioError};
 use super::format;
-use super::lexer::{Line, LineState, TokenKind, lex};
+use super::lexer::{Line, LineState, lex};
 use super::span::Span;
 use super::suggest::{did_you_mean, nearest};
-use super::words::{SECTIONS, Verb};
+use super::words::SECTIONS;
 use cursor::Cursor;
-use steps::{Handles, Home};
+use known::Known;
+use steps::Home;
 
 /// Which statements are expected.
 enum Section {
@@ -35,7 +38,7 @@ enum Section {
 /// What has been read so far.
 struct Parser<'a> {
     source: &'a str,
-    handles: Handles,
+    known: Known,
     section: Section,
     name: Option<Name>,
     title: Option<Text>,
@@ -60,7 +63,7 @@ pub(super) fn read(source: &str) -> Result<Scenario, Vec<ScenarioError>> {
     let lines = lex(source, &mut errors);
     let mut parser = Parser {
         source,
-        handles: lines.iter().filter_map(handle_of).collect(),
+        known: Known::of(&lines),
         section: Section::Top,
         name: None,
         title: None,
@@ -92,23 +95,6 @@ pub(super) fn read(source: &str) -> Result<Scenario, Vec<ScenarioError>> {
     Ok(scenario)
 }
 
-/// The handle that a line makes, as far as its tokens show.
-fn handle_of(line: &Line) -> Option<String> {
-    let word = |at: usize| match &line.tokens.get(at)?.kind {
-        TokenKind::Word(word) => Some(word.as_str()),
-        _ => None,
-    };
-    let verb = match line.tokens.get(1) {
-        Some(token) if token.kind == TokenKind::Colon => word(2)?,
-        _ => word(0)?,
-    };
-    if !Verb::from_word(verb).is_some_and(Verb::makes_handle) {
-        return None;
-    }
-    let at = (0..line.tokens.len()).rev().find(|at| word(*at) == Some("as"))?;
-    word(at + 1).map(str::to_owned)
-}
-
 impl Parser<'_> {
     /// Follows a line that was not understood into the section that it seems to open, so that the
     /// lines of that section are not all reported as being in the section before.
@@ -138,19 +124,19 @@ impl Parser<'_> {
             Section::Setup => self.setup(&mut cursor),
             Section::Lane => {
                 let Some(lane) = self.lanes.last_mut() else { return Ok(()) };
-                let step = steps::step(&mut cursor, Home::Lane(&lane.runner), &self.handles)?;
+                let step = steps::step(&mut cursor, Home::Lane(&lane.runner), &self.known)?;
                 lane.steps.push(step);
                 Ok(())
             }
             Section::BrokenLane => {
-                steps::step(&mut cursor, Home::BrokenLane, &self.handles).map(drop)
+                steps::step(&mut cursor, Home::BrokenLane, &self.known).map(drop)
             }
             Section::After => {
-                self.after.push(steps::step(&mut cursor, Home::Alone, &self.handles)?);
+                self.after.push(steps::step(&mut cursor, Home::Alone, &self.known)?);
                 Ok(())
             }
             Section::Always => {
-                self.always.push(claims::claim(&mut cursor)?);
+                self.always.push(claims::claim(&mut cursor, &self.known)?);
                 Ok(())
             }
         }
@@ -181,7 +167,7 @@ impl Parser<'_> {
                 self.lanes.push(lane);
                 self.section = Section::Lane;
             }
-            "outcome" => self.outcomes.push(claims::outcome(cursor)?),
+            "outcome" => self.outcomes.push(claims::outcome(cursor, &self.known)?),
             "reach" => self.reach.push(claims::reach(cursor)?),
             _ => {}
         }
@@ -197,8 +183,8 @@ impl Parser<'_> {
     }
 
     fn machine(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        const KNOWN: [&str; 7] =
-            ["nodes", "frames", "words", "cpu", "migrate-passes", "areas", "stack"];
+        const KNOWN: [&str; 8] =
+            ["nodes", "frames", "words", "cpu", "migrate-passes", "areas", "stack", "file"];
         let start = cursor.here();
         let machine = &mut self.machine;
         let slot = match cursor.peek_word() {
@@ -208,6 +194,17 @@ impl Parser<'_> {
                 cursor.keyword("node")?;
                 let node = cursor.number("a node number")?;
                 machine.cpus.push(Cpu { name, node });
+                return cursor.end();
+            }
+            Some("file") => {
+                cursor.keyword("file")?;
+                let name = cursor.new_name("a name for the file")?;
+                let pages = cursor.number("a number of pages")?;
+                let behind = match cursor.accept("memory") {
+                    Some(_) => Behind::Memory,
+                    None => Behind::Store,
+                };
+                machine.files.push(File { name, pages, behind });
                 return cursor.end();
             }
             Some("nodes") => &mut machine.nodes,
@@ -228,7 +225,7 @@ impl Parser<'_> {
 
     fn setup(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
         if cursor.at_prefix() || cursor.accept("process").is_none() {
-            self.setup.push(steps::step(cursor, Home::Alone, &self.handles)?);
+            self.setup.push(steps::step(cursor, Home::Alone, &self.known)?);
             return Ok(());
         }
         let name = cursor.new_name("a name for the process")?;

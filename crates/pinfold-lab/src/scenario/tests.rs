@@ -2,6 +2,7 @@
 
 mod accept;
 mod checks;
+mod files;
 mod forms;
 mod mutations;
 mod sharing;

@@ -113,6 +113,12 @@ vocabulary! {
         Mlock = "mlock",
         /// Ends that.
         Munlock = "munlock",
+        /// Gives a file another length.
+        Truncate = "truncate",
+        /// Takes pages out of a file, which keeps its length.
+        Punch = "punch",
+        /// Writes a file's dirty pages back to what stores it.
+        Sync = "sync",
     }
 }
 
@@ -145,7 +151,10 @@ impl Verb {
             | Self::Vfork
             | Self::Exec
             | Self::Mlock
-            | Self::Munlock => false,
+            | Self::Munlock
+            | Self::Truncate
+            | Self::Punch
+            | Self::Sync => false,
         }
     }
 }
@@ -157,7 +166,7 @@ vocabulary! {
         Private = "private",
         /// Seen by every process that inherited the area.
         Shared = "shared",
-        /// As shared, with a file behind it that a write can be lost to.
+        /// As shared, with a file of its own behind it that a write can be lost to.
         File = "file",
         /// As private, and it grows down when the process accesses what lies below it.
         Stack = "stack",
@@ -237,6 +246,8 @@ vocabulary! {
         TooManyAreas = "too-many-areas",
         /// The process has exited: another of its lanes has ended it.
         Exited = "exited",
+        /// The file ends before that page, or has come to end there.
+        PastEnd = "past-end",
     }
 }
 
@@ -309,5 +320,5 @@ pub(super) const SECTIONS: [&str; 12] = [
 
 /// Words that cannot be declared as names, since a line could then be read in two ways; the words
 /// that start a section cannot be declared either.
-pub const RESERVED: [&str; 10] =
-    ["process", "device", "never", "and", "is", "not", "sees", "when", "fails", "may"];
+pub const RESERVED: [&str; 11] =
+    ["process", "device", "never", "and", "is", "not", "sees", "stores", "when", "fails", "may"];

@@ -8,10 +8,19 @@ use pinfold::{
     VirtRange,
 };
 
-use crate::scenario::{Access, Advice, Force, Grab, Occupied, Path, Protection, Spanned};
+use crate::scenario::{
+    Access, Advice, Force, Grab, Occupied, Path, Protection, Sharing, Shown, Spanned,
+};
 
 /// The number behind `times`.
 pub(super) type Times = Option<Spanned<u32>>;
+
+/// What a new area shows.
+pub(super) struct Shows<'a> {
+    pub(super) sharing: Sharing,
+    /// Pages of a file that has a name.
+    pub(super) of: Option<&'a Shown>,
+}
 
 /// How long an area is.
 #[derive(Clone, Copy)]

@@ -1,9 +1,12 @@
 //! Steps that map memory and change where it lies.
 
-use pinfold::{AddressSpace, Remap, Sharing as SpaceSharing, VirtAddr, VirtRange};
+use pinfold::{
+    AddressSpace, File, FileSharing, Remap, Sharing as SpaceSharing, VirtAddr, VirtRange,
+};
 
-use super::asked::{Extent, place, prot};
+use super::asked::{Extent, Shows, place, prot};
 use super::{Done, Fault};
+use crate::files::{self, Disk};
 use crate::machine::Machine;
 use crate::scenario::{Failure, Occupied, Protection, Sharing};
 use crate::spaces::Area;
@@ -14,26 +17,47 @@ impl World {
         &self,
         process: &str,
         area: &str,
-        (sharing, protection): (Sharing, Protection),
+        (shows, protection): (Shows<'_>, Protection),
         extent: Extent,
         (at, occupied): (Option<u64>, Occupied),
     ) -> Done {
         let space = self.live(process)?;
-        let kind = match sharing {
-            Sharing::Private => SpaceSharing::Private,
-            Sharing::Shared => SpaceSharing::Shared,
-            Sharing::File => SpaceSharing::File,
-            Sharing::Stack => SpaceSharing::Stack,
-        };
-        let at = match sharing {
+        let at = match shows.sharing {
             Sharing::Stack => Some(extent.start(at)),
             Sharing::Private | Sharing::Shared | Sharing::File => at,
         };
-        let place = place(at, occupied);
-        let mapped = space.map(place, u64::from(extent.pages), prot(protection), kind)?;
+        let (place, prot) = (place(at, occupied), prot(protection));
+        let pages = u64::from(extent.pages);
+        let files = self.files();
+        let named = shows.of.map(|shown| {
+            let file = files.iter().find(|file| file.name == shown.file.value);
+            (file.map(|named| &named.file), u64::from(shown.from()))
+        });
+        let (mapped, disk) = match (shows.sharing, named) {
+            (Sharing::File, _) => {
+                let disk = Disk::new(&format!("{process}:{area}"), self.machine().words());
+                let file = File::new(&self.memory, pages, files::store(&disk))?;
+                let run = file.run(0..pages);
+                (space.map_file(place, prot, run, FileSharing::Shared)?, Some(disk))
+            }
+            (sharing, Some((file, from))) => {
+                let file = file.ok_or_else(|| Fault::other("there is no such file"))?;
+                let sharing = match sharing.is_private() {
+                    true => FileSharing::Private,
+                    false => FileSharing::Shared,
+                };
+                (space.map_file(place, prot, file.run(from..from + pages), sharing)?, None)
+            }
+            (Sharing::Private, None) => {
+                (space.map(place, pages, prot, SpaceSharing::Private)?, None)
+            }
+            (Sharing::Shared, None) => (space.map(place, pages, prot, SpaceSharing::Shared)?, None),
+            (Sharing::Stack, None) => (space.map(place, pages, prot, SpaceSharing::Stack)?, None),
+        };
         let range = extent.around(mapped).map_err(|error| Fault::of(Failure::Invalid, error))?;
         self.machine().record().unwatch(self.machine().lane(), space.id(), Some(range));
-        self.at_home(process, |home| home.areas.insert(area, Area { range, sharing }))?;
+        let area_there = Area { range, sharing: shows.sharing, disk };
+        self.at_home(process, |home| home.areas.insert(area, area_there))?;
         self.watch(process, area, &space, range);
         Ok(None)
     }
@@ -53,7 +77,7 @@ impl World {
     pub(super) fn move_break(&self, process: &str, area: &str, pages: u32) -> Done {
         let space = self.live(process)?;
         let range = self.below_break().map_err(|error| Fault::of(Failure::Invalid, error))?;
-        let known = Area { range, sharing: Sharing::Private };
+        let known = Area { range, sharing: Sharing::Private, disk: None };
         self.at_home(process, |home| home.areas.insert(area, known))?;
         let end = VirtAddr::of_page(range.first_page().0 + u64::from(pages));
         space.move_break(end)?;

@@ -213,7 +213,7 @@ fn failures(prepared: &Prepared, model: Model) -> Vec<Failure> {
     let ways = (0..6).flat_map(|seed| {
         [
             (Search::Random { seed: seed * 1_000, runs: 100 }, 0),
-            (Search::Pct { depth: 3, seed: seed * 1_000, runs: 200 }, 0),
+            (Search::Pct { depth: 3, seed: seed * 1_000, runs: 500 }, 0),
             (Search::Exhaustive { preemptions: None }, (1 << (2 * seed)) - 1),
         ]
     });
@@ -235,7 +235,9 @@ const BLAMED: &[(&str, &str, &[&str])] = &[
     ("delay-all-rmap", "pinfold,zap-rmap=when-freed", &["zap-rmap"]),
     ("delay-all-rmap-reuse", "pinfold,zap-rmap=when-freed", &["zap-rmap"]),
     ("dirty-cow", "pinfold,force-write=drop-write", &["force-write"]),
+    ("dirty-cow-file", "pinfold,force-write=drop-write", &["force-write"]),
     ("fast-pin-reused-frame", "pinfold,fast-recheck=off", &["fast-recheck"]),
+    ("file-pin", "6.2", &["file-pin"]),
     ("fork-meets-migration", "5.9", &["pte-cow"]),
     ("fork-races-fast-pin", "5.9", &["fork-pin"]),
     ("fork-races-fast-pin", "5.10", &["fork-pin"]),
@@ -245,6 +247,7 @@ const BLAMED: &[(&str, &str, &[&str])] = &[
     ("odp-notifier", "pinfold,notify=afterwards", &["notify"]),
     ("rdma-fork", "5.8", &["fork-pin"]),
     ("rdma-fork-get", "pinfold", &["fork-pin"]),
+    ("read-pin-file-page", "6.1", &["read-gup"]),
     ("read-pin-then-write", "5.9", &["pte-cow"]),
     ("read-pin-zero-page", "5.9", &["pte-cow"]),
     ("remap-stale-translation", "pinfold,remap-flush=after-locks", &["remap-flush"]),

@@ -20,7 +20,7 @@ use super::ledger::{Holders, Ledger, Step};
 use super::stale::Stale;
 use crate::about::{About, Cause};
 use crate::counted::counted;
-use crate::scenario::{Action, Verb};
+use crate::scenario::{Action, Name, Verb};
 use crate::words::Words;
 
 mod family;
@@ -206,11 +206,18 @@ impl<'a> Teller<'a> {
 
     /// A device that follows an address space, and used what it had filed while that changed.
     fn told_afterwards(&mut self) {
+        let ledger = self.ledger;
         let Some(step) = self.ending() else { return };
-        let held = |handle: &str| self.ledger.made(handle).is_some();
+        let made_by_follow = |name: &Name| {
+            let made = ledger.steps.iter().map(|step| &*step.action);
+            made.into_iter().any(|action| match action {
+                Action::Follow { handle, .. } => handle == name,
+                _ => false,
+            })
+        };
         let follows = match &*step.action {
             Action::DeviceRead { from: place, .. } | Action::DeviceWrite { to: place, .. } => {
-                !held(&place.name.value)
+                made_by_follow(&place.name)
             }
             _ => false,
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pinfold::lab::{self, Holder};
 use pinfold::rules::pin::counts_zero_page;
 use pinfold::sync::Shared;
-use pinfold::{AddressSpace, Flags, Memory, PIN_BIAS, Pfn};
+use pinfold::{AddressSpace, File, Flags, Memory, PIN_BIAS, Pfn};
 
 use super::platform::Bare;
 
@@ -14,6 +14,7 @@ use super::platform::Bare;
 pub(crate) fn check(
     memory: &Shared<Memory<Bare>>,
     spaces: &[&AddressSpace<Bare>],
+    files: &[&File<Bare>],
     pinned: &[Pfn],
     held: &[Pfn],
 ) -> Result<(), String> {
@@ -21,6 +22,13 @@ pub(crate) fn check(
     // References and mappings by frame.
     let mut wanted = vec![(0, 0, 0); frames.all().count()];
     let mut objects = BTreeSet::new();
+    for file in files {
+        lab::account_file(file, |pfn, holder| {
+            if let Holder::Object(object) = holder {
+                wanted[pfn.0 as usize].0 += u32::from(objects.insert((object, pfn)));
+            }
+        });
+    }
     for space in spaces {
         lab::account(space, |pfn, holder| {
             let (refs, maps, locks) = &mut wanted[pfn.0 as usize];

@@ -9,6 +9,7 @@
 //! set; with `--ignored`, all releases, longer searches and three lanes.
 
 mod audit;
+mod files;
 #[path = "../common/futex.rs"]
 mod futex;
 #[path = "../../../pinfold/src/testing/mmu.rs"]

@@ -18,10 +18,11 @@ use pinfold::lab;
 use pinfold::pin::{Ask, Path};
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
-    Access, AddressSpace, Advice, Entry, Format, Limits, Memory, NodeId, NodeSpan, Pfn, Pins,
-    Place, Prot, Pte, Refs, Rules, Sharing, Term, Tuning, VirtAddr, VirtRange,
+    Access, AddressSpace, Advice, Entry, FileSharing, Format, Limits, Memory, NodeId, NodeSpan,
+    Pfn, Pins, Place, Prot, Pte, Refs, Rules, Sharing, Term, Tuning, VirtAddr, VirtRange,
 };
 
+use super::files::OnDisk;
 use super::platform::{Bare, FRAMES, Form};
 use super::seen::{Seen, seen};
 use super::{Tables, audit};
@@ -72,6 +73,18 @@ pub(crate) enum What {
     Scan,
     Migrate,
     Exit,
+    /// Reads the file.
+    FileRead,
+    /// Writes the file.
+    FileWrite,
+    /// Writes the file back.
+    Sync,
+    /// Makes the file empty.
+    Cut,
+    /// Makes a hole of the file's page.
+    Punch,
+    /// Takes the file's page out of memory, if it can go.
+    Invalidate,
 }
 
 pub(crate) type Act = (Who, What);
@@ -94,10 +107,14 @@ pub(crate) enum Setup {
     Object,
     /// Two pages in two tables, written.
     Wide,
+    /// A shared mapping of a file, written, then forked.
+    File,
+    /// A private mapping of a file with contents, mapped.
+    Copied,
 }
 
 impl Setup {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Untouched,
         Self::Read,
         Self::Touched,
@@ -106,10 +123,21 @@ impl Setup {
         Self::Hinted,
         Self::Object,
         Self::Wide,
+        Self::File,
+        Self::Copied,
     ];
 
     pub(crate) fn has_child(self) -> bool {
-        matches!(self, Self::Forked | Self::Object)
+        matches!(self, Self::Forked | Self::Object | Self::File)
+    }
+
+    /// Whether stores reach others who have the same memory.
+    fn is_shared(self) -> bool {
+        matches!(self, Self::Object | Self::File)
+    }
+
+    fn has_file(self) -> bool {
+        matches!(self, Self::File | Self::Copied)
     }
 
     fn is_written(self) -> bool {
@@ -131,6 +159,7 @@ pub(crate) struct World {
     device: Option<Pfn>,
     pins: RefCell<Vec<(Who, Pins<Bare>)>>,
     refs: RefCell<Vec<Refs<Bare>>>,
+    file: RefCell<Option<OnDisk>>,
     log: RefCell<Vec<Vec<Seen>>>,
     free: u64,
 }
@@ -159,15 +188,25 @@ impl World {
             unsafe { Memory::new(machine, &[span(0), span(1)], rules, tuning) }.expect("frames");
         let free = memory.frames().total_free();
         let owner = AddressSpace::new(&memory, Limits::of_format::<Tables>()).expect("a root");
-        let (pages, sharing) = match setup {
-            Setup::Wide => (2, Sharing::Private),
-            Setup::Object => (1, Sharing::Shared),
-            _ => (1, Sharing::Private),
-        };
-        let at = Place::At(VirtAddr::of_page(PAGE));
-        let range = owner.map(at, pages, Prot::READ_WRITE, sharing).expect("room");
         let machine = memory.platform();
-        if setup.is_written() {
+        let file = setup.has_file().then(|| OnDisk::new(&memory));
+        let at = Place::At(VirtAddr::of_page(PAGE));
+        let map = |pages, sharing| owner.map(at, pages, Prot::READ_WRITE, sharing).expect("room");
+        let show = |sharing| {
+            let file = &file.as_ref().expect("it has one").file;
+            owner.map_file(at, Prot::READ_WRITE, file.run(0..1), sharing).expect("room")
+        };
+        let range = match setup {
+            Setup::Wide => map(2, Sharing::Private),
+            Setup::Object => map(1, Sharing::Shared),
+            Setup::File => show(FileSharing::Shared),
+            Setup::Copied => show(FileSharing::Private),
+            _ => map(1, Sharing::Private),
+        };
+        if setup == Setup::Copied {
+            file.as_ref().expect("it has one").write(machine, OLD);
+            machine.access(&owner, PAGE, None).expect("mapped");
+        } else if setup.is_written() {
             for page in range.iter() {
                 machine.access(&owner, page.0, Some(OLD)).expect("mapped");
             }
@@ -191,6 +230,7 @@ impl World {
             first_pin: RefCell::new(first_pin),
             pins: RefCell::default(),
             refs: RefCell::default(),
+            file: RefCell::new(file),
             log: RefCell::new(vec![Vec::new(); lanes.len()]),
             free,
             memory,
@@ -231,6 +271,9 @@ impl World {
                 return Seen::Done;
             }
             _ => {}
+        }
+        if let Some(seen) = self.act_on_file(what, value) {
+            return seen;
         }
         let space = self.space(who);
         let pin = |ask: Ask| {
@@ -275,8 +318,33 @@ impl World {
                 space.migrate(range, NodeId(1));
                 Seen::Done
             }
-            What::Unpin | What::DeviceWrite | What::Exit => unreachable!("done above"),
+            What::Unpin
+            | What::DeviceWrite
+            | What::Exit
+            | What::FileRead
+            | What::FileWrite
+            | What::Sync
+            | What::Cut
+            | What::Punch
+            | What::Invalidate => unreachable!("done above"),
         }
+    }
+
+    /// What the file itself is asked for.
+    fn act_on_file(&self, what: What, value: u64) -> Option<Seen> {
+        let (file, machine) = (self.file.borrow(), self.machine());
+        let file = file.as_ref()?;
+        match what {
+            What::FileRead => return Some(file.read(machine)),
+            What::FileWrite => return Some(file.write(machine, value)),
+            What::Sync => return Some(file.sync()),
+            What::Cut => file.file.truncate(0).expect("it is shorter"),
+            What::Punch => file.file.punch(0..1),
+            // What is used stays.
+            What::Invalidate => drop(file.file.invalidate(0..1)),
+            _ => return None,
+        }
+        Some(Seen::Done)
     }
 
     fn acts(&self) -> impl Iterator<Item = (usize, usize, Act)> {
@@ -291,20 +359,30 @@ impl World {
         self.acts().any(|(.., (by, what))| by == who && some.contains(&what))
     }
 
+    fn any_does(&self, some: &[What]) -> bool {
+        self.acts().any(|(.., (_, what))| some.contains(&what))
+    }
+
     /// Whether the page may be another, or none, at the end.
     fn gives_up(&self, who: Who) -> bool {
-        self.does(who, &[What::Unmap, What::DontNeed, What::Exit])
+        // A hole leaves private copies.
+        let gone: &[What] = match self.setup {
+            Setup::File => &[What::Cut, What::Punch],
+            _ => &[What::Cut],
+        };
+        self.does(who, &[What::Unmap, What::DontNeed, What::Exit]) || self.any_does(gone)
     }
 
     /// The values that stores of `who`, and devices with its pins, have put there for certain.
     fn stored(&self, who: Who) -> Vec<(What, u64)> {
-        let shared = self.setup == Setup::Object;
+        let shared = self.setup.is_shared();
         let log = self.log.borrow();
         let counts = |(lane, step, (by, what)): (usize, usize, Act)| {
             let mine = shared || by == who;
             let stores = match what {
                 What::Store => matches!(log[lane][step], Seen::Value(_)),
                 What::DeviceWrite => true,
+                What::FileWrite => shared && log[lane][step] == Seen::Done,
                 _ => false,
             };
             (mine && stores).then(|| (what, stamp(by, lane, step)))
@@ -313,10 +391,16 @@ impl World {
     }
 
     fn may_see(&self, who: Who, value: u64) -> bool {
-        let private = self.setup != Setup::Object;
+        let private = !self.setup.has_file() && !self.setup.is_shared();
+        let cut = self.any_does(&[What::Cut, What::Punch]);
+        // What a private mapping shows of its file.
+        let shown = |(lane, step, (by, what)): (usize, usize, Act)| {
+            what == What::FileWrite && stamp(by, lane, step) == value
+        };
         match value {
-            0 => !self.setup.is_written() || (private && self.does(who, &[What::DontNeed])),
+            0 => !self.setup.is_written() || cut || (private && self.does(who, &[What::DontNeed])),
             OLD => self.setup.is_written(),
+            _ if self.setup.has_file() && self.acts().any(shown) => true,
             _ => self.stored(who).iter().any(|(_, stored)| *stored == value),
         }
     }
@@ -350,6 +434,11 @@ impl World {
             }
         }
         self.audit()?;
+        if let Some(file) = &*self.file.borrow() {
+            let writes = [What::Store, What::FileWrite, What::DeviceWrite];
+            let taken = self.any_does(&[What::Cut, What::Punch]);
+            file.judge(&self.memory, taken && !self.any_does(&writes))?;
+        }
         self.store_once_more(today)?;
         self.audit()?;
         let outcome = format!("{:?}", self.log.borrow());
@@ -384,7 +473,9 @@ impl World {
                 Seen::Entry(entry) => self.may_be(*entry),
                 Seen::Value(value) => what == What::Store || self.may_see(who, *value),
                 Seen::NotMapped => self.does(who, &[What::Unmap, What::UnmapPart]),
+                Seen::Denied if self.setup == Setup::File && what == What::PinWrite => true,
                 Seen::Denied => self.does(who, &[What::ReadOnly]),
+                Seen::PastEnd => self.any_does(&[What::Cut]),
                 Seen::Locked => what == What::DontNeed && self.does(who, &[What::Lock]),
                 Seen::Wrong(_) => false,
             };
@@ -411,16 +502,18 @@ impl World {
         };
         let marked = self.acts().any(through);
         let own = stored.iter().any(|(what, _)| *what == What::Store);
-        // A child maps shared memory by its own faults.
-        let private = self.setup != Setup::Object;
+        // A child maps shared memory by its own faults, and what shows a file may go at any time.
+        let private = !self.setup.has_file() && !self.setup.is_shared();
+        let stays = private || self.setup == Setup::Copied && own;
+        let cleaned = self.any_does(&[What::Sync]);
         match view {
-            None if private && (self.setup.is_written() || own) => {
+            None if stays && (self.setup.is_written() || own) => {
                 Err(format!("the {who:?} has lost the page"))
             }
             Some((_, value)) if own && !stored.iter().any(|(_, stored)| *stored == value) => {
                 Err(format!("the {who:?} sees {value}, not what was stored"))
             }
-            Some((pte, _)) if today && marked && !pte.is_dirty() => {
+            Some((pte, _)) if today && marked && !cleaned && !pte.is_dirty() => {
                 Err(format!("the {who:?} has stored to a page that is clean"))
             }
             _ => Ok(()),
@@ -437,14 +530,16 @@ impl World {
         let pinned: Vec<_> = pinned.flat_map(|pins| pins.pages()).copied().collect();
         let refs = self.refs.borrow();
         let held: Vec<_> = refs.iter().flat_map(|refs| refs.pages()).copied().collect();
-        audit::check(&self.memory, &living, &pinned, &held)
+        let file = self.file.borrow();
+        let files: Vec<_> = file.iter().map(|file| &file.file).collect();
+        audit::check(&self.memory, &living, &files, &pinned, &held)
     }
 
     /// The owner stores after the lanes: its pins have it, its children have not.
     fn store_once_more(&self, today: bool) -> Result<(), String> {
-        let private = self.setup != Setup::Object;
         let Some(owner) = self.spaces.borrow()[0].clone() else { return Ok(()) };
-        if !private || self.does(Who::Owner, &[What::Unmap]) {
+        let gone = self.does(Who::Owner, &[What::Unmap]) || self.any_does(&[What::Cut]);
+        if self.setup.is_shared() || gone {
             return Ok(());
         }
         let others = || -> Result<Vec<_>, String> {
@@ -485,6 +580,7 @@ impl World {
         self.let_go();
         drop(self.forked.take());
         drop(self.spaces.take());
+        drop(self.file.take());
         let (free, bugs) = (self.memory.frames().total_free(), self.machine().bugs());
         let stats = self.memory.stats();
         let pins = (stats.nr_foll_pin_acquired, stats.nr_foll_pin_released);
@@ -507,5 +603,9 @@ impl Drop for World {
         let spaces = self.spaces.take().into_iter().flatten().filter_map(Rc::into_inner);
         // SAFETY: all of the machine is thrown away here; the holds went just before.
         forked.chain(spaces).for_each(|space| unsafe { lab::abandon(space) });
+        if let Some(file) = self.file.take() {
+            // SAFETY: as above.
+            unsafe { lab::abandon_file(file.file) };
+        }
     }
 }

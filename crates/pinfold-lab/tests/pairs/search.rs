@@ -71,8 +71,9 @@ impl Subject for Case {
 }
 
 use What::{
-    DeviceWrite, DontNeed, Exit, Fork, Get, Load, Lock, Migrate, PinFast, PinRead, PinWrite,
-    Populate, ReadOnly, Scan, Store, Unlock, Unmap, UnmapPart, Unpin, Walk, Writable,
+    Cut, DeviceWrite, DontNeed, Exit, FileRead, FileWrite, Fork, Get, Invalidate, Load, Lock,
+    Migrate, PinFast, PinRead, PinWrite, Populate, Punch, ReadOnly, Scan, Store, Sync, Unlock,
+    Unmap, UnmapPart, Unpin, Walk, Writable,
 };
 use Who::{Child, Owner};
 
@@ -91,6 +92,7 @@ pub(crate) fn acts(setup: Setup) -> Vec<Act> {
         Setup::Hinted | Setup::Object => &[Lock],
         Setup::Pinned => &[Unpin, DeviceWrite, Lock],
         Setup::Wide => &[UnmapPart, Populate, Lock, Unlock],
+        Setup::File | Setup::Copied => &[Lock, FileRead, FileWrite, Sync, Cut, Punch, Invalidate],
     };
     let child: &[What] = if setup.has_child() { &CHILD } else { &[] };
     let owner = OWNER.iter().chain(more).map(|what| (Owner, *what));

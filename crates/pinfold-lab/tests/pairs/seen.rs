@@ -11,6 +11,8 @@ pub(crate) enum Seen {
     NotMapped,
     Denied,
     WouldBlock,
+    /// The page lies past the end of its file.
+    PastEnd,
     /// The memory is locked, so that its pages are not dropped.
     Locked,
     Wrong(String),
@@ -36,6 +38,7 @@ impl From<FaultError> for Seen {
         match error {
             FaultError::NotMapped(_) => Self::NotMapped,
             FaultError::Denied(_) => Self::Denied,
+            FaultError::PastEnd(_) => Self::PastEnd,
             other => Self::Wrong(other.to_string()),
         }
     }

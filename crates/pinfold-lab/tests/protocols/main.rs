@@ -15,6 +15,7 @@ mod delegations;
 mod drops;
 mod families;
 mod faults;
+mod files;
 mod followers;
 mod locks;
 mod moves;

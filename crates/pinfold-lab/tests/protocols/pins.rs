@@ -236,3 +236,17 @@ fn a_forced_write_against_the_dropping_of_its_copy() {
         }
     }
 }
+
+/// The same of a file: the reader's page is the one in the cache, and the file is written.
+#[test]
+fn a_forced_write_against_the_dropping_of_its_copy_of_a_file() {
+    let protocol = Protocol::shipped("dirty-cow-file");
+    for rules in PRESETS {
+        let report = common::holds(protocol.name, &protocol.text, rules, Model::Weak);
+        assert_eq!(outcomes(&report), ["dropped", "kept"], "{rules}");
+        for model in MODELS {
+            let dropped = format!("{rules},force-write=drop-write");
+            protocol.breaks_in(&dropped, model, "claim");
+        }
+    }
+}

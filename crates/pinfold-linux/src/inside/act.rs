@@ -11,11 +11,12 @@
 //! INV-ACT-4: a process in its parent's address space uses what a thread has for itself of a thread
 //! of the parent that sleeps as long as the child is there.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinfold_lab::resolved::{Act, Pages, Resolved, ResolvedStep, Spot, Take};
-use pinfold_lab::scenario::{Access, Failure, Occupied, Sharing};
+use pinfold_lab::scenario::{Access, Failure};
 
 use super::board::{Board, Hold, Question};
 use super::pagemap::frame_of;
@@ -23,8 +24,12 @@ use super::ring::Device;
 use super::scan;
 use super::sys::birth;
 use super::sys::limits::{Moved, Program};
-use super::sys::{self, Errno, PAGE, Range, STAGE, STAGE_PAGES};
+use super::sys::{self, Errno, PAGE, Range, Refused, STAGE, STAGE_PAGES};
 use crate::job::{Did, is_amplifier, is_as_wanted};
+use ranges::{failure, place, ranged, refusal};
+
+pub(super) mod files;
+mod ranges;
 
 /// The longest that a process of a trial lives, in seconds: no trial takes nearly as long.
 const LIFE: u32 = 600;
@@ -37,6 +42,8 @@ pub(super) struct Cast {
     pub(super) board: Board,
     /// What each handle needs.
     pub(super) devices: Vec<Device>,
+    /// The files of the plan.
+    pub(super) files: Vec<OwnedFd>,
     /// The CPU of this machine for each CPU of the scenario.
     pub(super) cpus: Vec<usize>,
     /// Where the parts of this program lie, if a process of the plan moves its program break.
@@ -201,8 +208,8 @@ impl Cast {
                 Some(Question::Run(turns)) => self.run(role, turns, Repeat::Once),
                 Some(Question::Amplify(turns)) => self.run(role, turns, Repeat::UntilOthersEnd),
                 Some(Question::Look(address)) => match sys::load(address) {
-                    Some(found) => Did::Worked(found),
-                    None => Did::Failed(Failure::NoAccess),
+                    Ok(found) => Did::Worked(found),
+                    Err(how) => Did::Failed(failure(how)),
                 },
                 None => Did::Error(libc::EINVAL),
             };
@@ -280,6 +287,7 @@ impl Cast {
             Ok(done) => done,
             Err(number) => Did::Error(number),
         };
+        self.note_missing(step, done);
         self.board.set_step(number, done);
         done
     }
@@ -287,36 +295,7 @@ impl Cast {
     fn act(self: &Arc<Self>, step: &ResolvedStep) -> Result<Did, Errno> {
         let process = step.process.unwrap_or(0);
         match step.act {
-            Act::Map { area, pages, room, sharing, protection, at, occupied } => {
-                // The pages of a stack that have names begin where it has not grown to yet.
-                let below = u64::from(room.saturating_sub(pages)) * PAGE;
-                let at = match sharing {
-                    Sharing::Stack => Some(at.unwrap_or(PAGE).saturating_add(below)),
-                    Sharing::Private | Sharing::Shared | Sharing::File => at,
-                };
-                let file = match sharing {
-                    Sharing::File => Some(sys::file::unnamed(u64::from(pages) * PAGE)?),
-                    Sharing::Private | Sharing::Shared | Sharing::Stack => None,
-                };
-                let kind = (sharing, file.as_ref());
-                let mapped = match at {
-                    Some(at) => place(STAGE.checked_add(at), pages)
-                        .and_then(|at| sys::map(at, protection, kind, occupied).map(|()| at)),
-                    None => {
-                        map_anywhere(pages, |at| sys::map(at, protection, kind, Occupied::Refuse))
-                    }
-                };
-                Ok(match mapped {
-                    Ok(range) => {
-                        let start = range.start() - below;
-                        self.board.set_area(self.plan.home(process), area, start);
-                        Did::Worked(0)
-                    }
-                    Err(libc::EEXIST) => Did::Failed(Failure::Occupied),
-                    Err(libc::EINVAL) => Did::Failed(Failure::Invalid),
-                    Err(number) => Did::Error(number),
-                })
-            }
+            Act::Map { .. } => self.map(process, step.act),
             Act::Unmap(pages) => Ok(ranged(sys::unmap(self.range(process, pages)?))),
             Act::Remap(pages, at) => {
                 let to = place(STAGE.checked_add(at), pages.count)?;
@@ -344,15 +323,16 @@ impl Cast {
                 Ok(ranged(sys::advise(self.range(process, pages)?, advice)))
             }
             Act::Store(spot, word) => Ok(match sys::store(self.address(process, spot)?, word) {
-                true => Did::Worked(0),
-                false => Did::Failed(Failure::NoAccess),
+                Ok(()) => Did::Worked(0),
+                Err(how) => Did::Failed(failure(how)),
             }),
             Act::Load { from, register, .. } => {
-                let found = sys::load(self.address(process, from)?);
-                Ok(self.found(found.ok_or(libc::EFAULT), register))
+                Ok(self.found(sys::load(self.address(process, from)?), register))
             }
             Act::DeviceStore(spot, word) => {
-                self.ready(spot.of)?;
+                if !self.ready(spot.of)? {
+                    return Ok(Did::LeftOut);
+                }
                 let address = self.pinned(spot).ok_or(libc::EBADF)?;
                 match &self.devices[spot.of] {
                     Device::Ring(ring) => {
@@ -363,14 +343,18 @@ impl Cast {
                 }
             }
             Act::DeviceLoad { from, register, .. } => {
-                self.ready(from.of)?;
+                if !self.ready(from.of)? {
+                    return Ok(Did::LeftOut);
+                }
                 let found = self.device_load(from);
                 Ok(self.found(Ok(found?), register))
             }
             Act::Pin(take, _) => self.take(process, take),
             Act::Get(take) => self.take(process, take),
             Act::Unpin(handle, _) | Act::Put(handle) => {
-                self.ready(handle)?;
+                if !self.ready(handle)? {
+                    return Ok(Did::LeftOut);
+                }
                 match self.board.release(handle) {
                     true => self.let_go(handle).map(|()| Did::Worked(0)),
                     false => Err(libc::EBADF),
@@ -398,6 +382,8 @@ impl Cast {
                 Ok(match done {
                     // The rights of an area are all that can be wrong here.
                     Err(libc::EINVAL) => Did::Failed(Failure::NoAccess),
+                    // An access would be answered by SIGBUS.
+                    Err(libc::EFAULT) => Did::Failed(Failure::PastEnd),
                     done => ranged(done),
                 })
             }
@@ -405,7 +391,9 @@ impl Cast {
                 let range = self.range(process, pages)?;
                 Ok(match sys::mlock(range) {
                     // The same number for a hole and for what cannot be accessed.
-                    Err(libc::ENOMEM) if sys::is_mapped(range) => Did::Failed(Failure::NoAccess),
+                    Err(libc::ENOMEM) if sys::is_mapped(range) => {
+                        Did::Failed(refusal(range.start(), pages.count, Access::Read))
+                    }
                     done => ranged(done),
                 })
             }
@@ -421,6 +409,11 @@ impl Cast {
             Act::Clone(child) => self.clone_within(child).map(|()| Did::Worked(0)),
             Act::Vfork(child) => self.borrow_to(child).map(|()| Did::Worked(0)),
             Act::Exec => Err(birth::execute()),
+            Act::FileStore(..)
+            | Act::FileLoad { .. }
+            | Act::Truncate { .. }
+            | Act::Punch(_)
+            | Act::Sync(_) => self.act_on_file(step.act),
         }
     }
 
@@ -451,7 +444,7 @@ impl Cast {
     }
 
     /// What a load found, which goes to its register.
-    fn found(&self, found: Result<u64, Errno>, register: Option<usize>) -> Did {
+    fn found(&self, found: Result<u64, Refused>, register: Option<usize>) -> Did {
         match found {
             Ok(word) => {
                 if let Some(register) = register {
@@ -459,15 +452,24 @@ impl Cast {
                 }
                 Did::Worked(word)
             }
-            Err(_) => Did::Failed(Failure::NoAccess),
+            Err(how) => Did::Failed(failure(how)),
         }
     }
 
-    /// Waits for a handle that another lane makes.
-    fn ready(&self, handle: usize) -> Result<(), Errno> {
+    /// Waits for a handle that another lane makes; whether it was made, or has failed to be.
+    fn ready(&self, handle: usize) -> Result<bool, Errno> {
         match self.board.await_handle(handle, self.patience / 2) {
-            true => Ok(()),
+            true => Ok(self.board.hold(handle) != Hold::Missing),
             false => Err(libc::ETIMEDOUT),
+        }
+    }
+
+    /// After a step that was allowed to fail: nobody waits for a handle that it has not made.
+    pub(super) fn note_missing(&self, step: &ResolvedStep, done: Did) {
+        if let (Did::Failed(how), Some(handle)) = (done, step.act.makes_handle())
+            && step.may_fail == Some(how)
+        {
+            self.board.set_missing(handle);
         }
     }
 
@@ -515,7 +517,7 @@ impl Cast {
             Device::Pipe(pipe) => {
                 // What is going to be written is made writable first, as a `get` for writing does.
                 let refused = take.access == Access::Write
-                    && !(0..take.pages.count).all(|at| sys::touch(page(at)));
+                    && !(0..take.pages.count).all(|at| sys::touch(page(at)).is_ok());
                 match refused {
                     true => Err(libc::EFAULT),
                     false => pipe.take(range, take.times, u64::from(take.pages.count) * PAGE),
@@ -524,7 +526,9 @@ impl Cast {
         };
         match taken {
             Ok(()) => {}
-            Err(libc::EFAULT) => return Ok(Did::Failed(Failure::NoAccess)),
+            Err(libc::EFAULT) => {
+                return Ok(Did::Failed(refusal(range.start(), take.pages.count, take.access)));
+            }
             Err(number) => return Err(number),
         }
         for (at, before) in (0..take.pages.count).zip(before) {
@@ -546,35 +550,5 @@ impl Cast {
                 Ok(())
             }
         })
-    }
-}
-
-/// The pages from an address on.
-fn place(start: Option<u64>, pages: u32) -> Result<Range, Errno> {
-    let range = Range::new(start.ok_or(libc::EINVAL)?, u64::from(pages))?;
-    // The first page is not for use.
-    if range.start() == STAGE { Err(libc::EINVAL) } else { Ok(range) }
-}
-
-/// Maps as high as there is room, as the machine of the language does.
-fn map_anywhere(pages: u32, map: impl Fn(Range) -> Result<(), Errno>) -> Result<Range, Errno> {
-    for first in (1..STAGE_PAGES).rev() {
-        let Ok(range) = Range::new(STAGE + first * PAGE, u64::from(pages)) else { continue };
-        match map(range) {
-            Ok(()) => return Ok(range),
-            Err(libc::EEXIST) => {}
-            Err(number) => return Err(number),
-        }
-    }
-    Err(libc::ENOMEM)
-}
-
-/// What a call on a range did: a hole is told by its error.
-fn ranged(done: Result<(), Errno>) -> Did {
-    match done {
-        Ok(()) => Did::Worked(0),
-        Err(libc::ENOMEM) => Did::Failed(Failure::NotMapped),
-        Err(libc::EINVAL) => Did::Failed(Failure::Invalid),
-        Err(number) => Did::Error(number),
     }
 }

@@ -59,6 +59,7 @@ fn told(did: Did) -> (u64, u64) {
             (2, Failure::ALL.iter().position(|known| *known == how).unwrap_or(0) as u64)
         }
         Did::Error(number) => (3, number as u64),
+        Did::LeftOut => (4, 0),
     }
 }
 
@@ -67,6 +68,7 @@ fn did(code: u64, value: u64) -> Option<Did> {
         1 => Some(Did::Worked(value)),
         2 => Failure::ALL.get(value as usize).copied().map(Did::Failed),
         3 => Some(Did::Error(value as i32)),
+        4 => Some(Did::LeftOut),
         _ => None,
     }
 }
@@ -84,8 +86,10 @@ const FRAMES: usize = 3;
 /// What became of a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
-    /// It was not made.
+    /// It was not made yet.
     No,
+    /// The step that makes it has failed, as it may.
+    Missing,
     /// It holds its pages.
     Held,
     /// It has let go.
@@ -115,6 +119,7 @@ pub(super) struct Board {
     registers: usize,
     steps: usize,
     flags: usize,
+    files: usize,
 }
 
 impl Board {
@@ -130,6 +135,7 @@ impl Board {
             registers: plan.registers.len(),
             steps: plan.steps().count(),
             flags: plan.signals.len() + plan.lanes.len(),
+            files: plan.files.len(),
         };
         board.cells = sys::shared_cells(board.end())?;
         Ok(board)
@@ -163,8 +169,12 @@ impl Board {
         self.step_at(self.steps) + flag
     }
 
+    fn file_at(&self, file: usize) -> usize {
+        self.flag_at(self.flags) + file
+    }
+
     fn end(&self) -> usize {
-        self.flag_at(self.flags)
+        self.file_at(self.files)
     }
 
     /// Raises a flag: first come the signals, then the ends of the lanes.
@@ -308,8 +318,19 @@ impl Board {
         match self.cells[self.handle_at(handle)].load(Acquire) {
             0 => Hold::No,
             1 => Hold::Held,
-            _ => Hold::Released,
+            2 => Hold::Released,
+            _ => Hold::Missing,
         }
+    }
+
+    /// Notes that a handle will not be made.
+    pub(super) fn set_missing(&self, handle: usize) {
+        self.cells[self.handle_at(handle)].store(3, Release);
+    }
+
+    /// Whether a handle was made.
+    pub(super) fn was_made(&self, handle: usize) -> bool {
+        matches!(self.hold(handle), Hold::Held | Hold::Released)
     }
 
     /// Notes that a handle holds its pages now, and where they lie: a device knows them by these
@@ -321,8 +342,7 @@ impl Board {
 
     /// Where the pages lay that a handle holds or held.
     pub(super) fn held_at(&self, handle: usize) -> Option<u64> {
-        let made = self.hold(handle) != Hold::No;
-        made.then(|| self.cells[self.handle_at(handle) + 2].load(Relaxed))
+        self.was_made(handle).then(|| self.cells[self.handle_at(handle) + 2].load(Relaxed))
     }
 
     /// Lets go of a handle; whether it was held.
@@ -330,7 +350,8 @@ impl Board {
         self.cells[self.handle_at(handle)].compare_exchange(1, 2, Acquire, Relaxed).is_ok()
     }
 
-    /// Waits until a handle is made, as lanes do that need it; whether it was in time.
+    /// Waits until a handle is made or has failed to be, as lanes do that need it; whether it was
+    /// in time.
     pub(super) fn await_handle(&self, handle: usize, most: Duration) -> bool {
         until(most, || self.hold(handle) != Hold::No)
     }
@@ -338,7 +359,16 @@ impl Board {
     /// Does something with a handle's ring or pipe that nobody else may do at the same time. A lock
     /// that a killed process has kept is taken over after a while.
     pub(super) fn alone_with<R>(&self, handle: usize, act: impl FnOnce() -> R) -> R {
-        let lock = &self.cells[self.handle_at(handle) + 1];
+        self.locked(self.handle_at(handle) + 1, act)
+    }
+
+    /// The same with a file.
+    pub(super) fn alone_with_file<R>(&self, file: usize, act: impl FnOnce() -> R) -> R {
+        self.locked(self.file_at(file), act)
+    }
+
+    fn locked<R>(&self, cell: usize, act: impl FnOnce() -> R) -> R {
+        let lock = &self.cells[cell];
         let begun = Instant::now();
         while lock.compare_exchange(0, 1, Acquire, Relaxed).is_err() {
             if begun.elapsed() > Duration::from_secs(2) {

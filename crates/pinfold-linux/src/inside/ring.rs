@@ -93,7 +93,7 @@ impl Ring {
 
     /// Stores a word likewise.
     pub(super) fn store(&self, address: u64, word: u64) -> Result<(), Errno> {
-        sys::write_at_start(self.file.as_fd(), word)?;
+        sys::write_at(self.file.as_fd(), 0, word)?;
         self.transfer(READ_FIXED, address)
     }
 

@@ -5,6 +5,8 @@ use std::io::{self, BufRead, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use pinfold_lab::scenario::{Occupied, Protection, Sharing};
+
 use super::pagemap::Entry;
 use super::ring::Ring;
 use super::stage::Stage;
@@ -34,7 +36,7 @@ pub fn serve(
     };
     let caught = sys::catch_faults();
     let features = features(caught.err().map(|why| why.to_string()), scans);
-    say(&Say::Ready(features.clone()))?;
+    say(&Say::Ready(Box::new(features.clone())))?;
     let mut stage: Option<Stage> = None;
     for line in input.lines() {
         let answer = match serde_json::from_str::<Ask>(&line?) {
@@ -87,6 +89,13 @@ fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
                 std::io::Error::from_raw_os_error(why)
             )
         }),
+        no_punch: punch().err().map(|why| {
+            format!("no hole can be made in a file: {}", std::io::Error::from_raw_os_error(why))
+        }),
+        no_file_pins: pin_of_file().err().map(|why| {
+            let why = std::io::Error::from_raw_os_error(why);
+            format!("io_uring takes no page of a file, as before 6.5: {why}")
+        }),
         no_break: (!Program::own().is_some_and(|own| own.can_place_break()))
             .then(|| "this kernel does not let the program break be placed".to_owned()),
         frames_visible: probe.is_ok_and(|entry| Entry(entry).frame().is_some()),
@@ -94,6 +103,24 @@ fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
         nodes: nodes().len() as u32,
         cpus: sys::own_cpus().len(),
     }
+}
+
+/// Whether holes can be made in files; so if there are none.
+fn punch() -> Result<(), sys::Errno> {
+    sys::file::unnamed(sys::PAGE).map_or(Ok(()), |file| sys::file::punch(&file, 0, sys::PAGE))
+}
+
+/// Whether a device takes a private page of a file, to which no rule for pins of files applies; so
+/// if there are no files or no devices.
+fn pin_of_file() -> Result<(), sys::Errno> {
+    let (Ok(file), Ok(ring)) = (sys::file::unnamed(sys::PAGE), Ring::new()) else { return Ok(()) };
+    let range = sys::Range::new(sys::STAGE + sys::PAGE, 1)?;
+    let kind = (Sharing::Private, Some((&file, 0)));
+    sys::map(range, Protection::ReadWrite, kind, Occupied::Refuse)?;
+    let pinned = ring.pin(range, 1);
+    let _ = ring.unpin();
+    sys::unmap(range)?;
+    pinned
 }
 
 /// The most pages that a pipe may have, of those that are worth a question.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use pinfold_lab::resolved::{Act, Look, Resolved, ResolvedStep, Seen, Spot};
 use pinfold_lab::scenario::Failure;
 
-use super::act::{Cast, Repeat, Role};
+use super::act::{Cast, Repeat, Role, files};
 use super::board::{Board, Hold, Question};
 use super::pagemap::Entry;
 use super::ring::{Device, Pipe, Ring};
@@ -86,7 +86,9 @@ impl Stage {
         let agent = sys::own_id();
         let moves_break = plan.steps().any(|step| matches!(step.act, Act::Break(..)));
         let program = moves_break.then(Program::own).flatten();
-        let cast = Arc::new(Cast { plan, board, devices, cpus, program, agent, patience });
+        let files =
+            files::make(&plan).map_err(|number| told(std::io::Error::from_raw_os_error(number)))?;
+        let cast = Arc::new(Cast { plan, board, devices, files, cpus, program, agent, patience });
         Ok(Self { cast, watched, devices: Vec::new(), marks: 0 })
     }
 
@@ -96,6 +98,7 @@ impl Stage {
     /// What kept it from being carried out.
     pub(super) fn trial(&mut self, conduct: &Conduct) -> Result<Observation, String> {
         self.cast.board.clear();
+        self.cast.reset_files().map_err(|why| told("a file", why))?;
         if self.cast.plan.steps().any(|step| matches!(step.act, Act::NumaScan(_))) {
             // A lane that was killed while it scanned has left balancing on.
             scan::set(false).map_err(|why| told("numa_balancing", why))?;
@@ -196,7 +199,10 @@ impl Stage {
             sys::drain();
             let gone = planned.process.is_some_and(|process| self.is_gone(process));
             let done = match (gone, step.act.needs_process()) {
-                (true, true) => Did::Failed(Failure::Exited),
+                (true, true) => {
+                    cast.note_missing(step, Did::Failed(Failure::Exited));
+                    Did::Failed(Failure::Exited)
+                }
                 // What needs no process goes on without it, and the agent can do it as well.
                 (true, false) => cast.carry_out(number),
                 (false, _) => match self.begin_step(lane, number)? {
@@ -403,12 +409,14 @@ impl Stage {
     fn look(&mut self, look: &Look) -> Result<Found, String> {
         let cast = Arc::clone(&self.cast);
         let made = |seen: &Seen| match seen {
-            Seen::Handle(spot) => cast.board.hold(spot.of) != Hold::No,
+            Seen::Handle(spot) => cast.board.was_made(spot.of),
             Seen::Process(process, _) => cast.board.process(*process).is_some(),
+            Seen::File(_) => true,
         };
         let unknown = |what: &str| (None, what.to_owned());
         let (made, (is, what)) = match look {
             Look::Dirty(seen) => (made(seen), unknown("not visible")),
+            Look::Stores(..) => (true, unknown("not visible")),
             Look::Register(register, word) => {
                 let found = cast.board.register(*register);
                 (found.is_some(), self.says(found, *word, "unset"))
@@ -436,7 +444,7 @@ impl Stage {
     fn sees(&mut self, seen: &Seen, word: u64) -> Result<(Option<bool>, String), String> {
         match *seen {
             Seen::Handle(spot) => match self.cast.board.hold(spot.of) {
-                Hold::No => Ok((Some(false), "nothing".to_owned())),
+                Hold::No | Hold::Missing => Ok((Some(false), "nothing".to_owned())),
                 // What became of the page after that is nobody's to see.
                 Hold::Released => Ok((None, "not visible".to_owned())),
                 Hold::Held => {
@@ -447,6 +455,10 @@ impl Stage {
             },
             Seen::Process(process, spot) => {
                 let found = self.load(process, spot)?;
+                Ok(self.says(found, word, "nothing"))
+            }
+            Seen::File(spot) => {
+                let found = self.cast.file_word(spot).map_err(|why| told("reading a file", why))?;
                 Ok(self.says(found, word, "nothing"))
             }
         }
@@ -460,7 +472,7 @@ impl Stage {
         }
         match self.ask(Role::Process(process), Question::Look(address))? {
             Did::Worked(found) => Ok(Some(found)),
-            Did::Failed(_) | Did::Error(_) => Ok(None),
+            Did::Failed(_) | Did::Error(_) | Did::LeftOut => Ok(None),
         }
     }
 
@@ -498,6 +510,8 @@ impl Stage {
         let found = match *other {
             Seen::Process(process, spot) => self.load(process, Spot { word: SPARE, ..spot })?,
             Seen::Handle(spot) => self.cast.device_load(Spot { word: SPARE, ..spot }).ok(),
+            // Of a last page that ends before that word nothing can be read there.
+            Seen::File(spot) => self.cast.file_word(Spot { word: SPARE, ..spot }).ok().flatten(),
         };
         match found {
             Some(found) => Ok(Some(found == mark)),
@@ -528,37 +542,29 @@ impl Stage {
                     (Err(_), _) => Frame::Unknown,
                     (Ok(()), Some(frame)) => Frame::Known(frame),
                     (Ok(()), None) if entry.is_present() || entry.is_away() => Frame::Unknown,
-                    // Shared memory has its page whether this process has touched it or not.
-                    (Ok(()), None) if self.is_shared(process, spot.of) => Frame::Unknown,
+                    // Shared memory has its page whether this process has touched it or not, and a
+                    // page of a file may be shown before that, too.
+                    (Ok(()), None) if self.shows_more(process, spot.of) => Frame::Unknown,
                     (Ok(()), None) => Frame::None,
+                }
+            }
+            Seen::File(spot) => {
+                let Some(file) = self.cast.files.get(spot.of) else { return Frame::None };
+                match sys::file::page(file, u64::from(spot.page) * PAGE) {
+                    Ok(Some(entry)) => Entry(entry).frame().map_or(Frame::Unknown, Frame::Known),
+                    Ok(None) => Frame::None,
+                    Err(_) => Frame::Unknown,
                 }
             }
         }
     }
 
-    /// Whether an area of a process is shared memory.
-    fn is_shared(&self, process: usize, area: usize) -> bool {
-        use pinfold_lab::scenario::Sharing;
-        let plan = &self.cast.plan;
-        let mut owner = Some(process);
-        while let Some(at) = owner.map(|process| plan.home(process)) {
-            let sharing = plan.steps().find_map(|step| match step.act {
-                Act::Map { area: mapped, sharing, .. }
-                    if mapped == area && step.process.map(|by| plan.home(by)) == Some(at) =>
-                {
-                    Some(sharing)
-                }
-                _ => None,
-            });
-            if let Some(sharing) = sharing {
-                return match sharing {
-                    Sharing::Shared | Sharing::File => true,
-                    Sharing::Private | Sharing::Stack => false,
-                };
-            }
-            owner = plan.processes[at].parent;
+    /// Whether an area of a process has pages that no entry of its own shows.
+    fn shows_more(&self, process: usize, area: usize) -> bool {
+        match self.cast.plan.map_of(process, area).map(|step| step.act) {
+            Some(Act::Map { of, sharing, .. }) => of.is_some() || !sharing.is_private(),
+            _ => false,
         }
-        false
     }
 }
 

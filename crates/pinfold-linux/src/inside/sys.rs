@@ -94,12 +94,12 @@ const POPULATE_READ: c_int = 22;
 /// `MADV_POPULATE_WRITE`.
 const POPULATE_WRITE: c_int = 23;
 
-/// Maps fresh memory there, or that file; `EEXIST` when something is mapped there already and shall
-/// stay.
+/// Maps fresh memory there, or that file from a place on; `EEXIST` when something is mapped there
+/// already and shall stay.
 pub(super) fn map(
     range: Range,
     protection: Protection,
-    (sharing, file): (Sharing, Option<&OwnedFd>),
+    (sharing, file): (Sharing, Option<(&OwnedFd, u64)>),
     occupied: Occupied,
 ) -> Result<(), Errno> {
     let kind = match sharing {
@@ -111,14 +111,14 @@ pub(super) fn map(
         Occupied::Refuse => libc::MAP_FIXED_NOREPLACE,
         Occupied::Replace => libc::MAP_FIXED,
     };
-    let (backing, number) = match file {
-        Some(file) => (0, file.as_raw_fd()),
-        None => (libc::MAP_ANONYMOUS, -1),
+    let (backing, number, offset) = match file {
+        Some((file, offset)) => (0, file.as_raw_fd(), offset),
+        None => (libc::MAP_ANONYMOUS, -1, 0),
     };
-    let flags = kind | backing | place;
+    let (flags, rights) = (kind | backing | place, rights(protection));
+    let offset = libc::off_t::try_from(offset).map_err(|_| libc::EOVERFLOW)?;
     // SAFETY: INV-SYS-1: what may be replaced is the scenario's own.
-    let at =
-        unsafe { libc::mmap(range.pointer(), range.bytes(), rights(protection), flags, number, 0) };
+    let at = unsafe { libc::mmap(range.pointer(), range.bytes(), rights, flags, number, offset) };
     if at == libc::MAP_FAILED { Err(errno()) } else { Ok(()) }
 }
 
@@ -234,7 +234,7 @@ pub(super) fn drain() {
 
 global_asm!(
     ".globl pinfold_load, pinfold_load_at, pinfold_store, pinfold_store_at",
-    ".globl pinfold_touch, pinfold_touch_at, pinfold_refused",
+    ".globl pinfold_touch, pinfold_touch_at, pinfold_refused, pinfold_past_end",
     // Load the word at rdi into the place at rsi; 0 if that was done.
     "pinfold_load:",
     "pinfold_load_at: mov rax, [rdi]",
@@ -254,6 +254,8 @@ global_asm!(
     // Where the signal handler leads when one of them was refused.
     "pinfold_refused: mov eax, 1",
     "ret",
+    "pinfold_past_end: mov eax, 2",
+    "ret",
 );
 
 unsafe extern "C" {
@@ -264,6 +266,25 @@ unsafe extern "C" {
     fn pinfold_store_at();
     fn pinfold_touch_at();
     fn pinfold_refused();
+    fn pinfold_past_end();
+}
+
+/// How the kernel refuses an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It is not allowed, or nothing is mapped there (SIGSEGV).
+    NoAccess,
+    /// The file that is mapped there ends before (SIGBUS).
+    PastEnd,
+}
+
+/// What the code of an access returned.
+fn allowed(code: c_int) -> Result<(), Refused> {
+    match code {
+        0 => Ok(()),
+        2 => Err(Refused::PastEnd),
+        _ => Err(Refused::NoAccess),
+    }
 }
 
 /// Leads an access of the stage that the kernel refused on to its end; lets any other die.
@@ -274,6 +295,7 @@ extern "C" fn refused(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_vo
         &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RIP as usize]
     };
     match accesses.iter().any(|access| *access as usize == *at as usize) {
+        true if signal == libc::SIGBUS => *at = pinfold_past_end as *const () as i64,
         true => *at = pinfold_refused as *const () as i64,
         // SAFETY: back to what happens without a handler: the access is repeated and kills.
         false => unsafe {
@@ -297,28 +319,29 @@ pub(super) fn catch_faults() -> io::Result<()> {
     Ok(())
 }
 
-fn word_at(address: u64) -> Option<u64> {
-    let page = Range::new(address - address % PAGE, 1).ok()?;
-    (page.start() <= address && address.is_multiple_of(8)).then_some(address)
+fn word_at(address: u64) -> Result<u64, Refused> {
+    let page = Range::new(address - address % PAGE, 1).map_err(|_| Refused::NoAccess)?;
+    let inside = page.start() <= address && address.is_multiple_of(8);
+    if inside { Ok(address) } else { Err(Refused::NoAccess) }
 }
 
-/// A load; none if it was refused.
-pub(super) fn load(address: u64) -> Option<u64> {
+/// A load.
+pub(super) fn load(address: u64) -> Result<u64, Refused> {
     let (address, mut found) = (word_at(address)?, 0);
     // SAFETY: INV-SYS-1; a load that is refused comes back by way of `refused`.
-    (unsafe { pinfold_load(address, &raw mut found) } == 0).then_some(found)
+    allowed(unsafe { pinfold_load(address, &raw mut found) }).map(|()| found)
 }
 
-/// A store; `false` if it was refused.
-pub(super) fn store(address: u64, word: u64) -> bool {
+/// A store.
+pub(super) fn store(address: u64, word: u64) -> Result<(), Refused> {
     // SAFETY: as for `load`.
-    word_at(address).is_some_and(|address| unsafe { pinfold_store(address, word) } == 0)
+    allowed(unsafe { pinfold_store(word_at(address)?, word) })
 }
 
-/// A store that changes nothing; `false` if it was refused.
-pub(super) fn touch(address: u64) -> bool {
+/// A store that changes nothing.
+pub(super) fn touch(address: u64) -> Result<(), Refused> {
     // SAFETY: as for `load`.
-    word_at(address).is_some_and(|address| unsafe { pinfold_touch(address) } == 0)
+    allowed(unsafe { pinfold_touch(word_at(address)?) })
 }
 
 /// Zeroed cells that this process and those it forks share. They are never unmapped.
@@ -423,11 +446,12 @@ pub(super) fn read_at(file: BorrowedFd<'_>, offset: u64) -> Result<u64, Errno> {
     }
 }
 
-/// Writes a number at the start of a file.
-pub(super) fn write_at_start(file: BorrowedFd<'_>, word: u64) -> Result<(), Errno> {
+/// Writes a number at a place of a file.
+pub(super) fn write_at(file: BorrowedFd<'_>, offset: u64, word: u64) -> Result<(), Errno> {
     let bytes = word.to_ne_bytes();
+    let at = libc::off_t::try_from(offset).map_err(|_| libc::EINVAL)?;
     // SAFETY: the buffer has eight bytes.
-    let put = unsafe { libc::pwrite(file.as_raw_fd(), bytes.as_ptr().cast(), 8, 0) };
+    let put = unsafe { libc::pwrite(file.as_raw_fd(), bytes.as_ptr().cast(), 8, at) };
     checked(put as c_long).map(drop)
 }
 

@@ -5,11 +5,13 @@ use super::super::fork::{SeqCountUse, WriteProtect, race_guard};
 use super::super::migrate::{brings_barriers, carries_accessed_dirty, remembers_mark};
 use super::super::numa::recomputes_write;
 use super::super::pin::{
-    Force, Unshares, WriteFault, counts_zero_page, drops_write, grows_stack, rechecks_entry,
-    takes_hinting_fault, unshares,
+    Access, Force, Hold, Request, Term, Unshares, WriteFault, counts_zero_page, direct_io,
+    drops_write, grows_stack, rechecks_entry, refuses_tracked, takes_hinting_fault, unshares,
 };
 use super::super::zap::needs_mapping;
 use super::super::{ForceWrite, Permission};
+
+const LONG_WRITE: Request = Request { hold: Hold::Pin, access: Access::Write, term: Term::Long };
 
 /// The first release of [`Release`](super::super::Release)s that answers `yes`; every later one
 /// does as well.
@@ -31,6 +33,8 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| !counts_zero_page(rules.zero_pin)), "6.5");
     assert_eq!(since(|rules| !takes_hinting_fault(rules.gup_numa)), "6.5");
     assert_eq!(since(|rules| !grows_stack(rules.gup_stack)), "6.5");
+    assert_eq!(since(|rules| direct_io(rules.direct_io) == Hold::Pin), "6.5");
+    assert_eq!(since(|rules| refuses_tracked(rules.file_pin, LONG_WRITE)), "6.5");
     assert_eq!(since(|rules| needs_mapping(rules.break_hole)), "6.1");
     assert_eq!(since(|rules| recomputes_write(rules.numa_write)), "6.2");
     assert_eq!(since(|rules| remembers_mark(rules.migration_kind)), "5.19");

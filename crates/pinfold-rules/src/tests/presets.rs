@@ -33,7 +33,7 @@ fn the_oldest_preset_is_linux_5_8() {
         "pte-cow=map-count read-gup=force-write fork-pin=share fork-race=open \
          numa-skip=map-count numa-write=saved numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
-         gup-numa=honor gup-stack=grow write-upgrade=never fast-recheck=on cow-publish=after-flush \
+         gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=on cow-publish=after-flush \
          table-free=after-walkers fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk migrate-flush=each \
          flush-reach=every-cpu remap-flush=under-lock notify=around break-hole=pass"
     );
@@ -69,7 +69,11 @@ fn each_release_changes_what_the_matrix_says() {
              zap-rmap=dirty-after-flush",
         ),
         ("6.2", "6.4", "fault-lock=area migrate-flush=batched"),
-        ("6.4", "6.5", "zero-pin=free gup-numa=follow gup-stack=refuse"),
+        (
+            "6.4",
+            "6.5",
+            "zero-pin=free gup-numa=follow gup-stack=refuse file-pin=refused direct-io=pin",
+        ),
         ("6.5", "6.9", ""),
         ("6.9", "6.10", "numa-skip=pinned-or-likely-shared"),
         ("6.10", "6.11", "numa-fault=isolate-under-lock"),

@@ -16,6 +16,7 @@
 //! - INV-FAULT-5: a fault that finds the permission it wants leaves the entry accessed, and for a
 //!   store dirty: the access does not fault on it again.
 
+mod file;
 mod hint;
 mod populate;
 mod request;
@@ -25,8 +26,8 @@ pub use populate::Unpopulated;
 pub use request::{Cause, Fault, Hinted};
 pub(crate) use request::{Request, Rights, Want};
 
-use crate::addr::{Pfn, VirtAddr, Vpn};
-use crate::area::{Area, AreaMap, Backing, Prot};
+use crate::addr::{VirtAddr, Vpn};
+use crate::area::{Area, AreaMap, Prot};
 use crate::error::FaultError;
 use crate::event::EventKind;
 use crate::frame::{Flags, NewFrame, Start};
@@ -34,7 +35,7 @@ use crate::platform::Platform;
 use crate::pte::{Entry, Pte};
 use crate::space::Space;
 use crate::sync::SpreadGuard;
-use crate::table::{Cursor, Leaf};
+use crate::table::Leaf;
 
 impl<P: Platform> Space<P> {
     /// Resolves the fault of an access.
@@ -183,16 +184,10 @@ impl<P: Platform> Space<P> {
 
     /// Nothing is mapped yet.
     fn missing(&self, request: &Request<'_, P>, leaf: Leaf<'_, P>) -> Result<Fault, FaultError> {
-        match (&request.area.backing, request.want) {
-            (Backing::Private(_), Want::Write) => self.first_touch(request, leaf),
-            (Backing::Private(_), Want::Read | Want::Unshare) => Ok(self.map_zero(request, leaf)),
-            (Backing::Object { object, origin }, _) => {
-                let pfn = object.page(request.page.0.wrapping_sub(origin.0))?;
-                if request.area.is_file() {
-                    return Ok(self.map_file(request, leaf, pfn));
-                }
-                Ok(self.map_shared(request, leaf, pfn))
-            }
+        match (request.area.backing.view(), request.want) {
+            (None, Want::Write) => self.first_touch(request, leaf),
+            (None, Want::Read | Want::Unshare) => Ok(self.map_zero(request, leaf)),
+            (Some(view), _) => self.missing_shown(request, view, leaf),
         }
     }
 
@@ -235,7 +230,7 @@ impl<P: Platform> Space<P> {
         page: Vpn,
     ) -> Result<NewFrame<'_>, crate::error::OutOfFrames> {
         let fresh = self.mem().alloc_local(Flags::ANON, Start::Mapped)?;
-        if let Backing::Private(seat) = area.backing {
+        if let Some(seat) = area.backing.seat() {
             fresh.page().set_rmap(seat.home, seat.index(page));
             area.held_anon.set();
         }
@@ -246,42 +241,6 @@ impl<P: Platform> Space<P> {
     pub(crate) fn written(&self, area: &Area<P>, fresh: NewFrame<'_>) -> Pte<P::Format> {
         let dirty = self.in_area(area, Pte::mapping(fresh.keep(), area.prot.reach()).dirty());
         if area.prot.contains(Prot::WRITE) { dirty.writable() } else { dirty }
-    }
-
-    /// A file's page: under its lock if it is to be written, as in [`Space::write_protected`].
-    fn map_file(&self, request: &Request<'_, P>, leaf: Leaf<'_, P>, pfn: Pfn) -> Fault {
-        if request.want != Want::Write {
-            return self.map_shared(request, leaf, pfn);
-        }
-        if let Some(_locked) = self.mem().try_lock_page(pfn) {
-            return self.map_shared(request, leaf, pfn);
-        }
-        self.mem().wait_page(pfn);
-        self.mem().put(pfn, 1);
-        Fault::Waited
-    }
-
-    fn map_shared(&self, request: &Request<'_, P>, leaf: Leaf<'_, P>, pfn: Pfn) -> Fault {
-        let area = request.area;
-        let mut pte = Pte::mapping(pfn, area.prot.reach());
-        let tracked = area.is_file() && request.want != Want::Write;
-        if area.prot.contains(Prot::WRITE) && !tracked {
-            pte = pte.writable();
-        }
-        if request.want == Want::Write {
-            pte = pte.dirty();
-        }
-        let cursor: Cursor<'_, P> = leaf.lock();
-        if !cursor.get(request.page).is_none() {
-            drop(cursor);
-            self.mem().put(pfn, 1);
-            return Fault::Spurious;
-        }
-        self.mem().frames().page(pfn).add_map_small();
-        cursor.set(request.page, self.in_area(area, pte));
-        drop(cursor);
-        self.mem().tell(self.id(), request.page, EventKind::SharedMapped(pfn));
-        Fault::SharedPage
     }
 }
 

@@ -6,10 +6,10 @@
 
 use super::request::{Fault, Request, Want};
 use crate::addr::{Pfn, Vpn};
-use crate::area::{Area, Backing, Prot};
+use crate::area::{Area, Prot};
 use crate::error::FaultError;
 use crate::event::EventKind;
-use crate::frame::{Counts, Page};
+use crate::frame::{Counts, Flags, Page};
 use crate::platform::{Invalidate, Platform};
 use crate::pte::Pte;
 use crate::rules::cow::{
@@ -41,17 +41,17 @@ impl<P: Platform> Space<P> {
             if cursor.get(request.page) != orig {
                 return Ok(Fault::Spurious);
             }
-            if request.area.is_file() {
-                return Ok(self.write_file(request, cursor, (orig, pfn)));
-            }
-            if !request.area.is_cow() {
+            if let Some(view) = request.area.backing.shares() {
+                if view.object.is_tracked() && request.want == Want::Write {
+                    return self.write_tracked(request, view, (leaf, cursor), (orig, pfn));
+                }
                 return Ok(self.write_shared(request, cursor, orig));
             }
-            if orig.is_special() {
-                if !self.unshares_zero(request) {
+            if let Some(kind) = self.not_its_own(orig) {
+                if !self.unshares_others(request) {
                     return Ok(Fault::Spurious);
                 }
-                return self.copy(request, leaf, cursor, (orig, pfn), Why::Page(PageKind::Zero));
+                return self.copy(request, leaf, cursor, (orig, pfn), Why::Page(kind));
             }
             match self.decide(request.area, pfn) {
                 Decision::Reuse(why) => return Ok(self.reuse(request, cursor, (orig, pfn), why)),
@@ -66,8 +66,17 @@ impl<P: Platform> Space<P> {
         }
     }
 
+    /// What a private mapping shows that is nobody's own: the zero page, or a page of its object.
+    fn not_its_own(&self, pte: Pte<P::Format>) -> Option<PageKind> {
+        if pte.is_special() {
+            return Some(PageKind::Zero);
+        }
+        let flags = self.mem().frames().flags(pte.pfn());
+        (!flags.contains(Flags::ANON)).then_some(PageKind::File)
+    }
+
     /// Before 6.2 unsharing left everything that is not anonymous alone (facts 3.9).
-    fn unshares_zero(&self, request: &Request<'_, P>) -> bool {
+    fn unshares_others(&self, request: &Request<'_, P>) -> bool {
         request.want == Want::Write || unshares(self.mem().rule()) == Unshares::AllPrivate
     }
 
@@ -100,28 +109,9 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// A write to a file's page, under the page's lock: writeback, which holds it, is done with the
-    /// page when its entry becomes dirty (INV-BACK-1).
-    fn write_file(
-        &self,
-        request: &Request<'_, P>,
-        cursor: Cursor<'_, P>,
-        (orig, pfn): (Pte<P::Format>, Pfn),
-    ) -> Fault {
-        let mem = self.mem();
-        if let Some(_locked) = mem.try_lock_page(pfn) {
-            return self.write_shared(request, cursor, orig);
-        }
-        mem.frames().get(pfn, 1);
-        drop(cursor);
-        mem.wait_page(pfn);
-        mem.put(pfn, 1);
-        Fault::Waited
-    }
-
     /// A write to a shared mapping needs no private page: the entry was merely without write
     /// permission.
-    fn write_shared(
+    pub(super) fn write_shared(
         &self,
         request: &Request<'_, P>,
         cursor: Cursor<'_, P>,
@@ -250,7 +240,7 @@ impl<P: Platform> Space<P> {
 /// Makes the page, which nobody else maps, its owner's own for its reverse map, too: the kernel's
 /// `page_move_anon_rmap`. The page's lock and the table's are held.
 fn settle<P: Platform>(area: &Area<P>, page: Page<'_>) {
-    if let Backing::Private(seat) = area.backing {
+    if let Some(seat) = area.backing.seat() {
         page.set_home(seat.home);
     }
 }

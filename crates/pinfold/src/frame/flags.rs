@@ -31,6 +31,10 @@ bitflags::bitflags! {
         const ISOLATED = 1 << 10;
         /// A page of a file, which has a store that it can be written back to.
         const FILE = 1 << 11;
+        /// The contents are there: of a file's page, that it was read.
+        const UPTODATE = 1 << 12;
+        /// A page of an object, which has it in its list; cleared under the page's lock.
+        const CACHED = 1 << 13;
     }
 }
 

@@ -181,6 +181,23 @@ impl Frames {
         self.frame(pfn).flags.fetch_or(Flags::DIRTY.bits());
     }
 
+    /// Says that the contents of a file's page are there. Full ordering: who sees it
+    /// ([`Frames::is_uptodate`]) sees the contents.
+    pub(crate) fn mark_uptodate(&self, pfn: Pfn) {
+        self.frame(pfn).flags.fetch_or(Flags::UPTODATE.bits());
+    }
+
+    /// Whether the contents of an object's page are there.
+    #[inline]
+    pub(crate) fn is_uptodate(&self, pfn: Pfn) -> bool {
+        self.frame(pfn).flags.load_acquire() & Flags::UPTODATE.bits() != 0
+    }
+
+    /// The page leaves its object.
+    pub(crate) fn uncache(&self, pfn: Pfn) {
+        self.frame(pfn).flags.fetch_and(!Flags::CACHED.bits());
+    }
+
     /// Takes the mark off and says whether it was there. Full ordering.
     pub(crate) fn clear_dirty(&self, pfn: Pfn) -> bool {
         self.frame(pfn).flags.fetch_and(!Flags::DIRTY.bits()) & Flags::DIRTY.bits() != 0

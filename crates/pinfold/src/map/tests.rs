@@ -44,7 +44,7 @@ fn found(space: &Space<Small>, pages: impl Iterator<Item = u64>) -> std::vec::Ve
 
 #[test]
 fn a_replacement_takes_the_place_of_what_is_there() {
-    for sharing in [Sharing::Private, Sharing::Shared, Sharing::File] {
+    for sharing in [Sharing::Private, Sharing::Shared] {
         for prot in [RW, Prot::READ] {
             let (mem, space) = small();
             fill(&space, map(&space, 1, 6, RW));

@@ -2,11 +2,11 @@
 
 use crate::event::Bug;
 use crate::testing::{
-    Audit, Mem, Space, load, machine, map, map_shared, pages, rules, space, store,
+    Audit, Disk, Mem, Space, load, machine, map, map_file, map_shared, pages, rules, space, store,
 };
 use crate::{
-    Access, Advice, FaultError, Limits, LockError, NodeId, Place, Prot, Remap, Rules, Sharing,
-    Small, SpaceError, Term, Tuning, VirtAddr, X86_64, lab,
+    Access, Advice, FaultError, FileSharing, Limits, LockError, NodeId, Place, Prot, Remap, Rules,
+    Sharing, Small, SpaceError, Term, Tuning, VirtAddr, X86_64, lab,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -191,7 +191,9 @@ fn unmapping_takes_the_count_off_when_the_rule_says() {
             let mem = machine::<Small>(set, &[48], Tuning::default());
             let space = space(&mem);
             map(&space, 1, 2, RW);
-            space.map(Place::At(VirtAddr::of_page(3)), 2, RW, Sharing::File).unwrap();
+            let file = Disk::default().file(&mem, 2);
+            map_file(&space, 3, file.run(0..2), FileSharing::Shared);
+            drop(file);
             space.mlock(pages(1, 4)).unwrap();
             store(&space, 3, 1).unwrap();
             let frames = [1, 3].map(|page| space.walk(VirtAddr::of_page(page)).pfn());

@@ -1,79 +1,121 @@
-//! Who maps a file: the reverse map of its pages.
+//! Who maps an object: the reverse map of its pages.
 //!
-//! Protocol: the list is under a sleeping lock, in the place of a family's member list in the order
+//! Protocol: the tree is under a sleeping lock, in the place of a family's member list in the order
 //! of locks. A walk holds it for reading. A mapper is a value, not an owner: as in a family
 //! (INV-RMAP-3), an address space is off all lists before its root is retired.
 //!
 //! Invariants:
-//! - INV-MAPPERS-1: every area of a file is counted by the mapper with its address space and
-//!   origin, from before its first page is mapped until after its last entry is withdrawn.
+//! - INV-MAPPERS-1: every area of an object is known with its address space, place and pages, from
+//!   before its first page is mapped until after its last entry is withdrawn. Areas that are cut or
+//!   merged change nothing about which pages are known.
 
-use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::addr::{Mm, Vpn};
 use crate::error::NoMemory;
 use crate::rmap::Walk;
-use crate::sync::{Park, RwSem};
+use crate::sync::{self, CellName, Park, RwSem};
 
-/// Areas that show a file in one address space with page 0 at one place.
-struct Mapper {
-    mm: Mm,
-    /// Virtual page number of the file's page 0; wraps.
-    origin: Vpn,
-    /// How many areas these are. Never zero.
-    areas: usize,
+use super::intervals::Intervals;
+
+/// Who shows pages of an object, and where page 0 would be.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Mapper {
+    pub(crate) mm: Mm,
+    /// Virtual page number of the object's page 0; wraps.
+    pub(crate) origin: Vpn,
 }
 
 impl Mapper {
-    fn is(&self, mm: Mm, origin: Vpn) -> bool {
-        self.mm == mm && self.origin == origin
+    /// Where a page of the object is shown.
+    pub(crate) fn page(self, index: u64) -> Vpn {
+        Vpn(self.origin.0.wrapping_add(index))
     }
 }
 
-/// All who map a file.
+/// All who map an object.
 pub(crate) struct Mappers {
-    list: RwSem<Vec<Mapper>>,
+    runs: RwSem<Intervals<Mapper>>,
 }
 
 impl Mappers {
     /// Nobody yet.
     pub(crate) fn new() -> Self {
-        Self { list: RwSem::new(Vec::new()) }
+        Self { runs: RwSem::new(Intervals::new()) }
     }
 
-    /// One more area of `mm` shows the file. Cannot fail beside one that does so in the same place.
-    pub(crate) fn join(&self, mm: Mm, origin: Vpn, park: &impl Park) -> Result<(), NoMemory> {
-        let mut list = self.list.write(park);
-        if let Some(mapper) = list.iter_mut().find(|mapper| mapper.is(mm, origin)) {
-            mapper.areas += 1;
-            return Ok(());
-        }
-        list.try_reserve(1).map_err(|_| NoMemory)?;
-        list.push(Mapper { mm, origin, areas: 1 });
+    /// Names its cells in traces: those of the object with this number.
+    pub(crate) fn label(&self, number: u64) {
+        let runs = &self.runs;
+        sync::label(&raw const *runs, size_of_val(runs), move |offset| CellName::Object {
+            object: "file",
+            index: number,
+            cell: RwSem::<Intervals<Mapper>>::name(offset, "mappers", "mappers' gate"),
+        });
+    }
+
+    /// An area shows these pages of the object.
+    pub(crate) fn join(
+        &self,
+        who: Mapper,
+        pages: Range<u64>,
+        park: &impl Park,
+    ) -> Result<(), NoMemory> {
+        self.runs.write(park).insert(pages, who)
+    }
+
+    /// An area that shows these pages is gone.
+    pub(crate) fn leave(&self, who: Mapper, pages: Range<u64>, park: &impl Park) {
+        self.runs.write(park).remove(pages, who);
+    }
+
+    /// An area that shows these pages is going to be two, of which the second begins with page
+    /// `at`.
+    pub(crate) fn cut(
+        &self,
+        who: Mapper,
+        pages: Range<u64>,
+        at: u64,
+        park: &impl Park,
+    ) -> Result<(), NoMemory> {
+        let mut runs = self.runs.write(park);
+        runs.insert(at..pages.end, who)?;
+        runs.change(pages.clone(), pages.start..at, who);
         Ok(())
     }
 
-    /// An area of `mm` is gone.
-    pub(crate) fn leave(&self, mm: Mm, origin: Vpn, park: &impl Park) {
-        let mut list = self.list.write(park);
-        let Some(at) = list.iter().position(|mapper| mapper.is(mm, origin)) else { return };
-        list[at].areas -= 1;
-        if list[at].areas == 0 {
-            list.swap_remove(at);
+    /// The area that shows the first part of these pages takes in the one that shows the rest, from
+    /// `at` on.
+    pub(crate) fn mend(&self, who: Mapper, pages: Range<u64>, at: u64, park: &impl Park) {
+        let mut runs = self.runs.write(park);
+        if runs.remove(at..pages.end, who) {
+            runs.change(pages.start..at, pages.clone(), who);
         }
+    }
+
+    /// The area that shows these pages shows those up to `end`.
+    pub(crate) fn lengthen(&self, who: Mapper, pages: Range<u64>, end: u64, park: &impl Park) {
+        self.runs.write(park).change(pages.clone(), pages.start..end, who);
     }
 
     /// Runs `change` while nobody walks the list.
     pub(crate) fn alone<R>(&self, park: &impl Park, change: impl FnOnce() -> R) -> R {
-        let _list = self.list.write(park);
+        let _runs = self.runs.write(park);
         change()
     }
 
-    /// Calls `visit` with each address space and the place of the file's page 0 there, as long as
+    /// Calls `visit` with everybody who shows some of `pages`, and which of them, as long as
     /// `visit` says to continue.
-    pub(crate) fn walk(&self, park: &impl Park, mut visit: impl FnMut(Mm, Vpn) -> Walk) {
-        let list = self.list.read(park);
-        let mut left = list.iter();
-        while left.next().is_some_and(|mapper| visit(mapper.mm, mapper.origin) == Walk::On) {}
+    pub(crate) fn walk(
+        &self,
+        pages: Range<u64>,
+        park: &impl Park,
+        mut visit: impl FnMut(Mapper, Range<u64>) -> Walk,
+    ) {
+        let runs = self.runs.read(park);
+        runs.overlapping(pages.clone(), &mut |run, who| {
+            let shown = run.start.max(pages.start)..run.end.min(pages.end);
+            visit(who, shown) == Walk::On
+        });
     }
 }

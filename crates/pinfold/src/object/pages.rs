@@ -6,10 +6,11 @@
 //! Invariants:
 //! - INV-PAGES-1: a node of the last level has pages and no kids, a node above has kids and no
 //!   pages; a node that nothing was put into has neither.
-//! - INV-PAGES-2: all paths have as many levels as the highest index needs, so a tree with few
-//!   pages costs the same whatever the object's size.
+//! - INV-PAGES-2: all paths have as many levels as the highest index that there has been needs, so
+//!   a tree with few pages costs the same whatever the object's size.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::addr::Pfn;
 use crate::error::NoMemory;
@@ -29,12 +30,25 @@ struct Node {
 #[derive(Debug)]
 pub(super) struct Pages {
     root: Node,
+    /// At least one.
     levels: u32,
 }
 
 /// The place of `index` in a node `above` levels over the last.
 const fn place(index: u64, above: u32) -> usize {
     (index >> (above * BITS)) as usize & (FAN - 1)
+}
+
+/// How many indices a node `above` levels over the last covers; as many as there are, if it would
+/// be more.
+const fn span(above: u32) -> u64 {
+    let bits = (above + 1) * BITS;
+    if bits >= u64::BITS { u64::MAX } else { 1 << bits }
+}
+
+/// The places of a node of the last level, with the indices from `base` on.
+fn indexed<T>(base: u64, places: impl Iterator<Item = T>) -> impl Iterator<Item = (u64, T)> {
+    places.enumerate().map(move |(place, page)| (base + place as u64, page))
 }
 
 /// Extends `list` to an entry for each place.
@@ -47,14 +61,32 @@ fn fill<T: Default>(list: &mut Vec<T>) -> Result<(), NoMemory> {
 }
 
 impl Pages {
-    /// No pages yet; indices go up to `count`. Takes no memory.
-    pub(super) fn new(count: u64) -> Self {
-        let bits = u64::BITS - count.saturating_sub(1).leading_zeros();
-        Self { root: Node::default(), levels: bits.div_ceil(BITS).max(1) }
+    /// No pages yet. Takes no memory.
+    pub(super) const fn new() -> Self {
+        Self { root: Node { kids: Vec::new(), pages: Vec::new() }, levels: 1 }
     }
 
-    /// The place of a page below `count`, made if it does not exist yet.
+    /// Whether the tree has levels enough for this index.
+    fn reaches(&self, index: u64) -> bool {
+        let bits = self.levels * BITS;
+        bits >= u64::BITS || index >> bits == 0
+    }
+
+    /// Adds a level above the root.
+    fn raise(&mut self) -> Result<(), NoMemory> {
+        let mut root = Node::default();
+        fill(&mut root.kids)?;
+        root.kids[0] = core::mem::take(&mut self.root);
+        self.root = root;
+        self.levels += 1;
+        Ok(())
+    }
+
+    /// The place of a page, made if it does not exist yet.
     pub(super) fn slot(&mut self, index: u64) -> Result<&mut Option<Pfn>, NoMemory> {
+        while !self.reaches(index) {
+            self.raise()?;
+        }
         let mut node = &mut self.root;
         for above in (1..self.levels).rev() {
             fill(&mut node.kids)?;
@@ -64,8 +96,11 @@ impl Pages {
         Ok(&mut node.pages[place(index, 0)])
     }
 
-    /// The page below `count` with this index, if it exists.
+    /// The page with this index, if it exists.
     pub(super) fn get(&self, index: u64) -> Option<Pfn> {
+        if !self.reaches(index) {
+            return None;
+        }
         let mut node = &self.root;
         for above in (1..self.levels).rev() {
             node = node.kids.get(place(index, above))?;
@@ -73,9 +108,34 @@ impl Pages {
         node.pages.get(place(index, 0)).copied().flatten()
     }
 
+    /// The first page of `range` that exists and that `wanted` agrees to.
+    pub(super) fn find_in(
+        &self,
+        range: Range<u64>,
+        wanted: &mut impl FnMut(Pfn) -> bool,
+    ) -> Option<(u64, Pfn)> {
+        let mut found = None;
+        self.root.each_in(self.levels - 1, 0, &range, &mut |index, pfn| {
+            if wanted(pfn) {
+                found = Some((index, pfn));
+            }
+            found.is_none()
+        });
+        found
+    }
+
     /// Calls `visit` for each page, in order.
     pub(super) fn each(&self, visit: &mut impl FnMut(Pfn)) {
-        self.root.each(visit);
+        self.root.each_in(self.levels - 1, 0, &(0..u64::MAX), &mut |_, pfn| {
+            visit(pfn);
+            true
+        });
+    }
+
+    /// Takes the pages of `range` out and gives each to `take`, in order, and the nodes that they
+    /// alone needed to the heap.
+    pub(super) fn take_in(&mut self, range: Range<u64>, take: &mut impl FnMut(u64, Pfn)) {
+        self.root.take_in(self.levels - 1, 0, &range, take);
     }
 
     /// Forgets all pages.
@@ -85,21 +145,78 @@ impl Pages {
 }
 
 impl Node {
-    fn each(&self, visit: &mut impl FnMut(Pfn)) {
-        self.pages.iter().flatten().for_each(|pfn| visit(*pfn));
-        self.kids.iter().for_each(|kid| kid.each(visit));
+    /// Visits the pages of `range` below a node that covers the indices from `base` on, as long as
+    /// `visit` says so.
+    fn each_in(
+        &self,
+        above: u32,
+        base: u64,
+        range: &Range<u64>,
+        visit: &mut impl FnMut(u64, Pfn) -> bool,
+    ) -> bool {
+        if above == 0 {
+            let pages = indexed(base, self.pages.iter()).filter(|(at, _)| range.contains(at));
+            return pages.filter_map(|(i, page)| Some((i, (*page)?))).all(|(i, pfn)| visit(i, pfn));
+        }
+        let width = span(above - 1);
+        for (kid, node) in self.kids.iter().enumerate() {
+            let Some(first) = (kid as u64).checked_mul(width).and_then(|at| base.checked_add(at))
+            else {
+                return true;
+            };
+            let overlaps = first < range.end && first.saturating_add(width) > range.start;
+            if overlaps && !node.each_in(above - 1, first, range, visit) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// As [`Pages::take_in`].
+    fn take_in(
+        &mut self,
+        above: u32,
+        base: u64,
+        range: &Range<u64>,
+        take: &mut impl FnMut(u64, Pfn),
+    ) {
+        if above == 0 {
+            for (index, page) in indexed(base, self.pages.iter_mut()) {
+                if range.contains(&index)
+                    && let Some(pfn) = page.take()
+                {
+                    take(index, pfn);
+                }
+            }
+            return;
+        }
+        let width = span(above - 1);
+        for (kid, node) in self.kids.iter_mut().enumerate() {
+            let Some(first) = (kid as u64).checked_mul(width).and_then(|at| base.checked_add(at))
+            else {
+                return;
+            };
+            let end = first.saturating_add(width);
+            if first < range.end && end > range.start {
+                node.take_in(above - 1, first, range, take);
+                if range.start <= first && end <= range.end {
+                    *node = Self::default();
+                }
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn pages_are_found_where_they_were_put_and_in_order() {
         for count in [1, 2, 64, 65, 4096, 4097, 1 << 34, u64::MAX] {
-            let mut pages = Pages::new(count);
-            let wanted: std::collections::BTreeSet<u64> =
+            let mut pages = Pages::new();
+            let wanted: BTreeSet<u64> =
                 [0, 1, 63, 64, 65, 4095, 4096, 1 << 33, count / 2, count - 1]
                     .into_iter()
                     .filter(|index| *index < count)
@@ -116,6 +233,27 @@ mod tests {
             assert!(seen.iter().eq(&wanted), "{count}");
             pages.clear();
             assert_eq!(*pages.slot(0).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn a_range_is_taken_out_and_the_rest_stays() {
+        let all = [0_u64, 1, 63, 64, 100, 4095, 4096, 5000, 1 << 20, 1 << 33];
+        for range in [0..1, 1..64, 64..4096, 100..5001, 0..u64::MAX, 4096..4096, 5000..1 << 40] {
+            let mut pages = Pages::new();
+            for index in all {
+                *pages.slot(index).unwrap() = Some(Pfn(index));
+            }
+            let first = all.into_iter().find(|index| range.contains(index));
+            let found = pages.find_in(range.clone(), &mut |_| true);
+            assert_eq!(found, first.map(|index| (index, Pfn(index))), "{range:?}");
+            let mut taken = Vec::new();
+            pages.take_in(range.clone(), &mut |index, pfn| taken.push((index, pfn.0)));
+            let wanted = all.into_iter().filter(|index| range.contains(index));
+            assert!(taken.into_iter().eq(wanted.map(|index| (index, index))), "{range:?}");
+            for index in all {
+                assert_eq!(pages.get(index).is_some(), !range.contains(&index), "{range:?}");
+            }
         }
     }
 }

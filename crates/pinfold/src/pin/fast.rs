@@ -7,11 +7,13 @@ use super::ask::{Ask, Path};
 use super::guard::Held;
 use crate::addr::{Pfn, VirtRange, Vpn, each_page};
 use crate::event::{EventKind, FastStop};
-use crate::frame::{Grab, Grip, Holds};
+use crate::frame::{Flags, Grab, Grip, Holds};
 use crate::platform::{Platform, WalkSection};
 use crate::pte::{Format, Match, Pte};
 use crate::rules::fork::{SeqCountUse, race_guard};
-use crate::rules::pin::{Access, Hold, Request, Walk, entry_access, must_unshare, rechecks_entry};
+use crate::rules::pin::{
+    Access, Hold, Request, Walk, entry_access, must_unshare, rechecks_entry, refuses_tracked,
+};
 use crate::space::Space;
 use crate::sync::smp_rmb;
 use crate::table::{Leaf, table_end};
@@ -25,6 +27,8 @@ struct Wish {
     request: Request,
     walk: Walk,
     rechecks: bool,
+    /// Whether pages of files whose writes are tracked are refused.
+    untracked: bool,
 }
 
 impl<P: Platform> Space<P> {
@@ -92,6 +96,7 @@ impl<P: Platform> Space<P> {
     fn wish(&self, ask: Ask, holds: Holds) -> Wish {
         let walk = if ask.path == Path::FastOnly { Walk::FastOnly } else { Walk::Fast };
         let entry = entry_access(self.mem().rule(), ask.access, walk);
+        let request = Request { hold: holds.kind(), access: ask.access, term: ask.term };
         Wish {
             grip: holds.grip(),
             entry,
@@ -99,8 +104,9 @@ impl<P: Platform> Space<P> {
                 Access::Write => P::Format::WRITABLE,
                 Access::Read => P::Format::READABLE,
             },
-            request: Request { hold: holds.kind(), access: ask.access, term: ask.term },
+            request,
             walk,
+            untracked: refuses_tracked(self.mem().rule(), request),
             rechecks: rechecks_entry(self.mem().rule()),
         }
     }
@@ -168,6 +174,13 @@ impl<P: Platform> Space<P> {
         Ok(pfn)
     }
 
+    /// Whether the page is one of a file whose writes are tracked. That does not change as long as
+    /// somebody holds it.
+    #[cold]
+    fn is_files(&self, pte: Pte<P::Format>) -> bool {
+        self.mem().frames().flags(pte.present_pfn()).contains(Flags::FILE)
+    }
+
     /// The second look, after the reference: INV-PIN-1, INV-PIN-2.
     #[inline(always)]
     fn still_good(
@@ -179,6 +192,9 @@ impl<P: Platform> Space<P> {
     ) -> Result<(), FastStop> {
         if wish.rechecks && (leaf.read(page) != pte || !leaf.still_linked()) {
             return Err(FastStop::EntryChanged);
+        }
+        if wish.untracked && self.is_files(pte) {
+            return Err(FastStop::Tracked);
         }
         if !pte.is_writable() && wish.request.access == Access::Read {
             smp_rmb();

@@ -329,3 +329,11 @@ pub struct Refs<P: Platform> {
     held: Held<P>,
 }
 face!(Refs);
+
+impl<P: Platform> Refs<P> {
+    /// Gives the references back after somebody has written through them: the pages are marked
+    /// dirty first.
+    pub fn put_dirty(self) {
+        self.held.mark_dirty();
+    }
+}

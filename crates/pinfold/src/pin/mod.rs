@@ -21,6 +21,7 @@
 //!   gives it back.
 
 mod ask;
+mod direct;
 mod driver;
 mod fast;
 mod guard;
@@ -30,6 +31,8 @@ mod slow;
 
 pub use crate::rules::pin::{Access, Force, Hold, Term};
 pub use ask::{Ask, Path};
+pub use direct::DirectIo;
+pub(crate) use direct::direct;
 pub(crate) use driver::pin_bytes;
 pub use driver::{PinnedBytes, SpaceHandle};
 pub use guard::{PinnedPage, PinnedPages, Pins, Refs};

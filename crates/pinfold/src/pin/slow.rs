@@ -18,7 +18,8 @@ use crate::pte::Pte;
 use crate::rules::cow::sets_exclusive;
 use crate::rules::pin::{
     Access, Force, Hold, Request, Unshares, Walk, WriteFault, can_follow_write, counts_zero_page,
-    drops_write, entry_access, grows_stack, must_unshare, takes_hinting_fault, unshares,
+    drops_write, entry_access, grows_stack, must_unshare, refuses_tracked, takes_hinting_fault,
+    unshares,
 };
 use crate::rules::{Exclusive, PageKind, PageState};
 use crate::space::Space;
@@ -41,6 +42,11 @@ struct Step<'a, P: Platform> {
     /// The access that the entry must allow, which 5.8 raises to writing.
     entry: Access,
     faulted: WriteFault,
+}
+
+/// What is asked for, as the rules see it.
+fn request(ask: Ask, holds: Holds) -> Request {
+    Request { hold: holds.kind(), access: ask.access, term: ask.term }
 }
 
 /// Whether a page may have several owners.
@@ -108,6 +114,9 @@ impl<P: Platform> Space<P> {
         let page = left.start;
         let at = page.start();
         self.check_rights(area, at, ask)?;
+        if area.is_tracked() && refuses_tracked(self.mem().rule(), request(ask, holds)) {
+            return Err(FaultError::Denied(at).into());
+        }
         let rights = match ask.force {
             Force::Forced => Rights::Forced,
             Force::Ordinary => Rights::Area,
@@ -150,7 +159,7 @@ impl<P: Platform> Space<P> {
             && step.ask.access == Access::Write
             && step.ask.force == Force::Ordinary;
         let leaf = || self.tables().leaf(step.page);
-        writes && step.area.is_cow() && leaf().is_none_or(|leaf| leaf.read(step.page).is_none())
+        writes && step.area.is_anon() && leaf().is_none_or(|leaf| leaf.read(step.page).is_none())
     }
 
     /// Checks the area's permissions, in the order of facts 3.1.
@@ -190,8 +199,7 @@ impl<P: Platform> Space<P> {
             if step.entry == Access::Write && !self.follows_write(step, pte, state) {
                 return Fit::NeedsWrite;
             }
-            let request =
-                Request { hold: step.holds.kind(), access: step.ask.access, term: step.ask.term };
+            let request = request(step.ask, step.holds);
             let walk = Walk::Slow(step.area.state().mapping);
             if must_unshare(self.mem().rule(), request, walk, state).is_yes() {
                 return Fit::NeedsUnshare;

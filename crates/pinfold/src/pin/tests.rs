@@ -7,7 +7,8 @@ use super::{Access, Ask, Hold, Path, Term};
 use crate::event::FastStop;
 use crate::frame::{Grab, Holds};
 use crate::testing::{
-    Audit, Mem, Space, device_read, load, machine, map, map_shared, pages, rules, space, store,
+    Audit, Mem, Space, device_read, device_write, load, machine, map, map_shared, pages, rules,
+    space, store,
 };
 use crate::{
     AddressSpace, Cause, EventKind, FaultError, Limits, PIN_BIAS, PinError, Prot, Rules, Tuning,
@@ -468,5 +469,24 @@ fn a_pin_takes_as_many_untouched_pages_as_there_are_frames() {
         assert_eq!(pins.shortfall(), Some(FaultError::OutOfFrames.into()));
         assert_eq!(mem.frames().total_free(), 0, "{frames} frames, {} taken", pins.pages().len());
         Audit::of(&mem).space(&space).pins(pins.pages()).check();
+    }
+}
+
+/// T2 and facts 12.9: since 6.5 a fork leaves the page with the parent, for which the device fills
+/// it.
+#[test]
+fn facts_12_9_a_fork_meets_direct_io() {
+    for (text, reaches) in [("5.8", false), ("5.19", false), ("6.4", false), ("6.5", true)] {
+        let (mem, space) = world(text);
+        store(&space, 16, 1).unwrap();
+        let transfer = space.direct_io(pages(16, 1), Access::Write).unwrap();
+        let child = space.fork().unwrap();
+        store(&space, 16, 2).unwrap();
+        device_write(&mem, transfer.pages()[0], 3);
+        assert_eq!(transfer.shortfall(), None);
+        transfer.end_dirty();
+        let seen = load(&space, 16).unwrap();
+        assert_eq!(seen, if reaches { 3 } else { 2 }, "{text}");
+        Audit::of(&mem).space(&space).space(&child).check();
     }
 }

@@ -1,8 +1,9 @@
 use crate::testing::{
-    Audit, Mem, Space, device_write, load, machine, map, map_shared, pages, space, store,
+    Audit, Disk, Mem, Space, device_write, load, machine, map, map_file, map_shared, pages, space,
+    store,
 };
 use crate::{
-    Access, EventKind, NodeId, Place, Prot, Remap, Rules, Sharing, Small, SpaceError, Term, Tuning,
+    Access, EventKind, FileSharing, NodeId, Prot, Remap, Rules, Small, SpaceError, Term, Tuning,
     VirtAddr, VirtRange, X86_64,
 };
 
@@ -104,7 +105,6 @@ fn a_refused_remap_says_why_and_changes_nothing() {
         (space.remap(pages(1, 3), 3, to(9)), SpaceError::NotOneMapping(pages(1, 3))),
         (space.remap(pages(1, 2), 2, to(2)), SpaceError::Overlaps(pages(2, 2))),
         (space.remap(pages(1, 2), 3, Remap::Keep), SpaceError::SizeChanges { pages: 3 }),
-        (space.remap(pages(5, 2), 3, Remap::MayMove), SpaceError::FixedSize(pages(5, 2))),
         (space.remap(pages(8, 1), 1, to(9)), SpaceError::NotMapped(VirtAddr::of_page(8))),
         (space.remap(pages(1, 2), 2, to(15)), SpaceError::OutsideLimits(pages(15, 2))),
         (space.remap(pages(1, 2), 14, Remap::MayMove), SpaceError::NoGap { pages: 14 }),
@@ -151,12 +151,13 @@ fn inv_remap_1_pages_are_found_where_they_went() {
 #[test]
 fn a_file_is_found_where_it_went() {
     let (mem, space) = small();
-    let file = space.map(Place::At(VirtAddr::of_page(1)), 2, RW, Sharing::File).unwrap();
+    let disk = Disk::default();
+    let file = disk.file(&mem, 2);
+    let range = map_file(&space, 1, file.run(0..2), FileSharing::Shared);
     store(&space, 2, 5).unwrap();
-    space.remap(file, 2, to(9)).unwrap();
-    let mut written = std::vec::Vec::new();
-    let done = space.write_back(pages(9, 2), |at, _| written.push(at));
-    assert_eq!((done, &written[..]), (Ok(1), &[VirtAddr::of_page(10)][..]));
+    space.remap(range, 2, to(9)).unwrap();
+    assert_eq!(space.sync(pages(9, 2)), Ok(1));
+    assert_eq!((disk.written(), disk.page(1)), (std::vec![1], 5));
     assert!(!space.entry(VirtAddr::of_page(10)).is_dirty(), "the entry was cleaned");
     Audit::of(&mem).space(&space).check();
 }

@@ -58,6 +58,15 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
+    /// Of an area that has no pages of its own.
+    pub(crate) const NONE: Self = Self { home: Home(0), shift: 0 };
+
+    /// Whether it is of an area that has pages of its own.
+    #[inline]
+    pub(crate) const fn is_some(self) -> bool {
+        self.home.0 != 0
+    }
+
     /// An area that lies where its family was founded.
     pub(super) const fn new(home: Home) -> Self {
         Self { home, shift: 0 }

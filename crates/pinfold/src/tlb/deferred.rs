@@ -11,7 +11,8 @@
 use super::batch::FlushBatch;
 use crate::addr::{Mm, SpaceId, Vpn};
 use crate::memory::Memory;
-use crate::platform::Platform;
+use crate::platform::{FlushScope, Platform};
+use crate::table::Cursor;
 
 /// Address spaces that are remembered; when there are more, the first ones are flushed early.
 const SPACES: usize = 8;
@@ -22,6 +23,18 @@ const SPACES: usize = 8;
 pub(crate) struct DeferredFlush {
     spaces: [(SpaceId, FlushBatch); SPACES],
     used: usize,
+}
+
+impl<P: Platform> Memory<P> {
+    /// Flushes what others may have replaced and not flushed in the address space of `mm`, before
+    /// entries of the locked table are changed.
+    #[inline]
+    pub(crate) fn flush_deferred(&self, mm: Mm, _table: &Cursor<'_, P>) {
+        if let Some(seen) = self.frames().table(mm.root).unflushed() {
+            self.flush(mm.id, FlushScope::All);
+            self.frames().table(mm.root).note_flushed(seen);
+        }
+    }
 }
 
 impl DeferredFlush {

@@ -243,6 +243,16 @@ impl<'m, P: Platform> Gather<'m, P> {
         Room::Full
     }
 
+    /// As [`Gather::flush_under_lock`], and flushes in any case: who finds an entry of this table
+    /// gone under its lock may rely on no CPU having it.
+    pub(crate) fn flush_all_under_lock(&mut self, table: &Cursor<'_, P>) -> Room {
+        let room = self.flush_under_lock(table);
+        if room == Room::Left {
+            self.flush();
+        }
+        room
+    }
+
     fn each_held(&mut self, mut act: impl FnMut(&mut Held)) {
         self.bundle[..self.bundled].iter_mut().for_each(&mut act);
         self.filled.iter_mut().flatten().for_each(&mut act);

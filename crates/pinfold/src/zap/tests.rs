@@ -2,11 +2,12 @@
 
 use crate::lab::{self, Holder};
 use crate::testing::{
-    Audit, Mem, Space, device_read, load, machine, map, map_shared, pages, rules, space, store,
+    Audit, Disk, Mem, Space, device_read, load, machine, map, map_file, map_shared, pages, rules,
+    space, store,
 };
 use crate::{
-    Access, Advice, Bug, Fault, Format, Limits, NodeId, Pfn, Place, Placement, Prot, Pte, Rules,
-    Sharing, Small, SpaceError, Term, Tuning, VirtAddr, X86_64,
+    Access, Advice, Bug, Fault, FileSharing, Format, Limits, NodeId, Pfn, Placement, Prot, Pte,
+    Rules, Small, SpaceError, Term, Tuning, VirtAddr, X86_64,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -180,8 +181,12 @@ fn half_files(rules: Rules, tuning: Tuning, count: u64) -> (Mem<X86_64>, Space<X
     let mem = machine::<X86_64>(rules, &[2 * count + 64], tuning);
     let space = space(&mem);
     for page in 16..16 + count {
-        let sharing = if page % 2 == 0 { Sharing::File } else { Sharing::Private };
-        space.map(Place::At(VirtAddr::of_page(page)), 1, RW, sharing).unwrap();
+        if page % 2 == 0 {
+            let file = Disk::default().file(&mem, 1);
+            map_file(&space, page, file.run(0..1), FileSharing::Shared);
+        } else {
+            map(&space, page, 1, RW);
+        }
         store(&space, page, page).unwrap();
     }
     (mem, space)

@@ -4,6 +4,7 @@
 //! for each page, copied at fork. What must hold is in `model.rs`; every step ends with the
 //! conservation oracle.
 
+mod files;
 mod model;
 mod ops;
 mod process;

@@ -8,19 +8,22 @@
 //! - every count of every frame has its reason, and at the end nothing is left.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use crate::ops::{Op, PAGES, Run, Way};
-use crate::process::Process;
+use crate::files::Modelled;
+use crate::ops::{FILE_PAGES, FILES, Op, PAGES, Run, Way};
+use crate::process::{Process, Shown, Slot};
 use crate::testing::{
     Audit, Hardware, Marks, Mem, Outside, Rig, Space, device_read, device_write, follow, load,
     machine_of, pages, space, spans, store,
 };
 use pinfold::pin::{Ask, Path};
-use pinfold::rules::pin::grows_stack;
+use pinfold::rules::pin::{Hold, Request, grows_stack, refuses_tracked};
 use pinfold::rules::zap::needs_mapping;
 use pinfold::{
-    Access, Advice, FaultError, Format, FrameSetup, LockError, NodeId, Pfn, PinError, PinnedPage,
-    Pins, Place, Prot, Refs, Remap, Rules, Sharing, SpaceError, Tuning, VirtAddr, VirtRange,
+    Access, Advice, FaultError, FileError, FileSharing, Flags, Format, FrameSetup, LockError,
+    NodeId, Pfn, PinError, PinnedPage, Pins, Place, Prot, Refs, Remap, Rules, Sharing, SpaceError,
+    StoreError, Tuning, VirtAddr, VirtRange, lab,
 };
 
 /// What the machine leaves to the manager, and what is checked beyond isolation and conservation.
@@ -56,9 +59,15 @@ impl<F: Format> Held<F> {
     }
 }
 
-/// Frames may run out: then, and only then, a refusal that the model did not foresee is right.
+/// Frames may run out, and a store may fail: then, and only then, a refusal that the model did not
+/// foresee is right.
+fn is_misfortune(error: FaultError) -> bool {
+    matches!(error, FaultError::OutOfFrames | FaultError::Store(_, StoreError::Io))
+}
+
+/// The same of a request for pages.
 fn for_want_of_frames(error: PinError) -> bool {
-    error == PinError::Fault(FaultError::OutOfFrames)
+    matches!(error, PinError::Fault(error) if is_misfortune(error))
 }
 
 pub(crate) struct World<F: Format> {
@@ -69,6 +78,9 @@ pub(crate) struct World<F: Format> {
     written: u64,
     processes: Vec<Process<F>>,
     holds: Vec<Held<F>>,
+    files: Vec<Modelled<F>>,
+    /// Whether the store of the first file fails.
+    fails: bool,
 }
 
 impl<F: Format> World<F> {
@@ -94,7 +106,9 @@ impl<F: Format> World<F> {
         mem.platform().devices.plug_in();
         let first = Process { id: 0, space: space(&mem), end: 1, slots: BTreeMap::new() };
         first.space.place_break(VirtAddr::of_page(base + 1)).unwrap();
-        Self { mem, base, checks, born: 1, written: 0, processes: vec![first], holds: Vec::new() }
+        let files = (0..FILES).map(|number| Modelled::new(&mem, number)).collect();
+        let (processes, holds) = (vec![first], Vec::new());
+        Self { mem, base, checks, born: 1, written: 0, processes, holds, files, fails: false }
     }
 
     fn range(&self, run: Run) -> VirtRange {
@@ -152,7 +166,18 @@ impl<F: Format> World<F> {
             Op::Replace { who, run, prot, sharing } => self.replace(who, run, prot, sharing),
             Op::Mlock { who, run } => self.mlock(who, run),
             Op::Munlock { who, run } => self.munlock(who, run),
+            Op::MapFile { who, run, prot, file, from, sharing } => {
+                self.map_file(who, run, prot, (file, from, sharing));
+            }
+            Op::FileRead { file, page } => self.file_read(file, page),
+            Op::FileWrite { file, page } => self.file_write(file, page),
+            Op::Truncate { file, pages } => self.truncate(file, pages),
+            Op::Punch { file, from, pages } => self.punch(file, from..from + pages),
+            Op::SyncFile { file } => self.sync_file(file),
+            Op::Invalidate { file } => drop(self.files[file].file.invalidate(0..FILE_PAGES)),
+            Op::Disk { fails } => self.fail(fails),
         }
+        self.note_copies();
         self.check();
     }
 
@@ -214,7 +239,7 @@ impl<F: Format> World<F> {
             .count() as u64;
         match process.space.populate(range, access) {
             Ok(()) => assert_eq!(granted, run.pages),
-            Err(stopped) if stopped.error == FaultError::OutOfFrames => {}
+            Err(stopped) if is_misfortune(stopped.error) => {}
             Err(stopped) => assert_eq!(stopped.at.page(), range.first_page() + granted),
         }
     }
@@ -231,11 +256,14 @@ impl<F: Format> World<F> {
         if !whole {
             return;
         }
-        let reached = process.slots_in(run).flatten().take_while(|slot| !slot.prot.is_empty());
+        let reached = process
+            .slots_in(run)
+            .flatten()
+            .take_while(|slot| !slot.prot.is_empty() && slot.exists());
         let reached = reached.count() as u64;
         match done {
             Ok(()) => assert_eq!(reached, run.pages),
-            Err(LockError::Unpopulated(stop)) if stop.error == FaultError::OutOfFrames => {}
+            Err(LockError::Unpopulated(stop)) if is_misfortune(stop.error) => {}
             Err(LockError::Unpopulated(stop)) => {
                 assert_eq!(stop.at.page(), range.first_page() + reached);
             }
@@ -255,10 +283,126 @@ impl<F: Format> World<F> {
     fn write_back(&mut self, who: usize, run: Run) {
         let range = self.range(run);
         let Some(process) = self.pick(who) else { return };
-        for page in range.iter() {
-            let alone = VirtRange::new(page.start(), 1).unwrap();
-            if process.space.write_back(alone, |_, _| {}).is_ok() {
-                assert_eq!(process.space.write_back(alone, |_, _| {}), Ok(0));
+        if process.space.sync(range).is_ok() {
+            assert_eq!(process.space.sync(range), Ok(0));
+        }
+    }
+
+    fn map_file(
+        &mut self,
+        who: usize,
+        run: Run,
+        prot: Prot,
+        (file, from, sharing): (usize, u64, FileSharing),
+    ) {
+        let range = self.range(run);
+        let modelled = &self.files[file];
+        let count = self.processes.len();
+        let process = &mut self.processes[who % count];
+        let pages = modelled.file.run(from..from + run.pages);
+        let place = Place::Replace(range.start());
+        assert_eq!(process.space.map_file(place, prot, pages, sharing), Ok(range));
+        let first = Shown { of: modelled.holds.clone(), page: from, sharing, own: None };
+        process.map_file(run, prot, &first);
+        let owner = process.id;
+        self.part(owner, run, |_| true);
+    }
+
+    /// Whether an operation on a file failed for want of frames, or of a store that works.
+    fn is_excused(&self, error: FileError) -> bool {
+        matches!(error, FileError::OutOfFrames)
+            || self.fails && matches!(error, FileError::Store { error: StoreError::Io, .. })
+    }
+
+    fn file_read(&mut self, file: usize, page: u64) {
+        let Modelled { file, holds, .. } = &self.files[file];
+        match file.read(page, |pfn| device_read(&self.mem, pfn)) {
+            Ok(value) => assert!(holds.has(page) && value == holds.get(page), "page {page}"),
+            Err(FileError::PastEnd { .. }) => assert!(!holds.has(page)),
+            Err(error) => assert!(self.is_excused(error), "{error}"),
+        }
+    }
+
+    fn file_write(&mut self, file: usize, page: u64) {
+        let value = self.fresh_value();
+        let Modelled { file, holds, .. } = &self.files[file];
+        match file.write(page, |pfn| device_write(&self.mem, pfn, value)) {
+            Ok(()) => holds.set(page, value),
+            Err(FileError::PastEnd { .. }) => assert!(!holds.has(page)),
+            Err(error) => assert!(self.is_excused(error), "{error}"),
+        }
+    }
+
+    /// Pins of the pages of the file that `goes` names part from their owners, and so do, if it
+    /// says so, those of private copies.
+    fn part_from(&mut self, file: usize, goes: impl Fn(u64, bool) -> bool) {
+        let gone: Vec<(u64, u64)> = self
+            .processes
+            .iter_mut()
+            .flat_map(|process| {
+                let owner = process.id;
+                process
+                    .slots
+                    .iter_mut()
+                    .filter_map(move |(page, slot)| Some((owner, *page, slot.shown_mut()?)))
+            })
+            .filter(|(_, _, shown)| {
+                shown.of.file == Some(file) && goes(shown.page, shown.own.is_some())
+            })
+            .map(|(owner, page, shown)| {
+                shown.own = None;
+                (owner, page)
+            })
+            .collect();
+        for (owner, first) in gone {
+            self.part(owner, Run { first, pages: 1 }, |_| true);
+        }
+    }
+
+    fn truncate(&mut self, file: usize, pages: u64) {
+        self.files[file].file.truncate(pages).unwrap();
+        self.files[file].holds.truncate(pages);
+        self.part_from(file, |page, _| page >= pages);
+    }
+
+    fn punch(&mut self, file: usize, pages: std::ops::Range<u64>) {
+        self.files[file].file.punch(pages.clone());
+        let holds = self.files[file].holds.clone();
+        for page in pages.clone().filter(|page| holds.has(*page)) {
+            holds.set(page, 0);
+        }
+        self.part_from(file, |page, copied| pages.contains(&page) && !copied);
+    }
+
+    /// What is reported as written is in the store, unless a device may still write.
+    fn sync_file(&mut self, file: usize) {
+        let file = &self.files[file];
+        match file.file.sync() {
+            Ok(_) if self.holds.is_empty() => file.check_store(),
+            Ok(_) => {}
+            Err(_) => assert!(self.fails),
+        }
+    }
+
+    fn fail(&mut self, fails: bool) {
+        self.fails = fails;
+        self.files[0].disk.fail(fails.then_some(StoreError::Io));
+    }
+
+    /// Pages of private mappings of files that are the process's own by now: their contents no
+    /// longer follow the file's.
+    fn note_copies(&mut self) {
+        let frames = self.mem.frames();
+        for process in &mut self.processes {
+            for (page, slot) in process.slots.iter_mut().filter(|(_, slot)| slot.is_files()) {
+                let pte = process.space.walk(VirtAddr::of_page(self.base + page));
+                if slot.is_private()
+                    && pte.is_mapped()
+                    && lab::flags(frames, pte.pfn()).contains(Flags::ANON)
+                {
+                    let value = slot.get();
+                    slot.set(value);
+                }
             }
         }
     }
@@ -302,7 +446,7 @@ impl<F: Format> World<F> {
         let done = process.space.advise(range, advice);
         let fits = |process: &Process<F>, run| {
             advice != Advice::WipeOnFork
-                || process.slots_in(run).flatten().all(|slot| slot.is_private())
+                || process.slots_in(run).flatten().all(|slot| slot.is_anon())
         };
         let kept =
             advice == Advice::DontNeed && process.slots_in(run).flatten().any(|slot| slot.locked);
@@ -314,8 +458,7 @@ impl<F: Format> World<F> {
         for page in taken.into_iter().flat_map(|part| part.first..part.first + part.pages) {
             let slot = process.slots.get_mut(&page).unwrap();
             match advice {
-                Advice::DontNeed if slot.is_private() => slot.set(0),
-                Advice::DontNeed => {}
+                Advice::DontNeed => slot.empty(),
                 Advice::DontFork => slot.left_out = true,
                 Advice::DoFork => slot.left_out = false,
                 Advice::WipeOnFork => slot.wiped = true,
@@ -390,13 +533,14 @@ impl<F: Format> World<F> {
         let (value, at) = (self.fresh_value(), self.base + page);
         let Some(process) = self.pick(who) else { return };
         process.grow(page);
-        let allowed = process.slots.get(&page).is_some_and(|slot| slot.prot.contains(Prot::WRITE));
+        let may = |slot: &Slot| slot.prot.contains(Prot::WRITE) && slot.exists();
+        let allowed = process.slots.get(&page).is_some_and(may);
         match by(&process.space, at, value) {
             Ok(_) => {
                 assert!(allowed, "page {page} must not be written");
                 process.slots.get_mut(&page).unwrap().set(value);
             }
-            Err(error) => assert!(!allowed || error == FaultError::OutOfFrames, "{error}"),
+            Err(error) => assert!(!allowed || is_misfortune(error), "{error}"),
         }
     }
 
@@ -410,12 +554,13 @@ impl<F: Format> World<F> {
         let at = self.base + page;
         let Some(process) = self.pick(who) else { return };
         process.grow(page);
-        let slot = process.slots.get(&page).filter(|slot| slot.prot.contains(Prot::READ));
+        let may = |slot: &&Slot| slot.prot.contains(Prot::READ) && slot.exists();
+        let slot = process.slots.get(&page).filter(may);
         match (by(&process.space, at), slot) {
             (Ok(value), Some(slot)) => assert_eq!(value, slot.get(), "page {page}"),
             (Ok(_), None) => panic!("page {page} must not be read"),
             (Err(error), slot) => {
-                assert!(slot.is_none() || error == FaultError::OutOfFrames, "{error}");
+                assert!(slot.is_none() || is_misfortune(error), "{error}");
             }
         }
     }
@@ -454,14 +599,20 @@ impl<F: Format> World<F> {
         let range = self.range(run);
         let (zero, checks) = (self.mem.zero_page(), self.checks);
         let grows = grows_stack(self.mem.rule()) && ask.path != Path::FastOnly;
+        let request = Request { hold: Hold::Pin, access: ask.access, term: ask.term };
+        let refuses = refuses_tracked(self.mem.rule(), request);
         let Some(process) = self.pick(who) else { return };
-        let granted = process.would_grant(run, grows, |slot| slot.grants(ask.access, forced));
+        let granted = process.would_grant(run, grows, |slot| {
+            slot.grants(ask.access, forced) && !(refuses && slot.is_tracked())
+        });
+        let id = process.id;
         let done = process.space.pin_with(range, ask);
         if grows {
             process.grow_for(run, done.as_ref().map_or(0, |pins| pins.pages().len()));
         }
+        let at = self.processes.iter().position(|other| other.id == id).unwrap();
         let (guard, owner) = match done {
-            Ok(pins) => (pins, process.id),
+            Ok(pins) => (pins, id),
             Err(error) => {
                 assert!(granted == 0 || for_want_of_frames(error), "{granted}: {error}");
                 return;
@@ -470,10 +621,16 @@ impl<F: Format> World<F> {
         let short = guard.shortfall().is_some_and(for_want_of_frames);
         assert!(guard.pages().len() <= granted, "{} of {granted}", guard.pages().len());
         assert!(short || guard.pages().len() == granted, "{:?}", guard.shortfall());
+        let frames = self.mem.frames();
         let in_step = (run.first..)
             .zip(guard.pages())
-            // A short read pin of the zero page does not break copy-on-write (facts 3.6).
-            .map(|(page, pfn)| (checks.pins_in_step && *pfn != zero).then_some(page))
+            // A short read pin of the zero page, or of a file's through a private mapping, does not
+            // break copy-on-write (facts 3.6).
+            .map(|(page, pfn)| {
+                let private = self.processes[at].slots[&page].is_private();
+                let files = private && !lab::flags(frames, *pfn).contains(Flags::ANON);
+                (checks.pins_in_step && *pfn != zero && !files).then_some(page)
+            })
             .collect();
         self.holds.push(Held { guard: Guard::Pins(guard), owner, access: ask.access, in_step });
     }
@@ -501,6 +658,9 @@ impl<F: Format> World<F> {
             Guard::Pins(pins) if held.access == Access::Write => pins.unpin_dirty(),
             Guard::Pins(pins) => drop(pins),
             Guard::Refs(refs) => drop(refs),
+            Guard::Parted(parted) if held.access == Access::Write => {
+                parted.into_iter().for_each(PinnedPage::unpin_dirty);
+            }
             Guard::Parted(parted) => drop(parted),
         }
     }
@@ -539,6 +699,11 @@ impl<F: Format> World<F> {
             assert_eq!(process.space.mlocked_pages(), locked);
             audit = audit.space(&process.space);
         }
+        for file in &self.files {
+            audit = audit.file(&file.file);
+            file.check_end();
+            self.check_mappers(file);
+        }
         for held in &self.holds {
             audit = match held.guard {
                 Guard::Refs(_) => audit.gets(&held.frames()),
@@ -547,6 +712,30 @@ impl<F: Format> World<F> {
         }
         audit.check();
         self.check_steps();
+    }
+
+    /// INV-MAPPERS-1: a file knows who shows which of its pages, and nothing else.
+    fn check_mappers(&self, file: &Modelled<F>) {
+        for index in 0..FILE_PAGES {
+            let mut known = Vec::new();
+            lab::file_mappers(&file.file, index, |space, at| known.push((space, at)));
+            let mut shown: Vec<_> = self
+                .processes
+                .iter()
+                .flat_map(|process| {
+                    let id = process.space.id();
+                    process
+                        .slots
+                        .iter()
+                        .filter_map(move |(page, slot)| Some((id, page, slot.shown()?)))
+                })
+                .filter(|(.., shown)| shown.page == index && Rc::ptr_eq(&shown.of, &file.holds))
+                .map(|(id, page, _)| (id, VirtAddr::of_page(self.base + page)))
+                .collect();
+            known.sort_unstable();
+            shown.sort_unstable();
+            assert_eq!(known, shown, "page {index} of the file");
+        }
     }
 
     fn check_steps(&self) {
@@ -579,6 +768,12 @@ impl<F: Format> World<F> {
             self.release(0);
         }
         self.check();
+        self.fail(false);
+        for file in &self.files {
+            file.file.sync().unwrap();
+            file.check_store();
+        }
+        self.files.clear();
         let total = self.mem.frames().all().count() as u64;
         assert_eq!(self.mem.frames().total_free(), total - 1, "all but the zero page are free");
         let stats = self.mem.stats();

@@ -3,7 +3,7 @@
 
 use pinfold::pin::Path;
 use pinfold::rules::Users;
-use pinfold::{Access, Advice, Prot, Sharing, Term};
+use pinfold::{Access, Advice, FileSharing, Prot, Sharing, Term};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -35,31 +35,155 @@ pub(crate) enum Way {
 /// One step. `who` picks one of the living processes, `which` one of the live holds.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Map { who: usize, run: Run, prot: Prot, sharing: Sharing },
-    Unmap { who: usize, run: Run },
-    Protect { who: usize, run: Run, prot: Prot },
-    Advise { who: usize, run: Run, advice: Advice },
-    Store { who: usize, page: u64 },
-    Load { who: usize, page: u64 },
-    Fork { who: usize },
-    Exit { who: usize },
-    Pin { who: usize, run: Run, access: Access, term: Term, forced: bool, path: Path },
-    Get { who: usize, run: Run, access: Access },
-    Release { which: usize },
-    Handover { which: usize },
-    DeviceWrite { which: usize },
-    Follow { who: usize, page: u64, access: Access },
-    Remap { who: usize, run: Run, pages: u64, how: Way },
-    Scan { who: usize, run: Run, users: Users },
-    Migrate { who: usize, run: Run, node: u8 },
-    WriteBack { who: usize, run: Run },
-    RunOn { node: u8 },
-    Break { who: usize, page: u64 },
-    Populate { who: usize, run: Run, access: Access },
-    Replace { who: usize, run: Run, prot: Prot, sharing: Sharing },
-    Mlock { who: usize, run: Run },
-    Munlock { who: usize, run: Run },
+    Map {
+        who: usize,
+        run: Run,
+        prot: Prot,
+        sharing: Sharing,
+    },
+    Unmap {
+        who: usize,
+        run: Run,
+    },
+    Protect {
+        who: usize,
+        run: Run,
+        prot: Prot,
+    },
+    Advise {
+        who: usize,
+        run: Run,
+        advice: Advice,
+    },
+    Store {
+        who: usize,
+        page: u64,
+    },
+    Load {
+        who: usize,
+        page: u64,
+    },
+    Fork {
+        who: usize,
+    },
+    Exit {
+        who: usize,
+    },
+    Pin {
+        who: usize,
+        run: Run,
+        access: Access,
+        term: Term,
+        forced: bool,
+        path: Path,
+    },
+    Get {
+        who: usize,
+        run: Run,
+        access: Access,
+    },
+    Release {
+        which: usize,
+    },
+    Handover {
+        which: usize,
+    },
+    DeviceWrite {
+        which: usize,
+    },
+    Follow {
+        who: usize,
+        page: u64,
+        access: Access,
+    },
+    Remap {
+        who: usize,
+        run: Run,
+        pages: u64,
+        how: Way,
+    },
+    Scan {
+        who: usize,
+        run: Run,
+        users: Users,
+    },
+    Migrate {
+        who: usize,
+        run: Run,
+        node: u8,
+    },
+    WriteBack {
+        who: usize,
+        run: Run,
+    },
+    RunOn {
+        node: u8,
+    },
+    Break {
+        who: usize,
+        page: u64,
+    },
+    Populate {
+        who: usize,
+        run: Run,
+        access: Access,
+    },
+    Replace {
+        who: usize,
+        run: Run,
+        prot: Prot,
+        sharing: Sharing,
+    },
+    Mlock {
+        who: usize,
+        run: Run,
+    },
+    Munlock {
+        who: usize,
+        run: Run,
+    },
+    /// Pages of file `file` from `from` on.
+    MapFile {
+        who: usize,
+        run: Run,
+        prot: Prot,
+        file: usize,
+        from: u64,
+        sharing: FileSharing,
+    },
+    FileRead {
+        file: usize,
+        page: u64,
+    },
+    FileWrite {
+        file: usize,
+        page: u64,
+    },
+    Truncate {
+        file: usize,
+        pages: u64,
+    },
+    Punch {
+        file: usize,
+        from: u64,
+        pages: u64,
+    },
+    SyncFile {
+        file: usize,
+    },
+    Invalidate {
+        file: usize,
+    },
+    /// The store of the first file begins to fail, or ends to.
+    Disk {
+        fails: bool,
+    },
 }
+
+/// How many files there are: one with a store, one in memory.
+pub(crate) const FILES: usize = 2;
+/// The most pages that a file has.
+pub(crate) const FILE_PAGES: u64 = 8;
 
 fn run() -> impl Strategy<Value = Run> {
     (1..=PAGES, 1..=6u64)
@@ -99,7 +223,10 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
     let access = || select(vec![Access::Read, Access::Write]);
     let term = || select(vec![Term::Short, Term::Long]);
     let path = || prop_oneof![4 => Just(Path::Any), 1 => Just(Path::SlowOnly)];
-    let sharing = || prop_oneof![6 => Just(Sharing::Private), 1 => Just(Sharing::Shared), 1 => Just(Sharing::File), 2 => Just(Sharing::Stack)];
+    let sharing = || prop_oneof![6 => Just(Sharing::Private), 1 => Just(Sharing::Shared), 2 => Just(Sharing::Stack)];
+    let file = || 0..FILES;
+    let of_file = || 0..FILE_PAGES;
+    let files = || select(vec![FileSharing::Private, FileSharing::Shared]);
     prop_oneof![
         4 => (who(), run(), prot(), sharing())
             .prop_map(|(who, run, prot, sharing)| Op::Map { who, run, prot, sharing }),
@@ -135,5 +262,16 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(who, run, prot, sharing)| Op::Replace { who, run, prot, sharing }),
         2 => (who(), run()).prop_map(|(who, run)| Op::Mlock { who, run }),
         1 => (who(), run()).prop_map(|(who, run)| Op::Munlock { who, run }),
+        4 => (who(), run(), prot(), file(), of_file(), files()).prop_map(
+            |(who, run, prot, file, from, sharing)| Op::MapFile { who, run, prot, file, from, sharing }
+        ),
+        2 => (file(), of_file()).prop_map(|(file, page)| Op::FileRead { file, page }),
+        3 => (file(), of_file()).prop_map(|(file, page)| Op::FileWrite { file, page }),
+        2 => (file(), 0..=FILE_PAGES).prop_map(|(file, pages)| Op::Truncate { file, pages }),
+        1 => (file(), of_file(), 1..4u64)
+            .prop_map(|(file, from, pages)| Op::Punch { file, from, pages }),
+        2 => file().prop_map(|file| Op::SyncFile { file }),
+        1 => file().prop_map(|file| Op::Invalidate { file }),
+        1 => prop_oneof![1 => Just(true), 3 => Just(false)].prop_map(|fails| Op::Disk { fails }),
     ]
 }

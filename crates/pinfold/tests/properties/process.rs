@@ -1,12 +1,12 @@
 //! What the model knows of a process: the value of each page, and what may be done with it.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::files::Contents;
 use crate::ops::{PAGES, Run, Way};
 use crate::testing::Space;
-use pinfold::{Access, Format, Prot, Sharing};
+use pinfold::{Access, FileSharing, Format, Prot, Sharing};
 
 /// A mapped page of a process.
 #[derive(Clone)]
@@ -24,50 +24,118 @@ pub(crate) struct Slot {
 #[derive(Clone)]
 enum Value {
     Private(u64),
-    Shared(Rc<Cell<u64>>),
+    File(Shown),
+}
+
+/// A page of a file, or of shared memory.
+#[derive(Clone)]
+pub(crate) struct Shown {
+    pub(crate) of: Rc<Contents>,
+    pub(crate) page: u64,
+    pub(crate) sharing: FileSharing,
+    /// What the process's own copy holds, once it has one.
+    pub(crate) own: Option<u64>,
 }
 
 impl Slot {
     pub(crate) fn is_private(&self) -> bool {
+        match &self.value {
+            Value::Private(_) => true,
+            Value::File(shown) => shown.sharing == FileSharing::Private,
+        }
+    }
+
+    /// Whether it is private and shows no file.
+    pub(crate) fn is_anon(&self) -> bool {
         matches!(self.value, Value::Private(_))
+    }
+
+    pub(crate) fn shown(&self) -> Option<&Shown> {
+        match &self.value {
+            Value::File(shown) => Some(shown),
+            Value::Private(_) => None,
+        }
+    }
+
+    pub(crate) fn shown_mut(&mut self) -> Option<&mut Shown> {
+        match &mut self.value {
+            Value::File(shown) => Some(shown),
+            Value::Private(_) => None,
+        }
+    }
+
+    /// Whether there is a page to be had: none past the end of a file.
+    pub(crate) fn exists(&self) -> bool {
+        self.shown().is_none_or(|shown| shown.of.has(shown.page))
+    }
+
+    /// Whether it shows a page of a file, and not a copy of it.
+    pub(crate) fn is_files(&self) -> bool {
+        self.shown().is_some_and(|shown| shown.own.is_none())
+    }
+
+    /// Whether it is shared, of a file whose writes are tracked.
+    pub(crate) fn is_tracked(&self) -> bool {
+        let tracked = |shown: &Shown| shown.sharing == FileSharing::Shared && shown.of.tracked;
+        self.shown().is_some_and(tracked)
     }
 
     pub(crate) fn get(&self) -> u64 {
         match &self.value {
             Value::Private(value) => *value,
-            Value::Shared(value) => value.get(),
+            Value::File(shown) => shown.own.unwrap_or_else(|| shown.of.get(shown.page)),
         }
     }
 
     pub(crate) fn set(&mut self, new: u64) {
         match &mut self.value {
             Value::Private(value) => *value = new,
-            Value::Shared(value) => value.set(new),
+            Value::File(shown) => match shown.sharing {
+                FileSharing::Private => shown.own = Some(new),
+                FileSharing::Shared => shown.of.set(shown.page, new),
+            },
+        }
+    }
+
+    /// Its page goes, and what is behind it shows again.
+    pub(crate) fn empty(&mut self) {
+        match &mut self.value {
+            Value::Private(value) => *value = 0,
+            Value::File(shown) => shown.own = None,
         }
     }
 
     /// Whether pin or get may have the page.
     pub(crate) fn grants(&self, access: Access, forced: bool) -> bool {
-        match access {
-            Access::Read => forced || self.prot.contains(Prot::READ),
-            Access::Write => self.prot.contains(Prot::WRITE) || forced && self.is_private(),
-        }
+        let exists = self.exists();
+        exists
+            && match access {
+                Access::Read => forced || self.prot.contains(Prot::READ),
+                Access::Write => self.prot.contains(Prot::WRITE) || forced && self.is_private(),
+            }
     }
 
-    /// The same without its page: shared memory shows it again.
-    pub(crate) fn emptied(&self) -> Self {
+    /// The same without its page, so many pages further on in what it shows.
+    pub(crate) fn emptied_at(&self, further: u64) -> Self {
         let mut empty = self.clone();
-        if self.is_private() {
-            empty.set(0);
+        empty.empty();
+        match &mut empty.value {
+            Value::Private(_) => {}
+            Value::File(shown) => shown.page += further,
         }
         empty
+    }
+
+    /// The same without its page: what is behind it shows again.
+    pub(crate) fn emptied(&self) -> Self {
+        self.emptied_at(0)
     }
 
     /// What a child gets of it.
     pub(crate) fn inherited(&self) -> Option<Self> {
         let mut child = Self { locked: false, ..self.clone() };
         if self.wiped {
-            child.set(0);
+            child.empty();
         }
         (!self.left_out).then_some(child)
     }
@@ -150,13 +218,26 @@ impl<F: Format> Process<F> {
     /// New pages, in place of what is there.
     pub(crate) fn map(&mut self, run: Run, prot: Prot, sharing: Sharing) {
         let grows = sharing == Sharing::Stack;
+        let memory = Rc::new(Contents::memory(run.pages));
         for page in run.first..run.first + run.pages {
             let value = match sharing {
                 Sharing::Private | Sharing::Stack => Value::Private(0),
-                Sharing::Shared | Sharing::File => Value::Shared(Rc::new(Cell::new(0))),
+                Sharing::Shared => {
+                    let (of, sharing) = (memory.clone(), FileSharing::Shared);
+                    Value::File(Shown { of, page: page - run.first, sharing, own: None })
+                }
             };
             let slot = Slot { prot, left_out: false, wiped: false, grows, locked: false, value };
             self.slots.insert(page, slot);
+        }
+    }
+
+    /// Pages of a file, in place of what is there.
+    pub(crate) fn map_file(&mut self, run: Run, prot: Prot, first: &Shown) {
+        for at in 0..run.pages {
+            let value = Value::File(Shown { page: first.page + at, ..first.clone() });
+            let (left_out, wiped, grows, locked) = (false, false, false, false);
+            self.slots.insert(run.first + at, Slot { prot, left_out, wiped, grows, locked, value });
         }
     }
 
@@ -212,7 +293,7 @@ impl<F: Format> Process<F> {
         for at in 0..to.pages {
             let slot = match old.get(at as usize) {
                 Some(slot) => slot.clone(),
-                None => old[0].emptied(),
+                None => old[0].emptied_at(at),
             };
             self.slots.insert(to.first + at, slot);
         }

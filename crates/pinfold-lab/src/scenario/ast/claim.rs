@@ -46,10 +46,10 @@ pub struct Fact {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Polarity {
-    /// `sees`, `is`
+    /// `sees`, `stores`, `is`
     #[default]
     Affirmed,
-    /// `never sees`, `is not`
+    /// `never sees`, `never stores`, `is not`
     Denied,
 }
 
@@ -61,6 +61,13 @@ pub enum Atom {
     Sees {
         /// Who looks.
         view: View,
+        /// What is there.
+        word: Text,
+    },
+    /// `FILE stores "word"`: it is in what is behind the file.
+    Stores {
+        /// Where, in the file.
+        place: Place,
         /// What is there.
         word: Text,
     },
@@ -99,6 +106,8 @@ pub enum View {
         /// The page of one of its areas.
         place: Place,
     },
+    /// In a file, as read(2) finds it.
+    File(Place),
 }
 
 /// `outcome NAME when FACT and FACT` or `outcome NAME otherwise`

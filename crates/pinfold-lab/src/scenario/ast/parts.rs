@@ -51,6 +51,48 @@ impl Occupied {
     }
 }
 
+/// `file NAME N [memory]`: a file of the machine, which every process can map, read and write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Its name.
+    pub name: Name,
+    /// Its length in pages at first; all of them are full of zeros.
+    pub pages: Spanned<u32>,
+    /// What is behind its pages.
+    #[serde(default)]
+    pub behind: Behind,
+}
+
+/// What is behind the pages of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Behind {
+    /// A store, to which dirty pages are written back.
+    #[default]
+    Store,
+    /// `memory`: nothing, as for memfd and tmpfs.
+    Memory,
+}
+
+/// Which pages of a file an area shows: `of FILE [from N]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shown {
+    /// The file.
+    pub file: Name,
+    /// The page of the file that is page 0 of the area, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Spanned<u32>>,
+}
+
+impl Shown {
+    /// The page of the file that is page 0 of the area; 0 unless written.
+    pub fn from(&self) -> u32 {
+        self.from.map_or(0, |page| page.value)
+    }
+}
+
 /// Which paths to a page a request tries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -97,11 +139,11 @@ pub enum Dirty {
     Mark,
 }
 
-/// Pages of an area: `A`, `A[1]` or `A[0..2]`.
+/// Pages of an area or of a file: `A`, `A[1]` or `A[0..2]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pages {
-    /// The area.
+    /// The area or the file.
     pub area: Name,
     /// Which of its pages.
     #[serde(default, skip_serializing_if = "Extent::is_all")]
@@ -144,11 +186,11 @@ impl Extent {
     }
 }
 
-/// One word of one page of an area or a handle: `A`, `A[1]`, `A.1`, `A[1].1`.
+/// One word of one page of an area, a handle or a file: `A`, `A[1]`, `A.1`, `A[1].1`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
-    /// The area or the handle.
+    /// The area, the handle or the file.
     pub name: Name,
     /// The page as written; may be left out only where there is just one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

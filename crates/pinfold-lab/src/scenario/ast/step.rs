@@ -2,7 +2,7 @@
 
 use super::super::span::{Name, Position, Spanned, Text};
 use super::super::words::{Access, Advice, Failure, Protection, Sharing, Verb};
-use super::parts::{Dirty, Duration, Grab, Occupied, Pages, Place};
+use super::parts::{Dirty, Duration, Grab, Occupied, Pages, Place, Shown};
 use serde::{Deserialize, Serialize};
 
 /// One line of `setup`, a lane or `after`.
@@ -36,7 +36,8 @@ pub struct Step {
     deny_unknown_fields
 )]
 pub enum Action {
-    /// `map AREA N private|shared|file|stack PROTECTION [up to M] [at ADDRESS [replace]]`
+    /// `map AREA N private|shared|file|stack PROTECTION [of FILE [from K]] [up to M]
+    /// [at ADDRESS [replace]]`
     Map {
         /// The new area.
         area: Name,
@@ -46,6 +47,9 @@ pub enum Action {
         sharing: Spanned<Sharing>,
         /// What the process is allowed to do.
         protection: Spanned<Protection>,
+        /// The file that it shows; nobody else's memory unless written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<Shown>,
         /// The pages of a stack that have names, of which the last are mapped from the beginning;
         /// as many as those unless written.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -242,6 +246,44 @@ pub enum Action {
         /// What need not stay there.
         pages: Pages,
     },
+    /// `write FILE[N] "word"`: write(2).
+    FileWrite {
+        /// Where; the name is a file.
+        to: Place,
+        /// What is stored.
+        word: Text,
+    },
+    /// `read FILE[N] [expect "word"] [as REGISTER]`: read(2).
+    FileRead {
+        /// Where; the name is a file.
+        from: Place,
+        /// What must be found.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expect: Option<Text>,
+        /// The register that keeps what was found.
+        #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+        register: Option<Name>,
+    },
+    /// `truncate FILE N [words W]`: gives a file another length.
+    Truncate {
+        /// The file.
+        file: Name,
+        /// Its whole pages from then on.
+        pages: Spanned<u32>,
+        /// How many words of the page after those it has, too; none unless written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        words: Option<Spanned<u32>>,
+    },
+    /// `punch FILE[I..J]`: the pages are zeros from then on, and the file keeps its length.
+    Punch {
+        /// Which pages of the file.
+        pages: Pages,
+    },
+    /// `sync FILE`: writes its dirty pages back.
+    Sync {
+        /// The file.
+        file: Name,
+    },
 }
 
 impl Action {
@@ -254,8 +296,8 @@ impl Action {
             Self::Break { .. } => Verb::Break,
             Self::Protect { .. } => Verb::Protect,
             Self::Advise { .. } => Verb::Advise,
-            Self::Write { .. } | Self::DeviceWrite { .. } => Verb::Write,
-            Self::Read { .. } | Self::DeviceRead { .. } => Verb::Read,
+            Self::Write { .. } | Self::DeviceWrite { .. } | Self::FileWrite { .. } => Verb::Write,
+            Self::Read { .. } | Self::DeviceRead { .. } | Self::FileRead { .. } => Verb::Read,
             Self::Pin { .. } => Verb::Pin,
             Self::Get { .. } => Verb::Get,
             Self::Unpin { .. } => Verb::Unpin,
@@ -276,6 +318,9 @@ impl Action {
             Self::Exec => Verb::Exec,
             Self::Mlock { .. } => Verb::Mlock,
             Self::Munlock { .. } => Verb::Munlock,
+            Self::Truncate { .. } => Verb::Truncate,
+            Self::Punch { .. } => Verb::Punch,
+            Self::Sync { .. } => Verb::Sync,
         }
     }
 
@@ -299,7 +344,7 @@ impl Action {
             Self::Unpin { handle, .. } | Self::Put { handle } | Self::Unfollow { handle } => {
                 Traits { handle: Some(handle), ..none }
             }
-            Self::Read { register, .. } => {
+            Self::Read { register, .. } | Self::FileRead { register, .. } => {
                 Traits { makes: register.as_ref().map(Made::Register), ..none }
             }
             Self::DeviceRead { from, register, .. } => Traits {
@@ -326,7 +371,11 @@ impl Action {
             | Self::Writeback { .. }
             | Self::Populate { .. }
             | Self::Mlock { .. }
-            | Self::Munlock { .. } => none,
+            | Self::Munlock { .. }
+            | Self::FileWrite { .. }
+            | Self::Truncate { .. }
+            | Self::Punch { .. }
+            | Self::Sync { .. } => none,
         }
     }
 

@@ -21,6 +21,8 @@ const WORDS: RangeInclusive<u32> = 1..=8;
 const PASSES: RangeInclusive<u32> = 1..=100;
 /// Pages of an area: one page table.
 const PAGES: RangeInclusive<u32> = 1..=15;
+/// Pages of a file: as many as there are places for.
+const FILE_PAGES: RangeInclusive<u32> = 0..=15;
 /// Areas of a process.
 const AREAS: RangeInclusive<u32> = 1..=64;
 /// Pins or references that one step takes on a page: as many references as a counter holds.
@@ -39,9 +41,14 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
     ] {
         errors.extend(number.and_then(|number| outside(what, number, &bounds)));
     }
+    for file in &machine.files {
+        errors.extend(outside("number of pages of a file", file.pages, &FILE_PAGES));
+    }
     for (_, _, step) in names::steps(scenario) {
         match &step.action {
-            Action::Map { area, pages, up_to, at, .. } => {
+            Action::Map { area, pages, of, up_to, at, .. } => {
+                let from = of.as_ref().and_then(|shown| shown.from);
+                errors.extend(from.and_then(|page| outside("page of a file", page, &FILE_PAGES)));
                 if pages.value == 0 {
                     errors.push(
                         ScenarioError::new(
@@ -103,7 +110,15 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::Await { .. }
             | Action::Populate { .. }
             | Action::Mlock { .. }
-            | Action::Munlock { .. } => {}
+            | Action::Munlock { .. }
+            | Action::FileWrite { .. }
+            | Action::FileRead { .. }
+            | Action::Punch { .. }
+            | Action::Sync { .. } => {}
+            Action::Truncate { pages, words, .. } => {
+                let most = FILE_PAGES.end() - u32::from(words.is_some());
+                errors.extend(outside("number of pages of a file", *pages, &(0..=most)));
+            }
             Action::Clone { .. } | Action::Vfork { .. } | Action::Exec => {}
         }
     }

@@ -1,6 +1,6 @@
 //! What a scenario declares, and from which point on.
 
-use super::super::ast::{Action, Name, Pages, Runner, Scenario, Step};
+use super::super::ast::{Action, Behind, Name, Pages, Runner, Scenario, Step};
 use super::super::error::{Code, ScenarioError};
 use super::super::span::Span;
 use std::collections::{HashMap, HashSet};
@@ -164,10 +164,15 @@ pub(super) struct Handle<'a> {
     /// Unknown when the area is unknown: that is a separate error.
     pub(super) pages: Option<u32>,
     pub(super) released: Option<(Point, Span)>,
-    /// Where the text says that the step that makes it may fail.
-    may_fail: Option<Span>,
     /// The process that makes it.
     maker: Option<&'a str>,
+}
+
+pub(super) struct File {
+    span: Span,
+    /// See [`Scenario::file_pages`].
+    pub(super) pages: u32,
+    pub(super) behind: Behind,
 }
 
 /// The declarations of a scenario. If two have the same name, the first counts.
@@ -178,6 +183,7 @@ pub(super) struct Names<'a> {
     execs: Vec<(&'a str, Point)>,
     handles: HashMap<&'a str, Handle<'a>>,
     registers: HashMap<&'a str, Span>,
+    files: HashMap<&'a str, File>,
     /// See [`Scenario::break_pages`].
     break_pages: u32,
 }
@@ -240,6 +246,7 @@ impl<'a> Names<'a> {
             execs: Vec::new(),
             handles: HashMap::new(),
             registers: HashMap::new(),
+            files: HashMap::new(),
             break_pages: scenario.break_pages(),
         };
         for (at, process, step) in steps(scenario) {
@@ -249,6 +256,7 @@ impl<'a> Names<'a> {
             }
         }
         names.pass_on_doubt();
+        names.declare_files(scenario, errors);
         for (name, handle) in &names.handles {
             // `read X` must have a single meaning.
             if let Some(area) = names.areas.iter().find(|area| area.name == *name) {
@@ -303,31 +311,25 @@ impl<'a> Names<'a> {
                 self.processes.insert(child, process);
             }
             Action::Exec => self.execs.extend(process.map(|process| (process.as_str(), at))),
-            Action::Pin { grab, .. } => self.declare_handle(
-                Kind::Pin,
-                at,
-                process,
-                step,
-                (&grab.pages, &grab.handle),
-                errors,
-            ),
-            Action::Get { grab, .. } => self.declare_handle(
-                Kind::Get,
-                at,
-                process,
-                step,
-                (&grab.pages, &grab.handle),
-                errors,
-            ),
+            Action::Pin { grab, .. } => {
+                let taken = (&grab.pages, &grab.handle);
+                self.declare_handle(Kind::Pin, at, process, taken, errors)
+            }
+            Action::Get { grab, .. } => {
+                let taken = (&grab.pages, &grab.handle);
+                self.declare_handle(Kind::Get, at, process, taken, errors)
+            }
             Action::Follow { pages, handle } => {
-                self.declare_handle(Kind::Follow, at, process, step, (pages, handle), errors)
+                self.declare_handle(Kind::Follow, at, process, (pages, handle), errors)
             }
             Action::Unpin { handle, .. } | Action::Put { handle } | Action::Unfollow { handle } => {
                 if let Some(known) = self.handles.get_mut(handle.as_str()) {
                     known.released.get_or_insert((at, handle.span));
                 }
             }
-            Action::Read { register, .. } | Action::DeviceRead { register, .. } => {
+            Action::Read { register, .. }
+            | Action::DeviceRead { register, .. }
+            | Action::FileRead { register, .. } => {
                 let Some(register) = register else { return };
                 if let Some(first) = self.registers.get(register.as_str()) {
                     return errors.push(duplicate("register", register, *first));
@@ -349,7 +351,34 @@ impl<'a> Names<'a> {
             | Action::Await { .. }
             | Action::Populate { .. }
             | Action::Mlock { .. }
-            | Action::Munlock { .. } => {}
+            | Action::Munlock { .. }
+            | Action::FileWrite { .. }
+            | Action::Truncate { .. }
+            | Action::Punch { .. }
+            | Action::Sync { .. } => {}
+        }
+    }
+
+    /// The files of the machine, which no step may give another meaning to: `read X` and `X sees`
+    /// must have a single one.
+    fn declare_files(&mut self, scenario: &'a Scenario, errors: &mut Vec<ScenarioError>) {
+        for file in &scenario.machine.files {
+            let name = file.name.as_str();
+            if let Some(first) = self.files.get(name) {
+                errors.push(duplicate("file", &file.name, first.span));
+                continue;
+            }
+            let pages = scenario.file_pages(name);
+            let span = file.name.span;
+            self.files.insert(name, File { span, pages, behind: file.behind });
+            let areas = self.areas.iter().filter(|area| area.name == name);
+            let areas = areas.map(|area| ("area", area.span));
+            let handle = self.handles.get(name).map(|handle| ("handle", handle.span));
+            let register = self.registers.get(name).map(|span| ("register", *span));
+            for (what, second) in areas.chain(handle).chain(register) {
+                let second = Name::new(name.to_owned(), second);
+                errors.push(duplicate(what, &second, span));
+            }
         }
     }
 
@@ -376,7 +405,6 @@ impl<'a> Names<'a> {
         kind: Kind,
         at: Point,
         process: Option<&'a Name>,
-        step: &'a Step,
         (taken, name): (&'a Pages, &'a Name),
         errors: &mut Vec<ScenarioError>,
     ) {
@@ -386,9 +414,8 @@ impl<'a> Names<'a> {
         let length = process.and_then(|process| self.area(process, &taken.area, at));
         let pages = length.map(|area| taken.extent.resolve(area.pages).1);
         let span = name.span;
-        let may_fail = step.may_fail.map(|failure| failure.span);
         let maker = process.map(|name| name.as_str());
-        let handle = Handle { made: at, span, kind, pages, released: None, may_fail, maker };
+        let handle = Handle { made: at, span, kind, pages, released: None, maker };
         self.handles.insert(name, handle);
     }
 
@@ -420,11 +447,17 @@ impl<'a> Names<'a> {
         self.processes.get(name)?.unsure
     }
 
-    /// Where the text says that a handle may not come to exist: at the step that makes it, or at
-    /// the fork of the process that does.
-    pub(super) fn unsure_handle(&self, name: &str) -> Option<Span> {
-        let handle = self.handles.get(name)?;
-        handle.may_fail.or_else(|| self.unsure_process(handle.maker?))
+    /// Where the text says that the process that makes a handle may not come to exist.
+    pub(super) fn unsure_maker(&self, handle: &str) -> Option<Span> {
+        self.unsure_process(self.handles.get(handle)?.maker?)
+    }
+
+    pub(super) fn file(&self, name: &str) -> Option<&File> {
+        self.files.get(name)
+    }
+
+    pub(super) fn files(&self) -> Vec<&'a str> {
+        sorted(self.files.keys().copied())
     }
 
     pub(super) fn process(&self, name: &str) -> Option<&Process<'a>> {

@@ -1,8 +1,9 @@
 //! Waits: signals and lanes that exist, and an end to each wait.
 //!
 //! What ends a wait stays so: a signal is never taken back, a lane that has ended has ended, a
-//! handle that was made has been made. So the order of the lanes does not matter, and letting each
-//! lane go on as far as it can shows whether one of them is stuck in every execution.
+//! handle that was made has been made, and one that was not made will not be. So the order of the
+//! lanes does not matter, and letting each lane go on as far as it can shows whether one of them is
+//! stuck in every execution.
 
 use super::super::ast::{Action, Lane, Made, Name, Scenario, Step};
 use super::super::error::{Code, ScenarioError};
@@ -73,7 +74,7 @@ enum Wait<'a> {
     /// The end of another lane.
     End(&'a str),
     Signal(&'a str),
-    /// A handle that a lane makes.
+    /// A handle that a lane makes, or has failed to make.
     Handle(&'a str),
     /// The end or the exec of a process that was made by vfork.
     Left(&'a str),

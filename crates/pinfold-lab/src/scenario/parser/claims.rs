@@ -5,20 +5,21 @@ use super::super::error::{Code, Parsed, ScenarioError};
 use super::super::lexer::TokenKind;
 use super::super::suggest::nearest;
 use super::cursor::Cursor;
+use super::known::Known;
 
 /// `[never] FACT and FACT ...`
-pub(super) fn claim(cursor: &mut Cursor<'_>) -> Parsed<Claim> {
+pub(super) fn claim(cursor: &mut Cursor<'_>, known: &Known) -> Parsed<Claim> {
     let start = cursor.here();
     let mode = match cursor.accept("never") {
         Some(_) => ClaimMode::Never,
         None => ClaimMode::Holds,
     };
-    let facts = facts(cursor)?;
+    let facts = facts(cursor, known)?;
     Ok(Claim { mode, facts, span: cursor.since(start) })
 }
 
 /// What follows the word `outcome`.
-pub(super) fn outcome(cursor: &mut Cursor<'_>) -> Parsed<Outcome> {
+pub(super) fn outcome(cursor: &mut Cursor<'_>, known: &Known) -> Parsed<Outcome> {
     let name = cursor.new_name("a name for the outcome")?;
     if cursor.accept("otherwise").is_some() {
         cursor.end()?;
@@ -27,7 +28,7 @@ pub(super) fn outcome(cursor: &mut Cursor<'_>) -> Parsed<Outcome> {
     if cursor.accept("when").is_none() {
         return Err(cursor.unexpected("`when` or `otherwise`"));
     }
-    Ok(Outcome { name, when: facts(cursor)? })
+    Ok(Outcome { name, when: facts(cursor, known)? })
 }
 
 /// What follows the word `reach`.
@@ -41,18 +42,18 @@ pub(super) fn reach(cursor: &mut Cursor<'_>) -> Parsed<Reach> {
     Ok(Reach { event, during })
 }
 
-fn facts(cursor: &mut Cursor<'_>) -> Parsed<Vec<Fact>> {
-    let mut facts = vec![fact(cursor)?];
+fn facts(cursor: &mut Cursor<'_>, known: &Known) -> Parsed<Vec<Fact>> {
+    let mut facts = vec![fact(cursor, known)?];
     while cursor.accept("and").is_some() {
-        facts.push(fact(cursor)?);
+        facts.push(fact(cursor, known)?);
     }
     cursor.end()?;
     Ok(facts)
 }
 
-fn fact(cursor: &mut Cursor<'_>) -> Parsed<Fact> {
+fn fact(cursor: &mut Cursor<'_>, known: &Known) -> Parsed<Fact> {
     let start = cursor.here();
-    let view = view(cursor)?;
+    let view = view(cursor, known)?;
     let mut polarity = Polarity::Affirmed;
     let atom = if cursor.accept("is").is_some() {
         if cursor.accept("not").is_some() {
@@ -60,22 +61,47 @@ fn fact(cursor: &mut Cursor<'_>) -> Parsed<Fact> {
         }
         match cursor.accept("dirty") {
             Some(_) => Atom::Dirty { view },
-            None => Atom::Is { left: view, right: self::view(cursor)? },
+            None => Atom::Is { left: view, right: self::view(cursor, known)? },
         }
     } else if cursor.accept("never").is_some() {
         polarity = Polarity::Denied;
-        cursor.keyword("sees")?;
-        Atom::Sees { view, word: cursor.text("the word seen")? }
+        if cursor.peek_word() == Some("stores") {
+            stores(cursor, view)?
+        } else {
+            cursor.keyword("sees")?;
+            Atom::Sees { view, word: cursor.text("the word seen")? }
+        }
+    } else if cursor.peek_word() == Some("stores") {
+        stores(cursor, view)?
     } else if cursor.accept("sees").is_some() {
         Atom::Sees { view, word: cursor.text("the word seen")? }
     } else if cursor.peek().is_some_and(|token| matches!(token.kind, TokenKind::Text(_))) {
         register(cursor, view)?
     } else {
         let error = cursor.unexpected("`sees`, `never sees`, `is`, `is not` or a quoted word");
-        let near = cursor.peek_word().and_then(|word| nearest(word, ["sees", "never", "is"]));
+        let near =
+            cursor.peek_word().and_then(|word| nearest(word, ["sees", "stores", "never", "is"]));
         return Err(Box::new(error.maybe_help(near.map(|near| format!("did you mean `{near}`?")))));
     };
     Ok(Fact { atom, polarity, span: cursor.since(start) })
+}
+
+/// `stores "word"`, which only a file does.
+fn stores(cursor: &mut Cursor<'_>, view: View) -> Parsed<Atom> {
+    let at = cursor.keyword("stores")?;
+    match view {
+        View::File(place) => Ok(Atom::Stores { place, word: cursor.text("the word stored")? }),
+        View::Handle(place) | View::Process { place, .. } => Err(Box::new(
+            ScenarioError::new(
+                Code::UnknownFile,
+                place.name.span,
+                format!("`{}` is no file, and only what is behind a file stores", place.name),
+                "not a file",
+            )
+            .related(at, "said here")
+            .help("write `sees` for what is in memory, or name a file of `machine`"),
+        )),
+    }
 }
 
 fn register(cursor: &mut Cursor<'_>, view: View) -> Parsed<Atom> {
@@ -83,7 +109,7 @@ fn register(cursor: &mut Cursor<'_>, view: View) -> Parsed<Atom> {
         View::Handle(place) if place.page.is_none() && place.word.is_none() => {
             Ok(Atom::Register { register: place.name, word: cursor.text("the word read")? })
         }
-        View::Handle(place) | View::Process { place, .. } => Err(Box::new(
+        View::Handle(place) | View::Process { place, .. } | View::File(place) => Err(Box::new(
             ScenarioError::new(
                 Code::Unexpected,
                 place.span.0,
@@ -95,9 +121,13 @@ fn register(cursor: &mut Cursor<'_>, view: View) -> Parsed<Atom> {
     }
 }
 
-fn view(cursor: &mut Cursor<'_>) -> Parsed<View> {
+fn view(cursor: &mut Cursor<'_>, known: &Known) -> Parsed<View> {
     if !cursor.at_prefix() {
-        return Ok(View::Handle(cursor.place("a handle, a register or `PROCESS:PAGE`")?));
+        let place = cursor.place("a handle, a register, a file or `PROCESS:PAGE`")?;
+        return Ok(match known.is_file(&place.name) {
+            true => View::File(place),
+            false => View::Handle(place),
+        });
     }
     let process = cursor.name("a process")?;
     cursor.colon()?;

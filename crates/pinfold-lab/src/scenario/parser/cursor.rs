@@ -8,8 +8,10 @@ use super::super::suggest::{did_you_mean, nearest};
 use super::super::words::{RESERVED, SECTIONS, Vocabulary};
 
 /// Words that may follow where a statement could end.
-const LINKS: [&str; 10] =
-    ["fails", "may", "as", "expect", "dirty", "at", "on", "and", "during", "up"];
+const LINKS: [&str; 14] = [
+    "fails", "may", "as", "expect", "dirty", "at", "on", "and", "during", "up", "of", "from",
+    "words", "memory",
+];
 
 /// A position in a line of tokens. Each method either consumes what it names or reports what it
 /// found instead.
@@ -206,7 +208,12 @@ impl<'a> Cursor<'a> {
 
     /// Consumes `AREA`, `AREA[N]` or `AREA[N..M]`.
     pub(super) fn pages(&mut self) -> Parsed<Pages> {
-        let area = self.name("an area")?;
+        self.pages_of("an area")
+    }
+
+    /// The same of something else that has pages.
+    pub(super) fn pages_of(&mut self, wanted: &str) -> Parsed<Pages> {
+        let area = self.name(wanted)?;
         let mut extent = Extent::All;
         if self.symbol(&TokenKind::Open, "`[`").is_ok() {
             let start = self.number("a page number")?;

@@ -1,17 +1,14 @@
 //! The lines of `setup`, lanes and `after`.
 
 use super::super::ast::{
-    Action, Dirty, Duration, Force, Grab, Occupied, Pages, Path, Place, Runner, Step, Sure,
+    Action, Dirty, Duration, Force, Grab, Occupied, Pages, Path, Place, Runner, Shown, Step, Sure,
 };
 use super::super::error::{Code, Parsed, ScenarioError};
 use super::super::span::{Span, Spanned};
 use super::super::suggest::did_you_mean;
 use super::super::words::{SECTIONS, Sharing, Verb, Vocabulary};
 use super::cursor::Cursor;
-use std::collections::HashSet;
-
-/// The names that some line of the text makes handles: `read X` is a device's access if X is one.
-pub(super) type Handles = HashSet<String>;
+use super::known::Known;
 
 /// Where a step is written.
 #[derive(Clone, Copy)]
@@ -29,7 +26,7 @@ pub(super) enum Home<'a> {
 const ENDINGS: [&str; 2] = ["fails", "may"];
 
 /// `[PROCESS:] ACTION [fails FAILURE | may fail FAILURE]`
-pub(super) fn step(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<Step> {
+pub(super) fn step(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Step> {
     let start = cursor.here();
     let process = if cursor.at_prefix() {
         let name = cursor.name("a process")?;
@@ -39,7 +36,7 @@ pub(super) fn step(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -
         None
     };
     let verb_at = cursor.here();
-    let action = action(cursor, home, handles)?;
+    let action = action(cursor, home, known)?;
     let (mut fails, mut may_fail) = (None, None);
     if let Some(fail) = cursor.accept("fails") {
         if action.must_be_sure() == Some(Sure::CannotFail) {
@@ -128,7 +125,7 @@ fn nothing_to_wait_for(action: &Action, at: Span) -> ScenarioError {
     .help("only lanes signal and wait: what `setup` does is done before they start")
 }
 
-fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<Action> {
+fn action(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Action> {
     Ok(match verb(cursor)? {
         Verb::Map => map(cursor)?,
         Verb::Unmap => Action::Unmap { pages: cursor.pages()? },
@@ -147,8 +144,8 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<
         Verb::Advise => {
             Action::Advise { pages: cursor.pages()?, advice: cursor.one_of("a piece of advice")? }
         }
-        Verb::Write => write(cursor, home, handles)?,
-        Verb::Read => read(cursor, home, handles)?,
+        Verb::Write => write(cursor, home, known)?,
+        Verb::Read => read(cursor, home, known)?,
         Verb::Pin => pin(cursor)?,
         Verb::Get => get(cursor)?,
         Verb::Unpin => {
@@ -192,6 +189,17 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<
         Verb::Exec => Action::Exec,
         Verb::Mlock => Action::Mlock { pages: cursor.pages()? },
         Verb::Munlock => Action::Munlock { pages: cursor.pages()? },
+        Verb::Truncate => {
+            let file = cursor.name("a file")?;
+            let pages = cursor.number("a number of pages")?;
+            let words = match cursor.accept("words") {
+                Some(_) => Some(cursor.number("a number of words")?),
+                None => None,
+            };
+            Action::Truncate { file, pages, words }
+        }
+        Verb::Punch => Action::Punch { pages: cursor.pages_of("a file")? },
+        Verb::Sync => Action::Sync { file: cursor.name("a file")? },
     })
 }
 
@@ -235,6 +243,7 @@ fn map(cursor: &mut Cursor<'_>) -> Parsed<Action> {
     let pages = cursor.number("a number of pages")?;
     let sharing = cursor.one_of("`private`, `shared`, `file` or `stack`")?;
     let protection = cursor.one_of("a protection")?;
+    let of = shown(cursor, sharing)?;
     let mut up_to = None;
     if let Some(up) = cursor.accept("up") {
         let to = cursor.keyword("to")?;
@@ -250,7 +259,33 @@ fn map(cursor: &mut Cursor<'_>) -> Parsed<Action> {
             occupied = Occupied::Replace;
         }
     }
-    Ok(Action::Map { area, pages, sharing, protection, up_to, at, occupied })
+    Ok(Action::Map { area, pages, sharing, protection, of, up_to, at, occupied })
+}
+
+/// `[of FILE [from K]]`
+fn shown(cursor: &mut Cursor<'_>, sharing: Spanned<Sharing>) -> Parsed<Option<Shown>> {
+    let Some(of) = cursor.accept("of") else { return Ok(None) };
+    match sharing.value {
+        Sharing::Private | Sharing::Shared => {}
+        Sharing::File | Sharing::Stack => return Err(Box::new(shows_no_file(sharing, of))),
+    }
+    let file = cursor.name("a file")?;
+    let from = match cursor.accept("from") {
+        Some(_) => Some(cursor.number("a page of the file")?),
+        None => None,
+    };
+    Ok(Some(Shown { file, from }))
+}
+
+/// The error for an area that cannot show a file of the machine.
+fn shows_no_file(sharing: Spanned<Sharing>, of: Span) -> ScenarioError {
+    let what = match sharing.value {
+        Sharing::File => "has a file of its own behind it",
+        _ => "is memory that shows no file",
+    };
+    ScenarioError::new(Code::Misplaced, of, format!("a `{sharing}` {what}"), "of another file")
+        .related(sharing.span, "the kind of the area")
+        .help("write `private` or `shared` for the kind of the area")
 }
 
 /// The error for an area that cannot grow and is said to.
@@ -259,24 +294,39 @@ fn only_stacks_grow(at: Span) -> ScenarioError {
         .help("write `stack` for the kind of the area, or leave this out")
 }
 
-/// Whether an access goes through a handle: always in a device's lane, otherwise if the name is
-/// one.
-fn through_handle(place: &Place, home: Home<'_>, handles: &Handles) -> bool {
-    matches!(home, Home::Lane(Runner::Device)) || handles.contains(&place.name.value)
+/// By which way an access goes.
+enum Way {
+    /// The page tables of the process.
+    Process,
+    /// A handle, past all page tables.
+    Handle,
+    /// A file, by a system call.
+    File,
 }
 
-fn write(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<Action> {
-    let to = cursor.place("a page or a handle")?;
+/// By a file if the name is one; through a handle if it is one, and always else in a device's lane.
+fn way(place: &Place, home: Home<'_>, known: &Known) -> Way {
+    let name = &place.name.value;
+    match (known.is_file(name), home) {
+        (true, _) => Way::File,
+        (false, Home::Lane(Runner::Device)) => Way::Handle,
+        (false, _) if known.is_handle(name) => Way::Handle,
+        (false, _) => Way::Process,
+    }
+}
+
+fn write(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Action> {
+    let to = cursor.place("a page, a handle or a file")?;
     let word = cursor.text("the word to write")?;
-    Ok(if through_handle(&to, home, handles) {
-        Action::DeviceWrite { to, word }
-    } else {
-        Action::Write { to, word }
+    Ok(match way(&to, home, known) {
+        Way::Process => Action::Write { to, word },
+        Way::Handle => Action::DeviceWrite { to, word },
+        Way::File => Action::FileWrite { to, word },
     })
 }
 
-fn read(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<Action> {
-    let from = cursor.place("a page or a handle")?;
+fn read(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Action> {
+    let from = cursor.place("a page, a handle or a file")?;
     let expect = match cursor.accept("expect") {
         Some(_) => Some(cursor.text("the expected word")?),
         None => None,
@@ -285,10 +335,10 @@ fn read(cursor: &mut Cursor<'_>, home: Home<'_>, handles: &Handles) -> Parsed<Ac
         Some(_) => Some(cursor.new_name("a name for the register")?),
         None => None,
     };
-    Ok(if through_handle(&from, home, handles) {
-        Action::DeviceRead { from, expect, register }
-    } else {
-        Action::Read { from, expect, register }
+    Ok(match way(&from, home, known) {
+        Way::Process => Action::Read { from, expect, register },
+        Way::Handle => Action::DeviceRead { from, expect, register },
+        Way::File => Action::FileRead { from, expect, register },
     })
 }
 

@@ -6,7 +6,7 @@ use pinfold::{EventKind, Pfn};
 use super::{DEPTH, Teller};
 use crate::about::{Page, Spot};
 use crate::journal::{PageView, Touch};
-use crate::scenario::{Access, Action, Force, Verb};
+use crate::scenario::{Access, Action, Duration, Force, Verb};
 use crate::story::ledger::Step;
 
 impl<'a> Teller<'a> {
@@ -51,6 +51,8 @@ impl<'a> Teller<'a> {
     /// The wanted word went to `to`, and the spot leads to `frame`.
     pub(in crate::story) fn elsewhere(&mut self, spot: &Spot, frame: Pfn, to: Pfn, stored: usize) {
         match spot {
+            // Nothing leads there but the file.
+            Spot::File(_) => {}
             Spot::Handle(handle, _) => {
                 let Some((_, held)) = self.ledger.made(handle) else { return };
                 let at = held.frames.iter().position(|pfn| *pfn == frame).unwrap_or(0) as u64;
@@ -109,6 +111,9 @@ impl<'a> Teller<'a> {
         if let Some(handle) = &through {
             self.taken_by_force(handle, place);
         }
+        if let (Spot::File(_), Some(handle)) = (spot, &through) {
+            self.taken_from_file(handle, place, line);
+        }
         self.reaches(spot, place, line, through.as_deref());
     }
 
@@ -130,6 +135,28 @@ impl<'a> Teller<'a> {
         let tag = self.tag(Switch::ForceWrite);
         let sentence = format!("{cite} took {what}{frame} of {name} for writing by force ({tag}).");
         self.say(taken, sentence);
+    }
+
+    /// A device that pinned a page of a file for long wrote to it, past all records of writes.
+    fn taken_from_file(&mut self, handle: &str, frame: Pfn, stored: usize) {
+        let Some((made, _)) = self.ledger.made(handle) else { return };
+        let Some(step) = self.ledger.step(made) else { return };
+        let Action::Pin { grab, duration: Duration::LongTerm, .. } = &*step.action else { return };
+        if grab.access.value != Access::Write {
+            return;
+        }
+        let (cite, tag) = (step.cite(), self.tag(Switch::FilePin));
+        let taken = self.ledger.taken(made, frame);
+        let what = format!("pinned {frame}, a page of a file, for writing and for long ({tag})");
+        self.say(taken, format!("{cite} {what}."));
+        let written = self.ledger.last_event(stored, |event| match event {
+            EventKind::WrittenBack(pfn) if pfn == frame => Some(()),
+            _ => None,
+        });
+        if let Some((at, ())) = written {
+            let by = self.at(at);
+            self.say(at, format!("{by} wrote {frame} back; a pin stops no store after that."));
+        }
     }
 
     /// The store that a word in a frame comes from, and the frame that it went to: copies hand
@@ -175,6 +202,7 @@ impl<'a> Teller<'a> {
             Some((handle, self.ledger.taken(made, frame)))
         });
         match spot {
+            Spot::File(_) => {}
             Spot::Page(page, _) => {
                 let mut had =
                     self.ledger.changes(*page).filter(|(_, view)| view.frame() == Some(frame));
@@ -254,7 +282,9 @@ impl<'a> Teller<'a> {
     /// What a register holds, and which stores came before and after the read.
     pub(in crate::story) fn register(&mut self, name: &str) {
         let reads = |step: &&Step| match &*step.action {
-            Action::Read { register, .. } | Action::DeviceRead { register, .. } => {
+            Action::Read { register, .. }
+            | Action::DeviceRead { register, .. }
+            | Action::FileRead { register, .. } => {
                 register.as_ref().is_some_and(|register| register.value == name)
             }
             _ => false,

@@ -1,7 +1,9 @@
-//! Files without a name, whose pages the kernel writes back.
+//! Files without a name, whose pages the kernel writes back, and what can be done with files.
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use pinfold_lab::scenario::{Occupied, Protection, Sharing};
 
 use super::{Errno, Range, checked};
 
@@ -11,7 +13,6 @@ const PLACES: [&CStr; 3] = [c"/var/tmp", c"/tmp", c"/"];
 
 /// A file of so many bytes, full of zeros, that is gone when nobody maps it any more.
 pub(in crate::inside) fn unnamed(bytes: u64) -> Result<OwnedFd, Errno> {
-    let length = libc::off_t::try_from(bytes).map_err(|_| libc::EFBIG)?;
     let flags = libc::O_TMPFILE | libc::O_RDWR | libc::O_CLOEXEC;
     let mut refused = libc::ENOENT;
     for place in PLACES {
@@ -22,8 +23,7 @@ pub(in crate::inside) fn unnamed(bytes: u64) -> Result<OwnedFd, Errno> {
         };
         match file {
             Ok(file) => {
-                // SAFETY: only the file changes, which is empty.
-                checked(unsafe { libc::ftruncate(file.as_raw_fd(), length) })?;
+                set_length(&file, bytes)?;
                 return Ok(file);
             }
             Err(why) => refused = why,
@@ -36,4 +36,72 @@ pub(in crate::inside) fn unnamed(bytes: u64) -> Result<OwnedFd, Errno> {
 pub(in crate::inside) fn write_back(range: Range) -> Result<(), Errno> {
     // SAFETY: no memory changes: INV-SYS-1.
     checked(unsafe { libc::msync(range.pointer(), range.bytes(), libc::MS_SYNC) }).map(drop)
+}
+
+/// Gives a file another length in bytes.
+pub(in crate::inside) fn set_length(file: &OwnedFd, bytes: u64) -> Result<(), Errno> {
+    let length = libc::off_t::try_from(bytes).map_err(|_| libc::EFBIG)?;
+    // SAFETY: only the file changes; what the stage maps of it may be refused from now on.
+    checked(unsafe { libc::ftruncate(file.as_raw_fd(), length) }).map(drop)
+}
+
+/// The length of a file in bytes.
+pub(in crate::inside) fn length(file: &OwnedFd) -> Result<u64, Errno> {
+    // SAFETY: all zeroes are a valid value, which the call fills in.
+    let told = unsafe {
+        let mut told: libc::stat = std::mem::zeroed();
+        checked(libc::fstat(file.as_raw_fd(), &raw mut told))?;
+        told
+    };
+    u64::try_from(told.st_size).map_err(|_| libc::EIO)
+}
+
+/// Makes a hole in a file, which keeps its length.
+pub(in crate::inside) fn punch(file: &OwnedFd, from: u64, bytes: u64) -> Result<(), Errno> {
+    let at = |bytes: u64| libc::off_t::try_from(bytes).map_err(|_| libc::EFBIG);
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    // SAFETY: only the file changes.
+    checked(unsafe { libc::fallocate(file.as_raw_fd(), mode, at(from)?, at(bytes)?) }).map(drop)
+}
+
+/// Writes the dirty pages of a file back, and waits until they are.
+pub(in crate::inside) fn sync(file: &OwnedFd) -> Result<(), Errno> {
+    // SAFETY: no memory changes.
+    checked(unsafe { libc::fsync(file.as_raw_fd()) }).map(drop)
+}
+
+/// Reads a word at a place of a file; none if the file ends before.
+pub(in crate::inside) fn read_at(file: &OwnedFd, offset: u64) -> Result<Option<u64>, Errno> {
+    match super::read_at(file.as_fd(), offset) {
+        Ok(word) => Ok(Some(word)),
+        // Fewer bytes than asked for.
+        Err(libc::EIO) if offset + 8 > length(file)? => Ok(None),
+        Err(number) => Err(number),
+    }
+}
+
+/// Writes a word at a place of a file.
+pub(in crate::inside) fn write_at(file: &OwnedFd, offset: u64, word: u64) -> Result<(), Errno> {
+    super::write_at(file.as_fd(), offset, word)
+}
+
+/// The page at this place of a file, as `pagemap` tells it of this process; none if it is not in
+/// memory. The stage of this process must be empty.
+pub(in crate::inside) fn page(file: &OwnedFd, offset: u64) -> Result<Option<u64>, Errno> {
+    let range = Range::new(super::STAGE + super::PAGE, 1)?;
+    let (kind, rights) = ((Sharing::Shared, Some((file, offset))), Protection::ReadOnly);
+    super::map(range, rights, kind, Occupied::Refuse)?;
+    let mut resident = [0];
+    // SAFETY: INV-SYS-1, and there is a byte for the page.
+    let told =
+        checked(unsafe { libc::mincore(range.pointer(), range.bytes(), resident.as_mut_ptr()) });
+    let entry = match told {
+        Ok(_) if resident[0] & 1 == 1 && super::load(range.start()).is_ok() => {
+            super::own_page(range.start()).map(Some)
+        }
+        Ok(_) => Ok(None),
+        Err(number) => Err(number),
+    };
+    super::unmap(range)?;
+    entry
 }

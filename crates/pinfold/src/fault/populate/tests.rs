@@ -1,8 +1,8 @@
 use crate::testing::{
-    Audit, Mem, Space, load, machine, map, map_shared, pages, rules, space, store,
+    Audit, Disk, Mem, Space, load, machine, map, map_file, map_shared, pages, rules, space, store,
 };
 use crate::{
-    Access, Advice, Cause, FaultError, NodeId, Place, Placement, Prot, Rules, Sharing, Small, Term,
+    Access, Advice, Cause, FaultError, FileSharing, NodeId, Placement, Prot, Rules, Small, Term,
     Tuning, Unpopulated, VirtAddr, X86_64,
 };
 
@@ -26,9 +26,12 @@ fn every_page_of_every_area_is_ready_afterwards() {
         map(&space, 1, 5, RW);
         store(&space, 3, 7).unwrap();
         map_shared(&space, 6, 3);
-        space.map(Place::At(VirtAddr::of_page(9)), 2, RW, Sharing::File).unwrap();
-        space.populate(pages(1, 10), access).unwrap();
-        assert!((1..11).all(|page| is_ready(&space, page, cause)));
+        let file = Disk::default().file(&mem, 4);
+        map_file(&space, 9, file.run(0..2), FileSharing::Shared);
+        map_file(&space, 11, file.run(0..3), FileSharing::Private);
+        drop(file);
+        space.populate(pages(1, 13), access).unwrap();
+        assert!((1..14).all(|page| is_ready(&space, page, cause)));
         assert_eq!((load(&space, 3), load(&space, 4), load(&space, 10)), (Ok(7), Ok(0), Ok(0)));
         Audit::of(&mem).space(&space).check();
         drop(space);

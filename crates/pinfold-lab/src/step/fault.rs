@@ -1,0 +1,95 @@
+//! How a step failed, in the words of the language.
+
+use pinfold::{FaultError, FileError, LockError, PinError, SpaceError, SyncError};
+
+use crate::scenario::Failure;
+
+/// How a step failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// In the words of the language, if it has one for this.
+    pub(crate) failure: Option<Failure>,
+    /// In full.
+    pub(crate) message: String,
+}
+
+impl Fault {
+    pub(super) fn of(failure: Failure, error: impl ToString) -> Self {
+        Self { failure: Some(failure), message: error.to_string() }
+    }
+
+    pub(super) fn other(message: impl Into<String>) -> Self {
+        Self { failure: None, message: message.into() }
+    }
+}
+
+impl From<SpaceError> for Fault {
+    fn from(error: SpaceError) -> Self {
+        let failure = match error {
+            SpaceError::NotMapped(_) => Failure::NotMapped,
+            SpaceError::Occupied(_) => Failure::Occupied,
+            SpaceError::OutOfFrames => Failure::OutOfFrames,
+            SpaceError::TooManyAreas { .. } => Failure::TooManyAreas,
+            SpaceError::NoGap { .. } | SpaceError::NoMemory => {
+                return Self::other(error.to_string());
+            }
+            _ => Failure::Invalid,
+        };
+        Self::of(failure, error)
+    }
+}
+
+impl From<FaultError> for Fault {
+    fn from(error: FaultError) -> Self {
+        let failure = match error {
+            FaultError::NotMapped(_) | FaultError::Denied(_) => Failure::NoAccess,
+            FaultError::OutOfFrames => Failure::OutOfFrames,
+            FaultError::PastEnd(_) => Failure::PastEnd,
+            _ => return Self::other(error.to_string()),
+        };
+        Self::of(failure, error)
+    }
+}
+
+impl From<FileError> for Fault {
+    fn from(error: FileError) -> Self {
+        let failure = match error {
+            FileError::PastEnd { .. } => Failure::PastEnd,
+            FileError::OutOfFrames => Failure::OutOfFrames,
+            _ => return Self::other(error.to_string()),
+        };
+        Self::of(failure, error)
+    }
+}
+
+impl From<SyncError> for Fault {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Space(error) => error.into(),
+            _ => Self::other(error.to_string()),
+        }
+    }
+}
+
+impl From<LockError> for Fault {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Refused(error) => error.into(),
+            LockError::Unpopulated(stopped) => stopped.error.into(),
+        }
+    }
+}
+
+impl From<PinError> for Fault {
+    fn from(error: PinError) -> Self {
+        match error {
+            PinError::Fault(error) => error.into(),
+            PinError::Overflow(_) => Self::of(Failure::TooManyReferences, error),
+            PinError::WouldBlock(_) => Self::of(Failure::Busy, error),
+            PinError::Range(_) | PinError::TooManyLocked { .. } | PinError::TooFewSlots { .. } => {
+                Self::of(Failure::Invalid, error)
+            }
+            _ => Self::other(error.to_string()),
+        }
+    }
+}

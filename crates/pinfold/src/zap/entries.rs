@@ -1,0 +1,161 @@
+//! The withdrawal of entries, one table at a time: for an unmap, DONTNEED and exit, and for those
+//! who take pages out of an object.
+//!
+//! Protocol: as [`crate::zap`] says. Who comes by the list of those who map an object holds no lock
+//! of theirs, so he flushes each table under its lock: who finds an entry gone there may rely on
+//! it.
+
+use core::ops::Range;
+
+use crate::addr::{Mm, Vpn, each_page};
+use crate::event::EventKind;
+use crate::frame::Flags;
+use crate::memory::Memory;
+use crate::platform::Platform;
+use crate::pte::{Entry, Pte};
+use crate::rules::zap::{Munlock, Removal, Zapped, munlock};
+use crate::table::{Cursor, Leaf};
+use crate::tlb::{Gather, LockCount, Room};
+
+/// Which entries of a range are withdrawn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Which {
+    /// All.
+    All,
+    /// Those that show pages of an object: private copies stay.
+    Cached,
+}
+
+/// When a table's entries are flushed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Flushes {
+    /// Under its lock if the rule `zap-rmap` asks for it there, or with the rest.
+    AsRuled,
+    /// Under its lock.
+    UnderLock,
+}
+
+/// A withdrawal of entries in one address space.
+pub(crate) struct Zap<'m, P: Platform> {
+    mem: &'m Memory<P>,
+    mm: Mm,
+    which: Which,
+    flushes: Flushes,
+}
+
+impl<'m, P: Platform> Zap<'m, P> {
+    pub(crate) fn new(mem: &'m Memory<P>, mm: Mm, which: Which, flushes: Flushes) -> Self {
+        Self { mem, mm, which, flushes }
+    }
+
+    /// Withdraws the entries of a run in one table.
+    pub(crate) fn table(
+        &self,
+        leaf: Leaf<'_, P>,
+        mut pages: Range<Vpn>,
+        gather: &mut Gather<'_, P>,
+    ) {
+        while pages.start < pages.end {
+            let room;
+            (pages.start, room) = self.hold(leaf, pages.clone(), gather);
+            if room == Room::Full {
+                gather.flush_and_free();
+            }
+        }
+    }
+
+    /// Withdraws entries under one hold of the table's lock, until the end or a full gather.
+    /// Returns the first page that is left, and the room.
+    fn hold(
+        &self,
+        leaf: Leaf<'_, P>,
+        pages: Range<Vpn>,
+        gather: &mut Gather<'_, P>,
+    ) -> (Vpn, Room) {
+        let cursor = leaf.lock();
+        self.mem.flush_deferred(self.mm, &cursor);
+        let end = pages.end;
+        for page in each_page(pages) {
+            if self.entry(&cursor, page, gather) == Room::Full {
+                self.flush(&cursor, gather);
+                return (page + 1, Room::Full);
+            }
+        }
+        (end, self.flush(&cursor, gather))
+    }
+
+    fn flush(&self, cursor: &Cursor<'_, P>, gather: &mut Gather<'_, P>) -> Room {
+        match self.flushes {
+            Flushes::AsRuled => gather.flush_under_lock(cursor),
+            Flushes::UnderLock => gather.flush_all_under_lock(cursor),
+        }
+    }
+
+    /// When the count of a locked entry goes, of a page that loses its mapping as `removal` says.
+    #[inline]
+    fn lock(&self, old: Pte<P::Format>, removal: Removal) -> LockCount {
+        if old.is_locked() { self.locked(old, removal) } else { LockCount::Settled }
+    }
+
+    #[cold]
+    fn locked(&self, old: Pte<P::Format>, removal: Removal) -> LockCount {
+        match (munlock(self.mem.rule()), removal) {
+            (Munlock::Forgotten, _) => LockCount::Settled,
+            // The walk over the area has left no mark.
+            (Munlock::BeforeEntries | Munlock::WithEntry, _)
+            | (Munlock::WithMapping, Removal::WithEntry) => {
+                self.mem.munlock(old.pfn());
+                LockCount::Settled
+            }
+            (Munlock::WithMapping, Removal::UnderLock | Removal::WhenFreed) => {
+                LockCount::WithMapping
+            }
+        }
+    }
+
+    /// Whether an entry that maps this page stays.
+    fn stays(&self, pte: Pte<P::Format>) -> bool {
+        match self.which {
+            Which::All => false,
+            Which::Cached => {
+                pte.is_special() || self.mem.frames().flags(pte.pfn()).contains(Flags::ANON)
+            }
+        }
+    }
+
+    #[inline]
+    fn entry(&self, cursor: &Cursor<'_, P>, page: Vpn, gather: &mut Gather<'_, P>) -> Room {
+        let pte = cursor.get(page);
+        match pte.decode() {
+            Entry::None => Room::Left,
+            Entry::Mapped(_) if self.stays(pte) => Room::Left,
+            Entry::Mapped(pfn) => {
+                let old = cursor.withdraw(page);
+                if pte.is_special() {
+                    gather.note(old);
+                    self.mem.tell(self.mm.id, page, EventKind::Zapped(pfn));
+                    return Room::Left;
+                }
+                let mem = self.mem;
+                let zapped =
+                    if old.pte().is_dirty() { mem.carry_dirty(pfn) } else { Zapped::Other };
+                let removal = gather.removal(zapped);
+                if removal == Removal::WithEntry {
+                    mem.drop_map(pfn);
+                }
+                let lock = self.lock(old.pte(), removal);
+                mem.tell(self.mm.id, page, EventKind::Zapped(pfn));
+                gather.add(old, pfn, removal, lock)
+            }
+            // Only anonymous pages move or are swapped out.
+            Entry::Migration(_) | Entry::Swap(_) if self.which == Which::Cached => Room::Left,
+            // Neither holds a reference here, nor counts as locked: both were dropped when the
+            // migration entry was made.
+            Entry::Migration(_) | Entry::Swap(_) => {
+                cursor.set(page, Pte::NONE);
+                self.mem.tell(self.mm.id, page, EventKind::Zapped(pte.pfn()));
+                Room::Left
+            }
+        }
+    }
+}
