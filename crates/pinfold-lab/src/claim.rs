@@ -6,9 +6,10 @@
 
 use std::rc::Rc;
 
-use pinfold::{AddressSpace, Flags, Pfn, SpaceId, VirtAddr, lab};
+use pinfold::{AddressSpace, Flags, Group, Pfn, SpaceId, VirtAddr, lab};
 
 use crate::about::{About, Spot};
+use crate::counted::counted;
 use crate::cpu::{Operation, Target};
 use crate::files::NamedFile;
 use crate::machine::Machine;
@@ -24,6 +25,8 @@ pub(crate) enum Found {
     Frames(Option<Pfn>, Option<Pfn>),
     /// Whether a write is on record, if there is a page.
     Dirty(Option<bool>),
+    /// How many pages are charged.
+    Charged(u64),
 }
 
 /// What there was at the end of an execution, for each thing that a claim or an outcome states.
@@ -118,6 +121,7 @@ impl World {
             }
             Atom::Sees { view: View::File(_), .. }
             | Atom::Stores { .. }
+            | Atom::Holds { .. }
             | Atom::Is { .. }
             | Atom::Dirty { .. }
             | Atom::Register { .. } => false,
@@ -134,7 +138,7 @@ impl World {
         };
         match atom {
             Atom::Sees { view: seen, .. } | Atom::Dirty { view: seen } => view(seen),
-            Atom::Stores { .. } => true,
+            Atom::Stores { .. } | Atom::Holds { .. } => true,
             Atom::Is { left, right } => view(left) && view(right),
             Atom::Register { register, .. } => state.registers.get(&register.value).is_some(),
         }
@@ -152,6 +156,10 @@ impl World {
             Atom::Stores { place, word } => {
                 let stored = self.in_file(place, |file, at| file.stored(at));
                 (says(stored, word), Found::Word(stored))
+            }
+            Atom::Holds { group, pages } => {
+                let charged = self.with_group(group, Group::charged).unwrap_or_default();
+                (charged == u64::from(pages.value), Found::Charged(charged))
             }
             Atom::Is { left, right } => {
                 let (left, right) = (self.frame(left), self.frame(right));
@@ -221,6 +229,7 @@ impl World {
             Found::Word(value) => word(value, "nothing"),
             Found::Register(value) => word(value, "unset"),
             Found::Frames(left, right) => format!("{} and {}", frame(left), frame(right)),
+            Found::Charged(pages) => counted(pages, "page", "pages"),
             Found::Dirty(None) => "none".to_owned(),
             Found::Dirty(Some(dirty)) => if dirty { "dirty" } else { "clean" }.to_owned(),
         }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use pinfold::lab::Holder;
 use pinfold::rules::pin::counts_zero_page;
 use pinfold::sync::AtomicU64;
-use pinfold::{Flags, NodeId, PIN_BIAS, Pfn, Pte, SpaceId};
+use pinfold::{Flags, NodeId, PIN_BIAS, Pfn, Pte, SpaceId, lab};
 
 use crate::about::{About, Breach, Seen, Spot};
 use crate::counted::counted;
@@ -54,6 +54,7 @@ fn judge(oracle: Oracle) -> Judge {
         Oracle::Isolation => Judge::End(World::isolation),
         Oracle::Counts => Judge::End(World::counts),
         Oracle::Statistics => Judge::End(World::statistics),
+        Oracle::Charges => Judge::End(World::charges),
         Oracle::LostWrite => Judge::End(World::stored),
         Oracle::Leak => Judge::TakenDown(World::leaks),
         Oracle::Claim
@@ -152,6 +153,22 @@ impl World {
             return None;
         }
         self.mapped(space.root(), page).filter(|seen| *seen != frame)
+    }
+
+    fn charges(&self) -> Found {
+        let groups = Rc::clone(&self.state.borrow().groups);
+        for (name, group) in groups.iter() {
+            let (charged, due) = lab::recount(&self.memory, group);
+            if group.charged() != charged {
+                let pages = counted(group.charged(), "page", "pages");
+                return Err(format!("{name} is charged for {pages}, and {charged} name it").into());
+            }
+            let mut counts = group.stats().iter().zip(due.iter());
+            if let Some(((what, counts), (_, due))) = counts.find(|(counts, due)| counts != due) {
+                return Err(format!("{name} counts {what} {counts}, its pages are {due}").into());
+            }
+        }
+        Ok(())
     }
 
     fn isolation(&self) -> Found {

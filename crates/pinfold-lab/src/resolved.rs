@@ -52,6 +52,9 @@ pub struct Resolved {
     /// The files.
     #[serde(default)]
     pub files: Vec<ResolvedFile>,
+    /// The names of the groups of memory.
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// The names of the signals.
     pub signals: Vec<String>,
     /// The names of the registers.
@@ -319,6 +322,17 @@ pub enum Act {
     Punch(Pages),
     /// `sync`: the file.
     Sync(usize),
+    /// `join`: the group.
+    Join(usize),
+    /// `move-charge`: between two groups.
+    MoveCharge {
+        /// Whose charges.
+        pages: Pages,
+        /// The group that has them.
+        from: usize,
+        /// The group that gets them.
+        to: usize,
+    },
 }
 
 /// A way to look at a page.
@@ -341,6 +355,8 @@ pub enum Look {
     Sees(Seen, u64),
     /// The word is stored behind the file.
     Stores(Spot, u64),
+    /// So many pages are charged to the group.
+    Holds(usize, u32),
     /// Both lead to one frame.
     Is(Seen, Seen),
     /// A write to the page is on record.
@@ -469,7 +485,9 @@ impl Act {
             | Self::FileLoad { .. }
             | Self::Truncate { .. }
             | Self::Punch(_)
-            | Self::Sync(_) => None,
+            | Self::Sync(_)
+            | Self::Join(_)
+            | Self::MoveCharge { .. } => None,
         }
     }
 

@@ -59,6 +59,8 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "local-flush-unmap",
     "many-references",
     "map-replace",
+    "memcg-move",
+    "memcg-move-elsewhere",
     "memfd-registered",
     "move-races-cow",
     "mprotect-flip",

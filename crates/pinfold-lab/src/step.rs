@@ -8,7 +8,7 @@ mod mapping;
 
 use std::rc::Rc;
 
-use pinfold::{AddressSpace, FaultError, Moved, NodeId, SpaceId, Term, VirtRange};
+use pinfold::{AddressSpace, FaultError, Group, Moved, NodeId, SpaceId, Term, VirtRange};
 
 use pinfold_explore::hook::{self, Mode};
 
@@ -241,7 +241,35 @@ impl World {
             }
             Action::Punch { pages } => self.punch(process, pages),
             Action::Sync { file } => self.sync(process, file),
+            Action::Join { group } => {
+                let space = self.live(process)?;
+                self.group(group, |group| (**space).join(group))?;
+                Ok(None)
+            }
+            Action::MoveCharge { pages, from, to } => {
+                let (space, range) = self.range(process, pages)?;
+                let moved = self.group(from, |from| {
+                    self.group(to, |to| space.move_charge(range, from, to))
+                })??;
+                let moved = moved?;
+                Ok(self.tell(|| {
+                    format!(
+                        "{} moved, {} stayed",
+                        counted(moved.moved, "page", "pages"),
+                        moved.stayed
+                    )
+                }))
+            }
         }
+    }
+
+    fn group<R>(
+        &self,
+        name: &scenario::Name,
+        act: impl FnOnce(&Group<Machine>) -> R,
+    ) -> Result<R, Fault> {
+        let done = self.with_group(&name.value, act);
+        done.ok_or_else(|| Fault::other(format!("the machine has no group {name}")))
     }
 
     /// How many pages were written back.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use pinfold::rules::Users;
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
-    AddressSpace, File, FileError, Limits, Memory, NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, Pte,
-    RangeError, Refs, Rules, SpaceError, SpaceId, Tuning, VirtRange,
+    AddressSpace, File, FileError, Group, Limits, Memory, NoMemory, NodeId, NodeSpan, PIN_BIAS,
+    Pfn, Pins, Pte, RangeError, Refs, Rules, SpaceError, SpaceId, Tuning, VirtRange,
 };
 
 use crate::asked::Asked;
@@ -113,6 +113,9 @@ pub(crate) struct Store {
     pub(crate) at: u64,
 }
 
+/// The groups of memory that a scenario names.
+type Groups = Rc<[(String, Group<Machine>)]>;
+
 /// What changes while an execution runs.
 #[derive(Default)]
 pub(crate) struct State {
@@ -132,6 +135,8 @@ pub(crate) struct State {
     pub(crate) failed: Vec<String>,
     /// The files that the scenario names.
     pub(crate) files: Rc<[NamedFile]>,
+    /// The groups of memory.
+    pub(crate) groups: Groups,
 }
 
 /// Everything of one execution.
@@ -208,6 +213,18 @@ fn files(
         Ok(file)
     };
     machine.files.iter().map(make).collect()
+}
+
+/// The groups of a machine.
+fn groups(
+    machine: &scenario::Machine,
+    memory: &Shared<Memory<Machine>>,
+) -> Result<Groups, NoMemory> {
+    let make = |made: &scenario::Group| {
+        let group = Group::new(memory, u64::from(made.limit.value))?;
+        Ok((made.name.value.clone(), group))
+    };
+    machine.groups.iter().map(make).collect()
 }
 
 /// A scenario and rules, ready to be executed.
@@ -310,9 +327,10 @@ impl Plan {
         }
         memory.platform().alone_on(self.first_cpu);
         let files = files(&self.scenario.machine, &memory).map_err(|error| error.to_string())?;
+        let groups = groups(&self.scenario.machine, &memory).map_err(|error| error.to_string())?;
         let world = World {
             memory,
-            state: RefCell::new(State { files, ..State::default() }),
+            state: RefCell::new(State { files, groups, ..State::default() }),
             _describe: describe,
             words: Arc::clone(&self.words),
             waits: Waits::new(&self.awaited),
@@ -378,6 +396,16 @@ impl World {
     pub(crate) fn with_file<R>(&self, name: &str, act: impl FnOnce(&NamedFile) -> R) -> Option<R> {
         let files = self.files();
         files.iter().find(|file| file.name == name).map(act)
+    }
+
+    /// Runs `act` with the group of this name.
+    pub(crate) fn with_group<R>(
+        &self,
+        name: &str,
+        act: impl FnOnce(&Group<Machine>) -> R,
+    ) -> Option<R> {
+        let groups = Rc::clone(&self.state.borrow().groups);
+        groups.iter().find(|(known, _)| known == name).map(|(_, group)| act(group))
     }
 
     /// Whether a process of this name was made, whether it still lives or not.

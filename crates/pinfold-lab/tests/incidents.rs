@@ -174,6 +174,26 @@ fn the_lock_of_a_page_may_go_before_its_mapping_with_it_or_after_the_flush() {
     }
 }
 
+/// A charge that moves (facts 6.6): the counts are exact under both places of the lock while the
+/// mover's own entry maps the page, and where only others do as long as the lock is in rmap, or the
+/// mover waits for them.
+#[test]
+fn a_page_that_changes_its_group_is_counted_where_it_is() {
+    for model in [Model::Sc, Model::Tso, Model::Weak] {
+        for rules in ["5.8", "6.1", "6.2", "latest", "pinfold"] {
+            holds("memcg-move", rules, model);
+        }
+        holds("memcg-move", "pinfold,memcg-lock=around-counts", model);
+        breaks("memcg-move", "pinfold,memcg-lock=none", model, "charges");
+        for rules in ["5.8", "6.1", "pinfold", "pinfold,memcg-lock=in-rmap"] {
+            holds("memcg-move-elsewhere", rules, model);
+        }
+        for rules in ["6.2", "latest", "6.1,memcg-lock=around-counts", "6.1,memcg-lock=none"] {
+            breaks("memcg-move-elsewhere", rules, model, "charges");
+        }
+    }
+}
+
 #[test]
 fn a_flush_of_this_cpu_alone_is_found_in_copies_protections_and_unmaps() {
     for model in [Model::Tso, Model::Weak] {

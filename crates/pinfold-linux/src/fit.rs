@@ -150,6 +150,9 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::Follow(..) | Act::Unfollow(_) => told(
             "no system call makes a device that follows: that takes RDMA, or a virtual machine",
         ),
+        Act::Join(_) | Act::MoveCharge { .. } => told(
+            "groups are of a whole machine, and charges move in the first version of them only",
+        ),
         Act::Map { .. }
         | Act::Unmap(_)
         | Act::Writeback(_)
@@ -242,9 +245,16 @@ pub(crate) fn not_compared(plan: &Resolved, features: &Features) -> Vec<String> 
     if plan.facts.iter().any(|look| matches!(look, Look::Stores(..))) {
         told.push("stores: what is behind a file is not visible".to_owned());
     }
+    if plan.facts.iter().any(|look| matches!(look, Look::Holds(..))) {
+        told.push("holds: what is charged to a group is not asked".to_owned());
+    }
     let needs_frames = |look: &Look| match look {
         Look::Is(left, right) => !is_pin(plan, left) && !is_pin(plan, right),
-        Look::Sees(..) | Look::Stores(..) | Look::Dirty(_) | Look::Register(..) => false,
+        Look::Sees(..)
+        | Look::Stores(..)
+        | Look::Holds(..)
+        | Look::Dirty(_)
+        | Look::Register(..) => false,
     };
     if !features.frames_visible && plan.facts.iter().any(needs_frames) {
         told.push("frames of processes and of gets: only root may see them".to_owned());

@@ -211,7 +211,7 @@
 //! | 0 | `snapshot`, `given`, `release`, `info` | what is asked about, and what is said of a switch |
 //! | 1 | `why`, `define` | reasons; how the table of switches becomes code |
 //! | 2 | `switches` | the table |
-//! | 3 | `cow`, `fork`, `migrate`, `numa`, `pin`, `protect`, `rmap`, `zap` | the decisions |
+//! | 3 | `charge`, `cow`, `fork`, `migrate`, `numa`, `pin`, `protect`, `rmap`, `zap` | the decisions |
 //! | 4 | `error` | why text is refused |
 //! | 5 | `text` | rule sets as text |
 //!
@@ -222,6 +222,7 @@
 #[cfg(test)]
 extern crate alloc;
 
+pub mod charge;
 pub mod cow;
 mod define;
 mod error;
@@ -252,8 +253,8 @@ pub use snapshot::{
 };
 pub use switches::{
     BreakHole, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach, ForceWrite,
-    ForkPin, ForkRace, GupNuma, GupStack, MigrateFlush, MigrationAd, MigrationKind, Notify,
-    NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules,
+    ForkPin, ForkRace, GupNuma, GupStack, MemcgLock, MigrateFlush, MigrationAd, MigrationKind,
+    Notify, NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules,
     ShareOrder, Switch, TableFree, TableReclaim, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
@@ -354,7 +355,12 @@ impl Default for Rules {
     /// The newest release, with a full barrier in fork's sequence count
     /// ([`ForkRace::SeqCountFull`]).
     fn default() -> Self {
-        Self { base: Base::Pinfold, fork_race: ForkRace::SeqCountFull, ..Self::at(Release::NEWEST) }
+        Self {
+            base: Base::Pinfold,
+            fork_race: ForkRace::SeqCountFull,
+            memcg_lock: MemcgLock::MoverWaits,
+            ..Self::at(Release::NEWEST)
+        }
     }
 }
 

@@ -352,6 +352,31 @@ switches! {
         Forgotten = "forgotten" [never],
     }
 
+    /// What keeps a page's group in place while its counts there change, as its mappings do
+    /// (facts 6.6).
+    memcg_lock: MemcgLock = "memcg-lock" {
+        /// A lock of the page's charge, lock_page_memcg: held by who adds or removes a mapping,
+        /// from before the page's map count changes until the group has counted it, and by who
+        /// moves the charge. Any page may be moved. facts 6.6
+        InRmap = "in-rmap" [always],
+        /// The mover: it holds the page's lock, and the lock of a table that maps the page. A page
+        /// that is mapped only elsewhere stays in its group. Commits c7c3dec1c9db, 4e0cf05f6059
+        /// (release: M). Hazard: a page in memory that nothing maps any more moves before its last
+        /// mapping is counted off. facts 6.6
+        Mover = "mover" ["6.2"],
+        /// As mover, and before it moves a page that nothing maps, it takes the lock of each table
+        /// that could have mapped it: who took the last mapping off has counted it by then. The
+        /// default. facts 6.6
+        MoverWaits = "mover-waits" [never],
+        /// As in-rmap, but the lock is taken only around the group's counts, after the map count
+        /// has changed. Hazard: who moves a page that is mapped elsewhere finds it unmapped in
+        /// between, and the group that it moves to loses a mapping that it never had. facts 6.6
+        AroundCounts = "around-counts" [never],
+        /// Nothing. Hazard: a page whose last mapping goes while it moves is counted off the wrong
+        /// group. facts 6.6
+        None = "none" [never],
+    }
+
     /// When migration flushes the entries that it has replaced (facts 6.7).
     migrate_flush: MigrateFlush = "migrate-flush" {
         /// Each at once, under its table's lock. facts 6.7

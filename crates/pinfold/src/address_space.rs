@@ -4,15 +4,18 @@ use core::fmt;
 
 use crate::addr::{NodeId, Pfn, SpaceId, VirtAddr, VirtRange};
 use crate::area::Prot;
+use crate::charge::GroupId;
 use crate::error::{FaultError, PinError, SpaceError};
 use crate::fault::{Cause, Fault, Unpopulated};
 use crate::file::{FileRun, MOST_PAGES};
+use crate::group::Group;
 use crate::memory::Memory;
 use crate::migrate::{Moved, Mover};
 use crate::mlock::LockError;
 use crate::pin::{self, Access, Ask, DirectIo, PinnedBytes, Pins, Refs, SpaceHandle, Term};
 use crate::platform::Platform;
 use crate::pte::Pte;
+use crate::recharge::Recharged;
 use crate::remap::Remap;
 use crate::rules::Users;
 use crate::space::{Advice, FileSharing, Limits, Place, Sharing, Source, Space};
@@ -212,8 +215,57 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.read_map().locked()
     }
 
-    /// A child with the same areas: private pages are shared until written, except pinned ones,
-    /// which the rule `fork-pin` may copy so that they stay with this address space.
+    /// Belongs to a group of memory from now on, in place of the one that it may have belonged to:
+    /// what it makes is charged there, as are its future children. What it has made stays charged
+    /// as it is: see [`AddressSpace::move_charge`].
+    ///
+    /// # Panics
+    /// When the group is another machine's.
+    pub fn join(&self, group: &Group<P>) {
+        self.inner.join_group(Some(self.own(group)));
+    }
+
+    /// Belongs to the group of another address space of the same machine from now on, or to none as
+    /// that one: for a program that a process executes in an address space of its own (exec).
+    pub fn join_as(&self, other: &Self) {
+        self.inner.join_as(&other.inner);
+    }
+
+    /// Belongs to no group any more: nobody is charged for what it makes.
+    pub fn leave_group(&self) {
+        self.inner.join_group(None);
+    }
+
+    /// Moves the charges of the pages of `range` from one group to another, with all that the
+    /// groups count of them: of the pages that are mapped there, and those that files and shared
+    /// memory have in memory for it, as far as the rule `memcg-lock` moves these. Pages that are
+    /// charged to a third group or to none stay as they are. (What
+    /// `memory.move_charge_at_immigrate` did when a process changed its group; Linux has given that
+    /// up.)
+    ///
+    /// # Errors
+    /// When the range leaves the limits, and when the pages that are to move would exceed the
+    /// limit of the group that they move to: none has moved then.
+    ///
+    /// # Panics
+    /// When a group is another machine's.
+    pub fn move_charge(
+        &self,
+        range: VirtRange,
+        from: &Group<P>,
+        to: &Group<P>,
+    ) -> Result<Recharged, SpaceError> {
+        self.inner.move_charge(range, self.own(from), self.own(to))
+    }
+
+    fn own(&self, group: &Group<P>) -> GroupId {
+        assert!(group.is_of(self.memory()), "the group is another machine's");
+        group.id()
+    }
+
+    /// A child with the same areas and of the same group: private pages are shared until written,
+    /// except pinned ones, which the rule `fork-pin` may copy so that they stay with this address
+    /// space.
     ///
     /// # Errors
     /// When frames or heap run out: the half-made child is gone, and this address space still has

@@ -28,6 +28,67 @@ impl fmt::Display for OutOfFrames {
 
 impl core::error::Error for OutOfFrames {}
 
+/// A group of memory is charged for as many pages as its limit allows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct OverLimit {
+    /// The limit in pages.
+    pub(crate) limit: u64,
+}
+
+impl fmt::Display for OverLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit } = self;
+        write!(
+            f,
+            "the group would be charged for more than {limit} pages: raise the limit, or unmap \
+             something of its address spaces"
+        )
+    }
+}
+
+/// Why there is no page for an address space.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NoPage {
+    OutOfFrames,
+    OverLimit(OverLimit),
+}
+
+impl From<OutOfFrames> for NoPage {
+    fn from(OutOfFrames: OutOfFrames) -> Self {
+        Self::OutOfFrames
+    }
+}
+
+impl From<OverLimit> for NoPage {
+    fn from(error: OverLimit) -> Self {
+        Self::OverLimit(error)
+    }
+}
+
+/// The errors that say so.
+macro_rules! no_page {
+    ($($error:ident)*) => {
+        $(
+            impl From<OverLimit> for $error {
+                fn from(OverLimit { limit }: OverLimit) -> Self {
+                    Self::OverLimit { limit }
+                }
+            }
+
+            impl From<NoPage> for $error {
+                fn from(error: NoPage) -> Self {
+                    match error {
+                        NoPage::OutOfFrames => Self::OutOfFrames,
+                        NoPage::OverLimit(error) => error.into(),
+                    }
+                }
+            }
+        )*
+    };
+}
+
+no_page!(SpaceError FaultError);
+
 /// Why an operation on an address space was refused. Nothing has changed unless the variant says
 /// so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,6 +144,11 @@ pub enum SpaceError {
     },
     /// No frame was left. For fork: the child is gone, and the parent still has all it had.
     OutOfFrames,
+    /// The group of memory that is to be charged is at its limit. For fork, as for a frame.
+    OverLimit {
+        /// The limit in pages.
+        limit: u64,
+    },
     /// The heap is exhausted.
     NoMemory,
 }
@@ -132,6 +198,7 @@ impl fmt::Display for SpaceError {
                 write!(f, "a file has at most {most} pages: map an earlier part of it")
             }
             Self::OutOfFrames => OutOfFrames.fmt(f),
+            Self::OverLimit { limit } => OverLimit { limit: *limit }.fmt(f),
             Self::NoMemory => NoMemory.fmt(f),
         }
     }
@@ -206,6 +273,11 @@ pub enum FileError {
     },
     /// No frame was left.
     OutOfFrames,
+    /// The group of memory that is to be charged is at its limit.
+    OverLimit {
+        /// The limit in pages.
+        limit: u64,
+    },
     /// The heap is exhausted.
     NoMemory,
 }
@@ -223,6 +295,7 @@ impl fmt::Display for FileError {
                 "page {page} of the file stays: write it back, or wait until nobody holds it"
             ),
             Self::OutOfFrames => OutOfFrames.fmt(f),
+            Self::OverLimit { limit } => OverLimit { limit: *limit }.fmt(f),
             Self::NoMemory => NoMemory.fmt(f),
         }
     }
@@ -246,6 +319,11 @@ pub enum FaultError {
     Store(VirtAddr, StoreError),
     /// No frame was left: the entry is unchanged.
     OutOfFrames,
+    /// The group of memory that is to be charged is at its limit: the entry is unchanged.
+    OverLimit {
+        /// The limit in pages.
+        limit: u64,
+    },
     /// The heap is exhausted: the entry is unchanged.
     NoMemory,
 }
@@ -260,6 +338,7 @@ impl fmt::Display for FaultError {
             }
             Self::Store(at, error) => write!(f, "at {at}: {error}"),
             Self::OutOfFrames => OutOfFrames.fmt(f),
+            Self::OverLimit { limit } => OverLimit { limit: *limit }.fmt(f),
             Self::NoMemory => NoMemory.fmt(f),
         }
     }

@@ -284,6 +284,8 @@ events! {
     } = "remapped": Line("remap: {pfn} from {from}"), under(always);
     /// An entry was zapped.
     Zapped(pfn: Pfn) = "zapped": Line("zap {pfn}"), under(always);
+    /// The charge of a page was moved to another group of memory.
+    ChargeMoved(pfn: Pfn) = "charge-moved": Line("{pfn} is charged to the other group"), under(always);
     /// A page counts one more entry of a locked area.
     PageLocked(pfn: Pfn) = "page-locked": Passing("mlock {pfn}"), under(always);
     /// A page counts one entry of a locked area less.

@@ -5,9 +5,10 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::addr::Pfn;
-use crate::error::{FileError, NoMemory};
+use crate::error::{FileError, NoMemory, OverLimit};
+use crate::group::Group;
 use crate::memory::Memory;
-use crate::object::{Behind, Closed, Object, PageError, Store};
+use crate::object::{Behind, Closed, Object, PageError, Shown, Store};
 use crate::platform::Platform;
 use crate::sync::Shared;
 use crate::writeback::Unwritten;
@@ -26,11 +27,13 @@ pub(crate) const MOST_PAGES: u64 = 1 << 51;
 /// [`File::truncate_within`].
 pub struct File<P: Platform> {
     object: Shared<Object<P>>,
+    payer: Option<Group<P>>,
 }
 
+/// With the same payer.
 impl<P: Platform> Clone for File<P> {
     fn clone(&self) -> Self {
-        Self { object: self.object.clone() }
+        Self { object: self.object.clone(), payer: self.payer.clone() }
     }
 }
 
@@ -59,7 +62,19 @@ impl<P: Platform> File<P> {
 
     fn of(memory: &Shared<Memory<P>>, pages: u64, behind: Behind<P>) -> Result<Self, FileError> {
         within(pages)?;
-        Ok(Self { object: Object::new(memory.clone(), pages, behind)? })
+        Ok(Self { object: Object::new(memory.clone(), pages, behind)?, payer: None })
+    }
+
+    /// The same file, of which the pages that [`File::read`] and [`File::write`] by this handle
+    /// bring in are charged to a group: to nobody's otherwise. Who maps the file is charged as his
+    /// address space says.
+    pub fn paid_by(&self, group: &Group<P>) -> Self {
+        Self { object: self.object.clone(), payer: Some(group.clone()) }
+    }
+
+    fn show(&self, index: u64) -> Result<Shown<'_, P>, FileError> {
+        let payer = self.payer.as_ref().map(Group::id);
+        self.object.show(index, payer).map_err(|error| error.of(index))
     }
 
     pub(crate) fn object(&self) -> &Shared<Object<P>> {
@@ -80,9 +95,10 @@ impl<P: Platform> File<P> {
     /// others may write to it. `look` may not call the manager.
     ///
     /// # Errors
-    /// When the page lies past the end, the store fails, or frames or heap are exhausted.
+    /// When the page lies past the end, the store fails, frames or heap are exhausted, or the payer
+    /// is at its limit.
     pub fn read<R>(&self, index: u64, look: impl FnOnce(Pfn) -> R) -> Result<R, FileError> {
-        let shown = self.object.show(index).map_err(|error| error.of(index))?;
+        let shown = self.show(index)?;
         Ok(look(shown.pfn))
     }
 
@@ -91,19 +107,19 @@ impl<P: Platform> File<P> {
     /// a private mapping does until it has a copy. `change` may not call the manager.
     ///
     /// # Errors
-    /// When the page lies past the end, the store fails or has no room, or frames or heap are
-    /// exhausted: nothing has changed.
+    /// When the page lies past the end, the store fails or has no room, frames or heap are
+    /// exhausted, or the payer is at its limit: nothing has changed.
     pub fn write<R>(&self, index: u64, change: impl FnOnce(Pfn) -> R) -> Result<R, FileError> {
         let mem = self.object.mem();
         loop {
-            let shown = self.object.show(index).map_err(|error| error.of(index))?;
+            let shown = self.show(index)?;
             let pfn = shown.pfn;
             if let Some(_locked) = mem.try_lock_page(pfn) {
                 if let Some(store) = self.object.store() {
                     store.reserve(index).map_err(|error| PageError::Store(error).of(index))?;
                 }
                 let changed = change(pfn);
-                mem.frames().mark_dirty(pfn);
+                mem.mark_dirty(pfn);
                 return Ok(changed);
             }
             mem.frames().get(pfn, 1);
@@ -278,6 +294,7 @@ impl PageError {
             Self::PastEnd => FileError::PastEnd { page },
             Self::Store(error) => FileError::Store { page, error },
             Self::OutOfFrames => FileError::OutOfFrames,
+            Self::OverLimit(OverLimit { limit }) => FileError::OverLimit { limit },
             Self::NoMemory => FileError::NoMemory,
         }
     }

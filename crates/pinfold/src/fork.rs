@@ -20,7 +20,7 @@ use core::ops::Range;
 
 use crate::addr::{Pfn, Vpn, each_page};
 use crate::area::{Area, AreaMap, Backing, Locked, OnFork};
-use crate::error::{OutOfFrames, SpaceError};
+use crate::error::{NoPage, SpaceError};
 use crate::event::EventKind;
 use crate::frame::{NewFrame, Page};
 use crate::platform::{FlushScope, Invalidate, Platform};
@@ -125,6 +125,7 @@ impl<P: Platform> Space<P> {
         let mut copying = Copying { parent: self, child: &child, tables: None, protected: false };
         let mut parent_map = self.write_map();
         self.recall_all();
+        child.join_group_of(self);
         let mut child_map = child.write_map();
         let copied = copying.copy_areas(&mut parent_map, &mut child_map);
         if copying.protected {
@@ -221,7 +222,7 @@ impl<'s, P: Platform> Copying<'s, P> {
         copied.map_err(SpaceError::from)
     }
 
-    fn copy_range(&mut self, copy: &Area<P>) -> Result<(), OutOfFrames> {
+    fn copy_range(&mut self, copy: &Area<P>) -> Result<(), NoPage> {
         let (parent, child, pages) = (self.parent, self.child, copy.range.numbers());
         if let Some(&Pair { from, to, .. }) = self.tables.as_ref().filter(|last| last.maps(&pages))
         {
@@ -241,7 +242,7 @@ impl<'s, P: Platform> Copying<'s, P> {
         from: Leaf<'s, P>,
         to: Leaf<'s, P>,
         pages: Range<Vpn>,
-    ) -> Result<(), OutOfFrames> {
+    ) -> Result<(), NoPage> {
         let mut fresh = None;
         let mut page = pages.start;
         loop {

@@ -8,8 +8,10 @@ use core::convert::Infallible;
 use crate::addr::{Pfn, SpaceId, VirtAddr, Vpn, each_page};
 use crate::address_space::AddressSpace;
 use crate::area::Locked;
+use crate::charge::Table;
 use crate::file::File;
 use crate::frame::{Counts, Flags, Frames};
+use crate::group::{Group, GroupStats};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rmap::Walk;
@@ -193,6 +195,22 @@ pub fn shared_page<P: Platform>(space: &AddressSpace<P>, at: VirtAddr) -> Option
     let map = space.space().read_map();
     let view = map.find(at.page())?.backing.shares()?;
     view.object.find(view.index(at.page()))
+}
+
+/// How many pages are charged to a group, and what it has to count of them, added up over all
+/// frames of the machine.
+pub fn recount<P: Platform>(memory: &Memory<P>, group: &Group<P>) -> (u64, GroupStats) {
+    let frames = memory.frames();
+    let tallies = || {
+        let charges = memory.charges().into_iter();
+        let of = |charges: &'_ Table, pfn| charges.peek_group(pfn) == Some(group.id());
+        charges.flat_map(move |charges| frames.all().filter(move |pfn| of(charges, *pfn)))
+    };
+    let count = |stat| {
+        let counted = tallies().filter(|pfn| frames.peek_tally(*pfn).stats().any(|of| of == stat));
+        i64::try_from(counted.count()).unwrap_or(i64::MAX)
+    };
+    (tallies().count() as u64, GroupStats::by(count))
 }
 
 /// Calls `visit` for every frame that a file keeps alive, whether anybody maps it or not. The

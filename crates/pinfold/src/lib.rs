@@ -55,11 +55,11 @@
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `addr`, `error`, `event`, `pte`, `sync`, `platform` | words, locks, the embedder's part |
-//! | 1 | `frame`, `stat`, `rmap`, `memory` | frames and their counts, the machine as one value |
+//! | 1 | `charge`, `frame`, `stat`, `rmap`, `memory`, `counted` | frames, their counts and who pays for them, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock` | what is done to a space |
-//! | 5 | `file`, `address_space`, `mirror`, `lab`, `mock` | the face, those who follow a space, the laboratory's door, a platform for tests |
+//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge` | what is done to a space |
+//! | 5 | `group`, `file`, `address_space`, `mirror`, `lab`, `mock` | the face, those who follow a space, the laboratory's door, a platform for tests |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
 //!
@@ -86,6 +86,8 @@ mod addr;
 mod address_space;
 mod advise;
 mod area;
+mod charge;
+mod counted;
 mod delegate;
 mod error;
 mod event;
@@ -93,6 +95,7 @@ mod fault;
 mod file;
 mod fork;
 mod frame;
+mod group;
 mod grow;
 pub mod lab;
 mod map;
@@ -108,6 +111,7 @@ pub mod pin;
 pub mod platform;
 mod protect;
 mod pte;
+mod recharge;
 mod remap;
 mod rmap;
 mod rmap_walk;
@@ -140,6 +144,7 @@ pub use frame::{
     Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, MAX_ORDER, MemoryMapError, NewFrame,
     NewFrames, NodeSpan, PIN_BIAS, Placement, Request, SpanError, Zone,
 };
+pub use group::{Group, GroupStats};
 pub use memory::{Memory, MemoryError, Tuning};
 pub use migrate::Moved;
 pub use mirror::{Mirror, SecondStage};
@@ -153,6 +158,7 @@ pub use pte::{
     Aarch64, Armv8, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64,
     Small, SmallAarch64, SmallRiscv64, Sv39, Sv48, Swap, X86, X86_64, X86_64La57,
 };
+pub use recharge::Recharged;
 pub use remap::Remap;
 pub use rules::Rules;
 pub use space::{Advice, FileSharing, Limits, Place, Sharing};

@@ -7,7 +7,7 @@ use crate::addr::{Pfn, SpaceId, Vpn};
 use crate::error::{NoMemory, OutOfFrames};
 use crate::event::{Bug, Event, EventKind};
 use crate::frame::Put;
-use crate::frame::{Flags, Frames, MapCount, NewFrame, NodeSpan, Placement, SpanError, Start};
+use crate::frame::{Flags, Frames, NewFrame, NodeSpan, Placement, SpanError, Start};
 use crate::platform::Platform;
 use crate::pte::{Format, Pte};
 use crate::rmap::AnonRegistry;
@@ -340,20 +340,6 @@ impl<P: Platform> Memory<P> {
         self.frames.release_at(cpu, head);
     }
 
-    #[cold]
-    fn freed_while_locked(&self, head: Pfn) {
-        self.platform.bug(Bug::FreedWhileLocked(head));
-    }
-
-    /// One entry no longer maps the page; its reference stays with the caller.
-    #[inline]
-    pub(crate) fn drop_map(&self, pfn: Pfn) {
-        let folio = self.frames.folio(pfn);
-        if folio.drop_map() == MapCount::Underflow {
-            self.platform.bug(Bug::MapUnderflow(folio.head()));
-        }
-    }
-
     /// A mapping that was taken out no longer maps its page, and is no longer counted there as one
     /// of a locked area.
     #[inline]
@@ -362,20 +348,5 @@ impl<P: Platform> Memory<P> {
         if old.is_locked() {
             self.munlock(old.pfn());
         }
-    }
-
-    /// One more entry of a locked area maps the page.
-    pub(crate) fn mlock(&self, pfn: Pfn) {
-        self.frames.page(pfn).add_lock();
-        self.tell_frame(EventKind::PageLocked(pfn));
-    }
-
-    /// One entry of a locked area less maps the page.
-    #[cold]
-    pub(crate) fn munlock(&self, pfn: Pfn) {
-        if self.frames.page(pfn).drop_lock() == MapCount::Underflow {
-            self.platform.bug(Bug::LockUnderflow(pfn));
-        }
-        self.tell_frame(EventKind::PageUnlocked(pfn));
     }
 }

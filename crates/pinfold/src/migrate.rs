@@ -27,7 +27,6 @@ use crate::page::PageLock;
 use crate::platform::{Invalidate, Platform};
 use crate::pte::{Entry, Format, Migration, MigrationKind, Pte};
 use crate::rmap::{Hold, Walk};
-use crate::rules::Exclusive;
 use crate::rules::migrate::{
     batches_flushes, brings_barriers, carries_accessed_dirty, remembers_mark,
 };
@@ -216,6 +215,7 @@ impl<P: Platform> Memory<P> {
         let expected = 1;
         let (page, result) = if unmapped == Unmapped::All && refs == expected {
             self.platform().copy_frame(from, to);
+            self.inherit_charge(from, to);
             (to, Pass::Moved)
         } else {
             if unmapped == Unmapped::All {
@@ -350,7 +350,7 @@ impl<P: Platform> Memory<P> {
     ) {
         let new = self.frames().page(pfn);
         // Only small pages are isolated; a mark, if there is one, stays.
-        new.get_map_small(Exclusive::Unmarked);
+        self.get_map(pfn);
         if entry.kind != MigrationKind::Read {
             new.mark_exclusive();
         }

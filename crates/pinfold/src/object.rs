@@ -28,7 +28,8 @@ use alloc::boxed::Box;
 use core::ops::Range;
 
 use crate::addr::Pfn;
-use crate::error::{NoMemory, OutOfFrames, StoreError};
+use crate::charge::GroupId;
+use crate::error::{NoMemory, OutOfFrames, OverLimit, StoreError};
 use crate::event::EventKind;
 use crate::frame::{Flags, Start};
 use crate::memory::Memory;
@@ -48,6 +49,8 @@ pub(crate) enum PageError {
     Store(StoreError),
     /// No frame was left.
     OutOfFrames,
+    /// The group that is to be charged is at its limit.
+    OverLimit(OverLimit),
     /// The heap is exhausted.
     NoMemory,
 }
@@ -55,6 +58,12 @@ pub(crate) enum PageError {
 impl From<OutOfFrames> for PageError {
     fn from(OutOfFrames: OutOfFrames) -> Self {
         Self::OutOfFrames
+    }
+}
+
+impl From<OverLimit> for PageError {
+    fn from(error: OverLimit) -> Self {
+        Self::OverLimit(error)
     }
 }
 
@@ -160,8 +169,13 @@ impl<P: Platform> Object<P> {
         self.list.read(self.mem.platform()).count
     }
 
-    /// Shows page `index`, which is made or read if it is not there yet.
-    pub(crate) fn show(&self, index: u64) -> Result<Shown<'_, P>, PageError> {
+    /// Shows page `index`, which is made or read if it is not there yet; `payer` is charged for one
+    /// that is made.
+    pub(crate) fn show(
+        &self,
+        index: u64,
+        payer: Option<GroupId>,
+    ) -> Result<Shown<'_, P>, PageError> {
         loop {
             let list = self.list.read(self.mem.platform());
             if index >= list.count {
@@ -169,7 +183,7 @@ impl<P: Platform> Object<P> {
             }
             let Some(pfn) = list.pages.get(index) else {
                 drop(list);
-                self.add(index)?;
+                self.add(index, payer)?;
                 continue;
             };
             if self.mem.frames().is_uptodate(pfn) {
@@ -184,12 +198,17 @@ impl<P: Platform> Object<P> {
     }
 
     /// Puts page `index` in, if nobody else has done so: zeros, or what is yet to be read.
-    fn add(&self, index: u64) -> Result<(), PageError> {
+    fn add(&self, index: u64, payer: Option<GroupId>) -> Result<(), PageError> {
         let flags = match self.behind {
             Behind::Nothing => Flags::DIRTY | Flags::UPTODATE,
             Behind::Store(_) => Flags::FILE,
         };
-        let fresh = self.mem.alloc_local(flags | Flags::CACHED, Start::Held)?;
+        let room = self.mem.room_for_one(payer)?;
+        let charged = if room.is_some() { Flags::CHARGED } else { Flags::empty() };
+        let fresh = self.mem.alloc_local(flags | charged | Flags::CACHED, Start::Held)?;
+        if let Some(room) = room {
+            room.give(fresh.pfn());
+        }
         if flags.contains(Flags::UPTODATE) {
             self.mem.platform().zero_frame(fresh.pfn());
         }
@@ -199,7 +218,9 @@ impl<P: Platform> Object<P> {
         }
         let slot = list.pages.slot(index)?;
         if slot.is_none() {
-            *slot = Some(fresh.keep());
+            let pfn = fresh.keep();
+            *slot = Some(pfn);
+            self.mem.cached(pfn);
         }
         Ok(())
     }
@@ -222,11 +243,30 @@ impl<P: Platform> Object<P> {
     /// The first page of `range` that is in the list and has the flags, with its index and a
     /// reference for the caller.
     pub(crate) fn next_with(&self, range: Range<u64>, flags: Flags) -> Option<(u64, Pfn)> {
-        let frames = self.mem.frames();
+        self.next_that(range, |pfn| self.mem.frames().flags(pfn).contains(flags))
+    }
+
+    /// As [`Object::next_with`], of those that `wanted` agrees to.
+    pub(crate) fn next_that(
+        &self,
+        range: Range<u64>,
+        mut wanted: impl FnMut(Pfn) -> bool,
+    ) -> Option<(u64, Pfn)> {
         let list = self.list.read(self.mem.platform());
-        let found = list.pages.find_in(range, &mut |pfn| frames.flags(pfn).contains(flags))?;
-        frames.get(found.1, 1);
+        let found = list.pages.find_in(range, &mut wanted)?;
+        self.mem.frames().get(found.1, 1);
         Some(found)
+    }
+
+    /// How many pages of `range` are in the list that `wanted` agrees to.
+    pub(crate) fn count_with(&self, range: Range<u64>, wanted: impl Fn(Pfn) -> bool) -> u64 {
+        let mut count = 0;
+        let list = self.list.read(self.mem.platform());
+        let _ = list.pages.find_in(range, &mut |pfn| {
+            count += u64::from(wanted(pfn));
+            false
+        });
+        count
     }
 
     /// Page `index`, if it exists; see [`crate::lab::shared_page`].
@@ -284,7 +324,7 @@ impl<'o, P: Platform> Closed<'o, P> {
         self.list.pages.take_in(range, &mut |_, pfn| {
             {
                 let _locked = mem.lock_page(pfn);
-                mem.frames().uncache(pfn);
+                mem.uncache(pfn);
             }
             mem.tell_frame(EventKind::CacheRemoved(pfn));
             mem.put(pfn, 1);
@@ -297,7 +337,7 @@ impl<P: Platform> Drop for Object<P> {
         let mem = &self.mem;
         self.list.get_mut().pages.each(&mut |pfn| {
             // Holds of others may live on: what they hold is nobody's from now on.
-            mem.frames().uncache(pfn);
+            mem.uncache(pfn);
             mem.put(pfn, 1);
         });
     }

@@ -45,11 +45,11 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn carry_dirty(&self, pfn: Pfn) -> Zapped {
         let flags = self.frames().flags(pfn);
         if flags.contains(Flags::FILE) {
-            self.frames().mark_dirty(pfn);
+            self.mark_dirty(pfn);
             return Zapped::DirtyFile;
         }
         if !flags.intersects(Flags::DIRTY | Flags::ANON) {
-            self.frames().mark_dirty(pfn);
+            self.mark_dirty(pfn);
         }
         Zapped::Other
     }

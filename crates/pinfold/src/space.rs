@@ -98,6 +98,9 @@ pub(crate) struct Space<P: Platform> {
     pub(crate) locked: Counter,
     /// DONTNEEDs that have taken entries out but have not flushed yet. Each writes it twice.
     pub(crate) zapping: Apart<AtomicU32>,
+    /// The group that it belongs to, as [`crate::charge::GroupId::bits`] says; changes under the
+    /// lock for writing.
+    pub(crate) group: AtomicU32,
 }
 
 impl<P: Platform> Space<P> {
@@ -113,6 +116,7 @@ impl<P: Platform> Space<P> {
             has_pinned: AtomicU32::new(0),
             locked: Counter::new(),
             zapping: Apart(AtomicU32::new(0)),
+            group: AtomicU32::new(0),
         })?;
         mem.frames().table(root.keep()).set_end(space.end_page());
         space.label();
@@ -140,6 +144,8 @@ impl<P: Platform> Space<P> {
         sync::label(&raw const *pinned, size_of_val(pinned), name("has-pinned"));
         let zapping = &*self.zapping;
         sync::label(&raw const *zapping, size_of_val(zapping), name("zapping"));
+        let group = &self.group;
+        sync::label(&raw const *group, size_of_val(group), name("group"));
     }
 
     pub(crate) fn child(&self) -> Result<Shared<Self>, SpaceError> {

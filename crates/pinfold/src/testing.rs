@@ -25,7 +25,7 @@ use pinfold::mock::Host;
 use pinfold::platform::{FlushScope, Park};
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
-    AddressSpace, Bug, Cause, Event, EventKind, FaultError, File, Flags, Format, FrameSetup,
+    AddressSpace, Bug, Cause, Event, EventKind, FaultError, File, Flags, Format, FrameSetup, Group,
     Invalidation, Limits, Memory, NodeId, NodeSpan, PAGE_SIZE, PIN_BIAS, Pfn, Place, Platform,
     Prot, Pte, RetiredTables, Rules, Sharing, SpaceId, Tuning, VirtAddr, VirtRange,
 };
@@ -510,6 +510,13 @@ impl<'m, F: Format> Audit<'m, F> {
                 self.owe(pfn, 1);
             }
         });
+        self
+    }
+
+    /// INV-CHARGE-1 and INV-CHARGE-2: what a group counts is what its pages add up to.
+    pub(crate) fn group(self, group: &Group<Rig<F>>) -> Self {
+        let counted = (group.charged(), group.stats());
+        assert_eq!(counted, lab::recount(self.mem, group), "counted and added up");
         self
     }
 

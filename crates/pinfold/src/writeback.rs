@@ -144,7 +144,7 @@ impl<P: Platform> Memory<P> {
         }
         let Some(store) = file.object.store() else { return Ok(false) };
         if let Err(error) = store.write(self.platform(), file.index, file.pfn) {
-            self.frames().mark_dirty(file.pfn);
+            self.mark_dirty(file.pfn);
             return Err(error);
         }
         self.tell_frame(EventKind::WrittenBack(file.pfn));
@@ -159,7 +159,7 @@ impl<P: Platform> Memory<P> {
         if mapped {
             self.clean_entries(file);
         }
-        self.frames().clear_dirty(file.pfn)
+        self.clear_dirty(file.pfn)
     }
 
     /// Takes write permission and the dirty mark from every entry of the page; a mark goes to the
@@ -181,7 +181,7 @@ impl<P: Platform> Memory<P> {
         let flushed = self.flush_withdrawn(mm.id, cursor.withdraw(page));
         let old = flushed.pte();
         if old.is_dirty() {
-            self.frames().mark_dirty(pfn);
+            self.mark_dirty(pfn);
         }
         cursor.publish(flushed, old.read_only().clean());
         self.tell(mm.id, page, EventKind::EntryCleaned(pfn));

@@ -93,6 +93,8 @@ impl<P: Platform> Space<P> {
         self.mem().platform().retire_root(self.id(), self.root());
         gather.add_table(self.root());
         gather.finish();
+        drop(map);
+        self.join_group(None);
     }
 
     /// MADV_DONTNEED: the pages go, the area stays (facts 7.7).

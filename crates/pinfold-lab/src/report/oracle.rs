@@ -52,6 +52,8 @@ oracles! {
     Counts = "counts",
     /// The pins acquired and not yet released are those that are held.
     Statistics = "statistics",
+    /// A group of memory counts what the pages that are charged to it add up to.
+    Charges = "charges",
     /// A page of a file that nothing marks dirty holds what was last written back.
     LostWrite = "lost-write",
     /// All frames are free when all processes and handles are gone.

@@ -15,6 +15,7 @@ struct Names {
     lengths: Vec<(usize, usize, u32)>,
     handles: Vec<ResolvedHandle>,
     files: Vec<ResolvedFile>,
+    groups: Vec<String>,
     signals: Vec<String>,
     registers: Vec<String>,
     words: Words,
@@ -100,6 +101,7 @@ impl Names {
             lengths: Vec::new(),
             handles: Vec::new(),
             files: scenario.machine.files.iter().map(file).collect(),
+            groups: scenario.machine.groups.iter().map(|made| made.name.value.clone()).collect(),
             signals: Vec::new(),
             registers: Vec::new(),
             words: Words::of(scenario),
@@ -199,6 +201,11 @@ impl Names {
     fn file(&self, name: &Name) -> Result<usize, Unresolved> {
         let found = self.files.iter().position(|file| file.name == name.value);
         found.map_or_else(|| nothing("file", &name.value), Ok)
+    }
+
+    fn group(&self, name: &Name) -> Result<usize, Unresolved> {
+        let found = self.groups.iter().position(|group| *group == name.value);
+        found.map_or_else(|| nothing("group", &name.value), Ok)
     }
 
     /// A spot of a file, which may lie past its end.
@@ -396,6 +403,12 @@ impl Names {
             },
             Action::Punch { pages } => Act::Punch(self.file_pages(pages)?),
             Action::Sync { file } => Act::Sync(self.file(file)?),
+            Action::Join { group } => Act::Join(self.group(group)?),
+            Action::MoveCharge { pages, from, to } => Act::MoveCharge {
+                pages: self.pages(own()?, pages)?,
+                from: self.group(from)?,
+                to: self.group(to)?,
+            },
         })
     }
 
@@ -460,6 +473,7 @@ impl Names {
                 let word = self.words.find(&word.value).unwrap_or(u64::MAX);
                 Look::Stores(self.in_file(place)?, word)
             }
+            Atom::Holds { group, pages } => Look::Holds(self.group(group)?, pages.value),
             Atom::Is { left, right } => Look::Is(self.seen(left)?, self.seen(right)?),
             Atom::Dirty { view } => Look::Dirty(self.seen(view)?),
             Atom::Register { register, word } => {
@@ -506,6 +520,7 @@ impl Names {
             areas: self.areas,
             handles: self.handles,
             files: self.files,
+            groups: self.groups,
             signals: self.signals,
             registers: self.registers,
         })

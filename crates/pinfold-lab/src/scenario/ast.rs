@@ -14,7 +14,7 @@ mod step;
 
 pub use claim::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
 pub use parts::{
-    Behind, Dirty, Duration, Extent, File, Force, Grab, Occupied, Pages, Path, Place, Shown,
+    Behind, Dirty, Duration, Extent, File, Force, Grab, Group, Occupied, Pages, Path, Place, Shown,
 };
 pub use step::{Action, Made, Step, Sure};
 
@@ -163,6 +163,9 @@ pub struct Machine {
     /// Files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<File>,
+    /// Groups of memory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
 }
 
 impl Machine {

@@ -165,6 +165,11 @@ impl<'a> Checker<'a> {
             Action::Sync { file } => {
                 self.file(file);
             }
+            Action::Join { group } => self.group(group),
+            Action::MoveCharge { pages, from, to } => {
+                self.pages(at, process, pages);
+                [from, to].into_iter().for_each(|group| self.group(group));
+            }
             Action::Break { .. } | Action::Fork { .. } | Action::Clone { .. } | Action::Exit => {}
             Action::Vfork { child } if !at.in_lanes() => self.vfork_alone(child),
             Action::Vfork { .. } => {}

@@ -90,6 +90,8 @@ codes! {
     UnknownFile = "PF0135",
     /// A file has nothing behind it that could store anything.
     NothingBehind = "PF0136",
+    /// No group of this name.
+    UnknownGroup = "PF0137",
     /// A handle is released a second time.
     ReleasedTwice = "PF0140",
     /// `put` of a pin or `unpin` of a get.

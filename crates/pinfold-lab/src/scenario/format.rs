@@ -169,7 +169,8 @@ impl Layout {
             ("stack", machine.stack),
         ];
         let plain = properties.iter().all(|(_, value)| value.is_none());
-        if plain && machine.cpus.is_empty() && machine.files.is_empty() {
+        if plain && machine.cpus.is_empty() && machine.files.is_empty() && machine.groups.is_empty()
+        {
             return;
         }
         self.header("machine");
@@ -187,6 +188,9 @@ impl Layout {
                 Behind::Memory => " memory",
             };
             self.item(&file.name, format!("file {} {}{behind}", file.name, file.pages));
+        }
+        for group in &machine.groups {
+            self.item(&group.name, format!("group {} limit {}", group.name, group.limit));
         }
     }
 }
@@ -320,6 +324,8 @@ impl Display for Action {
             | Self::Mlock { pages }
             | Self::Munlock { pages }
             | Self::Punch { pages } => write!(f, " {pages}"),
+            Self::Join { group } => write!(f, " {group}"),
+            Self::MoveCharge { pages, from, to } => write!(f, " {pages} from {from} to {to}"),
             Self::Protect { pages, protection } => write!(f, " {pages} {protection}"),
             Self::Advise { pages, advice } => write!(f, " {pages} {advice}"),
             Self::Write { to, word }
@@ -436,6 +442,9 @@ impl Display for Fact {
             }
             Atom::Dirty { view } => {
                 write!(f, "{view} {} dirty", if denied { "is not" } else { "is" })
+            }
+            Atom::Holds { group, pages } => {
+                write!(f, "{group} {} {pages}", if denied { "never holds" } else { "holds" })
             }
             Atom::Register { register, word } => write!(f, "{register} {}", Quoted(word)),
         }

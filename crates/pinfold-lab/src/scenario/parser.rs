@@ -10,8 +10,8 @@ mod known;
 mod steps;
 
 use super::ast::{
-    Behind, Claim, Cpu, File, Lane, Machine, Name, Outcome, Process, Reach, Runner, Scenario,
-    Setup, Step, Text,
+    Behind, Claim, Cpu, File, Group, Lane, Machine, Name, Outcome, Process, Reach, Runner,
+    Scenario, Setup, Step, Text,
 };
 use super::error::{Code, Parsed, ScenarioError};
 use super::format;
@@ -183,8 +183,17 @@ impl Parser<'_> {
     }
 
     fn machine(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        const KNOWN: [&str; 8] =
-            ["nodes", "frames", "words", "cpu", "migrate-passes", "areas", "stack", "file"];
+        const KNOWN: [&str; 9] = [
+            "nodes",
+            "frames",
+            "words",
+            "cpu",
+            "migrate-passes",
+            "areas",
+            "stack",
+            "file",
+            "group",
+        ];
         let start = cursor.here();
         let machine = &mut self.machine;
         let slot = match cursor.peek_word() {
@@ -205,6 +214,14 @@ impl Parser<'_> {
                     None => Behind::Store,
                 };
                 machine.files.push(File { name, pages, behind });
+                return cursor.end();
+            }
+            Some("group") => {
+                cursor.keyword("group")?;
+                let name = cursor.new_name("a name for the group")?;
+                cursor.keyword("limit")?;
+                let limit = cursor.number("a number of pages")?;
+                machine.groups.push(Group { name, limit });
                 return cursor.end();
             }
             Some("nodes") => &mut machine.nodes,

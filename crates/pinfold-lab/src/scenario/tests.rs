@@ -4,6 +4,7 @@ mod accept;
 mod checks;
 mod files;
 mod forms;
+mod groups;
 mod mutations;
 mod sharing;
 mod shipped;

@@ -119,6 +119,10 @@ vocabulary! {
         Punch = "punch",
         /// Writes a file's dirty pages back to what stores it.
         Sync = "sync",
+        /// Makes the process one of a group of memory.
+        Join = "join",
+        /// Moves the charges of pages from one group to another.
+        MoveCharge = "move-charge",
     }
 }
 
@@ -154,7 +158,9 @@ impl Verb {
             | Self::Munlock
             | Self::Truncate
             | Self::Punch
-            | Self::Sync => false,
+            | Self::Sync
+            | Self::Join
+            | Self::MoveCharge => false,
         }
     }
 }
@@ -248,6 +254,8 @@ vocabulary! {
         Exited = "exited",
         /// The file ends before that page, or has come to end there.
         PastEnd = "past-end",
+        /// The group of the process may not be charged for another page.
+        OverLimit = "over-limit",
     }
 }
 

@@ -29,6 +29,7 @@ impl From<SpaceError> for Fault {
             SpaceError::NotMapped(_) => Failure::NotMapped,
             SpaceError::Occupied(_) => Failure::Occupied,
             SpaceError::OutOfFrames => Failure::OutOfFrames,
+            SpaceError::OverLimit { .. } => Failure::OverLimit,
             SpaceError::TooManyAreas { .. } => Failure::TooManyAreas,
             SpaceError::NoGap { .. } | SpaceError::NoMemory => {
                 return Self::other(error.to_string());
@@ -44,6 +45,7 @@ impl From<FaultError> for Fault {
         let failure = match error {
             FaultError::NotMapped(_) | FaultError::Denied(_) => Failure::NoAccess,
             FaultError::OutOfFrames => Failure::OutOfFrames,
+            FaultError::OverLimit { .. } => Failure::OverLimit,
             FaultError::PastEnd(_) => Failure::PastEnd,
             _ => return Self::other(error.to_string()),
         };

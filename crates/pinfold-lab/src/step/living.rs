@@ -53,8 +53,10 @@ impl World {
     /// Gives a process an address space of its own with nothing in it. As in execve(2), the new one
     /// is made first: if that fails, the old one is still there.
     pub(super) fn exec(&self, process: &str) -> Done {
-        self.live(process)?;
+        let old = self.live(process)?;
         let space = self.new_space()?;
+        space.join_as(&old);
+        drop(old);
         let id = space.id();
         self.state.borrow_mut().homes.insert(id, Home::empty(process));
         let space = Some(Inhabited::new(space));

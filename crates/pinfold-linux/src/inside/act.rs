@@ -314,7 +314,11 @@ impl Cast {
                 })
             }
             // `fit` lets no plan through that has these.
-            Act::Compact(..) | Act::Follow(..) | Act::Unfollow(_) => Err(libc::EOPNOTSUPP),
+            Act::Compact(..)
+            | Act::Follow(..)
+            | Act::Unfollow(_)
+            | Act::Join(_)
+            | Act::MoveCharge { .. } => Err(libc::EOPNOTSUPP),
             Act::Writeback(pages) => Ok(ranged(sys::file::write_back(self.range(process, pages)?))),
             Act::Protect(pages, protection) => {
                 Ok(ranged(sys::protect(self.range(process, pages)?, protection)))

@@ -1,6 +1,7 @@
 //! What each release's preset answers to the questions that do not depend on a page.
 
 use super::super::Rules;
+use super::super::charge::{Counting, Unseen, counting, locks_charge, unseen};
 use super::super::fork::{SeqCountUse, WriteProtect, race_guard};
 use super::super::migrate::{brings_barriers, carries_accessed_dirty, remembers_mark};
 use super::super::numa::recomputes_write;
@@ -35,6 +36,9 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| !grows_stack(rules.gup_stack)), "6.5");
     assert_eq!(since(|rules| direct_io(rules.direct_io) == Hold::Pin), "6.5");
     assert_eq!(since(|rules| refuses_tracked(rules.file_pin, LONG_WRITE)), "6.5");
+    assert_eq!(since(|rules| counting(rules.memcg_lock) == Counting::Unlocked), "6.2");
+    assert_eq!(since(|rules| unseen(rules.memcg_lock) == Unseen::Unmapped), "6.2");
+    assert_eq!(since(|rules| locks_charge(rules.memcg_lock)), "5.8");
     assert_eq!(since(|rules| needs_mapping(rules.break_hole)), "6.1");
     assert_eq!(since(|rules| recomputes_write(rules.numa_write)), "6.2");
     assert_eq!(since(|rules| remembers_mark(rules.migration_kind)), "5.19");

@@ -34,7 +34,7 @@ fn the_oldest_preset_is_linux_5_8() {
          numa-skip=map-count numa-write=saved numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=on cow-publish=after-flush \
-         table-free=after-walkers fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk migrate-flush=each \
+         table-free=after-walkers fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap migrate-flush=each \
          flush-reach=every-cpu remap-flush=under-lock notify=around break-hole=pass"
     );
 }
@@ -66,7 +66,7 @@ fn each_release_changes_what_the_matrix_says() {
             "6.1",
             "6.2",
             "read-gup=unshare-all numa-write=recomputed write-upgrade=exclusive \
-             zap-rmap=dirty-after-flush",
+             zap-rmap=dirty-after-flush memcg-lock=mover",
         ),
         ("6.2", "6.4", "fault-lock=area migrate-flush=batched"),
         (
@@ -84,7 +84,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("6.19", "7.2", ""),
         ("7.2", "7.3", "pte-cow=exclusive-tight"),
         ("7.3", "latest", ""),
-        ("latest", "pinfold", "fork-race=seq-count-full"),
+        ("latest", "pinfold", "fork-race=seq-count-full memcg-lock=mover-waits"),
     ];
     for (from, to, expected) in table {
         assert_eq!(changes(from, to), expected, "{from} to {to}");
@@ -130,6 +130,9 @@ fn only_never_released_variants_have_no_release() {
             "when-freed",
             "with-entry",
             "forgotten",
+            "mover-waits",
+            "around-counts",
+            "none",
             "this-cpu",
             "after-locks",
             "afterwards"

@@ -29,6 +29,7 @@ impl PageError {
             Self::PastEnd => FaultError::PastEnd(at),
             Self::Store(error) => FaultError::Store(at, error),
             Self::OutOfFrames => FaultError::OutOfFrames,
+            Self::OverLimit(error) => error.into(),
             Self::NoMemory => FaultError::NoMemory,
         }
     }
@@ -43,7 +44,8 @@ impl<P: Platform> Space<P> {
         leaf: Leaf<'_, P>,
     ) -> Result<Fault, FaultError> {
         let at = request.page.start();
-        let shown = view.object.show(view.index(request.page)).map_err(|error| error.at(at))?;
+        let shown = view.object.show(view.index(request.page), self.payer());
+        let shown = shown.map_err(|error| error.at(at))?;
         match request.want {
             Want::Write if request.area.is_cow() => self.copy_shown(request, leaf, &shown),
             Want::Write if view.object.is_tracked() => {
@@ -132,7 +134,7 @@ impl<P: Platform> Space<P> {
             let room = store.reserve(view.index(page));
             room.map_err(|error| FaultError::Store(page.start(), error))?;
         }
-        frames.mark_dirty(pfn);
+        self.mem().mark_dirty(pfn);
         Ok(())
     }
 
@@ -182,8 +184,7 @@ impl<P: Platform> Space<P> {
         pfn: Pfn,
         pte: Pte<P::Format>,
     ) {
-        self.mem().frames().get(pfn, 1);
-        self.mem().frames().page(pfn).add_map_small();
+        self.mem().get_map(pfn);
         cursor.set(page, self.in_area(area, pte));
         self.mem().tell(self.id(), page, EventKind::SharedMapped(pfn));
     }

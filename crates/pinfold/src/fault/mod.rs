@@ -28,7 +28,8 @@ pub(crate) use request::{Request, Rights, Want};
 
 use crate::addr::{VirtAddr, Vpn};
 use crate::area::{Area, AreaMap, Prot};
-use crate::error::FaultError;
+use crate::charge::GroupId;
+use crate::error::{FaultError, NoPage};
 use crate::event::EventKind;
 use crate::frame::{Flags, NewFrame, Start};
 use crate::platform::Platform;
@@ -224,17 +225,38 @@ impl<P: Platform> Space<P> {
 
     /// A page for a private area, counted as mapped once and exclusive, not yet filled.
     #[inline]
-    pub(crate) fn new_private(
+    pub(crate) fn new_private(&self, area: &Area<P>, page: Vpn) -> Result<NewFrame<'_>, NoPage> {
+        // What a page of nobody's takes stays a short way.
+        let paid = self.mem().charges().is_some().then(|| self.payer()).flatten();
+        if let Some(payer) = paid {
+            return self.new_charged(area, page, payer);
+        }
+        let fresh = self.mem().alloc_local(Flags::ANON, Start::Mapped)?;
+        self.settle_new(area, page, &fresh);
+        Ok(fresh)
+    }
+
+    /// As [`Space::new_private`], where a group is charged for the page.
+    #[cold]
+    #[inline(never)]
+    fn new_charged(
         &self,
         area: &Area<P>,
         page: Vpn,
-    ) -> Result<NewFrame<'_>, crate::error::OutOfFrames> {
-        let fresh = self.mem().alloc_local(Flags::ANON, Start::Mapped)?;
+        payer: GroupId,
+    ) -> Result<NewFrame<'_>, NoPage> {
+        let fresh = self.mem().alloc_charged(payer)?;
+        self.settle_new(area, page, &fresh);
+        Ok(fresh)
+    }
+
+    /// Gives a new private page its place in the reverse map.
+    #[inline]
+    fn settle_new(&self, area: &Area<P>, page: Vpn, fresh: &NewFrame<'_>) {
         if let Some(seat) = area.backing.seat() {
             fresh.page().set_rmap(seat.home, seat.index(page));
             area.held_anon.set();
         }
-        Ok(fresh)
     }
 
     /// The entry of a new private page that is being written: writable if the area allows it.

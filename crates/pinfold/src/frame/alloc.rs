@@ -13,6 +13,7 @@ use super::meta::Frame;
 use super::source::{FrameSource, Placement, Request, Zone};
 use super::views::Page;
 use crate::addr::{NodeId, Pfn};
+use crate::charge::{Change, Stat};
 use crate::error::OutOfFrames;
 
 /// The counts that a new frame starts with. They are set in one store: from then on a lock-free
@@ -88,6 +89,7 @@ impl Drop for NewFrame<'_> {
     fn drop(&mut self) {
         if self.start == Start::Mapped {
             self.frames.frame(self.pfn).counts.fetch_sub(MAP);
+            self.frames.uncount_mapped(self.pfn);
         }
         self.frames.drop_unused(self.pfn, 1);
     }
@@ -358,7 +360,26 @@ impl Frames {
             self.frame(tail).end(home);
         }
         frame.end(home);
+        if word & Flags::CHARGED.bits() != 0 {
+            self.uncharge(head);
+        }
         (order, home)
+    }
+
+    /// The group of a page that was not used does not count it as mapped any more.
+    #[cold]
+    fn uncount_mapped(&self, pfn: Pfn) {
+        if let Some(charges) = self.charges().table() {
+            charges.count(pfn, Stat::AnonPages, Change::Less);
+        }
+    }
+
+    /// Nobody is charged any more for a frame whose life has ended.
+    #[inline(never)]
+    fn uncharge(&self, head: Pfn) {
+        if let Some(charges) = self.charges().table() {
+            charges.end(head);
+        }
     }
 
     fn give_back(&self, frame: &Frame, head: Pfn, (order, home): (u32, u32)) {

@@ -35,6 +35,8 @@ bitflags::bitflags! {
         const UPTODATE = 1 << 12;
         /// A page of an object, which has it in its list; cleared under the page's lock.
         const CACHED = 1 << 13;
+        /// A group of memory is charged for it; set before the page is in use.
+        const CHARGED = 1 << 14;
     }
 }
 

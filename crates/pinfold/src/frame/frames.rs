@@ -11,6 +11,8 @@ use super::stock::Stocks;
 use super::store::Store;
 use super::views::{Folio, Page, Table};
 use crate::addr::{NodeId, Pfn};
+use crate::charge::{Charges, Counted, GroupId, Tally};
+use crate::error::NoMemory;
 use crate::sync::Class;
 
 /// All frames of a machine.
@@ -21,6 +23,8 @@ pub struct Frames {
     pub(super) outside: Option<&'static dyn FrameSource>,
     /// The CPUs' stocks of free frames, if there are any.
     pub(super) stocks: Option<Stocks>,
+    /// Who is charged for the frames.
+    pub(super) charges: Charges,
 }
 
 /// Takes no lock: the numbers that the table covers, holes included.
@@ -175,10 +179,12 @@ impl Frames {
         self.folio(pfn).get(refs);
     }
 
-    /// Marks a folio as newer than its store. Full ordering: what was written before is
-    /// seen by whoever takes the mark off.
-    pub(crate) fn mark_dirty(&self, pfn: Pfn) {
-        self.frame(pfn).flags.fetch_or(Flags::DIRTY.bits());
+    /// Sets the dirty mark; the flags before. Full ordering. [`Memory::mark_dirty`] is for users.
+    ///
+    /// [`Memory::mark_dirty`]: crate::Memory::mark_dirty
+    #[inline]
+    pub(crate) fn mark_dirty(&self, pfn: Pfn) -> Flags {
+        Flags::from_bits_truncate(self.frame(pfn).flags.fetch_or(Flags::DIRTY.bits()))
     }
 
     /// Says that the contents of a file's page are there. Full ordering: who sees it
@@ -193,13 +199,67 @@ impl Frames {
         self.frame(pfn).flags.load_acquire() & Flags::UPTODATE.bits() != 0
     }
 
-    /// The page leaves its object.
-    pub(crate) fn uncache(&self, pfn: Pfn) {
-        self.frame(pfn).flags.fetch_and(!Flags::CACHED.bits());
+    /// The page leaves its object; the flags before.
+    pub(crate) fn uncache(&self, pfn: Pfn) -> Flags {
+        Flags::from_bits_truncate(self.frame(pfn).flags.fetch_and(!Flags::CACHED.bits()))
     }
 
-    /// Takes the mark off and says whether it was there. Full ordering.
-    pub(crate) fn clear_dirty(&self, pfn: Pfn) -> bool {
-        self.frame(pfn).flags.fetch_and(!Flags::DIRTY.bits()) & Flags::DIRTY.bits() != 0
+    /// Takes the dirty mark off; the flags before. Full ordering.
+    pub(crate) fn clear_dirty(&self, pfn: Pfn) -> Flags {
+        Flags::from_bits_truncate(self.frame(pfn).flags.fetch_and(!Flags::DIRTY.bits()))
     }
+
+    /// A group is charged for the page from now on.
+    pub(crate) fn mark_charged(&self, pfn: Pfn) {
+        self.frame(pfn).flags.fetch_or(Flags::CHARGED.bits());
+    }
+
+    /// A folio by its head, unless `pfn` is a tail or a group is charged for it.
+    #[inline]
+    pub(crate) fn plain_folio(&self, pfn: Pfn) -> Option<Folio<'_>> {
+        let (frame, other) = (self.frame(pfn), Flags::TAIL.union(Flags::CHARGED));
+        let plain = frame.flags.read_once() & other.bits() == 0;
+        plain.then(|| Folio::of(pfn, frame))
+    }
+
+    /// Who is charged for the frames.
+    #[inline(always)]
+    pub(crate) fn charges(&self) -> &Charges {
+        &self.charges
+    }
+
+    /// A group of at most `limit` pages.
+    ///
+    /// # Errors
+    /// When the heap is exhausted.
+    pub(crate) fn found_group(&self, limit: u64) -> Result<GroupId, NoMemory> {
+        let metadata = self.metadata();
+        self.charges.found((metadata.base(), metadata.all().len()), limit)
+    }
+
+    /// What a group counts of a page that is not part of a large folio. The caller has a reference.
+    pub(crate) fn tally(&self, pfn: Pfn) -> Tally {
+        let page = self.page(pfn);
+        let (flags, locked) = (page.flags(), page.is_locked_in_memory());
+        tally(flags, page.counts_as(|counts| counts.maps() != 0), locked)
+    }
+
+    /// As [`Frames::tally`], while nothing else runs: not a step of an exploration.
+    pub(crate) fn peek_tally(&self, pfn: Pfn) -> Tally {
+        let (flags, locked) = (self.peek_flags(pfn), self.peek_locks(pfn) != 0);
+        tally(flags, self.peek_counts(pfn).maps() != 0, locked)
+    }
+}
+
+/// What a group counts of a page.
+fn tally(flags: Flags, mapped: bool, locked: bool) -> Tally {
+    let counted = Counted {
+        mapped,
+        anon: flags.contains(Flags::ANON),
+        cached: flags.contains(Flags::CACHED),
+        file: flags.contains(Flags::FILE),
+        dirty: flags.contains(Flags::DIRTY),
+        locked,
+    };
+    counted.tally()
 }

@@ -52,7 +52,7 @@ pub use setup::{FrameSetup, MemoryMapError};
 pub use source::{FrameSource, Placement, Request, Zone};
 pub use span::{NodeSpan, SpanError};
 pub use store::FrameMeta;
-pub(crate) use views::{Isolation, MapCount, Page};
+pub(crate) use views::{Isolation, MapCount, MapsLeft, Page};
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ use super::source::FrameSource;
 use super::span::{NodeSpan, SpanError};
 use super::store::{self, FrameMeta, Store};
 use crate::addr::{NodeId, PAGE_SHIFT, Pfn};
+use crate::charge::Charges;
 use crate::sync::{self, CellName};
 
 /// One past the last frame below 4 GiB.
@@ -113,7 +114,13 @@ impl<'a> FrameSetup<'a> {
         let first_node = self.all().next().map_or(NodeId(0), |span| span.node);
         let (spans, movable) = (self.spans, self.movable);
         let store = Store::new(self.node_count(), (base, end), self.region)?;
-        let frames = Frames { store, first_node, outside: self.source, stocks: None };
+        let frames = Frames {
+            store,
+            first_node,
+            outside: self.source,
+            stocks: None,
+            charges: Charges::new(),
+        };
         for (node, list) in frames.store.nodes().iter().enumerate() {
             sync::label(list, size_of_val(list), move |_| CellName::Object {
                 object: "node",

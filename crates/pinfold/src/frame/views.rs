@@ -71,11 +71,13 @@ impl<'a> Page<'a> {
         self.frame.counts.and(!EXCLUSIVE);
     }
 
-    /// One more entry maps a page that is not part of a large folio; the caller supplies the
-    /// reference that goes with it.
+    /// One more entry maps a page that is not part of a large folio, and one reference goes with
+    /// it; whether it is the first one.
     #[inline]
-    pub(crate) fn add_map_small(self) {
-        self.frame.counts.add(MAP);
+    pub(crate) fn get_map_first(self) -> bool {
+        // Subtracting so much adds one of each.
+        let both = (REF + MAP).wrapping_neg();
+        self.frame.counts.fetch_sub_as(both, |old| Counts(old).maps() == 0)
     }
 
     /// One more entry maps a page that is not part of a large folio, and one reference goes with
@@ -96,14 +98,28 @@ impl<'a> Page<'a> {
         self.frame.spare.add(1);
     }
 
+    /// As [`Page::add_lock`]; whether it is the first one.
+    #[inline]
+    pub(crate) fn add_lock_first(self) -> bool {
+        self.frame.spare.fetch_add(1) == 0
+    }
+
     /// One locked entry less maps it.
     #[inline]
-    pub(crate) fn drop_lock(self) -> MapCount {
-        if self.frame.spare.fetch_sub(1) != 0 {
-            return MapCount::Dropped;
+    pub(crate) fn drop_lock(self) -> MapsLeft {
+        match self.frame.spare.fetch_sub(1) {
+            0 => {
+                self.frame.spare.add(1);
+                MapsLeft::Underflow
+            }
+            1 => MapsLeft::None,
+            _ => MapsLeft::Some,
         }
-        self.frame.spare.add(1);
-        MapCount::Underflow
+    }
+
+    /// Whether some locked entry maps it; for a page that is not part of a large folio.
+    pub(super) fn is_locked_in_memory(self) -> bool {
+        self.frame.spare.read_once() != 0
     }
 
     /// Records where the page is mapped, while nobody else knows it: before an entry maps it.
@@ -169,13 +185,34 @@ pub(crate) struct Folio<'a> {
     frame: &'a Frame,
 }
 
-/// The outcome of dropping a mapping, or the count of a locked one.
+/// The outcome of dropping a mapping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum MapCount {
     /// There was one to drop.
     Dropped,
     /// There was none.
     Underflow,
+}
+
+/// What dropping a mapping, or the count of a locked one, has left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MapsLeft {
+    /// Others.
+    Some,
+    /// None.
+    None,
+    /// There was none to drop.
+    Underflow,
+}
+
+impl Class for MapsLeft {
+    fn number(&self) -> u64 {
+        match self {
+            Self::Some => 0,
+            Self::None => 1,
+            Self::Underflow => 2,
+        }
+    }
 }
 
 impl<'a> Folio<'a> {
@@ -231,6 +268,16 @@ impl<'a> Folio<'a> {
     pub(crate) fn drop_map(self) -> MapCount {
         let dropped = self.frame.counts.fetch_sub_as(MAP, |old| Counts(old).maps() != 0);
         if dropped { MapCount::Dropped } else { MapCount::Underflow }
+    }
+
+    /// As [`Folio::drop_map`]; what is left.
+    #[inline]
+    pub(crate) fn drop_map_left(self) -> MapsLeft {
+        self.frame.counts.fetch_sub_as(MAP, |old| match Counts(old).maps() {
+            0 => MapsLeft::Underflow,
+            1 => MapsLeft::None,
+            _ => MapsLeft::Some,
+        })
     }
 
     /// Adds exact pins; for a large folio.

@@ -152,7 +152,7 @@ impl<P: Platform> Memory<P> {
     /// Notes that a device has written to a page.
     fn mark_written(&self, pfn: Pfn) {
         if pfn != self.zero_page() {
-            self.frames().mark_dirty(self.frames().head_of(pfn));
+            self.mark_dirty(self.frames().head_of(pfn));
         }
     }
 

@@ -344,6 +344,7 @@ atomic!(
 /// What the counts of frames and of leases are made of.
 impl AtomicU64 {
     /// Adds without ordering; the old value.
+    #[inline]
     pub(super) fn fetch_add_relaxed(&self, value: u64) -> u64 {
         #[cfg(feature = "explore")]
         if hook::active() {
@@ -374,6 +375,12 @@ impl AtomicU64 {
     #[inline]
     pub(crate) fn read_once_as<C: Class>(&self, look: impl Fn(u64) -> C) -> C {
         seen_as(|| self.read_once(), look)
+    }
+
+    /// Adds without ordering.
+    #[inline]
+    pub(crate) fn add_relaxed(&self, value: u64) {
+        unseen(|| self.fetch_add_relaxed(value));
     }
 
     /// Subtracts, full ordering; the caller learns what `look` makes of the old value.

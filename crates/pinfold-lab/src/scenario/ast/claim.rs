@@ -46,10 +46,10 @@ pub struct Fact {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Polarity {
-    /// `sees`, `stores`, `is`
+    /// `sees`, `stores`, `holds`, `is`
     #[default]
     Affirmed,
-    /// `never sees`, `never stores`, `is not`
+    /// `never sees`, `never stores`, `never holds`, `is not`
     Denied,
 }
 
@@ -83,6 +83,13 @@ pub enum Atom {
     Dirty {
         /// The page.
         view: View,
+    },
+    /// `GROUP holds N`: so many pages are charged to the group.
+    Holds {
+        /// The group.
+        group: Name,
+        /// How many.
+        pages: Spanned<u32>,
     },
     /// `REGISTER "word"`: the `read` that filled it found the word.
     Register {

@@ -64,6 +64,16 @@ pub struct File {
     pub behind: Behind,
 }
 
+/// `group NAME limit N`: a group of memory, which processes can join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Its name.
+    pub name: Name,
+    /// The most pages that may be charged to it.
+    pub limit: Spanned<u32>,
+}
+
 /// What is behind the pages of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

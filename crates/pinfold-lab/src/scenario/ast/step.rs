@@ -284,6 +284,20 @@ pub enum Action {
         /// The file.
         file: Name,
     },
+    /// `join GROUP`: what the process makes is charged to the group from then on.
+    Join {
+        /// The group.
+        group: Name,
+    },
+    /// `move-charge PAGES from GROUP to GROUP`
+    MoveCharge {
+        /// Whose charges move.
+        pages: Pages,
+        /// The group that they are charged to.
+        from: Name,
+        /// The group that they are charged to from then on.
+        to: Name,
+    },
 }
 
 impl Action {
@@ -320,6 +334,8 @@ impl Action {
             Self::Munlock { .. } => Verb::Munlock,
             Self::Truncate { .. } => Verb::Truncate,
             Self::Punch { .. } => Verb::Punch,
+            Self::Join { .. } => Verb::Join,
+            Self::MoveCharge { .. } => Verb::MoveCharge,
             Self::Sync { .. } => Verb::Sync,
         }
     }
@@ -375,7 +391,9 @@ impl Action {
             | Self::FileWrite { .. }
             | Self::Truncate { .. }
             | Self::Punch { .. }
-            | Self::Sync { .. } => none,
+            | Self::Sync { .. }
+            | Self::Join { .. }
+            | Self::MoveCharge { .. } => none,
         }
     }
 

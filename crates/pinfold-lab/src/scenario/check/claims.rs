@@ -54,6 +54,7 @@ impl<'a> Checker<'a> {
         match &fact.atom {
             Atom::Sees { view, .. } => self.view(view),
             Atom::Stores { place, .. } => self.stores(place),
+            Atom::Holds { group, .. } => self.group(group),
             Atom::Is { left, right } => [left, right].into_iter().for_each(|view| self.page(view)),
             Atom::Dirty { view } => self.page(view),
             Atom::Register { register, .. } => {

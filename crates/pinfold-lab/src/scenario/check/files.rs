@@ -1,4 +1,4 @@
-//! Checks of steps and claims about files.
+//! Checks of steps and claims about files and groups of memory.
 
 use super::super::ast::{Behind, Extent, Name, Pages, Place, Step};
 use super::super::error::{Code, ScenarioError};
@@ -26,6 +26,25 @@ impl<'a> Checker<'a> {
             .maybe_help(help.or_else(|| Some(format!("write `file {name} 1` in `machine`")))),
         );
         None
+    }
+
+    /// A group of memory.
+    pub(super) fn group(&mut self, name: &'a Name) {
+        if self.names.has_group(name) {
+            return;
+        }
+        let help = did_you_mean(name, "groups", self.names.groups());
+        self.errors.push(
+            ScenarioError::new(
+                Code::UnknownGroup,
+                name.span,
+                format!("the machine has no group `{name}`"),
+                "unknown group",
+            )
+            .maybe_help(
+                help.or_else(|| Some(format!("write `group {name} limit 8` in `machine`"))),
+            ),
+        );
     }
 
     /// One page of a file; none that the file never has, unless the step may fail for that.

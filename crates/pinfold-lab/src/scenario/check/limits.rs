@@ -44,6 +44,9 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
     for file in &machine.files {
         errors.extend(outside("number of pages of a file", file.pages, &FILE_PAGES));
     }
+    for group in &machine.groups {
+        errors.extend(outside("number of pages of a group", group.limit, &FRAMES));
+    }
     for (_, _, step) in names::steps(scenario) {
         match &step.action {
             Action::Map { area, pages, of, up_to, at, .. } => {
@@ -114,7 +117,9 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::FileWrite { .. }
             | Action::FileRead { .. }
             | Action::Punch { .. }
-            | Action::Sync { .. } => {}
+            | Action::Sync { .. }
+            | Action::Join { .. }
+            | Action::MoveCharge { .. } => {}
             Action::Truncate { pages, words, .. } => {
                 let most = FILE_PAGES.end() - u32::from(words.is_some());
                 errors.extend(outside("number of pages of a file", *pages, &(0..=most)));

@@ -184,6 +184,7 @@ pub(super) struct Names<'a> {
     handles: HashMap<&'a str, Handle<'a>>,
     registers: HashMap<&'a str, Span>,
     files: HashMap<&'a str, File>,
+    groups: HashMap<&'a str, Span>,
     /// See [`Scenario::break_pages`].
     break_pages: u32,
 }
@@ -247,6 +248,7 @@ impl<'a> Names<'a> {
             handles: HashMap::new(),
             registers: HashMap::new(),
             files: HashMap::new(),
+            groups: HashMap::new(),
             break_pages: scenario.break_pages(),
         };
         for (at, process, step) in steps(scenario) {
@@ -257,6 +259,7 @@ impl<'a> Names<'a> {
         }
         names.pass_on_doubt();
         names.declare_files(scenario, errors);
+        names.declare_groups(scenario, errors);
         for (name, handle) in &names.handles {
             // `read X` must have a single meaning.
             if let Some(area) = names.areas.iter().find(|area| area.name == *name) {
@@ -355,7 +358,9 @@ impl<'a> Names<'a> {
             | Action::FileWrite { .. }
             | Action::Truncate { .. }
             | Action::Punch { .. }
-            | Action::Sync { .. } => {}
+            | Action::Sync { .. }
+            | Action::Join { .. }
+            | Action::MoveCharge { .. } => {}
         }
     }
 
@@ -380,6 +385,28 @@ impl<'a> Names<'a> {
                 errors.push(duplicate(what, &second, span));
             }
         }
+    }
+
+    /// The groups of the machine. `G holds` stands where a handle, a register or a file could.
+    fn declare_groups(&mut self, scenario: &'a Scenario, errors: &mut Vec<ScenarioError>) {
+        for group in &scenario.machine.groups {
+            let name = group.name.as_str();
+            let file = self.files.get(name).map(|file| file.span);
+            if let Some(first) = self.groups.get(name).copied().or(file) {
+                errors.push(duplicate("group", &group.name, first));
+                continue;
+            }
+            self.groups.insert(name, group.name.span);
+        }
+    }
+
+    /// Whether the machine has a group of this name.
+    pub(super) fn has_group(&self, name: &str) -> bool {
+        self.groups.contains_key(name)
+    }
+
+    pub(super) fn groups(&self) -> impl Iterator<Item = &'a str> {
+        self.groups.keys().copied()
     }
 
     fn add_area(

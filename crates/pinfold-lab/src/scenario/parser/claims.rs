@@ -65,22 +65,27 @@ fn fact(cursor: &mut Cursor<'_>, known: &Known) -> Parsed<Fact> {
         }
     } else if cursor.accept("never").is_some() {
         polarity = Polarity::Denied;
-        if cursor.peek_word() == Some("stores") {
-            stores(cursor, view)?
-        } else {
-            cursor.keyword("sees")?;
-            Atom::Sees { view, word: cursor.text("the word seen")? }
+        match cursor.peek_word() {
+            Some("stores") => stores(cursor, view)?,
+            Some("holds") => holds(cursor, view)?,
+            _ => {
+                cursor.keyword("sees")?;
+                Atom::Sees { view, word: cursor.text("the word seen")? }
+            }
         }
     } else if cursor.peek_word() == Some("stores") {
         stores(cursor, view)?
+    } else if cursor.peek_word() == Some("holds") {
+        holds(cursor, view)?
     } else if cursor.accept("sees").is_some() {
         Atom::Sees { view, word: cursor.text("the word seen")? }
     } else if cursor.peek().is_some_and(|token| matches!(token.kind, TokenKind::Text(_))) {
         register(cursor, view)?
     } else {
         let error = cursor.unexpected("`sees`, `never sees`, `is`, `is not` or a quoted word");
-        let near =
-            cursor.peek_word().and_then(|word| nearest(word, ["sees", "stores", "never", "is"]));
+        let near = cursor
+            .peek_word()
+            .and_then(|word| nearest(word, ["sees", "stores", "holds", "never", "is"]));
         return Err(Box::new(error.maybe_help(near.map(|near| format!("did you mean `{near}`?")))));
     };
     Ok(Fact { atom, polarity, span: cursor.since(start) })
@@ -100,6 +105,26 @@ fn stores(cursor: &mut Cursor<'_>, view: View) -> Parsed<Atom> {
             )
             .related(at, "said here")
             .help("write `sees` for what is in memory, or name a file of `machine`"),
+        )),
+    }
+}
+
+/// `holds N`, which only a group does.
+fn holds(cursor: &mut Cursor<'_>, view: View) -> Parsed<Atom> {
+    let at = cursor.keyword("holds")?;
+    match view {
+        View::Handle(place) if place.page.is_none() && place.word.is_none() => {
+            Ok(Atom::Holds { group: place.name, pages: cursor.number("a number of pages")? })
+        }
+        View::Handle(place) | View::Process { place, .. } | View::File(place) => Err(Box::new(
+            ScenarioError::new(
+                Code::UnknownGroup,
+                place.name.span,
+                format!("`{}` is no group, and only a group holds pages", place.name),
+                "not a group",
+            )
+            .related(at, "said here")
+            .help("name a group of `machine`"),
         )),
     }
 }

@@ -200,6 +200,14 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Acti
         }
         Verb::Punch => Action::Punch { pages: cursor.pages_of("a file")? },
         Verb::Sync => Action::Sync { file: cursor.name("a file")? },
+        Verb::Join => Action::Join { group: cursor.name("a group")? },
+        Verb::MoveCharge => {
+            let pages = cursor.pages()?;
+            cursor.keyword("from")?;
+            let from = cursor.name("a group")?;
+            cursor.keyword("to")?;
+            Action::MoveCharge { pages, from, to: cursor.name("a group")? }
+        }
     })
 }
 

@@ -75,7 +75,8 @@ error[PF0106]: `teleport` is not a step
    = help: steps: `map`, `unmap`, `remap`, `break`, `protect`, `advise`, `write`, `read`,
             `pin`, `get`, `unpin`, `put`, `follow`, `unfollow`, `fork`, `exit`,
             `numa-scan`, `migrate`, `compact`, `writeback`, `signal`, `await`, `populate`,
-            `clone`, `vfork`, `exec`, `mlock`, `munlock`, `truncate`, `punch`, `sync`
+            `clone`, `vfork`, `exec`, `mlock`, `munlock`, `truncate`, `punch`, `sync`,
+            `join`, `move-charge`
 "#]]
     );
 }

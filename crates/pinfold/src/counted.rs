@@ -1,0 +1,232 @@
+//! Changes of a page that its group counts: mappings, marks, locks, and the list of its object.
+//!
+//! Protocol: as [`crate::charge`] says. Each change has a short form, for pages that no group is
+//! charged for or a machine that has no groups.
+
+use crate::addr::Pfn;
+use crate::charge::{Change, GroupId, Room, Stat, Table};
+use crate::error::{NoPage, OverLimit};
+use crate::event::{Bug, EventKind};
+use crate::frame::{Flags, MapCount, MapsLeft, NewFrame, Start};
+use crate::memory::Memory;
+use crate::platform::Platform;
+use crate::rules::Exclusive;
+use crate::rules::charge::{Counting, counting, locks_charge};
+use crate::sync::{Inside, SpinGuard};
+
+/// Keeps a page in its group, if the rule has a lock for that.
+pub(crate) type ChargeHeld<'m> = Option<Inside<SpinGuard<'m>>>;
+
+impl<P: Platform> Memory<P> {
+    /// The groups, if there are any.
+    #[inline(always)]
+    pub(crate) fn charges(&self) -> Option<&Table> {
+        self.frames().charges().table()
+    }
+
+    /// Room for a page of `payer`; none is needed without one.
+    ///
+    /// # Errors
+    /// When the group is at its limit.
+    #[inline]
+    pub(crate) fn room_for_one(
+        &self,
+        payer: Option<GroupId>,
+    ) -> Result<Option<Room<'_>>, OverLimit> {
+        match (self.charges(), payer) {
+            (Some(charges), Some(id)) => charges.reserve(id, 1).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// A frame for a private page, counted as mapped, that `payer` is charged for.
+    ///
+    /// # Errors
+    /// When no frame is left or the group is at its limit.
+    pub(crate) fn alloc_charged(&self, payer: GroupId) -> Result<NewFrame<'_>, NoPage> {
+        let room = self.room_for_one(Some(payer))?;
+        let fresh = self.alloc_local(Flags::ANON.union(Flags::CHARGED), Start::Mapped)?;
+        if let (Some(room), Some(charges)) = (room, self.charges()) {
+            room.give(fresh.pfn());
+            charges.count(fresh.pfn(), Stat::AnonPages, Change::More);
+        }
+        Ok(fresh)
+    }
+
+    /// Keeps a page in its group.
+    pub(crate) fn hold_charge<'m>(&self, charges: &'m Table, pfn: Pfn) -> ChargeHeld<'m> {
+        locks_charge(self.rule()).then(|| charges.lock(pfn))
+    }
+
+    /// One entry no longer maps the page; its reference stays with the caller, who holds the lock
+    /// of the entry's table.
+    #[inline]
+    pub(crate) fn drop_map(&self, pfn: Pfn) {
+        let Some(folio) = self.frames().plain_folio(pfn) else { return self.drop_map_other(pfn) };
+        if folio.drop_map() == MapCount::Underflow {
+            self.platform().bug(Bug::MapUnderflow(pfn));
+        }
+    }
+
+    /// As [`Memory::drop_map`], of a tail or a page that a group is charged for.
+    #[inline(never)]
+    fn drop_map_other(&self, pfn: Pfn) {
+        if let Some(charges) = self.charges() {
+            return self.drop_map_counted(charges, pfn);
+        }
+        let folio = self.frames().folio(pfn);
+        if folio.drop_map() == MapCount::Underflow {
+            self.platform().bug(Bug::MapUnderflow(folio.head()));
+        }
+    }
+
+    fn drop_map_counted(&self, charges: &Table, pfn: Pfn) {
+        let how = counting(self.rule());
+        let _throughout = (how == Counting::Throughout).then(|| charges.lock(pfn));
+        let folio = self.frames().folio(pfn);
+        match folio.drop_map_left() {
+            MapsLeft::Some => {}
+            MapsLeft::None => self.count_mapping(charges, pfn, how, Change::Less),
+            MapsLeft::Underflow => self.platform().bug(Bug::MapUnderflow(folio.head())),
+        }
+    }
+
+    /// The page has its first mapping, or has lost its last one.
+    fn count_mapping(&self, charges: &Table, pfn: Pfn, how: Counting, change: Change) {
+        let anon = self.frames().flags(pfn).contains(Flags::ANON);
+        let stat = if anon { Stat::AnonPages } else { Stat::Mapped };
+        let _around = (how == Counting::AroundCounts).then(|| charges.lock(pfn));
+        charges.count(pfn, stat, change);
+    }
+
+    /// One more entry maps a small page, with a reference that goes with it; the lock of the
+    /// entry's table is held.
+    #[inline]
+    pub(crate) fn get_map(&self, pfn: Pfn) {
+        let page = self.frames().page(pfn);
+        match self.charges() {
+            None => page.get_map_small(Exclusive::Unmarked),
+            Some(charges) => self.get_map_counted(charges, pfn),
+        }
+    }
+
+    #[inline(never)]
+    fn get_map_counted(&self, charges: &Table, pfn: Pfn) {
+        let how = counting(self.rule());
+        let _throughout = (how == Counting::Throughout).then(|| charges.lock(pfn));
+        if self.frames().page(pfn).get_map_first() {
+            self.count_mapping(charges, pfn, how, Change::More);
+        }
+    }
+
+    /// A page that is to have the contents of another takes its charge over, before it is mapped.
+    /// The locks of both pages are held, and nothing maps either.
+    pub(crate) fn inherit_charge(&self, from: Pfn, to: Pfn) {
+        if let Some(charges) = self.charges()
+            && charges.inherit(from, to)
+        {
+            self.frames().mark_charged(to);
+        }
+    }
+
+    /// Marks a folio as newer than its store. Full ordering: what was written before is seen by
+    /// whoever takes the mark off.
+    #[inline]
+    pub(crate) fn mark_dirty(&self, pfn: Pfn) {
+        let Some(charges) = self.charges() else {
+            self.frames().mark_dirty(pfn);
+            return;
+        };
+        let _held = self.hold_charge(charges, pfn);
+        let was = self.frames().mark_dirty(pfn);
+        if counts_dirty(was) && !was.contains(Flags::DIRTY) {
+            charges.count(pfn, Stat::Dirty, Change::More);
+        }
+    }
+
+    /// Takes the mark off and says whether it was there. Full ordering.
+    pub(crate) fn clear_dirty(&self, pfn: Pfn) -> bool {
+        let held = self.charges().map(|charges| (charges, self.hold_charge(charges, pfn)));
+        let was = self.frames().clear_dirty(pfn);
+        let dirty = was.contains(Flags::DIRTY);
+        if let Some((charges, _held)) = held
+            && counts_dirty(was)
+            && dirty
+        {
+            charges.count(pfn, Stat::Dirty, Change::Less);
+        }
+        dirty
+    }
+
+    /// A page that nobody else knows yet is in the list of its object: before the list's lock is
+    /// released.
+    pub(crate) fn cached(&self, pfn: Pfn) {
+        let Some(charges) = self.charges() else { return };
+        charges.count(pfn, Stat::FilePages, Change::More);
+        if !self.frames().flags(pfn).contains(Flags::FILE) {
+            charges.count(pfn, Stat::Shmem, Change::More);
+        }
+    }
+
+    /// The page leaves its object. A mark does not count any more: nobody will write it back.
+    pub(crate) fn uncache(&self, pfn: Pfn) {
+        let Some(charges) = self.charges() else {
+            self.frames().uncache(pfn);
+            return;
+        };
+        let _held = self.hold_charge(charges, pfn);
+        let was = self.frames().uncache(pfn);
+        if !was.contains(Flags::CACHED) {
+            return;
+        }
+        charges.count(pfn, Stat::FilePages, Change::Less);
+        if !was.contains(Flags::FILE) {
+            charges.count(pfn, Stat::Shmem, Change::Less);
+        } else if was.contains(Flags::DIRTY) {
+            charges.count(pfn, Stat::Dirty, Change::Less);
+        }
+    }
+
+    /// One more entry of a locked area maps the page.
+    pub(crate) fn mlock(&self, pfn: Pfn) {
+        let page = self.frames().page(pfn);
+        match self.charges() {
+            None => page.add_lock(),
+            Some(charges) => {
+                let _held = self.hold_charge(charges, pfn);
+                if page.add_lock_first() {
+                    charges.count(pfn, Stat::Mlock, Change::More);
+                }
+            }
+        }
+        self.tell_frame(EventKind::PageLocked(pfn));
+    }
+
+    /// One entry of a locked area less maps the page.
+    #[cold]
+    pub(crate) fn munlock(&self, pfn: Pfn) {
+        let held = self.charges().map(|charges| (charges, self.hold_charge(charges, pfn)));
+        match (self.frames().page(pfn).drop_lock(), held) {
+            (MapsLeft::Underflow, _) => self.platform().bug(Bug::LockUnderflow(pfn)),
+            (MapsLeft::None, Some((charges, _held))) => {
+                charges.count(pfn, Stat::Mlock, Change::Less);
+            }
+            (MapsLeft::None | MapsLeft::Some, _) => {}
+        }
+        self.tell_frame(EventKind::PageUnlocked(pfn));
+    }
+
+    /// A page that is freed while it counts as locked does not count any more.
+    #[cold]
+    pub(crate) fn freed_while_locked(&self, head: Pfn) {
+        if let Some(charges) = self.charges() {
+            charges.count(head, Stat::Mlock, Change::Less);
+        }
+        self.platform().bug(Bug::FreedWhileLocked(head));
+    }
+}
+
+/// Whether a group counts a page with these flags as dirty when it is.
+fn counts_dirty(flags: Flags) -> bool {
+    flags.contains(Flags::CACHED.union(Flags::FILE))
+}
