@@ -50,3 +50,9 @@ fn every_two_operations_where_the_hardware_marks_as_far_as_it_can() {
 fn hint_store_and_scan_hold_by_the_rules_of_5_8() {
     protocols::hint_store_and_scan_hold_by_the_rules_of_5_8();
 }
+
+#[test]
+#[ignore = "a quarter of a million executions; with the entries of x86-64 it always runs"]
+fn a_store_beside_syncs_is_not_lost() {
+    protocols::a_store_beside_syncs_is_not_lost();
+}

@@ -81,6 +81,11 @@ fn three_operations_at_a_time() {
 }
 
 #[test]
+fn a_store_beside_syncs_is_not_lost() {
+    protocols::a_store_beside_syncs_is_not_lost();
+}
+
+#[test]
 fn hint_store_and_scan_hold_by_the_rules_of_5_8() {
     protocols::hint_store_and_scan_hold_by_the_rules_of_5_8();
 }

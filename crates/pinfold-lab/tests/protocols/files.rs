@@ -1,9 +1,11 @@
 //! Who takes pages out of a file, against those who show, write, pin and write them back (facts
 //! 6.2, 7.8).
 //!
-//! What these rest on, the order of steps under the list of pages and under a page's lock, no
-//! switch takes away: there are no twins. By hand, each step was left out or put in another place,
-//! and found here or by `pairs`.
+//! What these rest on, the closed list of pages and the page's lock, no switch takes away: there
+//! are no twins. Left out by hand, the question whether a page is still its file's is missed here,
+//! by the orphan; the page's lock at a write fault and the mark of contents by `pairs`. That
+//! entries go before pages is not: the list is closed all the while, so nobody sees which went
+//! first.
 
 use super::{Protocol, outcomes};
 use pinfold_lab::Model;
