@@ -122,10 +122,7 @@ impl<P: Platform> File<P> {
                 mem.mark_dirty(pfn);
                 return Ok(changed);
             }
-            mem.frames().get(pfn, 1);
-            drop(shown);
-            mem.wait_page(pfn);
-            mem.put(pfn, 1);
+            mem.wait_page_without(pfn, shown);
         }
     }
 

@@ -28,6 +28,15 @@ impl<P: Platform> Memory<P> {
         self.frames().page(pfn).lock().wait(self.platform());
     }
 
+    /// As [`Memory::wait_page`], for a page that `held` keeps, which is let go of before the wait:
+    /// a reference keeps it instead.
+    pub(crate) fn wait_page_without<T>(&self, pfn: Pfn, held: T) {
+        self.frames().get(pfn, 1);
+        drop(held);
+        self.wait_page(pfn);
+        self.put(pfn, 1);
+    }
+
     /// Takes the page's lock, and sleeps for it. The caller holds a reference.
     pub(crate) fn lock_page(&self, pfn: Pfn) -> PageLock<'_, P> {
         loop {

@@ -223,10 +223,7 @@ impl<P: Platform> Moving<'_, P> {
                 continue;
             };
             let Some(_locked) = mem.try_lock_page(pfn) else {
-                mem.frames().get(pfn, 1);
-                drop(cursor);
-                mem.wait_page(pfn);
-                mem.put(pfn, 1);
+                mem.wait_page_without(pfn, cursor);
                 return page;
             };
             self.mapped(pfn);
@@ -289,17 +286,13 @@ impl<P: Platform> Moving<'_, P> {
             view.object.next_that(from..pages.end, |pfn| self.is_charged(pfn))
         {
             from = index + 1;
-            match self.care {
-                Care::Locked => {
-                    let _locked = mem.lock_page(pfn);
-                    let one = self.page(pfn);
-                    self.last(one);
-                }
-                Care::Unlocked => {
-                    let one = self.page(pfn);
-                    self.last(one);
-                }
-            }
+            let locked = match self.care {
+                Care::Locked => Some(mem.lock_page(pfn)),
+                Care::Unlocked => None,
+            };
+            let one = self.page(pfn);
+            self.last(one);
+            drop(locked);
             mem.put(pfn, 1);
         }
     }

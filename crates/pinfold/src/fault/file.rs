@@ -81,10 +81,7 @@ impl<P: Platform> Space<P> {
     ) -> Result<Fault, FaultError> {
         let (mem, pfn) = (self.mem(), shown.pfn);
         let Some(_locked) = mem.try_lock_page(pfn) else {
-            mem.frames().get(pfn, 1);
-            drop(shown);
-            mem.wait_page(pfn);
-            mem.put(pfn, 1);
+            mem.wait_page_without(pfn, shown);
             return Ok(Fault::Waited);
         };
         self.mark_for_write(request.page, view, pfn)?;

@@ -56,12 +56,7 @@ impl<P: Platform> Space<P> {
             match self.decide(request.area, pfn) {
                 Decision::Reuse(why) => return Ok(self.reuse(request, cursor, (orig, pfn), why)),
                 Decision::Copy(why) => return self.copy(request, leaf, cursor, (orig, pfn), why),
-                Decision::SleepForPage => {
-                    self.mem().frames().get(pfn, 1);
-                    drop(cursor);
-                    self.mem().wait_page(pfn);
-                    self.mem().put(pfn, 1);
-                }
+                Decision::SleepForPage => self.mem().wait_page_without(pfn, cursor),
             }
         }
     }
