@@ -97,19 +97,17 @@ impl<P: Platform> Space<P> {
         let range = self.allowed(range)?;
         let (mut page, mut written) = (range.first_page(), 0);
         while page < range.end_page() {
-            let (object, pages, end) = {
+            let (shown, end) = {
                 let map = self.read_map();
                 let area = map.find(page).ok_or(SpaceError::NotMapped(page.start()))?;
                 let end = area.range.end_page().min(range.end_page());
-                // What is private or has no store is in step with it: msync succeeds there.
-                let view = area.backing.view().filter(|_| area.is_tracked());
-                let view = view.map(|view| (view.object.clone(), view.index(page)));
-                match view {
-                    Some((object, first)) => (Some(object), first..first + (end.0 - page.0), end),
-                    None => (None, 0..0, end),
-                }
+                // What is private is in step with its store: msync succeeds there.
+                let shown = area.backing.shares().map(|view| {
+                    (view.object.clone(), view.indices(VirtRange::of_pages(page, end)))
+                });
+                (shown, end)
             };
-            if let Some(object) = object {
+            if let Some((object, pages)) = shown {
                 written += object.write_back(pages)?;
             }
             page = end;
