@@ -211,7 +211,7 @@
 //! | 0 | `snapshot`, `given`, `release`, `info` | what is asked about, and what is said of a switch |
 //! | 1 | `why`, `define` | reasons; how the table of switches becomes code |
 //! | 2 | `switches` | the table |
-//! | 3 | `charge`, `cow`, `fork`, `migrate`, `numa`, `pin`, `protect`, `rmap`, `zap` | the decisions |
+//! | 3 | `charge`, `cow`, `fork`, `migrate`, `numa`, `pin`, `protect`, `rmap`, `uffd`, `zap` | the decisions |
 //! | 4 | `error` | why text is refused |
 //! | 5 | `text` | rule sets as text |
 //!
@@ -240,6 +240,7 @@ mod switches;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod uffd;
 mod why;
 pub mod zap;
 
@@ -255,7 +256,8 @@ pub use switches::{
     BreakHole, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach, ForceWrite,
     ForkPin, ForkRace, GupNuma, GupStack, MemcgLock, MigrateFlush, MigrationAd, MigrationKind,
     Notify, NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules,
-    ShareOrder, Switch, TableFree, TableReclaim, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    ShareOrder, Switch, TableFree, TableReclaim, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock,
+    ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

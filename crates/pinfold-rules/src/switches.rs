@@ -377,6 +377,33 @@ switches! {
         None = "none" [never],
     }
 
+    /// What userfaultfd can watch, beside accesses to pages that are missing (facts 7.14).
+    uffd: Uffd = "uffd" {
+        /// Writes to private memory, where a page is mapped. Hazard: a page that nobody has touched
+        /// yet is passed over, and the first write to it is not told. facts 7.14
+        WpAnon = "wp-anon" [always],
+        /// Accesses to pages of memory files that are there but not mapped, too: minor faults,
+        /// commit c949b097ef2e (release: M). facts 7.14
+        Minor = "minor" ["5.14"],
+        /// Writes to shared memory, too, mapped or not: markers in place of entries, commit
+        /// b1f9e876862d (release: M). facts 7.14
+        WpShared = "wp-shared" ["5.19"],
+        /// Writes to private memory that nobody has touched, too, where that is asked for:
+        /// UFFD_FEATURE_WP_UNPOPULATED, commit 2bad466cc9d9 (release: M). facts 7.14
+        WpUnpopulated = "wp-unpopulated" ["6.4"],
+    }
+
+    /// How a write fault meets write protection by userfaultfd that was not flushed yet, as the
+    /// entries change under the lock for reading (facts 7.14).
+    uffd_wp_flush: UffdWpFlush = "uffd-wp-flush" {
+        /// It does not look. Hazard: the protection is taken back, a write copies the page, and
+        /// what another CPU stores meanwhile by the translation that it still has is lost. facts
+        /// 7.14
+        Late = "late" [always],
+        /// It flushes the page before it copies it, commit 6ce64428d620 (release: M). facts 7.14
+        BeforeCopy = "before-copy" ["5.12"],
+    }
+
     /// When migration flushes the entries that it has replaced (facts 6.7).
     migrate_flush: MigrateFlush = "migrate-flush" {
         /// Each at once, under its table's lock. facts 6.7

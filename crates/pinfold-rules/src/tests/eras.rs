@@ -9,6 +9,9 @@ use super::super::pin::{
     Access, Force, Hold, Request, Term, Unshares, WriteFault, counts_zero_page, direct_io,
     drops_write, grows_stack, rechecks_entry, refuses_tracked, takes_hinting_fault, unshares,
 };
+use super::super::uffd::{
+    flushes_before_copy, protects_shared, protects_unpopulated, watches_minor,
+};
 use super::super::zap::needs_mapping;
 use super::super::{ForceWrite, Permission};
 
@@ -17,9 +20,9 @@ const LONG_WRITE: Request = Request { hold: Hold::Pin, access: Access::Write, te
 /// The first release of [`Release`](super::super::Release)s that answers `yes`; every later one
 /// does as well.
 fn since(yes: impl Fn(&Rules) -> bool) -> &'static str {
-    const RELEASES: [&str; 13] = [
-        "5.8", "5.9", "5.10", "5.11", "5.18", "5.19", "6.0", "6.1", "6.2", "6.4", "6.5", "6.12",
-        "7.3",
+    const RELEASES: [&str; 15] = [
+        "5.8", "5.9", "5.10", "5.11", "5.12", "5.14", "5.18", "5.19", "6.0", "6.1", "6.2", "6.4",
+        "6.5", "6.12", "7.3",
     ];
     let answers = RELEASES.map(|release| yes(&Rules::linux(release).unwrap()));
     let first = answers.iter().position(|yes| *yes).expect("some release says yes");
@@ -39,6 +42,10 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| counting(rules.memcg_lock) == Counting::Unlocked), "6.2");
     assert_eq!(since(|rules| unseen(rules.memcg_lock) == Unseen::Unmapped), "6.2");
     assert_eq!(since(|rules| locks_charge(rules.memcg_lock)), "5.8");
+    assert_eq!(since(|rules| watches_minor(rules.uffd)), "5.14");
+    assert_eq!(since(|rules| protects_shared(rules.uffd)), "5.19");
+    assert_eq!(since(|rules| protects_unpopulated(rules.uffd)), "6.4");
+    assert_eq!(since(|rules| flushes_before_copy(rules.uffd_wp_flush)), "5.12");
     assert_eq!(since(|rules| needs_mapping(rules.break_hole)), "6.1");
     assert_eq!(since(|rules| recomputes_write(rules.numa_write)), "6.2");
     assert_eq!(since(|rules| remembers_mark(rules.migration_kind)), "5.19");

@@ -34,7 +34,7 @@ fn the_oldest_preset_is_linux_5_8() {
          numa-skip=map-count numa-write=saved numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=on cow-publish=after-flush \
-         table-free=after-walkers fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap migrate-flush=each \
+         table-free=after-walkers fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late migrate-flush=each \
          flush-reach=every-cpu remap-flush=under-lock notify=around break-hole=pass"
     );
 }
@@ -49,16 +49,16 @@ fn each_release_changes_what_the_matrix_says() {
         ),
         ("5.9", "5.10", "fork-race=open"),
         ("5.10", "5.11", "fork-race=seq-count"),
-        ("5.11", "5.12", ""),
+        ("5.11", "5.12", "uffd-wp-flush=before-copy"),
         ("5.12", "5.13", "numa-fault=migrate-first"),
-        ("5.13", "5.16", ""),
+        ("5.13", "5.16", "uffd=minor"),
         ("5.16", "5.17", "numa-skip=ref-count"),
         ("5.17", "5.18", "pte-cow=ref-count-precise zap-munlock=with-mapping"),
         (
             "5.18",
             "5.19",
             "pte-cow=exclusive read-gup=unshare-anon fork-pin=copy-if-exclusive \
-             migration-kind=exclusive",
+             migration-kind=exclusive uffd=wp-shared",
         ),
         ("5.19", "6.0", "force-write=exclusive write-upgrade=exclusive-dirty"),
         ("6.0", "6.1", "migration-ad=carried share-order=barriers break-hole=refuse"),
@@ -68,7 +68,7 @@ fn each_release_changes_what_the_matrix_says() {
             "read-gup=unshare-all numa-write=recomputed write-upgrade=exclusive \
              zap-rmap=dirty-after-flush memcg-lock=mover",
         ),
-        ("6.2", "6.4", "fault-lock=area migrate-flush=batched"),
+        ("6.2", "6.4", "fault-lock=area uffd=wp-unpopulated migrate-flush=batched"),
         (
             "6.4",
             "6.5",

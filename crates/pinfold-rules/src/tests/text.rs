@@ -11,7 +11,7 @@ use super::super::{
     ForkPin, ForkRace, Given, GupNuma, GupStack, MemcgLock, MigrateFlush, MigrationAd,
     MigrationKind, Named, Notify, NumaFault, NumaSkip, NumaWrite, PRESETS, PteCow, ReadGup,
     Release, RemapFlush, RmapCheck, RuleError, Rules, ShareOrder, Switch, TableFree, TableReclaim,
-    WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 
 fn refused(text: &str) -> String {
@@ -144,7 +144,7 @@ fn an_unknown_switch_has_all_switches_as_candidates() {
         "no switch is called `numa-skp` (did you mean `numa-skip`?): use one of pte-cow, \
          read-gup, fork-pin, fork-race, numa-skip, numa-write, numa-fault, migration-kind, \
          migration-ad, share-order, zero-pin, force-write, gup-numa, gup-stack, file-pin, direct-io, write-upgrade, fast-recheck, \
-         cow-publish, table-free, fault-lock, table-reclaim, rmap-check, zap-rmap, zap-munlock, memcg-lock, migrate-flush, flush-reach, remap-flush, notify, break-hole"
+         cow-publish, table-free, fault-lock, table-reclaim, rmap-check, zap-rmap, zap-munlock, memcg-lock, uffd, uffd-wp-flush, migrate-flush, flush-reach, remap-flush, notify, break-hole"
     );
     assert!(corrected("swap-in-resue=x", "swap-in-reuse").contains("did you mean"));
 }
@@ -271,7 +271,7 @@ fn variants_read_back(switch: Switch) -> bool {
     each! {
         PteCow, ReadGup, ForkPin, ForkRace, NumaSkip, NumaWrite, NumaFault, MigrationKind,
         MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, DirectIo, WriteUpgrade, FastRecheck,
-        CowPublish, TableFree, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, MigrateFlush, FlushReach, RemapFlush, Notify, BreakHole,
+        CowPublish, TableFree, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, MigrateFlush, FlushReach, RemapFlush, Notify, BreakHole,
     }
 }
 
