@@ -124,7 +124,7 @@ impl PageView {
         match self.pte.decode() {
             Entry::Mapped(pfn) => Some(pfn),
             Entry::Migration(migration) => Some(migration.pfn),
-            Entry::None | Entry::Swap(_) => None,
+            Entry::None | Entry::Marker | Entry::Swap(_) => None,
         }
     }
 
@@ -143,7 +143,7 @@ impl PageView {
         match self.pte.decode() {
             Entry::Mapped(_) => self.pte.is_writable(),
             Entry::Migration(migration) => migration.kind == MigrationKind::Write,
-            Entry::None | Entry::Swap(_) => false,
+            Entry::None | Entry::Marker | Entry::Swap(_) => false,
         }
     }
 

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::addr::{Pfn, RangeError, VirtAddr, VirtRange};
+use crate::uffd::{UffdId, UffdReason};
 
 /// The heap is exhausted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -137,6 +138,14 @@ pub enum SpaceError {
     /// The mapping at this address is of a kind that the request does not apply to: WIPEONFORK
     /// needs private memory that shows no file.
     WrongKind(VirtAddr),
+    /// The mapping at this address is registered with another userfaultfd.
+    OtherUffd(VirtAddr),
+    /// The mapping at this address cannot be registered so: a file with a store behind it, minor
+    /// faults of private memory, or a mode that the rule `uffd` does not have yet or the format of
+    /// entries has no bit for.
+    NoUffd(VirtAddr),
+    /// The mapping at this address is not registered, or not for what was asked for.
+    NotRegistered(VirtAddr),
     /// A mapping would show pages that no file can have.
     PastFile {
         /// How many pages a file can have.
@@ -194,6 +203,19 @@ impl fmt::Display for SpaceError {
                      private memory"
                 )
             }
+            Self::OtherUffd(at) => {
+                write!(f, "the mapping at {at} has a userfaultfd already: unregister it there")
+            }
+            Self::NoUffd(at) => write!(
+                f,
+                "the mapping at {at} cannot be registered so: choose what this release watches in \
+                 memory of its kind"
+            ),
+            Self::NotRegistered(at) => write!(
+                f,
+                "the mapping at {at} is not registered with a userfaultfd for this: register it \
+                 first"
+            ),
             Self::PastFile { most } => {
                 write!(f, "a file has at most {most} pages: map an earlier part of it")
             }
@@ -317,6 +339,16 @@ pub enum FaultError {
     /// The store of the file that is mapped there could not give the page, or has no room for it
     /// (SIGBUS): the entry is unchanged.
     Store(VirtAddr, StoreError),
+    /// A monitor is told of the access, and resolves the fault before the access is repeated
+    /// ([`crate::AddressSpace::uffd_wait`]): the entry is unchanged.
+    Userfault {
+        /// Where.
+        at: VirtAddr,
+        /// Whose userfaultfd the mapping there is registered with.
+        uffd: UffdId,
+        /// What the monitor is asked for.
+        reason: UffdReason,
+    },
     /// No frame was left: the entry is unchanged.
     OutOfFrames,
     /// The group of memory that is to be charged is at its limit: the entry is unchanged.
@@ -337,6 +369,9 @@ impl fmt::Display for FaultError {
                 write!(f, "{at} lies past the end of the file that is mapped there: make it longer")
             }
             Self::Store(at, error) => write!(f, "at {at}: {error}"),
+            Self::Userfault { at, uffd, reason } => {
+                write!(f, "at {at} {reason}: {uffd} resolves that")
+            }
             Self::OutOfFrames => OutOfFrames.fmt(f),
             Self::OverLimit { limit } => OverLimit { limit: *limit }.fmt(f),
             Self::NoMemory => NoMemory.fmt(f),

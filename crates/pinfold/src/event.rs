@@ -15,6 +15,7 @@ use crate::pte::MigrationKind;
 use crate::rules::migrate::remembers_mark;
 use crate::rules::pin::{Unshares, unshares};
 use crate::rules::{ForkPin, NumaSkip, Rules, Switch, Why};
+use crate::uffd::{UffdId, UffdReason};
 
 use define::{bound, events, rule, under};
 
@@ -264,6 +265,34 @@ events! {
         decided by ForkPin("{from} was copied for the child, as {why}");
     /// fork write-protected the parent's entry.
     ForkProtected(pfn: Pfn) = "fork-protected": Line("fork: {pfn} ro in the parent"), under(always);
+    /// A monitor is told of an access.
+    UffdTold {
+        /// Whose userfaultfd.
+        uffd: UffdId,
+        /// Why.
+        reason: UffdReason,
+    } = "uffd-told": Line("{uffd} is told: {reason}"), under(always);
+    /// A monitor has resolved a fault here, or on the pages from here on.
+    UffdResolved = "uffd-resolved": Line("userfaultfd: resolved"), under(always);
+    /// Protection from writes was asked for where nothing is mapped, and passed over.
+    UffdPassedOver = "uffd-passed-over": Line("userfaultfd: nothing here to protect"), under(always),
+        decided by Uffd("nothing was mapped, so there was nothing to protect");
+    /// A monitor has an entry protected from writes, or a marker in its place.
+    UffdProtected = "uffd-protected": Line("userfaultfd: protected from writes"), under(always);
+    /// fork made a child whose area here is registered, too.
+    UffdForked {
+        /// Whose userfaultfd.
+        uffd: UffdId,
+        /// The child.
+        child: SpaceId,
+    } = "uffd-forked": Line("{uffd} is told: fork, space {}", child.0), under(always);
+    /// A registered area was moved here.
+    UffdMoved {
+        /// Whose userfaultfd.
+        uffd: UffdId,
+        /// Where it was.
+        from: VirtAddr,
+    } = "uffd-moved": Line("{uffd} is told: moved from {from}"), under(always);
     /// A lock-free walk has read an entry that it will try to take.
     FastLook(pfn: Pfn) = "fast-look": Passing("fast walk sees {pfn}"), under(always);
     /// A lock-free walk stopped.

@@ -15,6 +15,8 @@
 //!   write permission by its next fault.
 //! - INV-FORK-4: a page that is allocated ahead for a copy is used for that one address only (facts
 //!   9.11).
+//! - INV-FORK-5: an entry of the child is protected for a monitor only if its area is registered
+//!   for that (facts 7.14).
 
 use core::ops::Range;
 
@@ -33,6 +35,7 @@ use crate::rules::{Exclusive, PageKind, PageState, Why};
 use crate::space::Space;
 use crate::sync::{Begin, Class, Latch, Marks, Shared};
 use crate::table::{Cursor, Leaf, table_end, table_start};
+use crate::uffd::{Registration, UffdMode};
 
 /// Which words of a page's frame fork changes, and what it knows of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -157,8 +160,16 @@ impl<'s, P: Platform> Copying<'s, P> {
             }
             let Some(copy) = to.push(self.copy_area(area, &mut reserve)?) else { break };
             // What maps only the zero page is left to the child's own faults: facts 2.1.
-            if area.held_anon.is_set() && !area.on_fork.contains(OnFork::WIPE) {
+            if area.on_fork.contains(OnFork::WIPE) {
+                continue;
+            }
+            if !copy.uffd.is_none() {
+                self.tell_monitor(copy);
+            }
+            if area.held_anon.is_set() || copy.uffd.has(UffdMode::WP) && area.is_cow() {
                 self.copy_entries(area, copy)?;
+            } else if copy.uffd.has(UffdMode::WP) {
+                self.copy_marks(copy)?;
             }
         }
         Ok(())
@@ -173,12 +184,13 @@ impl<'s, P: Platform> Copying<'s, P> {
     ) -> Result<Area<P>, SpaceError> {
         let (mem, mm) = (self.child.mem(), self.child.mm());
         // Locks in memory are not inherited.
-        let mut copy = Area { locked: Locked::No, ..area.clone() };
+        let uffd = area.uffd.after(UffdMode::EVENT_FORK);
+        let mut copy = Area { locked: Locked::No, uffd, ..area.clone() };
         // Only private anonymous memory is wiped.
         if area.on_fork.contains(OnFork::WIPE) {
             copy.backing =
                 Backing::anon(mem.anon().found(mm, mem.platform(), mem.platform().cpu())?);
-            copy.held_anon = Latch::default();
+            (copy.held_anon, copy.uffd) = (Latch::default(), Registration::default());
             return Ok(copy);
         }
         if let Some(view) = area.backing.view() {
@@ -199,6 +211,28 @@ impl<'s, P: Platform> Copying<'s, P> {
             }
         }
         Ok(copy)
+    }
+
+    fn tell_monitor(&self, copy: &Area<P>) {
+        let kind = EventKind::UffdForked { uffd: copy.uffd.id, child: self.child.id() };
+        self.parent.mem().tell(self.parent.id(), copy.range.first_page(), kind);
+    }
+
+    /// Puts markers into the child's area, which shares memory with the parent's, where a monitor
+    /// has pages protected: the entries themselves are left to the child's faults.
+    fn copy_marks(&self, copy: &Area<P>) -> Result<(), SpaceError> {
+        let (parent, child) = (self.parent, self.child);
+        parent.tables().for_each_leaf(copy.range.numbers(), |from, pages| {
+            let marked = |page: &Vpn| from.read(*page).is_uffd_wp();
+            if !each_page(pages.clone()).any(|page| marked(&page)) {
+                return Ok(());
+            }
+            let to = child.tables().leaf_or_make(pages.start)?;
+            // The parent's lock is held for writing, so nobody protects pages now.
+            let cursor = to.lock();
+            each_page(pages).filter(marked).for_each(|page| cursor.set(page, Pte::marker()));
+            Ok(())
+        })
     }
 
     /// Copies the entries of a private area, inside the sequence count's odd section if the rule
@@ -272,11 +306,12 @@ impl<'s, P: Platform> Copying<'s, P> {
             let pte = from.get(page);
             match pte.decode() {
                 Entry::None | Entry::Swap(_) => {}
+                Entry::Marker => to.set(page, inherited(copy, pte)),
                 Entry::Migration(entry) => {
                     self.protected |= self.parent.has_deferred();
-                    copy_migration(&at, entry);
+                    copy_migration(copy, &at, entry);
                 }
-                Entry::Mapped(_) if pte.is_special() => to.set(page, pte),
+                Entry::Mapped(_) if pte.is_special() => to.set(page, inherited(copy, pte)),
                 Entry::Mapped(pfn) => {
                     if self.copy_mapped(copy, &at, (pte, pfn), &mut fresh) == One::NeedFrame {
                         return Copied::NeedFrame(page);
@@ -313,7 +348,7 @@ impl<'s, P: Platform> Copying<'s, P> {
             mem.judge(pfn, page, |state| (fork_page(rule, history, state), Size::of(state)));
         match verdict {
             ForkVerdict::Share(why) => {
-                self.share(at, (pte, pfn), page, size, why);
+                self.share(at, (pte, inherited(copy, pte)), page, size, why);
                 One::Done
             }
             ForkVerdict::CopyForChild(why) => {
@@ -322,7 +357,7 @@ impl<'s, P: Platform> Copying<'s, P> {
                     // set since (facts 2.3).
                     at.from.overwrite_present(at.page, pte);
                 }
-                self.copy_for_child(copy, at, pfn, fresh, why)
+                self.copy_for_child(copy, at, (pte, pfn), fresh, why)
             }
         }
     }
@@ -333,7 +368,7 @@ impl<'s, P: Platform> Copying<'s, P> {
         &self,
         copy: &Area<P>,
         at: &Entries<'_, '_, P>,
-        pfn: Pfn,
+        (pte, pfn): (Pte<P::Format>, Pfn),
         fresh: &mut Option<Fresh<'_>>,
         why: Why,
     ) -> One {
@@ -343,7 +378,8 @@ impl<'s, P: Platform> Copying<'s, P> {
         let (mem, to_pfn) = (self.parent.mem(), frame.pfn());
         mem.platform().copy_frame(pfn, to_pfn);
         mem.counters().fork_copy.add(1);
-        at.to.set(at.page, self.child.written(copy, frame));
+        let new = self.child.written(copy, frame);
+        at.to.set(at.page, if inherited(copy, pte).is_uffd_wp() { new.uffd_wp() } else { new });
         mem.tell(self.parent.id(), at.page, EventKind::ForkCopied { from: pfn, to: to_pfn, why });
         One::Done
     }
@@ -354,12 +390,12 @@ impl<'s, P: Platform> Copying<'s, P> {
     fn share(
         &mut self,
         at: &Entries<'_, '_, P>,
-        (pte, pfn): (Pte<P::Format>, Pfn),
+        (pte, theirs): (Pte<P::Format>, Pte<P::Format>),
         page: Page<'_>,
         size: Size,
         why: Why,
     ) {
-        let mem = self.parent.mem();
+        let (mem, pfn) = (self.parent.mem(), pte.pfn());
         match size {
             Size::Small(mark) => page.get_map_small(mark),
             Size::Large => {
@@ -373,15 +409,22 @@ impl<'s, P: Platform> Copying<'s, P> {
             at.from.revoke_write(at.page);
             mem.tell(self.parent.id(), at.page, EventKind::ForkProtected(pfn));
         }
-        at.to.set(at.page, pte.read_only().old().unlocked());
+        at.to.set(at.page, theirs.read_only().old().unlocked());
     }
 }
 
 /// A page on the move is readable for both afterwards (facts 2.1); it holds no reference.
-fn copy_migration<P: Platform>(at: &Entries<'_, '_, P>, entry: Migration) {
+fn copy_migration<P: Platform>(copy: &Area<P>, at: &Entries<'_, '_, P>, entry: Migration) {
     let shared = Migration { kind: MigrationKind::Read, ..entry };
     at.from.set(at.page, Pte::migration(shared));
-    at.to.set(at.page, Pte::migration(Migration { locked: false, ..shared }));
+    let uffd_wp = entry.uffd_wp && copy.uffd.has(UffdMode::WP);
+    at.to.set(at.page, Pte::migration(Migration { locked: false, uffd_wp, ..shared }));
+}
+
+/// What the child's area keeps of an entry: a monitor's protection only where that is registered.
+#[inline]
+fn inherited<P: Platform>(copy: &Area<P>, pte: Pte<P::Format>) -> Pte<P::Format> {
+    if copy.uffd.has(UffdMode::WP) { pte } else { pte.without_uffd_wp() }
 }
 
 #[cfg(test)]

@@ -54,11 +54,11 @@
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
-//! | 0 | `addr`, `error`, `event`, `pte`, `sync`, `platform` | words, locks, the embedder's part |
+//! | 0 | `addr`, `error`, `event`, `pte`, `sync`, `platform`, `uffd` | words, locks, the embedder's part |
 //! | 1 | `charge`, `frame`, `stat`, `rmap`, `memory`, `counted` | frames, their counts and who pays for them, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge` | what is done to a space |
+//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `userfault` | what is done to a space |
 //! | 5 | `group`, `file`, `address_space`, `mirror`, `lab`, `mock` | the face, those who follow a space, the laboratory's door, a platform for tests |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
@@ -123,6 +123,8 @@ mod table;
 mod testing;
 mod tlb;
 mod truncate;
+mod uffd;
+mod userfault;
 mod walk;
 mod writeback;
 mod zap;
@@ -164,4 +166,6 @@ pub use rules::Rules;
 pub use space::{Advice, FileSharing, Limits, Place, Sharing};
 pub use stat::Stats;
 pub use tlb::CpuSet;
+pub use uffd::{UffdId, UffdMode, UffdReason};
+pub use userfault::UffdError;
 pub use writeback::{SyncError, Unwritten};

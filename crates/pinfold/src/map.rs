@@ -19,6 +19,7 @@ use crate::platform::Platform;
 use crate::rmap::Seat;
 use crate::space::{FileSharing, Place, Sharing, Source, Space};
 use crate::sync::{Latch, Marks, Shared};
+use crate::uffd::Registration;
 
 impl<P: Platform> Space<P> {
     pub(crate) fn map_area(
@@ -62,8 +63,18 @@ impl<P: Platform> Space<P> {
         let (on_fork, held_anon) = (OnFork::empty(), Latch::default());
         let stack = matches!(source, Source::New(Sharing::Stack));
         let grows = if stack { Grows::Down } else { Grows::No };
-        let (locked, delegates) = (Locked::No, Marks::default());
-        map.insert(Area { range, prot, on_fork, grows, locked, backing, held_anon, delegates })?;
+        let (locked, delegates, uffd) = (Locked::No, Marks::default(), Registration::default());
+        map.insert(Area {
+            range,
+            prot,
+            on_fork,
+            grows,
+            locked,
+            uffd,
+            backing,
+            held_anon,
+            delegates,
+        })?;
         // One that continues what is shared beside it is one with that: INV-AREA-2. A private one
         // has a family of its own.
         if matches!(source, Source::Object { .. }) {

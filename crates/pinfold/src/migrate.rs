@@ -293,6 +293,7 @@ impl<P: Platform> Memory<P> {
             dirty: carried && old.is_dirty(),
             reach: old.reach(),
             locked: old.is_locked(),
+            uffd_wp: old.is_uffd_wp(),
         };
         match gone {
             Gone::Flushed(flushed) => cursor.publish(flushed, Pte::migration(entry)),
@@ -368,6 +369,9 @@ impl<P: Platform> Memory<P> {
         if entry.locked {
             self.mlock(pfn);
             pte = pte.locked();
+        }
+        if entry.uffd_wp {
+            pte = pte.uffd_wp();
         }
         cursor.set(page, pte);
         self.tell(space, page, EventKind::MigrationRestored { pfn, writable });

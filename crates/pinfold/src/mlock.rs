@@ -163,7 +163,7 @@ impl<P: Platform> Space<P> {
                 let locked = locked == Locked::Yes;
                 cursor.set(page, Pte::migration(Migration { locked, ..entry }));
             }
-            (Entry::None | Entry::Mapped(_) | Entry::Swap(_), _) => {}
+            (Entry::None | Entry::Marker | Entry::Mapped(_) | Entry::Swap(_), _) => {}
         }
     }
 

@@ -199,6 +199,17 @@ impl<P: Platform> Object<P> {
 
     /// Puts page `index` in, if nobody else has done so: zeros, or what is yet to be read.
     fn add(&self, index: u64, payer: Option<GroupId>) -> Result<(), PageError> {
+        self.add_as(index, payer, |pfn| self.mem.platform().zero_frame(pfn)).map(|_| ())
+    }
+
+    /// As [`Object::add`], of memory with nothing behind it, filled by `fill`. Whether the page was
+    /// put in: it was not if there is one.
+    pub(crate) fn add_as(
+        &self,
+        index: u64,
+        payer: Option<GroupId>,
+        fill: impl FnOnce(Pfn),
+    ) -> Result<bool, PageError> {
         let flags = match self.behind {
             Behind::Nothing => Flags::DIRTY | Flags::UPTODATE,
             Behind::Store(_) => Flags::FILE,
@@ -210,19 +221,20 @@ impl<P: Platform> Object<P> {
             room.give(fresh.pfn());
         }
         if flags.contains(Flags::UPTODATE) {
-            self.mem.platform().zero_frame(fresh.pfn());
+            fill(fresh.pfn());
         }
         let mut list = self.list.write(self.mem.platform());
         if index >= list.count {
             return Err(PageError::PastEnd);
         }
         let slot = list.pages.slot(index)?;
-        if slot.is_none() {
+        let is_new = slot.is_none();
+        if is_new {
             let pfn = fresh.keep();
             *slot = Some(pfn);
             self.mem.cached(pfn);
         }
-        Ok(())
+        Ok(is_new)
     }
 
     /// Fills a page, on which the caller has a reference, if nobody else has done so.

@@ -70,7 +70,7 @@ pub(crate) fn entry_state<F: Format>(pte: Pte<F>) -> EntryState {
     EntryState {
         dirty: if pte.is_dirty() { Dirty::Dirty } else { Dirty::Clean },
         protnone: if pte.is_protnone() { Protnone::Yes } else { Protnone::No },
-        tracking: Tracking::Off,
+        tracking: if pte.is_uffd_wp() { Tracking::WantsFault } else { Tracking::Off },
     }
 }
 
@@ -163,7 +163,7 @@ impl<P: Platform> Space<P> {
     ) -> Due {
         let pte = cursor.get(page);
         match pte.decode() {
-            Entry::None | Entry::Swap(_) => Due::Nothing,
+            Entry::None | Entry::Marker | Entry::Swap(_) => Due::Nothing,
             Entry::Migration(entry) => {
                 self.change_migration(area, cursor, page, entry, change);
                 Due::Nothing
@@ -191,6 +191,9 @@ impl<P: Platform> Space<P> {
 
     /// Whether an entry may get the write bit without a fault: INV-PROT-1.
     pub(crate) fn may_become_writable(&self, area: &Area<P>, pte: Pte<P::Format>) -> bool {
+        if pte.is_uffd_wp() {
+            return false;
+        }
         if !area.is_cow() {
             // Shared anonymous memory: the first write is not tracked, so the area's protection is
             // the entry's. A file's page is found by writeback only if the entry is dirty.

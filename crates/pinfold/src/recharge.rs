@@ -198,7 +198,9 @@ impl<P: Platform> Space<P> {
 fn mapped<F: Format>(pte: Pte<F>) -> Option<Pfn> {
     match pte.decode() {
         Entry::Mapped(pfn) if !pte.is_special() => Some(pfn),
-        Entry::Mapped(_) | Entry::None | Entry::Migration(_) | Entry::Swap(_) => None,
+        Entry::Mapped(_) | Entry::None | Entry::Marker | Entry::Migration(_) | Entry::Swap(_) => {
+            None
+        }
     }
 }
 

@@ -30,6 +30,7 @@ use crate::rules::RemapFlush;
 use crate::space::{Place, Space};
 use crate::table::{Cursor, Leaf, table_end};
 use crate::tlb::FlushBatch;
+use crate::uffd::UffdMode;
 
 /// Where a remapped range may go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -226,7 +227,8 @@ impl<P: Platform> Space<P> {
             return Err(SpaceError::NotMapped(first.start()));
         };
         let backing = self.moved_backing(&old.backing, &part)?;
-        map.insert(Area { range: whole.to, backing, ..old.clone() })?;
+        let uffd = old.uffd.after(UffdMode::EVENT_REMAP);
+        map.insert(Area { range: whole.to, backing, uffd, ..old.clone() })?;
         if let Err(error) = self.make_tables(&part) {
             // A whole area, so that this needs no heap.
             self.unmap_locked(map, whole.to)?;
@@ -234,6 +236,13 @@ impl<P: Platform> Space<P> {
         }
         let changing = self.mem().changing(self.id(), kept, Invalidate::Clear);
         let late = self.while_nobody_walks(&old.backing, || self.move_entries(&part));
+        if uffd.is_none() && old.uffd.has(UffdMode::WP) {
+            self.clear_protection(whole.to);
+        }
+        if !uffd.is_none() {
+            let kind = EventKind::UffdMoved { uffd: uffd.id, from: kept.start() };
+            self.mem().tell(self.id(), whole.to.first_page(), kind);
+        }
         late.finish(self.mem(), self.id());
         drop(changing);
         match how {

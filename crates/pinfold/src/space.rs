@@ -27,7 +27,8 @@ use crate::platform::Platform;
 use crate::pte::Format;
 use crate::rmap::Seat;
 use crate::sync::{
-    self, Apart, AtomicU32, CellName, Counter, SeqCount, Shared, Spread, SpreadGuard, WriteGuard,
+    self, Apart, AtomicU32, CellName, Counter, EventCount, SeqCount, Shared, Spread, SpreadGuard,
+    WriteGuard,
 };
 use crate::table::{Cursor, Tables};
 
@@ -98,6 +99,10 @@ pub(crate) struct Space<P: Platform> {
     pub(crate) locked: Counter,
     /// DONTNEEDs that have taken entries out but have not flushed yet. Each writes it twice.
     pub(crate) zapping: Apart<AtomicU32>,
+    /// Faults that a monitor has resolved.
+    pub(crate) uffd_resolved: EventCount,
+    /// Changes that have taken write permission for userfaultfd and have not flushed yet.
+    pub(crate) uffd_late: AtomicU32,
     /// The group that it belongs to, as [`crate::charge::GroupId::bits`] says; changes under the
     /// lock for writing.
     pub(crate) group: AtomicU32,
@@ -116,6 +121,8 @@ impl<P: Platform> Space<P> {
             has_pinned: AtomicU32::new(0),
             locked: Counter::new(),
             zapping: Apart(AtomicU32::new(0)),
+            uffd_resolved: EventCount::new(),
+            uffd_late: AtomicU32::new(0),
             group: AtomicU32::new(0),
         })?;
         mem.frames().table(root.keep()).set_end(space.end_page());
@@ -144,6 +151,10 @@ impl<P: Platform> Space<P> {
         sync::label(&raw const *pinned, size_of_val(pinned), name("has-pinned"));
         let zapping = &*self.zapping;
         sync::label(&raw const *zapping, size_of_val(zapping), name("zapping"));
+        let resolved = self.uffd_resolved.word();
+        sync::label(&raw const *resolved, size_of_val(resolved), name("resolved faults"));
+        let late = &self.uffd_late;
+        sync::label(&raw const *late, size_of_val(late), name("late protections"));
         let group = &self.group;
         sync::label(&raw const *group, size_of_val(group), name("group"));
     }

@@ -27,7 +27,7 @@ mod entries;
 use core::convert::Infallible;
 
 use crate::addr::{VirtRange, Vpn};
-use crate::area::{AreaMap, Locked};
+use crate::area::{Area, AreaMap, Locked};
 use crate::error::SpaceError;
 use crate::platform::{Invalidate, Platform};
 use crate::pte::Format;
@@ -36,6 +36,7 @@ use crate::rules::zap::{Munlock, munlock};
 use crate::space::Space;
 use crate::table::table_end;
 use crate::tlb::Gather;
+use crate::uffd::UffdMode;
 
 pub(crate) use entries::{Flushes, Which, Zap};
 
@@ -71,7 +72,7 @@ impl<P: Platform> Space<P> {
             if area.locked == Locked::Yes && self.munlock_rule() == Munlock::BeforeEntries {
                 self.mark_entries(area.range, Locked::No);
             }
-            self.zap(area.range, gather);
+            self.zap(area.range, Which::All, gather);
             self.leave(&area);
             // Every table covers pages of some area, so those that are left without one cover pages
             // of this one.
@@ -112,7 +113,16 @@ impl<P: Platform> Space<P> {
         let changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let mut gather = Gather::new(self.mem(), self.id());
         self.zapping.fetch_add(1);
-        self.zap(range, &mut gather);
+        if map.overlapping(range).any(keeps_markers) {
+            for area in map.overlapping(range) {
+                let which = if keeps_markers(area) { Which::Marked } else { Which::All };
+                if let Some(part) = area.range.intersection(range) {
+                    self.zap(part, which, &mut gather);
+                }
+            }
+        } else {
+            self.zap(range, Which::All, &mut gather);
+        }
         // Another thread may have taken entries of this range out and not flushed yet: this call
         // promises that those are gone, too.
         if self.zapping.read_once() > 1 {
@@ -156,9 +166,9 @@ impl<P: Platform> Space<P> {
         gather.finish();
     }
 
-    /// Withdraws every entry of `range`.
-    fn zap(&self, range: VirtRange, gather: &mut Gather<'_, P>) {
-        let zap = Zap::new(self.mem(), self.mm(), Which::All, Flushes::AsRuled);
+    /// Withdraws these entries of `range`.
+    fn zap(&self, range: VirtRange, which: Which, gather: &mut Gather<'_, P>) {
+        let zap = Zap::new(self.mem(), self.mm(), which, Flushes::AsRuled);
         let done: Result<(), Infallible> =
             self.tables().for_each_leaf(range.numbers(), |leaf, pages| {
                 zap.table(leaf, pages, gather);
@@ -171,6 +181,11 @@ impl<P: Platform> Space<P> {
     fn munlock_rule(&self) -> Munlock {
         munlock(self.mem().rule())
     }
+}
+
+/// Whether DONTNEED leaves a marker where a monitor has a page of the area protected (facts 7.14).
+fn keeps_markers<P: Platform>(area: &Area<P>) -> bool {
+    area.uffd.has(UffdMode::WP) && !area.is_anon()
 }
 
 #[cfg(test)]

@@ -455,7 +455,7 @@ impl World {
         let stays = self.acts().all(|(.., (_, what))| LEAVE_IT.contains(&what));
         let there = self.setup != Setup::Untouched && self.setup != Setup::Hinted;
         match entry {
-            Entry::None => !(stays && there),
+            Entry::None | Entry::Marker => !(stays && there),
             Entry::Mapped(pfn) => self.memory.frames().all().any(|known| known == pfn),
             Entry::Migration(_) => {
                 let moves = self.acts().any(|(.., (_, what))| what == What::Migrate);

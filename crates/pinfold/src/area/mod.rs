@@ -25,6 +25,7 @@ use crate::platform::Platform;
 use crate::pte::Reach;
 use crate::rmap::Seat;
 use crate::sync::{Latch, Marks, Shared};
+use crate::uffd::Registration;
 
 use tree::copy::Copy as TreeCopy;
 use tree::{AreaTree, Hole, Path, Span};
@@ -239,6 +240,7 @@ pub(crate) struct Area<P: Platform> {
     pub(crate) on_fork: OnFork,
     pub(crate) grows: Grows,
     pub(crate) locked: Locked,
+    pub(crate) uffd: Registration,
     pub(crate) backing: Backing<P>,
     /// Whether it has held an anonymous page, now or earlier (facts 2.1, 4): Linux's area has an
     /// anon_vma then. What it was cut from or merged with counts. A stack that has grown is as one
@@ -292,7 +294,7 @@ impl<P: Platform> Area<P> {
     /// Whether it may grow over pages of private memory that are mapped with `prot`.
     fn takes_in(&self, prot: Prot) -> bool {
         let plain = self.on_fork.is_empty() && self.grows == Grows::No && self.locked == Locked::No;
-        self.is_anon() && self.prot == prot && plain
+        self.is_anon() && self.prot == prot && plain && self.uffd.is_none()
     }
 
     fn continues(&self, next: &Self) -> bool {
@@ -305,6 +307,7 @@ impl<P: Platform> Area<P> {
             && self.on_fork == next.on_fork
             && self.grows == next.grows
             && self.locked == next.locked
+            && self.uffd == next.uffd
             && self.backing.same(&next.backing)
     }
 }

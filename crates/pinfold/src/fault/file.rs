@@ -21,10 +21,11 @@ use crate::platform::Platform;
 use crate::pte::{Format, Pte};
 use crate::space::Space;
 use crate::table::{Cursor, Leaf, table_end};
+use crate::uffd::{UffdMode, UffdReason};
 
 impl PageError {
     /// The error of the access at that address.
-    fn at(self, at: VirtAddr) -> FaultError {
+    pub(crate) fn at(self, at: VirtAddr) -> FaultError {
         match self {
             Self::PastEnd => FaultError::PastEnd(at),
             Self::Store(error) => FaultError::Store(at, error),
@@ -44,6 +45,9 @@ impl<P: Platform> Space<P> {
         leaf: Leaf<'_, P>,
     ) -> Result<Fault, FaultError> {
         let at = request.page.start();
+        if !request.area.uffd.is_none() {
+            self.told_shown(request, view)?;
+        }
         let shown = view.object.show(view.index(request.page), self.payer());
         let shown = shown.map_err(|error| error.at(at))?;
         match request.want {
@@ -62,6 +66,17 @@ impl<P: Platform> Space<P> {
                 Ok(fault)
             }
         }
+    }
+
+    /// Whether a monitor is told of an access to a page of the object that is not mapped: of one
+    /// that is not there as missing, of one that is as minor.
+    #[cold]
+    fn told_shown(&self, request: &Request<'_, P>, view: &View<P>) -> Result<(), FaultError> {
+        let watched = match view.object.find(view.index(request.page)) {
+            Some(_) => (UffdMode::MINOR, UffdReason::Minor),
+            None => (UffdMode::MISSING, UffdReason::Missing),
+        };
+        if request.area.uffd.has(watched.0) { Err(request.told(watched.1)) } else { Ok(()) }
     }
 
     /// The entry of a page of the object: writable only where the first write need not be noticed.
@@ -147,10 +162,11 @@ impl<P: Platform> Space<P> {
         let to = fresh.pfn();
         mem.platform().copy_frame(from, to);
         let cursor = leaf.lock();
-        if !cursor.get(request.page).is_none() {
+        let vacant = cursor.get(request.page);
+        if !vacant.is_vacant() {
             return Ok(Fault::Spurious);
         }
-        cursor.set(request.page, self.written(request.area, fresh));
+        cursor.set(request.page, self.written(request.area, fresh).over(vacant));
         drop(cursor);
         mem.counters().cow_copy.add(1);
         mem.tell(self.id(), request.page, EventKind::Copied { from, to });
@@ -166,14 +182,15 @@ impl<P: Platform> Space<P> {
         pte: Pte<P::Format>,
     ) -> Fault {
         let cursor = leaf.lock();
-        if !cursor.get(request.page).is_none() {
+        let vacant = cursor.get(request.page);
+        if !vacant.is_vacant() {
             return Fault::Spurious;
         }
-        self.put_one(request.area, &cursor, request.page, pfn, pte);
+        self.put_one(request.area, &cursor, request.page, pfn, pte.over(vacant));
         Fault::SharedPage
     }
 
-    fn put_one(
+    pub(crate) fn put_one(
         &self,
         area: &Area<P>,
         cursor: &Cursor<'_, P>,
@@ -194,6 +211,10 @@ impl<P: Platform> Space<P> {
         leaf: Leaf<'_, P>,
         shown: &Shown<'_, P>,
     ) {
+        // What is protected or minor is told page by page.
+        if !request.area.uffd.is_none() {
+            return;
+        }
         let around = self.around(request);
         if around.end.0 - around.start.0 < 2 {
             return;

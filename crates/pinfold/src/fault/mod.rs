@@ -14,7 +14,8 @@
 //! - INV-FAULT-4: a fault fails for lack of frames or heap only if the entry is still as it was
 //!   found: another CPU may have resolved the fault with the last frame.
 //! - INV-FAULT-5: a fault that finds the permission it wants leaves the entry accessed, and for a
-//!   store dirty: the access does not fault on it again.
+//!   store dirty: the access does not fault on it again. Where a monitor has the page protected,
+//!   the entry comes without write permission, and the access faults on it to be told.
 
 mod file;
 mod hint;
@@ -37,6 +38,7 @@ use crate::pte::{Entry, Pte};
 use crate::space::Space;
 use crate::sync::SpreadGuard;
 use crate::table::Leaf;
+use crate::uffd::{UffdMode, UffdReason};
 
 impl<P: Platform> Space<P> {
     /// Resolves the fault of an access.
@@ -126,7 +128,13 @@ impl<P: Platform> Space<P> {
     ) -> Result<Fault, FaultError> {
         let pte = leaf.read(request.page);
         match self.resolve(request, leaf, pte) {
-            Err(error) if leaf.read(request.page) == pte => Err(error),
+            Err(error) if leaf.read(request.page) == pte => {
+                if let FaultError::Userfault { uffd, reason, .. } = error {
+                    let told = EventKind::UffdTold { uffd, reason };
+                    self.mem().tell(self.id(), request.page, told);
+                }
+                Err(error)
+            }
             // INV-FAULT-4: what failed was no longer wanted.
             Err(_) => Ok(Fault::Spurious),
             resolved => resolved,
@@ -142,7 +150,7 @@ impl<P: Platform> Space<P> {
     ) -> Result<Fault, FaultError> {
         let page = request.page;
         let fault = match pte.decode() {
-            Entry::None => self.missing(request, leaf)?,
+            Entry::None | Entry::Marker => self.missing(request, leaf)?,
             Entry::Migration(entry) => {
                 self.mem().tell(self.id(), page, EventKind::WaitMigration(entry.pfn));
                 self.mem().wait_page(entry.pfn);
@@ -185,6 +193,10 @@ impl<P: Platform> Space<P> {
 
     /// Nothing is mapped yet.
     fn missing(&self, request: &Request<'_, P>, leaf: Leaf<'_, P>) -> Result<Fault, FaultError> {
+        let told = request.area.uffd.has(UffdMode::MISSING) && request.area.is_anon();
+        if told {
+            return Err(request.told(UffdReason::Missing));
+        }
         match (request.area.backing.view(), request.want) {
             (None, Want::Write) => self.first_touch(request, leaf),
             (None, Want::Read | Want::Unshare) => Ok(self.map_zero(request, leaf)),
@@ -196,10 +208,11 @@ impl<P: Platform> Space<P> {
         let zero = self.mem().zero_page();
         let pte = Pte::mapping(zero, request.area.prot.reach()).special();
         let cursor = leaf.lock();
-        if !cursor.get(request.page).is_none() {
+        let vacant = cursor.get(request.page);
+        if !vacant.is_vacant() {
             return Fault::Spurious;
         }
-        cursor.set(request.page, pte);
+        cursor.set(request.page, pte.over(vacant));
         drop(cursor);
         self.mem().tell(self.id(), request.page, EventKind::ZeroMapped(zero));
         Fault::ZeroPage
@@ -214,10 +227,11 @@ impl<P: Platform> Space<P> {
         let pfn = fresh.pfn();
         self.mem().platform().zero_frame(pfn);
         let cursor = leaf.lock();
-        if !cursor.get(request.page).is_none() {
+        let vacant = cursor.get(request.page);
+        if !vacant.is_vacant() {
             return Ok(Fault::Spurious);
         }
-        cursor.set(request.page, self.written(request.area, fresh));
+        cursor.set(request.page, self.written(request.area, fresh).over(vacant));
         drop(cursor);
         self.mem().tell(self.id(), request.page, EventKind::FirstTouch(pfn));
         Ok(Fault::FirstTouch)

@@ -2,8 +2,10 @@
 
 use crate::addr::Vpn;
 use crate::area::Area;
+use crate::error::FaultError;
 use crate::platform::Platform;
 use crate::pte::{Format, Pte};
+use crate::uffd::UffdReason;
 
 /// The access that faulted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,4 +89,12 @@ pub(crate) struct Request<'a, P: Platform> {
     pub(crate) area: &'a Area<P>,
     pub(crate) page: Vpn,
     pub(crate) want: Want,
+}
+
+impl<P: Platform> Request<'_, P> {
+    /// The error that has a monitor told of the fault.
+    #[cold]
+    pub(crate) fn told(&self, reason: UffdReason) -> FaultError {
+        FaultError::Userfault { at: self.page.start(), uffd: self.area.uffd.id, reason }
+    }
 }

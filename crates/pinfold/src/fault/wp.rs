@@ -10,15 +10,17 @@ use crate::area::{Area, Prot};
 use crate::error::FaultError;
 use crate::event::EventKind;
 use crate::frame::{Counts, Flags, Page};
-use crate::platform::{Invalidate, Platform};
+use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::Pte;
 use crate::rules::cow::{
     CowStep, CowVerdict, How, pte_cow_drained, pte_cow_locked, pte_cow_precheck,
 };
 use crate::rules::pin::{Unshares, unshares};
+use crate::rules::uffd::flushes_before_copy;
 use crate::rules::{CowPublish, PageKind, Why};
 use crate::space::Space;
 use crate::table::{Cursor, Flushed, Leaf};
+use crate::uffd::{UffdMode, UffdReason};
 
 /// What the decision under the table's lock came to.
 enum Decision {
@@ -40,6 +42,9 @@ impl<P: Platform> Space<P> {
             let cursor = leaf.lock();
             if cursor.get(request.page) != orig {
                 return Ok(Fault::Spurious);
+            }
+            if orig.is_uffd_wp() && request.want == Want::Write {
+                return Err(request.told(UffdReason::Wp));
             }
             if let Some(view) = request.area.backing.shares() {
                 if view.object.is_tracked() && request.want == Want::Write {
@@ -175,11 +180,23 @@ impl<P: Platform> Space<P> {
         }
         drop(cursor);
         mem.tell(self.id(), page, EventKind::CowCopy { pfn: old, why });
+        if request.area.uffd.has(UffdMode::WP) {
+            self.flush_late(page);
+        }
         let result = self.copy_over(request, leaf, (orig, old));
         if counted {
             mem.put(old, 1);
         }
         result
+    }
+
+    /// Flushes the page if write permission was taken from entries for userfaultfd that some CPU
+    /// may still use, before it is copied (rule `uffd-wp-flush`, INV-UFFD-3).
+    #[cold]
+    fn flush_late(&self, page: Vpn) {
+        if flushes_before_copy(self.mem().rule()) && self.uffd_late.load_acquire() != 0 {
+            self.mem().flush(self.id(), FlushScope::Range(page.alone()));
+        }
     }
 
     fn copy_over(
@@ -204,6 +221,7 @@ impl<P: Platform> Space<P> {
         let pte = match request.want {
             Want::Unshare => {
                 let pte = Pte::mapping(fresh.keep(), request.area.prot.reach());
+                let pte = if orig.is_uffd_wp() { pte.uffd_wp() } else { pte };
                 self.in_area(request.area, pte)
             }
             _ => self.written(request.area, fresh),

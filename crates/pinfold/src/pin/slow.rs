@@ -159,7 +159,8 @@ impl<P: Platform> Space<P> {
             && step.ask.access == Access::Write
             && step.ask.force == Force::Ordinary;
         let leaf = || self.tables().leaf(step.page);
-        writes && step.area.is_anon() && leaf().is_none_or(|leaf| leaf.read(step.page).is_none())
+        let plain = step.area.is_anon() && step.area.uffd.is_none();
+        writes && plain && leaf().is_none_or(|leaf| leaf.read(step.page).is_none())
     }
 
     /// Checks the area's permissions, in the order of facts 3.1.

@@ -45,11 +45,13 @@ const DIRTY: u64 = 1 << 55;
 const READ_ONLY: u64 = 1 << 56;
 const SPECIAL: u64 = 1 << 57;
 const LOCKED: u64 = 1 << 58;
+// Bit 63 is ignored in the entries of EL1&0.
+const UFFD_WP: u64 = 1 << 63;
 // In absent entries only: in valid ones the hardware may use bits 59 to 62.
 const HINT: u64 = 1 << 59;
 const PROT_NONE: u64 = 1 << 60;
 
-const KEPT: u64 = ACCESSED | DIRTY | READ_ONLY | HARD_READ_ONLY | SPECIAL | LOCKED;
+const KEPT: u64 = ACCESSED | DIRTY | READ_ONLY | HARD_READ_ONLY | SPECIAL | LOCKED | UFFD_WP;
 
 /// The AArch64 layout with `LEVELS` levels of `1 << BITS` entries. Real hardware has 4 levels of 9
 /// bits.
@@ -83,6 +85,7 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Armv8<LEVELS, BITS> {
     const DIRTY: u64 = DIRTY;
     const SPECIAL: u64 = SPECIAL;
     const LOCKED: u64 = LOCKED;
+    const UFFD_WP: u64 = UFFD_WP;
     const TABLE: u64 = VALID | TABLE_OR_PAGE;
     const WRITABLE: Match = Match { mask: VALID | SPECIAL | READ_ONLY, set: VALID };
     const REVOKE_WRITE: BitChange = BitChange::Set(HARD_READ_ONLY | READ_ONLY);

@@ -1,8 +1,8 @@
 //! Page-table entries as values.
 //!
-//! Four kinds: none; mapped (present, or PROT_NONE by the owner or by NUMA balancing); migration;
-//! swap. The last two are absent for the hardware: bits 1-2 hold a migration kind (never zero), or
-//! bit 7 marks a swap entry. The format says what a mapped entry's bits mean; the frame number is
+//! Five kinds: none; mapped (present, or PROT_NONE by the owner or by NUMA balancing); migration;
+//! swap; marker. The last three are absent for the hardware: bits 1-2 hold a migration kind (never
+//! zero), or bit 7 marks a swap entry, or all of these are zero and [`Format::UFFD_WP`] is set. The format says what a mapped entry's bits mean; the frame number is
 //! put in and taken out here, for all kinds.
 
 use core::fmt;
@@ -51,6 +51,8 @@ pub struct Migration {
     /// The area was locked, or is: the page does not count that now, and whoever puts a mapping in
     /// this entry's place does.
     pub locked: bool,
+    /// A monitor wants to hear of the next write.
+    pub uffd_wp: bool,
 }
 
 /// A swap entry: written by swap-out.
@@ -75,6 +77,8 @@ pub enum Entry {
     Migration(Migration),
     /// A page on a swap device.
     Swap(Swap),
+    /// Nothing there, and a monitor wants to hear of the next write (facts 7.14).
+    Marker,
 }
 
 /// A page-table entry in format `F`.
@@ -201,6 +205,19 @@ impl<F: Format> Pte<F> {
         F::is_locked(self.0)
     }
 
+    /// Whether a monitor wants to hear of the next write: of a mapping, a migration entry or a
+    /// marker.
+    #[inline]
+    pub fn is_uffd_wp(self) -> bool {
+        F::is_uffd_wp(self.0)
+    }
+
+    /// Whether nothing is there: neither a page nor the promise of one. A marker may be.
+    #[inline]
+    pub(crate) fn is_vacant(self) -> bool {
+        self.is_none() || self == Self::marker()
+    }
+
     /// Whether a mapping's frame has no counts.
     #[inline]
     pub fn is_special(self) -> bool {
@@ -280,6 +297,24 @@ impl<F: Format> Pte<F> {
         Self::from_bits(self.0 & !F::LOCKED)
     }
 
+    /// A mapping whose next write a monitor wants to hear of, and so not writable.
+    #[inline]
+    pub(crate) fn uffd_wp(self) -> Self {
+        Self::from_bits(F::read_only(self.0) | F::UFFD_WP)
+    }
+
+    /// An entry that no monitor wants to hear of; of a marker nothing is left.
+    #[inline]
+    pub(crate) fn without_uffd_wp(self) -> Self {
+        if self == Self::marker() { Self::NONE } else { Self::from_bits(self.0 & !F::UFFD_WP) }
+    }
+
+    /// This mapping, in place of what was vacant: it keeps a marker's wish.
+    #[inline]
+    pub(crate) fn over(self, vacant: Self) -> Self {
+        if vacant.is_none() { self } else { self.uffd_wp() }
+    }
+
     /// Keeps accessed, dirty, write and locked of a mapping, and gives it another `reach`.
     #[inline]
     pub(crate) fn with_reach(self, reach: Reach) -> Self {
@@ -321,6 +356,8 @@ impl<F: Format> Pte<F> {
                 slot: self.number(),
                 exclusive: self.0 & SWAP_EXCLUSIVE != 0,
             })
+        } else if self.0 & KIND_MASK == 0 {
+            Entry::Marker
         } else {
             Entry::Migration(Migration {
                 pfn: self.pfn(),
@@ -337,6 +374,7 @@ impl<F: Format> Pte<F> {
                     Reach::Data { exec: self.0 & SEALED_EXEC == 0 }
                 },
                 locked: self.is_locked(),
+                uffd_wp: self.is_uffd_wp(),
             })
         }
     }
@@ -356,7 +394,15 @@ impl<F: Format> Pte<F> {
         let young = if m.young { YOUNG } else { 0 };
         let dirty = if m.dirty { STALE_DIRTY } else { 0 };
         let locked = if m.locked { F::LOCKED } else { 0 };
-        Self::absent((kind << KIND_SHIFT) | reach | young | dirty | locked, m.pfn.0)
+        let uffd_wp = if m.uffd_wp { F::UFFD_WP } else { 0 };
+        Self::absent((kind << KIND_SHIFT) | reach | young | dirty | locked | uffd_wp, m.pfn.0)
+    }
+
+    /// The marker: nothing is there, and a monitor wants to hear of the next write. The empty entry
+    /// where the format has no bit for that.
+    #[inline]
+    pub fn marker() -> Self {
+        if F::UFFD_WP == 0 { Self::NONE } else { Self::absent(F::UFFD_WP, 0) }
     }
 
     /// The swap entry with these contents. Only the lower bits of a slot past [`Format::MAX_PFN`]
@@ -381,6 +427,9 @@ impl<F: Format> fmt::Display for Pte<F> {
                     (false, false, _) => "protnone",
                 };
                 write!(f, "{access} {pfn}")?;
+                if self.is_uffd_wp() {
+                    f.write_str(" uffd-wp")?;
+                }
                 if self.is_dirty() { f.write_str(" dirty") } else { Ok(()) }
             }
             Entry::Migration(m) => {
@@ -391,6 +440,7 @@ impl<F: Format> fmt::Display for Pte<F> {
                 };
                 write!(f, "migration-{kind} {}", m.pfn)
             }
+            Entry::Marker => f.write_str("marker"),
             Entry::Swap(s) => write!(f, "swap {}:{}", s.device, s.slot),
         }
     }

@@ -90,6 +90,7 @@ impl BitChange {
 ///   present.
 /// - [`Format::LOCKED`] is one bit, outside the field and above bit 7, that the hardware ignores in
 ///   every entry that maps a frame, and by which no other mark is recognised.
+/// - [`Format::UFFD_WP`] is another such bit, or 0.
 /// - [`Format::TABLE`] is present, and the hardware continues to the table that it names; what
 ///   [`Format::page`] makes for [`Reach::Data`] is present, and the hardware continues to the page,
 ///   and nowhere else.
@@ -144,6 +145,11 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     /// too: whoever puts a mapping in their place counts it again.
     const LOCKED: u64;
 
+    /// A monitor wants to hear of the next write (facts 7.14): such an entry is never writable. In
+    /// migration entries, too. A bit as [`Format::LOCKED`], or 0 where the format has none left:
+    /// then no range can be registered for write protection.
+    const UFFD_WP: u64;
+
     /// A table entry of an upper level, but for the frame.
     const TABLE: u64;
     /// Present, and its frame is counted: what the lock-free walk wants for reading.
@@ -169,8 +175,8 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     /// An entry that maps a page with this `reach`, but for the frame: read-only, clean, old, not
     /// special. [`Reach::None`] makes it absent.
     fn page(reach: Reach) -> u64;
-    /// As [`Format::page`] with this `reach`, but accessed, dirty, writable, special and locked as
-    /// in `bits`.
+    /// As [`Format::page`] with this `reach`, but accessed, dirty, writable, special, locked
+    /// and write-protected by a monitor as in `bits`.
     fn with_reach(bits: u64, reach: Reach) -> u64;
     /// Absent like [`Reach::None`], but for NUMA balancing's sake: remembers whether instructions
     /// may be fetched.
@@ -216,6 +222,11 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     #[inline]
     fn is_locked(bits: u64) -> bool {
         bits & Self::LOCKED != 0
+    }
+    /// Whether a monitor wants to hear of the next write. For any entry but those of swap.
+    #[inline]
+    fn is_uffd_wp(bits: u64) -> bool {
+        bits & Self::UFFD_WP != 0
     }
     /// Whether its frame has no counts: the zero page.
     #[inline]

@@ -61,6 +61,8 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Riscv64<LEVELS, BITS>
     const DIRTY: u64 = DIRTY;
     const SPECIAL: u64 = SPECIAL;
     const LOCKED: u64 = LOCKED;
+    /// No bit is left.
+    const UFFD_WP: u64 = 0;
     const TABLE: u64 = VALID;
     const WRITABLE: Match = Match { mask: VALID | SPECIAL | WRITE, set: VALID | WRITE };
     const REVOKE_WRITE: BitChange = BitChange::Clear(WRITE);

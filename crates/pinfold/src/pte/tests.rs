@@ -26,7 +26,7 @@ fn protnone_maps_a_frame_that_the_hardware_cannot_use() {
 #[test]
 fn migration_entries_keep_all_they_are_given() {
     for kind in [MigrationKind::Read, MigrationKind::ReadExclusive, MigrationKind::Write] {
-        for bits in 0..32 {
+        for bits in 0..64 {
             let entry = Migration {
                 pfn: Pfn(0xf_ffff),
                 kind,
@@ -38,6 +38,7 @@ fn migration_entries_keep_all_they_are_given() {
                     Reach::Data { exec: bits & 8 != 0 }
                 },
                 locked: bits & 16 != 0,
+                uffd_wp: bits & 32 != 0,
             };
             let pte = P::migration(entry);
             assert!(!pte.is_mapped() && !pte.is_present());

@@ -22,7 +22,9 @@ use crate::tlb::{Gather, LockCount, Room};
 pub(crate) enum Which {
     /// All.
     All,
-    /// Those that show pages of an object: private copies stay.
+    /// All, but where a monitor has a page protected a marker stays (facts 7.14).
+    Marked,
+    /// Those that show pages of an object: private copies stay, and so do markers.
     Cached,
 }
 
@@ -116,7 +118,7 @@ impl<'m, P: Platform> Zap<'m, P> {
     /// Whether an entry that maps this page stays.
     fn stays(&self, pte: Pte<P::Format>) -> bool {
         match self.which {
-            Which::All => false,
+            Which::All | Which::Marked => false,
             Which::Cached => {
                 pte.is_special() || self.mem.frames().flags(pte.pfn()).contains(Flags::ANON)
             }
@@ -128,9 +130,18 @@ impl<'m, P: Platform> Zap<'m, P> {
         let pte = cursor.get(page);
         match pte.decode() {
             Entry::None => Room::Left,
+            Entry::Marker => {
+                if self.which == Which::All {
+                    cursor.set(page, Pte::NONE);
+                }
+                Room::Left
+            }
             Entry::Mapped(_) if self.stays(pte) => Room::Left,
             Entry::Mapped(pfn) => {
                 let old = cursor.withdraw(page);
+                if self.which != Which::All && pte.is_uffd_wp() {
+                    cursor.set(page, Pte::marker());
+                }
                 if pte.is_special() {
                     gather.note(old);
                     self.mem.tell(self.mm.id, page, EventKind::Zapped(pfn));
@@ -152,7 +163,8 @@ impl<'m, P: Platform> Zap<'m, P> {
             // Neither holds a reference here, nor counts as locked: both were dropped when the
             // migration entry was made.
             Entry::Migration(_) | Entry::Swap(_) => {
-                cursor.set(page, Pte::NONE);
+                let marked = self.which == Which::Marked && pte.is_uffd_wp();
+                cursor.set(page, if marked { Pte::marker() } else { Pte::NONE });
                 self.mem.tell(self.mm.id, page, EventKind::Zapped(pte.pfn()));
                 Room::Left
             }

@@ -23,12 +23,14 @@ struct Says {
     writable: bool,
     special: bool,
     locked: bool,
+    uffd_wp: bool,
 }
 
 impl Says {
-    fn every() -> impl Iterator<Item = Self> {
-        REACHES.into_iter().flat_map(|reach| {
-            (0..64).filter(move |bits| bits & 1 == 0 || reach != Reach::None).map(move |bits| {
+    fn every<F: Format>() -> impl Iterator<Item = Self> {
+        let most = if F::UFFD_WP == 0 { 64 } else { 128 };
+        REACHES.into_iter().flat_map(move |reach| {
+            (0..most).filter(move |bits| bits & 1 == 0 || reach != Reach::None).map(move |bits| {
                 Self {
                     reach,
                     hint: bits & 1 != 0,
@@ -37,6 +39,7 @@ impl Says {
                     writable: bits & 8 != 0,
                     special: bits & 16 != 0,
                     locked: bits & 32 != 0,
+                    uffd_wp: bits & 64 != 0,
                 }
             })
         })
@@ -49,16 +52,18 @@ impl Says {
             Reach::Data { .. } => Pte::<F>::mapping(pfn, self.reach).old().bits(),
             Reach::None => Pte::<F>::mapping(pfn, Reach::None).bits(),
         });
-        let steps: [Step<F>; 6] = [
+        let steps: [Step<F>; 7] = [
             (self.hint, Pte::hint),
             (self.accessed, Pte::young),
             (self.dirty, Pte::dirty),
             (self.writable, Pte::writable),
             (self.special, Pte::special),
             (self.locked, Pte::locked),
+            // Alone: the manager takes write permission with it.
+            (self.uffd_wp, |pte| Pte::from_bits(pte.bits() | F::UFFD_WP)),
         ];
-        (0..6)
-            .map(|step| steps[(step + turn) % 6])
+        (0..7)
+            .map(|step| steps[(step + turn) % 7])
             .fold(start, |pte, (wanted, make)| if wanted { make(pte) } else { pte })
     }
 
@@ -71,6 +76,7 @@ impl Says {
             writable: pte.is_writable(),
             special: pte.is_special(),
             locked: pte.is_locked(),
+            uffd_wp: pte.is_uffd_wp(),
         }
     }
 
@@ -95,6 +101,8 @@ fn geometry<F: Hardware>() {
     assert!(F::ENTRIES * size_of::<u64>() <= crate::PAGE_SIZE as usize && F::LEVELS >= 2);
     assert!(F::USER_PAGES <= F::PAGES && F::PAGES <= 1 << (64 - crate::PAGE_SHIFT));
     assert_eq!((F::LOCKED & (F::FRAME | 0xff), F::LOCKED.count_ones()), (0, 1));
+    assert_eq!(F::UFFD_WP & (F::FRAME | 0xff | F::LOCKED), 0);
+    assert!(F::UFFD_WP.count_ones() < 2);
     assert_eq!(F::FRAME & 0xff, 0, "swap and migration entries need these bits");
 }
 
@@ -112,6 +120,8 @@ fn mapping<F: Hardware>(pfn: Pfn, says: Says, turn: usize) {
     assert_eq!((Says::of(bare), bare.pfn()), (nothing, pfn));
     let free = pte.unlocked();
     assert_eq!((Says::of(free), free.pfn()), (Says { locked: false, ..says }, pfn));
+    let unseen = pte.without_uffd_wp();
+    assert_eq!((Says::of(unseen), unseen.pfn()), (Says { uffd_wp: false, ..says }, pfn));
     assert_eq!(F::REVOKE_WRITE.of(pte.bits()), pte.read_only().bits());
     for reach in REACHES {
         let other = pte.with_reach(reach);
@@ -164,11 +174,12 @@ fn absent<F: Hardware>(pte: Pte<F>) {
 
 fn migration<F: Hardware>(pfn: Pfn) {
     for kind in [MigrationKind::Read, MigrationKind::ReadExclusive, MigrationKind::Write] {
-        for (reach, marks) in REACHES.into_iter().flat_map(|reach| (0..8).map(move |m| (reach, m)))
+        for (reach, marks) in REACHES.into_iter().flat_map(|reach| (0..16).map(move |m| (reach, m)))
         {
             let (young, dirty) = (marks & 1 != 0, marks & 2 != 0);
             let locked = marks & 4 != 0;
-            let entry = Migration { pfn, kind, young, dirty, reach, locked };
+            let uffd_wp = marks & 8 != 0 && F::UFFD_WP != 0;
+            let entry = Migration { pfn, kind, young, dirty, reach, locked, uffd_wp };
             let pte = Pte::<F>::migration(entry);
             absent(pte);
             assert!(!pte.is_mapped() && !pte.is_protnone() && !pte.is_hint());
@@ -189,12 +200,30 @@ fn swap<F: Hardware>(slot: u64) {
     }
 }
 
+/// The mark of a page that is not there, of a format that has the bit for it.
+fn marker<F: Hardware>() {
+    let marker = Pte::<F>::marker();
+    if F::UFFD_WP == 0 {
+        assert!(marker.is_none());
+        return;
+    }
+    absent(marker);
+    assert!(marker.is_uffd_wp() && marker.is_vacant() && Pte::<F>::NONE.is_vacant());
+    assert!(!marker.is_mapped() && !marker.is_protnone() && !marker.is_hint());
+    assert_eq!((marker.decode(), marker.without_uffd_wp()), (Entry::Marker, Pte::NONE));
+    let pte = Pte::<F>::mapping(Pfn(1), Reach::Data { exec: false }).writable();
+    assert_eq!(pte.over(Pte::NONE), pte);
+    assert!(pte.over(marker).is_uffd_wp() && !pte.over(marker).is_writable());
+}
+
 fn contract<F: Hardware>() {
     geometry::<F>();
+    marker::<F>();
     assert_eq!((F::MMU.table)(Pte::<F>::NONE.bits()), None);
     for number in numbers::<F>() {
         let pfn = Pfn(number);
-        for (turn, says) in (0..6).flat_map(|turn| Says::every().map(move |says| (turn, says))) {
+        for (turn, says) in (0..6).flat_map(|turn| Says::every::<F>().map(move |says| (turn, says)))
+        {
             mapping::<F>(pfn, says, turn);
         }
         migration::<F>(pfn);
