@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::scenario::{
     self, Access, Action, Advice, Atom, Behind, ClaimMode, Dirty, Duration, Failure, Force,
-    Occupied, Path, Polarity, Protection, Runner, Scenario, Sharing, Step, View,
+    Occupied, Path, Polarity, Protection, Runner, Scenario, Sharing, Step, UffdReason, UffdWp,
+    View,
 };
 use crate::words::Words;
 
@@ -333,6 +334,30 @@ pub enum Act {
         /// The group that gets them.
         to: usize,
     },
+    /// `uffd-register` and its kin.
+    Uffd(UffdAct),
+}
+
+/// What a step does with a userfaultfd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UffdAct {
+    /// `uffd-register`: the pages, and the bits of [`pinfold::UffdMode`].
+    Register(Pages, u8),
+    /// `uffd-unregister`
+    Unregister(Pages),
+    /// `uffd-copy`: the word at the spot.
+    Copy(Spot, u64, UffdWp),
+    /// `uffd-zero`
+    Zero(Spot),
+    /// `uffd-continue`
+    Continue(Spot, UffdWp),
+    /// `uffd-protect`
+    Protect(Pages),
+    /// `uffd-unprotect`
+    Unprotect(Pages),
+    /// `uffd-wait`
+    Wait(Spot, UffdReason),
 }
 
 /// A way to look at a page.
@@ -487,7 +512,8 @@ impl Act {
             | Self::Punch(_)
             | Self::Sync(_)
             | Self::Join(_)
-            | Self::MoveCharge { .. } => None,
+            | Self::MoveCharge { .. }
+            | Self::Uffd(_) => None,
         }
     }
 

@@ -5,6 +5,7 @@ mod fault;
 mod files;
 mod living;
 mod mapping;
+mod monitor;
 
 use std::rc::Rc;
 
@@ -16,12 +17,13 @@ use crate::counted::counted;
 use crate::cpu::{Operation, Target};
 use crate::journal::{Held, Touch, What};
 use crate::machine::Machine;
-use crate::scenario::{self, Action, Dirty, Duration, Failure, Grab, Pages, Step};
+use crate::scenario::{self, Action, Dirty, Duration, Failure, Grab, Pages, Step, UffdWp};
 use crate::spaces::{Area, Home, Inhabited};
 use crate::waits::Awaited;
 use crate::world::{Handle, Hold, Process, State, Store, World};
 
 pub(crate) use fault::Fault;
+pub(crate) use monitor::uffd_mode;
 
 use asked::{Extent, Shows, Times, access_of, advice_of, ask, prot};
 
@@ -148,7 +150,9 @@ impl World {
             Action::Write { to, word } => self.write(process, to, &word.value),
             Action::Read { from, expect, register } => {
                 let (space, target, _) = self.target(process, from)?;
-                let value = self.machine().access(&space, target, Operation::Load)?;
+                let value = self.until_resolved(&space, || {
+                    Ok(self.machine().access(&space, target, Operation::Load)?)
+                })?;
                 self.seen(value, expect.as_ref(), register.as_ref())
             }
             Action::DeviceWrite { to, word } => {
@@ -203,16 +207,18 @@ impl World {
             }
             Action::Populate { pages, access } => {
                 let (space, range) = self.range(process, pages)?;
-                let done = space.populate(range, access_of(access.value));
-                done.map_err(|stopped| match stopped.error {
-                    FaultError::NotMapped(_) => Fault::of(Failure::NotMapped, stopped),
-                    error => error.into(),
+                self.until_resolved(&space, || {
+                    let done = space.populate(range, access_of(access.value));
+                    done.map_err(|stopped| match stopped.error {
+                        FaultError::NotMapped(_) => Fault::of(Failure::NotMapped, stopped),
+                        error => error.into(),
+                    })
                 })?;
                 Ok(None)
             }
             Action::Mlock { pages } => {
                 let (space, range) = self.range(process, pages)?;
-                space.mlock(range)?;
+                self.until_resolved(&space, || Ok(space.mlock(range)?))?;
                 Ok(None)
             }
             Action::Munlock { pages } => {
@@ -228,6 +234,21 @@ impl World {
                 self.waits.until(&Awaited::Signal(signal.value.clone()));
                 Ok(None)
             }
+            Action::UffdRegister { pages, modes } => self.uffd_register(process, pages, modes),
+            Action::UffdUnregister { pages } => {
+                let (space, range) = self.range(process, pages)?;
+                space.uffd_unregister(range)?;
+                Ok(None)
+            }
+            Action::UffdProtect { pages } => self.uffd_write_protect(process, pages, true),
+            Action::UffdUnprotect { pages } => self.uffd_write_protect(process, pages, false),
+            Action::UffdCopy { to, word, wp } => self.uffd_copy(process, to, &word.value, *wp),
+            Action::UffdZero { at } => {
+                self.uffd_resolve(process, at, |space, at| space.uffd_zero(at))
+            }
+            Action::UffdContinue { at, wp } => self
+                .uffd_resolve(process, at, |space, at| space.uffd_continue(at, *wp == UffdWp::On)),
+            Action::UffdWait { at, reason } => self.uffd_wait(process, at, reason.value),
             Action::Clone { child } | Action::Vfork { child } => self.clone(process, &child.value),
             Action::Exec => self.exec(process),
             Action::FileWrite { to, word } => self.write_file(process, to, &word.value),
@@ -340,6 +361,22 @@ impl World {
         let value = self.words.value(word);
         let (space, target, _) = self.target(process, to)?;
         let area = self.area(process, &to.name.value)?;
+        self.storing(&space, &area, value, || {
+            self.until_resolved(&space, || {
+                Ok(self.machine().access(&space, target, Operation::Store(value))?)
+            })
+        })?;
+        Ok(None)
+    }
+
+    /// Runs `store`, which stores a word in an area, and notes who has stored it where.
+    fn storing<R>(
+        &self,
+        space: &Inhabited,
+        area: &Area,
+        value: u64,
+        store: impl FnOnce() -> Result<R, Fault>,
+    ) -> Result<R, Fault> {
         if !area.sharing.is_private() {
             self.state.borrow_mut().open.insert(value);
         }
@@ -350,7 +387,7 @@ impl World {
             state.stores.push(store.clone());
             store
         });
-        let done = self.machine().access(&space, target, Operation::Store(value));
+        let done = store();
         if done.is_err() {
             let mut state = self.state.borrow_mut();
             let at = state.stores.iter().rposition(|store| Some(store) == stored.as_ref());
@@ -358,8 +395,7 @@ impl World {
                 state.stores.remove(at);
             }
         }
-        done?;
-        Ok(None)
+        done
     }
 
     fn seen(
@@ -404,8 +440,10 @@ impl World {
             })
         };
         if let Some((space, page)) = follows {
-            let target = Target { page, word: place.word() as usize };
-            return Ok(self.machine().follow(&*space?, target, operation)?);
+            let (space, target) = (space?, Target { page, word: place.word() as usize });
+            return self.until_resolved(&space, || {
+                Ok(self.machine().follow(&space, target, operation)?)
+            });
         }
         let frame = self.device_frame(place)?;
         let cell = self.machine().word(frame, place.word() as usize);
@@ -442,20 +480,20 @@ impl World {
         };
         let since = self.machine().record().zaps;
         hook::saw(since);
-        let pins = space.pin_with(range, ask(grab, times, term))?;
-        if let Some(error) = pins.shortfall() {
-            return Err(error.into());
-        }
+        let pins = self.until_resolved(&space, || {
+            let pins = space.pin_with(range, ask(grab, times, term))?;
+            pins.shortfall().map_or(Ok(pins), |error| Err(error.into()))
+        })?;
         let coherent = (term == Term::Long).then_some(since);
         self.keep(process, &grab.handle.value, Hold::Pins(pins), (&space, range), coherent)
     }
 
     fn get(&self, process: &str, grab: &Grab, times: Times) -> Done {
         let (space, range) = self.range(process, &grab.pages)?;
-        let refs = space.get_with(range, ask(grab, times, Term::Short))?;
-        if let Some(error) = refs.shortfall() {
-            return Err(error.into());
-        }
+        let refs = self.until_resolved(&space, || {
+            let refs = space.get_with(range, ask(grab, times, Term::Short))?;
+            refs.shortfall().map_or(Ok(refs), |error| Err(error.into()))
+        })?;
         self.keep(process, &grab.handle.value, Hold::Refs(refs), (&space, range), None)
     }
 

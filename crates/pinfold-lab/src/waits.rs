@@ -1,5 +1,5 @@
-//! What lanes wait for: handles that other lanes make, signals, ends of lanes, and children by
-//! vfork.
+//! What lanes wait for: handles that other lanes make, signals, ends of lanes, children by vfork,
+//! and accesses of which a monitor is told.
 //!
 //! Protocol: each thing that is awaited has a cell, which is set once and never cleared. Setting it
 //! is a release and the end of a wait an acquire, so what a lane did before it lies before what
@@ -25,6 +25,21 @@ pub(crate) enum Awaited {
     End(String),
     /// The process of this name has left the address space in which it began.
     Left(String),
+    /// The monitor of an address space was told of an access for which a lane waits.
+    Told(Told),
+}
+
+/// Which access a monitor is told of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Told {
+    /// The process that was in the address space first.
+    pub(crate) first: String,
+    /// The area.
+    pub(crate) area: String,
+    /// The page of the area.
+    pub(crate) page: u32,
+    /// Why: a word of [`UffdReason`].
+    pub(crate) reason: &'static str,
 }
 
 impl Awaited {
@@ -35,6 +50,9 @@ impl Awaited {
             Self::Signal(name) => format!("signal {name}"),
             Self::End(name) => format!("end of lane {name}"),
             Self::Left(name) => format!("end or exec of process {name}"),
+            Self::Told(Told { first, area, page, reason }) => {
+                format!("{reason} fault at {first}:{area}[{page}]")
+            }
         }
     }
 }
@@ -49,19 +67,53 @@ pub(crate) fn awaited(scenario: &Scenario) -> Vec<Awaited> {
     // The lane that makes each handle.
     let makers: HashMap<String, usize> = lanes().flat_map(makes).collect();
     let mut awaited: Vec<Awaited> =
-        lanes().flat_map(|(index, lane)| awaited_by(index, lane, &makers)).collect();
+        lanes().flat_map(|(index, lane)| awaited_by(scenario, index, lane, &makers)).collect();
     awaited.sort_unstable();
     awaited.dedup();
     awaited
 }
 
-fn awaited_by(index: usize, lane: &Lane, makers: &HashMap<String, usize>) -> Vec<Awaited> {
+/// The process that was first in the address space in which this one begins.
+fn first_of<'a>(scenario: &'a Scenario, process: &'a str) -> &'a str {
+    let steps = || {
+        let lanes = scenario
+            .lanes
+            .iter()
+            .flat_map(|lane| lane.steps.iter().map(move |step| (lane.process(), step)));
+        let alone = scenario.setup.steps.iter().chain(&scenario.after);
+        lanes.chain(alone.map(|step| (step.process.as_ref().map(|name| name.as_str()), step)))
+    };
+    let parent = |child: &str| {
+        let joins = |step: &Step| {
+            step.action.shares_space_with().is_some_and(|name| name.as_str() == child)
+        };
+        steps().find(|(_, step)| joins(step)).and_then(|(process, _)| process)
+    };
+    let mut first = process;
+    // A family is a tree, so that this ends.
+    while let Some(older) = parent(first) {
+        first = older;
+    }
+    first
+}
+
+fn awaited_by(
+    scenario: &Scenario,
+    index: usize,
+    lane: &Lane,
+    makers: &HashMap<String, usize>,
+) -> Vec<Awaited> {
     let awaits = |step: &Step| {
         if let Action::Await { signal } = &step.action {
             return Some(Awaited::Signal(signal.value.clone()));
         }
         if let Action::Vfork { child } = &step.action {
             return Some(Awaited::Left(child.value.clone()));
+        }
+        if let Action::UffdWait { at, reason } = &step.action {
+            let first = first_of(scenario, lane.process()?).to_owned();
+            let (area, page) = (at.name.value.clone(), at.page());
+            return Some(Awaited::Told(Told { first, area, page, reason: reason.value.as_str() }));
         }
         // A lane's own handle is there when the lane comes to use it.
         let name = step.action.uses_handle()?;

@@ -78,7 +78,8 @@ fn word(step: &Step) -> Option<&str> {
     let word = match &step.action {
         Action::Write { word, .. }
         | Action::DeviceWrite { word, .. }
-        | Action::FileWrite { word, .. } => Some(word),
+        | Action::FileWrite { word, .. }
+        | Action::UffdCopy { word, .. } => Some(word),
         Action::Read { expect, .. }
         | Action::DeviceRead { expect, .. }
         | Action::FileRead { expect, .. } => expect.as_ref(),

@@ -150,6 +150,7 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::Follow(..) | Act::Unfollow(_) => told(
             "no system call makes a device that follows: that takes RDMA, or a virtual machine",
         ),
+        Act::Uffd(_) => told("not carried out on a kernel yet"),
         Act::Join(_) | Act::MoveCharge { .. } => told(
             "groups are of a whole machine, and charges move in the first version of them only",
         ),

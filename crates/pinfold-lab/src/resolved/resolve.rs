@@ -3,7 +3,7 @@
 use super::{
     Act, Action, Atom, Look, Pages, Resolved, ResolvedClaim, ResolvedFile, ResolvedHandle,
     ResolvedLane, ResolvedOutcome, ResolvedProcess, ResolvedStep, Runner, Scenario, Seen, Shown,
-    Spot, Stated, Step, Take, Unresolved, View, Words, scenario,
+    Spot, Stated, Step, Take, UffdAct, Unresolved, View, Words, scenario,
 };
 use crate::scenario::{Fact, Grab, Made, Name, Spanned};
 
@@ -409,6 +409,30 @@ impl Names {
                 from: self.group(from)?,
                 to: self.group(to)?,
             },
+            Action::UffdRegister { pages, modes } => {
+                let bits = crate::step::uffd_mode(modes.iter().map(|mode| mode.value)).bits();
+                Act::Uffd(UffdAct::Register(self.pages(own()?, pages)?, bits))
+            }
+            Action::UffdUnregister { pages } => {
+                Act::Uffd(UffdAct::Unregister(self.pages(own()?, pages)?))
+            }
+            Action::UffdCopy { to, word, wp } => {
+                let spot = self.spot(own()?, to)?;
+                Act::Uffd(UffdAct::Copy(spot, self.word(&word.value)?, *wp))
+            }
+            Action::UffdZero { at } => Act::Uffd(UffdAct::Zero(self.spot(own()?, at)?)),
+            Action::UffdContinue { at, wp } => {
+                Act::Uffd(UffdAct::Continue(self.spot(own()?, at)?, *wp))
+            }
+            Action::UffdProtect { pages } => {
+                Act::Uffd(UffdAct::Protect(self.pages(own()?, pages)?))
+            }
+            Action::UffdUnprotect { pages } => {
+                Act::Uffd(UffdAct::Unprotect(self.pages(own()?, pages)?))
+            }
+            Action::UffdWait { at, reason } => {
+                Act::Uffd(UffdAct::Wait(self.spot(own()?, at)?, reason.value))
+            }
         })
     }
 

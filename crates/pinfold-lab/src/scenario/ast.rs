@@ -15,6 +15,7 @@ mod step;
 pub use claim::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
 pub use parts::{
     Behind, Dirty, Duration, Extent, File, Force, Grab, Group, Occupied, Pages, Path, Place, Shown,
+    UffdWp,
 };
 pub use step::{Action, Made, Step, Sure};
 

@@ -180,7 +180,17 @@ impl<'a> Checker<'a> {
             | Action::Advise { pages, .. }
             | Action::Populate { pages, .. }
             | Action::Mlock { pages }
-            | Action::Munlock { pages } => self.pages(at, process, pages),
+            | Action::Munlock { pages }
+            | Action::UffdRegister { pages, .. }
+            | Action::UffdUnregister { pages }
+            | Action::UffdProtect { pages }
+            | Action::UffdUnprotect { pages } => self.pages(at, process, pages),
+            Action::UffdWait { at: place, .. } => {
+                self.access(at, process, place);
+                if !at.in_lanes() {
+                    self.wait_alone(step);
+                }
+            }
             Action::Remap { area, at: to } => {
                 let length = self.area(at, process, area);
                 self.errors.extend(length.and_then(|pages| limits::address(*to, pages)));
@@ -197,7 +207,11 @@ impl<'a> Checker<'a> {
             Action::Pin { grab, .. } | Action::Get { grab, .. } => {
                 self.pages(at, process, &grab.pages);
             }
-            Action::Write { to: place, .. } | Action::Read { from: place, .. } => {
+            Action::Write { to: place, .. }
+            | Action::Read { from: place, .. }
+            | Action::UffdCopy { to: place, .. }
+            | Action::UffdZero { at: place }
+            | Action::UffdContinue { at: place, .. } => {
                 self.access(at, process, place);
             }
             Action::DeviceWrite { to: place, .. } | Action::DeviceRead { from: place, .. } => {
@@ -218,6 +232,15 @@ impl<'a> Checker<'a> {
         self.errors.push(
             ScenarioError::new(Code::Misplaced, child.span, "`vfork` has no meaning here", what)
                 .help("only lanes wait: write it in one, and give the child another"),
+        );
+    }
+
+    /// `uffd-wait` where nothing else runs: no access could come.
+    fn wait_alone(&mut self, step: &Step) {
+        let (span, what) = (step.span.0, "nothing else runs, so no access comes");
+        self.errors.push(
+            ScenarioError::new(Code::Misplaced, span, "`uffd-wait` has no meaning here", what)
+                .help("only lanes wait: write it in the lane of the monitor"),
         );
     }
 

@@ -6,7 +6,7 @@
 
 use super::ast::{
     Action, Atom, Behind, Claim, ClaimMode, Comment, Dirty, Duration, Extent, Fact, Force, Grab,
-    Machine, Occupied, Pages, Place, Placement, Polarity, Runner, Scenario, Step, View,
+    Machine, Occupied, Pages, Place, Placement, Polarity, Runner, Scenario, Step, UffdWp, View,
 };
 use super::lexer::Line;
 use super::span::Spanned;
@@ -299,6 +299,14 @@ impl Display for Step {
     }
 }
 
+/// ` wp`, or nothing.
+fn ending(wp: UffdWp) -> &'static str {
+    match wp {
+        UffdWp::Off => "",
+        UffdWp::On => " wp",
+    }
+}
+
 impl Display for Action {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(self.verb().as_str())?;
@@ -371,6 +379,19 @@ impl Display for Action {
                 words.map_or(Ok(()), |words| write!(f, " words {words}"))
             }
             Self::Sync { file } => write!(f, " {file}"),
+            Self::UffdRegister { pages, modes } => {
+                write!(f, " {pages}")?;
+                modes.iter().try_for_each(|mode| write!(f, " {mode}"))
+            }
+            Self::UffdUnregister { pages }
+            | Self::UffdProtect { pages }
+            | Self::UffdUnprotect { pages } => write!(f, " {pages}"),
+            Self::UffdCopy { to, word, wp } => {
+                write!(f, " {to} {}{}", Quoted(word), ending(*wp))
+            }
+            Self::UffdZero { at } => write!(f, " {at}"),
+            Self::UffdContinue { at, wp } => write!(f, " {at}{}", ending(*wp)),
+            Self::UffdWait { at, reason } => write!(f, " {at} {reason}"),
         }
     }
 }

@@ -37,7 +37,9 @@ pub use format::format;
 pub use render::{MOST_DRAWN, Style, render};
 pub use span::{Position, Span, Spanned};
 pub use words::RESERVED;
-pub use words::{Access, Activity, Advice, Failure, Protection, Sharing, Verb};
+pub use words::{
+    Access, Activity, Advice, Failure, Protection, Sharing, UffdReason, UffdWord, Verb,
+};
 
 /// Reads a scenario.
 ///

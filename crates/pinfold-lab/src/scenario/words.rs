@@ -123,6 +123,52 @@ vocabulary! {
         Join = "join",
         /// Moves the charges of pages from one group to another.
         MoveCharge = "move-charge",
+        /// Registers pages with a userfaultfd.
+        UffdRegister = "uffd-register",
+        /// Ends that.
+        UffdUnregister = "uffd-unregister",
+        /// Gives a missing page, with a word in it.
+        UffdCopy = "uffd-copy",
+        /// Gives a page of zeros.
+        UffdZero = "uffd-zero",
+        /// Maps a page that is there.
+        UffdContinue = "uffd-continue",
+        /// Protects pages from writes, of which the monitor is told.
+        UffdProtect = "uffd-protect",
+        /// Takes that back.
+        UffdUnprotect = "uffd-unprotect",
+        /// Waits until the monitor was told of an access.
+        UffdWait = "uffd-wait",
+    }
+}
+
+vocabulary! {
+    /// What the monitor of a userfaultfd is told of, and how.
+    pub enum UffdWord {
+        /// Accesses where there is no page.
+        Missing = "missing",
+        /// Writes to protected pages.
+        Wp = "wp",
+        /// Accesses to pages that are there and not mapped.
+        Minor = "minor",
+        /// Protection reaches pages that nobody has touched.
+        Unpopulated = "unpopulated",
+        /// Children are registered, too.
+        EventFork = "event-fork",
+        /// An area that is moved stays registered.
+        EventRemap = "event-remap",
+    }
+}
+
+vocabulary! {
+    /// Why the monitor of a userfaultfd is told of an access.
+    pub enum UffdReason {
+        /// There is no page.
+        Missing = "missing",
+        /// The page is protected.
+        Wp = "wp",
+        /// The page is there and not mapped.
+        Minor = "minor",
     }
 }
 
@@ -160,7 +206,15 @@ impl Verb {
             | Self::Punch
             | Self::Sync
             | Self::Join
-            | Self::MoveCharge => false,
+            | Self::MoveCharge
+            | Self::UffdRegister
+            | Self::UffdUnregister
+            | Self::UffdCopy
+            | Self::UffdZero
+            | Self::UffdContinue
+            | Self::UffdProtect
+            | Self::UffdUnprotect
+            | Self::UffdWait => false,
         }
     }
 }

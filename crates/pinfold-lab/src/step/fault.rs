@@ -1,6 +1,9 @@
 //! How a step failed, in the words of the language.
 
-use pinfold::{FaultError, FileError, LockError, PinError, SpaceError, SyncError};
+use pinfold::{
+    FaultError, FileError, LockError, PinError, SpaceError, SyncError, UffdError, UffdReason,
+    VirtAddr,
+};
 
 use crate::scenario::Failure;
 
@@ -11,15 +14,17 @@ pub(crate) struct Fault {
     pub(crate) failure: Option<Failure>,
     /// In full.
     pub(crate) message: String,
+    /// The access for which a monitor is asked, and why.
+    pub(super) told: Option<(VirtAddr, UffdReason)>,
 }
 
 impl Fault {
     pub(super) fn of(failure: Failure, error: impl ToString) -> Self {
-        Self { failure: Some(failure), message: error.to_string() }
+        Self { failure: Some(failure), message: error.to_string(), told: None }
     }
 
     pub(super) fn other(message: impl Into<String>) -> Self {
-        Self { failure: None, message: message.into() }
+        Self { failure: None, message: message.into(), told: None }
     }
 }
 
@@ -31,6 +36,7 @@ impl From<SpaceError> for Fault {
             SpaceError::OutOfFrames => Failure::OutOfFrames,
             SpaceError::OverLimit { .. } => Failure::OverLimit,
             SpaceError::TooManyAreas { .. } => Failure::TooManyAreas,
+            SpaceError::OtherUffd(_) => Failure::Busy,
             SpaceError::NoGap { .. } | SpaceError::NoMemory => {
                 return Self::other(error.to_string());
             }
@@ -47,6 +53,22 @@ impl From<FaultError> for Fault {
             FaultError::OutOfFrames => Failure::OutOfFrames,
             FaultError::OverLimit { .. } => Failure::OverLimit,
             FaultError::PastEnd(_) => Failure::PastEnd,
+            FaultError::Userfault { at, reason, .. } => {
+                return Self { told: Some((at, reason)), ..Self::other(error.to_string()) };
+            }
+            _ => return Self::other(error.to_string()),
+        };
+        Self::of(failure, error)
+    }
+}
+
+impl From<UffdError> for Fault {
+    fn from(error: UffdError) -> Self {
+        let failure = match error {
+            UffdError::NotRegistered(_) => Failure::Invalid,
+            UffdError::Exists(_) => Failure::Occupied,
+            UffdError::Absent(_) => Failure::NoAccess,
+            UffdError::Fault(error) => return error.into(),
             _ => return Self::other(error.to_string()),
         };
         Self::of(failure, error)

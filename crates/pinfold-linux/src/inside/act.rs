@@ -318,7 +318,8 @@ impl Cast {
             | Act::Follow(..)
             | Act::Unfollow(_)
             | Act::Join(_)
-            | Act::MoveCharge { .. } => Err(libc::EOPNOTSUPP),
+            | Act::MoveCharge { .. }
+            | Act::Uffd(_) => Err(libc::EOPNOTSUPP),
             Act::Writeback(pages) => Ok(ranged(sys::file::write_back(self.range(process, pages)?))),
             Act::Protect(pages, protection) => {
                 Ok(ranged(sys::protect(self.range(process, pages)?, protection)))

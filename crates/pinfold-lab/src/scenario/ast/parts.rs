@@ -149,6 +149,23 @@ pub enum Dirty {
     Mark,
 }
 
+/// Whether a page that a monitor gives is protected from writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UffdWp {
+    /// It is not.
+    #[default]
+    Off,
+    /// `wp`: it is.
+    On,
+}
+
+impl UffdWp {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Pages of an area or of a file: `A`, `A[1]` or `A[0..2]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

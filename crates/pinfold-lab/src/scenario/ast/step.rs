@@ -1,8 +1,10 @@
 //! Steps: what processes and devices do, one a line.
 
 use super::super::span::{Name, Position, Spanned, Text};
-use super::super::words::{Access, Advice, Failure, Protection, Sharing, Verb};
-use super::parts::{Dirty, Duration, Grab, Occupied, Pages, Place, Shown};
+use super::super::words::{
+    Access, Advice, Failure, Protection, Sharing, UffdReason, UffdWord, Verb,
+};
+use super::parts::{Dirty, Duration, Grab, Occupied, Pages, Place, Shown, UffdWp};
 use serde::{Deserialize, Serialize};
 
 /// One line of `setup`, a lane or `after`.
@@ -298,6 +300,58 @@ pub enum Action {
         /// The group that they are charged to from then on.
         to: Name,
     },
+    /// `uffd-register PAGES missing|wp|minor|unpopulated|event-fork|event-remap ...`
+    UffdRegister {
+        /// What is watched.
+        pages: Pages,
+        /// What the monitor is told of, and how; at least one.
+        modes: Vec<Spanned<UffdWord>>,
+    },
+    /// `uffd-unregister PAGES`
+    UffdUnregister {
+        /// What is not watched any more.
+        pages: Pages,
+    },
+    /// `uffd-copy PAGE "word" [wp]`: gives a missing page, with zeros in all other words.
+    UffdCopy {
+        /// Where, in the address space of the process.
+        to: Place,
+        /// What the page holds there.
+        word: Text,
+        /// Whether it is protected from writes.
+        #[serde(default, skip_serializing_if = "UffdWp::is_default")]
+        wp: UffdWp,
+    },
+    /// `uffd-zero PAGE`: gives a page of zeros.
+    UffdZero {
+        /// Where, in the address space of the process.
+        at: Place,
+    },
+    /// `uffd-continue PAGE [wp]`: maps the page that is there.
+    UffdContinue {
+        /// Where, in the address space of the process.
+        at: Place,
+        /// Whether it is protected from writes.
+        #[serde(default, skip_serializing_if = "UffdWp::is_default")]
+        wp: UffdWp,
+    },
+    /// `uffd-protect PAGES`: the monitor is told of writes from then on.
+    UffdProtect {
+        /// What is protected.
+        pages: Pages,
+    },
+    /// `uffd-unprotect PAGES`
+    UffdUnprotect {
+        /// What is not protected any more.
+        pages: Pages,
+    },
+    /// `uffd-wait PAGE missing|wp|minor`: waits until the monitor was told of such an access there.
+    UffdWait {
+        /// Where, in the address space of the process.
+        at: Place,
+        /// Why it is told.
+        reason: Spanned<UffdReason>,
+    },
 }
 
 impl Action {
@@ -337,6 +391,14 @@ impl Action {
             Self::Join { .. } => Verb::Join,
             Self::MoveCharge { .. } => Verb::MoveCharge,
             Self::Sync { .. } => Verb::Sync,
+            Self::UffdRegister { .. } => Verb::UffdRegister,
+            Self::UffdUnregister { .. } => Verb::UffdUnregister,
+            Self::UffdCopy { .. } => Verb::UffdCopy,
+            Self::UffdZero { .. } => Verb::UffdZero,
+            Self::UffdContinue { .. } => Verb::UffdContinue,
+            Self::UffdProtect { .. } => Verb::UffdProtect,
+            Self::UffdUnprotect { .. } => Verb::UffdUnprotect,
+            Self::UffdWait { .. } => Verb::UffdWait,
         }
     }
 
@@ -393,7 +455,15 @@ impl Action {
             | Self::Punch { .. }
             | Self::Sync { .. }
             | Self::Join { .. }
-            | Self::MoveCharge { .. } => none,
+            | Self::MoveCharge { .. }
+            | Self::UffdRegister { .. }
+            | Self::UffdUnregister { .. }
+            | Self::UffdCopy { .. }
+            | Self::UffdZero { .. }
+            | Self::UffdContinue { .. }
+            | Self::UffdProtect { .. }
+            | Self::UffdUnprotect { .. }
+            | Self::UffdWait { .. } => none,
         }
     }
 

@@ -119,6 +119,14 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::Punch { .. }
             | Action::Sync { .. }
             | Action::Join { .. }
+            | Action::UffdRegister { .. }
+            | Action::UffdUnregister { .. }
+            | Action::UffdCopy { .. }
+            | Action::UffdZero { .. }
+            | Action::UffdContinue { .. }
+            | Action::UffdProtect { .. }
+            | Action::UffdUnprotect { .. }
+            | Action::UffdWait { .. }
             | Action::MoveCharge { .. } => {}
             Action::Truncate { pages, words, .. } => {
                 let most = FILE_PAGES.end() - u32::from(words.is_some());

@@ -360,6 +360,14 @@ impl<'a> Names<'a> {
             | Action::Punch { .. }
             | Action::Sync { .. }
             | Action::Join { .. }
+            | Action::UffdRegister { .. }
+            | Action::UffdUnregister { .. }
+            | Action::UffdCopy { .. }
+            | Action::UffdZero { .. }
+            | Action::UffdContinue { .. }
+            | Action::UffdProtect { .. }
+            | Action::UffdUnprotect { .. }
+            | Action::UffdWait { .. }
             | Action::MoveCharge { .. } => {}
         }
     }

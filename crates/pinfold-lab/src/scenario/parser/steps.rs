@@ -2,11 +2,12 @@
 
 use super::super::ast::{
     Action, Dirty, Duration, Force, Grab, Occupied, Pages, Path, Place, Runner, Shown, Step, Sure,
+    UffdWp,
 };
 use super::super::error::{Code, Parsed, ScenarioError};
 use super::super::span::{Span, Spanned};
 use super::super::suggest::did_you_mean;
-use super::super::words::{SECTIONS, Sharing, Verb, Vocabulary};
+use super::super::words::{SECTIONS, Sharing, UffdWord, Verb, Vocabulary};
 use super::cursor::Cursor;
 use super::known::Known;
 
@@ -208,7 +209,58 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Acti
             cursor.keyword("to")?;
             Action::MoveCharge { pages, from, to: cursor.name("a group")? }
         }
+        Verb::UffdRegister => {
+            let pages = cursor.pages()?;
+            Action::UffdRegister { pages, modes: modes(cursor)? }
+        }
+        Verb::UffdUnregister => Action::UffdUnregister { pages: cursor.pages()? },
+        Verb::UffdCopy => {
+            let to = cursor.place("a page")?;
+            let word = cursor.text("the word that the page holds")?;
+            Action::UffdCopy { to, word, wp: wp(cursor) }
+        }
+        Verb::UffdZero => Action::UffdZero { at: cursor.place("a page")? },
+        Verb::UffdContinue => {
+            let at = cursor.place("a page")?;
+            Action::UffdContinue { at, wp: wp(cursor) }
+        }
+        Verb::UffdProtect => Action::UffdProtect { pages: cursor.pages()? },
+        Verb::UffdUnprotect => Action::UffdUnprotect { pages: cursor.pages()? },
+        Verb::UffdWait => {
+            let at = cursor.place("a page")?;
+            Action::UffdWait { at, reason: cursor.one_of("`missing`, `wp` or `minor`")? }
+        }
     })
+}
+
+/// `missing|wp|minor|unpopulated|event-fork|event-remap ...`, each once.
+fn modes(cursor: &mut Cursor<'_>) -> Parsed<Vec<Spanned<UffdWord>>> {
+    let wanted = "what the monitor is told of";
+    let mut modes: Vec<Spanned<UffdWord>> = vec![cursor.one_of(wanted)?];
+    while cursor.peek_word().is_some_and(|word| !ENDINGS.contains(&word)) {
+        let mode: Spanned<UffdWord> = cursor.one_of(wanted)?;
+        if let Some(first) = modes.iter().find(|other| other.value == mode.value) {
+            return Err(Box::new(
+                ScenarioError::new(
+                    Code::Repeated,
+                    mode.span,
+                    "this is said twice",
+                    "said before on this line",
+                )
+                .related(first.span, "here"),
+            ));
+        }
+        modes.push(mode);
+    }
+    Ok(modes)
+}
+
+/// `[wp]`
+fn wp(cursor: &mut Cursor<'_>) -> UffdWp {
+    match cursor.accept("wp") {
+        Some(_) => UffdWp::On,
+        None => UffdWp::Off,
+    }
 }
 
 fn verb(cursor: &mut Cursor<'_>) -> Parsed<Verb> {
