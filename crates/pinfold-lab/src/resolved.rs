@@ -13,12 +13,13 @@
 
 use std::fmt;
 
+use pinfold::UffdMode;
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::{
     self, Access, Action, Advice, Atom, Behind, ClaimMode, Dirty, Duration, Failure, Force,
-    Occupied, Path, Polarity, Protection, Runner, Scenario, Sharing, Step, UffdReason, UffdWp,
-    View,
+    Occupied, Path, Polarity, Protection, Runner, Scenario, Sharing, Step, UffdReason, UffdWord,
+    UffdWp, View,
 };
 use crate::words::Words;
 
@@ -358,6 +359,19 @@ pub enum UffdAct {
     Unprotect(Pages),
     /// `uffd-wait`
     Wait(Spot, UffdReason),
+}
+
+/// The bits that these words stand for.
+pub(crate) fn uffd_mode(words: impl Iterator<Item = UffdWord>) -> UffdMode {
+    let bit = |word| match word {
+        UffdWord::Missing => UffdMode::MISSING,
+        UffdWord::Wp => UffdMode::WP,
+        UffdWord::Minor => UffdMode::MINOR,
+        UffdWord::Unpopulated => UffdMode::WP_UNPOPULATED,
+        UffdWord::EventFork => UffdMode::EVENT_FORK,
+        UffdWord::EventRemap => UffdMode::EVENT_REMAP,
+    };
+    words.map(bit).collect()
 }
 
 /// A way to look at a page.

@@ -23,7 +23,6 @@ use crate::waits::Awaited;
 use crate::world::{Handle, Hold, Process, State, Store, World};
 
 pub(crate) use fault::Fault;
-pub(crate) use monitor::uffd_mode;
 
 use asked::{Extent, Shows, Times, access_of, advice_of, ask, prot};
 

@@ -410,7 +410,7 @@ impl Names {
                 to: self.group(to)?,
             },
             Action::UffdRegister { pages, modes } => {
-                let bits = crate::step::uffd_mode(modes.iter().map(|mode| mode.value)).bits();
+                let bits = super::uffd_mode(modes.iter().map(|mode| mode.value)).bits();
                 Act::Uffd(UffdAct::Register(self.pages(own()?, pages)?, bits))
             }
             Action::UffdUnregister { pages } => {
