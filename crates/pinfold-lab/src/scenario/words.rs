@@ -123,6 +123,10 @@ vocabulary! {
         Join = "join",
         /// Moves the charges of pages from one group to another.
         MoveCharge = "move-charge",
+        /// Reads pages of a file into memory past its pages in memory.
+        DirectRead = "direct-read",
+        /// Writes memory to pages of a file past its pages in memory.
+        DirectWrite = "direct-write",
     }
 }
 
@@ -160,7 +164,9 @@ impl Verb {
             | Self::Punch
             | Self::Sync
             | Self::Join
-            | Self::MoveCharge => false,
+            | Self::MoveCharge
+            | Self::DirectRead
+            | Self::DirectWrite => false,
         }
     }
 }
