@@ -162,6 +162,17 @@ pub struct Pages {
     pub count: u32,
 }
 
+/// What direct I/O moves at one of its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Part {
+    /// Pages of an area or of a file.
+    pub pages: Pages,
+    /// The word of the only page, if it is no more than that.
+    #[serde(default)]
+    pub word: Option<u32>,
+}
+
 /// One word of one page of an area, a handle or a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -335,6 +346,10 @@ pub enum Act {
         /// The group that gets them.
         to: usize,
     },
+    /// `direct-read`: the memory, and as much of a file.
+    DirectRead(Part, Part),
+    /// `direct-write`: the same.
+    DirectWrite(Part, Part),
     /// `uffd-register` and its kin.
     Uffd(UffdAct),
 }
@@ -527,6 +542,8 @@ impl Act {
             | Self::Sync(_)
             | Self::Join(_)
             | Self::MoveCharge { .. }
+            | Self::DirectRead(..)
+            | Self::DirectWrite(..)
             | Self::Uffd(_) => None,
         }
     }

@@ -105,6 +105,28 @@ fn an_ordinary_reference_never_survives_a_fork() {
 }
 
 #[test]
+fn an_unbuffered_read_survives_a_fork_if_it_pins() {
+    for model in [Model::Tso, Model::Weak] {
+        breaks("o-direct-fork", "6.5,direct-io=get", model, "lost-read");
+        breaks("o-direct-fork", "6.4", model, "lost-read");
+        // Not by its date alone: the fork must know of pins, too.
+        breaks("o-direct-fork", "6.5,fork-pin=share", model, "lost-read");
+        holds("o-direct-fork", "pinfold", model);
+        holds("o-direct-dontfork", "6.4", model);
+    }
+    holds("o-direct-fork", "6.5", Model::Tso);
+    holds("o-direct-fork", "6.4,direct-io=pin", Model::Tso);
+}
+
+#[test]
+fn an_unbuffered_write_leaks_what_a_read_reference_leaks() {
+    breaks("o-direct-write-fork", "5.8,read-gup=as-is", Model::Weak, "isolation");
+    breaks("o-direct-write-fork", "5.8,read-gup=as-is,direct-io=pin", Model::Tso, "isolation");
+    holds("o-direct-write-fork", "5.8", Model::Tso);
+    holds("o-direct-write-fork", "5.8,read-gup=as-is,pte-cow=ref-count", Model::Tso);
+}
+
+#[test]
 fn a_mapping_that_goes_before_the_flush_lets_a_write_to_a_file_be_lost() {
     for model in [Model::Tso, Model::Weak] {
         breaks("zap-before-flush", "6.1", model, "lost-write");

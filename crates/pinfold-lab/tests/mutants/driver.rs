@@ -11,7 +11,7 @@ use pinfold_lab::scenario::{self, MOST_DRAWN, Style};
 use pinfold_lab::{CheckOptions, Config, Detail, Model, Prepared, SCENARIOS, Strategy};
 
 /// Words that a change may put somewhere.
-const PIECES: [&str; 51] = [
+const PIECES: [&str; 53] = [
     "lane",
     "setup",
     "always",
@@ -60,6 +60,8 @@ const PIECES: [&str; 51] = [
     "vfork",
     "mlock",
     "exec",
+    "direct-read",
+    "from",
     "uffd-register",
     "missing",
     "wp",

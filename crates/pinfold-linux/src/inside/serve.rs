@@ -92,6 +92,7 @@ fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
         no_punch: punch().err().map(|why| {
             format!("no hole can be made in a file: {}", std::io::Error::from_raw_os_error(why))
         }),
+        no_direct: (direct(None), direct(Some(1))),
         no_file_pins: pin_of_file().err().map(|why| {
             let why = std::io::Error::from_raw_os_error(why);
             format!("io_uring takes no page of a file, as before 6.5: {why}")
@@ -108,6 +109,24 @@ fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
 /// Whether holes can be made in files; so if there are none.
 fn punch() -> Result<(), sys::Errno> {
     sys::file::unnamed(sys::PAGE).map_or(Ok(()), |file| sys::file::punch(&file, 0, sys::PAGE))
+}
+
+/// Why a page of a file, or the sector of a word, cannot be written past memory, if so.
+fn direct(word: Option<u32>) -> Option<String> {
+    let write = || {
+        let file = sys::file::unnamed(sys::PAGE)?;
+        let direct = sys::file::open_direct(&file)?;
+        let range = sys::Range::new(sys::STAGE + sys::PAGE, 1)?;
+        let sectors = sys::file::Sectors::new(range, word)?;
+        sys::map(range, Protection::ReadWrite, (Sharing::Private, None), Occupied::Refuse)?;
+        let written = sys::file::write_direct(&direct, sectors, 0);
+        sys::unmap(range)?;
+        written
+    };
+    let why = write().err()?;
+    let what = word.map_or("pages", |_| "single sectors");
+    let why = std::io::Error::from_raw_os_error(why);
+    Some(format!("no direct I/O of {what} of a file in /var/tmp, /tmp or /: {why}"))
 }
 
 /// Whether a device takes a private page of a file, to which no rule for pins of files applies; so

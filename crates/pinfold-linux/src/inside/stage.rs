@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use pinfold_lab::resolved::{Act, Look, Resolved, ResolvedStep, Seen, Spot};
 use pinfold_lab::scenario::Failure;
 
-use super::act::{Cast, Repeat, Role, files};
+use super::act::made::Files;
+use super::act::{Cast, Repeat, Role};
 use super::board::{Board, Hold, Question};
 use super::pagemap::Entry;
 use super::ring::{Device, Pipe, Ring};
@@ -87,7 +88,7 @@ impl Stage {
         let moves_break = plan.steps().any(|step| matches!(step.act, Act::Break(..)));
         let program = moves_break.then(Program::own).flatten();
         let files =
-            files::make(&plan).map_err(|number| told(std::io::Error::from_raw_os_error(number)))?;
+            Files::of(&plan).map_err(|number| told(std::io::Error::from_raw_os_error(number)))?;
         let cast = Arc::new(Cast { plan, board, devices, files, cpus, program, agent, patience });
         Ok(Self { cast, watched, devices: Vec::new(), marks: 0 })
     }

@@ -24,6 +24,9 @@ pub(super) mod ring;
 
 /// The size of a page.
 pub(super) const PAGE: u64 = 4096;
+/// The size of a sector: the least that direct I/O moves. A page has one for each word that the
+/// language can give it, which lies at its start.
+pub(super) const SECTOR: u64 = 512;
 /// Where the stage starts: far from what a loader, a heap or a kernel's choice of place uses.
 pub(super) const STAGE: u64 = 0x1000_0000_0000;
 /// How many pages it has, as the machine of the language.
@@ -31,6 +34,15 @@ pub(super) const STAGE_PAGES: u64 = 16;
 
 /// The number of an error.
 pub(super) type Errno = i32;
+
+/// Where a word lies in its page. A number that no page has in the language lies behind word 0.
+pub(super) const fn within_page(word: u32) -> u64 {
+    let word = word as u64;
+    match word.checked_sub(PAGE / SECTOR) {
+        None => word * SECTOR,
+        Some(spare) => (spare + 1) * 8,
+    }
+}
 
 /// A range of whole pages of the stage: INV-SYS-1.
 #[derive(Clone, Copy, Debug)]
