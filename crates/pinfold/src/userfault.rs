@@ -21,6 +21,11 @@
 //! - INV-UFFD-3: under today's rule a page is copied only when no CPU can store to it by a
 //!   translation that protection has taken away.
 //! - INV-UFFD-4: a resolution that fails has changed nothing.
+//! - INV-UFFD-5: when protection returns, no CPU stores to what it covers: not by a translation that
+//!   it has changed itself, nor by one of an entry that it found without write permission, as
+//!   another thread's protection, scan or DONTNEED has not flushed yet. Who migrates notes that in
+//!   the root ([`Space::flush_deferred`]); all others hold the address space's lock for writing, or
+//!   flush under the table's.
 
 use core::convert::Infallible;
 use core::fmt;
@@ -226,6 +231,11 @@ impl<P: Platform> Space<P> {
             let how = if everywhere { Protection::Everywhere } else { Protection::Mapped };
             self.change_range(area, part, how, &mut batch)
         });
+        // INV-UFFD-5: what others have taken from entries that were found none or marked.
+        if self.uffd_late.read_once() > 1 || self.zapping.read_once() > 0 {
+            batch.note(range.first_page());
+            batch.note(range.end_page() - 1);
+        }
         batch.finish(self.mem(), self.id());
         self.uffd_late.fetch_sub(1);
         done
@@ -299,10 +309,9 @@ impl<P: Platform> Space<P> {
             }
             Entry::Mapped(_) if pte.is_uffd_wp() => return,
             Entry::Mapped(_) => {
-                if pte.is_writable() {
-                    cursor.revoke_write(page);
-                    batch.note(page);
-                }
+                // A scan may have taken write permission before, and not flushed yet.
+                cursor.revoke_write(page);
+                batch.note(page);
                 cursor.mark(page, BitChange::Set(P::Format::UFFD_WP));
                 EventKind::UffdProtected
             }
