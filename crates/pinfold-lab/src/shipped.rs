@@ -93,6 +93,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "uffd-remap-event",
     "uffd-wp-absent",
     "uffd-wp-device",
+    "uffd-wp-pin",
     "uffd-wp-populated",
     "uffd-wp-unpopulated",
     "unmap-races-pin",
