@@ -8,7 +8,7 @@ mod mapping;
 
 use std::rc::Rc;
 
-use pinfold::{AddressSpace, FaultError, Group, Moved, NodeId, SpaceId, Term, VirtRange};
+use pinfold::{AddressSpace, FaultError, Group, Moved, NodeId, SpaceId, Term, VirtAddr, VirtRange};
 
 use pinfold_explore::hook::{self, Mode};
 
@@ -16,7 +16,7 @@ use crate::counted::counted;
 use crate::cpu::{Operation, Target};
 use crate::journal::{Held, Touch, What};
 use crate::machine::Machine;
-use crate::scenario::{self, Action, Dirty, Duration, Failure, Grab, Pages, Step};
+use crate::scenario::{self, Access, Action, Dirty, Duration, Failure, Grab, Pages, Step};
 use crate::spaces::{Area, Home, Inhabited};
 use crate::waits::Awaited;
 use crate::world::{Handle, Hold, Process, State, Store, World};
@@ -171,7 +171,13 @@ impl World {
             }
             Action::Follow { pages, handle } => {
                 let (space, range) = self.range(process, pages)?;
-                self.keep(process, &handle.value, Hold::Follows, (&space, range), None)
+                self.keep(
+                    process,
+                    &handle.value,
+                    Hold::Follows,
+                    (&space, range),
+                    (Access::Write, None),
+                )
             }
             Action::Fork { child } => self.fork(process, &child.value),
             Action::Exit => self.exit(process),
@@ -340,9 +346,7 @@ impl World {
         let value = self.words.value(word);
         let (space, target, _) = self.target(process, to)?;
         let area = self.area(process, &to.name.value)?;
-        if !area.sharing.is_private() {
-            self.state.borrow_mut().open.insert(value);
-        }
+        self.state.borrow_mut().notes(space.id(), target.page, value);
         let stored = area.sharing.is_private().then(|| {
             let mut state = self.state.borrow_mut();
             let at = state.forks();
@@ -394,6 +398,9 @@ impl World {
     ) -> Result<(pinfold::Pfn, u64), Fault> {
         let name = &place.name.value;
         self.await_handle(name);
+        if let Operation::Store(value) = operation {
+            self.state.borrow_mut().notes_through(place, value);
+        }
         let follows = {
             let state = self.state.borrow();
             let held = state.handles.get(name).filter(|handle| handle.hold.is_some());
@@ -447,7 +454,8 @@ impl World {
             return Err(error.into());
         }
         let coherent = (term == Term::Long).then_some(since);
-        self.keep(process, &grab.handle.value, Hold::Pins(pins), (&space, range), coherent)
+        let how = (grab.access.value, coherent);
+        self.keep(process, &grab.handle.value, Hold::Pins(pins), (&space, range), how)
     }
 
     fn get(&self, process: &str, grab: &Grab, times: Times) -> Done {
@@ -456,7 +464,8 @@ impl World {
         if let Some(error) = refs.shortfall() {
             return Err(error.into());
         }
-        self.keep(process, &grab.handle.value, Hold::Refs(refs), (&space, range), None)
+        let how = (grab.access.value, None);
+        self.keep(process, &grab.handle.value, Hold::Refs(refs), (&space, range), how)
     }
 
     fn keep(
@@ -465,7 +474,7 @@ impl World {
         name: &str,
         hold: Hold,
         (space, pages): (&AddressSpace<Machine>, VirtRange),
-        coherent: Option<u64>,
+        (access, coherent): (Access, Option<u64>),
     ) -> Done {
         let frames = hold.pages().to_vec();
         if !frames.is_empty() {
@@ -488,6 +497,7 @@ impl World {
             process: process.to_owned(),
             space: space.id(),
             pages,
+            access,
             coherent,
         };
         self.state.borrow_mut().handles.insert(name, handle);
@@ -531,6 +541,28 @@ impl State {
                 let first = to.first_page() + (handle.pages.first_page() - from.first_page());
                 let pages = VirtRange::new(first.start(), handle.pages.pages());
                 handle.pages = pages.unwrap_or(handle.pages);
+            }
+        }
+    }
+
+    /// Notes that a word is stored at a page: in private memory, or where others find it.
+    fn notes(&mut self, space: SpaceId, page: u64, value: u64) {
+        let home = self.homes.get(&space);
+        if home.is_some_and(|home| home.is_private(VirtAddr::of_page(page))) {
+            self.kept.insert((space, page, value));
+        } else {
+            self.open.insert(value);
+        }
+    }
+
+    /// Notes that a device stores a word there. What it may only read is anybody's.
+    fn notes_through(&mut self, to: &scenario::Place, value: u64) {
+        let held = self.handles.get(&to.name.value);
+        let page = held.map(|handle| (handle.space, handle.page(to.page()), handle.access));
+        match page {
+            Some((space, page, Access::Write)) => self.notes(space, page, value),
+            Some((.., Access::Read)) | None => {
+                self.open.insert(value);
             }
         }
     }

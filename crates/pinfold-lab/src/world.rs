@@ -24,7 +24,7 @@ use crate::journal::{Describe, PageView};
 use crate::machine::Machine;
 use crate::named::Named;
 use crate::record::{Goal, Record};
-use crate::scenario::{self, Behind, Runner, Scenario, Step};
+use crate::scenario::{self, Access, Behind, Runner, Scenario, Step};
 use crate::spaces::{Home, Inhabited};
 use crate::waits::{self, Awaited, Waits};
 use crate::words::Words;
@@ -86,6 +86,8 @@ pub(crate) struct Handle {
     pub(crate) process: String,
     pub(crate) space: SpaceId,
     pub(crate) pages: VirtRange,
+    /// What it was asked for.
+    pub(crate) access: Access,
     /// For a long-term pin, whose owner and device must keep naming one frame: how many zaps there
     /// were before the pin was requested.
     pub(crate) coherent: Option<u64>,
@@ -129,6 +131,9 @@ pub(crate) struct State {
     pub(crate) stores: Vec<Store>,
     /// The words that processes have stored in memory that is not private, or in files.
     pub(crate) open: BTreeSet<u64>,
+    /// What was stored in private memory, by processes and through what they asked to write, and at
+    /// which page.
+    pub(crate) kept: BTreeSet<(SpaceId, u64, u64)>,
     /// Counts forks: the order of stores among themselves makes no difference.
     pub(crate) clock: u64,
     /// The steps that failed while the execution went on.
