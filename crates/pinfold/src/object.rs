@@ -240,13 +240,8 @@ impl<P: Platform> Object<P> {
         Ok(())
     }
 
-    /// The first page of `range` that is in the list and has the flags, with its index and a
-    /// reference for the caller.
-    pub(crate) fn next_with(&self, range: Range<u64>, flags: Flags) -> Option<(u64, Pfn)> {
-        self.next_that(range, |pfn| self.mem.frames().flags(pfn).contains(flags))
-    }
-
-    /// As [`Object::next_with`], of those that `wanted` agrees to.
+    /// The first page of `range` that is in the list and that `wanted` agrees to, with its index and
+    /// a reference for the caller.
     pub(crate) fn next_that(
         &self,
         range: Range<u64>,

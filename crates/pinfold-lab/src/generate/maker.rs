@@ -157,7 +157,7 @@ impl Maker {
             handles: 0,
             in_lanes: false,
             trouble: Trouble::of(seed, shape),
-            locks: seed / 9 % 2 == 0,
+            locks: (seed / 9).is_multiple_of(2),
             unmoved: MOVED.to_vec(),
         }
     }

@@ -209,6 +209,16 @@ impl Frames {
         Flags::from_bits_truncate(self.frame(pfn).flags.fetch_and(!Flags::DIRTY.bits()))
     }
 
+    /// A page of a file is being written to its store. Full ordering.
+    pub(crate) fn begin_writeback(&self, pfn: Pfn) {
+        self.frame(pfn).flags.fetch_or(Flags::WRITEBACK.bits());
+    }
+
+    /// That is over, and the page is clean, or dirty again. Full ordering.
+    pub(crate) fn end_writeback(&self, pfn: Pfn) {
+        self.frame(pfn).flags.fetch_and(!Flags::WRITEBACK.bits());
+    }
+
     /// A group is charged for the page from now on.
     pub(crate) fn mark_charged(&self, pfn: Pfn) {
         self.frame(pfn).flags.fetch_or(Flags::CHARGED.bits());
