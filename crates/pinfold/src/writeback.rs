@@ -149,28 +149,26 @@ impl<P: Platform> Memory<P> {
         if !self.frames().flags(file.pfn).contains(dirty) {
             return Ok(false);
         }
-        // Before the mark goes, and until it is back if it has to be: one of the two is there.
-        self.frames().begin_writeback(file.pfn);
-        let written = self.clean(file).then(|| store.write(self.platform(), file.index, file.pfn));
-        if let Some(Err(_)) = written {
+        self.clean(file);
+        let written = store.write(self.platform(), file.index, file.pfn);
+        if written.is_err() {
             self.mark_dirty(file.pfn);
         }
         self.frames().end_writeback(file.pfn);
-        if let Some(Ok(())) = written {
-            self.tell_frame(EventKind::WrittenBack(file.pfn));
-        }
-        written.transpose().map(|written| written.is_some())
+        written?;
+        self.tell_frame(EventKind::WrittenBack(file.pfn));
+        Ok(true)
     }
 
-    /// Takes the marks off a locked page and its entries; whether it is to be written.
-    fn clean(&self, file: &FilePage<'_, P>) -> bool {
+    /// Takes the marks off a locked page, which has one, and its entries.
+    fn clean(&self, file: &FilePage<'_, P>) {
         let mapped = self.frames().counts_as(file.pfn, |counts| counts.maps() != 0);
         // What the one who took the last mapping off did before that is seen below.
         smp_mb();
         if mapped {
             self.clean_entries(file);
         }
-        self.clear_dirty(file.pfn)
+        self.begin_writeback(file.pfn);
     }
 
     /// Takes write permission and the dirty mark from every entry of the page; a mark goes to the

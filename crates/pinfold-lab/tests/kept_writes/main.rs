@@ -297,9 +297,10 @@ impl World {
                 Err(SyncError::Store(_)) => Err(()),
                 Err(error) => hook::fail(error.to_string()),
             }),
-            (Step::Punch(page), _) => {
-                self.taken(page..page + 1, || Ok(self.file().punch(page..page + 1)))
-            }
+            (Step::Punch(page), _) => self.taken(page..page + 1, || {
+                self.file().punch(page..page + 1);
+                Ok(())
+            }),
             (Step::Truncate(pages), _) => self.taken(pages..PAGES, || {
                 self.file().truncate(pages)?;
                 Ok(self.file().truncate(PAGES)?)
@@ -322,7 +323,8 @@ impl World {
                 let run = self.file().run(0..PAGES);
                 let place = Place::At(range.start());
                 let again = space.map_file(place, Prot::READ_WRITE, run, FileSharing::Shared)?;
-                Ok(window.range.set(again))
+                window.range.set(again);
+                Ok(())
             }
             (Step::Protect, _) => {
                 space.protect(range, Prot::READ)?;
