@@ -6,14 +6,17 @@
 
 use std::fmt::Write as _;
 
+mod claims;
+mod maker;
 mod shape;
 mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use shape::{Aim, Extent, Scans, Shape};
-use steps::Maker;
+use maker::Maker;
+pub use shape::{Aim, Extent, Files, Scans, Shape};
 pub use steps::Step;
+use steps::{FILES, GROUPS};
 
 /// Frames on each node that no program uses up, with every process and its page tables: a real
 /// machine does not run out of them either.
@@ -23,6 +26,8 @@ const ENOUGH: u32 = 128;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     shape: Shape,
+    /// How many pages each group of memory may be charged for.
+    limit: u32,
     setup: Vec<Step>,
     lanes: Vec<Lane>,
     after: Vec<Step>,
@@ -62,7 +67,7 @@ impl Program {
                 lanes.push(Lane { process, cpu: shape.lanes as u32 % 2, steps });
             }
         }
-        Self { shape: *shape, setup, lanes, after }
+        Self { shape: *shape, limit: maker.limit(), setup, lanes, after }
     }
 
     /// How many steps it has.
@@ -112,6 +117,16 @@ impl Program {
         let _ = writeln!(text, "  frames {}", self.shape.frames.unwrap_or(ENOUGH));
         let last = self.shape.nodes.max(1) - 1;
         let _ = writeln!(text, "  migrate-passes 1\n  cpu cpu0 node 0\n  cpu cpu1 node {last}");
+        for file in
+            FILES.iter().filter(|file| self.every().any(|step| step.file() == Some(file.name)))
+        {
+            let behind = if file.stored { "" } else { " memory" };
+            let _ = writeln!(text, "  file {} {}{behind}", file.name, file.pages);
+        }
+        for group in GROUPS.iter().filter(|group| self.every().any(|step| step.names_group(group)))
+        {
+            let _ = writeln!(text, "  group {group} limit {}", self.limit);
+        }
         text += "\nsetup\n  process P on cpu0\n";
         for step in &self.setup {
             let _ = writeln!(text, "  {}", step.alone());
@@ -129,7 +144,7 @@ impl Program {
             }
         }
         let claims = match self.shape.aim {
-            Aim::Compare => steps::claims(&self.every().collect::<Vec<_>>()),
+            Aim::Compare => claims::claims(&self.every().collect::<Vec<_>>()),
             Aim::Oracles => Vec::new(),
         };
         match claims.is_empty() {

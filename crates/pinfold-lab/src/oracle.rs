@@ -5,6 +5,8 @@
 //! the execution runs ([`crate::machine`]), and what only the explorer sees is found by the
 //! explorer.
 
+mod files;
+
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -16,10 +18,9 @@ use pinfold::{Flags, NodeId, PIN_BIAS, Pfn, Pte, SpaceId, lab};
 use crate::about::{About, Breach, Seen, Spot};
 use crate::carried::Brought;
 use crate::counted::counted;
-use crate::files::Disk;
 use crate::hardware::Tables;
 use crate::report::{Finding, Oracle};
-use crate::spaces::{Area, Home, Inhabited};
+use crate::spaces::Home;
 use crate::world::{Handle, Hold, State, Store, World};
 
 /// Whether a store was made in the address space itself, or in one of which it is a copy before
@@ -67,6 +68,7 @@ fn judge(oracle: Oracle) -> Judge {
         Oracle::Charges => Judge::End(World::charges),
         Oracle::LostWrite => Judge::End(World::stored),
         Oracle::LostRead => Judge::End(World::brought),
+        Oracle::Stale => Judge::End(World::stale),
         Oracle::Leak => Judge::TakenDown(World::leaks),
         Oracle::Claim
         | Oracle::Step
@@ -213,7 +215,7 @@ impl World {
                 }
             }
         }
-        Ok(())
+        self.kept_private()
     }
 
     /// The pages of private areas that map a frame, with that frame. What lies below a stack, or
@@ -327,84 +329,6 @@ impl World {
                 let (wanted, found) = (Some(value), Some(found));
                 let about = About::Word { spot, word: at.word, wanted, found };
                 return Err(Breach { what, about: Some(about) });
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether what is stored for each file is what its clean pages hold.
-    fn stored(&self) -> Found {
-        for named in &*self.files() {
-            let Some(disk) = &named.disk else { continue };
-            for page in 0..named.file.pages() {
-                if let Some(frame) = named.frame(page) {
-                    let spot = Spot::File(frame);
-                    let words = (0..self.machine().words()).filter(|word| named.has(page, *word));
-                    self.in_step(&named.name, spot, frame, (disk, page), words)?;
-                }
-            }
-        }
-        let state = self.state.borrow();
-        for (_, home, space) in state.homes() {
-            let Some(space) = space else { continue };
-            for area in home.areas.values() {
-                let Some(disk) = &area.disk else { continue };
-                for (index, at) in area.range.iter().enumerate() {
-                    // Where something else was mapped over it, what is there is not this file's.
-                    let there = |area: &&Area| area.range.contains(at.start());
-                    if home.areas.values().filter(there).count() > 1 {
-                        continue;
-                    }
-                    if let Some(frame) = pinfold::lab::shared_page(space, at.start()) {
-                        let spot = Spot::Page((space.id(), at.0), Some(frame));
-                        let words = 0..self.machine().words();
-                        self.in_step(&home.name, spot, frame, (disk, index as u64), words)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the page of a file or an entry that maps it is dirty.
-    fn is_marked(&self, state: &State, frame: Pfn) -> bool {
-        let dirty_entry = |(_, home, space): (SpaceId, &Home, Option<&Rc<Inhabited>>)| {
-            let Some(space) = space else { return false };
-            home.areas.values().flat_map(|area| area.range.iter()).any(|page| {
-                let slot = self.machine().entry(space.root(), page.0, AtomicU64::peek);
-                let pte = slot.map(|slot| Pte::<Tables>::from_bits(slot.peek()));
-                pte.is_some_and(|pte| pte.is_mapped() && pte.pfn() == frame && pte.is_dirty())
-            })
-        };
-        let flags = pinfold::lab::flags(self.memory.frames(), frame);
-        flags.contains(Flags::DIRTY) || state.homes().any(dirty_entry)
-    }
-
-    /// Whether a page of a file is marked, or holds these words as they are on its disk.
-    fn in_step(
-        &self,
-        of: &str,
-        spot: Spot,
-        frame: Pfn,
-        (disk, page): (&Disk, u64),
-        words: impl Iterator<Item = usize>,
-    ) -> Found {
-        if self.is_marked(&self.state.borrow(), frame) {
-            return Ok(());
-        }
-        for word in words {
-            let held = self.machine().word(frame, word).peek();
-            let stored = disk.word(page, word).map_or(0, AtomicU64::peek);
-            if held != stored {
-                let (held_text, stored_text) = (self.words.text(held), self.words.text(stored));
-                let what = format!(
-                    "{frame} of {of} is clean and holds \"{held_text}\", \"{stored_text}\" is stored"
-                );
-                let (wanted, found) = (Some(stored), Some(held));
-                return Err(Breach {
-                    what,
-                    about: Some(About::Word { spot, word, wanted, found }),
-                });
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pinfold::sync::AtomicU64;
-use pinfold::{AddressSpace, SpaceId, VirtRange};
+use pinfold::{AddressSpace, SpaceId, VirtAddr, VirtRange};
 use pinfold_explore::hook;
 
 use crate::files::Disk;
@@ -97,5 +97,11 @@ impl Home {
             parent: None,
             shared: false,
         }
+    }
+
+    /// Whether only private areas lie, or lay, at this address.
+    pub(crate) fn is_private(&self, at: VirtAddr) -> bool {
+        let mut there = self.areas.values().filter(|area| area.range.contains(at)).peekable();
+        there.peek().is_some() && there.all(|area| area.sharing.is_private())
     }
 }

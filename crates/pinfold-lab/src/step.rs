@@ -10,7 +10,7 @@ mod monitor;
 
 use std::rc::Rc;
 
-use pinfold::{AddressSpace, FaultError, Group, Moved, NodeId, SpaceId, Term, VirtRange};
+use pinfold::{AddressSpace, FaultError, Group, Moved, NodeId, SpaceId, Term, VirtAddr, VirtRange};
 
 use pinfold_explore::hook::{self, Mode};
 
@@ -19,7 +19,7 @@ use crate::counted::counted;
 use crate::cpu::{Operation, Target};
 use crate::journal::{Held, Touch, What};
 use crate::machine::Machine;
-use crate::scenario::{self, Action, Dirty, Duration, Failure, Grab, Pages, Step, UffdWp};
+use crate::scenario::{self, Access, Action, Dirty, Duration, Failure, Grab, Pages, Step, UffdWp};
 use crate::spaces::{Area, Home, Inhabited};
 use crate::waits::Awaited;
 use crate::world::{Handle, Hold, Process, State, Store, World};
@@ -177,7 +177,13 @@ impl World {
             }
             Action::Follow { pages, handle } => {
                 let (space, range) = self.range(process, pages)?;
-                self.keep(process, &handle.value, Hold::Follows, (&space, range), None)
+                self.keep(
+                    process,
+                    &handle.value,
+                    Hold::Follows,
+                    (&space, range),
+                    (Access::Write, None),
+                )
             }
             Action::Fork { child } => self.fork(process, &child.value),
             Action::Exit => self.exit(process),
@@ -365,7 +371,7 @@ impl World {
         let value = self.words.value(word);
         let (space, target, _) = self.target(process, to)?;
         let area = self.area(process, &to.name.value)?;
-        self.storing(&space, &area, value, || {
+        self.storing((&space, &area, target.page), value, || {
             self.until_resolved(&space, || {
                 Ok(self.machine().access(&space, target, Operation::Store(value))?)
             })
@@ -378,14 +384,11 @@ impl World {
     /// Runs `store`, which stores a word in an area, and notes who has stored it where.
     fn storing<R>(
         &self,
-        space: &Inhabited,
-        area: &Area,
+        (space, area, page): (&Inhabited, &Area, u64),
         value: u64,
         store: impl FnOnce() -> Result<R, Fault>,
     ) -> Result<R, Fault> {
-        if !area.sharing.is_private() {
-            self.state.borrow_mut().open.insert(value);
-        }
+        self.state.borrow_mut().notes(space.id(), page, value);
         let stored = area.sharing.is_private().then(|| {
             let mut state = self.state.borrow_mut();
             let at = state.forks();
@@ -436,6 +439,9 @@ impl World {
     ) -> Result<(pinfold::Pfn, u64), Fault> {
         let name = &place.name.value;
         self.await_handle(name);
+        if let Operation::Store(value) = operation {
+            self.state.borrow_mut().notes_through(place, value);
+        }
         let follows = {
             let state = self.state.borrow();
             let held = state.handles.get(name).filter(|handle| handle.hold.is_some());
@@ -505,7 +511,8 @@ impl World {
             pins.shortfall().map_or(Ok(pins), |error| Err(error.into()))
         })?;
         let coherent = (term == Term::Long).then_some(since);
-        self.keep(process, &grab.handle.value, Hold::Pins(pins), (&space, range), coherent)
+        let how = (grab.access.value, coherent);
+        self.keep(process, &grab.handle.value, Hold::Pins(pins), (&space, range), how)
     }
 
     fn get(&self, process: &str, grab: &Grab, times: Times) -> Done {
@@ -514,7 +521,8 @@ impl World {
             let refs = space.get_with(range, ask(grab, times, Term::Short))?;
             refs.shortfall().map_or(Ok(refs), |error| Err(error.into()))
         })?;
-        self.keep(process, &grab.handle.value, Hold::Refs(refs), (&space, range), None)
+        let how = (grab.access.value, None);
+        self.keep(process, &grab.handle.value, Hold::Refs(refs), (&space, range), how)
     }
 
     fn keep(
@@ -523,7 +531,7 @@ impl World {
         name: &str,
         hold: Hold,
         (space, pages): (&AddressSpace<Machine>, VirtRange),
-        coherent: Option<u64>,
+        (access, coherent): (Access, Option<u64>),
     ) -> Done {
         let frames = hold.pages().to_vec();
         if !frames.is_empty() {
@@ -546,6 +554,7 @@ impl World {
             process: process.to_owned(),
             space: space.id(),
             pages,
+            access,
             coherent,
         };
         self.state.borrow_mut().handles.insert(name, handle);
@@ -590,6 +599,28 @@ impl State {
                 let first = to.first_page() + (handle.pages.first_page() - from.first_page());
                 let pages = VirtRange::new(first.start(), handle.pages.pages());
                 handle.pages = pages.unwrap_or(handle.pages);
+            }
+        }
+    }
+
+    /// Notes that a word is stored at a page: in private memory, or where others find it.
+    fn notes(&mut self, space: SpaceId, page: u64, value: u64) {
+        let home = self.homes.get(&space);
+        if home.is_some_and(|home| home.is_private(VirtAddr::of_page(page))) {
+            self.kept.insert((space, page, value));
+        } else {
+            self.open.insert(value);
+        }
+    }
+
+    /// Notes that a device stores a word there. What it may only read is anybody's.
+    fn notes_through(&mut self, to: &scenario::Place, value: u64) {
+        let held = self.handles.get(&to.name.value);
+        let page = held.map(|handle| (handle.space, handle.page(to.page()), handle.access));
+        match page {
+            Some((space, page, Access::Write)) => self.notes(space, page, value),
+            Some((.., Access::Read)) | None => {
+                self.open.insert(value);
             }
         }
     }

@@ -26,7 +26,7 @@ use crate::locks::Locks;
 use crate::machine::Machine;
 use crate::named::Named;
 use crate::record::{Goal, Record};
-use crate::scenario::{self, Behind, Runner, Scenario, Step};
+use crate::scenario::{self, Access, Behind, Runner, Scenario, Step};
 use crate::spaces::{Home, Inhabited};
 use crate::waits::{self, Awaited, Waits};
 use crate::words::Words;
@@ -88,6 +88,8 @@ pub(crate) struct Handle {
     pub(crate) process: String,
     pub(crate) space: SpaceId,
     pub(crate) pages: VirtRange,
+    /// What it was asked for.
+    pub(crate) access: Access,
     /// For a long-term pin, whose owner and device must keep naming one frame: how many zaps there
     /// were before the pin was requested.
     pub(crate) coherent: Option<u64>,
@@ -133,6 +135,9 @@ pub(crate) struct State {
     pub(crate) open: BTreeSet<u64>,
     /// What direct I/O has carried.
     pub(crate) carried: Carried,
+    /// What was stored in private memory, by processes and through what they asked to write, and at
+    /// which page.
+    pub(crate) kept: BTreeSet<(SpaceId, u64, u64)>,
     /// Counts forks: the order of stores among themselves makes no difference.
     pub(crate) clock: u64,
     /// The steps that failed while the execution went on.

@@ -144,18 +144,16 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Takes the mark off and says whether it was there. Full ordering.
-    pub(crate) fn clear_dirty(&self, pfn: Pfn) -> bool {
+    /// Takes the mark off a page that has it, whose lock is held, and says that it is being written.
+    /// Full ordering.
+    pub(crate) fn begin_writeback(&self, pfn: Pfn) {
         let held = self.charges().map(|charges| (charges, self.hold_charge(charges, pfn)));
-        let was = self.frames().clear_dirty(pfn);
-        let dirty = was.contains(Flags::DIRTY);
+        let was = self.frames().begin_writeback(pfn);
         if let Some((charges, _held)) = held
             && counts_dirty(was)
-            && dirty
         {
             charges.count(pfn, Stat::Dirty, Change::Less);
         }
-        dirty
     }
 
     /// A page that nobody else knows yet is in the list of its object: before the list's lock is

@@ -59,7 +59,7 @@
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
 //! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `userfault` | what is done to a space |
-//! | 5 | `group`, `file`, `address_space`, `mirror`, `lab`, `mock` | the face, those who follow a space, the laboratory's door, a platform for tests |
+//! | 5 | `group`, `file`, `address_space`, `mirror`, `lab`, `mock`, `stores` | the face, those who follow a space, the laboratory's door, a platform for tests, stores of files |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
 //!
@@ -69,6 +69,8 @@
 //! thread. When it is off, as by default, the types of [`sync`] are `core::sync::atomic` and the
 //! crate needs no std.
 //!
+//! `std` adds what a host has: [`stores`] on its files.
+//!
 //! `spin-hooks` lets a kernel switch off preemption or interrupts around the spin locks
 //! ([`sync::mask`]).
 #![no_std]
@@ -76,7 +78,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
-#[cfg(any(test, feature = "explore"))]
+#[cfg(any(test, feature = "explore", feature = "std"))]
 extern crate std;
 // The test support is shared with the tests in `tests/`, which know the crate by its name.
 #[cfg(test)]
@@ -97,6 +99,10 @@ mod fork;
 mod frame;
 mod group;
 mod grow;
+#[cfg(test)]
+#[path = "testing/heap.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod heap;
 pub mod lab;
 mod map;
 mod memory;
@@ -117,6 +123,7 @@ mod rmap;
 mod rmap_walk;
 mod space;
 mod stat;
+pub mod stores;
 pub mod sync;
 mod table;
 #[cfg(test)]
@@ -155,7 +162,7 @@ pub use object::Store;
 pub use pin::{
     Access, DirectIo, PinnedBytes, PinnedPage, PinnedPages, Pins, Refs, SpaceHandle, Term,
 };
-pub use platform::{Invalidate, Invalidation, Platform, RetiredTables};
+pub use platform::{Contents, Invalidate, Invalidation, PageBytes, Platform, RetiredTables};
 pub use pte::{
     Aarch64, Armv8, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64,
     Small, SmallAarch64, SmallRiscv64, Sv39, Sv48, Swap, X86, X86_64, X86_64La57,

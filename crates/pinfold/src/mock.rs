@@ -25,7 +25,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64 as NativeU64, Ordering, 
 
 use crate::addr::SpaceId;
 use crate::addr::{NodeId, PAGE_SIZE, Pfn, VirtRange};
-use crate::platform::{FlushScope, Park, Platform};
+use crate::platform::{Contents, FlushScope, PageBytes, Park, Platform};
 use crate::pte::Format;
 use crate::sync::AtomicU64;
 
@@ -137,6 +137,22 @@ unsafe impl<F: Format> Platform for Host<F> {
     fn wait_for_walkers(&self) {
         while self.walkers.load(Ordering::Acquire) != 0 {
             core::hint::spin_loop();
+        }
+    }
+}
+
+impl<F: Format> Contents for Host<F> {
+    fn copy_out(&self, frame: Pfn, to: &mut PageBytes) {
+        let words = self.pages[frame.0 as usize].0.iter();
+        for (bytes, word) in to.chunks_exact_mut(size_of::<u64>()).zip(words) {
+            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+        }
+    }
+
+    fn fill(&self, frame: Pfn, from: &PageBytes) {
+        let (bytes, _) = from.as_chunks();
+        for (word, bytes) in self.pages[frame.0 as usize].0.iter().zip(bytes) {
+            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
         }
     }
 }

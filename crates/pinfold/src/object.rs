@@ -37,7 +37,7 @@ use crate::platform::Platform;
 use crate::sync::{self, CellName, ReadGuard, RwSem, Shared, WriteGuard};
 
 pub(crate) use mappers::{Mapper, Mappers};
-use pages::Pages;
+pub(crate) use pages::Pages;
 pub use store::Store;
 
 /// Why a page of an object cannot be had.
@@ -89,7 +89,7 @@ pub(crate) enum Behind<P: Platform> {
 
 /// The list of pages, and the length.
 struct List {
-    pages: Pages,
+    pages: Pages<Pfn>,
     /// How many pages there may be.
     count: u64,
 }
@@ -111,7 +111,7 @@ pub(crate) struct Shown<'o, P: Platform> {
 impl<P: Platform> Shown<'_, P> {
     /// The neighbour with this index, if it could be mapped at once.
     pub(crate) fn neighbour(&self, mem: &Memory<P>, index: u64) -> Option<Pfn> {
-        let pfn = self.list.pages.get(index).filter(|_| index < self.list.count)?;
+        let pfn = *self.list.pages.get(index).filter(|_| index < self.list.count)?;
         mem.frames().is_uptodate(pfn).then_some(pfn)
     }
 }
@@ -181,7 +181,7 @@ impl<P: Platform> Object<P> {
             if index >= list.count {
                 return Err(PageError::PastEnd);
             }
-            let Some(pfn) = list.pages.get(index) else {
+            let Some(pfn) = list.pages.get(index).copied() else {
                 drop(list);
                 self.add(index, payer)?;
                 continue;
@@ -252,22 +252,17 @@ impl<P: Platform> Object<P> {
         Ok(())
     }
 
-    /// The first page of `range` that is in the list and has the flags, with its index and a
-    /// reference for the caller.
-    pub(crate) fn next_with(&self, range: Range<u64>, flags: Flags) -> Option<(u64, Pfn)> {
-        self.next_that(range, |pfn| self.mem.frames().flags(pfn).contains(flags))
-    }
-
-    /// As [`Object::next_with`], of those that `wanted` agrees to.
+    /// The first page of `range` that is in the list and that `wanted` agrees to, with its index and
+    /// a reference for the caller.
     pub(crate) fn next_that(
         &self,
         range: Range<u64>,
         mut wanted: impl FnMut(Pfn) -> bool,
     ) -> Option<(u64, Pfn)> {
         let list = self.list.read(self.mem.platform());
-        let found = list.pages.find_in(range, &mut wanted)?;
-        self.mem.frames().get(found.1, 1);
-        Some(found)
+        let (index, pfn) = list.pages.find_in(range, &mut |pfn| wanted(*pfn))?;
+        self.mem.frames().get(*pfn, 1);
+        Some((index, *pfn))
     }
 
     /// How many pages of `range` are in the list that `wanted` agrees to.
@@ -275,7 +270,7 @@ impl<P: Platform> Object<P> {
         let mut count = 0;
         let list = self.list.read(self.mem.platform());
         let _ = list.pages.find_in(range, &mut |pfn| {
-            count += u64::from(wanted(pfn));
+            count += u64::from(wanted(*pfn));
             false
         });
         count
@@ -283,7 +278,7 @@ impl<P: Platform> Object<P> {
 
     /// Page `index`, if it exists; see [`crate::lab::shared_page`].
     pub(crate) fn find(&self, index: u64) -> Option<Pfn> {
-        self.list.read(self.mem.platform()).pages.get(index)
+        self.list.read(self.mem.platform()).pages.get(index).copied()
     }
 
     /// Keeps everybody away from the list.
@@ -298,7 +293,7 @@ impl<P: Platform> Object<P> {
 
     /// Calls `visit` for each page that the object holds.
     pub(crate) fn each_page(&self, mut visit: impl FnMut(Pfn)) {
-        self.list.read(self.mem.platform()).pages.each(&mut visit);
+        self.list.read(self.mem.platform()).pages.each(&mut |pfn| visit(*pfn));
     }
 }
 
@@ -317,7 +312,7 @@ impl<'o, P: Platform> Closed<'o, P> {
 
     /// Page `index`, if it exists.
     pub(crate) fn get(&self, index: u64) -> Option<Pfn> {
-        self.list.pages.get(index)
+        self.list.pages.get(index).copied()
     }
 
     /// The first page of `range` that `wanted` agrees to.
@@ -326,7 +321,8 @@ impl<'o, P: Platform> Closed<'o, P> {
         range: Range<u64>,
         mut wanted: impl FnMut(Pfn) -> bool,
     ) -> Option<(u64, Pfn)> {
-        self.list.pages.find_in(range, &mut wanted)
+        let found = self.list.pages.find_in(range, &mut |pfn| wanted(*pfn));
+        found.map(|(index, pfn)| (index, *pfn))
     }
 
     /// Takes the pages of `range`, which nobody maps any more, out of the list: INV-OBJECT-1.
@@ -347,7 +343,7 @@ impl<'o, P: Platform> Closed<'o, P> {
 impl<P: Platform> Drop for Object<P> {
     fn drop(&mut self) {
         let mem = &self.mem;
-        self.list.get_mut().pages.each(&mut |pfn| {
+        self.list.get_mut().pages.each(&mut |&pfn| {
             // Holds of others may live on: what they hold is nobody's from now on.
             mem.uncache(pfn);
             mem.put(pfn, 1);

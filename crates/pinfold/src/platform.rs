@@ -245,6 +245,20 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     }
 }
 
+/// The bytes of a page.
+pub type PageBytes = [u8; crate::addr::PAGE_SIZE as usize];
+
+/// A platform on which the kernel reaches the bytes of any frame, as the stores in
+/// [`crate::stores`] want it. Calls come as [`Platform::copy_frame`] does.
+pub trait Contents: Platform {
+    /// Copies a frame's contents out. Devices may write the frame during the copy, which may then
+    /// be torn.
+    fn copy_out(&self, frame: Pfn, to: &mut PageBytes);
+
+    /// Fills a frame, which is the caller's alone.
+    fn fill(&self, frame: Pfn, from: &PageBytes);
+}
+
 /// A section in which no page table is freed; closed on drop.
 #[must_use]
 pub(crate) struct WalkSection<'p, P: Platform>(&'p P);

@@ -18,6 +18,8 @@
 //! - INV-TRUNC-3: once the entries are gone and flushed, and a full barrier has passed, a page with
 //!   no reference but the object's has no user: a lock-free pin that saw its entry has its
 //!   reference already, or reads the entry again and gives up (facts 3.5).
+//! - INV-TRUNC-4: an invalidation takes no dirty page out. It reads the counts before the mark: a
+//!   device's owner marks the page first, and then drops the reference.
 
 use core::ops::Range;
 
@@ -27,7 +29,7 @@ use crate::memory::Memory;
 use crate::object::{Closed, Mapper, Object};
 use crate::platform::{Invalidate, Platform};
 use crate::rmap::Walk;
-use crate::sync::smp_mb;
+use crate::sync::{smp_mb, smp_rmb};
 use crate::tlb::Gather;
 use crate::zap::{Flushes, Which, Zap};
 
@@ -112,8 +114,10 @@ impl<P: Platform> Closed<'_, P> {
         smp_mb();
         let frames = self.object().mem().frames();
         let stays = |pfn: Pfn| {
-            let dirty = frames.flags(pfn).contains(Flags::DIRTY);
-            dirty || frames.counts_as(pfn, |counts| counts.refs() > 1)
+            // INV-TRUNC-4.
+            let held = frames.counts_as(pfn, |counts| counts.refs() > 1);
+            smp_rmb();
+            held || frames.flags(pfn).contains(Flags::DIRTY)
         };
         let mut from = pages.start;
         let mut first = None;

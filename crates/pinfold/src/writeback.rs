@@ -7,7 +7,9 @@
 //! space's lock is not held meanwhile. A page that left its file before its lock was taken is
 //! nobody's, and is not written.
 //!
-//! Where the store fails the mark is set again: nothing that was not written counts as clean.
+//! Where the store fails the mark is set again: nothing that was not written counts as clean. Until
+//! one or the other is known the page says so (`WRITEBACK`): another who writes it back waits for
+//! its lock, and looks again.
 //!
 //! Invariants:
 //! - INV-BACK-1: a page without the mark and without a dirty entry has been written back as it is,
@@ -16,6 +18,8 @@
 //!   decides whether that is safe (INV-ZAP-3).
 //! - INV-BACK-3: a page of a file that an entry maps writable or dirty has the mark, except while
 //!   its lock is held for writeback: who looks for dirty pages need not look at entries.
+//! - INV-BACK-4: what was written before a writeback of its page began is stored when that ends
+//!   without an error, whoever wrote it back.
 
 use core::ops::Range;
 
@@ -123,7 +127,10 @@ impl<P: Platform> Object<P> {
         if !self.is_tracked() {
             return Ok(0);
         }
-        while let Some((index, pfn)) = self.next_with(from..pages.end, Flags::DIRTY) {
+        // INV-BACK-4: a page that another is writing may turn out dirty.
+        let unstored = Flags::DIRTY | Flags::WRITEBACK;
+        let wanted = |pfn| self.mem().frames().flags(pfn).intersects(unstored);
+        while let Some((index, pfn)) = self.next_that(from..pages.end, wanted) {
             let wrote = self.mem().write_page(&FilePage { object: self, index, pfn });
             self.mem().put(pfn, 1);
             written += u64::from(wrote.map_err(|error| Unwritten { page: index, error })?);
@@ -137,27 +144,31 @@ impl<P: Platform> Memory<P> {
     /// Writes one page back, if it is dirty; whether it was.
     fn write_page(&self, file: &FilePage<'_, P>) -> Result<bool, StoreError> {
         let _locked = self.lock_page(file.pfn);
-        if !self.frames().flags(file.pfn).contains(Flags::CACHED) || !self.clean(file) {
+        let dirty = Flags::CACHED | Flags::DIRTY;
+        let Some(store) = file.object.store() else { return Ok(false) };
+        if !self.frames().flags(file.pfn).contains(dirty) {
             return Ok(false);
         }
-        let Some(store) = file.object.store() else { return Ok(false) };
-        if let Err(error) = store.write(self.platform(), file.index, file.pfn) {
+        self.clean(file);
+        let written = store.write(self.platform(), file.index, file.pfn);
+        if written.is_err() {
             self.mark_dirty(file.pfn);
-            return Err(error);
         }
+        self.frames().end_writeback(file.pfn);
+        written?;
         self.tell_frame(EventKind::WrittenBack(file.pfn));
         Ok(true)
     }
 
-    /// Takes the marks off a locked page and its entries; whether it is to be written.
-    fn clean(&self, file: &FilePage<'_, P>) -> bool {
+    /// Takes the marks off a locked page, which has one, and its entries.
+    fn clean(&self, file: &FilePage<'_, P>) {
         let mapped = self.frames().counts_as(file.pfn, |counts| counts.maps() != 0);
         // What the one who took the last mapping off did before that is seen below.
         smp_mb();
         if mapped {
             self.clean_entries(file);
         }
-        self.clear_dirty(file.pfn)
+        self.begin_writeback(file.pfn);
     }
 
     /// Takes write permission and the dirty mark from every entry of the page; a mark goes to the

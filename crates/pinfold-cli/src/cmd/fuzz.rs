@@ -12,7 +12,7 @@ use crate::render::report;
 use crate::render::text::thousands;
 use crate::rulesets::{self, RuleSet};
 use crate::show;
-use pinfold_lab::generate::{Aim, Extent, Program, Scans, Shape};
+use pinfold_lab::generate::{Aim, Extent, Files, Program, Scans, Shape};
 use pinfold_lab::report::{Oracle, Report, Verdict, id};
 use pinfold_lab::{CheckOptions, Config, Model};
 use pinfold_linux::{KernelReport, Options, Verdict as Word};
@@ -142,7 +142,7 @@ fn under(
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let lanes = lanes(args, &[2, 3, 4], at);
+        let (seed, lanes) = (seed(args, at), lanes(args, &[2, 3, 4], at));
         // Every second program is short of frames.
         let frames = (at % 2 == 1).then(|| SHORT.0 + at / 2 % (SHORT.1 - SHORT.0));
         let shape = Shape {
@@ -152,9 +152,9 @@ fn under(
             nodes: 2,
             scans: Scans::Made,
             extent: Extent::Areas,
+            files: Files::of(seed),
             frames,
         };
-        let seed = seed(args, at);
         let name = format!("random-{seed}");
         let program = Program::random(seed, &shape);
         let mut meter = Meter::new();
@@ -274,7 +274,7 @@ fn on_kernel(args: &FuzzArgs, on: &Where, console: &mut Console) -> Answer {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let lanes = lanes(args, &[0, 2], at);
+        let (seed, lanes) = (seed(args, at), lanes(args, &[0, 2], at));
         let shape = Shape {
             aim: Aim::Compare,
             lanes,
@@ -282,9 +282,9 @@ fn on_kernel(args: &FuzzArgs, on: &Where, console: &mut Console) -> Answer {
             nodes,
             scans,
             extent: Extent::Areas,
+            files: Files::of(seed),
             frames: None,
         };
-        let seed = seed(args, at);
         let name = format!("random-{seed}");
         let program = Program::random(seed, &shape);
         let mut meter = Meter::new();

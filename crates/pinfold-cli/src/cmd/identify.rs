@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::find::Loaded;
 use crate::progress::{Meter, stop_flag};
 use crate::rulesets::{self, RuleSet};
-use pinfold_lab::generate::{Aim, Extent, Program, Scans, Shape};
+use pinfold_lab::generate::{Aim, Extent, Files, Program, Scans, Shape};
 use pinfold_lab::resolved::Resolved;
 use pinfold_lab::{CheckOptions, Ended, Ends, Model};
 use pinfold_linux::{Agent, Outcome, Verdict, observe};
@@ -60,6 +60,7 @@ pub(crate) fn identify(args: &IdentifyArgs, console: &mut Console) -> Answer {
         nodes,
         scans: Scans::Left,
         extent: Extent::Areas,
+        files: Files::Left,
         frames: None,
     };
     let options = search(EXECUTIONS, Model::Sc, &stop);

@@ -26,6 +26,8 @@ pub struct Shape {
     pub scans: Scans,
     /// How much memory the steps are about.
     pub extent: Extent,
+    /// Whether it is memory of files, too, and of groups of memory.
+    pub files: Files,
     /// Frames on each node; none for as many as are needed.
     pub frames: Option<u32>,
 }
@@ -47,4 +49,22 @@ pub enum Scans {
     Made,
     /// There are none.
     Left,
+}
+
+/// Whether programs have files and groups of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// They have: an area or two of a file's pages, beside or in place of others; steps on files by
+    /// name; and groups, where those are not to be compared with a kernel's. [`Shape::extent`] says
+    /// nothing then.
+    Made,
+    /// They have none.
+    Left,
+}
+
+impl Files {
+    /// Those of the program with this seed, where both kinds are wanted: one in three has files.
+    pub const fn of(seed: u64) -> Self {
+        if seed.is_multiple_of(3) { Self::Made } else { Self::Left }
+    }
 }

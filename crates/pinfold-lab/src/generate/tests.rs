@@ -1,5 +1,6 @@
-use super::{Aim, Extent, Program, Scans, Shape};
+use super::{Aim, Extent, Files, Program, Scans, Shape};
 use crate::check::{CheckOptions, Ended, Prepared};
+use crate::report::Oracle;
 use crate::scenario::parse;
 use pinfold::Rules;
 use pinfold_explore::{Config, Model};
@@ -11,6 +12,7 @@ const COMPARE: Shape = Shape {
     nodes: 1,
     scans: Scans::Left,
     extent: Extent::Areas,
+    files: Files::Left,
     frames: None,
 };
 
@@ -18,6 +20,11 @@ fn shapes() -> Vec<Shape> {
     let two = Shape { lanes: 2, steps: 3, nodes: 2, scans: Scans::Made, ..COMPARE };
     let oracles = Shape { aim: Aim::Oracles, lanes: 3, ..two };
     vec![COMPARE, two, oracles, Shape { frames: Some(4), ..oracles }]
+}
+
+/// The shapes with files and groups.
+fn shapes_with_files() -> Vec<Shape> {
+    shapes().into_iter().map(|shape| Shape { files: Files::Made, ..shape }).collect()
 }
 
 const PAGE: Shape = Shape { extent: Extent::Page, ..COMPARE };
@@ -39,7 +46,7 @@ fn programs_about_one_page_are_about_nothing_else() {
 
 #[test]
 fn programs_are_scenarios_and_follow_from_their_seed() {
-    for shape in shapes() {
+    for shape in shapes().into_iter().chain(shapes_with_files()) {
         for seed in 0..300 {
             let program = Program::random(seed, &shape);
             let text = program.text("random");
@@ -100,4 +107,73 @@ fn smaller_programs_lack_one_step() {
     assert!(smaller.iter().all(|less| less.steps() + 1 == program.steps()));
     let parsed = smaller.iter().filter(|less| parse(&less.text("less")).is_ok()).count();
     assert!(parsed > 0);
+}
+
+/// Of the old kinds, each in as many of the programs with files, by half, as in those without.
+#[test]
+fn every_kind_of_step_occurs_with_files_and_the_old_ones_stay_common() {
+    for (shape, plain) in shapes_with_files().into_iter().zip(shapes()) {
+        let texts = |shape: &Shape| -> Vec<String> {
+            (0..600).map(|seed| Program::random(seed, shape).text("random")).collect()
+        };
+        let (texts, without) = (texts(&shape), texts(&plain));
+        let of = |texts: &[String], word: &str| {
+            texts.iter().flat_map(|text| text.lines()).filter(|line| line.contains(word)).count()
+        };
+        for word in ["shared rw of X", "private rw of X", " of Y", "1 file rw", "from 1"] {
+            assert!(of(&texts, word) > 0, "{word} of {shape:?}");
+        }
+        for word in ["write X[", "read X[", "write Y[", "sync X", "writeback A", "punch X["] {
+            assert!(of(&texts, word) > 0, "{word} of {shape:?}");
+        }
+        let endless = shape.frames.is_none();
+        for word in ["truncate X", "remap A at", "unmap", "protect"] {
+            assert_eq!(of(&texts, word) > 0, endless, "{word} of {shape:?}");
+        }
+        for word in ["join G", "move-charge A", " dirty", "group K limit"] {
+            let oracles = shape.aim == Aim::Oracles;
+            assert_eq!(of(&texts, word) > 0, oracles, "{word} of {shape:?}");
+        }
+        for word in ["write A", "read A", "fork C", "pin ", "get ", "populate", "clone "] {
+            let (with, without) = (of(&texts, word), of(&without, word));
+            assert!(with * 3 > without, "{word} of {shape:?}: {with}, {without} without");
+        }
+        assert_eq!(of(&without, " of X") + of(&without, "join G"), 0);
+    }
+}
+
+/// What a program without one of its steps says of itself is right, too (INV-GENERATE-2).
+#[test]
+fn programs_with_files_fail_in_no_other_way_than_they_say() {
+    let config = Config { model: Model::Tso, max_executions: Some(20), ..Config::default() };
+    let options = CheckOptions::of(config);
+    let rules = Rules::default();
+    let (mut all, mut refused, mut short) = (0, 0, 0);
+    for shape in shapes_with_files() {
+        let programs = (0..60).map(|seed| Program::random(seed, &shape));
+        let cut = |program: Program| {
+            let at = program.steps() % program.smaller().len();
+            [Some(program.clone()), program.smaller().into_iter().nth(at)]
+        };
+        for text in programs.flat_map(cut).flatten().map(|program| program.text("random")) {
+            all += 1;
+            // Steps about an area that is not mapped, or a handle that is not taken.
+            let Ok(scenario) = parse(&text) else {
+                refused += 1;
+                continue;
+            };
+            let broken = match Prepared::new(&scenario, "random", &rules) {
+                Ok(prepared) => prepared.check(&options, &mut |_| {}).broken,
+                Err(_) if shape.frames.is_some() => {
+                    short += 1;
+                    continue;
+                }
+                Err(error) => panic!("{error:?}\n{text}"),
+            };
+            if let Some(broken) = broken.filter(|broken| broken.oracle != Oracle::Claim) {
+                panic!("{}: {:?}\n{text}", broken.oracle, broken.what);
+            }
+        }
+    }
+    assert!(refused * 3 < all && short * 20 < all, "{refused} and {short} of {all}");
 }

@@ -45,7 +45,8 @@ macro_rules! oracles {
 oracles! {
     /// A long-term pin and its owner's entry name one frame, unless the owner gave the page up.
     PinCoherence = "pin-coherence",
-    /// A process and its handles see no word that another stored in private memory after the fork.
+    /// A process and its handles see no word that another stored in private memory after the fork,
+    /// and files none that was stored in private memory.
     Isolation = "isolation",
     /// The references, mappings and locked mappings of every frame are those of entries, pins,
     /// gets, objects, tables and locked areas.
@@ -54,11 +55,14 @@ oracles! {
     Statistics = "statistics",
     /// A group of memory counts what the pages that are charged to it add up to.
     Charges = "charges",
-    /// A page of a file that nothing marks dirty holds what was last written back.
+    /// A page of a file without the dirty mark holds what was last written back.
     LostWrite = "lost-write",
     /// A process finds what a direct read brought to its private memory, unless it gave the page up
     /// or something else was stored there.
     LostRead = "lost-read",
+    /// What leads to a page of a file leads to the one that the file has now, and no CPU goes on
+    /// with a translation that the tables do not give.
+    Stale = "stale",
     /// All frames are free when all processes and handles are gone.
     Leak = "leak",
     /// Every line of `always` holds.

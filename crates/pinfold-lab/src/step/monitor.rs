@@ -116,7 +116,9 @@ impl World {
             machine.touched(touch, What::Stores);
         };
         let at = VirtAddr::of_page(target.page);
-        self.storing(&space, &area, value, || Ok(space.uffd_copy(at, wp == UffdWp::On, fill)?))?;
+        self.storing((&space, &area, target.page), value, || {
+            Ok(space.uffd_copy(at, wp == UffdWp::On, fill)?)
+        })?;
         Ok(None)
     }
 

@@ -37,6 +37,8 @@ bitflags::bitflags! {
         const CACHED = 1 << 13;
         /// A group of memory is charged for it; set before the page is in use.
         const CHARGED = 1 << 14;
+        /// A page of a file that is being written to its store; under the page's lock.
+        const WRITEBACK = 1 << 15;
     }
 }
 

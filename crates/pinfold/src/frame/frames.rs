@@ -204,9 +204,19 @@ impl Frames {
         Flags::from_bits_truncate(self.frame(pfn).flags.fetch_and(!Flags::CACHED.bits()))
     }
 
-    /// Takes the dirty mark off; the flags before. Full ordering.
-    pub(crate) fn clear_dirty(&self, pfn: Pfn) -> Flags {
-        Flags::from_bits_truncate(self.frame(pfn).flags.fetch_and(!Flags::DIRTY.bits()))
+    /// A page of a file is being written to its store and not dirty any more, in one step; the flags
+    /// before. The caller holds its lock and has seen the mark, which nobody else takes off. Full
+    /// ordering.
+    pub(crate) fn begin_writeback(&self, pfn: Pfn) -> Flags {
+        let turned = Flags::WRITEBACK.bits() - Flags::DIRTY.bits();
+        let was = Flags::from_bits_truncate(self.frame(pfn).flags.fetch_add(turned));
+        debug_assert!(was.contains(Flags::DIRTY) && !was.contains(Flags::WRITEBACK));
+        was
+    }
+
+    /// That is over, and the page is clean, or dirty again. Full ordering.
+    pub(crate) fn end_writeback(&self, pfn: Pfn) {
+        self.frame(pfn).flags.fetch_and(!Flags::WRITEBACK.bits());
     }
 
     /// A group is charged for the page from now on.

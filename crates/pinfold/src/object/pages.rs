@@ -1,4 +1,5 @@
-//! The pages of an object by their index, in a tree that has only the nodes that its pages need.
+//! Pages by their index, in a tree that has only the nodes that they need: those of an object, as
+//! their frames, and what a store keeps of them.
 //!
 //! Protocol: the holder of `&mut` is alone. A failed allocation leaves behind at most nodes without
 //! pages.
@@ -12,7 +13,6 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::addr::Pfn;
 use crate::error::NoMemory;
 
 /// log2 of [`FAN`].
@@ -20,16 +20,22 @@ const BITS: u32 = 6;
 /// Kids or pages of a node.
 const FAN: usize = 1 << BITS;
 
-#[derive(Debug, Default)]
-struct Node {
-    kids: Vec<Node>,
-    pages: Vec<Option<Pfn>>,
+#[derive(Debug)]
+struct Node<T> {
+    kids: Vec<Node<T>>,
+    pages: Vec<Option<T>>,
+}
+
+impl<T> Default for Node<T> {
+    fn default() -> Self {
+        Self { kids: Vec::new(), pages: Vec::new() }
+    }
 }
 
 /// Pages by index.
 #[derive(Debug)]
-pub(super) struct Pages {
-    root: Node,
+pub(crate) struct Pages<T> {
+    root: Node<T>,
     /// At least one.
     levels: u32,
 }
@@ -60,9 +66,9 @@ fn fill<T: Default>(list: &mut Vec<T>) -> Result<(), NoMemory> {
     Ok(())
 }
 
-impl Pages {
+impl<T> Pages<T> {
     /// No pages yet. Takes no memory.
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { root: Node { kids: Vec::new(), pages: Vec::new() }, levels: 1 }
     }
 
@@ -83,7 +89,7 @@ impl Pages {
     }
 
     /// The place of a page, made if it does not exist yet.
-    pub(super) fn slot(&mut self, index: u64) -> Result<&mut Option<Pfn>, NoMemory> {
+    pub(crate) fn slot(&mut self, index: u64) -> Result<&mut Option<T>, NoMemory> {
         while !self.reaches(index) {
             self.raise()?;
         }
@@ -97,7 +103,7 @@ impl Pages {
     }
 
     /// The page with this index, if it exists.
-    pub(super) fn get(&self, index: u64) -> Option<Pfn> {
+    pub(crate) fn get(&self, index: u64) -> Option<&T> {
         if !self.reaches(index) {
             return None;
         }
@@ -105,19 +111,19 @@ impl Pages {
         for above in (1..self.levels).rev() {
             node = node.kids.get(place(index, above))?;
         }
-        node.pages.get(place(index, 0)).copied().flatten()
+        node.pages.get(place(index, 0))?.as_ref()
     }
 
     /// The first page of `range` that exists and that `wanted` agrees to.
-    pub(super) fn find_in(
+    pub(crate) fn find_in(
         &self,
         range: Range<u64>,
-        wanted: &mut impl FnMut(Pfn) -> bool,
-    ) -> Option<(u64, Pfn)> {
+        wanted: &mut impl FnMut(&T) -> bool,
+    ) -> Option<(u64, &T)> {
         let mut found = None;
-        self.root.each_in(self.levels - 1, 0, &range, &mut |index, pfn| {
-            if wanted(pfn) {
-                found = Some((index, pfn));
+        self.root.each_in(self.levels - 1, 0, &range, &mut |index, page| {
+            if wanted(page) {
+                found = Some((index, page));
             }
             found.is_none()
         });
@@ -125,38 +131,39 @@ impl Pages {
     }
 
     /// Calls `visit` for each page, in order.
-    pub(super) fn each(&self, visit: &mut impl FnMut(Pfn)) {
-        self.root.each_in(self.levels - 1, 0, &(0..u64::MAX), &mut |_, pfn| {
-            visit(pfn);
+    pub(crate) fn each(&self, visit: &mut impl FnMut(&T)) {
+        self.root.each_in(self.levels - 1, 0, &(0..u64::MAX), &mut |_, page| {
+            visit(page);
             true
         });
     }
 
     /// Takes the pages of `range` out and gives each to `take`, in order, and the nodes that they
     /// alone needed to the heap.
-    pub(super) fn take_in(&mut self, range: Range<u64>, take: &mut impl FnMut(u64, Pfn)) {
+    pub(crate) fn take_in(&mut self, range: Range<u64>, take: &mut impl FnMut(u64, T)) {
         self.root.take_in(self.levels - 1, 0, &range, take);
     }
 
     /// Forgets all pages.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.root = Node::default();
     }
 }
 
-impl Node {
+impl<T> Node<T> {
     /// Visits the pages of `range` below a node that covers the indices from `base` on, as long as
     /// `visit` says so.
-    fn each_in(
-        &self,
+    fn each_in<'t>(
+        &'t self,
         above: u32,
         base: u64,
         range: &Range<u64>,
-        visit: &mut impl FnMut(u64, Pfn) -> bool,
+        visit: &mut impl FnMut(u64, &'t T) -> bool,
     ) -> bool {
         if above == 0 {
             let pages = indexed(base, self.pages.iter()).filter(|(at, _)| range.contains(at));
-            return pages.filter_map(|(i, page)| Some((i, (*page)?))).all(|(i, pfn)| visit(i, pfn));
+            let there = pages.filter_map(|(at, page)| Some((at, page.as_ref()?)));
+            return there.into_iter().all(|(at, page)| visit(at, page));
         }
         let width = span(above - 1);
         for (kid, node) in self.kids.iter().enumerate() {
@@ -178,14 +185,14 @@ impl Node {
         above: u32,
         base: u64,
         range: &Range<u64>,
-        take: &mut impl FnMut(u64, Pfn),
+        take: &mut impl FnMut(u64, T),
     ) {
         if above == 0 {
             for (index, page) in indexed(base, self.pages.iter_mut()) {
                 if range.contains(&index)
-                    && let Some(pfn) = page.take()
+                    && let Some(page) = page.take()
                 {
-                    take(index, pfn);
+                    take(index, page);
                 }
             }
             return;
@@ -210,12 +217,13 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addr::Pfn;
     use std::collections::BTreeSet;
 
     #[test]
     fn pages_are_found_where_they_were_put_and_in_order() {
         for count in [1, 2, 64, 65, 4096, 4097, 1 << 34, u64::MAX] {
-            let mut pages = Pages::new();
+            let mut pages = Pages::<Pfn>::new();
             let wanted: BTreeSet<u64> =
                 [0, 1, 63, 64, 65, 4095, 4096, 1 << 33, count / 2, count - 1]
                     .into_iter()
@@ -226,7 +234,7 @@ mod tests {
                 assert_eq!(*pages.slot(*index).unwrap(), None, "{index} of {count}");
                 assert_eq!(pages.get(*index), None, "{index} of {count}");
                 *pages.slot(*index).unwrap() = Some(Pfn(*index));
-                assert_eq!(pages.get(*index), Some(Pfn(*index)), "{index} of {count}");
+                assert_eq!(pages.get(*index), Some(&Pfn(*index)), "{index} of {count}");
             }
             let mut seen = Vec::new();
             pages.each(&mut |pfn| seen.push(pfn.0));
@@ -246,7 +254,11 @@ mod tests {
             }
             let first = all.into_iter().find(|index| range.contains(index));
             let found = pages.find_in(range.clone(), &mut |_| true);
-            assert_eq!(found, first.map(|index| (index, Pfn(index))), "{range:?}");
+            assert_eq!(
+                found.map(|(at, pfn)| (at, pfn.0)),
+                first.map(|index| (index, index)),
+                "{range:?}"
+            );
             let mut taken = Vec::new();
             pages.take_in(range.clone(), &mut |index, pfn| taken.push((index, pfn.0)));
             let wanted = all.into_iter().filter(|index| range.contains(index));

@@ -8,6 +8,7 @@
 //! - every count of every frame has its reason, and at the end nothing is left.
 
 mod on_files;
+mod on_groups;
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,7 @@ use pinfold::pin::{Ask, Path};
 use pinfold::rules::pin::{Hold, Request, grows_stack, refuses_tracked};
 use pinfold::rules::zap::needs_mapping;
 use pinfold::{
-    Access, Advice, FaultError, Flags, Format, FrameSetup, LockError, NodeId, Pfn, PinError,
+    Access, Advice, FaultError, Flags, Format, FrameSetup, Group, LockError, NodeId, Pfn, PinError,
     PinnedPage, Pins, Place, Prot, Refs, Remap, Rules, Sharing, SpaceError, StoreError, Tuning,
     VirtAddr, VirtRange, lab,
 };
@@ -60,10 +61,11 @@ impl<F: Format> Held<F> {
     }
 }
 
-/// Frames may run out, and a store may fail: then, and only then, a refusal that the model did not
-/// foresee is right.
+/// Frames may run out, a group may be at its limit, and a store may fail: then, and only then, a
+/// refusal that the model did not foresee is right.
 fn is_misfortune(error: FaultError) -> bool {
-    matches!(error, FaultError::OutOfFrames | FaultError::Store(_, StoreError::Io))
+    use FaultError::{OutOfFrames, OverLimit, Store};
+    matches!(error, OutOfFrames | OverLimit { .. } | Store(_, StoreError::Io))
 }
 
 /// The same of a request for pages.
@@ -82,6 +84,7 @@ pub(crate) struct World<F: Format> {
     files: Vec<Modelled<F>>,
     /// Whether the store of the first file fails.
     fails: bool,
+    groups: Vec<Group<Rig<F>>>,
 }
 
 impl<F: Format> World<F> {
@@ -108,8 +111,9 @@ impl<F: Format> World<F> {
         let first = Process { id: 0, space: space(&mem), end: 1, slots: BTreeMap::new() };
         first.space.place_break(VirtAddr::of_page(base + 1)).unwrap();
         let files = (0..FILES).map(|number| Modelled::new(&mem, number)).collect();
-        let (processes, holds) = (vec![first], Vec::new());
-        Self { mem, base, checks, born: 1, written: 0, processes, holds, files, fails: false }
+        let (processes, holds, groups) = (vec![first], Vec::new(), on_groups::groups(&mem));
+        let (born, written, fails) = (1, 0, false);
+        Self { mem, base, checks, born, written, processes, holds, files, fails, groups }
     }
 
     fn range(&self, run: Run) -> VirtRange {
@@ -177,6 +181,8 @@ impl<F: Format> World<F> {
             Op::SyncFile { file } => self.sync_file(file),
             Op::Invalidate { file } => drop(self.files[file].file.invalidate(0..FILE_PAGES)),
             Op::Disk { fails } => self.fail(fails),
+            Op::Join { who, group } => self.join(who, group),
+            Op::MoveCharge { who, run, from } => self.move_charge(who, run, from),
         }
         self.note_copies();
         self.check();
@@ -464,7 +470,8 @@ impl<F: Format> World<F> {
                 self.processes.push(Process { id, space, end, slots });
                 self.born += 1;
             }
-            Err(error) => assert_eq!(error, SpaceError::OutOfFrames),
+            Err(SpaceError::OutOfFrames | SpaceError::OverLimit { .. }) => {}
+            Err(error) => panic!("{error}"),
         }
     }
 
@@ -592,7 +599,11 @@ impl<F: Format> World<F> {
                 Guard::Pins(_) | Guard::Parted(_) => audit.pins(&held.frames()),
             };
         }
+        for group in &self.groups {
+            audit = audit.group(group);
+        }
         audit.check();
+        self.check_limits();
         self.check_steps();
     }
 
@@ -632,6 +643,7 @@ impl<F: Format> World<F> {
             file.check_store();
         }
         self.files.clear();
+        self.check_nothing_charged();
         let total = self.mem.frames().all().count() as u64;
         assert_eq!(self.mem.frames().total_free(), total - 1, "all but the zero page are free");
         let stats = self.mem.stats();

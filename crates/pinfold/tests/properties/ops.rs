@@ -174,6 +174,17 @@ pub(crate) enum Op {
     Invalidate {
         file: usize,
     },
+    /// What the process makes is charged to the group from now on.
+    Join {
+        who: usize,
+        group: usize,
+    },
+    /// Charges of the run's pages move from this group to the other.
+    MoveCharge {
+        who: usize,
+        run: Run,
+        from: usize,
+    },
     /// The store of the first file begins to fail, or ends to.
     Disk {
         fails: bool,
@@ -182,6 +193,8 @@ pub(crate) enum Op {
 
 /// How many files there are: one with a store, one in memory.
 pub(crate) const FILES: usize = 2;
+/// How many groups of memory there are.
+pub(crate) const GROUPS: usize = 2;
 /// The most pages that a file has.
 pub(crate) const FILE_PAGES: u64 = 8;
 
@@ -272,6 +285,9 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(file, from, pages)| Op::Punch { file, from, pages }),
         2 => file().prop_map(|file| Op::SyncFile { file }),
         1 => file().prop_map(|file| Op::Invalidate { file }),
+        2 => (who(), 0..GROUPS).prop_map(|(who, group)| Op::Join { who, group }),
+        2 => (who(), run(), 0..GROUPS)
+            .prop_map(|(who, run, from)| Op::MoveCharge { who, run, from }),
         1 => prop_oneof![1 => Just(true), 3 => Just(false)].prop_map(|fails| Op::Disk { fails }),
     ]
 }

@@ -5,11 +5,7 @@ use alloc::vec::Vec;
 use super::node::{FAN, LEAST};
 use super::*;
 
-#[path = "../../testing/heap.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod heap;
-
-use heap::{Deny, with_heap};
+use crate::heap::{Deny, with_heap};
 
 /// Ranges are drawn from this many pages, few enough that neighbours often touch.
 const PAGES: u64 = 1500;
