@@ -85,8 +85,21 @@ impl<P: Platform> Space<P> {
     #[cold]
     fn recall_area(&self, area: &mut Area<P>) {
         let marks = mem::take(&mut area.delegates).get();
-        let (first, end) = (area.range.first_page().0, area.range.end_page().0);
+        self.recall_copies(marks, area.range);
+    }
+
+    fn recall_copies(&self, marks: u64, range: VirtRange) {
+        let (first, end) = (range.first_page().0, range.end_page().0);
         self.delegates.recall(marks, (first, end), self.mem().platform());
+    }
+
+    /// As [`Space::recalled`], of the part `range` of an area with these marks, which keeps them:
+    /// CPUs may still have copies by which they reach the rest.
+    #[inline]
+    pub(crate) fn recall_marked(&self, marks: u64, range: VirtRange) {
+        if marks != 0 {
+            self.recall_copies(marks, range);
+        }
     }
 
     /// As [`Space::recalled`], of all areas that share a page with `range`.

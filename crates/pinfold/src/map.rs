@@ -12,7 +12,7 @@
 //!   translation of the old mapping when the new one can be accessed.
 
 use crate::addr::{PageCount, VirtRange, Vpn};
-use crate::area::{Area, AreaMap, Backing, Grows, Growth, Locked, OnFork, Prot, View};
+use crate::area::{Area, AreaMap, Backing, Grows, Locked, OnFork, Prot, Side, View};
 use crate::error::{NoMemory, SpaceError};
 use crate::object::{Behind, Object};
 use crate::platform::Platform;
@@ -43,14 +43,14 @@ impl<P: Platform> Space<P> {
     ) -> Result<VirtRange, SpaceError> {
         let range = self.place(map, place, pages)?;
         let plain = matches!(source, Source::New(Sharing::Private));
-        let fits = plain && map.fits_beside(range, prot);
-        self.may_hold(map, Some(range), if fits { 0 } else { 1 })?;
+        let side = if plain { map.fits_beside(range, prot) } else { None };
+        self.may_hold(map, Some(range), if side.is_some() { 0 } else { 1 })?;
         let replaces = matches!(place, Place::Replace(_)) && map.first_in(range).is_some();
-        if fits {
+        if let Some(side) = side {
             if replaces {
                 self.unmap_locked(map, range)?;
             }
-            self.grow_neighbour(map, range, prot);
+            self.grow_neighbour(map, range, side);
             return Ok(range);
         }
         // For itself, and for the parts of two areas that are cut.
@@ -186,12 +186,15 @@ impl<P: Platform> Space<P> {
         self.mem().anon().found(self.mm(), platform, platform.cpu())
     }
 
-    /// Grows an area adjacent to the free `range` over it, and merges areas that then touch:
+    /// Grows the area on that side of the free `range` over it, and merges areas that then touch:
     /// INV-AREA-2.
-    fn grow_neighbour(&self, map: &mut AreaMap<P>, range: VirtRange, prot: Prot) {
-        match map.extend_over(range, prot) {
-            Growth::Grown => self.merge(map, range.end_page()),
-            Growth::Unfit => drop(map.extend_under(range, prot)),
+    fn grow_neighbour(&self, map: &mut AreaMap<P>, range: VirtRange, side: Side) {
+        match side {
+            Side::Before => {
+                map.lengthen(range.first_page() - 1, range);
+                self.merge(map, range.end_page());
+            }
+            Side::Behind => map.lower(range),
         }
     }
 }

@@ -4,6 +4,9 @@
 //! gather, leave the family, unlink the tables that it alone needed; flush once, free the pages,
 //! wait for the walkers, free the tables. Only tables over the areas that go are looked at.
 //!
+//! If what goes is one end of an area of private memory, the area becomes shorter where it is, and
+//! its family is neither joined nor left ([`crate::area::trim`]).
+//!
 //! DONTNEED keeps the areas, and since 6.14 frees the tables that it has emptied (rule
 //! `table-reclaim`), as a second step under the lock for writing.
 //!
@@ -27,6 +30,7 @@ mod entries;
 use core::convert::Infallible;
 
 use crate::addr::{VirtRange, Vpn};
+use crate::area::trim::Trimmed;
 use crate::area::{Area, AreaMap, Locked};
 use crate::error::SpaceError;
 use crate::platform::{Invalidate, Platform};
@@ -53,7 +57,13 @@ impl<P: Platform> Space<P> {
         map: &mut AreaMap<P>,
         range: VirtRange,
     ) -> Result<(), SpaceError> {
-        if map.first_in(range).is_none() {
+        let Some(first) = map.first_in(range) else { return Ok(()) };
+        let whole = first.range;
+        if whole != range
+            && whole.intersection(range) == Some(range)
+            && let Some(trimmed) = map.trim(range, Vpn(P::Format::PAGES))
+        {
+            self.drop_end(range, &trimmed);
             return Ok(());
         }
         self.cut_out(map, range)?;
@@ -62,6 +72,18 @@ impl<P: Platform> Space<P> {
         self.drop_areas(map, range, &mut gather);
         gather.finish();
         Ok(())
+    }
+
+    /// As [`Space::drop_areas`], for the end of an area, which has been cut off: what is left of
+    /// the area stays in its family.
+    fn drop_end(&self, range: VirtRange, trimmed: &Trimmed) {
+        let _changing = self.mem().changing(self.id(), range, Invalidate::Clear);
+        let mut gather = Gather::new(self.mem(), self.id());
+        self.recall_marked(trimmed.delegates, range);
+        self.zap(range, &mut gather);
+        let (gone, end) = (range.numbers(), self.end_page());
+        self.tables().unlink(gone, &trimmed.hole, end, &mut |table| gather.add_table(table));
+        gather.finish();
     }
 
     /// Takes the areas of `range` out with their pages, and the tables that no area needs any more.

@@ -13,6 +13,7 @@
 
 pub(crate) mod delegates;
 mod tree;
+pub(crate) mod trim;
 
 use core::fmt::{self, Write};
 use core::ops::Range;
@@ -321,13 +322,13 @@ impl<P: Platform> Span for Area<P> {
     }
 }
 
-/// Whether an area grew over an adjacent range.
+/// On which side of a range an area lies that touches it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Growth {
-    /// The range now belongs to it.
-    Grown,
-    /// No matching area touches the range.
-    Unfit,
+pub(crate) enum Side {
+    /// It ends where the range starts.
+    Before,
+    /// It starts where the range ends.
+    Behind,
 }
 
 /// The memory that ends at the program break.
@@ -588,9 +589,12 @@ impl<P: Platform> AreaMap<P> {
         self.count(behind.pages(), locked);
     }
 
-    /// Whether a private area with the same protection touches `range`, which could grow over it.
-    pub(crate) fn fits_beside(&self, range: VirtRange, prot: Prot) -> bool {
-        self.fits_before(range, prot) || self.fits_behind(range, prot)
+    /// Where a private area with the same protection touches `range`, which could grow over it.
+    pub(crate) fn fits_beside(&self, range: VirtRange, prot: Prot) -> Option<Side> {
+        if self.fits_before(range, prot) {
+            return Some(Side::Before);
+        }
+        self.fits_behind(range, prot).then_some(Side::Behind)
     }
 
     fn fits_before(&self, range: VirtRange, prot: Prot) -> bool {
@@ -600,26 +604,6 @@ impl<P: Platform> AreaMap<P> {
 
     fn fits_behind(&self, range: VirtRange, prot: Prot) -> bool {
         self.find(range.end_page()).is_some_and(|area| area.takes_in(prot))
-    }
-
-    /// Grows the private area that ends where the free `range` starts over it, if it has the same
-    /// protection.
-    pub(crate) fn extend_over(&mut self, range: VirtRange, prot: Prot) -> Growth {
-        if !self.fits_before(range, prot) {
-            return Growth::Unfit;
-        }
-        self.lengthen(range.first_page() - 1, range);
-        Growth::Grown
-    }
-
-    /// Grows the private area that starts where the free `range` ends down over it, if it has the
-    /// same protection.
-    pub(crate) fn extend_under(&mut self, range: VirtRange, prot: Prot) -> Growth {
-        if !self.fits_behind(range, prot) {
-            return Growth::Unfit;
-        }
-        self.lower(range);
-        Growth::Grown
     }
 
     /// Grows the area that starts where the free `range` ends down over it.

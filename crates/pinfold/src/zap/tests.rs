@@ -7,7 +7,7 @@ use crate::testing::{
 };
 use crate::{
     Access, Advice, Bug, Fault, FileSharing, Format, Limits, NodeId, Pfn, Placement, Prot, Pte,
-    Rules, Small, SpaceError, Term, Tuning, VirtAddr, X86_64,
+    Rules, Small, SpaceError, Term, Tuning, VirtAddr, Vpn, X86_64,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,6 +43,28 @@ fn unmapping_frees_pages_and_the_next_use_is_refused() {
     let outside = pages(X86_64::PAGES, 1);
     assert_eq!(space.unmap(outside), Err(SpaceError::OutsideLimits(outside)));
     assert_eq!(mem.stats().pgfree, 4 + 3);
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn an_area_loses_either_end_with_its_pages_tables_and_copies_and_nothing_else() {
+    let (mem, space) = world();
+    map(&space, 500, 40, RW);
+    for page in [500, 505, 511, 512, 539] {
+        store(&space, page, page).unwrap();
+    }
+    assert_eq!((tables(&space), space.space().delegated(Vpn(539)).is_some()), (5, true));
+    space.unmap(pages(512, 28)).unwrap();
+    assert_eq!((space.areas(), tables(&space)), (1, 4), "nothing is left of the second table");
+    // A copy that was not recalled would let these in.
+    assert!(store(&space, 512, 1).is_err() && store(&space, 539, 1).is_err());
+    space.unmap(pages(500, 5)).unwrap();
+    assert_eq!((space.areas(), tables(&space)), (1, 4));
+    assert!(store(&space, 500, 1).is_err() && store(&space, 504, 1).is_err());
+    assert_eq!([505, 511].map(|page| load(&space, page)), [Ok(505), Ok(511)]);
+    Audit::of(&mem).space(&space).check();
+    space.unmap(pages(505, 7)).unwrap();
+    assert_eq!((space.areas(), tables(&space)), (0, 1));
     Audit::of(&mem).space(&space).check();
 }
 
