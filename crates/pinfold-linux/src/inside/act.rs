@@ -26,9 +26,11 @@ use super::sys::birth;
 use super::sys::limits::{Moved, Program};
 use super::sys::{self, Errno, PAGE, Range, Refused, STAGE, STAGE_PAGES};
 use crate::job::{Did, is_amplifier, is_as_wanted};
+use monitor::Watch;
 use ranges::{failure, place, ranged, refusal};
 
 pub(super) mod files;
+pub(super) mod monitor;
 mod ranges;
 
 /// The longest that a process of a trial lives, in seconds: no trial takes nearly as long.
@@ -48,6 +50,8 @@ pub(super) struct Cast {
     pub(super) cpus: Vec<usize>,
     /// Where the parts of this program lie, if a process of the plan moves its program break.
     pub(super) program: Option<Program>,
+    /// What each process asks of a userfaultfd of its own, if it needs one.
+    pub(super) watches: Vec<Option<Watch>>,
     /// The number of the agent's process.
     pub(super) agent: i32,
     /// The longest that one step may take. A lane waits half as long for another and for a scan, so
@@ -141,6 +145,9 @@ impl Cast {
         if process == 0 && self.limit().is_err() {
             birth::exit_now();
         }
+        if self.open_uffd(process).is_err() {
+            birth::exit_now();
+        }
         self.board.set_process(process, sys::own_id());
         let own = self.threads_of_lanes(process);
         for (index, lane) in self.plan.lanes.iter().enumerate() {
@@ -198,6 +205,7 @@ impl Cast {
         let mut on = None;
         self.go_to(self.cpu_for(role, None), &mut on);
         let executor = self.executor(role);
+        self.board.set_thread(executor, sys::own_thread());
         let mut answered = 0;
         loop {
             let (count, question) = self.board.question(executor, answered, self.agent);
@@ -318,8 +326,8 @@ impl Cast {
             | Act::Follow(..)
             | Act::Unfollow(_)
             | Act::Join(_)
-            | Act::MoveCharge { .. }
-            | Act::Uffd(_) => Err(libc::EOPNOTSUPP),
+            | Act::MoveCharge { .. } => Err(libc::EOPNOTSUPP),
+            Act::Uffd(act) => self.monitor(process, act),
             Act::Writeback(pages) => Ok(ranged(sys::file::write_back(self.range(process, pages)?))),
             Act::Protect(pages, protection) => {
                 Ok(ranged(sys::protect(self.range(process, pages)?, protection)))

@@ -21,6 +21,7 @@ pub(super) mod file;
 pub(super) mod guest;
 pub(super) mod limits;
 pub(super) mod ring;
+pub(super) mod uffd;
 
 /// The size of a page.
 pub(super) const PAGE: u64 = 4096;
@@ -56,6 +57,11 @@ impl Range {
     /// Its first address.
     pub(super) fn start(self) -> u64 {
         self.start
+    }
+
+    /// Whether an address lies in it.
+    pub(super) fn contains(self, address: u64) -> bool {
+        (self.start..self.start + self.pages * PAGE).contains(&address)
     }
 
     /// Its length in bytes.
@@ -528,6 +534,12 @@ pub(super) fn become_agent() {
 pub(super) fn own_id() -> i32 {
     // SAFETY: cannot fail.
     unsafe { libc::getpid() }
+}
+
+/// The number of this thread.
+pub(super) fn own_thread() -> i32 {
+    // SAFETY: cannot fail.
+    unsafe { libc::gettid() }
 }
 
 /// Whether there is a process of this number.
