@@ -115,3 +115,64 @@ fn ends_watching(step: &ResolvedStep) -> bool {
             | Act::Advise(_, Advice::DontFork)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use pinfold_lab::scenario::parse;
+
+    use super::*;
+
+    fn plan(setup: &str, lanes: &str) -> Resolved {
+        let text = format!(
+            "scenario s\nsetup\n  process P\n  P: map A 2 private rw\n{setup}{lanes}\
+             always\n  P:A[0] sees \"0\"\n"
+        );
+        Resolved::of(&parse(&text).expect("a scenario")).expect("a plan")
+    }
+
+    const FORKED: &str = "lane one: P\n  fork C\nlane two: C\n  uffd-copy A[0] \"x\"\n";
+
+    #[test]
+    fn a_userfaultfd_has_the_features_of_all_registrations() {
+        let registers =
+            plan("  P: uffd-register A[0] wp unpopulated\n", "lane one: P\n  uffd-zero A[0]\n");
+        assert_eq!(features(&registers, 0), Some(UffdMode::WP_UNPOPULATED));
+        assert_eq!(unfit(&registers), None);
+        let only_uses = plan("", FORKED);
+        assert_eq!(
+            (features(&only_uses, 0), features(&only_uses, 1)),
+            (None, Some(UffdMode::empty()))
+        );
+        let differ = "  P: uffd-register A[0] wp unpopulated\n  P: uffd-register A[1] missing\n";
+        let differ = plan(differ, "lane one: P\n  uffd-zero A[0]\n");
+        assert!(unfit(&differ).is_some_and(|why| why.contains("the registrations differ")));
+    }
+
+    #[test]
+    fn a_child_of_which_the_monitor_hears_has_its_own_by_the_event() {
+        let told = plan("  P: uffd-register A missing event-fork\n", FORKED);
+        assert!(!inherits(&told, 0) && inherits(&told, 1));
+        assert_eq!((features(&told, 0), features(&told, 1)), (Some(UffdMode::EVENT_FORK), None));
+        assert_eq!((child(&told, 0), child(&told, 1)), (Some(1), None));
+        assert!(has_fork_events(&told));
+        assert_eq!(unfit(&told), None);
+        let untold = plan("  P: uffd-register A missing\n", FORKED);
+        assert!(!inherits(&untold, 1) && !has_fork_events(&untold));
+        assert_eq!(features(&untold, 1), Some(UffdMode::empty()));
+    }
+
+    #[test]
+    fn a_fork_of_which_too_little_is_told_is_not_carried_out() {
+        let setup = "  P: uffd-register A missing event-fork\n";
+        let not = |setup: &str, lanes: &str| {
+            unfit(&plan(setup, lanes)).is_some_and(|why| why.contains("which child it is about"))
+        };
+        assert!(not(setup, "lane one: P\n  fork C\n  fork D\n"), "two children");
+        assert!(not(setup, "lane one: P\n  fork C\n  uffd-unregister A\n"));
+        assert!(not(setup, "lane one: P\n  advise A dontfork\n  fork C\n"));
+        assert!(not("", "lane one: P\n  uffd-register A missing event-fork\n  fork C\n"));
+        let own = "lane one: P\n  fork C\nlane two: C\n  uffd-register A missing event-fork\n";
+        assert!(not(setup, own));
+        assert!(!not(setup, "lane one: P\n  fork C\n  uffd-zero A[0]\n"));
+    }
+}

@@ -25,12 +25,12 @@ use super::scan;
 use super::sys::birth;
 use super::sys::limits::{Moved, Program};
 use super::sys::{self, Errno, PAGE, Range, Refused, STAGE, STAGE_PAGES};
+use super::wanted::Wanted;
 use crate::job::{Did, is_amplifier, is_as_wanted};
-use monitor::Watch;
 use ranges::{failure, place, ranged, refusal};
 
 pub(super) mod files;
-pub(super) mod monitor;
+mod monitor;
 mod ranges;
 
 /// The longest that a process of a trial lives, in seconds: no trial takes nearly as long.
@@ -51,7 +51,7 @@ pub(super) struct Cast {
     /// Where the parts of this program lie, if a process of the plan moves its program break.
     pub(super) program: Option<Program>,
     /// What each process asks of a userfaultfd of its own, if it needs one.
-    pub(super) watches: Vec<Option<Watch>>,
+    pub(super) wanted: Vec<Option<Wanted>>,
     /// The number of the agent's process.
     pub(super) agent: i32,
     /// The longest that one step may take. A lane waits half as long for another and for a scan, so

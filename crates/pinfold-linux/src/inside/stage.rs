@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use pinfold_lab::resolved::{Act, Resolved, ResolvedStep};
 
-use super::act::{Cast, Repeat, Role, files, monitor};
+use super::act::{Cast, Repeat, Role, files};
 use super::board::{Board, Question};
 use super::ring::{Device, Pipe, Ring};
 use super::scan;
 use super::sys;
 use super::sys::birth;
 use super::sys::limits::Program;
+use super::wanted;
 use crate::job::{Conduct, Did, Failed, Observation, fault};
 use crate::order::Random;
 use crate::watch;
@@ -86,9 +87,9 @@ impl Stage {
         let program = moves_break.then(Program::own).flatten();
         let files =
             files::make(&plan).map_err(|number| told(std::io::Error::from_raw_os_error(number)))?;
-        let watches = monitor::watches(&plan)
+        let wanted = wanted::wanted(&plan)
             .map_err(|number| told(std::io::Error::from_raw_os_error(number)))?;
-        let cast = Cast { plan, board, devices, files, cpus, program, watches, agent, patience };
+        let cast = Cast { plan, board, devices, files, cpus, program, wanted, agent, patience };
         let (cast, ears) = (Arc::new(cast), Ears::default());
         Ok(Self { cast, watched, devices: Vec::new(), marks: 0, ears })
     }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use std::time::{Duration, Instant};
 
 use pinfold::UffdMode;
-use pinfold_lab::resolved::{Pages, Resolved, Spot, UffdAct};
+use pinfold_lab::resolved::{Pages, Spot, UffdAct};
 use pinfold_lab::scenario::{Failure, UffdWp};
 
 use super::Cast;
@@ -16,46 +16,11 @@ use crate::inside::sys::{self, Errno, Range, uffd};
 use crate::job::Did;
 use crate::watch;
 
-/// What an address space asks of its userfaultfd.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::inside) struct Watch {
-    /// What is asked for and is there.
-    features: u64,
-    /// Whether something is not there: then nothing can be registered.
-    lacks: bool,
-}
-
-/// What is asked for where it is there: it only adds to what a registration may ask.
-const WHERE_KNOWN: u64 =
-    uffd::PAGEFAULT_FLAG_WP | uffd::MISSING_SHMEM | uffd::MINOR_SHMEM | uffd::WP_SHMEM;
-
-/// What each process of a plan asks of a userfaultfd of its own: INV-WATCH-1.
-///
-/// # Errors
-/// Where there is no userfaultfd.
-pub(in crate::inside) fn watches(plan: &Resolved) -> Result<Vec<Option<Watch>>, Errno> {
-    if !watch::is_watched(plan) {
-        return Ok(plan.processes.iter().map(|_| None).collect());
-    }
-    let there = uffd::available()?;
-    let of = |process: usize| {
-        let own = plan.home(process) == process;
-        let asked = own.then(|| watch::features(plan, process)).flatten()?;
-        let bit = |mode, feature| if asked.contains(mode) { feature } else { 0 };
-        let wanted = uffd::THREAD_ID
-            | bit(UffdMode::WP_UNPOPULATED, uffd::WP_UNPOPULATED)
-            | bit(UffdMode::EVENT_FORK, uffd::EVENT_FORK)
-            | bit(UffdMode::EVENT_REMAP, uffd::EVENT_REMAP);
-        Some(Watch { features: (wanted | WHERE_KNOWN) & there, lacks: wanted & !there != 0 })
-    };
-    Ok((0..plan.processes.len()).map(of).collect())
-}
-
 impl Cast {
     /// Makes the userfaultfd of a process, which keeps it as long as it lives.
     pub(super) fn open_uffd(&self, process: usize) -> Result<(), Errno> {
-        if let Some(watch) = self.watches[process] {
-            let made = uffd::open(watch.features)?;
+        if let Some(wanted) = self.wanted[process] {
+            let made = uffd::open(wanted.features)?;
             self.board.set_uffd(process, Uffd::Own(made.into_raw_fd()));
         }
         Ok(())
@@ -85,7 +50,7 @@ impl Cast {
     pub(super) fn monitor(&self, process: usize, act: UffdAct) -> Result<Did, Errno> {
         match act {
             UffdAct::Register(pages, bits) => {
-                if self.watches[self.plan.home(process)].is_some_and(|watch| watch.lacks) {
+                if self.wanted[self.plan.home(process)].is_some_and(|wanted| wanted.lacks) {
                     return Ok(Did::Failed(Failure::Invalid));
                 }
                 let range = self.range(process, pages)?;

@@ -67,12 +67,12 @@ impl Stage {
             self.come(&mut trial, lane)?;
         }
         for lane in 0..lanes {
-            if let Some(Asleep::Child { count, .. }) = trial.lanes[lane].asleep.take() {
+            if let Some(Asleep::Child { count, .. }) = trial.lanes[lane].asleep {
                 self.await_last(&mut trial, lane, count)?;
             }
         }
         if trial.failed.is_empty() {
-            trial.failed = self.stuck(&trial, &left);
+            trial.failed = self.stuck(&trial, &left)?;
         }
         Ok(trial.failed)
     }
@@ -125,7 +125,7 @@ impl Stage {
         if trial.lanes[lane].stopped || !born {
             return Ok(());
         }
-        if let Some(Asleep::Child { count, .. }) = trial.lanes[lane].asleep.take() {
+        if let Some(Asleep::Child { count, .. }) = trial.lanes[lane].asleep {
             self.await_last(trial, lane, count)?;
         }
         let number = cast.first_step(lane) + trial.lanes[lane].next;
@@ -153,10 +153,11 @@ impl Stage {
         self.settle(trial, (step, done), mark)
     }
 
-    /// Waits for the answer of the step of a lane that was begun last.
+    /// Waits for the answer of the step of a lane that was begun last, which sleeps.
     fn await_last(&mut self, trial: &mut Trial, lane: usize, count: u64) -> Result<(), String> {
         let process = self.cast.plan.lanes[lane].process;
         let done = self.wait(self.cast.executor(Role::Lane(lane)), count, process)?;
+        trial.lanes[lane].asleep = None;
         let last = self.cast.first_step(lane) + trial.lanes[lane].next - 1;
         self.told(last, done, &mut trial.failed).map(drop)
     }
@@ -200,20 +201,24 @@ impl Stage {
 
     /// The steps that never end, and those that wait for what never comes, once nothing else is
     /// left. What waits for a process that was never made is none of them.
-    fn stuck(&self, trial: &Trial, left: &[usize]) -> Vec<Failed> {
+    fn stuck(&self, trial: &Trial, left: &[usize]) -> Result<Vec<Failed>, String> {
         let plan = &self.cast.plan;
-        let waits = |lane: usize| {
-            let (planned, course) = (&plan.lanes[lane], &trial.lanes[lane]);
+        let mut stuck = Vec::new();
+        for (lane, (planned, course)) in plan.lanes.iter().zip(&trial.lanes).enumerate() {
             let born = planned.process.is_none_or(|id| self.cast.board.process(id).is_some());
-            let step = match course.asleep {
-                Some(_) => planned.steps.get(course.next.checked_sub(1)?)?,
-                None if born && left.contains(&lane) => planned.steps.get(course.next)?,
-                None => return None,
+            let at = match course.asleep {
+                Some(_) if planned.process.is_some_and(|process| self.is_gone(process)) => {
+                    return Err(format!("lane {} was ended inside a step", planned.name));
+                }
+                Some(_) => course.next.checked_sub(1),
+                None => (born && left.contains(&lane)).then_some(course.next),
             };
-            let what = "it waits for ever".to_owned();
-            Some(Failed { step: step.text.clone(), what })
-        };
-        (0..plan.lanes.len()).filter_map(waits).collect()
+            let step = at.and_then(|at| planned.steps.get(at));
+            let what = "it waits for ever";
+            stuck
+                .extend(step.map(|step| Failed { step: step.text.clone(), what: what.to_owned() }));
+        }
+        Ok(stuck)
     }
 
     /// Notes what a step did; whether it is not what it should have done.

@@ -18,6 +18,8 @@ const HELLO: u64 = 0xc018_aa3f;
 const REGISTER: u64 = 0xc020_aa00;
 /// `UFFDIO_UNREGISTER`, of [`Span`].
 const UNREGISTER: u64 = 0x8010_aa01;
+/// `UFFDIO_WAKE`, of [`Span`].
+const WAKE: u64 = 0x8010_aa02;
 /// `UFFDIO_COPY`, of [`Copy`].
 const COPY: u64 = 0xc028_aa03;
 /// `UFFDIO_ZEROPAGE`, of [`Answered`].
@@ -197,9 +199,11 @@ pub(in crate::inside) fn register(
     request(uffd, REGISTER, &mut Answered { span: Span::of(range), mode, answer: 0 })
 }
 
-/// Ends that, and lets those go on who wait there.
+/// Ends that, and lets those go on who wait there. The kernel wakes them before it ends it: a fault
+/// that comes between, as under the lock of its area alone, would wait for ever.
 pub(in crate::inside) fn unregister(uffd: BorrowedFd<'_>, range: Range) -> Result<(), Errno> {
-    request(uffd, UNREGISTER, &mut Span::of(range))
+    request(uffd, UNREGISTER, &mut Span::of(range))?;
+    request(uffd, WAKE, &mut Span::of(range))
 }
 
 /// Gives a page with a word in it, zeros elsewhere, and lets those go on who wait for it.
