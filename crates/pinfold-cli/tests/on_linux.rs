@@ -12,6 +12,9 @@ use pinfold_lab::scenario::parse;
 use pinfold_linux::job::{Ask, Conduct, Say};
 use pinfold_linux::{Agent, AgentError, Process, Program};
 
+#[path = "on_linux/monitors.rs"]
+mod monitors;
+
 const PINFOLD: &str = env!("CARGO_BIN_EXE_pinfold");
 
 fn pinfold(arguments: &[&str]) -> Output {
