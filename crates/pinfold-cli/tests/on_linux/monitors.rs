@@ -158,13 +158,16 @@ fn a_step_that_waits_for_ever_is_told_and_nothing_is_left() {
 
 /// A fault that begins just when its range is unregistered.
 const UNREGISTERS: &str = "scenario unregisters
+machine
+  cpu cpu0 node 0
+  cpu cpu1 node 0
 setup
   process P
   P: map A 1 private rw
   P: uffd-register A missing
-lane one: P
+lane one: P on cpu0
   read A as r0
-lane two: P
+lane two: P on cpu1
   uffd-unregister A
 always
   r0 \"0\"
