@@ -1,5 +1,5 @@
-//! Monitors of userfaultfds on a real kernel: they do what the language says, whoever sleeps for one
-//! is known, and nothing is left of who sleeps for ever.
+//! Monitors of userfaultfds on a real kernel: they do what the language says, whoever sleeps for
+//! one is known, and nothing is left of who sleeps for ever.
 
 use std::time::{Duration, Instant};
 

@@ -307,7 +307,13 @@ impl Cast {
             Act::Unmap(pages) => Ok(ranged(sys::unmap(self.range(process, pages)?))),
             Act::Remap(pages, at) => {
                 let to = place(STAGE.checked_add(at), pages.count)?;
-                let done = ranged(sys::remap(self.range(process, pages)?, to));
+                let from = self.range(process, pages)?;
+                let done = match sys::remap(from, to) {
+                    // The same number for a hole and for several mappings.
+                    Err(libc::EFAULT) if sys::is_mapped(from) => Did::Failed(Failure::Invalid),
+                    Err(libc::EFAULT) => Did::Failed(Failure::NotMapped),
+                    done => ranged(done),
+                };
                 if done == Did::Worked(0) {
                     self.board.set_area(self.plan.home(process), pages.area, to.start());
                 }

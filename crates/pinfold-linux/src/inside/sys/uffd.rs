@@ -199,9 +199,9 @@ pub(in crate::inside) fn register(
     request(uffd, REGISTER, &mut Answered { span: Span::of(range), mode, answer: 0 })
 }
 
-/// Ends that, and lets those go on who wait there. The kernel wakes them, but a fault that comes, or
-/// comes again, while the range is unregistered may wait for ever (seen on 6.18), so that they are
-/// woken once more when nothing is registered any more.
+/// Ends that, and lets those go on who wait there. The kernel wakes them, but a fault that comes,
+/// or comes again, while the range is unregistered may wait for ever (seen on 6.18), so that they
+/// are woken once more when nothing is registered any more.
 pub(in crate::inside) fn unregister(uffd: BorrowedFd<'_>, range: Range) -> Result<(), Errno> {
     request(uffd, UNREGISTER, &mut Span::of(range))?;
     request(uffd, WAKE, &mut Span::of(range))
