@@ -80,9 +80,9 @@ pub(crate) fn unfit(plan: &Resolved) -> Option<String> {
                    differ in unpopulated, event-fork or event-remap";
         return Some(why.to_owned());
     }
+    let is_fork = |step: &ResolvedStep| matches!(step.act, Act::Fork(_));
     let forks = |of: usize| {
-        let forks = |step: &&ResolvedStep| matches!(step.act, Act::Fork(_));
-        plan.steps().filter(forks).filter(|step| home(plan, step) == Some(of)).count()
+        plan.steps().filter(|step| is_fork(step) && home(plan, step) == Some(of)).count()
     };
     let mut told = homes().filter(|home| tells_of_forks(plan, *home));
     let unclear = |of: usize| {
@@ -90,14 +90,16 @@ pub(crate) fn unfit(plan: &Resolved) -> Option<String> {
         let late = plan.lanes.iter().flat_map(|lane| &lane.steps).chain(&plan.after);
         let registers = |step: &ResolvedStep| matches!(step.act, Act::Uffd(UffdAct::Register(..)));
         let twice = inherits(plan, of) && registrations(plan, of).next().is_some();
+        let mut forked = plan.setup.iter().filter(own).skip_while(|step| !is_fork(step));
         forks(of) > 1
             || twice
+            || forked.any(registers)
             || late.filter(own).any(registers)
             || plan.steps().filter(own).any(ends_watching)
     };
     told.any(unclear).then(|| {
-        let why = "event-fork is carried out where `setup` registers, nothing ends that, and the \
-                   process forks once: the event does not tell which child it is about";
+        let why = "event-fork is carried out where `setup` registers before the fork, nothing ends \
+                   that, and the process forks once: the event does not tell which child it is about";
         why.to_owned()
     })
 }
@@ -171,6 +173,10 @@ mod tests {
         assert!(not(setup, "lane one: P\n  fork C\n  uffd-unregister A\n"));
         assert!(not(setup, "lane one: P\n  advise A dontfork\n  fork C\n"));
         assert!(not("", "lane one: P\n  uffd-register A missing event-fork\n  fork C\n"));
+        assert!(not(
+            "  P: fork C\n  P: uffd-register A missing event-fork\n",
+            "lane one: P\n  read A[0]\n"
+        ));
         let own = "lane one: P\n  fork C\nlane two: C\n  uffd-register A missing event-fork\n";
         assert!(not(setup, own));
         assert!(!not(setup, "lane one: P\n  fork C\n  uffd-zero A[0]\n"));
