@@ -91,6 +91,25 @@ fn incidents_of_files_agree_or_say_why_not() {
     }
 }
 
+#[test]
+fn incidents_of_direct_io_agree_or_say_why_not() {
+    let names = [
+        "o-direct-child",
+        "o-direct-dontfork",
+        "o-direct-fork",
+        "o-direct-stale-cache",
+        "o-direct-write-fork",
+    ];
+    let rest = ["--on", "linux", "--trials", "5", "--no-save"];
+    let ran = pinfold(&[&["check"], &names[..], &rest[..]].concat());
+    let told = text(&ran.stdout);
+    for name in names {
+        let line = told.lines().find(|line| line.contains(name)).expect("a line for each");
+        let word = line.split_whitespace().next().unwrap_or_default();
+        assert!(["AGREE", "WITHIN", "SKIP"].contains(&word), "{told}{}", text(&ran.stderr));
+    }
+}
+
 /// Every step on a file, with every way to find its end; one that does otherwise is trouble, since
 /// it stands in `setup`.
 const FILES: &str = "scenario files
@@ -158,6 +177,91 @@ fn files_are_what_the_language_says() {
                 assert!(seen.failed.is_empty(), "{seen:?}");
                 let is: Vec<_> = seen.facts.iter().map(|found| found.is).collect();
                 assert_eq!(is, [Some(true), Some(true), Some(false)], "{seen:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Direct I/O with every way to find an end, against what is in memory.
+const DIRECT: &str = "scenario direct
+machine
+  words 2
+  file F 2
+setup
+  process P
+  P: map A 2 private rw
+  P: map M 2 shared rw of F
+  P: write F[0].0 \"a\"
+  P: write F[0].1 \"b\"
+  P: write F[1].0 \"c\"
+  P: direct-read A from F
+  P: read A[0].0 expect \"a\"
+  P: read A[0].1 expect \"b\"
+  P: read A[1].0 expect \"c\"
+  P: write A[0].0 \"x\"
+  P: direct-write A[0] to F[1]
+  P: read F[1].0 expect \"x\"
+  P: read M[1].1 expect \"b\"
+  P: write M[1].1 \"m\"
+  P: write A[0].0 \"y\"
+  P: direct-write A[0].0 to F[1].0
+  P: read M[1].0 expect \"y\"
+  P: read M[1].1 expect \"m\"
+  P: direct-read A[1].1 from F[1].0
+  P: read A[1].1 expect \"y\"
+  P: read A[1].0 expect \"c\"
+  P: truncate F 1 words 1
+  P: write A[1].1 \"own\"
+  P: direct-read A[1].1 from F[1].1 fails past-end
+  P: read A[1].1 expect \"own\"
+  P: direct-read A from F fails past-end
+  P: read A[0].0 expect \"a\"
+  P: read A[1].0 expect \"y\"
+  P: read A[1].1 expect \"0\"
+  P: direct-write A to F fails past-end
+  P: direct-write A[0].0 to F[1].0
+  P: read F[1].0 expect \"a\"
+  P: truncate F 2
+  P: read F[1].1 expect \"0\"
+  P: protect A[1] ro
+  P: write F[0].0 \"new\"
+  P: direct-read A from F fails no-access
+  P: read A[0].0 expect \"new\"
+  P: read A[1].0 expect \"y\"
+  P: direct-write A to F
+  P: read F[1].0 expect \"y\"
+  P: unmap A[0]
+  P: direct-read A[0] from F[1] fails no-access
+  P: direct-write A[0] to F[1] fails no-access
+  P: map Z 1 private ro
+  P: direct-write Z to F[1]
+  P: read M[1].0 expect \"0\"
+  P: get M[0] read as held
+  P: map B 1 private rw
+  P: write B \"by memory\"
+  P: direct-write B to F[0]
+  P: put held
+lane one: P
+  read M[0] as r0
+always
+  r0 \"by memory\"
+  F[0] sees \"by memory\"
+";
+
+#[test]
+fn direct_io_does_what_the_language_says() {
+    let mut agent = agent(20);
+    let (no_pages, no_sectors) = agent.features().no_direct.clone();
+    if no_pages.is_some() || no_sectors.is_some() {
+        return;
+    }
+    assert_eq!(agent.ask(&plan(DIRECT)), Ok(Say::Understood));
+    for _ in 0..2 {
+        match agent.ask(&Ask::Trial(Conduct::Whole(vec![0]))) {
+            Ok(Say::Seen(seen)) => {
+                assert!(seen.failed.is_empty(), "{seen:?}");
+                assert!(seen.facts.iter().all(|found| found.is == Some(true)), "{seen:?}");
             }
             other => panic!("{other:?}"),
         }

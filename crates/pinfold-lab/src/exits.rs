@@ -12,13 +12,10 @@
 //! `exit`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use pinfold_explore::hook::{self, Mode};
 
 use crate::scenario::{Action, Scenario, Step};
 
-/// The processes that a lane ends while another of their lanes may run.
+/// The processes that a lane ends while another of their lanes may run: those with an exit lock.
 pub(crate) fn contested(scenario: &Scenario) -> Vec<String> {
     let ends = |step: &Step| matches!(step.action, Action::Exit);
     // Of each process: how many lanes it has, and whether one of them ends it.
@@ -31,48 +28,4 @@ pub(crate) fn contested(scenario: &Scenario) -> Vec<String> {
     }
     let contested = lanes.into_iter().filter(|(_, (count, ended))| *count > 1 && *ended);
     contested.map(|(process, _)| process.to_owned()).collect()
-}
-
-/// The exit locks of one execution: a place for each, whose address is the lock's name.
-pub(crate) struct ExitLocks {
-    names: Arc<[String]>,
-    places: Box<[u64]>,
-}
-
-/// An exit lock that is held, released on drop.
-#[must_use = "dropping it lets the process end"]
-pub(crate) struct ExitLock<'a> {
-    lock: usize,
-    mode: Mode,
-    _of: &'a ExitLocks,
-}
-
-impl Drop for ExitLock<'_> {
-    fn drop(&mut self) {
-        hook::unlock(self.lock, self.mode);
-    }
-}
-
-impl ExitLocks {
-    /// Nobody holds one.
-    pub(crate) fn new(names: &Arc<[String]>) -> Self {
-        Self { names: Arc::clone(names), places: vec![0; names.len()].into() }
-    }
-
-    /// Names the locks in a trace.
-    pub(crate) fn label(&self) {
-        let (start, len) = (self.places.as_ptr() as usize, size_of_val(&*self.places));
-        let names = Arc::clone(&self.names);
-        hook::label(start, len, move |offset| {
-            format!("exit lock of {}", names[offset / size_of::<u64>()])
-        });
-    }
-
-    /// Takes the lock of a process; none if its lanes cannot be running when it ends.
-    pub(crate) fn take(&self, process: &str, mode: Mode) -> Option<ExitLock<'_>> {
-        let at = self.names.binary_search_by(|name| name.as_str().cmp(process)).ok()?;
-        let lock = &raw const self.places[at] as usize;
-        hook::lock(lock, mode);
-        Some(ExitLock { lock, mode, _of: self })
-    }
 }

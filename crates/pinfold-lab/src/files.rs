@@ -9,7 +9,8 @@
 //!
 //! Invariants:
 //! - INV-DISK-1: the words of a page on a disk change under the page's lock, or while the list is
-//!   closed and the page is not in it; an exploration sees both.
+//!   closed and the page is not in it, or by direct I/O, which keeps the file's length as it is
+//!   (`step/direct.rs`); an exploration sees each of them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -122,6 +123,26 @@ impl NamedFile {
     /// The place of a word in the file.
     fn place(&self, page: u64, word: usize) -> u64 {
         page.saturating_mul(self.words as u64).saturating_add(word as u64)
+    }
+
+    /// Those of the pages of which the file has this word. Its lock must be held.
+    pub(crate) fn within(&self, pages: Range<u64>, word: usize) -> Range<u64> {
+        let words = self.end.read_once().saturating_sub(word as u64);
+        let end = words.div_ceil(self.words as u64);
+        pages.start.min(end)..pages.end.min(end)
+    }
+
+    /// Whether the file has these words of all of the pages. Its lock must be held.
+    ///
+    /// # Errors
+    /// With the first page of which it has not all of them.
+    pub(crate) fn whole(&self, pages: Range<u64>, words: Range<usize>) -> Result<(), FileError> {
+        let Some(last) = words.end.checked_sub(1) else { return Ok(()) };
+        let there = self.within(pages.clone(), last);
+        match there.end == pages.end {
+            true => Ok(()),
+            false => Err(FileError::PastEnd { page: there.end.max(pages.start) }),
+        }
     }
 
     /// Whether the file has the word. When nothing runs.

@@ -30,7 +30,7 @@
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `scenario`, `report`, `hardware`, `named`, `workers`, `counted`, `shipped`, `generate` | what is asked and answered, and what needs nothing |
-//! | 1 | `words`, `tlb`, `access`, `about`, `asked`, `waits`, `exits`, `follower` | parts of an execution |
+//! | 1 | `words`, `tlb`, `access`, `about`, `asked`, `waits`, `locks`, `exits`, `carried`, `follower` | parts of an execution |
 //! | 2 | `journal`, `resolved` | everything that happened in it; a scenario in numbers |
 //! | 3 | `record`, `story` | what is always kept of it; what is told of it |
 //! | 4 | `machine` | the platform under the memory manager |
@@ -45,6 +45,7 @@ mod access;
 mod answers;
 mod asked;
 pub mod campaign;
+mod carried;
 mod check;
 mod claim;
 mod counted;
@@ -55,6 +56,7 @@ mod follower;
 pub mod generate;
 mod hardware;
 mod journal;
+mod locks;
 mod machine;
 mod named;
 mod oracle;

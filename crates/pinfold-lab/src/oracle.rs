@@ -14,6 +14,7 @@ use pinfold::sync::AtomicU64;
 use pinfold::{Flags, NodeId, PIN_BIAS, Pfn, Pte, SpaceId, lab};
 
 use crate::about::{About, Breach, Seen, Spot};
+use crate::carried::Brought;
 use crate::counted::counted;
 use crate::files::Disk;
 use crate::hardware::Tables;
@@ -33,6 +34,15 @@ fn inherits(state: &State, space: SpaceId, store: &Store) -> bool {
         let Some(parent) = home.parent else { return false };
         (space, until) = (parent, until.min(home.born));
     }
+}
+
+/// Whether a word was stored in private memory, and neither in the address space nor in one of
+/// which it is a copy before the fork that led to it. What direct I/O has carried can be anybody's.
+pub(crate) fn foreign(state: &State, space: SpaceId, value: u64) -> bool {
+    let mut of = state.stores.iter().filter(|store| store.value == value).peekable();
+    of.peek().is_some()
+        && !state.carried.has(value)
+        && !of.any(|store| inherits(state, space, store))
 }
 
 /// What an oracle that judges the end found wrong.
@@ -56,6 +66,7 @@ fn judge(oracle: Oracle) -> Judge {
         Oracle::Statistics => Judge::End(World::statistics),
         Oracle::Charges => Judge::End(World::charges),
         Oracle::LostWrite => Judge::End(World::stored),
+        Oracle::LostRead => Judge::End(World::brought),
         Oracle::Leak => Judge::TakenDown(World::leaks),
         Oracle::Claim
         | Oracle::Step
@@ -175,9 +186,6 @@ impl World {
         let state = self.state.borrow();
         for (id, home, space) in state.homes() {
             let name = &home.name;
-            let mine = |store: &Store| inherits(&state, id, store);
-            let of = |value: u64| state.stores.iter().filter(move |store| store.value == value);
-            let foreign = |value| of(value).next().is_some() && !of(value).any(mine);
             let own = self
                 .private_frames(home, space.map(|space| space.root()))
                 .map(|(page, frame)| (Spot::Page((id, page), Some(frame)), frame));
@@ -193,7 +201,7 @@ impl World {
                 let open = |value| !flags.contains(Flags::ANON) && state.open.contains(&value);
                 for word in 0..self.machine().words() {
                     let value = self.machine().word(frame, word).peek();
-                    if foreign(value) && !open(value) {
+                    if foreign(&state, id, value) && !open(value) {
                         let text = self.words.text(value);
                         let what = format!(
                             "{name} sees \"{text}\" in {frame}, stored elsewhere after the fork"
@@ -292,6 +300,33 @@ impl World {
                     wanted.1
                 );
                 return Err(Breach { what, about: Some(About::Frame(pfn)) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether processes find what direct reads have brought them.
+    fn brought(&self) -> Found {
+        let state = self.state.borrow();
+        for (at, Brought { value, zaps }) in state.carried.due() {
+            let page = (at.space, at.page);
+            let zapped = self.machine().record().zapped.get(&page).copied();
+            let Some(space) = state.space(at.space) else { continue };
+            if zapped.is_some_and(|zap| zap > zaps) {
+                continue;
+            }
+            let Some(frame) = self.mapped(space.root(), at.page) else { continue };
+            let found = self.machine().word(frame, at.word).peek();
+            if found != value {
+                let name = state.homes.get(&at.space).map_or("a process", |home| &home.name);
+                let (text, wanted) = (self.words.text(found), self.words.text(value));
+                let what = format!(
+                    "{name} finds \"{text}\" in {frame}, where a direct read brought \"{wanted}\""
+                );
+                let spot = Spot::Page(page, Some(frame));
+                let (wanted, found) = (Some(value), Some(found));
+                let about = About::Word { spot, word: at.word, wanted, found };
+                return Err(Breach { what, about: Some(about) });
             }
         }
         Ok(())

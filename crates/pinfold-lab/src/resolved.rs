@@ -13,12 +13,13 @@
 
 use std::fmt;
 
+use pinfold::UffdMode;
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::{
     self, Access, Action, Advice, Atom, Behind, ClaimMode, Dirty, Duration, Failure, Force,
-    Occupied, Path, Polarity, Protection, Runner, Scenario, Sharing, Step, UffdReason, UffdWp,
-    View,
+    Occupied, Path, Polarity, Protection, Runner, Scenario, Sharing, Step, UffdReason, UffdWord,
+    UffdWp, View,
 };
 use crate::words::Words;
 
@@ -159,6 +160,17 @@ pub struct Pages {
     pub first: u32,
     /// How many.
     pub count: u32,
+}
+
+/// What direct I/O moves at one of its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Part {
+    /// Pages of an area or of a file.
+    pub pages: Pages,
+    /// The word of the only page, if it is no more than that.
+    #[serde(default)]
+    pub word: Option<u32>,
 }
 
 /// One word of one page of an area, a handle or a file.
@@ -334,6 +346,10 @@ pub enum Act {
         /// The group that gets them.
         to: usize,
     },
+    /// `direct-read`: the memory, and as much of a file.
+    DirectRead(Part, Part),
+    /// `direct-write`: the same.
+    DirectWrite(Part, Part),
     /// `uffd-register` and its kin.
     Uffd(UffdAct),
 }
@@ -358,6 +374,19 @@ pub enum UffdAct {
     Unprotect(Pages),
     /// `uffd-wait`
     Wait(Spot, UffdReason),
+}
+
+/// The bits that these words stand for.
+pub(crate) fn uffd_mode(words: impl Iterator<Item = UffdWord>) -> UffdMode {
+    let bit = |word| match word {
+        UffdWord::Missing => UffdMode::MISSING,
+        UffdWord::Wp => UffdMode::WP,
+        UffdWord::Minor => UffdMode::MINOR,
+        UffdWord::Unpopulated => UffdMode::WP_UNPOPULATED,
+        UffdWord::EventFork => UffdMode::EVENT_FORK,
+        UffdWord::EventRemap => UffdMode::EVENT_REMAP,
+    };
+    words.map(bit).collect()
 }
 
 /// A way to look at a page.
@@ -513,6 +542,8 @@ impl Act {
             | Self::Sync(_)
             | Self::Join(_)
             | Self::MoveCharge { .. }
+            | Self::DirectRead(..)
+            | Self::DirectWrite(..)
             | Self::Uffd(_) => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Carries out one step of a scenario on the real memory manager.
 
 mod asked;
+mod direct;
 mod fault;
 mod files;
 mod living;
@@ -13,6 +14,7 @@ use pinfold::{AddressSpace, FaultError, Group, Moved, NodeId, SpaceId, Term, Vir
 
 use pinfold_explore::hook::{self, Mode};
 
+use crate::carried::Spot;
 use crate::counted::counted;
 use crate::cpu::{Operation, Target};
 use crate::journal::{Held, Touch, What};
@@ -23,7 +25,6 @@ use crate::waits::Awaited;
 use crate::world::{Handle, Hold, Process, State, Store, World};
 
 pub(crate) use fault::Fault;
-pub(crate) use monitor::uffd_mode;
 
 use asked::{Extent, Shows, Times, access_of, advice_of, ask, prot};
 
@@ -158,6 +159,7 @@ impl World {
             Action::DeviceWrite { to, word } => {
                 let value = self.words.value(&word.value);
                 let (frame, value) = self.device(to, Operation::Store(value))?;
+                self.put_through(to);
                 self.machine().touched(through(to, frame, value), What::Stores);
                 Ok(None)
             }
@@ -262,6 +264,8 @@ impl World {
             }
             Action::Punch { pages } => self.punch(process, pages),
             Action::Sync { file } => self.sync(process, file),
+            Action::DirectRead { to, from } => self.direct_read(process, to, from),
+            Action::DirectWrite { from, to } => self.direct_write(process, from, to),
             Action::Join { group } => {
                 let space = self.live(process)?;
                 self.group(group, |group| (**space).join(group))?;
@@ -366,6 +370,8 @@ impl World {
                 Ok(self.machine().access(&space, target, Operation::Store(value))?)
             })
         })?;
+        let at = Spot { space: space.id(), page: target.page, word: target.word };
+        self.state.borrow_mut().carried.put(at, self.machine().lane());
         Ok(None)
     }
 
@@ -454,6 +460,20 @@ impl World {
                 (frame, value)
             }
         })
+    }
+
+    /// A device has stored something through a handle.
+    fn put_through(&self, place: &scenario::Place) {
+        let mut state = self.state.borrow_mut();
+        let handle = state.handles.get(&place.name.value);
+        let at = handle.map(|handle| Spot {
+            space: handle.space,
+            page: handle.page(place.page()),
+            word: place.word() as usize,
+        });
+        if let Some(at) = at {
+            state.carried.put(at, self.machine().lane());
+        }
     }
 
     /// The frame that a handle holds.
@@ -564,6 +584,7 @@ impl State {
         let within = |pages: VirtRange| {
             from.first_page() <= pages.first_page() && pages.end_page() <= from.end_page()
         };
+        self.carried.moved(space, from, to);
         for handle in self.handles.values_mut().filter(|handle| handle.space == space) {
             if !handle.follows() && within(handle.pages) {
                 let first = to.first_page() + (handle.pages.first_page() - from.first_page());

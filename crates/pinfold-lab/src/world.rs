@@ -17,10 +17,12 @@ use pinfold::{
 };
 
 use crate::asked::Asked;
-use crate::exits::{self, ExitLocks};
+use crate::carried::Carried;
+use crate::exits;
 use crate::files::{self, Disk, NamedFile};
 use crate::hardware::{Hardware, Tables};
 use crate::journal::{Describe, PageView};
+use crate::locks::Locks;
 use crate::machine::Machine;
 use crate::named::Named;
 use crate::record::{Goal, Record};
@@ -129,6 +131,8 @@ pub(crate) struct State {
     pub(crate) stores: Vec<Store>,
     /// The words that processes have stored in memory that is not private, or in files.
     pub(crate) open: BTreeSet<u64>,
+    /// What direct I/O has carried.
+    pub(crate) carried: Carried,
     /// Counts forks: the order of stores among themselves makes no difference.
     pub(crate) clock: u64,
     /// The steps that failed while the execution went on.
@@ -153,7 +157,9 @@ pub(crate) struct World {
     /// The handles that a step makes which may fail.
     doubtful: Arc<[String]>,
     /// Locks of the processes that a lane may end while others run.
-    pub(crate) exit_locks: ExitLocks,
+    pub(crate) exit_locks: Locks,
+    /// Locks of the files on which a step does direct I/O: see `step/direct.rs`.
+    pub(crate) file_locks: Locks,
     /// Frames that were free before the first process.
     pub(crate) free_at_start: u64,
     /// What each address space may use.
@@ -190,6 +196,12 @@ fn page_view(memory: &Memory<Machine>, root: Pfn, page: u64) -> PageView {
 fn doubtful(step: &Step) -> Option<String> {
     step.may_fail?;
     step.action.makes_handle().map(|handle| handle.value.clone())
+}
+
+/// The files on which a step does direct I/O, in order, each once.
+fn direct(scenario: &Scenario) -> Vec<String> {
+    let file = |step: &Step| step.action.direct_file().map(|file| file.value.clone());
+    scenario.steps().filter_map(file).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The files of a machine.
@@ -243,6 +255,8 @@ pub(crate) struct Plan {
     awaited: Arc<[Awaited]>,
     /// The processes that a lane ends while other lanes of theirs may run.
     contested: Arc<[String]>,
+    /// The files on which a step does direct I/O.
+    direct: Arc<[String]>,
     /// The rules that executions have asked for.
     pub(crate) asked: Arc<Asked>,
     /// The processes that have several lanes.
@@ -297,6 +311,7 @@ impl Plan {
             words: Arc::new(Words::of(scenario)),
             awaited: waits::awaited(scenario).into(),
             contested: exits::contested(scenario).into(),
+            direct: direct(scenario).into(),
             threaded: threaded.map(str::to_owned).collect(),
             doubtful: scenario.steps().filter_map(doubtful).collect(),
             scenario: Arc::new(scenario.clone()),
@@ -336,7 +351,8 @@ impl Plan {
             waits: Waits::new(&self.awaited),
             threaded: Arc::clone(&self.threaded),
             doubtful: Arc::clone(&self.doubtful),
-            exit_locks: ExitLocks::new(&self.contested),
+            exit_locks: Locks::new("exit lock", &self.contested),
+            file_locks: Locks::new("lock", &self.direct),
             free_at_start,
             limits: limits(&self.scenario.machine),
             break_pages: self.scenario.break_pages(),

@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 6] = [
+const OTHER: [&str; 7] = [
     "
 scenario shared
 machine
@@ -195,6 +195,18 @@ lane two: P on cpu1
   protect A ro
   protect A rw
   numa-scan
+outcome all otherwise
+",
+    "
+scenario monitor
+setup
+  process P
+  P: map A 2 private rw
+  P: write A[0] \"a\"
+  P: uffd-register A wp
+lane one: P
+  uffd-protect A
+  uffd-unprotect A
 outcome all otherwise
 ",
 ];

@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::shipped;
+use common::{STALE_COPY, shipped};
 use pinfold::Rules;
 use pinfold::rules::PRESETS;
 use pinfold_lab::report::Report;
@@ -102,6 +102,28 @@ fn an_ordinary_reference_never_survives_a_fork() {
         breaks("rdma-fork-get", rules, Model::Weak, "claim");
         holds("rdma-dontfork", rules, Model::Weak);
     }
+}
+
+#[test]
+fn an_unbuffered_read_survives_a_fork_if_it_pins() {
+    for model in [Model::Tso, Model::Weak] {
+        breaks("o-direct-fork", "6.5,direct-io=get", model, "lost-read");
+        breaks("o-direct-fork", "6.4", model, "lost-read");
+        // Not by its date alone: the fork must know of pins, too.
+        breaks("o-direct-fork", "6.5,fork-pin=share", model, "lost-read");
+        holds("o-direct-fork", "pinfold", model);
+        holds("o-direct-dontfork", "6.4", model);
+    }
+    holds("o-direct-fork", "6.5", Model::Tso);
+    holds("o-direct-fork", "6.4,direct-io=pin", Model::Tso);
+}
+
+#[test]
+fn an_unbuffered_write_leaks_what_a_read_reference_leaks() {
+    breaks("o-direct-write-fork", "5.8,read-gup=as-is", Model::Weak, "isolation");
+    breaks("o-direct-write-fork", "5.8,read-gup=as-is,direct-io=pin", Model::Tso, "isolation");
+    holds("o-direct-write-fork", "5.8", Model::Tso);
+    holds("o-direct-write-fork", "5.8,read-gup=as-is,pte-cow=ref-count", Model::Tso);
 }
 
 #[test]
@@ -332,4 +354,92 @@ fn a_breakpoint_by_a_shared_mapping_reaches_the_file() {
     let shared = shipped("breakpoint-file").replace("private rx", "shared rwx");
     let shared = shared.replace("reach cow-copy during read\n", "");
     common::breaks("breakpoint-file", &shared, "pinfold", Model::Weak, "step");
+}
+
+#[test]
+fn a_page_is_copied_under_a_translation_that_protection_has_not_flushed_from_5_9_to_5_11() {
+    for model in [Model::Tso, Model::Weak] {
+        for rules in ["5.9", "5.10", "5.11", "5.17,uffd-wp-flush=late"] {
+            let report = common::breaks("stale-copy", STALE_COPY, rules, model, "claim");
+            let told = texts(&report);
+            assert!(told.iter().any(|text| text.contains("wp fault: copy")), "{told:#?}");
+        }
+    }
+    // Nothing is copied: 5.8 counts mappings alone, and since 5.19 the mark decides.
+    for (rules, model) in
+        [("5.8", Model::Tso), ("6.1,uffd-wp-flush=late", Model::Tso), ("pinfold", Model::Weak)]
+    {
+        common::holds("stale-copy", STALE_COPY, rules, model);
+    }
+}
+
+#[test]
+fn what_monitors_are_told_of_depends_on_what_they_asked_for() {
+    for model in [Model::Sc, Model::Tso, Model::Weak] {
+        for rules in PRESETS {
+            for name in ["uffd-fork", "uffd-remap", "uffd-wp-absent", "uffd-wp-device"] {
+                breaks(name, rules, model, "claim");
+            }
+            for name in
+                ["uffd-fork-event", "uffd-postcopy", "uffd-remap-event", "uffd-wp-populated"]
+            {
+                holds(name, rules, model);
+            }
+        }
+        for rules in ["5.8", "5.11", "pinfold,uffd=wp-anon"] {
+            breaks("uffd-minor", rules, model, "step");
+        }
+        for rules in ["5.14", "latest", "5.8,uffd=minor"] {
+            holds("uffd-minor", rules, model);
+        }
+        for rules in ["5.8", "6.3", "pinfold,uffd=wp-shared"] {
+            breaks("uffd-wp-unpopulated", rules, model, "step");
+        }
+        for rules in ["6.4", "latest", "5.8,uffd=wp-unpopulated"] {
+            assert_eq!(labels(&holds("uffd-wp-unpopulated", rules, model)), ["before"], "{rules}");
+        }
+    }
+}
+
+/// Protection of shared memory outlives what drops the pages, and is inherited where it is asked
+/// for.
+#[test]
+fn markers_of_shared_memory_outlive_its_pages() {
+    let text = |event: &str, drop: &str| {
+        format!(
+            "scenario markers\nmachine\n  cpu cpu0 node 0\n  cpu cpu1 node 0\nsetup\n  \
+             process P on cpu0\n  P: map A 1 shared rw\n  P: write A \"old\"\n  \
+             P: uffd-register A wp{event}\n  P: uffd-protect A\n{drop}\n\
+             lane program: P on cpu0\n  write A \"new\"\nlane monitor: P on cpu1\n  read A as r0\n  \
+             uffd-unprotect A\nalways\n  P:A sees \"new\"\n  r0 \"old\"\nreach uffd-told\n"
+        )
+    };
+    for model in [Model::Sc, Model::Weak] {
+        for rules in ["5.19", "6.2", "pinfold"] {
+            for drop in ["", "  P: advise A dontneed", "  P: fork C", "  P: migrate A to node 0"] {
+                common::holds("markers", &text("", drop), rules, model);
+            }
+            let forgotten = text("", "  P: uffd-unregister A\n  P: uffd-register A wp");
+            let forgotten = forgotten.replace("reach uffd-told\n", "");
+            common::breaks("markers", &forgotten, rules, model, "claim");
+        }
+    }
+}
+
+/// Who is told and never answered is a deadlock, and in `setup` an error.
+#[test]
+fn an_access_that_nobody_resolves_waits_for_ever() {
+    let text = |setup: &str, lane: &str| {
+        format!(
+            "scenario forgotten\nsetup\n  process P\n  P: map A 1 private rw\n  \
+             P: uffd-register A missing\n{setup}\nlane one: P\n  {lane}\nlane two: P\n  exit\n\
+             always\n  P:A sees \"0\"\n"
+        )
+    };
+    let lone = text("", "read A").replace("lane two: P\n  exit\n", "");
+    common::breaks("forgotten", &lone, "pinfold", Model::Sc, "deadlock");
+    let alone = text("  P: read A", "exit").replace("lane two: P\n  exit\n", "");
+    let broken = common::checked("forgotten", &alone, "pinfold", Model::Sc).broken;
+    let what = &broken.as_ref().expect("the setup fails").what;
+    assert!(what[0].contains("the page is missing") && what[0].contains("nothing else runs"));
 }

@@ -19,7 +19,7 @@ use pinfold_lab::campaign::share_out;
 use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::{CheckOptions, Config, Detail, Model, Prepared, scenario};
 
-use common::{MODELS, TWO_PINS, on_two_nodes, writers};
+use common::{MODELS, STALE_COPY, TWO_PINS, on_two_nodes, writers};
 
 /// Three processes share a page, as one is forked before anybody wrote; all write.
 const REFORK: &str = r#"scenario refork
@@ -162,6 +162,16 @@ fn two_pins_against_a_fork() {
 fn two_pinners_of_one_node() {
     for (model, most) in [(Model::Sc, 28_000), (Model::Tso, 50_000)] {
         let row = searched(&two_pinners(), "latest", model, 1 << 30);
+        assert!(row.begun < most, "{} under {model}", row.begun);
+    }
+}
+
+/// A page with another reference is copied in each of these executions, and flushed before.
+#[test]
+#[ignore = "a minute of a release build"]
+fn a_protected_page_that_is_copied() {
+    for (model, most) in [(Model::Sc, 30_000), (Model::Tso, 42_000), (Model::Weak, 70_000)] {
+        let row = searched(STALE_COPY, "5.12", model, 1 << 30);
         assert!(row.begun < most, "{} under {model}", row.begun);
     }
 }

@@ -150,6 +150,10 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::Punch(pages) if plan.files.get(pages.area).is_some_and(is_stored) => {
             features.no_punch.clone()
         }
+        Act::DirectRead(memory, _) | Act::DirectWrite(memory, _) => {
+            let (no_pages, no_sectors) = &features.no_direct;
+            memory.word.map_or(no_pages, |_| no_sectors).clone()
+        }
         Act::Compact(..) => {
             told("compaction is of the whole machine: no system call asks it for some pages")
         }

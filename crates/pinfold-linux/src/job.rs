@@ -95,6 +95,9 @@ pub struct Features {
     /// Why no hole can be made in such a file, if so.
     #[serde(default)]
     pub no_punch: Option<String>,
+    /// Why such a file cannot be read and written past memory, if so: pages of it, and sectors.
+    #[serde(default)]
+    pub no_direct: (Option<String>, Option<String>),
     /// Why pages of such a file cannot be pinned whatever the rules for pins, if so.
     #[serde(default)]
     pub no_file_pins: Option<String>,

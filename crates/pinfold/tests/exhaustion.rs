@@ -19,7 +19,8 @@ use pinfold::rules::PRESETS;
 use pinfold::{
     Access, Advice, FaultError, File, FileError, FileSharing, FrameMeta, FrameSetup, LockError,
     NewFrame, NodeId, Pfn, PinError, Pins, Place, Placement, Platform, Prot, Refs, Rules, Sharing,
-    Small, SpaceError, Store, StoreError, Term, Tuning, VirtAddr, X86_64, Zone,
+    Small, SpaceError, Store, StoreError, Term, Tuning, UffdError, UffdId, UffdMode, VirtAddr,
+    X86_64, Zone,
 };
 use testing::{
     Audit, Marks, Mem, Outside, Rig, Space, load, machine, machine_of, pages, space, spans, store,
@@ -38,9 +39,10 @@ impl From<SpaceError> for Why {
     fn from(error: SpaceError) -> Self {
         match error {
             SpaceError::NoMemory | SpaceError::OutOfFrames => Self::Want,
-            SpaceError::NotMapped(_) | SpaceError::WrongKind(_) | SpaceError::Locked(_) => {
-                Self::Missing
-            }
+            SpaceError::NotMapped(_)
+            | SpaceError::WrongKind(_)
+            | SpaceError::Locked(_)
+            | SpaceError::NotRegistered(_) => Self::Missing,
             other => panic!("{other}"),
         }
     }
@@ -60,6 +62,16 @@ impl From<FaultError> for Why {
         match error {
             FaultError::NoMemory | FaultError::OutOfFrames => Self::Want,
             FaultError::NotMapped(_) | FaultError::Denied(_) => Self::Missing,
+            other => panic!("{other}"),
+        }
+    }
+}
+
+impl From<UffdError> for Why {
+    fn from(error: UffdError) -> Self {
+        match error {
+            UffdError::Fault(fault) => fault.into(),
+            UffdError::NotRegistered(_) => Self::Missing,
             other => panic!("{other}"),
         }
     }
@@ -183,9 +195,10 @@ impl Life {
 }
 
 const RW: Prot = Prot::READ_WRITE;
+const UFFD: UffdId = UffdId(1);
 
 /// All that a life does, in order. The last ones give back.
-const STEPS: [(&str, Step); 45] = [
+const STEPS: [(&str, Step); 52] = [
     ("map", |l| l.parent.map(at(1), 10, RW, Sharing::Private).map_err(Why::from).map(drop)),
     ("map shared", |l| l.parent.map(at(12), 3, RW, Sharing::Shared).map_err(Why::from).map(drop)),
     ("store", |l| store(&l.parent, 1, 1).map_err(Why::from).map(drop)),
@@ -227,6 +240,20 @@ const STEPS: [(&str, Step); 45] = [
     ("populate", |l| {
         let done = l.parent.populate(pages(1, 7), Access::Write);
         done.map_err(|stopped| stopped.error.into())
+    }),
+    ("watch a part", |l| {
+        Ok(l.parent.uffd_register(pages(9, 2), UFFD, UffdMode::MISSING | UffdMode::WP)?)
+    }),
+    ("watch shared memory", |l| {
+        Ok(l.parent.uffd_register(pages(13, 1), UFFD, UffdMode::MISSING)?)
+    }),
+    ("give a page", |l| Ok(l.parent.uffd_copy(VirtAddr::of_page(10), false, |_| ())?)),
+    ("give a shared page", |l| Ok(l.parent.uffd_copy(VirtAddr::of_page(13), false, |_| ())?)),
+    ("protect from writes", |l| Ok(l.parent.uffd_write_protect(pages(9, 2), true)?)),
+    ("take that back", |l| Ok(l.parent.uffd_write_protect(pages(9, 2), false)?)),
+    ("watch no more", |l| {
+        l.parent.uffd_unregister(pages(13, 1))?;
+        Ok(l.parent.uffd_unregister(pages(9, 2))?)
     }),
     ("lock a part", |l| Ok(l.parent.mlock(pages(2, 6))?)),
     ("unlock a part of that", |l| Ok(l.parent.munlock(pages(3, 2))?)),

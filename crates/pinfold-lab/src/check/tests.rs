@@ -13,6 +13,7 @@ use crate::{LockForm, Strategy};
 
 mod all_ends;
 mod bounds;
+mod direct;
 mod ends;
 mod exits;
 mod files;

@@ -308,6 +308,7 @@ impl Subject for Trial {
         let world = Rc::new(world);
         world.waits.label();
         world.exit_locks.label();
+        world.file_locks.label();
         let machine = world.machine();
         machine.record().lanes_begin(|table, entry| machine.word(table, entry).peek());
         let scenario = &self.plan.scenario;

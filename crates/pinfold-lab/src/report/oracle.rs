@@ -56,6 +56,9 @@ oracles! {
     Charges = "charges",
     /// A page of a file that nothing marks dirty holds what was last written back.
     LostWrite = "lost-write",
+    /// A process finds what a direct read brought to its private memory, unless it gave the page up
+    /// or something else was stored there.
+    LostRead = "lost-read",
     /// All frames are free when all processes and handles are gone.
     Leak = "leak",
     /// Every line of `always` holds.

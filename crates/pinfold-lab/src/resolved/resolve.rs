@@ -1,7 +1,7 @@
 //! How names become numbers.
 
 use super::{
-    Act, Action, Atom, Look, Pages, Resolved, ResolvedClaim, ResolvedFile, ResolvedHandle,
+    Act, Action, Atom, Look, Pages, Part, Resolved, ResolvedClaim, ResolvedFile, ResolvedHandle,
     ResolvedLane, ResolvedOutcome, ResolvedProcess, ResolvedStep, Runner, Scenario, Seen, Shown,
     Spot, Stated, Step, Take, UffdAct, Unresolved, View, Words, scenario,
 };
@@ -265,6 +265,25 @@ impl Names {
         Ok(Pages { area, first, count })
     }
 
+    /// Memory that direct I/O moves.
+    fn in_memory(&self, process: usize, part: &scenario::Part) -> Result<Part, Unresolved> {
+        let pages = match part {
+            scenario::Part::Pages(pages) => self.pages(process, pages)?,
+            scenario::Part::Word(place) => {
+                let Spot { of: area, page: first, .. } = self.spot(process, place)?;
+                Pages { area, first, count: 1 }
+            }
+        };
+        Ok(Part { pages, word: part.word() })
+    }
+
+    /// What direct I/O moves of a file.
+    fn part_of_file(&self, part: &scenario::Part) -> Result<Part, Unresolved> {
+        let area = self.file(part.name())?;
+        let (first, count) = part.resolve(self.lengths_of_files[area]);
+        Ok(Part { pages: Pages { area, first, count }, word: part.word() })
+    }
+
     fn spot(&self, process: usize, place: &scenario::Place) -> Result<Spot, Unresolved> {
         let (of, length) = self.area(process, &place.name.value)?;
         match place.page() < length {
@@ -409,8 +428,14 @@ impl Names {
                 from: self.group(from)?,
                 to: self.group(to)?,
             },
+            Action::DirectRead { to, from } => {
+                Act::DirectRead(self.in_memory(own()?, to)?, self.part_of_file(from)?)
+            }
+            Action::DirectWrite { from, to } => {
+                Act::DirectWrite(self.in_memory(own()?, from)?, self.part_of_file(to)?)
+            }
             Action::UffdRegister { pages, modes } => {
-                let bits = crate::step::uffd_mode(modes.iter().map(|mode| mode.value)).bits();
+                let bits = super::uffd_mode(modes.iter().map(|mode| mode.value)).bits();
                 Act::Uffd(UffdAct::Register(self.pages(own()?, pages)?, bits))
             }
             Action::UffdUnregister { pages } => {

@@ -14,8 +14,8 @@ mod step;
 
 pub use claim::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
 pub use parts::{
-    Behind, Dirty, Duration, Extent, File, Force, Grab, Group, Occupied, Pages, Path, Place, Shown,
-    UffdWp,
+    Behind, Dirty, Duration, Extent, File, Force, Grab, Group, Occupied, Pages, Part, Path, Place,
+    Shown, UffdWp,
 };
 pub use step::{Action, Made, Step, Sure};
 

@@ -170,6 +170,10 @@ impl<'a> Checker<'a> {
                 self.pages(at, process, pages);
                 [from, to].into_iter().for_each(|group| self.group(group));
             }
+            Action::DirectRead { to: memory, from: file }
+            | Action::DirectWrite { from: memory, to: file } => {
+                self.direct(at, process, (memory, file));
+            }
             Action::Break { .. } | Action::Fork { .. } | Action::Clone { .. } | Action::Exit => {}
             Action::Vfork { child } if !at.in_lanes() => self.vfork_alone(child),
             Action::Vfork { .. } => {}

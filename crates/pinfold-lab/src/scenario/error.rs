@@ -92,6 +92,8 @@ codes! {
     NothingBehind = "PF0136",
     /// No group of this name.
     UnknownGroup = "PF0137",
+    /// As much of a file is needed as of memory, and another size is meant.
+    UnequalParts = "PF0138",
     /// A handle is released a second time.
     ReleasedTwice = "PF0140",
     /// `put` of a pin or `unpin` of a get.

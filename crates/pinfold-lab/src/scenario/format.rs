@@ -6,7 +6,8 @@
 
 use super::ast::{
     Action, Atom, Behind, Claim, ClaimMode, Comment, Dirty, Duration, Extent, Fact, Force, Grab,
-    Machine, Occupied, Pages, Place, Placement, Polarity, Runner, Scenario, Step, UffdWp, View,
+    Machine, Occupied, Pages, Part, Place, Placement, Polarity, Runner, Scenario, Step, UffdWp,
+    View,
 };
 use super::lexer::Line;
 use super::span::Spanned;
@@ -334,6 +335,8 @@ impl Display for Action {
             | Self::Punch { pages } => write!(f, " {pages}"),
             Self::Join { group } => write!(f, " {group}"),
             Self::MoveCharge { pages, from, to } => write!(f, " {pages} from {from} to {to}"),
+            Self::DirectRead { to, from } => write!(f, " {to} from {from}"),
+            Self::DirectWrite { from, to } => write!(f, " {from} to {to}"),
             Self::Protect { pages, protection } => write!(f, " {pages} {protection}"),
             Self::Advise { pages, advice } => write!(f, " {pages} {advice}"),
             Self::Write { to, word }
@@ -422,6 +425,15 @@ impl Display for Pages {
             Extent::All => Ok(()),
             Extent::One(page) => write!(f, "[{page}]"),
             Extent::Range { start, end } => write!(f, "[{start}..{end}]"),
+        }
+    }
+}
+
+impl Display for Part {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pages(pages) => pages.fmt(f),
+            Self::Word(place) => place.fmt(f),
         }
     }
 }

@@ -5,6 +5,7 @@ mod checks;
 mod files;
 mod forms;
 mod groups;
+mod monitor;
 mod mutations;
 mod sharing;
 mod shipped;

@@ -123,6 +123,10 @@ vocabulary! {
         Join = "join",
         /// Moves the charges of pages from one group to another.
         MoveCharge = "move-charge",
+        /// Reads pages of a file into memory past its pages in memory.
+        DirectRead = "direct-read",
+        /// Writes memory to pages of a file past its pages in memory.
+        DirectWrite = "direct-write",
         /// Registers pages with a userfaultfd.
         UffdRegister = "uffd-register",
         /// Ends that.
@@ -207,6 +211,8 @@ impl Verb {
             | Self::Sync
             | Self::Join
             | Self::MoveCharge
+            | Self::DirectRead
+            | Self::DirectWrite
             | Self::UffdRegister
             | Self::UffdUnregister
             | Self::UffdCopy

@@ -3,6 +3,8 @@
 //! They go past all page tables, so nothing of the address space is looked at but whether the
 //! process is there.
 
+use pinfold_explore::hook::Mode;
+
 use super::{Done, Fault};
 use crate::files::{MOST_PAGES, NamedFile};
 use crate::journal::{Touch, What};
@@ -15,14 +17,17 @@ fn at(place: &Place) -> (u64, usize) {
 }
 
 impl World {
-    /// Runs `act` with a file, for a process that is there.
-    fn on_file<R>(
+    /// Runs `act` with a file, for a process that is there; under the file's lock, if it has one,
+    /// and the step asks for it.
+    pub(super) fn on_file<R>(
         &self,
         process: &str,
         name: &Name,
+        mode: Option<Mode>,
         act: impl FnOnce(&NamedFile) -> Result<R, Fault>,
     ) -> Result<R, Fault> {
         self.live(process)?;
+        let _lock = mode.and_then(|mode| self.file_locks.take(&name.value, mode));
         let done = self.with_file(name, act);
         done.unwrap_or_else(|| Err(Fault::other(format!("there is no file {name}"))))
     }
@@ -30,7 +35,7 @@ impl World {
     pub(super) fn write_file(&self, process: &str, to: &Place, word: &str) -> Done {
         let value = self.words.value(word);
         self.state.borrow_mut().open.insert(value);
-        self.on_file(process, &to.name, |file| {
+        self.on_file(process, &to.name, Some(Mode::Exclusive), |file| {
             let (_, word) = at(to);
             Ok(file.write(at(to), |frame| {
                 self.machine().word(frame, word).store_release(value);
@@ -43,7 +48,7 @@ impl World {
 
     /// The word that is found there.
     pub(super) fn read_file(&self, process: &str, from: &Place) -> Result<u64, Fault> {
-        self.on_file(process, &from.name, |file| {
+        self.on_file(process, &from.name, None, |file| {
             let (_, word) = at(from);
             Ok(file.read(at(from), |frame| {
                 let value = self.machine().word(frame, word).load_acquire();
@@ -55,12 +60,13 @@ impl World {
     }
 
     pub(super) fn truncate(&self, process: &str, file: &Name, length: (u32, u32)) -> Done {
-        self.on_file(process, file, |file| Ok(file.truncate(self.machine(), length)?))?;
+        let alone = Some(Mode::Exclusive);
+        self.on_file(process, file, alone, |file| Ok(file.truncate(self.machine(), length)?))?;
         Ok(None)
     }
 
     pub(super) fn punch(&self, process: &str, pages: &Pages) -> Done {
-        self.on_file(process, &pages.area, |file| {
+        self.on_file(process, &pages.area, Some(Mode::Exclusive), |file| {
             let (first, count) = pages.extent.resolve(MOST_PAGES);
             let first = u64::from(first);
             file.file.punch(first..first + u64::from(count));
@@ -70,7 +76,7 @@ impl World {
     }
 
     pub(super) fn sync(&self, process: &str, file: &Name) -> Done {
-        let written = self.on_file(process, file, |file| {
+        let written = self.on_file(process, file, None, |file| {
             file.file.sync().map_err(|error| Fault::other(error.to_string()))
         })?;
         Ok(self.written(written))

@@ -4,28 +4,16 @@
 //! address space, and is then repeated, as in the kernel. Who runs alone, in `setup` or at the end,
 //! cannot wait: the step fails.
 
-use pinfold::{Platform, UffdError, UffdId, UffdMode, UffdReason, VirtAddr};
+use pinfold::{Platform, UffdError, UffdId, UffdReason, VirtAddr};
 use pinfold_explore::hook;
 
 use super::{Done, Fault};
 use crate::journal::{Touch, What};
+use crate::resolved::uffd_mode;
 use crate::scenario::{self, Pages, Place, Spanned, UffdWord, UffdWp};
 use crate::spaces::Inhabited;
 use crate::waits::{Awaited, Told};
 use crate::world::World;
-
-/// The bits that these words stand for.
-pub(crate) fn uffd_mode(words: impl Iterator<Item = UffdWord>) -> UffdMode {
-    let bit = |word| match word {
-        UffdWord::Missing => UffdMode::MISSING,
-        UffdWord::Wp => UffdMode::WP,
-        UffdWord::Minor => UffdMode::MINOR,
-        UffdWord::Unpopulated => UffdMode::WP_UNPOPULATED,
-        UffdWord::EventFork => UffdMode::EVENT_FORK,
-        UffdWord::EventRemap => UffdMode::EVENT_REMAP,
-    };
-    words.map(bit).collect()
-}
 
 /// The word for a reason.
 fn word(reason: UffdReason) -> scenario::UffdReason {

@@ -244,6 +244,8 @@ const BLAMED: &[(&str, &str, &[&str])] = &[
     ("mprotect-flip", "5.9", &["pte-cow"]),
     ("mprotect-pin-fork", "5.9", &["pte-cow"]),
     ("munlock-delayed", "pinfold,zap-munlock=forgotten", &["zap-munlock"]),
+    ("o-direct-fork", "6.4", &["direct-io"]),
+    ("o-direct-write-fork", "5.8,read-gup=as-is", &["pte-cow"]),
     ("odp-notifier", "pinfold,notify=afterwards", &["notify"]),
     ("rdma-fork", "5.8", &["fork-pin"]),
     ("rdma-fork-get", "pinfold", &["fork-pin"]),

@@ -11,7 +11,7 @@ use pinfold_lab::scenario::{self, MOST_DRAWN, Style};
 use pinfold_lab::{CheckOptions, Config, Detail, Model, Prepared, SCENARIOS, Strategy};
 
 /// Words that a change may put somewhere.
-const PIECES: [&str; 48] = [
+const PIECES: [&str; 53] = [
     "lane",
     "setup",
     "always",
@@ -60,6 +60,11 @@ const PIECES: [&str; 48] = [
     "vfork",
     "mlock",
     "exec",
+    "direct-read",
+    "from",
+    "uffd-register",
+    "missing",
+    "wp",
 ];
 /// The rule sets of which one is in force.
 const RULES: [&str; 4] = ["5.8", "5.9", "5.19", "latest"];

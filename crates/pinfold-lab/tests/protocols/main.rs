@@ -18,6 +18,7 @@ mod faults;
 mod files;
 mod followers;
 mod locks;
+mod monitors;
 mod moves;
 mod pins;
 mod remaps;

@@ -11,7 +11,6 @@
 //! INV-ACT-4: a process in its parent's address space uses what a thread has for itself of a thread
 //! of the parent that sleeps as long as the child is there.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,9 +26,11 @@ use super::sys::limits::{Moved, Program};
 use super::sys::{self, Errno, PAGE, Range, Refused, STAGE, STAGE_PAGES};
 use super::wanted::Wanted;
 use crate::job::{Did, is_amplifier, is_as_wanted};
+use made::Files;
 use ranges::{failure, place, ranged, refusal};
 
-pub(super) mod files;
+mod files;
+pub(super) mod made;
 mod monitor;
 mod ranges;
 
@@ -45,7 +46,7 @@ pub(super) struct Cast {
     /// What each handle needs.
     pub(super) devices: Vec<Device>,
     /// The files of the plan.
-    pub(super) files: Vec<OwnedFd>,
+    pub(super) files: Files,
     /// The CPU of this machine for each CPU of the scenario.
     pub(super) cpus: Vec<usize>,
     /// Where the parts of this program lie, if a process of the plan moves its program break.
@@ -229,7 +230,7 @@ impl Cast {
     fn go_to(&self, cpu: usize, on: &mut Option<usize>) {
         let cpu = self.cpus.get(cpu).copied();
         if let Some(cpu) = cpu.filter(|_| cpu != *on) {
-            sys::stay_on(cpu);
+            sys::cpus::stay_on(cpu);
             *on = Some(cpu);
         }
     }
@@ -428,6 +429,8 @@ impl Cast {
             Act::Clone(child) => self.clone_within(child).map(|()| Did::Worked(0)),
             Act::Vfork(child) => self.borrow_to(child).map(|()| Did::Worked(0)),
             Act::Exec => Err(birth::execute()),
+            Act::DirectRead(memory, file) => self.direct(process, (memory, file), Access::Write),
+            Act::DirectWrite(memory, file) => self.direct(process, (memory, file), Access::Read),
             Act::FileStore(..)
             | Act::FileLoad { .. }
             | Act::Truncate { .. }
@@ -501,14 +504,14 @@ impl Cast {
     /// The address of a word of a process.
     pub(super) fn address(&self, process: usize, spot: Spot) -> Result<u64, Errno> {
         let start = self.board.area(self.plan.home(process), spot.of).ok_or(libc::ENXIO)?;
-        Ok(start + u64::from(spot.page) * PAGE + u64::from(spot.word) * 8)
+        Ok(start + u64::from(spot.page) * PAGE + sys::within_page(spot.word))
     }
 
     /// The address that a word behind a pin had in the process that pinned it.
     pub(super) fn pinned(&self, spot: Spot) -> Option<u64> {
         let start = self.board.held_at(spot.of)?;
         let page = u64::from(spot.page);
-        Some(start + page * PAGE + u64::from(spot.word) * 8)
+        Some(start + page * PAGE + sys::within_page(spot.word))
     }
 
     /// Loads a word through a handle.

@@ -175,7 +175,7 @@ impl Pipe {
             if got == 0 {
                 return Err(libc::EIO);
             }
-            let wanted = (length - PAGE as usize + word as usize * 8).checked_sub(at);
+            let wanted = (length - PAGE as usize + sys::within_page(word) as usize).checked_sub(at);
             let bytes = wanted.and_then(|wanted| scratch[..got].get(wanted..wanted + 8));
             if let Some(Ok(bytes)) = bytes.map(<[u8; 8]>::try_from) {
                 found = Ok(u64::from_ne_bytes(bytes));

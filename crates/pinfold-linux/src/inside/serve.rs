@@ -92,6 +92,7 @@ fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
         no_punch: punch().err().map(|why| {
             format!("no hole can be made in a file: {}", std::io::Error::from_raw_os_error(why))
         }),
+        no_direct: (direct(None), direct(Some(1))),
         no_file_pins: pin_of_file().err().map(|why| {
             let why = std::io::Error::from_raw_os_error(why);
             format!("io_uring takes no page of a file, as before 6.5: {why}")
@@ -106,7 +107,7 @@ fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
         frames_visible: probe.is_ok_and(|entry| Entry(entry).frame().is_some()),
         pipe_pages: pipe_pages(),
         nodes: nodes().len() as u32,
-        cpus: sys::own_cpus().len(),
+        cpus: sys::cpus::own_cpus().len(),
     }
 }
 
@@ -131,6 +132,24 @@ fn punch() -> Result<(), sys::Errno> {
     sys::file::unnamed(sys::PAGE).map_or(Ok(()), |file| sys::file::punch(&file, 0, sys::PAGE))
 }
 
+/// Why a page of a file, or the sector of a word, cannot be written past memory, if so.
+fn direct(word: Option<u32>) -> Option<String> {
+    let write = || {
+        let file = sys::file::unnamed(sys::PAGE)?;
+        let direct = sys::file::open_direct(&file)?;
+        let range = sys::Range::new(sys::STAGE + sys::PAGE, 1)?;
+        let sectors = sys::file::Sectors::new(range, word)?;
+        sys::map(range, Protection::ReadWrite, (Sharing::Private, None), Occupied::Refuse)?;
+        let written = sys::file::write_direct(&direct, sectors, 0);
+        sys::unmap(range)?;
+        written
+    };
+    let why = write().err()?;
+    let what = word.map_or("pages", |_| "single sectors");
+    let why = std::io::Error::from_raw_os_error(why);
+    Some(format!("no direct I/O of {what} of a file in /var/tmp, /tmp or /: {why}"))
+}
+
 /// Whether a device takes a private page of a file, to which no rule for pins of files applies; so
 /// if there are no files or no devices.
 fn pin_of_file() -> Result<(), sys::Errno> {
@@ -153,7 +172,7 @@ fn pipe_pages() -> usize {
 
 /// The memory nodes that have CPUs, each with its CPUs.
 fn nodes() -> Vec<Vec<usize>> {
-    let own = sys::own_cpus();
+    let own = sys::cpus::own_cpus();
     let listed = (0..64).filter_map(|node| {
         let path = format!("/sys/devices/system/node/node{node}/cpulist");
         Some(crate::kernel::listed(fs::read_to_string(path).ok()?.trim()))

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use pinfold_lab::resolved::{Act, Resolved, ResolvedStep};
 
-use super::act::{Cast, Repeat, Role, files};
+use super::act::made::Files;
+use super::act::{Cast, Repeat, Role};
 use super::board::{Board, Question};
 use super::ring::{Device, Pipe, Ring};
 use super::scan;
@@ -86,7 +87,7 @@ impl Stage {
         let moves_break = plan.steps().any(|step| matches!(step.act, Act::Break(..)));
         let program = moves_break.then(Program::own).flatten();
         let files =
-            files::make(&plan).map_err(|number| told(std::io::Error::from_raw_os_error(number)))?;
+            Files::of(&plan).map_err(|number| told(std::io::Error::from_raw_os_error(number)))?;
         let wanted = wanted::wanted(&plan)
             .map_err(|number| told(std::io::Error::from_raw_os_error(number)))?;
         let cast = Cast { plan, board, devices, files, cpus, program, wanted, agent, patience };

@@ -17,6 +17,7 @@ use std::sync::atomic::AtomicU64;
 use pinfold_lab::scenario::{Access, Advice, Occupied, Protection, Sharing};
 
 pub(super) mod birth;
+pub(super) mod cpus;
 pub(super) mod file;
 pub(super) mod guest;
 pub(super) mod limits;
@@ -25,6 +26,9 @@ pub(super) mod uffd;
 
 /// The size of a page.
 pub(super) const PAGE: u64 = 4096;
+/// The size of a sector: the least that direct I/O moves. A page has one for each word that the
+/// language can give it, which lies at its start.
+pub(super) const SECTOR: u64 = 512;
 /// Where the stage starts: far from what a loader, a heap or a kernel's choice of place uses.
 pub(super) const STAGE: u64 = 0x1000_0000_0000;
 /// How many pages it has, as the machine of the language.
@@ -32,6 +36,15 @@ pub(super) const STAGE_PAGES: u64 = 16;
 
 /// The number of an error.
 pub(super) type Errno = i32;
+
+/// Where a word lies in its page. A number that no page has in the language lies behind word 0.
+pub(super) const fn within_page(word: u32) -> u64 {
+    let word = word as u64;
+    match word.checked_sub(PAGE / SECTOR) {
+        None => word * SECTOR,
+        Some(spare) => (spare + 1) * 8,
+    }
+}
 
 /// A range of whole pages of the stage: INV-SYS-1.
 #[derive(Clone, Copy, Debug)]
@@ -572,27 +585,4 @@ pub(super) fn ends_within(process: BorrowedFd<'_>, milliseconds: i32) -> bool {
     let mut asked = libc::pollfd { fd: process.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one structure.
     unsafe { libc::poll(&raw mut asked, 1, milliseconds) == 1 }
-}
-
-/// Keeps this thread on a CPU; nothing happens where that is not allowed.
-pub(super) fn stay_on(cpu: usize) {
-    // SAFETY: concerns this thread only; all zeroes are a valid set.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cpu % libc::CPU_SETSIZE as usize, &mut set);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set);
-    }
-}
-
-/// The CPUs that this thread may use.
-pub(super) fn own_cpus() -> Vec<usize> {
-    // SAFETY: fills the set in.
-    let set = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set);
-        set
-    };
-    // SAFETY: the numbers are those that the set has.
-    let has = |cpu: &usize| unsafe { libc::CPU_ISSET(*cpu, &set) };
-    (0..libc::CPU_SETSIZE as usize).filter(has).collect()
 }

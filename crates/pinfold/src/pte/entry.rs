@@ -2,8 +2,9 @@
 //!
 //! Five kinds: none; mapped (present, or PROT_NONE by the owner or by NUMA balancing); migration;
 //! swap; marker. The last three are absent for the hardware: bits 1-2 hold a migration kind (never
-//! zero), or bit 7 marks a swap entry, or all of these are zero and [`Format::UFFD_WP`] is set. The format says what a mapped entry's bits mean; the frame number is
-//! put in and taken out here, for all kinds.
+//! zero), or bit 7 marks a swap entry, or all of these are zero and [`Format::UFFD_WP`] is set. The
+//! format says what a mapped entry's bits mean; the frame number is put in and taken out here, for
+//! all kinds.
 
 use core::fmt;
 use core::hint::cold_path;

@@ -6,6 +6,7 @@
 
 mod files;
 mod model;
+mod monitors;
 mod ops;
 mod process;
 mod stress;

@@ -9,7 +9,7 @@ use pinfold_lab::{CheckOptions, Config, SCENARIOS, check};
 /// A shipped scenario, the rules under which it breaks, and the model.
 type Case = (&'static str, &'static str, Model);
 
-const CASES: [Case; 18] = [
+const CASES: [Case; 20] = [
     ("bug-215616", "5.9", Model::Tso),
     ("bug-215616-move-pages", "5.17", Model::Tso),
     ("cow-published-early", "pinfold,cow-publish=before-flush", Model::Tso),
@@ -21,6 +21,8 @@ const CASES: [Case; 18] = [
     ("fork-races-fast-pin", "5.11", Model::Weak),
     ("mprotect-flip", "5.9", Model::Tso),
     ("mprotect-pin-fork", "5.9", Model::Tso),
+    ("o-direct-fork", "6.4", Model::Tso),
+    ("o-direct-write-fork", "5.8,read-gup=as-is", Model::Tso),
     ("rdma-fork", "5.8", Model::Tso),
     ("rdma-fork-get", "pinfold", Model::Tso),
     ("read-pin-then-write", "5.9", Model::Tso),

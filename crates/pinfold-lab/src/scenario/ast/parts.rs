@@ -241,3 +241,48 @@ impl Place {
         self.word.map_or(0, |word| word.value)
     }
 }
+
+/// What direct I/O moves at one of its ends: pages as they are written, or one word of a page. A
+/// device moves sectors, and a word stands for one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// `A`, `A[1]` or `A[0..2]`
+    Pages(Pages),
+    /// `A.1` or `A[1].1`
+    Word(Place),
+}
+
+impl Part {
+    /// The area or the file.
+    pub fn name(&self) -> &Name {
+        match self {
+            Self::Pages(pages) => &pages.area,
+            Self::Word(place) => &place.name,
+        }
+    }
+
+    /// The first page, and how many, of an area or a file of `length` pages.
+    pub fn resolve(&self, length: u32) -> (u32, u32) {
+        match self {
+            Self::Pages(pages) => pages.extent.resolve(length),
+            Self::Word(place) => (place.page(), 1),
+        }
+    }
+
+    /// The word of its page, if it is one.
+    pub fn word(&self) -> Option<u32> {
+        match self {
+            Self::Pages(_) => None,
+            Self::Word(place) => Some(place.word()),
+        }
+    }
+
+    /// The whole reference.
+    pub fn span(&self) -> Position {
+        match self {
+            Self::Pages(pages) => pages.span,
+            Self::Word(place) => place.span,
+        }
+    }
+}

@@ -4,7 +4,7 @@ use super::super::span::{Name, Position, Spanned, Text};
 use super::super::words::{
     Access, Advice, Failure, Protection, Sharing, UffdReason, UffdWord, Verb,
 };
-use super::parts::{Dirty, Duration, Grab, Occupied, Pages, Place, Shown, UffdWp};
+use super::parts::{Dirty, Duration, Grab, Occupied, Pages, Part, Place, Shown, UffdWp};
 use serde::{Deserialize, Serialize};
 
 /// One line of `setup`, a lane or `after`.
@@ -300,6 +300,20 @@ pub enum Action {
         /// The group that they are charged to from then on.
         to: Name,
     },
+    /// `direct-read PART from PART`: read(2) of a file that is open with O_DIRECT.
+    DirectRead {
+        /// The memory that is filled.
+        to: Part,
+        /// As much of a file.
+        from: Part,
+    },
+    /// `direct-write PART to PART`: write(2) of a file that is open with O_DIRECT.
+    DirectWrite {
+        /// The memory that is read.
+        from: Part,
+        /// As much of a file.
+        to: Part,
+    },
     /// `uffd-register PAGES missing|wp|minor|unpopulated|event-fork|event-remap ...`
     UffdRegister {
         /// What is watched.
@@ -391,6 +405,8 @@ impl Action {
             Self::Join { .. } => Verb::Join,
             Self::MoveCharge { .. } => Verb::MoveCharge,
             Self::Sync { .. } => Verb::Sync,
+            Self::DirectRead { .. } => Verb::DirectRead,
+            Self::DirectWrite { .. } => Verb::DirectWrite,
             Self::UffdRegister { .. } => Verb::UffdRegister,
             Self::UffdUnregister { .. } => Verb::UffdUnregister,
             Self::UffdCopy { .. } => Verb::UffdCopy,
@@ -456,6 +472,8 @@ impl Action {
             | Self::Sync { .. }
             | Self::Join { .. }
             | Self::MoveCharge { .. }
+            | Self::DirectRead { .. }
+            | Self::DirectWrite { .. }
             | Self::UffdRegister { .. }
             | Self::UffdUnregister { .. }
             | Self::UffdCopy { .. }
@@ -495,6 +513,16 @@ impl Action {
     /// Whether the process leaves the address space in which it is.
     pub fn leaves_space(&self) -> bool {
         self.traits().leaves_space
+    }
+
+    /// The file whose store the step reads or writes past its pages in memory.
+    pub fn direct_file(&self) -> Option<&Name> {
+        match self {
+            Self::DirectRead { from: file, .. } | Self::DirectWrite { to: file, .. } => {
+                Some(file.name())
+            }
+            _ => None,
+        }
     }
 
     /// Whether the step is meaningless without a process. Steps on handles and signals need none.

@@ -1,11 +1,12 @@
 //! Checks of steps and claims about files and groups of memory.
 
-use super::super::ast::{Behind, Extent, Name, Pages, Place, Step};
+use super::super::ast::{Behind, Extent, Name, Pages, Part, Place, Step};
 use super::super::error::{Code, ScenarioError};
 use super::super::span::{Span, Spanned};
 use super::super::suggest::did_you_mean;
 use super::super::words::Failure;
 use super::Checker;
+use super::names::Point;
 use crate::counted::counted;
 
 impl<'a> Checker<'a> {
@@ -73,13 +74,8 @@ impl<'a> Checker<'a> {
         self.file_place(place, None);
         if self.names.file(&place.name).is_some_and(|file| file.behind == Behind::Memory) {
             self.errors.push(
-                ScenarioError::new(
-                    Code::NothingBehind,
-                    place.name.span,
-                    format!("nothing is behind the file `{}`", place.name),
-                    "only in memory",
-                )
-                .help("leave `memory` out where the file is made, or write `sees`"),
+                nothing_behind(&place.name)
+                    .help("leave `memory` out where the file is made, or write `sees`"),
             );
         }
     }
@@ -123,6 +119,54 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Memory and as much of a file, between whose store and the memory direct I/O moves.
+    pub(super) fn direct(
+        &mut self,
+        at: Point,
+        process: Option<&'a Name>,
+        (memory, file): (&'a Part, &'a Part),
+    ) {
+        let before = self.errors.len();
+        match memory {
+            Part::Pages(pages) => self.pages(at, process, pages),
+            Part::Word(place) => self.area_place(at, process, place),
+        }
+        match file {
+            Part::Pages(pages) => self.punch(pages),
+            Part::Word(place) => self.file_place(place, None),
+        }
+        let name = file.name();
+        let Some(of) = self.names.file(name) else { return };
+        if of.behind == Behind::Memory {
+            self.errors.push(nothing_behind(name).help(
+                "direct I/O goes past memory to what is behind a file: leave `memory` out where \
+                 the file is made",
+            ));
+        }
+        if self.errors.len() > before {
+            return;
+        }
+        let area = process.and_then(|process| self.names.area(process, memory.name(), at));
+        let Some(length) = area.map(|area| area.pages) else { return };
+        let size = |part: &Part, length| match part {
+            Part::Pages(_) => counted(part.resolve(length).1, "page", "pages"),
+            Part::Word(_) => "1 word".to_owned(),
+        };
+        let (own, its) = (size(memory, length), size(file, of.pages));
+        if own != its {
+            self.errors.push(
+                ScenarioError::new(
+                    Code::UnequalParts,
+                    file.span().0,
+                    format!("`{memory}` is {own}, and `{file}` is {its}"),
+                    "another size",
+                )
+                .related(memory.span().0, "the memory")
+                .help("say what is meant, as in `A[0..2]` and `F[1..3]`, or `A.1` and `F[0].1`"),
+            );
+        }
+    }
+
     fn past_end(&mut self, name: &Name, span: Span, reference: &str, length: u32) {
         let pages = counted(length, "page", "pages");
         self.errors.push(
@@ -138,4 +182,14 @@ impl<'a> Checker<'a> {
             ),
         );
     }
+}
+
+/// The error for a file that is in memory only, where something must be behind it.
+fn nothing_behind(file: &Name) -> ScenarioError {
+    ScenarioError::new(
+        Code::NothingBehind,
+        file.span,
+        format!("nothing is behind the file `{file}`"),
+        "only in memory",
+    )
 }

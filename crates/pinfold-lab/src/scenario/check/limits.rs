@@ -127,7 +127,9 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::UffdProtect { .. }
             | Action::UffdUnprotect { .. }
             | Action::UffdWait { .. }
-            | Action::MoveCharge { .. } => {}
+            | Action::MoveCharge { .. }
+            | Action::DirectRead { .. }
+            | Action::DirectWrite { .. } => {}
             Action::Truncate { pages, words, .. } => {
                 let most = FILE_PAGES.end() - u32::from(words.is_some());
                 errors.extend(outside("number of pages of a file", *pages, &(0..=most)));

@@ -5,6 +5,8 @@ use super::super::error::{Code, ScenarioError};
 use super::super::span::Span;
 use std::collections::{HashMap, HashSet};
 
+mod machine;
+
 /// A point of every execution: which part, and which step of that part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Point {
@@ -368,53 +370,10 @@ impl<'a> Names<'a> {
             | Action::UffdProtect { .. }
             | Action::UffdUnprotect { .. }
             | Action::UffdWait { .. }
-            | Action::MoveCharge { .. } => {}
+            | Action::MoveCharge { .. }
+            | Action::DirectRead { .. }
+            | Action::DirectWrite { .. } => {}
         }
-    }
-
-    /// The files of the machine, which no step may give another meaning to: `read X` and `X sees`
-    /// must have a single one.
-    fn declare_files(&mut self, scenario: &'a Scenario, errors: &mut Vec<ScenarioError>) {
-        for file in &scenario.machine.files {
-            let name = file.name.as_str();
-            if let Some(first) = self.files.get(name) {
-                errors.push(duplicate("file", &file.name, first.span));
-                continue;
-            }
-            let pages = scenario.file_pages(name);
-            let span = file.name.span;
-            self.files.insert(name, File { span, pages, behind: file.behind });
-            let areas = self.areas.iter().filter(|area| area.name == name);
-            let areas = areas.map(|area| ("area", area.span));
-            let handle = self.handles.get(name).map(|handle| ("handle", handle.span));
-            let register = self.registers.get(name).map(|span| ("register", *span));
-            for (what, second) in areas.chain(handle).chain(register) {
-                let second = Name::new(name.to_owned(), second);
-                errors.push(duplicate(what, &second, span));
-            }
-        }
-    }
-
-    /// The groups of the machine. `G holds` stands where a handle, a register or a file could.
-    fn declare_groups(&mut self, scenario: &'a Scenario, errors: &mut Vec<ScenarioError>) {
-        for group in &scenario.machine.groups {
-            let name = group.name.as_str();
-            let file = self.files.get(name).map(|file| file.span);
-            if let Some(first) = self.groups.get(name).copied().or(file) {
-                errors.push(duplicate("group", &group.name, first));
-                continue;
-            }
-            self.groups.insert(name, group.name.span);
-        }
-    }
-
-    /// Whether the machine has a group of this name.
-    pub(super) fn has_group(&self, name: &str) -> bool {
-        self.groups.contains_key(name)
-    }
-
-    pub(super) fn groups(&self) -> impl Iterator<Item = &'a str> {
-        self.groups.keys().copied()
     }
 
     fn add_area(
@@ -485,14 +444,6 @@ impl<'a> Names<'a> {
     /// Where the text says that the process that makes a handle may not come to exist.
     pub(super) fn unsure_maker(&self, handle: &str) -> Option<Span> {
         self.unsure_process(self.handles.get(handle)?.maker?)
-    }
-
-    pub(super) fn file(&self, name: &str) -> Option<&File> {
-        self.files.get(name)
-    }
-
-    pub(super) fn files(&self) -> Vec<&'a str> {
-        sorted(self.files.keys().copied())
     }
 
     pub(super) fn process(&self, name: &str) -> Option<&Process<'a>> {

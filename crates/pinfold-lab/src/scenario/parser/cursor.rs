@@ -1,6 +1,6 @@
 //! Reading one line from left to right.
 
-use super::super::ast::{Extent, Name, Pages, Place, Text};
+use super::super::ast::{Extent, Name, Pages, Part, Place, Text};
 use super::super::error::{Code, Parsed, ScenarioError};
 use super::super::lexer::{Line, Token, TokenKind};
 use super::super::span::{Position, Span, Spanned};
@@ -213,17 +213,7 @@ impl<'a> Cursor<'a> {
 
     /// The same of something else that has pages.
     pub(super) fn pages_of(&mut self, wanted: &str) -> Parsed<Pages> {
-        let area = self.name(wanted)?;
-        let mut extent = Extent::All;
-        if self.symbol(&TokenKind::Open, "`[`").is_ok() {
-            let start = self.number("a page number")?;
-            extent = if self.symbol(&TokenKind::DotDot, "`..`").is_ok() {
-                Extent::Range { start, end: self.number("the end of the page range")? }
-            } else {
-                Extent::One(start)
-            };
-            self.symbol(&TokenKind::Close, "`]`")?;
-        }
+        let pages = self.pages_before_dot(wanted)?;
         if let Some(Token { kind: TokenKind::Dot, span }) = self.peek() {
             return Err(Box::new(
                 ScenarioError::new(
@@ -235,8 +225,51 @@ impl<'a> Cursor<'a> {
                 .help("leave the word number out"),
             ));
         }
+        Ok(pages)
+    }
+
+    /// Consumes the same, whatever comes behind it.
+    fn pages_before_dot(&mut self, wanted: &str) -> Parsed<Pages> {
+        let area = self.name(wanted)?;
+        let mut extent = Extent::All;
+        if self.symbol(&TokenKind::Open, "`[`").is_ok() {
+            let start = self.number("a page number")?;
+            extent = if self.symbol(&TokenKind::DotDot, "`..`").is_ok() {
+                Extent::Range { start, end: self.number("the end of the page range")? }
+            } else {
+                Extent::One(start)
+            };
+            self.symbol(&TokenKind::Close, "`]`")?;
+        }
         let span = self.since(area.span);
         Ok(Pages { area, extent, span })
+    }
+
+    /// Consumes the same, or one word of one page.
+    pub(super) fn part(&mut self, wanted: &str) -> Parsed<Part> {
+        let Pages { area: name, extent, span } = self.pages_before_dot(wanted)?;
+        if !matches!(self.peek(), Some(Token { kind: TokenKind::Dot, .. })) {
+            return Ok(Part::Pages(Pages { area: name, extent, span }));
+        }
+        let page = match extent {
+            Extent::All => None,
+            Extent::One(page) => Some(page),
+            Extent::Range { start, end } => {
+                return Err(Box::new(
+                    ScenarioError::new(
+                        Code::AmbiguousPage,
+                        start.span.to(end.span),
+                        "a word is one of a page, not of a range of them",
+                        "a range",
+                    )
+                    .help(format!("write one page, as in `{name}[0].1`, or leave the word out")),
+                ));
+            }
+        };
+        self.symbol(&TokenKind::Dot, "`.`")?;
+        let word = Some(self.number("a word number")?);
+        let span = self.since(name.span);
+        Ok(Part::Word(Place { name, page, word, span }))
     }
 
     /// Consumes `NAME`, `NAME[N]`, `NAME.W` or `NAME[N].W`.

@@ -209,6 +209,16 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Acti
             cursor.keyword("to")?;
             Action::MoveCharge { pages, from, to: cursor.name("a group")? }
         }
+        Verb::DirectRead => {
+            let to = cursor.part("an area")?;
+            cursor.keyword("from")?;
+            Action::DirectRead { to, from: cursor.part("a file")? }
+        }
+        Verb::DirectWrite => {
+            let from = cursor.part("an area")?;
+            cursor.keyword("to")?;
+            Action::DirectWrite { from, to: cursor.part("a file")? }
+        }
         Verb::UffdRegister => {
             let pages = cursor.pages()?;
             Action::UffdRegister { pages, modes: modes(cursor)? }

@@ -46,6 +46,10 @@ lane one: P
   punch F[0..2]
   sync F
   sync M
+  direct-read A from F[1..3]
+  direct-read A[1] from F[0] may fail past-end
+  direct-write A[0..2] to F[0..2]
+  direct-write A[1].1 to F[2].0 fails exited
 
 always
   F[0] sees \"w\" and F[2].1 never sees \"w\"
@@ -87,6 +91,25 @@ fn what_a_file_has_not_is_refused() {
         (Code::UnknownFile, "sync G", "G"),
         (Code::UnknownFile, "truncate A 1", "A"),
         (Code::UnknownFile, "punch G[0]", "G"),
+        (Code::UnknownFile, "direct-read A from G", "G"),
+        (Code::UnknownFile, "direct-write A[0].1 to A[0].1", "A"),
+        (Code::UnknownArea, "direct-read F from F", "F"),
+        (Code::OutsideArea, "direct-read A[2] from F[0]", "2"),
+        (Code::OutsideArea, "direct-read A[0] from F[2]", "2"),
+        (Code::OutsideArea, "direct-write A to F[1..3]", "3"),
+        (Code::OutsideArea, "direct-write A[0].1 to F[2].1", "2"),
+        (Code::EmptyRange, "direct-read A from F[1..1]", "1..1"),
+        (Code::OutsidePage, "direct-read A[0].2 from F[0].0", "2"),
+        (Code::OutsidePage, "direct-write A[0].1 to F[0].2", "2"),
+        (Code::AmbiguousPage, "direct-read A.1 from F[0].1", "A.1"),
+        (Code::AmbiguousPage, "direct-write A[0].1 to F.1", "F.1"),
+        (Code::AmbiguousPage, "direct-write A[0..2].1 to F[0].1", "0..2"),
+        (Code::UnequalParts, "direct-read A from F[0]", "F[0]"),
+        (Code::UnequalParts, "direct-write A[0] to F[0].1", "F[0].1"),
+        (Code::NothingBehind, "direct-read A[0] from M", "M"),
+        (Code::NothingBehind, "direct-write A[0].0 to M.1", "M"),
+        (Code::Unexpected, "direct-read A to F", "to"),
+        (Code::Incomplete, "direct-write A to", ""),
         (Code::UnknownFile, "map B 1 private rw of G", "G"),
         (Code::OutsideArea, "read F[2]", "2"),
         (Code::OutsideArea, "write F[2] \"v\" fails exited", "2"),
@@ -196,6 +219,28 @@ error[PF0112]: a `file` has a file of its own behind it
    |           the kind of the area
    |
    = help: write `private` or `shared` for the kind of the area
+"#]]
+    );
+    assert_data_eq!(
+        report(&around(AREA, "  direct-read A from F[0]\n  direct-write A[1].1 to M.0", "")),
+        str![[r#"
+error[PF0138]: `A` is 2 pages, and `F[0]` is 1 page
+  --> test.pf:10:22
+   |
+10 |   direct-read A from F[0]
+   |               -      ^^^^ another size
+   |               |
+   |               the memory
+   |
+   = help: say what is meant, as in `A[0..2]` and `F[1..3]`, or `A.1` and `F[0].1`
+
+error[PF0136]: nothing is behind the file `M`
+  --> test.pf:11:26
+   |
+11 |   direct-write A[1].1 to M.0
+   |                          ^ only in memory
+   |
+   = help: direct I/O goes past memory to what is behind a file: leave `memory` out where the file is made
 "#]]
     );
     assert_data_eq!(

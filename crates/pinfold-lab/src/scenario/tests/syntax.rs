@@ -76,7 +76,8 @@ error[PF0106]: `teleport` is not a step
             `pin`, `get`, `unpin`, `put`, `follow`, `unfollow`, `fork`, `exit`,
             `numa-scan`, `migrate`, `compact`, `writeback`, `signal`, `await`, `populate`,
             `clone`, `vfork`, `exec`, `mlock`, `munlock`, `truncate`, `punch`, `sync`,
-            `join`, `move-charge`
+            `join`, `move-charge`, `uffd-register`, `uffd-unregister`, `uffd-copy`,
+            `uffd-zero`, `uffd-continue`, `uffd-protect`, `uffd-unprotect`, `uffd-wait`
 "#]]
     );
 }

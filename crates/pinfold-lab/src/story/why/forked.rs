@@ -48,7 +48,11 @@ impl<'a> Teller<'a> {
     ) -> Option<String> {
         let (made, held) = self.ledger.made(handle)?;
         if !held.pin {
-            return Some(format!("{handle} is a plain reference, not a pin"));
+            let step = self.ledger.step(made);
+            let direct = step.is_some_and(|step| step.action.direct_file().is_some());
+            let by = direct.then(|| format!(" ({})", self.tag(Switch::DirectIo)));
+            let by = by.unwrap_or_default();
+            return Some(format!("{handle} is a plain reference, not a pin{by}"));
         }
         if why == Why::Rule {
             return None;

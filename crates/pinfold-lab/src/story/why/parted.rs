@@ -1,5 +1,6 @@
 //! Two sides that name different frames: how a page left the frame that the other side has.
 
+use pinfold::rules::pin::rechecks_entry;
 use pinfold::rules::{Counter, Switch, Why};
 use pinfold::{EventKind, Pfn};
 
@@ -44,6 +45,13 @@ impl<'a> Teller<'a> {
     pub(in crate::story) fn leaves(&self, page: Page, frame: Pfn, from: usize) -> Option<usize> {
         let mut later = self.ledger.changes(page).filter(|(at, _)| *at > from);
         later.find(|(_, view)| view.frame() != Some(frame)).map(|(at, _)| at)
+    }
+
+    /// Whether the page was taken by a walk without locks that looked at the entry once more before
+    /// it told of it. What the entry has become between the two is not its fault.
+    pub(in crate::story) fn looked_twice(&self, taken: usize) -> bool {
+        let fast = matches!(self.ledger.event(taken), Some(EventKind::FastTaken(_)));
+        fast && rechecks_entry(self.rules.fast_recheck)
     }
 
     /// A walk without locks took a frame that the page had left.

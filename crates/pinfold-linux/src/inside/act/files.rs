@@ -1,13 +1,11 @@
 //! Steps that map memory, and those on files.
 
-use std::os::fd::OwnedFd;
-
-use pinfold_lab::resolved::{Act, Resolved, Spot};
-use pinfold_lab::scenario::{Behind, Failure, Occupied, Sharing};
+use pinfold_lab::resolved::{Act, Part, Spot};
+use pinfold_lab::scenario::{Access, Failure, Occupied, Sharing};
 
 use super::Cast;
-use super::ranges::{map_anywhere, place};
-use crate::inside::sys::{self, Errno, PAGE, STAGE, file};
+use super::ranges::{map_anywhere, place, refusal};
+use crate::inside::sys::{self, Errno, PAGE, SECTOR, STAGE, file};
 use crate::job::Did;
 
 /// The size of a word.
@@ -15,19 +13,7 @@ const WORD: u64 = 8;
 
 /// Where a word lies in a file.
 fn offset(spot: Spot) -> u64 {
-    u64::from(spot.page) * PAGE + u64::from(spot.word) * WORD
-}
-
-/// The files of a plan, empty.
-///
-/// # Errors
-/// Where none can be made.
-pub(in crate::inside) fn make(plan: &Resolved) -> Result<Vec<OwnedFd>, Errno> {
-    let make = |file: &pinfold_lab::resolved::ResolvedFile| match file.behind {
-        Behind::Store => file::unnamed(0),
-        Behind::Memory => sys::memory_file().map_err(|why| why.raw_os_error().unwrap_or(libc::EIO)),
-    };
-    plan.files.iter().map(make).collect()
+    u64::from(spot.page) * PAGE + sys::within_page(spot.word)
 }
 
 impl Cast {
@@ -100,7 +86,7 @@ impl Cast {
             }),
             Act::Truncate { file, pages, words } => {
                 let made = self.files.get(file).ok_or(libc::EBADF)?;
-                let length = u64::from(pages) * PAGE + u64::from(words) * WORD;
+                let length = u64::from(pages) * PAGE + u64::from(words) * SECTOR;
                 self.board.alone_with_file(file, || file::set_length(made, length))?;
                 Ok(Did::Worked(0))
             }
@@ -113,6 +99,38 @@ impl Cast {
                 file::sync(self.files.get(file).ok_or(libc::EBADF)?).map(|()| Did::Worked(0))
             }
             _ => Err(libc::EINVAL),
+        }
+    }
+
+    /// Direct I/O, by one call; `access` is the device's, to the memory. As for other writes, none
+    /// makes a file longer.
+    pub(super) fn direct(
+        &self,
+        process: usize,
+        (memory, part): (Part, Part),
+        access: Access,
+    ) -> Result<Did, Errno> {
+        let range = self.range(process, memory.pages)?;
+        let sectors = file::Sectors::new(range, memory.word)?;
+        let of = part.pages.area;
+        let file = self.files.get(of).zip(self.files.direct(of));
+        let (file, direct) = file.ok_or(libc::EBADF)?;
+        let from = u64::from(part.pages.first) * PAGE + part.word.map_or(0, sys::within_page);
+        let is_whole = || Ok::<_, Errno>(from + sectors.bytes() <= file::length(file)?);
+        let moved = match access {
+            Access::Write => file::read_direct(direct, sectors, from),
+            Access::Read => self.board.alone_with_file(of, || match is_whole()? {
+                true => file::write_direct(direct, sectors, from),
+                false => Ok(0),
+            }),
+        };
+        match moved {
+            Ok(moved) if moved == sectors.bytes() => Ok(Did::Worked(0)),
+            Ok(_) if !is_whole()? => Ok(Did::Failed(Failure::PastEnd)),
+            Ok(_) | Err(libc::EFAULT) => {
+                Ok(Did::Failed(refusal(range.start(), memory.pages.count, access)))
+            }
+            Err(number) => Err(number),
         }
     }
 

@@ -66,7 +66,7 @@ impl Cast {
             UffdAct::Protect(pages) => self.protect(process, pages, true),
             UffdAct::Unprotect(pages) => self.protect(process, pages, false),
             UffdAct::Copy(to, word, wp) => self.resolve(process, to, |uffd, page| {
-                uffd::copy(uffd, page, (to.word as usize, word), wp == UffdWp::On)
+                uffd::copy(uffd, page, (sys::within_page(to.word), word), wp == UffdWp::On)
             }),
             UffdAct::Zero(at) => self.resolve(process, at, uffd::zero),
             UffdAct::Continue(at, wp) => {

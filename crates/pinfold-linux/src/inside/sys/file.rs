@@ -1,11 +1,13 @@
 //! Files without a name, whose pages the kernel writes back, and what can be done with files.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_long, c_void};
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::ptr;
 
 use pinfold_lab::scenario::{Occupied, Protection, Sharing};
 
-use super::{Errno, Range, checked};
+use super::{Errno, PAGE, Range, SECTOR, checked};
 
 /// Where such a file may be made, in this order. A file system in memory serves, too, if there is
 /// no other: it has nothing to write its pages back to.
@@ -104,4 +106,89 @@ pub(in crate::inside) fn page(file: &OwnedFd, offset: u64) -> Result<Option<u64>
     };
     super::unmap(range)?;
     entry
+}
+
+/// What direct I/O moves: all of a range, or one sector of its first page.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::inside) struct Sectors {
+    range: Range,
+    word: Option<u32>,
+}
+
+impl Sectors {
+    /// Those of a range that hold its words, or this one.
+    ///
+    /// # Errors
+    /// `EINVAL` for a word that a page does not have.
+    pub(in crate::inside) fn new(range: Range, word: Option<u32>) -> Result<Self, Errno> {
+        match word.is_none_or(|word| u64::from(word) < PAGE / SECTOR) {
+            true => Ok(Self { range, word }),
+            false => Err(libc::EINVAL),
+        }
+    }
+
+    /// How many bytes they are.
+    pub(in crate::inside) fn bytes(self) -> u64 {
+        self.word.map_or(self.range.pages * PAGE, |_| SECTOR)
+    }
+
+    fn pointer(self) -> *mut c_void {
+        let start = self.range.start + self.word.map_or(0, super::within_page);
+        ptr::without_provenance_mut(start as usize)
+    }
+}
+
+/// Kinds of file systems that are in memory only, where the kernel copies what direct I/O moves.
+const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+
+/// The same file, open with O_DIRECT.
+///
+/// # Errors
+/// `EINVAL` where the file system has no direct I/O.
+pub(in crate::inside) fn open_direct(file: &OwnedFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: all zeroes are a valid value, which the call fills in.
+    let kind = unsafe {
+        let mut told: libc::statfs = std::mem::zeroed();
+        checked(libc::fstatfs(file.as_raw_fd(), &raw mut told))?;
+        told.f_type as u64
+    };
+    if IN_MEMORY.contains(&kind) {
+        return Err(libc::EINVAL);
+    }
+    // INV-SYS-2: the path is written into an array, which leaves room for a number and a zero.
+    let mut path = [0; 32];
+    write!(&mut path[..31], "/proc/self/fd/{}", file.as_raw_fd()).map_err(|_| libc::EINVAL)?;
+    let path = CStr::from_bytes_until_nul(&path).map_err(|_| libc::EINVAL)?;
+    let flags = libc::O_RDWR | libc::O_DIRECT | libc::O_CLOEXEC;
+    // SAFETY: a path that ends in a zero; the number is owned by nobody else.
+    unsafe {
+        checked(libc::open(path.as_ptr(), flags)).map(|number| OwnedFd::from_raw_fd(number as i32))
+    }
+}
+
+/// Lets a device fill memory with what lies there in a file that [`open_direct`] has opened.
+/// Returns how many bytes it was.
+pub(in crate::inside) fn read_direct(
+    file: &OwnedFd,
+    memory: Sectors,
+    offset: u64,
+) -> Result<u64, Errno> {
+    let at = libc::off_t::try_from(offset).map_err(|_| libc::EFBIG)?;
+    let bytes = memory.bytes() as usize;
+    // SAFETY: INV-SYS-1; where nothing is mapped the call says so.
+    let moved = unsafe { libc::pread(file.as_raw_fd(), memory.pointer(), bytes, at) };
+    checked(moved as c_long).map(|moved| moved as u64)
+}
+
+/// Lets a device write memory to such a file.
+pub(in crate::inside) fn write_direct(
+    file: &OwnedFd,
+    memory: Sectors,
+    offset: u64,
+) -> Result<u64, Errno> {
+    let at = libc::off_t::try_from(offset).map_err(|_| libc::EFBIG)?;
+    let bytes = memory.bytes() as usize;
+    // SAFETY: as for reading; the memory does not change.
+    let moved = unsafe { libc::pwrite(file.as_raw_fd(), memory.pointer(), bytes, at) };
+    checked(moved as c_long).map(|moved| moved as u64)
 }

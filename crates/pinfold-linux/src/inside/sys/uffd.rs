@@ -207,15 +207,15 @@ pub(in crate::inside) fn unregister(uffd: BorrowedFd<'_>, range: Range) -> Resul
     request(uffd, WAKE, &mut Span::of(range))
 }
 
-/// Gives a page with a word in it, zeros elsewhere, and lets those go on who wait for it.
+/// Gives a page with a word at this byte of it, zeros elsewhere, and lets those go on who wait for it.
 pub(in crate::inside) fn copy(
     uffd: BorrowedFd<'_>,
     page: Range,
-    (at, word): (usize, u64),
+    (at, word): (u64, u64),
     protect: bool,
 ) -> Result<(), Errno> {
     let mut contents = [0_u64; (PAGE / 8) as usize];
-    *contents.get_mut(at).ok_or(libc::EINVAL)? = word;
+    *contents.get_mut((at / 8) as usize).ok_or(libc::EINVAL)? = word;
     let from = contents.as_ptr().addr() as u64;
     let mode = if protect { ALSO_PROTECT } else { 0 };
     request(uffd, COPY, &mut Copy { to: page.start(), from, bytes: PAGE, mode, copied: 0 })
