@@ -207,7 +207,8 @@ pub(in crate::inside) fn unregister(uffd: BorrowedFd<'_>, range: Range) -> Resul
     request(uffd, WAKE, &mut Span::of(range))
 }
 
-/// Gives a page with a word at this byte of it, zeros elsewhere, and lets those go on who wait for it.
+/// Gives a page with a word at this byte of it, zeros elsewhere, and lets those go on who wait for
+/// it.
 pub(in crate::inside) fn copy(
     uffd: BorrowedFd<'_>,
     page: Range,
