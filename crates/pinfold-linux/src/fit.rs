@@ -10,6 +10,7 @@ use pinfold_lab::scenario::{Access, Behind, Duration, Failure, Force, Path, Shar
 use serde::{Deserialize, Serialize};
 
 use crate::job::Features;
+use crate::watch;
 
 /// A step that cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,11 @@ pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
     let stored = plan.files.iter().any(|file| file.behind == Behind::Store);
     if let (true, Some(why)) = (stored, &features.no_files) {
         missing.push(whole(why));
+    }
+    if features.no_uffd.is_none() && watch::is_watched(plan) {
+        let events = watch::has_fork_events(plan).then(|| features.no_fork_events.clone());
+        let why = watch::unfit(plan).or(events.flatten());
+        missing.extend(why.map(|why| whole(&why)));
     }
     for step in plan.steps() {
         if let Some(why) = lacks(plan, step, features) {
@@ -154,7 +160,7 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::Follow(..) | Act::Unfollow(_) => told(
             "no system call makes a device that follows: that takes RDMA, or a virtual machine",
         ),
-        Act::Uffd(_) => told("not carried out on a kernel yet"),
+        Act::Uffd(_) => features.no_uffd.clone(),
         Act::Join(_) | Act::MoveCharge { .. } => told(
             "groups are of a whole machine, and charges move in the first version of them only",
         ),

@@ -101,6 +101,12 @@ pub struct Features {
     /// Why pages of such a file cannot be pinned whatever the rules for pins, if so.
     #[serde(default)]
     pub no_file_pins: Option<String>,
+    /// Why there is no userfaultfd, if so.
+    #[serde(default)]
+    pub no_uffd: Option<String>,
+    /// Why no userfaultfd tells of forks, if so.
+    #[serde(default)]
+    pub no_fork_events: Option<String>,
     /// Why the program break cannot be placed, if so.
     #[serde(default)]
     pub no_break: Option<String>,

@@ -16,7 +16,7 @@
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
-//! | 0 | `job`, `kernel`, `order`, `settings`, `image`, `initial`, `host` | what is asked and answered; a kernel's rules; orders of steps; settings of the system; kernels from files; a machine's first files; this process itself |
+//! | 0 | `job`, `kernel`, `order`, `settings`, `image`, `initial`, `host`, `watch` | what is asked and answered; a kernel's rules; orders of steps; settings of the system; kernels from files; a machine's first files; this process itself; what is asked of userfaultfd |
 //! | 1 | `agent`, `fit`, `judge` | who is asked; what cannot be; what an observation is worth |
 //! | 2 | `report` | the result as data |
 //! | 3 | `controller`, `process` | many trials; the agent as a process |
@@ -40,6 +40,7 @@ mod order;
 mod process;
 mod report;
 mod settings;
+mod watch;
 
 pub use agent::{Agent, AgentError};
 pub use controller::{Options, Question, compare, observe, skipped};

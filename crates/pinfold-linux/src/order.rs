@@ -3,7 +3,8 @@
 //! INV-ORDER-1: a step stands behind the earlier steps of its lane, behind the step that makes the
 //! handle that it uses or gives the signal that it awaits, and a lane behind the fork of its
 //! process and the lane that it is to follow; what comes after a `vfork` stands behind the step
-//! with which the child leaves its parent's address space. Nothing else is in order.
+//! with which the child leaves its parent's address space. Nothing else is in order: when a monitor
+//! is told of something, and who sleeps for it, shows in the trial (INV-WHOLE-2).
 
 use std::collections::BTreeSet;
 

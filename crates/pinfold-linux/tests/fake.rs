@@ -197,6 +197,32 @@ fn what_is_a_setting_of_the_machine_and_what_would_lie_below_a_stack_are_skipped
     assert!(!skipped("  stack 2\n", &fits).contains("stack"));
 }
 
+/// What a monitor needs of the machine, and what one userfaultfd cannot be for.
+#[test]
+fn what_a_monitor_lacks_is_told() {
+    let watched = |modes: &str| {
+        format!(
+            "scenario watched\nsetup\n  process P\n  P: map A 1 private rw\n  P: uffd-register A \
+             {modes}\nlane one: P\n  fork C\n  uffd-zero A\nlane two: P\n  read A\nalways\n  P:A \
+             sees \"0\"\n"
+        )
+    };
+    let why = |modes: &str, features: Features| {
+        let agent = Fake { features, trials: VecDeque::new() };
+        let (plan, _) = searched(&watched(modes));
+        observe(&plan, &mut { agent }).err()
+    };
+    let features = Fake::new(vec![]).features;
+    let none = Features { no_uffd: Some("none here".to_owned()), ..features.clone() };
+    assert_eq!(
+        why("missing", none).as_deref(),
+        Some("P: uffd-register A missing: none here"),
+        "a step that cannot be carried out"
+    );
+    let untold = Features { no_fork_events: Some("nobody hears".to_owned()), ..features };
+    assert_eq!(why("missing event-fork", untold).as_deref(), Some(": nobody hears"));
+}
+
 #[test]
 fn who_executes_does_nothing_more_there() {
     let text = "scenario s\nsetup\n  process P\n  P: map A 1 private rw\n  P: fork C\n\

@@ -24,12 +24,14 @@ use super::scan;
 use super::sys::birth;
 use super::sys::limits::{Moved, Program};
 use super::sys::{self, Errno, PAGE, Range, Refused, STAGE, STAGE_PAGES};
+use super::wanted::Wanted;
 use crate::job::{Did, is_amplifier, is_as_wanted};
 use made::Files;
 use ranges::{failure, place, ranged, refusal};
 
 mod files;
 pub(super) mod made;
+mod monitor;
 mod ranges;
 
 /// The longest that a process of a trial lives, in seconds: no trial takes nearly as long.
@@ -49,6 +51,8 @@ pub(super) struct Cast {
     pub(super) cpus: Vec<usize>,
     /// Where the parts of this program lie, if a process of the plan moves its program break.
     pub(super) program: Option<Program>,
+    /// What each process asks of a userfaultfd of its own, if it needs one.
+    pub(super) wanted: Vec<Option<Wanted>>,
     /// The number of the agent's process.
     pub(super) agent: i32,
     /// The longest that one step may take. A lane waits half as long for another and for a scan, so
@@ -142,6 +146,9 @@ impl Cast {
         if process == 0 && self.limit().is_err() {
             birth::exit_now();
         }
+        if self.open_uffd(process).is_err() {
+            birth::exit_now();
+        }
         self.board.set_process(process, sys::own_id());
         let own = self.threads_of_lanes(process);
         for (index, lane) in self.plan.lanes.iter().enumerate() {
@@ -199,6 +206,7 @@ impl Cast {
         let mut on = None;
         self.go_to(self.cpu_for(role, None), &mut on);
         let executor = self.executor(role);
+        self.board.set_thread(executor, sys::own_thread());
         let mut answered = 0;
         loop {
             let (count, question) = self.board.question(executor, answered, self.agent);
@@ -222,7 +230,7 @@ impl Cast {
     fn go_to(&self, cpu: usize, on: &mut Option<usize>) {
         let cpu = self.cpus.get(cpu).copied();
         if let Some(cpu) = cpu.filter(|_| cpu != *on) {
-            sys::stay_on(cpu);
+            sys::cpus::stay_on(cpu);
             *on = Some(cpu);
         }
     }
@@ -300,7 +308,13 @@ impl Cast {
             Act::Unmap(pages) => Ok(ranged(sys::unmap(self.range(process, pages)?))),
             Act::Remap(pages, at) => {
                 let to = place(STAGE.checked_add(at), pages.count)?;
-                let done = ranged(sys::remap(self.range(process, pages)?, to));
+                let from = self.range(process, pages)?;
+                let done = match sys::remap(from, to) {
+                    // The same number for a hole and for several mappings.
+                    Err(libc::EFAULT) if sys::is_mapped(from) => Did::Failed(Failure::Invalid),
+                    Err(libc::EFAULT) => Did::Failed(Failure::NotMapped),
+                    done => ranged(done),
+                };
                 if done == Did::Worked(0) {
                     self.board.set_area(self.plan.home(process), pages.area, to.start());
                 }
@@ -319,8 +333,8 @@ impl Cast {
             | Act::Follow(..)
             | Act::Unfollow(_)
             | Act::Join(_)
-            | Act::MoveCharge { .. }
-            | Act::Uffd(_) => Err(libc::EOPNOTSUPP),
+            | Act::MoveCharge { .. } => Err(libc::EOPNOTSUPP),
+            Act::Uffd(act) => self.monitor(process, act),
             Act::Writeback(pages) => Ok(ranged(sys::file::write_back(self.range(process, pages)?))),
             Act::Protect(pages, protection) => {
                 Ok(ranged(sys::protect(self.range(process, pages)?, protection)))

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
 use pinfold_lab::resolved::Resolved;
-use pinfold_lab::scenario::Failure;
+use pinfold_lab::scenario::{Failure, UffdReason};
 
 use super::sys::birth;
 use super::sys::{self, STAGE_PAGES};
@@ -73,15 +73,25 @@ fn did(code: u64, value: u64) -> Option<Did> {
     }
 }
 
-/// The cells of each mailbox.
-const MAIL: usize = 6;
-/// The cells of each process: its number, and how many of its threads have begun.
-const PROCESS: usize = 2;
+/// The cells of each mailbox: three of the question, three of the answer, and the thread.
+const MAIL: usize = 7;
+/// The cells of each process: its number, how many of its threads have begun, and where its
+/// userfaultfd is.
+const PROCESS: usize = 3;
 /// The cells of each handle: its state, its lock, where its pages lay when it was made, and the
 /// frame of each page.
 const HANDLE: usize = FRAMES + STAGE_PAGES as usize;
 /// The first cell of a handle that has a frame.
 const FRAMES: usize = 3;
+
+/// Where the userfaultfd of an address space is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Uffd {
+    /// The processes in it have it under this number.
+    Own(i32),
+    /// The agent has it under this number.
+    Agents(i32),
+}
 
 /// What became of a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +104,16 @@ pub(super) enum Hold {
     Held,
     /// It has let go.
     Released,
+}
+
+/// The bit for a page and a reason, among those of an area.
+fn told_bit(page: u32, reason: UffdReason) -> u64 {
+    let reason = match reason {
+        UffdReason::Missing => 0,
+        UffdReason::Wp => 1,
+        UffdReason::Minor => 2,
+    };
+    1 << (page.min(STAGE_PAGES as u32 - 1) * 3 + reason)
 }
 
 /// Waits until something is so; whether it was in time.
@@ -173,8 +193,12 @@ impl Board {
         self.flag_at(self.flags) + file
     }
 
+    fn told_at(&self, home: usize, area: usize) -> usize {
+        self.file_at(self.files) + home * self.areas + area
+    }
+
     fn end(&self) -> usize {
-        self.file_at(self.files)
+        self.told_at(self.processes, 0)
     }
 
     /// Raises a flag: first come the signals, then the ends of the lanes.
@@ -292,6 +316,62 @@ impl Board {
     /// Waits until so many threads of a process have begun; whether it was in time.
     pub(super) fn await_begun(&self, process: usize, threads: usize, most: Duration) -> bool {
         until(most, || self.have_begun(process, threads))
+    }
+
+    /// Notes which thread answers.
+    pub(super) fn set_thread(&self, executor: usize, thread: i32) {
+        self.cells[self.mail(executor) + 6].store(thread as u64, Release);
+    }
+
+    /// The thread that answers, once there is one.
+    pub(super) fn thread(&self, executor: usize) -> Option<i32> {
+        let thread = self.cells[self.mail(executor) + 6].load(Acquire);
+        (thread != 0).then_some(thread as i32)
+    }
+
+    /// Notes where the userfaultfd of an address space is.
+    pub(super) fn set_uffd(&self, home: usize, uffd: Uffd) {
+        // The number is not negative, and the cell is 0 as long as there is none.
+        let code = match uffd {
+            Uffd::Own(number) => number as u64 * 2 + 2,
+            Uffd::Agents(number) => number as u64 * 2 + 3,
+        };
+        self.cells[self.process_at(home) + 2].store(code, Release);
+    }
+
+    /// Where the userfaultfd of an address space is, once it was made.
+    pub(super) fn uffd(&self, home: usize) -> Option<Uffd> {
+        let code = self.cells[self.process_at(home) + 2].load(Acquire).checked_sub(2)?;
+        let number = (code / 2) as i32;
+        Some(if code.is_multiple_of(2) { Uffd::Own(number) } else { Uffd::Agents(number) })
+    }
+
+    /// Waits for the userfaultfd of an address space, which comes with its fork.
+    pub(super) fn await_uffd(&self, home: usize, most: Duration) -> Option<Uffd> {
+        until(most, || self.uffd(home).is_some());
+        self.uffd(home)
+    }
+
+    /// Notes that a monitor was told of an access.
+    pub(super) fn tell(&self, home: usize, area: usize, page: u32, reason: UffdReason) {
+        self.cells[self.told_at(home, area)].fetch_or(told_bit(page, reason), Release);
+    }
+
+    /// Whether a monitor was told of such an access.
+    pub(super) fn is_told(&self, home: usize, area: usize, page: u32, reason: UffdReason) -> bool {
+        let bits = self.cells[self.told_at(home, area)].load(Acquire);
+        bits & told_bit(page, reason) != 0
+    }
+
+    /// Waits until a monitor was told of such an access; whether it was in time.
+    pub(super) fn await_told(
+        &self,
+        home: usize,
+        (area, page): (usize, u32),
+        reason: UffdReason,
+        most: Duration,
+    ) -> bool {
+        until(most, || self.is_told(home, area, page, reason))
     }
 
     /// Notes where a process has an area.
@@ -463,6 +543,17 @@ mod tests {
         board.set_area(0, 0, 20);
         board.set_area(1, 0, 21);
         board.raise(0);
+        board.set_thread(1, 30);
+        board.set_uffd(0, Uffd::Own(0));
+        board.set_uffd(1, Uffd::Agents(7));
+        board.tell(1, 0, 15, UffdReason::Minor);
+        assert_eq!((board.uffd(0), board.uffd(1)), (Some(Uffd::Own(0)), Some(Uffd::Agents(7))));
+        assert_eq!((board.thread(0), board.thread(1)), (None, Some(30)));
+        assert!(board.is_told(1, 0, 15, UffdReason::Minor));
+        assert!(!board.is_told(0, 0, 15, UffdReason::Minor));
+        assert!(
+            !board.is_told(1, 0, 15, UffdReason::Wp) && !board.is_told(1, 0, 0, UffdReason::Minor)
+        );
         assert_eq!((board.process(0), board.process(1)), (Some(10), Some(11)));
         assert!(board.have_begun(1, 1) && !board.have_begun(1, 2) && !board.have_begun(0, 1));
         assert_eq!((board.area(0, 0), board.area(1, 0)), (Some(20), Some(21)));

@@ -11,6 +11,7 @@ mod scan;
 mod serve;
 mod stage;
 mod sys;
+mod wanted;
 
 pub use guest::serve_guest;
 pub use serve::serve;

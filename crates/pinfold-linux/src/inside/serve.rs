@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use pinfold_lab::scenario::{Occupied, Protection, Sharing};
@@ -97,13 +97,34 @@ fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
             let why = std::io::Error::from_raw_os_error(why);
             format!("io_uring takes no page of a file, as before 6.5: {why}")
         }),
+        no_uffd: uffd().err(),
+        no_fork_events: sys::uffd::open(sys::uffd::EVENT_FORK).err().map(|why| {
+            let why = std::io::Error::from_raw_os_error(why);
+            format!("no monitor hears of forks here: {why}")
+        }),
         no_break: (!Program::own().is_some_and(|own| own.can_place_break()))
             .then(|| "this kernel does not let the program break be placed".to_owned()),
         frames_visible: probe.is_ok_and(|entry| Entry(entry).frame().is_some()),
         pipe_pages: pipe_pages(),
         nodes: nodes().len() as u32,
-        cpus: sys::own_cpus().len(),
+        cpus: sys::cpus::own_cpus().len(),
     }
+}
+
+/// Why there is no userfaultfd that the agent could use, if so.
+fn uffd() -> Result<(), String> {
+    let told = |what: &str, why| format!("{what}: {}", std::io::Error::from_raw_os_error(why));
+    let there = sys::uffd::available().map_err(|why| match why {
+        // Without it only what a process accesses itself would wait, and no pin.
+        libc::EPERM => "userfaultfd(2) is not allowed here: see vm.unprivileged_userfaultfd".into(),
+        why => told("no userfaultfd(2)", why),
+    })?;
+    if there & sys::uffd::THREAD_ID == 0 {
+        return Err("userfaultfd(2) does not tell which thread waits: it does since 4.14".into());
+    }
+    let made = sys::uffd::open(sys::uffd::THREAD_ID).map_err(|why| told("userfaultfd(2)", why))?;
+    let fetched = sys::uffd::fetch(sys::own_id(), made.as_raw_fd());
+    fetched.map(drop).map_err(|why| told("no pidfd_getfd(2), as before 5.6", why))
 }
 
 /// Whether holes can be made in files; so if there are none.
@@ -151,7 +172,7 @@ fn pipe_pages() -> usize {
 
 /// The memory nodes that have CPUs, each with its CPUs.
 fn nodes() -> Vec<Vec<usize>> {
-    let own = sys::own_cpus();
+    let own = sys::cpus::own_cpus();
     let listed = (0..64).filter_map(|node| {
         let path = format!("/sys/devices/system/node/node{node}/cpulist");
         Some(crate::kernel::listed(fs::read_to_string(path).ok()?.trim()))

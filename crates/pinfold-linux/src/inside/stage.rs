@@ -5,33 +5,38 @@
 //! handle holds a page.
 //! INV-STAGE-2: every wait has an end.
 
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pinfold_lab::resolved::{Act, Look, Resolved, ResolvedStep, Seen, Spot};
-use pinfold_lab::scenario::Failure;
+use pinfold_lab::resolved::{Act, Resolved, ResolvedStep};
 
 use super::act::made::Files;
 use super::act::{Cast, Repeat, Role};
-use super::board::{Board, Hold, Question};
-use super::pagemap::Entry;
+use super::board::{Board, Question};
 use super::ring::{Device, Pipe, Ring};
 use super::scan;
+use super::sys;
 use super::sys::birth;
 use super::sys::limits::Program;
-use super::sys::{self, PAGE};
-use crate::job::{Conduct, Did, Failed, Found, Observation, fault};
+use super::wanted;
+use crate::job::{Conduct, Did, Failed, Observation, fault};
 use crate::order::Random;
+use crate::watch;
+use ears::{Access, Ears};
+
+mod ears;
+mod look;
+mod whole;
 
 /// The longest that a killed process takes to end.
 const LAST: Duration = Duration::from_secs(10);
 /// The most turns that a lane of a free run waits at the start.
 const MOST_TURNS: u64 = 4_000;
-/// The word of a page that no scenario uses: see [`Stage::is_same_through`].
-const SPARE: u32 = 511;
+/// How many milliseconds pass between two looks at whether a process is there.
+const PAUSE: u32 = 20;
+/// The same where a monitor may be told of something.
+const SHORT_PAUSE: u32 = 1;
 
 /// Everything for the trials of one plan.
 pub(super) struct Stage {
@@ -42,22 +47,16 @@ pub(super) struct Stage {
     devices: Vec<(i32, OwnedFd)>,
     /// Marks that were written, so that each is new.
     marks: u64,
+    /// What is heard of userfaultfds.
+    ears: Ears,
 }
 
-/// The frame to which a view leads, as far as that can be found out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Frame {
-    None,
-    Known(u64),
-    Unknown,
-}
-
-/// What became of a step that was begun.
-enum Begun {
-    /// It is done.
+/// What became of a question.
+enum Answer {
+    /// It is answered.
     Done(Did),
-    /// Its lane sleeps; the answer to the question with this count comes later.
-    Sleeps(u64),
+    /// Who answers waits for a monitor; the answer to the question with this count comes later.
+    Waits { count: u64, access: Access },
 }
 
 impl Stage {
@@ -89,8 +88,11 @@ impl Stage {
         let program = moves_break.then(Program::own).flatten();
         let files =
             Files::of(&plan).map_err(|number| told(std::io::Error::from_raw_os_error(number)))?;
-        let cast = Arc::new(Cast { plan, board, devices, files, cpus, program, agent, patience });
-        Ok(Self { cast, watched, devices: Vec::new(), marks: 0 })
+        let wanted = wanted::wanted(&plan)
+            .map_err(|number| told(std::io::Error::from_raw_os_error(number)))?;
+        let cast = Cast { plan, board, devices, files, cpus, program, wanted, agent, patience };
+        let (cast, ears) = (Arc::new(cast), Ears::default());
+        Ok(Self { cast, watched, devices: Vec::new(), marks: 0, ears })
     }
 
     /// One trial.
@@ -99,6 +101,7 @@ impl Stage {
     /// What kept it from being carried out.
     pub(super) fn trial(&mut self, conduct: &Conduct) -> Result<Observation, String> {
         self.cast.board.clear();
+        self.ears.begin(self.cast.plan.processes.len());
         self.cast.reset_files().map_err(|why| told("a file", why))?;
         if self.cast.plan.steps().any(|step| matches!(step.act, Act::NumaScan(_))) {
             // A lane that was killed while it scanned has left balancing on.
@@ -166,97 +169,17 @@ impl Stage {
     /// A step outside lanes; what is wrong with what it did, if anything is.
     fn alone(&mut self, number: usize, step: &ResolvedStep) -> Result<Option<String>, String> {
         let done = match step.process {
-            Some(process) => self.ask(Role::Process(process), Question::Step(number))?,
+            Some(process) => match self.ask(Role::Process(process), Question::Step(number))? {
+                Answer::Done(done) => done,
+                Answer::Waits { .. } => {
+                    return Ok(Some("it waits for a monitor, and nothing else runs".to_owned()));
+                }
+            },
             // What needs no process is done by a handle, which is ours as well.
             None => self.cast.carry_out(number),
         };
         self.meet(step)?;
         fault(&self.cast.plan, step, done)
-    }
-
-    /// Whole steps in this order.
-    fn whole(&mut self, order: &[usize]) -> Result<Vec<Failed>, String> {
-        let cast = Arc::clone(&self.cast);
-        let mut failed = Vec::new();
-        let mut next: Vec<usize> = vec![0; cast.plan.lanes.len()];
-        let mut stopped: Vec<bool> = vec![false; cast.plan.lanes.len()];
-        let mut sleeping: Vec<Option<u64>> = vec![None; cast.plan.lanes.len()];
-        for &lane in order {
-            let Some(planned) = cast.plan.lanes.get(lane) else {
-                return Err(format!("there is no lane {lane}"));
-            };
-            let Some(step) = planned.steps.get(next[lane]) else { continue };
-            let born = planned.process.is_none_or(|process| cast.board.process(process).is_some());
-            if stopped[lane] || !born {
-                continue;
-            }
-            let number = cast.first_step(lane) + next[lane];
-            if let Some(count) = sleeping[lane].take() {
-                // Its child has left: `order` lets nothing of the lane come before.
-                let done = self.wait(cast.executor(Role::Lane(lane)), count, planned.process)?;
-                self.told(number - 1, done, &mut failed)?;
-            }
-            next[lane] += 1;
-            sys::drain();
-            let gone = planned.process.is_some_and(|process| self.is_gone(process));
-            let done = match (gone, step.act.needs_process()) {
-                (true, true) => {
-                    cast.note_missing(step, Did::Failed(Failure::Exited));
-                    Did::Failed(Failure::Exited)
-                }
-                // What needs no process goes on without it, and the agent can do it as well.
-                (true, false) => cast.carry_out(number),
-                (false, _) => match self.begin_step(lane, number)? {
-                    Begun::Done(done) => done,
-                    Begun::Sleeps(count) => {
-                        sleeping[lane] = Some(count);
-                        self.meet(step)?;
-                        continue;
-                    }
-                },
-            };
-            self.meet(step)?;
-            stopped[lane] = self.told(number, done, &mut failed)?;
-        }
-        for (lane, count) in sleeping.into_iter().enumerate() {
-            let Some(count) = count else { continue };
-            let process = cast.plan.lanes[lane].process;
-            let done = self.wait(cast.executor(Role::Lane(lane)), count, process)?;
-            self.told(cast.first_step(lane) + next[lane] - 1, done, &mut failed)?;
-        }
-        Ok(failed)
-    }
-
-    /// Notes what a step did; whether it is not what it should have done.
-    fn told(&self, number: usize, done: Did, failed: &mut Vec<Failed>) -> Result<bool, String> {
-        let Some(step) = self.cast.step(number) else { return Ok(false) };
-        let what = fault(&self.cast.plan, step, done)?;
-        let wrong = what.is_some();
-        failed.extend(what.map(|what| Failed { step: step.text.clone(), what }));
-        Ok(wrong)
-    }
-
-    /// Has a lane carry out a step, and waits until it is done or the lane sleeps: until the child
-    /// of a vfork has left.
-    fn begin_step(&mut self, lane: usize, number: usize) -> Result<Begun, String> {
-        let cast = Arc::clone(&self.cast);
-        let Some(Act::Vfork(child)) = cast.step(number).map(|step| step.act) else {
-            return self.ask(Role::Lane(lane), Question::Step(number)).map(Begun::Done);
-        };
-        let executor = cast.executor(Role::Lane(lane));
-        let count = cast.board.ask(executor, Question::Step(number));
-        let begun = Instant::now();
-        loop {
-            if cast.board.process(child).is_some() {
-                return Ok(Begun::Sleeps(count));
-            }
-            if let Some(done) = cast.board.answered(executor, count, 1) {
-                return Ok(Begun::Done(done));
-            }
-            if begun.elapsed() > cast.patience {
-                return Err("vfork makes no process".to_owned());
-            }
-        }
     }
 
     /// All lanes at once.
@@ -304,40 +227,64 @@ impl Stage {
         Ok(failed)
     }
 
-    /// Asks and waits for the answer.
-    fn ask(&mut self, role: Role, question: Question) -> Result<Did, String> {
+    /// Asks, and waits for the answer or until a monitor is told of who should give it.
+    fn ask(&mut self, role: Role, question: Question) -> Result<Answer, String> {
         let executor = self.cast.executor(role);
         let process = match role {
             Role::Process(process) => Some(process),
             Role::Lane(lane) => self.cast.plan.lanes[lane].process,
         };
+        let mark = self.ears.mark();
         let count = self.cast.board.ask(executor, question);
-        self.wait(executor, count, process)
+        self.wait_or_hear(executor, count, process, mark)
     }
 
-    /// Waits for an answer. A process that ended without one has exited, if that was its step.
+    /// Waits for an answer, whatever a monitor is told of meanwhile.
     fn wait(&mut self, executor: usize, count: u64, process: Option<usize>) -> Result<Did, String> {
+        loop {
+            // Nothing is ever heard after such a mark.
+            if let Answer::Done(done) = self.wait_or_hear(executor, count, process, usize::MAX)? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Waits for an answer, or until who should give it is heard of since the mark. A process that
+    /// ended without one has exited, if that was its step.
+    fn wait_or_hear(
+        &mut self,
+        executor: usize,
+        count: u64,
+        process: Option<usize>,
+        mark: usize,
+    ) -> Result<Answer, String> {
+        let cast = Arc::clone(&self.cast);
+        let watched = watch::is_watched(&cast.plan);
+        let pause = if watched { SHORT_PAUSE } else { PAUSE };
         let begun = Instant::now();
         loop {
-            if let Some(done) = self.cast.board.answered(executor, count, 20) {
-                return Ok(done);
+            if let Some(done) = cast.board.answered(executor, count, pause) {
+                return Ok(Answer::Done(done));
+            }
+            if watched {
+                self.ears.hear(&cast).map_err(|(what, why)| told(what, why))?;
+                if let Some(access) = self.ears.since(mark, cast.board.thread(executor)) {
+                    return Ok(Answer::Waits { count, access });
+                }
             }
             if let Some(process) = process
                 && self.is_gone(process)
             {
                 // It may have answered just before.
-                return match self.cast.board.answered(executor, count, 0) {
-                    Some(done) => Ok(done),
-                    None if self.may_exit(process) => Ok(Did::Worked(0)),
-                    None => {
-                        let name = &self.cast.plan.processes[process].name;
-                        Err(format!("process {name} died"))
-                    }
+                return match cast.board.answered(executor, count, 0) {
+                    Some(done) => Ok(Answer::Done(done)),
+                    None if self.may_exit(process) => Ok(Answer::Done(Did::Worked(0))),
+                    None => Err(format!("process {} died", cast.plan.processes[process].name)),
                 };
             }
-            if begun.elapsed() > self.cast.patience {
-                let patience = self.cast.patience.as_secs_f64();
-                let process = process.and_then(|process| self.cast.board.process(process));
+            if begun.elapsed() > cast.patience {
+                let patience = cast.patience.as_secs_f64();
+                let process = process.and_then(|process| cast.board.process(process));
                 let threads = process.map(whereabouts).unwrap_or_default();
                 return Err(format!("nothing for {patience} s: a step hangs{threads}"));
             }
@@ -397,6 +344,7 @@ impl Stage {
             let most = LAST.as_millis() as i32;
             left += usize::from(!sys::ends_within(process.as_fd(), most));
         }
+        self.ears.begin(0);
         for handle in 0..self.cast.devices.len() {
             // A pin that was never made cannot be ended, which does not matter here.
             let _ = self.cast.let_go(handle);
@@ -405,176 +353,6 @@ impl Stage {
             0 => Ok(()),
             left => Err(format!("{left} processes of a trial could not be ended")),
         }
-    }
-
-    fn look(&mut self, look: &Look) -> Result<Found, String> {
-        let cast = Arc::clone(&self.cast);
-        let made = |seen: &Seen| match seen {
-            Seen::Handle(spot) => cast.board.was_made(spot.of),
-            Seen::Process(process, _) => cast.board.process(*process).is_some(),
-            Seen::File(_) => true,
-        };
-        let unknown = |what: &str| (None, what.to_owned());
-        let (made, (is, what)) = match look {
-            Look::Dirty(seen) => (made(seen), unknown("not visible")),
-            Look::Stores(..) | Look::Holds(..) => (true, unknown("not visible")),
-            Look::Register(register, word) => {
-                let found = cast.board.register(*register);
-                (found.is_some(), self.says(found, *word, "unset"))
-            }
-            Look::Sees(seen, word) => (made(seen), self.sees(seen, *word)?),
-            Look::Is(left, right) if made(left) && made(right) => {
-                let is = self.is_same(left, right)?;
-                let what = match is {
-                    Some(true) => "one frame",
-                    Some(false) => "two frames, or none",
-                    None => "not visible",
-                };
-                (true, (is, what.to_owned()))
-            }
-            Look::Is(..) => (false, unknown("not made")),
-        };
-        Ok(Found { made, is, what })
-    }
-
-    fn says(&self, found: Option<u64>, wanted: u64, none: &str) -> (Option<bool>, String) {
-        let what = found.map(|found| format!("\"{}\"", self.cast.plan.word(found)));
-        (Some(found == Some(wanted)), what.unwrap_or_else(|| none.to_owned()))
-    }
-
-    fn sees(&mut self, seen: &Seen, word: u64) -> Result<(Option<bool>, String), String> {
-        match *seen {
-            Seen::Handle(spot) => match self.cast.board.hold(spot.of) {
-                Hold::No | Hold::Missing => Ok((Some(false), "nothing".to_owned())),
-                // What became of the page after that is nobody's to see.
-                Hold::Released => Ok((None, "not visible".to_owned())),
-                Hold::Held => {
-                    let found = self.cast.device_load(spot);
-                    let found = found.map_err(|why| told("reading through a handle", why))?;
-                    Ok(self.says(Some(found), word, "nothing"))
-                }
-            },
-            Seen::Process(process, spot) => {
-                let found = self.load(process, spot)?;
-                Ok(self.says(found, word, "nothing"))
-            }
-            Seen::File(spot) => {
-                let found = self.cast.file_word(spot).map_err(|why| told("reading a file", why))?;
-                Ok(self.says(found, word, "nothing"))
-            }
-        }
-    }
-
-    /// What a process finds there; none if it has ended, has no such area, or is refused.
-    fn load(&mut self, process: usize, spot: Spot) -> Result<Option<u64>, String> {
-        let Ok(address) = self.cast.address(process, spot) else { return Ok(None) };
-        if self.cast.board.process(process).is_none() || self.is_gone(process) {
-            return Ok(None);
-        }
-        match self.ask(Role::Process(process), Question::Look(address))? {
-            Did::Worked(found) => Ok(Some(found)),
-            Did::Failed(_) | Did::Error(_) | Did::LeftOut => Ok(None),
-        }
-    }
-
-    fn is_same(&mut self, left: &Seen, right: &Seen) -> Result<Option<bool>, String> {
-        match (*left, *right) {
-            (Seen::Handle(pin), other) | (other, Seen::Handle(pin)) if self.holds_pin(pin) => {
-                self.is_same_through(pin, &other)
-            }
-            _ => Ok(compared(self.frame(left), self.frame(right))),
-        }
-    }
-
-    fn holds_pin(&self, spot: Spot) -> bool {
-        let pin = matches!(self.cast.devices[spot.of], Device::Ring(_));
-        pin && self.cast.board.hold(spot.of) == Hold::Held
-    }
-
-    /// Whether what a pin holds is what the other view leads to: the device leaves a mark in a word
-    /// of the page that no scenario uses, and the other side finds it or does not. That needs no
-    /// frame to be visible. A page that is absent is not touched to find out, since that would map
-    /// one.
-    fn is_same_through(&mut self, pin: Spot, other: &Seen) -> Result<Option<bool>, String> {
-        if self.frame(other) == Frame::None {
-            return Ok(Some(false));
-        }
-        self.marks += 1;
-        let mark = 0x7069_6e00_0000_0000 | self.marks;
-        let place = Spot { word: SPARE, ..pin };
-        let (Some(address), Device::Ring(ring)) =
-            (self.cast.pinned(place), &self.cast.devices[pin.of])
-        else {
-            return Ok(None);
-        };
-        ring.store(address, mark).map_err(|why| told("writing through a handle", why))?;
-        let found = match *other {
-            Seen::Process(process, spot) => self.load(process, Spot { word: SPARE, ..spot })?,
-            Seen::Handle(spot) => self.cast.device_load(Spot { word: SPARE, ..spot }).ok(),
-            // Of a last page that ends before that word nothing can be read there.
-            Seen::File(spot) => self.cast.file_word(Spot { word: SPARE, ..spot }).ok().flatten(),
-        };
-        match found {
-            Some(found) => Ok(Some(found == mark)),
-            // The process may not read it, but the frames may be visible.
-            None => Ok(compared(self.frame(&Seen::Handle(pin)), self.frame(other))),
-        }
-    }
-
-    /// The frame to which a view leads, without touching anything.
-    fn frame(&self, seen: &Seen) -> Frame {
-        match *seen {
-            Seen::Handle(spot) => match self.cast.board.frame(spot.of, spot.page) {
-                Some(frame) => Frame::Known(frame),
-                None => Frame::Unknown,
-            },
-            Seen::Process(process, spot) => {
-                let Ok(address) = self.cast.address(process, spot) else { return Frame::None };
-                let Some(id) = self.cast.board.process(process) else { return Frame::None };
-                if self.is_gone(process) {
-                    return Frame::None;
-                }
-                let mut entry = [0; 8];
-                let path = format!("/proc/{id}/pagemap");
-                let read = File::open(path)
-                    .and_then(|map| map.read_exact_at(&mut entry, address / PAGE * 8));
-                let entry = Entry(u64::from_ne_bytes(entry));
-                match (read, entry.frame()) {
-                    (Err(_), _) => Frame::Unknown,
-                    (Ok(()), Some(frame)) => Frame::Known(frame),
-                    (Ok(()), None) if entry.is_present() || entry.is_away() => Frame::Unknown,
-                    // Shared memory has its page whether this process has touched it or not, and a
-                    // page of a file may be shown before that, too.
-                    (Ok(()), None) if self.shows_more(process, spot.of) => Frame::Unknown,
-                    (Ok(()), None) => Frame::None,
-                }
-            }
-            Seen::File(spot) => {
-                let Some(file) = self.cast.files.get(spot.of) else { return Frame::None };
-                match sys::file::page(file, u64::from(spot.page) * PAGE) {
-                    Ok(Some(entry)) => Entry(entry).frame().map_or(Frame::Unknown, Frame::Known),
-                    Ok(None) => Frame::None,
-                    Err(_) => Frame::Unknown,
-                }
-            }
-        }
-    }
-
-    /// Whether an area of a process has pages that no entry of its own shows.
-    fn shows_more(&self, process: usize, area: usize) -> bool {
-        match self.cast.plan.map_of(process, area).map(|step| step.act) {
-            Some(Act::Map { of, sharing, .. }) => of.is_some() || !sharing.is_private(),
-            _ => false,
-        }
-    }
-}
-
-/// Whether two frames are one, if that is known.
-fn compared(left: Frame, right: Frame) -> Option<bool> {
-    match (left, right) {
-        (Frame::None, _) | (_, Frame::None) => Some(false),
-        (Frame::Known(left), Frame::Known(right)) => Some(left == right),
-        (Frame::Unknown, _) | (_, Frame::Unknown) => None,
     }
 }
 

@@ -17,10 +17,12 @@ use std::sync::atomic::AtomicU64;
 use pinfold_lab::scenario::{Access, Advice, Occupied, Protection, Sharing};
 
 pub(super) mod birth;
+pub(super) mod cpus;
 pub(super) mod file;
 pub(super) mod guest;
 pub(super) mod limits;
 pub(super) mod ring;
+pub(super) mod uffd;
 
 /// The size of a page.
 pub(super) const PAGE: u64 = 4096;
@@ -68,6 +70,11 @@ impl Range {
     /// Its first address.
     pub(super) fn start(self) -> u64 {
         self.start
+    }
+
+    /// Whether an address lies in it.
+    pub(super) fn contains(self, address: u64) -> bool {
+        (self.start..self.start + self.pages * PAGE).contains(&address)
     }
 
     /// Its length in bytes.
@@ -542,6 +549,12 @@ pub(super) fn own_id() -> i32 {
     unsafe { libc::getpid() }
 }
 
+/// The number of this thread.
+pub(super) fn own_thread() -> i32 {
+    // SAFETY: cannot fail.
+    unsafe { libc::gettid() }
+}
+
 /// Whether there is a process of this number.
 pub(super) fn is_alive(process: i32) -> bool {
     // SAFETY: sends nothing.
@@ -572,27 +585,4 @@ pub(super) fn ends_within(process: BorrowedFd<'_>, milliseconds: i32) -> bool {
     let mut asked = libc::pollfd { fd: process.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one structure.
     unsafe { libc::poll(&raw mut asked, 1, milliseconds) == 1 }
-}
-
-/// Keeps this thread on a CPU; nothing happens where that is not allowed.
-pub(super) fn stay_on(cpu: usize) {
-    // SAFETY: concerns this thread only; all zeroes are a valid set.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cpu % libc::CPU_SETSIZE as usize, &mut set);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set);
-    }
-}
-
-/// The CPUs that this thread may use.
-pub(super) fn own_cpus() -> Vec<usize> {
-    // SAFETY: fills the set in.
-    let set = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set);
-        set
-    };
-    // SAFETY: the numbers are those that the set has.
-    let has = |cpu: &usize| unsafe { libc::CPU_ISSET(*cpu, &set) };
-    (0..libc::CPU_SETSIZE as usize).filter(has).collect()
 }
