@@ -412,8 +412,8 @@ impl<P: Platform> AddressSpace<P> {
     /// not watch what is asked for it is refused (rule `uffd`, facts 7.14).
     ///
     /// # Errors
-    /// When part of the range is not mapped, is registered with another userfaultfd or cannot be
-    /// registered so, and when an area must be split, and the heap is exhausted or the limit on
+    /// When nothing of the range is mapped (holes are passed over), when part of it is registered
+    /// with another userfaultfd or cannot be registered so, and when an area must be split, and the heap is exhausted or the limit on
     /// areas reached: nothing has changed then.
     pub fn uffd_register(
         &self,
@@ -428,7 +428,7 @@ impl<P: Platform> AddressSpace<P> {
     /// nothing is protected any more. What is not registered is passed over.
     ///
     /// # Errors
-    /// When part of the range is not mapped, or an area must be split, and the heap is exhausted or
+    /// When nothing of the range is mapped, or an area must be split, and the heap is exhausted or
     /// the limit on areas reached: nothing has changed then.
     pub fn uffd_unregister(&self, range: VirtRange) -> Result<(), SpaceError> {
         self.inner.uffd_unregister(range)

@@ -107,7 +107,7 @@ impl<P: Platform> Space<P> {
             return Err(SpaceError::NoUffd(range.start()));
         }
         let mut map = self.write_map();
-        map.all_mapped(range)?;
+        map.first_in(range).ok_or(SpaceError::NotMapped(range.start()))?;
         for area in map.overlapping(range) {
             let at = area.range.start().max(range.start());
             if !area.uffd.is_none() && area.uffd.id != id {
@@ -123,7 +123,7 @@ impl<P: Platform> Space<P> {
     pub(crate) fn uffd_unregister(&self, range: VirtRange) -> Result<(), SpaceError> {
         let range = self.allowed(range)?;
         let mut map = self.write_map();
-        map.all_mapped(range)?;
+        map.first_in(range).ok_or(SpaceError::NotMapped(range.start()))?;
         self.set_registration(&mut map, range, Registration::default())?;
         drop(map);
         self.uffd_resolved.advance(self.mem().platform());
@@ -144,7 +144,7 @@ impl<P: Platform> Space<P> {
         minor && wp && unpopulated
     }
 
-    /// Registers what `range` maps in this way, and takes protection back where writes are not
+    /// Registers what `range` maps in this way, passing over holes, and takes protection back where writes are not
     /// watched any more (INV-UFFD-1).
     fn set_registration(
         &self,
@@ -153,20 +153,25 @@ impl<P: Platform> Space<P> {
         new: Registration,
     ) -> Result<(), SpaceError> {
         self.isolate_where(map, range, |area| area.uffd != new)?;
-        let mut page = range.first_page();
-        while page < range.end_page() {
-            let Some(area) = map.find_mut(page) else { break };
-            page = area.range.end_page();
+        map.each_in(range, |area| {
             if area.uffd == new {
-                continue;
+                return;
             }
             let area = self.recalled(area);
             let was = core::mem::replace(&mut area.uffd, new);
             if was.has(UffdMode::WP) && !new.has(UffdMode::WP) {
                 self.clear_protection(area.range);
             }
+        });
+        let mut left = Some(range);
+        while let Some(within) = left
+            && let Some(first) = map.first_in(within).map(|area| area.range.first_page())
+        {
+            let run = VirtRange::of_pages(first.max(range.first_page()), range.end_page());
+            let hole = map.first_hole(run);
+            self.merge_within(map, VirtRange::of_pages(run.first_page(), hole));
+            left = (hole < range.end_page()).then(|| VirtRange::of_pages(hole, range.end_page()));
         }
-        self.merge_within(map, range);
         Ok(())
     }
 

@@ -80,7 +80,7 @@ impl<P: Platform> Space<P> {
         let _changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let mut gather = Gather::new(self.mem(), self.id());
         self.recall_marked(trimmed.delegates, range);
-        self.zap(range, &mut gather);
+        self.zap(range, Which::All, &mut gather);
         let (gone, end) = (range.numbers(), self.end_page());
         self.tables().unlink(gone, &trimmed.hole, end, &mut |table| gather.add_table(table));
         gather.finish();

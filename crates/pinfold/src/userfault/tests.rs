@@ -300,7 +300,8 @@ fn what_cannot_be_watched_is_refused_and_nothing_has_changed() {
     assert_eq!(register(pages(1, 1), ID, UffdMode::empty()), Err(SpaceError::NoUffd(at(1))));
     assert_eq!(register(pages(1, 1), ID, UffdMode::EVENT_FORK), Err(SpaceError::NoUffd(at(1))));
     assert_eq!(register(pages(1, 1), ID, UffdMode::MINOR), Err(SpaceError::NoUffd(at(1))));
-    assert_eq!(register(pages(1, 3), ID, UffdMode::WP), Err(SpaceError::NotMapped(at(3))));
+    assert_eq!(register(pages(3, 3), ID, UffdMode::WP), Err(SpaceError::NotMapped(at(3))));
+    assert_eq!(space.uffd_unregister(pages(3, 3)), Err(SpaceError::NotMapped(at(3))));
     let protected = space.uffd_write_protect(pages(1, 1), true);
     assert_eq!(protected, Err(SpaceError::NotRegistered(at(1))));
     register(pages(2, 1), ID, UffdMode::MISSING).unwrap();
@@ -314,6 +315,24 @@ fn what_cannot_be_watched_is_refused_and_nothing_has_changed() {
         assert_eq!(register(pages(8, 2), ID, mode), Err(SpaceError::NoUffd(at(8))));
     }
     assert_eq!(space.areas(), 3);
+}
+
+#[test]
+fn holes_are_passed_over_and_what_is_alike_is_one_area_again() {
+    let (mem, space) = world();
+    map(&space, 1, 3, RW);
+    map(&space, 6, 3, RW);
+    let middle = pages(2, 6);
+    space.uffd_register(middle, ID, UffdMode::MISSING).unwrap();
+    assert_eq!(space.areas(), 4);
+    assert_eq!(load(&space, 1), Ok(0));
+    for page in [2, 3, 6, 7] {
+        assert_eq!(load(&space, page), told(page, UffdReason::Missing));
+    }
+    assert_eq!(load(&space, 8), Ok(0));
+    space.uffd_unregister(middle).unwrap();
+    assert_eq!((space.areas(), load(&space, 7)), (2, Ok(0)));
+    Audit::of(&mem).space(&space).check();
 }
 
 #[test]
