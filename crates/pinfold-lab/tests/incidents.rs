@@ -386,7 +386,7 @@ fn what_monitors_are_told_of_depends_on_what_they_asked_for() {
                 holds(name, rules, model);
             }
         }
-        for rules in ["5.9", "5.18", "pinfold,pte-cow=ref-count"] {
+        for rules in ["5.9", "5.18"] {
             breaks("uffd-wp-pin", rules, model, "pin-coherence");
         }
         for rules in ["5.8", "5.19", "latest", "5.18,pte-cow=exclusive"] {

@@ -413,8 +413,8 @@ impl<P: Platform> AddressSpace<P> {
     ///
     /// # Errors
     /// When nothing of the range is mapped (holes are passed over), when part of it is registered
-    /// with another userfaultfd or cannot be registered so, and when an area must be split, and the heap is exhausted or the limit on
-    /// areas reached: nothing has changed then.
+    /// with another userfaultfd or cannot be registered so, and when an area must be split, and the
+    /// heap is exhausted or the limit on areas reached: nothing has changed then.
     pub fn uffd_register(
         &self,
         range: VirtRange,

@@ -144,8 +144,8 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Takes the mark off a page that has it, whose lock is held, and says that it is being written.
-    /// Full ordering.
+    /// Takes the mark off a page that has it, whose lock is held, and says that it is being
+    /// written. Full ordering.
     pub(crate) fn begin_writeback(&self, pfn: Pfn) {
         let held = self.charges().map(|charges| (charges, self.hold_charge(charges, pfn)));
         let was = self.frames().begin_writeback(pfn);

@@ -197,9 +197,9 @@ pub fn shared_page<P: Platform>(space: &AddressSpace<P>, at: VirtAddr) -> Option
     view.object.find(view.index(at.page()))
 }
 
-/// What the file or the shared memory that an area shows at `at` has for that page, whether an entry
-/// maps it or not: its frame, or nothing yet. None if the area shows no such thing. The address
-/// space's lock is held for reading during the call.
+/// What the file or the shared memory that an area shows at `at` has for that page, whether an
+/// entry maps it or not: its frame, or nothing yet. None if the area shows no such thing. The
+/// address space's lock is held for reading during the call.
 pub fn shown<P: Platform>(space: &AddressSpace<P>, at: VirtAddr) -> Option<Option<Pfn>> {
     let map = space.space().read_map();
     let view = map.find(at.page())?.backing.view()?;

@@ -252,8 +252,8 @@ impl<P: Platform> Object<P> {
         Ok(())
     }
 
-    /// The first page of `range` that is in the list and that `wanted` agrees to, with its index and
-    /// a reference for the caller.
+    /// The first page of `range` that is in the list and that `wanted` agrees to, with its index
+    /// and a reference for the caller.
     pub(crate) fn next_that(
         &self,
         range: Range<u64>,

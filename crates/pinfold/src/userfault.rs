@@ -21,8 +21,8 @@
 //! - INV-UFFD-3: under today's rule a page is copied only when no CPU can store to it by a
 //!   translation that protection has taken away.
 //! - INV-UFFD-4: a resolution that fails has changed nothing.
-//! - INV-UFFD-5: when protection returns, no CPU stores to what it covers: not by a translation that
-//!   it has changed itself, nor by one of an entry that it found without write permission, as
+//! - INV-UFFD-5: when protection returns, no CPU stores to what it covers: not by a translation
+//!   that it has changed itself, nor by one of an entry that it found without write permission, as
 //!   another thread's protection, scan or DONTNEED has not flushed yet. Who migrates notes that in
 //!   the root ([`Space::flush_deferred`]); all others hold the address space's lock for writing, or
 //!   flush under the table's.
@@ -144,8 +144,8 @@ impl<P: Platform> Space<P> {
         minor && wp && unpopulated
     }
 
-    /// Registers what `range` maps in this way, passing over holes, and takes protection back where writes are not
-    /// watched any more (INV-UFFD-1).
+    /// Registers what `range` maps in this way, passing over holes, and takes protection back where
+    /// writes are not watched any more (INV-UFFD-1).
     fn set_registration(
         &self,
         map: &mut AreaMap<P>,

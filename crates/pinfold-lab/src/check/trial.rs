@@ -172,7 +172,8 @@ impl Trial {
             // The claims' own loads may have faulted: the counts must add up after them, too.
             seen.extend(world.examine());
         }
-        // What a stale translation does to the scenario's own claims says more than that it is there.
+        // What a stale translation does to the scenario's own claims says more than that it is
+        // there.
         seen.sort_by_key(|seen| seen.finding.oracle == Oracle::Stale);
         // The first finding that is about something is the one to explain.
         let first = seen.iter().find(|seen| !seen.about.is_empty());

@@ -2,8 +2,8 @@
 //! a scenario.
 //!
 //! A program with files has one way in which its steps may fail ([`Trouble`]), as a step can name
-//! one: rights that go, files that end, or a group that is full. Steps that would fail otherwise are
-//! not made there.
+//! one: rights that go, files that end, or a group that is full. Steps that would fail otherwise
+//! are not made there.
 
 mod filed;
 

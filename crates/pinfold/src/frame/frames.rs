@@ -204,9 +204,9 @@ impl Frames {
         Flags::from_bits_truncate(self.frame(pfn).flags.fetch_and(!Flags::CACHED.bits()))
     }
 
-    /// A page of a file is being written to its store and not dirty any more, in one step; the flags
-    /// before. The caller holds its lock and has seen the mark, which nobody else takes off. Full
-    /// ordering.
+    /// A page of a file is being written to its store and not dirty any more, in one step; the
+    /// flags before. The caller holds its lock and has seen the mark, which nobody else takes off.
+    /// Full ordering.
     pub(crate) fn begin_writeback(&self, pfn: Pfn) -> Flags {
         let turned = Flags::WRITEBACK.bits() - Flags::DIRTY.bits();
         let was = Flags::from_bits_truncate(self.frame(pfn).flags.fetch_add(turned));

@@ -48,9 +48,9 @@ impl Stale {
 /// Keeps the pages of a file in a file of the host, page n at byte n times 4096. A clone is another
 /// handle of the same store.
 ///
-/// The host's errors are passed on: a full or exhausted quota as [`StoreError::NoSpace`], all others
-/// as [`StoreError::Io`]. Room is not set apart beforehand, so a full medium shows when pages are
-/// written back, which then stay dirty.
+/// The host's errors are passed on: a full or exhausted quota as [`StoreError::NoSpace`], all
+/// others as [`StoreError::Io`]. Room is not set apart beforehand, so a full medium shows when
+/// pages are written back, which then stay dirty.
 ///
 /// [`crate::File::sync`] writes to the host's file, whose pages the host may still have in memory;
 /// [`FileStore::sync`] after that brings them to the medium.

@@ -217,14 +217,15 @@ impl<T> RwSem<T> {
 }
 
 /// How long a waiter looks at the word before it sleeps. Each pause is twice as long as the one
-/// before, so that a holder who takes the lock again at once is not kept from the word's cache
-/// line; all together last about as long as a sleeper takes to be woken.
+/// before, and the first one lasts as long as a few short changes of an address space: a holder who
+/// takes the lock again at once keeps the cache lines that it guards, and two writers get more done
+/// by turns of several. All together last about as long as a sleeper takes to be woken.
 struct Patience {
     pauses: u32,
 }
 
 impl Patience {
-    const FIRST: u32 = 8;
+    const FIRST: u32 = 128;
     const LAST: u32 = 512;
 
     #[inline]
