@@ -402,7 +402,7 @@ impl<P: Platform> AddressSpace<P> {
     ///             monitor(at)?; // On another thread: this one goes on when it is done.
     ///             space.uffd_wait(seen);
     ///         }
-    ///         done => break done?,
+    ///         done => break done.map(|_| ())?,
     ///     };
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -168,6 +168,10 @@ impl<'s, P: Platform> Copying<'s, P> {
             }
             if area.held_anon.is_set() || copy.uffd.has(UffdMode::WP) && area.is_cow() {
                 self.copy_entries(area, copy)?;
+                if area.uffd.has(UffdMode::WP) && !copy.uffd.has(UffdMode::WP) {
+                    // INV-FORK-5: taken off afterwards, so that other areas pay nothing.
+                    self.child.clear_protection(copy.range);
+                }
             } else if copy.uffd.has(UffdMode::WP) {
                 self.copy_marks(copy)?;
             }
@@ -306,12 +310,12 @@ impl<'s, P: Platform> Copying<'s, P> {
             let pte = from.get(page);
             match pte.decode() {
                 Entry::None | Entry::Swap(_) => {}
-                Entry::Marker => to.set(page, inherited(copy, pte)),
+                Entry::Marker => to.set(page, pte),
                 Entry::Migration(entry) => {
                     self.protected |= self.parent.has_deferred();
-                    copy_migration(copy, &at, entry);
+                    copy_migration(&at, entry);
                 }
-                Entry::Mapped(_) if pte.is_special() => to.set(page, inherited(copy, pte)),
+                Entry::Mapped(_) if pte.is_special() => to.set(page, pte),
                 Entry::Mapped(pfn) => {
                     if self.copy_mapped(copy, &at, (pte, pfn), &mut fresh) == One::NeedFrame {
                         return Copied::NeedFrame(page);
@@ -348,7 +352,7 @@ impl<'s, P: Platform> Copying<'s, P> {
             mem.judge(pfn, page, |state| (fork_page(rule, history, state), Size::of(state)));
         match verdict {
             ForkVerdict::Share(why) => {
-                self.share(at, (pte, inherited(copy, pte)), page, size, why);
+                self.share(at, (pte, pfn), page, size, why);
                 One::Done
             }
             ForkVerdict::CopyForChild(why) => {
@@ -379,7 +383,7 @@ impl<'s, P: Platform> Copying<'s, P> {
         mem.platform().copy_frame(pfn, to_pfn);
         mem.counters().fork_copy.add(1);
         let new = self.child.written(copy, frame);
-        at.to.set(at.page, if inherited(copy, pte).is_uffd_wp() { new.uffd_wp() } else { new });
+        at.to.set(at.page, if pte.is_uffd_wp() { new.uffd_wp() } else { new });
         mem.tell(self.parent.id(), at.page, EventKind::ForkCopied { from: pfn, to: to_pfn, why });
         One::Done
     }
@@ -390,12 +394,12 @@ impl<'s, P: Platform> Copying<'s, P> {
     fn share(
         &mut self,
         at: &Entries<'_, '_, P>,
-        (pte, theirs): (Pte<P::Format>, Pte<P::Format>),
+        (pte, pfn): (Pte<P::Format>, Pfn),
         page: Page<'_>,
         size: Size,
         why: Why,
     ) {
-        let (mem, pfn) = (self.parent.mem(), pte.pfn());
+        let mem = self.parent.mem();
         match size {
             Size::Small(mark) => page.get_map_small(mark),
             Size::Large => {
@@ -409,22 +413,15 @@ impl<'s, P: Platform> Copying<'s, P> {
             at.from.revoke_write(at.page);
             mem.tell(self.parent.id(), at.page, EventKind::ForkProtected(pfn));
         }
-        at.to.set(at.page, theirs.read_only().old().unlocked());
+        at.to.set(at.page, pte.read_only().old().unlocked());
     }
 }
 
 /// A page on the move is readable for both afterwards (facts 2.1); it holds no reference.
-fn copy_migration<P: Platform>(copy: &Area<P>, at: &Entries<'_, '_, P>, entry: Migration) {
+fn copy_migration<P: Platform>(at: &Entries<'_, '_, P>, entry: Migration) {
     let shared = Migration { kind: MigrationKind::Read, ..entry };
     at.from.set(at.page, Pte::migration(shared));
-    let uffd_wp = entry.uffd_wp && copy.uffd.has(UffdMode::WP);
-    at.to.set(at.page, Pte::migration(Migration { locked: false, uffd_wp, ..shared }));
-}
-
-/// What the child's area keeps of an entry: a monitor's protection only where that is registered.
-#[inline]
-fn inherited<P: Platform>(copy: &Area<P>, pte: Pte<P::Format>) -> Pte<P::Format> {
-    if copy.uffd.has(UffdMode::WP) { pte } else { pte.without_uffd_wp() }
+    at.to.set(at.page, Pte::migration(Migration { locked: false, ..shared }));
 }
 
 #[cfg(test)]

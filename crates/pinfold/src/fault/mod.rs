@@ -128,17 +128,21 @@ impl<P: Platform> Space<P> {
     ) -> Result<Fault, FaultError> {
         let pte = leaf.read(request.page);
         match self.resolve(request, leaf, pte) {
-            Err(error) if leaf.read(request.page) == pte => {
-                if let FaultError::Userfault { uffd, reason, .. } = error {
-                    let told = EventKind::UffdTold { uffd, reason };
-                    self.mem().tell(self.id(), request.page, told);
-                }
-                Err(error)
-            }
+            Err(error) if leaf.read(request.page) == pte => Err(self.failed(request, error)),
             // INV-FAULT-4: what failed was no longer wanted.
             Err(_) => Ok(Fault::Spurious),
             resolved => resolved,
         }
+    }
+
+    /// The error of a fault that could not be resolved, which may be for a monitor.
+    #[cold]
+    #[inline(never)]
+    fn failed(&self, request: &Request<'_, P>, error: FaultError) -> FaultError {
+        if let FaultError::Userfault { uffd, reason, .. } = error {
+            self.mem().tell(self.id(), request.page, EventKind::UffdTold { uffd, reason });
+        }
+        error
     }
 
     /// Does what the entry, as it was read, asks for.
@@ -177,6 +181,9 @@ impl<P: Platform> Space<P> {
         pte: Pte<P::Format>,
     ) -> Result<Fault, FaultError> {
         if request.want != Want::Read && !pte.is_writable() {
+            if pte.is_uffd_wp() && request.want == Want::Write {
+                return Err(request.told(UffdReason::Wp));
+            }
             return self.write_protected(request, leaf, pte);
         }
         let page = request.page;

@@ -94,6 +94,7 @@ pub(crate) struct Request<'a, P: Platform> {
 impl<P: Platform> Request<'_, P> {
     /// The error that has a monitor told of the fault.
     #[cold]
+    #[inline(never)]
     pub(crate) fn told(&self, reason: UffdReason) -> FaultError {
         FaultError::Userfault { at: self.page.start(), uffd: self.area.uffd.id, reason }
     }

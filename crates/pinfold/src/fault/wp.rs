@@ -20,7 +20,7 @@ use crate::rules::uffd::flushes_before_copy;
 use crate::rules::{CowPublish, PageKind, Why};
 use crate::space::Space;
 use crate::table::{Cursor, Flushed, Leaf};
-use crate::uffd::{UffdMode, UffdReason};
+use crate::uffd::UffdMode;
 
 /// What the decision under the table's lock came to.
 enum Decision {
@@ -42,9 +42,6 @@ impl<P: Platform> Space<P> {
             let cursor = leaf.lock();
             if cursor.get(request.page) != orig {
                 return Ok(Fault::Spurious);
-            }
-            if orig.is_uffd_wp() && request.want == Want::Write {
-                return Err(request.told(UffdReason::Wp));
             }
             if let Some(view) = request.area.backing.shares() {
                 if view.object.is_tracked() && request.want == Want::Write {
@@ -193,6 +190,7 @@ impl<P: Platform> Space<P> {
     /// Flushes the page if write permission was taken from entries for userfaultfd that some CPU
     /// may still use, before it is copied (rule `uffd-wp-flush`, INV-UFFD-3).
     #[cold]
+    #[inline(never)]
     fn flush_late(&self, page: Vpn) {
         if flushes_before_copy(self.mem().rule()) && self.uffd_late.load_acquire() != 0 {
             self.mem().flush(self.id(), FlushScope::Range(page.alone()));
