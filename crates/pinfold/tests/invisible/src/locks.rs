@@ -122,7 +122,7 @@ impl Sem {
 
     #[cold]
     fn contend(&self, mut seen: u32, take: impl Fn(u32) -> Option<u32>) {
-        let mut pauses: u32 = 8;
+        let mut pauses: u32 = 128;
         loop {
             if let Some(new) = take(seen) {
                 match self.swap_weak(seen, new) {
