@@ -150,7 +150,7 @@ fn three_processes_of_which_one_is_forked_late() {
 #[ignore = "a minute of a release build"]
 fn two_pins_against_a_fork() {
     let text = on_two_nodes("two-pins", TWO_PINS);
-    for (model, most) in [(Model::Sc, 28_000), (Model::Tso, 50_000), (Model::Weak, 70_000)] {
+    for (model, most) in [(Model::Sc, 28_000), (Model::Tso, 58_000), (Model::Weak, 85_000)] {
         let row = searched(&text, "pinfold", model, 2 << 30);
         assert!(row.begun < most, "{} under {model}", row.begun);
     }
@@ -160,7 +160,7 @@ fn two_pins_against_a_fork() {
 #[test]
 #[ignore = "half a minute of a release build"]
 fn two_pinners_of_one_node() {
-    for (model, most) in [(Model::Sc, 28_000), (Model::Tso, 50_000)] {
+    for (model, most) in [(Model::Sc, 28_000), (Model::Tso, 58_000)] {
         let row = searched(&two_pinners(), "latest", model, 1 << 30);
         assert!(row.begun < most, "{} under {model}", row.begun);
     }
@@ -170,7 +170,7 @@ fn two_pinners_of_one_node() {
 #[test]
 #[ignore = "a minute of a release build"]
 fn a_protected_page_that_is_copied() {
-    for (model, most) in [(Model::Sc, 30_000), (Model::Tso, 42_000), (Model::Weak, 70_000)] {
+    for (model, most) in [(Model::Sc, 18_000), (Model::Tso, 28_000), (Model::Weak, 42_000)] {
         let row = searched(STALE_COPY, "5.12", model, 1 << 30);
         assert!(row.begun < most, "{} under {model}", row.begun);
     }
