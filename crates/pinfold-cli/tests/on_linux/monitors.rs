@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pinfold_linux::Agent;
 use pinfold_linux::job::{Ask, Conduct, Features, Say};
 
-use super::{PLAIN, agent, are_gone, pinfold, plan, text};
+use super::{PLAIN, agent, agree_or_say_why_not, are_gone, plan};
 
 #[test]
 fn incidents_of_monitors_agree_or_say_why_not() {
@@ -19,17 +19,11 @@ fn incidents_of_monitors_agree_or_say_why_not() {
         "uffd-remap-event",
         "uffd-wp-absent",
         "uffd-wp-device",
+        "uffd-wp-pin",
         "uffd-wp-populated",
         "uffd-wp-unpopulated",
     ];
-    let rest = ["--on", "linux", "--trials", "10", "--no-save"];
-    let ran = pinfold(&[&["check"], &names[..], &rest[..]].concat());
-    let told = text(&ran.stdout);
-    for name in names {
-        let line = told.lines().find(|line| line.split_whitespace().nth(1) == Some(name));
-        let word = line.expect("a line for each").split_whitespace().next().unwrap_or_default();
-        assert!(["AGREE", "WITHIN", "SKIP"].contains(&word), "{told}{}", text(&ran.stderr));
-    }
+    agree_or_say_why_not(&names, "10");
 }
 
 /// Every step of a monitor with every way to find its end; one that does otherwise is trouble.
