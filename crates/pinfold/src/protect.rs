@@ -243,6 +243,16 @@ impl<P: Platform> Space<P> {
         Due::Flush
     }
 
+    /// What a migration entry remembers when it loses write permission (INV-PROT-2).
+    pub(crate) fn downgraded(&self, entry: Migration) -> MigrationKind {
+        if entry.kind != MigrationKind::Write {
+            return entry.kind;
+        }
+        let keeps_mark = remembers_mark(self.mem().rule())
+            && self.mem().frames().flags(entry.pfn).contains(Flags::ANON);
+        if keeps_mark { MigrationKind::ReadExclusive } else { MigrationKind::Read }
+    }
+
     fn change_migration(
         &self,
         area: &Area<P>,
@@ -256,9 +266,7 @@ impl<P: Platform> Space<P> {
             new.reach = area.prot.reach();
         }
         if entry.kind == MigrationKind::Write {
-            let keeps_mark = remembers_mark(self.mem().rule())
-                && self.mem().frames().flags(entry.pfn).contains(Flags::ANON);
-            new.kind = if keeps_mark { MigrationKind::ReadExclusive } else { MigrationKind::Read };
+            new.kind = self.downgraded(entry);
             let kind = EventKind::MigrationDowngraded { pfn: entry.pfn, to: new.kind };
             self.mem().tell(self.id(), page, kind);
         }

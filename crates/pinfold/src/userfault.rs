@@ -38,9 +38,8 @@ use crate::event::EventKind;
 use crate::fault::{Request, Want};
 use crate::object::PageError;
 use crate::platform::{Invalidate, Platform};
-use crate::pte::{BitChange, Entry, Format, Migration, MigrationKind, Pte};
+use crate::pte::{BitChange, Entry, Format, Migration, Pte};
 use crate::rules::Uffd;
-use crate::rules::migrate::remembers_mark;
 use crate::rules::uffd::{protects_shared, protects_unpopulated, watches_minor};
 use crate::space::Space;
 use crate::table::{Cursor, Leaf, table_end};
@@ -322,17 +321,6 @@ impl<P: Platform> Space<P> {
             }
         };
         self.mem().tell(self.id(), page, kind);
-    }
-
-    /// What a migration entry remembers when it loses write permission.
-    fn downgraded(&self, entry: Migration) -> MigrationKind {
-        match entry.kind {
-            MigrationKind::Write if remembers_mark(self.mem().rule()) => {
-                MigrationKind::ReadExclusive
-            }
-            MigrationKind::Write => MigrationKind::Read,
-            kind => kind,
-        }
     }
 
     /// Takes the protection off an entry, which is writable at once where mprotect would make it
