@@ -12,12 +12,12 @@
 //! 4. On reuse set the exclusive mark. Rules that never look at it lose nothing by that, and
 //!    another switch may need it.
 //!
-//! The same decision serves an unshare request (facts 3.9); only what follows reuse differs. A
-//! large folio without the mark is judged by its folio's refcount, as it was up to 6.7; later rules
-//! will come with huge pages (facts 1.6).
+//! The same decision serves an unshare request (facts 3.9); only what follows reuse differs. A page
+//! of a large folio that entries map is judged by [`large_cow`] first, which answers for those that
+//! have no mark where a rule looks at marks (facts 1.6).
 
-use super::{Answer, Counter, Exclusive, Lru, PageKind, PageState, PteCow, Relation, SwapCache};
-use super::{Why, Writeback};
+use super::{Answer, Counter, Exclusive, LargeCow, Lru, Owners, PageKind, PageState, PteCow};
+use super::{Relation, SwapCache, Why, Writeback};
 
 /// The references that the early test of 5.18 always allows for: the mapping, the swap cache, an
 /// LRU batch.
@@ -75,6 +75,51 @@ pub const fn frees_swap_cache(rule: PteCow) -> bool {
         PteCow::MapCount | PteCow::RefCount => false,
         PteCow::RefCountPrecise | PteCow::Exclusive | PteCow::ExclusiveTight => true,
     }
+}
+
+/// Whether the decision needs to know how often the most mapped page of a large folio is mapped.
+#[inline]
+pub const fn counts_most(rule: PteCow) -> bool {
+    match rule {
+        PteCow::MapCount => true,
+        PteCow::RefCount | PteCow::RefCountPrecise | PteCow::Exclusive | PteCow::ExclusiveTight => {
+            false
+        }
+    }
+}
+
+/// What decides for a page of a large folio before [`pte_cow_precheck`], if anything does: under the
+/// table's lock, with the page's mark and counts as they are then (facts 1.6).
+///
+/// One that is in the swap cache is copied: nothing puts a large folio there.
+pub fn large_cow(pte_cow: PteCow, rule: LargeCow, page: &PageState) -> Option<CowVerdict> {
+    let (PageKind::Anon(Exclusive::Unmarked), Some(folio)) = (page.kind, page.large) else {
+        return None;
+    };
+    if !sets_exclusive(pte_cow) {
+        return None;
+    }
+    match rule {
+        LargeCow::AsSmall => return None,
+        LargeCow::Never => return Some(CowVerdict::Copy(Why::LargeFolio)),
+        LargeCow::ByOwner => {}
+    }
+    if let Answer::Yes(why) = Answer::compare(Counter::FolioMaps, folio.maps, Relation::AtMost, 1) {
+        return Some(CowVerdict::Copy(why));
+    }
+    match folio.owners {
+        Owners::One => {}
+        Owners::Several | Owners::Uncounted => return Some(CowVerdict::Copy(Why::MaybeShared)),
+    }
+    if page.swap != SwapCache::Absent {
+        return Some(CowVerdict::Copy(Why::InSwapCache));
+    }
+    // All of a folio's mappings are counted before a reference more can be: the two are equal, or
+    // somebody else refers to it.
+    Some(match refs(page, Relation::NotEqual, folio.maps) {
+        Answer::Yes(why) => CowVerdict::Copy(why),
+        Answer::No(why) => CowVerdict::Reuse(why),
+    })
 }
 
 /// What the kind of page decides by itself, both before the page lock and under it.
@@ -173,7 +218,9 @@ fn by_refs(page: &PageState) -> CowVerdict {
 }
 
 fn by_maps_and_swaps(page: &PageState) -> CowVerdict {
-    let users = page.maps.saturating_add(page.swap.swap_count());
+    // Of a large folio, the page that is mapped most often decides for all.
+    let maps = page.large.map_or(page.maps, |folio| folio.most);
+    let users = maps.saturating_add(page.swap.swap_count());
     match Answer::compare(Counter::MapsAndSwaps, users, Relation::Above, 1) {
         Answer::Yes(why) => CowVerdict::Copy(why),
         Answer::No(why) => match page.swap {

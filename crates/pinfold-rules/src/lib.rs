@@ -97,7 +97,7 @@
 //!             kind: PageKind::Anon(mark),
 //!             refs: frame.refs,
 //!             maps: frame.maps,
-//!             pincount: None,
+//!             large: None,
 //!             swap: SwapCache::Absent,
 //!             lru: Lru::On,
 //!         }
@@ -229,6 +229,7 @@ mod error;
 pub mod fork;
 mod given;
 mod info;
+pub mod large;
 pub mod migrate;
 pub mod numa;
 pub mod pin;
@@ -249,15 +250,15 @@ pub use given::Given;
 pub use info::{Difference, PRESETS, Status, SwitchInfo, VariantInfo};
 pub use release::{Base, Release};
 pub use snapshot::{
-    AreaState, Dirty, EntryState, Exclusive, Locality, Lru, Mapping, PageKind, PageState,
-    Permission, Protnone, SwapCache, Tracking, Users, Writeback,
+    AreaState, Dirty, EntryState, Exclusive, LargeState, Locality, Lru, Mapping, Owners, PageKind,
+    PageState, Permission, Protnone, SwapCache, Tracking, Users, Writeback,
 };
 pub use switches::{
     BreakHole, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach, ForceWrite,
-    ForkPin, ForkRace, GupNuma, GupStack, MemcgLock, MigrateFlush, MigrationAd, MigrationKind,
-    Notify, NumaFault, NumaSkip, NumaWrite, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules,
-    ShareOrder, Switch, TableFree, TableReclaim, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock,
-    ZapRmap, ZeroPin,
+    ForkPin, ForkRace, GupNuma, GupStack, HeadRecheck, LargeCow, LargeMaps, MemcgLock,
+    MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaWrite, PteCow,
+    ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, Switch, TableFree, TableReclaim,
+    Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 
@@ -360,6 +361,7 @@ impl Default for Rules {
         Self {
             base: Base::Pinfold,
             fork_race: ForkRace::SeqCountFull,
+            large_maps: LargeMaps::Owner,
             memcg_lock: MemcgLock::MoverWaits,
             ..Self::at(Release::NEWEST)
         }

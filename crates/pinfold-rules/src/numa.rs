@@ -7,8 +7,8 @@
 
 use super::pin::maybe_dma_pinned;
 use super::{
-    Answer, Counter, Locality, Mapping, NumaSkip, NumaWrite, PageKind, PageState, Relation, Users,
-    Why,
+    Answer, Counter, Locality, Mapping, NumaSkip, NumaWrite, Owners, PageKind, PageState, Relation,
+    Users, Why,
 };
 
 /// Whether an inaccessible entry drops the write bit, so that the hinting fault works it out as
@@ -34,12 +34,13 @@ pub fn numa_skip(rule: NumaSkip, mapping: Mapping, page: &PageState) -> Option<W
         NumaSkip::RefCount if private => {
             Answer::compare(Counter::Refs, page.refs, Relation::NotEqual, 1)
         }
-        NumaSkip::PinnedOrLikelyShared | NumaSkip::PinnedOrMaybeShared if private => {
-            either(maybe_dma_pinned(page), maps(page, Relation::Above))
+        NumaSkip::PinnedOrLikelyShared if private => {
+            either(maybe_dma_pinned(page), likely_shared(page))
         }
-        NumaSkip::PinnedAnywhere if private => {
-            either(maps(page, Relation::Above), maybe_dma_pinned(page))
+        NumaSkip::PinnedOrMaybeShared if private => {
+            either(maybe_dma_pinned(page), maybe_shared(page))
         }
+        NumaSkip::PinnedAnywhere if private => either(maybe_shared(page), maybe_dma_pinned(page)),
         NumaSkip::PinnedAnywhere => maybe_dma_pinned(page),
         NumaSkip::MapCount
         | NumaSkip::RefCount
@@ -65,6 +66,31 @@ pub const fn is_settled(mapping: Mapping, users: Users, locality: Locality) -> b
 
 fn maps(page: &PageState, relation: Relation) -> Answer {
     Answer::compare(Counter::Maps, page.maps, relation, 1)
+}
+
+/// Whether several address spaces map the page: of a large folio, a guess from the number of its
+/// mappings and those of its first page.
+fn likely_shared(page: &PageState) -> Answer {
+    let Some(folio) = page.large else { return maps(page, Relation::Above) };
+    let one = Answer::compare(Counter::FolioMaps, folio.maps, Relation::AtMost, 1);
+    if let Answer::Yes(why) = one {
+        return Answer::No(why);
+    }
+    either(
+        Answer::compare(Counter::FolioMaps, folio.maps, Relation::Above, folio.pages),
+        Answer::compare(Counter::Maps, folio.first, Relation::Above, 1),
+    )
+}
+
+/// Whether several address spaces may map the page.
+fn maybe_shared(page: &PageState) -> Answer {
+    let Some(folio) = page.large else { return maps(page, Relation::Above) };
+    match (Answer::compare(Counter::FolioMaps, folio.maps, Relation::AtMost, 1), folio.owners) {
+        (Answer::Yes(why), _) => Answer::No(why),
+        (Answer::No(_), Owners::Several) => Answer::Yes(Why::MaybeShared),
+        (Answer::No(why), Owners::One) => Answer::No(why),
+        (Answer::No(_), Owners::Uncounted) => likely_shared(page),
+    }
 }
 
 /// The first of the two answers that is yes.

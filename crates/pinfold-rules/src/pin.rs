@@ -68,7 +68,7 @@ pub enum Walk {
 /// does not hide pins (facts 3.3).
 #[inline]
 pub fn maybe_dma_pinned(page: &PageState) -> Answer {
-    match page.pincount {
+    match page.large.map(|large| large.pins) {
         Some(pins) => Answer::compare(Counter::Pins, pins, Relation::Above, 0),
         None => Answer::compare(Counter::Refs, page.refs, Relation::AtLeast, PIN_BIAS),
     }

@@ -93,8 +93,35 @@ impl SwapCache {
     }
 }
 
-/// A page as a decision sees it. A large folio is described as far as its pins go; the map counts
-/// that need more will come with huge pages.
+/// Which address spaces map pages of a large folio, as far as it keeps count of them (facts 5.5).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Owners {
+    /// One at most.
+    One,
+    /// Possibly several: several do, or more than two did at once before.
+    Several,
+    /// The rule in force keeps no count of them.
+    Uncounted,
+}
+
+/// The folio of a page that is part of a large one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct LargeState {
+    /// Its pages.
+    pub pages: u32,
+    /// The exact number of pins of any of them.
+    pub pins: u32,
+    /// How many entries map any of them.
+    pub maps: u32,
+    /// How many entries map that page of them which has the most.
+    pub most: u32,
+    /// How many entries map the first of them.
+    pub first: u32,
+    /// Which address spaces those entries are of.
+    pub owners: Owners,
+}
+
+/// A page as a decision sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct PageState {
     /// What it is.
@@ -102,10 +129,12 @@ pub struct PageState {
     /// The refcount of its folio. Includes the pins of a small page, at
     /// [`PIN_BIAS`](super::pin::PIN_BIAS) each.
     pub refs: u32,
-    /// How many entries map it.
+    /// How many entries map it. For a page of a large folio whose pages are not counted by
+    /// themselves: one if a single address space maps the folio, or else as many as map any of
+    /// its pages.
     pub maps: u32,
-    /// The exact number of pins, where the folio counts them: large folios do, small ones do not.
-    pub pincount: Option<u32>,
+    /// The folio, if it is large.
+    pub large: Option<LargeState>,
     /// Whether it is in the swap cache.
     pub swap: SwapCache,
     /// Whether it is on an LRU list.

@@ -55,6 +55,45 @@ switches! {
         ExclusiveTight = "exclusive-tight" ["7.3"],
     }
 
+    /// When a write fault on a page of a large folio without the exclusive mark, of which entries
+    /// map single pages, may keep the page (facts 1.6). Asked where `pte-cow` knows the mark.
+    large_cow: LargeCow = "large-cow" {
+        /// When nothing but this one mapping refers to the whole folio. facts 1.6
+        AsSmall = "as-small" [always],
+        /// Never, so that the large folio is given back sooner (release: M). Hazard: none; memory
+        /// is copied that was the owner's alone. facts 1.6
+        Never = "never" ["6.8"],
+        /// When one address space has all of the folio's mappings, more than one, and nothing else
+        /// refers to it, commit 1da190f4d0a6. Needs a rule of large-maps that counts the owners.
+        /// facts 1.6
+        ByOwner = "by-owner" ["6.15"],
+    }
+
+    /// What a large folio counts of the entries that map its pages (facts 5.5).
+    large_maps: LargeMaps = "large-maps" {
+        /// The mappings of each page, and of all together. facts 5.5
+        EachPage = "each-page" [always],
+        /// Those, and how many are of each of two address spaces, commit 6af8cb80d3a9. facts 5.5
+        EachPageAndOwner = "each-page-and-owner" ["6.15"],
+        /// As each-page, but an unmap counts only the page's mapping off and forgets the folio's:
+        /// the first series' slim removal. Hazard: the folio is freed while it counts as mapped.
+        /// facts 5.5, 6.3
+        Forgotten = "forgotten" [never],
+        /// Those of all together, and of each of two address spaces: one update for a batch of
+        /// entries, as commit e63ee43e3eda allows (release: M). The default. facts 5.5
+        Owner = "owner" [never],
+    }
+
+    /// Whether who takes a reference without a lock looks again at which folio the page is part of
+    /// (facts 3.3).
+    head_recheck: HeadRecheck = "head-recheck" {
+        /// He does not. Hazard: the folio is split, or freed and used again, between his look and
+        /// his increment, and the reference is on a folio that the page is not part of. facts 3.3
+        Trusted = "trusted" [always],
+        /// He does, and gives the reference back if it is another, commit c24d37322548. facts 3.3
+        Again = "again" ["5.14"],
+    }
+
     /// What a read-only get or pin does about a page that a later write fault might copy
     /// (facts 1.2, 3.6).
     read_gup: ReadGup = "read-gup" {

@@ -1,10 +1,11 @@
 //! Tests of the rules, against the numbers of the fact sheet.
 
-use super::{Exclusive, Lru, PageKind, PageState, SwapCache};
+use super::{Exclusive, LargeState, Lru, Owners, PageKind, PageState, SwapCache};
 
 mod cow;
 mod eras;
 mod fork;
+mod large;
 mod numa;
 mod pin;
 mod presets;
@@ -16,10 +17,16 @@ const MARKED: PageState = PageState {
     kind: PageKind::Anon(Exclusive::Marked),
     refs: 1,
     maps: 1,
-    pincount: None,
+    large: None,
     swap: SwapCache::Absent,
     lru: Lru::On,
 };
+
+/// The large folio of four pages, all of them mapped by one address space, that a page is part of,
+/// with so many pins.
+const fn pinned(pins: u32) -> Option<LargeState> {
+    Some(LargeState { pages: 4, pins, maps: 4, most: 1, first: 1, owners: Owners::One })
+}
 
 /// The same without the mark.
 const UNMARKED: PageState = PageState { kind: PageKind::Anon(Exclusive::Unmarked), ..MARKED };

@@ -18,6 +18,8 @@ pub enum Counter {
     MapsAndSwaps,
     /// Pins, counted exactly.
     Pins,
+    /// Entries that map any page of a large folio.
+    FolioMaps,
 }
 
 impl fmt::Display for Counter {
@@ -27,6 +29,7 @@ impl fmt::Display for Counter {
             Self::Maps => "mapcount",
             Self::MapsAndSwaps => "mapcount + swap count",
             Self::Pins => "pincount",
+            Self::FolioMaps => "folio mapcount",
         })
     }
 }
@@ -108,6 +111,10 @@ pub enum Why {
     Rule,
     /// The page lock is contended, and the rule does not wait.
     Locked,
+    /// The page is part of a large folio, which no write fault keeps.
+    LargeFolio,
+    /// Several address spaces may map the folio.
+    MaybeShared,
     /// The page is in the swap cache.
     InSwapCache,
     /// The page is being written to a device that needs it unchanged.
@@ -151,6 +158,8 @@ impl fmt::Display for Why {
             Self::Page(kind) => return kind.fmt(f),
             Self::Rule => "the rule is the same for every page",
             Self::Locked => "the page lock is taken",
+            Self::LargeFolio => "part of a large folio",
+            Self::MaybeShared => "the folio may be mapped by several address spaces",
             Self::InSwapCache => "in the swap cache",
             Self::StableWriteback => "under writeback to a device that needs stable pages",
             Self::NeverPinned => "this address space never pinned a page",

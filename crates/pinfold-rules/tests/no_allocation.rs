@@ -7,8 +7,8 @@ use std::fmt::{self, Write};
 use std::hint::black_box;
 
 use pinfold_rules::cow::{
-    CowStep, CowVerdict, frees_swap_cache, pte_cow_drained, pte_cow_locked, pte_cow_precheck,
-    sets_exclusive,
+    CowStep, CowVerdict, frees_swap_cache, large_cow, pte_cow_drained, pte_cow_locked,
+    pte_cow_precheck, sets_exclusive,
 };
 use pinfold_rules::fork::{ForkVerdict, PinHistory, fork_page};
 use pinfold_rules::numa::numa_skip;
@@ -18,9 +18,9 @@ use pinfold_rules::pin::{
 };
 use pinfold_rules::protect::{WriteNotify, can_change_writable, wants_upgrade};
 use pinfold_rules::{
-    Answer, AreaState, Dirty, EntryState, Exclusive, ForceWrite, ForkPin, Lru, Mapping, NumaSkip,
-    PRESETS, PageKind, PageState, Permission, Protnone, PteCow, ReadGup, Rules, SwapCache,
-    Tracking, WriteUpgrade, Writeback,
+    Answer, AreaState, Dirty, EntryState, Exclusive, ForceWrite, ForkPin, LargeCow, LargeState,
+    Lru, Mapping, NumaSkip, Owners, PRESETS, PageKind, PageState, Permission, Protnone, PteCow,
+    ReadGup, Rules, SwapCache, Tracking, WriteUpgrade, Writeback,
 };
 
 thread_local! {
@@ -93,6 +93,9 @@ const SWAPS: [SwapCache; 3] = [
     SwapCache::Present { swap_count: 0, writeback: Writeback::Idle },
     SwapCache::Present { swap_count: 2, writeback: Writeback::RunningStable },
 ];
+const SOLE: LargeState =
+    LargeState { pages: 4, pins: 0, maps: 4, most: 1, first: 1, owners: Owners::One };
+const SHARED: LargeState = LargeState { maps: 8, most: 2, owners: Owners::Several, ..SOLE };
 const MAPPINGS: [Mapping; 2] = [Mapping::Cow, Mapping::Shared];
 const PERMISSIONS: [Permission; 2] = [Permission::Write, Permission::ReadOnly];
 
@@ -100,10 +103,11 @@ fn each_page(mut visit: impl FnMut(&PageState)) {
     for kind in KINDS {
         for refs in [0, 1, 2, 4, PIN_BIAS, PIN_BIAS + 1, u32::MAX] {
             for maps in [0, 1, 2] {
-                for pincount in [None, Some(0), Some(1)] {
+                for large in [None, Some(SOLE), Some(LargeState { pins: 1, ..SOLE }), Some(SHARED)]
+                {
                     for swap in SWAPS {
                         for lru in [Lru::On, Lru::Off] {
-                            visit(&PageState { kind, refs, maps, pincount, swap, lru });
+                            visit(&PageState { kind, refs, maps, large, swap, lru });
                         }
                     }
                 }
@@ -150,6 +154,13 @@ fn explain(answer: Answer) {
 fn decide_writes(page: &PageState) {
     for &rule in PteCow::ALL {
         black_box((sets_exclusive(rule), frees_swap_cache(rule)));
+        for &large in LargeCow::ALL {
+            if let Some(CowVerdict::Reuse(why) | CowVerdict::Copy(why)) =
+                large_cow(rule, large, page)
+            {
+                black_box(print(why));
+            }
+        }
         for step in [pte_cow_precheck(rule, page), pte_cow_drained(page)] {
             if let CowStep::Reuse(why) | CowStep::Copy(why) = step {
                 black_box(print(why));

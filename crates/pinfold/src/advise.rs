@@ -1,8 +1,8 @@
-//! Advice about a range: what fork does with it, and that its contents are not needed (facts 2.1,
-//! 7.7). What is mapped in the range takes it, and an error tells of holes.
+//! Advice about a range: what fork does with it, how large its folios may be, and that its contents
+//! are not needed (facts 2.1, 7.7). What is mapped in the range takes it, and an error tells of holes.
 
 use crate::addr::VirtRange;
-use crate::area::{AreaMap, OnFork};
+use crate::area::{Advised, AreaMap};
 use crate::error::SpaceError;
 use crate::platform::Platform;
 use crate::space::{Advice, Space};
@@ -10,12 +10,14 @@ use crate::space::{Advice, Space};
 impl<P: Platform> Space<P> {
     pub(crate) fn advise(&self, range: VirtRange, advice: Advice) -> Result<(), SpaceError> {
         let range = self.allowed(range)?;
-        let change: fn(OnFork) -> OnFork = match advice {
+        let change: fn(Advised) -> Advised = match advice {
             Advice::DontNeed => return self.dont_need(range),
-            Advice::DontFork => |now| now | OnFork::LEAVE,
-            Advice::DoFork => |now| now - OnFork::LEAVE,
-            Advice::WipeOnFork => |now| now | OnFork::WIPE,
-            Advice::KeepOnFork => |now| now - OnFork::WIPE,
+            Advice::DontFork => |now| now | Advised::LEAVE,
+            Advice::DoFork => |now| now - Advised::LEAVE,
+            Advice::WipeOnFork => |now| now | Advised::WIPE,
+            Advice::KeepOnFork => |now| now - Advised::WIPE,
+            Advice::HugePage => |now| (now | Advised::LARGE) - Advised::SMALL,
+            Advice::NoHugePage => |now| (now | Advised::SMALL) - Advised::LARGE,
         };
         let mut map = self.write_map();
         let whole = map.all_mapped(range);
@@ -32,25 +34,25 @@ impl<P: Platform> Space<P> {
         whole
     }
 
-    /// Advice about fork for a range that is mapped.
+    /// Advice that is kept, for a range that is mapped.
     fn advise_mapped(
         &self,
         map: &mut AreaMap<P>,
         range: VirtRange,
         advice: Advice,
-        change: fn(OnFork) -> OnFork,
+        change: fn(Advised) -> Advised,
     ) -> Result<(), SpaceError> {
         if advice == Advice::WipeOnFork
             && let Some(area) = map.overlapping(range).find(|area| !area.is_anon())
         {
             return Err(SpaceError::WrongKind(area.range.start()));
         }
-        self.isolate_where(map, range, |area| area.on_fork != change(area.on_fork))?;
+        self.isolate_where(map, range, |area| area.advised != change(area.advised))?;
         let mut page = range.first_page();
         while page < range.end_page() {
             let Some(area) = map.find_mut(page) else { break };
             let area = self.recalled(area);
-            area.on_fork = change(area.on_fork);
+            area.advised = change(area.advised);
             page = area.range.end_page();
         }
         self.merge_within(map, range);

@@ -323,17 +323,23 @@ impl Table {
     /// The group of the page, if it has one, counts one page more or less.
     #[inline]
     pub(crate) fn count(&self, pfn: Pfn, stat: Stat, change: Change) {
-        if let Some(id) = self.group_of(pfn) {
-            self.count_in(id, stat, change);
+        self.count_pages(pfn, stat, change, 1);
+    }
+
+    /// As [`Table::count`], for a folio of so many pages by its head.
+    #[inline]
+    pub(crate) fn count_pages(&self, head: Pfn, stat: Stat, change: Change, pages: u64) {
+        if let Some(id) = self.group_of(head) {
+            self.count_in(id, stat, change, pages);
         }
     }
 
-    fn count_in(&self, id: GroupId, stat: Stat, change: Change) {
-        let one = match change {
-            Change::More => 1,
-            Change::Less => 1_u64.wrapping_neg(),
+    fn count_in(&self, id: GroupId, stat: Stat, change: Change, pages: u64) {
+        let change = match change {
+            Change::More => pages,
+            Change::Less => pages.wrapping_neg(),
         };
-        self.slot(id).counts[stat as usize].add_relaxed(one);
+        self.slot(id).counts[stat as usize].add_relaxed(change);
     }
 
     /// The page, which counts as `tally` in its group, is moved to the group of `room`.
@@ -341,8 +347,8 @@ impl Table {
         debug_assert!(room.pages > 0, "the caller has made sure of room");
         let to = room.id;
         for stat in tally.stats() {
-            self.count_in(from, stat, Change::Less);
-            self.count_in(to, stat, Change::More);
+            self.count_in(from, stat, Change::Less, 1);
+            self.count_in(to, stat, Change::More, 1);
         }
         self.charge_of(pfn).group.write_once(to.0);
         room.pages -= 1;
@@ -379,6 +385,16 @@ impl Room<'_> {
     /// The group is charged for this page, which nobody else knows yet.
     #[inline]
     pub(crate) fn give(mut self, pfn: Pfn) {
+        self.give_one(pfn);
+    }
+
+    /// The same for the frames of a large folio.
+    pub(crate) fn give_all(mut self, pfns: impl Iterator<Item = Pfn>) {
+        pfns.for_each(|pfn| self.give_one(pfn));
+    }
+
+    #[inline]
+    fn give_one(&mut self, pfn: Pfn) {
         debug_assert!(self.pages > 0);
         self.pages -= 1;
         self.table.charge_of(pfn).group.init(self.id.0);

@@ -3,11 +3,11 @@
 //! Protocol: as [`crate::charge`] says. Each change has a short form, for pages that no group is
 //! charged for or a machine that has no groups.
 
-use crate::addr::Pfn;
+use crate::addr::{Pfn, SpaceId};
 use crate::charge::{Change, GroupId, Room, Stat, Table};
 use crate::error::{NoPage, OverLimit};
 use crate::event::{Bug, EventKind};
-use crate::frame::{Flags, MapCount, MapsLeft, NewFrame, Start};
+use crate::frame::{Flags, Large, MapCount, MapsLeft, NewFolio, NewFrame, Start};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::Exclusive;
@@ -33,10 +33,41 @@ impl<P: Platform> Memory<P> {
         &self,
         payer: Option<GroupId>,
     ) -> Result<Option<Room<'_>>, OverLimit> {
+        self.room_for(payer, 1)
+    }
+
+    /// Room for so many pages of `payer`; none is needed without one.
+    ///
+    /// # Errors
+    /// When the group is at its limit.
+    #[inline]
+    fn room_for(&self, payer: Option<GroupId>, pages: u64) -> Result<Option<Room<'_>>, OverLimit> {
         match (self.charges(), payer) {
-            (Some(charges), Some(id)) => charges.reserve(id, 1).map(Some),
+            (Some(charges), Some(id)) => charges.reserve(id, pages).map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// A large folio for private pages of `space`, counted as mapped, that `payer` is charged for.
+    ///
+    /// # Errors
+    /// When there is no such run of frames, or the group is at its limit.
+    pub(crate) fn alloc_folio(
+        &self,
+        payer: Option<GroupId>,
+        order: u32,
+        space: SpaceId,
+    ) -> Result<NewFolio<'_>, NoPage> {
+        let pages = 1 << order;
+        let room = self.room_for(payer, pages)?;
+        let flags = if room.is_some() { Flags::CHARGED } else { Flags::empty() };
+        let at = (self.platform().node(), order);
+        let fresh = self.frames().alloc_folio(at, flags, (space, self.rule()))?;
+        if let (Some(room), Some(charges)) = (room, self.charges()) {
+            room.give_all(fresh.pfns());
+            charges.count_pages(fresh.head(), Stat::AnonPages, Change::More, pages);
+        }
+        Ok(fresh)
     }
 
     /// A frame for a private page, counted as mapped, that `payer` is charged for.
@@ -58,25 +89,32 @@ impl<P: Platform> Memory<P> {
         locks_charge(self.rule()).then(|| charges.lock(pfn))
     }
 
-    /// One entry no longer maps the page; its reference stays with the caller, who holds the lock
-    /// of the entry's table.
+    /// One entry of `space` no longer maps the page; its reference stays with the caller, who holds
+    /// the lock of the entry's table.
     #[inline]
-    pub(crate) fn drop_map(&self, pfn: Pfn) {
-        let Some(folio) = self.frames().plain_folio(pfn) else { return self.drop_map_other(pfn) };
-        if folio.drop_map() == MapCount::Underflow {
-            self.platform().bug(Bug::MapUnderflow(pfn));
+    pub(crate) fn drop_map(&self, pfn: Pfn, space: SpaceId) {
+        if !self.drop_plain_map(pfn) {
+            self.drop_other_map(pfn, space);
         }
     }
 
-    /// As [`Memory::drop_map`], of a tail or a page that a group is charged for.
-    #[inline(never)]
-    fn drop_map_other(&self, pfn: Pfn) {
-        if let Some(charges) = self.charges() {
-            return self.drop_map_counted(charges, pfn);
-        }
-        let folio = self.frames().folio(pfn);
+    /// As [`Memory::drop_map`], for a small page that no group is charged for; whether it is one.
+    #[inline]
+    pub(crate) fn drop_plain_map(&self, pfn: Pfn) -> bool {
+        let Some(folio) = self.frames().plain_folio(pfn) else { return false };
         if folio.drop_map() == MapCount::Underflow {
-            self.platform().bug(Bug::MapUnderflow(folio.head()));
+            self.platform().bug(Bug::MapUnderflow(pfn));
+        }
+        true
+    }
+
+    #[inline(never)]
+    fn drop_other_map(&self, pfn: Pfn, space: SpaceId) {
+        if let Some(folio) = self.frames().large(pfn) {
+            return self.drop_maps(folio, (pfn, 1), space);
+        }
+        if let Some(charges) = self.charges() {
+            self.drop_map_counted(charges, pfn);
         }
     }
 
@@ -86,27 +124,81 @@ impl<P: Platform> Memory<P> {
         let folio = self.frames().folio(pfn);
         match folio.drop_map_left() {
             MapsLeft::Some => {}
-            MapsLeft::None => self.count_mapping(charges, pfn, how, Change::Less),
+            MapsLeft::None => self.count_mapping(charges, pfn, how, (Change::Less, 1)),
             MapsLeft::Underflow => self.platform().bug(Bug::MapUnderflow(folio.head())),
         }
     }
 
-    /// The page has its first mapping, or has lost its last one.
-    fn count_mapping(&self, charges: &Table, pfn: Pfn, how: Counting, change: Change) {
-        let anon = self.frames().flags(pfn).contains(Flags::ANON);
-        let stat = if anon { Stat::AnonPages } else { Stat::Mapped };
-        let _around = (how == Counting::AroundCounts).then(|| charges.lock(pfn));
-        charges.count(pfn, stat, change);
+    /// Entries of `space` no longer map a run of a large folio's pages, one each; their references
+    /// stay with the caller, who holds the lock of the entries' table. A folio that is mapped in
+    /// part from now on waits to be split.
+    pub(crate) fn drop_maps(&self, folio: Large<'_>, run: (Pfn, u32), space: SpaceId) {
+        let charges = self.charges().filter(|_| self.is_charged(folio.head()));
+        let how = charges.map(|_| counting(self.rule()));
+        let _throughout = charges
+            .filter(|_| how == Some(Counting::Throughout))
+            .map(|charges| charges.lock(folio.head()));
+        let left = folio.drop_maps(run, space, self.rule());
+        if left.underflow {
+            return self.platform().bug(Bug::MapUnderflow(folio.head()));
+        }
+        if let (Some(charges), Some(how), 0) = (charges, how, left.maps) {
+            self.count_mapping(charges, folio.head(), how, (Change::Less, folio.pages()));
+        }
+        if left.partly {
+            self.frames().queue(folio);
+        }
     }
 
-    /// One more entry maps a small page, with a reference that goes with it; the lock of the
+    fn is_charged(&self, head: Pfn) -> bool {
+        self.frames().flags(head).contains(Flags::CHARGED)
+    }
+
+    /// A folio of so many pages has its first mapping, or has lost its last one.
+    fn count_mapping(
+        &self,
+        charges: &Table,
+        head: Pfn,
+        how: Counting,
+        (change, pages): (Change, u64),
+    ) {
+        let anon = self.frames().flags(head).contains(Flags::ANON);
+        let stat = if anon { Stat::AnonPages } else { Stat::Mapped };
+        let _around = (how == Counting::AroundCounts).then(|| charges.lock(head));
+        charges.count_pages(head, stat, change, pages);
+    }
+
+    /// One more entry of `space` maps a page, with a reference that goes with it; the lock of the
     /// entry's table is held.
     #[inline]
-    pub(crate) fn get_map(&self, pfn: Pfn) {
+    pub(crate) fn get_map(&self, pfn: Pfn, space: SpaceId) {
+        if let Some(folio) = self.frames().large(pfn) {
+            return self.get_maps(folio, (pfn, 1), space);
+        }
+        self.get_small_map(pfn);
+    }
+
+    /// As [`Memory::get_map`], for a page that is not part of a large folio.
+    #[inline]
+    pub(crate) fn get_small_map(&self, pfn: Pfn) {
         let page = self.frames().page(pfn);
         match self.charges() {
             None => page.get_map_small(Exclusive::Unmarked),
             Some(charges) => self.get_map_counted(charges, pfn),
+        }
+    }
+
+    /// Entries of `space` map a run of a large folio's pages, one each, with a reference that goes
+    /// with each; the lock of their table is held.
+    pub(crate) fn get_maps(&self, folio: Large<'_>, run: (Pfn, u32), space: SpaceId) {
+        let charges = self.charges().filter(|_| self.is_charged(folio.head()));
+        let Some(charges) = charges else { return folio.get_maps(run, space, self.rule()) };
+        let how = counting(self.rule());
+        let _throughout = (how == Counting::Throughout).then(|| charges.lock(folio.head()));
+        let first = !folio.folio().is_mapped();
+        folio.get_maps(run, space, self.rule());
+        if first {
+            self.count_mapping(charges, folio.head(), how, (Change::More, folio.pages()));
         }
     }
 
@@ -115,7 +207,7 @@ impl<P: Platform> Memory<P> {
         let how = counting(self.rule());
         let _throughout = (how == Counting::Throughout).then(|| charges.lock(pfn));
         if self.frames().page(pfn).get_map_first() {
-            self.count_mapping(charges, pfn, how, Change::More);
+            self.count_mapping(charges, pfn, how, (Change::More, 1));
         }
     }
 
@@ -187,13 +279,14 @@ impl<P: Platform> Memory<P> {
 
     /// One more entry of a locked area maps the page.
     pub(crate) fn mlock(&self, pfn: Pfn) {
-        let page = self.frames().page(pfn);
+        let (frames, locks) = (self.frames(), self.frames().locks(pfn));
         match self.charges() {
-            None => page.add_lock(),
+            None => locks.add(1),
             Some(charges) => {
-                let _held = self.hold_charge(charges, pfn);
-                if page.add_lock_first() {
-                    charges.count(pfn, Stat::Mlock, Change::More);
+                let head = frames.head_of(pfn);
+                let _held = self.hold_charge(charges, head);
+                if locks.fetch_add(1) == 0 {
+                    charges.count_pages(head, Stat::Mlock, Change::More, 1 << frames.order(head));
                 }
             }
         }
@@ -203,13 +296,18 @@ impl<P: Platform> Memory<P> {
     /// One entry of a locked area less maps the page.
     #[cold]
     pub(crate) fn munlock(&self, pfn: Pfn) {
-        let held = self.charges().map(|charges| (charges, self.hold_charge(charges, pfn)));
-        match (self.frames().page(pfn).drop_lock(), held) {
-            (MapsLeft::Underflow, _) => self.platform().bug(Bug::LockUnderflow(pfn)),
-            (MapsLeft::None, Some((charges, _held))) => {
-                charges.count(pfn, Stat::Mlock, Change::Less);
+        let (frames, head) = (self.frames(), self.frames().head_of(pfn));
+        let held = self.charges().map(|charges| (charges, self.hold_charge(charges, head)));
+        let locks = frames.locks(pfn);
+        match (locks.fetch_sub(1), held) {
+            (0, _) => {
+                locks.add(1);
+                self.platform().bug(Bug::LockUnderflow(pfn));
             }
-            (MapsLeft::None | MapsLeft::Some, _) => {}
+            (1, Some((charges, _held))) => {
+                charges.count_pages(head, Stat::Mlock, Change::Less, 1 << frames.order(head));
+            }
+            _ => {}
         }
         self.tell_frame(EventKind::PageUnlocked(pfn));
     }
@@ -218,7 +316,8 @@ impl<P: Platform> Memory<P> {
     #[cold]
     pub(crate) fn freed_while_locked(&self, head: Pfn) {
         if let Some(charges) = self.charges() {
-            charges.count(head, Stat::Mlock, Change::Less);
+            let pages = 1 << self.frames().order(head);
+            charges.count_pages(head, Stat::Mlock, Change::Less, pages);
         }
         self.platform().bug(Bug::FreedWhileLocked(head));
     }

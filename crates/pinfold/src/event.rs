@@ -138,6 +138,26 @@ events! {
     ZeroMapped(pfn: Pfn) = "zero-mapped": Line("fault: zero page {pfn} ro"), under(always);
     /// A first touch mapped a new page.
     FirstTouch(pfn: Pfn) = "first-touch": Line("fault: new page {pfn}"), under(always);
+    /// A first touch mapped a new large folio, from here on.
+    FolioMapped {
+        /// Its first page.
+        head: Pfn,
+        /// How many it has.
+        pages: u64,
+    } = "folio-mapped": Line("fault: new folio of {pages} pages, {head} on"), under(always);
+    /// A split begins: the entries of the folio's pages are taken out.
+    SplitBegins(head: Pfn) = "split-begins": Line("split of the folio at {head} begins"), under(always);
+    /// A split fails: the folio has references that it cannot account for.
+    SplitBusy {
+        /// The folio's first page.
+        head: Pfn,
+        /// References found.
+        refs: u32,
+        /// References expected.
+        expected: u32,
+    } = "split-busy": Line("split of {head} fails: refs {refs}, expected {expected}"), under(always);
+    /// A folio was split: each of its pages is one of its own.
+    Split(head: Pfn) = "split": Line("the folio at {head} is split"), under(always);
     /// A fault mapped a page of a shared object.
     SharedMapped(pfn: Pfn) = "shared-mapped": Line("fault: shared page {pfn}"), under(always);
     /// A write fault on a read-only page keeps the same page.

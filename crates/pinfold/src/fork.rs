@@ -21,10 +21,10 @@
 use core::ops::Range;
 
 use crate::addr::{Pfn, Vpn, each_page};
-use crate::area::{Area, AreaMap, Backing, Locked, OnFork};
+use crate::area::{Advised, Area, AreaMap, Backing, Locked};
 use crate::error::{NoPage, SpaceError};
 use crate::event::EventKind;
-use crate::frame::{NewFrame, Page};
+use crate::frame::NewFrame;
 use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::{Entry, Migration, MigrationKind, Pte};
 use crate::rmap::Reserve;
@@ -48,7 +48,7 @@ enum Size {
 
 impl Size {
     fn of(state: &PageState) -> Self {
-        match (state.pincount, state.kind) {
+        match (state.large, state.kind) {
             (Some(_), _) => Self::Large,
             (None, PageKind::Anon(mark)) => Self::Small(mark),
             (None, _) => Self::Small(Exclusive::Unmarked),
@@ -68,8 +68,8 @@ impl Class for Size {
 /// How one entry ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum One {
-    /// The child has it.
-    Done,
+    /// The child has it, and those after it, so many in all.
+    Done(u64),
     /// The child needs a page for it, and none is ready.
     NeedFrame,
 }
@@ -155,12 +155,12 @@ impl<'s, P: Platform> Copying<'s, P> {
         while let Some(area) = from.next_mut(&mut path) {
             // All copies were recalled.
             area.delegates = Marks::default();
-            if area.on_fork.contains(OnFork::LEAVE) {
+            if area.advised.contains(Advised::LEAVE) {
                 continue;
             }
             let Some(copy) = to.push(self.copy_area(area, &mut reserve)?) else { break };
             // What maps only the zero page is left to the child's own faults: facts 2.1.
-            if area.on_fork.contains(OnFork::WIPE) {
+            if area.advised.contains(Advised::WIPE) {
                 continue;
             }
             if !copy.uffd.is_none() {
@@ -191,7 +191,7 @@ impl<'s, P: Platform> Copying<'s, P> {
         let uffd = area.uffd.after(UffdMode::EVENT_FORK);
         let mut copy = Area { locked: Locked::No, uffd, ..area.clone() };
         // Only private anonymous memory is wiped.
-        if area.on_fork.contains(OnFork::WIPE) {
+        if area.advised.contains(Advised::WIPE) {
             copy.backing =
                 Backing::anon(mem.anon().found(mm, mem.platform(), mem.platform().cpu())?);
             (copy.held_anon, copy.uffd) = (Latch::default(), Registration::default());
@@ -305,20 +305,23 @@ impl<'s, P: Platform> Copying<'s, P> {
     ) -> Copied {
         let to = to.lock();
         let from = from.lock();
-        for page in each_page(pages) {
+        let Range { start: mut page, end } = pages;
+        while page < end {
             let at = Entries { from: &from, to: &to, page };
             let pte = from.get(page);
+            page = page + 1;
             match pte.decode() {
                 Entry::None | Entry::Swap(_) => {}
-                Entry::Marker => to.set(page, pte),
+                Entry::Marker => to.set(at.page, pte),
                 Entry::Migration(entry) => {
                     self.protected |= self.parent.has_deferred();
                     copy_migration(&at, entry);
                 }
-                Entry::Mapped(_) if pte.is_special() => to.set(page, pte),
+                Entry::Mapped(_) if pte.is_special() => to.set(at.page, pte),
                 Entry::Mapped(pfn) => {
-                    if self.copy_mapped(copy, &at, (pte, pfn), &mut fresh) == One::NeedFrame {
-                        return Copied::NeedFrame(page);
+                    match self.copy_mapped(copy, (&at, end), (pte, pfn), &mut fresh) {
+                        One::Done(pages) => page = at.page + pages,
+                        One::NeedFrame => return Copied::NeedFrame(at.page),
                     }
                 }
             }
@@ -326,12 +329,12 @@ impl<'s, P: Platform> Copying<'s, P> {
         Copied::All
     }
 
-    /// Copies one mapped entry.
+    /// Copies one mapped entry, or a run before `end` of those that map a large folio.
     #[inline]
     fn copy_mapped(
         &mut self,
         copy: &Area<P>,
-        at: &Entries<'_, '_, P>,
+        (at, end): (&Entries<'_, '_, P>, Vpn),
         (pte, pfn): (Pte<P::Format>, Pfn),
         fresh: &mut Option<Fresh<'_>>,
     ) -> One {
@@ -351,10 +354,17 @@ impl<'s, P: Platform> Copying<'s, P> {
         let (verdict, size) =
             mem.judge(pfn, page, |state| (fork_page(rule, history, state), Size::of(state)));
         match verdict {
-            ForkVerdict::Share(why) => {
-                self.share(at, (pte, pfn), page, size, why);
-                One::Done
-            }
+            ForkVerdict::Share(why) => match size {
+                Size::Small(mark) => {
+                    page.get_map_small(mark);
+                    self.share(at, (pte, pfn), why);
+                    One::Done(1)
+                }
+                Size::Large => {
+                    let end = if early { at.page + 1 } else { end };
+                    One::Done(self.share_run((at, end), (pte, pfn), history, why))
+                }
+            },
             ForkVerdict::CopyForChild(why) => {
                 if early && pte.is_writable() {
                     // As in 5.9: the old snapshot goes back, without the bits that the hardware has
@@ -385,28 +395,58 @@ impl<'s, P: Platform> Copying<'s, P> {
         let new = self.child.written(copy, frame);
         at.to.set(at.page, if pte.is_uffd_wp() { new.uffd_wp() } else { new });
         mem.tell(self.parent.id(), at.page, EventKind::ForkCopied { from: pfn, to: to_pfn, why });
-        One::Done
+        One::Done(1)
     }
 
-    /// Takes a reference and a mapping and clears the exclusive mark; neither side may write from
-    /// now on.
-    #[inline]
-    fn share(
+    /// Shares a run before `end` of the pages of a large folio, whose first one may be shared: up to
+    /// one that another entry follows, or that fork does not share. Their references and mappings
+    /// are taken in one step. Returns how many they are.
+    #[inline(never)]
+    fn share_run(
         &mut self,
-        at: &Entries<'_, '_, P>,
+        (at, end): (&Entries<'_, '_, P>, Vpn),
         (pte, pfn): (Pte<P::Format>, Pfn),
-        page: Page<'_>,
-        size: Size,
+        history: PinHistory,
         why: Why,
-    ) {
+    ) -> u64 {
         let mem = self.parent.mem();
-        match size {
-            Size::Small(mark) => page.get_map_small(mark),
-            Size::Large => {
-                mem.frames().folio(pfn).get_map();
-                page.clear_exclusive();
+        let Some(folio) = mem.frames().large(pfn) else { return 0 };
+        let (state, rule) = (mem.page_state(pfn), mem.rule());
+        let verdict = |pfn: Pfn| {
+            let kind = mem.frames().page(pfn).counts_as(|own| own.is_exclusive());
+            let mark = if kind { Exclusive::Marked } else { Exclusive::Unmarked };
+            fork_page(rule, history, &PageState { kind: PageKind::Anon(mark), ..state })
+        };
+        let follows = |next: u64| {
+            let entry = at.from.get(at.page + next);
+            entry.is_mapped() && !entry.is_special() && entry.pfn() == Pfn(pfn.0 + next)
+        };
+        let most = (end.0 - at.page.0).min(folio.head().0 + folio.pages() - pfn.0);
+        let shared = |next: &u64| {
+            follows(*next) && matches!(verdict(Pfn(pfn.0 + next)), ForkVerdict::Share(_))
+        };
+        let run = 1 + (1..most).take_while(shared).count() as u64;
+        mem.get_maps(folio, (pfn, run as u32), self.child.id());
+        for next in 0..run {
+            let pfn = Pfn(pfn.0 + next);
+            let (pte, why) = match (next, verdict(pfn)) {
+                (0, _) | (_, ForkVerdict::CopyForChild(_)) => (pte, why),
+                (_, ForkVerdict::Share(why)) => (at.from.get(at.page + next), why),
+            };
+            if mem.frames().page(pfn).counts_as(|own| own.is_exclusive()) {
+                folio.clear_mark(pfn, mem.rule());
             }
+            let at = Entries { from: at.from, to: at.to, page: at.page + next };
+            self.share(&at, (pte, pfn), why);
         }
+        run
+    }
+
+    /// Takes write permission from the parent's entry of a page that the child shares, which has a
+    /// reference and a mapping for it and no mark any more, and gives the child one like it.
+    #[inline]
+    fn share(&mut self, at: &Entries<'_, '_, P>, (pte, pfn): (Pte<P::Format>, Pfn), why: Why) {
+        let mem = self.parent.mem();
         mem.tell(self.parent.id(), at.page, EventKind::ForkShared { pfn, why });
         if pte.is_writable() {
             self.protected = true;

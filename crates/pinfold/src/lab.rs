@@ -17,6 +17,7 @@ use crate::platform::Platform;
 use crate::rmap::Walk;
 use crate::space::Space;
 
+pub use crate::frame::FolioView;
 pub use crate::sync::{CellName, FrameWord};
 
 /// The manager's locks: for a machine whose own state an exploration must see, and for tests that
@@ -174,7 +175,16 @@ pub fn flags(frames: &Frames, pfn: Pfn) -> Flags {
     frames.peek_flags(pfn)
 }
 
-/// How many entries of locked areas a frame counts.
+/// What the large folio of private memory that a frame is part of says of itself, if it is part of
+/// one.
+///
+/// # Panics
+/// When there is no such frame.
+pub fn large_folio(frames: &Frames, pfn: Pfn) -> Option<FolioView> {
+    frames.peek_large(pfn)
+}
+
+/// How many entries of locked areas a frame's folio counts.
 ///
 /// # Panics
 /// When there is no such frame.

@@ -58,8 +58,8 @@
 //! | 1 | `charge`, `frame`, `stat`, `rmap`, `memory`, `counted` | frames, their counts and who pays for them, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `userfault` | what is done to a space |
-//! | 5 | `group`, `file`, `address_space`, `mirror`, `lab`, `mock`, `stores` | the face, those who follow a space, the laboratory's door, a platform for tests, stores of files |
+//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `userfault` | what is done to a space |
+//! | 5 | `group`, `file`, `folio`, `address_space`, `mirror`, `lab`, `mock`, `stores` | the face, those who follow a space, the laboratory's door, a platform for tests, stores of files |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
 //!
@@ -95,6 +95,7 @@ mod error;
 mod event;
 mod fault;
 mod file;
+mod folio;
 mod fork;
 mod frame;
 mod group;
@@ -122,6 +123,7 @@ mod remap;
 mod rmap;
 mod rmap_walk;
 mod space;
+mod split;
 mod stat;
 pub mod stores;
 pub mod sync;
@@ -149,6 +151,7 @@ pub use error::{FaultError, FileError, NoMemory, OutOfFrames, PinError, SpaceErr
 pub use event::{Bug, Decision, Event, EventInfo, EventKind, FastStop, Weight};
 pub use fault::{Cause, Fault, Hinted, Unpopulated};
 pub use file::{File, FileRun, Layout};
+pub use folio::Reference;
 pub use frame::{
     Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, MAX_ORDER, MemoryMapError, NewFrame,
     NewFrames, NodeSpan, PIN_BIAS, Placement, Request, SpanError, Zone,
@@ -171,6 +174,7 @@ pub use recharge::Recharged;
 pub use remap::Remap;
 pub use rules::Rules;
 pub use space::{Advice, FileSharing, Limits, Place, Sharing};
+pub use split::{SplitError, Splits};
 pub use stat::Stats;
 pub use tlb::CpuSet;
 pub use uffd::{UffdId, UffdMode, UffdReason};

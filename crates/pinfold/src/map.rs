@@ -12,7 +12,7 @@
 //!   translation of the old mapping when the new one can be accessed.
 
 use crate::addr::{PageCount, VirtRange, Vpn};
-use crate::area::{Area, AreaMap, Backing, Grows, Locked, OnFork, Prot, Side, View};
+use crate::area::{Advised, Area, AreaMap, Backing, Grows, Locked, Prot, Side, View};
 use crate::error::{NoMemory, SpaceError};
 use crate::object::{Behind, Object};
 use crate::platform::Platform;
@@ -60,14 +60,14 @@ impl<P: Platform> Space<P> {
             self.leave_backing(&backing, range);
             return Err(error);
         }
-        let (on_fork, held_anon) = (OnFork::empty(), Latch::default());
+        let (advised, held_anon) = (Advised::empty(), Latch::default());
         let stack = matches!(source, Source::New(Sharing::Stack));
         let grows = if stack { Grows::Down } else { Grows::No };
         let (locked, delegates, uffd) = (Locked::No, Marks::default(), Registration::default());
         map.insert(Area {
             range,
             prot,
-            on_fork,
+            advised,
             grows,
             locked,
             uffd,

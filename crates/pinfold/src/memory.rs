@@ -35,6 +35,16 @@ pub struct Tuning {
     /// as they are in memory: the aligned run of so many that holds the page. Linux: 16
     /// (`fault_around_bytes`).
     pub fault_around: u64,
+    /// The sizes of the large folios that a first touch of private memory may take, where the area
+    /// and its neighbours have room for one: bit n for those of 2^n pages. The largest that fits
+    /// and can be had is taken, or a small page. Those of less than 4 pages, of more than a page
+    /// table maps, or of more than 2^[`MAX_ORDER`] are left out. Linux: `enabled` set to `always`
+    /// for a size.
+    ///
+    /// [`MAX_ORDER`]: crate::MAX_ORDER
+    pub folios_always: u32,
+    /// The same for areas with [`crate::Advice::HugePage`], beside those. Linux: `madvise`.
+    pub folios_advised: u32,
 }
 
 impl Default for Tuning {
@@ -45,6 +55,8 @@ impl Default for Tuning {
             gather_pages: 10_000,
             stock_batch: 128,
             fault_around: 16,
+            folios_always: 0,
+            folios_advised: 0,
         }
     }
 }
@@ -334,17 +346,20 @@ impl<P: Platform> Memory<P> {
         if self.frames.take_locks(head) != 0 {
             self.freed_while_locked(head);
         }
+        if let Some(folio) = self.frames.large(head) {
+            self.frames.unqueue(folio);
+        }
         let cpu = self.platform.cpu();
         self.counters.of(cpu).pgfree.add(1);
         self.tell_frame(EventKind::Freed(head));
         self.frames.release_at(cpu, head);
     }
 
-    /// A mapping that was taken out no longer maps its page, and is no longer counted there as one
+    /// A mapping of `space` that was taken out no longer maps its page, and is no longer counted there as one
     /// of a locked area.
     #[inline]
-    pub(crate) fn drop_mapping(&self, old: Pte<P::Format>) {
-        self.drop_map(old.pfn());
+    pub(crate) fn drop_mapping(&self, old: Pte<P::Format>, space: SpaceId) {
+        self.drop_map(old.pfn(), space);
         if old.is_locked() {
             self.munlock(old.pfn());
         }

@@ -92,7 +92,7 @@ enum Unmapped {
 
 /// The outcome of taking one entry out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Taken {
+pub(crate) enum Taken {
     /// A migration entry has replaced it.
     Out,
     /// It is unchanged: the page may be pinned.
@@ -199,7 +199,7 @@ impl<P: Platform> Memory<P> {
         let locked_from = self.try_lock_page(from)?;
         let locked_to = self.try_lock_page(to)?;
         // The page's lock keeps its home as it is.
-        let (home, index) = (self.frames().page(from).home(), self.frames().page(from).index());
+        let (home, index) = self.frames().place(from);
         self.frames().page(to).set_rmap(home, index);
         let family = self.hold_family(from);
         let unmapped = self.unmap_for_migration(from, deferred);
@@ -255,7 +255,7 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Replaces one entry by a migration entry.
-    fn unmap_entry(
+    pub(crate) fn unmap_entry(
         &self,
         mm: Mm,
         page: Vpn,
@@ -302,7 +302,7 @@ impl<P: Platform> Memory<P> {
                 cursor.hold_place(old, Pte::migration(entry));
             }
         }
-        self.drop_mapping(old);
+        self.drop_mapping(old, mm.id);
         self.tell(mm.id, page, EventKind::MigrationEntry { pfn, kind });
         self.put(pfn, 1);
         Taken::Out
@@ -341,7 +341,7 @@ impl<P: Platform> Memory<P> {
         });
     }
 
-    fn restore_entry(
+    pub(crate) fn restore_entry(
         &self,
         space: SpaceId,
         page: Vpn,
@@ -350,8 +350,8 @@ impl<P: Platform> Memory<P> {
         pfn: Pfn,
     ) {
         let new = self.frames().page(pfn);
-        // Only small pages are isolated; a mark, if there is one, stays.
-        self.get_map(pfn);
+        // A mark, if there is one, stays.
+        self.get_map(pfn, space);
         if entry.kind != MigrationKind::Read {
             new.mark_exclusive();
         }

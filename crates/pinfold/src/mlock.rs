@@ -10,7 +10,7 @@
 //!
 //! An unmap takes the count off when the rule `zap-munlock` says: before the first entry goes, with
 //! the mapping, or with the entry. fork's child has nothing locked. The zero page is not counted,
-//! as its mappings are not; nor is a large folio, whose word holds its pins.
+//! as its mappings are not. Of a large folio all pages are counted together.
 //!
 //! Invariants:
 //! - INV-MLOCK-1: a page's count is the number of marked entries that map it, whoever holds their
@@ -169,7 +169,7 @@ impl<P: Platform> Space<P> {
 
     /// Whether the page of a mapping counts locked entries.
     fn counts_locks(&self, pte: Pte<P::Format>) -> bool {
-        !pte.is_special() && !self.mem().frames().is_large(pte.pfn())
+        !pte.is_special()
     }
 
     /// The mapping as it is to be set in an area: marked and counted if that is locked.

@@ -8,24 +8,28 @@ use crate::addr::Pfn;
 use crate::frame::{Counts, Flags, Page};
 use crate::memory::Memory;
 use crate::platform::Platform;
+use crate::rules::cow::counts_most;
 use crate::rules::zap::Zapped;
-use crate::rules::{Exclusive, Lru, PageKind, PageState, SwapCache};
+use crate::rules::{Exclusive, LargeState, Lru, PageKind, PageState, SwapCache};
 use crate::sync::{BitGuard, Class};
 
 /// Holds the lock of a page.
 pub(crate) type PageLock<'m, P> = BitGuard<'m, P>;
 
 impl<P: Platform> Memory<P> {
-    /// Takes the page's lock if it is free.
+    /// Takes the lock of the page's folio if it is free.
     pub(crate) fn try_lock_page(&self, pfn: Pfn) -> Option<PageLock<'_, P>> {
-        self.frames().page(pfn).lock().try_lock(self.platform())
+        self.frames().page(self.frames().head_of(pfn)).lock().try_lock(self.platform())
     }
 
     /// Waits until the page's lock is free, and leaves it so. What its holder did is visible
     /// afterwards, so a retried fault does not find the entry that it waited for. The frame may be
-    /// freed and reused in the meantime; then it is simply not locked.
+    /// freed and reused in the meantime; then it is simply not locked. While a large folio is split
+    /// its lock and those of the pages that it becomes are held until the last of their entries is
+    /// back, whichever of them is waited for (INV-SPLIT-3).
     pub(crate) fn wait_page(&self, pfn: Pfn) {
-        self.frames().page(pfn).lock().wait(self.platform());
+        let of = self.frames().locked_by(pfn);
+        self.frames().page(of).lock().wait(self.platform());
     }
 
     /// As [`Memory::wait_page`], for a page that `held` keeps, which is let go of before the wait:
@@ -63,6 +67,12 @@ impl<P: Platform> Memory<P> {
         Zapped::Other
     }
 
+    /// What the rules look at, of a page of a large folio, in full.
+    pub(crate) fn page_state(&self, pfn: Pfn) -> PageState {
+        let page = self.frames().page(pfn);
+        self.state(pfn, page.flags(), page.counts())
+    }
+
     /// What the rules look at; the caller learns what `look` makes of it.
     #[inline]
     pub(crate) fn judge_page<C: Class>(&self, pfn: Pfn, look: impl Fn(&PageState) -> C) -> C {
@@ -84,14 +94,23 @@ impl<P: Platform> Memory<P> {
         page.counts_as(|own| look(&self.state(pfn, flags, own)))
     }
 
+    /// References, mappings of the page, and the folio, of a page of a large one.
+    fn large_state(&self, pfn: Pfn, own: Counts) -> (u32, u32, Option<LargeState>) {
+        // An embedder's run is no anonymous memory, and nothing maps it.
+        let Some(folio) = self.frames().large(pfn) else { return (own.refs(), own.maps(), None) };
+        let counts = folio.folio().counts();
+        let most = counts_most(self.rule());
+        let (maps, state) = folio.state(pfn, counts, self.rule(), most);
+        (counts.refs(), maps, Some(state))
+    }
+
     /// The state of a page with these flags and counts.
     #[inline]
     fn state(&self, pfn: Pfn, flags: Flags, own: Counts) -> PageState {
-        let (counts, pincount) = if flags.intersects(Flags::LARGE) {
-            let folio = self.frames().folio(pfn);
-            (folio.counts(), Some(folio.pins()))
+        let (refs, maps, large) = if flags.intersects(Flags::LARGE) {
+            self.large_state(pfn, own)
         } else {
-            (own, None)
+            (own.refs(), own.maps(), None)
         };
         let mark = if own.is_exclusive() { Exclusive::Marked } else { Exclusive::Unmarked };
         let kind = if flags.contains(Flags::ANON) {
@@ -101,13 +120,6 @@ impl<P: Platform> Memory<P> {
         } else {
             PageKind::File
         };
-        PageState {
-            kind,
-            refs: counts.refs(),
-            maps: counts.maps(),
-            pincount,
-            swap: SwapCache::Absent,
-            lru: Lru::On,
-        }
+        PageState { kind, refs, maps, large, swap: SwapCache::Absent, lru: Lru::On }
     }
 }

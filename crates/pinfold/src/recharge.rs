@@ -224,6 +224,11 @@ impl<P: Platform> Moving<'_, P> {
             let Some(pfn) = mapped(cursor.get(page)).filter(|pfn| self.is_charged(*pfn)) else {
                 continue;
             };
+            // Entries map single pages of it, so it stays, as in the kernel.
+            if mem.frames().is_large(pfn) {
+                self.done.stayed += 1;
+                continue;
+            }
             let Some(_locked) = mem.try_lock_page(pfn) else {
                 mem.wait_page_without(pfn, cursor);
                 return page;
@@ -237,7 +242,8 @@ impl<P: Platform> Moving<'_, P> {
     fn one_unlocked(&mut self, leaf: Leaf<'_, P>, page: Vpn) -> Vpn {
         let found = {
             let cursor = leaf.lock();
-            let found = mapped(cursor.get(page));
+            let small = |pfn: &Pfn| !self.mem.frames().is_large(*pfn);
+            let found = mapped(cursor.get(page)).filter(small);
             found.inspect(|pfn| self.mem.frames().get(*pfn, 1))
         };
         if let Some(pfn) = found {
@@ -258,7 +264,7 @@ impl<P: Platform> Moving<'_, P> {
         while let Some((index, pfn)) = closed.find_in(from..pages.end, |pfn| self.is_charged(pfn)) {
             from = index + 1;
             let _locked = self.mem.lock_page(pfn);
-            if self.mem.frames().page(pfn).is_mapped() {
+            if self.mem.frames().folio(pfn).is_mapped() {
                 self.done.stayed += 1;
                 continue;
             }

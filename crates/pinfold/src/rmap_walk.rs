@@ -55,9 +55,8 @@ impl<W: Park> MayMap<W> for OfObject<'_> {
 impl<P: Platform> Memory<P> {
     /// Visits the entries that may map the page, if it is mapped; parents' before their children's.
     pub(crate) fn walk_mapped(&self, pfn: Pfn, visit: impl FnMut(Mm, Vpn, Leaf<'_, P>) -> Walk) {
-        let page = self.frames().page(pfn);
-        let home = page.home();
-        let lookup = Lookup::new(home, self.rule(), || page.is_mapped());
+        let (home, folio) = (self.frames().place(pfn).0, self.frames().folio(pfn));
+        let lookup = Lookup::new(home, self.rule(), || folio.is_mapped());
         match self.anon().lock(&lookup, self.platform()) {
             Ok(Some(family)) => self.visit_entries(&self.in_family(family, pfn), visit),
             Ok(None) => {}
@@ -67,8 +66,8 @@ impl<P: Platform> Memory<P> {
 
     /// A reference on the family of the page, if it is mapped: for a walk when it no longer is.
     pub(crate) fn hold_family(&self, pfn: Pfn) -> Option<Hold<'_>> {
-        let page = self.frames().page(pfn);
-        let lookup = Lookup::new(page.home(), self.rule(), || page.is_mapped());
+        let (home, folio) = (self.frames().place(pfn).0, self.frames().folio(pfn));
+        let lookup = Lookup::new(home, self.rule(), || folio.is_mapped());
         match self.anon().hold(&lookup) {
             Ok(hold) => hold,
             Err(lost) => {
@@ -89,6 +88,61 @@ impl<P: Platform> Memory<P> {
         self.visit_entries(&self.in_family(family, pfn), visit);
     }
 
+    /// Visits the tables whose entries may map pages of a large folio, if any is mapped: which pages
+    /// a table maps, and how far from the first page of the folio they begin.
+    pub(crate) fn walk_folio(
+        &self,
+        head: Pfn,
+        pages: u64,
+        visit: impl FnMut(Mm, Range<Vpn>, u64, Leaf<'_, P>) -> Walk,
+    ) {
+        let (home, folio) = (self.frames().place(head).0, self.frames().folio(head));
+        let lookup = Lookup::new(home, self.rule(), || folio.is_mapped());
+        match self.anon().lock(&lookup, self.platform()) {
+            Ok(Some(family)) => self.visit_runs(&self.in_family(family, head), pages, visit),
+            Ok(None) => {}
+            Err(lost) => self.tell_lost(head, lost),
+        }
+    }
+
+    /// As [`Memory::walk_folio`], for as many pages that were the folio, whose family was held.
+    pub(crate) fn walk_held_folio(
+        &self,
+        family: &Hold<'_>,
+        head: Pfn,
+        pages: u64,
+        visit: impl FnMut(Mm, Range<Vpn>, u64, Leaf<'_, P>) -> Walk,
+    ) {
+        let family = family.lock(self.platform());
+        self.visit_runs(&self.in_family(family, head), pages, visit);
+    }
+
+    fn visit_runs(
+        &self,
+        who: &OfFamily<'_, P>,
+        pages: u64,
+        mut visit: impl FnMut(Mm, Range<Vpn>, u64, Leaf<'_, P>) -> Walk,
+    ) {
+        who.each(self.platform(), |mm, first| {
+            // A member whose area lies lower than the folio was mapped may begin within it: the
+            // numbers wrap.
+            let before =
+                if first.0.checked_add(pages).is_none() { first.0.wrapping_neg() } else { 0 };
+            let mut run = Vpn(first.0.wrapping_add(before))..Vpn(first.0.wrapping_add(pages));
+            while run.start < run.end {
+                let Some((leaf, part)) = self.next_leaf(mm, run.clone()) else { break };
+                run.start = part.end;
+                let skipped = part.start.0.wrapping_sub(first.0);
+                let result = visit(mm, part, skipped, leaf);
+                self.put_table(leaf.table);
+                if result == Walk::Stop {
+                    return Walk::Stop;
+                }
+            }
+            Walk::On
+        });
+    }
+
     /// The address spaces that [`Memory::walk_mapped`] asks.
     pub(crate) fn each_that_may_map(&self, pfn: Pfn, mut visit: impl FnMut(SpaceId)) {
         let Some(family) = self.hold_family(pfn) else { return };
@@ -100,8 +154,8 @@ impl<P: Platform> Memory<P> {
     }
 
     fn in_family<'a>(&self, family: Members<'a, P>, pfn: Pfn) -> OfFamily<'a, P> {
-        let page = self.frames().page(pfn);
-        OfFamily { family, home: page.home(), index: page.index() }
+        let (home, index) = self.frames().place(pfn);
+        OfFamily { family, home, index }
     }
 
     /// Visits the entries of those who may map a page.

@@ -280,6 +280,11 @@ pub enum Advice {
     WipeOnFork,
     /// Undoes [`Advice::WipeOnFork`].
     KeepOnFork,
+    /// First touches may take large folios of the sizes that are for those who ask:
+    /// [`crate::Tuning::folios_advised`].
+    HugePage,
+    /// First touches take small pages.
+    NoHugePage,
 }
 
 impl<P: Platform> Space<P> {

@@ -88,6 +88,14 @@ stats! {
     nr_foll_pin_acquired,
     /// Pins released.
     nr_foll_pin_released,
+    /// Large folios that a first touch took.
+    thp_fault_alloc,
+    /// First touches that took a small page for want of a large folio.
+    thp_fault_fallback,
+    /// Large folios that were split.
+    thp_split_page,
+    /// Large folios that could not be split.
+    thp_split_page_failed,
     /// Flushes of all CPUs.
     nr_tlb_remote_flush,
 }

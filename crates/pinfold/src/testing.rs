@@ -20,9 +20,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
-use pinfold::lab::{self, Holder};
+use pinfold::lab::{self, FolioView, Holder};
 use pinfold::mock::Host;
 use pinfold::platform::{FlushScope, Park};
+use pinfold::rules::large::{counts_each_page, counts_owners};
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
     AddressSpace, Bug, Cause, Event, EventKind, FaultError, File, Flags, Format, FrameSetup, Group,
@@ -454,6 +455,8 @@ pub(crate) struct Audit<'m, F: Format> {
     locks: BTreeMap<Pfn, u32>,
     objects: BTreeSet<(usize, Pfn)>,
     writable: BTreeSet<Pfn>,
+    pinned: BTreeMap<Pfn, u32>,
+    spaces: BTreeSet<(Pfn, SpaceId)>,
 }
 
 impl<'m, F: Format> Audit<'m, F> {
@@ -465,6 +468,8 @@ impl<'m, F: Format> Audit<'m, F> {
             locks: BTreeMap::new(),
             objects: BTreeSet::new(),
             writable: BTreeSet::new(),
+            pinned: BTreeMap::new(),
+            spaces: BTreeSet::new(),
         };
         audit.owe(mem.zero_page(), 1);
         audit
@@ -485,6 +490,7 @@ impl<'m, F: Format> Audit<'m, F> {
                 self.owe(pfn, 1);
                 self.mapped_by(pfn, space.id());
                 *self.maps.entry(pfn).or_default() += 1;
+                self.spaces.insert((pfn, space.id()));
             }
             Holder::Object(id) => {
                 if self.objects.insert((id, pfn)) {
@@ -545,7 +551,13 @@ impl<'m, F: Format> Audit<'m, F> {
     pub(crate) fn pins(mut self, pages: &[Pfn]) -> Self {
         let free = !pinfold::rules::pin::counts_zero_page(self.mem.rule());
         for pfn in pages.iter().filter(|pfn| !(free && **pfn == self.mem.zero_page())) {
-            self.owe(*pfn, u64::from(PIN_BIAS));
+            match lab::large_folio(self.mem.frames(), *pfn) {
+                None => self.owe(*pfn, u64::from(PIN_BIAS)),
+                Some(_) => {
+                    self.owe(*pfn, 1);
+                    *self.pinned.entry(*pfn).or_default() += 1;
+                }
+            }
         }
         self
     }
@@ -555,12 +567,56 @@ impl<'m, F: Format> Audit<'m, F> {
         self
     }
 
+    /// Compares with what a page of a large folio and its folio say.
+    fn check_large(&self, folio: &FolioView, pfn: Pfn) {
+        let frames = self.mem.frames();
+        let all = || (folio.head.0..folio.head.0 + folio.pages).map(Pfn);
+        let maps = |pfn: Pfn| self.maps.get(&pfn).copied().unwrap_or(0);
+        let (counts, flags) = (lab::counts(frames, pfn), lab::flags(frames, pfn));
+        assert!(!counts.is_exclusive() || maps(pfn) <= 1, "{pfn} shared and exclusive");
+        let marks = pinfold::rules::cow::sets_exclusive(self.mem.rule());
+        let marked = !marks || counts.is_exclusive();
+        assert!(!self.writable.contains(&pfn) || (maps(pfn) == 1 && marked), "{pfn} writable");
+        let rule = self.mem.rule();
+        let each = counts_each_page(rule);
+        let own = folio.page_maps[(pfn.0 - folio.head.0) as usize];
+        assert_eq!(u64::from(own), if each { maps(pfn) } else { 0 }, "entries that map {pfn}");
+        if pfn != folio.head {
+            return assert!(counts.refs() == 0 && flags.contains(Flags::TAIL), "{pfn}: {flags:?}");
+        }
+        let refs: u64 = all().filter_map(|pfn| self.refs.get(&pfn)).sum();
+        let mapped: u64 = all().map(maps).sum();
+        assert_eq!(u64::from(counts.refs()), refs, "references of the folio at {pfn}: {folio:?}");
+        assert_eq!(u64::from(counts.maps()), mapped, "mappings of the folio at {pfn}: {folio:?}");
+        let pins: u32 = all().filter_map(|pfn| self.pinned.get(&pfn)).sum();
+        assert_eq!(folio.pins, pins, "pins of the folio at {pfn}");
+        let locks: u32 = all().filter_map(|pfn| self.locks.get(&pfn)).sum();
+        assert_eq!(lab::locked_mappings(frames, pfn), locks, "locked entries of {pfn}");
+        assert!(!flags.contains(Flags::LOCKED) && !folio.owners_locked, "{pfn}: {flags:?}");
+        let mut spaces: Vec<_> = self
+            .spaces
+            .iter()
+            .filter(|(pfn, _)| all().any(|of| of == *pfn))
+            .map(|(_, id)| id)
+            .collect();
+        spaces.sort_unstable();
+        spaces.dedup();
+        assert!(spaces.len() <= 1 || !counts_owners(rule) || folio.may_be_shared, "{folio:?}");
+        let partly =
+            mapped > 0 && if each { all().any(|pfn| maps(pfn) == 0) } else { mapped < folio.pages };
+        assert!(!partly || folio.queued, "{pfn} is mapped in part and does not wait: {folio:?}");
+    }
+
     /// Compares with what the frames say.
     pub(crate) fn check(self) {
         let frames = self.mem.frames();
         let free = Cell::new(0);
         for pfn in frames.all() {
             let (counts, flags) = (lab::counts(frames, pfn), lab::flags(frames, pfn));
+            if let Some(folio) = lab::large_folio(frames, pfn) {
+                self.check_large(&folio, pfn);
+                continue;
+            }
             let refs = self.refs.get(&pfn).copied().unwrap_or(0);
             let maps = self.maps.get(&pfn).copied().unwrap_or(0);
             assert_eq!(u64::from(counts.refs()), refs, "references of {pfn} {flags:?}: {counts}");

@@ -115,8 +115,15 @@ fn at(page: u64) -> Place {
 
 /// The frames of each node.
 const NODES: [u64; 2] = [48, 16];
-const TUNING: Tuning =
-    Tuning { migrate_passes: 2, hint_passes: 2, gather_pages: 12, stock_batch: 2, fault_around: 4 };
+const TUNING: Tuning = Tuning {
+    migrate_passes: 2,
+    hint_passes: 2,
+    gather_pages: 12,
+    stock_batch: 2,
+    fault_around: 4,
+    folios_always: 0,
+    folios_advised: 0,
+};
 
 /// A store that takes no heap, and keeps nothing.
 struct Blank;

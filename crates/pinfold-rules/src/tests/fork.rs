@@ -4,7 +4,7 @@ use alloc::string::ToString;
 
 use super::super::fork::{ForkVerdict, PinHistory, fork_page};
 use super::super::{ForkPin, PageKind, PageState};
-use super::{KINDS, MARKED, UNMARKED};
+use super::{KINDS, MARKED, UNMARKED, pinned};
 
 fn copies(rule: ForkPin, history: PinHistory, page: PageState) -> bool {
     matches!(fork_page(rule, history, &page), ForkVerdict::CopyForChild(_))
@@ -36,8 +36,8 @@ fn an_overflown_refcount_still_looks_pinned() {
 
 #[test]
 fn an_exact_pin_count_overrides_the_refcount() {
-    table(PageState { refs: 5000, pincount: Some(0), ..MARKED }, [false, false, false]);
-    table(PageState { refs: 2, pincount: Some(1), ..MARKED }, [false, true, true]);
+    table(PageState { refs: 5000, large: pinned(0), ..MARKED }, [false, false, false]);
+    table(PageState { refs: 2, large: pinned(1), ..MARKED }, [false, true, true]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use alloc::string::ToString;
 
 use super::super::numa::{is_settled, numa_skip};
 use super::super::{Locality, Mapping, NumaSkip, PageKind, PageState, Users};
-use super::{MARKED, UNMARKED};
+use super::{MARKED, UNMARKED, pinned};
 
 /// Whether each rule, in historic order, leaves the page alone.
 fn table(mapping: Mapping, page: PageState, expected: [bool; 6]) {
@@ -55,9 +55,9 @@ fn merged_and_zero_pages_are_always_left_alone() {
 
 #[test]
 fn an_exact_pin_count_decides_for_large_folios() {
-    let page = PageState { refs: 2, pincount: Some(1), ..MARKED };
+    let page = PageState { refs: 2, large: pinned(1), ..MARKED };
     table(Mapping::Cow, page, [false, false, true, true, true, true]);
-    let page = PageState { refs: 5000, pincount: Some(0), ..MARKED };
+    let page = PageState { refs: 5000, large: pinned(0), ..MARKED };
     table(Mapping::Cow, page, [false, false, true, false, false, false]);
 }
 

@@ -8,7 +8,7 @@ use super::super::{
     AreaState, Dirty, EntryState, Exclusive, ForceWrite, Mapping, PageKind, PageState, Permission,
     Protnone, ReadGup, Tracking, Why,
 };
-use super::{KINDS, MARKED, UNMARKED};
+use super::{KINDS, MARKED, UNMARKED, pinned};
 
 const READ_PIN: Request = Request { hold: Hold::Pin, access: Access::Read, term: Term::Short };
 const LONG_READ_PIN: Request = Request { term: Term::Long, ..READ_PIN };
@@ -28,7 +28,7 @@ fn a_small_page_may_be_pinned_from_1024_references_on() {
 
 #[test]
 fn a_folio_with_a_pin_count_is_exact() {
-    let page = |refs, pins| PageState { refs, pincount: Some(pins), ..MARKED };
+    let page = |refs, pins| PageState { refs, large: pinned(pins), ..MARKED };
     assert!(!maybe_dma_pinned(&page(5000, 0)).is_yes());
     assert!(maybe_dma_pinned(&page(2, 1)).is_yes());
 }

@@ -30,7 +30,7 @@ fn the_oldest_preset_is_linux_5_8() {
         .collect();
     assert_eq!(
         all.join(" "),
-        "pte-cow=map-count read-gup=force-write fork-pin=share fork-race=open \
+        "pte-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted read-gup=force-write fork-pin=share fork-race=open \
          numa-skip=map-count numa-write=saved numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=on cow-publish=after-flush \
@@ -51,7 +51,8 @@ fn each_release_changes_what_the_matrix_says() {
         ("5.10", "5.11", "fork-race=seq-count"),
         ("5.11", "5.12", "uffd-wp-flush=before-copy"),
         ("5.12", "5.13", "numa-fault=migrate-first"),
-        ("5.13", "5.16", "uffd=minor"),
+        ("5.13", "5.14", "head-recheck=again uffd=minor"),
+        ("5.14", "5.16", ""),
         ("5.16", "5.17", "numa-skip=ref-count"),
         ("5.17", "5.18", "pte-cow=ref-count-precise zap-munlock=with-mapping"),
         (
@@ -74,17 +75,23 @@ fn each_release_changes_what_the_matrix_says() {
             "6.5",
             "zero-pin=free gup-numa=follow gup-stack=refuse file-pin=refused direct-io=pin",
         ),
-        ("6.5", "6.9", ""),
+        ("6.5", "6.7", ""),
+        ("6.7", "6.8", "large-cow=never"),
+        ("6.8", "6.9", ""),
         ("6.9", "6.10", "numa-skip=pinned-or-likely-shared"),
         ("6.10", "6.11", "numa-fault=isolate-under-lock"),
         ("6.11", "6.14", "table-reclaim=dont-need"),
-        ("6.14", "6.15", "numa-skip=pinned-or-maybe-shared"),
+        (
+            "6.14",
+            "6.15",
+            "large-cow=by-owner large-maps=each-page-and-owner numa-skip=pinned-or-maybe-shared",
+        ),
         ("6.15", "6.18", ""),
         ("6.18", "6.19", "numa-skip=pinned-anywhere"),
         ("6.19", "7.2", ""),
         ("7.2", "7.3", "pte-cow=exclusive-tight"),
         ("7.3", "latest", ""),
-        ("latest", "pinfold", "fork-race=seq-count-full memcg-lock=mover-waits"),
+        ("latest", "pinfold", "large-maps=owner fork-race=seq-count-full memcg-lock=mover-waits"),
     ];
     for (from, to, expected) in table {
         assert_eq!(changes(from, to), expected, "{from} to {to}");

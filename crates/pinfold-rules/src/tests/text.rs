@@ -8,10 +8,10 @@ use core::str::FromStr;
 use super::super::error::NOT_YET;
 use super::super::{
     Base, BreakHole, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach, ForceWrite,
-    ForkPin, ForkRace, Given, GupNuma, GupStack, MemcgLock, MigrateFlush, MigrationAd,
-    MigrationKind, Named, Notify, NumaFault, NumaSkip, NumaWrite, PRESETS, PteCow, ReadGup,
-    Release, RemapFlush, RmapCheck, RuleError, Rules, ShareOrder, Switch, TableFree, TableReclaim,
-    Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    ForkPin, ForkRace, Given, GupNuma, GupStack, HeadRecheck, LargeCow, LargeMaps, MemcgLock,
+    MigrateFlush, MigrationAd, MigrationKind, Named, Notify, NumaFault, NumaSkip, NumaWrite,
+    PRESETS, PteCow, ReadGup, Release, RemapFlush, RmapCheck, RuleError, Rules, ShareOrder, Switch,
+    TableFree, TableReclaim, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 
 fn refused(text: &str) -> String {
@@ -141,7 +141,7 @@ fn an_unknown_base_has_the_presets_as_candidates() {
 fn an_unknown_switch_has_all_switches_as_candidates() {
     assert_eq!(
         corrected("5.9,numa-skp=ref-count", "numa-skip"),
-        "no switch is called `numa-skp` (did you mean `numa-skip`?): use one of pte-cow, \
+        "no switch is called `numa-skp` (did you mean `numa-skip`?): use one of pte-cow, large-cow, large-maps, head-recheck, \
          read-gup, fork-pin, fork-race, numa-skip, numa-write, numa-fault, migration-kind, \
          migration-ad, share-order, zero-pin, force-write, gup-numa, gup-stack, file-pin, direct-io, write-upgrade, fast-recheck, \
          cow-publish, table-free, fault-lock, table-reclaim, rmap-check, zap-rmap, zap-munlock, memcg-lock, uffd, uffd-wp-flush, migrate-flush, flush-reach, remap-flush, notify, break-hole"
@@ -269,7 +269,7 @@ fn variants_read_back(switch: Switch) -> bool {
         };
     }
     each! {
-        PteCow, ReadGup, ForkPin, ForkRace, NumaSkip, NumaWrite, NumaFault, MigrationKind,
+        PteCow, LargeCow, LargeMaps, HeadRecheck, ReadGup, ForkPin, ForkRace, NumaSkip, NumaWrite, NumaFault, MigrationKind,
         MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, DirectIo, WriteUpgrade, FastRecheck,
         CowPublish, TableFree, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, MigrateFlush, FlushReach, RemapFlush, Notify, BreakHole,
     }

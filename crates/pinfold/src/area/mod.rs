@@ -45,14 +45,18 @@ bitflags::bitflags! {
 }
 
 bitflags::bitflags! {
-    /// What a child does not get of an area at fork (facts 2.1). Two marks, each set and cleared by
-    /// its own advice.
+    /// What advice has said of an area: what a child does not get of it at fork (facts 2.1), and how
+    /// large its folios may be. A child's area is advised as the parent's.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub(crate) struct OnFork: u8 {
+    pub(crate) struct Advised: u8 {
         /// The area itself: MADV_DONTFORK. The parent's entries stay as they are.
         const LEAVE = 1;
         /// The contents: MADV_WIPEONFORK.
         const WIPE = 2;
+        /// Large folios are welcome: MADV_HUGEPAGE.
+        const LARGE = 4;
+        /// Small pages only: MADV_NOHUGEPAGE.
+        const SMALL = 8;
     }
 }
 
@@ -238,7 +242,7 @@ impl<P: Platform> Backing<P> {
 pub(crate) struct Area<P: Platform> {
     pub(crate) range: VirtRange,
     pub(crate) prot: Prot,
-    pub(crate) on_fork: OnFork,
+    pub(crate) advised: Advised,
     pub(crate) grows: Grows,
     pub(crate) locked: Locked,
     pub(crate) uffd: Registration,
@@ -294,7 +298,7 @@ impl<P: Platform> Area<P> {
 
     /// Whether it may grow over pages of private memory that are mapped with `prot`.
     fn takes_in(&self, prot: Prot) -> bool {
-        let plain = self.on_fork.is_empty() && self.grows == Grows::No && self.locked == Locked::No;
+        let plain = self.advised.is_empty() && self.grows == Grows::No && self.locked == Locked::No;
         self.is_anon() && self.prot == prot && plain && self.uffd.is_none()
     }
 
@@ -305,7 +309,7 @@ impl<P: Platform> Area<P> {
     /// Whether both are alike but for their ranges.
     pub(crate) fn is_like(&self, next: &Self) -> bool {
         self.prot == next.prot
-            && self.on_fork == next.on_fork
+            && self.advised == next.advised
             && self.grows == next.grows
             && self.locked == next.locked
             && self.uffd == next.uffd

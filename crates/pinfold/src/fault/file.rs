@@ -198,7 +198,7 @@ impl<P: Platform> Space<P> {
         pfn: Pfn,
         pte: Pte<P::Format>,
     ) {
-        self.mem().get_map(pfn);
+        self.mem().get_small_map(pfn);
         cursor.set(page, self.in_area(area, pte));
         self.mem().tell(self.id(), page, EventKind::SharedMapped(pfn));
     }

@@ -19,6 +19,7 @@
 
 mod file;
 mod hint;
+mod large;
 mod populate;
 mod request;
 mod wp;
@@ -27,7 +28,7 @@ pub use populate::Unpopulated;
 pub use request::{Cause, Fault, Hinted};
 pub(crate) use request::{Request, Rights, Want};
 
-use crate::addr::{VirtAddr, Vpn};
+use crate::addr::{Pfn, VirtAddr, Vpn};
 use crate::area::{Area, AreaMap, Prot};
 use crate::charge::GroupId;
 use crate::error::{FaultError, NoPage};
@@ -205,7 +206,10 @@ impl<P: Platform> Space<P> {
             return Err(request.told(UffdReason::Missing));
         }
         match (request.area.backing.view(), request.want) {
-            (None, Want::Write) => self.first_touch(request, leaf),
+            (None, Want::Write) => match self.folio_orders(request.area) {
+                0 => self.first_touch(request, leaf),
+                orders => self.first_touch_large(request, leaf, orders),
+            },
             (None, Want::Read | Want::Unshare) => Ok(self.map_zero(request, leaf)),
             (Some(view), _) => self.missing_shown(request, view, leaf),
         }
@@ -225,7 +229,7 @@ impl<P: Platform> Space<P> {
         Fault::ZeroPage
     }
 
-    fn first_touch(
+    pub(super) fn first_touch(
         &self,
         request: &Request<'_, P>,
         leaf: Leaf<'_, P>,
@@ -282,7 +286,13 @@ impl<P: Platform> Space<P> {
 
     /// The entry of a new private page that is being written: writable if the area allows it.
     pub(crate) fn written(&self, area: &Area<P>, fresh: NewFrame<'_>) -> Pte<P::Format> {
-        let dirty = self.in_area(area, Pte::mapping(fresh.keep(), area.prot.reach()).dirty());
+        self.written_page(area, fresh.keep())
+    }
+
+    /// As [`Space::written`], of a page whose reference and mapping are the entry's.
+    #[inline]
+    fn written_page(&self, area: &Area<P>, pfn: Pfn) -> Pte<P::Format> {
+        let dirty = self.in_area(area, Pte::mapping(pfn, area.prot.reach()).dirty());
         if area.prot.contains(Prot::WRITE) { dirty.writable() } else { dirty }
     }
 }

@@ -123,7 +123,7 @@ impl<P: Platform> Space<P> {
             let pte = leaf.read(page);
             if wish.cause.is_allowed_by(pte) {
                 pages.start = page + 1;
-            } else if pte.is_none() && wish.area.is_anon() && wish.area.uffd.is_none() {
+            } else if pte.is_none() && self.touches_small(wish.area) {
                 pages.start = self.populate_empty(wish, leaf, pages.clone())?;
             } else {
                 let request = Request { area: wish.area, page, want: wish.want };

@@ -10,14 +10,15 @@ use crate::area::{Area, Prot};
 use crate::error::FaultError;
 use crate::event::EventKind;
 use crate::frame::{Counts, Flags, Page};
+use crate::memory::Memory;
 use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::Pte;
 use crate::rules::cow::{
-    CowStep, CowVerdict, How, pte_cow_drained, pte_cow_locked, pte_cow_precheck,
+    CowStep, CowVerdict, How, large_cow, pte_cow_drained, pte_cow_locked, pte_cow_precheck,
 };
 use crate::rules::pin::{Unshares, unshares};
 use crate::rules::uffd::flushes_before_copy;
-use crate::rules::{CowPublish, PageKind, Why};
+use crate::rules::{CowPublish, PageKind, PageState, PteCow, Why};
 use crate::space::Space;
 use crate::table::{Cursor, Flushed, Leaf};
 use crate::uffd::UffdMode;
@@ -79,8 +80,11 @@ impl<P: Platform> Space<P> {
 
     fn decide(&self, area: &Area<P>, pfn: Pfn) -> Decision {
         let mem = self.mem();
-        let (rule, page) = (mem.rule(), mem.frames().page(pfn));
-        let mut step = mem.judge(pfn, page, |state| pte_cow_precheck(rule, state));
+        let (rule, page): (PteCow, _) = (mem.rule(), mem.frames().page(pfn));
+        let mut step = mem.judge(pfn, page, |state| match large_cow_step(mem, rule, state) {
+            Some(step) => step,
+            None => pte_cow_precheck(rule, state),
+        });
         if step == CowStep::DrainLru {
             // This version keeps no page in a batch, so there is nothing to drain.
             step = mem.judge(pfn, page, pte_cow_drained);
@@ -99,7 +103,9 @@ impl<P: Platform> Space<P> {
         };
         match mem.judge(pfn, page, |state| pte_cow_locked(rule, state)) {
             CowVerdict::Reuse(why) => {
-                settle(area, page);
+                if !mem.frames().is_large(pfn) {
+                    settle(area, page);
+                }
                 Decision::Reuse(why)
             }
             CowVerdict::Copy(why) => Decision::Copy(why),
@@ -236,7 +242,7 @@ impl<P: Platform> Space<P> {
             }
         }
         if !orig.is_special() {
-            mem.drop_mapping(orig);
+            mem.drop_mapping(orig, self.id());
         }
         drop(cursor);
         mem.counters().cow_copy.add(1);
@@ -248,7 +254,16 @@ impl<P: Platform> Space<P> {
     }
 }
 
-/// Makes the page, which nobody else maps, its owner's own for its reverse map, too: the kernel's
+/// What decides for a page of a large folio alone.
+fn large_cow_step<P: Platform>(mem: &Memory<P>, rule: PteCow, page: &PageState) -> Option<CowStep> {
+    page.large?;
+    Some(match large_cow(rule, mem.rule(), page)? {
+        CowVerdict::Reuse(why) => CowStep::Reuse(why),
+        CowVerdict::Copy(why) => CowStep::Copy(why),
+    })
+}
+
+/// Makes the small page, which nobody else maps, its owner's own for its reverse map, too: the kernel's
 /// `page_move_anon_rmap`. The page's lock and the table's are held.
 fn settle<P: Platform>(area: &Area<P>, page: Page<'_>) {
     if let Some(seat) = area.backing.seat() {

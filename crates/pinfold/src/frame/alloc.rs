@@ -234,7 +234,7 @@ impl Frames {
 
     /// A free run, from the owner of the frames.
     #[inline]
-    fn obtain(&self, request: Request) -> Result<Pfn, OutOfFrames> {
+    pub(super) fn obtain(&self, request: Request) -> Result<Pfn, OutOfFrames> {
         let Request { order, placement, zone } = request;
         if let Some(source) = self.outside {
             return self.obtain_outside(source, request);
@@ -361,7 +361,7 @@ impl Frames {
         }
         frame.end(home);
         if word & Flags::CHARGED.bits() != 0 {
-            self.uncharge(head);
+            self.uncharge(head, order);
         }
         (order, home)
     }
@@ -374,11 +374,19 @@ impl Frames {
         }
     }
 
-    /// Nobody is charged any more for a frame whose life has ended.
-    #[inline(never)]
-    fn uncharge(&self, head: Pfn) {
+    /// As for a page: the same for a large folio of so many.
+    #[cold]
+    pub(super) fn uncount_folio(&self, head: Pfn, pages: u64) {
         if let Some(charges) = self.charges().table() {
-            charges.end(head);
+            charges.count_pages(head, Stat::AnonPages, Change::Less, pages);
+        }
+    }
+
+    /// Nobody is charged any more for frames whose life has ended.
+    #[inline(never)]
+    fn uncharge(&self, head: Pfn, order: u32) {
+        if let Some(charges) = self.charges().table() {
+            (head.0..head.0 + (1 << order)).for_each(|pfn| charges.end(Pfn(pfn)));
         }
     }
 

@@ -5,15 +5,17 @@ use core::fmt;
 use super::counts::Counts;
 use super::flags::{Flags, HOME_MASK, node_of, order_of};
 use super::meta::{Frame, Metadata};
+use super::partial::Queue;
 use super::source::FrameSource;
 use super::span::NodeSpan;
 use super::stock::Stocks;
 use super::store::Store;
 use super::views::{Folio, Page, Table};
-use crate::addr::{NodeId, Pfn};
+use crate::addr::{NodeId, Pfn, Vpn};
 use crate::charge::{Charges, Counted, GroupId, Tally};
 use crate::error::NoMemory;
-use crate::sync::Class;
+use crate::rmap::Home;
+use crate::sync::{AtomicU32, Class};
 
 /// All frames of a machine.
 pub struct Frames {
@@ -25,6 +27,8 @@ pub struct Frames {
     pub(super) stocks: Option<Stocks>,
     /// Who is charged for the frames.
     pub(super) charges: Charges,
+    /// Large folios that are mapped in part.
+    pub(super) queue: Queue,
 }
 
 /// Takes no lock: the numbers that the table covers, holes included.
@@ -106,24 +110,40 @@ impl Frames {
         Flags::from_bits_truncate(self.frame(pfn).flags.read_once())
     }
 
-    /// How many locked entries map a frame, while nothing else runs: not a step of an exploration.
-    /// Of a page table or part of a large folio, whose word has another use, none.
+    /// The word that counts the locked entries of a page's folio.
+    #[inline]
+    pub(crate) fn locks(&self, pfn: Pfn) -> &AtomicU32 {
+        let frame = self.frame(pfn);
+        if frame.is_large() { self.large_of(self.head_of(pfn)).locks() } else { &frame.spare }
+    }
+
+    /// How many locked entries map a page's folio, while nothing else runs: not a step of an
+    /// exploration. Of a page table, or a large folio of the embedder's own, whose words have
+    /// another use, none.
     pub(crate) fn peek_locks(&self, pfn: Pfn) -> u32 {
-        let other = Flags::LARGE.union(Flags::TABLE);
-        if self.peek_flags(pfn).intersects(other) { 0 } else { self.frame(pfn).spare.peek() }
+        let flags = self.peek_flags(pfn);
+        if flags.contains(Flags::TABLE) {
+            0
+        } else if flags.intersects(Flags::LARGE) {
+            if flags.contains(Flags::ANON) { self.locks(pfn).peek() } else { 0 }
+        } else {
+            self.frame(pfn).spare.peek()
+        }
     }
 
     /// As [`Frames::peek_locks`], of a frame that nobody holds any more; from now on there is none.
     #[inline]
     pub(crate) fn take_locks(&self, pfn: Pfn) -> u32 {
-        if self.frame(pfn).spare.peek() == 0 { 0 } else { self.take_counted(pfn) }
+        let frame = self.frame(pfn);
+        let plain = frame.spare.peek() == 0 && frame.flags.peek() & Flags::HEAD.bits() == 0;
+        if plain { 0 } else { self.take_counted(pfn) }
     }
 
     #[cold]
     fn take_counted(&self, pfn: Pfn) -> u32 {
         let locks = self.peek_locks(pfn);
         if locks != 0 {
-            self.frame(pfn).spare.init(0);
+            self.locks(pfn).init(0);
         }
         locks
     }
@@ -160,6 +180,20 @@ impl Frames {
     /// Whether the free frames belong to an outside owner.
     pub(crate) fn has_outside_owner(&self) -> bool {
         self.outside.is_some()
+    }
+
+    /// The frame whose lock is that of a page which nothing keeps alive: its folio's head, as far as
+    /// can be told.
+    pub(crate) fn locked_by(&self, pfn: Pfn) -> Pfn {
+        self.try_folio(pfn).map_or(pfn, |(head, _)| head)
+    }
+
+    /// From where those who may map the page are found, and the number that it has in all their
+    /// address spaces. The caller has a reference.
+    pub(crate) fn place(&self, pfn: Pfn) -> (Home, Vpn) {
+        let head = self.folio(pfn).head();
+        let page = self.page(head);
+        (page.home(), page.index() + (pfn.0 - head.0))
     }
 
     /// The head of the folio that `pfn` belongs to: itself for a small one.
@@ -224,10 +258,10 @@ impl Frames {
         self.frame(pfn).flags.fetch_or(Flags::CHARGED.bits());
     }
 
-    /// A folio by its head, unless `pfn` is a tail or a group is charged for it.
+    /// A small page, unless a group is charged for it.
     #[inline]
     pub(crate) fn plain_folio(&self, pfn: Pfn) -> Option<Folio<'_>> {
-        let (frame, other) = (self.frame(pfn), Flags::TAIL.union(Flags::CHARGED));
+        let (frame, other) = (self.frame(pfn), Flags::LARGE.union(Flags::CHARGED));
         let plain = frame.flags.read_once() & other.bits() == 0;
         plain.then(|| Folio::of(pfn, frame))
     }
@@ -250,14 +284,16 @@ impl Frames {
     /// What a group counts of a page that is not part of a large folio. The caller has a reference.
     pub(crate) fn tally(&self, pfn: Pfn) -> Tally {
         let page = self.page(pfn);
-        let (flags, locked) = (page.flags(), page.is_locked_in_memory());
+        let (flags, locked) = (page.flags(), self.locks(pfn).read_once() != 0);
         tally(flags, page.counts_as(|counts| counts.maps() != 0), locked)
     }
 
     /// As [`Frames::tally`], while nothing else runs: not a step of an exploration.
     pub(crate) fn peek_tally(&self, pfn: Pfn) -> Tally {
         let (flags, locked) = (self.peek_flags(pfn), self.peek_locks(pfn) != 0);
-        tally(flags, self.peek_counts(pfn).maps() != 0, locked)
+        // All pages of a large folio count as mapped, or as locked, while one is.
+        let counts = self.peek_large(pfn).map_or(pfn, |folio| folio.head);
+        tally(flags, self.peek_counts(counts).maps() != 0, locked)
     }
 }
 

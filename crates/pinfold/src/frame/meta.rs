@@ -7,7 +7,7 @@ use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::slice;
 
-use super::counts::{Counts, EXCLUSIVE, REF};
+use super::counts::{Counts, REF};
 use super::flags::Flags;
 use crate::addr::Pfn;
 use crate::sync::{AtomicU32, AtomicU64, Class, FrameWord};
@@ -67,7 +67,7 @@ impl Class for Gain {
 ///
 /// Who protects what: `counts` and `flags` are atomic; `spare` is the page-table lock of a table,
 /// the exact pin count of a large folio's head, or how many entries of locked areas map a small
-/// page; `mapping` and `index` are set before a page is first mapped; `mapping` changes then under
+/// page; what the words of a large folio's tails are, `large` says; `mapping` and `index` are set before a page is first mapped; `mapping` changes then under
 /// the page's lock only, `index` not. When the page is free, the node's lock protects them.
 #[repr(C, align(32))]
 pub(super) struct Frame {
@@ -117,7 +117,7 @@ impl Frame {
     #[inline]
     pub(super) fn end(&self, home: u32) {
         self.flags.write_once(home);
-        if self.counts.peek() & EXCLUSIVE != 0 {
+        if self.counts.peek() != 0 {
             self.counts.write_once(0);
         }
         self.mapping.init(0);

@@ -18,7 +18,8 @@
 //! - INV-FRAME-3: the exclusive mark changes under the lock of the page table that maps the frame,
 //!   or while nobody maps it.
 //! - INV-FRAME-4: references and pins of a large folio are counted on its head; a tail's own
-//!   references are zero (facts 5.3). The tail's flag is set after its head's number, so a reader
+//!   references are zero (facts 5.3). Its mappings are, too, unless each page's are counted by
+//!   themselves (`large`). The tail's flag is set after its head's number, so a reader
 //!   that sees the flag finds a head, or what a later life wrote there (`pin`).
 //! - INV-FRAME-5: the mark is looked up on the frame that an entry maps, not on the head (facts
 //!   9.6).
@@ -28,8 +29,12 @@ mod buddy;
 mod chain;
 mod counts;
 mod flags;
+mod folio;
 mod frames;
+mod large;
 mod meta;
+mod owners;
+mod partial;
 mod pin;
 mod restock;
 mod setup;
@@ -44,7 +49,10 @@ pub use alloc::{NewFrame, NewFrames};
 pub use buddy::MAX_ORDER;
 pub use counts::Counts;
 pub use flags::Flags;
+pub(crate) use folio::NewFolio;
 pub use frames::Frames;
+pub use large::FolioView;
+pub(crate) use large::{Large, MIN_ORDER};
 pub(crate) use meta::{Grab, Put};
 pub use pin::PIN_BIAS;
 pub(crate) use pin::{Grip, Holds};

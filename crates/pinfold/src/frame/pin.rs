@@ -8,6 +8,8 @@ use super::flags::Flags;
 use super::frames::Frames;
 use super::meta::{Frame, Grab, Put};
 use crate::addr::Pfn;
+use crate::rules::HeadRecheck;
+use crate::rules::large::rechecks_head;
 use crate::rules::pin::Hold;
 use crate::sync::smp_mb_after_atomic;
 
@@ -29,6 +31,8 @@ pub(crate) struct Grip {
     refs: u32,
     /// References that the folio may have before them.
     room: u32,
+    /// Whether the folio is looked at again when they are taken.
+    rechecks: bool,
 }
 
 /// References that a folio may have when one is added: as a signed number they are not negative,
@@ -64,10 +68,11 @@ impl Holds {
         MOST.saturating_sub(self.refs() - self.each())
     }
 
-    /// For [`Frames::try_grab`].
+    /// For [`Frames::try_grab`], by the rule `head-recheck`.
     #[inline]
-    pub(crate) const fn grip(self) -> Grip {
-        Grip { holds: self, refs: self.refs(), room: self.room() }
+    pub(crate) const fn grip(self, rule: HeadRecheck) -> Grip {
+        let rechecks = rechecks_head(rule);
+        Grip { holds: self, refs: self.refs(), room: self.room(), rechecks }
     }
 
     /// Pins or references.
@@ -89,19 +94,19 @@ impl Holds {
 }
 
 impl Frames {
-    /// Takes holds without a lock: only if the folio is alive, and if it is still the folio of
-    /// `pfn` afterwards (since 5.14, c24d37322548). A full barrier follows, so that the caller's
+    /// Takes holds without a lock: only if the folio is alive, and, by the rule `head-recheck`, if it
+    /// is still the folio of `pfn` afterwards. A full barrier follows, so that the caller's
     /// re-read of the entry comes later.
     #[inline]
     pub(crate) fn try_grab(&self, pfn: Pfn, grip: &Grip) -> Grab {
         let frame = self.frame(pfn);
         if frame.is_large() {
-            return self.try_grab_large(pfn, grip.holds);
+            return self.try_grab_large(pfn, grip);
         }
         if let Err(refused) = frame.try_gain(grip.refs, grip.room) {
             return refused;
         }
-        if frame.is_large() {
+        if grip.rechecks && frame.is_large() {
             self.drop_unused(pfn, grip.refs);
             return Grab::Gone;
         }
@@ -110,12 +115,14 @@ impl Frames {
     }
 
     #[inline(never)]
-    fn try_grab_large(&self, pfn: Pfn, holds: Holds) -> Grab {
+    fn try_grab_large(&self, pfn: Pfn, grip: &Grip) -> Grab {
+        let holds = grip.holds;
         let Some((head, frame)) = self.try_folio(pfn) else { return Grab::Gone };
         if let Err(refused) = frame.try_gain(holds.times, holds.room_of_large()) {
             return refused;
         }
-        if self.try_folio(pfn).is_none_or(|(now, _)| now != head) || !frame.is_large() {
+        let again = || self.try_folio(pfn).is_some_and(|(now, _)| now == head) && frame.is_large();
+        if grip.rechecks && !again() {
             self.drop_unused(head, holds.times);
             return Grab::Gone;
         }
@@ -128,7 +135,7 @@ impl Frames {
 
     /// The folio of a frame that nothing keeps alive: a later life of the frame may have replaced
     /// the head's number. It is checked again when the folio is held.
-    fn try_folio(&self, pfn: Pfn) -> Option<(Pfn, &Frame)> {
+    pub(super) fn try_folio(&self, pfn: Pfn) -> Option<(Pfn, &Frame)> {
         let frame = self.frame(pfn);
         if frame.flags.load_acquire() & Flags::TAIL.bits() == 0 {
             return Some((pfn, frame));

@@ -7,6 +7,7 @@ use super::buddy;
 use super::flags::{Flags, home_bits};
 use super::frames::Frames;
 use super::meta::Frame;
+use super::partial::Queue;
 use super::source::FrameSource;
 use super::span::{NodeSpan, SpanError};
 use super::store::{self, FrameMeta, Store};
@@ -120,7 +121,9 @@ impl<'a> FrameSetup<'a> {
             outside: self.source,
             stocks: None,
             charges: Charges::new(),
+            queue: Queue::new(),
         };
+        frames.queue.label();
         for (node, list) in frames.store.nodes().iter().enumerate() {
             sync::label(list, size_of_val(list), move |_| CellName::Object {
                 object: "node",

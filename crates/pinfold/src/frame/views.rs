@@ -92,36 +92,6 @@ impl<'a> Page<'a> {
         self.frame.counts.add((REF + MAP).wrapping_sub(mark));
     }
 
-    /// One more locked entry maps a page that is not part of a large folio.
-    #[inline]
-    pub(crate) fn add_lock(self) {
-        self.frame.spare.add(1);
-    }
-
-    /// As [`Page::add_lock`]; whether it is the first one.
-    #[inline]
-    pub(crate) fn add_lock_first(self) -> bool {
-        self.frame.spare.fetch_add(1) == 0
-    }
-
-    /// One locked entry less maps it.
-    #[inline]
-    pub(crate) fn drop_lock(self) -> MapsLeft {
-        match self.frame.spare.fetch_sub(1) {
-            0 => {
-                self.frame.spare.add(1);
-                MapsLeft::Underflow
-            }
-            1 => MapsLeft::None,
-            _ => MapsLeft::Some,
-        }
-    }
-
-    /// Whether some locked entry maps it; for a page that is not part of a large folio.
-    pub(super) fn is_locked_in_memory(self) -> bool {
-        self.frame.spare.read_once() != 0
-    }
-
     /// Records where the page is mapped, while nobody else knows it: before an entry maps it.
     #[inline]
     pub(crate) fn set_rmap(self, home: Home, page: Vpn) {
@@ -148,12 +118,6 @@ impl<'a> Page<'a> {
     #[inline]
     pub(crate) fn index(self) -> Vpn {
         Vpn(self.frame.index.read_once())
-    }
-
-    /// Whether an entry maps the page, which is not part of a large folio.
-    #[inline]
-    pub(crate) fn is_mapped(self) -> bool {
-        self.counts_as(|counts| counts.maps() != 0)
     }
 
     /// The lock of the page.
@@ -229,7 +193,7 @@ impl<'a> Folio<'a> {
 
     /// Whether it has more than one frame. It can change while nobody holds a reference.
     #[inline]
-    pub(super) fn is_large(self) -> bool {
+    pub(crate) fn is_large(self) -> bool {
         self.frame.is_large()
     }
 
@@ -257,13 +221,13 @@ impl<'a> Folio<'a> {
         self.frame.put(refs)
     }
 
-    /// One more entry maps the folio, and one reference goes with it: both in one step.
+    /// Whether an entry maps a page of the folio.
     #[inline]
-    pub(crate) fn get_map(self) {
-        self.frame.counts.add(MAP + REF);
+    pub(crate) fn is_mapped(self) -> bool {
+        self.counts_as(|counts| counts.maps() != 0)
     }
 
-    /// One entry no longer maps the folio; its reference stays with the caller.
+    /// One entry no longer maps the small page; its reference stays with the caller.
     #[inline]
     pub(crate) fn drop_map(self) -> MapCount {
         let dropped = self.frame.counts.fetch_sub_as(MAP, |old| Counts(old).maps() != 0);

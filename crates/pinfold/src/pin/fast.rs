@@ -98,7 +98,7 @@ impl<P: Platform> Space<P> {
         let entry = entry_access(self.mem().rule(), ask.access, walk);
         let request = Request { hold: holds.kind(), access: ask.access, term: ask.term };
         Wish {
-            grip: holds.grip(),
+            grip: holds.grip(self.mem().rule()),
             entry,
             fits: match entry {
                 Access::Write => P::Format::WRITABLE,

@@ -159,8 +159,9 @@ impl<P: Platform> Space<P> {
             && step.ask.access == Access::Write
             && step.ask.force == Force::Ordinary;
         let leaf = || self.tables().leaf(step.page);
-        let plain = step.area.is_anon() && step.area.uffd.is_none();
-        writes && plain && leaf().is_none_or(|leaf| leaf.read(step.page).is_none())
+        writes
+            && self.touches_small(step.area)
+            && leaf().is_none_or(|leaf| leaf.read(step.page).is_none())
     }
 
     /// Checks the area's permissions, in the order of facts 3.1.

@@ -6,6 +6,7 @@ mod force;
 use super::{Access, Ask, Hold, Path, Term};
 use crate::event::FastStop;
 use crate::frame::{Grab, Holds};
+use crate::rules::HeadRecheck;
 use crate::testing::{
     Audit, Mem, Space, device_read, device_write, load, machine, map, map_shared, pages, rules,
     space, store,
@@ -300,7 +301,10 @@ fn a_frame_near_overflow_is_refused_on_both_paths_and_its_neighbours_are_kept() 
         let pins = space.pin_with(pages(16, 2), ask).unwrap();
         assert_eq!((pins.pages().len(), pins.shortfall()), (1, Some(PinError::Overflow(pfn))));
     }
-    assert_eq!(mem.frames().try_grab(pfn, &Holds::of(Hold::Get, 1).grip()), Grab::Overflow);
+    assert_eq!(
+        mem.frames().try_grab(pfn, &Holds::of(Hold::Get, 1).grip(HeadRecheck::Again)),
+        Grab::Overflow
+    );
     mem.put(pfn, i32::MAX as u32);
     Audit::of(&mem).space(&space).check();
 }

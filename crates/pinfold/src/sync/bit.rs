@@ -43,6 +43,15 @@ impl<'w> BitLock<'w> {
         (old & self.locked == 0).then(|| BitGuard { lock: self, sleep, by: Taken::Native })
     }
 
+    /// The guard of a lock that the caller took and whose guard he has forgotten.
+    pub fn adopt<W: Park>(self, sleep: &'w W) -> BitGuard<'w, W> {
+        #[cfg(feature = "explore")]
+        if grant::by_explorer() {
+            return BitGuard { lock: self, sleep, by: Taken::Explorer };
+        }
+        BitGuard { lock: self, sleep, by: Taken::Native }
+    }
+
     /// Waits until the lock is free, and leaves it free. What its holder did is visible afterwards.
     pub fn wait<W: Park>(self, sleep: &W) {
         #[cfg(feature = "explore")]

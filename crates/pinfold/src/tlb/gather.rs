@@ -13,7 +13,7 @@
 use alloc::vec::Vec;
 
 use super::batch::FlushBatch;
-use crate::addr::{Pfn, SpaceId, VirtRange};
+use crate::addr::{Pfn, SpaceId, VirtRange, Vpn};
 use crate::memory::Memory;
 use crate::platform::{FlushScope, Platform, RetiredTables};
 use crate::rules::TableFree;
@@ -46,13 +46,17 @@ pub(crate) enum LockCount {
 }
 
 /// A page whose reference the gather holds, whether its mapping is still to be taken off, and with
-/// that the count of a locked entry: one word, as in a kernel, whose pointers have bits to spare.
+/// that the count of a locked entry; or as many pages of a large folio with a reference for each.
+/// One word, as in a kernel, whose pointers have bits to spare.
 #[derive(Clone, Copy)]
 struct Held(u64);
 
 impl Held {
     const MAPPED: u64 = 1 << 63;
     const LOCKED: u64 = 1 << 62;
+    /// From here on up to those: how many pages more there are than one. No format's frame numbers
+    /// reach so far.
+    const MORE_SHIFT: u32 = 52;
 
     #[inline]
     fn of(pfn: Pfn, removal: Removal, lock: LockCount) -> Self {
@@ -69,15 +73,21 @@ impl Held {
 
     #[inline]
     fn pfn(self) -> Pfn {
-        Pfn(self.0 & !(Self::MAPPED | Self::LOCKED))
+        Pfn(self.0 & ((1 << Self::MORE_SHIFT) - 1))
+    }
+
+    /// How many references these are.
+    #[inline]
+    fn pages(self) -> u32 {
+        ((self.0 & !(Self::MAPPED | Self::LOCKED)) >> Self::MORE_SHIFT) as u32 + 1
     }
 
     /// Takes the mapping off that was left on the page, if there is one.
     #[inline]
-    fn unmap<P: Platform>(&mut self, mem: &Memory<P>) {
+    fn unmap<P: Platform>(&mut self, mem: &Memory<P>, space: SpaceId) {
         if self.0 & Self::MAPPED != 0 {
             self.0 &= !Self::MAPPED;
-            mem.drop_map(self.pfn());
+            mem.drop_map(self.pfn(), space);
         }
         if self.0 & Self::LOCKED != 0 {
             self.0 &= !Self::LOCKED;
@@ -166,7 +176,20 @@ impl<'m, P: Platform> Gather<'m, P> {
         if removal == Removal::UnderLock {
             self.delayed = true;
         }
-        let held = Held::of(pfn, removal, lock);
+        self.hold(Held::of(pfn, removal, lock))
+    }
+
+    /// Takes the references of mappings of a run of a large folio's pages, whose entries were
+    /// withdrawn from `page` on. Their mappings were taken off.
+    pub(crate) fn add_run(&mut self, page: Vpn, (first, pages): (Pfn, u32)) -> Room {
+        self.changed.note(page);
+        self.changed.note(page + u64::from(pages) - 1);
+        let more = u64::from(pages - 1) << Held::MORE_SHIFT;
+        self.hold(Held(Held::of(first, Removal::WithEntry, LockCount::Settled).0 | more))
+    }
+
+    #[inline]
+    fn hold(&mut self, held: Held) -> Room {
         if self.bundled < BUNDLE {
             self.bundle[self.bundled] = held;
             self.bundled += 1;
@@ -238,8 +261,8 @@ impl<'m, P: Platform> Gather<'m, P> {
         }
         self.delayed = false;
         self.flush();
-        let mem = self.mem;
-        self.each_held(|held| held.unmap(mem));
+        let (mem, space) = (self.mem, self.space);
+        self.each_held(|held| held.unmap(mem, space));
         Room::Full
     }
 
@@ -269,14 +292,14 @@ impl<'m, P: Platform> Gather<'m, P> {
     /// Flushes and frees what was gathered so far: without page-table locks held.
     pub(crate) fn flush_and_free(&mut self) {
         self.flush();
-        let mem = self.mem;
+        let (mem, space) = (self.mem, self.space);
         if self.other == Removal::WhenFreed {
             self.each_held(|held| {
-                held.unmap(mem);
-                mem.put(held.pfn(), 1);
+                held.unmap(mem, space);
+                mem.put(held.pfn(), held.pages());
             });
         } else {
-            self.each_held(|held| mem.put(held.pfn(), 1));
+            self.each_held(|held| mem.put(held.pfn(), held.pages()));
         }
         self.bundled = 0;
         self.batch.clear();

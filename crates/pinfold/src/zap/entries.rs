@@ -9,12 +9,13 @@ use core::ops::Range;
 
 use crate::addr::{Mm, Vpn, each_page};
 use crate::event::EventKind;
-use crate::frame::Flags;
+use crate::frame::{Flags, Large};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::pte::{Entry, Pte};
+use crate::rules::large::unmap_counts_folio;
 use crate::rules::zap::{Munlock, Removal, Zapped, munlock};
-use crate::table::{Cursor, Leaf};
+use crate::table::{Cursor, Leaf, Withdrawn};
 use crate::tlb::{Gather, LockCount, Room};
 
 /// Which entries of a range are withdrawn.
@@ -78,7 +79,7 @@ impl<'m, P: Platform> Zap<'m, P> {
         self.mem.flush_deferred(self.mm, &cursor);
         let end = pages.end;
         for page in each_page(pages) {
-            if self.entry(&cursor, page, gather) == Room::Full {
+            if self.entry(&cursor, page..end, gather) == Room::Full {
                 self.flush(&cursor, gather);
                 return (page + 1, Room::Full);
             }
@@ -115,6 +116,59 @@ impl<'m, P: Platform> Zap<'m, P> {
         }
     }
 
+    /// Takes an entry out; a marker stays where it is to.
+    #[inline]
+    fn withdraw(
+        &self,
+        cursor: &Cursor<'_, P>,
+        page: Vpn,
+        pte: Pte<P::Format>,
+    ) -> Withdrawn<P::Format> {
+        let old = cursor.withdraw(page);
+        if self.which != Which::All && pte.is_uffd_wp() {
+            cursor.set(page, Pte::marker());
+        }
+        old
+    }
+
+    /// The entries of a run that map pages of a large folio, one after another, of which the first
+    /// was withdrawn: they are counted off in one step.
+    #[inline(never)]
+    fn large(
+        &self,
+        cursor: &Cursor<'_, P>,
+        pages: Range<Vpn>,
+        (first, folio): (Withdrawn<P::Format>, Large<'_>),
+        gather: &mut Gather<'_, P>,
+    ) -> Room {
+        let (mem, page, pfn) = (self.mem, pages.start, first.pte().pfn());
+        let most = (pages.end.0 - page.0).min(folio.head().0 + folio.pages() - pfn.0);
+        let mut gone = |old: Withdrawn<P::Format>| {
+            if old.pte().is_locked() {
+                let _settled = self.locked(old.pte(), Removal::WithEntry);
+            }
+            mem.tell(self.mm.id, old.page(), EventKind::Zapped(old.pte().pfn()));
+            gather.note(old);
+        };
+        gone(first);
+        let mut run = 1;
+        while run < most {
+            let pte = cursor.get(page + run);
+            let follows = pte.is_mapped() && !pte.is_special() && pte.pfn().0 == pfn.0 + run;
+            if !follows || self.stays(pte) {
+                break;
+            }
+            gone(self.withdraw(cursor, page + run, pte));
+            run += 1;
+        }
+        if unmap_counts_folio(mem.rule()) {
+            mem.drop_maps(folio, (pfn, run as u32), self.mm.id);
+        } else {
+            let _ = folio.drop_page_maps(pfn, run as u32);
+        }
+        gather.add_run(page, (pfn, run as u32))
+    }
+
     /// Whether an entry that maps this page stays.
     fn stays(&self, pte: Pte<P::Format>) -> bool {
         match self.which {
@@ -125,8 +179,11 @@ impl<'m, P: Platform> Zap<'m, P> {
         }
     }
 
+    /// Withdraws the first entry of a run, and with one that maps a large folio those after it that
+    /// map the folio, too.
     #[inline]
-    fn entry(&self, cursor: &Cursor<'_, P>, page: Vpn, gather: &mut Gather<'_, P>) -> Room {
+    fn entry(&self, cursor: &Cursor<'_, P>, pages: Range<Vpn>, gather: &mut Gather<'_, P>) -> Room {
+        let page = pages.start;
         let pte = cursor.get(page);
         match pte.decode() {
             Entry::None => Room::Left,
@@ -138,10 +195,7 @@ impl<'m, P: Platform> Zap<'m, P> {
             }
             Entry::Mapped(_) if self.stays(pte) => Room::Left,
             Entry::Mapped(pfn) => {
-                let old = cursor.withdraw(page);
-                if self.which != Which::All && pte.is_uffd_wp() {
-                    cursor.set(page, Pte::marker());
-                }
+                let old = self.withdraw(cursor, page, pte);
                 if pte.is_special() {
                     gather.note(old);
                     self.mem.tell(self.mm.id, page, EventKind::Zapped(pfn));
@@ -151,8 +205,11 @@ impl<'m, P: Platform> Zap<'m, P> {
                 let zapped =
                     if old.pte().is_dirty() { mem.carry_dirty(pfn) } else { Zapped::Other };
                 let removal = gather.removal(zapped);
-                if removal == Removal::WithEntry {
-                    mem.drop_map(pfn);
+                if removal == Removal::WithEntry && !mem.drop_plain_map(pfn) {
+                    if let Some(folio) = mem.frames().large(pfn) {
+                        return self.large(cursor, pages, (old, folio), gather);
+                    }
+                    mem.drop_map(pfn, self.mm.id);
                 }
                 let lock = self.lock(old.pte(), removal);
                 mem.tell(self.mm.id, page, EventKind::Zapped(pfn));

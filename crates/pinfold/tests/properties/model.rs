@@ -351,6 +351,8 @@ impl<F: Format> World<F> {
                 Advice::DoFork => slot.left_out = false,
                 Advice::WipeOnFork => slot.wiped = true,
                 Advice::KeepOnFork => slot.wiped = false,
+                // This machine has no large folios.
+                Advice::HugePage | Advice::NoHugePage => {}
             }
         }
         if advice == Advice::DontNeed {

@@ -138,7 +138,7 @@ impl<'a> Teller<'a> {
         let holders = self.ledger.holders(frame, line);
         match counter {
             Counter::Refs => format!("; {value} = {}", tell_holders(&holders, value)),
-            Counter::Maps | Counter::MapsAndSwaps => {
+            Counter::Maps | Counter::MapsAndSwaps | Counter::FolioMaps => {
                 format!("; mapped by {}", holders.mappings.join(", "))
             }
             Counter::Pins => format!("; pinned by {}", holders.pins.join(", ")),

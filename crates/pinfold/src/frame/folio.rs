@@ -1,0 +1,110 @@
+//! New large folios of anonymous memory.
+
+use core::fmt;
+
+use super::counts::{EXCLUSIVE, MAP, REF};
+use super::flags::{Flags, HOME_MASK, order_bits};
+use super::frames::Frames;
+use super::owners::Owners;
+use super::source::{Placement, Request, Zone};
+use crate::addr::{NodeId, Pfn, SpaceId, Vpn};
+use crate::error::OutOfFrames;
+use crate::rmap::Home;
+use crate::rules::LargeMaps;
+use crate::rules::large::{counts_each_page, counts_owners};
+
+/// A large folio that nobody else knows of yet, counted as mapped by one entry for each page, all
+/// of them of one address space and exclusive; goes back to its node on drop.
+#[must_use]
+pub(crate) struct NewFolio<'a> {
+    frames: &'a Frames,
+    head: Pfn,
+    pages: u64,
+}
+
+impl fmt::Debug for NewFolio<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewFolio").field("head", &self.head).field("pages", &self.pages).finish()
+    }
+}
+
+impl NewFolio<'_> {
+    /// All of its frames.
+    pub(crate) fn pfns(&self) -> impl Iterator<Item = Pfn> + use<> {
+        (self.head.0..self.head.0 + self.pages).map(Pfn)
+    }
+
+    /// How many they are.
+    pub(crate) fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// Its first frame.
+    pub(crate) fn head(&self) -> Pfn {
+        self.head
+    }
+
+    /// Records where its pages are mapped; `page` is the number of the first.
+    pub(crate) fn set_rmap(&self, home: Home, page: Vpn) {
+        self.frames.page(self.head).set_rmap(home, page);
+    }
+
+    /// Hands the references to the entries that map the pages from now on.
+    pub(crate) fn keep(self) -> Pfn {
+        let head = self.head;
+        core::mem::forget(self);
+        head
+    }
+}
+
+impl Drop for NewFolio<'_> {
+    fn drop(&mut self) {
+        let frame = self.frames.frame(self.head);
+        // A walker that guesses frame numbers may hold a reference by now.
+        frame.counts.fetch_sub(self.pages * MAP + (self.pages - 1) * REF);
+        self.frames.uncount_folio(self.head, self.pages);
+        self.frames.drop_unused(self.head, 1);
+    }
+}
+
+impl Frames {
+    /// Takes a large folio near `node`, for `space` to map.
+    ///
+    /// # Errors
+    /// When no node has such a run of free frames.
+    pub(crate) fn alloc_folio(
+        &self,
+        (node, order): (NodeId, u32),
+        flags: Flags,
+        (space, rule): (SpaceId, LargeMaps),
+    ) -> Result<NewFolio<'_>, OutOfFrames> {
+        let placement = Placement::Prefer(node);
+        let head = self.obtain(Request { order, placement, zone: Zone::Movable })?;
+        let pages: u64 = 1 << order;
+        let each = if counts_each_page(rule) { MAP } else { 0 };
+        for pfn in (head.0 + 1..head.0 + pages).map(Pfn) {
+            let frame = self.frame(pfn);
+            frame.index.write_once(head.0);
+            frame.spare.init(0);
+            frame.mapping.init(0);
+            let home = frame.flags.fixed(HOME_MASK);
+            frame.flags.store_release((Flags::TAIL | Flags::ANON).bits() | home);
+            frame.counts.write_once(EXCLUSIVE | each);
+        }
+        if counts_each_page(rule) {
+            self.frame(Pfn(head.0 + 1)).spare.init(1);
+        }
+        if counts_owners(rule) {
+            let [first, second] = Owners::sole(space, pages as u32).words();
+            self.frame(Pfn(head.0 + 1)).mapping.init(first);
+            self.frame(Pfn(head.0 + 2)).mapping.init(second);
+        }
+        let frame = self.frame(head);
+        let home = frame.flags.fixed(HOME_MASK);
+        let large = Flags::HEAD.bits() | order_bits(order);
+        frame.flags.write_once((flags | Flags::ANON).bits() | large | home);
+        frame.spare.init(0);
+        frame.counts.write_once(EXCLUSIVE | pages * (MAP + REF));
+        Ok(NewFolio { frames: self, head, pages })
+    }
+}

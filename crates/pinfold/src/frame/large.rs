@@ -1,0 +1,327 @@
+//! Large folios that address spaces map: what their frames' words hold, and the counts.
+//!
+//! | word | of the head | of tail 1 | of tail 2 | of tail 3 |
+//! | --- | --- | --- | --- | --- |
+//! | counts | references, all mappings, the first page's mark | its mappings, its mark | the same | the same |
+//! | spare | exact pins | mappings of the first page | lock of the owners | locked entries |
+//! | mapping | home of all pages | one owner | another | place in the queue |
+//! | index | number of the first page | the head | the head | the head |
+//!
+//! Protocol: a mapping is counted under the lock of the table that holds the entry. References,
+//! and the mappings of all pages, change with it in one step, for a run of entries at once. Who
+//! counts owners ([`counts_owners`]) holds the lock of the owners meanwhile, as two address spaces
+//! may be at it: before a mapping is counted the owners know of it, and they forget it afterwards,
+//! so who reads without the lock that they are not several is told the truth.
+//!
+//! Invariants:
+//! - INV-LARGE-1: such a folio has at least [`MIN_ORDER`], so that it has three tails to lend
+//!   words, and at most as many pages as a table maps.
+//! - INV-LARGE-2: the mappings of all pages are the entries that map any of them. Those of a page
+//!   are the entries that map it, where the rule counts them.
+//! - INV-LARGE-3: who has a reference, or the lock of a table that maps one of its pages, keeps the
+//!   folio from being split: a split needs all references and all entries.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::counts::{Counts, EXCLUSIVE, MAP, REF};
+use super::flags::{Flags, order_of};
+use super::frames::Frames;
+use super::meta::Frame;
+use super::owners::Owners;
+use super::views::Folio;
+use crate::addr::{Pfn, SpaceId};
+use crate::rules::large::{counts_each_page, counts_owners};
+use crate::rules::{self, LargeMaps, LargeState};
+use crate::sync::{AtomicU32, Inside, Masks, RawSpinLock, SpinGuard};
+
+/// log2 of the pages of the smallest large folio that is mapped.
+pub(crate) const MIN_ORDER: u32 = 2;
+
+/// A large folio of anonymous memory. The caller keeps it from being split (INV-LARGE-3).
+#[derive(Clone, Copy)]
+pub(crate) struct Large<'a> {
+    head: Pfn,
+    frames: &'a [Frame],
+}
+
+/// What taking mappings off has left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct MapsLeftLarge {
+    /// Mappings of all pages.
+    pub(crate) maps: u32,
+    /// Whether some page may have none while others have.
+    pub(crate) partly: bool,
+    /// Whether there were fewer than were taken off: nothing changed.
+    pub(crate) underflow: bool,
+}
+
+/// What a large folio says of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FolioView {
+    /// Its first frame.
+    pub head: Pfn,
+    /// How many frames it has.
+    pub pages: u64,
+    /// Exact pins of any of them.
+    pub pins: u32,
+    /// How many entries map each of them, where the rule `large-maps` counts that; otherwise zeros.
+    pub page_maps: Vec<u32>,
+    /// Whether somebody is changing what it knows of those who map it.
+    pub owners_locked: bool,
+    /// Whether several address spaces may map it, where the rule counts that; otherwise not.
+    pub may_be_shared: bool,
+    /// Whether it waits to be split, as it is mapped in part.
+    pub queued: bool,
+}
+
+impl Frames {
+    /// The large folio of anonymous memory that a frame is part of, if it is.
+    #[inline]
+    pub(crate) fn large(&self, pfn: Pfn) -> Option<Large<'_>> {
+        let folio = self.folio(pfn);
+        folio.is_large().then(|| self.large_of(folio.head()))
+    }
+
+    /// What the words of a large folio of anonymous memory say, while nothing else runs: not a step
+    /// of an exploration.
+    pub(crate) fn peek_large(&self, pfn: Pfn) -> Option<FolioView> {
+        let frame = self.frame(pfn);
+        let flags = Flags::from_bits_truncate(frame.flags.peek());
+        if !flags.intersects(Flags::LARGE) || !flags.contains(Flags::ANON) {
+            return None;
+        }
+        let tail = flags.contains(Flags::TAIL);
+        let folio = self.large_of(if tail { Pfn(frame.index.peek()) } else { pfn });
+        let [first, second, third] = [1, 2, 3].map(|place| folio.frame(place));
+        let maps = |place: usize| match place {
+            0 => first.spare.peek(),
+            _ => Counts(folio.frame(place).counts.peek()).maps(),
+        };
+        Some(FolioView {
+            head: folio.head,
+            pages: folio.pages(),
+            pins: folio.frame(0).spare.peek(),
+            page_maps: (0..folio.frames.len()).map(maps).collect(),
+            owners_locked: second.spare.peek() != 0,
+            may_be_shared: Owners::is_shared(first.mapping.peek()),
+            queued: third.mapping.peek() != 0,
+        })
+    }
+
+    /// The large folio with this head.
+    pub(super) fn large_of(&self, head: Pfn) -> Large<'_> {
+        let pages = 1 << order_of(self.frame(head).flags.read_once());
+        let first = (head.0 - self.metadata().base()) as usize;
+        Large { head, frames: &self.metadata().all()[first..first + pages] }
+    }
+}
+
+impl<'a> Large<'a> {
+    /// Its first frame.
+    #[inline]
+    pub(crate) fn head(self) -> Pfn {
+        self.head
+    }
+
+    /// How many frames it has.
+    #[inline]
+    pub(crate) fn pages(self) -> u64 {
+        self.frames.len() as u64
+    }
+
+    /// log2 of that.
+    pub(crate) fn order(self) -> u32 {
+        self.frames.len().ilog2()
+    }
+
+    /// All of its frames.
+    pub(crate) fn pfns(self) -> impl DoubleEndedIterator<Item = Pfn> + use<> {
+        (self.head.0..self.head.0 + self.pages()).map(Pfn)
+    }
+
+    #[inline]
+    pub(super) fn frame(self, index: usize) -> &'a Frame {
+        &self.frames[index]
+    }
+
+    #[inline]
+    pub(crate) fn folio(self) -> Folio<'a> {
+        Folio::of(self.head, self.frame(0))
+    }
+
+    /// The places of a run of its frames.
+    #[inline]
+    fn places(self, first: Pfn, pages: u32) -> Range<usize> {
+        let at = (first.0 - self.head.0) as usize;
+        at..at + pages as usize
+    }
+
+    /// How many locked entries map its pages.
+    #[inline]
+    pub(super) fn locks(self) -> &'a AtomicU32 {
+        &self.frame(3).spare
+    }
+
+    fn lock_owners(self) -> Inside<SpinGuard<'a>> {
+        let lock = RawSpinLock::from_word(&self.frame(2).spare);
+        Inside::lock(Masks::Preemption, || lock.lock())
+    }
+
+    fn owners(self) -> Owners {
+        Owners::from_words([self.frame(1).mapping.read_once(), self.frame(2).mapping.read_once()])
+    }
+
+    fn set_owners(self, owners: Owners) {
+        let [first, second] = owners.words();
+        self.frame(1).mapping.write_once(first);
+        self.frame(2).mapping.write_once(second);
+    }
+
+    /// So many entries more map a run of pages, one each, with a reference for each. The lock of
+    /// their table is held.
+    pub(crate) fn get_maps(self, (first, pages): (Pfn, u32), space: SpaceId, rule: LargeMaps) {
+        if counts_each_page(rule) {
+            for place in self.places(first, pages) {
+                match place {
+                    0 => self.frame(1).spare.add(1),
+                    _ => self.frame(place).counts.add(MAP),
+                }
+            }
+        }
+        let more = u64::from(pages) * (MAP + REF);
+        if !counts_owners(rule) {
+            return self.frame(0).counts.add(more);
+        }
+        let _lock = self.lock_owners();
+        let mut owners = self.owners();
+        owners.add(space, pages, self.folio().counts().maps());
+        self.set_owners(owners);
+        self.frame(0).counts.add(more);
+    }
+
+    /// So many entries no longer map a run of pages, one each; their references stay with the
+    /// caller. The lock of their table is held.
+    pub(crate) fn drop_maps(
+        self,
+        (first, pages): (Pfn, u32),
+        space: SpaceId,
+        rule: LargeMaps,
+    ) -> MapsLeftLarge {
+        let unmapped = counts_each_page(rule) && self.drop_page_maps(first, pages);
+        let lock = counts_owners(rule).then(|| self.lock_owners());
+        let old = self.frame(0).counts.fetch_sub(u64::from(pages) * MAP);
+        let Some(maps) = Counts(old).maps().checked_sub(pages) else {
+            self.frame(0).counts.add(u64::from(pages) * MAP);
+            return MapsLeftLarge { maps: Counts(old).maps(), partly: false, underflow: true };
+        };
+        if lock.is_some() {
+            let mut owners = self.owners();
+            owners.sub(space, pages, maps);
+            self.set_owners(owners);
+        }
+        let fewer = if counts_each_page(rule) { unmapped } else { u64::from(maps) < self.pages() };
+        MapsLeftLarge { maps, partly: maps > 0 && fewer, underflow: false }
+    }
+
+    /// One entry less maps each page of a run, as far as pages are counted by themselves. Whether
+    /// some page has none now.
+    pub(crate) fn drop_page_maps(self, first: Pfn, pages: u32) -> bool {
+        let mut unmapped = false;
+        for place in self.places(first, pages) {
+            let before = match place {
+                0 => self.frame(1).spare.fetch_sub(1),
+                _ => Counts(self.frame(place).counts.fetch_sub(MAP)).maps(),
+            };
+            unmapped |= before == 1;
+        }
+        unmapped
+    }
+
+    /// Clears the mark of a page that the caller has seen, under the lock of the table that maps
+    /// the page.
+    #[inline]
+    pub(crate) fn clear_mark(self, pfn: Pfn, rule: LargeMaps) {
+        let counts = &self.frame((pfn.0 - self.head.0) as usize).counts;
+        if pfn == self.head || counts_each_page(rule) {
+            counts.and(!EXCLUSIVE);
+        } else {
+            // Nothing but the mark, which nobody else may change now (INV-FRAME-3).
+            counts.write_once(0);
+        }
+    }
+
+    /// How many entries map a page by itself.
+    fn page_maps(self, place: usize) -> u32 {
+        match place {
+            0 => self.frame(1).spare.read_once(),
+            _ => Counts(self.frame(place).counts.read_once()).maps(),
+        }
+    }
+
+    /// What the rules look at: how many entries map the page, and the folio, whose counts are
+    /// `counts`. The number of the page that is mapped most is looked for only where it is `needed`.
+    pub(crate) fn state(
+        self,
+        pfn: Pfn,
+        counts: Counts,
+        rule: LargeMaps,
+        needed: bool,
+    ) -> (u32, LargeState) {
+        let owners = if !counts_owners(rule) {
+            rules::Owners::Uncounted
+        } else if Owners::is_shared(self.frame(1).mapping.read_once()) {
+            rules::Owners::Several
+        } else {
+            rules::Owners::One
+        };
+        let by_itself = |place: usize| match owners {
+            _ if counts_each_page(rule) => self.page_maps(place),
+            rules::Owners::One => 1,
+            rules::Owners::Several | rules::Owners::Uncounted => counts.maps(),
+        };
+        let (own, first) = (by_itself((pfn.0 - self.head.0) as usize), by_itself(0));
+        let most = if needed { (0..self.frames.len()).map(by_itself).max() } else { None };
+        let folio = LargeState {
+            pages: self.frames.len() as u32,
+            pins: self.folio().pins(),
+            maps: counts.maps(),
+            most: most.unwrap_or(own),
+            first,
+            owners,
+        };
+        (own, folio)
+    }
+
+    /// Takes the folio for the caller alone, who has its lock and a reference: only if that is the
+    /// last one and nothing maps a page. Nobody gets one until [`Large::break_up`].
+    pub(crate) fn freeze(self) -> Result<(), Counts> {
+        let alone = |counts: u64| {
+            let counts = Counts(counts);
+            (counts.refs() == 1 && counts.maps() == 0).then_some(0)
+        };
+        self.frame(0).counts.try_update(alone).map(|_| ()).map_err(Counts)
+    }
+
+    /// Makes each frame a page of its own, with one reference each, which are the caller's, and
+    /// with the home and the place that it had. The folio is frozen; the caller has the locks of
+    /// all frames, and nobody finds the folio in a queue. The head comes last (facts 5.3).
+    pub(crate) fn break_up(self) {
+        let head = self.frame(0);
+        let (home, index) = (head.mapping.read_once(), head.index.read_once());
+        let kept = Flags::ANON | Flags::DIRTY | Flags::REFERENCED | Flags::CHARGED;
+        let carried = head.flags.read_once() & kept.bits();
+        for place in 1..self.frames.len() {
+            let tail = self.frame(place);
+            tail.spare.init(0);
+            tail.mapping.write_once(home);
+            tail.index.write_once(index + place as u64);
+            let _ = tail.flags.try_update(|word| Some(word & !Flags::TAIL.bits() | carried));
+            tail.counts.store_release(REF);
+        }
+        let large = Flags::HEAD.bits() | super::flags::order_bits(self.order());
+        head.spare.init(0);
+        head.flags.fetch_and(!large);
+        head.counts.store_release(REF);
+    }
+}

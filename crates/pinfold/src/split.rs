@@ -1,0 +1,269 @@
+//! Splitting a large folio into pages of their own (facts 5.3).
+//!
+//! Protocol: the caller has a reference. The folio's lock is tried, never slept for. Every entry
+//! becomes a migration entry, as for a migration, by a walk over those who may map the pages; one
+//! whose page may be pinned is put back, and that ends the attempt. After the flush the folio is
+//! frozen: its references are compared with the caller's one and taken away in one step, so that
+//! who takes one without a lock either makes the split fail or finds no folio. Then its frames
+//! become pages, the head last, and a second walk puts the entries back, for the pages or for the
+//! folio that it still is.
+//!
+//! Invariants:
+//! - INV-SPLIT-1: a folio is split only while nothing but the caller refers to it.
+//! - INV-SPLIT-2: no migration entry for its pages is left after an attempt.
+//! - INV-SPLIT-3: the lock of the folio, and of each page that it becomes, is held until the last
+//!   entry is back: a fault that meets a migration entry waits for one of them, whichever it finds.
+//! - INV-SPLIT-4: a page that nothing maps is freed by the split that made it.
+
+use core::fmt;
+use core::ops::Range;
+
+use crate::addr::{Mm, Pfn, Vpn, each_page};
+use crate::event::EventKind;
+use crate::frame::Large;
+use crate::memory::Memory;
+use crate::migrate::Taken;
+use crate::page::PageLock;
+use crate::platform::{Invalidate, Platform};
+use crate::pte::Entry;
+use crate::rmap::{Hold, Walk};
+use crate::space::Space;
+use crate::table::Leaf;
+use crate::tlb::DeferredFlush;
+
+/// What became of the folios that waited to be split.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Splits {
+    /// Folios that were split.
+    pub split: u64,
+    /// Folios that could not be, and go on waiting.
+    pub failed: u64,
+}
+
+/// Why a folio was not split. It is mapped as before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum SplitError {
+    /// Nothing is mapped there that could be split: no page, or a small one.
+    NotLarge,
+    /// Somebody else holds the folio's lock: another split, for instance.
+    Locked,
+    /// A device may have pinned this page.
+    Pinned(Pfn),
+    /// Somebody refers to the folio beside the entries that map it.
+    Busy {
+        /// Its references.
+        refs: u32,
+        /// How many there would be without him.
+        expected: u32,
+    },
+}
+
+impl fmt::Display for SplitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLarge => f.write_str("no large folio is mapped there"),
+            Self::Locked => f.write_str("the folio is locked: try again"),
+            Self::Pinned(pfn) => write!(f, "{pfn} may be pinned: unpin it first"),
+            Self::Busy { refs, expected } => write!(
+                f,
+                "the folio has {refs} references where {expected} are accounted for: release the \
+                 others first"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for SplitError {}
+
+impl<P: Platform> Space<P> {
+    /// Splits the large folio that is mapped at `page`.
+    pub(crate) fn split_folio(&self, page: Vpn) -> Result<(), SplitError> {
+        let mem = self.mem();
+        let map = self.read_map();
+        let leaf = self.tables().leaf(page).ok_or(SplitError::NotLarge)?;
+        let cursor = leaf.lock();
+        let pte = cursor.get(page);
+        if !pte.is_mapped() || pte.is_special() || mem.frames().large(pte.pfn()).is_none() {
+            return Err(SplitError::NotLarge);
+        }
+        let pfn = pte.pfn();
+        mem.frames().get(pfn, 1);
+        drop(cursor);
+        drop(map);
+        let result = mem.split(pfn);
+        mem.put(pfn, 1);
+        result
+    }
+}
+
+impl<P: Platform> Memory<P> {
+    /// Splits the folio of a page, of which the caller has one reference: if it succeeds, that is
+    /// one of the page's own.
+    pub(crate) fn split(&self, pfn: Pfn) -> Result<(), SplitError> {
+        let Some(folio) = self.frames().large(pfn) else { return Err(SplitError::NotLarge) };
+        let result = self.split_folio(folio, pfn);
+        let counters = self.counters();
+        match result {
+            Ok(()) => counters.thp_split_page.add(1),
+            Err(_) => counters.thp_split_page_failed.add(1),
+        }
+        result
+    }
+
+    /// Splits folios that are mapped in part, at most `most`, those first that wait longest.
+    pub(crate) fn split_queued(&self, most: u64) -> Splits {
+        let mut splits = Splits::default();
+        for _ in 0..most.min(self.frames().queue_len()) {
+            let Some(head) = self.frames().next_queued() else { break };
+            match self.split(head) {
+                Ok(()) => splits.split += 1,
+                Err(_) => splits.failed += 1,
+            }
+            self.put(head, 1);
+        }
+        splits
+    }
+
+    fn split_folio(&self, folio: Large<'_>, kept: Pfn) -> Result<(), SplitError> {
+        let (head, pages) = (folio.head(), folio.pages());
+        let locked = self.try_lock_page(head).ok_or(SplitError::Locked)?;
+        let counts = folio.folio().counts();
+        // The caller's reference.
+        let expected = counts.maps() + 1;
+        if counts.refs() != expected {
+            return Err(self.busy(head, counts.refs(), expected));
+        }
+        self.tell_frame(EventKind::SplitBegins(head));
+        let waited = self.frames().is_queued(folio);
+        let family = self.hold_family(head);
+        let mut deferred = DeferredFlush::new();
+        let unmapped = self.unmap_folio(folio, &mut deferred);
+        deferred.finish(self);
+        let result = unmapped.and_then(|()| self.break_up(folio));
+        if let Some(family) = &family {
+            self.restore_folio(family, head, pages);
+        }
+        match result {
+            Ok(()) => {
+                self.tell_frame(EventKind::Split(head));
+                drop(locked);
+                self.let_pages_go(head, pages, kept);
+            }
+            Err(_) if !waited => self.no_longer_partly(folio),
+            Err(_) => {}
+        }
+        result
+    }
+
+    fn busy(&self, head: Pfn, refs: u32, expected: u32) -> SplitError {
+        self.tell_frame(EventKind::SplitBusy { head, refs, expected });
+        SplitError::Busy { refs, expected }
+    }
+
+    /// Takes a folio out of the queue into which it came as its entries were taken out, if they are
+    /// all back.
+    fn no_longer_partly(&self, folio: Large<'_>) {
+        let whole = || u64::from(folio.folio().counts().maps()) >= folio.pages();
+        if whole() {
+            self.frames().unqueue(folio);
+            // Somebody may have unmapped a part, and found it in the queue.
+            if !whole() {
+                self.frames().queue(folio);
+            }
+        }
+    }
+
+    /// Replaces every entry of a folio's pages by a migration entry.
+    fn unmap_folio(
+        &self,
+        folio: Large<'_>,
+        deferred: &mut DeferredFlush,
+    ) -> Result<(), SplitError> {
+        let mut result = Ok(());
+        self.walk_folio(folio.head(), folio.pages(), |mm, run, skipped, leaf| {
+            let first = Pfn(folio.head().0 + skipped);
+            match self.unmap_run(mm, (run, first), leaf, deferred) {
+                Ok(()) => Walk::On,
+                Err(pinned) => {
+                    result = Err(SplitError::Pinned(pinned));
+                    Walk::Stop
+                }
+            }
+        });
+        result
+    }
+
+    /// The same for the entries of one table, the first of which may map `first`.
+    fn unmap_run(
+        &self,
+        mm: Mm,
+        (run, first): (Range<Vpn>, Pfn),
+        leaf: Leaf<'_, P>,
+        deferred: &mut DeferredFlush,
+    ) -> Result<(), Pfn> {
+        let range = crate::addr::VirtRange::of_pages(run.start, run.end);
+        let _changing = self.changing(mm.id, range, Invalidate::Clear);
+        let cursor = leaf.lock();
+        for (page, pfn) in each_page(run).zip((first.0..).map(Pfn)) {
+            let pte = cursor.get(page);
+            if !pte.is_mapped() || pte.is_special() || pte.pfn() != pfn {
+                continue;
+            }
+            match self.unmap_entry(mm, page, &cursor, deferred) {
+                Taken::Out => {}
+                Taken::Left => return Err(pfn),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes pages of the frames of a folio that nothing maps, each locked, with one reference that
+    /// is this split's.
+    fn break_up(&self, folio: Large<'_>) -> Result<(), SplitError> {
+        let head = folio.head();
+        folio.freeze().map_err(|counts| self.busy(head, counts.refs(), 1 + counts.maps()))?;
+        self.frames().unqueue(folio);
+        for pfn in folio.pfns().skip(1) {
+            // Nobody else locks a tail by itself.
+            let lock = self.frames().page(pfn).lock().try_lock(self.platform());
+            debug_assert!(lock.is_some(), "{pfn} was locked while it was a tail");
+            core::mem::forget(lock);
+        }
+        folio.break_up();
+        Ok(())
+    }
+
+    /// Turns the migration entries of so many pages from `head` on into entries that map them:
+    /// INV-SPLIT-2.
+    fn restore_folio(&self, family: &Hold<'_>, head: Pfn, pages: u64) {
+        self.walk_held_folio(family, head, pages, |mm, run, skipped, leaf| {
+            let cursor = leaf.lock();
+            for (page, pfn) in each_page(run).zip((head.0 + skipped..).map(Pfn)) {
+                if let Entry::Migration(entry) = cursor.get(page).decode()
+                    && entry.pfn == pfn
+                {
+                    self.restore_entry(mm.id, page, &cursor, entry, pfn);
+                }
+            }
+            Walk::On
+        });
+    }
+
+    /// Unlocks the pages that a folio has become, and drops the split's references but that on
+    /// `kept`, which is the caller's.
+    fn let_pages_go(&self, head: Pfn, pages: u64, kept: Pfn) {
+        for pfn in (head.0..head.0 + pages).map(Pfn) {
+            if pfn != head {
+                let lock: PageLock<'_, P> = self.frames().page(pfn).lock().adopt(self.platform());
+                drop(lock);
+            }
+        }
+        for pfn in (head.0..head.0 + pages).map(Pfn).filter(|pfn| *pfn != kept) {
+            self.put(pfn, 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
