@@ -52,7 +52,8 @@ impl<P: Platform> Memory<P> {
             return None;
         }
         this.tell_frame(EventKind::FastLook(pfn));
-        match this.frames().try_grab(pfn, &Holds::of(Hold::Get, 1).grip(this.rule())) {
+        let grip = Holds::of(Hold::Get, 1).grip();
+        match this.frames().try_grab(pfn, &grip, || this.rule()) {
             Grab::Taken(_) => {}
             Grab::Gone | Grab::Overflow => return None,
         }

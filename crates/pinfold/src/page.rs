@@ -10,7 +10,7 @@ use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::cow::counts_most;
 use crate::rules::zap::Zapped;
-use crate::rules::{Exclusive, LargeState, Lru, PageKind, PageState, SwapCache};
+use crate::rules::{Exclusive, Lru, PageKind, PageState, SwapCache};
 use crate::sync::{BitGuard, Class};
 
 /// Holds the lock of a page.
@@ -68,9 +68,16 @@ impl<P: Platform> Memory<P> {
     }
 
     /// What the rules look at, of a page of a large folio, in full.
+    #[inline(never)]
     pub(crate) fn page_state(&self, pfn: Pfn) -> PageState {
         let page = self.frames().page(pfn);
-        self.state(pfn, page.flags(), page.counts())
+        let own = self.small_state(pfn, page.flags(), page.counts());
+        // An embedder's run is no anonymous memory, and nothing maps it.
+        let Some(folio) = self.frames().large(pfn) else { return own };
+        let counts = folio.folio().counts();
+        let most = counts_most(self.rule());
+        let (maps, state) = folio.state(pfn, counts, self.rule(), most);
+        PageState { refs: counts.refs(), maps, large: Some(state), ..own }
     }
 
     /// What the rules look at; the caller learns what `look` makes of it.
@@ -89,29 +96,14 @@ impl<P: Platform> Memory<P> {
     ) -> C {
         let flags = page.flags();
         if flags.intersects(Flags::LARGE) {
-            return look(&self.state(pfn, flags, page.counts()));
+            return look(&self.page_state(pfn));
         }
-        page.counts_as(|own| look(&self.state(pfn, flags, own)))
+        page.counts_as(|own| look(&self.small_state(pfn, flags, own)))
     }
 
-    /// References, mappings of the page, and the folio, of a page of a large one.
-    fn large_state(&self, pfn: Pfn, own: Counts) -> (u32, u32, Option<LargeState>) {
-        // An embedder's run is no anonymous memory, and nothing maps it.
-        let Some(folio) = self.frames().large(pfn) else { return (own.refs(), own.maps(), None) };
-        let counts = folio.folio().counts();
-        let most = counts_most(self.rule());
-        let (maps, state) = folio.state(pfn, counts, self.rule(), most);
-        (counts.refs(), maps, Some(state))
-    }
-
-    /// The state of a page with these flags and counts.
+    /// The state of a page with these flags and counts, which is not part of a large folio.
     #[inline]
-    fn state(&self, pfn: Pfn, flags: Flags, own: Counts) -> PageState {
-        let (refs, maps, large) = if flags.intersects(Flags::LARGE) {
-            self.large_state(pfn, own)
-        } else {
-            (own.refs(), own.maps(), None)
-        };
+    fn small_state(&self, pfn: Pfn, flags: Flags, own: Counts) -> PageState {
         let mark = if own.is_exclusive() { Exclusive::Marked } else { Exclusive::Unmarked };
         let kind = if flags.contains(Flags::ANON) {
             PageKind::Anon(mark)
@@ -120,6 +112,13 @@ impl<P: Platform> Memory<P> {
         } else {
             PageKind::File
         };
-        PageState { kind, refs, maps, large, swap: SwapCache::Absent, lru: Lru::On }
+        PageState {
+            kind,
+            refs: own.refs(),
+            maps: own.maps(),
+            large: None,
+            swap: SwapCache::Absent,
+            lru: Lru::On,
+        }
     }
 }

@@ -31,8 +31,6 @@ pub(crate) struct Grip {
     refs: u32,
     /// References that the folio may have before them.
     room: u32,
-    /// Whether the folio is looked at again when they are taken.
-    rechecks: bool,
 }
 
 /// References that a folio may have when one is added: as a signed number they are not negative,
@@ -68,11 +66,10 @@ impl Holds {
         MOST.saturating_sub(self.refs() - self.each())
     }
 
-    /// For [`Frames::try_grab`], by the rule `head-recheck`.
+    /// For [`Frames::try_grab`].
     #[inline]
-    pub(crate) const fn grip(self, rule: HeadRecheck) -> Grip {
-        let rechecks = rechecks_head(rule);
-        Grip { holds: self, refs: self.refs(), room: self.room(), rechecks }
+    pub(crate) const fn grip(self) -> Grip {
+        Grip { holds: self, refs: self.refs(), room: self.room() }
     }
 
     /// Pins or references.
@@ -94,19 +91,19 @@ impl Holds {
 }
 
 impl Frames {
-    /// Takes holds without a lock: only if the folio is alive, and, by the rule `head-recheck`, if it
-    /// is still the folio of `pfn` afterwards. A full barrier follows, so that the caller's
+    /// Takes holds without a lock: only if the folio is alive, and, by the `rule`, which is asked for
+    /// where the frame is part of a large one, if it is still the folio of `pfn` afterwards. A full barrier follows, so that the caller's
     /// re-read of the entry comes later.
     #[inline]
-    pub(crate) fn try_grab(&self, pfn: Pfn, grip: &Grip) -> Grab {
+    pub(crate) fn try_grab(&self, pfn: Pfn, grip: &Grip, rule: impl Fn() -> HeadRecheck) -> Grab {
         let frame = self.frame(pfn);
         if frame.is_large() {
-            return self.try_grab_large(pfn, grip);
+            return self.try_grab_large(pfn, grip.holds, rule());
         }
         if let Err(refused) = frame.try_gain(grip.refs, grip.room) {
             return refused;
         }
-        if grip.rechecks && frame.is_large() {
+        if frame.is_large() && rechecks_head(rule()) {
             self.drop_unused(pfn, grip.refs);
             return Grab::Gone;
         }
@@ -115,14 +112,13 @@ impl Frames {
     }
 
     #[inline(never)]
-    fn try_grab_large(&self, pfn: Pfn, grip: &Grip) -> Grab {
-        let holds = grip.holds;
+    fn try_grab_large(&self, pfn: Pfn, holds: Holds, rule: HeadRecheck) -> Grab {
         let Some((head, frame)) = self.try_folio(pfn) else { return Grab::Gone };
         if let Err(refused) = frame.try_gain(holds.times, holds.room_of_large()) {
             return refused;
         }
         let again = || self.try_folio(pfn).is_some_and(|(now, _)| now == head) && frame.is_large();
-        if grip.rechecks && !again() {
+        if rechecks_head(rule) && !again() {
             self.drop_unused(head, holds.times);
             return Grab::Gone;
         }

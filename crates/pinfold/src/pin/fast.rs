@@ -98,7 +98,7 @@ impl<P: Platform> Space<P> {
         let entry = entry_access(self.mem().rule(), ask.access, walk);
         let request = Request { hold: holds.kind(), access: ask.access, term: ask.term };
         Wish {
-            grip: holds.grip(self.mem().rule()),
+            grip: holds.grip(),
             entry,
             fits: match entry {
                 Access::Write => P::Format::WRITABLE,
@@ -161,7 +161,7 @@ impl<P: Platform> Space<P> {
         }
         let pfn = pte.present_pfn();
         mem.tell(self.id(), page, EventKind::FastLook(pfn));
-        match mem.frames().try_grab(pfn, &wish.grip) {
+        match mem.frames().try_grab(pfn, &wish.grip, || mem.rule()) {
             Grab::Taken(_) => {}
             Grab::Gone => return Err(FastStop::FrameGone),
             Grab::Overflow => return Err(FastStop::Overflow),

@@ -82,6 +82,21 @@ impl Held {
         ((self.0 & !(Self::MAPPED | Self::LOCKED)) >> Self::MORE_SHIFT) as u32 + 1
     }
 
+    /// Gives the references back. The mapping was taken off.
+    #[inline]
+    fn put<P: Platform>(self, mem: &Memory<P>) {
+        if self.0 >> Self::MORE_SHIFT == 0 {
+            mem.put(Pfn(self.0), 1);
+        } else {
+            self.put_run(mem);
+        }
+    }
+
+    #[inline(never)]
+    fn put_run<P: Platform>(self, mem: &Memory<P>) {
+        mem.put(self.pfn(), self.pages());
+    }
+
     /// Takes the mapping off that was left on the page, if there is one.
     #[inline]
     fn unmap<P: Platform>(&mut self, mem: &Memory<P>, space: SpaceId) {
@@ -188,7 +203,7 @@ impl<'m, P: Platform> Gather<'m, P> {
         self.hold(Held(Held::of(first, Removal::WithEntry, LockCount::Settled).0 | more))
     }
 
-    #[inline]
+    #[inline(always)]
     fn hold(&mut self, held: Held) -> Room {
         if self.bundled < BUNDLE {
             self.bundle[self.bundled] = held;
@@ -296,10 +311,10 @@ impl<'m, P: Platform> Gather<'m, P> {
         if self.other == Removal::WhenFreed {
             self.each_held(|held| {
                 held.unmap(mem, space);
-                mem.put(held.pfn(), held.pages());
+                held.put(mem);
             });
         } else {
-            self.each_held(|held| mem.put(held.pfn(), held.pages()));
+            self.each_held(|held| held.put(mem));
         }
         self.bundled = 0;
         self.batch.clear();
