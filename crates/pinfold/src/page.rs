@@ -27,6 +27,7 @@ impl<P: Platform> Memory<P> {
     /// freed and reused in the meantime; then it is simply not locked. While a large folio is split
     /// its lock and those of the pages that it becomes are held until the last of their entries is
     /// back, whichever of them is waited for (INV-SPLIT-3).
+    #[inline(never)]
     pub(crate) fn wait_page(&self, pfn: Pfn) {
         let of = self.frames().locked_by(pfn);
         self.frames().page(of).lock().wait(self.platform());
@@ -98,6 +99,18 @@ impl<P: Platform> Memory<P> {
         if flags.intersects(Flags::LARGE) {
             return look(&self.page_state(pfn));
         }
+        page.counts_as(|own| look(&self.small_state(pfn, flags, own)))
+    }
+
+    /// The same for a page that is not part of a large folio.
+    #[inline]
+    pub(crate) fn judge_small<C: Class>(
+        &self,
+        pfn: Pfn,
+        page: Page<'_>,
+        look: impl Fn(&PageState) -> C,
+    ) -> C {
+        let flags = page.flags();
         page.counts_as(|own| look(&self.small_state(pfn, flags, own)))
     }
 

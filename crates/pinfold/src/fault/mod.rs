@@ -229,7 +229,7 @@ impl<P: Platform> Space<P> {
         Fault::ZeroPage
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn first_touch(
         &self,
         request: &Request<'_, P>,
