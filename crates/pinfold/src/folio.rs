@@ -52,8 +52,7 @@ impl<P: Platform> Memory<P> {
             return None;
         }
         this.tell_frame(EventKind::FastLook(pfn));
-        let grip = Holds::of(Hold::Get, 1).grip();
-        match this.frames().try_grab(pfn, &grip, || this.rule()) {
+        match this.frames().try_grab(pfn, Holds::of(Hold::Get, 1), || this.rule()) {
             Grab::Taken(_) => {}
             Grab::Gone | Grab::Overflow => return None,
         }

@@ -4,9 +4,9 @@
 //! pin each. Several holds are taken in one step, too, and all or none: where the last of them
 //! would be refused if they were taken one after another, all are.
 
-use super::flags::Flags;
+use super::flags::{Flags, order_of};
 use super::frames::Frames;
-use super::meta::{Frame, Grab, Put};
+use super::meta::{Frame, Grab, Miss, Put};
 use crate::addr::Pfn;
 use crate::rules::HeadRecheck;
 use crate::rules::large::rechecks_head;
@@ -91,42 +91,78 @@ impl Holds {
 }
 
 impl Frames {
-    /// Takes holds without a lock: only if the folio is alive, and, by the `rule`, which is asked for
-    /// where the frame is part of a large one, if it is still the folio of `pfn` afterwards. A full barrier follows, so that the caller's
-    /// re-read of the entry comes later.
-    #[inline]
-    pub(crate) fn try_grab(&self, pfn: Pfn, grip: &Grip, rule: impl Fn() -> HeadRecheck) -> Grab {
+    /// Takes holds of a small page without a lock: only if it is alive, and, by the `rule`, which is
+    /// asked for only where it has become part of a large folio, if it is small afterwards. A full
+    /// barrier follows, so that the caller's re-read of the entry comes later.
+    ///
+    /// # Errors
+    /// Why there are none to be had.
+    #[inline(always)]
+    pub(crate) fn try_grab_small(
+        &self,
+        pfn: Pfn,
+        grip: &Grip,
+        rule: impl Fn() -> HeadRecheck,
+    ) -> Result<(), Miss> {
         let frame = self.frame(pfn);
         if frame.is_large() {
-            return self.try_grab_large(pfn, grip.holds, rule());
+            return Err(Miss::Large);
         }
-        if let Err(refused) = frame.try_gain(grip.refs, grip.room) {
-            return refused;
-        }
+        frame.try_gain(grip.refs, grip.room)?;
         if frame.is_large() && rechecks_head(rule()) {
             self.drop_unused(pfn, grip.refs);
-            return Grab::Gone;
+            return Err(Miss::Gone);
         }
         smp_mb_after_atomic();
-        Grab::Taken(pfn)
+        Ok(())
     }
 
-    #[inline(never)]
-    fn try_grab_large(&self, pfn: Pfn, holds: Holds, rule: HeadRecheck) -> Grab {
-        let Some((head, frame)) = self.try_folio(pfn) else { return Grab::Gone };
-        if let Err(refused) = frame.try_gain(holds.times, holds.room_of_large()) {
-            return refused;
+    /// The same of any page: of a large folio only if it is still the folio of `pfn` afterwards.
+    pub(crate) fn try_grab(&self, pfn: Pfn, holds: Holds, rule: impl Fn() -> HeadRecheck) -> Grab {
+        match self.try_grab_small(pfn, &holds.grip(), &rule) {
+            Ok(()) => Grab::Taken(pfn),
+            Err(Miss::Gone) => Grab::Gone,
+            Err(Miss::Overflow) => Grab::Overflow,
+            Err(Miss::Large) => match self.try_grab_run((pfn, 1), holds, rule()) {
+                Ok(head) => Grab::Taken(head),
+                Err(Miss::Overflow) => Grab::Overflow,
+                Err(Miss::Gone | Miss::Large) => Grab::Gone,
+            },
         }
-        let again = || self.try_folio(pfn).is_some_and(|(now, _)| now == head) && frame.is_large();
+    }
+
+    /// Takes holds of each page of a run of a large folio without a lock, as
+    /// [`Frames::try_grab_small`]: all on the head, in one step. The run may turn out to end past
+    /// the folio; the caller looks at the entries again.
+    #[inline(never)]
+    pub(crate) fn try_grab_run(
+        &self,
+        (first, pages): (Pfn, u32),
+        holds: Holds,
+        rule: HeadRecheck,
+    ) -> Result<Pfn, Miss> {
+        let (head, frame) = self.try_folio(first).ok_or(Miss::Gone)?;
+        let refs = holds.times.saturating_mul(pages);
+        frame.try_gain(refs, MOST.saturating_sub(refs - 1))?;
+        let again =
+            || self.try_folio(first).is_some_and(|(now, _)| now == head) && frame.is_large();
         if rechecks_head(rule) && !again() {
-            self.drop_unused(head, holds.times);
-            return Grab::Gone;
+            self.drop_unused(head, refs);
+            return Err(Miss::Gone);
         }
         if holds.kind == Hold::Pin {
-            frame.spare.add(holds.times);
+            frame.spare.add(refs);
         }
         smp_mb_after_atomic();
-        Grab::Taken(head)
+        Ok(head)
+    }
+
+    /// How many pages the large folio of a frame that nothing keeps alive has from there on, as far
+    /// as can be told; one if it is none.
+    pub(crate) fn left_of_folio(&self, pfn: Pfn) -> u64 {
+        let Some((head, frame)) = self.try_folio(pfn) else { return 1 };
+        let end = head.0 + (1 << order_of(frame.flags.read_once()));
+        end.saturating_sub(pfn.0).max(1)
     }
 
     /// The folio of a frame that nothing keeps alive: a later life of the frame may have replaced
@@ -164,21 +200,31 @@ impl Frames {
 
     /// Drops holds of the folio of `pfn`. Returns its head, and what is left.
     #[inline]
-    pub(crate) fn ungrab(&self, pfn: Pfn, holds: &Holds) -> (Pfn, Put) {
+    pub(crate) fn ungrab(&self, pfn: Pfn, grip: Grip) -> (Pfn, Put) {
         let frame = self.frame(pfn);
         if frame.is_large() {
-            return self.ungrab_large(pfn, *holds);
+            return self.ungrab_run((pfn, 1), grip.holds);
         }
-        (pfn, frame.put(holds.refs()))
+        (pfn, frame.put(grip.refs))
     }
 
+    /// The same of each page of a run of a large folio, in one step.
     #[inline(never)]
-    fn ungrab_large(&self, pfn: Pfn, holds: Holds) -> (Pfn, Put) {
-        let folio = self.folio(pfn);
+    pub(crate) fn ungrab_run(&self, (first, pages): (Pfn, u32), holds: Holds) -> (Pfn, Put) {
+        let (folio, refs) = (self.folio(first), holds.times * pages);
         if holds.kind == Hold::Pin {
-            folio.unpin(holds.times);
+            folio.unpin(refs);
         }
-        (folio.head(), folio.put(holds.times))
+        (folio.head(), folio.put(refs))
+    }
+
+    /// How many of the pages are of the large folio of the first, one after another; one if that is
+    /// small. All are held.
+    pub(crate) fn run_of_folio(&self, pages: &[Pfn]) -> usize {
+        let Some(first) = pages.first() else { return 0 };
+        let most = self.left_of_folio(*first) as usize;
+        let follows = |(next, pfn): &(u64, &Pfn)| pfn.0 == first.0 + next;
+        (0..).zip(pages).take(most).take_while(follows).count()
     }
 
     /// Pins of the folio: exact for a large one, `None` for a small one.
