@@ -5,7 +5,7 @@
 
 use crate::addr::{Pfn, SpaceId};
 use crate::charge::{Change, GroupId, Room, Stat, Table};
-use crate::error::{NoPage, OverLimit};
+use crate::error::{NoPage, OutOfFrames, OverLimit};
 use crate::event::{Bug, EventKind};
 use crate::frame::{Flags, Large, MapCount, MapsLeft, NewFolio, NewFrame, Start};
 use crate::memory::Memory;
@@ -76,7 +76,11 @@ impl<P: Platform> Memory<P> {
     /// When no frame is left or the group is at its limit.
     pub(crate) fn alloc_charged(&self, payer: GroupId) -> Result<NewFrame<'_>, NoPage> {
         let room = self.room_for_one(Some(payer))?;
-        let fresh = self.alloc_local(Flags::ANON.union(Flags::CHARGED), Start::Mapped)?;
+        let flags = Flags::ANON.union(Flags::CHARGED);
+        let fresh = match self.alloc_local(flags, Start::Mapped) {
+            Ok(fresh) => fresh,
+            Err(OutOfFrames) => self.alloc_of_splits(flags, Start::Mapped)?,
+        };
         if let (Some(room), Some(charges)) = (room, self.charges()) {
             room.give(fresh.pfn());
             charges.count(fresh.pfn(), Stat::AnonPages, Change::More);

@@ -19,8 +19,9 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::addr::{Mm, Pfn, Vpn, each_page};
+use crate::error::OutOfFrames;
 use crate::event::EventKind;
-use crate::frame::Large;
+use crate::frame::{Flags, Large, NewFrame, Start};
 use crate::memory::Memory;
 use crate::migrate::Taken;
 use crate::page::PageLock;
@@ -123,6 +124,28 @@ impl<P: Platform> Memory<P> {
             self.put(head, 1);
         }
         splits
+    }
+
+    /// A frame for a private page where none was free: large folios that are mapped in part are
+    /// split until one is (facts 5.6). No table is locked.
+    ///
+    /// # Errors
+    /// When no split has given one.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn alloc_of_splits(
+        &self,
+        flags: Flags,
+        start: Start,
+    ) -> Result<NewFrame<'_>, OutOfFrames> {
+        for _ in 0..self.frames().queue_len() {
+            if self.split_queued(1).split > 0
+                && let Ok(fresh) = self.alloc_local(flags, start)
+            {
+                return Ok(fresh);
+            }
+        }
+        Err(OutOfFrames)
     }
 
     fn split_folio(&self, folio: Large<'_>, kept: Pfn) -> Result<(), SplitError> {

@@ -31,7 +31,7 @@ pub(crate) use request::{Request, Rights, Want};
 use crate::addr::{Pfn, VirtAddr, Vpn};
 use crate::area::{Area, AreaMap, Prot};
 use crate::charge::GroupId;
-use crate::error::{FaultError, NoPage};
+use crate::error::{FaultError, NoPage, OutOfFrames};
 use crate::event::EventKind;
 use crate::frame::{Flags, NewFrame, Start};
 use crate::platform::Platform;
@@ -257,7 +257,10 @@ impl<P: Platform> Space<P> {
         if let Some(payer) = paid {
             return self.new_charged(area, page, payer);
         }
-        let fresh = self.mem().alloc_local(Flags::ANON, Start::Mapped)?;
+        let fresh = match self.mem().alloc_local(Flags::ANON, Start::Mapped) {
+            Ok(fresh) => fresh,
+            Err(OutOfFrames) => self.mem().alloc_of_splits(Flags::ANON, Start::Mapped)?,
+        };
         self.settle_new(area, page, &fresh);
         Ok(fresh)
     }

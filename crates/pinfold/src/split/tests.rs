@@ -405,3 +405,33 @@ fn pins_of_a_folio_are_taken_and_dropped_together_page_by_page_of_other_things()
     drop(refs);
     Audit::of(&mem).space(&space).check();
 }
+
+#[test]
+fn a_fault_that_finds_no_frame_splits_what_is_mapped_in_part() {
+    let mem = machine::<X86_64>(rules("pinfold"), &[32], tuning());
+    let space = space(&mem);
+    space.advise(map(&space, 16, 16, RW), Advice::HugePage).unwrap();
+    store(&space, 16, 16).unwrap();
+    assert_eq!(folio(&mem, frame(&space, 16)).pages, 16);
+    space.advise(pages(20, 4), Advice::DontNeed).unwrap();
+    map(&space, 40, 24, RW);
+    let filled = (40..64).take_while(|page| store(&space, *page, *page).is_ok()).count();
+    assert_eq!((mem.stats().thp_split_page, mem.frames().total_free()), (1, 0));
+    assert!(filled > 11, "{filled}: four more than were free");
+    assert_eq!((load(&space, 16), load(&space, 40)), (Ok(16), Ok(40)));
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn one_that_is_pinned_does_not_help_a_fault_that_finds_no_frame() {
+    let mem = machine::<X86_64>(rules("pinfold"), &[32], tuning());
+    let space = space(&mem);
+    space.advise(map(&space, 16, 16, RW), Advice::HugePage).unwrap();
+    store(&space, 16, 16).unwrap();
+    space.advise(pages(20, 4), Advice::DontNeed).unwrap();
+    let pins = space.pin(pages(16, 1), Access::Write, Term::Short).unwrap();
+    map(&space, 40, 24, RW);
+    let filled = (40..64).take_while(|page| store(&space, *page, *page).is_ok()).count();
+    assert!(filled < 12 && mem.partly_mapped() == 1);
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
+}
