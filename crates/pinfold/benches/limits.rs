@@ -1,7 +1,7 @@
 //! How far the hot paths are from their limit, on the reader's machine.
 //!
 //! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`,
-//! `fault`, `file`, `unmap`, `metadata`, `frame`, `family`, `area`, `threads`. Each line names the
+//! `folio`, `fault`, `file`, `unmap`, `metadata`, `frame`, `family`, `area`, `threads`. Each line names the
 //! goal it stands against. All figures are bookkeeping only: no exception entry, no real
 //! translation cache, no charging. A flush of all CPUs costs what `world.rs` states.
 //!
@@ -12,6 +12,7 @@ mod bare;
 mod families;
 mod faults;
 mod files;
+mod folios;
 mod forks;
 mod frames;
 mod metadata;
@@ -26,9 +27,10 @@ use world::Flush;
 
 /// The groups of rows. In those that compare with a bare loop, or one thread with two, flushes are
 /// free: a wait that both sides have would hide what is compared.
-const GROUPS: [(&str, Flush, fn()); 10] = [
+const GROUPS: [(&str, Flush, fn()); 11] = [
     ("pin", Flush::Free, pins::run),
     ("fork", Flush::Free, forks::run),
+    ("folio", Flush::Free, folios::run),
     ("fault", Flush::Free, faults::run),
     ("file", Flush::Free, files::run),
     ("unmap", Flush::Interrupt, unmaps::run),
@@ -57,7 +59,7 @@ fn main() {
     }
     if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, ..)| name != word)) {
         eprintln!(
-            "no such group: {word}; there are pin, fork, fault, file, unmap, metadata, frame, family, area and threads"
+            "no such group: {word}; there are pin, fork, folio, fault, file, unmap, metadata, frame, family, area and threads"
         );
         std::process::exit(2);
     }

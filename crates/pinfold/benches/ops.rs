@@ -45,6 +45,14 @@ pub(crate) fn zap(space: &AddressSpace<Machine>, range: VirtRange) {
     space.advise(range, Advice::DontNeed).expect("the range is mapped");
 }
 
+/// Splits the folios of so many pages each that are mapped in a range.
+#[inline(never)]
+pub(crate) fn split_folios(space: &AddressSpace<Machine>, range: VirtRange, pages: u64) {
+    for page in range.iter().step_by(pages as usize) {
+        space.split_folio(page.start()).expect("nobody refers to it");
+    }
+}
+
 /// One fault for each page of the range; how many of them ended as `wanted`.
 #[inline(never)]
 pub(crate) fn fault_all(

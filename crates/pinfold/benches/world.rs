@@ -207,15 +207,28 @@ impl World {
 
     /// As [`World::new`], under these rules.
     pub(crate) fn under(rules: Rules, pages: u64, frames: u64, contents: Contents) -> Self {
-        Self::made(rules, pages, &[frames + OVERHEAD], contents)
+        Self::made(rules, Tuning::default(), pages, &[frames + OVERHEAD], contents)
     }
 
     /// As [`World::new`], on a machine whose node `n` has `nodes[n]` frames.
     pub(crate) fn on_nodes(pages: u64, nodes: &[u64], contents: Contents) -> Self {
-        Self::made(Rules::default(), pages, nodes, contents)
+        Self::made(Rules::default(), Tuning::default(), pages, nodes, contents)
     }
 
-    fn made(rules: Rules, pages: u64, nodes: &[u64], contents: Contents) -> Self {
+    /// A mapping of `pages` pages, all written once, in folios of 2^`order` pages.
+    pub(crate) fn of_folios(pages: u64, order: u32) -> Self {
+        let tuning = Tuning { folios_always: 1 << order, ..Tuning::default() };
+        let frames = [pages + OVERHEAD];
+        let world = Self::made(Rules::default(), tuning, pages, &frames, Contents::Skipped);
+        for offset in world.offsets().step_by(1 << order) {
+            let fault = world.space.fault(world.address(offset), Cause::Store);
+            assert_eq!(fault, Ok(Fault::FirstTouch));
+        }
+        assert_eq!(world.memory.stats().thp_fault_alloc, pages >> order);
+        world
+    }
+
+    fn made(rules: Rules, tuning: Tuning, pages: u64, nodes: &[u64], contents: Contents) -> Self {
         let host = Host::new(nodes.iter().sum::<u64>() as usize);
         let mut first = 0;
         let spans: Vec<NodeSpan> = (0..)
@@ -228,7 +241,7 @@ impl World {
             .collect();
         let machine = Machine { host, contents, cpus: Default::default() };
         // SAFETY: the spans are the machine's own frames, and it was made for this world.
-        let memory = unsafe { Memory::new(machine, &spans, rules, Tuning::default()) }
+        let memory = unsafe { Memory::new(machine, &spans, rules, tuning) }
             .expect("the heap holds the frame table");
         Self::process(memory, pages)
     }

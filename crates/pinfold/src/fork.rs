@@ -31,7 +31,7 @@ use crate::rmap::Reserve;
 use crate::rules::fork::{
     ForkVerdict, PinHistory, SeqCountUse, WriteProtect, fork_page, race_guard,
 };
-use crate::rules::{Exclusive, PageKind, PageState, Why};
+use crate::rules::{Exclusive, ForkPin, LargeMaps, PageKind, PageState, Why};
 use crate::space::Space;
 use crate::sync::{Begin, Class, Latch, Marks, Shared};
 use crate::table::{Cursor, Leaf, table_end, table_start};
@@ -441,37 +441,37 @@ impl<'s, P: Platform> Copying<'s, P> {
         (pte, why): (Pte<P::Format>, Why),
     ) -> u64 {
         let (mem, history) = (self.parent.mem(), self.history());
+        let (rule, maps_rule): (ForkPin, LargeMaps) = (mem.rule(), mem.rule());
         let early = race_guard(mem.rule()).protect == WriteProtect::BeforeCheck;
-        let end = if early { at.page + 1 } else { end };
         let pfn = pte.pfn();
         let Some(folio) = mem.frames().large(pfn) else { return 0 };
-        let (state, rule) = (mem.page_state(pfn), mem.rule());
-        let verdict = |pfn: Pfn| {
-            let kind = mem.frames().page(pfn).counts_as(|own| own.is_exclusive());
-            let mark = if kind { Exclusive::Marked } else { Exclusive::Unmarked };
+        let state = mem.page_state(pfn);
+        let verdict = |marked: bool| {
+            let mark = if marked { Exclusive::Marked } else { Exclusive::Unmarked };
             fork_page(rule, history, &PageState { kind: PageKind::Anon(mark), ..state })
         };
+        // Pages differ by their marks alone, which decide nothing where no page can be pinned.
+        let alike = [true, false].iter().all(|marked| shares(verdict(*marked)));
+        let marked = |next: u64| folio.is_marked(Pfn(pfn.0 + next));
         let follows = |next: u64| {
             let entry = at.from.get(at.page + next);
             entry.is_mapped() && !entry.is_special() && entry.pfn() == Pfn(pfn.0 + next)
         };
-        let most = (end.0 - at.page.0).min(folio.head().0 + folio.pages() - pfn.0);
-        let shared = |next: &u64| {
-            follows(*next) && matches!(verdict(Pfn(pfn.0 + next)), ForkVerdict::Share(_))
-        };
+        let left = folio.head().0 + folio.pages() - pfn.0;
+        let most = if early { 1 } else { (end.0 - at.page.0).min(left) };
+        let shared = |next: &u64| follows(*next) && (alike || shares(verdict(marked(*next))));
         let run = 1 + (1..most).take_while(shared).count() as u64;
         mem.get_maps(folio, (pfn, run as u32), self.child.id());
         for next in 0..run {
-            let pfn = Pfn(pfn.0 + next);
-            let (pte, why) = match (next, verdict(pfn)) {
-                (0, _) | (_, ForkVerdict::CopyForChild(_)) => (pte, why),
-                (_, ForkVerdict::Share(why)) => (at.from.get(at.page + next), why),
-            };
-            if mem.frames().page(pfn).counts_as(|own| own.is_exclusive()) {
-                folio.clear_mark(pfn, mem.rule());
+            let (page, pfn, marked) = (at.page + next, Pfn(pfn.0 + next), marked(next));
+            if marked {
+                folio.clear_mark(pfn, maps_rule);
             }
-            let at = Entries { from: at.from, to: at.to, page: at.page + next };
-            self.share(&at, (pte, pfn), why);
+            let (pte, why) = match (next, verdict(marked)) {
+                (0, _) | (_, ForkVerdict::CopyForChild(_)) => (pte, why),
+                (_, ForkVerdict::Share(why)) => (at.from.get(page), why),
+            };
+            self.share(&Entries { from: at.from, to: at.to, page }, (pte, pfn), why);
         }
         run
     }
@@ -488,6 +488,13 @@ impl<'s, P: Platform> Copying<'s, P> {
             mem.tell(self.parent.id(), at.page, EventKind::ForkProtected(pfn));
         }
         at.to.set(at.page, pte.read_only().old().unlocked());
+    }
+}
+
+fn shares(verdict: ForkVerdict) -> bool {
+    match verdict {
+        ForkVerdict::Share(_) => true,
+        ForkVerdict::CopyForChild(_) => false,
     }
 }
 

@@ -238,6 +238,13 @@ impl<'a> Large<'a> {
         unmapped
     }
 
+    /// Whether a page has the mark.
+    #[inline]
+    pub(crate) fn is_marked(self, pfn: Pfn) -> bool {
+        let counts = &self.frame((pfn.0 - self.head.0) as usize).counts;
+        counts.read_once_as(|counts| Counts(counts).is_exclusive())
+    }
+
     /// Clears the mark of a page that the caller has seen, under the lock of the table that maps
     /// the page.
     #[inline]
