@@ -5,7 +5,7 @@ use core::fmt;
 use super::counts::Counts;
 use super::flags::{Flags, HOME_MASK, node_of, order_of};
 use super::meta::{Frame, Metadata};
-use super::partial::Queue;
+use super::queue::Queue;
 use super::source::FrameSource;
 use super::span::NodeSpan;
 use super::stock::Stocks;

@@ -36,6 +36,7 @@ mod meta;
 mod owners;
 mod partial;
 mod pin;
+mod queue;
 mod restock;
 mod setup;
 mod source;

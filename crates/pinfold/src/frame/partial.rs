@@ -10,53 +10,9 @@
 
 use super::frames::Frames;
 use super::large::Large;
+use super::queue::{Links, List};
 use crate::addr::Pfn;
-use crate::sync::{self, AtomicU64, CellName, Inside, Masks, SpinLock, SpinLocked};
-
-/// The queue.
-pub(super) struct Queue {
-    list: SpinLock<List>,
-}
-
-/// Zero: no folio.
-#[derive(Hash)]
-struct List {
-    first: u32,
-    len: u64,
-}
-
-impl Queue {
-    /// Nothing waits.
-    pub(super) const fn new() -> Self {
-        Self { list: SpinLock::hashed(List { first: 0, len: 0 }) }
-    }
-
-    /// Names the words for a trace.
-    pub(super) fn label(&self) {
-        sync::label(self, size_of_val(self), |_| CellName::Object {
-            object: "partly mapped folios",
-            index: 0,
-            cell: "queue",
-        });
-    }
-}
-
-/// The neighbours of a folio in the queue.
-#[derive(Clone, Copy)]
-struct Links {
-    before: u32,
-    after: u32,
-}
-
-impl Links {
-    const fn of_bits(bits: u64) -> Self {
-        Self { before: bits as u32, after: (bits >> 32) as u32 }
-    }
-
-    const fn bits(self) -> u64 {
-        (self.after as u64) << 32 | self.before as u64
-    }
-}
+use crate::sync::{AtomicU64, Inside, Masks, SpinLocked};
 
 /// The word of a folio that holds its neighbours: zero where it is in no queue.
 fn word<'a>(folio: Large<'a>) -> &'a AtomicU64 {

@@ -7,7 +7,7 @@ use super::buddy;
 use super::flags::{Flags, home_bits};
 use super::frames::Frames;
 use super::meta::Frame;
-use super::partial::Queue;
+use super::queue::Queue;
 use super::source::FrameSource;
 use super::span::{NodeSpan, SpanError};
 use super::store::{self, FrameMeta, Store};
