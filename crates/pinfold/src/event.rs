@@ -99,7 +99,8 @@ const fn copies_pinned(rule: ForkPin) -> bool {
 const fn skips_pages(rule: NumaSkip) -> bool {
     match rule {
         NumaSkip::Never => false,
-        NumaSkip::MapCount
+        NumaSkip::MapCountAnywhere
+        | NumaSkip::MapCount
         | NumaSkip::RefCount
         | NumaSkip::PinnedOrLikelyShared
         | NumaSkip::PinnedOrMaybeShared

@@ -15,7 +15,7 @@ use crate::migrate::{Isolated, Mode};
 use crate::platform::Platform;
 use crate::pte::Pte;
 use crate::rules::NumaFault;
-use crate::rules::numa::recomputes_write;
+use crate::rules::numa::{HintedWrite, hinted_write};
 use crate::space::Space;
 use crate::table::{Cursor, Leaf};
 
@@ -119,10 +119,14 @@ impl<P: Platform> Space<P> {
     ) {
         let area = request.area;
         let mut pte = orig.with_reach(area.prot.reach()).young();
-        if recomputes_write(self.mem().rule()) {
-            pte = pte.read_only();
-            if write == WriteBit::ByRule && self.may_become_writable(area, pte) {
-                pte = pte.writable();
+        match hinted_write(self.mem().rule()) {
+            HintedWrite::InEntry => {}
+            HintedWrite::Dropped => pte = pte.read_only(),
+            HintedWrite::Recomputed => {
+                pte = pte.read_only();
+                if write == WriteBit::ByRule && self.may_become_writable(area, pte) {
+                    pte = pte.writable();
+                }
             }
         }
         cursor.set(request.page, pte);
