@@ -48,11 +48,11 @@ impl Interface {
             Self::NumaBalancing => "NUMA balancing",
             Self::Userfaultfd => "userfaultfd",
             Self::UserfaultfdShared => "userfaultfd for shared memory",
-            Self::UserfaultfdEvents => "UFFD_FEATURE_EVENT_FORK and _REMAP",
+            Self::UserfaultfdEvents => "UFFD_FEATURE_EVENT_*",
             Self::UserfaultfdWp => "UFFDIO_WRITEPROTECT",
             Self::WipeOnFork => "MADV_WIPEONFORK",
             Self::PinUserPages => "pin_user_pages",
-            Self::Populate => "MADV_POPULATE_READ and _WRITE",
+            Self::Populate => "MADV_POPULATE_*",
         }
     }
 

@@ -143,6 +143,10 @@ impl Cell {
         }
     }
 
+    fn is_absent(&self) -> bool {
+        self.skipped == Some(Skipped::Absent)
+    }
+
     fn verdict_word(&self, verdict: Verdict) -> &'static str {
         match self.skipped {
             Some(Skipped::Absent) => ABSENT,
@@ -319,7 +323,7 @@ impl<'a> Drawing<'a> {
                 items.push((word(verdict).to_owned(), meaning.to_owned()));
             }
         }
-        if cells().any(|cell| cell.skipped == Some(Skipped::Absent)) {
+        if cells().any(Cell::is_absent) {
             let meaning = "a step needs what there is not under these rules: `pinfold check NAME \
                            --rules SET` says what";
             items.push((ABSENT.to_owned(), meaning.to_owned()));
@@ -337,10 +341,18 @@ impl<'a> Drawing<'a> {
         if cells().any(|cell| cell.wanted.is_some()) {
             items.push((UNEXPECTED.to_owned(), "not as expected".to_owned()));
         }
-        for name in self.broken_everywhere() {
-            let meaning = "BAD under every rule set here: the program's own fault, which no release \
-                           mends";
-            items.push((clean(name, self.look), meaning.to_owned()));
+        for row in self.broken_everywhere() {
+            let meaning = match row.cells.iter().any(Cell::is_absent) {
+                false => {
+                    "BAD under every rule set here: the program's own fault, which no release \
+                          mends"
+                }
+                true => {
+                    "BAD under every rule set here that has what it needs: the program's own \
+                         fault"
+                }
+            };
+            items.push((clean(&row.name, self.look), meaning.to_owned()));
         }
         if let Some(other) = other_model(self.matrix.model) {
             items.push((self.matrix.model.to_owned(), other.to_owned()));
@@ -373,16 +385,16 @@ fn other_model(model: &str) -> Option<&'static str> {
 
 impl Drawing<'_> {
     /// The scenarios that break in each of several columns.
-    fn broken_everywhere(&self) -> impl Iterator<Item = &str> {
+    fn broken_everywhere(&self) -> impl Iterator<Item = &Row> {
         let asked = |row: &Row| {
-            let asked = row.cells.iter().filter(|cell| cell.skipped != Some(Skipped::Absent));
+            let asked = row.cells.iter().filter(|cell| !cell.is_absent());
             asked.map(|cell| cell.verdict).collect::<Vec<_>>()
         };
         let everywhere = move |row: &&Row| {
             let verdicts = asked(row);
             verdicts.len() > 1 && verdicts.iter().all(|verdict| *verdict == Verdict::Fail)
         };
-        self.matrix.rows.iter().filter(everywhere).map(|row| &*row.name)
+        self.matrix.rows.iter().filter(everywhere)
     }
 
     /// What a cell that is not done says.
@@ -443,14 +455,13 @@ fn totals(matrix: &Matrix) -> String {
     let cells = || matrix.rows.iter().flat_map(|row| &row.cells);
     let order = [Verdict::Error, Verdict::Fail, Verdict::Partial, Verdict::Skip, Verdict::Pass];
     let mut parts: Vec<String> = Vec::new();
-    let absent = |cell: &Cell| cell.skipped == Some(Skipped::Absent);
     for verdict in order {
-        let number = cells().filter(|cell| cell.verdict == verdict && !absent(cell)).count();
+        let number = cells().filter(|cell| cell.verdict == verdict && !cell.is_absent()).count();
         if number > 0 {
             parts.push(format!("{number} {}", word(verdict)));
         }
     }
-    let number = cells().filter(|cell| absent(cell)).count();
+    let number = cells().filter(|cell| cell.is_absent()).count();
     if number > 0 {
         parts.push(format!("{number} {ABSENT}"));
     }
