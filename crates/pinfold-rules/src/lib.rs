@@ -37,6 +37,9 @@
 //! | unmap | [`removal`](zap::removal) | whether the page is a file's and the entry was dirty | space lock, table lock | Take the mapping off when the answer says: with the entry, or after a flush under the same table lock. Take the lock of a locked area off the page as [`munlock`](zap::munlock) says. Clear the entry, flush, then drop the page's reference; pins keep the page. The mark goes when the page is freed, not with the entry. A table is freed as [`TableFree`] says; since 6.14 MADV_DONTNEED frees one that it has emptied, too ([`TableReclaim`]). |
 //! | any change that takes rights, a frame or presence from an entry | nothing | | before the table lock is taken, and after it was released | Tell those who follow with tables of their own, as [`Notify`] says. |
 //!
+//! A release that lacks an interface has no rule for what goes through it: [`Interface::exists`]
+//! says what there is under a rule set. The questions above are answered all the same.
+//!
 //! A kernel without swap says [`SwapCache::Absent`], one without LRU batches [`Lru::On`]. A pin of
 //! a small page adds [`PIN_BIAS`](pin::PIN_BIAS) to its refcount, and its pin count is `None`. For
 //! an entry of a shared mapping only the rows that do not say private apply.

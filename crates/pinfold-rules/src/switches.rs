@@ -115,8 +115,8 @@ switches! {
         /// None but merged and zero pages; 3.13 went back to this, commit 1bc115d87dff (release and
         /// id: M). facts 4.2
         Never = "never" [always, "3.13"],
-        /// Pages whose mapcount is not 1, in any mapping: what the first releases with NUMA balancing
-        /// did. facts 4.2
+        /// Pages whose mapcount is not 1, in any mapping: what the first releases with NUMA
+        /// balancing did. facts 4.2
         MapCountAnywhere = "map-count-anywhere" ["3.8"],
         /// Pages of private mappings whose mapcount is not 1, commit 859d4adc3415: an optimisation.
         /// Hazard: pinned pages take hinting faults, whose migration must fail. facts 4.2, 4.6
@@ -201,8 +201,8 @@ switches! {
 
     /// Whether pins of the zero page are counted (facts 3.3).
     zero_pin: ZeroPin = "zero-pin" {
-        /// Yes, as soon as there are pins (see interfaces). Hazard: about two million pins exhaust its
-        /// refcount, and pinning fails. facts 3.3
+        /// Yes, as soon as there are pins (see interfaces). Hazard: about two million pins exhaust
+        /// its refcount, and pinning fails. facts 3.3
         Counted = "counted" ["5.7"],
         /// No: pin and unpin leave it alone, commit c8070b787519. An ordinary get still counts.
         /// facts 3.3
@@ -275,9 +275,10 @@ switches! {
     /// Whether the lock-free walker reads the entry again after it has taken its reference
     /// (facts 3.5).
     fast_recheck: FastRecheck = "fast-recheck" {
-        /// It does, and gives the reference back if the entry changed. The walkers that architectures
-        /// had of their own before they took up the general one (3.18, x86 later: M) may have relied
-        /// on the flush's interrupts instead; the fact sheet is silent. facts 3.5
+        /// It does, and gives the reference back if the entry changed. The walkers that
+        /// architectures had of their own before they took up the general one (3.18, x86 later: M)
+        /// may have relied on the flush's interrupts instead; the fact sheet is silent. facts 3.5,
+        /// 12.12
         On = "on" [always],
         /// It does not. Hazard: the page may have been freed and reused in between, and the pin
         /// holds a stranger's page. facts 9
@@ -443,9 +444,9 @@ switches! {
 
     /// When a remap flushes the addresses that its entries have left (facts 7.12).
     remap_flush: RemapFlush = "remap-flush" {
-        /// When all entries have moved and nothing is locked but the address space. Hazard: the page
-        /// is moved or freed from its new address while a CPU still writes through the old one.
-        /// facts 7.12
+        /// When all entries have moved and nothing is locked but the address space. Hazard: the
+        /// page is moved or freed from its new address while a CPU still writes through the old
+        /// one. facts 7.12
         AfterLocks = "after-locks" [always],
         /// Before it releases the tables' locks, commit eb66ae030829. facts 7.12
         UnderLock = "under-lock" ["4.19"],
@@ -487,7 +488,7 @@ switches! {
         /// MADV_WIPEONFORK, too, commit d2cd9ede6e19. facts 2.1, 7.15
         WipeOnFork = "wipe-on-fork" ["4.14"],
         /// pin_user_pages, too, commit eddb1c228f79. In 5.6 itself a pin counted as one reference,
-        /// which is left out here: no rule of that release tells the two apart. facts 3.3, 7.15
+        /// which is left out here: no rule of that release asks for pins. facts 3.3, 7.15
         PinUserPages = "pin-user-pages" ["5.6"],
         /// Write protection by userfaultfd, too, commit 63b2d4174c4a. facts 7.14, 7.15
         UserfaultfdWp = "userfaultfd-wp" ["5.7"],
