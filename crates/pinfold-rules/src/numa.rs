@@ -67,7 +67,8 @@ pub fn numa_skip(rule: NumaSkip, mapping: Mapping, page: &PageState) -> Option<W
 
 /// Whether the scanner leaves the entry accessible because a hinting fault could tell nothing: the
 /// only thread of the address space runs on the page's node, and the memory is its own. The same in
-/// all releases, for the older ones by inference (facts 4.1, 12.12). `users` and `locality` are those of the thread that scans.
+/// all releases, in the older ones by inference (facts 4.1, 12.12). `users` and `locality` are
+/// those of the thread that scans.
 #[inline]
 pub const fn is_settled(mapping: Mapping, users: Users, locality: Locality) -> bool {
     match (mapping, users, locality) {

@@ -139,12 +139,9 @@ fn telling(
     let tells = |program: &Program| {
         let Some(loaded) = loaded(program, "random", console) else { return false };
         // A rule set that lacks what a step needs is told apart by that step alone.
-        let ends = |set: &RuleSet| -> Option<Option<Vec<Ended>>> {
-            match loaded.prepare_or_absent(&set.rules, console.error_style()) {
-                Ok(Ok(prepared)) => Some(Some(prepared.ends(options).met.into_keys().collect())),
-                Ok(Err(_)) => None,
-                Err(_) => Some(None),
-            }
+        let ends = |set: &RuleSet| -> Option<Vec<Ended>> {
+            let prepared = loaded.prepare(&set.rules, console.error_style()).ok()?;
+            Some(prepared.ends(options).met.into_keys().collect())
         };
         let mut ends = sets.iter().filter_map(ends);
         let Some(first) = ends.next() else { return false };

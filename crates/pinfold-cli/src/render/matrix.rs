@@ -155,6 +155,13 @@ impl Cell {
     }
 }
 
+/// What is said of a scenario that breaks in each of several columns.
+const BAD_EVERYWHERE: &str =
+    "BAD under every rule set here: the program's own fault, which no release mends";
+/// The same where some of the rule sets lack what it needs.
+const BAD_WHERE_ASKED: &str =
+    "BAD under every rule set here that has what it needs: the program's own fault";
+
 /// The word for a question that a release does not have. No outcome can be called so.
 const ABSENT: &str = "n/a";
 
@@ -342,16 +349,8 @@ impl<'a> Drawing<'a> {
             items.push((UNEXPECTED.to_owned(), "not as expected".to_owned()));
         }
         for row in self.broken_everywhere() {
-            let meaning = match row.cells.iter().any(Cell::is_absent) {
-                false => {
-                    "BAD under every rule set here: the program's own fault, which no release \
-                          mends"
-                }
-                true => {
-                    "BAD under every rule set here that has what it needs: the program's own \
-                         fault"
-                }
-            };
+            let absent = row.cells.iter().any(Cell::is_absent);
+            let meaning = if absent { BAD_WHERE_ASKED } else { BAD_EVERYWHERE };
             items.push((clean(&row.name, self.look), meaning.to_owned()));
         }
         if let Some(other) = other_model(self.matrix.model) {
@@ -386,13 +385,9 @@ fn other_model(model: &str) -> Option<&'static str> {
 impl Drawing<'_> {
     /// The scenarios that break in each of several columns.
     fn broken_everywhere(&self) -> impl Iterator<Item = &Row> {
-        let asked = |row: &Row| {
-            let asked = row.cells.iter().filter(|cell| !cell.is_absent());
-            asked.map(|cell| cell.verdict).collect::<Vec<_>>()
-        };
-        let everywhere = move |row: &&Row| {
-            let verdicts = asked(row);
-            verdicts.len() > 1 && verdicts.iter().all(|verdict| *verdict == Verdict::Fail)
+        let everywhere = |row: &&Row| {
+            let asked = || row.cells.iter().filter(|cell| !cell.is_absent());
+            asked().count() > 1 && asked().all(|cell| cell.verdict == Verdict::Fail)
         };
         self.matrix.rows.iter().filter(everywhere)
     }

@@ -6,8 +6,8 @@
 //!
 //! Invariants:
 //! - INV-NUMA-1: after a hinting fault the entry is accessible, unless it changed in the meantime.
-//! - INV-NUMA-2: the write bit comes back only by the rule `numa-write`: saved in the entry, or
-//!   recomputed from the mark under the table's lock.
+//! - INV-NUMA-2: the write bit comes back only by the rule `numa-write`: kept in the entry,
+//!   recomputed from the mark under the table's lock, or not at all.
 
 use super::request::{Fault, Hinted, Request};
 use crate::event::EventKind;
