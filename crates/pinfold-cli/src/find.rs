@@ -9,7 +9,7 @@ use crate::show;
 use pinfold::rules::Rules;
 use pinfold_lab::Prepared;
 use pinfold_lab::scenario::json::{self, JsonErrors};
-use pinfold_lab::scenario::{self, MOST_DRAWN, Scenario, ScenarioError, Style};
+use pinfold_lab::scenario::{self, Code, MOST_DRAWN, Scenario, ScenarioError, Style};
 use pinfold_lab::{SCENARIOS, Shipped, VERDICTS};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,6 +46,9 @@ pub(crate) struct Loaded {
     pub(crate) text: String,
 }
 
+/// A scenario that can be executed, or why it cannot be asked about under these rules.
+pub(crate) type Ready = Result<Prepared, Box<ScenarioError>>;
+
 impl Loaded {
     /// Makes the scenario ready to be executed under `rules`.
     ///
@@ -54,6 +57,19 @@ impl Loaded {
     pub(crate) fn prepare(&self, rules: &Rules, style: Style) -> Result<Prepared, Failure> {
         Prepared::new(&self.scenario, &self.path, rules)
             .map_err(|error| wrong(std::slice::from_ref(&*error), &self.text, &self.path, style))
+    }
+
+    /// As [`Loaded::prepare`], but that a step needs what `rules` lack is an answer.
+    ///
+    /// # Errors
+    /// When it cannot be executed for any other reason: what is wrong, drawn at the word.
+    pub(crate) fn prepare_or_absent(&self, rules: &Rules, style: Style) -> Result<Ready, Failure> {
+        match Prepared::new(&self.scenario, &self.path, rules) {
+            Err(error) if error.code != Code::Absent => {
+                Err(wrong(std::slice::from_ref(&*error), &self.text, &self.path, style))
+            }
+            ready => Ok(ready),
+        }
     }
 }
 

@@ -63,6 +63,48 @@ fn several_checks_take_the_worst_verdict() {
     pinfold(&["check", "rdma-fork", "rdma-dontfork", "--rules", "5.9,5.8"]).assert().code(1);
 }
 
+/// What a release has no interface for is refused by the name of the release that brought it, and
+/// is no answer about the others.
+#[test]
+fn what_a_release_lacks_is_skipped_by_name() {
+    let why = "PF0302: pin: pin_user_pages exists since 5.6, and not under linux-4.8";
+    for ask in [
+        &["check", "rdma-fork", "--rules", "4.8"][..],
+        &["run", "rdma-fork", "--rules", "4.8"],
+        &["replay", "rdma-fork", "--rules", "4.8", "--schedule", "1"],
+        &["check", "rdma-fork", "--rules", "4.8", "--jobs", "2"],
+    ] {
+        let told = pinfold(ask).assert().code(4).get_output().stdout.clone();
+        let told = String::from_utf8(told).unwrap();
+        assert!(told.starts_with("SKIP") && told.contains(why), "{ask:?}: {told}");
+        assert!(told.lines().all(|line| line.chars().count() <= 100), "{told}");
+    }
+    pinfold(&["check", "rdma-fork", "--rules", "4.8,5.9"]).assert().success();
+    pinfold(&["check", "rdma-fork", "--rules", "4.8,5.7"]).assert().code(1);
+    pinfold(&["check", "rdma-fork", "--rules", "3.1,4.8"]).assert().code(4);
+    let anyway = ["check", "rdma-fork", "--no-save", "--rules"];
+    pinfold(&anyway).arg("4.8,interfaces=pin-user-pages").assert().code(1);
+
+    let directory = empty_directory("absent");
+    let table = directory.join("table.txt");
+    fs::write(&table, "scenario 4.8 5.9\nrdma-fork n/a ok\n").unwrap();
+    let matrix = ["matrix", "rdma-fork", "--rules", "4.8,5.9", "--expect"];
+    pinfold(&matrix).arg(&table).assert().success();
+    fs::write(&table, "scenario 4.8 5.9\nrdma-fork ok ok\n").unwrap();
+    pinfold(&matrix).arg(&table).assert().code(1);
+}
+
+/// All presets in one table, of the usual width.
+#[test]
+fn a_table_of_every_preset_fits_the_usual_width() {
+    let table = ["matrix", "rdma-fork", "uffd-minor", "wrprotect-restore-loses-dirty"];
+    let table = pinfold(&table).assert().success().get_output().stdout.clone();
+    let table = String::from_utf8(table).unwrap();
+    assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+    let head = table.lines().next().unwrap();
+    assert!(head.contains(" 3.1..4.8 ") && head.ends_with("pinfold"), "{head}");
+}
+
 #[test]
 fn a_found_schedule_replays_to_the_same_failure() {
     let found = pinfold(&["check", "rdma-fork", "--rules", "5.8", "--no-save", "--format", "json"]);

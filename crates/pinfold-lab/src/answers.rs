@@ -4,6 +4,7 @@
 //! - INV-ANSWERS-1: a search is decided by the scenario, the options and the rules that it asks
 //!   for; the setup and the judging belong to it. A rule set that agrees with an answered one in
 //!   all of these would have the same executions, so it has the same report, under its own name.
+//!   It must have the interfaces that the steps need, which is asked before there is a search.
 //! - INV-ANSWERS-2: an answer is shared only if nothing but these decided it: not one that time or
 //!   a request ended, and not one with a story, which names rules that nobody asked for.
 
@@ -14,7 +15,7 @@ use pinfold::rules::{Rules, Switch};
 use crate::asked::agree;
 use crate::check::{CheckOptions, Detail, Prepared, Progress, check, identify};
 use crate::report::{Report, Verdict};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, check_interfaces};
 
 /// The answers to one question about one scenario, under several rule sets. Threads may share it.
 pub struct Answers<'a> {
@@ -58,6 +59,9 @@ impl<'a> Answers<'a> {
 
     /// An answer that holds for `rules`, too.
     fn shared(&self, rules: &Rules) -> Option<Report> {
+        if check_interfaces(self.scenario, rules).is_some() {
+            return None;
+        }
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = known.iter().find(|known| agree(&known.rules, rules, &known.asked))?;
         let mut report = Report { rules: rules.to_string(), ..answer.report.clone() };

@@ -115,6 +115,12 @@ impl Report {
         self.verdict.exit_code()
     }
 
+    /// Whether the question cannot be asked under these rules, as a step needs what their release
+    /// does not have: nothing was run, and the verdict is [`Verdict::Skip`].
+    pub fn is_absent(&self) -> bool {
+        self.broken.as_ref().is_some_and(|broken| broken.code == Some(Code::Absent))
+    }
+
     /// Adds the counts of another part of the same search.
     pub(crate) fn absorb(&mut self, other: &Report) {
         self.search.absorb(&other.search);

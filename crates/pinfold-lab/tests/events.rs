@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 7] = [
+const OTHER: [&str; 10] = [
     "
 scenario shared
 machine
@@ -195,6 +195,58 @@ lane two: P on cpu1
   protect A ro
   protect A rw
   numa-scan
+outcome all otherwise
+",
+    // This one and the next two need nothing that 4.4 lacks. The writes let the move begin.
+    "
+scenario protected-on-the-move
+machine
+  nodes 2
+  migrate-passes 20
+  cpu cpu0 node 0
+  cpu cpu1 node 1
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: map B 2 private rw
+  P: write A \"a\"
+  P: get A write as h0
+lane one: P on cpu0
+  migrate A to node 1
+lane two: P on cpu1
+  write B[0] \"b\"
+  write B[1] \"b\"
+  protect A ro
+outcome all otherwise
+",
+    "
+scenario hinted-at
+machine
+  nodes 2
+  cpu cpu0 node 0
+  cpu cpu1 node 1
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A \"a\"
+lane one: P on cpu0
+  numa-scan
+lane two: P on cpu1
+  read A
+  write A \"b\"
+outcome all otherwise
+",
+    "
+scenario missing
+setup
+  process P
+  P: map A 1 private rw
+  P: uffd-register A missing
+lane one: P
+  write A \"a\"
+lane monitor: P
+  uffd-wait A missing
+  uffd-copy A \"b\"
 outcome all otherwise
 ",
     "

@@ -4,8 +4,8 @@
 /// visible. `latest` is the newest Linux, and `pinfold` is
 /// [`Rules::default`](crate::Rules::default).
 pub const PRESETS: &[&str] = &[
-    "5.8", "5.9", "5.10", "5.11", "5.17", "5.18", "5.19", "6.1", "6.2", "6.5", "6.12", "latest",
-    "pinfold",
+    "3.1", "3.2", "4.4", "4.5", "4.8", "5.7", "5.8", "5.9", "5.10", "5.11", "5.13", "5.14", "5.17",
+    "5.18", "5.19", "6.1", "6.2", "6.5", "6.12", "latest", "pinfold",
 ];
 
 /// Whether any release of Linux worked like this.

@@ -27,8 +27,8 @@
 //! | a get or pin under locks (slow GUP) | [`entry_access`](pin::entry_access); for a read-only entry [`can_follow_write`](pin::can_follow_write) if it must allow writing, and [`must_unshare`](pin::must_unshare) | [`ReadGup`], [`ForceWrite`], [`Walk::Slow`](pin::Walk::Slow), [`EntryState`], [`AreaState`] | space lock for reading, table lock | *No* to a write: take a write fault and look again. *Yes* to unsharing: take an unshare fault and look again. Otherwise take the page before the table lock is released; [`counts_zero_page`](pin::counts_zero_page) says whether a pin of the zero page counts. A read that [`ReadGup::ForceWrite`] raised to a write may have the copy that its fault made, writable area or not. A hinting entry is faulted first if [`takes_hinting_fault`](pin::takes_hinting_fault). |
 //! | mprotect removes write permission | nothing | | space lock for writing, table lock | Clear the write bit, keep the mark; one flush at the end. A writable migration entry becomes `ReadExclusive` or `Read`, as [`MigrationKind`] says; a scan downgrades it too. |
 //! | mprotect grants write permission, or leaves it | [`wants_upgrade`](protect::wants_upgrade) for the area, [`can_change_writable`](protect::can_change_writable) for each entry | [`WriteUpgrade`], [`AreaState`] and [`EntryState`] as they will be | the same; the entry taken out, so that no bit set by the hardware is lost | The entry loses the write bit, even if it had it. *Yes*: it gets it back at once. *No*: it stays read-only until a write fault. The mark stays; one flush at the end. |
-//! | the NUMA scan | [`numa_skip`](numa::numa_skip), then [`is_settled`](numa::is_settled) | [`NumaSkip`], [`Mapping`], [`Users`], [`Locality`] | table lock | *Some* or *true*: leave the entry. Otherwise take it out and make it inaccessible, with one flush at the end; the write bit stays in it unless [`recomputes_write`](numa::recomputes_write). No correctness rests on the answer: a pin may land right after it. |
-//! | the hinting fault | if [`recomputes_write`](numa::recomputes_write), the two questions of mprotect | the entry as it will be | table lock, the entry found to be the one that faulted | Make it accessible, writable on *yes*. [`NumaFault`] says whether before or after the move; if the table lock was dropped in between, compare again, and under [`NumaFault::IsolateUnderLock`] restore without write permission. |
+//! | the NUMA scan | [`numa_skip`](numa::numa_skip), then [`is_settled`](numa::is_settled) | [`NumaSkip`], [`Mapping`], [`Users`], [`Locality`] | table lock | *Some* or *true*: leave the entry. Otherwise take it out and make it inaccessible, with one flush at the end; the write bit stays in it or goes as [`hinted_write`](numa::hinted_write) says. No correctness rests on the answer: a pin may land right after it. |
+//! | the hinting fault | [`hinted_write`](numa::hinted_write), and where that says *recomputed* the two questions of mprotect | the entry as it will be | table lock, the entry found to be the one that faulted | Make it accessible, writable on *yes*. [`NumaFault`] says whether before or after the move; if the table lock was dropped in between, compare again, and under [`NumaFault::IsolateUnderLock`] restore without write permission. |
 //! | migration takes an entry out, and so do swap-out and merging | [`maybe_dma_pinned`](pin::maybe_dma_pinned) if the page is marked and [`remembers_mark`](migrate::remembers_mark) | the page after the entry was cleared and flushed | page lock, table lock, flushed unless [`batches_flushes`](migrate::batches_flushes); between clearing and asking, and after clearing the mark, full barriers if [`brings_barriers`](migrate::brings_barriers) | *Yes*: put the entry back and stop. *No*, or not asked: clear the mark. What replaces the entry remembers `Write`, `ReadExclusive` (it was marked) or `Read`, and the accessed and dirty bits if [`carries_accessed_dirty`](migrate::carries_accessed_dirty). The page moves only if no reference is left but the mover's. |
 //! | migration restores an entry | nothing | | page locks of the old and the new page until all entries are back, table lock | `Write` gives the write bit; `Write` and `ReadExclusive` give the mark. |
 //! | a walk over all that map a page, without a lock that keeps its anon_vma | [`asks_again`](rmap::asks_again) | [`RmapCheck`] | a reference on the page; the anon_vma's memory type-stable | *Yes*: after the anon_vma's lock, or a reference on it, is taken, look again if the page is mapped; if not, give back what was taken and visit nobody. |
@@ -36,6 +36,9 @@
 //! | a page fault finds its area | nothing | [`FaultLock`] | the answer is the lock | [`FaultLock::Space`]: hold the space lock for reading until the fault is resolved; it is meant by "space lock for reading" in the rows of faults. [`FaultLock::Area`]: hold the area instead; whoever changes the area, its entries or its tables, fork included, holds the space lock for writing and waits for such faults first. |
 //! | unmap | [`removal`](zap::removal) | whether the page is a file's and the entry was dirty | space lock, table lock | Take the mapping off when the answer says: with the entry, or after a flush under the same table lock. Take the lock of a locked area off the page as [`munlock`](zap::munlock) says. Clear the entry, flush, then drop the page's reference; pins keep the page. The mark goes when the page is freed, not with the entry. A table is freed as [`TableFree`] says; since 6.14 MADV_DONTNEED frees one that it has emptied, too ([`TableReclaim`]). |
 //! | any change that takes rights, a frame or presence from an entry | nothing | | before the table lock is taken, and after it was released | Tell those who follow with tables of their own, as [`Notify`] says. |
+//!
+//! A release that lacks an interface has no rule for what goes through it: [`Interface::exists`]
+//! says what there is under a rule set. The questions above are answered all the same.
 //!
 //! A kernel without swap says [`SwapCache::Absent`], one without LRU batches [`Lru::On`]. A pin of
 //! a small page adds [`PIN_BIAS`](pin::PIN_BIAS) to its refcount, and its pin count is `None`. For
@@ -211,7 +214,7 @@
 //! | 0 | `snapshot`, `given`, `release`, `info` | what is asked about, and what is said of a switch |
 //! | 1 | `why`, `define` | reasons; how the table of switches becomes code |
 //! | 2 | `switches` | the table |
-//! | 3 | `charge`, `cow`, `fork`, `migrate`, `numa`, `pin`, `protect`, `rmap`, `uffd`, `zap` | the decisions |
+//! | 3 | `charge`, `cow`, `fork`, `interface`, `migrate`, `numa`, `pin`, `protect`, `rmap`, `uffd`, `zap` | the decisions |
 //! | 4 | `error` | why text is refused |
 //! | 5 | `text` | rule sets as text |
 //!
@@ -229,6 +232,7 @@ mod error;
 pub mod fork;
 mod given;
 mod info;
+mod interface;
 pub mod large;
 pub mod migrate;
 pub mod numa;
@@ -248,6 +252,7 @@ pub mod zap;
 pub use error::{Named, RuleError};
 pub use given::Given;
 pub use info::{Difference, PRESETS, Status, SwitchInfo, VariantInfo};
+pub use interface::Interface;
 pub use release::{Base, Release};
 pub use snapshot::{
     AreaState, Dirty, EntryState, Exclusive, LargeState, Locality, Lru, Mapping, Owners, PageKind,
@@ -255,7 +260,7 @@ pub use snapshot::{
 };
 pub use switches::{
     BreakHole, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach, ForceWrite,
-    ForkPin, ForkRace, GupNuma, GupStack, HeadRecheck, LargeCow, LargeMaps, MemcgLock,
+    ForkPin, ForkRace, GupNuma, GupStack, HeadRecheck, Interfaces, LargeCow, LargeMaps, MemcgLock,
     MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaWrite, PteCow,
     ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, Switch, TableFree, TableReclaim,
     Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,

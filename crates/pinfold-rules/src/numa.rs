@@ -11,13 +11,25 @@ use super::{
     Users, Why,
 };
 
-/// Whether an inaccessible entry drops the write bit, so that the hinting fault works it out as
-/// mprotect does (facts 4.3). Otherwise the entry keeps it.
+/// What becomes of write permission while an entry waits for its hinting fault (facts 4.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HintedWrite {
+    /// The entry keeps it, and the fault leaves it as it is.
+    InEntry,
+    /// The entry drops it, and the fault does not grant it.
+    Dropped,
+    /// The entry drops it, and the fault works it out as mprotect does.
+    Recomputed,
+}
+
+/// What the scanner does with the write bit of an entry that it makes inaccessible, and what the
+/// hinting fault does (facts 4.3).
 #[inline]
-pub const fn recomputes_write(rule: NumaWrite) -> bool {
+pub const fn hinted_write(rule: NumaWrite) -> HintedWrite {
     match rule {
-        NumaWrite::Saved => false,
-        NumaWrite::Recomputed => true,
+        NumaWrite::Kept | NumaWrite::Saved => HintedWrite::InEntry,
+        NumaWrite::Lost => HintedWrite::Dropped,
+        NumaWrite::Recomputed => HintedWrite::Recomputed,
     }
 }
 
@@ -30,6 +42,7 @@ pub fn numa_skip(rule: NumaSkip, mapping: Mapping, page: &PageState) -> Option<W
     let private = mapping == Mapping::Cow;
     let answer = match rule {
         NumaSkip::Never => return None,
+        NumaSkip::MapCountAnywhere => maps(page, Relation::NotEqual),
         NumaSkip::MapCount if private => maps(page, Relation::NotEqual),
         NumaSkip::RefCount if private => {
             Answer::compare(Counter::Refs, page.refs, Relation::NotEqual, 1)
@@ -55,7 +68,8 @@ pub fn numa_skip(rule: NumaSkip, mapping: Mapping, page: &PageState) -> Option<W
 
 /// Whether the scanner leaves the entry accessible because a hinting fault could tell nothing: the
 /// only thread of the address space runs on the page's node, and the memory is its own. The same in
-/// all releases (facts 4.1). `users` and `locality` are those of the thread that scans.
+/// all releases, in the older ones by inference (facts 4.1, 12.12). `users` and `locality` are
+/// those of the thread that scans.
 #[inline]
 pub const fn is_settled(mapping: Mapping, users: Users, locality: Locality) -> bool {
     match (mapping, users, locality) {

@@ -16,7 +16,7 @@ pub struct Release {
 
 impl Release {
     /// The oldest release whose rules are modelled.
-    pub const OLDEST: Self = Self { major: 5, minor: 8 };
+    pub const OLDEST: Self = Self { major: 3, minor: 1 };
     /// The newest release whose rules are modelled.
     pub const NEWEST: Self = Self { major: 7, minor: 3 };
     /// Earlier than every release: the start of variants that have always been there.
@@ -40,7 +40,8 @@ impl Release {
     /// The last release with the same major number, as far as is known.
     const fn last_minor(self) -> Option<u8> {
         match self.major {
-            5 | 6 => Some(19),
+            3 | 5 | 6 => Some(19),
+            4 => Some(20),
             _ => None,
         }
     }

@@ -34,8 +34,9 @@ switches! {
     /// When a write fault on a private page may keep the page instead of copying it (facts 1).
     pte_cow: PteCow = "pte-cow" {
         /// Nobody else maps the page: mapcount plus swap count is 1; sleeps for the page lock.
-        /// References do not count. Hazard: a child that still reads the page through a reference
-        /// sees the parent's next writes (CVE-2020-29374). facts 1.1
+        /// References do not count, but for a merged page, which before 5.1 was always copied (left
+        /// out here: nothing merges pages). Hazard: a child that still reads the page through a
+        /// reference sees the parent's next writes (CVE-2020-29374). facts 1.1
         MapCount = "map-count" [always],
         /// The refcount is 1, commit 09854ba94c6a; a contended page lock means copy. Hazard: the
         /// owner's own pin makes the owner copy, and from then on the device and the owner use
@@ -150,8 +151,12 @@ switches! {
     /// Which pages the NUMA scanner leaves accessible because they are shared or pinned
     /// (facts 4.2).
     numa_skip: NumaSkip = "numa-skip" {
-        /// None but merged and zero pages. facts 4.2
-        Never = "never" [always],
+        /// None but merged and zero pages; 3.13 went back to this, commit 1bc115d87dff (release and
+        /// id: M). facts 4.2
+        Never = "never" [always, "3.13"],
+        /// Pages whose mapcount is not 1, in any mapping: what the first releases with NUMA
+        /// balancing did. facts 4.2
+        MapCountAnywhere = "map-count-anywhere" ["3.8"],
         /// Pages of private mappings whose mapcount is not 1, commit 859d4adc3415: an optimisation.
         /// Hazard: pinned pages take hinting faults, whose migration must fail. facts 4.2, 4.6
         MapCount = "map-count" ["4.16"],
@@ -172,8 +177,16 @@ switches! {
 
     /// Where the write permission is while an entry waits for its NUMA hinting fault (facts 4.3).
     numa_write: NumaWrite = "numa-write" {
-        /// In the entry itself, saved there by the scanner, commit 288bc54949fc. Hazard: a restore
-        /// from an old snapshot writes the old permission back. facts 4.3
+        /// In the entry itself: up to 3.19 beside a bit of its own for the hinting fault, since 4.0
+        /// in a protnone entry, commit b191f9b106ea. facts 4.3
+        Kept = "kept" [always],
+        /// Nowhere, and the fault does not grant it again: candidates of 4.0 after commit
+        /// 4d9424669946. Hazard: every page that was hinted at takes a write fault, and that may
+        /// copy. facts 4.3
+        Lost = "lost" [never],
+        /// In the entry itself, saved there by the scanner, commit 288bc54949fc; but for ppc64 the
+        /// same as kept. Hazard: a restore from an old snapshot writes the old permission back.
+        /// facts 4.3
         Saved = "saved" ["4.11"],
         /// Nowhere: the fault works it out as mprotect does, commit 6a56ccbcf6c6. See
         /// write-upgrade. facts 4.3
@@ -215,7 +228,8 @@ switches! {
     /// How the exclusive mark is cleared under a lock-free pinner's eyes, before merging, swap-out
     /// or migration (facts 3.5).
     share_order: ShareOrder = "share-order" {
-        /// Clear the entry, flush, check for pins, clear the mark. Hazard: a flush orders nothing
+        /// Clear the entry, flush, check for pins, clear the mark; before there was a mark, nothing
+        /// of this. Hazard: a flush orders nothing
         /// for a walker that does not wait for it; the pin may go unseen on a weakly ordered
         /// machine. facts 3.5
         Flush = "flush" ["5.19"],
@@ -226,7 +240,8 @@ switches! {
 
     /// Whether pins of the zero page are counted (facts 3.3).
     zero_pin: ZeroPin = "zero-pin" {
-        /// Yes. Hazard: about two million pins exhaust its refcount, and pinning fails. facts 3.3
+        /// Yes, as soon as there are pins (see interfaces). Hazard: about two million pins exhaust
+        /// its refcount, and pinning fails. facts 3.3
         Counted = "counted" ["5.7"],
         /// No: pin and unpin leave it alone, commit c8070b787519. An ordinary get still counts.
         /// facts 3.3
@@ -299,7 +314,10 @@ switches! {
     /// Whether the lock-free walker reads the entry again after it has taken its reference
     /// (facts 3.5).
     fast_recheck: FastRecheck = "fast-recheck" {
-        /// It does, and gives the reference back if the entry changed. facts 3.5
+        /// It does, and gives the reference back if the entry changed. The walkers that
+        /// architectures had of their own before they took up the general one (3.18, x86 later: M)
+        /// may have relied on the flush's interrupts instead; the fact sheet is silent. facts 3.5,
+        /// 12.12
         On = "on" [always],
         /// It does not. Hazard: the page may have been freed and reused in between, and the pin
         /// holds a stranger's page. facts 9
@@ -364,7 +382,8 @@ switches! {
     zap_rmap: ZapRmap = "zap-rmap" {
         /// With the entry, before the flush. Hazard: writeback cleans a page whose last mapping it
         /// no longer finds, while a CPU still writes through a stale translation; the write is
-        /// lost. facts 6.2
+        /// lost. Up to 3.14 the flush came after the table's lock even for dirty pages of files,
+        /// which is left out here: writeback does not find the mapping either way. facts 6.2
         WithEntry = "with-entry" [always],
         /// When the page is freed, for every page: the first series. Hazard: an anonymous page says
         /// that it is mapped after its anon_vma was freed, and a walk of the reverse map uses that
@@ -464,12 +483,12 @@ switches! {
 
     /// When a remap flushes the addresses that its entries have left (facts 7.12).
     remap_flush: RemapFlush = "remap-flush" {
+        /// When all entries have moved and nothing is locked but the address space. Hazard: the
+        /// page is moved or freed from its new address while a CPU still writes through the old
+        /// one. facts 7.12
+        AfterLocks = "after-locks" [always],
         /// Before it releases the tables' locks, commit eb66ae030829. facts 7.12
-        UnderLock = "under-lock" [always],
-        /// When all entries have moved and nothing is locked but the address space, as before
-        /// 4.19. Hazard: the page is moved or freed from its new address while a CPU still writes
-        /// through the old one. facts 7.12
-        AfterLocks = "after-locks" [never],
+        UnderLock = "under-lock" ["4.19"],
     }
 
     /// Whether those who follow an address space with tables of their own hear of a change before
@@ -491,5 +510,28 @@ switches! {
         /// It stays, and the call fails: it looks for the mapping that is to become shorter. facts
         /// 7.13
         Refuse = "refuse" ["6.1"],
+    }
+
+    /// Which interfaces there are for what programs and drivers do: each variant has its own and
+    /// those of all before it. A step of a scenario that needs another is refused (facts 7.15).
+    interfaces: Interfaces = "interfaces" {
+        /// What 3.1 had: mmap, mprotect, madvise, mremap, mlock, fork, move_pages, O_DIRECT, groups
+        /// of memory, notifiers for devices, and get_user_pages. facts 7.15
+        Basic = "basic" [always],
+        /// NUMA balancing, too. facts 7.15
+        NumaBalancing = "numa-balancing" ["3.8"],
+        /// userfaultfd, too, for private memory. facts 7.14, 7.15
+        Userfaultfd = "userfaultfd" ["4.3"],
+        /// Its events, and it for shared memory, too. facts 7.14, 7.15
+        UserfaultfdEvents = "userfaultfd-events" ["4.11"],
+        /// MADV_WIPEONFORK, too, commit d2cd9ede6e19. facts 2.1, 7.15
+        WipeOnFork = "wipe-on-fork" ["4.14"],
+        /// pin_user_pages, too, commit eddb1c228f79. In 5.6 itself a pin counted as one reference,
+        /// which is left out here: no rule of that release asks for pins. facts 3.3, 7.15
+        PinUserPages = "pin-user-pages" ["5.6"],
+        /// Write protection by userfaultfd, too, commit 63b2d4174c4a. facts 7.14, 7.15
+        UserfaultfdWp = "userfaultfd-wp" ["5.7"],
+        /// MADV_POPULATE_READ and MADV_POPULATE_WRITE, too. facts 3.13, 7.15
+        Populate = "populate" ["5.14"],
     }
 }

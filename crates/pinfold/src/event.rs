@@ -14,7 +14,7 @@ use crate::addr::{Pfn, SpaceId, VirtAddr};
 use crate::pte::MigrationKind;
 use crate::rules::migrate::remembers_mark;
 use crate::rules::pin::{Unshares, unshares};
-use crate::rules::{ForkPin, NumaSkip, Rules, Switch, Why};
+use crate::rules::{ForkPin, Interface, NumaSkip, Rules, Switch, Why};
 use crate::uffd::{UffdId, UffdReason};
 
 use define::{bound, events, rule, under};
@@ -81,7 +81,8 @@ pub struct EventInfo {
 }
 
 impl EventInfo {
-    /// Whether it can occur under these rules. Where it can, it may still need a rare chance.
+    /// Whether it can occur under these rules, if nothing is asked of them that goes through an
+    /// interface that they lack ([`Interface`]). Where it can, it may still need a rare chance.
     pub fn occurs_under(&self, rules: &Rules) -> bool {
         (self.occurs)(rules)
     }
@@ -95,16 +96,18 @@ const fn copies_pinned(rule: ForkPin) -> bool {
     }
 }
 
-/// Whether the scanner leaves an entry alone that it has looked at.
-const fn skips_pages(rule: NumaSkip) -> bool {
-    match rule {
+/// Whether there is a scanner, and it leaves entries alone that it has looked at.
+const fn scans_skip(rules: &Rules) -> bool {
+    let skips = match rules.numa_skip {
         NumaSkip::Never => false,
-        NumaSkip::MapCount
+        NumaSkip::MapCountAnywhere
+        | NumaSkip::MapCount
         | NumaSkip::RefCount
         | NumaSkip::PinnedOrLikelyShared
         | NumaSkip::PinnedOrMaybeShared
         | NumaSkip::PinnedAnywhere => true,
-    }
+    };
+    skips && Interface::NumaBalancing.exists(rules)
 }
 
 /// What a rule decided when an event happened; shown as a sentence without its end.
@@ -193,7 +196,7 @@ events! {
     /// The fault waits for a page that is being migrated.
     WaitMigration(pfn: Pfn) = "wait-migration": Line("fault: wait, {pfn} migrates"), under(always);
     /// A scan made the entry PROT_NONE.
-    NumaProtected(pfn: Pfn) = "numa-protected": Line("scan: {pfn} protnone"), under(always),
+    NumaProtected(pfn: Pfn) = "numa-protected": Line("scan: {pfn} protnone"), under(|rules| Interface::NumaBalancing.exists(rules)),
         decided by NumaSkip("{pfn} was not skipped");
     /// A scan left the entry alone.
     NumaSkipped {
@@ -201,12 +204,12 @@ events! {
         pfn: Pfn,
         /// The rule's reason.
         why: Why,
-    } = "numa-skipped": Line("scan: skip {pfn} ({why})"), under(|rules| skips_pages(rules.numa_skip)),
+    } = "numa-skipped": Line("scan: skip {pfn} ({why})"), under(|rules| scans_skip(rules)),
         decided by NumaSkip("{pfn} was skipped, as {why}");
     /// A scan left the entry alone, as the process has one thread, which runs on the page's node.
-    NumaLocal(pfn: Pfn) = "numa-local": Line("scan: skip {pfn} (on the only thread's node)"), under(always);
+    NumaLocal(pfn: Pfn) = "numa-local": Line("scan: skip {pfn} (on the only thread's node)"), under(|rules| Interface::NumaBalancing.exists(rules));
     /// A scan looked at a mapped entry.
-    NumaLook(pfn: Pfn) = "numa-look": Passing("scan: looks at {pfn}"), under(always);
+    NumaLook(pfn: Pfn) = "numa-look": Passing("scan: looks at {pfn}"), under(|rules| Interface::NumaBalancing.exists(rules));
     /// A protection change or scan took write permission from a migration entry.
     MigrationDowngraded {
         /// The page on the move.
@@ -218,14 +221,14 @@ events! {
             "the migration entry of {pfn} lost its write bit to a scan or protection change: {to:?}"
         );
     /// A hinting fault.
-    HintFault(pfn: Pfn) = "hint-fault": Line("hint fault on {pfn}"), under(always);
+    HintFault(pfn: Pfn) = "hint-fault": Line("hint fault on {pfn}"), under(|rules| Interface::NumaBalancing.exists(rules));
     /// A hinting fault made the entry present again.
     HintRestored {
         /// The page.
         pfn: Pfn,
         /// Whether it has the write bit.
         writable: bool,
-    } = "hint-restored": Line("hint fault: {pfn} {}", bit(*writable)), under(always),
+    } = "hint-restored": Line("hint fault: {pfn} {}", bit(*writable)), under(|rules| Interface::NumaBalancing.exists(rules)),
         decided by NumaWrite(
             "{pfn} came back {} the write bit",
             if *writable { "with" } else { "without" }
@@ -291,28 +294,28 @@ events! {
         uffd: UffdId,
         /// Why.
         reason: UffdReason,
-    } = "uffd-told": Line("{uffd} is told: {reason}"), under(always);
+    } = "uffd-told": Line("{uffd} is told: {reason}"), under(|rules| Interface::Userfaultfd.exists(rules));
     /// A monitor has resolved a fault here, or on the pages from here on.
-    UffdResolved = "uffd-resolved": Line("userfaultfd: resolved"), under(always);
+    UffdResolved = "uffd-resolved": Line("userfaultfd: resolved"), under(|rules| Interface::Userfaultfd.exists(rules));
     /// Protection from writes was asked for where nothing is mapped, and passed over.
-    UffdPassedOver = "uffd-passed-over": Line("userfaultfd: nothing here to protect"), under(always),
+    UffdPassedOver = "uffd-passed-over": Line("userfaultfd: nothing here to protect"), under(|rules| Interface::UserfaultfdWp.exists(rules)),
         decided by Uffd("nothing was mapped, so there was nothing to protect");
     /// A monitor has an entry protected from writes, or a marker in its place.
-    UffdProtected = "uffd-protected": Line("userfaultfd: protected from writes"), under(always);
+    UffdProtected = "uffd-protected": Line("userfaultfd: protected from writes"), under(|rules| Interface::UserfaultfdWp.exists(rules));
     /// fork made a child whose area here is registered, too.
     UffdForked {
         /// Whose userfaultfd.
         uffd: UffdId,
         /// The child.
         child: SpaceId,
-    } = "uffd-forked": Line("{uffd} is told: fork, space {}", child.0), under(always);
+    } = "uffd-forked": Line("{uffd} is told: fork, space {}", child.0), under(|rules| Interface::UserfaultfdEvents.exists(rules));
     /// A registered area was moved here.
     UffdMoved {
         /// Whose userfaultfd.
         uffd: UffdId,
         /// Where it was.
         from: VirtAddr,
-    } = "uffd-moved": Line("{uffd} is told: moved from {from}"), under(always);
+    } = "uffd-moved": Line("{uffd} is told: moved from {from}"), under(|rules| Interface::UserfaultfdEvents.exists(rules));
     /// A lock-free walk has read an entry that it will try to take.
     FastLook(pfn: Pfn) = "fast-look": Passing("fast walk sees {pfn}"), under(always);
     /// A lock-free walk stopped.

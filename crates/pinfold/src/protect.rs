@@ -22,7 +22,7 @@ use crate::frame::Flags;
 use crate::platform::{Invalidate, Platform};
 use crate::pte::{Entry, Format, Migration, MigrationKind, Pte};
 use crate::rules::migrate::remembers_mark;
-use crate::rules::numa::{is_settled, numa_skip, recomputes_write};
+use crate::rules::numa::{HintedWrite, hinted_write, is_settled, numa_skip};
 use crate::rules::protect::{WriteNotify, can_change_writable, wants_upgrade};
 use crate::rules::{
     AreaState, Dirty, EntryState, Locality, Mapping, PageState, Permission, Protnone, Tracking,
@@ -234,10 +234,11 @@ impl<P: Platform> Space<P> {
             return Due::Nothing;
         }
         let old = cursor.withdraw(page);
-        let mut new = old.pte().hint();
-        if recomputes_write(mem.rule()) {
-            new = new.read_only();
-        }
+        let hinting = old.pte().hint();
+        let new = match hinted_write(mem.rule()) {
+            HintedWrite::InEntry => hinting,
+            HintedWrite::Dropped | HintedWrite::Recomputed => hinting.read_only(),
+        };
         cursor.restrict(old, new);
         mem.tell(self.id(), page, EventKind::NumaProtected(pfn));
         Due::Flush

@@ -5,7 +5,7 @@ use super::{Answer, kernel, load, warn_of_fewer, worst};
 use crate::args::{CheckArgs, Format};
 use crate::console::Console;
 use crate::failure::{EXIT, Failure};
-use crate::find::Loaded;
+use crate::find::{Loaded, Ready};
 use crate::progress::{Meter, Rate, searched, stop_flag};
 use crate::render::kernel::outcomes;
 use crate::render::summary::{self, Columns};
@@ -13,9 +13,9 @@ use crate::render::{Detail, json, report};
 use crate::rulesets::{self, RuleSet};
 use crate::saved::{self, Place};
 use crate::show;
+use pinfold_lab::Progress;
 use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::saved::ReplayFile;
-use pinfold_lab::{Prepared, Progress};
 use std::sync::atomic::Ordering;
 
 /// Checks each scenario under each rule set. A single report is drawn in full; several take a line
@@ -69,15 +69,24 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
                 let rate = rate.now(progress.search.elapsed, progress.search.executions);
                 meter.show(|| searched(name, &set.name, progress, rate));
             };
-            let Searched { report: mut found, rest, unkept } = if args.division.divides() {
-                let files = std::mem::take(&mut files);
-                campaign::search(&prepared, &options, &args.division, files, &mut tell)?
-            } else {
-                Searched::of(prepared.check(&options, &mut tell))
+            let Searched { report: mut found, rest, unkept } = match &prepared {
+                Ok(prepared) if args.division.divides() => {
+                    let files = std::mem::take(&mut files);
+                    campaign::search(prepared, &options, &args.division, files, &mut tell)?
+                }
+                Ok(prepared) => Searched::of(prepared.check(&options, &mut tell)),
+                Err(_) => Searched::of(pinfold_lab::check(
+                    &loaded.scenario,
+                    &loaded.path,
+                    &set.rules,
+                    &options,
+                    &mut tell,
+                )),
             };
             lost = lost.or(unkept);
-            let ends = (args.all_outcomes && found.verdict == Verdict::Fail)
-                .then(|| prepared.ends(&options))
+            let wanted = args.all_outcomes && found.verdict == Verdict::Fail;
+            let ends = (prepared.as_ref().ok().filter(|_| wanted))
+                .map(|prepared| prepared.ends(&options))
                 .inspect(|ends| found.take_outcomes(ends));
             drop(meter);
             if let Some(file) = rest {
@@ -110,7 +119,12 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
         console.complain(&failure);
         return Ok(EXIT);
     }
-    let mut verdict = worst(reports.iter().map(|report| report.verdict));
+    // What cannot be asked under some of the rules is no answer about the others.
+    let asked_about = reports.iter().filter(|report| !report.is_absent());
+    let mut verdict = match reports.iter().all(Report::is_absent) {
+        true => worst(reports.iter().map(|report| report.verdict)),
+        false => worst(asked_about.map(|report| report.verdict)),
+    };
     if reports.len() < asked {
         verdict = worst([verdict, Verdict::Partial].into_iter());
     }
@@ -124,9 +138,10 @@ fn prepare(
     scenarios: &[Loaded],
     sets: &[RuleSet],
     console: &Console,
-) -> Result<Vec<Prepared>, Failure> {
+) -> Result<Vec<Ready>, Failure> {
     let pairs = scenarios.iter().flat_map(|loaded| sets.iter().map(move |set| (loaded, set)));
-    pairs.map(|(loaded, set)| loaded.prepare(&set.rules, console.error_style())).collect()
+    let style = console.error_style();
+    pairs.map(|(loaded, set)| loaded.prepare_or_absent(&set.rules, style)).collect()
 }
 
 /// Saves the failing execution, if there is one. If it cannot be saved, the result of the search is

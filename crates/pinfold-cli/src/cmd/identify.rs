@@ -138,13 +138,14 @@ fn telling(
     let draw = |draw: u64| Program::random(seed ^ draw << 32, &shape);
     let tells = |program: &Program| {
         let Some(loaded) = loaded(program, "random", console) else { return false };
+        // A rule set that lacks what a step needs is told apart by that step alone.
         let ends = |set: &RuleSet| -> Option<Vec<Ended>> {
             let prepared = loaded.prepare(&set.rules, console.error_style()).ok()?;
             Some(prepared.ends(options).met.into_keys().collect())
         };
-        let Some((first, rest)) = sets.split_first() else { return false };
-        let first = ends(first);
-        rest.iter().any(|set| ends(set) != first)
+        let mut ends = sets.iter().filter_map(ends);
+        let Some(first) = ends.next() else { return false };
+        ends.any(|other| other != first)
     };
     (0..DRAWS).map(draw).find(tells).unwrap_or_else(|| draw(0))
 }
@@ -171,7 +172,10 @@ fn may_be(
     seen: &Outcome,
     console: &Console,
 ) -> Option<bool> {
-    let prepared = loaded.prepare(&set.rules, console.error_style()).ok()?;
+    // What was carried out needed what this rule set lacks.
+    let Ok(prepared) = loaded.prepare_or_absent(&set.rules, console.error_style()).ok()? else {
+        return Some(false);
+    };
     let Ends { met, incomplete, .. } = prepared.ends(options);
     incomplete.is_none().then(|| met.keys().any(|ended| seen.agrees(ended)))
 }

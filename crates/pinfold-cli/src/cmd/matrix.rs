@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::find::{self, Loaded};
 use crate::progress::{Meter, stop_flag};
 use crate::render::json;
-use crate::render::matrix::{Cell, CellBounds, EndedBy, Matrix, Row, draw};
+use crate::render::matrix::{Cell, CellBounds, EndedBy, Matrix, Row, Skipped, draw};
 use crate::rulesets::{self, RuleSet};
 use crate::show;
 use pinfold_lab::campaign::CampaignError;
@@ -171,7 +171,11 @@ fn cell(scenario: &Scenario, report: &Report, bounds: CellBounds) -> Cell {
         _ => None,
     };
     let ended = (report.verdict == Verdict::Partial).then(|| ended_by(&report.search, bounds));
-    Cell { verdict: report.verdict, outcome, ended, wanted: None }
+    let skipped = (report.verdict == Verdict::Skip).then(|| match report.is_absent() {
+        true => Skipped::Absent,
+        false => Skipped::Unexplorable,
+    });
+    Cell { verdict: report.verdict, outcome, ended, skipped, wanted: None }
 }
 
 /// What ended a search that was not done.

@@ -15,9 +15,12 @@ use pinfold_lab::report::Report;
 pub(crate) fn run(args: &RunArgs, console: &mut Console) -> Answer {
     let rules = rulesets::one(&args.rules)?;
     let loaded = find::load(&args.file, console.error_style())?;
-    let prepared = loaded.prepare(&rules.rules, console.error_style())?;
     let order = args.seed.map_or(Order::AsWritten, Order::Seed);
-    show(&prepared.run(order), args.format, console)
+    let found = match loaded.prepare_or_absent(&rules.rules, console.error_style())? {
+        Ok(prepared) => prepared.run(order),
+        Err(_) => pinfold_lab::run(&loaded.scenario, &loaded.path, &rules.rules, order),
+    };
+    show(&found, args.format, console)
 }
 
 /// Prints the report of one execution.

@@ -137,7 +137,10 @@ impl Stage {
         if let Some(report) = skipped(&plan, &loaded.path, &self.kernel, &*self.agent) {
             return Ok(report);
         }
-        let prepared = loaded.prepare(rules, console.error_style())?;
+        let prepared = match loaded.prepare_or_absent(rules, console.error_style())? {
+            Ok(prepared) => prepared,
+            Err(absent) => return Ok(refused(Verdict::Skip, &absent.message)),
+        };
         let ends = prepared.ends(search);
         let repeated = || repeated(loaded, rules, search);
         let question = Question {

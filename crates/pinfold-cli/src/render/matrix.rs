@@ -1,16 +1,24 @@
 //! Scenarios against rule sets, as a table.
 //!
 //! Cells are short words. Outcomes, which may have long names, are letters with a legend; so are
-//! rule sets with many overrides. A table wider than the line continues below itself.
+//! rule sets with many overrides. A table wider than the line shows neighbours with the same cells
+//! as one column, and if that is not enough it continues below itself.
 
 use super::text::{clean, counted, cut, flow, fold, pad, seconds, thousands, width};
 use super::{Look, Tone};
 use pinfold_lab::report::Verdict;
+use std::ops::Range;
 
 /// A rule set with a longer name is explained in the legend.
 const LONG_NAME: usize = 10;
 /// Blanks between columns; one is left where that keeps the table in one piece.
 const GAP: usize = 2;
+/// The least blanks between columns.
+const TIGHT: usize = 1;
+/// The head of the column of names.
+const TITLE: &str = "scenario";
+/// Between the first and the last of the rule sets that share a column.
+const TO: &str = "..";
 /// What marks a cell that is not as expected.
 const UNEXPECTED: &str = "!";
 
@@ -102,8 +110,17 @@ pub(crate) struct Row {
     pub(crate) cells: Vec<Cell>,
 }
 
+/// Why there is nothing to search under a rule set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Skipped {
+    /// A step needs what the release does not have.
+    Absent,
+    /// The explorer cannot explore it.
+    Unexplorable,
+}
+
 /// One scenario under one rule set.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cell {
     /// The answer.
     pub(crate) verdict: Verdict,
@@ -111,6 +128,8 @@ pub(crate) struct Cell {
     pub(crate) outcome: Option<String>,
     /// What ended the search, if it was not done.
     pub(crate) ended: Option<EndedBy>,
+    /// Why it was not searched, if so.
+    pub(crate) skipped: Option<Skipped>,
     /// What was expected instead, if something else was.
     pub(crate) wanted: Option<String>,
 }
@@ -120,10 +139,31 @@ impl Cell {
     pub(crate) fn word(&self) -> &str {
         match (&self.outcome, self.verdict) {
             (Some(outcome), Verdict::Pass) => outcome,
-            (_, verdict) => word(verdict),
+            (_, verdict) => self.verdict_word(verdict),
+        }
+    }
+
+    fn is_absent(&self) -> bool {
+        self.skipped == Some(Skipped::Absent)
+    }
+
+    fn verdict_word(&self, verdict: Verdict) -> &'static str {
+        match self.skipped {
+            Some(Skipped::Absent) => ABSENT,
+            Some(Skipped::Unexplorable) | None => word(verdict),
         }
     }
 }
+
+/// What is said of a scenario that breaks in each of several columns.
+const BAD_EVERYWHERE: &str =
+    "BAD under every rule set here: the program's own fault, which no release mends";
+/// The same where some of the rule sets lack what it needs.
+const BAD_WHERE_ASKED: &str =
+    "BAD under every rule set here that has what it needs: the program's own fault";
+
+/// The word for a question that a release does not have. No outcome can be called so.
+const ABSENT: &str = "n/a";
 
 /// The word for a verdict in a cell.
 fn word(verdict: Verdict) -> &'static str {
@@ -165,8 +205,10 @@ struct Drawing<'a> {
     look: &'a Look,
     /// Distinct outcomes in order of appearance; their positions determine their letters.
     outcomes: Vec<&'a str>,
-    /// The heads of the columns.
+    /// The heads of the rule sets.
     heads: Vec<String>,
+    /// The rule sets of each column: one, or neighbours whose cells are all the same.
+    columns: Vec<Range<usize>>,
 }
 
 impl<'a> Drawing<'a> {
@@ -183,13 +225,43 @@ impl<'a> Drawing<'a> {
             if width(name) > LONG_NAME { format!("set {}", column + 1) } else { name.clone() }
         };
         let heads = matrix.rules.iter().enumerate().map(head).collect();
-        Self { matrix, look, outcomes, heads }
+        let columns = (0..matrix.rules.len()).map(|set| set..set + 1).collect();
+        let mut drawing = Self { matrix, look, outcomes, heads, columns };
+        if drawing.room() < drawing.width(TIGHT) {
+            drawing.columns = folded(matrix);
+        }
+        drawing
+    }
+
+    /// Columns of the text that the names take.
+    fn name_width(&self) -> usize {
+        let names = self.matrix.rows.iter().map(|row| width(&clean(&row.name, self.look)));
+        names.max().unwrap_or(0).max(TITLE.len()).min(self.look.width / 2)
+    }
+
+    /// Columns of the text that the cells may take.
+    fn room(&self) -> usize {
+        self.look.width.saturating_sub(self.name_width())
+    }
+
+    /// Columns of the text that all cells would take in one piece.
+    fn width(&self, gap: usize) -> usize {
+        self.columns.iter().map(|column| self.column_width(column) + gap).sum()
+    }
+
+    /// What stands above a column.
+    fn head(&self, column: &Range<usize>) -> String {
+        let last = column.end - 1;
+        match column.start == last {
+            true => self.heads[last].clone(),
+            false => format!("{}{TO}{}", self.heads[column.start], self.heads[last]),
+        }
     }
 
     fn word(&self, cell: &Cell) -> String {
         let outcome = cell.outcome.as_ref().filter(|_| cell.verdict == Verdict::Pass);
         let place = outcome.and_then(|this| self.outcomes.iter().position(|known| known == this));
-        let word = place.map_or_else(|| word(cell.verdict).to_owned(), letter);
+        let word = place.map_or_else(|| cell.verdict_word(cell.verdict).to_owned(), letter);
         let ended = cell.ended.map_or("", EndedBy::mark);
         let mark = if cell.wanted.is_some() { UNEXPECTED } else { "" };
         format!("{word}{ended}{mark}")
@@ -197,31 +269,30 @@ impl<'a> Drawing<'a> {
 
     /// The table, in as many pieces as the width requires.
     fn tables(&self) -> Vec<String> {
-        const TITLE: &str = "scenario";
-        let names: Vec<String> =
-            self.matrix.rows.iter().map(|row| clean(&row.name, self.look)).collect();
-        let widest = names.iter().map(|name| width(name)).max().unwrap_or(0).max(TITLE.len());
-        let name_width = widest.min(self.look.width / 2);
+        let name_width = self.name_width();
         let widths: Vec<usize> =
-            (0..self.heads.len()).map(|column| self.column_width(column)).collect();
+            self.columns.iter().map(|column| self.column_width(column)).collect();
         let mut lines = Vec::new();
-        let room = self.look.width.saturating_sub(name_width);
-        let tight: usize = widths.iter().map(|columns| columns + 1).sum();
-        let loose = tight + widths.len() * (GAP - 1);
-        let gap = if loose > room && tight <= room { 1 } else { GAP };
-        for columns in pieces(&widths, gap, room) {
+        let room = self.room();
+        let gap = if self.width(GAP) > room && self.width(TIGHT) <= room { TIGHT } else { GAP };
+        for piece in pieces(&widths, gap, room) {
             if !lines.is_empty() {
                 lines.push(String::new());
             }
             let mut head = pad(TITLE, name_width);
-            for column in columns.clone() {
-                head += &format!("{:gap$}{}", "", pad(&self.heads[column], widths[column]));
+            for column in piece.clone() {
+                head += &format!(
+                    "{:gap$}{}",
+                    "",
+                    pad(&self.head(&self.columns[column]), widths[column])
+                );
             }
             lines.push(self.look.paint(Tone::Head, head.trim_end()));
-            for (row, name) in self.matrix.rows.iter().zip(&names) {
-                let mut line = pad(&cut(name, name_width), name_width);
-                for column in columns.clone() {
-                    line += &self.cell(&row.cells[column], gap, widths[column]);
+            for row in &self.matrix.rows {
+                let name = clean(&row.name, self.look);
+                let mut line = pad(&cut(&name, name_width), name_width);
+                for column in piece.clone() {
+                    line += &self.cell(&row.cells[self.columns[column].start], gap, widths[column]);
                 }
                 lines.push(line);
             }
@@ -236,9 +307,9 @@ impl<'a> Drawing<'a> {
         format!("{:gap$}{}{:blanks$}", "", self.look.paint(tone, &word), "")
     }
 
-    fn column_width(&self, column: usize) -> usize {
-        let cells = self.matrix.rows.iter().map(|row| width(&self.word(&row.cells[column])));
-        cells.max().unwrap_or(0).max(width(&self.heads[column]))
+    fn column_width(&self, column: &Range<usize>) -> usize {
+        let cells = self.matrix.rows.iter().map(|row| width(&self.word(&row.cells[column.start])));
+        cells.max().unwrap_or(0).max(width(&self.head(column)))
     }
 
     /// The words that occur, and what they mean.
@@ -259,6 +330,11 @@ impl<'a> Drawing<'a> {
                 items.push((word(verdict).to_owned(), meaning.to_owned()));
             }
         }
+        if cells().any(Cell::is_absent) {
+            let meaning = "a step needs what there is not under these rules: `pinfold check NAME \
+                           --rules SET` says what";
+            items.push((ABSENT.to_owned(), meaning.to_owned()));
+        }
         for ended in EndedBy::ALL {
             if cells().any(|cell| cell.ended == Some(ended)) {
                 let cell = format!("{}{}", word(Verdict::Partial), ended.mark());
@@ -272,13 +348,17 @@ impl<'a> Drawing<'a> {
         if cells().any(|cell| cell.wanted.is_some()) {
             items.push((UNEXPECTED.to_owned(), "not as expected".to_owned()));
         }
-        for name in self.broken_everywhere() {
-            let meaning = "BAD under every rule set here: the program's own fault, which no release \
-                           mends";
-            items.push((clean(name, self.look), meaning.to_owned()));
+        for row in self.broken_everywhere() {
+            let absent = row.cells.iter().any(Cell::is_absent);
+            let meaning = if absent { BAD_WHERE_ASKED } else { BAD_EVERYWHERE };
+            items.push((clean(&row.name, self.look), meaning.to_owned()));
         }
         if let Some(other) = other_model(self.matrix.model) {
             items.push((self.matrix.model.to_owned(), other.to_owned()));
+        }
+        if let Some(several) = self.columns.iter().find(|column| column.len() > 1) {
+            let meaning = "these rule sets and all between them, whose cells are the same";
+            items.push((self.head(several), meaning.to_owned()));
         }
         for (head, name) in self.heads.iter().zip(&self.matrix.rules) {
             if head != name {
@@ -304,10 +384,12 @@ fn other_model(model: &str) -> Option<&'static str> {
 
 impl Drawing<'_> {
     /// The scenarios that break in each of several columns.
-    fn broken_everywhere(&self) -> impl Iterator<Item = &str> {
-        let everywhere = |row: &&Row| row.cells.iter().all(|cell| cell.verdict == Verdict::Fail);
-        let several = self.matrix.rules.len() > 1;
-        self.matrix.rows.iter().filter(move |row| several && everywhere(row)).map(|row| &*row.name)
+    fn broken_everywhere(&self) -> impl Iterator<Item = &Row> {
+        let everywhere = |row: &&Row| {
+            let asked = || row.cells.iter().filter(|cell| !cell.is_absent());
+            asked().count() > 1 && asked().all(|cell| cell.verdict == Verdict::Fail)
+        };
+        self.matrix.rows.iter().filter(everywhere)
     }
 
     /// What a cell that is not done says.
@@ -333,8 +415,22 @@ fn letter(place: usize) -> String {
     if round == 0 { letter.to_string() } else { format!("{letter}{}", round + 1) }
 }
 
+/// The rule sets, in runs of neighbours with the same cells.
+fn folded(matrix: &Matrix) -> Vec<Range<usize>> {
+    let same =
+        |one: usize, other: usize| matrix.rows.iter().all(|row| row.cells[one] == row.cells[other]);
+    let mut columns: Vec<Range<usize>> = Vec::new();
+    for set in 0..matrix.rules.len() {
+        match columns.last_mut() {
+            Some(column) if same(column.start, set) => column.end = set + 1,
+            _ => columns.push(set..set + 1),
+        }
+    }
+    columns
+}
+
 /// The columns, in runs that fit in `room`; each run has at least one.
-fn pieces(widths: &[usize], gap: usize, room: usize) -> Vec<std::ops::Range<usize>> {
+fn pieces(widths: &[usize], gap: usize, room: usize) -> Vec<Range<usize>> {
     let mut pieces = Vec::new();
     let mut start = 0;
     let mut taken = 0;
@@ -355,10 +451,14 @@ fn totals(matrix: &Matrix) -> String {
     let order = [Verdict::Error, Verdict::Fail, Verdict::Partial, Verdict::Skip, Verdict::Pass];
     let mut parts: Vec<String> = Vec::new();
     for verdict in order {
-        let number = cells().filter(|cell| cell.verdict == verdict).count();
+        let number = cells().filter(|cell| cell.verdict == verdict && !cell.is_absent()).count();
         if number > 0 {
             parts.push(format!("{number} {}", word(verdict)));
         }
+    }
+    let number = cells().filter(|cell| cell.is_absent()).count();
+    if number > 0 {
+        parts.push(format!("{number} {ABSENT}"));
     }
     let number = counted(cells().count() as u64, "cell", "cells");
     let time = seconds(matrix.seconds);

@@ -1,7 +1,7 @@
 //! Drawings of made-up reports against stored ones. To store what is drawn now, run the tests with
 //! `SNAPSHOTS=overwrite`, and read the difference.
 
-use super::matrix::{Cell, CellBounds, EndedBy, Matrix, Row as MatrixRow};
+use super::matrix::{Cell, CellBounds, EndedBy, Matrix, Row as MatrixRow, Skipped};
 use super::text::{cut, fold, seconds, thousands, width};
 use super::*;
 use crate::saved::Place;
@@ -171,6 +171,7 @@ fn matrix() -> Matrix {
         verdict,
         outcome: outcome.map(str::to_owned),
         ended: None,
+        skipped: None,
         wanted: None,
     };
     let part = |ended| Cell { ended: Some(ended), ..cell(Verdict::Partial, None) };
@@ -245,6 +246,49 @@ fn a_table() {
 #[test]
 fn a_table_wider_than_the_terminal_goes_on_below() {
     assert_data_eq!(matrix::draw(&matrix(), &look(40)), file!["tests/matrix-narrow.txt"].raw());
+}
+
+/// Many releases, of which the first lack what two of the scenarios need.
+fn releases() -> Matrix {
+    let cell = |word: &str| Cell {
+        verdict: match word {
+            "n/a" => Verdict::Skip,
+            "BAD" => Verdict::Fail,
+            _ => Verdict::Pass,
+        },
+        outcome: (!["n/a", "BAD", "ok"].contains(&word)).then(|| word.to_owned()),
+        ended: None,
+        skipped: (word == "n/a").then_some(Skipped::Absent),
+        wanted: None,
+    };
+    let row = |name: &str, cells: &str| MatrixRow {
+        name: name.into(),
+        cells: cells.split(' ').map(cell).collect(),
+    };
+    Matrix {
+        rules: strings(&["3.1", "3.2", "4.4", "4.5", "5.7", "5.8", "5.9", "5.10", "latest"]),
+        rows: vec![
+            row("rdma-fork", "n/a n/a n/a n/a BAD BAD ok ok ok"),
+            row("many-references", "n/a n/a n/a n/a share share copy copy copy"),
+            row("fork-exec-get", "ok ok ok ok ok ok BAD BAD BAD"),
+            row("rdma-fork-get", "BAD BAD BAD BAD BAD BAD BAD BAD BAD"),
+            row("uffd-fork", "n/a n/a BAD BAD BAD BAD BAD BAD BAD"),
+        ],
+        bounds: CellBounds::default(),
+        compared: false,
+        ..matrix()
+    }
+}
+
+#[test]
+fn a_table_of_releases_that_lack_something() {
+    assert_data_eq!(matrix::draw(&releases(), &look(100)), file!["tests/matrix-absent.txt"].raw());
+}
+
+/// What does not fit shows neighbours that are the same as one, and only then goes on below.
+#[test]
+fn a_table_that_is_too_wide_shows_neighbours_that_are_the_same_as_one() {
+    assert_data_eq!(matrix::draw(&releases(), &look(52)), file!["tests/matrix-folded.txt"].raw());
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::report::{
     Broken, Chosen, Elsewhere, FORMAT, Finding, Mode, Oracle, Outcome, Reached, Report,
     ScenarioHead, Verdict, id,
 };
-use crate::scenario::{Scenario, ScenarioError};
+use crate::scenario::{Code, Scenario, ScenarioError};
 use crate::story::Telling;
 use crate::world::Plan;
 
@@ -70,9 +70,10 @@ pub(super) fn empty(
     }
 }
 
-/// A report on a scenario that cannot be executed.
+/// A report on a scenario that cannot be executed: an error in it, or a question that these rules
+/// do not have.
 pub(crate) fn refuse(mut report: Report, error: &ScenarioError) -> Report {
-    report.verdict = Verdict::Error;
+    report.verdict = if error.code == Code::Absent { Verdict::Skip } else { Verdict::Error };
     let why = error.help.iter().cloned().collect();
     let broken = Broken::without_execution(Oracle::Scenario, vec![error.message.clone()], why);
     report.broken = Some(Broken { code: Some(error.code), ..broken });

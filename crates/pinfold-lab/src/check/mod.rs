@@ -41,7 +41,8 @@ pub(crate) use trial::{Found, Keep, Trial};
 /// Searches a scenario's executions under `rules`.
 ///
 /// A scenario that does not fit the machine (an unknown event, a setup that fails) gives
-/// [`Verdict::Error`] with the reason in [`Report::broken`].
+/// [`Verdict::Error`] with the reason in [`Report::broken`]; one with a step that needs what there
+/// is not under these rules gives [`Verdict::Skip`] with the reason there.
 pub fn check(
     scenario: &Scenario,
     path: &str,

@@ -11,6 +11,7 @@ use super::*;
 use crate::scenario::{Verb, parse};
 use crate::{LockForm, Strategy};
 
+mod absent;
 mod all_ends;
 mod bounds;
 mod direct;

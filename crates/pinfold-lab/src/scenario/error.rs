@@ -116,6 +116,8 @@ codes! {
     WrongWord = "PF0203",
     /// No execution contained an event that `reach` names, so the search proves nothing.
     Vacuous = "PF0301",
+    /// A step needs what the rules' release does not have, so the question cannot be asked there.
+    Absent = "PF0302",
 }
 
 impl fmt::Display for Code {

@@ -18,6 +18,8 @@ use crate::scenario::{Scenario, parse};
 use crate::shipped::{SCENARIOS, Shipped};
 
 const SEEDS: u64 = 40;
+/// Rules that copy much, with all that a shipped scenario needs.
+const OLD: &str = "5.9,interfaces=populate";
 
 /// One random execution under sequential consistency, with everything kept.
 fn journal(scenario: &Scenario, rules: &Rules, seed: u64) -> (Arc<Prepared>, Journal) {
@@ -61,7 +63,7 @@ fn inv_journal_1_a_load_finds_the_store_above_it() {
     let mut compared = 0;
     for scenario in shipped() {
         for seed in 0..SEEDS {
-            let rules = Rules::parse(if seed % 2 == 0 { "5.9" } else { "pinfold" }).expect("rules");
+            let rules = Rules::parse(if seed % 2 == 0 { OLD } else { "pinfold" }).expect("rules");
             let (_, journal) = journal(&scenario, &rules, seed);
             let mut words: BTreeMap<(u64, usize), u64> = BTreeMap::new();
             for line in &journal.lines {
@@ -150,7 +152,7 @@ fn an_interrupted_step_is_marked_and_goes_on() {
                 assert!(says(step.number, "goes on"), "{name}, seed {seed}: {trace:#?}");
             }
             // No mark is drawn that the rules do not know.
-            let (prepared, journal) = self::journal(&scenario, &rules("5.9"), seed);
+            let (prepared, journal) = self::journal(&scenario, &rules(OLD), seed);
             let states = drawn(&prepared, &journal).rows;
             assert!(states.iter().all(|row| !row.state.iter().any(|state| state.contains("excl"))));
         }

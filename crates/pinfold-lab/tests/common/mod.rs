@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use pinfold::Rules;
+use pinfold::rules::{Interface, PRESETS};
 use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::{CheckOptions, Config, Model, SCENARIOS, Shipped, check, scenario};
 
@@ -15,6 +16,14 @@ pub fn shipped(name: &str) -> String {
 /// The names of all scenarios that are shipped, in order.
 pub fn all_shipped() -> Vec<String> {
     SCENARIOS.iter().map(|file| file.name.to_owned()).collect()
+}
+
+/// The presets that have an interface, in order; the others refuse steps through it.
+pub fn presets_with(interface: Interface) -> Vec<&'static str> {
+    let has = |preset: &&str| interface.exists(&Rules::parse(preset).expect("a preset"));
+    let all: Vec<&str> = PRESETS.iter().copied().filter(has).collect();
+    assert!(all.len() > 7 && all.len() < PRESETS.len(), "{interface}: {all:?}");
+    all
 }
 
 /// A scenario on two nodes, with a CPU on each, and one pass for each migration.

@@ -39,13 +39,13 @@ fn every_two_operations_by_the_rules_of_today() {
 /// What these rules made of a page on the move, before migration kept it locked, shows only after
 /// 2,000 executions.
 #[test]
-fn every_two_operations_by_the_oldest_rules() {
+fn every_two_operations_by_the_rules_of_5_8() {
     all_pairs("5.8", MARKS, 3_000);
 }
 
 #[test]
 fn every_two_operations_by_the_rules_of_each_era() {
-    for rules in ["5.9", "5.11", "5.19", "6.1"] {
+    for rules in ["3.1", "5.9", "5.11", "5.19", "6.1"] {
         all_pairs(rules, MARKS, 300);
     }
 }

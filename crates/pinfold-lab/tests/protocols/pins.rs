@@ -1,9 +1,9 @@
 //! Pinning without a lock against what may happen to the page meanwhile (facts 2.3 to 2.5, 3.5).
 
-use pinfold::rules::PRESETS;
+use pinfold::rules::{Interface, PRESETS};
 use pinfold_lab::Model;
 
-use super::common::{self, MODELS};
+use super::common::{self, MODELS, presets_with};
 use super::{Protocol, outcomes};
 
 /// The shipped race, with both ways it can end: the walk gives up, or fork sees the pin.
@@ -91,7 +91,7 @@ reach fast-stop
 #[test]
 fn a_lock_free_pin_against_unmap() {
     let protocol = Protocol::shipped("unmap-races-pin").reaching(&["fast-stop", "fast-taken"]);
-    for rules in PRESETS {
+    for rules in presets_with(Interface::PinUserPages) {
         assert_eq!(outcomes(&protocol.holds(rules)), ["pinned", "unmapped"], "{rules}");
         for model in MODELS {
             protocol.breaks_in(&format!("{rules},table-free=at-once"), model, "data-race");
@@ -108,7 +108,7 @@ fn a_lock_free_pin_against_reuse_of_the_frame() {
         "fast-stop",
         "fast-taken",
     ]);
-    for rules in PRESETS {
+    for rules in presets_with(Interface::PinUserPages) {
         protocol.holds(rules);
         protocol.breaks(&format!("{rules},fast-recheck=off"), "claim");
     }
@@ -227,6 +227,14 @@ fn a_dropped_copy_is_written_by_readers_alone(name: &'static str, oracle: &str) 
     for rules in PRESETS {
         // Five executions: each pair of steps under one lock has two orders, and that is all there
         // is.
+        if ["3.1", "3.2", "4.4", "4.5", "4.8"].contains(rules) {
+            for model in MODELS {
+                protocol.breaks_in(rules, model, oracle);
+            }
+            let cured = format!("{rules},force-write=dirty-cow");
+            common::holds(protocol.name, &protocol.text, &cured, Model::Weak);
+            continue;
+        }
         let report = common::holds(protocol.name, &protocol.text, rules, Model::Weak);
         assert_eq!(outcomes(&report), ["dropped", "kept"], "{rules}");
         for model in MODELS {

@@ -19,6 +19,13 @@ fn a_remap_against_a_stale_translation_and_migration() {
             );
         }
     }
+    for model in MODELS {
+        for rules in ["3.1", "4.4", "4.8", "4.18"] {
+            protocol.breaks_in(rules, model, "use-after-free");
+        }
+        protocol.holds_in("4.19", model);
+        protocol.holds_in("4.8,remap-flush=under-lock", model);
+    }
 }
 
 /// A pin without a lock finds the page in one of the two places, or nowhere, while the page that

@@ -7,7 +7,7 @@ use super::super::{Locality, Mapping, NumaSkip, PageKind, PageState, Users};
 use super::{MARKED, UNMARKED, pinned};
 
 /// Whether each rule, in historic order, leaves the page alone.
-fn table(mapping: Mapping, page: PageState, expected: [bool; 6]) {
+fn table(mapping: Mapping, page: PageState, expected: [bool; 7]) {
     for (&rule, expected) in NumaSkip::ALL.iter().zip(expected) {
         assert_eq!(numa_skip(rule, mapping, &page).is_some(), expected, "{rule} {page:?}");
     }
@@ -15,40 +15,41 @@ fn table(mapping: Mapping, page: PageState, expected: [bool; 6]) {
 
 #[test]
 fn a_page_of_ones_own_is_scanned() {
-    table(Mapping::Cow, MARKED, [false; 6]);
-    table(Mapping::Shared, MARKED, [false; 6]);
+    table(Mapping::Cow, MARKED, [false; 7]);
+    table(Mapping::Shared, MARKED, [false; 7]);
 }
 
 #[test]
 fn a_pinned_private_page_is_left_alone_since_5_17() {
     let pinned = PageState { refs: 1 + 1024, ..MARKED };
-    table(Mapping::Cow, pinned, [false, false, true, true, true, true]);
+    table(Mapping::Cow, pinned, [false, false, false, true, true, true, true]);
 }
 
 #[test]
 fn a_pinned_page_of_a_shared_mapping_is_left_alone_since_6_19() {
     let pinned = PageState { kind: PageKind::File, refs: 2 + 1024, ..MARKED };
-    table(Mapping::Shared, pinned, [false, false, false, false, false, true]);
+    table(Mapping::Shared, pinned, [false, false, false, false, false, false, true]);
 }
 
 #[test]
-fn a_page_that_a_child_maps_too_is_left_alone_since_4_16() {
+fn a_page_that_a_child_maps_too_is_left_alone_up_to_3_12_and_since_4_16() {
     let shared = PageState { refs: 2, maps: 2, ..UNMARKED };
-    table(Mapping::Cow, shared, [false, true, true, true, true, true]);
-    table(Mapping::Shared, shared, [false; 6]);
+    table(Mapping::Cow, shared, [false, true, true, true, true, true, true]);
+    // In a shared mapping the first releases alone leave it.
+    table(Mapping::Shared, shared, [false, true, false, false, false, false, false]);
 }
 
 #[test]
 fn an_ordinary_reference_counts_only_from_5_17_to_6_9() {
     let referenced = PageState { refs: 2, ..MARKED };
-    table(Mapping::Cow, referenced, [false, false, true, false, false, false]);
+    table(Mapping::Cow, referenced, [false, false, false, true, false, false, false]);
 }
 
 #[test]
 fn merged_and_zero_pages_are_always_left_alone() {
     for kind in [PageKind::Ksm, PageKind::Zero] {
         for mapping in [Mapping::Cow, Mapping::Shared] {
-            table(mapping, PageState { kind, ..MARKED }, [true; 6]);
+            table(mapping, PageState { kind, ..MARKED }, [true; 7]);
         }
     }
 }
@@ -56,15 +57,16 @@ fn merged_and_zero_pages_are_always_left_alone() {
 #[test]
 fn an_exact_pin_count_decides_for_large_folios() {
     let page = PageState { refs: 2, large: pinned(1), ..MARKED };
-    table(Mapping::Cow, page, [false, false, true, true, true, true]);
+    table(Mapping::Cow, page, [false, false, false, true, true, true, true]);
     let page = PageState { refs: 5000, large: pinned(0), ..MARKED };
-    table(Mapping::Cow, page, [false, false, true, false, false, false]);
+    table(Mapping::Cow, page, [false, false, false, true, false, false, false]);
 }
 
 #[test]
 fn the_first_test_of_the_release_gives_the_reason() {
     let page = PageState { refs: 1026, maps: 2, ..UNMARKED };
     let why = |rule| numa_skip(rule, Mapping::Cow, &page).map(|why| why.to_string());
+    assert_eq!(why(NumaSkip::MapCountAnywhere).as_deref(), Some("mapcount 2 != 1"));
     assert_eq!(why(NumaSkip::MapCount).as_deref(), Some("mapcount 2 != 1"));
     assert_eq!(why(NumaSkip::RefCount).as_deref(), Some("refcount 1026 != 1"));
     assert_eq!(why(NumaSkip::PinnedOrLikelyShared).as_deref(), Some("refcount 1026 >= 1024"));

@@ -23,25 +23,46 @@ fn changes(from: &str, to: &str) -> String {
 }
 
 #[test]
-fn the_oldest_preset_is_linux_5_8() {
-    let rules = linux("5.8");
+fn the_oldest_preset_is_linux_3_1() {
+    assert_eq!(PRESETS[0], crate::Release::OLDEST.to_string());
+    let rules = linux("3.1");
     let all: Vec<_> = Rules::switches()
         .map(|switch| [switch.name, rules.get(switch.name).unwrap()].join("="))
         .collect();
     assert_eq!(
         all.join(" "),
-        "pte-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted read-gup=force-write fork-pin=share fork-race=open \
-         numa-skip=map-count numa-write=saved numa-fault=restore-first migration-kind=read-write \
-         migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
+        "pte-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted read-gup=as-is fork-pin=share fork-race=open \
+         numa-skip=never numa-write=kept numa-fault=restore-first migration-kind=read-write \
+         migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=on cow-publish=after-flush \
          table-free=after-walkers fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late migrate-flush=each \
-         flush-reach=every-cpu remap-flush=under-lock notify=around break-hole=pass"
+         flush-reach=every-cpu remap-flush=after-locks notify=around break-hole=pass interfaces=basic"
     );
 }
 
 #[test]
 fn each_release_changes_what_the_matrix_says() {
     let table = [
+        ("3.1", "3.7", ""),
+        ("3.7", "3.8", "numa-skip=map-count-anywhere interfaces=numa-balancing"),
+        ("3.8", "3.12", ""),
+        ("3.12", "3.13", "numa-skip=never"),
+        ("3.13", "4.2", ""),
+        ("4.2", "4.3", "interfaces=userfaultfd"),
+        ("4.3", "4.8", ""),
+        ("4.8", "4.9", "force-write=dirty-cow"),
+        ("4.9", "4.10", ""),
+        ("4.10", "4.11", "numa-write=saved interfaces=userfaultfd-events"),
+        ("4.11", "4.13", ""),
+        ("4.13", "4.14", "interfaces=wipe-on-fork"),
+        ("4.14", "4.15", ""),
+        ("4.15", "4.16", "numa-skip=map-count"),
+        ("4.16", "4.18", ""),
+        ("4.18", "4.19", "remap-flush=under-lock"),
+        ("4.19", "5.5", ""),
+        ("5.5", "5.6", "interfaces=pin-user-pages"),
+        ("5.6", "5.7", "interfaces=userfaultfd-wp"),
+        ("5.7", "5.8", "read-gup=force-write"),
         (
             "5.8",
             "5.9",
@@ -51,7 +72,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("5.10", "5.11", "fork-race=seq-count"),
         ("5.11", "5.12", "uffd-wp-flush=before-copy"),
         ("5.12", "5.13", "numa-fault=migrate-first"),
-        ("5.13", "5.14", "head-recheck=again uffd=minor"),
+        ("5.13", "5.14", "head-recheck=again uffd=minor interfaces=populate"),
         ("5.14", "5.16", ""),
         ("5.16", "5.17", "numa-skip=ref-count"),
         ("5.17", "5.18", "pte-cow=ref-count-precise zap-munlock=with-mapping"),
@@ -129,7 +150,10 @@ fn only_never_released_variants_have_no_release() {
     assert_eq!(
         never,
         [
+            "forgotten",
+            "owner",
             "seq-count-full",
+            "lost",
             "off",
             "before-flush",
             "at-once",
@@ -141,7 +165,6 @@ fn only_never_released_variants_have_no_release() {
             "around-counts",
             "none",
             "this-cpu",
-            "after-locks",
             "afterwards"
         ]
     );

@@ -8,10 +8,11 @@ use core::str::FromStr;
 use super::super::error::NOT_YET;
 use super::super::{
     Base, BreakHole, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach, ForceWrite,
-    ForkPin, ForkRace, Given, GupNuma, GupStack, HeadRecheck, LargeCow, LargeMaps, MemcgLock,
-    MigrateFlush, MigrationAd, MigrationKind, Named, Notify, NumaFault, NumaSkip, NumaWrite,
-    PRESETS, PteCow, ReadGup, Release, RemapFlush, RmapCheck, RuleError, Rules, ShareOrder, Switch,
-    TableFree, TableReclaim, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    ForkPin, ForkRace, Given, GupNuma, GupStack, HeadRecheck, Interfaces, LargeCow, LargeMaps,
+    MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Named, Notify, NumaFault, NumaSkip,
+    NumaWrite, PRESETS, PteCow, ReadGup, Release, RemapFlush, RmapCheck, RuleError, Rules,
+    ShareOrder, Switch, TableFree, TableReclaim, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock,
+    ZapRmap, ZeroPin,
 };
 
 fn refused(text: &str) -> String {
@@ -45,6 +46,9 @@ fn overrides_follow_the_base_or_stand_alone() {
 fn a_release_between_presets_keeps_its_own_name() {
     assert_eq!(Rules::linux("5.16").unwrap().to_string(), "linux-5.16");
     assert_eq!(Rules::parse("6.3").unwrap().to_string(), "linux-6.3");
+    for last in ["3.19", "4.20", "5.19", "6.19"] {
+        assert_eq!(Rules::parse(last).unwrap().to_string(), ["linux-", last].concat());
+    }
 }
 
 #[test]
@@ -84,11 +88,13 @@ fn a_difference_names_both_sides() {
 #[test]
 fn releases_that_cannot_be_had_say_what_can() {
     let remedies = [
-        ("5.7", "the rules of Linux 5.7 are not modelled: use 5.8 to 7.3, latest or pinfold"),
-        ("4.19", "the rules of Linux 4.19 are not modelled: use 5.8 to 7.3, latest or pinfold"),
+        ("3.0", "the rules of Linux 3.0 are not modelled: use 3.1 to 7.3, latest or pinfold"),
+        ("2.6", "the rules of Linux 2.6 are not modelled: use 3.1 to 7.3, latest or pinfold"),
+        ("3.20", "there is no Linux 3.20: use a release from 3.1 to 7.3, latest or pinfold"),
+        ("4.21", "there is no Linux 4.21: use a release from 3.1 to 7.3, latest or pinfold"),
         ("7.4", "the rules of Linux 7.4 are not known, those of 7.3 are the newest: use latest"),
-        ("5.20", "there is no Linux 5.20: use a release from 5.8 to 7.3, latest or pinfold"),
-        ("6.20", "there is no Linux 6.20: use a release from 5.8 to 7.3, latest or pinfold"),
+        ("5.20", "there is no Linux 5.20: use a release from 3.1 to 7.3, latest or pinfold"),
+        ("6.20", "there is no Linux 6.20: use a release from 3.1 to 7.3, latest or pinfold"),
         (
             "6.12.117",
             "only mainline releases have presets: use 6.12 and override what was backported",
@@ -129,10 +135,10 @@ fn corrected(text: &str, suggestion: &str) -> String {
 
 #[test]
 fn an_unknown_base_has_the_presets_as_candidates() {
-    assert_eq!(refused("lates"), "no rules are called `lates`: use 5.8 to 7.3, latest or pinfold");
+    assert_eq!(refused("lates"), "no rules are called `lates`: use 3.1 to 7.3, latest or pinfold");
     assert_eq!(
         corrected("lates", "latest"),
-        "no rules are called `lates` (did you mean `latest`?): use 5.8 to 7.3, latest or pinfold"
+        "no rules are called `lates` (did you mean `latest`?): use 3.1 to 7.3, latest or pinfold"
     );
     assert!(corrected("v5.19", "5.19").contains("`v5.19` (did you mean `5.19`?)"));
 }
@@ -144,14 +150,14 @@ fn an_unknown_switch_has_all_switches_as_candidates() {
         "no switch is called `numa-skp` (did you mean `numa-skip`?): use one of pte-cow, large-cow, large-maps, head-recheck, \
          read-gup, fork-pin, fork-race, numa-skip, numa-write, numa-fault, migration-kind, \
          migration-ad, share-order, zero-pin, force-write, gup-numa, gup-stack, file-pin, direct-io, write-upgrade, fast-recheck, \
-         cow-publish, table-free, fault-lock, table-reclaim, rmap-check, zap-rmap, zap-munlock, memcg-lock, uffd, uffd-wp-flush, migrate-flush, flush-reach, remap-flush, notify, break-hole"
+         cow-publish, table-free, fault-lock, table-reclaim, rmap-check, zap-rmap, zap-munlock, memcg-lock, uffd, uffd-wp-flush, migrate-flush, flush-reach, remap-flush, notify, break-hole, interfaces"
     );
     assert!(corrected("swap-in-resue=x", "swap-in-reuse").contains("did you mean"));
 }
 
 #[test]
 fn only_an_unknown_name_has_candidates() {
-    for text in ["5.9,5.9", "4.4", "pte-cow", "swap-in-reuse=x", ""] {
+    for text in ["5.9,5.9", "3.0", "pte-cow", "swap-in-reuse=x", ""] {
         let error = Rules::parse(text).expect_err("no rule set");
         assert_eq!(error.candidates().count(), 0, "{text}: {error}");
     }
@@ -271,7 +277,7 @@ fn variants_read_back(switch: Switch) -> bool {
     each! {
         PteCow, LargeCow, LargeMaps, HeadRecheck, ReadGup, ForkPin, ForkRace, NumaSkip, NumaWrite, NumaFault, MigrationKind,
         MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, DirectIo, WriteUpgrade, FastRecheck,
-        CowPublish, TableFree, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, MigrateFlush, FlushReach, RemapFlush, Notify, BreakHole,
+        CowPublish, TableFree, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, MigrateFlush, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
     }
 }
 
@@ -292,6 +298,6 @@ fn inv_rules_1_whatever_has_a_name_reads_back() {
     assert_eq!("linux-5.9".parse::<Release>(), "5.9".parse());
     assert_eq!("latest".parse(), Ok(Release::NEWEST));
     assert!("pinfold".parse::<Release>().is_err());
-    assert_eq!("4.4".parse::<Base>().map_err(|error| error.to_string()), Err(refused("4.4")));
+    assert_eq!("3.0".parse::<Base>().map_err(|error| error.to_string()), Err(refused("3.0")));
     assert!("pte-cows".parse::<Switch>().is_err());
 }

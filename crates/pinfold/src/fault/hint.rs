@@ -6,8 +6,8 @@
 //!
 //! Invariants:
 //! - INV-NUMA-1: after a hinting fault the entry is accessible, unless it changed in the meantime.
-//! - INV-NUMA-2: the write bit comes back only by the rule `numa-write`: saved in the entry, or
-//!   recomputed from the mark under the table's lock.
+//! - INV-NUMA-2: the write bit comes back only by the rule `numa-write`: kept in the entry,
+//!   recomputed from the mark under the table's lock, or not at all.
 
 use super::request::{Fault, Hinted, Request};
 use crate::event::EventKind;
@@ -15,7 +15,7 @@ use crate::migrate::{Isolated, Mode};
 use crate::platform::Platform;
 use crate::pte::Pte;
 use crate::rules::NumaFault;
-use crate::rules::numa::recomputes_write;
+use crate::rules::numa::{HintedWrite, hinted_write};
 use crate::space::Space;
 use crate::table::{Cursor, Leaf};
 
@@ -119,10 +119,14 @@ impl<P: Platform> Space<P> {
     ) {
         let area = request.area;
         let mut pte = orig.with_reach(area.prot.reach()).young();
-        if recomputes_write(self.mem().rule()) {
-            pte = pte.read_only();
-            if write == WriteBit::ByRule && self.may_become_writable(area, pte) {
-                pte = pte.writable();
+        match hinted_write(self.mem().rule()) {
+            HintedWrite::InEntry => {}
+            HintedWrite::Dropped => pte = pte.read_only(),
+            HintedWrite::Recomputed => {
+                pte = pte.read_only();
+                if write == WriteBit::ByRule && self.may_become_writable(area, pte) {
+                    pte = pte.writable();
+                }
             }
         }
         cursor.set(request.page, pte);

@@ -126,7 +126,7 @@ fn a_change_between_two_writable_protections_keeps_the_right_to_write_since_6_0(
         let written = store(&space, 16, 2).unwrap();
         assert_eq!(mem.stats().pgfault - faults, u64::from(!kept), "{text}");
         // The rule that counts references takes the pin for another user: facts 1.3, H-C.
-        let parts = ["5.9", "5.10", "5.11", "5.17", "5.18"].contains(text);
+        let parts = ["5.9", "5.10", "5.11", "5.13", "5.14", "5.17", "5.18"].contains(text);
         assert_eq!(written != pins.pages()[0], parts, "{text}");
         Audit::of(&mem).space(&space).pins(pins.pages()).check();
     }

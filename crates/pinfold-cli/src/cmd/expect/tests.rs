@@ -1,4 +1,5 @@
 use super::*;
+use crate::render::matrix::Skipped;
 
 const TABLE: &str = "\
 # what is expected
@@ -10,7 +11,8 @@ many       share  copy  ok
 ";
 
 fn cell(verdict: Verdict, outcome: Option<&str>) -> Cell {
-    Cell { verdict, outcome: outcome.map(str::to_owned), ended: None, wanted: None }
+    let outcome = outcome.map(str::to_owned);
+    Cell { verdict, outcome, ended: None, skipped: None, wanted: None }
 }
 
 fn why(text: &str) -> (usize, String) {
@@ -35,6 +37,14 @@ fn an_outcome_agrees_with_its_name_and_with_ok() {
     assert!(!agrees(&pass, "copy") && !agrees(&pass, "BAD"));
     assert!(!agrees(&cell(Verdict::Partial, None), "ok"));
     assert!(agrees(&cell(Verdict::Fail, Some("share")), "BAD"));
+}
+
+#[test]
+fn what_a_release_lacks_is_neither_ok_nor_a_skip() {
+    let absent = Cell { skipped: Some(Skipped::Absent), ..cell(Verdict::Skip, None) };
+    assert!(agrees(&absent, "n/a") && !agrees(&absent, "ok") && !agrees(&absent, "skip"));
+    let other = Cell { skipped: Some(Skipped::Unexplorable), ..absent };
+    assert!(agrees(&other, "skip") && !agrees(&other, "n/a"));
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn a_hinting_fault_from_another_node_moves_the_page_there() {
 #[test]
 fn a_failing_move_leaves_the_page_accessible_by_each_rule() {
     for fault in ["restore-first", "migrate-first", "isolate-under-lock"] {
-        for write in ["saved", "recomputed"] {
+        for write in ["kept", "lost", "saved", "recomputed"] {
             for base in ["5.9", "pinfold"] {
                 let text =
                     std::format!("{base},numa-fault={fault},numa-write={write},numa-skip=never");
@@ -71,6 +71,11 @@ fn a_failing_move_leaves_the_page_accessible_by_each_rule() {
                 assert_eq!(hinted, Ok(Fault::Hint(Hinted::MoveFailed)), "{text}");
                 let entry = space.entry(AT);
                 assert!(entry.is_present() && entry.pfn() == pfn, "{text}: {entry}");
+                match write {
+                    "kept" | "saved" => assert!(entry.is_writable(), "{text}: {entry}"),
+                    "lost" => assert!(!entry.is_writable(), "{text}: {entry}"),
+                    _ => {}
+                }
                 let copies = base == "5.9" && !entry.is_writable();
                 assert_eq!(store(&space, 16, 6).unwrap() != pfn, copies, "{text}: {entry}");
                 Audit::of(&mem).space(&space).pins(pins.pages()).check();
@@ -98,16 +103,42 @@ fn facts_9_12_since_6_11_a_failed_move_forgets_the_write_bit_and_the_mark_brings
     }
 }
 
+/// A hinting fault on the right node is enough to lose it, and the next write takes a fault.
+#[test]
+fn write_permission_that_the_scan_drops_for_good_costs_a_write_fault() {
+    for (text, faults, copies) in [
+        ("5.9", 0, 0),
+        ("5.9,numa-write=lost", 1, 1),
+        ("4.4", 0, 0),
+        ("4.4,numa-write=lost", 1, 0),
+        ("pinfold,numa-write=lost", 1, 0),
+    ] {
+        let (mem, space) = world(text);
+        store(&space, 16, 5).unwrap();
+        let gets = space.get(pages(16, 1), Access::Write).unwrap();
+        assert_eq!(space.numa_scan(pages(16, 1)), 1, "{text}");
+        assert_eq!(space.fault(AT, Cause::Load), Ok(Fault::Hint(Hinted::Local)), "{text}");
+        let before = mem.stats();
+        store(&space, 16, 6).unwrap();
+        let after = mem.stats();
+        assert_eq!(after.pgfault - before.pgfault, faults, "{text}");
+        assert_eq!(after.cow_copy - before.cow_copy, copies, "{text}");
+        Audit::of(&mem).space(&space).gets(gets.pages()).check();
+    }
+}
+
 #[test]
 fn a_scan_skips_by_rule() {
     for (text, shared, pinned, got) in [
-        ("4.15-like", true, true, true),
+        ("3.12", false, true, true),
+        ("3.13", true, true, true),
+        ("4.15", true, true, true),
+        ("4.16", false, true, true),
         ("5.9", false, true, true),
         ("5.17", false, false, false),
         ("6.12", false, false, true),
         ("pinfold", false, false, true),
     ] {
-        let text = if text == "4.15-like" { "5.8,numa-skip=never" } else { text };
         let (mem, parent) = world(text);
         let child = {
             store(&parent, 16, 1).unwrap();

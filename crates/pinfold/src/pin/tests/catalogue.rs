@@ -64,8 +64,10 @@ fn t3_what_the_child_still_reads_after_it_unmapped() {
         device_read(&mem, gets.pages()[0]) == 1
     };
     expect(isolated, &[("5.8,read-gup=as-is", false)]);
+    // Mappings alone were counted up to 5.8, and 5.8 itself broke copy-on-write for the reader.
+    let leaks = ["3.1", "3.2", "4.4", "4.5", "4.8", "5.7"];
     for text in crate::rules::PRESETS {
-        assert!(isolated(text), "{text}");
+        assert_eq!(isolated(text), !leaks.contains(text), "{text}");
     }
 }
 

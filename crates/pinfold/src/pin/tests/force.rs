@@ -98,7 +98,7 @@ fn force_does_not_open_shared_memory() {
 }
 
 #[test]
-fn dirty_cow_dontneed_between_fault_and_follow_never_exposes_the_shared_page() {
+fn dirty_cow_dontneed_between_fault_and_follow_exposes_what_all_share_up_to_4_8() {
     for text in crate::rules::PRESETS {
         let (mem, parent) = world(text);
         let secret = store(&parent, 16, 1).unwrap();
@@ -119,7 +119,10 @@ fn dirty_cow_dontneed_between_fault_and_follow_never_exposes_the_shared_page() {
         );
         assert_ne!(pins.pages()[0], secret, "{text}");
         device_write(&mem, pins.pages()[0], 666);
-        assert_eq!((load(&parent, 16), device_read(&mem, mem.zero_page())), (Ok(1), 0), "{text}");
+        let dropped = ["3.1", "3.2", "4.4", "4.5", "4.8"].contains(text);
+        let zero = if dropped { 666 } else { 0 };
+        let seen = (load(&parent, 16), device_read(&mem, mem.zero_page()));
+        assert_eq!(seen, (Ok(1), zero), "{text}");
         Audit::of(&mem).space(&parent).space(&child).pins(pins.pages()).check();
     }
 }
