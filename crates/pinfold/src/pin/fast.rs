@@ -8,6 +8,7 @@ use super::guard::Held;
 use crate::addr::{Pfn, VirtRange, Vpn, each_page};
 use crate::event::{EventKind, FastStop};
 use crate::frame::{Flags, Grip, Holds, Miss};
+use crate::memory::Memory;
 use crate::platform::{Platform, WalkSection};
 use crate::pte::{Format, Match, Pte};
 use crate::rules::fork::{SeqCountUse, race_guard};
@@ -143,8 +144,9 @@ impl<P: Platform> Space<P> {
         wish: &Wish,
         held: &mut Held<P>,
     ) -> Result<(), (Vpn, Short)> {
+        let mem = self.mem();
         for page in each_page(pages) {
-            let taken = self.take_fast(leaf, page, wish, || Err(None));
+            let taken = self.take_fast(mem, (leaf, page), wish, || Err(None));
             held.push(taken.map_err(|why| (page, why))?);
         }
         Ok(())
@@ -154,7 +156,7 @@ impl<P: Platform> Space<P> {
     #[inline(always)]
     fn take_fast_page(&self, page: Vpn, wish: &Wish) -> Result<Pfn, FastStop> {
         let leaf = self.tables().leaf(page).ok_or(FastStop::Absent)?;
-        self.take_fast(leaf, page, wish, || self.take_alone(leaf, page, wish))
+        self.take_fast(self.mem(), (leaf, page), wish, || self.take_alone(leaf, page, wish))
     }
 
     /// Takes one page; `large` does if it is part of a large folio. Part of each of its callers, two
@@ -162,12 +164,11 @@ impl<P: Platform> Space<P> {
     #[inline(always)]
     fn take_fast<E: From<FastStop>>(
         &self,
-        leaf: Leaf<'_, P>,
-        page: Vpn,
+        mem: &Memory<P>,
+        (leaf, page): (Leaf<'_, P>, Vpn),
         wish: &Wish,
         large: impl FnOnce() -> Result<Pfn, E>,
     ) -> Result<Pfn, E> {
-        let mem = self.mem();
         let pte = leaf.read(page);
         if !pte.fits(wish.fits) {
             return Err(unfit(pte, wish.entry).into());
@@ -180,7 +181,7 @@ impl<P: Platform> Space<P> {
             Err(Miss::Gone) => return Err(FastStop::FrameGone.into()),
             Err(Miss::Overflow) => return Err(FastStop::Overflow.into()),
         }
-        if let Err(why) = self.still_good(leaf, page, pte, wish) {
+        if let Err(why) = still_good(mem, (leaf, page), pte, wish) {
             mem.give_back(pfn, wish.grip.holds);
             return Err(why.into());
         }
@@ -244,7 +245,7 @@ impl<P: Platform> Space<P> {
             if wish.rechecks && !(now.fits(wish.fits) && now.present_pfn() == pfn) {
                 return Err(FastStop::EntryChanged);
             }
-            self.allows(if wish.rechecks { now } else { pte }, pfn, wish)
+            allows(mem, if wish.rechecks { now } else { pte }, pfn, wish)
         };
         let mut why = None;
         let good = (0..wanted).take_while(|next| match again(*next) {
@@ -269,47 +270,50 @@ impl<P: Platform> Space<P> {
             _ => Ok((pfn, good)),
         }
     }
+}
 
-    /// Whether the page is one of a file whose writes are tracked. That does not change as long as
-    /// somebody holds it.
-    #[cold]
-    fn is_files(&self, pte: Pte<P::Format>) -> bool {
-        self.mem().frames().flags(pte.present_pfn()).contains(Flags::FILE)
-    }
+/// Whether the page is one of a file whose writes are tracked. That does not change as long as
+/// somebody holds it.
+#[cold]
+fn is_files<P: Platform>(mem: &Memory<P>, pfn: Pfn) -> bool {
+    mem.frames().flags(pfn).contains(Flags::FILE)
+}
 
-    /// The second look, after the reference: INV-PIN-1, INV-PIN-2.
-    #[inline(always)]
-    fn still_good(
-        &self,
-        leaf: Leaf<'_, P>,
-        page: Vpn,
-        pte: Pte<P::Format>,
-        wish: &Wish,
-    ) -> Result<(), FastStop> {
-        if wish.rechecks && (leaf.read(page) != pte || !leaf.still_linked()) {
-            return Err(FastStop::EntryChanged);
-        }
-        self.allows(pte, pte.present_pfn(), wish)
+/// The second look, after the reference: INV-PIN-1, INV-PIN-2.
+#[inline(always)]
+fn still_good<P: Platform>(
+    mem: &Memory<P>,
+    (leaf, page): (Leaf<'_, P>, Vpn),
+    pte: Pte<P::Format>,
+    wish: &Wish,
+) -> Result<(), FastStop> {
+    if wish.rechecks && (leaf.read(page) != pte || !leaf.still_linked()) {
+        return Err(FastStop::EntryChanged);
     }
+    allows(mem, pte, pte.present_pfn(), wish)
+}
 
-    /// Whether the page that an entry maps may be held.
-    #[inline(always)]
-    fn allows(&self, pte: Pte<P::Format>, pfn: Pfn, wish: &Wish) -> Result<(), FastStop> {
-        if wish.untracked && self.is_files(pte) {
-            return Err(FastStop::Tracked);
-        }
-        if !pte.is_writable() && wish.request.access == Access::Read {
-            smp_rmb();
-            let rule = self.mem().rule();
-            let unshare = self.mem().judge_page(pfn, |state| {
-                must_unshare(rule, wish.request, wish.walk, state).is_yes()
-            });
-            if unshare {
-                return Err(FastStop::MustUnshare);
-            }
-        }
-        Ok(())
+/// Whether the page that an entry maps may be held.
+#[inline(always)]
+fn allows<P: Platform>(
+    mem: &Memory<P>,
+    pte: Pte<P::Format>,
+    pfn: Pfn,
+    wish: &Wish,
+) -> Result<(), FastStop> {
+    if wish.untracked && is_files(mem, pfn) {
+        return Err(FastStop::Tracked);
     }
+    if !pte.is_writable() && wish.request.access == Access::Read {
+        smp_rmb();
+        let rule = mem.rule();
+        let unshare = mem
+            .judge_page(pfn, |state| must_unshare(rule, wish.request, wish.walk, state).is_yes());
+        if unshare {
+            return Err(FastStop::MustUnshare);
+        }
+    }
+    Ok(())
 }
 
 /// Why a page was not taken; nothing, if it is part of a large folio.
