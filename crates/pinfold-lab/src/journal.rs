@@ -16,9 +16,10 @@
 
 use std::sync::Weak;
 
-use pinfold::{Counts, Entry, Event, MigrationKind, Pfn, Pte, SpaceId, VirtRange};
+use pinfold::{Entry, Event, MigrationKind, Pfn, Pte, SpaceId, VirtRange};
 
 use crate::access::Places;
+use crate::folios::Counted;
 use crate::hardware::Tables;
 use crate::scenario::Action;
 
@@ -108,7 +109,7 @@ pub(crate) struct PageView {
     /// The entry; empty where there is no table.
     pub(crate) pte: Pte<Tables>,
     /// None for what has no counts: nothing, the zero page, a page on the move.
-    pub(crate) counts: Option<Counts>,
+    pub(crate) counts: Option<Counted>,
 }
 
 impl Default for PageView {
@@ -158,8 +159,10 @@ impl PageView {
         }
         let pte = self.pte.clean();
         let Some(counts) = self.counts else { return format!("{pte} zero page") };
-        let mark = if marks && counts.is_exclusive() { " excl" } else { "" };
-        format!("{pte} ref {} map {}{mark}", counts.refs(), counts.maps())
+        let mark = if marks && counts.exclusive { " excl" } else { "" };
+        let of = counts.folio.map(|run| format!(" of {}+{}", run.head, run.pages));
+        let of = of.unwrap_or_default();
+        format!("{pte} ref {} map {}{of}{mark}", counts.refs, counts.maps)
     }
 }
 

@@ -112,11 +112,6 @@ impl Machine {
         self.followers.as_ref()
     }
 
-    /// How many frames the machine has.
-    pub(crate) fn frames(&self) -> usize {
-        self.cells.len() / self.stride
-    }
-
     /// Lets `cpu` run what runs alone.
     pub(crate) fn alone_on(&self, cpu: usize) {
         self.alone_cpu.store(cpu, Ordering::Relaxed);
