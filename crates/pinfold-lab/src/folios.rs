@@ -3,6 +3,8 @@
 //! The folio counts references and mappings of all its pages together; each page keeps its own
 //! mark. The counts are looked at from outside, which is no step of an exploration.
 
+use std::fmt;
+
 use pinfold::{Flags, Frames, Pfn, lab};
 
 /// The counts that stand for a frame.
@@ -33,6 +35,12 @@ impl Run {
 
     pub(crate) fn contains(self, frame: Pfn) -> bool {
         (self.head.0..self.head.0 + self.pages).contains(&frame.0)
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}+{}", self.head, self.pages)
     }
 }
 

@@ -112,6 +112,13 @@ pub(crate) struct PageView {
     pub(crate) counts: Option<Counted>,
 }
 
+/// Whether what a large folio counts is shown with one of its pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FolioCounts {
+    Shown,
+    Left,
+}
+
 impl Default for PageView {
     /// Nothing is mapped.
     fn default() -> Self {
@@ -149,8 +156,8 @@ impl PageView {
     }
 
     /// The view as the state column shows it. The exclusive mark is shown only where `marks` says
-    /// that the rules in force know it.
-    pub(crate) fn text(self, marks: bool) -> String {
+    /// that the rules in force know it, and what a large folio counts only with one of its pages.
+    pub(crate) fn text(self, marks: bool, counted: FolioCounts) -> String {
         if self.pte.is_none() {
             return "--".to_owned();
         }
@@ -160,9 +167,12 @@ impl PageView {
         let pte = self.pte.clean();
         let Some(counts) = self.counts else { return format!("{pte} zero page") };
         let mark = if marks && counts.exclusive { " excl" } else { "" };
-        let of = counts.folio.map(|run| format!(" of {}+{}", run.head, run.pages));
-        let of = of.unwrap_or_default();
-        format!("{pte} ref {} map {}{of}{mark}", counts.refs, counts.maps)
+        let told = format!("ref {} map {}", counts.refs, counts.maps);
+        match (counts.folio, counted) {
+            (None, _) => format!("{pte} {told}{mark}"),
+            (Some(run), FolioCounts::Shown) => format!("{pte}{mark} of {run}: {told}"),
+            (Some(run), FolioCounts::Left) => format!("{pte}{mark} of {run}"),
+        }
     }
 }
 

@@ -193,8 +193,7 @@ impl World {
             }
             Action::SplitFolio { at } => {
                 let (space, target, _) = self.target(process, at)?;
-                space.split_folio(VirtAddr::of_page(target.page))?;
-                Ok(None)
+                self.split_folio(&space, VirtAddr::of_page(target.page))
             }
             Action::SplitDeferred => {
                 let splits = self.memory.split_partly_mapped(u64::MAX);

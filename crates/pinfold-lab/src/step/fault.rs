@@ -89,7 +89,7 @@ impl From<FileError> for Fault {
 impl From<SplitError> for Fault {
     fn from(error: SplitError) -> Self {
         let failure = match error {
-            SplitError::NotLarge => Failure::Invalid,
+            SplitError::NotLarge => Failure::NoAccess,
             SplitError::Locked | SplitError::Pinned(_) | SplitError::Busy { .. } => Failure::Busy,
             _ => return Self::other(error.to_string()),
         };

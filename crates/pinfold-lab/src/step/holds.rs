@@ -1,6 +1,6 @@
 //! Steps that take and release handles, and what devices do through them.
 
-use pinfold::{FaultError, Memory, Pfn, SpaceId, Term, VirtAddr, VirtRange, Vpn};
+use pinfold::{FaultError, Memory, Pfn, SpaceId, SplitError, Term, VirtAddr, VirtRange, Vpn};
 use pinfold_explore::hook;
 
 use super::asked::{Times, ask};
@@ -9,6 +9,7 @@ use crate::carried::Spot;
 use crate::cpu::{Operation, Target};
 use crate::journal::{Held, What};
 use crate::scenario::{self, Access, Dirty, Duration, Failure, Grab, Pages};
+use crate::spaces::Inhabited;
 use crate::waits::Awaited;
 use crate::world::{Handle, Hold, World};
 
@@ -148,6 +149,16 @@ impl World {
     fn made(&self, name: &str, handle: Handle) {
         self.state.borrow_mut().handles.insert(name, handle);
         self.waits.happen(&Awaited::Handle(name.to_owned()));
+    }
+
+    /// Splits the folio of a page. A page that is small already is as it was to become.
+    pub(super) fn split_folio(&self, space: &Inhabited, at: VirtAddr) -> Done {
+        match space.split_folio(at) {
+            Err(SplitError::NotLarge) if space.is_mapped(at) => {
+                Ok(self.tell(|| "no large folio is there".to_owned()))
+            }
+            done => done.map(|()| None).map_err(Fault::from),
+        }
     }
 
     /// Remembers the frames that pages have now.
