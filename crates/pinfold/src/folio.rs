@@ -1,8 +1,9 @@
 //! What is asked of folios from outside: splitting them, and references by frame number.
 //!
 //! A reference that is taken by a frame's number alone, as a working-set scanner or a lookup in a
-//! page cache does, knows of no entry and no lock: it is taken only if the folio is alive and, by
-//! the rule `head-recheck`, if the frame is still part of it afterwards (facts 5.4).
+//! page cache does, knows of no entry and no lock: it is taken only if the folio is alive, and if
+//! the frame is still part of it afterwards (facts 5.4). The rule `head-recheck` is one of walks by
+//! entries alone: a scanner never had a reference on a page that was not its folio's any more.
 
 use core::fmt;
 
@@ -12,6 +13,7 @@ use crate::event::EventKind;
 use crate::frame::{Flags, Grab, Holds};
 use crate::memory::Memory;
 use crate::platform::Platform;
+use crate::rules::HeadRecheck;
 use crate::rules::pin::Hold;
 use crate::split::{SplitError, Splits};
 use crate::sync::{Lease, Shared};
@@ -52,7 +54,7 @@ impl<P: Platform> Memory<P> {
             return None;
         }
         this.tell_frame(EventKind::FastLook(pfn));
-        match this.frames().try_grab(pfn, Holds::of(Hold::Get, 1), || this.rule()) {
+        match this.frames().try_grab(pfn, Holds::of(Hold::Get, 1), || HeadRecheck::Again) {
             Grab::Taken(_) => {}
             Grab::Gone | Grab::Overflow => return None,
         }

@@ -39,8 +39,12 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
     match action {
         Action::Advise { advice, .. } => match advice.value {
             Advice::WipeOnFork | Advice::KeepOnFork => vec![Interface::WipeOnFork],
-            // DONTFORK and DOFORK came with 2.6.16.
-            Advice::DontNeed | Advice::DontFork | Advice::DoFork => Vec::new(),
+            // DONTFORK and DOFORK came with 2.6.16, HUGEPAGE and NOHUGEPAGE with 2.6.38.
+            Advice::DontNeed
+            | Advice::DontFork
+            | Advice::DoFork
+            | Advice::HugePage
+            | Advice::NoHugePage => Vec::new(),
         },
         Action::Pin { .. } | Action::Unpin { .. } => vec![Interface::PinUserPages],
         Action::NumaScan { .. } => vec![Interface::NumaBalancing],
@@ -65,7 +69,8 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
         },
         // An address is a hint before MAP_FIXED_NOREPLACE (4.17): where something is mapped, the
         // program finds itself elsewhere and gives up. A file in memory is one of tmpfs before
-        // memfd_create (3.17). Charges move since 2.6.34.
+        // memfd_create (3.17). Charges move since 2.6.34. Kernels split huge pages as long as there
+        // are any, whoever asks for it.
         Action::Map { .. }
         | Action::Unmap { .. }
         | Action::Remap { .. }
@@ -98,6 +103,10 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
         | Action::Sync { .. }
         | Action::Join { .. }
         | Action::MoveCharge { .. }
+        | Action::SplitFolio { .. }
+        | Action::SplitDeferred
+        | Action::Note { .. }
+        | Action::TryGet { .. }
         | Action::DirectRead { .. }
         | Action::DirectWrite { .. } => Vec::new(),
     }

@@ -146,12 +146,19 @@ impl Frames {
         frame.try_gain(refs, MOST.saturating_sub(refs - 1))?;
         let again =
             || self.try_folio(first).is_some_and(|(now, _)| now == head) && frame.is_large();
-        if rechecks_head(rule) && !again() {
+        let rechecks = rechecks_head(rule);
+        if rechecks && !again() {
             self.drop_unused(head, refs);
             return Err(Miss::Gone);
         }
         if holds.kind == Hold::Pin {
-            frame.spare.add(refs);
+            if rechecks || frame.is_large() {
+                frame.spare.add(refs);
+            } else {
+                // Who trusts the first look may have a small page by now, which counts pins among
+                // its references.
+                frame.counts.add(u64::from(refs) * u64::from(PIN_BIAS - 1));
+            }
         }
         smp_mb_after_atomic();
         Ok(head)
