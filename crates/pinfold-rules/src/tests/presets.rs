@@ -30,7 +30,7 @@ fn the_oldest_preset_is_linux_5_8() {
         .collect();
     assert_eq!(
         all.join(" "),
-        "pte-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted read-gup=force-write fork-pin=share fork-race=open \
+        "pte-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=head-frozen read-gup=force-write fork-pin=share fork-race=open \
          numa-skip=map-count numa-write=saved numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=dirty-cow \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=on cow-publish=after-flush \
@@ -129,6 +129,9 @@ fn only_never_released_variants_have_no_release() {
     assert_eq!(
         never,
         [
+            "forgotten",
+            "owner",
+            "tail-mapcount-first",
             "seq-count-full",
             "off",
             "before-flush",
