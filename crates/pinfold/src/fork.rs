@@ -434,7 +434,7 @@ impl<'s, P: Platform> Copying<'s, P> {
                 (_, ForkVerdict::Share(why)) => (at.from.get(at.page + next), why),
             };
             if mem.frames().page(pfn).counts_as(|own| own.is_exclusive()) {
-                folio.clear_mark(pfn, mem.rule());
+                folio.clear_mark(pfn, mem.large_maps(), mem.rule());
             }
             let at = Entries { from: at.from, to: at.to, page: at.page + next };
             self.share(&at, (pte, pfn), why);

@@ -149,7 +149,7 @@ impl<P: Platform> Memory<P> {
         match self.frames().page(pfn).isolate() {
             Isolation::Refused => None,
             Isolation::Taken => {
-                self.frames().get(pfn, 1);
+                self.get(pfn, 1);
                 Some(Isolated { mem: self, pfn })
             }
         }
@@ -317,7 +317,7 @@ impl<P: Platform> Memory<P> {
         if barriers {
             smp_mb();
         }
-        if self.frames().maybe_dma_pinned(pfn) {
+        if self.maybe_pinned(pfn) {
             return Share::MaybePinned;
         }
         self.frames().page(pfn).clear_exclusive();

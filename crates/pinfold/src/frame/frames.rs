@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::counts::Counts;
 use super::flags::{Flags, HOME_MASK, node_of, order_of};
-use super::meta::{Frame, Metadata};
+use super::meta::{Frame, Metadata, Put};
 use super::partial::Queue;
 use super::source::FrameSource;
 use super::span::NodeSpan;
@@ -207,10 +207,11 @@ impl Frames {
         order_of(self.frame(head).flags.read_once())
     }
 
-    /// Adds `refs` references to a frame that is known to be alive.
+    /// Drops references of a page that is not part of a large folio; nothing if it is.
     #[inline]
-    pub(crate) fn get(&self, pfn: Pfn, refs: u32) {
-        self.folio(pfn).get(refs);
+    pub(crate) fn put_small(&self, pfn: Pfn, refs: u32) -> Option<Put> {
+        let frame = self.frame(pfn);
+        if frame.is_large() { None } else { Some(frame.put(refs)) }
     }
 
     /// Sets the dirty mark; the flags before. Full ordering. [`Memory::mark_dirty`] is for users.

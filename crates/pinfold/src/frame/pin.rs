@@ -2,15 +2,16 @@
 //!
 //! A pin of a small folio is 1024 references in one step; of a large one, a reference and an exact
 //! pin each. Several holds are taken in one step, too, and all or none: where the last of them
-//! would be refused if they were taken one after another, all are.
+//! would be refused if they were taken one after another, all are. What they are on a page of a
+//! large folio is said by `tails`.
 
 use super::flags::Flags;
 use super::frames::Frames;
 use super::meta::{Frame, Grab, Put};
 use crate::addr::Pfn;
-use crate::rules::HeadRecheck;
 use crate::rules::large::rechecks_head;
 use crate::rules::pin::Hold;
+use crate::rules::{HeadRecheck, TailRefs};
 use crate::sync::smp_mb_after_atomic;
 
 /// References that stand for one pin of a small folio: GUP_PIN_COUNTING_BIAS.
@@ -28,11 +29,11 @@ pub(crate) struct Holds {
 pub(crate) struct Grip {
     pub(crate) holds: Holds,
     /// References that stand for them.
-    refs: u32,
+    pub(super) refs: u32,
     /// References that the folio may have before them.
-    room: u32,
+    pub(super) room: u32,
     /// Whether the folio is looked at again when they are taken.
-    rechecks: bool,
+    pub(super) rechecks: bool,
 }
 
 /// References that a folio may have when one is added: as a signed number they are not negative,
@@ -58,13 +59,13 @@ impl Holds {
     /// References that stand for all of them on a small folio. What is refused for want of room has
     /// no number that fits.
     #[inline]
-    const fn refs(self) -> u32 {
+    pub(super) const fn refs(self) -> u32 {
         self.times.saturating_mul(self.each())
     }
 
     /// References that a small folio may have before them.
     #[inline]
-    const fn room(self) -> u32 {
+    pub(super) const fn room(self) -> u32 {
         MOST.saturating_sub(self.refs() - self.each())
     }
 
@@ -88,7 +89,7 @@ impl Holds {
     }
 
     /// References that a large folio may have before them, which counts each as one.
-    const fn room_of_large(self) -> u32 {
+    pub(super) const fn room_of_large(self) -> u32 {
         MOST.saturating_sub(self.times - 1)
     }
 }
@@ -98,10 +99,10 @@ impl Frames {
     /// is still the folio of `pfn` afterwards. A full barrier follows, so that the caller's
     /// re-read of the entry comes later.
     #[inline]
-    pub(crate) fn try_grab(&self, pfn: Pfn, grip: &Grip) -> Grab {
+    pub(crate) fn try_grab(&self, pfn: Pfn, grip: &Grip, rule: impl FnOnce() -> TailRefs) -> Grab {
         let frame = self.frame(pfn);
         if frame.is_large() {
-            return self.try_grab_large(pfn, grip);
+            return self.try_grab_large(pfn, grip, rule());
         }
         if let Err(refused) = frame.try_gain(grip.refs, grip.room) {
             return refused;
@@ -112,25 +113,6 @@ impl Frames {
         }
         smp_mb_after_atomic();
         Grab::Taken(pfn)
-    }
-
-    #[inline(never)]
-    fn try_grab_large(&self, pfn: Pfn, grip: &Grip) -> Grab {
-        let holds = grip.holds;
-        let Some((head, frame)) = self.try_folio(pfn) else { return Grab::Gone };
-        if let Err(refused) = frame.try_gain(holds.times, holds.room_of_large()) {
-            return refused;
-        }
-        let again = || self.try_folio(pfn).is_some_and(|(now, _)| now == head) && frame.is_large();
-        if grip.rechecks && !again() {
-            self.drop_unused(head, holds.times);
-            return Grab::Gone;
-        }
-        if holds.kind == Hold::Pin {
-            frame.spare.add(holds.times);
-        }
-        smp_mb_after_atomic();
-        Grab::Taken(head)
     }
 
     /// The folio of a frame that nothing keeps alive: a later life of the frame may have replaced
@@ -146,18 +128,16 @@ impl Frames {
 
     /// Takes holds under the page-table lock, where an entry guarantees that the folio lives.
     #[inline]
-    pub(crate) fn grab(&self, pfn: Pfn, holds: &Holds) -> Grab {
+    pub(crate) fn grab(&self, pfn: Pfn, holds: &Holds, rule: impl FnOnce() -> TailRefs) -> Grab {
         let folio = self.folio(pfn);
-        let large = folio.is_large();
-        let room = if large { holds.room_of_large() } else { holds.room() };
-        if !folio.counts_as(|counts| counts.may_gain(room)) {
+        if folio.is_large() {
+            return self.grab_large(pfn, *holds, rule());
+        }
+        if !folio.counts_as(|counts| counts.may_gain(holds.room())) {
             return Grab::Overflow;
         }
-        folio.get(if large { holds.times } else { holds.refs() });
-        if large && holds.kind == Hold::Pin {
-            folio.pin(holds.times);
-        }
-        Grab::Taken(folio.head())
+        folio.get(holds.refs());
+        Grab::Taken(pfn)
     }
 
     pub(super) fn drop_unused(&self, head: Pfn, refs: u32) {
@@ -166,23 +146,11 @@ impl Frames {
         }
     }
 
-    /// Drops holds of the folio of `pfn`. Returns its head, and what is left.
+    /// Drops holds of a page that is not part of a large folio; nothing if it is.
     #[inline]
-    pub(crate) fn ungrab(&self, pfn: Pfn, holds: &Holds) -> (Pfn, Put) {
+    pub(crate) fn ungrab_small(&self, pfn: Pfn, holds: &Holds) -> Option<Put> {
         let frame = self.frame(pfn);
-        if frame.is_large() {
-            return self.ungrab_large(pfn, *holds);
-        }
-        (pfn, frame.put(holds.refs()))
-    }
-
-    #[inline(never)]
-    fn ungrab_large(&self, pfn: Pfn, holds: Holds) -> (Pfn, Put) {
-        let folio = self.folio(pfn);
-        if holds.kind == Hold::Pin {
-            folio.unpin(holds.times);
-        }
-        (folio.head(), folio.put(holds.times))
+        if frame.is_large() { None } else { Some(frame.put(holds.refs())) }
     }
 
     /// Pins of the folio: exact for a large one, `None` for a small one.

@@ -161,7 +161,7 @@ impl<P: Platform> Space<P> {
         }
         let pfn = pte.present_pfn();
         mem.tell(self.id(), page, EventKind::FastLook(pfn));
-        match mem.frames().try_grab(pfn, &wish.grip) {
+        match mem.frames().try_grab(pfn, &wish.grip, || mem.rule()) {
             Grab::Taken(_) => {}
             Grab::Gone => return Err(FastStop::FrameGone),
             Grab::Overflow => return Err(FastStop::Overflow),

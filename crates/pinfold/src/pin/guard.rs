@@ -152,7 +152,7 @@ impl<P: Platform> Memory<P> {
     /// Notes that a device has written to a page.
     fn mark_written(&self, pfn: Pfn) {
         if pfn != self.zero_page() {
-            self.mark_dirty(self.frames().head_of(pfn));
+            self.mark_page_dirty(pfn);
         }
     }
 
@@ -168,8 +168,10 @@ impl<P: Platform> Memory<P> {
     #[inline]
     fn ungrab(&self, pfn: Pfn, holds: &Holds) {
         self.tell_frame(EventKind::Unpinned(pfn));
-        let (head, put) = self.frames().ungrab(pfn, holds);
-        self.after_put(head, put);
+        match self.frames().ungrab_small(pfn, holds) {
+            Some(put) => self.after_put(pfn, put),
+            None => self.after_drop(self.frames().ungrab_large(pfn, *holds, self.rule())),
+        }
     }
 }
 
@@ -331,6 +333,11 @@ pub struct Refs<P: Platform> {
 face!(Refs);
 
 impl<P: Platform> Refs<P> {
+    /// The machine that they are on.
+    pub(crate) fn memory(&self) -> &Lease<Memory<P>> {
+        &self.held.mem
+    }
+
     /// Gives the references back after somebody has written through them: the pages are marked
     /// dirty first.
     pub fn put_dirty(self) {

@@ -375,3 +375,5 @@ fn populating_and_slow_pins_take_folios_too() {
     Audit::of(&mem).space(&space).pins(pins.pages()).check();
     let _ = space.map(Place::At(at(64)), 1, RW, crate::Sharing::Private).unwrap();
 }
+
+mod references;

@@ -1,6 +1,7 @@
-//! A lock in a bit of a word that holds other flags: the lock of a page.
+//! Locks in a bit of a word that holds other flags: the lock of a page, which sleeps, and that of a
+//! large folio's tails, which spins.
 //!
-//! It sleeps through the platform ([`Park`]); another bit says that there are sleepers. The update
+//! The first sleeps through the platform ([`Park`]); another bit says that there are sleepers. The update
 //! that releases the lock is the full barrier that [`Park::unpark`] is promised. Takers only try,
 //! or wait until it is free and then try again.
 
@@ -107,6 +108,62 @@ impl<W: Park> Drop for BitGuard<'_, W> {
             Taken::Explorer => hook::unlock(self.lock.id(), hook::Mode::Exclusive),
             #[cfg(feature = "explore")]
             Taken::Nobody => {}
+        }
+    }
+}
+
+/// A lock in a bit of a word whose taker spins: the kernel's `bit_spin_lock`. In an exploration it
+/// is always its own code: the bit belongs to a frame whose life may end, and what that does to a
+/// holder is part of what is explored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SpinBit<'w> {
+    word: &'w AtomicU32,
+    bit: u32,
+}
+
+/// Holds a [`SpinBit`]; opened on drop.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct SpinBitGuard<'w> {
+    lock: SpinBit<'w>,
+    by: Taken,
+}
+
+impl<'w> SpinBit<'w> {
+    /// The lock that `bit`, and no other, says is held.
+    pub(crate) const fn new(word: &'w AtomicU32, bit: u32) -> Self {
+        Self { word, bit }
+    }
+
+    /// Waits for the lock. Full ordering.
+    pub(crate) fn lock(self) -> SpinBitGuard<'w> {
+        while self.word.fetch_or(self.bit) & self.bit != 0 {
+            #[cfg(feature = "explore")]
+            if grant::enters_anyway() {
+                return SpinBitGuard { lock: self, by: Taken::Nobody };
+            }
+            self.word.spin_while(self.bit);
+        }
+        SpinBitGuard { lock: self, by: Taken::Native }
+    }
+}
+
+impl Drop for SpinBitGuard<'_> {
+    fn drop(&mut self) {
+        let SpinBit { word, bit } = self.lock;
+        match self.by {
+            Taken::Native => {
+                grant::giving_back(
+                    || {
+                        word.fetch_and(!bit);
+                    },
+                    || {
+                        word.native().fetch_and(!bit, Ordering::Relaxed);
+                    },
+                );
+            }
+            #[cfg(feature = "explore")]
+            Taken::Explorer | Taken::Nobody => {}
         }
     }
 }

@@ -82,6 +82,15 @@ impl Held {
         ((self.0 & !(Self::MAPPED | Self::LOCKED)) >> Self::MORE_SHIFT) as u32 + 1
     }
 
+    /// Drops the references.
+    #[inline]
+    fn put<P: Platform>(self, mem: &Memory<P>) {
+        match self.pages() {
+            1 => mem.put(self.pfn(), 1),
+            pages => mem.put_run(self.pfn(), pages),
+        }
+    }
+
     /// Takes the mapping off that was left on the page, if there is one.
     #[inline]
     fn unmap<P: Platform>(&mut self, mem: &Memory<P>, space: SpaceId) {
@@ -296,10 +305,10 @@ impl<'m, P: Platform> Gather<'m, P> {
         if self.other == Removal::WhenFreed {
             self.each_held(|held| {
                 held.unmap(mem, space);
-                mem.put(held.pfn(), held.pages());
+                held.put(mem);
             });
         } else {
-            self.each_held(|held| mem.put(held.pfn(), held.pages()));
+            self.each_held(|held| held.put(mem));
         }
         self.bundled = 0;
         self.batch.clear();
