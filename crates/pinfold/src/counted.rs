@@ -134,12 +134,29 @@ impl<P: Platform> Memory<P> {
     /// stay with the caller, who holds the lock of the entries' table. A folio that is mapped in
     /// part from now on waits to be split.
     pub(crate) fn drop_maps(&self, folio: Large<'_>, run: (Pfn, u32), space: SpaceId) {
+        folio.keep_refs(run, self.rule());
+        self.count_maps_off(folio, run, space);
+    }
+
+    /// As [`Memory::drop_map`], but the entry's reference stays what it was, until the caller drops
+    /// it before he releases the lock of the table: one of this frame by itself
+    /// ([`Memory::put_own`]).
+    pub(crate) fn drop_map_alone(&self, pfn: Pfn, space: SpaceId) -> Pfn {
+        if !self.frames().is_large(pfn) {
+            self.drop_map(pfn, space);
+            return pfn;
+        }
+        let Some(folio) = self.frames().large(pfn) else { return pfn };
+        self.count_maps_off(folio, (pfn, 1), space);
+        folio.head()
+    }
+
+    fn count_maps_off(&self, folio: Large<'_>, run: (Pfn, u32), space: SpaceId) {
         let charges = self.charges().filter(|_| self.is_charged(folio.head()));
         let how = charges.map(|_| counting(self.rule()));
         let _throughout = charges
             .filter(|_| how == Some(Counting::Throughout))
             .map(|charges| charges.lock(folio.head()));
-        folio.keep_refs(run, self.rule());
         let left = folio.drop_maps(run, space, self.large_maps());
         if left.underflow {
             return self.platform().bug(Bug::MapUnderflow(folio.head()));

@@ -343,6 +343,11 @@ impl<P: Platform> Memory<P> {
         self.after_drop(self.frames.put_large(pfn, refs, self.rule()));
     }
 
+    /// Drops a reference that this frame counts by itself: that of an entry, which a head counts.
+    pub(crate) fn put_own(&self, pfn: Pfn) {
+        self.after_put(pfn, self.frames.folio(pfn).put(1));
+    }
+
     /// Drops a reference on each page of a run of a large folio's.
     #[inline(never)]
     pub(crate) fn put_run(&self, first: Pfn, pages: u32) {
@@ -407,5 +412,14 @@ impl<P: Platform> Memory<P> {
         if old.is_locked() {
             self.munlock(old.pfn());
         }
+    }
+
+    /// The same; where the entry's reference is ([`Memory::drop_map_alone`]).
+    pub(crate) fn drop_mapping_alone(&self, old: Pte<P::Format>, space: SpaceId) -> Pfn {
+        let of = self.drop_map_alone(old.pfn(), space);
+        if old.is_locked() {
+            self.munlock(old.pfn());
+        }
+        of
     }
 }

@@ -302,9 +302,9 @@ impl<P: Platform> Memory<P> {
                 cursor.hold_place(old, Pte::migration(entry));
             }
         }
-        self.drop_mapping(old, mm.id);
+        let counted = self.drop_mapping_alone(old, mm.id);
         self.tell(mm.id, page, EventKind::MigrationEntry { pfn, kind });
-        self.put(pfn, 1);
+        self.put_own(counted);
         Taken::Out
     }
 

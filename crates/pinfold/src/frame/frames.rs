@@ -185,7 +185,7 @@ impl Frames {
     /// The frame whose lock is that of a page which nothing keeps alive: its folio's head, as far as
     /// can be told.
     pub(crate) fn locked_by(&self, pfn: Pfn) -> Pfn {
-        self.try_folio(pfn).map_or(pfn, |(head, _)| head)
+        self.tail_of(pfn).map_or(pfn, |(head, _)| head)
     }
 
     /// From where those who may map the page are found, and the number that it has in all their

@@ -319,33 +319,21 @@ impl<'a> Large<'a> {
     /// with the home and the place that it had. The folio is frozen; the caller has the locks of
     /// all frames, and nobody finds the folio in a queue. The head comes last (facts 5.3).
     pub(crate) fn break_up(self) {
-        let head = self.frame(0);
-        let (home, index, carried) = self.inherited();
         for place in 1..self.frames.len() {
-            let tail = self.frame(place);
-            tail.spare.init(0);
-            tail.mapping.write_once(home);
-            tail.index.write_once(index + place as u64);
-            let _ = tail.flags.try_update(|word| Some(word & !Flags::TAIL.bits() | carried));
-            tail.counts.store_release(REF);
+            self.end_tail(place);
+            self.frame(place).counts.store_release(REF);
         }
         self.end_head();
-        head.counts.store_release(REF);
-    }
-
-    /// Home and place of the first page, and the flags that go on with each page.
-    fn inherited(self) -> (u64, u64, u32) {
-        let head = self.frame(0);
-        let (home, index) = (head.mapping.read_once(), head.index.read_once());
-        let kept = Flags::ANON | Flags::DIRTY | Flags::REFERENCED | Flags::CHARGED;
-        (home, index, head.flags.read_once() & kept.bits())
+        self.frame(0).counts.store_release(REF);
     }
 
     /// The tail at a place is a page of its own from now on, with the home and the place that it
     /// had, for whoever takes its lock, which the caller has.
     pub(super) fn end_tail(self, place: usize) {
-        let (home, index, carried) = self.inherited();
-        let tail = self.frame(place);
+        let (head, tail) = (self.frame(0), self.frame(place));
+        let (home, index) = (head.mapping.read_once(), head.index.read_once());
+        let kept = Flags::ANON | Flags::DIRTY | Flags::REFERENCED | Flags::CHARGED;
+        let carried = head.flags.read_once() & kept.bits();
         tail.spare.init(0);
         let _ = tail.flags.try_update(|word| Some(word & !Flags::TAIL.bits() | carried));
         // Behind the flag: INV-TAIL-4.

@@ -118,7 +118,7 @@ impl Frame {
 
 impl Frames {
     /// The head of a tail, if the frame is one now: INV-TAIL-4. Nothing keeps it so.
-    fn tail_of(&self, pfn: Pfn) -> Option<(Pfn, &Frame)> {
+    pub(super) fn tail_of(&self, pfn: Pfn) -> Option<(Pfn, &Frame)> {
         let frame = self.frame(pfn);
         let is_tail = || frame.flags.load_acquire() & Flags::TAIL.bits() != 0;
         if !is_tail() {

@@ -112,9 +112,8 @@ impl<W: Park> Drop for BitGuard<'_, W> {
     }
 }
 
-/// A lock in a bit of a word whose taker spins: the kernel's `bit_spin_lock`. In an exploration it
-/// is always its own code: the bit belongs to a frame whose life may end, and what that does to a
-/// holder is part of what is explored.
+/// A lock in a bit of a word whose taker spins: the kernel's `bit_spin_lock`. Its word may be that
+/// of another lock, too.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SpinBit<'w> {
     word: &'w AtomicU32,
@@ -137,6 +136,11 @@ impl<'w> SpinBit<'w> {
 
     /// Waits for the lock. Full ordering.
     pub(crate) fn lock(self) -> SpinBitGuard<'w> {
+        #[cfg(feature = "explore")]
+        if grant::by_explorer() {
+            hook::lock(self.id(), hook::Mode::Exclusive);
+            return SpinBitGuard { lock: self, by: Taken::Explorer };
+        }
         while self.word.fetch_or(self.bit) & self.bit != 0 {
             #[cfg(feature = "explore")]
             if grant::enters_anyway() {
@@ -146,13 +150,19 @@ impl<'w> SpinBit<'w> {
         }
         SpinBitGuard { lock: self, by: Taken::Native }
     }
+
+    /// The address of the byte that the bit is in: that of the word is another lock's.
+    #[cfg(feature = "explore")]
+    fn id(self) -> usize {
+        core::ptr::from_ref(self.word) as usize + (self.bit.trailing_zeros() / 8) as usize
+    }
 }
 
 impl Drop for SpinBitGuard<'_> {
     fn drop(&mut self) {
-        let SpinBit { word, bit } = self.lock;
         match self.by {
             Taken::Native => {
+                let SpinBit { word, bit } = self.lock;
                 grant::giving_back(
                     || {
                         word.fetch_and(!bit);
@@ -163,7 +173,9 @@ impl Drop for SpinBitGuard<'_> {
                 );
             }
             #[cfg(feature = "explore")]
-            Taken::Explorer | Taken::Nobody => {}
+            Taken::Explorer => hook::unlock(self.lock.id(), hook::Mode::Exclusive),
+            #[cfg(feature = "explore")]
+            Taken::Nobody => {}
         }
     }
 }
