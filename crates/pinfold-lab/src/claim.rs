@@ -12,6 +12,7 @@ use crate::about::{About, Spot};
 use crate::counted::counted;
 use crate::cpu::{Operation, Target};
 use crate::files::NamedFile;
+use crate::folios;
 use crate::machine::Machine;
 use crate::scenario::{Atom, Claim, ClaimMode, Fact, Place, Polarity, Scenario, Text, View};
 use crate::spaces::Inhabited;
@@ -25,6 +26,8 @@ pub(crate) enum Found {
     Frames(Option<Pfn>, Option<Pfn>),
     /// Whether a write is on record, if there is a page.
     Dirty(Option<bool>),
+    /// How many pages the page's folio has, if there is a page.
+    Pages(Option<u64>),
     /// How many pages are charged.
     Charged(u64),
 }
@@ -124,6 +127,7 @@ impl World {
             | Atom::Holds { .. }
             | Atom::Is { .. }
             | Atom::Dirty { .. }
+            | Atom::Large { .. }
             | Atom::Register { .. } => false,
         }
     }
@@ -137,7 +141,9 @@ impl World {
             View::File(_) => true,
         };
         match atom {
-            Atom::Sees { view: seen, .. } | Atom::Dirty { view: seen } => view(seen),
+            Atom::Sees { view: seen, .. }
+            | Atom::Dirty { view: seen }
+            | Atom::Large { view: seen } => view(seen),
             Atom::Stores { .. } | Atom::Holds { .. } => true,
             Atom::Is { left, right } => view(left) && view(right),
             Atom::Register { register, .. } => state.registers.get(&register.value).is_some(),
@@ -168,6 +174,10 @@ impl World {
             Atom::Dirty { view } => {
                 let dirty = self.dirty(view);
                 (dirty == Some(true), Found::Dirty(dirty))
+            }
+            Atom::Large { view } => {
+                let pages = self.frame(view).map(|frame| self.folio_pages(frame));
+                (pages.is_some_and(|pages| pages > 1), Found::Pages(pages))
             }
             Atom::Register { register, word } => {
                 let seen = self.state.borrow().registers.get(&register.value).copied();
@@ -211,6 +221,7 @@ impl World {
                 (one, other) => Some(About::Pages(page(one)?, page(other)?)),
             },
             (Atom::Dirty { view }, _) => page(view).map(About::Clean),
+            (Atom::Large { view }, _) => self.frame(view).map(About::Frame),
             (Atom::Register { register, .. }, Found::Register(found)) => {
                 Some(About::Register { name: register.value.clone(), found })
             }
@@ -230,6 +241,8 @@ impl World {
             Found::Register(value) => word(value, "unset"),
             Found::Frames(left, right) => format!("{} and {}", frame(left), frame(right)),
             Found::Charged(pages) => counted(pages, "page", "pages"),
+            Found::Pages(None) => "none".to_owned(),
+            Found::Pages(Some(pages)) => format!("a folio of {}", counted(pages, "page", "pages")),
             Found::Dirty(None) => "none".to_owned(),
             Found::Dirty(Some(dirty)) => if dirty { "dirty" } else { "clean" }.to_owned(),
         }
@@ -273,6 +286,11 @@ impl World {
             }
         };
         Some(page || entry)
+    }
+
+    /// How many pages the folio of a frame has, without touching anything.
+    fn folio_pages(&self, frame: Pfn) -> u64 {
+        folios::large(self.memory.frames(), frame).map_or(1, |run| run.pages)
     }
 
     /// The frame that a view leads to, without touching anything.

@@ -13,6 +13,7 @@ use pinfold::sync::AtomicU64;
 use pinfold::{AddressSpace, Cause, FaultError, Format, PAGE_SIZE, Pfn, Pte, VirtAddr};
 
 use crate::about::About;
+use crate::folios;
 use crate::hardware::Tables;
 use crate::journal::{Touch, What};
 use crate::machine::Machine;
@@ -181,7 +182,7 @@ impl Machine {
 
     /// Reports a use of a frame that is free.
     pub(crate) fn must_live(&self, frames: &pinfold::Frames, frame: Pfn) {
-        if pinfold::lab::counts(frames, frame).refs() == 0 {
+        if folios::counted(frames, frame).refs == 0 {
             self.record().about.get_or_insert(About::Frame(frame));
             self.broken(Oracle::UseAfterFree, format!("{frame} is used after it was freed"));
         }

@@ -16,9 +16,10 @@
 
 use std::sync::Weak;
 
-use pinfold::{Counts, Entry, Event, MigrationKind, Pfn, Pte, SpaceId, VirtRange};
+use pinfold::{Entry, Event, MigrationKind, Pfn, Pte, SpaceId, VirtRange};
 
 use crate::access::Places;
+use crate::folios::Counted;
 use crate::hardware::Tables;
 use crate::scenario::Action;
 
@@ -108,7 +109,14 @@ pub(crate) struct PageView {
     /// The entry; empty where there is no table.
     pub(crate) pte: Pte<Tables>,
     /// None for what has no counts: nothing, the zero page, a page on the move.
-    pub(crate) counts: Option<Counts>,
+    pub(crate) counts: Option<Counted>,
+}
+
+/// Whether what a large folio counts is shown with one of its pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FolioCounts {
+    Shown,
+    Left,
 }
 
 impl Default for PageView {
@@ -148,8 +156,8 @@ impl PageView {
     }
 
     /// The view as the state column shows it. The exclusive mark is shown only where `marks` says
-    /// that the rules in force know it.
-    pub(crate) fn text(self, marks: bool) -> String {
+    /// that the rules in force know it, and what a large folio counts only with one of its pages.
+    pub(crate) fn text(self, marks: bool, counted: FolioCounts) -> String {
         if self.pte.is_none() {
             return "--".to_owned();
         }
@@ -158,8 +166,13 @@ impl PageView {
         }
         let pte = self.pte.clean();
         let Some(counts) = self.counts else { return format!("{pte} zero page") };
-        let mark = if marks && counts.is_exclusive() { " excl" } else { "" };
-        format!("{pte} ref {} map {}{mark}", counts.refs(), counts.maps())
+        let mark = if marks && counts.exclusive { " excl" } else { "" };
+        let told = format!("ref {} map {}", counts.refs, counts.maps);
+        match (counts.folio, counted) {
+            (None, _) => format!("{pte} {told}{mark}"),
+            (Some(run), FolioCounts::Shown) => format!("{pte}{mark} of {run}: {told}"),
+            (Some(run), FolioCounts::Left) => format!("{pte}{mark} of {run}"),
+        }
     }
 }
 

@@ -29,7 +29,7 @@
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
-//! | 0 | `scenario`, `report`, `hardware`, `named`, `workers`, `counted`, `shipped`, `generate` | what is asked and answered, and what needs nothing |
+//! | 0 | `scenario`, `report`, `hardware`, `folios`, `named`, `workers`, `counted`, `shipped`, `generate` | what is asked and answered, and what needs nothing |
 //! | 1 | `words`, `tlb`, `access`, `about`, `asked`, `waits`, `locks`, `exits`, `carried`, `follower` | parts of an execution |
 //! | 2 | `journal`, `resolved` | everything that happened in it; a scenario in numbers |
 //! | 3 | `record`, `story` | what is always kept of it; what is told of it |
@@ -52,6 +52,7 @@ mod counted;
 mod cpu;
 mod exits;
 mod files;
+mod folios;
 mod follower;
 pub mod generate;
 mod hardware;

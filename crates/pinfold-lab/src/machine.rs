@@ -112,11 +112,6 @@ impl Machine {
         self.followers.as_ref()
     }
 
-    /// How many frames the machine has.
-    pub(crate) fn frames(&self) -> usize {
-        self.cells.len() / self.stride
-    }
-
     /// Lets `cpu` run what runs alone.
     pub(crate) fn alone_on(&self, cpu: usize) {
         self.alone_cpu.store(cpu, Ordering::Relaxed);
@@ -321,6 +316,9 @@ unsafe impl Platform for Machine {
         if let Bug::FamilyFreed(frame) | Bug::FamilyReused(frame) = bug {
             let lane = self.lane();
             self.record().about.get_or_insert(About::Family { frame, lane });
+        }
+        if let Bug::RefUnderflow(frame) | Bug::FreedWhileMapped(frame) = bug {
+            self.record().about.get_or_insert(About::Frame(frame));
         }
         if let Bug::FreedWhileLocked(frame) = bug {
             self.record().about.get_or_insert(About::Locked(frame));

@@ -5,15 +5,13 @@
 //! the execution runs ([`crate::machine`]), and what only the explorer sees is found by the
 //! explorer.
 
+mod counts;
 mod files;
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use pinfold::lab::Holder;
-use pinfold::rules::pin::counts_zero_page;
 use pinfold::sync::AtomicU64;
-use pinfold::{Flags, NodeId, PIN_BIAS, Pfn, Pte, SpaceId, lab};
+use pinfold::{Flags, NodeId, Pfn, Pte, SpaceId, lab};
 
 use crate::about::{About, Breach, Seen, Spot};
 use crate::carried::Brought;
@@ -194,7 +192,7 @@ impl World {
             let held = state
                 .handles
                 .iter()
-                .filter(|(_, handle)| handle.space == id && handle.hold.is_some())
+                .filter(|(_, handle)| handle.space == id && handle.shows())
                 .flat_map(|(name, handle)| handle.frames.iter().map(move |frame| (name, *frame)))
                 .map(|(name, frame)| (Spot::Handle(name.to_owned(), frame), frame));
             for (spot, frame) in own.chain(held) {
@@ -230,81 +228,6 @@ impl World {
             .flat_map(|area| area.range.iter())
             .filter(move |page| !shared(page))
             .filter_map(move |page| Some((page.0, self.mapped(root?, page.0)?)))
-    }
-
-    fn counts(&self) -> Found {
-        // References, mappings and locked ones that are accounted for, by frame.
-        let mut wanted = vec![(0, 0, 0); self.machine().frames()];
-        let at = |pfn: Pfn| pfn.0 as usize;
-        let mut objects = BTreeSet::new();
-        let state = self.state.borrow();
-        for space in state.homes().filter_map(|(.., space)| space) {
-            pinfold::lab::account(space, |pfn, holder| {
-                let counts = match holder {
-                    Holder::Object(object) => objects.insert((object, pfn)),
-                    Holder::Table => true,
-                    Holder::Mapping | Holder::LockedMapping => {
-                        wanted[at(pfn)].1 += 1;
-                        wanted[at(pfn)].2 += u32::from(holder == Holder::LockedMapping);
-                        true
-                    }
-                };
-                if counts {
-                    wanted[at(pfn)].0 += 1;
-                }
-            });
-        }
-        for named in &*state.files {
-            pinfold::lab::account_file(&named.file, |pfn, holder| {
-                if let Holder::Object(object) = holder
-                    && objects.insert((object, pfn))
-                {
-                    wanted[at(pfn)].0 += 1;
-                }
-            });
-        }
-        let zero = self.memory.zero_page();
-        let free_zero_pin = !counts_zero_page(self.memory.rule());
-        wanted[at(zero)].0 += 1;
-        for hold in state.handles.values().filter_map(|handle| handle.hold.as_ref()) {
-            for pfn in hold.pages() {
-                let each = match hold {
-                    Hold::Pins(_) if *pfn == zero && free_zero_pin => 0,
-                    Hold::Pins(_) => PIN_BIAS,
-                    Hold::Refs(_) => 1,
-                    Hold::Follows => 0,
-                };
-                wanted[at(*pfn)].0 += each * hold.times();
-            }
-        }
-        for pfn in self.memory.frames().all() {
-            if pinfold::lab::flags(self.memory.frames(), pfn).contains(Flags::RESERVED) {
-                continue;
-            }
-            let counts = pinfold::lab::counts(self.memory.frames(), pfn);
-            let locked = pinfold::lab::locked_mappings(self.memory.frames(), pfn);
-            let found = (counts.refs(), counts.maps());
-            let wanted = wanted[at(pfn)];
-            if wanted.2 != locked {
-                let what = format!(
-                    "{pfn} counts {}; {} accounted for",
-                    counted(locked, "locked mapping", "locked mappings"),
-                    counted(wanted.2, "is", "are"),
-                );
-                return Err(Breach { what, about: Some(About::Frame(pfn)) });
-            }
-            if (wanted.0, wanted.1) != found {
-                let what = format!(
-                    "{pfn} has {} and {}; {} and {} are accounted for",
-                    counted(found.0, "reference", "references"),
-                    counted(found.1, "mapping", "mappings"),
-                    wanted.0,
-                    wanted.1
-                );
-                return Err(Breach { what, about: Some(About::Frame(pfn)) });
-            }
-        }
-        Ok(())
     }
 
     /// Whether processes find what direct reads have brought them.

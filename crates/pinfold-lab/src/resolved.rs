@@ -13,16 +13,18 @@
 
 use std::fmt;
 
-use pinfold::UffdMode;
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::{
-    self, Access, Action, Advice, Atom, Behind, ClaimMode, Dirty, Duration, Failure, Force,
-    Occupied, Path, Polarity, Protection, Runner, Scenario, Sharing, Step, UffdReason, UffdWord,
-    UffdWp, View,
+    self, Access, Action, Advice, Atom, Behind, ClaimMode, Dirty, Duration, Failure, Occupied,
+    Polarity, Protection, Runner, Scenario, Sharing, Step, View,
 };
 use crate::words::Words;
 
+pub(crate) use parts::uffd_mode;
+pub use parts::{Pages, Part, Shown, Spot, Take, UffdAct};
+
+mod parts;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -148,69 +150,6 @@ pub struct ResolvedStep {
     pub fails: Option<Failure>,
     /// How it may fail.
     pub may_fail: Option<Failure>,
-}
-
-/// Pages of an area or of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Pages {
-    /// The area or the file.
-    pub area: usize,
-    /// The first page, counted from the start of the area or file.
-    pub first: u32,
-    /// How many.
-    pub count: u32,
-}
-
-/// What direct I/O moves at one of its ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Part {
-    /// Pages of an area or of a file.
-    pub pages: Pages,
-    /// The word of the only page, if it is no more than that.
-    #[serde(default)]
-    pub word: Option<u32>,
-}
-
-/// One word of one page of an area, a handle or a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Spot {
-    /// The area, the handle or the file.
-    pub of: usize,
-    /// The page of it.
-    pub page: u32,
-    /// The word in the page.
-    pub word: u32,
-}
-
-/// Which pages of a file an area shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Shown {
-    /// The file.
-    pub file: usize,
-    /// The page of the file that is page 0 of the area.
-    pub from: u32,
-}
-
-/// What `pin` and `get` have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Take {
-    /// Which pages.
-    pub pages: Pages,
-    /// What their holder is going to do.
-    pub access: Access,
-    /// Whether missing rights of the process are overridden.
-    pub force: Force,
-    /// Which paths are tried.
-    pub path: Path,
-    /// How many references are taken on each page.
-    pub times: u32,
-    /// The handle that results.
-    pub handle: usize,
 }
 
 /// What a step does; see [`Action`] for the meaning of each.
@@ -352,41 +291,14 @@ pub enum Act {
     DirectWrite(Part, Part),
     /// `uffd-register` and its kin.
     Uffd(UffdAct),
-}
-
-/// What a step does with a userfaultfd.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum UffdAct {
-    /// `uffd-register`: the pages, and the bits of [`pinfold::UffdMode`].
-    Register(Pages, u8),
-    /// `uffd-unregister`
-    Unregister(Pages),
-    /// `uffd-copy`: the word at the spot.
-    Copy(Spot, u64, UffdWp),
-    /// `uffd-zero`
-    Zero(Spot),
-    /// `uffd-continue`
-    Continue(Spot, UffdWp),
-    /// `uffd-protect`
-    Protect(Pages),
-    /// `uffd-unprotect`
-    Unprotect(Pages),
-    /// `uffd-wait`
-    Wait(Spot, UffdReason),
-}
-
-/// The bits that these words stand for.
-pub(crate) fn uffd_mode(words: impl Iterator<Item = UffdWord>) -> UffdMode {
-    let bit = |word| match word {
-        UffdWord::Missing => UffdMode::MISSING,
-        UffdWord::Wp => UffdMode::WP,
-        UffdWord::Minor => UffdMode::MINOR,
-        UffdWord::Unpopulated => UffdMode::WP_UNPOPULATED,
-        UffdWord::EventFork => UffdMode::EVENT_FORK,
-        UffdWord::EventRemap => UffdMode::EVENT_REMAP,
-    };
-    words.map(bit).collect()
+    /// `split-folio`: the page.
+    SplitFolio(Spot),
+    /// `split-deferred`
+    SplitDeferred,
+    /// `note`: the pages and the handle.
+    Note(Pages, usize),
+    /// `try-get`: a page of a handle of `note`, and the handle.
+    TryGet(Spot, usize),
 }
 
 /// A way to look at a page.
@@ -415,6 +327,8 @@ pub enum Look {
     Is(Seen, Seen),
     /// A write to the page is on record.
     Dirty(Seen),
+    /// The page is part of a large folio.
+    Large(Seen),
     /// The register holds the word.
     Register(usize, u64),
 }
@@ -510,6 +424,7 @@ impl Act {
         match *self {
             Self::DeviceStore(spot, _) | Self::DeviceLoad { from: spot, .. } => Some(spot.of),
             Self::Unpin(handle, _) | Self::Put(handle) | Self::Unfollow(handle) => Some(handle),
+            Self::TryGet(frame, _) => Some(frame.of),
             Self::Map { .. }
             | Self::Unmap(_)
             | Self::Remap(..)
@@ -544,7 +459,10 @@ impl Act {
             | Self::MoveCharge { .. }
             | Self::DirectRead(..)
             | Self::DirectWrite(..)
-            | Self::Uffd(_) => None,
+            | Self::Uffd(_)
+            | Self::SplitFolio(_)
+            | Self::SplitDeferred
+            | Self::Note(..) => None,
         }
     }
 
@@ -565,7 +483,9 @@ impl Act {
     pub fn makes_handle(&self) -> Option<usize> {
         match self {
             Self::Pin(take, _) | Self::Get(take) => Some(take.handle),
-            Self::Follow(_, handle) => Some(*handle),
+            Self::Follow(_, handle) | Self::Note(_, handle) | Self::TryGet(_, handle) => {
+                Some(*handle)
+            }
             _ => None,
         }
     }

@@ -62,7 +62,12 @@ impl World {
             }
         }
         let judged = match missing {
-            Some(handle) => Ok(self.tell(|| format!("left out: {handle} was not made"))),
+            Some(handle) => {
+                if let Some(made) = step.action.makes_handle() {
+                    self.not_made(&made.value);
+                }
+                Ok(self.tell(|| format!("left out: {handle} was not made")))
+            }
             None => self.judged(step, process.unwrap_or_default()),
         };
         before_end();
@@ -182,10 +187,20 @@ impl World {
                     process,
                     &handle.value,
                     Hold::Follows,
-                    (&space, range),
+                    (space.id(), range),
                     (Access::Write, None),
                 )
             }
+            Action::SplitFolio { at } => {
+                let (space, target, _) = self.target(process, at)?;
+                self.split_folio(&space, VirtAddr::of_page(target.page))
+            }
+            Action::SplitDeferred => {
+                let splits = self.memory.split_partly_mapped(u64::MAX);
+                Ok(self.tell(|| format!("{} split, {} failed", splits.split, splits.failed)))
+            }
+            Action::Note { pages, handle } => self.note(process, pages, &handle.value),
+            Action::TryGet { frame, handle } => self.try_get(frame, &handle.value),
             Action::Fork { child } => self.fork(process, &child.value),
             Action::Exit => self.exit(process),
             Action::NumaScan { pages } => {

@@ -12,14 +12,16 @@ use std::sync::Arc;
 use pinfold::rules::Users;
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
-    AddressSpace, File, FileError, Group, Limits, Memory, NoMemory, NodeId, NodeSpan, PIN_BIAS,
-    Pfn, Pins, Pte, RangeError, Refs, Rules, SpaceError, SpaceId, Tuning, VirtRange,
+    AddressSpace, File, FileError, Format, Group, Limits, Memory, NoMemory, NodeId, NodeSpan,
+    PIN_BIAS, Pfn, Pins, Pte, RangeError, Reference, Refs, Rules, SpaceError, SpaceId, Tuning,
+    VirtRange,
 };
 
 use crate::asked::Asked;
 use crate::carried::Carried;
 use crate::exits;
 use crate::files::{self, Disk, NamedFile};
+use crate::folios;
 use crate::hardware::{Hardware, Tables};
 use crate::journal::{Describe, PageView};
 use crate::locks::Locks;
@@ -47,6 +49,8 @@ pub(crate) struct Process {
 pub(crate) enum Hold {
     Pins(Pins<Machine>),
     Refs(Refs<Machine>),
+    /// A reference that was taken by the frame's number.
+    Number(#[expect(dead_code, reason = "dropping it gives it back")] Reference<Machine>, [Pfn; 1]),
     Follows,
 }
 
@@ -56,6 +60,7 @@ impl Hold {
         match self {
             Self::Pins(pins) => pins.pages(),
             Self::Refs(refs) => refs.pages(),
+            Self::Number(_, pfn) => pfn,
             Self::Follows => &[],
         }
     }
@@ -64,7 +69,7 @@ impl Hold {
     pub(crate) fn refs(&self) -> u32 {
         match self {
             Self::Pins(_) => PIN_BIAS.saturating_mul(self.times()),
-            Self::Refs(_) | Self::Follows => self.times(),
+            Self::Refs(_) | Self::Number(..) | Self::Follows => self.times(),
         }
     }
 
@@ -73,6 +78,7 @@ impl Hold {
         match self {
             Self::Pins(pins) => pins.times(),
             Self::Refs(refs) => refs.times(),
+            Self::Number(..) => 1,
             Self::Follows => 0,
         }
     }
@@ -99,6 +105,15 @@ impl Handle {
     /// Whether its device follows the address space and holds no frame.
     pub(crate) fn follows(&self) -> bool {
         self.frames.is_empty()
+    }
+
+    /// Whether it shows its process's memory: it holds something, and not by number, which may have
+    /// come to be anybody's.
+    pub(crate) fn shows(&self) -> bool {
+        match &self.hold {
+            Some(Hold::Pins(_) | Hold::Refs(_) | Hold::Follows) => true,
+            Some(Hold::Number(..)) | None => false,
+        }
     }
 
     /// The number of the page that `page` of the handle means.
@@ -192,16 +207,33 @@ fn page_view(memory: &Memory<Machine>, root: Pfn, page: u64) -> PageView {
     if !pte.is_mapped() {
         return PageView { pte, counts: None };
     }
-    let counted = !pte.is_special();
-    let counts = counted.then(|| pinfold::lab::counts(memory.frames(), pte.pfn()));
+    let counts = (!pte.is_special()).then(|| folios::counted(memory.frames(), pte.pfn()));
     PageView { pte: pte.old(), counts }
 }
 
-/// The handle that a step may fail to make.
-fn doubtful(step: &Step) -> Option<String> {
-    step.may_fail?;
-    step.action.makes_handle().map(|handle| handle.value.clone())
+/// The handles that a step may fail to make, or that are made of such a handle.
+fn doubtful(scenario: &Scenario) -> Arc<[String]> {
+    let mut doubtful: Vec<String> = Vec::new();
+    loop {
+        let unsure = |step: &Step, doubtful: &[String]| {
+            let of = step.action.uses_handle();
+            step.may_fail.is_some() || of.is_some_and(|of| doubtful.contains(&of.value))
+        };
+        let made = scenario.steps().filter(|step| unsure(step, &doubtful));
+        let made = made.filter_map(|step| step.action.makes_handle());
+        let more: Vec<String> = made
+            .map(|handle| handle.value.clone())
+            .filter(|name| !doubtful.contains(name))
+            .collect();
+        if more.is_empty() {
+            return doubtful.into();
+        }
+        doubtful.extend(more);
+    }
 }
+
+/// log2 of the pages of a large folio: as many as a table of the machine maps.
+const FOLIO_ORDER: u32 = Tables::INDEX_BITS;
 
 /// The files on which a step does direct I/O, in order, each once.
 fn direct(scenario: &Scenario) -> Vec<String> {
@@ -308,6 +340,7 @@ impl Plan {
                 hint_passes: machine.migrate_passes(),
                 // A freed frame goes to whichever CPU asks next: what uses it too long is seen.
                 stock_batch: 0,
+                folios_advised: 1 << FOLIO_ORDER,
                 ..Tuning::default()
             },
             goals: scenario.reach.iter().map(goal).collect(),
@@ -318,7 +351,7 @@ impl Plan {
             contested: exits::contested(scenario).into(),
             direct: direct(scenario).into(),
             threaded: threaded.map(str::to_owned).collect(),
-            doubtful: scenario.steps().filter_map(doubtful).collect(),
+            doubtful: doubtful(scenario),
             scenario: Arc::new(scenario.clone()),
             asked: Arc::default(),
         }

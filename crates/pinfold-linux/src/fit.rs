@@ -160,6 +160,12 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::Follow(..) | Act::Unfollow(_) => told(
             "no system call makes a device that follows: that takes RDMA, or a virtual machine",
         ),
+        Act::SplitFolio(_) | Act::SplitDeferred => {
+            told("folios are split by the whole machine's debugging interface only")
+        }
+        Act::Note(..) | Act::TryGet(..) => {
+            told("no system call takes a reference by the number of a frame")
+        }
         Act::Uffd(_) => features.no_uffd.clone(),
         Act::Join(_) | Act::MoveCharge { .. } => told(
             "groups are of a whole machine, and charges move in the first version of them only",
@@ -253,6 +259,9 @@ pub(crate) fn not_compared(plan: &Resolved, features: &Features) -> Vec<String> 
     if plan.facts.iter().any(|look| matches!(look, Look::Dirty(_))) {
         told.push("dirty: the dirty bit is not visible".to_owned());
     }
+    if plan.facts.iter().any(|look| matches!(look, Look::Large(_))) {
+        told.push("large: the folio of a page is not asked".to_owned());
+    }
     if plan.facts.iter().any(|look| matches!(look, Look::Stores(..))) {
         told.push("stores: what is behind a file is not visible".to_owned());
     }
@@ -265,6 +274,7 @@ pub(crate) fn not_compared(plan: &Resolved, features: &Features) -> Vec<String> 
         | Look::Stores(..)
         | Look::Holds(..)
         | Look::Dirty(_)
+        | Look::Large(_)
         | Look::Register(..) => false,
     };
     if !features.frames_visible && plan.facts.iter().any(needs_frames) {

@@ -2,19 +2,19 @@
 //! other references.
 //!
 //! A reference that is taken by a frame's number alone, as a working-set scanner or a lookup in a
-//! page cache does, knows of no entry and no lock: it is taken only if the folio is alive and, by
-//! the rule `head-recheck`, if the frame is still part of it afterwards (facts 5.4).
+//! page cache does, knows of no entry and no lock: it is taken only if the folio is alive, and if
+//! the frame is still part of it afterwards (facts 5.4). The rule `head-recheck` is one of walks by
+//! entries alone: a scanner never had a reference on a page that was not its folio's any more.
 
 use core::fmt;
 
 use crate::addr::{Pfn, VirtAddr};
 use crate::address_space::AddressSpace;
 use crate::event::{Bug, EventKind};
-use crate::frame::{Flags, Grab, Holds};
+use crate::frame::{Flags, Grab};
 use crate::memory::Memory;
 use crate::pin::Refs;
 use crate::platform::Platform;
-use crate::rules::pin::Hold;
 use crate::split::{SplitError, Splits};
 use crate::sync::{Lease, Shared};
 
@@ -62,8 +62,7 @@ impl<P: Platform> Memory<P> {
             return None;
         }
         this.tell_frame(EventKind::FastLook(pfn));
-        let grip = Holds::of(Hold::Get, 1).grip(this.rule());
-        match this.frames().try_reference(pfn, &grip, || this.rule()) {
+        match this.frames().try_reference(pfn, || this.rule()) {
             Grab::Taken(_) => {}
             Grab::Gone | Grab::Overflow => return None,
         }

@@ -26,7 +26,7 @@ use crate::error::{NoPage, SpaceError};
 use crate::event::EventKind;
 use crate::frame::NewFrame;
 use crate::platform::{FlushScope, Invalidate, Platform};
-use crate::pte::{Entry, Migration, MigrationKind, Pte};
+use crate::pte::{Entry, Format, Migration, MigrationKind, Pte};
 use crate::rmap::Reserve;
 use crate::rules::fork::{
     ForkVerdict, PinHistory, SeqCountUse, WriteProtect, fork_page, race_guard,
@@ -68,8 +68,10 @@ impl Class for Size {
 /// How one entry ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum One {
-    /// The child has it, and those after it, so many in all.
-    Done(u64),
+    /// The child has it.
+    Done,
+    /// It maps a page of a large folio, which may be shared.
+    Large(Why),
     /// The child needs a page for it, and none is ready.
     NeedFrame,
 }
@@ -80,6 +82,16 @@ enum Copied {
     All,
     /// This page needs a page for the child: drop the locks, allocate, continue here.
     NeedFrame(Vpn),
+}
+
+/// How a run of entries that map small pages ended.
+enum Stop<F: Format> {
+    /// All are done.
+    End,
+    /// As [`Copied::NeedFrame`].
+    NeedFrame(Vpn),
+    /// This entry maps a page of a large folio, which may be shared.
+    Large(Vpn, Pte<F>, Why),
 }
 
 /// A page for the child's copy of one page, and of no other: INV-FORK-4.
@@ -300,41 +312,59 @@ impl<'s, P: Platform> Copying<'s, P> {
         copy: &Area<P>,
         from: Leaf<'s, P>,
         to: Leaf<'s, P>,
-        pages: Range<Vpn>,
+        mut pages: Range<Vpn>,
         mut fresh: Option<Fresh<'_>>,
     ) -> Copied {
         let to = to.lock();
         let from = from.lock();
-        let Range { start: mut page, end } = pages;
-        while page < end {
-            let at = Entries { from: &from, to: &to, page };
+        loop {
+            match self.copy_run(copy, (&from, &to), pages.clone(), &mut fresh) {
+                Stop::End => return Copied::All,
+                Stop::NeedFrame(page) => return Copied::NeedFrame(page),
+                Stop::Large(page, pte, why) => {
+                    let at = Entries { from: &from, to: &to, page };
+                    pages.start = page + self.share_run(&at, pages.end, (pte, why));
+                }
+            }
+        }
+    }
+
+    /// The same, up to an entry that maps a large folio.
+    #[inline]
+    fn copy_run(
+        &mut self,
+        copy: &Area<P>,
+        (from, to): (&Cursor<'_, P>, &Cursor<'_, P>),
+        pages: Range<Vpn>,
+        fresh: &mut Option<Fresh<'_>>,
+    ) -> Stop<P::Format> {
+        for page in each_page(pages) {
+            let at = Entries { from, to, page };
             let pte = from.get(page);
-            page = page + 1;
             match pte.decode() {
                 Entry::None | Entry::Swap(_) => {}
-                Entry::Marker => to.set(at.page, pte),
+                Entry::Marker => to.set(page, pte),
                 Entry::Migration(entry) => {
                     self.protected |= self.parent.has_deferred();
                     copy_migration(&at, entry);
                 }
-                Entry::Mapped(_) if pte.is_special() => to.set(at.page, pte),
-                Entry::Mapped(pfn) => {
-                    match self.copy_mapped(copy, (&at, end), (pte, pfn), &mut fresh) {
-                        One::Done(pages) => page = at.page + pages,
-                        One::NeedFrame => return Copied::NeedFrame(at.page),
-                    }
-                }
+                Entry::Mapped(_) if pte.is_special() => to.set(page, pte),
+                Entry::Mapped(pfn) => match self.copy_mapped(copy, &at, (pte, pfn), fresh) {
+                    One::Done => {}
+                    One::NeedFrame => return Stop::NeedFrame(page),
+                    One::Large(why) => return Stop::Large(page, pte, why),
+                },
             }
         }
-        Copied::All
+        Stop::End
     }
 
-    /// Copies one mapped entry, or a run before `end` of those that map a large folio.
+    /// Copies one mapped entry.
     #[inline]
     fn copy_mapped(
         &mut self,
         copy: &Area<P>,
-        (at, end): (&Entries<'_, '_, P>, Vpn),
+        at: &Entries<'_, '_, P>,
         (pte, pfn): (Pte<P::Format>, Pfn),
         fresh: &mut Option<Fresh<'_>>,
     ) -> One {
@@ -344,10 +374,7 @@ impl<'s, P: Platform> Copying<'s, P> {
             at.from.revoke_write(at.page);
         }
         let mem = self.parent.mem();
-        let history = match self.parent.has_pinned.read_once() {
-            0 => PinHistory::Never,
-            _ => PinHistory::Pinned,
-        };
+        let history = self.history();
         mem.tell(self.parent.id(), at.page, EventKind::ForkCheck(pfn));
         let page = mem.frames().page(pfn);
         let rule = mem.rule();
@@ -358,12 +385,9 @@ impl<'s, P: Platform> Copying<'s, P> {
                 Size::Small(mark) => {
                     page.get_map_small(mark);
                     self.share(at, (pte, pfn), why);
-                    One::Done(1)
+                    One::Done
                 }
-                Size::Large => {
-                    let end = if early { at.page + 1 } else { end };
-                    One::Done(self.share_run((at, end), (pte, pfn), history, why))
-                }
+                Size::Large => One::Large(why),
             },
             ForkVerdict::CopyForChild(why) => {
                 if early && pte.is_writable() {
@@ -373,6 +397,14 @@ impl<'s, P: Platform> Copying<'s, P> {
                 }
                 self.copy_for_child(copy, at, (pte, pfn), fresh, why)
             }
+        }
+    }
+
+    #[inline]
+    fn history(&self) -> PinHistory {
+        match self.parent.has_pinned.read_once() {
+            0 => PinHistory::Never,
+            _ => PinHistory::Pinned,
         }
     }
 
@@ -395,7 +427,7 @@ impl<'s, P: Platform> Copying<'s, P> {
         let new = self.child.written(copy, frame);
         at.to.set(at.page, if pte.is_uffd_wp() { new.uffd_wp() } else { new });
         mem.tell(self.parent.id(), at.page, EventKind::ForkCopied { from: pfn, to: to_pfn, why });
-        One::Done(1)
+        One::Done
     }
 
     /// Shares a run before `end` of the pages of a large folio, whose first one may be shared: up to
@@ -404,12 +436,14 @@ impl<'s, P: Platform> Copying<'s, P> {
     #[inline(never)]
     fn share_run(
         &mut self,
-        (at, end): (&Entries<'_, '_, P>, Vpn),
-        (pte, pfn): (Pte<P::Format>, Pfn),
-        history: PinHistory,
-        why: Why,
+        at: &Entries<'_, '_, P>,
+        end: Vpn,
+        (pte, why): (Pte<P::Format>, Why),
     ) -> u64 {
-        let mem = self.parent.mem();
+        let (mem, history) = (self.parent.mem(), self.history());
+        let early = race_guard(mem.rule()).protect == WriteProtect::BeforeCheck;
+        let end = if early { at.page + 1 } else { end };
+        let pfn = pte.pfn();
         let Some(folio) = mem.frames().large(pfn) else { return 0 };
         let (state, rule) = (mem.page_state(pfn), mem.rule());
         let verdict = |pfn: Pfn| {

@@ -389,6 +389,19 @@ impl<P: Platform> Memory<P> {
         if self.frames.counts_as(head, |counts| counts.maps() != 0) {
             self.platform.bug(Bug::FreedWhileMapped(head));
         }
+        if !self.frames.is_settled(head) {
+            self.settle(head);
+        }
+        let cpu = self.platform.cpu();
+        self.counters.of(cpu).pgfree.add(1);
+        self.tell_frame(EventKind::Freed(head));
+        self.frames.release_at(cpu, head);
+    }
+
+    /// What a folio that is to be freed has left: locks in memory, which are a bug, and a place in
+    /// the queue of those that are mapped in part.
+    #[cold]
+    fn settle(&self, head: Pfn) {
         if self.frames.take_locks(head) != 0 {
             self.freed_while_locked(head);
         }
@@ -398,10 +411,6 @@ impl<P: Platform> Memory<P> {
                 self.platform.bug(Bug::FreedWhileReferenced(tail));
             }
         }
-        let cpu = self.platform.cpu();
-        self.counters.of(cpu).pgfree.add(1);
-        self.tell_frame(EventKind::Freed(head));
-        self.frames.release_at(cpu, head);
     }
 
     /// A mapping of `space` that was taken out no longer maps its page, and is no longer counted there as one

@@ -31,6 +31,7 @@ impl<P: Platform> Memory<P> {
     /// freed and reused in the meantime; then it is simply not locked. While a large folio is split
     /// its lock and those of the pages that it becomes are held until the last of their entries is
     /// back, whichever of them is waited for (INV-SPLIT-3).
+    #[inline(never)]
     pub(crate) fn wait_page(&self, pfn: Pfn) {
         let of = self.frames().locked_by(pfn);
         self.frames().page(of).lock().wait(self.platform());
@@ -72,9 +73,18 @@ impl<P: Platform> Memory<P> {
     }
 
     /// What the rules look at, of a page of a large folio, in full.
+    #[inline(never)]
     pub(crate) fn page_state(&self, pfn: Pfn) -> PageState {
         let page = self.frames().page(pfn);
-        self.state(pfn, page.flags(), page.counts())
+        let own = self.small_state(pfn, page.flags(), page.counts());
+        // An embedder's run is no anonymous memory, and nothing maps it.
+        let Some(folio) = self.frames().large(pfn) else { return own };
+        let counts = folio.folio().counts();
+        let most = counts_most(self.rule());
+        let (maps, state) = folio.state(pfn, counts, self.large_maps(), most);
+        let pins = self.large_pins(counts, state.pins);
+        let large = Some(LargeState { pins, ..state });
+        PageState { refs: counts.refs(), maps, large, ..own }
     }
 
     /// What the rules look at; the caller learns what `look` makes of it.
@@ -93,9 +103,9 @@ impl<P: Platform> Memory<P> {
     ) -> C {
         let flags = page.flags();
         if flags.intersects(Flags::LARGE) {
-            return look(&self.state(pfn, flags, page.counts()));
+            return look(&self.page_state(pfn));
         }
-        page.counts_as(|own| look(&self.state(pfn, flags, own)))
+        page.counts_as(|own| look(&self.small_state(pfn, flags, own)))
     }
 
     /// How many pins a large folio with these counts may have, which has counted so many: by the
@@ -139,25 +149,21 @@ impl<P: Platform> Memory<P> {
         });
     }
 
-    /// References, mappings of the page, and the folio, of a page of a large one.
-    fn large_state(&self, pfn: Pfn, own: Counts) -> (u32, u32, Option<LargeState>) {
-        // An embedder's run is no anonymous memory, and nothing maps it.
-        let Some(folio) = self.frames().large(pfn) else { return (own.refs(), own.maps(), None) };
-        let counts = folio.folio().counts();
-        let most = counts_most(self.rule());
-        let (maps, state) = folio.state(pfn, counts, self.large_maps(), most);
-        let pins = self.large_pins(counts, state.pins);
-        (counts.refs(), maps, Some(LargeState { pins, ..state }))
+    /// The same for a page that is not part of a large folio.
+    #[inline]
+    pub(crate) fn judge_small<C: Class>(
+        &self,
+        pfn: Pfn,
+        page: Page<'_>,
+        look: impl Fn(&PageState) -> C,
+    ) -> C {
+        let flags = page.flags();
+        page.counts_as(|own| look(&self.small_state(pfn, flags, own)))
     }
 
-    /// The state of a page with these flags and counts.
+    /// The state of a page with these flags and counts, which is not part of a large folio.
     #[inline]
-    fn state(&self, pfn: Pfn, flags: Flags, own: Counts) -> PageState {
-        let (refs, maps, large) = if flags.intersects(Flags::LARGE) {
-            self.large_state(pfn, own)
-        } else {
-            (own.refs(), own.maps(), None)
-        };
+    fn small_state(&self, pfn: Pfn, flags: Flags, own: Counts) -> PageState {
         let mark = if own.is_exclusive() { Exclusive::Marked } else { Exclusive::Unmarked };
         let kind = if flags.contains(Flags::ANON) {
             PageKind::Anon(mark)
@@ -166,6 +172,13 @@ impl<P: Platform> Memory<P> {
         } else {
             PageKind::File
         };
-        PageState { kind, refs, maps, large, swap: SwapCache::Absent, lru: Lru::On }
+        PageState {
+            kind,
+            refs: own.refs(),
+            maps: own.maps(),
+            large: None,
+            swap: SwapCache::Absent,
+            lru: Lru::On,
+        }
     }
 }

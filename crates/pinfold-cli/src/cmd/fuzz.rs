@@ -151,7 +151,7 @@ fn under(
             steps: steps(args, lanes),
             nodes: 2,
             scans: Scans::Made,
-            extent: Extent::Areas,
+            extent: Extent::of(seed),
             files: Files::of(seed),
             frames,
         };

@@ -36,6 +36,11 @@ pub(super) fn claims(steps: &[&Step]) -> Vec<String> {
             Act::Unmap(_)
             | Act::Protect(..)
             | Act::Advise(..)
+            | Act::AdviseAll(..)
+            | Act::Split(_)
+            | Act::SplitDeferred
+            | Act::Note(..)
+            | Act::TryGet(..)
             | Act::Read(_)
             | Act::Exit
             | Act::Scan

@@ -6,6 +6,7 @@
 //! are not made there.
 
 mod filed;
+mod large;
 
 use super::shape::{Aim, Extent, Files, Scans, Shape};
 use super::steps::{Act, HEAP, MOVED, PLACE, Page, STACK, Shows, Step};
@@ -33,6 +34,8 @@ pub(super) struct Maker {
     held: Vec<Held>,
     words: u32,
     handles: u32,
+    /// How many notes of frames there are.
+    noted: u32,
     in_lanes: bool,
     low: Low,
     /// How the steps of a program with files may fail.
@@ -155,6 +158,7 @@ impl Maker {
             held: Vec::new(),
             words: 0,
             handles: 0,
+            noted: 0,
             in_lanes: false,
             trouble: Trouble::of(seed, shape),
             locks: (seed / 9).is_multiple_of(2),
@@ -185,9 +189,10 @@ impl Maker {
 
     /// What runs before the lanes: one or two areas, some of their pages, and sometimes a child.
     pub(super) fn setup(&mut self) -> Vec<Step> {
-        let mut steps = match self.shape.files {
-            Files::Left => self.areas_of_memory(),
-            Files::Made => self.areas_of_files(),
+        let mut steps = match (self.shape.files, self.shape.extent) {
+            (Files::Left, Extent::Folio) => self.area_of_folio(),
+            (Files::Left, Extent::Areas | Extent::Page) => self.areas_of_memory(),
+            (Files::Made, _) => self.areas_of_files(),
         };
         let low = match self.low {
             Low::Nothing => None,
@@ -222,7 +227,7 @@ impl Maker {
     fn areas_of_memory(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
         let most = match self.shape.extent {
-            Extent::Areas => 2,
+            Extent::Areas | Extent::Folio => 2,
             Extent::Page => 1,
         };
         for area in ["A", "B"].into_iter().take(self.between(1, most)) {
@@ -289,6 +294,7 @@ impl Maker {
             (Files::Made, _) => self.step_with_files(process),
             (Files::Left, Extent::Areas) => self.any_step(process),
             (Files::Left, Extent::Page) => self.step_on_page(process),
+            (Files::Left, Extent::Folio) => self.step_on_folio(process),
         }
     }
 

@@ -40,6 +40,16 @@ pub enum Extent {
     /// One private page and the steps that decide who keeps it: stores, references, forks, and
     /// changes of its rights. What releases do differently shows there sooner.
     Page,
+    /// One large folio and the steps that decide who keeps its pages and whether it stays one:
+    /// splits and references by number beside those of a page, and pages given up.
+    Folio,
+}
+
+impl Extent {
+    /// That of the program with this seed, where all kinds are wanted: one in six has a folio.
+    pub const fn of(seed: u64) -> Self {
+        if seed % 6 == 1 { Self::Folio } else { Self::Areas }
+    }
 }
 
 /// Whether there are scans of NUMA balancing.

@@ -39,6 +39,14 @@ pub(super) enum Act {
     Remap(&'static str, u64),
     Protect(Page, &'static str),
     Advise(Page, &'static str),
+    /// A whole area.
+    AdviseAll(&'static str, &'static str),
+    Split(Page),
+    SplitDeferred,
+    /// The frame of a page, by the number of the note.
+    Note(Page, u32),
+    /// A reference by a note, and its end.
+    TryGet(u32, u32),
     Write(Page, u32),
     Read(Page),
     Take {
@@ -171,7 +179,7 @@ impl Step {
     /// The step as it is written outside lanes.
     pub(super) fn alone(&self) -> String {
         match self.act {
-            Act::Drop { .. } | Act::DeviceWrite(..) => self.to_string(),
+            Act::Drop { .. } | Act::DeviceWrite(..) | Act::TryGet(..) => self.to_string(),
             _ => format!("{}: {self}", self.process),
         }
     }
@@ -222,6 +230,11 @@ impl fmt::Display for Step {
             Act::Remap(area, at) => write!(f, "remap {area} at {at:#x}"),
             Act::Protect(page, rights) => write!(f, "protect {page} {rights}"),
             Act::Advise(page, advice) => write!(f, "advise {page} {advice}"),
+            Act::AdviseAll(area, advice) => write!(f, "advise {area} {advice}"),
+            Act::Split(page) => write!(f, "split-folio {page}"),
+            Act::SplitDeferred => f.write_str("split-deferred"),
+            Act::Note(page, note) => write!(f, "note {page} as n{note}"),
+            Act::TryGet(note, handle) => write!(f, "try-get n{note} as h{handle}"),
             Act::Write(page, word) => write!(f, "write {page} \"w{word}\""),
             Act::Read(page) => write!(f, "read {page}"),
             Act::Take { verb, page, options, handle } => {
@@ -247,6 +260,7 @@ impl fmt::Display for Step {
         }?;
         self.may_fail.map_or(Ok(()), |how| write!(f, " may fail {how}"))?;
         match &self.act {
+            Act::TryGet(_, handle) => write!(f, "\n  put h{handle}"),
             Act::Transfer { handle, word, .. } => {
                 write!(f, "\n  write h{handle} \"w{word}\"\n  unpin h{handle} dirty")
             }

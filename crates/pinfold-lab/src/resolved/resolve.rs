@@ -151,7 +151,10 @@ impl Names {
             (Action::Pin { grab, .. } | Action::Get { grab, .. }, _) => {
                 self.add_handle(process, &grab.pages, &grab.handle);
             }
-            (Action::Follow { pages, handle }, _) => self.add_handle(process, pages, handle),
+            (Action::Follow { pages, handle } | Action::Note { pages, handle }, _) => {
+                self.add_handle(process, pages, handle);
+            }
+            (Action::TryGet { frame, handle }, _) => self.add_taken(frame, handle),
             (Action::Signal { signal }, _) => {
                 number(&mut self.signals, signal);
             }
@@ -166,6 +169,14 @@ impl Names {
         let area = number(&mut self.areas, name);
         if let Some(Ok(process)) = process.map(|name| self.process(name)) {
             self.lengths.push((self.home(process), area, pages));
+        }
+    }
+
+    /// The handle of one page that is made from a handle of `note`.
+    fn add_taken(&mut self, frame: &scenario::Place, name: &Name) {
+        if let Ok(noted) = self.handle(&frame.name) {
+            let process = self.handles[noted].process;
+            self.handles.push(ResolvedHandle { name: name.value.clone(), process, pages: 1 });
         }
     }
 
@@ -455,6 +466,14 @@ impl Names {
             Action::UffdUnprotect { pages } => {
                 Act::Uffd(UffdAct::Unprotect(self.pages(own()?, pages)?))
             }
+            Action::SplitFolio { at } => Act::SplitFolio(self.spot(own()?, at)?),
+            Action::SplitDeferred => Act::SplitDeferred,
+            Action::Note { pages, handle } => {
+                Act::Note(self.pages(own()?, pages)?, self.handle(handle)?)
+            }
+            Action::TryGet { frame, handle } => {
+                Act::TryGet(self.held(frame)?, self.handle(handle)?)
+            }
             Action::UffdWait { at, reason } => {
                 Act::Uffd(UffdAct::Wait(self.spot(own()?, at)?, reason.value))
             }
@@ -525,6 +544,7 @@ impl Names {
             Atom::Holds { group, pages } => Look::Holds(self.group(group)?, pages.value),
             Atom::Is { left, right } => Look::Is(self.seen(left)?, self.seen(right)?),
             Atom::Dirty { view } => Look::Dirty(self.seen(view)?),
+            Atom::Large { view } => Look::Large(self.seen(view)?),
             Atom::Register { register, word } => {
                 let word = self.words.find(&word.value).unwrap_or(u64::MAX);
                 Look::Register(self.register(register)?, word)

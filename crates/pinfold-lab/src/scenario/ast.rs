@@ -11,13 +11,15 @@
 mod claim;
 mod parts;
 mod step;
+mod traits;
 
 pub use claim::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
 pub use parts::{
     Behind, Dirty, Duration, Extent, File, Force, Grab, Group, Occupied, Pages, Part, Path, Place,
     Shown, UffdWp,
 };
-pub use step::{Action, Made, Step, Sure};
+pub use step::{Action, Step};
+pub use traits::{Made, Sure};
 
 pub use super::span::{Name, Text};
 

@@ -199,6 +199,13 @@ impl<'a> Checker<'a> {
                 let length = self.area(at, process, area);
                 self.errors.extend(length.and_then(|pages| limits::address(*to, pages)));
             }
+            Action::SplitFolio { at: place } => {
+                self.access(at, process, place);
+                self.whole_page(place, "`split-folio`");
+            }
+            Action::SplitDeferred => {}
+            Action::Note { pages, .. } => self.pages(at, process, pages),
+            Action::TryGet { frame, .. } => self.noted(at, frame),
             Action::NumaScan { pages } => {
                 if let Some(pages) = pages {
                     self.pages(at, process, pages);
@@ -220,6 +227,7 @@ impl<'a> Checker<'a> {
             }
             Action::DeviceWrite { to: place, .. } | Action::DeviceRead { from: place, .. } => {
                 self.handle_place(at, place);
+                self.holds_pages(place);
             }
             Action::Unpin { handle, .. } => self.release(at, step, handle, Kind::Pin),
             Action::Put { handle } => self.release(at, step, handle, Kind::Get),
@@ -370,6 +378,63 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// A page, and no word of it.
+    fn whole_page(&mut self, place: &Place, what: &str) {
+        if let Some(word) = place.word {
+            self.errors.push(
+                ScenarioError::new(
+                    Code::Unexpected,
+                    word.span,
+                    format!("{what} is about pages, not words"),
+                    "a word of a page",
+                )
+                .help("leave the word number out"),
+            );
+        }
+    }
+
+    /// The frame of `try-get`: a page of a handle of `note`.
+    fn noted(&mut self, at: Point, frame: &'a Place) {
+        self.handle_place(at, frame);
+        self.whole_page(frame, "`try-get`");
+        if let Some(handle) = self.names.handle(&frame.name)
+            && handle.kind != Kind::Note
+        {
+            let kind = handle.kind.taken_by();
+            self.errors.push(
+                ScenarioError::new(
+                    Code::UnknownHandle,
+                    frame.name.span,
+                    format!(
+                        "`{}` was taken by `{kind}`, and so has references already",
+                        frame.name
+                    ),
+                    "no handle of `note`",
+                )
+                .related(handle.span, "taken here")
+                .help("`note PAGES as n0` remembers the frames that pages have"),
+            );
+        }
+    }
+
+    /// What is read or written goes through a handle that holds its pages.
+    fn holds_pages(&mut self, place: &'a Place) {
+        if let Some(handle) = self.names.handle(&place.name)
+            && handle.kind == Kind::Note
+        {
+            self.errors.push(
+                ScenarioError::new(
+                    Code::UnknownHandle,
+                    place.name.span,
+                    format!("`{}` remembers frames and holds none of them", place.name),
+                    "what is in them may be anybody's",
+                )
+                .related(handle.span, "made by `note`")
+                .help(format!("take a reference first: `try-get {} as h0`", place.name)),
+            );
+        }
+    }
+
     /// `what` has `length` pages and `place` must mean one of them.
     fn one_page(&mut self, place: &Place, length: u32, what: &str) {
         match place.page {
@@ -479,7 +544,8 @@ impl<'a> Checker<'a> {
                 let help = did_you_mean(name, "handles", self.names.handles(at));
                 error.maybe_help(help.or_else(|| {
                     Some(
-                        "handles are made by `pin PAGES write as h0`, by `get` and by `follow`"
+                        "handles are made by `pin PAGES write as h0`, by `get`, `follow`, `note` and \
+                         `try-get`"
                             .to_owned(),
                     )
                 }))
@@ -498,15 +564,20 @@ impl<'a> Checker<'a> {
         }
         self.sure_handle(at, name);
         if handle.kind != kind {
+            let verb = step.action.verb();
+            let help = match handle.kind.released_by() {
+                Some(other) => format!("write `{other} {name}`"),
+                None => "it holds nothing that could be released: leave this out".to_owned(),
+            };
             self.errors.push(
                 ScenarioError::new(
                     Code::WrongRelease,
                     name.span,
                     format!("`{name}` was taken by `{}`", handle.kind.taken_by()),
-                    format!("not a handle for `{}`", kind.released_by()),
+                    format!("not a handle for `{verb}`"),
                 )
                 .related(handle.span, "taken here")
-                .help(format!("write `{} {name}`", handle.kind.released_by())),
+                .help(help),
             );
         }
         // Every step runs once in every execution, so two releases anywhere are one too many.

@@ -367,11 +367,16 @@ impl Display for Action {
                 write!(f, " {handle}{dirty}")
             }
             Self::Put { handle } | Self::Unfollow { handle } => write!(f, " {handle}"),
-            Self::Follow { pages, handle } => write!(f, " {pages} as {handle}"),
+            Self::Follow { pages, handle } | Self::Note { pages, handle } => {
+                write!(f, " {pages} as {handle}")
+            }
+            Self::TryGet { frame, handle } => write!(f, " {frame} as {handle}"),
             Self::Fork { child } | Self::Clone { child } | Self::Vfork { child } => {
                 write!(f, " {child}")
             }
-            Self::Exit | Self::Exec | Self::NumaScan { pages: None } => Ok(()),
+            Self::Exit | Self::Exec | Self::SplitDeferred | Self::NumaScan { pages: None } => {
+                Ok(())
+            }
             Self::NumaScan { pages: Some(pages) } => write!(f, " {pages}"),
             Self::Migrate { pages, node } | Self::Compact { pages, node } => {
                 write!(f, " {pages} to node {node}")
@@ -392,7 +397,7 @@ impl Display for Action {
             Self::UffdCopy { to, word, wp } => {
                 write!(f, " {to} {}{}", Quoted(word), ending(*wp))
             }
-            Self::UffdZero { at } => write!(f, " {at}"),
+            Self::UffdZero { at } | Self::SplitFolio { at } => write!(f, " {at}"),
             Self::UffdContinue { at, wp } => write!(f, " {at}{}", ending(*wp)),
             Self::UffdWait { at, reason } => write!(f, " {at} {reason}"),
         }
@@ -475,6 +480,9 @@ impl Display for Fact {
             }
             Atom::Dirty { view } => {
                 write!(f, "{view} {} dirty", if denied { "is not" } else { "is" })
+            }
+            Atom::Large { view } => {
+                write!(f, "{view} {} large", if denied { "is not" } else { "is" })
             }
             Atom::Holds { group, pages } => {
                 write!(f, "{group} {} {pages}", if denied { "never holds" } else { "holds" })

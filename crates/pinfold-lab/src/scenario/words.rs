@@ -143,6 +143,14 @@ vocabulary! {
         UffdUnprotect = "uffd-unprotect",
         /// Waits until the monitor was told of an access.
         UffdWait = "uffd-wait",
+        /// Splits the large folio that a page is part of.
+        SplitFolio = "split-folio",
+        /// Splits large folios that are mapped in part.
+        SplitDeferred = "split-deferred",
+        /// Remembers which frames pages have, and holds nothing.
+        Note = "note",
+        /// Takes a reference by a frame's number alone.
+        TryGet = "try-get",
     }
 }
 
@@ -180,7 +188,7 @@ impl Verb {
     /// Whether the name after `as` is that of a handle.
     pub(super) fn makes_handle(self) -> bool {
         match self {
-            Self::Pin | Self::Get | Self::Follow => true,
+            Self::Pin | Self::Get | Self::Follow | Self::Note | Self::TryGet => true,
             Self::Map
             | Self::Unmap
             | Self::Remap
@@ -220,7 +228,9 @@ impl Verb {
             | Self::UffdContinue
             | Self::UffdProtect
             | Self::UffdUnprotect
-            | Self::UffdWait => false,
+            | Self::UffdWait
+            | Self::SplitFolio
+            | Self::SplitDeferred => false,
         }
     }
 }
@@ -278,6 +288,10 @@ vocabulary! {
         WipeOnFork = "wipeonfork",
         /// Undo `wipeonfork`.
         KeepOnFork = "keeponfork",
+        /// First touches take large folios.
+        HugePage = "hugepage",
+        /// They take small pages.
+        NoHugePage = "nohugepage",
     }
 }
 

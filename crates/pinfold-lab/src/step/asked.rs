@@ -104,5 +104,7 @@ pub(super) fn advice_of(advice: Advice) -> SpaceAdvice {
         Advice::DoFork => SpaceAdvice::DoFork,
         Advice::WipeOnFork => SpaceAdvice::WipeOnFork,
         Advice::KeepOnFork => SpaceAdvice::KeepOnFork,
+        Advice::HugePage => SpaceAdvice::HugePage,
+        Advice::NoHugePage => SpaceAdvice::NoHugePage,
     }
 }

@@ -1,8 +1,8 @@
 //! How a step failed, in the words of the language.
 
 use pinfold::{
-    FaultError, FileError, LockError, PinError, SpaceError, SyncError, UffdError, UffdReason,
-    VirtAddr,
+    FaultError, FileError, LockError, PinError, SpaceError, SplitError, SyncError, UffdError,
+    UffdReason, VirtAddr,
 };
 
 use crate::scenario::Failure;
@@ -80,6 +80,17 @@ impl From<FileError> for Fault {
         let failure = match error {
             FileError::PastEnd { .. } => Failure::PastEnd,
             FileError::OutOfFrames => Failure::OutOfFrames,
+            _ => return Self::other(error.to_string()),
+        };
+        Self::of(failure, error)
+    }
+}
+
+impl From<SplitError> for Fault {
+    fn from(error: SplitError) -> Self {
+        let failure = match error {
+            SplitError::NotLarge => Failure::NoAccess,
+            SplitError::Locked | SplitError::Pinned(_) | SplitError::Busy { .. } => Failure::Busy,
             _ => return Self::other(error.to_string()),
         };
         Self::of(failure, error)

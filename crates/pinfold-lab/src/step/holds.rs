@@ -1,6 +1,6 @@
 //! Steps that take and release handles, and what devices do through them.
 
-use pinfold::{AddressSpace, Pfn, Term, VirtRange};
+use pinfold::{FaultError, Memory, Pfn, SpaceId, SplitError, Term, VirtAddr, VirtRange, Vpn};
 use pinfold_explore::hook;
 
 use super::asked::{Times, ask};
@@ -8,8 +8,8 @@ use super::{Done, Fault, gone};
 use crate::carried::Spot;
 use crate::cpu::{Operation, Target};
 use crate::journal::{Held, What};
-use crate::machine::Machine;
-use crate::scenario::{self, Access, Dirty, Duration, Grab};
+use crate::scenario::{self, Access, Dirty, Duration, Failure, Grab, Pages};
+use crate::spaces::Inhabited;
 use crate::waits::Awaited;
 use crate::world::{Handle, Hold, World};
 
@@ -96,7 +96,7 @@ impl World {
         })?;
         let coherent = (term == Term::Long).then_some(since);
         let how = (grab.access.value, coherent);
-        self.keep(process, &grab.handle.value, Hold::Pins(pins), (&space, range), how)
+        self.keep(process, &grab.handle.value, Hold::Pins(pins), (space.id(), range), how)
     }
 
     pub(super) fn get(&self, process: &str, grab: &Grab, times: Times) -> Done {
@@ -106,7 +106,7 @@ impl World {
             refs.shortfall().map_or(Ok(refs), |error| Err(error.into()))
         })?;
         let how = (grab.access.value, None);
-        self.keep(process, &grab.handle.value, Hold::Refs(refs), (&space, range), how)
+        self.keep(process, &grab.handle.value, Hold::Refs(refs), (space.id(), range), how)
     }
 
     pub(super) fn keep(
@@ -114,7 +114,7 @@ impl World {
         process: &str,
         name: &str,
         hold: Hold,
-        (space, pages): (&AddressSpace<Machine>, VirtRange),
+        (space, pages): (SpaceId, VirtRange),
         (access, coherent): (Access, Option<u64>),
     ) -> Done {
         let frames = hold.pages().to_vec();
@@ -125,7 +125,7 @@ impl World {
                     name: name.to_owned(),
                     frames: frames.clone(),
                     process: process.to_owned(),
-                    space: space.id(),
+                    space,
                     pages,
                     refs: hold.refs(),
                     pin: matches!(hold, Hold::Pins(_)),
@@ -136,14 +136,75 @@ impl World {
             hold: Some(hold),
             frames,
             process: process.to_owned(),
-            space: space.id(),
+            space,
             pages,
             access,
             coherent,
         };
+        self.made(name, handle);
+        Ok(None)
+    }
+
+    /// A handle is there: who waits for it goes on.
+    fn made(&self, name: &str, handle: Handle) {
         self.state.borrow_mut().handles.insert(name, handle);
         self.waits.happen(&Awaited::Handle(name.to_owned()));
-        Ok(None)
+    }
+
+    /// Splits the folio of a page. A page that is small already is as it was to become.
+    pub(super) fn split_folio(&self, space: &Inhabited, at: VirtAddr) -> Done {
+        match space.split_folio(at) {
+            Err(SplitError::NotLarge) if space.is_mapped(at) => {
+                Ok(self.tell(|| "no large folio is there".to_owned()))
+            }
+            done => done.map(|()| None).map_err(Fault::from),
+        }
+    }
+
+    /// Remembers the frames that pages have now.
+    pub(super) fn note(&self, process: &str, pages: &Pages, name: &str) -> Done {
+        let (space, range) = self.range(process, pages)?;
+        let frame = |page: Vpn| {
+            let entry = space.walk(page.start());
+            hook::saw(if entry.is_mapped() { entry.pfn().0 + 1 } else { 0 });
+            match entry.is_mapped() {
+                true => Ok(entry.pfn()),
+                false => Err(Fault::from(FaultError::NotMapped(page.start()))),
+            }
+        };
+        let frames = range.iter().map(frame).collect::<Result<Vec<Pfn>, Fault>>()?;
+        let told = self.tell(|| {
+            let frames: Vec<String> = frames.iter().map(ToString::to_string).collect();
+            format!("{name} = {}", frames.join(" "))
+        });
+        let (process, space) = (process.to_owned(), space.id());
+        let (access, coherent, pages) = (Access::Read, None, range);
+        let handle = Handle { hold: None, frames, process, space, pages, access, coherent };
+        self.made(name, handle);
+        Ok(told)
+    }
+
+    /// Takes a reference by the number of a frame that was remembered.
+    pub(super) fn try_get(&self, frame: &scenario::Place, name: &str) -> Done {
+        self.await_handle(&frame.name.value);
+        let noted = {
+            let state = self.state.borrow();
+            let noted = state.handles.get(&frame.name.value);
+            noted.and_then(|noted| {
+                let pfn = noted.frames.get(frame.page() as usize).copied()?;
+                Some((pfn, noted.process.clone(), noted.space, noted.page(frame.page())))
+            })
+        };
+        let (pfn, process, space, page) =
+            noted.ok_or_else(|| Fault::other(format!("{} remembers no such frame", frame.name)))?;
+        hook::saw(pfn.0 + 1);
+        let reference = Memory::try_reference(&self.memory, pfn).ok_or_else(|| {
+            Fault::of(Failure::Busy, format!("{pfn} is no private page now that may be had"))
+        })?;
+        let page = VirtRange::new(VirtAddr::of_page(page), 1)
+            .map_err(|error| Fault::of(Failure::Invalid, error))?;
+        let hold = Hold::Number(reference, [pfn]);
+        self.keep(&process, name, hold, (space, page), (Access::Read, None))
     }
 
     pub(super) fn release(&self, name: &str) -> Result<Hold, Fault> {

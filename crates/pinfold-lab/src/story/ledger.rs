@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use pinfold::{EventKind, Pfn};
+use pinfold::{EventKind, PIN_BIAS, Pfn};
 
 use crate::about::Page;
+use crate::folios::Run;
 use crate::journal::{Held, Journal, Line, PageView, Touch, What};
 use crate::scenario::{Action, Verb};
 
@@ -227,24 +228,47 @@ impl<'a> Ledger<'a> {
         loads.next()
     }
 
-    /// Who holds `frame` at a line.
+    /// The splits of folios, each with its line and the head.
+    pub(super) fn splits(&self) -> impl Iterator<Item = (usize, Pfn)> {
+        (0..self.lines().len()).filter_map(|at| match self.event(at) {
+            Some(EventKind::SplitBegins(head)) => Some((at, head)),
+            _ => None,
+        })
+    }
+
+    /// The frames that count together with `frame` at a line: those of its large folio, as far as a
+    /// watched page shows it.
+    pub(super) fn unit(&self, frame: Pfn, line: usize) -> Run {
+        let views = self.journal.watched.iter();
+        let mut runs = views.filter_map(|page| {
+            self.view((page.space, page.page), line).counts.and_then(|counts| counts.folio)
+        });
+        runs.find(|run| run.contains(frame)).unwrap_or(Run::alone(frame))
+    }
+
+    /// Who holds `frame`, or any page of its large folio, at a line.
     pub(super) fn holders(&self, frame: Pfn, line: usize) -> Holders {
+        let run = self.unit(frame, line);
         let mut holders = Holders::default();
         let mut seen: Vec<Page> = Vec::new();
         for watched in &self.journal.watched {
             let page = (watched.space, watched.page);
-            if !seen.contains(&page) && self.view(page, line).mapped() == Some(frame) {
+            if !seen.contains(&page)
+                && self.view(page, line).mapped().is_some_and(|pfn| run.contains(pfn))
+            {
                 seen.push(page);
                 holders.mappings.push(self.name(page, line));
                 holders.refs += 1;
             }
         }
         for held in self.held(line) {
-            let times = held.frames.iter().filter(|pfn| **pfn == frame).count() as u32;
+            let times = held.frames.iter().filter(|pfn| run.contains(**pfn)).count() as u32;
             if times == 0 {
                 continue;
             }
-            holders.refs = holders.refs.saturating_add(held.refs.saturating_mul(times));
+            // A large folio counts a pin as one reference, and beside its references.
+            let each = if held.pin && run.pages > 1 { held.refs / PIN_BIAS } else { held.refs };
+            holders.refs = holders.refs.saturating_add(each.saturating_mul(times));
             if held.pin {
                 holders.pins.push(held.name.clone());
             } else {

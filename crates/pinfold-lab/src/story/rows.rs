@@ -1,12 +1,12 @@
 //! A journal in lanes, as rows for people to read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use pinfold::Weight;
+use pinfold::{Pfn, Weight};
 
 use super::ledger::{Ledger, Step};
 use super::stale::Stale;
-use crate::journal::{Change, Line, Touch, What};
+use crate::journal::{Change, FolioCounts, Line, Touch, What};
 use crate::report::{LaneHead, Row, RowKind, Trace};
 use crate::scenario::{Runner, Scenario};
 use crate::words::Words;
@@ -29,8 +29,10 @@ struct Drawn {
     rows: Vec<Row>,
     /// What the state column shows in each row: the pages, each once, with their state.
     states: Vec<Vec<(usize, String)>>,
-    /// What the state column last showed of each page.
+    /// What the state column last showed of each page, without what a large folio counts.
     shown: Vec<String>,
+    /// What it last showed of what large folios count, references and mappings, by their heads.
+    folios: BTreeMap<Pfn, (u32, u32)>,
     /// The lane of the last row.
     last: Option<usize>,
     /// The lines of each lane's step since another lane ran: none have been drawn yet if this is
@@ -164,13 +166,22 @@ impl Rows<'_> {
         format!("\"{}\" in {}", self.words.text(touch.value), touch.frame)
     }
 
-    /// What the state column shows of changes: only what looks different.
+    /// What the state column shows of changes: only what looks different, and what a large folio
+    /// counts once.
     fn states(&self, drawn: &mut Drawn, changes: &[Change]) -> Vec<(usize, String)> {
         let mut states = Vec::new();
         for change in changes {
-            let text = change.view.text(self.marks);
-            if drawn.shown[change.page] != text {
-                states.push((change.page, text.clone()));
+            let folio = change
+                .view
+                .counts
+                .and_then(|counts| counts.folio.map(|run| (run.head, (counts.refs, counts.maps))));
+            let recounted = folio.is_some_and(|(head, counts)| {
+                drawn.folios.insert(head, counts).is_none_or(|shown| shown != counts)
+            });
+            let text = change.view.text(self.marks, FolioCounts::Left);
+            if drawn.shown[change.page] != text || recounted {
+                let counted = if recounted { FolioCounts::Shown } else { FolioCounts::Left };
+                states.push((change.page, change.view.text(self.marks, counted)));
                 drawn.shown[change.page] = text;
             }
         }

@@ -24,6 +24,7 @@ use crate::scenario::{Action, Name, Verb};
 use crate::words::Words;
 
 mod family;
+mod folio;
 mod forked;
 mod parted;
 mod word;
@@ -176,6 +177,8 @@ impl<'a> Teller<'a> {
         }
         self.told_afterwards();
         self.left_unflushed(frame);
+        self.counted_on_head(frame);
+        self.folio_forgotten(frame);
     }
 
     /// A remap that took the page from its address before CPUs had forgotten that.

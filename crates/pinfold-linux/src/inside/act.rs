@@ -333,7 +333,11 @@ impl Cast {
             | Act::Follow(..)
             | Act::Unfollow(_)
             | Act::Join(_)
-            | Act::MoveCharge { .. } => Err(libc::EOPNOTSUPP),
+            | Act::MoveCharge { .. }
+            | Act::SplitFolio(_)
+            | Act::SplitDeferred
+            | Act::Note(..)
+            | Act::TryGet(..) => Err(libc::EOPNOTSUPP),
             Act::Uffd(act) => self.monitor(process, act),
             Act::Writeback(pages) => Ok(ranged(sys::file::write_back(self.range(process, pages)?))),
             Act::Protect(pages, protection) => {

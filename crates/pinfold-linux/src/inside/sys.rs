@@ -205,6 +205,8 @@ pub(super) fn advise(range: Range, advice: Advice) -> Result<(), Errno> {
         Advice::DoFork => libc::MADV_DOFORK,
         Advice::WipeOnFork => libc::MADV_WIPEONFORK,
         Advice::KeepOnFork => libc::MADV_KEEPONFORK,
+        Advice::HugePage => libc::MADV_HUGEPAGE,
+        Advice::NoHugePage => libc::MADV_NOHUGEPAGE,
     };
     // SAFETY: INV-SYS-1.
     checked(unsafe { libc::madvise(range.pointer(), range.bytes(), advice) }).map(drop)

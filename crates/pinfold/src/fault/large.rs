@@ -32,6 +32,7 @@ impl<P: Platform> Space<P> {
         if orders == 0 { 0 } else { self.orders_of(area) }
     }
 
+    #[cold]
     fn orders_of(&self, area: &Area<P>) -> u32 {
         let tuning = self.mem().tuning();
         let orders = if area.advised.contains(Advised::SMALL) || !area.uffd.is_none() {
@@ -56,9 +57,9 @@ impl<P: Platform> Space<P> {
         &self,
         request: &Request<'_, P>,
         leaf: Leaf<'_, P>,
-        orders: u32,
     ) -> Result<Fault, FaultError> {
         let Request { area, page, .. } = *request;
+        let orders = self.folio_orders(area);
         for order in (MIN_ORDER..=MAX_ORDER).rev().filter(|order| orders >> order & 1 != 0) {
             let first = Vpn(page.0 & !((1 << order) - 1));
             let end = first + (1 << order);

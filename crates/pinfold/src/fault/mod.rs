@@ -206,10 +206,10 @@ impl<P: Platform> Space<P> {
             return Err(request.told(UffdReason::Missing));
         }
         match (request.area.backing.view(), request.want) {
-            (None, Want::Write) => match self.folio_orders(request.area) {
-                0 => self.first_touch(request, leaf),
-                orders => self.first_touch_large(request, leaf, orders),
-            },
+            (None, Want::Write) if self.folio_orders(request.area) == 0 => {
+                self.first_touch(request, leaf)
+            }
+            (None, Want::Write) => self.first_touch_large(request, leaf),
             (None, Want::Read | Want::Unshare) => Ok(self.map_zero(request, leaf)),
             (Some(view), _) => self.missing_shown(request, view, leaf),
         }
@@ -229,6 +229,7 @@ impl<P: Platform> Space<P> {
         Fault::ZeroPage
     }
 
+    #[inline(always)]
     pub(super) fn first_touch(
         &self,
         request: &Request<'_, P>,

@@ -18,8 +18,9 @@ use crate::rules::cow::{
 };
 use crate::rules::pin::{Unshares, unshares};
 use crate::rules::uffd::flushes_before_copy;
-use crate::rules::{CowPublish, PageKind, PageState, PteCow, Why};
+use crate::rules::{CowPublish, PageKind, PageState, Why};
 use crate::space::Space;
+use crate::sync::{BitLock, Class};
 use crate::table::{Cursor, Flushed, Leaf};
 use crate::uffd::UffdMode;
 
@@ -56,7 +57,12 @@ impl<P: Platform> Space<P> {
                 }
                 return self.copy(request, leaf, cursor, (orig, pfn), Why::Page(kind));
             }
-            match self.decide(request.area, pfn) {
+            let page = self.mem().frames().page(pfn);
+            if page.is_large() {
+                return self.write_large(request, leaf, cursor, (orig, pfn));
+            }
+            let small = SmallPage { mem: self.mem(), pfn, page, area: request.area };
+            match self.decide(&small) {
                 Decision::Reuse(why) => return Ok(self.reuse(request, cursor, (orig, pfn), why)),
                 Decision::Copy(why) => return self.copy(request, leaf, cursor, (orig, pfn), why),
                 Decision::SleepForPage => self.mem().wait_page_without(pfn, cursor),
@@ -78,16 +84,40 @@ impl<P: Platform> Space<P> {
         request.want == Want::Write || unshares(self.mem().rule()) == Unshares::AllPrivate
     }
 
-    fn decide(&self, area: &Area<P>, pfn: Pfn) -> Decision {
+    /// As [`Space::write_protected`], of a page of a large folio, under the lock of its table.
+    #[cold]
+    #[inline(never)]
+    fn write_large(
+        &self,
+        request: &Request<'_, P>,
+        leaf: Leaf<'_, P>,
+        cursor: Cursor<'_, P>,
+        (orig, pfn): (Pte<P::Format>, Pfn),
+    ) -> Result<Fault, FaultError> {
         let mem = self.mem();
-        let (rule, page): (PteCow, _) = (mem.rule(), mem.frames().page(pfn));
-        let mut step = mem.judge(pfn, page, |state| match large_cow_step(mem, rule, state) {
-            Some(step) => step,
-            None => pte_cow_precheck(rule, state),
-        });
+        let decision = match large_cow(mem.rule(), mem.rule(), &mem.page_state(pfn)) {
+            Some(CowVerdict::Reuse(why)) => Decision::Reuse(why),
+            Some(CowVerdict::Copy(why)) => Decision::Copy(why),
+            None => self.decide(&LargePage { mem, pfn }),
+        };
+        match decision {
+            Decision::Reuse(why) => Ok(self.reuse(request, cursor, (orig, pfn), why)),
+            Decision::Copy(why) => self.copy(request, leaf, cursor, (orig, pfn), why),
+            Decision::SleepForPage => {
+                mem.wait_page_without(pfn, cursor);
+                Ok(Fault::Waited)
+            }
+        }
+    }
+
+    /// The steps of the rule `pte-cow`.
+    #[inline]
+    fn decide<'m>(&'m self, page: &impl Judged<'m>) -> Decision {
+        let rule = self.mem().rule();
+        let mut step = page.judge(|state| pte_cow_precheck(rule, state));
         if step == CowStep::DrainLru {
             // This version keeps no page in a batch, so there is nothing to drain.
-            step = mem.judge(pfn, page, pte_cow_drained);
+            step = page.judge(pte_cow_drained);
         }
         let how = match step {
             CowStep::Reuse(why) => return Decision::Reuse(why),
@@ -95,17 +125,15 @@ impl<P: Platform> Space<P> {
             CowStep::NeedPageLock(how) => how,
             CowStep::DrainLru => How::TryLock,
         };
-        let Some(_locked) = mem.try_lock_page(pfn) else {
+        let Some(_locked) = page.lock().try_lock(self.mem().platform()) else {
             return match how {
                 How::Sleep => Decision::SleepForPage,
                 How::TryLock => Decision::Copy(Why::Locked),
             };
         };
-        match mem.judge(pfn, page, |state| pte_cow_locked(rule, state)) {
+        match page.judge(|state| pte_cow_locked(rule, state)) {
             CowVerdict::Reuse(why) => {
-                if !mem.frames().is_large(pfn) {
-                    settle(area, page);
-                }
+                page.settle();
                 Decision::Reuse(why)
             }
             CowVerdict::Copy(why) => Decision::Copy(why),
@@ -130,6 +158,8 @@ impl<P: Platform> Space<P> {
         Fault::Reused
     }
 
+    /// Part of each of its two callers, as the more frequent one needs it there.
+    #[inline(always)]
     fn reuse(
         &self,
         request: &Request<'_, P>,
@@ -254,19 +284,60 @@ impl<P: Platform> Space<P> {
     }
 }
 
-/// What decides for a page of a large folio alone.
-fn large_cow_step<P: Platform>(mem: &Memory<P>, rule: PteCow, page: &PageState) -> Option<CowStep> {
-    page.large?;
-    Some(match large_cow(rule, mem.rule(), page)? {
-        CowVerdict::Reuse(why) => CowStep::Reuse(why),
-        CowVerdict::Copy(why) => CowStep::Copy(why),
-    })
+/// A page that is judged under the lock of the table that maps it.
+trait Judged<'m> {
+    /// What `look` makes of its state.
+    fn judge<C: Class>(&self, look: impl Fn(&PageState) -> C) -> C;
+
+    /// The lock of its folio.
+    fn lock(&self) -> BitLock<'m>;
+
+    /// Makes the page, which nobody else maps, its owner's own for its reverse map, too: the
+    /// kernel's `page_move_anon_rmap`. The page's lock is held.
+    fn settle(&self);
 }
 
-/// Makes the small page, which nobody else maps, its owner's own for its reverse map, too: the kernel's
-/// `page_move_anon_rmap`. The page's lock and the table's are held.
-fn settle<P: Platform>(area: &Area<P>, page: Page<'_>) {
-    if let Some(seat) = area.backing.seat() {
-        page.set_home(seat.home);
+struct SmallPage<'m, 'a, P: Platform> {
+    mem: &'m Memory<P>,
+    pfn: Pfn,
+    page: Page<'m>,
+    area: &'a Area<P>,
+}
+
+impl<'m, P: Platform> Judged<'m> for SmallPage<'m, '_, P> {
+    #[inline]
+    fn judge<C: Class>(&self, look: impl Fn(&PageState) -> C) -> C {
+        self.mem.judge_small(self.pfn, self.page, look)
     }
+
+    #[inline]
+    fn lock(&self) -> BitLock<'m> {
+        self.page.lock()
+    }
+
+    #[inline]
+    fn settle(&self) {
+        if let Some(seat) = self.area.backing.seat() {
+            self.page.set_home(seat.home);
+        }
+    }
+}
+
+struct LargePage<'m, P: Platform> {
+    mem: &'m Memory<P>,
+    pfn: Pfn,
+}
+
+impl<'m, P: Platform> Judged<'m> for LargePage<'m, P> {
+    fn judge<C: Class>(&self, look: impl Fn(&PageState) -> C) -> C {
+        look(&self.mem.page_state(self.pfn))
+    }
+
+    fn lock(&self) -> BitLock<'m> {
+        let frames = self.mem.frames();
+        frames.page(frames.head_of(self.pfn)).lock()
+    }
+
+    /// Its home is that of all pages of the folio, some of which may be mapped elsewhere.
+    fn settle(&self) {}
 }

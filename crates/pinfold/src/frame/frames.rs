@@ -131,16 +131,15 @@ impl Frames {
         }
     }
 
-    /// As [`Frames::peek_locks`], of a frame that nobody holds any more; from now on there is none.
+    /// Whether a folio that nobody holds any more counts no locked entries and is in no queue.
     #[inline]
-    pub(crate) fn take_locks(&self, pfn: Pfn) -> u32 {
+    pub(crate) fn is_settled(&self, pfn: Pfn) -> bool {
         let frame = self.frame(pfn);
-        let plain = frame.spare.peek() == 0 && frame.flags.peek() & Flags::HEAD.bits() == 0;
-        if plain { 0 } else { self.take_counted(pfn) }
+        frame.spare.peek() == 0 && frame.flags.peek() & Flags::HEAD.bits() == 0
     }
 
-    #[cold]
-    fn take_counted(&self, pfn: Pfn) -> u32 {
+    /// As [`Frames::peek_locks`], of a folio that nobody holds any more; from now on there is none.
+    pub(crate) fn take_locks(&self, pfn: Pfn) -> u32 {
         let locks = self.peek_locks(pfn);
         if locks != 0 {
             self.locks(pfn).init(0);

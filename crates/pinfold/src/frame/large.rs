@@ -97,7 +97,8 @@ impl Frames {
             return None;
         }
         let tail = flags.contains(Flags::TAIL);
-        let folio = self.large_of(if tail { Pfn(frame.index.peek()) } else { pfn });
+        let head = if tail { Pfn(frame.index.peek()) } else { pfn };
+        let folio = self.large_from(head, self.frame(head).flags.peek());
         let [first, second, third] = [1, 2, 3].map(|place| folio.frame(place));
         let maps = |place: usize| match place {
             0 => first.spare.peek(),
@@ -117,7 +118,12 @@ impl Frames {
 
     /// The large folio with this head.
     pub(super) fn large_of(&self, head: Pfn) -> Large<'_> {
-        let pages = 1 << order_of(self.frame(head).flags.read_once());
+        self.large_from(head, self.frame(head).flags.read_once())
+    }
+
+    /// The same, with the flags that the head was seen to have.
+    fn large_from(&self, head: Pfn, flags: u32) -> Large<'_> {
+        let pages = 1 << order_of(flags);
         let first = (head.0 - self.metadata().base()) as usize;
         Large { head, frames: &self.metadata().all()[first..first + pages] }
     }

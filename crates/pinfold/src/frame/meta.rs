@@ -50,6 +50,17 @@ pub(crate) enum Grab {
     Overflow,
 }
 
+/// Why no reference of a small page was to be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Miss {
+    /// The page is part of a large folio.
+    Large,
+    /// As [`Grab::Gone`].
+    Gone,
+    /// As [`Grab::Overflow`].
+    Overflow,
+}
+
 impl Class for Put {
     fn number(&self) -> u64 {
         match self {
@@ -157,7 +168,7 @@ impl Frame {
 
     /// Adds references if the folio is alive and has no more than `room`.
     #[inline]
-    pub(super) fn try_gain(&self, refs: u32, room: u32) -> Result<(), Grab> {
+    pub(super) fn try_gain(&self, refs: u32, room: u32) -> Result<(), Miss> {
         let gain = |counts: u64| {
             Counts(counts).may_gain(room).then(|| counts.wrapping_add(u64::from(refs) * REF))
         };
@@ -168,8 +179,8 @@ impl Frame {
         });
         match gained {
             Gain::Taken => Ok(()),
-            Gain::Dead => Err(Grab::Gone),
-            Gain::Full => Err(Grab::Overflow),
+            Gain::Dead => Err(Miss::Gone),
+            Gain::Full => Err(Miss::Overflow),
         }
     }
 }

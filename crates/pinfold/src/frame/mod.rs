@@ -54,7 +54,7 @@ pub(crate) use folio::NewFolio;
 pub use frames::Frames;
 pub use large::FolioView;
 pub(crate) use large::{Large, MIN_ORDER};
-pub(crate) use meta::{Dropped, Grab, Put};
+pub(crate) use meta::{Dropped, Grab, Miss, Put};
 pub use pin::PIN_BIAS;
 pub(crate) use pin::{Grip, Holds};
 pub use setup::{FrameSetup, MemoryMapError};

@@ -5,9 +5,9 @@
 //! would be refused if they were taken one after another, all are. What they are on a page of a
 //! large folio is said by `tails`.
 
-use super::flags::Flags;
+use super::flags::{Flags, order_of};
 use super::frames::Frames;
-use super::meta::{Frame, Grab, Put};
+use super::meta::{Frame, Grab, Miss, Put};
 use crate::addr::Pfn;
 use crate::rules::large::rechecks_head;
 use crate::rules::pin::Hold;
@@ -29,16 +29,14 @@ pub(crate) struct Holds {
 pub(crate) struct Grip {
     pub(crate) holds: Holds,
     /// References that stand for them.
-    pub(super) refs: u32,
+    refs: u32,
     /// References that the folio may have before them.
-    pub(super) room: u32,
-    /// Whether the folio is looked at again when they are taken.
-    pub(super) rechecks: bool,
+    room: u32,
 }
 
 /// References that a folio may have when one is added: as a signed number they are not negative,
 /// which is what Linux looks for (facts 3.3).
-const MOST: u32 = i32::MAX as u32;
+pub(super) const MOST: u32 = i32::MAX as u32;
 
 impl Holds {
     /// `times` holds, at least one.
@@ -69,11 +67,10 @@ impl Holds {
         MOST.saturating_sub(self.refs() - self.each())
     }
 
-    /// For [`Frames::try_grab`], by the rule `head-recheck`.
+    /// For [`Frames::try_grab`].
     #[inline]
-    pub(crate) const fn grip(self, rule: HeadRecheck) -> Grip {
-        let rechecks = rechecks_head(rule);
-        Grip { holds: self, refs: self.refs(), room: self.room(), rechecks }
+    pub(crate) const fn grip(self) -> Grip {
+        Grip { holds: self, refs: self.refs(), room: self.room() }
     }
 
     /// Pins or references.
@@ -95,24 +92,53 @@ impl Holds {
 }
 
 impl Frames {
-    /// Takes holds without a lock: only if the folio is alive, and, by the rule `head-recheck`, if it
-    /// is still the folio of `pfn` afterwards. A full barrier follows, so that the caller's
-    /// re-read of the entry comes later.
-    #[inline]
-    pub(crate) fn try_grab(&self, pfn: Pfn, grip: &Grip, rule: impl FnOnce() -> TailRefs) -> Grab {
+    /// Takes holds of a small page without a lock: only if it is alive, and, by the `rule`, which is
+    /// asked for only where it has become part of a large folio, if it is small afterwards. A full
+    /// barrier follows, so that the caller's re-read of the entry comes later.
+    ///
+    /// # Errors
+    /// Why there are none to be had.
+    #[inline(always)]
+    pub(crate) fn try_grab_small(
+        &self,
+        pfn: Pfn,
+        grip: &Grip,
+        rule: impl Fn() -> HeadRecheck,
+    ) -> Result<(), Miss> {
         let frame = self.frame(pfn);
         if frame.is_large() {
-            return self.try_grab_large(pfn, grip, rule());
+            return Err(Miss::Large);
         }
-        if let Err(refused) = frame.try_gain(grip.refs, grip.room) {
-            return refused;
-        }
-        if grip.rechecks && frame.is_large() {
+        frame.try_gain(grip.refs, grip.room)?;
+        if frame.is_large() && rechecks_head(rule()) {
             self.drop_unused(pfn, grip.refs);
-            return Grab::Gone;
+            return Err(Miss::Gone);
         }
         smp_mb_after_atomic();
-        Grab::Taken(pfn)
+        Ok(())
+    }
+
+    /// The same of any page, by the rules that count on heads alone: of a large folio only if it is
+    /// still the folio of `pfn` afterwards.
+    pub(crate) fn try_grab(&self, pfn: Pfn, holds: Holds, rule: impl Fn() -> HeadRecheck) -> Grab {
+        match self.try_grab_small(pfn, &holds.grip(), &rule) {
+            Ok(()) => Grab::Taken(pfn),
+            Err(Miss::Gone) => Grab::Gone,
+            Err(Miss::Overflow) => Grab::Overflow,
+            Err(Miss::Large) => match self.try_grab_head((pfn, 1), holds, rule()) {
+                Ok(head) => Grab::Taken(head),
+                Err(Miss::Overflow) => Grab::Overflow,
+                Err(Miss::Gone | Miss::Large) => Grab::Gone,
+            },
+        }
+    }
+
+    /// How many pages the large folio of a frame that nothing keeps alive has from there on, as far
+    /// as can be told; one if it is none.
+    pub(crate) fn left_of_folio(&self, pfn: Pfn) -> u64 {
+        let Some((head, frame)) = self.try_folio(pfn) else { return 1 };
+        let end = head.0 + (1 << order_of(frame.flags.read_once()));
+        end.saturating_sub(pfn.0).max(1)
     }
 
     /// The folio of a frame that nothing keeps alive: a later life of the frame may have replaced
@@ -148,9 +174,18 @@ impl Frames {
 
     /// Drops holds of a page that is not part of a large folio; nothing if it is.
     #[inline]
-    pub(crate) fn ungrab_small(&self, pfn: Pfn, holds: &Holds) -> Option<Put> {
+    pub(crate) fn ungrab_small(&self, pfn: Pfn, grip: Grip) -> Option<Put> {
         let frame = self.frame(pfn);
-        if frame.is_large() { None } else { Some(frame.put(holds.refs())) }
+        if frame.is_large() { None } else { Some(frame.put(grip.refs)) }
+    }
+
+    /// How many of the pages are of the large folio of the first, one after another; one if that is
+    /// small. All are held.
+    pub(crate) fn run_of_folio(&self, pages: &[Pfn]) -> usize {
+        let Some(first) = pages.first() else { return 0 };
+        let most = self.left_of_folio(*first) as usize;
+        let follows = |(next, pfn): &(u64, &Pfn)| pfn.0 == first.0 + next;
+        (0..).zip(pages).take(most).take_while(follows).count()
     }
 
     /// Pins of the folio: exact for a large one, `None` for a small one.

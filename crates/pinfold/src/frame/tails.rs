@@ -42,21 +42,19 @@
 //!   one that was the head's: the split overwrites it after it has cleared the flag.
 
 use super::counts::{Counts, EXCLUSIVE, MAP, REF};
-use super::flags::{Flags, TAILS_LOCK};
+use super::flags::{Flags, TAILS_LOCK, order_of};
 use super::frames::Frames;
 use super::large::Large;
-use super::meta::{Dropped, Frame, Grab, Put};
-use super::pin::{Grip, Holds};
+use super::meta::{Dropped, Frame, Grab, Miss, Put};
+use super::pin::{Holds, MOST, PIN_BIAS};
 use crate::addr::Pfn;
-use crate::rules::TailRefs;
-use crate::rules::large::{Again, Tally, again, tally};
+use crate::rules::large::{Again, Tally, again, rechecks_head, tally};
 use crate::rules::pin::Hold;
+use crate::rules::{HeadRecheck, TailRefs};
 use crate::sync::{Inside, Masks, SpinBit, SpinBitGuard, smp_mb_after_atomic};
 
 /// Of a frame that is alive there is always room for one that is dropped again.
 const ANY: u32 = u32::MAX;
-/// References that a folio may have when one is added.
-const MOST: u32 = i32::MAX as u32;
 
 /// What taking one more reference through another came to.
 #[must_use]
@@ -180,88 +178,98 @@ impl Frames {
         Grab::Taken(folio.head())
     }
 
-    /// Takes holds of a page of a large folio without a lock, in a walk section.
+    /// Takes holds of each page of a run of a large folio without a lock, in a walk section, in one
+    /// step on the head. The run may turn out to end past the folio; the caller looks at the
+    /// entries again.
+    ///
+    /// # Errors
+    /// Why there are none to be had.
     #[inline(never)]
-    pub(super) fn try_grab_large(&self, pfn: Pfn, grip: &Grip, rule: TailRefs) -> Grab {
+    pub(crate) fn try_grab_run(
+        &self,
+        run: (Pfn, u32),
+        holds: Holds,
+        recheck: HeadRecheck,
+        rule: TailRefs,
+    ) -> Result<Pfn, Miss> {
         match tally(rule) {
-            Tally::Head => self.try_grab_head(pfn, grip),
+            Tally::Head => self.try_grab_head(run, holds, recheck),
             tally @ (Tally::HeadAndTail | Tally::HeadAndMapcount) => {
-                self.try_grab_tail(pfn, grip, tally)
+                self.try_grab_tails(run, holds, tally)
             }
         }
     }
 
     /// By the rules that count on the head alone.
-    fn try_grab_head(&self, pfn: Pfn, grip: &Grip) -> Grab {
-        let holds = grip.holds;
-        let Some((head, frame)) = self.try_folio(pfn) else { return Grab::Gone };
-        if let Err(refused) = frame.try_gain(holds.times(), holds.room_of_large()) {
-            return refused;
-        }
-        let again = || self.try_folio(pfn).is_some_and(|(now, _)| now == head) && frame.is_large();
-        if grip.rechecks && !again() {
-            self.drop_unused(head, holds.times());
-            return Grab::Gone;
+    pub(super) fn try_grab_head(
+        &self,
+        (first, pages): (Pfn, u32),
+        holds: Holds,
+        rule: HeadRecheck,
+    ) -> Result<Pfn, Miss> {
+        let (head, frame) = self.try_folio(first).ok_or(Miss::Gone)?;
+        let refs = holds.times().saturating_mul(pages);
+        frame.try_gain(refs, MOST.saturating_sub(refs - 1))?;
+        let again =
+            || self.try_folio(first).is_some_and(|(now, _)| now == head) && frame.is_large();
+        let rechecks = rechecks_head(rule);
+        if rechecks && !again() {
+            self.drop_unused(head, refs);
+            return Err(Miss::Gone);
         }
         if holds.kind() == Hold::Pin {
-            frame.spare.add(holds.times());
+            if rechecks || frame.is_large() {
+                frame.spare.add(refs);
+            } else {
+                // Who trusts the first look may have a small page by now, which counts pins among
+                // its references.
+                frame.counts.add(u64::from(refs) * u64::from(PIN_BIAS - 1));
+            }
         }
         smp_mb_after_atomic();
-        Grab::Taken(head)
+        Ok(head)
     }
 
-    /// By the rules that count on tails, too. The tail's count may be touched while the folio lives
+    /// By the rules that count on tails, too. A tail's count may be touched while the folio lives
     /// only, so the head is looked at again whatever the rule `head-recheck` says.
-    fn try_grab_tail(&self, pfn: Pfn, grip: &Grip, tally: Tally) -> Grab {
-        let frame = self.frame(pfn);
-        let Some((head, first)) = self.tail_of(pfn) else { return self.try_grab_own(pfn, grip) };
-        if let Err(refused) = first.try_gain(grip.refs, grip.room) {
-            return refused;
+    fn try_grab_tails(
+        &self,
+        (first, pages): (Pfn, u32),
+        holds: Holds,
+        tally: Tally,
+    ) -> Result<Pfn, Miss> {
+        let (head, frame) = self.tail_of(first).unwrap_or_else(|| (first, self.frame(first)));
+        let refs = holds.refs().saturating_mul(pages);
+        frame.try_gain(refs, MOST.saturating_sub(refs - 1))?;
+        let now = self.tail_of(first).map_or(first, |(now, _)| now);
+        let flags = frame.flags.read_once();
+        let whole = now == head && flags & Flags::HEAD.bits() != 0;
+        if !whole || first.0 + u64::from(pages) > head.0 + (1 << order_of(flags)) {
+            self.drop_unused(head, refs);
+            return Err(Miss::Gone);
         }
-        if self.tail_of(pfn).is_none_or(|(now, _)| now != head) {
-            self.drop_unused(head, grip.refs);
-            return Grab::Gone;
-        }
-        frame.counts.add(u64::from(grip.refs) * unit(tally));
+        let each = u64::from(holds.refs()) * unit(tally);
+        let run = (first.0..first.0 + u64::from(pages)).map(Pfn);
+        run.filter(|pfn| *pfn != head).for_each(|pfn| self.frame(pfn).counts.add(each));
         smp_mb_after_atomic();
-        Grab::Taken(head)
-    }
-
-    /// A hold of what is not a tail, as it seems.
-    fn try_grab_own(&self, pfn: Pfn, grip: &Grip) -> Grab {
-        let frame = self.frame(pfn);
-        if let Err(refused) = frame.try_gain(grip.refs, grip.room) {
-            return refused;
-        }
-        if grip.rechecks && frame.head().is_some() {
-            self.drop_unused(pfn, grip.refs);
-            return Grab::Gone;
-        }
-        smp_mb_after_atomic();
-        Grab::Taken(pfn)
+        Ok(head)
     }
 
     /// Takes a reference on a page by its number alone: by the rules that count on tails the page's
     /// own, whatever it is part of.
-    pub(crate) fn try_reference(
-        &self,
-        pfn: Pfn,
-        grip: &Grip,
-        rule: impl FnOnce() -> TailRefs,
-    ) -> Grab {
-        let frame = self.frame(pfn);
+    pub(crate) fn try_reference(&self, pfn: Pfn, rule: impl FnOnce() -> TailRefs) -> Grab {
+        let (frame, one) = (self.frame(pfn), Holds::of(Hold::Get, 1));
+        let again = || HeadRecheck::Again;
         if !frame.is_large() {
-            return self.try_grab(pfn, grip, rule);
+            return self.try_grab(pfn, one, again);
         }
-        let rule = rule();
-        match tally(rule) {
-            Tally::Head => self.try_grab(pfn, grip, || rule),
-            Tally::HeadAndTail | Tally::HeadAndMapcount => {
-                match frame.try_gain(grip.refs, grip.room) {
-                    Ok(()) => Grab::Taken(pfn),
-                    Err(refused) => refused,
-                }
-            }
+        match tally(rule()) {
+            Tally::Head => self.try_grab(pfn, one, again),
+            Tally::HeadAndTail | Tally::HeadAndMapcount => match frame.try_gain(1, MOST) {
+                Ok(()) => Grab::Taken(pfn),
+                Err(Miss::Overflow) => Grab::Overflow,
+                Err(Miss::Gone | Miss::Large) => Grab::Gone,
+            },
         }
     }
 
@@ -312,8 +320,8 @@ impl Frames {
         match first.try_gain(1, MOST) {
             Ok(()) => {}
             // Split, and what was its head is free.
-            Err(Grab::Gone | Grab::Taken(_)) => return self.get_own(pfn),
-            Err(Grab::Overflow) => return Taken::of(Grab::Overflow),
+            Err(Miss::Gone | Miss::Large) => return self.get_own(pfn),
+            Err(Miss::Overflow) => return Taken::of(Grab::Overflow),
         }
         let locked = first.lock_tails();
         if self.frame(pfn).is_tail_of(head) {
@@ -344,16 +352,24 @@ impl Frames {
     pub(crate) fn ungrab_large(&self, pfn: Pfn, holds: Holds, rule: TailRefs) -> Dropped {
         match tally(rule) {
             Tally::Head => {
-                let folio = self.folio(pfn);
-                if holds.kind() == Hold::Pin {
-                    folio.unpin(holds.times());
-                }
-                Dropped::of(folio.head(), folio.put(holds.times()))
+                let (head, put) = self.ungrab_run((pfn, 1), holds);
+                Dropped::of(head, put)
             }
             tally @ (Tally::HeadAndTail | Tally::HeadAndMapcount) => {
                 self.put_tail(pfn, holds.refs(), tally)
             }
         }
+    }
+
+    /// Drops holds of each page of a run of a large folio in one step, by the rules that count on
+    /// the head alone.
+    #[inline(never)]
+    pub(crate) fn ungrab_run(&self, (first, pages): (Pfn, u32), holds: Holds) -> (Pfn, Put) {
+        let (folio, refs) = (self.folio(first), holds.times() * pages);
+        if holds.kind() == Hold::Pin {
+            folio.unpin(refs);
+        }
+        (folio.head(), folio.put(refs))
     }
 
     fn put_tail(&self, pfn: Pfn, refs: u32, tally: Tally) -> Dropped {

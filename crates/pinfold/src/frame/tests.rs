@@ -15,10 +15,10 @@ fn frozen() -> TailRefs {
 }
 
 /// Drops holds, and says what is left on which frame.
-fn ungrab(frames: &Frames, pfn: Pfn, holds: &Holds) -> (Pfn, Put) {
-    match frames.ungrab_small(pfn, holds) {
+fn ungrab(frames: &Frames, pfn: Pfn, grip: Grip) -> (Pfn, Put) {
+    match frames.ungrab_small(pfn, grip) {
         Some(put) => (pfn, put),
-        None => frames.ungrab_large(pfn, *holds, frozen()).of,
+        None => frames.ungrab_large(pfn, grip.holds, frozen()).of,
     }
 }
 
@@ -55,7 +55,7 @@ fn holes_between_spans_are_reserved() {
 fn a_free_frame_cannot_be_grabbed() {
     let frames = two_nodes(1);
     assert_eq!(
-        frames.try_grab(Pfn(16), &Holds::of(Hold::Pin, 1).grip(HeadRecheck::Again), frozen),
+        frames.try_grab(Pfn(16), Holds::of(Hold::Pin, 1), || HeadRecheck::Again),
         Grab::Gone
     );
     assert_eq!(frames.counts(Pfn(16)).refs(), 0);
@@ -66,7 +66,7 @@ fn a_pin_of_a_small_folio_is_1024_references() {
     let frames = two_nodes(1);
     let pfn = frames.alloc(Placement::Only(NodeId(0)), Flags::ANON, Start::Held).unwrap().keep();
     assert_eq!(
-        frames.try_grab(pfn, &Holds::of(Hold::Get, 1023).grip(HeadRecheck::Again), frozen),
+        frames.try_grab(pfn, Holds::of(Hold::Get, 1023), || HeadRecheck::Again),
         Grab::Taken(pfn)
     );
     assert!(frames.maybe_dma_pinned(pfn), "1024 ordinary references look like a pin");
@@ -83,7 +83,7 @@ fn a_count_near_overflow_refuses_both_paths() {
     let pfn = frames.alloc(Placement::Only(NodeId(0)), Flags::ANON, Start::Held).unwrap().keep();
     frames.get(pfn, i32::MAX as u32, frozen);
     assert_eq!(
-        frames.try_grab(pfn, &Holds::of(Hold::Pin, 1).grip(HeadRecheck::Again), frozen),
+        frames.try_grab(pfn, Holds::of(Hold::Pin, 1), || HeadRecheck::Again),
         Grab::Overflow
     );
     assert_eq!(frames.grab(pfn, &Holds::of(Hold::Get, 1), frozen), Grab::Overflow);
@@ -99,25 +99,22 @@ fn several_holds_are_taken_in_one_step_or_not_at_all() {
     let [gets, pins] =
         [Holds::of(Hold::Get, most), Holds::of(Hold::Pin, (most - 1) / PIN_BIAS + 1)];
     for holds in [gets, pins] {
-        assert_eq!(frames.try_grab(pfn, &holds.grip(HeadRecheck::Again), frozen), Grab::Taken(pfn));
+        assert_eq!(frames.try_grab(pfn, holds, || HeadRecheck::Again), Grab::Taken(pfn));
         assert_eq!(
-            frames.try_grab(pfn, &Holds::of(Hold::Get, 1).grip(HeadRecheck::Again), frozen),
+            frames.try_grab(pfn, Holds::of(Hold::Get, 1), || HeadRecheck::Again),
             Grab::Overflow
         );
-        assert_eq!(ungrab(&frames, pfn, &holds), (pfn, Put::Held));
+        assert_eq!(ungrab(&frames, pfn, holds.grip()), (pfn, Put::Held));
         assert_eq!(frames.grab(pfn, &holds, frozen), Grab::Taken(pfn));
-        assert_eq!(ungrab(&frames, pfn, &holds), (pfn, Put::Held));
+        assert_eq!(ungrab(&frames, pfn, holds.grip()), (pfn, Put::Held));
         assert_eq!(frames.counts(pfn).refs(), 1);
         let one_more = Holds::of(holds.kind(), holds.times() + 1);
-        assert_eq!(
-            frames.try_grab(pfn, &one_more.grip(HeadRecheck::Again), frozen),
-            Grab::Overflow
-        );
+        assert_eq!(frames.try_grab(pfn, one_more, || HeadRecheck::Again), Grab::Overflow);
         assert_eq!(frames.grab(pfn, &one_more, frozen), Grab::Overflow);
         assert_eq!(frames.counts(pfn).refs(), 1, "nothing is left of what was refused");
     }
     let beyond = Holds::of(Hold::Pin, u32::MAX);
-    assert_eq!(frames.try_grab(pfn, &beyond.grip(HeadRecheck::Again), frozen), Grab::Overflow);
+    assert_eq!(frames.try_grab(pfn, beyond, || HeadRecheck::Again), Grab::Overflow);
     assert_eq!(frames.grab(pfn, &beyond, frozen), Grab::Overflow);
     assert_eq!(frames.counts(pfn).maps(), 0);
 }
@@ -128,11 +125,11 @@ fn a_large_folio_counts_each_of_several_pins_as_one() {
     let run = frames.take_run(2, Placement::Only(NodeId(0)), Zone::Any).unwrap();
     let head = run.keep();
     let most = Holds::of(Hold::Pin, i32::MAX as u32);
-    assert_eq!(frames.try_grab(head, &most.grip(HeadRecheck::Again), frozen), Grab::Taken(head));
+    assert_eq!(frames.try_grab(head, most, || HeadRecheck::Again), Grab::Taken(head));
     assert_eq!(frames.pincount(head), Some(i32::MAX as u32));
-    assert_eq!(ungrab(&frames, head, &most), (head, Put::Held));
+    assert_eq!(ungrab(&frames, head, most.grip()), (head, Put::Held));
     let one_more = Holds::of(Hold::Pin, i32::MAX as u32 + 1);
-    assert_eq!(frames.try_grab(head, &one_more.grip(HeadRecheck::Again), frozen), Grab::Overflow);
+    assert_eq!(frames.try_grab(head, one_more, || HeadRecheck::Again), Grab::Overflow);
     assert_eq!(frames.grab(head, &one_more, frozen), Grab::Overflow);
     assert_eq!((frames.pincount(head), frames.counts(head).refs()), (Some(0), 1));
 }
@@ -147,13 +144,13 @@ fn a_large_folio_counts_on_its_head_and_pins_exactly() {
     assert_eq!(frames.counts(pfns[2]).refs(), 0, "a tail counts nothing");
     assert_eq!(frames.head_of(pfns[3]), head);
     assert_eq!(
-        frames.try_grab(pfns[3], &Holds::of(Hold::Pin, 2).grip(HeadRecheck::Again), frozen),
+        frames.try_grab(pfns[3], Holds::of(Hold::Pin, 2), || HeadRecheck::Again),
         Grab::Taken(head)
     );
     assert_eq!(frames.pincount(head), Some(2));
     assert_eq!(frames.counts(head).refs(), 3);
     frames.get(pfns[2], 2000, frozen);
-    assert_eq!(ungrab(&frames, pfns[3], &Holds::of(Hold::Pin, 2)), (head, Put::Held));
+    assert_eq!(ungrab(&frames, pfns[3], Holds::of(Hold::Pin, 2).grip()), (head, Put::Held));
     assert!(!frames.maybe_dma_pinned(pfns[1]), "references alone never look pinned here");
     assert_eq!(frames.frame(head).put(2001), Put::Last);
     frames.release(head);
@@ -172,11 +169,7 @@ fn a_walker_with_the_tail_of_an_earlier_life_finds_nothing_to_hold() {
     for number in [(1 << 52) - 1, u64::MAX, 3, head.0 + 1, 64] {
         tail.index.write_once(number);
         assert_eq!(
-            frames.try_grab(
-                Pfn(head.0 + 3),
-                &Holds::of(Hold::Pin, 1).grip(HeadRecheck::Again),
-                frozen
-            ),
+            frames.try_grab(Pfn(head.0 + 3), Holds::of(Hold::Pin, 1), || HeadRecheck::Again),
             Grab::Gone,
             "{number}"
         );
@@ -185,7 +178,7 @@ fn a_walker_with_the_tail_of_an_earlier_life_finds_nothing_to_hold() {
     tail.index.write_once(head.0);
     drop(run);
     assert_eq!(
-        frames.try_grab(Pfn(head.0 + 3), &Holds::of(Hold::Pin, 1).grip(HeadRecheck::Again), frozen),
+        frames.try_grab(Pfn(head.0 + 3), Holds::of(Hold::Pin, 1), || HeadRecheck::Again),
         Grab::Gone
     );
 }

@@ -92,6 +92,12 @@ impl<'a> Page<'a> {
         self.frame.counts.add((REF + MAP).wrapping_sub(mark));
     }
 
+    /// Whether it is part of a large folio. The caller has a reference.
+    #[inline]
+    pub(crate) fn is_large(self) -> bool {
+        self.frame.is_large()
+    }
+
     /// Records where the page is mapped, while nobody else knows it: before an entry maps it.
     #[inline]
     pub(crate) fn set_rmap(self, home: Home, page: Vpn) {

@@ -7,7 +7,7 @@ use super::ask::{Ask, Path};
 use super::guard::Held;
 use crate::addr::{Pfn, VirtRange, Vpn, each_page};
 use crate::event::{EventKind, FastStop};
-use crate::frame::{Flags, Grab, Grip, Holds};
+use crate::frame::{Flags, Grip, Holds, Miss};
 use crate::platform::{Platform, WalkSection};
 use crate::pte::{Format, Match, Pte};
 use crate::rules::fork::{SeqCountUse, race_guard};
@@ -98,7 +98,7 @@ impl<P: Platform> Space<P> {
         let entry = entry_access(self.mem().rule(), ask.access, walk);
         let request = Request { hold: holds.kind(), access: ask.access, term: ask.term };
         Wish {
-            grip: holds.grip(self.mem().rule()),
+            grip: holds.grip(),
             entry,
             fits: match entry {
                 Access::Write => P::Format::WRITABLE,
@@ -122,14 +122,19 @@ impl<P: Platform> Space<P> {
                 return self.stopped(page, FastStop::Absent);
             };
             let end = table_end::<P::Format>(page).min(range.end_page());
-            if let Err((at, why)) = self.take_run(leaf, page..end, wish, held) {
-                return self.stopped(at, why);
+            match self.take_run(leaf, page..end, wish, held) {
+                Ok(()) => page = end,
+                Err((at, None)) => match self.take_folio(leaf, at..end, wish, held) {
+                    Ok(pages) => page = at + pages,
+                    Err(why) => return self.stopped(at, why),
+                },
+                Err((at, Some(why))) => return self.stopped(at, why),
             }
-            page = end;
         }
     }
 
-    /// Takes pages of one table. A separate function, as the loop needs every register.
+    /// Takes pages of one table, up to one of a large folio. A separate function, as the loop needs
+    /// every register.
     #[inline(never)]
     fn take_run(
         &self,
@@ -137,9 +142,10 @@ impl<P: Platform> Space<P> {
         pages: Range<Vpn>,
         wish: &Wish,
         held: &mut Held<P>,
-    ) -> Result<(), (Vpn, FastStop)> {
+    ) -> Result<(), (Vpn, Short)> {
         for page in each_page(pages) {
-            held.push(self.take_fast(leaf, page, wish).map_err(|why| (page, why))?);
+            let taken = self.take_fast(leaf, page, wish, || Err(None));
+            held.push(taken.map_err(|why| (page, why))?);
         }
         Ok(())
     }
@@ -148,30 +154,120 @@ impl<P: Platform> Space<P> {
     #[inline(always)]
     fn take_fast_page(&self, page: Vpn, wish: &Wish) -> Result<Pfn, FastStop> {
         let leaf = self.tables().leaf(page).ok_or(FastStop::Absent)?;
-        self.take_fast(leaf, page, wish)
+        self.take_fast(leaf, page, wish, || self.take_alone(leaf, page, wish))
     }
 
-    /// Takes one page. Part of each of its callers, two as they are: the loop needs it there.
+    /// Takes one page; `large` does if it is part of a large folio. Part of each of its callers, two
+    /// as they are: the loop needs it there.
     #[inline(always)]
-    fn take_fast(&self, leaf: Leaf<'_, P>, page: Vpn, wish: &Wish) -> Result<Pfn, FastStop> {
+    fn take_fast<E: From<FastStop>>(
+        &self,
+        leaf: Leaf<'_, P>,
+        page: Vpn,
+        wish: &Wish,
+        large: impl FnOnce() -> Result<Pfn, E>,
+    ) -> Result<Pfn, E> {
         let mem = self.mem();
+        let pte = leaf.read(page);
+        if !pte.fits(wish.fits) {
+            return Err(unfit(pte, wish.entry).into());
+        }
+        let pfn = pte.present_pfn();
+        mem.tell(self.id(), page, EventKind::FastLook(pfn));
+        match mem.frames().try_grab_small(pfn, &wish.grip, || mem.rule()) {
+            Ok(()) => {}
+            Err(Miss::Large) => return large(),
+            Err(Miss::Gone) => return Err(FastStop::FrameGone.into()),
+            Err(Miss::Overflow) => return Err(FastStop::Overflow.into()),
+        }
+        if let Err(why) = self.still_good(leaf, page, pte, wish) {
+            mem.give_back(pfn, wish.grip.holds);
+            return Err(why.into());
+        }
+        mem.tell(self.id(), page, EventKind::FastTaken(pfn));
+        Ok(pfn)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_alone(&self, leaf: Leaf<'_, P>, page: Vpn, wish: &Wish) -> Result<Pfn, FastStop> {
+        self.take_of_folio(leaf, page..page + 1, wish).map(|(pfn, _)| pfn)
+    }
+
+    /// Takes pages of a large folio that entries of a run map, one after another; how many.
+    #[cold]
+    #[inline(never)]
+    fn take_folio(
+        &self,
+        leaf: Leaf<'_, P>,
+        pages: Range<Vpn>,
+        wish: &Wish,
+        held: &mut Held<P>,
+    ) -> Result<u64, FastStop> {
+        let (first, taken) = self.take_of_folio(leaf, pages, wish)?;
+        held.push_run((first, taken));
+        Ok(taken)
+    }
+
+    /// Takes holds of as many pages of a large folio as entries map one after another, in one step,
+    /// and gives those back whose entries have changed meanwhile (INV-PIN-1): the first page, and
+    /// how many.
+    #[inline(never)]
+    fn take_of_folio(
+        &self,
+        leaf: Leaf<'_, P>,
+        pages: Range<Vpn>,
+        wish: &Wish,
+    ) -> Result<(Pfn, u64), FastStop> {
+        let (mem, holds, page) = (self.mem(), wish.grip.holds, pages.start);
         let pte = leaf.read(page);
         if !pte.fits(wish.fits) {
             return Err(unfit(pte, wish.entry));
         }
         let pfn = pte.present_pfn();
-        mem.tell(self.id(), page, EventKind::FastLook(pfn));
-        match mem.frames().try_grab(pfn, &wish.grip, || mem.rule()) {
-            Grab::Taken(_) => {}
-            Grab::Gone => return Err(FastStop::FrameGone),
-            Grab::Overflow => return Err(FastStop::Overflow),
+        let follows = |next: u64| {
+            let pte = leaf.read(page + next);
+            pte.fits(wish.fits) && pte.present_pfn() == Pfn(pfn.0 + next)
+        };
+        let most = (pages.end - page).min(mem.frames().left_of_folio(pfn));
+        let wanted = 1 + (1..most).take_while(|next| follows(*next)).count() as u64;
+        let run = (pfn, wanted as u32);
+        if let Err(miss) = mem.frames().try_grab_run(run, holds, mem.rule(), mem.rule()) {
+            return Err(match miss {
+                Miss::Gone | Miss::Large => FastStop::FrameGone,
+                Miss::Overflow => FastStop::Overflow,
+            });
         }
-        if let Err(why) = self.still_good(leaf, page, pte, wish) {
-            mem.give_back(pfn, wish.grip.holds);
-            return Err(why);
+        let again = |next: u64| {
+            let (page, pfn) = (page + next, Pfn(pfn.0 + next));
+            let now = leaf.read(page);
+            if wish.rechecks && !(now.fits(wish.fits) && now.present_pfn() == pfn) {
+                return Err(FastStop::EntryChanged);
+            }
+            self.allows(if wish.rechecks { now } else { pte }, pfn, wish)
+        };
+        let mut why = None;
+        let good = (0..wanted).take_while(|next| match again(*next) {
+            Ok(()) => true,
+            Err(stop) => {
+                why = Some(stop);
+                false
+            }
+        });
+        let mut good = good.count() as u64;
+        if wish.rechecks && !leaf.still_linked() {
+            (good, why) = (0, Some(FastStop::EntryChanged));
         }
-        mem.tell(self.id(), page, EventKind::FastTaken(pfn));
-        Ok(pfn)
+        if good < wanted {
+            mem.give_back_run(run, good as u32, holds);
+        }
+        for next in 0..good {
+            mem.tell(self.id(), page + next, EventKind::FastTaken(Pfn(pfn.0 + next)));
+        }
+        match why {
+            Some(why) if good == 0 => Err(why),
+            _ => Ok((pfn, good)),
+        }
     }
 
     /// Whether the page is one of a file whose writes are tracked. That does not change as long as
@@ -193,13 +289,19 @@ impl<P: Platform> Space<P> {
         if wish.rechecks && (leaf.read(page) != pte || !leaf.still_linked()) {
             return Err(FastStop::EntryChanged);
         }
+        self.allows(pte, pte.present_pfn(), wish)
+    }
+
+    /// Whether the page that an entry maps may be held.
+    #[inline(always)]
+    fn allows(&self, pte: Pte<P::Format>, pfn: Pfn, wish: &Wish) -> Result<(), FastStop> {
         if wish.untracked && self.is_files(pte) {
             return Err(FastStop::Tracked);
         }
         if !pte.is_writable() && wish.request.access == Access::Read {
             smp_rmb();
             let rule = self.mem().rule();
-            let unshare = self.mem().judge_page(pte.present_pfn(), |state| {
+            let unshare = self.mem().judge_page(pfn, |state| {
                 must_unshare(rule, wish.request, wish.walk, state).is_yes()
             });
             if unshare {
@@ -209,6 +311,9 @@ impl<P: Platform> Space<P> {
         Ok(())
     }
 }
+
+/// Why a page was not taken; nothing, if it is part of a large folio.
+type Short = Option<FastStop>;
 
 /// Why an entry does not allow an access.
 #[cold]

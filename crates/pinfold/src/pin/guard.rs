@@ -6,9 +6,10 @@ use super::pages::Pages;
 use crate::addr::Pfn;
 use crate::error::{NoMemory, PinError};
 use crate::event::EventKind;
-use crate::frame::Holds;
+use crate::frame::{Grip, Holds};
 use crate::memory::Memory;
 use crate::platform::Platform;
+use crate::rules::large::{Tally, tally};
 use crate::rules::pin::{Hold, counts_zero_page};
 use crate::space::Space;
 use crate::stat::Counters;
@@ -51,6 +52,8 @@ pub(crate) struct Held<P: Platform> {
     /// What is held of each page.
     holds: Holds,
     pages: Pages,
+    /// Whether pages of a large folio were taken together: they are dropped together.
+    folios: bool,
     charge: Charge<P>,
     shortfall: Option<PinError>,
 }
@@ -66,7 +69,7 @@ impl<P: Platform> Held<P> {
     ) -> Self {
         let mem = space.shared_mem().lease(space.mem().platform().cpu());
         let charge = Charge::of(space, charged);
-        Self { mem, holds, pages: Pages::of(first), charge, shortfall: None }
+        Self { mem, holds, pages: Pages::of(first), folios: false, charge, shortfall: None }
     }
 
     /// The counters of the CPU that took the pages.
@@ -101,6 +104,12 @@ impl<P: Platform> Held<P> {
         self.pages.push(pfn);
     }
 
+    /// Takes over references of a run of a large folio's pages; room was reserved.
+    pub(super) fn push_run(&mut self, (first, pages): (Pfn, u64)) {
+        self.folios |= pages > 1;
+        (first.0..first.0 + pages).for_each(|pfn| self.push(Pfn(pfn)));
+    }
+
     /// Remembers why the walk stopped, and gives back the charge for what it did not take.
     pub(super) fn fall_short(&mut self, why: PinError, asked: u64) {
         self.shortfall = Some(why);
@@ -110,11 +119,11 @@ impl<P: Platform> Held<P> {
 
     /// Gives back all but the first `kept` pages.
     pub(super) fn release_from(&mut self, kept: usize) {
-        let (mem, holds) = (&*self.mem, &self.holds);
-        let uncounted = mem.uncounted(*holds);
+        let (mem, grip) = (&*self.mem, self.holds.grip());
+        let uncounted = mem.uncounted(self.holds);
         self.pages.drain_from(kept, |pfn| {
             if Some(pfn) != uncounted {
-                mem.ungrab(pfn, holds);
+                mem.ungrab(pfn, grip);
             }
         });
     }
@@ -133,9 +142,13 @@ impl<P: Platform> Drop for Held<P> {
             mem.counters_of(self.mem.cpu()).nr_foll_pin_released.add(pins);
         }
         let uncounted = mem.uncounted(self.holds);
+        if self.folios {
+            return mem.ungrab_runs(pages, self.holds);
+        }
+        let grip = self.holds.grip();
         for pfn in pages {
             if Some(*pfn) != uncounted {
-                mem.ungrab(*pfn, &self.holds);
+                mem.ungrab(*pfn, grip);
             }
         }
     }
@@ -160,17 +173,63 @@ impl<P: Platform> Memory<P> {
     #[cold]
     pub(super) fn give_back(&self, pfn: Pfn, holds: Holds) {
         if Some(pfn) != self.uncounted(holds) {
-            self.ungrab(pfn, &holds);
+            self.ungrab(pfn, holds.grip());
+        }
+    }
+
+    /// Drops the holds of each page of a run of a large folio, but so many first ones, that the walk
+    /// cannot keep.
+    #[cold]
+    pub(super) fn give_back_run(&self, (first, pages): (Pfn, u32), kept: u32, holds: Holds) {
+        match tally(self.rule()) {
+            Tally::Head => {
+                let (head, put) = self.frames().ungrab_run((first, pages - kept), holds);
+                self.after_put(head, put);
+            }
+            Tally::HeadAndTail | Tally::HeadAndMapcount => {
+                let rest = first.0 + u64::from(kept)..first.0 + u64::from(pages);
+                rest.for_each(|pfn| self.ungrab_one(Pfn(pfn), holds.grip()));
+            }
+        }
+    }
+
+    /// Drops the holds of pages of which some are of large folios: of one folio's together.
+    #[cold]
+    #[inline(never)]
+    fn ungrab_runs(&self, mut pages: &[Pfn], holds: Holds) {
+        let uncounted = self.uncounted(holds);
+        while let Some(first) = pages.first() {
+            let run = match tally(self.rule()) {
+                Tally::Head => self.frames().run_of_folio(pages),
+                Tally::HeadAndTail | Tally::HeadAndMapcount => 1,
+            };
+            let (these, rest) = pages.split_at(run);
+            pages = rest;
+            if Some(*first) == uncounted {
+                continue;
+            }
+            these.iter().for_each(|pfn| self.tell_frame(EventKind::Unpinned(*pfn)));
+            if run == 1 {
+                self.ungrab_one(*first, holds.grip());
+            } else {
+                let (head, put) = self.frames().ungrab_run((*first, run as u32), holds);
+                self.after_put(head, put);
+            }
         }
     }
 
     /// Drops counted holds.
     #[inline]
-    fn ungrab(&self, pfn: Pfn, holds: &Holds) {
+    fn ungrab(&self, pfn: Pfn, grip: Grip) {
         self.tell_frame(EventKind::Unpinned(pfn));
-        match self.frames().ungrab_small(pfn, holds) {
+        self.ungrab_one(pfn, grip);
+    }
+
+    #[inline]
+    fn ungrab_one(&self, pfn: Pfn, grip: Grip) {
+        match self.frames().ungrab_small(pfn, grip) {
             Some(put) => self.after_put(pfn, put),
-            None => self.after_drop(self.frames().ungrab_large(pfn, *holds, self.rule())),
+            None => self.after_drop(self.frames().ungrab_large(pfn, grip.holds, self.rule())),
         }
     }
 }
@@ -315,7 +374,7 @@ impl<P: Platform> Drop for PinnedPage<P> {
         let mem = &self.mem;
         mem.counters_of(mem.cpu()).nr_foll_pin_released.add(u64::from(self.holds.times()));
         if Some(self.pfn) != mem.uncounted(self.holds) {
-            mem.ungrab(self.pfn, &self.holds);
+            mem.ungrab(self.pfn, self.holds.grip());
         }
     }
 }

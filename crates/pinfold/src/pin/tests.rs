@@ -302,8 +302,7 @@ fn a_frame_near_overflow_is_refused_on_both_paths_and_its_neighbours_are_kept() 
         assert_eq!((pins.pages().len(), pins.shortfall()), (1, Some(PinError::Overflow(pfn))));
     }
     assert_eq!(
-        mem.frames()
-            .try_grab(pfn, &Holds::of(Hold::Get, 1).grip(HeadRecheck::Again), || mem.rule()),
+        mem.frames().try_grab(pfn, Holds::of(Hold::Get, 1), || HeadRecheck::Again),
         Grab::Overflow
     );
     mem.put(pfn, i32::MAX as u32);

@@ -376,4 +376,34 @@ fn populating_and_slow_pins_take_folios_too() {
     let _ = space.map(Place::At(at(64)), 1, RW, crate::Sharing::Private).unwrap();
 }
 
+#[test]
+fn pins_of_a_folio_are_taken_and_dropped_together_page_by_page_of_other_things() {
+    let (mem, space) = world("pinfold");
+    map(&space, 32, 4, RW);
+    for page in 32..36 {
+        store(&space, page, page).unwrap();
+    }
+    // Small pages, a folio in part read-only, and a hole in it.
+    space.protect(pages(24, 2), Prot::READ).unwrap();
+    let pins = space.pin(pages(18, 18), Access::Write, Term::Short).unwrap();
+    assert_eq!(pins.pages().len(), 6, "up to what is read-only");
+    assert_eq!(folio(&mem, pins.pages()[0]).pins, 6);
+    drop(pins);
+    let pins = space.pin(pages(18, 18), Access::Read, Term::Short).unwrap();
+    assert_eq!(pins.pages().len(), 18);
+    assert_eq!(folio(&mem, pins.pages()[0]).pins, 14);
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
+    let mut each = pins.into_pages();
+    let kept: Vec<_> = each.by_ref().take(5).collect();
+    drop(each);
+    assert_eq!(folio(&mem, frame(&space, 18)).pins, 5);
+    drop(kept);
+    space.advise(pages(20, 1), Advice::DontNeed).unwrap();
+    let refs = space.get(pages(18, 18), Access::Read).unwrap();
+    assert_eq!(refs.pages().len(), 18);
+    Audit::of(&mem).space(&space).gets(refs.pages()).check();
+    drop(refs);
+    Audit::of(&mem).space(&space).check();
+}
+
 mod references;

@@ -82,13 +82,19 @@ impl Held {
         ((self.0 & !(Self::MAPPED | Self::LOCKED)) >> Self::MORE_SHIFT) as u32 + 1
     }
 
-    /// Drops the references.
+    /// Gives the references back. The mapping was taken off.
     #[inline]
     fn put<P: Platform>(self, mem: &Memory<P>) {
-        match self.pages() {
-            1 => mem.put(self.pfn(), 1),
-            pages => mem.put_run(self.pfn(), pages),
+        if self.0 >> Self::MORE_SHIFT == 0 {
+            mem.put(Pfn(self.0), 1);
+        } else {
+            self.put_run(mem);
         }
+    }
+
+    #[inline(never)]
+    fn put_run<P: Platform>(self, mem: &Memory<P>) {
+        mem.put_run(self.pfn(), self.pages());
     }
 
     /// Takes the mapping off that was left on the page, if there is one.
@@ -197,7 +203,7 @@ impl<'m, P: Platform> Gather<'m, P> {
         self.hold(Held(Held::of(first, Removal::WithEntry, LockCount::Settled).0 | more))
     }
 
-    #[inline]
+    #[inline(always)]
     fn hold(&mut self, held: Held) -> Room {
         if self.bundled < BUNDLE {
             self.bundle[self.bundled] = held;

@@ -79,7 +79,7 @@ impl<'m, P: Platform> Zap<'m, P> {
         self.mem.flush_deferred(self.mm, &cursor);
         let end = pages.end;
         for page in each_page(pages) {
-            if self.entry(&cursor, page..end, gather) == Room::Full {
+            if self.entry(&cursor, (page, end), gather) == Room::Full {
                 self.flush(&cursor, gather);
                 return (page + 1, Room::Full);
             }
@@ -131,18 +131,37 @@ impl<'m, P: Platform> Zap<'m, P> {
         old
     }
 
+    /// The same for an entry that was withdrawn and maps a page of a large folio, or one that a group
+    /// is charged for.
+    #[inline(never)]
+    fn other(
+        &self,
+        cursor: &Cursor<'_, P>,
+        end: Vpn,
+        old: Withdrawn<P::Format>,
+        gather: &mut Gather<'_, P>,
+    ) -> Room {
+        let (mem, pfn) = (self.mem, old.pte().pfn());
+        if let Some(folio) = mem.frames().large(pfn) {
+            return self.large(cursor, end, (old, folio), gather);
+        }
+        mem.drop_map(pfn, self.mm.id);
+        let lock = self.lock(old.pte(), Removal::WithEntry);
+        mem.tell(self.mm.id, old.page(), EventKind::Zapped(pfn));
+        gather.add(old, pfn, Removal::WithEntry, lock)
+    }
+
     /// The entries of a run that map pages of a large folio, one after another, of which the first
     /// was withdrawn: they are counted off in one step.
-    #[inline(never)]
     fn large(
         &self,
         cursor: &Cursor<'_, P>,
-        pages: Range<Vpn>,
+        end: Vpn,
         (first, folio): (Withdrawn<P::Format>, Large<'_>),
         gather: &mut Gather<'_, P>,
     ) -> Room {
-        let (mem, page, pfn) = (self.mem, pages.start, first.pte().pfn());
-        let most = (pages.end.0 - page.0).min(folio.head().0 + folio.pages() - pfn.0);
+        let (mem, page, pfn) = (self.mem, first.page(), first.pte().pfn());
+        let most = (end.0 - page.0).min(folio.head().0 + folio.pages() - pfn.0);
         let mut gone = |old: Withdrawn<P::Format>| {
             if old.pte().is_locked() {
                 let _settled = self.locked(old.pte(), Removal::WithEntry);
@@ -179,11 +198,15 @@ impl<'m, P: Platform> Zap<'m, P> {
         }
     }
 
-    /// Withdraws the first entry of a run, and with one that maps a large folio those after it that
-    /// map the folio, too.
+    /// Withdraws an entry, and with one that maps a large folio those after it, up to `end`, that map
+    /// the folio, too.
     #[inline]
-    fn entry(&self, cursor: &Cursor<'_, P>, pages: Range<Vpn>, gather: &mut Gather<'_, P>) -> Room {
-        let page = pages.start;
+    fn entry(
+        &self,
+        cursor: &Cursor<'_, P>,
+        (page, end): (Vpn, Vpn),
+        gather: &mut Gather<'_, P>,
+    ) -> Room {
         let pte = cursor.get(page);
         match pte.decode() {
             Entry::None => Room::Left,
@@ -206,10 +229,7 @@ impl<'m, P: Platform> Zap<'m, P> {
                     if old.pte().is_dirty() { mem.carry_dirty(pfn) } else { Zapped::Other };
                 let removal = gather.removal(zapped);
                 if removal == Removal::WithEntry && !mem.drop_plain_map(pfn) {
-                    if let Some(folio) = mem.frames().large(pfn) {
-                        return self.large(cursor, pages, (old, folio), gather);
-                    }
-                    mem.drop_map(pfn, self.mm.id);
+                    return self.other(cursor, end, old, gather);
                 }
                 let lock = self.lock(old.pte(), removal);
                 mem.tell(self.mm.id, page, EventKind::Zapped(pfn));

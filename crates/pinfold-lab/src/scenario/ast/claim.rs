@@ -84,6 +84,11 @@ pub enum Atom {
         /// The page.
         view: View,
     },
+    /// `VIEW is large`: the page is part of a folio of several pages.
+    Large {
+        /// The page.
+        view: View,
+    },
     /// `GROUP holds N`: so many pages are charged to the group.
     Holds {
         /// The group.

@@ -37,26 +37,21 @@ impl<'a> Checker<'a> {
     fn page(&mut self, view: &'a View) {
         self.view(view);
         let (View::Handle(place) | View::Process { place, .. } | View::File(place)) = view;
-        if let Some(word) = place.word {
-            self.errors.push(
-                ScenarioError::new(
-                    Code::Unexpected,
-                    word.span,
-                    "`is` is about pages, not words",
-                    "a word of a page",
-                )
-                .help("leave the word number out"),
-            );
-        }
+        self.whole_page(place, "`is`");
     }
 
     fn fact(&mut self, fact: &'a Fact) {
         match &fact.atom {
-            Atom::Sees { view, .. } => self.view(view),
+            Atom::Sees { view, .. } => {
+                self.view(view);
+                if let View::Handle(place) = view {
+                    self.holds_pages(place);
+                }
+            }
             Atom::Stores { place, .. } => self.stores(place),
             Atom::Holds { group, .. } => self.group(group),
             Atom::Is { left, right } => [left, right].into_iter().for_each(|view| self.page(view)),
-            Atom::Dirty { view } => self.page(view),
+            Atom::Dirty { view } | Atom::Large { view } => self.page(view),
             Atom::Register { register, .. } => {
                 if !self.names.has_register(register) {
                     let help = if self.names.handle(register).is_some() {

@@ -127,6 +127,10 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::UffdProtect { .. }
             | Action::UffdUnprotect { .. }
             | Action::UffdWait { .. }
+            | Action::SplitFolio { .. }
+            | Action::SplitDeferred
+            | Action::Note { .. }
+            | Action::TryGet { .. }
             | Action::MoveCharge { .. }
             | Action::DirectRead { .. }
             | Action::DirectWrite { .. } => {}

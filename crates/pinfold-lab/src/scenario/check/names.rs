@@ -109,6 +109,8 @@ pub(super) enum Kind {
     Pin,
     Get,
     Follow,
+    /// Remembers frames, and holds nothing that could be released.
+    Note,
 }
 
 impl Kind {
@@ -117,14 +119,17 @@ impl Kind {
             Self::Pin => "pin",
             Self::Get => "get",
             Self::Follow => "follow",
+            Self::Note => "note",
         }
     }
 
-    pub(super) fn released_by(self) -> &'static str {
+    /// The step that releases such a handle, if one does.
+    pub(super) fn released_by(self) -> Option<&'static str> {
         match self {
-            Self::Pin => "unpin",
-            Self::Get => "put",
-            Self::Follow => "unfollow",
+            Self::Pin => Some("unpin"),
+            Self::Get => Some("put"),
+            Self::Follow => Some("unfollow"),
+            Self::Note => None,
         }
     }
 }
@@ -327,6 +332,12 @@ impl<'a> Names<'a> {
             Action::Follow { pages, handle } => {
                 self.declare_handle(Kind::Follow, at, process, (pages, handle), errors)
             }
+            Action::Note { pages, handle } => {
+                self.declare_handle(Kind::Note, at, process, (pages, handle), errors)
+            }
+            Action::TryGet { handle, .. } => {
+                self.add_handle(Kind::Get, at, (process, handle), Some(1), errors)
+            }
             Action::Unpin { handle, .. } | Action::Put { handle } | Action::Unfollow { handle } => {
                 if let Some(known) = self.handles.get_mut(handle.as_str()) {
                     known.released.get_or_insert((at, handle.span));
@@ -370,6 +381,8 @@ impl<'a> Names<'a> {
             | Action::UffdProtect { .. }
             | Action::UffdUnprotect { .. }
             | Action::UffdWait { .. }
+            | Action::SplitFolio { .. }
+            | Action::SplitDeferred
             | Action::MoveCharge { .. }
             | Action::DirectRead { .. }
             | Action::DirectWrite { .. } => {}
@@ -402,11 +415,22 @@ impl<'a> Names<'a> {
         (taken, name): (&'a Pages, &'a Name),
         errors: &mut Vec<ScenarioError>,
     ) {
+        let length = process.and_then(|process| self.area(process, &taken.area, at));
+        let pages = length.map(|area| taken.extent.resolve(area.pages).1);
+        self.add_handle(kind, at, (process, name), pages, errors);
+    }
+
+    fn add_handle(
+        &mut self,
+        kind: Kind,
+        at: Point,
+        (process, name): (Option<&'a Name>, &'a Name),
+        pages: Option<u32>,
+        errors: &mut Vec<ScenarioError>,
+    ) {
         if let Some(first) = self.handles.get(name.as_str()) {
             return errors.push(duplicate("handle", name, first.span));
         }
-        let length = process.and_then(|process| self.area(process, &taken.area, at));
-        let pages = length.map(|area| taken.extent.resolve(area.pages).1);
         let span = name.span;
         let maker = process.map(|name| name.as_str());
         let handle = Handle { made: at, span, kind, pages, released: None, maker };

@@ -59,9 +59,12 @@ fn fact(cursor: &mut Cursor<'_>, known: &Known) -> Parsed<Fact> {
         if cursor.accept("not").is_some() {
             polarity = Polarity::Denied;
         }
-        match cursor.accept("dirty") {
-            Some(_) => Atom::Dirty { view },
-            None => Atom::Is { left: view, right: self::view(cursor, known)? },
+        if cursor.accept("dirty").is_some() {
+            Atom::Dirty { view }
+        } else if cursor.accept("large").is_some() {
+            Atom::Large { view }
+        } else {
+            Atom::Is { left: view, right: self::view(cursor, known)? }
         }
     } else if cursor.accept("never").is_some() {
         polarity = Polarity::Denied;

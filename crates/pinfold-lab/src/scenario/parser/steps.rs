@@ -234,6 +234,18 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Acti
             let at = cursor.place("a page")?;
             Action::UffdContinue { at, wp: wp(cursor) }
         }
+        Verb::SplitFolio => Action::SplitFolio { at: cursor.place("a page")? },
+        Verb::SplitDeferred => Action::SplitDeferred,
+        Verb::Note => {
+            let pages = cursor.pages()?;
+            cursor.keyword("as")?;
+            Action::Note { pages, handle: cursor.new_name("a name for the handle")? }
+        }
+        Verb::TryGet => {
+            let frame = cursor.place("a handle of `note`")?;
+            cursor.keyword("as")?;
+            Action::TryGet { frame, handle: cursor.new_name("a name for the handle")? }
+        }
         Verb::UffdProtect => Action::UffdProtect { pages: cursor.pages()? },
         Verb::UffdUnprotect => Action::UffdUnprotect { pages: cursor.pages()? },
         Verb::UffdWait => {

@@ -47,6 +47,14 @@ fn every_step_is_read() {
            break H 0x2 may fail occupied
            write H[3] \"x\" fails no-access
            protect F[0] ro fails too-many-areas
+           advise F hugepage
+           advise F nohugepage fails invalid
+           split-folio F[0]
+           split-folio A[0] may fail busy
+           split-deferred
+           note A as n0
+           try-get n0[1] as h4 may fail busy
+           put h4
            exit",
     ));
     let written: Vec<String> = scenario
@@ -101,6 +109,14 @@ fn every_step_is_read() {
             "break H 2 may fail occupied",
             "write H[3] \"x\" fails no-access",
             "protect F[0] ro fails too-many-areas",
+            "advise F hugepage",
+            "advise F nohugepage fails invalid",
+            "split-folio F[0]",
+            "split-folio A[0] may fail busy",
+            "split-deferred",
+            "note A as n0",
+            "try-get n0[1] as h4 may fail busy",
+            "put h4",
             "exit",
         ]
     );

@@ -35,7 +35,7 @@ impl Stage {
         };
         let unknown = |what: &str| (None, what.to_owned());
         let (made, (is, what)) = match look {
-            Look::Dirty(seen) => (made(seen), unknown("not visible")),
+            Look::Dirty(seen) | Look::Large(seen) => (made(seen), unknown("not visible")),
             Look::Stores(..) | Look::Holds(..) => (true, unknown("not visible")),
             Look::Register(register, word) => {
                 let found = cast.board.register(*register);

@@ -1,0 +1,104 @@
+//! What the steps in numbers are about: pages, words of pages, and what a monitor does.
+
+use pinfold::UffdMode;
+use serde::{Deserialize, Serialize};
+
+use crate::scenario::{Access, Force, Path, UffdReason, UffdWord, UffdWp};
+
+/// Pages of an area or of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Pages {
+    /// The area or the file.
+    pub area: usize,
+    /// The first page, counted from the start of the area or file.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// What direct I/O moves at one of its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Part {
+    /// Pages of an area or of a file.
+    pub pages: Pages,
+    /// The word of the only page, if it is no more than that.
+    #[serde(default)]
+    pub word: Option<u32>,
+}
+
+/// One word of one page of an area, a handle or a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Spot {
+    /// The area, the handle or the file.
+    pub of: usize,
+    /// The page of it.
+    pub page: u32,
+    /// The word in the page.
+    pub word: u32,
+}
+
+/// Which pages of a file an area shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Shown {
+    /// The file.
+    pub file: usize,
+    /// The page of the file that is page 0 of the area.
+    pub from: u32,
+}
+
+/// What `pin` and `get` have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Take {
+    /// Which pages.
+    pub pages: Pages,
+    /// What their holder is going to do.
+    pub access: Access,
+    /// Whether missing rights of the process are overridden.
+    pub force: Force,
+    /// Which paths are tried.
+    pub path: Path,
+    /// How many references are taken on each page.
+    pub times: u32,
+    /// The handle that results.
+    pub handle: usize,
+}
+
+/// What a step does with a userfaultfd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UffdAct {
+    /// `uffd-register`: the pages, and the bits of [`pinfold::UffdMode`].
+    Register(Pages, u8),
+    /// `uffd-unregister`
+    Unregister(Pages),
+    /// `uffd-copy`: the word at the spot.
+    Copy(Spot, u64, UffdWp),
+    /// `uffd-zero`
+    Zero(Spot),
+    /// `uffd-continue`
+    Continue(Spot, UffdWp),
+    /// `uffd-protect`
+    Protect(Pages),
+    /// `uffd-unprotect`
+    Unprotect(Pages),
+    /// `uffd-wait`
+    Wait(Spot, UffdReason),
+}
+
+/// The bits that these words stand for.
+pub(crate) fn uffd_mode(words: impl Iterator<Item = UffdWord>) -> UffdMode {
+    let bit = |word| match word {
+        UffdWord::Missing => UffdMode::MISSING,
+        UffdWord::Wp => UffdMode::WP,
+        UffdWord::Minor => UffdMode::MINOR,
+        UffdWord::Unpopulated => UffdMode::WP_UNPOPULATED,
+        UffdWord::EventFork => UffdMode::EVENT_FORK,
+        UffdWord::EventRemap => UffdMode::EVENT_REMAP,
+    };
+    words.map(bit).collect()
+}
