@@ -10,7 +10,6 @@ pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("swap-in-reuse", "swap"),
     ("pmd-cow", "huge pages"),
     ("hugetlb-cow", "hugetlb pages"),
-    ("tail-refs", "huge pages"),
     ("large-cow-reuse", "huge pages"),
     ("numa-skip-pmd", "huge pages"),
     ("longterm-file", "file mappings"),

@@ -263,7 +263,7 @@ pub use switches::{
     ForkPin, ForkRace, GupNuma, GupStack, HeadRecheck, Interfaces, LargeCow, LargeMaps, MemcgLock,
     MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaWrite, PteCow,
     ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, Switch, TableFree, TableReclaim,
-    Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    TailRefs, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

@@ -95,6 +95,32 @@ switches! {
         Again = "again" ["5.14"],
     }
 
+    /// Where a reference on a tail of a large folio is counted, and what a split does about
+    /// references: up to 4.4 it always succeeds, and each reference goes on with its page (facts
+    /// 5.1 to 5.3).
+    tail_refs: TailRefs = "tail-refs" {
+        /// On the tail and on the head, by two atomics. Hazards: who takes a reference by a frame's
+        /// number raises that of a tail that has one already, alone, and the split takes too many
+        /// from the head; and a get through another reference is not one step against the split.
+        /// facts 5.1
+        TailAndHead = "tail-and-head" [always],
+        /// In place of the tail's mappings, and on the head: a tail's own count is zero, so that
+        /// nobody finds it by number. A get through another reference takes a lock in the head.
+        /// The first posting: it does not look whether the head lives. Hazard: that is the lock of
+        /// a frame that was split off and freed. facts 5.2
+        TailMapcountFirst = "tail-mapcount-first" [never],
+        /// The same, but the get takes a reference on the head first, unless it has none, commit
+        /// 70b50f94f164. facts 5.2
+        TailMapcount = "tail-mapcount" ["3.2"],
+        /// On the head alone, commit ddc58f27f9ee; a split fails if references are left beside the
+        /// mappings, by plain reads, commit e9b61f19858a. Hazard: a reference that is taken after
+        /// the comparison stays on the head when its page is another. facts 5.3
+        HeadCompared = "head-compared" ["4.5"],
+        /// On the head alone, which the split takes for itself by compare-and-swap, commit
+        /// baa355fd3314: a reference makes it fail, or finds no folio. facts 5.3
+        HeadFrozen = "head-frozen" ["4.8"],
+    }
+
     /// What a read-only get or pin does about a page that a later write fault might copy
     /// (facts 1.2, 3.6).
     read_gup: ReadGup = "read-gup" {

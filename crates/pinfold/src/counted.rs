@@ -12,6 +12,7 @@ use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::Exclusive;
 use crate::rules::charge::{Counting, counting, locks_charge};
+use crate::rules::large::counts_each_page;
 use crate::sync::{Inside, SpinGuard};
 
 /// Keeps a page in its group, if the rule has a lock for that.
@@ -62,7 +63,7 @@ impl<P: Platform> Memory<P> {
         let room = self.room_for(payer, pages)?;
         let flags = if room.is_some() { Flags::CHARGED } else { Flags::empty() };
         let at = (self.platform().node(), order);
-        let fresh = self.frames().alloc_folio(at, flags, (space, self.rule()))?;
+        let fresh = self.frames().alloc_folio(at, flags, (space, self.large_maps()))?;
         if let (Some(room), Some(charges)) = (room, self.charges()) {
             room.give_all(fresh.pfns());
             charges.count_pages(fresh.head(), Stat::AnonPages, Change::More, pages);
@@ -137,12 +138,30 @@ impl<P: Platform> Memory<P> {
     /// stay with the caller, who holds the lock of the entries' table. A folio that is mapped in
     /// part from now on waits to be split.
     pub(crate) fn drop_maps(&self, folio: Large<'_>, run: (Pfn, u32), space: SpaceId) {
+        folio.keep_refs(run, self.rule());
+        self.count_maps_off(folio, run, space);
+    }
+
+    /// As [`Memory::drop_map`], but the entry's reference stays what it was, until the caller drops
+    /// it before he releases the lock of the table: one of this frame by itself
+    /// ([`Memory::put_own`]).
+    pub(crate) fn drop_map_alone(&self, pfn: Pfn, space: SpaceId) -> Pfn {
+        if !self.frames().is_large(pfn) {
+            self.drop_map(pfn, space);
+            return pfn;
+        }
+        let Some(folio) = self.frames().large(pfn) else { return pfn };
+        self.count_maps_off(folio, (pfn, 1), space);
+        folio.head()
+    }
+
+    fn count_maps_off(&self, folio: Large<'_>, run: (Pfn, u32), space: SpaceId) {
         let charges = self.charges().filter(|_| self.is_charged(folio.head()));
         let how = charges.map(|_| counting(self.rule()));
         let _throughout = charges
             .filter(|_| how == Some(Counting::Throughout))
             .map(|charges| charges.lock(folio.head()));
-        let left = folio.drop_maps(run, space, self.rule());
+        let left = folio.drop_maps(run, space, self.large_maps());
         if left.underflow {
             return self.platform().bug(Bug::MapUnderflow(folio.head()));
         }
@@ -151,6 +170,15 @@ impl<P: Platform> Memory<P> {
         }
         if left.partly {
             self.frames().queue(folio);
+        }
+    }
+
+    /// The same, but the folio goes on counting them, and only its pages, as far as they are
+    /// counted by themselves, do not (rule `large-maps`, forgotten).
+    pub(crate) fn drop_page_maps(&self, folio: Large<'_>, (first, pages): (Pfn, u32)) {
+        folio.keep_refs((first, pages), self.rule());
+        if counts_each_page(self.large_maps()) {
+            let _ = folio.drop_page_maps(first, pages);
         }
     }
 
@@ -196,11 +224,11 @@ impl<P: Platform> Memory<P> {
     /// with each; the lock of their table is held.
     pub(crate) fn get_maps(&self, folio: Large<'_>, run: (Pfn, u32), space: SpaceId) {
         let charges = self.charges().filter(|_| self.is_charged(folio.head()));
-        let Some(charges) = charges else { return folio.get_maps(run, space, self.rule()) };
+        let Some(charges) = charges else { return folio.get_maps(run, space, self.large_maps()) };
         let how = counting(self.rule());
         let _throughout = (how == Counting::Throughout).then(|| charges.lock(folio.head()));
         let first = !folio.folio().is_mapped();
-        folio.get_maps(run, space, self.rule());
+        folio.get_maps(run, space, self.large_maps());
         if first {
             self.count_mapping(charges, folio.head(), how, (Change::More, folio.pages()));
         }

@@ -373,6 +373,10 @@ pub enum Bug {
     LockUnderflow(Pfn),
     /// A frame lost its last reference while it counts locked entries (INV-MLOCK-2).
     FreedWhileLocked(Pfn),
+    /// A large folio lost its last reference while this tail of it counts some (INV-TAIL-1).
+    FreedWhileReferenced(Pfn),
+    /// The lock of a large folio's tails was taken in a frame that nobody refers to (INV-TAIL-3).
+    LockOfFreed(Pfn),
     /// An anonymous page was pinned without being exclusive (INV-PIN-2).
     PinnedNotExclusive(Pfn),
     /// The family of a mapped page has ended, and its memory is free (INV-RMAP-1).
@@ -392,6 +396,12 @@ impl fmt::Display for Bug {
             Self::LockUnderflow(pfn) => write!(f, "{pfn} was unlocked more often than locked"),
             Self::FreedWhileLocked(pfn) => {
                 write!(f, "{pfn} was freed while it counts as locked in memory")
+            }
+            Self::FreedWhileReferenced(pfn) => {
+                write!(f, "{pfn} counts references, and the folio that it is part of was freed")
+            }
+            Self::LockOfFreed(pfn) => {
+                write!(f, "the lock of a folio was taken in {pfn}, to which nobody refers")
             }
             Self::PinnedNotExclusive(pfn) => write!(f, "{pfn} was pinned without being exclusive"),
             Self::FamilyFreed(pfn) => {

@@ -1,4 +1,5 @@
-//! What is asked of folios from outside: splitting them, and references by frame number.
+//! What is asked of folios from outside: splitting them, and references by frame number and through
+//! other references.
 //!
 //! A reference that is taken by a frame's number alone, as a working-set scanner or a lookup in a
 //! page cache does, knows of no entry and no lock: it is taken only if the folio is alive, and if
@@ -9,12 +10,11 @@ use core::fmt;
 
 use crate::addr::{Pfn, VirtAddr};
 use crate::address_space::AddressSpace;
-use crate::event::EventKind;
-use crate::frame::{Flags, Grab, Holds};
+use crate::event::{Bug, EventKind};
+use crate::frame::{Flags, Grab};
 use crate::memory::Memory;
+use crate::pin::Refs;
 use crate::platform::Platform;
-use crate::rules::HeadRecheck;
-use crate::rules::pin::Hold;
 use crate::split::{SplitError, Splits};
 use crate::sync::{Lease, Shared};
 
@@ -22,6 +22,10 @@ impl<P: Platform> AddressSpace<P> {
     /// Splits the large folio that is mapped at `at`, for all who map it, into small pages, which
     /// are mapped as the folio was: what the kernel does when it needs a part of one for itself,
     /// and on request of its debugging interface (`split_huge_pages`).
+    ///
+    /// By the rules `tail-refs` up to 4.4 the references of others do not matter: each goes on with
+    /// its page. There an entry mapped the whole folio, and this was what happened when the kernel
+    /// wanted single entries; here entries map single pages already.
     ///
     /// # Errors
     /// When no large folio is mapped there, and when somebody else has a reference on it, a pin for
@@ -47,6 +51,10 @@ impl<P: Platform> Memory<P> {
     /// Takes a reference on the folio of a frame of private memory, whatever it is just now: nothing
     /// if it is free, a page table, an embedder's own, or changing.
     ///
+    /// By the rules `tail-refs` that count references on tails (up to 4.4) it is one on the frame
+    /// itself, if that has any: a tail of a large folio is refused, but the rule of 3.1 takes one
+    /// that somebody else has a reference on, and counts it there alone (facts 5.1, H-I).
+    ///
     /// # Panics
     /// When the machine has no such frame.
     pub fn try_reference(this: &Shared<Self>, pfn: Pfn) -> Option<Reference<P>> {
@@ -54,7 +62,7 @@ impl<P: Platform> Memory<P> {
             return None;
         }
         this.tell_frame(EventKind::FastLook(pfn));
-        match this.frames().try_grab(pfn, Holds::of(Hold::Get, 1), || HeadRecheck::Again) {
+        match this.frames().try_reference(pfn, || this.rule()) {
             Grab::Taken(_) => {}
             Grab::Gone | Grab::Overflow => return None,
         }
@@ -64,7 +72,7 @@ impl<P: Platform> Memory<P> {
     }
 }
 
-/// A reference on the folio of a frame, by the frame's number; dropped with it.
+/// A reference on a page, by the frame's number or through another; dropped with it.
 #[must_use = "dropping the reference gives it back"]
 pub struct Reference<P: Platform> {
     mem: Lease<Memory<P>>,
@@ -81,6 +89,35 @@ impl<P: Platform> Reference<P> {
     /// The frame that was asked for.
     pub fn pfn(&self) -> Pfn {
         self.pfn
+    }
+
+    /// One more reference on the page with this number of those that are held: the kernel's
+    /// get_page, as direct I/O calls it on the pages that get_user_pages gave it (facts 5.1, H-J).
+    /// It takes no lock of a table, so by the rules `tail-refs` that let a folio be split while
+    /// there are references, a split may run at the same time. `None` if there is no such page, or
+    /// if one more could overflow its count.
+    pub fn through(held: &Refs<P>, index: usize) -> Option<Self> {
+        Self::taken(held.memory().clone(), *held.pages().get(index)?)
+    }
+
+    /// One more reference on the same page; `None` if it could overflow the count.
+    pub fn again(&self) -> Option<Self> {
+        Self::taken(self.mem.clone(), self.pfn)
+    }
+
+    /// One more on a page on which the caller has a reference.
+    fn taken(mem: Lease<Memory<P>>, pfn: Pfn) -> Option<Self> {
+        let taken = mem.frames().get_again(pfn, || mem.rule());
+        if let Some(head) = taken.freed {
+            mem.platform().bug(Bug::LockOfFreed(head));
+        }
+        if let Some((head, put)) = taken.meanwhile {
+            mem.after_put(head, put);
+        }
+        match taken.grab {
+            Grab::Taken(_) => Some(Self { mem, pfn }),
+            Grab::Gone | Grab::Overflow => None,
+        }
     }
 }
 

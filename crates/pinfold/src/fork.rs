@@ -31,7 +31,7 @@ use crate::rmap::Reserve;
 use crate::rules::fork::{
     ForkVerdict, PinHistory, SeqCountUse, WriteProtect, fork_page, race_guard,
 };
-use crate::rules::{Exclusive, ForkPin, LargeMaps, PageKind, PageState, Why};
+use crate::rules::{Exclusive, ForkPin, PageKind, PageState, Why};
 use crate::space::Space;
 use crate::sync::{Begin, Class, Latch, Marks, Shared};
 use crate::table::{Cursor, Leaf, table_end, table_start};
@@ -441,7 +441,7 @@ impl<'s, P: Platform> Copying<'s, P> {
         (pte, why): (Pte<P::Format>, Why),
     ) -> u64 {
         let (mem, history) = (self.parent.mem(), self.history());
-        let (rule, maps_rule): (ForkPin, LargeMaps) = (mem.rule(), mem.rule());
+        let rule: ForkPin = mem.rule();
         let early = race_guard(mem.rule()).protect == WriteProtect::BeforeCheck;
         let pfn = pte.pfn();
         let Some(folio) = mem.frames().large(pfn) else { return 0 };
@@ -465,7 +465,7 @@ impl<'s, P: Platform> Copying<'s, P> {
         for next in 0..run {
             let (page, pfn, marked) = (at.page + next, Pfn(pfn.0 + next), marked(next));
             if marked {
-                folio.clear_mark(pfn, maps_rule);
+                folio.clear_mark(pfn, mem.large_maps(), mem.rule());
             }
             let (pte, why) = match (next, verdict(marked)) {
                 (0, _) | (_, ForkVerdict::CopyForChild(_)) => (pte, why),

@@ -6,12 +6,13 @@ use core::sync::atomic::{AtomicU64 as NativeU64, Ordering};
 use crate::addr::{Pfn, SpaceId, Vpn};
 use crate::error::{NoMemory, OutOfFrames};
 use crate::event::{Bug, Event, EventKind};
-use crate::frame::Put;
+use crate::frame::{Dropped, Put};
 use crate::frame::{Flags, Frames, NewFrame, NodeSpan, Placement, SpanError, Start};
 use crate::platform::Platform;
 use crate::pte::{Format, Pte};
 use crate::rmap::AnonRegistry;
-use crate::rules::{Ruled, Rules, Switch};
+use crate::rules::large::{Tally, counted_maps, tally};
+use crate::rules::{LargeMaps, Ruled, Rules, Switch};
 use crate::stat::{AllCounters, Counters, Stats};
 use crate::sync::{self, Shared};
 
@@ -321,11 +322,56 @@ impl<P: Platform> Memory<P> {
         self.frames.alloc_near(at, flags, start)
     }
 
-    /// Drops references; the last one frees the folio.
+    /// Adds references to a page that an entry maps whose table is locked, or that is not part of
+    /// a large folio.
+    #[inline]
+    pub(crate) fn get(&self, pfn: Pfn, refs: u32) {
+        self.frames.get(pfn, refs, || self.rule());
+    }
+
+    /// Drops references on a page; the last one frees its folio.
     #[inline]
     pub(crate) fn put(&self, pfn: Pfn, refs: u32) {
-        let folio = self.frames.folio(pfn);
-        self.after_put(folio.head(), folio.put(refs));
+        match self.frames.put_small(pfn, refs) {
+            Some(put) => self.after_put(pfn, put),
+            None => self.put_large(pfn, refs),
+        }
+    }
+
+    #[inline(never)]
+    fn put_large(&self, pfn: Pfn, refs: u32) {
+        self.after_drop(self.frames.put_large(pfn, refs, self.rule()));
+    }
+
+    /// Drops a reference that this frame counts by itself: that of an entry, which a head counts.
+    pub(crate) fn put_own(&self, pfn: Pfn) {
+        self.after_put(pfn, self.frames.folio(pfn).put(1));
+    }
+
+    /// Drops a reference on each page of a run of a large folio's.
+    #[inline(never)]
+    pub(crate) fn put_run(&self, first: Pfn, pages: u32) {
+        match tally(self.rule()) {
+            Tally::Head => self.put(first, pages),
+            Tally::HeadAndTail | Tally::HeadAndMapcount => {
+                (first.0..first.0 + u64::from(pages)).for_each(|pfn| self.put(Pfn(pfn), 1));
+            }
+        }
+    }
+
+    /// As [`Memory::after_put`], of a page that is part of a large folio, or was.
+    pub(crate) fn after_drop(&self, dropped: Dropped) {
+        if let Some((pfn, put)) = dropped.meanwhile {
+            self.after_put(pfn, put);
+        }
+        let (pfn, put) = dropped.of;
+        self.after_put(pfn, put);
+    }
+
+    /// What a large folio counts of the entries that map its pages.
+    #[inline]
+    pub(crate) fn large_maps(&self) -> LargeMaps {
+        counted_maps(self.rule(), self.rule())
     }
 
     /// Does what is left to do after references of a folio were dropped.
@@ -361,6 +407,9 @@ impl<P: Platform> Memory<P> {
         }
         if let Some(folio) = self.frames.large(head) {
             self.frames.unqueue(folio);
+            if let Some(tail) = folio.left_on_tail(self.rule()) {
+                self.platform.bug(Bug::FreedWhileReferenced(tail));
+            }
         }
     }
 
@@ -372,5 +421,14 @@ impl<P: Platform> Memory<P> {
         if old.is_locked() {
             self.munlock(old.pfn());
         }
+    }
+
+    /// The same; where the entry's reference is ([`Memory::drop_map_alone`]).
+    pub(crate) fn drop_mapping_alone(&self, old: Pte<P::Format>, space: SpaceId) -> Pfn {
+        let of = self.drop_map_alone(old.pfn(), space);
+        if old.is_locked() {
+            self.munlock(old.pfn());
+        }
+        of
     }
 }

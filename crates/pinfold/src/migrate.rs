@@ -149,7 +149,7 @@ impl<P: Platform> Memory<P> {
         match self.frames().page(pfn).isolate() {
             Isolation::Refused => None,
             Isolation::Taken => {
-                self.frames().get(pfn, 1);
+                self.get(pfn, 1);
                 Some(Isolated { mem: self, pfn })
             }
         }
@@ -302,9 +302,9 @@ impl<P: Platform> Memory<P> {
                 cursor.hold_place(old, Pte::migration(entry));
             }
         }
-        self.drop_mapping(old, mm.id);
+        let counted = self.drop_mapping_alone(old, mm.id);
         self.tell(mm.id, page, EventKind::MigrationEntry { pfn, kind });
-        self.put(pfn, 1);
+        self.put_own(counted);
         Taken::Out
     }
 
@@ -317,7 +317,7 @@ impl<P: Platform> Memory<P> {
         if barriers {
             smp_mb();
         }
-        if self.frames().maybe_dma_pinned(pfn) {
+        if self.maybe_pinned(pfn) {
             return Share::MaybePinned;
         }
         self.frames().page(pfn).clear_exclusive();

@@ -189,7 +189,7 @@ impl<P: Platform> Object<P> {
             if self.mem.frames().is_uptodate(pfn) {
                 return Ok(Shown { list, pfn });
             }
-            self.mem.frames().get(pfn, 1);
+            self.mem.get(pfn, 1);
             drop(list);
             let read = self.read(index, pfn);
             self.mem.put(pfn, 1);
@@ -261,7 +261,7 @@ impl<P: Platform> Object<P> {
     ) -> Option<(u64, Pfn)> {
         let list = self.list.read(self.mem.platform());
         let (index, pfn) = list.pages.find_in(range, &mut |pfn| wanted(*pfn))?;
-        self.mem.frames().get(*pfn, 1);
+        self.mem.get(*pfn, 1);
         Some((index, *pfn))
     }
 

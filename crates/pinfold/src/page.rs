@@ -5,12 +5,13 @@
 //! later ones only try.
 
 use crate::addr::Pfn;
-use crate::frame::{Counts, Flags, Page};
+use crate::frame::{Counts, Flags, PIN_BIAS, Page};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::cow::counts_most;
+use crate::rules::large::{Tally, tally};
 use crate::rules::zap::Zapped;
-use crate::rules::{Exclusive, Lru, PageKind, PageState, SwapCache};
+use crate::rules::{Exclusive, LargeState, Lru, PageKind, PageState, SwapCache};
 use crate::sync::{BitGuard, Class};
 
 /// Holds the lock of a page.
@@ -19,7 +20,10 @@ pub(crate) type PageLock<'m, P> = BitGuard<'m, P>;
 impl<P: Platform> Memory<P> {
     /// Takes the lock of the page's folio if it is free.
     pub(crate) fn try_lock_page(&self, pfn: Pfn) -> Option<PageLock<'_, P>> {
-        self.frames().page(self.frames().head_of(pfn)).lock().try_lock(self.platform())
+        let of = self.frames().locked_by(pfn);
+        let locked = self.frames().page(of).lock().try_lock(self.platform())?;
+        // A tail whose folio was split meanwhile has another lock.
+        (of == pfn || self.frames().locked_by(pfn) == of).then_some(locked)
     }
 
     /// Waits until the page's lock is free, and leaves it so. What its holder did is visible
@@ -36,7 +40,7 @@ impl<P: Platform> Memory<P> {
     /// As [`Memory::wait_page`], for a page that `held` keeps, which is let go of before the wait:
     /// a reference keeps it instead.
     pub(crate) fn wait_page_without<T>(&self, pfn: Pfn, held: T) {
-        self.frames().get(pfn, 1);
+        self.get(pfn, 1);
         drop(held);
         self.wait_page(pfn);
         self.put(pfn, 1);
@@ -77,8 +81,10 @@ impl<P: Platform> Memory<P> {
         let Some(folio) = self.frames().large(pfn) else { return own };
         let counts = folio.folio().counts();
         let most = counts_most(self.rule());
-        let (maps, state) = folio.state(pfn, counts, self.rule(), most);
-        PageState { refs: counts.refs(), maps, large: Some(state), ..own }
+        let (maps, state) = folio.state(pfn, counts, self.large_maps(), most);
+        let pins = self.large_pins(counts, state.pins);
+        let large = Some(LargeState { pins, ..state });
+        PageState { refs: counts.refs(), maps, large, ..own }
     }
 
     /// What the rules look at; the caller learns what `look` makes of it.
@@ -100,6 +106,47 @@ impl<P: Platform> Memory<P> {
             return look(&self.page_state(pfn));
         }
         page.counts_as(|own| look(&self.small_state(pfn, flags, own)))
+    }
+
+    /// How many pins a large folio with these counts may have, which has counted so many: by the
+    /// rules that count references on tails they are references, as on a small page.
+    fn large_pins(&self, counts: Counts, pins: u32) -> u32 {
+        match tally(self.rule()) {
+            Tally::Head => pins,
+            Tally::HeadAndTail | Tally::HeadAndMapcount => {
+                counts.refs().saturating_sub(counts.maps()) / PIN_BIAS
+            }
+        }
+    }
+
+    /// Whether a device may have pinned the page, as [`Frames::maybe_dma_pinned`] says, or, by the
+    /// rules that count references on tails, its references. The caller has the lock of the
+    /// folio, or of a table that maps it.
+    ///
+    /// [`Frames::maybe_dma_pinned`]: crate::Frames::maybe_dma_pinned
+    pub(crate) fn maybe_pinned(&self, pfn: Pfn) -> bool {
+        if !self.frames().is_large(pfn) {
+            return self.frames().maybe_dma_pinned(pfn);
+        }
+        match tally(self.rule()) {
+            Tally::Head => self.frames().maybe_dma_pinned(pfn),
+            Tally::HeadAndTail | Tally::HeadAndMapcount => {
+                self.large_pins(self.frames().folio(pfn).counts(), 0) > 0
+            }
+        }
+    }
+
+    /// Marks a page newer than any store of it, after a device has written to it, of which the
+    /// caller has a reference: the folio that it is part of. By the rules under which that does not
+    /// keep a folio from being split, the page, as a split leaves it.
+    pub(crate) fn mark_page_dirty(&self, pfn: Pfn) {
+        if !self.frames().is_large(pfn) {
+            return self.mark_dirty(pfn);
+        }
+        self.mark_dirty(match tally(self.rule()) {
+            Tally::Head => self.frames().head_of(pfn),
+            Tally::HeadAndTail | Tally::HeadAndMapcount => pfn,
+        });
     }
 
     /// The same for a page that is not part of a large folio.

@@ -244,7 +244,7 @@ impl<P: Platform> Moving<'_, P> {
             let cursor = leaf.lock();
             let small = |pfn: &Pfn| !self.mem.frames().is_large(*pfn);
             let found = mapped(cursor.get(page)).filter(small);
-            found.inspect(|pfn| self.mem.frames().get(*pfn, 1))
+            found.inspect(|pfn| self.mem.get(*pfn, 1))
         };
         if let Some(pfn) = found {
             self.mapped(pfn);

@@ -1,4 +1,4 @@
-//! Splitting a large folio into pages of their own (facts 5.3).
+//! Splitting a large folio into pages of their own (facts 5.1 to 5.3).
 //!
 //! Protocol: the caller has a reference. The folio's lock is tried, never slept for. Every entry
 //! becomes a migration entry, as for a migration, by a walk over those who may map the pages; one
@@ -8,8 +8,17 @@
 //! become pages, the head last, and a second walk puts the entries back, for the pages or for the
 //! folio that it still is.
 //!
+//! So it is since 4.8. By the rule `tail-refs` of 4.5 the references are compared by plain reads and
+//! nothing is taken away: one that a walker takes on a tail after that stays on the head. By those
+//! of up to 4.4 nothing is compared, and each reference goes on with its page (`frame/tails.rs`);
+//! for that the split waits, after the flush, for the walk sections that were open, as those
+//! releases' flush did, whose interrupt a lock-free walker held off (facts 3.5). Only an entry that
+//! the walk did not find, or a pinned page that keeps its mark by a later rule (`migration-kind`),
+//! makes it fail.
+//!
 //! Invariants:
-//! - INV-SPLIT-1: a folio is split only while nothing but the caller refers to it.
+//! - INV-SPLIT-1: a folio is split only while nothing but the caller refers to it, unless references
+//!   are counted on tails.
 //! - INV-SPLIT-2: no migration entry for its pages is left after an attempt.
 //! - INV-SPLIT-3: the lock of the folio, and of each page that it becomes, is held until the last
 //!   entry is back: a fault that meets a migration entry waits for one of them, whichever it finds.
@@ -20,15 +29,17 @@ use core::ops::Range;
 
 use crate::addr::{Mm, Pfn, Vpn, each_page};
 use crate::error::OutOfFrames;
-use crate::event::EventKind;
-use crate::frame::{Flags, Large, NewFrame, Start};
+use crate::event::{Bug, EventKind};
+use crate::frame::{Counts, Flags, Large, NewFrame, Start};
 use crate::memory::Memory;
 use crate::migrate::Taken;
 use crate::page::PageLock;
 use crate::platform::{Invalidate, Platform};
 use crate::pte::Entry;
 use crate::rmap::{Hold, Walk};
+use crate::rules::large::{Parting, parting};
 use crate::space::Space;
+use crate::sync::smp_mb;
 use crate::table::Leaf;
 use crate::tlb::DeferredFlush;
 
@@ -89,7 +100,7 @@ impl<P: Platform> Space<P> {
             return Err(SplitError::NotLarge);
         }
         let pfn = pte.pfn();
-        mem.frames().get(pfn, 1);
+        mem.get(pfn, 1);
         drop(cursor);
         drop(map);
         let result = mem.split(pfn);
@@ -102,8 +113,10 @@ impl<P: Platform> Memory<P> {
     /// Splits the folio of a page, of which the caller has one reference: if it succeeds, that is
     /// one of the page's own.
     pub(crate) fn split(&self, pfn: Pfn) -> Result<(), SplitError> {
-        let Some(folio) = self.frames().large(pfn) else { return Err(SplitError::NotLarge) };
-        let result = self.split_folio(folio, pfn);
+        if !self.frames().is_large(pfn) {
+            return Err(SplitError::NotLarge);
+        }
+        let result = self.lock_and_split(pfn);
         let counters = self.counters();
         match result {
             Ok(()) => counters.thp_split_page.add(1),
@@ -148,14 +161,22 @@ impl<P: Platform> Memory<P> {
         Err(OutOfFrames)
     }
 
-    fn split_folio(&self, folio: Large<'_>, kept: Pfn) -> Result<(), SplitError> {
+    fn lock_and_split(&self, kept: Pfn) -> Result<(), SplitError> {
+        let locked = self.try_lock_page(kept).ok_or(SplitError::Locked)?;
+        // Whole until the lock is released, if another split has not been here before.
+        let folio = self.frames().large(kept).ok_or(SplitError::NotLarge)?;
         let (head, pages) = (folio.head(), folio.pages());
-        let locked = self.try_lock_page(head).ok_or(SplitError::Locked)?;
-        let counts = folio.folio().counts();
-        // The caller's reference.
-        let expected = counts.maps() + 1;
-        if counts.refs() != expected {
-            return Err(self.busy(head, counts.refs(), expected));
+        let parting = parting(self.rule());
+        match parting {
+            Parting::Shared => {}
+            Parting::Compared | Parting::Frozen => {
+                let counts = folio.folio().counts();
+                // The caller's reference.
+                let expected = counts.maps() + 1;
+                if counts.refs() != expected {
+                    return Err(self.busy(head, counts.refs(), expected));
+                }
+            }
         }
         self.tell_frame(EventKind::SplitBegins(head));
         let waited = self.frames().is_queued(folio);
@@ -163,7 +184,7 @@ impl<P: Platform> Memory<P> {
         let mut deferred = DeferredFlush::new();
         let unmapped = self.unmap_folio(folio, &mut deferred);
         deferred.finish(self);
-        let result = unmapped.and_then(|()| self.break_up(folio));
+        let result = unmapped.and_then(|()| self.break_up(folio, parting));
         if let Some(family) = &family {
             self.restore_folio(family, head, pages);
         }
@@ -171,7 +192,16 @@ impl<P: Platform> Memory<P> {
             Ok(()) => {
                 self.tell_frame(EventKind::Split(head));
                 drop(locked);
-                self.let_pages_go(head, pages, kept);
+                self.unlock_pages(head, pages);
+                // Where references were compared with the caller's one, that is the head's, or
+                // became it; where each has gone on with its page, his has, too.
+                let kept = match parting {
+                    Parting::Shared => None,
+                    Parting::Compared | Parting::Frozen => Some(kept),
+                };
+                for pfn in (head.0..head.0 + pages).map(Pfn).filter(|pfn| Some(*pfn) != kept) {
+                    self.put(pfn, 1);
+                }
             }
             Err(_) if !waited => self.no_longer_partly(folio),
             Err(_) => {}
@@ -243,9 +273,27 @@ impl<P: Platform> Memory<P> {
 
     /// Makes pages of the frames of a folio that nothing maps, each locked, with one reference that
     /// is this split's.
-    fn break_up(&self, folio: Large<'_>) -> Result<(), SplitError> {
+    fn break_up(&self, folio: Large<'_>, parting: Parting) -> Result<(), SplitError> {
         let head = folio.head();
-        folio.freeze().map_err(|counts| self.busy(head, counts.refs(), 1 + counts.maps()))?;
+        let busy = |counts: Counts| self.busy(head, counts.refs(), 1 + counts.maps());
+        match parting {
+            Parting::Frozen => folio.freeze().map_err(busy)?,
+            Parting::Compared => {
+                let counts = folio.folio().counts();
+                if counts.refs() != 1 + counts.maps() {
+                    return Err(busy(counts));
+                }
+            }
+            Parting::Shared => {
+                smp_mb();
+                self.platform().wait_for_walkers();
+                let counts = folio.folio().counts();
+                if counts.maps() != 0 {
+                    return Err(busy(counts));
+                }
+                folio.folio().get(1);
+            }
+        }
         self.frames().unqueue(folio);
         for pfn in folio.pfns().skip(1) {
             // Nobody else locks a tail by itself.
@@ -253,7 +301,14 @@ impl<P: Platform> Memory<P> {
             debug_assert!(lock.is_some(), "{pfn} was locked while it was a tail");
             core::mem::forget(lock);
         }
-        folio.break_up();
+        match parting {
+            Parting::Frozen => folio.break_up(),
+            Parting::Compared | Parting::Shared => {
+                if let Some(head) = folio.part(self.rule()) {
+                    self.platform().bug(Bug::RefUnderflow(head));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -273,17 +328,11 @@ impl<P: Platform> Memory<P> {
         });
     }
 
-    /// Unlocks the pages that a folio has become, and drops the split's references but that on
-    /// `kept`, which is the caller's.
-    fn let_pages_go(&self, head: Pfn, pages: u64, kept: Pfn) {
-        for pfn in (head.0..head.0 + pages).map(Pfn) {
-            if pfn != head {
-                let lock: PageLock<'_, P> = self.frames().page(pfn).lock().adopt(self.platform());
-                drop(lock);
-            }
-        }
-        for pfn in (head.0..head.0 + pages).map(Pfn).filter(|pfn| *pfn != kept) {
-            self.put(pfn, 1);
+    /// Unlocks the pages that a folio has become beside its head.
+    fn unlock_pages(&self, head: Pfn, pages: u64) {
+        for pfn in (head.0 + 1..head.0 + pages).map(Pfn) {
+            let lock: PageLock<'_, P> = self.frames().page(pfn).lock().adopt(self.platform());
+            drop(lock);
         }
     }
 }

@@ -23,7 +23,7 @@ use std::vec::Vec;
 use pinfold::lab::{self, FolioView, Holder};
 use pinfold::mock::Host;
 use pinfold::platform::{FlushScope, Park};
-use pinfold::rules::large::{counts_each_page, counts_owners};
+use pinfold::rules::large::{Tally, counted_maps, counts_each_page, counts_owners, tally};
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
     AddressSpace, Bug, Cause, Event, EventKind, FaultError, File, Flags, Format, FrameSetup, Group,
@@ -146,6 +146,11 @@ impl<F: Format> Rig<F> {
 
     pub(crate) fn bugs(&self) -> Vec<Bug> {
         self.bugs.lock().unwrap().clone()
+    }
+
+    /// The bugs until now, which the test has looked for.
+    pub(crate) fn take_bugs(&self) -> Vec<Bug> {
+        core::mem::take(&mut self.bugs.lock().unwrap())
     }
 }
 
@@ -456,6 +461,8 @@ pub(crate) struct Audit<'m, F: Format> {
     objects: BTreeSet<(usize, Pfn)>,
     writable: BTreeSet<Pfn>,
     pinned: BTreeMap<Pfn, u32>,
+    /// References of holds, by page.
+    taken: BTreeMap<Pfn, u32>,
     spaces: BTreeSet<(Pfn, SpaceId)>,
 }
 
@@ -469,6 +476,7 @@ impl<'m, F: Format> Audit<'m, F> {
             objects: BTreeSet::new(),
             writable: BTreeSet::new(),
             pinned: BTreeMap::new(),
+            taken: BTreeMap::new(),
             spaces: BTreeSet::new(),
         };
         audit.owe(mem.zero_page(), 1);
@@ -551,19 +559,23 @@ impl<'m, F: Format> Audit<'m, F> {
     pub(crate) fn pins(mut self, pages: &[Pfn]) -> Self {
         let free = !pinfold::rules::pin::counts_zero_page(self.mem.rule());
         for pfn in pages.iter().filter(|pfn| !(free && **pfn == self.mem.zero_page())) {
-            match lab::large_folio(self.mem.frames(), *pfn) {
-                None => self.owe(*pfn, u64::from(PIN_BIAS)),
-                Some(_) => {
-                    self.owe(*pfn, 1);
-                    *self.pinned.entry(*pfn).or_default() += 1;
-                }
+            let large = lab::large_folio(self.mem.frames(), *pfn).is_some();
+            if large && tally(self.mem.rule()) == Tally::Head {
+                self.owe(*pfn, 1);
+                *self.pinned.entry(*pfn).or_default() += 1;
+            } else {
+                self.owe(*pfn, u64::from(PIN_BIAS));
+                *self.taken.entry(*pfn).or_default() += PIN_BIAS;
             }
         }
         self
     }
 
     pub(crate) fn gets(mut self, pages: &[Pfn]) -> Self {
-        pages.iter().for_each(|pfn| self.owe(*pfn, 1));
+        for pfn in pages {
+            self.owe(*pfn, 1);
+            *self.taken.entry(*pfn).or_default() += 1;
+        }
         self
     }
 
@@ -577,12 +589,21 @@ impl<'m, F: Format> Audit<'m, F> {
         let marks = pinfold::rules::cow::sets_exclusive(self.mem.rule());
         let marked = !marks || counts.is_exclusive();
         assert!(!self.writable.contains(&pfn) || (maps(pfn) == 1 && marked), "{pfn} writable");
-        let rule = self.mem.rule();
+        let tally = tally(self.mem.rule());
+        let rule = counted_maps(self.mem.rule(), self.mem.rule());
         let each = counts_each_page(rule);
         let own = folio.page_maps[(pfn.0 - folio.head.0) as usize];
-        assert_eq!(u64::from(own), if each { maps(pfn) } else { 0 }, "entries that map {pfn}");
+        let taken = self.taken.get(&pfn).copied().unwrap_or(0);
+        let (refs, place) = match tally {
+            Tally::HeadAndMapcount if pfn != folio.head => (0, u64::from(taken)),
+            Tally::HeadAndTail if each => (taken, maps(pfn)),
+            Tally::HeadAndTail => (taken, 0),
+            Tally::Head | Tally::HeadAndMapcount => (0, if each { maps(pfn) } else { 0 }),
+        };
+        assert_eq!(u64::from(own), place, "entries that map {pfn}, or references: {folio:?}");
         if pfn != folio.head {
-            return assert!(counts.refs() == 0 && flags.contains(Flags::TAIL), "{pfn}: {flags:?}");
+            assert_eq!(counts.refs(), refs, "references of the tail {pfn}: {folio:?}");
+            return assert!(flags.contains(Flags::TAIL), "{pfn}: {flags:?}");
         }
         let refs: u64 = all().filter_map(|pfn| self.refs.get(&pfn)).sum();
         let mapped: u64 = all().map(maps).sum();
@@ -592,7 +613,10 @@ impl<'m, F: Format> Audit<'m, F> {
         assert_eq!(folio.pins, pins, "pins of the folio at {pfn}");
         let locks: u32 = all().filter_map(|pfn| self.locks.get(&pfn)).sum();
         assert_eq!(lab::locked_mappings(frames, pfn), locks, "locked entries of {pfn}");
-        assert!(!flags.contains(Flags::LOCKED) && !folio.owners_locked, "{pfn}: {flags:?}");
+        assert!(
+            !flags.contains(Flags::LOCKED) && !folio.owners_locked && !folio.tails_locked,
+            "{pfn}: {flags:?}"
+        );
         let mut spaces: Vec<_> = self
             .spaces
             .iter()

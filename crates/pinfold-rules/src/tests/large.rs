@@ -4,11 +4,14 @@
 use alloc::format;
 
 use super::super::cow::{CowVerdict, large_cow};
-use super::super::large::{counts_each_page, counts_owners, rechecks_head, unmap_counts_folio};
+use super::super::large::{
+    Again, Parting, Tally, again, counted_maps, counts_each_page, counts_owners, parting,
+    rechecks_head, tally, unmap_counts_folio,
+};
 use super::super::numa::numa_skip;
 use super::super::{
     Exclusive, LargeCow, LargeMaps, LargeState, Mapping, NumaSkip, Owners, PageKind, PageState,
-    PteCow, Rules, SwapCache, Why, Writeback,
+    PteCow, Rules, SwapCache, TailRefs, Why, Writeback,
 };
 use super::{MARKED, UNMARKED};
 
@@ -108,4 +111,36 @@ fn what_is_counted_follows_the_releases() {
     assert!(!unmap_counts_folio(LargeMaps::Forgotten));
     assert!(!rechecks_head(at("5.13").head_recheck) && rechecks_head(at("5.14").head_recheck));
     assert_eq!(ALONE.kind, PageKind::Anon(Exclusive::Unmarked));
+}
+
+#[test]
+fn references_on_tails_move_from_the_tail_to_the_head_as_facts_5_say() {
+    let at = |release| Rules::linux(release).unwrap().tail_refs;
+    let seen =
+        ["5.8", "latest", "pinfold"].map(|release| (tally(at(release)), parting(at(release))));
+    assert!(seen.iter().all(|of| *of == (Tally::Head, Parting::Frozen)), "{seen:?}");
+    let of = |rule| (tally(rule), again(rule), parting(rule));
+    let all = TailRefs::ALL.iter().map(|rule| of(*rule));
+    let expected = [
+        (Tally::HeadAndTail, Again::InTwoSteps, Parting::Shared),
+        (Tally::HeadAndMapcount, Again::UnderLock, Parting::Shared),
+        (Tally::HeadAndMapcount, Again::LiveHeadUnderLock, Parting::Shared),
+        (Tally::Head, Again::OfHead, Parting::Compared),
+        (Tally::Head, Again::OfHead, Parting::Frozen),
+    ];
+    assert!(all.eq(expected));
+}
+
+#[test]
+fn a_word_counts_references_of_a_tail_or_mappings_of_it_and_not_both() {
+    for &tails in TailRefs::ALL {
+        for &rule in LargeMaps::ALL {
+            let counted = counted_maps(rule, tails);
+            if tally(tails) == Tally::HeadAndMapcount {
+                assert!(!counts_each_page(counted) && counts_owners(counted), "{tails} {rule}");
+            } else {
+                assert_eq!(counted, rule, "{tails}");
+            }
+        }
+    }
 }

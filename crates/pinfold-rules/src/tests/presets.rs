@@ -31,7 +31,7 @@ fn the_oldest_preset_is_linux_3_1() {
         .collect();
     assert_eq!(
         all.join(" "),
-        "pte-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted read-gup=as-is fork-pin=share fork-race=open \
+        "pte-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share fork-race=open \
          numa-skip=never numa-write=kept numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=on cow-publish=after-flush \
@@ -43,13 +43,17 @@ fn the_oldest_preset_is_linux_3_1() {
 #[test]
 fn each_release_changes_what_the_matrix_says() {
     let table = [
-        ("3.1", "3.7", ""),
+        ("3.1", "3.2", "tail-refs=tail-mapcount"),
+        ("3.2", "3.7", ""),
         ("3.7", "3.8", "numa-skip=map-count-anywhere interfaces=numa-balancing"),
         ("3.8", "3.12", ""),
         ("3.12", "3.13", "numa-skip=never"),
         ("3.13", "4.2", ""),
         ("4.2", "4.3", "interfaces=userfaultfd"),
-        ("4.3", "4.8", ""),
+        ("4.3", "4.4", ""),
+        ("4.4", "4.5", "tail-refs=head-compared"),
+        ("4.5", "4.7", ""),
+        ("4.7", "4.8", "tail-refs=head-frozen"),
         ("4.8", "4.9", "force-write=dirty-cow"),
         ("4.9", "4.10", ""),
         ("4.10", "4.11", "numa-write=saved interfaces=userfaultfd-events"),
@@ -152,6 +156,7 @@ fn only_never_released_variants_have_no_release() {
         [
             "forgotten",
             "owner",
+            "tail-mapcount-first",
             "seq-count-full",
             "lost",
             "off",

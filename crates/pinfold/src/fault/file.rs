@@ -115,7 +115,7 @@ impl<P: Platform> Space<P> {
         (orig, pfn): (Pte<P::Format>, Pfn),
     ) -> Result<Fault, FaultError> {
         let mem = self.mem();
-        mem.frames().get(pfn, 1);
+        mem.get(pfn, 1);
         drop(cursor);
         let done = match mem.try_lock_page(pfn) {
             Some(_locked) => self.mark_for_write(request.page, view, pfn).map(|()| {

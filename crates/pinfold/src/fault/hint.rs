@@ -53,14 +53,14 @@ impl<P: Platform> Space<P> {
         match mem.rule() {
             NumaFault::RestoreFirst => {
                 self.restore(request, &cursor, orig, WriteBit::ByRule);
-                mem.frames().get(pfn, 1);
+                mem.get(pfn, 1);
                 drop(cursor);
                 let isolated = mem.isolate(pfn);
                 mem.put(pfn, 1);
                 Fault::Hint(self.move_here(isolated))
             }
             NumaFault::MigrateFirst => {
-                mem.frames().get(pfn, 1);
+                mem.get(pfn, 1);
                 drop(cursor);
                 let isolated = mem.isolate(pfn);
                 mem.put(pfn, 1);

@@ -209,7 +209,7 @@ impl<P: Platform> Space<P> {
         let (mem, page) = (self.mem(), request.page);
         let counted = !orig.is_special();
         if counted {
-            mem.frames().get(old, 1);
+            mem.get(old, 1);
         }
         drop(cursor);
         mem.tell(self.id(), page, EventKind::CowCopy { pfn: old, why });

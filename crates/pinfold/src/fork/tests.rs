@@ -47,7 +47,7 @@ fn a_child_does_not_inherit_that_its_parent_pinned() {
     // 1024 references on a page of the child's own look like a pin; only its history says
     // otherwise.
     let pfn = store(&child, 17, 2).unwrap();
-    mem.frames().get(pfn, 1024);
+    mem.get(pfn, 1024);
     let grandchild = child.fork().unwrap();
     assert_eq!(mem.stats().fork_copy, 0);
     assert!(!child.entry(VirtAddr::of_page(17)).is_writable());
@@ -62,7 +62,7 @@ fn t13_1024_references_pass_for_a_pin_once_the_space_has_pinned() {
         let pfn = store(&parent, 16, 1).unwrap();
         store(&parent, 17, 1).unwrap();
         drop(parent.pin(pages(17, 1), Access::Write, Term::Short).unwrap());
-        mem.frames().get(pfn, 1024);
+        mem.get(pfn, 1024);
         let child = parent.fork().unwrap();
         assert_eq!(mem.stats().fork_copy, copies, "{text}");
         mem.put(pfn, 1024);
@@ -77,7 +77,7 @@ fn since_5_19_a_page_that_is_shared_already_is_shared_again_whatever_its_referen
         let pfn = store(&parent, 16, 1).unwrap();
         let first = parent.fork().unwrap();
         drop(parent.pin(pages(17, 1), Access::Write, Term::Short).unwrap());
-        mem.frames().get(pfn, 1024);
+        mem.get(pfn, 1024);
         let second = parent.fork().unwrap();
         assert_eq!(mem.stats().fork_copy, copies, "{text}");
         mem.put(pfn, 1024);

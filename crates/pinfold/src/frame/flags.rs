@@ -51,6 +51,9 @@ const ORDER_SHIFT: u32 = 16;
 const ORDER_MASK: u32 = 0x1f << ORDER_SHIFT;
 const ZONE_SHIFT: u32 = 21;
 const ZONE_MASK: u32 = 0x3 << ZONE_SHIFT;
+/// The lock of a large folio's tails, on its head (`tails`): a bit between the zone and the node,
+/// which nothing but the lock changes while the frame is alive.
+pub(crate) const TAILS_LOCK: u32 = 1 << 23;
 const NODE_SHIFT: u32 = 24;
 
 /// Node and zone in a flag word: constant from the day the frame is added.

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::counts::Counts;
 use super::flags::{Flags, HOME_MASK, node_of, order_of};
-use super::meta::{Frame, Metadata};
+use super::meta::{Frame, Metadata, Put};
 use super::queue::Queue;
 use super::source::FrameSource;
 use super::span::NodeSpan;
@@ -184,7 +184,7 @@ impl Frames {
     /// The frame whose lock is that of a page which nothing keeps alive: its folio's head, as far as
     /// can be told.
     pub(crate) fn locked_by(&self, pfn: Pfn) -> Pfn {
-        self.try_folio(pfn).map_or(pfn, |(head, _)| head)
+        self.tail_of(pfn).map_or(pfn, |(head, _)| head)
     }
 
     /// From where those who may map the page are found, and the number that it has in all their
@@ -206,10 +206,11 @@ impl Frames {
         order_of(self.frame(head).flags.read_once())
     }
 
-    /// Adds `refs` references to a frame that is known to be alive.
+    /// Drops references of a page that is not part of a large folio; nothing if it is.
     #[inline]
-    pub(crate) fn get(&self, pfn: Pfn, refs: u32) {
-        self.folio(pfn).get(refs);
+    pub(crate) fn put_small(&self, pfn: Pfn, refs: u32) -> Option<Put> {
+        let frame = self.frame(pfn);
+        if frame.is_large() { None } else { Some(frame.put(refs)) }
     }
 
     /// Sets the dirty mark; the flags before. Full ordering. [`Memory::mark_dirty`] is for users.

@@ -2,7 +2,7 @@
 //!
 //! | word | of the head | of tail 1 | of tail 2 | of tail 3 |
 //! | --- | --- | --- | --- | --- |
-//! | counts | references, all mappings, the first page's mark | its mappings, its mark | the same | the same |
+//! | counts | references, all mappings, the first page's mark | its mappings, its mark, references by an old rule (`tails`) | the same | the same |
 //! | spare | exact pins | mappings of the first page | lock of the owners | locked entries |
 //! | mapping | home of all pages | one owner | another | place in the queue |
 //! | index | number of the first page | the head | the head | the head |
@@ -18,22 +18,23 @@
 //!   words, and at most as many pages as a table maps.
 //! - INV-LARGE-2: the mappings of all pages are the entries that map any of them. Those of a page
 //!   are the entries that map it, where the rule counts them.
-//! - INV-LARGE-3: who has a reference, or the lock of a table that maps one of its pages, keeps the
-//!   folio from being split: a split needs all references and all entries.
+//! - INV-LARGE-3: who has the lock of a table that maps one of its pages keeps the folio from being
+//!   split: a split needs all entries. Who has a reference does, too, but under the rules that count
+//!   on tails, under which it needs no reference; there the folio's lock keeps it whole.
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::counts::{Counts, EXCLUSIVE, MAP, REF};
-use super::flags::{Flags, order_of};
+use super::flags::{Flags, TAILS_LOCK, order_of};
 use super::frames::Frames;
 use super::meta::Frame;
 use super::owners::Owners;
 use super::views::Folio;
 use crate::addr::{Pfn, SpaceId};
-use crate::rules::large::{counts_each_page, counts_owners};
-use crate::rules::{self, LargeMaps, LargeState};
-use crate::sync::{AtomicU32, Inside, Masks, RawSpinLock, SpinGuard};
+use crate::rules::large::{Tally, counts_each_page, counts_owners, tally};
+use crate::rules::{self, LargeMaps, LargeState, TailRefs};
+use crate::sync::{AtomicU32, AtomicU64, Inside, Masks, RawSpinLock, SpinGuard};
 
 /// log2 of the pages of the smallest large folio that is mapped.
 pub(crate) const MIN_ORDER: u32 = 2;
@@ -65,10 +66,14 @@ pub struct FolioView {
     pub pages: u64,
     /// Exact pins of any of them.
     pub pins: u32,
-    /// How many entries map each of them, where the rule `large-maps` counts that; otherwise zeros.
+    /// How many entries map each of them, where the rule `large-maps` counts that; references on
+    /// each tail, where the rule `tail-refs` counts those in that place; otherwise zeros.
     pub page_maps: Vec<u32>,
     /// Whether somebody is changing what it knows of those who map it.
     pub owners_locked: bool,
+    /// Whether somebody is taking or dropping a reference on a tail, or splitting it, under the
+    /// lock that the rules for that have up to 4.4.
+    pub tails_locked: bool,
     /// Whether several address spaces may map it, where the rule counts that; otherwise not.
     pub may_be_shared: bool,
     /// Whether it waits to be split, as it is mapped in part.
@@ -105,6 +110,7 @@ impl Frames {
             pins: folio.frame(0).spare.peek(),
             page_maps: (0..folio.frames.len()).map(maps).collect(),
             owners_locked: second.spare.peek() != 0,
+            tails_locked: folio.frame(0).flags.peek() & TAILS_LOCK != 0,
             may_be_shared: Owners::is_shared(first.mapping.peek()),
             queued: third.mapping.peek() != 0,
         })
@@ -251,12 +257,18 @@ impl<'a> Large<'a> {
         counts.read_once_as(|counts| Counts(counts).is_exclusive())
     }
 
+    /// The counts of one of its pages.
+    #[inline]
+    pub(super) fn word(self, pfn: Pfn) -> &'a AtomicU64 {
+        &self.frame((pfn.0 - self.head.0) as usize).counts
+    }
+
     /// Clears the mark of a page that the caller has seen, under the lock of the table that maps
     /// the page.
     #[inline]
-    pub(crate) fn clear_mark(self, pfn: Pfn, rule: LargeMaps) {
-        let counts = &self.frame((pfn.0 - self.head.0) as usize).counts;
-        if pfn == self.head || counts_each_page(rule) {
+    pub(crate) fn clear_mark(self, pfn: Pfn, rule: LargeMaps, tails: TailRefs) {
+        let counts = self.word(pfn);
+        if pfn == self.head || counts_each_page(rule) || tally(tails) != Tally::Head {
             counts.and(!EXCLUSIVE);
         } else {
             // Nothing but the mark, which nobody else may change now (INV-FRAME-3).
@@ -320,21 +332,33 @@ impl<'a> Large<'a> {
     /// with the home and the place that it had. The folio is frozen; the caller has the locks of
     /// all frames, and nobody finds the folio in a queue. The head comes last (facts 5.3).
     pub(crate) fn break_up(self) {
-        let head = self.frame(0);
+        for place in 1..self.frames.len() {
+            self.end_tail(place);
+            self.frame(place).counts.store_release(REF);
+        }
+        self.end_head();
+        self.frame(0).counts.store_release(REF);
+    }
+
+    /// The tail at a place is a page of its own from now on, with the home and the place that it
+    /// had, for whoever takes its lock, which the caller has.
+    pub(super) fn end_tail(self, place: usize) {
+        let (head, tail) = (self.frame(0), self.frame(place));
         let (home, index) = (head.mapping.read_once(), head.index.read_once());
         let kept = Flags::ANON | Flags::DIRTY | Flags::REFERENCED | Flags::CHARGED;
         let carried = head.flags.read_once() & kept.bits();
-        for place in 1..self.frames.len() {
-            let tail = self.frame(place);
-            tail.spare.init(0);
-            tail.mapping.write_once(home);
-            tail.index.write_once(index + place as u64);
-            let _ = tail.flags.try_update(|word| Some(word & !Flags::TAIL.bits() | carried));
-            tail.counts.store_release(REF);
-        }
+        tail.spare.init(0);
+        let _ = tail.flags.try_update(|word| Some(word & !Flags::TAIL.bits() | carried));
+        // Behind the flag: INV-TAIL-4.
+        tail.mapping.write_once(home);
+        tail.index.write_once(index + place as u64);
+    }
+
+    /// The head is a small page from now on.
+    pub(super) fn end_head(self) {
+        let head = self.frame(0);
         let large = Flags::HEAD.bits() | super::flags::order_bits(self.order());
         head.spare.init(0);
         head.flags.fetch_and(!large);
-        head.counts.store_release(REF);
     }
 }

@@ -23,6 +23,22 @@ pub(crate) enum Put {
     Underflow,
 }
 
+/// What dropping references of a page has left, on the frame that counted them.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Dropped {
+    pub(crate) of: (Pfn, Put),
+    /// The same of a frame that was the page's head, for one that was taken for the time being
+    /// (`tails`).
+    pub(crate) meanwhile: Option<(Pfn, Put)>,
+}
+
+impl Dropped {
+    pub(super) const fn of(pfn: Pfn, put: Put) -> Self {
+        Self { of: (pfn, put), meanwhile: None }
+    }
+}
+
 /// The outcome of an attempt to take a reference.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Grab {

@@ -18,8 +18,8 @@
 //! - INV-FRAME-3: the exclusive mark changes under the lock of the page table that maps the frame,
 //!   or while nobody maps it.
 //! - INV-FRAME-4: references and pins of a large folio are counted on its head; a tail's own
-//!   references are zero (facts 5.3). Its mappings are, too, unless each page's are counted by
-//!   themselves (`large`). The tail's flag is set after its head's number, so a reader
+//!   references are zero (facts 5.3), but under a rule of old releases (`tails`). Its mappings are,
+//!   too, unless each page's are counted by themselves (`large`). The tail's flag is set after its head's number, so a reader
 //!   that sees the flag finds a head, or what a later life wrote there (`pin`).
 //! - INV-FRAME-5: the mark is looked up on the frame that an entry maps, not on the head (facts
 //!   9.6).
@@ -43,6 +43,7 @@ mod source;
 mod span;
 mod stock;
 mod store;
+mod tails;
 mod views;
 
 pub(crate) use alloc::Start;
@@ -54,7 +55,7 @@ pub(crate) use folio::NewFolio;
 pub use frames::Frames;
 pub use large::FolioView;
 pub(crate) use large::{Large, MIN_ORDER};
-pub(crate) use meta::{Grab, Miss, Put};
+pub(crate) use meta::{Dropped, Grab, Miss, Put};
 pub use pin::PIN_BIAS;
 pub(crate) use pin::{Grip, Holds};
 pub use setup::{FrameSetup, MemoryMapError};

@@ -2,15 +2,16 @@
 //!
 //! A pin of a small folio is 1024 references in one step; of a large one, a reference and an exact
 //! pin each. Several holds are taken in one step, too, and all or none: where the last of them
-//! would be refused if they were taken one after another, all are.
+//! would be refused if they were taken one after another, all are. What they are on a page of a
+//! large folio is said by `tails`.
 
 use super::flags::{Flags, order_of};
 use super::frames::Frames;
 use super::meta::{Frame, Grab, Miss, Put};
 use crate::addr::Pfn;
-use crate::rules::HeadRecheck;
 use crate::rules::large::rechecks_head;
 use crate::rules::pin::Hold;
+use crate::rules::{HeadRecheck, TailRefs};
 use crate::sync::smp_mb_after_atomic;
 
 /// References that stand for one pin of a small folio: GUP_PIN_COUNTING_BIAS.
@@ -35,7 +36,7 @@ pub(crate) struct Grip {
 
 /// References that a folio may have when one is added: as a signed number they are not negative,
 /// which is what Linux looks for (facts 3.3).
-const MOST: u32 = i32::MAX as u32;
+pub(super) const MOST: u32 = i32::MAX as u32;
 
 impl Holds {
     /// `times` holds, at least one.
@@ -56,13 +57,13 @@ impl Holds {
     /// References that stand for all of them on a small folio. What is refused for want of room has
     /// no number that fits.
     #[inline]
-    const fn refs(self) -> u32 {
+    pub(super) const fn refs(self) -> u32 {
         self.times.saturating_mul(self.each())
     }
 
     /// References that a small folio may have before them.
     #[inline]
-    const fn room(self) -> u32 {
+    pub(super) const fn room(self) -> u32 {
         MOST.saturating_sub(self.refs() - self.each())
     }
 
@@ -85,7 +86,7 @@ impl Holds {
     }
 
     /// References that a large folio may have before them, which counts each as one.
-    const fn room_of_large(self) -> u32 {
+    pub(super) const fn room_of_large(self) -> u32 {
         MOST.saturating_sub(self.times - 1)
     }
 }
@@ -117,51 +118,19 @@ impl Frames {
         Ok(())
     }
 
-    /// The same of any page: of a large folio only if it is still the folio of `pfn` afterwards.
+    /// The same of any page, by the rules that count on heads alone: of a large folio only if it is
+    /// still the folio of `pfn` afterwards.
     pub(crate) fn try_grab(&self, pfn: Pfn, holds: Holds, rule: impl Fn() -> HeadRecheck) -> Grab {
         match self.try_grab_small(pfn, &holds.grip(), &rule) {
             Ok(()) => Grab::Taken(pfn),
             Err(Miss::Gone) => Grab::Gone,
             Err(Miss::Overflow) => Grab::Overflow,
-            Err(Miss::Large) => match self.try_grab_run((pfn, 1), holds, rule()) {
+            Err(Miss::Large) => match self.try_grab_head((pfn, 1), holds, rule()) {
                 Ok(head) => Grab::Taken(head),
                 Err(Miss::Overflow) => Grab::Overflow,
                 Err(Miss::Gone | Miss::Large) => Grab::Gone,
             },
         }
-    }
-
-    /// Takes holds of each page of a run of a large folio without a lock, as
-    /// [`Frames::try_grab_small`]: all on the head, in one step. The run may turn out to end past
-    /// the folio; the caller looks at the entries again.
-    #[inline(never)]
-    pub(crate) fn try_grab_run(
-        &self,
-        (first, pages): (Pfn, u32),
-        holds: Holds,
-        rule: HeadRecheck,
-    ) -> Result<Pfn, Miss> {
-        let (head, frame) = self.try_folio(first).ok_or(Miss::Gone)?;
-        let refs = holds.times.saturating_mul(pages);
-        frame.try_gain(refs, MOST.saturating_sub(refs - 1))?;
-        let again =
-            || self.try_folio(first).is_some_and(|(now, _)| now == head) && frame.is_large();
-        let rechecks = rechecks_head(rule);
-        if rechecks && !again() {
-            self.drop_unused(head, refs);
-            return Err(Miss::Gone);
-        }
-        if holds.kind == Hold::Pin {
-            if rechecks || frame.is_large() {
-                frame.spare.add(refs);
-            } else {
-                // Who trusts the first look may have a small page by now, which counts pins among
-                // its references.
-                frame.counts.add(u64::from(refs) * u64::from(PIN_BIAS - 1));
-            }
-        }
-        smp_mb_after_atomic();
-        Ok(head)
     }
 
     /// How many pages the large folio of a frame that nothing keeps alive has from there on, as far
@@ -185,18 +154,16 @@ impl Frames {
 
     /// Takes holds under the page-table lock, where an entry guarantees that the folio lives.
     #[inline]
-    pub(crate) fn grab(&self, pfn: Pfn, holds: &Holds) -> Grab {
+    pub(crate) fn grab(&self, pfn: Pfn, holds: &Holds, rule: impl FnOnce() -> TailRefs) -> Grab {
         let folio = self.folio(pfn);
-        let large = folio.is_large();
-        let room = if large { holds.room_of_large() } else { holds.room() };
-        if !folio.counts_as(|counts| counts.may_gain(room)) {
+        if folio.is_large() {
+            return self.grab_large(pfn, *holds, rule());
+        }
+        if !folio.counts_as(|counts| counts.may_gain(holds.room())) {
             return Grab::Overflow;
         }
-        folio.get(if large { holds.times } else { holds.refs() });
-        if large && holds.kind == Hold::Pin {
-            folio.pin(holds.times);
-        }
-        Grab::Taken(folio.head())
+        folio.get(holds.refs());
+        Grab::Taken(pfn)
     }
 
     pub(super) fn drop_unused(&self, head: Pfn, refs: u32) {
@@ -205,24 +172,11 @@ impl Frames {
         }
     }
 
-    /// Drops holds of the folio of `pfn`. Returns its head, and what is left.
+    /// Drops holds of a page that is not part of a large folio; nothing if it is.
     #[inline]
-    pub(crate) fn ungrab(&self, pfn: Pfn, grip: Grip) -> (Pfn, Put) {
+    pub(crate) fn ungrab_small(&self, pfn: Pfn, grip: Grip) -> Option<Put> {
         let frame = self.frame(pfn);
-        if frame.is_large() {
-            return self.ungrab_run((pfn, 1), grip.holds);
-        }
-        (pfn, frame.put(grip.refs))
-    }
-
-    /// The same of each page of a run of a large folio, in one step.
-    #[inline(never)]
-    pub(crate) fn ungrab_run(&self, (first, pages): (Pfn, u32), holds: Holds) -> (Pfn, Put) {
-        let (folio, refs) = (self.folio(first), holds.times * pages);
-        if holds.kind == Hold::Pin {
-            folio.unpin(refs);
-        }
-        (folio.head(), folio.put(refs))
+        if frame.is_large() { None } else { Some(frame.put(grip.refs)) }
     }
 
     /// How many of the pages are of the large folio of the first, one after another; one if that is

@@ -1,12 +1,25 @@
 use super::*;
 use crate::addr::{NodeId, Pfn};
-use crate::rules::HeadRecheck;
 use crate::rules::pin::Hold;
+use crate::rules::{HeadRecheck, TailRefs};
 use std::vec::Vec;
 
 fn two_nodes(frames: u64) -> Frames {
     let span = |node, first| NodeSpan { node: NodeId(node), first: Pfn(first), frames };
     Frames::new(&[span(0, 16), span(1, 64)]).expect("heap")
+}
+
+/// The rule of today for references on large folios.
+fn frozen() -> TailRefs {
+    TailRefs::HeadFrozen
+}
+
+/// Drops holds, and says what is left on which frame.
+fn ungrab(frames: &Frames, pfn: Pfn, grip: Grip) -> (Pfn, Put) {
+    match frames.ungrab_small(pfn, grip) {
+        Some(put) => (pfn, put),
+        None => frames.ungrab_large(pfn, grip.holds, frozen()).of,
+    }
 }
 
 #[test]
@@ -59,7 +72,7 @@ fn a_pin_of_a_small_folio_is_1024_references() {
     assert!(frames.maybe_dma_pinned(pfn), "1024 ordinary references look like a pin");
     assert_eq!(frames.frame(pfn).put(1023), Put::Held);
     assert!(!frames.maybe_dma_pinned(pfn));
-    assert_eq!(frames.grab(pfn, &Holds::of(Hold::Pin, 1)), Grab::Taken(pfn));
+    assert_eq!(frames.grab(pfn, &Holds::of(Hold::Pin, 1), frozen), Grab::Taken(pfn));
     assert_eq!(frames.counts(pfn).refs(), 1 + PIN_BIAS);
     assert!(frames.maybe_dma_pinned(pfn));
 }
@@ -68,12 +81,12 @@ fn a_pin_of_a_small_folio_is_1024_references() {
 fn a_count_near_overflow_refuses_both_paths() {
     let frames = two_nodes(1);
     let pfn = frames.alloc(Placement::Only(NodeId(0)), Flags::ANON, Start::Held).unwrap().keep();
-    frames.get(pfn, i32::MAX as u32);
+    frames.get(pfn, i32::MAX as u32, frozen);
     assert_eq!(
         frames.try_grab(pfn, Holds::of(Hold::Pin, 1), || HeadRecheck::Again),
         Grab::Overflow
     );
-    assert_eq!(frames.grab(pfn, &Holds::of(Hold::Get, 1)), Grab::Overflow);
+    assert_eq!(frames.grab(pfn, &Holds::of(Hold::Get, 1), frozen), Grab::Overflow);
     assert!(frames.maybe_dma_pinned(pfn), "the unsigned view survives the overflow");
 }
 
@@ -91,18 +104,18 @@ fn several_holds_are_taken_in_one_step_or_not_at_all() {
             frames.try_grab(pfn, Holds::of(Hold::Get, 1), || HeadRecheck::Again),
             Grab::Overflow
         );
-        assert_eq!(frames.ungrab(pfn, holds.grip()), (pfn, Put::Held));
-        assert_eq!(frames.grab(pfn, &holds), Grab::Taken(pfn));
-        assert_eq!(frames.ungrab(pfn, holds.grip()), (pfn, Put::Held));
+        assert_eq!(ungrab(&frames, pfn, holds.grip()), (pfn, Put::Held));
+        assert_eq!(frames.grab(pfn, &holds, frozen), Grab::Taken(pfn));
+        assert_eq!(ungrab(&frames, pfn, holds.grip()), (pfn, Put::Held));
         assert_eq!(frames.counts(pfn).refs(), 1);
         let one_more = Holds::of(holds.kind(), holds.times() + 1);
         assert_eq!(frames.try_grab(pfn, one_more, || HeadRecheck::Again), Grab::Overflow);
-        assert_eq!(frames.grab(pfn, &one_more), Grab::Overflow);
+        assert_eq!(frames.grab(pfn, &one_more, frozen), Grab::Overflow);
         assert_eq!(frames.counts(pfn).refs(), 1, "nothing is left of what was refused");
     }
     let beyond = Holds::of(Hold::Pin, u32::MAX);
     assert_eq!(frames.try_grab(pfn, beyond, || HeadRecheck::Again), Grab::Overflow);
-    assert_eq!(frames.grab(pfn, &beyond), Grab::Overflow);
+    assert_eq!(frames.grab(pfn, &beyond, frozen), Grab::Overflow);
     assert_eq!(frames.counts(pfn).maps(), 0);
 }
 
@@ -114,10 +127,10 @@ fn a_large_folio_counts_each_of_several_pins_as_one() {
     let most = Holds::of(Hold::Pin, i32::MAX as u32);
     assert_eq!(frames.try_grab(head, most, || HeadRecheck::Again), Grab::Taken(head));
     assert_eq!(frames.pincount(head), Some(i32::MAX as u32));
-    assert_eq!(frames.ungrab(head, most.grip()), (head, Put::Held));
+    assert_eq!(ungrab(&frames, head, most.grip()), (head, Put::Held));
     let one_more = Holds::of(Hold::Pin, i32::MAX as u32 + 1);
     assert_eq!(frames.try_grab(head, one_more, || HeadRecheck::Again), Grab::Overflow);
-    assert_eq!(frames.grab(head, &one_more), Grab::Overflow);
+    assert_eq!(frames.grab(head, &one_more, frozen), Grab::Overflow);
     assert_eq!((frames.pincount(head), frames.counts(head).refs()), (Some(0), 1));
 }
 
@@ -136,8 +149,8 @@ fn a_large_folio_counts_on_its_head_and_pins_exactly() {
     );
     assert_eq!(frames.pincount(head), Some(2));
     assert_eq!(frames.counts(head).refs(), 3);
-    frames.get(pfns[2], 2000);
-    assert_eq!(frames.ungrab(pfns[3], Holds::of(Hold::Pin, 2).grip()), (head, Put::Held));
+    frames.get(pfns[2], 2000, frozen);
+    assert_eq!(ungrab(&frames, pfns[3], Holds::of(Hold::Pin, 2).grip()), (head, Put::Held));
     assert!(!frames.maybe_dma_pinned(pfns[1]), "references alone never look pinned here");
     assert_eq!(frames.frame(head).put(2001), Put::Last);
     frames.release(head);

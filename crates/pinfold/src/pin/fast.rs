@@ -233,7 +233,7 @@ impl<P: Platform> Space<P> {
         let most = (pages.end - page).min(mem.frames().left_of_folio(pfn));
         let wanted = 1 + (1..most).take_while(|next| follows(*next)).count() as u64;
         let run = (pfn, wanted as u32);
-        if let Err(miss) = mem.frames().try_grab_run(run, holds, mem.rule()) {
+        if let Err(miss) = mem.frames().try_grab_run(run, holds, mem.rule(), mem.rule()) {
             return Err(match miss {
                 Miss::Gone | Miss::Large => FastStop::FrameGone,
                 Miss::Overflow => FastStop::Overflow,
@@ -260,7 +260,7 @@ impl<P: Platform> Space<P> {
             (good, why) = (0, Some(FastStop::EntryChanged));
         }
         if good < wanted {
-            mem.give_back_run((pfn, (wanted - good) as u32), holds);
+            mem.give_back_run(run, good as u32, holds);
         }
         for next in 0..good {
             mem.tell(self.id(), page + next, EventKind::FastTaken(Pfn(pfn.0 + next)));

@@ -9,6 +9,7 @@ use crate::event::EventKind;
 use crate::frame::{Grip, Holds};
 use crate::memory::Memory;
 use crate::platform::Platform;
+use crate::rules::large::{Tally, tally};
 use crate::rules::pin::{Hold, counts_zero_page};
 use crate::space::Space;
 use crate::stat::Counters;
@@ -164,7 +165,7 @@ impl<P: Platform> Memory<P> {
     /// Notes that a device has written to a page.
     fn mark_written(&self, pfn: Pfn) {
         if pfn != self.zero_page() {
-            self.mark_dirty(self.frames().head_of(pfn));
+            self.mark_page_dirty(pfn);
         }
     }
 
@@ -176,11 +177,20 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Drops the holds of each page of a run of a large folio that the walk cannot keep.
+    /// Drops the holds of each page of a run of a large folio, but so many first ones, that the walk
+    /// cannot keep.
     #[cold]
-    pub(super) fn give_back_run(&self, run: (Pfn, u32), holds: Holds) {
-        let (head, put) = self.frames().ungrab_run(run, holds);
-        self.after_put(head, put);
+    pub(super) fn give_back_run(&self, (first, pages): (Pfn, u32), kept: u32, holds: Holds) {
+        match tally(self.rule()) {
+            Tally::Head => {
+                let (head, put) = self.frames().ungrab_run((first, pages - kept), holds);
+                self.after_put(head, put);
+            }
+            Tally::HeadAndTail | Tally::HeadAndMapcount => {
+                let rest = first.0 + u64::from(kept)..first.0 + u64::from(pages);
+                rest.for_each(|pfn| self.ungrab_one(Pfn(pfn), holds.grip()));
+            }
+        }
     }
 
     /// Drops the holds of pages of which some are of large folios: of one folio's together.
@@ -189,18 +199,22 @@ impl<P: Platform> Memory<P> {
     fn ungrab_runs(&self, mut pages: &[Pfn], holds: Holds) {
         let uncounted = self.uncounted(holds);
         while let Some(first) = pages.first() {
-            let run = self.frames().run_of_folio(pages);
+            let run = match tally(self.rule()) {
+                Tally::Head => self.frames().run_of_folio(pages),
+                Tally::HeadAndTail | Tally::HeadAndMapcount => 1,
+            };
             let (these, rest) = pages.split_at(run);
             pages = rest;
             if Some(*first) == uncounted {
                 continue;
             }
             these.iter().for_each(|pfn| self.tell_frame(EventKind::Unpinned(*pfn)));
-            let (head, put) = match run {
-                1 => self.frames().ungrab(*first, holds.grip()),
-                _ => self.frames().ungrab_run((*first, run as u32), holds),
-            };
-            self.after_put(head, put);
+            if run == 1 {
+                self.ungrab_one(*first, holds.grip());
+            } else {
+                let (head, put) = self.frames().ungrab_run((*first, run as u32), holds);
+                self.after_put(head, put);
+            }
         }
     }
 
@@ -208,8 +222,15 @@ impl<P: Platform> Memory<P> {
     #[inline]
     fn ungrab(&self, pfn: Pfn, grip: Grip) {
         self.tell_frame(EventKind::Unpinned(pfn));
-        let (head, put) = self.frames().ungrab(pfn, grip);
-        self.after_put(head, put);
+        self.ungrab_one(pfn, grip);
+    }
+
+    #[inline]
+    fn ungrab_one(&self, pfn: Pfn, grip: Grip) {
+        match self.frames().ungrab_small(pfn, grip) {
+            Some(put) => self.after_put(pfn, put),
+            None => self.after_drop(self.frames().ungrab_large(pfn, grip.holds, self.rule())),
+        }
     }
 }
 
@@ -371,6 +392,11 @@ pub struct Refs<P: Platform> {
 face!(Refs);
 
 impl<P: Platform> Refs<P> {
+    /// The machine that they are on.
+    pub(crate) fn memory(&self) -> &Lease<Memory<P>> {
+        &self.held.mem
+    }
+
     /// Gives the references back after somebody has written through them: the pages are marked
     /// dirty first.
     pub fn put_dirty(self) {

@@ -244,7 +244,7 @@ impl<P: Platform> Space<P> {
         if step.holds.kind() == Hold::Pin && pte.is_special() && !counts_zero_page(mem.rule()) {
             return Follow::Taken(pfn);
         }
-        match mem.frames().grab(pfn, &step.holds) {
+        match mem.frames().grab(pfn, &step.holds, || mem.rule()) {
             Grab::Taken(_) => Follow::Taken(pfn),
             Grab::Gone | Grab::Overflow => Follow::Overflow(pfn),
         }

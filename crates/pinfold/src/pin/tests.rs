@@ -228,7 +228,7 @@ fn t24_the_zero_page_is_counted_until_6_5_and_then_free() {
         assert_eq!(mem.frames().counts(zero).refs(), refs + 1, "{text}: a get counts");
         Audit::of(&mem).space(&space).pins(pins.pages()).gets(gets.pages()).check();
         drop((pins, gets));
-        mem.frames().get(zero, i32::MAX as u32);
+        mem.get(zero, i32::MAX as u32);
         let full = space.pin(pages(16, 1), Access::Read, Term::Short);
         assert_eq!(full.is_err(), counted, "{text}");
         if counted {
@@ -273,7 +273,7 @@ fn several_pins_of_which_the_last_would_overflow_leave_the_page_alone() {
     let (mem, space) = world("pinfold");
     let first = store(&space, 16, 1).unwrap();
     let full = store(&space, 17, 1).unwrap();
-    mem.frames().get(full, i32::MAX as u32 - 2 * PIN_BIAS);
+    mem.get(full, i32::MAX as u32 - 2 * PIN_BIAS);
     let before = mem.frames().counts(full);
     for path in [Path::Any, Path::SlowOnly] {
         let four = Ask::new(Access::Write, Term::Long).path(path).times(NonZero::new(4).unwrap());
@@ -295,7 +295,7 @@ fn a_frame_near_overflow_is_refused_on_both_paths_and_its_neighbours_are_kept() 
     let (mem, space) = world("pinfold");
     store(&space, 16, 1).unwrap();
     let pfn = store(&space, 17, 1).unwrap();
-    mem.frames().get(pfn, i32::MAX as u32);
+    mem.get(pfn, i32::MAX as u32);
     for path in [Path::Any, Path::SlowOnly] {
         let ask = Ask::new(Access::Write, Term::Short).path(path);
         let pins = space.pin_with(pages(16, 2), ask).unwrap();

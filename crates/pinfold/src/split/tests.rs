@@ -435,3 +435,5 @@ fn one_that_is_pinned_does_not_help_a_fault_that_finds_no_frame() {
     assert!(filled < 12 && mem.partly_mapped() == 1);
     Audit::of(&mem).space(&space).pins(pins.pages()).check();
 }
+
+mod references;

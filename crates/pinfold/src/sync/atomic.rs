@@ -493,6 +493,19 @@ impl AtomicU32 {
             core::hint::spin_loop();
         }
     }
+
+    /// Spins while any of `bits` is seen to be set, without ordering.
+    pub(super) fn spin_while(&self, bits: u32) {
+        #[cfg(feature = "explore")]
+        if hook::active() {
+            let mut ready = |seen| seen & u64::from(bits) == 0;
+            hook::wait_until(self.at(), self.now() as u64, Order::Relaxed, &mut ready);
+            return;
+        }
+        while self.0.load(Ordering::Relaxed) & bits != 0 {
+            core::hint::spin_loop();
+        }
+    }
 }
 
 /// A mark that is set once and never cleared. It is set under a lock that is held at least for

@@ -1,6 +1,7 @@
-//! A lock in a bit of a word that holds other flags: the lock of a page.
+//! Locks in a bit of a word that holds other flags: the lock of a page, which sleeps, and that of a
+//! large folio's tails, which spins.
 //!
-//! It sleeps through the platform ([`Park`]); another bit says that there are sleepers. The update
+//! The first sleeps through the platform ([`Park`]); another bit says that there are sleepers. The update
 //! that releases the lock is the full barrier that [`Park::unpark`] is promised. Takers only try,
 //! or wait until it is free and then try again.
 
@@ -103,6 +104,74 @@ impl<W: Park> Drop for BitGuard<'_, W> {
     fn drop(&mut self) {
         match self.by {
             Taken::Native => self.lock.open(self.sleep),
+            #[cfg(feature = "explore")]
+            Taken::Explorer => hook::unlock(self.lock.id(), hook::Mode::Exclusive),
+            #[cfg(feature = "explore")]
+            Taken::Nobody => {}
+        }
+    }
+}
+
+/// A lock in a bit of a word whose taker spins: the kernel's `bit_spin_lock`. Its word may be that
+/// of another lock, too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SpinBit<'w> {
+    word: &'w AtomicU32,
+    bit: u32,
+}
+
+/// Holds a [`SpinBit`]; opened on drop.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct SpinBitGuard<'w> {
+    lock: SpinBit<'w>,
+    by: Taken,
+}
+
+impl<'w> SpinBit<'w> {
+    /// The lock that `bit`, and no other, says is held.
+    pub(crate) const fn new(word: &'w AtomicU32, bit: u32) -> Self {
+        Self { word, bit }
+    }
+
+    /// Waits for the lock. Full ordering.
+    pub(crate) fn lock(self) -> SpinBitGuard<'w> {
+        #[cfg(feature = "explore")]
+        if grant::by_explorer() {
+            hook::lock(self.id(), hook::Mode::Exclusive);
+            return SpinBitGuard { lock: self, by: Taken::Explorer };
+        }
+        while self.word.fetch_or(self.bit) & self.bit != 0 {
+            #[cfg(feature = "explore")]
+            if grant::enters_anyway() {
+                return SpinBitGuard { lock: self, by: Taken::Nobody };
+            }
+            self.word.spin_while(self.bit);
+        }
+        SpinBitGuard { lock: self, by: Taken::Native }
+    }
+
+    /// The address of the byte that the bit is in: that of the word is another lock's.
+    #[cfg(feature = "explore")]
+    fn id(self) -> usize {
+        core::ptr::from_ref(self.word) as usize + (self.bit.trailing_zeros() / 8) as usize
+    }
+}
+
+impl Drop for SpinBitGuard<'_> {
+    fn drop(&mut self) {
+        match self.by {
+            Taken::Native => {
+                let SpinBit { word, bit } = self.lock;
+                grant::giving_back(
+                    || {
+                        word.fetch_and(!bit);
+                    },
+                    || {
+                        word.native().fetch_and(!bit, Ordering::Relaxed);
+                    },
+                );
+            }
             #[cfg(feature = "explore")]
             Taken::Explorer => hook::unlock(self.lock.id(), hook::Mode::Exclusive),
             #[cfg(feature = "explore")]

@@ -54,7 +54,7 @@ mod stable;
 
 pub use atomic::{AtomicU32, AtomicU64, Counter, smp_mb, smp_mb_after_atomic, smp_rmb, smp_wmb};
 pub(crate) use atomic::{Latch, Marks};
-pub(crate) use bit::{BitGuard, BitLock};
+pub(crate) use bit::{BitGuard, BitLock, SpinBit, SpinBitGuard};
 pub(crate) use class::{Class, saw};
 pub(crate) use delegated::{Delegated, DelegatedGuard};
 pub(crate) use eventcount::EventCount;

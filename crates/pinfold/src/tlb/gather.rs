@@ -94,7 +94,7 @@ impl Held {
 
     #[inline(never)]
     fn put_run<P: Platform>(self, mem: &Memory<P>) {
-        mem.put(self.pfn(), self.pages());
+        mem.put_run(self.pfn(), self.pages());
     }
 
     /// Takes the mapping off that was left on the page, if there is one.

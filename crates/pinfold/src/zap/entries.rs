@@ -183,7 +183,7 @@ impl<'m, P: Platform> Zap<'m, P> {
         if unmap_counts_folio(mem.rule()) {
             mem.drop_maps(folio, (pfn, run as u32), self.mm.id);
         } else {
-            let _ = folio.drop_page_maps(pfn, run as u32);
+            mem.drop_page_maps(folio, (pfn, run as u32));
         }
         gather.add_run(page, (pfn, run as u32))
     }
