@@ -83,8 +83,8 @@ pub struct RetiredTables {
 /// - **Interrupts are on** at every call of the manager. A flush under a page table's lock waits
 ///   for other CPUs, and a CPU that spins for that lock with interrupts off never responds. Inside
 ///   walk sections the manager takes no lock but the frame allocator's, and, by the rules
-///   `tail-refs` up to 4.4, that of a folio's tails, under which nobody waits, so the section itself
-///   may disable them.
+///   `tail-refs` up to 4.4, that of a folio's tails, under which nobody waits, so the section
+///   itself may disable them.
 /// - **Spin locks switch off neither interrupts nor preemption, unless hooks are installed**
 ///   ([`crate::sync::mask`], feature `spin-hooks`). Without them nothing that an interrupt handler
 ///   runs may call the manager, and a preemptible kernel must ensure that a preempted holder runs
@@ -210,9 +210,9 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// inside these sections happens before the return. It need not wait for sections that open
     /// later.
     ///
-    /// The caller has issued a full barrier between unlinking tables, or taking out entries that map
-    /// a large folio, and this call. It holds an address space's lock for writing, or the locks with
-    /// which a folio is split (rules `tail-refs` up to 4.4), for which nobody waits inside a
+    /// The caller has issued a full barrier between unlinking tables, or taking out entries that
+    /// map a large folio, and this call. It holds an address space's lock for writing, or the locks
+    /// with which a folio is split (rules `tail-refs` up to 4.4), for which nobody waits inside a
     /// section.
     fn wait_for_walkers(&self);
 

@@ -104,7 +104,7 @@ impl Frames {
         let large = Flags::HEAD.bits() | order_bits(order);
         frame.flags.write_once((flags | Flags::ANON).bits() | large | home);
         frame.spare.init(0);
-        frame.counts.write_once(EXCLUSIVE | pages * (MAP + REF));
+        frame.counts.write_once(EXCLUSIVE | (pages * (MAP + REF)));
         Ok(NewFolio { frames: self, head, pages })
     }
 }
