@@ -211,7 +211,7 @@
 //! | 0 | `snapshot`, `given`, `release`, `info` | what is asked about, and what is said of a switch |
 //! | 1 | `why`, `define` | reasons; how the table of switches becomes code |
 //! | 2 | `switches` | the table |
-//! | 3 | `charge`, `cow`, `fork`, `migrate`, `numa`, `pin`, `protect`, `rmap`, `uffd`, `zap` | the decisions |
+//! | 3 | `charge`, `cow`, `fork`, `large`, `migrate`, `numa`, `pin`, `protect`, `rmap`, `uffd`, `zap` | the decisions |
 //! | 4 | `error` | why text is refused |
 //! | 5 | `text` | rule sets as text |
 //!
