@@ -48,8 +48,8 @@ impl<P: Platform> Memory<P> {
         self.split_queued(most)
     }
 
-    /// Takes a reference on the folio of a frame of private memory, whatever it is just now: nothing
-    /// if it is free, a page table, an embedder's own, or changing.
+    /// Takes a reference on the folio of a frame of private memory, whatever it is just now:
+    /// nothing if it is free, a page table, an embedder's own, or changing.
     ///
     /// By the rules `tail-refs` that count references on tails (up to 4.4) it is one on the frame
     /// itself, if that has any: a tail of a large folio is refused, but the rule of 3.1 takes one

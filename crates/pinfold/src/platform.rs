@@ -70,7 +70,8 @@ pub struct RetiredTables {
 /// | `flush` | the address space's, a file's page list, page locks, a reverse map's, a page table's |
 /// | `flush_local` | the address space's; no spin lock |
 /// | `invalidate_start`, `invalidate_end` | the address spaces', a file's page list, page locks, a reverse map's; no spin lock |
-/// | `wait_for_walkers`, `defer` | the address space's, for writing; no spin lock |
+/// | `wait_for_walkers` | the address space's, for writing, or page locks and a reverse map's; no spin lock |
+/// | `defer` | the address space's, for writing; no spin lock |
 /// | [`Park::park`] | sleeping locks; no spin lock |
 /// | [`Park::unpark`] | any, a page table's included; not inside walk sections |
 ///
@@ -81,8 +82,9 @@ pub struct RetiredTables {
 /// # What the manager asks of its callers
 /// - **Interrupts are on** at every call of the manager. A flush under a page table's lock waits
 ///   for other CPUs, and a CPU that spins for that lock with interrupts off never responds. Inside
-///   walk sections the manager takes no lock but the frame allocator's, under which nobody waits,
-///   so the section itself may disable them.
+///   walk sections the manager takes no lock but the frame allocator's, and, by the rules
+///   `tail-refs` up to 4.4, that of a folio's tails, under which nobody waits, so the section
+///   itself may disable them.
 /// - **Spin locks switch off neither interrupts nor preemption, unless hooks are installed**
 ///   ([`crate::sync::mask`], feature `spin-hooks`). Without them nothing that an interrupt handler
 ///   runs may call the manager, and a preemptible kernel must ensure that a preempted holder runs
@@ -208,8 +210,10 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// inside these sections happens before the return. It need not wait for sections that open
     /// later.
     ///
-    /// The caller has issued a full barrier between unlinking tables and this call. It holds an
-    /// address space's lock for writing, for which nobody waits inside a section.
+    /// The caller has issued a full barrier between unlinking tables, or taking out entries that
+    /// map a large folio, and this call. It holds an address space's lock for writing, or the locks
+    /// with which a folio is split (rules `tail-refs` up to 4.4), for which nobody waits inside a
+    /// section.
     fn wait_for_walkers(&self);
 
     /// Takes page tables to be freed later by [`crate::Memory::free_tables`], so that an unmap need

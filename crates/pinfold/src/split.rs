@@ -8,8 +8,8 @@
 //! become pages, the head last, and a second walk puts the entries back, for the pages or for the
 //! folio that it still is.
 //!
-//! So it is since 4.8. By the rule `tail-refs` of 4.5 the references are compared by plain reads and
-//! nothing is taken away: one that a walker takes on a tail after that stays on the head. By those
+//! So it is since 4.8. By the rule `tail-refs` of 4.5 the references are compared by plain reads
+//! and nothing is taken away: one that a walker takes on a tail after that stays on the head. By those
 //! of up to 4.4 nothing is compared, and each reference goes on with its page (`frame/tails.rs`);
 //! for that the split waits, after the flush, for the walk sections that were open, as those
 //! releases' flush did, whose interrupt a lock-free walker held off (facts 3.5). Only an entry that
@@ -17,8 +17,8 @@
 //! makes it fail.
 //!
 //! Invariants:
-//! - INV-SPLIT-1: a folio is split only while nothing but the caller refers to it, unless references
-//!   are counted on tails.
+//! - INV-SPLIT-1: a folio is split only while nothing but the caller refers to it, unless
+//!   references are counted on tails.
 //! - INV-SPLIT-2: no migration entry for its pages is left after an attempt.
 //! - INV-SPLIT-3: the lock of the folio, and of each page that it becomes, is held until the last
 //!   entry is back: a fault that meets a migration entry waits for one of them, whichever it finds.

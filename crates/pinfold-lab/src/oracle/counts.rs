@@ -1,7 +1,8 @@
 //! Whether the frames count what refers to them.
 //!
 //! A large folio counts for all of its pages together: references, mappings, pins and locked
-//! mappings must add up to what its pages have. What it knows beyond that must not be untrue: that
+//! mappings must add up to what its pages have; by the rules `tail-refs` up to 4.4 its tails count
+//! the references of handles, too, and pins are such references. What it knows beyond that must not be untrue: that
 //! one address space alone maps it, that a page is one process's own, and, if some of its pages have
 //! no mapping while others do, that it waits to be split.
 
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
 use pinfold::lab::{self, FolioView, Holder};
-use pinfold::rules::large::{counts_each_page, counts_owners};
+use pinfold::rules::large::{Tally, counted_maps, counts_each_page, counts_owners, tally};
 use pinfold::rules::pin::counts_zero_page;
 use pinfold::{Flags, PIN_BIAS, Pfn, SpaceId};
 
@@ -27,6 +28,8 @@ struct Owed {
     locks: u32,
     /// Pins, if it is part of a large folio: they are counted by themselves there.
     pins: u32,
+    /// Which of the references are of handles: by some rules those are counted on its tails, too.
+    taken: u32,
 }
 
 impl AddAssign for Owed {
@@ -35,6 +38,7 @@ impl AddAssign for Owed {
         self.maps += other.maps;
         self.locks += other.locks;
         self.pins += other.pins;
+        self.taken += other.taken;
     }
 }
 
@@ -107,20 +111,23 @@ impl World {
         }
         let zero = self.memory.zero_page();
         let free_zero_pin = !counts_zero_page(self.memory.rule());
+        let tally = tally(self.memory.rule());
         accounts.owe(zero, Owed { refs: 1, ..Owed::default() });
         for hold in state.handles.values().filter_map(|handle| handle.hold.as_ref()) {
             for &pfn in hold.pages() {
                 let large = lab::large_folio(self.memory.frames(), pfn).is_some();
                 let each = match hold {
                     Hold::Pins(_) if pfn == zero && free_zero_pin => Owed::default(),
-                    Hold::Pins(_) if large => Owed { refs: 1, pins: 1, ..Owed::default() },
+                    Hold::Pins(_) if large && tally == Tally::Head => {
+                        Owed { refs: 1, pins: 1, ..Owed::default() }
+                    }
                     Hold::Pins(_) => Owed { refs: PIN_BIAS, ..Owed::default() },
                     Hold::Refs(_) | Hold::Number(..) => Owed { refs: 1, ..Owed::default() },
                     Hold::Follows => Owed::default(),
                 };
                 let times = hold.times();
-                accounts
-                    .owe(pfn, Owed { refs: each.refs * times, pins: each.pins * times, ..each });
+                let (refs, pins) = (each.refs * times, each.pins * times);
+                accounts.owe(pfn, Owed { refs, pins, taken: refs, ..each });
             }
         }
         accounts
@@ -128,7 +135,8 @@ impl World {
 
     /// Compares with what a page of a large folio says, and its folio, if the page is the first.
     fn counts_large(&self, accounts: &Accounts, folio: &FolioView, pfn: Pfn) -> Result<(), String> {
-        let (frames, rule) = (self.memory.frames(), self.memory.rule());
+        let (frames, tails) = (self.memory.frames(), self.memory.rule());
+        let rule = counted_maps(self.memory.rule(), tails);
         let each = counts_each_page(rule);
         let (counts, maps) = (lab::counts(frames, pfn), accounts.of(pfn).maps);
         let place = (pfn.0 - folio.head.0) as usize;
@@ -141,13 +149,20 @@ impl World {
             return Err(format!("{pfn} is marked as one process's own and mapped {maps} times"));
         }
         if pfn != folio.head {
-            return match counts.refs() {
-                0 => Ok(()),
-                refs => {
-                    let refs = counted(refs, "reference", "references");
-                    Err(format!("{pfn} has {refs} of its own within the folio at {}", folio.head))
-                }
+            let taken = accounts.of(pfn).taken;
+            let (found, due) = match tally(tails) {
+                Tally::Head => (counts.refs(), 0),
+                Tally::HeadAndTail => (counts.refs(), taken),
+                Tally::HeadAndMapcount => (counts.refs() + own, taken),
             };
+            if found == due {
+                return Ok(());
+            }
+            let (refs, head) = (counted(found, "reference", "references"), folio.head);
+            return Err(match due {
+                0 => format!("{pfn} has {refs} of its own within the folio at {head}"),
+                _ => format!("{pfn} counts {refs} within the folio at {head}; {due} there are"),
+            });
         }
         let all = || (folio.head.0..folio.head.0 + folio.pages).map(Pfn);
         let mut owed = Owed::default();

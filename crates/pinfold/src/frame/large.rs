@@ -19,8 +19,8 @@
 //! - INV-LARGE-2: the mappings of all pages are the entries that map any of them. Those of a page
 //!   are the entries that map it, where the rule counts them.
 //! - INV-LARGE-3: who has the lock of a table that maps one of its pages keeps the folio from being
-//!   split: a split needs all entries. Who has a reference does, too, but under the rules that count
-//!   on tails, under which it needs no reference; there the folio's lock keeps it whole.
+//!   split: a split needs all entries. Who has a reference does, too, but under the rules that
+//!   count on tails, under which it needs no reference; there the folio's lock keeps it whole.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -285,7 +285,7 @@ impl<'a> Large<'a> {
     }
 
     /// What the rules look at: how many entries map the page, and the folio, whose counts are
-    /// `counts`. The number of the page that is mapped most is looked for only where it is `needed`.
+    /// `counts`. The number of the page that is mapped most is looked for only where `needed`.
     pub(crate) fn state(
         self,
         pfn: Pfn,

@@ -415,8 +415,8 @@ impl Large<'_> {
 
     /// Makes each frame a page of its own, with the references that are counted for it and one
     /// more, the split's. The caller has the locks of all frames and a reference, nothing maps a
-    /// page, and nobody finds the folio in a queue. If the head has fewer references than that takes
-    /// from it, what it has left is too much: the head's number (INV-TAIL-1).
+    /// page, and nobody finds the folio in a queue. The head's number, if it has fewer references
+    /// than that takes off: then it keeps too many (INV-TAIL-1).
     pub(crate) fn part(self, rule: TailRefs) -> Option<Pfn> {
         let (tally, head) = (tally(rule), self.frame(0));
         let locked = (tally != Tally::Head).then(|| head.lock_tails());
