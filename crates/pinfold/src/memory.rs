@@ -346,9 +346,6 @@ impl<P: Platform> Memory<P> {
         if self.frames.take_locks(head) != 0 {
             self.freed_while_locked(head);
         }
-        if let Some(folio) = self.frames.large(head) {
-            self.frames.unqueue(folio);
-        }
         let cpu = self.platform.cpu();
         self.counters.of(cpu).pgfree.add(1);
         self.tell_frame(EventKind::Freed(head));

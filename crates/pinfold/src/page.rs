@@ -98,10 +98,11 @@ impl<P: Platform> Memory<P> {
     fn large_state(&self, pfn: Pfn, own: Counts) -> (u32, u32, Option<LargeState>) {
         // An embedder's run is no anonymous memory, and nothing maps it.
         let Some(folio) = self.frames().large(pfn) else { return (own.refs(), own.maps(), None) };
-        let counts = folio.folio().counts();
+        // A page with the mark is its owner's whatever the folio counts.
+        let counted = folio.counted(self.rule(), !own.is_exclusive());
         let most = counts_most(self.rule());
-        let (maps, state) = folio.state(pfn, counts, self.rule(), most);
-        (counts.refs(), maps, Some(state))
+        let (maps, state) = folio.state(pfn, counted, self.rule(), most);
+        (counted.0.refs(), maps, Some(state))
     }
 
     /// The state of a page with these flags and counts.

@@ -356,6 +356,10 @@ impl Frames {
     fn end(&self, frame: &Frame, head: Pfn) -> (u32, u32) {
         let word = frame.flags.read_once();
         let (order, home) = (order_of(word), word & HOME_MASK);
+        let queues = Flags::HEAD.union(Flags::ANON).bits();
+        if word & queues == queues {
+            self.unqueue(self.large_of(head));
+        }
         for tail in (head.0 + 1..head.0 + (1 << order)).rev().map(Pfn) {
             self.frame(tail).end(home);
         }
@@ -392,8 +396,9 @@ impl Frames {
 
     fn give_back(&self, frame: &Frame, head: Pfn, (order, home): (u32, u32)) {
         if let Some(source) = self.outside {
-            // SAFETY: the last reference is gone, which happens once, and the folio has had this
-            // order since `take_run` or is single.
+            // SAFETY: the last reference is gone, which happens once for each frame. The folio has
+            // had this order since the owner gave it, or is single: what it gave, or what a split
+            // has made of that.
             unsafe { source.free(head, order) };
             return;
         }
