@@ -43,7 +43,7 @@ impl<P: Platform> Memory<P> {
 
     /// Splits large folios of which only some pages are mapped, at most `most` of them, so that
     /// their other pages are free again: what a kernel's shrinker does when memory is short
-    /// (facts 5.6). A first touch or copy that finds no frame does it by itself.
+    /// (facts 5.6). Nothing does it by itself: who meets a lack of frames may call it and try anew.
     pub fn split_partly_mapped(&self, most: u64) -> Splits {
         self.split_queued(most)
     }
@@ -58,13 +58,19 @@ impl<P: Platform> Memory<P> {
     /// # Panics
     /// When the machine has no such frame.
     pub fn try_reference(this: &Shared<Self>, pfn: Pfn) -> Option<Reference<P>> {
-        if !this.frames().flags(pfn).contains(Flags::ANON) {
+        let is_private = || this.frames().flags(pfn).contains(Flags::ANON);
+        if !is_private() {
             return None;
         }
         this.tell_frame(EventKind::FastLook(pfn));
         match this.frames().try_reference(pfn, || this.rule()) {
             Grab::Taken(_) => {}
             Grab::Gone | Grab::Overflow => return None,
+        }
+        // The frame may have been freed and have become something else between the two.
+        if !is_private() {
+            this.put(pfn, 1);
+            return None;
         }
         let mem = this.lease(this.platform().cpu());
         this.tell_frame(EventKind::FastTaken(pfn));

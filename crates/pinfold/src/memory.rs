@@ -398,18 +398,16 @@ impl<P: Platform> Memory<P> {
         self.frames.release_at(cpu, head);
     }
 
-    /// What a folio that is to be freed has left: locks in memory, which are a bug, and a place in
-    /// the queue of those that are mapped in part.
+    /// Whether a folio that is to be freed has left locks in memory, or references on its tails,
+    /// which is a bug.
     #[cold]
     fn settle(&self, head: Pfn) {
         if self.frames.take_locks(head) != 0 {
             self.freed_while_locked(head);
         }
-        if let Some(folio) = self.frames.large(head) {
-            self.frames.unqueue(folio);
-            if let Some(tail) = folio.left_on_tail(self.rule()) {
-                self.platform.bug(Bug::FreedWhileReferenced(tail));
-            }
+        let left = self.frames.large(head).and_then(|folio| folio.left_on_tail(self.rule()));
+        if let Some(tail) = left {
+            self.platform.bug(Bug::FreedWhileReferenced(tail));
         }
     }
 

@@ -76,12 +76,14 @@ impl<P: Platform> Memory<P> {
     #[inline(never)]
     pub(crate) fn page_state(&self, pfn: Pfn) -> PageState {
         let page = self.frames().page(pfn);
-        let own = self.small_state(pfn, page.flags(), page.counts());
+        let word = page.counts();
+        let own = self.small_state(pfn, page.flags(), word);
         // An embedder's run is no anonymous memory, and nothing maps it.
         let Some(folio) = self.frames().large(pfn) else { return own };
-        let counts = folio.folio().counts();
+        // A page with the mark is its owner's whatever the folio counts.
+        let (counts, owners) = folio.counted(self.large_maps(), !word.is_exclusive());
         let most = counts_most(self.rule());
-        let (maps, state) = folio.state(pfn, counts, self.large_maps(), most);
+        let (maps, state) = folio.state(pfn, (counts, owners), self.large_maps(), most);
         let pins = self.large_pins(counts, state.pins);
         let large = Some(LargeState { pins, ..state });
         PageState { refs: counts.refs(), maps, large, ..own }

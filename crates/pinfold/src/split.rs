@@ -217,13 +217,15 @@ impl<P: Platform> Memory<P> {
     /// Takes a folio out of the queue into which it came as its entries were taken out, if they are
     /// all back.
     fn no_longer_partly(&self, folio: Large<'_>) {
-        let whole = || u64::from(folio.folio().counts().maps()) >= folio.pages();
-        if whole() {
-            self.frames().unqueue(folio);
-            // Somebody may have unmapped a part, and found it in the queue.
-            if !whole() {
-                self.frames().queue(folio);
-            }
+        if folio.is_partly_mapped(self.rule()) {
+            return;
+        }
+        self.frames().unqueue(folio);
+        // Who unmaps a part counts it off and then finds the folio in the queue, or not; here it is
+        // the other way round, and one of the two sees the other.
+        smp_mb();
+        if folio.is_partly_mapped(self.rule()) {
+            self.frames().queue(folio);
         }
     }
 

@@ -5,6 +5,8 @@
 //! reference and mapping has a reason after each step; nothing is left at the end. A dry heap
 //! forbids nothing that gives memory back.
 
+#[path = "exhaustion/folios.rs"]
+mod folios;
 #[path = "../src/testing/heap.rs"]
 mod heap;
 #[path = "../src/testing.rs"]
@@ -325,15 +327,24 @@ const GIVES_BACK: [&str; 7] = [
 
 /// Lives `life` to its end; `before` runs a step, in the way of one denial. How many steps were
 /// refused.
-fn live(mut life: Life, mut make: impl FnMut(usize, &mut Life, Step) -> Result<(), Why>) -> u64 {
+fn live(life: Life, make: impl FnMut(usize, &mut Life, Step) -> Result<(), Why>) -> u64 {
+    live_by((&STEPS, &GIVES_BACK), life, make)
+}
+
+/// As [`live`], by these steps, of which some give memory back.
+fn live_by(
+    (steps, gives_back): (&[(&str, Step)], &[&str]),
+    mut life: Life,
+    mut make: impl FnMut(usize, &mut Life, Step) -> Result<(), Why>,
+) -> u64 {
     let rules = *life.mem.rules();
     let free = life.mem.frames().total_free();
     let mut refused = 0;
-    for (index, (name, step)) in STEPS.iter().enumerate() {
+    for (index, (name, step)) in steps.iter().enumerate() {
         let made = make(index, &mut life, *step);
         refused += u64::from(made == Err(Why::Want));
         assert!(
-            made != Err(Why::Want) || !GIVES_BACK.contains(name),
+            made != Err(Why::Want) || !gives_back.contains(name),
             "{rules}: {name} gives memory back"
         );
         life.audit();

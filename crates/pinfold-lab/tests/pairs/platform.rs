@@ -172,7 +172,9 @@ impl Bare {
                 cause.is_allowed_by(entry).then(|| entry.pfn())?
             }
         };
-        if pinfold::lab::counts(space.memory().frames(), frame).refs() == 0 {
+        let frames = space.memory().frames();
+        let head = pinfold::lab::large_folio(frames, frame).map_or(frame, |folio| folio.head);
+        if pinfold::lab::counts(frames, head).refs() == 0 {
             hook::fail(format!("{frame} is used after it was freed"));
         }
         Some(match value {

@@ -356,14 +356,26 @@ impl Frames {
     fn end(&self, frame: &Frame, head: Pfn) -> (u32, u32) {
         let word = frame.flags.read_once();
         let (order, home) = (order_of(word), word & HOME_MASK);
-        for tail in (head.0 + 1..head.0 + (1 << order)).rev().map(Pfn) {
-            self.frame(tail).end(home);
+        if order > 0 {
+            self.end_tails(head, word);
         }
         frame.end(home);
         if word & Flags::CHARGED.bits() != 0 {
             self.uncharge(head, order);
         }
         (order, home)
+    }
+
+    /// Ends the life of a folio's tails. It waits for no split any more.
+    #[cold]
+    #[inline(never)]
+    fn end_tails(&self, head: Pfn, word: u32) {
+        if word & Flags::ANON.bits() != 0 {
+            self.unqueue(self.large_of(head));
+        }
+        for tail in (head.0 + 1..head.0 + (1 << order_of(word))).rev().map(Pfn) {
+            self.frame(tail).end(word & HOME_MASK);
+        }
     }
 
     /// The group of a page that was not used does not count it as mapped any more.
@@ -392,8 +404,9 @@ impl Frames {
 
     fn give_back(&self, frame: &Frame, head: Pfn, (order, home): (u32, u32)) {
         if let Some(source) = self.outside {
-            // SAFETY: the last reference is gone, which happens once, and the folio has had this
-            // order since `take_run` or is single.
+            // SAFETY: the last reference is gone, which happens once for each frame. The folio has
+            // had this order since the owner gave it, or is single: what it gave, or what a split
+            // has made of that.
             unsafe { source.free(head, order) };
             return;
         }

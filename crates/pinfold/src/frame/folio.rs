@@ -20,6 +20,8 @@ pub(crate) struct NewFolio<'a> {
     frames: &'a Frames,
     head: Pfn,
     pages: u64,
+    space: SpaceId,
+    rule: LargeMaps,
 }
 
 impl fmt::Debug for NewFolio<'_> {
@@ -59,9 +61,10 @@ impl NewFolio<'_> {
 
 impl Drop for NewFolio<'_> {
     fn drop(&mut self) {
-        let frame = self.frames.frame(self.head);
         // A walker that guesses frame numbers may hold a reference by now.
-        frame.counts.fetch_sub(self.pages * MAP + (self.pages - 1) * REF);
+        let (folio, pages) = (self.frames.large_of(self.head), self.pages as u32);
+        let _ = folio.drop_maps((self.head, pages), self.space, self.rule);
+        self.frames.frame(self.head).counts.fetch_sub((self.pages - 1) * REF);
         self.frames.uncount_folio(self.head, self.pages);
         self.frames.drop_unused(self.head, 1);
     }
@@ -104,7 +107,8 @@ impl Frames {
         let large = Flags::HEAD.bits() | order_bits(order);
         frame.flags.write_once((flags | Flags::ANON).bits() | large | home);
         frame.spare.init(0);
-        frame.counts.write_once(EXCLUSIVE | (pages * (MAP + REF)));
-        Ok(NewFolio { frames: self, head, pages })
+        // Who takes a reference from now on sees that this is a folio: he counts pins by that.
+        frame.counts.store_release(EXCLUSIVE | (pages * (MAP + REF)));
+        Ok(NewFolio { frames: self, head, pages, space, rule })
     }
 }

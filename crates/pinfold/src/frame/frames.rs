@@ -192,7 +192,8 @@ impl Frames {
     pub(crate) fn place(&self, pfn: Pfn) -> (Home, Vpn) {
         let head = self.folio(pfn).head();
         let page = self.page(head);
-        (page.home(), page.index() + (pfn.0 - head.0))
+        // The numbers of a family may wrap within a folio: its memory may have moved upwards since.
+        (page.home(), Vpn(page.index().0.wrapping_add(pfn.0 - head.0)))
     }
 
     /// The head of the folio that `pfn` belongs to: itself for a small one.

@@ -10,8 +10,8 @@
 //! Protocol: a mapping is counted under the lock of the table that holds the entry. References,
 //! and the mappings of all pages, change with it in one step, for a run of entries at once. Who
 //! counts owners ([`counts_owners`]) holds the lock of the owners meanwhile, as two address spaces
-//! may be at it: before a mapping is counted the owners know of it, and they forget it afterwards,
-//! so who reads without the lock that they are not several is told the truth.
+//! may be at it. Without the lock the word of the owners is a hint; who gives a page to its owner
+//! because nobody else maps the folio looks at it, and at the counts, under that lock.
 //!
 //! Invariants:
 //! - INV-LARGE-1: such a folio has at least [`MIN_ORDER`], so that it has three tails to lend
@@ -284,22 +284,42 @@ impl<'a> Large<'a> {
         }
     }
 
-    /// What the rules look at: how many entries map the page, and the folio, whose counts are
-    /// `counts`. The number of the page that is mapped most is looked for only where `needed`.
-    pub(crate) fn state(
-        self,
-        pfn: Pfn,
-        counts: Counts,
-        rule: LargeMaps,
-        needed: bool,
-    ) -> (u32, LargeState) {
-        let owners = if !counts_owners(rule) {
-            rules::Owners::Uncounted
-        } else if Owners::is_shared(self.frame(1).mapping.read_once()) {
+    fn who_maps(self) -> rules::Owners {
+        // The word says at once whether they are several.
+        if Owners::is_shared(self.frame(1).mapping.read_once()) {
             rules::Owners::Several
         } else {
             rules::Owners::One
-        };
+        }
+    }
+
+    /// Its counts, and whether several address spaces may map it. `exact`: where that is not so and
+    /// nothing but entries refers to the folio, both are true at one moment, as the lock of the
+    /// owners says (facts 1.6): neither word alone, nor both one after the other, would tell that
+    /// nobody else has a mapping, or had one and kept a reference.
+    pub(crate) fn counted(self, rule: LargeMaps, exact: bool) -> (Counts, rules::Owners) {
+        let counts = self.folio().counts();
+        if !counts_owners(rule) {
+            return (counts, rules::Owners::Uncounted);
+        }
+        let who = self.who_maps();
+        if who == rules::Owners::Several || !exact || counts.refs() != counts.maps() {
+            return (counts, who);
+        }
+        let _lock = self.lock_owners();
+        (self.folio().counts(), self.who_maps())
+    }
+
+    /// What the rules look at: how many entries map the page, and the folio, of which
+    /// [`Large::counted`] has said what it counts. The number of the page that is mapped most is
+    /// looked for only where it is `needed`.
+    pub(crate) fn state(
+        self,
+        pfn: Pfn,
+        (counts, owners): (Counts, rules::Owners),
+        rule: LargeMaps,
+        needed: bool,
+    ) -> (u32, LargeState) {
         let by_itself = |place: usize| match owners {
             _ if counts_each_page(rule) => self.page_maps(place),
             rules::Owners::One => 1,
@@ -316,6 +336,17 @@ impl<'a> Large<'a> {
             owners,
         };
         (own, folio)
+    }
+
+    /// Whether the folio is mapped, and some page may not be.
+    pub(crate) fn is_partly_mapped(self, rule: LargeMaps) -> bool {
+        let maps = self.folio().counts().maps();
+        maps > 0
+            && if counts_each_page(rule) {
+                (0..self.frames.len()).any(|place| self.page_maps(place) == 0)
+            } else {
+                u64::from(maps) < self.pages()
+            }
     }
 
     /// Takes the folio for the caller alone, who has its lock and a reference: only if that is the
@@ -351,7 +382,7 @@ impl<'a> Large<'a> {
         let _ = tail.flags.try_update(|word| Some(word & !Flags::TAIL.bits() | carried));
         // Behind the flag: INV-TAIL-4.
         tail.mapping.write_once(home);
-        tail.index.write_once(index + place as u64);
+        tail.index.write_once(index.wrapping_add(place as u64));
     }
 
     /// The head is a small page from now on.

@@ -141,14 +141,19 @@ impl Frames {
         end.saturating_sub(pfn.0).max(1)
     }
 
-    /// The folio of a frame that nothing keeps alive: a later life of the frame may have replaced
-    /// the head's number. It is checked again when the folio is held.
+    /// The folio of a frame that nothing keeps alive. Of one that is being split it is the frame
+    /// itself from the moment it is no tail any more: only then its index word changes. A later
+    /// life of the frame may have replaced the head's number; it is checked again when the folio is
+    /// held.
     pub(super) fn try_folio(&self, pfn: Pfn) -> Option<(Pfn, &Frame)> {
         let frame = self.frame(pfn);
         if frame.flags.load_acquire() & Flags::TAIL.bits() == 0 {
             return Some((pfn, frame));
         }
-        let head = Pfn(frame.index.read_once());
+        let head = Pfn(frame.index.load_acquire());
+        if frame.flags.read_once() & Flags::TAIL.bits() == 0 {
+            return Some((pfn, frame));
+        }
         self.contains(head).then(|| (head, self.frame(head)))
     }
 

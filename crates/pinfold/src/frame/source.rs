@@ -73,11 +73,12 @@ pub unsafe trait FrameSource: Send + Sync {
     /// changes nothing.
     fn alloc(&self, request: Request) -> Result<Pfn, OutOfFrames>;
 
-    /// Takes back the run of `1 << order` frames from `first`.
+    /// Takes back the run of `1 << order` frames from `first`: what [`FrameSource::alloc`] gave, or
+    /// an aligned part of that, as a large folio that was split comes back by single frames.
     ///
     /// # Safety
-    /// The run came from `alloc` with this order, nobody uses it any more, and it is given back
-    /// once.
+    /// The frames came from `alloc`, with this order or in a larger run, nobody uses them any more,
+    /// and each is given back once.
     unsafe fn free(&self, first: Pfn, order: u32);
 
     /// The number of free frames of `node`. A statistic: it may be stale when it is returned.

@@ -298,6 +298,24 @@ fn a_folio_whose_first_page_would_lie_below_the_first_address_is_found() {
     Audit::of(&mem).space(&space).check();
 }
 
+/// New memory beside what was moved upwards is part of that family, where its first page has a
+/// number below zero.
+#[test]
+fn a_folio_in_which_the_numbers_of_its_family_wrap_is_found_and_split() {
+    let mem = machine::<X86_64>(rules("pinfold"), &[200], tuning());
+    let space = space(&mem);
+    map(&space, 1, 1, RW);
+    space.remap(pages(1, 1), 1, Remap::To(at(20))).unwrap();
+    space.advise(map(&space, 16, 4, RW), Advice::HugePage).unwrap();
+    let head = store(&space, 17, 17).unwrap();
+    assert_eq!(folio(&mem, head).pages, 4);
+    let child = space.fork().unwrap();
+    Audit::of(&mem).space(&space).space(&child).check();
+    space.split_folio(at(19)).unwrap();
+    assert_eq!((load(&space, 17), load(&child, 17)), (Ok(17), Ok(17)));
+    Audit::of(&mem).space(&space).space(&child).check();
+}
+
 #[test]
 fn a_folio_does_not_migrate_and_its_pages_do_once_it_is_split() {
     for text in ["5.8", "5.19", "6.15", "pinfold"] {

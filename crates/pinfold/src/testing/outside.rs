@@ -18,6 +18,7 @@ pub(crate) struct Outside {
 #[derive(Default)]
 pub(crate) struct Books {
     free: BTreeSet<Pfn>,
+    /// Each frame that was handed out, with the order of the run that it was part of.
     out: BTreeMap<Pfn, u32>,
     /// Every request, in order.
     pub(crate) requests: Vec<Request>,
@@ -72,14 +73,18 @@ unsafe impl FrameSource for Outside {
         };
         let first = first.ok_or(OutOfFrames)?;
         books.free.retain(|pfn| !(first.0..first.0 + len).contains(&pfn.0));
-        books.out.insert(first, request.order);
+        books.out.extend((first.0..first.0 + len).map(|pfn| (Pfn(pfn), request.order)));
         Ok(first)
     }
 
     unsafe fn free(&self, first: Pfn, order: u32) {
         let mut books = self.books();
-        assert_eq!(books.out.remove(&first), Some(order), "{first} was handed out like this");
-        books.free.extend((first.0..first.0 + (1 << order)).map(Pfn));
+        assert!(first.0.is_multiple_of(1 << order), "{first} is not aligned to order {order}");
+        for pfn in (first.0..first.0 + (1 << order)).map(Pfn) {
+            let given = books.out.remove(&pfn);
+            assert!(given.is_some_and(|given| given >= order), "{pfn} was handed out: {given:?}");
+            books.free.insert(pfn);
+        }
     }
 
     fn free_frames(&self, node: NodeId) -> u64 {

@@ -5,25 +5,32 @@
 //! conservation oracle.
 
 mod files;
+mod folios;
 mod model;
 mod monitors;
 mod ops;
 mod process;
+mod sequence;
 mod stress;
+mod stress_folios;
 #[path = "../../src/testing.rs"]
 #[allow(dead_code, reason = "the unit tests use the rest")]
 mod testing;
 
-use model::{Checks, World};
-use ops::{Op, op};
+use model::{Checks, Folios};
+use ops::{Op, op, op_on_folios};
 use pinfold::rules::PRESETS;
 use pinfold::rules::zap::{Munlock, munlock};
 use pinfold::{Aarch64, Rules, Small, Sv39, Sv48, X86_64, X86_64La57};
 use proptest::collection::vec;
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
-use testing::{Hardware, Marks, Outside};
+use sequence::sequence;
+use std::cell::Cell;
+use testing::{Hardware, Marks};
 
-const ISOLATED: Checks = Checks { pins_in_step: false, marks: Marks::Hardware };
+const NO_FOLIOS: Folios = Folios { always: 0, advised: 0 };
+const ISOLATED: Checks = Checks { pins_in_step: false, marks: Marks::Hardware, folios: NO_FOLIOS };
 const IN_STEP: Checks = Checks { pins_in_step: true, ..ISOLATED };
 const BY_MANAGER: Checks = Checks { marks: Marks::Manager, ..IN_STEP };
 
@@ -45,18 +52,26 @@ fn sequences<F: Hardware>(
 ) {
     let cases = cases * soak();
     let config = Config { cases, failure_persistence: None, ..Config::default() };
-    let plan = vec(op(), 1..steps);
+    let plan = if checks.folios.advised == 0 {
+        vec(op().boxed(), 1..steps)
+    } else {
+        vec(op_on_folios().boxed(), 1..steps)
+    };
+    let (folios, splits) = (Cell::new(0), Cell::new(0));
     let run = TestRunner::new(config).run(&plan, |ops: Vec<Op>| {
-        // Every other case, by what it is, has its frames from an outside owner.
-        let outside = ops.len().is_multiple_of(2).then(|| Outside::of(&testing::spans(nodes)));
-        let mut world = World::<F>::new(rules, nodes, outside, base, checks);
-        ops.iter().for_each(|op| world.step(op));
-        world.finish();
-        assert!(outside.is_none_or(Outside::has_all), "the zero page is back as well");
+        let stats = sequence::<F>(&ops, rules, nodes, base, checks);
+        folios.set(folios.get() + stats.thp_fault_alloc);
+        splits.set(splits.get() + stats.thp_split_page);
         Ok(())
     });
     if let Err(failure) = run {
         panic!("{rules}: {failure}");
+    }
+    if checks.folios.advised != 0 {
+        let (folios, splits) = (folios.get(), splits.get());
+        println!("{rules}: {cases} sequences, {folios} folios, {splits} splits");
+        assert!(folios > u64::from(cases), "{folios} folios of {cases} sequences");
+        assert!(cases < 40 || splits > 0, "no folio is ever split");
     }
 }
 

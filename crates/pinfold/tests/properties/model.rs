@@ -7,25 +7,32 @@
 //!   both see each other's writes;
 //! - every count of every frame has its reason, and at the end nothing is left.
 
+#[path = "model/on_files.rs"]
 mod on_files;
+#[path = "model/on_folios.rs"]
+mod on_folios;
+#[path = "model/on_groups.rs"]
 mod on_groups;
+#[path = "model/on_holds.rs"]
+mod on_holds;
 
 use std::collections::BTreeMap;
+
+pub(crate) use on_folios::Folios;
 
 use crate::files::Modelled;
 use crate::ops::{FILE_PAGES, FILES, Op, PAGES, Run, Way};
 use crate::process::{Process, Slot};
 use crate::testing::{
-    Audit, Hardware, Marks, Mem, Outside, Rig, Space, device_read, device_write, follow, load,
-    machine_of, pages, space, spans, store,
+    Audit, Hardware, Marks, Mem, Outside, Rig, Space, device_read, follow, load, machine_of, pages,
+    space, spans, store,
 };
-use pinfold::pin::{Ask, Path};
-use pinfold::rules::pin::{Hold, Request, grows_stack, refuses_tracked};
+use pinfold::pin::Ask;
 use pinfold::rules::zap::needs_mapping;
 use pinfold::{
-    Access, Advice, FaultError, Flags, Format, FrameSetup, Group, LockError, NodeId, Pfn, PinError,
-    PinnedPage, Pins, Place, Prot, Refs, Remap, Rules, Sharing, SpaceError, StoreError, Tuning,
-    VirtAddr, VirtRange, lab,
+    Access, Advice, FaultError, Format, FrameSetup, Group, LockError, NodeId, Pfn, PinError,
+    PinnedPage, Pins, Place, Prot, Reference, Refs, Remap, Rules, Sharing, SpaceError, Stats,
+    StoreError, Tuning, VirtAddr, VirtRange,
 };
 
 /// What the machine leaves to the manager, and what is checked beyond isolation and conservation.
@@ -35,6 +42,8 @@ pub(crate) struct Checks {
     pub(crate) pins_in_step: bool,
     /// Who sets accessed and dirty.
     pub(crate) marks: Marks,
+    /// The orders of folios that first touches take, as bits.
+    pub(crate) folios: Folios,
 }
 
 enum Guard<F: Format> {
@@ -85,6 +94,8 @@ pub(crate) struct World<F: Format> {
     /// Whether the store of the first file fails.
     fails: bool,
     groups: Vec<Group<Rig<F>>>,
+    /// Taken by frame number.
+    references: Vec<Reference<Rig<F>>>,
 }
 
 impl<F: Format> World<F> {
@@ -99,7 +110,10 @@ impl<F: Format> World<F> {
     where
         F: Hardware,
     {
-        let tuning = Tuning { gather_pages: 3, stock_batch: 2, ..Tuning::default() };
+        let Folios { always, advised } = checks.folios;
+        let (folios_always, folios_advised) = (always, advised);
+        let few = Tuning { gather_pages: 3, stock_batch: 2, ..Tuning::default() };
+        let tuning = Tuning { folios_always, folios_advised, ..few };
         let spans = spans(nodes);
         let own = FrameSetup::new(&spans);
         let setup = match outside {
@@ -112,8 +126,20 @@ impl<F: Format> World<F> {
         first.space.place_break(VirtAddr::of_page(base + 1)).unwrap();
         let files = (0..FILES).map(|number| Modelled::new(&mem, number)).collect();
         let (processes, holds, groups) = (vec![first], Vec::new(), on_groups::groups(&mem));
-        let (born, written, fails) = (1, 0, false);
-        Self { mem, base, checks, born, written, processes, holds, files, fails, groups }
+        let (born, written, fails, references) = (1, 0, false, Vec::new());
+        Self {
+            mem,
+            base,
+            checks,
+            born,
+            written,
+            processes,
+            holds,
+            files,
+            fails,
+            groups,
+            references,
+        }
     }
 
     fn range(&self, run: Run) -> VirtRange {
@@ -181,6 +207,7 @@ impl<F: Format> World<F> {
             Op::SyncFile { file } => self.sync_file(file),
             Op::Invalidate { file } => drop(self.files[file].file.invalidate(0..FILE_PAGES)),
             Op::Disk { fails } => self.fail(fails),
+            Op::Folio(ref op) => self.on_folio(op),
             Op::Join { who, group } => self.join(who, group),
             Op::MoveCharge { who, run, from } => self.move_charge(who, run, from),
         }
@@ -351,7 +378,7 @@ impl<F: Format> World<F> {
                 Advice::DoFork => slot.left_out = false,
                 Advice::WipeOnFork => slot.wiped = true,
                 Advice::KeepOnFork => slot.wiped = false,
-                // This machine has no large folios.
+                // No page of a process is seen to be part of a folio.
                 Advice::HugePage | Advice::NoHugePage => {}
             }
         }
@@ -486,103 +513,6 @@ impl<F: Format> World<F> {
         self.part(gone.id, Run { first: 0, pages: PAGES + 1 }, |_| true);
     }
 
-    fn pin(&mut self, who: usize, run: Run, ask: Ask, forced: bool) {
-        let range = self.range(run);
-        let (zero, checks) = (self.mem.zero_page(), self.checks);
-        let grows = grows_stack(self.mem.rule()) && ask.path != Path::FastOnly;
-        let request = Request { hold: Hold::Pin, access: ask.access, term: ask.term };
-        let refuses = refuses_tracked(self.mem.rule(), request);
-        let Some(process) = self.pick(who) else { return };
-        let granted = process.would_grant(run, grows, |slot| {
-            slot.grants(ask.access, forced) && !(refuses && slot.is_tracked())
-        });
-        let id = process.id;
-        let done = process.space.pin_with(range, ask);
-        if grows {
-            process.grow_for(run, done.as_ref().map_or(0, |pins| pins.pages().len()));
-        }
-        let at = self.processes.iter().position(|other| other.id == id).unwrap();
-        let (guard, owner) = match done {
-            Ok(pins) => (pins, id),
-            Err(error) => {
-                assert!(granted == 0 || for_want_of_frames(error), "{granted}: {error}");
-                return;
-            }
-        };
-        let short = guard.shortfall().is_some_and(for_want_of_frames);
-        assert!(guard.pages().len() <= granted, "{} of {granted}", guard.pages().len());
-        assert!(short || guard.pages().len() == granted, "{:?}", guard.shortfall());
-        let frames = self.mem.frames();
-        let in_step = (run.first..)
-            .zip(guard.pages())
-            // A short read pin of the zero page, or of a file's through a private mapping, does not
-            // break copy-on-write (facts 3.6).
-            .map(|(page, pfn)| {
-                let private = self.processes[at].slots[&page].is_private();
-                let files = private && !lab::flags(frames, *pfn).contains(Flags::ANON);
-                (checks.pins_in_step && *pfn != zero && !files).then_some(page)
-            })
-            .collect();
-        self.holds.push(Held { guard: Guard::Pins(guard), owner, access: ask.access, in_step });
-    }
-
-    fn get(&mut self, who: usize, run: Run, access: Access) {
-        let range = self.range(run);
-        let grows = grows_stack(self.mem.rule());
-        let Some(process) = self.pick(who) else { return };
-        let done = process.space.get(range, access);
-        if grows {
-            process.grow_for(run, done.as_ref().map_or(0, |refs| refs.pages().len()));
-        }
-        if let Ok(refs) = done {
-            let (owner, in_step) = (process.id, vec![None; refs.pages().len()]);
-            self.holds.push(Held { guard: Guard::Refs(refs), owner, access, in_step });
-        }
-    }
-
-    fn release(&mut self, which: usize) {
-        if self.holds.is_empty() {
-            return;
-        }
-        let held = self.holds.swap_remove(which % self.holds.len());
-        match held.guard {
-            Guard::Pins(pins) if held.access == Access::Write => pins.unpin_dirty(),
-            Guard::Pins(pins) => drop(pins),
-            Guard::Refs(refs) => drop(refs),
-            Guard::Parted(parted) if held.access == Access::Write => {
-                parted.into_iter().for_each(PinnedPage::unpin_dirty);
-            }
-            Guard::Parted(parted) => drop(parted),
-        }
-    }
-
-    /// Parts a guard into one for each page.
-    fn hand_over(&mut self, which: usize) {
-        if self.holds.is_empty() {
-            return;
-        }
-        let held = self.holds.swap_remove(which % self.holds.len());
-        let guard = match held.guard {
-            Guard::Pins(pins) => Guard::Parted(pins.into_pages().collect()),
-            other => other,
-        };
-        self.holds.push(Held { guard, ..held });
-    }
-
-    fn device_write(&mut self, which: usize) {
-        let value = self.fresh_value();
-        let count = self.holds.len().max(1);
-        let Some(held) = self.holds.get(which % count) else { return };
-        let owner = self.processes.iter_mut().find(|process| process.id == held.owner);
-        let Some(owner) = owner.filter(|_| held.access == Access::Write) else { return };
-        for (pfn, page) in held.frames().iter().zip(&held.in_step) {
-            if let Some(page) = page {
-                device_write(&self.mem, *pfn, value);
-                owner.slots.get_mut(page).unwrap().set(value);
-            }
-        }
-    }
-
     fn check(&self) {
         let mut audit = Audit::of(&self.mem);
         for process in &self.processes {
@@ -604,7 +534,9 @@ impl<F: Format> World<F> {
         for group in &self.groups {
             audit = audit.group(group);
         }
-        audit.check();
+        let referred: Vec<Pfn> = self.references.iter().map(Reference::pfn).collect();
+        audit.gets(&referred).check();
+        self.check_owners();
         self.check_limits();
         self.check_steps();
     }
@@ -627,8 +559,8 @@ impl<F: Format> World<F> {
         }
     }
 
-    /// Compares every page of every process, ends them all, and looks for leaks.
-    pub(crate) fn finish(mut self) {
+    /// Compares every page of every process, ends them all, and looks for leaks. What was counted.
+    pub(crate) fn finish(mut self) -> Stats {
         for who in 0..self.processes.len() {
             (1..=PAGES).for_each(|page| self.load(who, page, load));
         }
@@ -638,6 +570,7 @@ impl<F: Format> World<F> {
         while !self.holds.is_empty() {
             self.release(0);
         }
+        self.references.clear();
         self.check();
         self.fail(false);
         for file in &self.files {
@@ -650,5 +583,6 @@ impl<F: Format> World<F> {
         assert_eq!(self.mem.frames().total_free(), total - 1, "all but the zero page are free");
         let stats = self.mem.stats();
         assert_eq!(stats.nr_foll_pin_acquired, stats.nr_foll_pin_released);
+        stats
     }
 }

@@ -189,6 +189,33 @@ pub(crate) enum Op {
     Disk {
         fails: bool,
     },
+    Folio(FolioOp),
+}
+
+/// One step on large folios.
+#[derive(Clone, Debug)]
+pub(crate) enum FolioOp {
+    /// New memory, aligned for folios, and the first touch of one of its pages.
+    Make {
+        who: usize,
+        run: Run,
+        touched: u64,
+    },
+    Split {
+        who: usize,
+        page: u64,
+    },
+    SplitQueued {
+        most: u64,
+    },
+    /// A reference by a frame's number, of those that there are.
+    Refer {
+        frame: u64,
+    },
+    /// Gives one of these back.
+    Forget {
+        which: usize,
+    },
 }
 
 /// How many files there are: one with a store, one in memory.
@@ -289,5 +316,30 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         2 => (who(), run(), 0..GROUPS)
             .prop_map(|(who, run, from)| Op::MoveCharge { who, run, from }),
         1 => prop_oneof![1 => Just(true), 3 => Just(false)].prop_map(|fails| Op::Disk { fails }),
+    ]
+}
+
+/// As [`op`], where there are large folios.
+pub(crate) fn op_on_folios() -> impl Strategy<Value = Op> {
+    let who = || 0..3usize;
+    let advice = prop_oneof![3 => Just(Advice::HugePage), 1 => Just(Advice::NoHugePage)];
+    let make = (who(), prop_oneof![3 => Just(4), 1 => Just(8)], 1..4u64, 0..4u64).prop_map(
+        |(who, pages, block, touched)| {
+            let first = if pages == 8 { 8 } else { 4 * block };
+            FolioOp::Make { who, run: Run { first, pages }, touched: first + touched }
+        },
+    );
+    let of_folio = prop_oneof![
+        6 => make,
+        3 => (who(), 1..=PAGES).prop_map(|(who, page)| FolioOp::Split { who, page }),
+        1 => (0..3u64).prop_map(|most| FolioOp::SplitQueued { most }),
+        1 => (0..144u64).prop_map(|frame| FolioOp::Refer { frame }),
+        1 => (0..4usize).prop_map(|which| FolioOp::Forget { which }),
+    ];
+    prop_oneof![
+        10 => op(),
+        1 => (who(), run(), advice)
+            .prop_map(|(who, run, advice)| Op::Advise { who, run, advice }),
+        5 => of_folio.prop_map(Op::Folio),
     ]
 }

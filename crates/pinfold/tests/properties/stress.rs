@@ -19,10 +19,10 @@ const RW: Prot = Prot::READ_WRITE;
 const ROUNDS: u64 = 200_000;
 
 /// A small generator: what each thread does differs by run only as much as the scheduler does.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -31,7 +31,7 @@ impl Dice {
 }
 
 /// Runs every worker on its own thread until all of them together have made so many rounds.
-fn together(rounds: u64, workers: Vec<Box<dyn FnMut() + Send + '_>>) {
+pub(crate) fn together(rounds: u64, workers: Vec<Box<dyn FnMut() + Send + '_>>) {
     let made = AtomicU64::new(0);
     thread::scope(|threads| {
         for mut worker in workers {
@@ -47,7 +47,7 @@ fn together(rounds: u64, workers: Vec<Box<dyn FnMut() + Send + '_>>) {
 
 /// Pins the owner's page and writes through the pin; the owner must find both under its address,
 /// whatever the others do.
-fn pin_and_compare<F: Format>(space: &Space<F>, page: u64, value: u64) {
+pub(crate) fn pin_and_compare<F: Format>(space: &Space<F>, page: u64, value: u64) {
     let at = VirtAddr::of_page(page);
     space.fault(at, Cause::Store).unwrap();
     let pins = space.pin(pages(page, 1), Access::Write, Term::Long).unwrap();

@@ -1,0 +1,178 @@
+//! The protocols of large folios, each searched to exhaustion under each memory model, and broken
+//! twins, which must be found.
+
+use pinfold::{Pfn, Rules, lab};
+use pinfold_explore::{Completeness, FailureKind, LockForm, Model};
+
+use super::operations::What::{
+    DontNeed, Exit, Fork, Get, GiveFrame, Load, Move, PinFast, PinWrite, ReadOnly, Reference,
+    ReferenceHead, Scan, Split, SplitQueued, Store, StoreBeside, StoreHead, Unmap, Writable,
+};
+use super::operations::Who::{Child, Owner};
+use super::operations::{Act, Part, Setup};
+use super::search::Case;
+use super::world::World;
+
+/// More executions than any search here takes.
+const MOST: u64 = 1_000_000;
+const MODELS: [Model; 3] = [Model::Sc, Model::Tso, Model::Weak];
+
+type Protocol = (&'static str, Setup, &'static [&'static [Act]]);
+
+const SPLIT: &[Act] = &[(Owner, Split)];
+const PIN_SPLIT: Protocol = ("fast pin, split", Setup::Whole, &[&[(Owner, PinFast)], SPLIT]);
+const REFERENCE_SPLIT: Protocol =
+    ("reference, split", Setup::Whole, &[&[(Owner, Reference)], SPLIT]);
+const REUSE_LEFT: Protocol = (
+    "reuse, get and exit of the sharer",
+    Setup::Forked,
+    &[&[(Owner, Store)], &[(Child, Get), (Child, Exit)]],
+);
+
+/// The frames of three small pages become those of a folio, with one beside them.
+const ANEW: &[Act] = &[(Owner, DontNeed(Part::Tails)), (Owner, GiveFrame), (Owner, StoreBeside)];
+/// What was a small page becomes the head of a folio.
+const PIN_REUSE: Protocol =
+    ("fast pin, reuse of the frames", Setup::Reused, &[&[(Owner, PinFast)], ANEW]);
+const TWO_UNMAPS: Protocol = (
+    "two unmaps of a half",
+    Setup::Forked,
+    &[&[(Owner, Unmap(Part::Upper))], &[(Child, Unmap(Part::Upper))]],
+);
+const PIN_FORK: Protocol =
+    ("fast pin, fork", Setup::Whole, &[&[(Owner, PinFast)], &[(Owner, Fork)]]);
+const REFERENCE_TABLE: Protocol = (
+    "reference, a table in its place",
+    Setup::Reused,
+    &[&[(Owner, Reference)], &[(Owner, DontNeed(Part::Tails)), (Owner, Fork)]],
+);
+
+const PROTOCOLS: &[Protocol] = &[
+    PIN_SPLIT,
+    REFERENCE_SPLIT,
+    REUSE_LEFT,
+    ("reference to the head, split", Setup::Whole, &[&[(Owner, ReferenceHead)], SPLIT]),
+    ("slow pin, split", Setup::Whole, &[&[(Owner, PinWrite)], SPLIT]),
+    ("get, split", Setup::Whole, &[&[(Owner, Get)], SPLIT]),
+    ("load, split", Setup::Whole, &[&[(Owner, Load)], SPLIT]),
+    ("store, split", Setup::Whole, &[&[(Owner, Store), (Owner, Load)], SPLIT]),
+    ("copy, split", Setup::Halves, &[&[(Owner, Store)], SPLIT]),
+    ("fork, split", Setup::Whole, &[&[(Owner, Fork)], SPLIT]),
+    ("unmap, split", Setup::Whole, &[&[(Owner, Unmap(Part::All))], SPLIT]),
+    ("unmap of a half, split", Setup::Whole, &[&[(Owner, Unmap(Part::Lower))], SPLIT]),
+    ("drop of a half, split", Setup::Partly, &[&[(Owner, DontNeed(Part::Lower))], SPLIT]),
+    ("exit of the sharer, split", Setup::Halves, &[&[(Child, Exit)], SPLIT]),
+    ("exit of the owner, split", Setup::Halves, &[&[(Owner, Exit)], &[(Child, Split)]]),
+    ("two splits", Setup::Halves, &[SPLIT, &[(Child, Split)]]),
+    ("move of a half, split", Setup::Whole, &[&[(Owner, Move)], SPLIT]),
+    ("hint, split", Setup::Hinted, &[&[(Owner, Load)], SPLIT]),
+    ("scan, split", Setup::Whole, &[&[(Owner, Scan), (Owner, Store)], SPLIT]),
+    ("read-only, split", Setup::Whole, &[&[(Owner, ReadOnly), (Owner, Writable)], SPLIT]),
+    ("fork, exit of the sharer", Setup::Forked, &[&[(Owner, Fork)], &[(Child, Exit)]]),
+    (
+        "reuse, last unmap of the sharer",
+        Setup::Forked,
+        &[&[(Owner, Store), (Owner, StoreHead)], &[(Child, Unmap(Part::All))]],
+    ),
+    ("reuse, fast pin", Setup::Alone, &[&[(Owner, Store)], &[(Owner, PinFast)]]),
+    ("reuse, reference", Setup::Alone, &[&[(Owner, Store)], &[(Owner, Reference)]]),
+    TWO_UNMAPS,
+    PIN_FORK,
+    (
+        "unmap of a half, queued split",
+        Setup::Partly,
+        &[&[(Owner, Unmap(Part::Lower))], &[(Owner, SplitQueued)]],
+    ),
+    ("last exit, queued split", Setup::Partly, &[&[(Owner, Exit)], &[(Owner, SplitQueued)]]),
+    ("two queued splits", Setup::Partly, &[&[(Owner, SplitQueued)], &[(Owner, SplitQueued)]]),
+    PIN_REUSE,
+    ("reference, reuse of the frames", Setup::Reused, &[&[(Owner, Reference)], ANEW]),
+    REFERENCE_TABLE,
+    ("two first touches", Setup::Untouched, &[&[(Owner, Store)], &[(Owner, StoreHead)]]),
+    (
+        "first touch, reference",
+        Setup::Untouched,
+        &[&[(Owner, Store), (Owner, Unmap(Part::All))], &[(Owner, Reference)]],
+    ),
+];
+
+fn case((_, setup, lanes): Protocol, rules: &str) -> Case {
+    Case::new(setup, lanes, rules)
+}
+
+/// Searches to exhaustion without a failure; how many executions it took, and how many ends there
+/// are.
+fn holds(mut case: Case, model: Model, locks: LockForm) -> Result<(u64, usize), String> {
+    let report = case.search(model, locks, MOST);
+    let told = (case.setup, &case.lanes, model);
+    if let Some(failure) = report.failure {
+        return Err(format!("{told:?}: {failure}"));
+    }
+    if report.complete != Completeness::Exhausted {
+        return Err(format!("{told:?}: {} executions are too few", report.executions));
+    }
+    Ok((report.executions, report.outcomes.len()))
+}
+
+/// What a search finds, if it finds anything.
+fn found(mut case: Case, model: Model) -> Option<FailureKind> {
+    case.search(model, LockForm::Object, MOST).failure.map(|failure| failure.kind)
+}
+
+#[test]
+fn each_protocol_holds_on_a_machine_as_weak_as_the_contract() {
+    let mut failed = Vec::new();
+    for protocol in PROTOCOLS {
+        let all = MODELS.map(|model| holds(case(*protocol, "pinfold"), model, LockForm::Object));
+        let [sc, tso, weak] = all.map(|held| {
+            held.unwrap_or_else(|failure| {
+                failed.push(failure);
+                (0, 0)
+            })
+        });
+        println!(
+            "{:<42} sc {:>6}, tso {:>6}, weak {:>6} executions; {} ends",
+            protocol.0, sc.0, tso.0, weak.0, weak.1
+        );
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn protocols_hold_with_the_code_of_the_locks() {
+    for protocol in [REFERENCE_SPLIT, PIN_REUSE, TWO_UNMAPS] {
+        for model in MODELS {
+            let (executions, ends) =
+                holds(case(protocol, "pinfold"), model, LockForm::Code).unwrap();
+            println!("{:<42} {model:?}, locks as code: {executions}; {ends} ends", protocol.0);
+        }
+    }
+}
+
+/// Where nobody asks again which folio a page is part of, a reference lands on another (facts 3.3);
+/// what forgets the folio's own count leaves it mapped by nobody.
+#[test]
+fn broken_twins_are_found() {
+    for model in MODELS {
+        let twin = |protocol, rules| found(case(protocol, rules), model);
+        for protocol in [REFERENCE_SPLIT, PIN_SPLIT] {
+            let trusted = twin(protocol, "pinfold,head-recheck=trusted");
+            assert!(trusted.is_some(), "{model:?}, {}", protocol.0);
+        }
+        let forgotten = twin(TWO_UNMAPS, "pinfold,large-maps=forgotten,large-cow=never");
+        assert!(forgotten.is_some(), "{model:?}");
+        assert!(twin(PIN_FORK, "pinfold,fork-race=open").is_some(), "{model:?}");
+        let merged = twin(PIN_FORK, "pinfold,fork-race=seq-count");
+        assert_eq!(merged.is_some(), model == Model::Weak, "{model:?}");
+    }
+}
+
+/// What the protocols of reused frames rest on: the second small page's frame is the head.
+#[test]
+fn the_frames_of_small_pages_become_a_folio() {
+    let world = World::new(Setup::Reused, &[ANEW.to_vec()], Rules::default());
+    world.run(0);
+    let head = Pfn(world.head.0 + 1);
+    let folio = lab::large_folio(world.memory.frames(), head).expect("they are reused");
+    assert_eq!(folio.head, head);
+}

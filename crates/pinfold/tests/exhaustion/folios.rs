@@ -1,0 +1,195 @@
+//! Large folios: the same denials in a life of their own, and what makes no sense.
+
+use super::testing::{
+    Audit, Marks, Outside, machine, machine_of, map, map_shared, pages, rules, space, spans, store,
+};
+use super::{Blank, Deny, Life, NODES, RW, Step, TUNING, Why, at, frames_but, live_by, with_heap};
+use pinfold::rules::PRESETS;
+use pinfold::{
+    Access, Advice, File, FileSharing, FrameSetup, Memory, NodeId, Pfn, Placement, Remap, Rules,
+    Sharing, Small, SplitError, Term, Tuning, VirtAddr, X86_64, Zone, lab,
+};
+
+/// Folios of four pages fill a table of the small format.
+const WITH_FOLIOS: Tuning = Tuning { folios_advised: 1 << 2, ..TUNING };
+
+/// A split needs nothing that could be denied.
+fn split(life: &Life, page: u64) -> Result<(), Why> {
+    match life.parent.split_folio(VirtAddr::of_page(page)) {
+        Ok(()) => Ok(()),
+        Err(SplitError::NotLarge) => Err(Why::Missing),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+const STEPS: [(&str, Step); 18] = [
+    ("map", |l| l.parent.map(at(4), 8, RW, Sharing::Private).map_err(Why::from).map(drop)),
+    ("advise", |l| Ok(l.parent.advise(pages(4, 8), Advice::HugePage)?)),
+    ("touch", |l| store(&l.parent, 5, 1).map_err(Why::from).map(drop)),
+    ("fork", |l| l.parent.fork().map_err(Why::from).map(|child| l.child = Some(child))),
+    ("copy", |l| store(&l.parent, 6, 2).map_err(Why::from).map(drop)),
+    ("touch in the child", |l| store(l.child()?, 9, 3).map_err(Why::from).map(drop)),
+    ("split for both", |l| split(l, 4)),
+    ("touch more", |l| store(&l.parent, 8, 1).map_err(Why::from).map(drop)),
+    ("lock", |l| Ok(l.parent.mlock(pages(8, 2))?)),
+    ("pin", |l| {
+        let pins = l.parent.pin(pages(9, 1), Access::Write, Term::Short)?;
+        l.pins.push(pins);
+        Ok(())
+    }),
+    ("fork again", |l| l.parent.fork().map_err(Why::from).map(|child| l.grandchild = Some(child))),
+    ("unpin", |l| {
+        l.pins.clear();
+        Ok(())
+    }),
+    ("unlock", |l| Ok(l.parent.munlock(pages(8, 2))?)),
+    ("move a half", |l| {
+        let to = Remap::To(VirtAddr::of_page(12));
+        Ok(l.parent.remap(pages(10, 2), 2, to).map(drop)?)
+    }),
+    ("unmap a part", |l| Ok(l.parent.unmap(pages(8, 1))?)),
+    ("split what waits", |l| {
+        let waits = l.mem.partly_mapped();
+        assert_eq!(l.mem.split_partly_mapped(9).split, waits);
+        Ok(())
+    }),
+    ("unmap all", |l| Ok(l.parent.unmap(pages(1, 15))?)),
+    ("give back", |l| {
+        (l.child, l.grandchild) = (None, None);
+        Ok(())
+    }),
+];
+
+/// What gives memory back.
+const GIVES_BACK: [&str; 6] =
+    ["split for both", "unpin", "split what waits", "unmap all", "give back", "unlock"];
+
+fn life(preset: &str) -> Life {
+    Life::of(machine(Rules::linux(preset).unwrap(), &NODES, WITH_FOLIOS))
+}
+
+fn live(life: Life, make: impl FnMut(usize, &mut Life, Step) -> Result<(), Why>) -> u64 {
+    live_by((&STEPS, &GIVES_BACK), life, make)
+}
+
+#[test]
+fn no_folio_is_lost_whichever_request_for_heap_or_frames_is_denied() {
+    let (mut lives, mut refused) = (0_u64, 0);
+    for preset in PRESETS {
+        assert_eq!(live(life(preset), |_, life, step| step(life)), 0, "{preset}: all goes well");
+        for target in 0..STEPS.len() {
+            for granted in 0.. {
+                let mut met = 0;
+                refused += live(life(preset), |index, life, step| {
+                    if index != target {
+                        return step(life);
+                    }
+                    let (made, denied) = with_heap(Deny::After(granted), || step(life));
+                    met = denied;
+                    made
+                });
+                lives += 1;
+                if met == 0 {
+                    break;
+                }
+            }
+            for left in 0..8 {
+                refused += live(life(preset), |index, life, step| {
+                    if index != target {
+                        return step(life);
+                    }
+                    let mem = life.mem.clone();
+                    let _taken = frames_but(&mem, left);
+                    step(life)
+                });
+                lives += 1;
+            }
+        }
+    }
+    println!("{lives} lives with folios, {refused} steps refused");
+    assert!(refused > 100);
+}
+
+#[test]
+fn no_folio_is_lost_whichever_request_to_an_outside_owner_is_refused() {
+    let (mut lives, mut orders) = (0_u64, 0);
+    for preset in PRESETS {
+        for granted in 0.. {
+            let outside = Outside::of(&spans(&NODES));
+            let spans = spans(&NODES);
+            let setup = FrameSetup::new(&spans).source(outside);
+            let rules = Rules::linux(preset).unwrap();
+            let life = Life::of(machine_of(Marks::Hardware, setup, rules, WITH_FOLIOS));
+            outside.books().refuse_after = Some(granted);
+            let _ = live(life, |_, life, step| step(life));
+            assert!(outside.has_all(), "{preset}: everything went back, the zero page as well");
+            lives += 1;
+            orders += outside.books().requests.iter().filter(|of| of.order > 0).count();
+            if outside.books().refuse_after.is_some() {
+                break;
+            }
+        }
+    }
+    println!("{lives} lives with folios, {orders} runs asked for");
+    assert!(orders > 100);
+}
+
+/// Order 0 and 1 mean nothing, nor what no table maps.
+#[test]
+fn orders_that_make_no_sense_are_passed_over() {
+    for orders in [0, 1, 1 << 1, 1 << 31, 1 << 11, 0b11, u32::MAX] {
+        let tuning = Tuning { folios_always: orders, folios_advised: orders, ..Tuning::default() };
+        let small = machine::<Small>(rules("pinfold"), &NODES, tuning);
+        let parent = space(&small);
+        map(&parent, 1, 15, RW);
+        for page in 1..16 {
+            store(&parent, page, page).unwrap();
+        }
+        let folios = small.stats().thp_fault_alloc;
+        assert_eq!(folios, if orders == u32::MAX { 3 } else { 0 }, "{orders:#b}");
+        Audit::of(&small).space(&parent).check();
+        let large = machine::<X86_64>(rules("pinfold"), &[2048], tuning);
+        let parent = space(&large);
+        map(&parent, 512, 512, RW);
+        let pfn = store(&parent, 600, 1).unwrap();
+        let pages = lab::large_folio(large.frames(), pfn).map_or(1, |folio| folio.pages);
+        assert_eq!(pages, if orders == u32::MAX { 512 } else { 1 }, "{orders:#b}");
+        Audit::of(&large).space(&parent).check();
+    }
+}
+
+#[test]
+fn what_is_no_folio_is_not_split_and_what_is_not_private_gives_no_reference() {
+    let mem = machine::<Small>(rules("pinfold"), &NODES, WITH_FOLIOS);
+    let parent = space(&mem);
+    map(&parent, 1, 2, RW);
+    map_shared(&parent, 4, 1);
+    let small = store(&parent, 1, 1).unwrap();
+    let shared = store(&parent, 4, 1).unwrap();
+    super::load(&parent, 2).unwrap();
+    let file = File::new(&mem, 3, Box::new(Blank)).unwrap();
+    parent.map_file(at(8), RW, file.run(0..2), FileSharing::Shared).unwrap();
+    let of_file = store(&parent, 8, 1).unwrap();
+    parent.map_file(at(12), RW, file.run(0..2), FileSharing::Private).unwrap();
+    super::load(&parent, 12).unwrap();
+    for page in [0, 1, 2, 4, 8, 12, 15, u64::MAX >> 12] {
+        let done = parent.split_folio(VirtAddr::of_page(page));
+        assert_eq!(done, Err(SplitError::NotLarge), "page {page}");
+    }
+    let runs: Vec<_> = (0..=3)
+        .map(|order| {
+            let run = mem.frames().take_run(order, Placement::Only(NodeId(0)), Zone::Any);
+            run.unwrap()
+        })
+        .collect();
+    let mut given = Vec::new();
+    for pfn in mem.frames().all() {
+        if let Some(reference) = Memory::try_reference(&mem, pfn) {
+            given.push(reference);
+        }
+    }
+    let of: Vec<Pfn> = given.iter().map(|reference| reference.pfn()).collect();
+    assert_eq!(of, [small], "neither {shared} nor {of_file}, nor a table, nor a free frame");
+    drop(runs);
+    Audit::of(&mem).space(&parent).file(&file).gets(&of).check();
+}

@@ -1,0 +1,124 @@
+//! Large folios: which a first touch takes, splits, references by frame number, and what a folio
+//! knows of those who map it. No process sees of any of this but what it stored.
+
+use std::collections::BTreeSet;
+
+use super::World;
+use crate::ops::{FolioOp, PAGES};
+use crate::testing::{Space, store};
+use pinfold::rules::large::counts_owners;
+use pinfold::{
+    Advice, Flags, Format, Memory, Pfn, Prot, Sharing, SpaceId, SplitError, VirtAddr, lab,
+};
+
+/// The orders of folios that first touches take, as bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Folios {
+    pub(crate) always: u32,
+    pub(crate) advised: u32,
+}
+
+impl<F: Format> World<F> {
+    pub(super) fn on_folio(&mut self, op: &FolioOp) {
+        match *op {
+            FolioOp::Make { who, run, touched } => {
+                self.replace(who, run, Prot::READ_WRITE, Sharing::Private);
+                self.advise(who, run, Advice::HugePage);
+                self.store(who, touched, |space, at, new| store(space, at, new).map(drop));
+            }
+            FolioOp::Split { who, page } => self.split(who, page),
+            FolioOp::SplitQueued { most } => {
+                let before = self.mem.partly_mapped();
+                let splits = self.mem.split_partly_mapped(most);
+                assert!(splits.split + splits.failed <= most.min(before), "{splits:?}");
+                // None of those that were split waits, and all others do.
+                assert_eq!(self.mem.partly_mapped(), before - splits.split, "{splits:?}");
+            }
+            FolioOp::Refer { frame } => self.refer(Pfn(frame)),
+            FolioOp::Forget { which } => {
+                let count = self.references.len();
+                if count > 0 {
+                    drop(self.references.swap_remove(which % count));
+                }
+            }
+        }
+    }
+
+    /// The folio that is mapped at a page.
+    fn folio_at(&self, who: usize, page: u64) -> Option<lab::FolioView> {
+        let entry = self.processes[who].space.entry(VirtAddr::of_page(self.base + page));
+        let mapped = entry.is_mapped() && !entry.is_special();
+        mapped.then(|| lab::large_folio(self.mem.frames(), entry.pfn())).flatten()
+    }
+
+    /// It succeeds exactly if a folio is there to which nothing but entries refers.
+    fn split(&mut self, who: usize, page: u64) {
+        let who = who % self.processes.len();
+        let folio = self.folio_at(who, page);
+        let done = self.processes[who].space.split_folio(VirtAddr::of_page(self.base + page));
+        let Some(folio) = folio else { return assert_eq!(done, Err(SplitError::NotLarge)) };
+        let all = || (folio.head.0..folio.head.0 + folio.pages).map(Pfn);
+        let held = |pfns: &[Pfn]| pfns.iter().filter(|pfn| all().any(|of| of == **pfn)).count();
+        let by_holds: usize = self.holds.iter().map(|hold| held(&hold.frames())).sum();
+        let by_number = self.references.iter().filter(|of| all().any(|pfn| pfn == of.pfn()));
+        let others = by_holds + by_number.count();
+        match done {
+            Ok(()) => {
+                assert_eq!(others, 0, "a folio is split that others hold");
+                assert!(all().all(|pfn| lab::large_folio(self.mem.frames(), pfn).is_none()));
+                assert!(self.folio_at(who, page).is_none());
+            }
+            Err(SplitError::Busy { refs, expected }) => {
+                assert_eq!((refs - expected) as usize, others, "{done:?}");
+                assert!(others > 0, "{done:?}");
+                assert_eq!(lab::large_folio(self.mem.frames(), folio.head), Some(folio));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A reference is had of private memory, and of nothing else.
+    fn refer(&mut self, pfn: Pfn) {
+        if !self.mem.frames().contains(pfn) {
+            return;
+        }
+        let private = lab::flags(self.mem.frames(), pfn).contains(Flags::ANON);
+        let taken = Memory::try_reference(&self.mem, pfn);
+        assert_eq!(taken.is_some(), private, "{pfn}");
+        self.references.extend(taken);
+    }
+
+    /// A folio never says that one address space maps it when several do; as long as no third
+    /// process was born, it never says the contrary either.
+    pub(super) fn check_owners(&self) {
+        if !counts_owners(self.mem.rule()) {
+            return;
+        }
+        for pfn in self.mem.frames().all() {
+            let Some(folio) = lab::large_folio(self.mem.frames(), pfn) else { continue };
+            if folio.head != pfn {
+                continue;
+            }
+            let frames = folio.head.0..folio.head.0 + folio.pages;
+            let maps = |space: &Space<F>| {
+                // What a remap has moved away lies anywhere.
+                let mut found = false;
+                lab::account(space, |pfn, holder| {
+                    let entry = matches!(holder, lab::Holder::Mapping | lab::Holder::LockedMapping);
+                    found |= entry && frames.contains(&pfn.0);
+                });
+                found
+            };
+            let spaces = self.processes.iter().map(|process| &process.space);
+            let mapping: BTreeSet<SpaceId> =
+                spaces.filter(|space| maps(space)).map(|space| space.id()).collect();
+            let several = mapping.len() > 1;
+            assert!(folio.may_be_shared || !several, "{folio:?} is mapped by {mapping:?}");
+            let two = self.born <= 2;
+            assert!(!two || folio.may_be_shared == several, "{folio:?} is mapped by {mapping:?}");
+        }
+    }
+}
+
+/// The pages that a sequence works on hold three folios of the small format.
+const _: () = assert!(PAGES >= 15);
