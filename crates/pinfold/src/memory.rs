@@ -332,10 +332,8 @@ impl<P: Platform> Memory<P> {
     /// Drops references on a page; the last one frees its folio.
     #[inline]
     pub(crate) fn put(&self, pfn: Pfn, refs: u32) {
-        match self.frames.put_small(pfn, refs) {
-            Some(put) => self.after_put(pfn, put),
-            None => self.put_large(pfn, refs),
-        }
+        let Some(page) = self.frames.small(pfn) else { return self.put_large(pfn, refs) };
+        self.after_put(pfn, page.put(refs));
     }
 
     #[inline(never)]

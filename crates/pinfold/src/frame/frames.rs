@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::counts::Counts;
 use super::flags::{Flags, HOME_MASK, node_of, order_of};
-use super::meta::{Frame, Metadata, Put};
+use super::meta::{Frame, Metadata};
 use super::queue::Queue;
 use super::source::FrameSource;
 use super::span::NodeSpan;
@@ -207,13 +207,6 @@ impl Frames {
         order_of(self.frame(head).flags.read_once())
     }
 
-    /// Drops references of a page that is not part of a large folio; nothing if it is.
-    #[inline]
-    pub(crate) fn put_small(&self, pfn: Pfn, refs: u32) -> Option<Put> {
-        let frame = self.frame(pfn);
-        if frame.is_large() { None } else { Some(frame.put(refs)) }
-    }
-
     /// Sets the dirty mark; the flags before. Full ordering. [`Memory::mark_dirty`] is for users.
     ///
     /// [`Memory::mark_dirty`]: crate::Memory::mark_dirty
@@ -257,6 +250,13 @@ impl Frames {
     /// A group is charged for the page from now on.
     pub(crate) fn mark_charged(&self, pfn: Pfn) {
         self.frame(pfn).flags.fetch_or(Flags::CHARGED.bits());
+    }
+
+    /// A page that is not part of a large folio.
+    #[inline]
+    pub(crate) fn small(&self, pfn: Pfn) -> Option<Folio<'_>> {
+        let frame = self.frame(pfn);
+        (!frame.is_large()).then(|| Folio::of(pfn, frame))
     }
 
     /// A small page, unless a group is charged for it.
