@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 7] = [
+const OTHER: [&str; 8] = [
     "
 scenario shared
 machine
@@ -207,6 +207,16 @@ setup
 lane one: P
   uffd-protect A
   uffd-unprotect A
+outcome all otherwise
+",
+    "
+scenario folio
+setup
+  process P
+  P: map A 4 private rw
+  P: advise A hugepage
+lane one: P
+  write A[1] \"a\"
 outcome all otherwise
 ",
 ];

@@ -181,10 +181,17 @@ impl Frames {
         self.outside.is_some()
     }
 
-    /// The frame whose lock is that of a page which nothing keeps alive: its folio's head, as far as
-    /// can be told.
+    /// The frame whose lock is that of a page which nothing keeps alive: its folio's head, as far
+    /// as can be told. Where what was found is no folio with the page, that is being split, or was:
+    /// then the page was locked by itself before the number of its head was replaced.
     pub(crate) fn locked_by(&self, pfn: Pfn) -> Pfn {
-        self.try_folio(pfn).map_or(pfn, |(head, _)| head)
+        let Some((head, frame)) = self.try_folio(pfn) else { return pfn };
+        if head == pfn {
+            return pfn;
+        }
+        let flags = frame.flags.read_once();
+        let pages = if flags & Flags::HEAD.bits() == 0 { 1 } else { 1 << order_of(flags) };
+        if (head.0..head.0 + pages).contains(&pfn.0) { head } else { pfn }
     }
 
     /// From where those who may map the page are found, and the number that it has in all their
