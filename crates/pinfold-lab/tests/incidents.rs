@@ -121,7 +121,7 @@ fn a_folio_is_freed_while_it_counts_as_mapped_if_the_unmap_forgets_it() {
     let rules = "pinfold,large-maps=forgotten";
     let report = breaks("forgotten-subpages", rules, Model::Weak, "invariant");
     assert!(why(&report).contains("large-maps=forgotten"), "{}", why(&report));
-    for rules in PRESETS.into_iter().chain(["pinfold,large-maps=each-page"]) {
+    for rules in PRESETS.iter().copied().chain(["pinfold,large-maps=each-page"]) {
         holds("forgotten-subpages", rules, Model::Weak);
     }
 }
