@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 10] = [
+const OTHER: [&str; 11] = [
     "
 scenario shared
 machine
@@ -259,6 +259,16 @@ setup
 lane one: P
   uffd-protect A
   uffd-unprotect A
+outcome all otherwise
+",
+    "
+scenario folio
+setup
+  process P
+  P: map A 4 private rw
+  P: advise A hugepage
+lane one: P
+  write A[1] \"a\"
 outcome all otherwise
 ",
 ];

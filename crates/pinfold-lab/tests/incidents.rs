@@ -33,6 +33,11 @@ fn findings(name: &str, rules: &str, model: Model) -> Vec<String> {
     ends.findings.into_iter().map(|found| format!("{}: {}", found.oracle, found.what)).collect()
 }
 
+/// The sentences of the explanation.
+fn why(report: &Report) -> String {
+    report.broken.as_ref().map(|broken| broken.why.join(" ")).unwrap_or_default()
+}
+
 fn texts(report: &Report) -> Vec<&str> {
     let rows = report.trace.as_ref().map(|trace| trace.rows.as_slice()).unwrap_or_default();
     rows.iter().map(|row| row.text.as_str()).collect()
@@ -94,6 +99,78 @@ fn a_thousand_references_are_copied_shared_or_copied_if_exclusive() {
         let labels: Vec<_> = report.outcomes.iter().map(|o| o.label.as_str()).collect();
         assert_eq!(labels, [label], "{rules}");
     }
+}
+
+/// T18: what the reference is counted on is a small page that was the head.
+#[test]
+fn a_pin_that_trusts_its_first_look_counts_on_a_head_that_was_split() {
+    for rules in ["5.13", "pinfold,head-recheck=trusted"] {
+        let report = breaks("fast-pin-races-split", rules, Model::Tso, "counts");
+        let told = why(&report);
+        assert!(told.contains("head-recheck=trusted"), "{told}");
+        assert!(told.contains("in the folio at"), "{told}");
+    }
+    for rules in ["5.14", "pinfold"] {
+        let report = holds("fast-pin-races-split", rules, Model::Tso);
+        assert_eq!(report.outcomes.len(), 2, "{rules}: {:?}", report.outcomes);
+    }
+}
+
+#[test]
+fn a_folio_is_freed_while_it_counts_as_mapped_if_the_unmap_forgets_it() {
+    let rules = "pinfold,large-maps=forgotten";
+    let report = breaks("forgotten-subpages", rules, Model::Weak, "invariant");
+    assert!(why(&report).contains("large-maps=forgotten"), "{}", why(&report));
+    for rules in PRESETS.iter().copied().chain(["pinfold,large-maps=each-page"]) {
+        holds("forgotten-subpages", rules, Model::Weak);
+    }
+}
+
+/// T14: pins are counted for the folio, so each of its pages is copied.
+#[test]
+fn one_pinned_page_has_all_pages_of_its_folio_copied() {
+    let report = breaks("thp-pin-fork", "5.8", Model::Weak, "pin-coherence");
+    assert!(why(&report).contains("fork-pin=share"), "{}", why(&report));
+    for rules in ["5.9", "5.10", "5.11", "5.19", "latest", "pinfold"] {
+        let report = holds("thp-pin-fork", rules, Model::Weak);
+        let labels: Vec<_> = report.outcomes.iter().map(|o| o.label.as_str()).collect();
+        assert_eq!(labels, ["all-copied"], "{rules}");
+    }
+}
+
+/// T26.
+#[test]
+fn after_the_child_has_left_a_page_of_a_folio_is_reused_by_map_counts_or_by_owners() {
+    for (rules, label) in [
+        ("5.8", "reuse"),
+        ("5.9", "copy"),
+        ("5.19", "copy"),
+        ("6.8", "copy"),
+        ("6.14", "copy"),
+        ("6.15", "reuse"),
+        ("latest", "reuse"),
+        ("pinfold", "reuse"),
+        ("pinfold,large-cow=never", "copy"),
+    ] {
+        let report = holds("thp-reuse-after-exit", rules, Model::Weak);
+        let labels: Vec<_> = report.outcomes.iter().map(|o| o.label.as_str()).collect();
+        assert_eq!(labels, [label], "{rules}");
+    }
+}
+
+/// The side of today: a reference by number makes the split fail, or is one on a small page.
+#[test]
+fn a_scanners_reference_never_meets_half_a_split() {
+    for rules in ["5.8", "5.13", "latest", "pinfold"] {
+        for model in [Model::Tso, Model::Weak] {
+            let report = holds("thp-tail-speculative", rules, model);
+            assert_eq!(report.outcomes.len(), 2, "{rules}, {model:?}: {:?}", report.outcomes);
+        }
+    }
+    holds("vmsplice-leak-folio", "5.8", Model::Weak);
+    breaks("vmsplice-leak-folio", "5.8,read-gup=as-is", Model::Weak, "isolation");
+    holds("vmsplice-leak-folio", "5.9", Model::Weak);
+    holds("vmsplice-leak-folio", "latest", Model::Weak);
 }
 
 #[test]

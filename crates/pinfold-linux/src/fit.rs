@@ -6,7 +6,7 @@
 use pinfold_lab::resolved::{
     Act, Look, Resolved, ResolvedFile, ResolvedLane, ResolvedStep, Seen, Take,
 };
-use pinfold_lab::scenario::{Access, Behind, Duration, Failure, Force, Path, Sharing};
+use pinfold_lab::scenario::{Access, Advice, Behind, Duration, Failure, Force, Path, Sharing};
 use serde::{Deserialize, Serialize};
 
 use crate::job::Features;
@@ -142,6 +142,7 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
                 .then(|| "no system call writes through an ordinary reference kept".to_owned())
         }
         Act::Populate(..) => features.no_populate.clone(),
+        Act::Advise(_, Advice::HugePage) => features.no_folios.clone(),
         Act::Break(..) => features.no_break.clone(),
         Act::NumaScan(None) => features.no_scans.clone(),
         Act::NumaScan(Some(_)) => told("balancing scans a whole process, not some of its pages"),
@@ -161,11 +162,10 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
             "no system call makes a device that follows: that takes RDMA, or a virtual machine",
         ),
         Act::SplitFolio(_) | Act::SplitDeferred => {
-            told("folios are split by the whole machine's debugging interface only")
+            told("no system call splits a folio: a file for debugging does, and tells no result")
         }
-        Act::Note(..) | Act::TryGet(..) => {
-            told("no system call takes a reference by the number of a frame")
-        }
+        Act::TryGet(..) => told("no system call takes a reference by the number of a frame"),
+        Act::Note(..) if !features.frames_visible => told("only root may see the frames of pages"),
         Act::Uffd(_) => features.no_uffd.clone(),
         Act::Join(_) | Act::MoveCharge { .. } => told(
             "groups are of a whole machine, and charges move in the first version of them only",
@@ -176,6 +176,7 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         | Act::Remap(..)
         | Act::Protect(..)
         | Act::Advise(..)
+        | Act::Note(..)
         | Act::Store(..)
         | Act::Load { .. }
         | Act::DeviceLoad { .. }
@@ -259,8 +260,8 @@ pub(crate) fn not_compared(plan: &Resolved, features: &Features) -> Vec<String> 
     if plan.facts.iter().any(|look| matches!(look, Look::Dirty(_))) {
         told.push("dirty: the dirty bit is not visible".to_owned());
     }
-    if plan.facts.iter().any(|look| matches!(look, Look::Large(_))) {
-        told.push("large: the folio of a page is not asked".to_owned());
+    if !features.frames_visible && plan.facts.iter().any(|look| matches!(look, Look::Large(_))) {
+        told.push("large: only root may see the flags of frames".to_owned());
     }
     if plan.facts.iter().any(|look| matches!(look, Look::Stores(..))) {
         told.push("stores: what is behind a file is not visible".to_owned());

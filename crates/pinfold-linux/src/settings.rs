@@ -1,5 +1,5 @@
-//! The settings of the system that scans of NUMA balancing need: changed only on a machine that its
-//! owner has given for it, and put back.
+//! The settings of the system that scans of NUMA balancing and large folios need: changed only on a
+//! machine that its owner has given for it, and put back.
 
 use std::ffi::CStr;
 use std::fs;
@@ -19,8 +19,38 @@ const SETTINGS: [(&str, &str, &str); 4] = [
 const EARLIER: &str = "/proc/sys/kernel";
 const LATER: &str = "/sys/kernel/debug/sched/numa_balancing";
 
+/// Whether first touches of private memory take folios of four pages: never, where that is advised,
+/// or always; or as for all sizes.
+const FOLIOS: &str = "/sys/kernel/mm/transparent_hugepage/hugepages-16kB/enabled";
+const ALL_SIZES: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
+
+/// The word of several that is in force: that in brackets.
+fn chosen(path: &str) -> Result<String, String> {
+    let text = fs::read_to_string(path).map_err(|why| format!("{path}: {why}"))?;
+    let word = text.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
+    word.map(str::to_owned).ok_or_else(|| format!("{path} says {text:?}"))
+}
+
+/// Whether first touches take folios of four pages where that is advised.
+///
+/// # Errors
+/// Why not, in words.
+pub(crate) fn folios_given() -> Result<(), String> {
+    let missing = |why| format!("no folios of four pages, which came with 6.8: {why}");
+    let word = match chosen(FOLIOS).map_err(missing)?.as_str() {
+        "inherit" => chosen(ALL_SIZES)?,
+        word => word.to_owned(),
+    };
+    match word.as_str() {
+        "madvise" | "always" => Ok(()),
+        _ => Err(format!(
+            "folios of four pages are switched off ({FOLIOS}), which --i-own-this-machine changes"
+        )),
+    }
+}
+
 /// Settings that were changed, and are put back when this is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Settings {
     before: Vec<(PathBuf, String)>,
 }
@@ -43,6 +73,21 @@ impl Settings {
             settings.set(&path, value)?;
         }
         Ok(settings)
+    }
+
+    /// Gives folios of four pages where they are advised, if the kernel has them and gives none.
+    ///
+    /// # Errors
+    /// Why the setting cannot be changed, in words.
+    pub fn give_folios(mut self) -> Result<Self, String> {
+        if let (Ok(before), Err(_)) = (chosen(FOLIOS), folios_given()) {
+            self.set(Path::new(FOLIOS), "madvise")?;
+            // What is read there are all words, and what is written is one.
+            if let Some((_, text)) = self.before.last_mut() {
+                *text = before;
+            }
+        }
+        Ok(self)
     }
 
     fn set(&mut self, path: &Path, value: &str) -> Result<(), String> {

@@ -61,12 +61,14 @@ impl Stage {
         let started: Result<Box<dyn Agent>, (Verdict, String)> = match on {
             Where::Here => {
                 // With one node nothing is scanned, and the scenario says so: nothing is changed.
-                if owned && pinfold_linux::nodes() > 1 {
-                    let changed = Settings::change();
+                let scans = owned && pinfold_linux::nodes() > 1;
+                if owned {
+                    let changed = if scans { Settings::change() } else { Ok(Settings::default()) };
+                    let changed = changed.and_then(Settings::give_folios);
                     let refused = |why| Failure::Usage(format!("--i-own-this-machine: {why}"));
                     settings = Some(changed.map_err(refused)?);
                 }
-                let started = start(program, settings.is_some());
+                let started = start(program, scans);
                 started.map(|agent| Box::new(agent) as Box<dyn Agent>).map_err(|why| match why {
                     AgentError::Start(_) => (Verdict::Skip, why.to_string()),
                     _ => (Verdict::Error, why.to_string()),

@@ -255,6 +255,8 @@ impl Maker {
         match self.below(3) {
             _ if self.areas.iter().any(|area| area.rights == "ro") => self.write_file(process),
             0 if self.shape.files == Files::Made => self.write_file(process),
+            // What is held from the beginning is never split.
+            _ if self.shape.extent == Extent::Folio => self.write(process),
             0 | 1 => self.write(process),
             _ => self.take(process),
         }

@@ -27,6 +27,30 @@ fn shapes_with_files() -> Vec<Shape> {
     shapes().into_iter().map(|shape| Shape { files: Files::Made, ..shape }).collect()
 }
 
+const FOLIO: Shape =
+    Shape { aim: Aim::Oracles, lanes: 2, steps: 3, extent: Extent::Folio, ..COMPARE };
+
+#[test]
+fn programs_about_a_folio_are_scenarios_with_every_step_that_decides_about_one() {
+    for shape in [FOLIO, Shape { lanes: 3, frames: Some(8), ..FOLIO }] {
+        let texts: Vec<String> =
+            (0..300).map(|seed| Program::random(seed, &shape).text("random")).collect();
+        for text in &texts {
+            assert!(parse(text).is_ok(), "{:?}\n{text}", parse(text).err());
+            assert!(text.contains("map A 4 private") && text.contains("A hugepage"), "{text}");
+            assert!(!text.contains("unmap A[3]") && !text.contains("A[3] dontneed"), "{text}");
+        }
+        let has = |word: &str| texts.iter().any(|text| text.contains(word));
+        for word in ["split-folio A[3] may fail busy", "split-deferred", "try-get n0", "put h"] {
+            assert!(has(word), "{word}");
+        }
+        for word in ["write A", "fork C", "pin ", "get ", "dontneed", "note A"] {
+            assert!(has(word), "{word}");
+        }
+        assert_eq!(has("unmap A"), shape.frames.is_none());
+    }
+}
+
 const PAGE: Shape = Shape { extent: Extent::Page, ..COMPARE };
 
 #[test]

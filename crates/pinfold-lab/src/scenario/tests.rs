@@ -5,6 +5,7 @@ mod checks;
 mod files;
 mod forms;
 mod groups;
+mod large;
 mod monitor;
 mod mutations;
 mod sharing;

@@ -336,8 +336,8 @@ impl Cast {
             | Act::MoveCharge { .. }
             | Act::SplitFolio(_)
             | Act::SplitDeferred
-            | Act::Note(..)
             | Act::TryGet(..) => Err(libc::EOPNOTSUPP),
+            Act::Note(pages, handle) => self.note(process, pages, handle),
             Act::Uffd(act) => self.monitor(process, act),
             Act::Writeback(pages) => Ok(ranged(sys::file::write_back(self.range(process, pages)?))),
             Act::Protect(pages, protection) => {
@@ -564,6 +564,19 @@ impl Cast {
             self.board.set_frame(take.handle, at as usize, if known { after } else { 0 });
         }
         self.board.set_held(take.handle, range.start());
+        Ok(Did::Worked(0))
+    }
+
+    /// Remembers the frames that pages have.
+    fn note(&self, process: usize, pages: Pages, handle: usize) -> Result<Did, Errno> {
+        let range = self.range(process, pages)?;
+        for at in 0..pages.count {
+            match frame_of(range.start() + u64::from(at) * PAGE) {
+                0 => return Ok(Did::Failed(Failure::NoAccess)),
+                frame => self.board.set_frame(handle, at as usize, frame),
+            }
+        }
+        self.board.set_noted(handle, range.start());
         Ok(Did::Worked(0))
     }
 

@@ -420,6 +420,12 @@ impl Board {
         self.cells[self.handle_at(handle)].store(1, Release);
     }
 
+    /// Notes that a handle remembers its frames, and holds nothing.
+    pub(super) fn set_noted(&self, handle: usize, start: u64) {
+        self.cells[self.handle_at(handle) + 2].store(start, Relaxed);
+        self.cells[self.handle_at(handle)].store(2, Release);
+    }
+
     /// Where the pages lay that a handle holds or held.
     pub(super) fn held_at(&self, handle: usize) -> Option<u64> {
         self.was_made(handle).then(|| self.cells[self.handle_at(handle) + 2].load(Relaxed))

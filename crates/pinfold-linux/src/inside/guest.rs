@@ -54,5 +54,7 @@ fn served() -> io::Result<()> {
     let line = File::options().read(true).write(true).open(LINE)?;
     sys::guest::make_raw(line.as_fd()).map_err(io::Error::from_raw_os_error)?;
     let scans = Settings::change().map(Settings::keep);
+    // Where the kernel has none, scenarios with folios say so.
+    let _ = Settings::default().give_folios().map(Settings::keep);
     serve(BufReader::new(line.try_clone()?), line, scans, PATIENCE)
 }

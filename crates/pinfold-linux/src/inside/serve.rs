@@ -81,6 +81,7 @@ fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
         version,
         no_pins,
         no_scans: counted.err(),
+        no_folios: crate::settings::folios_given().err(),
         no_populate: (!sys::can_populate())
             .then(|| "this kernel has no MADV_POPULATE_WRITE: it came with 5.14".to_owned()),
         no_files: sys::file::unnamed(sys::PAGE).err().map(|why| {

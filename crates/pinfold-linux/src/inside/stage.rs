@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinfold_lab::resolved::{Act, Resolved, ResolvedStep};
+use pinfold_lab::scenario::Advice;
 
 use super::act::made::Files;
 use super::act::{Cast, Repeat, Role};
@@ -70,6 +71,8 @@ impl Stage {
         patience: Duration,
     ) -> Result<Self, String> {
         let told = |why: std::io::Error| why.to_string();
+        let advised = |act: Act| matches!(act, Act::Advise(_, Advice::HugePage));
+        sys::keep_small(!plan.steps().any(|step| advised(step.act)));
         let mut devices = Vec::new();
         for handle in 0..plan.handles.len() {
             let made = plan.steps().find(|step| step.act.makes_handle() == Some(handle));
@@ -78,6 +81,7 @@ impl Stage {
                     let pages = take.times as usize * take.pages.count as usize;
                     Device::Pipe(Pipe::new(pages.max(16)).map_err(told)?)
                 }
+                Some(Act::Note(..)) => Device::Pipe(Pipe::new(1).map_err(told)?),
                 _ => Device::Ring(Ring::new().map_err(told)?),
             });
         }

@@ -530,8 +530,8 @@ pub(super) fn die_in_time(seconds: u32, agent: Option<i32>) {
     }
 }
 
-/// What the agent begins with: children are reaped by the kernel, orphans become its own, no huge
-/// pages, and no core files.
+/// What the agent begins with: children are reaped by the kernel, orphans become its own, and no
+/// core files.
 pub(super) fn become_agent() {
     const YES: libc::c_ulong = 1;
     const NO: libc::c_ulong = 0;
@@ -540,8 +540,16 @@ pub(super) fn become_agent() {
     unsafe {
         libc::signal(libc::SIGCHLD, libc::SIG_IGN);
         libc::prctl(libc::PR_SET_CHILD_SUBREAPER, YES, NO, NO, NO);
-        libc::prctl(libc::PR_SET_THP_DISABLE, YES, NO, NO, NO);
         libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+    }
+}
+
+/// Keeps this process and the children that it makes from now on from large folios, or no longer.
+pub(super) fn keep_small(small: bool) {
+    const NO: libc::c_ulong = 0;
+    // SAFETY: concerns this process and its children only.
+    unsafe {
+        libc::prctl(libc::PR_SET_THP_DISABLE, libc::c_ulong::from(small), NO, NO, NO);
     }
 }
 

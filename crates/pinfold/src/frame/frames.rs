@@ -181,8 +181,9 @@ impl Frames {
         self.outside.is_some()
     }
 
-    /// The frame whose lock is that of a page which nothing keeps alive: its folio's head, as far as
-    /// can be told.
+    /// The frame whose lock is that of a page which nothing keeps alive: its folio's head, as far
+    /// as can be told. A page that is no tail any more was locked by itself before it ceased to be
+    /// one.
     pub(crate) fn locked_by(&self, pfn: Pfn) -> Pfn {
         self.tail_of(pfn).map_or(pfn, |(head, _)| head)
     }

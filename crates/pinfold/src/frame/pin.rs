@@ -150,7 +150,7 @@ impl Frames {
         if frame.flags.load_acquire() & Flags::TAIL.bits() == 0 {
             return Some((pfn, frame));
         }
-        let head = Pfn(frame.index.load_acquire());
+        let head = frame.head_number();
         if frame.flags.read_once() & Flags::TAIL.bits() == 0 {
             return Some((pfn, frame));
         }

@@ -122,7 +122,7 @@ impl Frames {
         if !is_tail() {
             return None;
         }
-        let head = Pfn(frame.index.load_acquire());
+        let head = frame.head_number();
         (is_tail() && self.contains(head)).then(|| (head, self.frame(head)))
     }
 

@@ -37,8 +37,7 @@ impl Maker {
                 let page = self.page();
                 self.step(process, Act::Read(page))
             }
-            5..=6 => self.take(process),
-            7 => self.drop_or_write(process),
+            5..=7 => self.take(process),
             8 => self.fork(process),
             9..=11 => self.refused(process, Act::Split(KEPT)),
             12..=14 => {

@@ -17,6 +17,10 @@ use crate::job::{Did, Found};
 /// The word of a page that no scenario uses: see [`Stage::is_same_through`].
 const SPARE: u32 = 511;
 
+/// The flags of a frame that is the head or a tail of a folio of several pages, in
+/// `/proc/kpageflags`.
+const COMPOUND: u64 = 1 << 15 | 1 << 16;
+
 /// The frame to which a view leads, as far as that can be found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Frame {
@@ -35,7 +39,8 @@ impl Stage {
         };
         let unknown = |what: &str| (None, what.to_owned());
         let (made, (is, what)) = match look {
-            Look::Dirty(seen) | Look::Large(seen) => (made(seen), unknown("not visible")),
+            Look::Dirty(seen) => (made(seen), unknown("not visible")),
+            Look::Large(seen) => (made(seen), is_large(self.frame(seen))),
             Look::Stores(..) | Look::Holds(..) => (true, unknown("not visible")),
             Look::Register(register, word) => {
                 let found = cast.board.register(*register);
@@ -195,6 +200,24 @@ impl Stage {
             Some(Act::Map { of, sharing, .. }) => of.is_some() || !sharing.is_private(),
             _ => false,
         }
+    }
+}
+
+/// Whether a frame is part of a folio of several pages, if that is visible.
+fn is_large(frame: Frame) -> (Option<bool>, String) {
+    let frame = match frame {
+        Frame::None => return (Some(false), "no page".to_owned()),
+        Frame::Unknown => return (None, "not visible".to_owned()),
+        Frame::Known(frame) => frame,
+    };
+    let mut flags = [0; 8];
+    let read = File::open("/proc/kpageflags")
+        .and_then(|flagged| flagged.read_exact_at(&mut flags, frame * 8));
+    let large = u64::from_ne_bytes(flags) & COMPOUND != 0;
+    match read {
+        Ok(()) if large => (Some(true), "part of a folio".to_owned()),
+        Ok(()) => (Some(false), "a small page".to_owned()),
+        Err(_) => (None, "not visible".to_owned()),
     }
 }
 

@@ -1,0 +1,112 @@
+//! Large folios: what is read, and what is said of the rest.
+
+use super::super::*;
+use super::{Code, accepted, each_is_reported, report};
+
+/// A whole scenario with a note, a reference and a pin.
+fn around(lane: &str, claims: &str) -> String {
+    format!(
+        "scenario test\nmachine\n  words 2\nsetup\n  process P\n  P: map A 4 private rw\n  \
+         P: advise A hugepage\n  P: write A[0] \"a\"\n  P: note A as n0\n  \
+         P: pin A[0] write as h0\nlane one: P\n{lane}\nalways\n  P:A[0] sees \"a\"\n{claims}\n"
+    )
+}
+
+#[test]
+fn every_step_and_fact_about_folios_is_read_and_written_back() {
+    let text = "scenario test
+
+setup
+  process P
+  P: map A 4 private rw
+  P: advise A hugepage
+  P: advise A[1] nohugepage
+  P: write A[0] \"a\"
+  P: note A[1..3] as n0
+  P: split-folio A[2]
+
+lane one: P
+  try-get n0[1] as h0 may fail busy
+  try-get n0[0] as h1
+  put h1
+  split-folio A[2] may fail busy
+  split-deferred
+
+always
+  P:A[0] is large and n0[0] is not large
+  never n0[1] is P:A[2] and h0 is large
+";
+    let scenario = accepted(text);
+    assert_eq!(format(&scenario), text);
+    let document = json::write(&scenario).expect("JSON");
+    let (again, written) = json::read(&document).expect("the same scenario");
+    assert_eq!((again, written.as_str()), (scenario, text));
+}
+
+#[test]
+fn what_is_wrong_with_a_step_about_folios_is_said_at_the_word() {
+    each_is_reported(
+        &[
+            (Code::AmbiguousPage, "split-folio A", "A"),
+            (Code::OutsideArea, "split-folio A[4]", "4"),
+            (Code::Unexpected, "split-folio A[1].1", "1"),
+            (Code::UnknownArea, "split-folio B[1]", "B"),
+            (Code::UnknownHandle, "try-get n1[0] as h1", "n1"),
+            (Code::UnknownHandle, "try-get h0 as h1", "h0"),
+            (Code::OutsideArea, "try-get n0[4] as h1", "4"),
+            (Code::AmbiguousPage, "try-get n0 as h1", "n0"),
+            (Code::Unexpected, "try-get n0[0].1 as h1", "1"),
+            (Code::DuplicateName, "try-get n0[0] as h0", "h0"),
+            (Code::DuplicateName, "note A[0] as h0", "h0"),
+            (Code::Incomplete, "note A[0]", ""),
+            (Code::WrongRelease, "put n0", "n0"),
+            (Code::UnknownHandle, "read n0[0]", "n0"),
+            (Code::UnknownHandle, "write n0[0] \"x\"", "n0"),
+            (Code::Trailing, "split-deferred A", "A"),
+            (Code::Unexpected, "advise A huge-page", "huge-page"),
+        ],
+        |step| around(&format!("  {step}"), ""),
+    );
+    each_is_reported(
+        &[
+            (Code::UnknownHandle, "n0[0] sees \"a\"", "n0"),
+            (Code::Unexpected, "P:A[0].1 is large", "1"),
+            (Code::AmbiguousPage, "n0 is large", "n0"),
+        ],
+        |claim| around("  read A[0]", &format!("  {claim}")),
+    );
+}
+
+#[test]
+fn a_note_is_told_from_what_holds_something() {
+    snapbox::assert_data_eq!(
+        report(&around("  read n0[0]", "")),
+        snapbox::str![[r#"
+error[PF0122]: `n0` remembers frames and holds none of them
+  --> test.pf:12:8
+   |
+ 9 |   P: note A as n0
+   |                -- made by `note`
+...
+12 |   read n0[0]
+   |        ^^ what is in them may be anybody's
+   |
+   = help: take a reference first: `try-get n0 as h0`
+"#]]
+    );
+    snapbox::assert_data_eq!(
+        report(&around("  put n0", "")),
+        snapbox::str![[r#"
+error[PF0141]: `n0` was taken by `note`
+  --> test.pf:12:7
+   |
+ 9 |   P: note A as n0
+   |                -- taken here
+...
+12 |   put n0
+   |       ^^ not a handle for `put`
+   |
+   = help: it holds nothing that could be released: leave this out
+"#]]
+    );
+}
