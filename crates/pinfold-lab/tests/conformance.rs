@@ -1,11 +1,11 @@
 //! What the kernel's own copy-on-write tests ask, as generated scenarios: operation by kind of
 //! region, for private memory in small pages and in large folios that entries map.
 //!
-//! The cells and their names (O1 to O14, R1, R5, R7, R10) are those of the kernel's `cow` self-test.
-//! Under today's rules every cell holds; under a release that had the fault it breaks, so that no
-//! cell is one that cannot fail. Not here: regions that are swapped out, that one entry of an upper
-//! table maps, or that are of hugetlb; and R9, half of whose folio is moved, as the language moves
-//! whole areas: the manager's tests of splits have those.
+//! The cells and their names (O1 to O14, R1, R5, R7, R10) are those of the kernel's `cow`
+//! self-test. Under today's rules every cell holds; under a release that had the fault it breaks,
+//! so that no cell is one that cannot fail. Not here: regions that are swapped out, that one entry
+//! of an upper table maps, or that are of hugetlb; and R9, half of whose folio is moved, as the
+//! language moves whole areas: the manager's tests of splits have those.
 
 mod common;
 

@@ -533,9 +533,9 @@ fn an_access_that_nobody_resolves_waits_for_ever() {
     assert!(what[0].contains("the page is missing") && what[0].contains("nothing else runs"));
 }
 
-/// Facts 5.1 (hazard H-I): a walker's reference on a tail that somebody has is one of the tail alone
-/// up to 3.1, and the split takes too many from the head. By 3.2's rule the walker finds no tail:
-/// `tests/tails.rs` has the proofs.
+/// Facts 5.1 (hazard H-I): a walker's reference on a tail that somebody has is one of the tail
+/// alone up to 3.1, and the split takes too many from the head. By 3.2's rule the walker finds no
+/// tail: `tests/tails.rs` has the proofs.
 #[test]
 fn a_walkers_reference_on_a_tail_is_lost_up_to_3_1() {
     for model in common::MODELS {

@@ -88,8 +88,8 @@ pub const fn counts_most(rule: PteCow) -> bool {
     }
 }
 
-/// What decides for a page of a large folio before [`pte_cow_precheck`], if anything does: under the
-/// table's lock, with the page's mark and counts as they are then (facts 1.6).
+/// What decides for a page of a large folio before [`pte_cow_precheck`], if anything does: under
+/// the table's lock, with the page's mark and counts as they are then (facts 1.6).
 ///
 /// One that is in the swap cache is copied: nothing puts a large folio there.
 pub fn large_cow(pte_cow: PteCow, rule: LargeCow, page: &PageState) -> Option<CowVerdict> {

@@ -90,8 +90,8 @@ fn small() -> World {
     World::touched(PAGES, PAGES, Contents::Skipped, Order::Ascending)
 }
 
-/// A pin of one folio of 2 MiB, over one locked addition and a store for each page: the numbers that
-/// the caller gets.
+/// A pin of one folio of 2 MiB, over one locked addition and a store for each page: the numbers
+/// that the caller gets.
 fn pin_of_one() {
     const CALLS: u64 = 64;
     let world = World::of_folios(512, 9);

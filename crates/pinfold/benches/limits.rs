@@ -1,8 +1,8 @@
 //! How far the hot paths are from their limit, on the reader's machine.
 //!
 //! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`,
-//! `folio`, `fault`, `file`, `unmap`, `metadata`, `frame`, `family`, `area`, `threads`. Each line names the
-//! goal it stands against. All figures are bookkeeping only: no exception entry, no real
+//! `folio`, `fault`, `file`, `unmap`, `metadata`, `frame`, `family`, `area`, `threads`. Each line
+//! names the goal it stands against. All figures are bookkeeping only: no exception entry, no real
 //! translation cache, no charging. A flush of all CPUs costs what `world.rs` states.
 //!
 //! `--once <operation>` runs one round without measuring, for `instructions.sh`.

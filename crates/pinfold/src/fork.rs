@@ -430,9 +430,9 @@ impl<'s, P: Platform> Copying<'s, P> {
         One::Done
     }
 
-    /// Shares a run before `end` of the pages of a large folio, whose first one may be shared: up to
-    /// one that another entry follows, or that fork does not share. Their references and mappings
-    /// are taken in one step. Returns how many they are.
+    /// Shares a run before `end` of the pages of a large folio, whose first one may be shared: up
+    /// to one that another entry follows, or that fork does not share. Their references and
+    /// mappings are taken in one step. Returns how many they are.
     #[inline(never)]
     fn share_run(
         &mut self,

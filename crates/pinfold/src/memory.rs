@@ -409,8 +409,8 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// A mapping of `space` that was taken out no longer maps its page, and is no longer counted there as one
-    /// of a locked area.
+    /// A mapping of `space` that was taken out no longer maps its page, and is no longer counted
+    /// there as one of a locked area.
     #[inline]
     pub(crate) fn drop_mapping(&self, old: Pte<P::Format>, space: SpaceId) {
         self.drop_map(old.pfn(), space);

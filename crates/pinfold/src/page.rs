@@ -19,7 +19,17 @@ pub(crate) type PageLock<'m, P> = BitGuard<'m, P>;
 
 impl<P: Platform> Memory<P> {
     /// Takes the lock of the page's folio if it is free.
+    #[inline]
     pub(crate) fn try_lock_page(&self, pfn: Pfn) -> Option<PageLock<'_, P>> {
+        let page = self.frames().page(pfn);
+        if page.is_large() {
+            return self.try_lock_large(pfn);
+        }
+        page.lock().try_lock(self.platform())
+    }
+
+    #[inline(never)]
+    fn try_lock_large(&self, pfn: Pfn) -> Option<PageLock<'_, P>> {
         let of = self.frames().locked_by(pfn);
         let locked = self.frames().page(of).lock().try_lock(self.platform())?;
         // A tail whose folio was split meanwhile has another lock.

@@ -88,8 +88,8 @@ impl<P: Platform> Memory<P> {
         self.visit_entries(&self.in_family(family, pfn), visit);
     }
 
-    /// Visits the tables whose entries may map pages of a large folio, if any is mapped: which pages
-    /// a table maps, and how far from the first page of the folio they begin.
+    /// Visits the tables whose entries may map pages of a large folio, if any is mapped: which
+    /// pages a table maps, and how far from the first page of the folio they begin.
     pub(crate) fn walk_folio(
         &self,
         head: Pfn,

@@ -9,12 +9,12 @@
 //! folio that it still is.
 //!
 //! So it is since 4.8. By the rule `tail-refs` of 4.5 the references are compared by plain reads
-//! and nothing is taken away: one that a walker takes on a tail after that stays on the head. By those
-//! of up to 4.4 nothing is compared, and each reference goes on with its page (`frame/tails.rs`);
-//! for that the split waits, after the flush, for the walk sections that were open, as those
-//! releases' flush did, whose interrupt a lock-free walker held off (facts 3.5). Only an entry that
-//! the walk did not find, or a pinned page that keeps its mark by a later rule (`migration-kind`),
-//! makes it fail.
+//! and nothing is taken away: one that a walker takes on a tail after that stays on the head. By
+//! those of up to 4.4 nothing is compared, and each reference goes on with its page
+//! (`frame/tails.rs`); for that the split waits, after the flush, for the walk sections that were
+//! open, as those releases' flush did, whose interrupt a lock-free walker held off (facts 3.5).
+//! Only an entry that the walk did not find, or a pinned page that keeps its mark by a later rule
+//! (`migration-kind`), makes it fail.
 //!
 //! Invariants:
 //! - INV-SPLIT-1: a folio is split only while nothing but the caller refers to it, unless

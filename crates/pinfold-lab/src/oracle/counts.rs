@@ -2,9 +2,9 @@
 //!
 //! A large folio counts for all of its pages together: references, mappings, pins and locked
 //! mappings must add up to what its pages have; by the rules `tail-refs` up to 4.4 its tails count
-//! the references of handles, too, and pins are such references. What it knows beyond that must not be untrue: that
-//! one address space alone maps it, that a page is one process's own, and, if some of its pages have
-//! no mapping while others do, that it waits to be split.
+//! the references of handles, too, and pins are such references. What it knows beyond that must not
+//! be untrue: that one address space alone maps it, that a page is one process's own, and, if some
+//! of its pages have no mapping while others do, that it waits to be split.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;

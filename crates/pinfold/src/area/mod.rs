@@ -45,8 +45,8 @@ bitflags::bitflags! {
 }
 
 bitflags::bitflags! {
-    /// What advice has said of an area: what a child does not get of it at fork (facts 2.1), and how
-    /// large its folios may be. A child's area is advised as the parent's.
+    /// What advice has said of an area: what a child does not get of it at fork (facts 2.1), and
+    /// how large its folios may be. A child's area is advised as the parent's.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub(crate) struct Advised: u8 {
         /// The area itself: MADV_DONTFORK. The parent's entries stay as they are.

@@ -1,9 +1,9 @@
 //! First touches that take a large folio (facts 5; Linux: `alloc_anon_folio`).
 //!
 //! Protocol: as for a small page, for all pages of the folio at once. What is aligned to the
-//! folio's size around the page must lie in the area and be untouched; that is looked at without the
-//! table's lock, and again under it before the first entry is set: so either all pages of the folio
-//! are mapped, or none is.
+//! folio's size around the page must lie in the area and be untouched; that is looked at without
+//! the table's lock, and again under it before the first entry is set: so either all pages of the
+//! folio are mapped, or none is.
 
 use super::request::{Fault, Request};
 use crate::addr::{Vpn, each_page};

@@ -94,8 +94,9 @@ impl Class for Gain {
 ///
 /// Who protects what: `counts` and `flags` are atomic; `spare` is the page-table lock of a table,
 /// the exact pin count of a large folio's head, or how many entries of locked areas map a small
-/// page; what the words of a large folio's tails are, `large` says; `mapping` and `index` are set before a page is first mapped; `mapping` changes then under
-/// the page's lock only, `index` not. When the page is free, the node's lock protects them.
+/// page; what the words of a large folio's tails are, `large` says; `mapping` and `index` are set
+/// before a page is first mapped; `mapping` changes then under the page's lock only, `index` not.
+/// When the page is free, the node's lock protects them.
 #[repr(C, align(32))]
 pub(super) struct Frame {
     pub(super) counts: AtomicU64,

@@ -19,8 +19,9 @@
 //!   or while nobody maps it.
 //! - INV-FRAME-4: references and pins of a large folio are counted on its head; a tail's own
 //!   references are zero (facts 5.3), but under a rule of old releases (`tails`). Its mappings are,
-//!   too, unless each page's are counted by themselves (`large`). The tail's flag is set after its head's number, so a reader
-//!   that sees the flag finds a head, or what a later life wrote there (`pin`).
+//!   too, unless each page's are counted by themselves (`large`). The tail's flag is set after its
+//!   head's number, so a reader that sees the flag finds a head, or what a later life wrote there
+//!   (`pin`).
 //! - INV-FRAME-5: the mark is looked up on the frame that an entry maps, not on the head (facts
 //!   9.6).
 

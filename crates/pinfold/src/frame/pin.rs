@@ -92,9 +92,9 @@ impl Holds {
 }
 
 impl Frames {
-    /// Takes holds of a small page without a lock: only if it is alive, and, by the `rule`, which is
-    /// asked for only where it has become part of a large folio, if it is small afterwards. A full
-    /// barrier follows, so that the caller's re-read of the entry comes later.
+    /// Takes holds of a small page without a lock: only if it is alive, and, by the `rule`, which
+    /// is asked for only where it has become part of a large folio, if it is small afterwards. A
+    /// full barrier follows, so that the caller's re-read of the entry comes later.
     ///
     /// # Errors
     /// Why there are none to be had.

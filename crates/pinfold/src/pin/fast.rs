@@ -159,8 +159,8 @@ impl<P: Platform> Space<P> {
         self.take_fast(self.mem(), (leaf, page), wish, || self.take_alone(leaf, page, wish))
     }
 
-    /// Takes one page; `large` does if it is part of a large folio. Part of each of its callers, two
-    /// as they are: the loop needs it there.
+    /// Takes one page; `large` does if it is part of a large folio. Part of each of its callers,
+    /// two as they are: the loop needs it there.
     #[inline(always)]
     fn take_fast<E: From<FastStop>>(
         &self,

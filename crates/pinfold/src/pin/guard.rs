@@ -177,8 +177,8 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Drops the holds of each page of a run of a large folio, but so many first ones, that the walk
-    /// cannot keep.
+    /// Drops the holds of each page of a run of a large folio, but so many first ones, that the
+    /// walk cannot keep.
     #[cold]
     pub(super) fn give_back_run(&self, (first, pages): (Pfn, u32), kept: u32, holds: Holds) {
         match tally(self.rule()) {

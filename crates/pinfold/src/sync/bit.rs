@@ -1,9 +1,9 @@
 //! Locks in a bit of a word that holds other flags: the lock of a page, which sleeps, and that of a
 //! large folio's tails, which spins.
 //!
-//! The first sleeps through the platform ([`Park`]); another bit says that there are sleepers. The update
-//! that releases the lock is the full barrier that [`Park::unpark`] is promised. Takers only try,
-//! or wait until it is free and then try again.
+//! The first sleeps through the platform ([`Park`]); another bit says that there are sleepers. The
+//! update that releases the lock is the full barrier that [`Park::unpark`] is promised. Takers only
+//! try, or wait until it is free and then try again.
 
 #[cfg(feature = "explore")]
 use pinfold_explore::hook;

@@ -178,7 +178,7 @@ impl<'m, P: Platform> Gather<'m, P> {
 
     /// Takes the mapping's reference of `pfn`, whose entry was withdrawn; frees it after the flush.
     /// Unless `removal` is [`Removal::WithEntry`] the mapping is the gather's, too.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add(
         &mut self,
         old: Withdrawn<P::Format>,

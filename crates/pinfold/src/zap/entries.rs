@@ -131,8 +131,8 @@ impl<'m, P: Platform> Zap<'m, P> {
         old
     }
 
-    /// The same for an entry that was withdrawn and maps a page of a large folio, or one that a group
-    /// is charged for.
+    /// The same for an entry that was withdrawn and maps a page of a large folio, or one that a
+    /// group is charged for.
     #[inline(never)]
     fn other(
         &self,
@@ -198,8 +198,8 @@ impl<'m, P: Platform> Zap<'m, P> {
         }
     }
 
-    /// Withdraws an entry, and with one that maps a large folio those after it, up to `end`, that map
-    /// the folio, too.
+    /// Withdraws an entry, and with one that maps a large folio those after it, up to `end`, that
+    /// map the folio, too.
     #[inline]
     fn entry(
         &self,
