@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 11] = [
+const OTHER: [&str; 12] = [
     "
 scenario shared
 machine
@@ -269,6 +269,29 @@ setup
   P: advise A hugepage
 lane one: P
   write A[1] \"a\"
+outcome all otherwise
+",
+    "
+scenario waits
+machine
+  nodes 2
+  migrate-passes 100
+  cpu cpu0 node 0
+  cpu cpu1 node 0
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: map B 4 private rw
+  P: write A \"a\"
+  P: get A read as h0
+lane one: P on cpu0
+  migrate A to node 1
+lane two: P on cpu1
+  write B[0] \"b\"
+  write B[1] \"b\"
+  write B[2] \"b\"
+  write B[3] \"b\"
+  write A \"b\"
 outcome all otherwise
 ",
 ];

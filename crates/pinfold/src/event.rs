@@ -12,6 +12,7 @@ use core::fmt;
 
 use crate::addr::{Pfn, SpaceId, VirtAddr};
 use crate::pte::MigrationKind;
+use crate::rules::large::{Parting, parting};
 use crate::rules::migrate::remembers_mark;
 use crate::rules::pin::{Unshares, unshares};
 use crate::rules::{ForkPin, Interface, NumaSkip, Rules, Switch, Why};
@@ -158,7 +159,7 @@ events! {
         refs: u32,
         /// References expected.
         expected: u32,
-    } = "split-busy": Line("split of {head} fails: refs {refs}, expected {expected}"), under(always);
+    } = "split-busy": Line("split of {head} fails: refs {refs}, expected {expected}"), under(|rules| parting(rules.tail_refs) != Parting::Shared);
     /// A folio was split: each of its pages is one of its own.
     Split(head: Pfn) = "split": Line("the folio at {head} is split"), under(always);
     /// A fault mapped a page of a shared object.
