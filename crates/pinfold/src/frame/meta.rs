@@ -143,11 +143,10 @@ impl Frame {
 
     /// The number of the head, of a frame that was a tail just now, if it is one afterwards: from
     /// before it became one until after it has ceased to be one, nobody writes the word. Otherwise
-    /// whatever lies there, a free list's link for instance, which its owner writes as one who has
-    /// the frame alone: so this is no step of an exploration.
+    /// whatever lies there: who reads what was written afterwards sees that it is no tail.
     #[inline]
     pub(super) fn head_number(&self) -> Pfn {
-        Pfn(self.index.peek())
+        Pfn(self.index.load_acquire())
     }
 
     /// Ends the frame's life: INV-FRAME-2.
