@@ -362,7 +362,7 @@ fn old_rules_are_found_out_and_cut() {
     let _ = fs::remove_dir_all(&place);
     let save = place.to_str().expect("a path");
     let ran =
-        pinfold(&["fuzz", "--programs", "100", "--lanes", "0", "--rules", "5.8", "--save", save]);
+        pinfold(&["fuzz", "--programs", "400", "--lanes", "0", "--rules", "5.8", "--save", save]);
     let told = text(&ran.stdout);
     assert_eq!(ran.status.code(), Some(1), "{told}{}", text(&ran.stderr));
     assert!(told.contains("FAIL   random-"), "{told}");
