@@ -60,9 +60,9 @@ fn what_is_known_to_be_wrong_with_folios_is_found() {
     }
 }
 
-/// Who takes a reference by number may read the head's number of a frame just as the frame goes back
-/// to the free lists, whose links are in the same word. He finds out afterwards; the lists write
-/// their links as who has a frame alone, which the explorer tells of.
+/// Who takes a reference by number may read the head's number of a frame just as the frame goes
+/// back to the free lists, whose links are in the same word. He finds out afterwards; the lists
+/// write their links as who has a frame alone, which the explorer tells of.
 fn is_known(what: &str) -> bool {
     what.contains(" index, which ") && what.contains("nothing orders the two")
 }

@@ -29,16 +29,16 @@ type Tables = Small;
 
 #[test]
 fn every_two_operations_by_the_rules_of_today() {
-    all_pairs("pinfold", Model::Weak, 300);
+    all_pairs("pinfold", Model::Weak, 100);
 }
 
 #[test]
 fn every_two_operations_by_the_rules_of_each_era() {
     for rules in ["5.8,head-recheck=again", "5.9,head-recheck=again", "5.19", "6.8"] {
-        all_pairs(rules, Model::Weak, 100);
+        all_pairs(rules, Model::Weak, 30);
     }
     // Under weak these have the hole that is left between a pin and a fork (facts 2.7).
-    all_pairs("latest", Model::Tso, 100);
+    all_pairs("latest", Model::Tso, 30);
 }
 
 #[test]
