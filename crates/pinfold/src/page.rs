@@ -18,41 +18,52 @@ use crate::sync::{BitGuard, Class};
 pub(crate) type PageLock<'m, P> = BitGuard<'m, P>;
 
 impl<P: Platform> Memory<P> {
-    /// Takes the lock of the page's folio if it is free.
+    /// Takes the page's lock if it is free. The page is not part of a large folio, and the caller
+    /// keeps it from becoming one: for any other there is [`Memory::try_lock_folio`].
     #[inline]
     pub(crate) fn try_lock_page(&self, pfn: Pfn) -> Option<PageLock<'_, P>> {
-        let page = self.frames().page(pfn);
-        if page.is_large() {
-            return self.try_lock_large(pfn);
-        }
-        page.lock().try_lock(self.platform())
+        self.frames().page(pfn).lock().try_lock(self.platform())
     }
 
-    #[inline(never)]
-    fn try_lock_large(&self, pfn: Pfn) -> Option<PageLock<'_, P>> {
+    /// As [`Memory::try_lock_page`], the lock of the page's folio, whatever that is.
+    pub(crate) fn try_lock_folio(&self, pfn: Pfn) -> Option<PageLock<'_, P>> {
         let of = self.frames().locked_by(pfn);
-        let locked = self.frames().page(of).lock().try_lock(self.platform())?;
+        let locked = self.try_lock_page(of)?;
         // A tail whose folio was split meanwhile has another lock.
         (of == pfn || self.frames().locked_by(pfn) == of).then_some(locked)
     }
 
     /// Waits until the page's lock is free, and leaves it so. What its holder did is visible
     /// afterwards, so a retried fault does not find the entry that it waited for. The frame may be
-    /// freed and reused in the meantime; then it is simply not locked. While a large folio is split
+    /// freed and reused in the meantime; then it is simply not locked.
+    pub(crate) fn wait_page(&self, pfn: Pfn) {
+        self.frames().page(pfn).lock().wait(self.platform());
+    }
+
+    /// As [`Memory::wait_page`], of the page's folio, whatever that is. While a large folio is split
     /// its lock and those of the pages that it becomes are held until the last of their entries is
     /// back, whichever of them is waited for (INV-SPLIT-3).
     #[inline(never)]
-    pub(crate) fn wait_page(&self, pfn: Pfn) {
-        let of = self.frames().locked_by(pfn);
-        self.frames().page(of).lock().wait(self.platform());
+    pub(crate) fn wait_folio(&self, pfn: Pfn) {
+        self.wait_page(self.frames().locked_by(pfn));
     }
 
     /// As [`Memory::wait_page`], for a page that `held` keeps, which is let go of before the wait:
     /// a reference keeps it instead.
     pub(crate) fn wait_page_without<T>(&self, pfn: Pfn, held: T) {
+        self.keep_while(pfn, held, || self.wait_page(pfn));
+    }
+
+    /// As [`Memory::wait_page_without`], for the page's folio, whatever that is.
+    pub(crate) fn wait_folio_without<T>(&self, pfn: Pfn, held: T) {
+        self.keep_while(pfn, held, || self.wait_folio(pfn));
+    }
+
+    #[inline]
+    fn keep_while<T>(&self, pfn: Pfn, held: T, wait: impl FnOnce()) {
         self.get(pfn, 1);
         drop(held);
-        self.wait_page(pfn);
+        wait();
         self.put(pfn, 1);
     }
 

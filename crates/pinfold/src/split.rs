@@ -162,7 +162,7 @@ impl<P: Platform> Memory<P> {
     }
 
     fn lock_and_split(&self, kept: Pfn) -> Result<(), SplitError> {
-        let locked = self.try_lock_page(kept).ok_or(SplitError::Locked)?;
+        let locked = self.try_lock_folio(kept).ok_or(SplitError::Locked)?;
         // Whole until the lock is released, if another split has not been here before.
         let folio = self.frames().large(kept).ok_or(SplitError::NotLarge)?;
         let (head, pages) = (folio.head(), folio.pages());

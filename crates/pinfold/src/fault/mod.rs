@@ -158,7 +158,7 @@ impl<P: Platform> Space<P> {
             Entry::None | Entry::Marker => self.missing(request, leaf)?,
             Entry::Migration(entry) => {
                 self.mem().tell(self.id(), page, EventKind::WaitMigration(entry.pfn));
-                self.mem().wait_page(entry.pfn);
+                self.mem().wait_folio(entry.pfn);
                 Fault::Waited
             }
             // Only forced accesses meet an inaccessible area's own PROT_NONE; there is nothing to

@@ -104,7 +104,7 @@ impl<P: Platform> Space<P> {
             Decision::Reuse(why) => Ok(self.reuse(request, cursor, (orig, pfn), why)),
             Decision::Copy(why) => self.copy(request, leaf, cursor, (orig, pfn), why),
             Decision::SleepForPage => {
-                mem.wait_page_without(pfn, cursor);
+                mem.wait_folio_without(pfn, cursor);
                 Ok(Fault::Waited)
             }
         }
