@@ -40,9 +40,9 @@ impl<P: Platform> Memory<P> {
         self.frames().page(pfn).lock().wait(self.platform());
     }
 
-    /// As [`Memory::wait_page`], of the page's folio, whatever that is. While a large folio is split
-    /// its lock and those of the pages that it becomes are held until the last of their entries is
-    /// back, whichever of them is waited for (INV-SPLIT-3).
+    /// As [`Memory::wait_page`], of the page's folio, whatever that is. While a large folio is
+    /// split its lock and those of the pages that it becomes are held until the last of their
+    /// entries is back, whichever of them is waited for (INV-SPLIT-3).
     #[inline(never)]
     pub(crate) fn wait_folio(&self, pfn: Pfn) {
         self.wait_page(self.frames().locked_by(pfn));

@@ -117,13 +117,7 @@ impl Frame {
 impl Frames {
     /// The head of a tail, if the frame is one now: INV-TAIL-4. Nothing keeps it so.
     pub(super) fn tail_of(&self, pfn: Pfn) -> Option<(Pfn, &Frame)> {
-        let frame = self.frame(pfn);
-        let is_tail = || frame.flags.load_acquire() & Flags::TAIL.bits() != 0;
-        if !is_tail() {
-            return None;
-        }
-        let head = frame.head_number();
-        (is_tail() && self.contains(head)).then(|| (head, self.frame(head)))
+        self.try_folio(pfn).filter(|(head, _)| *head != pfn)
     }
 
     /// Adds references to a page that an entry maps whose table is locked, or that is not part of
