@@ -240,7 +240,7 @@ fn no_decision_allocates() {
             decide_scans(page);
         });
     });
-    assert_eq!((allocated, pages), (0, 1890));
+    assert_eq!((allocated, pages), (0, 2520));
 }
 
 #[test]
