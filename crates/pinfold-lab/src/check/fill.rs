@@ -321,7 +321,7 @@ pub(super) fn bounds(scenario: &Scenario, options: &CheckOptions) -> Vec<String>
 }
 
 pub(super) fn not_covered(model: Model) -> Vec<String> {
-    let mut gaps = vec!["huge pages".to_owned(), "swap".to_owned(), "LRU batches".to_owned()];
+    let mut gaps = vec!["PMD leaves".to_owned(), "swap".to_owned(), "LRU batches".to_owned()];
     if model == Model::Sc {
         gaps.insert(0, "weak memory".to_owned());
     }

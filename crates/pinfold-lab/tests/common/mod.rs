@@ -1,10 +1,15 @@
 //! Searching scenarios and shipped files, for the tests.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use pinfold::Rules;
 use pinfold::rules::{Interface, PRESETS};
 use pinfold_lab::report::{Report, Verdict};
-use pinfold_lab::{CheckOptions, Config, Model, SCENARIOS, Shipped, check, scenario};
+use pinfold_lab::{
+    Answers, CheckOptions, Config, Detail, Model, SCENARIOS, Shipped, check, scenario,
+};
 
 pub const MODELS: [Model; 3] = [Model::Sc, Model::Tso, Model::Weak];
 
@@ -96,19 +101,42 @@ pub fn writers(names: &[&str]) -> String {
     )
 }
 
-/// Searches a scenario with nothing left out. It remembers no states: what is proved rests on the
-/// reduction alone, and `states.rs` compares the two.
+/// A search with nothing left out. It remembers no states: what is proved rests on the reduction
+/// alone, and `states.rs` compares the two.
+fn exhaustive(model: Model) -> CheckOptions {
+    CheckOptions::of(Config { model, ..Config::default() }).remembering(0)
+}
+
+fn parsed(name: &str, text: &str) -> scenario::Scenario {
+    scenario::parse(text).unwrap_or_else(|errors| panic!("{name}: {errors:?}"))
+}
+
+/// Searches a scenario with nothing left out, and tells the story of what broke.
 pub fn checked(name: &str, text: &str, rules: &str, model: Model) -> Report {
-    let scenario = scenario::parse(text).unwrap_or_else(|errors| panic!("{name}: {errors:?}"));
     let rules = Rules::parse(rules).expect("the rules exist");
-    let options = CheckOptions::of(Config { model, ..Config::default() }).remembering(0);
-    check(&scenario, name, &rules, &options, &mut |_| {})
+    check(&parsed(name, text), name, &rules, &exhaustive(model), &mut |_| {})
+}
+
+/// The same without the story. Rule sets that agree in all that the search asks for share the
+/// answer (`tests/answers.rs`), which then took no time.
+fn answered(name: &str, text: &str, rules: &str, model: Model) -> Report {
+    static QUESTIONS: Mutex<BTreeMap<String, &Answers<'static>>> = Mutex::new(BTreeMap::new());
+    let rules = Rules::parse(rules).expect("the rules exist");
+    let mut questions = QUESTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let answers = *questions.entry(format!("{name} {model:?}\n{text}")).or_insert_with(|| {
+        let options = CheckOptions { detail: Detail::Verdict, ..exhaustive(model) };
+        let scenario = Box::leak(Box::new(parsed(name, text)));
+        let name = name.to_owned().leak();
+        Box::leak(Box::new(Answers::new(scenario, name, Box::leak(Box::new(options)))))
+    });
+    drop(questions);
+    answers.under(&rules, &mut |_| {})
 }
 
 /// Asserts that a scenario passes: exhausted, and every window that it names was open.
 #[track_caller]
 pub fn holds(name: &str, text: &str, rules: &str, model: Model) -> Report {
-    let report = checked(name, text, rules, model);
+    let report = answered(name, text, rules, model);
     let told = (&report.broken, &report.search, &report.reached);
     assert_eq!(report.verdict, Verdict::Pass, "{name} under {rules}, {model:?}: {told:?}");
     report
