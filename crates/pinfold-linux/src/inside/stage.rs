@@ -38,6 +38,8 @@ const MOST_TURNS: u64 = 4_000;
 const PAUSE: u32 = 20;
 /// The same where a monitor may be told of something.
 const SHORT_PAUSE: u32 = 1;
+/// A mark since which nobody is heard of.
+const NOBODY: usize = usize::MAX;
 
 /// Everything for the trials of one plan.
 pub(super) struct Stage {
@@ -246,8 +248,7 @@ impl Stage {
     /// Waits for an answer, whatever a monitor is told of meanwhile.
     fn wait(&mut self, executor: usize, count: u64, process: Option<usize>) -> Result<Did, String> {
         loop {
-            // Nothing is ever heard after such a mark.
-            if let Answer::Done(done) = self.wait_or_hear(executor, count, process, usize::MAX)? {
+            if let Answer::Done(done) = self.wait_or_hear(executor, count, process, NOBODY)? {
                 return Ok(done);
             }
         }
@@ -272,6 +273,9 @@ impl Stage {
             }
             if watched {
                 self.ears.hear(&cast).map_err(|(what, why)| told(what, why))?;
+                if mark == NOBODY {
+                    self.ears.wake_late(&cast).map_err(|(what, why)| told(what, why))?;
+                }
                 if let Some(access) = self.ears.since(mark, cast.board.thread(executor)) {
                     return Ok(Answer::Waits { count, access });
                 }

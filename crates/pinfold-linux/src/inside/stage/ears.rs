@@ -6,6 +6,10 @@
 //! So a thread that goes on after a resolution either answers, or is heard of again.
 //! INV-EARS-2: a fork and a move of which the monitor wants to hear end only when they were heard:
 //! the director listens as long as it waits for anything.
+//! INV-EARS-3: who is told of after the step that lets it go on is woken all the same. A kernel may
+//! find a fault protected, then miss the end of the protection and the waking that comes with it:
+//! what it asks before it sleeps is whether the entry is writable, and one of the zero page is not
+//! (seen on 6.18). A monitor that reads what it is told answers that.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -16,6 +20,7 @@ use crate::inside::act::Cast;
 use crate::inside::board::Uffd;
 use crate::inside::sys::uffd::{self, Heard};
 use crate::inside::sys::{Errno, PAGE, Range};
+use crate::job::Did;
 use crate::watch;
 
 /// An access of which a monitor was told.
@@ -35,6 +40,8 @@ pub(super) struct Ears {
     /// The userfaultfd of each address space, once it is known.
     uffds: Vec<Option<OwnedFd>>,
     heard: Vec<Access>,
+    /// Who was woken after which step, so that it is once.
+    woken: Vec<(Access, usize)>,
     /// Pages that were found to be watched when all was over.
     hidden: Vec<(usize, u64)>,
 }
@@ -70,6 +77,31 @@ impl Ears {
                         }
                     }
                     Some(Heard::Other) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Wakes who was heard of and may sleep behind a step that has let it go on: INV-EARS-3. Who
+    /// sleeps for a good reason is told of again.
+    ///
+    /// # Errors
+    /// The call that failed, and its number.
+    pub(super) fn wake_late(&mut self, cast: &Cast) -> Result<(), (&'static str, Errno)> {
+        for (number, step) in cast.plan.steps().enumerate() {
+            let (Act::Uffd(act), Some(process)) = (step.act, step.process) else { continue };
+            if !matches!(cast.board.step(number), Some(Did::Worked(_))) {
+                continue;
+            }
+            let Some((home, range)) = cast.wakes(process, act) else { continue };
+            let at = |access: &&Access| access.home == home && range.contains(access.address);
+            for access in self.heard.iter().filter(at) {
+                if let Some(uffd) = &self.uffds[home]
+                    && !self.woken.contains(&(*access, number))
+                {
+                    self.woken.push((*access, number));
+                    uffd::wake(uffd.as_fd(), range).map_err(|why| ("UFFDIO_WAKE", why))?;
                 }
             }
         }

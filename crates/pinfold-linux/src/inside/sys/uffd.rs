@@ -204,6 +204,11 @@ pub(in crate::inside) fn register(
 /// are woken once more when nothing is registered any more.
 pub(in crate::inside) fn unregister(uffd: BorrowedFd<'_>, range: Range) -> Result<(), Errno> {
     request(uffd, UNREGISTER, &mut Span::of(range))?;
+    wake(uffd, range)
+}
+
+/// Lets those go on who wait there; they fault again.
+pub(in crate::inside) fn wake(uffd: BorrowedFd<'_>, range: Range) -> Result<(), Errno> {
     request(uffd, WAKE, &mut Span::of(range))
 }
 
