@@ -269,6 +269,7 @@ setup
   P: advise A hugepage
 lane one: P
   write A[1] \"a\"
+  split-folio A[1]
 outcome all otherwise
 ",
     "
