@@ -182,7 +182,7 @@ impl Machine {
 
     /// Reports a use of a frame that is free.
     pub(crate) fn must_live(&self, frames: &pinfold::Frames, frame: Pfn) {
-        if folios::counted(frames, frame).refs == 0 {
+        if folios::counts(frames, frame).refs() == 0 {
             self.record().about.get_or_insert(About::Frame(frame));
             self.broken(Oracle::UseAfterFree, format!("{frame} is used after it was freed"));
         }

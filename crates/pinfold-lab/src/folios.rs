@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use pinfold::{Flags, Frames, Pfn, lab};
+use pinfold::rules::TailRefs;
+use pinfold::rules::large::{Tally, tally};
+use pinfold::{Counts, Flags, Frames, Pfn, lab};
 
 /// The counts that stand for a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub(crate) struct Counted {
     pub(crate) refs: u32,
     /// Entries that map it, or any page of its large folio.
     pub(crate) maps: u32,
+    /// References that it counts by itself as a tail of a large folio, beside those of the folio.
+    pub(crate) tail: u32,
     /// Whether the page itself is marked as one process's own.
     pub(crate) exclusive: bool,
     /// The large folio that it is part of.
@@ -44,12 +48,24 @@ impl fmt::Display for Run {
     }
 }
 
-/// What stands for a frame.
-pub(crate) fn counted(frames: &Frames, pfn: Pfn) -> Counted {
+/// The counts of a frame, or of the large folio that it is part of.
+pub(crate) fn counts(frames: &Frames, pfn: Pfn) -> Counts {
+    lab::counts(frames, large(frames, pfn).map_or(pfn, |run| run.head))
+}
+
+/// What stands for a frame, with what a tail counts by the rule `tail-refs`.
+pub(crate) fn counted(frames: &Frames, pfn: Pfn, rule: TailRefs) -> Counted {
     let own = lab::counts(frames, pfn);
     let folio = large(frames, pfn);
     let counts = folio.map_or(own, |run| lab::counts(frames, run.head));
-    Counted { refs: counts.refs(), maps: counts.maps(), exclusive: own.is_exclusive(), folio }
+    let tail = match tally(rule) {
+        _ if folio.is_none_or(|run| run.head == pfn) => 0,
+        Tally::Head => 0,
+        Tally::HeadAndTail => own.refs(),
+        Tally::HeadAndMapcount => own.maps(),
+    };
+    let exclusive = own.is_exclusive();
+    Counted { refs: counts.refs(), maps: counts.maps(), tail, exclusive, folio }
 }
 
 /// The large folio of private memory that a frame is part of, if it is part of one.

@@ -157,6 +157,7 @@ impl PageView {
 
     /// The view as the state column shows it. The exclusive mark is shown only where `marks` says
     /// that the rules in force know it, and what a large folio counts only with one of its pages.
+    /// A tail that counts references shows them with its number.
     pub(crate) fn text(self, marks: bool, counted: FolioCounts) -> String {
         if self.pte.is_none() {
             return "--".to_owned();
@@ -168,10 +169,14 @@ impl PageView {
         let Some(counts) = self.counts else { return format!("{pte} zero page") };
         let mark = if marks && counts.exclusive { " excl" } else { "" };
         let told = format!("ref {} map {}", counts.refs, counts.maps);
+        let tail = match counts.tail {
+            0 => String::new(),
+            refs => format!(" ref {refs}"),
+        };
         match (counts.folio, counted) {
             (None, _) => format!("{pte} {told}{mark}"),
-            (Some(run), FolioCounts::Shown) => format!("{pte}{mark} of {run}: {told}"),
-            (Some(run), FolioCounts::Left) => format!("{pte}{mark} of {run}"),
+            (Some(run), FolioCounts::Shown) => format!("{pte}{tail}{mark} of {run}: {told}"),
+            (Some(run), FolioCounts::Left) => format!("{pte}{tail}{mark} of {run}"),
         }
     }
 }

@@ -207,7 +207,8 @@ fn page_view(memory: &Memory<Machine>, root: Pfn, page: u64) -> PageView {
     if !pte.is_mapped() {
         return PageView { pte, counts: None };
     }
-    let counts = (!pte.is_special()).then(|| folios::counted(memory.frames(), pte.pfn()));
+    let rule = memory.rules().tail_refs;
+    let counts = (!pte.is_special()).then(|| folios::counted(memory.frames(), pte.pfn(), rule));
     PageView { pte: pte.old(), counts }
 }
 

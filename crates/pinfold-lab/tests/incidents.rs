@@ -538,10 +538,34 @@ fn an_access_that_nobody_resolves_waits_for_ever() {
 /// tail: `tests/tails.rs` has the proofs.
 #[test]
 fn a_walkers_reference_on_a_tail_is_lost_up_to_3_1() {
-    for model in common::MODELS {
-        let rules = "5.8,read-gup=as-is,tail-refs=tail-and-head";
+    let rules = "5.8,read-gup=as-is,tail-refs=tail-and-head";
+    for (rules, model) in common::MODELS.into_iter().flat_map(|of| [("3.1", of), (rules, of)]) {
         let report = breaks("thp-tail-speculative", rules, model, "invariant");
-        let broken = report.broken.expect("it is broken");
+        let told = why(&report);
+        assert!(told.contains("counts, and f8, its head, does not (rule tail-refs="), "{told}");
+        assert!(told.contains("took it off f9, and one off f8, too"), "{told}");
+        assert!(told.contains("took the 2 references of f9 off f8, which had 2"), "{told}");
+        let broken = report.broken.as_ref().expect("it is broken");
         assert!(broken.what[0].contains("lost more references than it had"), "{:?}", broken.what);
+        // Step by step: the count of the tail, and what the split moves.
+        let rows = &report.trace.as_ref().expect("it is told").rows;
+        let states = rows.iter().filter_map(|row| row.state.as_deref());
+        let states: String = states.collect::<Vec<_>>().join("\n");
+        assert!(states.contains("P:A[1] rw f9 ref 2 of f8+4"), "{states}");
+        let says = |what: &str| rows.iter().any(|row| row.text.contains(what));
+        assert!(says("split: f9 leaves with refs 2") && says("refs 2 go off f8, which had 2"));
+    }
+}
+
+/// Facts 5.3: by 4.5's rule nothing is frozen between the comparison and the distribution.
+#[test]
+fn a_walkers_reference_behind_the_comparison_of_4_5_stays_on_the_head() {
+    for model in common::MODELS {
+        let report = breaks("thp-tail-speculative", "4.5", model, "invariant");
+        let told = why(&report);
+        assert!(told.contains("behind the comparison of step"), "{told}");
+        assert!(told.contains("tail-refs=head-compared"), "{told}");
+        let broken = report.broken.as_ref().expect("it is broken");
+        assert!(broken.what[0].contains("f9 was freed while still mapped"), "{:?}", broken.what);
     }
 }

@@ -12,7 +12,7 @@ use core::fmt;
 
 use crate::addr::{Pfn, SpaceId, VirtAddr};
 use crate::pte::MigrationKind;
-use crate::rules::large::{Parting, parting};
+use crate::rules::large::{Parting, Tally, parting, tally};
 use crate::rules::migrate::remembers_mark;
 use crate::rules::pin::{Unshares, unshares};
 use crate::rules::{ForkPin, Interface, NumaSkip, Rules, Switch, Why};
@@ -160,6 +160,24 @@ events! {
         /// References expected.
         expected: u32,
     } = "split-busy": Line("split of {head} fails: refs {refs}, expected {expected}"), under(|rules| parting(rules.tail_refs) != Parting::Shared);
+    /// A reference was counted on a tail of a large folio, and not on its head.
+    TailTaken(tail: Pfn) = "tail-taken": Line("{tail} counts it, and its head does not"), under(|rules| tally(rules.tail_refs) == Tally::HeadAndTail);
+    /// A split makes a page of a tail, which keeps the references that it counts.
+    TailParted {
+        /// The tail.
+        tail: Pfn,
+        /// The references, that of an entry included.
+        refs: u32,
+    } = "tail-parted": Line("split: {tail} leaves with refs {refs}"), under(|rules| tally(rules.tail_refs) != Tally::Head);
+    /// A split takes the references off the head that its tails have counted.
+    HeadParted {
+        /// The head.
+        head: Pfn,
+        /// The references.
+        refs: u32,
+        /// How many it had.
+        had: u32,
+    } = "head-parted": Line("split: refs {refs} go off {head}, which had {had}"), under(|rules| tally(rules.tail_refs) != Tally::Head);
     /// A folio was split: each of its pages is one of its own.
     Split(head: Pfn) = "split": Line("the folio at {head} is split"), under(always);
     /// A fault mapped a page of a shared object.

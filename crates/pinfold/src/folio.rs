@@ -58,19 +58,22 @@ impl<P: Platform> Memory<P> {
     /// # Panics
     /// When the machine has no such frame.
     pub fn try_reference(this: &Shared<Self>, pfn: Pfn) -> Option<Reference<P>> {
-        let is_private = || this.frames().flags(pfn).contains(Flags::ANON);
-        if !is_private() {
+        if !this.frames().flags(pfn).contains(Flags::ANON) {
             return None;
         }
         this.tell_frame(EventKind::FastLook(pfn));
-        match this.frames().try_reference(pfn, || this.rule()) {
-            Grab::Taken(_) => {}
+        let counted = match this.frames().try_reference(pfn, || this.rule()) {
+            Grab::Taken(counted) => counted,
             Grab::Gone | Grab::Overflow => return None,
-        }
+        };
         // The frame may have been freed and have become something else between the two.
-        if !is_private() {
+        let now = this.frames().flags(pfn);
+        if !now.contains(Flags::ANON) {
             this.put(pfn, 1);
             return None;
+        }
+        if counted == pfn && now.contains(Flags::TAIL) {
+            this.tell_frame(EventKind::TailTaken(pfn));
         }
         let mem = this.lease(this.platform().cpu());
         this.tell_frame(EventKind::FastTaken(pfn));

@@ -30,7 +30,7 @@ use core::ops::Range;
 use crate::addr::{Mm, Pfn, Vpn, each_page};
 use crate::error::OutOfFrames;
 use crate::event::{Bug, EventKind};
-use crate::frame::{Counts, Flags, Large, NewFrame, Start};
+use crate::frame::{Counts, Flags, Large, NewFrame, Parted, Start};
 use crate::memory::Memory;
 use crate::migrate::Taken;
 use crate::page::PageLock;
@@ -306,7 +306,15 @@ impl<P: Platform> Memory<P> {
         match parting {
             Parting::Frozen => folio.break_up(),
             Parting::Compared | Parting::Shared => {
-                if let Some(head) = folio.part(self.rule()) {
+                let told = |parted| {
+                    self.tell_frame(match parted {
+                        Parted::Tail { tail, refs } => EventKind::TailParted { tail, refs },
+                        Parted::Head { head, refs, had } => {
+                            EventKind::HeadParted { head, refs, had }
+                        }
+                    });
+                };
+                if let Err(head) = folio.part(self.rule(), told) {
                     self.platform().bug(Bug::RefUnderflow(head));
                 }
             }

@@ -178,6 +178,8 @@ impl<'a> Teller<'a> {
         self.told_afterwards();
         self.left_unflushed(frame);
         self.counted_on_head(frame);
+        self.counted_on_tail(frame);
+        self.behind_comparison(frame);
         self.folio_forgotten(frame);
     }
 

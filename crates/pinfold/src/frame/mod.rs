@@ -63,6 +63,7 @@ pub use setup::{FrameSetup, MemoryMapError};
 pub use source::{FrameSource, Placement, Request, Zone};
 pub use span::{NodeSpan, SpanError};
 pub use store::FrameMeta;
+pub(crate) use tails::Parted;
 pub(crate) use views::{Isolation, MapCount, MapsLeft, Page};
 
 #[cfg(test)]

@@ -47,8 +47,9 @@ use super::frames::Frames;
 use super::large::Large;
 use super::meta::{Dropped, Frame, Grab, Miss, Put};
 use super::pin::{Holds, MOST, PIN_BIAS};
+use super::views::Folio;
 use crate::addr::Pfn;
-use crate::rules::large::{Again, Tally, again, rechecks_head, tally};
+use crate::rules::large::{Again, Parting, Tally, again, parting, rechecks_head, tally};
 use crate::rules::pin::Hold;
 use crate::rules::{HeadRecheck, TailRefs};
 use crate::sync::{Inside, Masks, SpinBit, SpinBitGuard, smp_mb_after_atomic};
@@ -71,6 +72,15 @@ impl Taken {
     const fn of(grab: Grab) -> Self {
         Self { grab, meanwhile: None, freed: None }
     }
+}
+
+/// Where references went as a folio was split.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Parted {
+    /// A tail has become a page, with so many that it has counted.
+    Tail { tail: Pfn, refs: u32 },
+    /// So many were taken off the head, which had that many.
+    Head { head: Pfn, refs: u32, had: u32 },
 }
 
 /// A reference on a tail, where the tail counts it.
@@ -327,12 +337,24 @@ impl Frames {
         Taken { meanwhile: Some((head, first.put(1))), ..self.get_own(pfn) }
     }
 
+    /// What counts a reference on a page that somebody drops, by the rules that count on the head
+    /// alone. Where a split only compares, one may be under way, reference or not.
+    fn counting(&self, pfn: Pfn, rule: TailRefs) -> Folio<'_> {
+        match parting(rule) {
+            Parting::Compared => match self.try_folio(pfn) {
+                Some((head, frame)) => Folio::of(head, frame),
+                None => Folio::of(pfn, self.frame(pfn)),
+            },
+            Parting::Frozen | Parting::Shared => self.folio(pfn),
+        }
+    }
+
     /// Drops references on a page of a large folio.
     #[inline(never)]
     pub(crate) fn put_large(&self, pfn: Pfn, refs: u32, rule: TailRefs) -> Dropped {
         match tally(rule) {
             Tally::Head => {
-                let folio = self.folio(pfn);
+                let folio = self.counting(pfn, rule);
                 Dropped::of(folio.head(), folio.put(refs))
             }
             tally @ (Tally::HeadAndTail | Tally::HeadAndMapcount) => {
@@ -346,7 +368,7 @@ impl Frames {
     pub(crate) fn ungrab_large(&self, pfn: Pfn, holds: Holds, rule: TailRefs) -> Dropped {
         match tally(rule) {
             Tally::Head => {
-                let (head, put) = self.ungrab_run((pfn, 1), holds);
+                let (head, put) = self.ungrab_run((pfn, 1), holds, rule);
                 Dropped::of(head, put)
             }
             tally @ (Tally::HeadAndTail | Tally::HeadAndMapcount) => {
@@ -358,8 +380,13 @@ impl Frames {
     /// Drops holds of each page of a run of a large folio in one step, by the rules that count on
     /// the head alone.
     #[inline(never)]
-    pub(crate) fn ungrab_run(&self, (first, pages): (Pfn, u32), holds: Holds) -> (Pfn, Put) {
-        let (folio, refs) = (self.folio(first), holds.times() * pages);
+    pub(crate) fn ungrab_run(
+        &self,
+        (first, pages): (Pfn, u32),
+        holds: Holds,
+        rule: TailRefs,
+    ) -> (Pfn, Put) {
+        let (folio, refs) = (self.counting(first, rule), holds.times() * pages);
         if holds.kind() == Hold::Pin {
             folio.unpin(refs);
         }
@@ -408,22 +435,28 @@ impl Large<'_> {
     }
 
     /// Makes each frame a page of its own, with the references that are counted for it and one
-    /// more, the split's. The caller has the locks of all frames and a reference, nothing maps a
-    /// page, and nobody finds the folio in a queue. The head's number, if it has fewer references
-    /// than that takes off: then it keeps too many (INV-TAIL-1).
-    pub(crate) fn part(self, rule: TailRefs) -> Option<Pfn> {
+    /// more, the split's, and tells where they go. The caller has the locks of all frames and a
+    /// reference, nothing maps a page, and nobody finds the folio in a queue.
+    ///
+    /// # Errors
+    /// The head, if it has fewer references than that takes off: then it keeps too many
+    /// (INV-TAIL-1).
+    pub(crate) fn part(self, rule: TailRefs, mut told: impl FnMut(Parted)) -> Result<(), Pfn> {
         let (tally, head) = (tally(rule), self.frame(0));
         let locked = (tally != Tally::Head).then(|| head.lock_tails());
-        let (mut moved, mut short) = (0, false);
+        let (mut moved, mut enough) = (0, true);
         for place in (1..self.pages() as usize).rev() {
             let tail = self.frame(place);
             tail.counts.and(!EXCLUSIVE);
             let refs = counted(tally, Counts(tail.counts.read_once()));
+            if refs > 0 {
+                told(Parted::Tail { tail: Pfn(self.head().0 + place as u64), refs });
+            }
             // Added, never set: who knows the number alone may be at it.
             match tally {
                 Tally::Head => tail.counts.add(REF),
                 Tally::HeadAndTail => {
-                    short |= !self.take_off_head(refs);
+                    enough &= self.take_off_head(refs, &mut told);
                     tail.counts.add(REF);
                 }
                 Tally::HeadAndMapcount => {
@@ -434,20 +467,24 @@ impl Large<'_> {
             }
             self.end_tail(place);
         }
-        short |= !self.take_off_head(moved);
+        enough &= self.take_off_head(moved, &mut told);
         head.counts.and(!EXCLUSIVE);
         self.end_head();
         drop(locked);
-        short.then_some(self.head())
+        if enough { Ok(()) } else { Err(self.head()) }
     }
 
     /// Takes references off the head, which has at least one more; whether it has.
-    fn take_off_head(self, refs: u32) -> bool {
+    fn take_off_head(self, refs: u32, told: &mut impl FnMut(Parted)) -> bool {
         let counts = &self.frame(0).counts;
-        let more = Counts(counts.fetch_sub(u64::from(refs) * REF)).refs() > refs;
-        if !more {
+        let had = Counts(counts.fetch_sub(u64::from(refs) * REF)).refs();
+        if refs > 0 {
+            told(Parted::Head { head: self.head(), refs, had });
+        }
+        let enough = had > refs;
+        if !enough {
             counts.add(u64::from(refs) * REF);
         }
-        more
+        enough
     }
 }

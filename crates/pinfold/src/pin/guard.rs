@@ -183,7 +183,8 @@ impl<P: Platform> Memory<P> {
     pub(super) fn give_back_run(&self, (first, pages): (Pfn, u32), kept: u32, holds: Holds) {
         match tally(self.rule()) {
             Tally::Head => {
-                let (head, put) = self.frames().ungrab_run((first, pages - kept), holds);
+                let (head, put) =
+                    self.frames().ungrab_run((first, pages - kept), holds, self.rule());
                 self.after_put(head, put);
             }
             Tally::HeadAndTail | Tally::HeadAndMapcount => {
@@ -212,7 +213,8 @@ impl<P: Platform> Memory<P> {
             if run == 1 {
                 self.ungrab_one(*first, holds.grip());
             } else {
-                let (head, put) = self.frames().ungrab_run((*first, run as u32), holds);
+                let (head, put) =
+                    self.frames().ungrab_run((*first, run as u32), holds, self.rule());
                 self.after_put(head, put);
             }
         }

@@ -1,9 +1,12 @@
 //! Counts of large folios that went to the wrong place.
 
+use pinfold::rules::large::{Parting, Tally, parting, tally};
 use pinfold::rules::{HeadRecheck, LargeMaps, Switch};
 use pinfold::{EventKind, Pfn};
 
 use super::Teller;
+use crate::counted::counted;
+use crate::journal::What;
 use crate::scenario::Verb;
 
 impl Teller<'_> {
@@ -47,6 +50,96 @@ impl Teller<'_> {
                     ),
                 );
                 return;
+            }
+        }
+    }
+
+    /// References that a tail counts and its head does not, by the rule of up to 3.1: a put of one
+    /// and a split take it off both.
+    pub(super) fn counted_on_tail(&mut self, frame: Pfn) {
+        if tally(self.rules.tail_refs) != Tally::HeadAndTail {
+            return;
+        }
+        let ledger = self.ledger;
+        let mut folio = None;
+        for at in 0..ledger.lines().len() {
+            match ledger.event(at) {
+                Some(EventKind::TailTaken(tail)) if ledger.unit(tail, at).contains(frame) => {
+                    let head = ledger.unit(tail, at).head;
+                    folio = Some(head);
+                    let (cite, tag) = (self.at(at), self.tag(Switch::TailRefs));
+                    let what = format!(
+                        "took a reference that {tail} counts, and {head}, its head, does not"
+                    );
+                    self.say(at, format!("{cite} {what} ({tag})."));
+                    self.dropped_from_both(at, (tail, head));
+                }
+                Some(EventKind::HeadParted { head, refs, had }) if folio == Some(head) => {
+                    let tail = ledger.events_near(at).into_iter().find_map(|(line, event)| {
+                        let EventKind::TailParted { tail, .. } = event else { return None };
+                        (line < at).then_some(tail)
+                    });
+                    let (cite, of) = (self.at(at), tail.unwrap_or(head));
+                    let refs = counted(refs, "reference", "references");
+                    self.say(
+                        at,
+                        format!("{cite} took the {refs} of {of} off {head}, which had {had}."),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The put of a reference that was taken at a line, while its page was still a tail.
+    fn dropped_from_both(&mut self, at: usize, (tail, head): (Pfn, Pfn)) {
+        let ledger = self.ledger;
+        let Some(handle) = ledger.step(at).and_then(|step| step.action.makes_handle()) else {
+            return;
+        };
+        let later = at..ledger.lines().len();
+        let put = later.clone().find(|line| {
+            matches!(&ledger.lines()[*line].what, What::Releases(name) if *name == handle.value)
+        });
+        let parted = later.clone().find(|line| {
+            matches!(ledger.event(*line), Some(EventKind::TailParted { tail: one, .. }) if one == tail)
+        });
+        if let Some(put) = put
+            && parted.is_none_or(|parted| put < parted)
+        {
+            let cite = self.at(put);
+            self.say(put, format!("{cite} took it off {tail}, and one off {head}, too."));
+        }
+    }
+
+    /// A reference that was counted on the head behind a split's comparison, where that freezes
+    /// nothing: it stays on the head, whatever its page becomes.
+    pub(super) fn behind_comparison(&mut self, frame: Pfn) {
+        if parting(self.rules.tail_refs) != Parting::Compared {
+            return;
+        }
+        let ledger = self.ledger;
+        for (begins, head) in ledger.splits() {
+            let run = ledger.unit(head, begins);
+            let lines = begins..ledger.lines().len();
+            let ends = lines
+                .clone()
+                .find(|at| matches!(ledger.event(*at), Some(EventKind::Split(one)) if one == head));
+            let Some(ends) = ends.filter(|_| run.contains(frame)) else { continue };
+            let taken = (begins..ends).find_map(|at| match ledger.event(at) {
+                Some(EventKind::FastTaken(page)) if run.contains(page) && page != head => {
+                    Some((at, page))
+                }
+                _ => None,
+            });
+            if let Some((at, page)) = taken {
+                let (cite, split, tag) = (self.at(at), self.at(ends), self.tag(Switch::TailRefs));
+                let what = format!(
+                    "took a reference on {page}, which {head} counts, behind the comparison of \
+                     {split}, which freezes nothing ({tag}): it stays on {head} as {page} becomes \
+                     a page of its own."
+                );
+                self.say(at, format!("{cite} {what}"));
             }
         }
     }
