@@ -154,7 +154,9 @@ impl Names {
             (Action::Follow { pages, handle } | Action::Note { pages, handle }, _) => {
                 self.add_handle(process, pages, handle);
             }
-            (Action::TryGet { frame, handle }, _) => self.add_taken(frame, handle),
+            (Action::TryGet { frame: of, handle } | Action::GetPage { held: of, handle }, _) => {
+                self.add_taken(of, handle);
+            }
             (Action::Signal { signal }, _) => {
                 number(&mut self.signals, signal);
             }
@@ -172,10 +174,10 @@ impl Names {
         }
     }
 
-    /// The handle of one page that is made from a handle of `note`.
-    fn add_taken(&mut self, frame: &scenario::Place, name: &Name) {
-        if let Ok(noted) = self.handle(&frame.name) {
-            let process = self.handles[noted].process;
+    /// The handle of one page that is made from another handle.
+    fn add_taken(&mut self, of: &scenario::Place, name: &Name) {
+        if let Ok(of) = self.handle(&of.name) {
+            let process = self.handles[of].process;
             self.handles.push(ResolvedHandle { name: name.value.clone(), process, pages: 1 });
         }
     }
@@ -334,14 +336,11 @@ impl Names {
     /// What a step does; `process` is meant for those that need one.
     fn act(&self, process: Option<usize>, action: &Action) -> Result<Act, Unresolved> {
         let own = || process.map_or_else(|| nothing("process", action.verb().as_str()), Ok);
-        let expect = |word: &Option<scenario::Text>| match word {
-            Some(word) => self.word(&word.value).map(Some),
-            None => Ok(None),
+        let expect = |word: &Option<scenario::Text>| {
+            word.as_ref().map(|word| self.word(&word.value)).transpose()
         };
-        let kept = |register: &Option<Name>| match register {
-            Some(name) => self.register(name).map(Some),
-            None => Ok(None),
-        };
+        let kept =
+            |register: &Option<Name>| register.as_ref().map(|name| self.register(name)).transpose();
         Ok(match action {
             Action::Map { area, pages, sharing, protection, of, up_to, at, occupied } => Act::Map {
                 area: self.area(own()?, &area.value)?.0,
@@ -473,6 +472,9 @@ impl Names {
             }
             Action::TryGet { frame, handle } => {
                 Act::TryGet(self.held(frame)?, self.handle(handle)?)
+            }
+            Action::GetPage { held, handle } => {
+                Act::GetPage(self.held(held)?, self.handle(handle)?)
             }
             Action::UffdWait { at, reason } => {
                 Act::Uffd(UffdAct::Wait(self.spot(own()?, at)?, reason.value))
