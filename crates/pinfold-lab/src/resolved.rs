@@ -24,6 +24,7 @@ use crate::words::Words;
 pub(crate) use parts::uffd_mode;
 pub use parts::{Pages, Part, Shown, Spot, Take, UffdAct};
 
+mod listed;
 mod parts;
 mod resolve;
 #[cfg(test)]
