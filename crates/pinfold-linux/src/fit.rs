@@ -209,7 +209,7 @@ fn in_pipe(plan: &Resolved, handle: usize) -> bool {
     let made = plan.steps().find(|step| step.act.makes_handle() == Some(handle));
     match made.map(|step| step.act) {
         Some(Act::Get(_)) => true,
-        // The handle that it goes through was made by an earlier step.
+        // The handle that it goes through has a lower number, but in a plan from elsewhere.
         Some(Act::GetPage(spot, _)) => spot.of < handle && in_pipe(plan, spot.of),
         _ => false,
     }

@@ -259,10 +259,7 @@ impl World {
             let process = handle.process.clone();
             (through.ok_or_else(not_held)?, by_number, process, handle.space, page, handle.access)
         };
-        let reference = through.again().ok_or_else(|| {
-            let what = format!("one more reference than the page of {held} can count");
-            Fault::of(Failure::TooManyReferences, what)
-        })?;
+        let reference = through.again();
         let let_go = through.is_let_go();
         hook::saw(u64::from(let_go));
         if let_go {
@@ -271,6 +268,10 @@ impl World {
                 held.name
             )));
         }
+        let reference = reference.ok_or_else(|| {
+            let what = format!("one more reference than the page of {held} can count");
+            Fault::of(Failure::TooManyReferences, what)
+        })?;
         let page = VirtRange::new(VirtAddr::of_page(page), 1)
             .map_err(|error| Fault::of(Failure::Invalid, error))?;
         let (pfn, reference) = ([reference.pfn()], Rc::new(reference));

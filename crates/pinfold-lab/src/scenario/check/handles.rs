@@ -94,7 +94,7 @@ impl<'a> Checker<'a> {
     }
 
     /// The number of pages of a handle that is in use at this point, or an error.
-    pub(super) fn live_handle(&mut self, at: Point, name: &'a Name) -> Option<u32> {
+    fn live_handle(&mut self, at: Point, name: &'a Name) -> Option<u32> {
         if self.names.handle(name).is_some() && self.names.is_area(name) {
             // Using one name for two things is a separate error.
             return None;
@@ -126,7 +126,7 @@ impl<'a> Checker<'a> {
     /// A step outside the lanes of a process that may not exist cannot use a handle that one of its
     /// steps makes; a claim about it at the end can. One that is left out if the handle was not
     /// made is no reason for doubt.
-    pub(super) fn sure_handle(&mut self, at: Point, name: &Name) {
+    fn sure_handle(&mut self, at: Point, name: &Name) {
         if let Some(unsure) = self.names.unsure_maker(name)
             && at != Point::END
         {
@@ -143,7 +143,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    pub(super) fn unknown_handle(&mut self, at: Point, name: &Name) {
+    fn unknown_handle(&mut self, at: Point, name: &Name) {
         let mut error = ScenarioError::new(
             Code::UnknownHandle,
             name.span,
@@ -156,8 +156,8 @@ impl<'a> Checker<'a> {
                 let help = did_you_mean(name, "handles", self.names.handles(at));
                 error.maybe_help(help.or_else(|| {
                     Some(
-                        "handles are made by `pin PAGES write as h0`, by `get`, `follow`, `note` and \
-                         `try-get`"
+                        "handles are made by `pin PAGES write as h0`, by `get`, `follow`, `note`, \
+                         `try-get` and `get-page`"
                             .to_owned(),
                     )
                 }))
