@@ -24,6 +24,7 @@ use crate::words::Words;
 pub(crate) use parts::uffd_mode;
 pub use parts::{Pages, Part, Shown, Spot, Take, UffdAct};
 
+mod listed;
 mod parts;
 mod resolve;
 #[cfg(test)]
@@ -299,6 +300,8 @@ pub enum Act {
     Note(Pages, usize),
     /// `try-get`: a page of a handle of `note`, and the handle.
     TryGet(Spot, usize),
+    /// `get-page`: a page of a handle that has references, and the handle.
+    GetPage(Spot, usize),
 }
 
 /// A way to look at a page.
@@ -424,7 +427,7 @@ impl Act {
         match *self {
             Self::DeviceStore(spot, _) | Self::DeviceLoad { from: spot, .. } => Some(spot.of),
             Self::Unpin(handle, _) | Self::Put(handle) | Self::Unfollow(handle) => Some(handle),
-            Self::TryGet(frame, _) => Some(frame.of),
+            Self::TryGet(spot, _) | Self::GetPage(spot, _) => Some(spot.of),
             Self::Map { .. }
             | Self::Unmap(_)
             | Self::Remap(..)
@@ -483,9 +486,10 @@ impl Act {
     pub fn makes_handle(&self) -> Option<usize> {
         match self {
             Self::Pin(take, _) | Self::Get(take) => Some(take.handle),
-            Self::Follow(_, handle) | Self::Note(_, handle) | Self::TryGet(_, handle) => {
-                Some(*handle)
-            }
+            Self::Follow(_, handle)
+            | Self::Note(_, handle)
+            | Self::TryGet(_, handle)
+            | Self::GetPage(_, handle) => Some(*handle),
             _ => None,
         }
     }

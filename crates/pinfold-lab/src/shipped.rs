@@ -88,6 +88,8 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "stack-grows",
     "thp-pin-fork",
     "thp-reuse-after-exit",
+    "thp-tail-get",
+    "thp-tail-get-first",
     "thp-tail-speculative",
     "truncate-pinned",
     "uffd-fork",

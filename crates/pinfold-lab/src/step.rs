@@ -201,6 +201,7 @@ impl World {
             }
             Action::Note { pages, handle } => self.note(process, pages, &handle.value),
             Action::TryGet { frame, handle } => self.try_get(frame, &handle.value),
+            Action::GetPage { held, handle } => self.get_page(held, &handle.value),
             Action::Fork { child } => self.fork(process, &child.value),
             Action::Exit => self.exit(process),
             Action::NumaScan { pages } => {

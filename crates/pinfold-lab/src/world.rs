@@ -48,9 +48,11 @@ pub(crate) struct Process {
 /// its device follows the address space.
 pub(crate) enum Hold {
     Pins(Pins<Machine>),
-    Refs(Refs<Machine>),
-    /// A reference that was taken by the frame's number.
-    Number(#[expect(dead_code, reason = "dropping it gives it back")] Reference<Machine>, [Pfn; 1]),
+    Refs(Rc<Refs<Machine>>),
+    /// One more reference on a page of such a handle.
+    Again(Rc<Reference<Machine>>, [Pfn; 1]),
+    /// A reference that was taken by the frame's number, or one more through it.
+    Number(Rc<Reference<Machine>>, [Pfn; 1]),
     Follows,
 }
 
@@ -60,7 +62,7 @@ impl Hold {
         match self {
             Self::Pins(pins) => pins.pages(),
             Self::Refs(refs) => refs.pages(),
-            Self::Number(_, pfn) => pfn,
+            Self::Again(_, pfn) | Self::Number(_, pfn) => pfn,
             Self::Follows => &[],
         }
     }
@@ -69,7 +71,7 @@ impl Hold {
     pub(crate) fn refs(&self) -> u32 {
         match self {
             Self::Pins(_) => PIN_BIAS.saturating_mul(self.times()),
-            Self::Refs(_) | Self::Number(..) | Self::Follows => self.times(),
+            Self::Refs(_) | Self::Again(..) | Self::Number(..) | Self::Follows => self.times(),
         }
     }
 
@@ -78,7 +80,7 @@ impl Hold {
         match self {
             Self::Pins(pins) => pins.times(),
             Self::Refs(refs) => refs.times(),
-            Self::Number(..) => 1,
+            Self::Again(..) | Self::Number(..) => 1,
             Self::Follows => 0,
         }
     }
@@ -111,7 +113,7 @@ impl Handle {
     /// come to be anybody's.
     pub(crate) fn shows(&self) -> bool {
         match &self.hold {
-            Some(Hold::Pins(_) | Hold::Refs(_) | Hold::Follows) => true,
+            Some(Hold::Pins(_) | Hold::Refs(_) | Hold::Again(..) | Hold::Follows) => true,
             Some(Hold::Number(..)) | None => false,
         }
     }

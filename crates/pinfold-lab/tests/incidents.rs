@@ -569,3 +569,33 @@ fn a_walkers_reference_behind_the_comparison_of_4_5_stays_on_the_head() {
         assert!(broken.what[0].contains("f9 was freed while still mapped"), "{:?}", broken.what);
     }
 }
+
+/// One more reference through one that is held (facts 5.1 H-J): a split is let in between by the
+/// rules that count on tails, and refused by those that compare.
+#[test]
+fn one_more_reference_on_a_tail_meets_a_split_up_to_4_4_and_keeps_it_away_since() {
+    let window = |name: &str, event: &str| {
+        format!("{}\nreach {event} during get-page\n", shipped(name).trim_end())
+    };
+    for name in ["thp-tail-get", "thp-tail-get-first"] {
+        for model in common::MODELS {
+            let report = breaks(name, "3.1", model, "invariant");
+            let broken = report.broken.expect("it is broken");
+            assert!(broken.what[0].contains("lost more references than it had"), "{broken:?}");
+        }
+        for rules in ["3.2", "4.4"] {
+            common::holds(name, &window(name, "split"), rules, Model::Tso);
+        }
+        for rules in ["4.5", "4.8", "latest", "pinfold"] {
+            for model in [Model::Tso, Model::Weak] {
+                common::holds(name, &window(name, "split-busy"), rules, model);
+            }
+        }
+    }
+    // The lock of the first posting is that of a page that may be free, if it was given up.
+    let first = "3.2,tail-refs=tail-mapcount-first";
+    holds("thp-tail-get", first, Model::Tso);
+    let report = breaks("thp-tail-get-first", first, Model::Tso, "invariant");
+    let broken = report.broken.expect("it is broken");
+    assert!(broken.what[0].contains("the lock of a folio was taken"), "{broken:?}");
+}

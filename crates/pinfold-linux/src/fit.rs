@@ -134,13 +134,8 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
             let most = features.pipe_pages;
             (pages > most).then(|| format!("{pages} references: a pipe here holds at most {most}"))
         }),
-        Act::DeviceStore(spot, _) => {
-            let get =
-                |step: &ResolvedStep| matches!(step.act, Act::Get(take) if take.handle == spot.of);
-            plan.steps()
-                .any(get)
-                .then(|| "no system call writes through an ordinary reference kept".to_owned())
-        }
+        Act::DeviceStore(spot, _) => in_pipe(plan, spot.of)
+            .then(|| "no system call writes through an ordinary reference kept".to_owned()),
         Act::Populate(..) => features.no_populate.clone(),
         Act::Advise(_, Advice::HugePage) => features.no_folios.clone(),
         Act::Break(..) => features.no_break.clone(),
@@ -165,6 +160,14 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
             told("no system call splits a folio: a file for debugging does, and tells no result")
         }
         Act::TryGet(..) => told("no system call takes a reference by the number of a frame"),
+        Act::GetPage(spot, _) if in_pipe(plan, spot.of) => {
+            let (ahead, most) = (spot.page as usize + 1, features.pipe_pages);
+            (ahead > most).then(|| format!("tee takes the pages before it: at most {most} here"))
+        }
+        Act::GetPage(..) => told(
+            "no system call takes one more reference through this handle: tee does, on pages in a \
+             pipe, where `get` puts them",
+        ),
         Act::Note(..) if !features.frames_visible => told("only root may see the frames of pages"),
         Act::Uffd(_) => features.no_uffd.clone(),
         Act::Join(_) | Act::MoveCharge { .. } => told(
@@ -198,6 +201,17 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         | Act::Sync(_) => None,
         Act::Exec => acts_after_exec(plan, step)
             .then(|| "the program that is executed here ends at once".to_owned()),
+    }
+}
+
+/// Whether the pages of a handle are in a pipe: those of `get`, and of `get-page` through such.
+fn in_pipe(plan: &Resolved, handle: usize) -> bool {
+    let made = plan.steps().find(|step| step.act.makes_handle() == Some(handle));
+    match made.map(|step| step.act) {
+        Some(Act::Get(_)) => true,
+        // The handle that it goes through has a lower number, but in a plan from elsewhere.
+        Some(Act::GetPage(spot, _)) => spot.of < handle && in_pipe(plan, spot.of),
+        _ => false,
     }
 }
 

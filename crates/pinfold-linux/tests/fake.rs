@@ -173,6 +173,31 @@ fn what_cannot_be_carried_out_is_skipped_with_its_step() {
 }
 
 #[test]
+fn one_more_reference_is_taken_only_on_what_is_in_a_pipe() {
+    let text = "scenario s\nsetup\n  process P\n  P: map A 2 private rw\n  P: write A[0] \"1\"\n  \
+                P: note A[0] as n0\n  P: get A[0..2] read as h0\nlane l: P\n  \
+                get-page h0[1] as h1\n  get-page h1 as h2\n  write h2 \"2\"\n  try-get n0 as h3\n  \
+                get-page h3 as h4\noutcome o otherwise\n";
+    let told = |pipe_pages: usize| {
+        let mut agent = Fake::new(vec![seen(ONE)]);
+        agent.features.pipe_pages = pipe_pages;
+        agent.features.frames_visible = true;
+        let missing = compared(text, &mut agent).missing;
+        missing.into_iter().map(|missing| (missing.step, missing.why)).collect::<Vec<_>>()
+    };
+    let steps = |told: &[(String, String)]| {
+        told.iter().map(|(step, _)| step.clone()).collect::<Vec<_>>().join(", ")
+    };
+    let enough = told(16);
+    assert_eq!(steps(&enough), "write h2 \"2\", try-get n0 as h3, get-page h3 as h4");
+    assert!(enough[2].1.contains("tee does, on pages in a pipe"), "{enough:?}");
+    let short = told(1);
+    assert!(
+        short.iter().any(|(step, why)| step.starts_with("get-page h0[1]") && why.contains("tee"))
+    );
+}
+
+#[test]
 fn what_is_a_setting_of_the_machine_and_what_would_lie_below_a_stack_are_skipped() {
     let skipped = |machine: &str, steps: &str| {
         let text = format!(

@@ -41,6 +41,7 @@ pub(super) fn claims(steps: &[&Step]) -> Vec<String> {
             | Act::SplitDeferred
             | Act::Note(..)
             | Act::TryGet(..)
+            | Act::Again { .. }
             | Act::Read(_)
             | Act::Exit
             | Act::Scan

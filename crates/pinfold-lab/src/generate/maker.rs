@@ -413,13 +413,14 @@ impl Maker {
             return Step { process, may_fail: trouble.of_step(&act), act };
         }
         let may_fail = match (&act, self.shape.frames) {
-            (Act::Fork(_) | Act::Write(..) | Act::Read(_) | Act::Take { .. }, Some(_)) => {
-                Some("out-of-frames")
-            }
+            (
+                Act::Fork(_) | Act::Write(..) | Act::Read(_) | Act::Take { .. } | Act::Again { .. },
+                Some(_),
+            ) => Some("out-of-frames"),
             (Act::Populate(..) | Act::Mlock(_), Some(_)) => Some("out-of-frames"),
             (Act::Protect(..) | Act::Unmap(_), Some(_)) => Some("out-of-frames"),
             (Act::Populate(..) | Act::Mlock(_) | Act::Munlock(_), None) => Some("not-mapped"),
-            (Act::Write(..) | Act::Read(_), None) => Some("no-access"),
+            (Act::Write(..) | Act::Read(_) | Act::Again { .. }, None) => Some("no-access"),
             (Act::Protect(..) | Act::Advise(..), None) => Some("not-mapped"),
             (Act::Break(_), _) => Some("not-mapped"),
             _ => None,

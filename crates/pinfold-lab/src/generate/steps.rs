@@ -47,6 +47,12 @@ pub(super) enum Act {
     Note(Page, u32),
     /// A reference by a note, and its end.
     TryGet(u32, u32),
+    /// A reference on a page, one more through it, and the ends of both: the first goes first.
+    Again {
+        page: Page,
+        first: u32,
+        second: u32,
+    },
     Write(Page, u32),
     Read(Page),
     Take {
@@ -235,6 +241,7 @@ impl fmt::Display for Step {
             Act::SplitDeferred => f.write_str("split-deferred"),
             Act::Note(page, note) => write!(f, "note {page} as n{note}"),
             Act::TryGet(note, handle) => write!(f, "try-get n{note} as h{handle}"),
+            Act::Again { page, first, .. } => write!(f, "get {page} read as h{first}"),
             Act::Write(page, word) => write!(f, "write {page} \"w{word}\""),
             Act::Read(page) => write!(f, "read {page}"),
             Act::Take { verb, page, options, handle } => {
@@ -261,6 +268,9 @@ impl fmt::Display for Step {
         self.may_fail.map_or(Ok(()), |how| write!(f, " may fail {how}"))?;
         match &self.act {
             Act::TryGet(_, handle) => write!(f, "\n  put h{handle}"),
+            Act::Again { first, second, .. } => {
+                write!(f, "\n  get-page h{first} as h{second}\n  put h{first}\n  put h{second}")
+            }
             Act::Transfer { handle, word, .. } => {
                 write!(f, "\n  write h{handle} \"w{word}\"\n  unpin h{handle} dirty")
             }

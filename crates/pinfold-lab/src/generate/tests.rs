@@ -44,7 +44,7 @@ fn programs_about_a_folio_are_scenarios_with_every_step_that_decides_about_one()
         for word in ["split-folio A[3] may fail busy", "split-deferred", "try-get n0", "put h"] {
             assert!(has(word), "{word}");
         }
-        for word in ["write A", "fork C", "pin ", "get ", "dontneed", "note A"] {
+        for word in ["write A", "fork C", "pin ", "get ", "get-page h", "dontneed", "note A"] {
             assert!(has(word), "{word}");
         }
         assert_eq!(has("unmap A"), shape.frames.is_none());

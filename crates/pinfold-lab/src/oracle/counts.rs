@@ -122,7 +122,9 @@ impl World {
                         Owed { refs: 1, pins: 1, ..Owed::default() }
                     }
                     Hold::Pins(_) => Owed { refs: PIN_BIAS, ..Owed::default() },
-                    Hold::Refs(_) | Hold::Number(..) => Owed { refs: 1, ..Owed::default() },
+                    Hold::Refs(_) | Hold::Again(..) | Hold::Number(..) => {
+                        Owed { refs: 1, ..Owed::default() }
+                    }
                     Hold::Follows => Owed::default(),
                 };
                 let times = hold.times();

@@ -1,5 +1,6 @@
 //! How names become numbers.
 
+use super::listed::{alone, file, lengths_of_files, reached, reads, steps, taken};
 use super::{
     Act, Action, Atom, Look, Pages, Part, Resolved, ResolvedClaim, ResolvedFile, ResolvedHandle,
     ResolvedLane, ResolvedOutcome, ResolvedProcess, ResolvedStep, Runner, Scenario, Seen, Shown,
@@ -33,43 +34,6 @@ fn number(names: &mut Vec<String>, name: &Name) -> usize {
         names.push(name.value.clone());
         names.len() - 1
     })
-}
-
-/// A step outside lanes, with its process.
-fn alone(step: &Step) -> (Option<&str>, &Step) {
-    (step.process.as_ref().map(|name| name.value.as_str()), step)
-}
-
-/// Every step with the process that carries it out, in the order of the text.
-fn steps(scenario: &Scenario) -> impl Iterator<Item = (Option<&str>, &Step)> {
-    let lanes = scenario
-        .lanes
-        .iter()
-        .flat_map(|lane| lane.steps.iter().map(move |step| (lane.process(), step)));
-    scenario.setup.steps.iter().map(alone).chain(lanes).chain(scenario.after.iter().map(alone))
-}
-
-/// Whether looking at it is an access by a process.
-fn reads(atom: &Atom) -> bool {
-    matches!(atom, Atom::Sees { view: View::Process { .. }, .. })
-}
-
-/// As many pages of each file as have names.
-fn lengths_of_files(scenario: &Scenario) -> Vec<u32> {
-    scenario.machine.files.iter().map(|file| scenario.file_pages(&file.name)).collect()
-}
-
-fn file(file: &scenario::File) -> ResolvedFile {
-    let name = file.name.value.clone();
-    ResolvedFile { name, pages: file.pages.value, behind: file.behind }
-}
-
-/// A line of `reach` without its first word.
-fn reached(reach: &scenario::Reach) -> String {
-    match reach.during {
-        Some(during) => format!("{} during {}", reach.event.value, during.value.as_str()),
-        None => reach.event.value.clone(),
-    }
 }
 
 fn nothing<T>(kind: &'static str, name: &str) -> Result<T, Unresolved> {
@@ -114,6 +78,7 @@ impl Names {
         for (process, step) in steps(scenario) {
             names.add(process, step);
         }
+        names.add_taken(scenario);
         names.add_atoms(scenario);
         names
     }
@@ -154,7 +119,6 @@ impl Names {
             (Action::Follow { pages, handle } | Action::Note { pages, handle }, _) => {
                 self.add_handle(process, pages, handle);
             }
-            (Action::TryGet { frame, handle }, _) => self.add_taken(frame, handle),
             (Action::Signal { signal }, _) => {
                 number(&mut self.signals, signal);
             }
@@ -172,11 +136,27 @@ impl Names {
         }
     }
 
-    /// The handle of one page that is made from a handle of `note`.
-    fn add_taken(&mut self, frame: &scenario::Place, name: &Name) {
-        if let Ok(noted) = self.handle(&frame.name) {
-            let process = self.handles[noted].process;
-            self.handles.push(ResolvedHandle { name: name.value.clone(), process, pages: 1 });
+    /// The handles of one page that are made from others, each behind the one it is made from: a
+    /// lane may make that one that is written below.
+    fn add_taken(&mut self, scenario: &Scenario) {
+        let mut left: Vec<(&Name, &Name)> = steps(scenario).filter_map(taken).collect();
+        while !left.is_empty() {
+            let before = left.len();
+            left.retain(|(of, name)| match self.handle(of) {
+                Ok(of) => {
+                    let process = self.handles[of].process;
+                    self.handles.push(ResolvedHandle {
+                        name: name.value.clone(),
+                        process,
+                        pages: 1,
+                    });
+                    false
+                }
+                Err(_) => true,
+            });
+            if left.len() == before {
+                return;
+            }
         }
     }
 
@@ -334,14 +314,11 @@ impl Names {
     /// What a step does; `process` is meant for those that need one.
     fn act(&self, process: Option<usize>, action: &Action) -> Result<Act, Unresolved> {
         let own = || process.map_or_else(|| nothing("process", action.verb().as_str()), Ok);
-        let expect = |word: &Option<scenario::Text>| match word {
-            Some(word) => self.word(&word.value).map(Some),
-            None => Ok(None),
+        let expect = |word: &Option<scenario::Text>| {
+            word.as_ref().map(|word| self.word(&word.value)).transpose()
         };
-        let kept = |register: &Option<Name>| match register {
-            Some(name) => self.register(name).map(Some),
-            None => Ok(None),
-        };
+        let kept =
+            |register: &Option<Name>| register.as_ref().map(|name| self.register(name)).transpose();
         Ok(match action {
             Action::Map { area, pages, sharing, protection, of, up_to, at, occupied } => Act::Map {
                 area: self.area(own()?, &area.value)?.0,
@@ -473,6 +450,9 @@ impl Names {
             }
             Action::TryGet { frame, handle } => {
                 Act::TryGet(self.held(frame)?, self.handle(handle)?)
+            }
+            Action::GetPage { held, handle } => {
+                Act::GetPage(self.held(held)?, self.handle(handle)?)
             }
             Action::UffdWait { at, reason } => {
                 Act::Uffd(UffdAct::Wait(self.spot(own()?, at)?, reason.value))

@@ -60,3 +60,20 @@ fn a_child_knows_the_areas_of_its_parent_and_its_own() {
     assert_eq!(acts[1], Act::Store(Spot { of: 0, page: 2, word: 0 }, 1));
     assert_eq!(acts[2], Act::Unmap(super::Pages { area: 1, first: 0, count: 2 }));
 }
+
+#[test]
+fn a_handle_may_be_made_from_one_that_is_written_below() {
+    let plan = resolved(
+        "scenario s\nsetup\n  process P\n  P: map A 2 private rw\n  P: get A read as h0\n\
+         lane a: P\n  get-page h1 as h2\n  put h2\n\
+         lane b: P\n  get-page h0[1] as h1\noutcome o otherwise\n",
+    );
+    let handles: Vec<(&str, u32)> =
+        plan.handles.iter().map(|handle| (handle.name.as_str(), handle.pages)).collect();
+    assert_eq!(handles, [("h0", 2), ("h1", 1), ("h2", 1)]);
+    let made: Vec<Option<usize>> = plan.steps().map(|step| step.act.makes_handle()).collect();
+    assert_eq!(made, [None, Some(0), Some(2), None, Some(1)]);
+    let first = plan.lanes[0].steps[0].act;
+    assert_eq!(first, Act::GetPage(Spot { of: 1, page: 0, word: 0 }, 2));
+    assert_eq!((first.uses_handle(), first.needs_process()), (Some(1), false));
+}

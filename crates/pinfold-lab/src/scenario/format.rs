@@ -370,7 +370,9 @@ impl Display for Action {
             Self::Follow { pages, handle } | Self::Note { pages, handle } => {
                 write!(f, " {pages} as {handle}")
             }
-            Self::TryGet { frame, handle } => write!(f, " {frame} as {handle}"),
+            Self::TryGet { frame: of, handle } | Self::GetPage { held: of, handle } => {
+                write!(f, " {of} as {handle}")
+            }
             Self::Fork { child } | Self::Clone { child } | Self::Vfork { child } => {
                 write!(f, " {child}")
             }

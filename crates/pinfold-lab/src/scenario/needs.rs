@@ -107,6 +107,7 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
         | Action::SplitDeferred
         | Action::Note { .. }
         | Action::TryGet { .. }
+        | Action::GetPage { .. }
         | Action::DirectRead { .. }
         | Action::DirectWrite { .. } => Vec::new(),
     }

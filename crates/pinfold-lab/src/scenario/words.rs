@@ -151,6 +151,8 @@ vocabulary! {
         Note = "note",
         /// Takes a reference by a frame's number alone.
         TryGet = "try-get",
+        /// Takes one more reference through one that is held.
+        GetPage = "get-page",
     }
 }
 
@@ -188,7 +190,9 @@ impl Verb {
     /// Whether the name after `as` is that of a handle.
     pub(super) fn makes_handle(self) -> bool {
         match self {
-            Self::Pin | Self::Get | Self::Follow | Self::Note | Self::TryGet => true,
+            Self::Pin | Self::Get | Self::Follow | Self::Note | Self::TryGet | Self::GetPage => {
+                true
+            }
             Self::Map
             | Self::Unmap
             | Self::Remap

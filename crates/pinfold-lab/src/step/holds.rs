@@ -1,6 +1,10 @@
 //! Steps that take and release handles, and what devices do through them.
 
-use pinfold::{FaultError, Memory, Pfn, SpaceId, SplitError, Term, VirtAddr, VirtRange, Vpn};
+use std::rc::Rc;
+
+use pinfold::{
+    FaultError, Memory, Pfn, Reference, Refs, SpaceId, SplitError, Term, VirtAddr, VirtRange, Vpn,
+};
 use pinfold_explore::hook;
 
 use super::asked::{Times, ask};
@@ -8,10 +12,35 @@ use super::{Done, Fault, gone};
 use crate::carried::Spot;
 use crate::cpu::{Operation, Target};
 use crate::journal::{Held, What};
+use crate::machine::Machine;
 use crate::scenario::{self, Access, Dirty, Duration, Failure, Grab, Pages};
 use crate::spaces::Inhabited;
 use crate::waits::Awaited;
 use crate::world::{Handle, Hold, World};
+
+/// What a handle refers to its pages by, of which several can be had.
+enum Through {
+    Refs(Rc<Refs<Machine>>, usize),
+    One(Rc<Reference<Machine>>),
+}
+
+impl Through {
+    /// One more reference.
+    fn again(&self) -> Option<Reference<Machine>> {
+        match self {
+            Self::Refs(refs, page) => Reference::through(refs, *page),
+            Self::One(reference) => reference.again(),
+        }
+    }
+
+    /// Whether the handle itself has let go of it.
+    fn is_let_go(&self) -> bool {
+        match self {
+            Self::Refs(refs, _) => Rc::strong_count(refs) == 1,
+            Self::One(reference) => Rc::strong_count(reference) == 1,
+        }
+    }
+}
 
 impl World {
     /// An access of a device through a handle. Returns the frame that it reached and the word that
@@ -106,7 +135,8 @@ impl World {
             refs.shortfall().map_or(Ok(refs), |error| Err(error.into()))
         })?;
         let how = (grab.access.value, None);
-        self.keep(process, &grab.handle.value, Hold::Refs(refs), (space.id(), range), how)
+        let hold = Hold::Refs(Rc::new(refs));
+        self.keep(process, &grab.handle.value, hold, (space.id(), range), how)
     }
 
     pub(super) fn keep(
@@ -203,8 +233,53 @@ impl World {
         })?;
         let page = VirtRange::new(VirtAddr::of_page(page), 1)
             .map_err(|error| Fault::of(Failure::Invalid, error))?;
-        let hold = Hold::Number(reference, [pfn]);
+        let hold = Hold::Number(Rc::new(reference), [pfn]);
         self.keep(&process, name, hold, (space, page), (Access::Read, None))
+    }
+
+    /// Takes one more reference on a page through a handle, which must hold it until that is done:
+    /// the kernel's caller of get_page() has a reference.
+    pub(super) fn get_page(&self, held: &scenario::Place, name: &str) -> Done {
+        self.await_handle(&held.name.value);
+        let not_held = || Fault::other(format!("handle {} holds no such page now", held.name));
+        let (through, by_number, process, space, page, access) = {
+            let state = self.state.borrow();
+            let handle = state.handles.get(&held.name.value).ok_or_else(not_held)?;
+            let at = held.page() as usize;
+            let through = match &handle.hold {
+                Some(Hold::Refs(refs)) => Some(Through::Refs(Rc::clone(refs), at)),
+                Some(Hold::Again(one, _) | Hold::Number(one, _)) => {
+                    Some(Through::One(Rc::clone(one)))
+                }
+                Some(Hold::Pins(_) | Hold::Follows) | None => None,
+            };
+            hook::saw(u64::from(through.is_some()));
+            let by_number = matches!(handle.hold, Some(Hold::Number(..)));
+            let page = handle.page(held.page());
+            let process = handle.process.clone();
+            (through.ok_or_else(not_held)?, by_number, process, handle.space, page, handle.access)
+        };
+        let reference = through.again();
+        let let_go = through.is_let_go();
+        hook::saw(u64::from(let_go));
+        if let_go {
+            return Err(Fault::other(format!(
+                "handle {} was released while a reference was taken through it",
+                held.name
+            )));
+        }
+        let reference = reference.ok_or_else(|| {
+            let what = format!("one more reference than the page of {held} can count");
+            Fault::of(Failure::TooManyReferences, what)
+        })?;
+        let page = VirtRange::new(VirtAddr::of_page(page), 1)
+            .map_err(|error| Fault::of(Failure::Invalid, error))?;
+        let (pfn, reference) = ([reference.pfn()], Rc::new(reference));
+        let hold = match by_number {
+            true => Hold::Number(reference, pfn),
+            false => Hold::Again(reference, pfn),
+        };
+        self.keep(&process, name, hold, (space, page), (access, None))
     }
 
     pub(super) fn release(&self, name: &str) -> Result<Hold, Fault> {

@@ -11,7 +11,7 @@ use pinfold_lab::scenario::{self, MOST_DRAWN, Style};
 use pinfold_lab::{CheckOptions, Config, Detail, Model, Prepared, SCENARIOS, Strategy};
 
 /// Words that a change may put somewhere.
-const PIECES: [&str; 53] = [
+const PIECES: [&str; 54] = [
     "lane",
     "setup",
     "always",
@@ -33,6 +33,7 @@ const PIECES: [&str; 53] = [
     "fail",
     "pin",
     "get",
+    "get-page",
     "times",
     "fork",
     "numa-scan",

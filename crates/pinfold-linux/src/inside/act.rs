@@ -14,22 +14,22 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pinfold_lab::resolved::{Act, Pages, Resolved, ResolvedStep, Spot, Take};
+use pinfold_lab::resolved::{Act, Pages, Resolved, ResolvedStep, Spot};
 use pinfold_lab::scenario::{Access, Failure};
 
 use super::board::{Board, Hold, Question};
-use super::pagemap::frame_of;
 use super::ring::Device;
 use super::scan;
 use super::sys::birth;
 use super::sys::limits::{Moved, Program};
-use super::sys::{self, Errno, PAGE, Range, Refused, STAGE, STAGE_PAGES};
+use super::sys::{self, Errno, PAGE, Range, Refused, STAGE};
 use super::wanted::Wanted;
 use crate::job::{Did, is_amplifier, is_as_wanted};
 use made::Files;
 use ranges::{failure, place, ranged, refusal};
 
 mod files;
+mod handles;
 pub(super) mod made;
 mod monitor;
 mod ranges;
@@ -375,6 +375,7 @@ impl Cast {
             }
             Act::Pin(take, _) => self.take(process, take),
             Act::Get(take) => self.take(process, take),
+            Act::GetPage(spot, handle) => self.get_page(spot, handle),
             Act::Unpin(handle, _) | Act::Put(handle) => {
                 if !self.ready(handle)? {
                     return Ok(Did::LeftOut);
@@ -490,11 +491,16 @@ impl Cast {
         }
     }
 
-    /// After a step that was allowed to fail: nobody waits for a handle that it has not made.
+    /// After a step that was allowed to fail, or was left out: nobody waits for a handle that it
+    /// has not made.
     pub(super) fn note_missing(&self, step: &ResolvedStep, done: Did) {
-        if let (Did::Failed(how), Some(handle)) = (done, step.act.makes_handle())
-            && step.may_fail == Some(how)
-        {
+        let Some(handle) = step.act.makes_handle() else { return };
+        let missing = match done {
+            Did::Failed(how) => step.may_fail == Some(how),
+            Did::LeftOut => true,
+            Did::Worked(_) | Did::Error(_) => false,
+        };
+        if missing {
             self.board.set_missing(handle);
         }
     }
@@ -509,85 +515,5 @@ impl Cast {
     pub(super) fn address(&self, process: usize, spot: Spot) -> Result<u64, Errno> {
         let start = self.board.area(self.plan.home(process), spot.of).ok_or(libc::ENXIO)?;
         Ok(start + u64::from(spot.page) * PAGE + sys::within_page(spot.word))
-    }
-
-    /// The address that a word behind a pin had in the process that pinned it.
-    pub(super) fn pinned(&self, spot: Spot) -> Option<u64> {
-        let start = self.board.held_at(spot.of)?;
-        let page = u64::from(spot.page);
-        Some(start + page * PAGE + sys::within_page(spot.word))
-    }
-
-    /// Loads a word through a handle.
-    pub(super) fn device_load(&self, spot: Spot) -> Result<u64, Errno> {
-        if self.board.hold(spot.of) != Hold::Held {
-            return Err(libc::EBADF);
-        }
-        let address = self.pinned(spot).ok_or(libc::EBADF)?;
-        self.board.alone_with(spot.of, || match &self.devices[spot.of] {
-            Device::Ring(ring) => ring.load(address),
-            Device::Pipe(pipe) => pipe.load(spot.page, spot.word),
-        })
-    }
-
-    /// Takes references for a handle.
-    fn take(&self, process: usize, take: Take) -> Result<Did, Errno> {
-        let range = self.range(process, take.pages)?;
-        let page = |at: u32| range.start() + u64::from(at) * PAGE;
-        let mut before = [0; STAGE_PAGES as usize];
-        for (at, frame) in (0..take.pages.count).zip(&mut before) {
-            *frame = frame_of(page(at));
-        }
-        let taken = match &self.devices[take.handle] {
-            Device::Ring(ring) => ring.pin(range, take.times),
-            Device::Pipe(pipe) => {
-                // What is going to be written is made writable first, as a `get` for writing does.
-                let refused = take.access == Access::Write
-                    && !(0..take.pages.count).all(|at| sys::touch(page(at)).is_ok());
-                match refused {
-                    true => Err(libc::EFAULT),
-                    false => pipe.take(range, take.times, u64::from(take.pages.count) * PAGE),
-                }
-            }
-        };
-        match taken {
-            Ok(()) => {}
-            Err(libc::EFAULT) => {
-                return Ok(Did::Failed(refusal(range.start(), take.pages.count, take.access)));
-            }
-            Err(number) => return Err(number),
-        }
-        for (at, before) in (0..take.pages.count).zip(before) {
-            let after = frame_of(page(at));
-            // While others run, only what did not change is known to be what was taken.
-            let known = after == before || !self.board.is_free();
-            self.board.set_frame(take.handle, at as usize, if known { after } else { 0 });
-        }
-        self.board.set_held(take.handle, range.start());
-        Ok(Did::Worked(0))
-    }
-
-    /// Remembers the frames that pages have.
-    fn note(&self, process: usize, pages: Pages, handle: usize) -> Result<Did, Errno> {
-        let range = self.range(process, pages)?;
-        for at in 0..pages.count {
-            match frame_of(range.start() + u64::from(at) * PAGE) {
-                0 => return Ok(Did::Failed(Failure::NoAccess)),
-                frame => self.board.set_frame(handle, at as usize, frame),
-            }
-        }
-        self.board.set_noted(handle, range.start());
-        Ok(Did::Worked(0))
-    }
-
-    /// Drops what a handle holds.
-    pub(super) fn let_go(&self, handle: usize) -> Result<(), Errno> {
-        self.board.alone_with(handle, || match &self.devices[handle] {
-            Device::Ring(ring) => ring.unpin(),
-            Device::Pipe(pipe) => {
-                pipe.give_back();
-                Ok(())
-            }
-        })
     }
 }

@@ -4,7 +4,7 @@
 //! writing, for as long as the buffer is registered, and reads and writes them without a page table
 //! (`WRITE_FIXED` and `READ_FIXED`, which read and write memory from and to a file). An ordinary
 //! reference is a page in a pipe (`vmsplice`), which is looked at through a copy of the pipe
-//! (`tee`).
+//! (`tee`). One more reference on such a page is a copy that stays: `tee` takes it by `get_page`.
 //!
 //! Everything is made before the first process of a trial is forked, so all of them share it.
 
@@ -19,7 +19,7 @@ use super::sys::{self, Errno, PAGE, Range};
 pub(super) enum Device {
     /// A pin.
     Ring(Ring),
-    /// A `get`.
+    /// A `get`, or a `get-page` through one.
     Pipe(Pipe),
 }
 
@@ -155,6 +155,36 @@ impl Pipe {
                 Err(libc::EFAULT)
             }
         }
+    }
+
+    /// Takes one more reference on the page at this index of another pipe. Those before it are held
+    /// for a moment, too: `tee` begins with the first.
+    pub(super) fn take_again(&self, from: &Self, page: u32) -> Result<(), Errno> {
+        let before = page as usize * PAGE as usize;
+        let length = before + PAGE as usize;
+        let taken = sys::tee(from.pages.0.as_fd(), self.pages.1.as_fd(), length);
+        let done = taken.and_then(|taken| match taken == length {
+            true => self.skip(before),
+            false => Err(libc::EIO),
+        });
+        if done.is_err() {
+            self.give_back();
+        }
+        done
+    }
+
+    /// Drops so many bytes, whole pages.
+    fn skip(&self, bytes: usize) -> Result<(), Errno> {
+        let mut scratch = [0; PAGE as usize];
+        let mut left = bytes;
+        while left > 0 {
+            let most = left.min(scratch.len());
+            match sys::read(self.pages.0.as_fd(), &mut scratch[..most])? {
+                0 => return Err(libc::EIO),
+                got => left -= got,
+            }
+        }
+        Ok(())
     }
 
     /// Drops them all.

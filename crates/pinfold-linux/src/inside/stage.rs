@@ -83,6 +83,10 @@ impl Stage {
                     let pages = take.times as usize * take.pages.count as usize;
                     Device::Pipe(Pipe::new(pages.max(16)).map_err(told)?)
                 }
+                Some(Act::GetPage(spot, _)) => {
+                    // Those before the page are in it for a moment.
+                    Device::Pipe(Pipe::new((spot.page as usize + 1).max(16)).map_err(told)?)
+                }
                 Some(Act::Note(..)) => Device::Pipe(Pipe::new(1).map_err(told)?),
                 _ => Device::Ring(Ring::new().map_err(told)?),
             });

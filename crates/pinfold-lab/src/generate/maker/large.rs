@@ -31,7 +31,7 @@ impl Maker {
 
     /// A step that decides who keeps pages of the folio, or whether it stays one.
     pub(super) fn step_on_folio(&mut self, process: &'static str) -> Step {
-        match self.below(18) {
+        match self.below(20) {
             0..=3 => self.write(process),
             4 => {
                 let page = self.page();
@@ -54,7 +54,12 @@ impl Maker {
                 let page = self.page_given_up();
                 self.step(process, Act::Unmap(page))
             }
-            _ => self.step(process, Act::SplitDeferred),
+            16 | 17 => self.step(process, Act::SplitDeferred),
+            _ => {
+                let (page, first) = (self.page(), self.handles);
+                self.handles += 2;
+                self.step(process, Act::Again { page, first, second: first + 1 })
+            }
         }
     }
 

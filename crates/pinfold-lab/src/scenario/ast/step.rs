@@ -387,4 +387,13 @@ pub enum Action {
         #[serde(rename = "as")]
         handle: Name,
     },
+    /// `get-page HANDLE as HANDLE`: takes one more reference on a page through a handle that has
+    /// one.
+    GetPage {
+        /// A page of a handle of `get`, `try-get` or `get-page`.
+        held: Place,
+        /// The name of the result.
+        #[serde(rename = "as")]
+        handle: Name,
+    },
 }

@@ -56,6 +56,7 @@ impl Action {
             Self::SplitDeferred => Verb::SplitDeferred,
             Self::Note { .. } => Verb::Note,
             Self::TryGet { .. } => Verb::TryGet,
+            Self::GetPage { .. } => Verb::GetPage,
         }
     }
 
@@ -77,8 +78,8 @@ impl Action {
                 Traits { makes: Some(Made::Handle(handle)), follows: Some(pages), ..none }
             }
             Self::Note { handle, .. } => Traits { makes: Some(Made::Handle(handle)), ..none },
-            Self::TryGet { frame, handle } => {
-                Traits { makes: Some(Made::Handle(handle)), handle: Some(&frame.name), ..none }
+            Self::TryGet { frame: of, handle } | Self::GetPage { held: of, handle } => {
+                Traits { makes: Some(Made::Handle(handle)), handle: Some(&of.name), ..none }
             }
             Self::Unpin { handle, .. } | Self::Put { handle } | Self::Unfollow { handle } => {
                 Traits { handle: Some(handle), ..none }

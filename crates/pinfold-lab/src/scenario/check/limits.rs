@@ -131,6 +131,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::SplitDeferred
             | Action::Note { .. }
             | Action::TryGet { .. }
+            | Action::GetPage { .. }
             | Action::MoveCharge { .. }
             | Action::DirectRead { .. }
             | Action::DirectWrite { .. } => {}

@@ -335,7 +335,7 @@ impl<'a> Names<'a> {
             Action::Note { pages, handle } => {
                 self.declare_handle(Kind::Note, at, process, (pages, handle), errors)
             }
-            Action::TryGet { handle, .. } => {
+            Action::TryGet { handle, .. } | Action::GetPage { handle, .. } => {
                 self.add_handle(Kind::Get, at, (process, handle), Some(1), errors)
             }
             Action::Unpin { handle, .. } | Action::Put { handle } | Action::Unfollow { handle } => {

@@ -246,6 +246,11 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Acti
             cursor.keyword("as")?;
             Action::TryGet { frame, handle: cursor.new_name("a name for the handle")? }
         }
+        Verb::GetPage => {
+            let held = cursor.place("a handle of `get`")?;
+            cursor.keyword("as")?;
+            Action::GetPage { held, handle: cursor.new_name("a name for the handle")? }
+        }
         Verb::UffdProtect => Action::UffdProtect { pages: cursor.pages()? },
         Verb::UffdUnprotect => Action::UffdUnprotect { pages: cursor.pages()? },
         Verb::UffdWait => {

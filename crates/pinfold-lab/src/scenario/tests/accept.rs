@@ -54,6 +54,7 @@ fn every_step_is_read() {
            split-deferred
            note A as n0
            try-get n0[1] as h4 may fail busy
+           get-page h4 as h5
            put h4
            exit",
     ));
@@ -116,6 +117,7 @@ fn every_step_is_read() {
             "split-deferred",
             "note A as n0",
             "try-get n0[1] as h4 may fail busy",
+            "get-page h4 as h5",
             "put h4",
             "exit",
         ]

@@ -28,7 +28,9 @@ setup
 lane one: P
   try-get n0[1] as h0 may fail busy
   try-get n0[0] as h1
+  get-page h1 as h2 may fail too-many-references
   put h1
+  put h2
   split-folio A[2] may fail busy
   split-deferred
 
@@ -57,6 +59,16 @@ fn what_is_wrong_with_a_step_about_folios_is_said_at_the_word() {
             (Code::AmbiguousPage, "try-get n0 as h1", "n0"),
             (Code::Unexpected, "try-get n0[0].1 as h1", "1"),
             (Code::DuplicateName, "try-get n0[0] as h0", "h0"),
+            (Code::UnknownHandle, "get-page n0[0] as h1", "n0"),
+            (Code::UnknownHandle, "get-page h0 as h1", "h0"),
+            (Code::UnknownHandle, "get-page h9 as h1", "h9"),
+            (Code::UnknownHandle, "follow A[1] as f0\n  get-page f0 as h1", "f0"),
+            (Code::OutsideArea, "get A[0..2] read as g0\n  get-page g0[2] as h1", "2"),
+            (Code::AmbiguousPage, "get A[0..2] read as g0\n  get-page g0 as h1", "g0"),
+            (Code::Unexpected, "get A[0] read as g0\n  get-page g0.1 as h1", "1"),
+            (Code::DuplicateName, "get A[0] read as g0\n  get-page g0 as h0", "h0"),
+            (Code::WrongRelease, "get A[0] read as g0\n  get-page g0 as h1\n  unpin h1", "h1"),
+            (Code::UsedAfterRelease, "get A[0] read as g0\n  put g0\n  get-page g0 as h1", "g0"),
             (Code::DuplicateName, "note A[0] as h0", "h0"),
             (Code::Incomplete, "note A[0]", ""),
             (Code::WrongRelease, "put n0", "n0"),
@@ -109,4 +121,26 @@ error[PF0141]: `n0` was taken by `note`
    = help: it holds nothing that could be released: leave this out
 "#]]
     );
+}
+
+#[test]
+fn a_pin_is_nothing_to_take_one_more_reference_through() {
+    snapbox::assert_data_eq!(
+        report(&around("  get-page h0 as h1", "")),
+        snapbox::str![[r#"
+error[PF0122]: `h0` was taken by `pin`: there is no reference to go through
+  --> test.pf:12:12
+   |
+10 |   P: pin A[0] write as h0
+   |                        -- taken here
+11 | lane one: P
+12 |   get-page h0 as h1
+   |            ^^ a pin is counted apart, and more of it is another `pin`
+   |
+   = help: take an ordinary reference first: `get PAGES read as h0`
+"#]]
+    );
+    let chain = "  get A[0..2] read as g0\n  get-page g0[1] as h1\n  get-page h1 as h2\n  \
+                 try-get n0[0] as t0\n  get-page t0 as h3\n  read h2\n  put g0\n  put h2";
+    accepted(&around(chain, "  h3 is P:A[0] and h1 is P:A[1]"));
 }

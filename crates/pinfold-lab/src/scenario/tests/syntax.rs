@@ -79,7 +79,7 @@ error[PF0106]: `teleport` is not a step
             `join`, `move-charge`, `direct-read`, `direct-write`, `uffd-register`,
             `uffd-unregister`, `uffd-copy`, `uffd-zero`, `uffd-continue`, `uffd-protect`,
             `uffd-unprotect`, `uffd-wait`, `split-folio`, `split-deferred`, `note`,
-            `try-get`
+            `try-get`, `get-page`
 "#]]
     );
 }
