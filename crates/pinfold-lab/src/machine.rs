@@ -317,7 +317,9 @@ unsafe impl Platform for Machine {
             let lane = self.lane();
             self.record().about.get_or_insert(About::Family { frame, lane });
         }
-        if let Bug::RefUnderflow(frame) | Bug::FreedWhileMapped(frame) = bug {
+        if let Bug::RefUnderflow(frame) | Bug::FreedWhileMapped(frame) | Bug::LockOfFreed(frame) =
+            bug
+        {
             self.record().about.get_or_insert(About::Frame(frame));
         }
         if let Bug::FreedWhileLocked(frame) = bug {

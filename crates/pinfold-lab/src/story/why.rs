@@ -179,6 +179,8 @@ impl<'a> Teller<'a> {
         self.left_unflushed(frame);
         self.counted_on_head(frame);
         self.counted_on_tail(frame);
+        self.counted_in_two_steps(frame);
+        self.locked_what_was_freed(frame);
         self.behind_comparison(frame);
         self.folio_forgotten(frame);
     }

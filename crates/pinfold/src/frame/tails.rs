@@ -309,14 +309,16 @@ impl Frames {
         }
     }
 
-    /// One more reference on a frame that is alive.
+    /// One more reference on a frame that is alive. The step that counts it looks at the count: a
+    /// read before may be of when the page had no references of its own, as its folio was not split
+    /// yet.
     fn get_own(&self, pfn: Pfn) -> Taken {
-        let frame = self.frame(pfn);
-        if !Counts(frame.counts.read_once()).may_gain(MOST) {
-            return Taken::of(Grab::Overflow);
+        let counts = &self.frame(pfn).counts;
+        if Counts(counts.fetch_add(REF)).may_gain(MOST) {
+            return Taken::of(Grab::Taken(pfn));
         }
-        frame.counts.add(REF);
-        Taken::of(Grab::Taken(pfn))
+        counts.fetch_sub(REF);
+        Taken::of(Grab::Overflow)
     }
 
     fn get_tail_again(&self, pfn: Pfn) -> Taken {

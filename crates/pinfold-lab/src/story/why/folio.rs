@@ -1,15 +1,17 @@
 //! Counts of large folios that went to the wrong place.
 
-use pinfold::rules::large::{Parting, Tally, parting, tally};
+use std::ops::Range;
+
+use pinfold::rules::large::{Again, Parting, Tally, again, parting, tally};
 use pinfold::rules::{HeadRecheck, LargeMaps, Switch};
 use pinfold::{EventKind, Pfn};
 
-use super::Teller;
+use super::{Step, Teller};
 use crate::counted::counted;
 use crate::journal::What;
 use crate::scenario::Verb;
 
-impl Teller<'_> {
+impl<'a> Teller<'a> {
     /// A walk that trusted its first look at the head of a folio, which was split before the walk
     /// had counted its reference there.
     pub(super) fn counted_on_head(&mut self, frame: Pfn) {
@@ -55,7 +57,7 @@ impl Teller<'_> {
     }
 
     /// References that a tail counts and its head does not, by the rule of up to 3.1: a put of one
-    /// and a split take it off both.
+    /// and a split take it off both. And what a split takes that is not there.
     pub(super) fn counted_on_tail(&mut self, frame: Pfn) {
         if tally(self.rules.tail_refs) != Tally::HeadAndTail {
             return;
@@ -74,7 +76,9 @@ impl Teller<'_> {
                     self.say(at, format!("{cite} {what} ({tag})."));
                     self.dropped_from_both(at, (tail, head));
                 }
-                Some(EventKind::HeadParted { head, refs, had }) if folio == Some(head) => {
+                Some(EventKind::HeadParted { head, refs, had })
+                    if folio == Some(head) || (head == frame && had <= refs) =>
+                {
                     let tail = ledger.events_near(at).into_iter().find_map(|(line, event)| {
                         let EventKind::TailParted { tail, .. } = event else { return None };
                         (line < at).then_some(tail)
@@ -110,6 +114,73 @@ impl Teller<'_> {
             let cite = self.at(put);
             self.say(put, format!("{cite} took it off {tail}, and one off {head}, too."));
         }
+    }
+
+    /// One more reference through one that is held, by the rule of up to 3.1: counted on the tail
+    /// first, which a split took for one that its head counts, too.
+    pub(super) fn counted_in_two_steps(&mut self, frame: Pfn) {
+        if again(self.rules.tail_refs) != Again::InTwoSteps {
+            return;
+        }
+        let (ledger, lines) = (self.ledger, self.ledger.lines());
+        for (step, span) in self.gets_of_pages() {
+            let run = ledger.unit(frame, step.begins);
+            let parted = { span }.find_map(|at| match ledger.event(at) {
+                Some(EventKind::TailParted { tail, refs })
+                    if run.contains(tail) && lines[at].lane != step.lane =>
+                {
+                    // Those of handles, and the entry's.
+                    let known = ledger.holders(tail, at).refs + 1;
+                    (refs > known).then_some((at, tail))
+                }
+                _ => None,
+            });
+            if let Some((at, tail)) = parted {
+                let (cite, split, tag) = (step.cite(), self.at(at), self.tag(Switch::TailRefs));
+                let what = format!(
+                    "counts on {tail} and on its head, {}, in two steps, and {split} came between",
+                    run.head
+                );
+                self.say(step.begins, format!("{cite} {what} ({tag})."));
+            }
+        }
+    }
+
+    /// One more reference through one that is held, by the first posting of 3.2's rule: under the
+    /// lock of what was the folio's head, which a split has made a page that somebody has freed.
+    pub(super) fn locked_what_was_freed(&mut self, frame: Pfn) {
+        if again(self.rules.tail_refs) != Again::UnderLock {
+            return;
+        }
+        let ledger = self.ledger;
+        for (step, mut span) in self.gets_of_pages() {
+            let freed = span.find(
+                |at| matches!(ledger.event(*at), Some(EventKind::Freed(pfn)) if pfn == frame),
+            );
+            let run = ledger.unit(frame, step.begins);
+            if let Some(at) = freed
+                && run.head == frame
+                && run.pages > 1
+            {
+                let (cite, by, tag) = (step.cite(), self.at(at), self.tag(Switch::TailRefs));
+                let what = format!(
+                    "had looked up {frame} as the head of the folio, and took its lock without a \
+                     reference on it when {by} had freed it"
+                );
+                self.say(at, format!("{cite} {what} ({tag})."));
+            }
+        }
+    }
+
+    /// The steps that take one more reference on a page, each with the lines from its beginning to
+    /// its end.
+    fn gets_of_pages(&self) -> impl Iterator<Item = (&'a Step, Range<usize>)> + use<'a> {
+        let (ledger, lines) = (self.ledger, self.ledger.lines());
+        let steps = ledger.steps.iter().filter(|step| step.verb() == Verb::GetPage);
+        steps.map(|step| {
+            let ended = lines[step.ends].what == What::Ends;
+            (step, step.begins..if ended { step.ends } else { lines.len() })
+        })
     }
 
     /// A reference that was counted on the head behind a split's comparison, where that freezes
