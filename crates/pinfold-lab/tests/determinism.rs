@@ -91,3 +91,44 @@ fn a_search_and_its_failures_are_the_same_again_under_tso() {
 fn a_search_and_its_failures_are_the_same_again_under_weak() {
     determined(Model::Weak);
 }
+
+/// A space whose fork has failed is freed within the execution, and a later one may lie where it
+/// was, or elsewhere: that is the allocator's affair.
+const TWO_FAIL: &str = "
+scenario two-forks-fail
+machine
+  nodes 2
+  frames 4
+  migrate-passes 1
+  cpu cpu0 node 0
+  cpu cpu1 node 1
+setup
+  process P on cpu0
+  P: map A 4 private rw
+  P: advise A hugepage
+  P: write A[3] \"w1\"
+lane l0: P on cpu0
+  fork C may fail out-of-frames
+lane l1: P on cpu1
+  fork D may fail out-of-frames
+  get A[1] read as h1 may fail out-of-frames
+  get-page h1 as h2
+  put h1
+  put h2
+lane l2: P on cpu0
+  get A[3] read as h3 may fail out-of-frames
+outcome done otherwise
+";
+
+#[test]
+fn a_space_that_is_freed_leaves_nothing_to_the_next_that_lies_there() {
+    let scenario = scenario::parse(TWO_FAIL).expect("well formed");
+    for rules in ["6.8", "5.14", "pinfold"] {
+        let rules = Rules::parse(rules).expect("the rules exist");
+        let options = CheckOptions::of(Config { model: Model::Weak, ..Config::default() });
+        for _ in 0..5 {
+            let report = check(&scenario, "two-forks-fail", &rules, &options, &mut |_| {});
+            assert_eq!(report.verdict, Verdict::Pass, "{rules}: {:?}", report.broken);
+        }
+    }
+}

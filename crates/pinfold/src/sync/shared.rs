@@ -92,7 +92,12 @@ impl<T> Shared<T> {
 #[cold]
 unsafe fn end<T>(inner: NonNull<Inner<T>>) {
     #[cfg(feature = "explore")]
-    hook::take_over(inner.as_ptr() as usize);
+    {
+        let id = inner.as_ptr() as usize;
+        hook::take_over(id);
+        // What lies there later hands over nothing from before.
+        hook::forget(id, 1);
+    }
     // SAFETY: the allocation came from the global allocator with this layout, and nobody else
     // reaches it.
     drop(unsafe { Box::from_raw(inner.as_ptr()) });
