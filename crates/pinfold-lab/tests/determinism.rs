@@ -5,10 +5,10 @@
 
 mod common;
 
-use common::{all_shipped, shipped};
+use common::{all_shipped, searched, shipped};
 use pinfold::Rules;
 use pinfold_lab::report::{Report, Verdict};
-use pinfold_lab::{CheckOptions, Config, LockForm, Model, check, replay_schedule, scenario};
+use pinfold_lab::{CheckOptions, Config, LockForm, Model, replay_schedule, scenario};
 
 /// Rules under which many of the scenarios fail, and rules under which few do.
 const RULES: [&str; 3] = ["5.10", "5.16", "pinfold"];
@@ -33,9 +33,7 @@ const MOST: u64 = 3_000;
 
 fn answer((name, rules, model): &Question) -> Report {
     let config = Config { model: *model, max_executions: Some(MOST), ..Config::default() };
-    let scenario = scenario::parse(&shipped(name)).expect("well formed");
-    let rules = Rules::parse(rules).expect("the rules exist");
-    timeless(check(&scenario, name, &rules, &CheckOptions::of(config), &mut |_| {}))
+    timeless(searched(name, &shipped(name), rules, &CheckOptions::of(config)))
 }
 
 /// Follows the schedule of a failure twice: one trace, the one that the search told.
@@ -122,12 +120,10 @@ outcome done otherwise
 
 #[test]
 fn a_space_that_is_freed_leaves_nothing_to_the_next_that_lies_there() {
-    let scenario = scenario::parse(TWO_FAIL).expect("well formed");
     for rules in ["6.8", "5.14", "pinfold"] {
-        let rules = Rules::parse(rules).expect("the rules exist");
         let options = CheckOptions::of(Config { model: Model::Weak, ..Config::default() });
         for _ in 0..5 {
-            let report = check(&scenario, "two-forks-fail", &rules, &options, &mut |_| {});
+            let report = searched("two-forks-fail", TWO_FAIL, rules, &options);
             assert_eq!(report.verdict, Verdict::Pass, "{rules}: {:?}", report.broken);
         }
     }

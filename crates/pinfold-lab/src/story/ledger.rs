@@ -189,13 +189,16 @@ impl<'a> Ledger<'a> {
         before: usize,
         pick: impl Fn(EventKind) -> Option<T>,
     ) -> Option<(usize, T)> {
-        let before = before.min(self.lines().len());
-        let lines = self.lines()[..before].iter().enumerate().rev();
-        let mut picked = lines.filter_map(|(at, line)| match &line.what {
-            What::Event(event) => Some((at, pick(event.kind)?)),
-            _ => None,
-        });
-        picked.next()
+        self.find_event((0..before.min(self.lines().len())).rev(), pick)
+    }
+
+    /// The event of the first of these lines from which `pick` takes something, and what.
+    pub(super) fn find_event<T>(
+        &self,
+        mut lines: impl Iterator<Item = usize>,
+        pick: impl Fn(EventKind) -> Option<T>,
+    ) -> Option<(usize, T)> {
+        lines.find_map(|at| Some((at, pick(self.event(at)?)?)))
     }
 
     /// The events of the step of `line`, those before the line first, nearest first.

@@ -113,8 +113,13 @@ fn parsed(name: &str, text: &str) -> scenario::Scenario {
 
 /// Searches a scenario with nothing left out, and tells the story of what broke.
 pub fn checked(name: &str, text: &str, rules: &str, model: Model) -> Report {
+    searched(name, text, rules, &exhaustive(model))
+}
+
+/// The same with other options.
+pub fn searched(name: &str, text: &str, rules: &str, options: &CheckOptions) -> Report {
     let rules = Rules::parse(rules).expect("the rules exist");
-    check(&parsed(name, text), name, &rules, &exhaustive(model), &mut |_| {})
+    check(&parsed(name, text), name, &rules, options, &mut |_| {})
 }
 
 /// The same without the story. Rule sets that agree in all that the search asks for share the

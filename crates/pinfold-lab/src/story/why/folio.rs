@@ -101,15 +101,13 @@ impl<'a> Teller<'a> {
         let Some(handle) = ledger.step(at).and_then(|step| step.action.makes_handle()) else {
             return;
         };
-        let later = at..ledger.lines().len();
-        let put = later.clone().find(|line| {
-            matches!(&ledger.lines()[*line].what, What::Releases(name) if *name == handle.value)
-        });
-        let parted = later.clone().find(|line| {
-            matches!(ledger.event(*line), Some(EventKind::TailParted { tail: one, .. }) if one == tail)
-        });
-        if let Some(put) = put
-            && parted.is_none_or(|parted| put < parted)
+        let released = |line: &usize| matches!(&ledger.lines()[*line].what, What::Releases(name) if *name == handle.value);
+        let parts = |event| match event {
+            EventKind::TailParted { tail: one, .. } if one == tail => Some(()),
+            _ => None,
+        };
+        if let Some(put) = (at..ledger.lines().len()).find(released)
+            && ledger.find_event(at..put, parts).is_none()
         {
             let cite = self.at(put);
             self.say(put, format!("{cite} took it off {tail}, and one off {head}, too."));
@@ -125,15 +123,11 @@ impl<'a> Teller<'a> {
         let (ledger, lines) = (self.ledger, self.ledger.lines());
         for (step, span) in self.gets_of_pages() {
             let run = ledger.unit(frame, step.begins);
-            let parted = { span }.find_map(|at| match ledger.event(at) {
-                Some(EventKind::TailParted { tail, refs })
-                    if run.contains(tail) && lines[at].lane != step.lane =>
-                {
-                    // Those of handles, and the entry's.
-                    let known = ledger.holders(tail, at).refs + 1;
-                    (refs > known).then_some((at, tail))
-                }
-                _ => None,
+            let parted = span.filter(|at| lines[*at].lane != step.lane).find_map(|at| {
+                let EventKind::TailParted { tail, refs } = ledger.event(at)? else { return None };
+                // Those of handles, and the entry's.
+                let known = ledger.holders(tail, at).refs + 1;
+                (run.contains(tail) && refs > known).then_some((at, tail))
             });
             if let Some((at, tail)) = parted {
                 let (cite, split, tag) = (step.cite(), self.at(at), self.tag(Switch::TailRefs));
@@ -153,12 +147,10 @@ impl<'a> Teller<'a> {
             return;
         }
         let ledger = self.ledger;
-        for (step, mut span) in self.gets_of_pages() {
-            let freed = span.find(
-                |at| matches!(ledger.event(*at), Some(EventKind::Freed(pfn)) if pfn == frame),
-            );
+        let frees = |event| matches!(event, EventKind::Freed(pfn) if pfn == frame).then_some(());
+        for (step, span) in self.gets_of_pages() {
             let run = ledger.unit(frame, step.begins);
-            if let Some(at) = freed
+            if let Some((at, ())) = ledger.find_event(span, frees)
                 && run.head == frame
                 && run.pages > 1
             {
@@ -192,15 +184,11 @@ impl<'a> Teller<'a> {
         let ledger = self.ledger;
         for (begins, head) in ledger.splits() {
             let run = ledger.unit(head, begins);
-            let lines = begins..ledger.lines().len();
-            let ends = lines
-                .clone()
-                .find(|at| matches!(ledger.event(*at), Some(EventKind::Split(one)) if one == head));
-            let Some(ends) = ends.filter(|_| run.contains(frame)) else { continue };
-            let taken = (begins..ends).find_map(|at| match ledger.event(at) {
-                Some(EventKind::FastTaken(page)) if run.contains(page) && page != head => {
-                    Some((at, page))
-                }
+            let over = |event| matches!(event, EventKind::Split(one) if one == head).then_some(());
+            let ends = ledger.find_event(begins..ledger.lines().len(), over);
+            let Some((ends, ())) = ends.filter(|_| run.contains(frame)) else { continue };
+            let taken = ledger.find_event(begins..ends, |event| match event {
+                EventKind::FastTaken(page) if run.contains(page) && page != head => Some(page),
                 _ => None,
             });
             if let Some((at, page)) = taken {
