@@ -214,7 +214,7 @@
 //! | 0 | `snapshot`, `given`, `release`, `info` | what is asked about, and what is said of a switch |
 //! | 1 | `why`, `define` | reasons; how the table of switches becomes code |
 //! | 2 | `switches` | the table |
-//! | 3 | `charge`, `cow`, `fork`, `interface`, `large`, `migrate`, `numa`, `pin`, `protect`, `rmap`, `uffd`, `zap` | the decisions |
+//! | 3 | `charge`, `cow`, `fork`, `interface`, `large`, `migrate`, `numa`, `pin`, `pmd`, `protect`, `rmap`, `uffd`, `zap` | the decisions |
 //! | 4 | `error` | why text is refused |
 //! | 5 | `text` | rule sets as text |
 //!
@@ -237,6 +237,7 @@ pub mod large;
 pub mod migrate;
 pub mod numa;
 pub mod pin;
+pub mod pmd;
 pub mod protect;
 mod release;
 pub mod rmap;
@@ -261,9 +262,9 @@ pub use snapshot::{
 pub use switches::{
     BreakHole, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach, ForceWrite,
     ForkPin, ForkRace, GupNuma, GupStack, HeadRecheck, Interfaces, LargeCow, LargeMaps, MemcgLock,
-    MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaWrite, PteCow,
-    ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, Switch, TableFree, TableReclaim,
-    TailRefs, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaWrite, PmdCow,
+    PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, Switch, TableFree,
+    TableReclaim, TailRefs, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 
@@ -276,6 +277,10 @@ impl Rules {
         let reuses = match self.pte_cow {
             PteCow::MapCount | PteCow::RefCount | PteCow::RefCountPrecise => false,
             PteCow::Exclusive | PteCow::ExclusiveTight => true,
+        };
+        let reuses_huge = match self.pmd_cow {
+            PmdCow::MapCount | PmdCow::RefCount => false,
+            PmdCow::Exclusive => true,
         };
         let unshares = match self.read_gup {
             ReadGup::AsIs | ReadGup::ForceWrite => false,
@@ -297,7 +302,7 @@ impl Rules {
             WriteUpgrade::Never => false,
             WriteUpgrade::ExclusiveDirty | WriteUpgrade::Exclusive => true,
         };
-        reuses || unshares || copies || remembers || forces || upgrades
+        reuses || reuses_huge || unshares || copies || remembers || forces || upgrades
     }
 
     /// The rules of a mainline release, such as `5.9` or `linux-5.9`. `latest` is the newest of

@@ -56,6 +56,20 @@ switches! {
         ExclusiveTight = "exclusive-tight" ["7.3"],
     }
 
+    /// When a write fault on an entry that maps as many pages as a table does (a PMD) may keep the
+    /// folio, instead of splitting the entry for `pte-cow` to decide about the page (facts 1.1, 1.4,
+    /// 1.6).
+    pmd_cow: PmdCow = "pmd-cow" {
+        /// Nobody else maps the folio. References do not count: the hazard of map-count of pte-cow
+        /// outlives it here, for nine releases. facts 1.3
+        MapCount = "map-count" [always],
+        /// The refcount is 1, commit 3bff7e3f1f16. facts 1.4
+        RefCount = "ref-count" ["5.18"],
+        /// The folio carries the exclusive mark, whatever its counts; without it as ref-count, and
+        /// success sets it. facts 1.6
+        Exclusive = "exclusive" ["5.19"],
+    }
+
     /// When a write fault on a page of a large folio without the exclusive mark, of which entries
     /// map single pages, may keep the page (facts 1.6). Asked where `pte-cow` knows the mark.
     large_cow: LargeCow = "large-cow" {

@@ -7,7 +7,7 @@ use crate::addr::{Pfn, SpaceId};
 use crate::charge::{Change, GroupId, Room, Stat, Table};
 use crate::error::{NoPage, OutOfFrames, OverLimit};
 use crate::event::{Bug, EventKind};
-use crate::frame::{Flags, Large, MapCount, MapsLeft, NewFolio, NewFrame, Start};
+use crate::frame::{Flags, Large, MapCount, MapsLeft, Marks, NewFolio, NewFrame, Start};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::Exclusive;
@@ -56,13 +56,13 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn alloc_folio(
         &self,
         payer: Option<GroupId>,
-        order: u32,
+        (order, marks): (u32, Marks),
         space: SpaceId,
     ) -> Result<NewFolio<'_>, NoPage> {
         let pages = 1 << order;
         let room = self.room_for(payer, pages)?;
         let flags = if room.is_some() { Flags::CHARGED } else { Flags::empty() };
-        let at = (self.platform().node(), order);
+        let at = (self.platform().node(), order, marks);
         let fresh = self.frames().alloc_folio(at, flags, (space, self.large_maps()))?;
         if let (Some(room), Some(charges)) = (room, self.charges()) {
             room.give_all(fresh.pfns());

@@ -149,6 +149,36 @@ events! {
         /// How many it has.
         pages: u64,
     } = "folio-mapped": Line("fault: new folio of {pages} pages, {head} on"), under(always);
+    /// A first touch mapped a new large folio by one entry, from here on.
+    HugeMapped {
+        /// Its first page.
+        head: Pfn,
+        /// How many it has.
+        pages: u64,
+    } = "huge-mapped": Line("fault: new folio of {pages} pages, {head} on, by one entry"), under(always);
+    /// A huge entry became as many small ones.
+    HugeSplit {
+        /// The folio's first page.
+        head: Pfn,
+        /// How many it has.
+        pages: u64,
+    } = "huge-split": Line("huge entry of {head} split into {pages}"), under(always);
+    /// A write fault splits a huge entry, whose folio may be somebody else's, too.
+    HugeShared {
+        /// The folio's first page.
+        head: Pfn,
+        /// Why it may be.
+        why: Why,
+    } = "huge-shared": Line("write fault: the huge entry of {head} goes ({why})"), under(always),
+        decided by PmdCow("the huge entry of {head} was split, as {why}");
+    /// fork splits a huge entry, whose folio a device may have pinned.
+    HugePinned {
+        /// The folio's first page.
+        head: Pfn,
+        /// Why it may have.
+        why: Why,
+    } = "huge-pinned": Line("fork: the huge entry of {head} goes ({why})"), under(|rules| copies_pinned(rules.fork_pin)),
+        decided by ForkPin("the huge entry of {head} was split, as {why}");
     /// A split begins: the entries of the folio's pages are taken out.
     SplitBegins(head: Pfn) = "split-begins": Line("split of the folio at {head} begins"), under(always);
     /// A split fails: the folio has references that it cannot account for.
@@ -392,6 +422,8 @@ pub enum Bug {
     LockUnderflow(Pfn),
     /// A frame lost its last reference while it counts locked entries (INV-MLOCK-2).
     FreedWhileLocked(Pfn),
+    /// A table has a huge entry without a table to split it into: the process loses those pages.
+    NoTableDeposited(Pfn),
     /// A large folio lost its last reference while this tail of it counts some (INV-TAIL-1).
     FreedWhileReferenced(Pfn),
     /// The lock of a large folio's tails was taken in a frame that nobody refers to (INV-TAIL-3).
@@ -413,6 +445,9 @@ impl fmt::Display for Bug {
             Self::MapUnderflow(pfn) => write!(f, "{pfn} lost more mappings than it had"),
             Self::FreedWhileMapped(pfn) => write!(f, "{pfn} was freed while still mapped"),
             Self::LockUnderflow(pfn) => write!(f, "{pfn} was unlocked more often than locked"),
+            Self::NoTableDeposited(pfn) => {
+                write!(f, "a huge entry of table {pfn} has no deposited table: its pages are lost")
+            }
             Self::FreedWhileLocked(pfn) => {
                 write!(f, "{pfn} was freed while it counts as locked in memory")
             }

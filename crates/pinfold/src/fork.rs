@@ -18,6 +18,8 @@
 //! - INV-FORK-5: an entry of the child is protected for a monitor only if its area is registered
 //!   for that (facts 7.14).
 
+mod huge;
+
 use core::ops::Range;
 
 use crate::addr::{Pfn, Vpn, each_page};
@@ -34,7 +36,7 @@ use crate::rules::fork::{
 use crate::rules::{Exclusive, ForkPin, PageKind, PageState, Why};
 use crate::space::Space;
 use crate::sync::{Begin, Class, Latch, Marks, Shared};
-use crate::table::{Cursor, Leaf, table_end, table_start};
+use crate::table::{Cursor, Leaf, Next, Part, table_end, table_start};
 use crate::uffd::{Registration, UffdMode};
 
 /// Which words of a page's frame fork changes, and what it knows of them.
@@ -278,10 +280,14 @@ impl<'s, P: Platform> Copying<'s, P> {
         {
             return self.copy_pages(copy, from, to, pages);
         }
-        parent.tables().for_each_leaf(pages, |from, pages| {
+        parent.tables().for_each_part(pages, |part, pages| {
+            let from = match part {
+                Part::Table(from) => from,
+                Part::Huge(huge) => return self.copy_huge(&huge, &pages),
+            };
             let to = child.tables().leaf_or_make(pages.start)?;
             self.tables = Some(Pair { first: table_start::<P::Format>(pages.start), from, to });
-            self.copy_pages(copy, from, to, pages)
+            self.copy_pages(copy, from, to, pages).map(|()| Next::On)
         })
     }
 

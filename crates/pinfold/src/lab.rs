@@ -16,6 +16,7 @@ use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rmap::Walk;
 use crate::space::Space;
+use crate::table::Next;
 
 pub use crate::frame::FolioView;
 pub use crate::sync::{CellName, FrameWord};
@@ -301,15 +302,15 @@ impl<P: Platform> Space<P> {
         visit(self.root(), Holder::Table);
         self.tables().each_table(self.end_page(), &mut |table| visit(table, Holder::Table));
         let walked: Result<(), Infallible> =
-            self.tables().for_each_leaf(Vpn(0)..self.end_page(), |leaf, pages| {
-                for (page, pte) in each_page(pages).map(|page| (page, leaf.read(page))) {
+            self.tables().for_each_part(Vpn(0)..self.end_page(), |part, pages| {
+                for (page, pte) in each_page(pages).map(|page| (page, part.read(page))) {
                     if pte.is_mapped() && !pte.is_special() {
                         let locked = map.find(page).is_some_and(|area| area.locked == Locked::Yes);
                         let how = if locked { Holder::LockedMapping } else { Holder::Mapping };
                         visit(pte.pfn(), how);
                     }
                 }
-                Ok(())
+                Ok(Next::On)
             });
         let Ok(()) = walked;
     }

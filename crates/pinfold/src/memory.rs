@@ -46,6 +46,19 @@ pub struct Tuning {
     pub folios_always: u32,
     /// The same for areas with [`crate::Advice::HugePage`], beside those. Linux: `madvise`.
     pub folios_advised: u32,
+    /// How a folio is mapped that has as many pages as a last-level table.
+    pub pmd_mapping: PmdMapping,
+}
+
+/// Whether one entry of the table above may map as many pages as a last-level table does (a PMD
+/// leaf; facts 1.6, 5.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PmdMapping {
+    /// A folio of that size gets one entry, and exists only so: a first touch takes it where there
+    /// is no table yet. As in Linux.
+    On,
+    /// Entries map its pages, as those of smaller folios.
+    Off,
 }
 
 impl Default for Tuning {
@@ -58,6 +71,7 @@ impl Default for Tuning {
             fault_around: 16,
             folios_always: 0,
             folios_advised: 0,
+            pmd_mapping: PmdMapping::On,
         }
     }
 }

@@ -13,8 +13,9 @@
 //! - INV-PROT-3: an area that already has the protection keeps its entries as they are.
 
 use core::convert::Infallible;
+use core::ops::Range;
 
-use crate::addr::{VirtRange, Vpn, each_page};
+use crate::addr::{Pfn, VirtRange, Vpn, each_page};
 use crate::area::{Area, Prot};
 use crate::error::SpaceError;
 use crate::event::EventKind;
@@ -23,13 +24,14 @@ use crate::platform::{Invalidate, Platform};
 use crate::pte::{Entry, Format, Migration, MigrationKind, Pte};
 use crate::rules::migrate::remembers_mark;
 use crate::rules::numa::{HintedWrite, hinted_write, is_settled, numa_skip};
+use crate::rules::pmd::scans_as_page;
 use crate::rules::protect::{WriteNotify, can_change_writable, wants_upgrade};
 use crate::rules::{
-    AreaState, Dirty, EntryState, Locality, Mapping, PageState, Permission, Protnone, Tracking,
-    Users,
+    AreaState, Dirty, EntryState, Locality, Mapping, NumaWrite, PageState, Permission, Protnone,
+    Tracking, Users,
 };
 use crate::space::Space;
-use crate::table::Cursor;
+use crate::table::{Cursor, Huge, HugeCursor, Next, Part};
 use crate::tlb::FlushBatch;
 
 /// What a walk does to the entries.
@@ -137,7 +139,15 @@ impl<P: Platform> Space<P> {
         let _changing = self.mem().changing(self.id(), range, Invalidate::ProtectRange);
         let mut changed = 0;
         let done: Result<(), Infallible> =
-            self.tables().for_each_leaf(range.numbers(), |leaf, pages| {
+            self.tables().for_each_part(range.numbers(), |part, pages| {
+                let leaf = match part {
+                    Part::Table(leaf) => leaf,
+                    Part::Huge(huge) => {
+                        let (next, pages) = self.change_huge(area, &huge, (pages, change), batch);
+                        changed += pages;
+                        return Ok(next);
+                    }
+                };
                 let cursor = leaf.lock();
                 self.flush_deferred(&cursor);
                 for page in each_page(pages) {
@@ -146,10 +156,79 @@ impl<P: Platform> Space<P> {
                         changed += 1;
                     }
                 }
-                Ok(())
+                Ok(Next::On)
             });
         let Ok(()) = done;
         changed
+    }
+
+    /// Changes a huge entry of which so many pages are in the range, or splits it. How many pages
+    /// have lost a translation.
+    #[cold]
+    #[inline(never)]
+    fn change_huge(
+        &self,
+        area: &Area<P>,
+        huge: &Huge<'_, P>,
+        (pages, change): (Range<Vpn>, Change),
+        batch: &mut FlushBatch,
+    ) -> (Next, u64) {
+        if pages != huge.pages() {
+            self.mem().split_huge(self.mm(), huge);
+            return (Next::Again, 0);
+        }
+        let cursor = huge.lock();
+        let Some(pte) = cursor.get() else { return (Next::Again, 0) };
+        let due = match change {
+            Change::Protect => self.protect_huge(area, &cursor, pages.start, pte),
+            Change::Hint(users) => self.hint_huge(area, &cursor, (pages.start, users), pte),
+        };
+        match due {
+            Due::Nothing => (Next::On, 0),
+            Due::Flush => {
+                batch.note(pages.start);
+                batch.note(pages.end - 1);
+                (Next::On, pages.end - pages.start)
+            }
+        }
+    }
+
+    fn protect_huge(
+        &self,
+        area: &Area<P>,
+        cursor: &HugeCursor<'_, '_, P>,
+        first: Vpn,
+        pte: Pte<P::Format>,
+    ) -> Due {
+        let old = cursor.invalidate(pte);
+        let new = self.protected(area, old.pte());
+        let (pfn, writable) = (new.pfn(), new.is_writable());
+        cursor.restrict(old, new);
+        self.mem().tell(self.id(), first, EventKind::Protected { pfn, writable });
+        Due::Flush
+    }
+
+    /// Until 6.18 a scan asked of a huge entry only whether it maps the zero page (facts 4.2).
+    fn hint_huge(
+        &self,
+        area: &Area<P>,
+        cursor: &HugeCursor<'_, '_, P>,
+        (first, users): (Vpn, Users),
+        pte: Pte<P::Format>,
+    ) -> Due {
+        let mem = self.mem();
+        if pte.is_protnone() || pte.is_special() {
+            return Due::Nothing;
+        }
+        if scans_as_page(mem.rule()) && self.is_passed_over(area, (first, users), pte.pfn()) {
+            return Due::Nothing;
+        }
+        let old = cursor.invalidate(pte);
+        let new = hinting(mem.rule(), old.pte());
+        cursor.restrict(old, new);
+        mem.counters().numa_huge_pte_updates.add(1);
+        mem.tell(self.id(), first, EventKind::NumaProtected(pte.pfn()));
+        Due::Flush
     }
 
     /// Changes one entry.
@@ -177,16 +256,19 @@ impl<P: Platform> Space<P> {
 
     fn protect_entry(&self, area: &Area<P>, cursor: &Cursor<'_, P>, page: Vpn) -> Due {
         let old = cursor.withdraw(page);
-        // The area's protection alone does not say that a private page may be written: the entry
-        // must qualify for write permission again.
-        let mut new = old.pte().with_reach(area.prot.reach()).read_only();
-        if self.may_become_writable(area, new) {
-            new = new.writable();
-        }
+        let new = self.protected(area, old.pte());
         let (pfn, writable) = (new.pfn(), new.is_writable());
         cursor.restrict(old, new);
         self.mem().tell(self.id(), page, EventKind::Protected { pfn, writable });
         Due::Flush
+    }
+
+    /// What an entry becomes that gets the area's protection, which alone does not say that a
+    /// private page may be written: the entry must qualify for write permission again.
+    #[inline]
+    fn protected(&self, area: &Area<P>, old: Pte<P::Format>) -> Pte<P::Format> {
+        let new = old.with_reach(area.prot.reach()).read_only();
+        if self.may_become_writable(area, new) { new.writable() } else { new }
     }
 
     /// Whether an entry may get the write bit without a fault: INV-PROT-1.
@@ -220,28 +302,33 @@ impl<P: Platform> Space<P> {
         if pte.is_protnone() || pte.is_special() {
             return Due::Nothing;
         }
+        if self.is_passed_over(area, (page, users), pfn) {
+            return Due::Nothing;
+        }
+        let old = cursor.withdraw(page);
+        let new = hinting(self.mem().rule(), old.pte());
+        cursor.restrict(old, new);
+        self.mem().tell(self.id(), page, EventKind::NumaProtected(pfn));
+        Due::Flush
+    }
+
+    /// Whether a scan leaves an entry that maps this page accessible.
+    #[inline]
+    fn is_passed_over(&self, area: &Area<P>, (page, users): (Vpn, Users), pfn: Pfn) -> bool {
         let mem = self.mem();
         mem.tell(self.id(), page, EventKind::NumaLook(pfn));
         let skip = |state: &PageState| numa_skip(mem.rule(), area.state().mapping, state);
         if let Some(why) = mem.judge_page(pfn, skip) {
             mem.tell(self.id(), page, EventKind::NumaSkipped { pfn, why });
-            return Due::Nothing;
+            return true;
         }
         let local = mem.frames().node(pfn) == mem.platform().node();
         let locality = if local { Locality::Local } else { Locality::Remote };
-        if is_settled(area.state().mapping, users, locality) {
+        let settled = is_settled(area.state().mapping, users, locality);
+        if settled {
             mem.tell(self.id(), page, EventKind::NumaLocal(pfn));
-            return Due::Nothing;
         }
-        let old = cursor.withdraw(page);
-        let hinting = old.pte().hint();
-        let new = match hinted_write(mem.rule()) {
-            HintedWrite::InEntry => hinting,
-            HintedWrite::Dropped | HintedWrite::Recomputed => hinting.read_only(),
-        };
-        cursor.restrict(old, new);
-        mem.tell(self.id(), page, EventKind::NumaProtected(pfn));
-        Due::Flush
+        settled
     }
 
     /// What a migration entry remembers when it loses write permission (INV-PROT-2).
@@ -274,6 +361,15 @@ impl<P: Platform> Space<P> {
         if new != entry {
             cursor.set(page, Pte::migration(new));
         }
+    }
+}
+
+/// What an entry becomes that waits for a hinting fault.
+#[inline]
+fn hinting<F: Format>(rule: NumaWrite, old: Pte<F>) -> Pte<F> {
+    match hinted_write(rule) {
+        HintedWrite::InEntry => old.hint(),
+        HintedWrite::Dropped | HintedWrite::Recomputed => old.hint().read_only(),
     }
 }
 

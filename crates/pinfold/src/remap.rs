@@ -310,7 +310,7 @@ impl<P: Platform> Space<P> {
                     let there = part.there(pages.start);
                     let fit = table_end::<P::Format>(there).0 - there.0;
                     let stop = pages.end.min(pages.start + fit);
-                    if let Some(to) = self.tables().leaf(there) {
+                    if let Ok(to) = self.tables().leaf(there) {
                         self.move_run(part, from, to, pages.start..stop, &mut late);
                     }
                     pages.start = stop;

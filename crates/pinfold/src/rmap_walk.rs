@@ -16,7 +16,7 @@ use crate::object::Mappers;
 use crate::platform::{Platform, WalkSection};
 use crate::rmap::{Hold, Home, Lookup, Lost, Members, Walk};
 use crate::sync::Park;
-use crate::table::{Leaf, Tables};
+use crate::table::{Leaf, Part, Tables};
 
 /// Those who may map a page, as values: an address space, and the number of the page there.
 pub(crate) trait MayMap<W: Park> {
@@ -183,22 +183,38 @@ impl<P: Platform> Memory<P> {
             return None;
         }
         let _section = WalkSection::open(self.platform());
-        let leaf = Tables::new(self, mm.root).leaf(page)?;
+        // A huge entry maps no page that is looked for alone.
+        let leaf = Tables::new(self, mm).leaf(page).ok()?;
         self.frames().table(leaf.table).get();
         Some(leaf)
     }
 
     /// The first table that exists for a run of pages, with a reference, and the part of the run
     /// that it maps: as [`Memory::held_leaf`]. The section that finds it looks at each entry of the
-    /// upper tables for the run at most once.
+    /// upper tables for the run at most once. A huge entry is split first.
     pub(crate) fn next_leaf(&self, mm: Mm, pages: Range<Vpn>) -> Option<(Leaf<'_, P>, Range<Vpn>)> {
-        let pages = pages.start..pages.end.min(self.frames().table(mm.root).end());
-        let _section = WalkSection::open(self.platform());
-        let first = Tables::new(self, mm.root).for_each_leaf(pages, |leaf, part| {
-            self.frames().table(leaf.table).get();
-            Err((leaf, part))
-        });
-        first.err()
+        let mut pages = pages.start..pages.end.min(self.frames().table(mm.root).end());
+        loop {
+            let section = WalkSection::open(self.platform());
+            let first = Tables::new(self, mm).for_each_part(pages.clone(), |part, run| {
+                let table = match &part {
+                    Part::Table(leaf) => leaf.table,
+                    Part::Huge(huge) => huge.upper,
+                };
+                self.frames().table(table).get();
+                Err((part, run))
+            });
+            drop(section);
+            let (part, run) = first.err()?;
+            match part {
+                Part::Table(leaf) => return Some((leaf, run)),
+                Part::Huge(huge) => {
+                    self.split_huge(mm, &huge);
+                    self.put_table(huge.upper);
+                    pages.start = run.start;
+                }
+            }
+        }
     }
 
     fn tell_lost(&self, pfn: Pfn, lost: Lost) {

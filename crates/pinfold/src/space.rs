@@ -201,7 +201,7 @@ impl<P: Platform> Space<P> {
 
     #[inline]
     pub(crate) fn tables(&self) -> Tables<'_, P> {
-        Tables::new(&self.mem, self.mm.root)
+        Tables::new(&self.mem, self.mm)
     }
 
     #[inline]

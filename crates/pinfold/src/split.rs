@@ -93,7 +93,7 @@ impl<P: Platform> Space<P> {
     pub(crate) fn split_folio(&self, page: Vpn) -> Result<(), SplitError> {
         let mem = self.mem();
         let map = self.read_map();
-        let leaf = self.tables().leaf(page).ok_or(SplitError::NotLarge)?;
+        let leaf = self.tables().leaf_if_any(page).ok_or(SplitError::NotLarge)?;
         let cursor = leaf.lock();
         let pte = cursor.get(page);
         if !pte.is_mapped() || pte.is_special() || mem.frames().large(pte.pfn()).is_none() {

@@ -74,6 +74,8 @@ stats! {
     fork_copy,
     /// Entries that scans made PROT_NONE.
     numa_pte_updates,
+    /// Huge entries that scans made PROT_NONE.
+    numa_huge_pte_updates,
     /// Hinting faults.
     numa_hint_faults,
     /// Hinting faults on a page of the faulting CPU's node.
@@ -90,6 +92,8 @@ stats! {
     nr_foll_pin_released,
     /// Large folios that a first touch took.
     thp_fault_alloc,
+    /// Huge entries that were split.
+    thp_split_pmd,
     /// First touches that took a small page for want of a large folio.
     thp_fault_fallback,
     /// Large folios that were split.

@@ -3,6 +3,8 @@
 //!
 //! It uses the public interface only, so that the property tests in `tests/` include the same file.
 
+#[path = "testing/audit.rs"]
+mod audit;
 #[path = "testing/device.rs"]
 mod device;
 #[path = "testing/disk.rs"]
@@ -13,24 +15,22 @@ mod mmu;
 mod outside;
 
 use std::boxed::Box;
-use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
-use pinfold::lab::{self, FolioView, Holder};
 use pinfold::mock::Host;
 use pinfold::platform::{FlushScope, Park};
-use pinfold::rules::large::{Tally, counted_maps, counts_each_page, counts_owners, tally};
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
-    AddressSpace, Bug, Cause, Event, EventKind, FaultError, File, Flags, Format, FrameSetup, Group,
-    Invalidation, Limits, Memory, NodeId, NodeSpan, PAGE_SIZE, PIN_BIAS, Pfn, Place, Platform,
-    Prot, Pte, RetiredTables, Rules, Sharing, SpaceId, Tuning, VirtAddr, VirtRange,
+    AddressSpace, Bug, Cause, Event, EventKind, FaultError, Format, FrameSetup, Invalidation,
+    Limits, Memory, NodeId, NodeSpan, PAGE_SIZE, Pfn, Place, Platform, Prot, RetiredTables, Rules,
+    Sharing, SpaceId, Tuning, VirtAddr, VirtRange,
 };
 
+pub(crate) use audit::Audit;
 #[allow(unused_imports, reason = "not every test has devices")]
 pub(crate) use device::{follow, followed};
 #[allow(unused_imports, reason = "not every test has files")]
@@ -63,9 +63,9 @@ pub(crate) struct Rig<F: Format> {
     alive: Arc<()>,
 }
 
-/// Translations that CPUs have cached: the entry of each page as the walk left it, by the address
-/// space and the page's number.
-type Tlb = BTreeMap<(SpaceId, u64), u64>;
+/// Translations that CPUs have cached: the entry of each page as the walk left it, and how many
+/// levels above the last it was, by the address space and the page's number.
+type Tlb = BTreeMap<(SpaceId, u64), (u64, u32)>;
 
 /// Called once, at a moment between two steps of an operation.
 type Once = Box<dyn FnOnce() + Send>;
@@ -370,22 +370,51 @@ fn write_word<F: Format>(rig: &Rig<F>, pfn: Pfn, value: u64) {
     }
 }
 
-/// The entry of `page` as the hardware finds it, if its tables exist.
+/// The entry of `page` as the hardware finds it, if there is one: of the last level, or a huge one.
 pub(crate) fn hardware_entry<F: Format>(
     space: &Space<F>,
     page: u64,
 ) -> Option<&std::sync::atomic::AtomicU64> {
+    hardware_slot(space, page).map(|(slot, _)| slot)
+}
+
+/// The same, and how many levels above the last it is.
+fn hardware_slot<F: Format>(
+    space: &Space<F>,
+    page: u64,
+) -> Option<(&std::sync::atomic::AtomicU64, u32)> {
     let Rig { host, mmu, .. } = space.memory().platform();
     let mut table = space.root();
     for level in (0..F::LEVELS).rev() {
         let index = (page >> (level * F::INDEX_BITS)) as usize & (F::ENTRIES - 1);
         let slot = host.word(table, index);
         if level == 0 {
-            return Some(slot);
+            return Some((slot, 0));
         }
-        table = (mmu.table)(slot.load(Ordering::Acquire))?;
+        match (mmu.table)(slot.load(Ordering::Acquire)) {
+            Some(next) => table = next,
+            None if level == 1 => return Some((slot, 1)),
+            None => return None,
+        }
     }
     None
+}
+
+/// What a CPU makes of an entry that lies so many levels above the last, for an access to `page`:
+/// the frame, and the entry as it leaves it.
+fn through<F: Format>(
+    mmu: Mmu,
+    (bits, level): (u64, u32),
+    page: u64,
+    (cause, marks): (Cause, Marks),
+) -> Option<(Pfn, u64)> {
+    if level == 0 {
+        return (mmu.page)(bits, cause, marks);
+    }
+    let (first, left) = (mmu.huge)(bits, cause, marks)?;
+    let pages = F::ENTRIES as u64;
+    assert_eq!(first.0 % pages, 0, "a huge entry of {first}");
+    Some((Pfn(first.0 + page % pages), left))
 }
 
 /// One access as a CPU makes it: by its cached translation, however stale, if that allows the
@@ -393,10 +422,10 @@ pub(crate) fn hardware_entry<F: Format>(
 /// does not allow the access is dropped with the fault.
 fn translate<F: Format>(space: &Space<F>, page: u64, cause: Cause) -> Option<Pfn> {
     let Rig { mmu, marks, tlb, .. } = space.memory().platform();
-    let key = (space.id(), page);
+    let (key, how) = ((space.id(), page), (cause, *marks));
     let cached = tlb.lock().unwrap().as_ref().and_then(|tlb| tlb.get(&key).copied());
-    if let Some(bits) = cached {
-        match (mmu.page)(bits, cause, *marks) {
+    if let Some((bits, level)) = cached {
+        match through::<F>(*mmu, (bits, level), page, how) {
             Some((pfn, left)) if left == bits => return Some(pfn),
             Some(_) => {}
             None => {
@@ -405,14 +434,14 @@ fn translate<F: Format>(space: &Space<F>, page: u64, cause: Cause) -> Option<Pfn
             }
         }
     }
-    let slot = hardware_entry(space, page)?;
+    let (slot, level) = hardware_slot(space, page)?;
     let mut seen = slot.load(Ordering::Acquire);
     loop {
-        let (pfn, left) = (mmu.page)(seen, cause, *marks)?;
+        let (pfn, left) = through::<F>(*mmu, (seen, level), page, how)?;
         match slot.compare_exchange(seen, left, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => {
                 if let Some(tlb) = &mut *tlb.lock().unwrap() {
-                    tlb.insert(key, left);
+                    tlb.insert(key, (left, level));
                 }
                 return Some(pfn);
             }
@@ -449,220 +478,4 @@ pub(crate) fn load<F: Format>(space: &Space<F>, page: u64) -> Result<u64, FaultE
 /// The range of `pages` pages from number `first`.
 pub(crate) fn pages(first: u64, pages: u64) -> VirtRange {
     VirtRange::new(VirtAddr::of_page(first), pages).unwrap()
-}
-
-/// The conservation oracle: every reference and mapping of every frame must have a reason, and
-/// every frame without one must be free.
-pub(crate) struct Audit<'m, F: Format> {
-    mem: &'m Mem<F>,
-    refs: BTreeMap<Pfn, u64>,
-    maps: BTreeMap<Pfn, u64>,
-    locks: BTreeMap<Pfn, u32>,
-    objects: BTreeSet<(usize, Pfn)>,
-    writable: BTreeSet<Pfn>,
-    pinned: BTreeMap<Pfn, u32>,
-    /// References of holds, by page.
-    taken: BTreeMap<Pfn, u32>,
-    spaces: BTreeSet<(Pfn, SpaceId)>,
-}
-
-impl<'m, F: Format> Audit<'m, F> {
-    pub(crate) fn of(mem: &'m Mem<F>) -> Self {
-        let mut audit = Self {
-            mem,
-            refs: BTreeMap::new(),
-            maps: BTreeMap::new(),
-            locks: BTreeMap::new(),
-            objects: BTreeSet::new(),
-            writable: BTreeSet::new(),
-            pinned: BTreeMap::new(),
-            taken: BTreeMap::new(),
-            spaces: BTreeSet::new(),
-        };
-        audit.owe(mem.zero_page(), 1);
-        audit
-    }
-
-    fn owe(&mut self, pfn: Pfn, refs: u64) {
-        *self.refs.entry(pfn).or_default() += refs;
-    }
-
-    /// Everything that a live address space holds.
-    pub(crate) fn space(mut self, space: &Space<F>) -> Self {
-        lab::account(space, |pfn, holder| match holder {
-            Holder::Table => self.owe(pfn, 1),
-            Holder::Mapping | Holder::LockedMapping => {
-                if holder == Holder::LockedMapping {
-                    *self.locks.entry(pfn).or_default() += 1;
-                }
-                self.owe(pfn, 1);
-                self.mapped_by(pfn, space.id());
-                *self.maps.entry(pfn).or_default() += 1;
-                self.spaces.insert((pfn, space.id()));
-            }
-            Holder::Object(id) => {
-                if self.objects.insert((id, pfn)) {
-                    self.owe(pfn, 1);
-                }
-            }
-        });
-        self.note_writable(space.root(), F::LEVELS - 1);
-        for (page, frame, writable) in followed(space) {
-            let entry = space.walk(page.start());
-            assert!(entry.is_present() && entry.pfn() == frame, "a device follows {page:?}");
-            assert!(entry.is_writable() || !writable, "a device may write {page:?}");
-        }
-        self
-    }
-
-    /// Everything that a file holds.
-    pub(crate) fn file(mut self, file: &File<Rig<F>>) -> Self {
-        lab::account_file(file, |pfn, holder| {
-            if let Holder::Object(id) = holder
-                && self.objects.insert((id, pfn))
-            {
-                self.owe(pfn, 1);
-            }
-        });
-        self
-    }
-
-    /// INV-CHARGE-1 and INV-CHARGE-2: what a group counts is what its pages add up to.
-    pub(crate) fn group(self, group: &Group<Rig<F>>) -> Self {
-        let counted = (group.charged(), group.stats());
-        assert_eq!(counted, lab::recount(self.mem, group), "counted and added up");
-        self
-    }
-
-    /// INV-RMAP-1: a walk from an anonymous page asks everybody who maps it.
-    fn mapped_by(&self, pfn: Pfn, space: SpaceId) {
-        if !lab::flags(self.mem.frames(), pfn).contains(Flags::ANON) {
-            return;
-        }
-        let mut asked = Vec::new();
-        lab::may_map(self.mem, pfn, |asks| asked.push(asks));
-        assert!(asked.contains(&space), "space {} maps {pfn}, asked are {asked:?}", space.0);
-    }
-
-    fn note_writable(&mut self, table: Pfn, level: u32) {
-        for index in 0..F::ENTRIES {
-            let bits = self.mem.platform().host.word(table, index).load(Ordering::Relaxed);
-            let pte = Pte::<F>::from_bits(bits);
-            if level > 0 && pte.is_present() {
-                self.note_writable(pte.pfn(), level - 1);
-            } else if level == 0 && pte.is_mapped() && pte.is_writable() {
-                self.writable.insert(pte.pfn());
-            }
-        }
-    }
-
-    pub(crate) fn pins(mut self, pages: &[Pfn]) -> Self {
-        let free = !pinfold::rules::pin::counts_zero_page(self.mem.rule());
-        for pfn in pages.iter().filter(|pfn| !(free && **pfn == self.mem.zero_page())) {
-            let large = lab::large_folio(self.mem.frames(), *pfn).is_some();
-            if large && tally(self.mem.rule()) == Tally::Head {
-                self.owe(*pfn, 1);
-                *self.pinned.entry(*pfn).or_default() += 1;
-            } else {
-                self.owe(*pfn, u64::from(PIN_BIAS));
-                *self.taken.entry(*pfn).or_default() += PIN_BIAS;
-            }
-        }
-        self
-    }
-
-    pub(crate) fn gets(mut self, pages: &[Pfn]) -> Self {
-        for pfn in pages {
-            self.owe(*pfn, 1);
-            *self.taken.entry(*pfn).or_default() += 1;
-        }
-        self
-    }
-
-    /// Compares with what a page of a large folio and its folio say.
-    fn check_large(&self, folio: &FolioView, pfn: Pfn) {
-        let frames = self.mem.frames();
-        let all = || (folio.head.0..folio.head.0 + folio.pages).map(Pfn);
-        let maps = |pfn: Pfn| self.maps.get(&pfn).copied().unwrap_or(0);
-        let (counts, flags) = (lab::counts(frames, pfn), lab::flags(frames, pfn));
-        assert!(!counts.is_exclusive() || maps(pfn) <= 1, "{pfn} shared and exclusive");
-        let marks = pinfold::rules::cow::sets_exclusive(self.mem.rule());
-        let marked = !marks || counts.is_exclusive();
-        assert!(!self.writable.contains(&pfn) || (maps(pfn) == 1 && marked), "{pfn} writable");
-        let tally = tally(self.mem.rule());
-        let rule = counted_maps(self.mem.rule(), self.mem.rule());
-        let each = counts_each_page(rule);
-        let own = folio.page_maps[(pfn.0 - folio.head.0) as usize];
-        let taken = self.taken.get(&pfn).copied().unwrap_or(0);
-        let (refs, place) = match tally {
-            Tally::HeadAndMapcount if pfn != folio.head => (0, u64::from(taken)),
-            Tally::HeadAndTail if each => (taken, maps(pfn)),
-            Tally::HeadAndTail => (taken, 0),
-            Tally::Head | Tally::HeadAndMapcount => (0, if each { maps(pfn) } else { 0 }),
-        };
-        assert_eq!(u64::from(own), place, "entries that map {pfn}, or references: {folio:?}");
-        if pfn != folio.head {
-            assert_eq!(counts.refs(), refs, "references of the tail {pfn}: {folio:?}");
-            return assert!(flags.contains(Flags::TAIL), "{pfn}: {flags:?}");
-        }
-        let refs: u64 = all().filter_map(|pfn| self.refs.get(&pfn)).sum();
-        let mapped: u64 = all().map(maps).sum();
-        assert_eq!(u64::from(counts.refs()), refs, "references of the folio at {pfn}: {folio:?}");
-        assert_eq!(u64::from(counts.maps()), mapped, "mappings of the folio at {pfn}: {folio:?}");
-        let pins: u32 = all().filter_map(|pfn| self.pinned.get(&pfn)).sum();
-        assert_eq!(folio.pins, pins, "pins of the folio at {pfn}");
-        let locks: u32 = all().filter_map(|pfn| self.locks.get(&pfn)).sum();
-        assert_eq!(lab::locked_mappings(frames, pfn), locks, "locked entries of {pfn}");
-        assert!(
-            !flags.contains(Flags::LOCKED) && !folio.owners_locked && !folio.tails_locked,
-            "{pfn}: {flags:?}"
-        );
-        let mut spaces: Vec<_> = self
-            .spaces
-            .iter()
-            .filter(|(pfn, _)| all().any(|of| of == *pfn))
-            .map(|(_, id)| id)
-            .collect();
-        spaces.sort_unstable();
-        spaces.dedup();
-        assert!(spaces.len() <= 1 || !counts_owners(rule) || folio.may_be_shared, "{folio:?}");
-        let partly =
-            mapped > 0 && if each { all().any(|pfn| maps(pfn) == 0) } else { mapped < folio.pages };
-        assert!(!partly || folio.queued, "{pfn} is mapped in part and does not wait: {folio:?}");
-    }
-
-    /// Compares with what the frames say.
-    pub(crate) fn check(self) {
-        let frames = self.mem.frames();
-        let free = Cell::new(0);
-        for pfn in frames.all() {
-            let (counts, flags) = (lab::counts(frames, pfn), lab::flags(frames, pfn));
-            if let Some(folio) = lab::large_folio(frames, pfn) {
-                self.check_large(&folio, pfn);
-                continue;
-            }
-            let refs = self.refs.get(&pfn).copied().unwrap_or(0);
-            let maps = self.maps.get(&pfn).copied().unwrap_or(0);
-            assert_eq!(u64::from(counts.refs()), refs, "references of {pfn} {flags:?}: {counts}");
-            assert_eq!(u64::from(counts.maps()), maps, "mappings of {pfn} {flags:?}: {counts}");
-            let locks = self.locks.get(&pfn).copied().unwrap_or(0);
-            assert_eq!(lab::locked_mappings(frames, pfn), locks, "locked entries of {pfn}");
-            if refs == 0 {
-                free.set(free.get() + u64::from(!flags.contains(Flags::RESERVED)));
-                assert!(flags.is_empty() && !counts.is_exclusive(), "{pfn} is free: {flags:?}");
-                continue;
-            }
-            assert!(!flags.intersects(Flags::LOCKED | Flags::ISOLATED), "{pfn}: {flags:?}");
-            if flags.contains(Flags::ANON) {
-                assert!(!counts.is_exclusive() || maps <= 1, "{pfn} shared and exclusive");
-                assert!(!self.writable.contains(&pfn) || maps == 1, "{pfn} shared and writable");
-                let marks = pinfold::rules::cow::sets_exclusive(self.mem.rule());
-                let marked = !marks || counts.is_exclusive();
-                assert!(!self.writable.contains(&pfn) || marked, "{pfn} writable without the mark");
-            }
-        }
-        assert_eq!(frames.total_free(), free.get(), "free and used frames are all there are");
-        assert_eq!(self.mem.platform().bugs(), []);
-        assert_eq!(self.mem.platform().devices.under_way(), 0, "every change ended");
-    }
 }

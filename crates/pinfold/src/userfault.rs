@@ -255,7 +255,7 @@ impl<P: Platform> Space<P> {
         let mut page = range.first_page();
         while page < range.end_page() {
             let end = table_end::<P::Format>(page).min(range.end_page());
-            match self.tables().leaf(page) {
+            match self.tables().leaf_if_any(page) {
                 Some(leaf) => self.change_table(area, leaf, page..end, how, batch),
                 None if how == Protection::Everywhere => {
                     let leaf = self.tables().leaf_or_make(page)?;

@@ -28,7 +28,7 @@ impl<P: Platform> Space<P> {
             return Pte::NONE;
         }
         let _section = WalkSection::open(self.mem().platform());
-        self.tables().leaf(page).map_or(Pte::NONE, |leaf| leaf.read(page))
+        self.tables().read(page)
     }
 }
 

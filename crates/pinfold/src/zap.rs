@@ -26,6 +26,7 @@
 //!   translation has a mapping: only then is it safe to take an unmapped page for clean.
 
 mod entries;
+mod huge;
 
 use core::convert::Infallible;
 
@@ -38,7 +39,7 @@ use crate::pte::Format;
 use crate::rules::TableReclaim;
 use crate::rules::zap::{Munlock, munlock};
 use crate::space::Space;
-use crate::table::table_end;
+use crate::table::{Next, Part, table_end};
 use crate::tlb::Gather;
 use crate::uffd::UffdMode;
 
@@ -192,9 +193,14 @@ impl<P: Platform> Space<P> {
     fn zap(&self, range: VirtRange, which: Which, gather: &mut Gather<'_, P>) {
         let zap = Zap::new(self.mem(), self.mm(), which, Flushes::AsRuled);
         let done: Result<(), Infallible> =
-            self.tables().for_each_leaf(range.numbers(), |leaf, pages| {
-                zap.table(leaf, pages, gather);
-                Ok(())
+            self.tables().for_each_part(range.numbers(), |part, pages| {
+                Ok(match part {
+                    Part::Table(leaf) => {
+                        zap.table(leaf, pages, gather);
+                        Next::On
+                    }
+                    Part::Huge(huge) => zap.huge(&huge, &pages, gather),
+                })
             });
         let Ok(()) = done;
     }

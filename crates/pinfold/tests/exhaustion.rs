@@ -20,9 +20,9 @@ use pinfold::pin::Ask;
 use pinfold::rules::PRESETS;
 use pinfold::{
     Access, Advice, FaultError, File, FileError, FileSharing, FrameMeta, FrameSetup, LockError,
-    NewFrame, NodeId, Pfn, PinError, Pins, Place, Placement, Platform, Prot, Refs, Rules, Sharing,
-    Small, SpaceError, Store, StoreError, Term, Tuning, UffdError, UffdId, UffdMode, VirtAddr,
-    X86_64, Zone,
+    NewFrame, NodeId, Pfn, PinError, Pins, Place, Placement, Platform, PmdMapping, Prot, Refs,
+    Rules, Sharing, Small, SpaceError, Store, StoreError, Term, Tuning, UffdError, UffdId,
+    UffdMode, VirtAddr, X86_64, Zone,
 };
 use testing::{
     Audit, Marks, Mem, Outside, Rig, Space, load, machine, machine_of, pages, space, spans, store,
@@ -125,6 +125,7 @@ const TUNING: Tuning = Tuning {
     fault_around: 4,
     folios_always: 0,
     folios_advised: 0,
+    pmd_mapping: PmdMapping::On,
 };
 
 /// A store that takes no heap, and keeps nothing.

@@ -275,7 +275,7 @@ fn variants_read_back(switch: Switch) -> bool {
         };
     }
     each! {
-        PteCow, LargeCow, LargeMaps, HeadRecheck, TailRefs, ReadGup, ForkPin, ForkRace, NumaSkip, NumaWrite, NumaFault, MigrationKind,
+        PteCow, PmdCow, LargeCow, LargeMaps, HeadRecheck, TailRefs, ReadGup, ForkPin, ForkRace, NumaSkip, NumaWrite, NumaFault, MigrationKind,
         MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, DirectIo, WriteUpgrade, FastRecheck,
         CowPublish, TableFree, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, MigrateFlush, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
     }

@@ -17,7 +17,7 @@ use crate::pte::Pte;
 use crate::rules::NumaFault;
 use crate::rules::numa::{HintedWrite, hinted_write};
 use crate::space::Space;
-use crate::table::{Cursor, Leaf};
+use crate::table::{Cursor, Huge, Leaf};
 
 /// What is known of the write bit when an entry is restored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,6 +110,32 @@ impl<P: Platform> Space<P> {
         Fault::Hint(hinted)
     }
 
+    /// As [`Space::hint_fault`], where one entry maps as many pages as a table does.
+    pub(super) fn hint_fault_huge(
+        &self,
+        request: &Request<'_, P>,
+        huge: &Huge<'_, P>,
+        orig: Pte<P::Format>,
+    ) -> Option<Fault> {
+        let (mem, head) = (self.mem(), orig.pfn());
+        let cursor = huge.lock();
+        if cursor.get() != Some(orig) {
+            return None;
+        }
+        mem.counters().numa_hint_faults.add(1);
+        mem.tell(self.id(), request.page, EventKind::HintFault(head));
+        let local = mem.frames().node(head) == mem.platform().node();
+        if local {
+            mem.counters().numa_hint_faults_local.add(1);
+        }
+        // A large folio stays where it is.
+        let pte = self.accessible(request, orig, WriteBit::ByRule);
+        cursor.set(pte);
+        let kind = EventKind::HintRestored { pfn: head, writable: pte.is_writable() };
+        mem.tell(self.id(), request.page, kind);
+        Some(Fault::Hint(if local { Hinted::Local } else { Hinted::MoveFailed }))
+    }
+
     fn restore(
         &self,
         request: &Request<'_, P>,
@@ -117,6 +143,19 @@ impl<P: Platform> Space<P> {
         orig: Pte<P::Format>,
         write: WriteBit,
     ) {
+        let pte = self.accessible(request, orig, write);
+        cursor.set(request.page, pte);
+        let kind = EventKind::HintRestored { pfn: orig.pfn(), writable: pte.is_writable() };
+        self.mem().tell(self.id(), request.page, kind);
+    }
+
+    /// What a hinting entry becomes.
+    fn accessible(
+        &self,
+        request: &Request<'_, P>,
+        orig: Pte<P::Format>,
+        write: WriteBit,
+    ) -> Pte<P::Format> {
         let area = request.area;
         let mut pte = orig.with_reach(area.prot.reach()).young();
         match hinted_write(self.mem().rule()) {
@@ -129,9 +168,7 @@ impl<P: Platform> Space<P> {
                 }
             }
         }
-        cursor.set(request.page, pte);
-        let kind = EventKind::HintRestored { pfn: orig.pfn(), writable: pte.is_writable() };
-        self.mem().tell(self.id(), request.page, kind);
+        pte
     }
 }
 

@@ -10,7 +10,8 @@ use crate::addr::{Vpn, each_page};
 use crate::area::{Advised, Area};
 use crate::error::FaultError;
 use crate::event::EventKind;
-use crate::frame::{MAX_ORDER, MIN_ORDER, NewFolio};
+use crate::frame::{MAX_ORDER, MIN_ORDER, Marks, NewFolio};
+use crate::memory::PmdMapping;
 use crate::platform::Platform;
 use crate::pte::Format;
 use crate::space::Space;
@@ -59,7 +60,11 @@ impl<P: Platform> Space<P> {
         leaf: Leaf<'_, P>,
     ) -> Result<Fault, FaultError> {
         let Request { area, page, .. } = *request;
-        let orders = self.folio_orders(area);
+        let orders = match self.mem().tuning().pmd_mapping {
+            // Of that size there are only those that one entry maps.
+            PmdMapping::On => self.folio_orders(area) & !(1 << P::Format::INDEX_BITS),
+            PmdMapping::Off => self.folio_orders(area),
+        };
         for order in (MIN_ORDER..=MAX_ORDER).rev().filter(|order| orders >> order & 1 != 0) {
             let first = Vpn(page.0 & !((1 << order) - 1));
             let end = first + (1 << order);
@@ -67,7 +72,8 @@ impl<P: Platform> Space<P> {
             if !inside || !each_page(first..end).all(|page| leaf.read(page).is_none()) {
                 continue;
             }
-            if let Ok(fresh) = self.mem().alloc_folio(self.payer(), order, self.id()) {
+            if let Ok(fresh) = self.mem().alloc_folio(self.payer(), (order, Marks::Each), self.id())
+            {
                 return Ok(self.map_folio(request, leaf, first, fresh));
             }
         }

@@ -19,6 +19,7 @@
 
 mod file;
 mod hint;
+mod huge;
 mod large;
 mod populate;
 mod request;
@@ -38,7 +39,7 @@ use crate::platform::Platform;
 use crate::pte::{Entry, Pte};
 use crate::space::Space;
 use crate::sync::SpreadGuard;
-use crate::table::Leaf;
+use crate::table::{Leaf, Missing};
 use crate::uffd::{UffdMode, UffdReason};
 
 impl<P: Platform> Space<P> {
@@ -111,14 +112,35 @@ impl<P: Platform> Space<P> {
     }
 
     fn fault_in(&self, request: &Request<'_, P>) -> Result<Fault, FaultError> {
+        match self.tables().leaf(request.page) {
+            Ok(leaf) => self.resolve_now(request, leaf),
+            Err(missing) => self.fault_above(request, missing),
+        }
+    }
+
+    /// As [`Space::fault_in`], where there is no last-level table.
+    #[cold]
+    #[inline(never)]
+    fn fault_above(
+        &self,
+        request: &Request<'_, P>,
+        missing: Missing<'_, P>,
+    ) -> Result<Fault, FaultError> {
         let page = request.page;
-        let leaf = match self.tables().leaf_or_make(page) {
-            Ok(leaf) => leaf,
-            // INV-FAULT-4: another CPU may have made the table with the last frame.
-            Err(_) if self.tables().leaf(page).is_some() => return Ok(Fault::Spurious),
-            Err(error) => return Err(error.into()),
+        let resolved = match missing {
+            Missing::Nothing => self.touch_huge(request),
+            Missing::Huge(huge) => self.fault_huge(request, &huge),
         };
-        self.resolve_now(request, leaf)
+        if let Some(fault) = resolved {
+            self.mem().counters().pgfault.add(1);
+            return Ok(fault);
+        }
+        match self.tables().leaf_or_make(page) {
+            Ok(leaf) => self.resolve_now(request, leaf),
+            // INV-FAULT-4: another CPU may have made the table with the last frame.
+            Err(_) if self.tables().leaf(page).is_ok() => Ok(Fault::Spurious),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Does what the entry asks for, as it is now.

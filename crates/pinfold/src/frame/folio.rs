@@ -13,6 +13,15 @@ use crate::rmap::Home;
 use crate::rules::LargeMaps;
 use crate::rules::large::{counts_each_page, counts_owners};
 
+/// Which frames of a new folio have the exclusive mark.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Marks {
+    /// Each: entries are to map single pages.
+    Each,
+    /// The first, for all of them: one entry is to map them (INV-HUGE-3).
+    First,
+}
+
 /// A large folio that nobody else knows of yet, counted as mapped by one entry for each page, all
 /// of them of one address space and exclusive; goes back to its node on drop.
 #[must_use]
@@ -77,14 +86,18 @@ impl Frames {
     /// When no node has such a run of free frames.
     pub(crate) fn alloc_folio(
         &self,
-        (node, order): (NodeId, u32),
+        (node, order, marks): (NodeId, u32, Marks),
         flags: Flags,
         (space, rule): (SpaceId, LargeMaps),
     ) -> Result<NewFolio<'_>, OutOfFrames> {
         let placement = Placement::Prefer(node);
         let head = self.obtain(Request { order, placement, zone: Zone::Movable })?;
         let pages: u64 = 1 << order;
-        let each = if counts_each_page(rule) { MAP } else { 0 };
+        let mark = match marks {
+            Marks::Each => EXCLUSIVE,
+            Marks::First => 0,
+        };
+        let each = if counts_each_page(rule) { mark | MAP } else { mark };
         for pfn in (head.0 + 1..head.0 + pages).map(Pfn) {
             let frame = self.frame(pfn);
             frame.index.write_once(head.0);
@@ -92,7 +105,7 @@ impl Frames {
             frame.mapping.init(0);
             let home = frame.flags.fixed(HOME_MASK);
             frame.flags.store_release((Flags::TAIL | Flags::ANON).bits() | home);
-            frame.counts.write_once(EXCLUSIVE | each);
+            frame.counts.write_once(each);
         }
         if counts_each_page(rule) {
             self.frame(Pfn(head.0 + 1)).spare.init(1);

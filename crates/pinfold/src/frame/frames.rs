@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::counts::Counts;
+use super::counts::{Counts, MAP};
 use super::flags::{Flags, HOME_MASK, node_of, order_of};
 use super::meta::{Frame, Metadata};
 use super::queue::Queue;
@@ -101,7 +101,11 @@ impl Frames {
 
     /// As [`Frames::counts`], while nothing else runs: not a step of an exploration.
     pub(crate) fn peek_counts(&self, pfn: Pfn) -> Counts {
-        Counts(self.frame(pfn).counts.peek())
+        let frame = self.frame(pfn);
+        let counts = frame.counts.peek();
+        // The rest of a table's word is no count (`deposit`).
+        let table = frame.flags.peek() & Flags::TABLE.bits() != 0;
+        Counts(if table { counts % MAP } else { counts })
     }
 
     /// The current flags of a frame.

@@ -276,6 +276,17 @@ impl<'a> Large<'a> {
         }
     }
 
+    /// Sets the mark of a page of a folio that one huge entry alone maps, under the lock of the
+    /// table that holds it.
+    pub(crate) fn set_mark(self, pfn: Pfn, rule: LargeMaps, tails: TailRefs) {
+        let counts = self.word(pfn);
+        if pfn == self.head || counts_each_page(rule) || tally(tails) != Tally::Head {
+            counts.or(EXCLUSIVE);
+        } else {
+            counts.write_once(EXCLUSIVE);
+        }
+    }
+
     /// How many entries map a page by itself.
     fn page_maps(self, place: usize) -> u32 {
         match place {

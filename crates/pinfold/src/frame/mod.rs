@@ -22,13 +22,14 @@
 //!   too, unless each page's are counted by themselves (`large`). The tail's flag is set after its
 //!   head's number, so a reader that sees the flag finds a head, or what a later life wrote there
 //!   (`pin`).
-//! - INV-FRAME-5: the mark is looked up on the frame that an entry maps, not on the head (facts
-//!   9.6).
+//! - INV-FRAME-5: the mark is looked up on the frame that an entry maps, not on the head, unless the
+//!   entry is a huge one (facts 9.6, INV-HUGE-3).
 
 mod alloc;
 mod buddy;
 mod chain;
 mod counts;
+mod deposit;
 mod flags;
 mod folio;
 mod frames;
@@ -52,7 +53,7 @@ pub use alloc::{NewFrame, NewFrames};
 pub use buddy::MAX_ORDER;
 pub use counts::Counts;
 pub use flags::Flags;
-pub(crate) use folio::NewFolio;
+pub(crate) use folio::{Marks, NewFolio};
 pub use frames::Frames;
 pub use large::FolioView;
 pub(crate) use large::{Large, MIN_ORDER};

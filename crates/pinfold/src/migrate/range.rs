@@ -16,6 +16,7 @@ use crate::platform::Platform;
 use crate::pte::Pte;
 use crate::rules::migrate::batches_flushes;
 use crate::space::Space;
+use crate::table::{Next, Part};
 
 /// The most pages that move together. Linux: as many as a large page has.
 const BATCH: usize = 512;
@@ -64,7 +65,8 @@ impl<P: Platform> Space<P> {
     ) -> Vpn {
         let (mem, end) = (self.mem(), pages.end);
         let _map = self.read_map();
-        let search = self.tables().for_each_leaf(pages, |leaf, pages| {
+        let search = self.tables().for_each_part(pages, |part, pages| {
+            let Part::Table(leaf) = part else { return Ok(Next::On) };
             let cursor = leaf.lock();
             for page in each_page(pages) {
                 let pte = cursor.get(page);
@@ -79,7 +81,7 @@ impl<P: Platform> Space<P> {
                     None => moved.failed += 1,
                 }
             }
-            Ok(())
+            Ok(Next::On)
         });
         search.err().unwrap_or(end)
     }
@@ -93,7 +95,8 @@ impl<P: Platform> Space<P> {
     ) -> Option<(Vpn, Option<Isolated<'_, P>>)> {
         let mem = self.mem();
         let _map = self.read_map();
-        let search = self.tables().for_each_leaf(pages, |leaf, pages| {
+        let search = self.tables().for_each_part(pages, |part, pages| {
+            let Part::Table(leaf) = part else { return Ok(Next::On) };
             let cursor = leaf.lock();
             for page in each_page(pages) {
                 let pte = cursor.get(page);
@@ -101,7 +104,7 @@ impl<P: Platform> Space<P> {
                     return Err((page, mem.isolate(pte.pfn())));
                 }
             }
-            Ok(())
+            Ok(Next::On)
         });
         search.err()
     }

@@ -20,14 +20,14 @@ use crate::sync::smp_rmb;
 use crate::table::{Leaf, table_end};
 
 /// What a walk requires of each entry; fixed for the whole walk.
-struct Wish {
-    grip: Grip,
+pub(super) struct Wish {
+    pub(super) grip: Grip,
     /// The access that the entry must allow, and how an entry shows that it does.
-    entry: Access,
-    fits: Match,
+    pub(super) entry: Access,
+    pub(super) fits: Match,
     request: Request,
     walk: Walk,
-    rechecks: bool,
+    pub(super) rechecks: bool,
     /// Whether pages of files whose writes are tracked are refused.
     untracked: bool,
 }
@@ -119,8 +119,16 @@ impl<P: Platform> Space<P> {
     fn walk_fast(&self, range: VirtRange, wish: &Wish, held: &mut Held<P>) {
         let mut page = range.first_page();
         while page < range.end_page() {
-            let Some(leaf) = self.tables().leaf(page) else {
-                return self.stopped(page, FastStop::Absent);
+            let leaf = match self.tables().leaf(page) {
+                Ok(leaf) => leaf,
+                Err(missing) => match self.take_huge(&missing, page..range.end_page(), wish) {
+                    Ok((first, taken)) => {
+                        held.push_run((first, taken));
+                        page = page + taken;
+                        continue;
+                    }
+                    Err(why) => return self.stopped(page, why),
+                },
             };
             let end = table_end::<P::Format>(page).min(range.end_page());
             match self.take_run(leaf, page..end, wish, held) {
@@ -155,7 +163,12 @@ impl<P: Platform> Space<P> {
     /// Takes a page that is walked to alone.
     #[inline(always)]
     fn take_fast_page(&self, page: Vpn, wish: &Wish) -> Result<Pfn, FastStop> {
-        let leaf = self.tables().leaf(page).ok_or(FastStop::Absent)?;
+        let leaf = match self.tables().leaf(page) {
+            Ok(leaf) => leaf,
+            Err(missing) => {
+                return self.take_huge(&missing, page..page + 1, wish).map(|(pfn, _)| pfn);
+            }
+        };
         self.take_fast(self.mem(), (leaf, page), wish, || self.take_alone(leaf, page, wish))
     }
 
@@ -295,7 +308,7 @@ fn still_good<P: Platform>(
 
 /// Whether the page that an entry maps may be held.
 #[inline(always)]
-fn allows<P: Platform>(
+pub(super) fn allows<P: Platform>(
     mem: &Memory<P>,
     pte: Pte<P::Format>,
     pfn: Pfn,
@@ -321,7 +334,7 @@ type Short = Option<FastStop>;
 
 /// Why an entry does not allow an access.
 #[cold]
-fn unfit<F: Format>(pte: Pte<F>, entry: Access) -> FastStop {
+pub(super) fn unfit<F: Format>(pte: Pte<F>, entry: Access) -> FastStop {
     if pte.is_protnone() {
         FastStop::ProtNone
     } else if !pte.is_present() {

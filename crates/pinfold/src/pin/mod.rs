@@ -26,6 +26,7 @@ mod driver;
 mod fast;
 mod guard;
 mod hold;
+mod huge;
 mod pages;
 mod slow;
 

@@ -24,6 +24,7 @@ use crate::rules::pin::{
 use crate::rules::{Exclusive, PageKind, PageState};
 use crate::space::Space;
 use crate::sync::Class;
+use crate::table::Missing;
 
 /// The outcome of one look at a page.
 enum Follow {
@@ -158,10 +159,7 @@ impl<P: Platform> Space<P> {
         let writes = want == Want::Write
             && step.ask.access == Access::Write
             && step.ask.force == Force::Ordinary;
-        let leaf = || self.tables().leaf(step.page);
-        writes
-            && self.touches_small(step.area)
-            && leaf().is_none_or(|leaf| leaf.read(step.page).is_none())
+        writes && self.touches_small(step.area) && self.tables().read(step.page).is_none()
     }
 
     /// Checks the area's permissions, in the order of facts 3.1.
@@ -179,19 +177,42 @@ impl<P: Platform> Space<P> {
             Access::Write if !self.drops_write(step) => Want::Write,
             _ => Want::Read,
         };
-        let Some(leaf) = self.tables().leaf(step.page) else { return Follow::Fault(plain) };
-        let cursor = leaf.lock();
-        let pte = cursor.get(step.page);
-        if !pte.is_mapped() || self.wants_hint_fault(step, pte) {
+        loop {
+            let huge = match self.tables().leaf(step.page) {
+                Ok(leaf) => {
+                    let cursor = leaf.lock();
+                    let pte = cursor.get(step.page);
+                    return self.follow_entry(step, plain, (pte, pte));
+                }
+                Err(Missing::Nothing) => return Follow::Fault(plain),
+                Err(Missing::Huge(huge)) => huge,
+            };
+            let cursor = huge.lock();
+            if let Some(whole) = cursor.get() {
+                let own = whole.further(step.page - huge.pages().start);
+                return self.follow_entry(step, plain, (whole, own));
+            }
+        }
+    }
+
+    /// Follows an entry whose table is locked, and its part that maps the page: of a huge one,
+    /// whose mark is on its first page (INV-HUGE-3), or the same.
+    fn follow_entry(
+        &self,
+        step: &Step<'_, P>,
+        plain: Want,
+        (whole, own): (Pte<P::Format>, Pte<P::Format>),
+    ) -> Follow {
+        if !own.is_mapped() || self.wants_hint_fault(step, own) {
             return Follow::Fault(plain);
         }
-        match self.mem().judge_page(pte.pfn(), |state| self.fits(step, pte, state)) {
+        match self.mem().judge_page(whole.pfn(), |state| self.fits(step, own, state)) {
             Fit::NeedsWrite => Follow::Fault(Want::Write),
             Fit::NeedsUnshare => {
-                self.mem().tell(self.id(), step.page, EventKind::UnshareWanted(pte.pfn()));
+                self.mem().tell(self.id(), step.page, EventKind::UnshareWanted(own.pfn()));
                 Follow::Fault(Want::Unshare)
             }
-            Fit::Page(sharing) => self.take(step, pte, sharing),
+            Fit::Page(sharing) => self.take(step, own, sharing),
         }
     }
 

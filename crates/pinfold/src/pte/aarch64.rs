@@ -87,8 +87,19 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Armv8<LEVELS, BITS> {
     const LOCKED: u64 = LOCKED;
     const UFFD_WP: u64 = UFFD_WP;
     const TABLE: u64 = VALID | TABLE_OR_PAGE;
+    const LINK: Match = Match { mask: Self::TABLE, set: Self::TABLE };
     const WRITABLE: Match = Match { mask: VALID | SPECIAL | READ_ONLY, set: VALID };
     const REVOKE_WRITE: BitChange = BitChange::Set(HARD_READ_ONLY | READ_ONLY);
+
+    #[inline]
+    fn huge(bits: u64) -> u64 {
+        bits & !TABLE_OR_PAGE
+    }
+
+    #[inline]
+    fn small(bits: u64) -> u64 {
+        bits | TABLE_OR_PAGE
+    }
 
     #[inline]
     fn page(reach: Reach) -> u64 {

@@ -145,6 +145,37 @@ impl<F: Format> Pte<F> {
         Self::present(F::TABLE, pfn)
     }
 
+    /// Whether an entry of an upper level names a table.
+    #[inline]
+    pub fn is_table(self) -> bool {
+        F::LINK.holds(self.0)
+    }
+
+    /// What an entry of the level above the last says that names no table: as one of the last
+    /// level, that maps the first of its pages, or none of them.
+    #[inline]
+    pub fn from_huge(bits: u64) -> Self {
+        Self::from_bits(if F::is_present(bits) { F::small(bits) } else { bits })
+    }
+
+    /// This entry, which maps the first page of a run that a table of the last level would map, as
+    /// one of the level above, that maps all of them: what [`Pte::from_huge`] takes.
+    #[inline]
+    pub fn to_huge(self) -> u64 {
+        if self.is_present() { F::huge(self.0) } else { self.0 }
+    }
+
+    /// This mapping, of another frame.
+    pub(crate) fn of(self, pfn: Pfn) -> Self {
+        let bits = self.0 & !F::FRAME;
+        if self.is_present() { Self::present(bits, pfn) } else { Self::absent(bits, pfn.0) }
+    }
+
+    /// This mapping or migration entry, for the frame that is so many further.
+    pub(crate) fn further(self, frames: u64) -> Self {
+        self.of(Pfn(self.number() + frames))
+    }
+
     /// Whether the entry is empty.
     #[inline]
     pub const fn is_none(self) -> bool {

@@ -93,7 +93,9 @@ impl BitChange {
 /// - [`Format::UFFD_WP`] is another such bit, or 0.
 /// - [`Format::TABLE`] is present, and the hardware continues to the table that it names; what
 ///   [`Format::page`] makes for [`Reach::Data`] is present, and the hardware continues to the page,
-///   and nowhere else.
+///   and nowhere else. Of such an entry [`Format::huge`] makes one that does the same in a table
+///   one level above the last, for as many pages as the last has entries, and that
+///   [`Format::LINK`] tells from one of a table; [`Format::small`] undoes it.
 /// - The hardware stores through an entry only if [`Format::is_present`] and
 ///   [`Format::is_writable`] say so, never makes an entry writable, and changes no bits but those
 ///   that [`Format::is_accessed`] and [`Format::is_dirty`] read.
@@ -152,6 +154,8 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
 
     /// A table entry of an upper level, but for the frame.
     const TABLE: u64;
+    /// What an entry of an upper table fulfils that names a table, and no other.
+    const LINK: Match;
     /// Present, and its frame is counted: what the lock-free walk wants for reading.
     const READABLE: Match = Match { mask: Self::PRESENT | Self::SPECIAL, set: Self::PRESENT };
     /// As [`Format::READABLE`], and writable.
@@ -171,6 +175,12 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     fn unpack(bits: u64) -> u64 {
         (bits & Self::FRAME) >> Self::FRAME.trailing_zeros()
     }
+
+    /// A present entry that maps a page, as one of a table above the last level that maps as many
+    /// pages as the last has entries. Their first frame's number is a multiple of that.
+    fn huge(bits: u64) -> u64;
+    /// What [`Format::huge`] was given.
+    fn small(bits: u64) -> u64;
 
     /// An entry that maps a page with this `reach`, but for the frame: read-only, clean, old, not
     /// special. [`Reach::None`] makes it absent.

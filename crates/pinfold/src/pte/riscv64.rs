@@ -64,8 +64,20 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Riscv64<LEVELS, BITS>
     /// No bit is left.
     const UFFD_WP: u64 = 0;
     const TABLE: u64 = VALID;
+    const LINK: Match = Match { mask: VALID | READ | WRITE | EXEC, set: VALID };
     const WRITABLE: Match = Match { mask: VALID | SPECIAL | WRITE, set: VALID | WRITE };
     const REVOKE_WRITE: BitChange = BitChange::Clear(WRITE);
+
+    /// An entry with rights maps pages on any level.
+    #[inline]
+    fn huge(bits: u64) -> u64 {
+        bits
+    }
+
+    #[inline]
+    fn small(bits: u64) -> u64 {
+        bits
+    }
 
     #[inline]
     fn page(reach: Reach) -> u64 {

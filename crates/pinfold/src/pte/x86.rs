@@ -11,6 +11,8 @@ const WRITE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
 const ACCESSED: u64 = 1 << 5;
 const DIRTY: u64 = 1 << 6;
+/// PS, of an upper table's entry: it maps pages.
+const PAGES: u64 = 1 << 7;
 const PROT_NONE: u64 = 1 << 8;
 const HINT: u64 = 1 << 9;
 const SPECIAL: u64 = 1 << 10;
@@ -59,8 +61,19 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for X86<LEVELS, BITS> {
     const LOCKED: u64 = LOCKED;
     const UFFD_WP: u64 = UFFD_WP;
     const TABLE: u64 = PRESENT | WRITE | USER | ACCESSED;
+    const LINK: Match = Match { mask: PRESENT | PAGES, set: PRESENT };
     const WRITABLE: Match = Match { mask: PRESENT | SPECIAL | WRITE, set: PRESENT | WRITE };
     const REVOKE_WRITE: BitChange = BitChange::Clear(WRITE);
+
+    #[inline]
+    fn huge(bits: u64) -> u64 {
+        bits | PAGES
+    }
+
+    #[inline]
+    fn small(bits: u64) -> u64 {
+        bits & !PAGES
+    }
 
     #[inline]
     fn page(reach: Reach) -> u64 {

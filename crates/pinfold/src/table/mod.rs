@@ -5,10 +5,11 @@
 //!   hardware sets accessed and dirty bits without it. Hence an entry that the hardware may use is
 //!   changed by an atomic exchange or by one atomic change of bits, never by a store of an older
 //!   snapshot (facts 9.3). [`crate::pte`] says what each bit means.
-//! - An upper entry goes from none to a table once, under the lock of the table that holds it, and
-//!   back to none only while the address space's lock is held for writing and no area whose pages
-//!   it covers is delegated. So a holder of that lock for reading, or of a delegated area, may use
-//!   a table that it has found.
+//! - An upper entry goes from none to a table, or on the level above the last to a huge entry and
+//!   from that to a table or back to none, under the lock of the table that holds it (`huge`); from
+//!   a table back to none only while the address space's lock is held for writing and no area whose
+//!   pages it covers is delegated. So a holder of that lock for reading, or of a delegated area,
+//!   may use a table that it has found.
 //! - A lock-free walker reads entries between `walk_begin` and `walk_end`; a table that was
 //!   unlinked from its parent is freed after `wait_for_walkers` and once nobody has a reference to
 //!   it (INV-TABLE-2).
@@ -20,6 +21,14 @@
 //! - INV-TABLE-3: an entry whose first page lies at or past the address space's limit is neither
 //!   followed nor changed: a kernel's half.
 
+mod huge;
+mod split;
 mod walk;
 
-pub(crate) use walk::{Cursor, Flushed, Leaf, Tables, Withdrawn, table_end, table_start};
+#[cfg(test)]
+mod tests;
+
+pub(crate) use huge::{Huge, HugeCursor, WithdrawnHuge};
+pub(crate) use walk::{
+    Cursor, Flushed, Leaf, Missing, Next, Part, Tables, Withdrawn, table_end, table_start,
+};

@@ -1,9 +1,11 @@
-//! The walk to a last-level table, with and without making tables on the way.
+//! The walk to a last-level table, or to a huge entry in its place, with and without making tables
+//! on the way.
 
 use core::ops::Range;
 use core::slice;
 
-use crate::addr::{Pfn, VirtRange, Vpn};
+use super::huge::Huge;
+use crate::addr::{Mm, Pfn, VirtRange, Vpn};
 use crate::error::OutOfFrames;
 use crate::frame::{Flags, Put, Start};
 use crate::memory::Memory;
@@ -14,7 +16,53 @@ use crate::sync::{self, AtomicU64, CellName, Inside, Masks, RawSpinLock, SpinGua
 /// The page tables of one address space.
 pub(crate) struct Tables<'m, P: Platform> {
     mem: &'m Memory<P>,
-    root: Pfn,
+    mm: Mm,
+}
+
+/// What lies where a walk looked for a last-level table.
+pub(crate) enum Missing<'m, P: Platform> {
+    /// Nothing.
+    Nothing,
+    /// An entry that maps the pages of the table at once.
+    Huge(Huge<'m, P>),
+}
+
+impl<P: Platform> Missing<'_, P> {
+    /// The part of a huge entry that maps `page`, as an entry of its own.
+    pub(crate) fn entry_of(&self, page: Vpn) -> Pte<P::Format> {
+        match self {
+            Self::Nothing => Pte::NONE,
+            Self::Huge(huge) => huge.part(page),
+        }
+    }
+}
+
+/// What maps a run of pages.
+pub(crate) enum Part<'m, P: Platform> {
+    /// A last-level table.
+    Table(Leaf<'m, P>),
+    /// One entry above, as far as the run reaches.
+    Huge(Huge<'m, P>),
+}
+
+impl<P: Platform> Part<'_, P> {
+    /// The entry of `page`, read without a lock; of a huge one as it was found, the part that maps
+    /// the page.
+    pub(crate) fn read(&self, page: Vpn) -> Pte<P::Format> {
+        match self {
+            Self::Table(leaf) => leaf.read(page),
+            Self::Huge(huge) => huge.part(page),
+        }
+    }
+}
+
+/// How a walk goes on after a part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Next {
+    /// With what follows.
+    On,
+    /// With the same place, where there is a table instead of a huge entry now, or nothing.
+    Again,
 }
 
 /// A last-level table. Reading its entries needs the address space's lock or a walk section;
@@ -60,6 +108,12 @@ const fn last_level<F: Format>() -> u32 {
     F::LEVELS - 1
 }
 
+/// Whether an upper entry names a table.
+#[inline]
+fn is_table<F: Format>(bits: u64) -> bool {
+    Pte::<F>::from_bits(bits).is_table()
+}
+
 /// The table that an upper entry names.
 #[inline]
 fn table_of<F: Format>(bits: u64) -> Pfn {
@@ -77,40 +131,23 @@ pub(crate) fn table_end<F: Format>(page: Vpn) -> Vpn {
 }
 
 impl<'m, P: Platform> Tables<'m, P> {
-    pub(crate) fn new(mem: &'m Memory<P>, root: Pfn) -> Self {
-        Self { mem, root }
+    pub(crate) fn new(mem: &'m Memory<P>, mm: Mm) -> Self {
+        Self { mem, mm }
     }
 
-    /// The last-level table that maps `page`, if there is one.
+    /// The last-level table that maps `page`.
+    ///
+    /// # Errors
+    /// When there is none: what is there.
     #[inline]
-    pub(crate) fn leaf(&self, page: Vpn) -> Option<Leaf<'m, P>> {
-        let mut table = self.root;
+    pub(crate) fn leaf(&self, page: Vpn) -> Result<Leaf<'m, P>, Missing<'m, P>> {
+        let mut table = self.mm.root;
         let mut level = 0;
         loop {
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             let bits = slot.load_acquire();
-            if bits == 0 {
-                return None;
-            }
-            level += 1;
-            if level == last_level::<P::Format>() {
-                return Some(self.found(slot, bits));
-            }
-            table = table_of::<P::Format>(bits);
-        }
-    }
-
-    /// As [`Tables::leaf`], allocating missing tables. The caller holds the address space's lock,
-    /// or the page's area.
-    #[inline]
-    pub(crate) fn leaf_or_make(&self, page: Vpn) -> Result<Leaf<'m, P>, OutOfFrames> {
-        let mut table = self.root;
-        let mut level = 0;
-        loop {
-            let slot = self.mem.entry(table, index::<P::Format>(page, level));
-            let mut bits = slot.load_acquire();
-            if bits == 0 {
-                bits = self.make(table, slot)?;
+            if !is_table::<P::Format>(bits) {
+                return Err(self.missing((table, slot, bits), page));
             }
             level += 1;
             if level == last_level::<P::Format>() {
@@ -120,7 +157,96 @@ impl<'m, P: Platform> Tables<'m, P> {
         }
     }
 
+    /// The entry of `page`, or the part of a huge one that maps it; none where there is neither.
+    #[inline]
+    pub(crate) fn read(&self, page: Vpn) -> Pte<P::Format> {
+        match self.leaf(page) {
+            Ok(leaf) => leaf.read(page),
+            Err(missing) => missing.entry_of(page),
+        }
+    }
+
+    /// What lies in an upper entry that names no table: a huge one only on the level above the
+    /// last.
     #[cold]
+    #[inline(never)]
+    fn missing(&self, at: (Pfn, &'m AtomicU64, u64), page: Vpn) -> Missing<'m, P> {
+        if at.2 == 0 { Missing::Nothing } else { Missing::Huge(Huge::found(self.mem, at, page)) }
+    }
+
+    /// As [`Tables::leaf`], allocating missing tables, and splitting a huge entry. The caller holds
+    /// the address space's lock, or the page's area.
+    ///
+    /// # Errors
+    /// When no frame is left for a table.
+    #[inline]
+    pub(crate) fn leaf_or_make(&self, page: Vpn) -> Result<Leaf<'m, P>, OutOfFrames> {
+        let mut table = self.mm.root;
+        let mut level = 0;
+        loop {
+            let slot = self.mem.entry(table, index::<P::Format>(page, level));
+            let mut bits = slot.load_acquire();
+            if !is_table::<P::Format>(bits) {
+                bits = self.make_or_split((table, slot, bits), page)?;
+            }
+            level += 1;
+            if level == last_level::<P::Format>() {
+                return Ok(self.found(slot, bits));
+            }
+            table = table_of::<P::Format>(bits);
+        }
+    }
+
+    /// The last-level table that maps `page`, if there is one; a huge entry is split first.
+    pub(crate) fn leaf_if_any(&self, page: Vpn) -> Option<Leaf<'m, P>> {
+        loop {
+            match self.leaf(page) {
+                Ok(leaf) => return Some(leaf),
+                Err(Missing::Nothing) => return None,
+                Err(Missing::Huge(huge)) => self.mem.split_huge(self.mm, &huge),
+            }
+        }
+    }
+
+    /// The place above the last level for the table of `page`, with what is there, allocating
+    /// missing tables above it.
+    ///
+    /// # Errors
+    /// When no frame is left for one.
+    pub(crate) fn above_or_make(&self, page: Vpn) -> Result<Huge<'m, P>, OutOfFrames> {
+        let mut table = self.mm.root;
+        for level in 0..last_level::<P::Format>() - 1 {
+            let slot = self.mem.entry(table, index::<P::Format>(page, level));
+            let mut bits = slot.load_acquire();
+            if bits == 0 {
+                bits = self.make(table, slot)?;
+            }
+            table = table_of::<P::Format>(bits);
+        }
+        let slot = self.mem.entry(table, index::<P::Format>(page, last_level::<P::Format>() - 1));
+        Ok(Huge::found(self.mem, (table, slot, slot.load_acquire()), page))
+    }
+
+    /// Makes the table of an entry that names none, or splits it if it is huge, until it names one:
+    /// its bits then.
+    #[cold]
+    #[inline(never)]
+    fn make_or_split(
+        &self,
+        (upper, slot, mut bits): (Pfn, &'m AtomicU64, u64),
+        page: Vpn,
+    ) -> Result<u64, OutOfFrames> {
+        while !is_table::<P::Format>(bits) {
+            bits = if bits == 0 {
+                self.make(upper, slot)?
+            } else {
+                self.mem.split_huge(self.mm, &Huge::found(self.mem, (upper, slot, bits), page));
+                slot.load_acquire()
+            };
+        }
+        Ok(bits)
+    }
+
     fn make(&self, upper: Pfn, slot: &AtomicU64) -> Result<u64, OutOfFrames> {
         let fresh = self.mem.new_table()?;
         let entry = Pte::<P::Format>::table(fresh.pfn()).bits();
@@ -135,33 +261,53 @@ impl<'m, P: Platform> Tables<'m, P> {
     }
 
     /// Calls `visit` for each last-level table that exists for `pages`, with the part of the run
-    /// that it maps. Absent tables cost one look at the level where they are missing. The first
-    /// error ends the walk.
+    /// that it maps. Huge entries are split. Absent tables cost one look at the level where they
+    /// are missing. The first error ends the walk.
     pub(crate) fn for_each_leaf<E>(
         &self,
         pages: Range<Vpn>,
         mut visit: impl FnMut(Leaf<'m, P>, Range<Vpn>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.leaves_below(self.root, 0, pages, &mut visit)
+        self.for_each_part(pages, |part, run| match part {
+            Part::Table(leaf) => visit(leaf, run).map(|()| Next::On),
+            Part::Huge(huge) => {
+                self.mem.split_huge(self.mm, &huge);
+                Ok(Next::Again)
+            }
+        })
     }
 
-    /// As [`Tables::for_each_leaf`], for the part of the run that `table`, on `level`, covers.
-    fn leaves_below<E>(
+    /// As [`Tables::for_each_leaf`], for huge entries, too.
+    pub(crate) fn for_each_part<E>(
+        &self,
+        pages: Range<Vpn>,
+        mut visit: impl FnMut(Part<'m, P>, Range<Vpn>) -> Result<Next, E>,
+    ) -> Result<(), E> {
+        self.parts_below(self.mm.root, 0, pages, &mut visit)
+    }
+
+    /// As [`Tables::for_each_part`], for the part of the run that `table`, on `level`, covers.
+    fn parts_below<E>(
         &self,
         table: Pfn,
         level: u32,
         pages: Range<Vpn>,
-        visit: &mut impl FnMut(Leaf<'m, P>, Range<Vpn>) -> Result<(), E>,
+        visit: &mut impl FnMut(Part<'m, P>, Range<Vpn>) -> Result<Next, E>,
     ) -> Result<(), E> {
         let mut page = pages.start;
         while page < pages.end {
             let stop = slot_end::<P::Format>(page, level).min(pages.end);
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             let bits = slot.load_acquire();
-            if bits != 0 && level + 1 == last_level::<P::Format>() {
-                visit(self.found(slot, bits), page..stop)?;
+            if is_table::<P::Format>(bits) && level + 1 == last_level::<P::Format>() {
+                visit(Part::Table(self.found(slot, bits)), page..stop)?;
+            } else if is_table::<P::Format>(bits) {
+                self.parts_below(table_of::<P::Format>(bits), level + 1, page..stop, visit)?;
             } else if bits != 0 {
-                self.leaves_below(table_of::<P::Format>(bits), level + 1, page..stop, visit)?;
+                let huge = Huge::found(self.mem, (table, slot, bits), page);
+                if visit(Part::Huge(huge), page..stop)? == Next::Again {
+                    continue;
+                }
             }
             page = stop;
         }
@@ -174,9 +320,10 @@ impl<'m, P: Platform> Tables<'m, P> {
         Leaf { mem: self.mem, table, entries: self.mem.entries(table), parent: (slot, bits) }
     }
 
-    /// Calls `visit` for every table, except the root, of pages before `limit`. For oracles.
+    /// Calls `visit` for every table, except the root, of pages before `limit`, and for those that
+    /// are deposited. For oracles.
     pub(crate) fn each_table(&self, limit: Vpn, visit: &mut impl FnMut(Pfn)) {
-        self.each_below(self.root, 0, Vpn(0), limit, visit);
+        self.each_below(self.mm.root, 0, Vpn(0), limit, visit);
     }
 
     fn each_below(
@@ -190,11 +337,12 @@ impl<'m, P: Platform> Tables<'m, P> {
         if level == last_level::<P::Format>() {
             return;
         }
+        self.mem.frames().each_deposited(table, visit);
         let span = 1 << shift::<P::Format>(level);
         let firsts = (0..P::Format::ENTRIES as u64).map(|index| base + index * span);
         for first in firsts.take_while(|first| *first < limit) {
             let bits = self.mem.entry(table, index::<P::Format>(first, level)).read_once();
-            if bits != 0 {
+            if is_table::<P::Format>(bits) {
                 let lower = table_of::<P::Format>(bits);
                 visit(lower);
                 self.each_below(lower, level + 1, first, limit, visit);
@@ -215,7 +363,7 @@ impl<'m, P: Platform> Tables<'m, P> {
         dead: &mut impl FnMut(Pfn),
     ) {
         let gone = gone.start..gone.end.min(limit);
-        self.unlink_below(self.root, 0, gone, hole, dead);
+        self.unlink_below(self.mm.root, 0, gone, hole, dead);
     }
 
     /// As [`Tables::unlink`], for the pages of `gone` that `table`, on `level`, covers.
@@ -234,7 +382,7 @@ impl<'m, P: Platform> Tables<'m, P> {
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             // A fault in another area may just have made the table.
             let bits = slot.load_acquire();
-            if bits != 0 {
+            if is_table::<P::Format>(bits) {
                 let lower = table_of::<P::Format>(bits);
                 if level + 1 < last_level::<P::Format>() {
                     self.unlink_below(lower, level + 1, page..stop, hole, dead);

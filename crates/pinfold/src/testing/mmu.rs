@@ -20,6 +20,8 @@ pub(crate) struct Mmu {
     /// The frame that a user program's access through a last-level entry reaches, and the entry as
     /// the hardware leaves it; `None` is a fault.
     pub(crate) page: fn(u64, Cause, Marks) -> Option<(Pfn, u64)>,
+    /// The same of an entry of the level above that maps as many pages as a table: the first one's.
+    pub(crate) huge: fn(u64, Cause, Marks) -> Option<(Pfn, u64)>,
 }
 
 /// A format with its hardware.
@@ -28,15 +30,15 @@ pub(crate) trait Hardware: Format {
 }
 
 impl<const LEVELS: u32, const BITS: u32> Hardware for X86<LEVELS, BITS> {
-    const MMU: Mmu = Mmu { table: x86_table, page: x86_page };
+    const MMU: Mmu = Mmu { table: x86_table, page: x86_page, huge: x86_huge };
 }
 
 impl<const LEVELS: u32, const BITS: u32> Hardware for Armv8<LEVELS, BITS> {
-    const MMU: Mmu = Mmu { table: aarch64_table, page: aarch64_page };
+    const MMU: Mmu = Mmu { table: aarch64_table, page: aarch64_page, huge: aarch64_huge };
 }
 
 impl<const LEVELS: u32, const BITS: u32> Hardware for Riscv64<LEVELS, BITS> {
-    const MMU: Mmu = Mmu { table: riscv64_table, page: riscv64_page };
+    const MMU: Mmu = Mmu { table: riscv64_table, page: riscv64_page, huge: riscv64_page };
 }
 
 fn has(bits: u64, bit: u32) -> bool {
@@ -69,6 +71,17 @@ fn x86_page(bits: u64, cause: Cause, by: Marks) -> Option<(Pfn, u64)> {
     (has(bits, 0) && has(bits, 2) && allowed).then(|| (Pfn(field(bits, 12, 51)), left))
 }
 
+fn x86_huge(bits: u64, cause: Cause, by: Marks) -> Option<(Pfn, u64)> {
+    let page_size = 1 << 7;
+    if has(bits, 0) && bits & page_size == 0 {
+        return None;
+    }
+    // Bit 12 is PAT here: a frame number that is no multiple of two would set it.
+    assert!(!has(bits, 0) || !has(bits, 12), "memory type");
+    let (pfn, left) = x86_page(bits & !page_size, cause, by)?;
+    Some((pfn, left | page_size))
+}
+
 fn aarch64_table(bits: u64) -> Option<Pfn> {
     (field(bits, 0, 1) == 0b11).then(|| Pfn(field(bits, 12, 47)))
 }
@@ -94,6 +107,14 @@ fn aarch64_page(bits: u64, cause: Cause, by: Marks) -> Option<(Pfn, u64)> {
     };
     let left = marked(bits, 1 << 10, by)?;
     (has(bits, 6) && allowed).then(|| (Pfn(field(bits, 12, 47)), left))
+}
+
+fn aarch64_huge(bits: u64, cause: Cause, by: Marks) -> Option<(Pfn, u64)> {
+    if field(bits, 0, 1) != 0b01 {
+        return None;
+    }
+    let (pfn, left) = aarch64_page(bits | 0b10, cause, by)?;
+    Some((pfn, left & !0b10))
 }
 
 fn riscv64_table(bits: u64) -> Option<Pfn> {

@@ -19,7 +19,7 @@ use crate::platform::{FlushScope, Platform, RetiredTables};
 use crate::rules::TableFree;
 use crate::rules::zap::{Removal, Zapped, removal};
 use crate::sync::smp_mb;
-use crate::table::{Cursor, Withdrawn};
+use crate::table::{Cursor, Withdrawn, WithdrawnHuge};
 
 /// Pages gathered without any allocation: Linux's on-stack bundle.
 const BUNDLE: usize = 8;
@@ -201,6 +201,19 @@ impl<'m, P: Platform> Gather<'m, P> {
         self.changed.note(page + u64::from(pages) - 1);
         let more = u64::from(pages - 1) << Held::MORE_SHIFT;
         self.hold(Held(Held::of(first, Removal::WithEntry, LockCount::Settled).0 | more))
+    }
+
+    /// As [`Gather::add_run`], of a folio whose huge entry was withdrawn.
+    pub(crate) fn add_huge(&mut self, old: &WithdrawnHuge<P::Format>, run: (Pfn, u32)) -> Room {
+        self.add_run(old.run().0, run)
+    }
+
+    /// As [`Gather::note`], of a huge entry.
+    pub(crate) fn note_huge(&mut self, old: &WithdrawnHuge<P::Format>) -> Room {
+        let (first, pages) = old.run();
+        self.changed.note(first);
+        self.changed.note(first + pages - 1);
+        Room::Left
     }
 
     #[inline(always)]

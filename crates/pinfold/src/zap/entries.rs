@@ -40,9 +40,9 @@ pub(crate) enum Flushes {
 
 /// A withdrawal of entries in one address space.
 pub(crate) struct Zap<'m, P: Platform> {
-    mem: &'m Memory<P>,
-    mm: Mm,
-    which: Which,
+    pub(super) mem: &'m Memory<P>,
+    pub(super) mm: Mm,
+    pub(super) which: Which,
     flushes: Flushes,
 }
 

@@ -130,6 +130,7 @@ fn mapping<F: Hardware>(pfn: Pfn, says: Says, turn: usize) {
     if !present {
         absent(pte);
     }
+    huge(pte);
     hardware(pte, says);
     hardware(pte.old(), Says { accessed: false, ..says });
     hardware(pte.clean(), Says { dirty: false, ..says });
@@ -137,6 +138,26 @@ fn mapping<F: Hardware>(pfn: Pfn, says: Says, turn: usize) {
 }
 
 /// What the hardware may do with a mapping, and what it must.
+/// The same one level above, for as many pages as a table has.
+fn huge<F: Hardware>(pte: Pte<F>) {
+    let aligned = pte.of(Pfn(pte.pfn().0 & !(F::ENTRIES as u64 - 1)));
+    let (bits, small) = (aligned.to_huge(), aligned);
+    assert_eq!(Pte::<F>::from_huge(bits), small);
+    assert!(!Pte::<F>::from_bits(bits).is_table() && bits != 0);
+    assert_eq!((F::MMU.table)(bits), None);
+    for by in [Marks::Hardware, Marks::Manager] {
+        for cause in [Cause::Load, Cause::Store, Cause::Fetch] {
+            let reached = (F::MMU.huge)(bits, cause, by);
+            let left = reached.map(|(pfn, left)| (pfn, Pte::<F>::from_huge(left).bits()));
+            assert_eq!(left, (F::MMU.page)(small.bits(), cause, by), "{bits:#x} {cause:?}");
+        }
+    }
+    let third = small.further(3);
+    assert_eq!((Says::of(third), third.pfn()), (Says::of(small), Pfn(small.pfn().0 + 3)));
+    let (grown, less) = (Pte::<F>::from_huge(F::REVOKE_WRITE.of(bits)), small.read_only());
+    assert_eq!(grown, less, "write permission goes in place");
+}
+
 fn hardware<F: Hardware>(pte: Pte<F>, says: Says) {
     for (cause, by) in
         CAUSES.into_iter().flat_map(|cause| [(cause, Marks::Hardware), (cause, Marks::Manager)])
@@ -231,6 +252,8 @@ fn contract<F: Hardware>() {
         let table = Pte::<F>::table(pfn);
         assert!(table.is_present() && table.pfn() == pfn);
         assert_eq!((F::MMU.table)(table.bits()), Some(pfn));
+        assert!(table.is_table() && !Pte::<F>::NONE.is_table());
+        assert_eq!((F::MMU.huge)(table.bits(), Cause::Load, Marks::Hardware), None);
     }
 }
 
@@ -250,7 +273,7 @@ fn every_format_keeps_the_contract() {
 fn changes_in_place<F: Hardware>() {
     let mem: Mem<F> = machine(Rules::default(), &[16], Tuning::default());
     let space = crate::testing::space(&mem);
-    let leaf = Tables::new(&mem, space.root()).leaf_or_make(Vpn(1)).unwrap();
+    let leaf = Tables::new(&mem, space.space().mm()).leaf_or_make(Vpn(1)).unwrap();
     let host = &mem.platform().host;
     let slot = host.word(leaf.table, 1);
     let cursor = leaf.lock();

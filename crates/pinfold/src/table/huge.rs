@@ -1,0 +1,192 @@
+//! Huge entries: what the level above the last has in place of a table, mapping all of its pages at
+//! once (the kernel's PMD leaf).
+//!
+//! Protocol: such an entry is made, changed and taken out under the lock of the table that holds it
+//! ([`HugeCursor`]), the one under which a table is linked there. Unlike a table it may go at any
+//! time while the address space's lock is held for reading: a fault splits it, DONTNEED takes it
+//! out, a walk of the reverse map splits it. So who has found one looks again under the lock, and
+//! who finds a table by then, or nothing, walks again.
+//!
+//! Whoever makes one deposits a table with the table that holds it (`frame/deposit.rs`): a split
+//! has nothing to allocate, and so cannot fail (facts 5.3).
+//!
+//! It counts as so many entries of the last level, one for each page: its folio has as many
+//! references and mappings for it as pages, and a split changes no count. (Linux counts one, and
+//! adds the others when it splits; what rules compare comes to the same, as an entry of this kind
+//! maps all pages.) The exclusive mark is on the folio's first page, for all of them.
+//!
+//! Invariants:
+//! - INV-HUGE-1: a huge entry lies in one area of private memory, which is neither locked nor told
+//!   to a monitor: whoever cuts the area there, or does that to it, splits the entry.
+//! - INV-HUGE-2: a table above the last level has as many deposited tables as huge entries.
+//! - INV-HUGE-3: a folio that a huge entry maps has its mark on its first page or nowhere.
+//! - INV-HUGE-4: from the first step of a split to the last the entry is neither none nor usable by
+//!   the hardware: who looks at it without the lock does not take the pages for untouched.
+
+use core::ops::Range;
+
+use super::walk::{TableLock, table_start};
+use crate::addr::{Pfn, VirtRange, Vpn};
+use crate::memory::Memory;
+use crate::platform::Platform;
+use crate::pte::{BitChange, Format, Pte};
+use crate::sync::AtomicU64;
+
+/// The place of a huge entry, and what was found there: nothing, a table, or such an entry.
+pub(crate) struct Huge<'m, P: Platform> {
+    mem: &'m Memory<P>,
+    /// The table that holds it.
+    pub(crate) upper: Pfn,
+    slot: &'m AtomicU64,
+    first: Vpn,
+    bits: u64,
+}
+
+impl<'m, P: Platform> Huge<'m, P> {
+    /// The place for the table of `page`, in a table, where these bits were found.
+    pub(super) fn found(
+        mem: &'m Memory<P>,
+        (upper, slot, bits): (Pfn, &'m AtomicU64, u64),
+        page: Vpn,
+    ) -> Self {
+        Self { mem, upper, slot, first: table_start::<P::Format>(page), bits }
+    }
+
+    /// The pages that it maps.
+    pub(crate) fn pages(&self) -> Range<Vpn> {
+        self.first..self.first + P::Format::ENTRIES as u64
+    }
+
+    /// The same as a range.
+    pub(crate) fn range(&self) -> VirtRange {
+        let Range { start, end } = self.pages();
+        VirtRange::of_pages(start, end)
+    }
+
+    /// What was found, if it is neither none nor a table.
+    pub(crate) fn pte(&self) -> Option<Pte<P::Format>> {
+        entry(self.bits)
+    }
+
+    /// The part of what was found that maps `page`, as an entry of its own.
+    pub(crate) fn part(&self, page: Vpn) -> Pte<P::Format> {
+        self.pte().map_or(Pte::NONE, |pte| pte.further(page - self.first))
+    }
+
+    /// Whether the same is there, read without a lock.
+    #[inline]
+    pub(crate) fn is_still(&self) -> bool {
+        self.slot.read_once() == self.bits
+    }
+
+    /// Takes the lock of the table that holds it: from now on only this cursor and the hardware
+    /// change what is there.
+    pub(crate) fn lock(&self) -> HugeCursor<'_, 'm, P> {
+        HugeCursor { huge: self, _lock: self.mem.table_lock(self.upper) }
+    }
+}
+
+fn entry<F: Format>(bits: u64) -> Option<Pte<F>> {
+    (bits != 0 && !Pte::<F>::from_bits(bits).is_table()).then(|| Pte::from_huge(bits))
+}
+
+/// A huge entry that was taken out and that CPUs may still have cached: consumed once, by an entry
+/// for the same folio in its place, or by a gather that flushes later.
+#[must_use = "the old translation is still cached: replace it, or gather it"]
+#[derive(Debug)]
+pub(crate) struct WithdrawnHuge<F: Format> {
+    first: Vpn,
+    pte: Pte<F>,
+}
+
+impl<F: Format> WithdrawnHuge<F> {
+    /// The entry.
+    pub(crate) fn pte(&self) -> Pte<F> {
+        self.pte
+    }
+
+    /// The first page that it mapped, and how many it did.
+    pub(crate) fn run(&self) -> (Vpn, u64) {
+        (self.first, F::ENTRIES as u64)
+    }
+}
+
+/// The right to change what lies in the place of a huge entry.
+#[must_use]
+pub(crate) struct HugeCursor<'h, 'm, P: Platform> {
+    huge: &'h Huge<'m, P>,
+    _lock: TableLock<'m>,
+}
+
+impl<P: Platform> HugeCursor<'_, '_, P> {
+    /// The huge entry, if there is one.
+    pub(crate) fn get(&self) -> Option<Pte<P::Format>> {
+        entry(self.huge.slot.load_acquire())
+    }
+
+    /// Whether nothing is there.
+    pub(crate) fn is_none(&self) -> bool {
+        self.huge.slot.load_acquire() == 0
+    }
+
+    /// Makes an entry where none is, and deposits a table, which [`Memory::new_deposit`] gave.
+    pub(crate) fn make(&self, pte: Pte<P::Format>, table: Pfn) {
+        debug_assert!(self.is_none(), "a huge entry is made over another one");
+        self.huge.mem.frames().deposit(self.huge.upper, table);
+        self.set(pte);
+    }
+
+    /// Takes the entry out, leaving none, and the table that was deposited with it.
+    pub(crate) fn withdraw(&self) -> (WithdrawnHuge<P::Format>, Option<Pfn>) {
+        let old = self.exchange(0);
+        (old, self.huge.mem.frames().take_deposited(self.huge.upper))
+    }
+
+    /// Takes the entry out and leaves one that the hardware cannot use: INV-HUGE-4.
+    pub(crate) fn invalidate(&self, now: Pte<P::Format>) -> WithdrawnHuge<P::Format> {
+        self.exchange(now.hint().to_huge())
+    }
+
+    fn exchange(&self, bits: u64) -> WithdrawnHuge<P::Format> {
+        let old = Pte::from_huge(self.huge.slot.xchg(bits));
+        WithdrawnHuge { first: self.huge.first, pte: old }
+    }
+
+    /// Replaces an invalidated entry by one for the same folio. The caller notes the pages in a
+    /// [`crate::tlb::FlushBatch`].
+    pub(crate) fn restrict(&self, old: WithdrawnHuge<P::Format>, pte: Pte<P::Format>) {
+        debug_assert_eq!(old.pte.pfn(), pte.pfn());
+        self.set(pte);
+    }
+
+    /// Sets an entry over one that the hardware cannot be using.
+    pub(crate) fn set(&self, pte: Pte<P::Format>) {
+        self.huge.slot.store_release(pte.to_huge());
+    }
+
+    /// Links the deposited table, whose entries say what the huge one did, in place of that, which
+    /// no CPU has cached any more.
+    pub(super) fn link(&self, table: Pfn) {
+        self.huge.slot.store_release(Pte::<P::Format>::table(table).bits());
+    }
+
+    /// Removes write permission in one step, so that bits that the hardware sets stay; see
+    /// [`super::Cursor::revoke_write`].
+    pub(crate) fn revoke_write(&self) {
+        match P::Format::REVOKE_WRITE {
+            BitChange::Set(mask) => self.huge.slot.fetch_or_relaxed(mask),
+            BitChange::Clear(mask) => self.huge.slot.fetch_and_relaxed(!mask),
+        };
+    }
+
+    /// Adds what `more` says to the entry, which is `now` but for what the hardware sets; see
+    /// [`super::Cursor::grant`].
+    pub(crate) fn grant(&self, now: Pte<P::Format>, more: Pte<P::Format>) {
+        let (set, clear) = (more.bits(), now.bits() & !more.bits());
+        let change = |bits: u64| Pte::<P::Format>::from_huge(bits).bits() & !clear | set;
+        let _ = self
+            .huge
+            .slot
+            .try_update(|bits| Some(Pte::<P::Format>::from_bits(change(bits)).to_huge()));
+    }
+}

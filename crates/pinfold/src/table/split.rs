@@ -1,0 +1,93 @@
+//! Splitting a huge entry: a table takes its place whose entries map the same pages (the kernel's
+//! split of a PMD). The folio stays whole.
+//!
+//! Protocol: under the lock of the table that holds it the entry is made unusable, and flushed, so
+//! that no CPU uses it beside the new ones or sets a bit in it; then the table that was deposited
+//! with it is filled, where nobody else can find it, and linked. It does not ask for references or
+//! pins, waits for nothing but the flush, and cannot fail (facts 5.3).
+
+use crate::addr::{Mm, Pfn, Vpn, each_page};
+use crate::event::{Bug, EventKind};
+use crate::memory::Memory;
+use crate::platform::{FlushScope, Invalidate, Platform};
+use crate::pte::{Format, Pte};
+
+use super::huge::{Huge, HugeCursor};
+
+impl<P: Platform> Memory<P> {
+    /// A table that can be deposited with a huge entry.
+    ///
+    /// # Errors
+    /// When no frame is left, or its number is too large for the list of deposited tables.
+    pub(crate) fn new_deposit(
+        &self,
+    ) -> Result<crate::frame::NewFrame<'_>, crate::error::OutOfFrames> {
+        let table = self.new_table()?;
+        if self.frames().may_deposit(table.pfn()) {
+            Ok(table)
+        } else {
+            Err(crate::error::OutOfFrames)
+        }
+    }
+
+    /// Splits what lies in the place of a huge entry, if it is one. No table is locked. Afterwards
+    /// there is a table, or nothing, unless another huge entry was made meanwhile.
+    pub(crate) fn split_huge(&self, mm: Mm, huge: &Huge<'_, P>) {
+        let _changing = self.changing(mm.id, huge.range(), Invalidate::Clear);
+        let cursor = huge.lock();
+        if let Some(pte) = cursor.get() {
+            self.split_locked(mm, huge, &cursor, pte);
+        }
+    }
+
+    fn split_locked(
+        &self,
+        mm: Mm,
+        huge: &Huge<'_, P>,
+        cursor: &HugeCursor<'_, '_, P>,
+        now: Pte<P::Format>,
+    ) {
+        let first = huge.pages().start;
+        let old = cursor.invalidate(now).pte();
+        if old.is_present() {
+            self.flush(mm.id, FlushScope::Range(huge.range()));
+        }
+        let Some(table) = self.frames().take_deposited(huge.upper) else {
+            // INV-HUGE-2. The pages are lost to the process, and nobody else's.
+            return self.platform().bug(Bug::NoTableDeposited(huge.upper));
+        };
+        self.fill(table, first, old);
+        if old.is_mapped() && !old.is_special() {
+            self.mark_all(old.pfn());
+        }
+        cursor.link(table);
+        self.counters().thp_split_pmd.add(1);
+        self.tell(
+            mm.id,
+            first,
+            EventKind::HugeSplit { head: old.pfn(), pages: P::Format::ENTRIES as u64 },
+        );
+    }
+
+    /// Fills a table that nobody can find with the entries of the pages from `first` on.
+    fn fill(&self, table: Pfn, first: Vpn, old: Pte<P::Format>) {
+        for page in each_page(first..first + P::Format::ENTRIES as u64) {
+            let place = (page - first) as usize;
+            // The zero page is as good as any page of the huge one.
+            let pte =
+                if old.is_special() { old.of(self.zero_page()) } else { old.further(place as u64) };
+            self.entry(table, place).write_once(pte.bits());
+        }
+    }
+
+    /// Gives the mark of a folio's first page to all: INV-HUGE-3 holds no longer.
+    fn mark_all(&self, head: Pfn) {
+        let Some(folio) = self.frames().large(head) else { return };
+        if folio.is_marked(head) {
+            folio
+                .pfns()
+                .skip(1)
+                .for_each(|pfn| folio.set_mark(pfn, self.large_maps(), self.rule()));
+        }
+    }
+}
