@@ -21,7 +21,7 @@ use model::{Checks, Folios};
 use ops::{Op, op, op_on_folios};
 use pinfold::rules::PRESETS;
 use pinfold::rules::zap::{Munlock, munlock};
-use pinfold::{Aarch64, Rules, Small, Sv39, Sv48, X86_64, X86_64La57};
+use pinfold::{Aarch64, PmdMapping, Rules, Small, Sv39, Sv48, X86_64, X86_64La57};
 use proptest::collection::vec;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
@@ -29,7 +29,7 @@ use sequence::sequence;
 use std::cell::Cell;
 use testing::{Hardware, Marks};
 
-const NO_FOLIOS: Folios = Folios { always: 0, advised: 0 };
+const NO_FOLIOS: Folios = Folios { always: 0, advised: 0, by: PmdMapping::On };
 const ISOLATED: Checks = Checks { pins_in_step: false, marks: Marks::Hardware, folios: NO_FOLIOS };
 const IN_STEP: Checks = Checks { pins_in_step: true, ..ISOLATED };
 const BY_MANAGER: Checks = Checks { marks: Marks::Manager, ..IN_STEP };
@@ -57,11 +57,12 @@ fn sequences<F: Hardware>(
     } else {
         vec(op_on_folios().boxed(), 1..steps)
     };
-    let (folios, splits) = (Cell::new(0), Cell::new(0));
+    let (folios, splits, huge) = (Cell::new(0), Cell::new(0), Cell::new(0));
     let run = TestRunner::new(config).run(&plan, |ops: Vec<Op>| {
         let stats = sequence::<F>(&ops, rules, nodes, base, checks);
         folios.set(folios.get() + stats.thp_fault_alloc);
         splits.set(splits.get() + stats.thp_split_page);
+        huge.set(huge.get() + stats.thp_split_pmd);
         Ok(())
     });
     if let Err(failure) = run {
@@ -69,9 +70,12 @@ fn sequences<F: Hardware>(
     }
     if checks.folios.advised != 0 {
         let (folios, splits) = (folios.get(), splits.get());
-        println!("{rules}: {cases} sequences, {folios} folios, {splits} splits");
+        let huge = huge.get();
+        println!("{rules}: {cases} sequences, {folios} folios, {splits} splits, {huge} of entries");
         assert!(folios > u64::from(cases), "{folios} folios of {cases} sequences");
         assert!(cases < 40 || splits > 0, "no folio is ever split");
+        let fits = F::ENTRIES <= 16 && checks.folios.by == PmdMapping::On;
+        assert!(cases < 40 || fits == (huge > 0), "huge entries: {huge} were split");
     }
 }
 

@@ -110,10 +110,10 @@ impl<F: Format> World<F> {
     where
         F: Hardware,
     {
-        let Folios { always, advised } = checks.folios;
+        let Folios { always, advised, by: pmd_mapping } = checks.folios;
         let (folios_always, folios_advised) = (always, advised);
         let few = Tuning { gather_pages: 3, stock_batch: 2, ..Tuning::default() };
-        let tuning = Tuning { folios_always, folios_advised, ..few };
+        let tuning = Tuning { folios_always, folios_advised, pmd_mapping, ..few };
         let spans = spans(nodes);
         let own = FrameSetup::new(&spans);
         let setup = match outside {

@@ -6,8 +6,8 @@ use std::thread;
 use crate::stress::{Dice, pin_and_compare, together};
 use crate::testing::{Audit, Hardware, machine, map, pages, rules, space};
 use pinfold::{
-    Aarch64, Access, Advice, Cause, Memory, NodeId, Pfn, Prot, Small, Term, Tuning, VirtAddr,
-    X86_64,
+    Aarch64, Access, Advice, Cause, Memory, NodeId, Pfn, Place, PmdMapping, Prot, Sharing, Small,
+    SmallAarch64, Term, Tuning, VirtAddr, X86_64,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -16,12 +16,12 @@ const ROUNDS: u64 = 60_000;
 /// The pages that threads work on: the last two folios of four pages of the small format.
 const PAGES: u64 = 8;
 
-fn churn<F: Hardware>(text: &str, first: u64, in_step: bool, seed: u64) {
+fn churn<F: Hardware>(text: &str, first: u64, by: PmdMapping, (in_step, seed): (bool, u64)) {
     let few = Tuning { gather_pages: 2, stock_batch: 4, ..Tuning::default() };
     let mem = machine::<F>(
         rules(text),
         &[256, 64],
-        Tuning { folios_always: 1 << 2, folios_advised: 1 << 2 | 1 << 3, ..few },
+        Tuning { folios_always: 1 << 2, folios_advised: 1 << 2 | 1 << 3, pmd_mapping: by, ..few },
     );
     mem.platform().cache_nothing();
     let root = space(&mem);
@@ -71,7 +71,11 @@ fn churn<F: Hardware>(text: &str, first: u64, in_step: bool, seed: u64) {
             1 => drop(changed.migrate(all, node)),
             2 => changed.protect(all, RW).unwrap(),
             3 => drop(changed.memory().split_partly_mapped(dice.roll(3))),
-            // Whole folios come again.
+            // Whole folios come again, and where a table was, huge entries.
+            4 if by == PmdMapping::On => {
+                let at = Place::Replace(VirtAddr::of_page(first + 4));
+                let _ = changed.map(at, 4, RW, Sharing::Private).unwrap();
+            }
             4 => changed.advise(pages(first + 4, 4), Advice::DontNeed).unwrap(),
             5 => {
                 let at = VirtAddr::of_page(first + dice.roll(PAGES));
@@ -90,6 +94,8 @@ fn churn<F: Hardware>(text: &str, first: u64, in_step: bool, seed: u64) {
     Audit::of(&mem).space(&root).check();
     let stats = mem.stats();
     assert!(stats.thp_fault_alloc > 0 && stats.thp_split_page > 0, "{text}: {stats:?}");
+    let fits = F::ENTRIES <= 16 && by == PmdMapping::On;
+    assert_eq!(stats.thp_split_pmd > 0, fits, "{text}: {stats:?}");
     drop(root);
     assert_eq!(mem.partly_mapped(), 0);
     Audit::of(&mem).check();
@@ -102,14 +108,20 @@ fn seed() -> u64 {
 
 #[test]
 fn threads_keep_every_count_of_folios_and_every_pinned_page_under_todays_rules() {
-    churn::<Small>("pinfold", 8, true, seed());
-    churn::<X86_64>("pinfold", 512, true, seed());
-    churn::<Aarch64>("pinfold,large-maps=each-page-and-owner", 512, true, seed());
+    for by in [PmdMapping::Off, PmdMapping::On] {
+        churn::<Small>("pinfold", 8, by, (true, seed()));
+    }
+    churn::<X86_64>("pinfold", 512, PmdMapping::On, (true, seed()));
+    let owners = "pinfold,large-maps=each-page-and-owner";
+    churn::<Aarch64>(owners, 512, PmdMapping::On, (true, seed()));
+    churn::<SmallAarch64>(owners, 8, PmdMapping::On, (true, seed()));
 }
 
 #[test]
 fn threads_keep_every_count_of_folios_under_older_rules() {
     for text in ["5.8,head-recheck=again", "5.10,head-recheck=again", "5.19", "6.8", "latest"] {
-        churn::<Small>(text, 8, false, seed());
+        for by in [PmdMapping::Off, PmdMapping::On] {
+            churn::<Small>(text, 8, by, (false, seed()));
+        }
     }
 }
