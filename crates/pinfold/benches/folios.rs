@@ -1,10 +1,11 @@
-//! P2 and the rows of P3 and P4 for large folios that entries map: pins, fork, zap and split, over
-//! as many small pages, and over what no implementation can leave out.
+//! P2 and the rows of P3 and P4 for large folios, which an entry for each page maps, or one for all:
+//! pins, fork, zap and split, over as many small pages, and over what no implementation can leave
+//! out.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pinfold::VirtRange;
+use pinfold::{PmdMapping, VirtRange};
 
 use crate::ops;
 use crate::pairs::{Goal, Pairs, median, timed};
@@ -12,10 +13,11 @@ use crate::world::{Contents, Order, World};
 
 const PAGES: u64 = 16384;
 const ROUNDS: usize = 41;
-/// log2 of the pages of 64 KiB and 2 MiB.
-const ORDERS: [(u32, [&str; 5]); 2] = [
+/// log2 of the pages of 64 KiB and 2 MiB, and how they are mapped.
+const ORDERS: [(u32, PmdMapping, [&str; 5]); 3] = [
     (
         4,
+        PmdMapping::Off,
         [
             "P3 fork, 64K folios over small pages",
             "zap, 64K folios over small pages",
@@ -26,6 +28,18 @@ const ORDERS: [(u32, [&str; 5]); 2] = [
     ),
     (
         9,
+        PmdMapping::Off,
+        [
+            "fork, 2M folios by entries over small pages",
+            "zap, 2M folios by entries over small pages",
+            "pin, 2M folios by entries over small pages",
+            "unpin, 2M folios by entries over small pages",
+            "split of a 2M folio by entries",
+        ],
+    ),
+    (
+        9,
+        PmdMapping::On,
         [
             "fork, 2M folios over small pages",
             "zap, 2M folios over small pages",
@@ -40,16 +54,19 @@ const SHARE: Goal = Goal { must: 0.6, stretch: 0.35 };
 /// What large folios must never be dearer than, where no goal is set.
 const SMALL: Goal = Goal { must: 1.0, stretch: 0.6 };
 const PIN: Goal = Goal { must: 4.0, stretch: 2.0 };
+/// No goal of the project: what a look at each entry comes to.
+const PIN_BY_ENTRIES: Goal = Goal { must: 12.0, stretch: 6.0 };
 
 pub(crate) fn run() {
-    for (order, names) in ORDERS {
-        compare(order, names);
+    for (order, by, names) in ORDERS {
+        compare((order, by), names);
     }
-    pin_of_one();
+    pin_of_one("P2 pin of one 2M folio", PmdMapping::On, PIN);
+    pin_of_one("pin of one 2M folio by entries", PmdMapping::Off, PIN_BY_ENTRIES);
 }
 
-fn compare(order: u32, [fork, zap, pin, unpin, split]: [&'static str; 5]) {
-    let (large, small) = (World::of_folios(PAGES, order), small());
+fn compare((order, by): (u32, PmdMapping), [fork, zap, pin, unpin, split]: [&'static str; 5]) {
+    let (large, small) = (World::of_folios(PAGES, order, by), small());
     let goal = if order == 4 { SHARE } else { SMALL };
     let mut fork = Pairs::new(fork, PAGES, goal);
     let [mut zap, mut pin, mut unpin] =
@@ -79,7 +96,7 @@ fn compare(order: u32, [fork, zap, pin, unpin, split]: [&'static str; 5]) {
         rows.report();
     }
     let nanos = (0..ROUNDS).map(|_| {
-        let world = World::of_folios(PAGES, order);
+        let world = World::of_folios(PAGES, order, by);
         let ((), time) = timed(|| ops::split_folios(&world.space, world.range, 1 << order));
         time.as_secs_f64() * 1e9 / PAGES as f64
     });
@@ -92,12 +109,12 @@ fn small() -> World {
 
 /// A pin of one folio of 2 MiB, over one locked addition and a store for each page: the numbers
 /// that the caller gets.
-fn pin_of_one() {
+fn pin_of_one(name: &'static str, by: PmdMapping, goal: Goal) {
     const CALLS: u64 = 64;
-    let world = World::of_folios(512, 9);
+    let world = World::of_folios(512, 9, by);
     let first = world.space.entry(world.range.start()).pfn().0;
     let (count, mut numbers) = (AtomicU64::new(0), vec![0_u64; 512]);
-    let mut pairs = Pairs::new("P2 pin of one 2M folio by entries", CALLS * 512, PIN);
+    let mut pairs = Pairs::new(name, CALLS * 512, goal);
     for _ in 0..ROUNDS {
         let ours = timed(|| (0..CALLS).for_each(|_| drop(black_box(pin(&world, world.range)))));
         let limit = timed(|| {

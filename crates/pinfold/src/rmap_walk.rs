@@ -184,7 +184,7 @@ impl<P: Platform> Memory<P> {
         }
         let _section = WalkSection::open(self.platform());
         // A huge entry maps no page that is looked for alone.
-        let leaf = Tables::new(self, mm).leaf(page).ok()?;
+        let leaf = Tables::new(self, mm).leaf_now(page)?;
         self.frames().table(leaf.table).get();
         Some(leaf)
     }

@@ -119,16 +119,15 @@ impl<P: Platform> Space<P> {
     fn walk_fast(&self, range: VirtRange, wish: &Wish, held: &mut Held<P>) {
         let mut page = range.first_page();
         while page < range.end_page() {
-            let leaf = match self.tables().leaf(page) {
-                Ok(leaf) => leaf,
-                Err(missing) => match self.take_huge(&missing, page..range.end_page(), wish) {
+            let Some(leaf) = self.tables().leaf_now(page) else {
+                match self.take_huge(page..range.end_page(), wish) {
                     Ok((first, taken)) => {
                         held.push_run((first, taken));
                         page = page + taken;
                         continue;
                     }
                     Err(why) => return self.stopped(page, why),
-                },
+                }
             };
             let end = table_end::<P::Format>(page).min(range.end_page());
             match self.take_run(leaf, page..end, wish, held) {
@@ -163,11 +162,8 @@ impl<P: Platform> Space<P> {
     /// Takes a page that is walked to alone.
     #[inline(always)]
     fn take_fast_page(&self, page: Vpn, wish: &Wish) -> Result<Pfn, FastStop> {
-        let leaf = match self.tables().leaf(page) {
-            Ok(leaf) => leaf,
-            Err(missing) => {
-                return self.take_huge(&missing, page..page + 1, wish).map(|(pfn, _)| pfn);
-            }
+        let Some(leaf) = self.tables().leaf_now(page) else {
+            return self.take_huge(page..page + 1, wish).map(|(pfn, _)| pfn);
         };
         self.take_fast(self.mem(), (leaf, page), wish, || self.take_alone(leaf, page, wish))
     }

@@ -32,6 +32,8 @@ impl<P: Platform> Memory<P> {
 
     /// Splits what lies in the place of a huge entry, if it is one. No table is locked. Afterwards
     /// there is a table, or nothing, unless another huge entry was made meanwhile.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn split_huge(&self, mm: Mm, huge: &Huge<'_, P>) {
         let _changing = self.changing(mm.id, huge.range(), Invalidate::Clear);
         let cursor = huge.lock();

@@ -141,13 +141,31 @@ impl<'m, P: Platform> Tables<'m, P> {
     /// When there is none: what is there.
     #[inline]
     pub(crate) fn leaf(&self, page: Vpn) -> Result<Leaf<'m, P>, Missing<'m, P>> {
+        self.leaf_or(page, |at| Err(self.missing(at, page)))
+    }
+
+    /// As [`Tables::leaf`], for those who look again, or to whom a huge entry is as good as
+    /// nothing.
+    #[inline]
+    pub(crate) fn leaf_now(&self, page: Vpn) -> Option<Leaf<'m, P>> {
+        self.leaf_or(page, Err).ok()
+    }
+
+    /// As [`Tables::leaf`]; `missing` learns of an upper entry that names no table, in which table
+    /// it is and what it is.
+    #[inline(always)]
+    fn leaf_or<E>(
+        &self,
+        page: Vpn,
+        missing: impl FnOnce((Pfn, &'m AtomicU64, u64)) -> Result<Leaf<'m, P>, E>,
+    ) -> Result<Leaf<'m, P>, E> {
         let mut table = self.mm.root;
         let mut level = 0;
         loop {
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             let bits = slot.load_acquire();
             if !is_table::<P::Format>(bits) {
-                return Err(self.missing((table, slot, bits), page));
+                return missing((table, slot, bits));
             }
             level += 1;
             if level == last_level::<P::Format>() {
