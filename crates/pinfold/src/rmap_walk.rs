@@ -14,6 +14,7 @@ use crate::event::Bug;
 use crate::memory::Memory;
 use crate::object::Mappers;
 use crate::platform::{Platform, WalkSection};
+use crate::pte::Pte;
 use crate::rmap::{Hold, Home, Lookup, Lost, Members, Walk};
 use crate::sync::Park;
 use crate::table::{Leaf, Part, Tables};
@@ -99,7 +100,9 @@ impl<P: Platform> Memory<P> {
         let (home, folio) = (self.frames().place(head).0, self.frames().folio(head));
         let lookup = Lookup::new(home, self.rule(), || folio.is_mapped());
         match self.anon().lock(&lookup, self.platform()) {
-            Ok(Some(family)) => self.visit_runs(&self.in_family(family, head), pages, visit),
+            Ok(Some(family)) => {
+                self.visit_runs(&self.in_family(family, head), (head, pages), visit)
+            }
             Ok(None) => {}
             Err(lost) => self.tell_lost(head, lost),
         }
@@ -114,13 +117,13 @@ impl<P: Platform> Memory<P> {
         visit: impl FnMut(Mm, Range<Vpn>, u64, Leaf<'_, P>) -> Walk,
     ) {
         let family = family.lock(self.platform());
-        self.visit_runs(&self.in_family(family, head), pages, visit);
+        self.visit_runs(&self.in_family(family, head), (head, pages), visit);
     }
 
     fn visit_runs(
         &self,
         who: &OfFamily<'_, P>,
-        pages: u64,
+        (head, pages): (Pfn, u64),
         mut visit: impl FnMut(Mm, Range<Vpn>, u64, Leaf<'_, P>) -> Walk,
     ) {
         who.each(self.platform(), |mm, first| {
@@ -129,8 +132,9 @@ impl<P: Platform> Memory<P> {
             let before =
                 if first.0.checked_add(pages).is_none() { first.0.wrapping_neg() } else { 0 };
             let mut run = Vpn(first.0.wrapping_add(before))..Vpn(first.0.wrapping_add(pages));
+            let its = |pte: Pte<P::Format>| pte.is_mapped() && pte.pfn() == head;
             while run.start < run.end {
-                let Some((leaf, part)) = self.next_leaf(mm, run.clone()) else { break };
+                let Some((leaf, part)) = self.next_leaf(mm, run.clone(), its) else { break };
                 run.start = part.end;
                 let skipped = part.start.0.wrapping_sub(first.0);
                 let result = visit(mm, part, skipped, leaf);
@@ -191,8 +195,14 @@ impl<P: Platform> Memory<P> {
 
     /// The first table that exists for a run of pages, with a reference, and the part of the run
     /// that it maps: as [`Memory::held_leaf`]. The section that finds it looks at each entry of the
-    /// upper tables for the run at most once. A huge entry is split first.
-    pub(crate) fn next_leaf(&self, mm: Mm, pages: Range<Vpn>) -> Option<(Leaf<'_, P>, Range<Vpn>)> {
+    /// upper tables for the run at most once. Huge entries that `splits` wants split are, others
+    /// are passed over.
+    pub(crate) fn next_leaf(
+        &self,
+        mm: Mm,
+        pages: Range<Vpn>,
+        splits: impl Fn(Pte<P::Format>) -> bool,
+    ) -> Option<(Leaf<'_, P>, Range<Vpn>)> {
         let mut pages = pages.start..pages.end.min(self.frames().table(mm.root).end());
         loop {
             let section = WalkSection::open(self.platform());
@@ -209,9 +219,12 @@ impl<P: Platform> Memory<P> {
             match part {
                 Part::Table(leaf) => return Some((leaf, run)),
                 Part::Huge(huge) => {
-                    self.split_huge(mm, &huge);
+                    let split = huge.pte().is_some_and(&splits);
+                    if split {
+                        self.split_huge(mm, &huge);
+                    }
                     self.put_table(huge.upper);
-                    pages.start = run.start;
+                    pages.start = if split { run.start } else { run.end };
                 }
             }
         }

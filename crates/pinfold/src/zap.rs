@@ -179,11 +179,13 @@ impl<P: Platform> Space<P> {
         // A fault that is in may have found the table.
         self.recall(&mut map, range);
         let mut gather = Gather::new(self.mem(), self.id());
-        let done: Result<(), Infallible> = self.tables().for_each_leaf(first..end, |leaf, _| {
-            if let Some(table) = leaf.unlink_empty() {
+        let done: Result<(), Infallible> = self.tables().for_each_part(first..end, |part, _| {
+            if let Part::Table(leaf) = part
+                && let Some(table) = leaf.unlink_empty()
+            {
                 gather.add_table(table);
             }
-            Ok(())
+            Ok(Next::On)
         });
         let Ok(()) = done;
         gather.finish();

@@ -127,12 +127,7 @@ impl<P: Platform> Space<P> {
         missing: Missing<'_, P>,
     ) -> Result<Fault, FaultError> {
         let page = request.page;
-        let resolved = match missing {
-            Missing::Nothing => self.touch_huge(request),
-            Missing::Huge(huge) => self.fault_huge(request, &huge),
-        };
-        if let Some(fault) = resolved {
-            self.mem().counters().pgfault.add(1);
+        if let Some(fault) = self.above(request, &missing) {
             return Ok(fault);
         }
         match self.tables().leaf_or_make(page) {
@@ -141,6 +136,17 @@ impl<P: Platform> Space<P> {
             Err(_) if self.tables().leaf(page).is_ok() => Ok(Fault::Spurious),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What a huge entry can do for the fault, or one that may be made; nothing, if a last-level
+    /// table is needed.
+    fn above(&self, request: &Request<'_, P>, missing: &Missing<'_, P>) -> Option<Fault> {
+        let fault = match missing {
+            Missing::Nothing => self.touch_huge(request),
+            Missing::Huge(huge) => self.fault_huge(request, huge),
+        }?;
+        self.mem().counters().pgfault.add(1);
+        Some(fault)
     }
 
     /// Does what the entry asks for, as it is now.

@@ -23,7 +23,7 @@ use crate::platform::Platform;
 use crate::pte::Pte;
 use crate::rules::pin::Access;
 use crate::space::Space;
-use crate::table::{Leaf, table_end};
+use crate::table::{Leaf, Missing, table_end};
 
 /// Frames that are made ready before a table is locked.
 const BUNDLE: usize = 16;
@@ -103,12 +103,33 @@ impl<P: Platform> Space<P> {
     fn populate_area(&self, wish: &Wish<'_, P>, mut pages: Range<Vpn>) -> Result<(), Unpopulated> {
         while pages.start < pages.end {
             let stop = table_end::<P::Format>(pages.start).min(pages.end);
-            let leaf = self.tables().leaf_or_make(pages.start);
-            let leaf = leaf.map_err(|error| failed(pages.start, error.into()))?;
-            self.populate_run(wish, leaf, pages.start..stop)?;
+            if !self.populate_huge(wish, pages.start) {
+                let leaf = self.tables().leaf_or_make(pages.start);
+                let leaf = leaf.map_err(|error| failed(pages.start, error.into()))?;
+                self.populate_run(wish, leaf, pages.start..stop)?;
+            }
             pages.start = stop;
         }
         Ok(())
+    }
+
+    /// Whether a huge entry allows the access to `page`, which may have to be made for that, and so
+    /// to all that it maps.
+    fn populate_huge(&self, wish: &Wish<'_, P>, page: Vpn) -> bool {
+        let request = Request { area: wish.area, page, want: wish.want };
+        while let Err(missing) = self.tables().leaf(page) {
+            let huge = match &missing {
+                Missing::Nothing => None,
+                Missing::Huge(huge) => huge.pte(),
+            };
+            if huge.is_some_and(|pte| wish.cause.is_allowed_by(pte)) {
+                return true;
+            }
+            if self.above(&request, &missing).is_none() {
+                return false;
+            }
+        }
+        false
     }
 
     /// Pages of one table.

@@ -16,8 +16,9 @@
 //! maps all pages.) The exclusive mark is on the folio's first page, for all of them.
 //!
 //! Invariants:
-//! - INV-HUGE-1: a huge entry lies in one area of private memory, which is neither locked nor told
-//!   to a monitor: whoever cuts the area there, or does that to it, splits the entry.
+//! - INV-HUGE-1: a huge entry maps private memory, is not counted as locked and not protected for a
+//!   monitor: who locks or protects one of its pages splits it. So does who changes, shares or takes
+//!   some of its pages and not the others, as where an area ends among them.
 //! - INV-HUGE-2: a table above the last level has as many deposited tables as huge entries.
 //! - INV-HUGE-3: a folio that a huge entry maps has its mark on its first page or nowhere.
 //! - INV-HUGE-4: from the first step of a split to the last the entry is neither none nor usable by

@@ -300,3 +300,28 @@ fn a_request_to_move_passes_over_a_huge_entry() {
     assert_eq!((moved.moved, splits(&mem)), (0, 0));
     Audit::of(&mem).space(&space).check();
 }
+
+#[test]
+fn populating_makes_huge_entries_and_leaves_what_is_there() {
+    let (mem, space) = world::<Small>("pinfold");
+    let child = space.fork().unwrap();
+    space.populate(pages(4, 8), Access::Write).unwrap();
+    assert_eq!((mem.stats().thp_fault_alloc, splits(&mem)), (2, 1), "page 4 to 7 were shared");
+    assert!((4..12).all(|page| space.walk(at(page)).is_writable()));
+    child.populate(pages(4, 8), Access::Read).unwrap();
+    assert_eq!((mem.stats().thp_fault_alloc, splits(&mem)), (2, 1));
+    Audit::of(&mem).space(&space).space(&child).check();
+}
+
+#[test]
+fn a_walk_over_those_who_may_map_a_folio_leaves_the_entries_of_others() {
+    let (mem, parent) = world::<Small>("pinfold");
+    let child = parent.fork().unwrap();
+    // The child drops the folio and has another of its own in its place.
+    child.advise(pages(4, 4), Advice::DontNeed).unwrap();
+    store(&child, 5, 55).unwrap();
+    parent.split_folio(at(5)).unwrap();
+    assert_eq!((mem.stats().thp_fault_alloc, splits(&mem)), (2, 1));
+    assert_eq!((load(&child, 5), load(&parent, 5)), (Ok(55), Ok(5)));
+    Audit::of(&mem).space(&parent).space(&child).check();
+}
