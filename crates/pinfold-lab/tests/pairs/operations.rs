@@ -410,7 +410,7 @@ impl World {
         let Some(slot) = self.machine().entry(space.root(), PAGE, AtomicU64::peek) else {
             return Ok(None);
         };
-        let pte = Pte::<Tables>::from_bits(slot.peek());
+        let pte = slot.peek();
         match pte.decode() {
             Entry::None => Ok(None),
             Entry::Mapped(pfn) => Ok(Some((pte, self.machine().data(pfn).peek()))),

@@ -22,7 +22,7 @@ use std::sync::{Mutex, MutexGuard};
 use pinfold::platform::{FlushScope, Park};
 use pinfold::sync::AtomicU64;
 use pinfold::{
-    AddressSpace, Bug, Cause, FaultError, Format, NodeId, Pfn, Platform, SpaceId, VirtAddr,
+    AddressSpace, Bug, Cause, FaultError, Format, NodeId, Pfn, Platform, Pte, SpaceId, VirtAddr,
     VirtRange,
 };
 use pinfold_explore::hook::{self, Mode, Order};
@@ -67,6 +67,22 @@ pub(crate) struct Form {
     pub(crate) walkers: Walkers,
     pub(crate) marks: Marks,
     pub(crate) lookup: Lookup,
+}
+
+/// Where the entry of a page is.
+pub(crate) struct Place<'a> {
+    pub(crate) slot: &'a AtomicU64,
+    /// Of a huge entry, which of its pages it is.
+    part: Option<u64>,
+}
+
+impl Place<'_> {
+    /// What the entry says of the page, while nothing runs.
+    pub(crate) fn peek(&self) -> Pte<Tables> {
+        let bits = self.slot.peek();
+        let Some(part) = self.part else { return Pte::from_bits(bits) };
+        Pte::<Tables>::from_huge(bits).further(part)
+    }
 }
 
 pub(crate) struct Bare {
@@ -120,18 +136,27 @@ impl Bare {
         Some(&raw const cpu.1 as usize)
     }
 
-    /// The entry of `page`, if its tables are there, reading the upper levels by `read`.
+    /// The entry of `page`, if there is a table or a huge entry for it, reading the upper levels by
+    /// `read`.
     pub(crate) fn entry(
         &self,
         root: Pfn,
         page: u64,
         read: impl Fn(&AtomicU64) -> u64,
-    ) -> Option<&AtomicU64> {
+    ) -> Option<Place<'_>> {
         let mut table = root;
         for level in (1..Tables::LEVELS).rev() {
-            table = (MMU.table)(read(&self.frame(table)[index(page, level)]))?;
+            let slot = &self.frame(table)[index(page, level)];
+            let bits = read(slot);
+            match (MMU.table)(bits) {
+                Some(next) => table = next,
+                None if level == 1 && bits != 0 => {
+                    return Some(Place { slot, part: Some(index(page, 0) as u64) });
+                }
+                None => return None,
+            }
         }
-        Some(&self.frame(table)[index(page, 0)])
+        Some(Place { slot: &self.frame(table)[index(page, 0)], part: None })
     }
 
     /// A load, or a store of `value`, by the calling CPU, with the faults that it takes: what was
@@ -188,8 +213,14 @@ impl Bare {
 
     /// The hardware's walk, which sets the marks.
     fn looked_up(&self, root: Pfn, page: u64, cause: Cause) -> Option<Pfn> {
-        let slot = self.entry(root, page, AtomicU64::load_acquire)?;
-        let reached = |bits: u64| (MMU.page)(bits, cause, self.form.marks);
+        let Place { slot, part } = self.entry(root, page, AtomicU64::load_acquire)?;
+        let reached = |bits: u64| match part {
+            None => (MMU.page)(bits, cause, self.form.marks),
+            Some(part) => {
+                let (first, left) = (MMU.huge)(bits, cause, self.form.marks)?;
+                Some((Pfn(first.0 + part), left))
+            }
+        };
         let (at, now) = (slot.native().as_ptr() as usize, slot.peek());
         let seen = hook::load(at, now, Order::Acquire);
         let (mut frame, left) = reached(seen)?;
