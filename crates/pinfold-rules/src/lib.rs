@@ -262,8 +262,8 @@ pub use snapshot::{
 pub use switches::{
     BreakHole, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach, ForceWrite,
     ForkPin, ForkRace, GupNuma, GupStack, HeadRecheck, Interfaces, LargeCow, LargeMaps, MemcgLock,
-    MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaWrite, PmdCow,
-    PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, Switch, TableFree,
+    MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaSkipPmd, NumaWrite,
+    PmdCow, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, Switch, TableFree,
     TableReclaim, TailRefs, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};

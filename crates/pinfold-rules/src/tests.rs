@@ -8,6 +8,7 @@ mod fork;
 mod large;
 mod numa;
 mod pin;
+mod pmd;
 mod presets;
 mod protect;
 mod text;

@@ -31,8 +31,8 @@ fn the_oldest_preset_is_linux_3_1() {
         .collect();
     assert_eq!(
         all.join(" "),
-        "pte-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share fork-race=open \
-         numa-skip=never numa-write=kept numa-fault=restore-first migration-kind=read-write \
+        "pte-cow=map-count pmd-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share fork-race=open \
+         numa-skip=never numa-skip-pmd=zero-page numa-write=kept numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=on cow-publish=after-flush \
          table-free=after-walkers fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late migrate-flush=each \
@@ -79,11 +79,11 @@ fn each_release_changes_what_the_matrix_says() {
         ("5.13", "5.14", "head-recheck=again uffd=minor interfaces=populate"),
         ("5.14", "5.16", ""),
         ("5.16", "5.17", "numa-skip=ref-count"),
-        ("5.17", "5.18", "pte-cow=ref-count-precise zap-munlock=with-mapping"),
+        ("5.17", "5.18", "pte-cow=ref-count-precise pmd-cow=ref-count zap-munlock=with-mapping"),
         (
             "5.18",
             "5.19",
-            "pte-cow=exclusive read-gup=unshare-anon fork-pin=copy-if-exclusive \
+            "pte-cow=exclusive pmd-cow=exclusive read-gup=unshare-anon fork-pin=copy-if-exclusive \
              migration-kind=exclusive uffd=wp-shared",
         ),
         ("5.19", "6.0", "force-write=exclusive write-upgrade=exclusive-dirty"),
@@ -112,7 +112,7 @@ fn each_release_changes_what_the_matrix_says() {
             "large-cow=by-owner large-maps=each-page-and-owner numa-skip=pinned-or-maybe-shared",
         ),
         ("6.15", "6.18", ""),
-        ("6.18", "6.19", "numa-skip=pinned-anywhere"),
+        ("6.18", "6.19", "numa-skip=pinned-anywhere numa-skip-pmd=as-page"),
         ("6.19", "7.2", ""),
         ("7.2", "7.3", "pte-cow=exclusive-tight"),
         ("7.3", "latest", ""),
