@@ -157,7 +157,7 @@ pub use frame::{
     NewFrames, NodeSpan, PIN_BIAS, Placement, Request, SpanError, Zone,
 };
 pub use group::{Group, GroupStats};
-pub use memory::{Memory, MemoryError, PmdMapping, Tuning};
+pub use memory::{HugeZero, Memory, MemoryError, PmdMapping, Tuning};
 pub use migrate::Moved;
 pub use mirror::{Mirror, SecondStage};
 pub use mlock::LockError;

@@ -7,7 +7,9 @@ use crate::addr::{Pfn, SpaceId, Vpn};
 use crate::error::{NoMemory, OutOfFrames};
 use crate::event::{Bug, Event, EventKind};
 use crate::frame::{Dropped, Put};
-use crate::frame::{Flags, Frames, NewFrame, NodeSpan, Placement, SpanError, Start};
+use crate::frame::{
+    Flags, Frames, NewFrame, NewFrames, NodeSpan, Placement, SpanError, Start, Zone,
+};
 use crate::platform::Platform;
 use crate::pte::{Format, Pte};
 use crate::rmap::AnonRegistry;
@@ -48,6 +50,19 @@ pub struct Tuning {
     pub folios_advised: u32,
     /// How a folio is mapped that has as many pages as a last-level table.
     pub pmd_mapping: PmdMapping,
+    /// What a read maps where a write would take such a folio.
+    pub huge_zero: HugeZero,
+}
+
+/// Whether there is a huge zero page (Linux: `use_zero_page`). It is taken as the machine is made,
+/// and stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HugeZero {
+    /// A read maps the zero page, and with it a table, which keeps a write from taking a folio that
+    /// one entry maps.
+    Off,
+    /// A read maps as many zeros as a last-level table has pages, by one entry.
+    On,
 }
 
 /// Whether one entry of the table above may map as many pages as a last-level table does (a PMD
@@ -72,6 +87,7 @@ impl Default for Tuning {
             folios_always: 0,
             folios_advised: 0,
             pmd_mapping: PmdMapping::On,
+            huge_zero: HugeZero::Off,
         }
     }
 }
@@ -84,6 +100,7 @@ pub struct Memory<P: Platform> {
     tuning: Tuning,
     counters: AllCounters,
     zero: Pfn,
+    huge_zero: Option<Pfn>,
     anon: AnonRegistry,
     next_space: NativeU64,
     next_object: NativeU64,
@@ -112,7 +129,7 @@ pub enum MemoryError {
         /// The last frame that an entry can name: [`Format::MAX_PFN`].
         last: Pfn,
     },
-    /// No frame was left for the zero page.
+    /// No frame was left for the zero page, or no run of frames for the huge one.
     OutOfFrames,
 }
 
@@ -127,7 +144,7 @@ impl core::fmt::Display for MemoryError {
                  leave out those past it"
             ),
             Self::OutOfFrames => {
-                f.write_str("no frame is left for the zero page: add frames to a node")
+                f.write_str("no frames are left for the zero pages: add frames to a node")
             }
         }
     }
@@ -168,6 +185,10 @@ impl<P: Platform> Drop for Memory<P> {
         // machine.
         if self.frames.has_outside_owner() {
             self.put(self.zero, 1);
+            if let Some(first) = self.huge_zero {
+                // SAFETY: `over` has taken and kept it.
+                drop(unsafe { NewFrames::kept(&self.frames, first) });
+            }
         }
     }
 }
@@ -224,6 +245,14 @@ impl<P: Platform> Memory<P> {
         let near = Placement::Prefer(frames.first_node());
         let zero = frames.alloc(near, Flags::ZERO, Start::Held)?.keep();
         platform.zero_frame(zero);
+        let huge_zero = match tuning.huge_zero {
+            HugeZero::Off => None,
+            HugeZero::On => {
+                let run = frames.take_run(P::Format::INDEX_BITS, near, Zone::Any)?;
+                run.pfns().for_each(|pfn| platform.zero_frame(pfn));
+                Some(run.keep())
+            }
+        };
         let this = Self {
             platform,
             frames,
@@ -231,6 +260,7 @@ impl<P: Platform> Memory<P> {
             tuning,
             counters,
             zero,
+            huge_zero,
             anon,
             next_space: NativeU64::new(1),
             next_object: NativeU64::new(1),
@@ -294,6 +324,12 @@ impl<P: Platform> Memory<P> {
     #[inline]
     pub fn zero_page(&self) -> Pfn {
         self.zero
+    }
+
+    /// The first frame of the huge zero page, if there is one: as many as a table has entries.
+    #[inline]
+    pub fn huge_zero_page(&self) -> Option<Pfn> {
+        self.huge_zero
     }
 
     pub(crate) fn anon(&self) -> &AnonRegistry {

@@ -92,6 +92,8 @@ stats! {
     nr_foll_pin_released,
     /// Large folios that a first touch took.
     thp_fault_alloc,
+    /// Huge entries of the huge zero page that reads made.
+    thp_zero_page_alloc,
     /// Huge entries that were split.
     thp_split_pmd,
     /// First touches that took a small page for want of a large folio.

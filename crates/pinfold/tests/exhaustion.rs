@@ -19,9 +19,9 @@ use heap::{Deny, granted, with_heap};
 use pinfold::pin::Ask;
 use pinfold::rules::PRESETS;
 use pinfold::{
-    Access, Advice, FaultError, File, FileError, FileSharing, FrameMeta, FrameSetup, LockError,
-    NewFrame, NodeId, Pfn, PinError, Pins, Place, Placement, Platform, PmdMapping, Prot, Refs,
-    Rules, Sharing, Small, SpaceError, Store, StoreError, Term, Tuning, UffdError, UffdId,
+    Access, Advice, FaultError, File, FileError, FileSharing, FrameMeta, FrameSetup, HugeZero,
+    LockError, NewFrame, NodeId, Pfn, PinError, Pins, Place, Placement, Platform, PmdMapping, Prot,
+    Refs, Rules, Sharing, Small, SpaceError, Store, StoreError, Term, Tuning, UffdError, UffdId,
     UffdMode, VirtAddr, X86_64, Zone,
 };
 use testing::{
@@ -126,6 +126,7 @@ const TUNING: Tuning = Tuning {
     folios_always: 0,
     folios_advised: 0,
     pmd_mapping: PmdMapping::On,
+    huge_zero: HugeZero::Off,
 };
 
 /// A store that takes no heap, and keeps nothing.

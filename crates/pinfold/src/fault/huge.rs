@@ -10,9 +10,9 @@ use super::request::{Fault, Request, Want};
 use crate::addr::{Pfn, VirtRange, Vpn};
 use crate::area::{Area, Locked, Prot};
 use crate::event::EventKind;
-use crate::frame::{Counts, Marks};
+use crate::frame::{Counts, Marks, NewFolio};
 use crate::memory::{Memory, PmdMapping};
-use crate::platform::Platform;
+use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::{Format, Pte};
 use crate::rules::Why;
 use crate::rules::pmd::{HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked};
@@ -53,35 +53,98 @@ impl<P: Platform> Space<P> {
         }
         match request.want {
             Want::Write => self.first_touch_huge(request),
-            Want::Read | Want::Unshare => None,
+            Want::Read | Want::Unshare => self.map_huge_zero(request),
         }
     }
 
     fn first_touch_huge(&self, request: &Request<'_, P>) -> Option<Fault> {
-        let (mem, area) = (self.mem(), request.area);
         let huge = self.tables().above_or_make(request.page).ok()?;
-        let order = (P::Format::INDEX_BITS, Marks::First);
-        let folio = mem.alloc_folio(self.payer(), order, self.id()).ok()?;
-        let table = mem.new_deposit().ok()?;
-        folio.pfns().for_each(|pfn| mem.platform().zero_frame(pfn));
-        let first = huge.pages().start;
-        if let Some(seat) = area.backing.seat() {
-            folio.set_rmap(seat.home, seat.index(first));
-            area.held_anon.set();
-        }
+        let folio = self.new_huge(request.area, huge.pages().start)?;
+        let table = self.mem().new_deposit().ok()?;
         let cursor = huge.lock();
         if !cursor.is_none() {
             return Some(Fault::Spurious);
         }
-        let head = folio.keep();
-        let dirty = Pte::mapping(head, area.prot.reach()).dirty();
-        let writes = area.prot.contains(Prot::WRITE);
-        cursor.make(if writes { dirty.writable() } else { dirty }, table.keep());
+        let pte = self.written_huge(request.area, folio);
+        cursor.make(pte, table.keep());
         drop(cursor);
-        mem.counters().thp_fault_alloc.add(1);
-        let pages = P::Format::ENTRIES as u64;
-        mem.tell(self.id(), first, EventKind::HugeMapped { head, pages });
+        self.huge_mapped(&huge, pte.pfn());
         Some(Fault::FirstTouch)
+    }
+
+    /// A zeroed folio that one entry is to map from `first` on, if there is one to be had.
+    fn new_huge(&self, area: &Area<P>, first: Vpn) -> Option<NewFolio<'_>> {
+        let mem = self.mem();
+        let order = (P::Format::INDEX_BITS, Marks::First);
+        let folio = mem.alloc_folio(self.payer(), order, self.id()).ok()?;
+        folio.pfns().for_each(|pfn| mem.platform().zero_frame(pfn));
+        if let Some(seat) = area.backing.seat() {
+            folio.set_rmap(seat.home, seat.index(first));
+            area.held_anon.set();
+        }
+        Some(folio)
+    }
+
+    /// The entry of a new folio that is being written.
+    fn written_huge(&self, area: &Area<P>, folio: NewFolio<'_>) -> Pte<P::Format> {
+        let dirty = Pte::mapping(folio.keep(), area.prot.reach()).dirty();
+        if area.prot.contains(Prot::WRITE) { dirty.writable() } else { dirty }
+    }
+
+    fn huge_mapped(&self, huge: &Huge<'_, P>, head: Pfn) {
+        let pages = P::Format::ENTRIES as u64;
+        self.mem().counters().thp_fault_alloc.add(1);
+        self.mem().tell(self.id(), huge.pages().start, EventKind::HugeMapped { head, pages });
+    }
+
+    /// A read where there is no table yet: the huge zero page, if the machine has one.
+    fn map_huge_zero(&self, request: &Request<'_, P>) -> Option<Fault> {
+        let mem = self.mem();
+        let zero = mem.huge_zero_page()?;
+        let huge = self.tables().above_or_make(request.page).ok()?;
+        let table = mem.new_deposit().ok()?;
+        let cursor = huge.lock();
+        if !cursor.is_none() {
+            return Some(Fault::Spurious);
+        }
+        cursor.make(Pte::mapping(zero, request.area.prot.reach()).special(), table.keep());
+        drop(cursor);
+        mem.counters().thp_zero_page_alloc.add(1);
+        mem.tell(self.id(), huge.pages().start, EventKind::ZeroMapped(zero));
+        Some(Fault::ZeroPage)
+    }
+
+    /// A write to the huge zero page: a folio takes its place, or, if there is none, a table with
+    /// entries of the zero page (facts 1.6: up to 7.0 always that).
+    fn write_huge_zero(
+        &self,
+        request: &Request<'_, P>,
+        huge: &Huge<'_, P>,
+        orig: Pte<P::Format>,
+    ) -> Option<Fault> {
+        let (mem, fits) = (self.mem(), self.may_be_huge(request.area, request.page));
+        let folio = if fits && request.want == Want::Write {
+            self.new_huge(request.area, huge.pages().start)
+        } else {
+            None
+        };
+        let Some(folio) = folio else {
+            mem.split_huge(self.mm(), huge);
+            return None;
+        };
+        let _changing = mem.changing(self.id(), huge.range(), Invalidate::Clear);
+        let cursor = huge.lock();
+        if cursor.get() != Some(orig) {
+            return None;
+        }
+        // Nobody may read zeros any more when the first store is seen: INV-FAULT-2.
+        let old = cursor.invalidate(orig);
+        mem.flush(self.id(), FlushScope::Range(huge.range()));
+        let pte = self.written_huge(request.area, folio);
+        cursor.replace(old, pte);
+        drop(cursor);
+        self.huge_mapped(huge, pte.pfn());
+        Some(Fault::Copied)
     }
 
     /// The fault of a page that a huge entry maps; nothing, if that is split now or has changed: to
@@ -95,8 +158,7 @@ impl<P: Platform> Space<P> {
             return self.present_huge(request, huge, pte);
         }
         if pte.is_special() {
-            self.mem().split_huge(self.mm(), huge);
-            return None;
+            return self.write_huge_zero(request, huge, pte);
         }
         self.write_protected_huge(request, huge, pte)
     }

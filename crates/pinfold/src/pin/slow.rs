@@ -188,7 +188,12 @@ impl<P: Platform> Space<P> {
                 Err(Missing::Huge(huge)) => huge,
             };
             let cursor = huge.lock();
-            if let Some(whole) = cursor.get() {
+            let now = cursor.get();
+            if now.is_some_and(|whole| whole.is_special()) {
+                // Pins are of the zero page, never of the huge one.
+                drop(cursor);
+                self.mem().split_huge(self.mm(), &huge);
+            } else if let Some(whole) = now {
                 let own = whole.further(step.page - huge.pages().start);
                 return self.follow_entry(step, plain, (whole, own));
             }

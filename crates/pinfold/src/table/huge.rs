@@ -160,6 +160,13 @@ impl<P: Platform> HugeCursor<'_, '_, P> {
         self.set(pte);
     }
 
+    /// Replaces an invalidated entry by one for another folio: only after every CPU has forgotten
+    /// the old one (facts 1.7).
+    pub(crate) fn replace(&self, flushed: WithdrawnHuge<P::Format>, pte: Pte<P::Format>) {
+        let WithdrawnHuge { .. } = flushed;
+        self.set(pte);
+    }
+
     /// Sets an entry over one that the hardware cannot be using.
     pub(crate) fn set(&self, pte: Pte<P::Format>) {
         self.huge.slot.store_release(pte.to_huge());

@@ -7,7 +7,7 @@ use crate::testing::{
     space, store,
 };
 use crate::{
-    Access, Advice, Format, NodeId, Pfn, PmdMapping, Prot, Remap, Small, SmallAarch64,
+    Access, Advice, Format, HugeZero, NodeId, Pfn, PmdMapping, Prot, Remap, Small, SmallAarch64,
     SmallRiscv64, SplitError, Term, Tuning, VirtAddr, X86_64, lab,
 };
 
@@ -324,4 +324,61 @@ fn a_walk_over_those_who_may_map_a_folio_leaves_the_entries_of_others() {
     assert_eq!((mem.stats().thp_fault_alloc, splits(&mem)), (2, 1));
     assert_eq!((load(&child, 5), load(&parent, 5)), (Ok(55), Ok(5)));
     Audit::of(&mem).space(&parent).space(&child).check();
+}
+
+/// A machine with a huge zero page, and an untouched area of two spans.
+fn with_zeros(text: &str, frames: u64) -> (Mem<Small>, Space<Small>) {
+    let tuning = Tuning { huge_zero: HugeZero::On, ..tuning::<Small>() };
+    let mem = machine::<Small>(rules(text), &[frames], tuning);
+    let space = space(&mem);
+    space.advise(map(&space, 4, 8, RW), Advice::HugePage).unwrap();
+    (mem, space)
+}
+
+#[test]
+fn a_read_maps_the_huge_zero_page_and_a_write_a_folio_in_its_place() {
+    for text in ALL {
+        let (mem, space) = with_zeros(text, 60);
+        assert_eq!(load(&space, 5), Ok(0), "{text}");
+        let zero = mem.huge_zero_page().unwrap();
+        assert_eq!((frame(&space, 6), space.walk(at(6)).is_special()), (Pfn(zero.0 + 2), true));
+        assert_eq!(mem.stats().thp_zero_page_alloc, 1, "{text}");
+        let child = space.fork().unwrap();
+        store(&space, 5, 50).unwrap();
+        assert_eq!((splits(&mem), mem.stats().thp_fault_alloc), (0, 1), "{text}");
+        assert_eq!((load(&space, 4), load(&space, 5), load(&child, 5)), (Ok(0), Ok(50), Ok(0)));
+        child.unmap(pages(6, 1)).unwrap();
+        assert_eq!((splits(&mem), load(&child, 7)), (1, Ok(0)), "{text}");
+        assert_eq!(frame(&child, 7), mem.zero_page(), "{text}");
+        child.advise(pages(4, 2), Advice::DontNeed).unwrap();
+        Audit::of(&mem).space(&space).space(&child).check();
+    }
+}
+
+#[test]
+fn without_a_folio_a_write_to_the_huge_zero_page_splits_its_entry() {
+    // The zero pages, a root, a table that is deposited, and a page: no run of four is left.
+    let (mem, space) = with_zeros("pinfold", 8);
+    assert_eq!(load(&space, 5), Ok(0));
+    store(&space, 5, 50).unwrap();
+    assert_eq!((splits(&mem), mem.stats().thp_fault_alloc), (1, 0));
+    assert_eq!((load(&space, 4), load(&space, 5)), (Ok(0), Ok(50)));
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn a_pin_of_the_huge_zero_page_is_one_of_the_zero_page_or_of_a_page_of_its_own() {
+    for (text, unshared) in [("5.19", false), ("6.2", true), ("pinfold", true)] {
+        let (mem, space) = with_zeros(text, 60);
+        assert_eq!(load(&space, 5), Ok(0));
+        let pins = space.pin(pages(5, 1), Access::Read, Term::Long).unwrap();
+        assert_eq!(pins.pages()[0] != mem.zero_page(), unshared, "{text}");
+        Audit::of(&mem).space(&space).pins(pins.pages()).check();
+        store(&space, 5, 50).unwrap();
+        assert_eq!(device_read(&mem, pins.pages()[0]) == 50, unshared, "{text}");
+        let none = space.protect(pages(4, 8), Prot::empty());
+        none.and_then(|()| space.protect(pages(4, 8), RW)).unwrap();
+        assert_eq!(space.numa_scan(pages(8, 4)), 0, "{text}");
+        Audit::of(&mem).space(&space).pins(pins.pages()).check();
+    }
 }

@@ -209,7 +209,12 @@ impl<'m, F: Format> Audit<'m, F> {
     pub(crate) fn check(self) {
         let frames = self.mem.frames();
         let free = Cell::new(0);
-        for pfn in frames.all() {
+        let zeros = self.mem.huge_zero_page();
+        let is_zeros = |pfn: Pfn| {
+            zeros
+                .is_some_and(|first| pfn.0 - first.0.min(pfn.0) < F::ENTRIES as u64 && pfn >= first)
+        };
+        for pfn in frames.all().filter(|pfn| !is_zeros(*pfn)) {
             let (counts, flags) = (lab::counts(frames, pfn), lab::flags(frames, pfn));
             if let Some(folio) = lab::large_folio(frames, pfn) {
                 self.check_large(&folio, pfn);

@@ -30,9 +30,9 @@ use crate::testing::{
 use pinfold::pin::Ask;
 use pinfold::rules::zap::needs_mapping;
 use pinfold::{
-    Access, Advice, FaultError, Format, FrameSetup, Group, LockError, NodeId, Pfn, PinError,
-    PinnedPage, Pins, Place, Prot, Reference, Refs, Remap, Rules, Sharing, SpaceError, Stats,
-    StoreError, Tuning, VirtAddr, VirtRange,
+    Access, Advice, FaultError, Format, FrameSetup, Group, HugeZero, LockError, NodeId, Pfn,
+    PinError, PinnedPage, Pins, Place, Prot, Reference, Refs, Remap, Rules, Sharing, SpaceError,
+    Stats, StoreError, Tuning, VirtAddr, VirtRange,
 };
 
 /// What the machine leaves to the manager, and what is checked beyond isolation and conservation.
@@ -113,7 +113,9 @@ impl<F: Format> World<F> {
         let Folios { always, advised, by: pmd_mapping } = checks.folios;
         let (folios_always, folios_advised) = (always, advised);
         let few = Tuning { gather_pages: 3, stock_batch: 2, ..Tuning::default() };
-        let tuning = Tuning { folios_always, folios_advised, pmd_mapping, ..few };
+        let small = F::ENTRIES <= 16;
+        let huge_zero = if always != 0 && small { HugeZero::On } else { HugeZero::Off };
+        let tuning = Tuning { folios_always, folios_advised, pmd_mapping, huge_zero, ..few };
         let spans = spans(nodes);
         let own = FrameSetup::new(&spans);
         let setup = match outside {
@@ -580,7 +582,12 @@ impl<F: Format> World<F> {
         self.files.clear();
         self.check_nothing_charged();
         let total = self.mem.frames().all().count() as u64;
-        assert_eq!(self.mem.frames().total_free(), total - 1, "all but the zero page are free");
+        let zeros = 1 + self.mem.huge_zero_page().map_or(0, |_| F::ENTRIES as u64);
+        assert_eq!(
+            self.mem.frames().total_free(),
+            total - zeros,
+            "all but the zero pages are free"
+        );
         let stats = self.mem.stats();
         assert_eq!(stats.nr_foll_pin_acquired, stats.nr_foll_pin_released);
         stats

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::World;
 use crate::ops::{FolioOp, PAGES};
 use crate::testing::{Space, store};
-use pinfold::rules::large::{Parting, counts_owners, parting};
+use pinfold::rules::large::{Parting, Tally, counts_owners, parting, tally};
 use pinfold::{
     Advice, Flags, Format, Memory, Pfn, PmdMapping, Prot, Sharing, SpaceId, SplitError, VirtAddr,
     lab,
@@ -87,7 +87,10 @@ impl<F: Format> World<F> {
         if !self.mem.frames().contains(pfn) {
             return;
         }
-        let private = lab::flags(self.mem.frames(), pfn).contains(Flags::ANON);
+        let flags = lab::flags(self.mem.frames(), pfn);
+        // Up to 4.4 a tail has no references of its own, so that nobody finds it by its number.
+        let by_itself = tally(self.mem.rule()) != Tally::Head && flags.contains(Flags::TAIL);
+        let private = flags.contains(Flags::ANON) && !by_itself;
         let taken = Memory::try_reference(&self.mem, pfn);
         assert_eq!(taken.is_some(), private, "{pfn}");
         self.references.extend(taken);
