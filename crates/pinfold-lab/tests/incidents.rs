@@ -202,9 +202,12 @@ fn a_lock_free_pin_of_a_huge_entry_is_never_lost_in_its_split() {
         let report = breaks("fast-pin-races-pmd-split", rules, model, "invariant");
         assert!(why(&report).contains("head-recheck=trusted"), "{}", why(&report));
     }
-    for (rules, model) in
-        [("pinfold", Model::Sc), ("5.14", Model::Tso), ("5.14", Model::Weak), ("pinfold", Model::Weak)]
-    {
+    for (rules, model) in [
+        ("pinfold", Model::Sc),
+        ("5.14", Model::Tso),
+        ("5.14", Model::Weak),
+        ("pinfold", Model::Weak),
+    ] {
         let report = holds("fast-pin-races-pmd-split", rules, model);
         assert_eq!(labels(&report), ["pinned", "pinned-split", "refused"], "{rules}");
     }

@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 use pinfold::lab;
 use pinfold::pin::{Ask, Path};
-use pinfold::sync::{AtomicU64, Shared};
+use pinfold::sync::Shared;
 use pinfold::{
     Access, AddressSpace, Advice, Entry, FileSharing, Format, Limits, Memory, NodeId, NodeSpan,
     Pfn, Pins, Place, Prot, Pte, Refs, Rules, Sharing, Term, Tuning, VirtAddr, VirtRange,
