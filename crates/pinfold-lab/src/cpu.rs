@@ -151,8 +151,8 @@ impl Machine {
 
     /// The page walk. The address of each table depends on the entry that was read before, which
     /// orders the accesses after that entry, so the walk acquires. It finds the entry and sets the
-    /// accessed bit and, for a store, the dirty bit in one step with the check. The entry is that of
-    /// the first of the pages with it, which are all that it maps.
+    /// accessed bit and, for a store, the dirty bit in one step with the check: the entry of the
+    /// first of the pages that come with it, all of which it maps.
     fn walk(&self, root: Pfn, page: u64, store: bool) -> Option<(Pte<Tables>, Range<u64>)> {
         let (slot, seen) = self.slot(root, page, AtomicU64::load_acquire)?;
         let fits = |raw: u64| {

@@ -31,8 +31,8 @@ impl Maker {
         steps
     }
 
-    /// How the folio of a program about one is mapped: of every two, one by a huge entry. Drawn last,
-    /// so that nothing else of a program depends on it.
+    /// How the folio of a program about one is mapped: of every two, one by a huge entry. Drawn
+    /// last, so that nothing else of a program depends on it.
     pub(in super::super) fn thp(&mut self) -> Thp {
         match (self.shape.files, self.shape.extent) {
             (Files::Left, Extent::Folio) if self.below(2) == 0 => Thp::Pmd,

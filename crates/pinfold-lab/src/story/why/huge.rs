@@ -23,8 +23,8 @@ impl<'a> Teller<'a> {
         decided.find(|(at, head, _)| self.ledger.unit(frame, *at).contains(*head))
     }
 
-    /// Who had pages of the folio, if a count of it decided. An entry counts here for each page that
-    /// it maps, and its own as one where the rule looks.
+    /// Who had pages of the folio, if a count of it decided. An entry counts here for each page
+    /// that it maps, and its own as one where the rule looks.
     fn held_whole(&self, why: Why, head: Pfn, line: usize) -> String {
         match why {
             Why::Count { .. } => {
