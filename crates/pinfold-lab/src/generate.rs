@@ -13,6 +13,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+use crate::scenario::Thp;
 use maker::Maker;
 pub use shape::{Aim, Extent, Files, Scans, Shape};
 pub use steps::Step;
@@ -28,6 +29,8 @@ pub struct Program {
     shape: Shape,
     /// How many pages each group of memory may be charged for.
     limit: u32,
+    /// How a large folio is mapped.
+    thp: Thp,
     setup: Vec<Step>,
     lanes: Vec<Lane>,
     after: Vec<Step>,
@@ -67,7 +70,8 @@ impl Program {
                 lanes.push(Lane { process, cpu: shape.lanes as u32 % 2, steps });
             }
         }
-        Self { shape: *shape, limit: maker.limit(), setup, lanes, after }
+        let limit = maker.limit();
+        Self { shape: *shape, limit, thp: maker.thp(), setup, lanes, after }
     }
 
     /// How many steps it has.
@@ -117,6 +121,10 @@ impl Program {
         let _ = writeln!(text, "  frames {}", self.shape.frames.unwrap_or(ENOUGH));
         let last = self.shape.nodes.max(1) - 1;
         let _ = writeln!(text, "  migrate-passes 1\n  cpu cpu0 node 0\n  cpu cpu1 node {last}");
+        match self.thp {
+            Thp::Entries => {}
+            Thp::Pmd => text += "  thp pmd\n",
+        }
         for file in
             FILES.iter().filter(|file| self.every().any(|step| step.file() == Some(file.name)))
         {

@@ -1,11 +1,12 @@
 //! What the kernel's own copy-on-write tests ask, as generated scenarios: operation by kind of
-//! region, for private memory in small pages and in large folios that entries map.
+//! region, for private memory in small pages, and in large folios that entries map or one huge
+//! entry.
 //!
-//! The cells and their names (O1 to O14, R1, R5, R7, R10) are those of the kernel's `cow`
+//! The cells and their names (O1 to O14, R1, R3, R5, R7, R10) are those of the kernel's `cow`
 //! self-test. Under today's rules every cell holds; under a release that had the fault it breaks,
-//! so that no cell is one that cannot fail. Not here: regions that are swapped out, that one entry
-//! of an upper table maps, or that are of hugetlb; and R9, half of whose folio is moved, as the
-//! language moves whole areas: the manager's tests of splits have those.
+//! so that no cell is one that cannot fail. Not here: regions that are swapped out or of hugetlb;
+//! and R9, half of whose folio is moved, as the language moves whole areas: the manager's tests of
+//! splits have those.
 
 mod common;
 
@@ -17,26 +18,44 @@ struct Region {
     name: &'static str,
     setup: &'static str,
     pages: std::ops::Range<u32>,
-    large: bool,
+    folio: Folio,
 }
 
-const REGIONS: [Region; 5] = [
-    Region { name: "r1", setup: "", pages: 0..4, large: false },
-    Region { name: "folio", setup: "", pages: 0..4, large: true },
-    Region {
-        name: "r5",
-        setup: "P: protect A[1] ro\nP: protect A[1] rw",
-        pages: 0..4,
-        large: true,
-    },
-    Region { name: "r7", setup: "P: advise A[1..4] dontneed", pages: 0..1, large: true },
-    Region {
-        name: "r10",
-        setup: "P: advise A[1..4] dontfork\nP: fork K\nK: exit\nP: advise A[1..4] dofork",
-        pages: 0..4,
-        large: true,
-    },
+/// What a region is made of, and how that is mapped at first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Folio {
+    None,
+    Entries,
+    Pmd,
+}
+
+const SPLIT: &str = "P: protect A[1] ro\nP: protect A[1] rw";
+const PARTLY: &str = "P: advise A[1..4] dontneed";
+const FORKED: &str = "P: advise A[1..4] dontfork\nP: fork K\nK: exit\nP: advise A[1..4] dofork";
+
+const fn region(
+    name: &'static str,
+    setup: &'static str,
+    pages: std::ops::Range<u32>,
+    folio: Folio,
+) -> Region {
+    Region { name, setup, pages, folio }
+}
+
+const REGIONS: [Region; 9] = [
+    region("r1", "", 0..4, Folio::None),
+    region("folio", "", 0..4, Folio::Entries),
+    region("r5", SPLIT, 0..4, Folio::Entries),
+    region("r7", PARTLY, 0..1, Folio::Entries),
+    region("r10", FORKED, 0..4, Folio::Entries),
+    region("r3", "", 0..4, Folio::Pmd),
+    region("r5-pmd", SPLIT, 0..4, Folio::Pmd),
+    region("r7-pmd", PARTLY, 0..1, Folio::Pmd),
+    region("r10-pmd", FORKED, 0..4, Folio::Pmd),
 ];
+
+/// How many cells an operation has: the first and the last page of each region.
+const CELLS: usize = 16;
 
 /// An operation on a page `@`: what comes before the write, who writes, what must hold of it then,
 /// and a release under which it does not, with the oracle that says so.
@@ -144,14 +163,15 @@ const OPERATIONS: [Operation; 14] = [
 /// The scenario of a cell, for one page of the region.
 fn cell(operation: &Operation, region: &Region, page: u32) -> (String, String) {
     let name = format!("{}-{}-{page}", operation.name, region.name);
-    let advice = if region.large { "P: advise A hugepage\n" } else { "" };
+    let advice = if region.folio == Folio::None { "" } else { "P: advise A hugepage\n" };
+    let thp = if region.folio == Folio::Pmd { "thp pmd\n" } else { "" };
     let fill: String = (0..4).map(|page| format!("P: write A[{page}] \"old\"\n")).collect();
     let before = operation.before.replace("FLIP", FLIP).replace('@', &format!("[{page}]"));
     let holds = operation.holds.replace('@', &format!("[{page}]"));
     let writes: String =
         region.pages.clone().map(|page| format!("  write A[{page}] \"new\"\n")).collect();
     let text = format!(
-        "scenario {name}\nmachine\nframes 32\nsetup\nprocess P\nP: map A 4 private rw\n{advice}{fill}\
+        "scenario {name}\nmachine\nframes 32\n{thp}setup\nprocess P\nP: map A 4 private rw\n{advice}{fill}\
          {}\n{before}\nlane writer: {}\n{writes}always\n{holds}\n",
         region.setup, operation.writes
     );
@@ -176,13 +196,14 @@ fn each_cell(mut visit: impl FnMut(&Operation, &Region, &str, &str)) -> usize {
 #[test]
 fn each_region_is_what_it_says() {
     for region in &REGIONS {
-        let nothing = Operation {
-            name: "is",
-            before: "P: fork C",
-            writes: "C",
-            holds: if region.large { "P:A@ is large" } else { "P:A@ is not large" },
-            broken: None,
+        let holds = match (region.folio, region.setup) {
+            (Folio::None, _) => "P:A@ is not large\nP:A@ is not huge",
+            // The child's write splits its own entry.
+            (Folio::Pmd, "") => "P:A@ is large\nP:A@ is huge\nC:A@ is not huge",
+            (Folio::Entries | Folio::Pmd, _) => "P:A@ is large\nP:A@ is not huge",
         };
+        let nothing =
+            Operation { name: "is", before: "P: fork C", writes: "C", holds, broken: None };
         for page in region.pages.clone() {
             let (name, text) = cell(&nothing, region, page);
             common::holds(&name, &text, "pinfold", Model::Tso);
@@ -196,7 +217,7 @@ fn every_cell_holds_under_todays_rules_and_since_5_19() {
         let cells = each_cell(|_, _, name, text| {
             common::holds(name, text, rules, Model::Tso);
         });
-        assert_eq!(cells, 14 * 9, "{rules}");
+        assert_eq!(cells, 14 * CELLS, "{rules}");
     }
 }
 
@@ -210,5 +231,24 @@ fn each_operation_breaks_under_a_release_that_had_its_fault() {
             broken += 1;
         }
     });
-    assert_eq!(broken, 12 * 9);
+    assert_eq!(broken, 12 * CELLS);
+}
+
+/// What a reference of a process that has left decides, where one entry maps the page: by mappings
+/// to 5.17, ten releases longer than where entries map single pages.
+#[test]
+fn a_huge_entry_went_by_mappings_to_5_17() {
+    let mut cells = 0;
+    each_cell(|operation, region, name, text| {
+        if region.folio == Folio::Pmd && matches!(operation.name, "o3" | "o4" | "o5" | "o6") {
+            if region.name == "r3" {
+                common::breaks(name, text, "5.17", Model::Tso, "isolation");
+            } else {
+                common::holds(name, text, "5.17", Model::Tso);
+            }
+            common::holds(name, text, "5.18", Model::Tso);
+            cells += 1;
+        }
+    });
+    assert_eq!(cells, 4 * 7);
 }

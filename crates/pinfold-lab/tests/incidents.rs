@@ -138,6 +138,104 @@ fn one_pinned_page_has_all_pages_of_its_folio_copied() {
     }
 }
 
+const MODELS: [Model; 3] = [Model::Sc, Model::Tso, Model::Weak];
+
+/// T3 where one entry maps the page with others: the rule for such entries went by mappings to
+/// 5.17. In 5.8 the child's reference is to a page of its own, and has left nothing with the
+/// parent's.
+#[test]
+fn a_reference_to_a_page_of_a_huge_entry_decides_since_5_18() {
+    for model in MODELS {
+        for rules in ["3.1", "5.7", "5.8,read-gup=as-is", "5.9", "5.17", "5.18,pmd-cow=map-count"] {
+            let report = breaks("vmsplice-leak-thp", rules, model, "isolation");
+            let told = why(&report);
+            assert!(told.contains("kept f5 for its store with all that its huge entry"), "{told}");
+            assert!(told.contains("pmd-cow=map-count"), "{told}");
+            assert!(!told.contains("pte-cow"), "{told}");
+        }
+        for (rules, label) in [
+            ("5.8", "kept-whole"),
+            ("5.17,pmd-cow=ref-count", "split"),
+            ("5.18", "split"),
+            ("latest", "split"),
+            ("pinfold", "split"),
+        ] {
+            let report = holds("vmsplice-leak-thp", rules, model);
+            assert_eq!(labels(&report), [label], "{rules}");
+        }
+    }
+}
+
+/// T14 where one entry maps the folio, which goes before its pages are copied.
+#[test]
+fn a_fork_splits_the_huge_entry_of_a_pinned_folio() {
+    for model in MODELS {
+        let report = breaks("thp-pin-fork-pmd", "5.8", model, "pin-coherence");
+        let told = why(&report);
+        assert!(told.contains("fork-pin=share") && told.contains("split the huge entry"), "{told}");
+        assert!(told.contains("pmd-cow=map-count") && told.contains("pte-cow=map-count"), "{told}");
+        for rules in ["5.9", "5.10", "5.11", "5.19", "latest", "pinfold"] {
+            let report = holds("thp-pin-fork-pmd", rules, model);
+            assert_eq!(labels(&report), ["all-copied"], "{rules}");
+        }
+    }
+}
+
+/// The trick of 5.9 was for single entries only, and the sequence count needs its barrier.
+#[test]
+fn a_pin_lands_between_the_question_and_the_protection_of_a_huge_entry() {
+    for model in MODELS {
+        for rules in ["5.9", "5.10"] {
+            breaks("fork-races-fast-pin-pmd", rules, model, "pin-coherence");
+        }
+        holds("fork-races-fast-pin-pmd", "pinfold", model);
+    }
+    for rules in ["5.11", "latest"] {
+        holds("fork-races-fast-pin-pmd", rules, Model::Tso);
+        breaks("fork-races-fast-pin-pmd", rules, Model::Weak, "pin-coherence");
+    }
+}
+
+#[test]
+fn a_lock_free_pin_of_a_huge_entry_is_never_lost_in_its_split() {
+    for (rules, model) in [("5.13", Model::Tso), ("pinfold,head-recheck=trusted", Model::Weak)] {
+        let report = breaks("fast-pin-races-pmd-split", rules, model, "invariant");
+        assert!(why(&report).contains("head-recheck=trusted"), "{}", why(&report));
+    }
+    for (rules, model) in [
+        ("pinfold", Model::Sc),
+        ("5.14", Model::Tso),
+        ("5.14", Model::Weak),
+        ("pinfold", Model::Weak),
+    ] {
+        let report = holds("fast-pin-races-pmd-split", rules, model);
+        assert_eq!(labels(&report), ["pinned", "pinned-split", "refused"], "{rules}");
+    }
+}
+
+#[test]
+fn a_huge_entry_is_made_dropped_and_split_with_exact_counts() {
+    for model in MODELS {
+        let forgotten = "pinfold,large-maps=forgotten";
+        breaks("huge-fault-races-dontneed", forgotten, model, "invariant");
+        for rules in ["3.1", "5.8", "5.19", "latest", "pinfold"] {
+            let report = holds("huge-fault-races-dontneed", rules, model);
+            assert_eq!(labels(&report), ["anew", "dropped"], "{rules}");
+        }
+    }
+}
+
+#[test]
+fn a_split_makes_other_cpus_forget_all_pages_of_the_huge_entry() {
+    for model in MODELS {
+        for rules in PRESETS {
+            holds("pmd-split-races-write", rules, model);
+            let local = format!("{rules},flush-reach=this-cpu");
+            breaks("pmd-split-races-write", &local, model, "step");
+        }
+    }
+}
+
 /// T26.
 #[test]
 fn after_the_child_has_left_a_page_of_a_folio_is_reused_by_map_counts_or_by_owners() {

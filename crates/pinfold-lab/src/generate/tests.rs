@@ -47,6 +47,8 @@ fn programs_about_a_folio_are_scenarios_with_every_step_that_decides_about_one()
         for word in ["write A", "fork C", "pin ", "get ", "get-page h", "dontneed", "note A"] {
             assert!(has(word), "{word}");
         }
+        let huge = texts.iter().filter(|text| text.contains("thp pmd")).count();
+        assert!((100..200).contains(&huge), "{huge}");
         assert_eq!(has("unmap A"), shape.frames.is_none());
     }
 }

@@ -6,6 +6,8 @@
 
 use super::super::steps::{Act, PLACE, Page, Shows, Step};
 use super::{Area, Maker};
+use crate::generate::{Extent, Files};
+use crate::scenario::Thp;
 
 /// The pages of the area: one folio of the machine.
 const PAGES: u32 = 4;
@@ -27,6 +29,15 @@ impl Maker {
             steps.push(self.step("P", Act::Note(page, self.noted - 1)));
         }
         steps
+    }
+
+    /// How the folio of a program about one is mapped: of every two, one by a huge entry. Drawn
+    /// last, so that nothing else of a program depends on it.
+    pub(in super::super) fn thp(&mut self) -> Thp {
+        match (self.shape.files, self.shape.extent) {
+            (Files::Left, Extent::Folio) if self.below(2) == 0 => Thp::Pmd,
+            _ => Thp::Entries,
+        }
     }
 
     /// A step that decides who keeps pages of the folio, or whether it stays one.
