@@ -225,6 +225,15 @@ impl<F: Format> Pte<F> {
         F::is_special(self.0)
     }
 
+    /// Whether it maps this frame, which has counts.
+    #[inline]
+    pub(crate) fn maps_counted(self, pfn: Pfn) -> bool {
+        if self.0 & (F::FRAME | F::READABLE.mask) == F::pack(pfn.0) | F::READABLE.set {
+            return true;
+        }
+        self.is_protnone() && !self.is_special() && self.pfn() == pfn
+    }
+
     /// Whether `wish` holds.
     #[inline]
     pub(crate) fn fits(self, wish: Match) -> bool {

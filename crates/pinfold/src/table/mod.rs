@@ -22,4 +22,4 @@
 
 mod walk;
 
-pub(crate) use walk::{Cursor, Flushed, Leaf, Tables, Withdrawn, table_end, table_start};
+pub(crate) use walk::{Cursor, Flushed, Leaf, Slot, Tables, Withdrawn, table_end, table_start};

@@ -1,5 +1,6 @@
 //! The walk to a last-level table, with and without making tables on the way.
 
+use core::marker::PhantomData;
 use core::ops::Range;
 use core::slice;
 
@@ -357,6 +358,15 @@ pub(crate) struct Cursor<'m, P: Platform> {
 }
 
 impl<'m, P: Platform> Cursor<'m, P> {
+    /// The entries of a run of the table's pages, in order.
+    #[inline]
+    pub(crate) fn slots(&self, pages: Range<Vpn>) -> impl Iterator<Item = Slot<'_, P::Format>> {
+        let first = index::<P::Format>(pages.start, last_level::<P::Format>());
+        let run = (pages.end.0 - pages.start.0) as usize;
+        let entries = &self.leaf.entries[first..first + run];
+        entries.iter().map(Slot::of)
+    }
+
     /// The entry of `page`. The hardware may set accessed and dirty bits at any time.
     #[inline]
     pub(crate) fn get(&self, page: Vpn) -> Pte<P::Format> {
@@ -434,11 +444,7 @@ impl<'m, P: Platform> Cursor<'m, P> {
     /// `ptep_set_wrprotect`: a caller that reads a count afterwards issues the barrier (facts 2.3).
     #[inline]
     pub(crate) fn revoke_write(&self, page: Vpn) -> Pte<P::Format> {
-        let slot = self.leaf.slot(page);
-        Pte::from_bits(match P::Format::REVOKE_WRITE {
-            BitChange::Set(mask) => slot.fetch_or_relaxed(mask),
-            BitChange::Clear(mask) => slot.fetch_and_relaxed(!mask),
-        })
+        Slot::<P::Format>::of(self.leaf.slot(page)).revoke_write()
     }
 
     /// Changes a mark of a mapped entry that the hardware ignores, in one step; the translation
@@ -463,6 +469,40 @@ impl<'m, P: Platform> Cursor<'m, P> {
         } else {
             let _ = slot.try_update(|bits| Some((bits & !clear) | set));
         }
+    }
+}
+
+/// One entry of a table, for whoever holds its lock.
+pub(crate) struct Slot<'c, F: Format> {
+    entry: &'c AtomicU64,
+    format: PhantomData<F>,
+}
+
+impl<'c, F: Format> Slot<'c, F> {
+    #[inline]
+    fn of(entry: &'c AtomicU64) -> Self {
+        Self { entry, format: PhantomData }
+    }
+
+    /// As [`Cursor::get`].
+    #[inline]
+    pub(crate) fn get(&self) -> Pte<F> {
+        Pte::from_bits(self.entry.load_acquire())
+    }
+
+    /// As [`Cursor::set`].
+    #[inline]
+    pub(crate) fn set(&self, pte: Pte<F>) {
+        self.entry.store_release(pte.bits());
+    }
+
+    /// As [`Cursor::revoke_write`].
+    #[inline]
+    pub(crate) fn revoke_write(&self) -> Pte<F> {
+        Pte::from_bits(match F::REVOKE_WRITE {
+            BitChange::Set(mask) => self.entry.fetch_or_relaxed(mask),
+            BitChange::Clear(mask) => self.entry.fetch_and_relaxed(!mask),
+        })
     }
 }
 
