@@ -4,6 +4,10 @@
 //! rule by their marks alone, which the lock protects, so it is asked twice for a run: about a page
 //! with the mark, and about one without. The references and mappings of a run are counted in one
 //! step, before the child has the first entry.
+//!
+//! An entry loses write permission by one atomic change, as the hardware may be setting bits in it;
+//! where it has none left to set, by a store ([`Slot::revoke_write_seen`]), behind which the caller
+//! puts a barrier before it flushes.
 
 use core::ops::Range;
 
@@ -129,7 +133,7 @@ impl<P: Platform> Sharing<'_, '_, P> {
             mem.tell(self.parent.id(), page, EventKind::ForkShared { pfn, why });
             if pte.is_writable() {
                 protected = true;
-                from.revoke_write();
+                from.revoke_write_seen(pte);
                 mem.tell(self.parent.id(), page, EventKind::ForkProtected(pfn));
             }
             to.set(pte.read_only().old().unlocked());

@@ -4,7 +4,8 @@
 //! - The entries of a last-level table change only under that table's lock ([`Cursor`]); the
 //!   hardware sets accessed and dirty bits without it. Hence an entry that the hardware may use is
 //!   changed by an atomic exchange or by one atomic change of bits, never by a store of an older
-//!   snapshot (facts 9.3). [`crate::pte`] says what each bit means.
+//!   snapshot (facts 9.3), unless that has both bits: then the hardware has none left to set
+//!   ([`Slot::revoke_write_seen`]). [`crate::pte`] says what each bit means.
 //! - An upper entry goes from none to a table once, under the lock of the table that holds it, and
 //!   back to none only while the address space's lock is held for writing and no area whose pages
 //!   it covers is delegated. So a holder of that lock for reading, or of a delegated area, may use
