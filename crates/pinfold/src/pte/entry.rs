@@ -228,10 +228,14 @@ impl<F: Format> Pte<F> {
     /// Whether it maps this frame, which has counts.
     #[inline]
     pub(crate) fn maps_counted(self, pfn: Pfn) -> bool {
-        if self.0 & (F::FRAME | F::READABLE.mask) == F::pack(pfn.0) | F::READABLE.set {
-            return true;
-        }
-        self.is_protnone() && !self.is_special() && self.pfn() == pfn
+        self.maps_as(F::READABLE, pfn)
+            || self.is_protnone() && !self.is_special() && self.pfn() == pfn
+    }
+
+    /// Whether `wish`, which no absent entry fits, holds, and the entry maps this frame.
+    #[inline]
+    pub(crate) fn maps_as(self, wish: Match, pfn: Pfn) -> bool {
+        self.0 & (F::FRAME | wish.mask) == F::pack(pfn.0) | wish.set
     }
 
     /// Whether `wish` holds.

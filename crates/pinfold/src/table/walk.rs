@@ -9,7 +9,7 @@ use crate::error::OutOfFrames;
 use crate::frame::{Flags, Put, Start};
 use crate::memory::Memory;
 use crate::platform::Platform;
-use crate::pte::{BitChange, Format, Pte};
+use crate::pte::{BitChange, Format, Match, Pte};
 use crate::sync::{self, AtomicU64, CellName, Inside, Masks, RawSpinLock, SpinGuard};
 
 /// The page tables of one address space.
@@ -258,6 +258,32 @@ impl<'m, P: Platform> Leaf<'m, P> {
         Pte::from_bits(self.slot(page).load_acquire())
     }
 
+    /// How many entries from the start of a run on map one frame after the other, from `first` on,
+    /// and fit `wish`, which no absent entry fits. Read without a lock, some of them at once, so
+    /// that the last few may have been read for nothing.
+    #[inline]
+    pub(crate) fn following(&self, pages: Range<Vpn>, first: Pfn, wish: Match) -> u64 {
+        const BLOCK: usize = 8;
+        let cells = self.cells(pages);
+        let numbered = |at: usize| (first.0 + at as u64..).map(Pfn);
+        let fits = |(cell, pfn): (&AtomicU64, Pfn)| {
+            Pte::<P::Format>::from_bits(cell.load_acquire()).maps_as(wish, pfn)
+        };
+        let whole = |(at, block): &(usize, &[AtomicU64])| {
+            block.iter().zip(numbered(at * BLOCK)).fold(true, |all, one| all & fits(one))
+        };
+        let at = cells.chunks_exact(BLOCK).enumerate().take_while(whole).count() * BLOCK;
+        let rest = cells[at..].iter().zip(numbered(at));
+        (at + rest.take_while(|one| fits(*one)).count()) as u64
+    }
+
+    /// Where the entries of a run of the table's pages lie.
+    #[inline]
+    fn cells(&self, pages: Range<Vpn>) -> &'m [AtomicU64] {
+        let first = index::<P::Format>(pages.start, last_level::<P::Format>());
+        &self.entries[first..first + (pages.end.0 - pages.start.0) as usize]
+    }
+
     /// Whether the table is still linked where the walk found it.
     #[inline]
     pub(crate) fn still_linked(&self) -> bool {
@@ -361,10 +387,7 @@ impl<'m, P: Platform> Cursor<'m, P> {
     /// The entries of a run of the table's pages, in order.
     #[inline]
     pub(crate) fn slots(&self, pages: Range<Vpn>) -> impl Iterator<Item = Slot<'_, P::Format>> {
-        let first = index::<P::Format>(pages.start, last_level::<P::Format>());
-        let run = (pages.end.0 - pages.start.0) as usize;
-        let entries = &self.leaf.entries[first..first + run];
-        entries.iter().map(Slot::of)
+        self.leaf.cells(pages).iter().map(Slot::of)
     }
 
     /// The entry of `page`. The hardware may set accessed and dirty bits at any time.
