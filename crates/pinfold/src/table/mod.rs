@@ -21,6 +21,8 @@
 //! - INV-TABLE-3: an entry whose first page lies at or past the address space's limit is neither
 //!   followed nor changed: a kernel's half.
 
+mod slot;
 mod walk;
 
-pub(crate) use walk::{Cursor, Flushed, Leaf, Slot, Tables, Withdrawn, table_end, table_start};
+pub(crate) use slot::Slot;
+pub(crate) use walk::{Cursor, Flushed, Leaf, Tables, Withdrawn, table_end, table_start};
