@@ -221,7 +221,8 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Entries of `space` map a run of a large folio's pages, one each, with a reference that goes
-    /// with each; the lock of their table is held. The head's mark goes as [`Large::get_maps`] says.
+    /// with each; the lock of their table is held. The head's mark goes as [`Large::get_maps`]
+    /// says.
     pub(crate) fn get_maps(
         &self,
         folio: Large<'_>,

@@ -115,7 +115,8 @@ impl<P: Platform> Sharing<'_, '_, P> {
     }
 
     /// Takes write permission from a run, of whose pages the marks are taken off, and gives the
-    /// child entries like the parent's; whether one lost write permission. The first entry is `pte`.
+    /// child entries like the parent's; whether one lost write permission. The first entry is
+    /// `pte`.
     #[inline]
     fn share(
         &self,

@@ -290,9 +290,10 @@ impl<'a> Large<'a> {
         &self.frame((pfn.0 - self.head.0) as usize).counts
     }
 
-    /// Takes the marks off a run of its pages, one after the other as the iterator goes on, and says
-    /// which had one; `head`, if that is among them, is what [`Large::get_maps`] has taken off. The
-    /// caller has the lock of the table that maps them, so nobody else changes them (INV-FRAME-3).
+    /// Takes the marks off a run of its pages, one after the other as the iterator goes on, and
+    /// says which had one; `head`, if that is among them, is what [`Large::get_maps`] has taken
+    /// off. The caller has the lock of the table that maps them, so nobody else changes them
+    /// (INV-FRAME-3).
     #[inline]
     pub(crate) fn take_marks(
         self,

@@ -252,8 +252,8 @@ impl<P: Platform> Space<P> {
     }
 
     /// The second look, after the references, at so many pages of a large folio that entries from
-    /// `page` on map, of which the first was read as `pte`: how many of them may be held, and why no
-    /// more (INV-PIN-1, INV-PIN-2).
+    /// `page` on map, of which the first was read as `pte`: how many of them may be held, and why
+    /// no more (INV-PIN-1, INV-PIN-2).
     #[inline]
     fn look_again(
         &self,

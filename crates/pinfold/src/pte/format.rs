@@ -6,9 +6,9 @@
 //!   takes it out again.
 //! - The functions that make one entry of another are for entries that the hardware does not change
 //!   meanwhile: new ones, ones that were taken out, and ones that are accessed and dirty. Any other
-//!   entry in place is changed in one step, of which two kinds are needed: it loses write permission
-//!   ([`Format::REVOKE_WRITE`]), or it is marked as used and gains permissions, in which case the
-//!   change is computed from what the entry holds.
+//!   entry in place is changed in one step, of which two kinds are needed: it loses write
+//!   permission ([`Format::REVOKE_WRITE`]), or it is marked as used and gains permissions, in which
+//!   case the change is computed from what the entry holds.
 //! - Swap and migration entries have one encoding for all formats, in bits 1 to 7 and the field.
 //!
 //! Invariants, checked for every format by this module's tests:
