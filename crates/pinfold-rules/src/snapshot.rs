@@ -29,6 +29,17 @@ pub enum PageKind {
     Zero,
 }
 
+impl PageKind {
+    /// Whether the page has the exclusive mark: only anonymous ones can.
+    #[inline]
+    pub const fn mark(self) -> Exclusive {
+        match self {
+            Self::Anon(mark) => mark,
+            Self::Ksm | Self::File | Self::Zero => Exclusive::Unmarked,
+        }
+    }
+}
+
 impl fmt::Display for PageKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -205,7 +205,7 @@ impl<P: Platform> Memory<P> {
     #[inline]
     pub(crate) fn get_map(&self, pfn: Pfn, space: SpaceId) {
         if let Some(folio) = self.frames().large(pfn) {
-            return self.get_maps(folio, (pfn, 1), space);
+            return self.get_maps(folio, (pfn, 1), Exclusive::Unmarked, space);
         }
         self.get_small_map(pfn);
     }
@@ -221,14 +221,22 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Entries of `space` map a run of a large folio's pages, one each, with a reference that goes
-    /// with each; the lock of their table is held.
-    pub(crate) fn get_maps(&self, folio: Large<'_>, run: (Pfn, u32), space: SpaceId) {
+    /// with each; the lock of their table is held. The head's mark goes as [`Large::get_maps`]
+    /// says.
+    pub(crate) fn get_maps(
+        &self,
+        folio: Large<'_>,
+        run: (Pfn, u32),
+        marked: Exclusive,
+        space: SpaceId,
+    ) {
+        let rule = self.large_maps();
         let charges = self.charges().filter(|_| self.is_charged(folio.head()));
-        let Some(charges) = charges else { return folio.get_maps(run, space, self.large_maps()) };
+        let Some(charges) = charges else { return folio.get_maps(run, marked, space, rule) };
         let how = counting(self.rule());
         let _throughout = (how == Counting::Throughout).then(|| charges.lock(folio.head()));
         let first = !folio.folio().is_mapped();
-        folio.get_maps(run, space, self.large_maps());
+        folio.get_maps(run, marked, space, rule);
         if first {
             self.count_mapping(charges, folio.head(), how, (Change::More, folio.pages()));
         }

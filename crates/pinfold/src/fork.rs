@@ -19,61 +19,36 @@
 //!   for that (facts 7.14).
 
 mod huge;
+mod large;
 
 use core::ops::Range;
 
+use self::large::Sharing;
 use crate::addr::{Pfn, Vpn, each_page};
 use crate::area::{Advised, Area, AreaMap, Backing, Locked};
 use crate::error::{NoPage, SpaceError};
 use crate::event::EventKind;
-use crate::frame::NewFrame;
+use crate::frame::{Flags, NewFrame};
 use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::{Entry, Format, Migration, MigrationKind, Pte};
 use crate::rmap::Reserve;
+use crate::rules::Why;
 use crate::rules::fork::{
     ForkVerdict, PinHistory, SeqCountUse, WriteProtect, fork_page, race_guard,
 };
-use crate::rules::{Exclusive, ForkPin, PageKind, PageState, Why};
 use crate::space::Space;
-use crate::sync::{Begin, Class, Latch, Marks, Shared};
+use crate::sync::{Begin, Latch, Marks, Shared, smp_mb};
 use crate::table::{Cursor, Leaf, Next, Part, table_end, table_start};
 use crate::uffd::{Registration, UffdMode};
-
-/// Which words of a page's frame fork changes, and what it knows of them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Size {
-    /// A page of its own, with its mark.
-    Small(Exclusive),
-    /// A part of a large folio.
-    Large,
-}
-
-impl Size {
-    fn of(state: &PageState) -> Self {
-        match (state.large, state.kind) {
-            (Some(_), _) => Self::Large,
-            (None, PageKind::Anon(mark)) => Self::Small(mark),
-            (None, _) => Self::Small(Exclusive::Unmarked),
-        }
-    }
-}
-
-impl Class for Size {
-    fn number(&self) -> u64 {
-        match self {
-            Self::Small(mark) => mark.number(),
-            Self::Large => 2,
-        }
-    }
-}
 
 /// How one entry ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum One {
     /// The child has it.
     Done,
-    /// It maps a page of a large folio, which may be shared.
-    Large(Why),
+    /// It maps a page of a large folio, of which nothing has been decided but what is known of the
+    /// parent's pins.
+    Large(PinHistory),
     /// The child needs a page for it, and none is ready.
     NeedFrame,
 }
@@ -92,8 +67,8 @@ enum Stop<F: Format> {
     End,
     /// As [`Copied::NeedFrame`].
     NeedFrame(Vpn),
-    /// This entry maps a page of a large folio, which may be shared.
-    Large(Vpn, Pte<F>, Why),
+    /// As [`One::Large`], this entry.
+    Large(Vpn, Pte<F>, PinHistory),
 }
 
 /// A page for the child's copy of one page, and of no other: INV-FORK-4.
@@ -134,17 +109,24 @@ struct Copying<'s, P: Platform> {
     /// Whether an entry of the parent lost write permission, or may not have been flushed when it
     /// was replaced, so that it must be flushed.
     protected: bool,
+    /// Whether that may have been by a store.
+    stored: bool,
 }
 
 impl<P: Platform> Space<P> {
     pub(crate) fn fork(&self) -> Result<Shared<Self>, SpaceError> {
         let child = self.child()?;
-        let mut copying = Copying { parent: self, child: &child, tables: None, protected: false };
+        let mut copying =
+            Copying { parent: self, child: &child, tables: None, protected: false, stored: false };
         let mut parent_map = self.write_map();
         self.recall_all();
         child.join_group_of(self);
         let mut child_map = child.write_map();
         let copied = copying.copy_areas(&mut parent_map, &mut child_map);
+        if copying.stored {
+            // A CPU that has been flushed finds what was stored.
+            smp_mb();
+        }
         if copying.protected {
             self.mem().flush(self.id(), FlushScope::All);
         }
@@ -327,9 +309,12 @@ impl<'s, P: Platform> Copying<'s, P> {
             match self.copy_run(copy, (&from, &to), pages.clone(), &mut fresh) {
                 Stop::End => return Copied::All,
                 Stop::NeedFrame(page) => return Copied::NeedFrame(page),
-                Stop::Large(page, pte, why) => {
+                Stop::Large(page, pte, history) => {
                     let at = Entries { from: &from, to: &to, page };
-                    pages.start = page + self.share_run(&at, pages.end, (pte, why));
+                    match self.copy_large(copy, &at, pages.end, (pte, history), &mut fresh) {
+                        Ok(done) => pages.start = page + done,
+                        Err(page) => return Copied::NeedFrame(page),
+                    }
                 }
             }
         }
@@ -358,7 +343,7 @@ impl<'s, P: Platform> Copying<'s, P> {
                 Entry::Mapped(pfn) => match self.copy_mapped(copy, &at, (pte, pfn), fresh) {
                     One::Done => {}
                     One::NeedFrame => return Stop::NeedFrame(page),
-                    One::Large(why) => return Stop::Large(page, pte, why),
+                    One::Large(history) => return Stop::Large(page, pte, history),
                 },
             }
         }
@@ -383,25 +368,25 @@ impl<'s, P: Platform> Copying<'s, P> {
         let history = self.history();
         mem.tell(self.parent.id(), at.page, EventKind::ForkCheck(pfn));
         let page = mem.frames().page(pfn);
+        let flags = page.flags();
+        if flags.intersects(Flags::LARGE) {
+            return One::Large(history);
+        }
         let rule = mem.rule();
-        let (verdict, size) =
-            mem.judge(pfn, page, |state| (fork_page(rule, history, state), Size::of(state)));
+        let (verdict, mark) = mem.judge_own(pfn, (page, flags), |state| {
+            (fork_page(rule, history, state), state.kind.mark())
+        });
         match verdict {
-            ForkVerdict::Share(why) => match size {
-                Size::Small(mark) => {
-                    page.get_map_small(mark);
-                    self.share(at, (pte, pfn), why);
-                    One::Done
-                }
-                Size::Large => One::Large(why),
-            },
+            ForkVerdict::Share(why) => {
+                page.get_map_small(mark);
+                self.share(at, (pte, pfn), why);
+                One::Done
+            }
             ForkVerdict::CopyForChild(why) => {
-                if early && pte.is_writable() {
-                    // As in 5.9: the old snapshot goes back, without the bits that the hardware has
-                    // set since (facts 2.3).
-                    at.from.overwrite_present(at.page, pte);
+                match self.copy_for_child(copy, at, (pte, pfn), fresh, why) {
+                    Ok(()) => One::Done,
+                    Err(_) => One::NeedFrame,
                 }
-                self.copy_for_child(copy, at, (pte, pfn), fresh, why)
             }
         }
     }
@@ -414,7 +399,8 @@ impl<'s, P: Platform> Copying<'s, P> {
         }
     }
 
-    /// Gives the child a copy right away, if there is a page for it.
+    /// Gives the child a copy right away, if there is a page for it; otherwise it is this page that
+    /// needs one.
     #[inline(never)]
     fn copy_for_child(
         &self,
@@ -423,63 +409,53 @@ impl<'s, P: Platform> Copying<'s, P> {
         (pte, pfn): (Pte<P::Format>, Pfn),
         fresh: &mut Option<Fresh<'_>>,
         why: Why,
-    ) -> One {
+    ) -> Result<(), Vpn> {
+        let mem = self.parent.mem();
+        if race_guard(mem.rule()).protect == WriteProtect::BeforeCheck && pte.is_writable() {
+            // As in 5.9: the old snapshot goes back, without the bits that the hardware has set
+            // since (facts 2.3).
+            at.from.overwrite_present(at.page, pte);
+        }
         let Some(Fresh { frame, .. }) = fresh.take_if(|fresh| fresh.page == at.page) else {
-            return One::NeedFrame;
+            return Err(at.page);
         };
-        let (mem, to_pfn) = (self.parent.mem(), frame.pfn());
+        let to_pfn = frame.pfn();
         mem.platform().copy_frame(pfn, to_pfn);
         mem.counters().fork_copy.add(1);
         let new = self.child.written(copy, frame);
         at.to.set(at.page, if pte.is_uffd_wp() { new.uffd_wp() } else { new });
         mem.tell(self.parent.id(), at.page, EventKind::ForkCopied { from: pfn, to: to_pfn, why });
-        One::Done
+        Ok(())
     }
 
-    /// Shares a run before `end` of the pages of a large folio, whose first one may be shared: up
-    /// to one that another entry follows, or that fork does not share. Their references and
-    /// mappings are taken in one step. Returns how many they are.
-    #[inline(never)]
-    fn share_run(
+    /// Copies the entries before `end` of a run of the pages of a large folio, of which this is the
+    /// first: how many they are, or the page that the child needs a page for.
+    fn copy_large(
         &mut self,
+        copy: &Area<P>,
         at: &Entries<'_, '_, P>,
         end: Vpn,
-        (pte, why): (Pte<P::Format>, Why),
-    ) -> u64 {
-        let (mem, history) = (self.parent.mem(), self.history());
-        let rule: ForkPin = mem.rule();
-        let early = race_guard(mem.rule()).protect == WriteProtect::BeforeCheck;
-        let pfn = pte.pfn();
-        let Some(folio) = mem.frames().large(pfn) else { return 0 };
-        let state = mem.page_state(pfn);
-        let verdict = |marked: bool| {
-            let mark = if marked { Exclusive::Marked } else { Exclusive::Unmarked };
-            fork_page(rule, history, &PageState { kind: PageKind::Anon(mark), ..state })
+        (pte, history): (Pte<P::Format>, PinHistory),
+        fresh: &mut Option<Fresh<'_>>,
+    ) -> Result<u64, Vpn> {
+        let sharing = Sharing {
+            parent: self.parent,
+            child: self.child.id(),
+            from: at.from,
+            to: at.to,
+            history,
         };
-        // Pages differ by their marks alone, which decide nothing where no page can be pinned.
-        let alike = [true, false].iter().all(|marked| shares(verdict(*marked)));
-        let marked = |next: u64| folio.is_marked(Pfn(pfn.0 + next));
-        let follows = |next: u64| {
-            let entry = at.from.get(at.page + next);
-            entry.is_mapped() && !entry.is_special() && entry.pfn() == Pfn(pfn.0 + next)
-        };
-        let left = folio.head().0 + folio.pages() - pfn.0;
-        let most = if early { 1 } else { (end.0 - at.page.0).min(left) };
-        let shared = |next: &u64| follows(*next) && (alike || shares(verdict(marked(*next))));
-        let run = 1 + (1..most).take_while(shared).count() as u64;
-        mem.get_maps(folio, (pfn, run as u32), self.child.id());
-        for next in 0..run {
-            let (page, pfn, marked) = (at.page + next, Pfn(pfn.0 + next), marked(next));
-            if marked {
-                folio.clear_mark(pfn, mem.large_maps(), mem.rule());
+        match sharing.run(at.page..end, pte) {
+            Ok(shared) => {
+                self.protected |= shared.protected;
+                self.stored |= shared.protected;
+                Ok(shared.pages)
             }
-            let (pte, why) = match (next, verdict(marked)) {
-                (0, _) | (_, ForkVerdict::CopyForChild(_)) => (pte, why),
-                (_, ForkVerdict::Share(why)) => (at.from.get(page), why),
-            };
-            self.share(&Entries { from: at.from, to: at.to, page }, (pte, pfn), why);
+            Err(why) => {
+                self.copy_for_child(copy, at, (pte, pte.pfn()), fresh, why)?;
+                Ok(1)
+            }
         }
-        run
     }
 
     /// Takes write permission from the parent's entry of a page that the child shares, which has a
@@ -494,13 +470,6 @@ impl<'s, P: Platform> Copying<'s, P> {
             mem.tell(self.parent.id(), at.page, EventKind::ForkProtected(pfn));
         }
         at.to.set(at.page, pte.read_only().old().unlocked());
-    }
-}
-
-fn shares(verdict: ForkVerdict) -> bool {
-    match verdict {
-        ForkVerdict::Share(_) => true,
-        ForkVerdict::CopyForChild(_) => false,
     }
 }
 

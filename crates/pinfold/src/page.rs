@@ -5,7 +5,7 @@
 //! later ones only try.
 
 use crate::addr::Pfn;
-use crate::frame::{Counts, Flags, PIN_BIAS, Page};
+use crate::frame::{Counts, Flags, Large, PIN_BIAS, Page};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::cow::counts_most;
@@ -96,11 +96,20 @@ impl<P: Platform> Memory<P> {
     /// What the rules look at, of a page of a large folio, in full.
     #[inline(never)]
     pub(crate) fn page_state(&self, pfn: Pfn) -> PageState {
+        // An embedder's run is no anonymous memory, and nothing maps it.
+        let Some(folio) = self.frames().large(pfn) else {
+            let page = self.frames().page(pfn);
+            return self.small_state(pfn, page.flags(), page.counts());
+        };
+        self.large_state(pfn, folio)
+    }
+
+    /// The same for callers that have looked the folio up.
+    #[inline]
+    pub(crate) fn large_state(&self, pfn: Pfn, folio: Large<'_>) -> PageState {
         let page = self.frames().page(pfn);
         let word = page.counts();
         let own = self.small_state(pfn, page.flags(), word);
-        // An embedder's run is no anonymous memory, and nothing maps it.
-        let Some(folio) = self.frames().large(pfn) else { return own };
         // A page with the mark is its owner's whatever the folio counts.
         let (counts, owners) = folio.counted(self.large_maps(), !word.is_exclusive());
         let most = counts_most(self.rule());
@@ -128,7 +137,7 @@ impl<P: Platform> Memory<P> {
         if flags.intersects(Flags::LARGE) {
             return look(&self.page_state(pfn));
         }
-        page.counts_as(|own| look(&self.small_state(pfn, flags, own)))
+        self.judge_own(pfn, (page, flags), look)
     }
 
     /// How many pins a large folio with these counts may have, which has counted so many: by the
@@ -180,7 +189,17 @@ impl<P: Platform> Memory<P> {
         page: Page<'_>,
         look: impl Fn(&PageState) -> C,
     ) -> C {
-        let flags = page.flags();
+        self.judge_own(pfn, (page, page.flags()), look)
+    }
+
+    /// As [`Memory::judge_small`], for callers that have seen the page's flags.
+    #[inline]
+    pub(crate) fn judge_own<C: Class>(
+        &self,
+        pfn: Pfn,
+        (page, flags): (Page<'_>, Flags),
+        look: impl Fn(&PageState) -> C,
+    ) -> C {
         page.counts_as(|own| look(&self.small_state(pfn, flags, own)))
     }
 

@@ -64,10 +64,8 @@ impl<P: Platform> Copying<'_, P> {
     ) {
         let (mem, head, id) = (self.parent.mem(), pte.pfn(), self.parent.id());
         let Some(folio) = mem.frames().large(head) else { return };
-        mem.get_maps(folio, (head, folio.pages() as u32), self.child.id());
-        if folio.is_marked(head) {
-            folio.clear_mark(head, mem.large_maps(), mem.rule());
-        }
+        let run = (head, folio.pages() as u32);
+        mem.get_maps(folio, run, folio.mark(head), self.child.id());
         mem.tell_each(id, (first, head), |pfn| EventKind::ForkShared { pfn, why });
         if pte.is_writable() {
             self.protected = true;

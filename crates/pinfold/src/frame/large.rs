@@ -33,7 +33,7 @@ use super::owners::Owners;
 use super::views::Folio;
 use crate::addr::{Pfn, SpaceId};
 use crate::rules::large::{Tally, counts_each_page, counts_owners, tally};
-use crate::rules::{self, LargeMaps, LargeState, TailRefs};
+use crate::rules::{self, Exclusive, LargeMaps, LargeState, TailRefs};
 use crate::sync::{AtomicU32, AtomicU64, Inside, Masks, RawSpinLock, SpinGuard};
 
 /// log2 of the pages of the smallest large folio that is mapped.
@@ -88,6 +88,13 @@ impl Frames {
         folio.is_large().then(|| self.large_of(folio.head()))
     }
 
+    /// The large folio that a frame is part of. The caller has seen that it is, and keeps it so
+    /// (INV-LARGE-3).
+    #[inline]
+    pub(crate) fn large_with(&self, pfn: Pfn) -> Large<'_> {
+        self.large_of(self.folio(pfn).head())
+    }
+
     /// What the words of a large folio of anonymous memory say, while nothing else runs: not a step
     /// of an exploration.
     pub(crate) fn peek_large(&self, pfn: Pfn) -> Option<FolioView> {
@@ -117,16 +124,26 @@ impl Frames {
     }
 
     /// The large folio with this head.
+    #[inline]
     pub(super) fn large_of(&self, head: Pfn) -> Large<'_> {
         self.large_from(head, self.frame(head).flags.read_once())
     }
 
     /// The same, with the flags that the head was seen to have.
+    #[inline]
     fn large_from(&self, head: Pfn, flags: u32) -> Large<'_> {
         let pages = 1 << order_of(flags);
         let first = (head.0 - self.metadata().base()) as usize;
         Large { head, frames: &self.metadata().all()[first..first + pages] }
     }
+}
+
+#[inline]
+fn mark_of(counts: &AtomicU64) -> Exclusive {
+    counts.read_once_as(|counts| match Counts(counts).is_exclusive() {
+        true => Exclusive::Marked,
+        false => Exclusive::Unmarked,
+    })
 }
 
 impl<'a> Large<'a> {
@@ -190,9 +207,16 @@ impl<'a> Large<'a> {
         self.frame(2).mapping.write_once(second);
     }
 
-    /// So many entries more map a run of pages, one each, with a reference for each. The lock of
-    /// their table is held.
-    pub(crate) fn get_maps(self, (first, pages): (Pfn, u32), space: SpaceId, rule: LargeMaps) {
+    /// So many entries more map a run of pages, one each, with a reference for each; the head's
+    /// mark, which is `marked` if the head is one of them and the caller has seen it, is taken off
+    /// in the same step, as that of a small page. The lock of their table is held.
+    pub(crate) fn get_maps(
+        self,
+        (first, pages): (Pfn, u32),
+        marked: Exclusive,
+        space: SpaceId,
+        rule: LargeMaps,
+    ) {
         if counts_each_page(rule) {
             for place in self.places(first, pages) {
                 match place {
@@ -201,7 +225,11 @@ impl<'a> Large<'a> {
                 }
             }
         }
-        let more = u64::from(pages) * (MAP + REF);
+        let mark = match marked {
+            Exclusive::Marked => EXCLUSIVE,
+            Exclusive::Unmarked => 0,
+        };
+        let more = (u64::from(pages) * (MAP + REF)).wrapping_sub(mark);
         if !counts_owners(rule) {
             return self.frame(0).counts.add(more);
         }
@@ -250,11 +278,10 @@ impl<'a> Large<'a> {
         unmapped
     }
 
-    /// Whether a page has the mark.
+    /// The mark of a page.
     #[inline]
-    pub(crate) fn is_marked(self, pfn: Pfn) -> bool {
-        let counts = &self.frame((pfn.0 - self.head.0) as usize).counts;
-        counts.read_once_as(|counts| Counts(counts).is_exclusive())
+    pub(crate) fn mark(self, pfn: Pfn) -> Exclusive {
+        mark_of(self.word(pfn))
     }
 
     /// The counts of one of its pages.
@@ -263,17 +290,33 @@ impl<'a> Large<'a> {
         &self.frame((pfn.0 - self.head.0) as usize).counts
     }
 
-    /// Clears the mark of a page that the caller has seen, under the lock of the table that maps
-    /// the page.
+    /// Takes the marks off a run of its pages, one after the other as the iterator goes on, and
+    /// says which had one; `head`, if that is among them, is what [`Large::get_maps`] has taken
+    /// off. The caller has the lock of the table that maps them, so nobody else changes them
+    /// (INV-FRAME-3).
     #[inline]
-    pub(crate) fn clear_mark(self, pfn: Pfn, rule: LargeMaps, tails: TailRefs) {
-        let counts = self.word(pfn);
-        if pfn == self.head || counts_each_page(rule) || tally(tails) != Tally::Head {
-            counts.and(!EXCLUSIVE);
-        } else {
-            // Nothing but the mark, which nobody else may change now (INV-FRAME-3).
-            counts.write_once(0);
-        }
+    pub(crate) fn take_marks(
+        self,
+        (first, pages): (Pfn, u32),
+        head: Exclusive,
+        rule: LargeMaps,
+        tails: TailRefs,
+    ) -> impl Iterator<Item = (Pfn, Exclusive)> {
+        // Then the word of a tail holds nothing but the mark.
+        let bare = !counts_each_page(rule) && tally(tails) == Tally::Head;
+        let frames = self.frames[self.places(first, pages)].iter();
+        (first.0..).map(Pfn).zip(frames).map(move |(pfn, Frame { counts, .. })| {
+            if pfn == self.head {
+                return (pfn, head);
+            }
+            let mark = mark_of(counts);
+            match mark {
+                Exclusive::Unmarked => {}
+                Exclusive::Marked if bare => counts.write_once(0),
+                Exclusive::Marked => counts.and(!EXCLUSIVE),
+            }
+            (pfn, mark)
+        })
     }
 
     /// Sets the mark of a page of a folio that one huge entry alone maps, under the lock of the
@@ -288,6 +331,7 @@ impl<'a> Large<'a> {
     }
 
     /// How many entries map a page by itself.
+    #[inline]
     fn page_maps(self, place: usize) -> u32 {
         match place {
             0 => self.frame(1).spare.read_once(),
@@ -295,6 +339,7 @@ impl<'a> Large<'a> {
         }
     }
 
+    #[inline]
     fn who_maps(self) -> rules::Owners {
         // The word says at once whether they are several.
         if Owners::is_shared(self.frame(1).mapping.read_once()) {
@@ -308,6 +353,7 @@ impl<'a> Large<'a> {
     /// nothing but entries refers to the folio, both are true at one moment, as the lock of the
     /// owners says (facts 1.6): neither word alone, nor both one after the other, would tell that
     /// nobody else has a mapping, or had one and kept a reference.
+    #[inline]
     pub(crate) fn counted(self, rule: LargeMaps, exact: bool) -> (Counts, rules::Owners) {
         let counts = self.folio().counts();
         if !counts_owners(rule) {
@@ -324,6 +370,7 @@ impl<'a> Large<'a> {
     /// What the rules look at: how many entries map the page, and the folio, of which
     /// [`Large::counted`] has said what it counts. The number of the page that is mapped most is
     /// looked for only where it is `needed`.
+    #[inline]
     pub(crate) fn state(
         self,
         pfn: Pfn,

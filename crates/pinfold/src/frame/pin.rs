@@ -189,8 +189,7 @@ impl Frames {
     pub(crate) fn run_of_folio(&self, pages: &[Pfn]) -> usize {
         let Some(first) = pages.first() else { return 0 };
         let most = self.left_of_folio(*first) as usize;
-        let follows = |(next, pfn): &(u64, &Pfn)| pfn.0 == first.0 + next;
-        (0..).zip(pages).take(most).take_while(follows).count()
+        counting_up(&pages[..most.min(pages.len())])
     }
 
     /// Pins of the folio: exact for a large one, `None` for a small one.
@@ -209,6 +208,36 @@ impl Frames {
         match self.pincount(head) {
             Some(pins) => pins > 0,
             None => self.counts_as(head, |counts| counts.refs() >= PIN_BIAS),
+        }
+    }
+}
+
+/// How many of the numbers count up from the first: in blocks, which the compiler compares at once.
+fn counting_up(pages: &[Pfn]) -> usize {
+    const BLOCK: usize = 8;
+    let Some(first) = pages.first() else { return 0 };
+    let numbered = |at: usize| first.0 + at as u64..;
+    let whole = |(at, block): &(usize, &[Pfn])| {
+        block.iter().zip(numbered(at * BLOCK)).fold(true, |all, (pfn, next)| all & (pfn.0 == next))
+    };
+    let at = pages.chunks_exact(BLOCK).enumerate().take_while(whole).count() * BLOCK;
+    at + pages[at..].iter().zip(numbered(at)).take_while(|(pfn, next)| pfn.0 == *next).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn numbers_count_up_to_the_first_that_does_not() {
+        assert_eq!(counting_up(&[]), 0);
+        for odd in 1..40 {
+            let mut pages: Vec<Pfn> = (100..140).map(Pfn).collect();
+            assert_eq!(counting_up(&pages), 40);
+            pages[odd] = Pfn(100);
+            assert_eq!(counting_up(&pages), odd);
         }
     }
 }

@@ -235,12 +235,8 @@ impl<P: Platform> Space<P> {
             return Err(unfit(pte, wish.entry));
         }
         let pfn = pte.present_pfn();
-        let follows = |next: u64| {
-            let pte = leaf.read(page + next);
-            pte.fits(wish.fits) && pte.present_pfn() == Pfn(pfn.0 + next)
-        };
         let most = (pages.end - page).min(mem.frames().left_of_folio(pfn));
-        let wanted = 1 + (1..most).take_while(|next| follows(*next)).count() as u64;
+        let wanted = 1 + leaf.following(page + 1..page + most, Pfn(pfn.0 + 1), wish.fits);
         let run = (pfn, wanted as u32);
         if let Err(miss) = mem.frames().try_grab_run(run, holds, mem.rule(), mem.rule()) {
             return Err(match miss {
@@ -248,23 +244,7 @@ impl<P: Platform> Space<P> {
                 Miss::Overflow => FastStop::Overflow,
             });
         }
-        let again = |next: u64| {
-            let (page, pfn) = (page + next, Pfn(pfn.0 + next));
-            let now = leaf.read(page);
-            if wish.rechecks && !(now.fits(wish.fits) && now.present_pfn() == pfn) {
-                return Err(FastStop::EntryChanged);
-            }
-            allows(mem, if wish.rechecks { now } else { pte }, pfn, wish)
-        };
-        let mut why = None;
-        let good = (0..wanted).take_while(|next| match again(*next) {
-            Ok(()) => true,
-            Err(stop) => {
-                why = Some(stop);
-                false
-            }
-        });
-        let mut good = good.count() as u64;
+        let (mut good, mut why) = self.look_again((leaf, page), (pte, pfn), wanted, wish);
         if wish.rechecks && !leaf.still_linked() {
             (good, why) = (0, Some(FastStop::EntryChanged));
         }
@@ -278,6 +258,39 @@ impl<P: Platform> Space<P> {
             Some(why) if good == 0 => Err(why),
             _ => Ok((pfn, good)),
         }
+    }
+
+    /// The second look, after the references, at so many pages of a large folio that entries from
+    /// `page` on map, of which the first was read as `pte`: how many of them may be held, and why
+    /// no more (INV-PIN-1, INV-PIN-2).
+    #[inline]
+    fn look_again(
+        &self,
+        (leaf, page): (Leaf<'_, P>, Vpn),
+        (pte, pfn): (Pte<P::Format>, Pfn),
+        pages: u64,
+        wish: &Wish,
+    ) -> (u64, Option<FastStop>) {
+        if !wish.untracked && wish.request.access == Access::Write {
+            // Only the entries matter.
+            let good = match wish.rechecks {
+                true => leaf.following(page..page + pages, pfn, wish.fits),
+                false => pages,
+            };
+            return (good, (good < pages).then_some(FastStop::EntryChanged));
+        }
+        for next in 0..pages {
+            let (now, pfn) = (leaf.read(page + next), Pfn(pfn.0 + next));
+            let good = match wish.rechecks {
+                true if !now.maps_as(wish.fits, pfn) => Err(FastStop::EntryChanged),
+                true => allows(self.mem(), now, pfn, wish),
+                false => allows(self.mem(), pte, pfn, wish),
+            };
+            if let Err(why) = good {
+                return (next, Some(why));
+            }
+        }
+        (pages, None)
     }
 }
 

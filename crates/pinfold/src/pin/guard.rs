@@ -107,7 +107,7 @@ impl<P: Platform> Held<P> {
     /// Takes over references of a run of a large folio's pages; room was reserved.
     pub(super) fn push_run(&mut self, (first, pages): (Pfn, u64)) {
         self.folios |= pages > 1;
-        (first.0..first.0 + pages).for_each(|pfn| self.push(Pfn(pfn)));
+        self.pages.push_run((first, pages));
     }
 
     /// Remembers why the walk stopped, and gives back the charge for what it did not take.

@@ -86,6 +86,17 @@ impl Pages {
         }
     }
 
+    /// Adds so many numbers from `first` on; room was reserved.
+    #[inline]
+    pub(super) fn push_run(&mut self, (first, pages): (Pfn, u64)) {
+        let run = (first.0..first.0 + pages).map(Pfn);
+        match self {
+            Self::Few(..) => run.for_each(|pfn| self.push(pfn)),
+            Self::Many(many) if many.capacity() - many.len() >= pages as usize => many.extend(run),
+            Self::Many(_) => no_room(),
+        }
+    }
+
     /// Takes out all but the first `kept`, in order. Each is out before it is given away.
     #[inline]
     pub(super) fn drain_from(&mut self, kept: usize, give: impl FnMut(Pfn)) {
@@ -140,6 +151,17 @@ mod tests {
             assert_eq!((pages.as_slice(), &*out), rest.split_at(kept));
             pages.drain_from(0, |_| ());
             assert_eq!(pages.as_slice(), []);
+        }
+    }
+
+    #[test]
+    fn a_run_goes_behind_what_is_there() {
+        for (before, run) in [(0, 3), (1, 3), (1, 16), (5, 2)] {
+            let mut pages = Pages::of(None);
+            pages.reserve(before + run, before + run).expect("the heap has room");
+            (0..before).for_each(|n| pages.push(Pfn(n)));
+            pages.push_run((Pfn(before), run));
+            assert!((0..before + run).map(Pfn).eq(pages.as_slice().iter().copied()));
         }
     }
 

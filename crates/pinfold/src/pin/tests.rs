@@ -1,6 +1,7 @@
 //! Pins and gets: what they may take, what they hold, and how they are given back.
 
 mod catalogue;
+mod folios;
 mod force;
 
 use super::{Access, Ask, Hold, Path, Term};

@@ -257,6 +257,19 @@ impl<F: Format> Pte<F> {
         F::is_special(self.0)
     }
 
+    /// Whether it maps this frame, which has counts.
+    #[inline]
+    pub(crate) fn maps_counted(self, pfn: Pfn) -> bool {
+        self.maps_as(F::READABLE, pfn)
+            || self.is_protnone() && !self.is_special() && self.pfn() == pfn
+    }
+
+    /// Whether `wish`, which no absent entry fits, holds, and the entry maps this frame.
+    #[inline]
+    pub(crate) fn maps_as(self, wish: Match, pfn: Pfn) -> bool {
+        self.0 & (F::FRAME | wish.mask) == F::pack(pfn.0) | wish.set
+    }
+
     /// Whether `wish` holds.
     #[inline]
     pub(crate) fn fits(self, wish: Match) -> bool {

@@ -4,10 +4,11 @@
 //! - A format says everything about an entry except which frame it names: [`crate::Pte`] puts the
 //!   frame number into the field that the format gives, inverts it if the format requires that, and
 //!   takes it out again.
-//! - The functions that make one entry of another are for entries that the hardware cannot reach:
-//!   new ones, and ones that were taken out. An entry in place is changed in one step, of which two
-//!   kinds are needed: it loses write permission ([`Format::REVOKE_WRITE`]), or it is marked as
-//!   used and gains permissions, in which case the change is computed from what the entry holds.
+//! - The functions that make one entry of another are for entries that the hardware does not change
+//!   meanwhile: new ones, ones that were taken out, and ones that are accessed and dirty. Any other
+//!   entry in place is changed in one step, of which two kinds are needed: it loses write
+//!   permission ([`Format::REVOKE_WRITE`]), or it is marked as used and gains permissions, in which
+//!   case the change is computed from what the entry holds.
 //! - Swap and migration entries have one encoding for all formats, in bits 1 to 7 and the field.
 //!
 //! Invariants, checked for every format by this module's tests:
@@ -19,6 +20,7 @@
 //!   writable, and dirty afterwards.
 //! - INV-FORMAT-5: with [`Format::INVERT_ABSENT`] hardware that treats an absent entry as present
 //!   finds no frame of the machine in it.
+//! - INV-FORMAT-6: hardware leaves an entry that is accessed and dirty as it is.
 
 use core::fmt::Debug;
 
@@ -98,7 +100,8 @@ impl BitChange {
 ///   [`Format::LINK`] tells from one of a table; [`Format::small`] undoes it.
 /// - The hardware stores through an entry only if [`Format::is_present`] and
 ///   [`Format::is_writable`] say so, never makes an entry writable, and changes no bits but those
-///   that [`Format::is_accessed`] and [`Format::is_dirty`] read.
+///   that [`Format::is_accessed`] and [`Format::is_dirty`] read, which it only sets: an entry of
+///   which both are true it leaves as it is.
 /// - Each attribute reads as it was last set, whatever was done to the others;
 ///   [`Format::REVOKE_WRITE`] does what [`Format::read_only`] does.
 pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {

@@ -4,7 +4,8 @@
 //! - The entries of a last-level table change only under that table's lock ([`Cursor`]); the
 //!   hardware sets accessed and dirty bits without it. Hence an entry that the hardware may use is
 //!   changed by an atomic exchange or by one atomic change of bits, never by a store of an older
-//!   snapshot (facts 9.3). [`crate::pte`] says what each bit means.
+//!   snapshot (facts 9.3), unless that has both bits: then the hardware has none left to set
+//!   ([`Slot::revoke_write_seen`]). [`crate::pte`] says what each bit means.
 //! - An upper entry goes from none to a table, or on the level above the last to a huge entry and
 //!   from that to a table or back to none, under the lock of the table that holds it (`huge`); from
 //!   a table back to none only while the address space's lock is held for writing and no area whose
@@ -22,6 +23,7 @@
 //!   followed nor changed: a kernel's half.
 
 mod huge;
+mod slot;
 mod split;
 mod walk;
 
@@ -29,6 +31,7 @@ mod walk;
 mod tests;
 
 pub(crate) use huge::{Huge, HugeCursor, WithdrawnHuge};
+pub(crate) use slot::Slot;
 pub(crate) use walk::{
     Cursor, Flushed, Leaf, Missing, Next, Part, Tables, Withdrawn, table_end, table_start,
 };

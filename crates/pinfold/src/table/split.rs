@@ -11,6 +11,7 @@ use crate::event::{Bug, EventKind};
 use crate::memory::Memory;
 use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::{Format, Pte};
+use crate::rules::Exclusive;
 
 use super::huge::{Huge, HugeCursor};
 
@@ -85,7 +86,7 @@ impl<P: Platform> Memory<P> {
     /// Gives the mark of a folio's first page to all: INV-HUGE-3 holds no longer.
     fn mark_all(&self, head: Pfn) {
         let Some(folio) = self.frames().large(head) else { return };
-        if folio.is_marked(head) {
+        if folio.mark(head) == Exclusive::Marked {
             folio
                 .pfns()
                 .skip(1)

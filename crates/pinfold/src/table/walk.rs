@@ -5,12 +5,13 @@ use core::ops::Range;
 use core::slice;
 
 use super::huge::Huge;
+use super::slot::Slot;
 use crate::addr::{Mm, Pfn, VirtRange, Vpn};
 use crate::error::OutOfFrames;
 use crate::frame::{Flags, Put, Start};
 use crate::memory::Memory;
 use crate::platform::Platform;
-use crate::pte::{BitChange, Format, Pte};
+use crate::pte::{BitChange, Format, Match, Pte};
 use crate::sync::{self, AtomicU64, CellName, Inside, Masks, RawSpinLock, SpinGuard};
 
 /// The page tables of one address space.
@@ -423,6 +424,32 @@ impl<'m, P: Platform> Leaf<'m, P> {
         Pte::from_bits(self.slot(page).load_acquire())
     }
 
+    /// How many entries from the start of a run on map one frame after the other, from `first` on,
+    /// and fit `wish`, which no absent entry fits. Read without a lock, some of them at once, so
+    /// that the last few may have been read for nothing.
+    #[inline]
+    pub(crate) fn following(&self, pages: Range<Vpn>, first: Pfn, wish: Match) -> u64 {
+        const BLOCK: usize = 8;
+        let cells = self.cells(pages);
+        let numbered = |at: usize| (first.0 + at as u64..).map(Pfn);
+        let fits = |(cell, pfn): (&AtomicU64, Pfn)| {
+            Pte::<P::Format>::from_bits(cell.load_acquire()).maps_as(wish, pfn)
+        };
+        let whole = |(at, block): &(usize, &[AtomicU64])| {
+            block.iter().zip(numbered(at * BLOCK)).fold(true, |all, one| all & fits(one))
+        };
+        let at = cells.chunks_exact(BLOCK).enumerate().take_while(whole).count() * BLOCK;
+        let rest = cells[at..].iter().zip(numbered(at));
+        (at + rest.take_while(|one| fits(*one)).count()) as u64
+    }
+
+    /// Where the entries of a run of the table's pages lie.
+    #[inline]
+    fn cells(&self, pages: Range<Vpn>) -> &'m [AtomicU64] {
+        let first = index::<P::Format>(pages.start, last_level::<P::Format>());
+        &self.entries[first..first + (pages.end.0 - pages.start.0) as usize]
+    }
+
     /// Whether the table is still linked where the walk found it.
     #[inline]
     pub(crate) fn still_linked(&self) -> bool {
@@ -523,6 +550,12 @@ pub(crate) struct Cursor<'m, P: Platform> {
 }
 
 impl<'m, P: Platform> Cursor<'m, P> {
+    /// The entries of a run of the table's pages, in order.
+    #[inline]
+    pub(crate) fn slots(&self, pages: Range<Vpn>) -> impl Iterator<Item = Slot<'_, P::Format>> {
+        self.leaf.cells(pages).iter().map(Slot::of)
+    }
+
     /// The entry of `page`. The hardware may set accessed and dirty bits at any time.
     #[inline]
     pub(crate) fn get(&self, page: Vpn) -> Pte<P::Format> {
@@ -600,11 +633,7 @@ impl<'m, P: Platform> Cursor<'m, P> {
     /// `ptep_set_wrprotect`: a caller that reads a count afterwards issues the barrier (facts 2.3).
     #[inline]
     pub(crate) fn revoke_write(&self, page: Vpn) -> Pte<P::Format> {
-        let slot = self.leaf.slot(page);
-        Pte::from_bits(match P::Format::REVOKE_WRITE {
-            BitChange::Set(mask) => slot.fetch_or_relaxed(mask),
-            BitChange::Clear(mask) => slot.fetch_and_relaxed(!mask),
-        })
+        Slot::<P::Format>::of(self.leaf.slot(page)).revoke_write()
     }
 
     /// Changes a mark of a mapped entry that the hardware ignores, in one step; the translation

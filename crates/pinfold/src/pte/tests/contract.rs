@@ -172,6 +172,8 @@ fn hardware<F: Hardware>(pte: Pte<F>, says: Says) {
             Some(reached) => {
                 assert!(says.is_present() && allowed, "{cause:?} through {says:?}");
                 assert_eq!(reached, (pte.pfn(), used.bits()));
+                // INV-FORMAT-6.
+                assert!(!(says.accessed && says.dirty) || reached.1 == pte.bits());
             }
             None => assert!(
                 !says.is_present() || !allowed || pte != used,
@@ -290,6 +292,17 @@ fn changes_in_place<F: Hardware>() {
         assert_eq!(cursor.get(Vpn(1)), more.young());
         assert_eq!(cursor.revoke_write(Vpn(1)), more.young());
         assert_eq!(cursor.get(Vpn(1)), more.young().read_only());
+    }
+    // By one who has read it before: an entry that the hardware still changes, and one that it does
+    // not.
+    for (before, now) in [
+        (old.writable(), old.writable().young()),
+        (old.writable().dirty(), old.writable().dirty().young()),
+        (old.writable().young().dirty(), old.writable().young().dirty()),
+    ] {
+        slot.store(now.bits(), core::sync::atomic::Ordering::Relaxed);
+        cursor.slots(Vpn(1)..Vpn(2)).for_each(|slot| slot.revoke_write_seen(before));
+        assert_eq!(cursor.get(Vpn(1)), now.read_only());
     }
     cursor.set(Vpn(1), Pte::NONE);
 }
