@@ -1,14 +1,14 @@
 //! A write fault on a present, write-protected entry of private memory that maps as many pages as a
-//! table does (a PMD): keep the folio, or split the entry and let the page's own rule decide? (facts
-//! 1.1, 1.3 to 1.6) And the NUMA scanner's question of such an entry (facts 4.2).
+//! table does (a PMD): keep the folio, or split the entry and let the page's own rule decide?
+//! (facts 1.1, 1.3 to 1.6) And the NUMA scanner's question of such an entry (facts 4.2).
 //!
 //! Protocol, all under the lock of the table that holds the entry, once it is found to be still the
 //! one that faulted:
 //! 1. [`pmd_cow`]. On [`PmdStep::NeedPageLock`] take the folio's lock; if it is contended, drop the
 //!    table's lock, sleep until it is free, and let the access fault again.
 //! 2. Look at the folio again, under its lock, and call [`pmd_cow_locked`].
-//! 3. On reuse set the exclusive mark, of the folio's first page. On [`PmdVerdict::Split`] split the
-//!    entry: each page of it is judged by itself from then on.
+//! 3. On reuse set the exclusive mark, of the folio's first page. On [`PmdVerdict::Split`] split
+//!    the entry: each page of it is judged by itself from then on.
 
 use super::{Answer, Counter, Exclusive, NumaSkipPmd, PageKind, PmdCow, Relation, Why};
 

@@ -57,8 +57,8 @@ switches! {
     }
 
     /// When a write fault on an entry that maps as many pages as a table does (a PMD) may keep the
-    /// folio, instead of splitting the entry for `pte-cow` to decide about the page (facts 1.1, 1.4,
-    /// 1.6).
+    /// folio, instead of splitting the entry for `pte-cow` to decide about the page (facts 1.1,
+    /// 1.4, 1.6).
     pmd_cow: PmdCow = "pmd-cow" {
         /// Nobody else maps the folio. References do not count: the hazard of map-count of pte-cow
         /// outlives it here, for nine releases. facts 1.3
@@ -215,8 +215,8 @@ switches! {
         PinnedAnywhere = "pinned-anywhere" ["6.19"],
     }
 
-    /// What makes a NUMA scan leave an entry that maps as many pages as a table does (a PMD) as it is
-    /// (facts 4.2).
+    /// What makes a NUMA scan leave an entry that maps as many pages as a table does (a PMD) as it
+    /// is (facts 4.2).
     numa_skip_pmd: NumaSkipPmd = "numa-skip-pmd" {
         /// That it maps the zero page. Hazard: a pinned folio is made inaccessible, and a hinting
         /// fault tries to move it. facts 4.2

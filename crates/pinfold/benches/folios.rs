@@ -1,6 +1,6 @@
-//! P2 and the rows of P3 and P4 for large folios, which an entry for each page maps, or one for all:
-//! pins, fork, zap and split, over as many small pages, and over what no implementation can leave
-//! out.
+//! P2 and the rows of P3 and P4 for large folios, which an entry for each page maps, or one for
+//! all: pins, fork, zap and split, over as many small pages, and over what no implementation can
+//! leave out.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};

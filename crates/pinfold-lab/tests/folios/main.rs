@@ -1,6 +1,6 @@
-//! What may be done to a large folio that entries map, or one huge entry, every two operations against each other and
-//! written-out protocols, on a machine that is exactly as weak as its contract: in tables of four
-//! entries, where a folio of four pages fills one.
+//! What may be done to a large folio that entries map, or one huge entry, every two operations
+//! against each other and written-out protocols, on a machine that is exactly as weak as its
+//! contract: in tables of four entries, where a folio of four pages fills one.
 //!
 //! `cargo test -p pinfold-lab --release --test folios -- --nocapture` prints a line for each
 //! protocol and setup; with `--ignored`, more releases and longer searches.

@@ -22,8 +22,8 @@
 //!   too, unless each page's are counted by themselves (`large`). The tail's flag is set after its
 //!   head's number, so a reader that sees the flag finds a head, or what a later life wrote there
 //!   (`pin`).
-//! - INV-FRAME-5: the mark is looked up on the frame that an entry maps, not on the head, unless the
-//!   entry is a huge one (facts 9.6, INV-HUGE-3).
+//! - INV-FRAME-5: the mark is looked up on the frame that an entry maps, not on the head, unless
+//!   the entry is a huge one (facts 9.6, INV-HUGE-3).
 
 mod alloc;
 mod buddy;

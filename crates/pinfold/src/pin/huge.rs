@@ -12,8 +12,8 @@ use crate::space::Space;
 use crate::table::Missing;
 
 impl<P: Platform> Space<P> {
-    /// Takes holds of the first of `pages`, where no last-level table was found, and of those after it
-    /// that the same entry does, in one step, and gives them back if the entry has changed
+    /// Takes holds of the first of `pages`, where no last-level table was found, and of those after
+    /// it that the same entry does, in one step, and gives them back if the entry has changed
     /// meanwhile (INV-PIN-1): the first page, and how many.
     #[cold]
     #[inline(never)]

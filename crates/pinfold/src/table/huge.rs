@@ -17,8 +17,8 @@
 //!
 //! Invariants:
 //! - INV-HUGE-1: a huge entry maps private memory, is not counted as locked and not protected for a
-//!   monitor: who locks or protects one of its pages splits it. So does who changes, shares or takes
-//!   some of its pages and not the others, as where an area ends among them.
+//!   monitor: who locks or protects one of its pages splits it. So does who changes, shares or
+//!   takes some of its pages and not the others, as where an area ends among them.
 //! - INV-HUGE-2: a table above the last level has as many deposited tables as huge entries.
 //! - INV-HUGE-3: a folio that a huge entry maps has its mark on its first page or nowhere.
 //! - INV-HUGE-4: from the first step of a split to the last the entry is neither none nor usable by
