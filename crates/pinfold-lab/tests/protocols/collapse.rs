@@ -79,6 +79,21 @@ fn a_lock_free_walker_is_waited_for_or_sees_that_its_table_has_gone() {
     }
 }
 
+#[test]
+fn an_explanation_follows_the_page_through_the_table_that_is_out() {
+    for rules in ["3.1", "5.8", "6.0"] {
+        let report = Protocol::shipped("collapse-races-pin").breaks(rules, "claim");
+        let why = report.broken.expect("it is broken").why.join(" ");
+        let told = [
+            "took out the table that maps f4 in P:A[1], for its pages to become the folio at f8",
+            "took f4 for h0 only after that, as it looked at its entry again, and not at the one \
+             above (rule fast-recheck=entry",
+            "the collapse did not wait for it (rule collapse-sync=flush",
+        ];
+        assert!(told.iter().all(|part| why.contains(part)), "{rules}: {why}");
+    }
+}
+
 /// The old table is freed: who does not wait for walkers finds one in it, unless the collapse has
 /// waited before.
 #[test]
