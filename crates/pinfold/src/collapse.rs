@@ -50,7 +50,7 @@ use crate::rules::CollapseSync;
 use crate::rules::collapse::waits_for_walkers;
 use crate::space::Space;
 use crate::sync::smp_mb;
-use crate::table::{Huge, Leaf, Missing, Unlinked};
+use crate::table::{Huge, Leaf, Missing, Unlinked, table_start};
 use crate::tlb::Gather;
 
 /// Why pages were not collapsed. They are mapped as before.
@@ -174,14 +174,31 @@ impl<P: Platform> Space<P> {
         let mut first = Vpn(range.first_page().0.div_ceil(size) * size);
         let (mut done, mut failed) = (0, None);
         while first < end {
+            let mut next = first + size;
             match self.collapse_span(first) {
                 Ok(now) => done += now,
-                Err(error) if error.is_of_span() => failed = Some(error),
+                Err(error) if error.is_of_span() => {
+                    if let CollapseError::NotMapped(_) = error {
+                        next = self.next_mapped(next, end);
+                    }
+                    failed = Some(error);
+                }
                 Err(error) => return Err(error),
             }
-            first = first + size;
+            first = next;
         }
         failed.map_or(Ok(done), Err)
+    }
+
+    /// The span at `from` if something is mapped there, or the next of which that is so; `end` if
+    /// there is none before.
+    fn next_mapped(&self, from: Vpn, end: Vpn) -> Vpn {
+        if from >= end {
+            return end;
+        }
+        let map = self.read_map();
+        let area = map.first_in(VirtRange::of_pages(from, end));
+        area.map_or(end, |area| table_start::<P::Format>(area.range.first_page().max(from)))
     }
 
     /// Collapses the span of the table that maps `first`; 0 if one entry maps it already.

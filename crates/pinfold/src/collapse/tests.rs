@@ -361,7 +361,13 @@ fn only_whole_spans_within_the_range_count_and_the_rest_goes_on_after_a_refusal(
     let end = Limits::of_format::<Deep>().end_page.0;
     assert_eq!(space.collapse(pages(end - 2, 2)), Ok(0));
     let past = space.collapse(pages(0, u64::MAX >> 12));
-    assert_eq!(past, Err(CollapseError::NotMapped(at(end - 4))));
+    // Of a hole the first span is told of, however large it is.
+    assert_eq!(past, Err(CollapseError::NotMapped(at(20))));
+    let large = machine::<Aarch64>(rules("pinfold"), &[80], Tuning::default());
+    let space = crate::testing::space(&large);
+    map(&space, 7, 1, RW);
+    let everything = pages(0, u64::MAX >> 12);
+    assert_eq!(space.collapse(everything), Err(CollapseError::NotMapped(at(0))));
 }
 
 #[test]
