@@ -1,5 +1,5 @@
-//! What is asked of folios from outside: splitting and making them, and references by frame number and through
-//! other references.
+//! What is asked of folios from outside: splitting and making them, and references by frame number
+//! and through other references.
 //!
 //! A reference that is taken by a frame's number alone, as a working-set scanner or a lookup in a
 //! page cache does, knows of no entry and no lock: it is taken only if the folio is alive, and if
@@ -39,8 +39,8 @@ impl<P: Platform> AddressSpace<P> {
 impl<P: Platform> AddressSpace<P> {
     /// Makes one large folio, which one entry maps, of the pages of each aligned run in `range` of
     /// as many as a page table maps, and copies their contents: khugepaged, and MADV_COLLAPSE.
-    /// Returns how many such runs it has collapsed: not those that one entry maps already. The sizes
-    /// of folios in the tuning do not matter, but [`Advice::NoHugePage`] does, and
+    /// Returns how many such runs it has collapsed: not those that one entry maps already. The
+    /// sizes of folios in the tuning do not matter, but [`Advice::NoHugePage`] does, and
     /// [`PmdMapping::Off`].
     ///
     /// Children that share pages keep them. By the rules `collapse-sync` and `fast-recheck` of up
