@@ -303,6 +303,8 @@ pub enum Act {
     SplitFolio(Spot),
     /// `split-deferred`
     SplitDeferred,
+    /// `collapse`: the page.
+    Collapse(Spot),
     /// `note`: the pages and the handle.
     Note(Pages, usize),
     /// `try-get`: a page of a handle of `note`, and the handle.
@@ -474,6 +476,7 @@ impl Act {
             | Self::Uffd(_)
             | Self::SplitFolio(_)
             | Self::SplitDeferred
+            | Self::Collapse(_)
             | Self::Note(..) => None,
         }
     }

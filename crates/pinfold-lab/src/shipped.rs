@@ -40,6 +40,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "bug-215616",
     "bug-215616-compaction",
     "bug-215616-move-pages",
+    "collapse-races-pin",
     "counter-overflow",
     "cow-published-early",
     "delay-all-rmap",

@@ -195,6 +195,10 @@ impl World {
                 let (space, target, _) = self.target(process, at)?;
                 self.split_folio(&space, VirtAddr::of_page(target.page))
             }
+            Action::Collapse { at } => {
+                let (space, target, _) = self.target(process, at)?;
+                self.collapse(&space, VirtAddr::of_page(target.page))
+            }
             Action::SplitDeferred => {
                 let splits = self.memory.split_partly_mapped(u64::MAX);
                 Ok(self.tell(|| format!("{} split, {} failed", splits.split, splits.failed)))

@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 14] = [
+const OTHER: [&str; 15] = [
     "
 scenario shared
 machine
@@ -306,6 +306,18 @@ setup
   P: pin A[1] write longterm as h0
 lane one: P
   fork C
+outcome all otherwise
+",
+    "
+scenario collapse
+machine
+  thp pmd
+setup
+  process P
+  P: map A 4 private rw at 0x4000
+  P: write A[1] \"a\"
+lane one: P
+  collapse A[0]
 outcome all otherwise
 ",
     "

@@ -164,6 +164,10 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::SplitFolio(_) | Act::SplitDeferred => {
             told("no system call splits a folio: a file for debugging does, and tells no result")
         }
+        Act::Collapse(_) => told(
+            "madvise(MADV_COLLAPSE) makes folios of 2 MiB, of as many pages as a table of the \
+             hardware maps, and those of a scenario are of four",
+        ),
         Act::TryGet(..) => told("no system call takes a reference by the number of a frame"),
         Act::GetPage(spot, _) if in_pipe(plan, spot.of) => {
             let (ahead, most) = (spot.page as usize + 1, features.pipe_pages);

@@ -214,7 +214,7 @@
 //! | 0 | `snapshot`, `given`, `release`, `info` | what is asked about, and what is said of a switch |
 //! | 1 | `why`, `define` | reasons; how the table of switches becomes code |
 //! | 2 | `switches` | the table |
-//! | 3 | `charge`, `cow`, `fork`, `interface`, `large`, `migrate`, `numa`, `pin`, `pmd`, `protect`, `rmap`, `uffd`, `zap` | the decisions |
+//! | 3 | `charge`, `collapse`, `cow`, `fork`, `interface`, `large`, `migrate`, `numa`, `pin`, `pmd`, `protect`, `rmap`, `uffd`, `zap` | the decisions |
 //! | 4 | `error` | why text is refused |
 //! | 5 | `text` | rule sets as text |
 //!
@@ -226,6 +226,7 @@
 extern crate alloc;
 
 pub mod charge;
+pub mod collapse;
 pub mod cow;
 mod define;
 mod error;
@@ -260,11 +261,12 @@ pub use snapshot::{
     PageState, Permission, Protnone, SwapCache, Tracking, Users, Writeback,
 };
 pub use switches::{
-    BreakHole, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach, ForceWrite,
-    ForkPin, ForkRace, GupNuma, GupStack, HeadRecheck, Interfaces, LargeCow, LargeMaps, MemcgLock,
-    MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaSkipPmd, NumaWrite,
-    PmdCow, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, Switch, TableFree,
-    TableReclaim, TailRefs, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    BreakHole, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach,
+    ForceWrite, ForkPin, ForkRace, GupNuma, GupStack, HeadRecheck, Interfaces, LargeCow, LargeMaps,
+    MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaSkipPmd,
+    NumaWrite, PmdCow, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, Switch,
+    TableFree, TableReclaim, TailRefs, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap,
+    ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

@@ -162,8 +162,17 @@ pub const fn direct_io(rule: DirectIo) -> Hold {
 #[inline]
 pub const fn rechecks_entry(rule: FastRecheck) -> bool {
     match rule {
-        FastRecheck::On => true,
+        FastRecheck::Entry | FastRecheck::On => true,
         FastRecheck::Off => false,
+    }
+}
+
+/// Whether it then reads the entry above again, too, by which it has found the table (facts 3.5).
+#[inline]
+pub const fn rechecks_table(rule: FastRecheck) -> bool {
+    match rule {
+        FastRecheck::On => true,
+        FastRecheck::Entry | FastRecheck::Off => false,
     }
 }
 

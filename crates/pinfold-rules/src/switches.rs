@@ -361,14 +361,17 @@ switches! {
         Exclusive = "exclusive" ["6.2"],
     }
 
-    /// Whether the lock-free walker reads the entry again after it has taken its reference
-    /// (facts 3.5).
+    /// What the lock-free walker reads again after it has taken its reference (facts 3.5).
     fast_recheck: FastRecheck = "fast-recheck" {
-        /// It does, and gives the reference back if the entry changed. The walkers that
-        /// architectures had of their own before they took up the general one (3.18, x86 later: M)
-        /// may have relied on the flush's interrupts instead; the fact sheet is silent. facts 3.5,
-        /// 12.12
-        On = "on" [always],
+        /// The entry, and gives the reference back if that has changed. Hazard: the table that it
+        /// lies in may have gone, with its entries as they were, for a collapse that copies the
+        /// pages. The walkers that architectures had of their own before they took up the general
+        /// one (3.18, x86 later: M) may have relied on the flush's interrupts instead; the fact
+        /// sheet is silent. facts 3.5, 7.4, 12.12
+        Entry = "entry" [always],
+        /// That, and the entry above, by which it has found the table, commit 70cbc3cc78a9 (6.1 at
+        /// the latest). facts 3.5
+        On = "on" ["6.1"],
         /// It does not. Hazard: the page may have been freed and reused in between, and the pin
         /// holds a stranger's page. facts 9
         Off = "off" [never],
@@ -393,6 +396,18 @@ switches! {
         /// At once. Hazard: a walker reads a frame that is free, or somebody else's table. facts
         /// 3.5
         AtOnce = "at-once" [never],
+    }
+
+    /// How a collapse keeps lock-free walkers out of the table that it takes out, whose pages it
+    /// copies (facts 7.4).
+    collapse_sync: CollapseSync = "collapse-sync" {
+        /// By the flush alone, which does not wait for them where tables are freed by RCU. Hazard:
+        /// a walker that has found the table takes a reference on a page after the collapse has
+        /// counted those, and the page is not its owner's any more. facts 7.4
+        Flush = "flush" [always],
+        /// By an interrupt on every CPU, tlb_remove_table_sync_one, commit 2ba99c5e0812: whoever
+        /// found the table has left it before the references are counted. facts 7.4
+        Interrupt = "interrupt" ["6.1"],
     }
 
     /// What a page fault holds while it is resolved, and so for whom it waits (facts 7.11).

@@ -170,6 +170,6 @@ macro_rules! read_variants {
 
 read_variants! {
     PteCow, PmdCow, LargeCow, LargeMaps, HeadRecheck, TailRefs, ReadGup, ForkPin, ForkRace, NumaSkip, NumaSkipPmd, NumaWrite, NumaFault, MigrationKind, MigrationAd,
-    ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, DirectIo, WriteUpgrade, FastRecheck, CowPublish, TableFree, FaultLock, TableReclaim,
+    ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, DirectIo, WriteUpgrade, FastRecheck, CowPublish, TableFree, CollapseSync, FaultLock, TableReclaim,
     RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, MigrateFlush, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
 }

@@ -187,6 +187,30 @@ events! {
         why: Why,
     } = "huge-pinned": Line("fork: split the huge entry of {head} ({why})"), under(|rules| copies_pinned(rules.fork_pin)),
         decided by ForkPin("the huge entry of {head} was split, as {why}");
+    /// A collapse begins: the table of the pages is out of its place.
+    CollapseBegins(head: Pfn) = "collapse-begins": Line("collapse into the folio at {head} begins"), under(always);
+    /// A collapse is going to count the references of the pages.
+    CollapseCounts {
+        /// The first page of the folio that they are to become.
+        head: Pfn,
+        /// Whether it has waited until nobody could be in the table any more.
+        waited: bool,
+    } = "collapse-counts": Line(
+            "collapse into {head}: counts references, {}", if *waited { "walkers have left" } else { "without a wait for walkers" }
+        ), under(always),
+        decided by CollapseSync(
+            "walkers were {}waited for before references were counted for {head}",
+            if *waited { "" } else { "not " }
+        );
+    /// A collapse fails: somebody else refers to the page, or has its lock.
+    CollapseBusy(pfn: Pfn) = "collapse-busy": Line("collapse fails: {pfn} is in use"), under(always);
+    /// The pages from here on are those of a new folio, with their contents, by one entry.
+    Collapsed {
+        /// The folio's first page.
+        head: Pfn,
+        /// How many it has.
+        pages: u64,
+    } = "collapsed": Line("collapsed into the folio at {head}, of {pages} pages"), under(always);
     /// A split begins: the entries of the folio's pages are taken out.
     SplitBegins(head: Pfn) = "split-begins": Line("split of the folio at {head} begins"), under(always);
     /// A split fails: the folio has references that it cannot account for.

@@ -1,5 +1,5 @@
-//! What is asked of folios from outside: splitting them, and references by frame number and through
-//! other references.
+//! What is asked of folios from outside: splitting and making them, and references by frame number
+//! and through other references.
 //!
 //! A reference that is taken by a frame's number alone, as a working-set scanner or a lookup in a
 //! page cache does, knows of no entry and no lock: it is taken only if the folio is alive, and if
@@ -8,8 +8,9 @@
 
 use core::fmt;
 
-use crate::addr::{Pfn, VirtAddr};
+use crate::addr::{Pfn, VirtAddr, VirtRange};
 use crate::address_space::AddressSpace;
+use crate::collapse::CollapseError;
 use crate::event::{Bug, EventKind};
 use crate::frame::{Flags, Grab};
 use crate::memory::Memory;
@@ -32,6 +33,27 @@ impl<P: Platform> AddressSpace<P> {
     /// instance, or its lock: nothing has changed then.
     pub fn split_folio(&self, at: VirtAddr) -> Result<(), SplitError> {
         self.space().split_folio(at.page())
+    }
+}
+
+impl<P: Platform> AddressSpace<P> {
+    /// Makes one large folio, which one entry maps, of the pages of each aligned run in `range` of
+    /// as many as a page table maps, and copies their contents: khugepaged, and MADV_COLLAPSE.
+    /// Returns how many such runs it has collapsed: not those that one entry maps already. The
+    /// sizes of folios in the tuning do not matter, but [`Advice::NoHugePage`] does, and
+    /// [`PmdMapping::Off`].
+    ///
+    /// Children that share pages keep them. By the rules `collapse-sync` and `fast-recheck` of up
+    /// to 6.0 a lock-free pin that runs at the same time may take a page that is then left.
+    ///
+    /// # Errors
+    /// For the last run that could not be collapsed, if one could not: it is as it was, and the
+    /// others are done; but at the first for which there is no folio.
+    ///
+    /// [`Advice::NoHugePage`]: crate::Advice::NoHugePage
+    /// [`PmdMapping::Off`]: crate::PmdMapping::Off
+    pub fn collapse(&self, range: VirtRange) -> Result<u64, CollapseError> {
+        self.space().collapse(range)
     }
 }
 

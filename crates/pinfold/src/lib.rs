@@ -58,7 +58,7 @@
 //! | 1 | `charge`, `frame`, `stat`, `rmap`, `memory`, `counted` | frames, their counts and who pays for them, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `userfault` | what is done to a space |
+//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `collapse`, `userfault` | what is done to a space |
 //! | 5 | `group`, `file`, `folio`, `address_space`, `mirror`, `lab`, `mock`, `stores` | the face, those who follow a space, the laboratory's door, a platform for tests, stores of files |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
@@ -89,6 +89,7 @@ mod address_space;
 mod advise;
 mod area;
 mod charge;
+mod collapse;
 mod counted;
 mod delegate;
 mod error;
@@ -147,6 +148,7 @@ pub use addr::{
 };
 pub use address_space::AddressSpace;
 pub use area::{ParseProtError, Prot};
+pub use collapse::CollapseError;
 pub use error::{FaultError, FileError, NoMemory, OutOfFrames, PinError, SpaceError, StoreError};
 pub use event::{Bug, Decision, Event, EventInfo, EventKind, FastStop, Weight};
 pub use fault::{Cause, Fault, Hinted, Unpopulated};

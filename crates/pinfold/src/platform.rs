@@ -65,12 +65,12 @@ pub struct RetiredTables {
 /// | call | locks held at times |
 /// | --- | --- |
 /// | `table`, `node`, `cpu`, `event`, `bug` | any; `table`, `cpu`, `event` and `bug` inside walk sections, too |
-/// | `zero_frame` | the address space's; no spin lock |
+/// | `zero_frame` | the address space's, and page locks; no spin lock |
 /// | `copy_frame` | the address spaces', a file's page list, page locks, and at fork both page tables' |
 /// | `flush` | the address space's, a file's page list, page locks, a reverse map's, a page table's |
 /// | `flush_local` | the address space's; no spin lock |
 /// | `invalidate_start`, `invalidate_end` | the address spaces', a file's page list, page locks, a reverse map's; no spin lock |
-/// | `wait_for_walkers` | the address space's, for writing, or page locks and a reverse map's; no spin lock |
+/// | `wait_for_walkers` | the address space's, for writing, and a reverse map's, or page locks and a reverse map's; no spin lock |
 /// | `defer` | the address space's, for writing; no spin lock |
 /// | [`Park::park`] | sleeping locks; no spin lock |
 /// | [`Park::unpark`] | any, a page table's included; not inside walk sections |
@@ -211,9 +211,9 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// later.
     ///
     /// The caller has issued a full barrier between unlinking tables, or taking out entries that
-    /// map a large folio, and this call. It holds an address space's lock for writing, or the locks
-    /// with which a folio is split (rules `tail-refs` up to 4.4), for which nobody waits inside a
-    /// section.
+    /// map a large folio, and this call. It holds an address space's lock for writing, and for a
+    /// collapse a reverse map's, or the locks with which a folio is split (rules `tail-refs` up to
+    /// 4.4), for which nobody waits inside a section.
     fn wait_for_walkers(&self);
 
     /// Takes page tables to be freed later by [`crate::Memory::free_tables`], so that an unmap need

@@ -98,6 +98,10 @@ stats! {
     thp_split_pmd,
     /// First touches that took a small page for want of a large folio.
     thp_fault_fallback,
+    /// Large folios that a collapse took.
+    thp_collapse_alloc,
+    /// Collapses that there was no folio for, or no table.
+    thp_collapse_alloc_failed,
     /// Large folios that were split.
     thp_split_page,
     /// Large folios that could not be split.

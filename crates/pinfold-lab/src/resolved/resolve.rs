@@ -445,6 +445,7 @@ impl Names {
             }
             Action::SplitFolio { at } => Act::SplitFolio(self.spot(own()?, at)?),
             Action::SplitDeferred => Act::SplitDeferred,
+            Action::Collapse { at } => Act::Collapse(self.spot(own()?, at)?),
             Action::Note { pages, handle } => {
                 Act::Note(self.pages(own()?, pages)?, self.handle(handle)?)
             }

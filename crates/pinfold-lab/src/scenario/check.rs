@@ -204,6 +204,10 @@ impl<'a> Checker<'a> {
                 self.access(at, process, place);
                 self.whole_page(place, "`split-folio`");
             }
+            Action::Collapse { at: place } => {
+                self.access(at, process, place);
+                self.whole_page(place, "`collapse`");
+            }
             Action::SplitDeferred => {}
             Action::Note { pages, .. } => self.pages(at, process, pages),
             Action::TryGet { frame, .. } => self.noted(at, frame),

@@ -402,7 +402,9 @@ impl Display for Action {
             Self::UffdCopy { to, word, wp } => {
                 write!(f, " {to} {}{}", Quoted(word), ending(*wp))
             }
-            Self::UffdZero { at } | Self::SplitFolio { at } => write!(f, " {at}"),
+            Self::UffdZero { at } | Self::SplitFolio { at } | Self::Collapse { at } => {
+                write!(f, " {at}")
+            }
             Self::UffdContinue { at, wp } => write!(f, " {at}{}", ending(*wp)),
             Self::UffdWait { at, reason } => write!(f, " {at} {reason}"),
         }

@@ -105,6 +105,7 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
         | Action::MoveCharge { .. }
         | Action::SplitFolio { .. }
         | Action::SplitDeferred
+        | Action::Collapse { .. }
         | Action::Note { .. }
         | Action::TryGet { .. }
         | Action::GetPage { .. }

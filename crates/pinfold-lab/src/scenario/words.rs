@@ -157,6 +157,8 @@ vocabulary! {
         SplitFolio = "split-folio",
         /// Splits large folios that are mapped in part.
         SplitDeferred = "split-deferred",
+        /// Makes one large folio of the pages of a table.
+        Collapse = "collapse",
         /// Remembers which frames pages have, and holds nothing.
         Note = "note",
         /// Takes a reference by a frame's number alone.
@@ -244,7 +246,8 @@ impl Verb {
             | Self::UffdUnprotect
             | Self::UffdWait
             | Self::SplitFolio
-            | Self::SplitDeferred => false,
+            | Self::SplitDeferred
+            | Self::Collapse => false,
         }
     }
 }

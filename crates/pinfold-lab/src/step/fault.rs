@@ -1,8 +1,8 @@
 //! How a step failed, in the words of the language.
 
 use pinfold::{
-    FaultError, FileError, LockError, PinError, SpaceError, SplitError, SyncError, UffdError,
-    UffdReason, VirtAddr,
+    CollapseError, FaultError, FileError, LockError, PinError, SpaceError, SplitError, SyncError,
+    UffdError, UffdReason, VirtAddr,
 };
 
 use crate::scenario::Failure;
@@ -91,6 +91,22 @@ impl From<SplitError> for Fault {
         let failure = match error {
             SplitError::NotLarge => Failure::NoAccess,
             SplitError::Locked | SplitError::Pinned(_) | SplitError::Busy { .. } => Failure::Busy,
+            _ => return Self::other(error.to_string()),
+        };
+        Self::of(failure, error)
+    }
+}
+
+impl From<CollapseError> for Fault {
+    fn from(error: CollapseError) -> Self {
+        let failure = match error {
+            CollapseError::NotMapped(_) => Failure::NoAccess,
+            CollapseError::Unsuitable(_) => Failure::Invalid,
+            CollapseError::Locked { .. }
+            | CollapseError::Pinned { .. }
+            | CollapseError::Busy { .. } => Failure::Busy,
+            CollapseError::OutOfFrames => Failure::OutOfFrames,
+            CollapseError::OverLimit { .. } => Failure::OverLimit,
             _ => return Self::other(error.to_string()),
         };
         Self::of(failure, error)

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use pinfold::{
-    FaultError, Memory, Pfn, Reference, Refs, SpaceId, SplitError, Term, VirtAddr, VirtRange, Vpn,
+    FaultError, Format, Memory, Pfn, Reference, Refs, SpaceId, SplitError, Term, VirtAddr,
+    VirtRange, Vpn,
 };
 use pinfold_explore::hook;
 
@@ -11,6 +12,7 @@ use super::asked::{Times, ask};
 use super::{Done, Fault, gone};
 use crate::carried::Spot;
 use crate::cpu::{Operation, Target};
+use crate::hardware::Tables;
 use crate::journal::{Held, What};
 use crate::machine::Machine;
 use crate::scenario::{self, Access, Dirty, Duration, Failure, Grab, Pages};
@@ -188,6 +190,18 @@ impl World {
                 Ok(self.tell(|| "no large folio is there".to_owned()))
             }
             done => done.map(|()| None).map_err(Fault::from),
+        }
+    }
+
+    /// Collapses the pages of a page's table. What one entry maps already is as it was to become.
+    pub(super) fn collapse(&self, space: &Inhabited, at: VirtAddr) -> Done {
+        let pages = Tables::ENTRIES as u64;
+        let first = VirtAddr::of_page(at.page().0 / pages * pages);
+        let span =
+            VirtRange::new(first, pages).map_err(|error| Fault::of(Failure::Invalid, error))?;
+        match space.collapse(span)? {
+            0 => Ok(self.tell(|| "one entry maps it already".to_owned())),
+            _ => Ok(None),
         }
     }
 

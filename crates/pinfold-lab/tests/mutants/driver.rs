@@ -11,7 +11,7 @@ use pinfold_lab::scenario::{self, MOST_DRAWN, Style};
 use pinfold_lab::{CheckOptions, Config, Detail, Model, Prepared, SCENARIOS, Strategy};
 
 /// Words that a change may put somewhere.
-const PIECES: [&str; 54] = [
+const PIECES: [&str; 55] = [
     "lane",
     "setup",
     "always",
@@ -34,6 +34,7 @@ const PIECES: [&str; 54] = [
     "pin",
     "get",
     "get-page",
+    "collapse",
     "times",
     "fork",
     "numa-scan",

@@ -336,6 +336,7 @@ impl Cast {
             | Act::MoveCharge { .. }
             | Act::SplitFolio(_)
             | Act::SplitDeferred
+            | Act::Collapse(_)
             | Act::TryGet(..) => Err(libc::EOPNOTSUPP),
             Act::Note(pages, handle) => self.note(process, pages, handle),
             Act::Uffd(act) => self.monitor(process, act),

@@ -2,12 +2,14 @@
 
 use super::super::Rules;
 use super::super::charge::{Counting, Unseen, counting, locks_charge, unseen};
+use super::super::collapse::waits_for_walkers;
 use super::super::fork::{SeqCountUse, WriteProtect, race_guard};
 use super::super::migrate::{brings_barriers, carries_accessed_dirty, remembers_mark};
 use super::super::numa::{HintedWrite, hinted_write};
 use super::super::pin::{
     Access, Force, Hold, Request, Term, Unshares, WriteFault, counts_zero_page, direct_io,
-    drops_write, grows_stack, rechecks_entry, refuses_tracked, takes_hinting_fault, unshares,
+    drops_write, grows_stack, rechecks_entry, rechecks_table, refuses_tracked, takes_hinting_fault,
+    unshares,
 };
 use super::super::uffd::{
     flushes_before_copy, protects_shared, protects_unpopulated, watches_minor,
@@ -53,6 +55,8 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| carries_accessed_dirty(rules.migration_ad)), "6.1");
     assert_eq!(since(|rules| brings_barriers(rules.share_order)), "6.1");
     assert_eq!(since(|rules| rechecks_entry(rules.fast_recheck)), "3.1");
+    assert_eq!(since(|rules| rechecks_table(rules.fast_recheck)), "6.1");
+    assert_eq!(since(|rules| waits_for_walkers(rules.collapse_sync)), "6.1");
 }
 
 #[test]

@@ -34,8 +34,8 @@ fn the_oldest_preset_is_linux_3_1() {
         "pte-cow=map-count pmd-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share fork-race=open \
          numa-skip=never numa-skip-pmd=zero-page numa-write=kept numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
-         gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=on cow-publish=after-flush \
-         table-free=after-walkers fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late migrate-flush=each \
+         gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
+         table-free=after-walkers collapse-sync=flush fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late migrate-flush=each \
          flush-reach=every-cpu remap-flush=after-locks notify=around break-hole=pass interfaces=basic"
     );
 }
@@ -87,7 +87,12 @@ fn each_release_changes_what_the_matrix_says() {
              migration-kind=exclusive uffd=wp-shared",
         ),
         ("5.19", "6.0", "force-write=exclusive write-upgrade=exclusive-dirty"),
-        ("6.0", "6.1", "migration-ad=carried share-order=barriers break-hole=refuse"),
+        (
+            "6.0",
+            "6.1",
+            "migration-ad=carried share-order=barriers fast-recheck=on collapse-sync=interrupt \
+             break-hole=refuse",
+        ),
         (
             "6.1",
             "6.2",

@@ -7,12 +7,12 @@ use core::str::FromStr;
 
 use super::super::error::NOT_YET;
 use super::super::{
-    Base, BreakHole, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach, ForceWrite,
-    ForkPin, ForkRace, Given, GupNuma, GupStack, HeadRecheck, Interfaces, LargeCow, LargeMaps,
-    MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Named, Notify, NumaFault, NumaSkip,
-    NumaSkipPmd, NumaWrite, PRESETS, PmdCow, PteCow, ReadGup, Release, RemapFlush, RmapCheck,
-    RuleError, Rules, ShareOrder, Switch, TableFree, TableReclaim, TailRefs, Uffd, UffdWpFlush,
-    WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    Base, BreakHole, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin,
+    FlushReach, ForceWrite, ForkPin, ForkRace, Given, GupNuma, GupStack, HeadRecheck, Interfaces,
+    LargeCow, LargeMaps, MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Named, Notify,
+    NumaFault, NumaSkip, NumaSkipPmd, NumaWrite, PRESETS, PmdCow, PteCow, ReadGup, Release,
+    RemapFlush, RmapCheck, RuleError, Rules, ShareOrder, Switch, TableFree, TableReclaim, TailRefs,
+    Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 
 fn refused(text: &str) -> String {
@@ -150,7 +150,7 @@ fn an_unknown_switch_has_all_switches_as_candidates() {
         "no switch is called `numa-skp` (did you mean `numa-skip`?): use one of pte-cow, pmd-cow, large-cow, large-maps, head-recheck, tail-refs, \
          read-gup, fork-pin, fork-race, numa-skip, numa-skip-pmd, numa-write, numa-fault, migration-kind, \
          migration-ad, share-order, zero-pin, force-write, gup-numa, gup-stack, file-pin, direct-io, write-upgrade, fast-recheck, \
-         cow-publish, table-free, fault-lock, table-reclaim, rmap-check, zap-rmap, zap-munlock, memcg-lock, uffd, uffd-wp-flush, migrate-flush, flush-reach, remap-flush, notify, break-hole, interfaces"
+         cow-publish, table-free, collapse-sync, fault-lock, table-reclaim, rmap-check, zap-rmap, zap-munlock, memcg-lock, uffd, uffd-wp-flush, migrate-flush, flush-reach, remap-flush, notify, break-hole, interfaces"
     );
     assert!(corrected("swap-in-resue=x", "swap-in-reuse").contains("did you mean"));
 }
@@ -277,7 +277,7 @@ fn variants_read_back(switch: Switch) -> bool {
     each! {
         PteCow, PmdCow, LargeCow, LargeMaps, HeadRecheck, TailRefs, ReadGup, ForkPin, ForkRace, NumaSkip, NumaSkipPmd, NumaWrite, NumaFault, MigrationKind,
         MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, DirectIo, WriteUpgrade, FastRecheck,
-        CowPublish, TableFree, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, MigrateFlush, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
+        CowPublish, TableFree, CollapseSync, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, MigrateFlush, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
     }
 }
 

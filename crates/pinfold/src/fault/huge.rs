@@ -34,13 +34,23 @@ impl<P: Platform> Memory<P> {
 }
 
 impl<P: Platform> Space<P> {
-    /// Whether the pages around `page` may get one entry: INV-HUGE-1.
+    /// Whether a first touch of `page` may give the pages around it one entry.
     fn may_be_huge(&self, area: &Area<P>, page: Vpn) -> bool {
+        self.folio_orders(area) >> P::Format::INDEX_BITS & 1 != 0 && self.fits_huge(area, page)
+    }
+
+    /// Whether a request may: whatever sizes there are for first touches, but for the advice
+    /// against large ones.
+    pub(crate) fn may_collapse(&self, area: &Area<P>, page: Vpn) -> bool {
+        self.orders_on_request(area) >> P::Format::INDEX_BITS & 1 != 0 && self.fits_huge(area, page)
+    }
+
+    /// Whether the pages around `page` can have one entry: INV-HUGE-1.
+    fn fits_huge(&self, area: &Area<P>, page: Vpn) -> bool {
         let plain = area.is_anon() && area.locked == Locked::No && area.uffd.is_none();
         let (first, end) = (table_start::<P::Format>(page), table_end::<P::Format>(page));
         plain
             && self.mem().tuning().pmd_mapping == PmdMapping::On
-            && self.folio_orders(area) >> P::Format::INDEX_BITS & 1 != 0
             && area.range.first_page() <= first
             && end <= area.range.end_page()
     }

@@ -33,6 +33,11 @@ impl<P: Platform> Space<P> {
         if orders == 0 { 0 } else { self.orders_of(area) }
     }
 
+    /// The orders of the folios that it may get by a request, as bits.
+    pub(crate) fn orders_on_request(&self, area: &Area<P>) -> u32 {
+        if area.advised.contains(Advised::SMALL) { 0 } else { usable::<P::Format>() }
+    }
+
     #[cold]
     fn orders_of(&self, area: &Area<P>) -> u32 {
         let tuning = self.mem().tuning();

@@ -13,7 +13,8 @@ use crate::platform::{Platform, WalkSection};
 use crate::pte::{Format, Match, Pte};
 use crate::rules::fork::{SeqCountUse, race_guard};
 use crate::rules::pin::{
-    Access, Hold, Request, Walk, entry_access, must_unshare, rechecks_entry, refuses_tracked,
+    Access, Hold, Request, Walk, entry_access, must_unshare, rechecks_entry, rechecks_table,
+    refuses_tracked,
 };
 use crate::space::Space;
 use crate::sync::smp_rmb;
@@ -28,6 +29,8 @@ pub(super) struct Wish {
     request: Request,
     walk: Walk,
     pub(super) rechecks: bool,
+    /// Whether the entry is read again, too, by which the table was found.
+    rechecks_table: bool,
     /// Whether pages of files whose writes are tracked are refused.
     untracked: bool,
 }
@@ -109,6 +112,7 @@ impl<P: Platform> Space<P> {
             walk,
             untracked: refuses_tracked(self.mem().rule(), request),
             rechecks: rechecks_entry(self.mem().rule()),
+            rechecks_table: rechecks_table(self.mem().rule()),
         }
     }
 
@@ -245,7 +249,7 @@ impl<P: Platform> Space<P> {
             });
         }
         let (mut good, mut why) = self.look_again((leaf, page), (pte, pfn), wanted, wish);
-        if wish.rechecks && !leaf.still_linked() {
+        if wish.rechecks_table && !leaf.still_linked() {
             (good, why) = (0, Some(FastStop::EntryChanged));
         }
         if good < wanted {
@@ -309,7 +313,8 @@ fn still_good<P: Platform>(
     pte: Pte<P::Format>,
     wish: &Wish,
 ) -> Result<(), FastStop> {
-    if wish.rechecks && (leaf.read(page) != pte || !leaf.still_linked()) {
+    let changed = wish.rechecks && leaf.read(page) != pte;
+    if changed || wish.rechecks_table && !leaf.still_linked() {
         return Err(FastStop::EntryChanged);
     }
     allows(mem, pte, pte.present_pfn(), wish)

@@ -80,6 +80,20 @@ impl<'m, P: Platform> Huge<'m, P> {
         self.slot.read_once() == self.bits
     }
 
+    /// Takes out the table that is there: its entry. Ordered as a full exchange.
+    pub(super) fn take_table(&self) -> u64 {
+        let _lock = self.mem.table_lock(self.upper);
+        let bits = self.slot.xchg(0);
+        debug_assert!(Pte::<P::Format>::from_bits(bits).is_table(), "no table is there");
+        bits
+    }
+
+    /// Undoes [`Huge::take_table`].
+    pub(super) fn put_table(&self, bits: u64) {
+        let _lock = self.mem.table_lock(self.upper);
+        self.slot.store_release(bits);
+    }
+
     /// Takes the lock of the table that holds it: from now on only this cursor and the hardware
     /// change what is there.
     pub(crate) fn lock(&self) -> HugeCursor<'_, 'm, P> {

@@ -10,7 +10,9 @@
 //!   from that to a table or back to none, under the lock of the table that holds it (`huge`); from
 //!   a table back to none only while the address space's lock is held for writing and no area whose
 //!   pages it covers is delegated. So a holder of that lock for reading, or of a delegated area,
-//!   may use a table that it has found.
+//!   may use a table that it has found. A table with entries goes only for a collapse, which links
+//!   it again or puts a huge entry in its place ([`Unlinked`]). It closes the family to walks until
+//!   it has done the one, or has the locks of all pages and is going to do the other.
 //! - A lock-free walker reads entries between `walk_begin` and `walk_end`; a table that was
 //!   unlinked from its parent is freed after `wait_for_walkers` and once nobody has a reference to
 //!   it (INV-TABLE-2).
@@ -25,6 +27,7 @@
 mod huge;
 mod slot;
 mod split;
+mod unlinked;
 mod walk;
 
 #[cfg(test)]
@@ -32,6 +35,7 @@ mod tests;
 
 pub(crate) use huge::{Huge, HugeCursor, WithdrawnHuge};
 pub(crate) use slot::Slot;
+pub(crate) use unlinked::Unlinked;
 pub(crate) use walk::{
     Cursor, Flushed, Leaf, Missing, Next, Part, Tables, Withdrawn, table_end, table_start,
 };

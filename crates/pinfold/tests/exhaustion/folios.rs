@@ -1,13 +1,14 @@
 //! Large folios: the same denials in a life of their own, and what makes no sense.
 
 use super::testing::{
-    Audit, Marks, Outside, machine, machine_of, map, map_shared, pages, rules, space, spans, store,
+    Audit, Marks, Outside, Space, machine, machine_of, map, map_shared, pages, rules, space, spans,
+    store,
 };
 use super::{Blank, Deny, Life, NODES, RW, Step, TUNING, Why, at, frames_but, live_by, with_heap};
 use pinfold::rules::PRESETS;
 use pinfold::{
-    Access, Advice, File, FileSharing, FrameSetup, Memory, NodeId, Pfn, Placement, Remap, Rules,
-    Sharing, Small, SplitError, Term, Tuning, VirtAddr, X86_64, Zone, lab,
+    Access, Advice, CollapseError, File, FileSharing, FrameSetup, Memory, NodeId, Pfn, Placement,
+    Remap, Rules, Sharing, Small, SplitError, Term, Tuning, VirtAddr, X86_64, Zone, lab,
 };
 
 /// Folios of four pages fill a table of the small format.
@@ -22,14 +23,41 @@ fn split(life: &Life, page: u64) -> Result<(), Why> {
     }
 }
 
-const STEPS: [(&str, Step); 18] = [
+/// A collapse that is denied memory has touched nothing; what is in use stays as it is.
+fn collapse(space: Option<&Space<Small>>, first: u64) -> Result<(), Why> {
+    let Some(space) = space else { return Err(Why::Missing) };
+    let entries = || [0, 1, 2, 3].map(|page| space.entry(page_at(first + page)));
+    let before = entries();
+    match space.collapse(pages(first, 4)) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            assert_eq!(entries(), before, "{error}");
+            match error {
+                CollapseError::OutOfFrames => Err(Why::Want),
+                CollapseError::NotMapped(_)
+                | CollapseError::Unsuitable(_)
+                | CollapseError::Pinned { .. } => Err(Why::Missing),
+                error => panic!("{error}"),
+            }
+        }
+    }
+}
+
+fn page_at(page: u64) -> VirtAddr {
+    VirtAddr::of_page(page)
+}
+
+const STEPS: [(&str, Step); 22] = [
     ("map", |l| l.parent.map(at(4), 8, RW, Sharing::Private).map_err(Why::from).map(drop)),
     ("advise", |l| Ok(l.parent.advise(pages(4, 8), Advice::HugePage)?)),
     ("touch", |l| store(&l.parent, 5, 1).map_err(Why::from).map(drop)),
     ("fork", |l| l.parent.fork().map_err(Why::from).map(|child| l.child = Some(child))),
     ("copy", |l| store(&l.parent, 6, 2).map_err(Why::from).map(drop)),
     ("touch in the child", |l| store(l.child()?, 9, 3).map_err(Why::from).map(drop)),
+    ("collapse what the child shares", |l| collapse(Some(&l.parent), 4)),
+    ("collapse in the child", |l| collapse(l.child.as_ref(), 8)),
     ("split for both", |l| split(l, 4)),
+    ("collapse what was split", |l| collapse(l.child.as_ref(), 4)),
     ("touch more", |l| store(&l.parent, 8, 1).map_err(Why::from).map(drop)),
     ("lock", |l| Ok(l.parent.mlock(pages(8, 2))?)),
     ("pin", |l| {
@@ -37,6 +65,7 @@ const STEPS: [(&str, Step); 18] = [
         l.pins.push(pins);
         Ok(())
     }),
+    ("collapse what is pinned", |l| collapse(Some(&l.parent), 8)),
     ("fork again", |l| l.parent.fork().map_err(Why::from).map(|child| l.grandchild = Some(child))),
     ("unpin", |l| {
         l.pins.clear();

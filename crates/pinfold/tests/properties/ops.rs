@@ -208,6 +208,11 @@ pub(crate) enum FolioOp {
     SplitQueued {
         most: u64,
     },
+    /// Of the pages of the table that maps the page.
+    Collapse {
+        who: usize,
+        page: u64,
+    },
     /// A reference by a frame's number, of those that there are.
     Refer {
         frame: u64,
@@ -333,6 +338,7 @@ pub(crate) fn op_on_folios() -> impl Strategy<Value = Op> {
         6 => make,
         3 => (who(), 1..=PAGES).prop_map(|(who, page)| FolioOp::Split { who, page }),
         1 => (0..3u64).prop_map(|most| FolioOp::SplitQueued { most }),
+        3 => (who(), 1..=PAGES).prop_map(|(who, page)| FolioOp::Collapse { who, page }),
         1 => (0..144u64).prop_map(|frame| FolioOp::Refer { frame }),
         1 => (0..4usize).prop_map(|which| FolioOp::Forget { which }),
     ];

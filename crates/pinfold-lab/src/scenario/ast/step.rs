@@ -371,6 +371,12 @@ pub enum Action {
     },
     /// `split-deferred`: splits all large folios that are mapped in part.
     SplitDeferred,
+    /// `collapse PAGE`: makes one large folio, by one entry, of the pages that the page's table
+    /// maps.
+    Collapse {
+        /// The page, in the address space of the process.
+        at: Place,
+    },
     /// `note PAGES as HANDLE`: remembers the frames that the pages have, and holds nothing.
     Note {
         /// Which pages.

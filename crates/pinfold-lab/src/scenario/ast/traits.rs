@@ -54,6 +54,7 @@ impl Action {
             Self::UffdWait { .. } => Verb::UffdWait,
             Self::SplitFolio { .. } => Verb::SplitFolio,
             Self::SplitDeferred => Verb::SplitDeferred,
+            Self::Collapse { .. } => Verb::Collapse,
             Self::Note { .. } => Verb::Note,
             Self::TryGet { .. } => Verb::TryGet,
             Self::GetPage { .. } => Verb::GetPage,
@@ -129,7 +130,8 @@ impl Action {
             | Self::UffdUnprotect { .. }
             | Self::UffdWait { .. }
             | Self::SplitFolio { .. }
-            | Self::SplitDeferred => none,
+            | Self::SplitDeferred
+            | Self::Collapse { .. } => none,
         }
     }
 

@@ -129,6 +129,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::UffdWait { .. }
             | Action::SplitFolio { .. }
             | Action::SplitDeferred
+            | Action::Collapse { .. }
             | Action::Note { .. }
             | Action::TryGet { .. }
             | Action::GetPage { .. }

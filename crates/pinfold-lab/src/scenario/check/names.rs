@@ -383,6 +383,7 @@ impl<'a> Names<'a> {
             | Action::UffdWait { .. }
             | Action::SplitFolio { .. }
             | Action::SplitDeferred
+            | Action::Collapse { .. }
             | Action::MoveCharge { .. }
             | Action::DirectRead { .. }
             | Action::DirectWrite { .. } => {}

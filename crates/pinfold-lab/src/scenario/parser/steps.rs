@@ -236,6 +236,7 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Acti
         }
         Verb::SplitFolio => Action::SplitFolio { at: cursor.place("a page")? },
         Verb::SplitDeferred => Action::SplitDeferred,
+        Verb::Collapse => Action::Collapse { at: cursor.place("a page")? },
         Verb::Note => {
             let pages = cursor.pages()?;
             cursor.keyword("as")?;

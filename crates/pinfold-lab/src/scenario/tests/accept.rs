@@ -52,6 +52,7 @@ fn every_step_is_read() {
            split-folio F[0]
            split-folio A[0] may fail busy
            split-deferred
+           collapse A[1] may fail busy
            note A as n0
            try-get n0[1] as h4 may fail busy
            get-page h4 as h5
@@ -115,6 +116,7 @@ fn every_step_is_read() {
             "split-folio F[0]",
             "split-folio A[0] may fail busy",
             "split-deferred",
+            "collapse A[1] may fail busy",
             "note A as n0",
             "try-get n0[1] as h4 may fail busy",
             "get-page h4 as h5",

@@ -36,6 +36,7 @@ lane one: P
   put h2
   split-folio A[2] may fail busy
   split-deferred
+  collapse A[3] may fail busy
 
 always
   P:A[0] is large and n0[0] is not large
@@ -56,6 +57,10 @@ fn what_is_wrong_with_a_step_about_folios_is_said_at_the_word() {
         &[
             (Code::AmbiguousPage, "split-folio A", "A"),
             (Code::OutsideArea, "split-folio A[4]", "4"),
+            (Code::AmbiguousPage, "collapse A", "A"),
+            (Code::OutsideArea, "collapse A[4]", "4"),
+            (Code::Unexpected, "collapse A[1].1", "1"),
+            (Code::UnknownArea, "collapse B[1]", "B"),
             (Code::Unexpected, "split-folio A[1].1", "1"),
             (Code::UnknownArea, "split-folio B[1]", "B"),
             (Code::UnknownHandle, "try-get n1[0] as h1", "n1"),

@@ -78,8 +78,8 @@ error[PF0106]: `teleport` is not a step
             `clone`, `vfork`, `exec`, `mlock`, `munlock`, `truncate`, `punch`, `sync`,
             `join`, `move-charge`, `direct-read`, `direct-write`, `uffd-register`,
             `uffd-unregister`, `uffd-copy`, `uffd-zero`, `uffd-continue`, `uffd-protect`,
-            `uffd-unprotect`, `uffd-wait`, `split-folio`, `split-deferred`, `note`,
-            `try-get`, `get-page`
+            `uffd-unprotect`, `uffd-wait`, `split-folio`, `split-deferred`, `collapse`,
+            `note`, `try-get`, `get-page`
 "#]]
     );
 }

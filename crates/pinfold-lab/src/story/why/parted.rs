@@ -76,9 +76,26 @@ impl<'a> Teller<'a> {
         let mut sentence = format!("{} took {frame} for {handle} only after that", self.at(taken));
         if let Some(EventKind::FastTaken(_)) = self.ledger.event(taken) {
             let tag = self.tag(Switch::FastRecheck);
-            sentence += &format!(" and did not see that the entry had changed ({tag})");
+            let table = self.collapse_begins(left).is_some();
+            sentence += &if table && rechecks_entry(self.rules.fast_recheck) {
+                let sync = self.tag(Switch::CollapseSync);
+                format!(
+                    ", as it looked at its entry again, and not at the one above ({tag}), and the \
+                     collapse did not wait for it ({sync})"
+                )
+            } else {
+                format!(" and did not see that the entry had changed ({tag})")
+            };
         }
         self.say(taken, format!("{sentence}."));
+    }
+
+    /// The folio of a collapse that took the table of a page out at this line.
+    fn collapse_begins(&self, left: usize) -> Option<Pfn> {
+        self.ledger.events_near(left).into_iter().find_map(|(_, event)| match event {
+            EventKind::CollapseBegins(head) => Some(head),
+            _ => None,
+        })
     }
 
     /// How a page left a frame.
@@ -86,6 +103,13 @@ impl<'a> Teller<'a> {
         let name = self.ledger.name(page, left.saturating_sub(1));
         let cite = self.at(left);
         let to = self.ledger.view(page, left).frame();
+        if let Some(head) = self.collapse_begins(left) {
+            let text = format!(
+                "{cite} took out the table that maps {frame} in {name}, for its pages to become \
+                 the folio at {head}."
+            );
+            return self.say(left, text);
+        }
         for (at, event) in self.ledger.events_near(left) {
             match event {
                 EventKind::CowCopy { pfn, why } if pfn == frame => {

@@ -8,8 +8,8 @@ use crate::ops::{FolioOp, PAGES};
 use crate::testing::{Space, store};
 use pinfold::rules::large::{Parting, Tally, counts_owners, parting, tally};
 use pinfold::{
-    Advice, Flags, Format, Memory, Pfn, PmdMapping, Prot, Sharing, SpaceId, SplitError, VirtAddr,
-    lab,
+    Advice, CollapseError, Flags, Format, Memory, Pfn, PmdMapping, Prot, Pte, Sharing, SpaceId,
+    SplitError, VirtAddr, VirtRange, lab,
 };
 
 /// The orders of folios that first touches take, as bits.
@@ -37,6 +37,7 @@ impl<F: Format> World<F> {
                 // None of those that were split waits, and all others do.
                 assert_eq!(self.mem.partly_mapped(), before - splits.split, "{splits:?}");
             }
+            FolioOp::Collapse { who, page } => self.collapse(who, page),
             FolioOp::Refer { frame } => self.refer(Pfn(frame)),
             FolioOp::Forget { which } => {
                 let count = self.references.len();
@@ -80,6 +81,50 @@ impl<F: Format> World<F> {
             }
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// How many holds and references there are of a page, or of the folio that it is part of.
+    fn held(&self, pfn: Pfn) -> usize {
+        let frames = lab::large_folio(self.mem.frames(), pfn)
+            .map_or(pfn.0..pfn.0 + 1, |folio| folio.head.0..folio.head.0 + folio.pages);
+        let of = |pfns: &[Pfn]| pfns.iter().filter(|pfn| frames.contains(&pfn.0)).count();
+        let by_number = self.references.iter().filter(|held| frames.contains(&held.pfn().0));
+        self.holds.iter().map(|hold| of(&hold.frames())).sum::<usize>() + by_number.count()
+    }
+
+    /// What is done has left nobody with a page of the process, and what is refused, nothing
+    /// changed.
+    fn collapse(&mut self, who: usize, page: u64) {
+        let who = who % self.processes.len();
+        let (size, page) = (F::ENTRIES as u64, self.base + page);
+        let first = page / size * size;
+        let space = &self.processes[who].space;
+        let entries = || (first..first + size).map(|page| space.entry(VirtAddr::of_page(page)));
+        let before: Vec<Pte<F>> = entries().collect();
+        let own = before.iter().filter(|pte| pte.is_mapped() && !pte.is_special());
+        let held: usize = own.map(|pte| self.held(pte.pfn())).sum();
+        let range = VirtRange::new(VirtAddr::of_page(first), size).unwrap();
+        match space.collapse(range) {
+            Ok(done) => {
+                if entries().all(Pte::is_special) {
+                    return assert_eq!(done, 0, "one entry maps zeros already");
+                }
+                let head = entries().next().unwrap().pfn();
+                let whole = entries().zip(head.0..).all(|(pte, pfn)| pte.pfn() == Pfn(pfn));
+                let folio = lab::large_folio(self.mem.frames(), head).expect("it is large");
+                assert!(whole && folio.head == head && folio.pages == size, "{folio:?}");
+                assert!(done == 0 || held == 0, "{held} hold pages that were left");
+                assert_eq!(done == 0, before[0].pfn() == head, "one entry mapped it already");
+                assert!(done <= 1, "there is one table");
+                return;
+            }
+            Err(CollapseError::Pinned { pfn, .. } | CollapseError::Busy { pfn, .. }) => {
+                assert!(self.held(pfn) > 0, "nobody refers to {pfn}");
+            }
+            Err(CollapseError::Locked { pfn, .. }) => panic!("nobody has the lock of {pfn}"),
+            Err(_) => {}
+        }
+        assert!(entries().eq(before), "a refusal changes nothing");
     }
 
     /// A reference is had of private memory, and of nothing else.

@@ -1,0 +1,400 @@
+//! Collapse: the pages that a last-level table maps become one folio, which one entry above maps
+//! (facts 7.4; the kernel's khugepaged, and MADV_COLLAPSE, which is an explicit call like this
+//! one).
+//!
+//! Protocol: the address space's lock is held for writing, and no area of the span is delegated, so
+//! that no fault and no operation is in the table. What can fail for want of memory comes first:
+//! the folio, charged, and the table that is deposited with its entry. Then, inside a notification:
+//!
+//! 1. While nobody walks the reverse map of the area's family, the table is unlinked and the span
+//!    flushed: no CPU and no walk that begins now finds the pages. By the rule `collapse-sync` it
+//!    waits for the lock-free walkers that may have found the table before. Each folio of the span
+//!    is locked, tried and never slept for, as the lock of a page comes before that of a family;
+//!    and its references are compared with the entries that map it anywhere. One that is locked,
+//!    on the move, pinned, or referred to by anybody else ends the attempt: the table is linked
+//!    again, as it was.
+//! 2. The pages' contents are copied; what was never touched, or maps the zero page, becomes zeros.
+//! 3. The pages lose their entries, their mappings and their references, and the folio's entry
+//!    takes the table's place. The table is freed once all walkers have left it.
+//!
+//! A page that others map, too, after a fork, is copied like any other; they keep it, and nobody
+//! needs to be asked, as all of them map it read-only. (khugepaged has limits for that and for
+//! pages that were never touched, `max_ptes_shared` and `max_ptes_none`, which a request ignores;
+//! releases before 5.8 passed over shared pages, which is left out here.)
+//!
+//! The kernel deposits the old table itself. Here that is freed and another one deposited: a walk
+//! of the reverse map of *another* family may have a reference on a table where it only finds that
+//! its page is not mapped (INV-RMAP-5), and must not find it in use elsewhere.
+//!
+//! Invariants:
+//! - INV-COLLAPSE-1: under the rule that waits, a page is copied only while its entries hold its
+//!   only references, and nobody can take another through this address space: no device writes to
+//!   what the owner has left.
+//! - INV-COLLAPSE-2: an attempt that fails has changed no entry, no mark and no count.
+//! - INV-COLLAPSE-3: from the unlinking on, the entries of the table change only here; nobody finds
+//!   it by an address.
+//! - INV-COLLAPSE-4: no lock of a page outlives the call.
+
+use core::fmt;
+use core::ops::Range;
+
+use crate::addr::{Pfn, VirtAddr, VirtRange, Vpn, each_page};
+use crate::area::Prot;
+use crate::error::{NoPage, OutOfFrames};
+use crate::event::EventKind;
+use crate::frame::{Marks, NewFolio};
+use crate::memory::Memory;
+use crate::platform::{FlushScope, Invalidate, Platform};
+use crate::pte::{Entry, Format, Pte};
+use crate::rules::CollapseSync;
+use crate::rules::collapse::waits_for_walkers;
+use crate::space::Space;
+use crate::sync::smp_mb;
+use crate::table::{Huge, Leaf, Missing, Unlinked, table_start};
+use crate::tlb::Gather;
+
+/// Why pages were not collapsed. They are mapped as before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CollapseError {
+    /// Nothing is mapped there, or nobody has touched a page from there on: there is no table.
+    NotMapped(VirtAddr),
+    /// What is mapped there may not get a large folio.
+    Unsuitable(VirtAddr),
+    /// Somebody else has the lock of the page: it is being moved, for instance.
+    Locked {
+        /// Where it is mapped.
+        at: VirtAddr,
+        /// The page.
+        pfn: Pfn,
+    },
+    /// A device may have pinned the page.
+    Pinned {
+        /// Where it is mapped.
+        at: VirtAddr,
+        /// The page.
+        pfn: Pfn,
+    },
+    /// Somebody refers to the page, or to its folio, beside the entries that map it.
+    Busy {
+        /// Where it is mapped.
+        at: VirtAddr,
+        /// The page.
+        pfn: Pfn,
+        /// References of its folio.
+        refs: u32,
+        /// How many there would be without him.
+        expected: u32,
+    },
+    /// No run of frames is left for the folio, or no frame for a table.
+    OutOfFrames,
+    /// The folio would exceed the limit of the group of memory.
+    OverLimit {
+        /// The limit, in pages.
+        limit: u64,
+    },
+}
+
+impl fmt::Display for CollapseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotMapped(at) => {
+                write!(f, "nothing is mapped from {at} on: map it, and touch a page")
+            }
+            Self::Unsuitable(at) => write!(
+                f,
+                "what is mapped from {at} on may not get a large folio: it has to be one area of \
+                 private memory as far as a page table reaches, not locked, without a monitor, and \
+                 without the advice against it"
+            ),
+            Self::Locked { at, pfn } => {
+                write!(f, "{pfn} at {at} is locked or on the move: try again")
+            }
+            Self::Pinned { at, pfn } => {
+                write!(f, "{pfn} at {at} may be pinned: unpin it first")
+            }
+            Self::Busy { at, pfn, refs, expected } => write!(
+                f,
+                "the folio of {pfn} at {at} has {refs} references where {expected} are accounted \
+                 for: release the others first"
+            ),
+            Self::OutOfFrames => f.write_str(
+                "no run of free frames is left for the folio: unmap something, or move pages",
+            ),
+            Self::OverLimit { limit } => {
+                write!(f, "the group of memory may have {limit} pages: raise its limit")
+            }
+        }
+    }
+}
+
+impl core::error::Error for CollapseError {}
+
+impl From<NoPage> for CollapseError {
+    fn from(error: NoPage) -> Self {
+        match error {
+            NoPage::OutOfFrames => Self::OutOfFrames,
+            NoPage::OverLimit(over) => Self::OverLimit { limit: over.limit },
+        }
+    }
+}
+
+impl From<OutOfFrames> for CollapseError {
+    fn from(OutOfFrames: OutOfFrames) -> Self {
+        Self::OutOfFrames
+    }
+}
+
+impl CollapseError {
+    /// Whether another span may fare better.
+    fn is_of_span(&self) -> bool {
+        match self {
+            Self::OutOfFrames | Self::OverLimit { .. } => false,
+            Self::NotMapped(_)
+            | Self::Unsuitable(_)
+            | Self::Locked { .. }
+            | Self::Pinned { .. }
+            | Self::Busy { .. } => true,
+        }
+    }
+}
+
+/// The pages of one last-level table, and what they are to become.
+struct Span<'m, P: Platform> {
+    space: &'m Space<P>,
+    pages: Range<Vpn>,
+    head: Pfn,
+}
+
+impl<P: Platform> Space<P> {
+    /// Collapses each whole span of a table in `range`: how many were.
+    pub(crate) fn collapse(&self, range: VirtRange) -> Result<u64, CollapseError> {
+        let size = P::Format::ENTRIES as u64;
+        let end = Vpn(range.end_page().min(self.end_page()).0 & !(size - 1));
+        let mut first = Vpn(range.first_page().0.div_ceil(size) * size);
+        let (mut done, mut failed) = (0, None);
+        while first < end {
+            let mut next = first + size;
+            match self.collapse_span(first) {
+                Ok(now) => done += now,
+                Err(error) if error.is_of_span() => {
+                    if let CollapseError::NotMapped(_) = error {
+                        next = self.next_mapped(next, end);
+                    }
+                    failed = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+            first = next;
+        }
+        failed.map_or(Ok(done), Err)
+    }
+
+    /// The span at `from` if something is mapped there, or the next of which that is so; `end` if
+    /// there is none before.
+    fn next_mapped(&self, from: Vpn, end: Vpn) -> Vpn {
+        if from >= end {
+            return end;
+        }
+        let map = self.read_map();
+        let area = map.first_in(VirtRange::of_pages(from, end));
+        area.map_or(end, |area| table_start::<P::Format>(area.range.first_page().max(from)))
+    }
+
+    /// Collapses the span of the table that maps `first`; 0 if one entry maps it already.
+    fn collapse_span(&self, first: Vpn) -> Result<u64, CollapseError> {
+        let (mem, at) = (self.mem(), first.start());
+        let pages = first..first + P::Format::ENTRIES as u64;
+        let range = VirtRange::of_pages(pages.start, pages.end);
+        let mut map = self.write_map();
+        self.recall(&mut map, range);
+        let area = map.find(first).ok_or(CollapseError::NotMapped(at))?;
+        if !self.may_collapse(area, first) {
+            return Err(CollapseError::Unsuitable(at));
+        }
+        let leaf = match self.tables().leaf(first) {
+            Ok(leaf) => leaf,
+            Err(Missing::Huge(_)) => return Ok(0),
+            Err(Missing::Nothing) => return Err(CollapseError::NotMapped(at)),
+        };
+        // Without a family there has been no page of its own here.
+        let seat = area.backing.seat().ok_or(CollapseError::NotMapped(at))?;
+        let (folio, deposit) = self.prepare_collapse()?;
+        let place = self.tables().above_or_make(first)?;
+        let span = Span { space: self, pages, head: folio.head() };
+        let changing = mem.changing(self.id(), range, Invalidate::Clear);
+        let taken = mem.anon().alone(seat, mem.platform(), || span.take_out(place, leaf));
+        let table = taken?;
+        span.copy(&table.leaf, &folio);
+        span.unlock(&table.leaf, span.pages.end);
+        folio.set_rmap(seat.home, seat.index(first));
+        area.held_anon.set();
+        span.drop_entries(table.leaf);
+        let pte = Pte::mapping(folio.keep(), area.prot.reach()).dirty();
+        let writes = area.prot.contains(Prot::WRITE);
+        let dead = table.replace(if writes { pte.writable() } else { pte }, deposit.keep());
+        let (head, pages) = (span.head, P::Format::ENTRIES as u64);
+        mem.tell(self.id(), first, EventKind::Collapsed { head, pages });
+        drop(changing);
+        self.free_dead(dead);
+        Ok(1)
+    }
+
+    /// The folio, and the table that will be deposited with its entry.
+    fn prepare_collapse(
+        &self,
+    ) -> Result<(NewFolio<'_>, crate::frame::NewFrame<'_>), CollapseError> {
+        let (mem, order) = (self.mem(), (P::Format::INDEX_BITS, Marks::First));
+        let prepared = mem
+            .alloc_folio(self.payer(), order, self.id())
+            .map_err(CollapseError::from)
+            .and_then(|folio| Ok((folio, mem.new_deposit()?)));
+        let counters = mem.counters();
+        match prepared {
+            Ok(_) => counters.thp_collapse_alloc.add(1),
+            Err(_) => counters.thp_collapse_alloc_failed.add(1),
+        }
+        prepared
+    }
+
+    /// Frees a table whose entries are gone, as INV-TABLE-2 says.
+    fn free_dead(&self, table: Pfn) {
+        let rule: CollapseSync = self.mem().rule();
+        if waits_for_walkers(rule) {
+            return self.mem().put_table(table);
+        }
+        let mut gather = Gather::new(self.mem(), self.id());
+        gather.add_table(table);
+        gather.finish();
+    }
+}
+
+impl<P: Platform> Memory<P> {
+    /// The page of its own that an entry of a private area maps.
+    fn private(&self, pte: Pte<P::Format>) -> Option<Pfn> {
+        (pte.is_mapped() && !pte.is_special()).then(|| pte.pfn())
+    }
+}
+
+impl<'m, P: Platform> Span<'m, P> {
+    /// The first step: nobody finds the table, and all of its pages are locked and known. Nobody
+    /// walks the family.
+    fn take_out(
+        &self,
+        place: Huge<'m, P>,
+        leaf: Leaf<'m, P>,
+    ) -> Result<Unlinked<'m, P>, CollapseError> {
+        let (mem, id, first) = (self.space.mem(), self.space.id(), self.pages.start);
+        let table = Unlinked::new(place, leaf);
+        mem.tell(id, first, EventKind::CollapseBegins(self.head));
+        let range = VirtRange::of_pages(self.pages.start, self.pages.end);
+        mem.flush(id, FlushScope::Range(range));
+        // The flush need not order the table's unlinking before the look at who is in it, or at
+        // what he has taken.
+        smp_mb();
+        let rule: CollapseSync = mem.rule();
+        let waited = waits_for_walkers(rule);
+        if waited {
+            mem.platform().wait_for_walkers();
+        }
+        mem.tell(id, first, EventKind::CollapseCounts { head: self.head, waited });
+        for page in each_page(self.pages.clone()) {
+            if let Err(error) = self.take_page(&table.leaf, page) {
+                self.unlock(&table.leaf, page);
+                table.link_again();
+                return Err(error);
+            }
+        }
+        Ok(table)
+    }
+
+    /// Locks the folio that the entry of `page` maps, unless an entry before it does, too, if the
+    /// entries that map it are all that refer to it.
+    fn take_page(&self, leaf: &Leaf<'_, P>, page: Vpn) -> Result<(), CollapseError> {
+        let (mem, at, pte) = (self.space.mem(), page.start(), leaf.read(page));
+        let busy = |pfn| mem.tell(self.space.id(), page, EventKind::CollapseBusy(pfn));
+        match pte.decode() {
+            Entry::None | Entry::Mapped(_) => {}
+            Entry::Migration(migration) => {
+                busy(migration.pfn);
+                return Err(CollapseError::Locked { at, pfn: migration.pfn });
+            }
+            Entry::Swap(_) | Entry::Marker => return Err(CollapseError::Unsuitable(at)),
+        }
+        let Some(pfn) = mem.private(pte).filter(|pfn| self.is_first(leaf, page, *pfn)) else {
+            return Ok(());
+        };
+        let Some(locked) = mem.try_lock_folio(pfn) else {
+            busy(pfn);
+            return Err(CollapseError::Locked { at, pfn });
+        };
+        let counts = mem.frames().folio(pfn).counts();
+        let (refs, expected) = (counts.refs(), counts.maps());
+        if refs != expected {
+            busy(pfn);
+            return Err(if mem.maybe_pinned(pfn) {
+                CollapseError::Pinned { at, pfn }
+            } else {
+                CollapseError::Busy { at, pfn, refs, expected }
+            });
+        }
+        core::mem::forget(locked);
+        Ok(())
+    }
+
+    /// Whether no entry before that of `page`, which maps `pfn`, maps a page of the same folio.
+    /// Such entries lie as far apart as their pages, in one area.
+    fn is_first(&self, leaf: &Leaf<'_, P>, page: Vpn, pfn: Pfn) -> bool {
+        let mem = self.space.mem();
+        let Some(folio) = mem.frames().large(pfn) else { return true };
+        let (head, end) = (folio.head(), Pfn(folio.head().0 + folio.pages()));
+        let most = (pfn.0 - head.0).min(page - self.pages.start);
+        let before = (1..=most).map(|back| leaf.read(Vpn(page.0 - back)));
+        let mut same = before.filter_map(|pte| mem.private(pte));
+        !same.any(|pfn| head <= pfn && pfn < end)
+    }
+
+    /// Unlocks the folios that the entries before that of `end` map.
+    fn unlock(&self, leaf: &Leaf<'_, P>, end: Vpn) {
+        let mem = self.space.mem();
+        for page in each_page(self.pages.start..end) {
+            let pfn = mem.private(leaf.read(page));
+            if let Some(pfn) = pfn.filter(|pfn| self.is_first(leaf, page, *pfn)) {
+                let lock = mem.frames().page(mem.frames().locked_by(pfn)).lock();
+                drop(lock.adopt(mem.platform()));
+            }
+        }
+    }
+
+    /// The second step.
+    fn copy(&self, leaf: &Leaf<'_, P>, folio: &NewFolio<'_>) {
+        let mem = self.space.mem();
+        for (page, to) in each_page(self.pages.clone()).zip(folio.pfns()) {
+            match mem.private(leaf.read(page)) {
+                Some(from) => mem.platform().copy_frame(from, to),
+                None => mem.platform().zero_frame(to),
+            }
+        }
+    }
+
+    /// The third: whoever else has a page may do with it what he likes from now on.
+    fn drop_entries(&self, leaf: Leaf<'_, P>) {
+        let (mem, id) = (self.space.mem(), self.space.id());
+        // A walk of another family may have the table.
+        let cursor = leaf.lock();
+        for page in each_page(self.pages.clone()) {
+            if cursor.get(page).is_none() {
+                continue;
+            }
+            // Flushed when the table was unlinked.
+            let old = cursor.withdraw(page).flush_by(|_| ()).pte();
+            if let Some(pfn) = mem.private(old) {
+                mem.drop_mapping(old, id);
+                mem.put(pfn, 1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
