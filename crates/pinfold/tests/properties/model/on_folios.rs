@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::World;
 use crate::ops::{FolioOp, PAGES};
 use crate::testing::{Space, store};
-use pinfold::rules::large::{Parting, counts_owners, parting};
+use pinfold::rules::large::{Parting, Tally, counts_owners, parting, tally};
 use pinfold::{
     Advice, Flags, Format, Memory, Pfn, PmdMapping, Prot, Sharing, SpaceId, SplitError, VirtAddr,
     lab,
@@ -87,9 +87,16 @@ impl<F: Format> World<F> {
         if !self.mem.frames().contains(pfn) {
             return;
         }
-        let private = lab::flags(self.mem.frames(), pfn).contains(Flags::ANON);
+        let flags = lab::flags(self.mem.frames(), pfn);
+        let counts = match (flags.contains(Flags::TAIL), tally(self.mem.rule())) {
+            (false, _) | (true, Tally::Head) => true,
+            // A tail is found by its number alone only where it has references of its own, if it is
+            // ever.
+            (true, Tally::HeadAndTail) => lab::counts(self.mem.frames(), pfn).refs() > 0,
+            (true, Tally::HeadAndMapcount) => false,
+        };
         let taken = Memory::try_reference(&self.mem, pfn);
-        assert_eq!(taken.is_some(), private, "{pfn}");
+        assert_eq!(taken.is_some(), flags.contains(Flags::ANON) && counts, "{pfn}");
         self.references.extend(taken);
     }
 
