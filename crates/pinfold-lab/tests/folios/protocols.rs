@@ -147,12 +147,12 @@ const MOVES: &[Protocol] = &[
     ("hint, fast pin", Setup::Hinted, &[&[(Owner, Load)], &[(Owner, PinFast)]]),
     ("hint, reference", Setup::Hinted, &[&[(Owner, Load)], &[(Owner, Reference)]]),
     ("hint, fork", Setup::Hinted, &[&[(Owner, Load)], &[(Owner, Fork)]]),
-    ("hint, store through the folio", Setup::Hinted, &[&[(Owner, Load)], &[(Owner, StoreHead)]]),
     ("hint, drop of a half", Setup::Hinted, &[&[(Owner, Load)], &[(Owner, DontNeed(Part::Upper))]]),
 ];
 
 /// The same, with more executions.
 const LONG_MOVES: &[Protocol] = &[
+    ("hint, store through the folio", Setup::Hinted, &[&[(Owner, Load)], &[(Owner, StoreHead)]]),
     ("split, migration", Setup::Whole, &[SPLIT, MOVE]),
     ("slow pin, migration", Setup::Whole, &[&[(Owner, PinWrite)], MOVE]),
     ("write fault, migration", Setup::Forked, &[&[(Owner, Store)], MOVE]),
