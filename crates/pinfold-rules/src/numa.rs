@@ -8,7 +8,7 @@
 use super::pin::maybe_dma_pinned;
 use super::{
     Answer, Counter, Locality, Mapping, NumaSkip, NumaWrite, Owners, PageKind, PageState, Relation,
-    Users, Why,
+    ThpNuma, Users, Why,
 };
 
 /// What becomes of write permission while an entry waits for its hinting fault (facts 4.3).
@@ -30,6 +30,38 @@ pub const fn hinted_write(rule: NumaWrite) -> HintedWrite {
         NumaWrite::Kept | NumaWrite::Saved => HintedWrite::InEntry,
         NumaWrite::Lost => HintedWrite::Dropped,
         NumaWrite::Recomputed => HintedWrite::Recomputed,
+    }
+}
+
+/// How a hinting fault moves what its entry maps (facts 4.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HintedMove {
+    /// Without migration entries, and only if nothing but this entry refers to the folio.
+    Alone,
+    /// As every other migration.
+    Common,
+    /// Not at all: the entry is made accessible.
+    Stays,
+}
+
+/// How a hinting fault on an entry that maps as many pages as a table does (a PMD) moves the folio
+/// (facts 4.4).
+#[inline]
+pub const fn hinted_huge(rule: ThpNuma) -> HintedMove {
+    match rule {
+        ThpNuma::Alone => HintedMove::Alone,
+        ThpNuma::Huge | ThpNuma::Folio => HintedMove::Common,
+    }
+}
+
+/// How one on an entry that maps a page of a large folio moves the folio. Where it does, all
+/// hinting entries of the folio in the table and the area become accessible with that one (facts
+/// 4.4).
+#[inline]
+pub const fn hinted_page(rule: ThpNuma) -> HintedMove {
+    match rule {
+        ThpNuma::Alone | ThpNuma::Huge => HintedMove::Stays,
+        ThpNuma::Folio => HintedMove::Common,
     }
 }
 

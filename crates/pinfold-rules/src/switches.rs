@@ -257,6 +257,21 @@ switches! {
         IsolateUnderLock = "isolate-under-lock" ["6.11"],
     }
 
+    /// What a hinting fault does with a large folio (facts 4.4).
+    thp_numa: ThpNuma = "thp-numa" {
+        /// It moves only where one entry maps all of it, nothing else refers to it, and without
+        /// migration entries: a pinned or shared one never. Where entries map its pages it stays.
+        /// facts 4.4
+        Alone = "alone" [always],
+        /// Where one entry maps all of it, it moves as every page does, through migration entries,
+        /// commit c5b5a3dd2c1f. Hazard: the migration entry of a pinned one can be downgraded, as
+        /// that of a page. facts 4.4, 4.6
+        Huge = "huge" ["5.14"],
+        /// Where entries map its pages, too, commits 6b0ed7b3c775 and d2136d749d76; all of its
+        /// hinting entries in the table and the area become accessible at once. facts 4.4
+        Folio = "folio" ["6.10"],
+    }
+
     /// What a migration entry remembers of the entry that it replaced (facts 4.5).
     migration_kind: MigrationKind = "migration-kind" {
         /// Readable or writable. Hazard: a scan makes a writable one readable, a failed migration

@@ -139,7 +139,7 @@ impl<P: Platform> Memory<P> {
     /// part from now on waits to be split.
     pub(crate) fn drop_maps(&self, folio: Large<'_>, run: (Pfn, u32), space: SpaceId) {
         folio.keep_refs(run, self.rule());
-        self.count_maps_off(folio, run, space);
+        self.drop_maps_alone(folio, run, space);
     }
 
     /// As [`Memory::drop_map`], but the entry's reference stays what it was, until the caller drops
@@ -151,11 +151,13 @@ impl<P: Platform> Memory<P> {
             return pfn;
         }
         let Some(folio) = self.frames().large(pfn) else { return pfn };
-        self.count_maps_off(folio, (pfn, 1), space);
+        self.drop_maps_alone(folio, (pfn, 1), space);
         folio.head()
     }
 
-    fn count_maps_off(&self, folio: Large<'_>, run: (Pfn, u32), space: SpaceId) {
+    /// As [`Memory::drop_maps`], but the entries' references stay what they were, as for
+    /// [`Memory::drop_map_alone`]: references of the head.
+    pub(crate) fn drop_maps_alone(&self, folio: Large<'_>, run: (Pfn, u32), space: SpaceId) {
         let charges = self.charges().filter(|_| self.is_charged(folio.head()));
         let how = charges.map(|_| counting(self.rule()));
         let _throughout = charges
@@ -251,12 +253,15 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// A page that is to have the contents of another takes its charge over, before it is mapped.
-    /// The locks of both pages are held, and nothing maps either.
-    pub(crate) fn inherit_charge(&self, from: Pfn, to: Pfn) {
-        if let Some(charges) = self.charges()
-            && charges.inherit(from, to)
-        {
+    /// A folio that is to have the contents of another one of so many pages takes its charges over,
+    /// before it is mapped. The locks of both are held, and nothing maps either.
+    pub(crate) fn inherit_charges(&self, from: Pfn, to: Pfn, pages: u64) {
+        let Some(charges) = self.charges() else { return };
+        let mut charged = false;
+        for page in 0..pages {
+            charged |= charges.inherit(Pfn(from.0 + page), Pfn(to.0 + page));
+        }
+        if charged {
             self.frames().mark_charged(to);
         }
     }

@@ -403,9 +403,9 @@ impl<P: Platform> Memory<P> {
         self.after_drop(self.frames.put_large(pfn, refs, self.rule()));
     }
 
-    /// Drops a reference that this frame counts by itself: that of an entry, which a head counts.
-    pub(crate) fn put_own(&self, pfn: Pfn) {
-        self.after_put(pfn, self.frames.folio(pfn).put(1));
+    /// Drops references that this frame counts by itself: those of entries, which a head counts.
+    pub(crate) fn put_own(&self, pfn: Pfn, refs: u32) {
+        self.after_put(pfn, self.frames.folio(pfn).put(refs));
     }
 
     /// Drops a reference on each page of a run of a large folio's.

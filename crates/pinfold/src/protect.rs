@@ -179,6 +179,11 @@ impl<P: Platform> Space<P> {
         }
         let cursor = huge.lock();
         let Some(pte) = cursor.get() else { return (Next::Again, 0) };
+        if let Entry::Migration(entry) = pte.decode() {
+            let new = self.changed_migration(area, pages.start, entry, change);
+            cursor.set(Pte::migration(new));
+            return (Next::On, 0);
+        }
         let due = match change {
             Change::Protect => self.protect_huge(area, &cursor, pages.start, pte),
             Change::Hint(users) => self.hint_huge(area, &cursor, (pages.start, users), pte),
@@ -245,7 +250,10 @@ impl<P: Platform> Space<P> {
         match pte.decode() {
             Entry::None | Entry::Marker | Entry::Swap(_) => Due::Nothing,
             Entry::Migration(entry) => {
-                self.change_migration(area, cursor, page, entry, change);
+                let new = self.changed_migration(area, page, entry, change);
+                if new != entry {
+                    cursor.set(page, Pte::migration(new));
+                }
                 Due::Nothing
             }
             Entry::Mapped(_) => match change {
@@ -342,14 +350,14 @@ impl<P: Platform> Space<P> {
         if keeps_mark { MigrationKind::ReadExclusive } else { MigrationKind::Read }
     }
 
-    fn change_migration(
+    /// What a migration entry becomes.
+    fn changed_migration(
         &self,
         area: &Area<P>,
-        cursor: &Cursor<'_, P>,
         page: Vpn,
         entry: Migration,
         change: Change,
-    ) {
+    ) -> Migration {
         let mut new = entry;
         if change == Change::Protect {
             new.reach = area.prot.reach();
@@ -359,9 +367,7 @@ impl<P: Platform> Space<P> {
             let kind = EventKind::MigrationDowngraded { pfn: entry.pfn, to: new.kind };
             self.mem().tell(self.id(), page, kind);
         }
-        if new != entry {
-            cursor.set(page, Pte::migration(new));
-        }
+        new
     }
 }
 

@@ -14,10 +14,17 @@ use crate::event::Bug;
 use crate::memory::Memory;
 use crate::object::Mappers;
 use crate::platform::{Platform, WalkSection};
-use crate::pte::Pte;
 use crate::rmap::{Hold, Home, Lookup, Lost, Members, Walk};
 use crate::sync::Park;
-use crate::table::{Leaf, Part, Tables};
+use crate::table::{Leaf, Next, Part, Tables};
+
+/// A run of pages of an address space that may be those of a folio.
+pub(crate) struct Run {
+    /// Their numbers there.
+    pub(crate) pages: Range<Vpn>,
+    /// How many pages of the folio come before them.
+    pub(crate) skipped: u64,
+}
 
 /// Those who may map a page, as values: an address space, and the number of the page there.
 pub(crate) trait MayMap<W: Park> {
@@ -54,17 +61,6 @@ impl<W: Park> MayMap<W> for OfObject<'_> {
 }
 
 impl<P: Platform> Memory<P> {
-    /// Visits the entries that may map the page, if it is mapped; parents' before their children's.
-    pub(crate) fn walk_mapped(&self, pfn: Pfn, visit: impl FnMut(Mm, Vpn, Leaf<'_, P>) -> Walk) {
-        let (home, folio) = (self.frames().place(pfn).0, self.frames().folio(pfn));
-        let lookup = Lookup::new(home, self.rule(), || folio.is_mapped());
-        match self.anon().lock(&lookup, self.platform()) {
-            Ok(Some(family)) => self.visit_entries(&self.in_family(family, pfn), visit),
-            Ok(None) => {}
-            Err(lost) => self.tell_lost(pfn, lost),
-        }
-    }
-
     /// A reference on the family of the page, if it is mapped: for a walk when it no longer is.
     pub(crate) fn hold_family(&self, pfn: Pfn) -> Option<Hold<'_>> {
         let (home, folio) = (self.frames().place(pfn).0, self.frames().folio(pfn));
@@ -78,76 +74,92 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// As [`Memory::walk_mapped`], for a page that the family was held for while it was mapped.
-    pub(crate) fn walk_held(
+    /// Visits what may map pages of a folio, if any is mapped, parents' entries before their
+    /// children's: tables, and huge entries.
+    ///
+    /// # Errors
+    /// What a visit ended the walk with.
+    pub(crate) fn walk_folio<E>(
         &self,
-        family: &Hold<'_>,
-        pfn: Pfn,
-        visit: impl FnMut(Mm, Vpn, Leaf<'_, P>) -> Walk,
-    ) {
-        let family = family.lock(self.platform());
-        self.visit_entries(&self.in_family(family, pfn), visit);
-    }
-
-    /// Visits the tables whose entries may map pages of a large folio, if any is mapped: which
-    /// pages a table maps, and how far from the first page of the folio they begin.
-    pub(crate) fn walk_folio(
-        &self,
-        head: Pfn,
-        pages: u64,
-        visit: impl FnMut(Mm, Range<Vpn>, u64, Leaf<'_, P>) -> Walk,
-    ) {
+        (head, pages): (Pfn, u64),
+        visit: impl FnMut(Mm, Run, Part<'_, P>) -> Result<Next, E>,
+    ) -> Result<(), E> {
         let (home, folio) = (self.frames().place(head).0, self.frames().folio(head));
         let lookup = Lookup::new(home, self.rule(), || folio.is_mapped());
         match self.anon().lock(&lookup, self.platform()) {
-            Ok(Some(family)) => {
-                self.visit_runs(&self.in_family(family, head), (head, pages), visit)
+            Ok(Some(family)) => self.visit_runs(&self.in_family(family, head), pages, visit),
+            Ok(None) => Ok(()),
+            Err(lost) => {
+                self.tell_lost(head, lost);
+                Ok(())
             }
-            Ok(None) => {}
-            Err(lost) => self.tell_lost(head, lost),
         }
     }
 
     /// As [`Memory::walk_folio`], for as many pages that were the folio, whose family was held.
-    pub(crate) fn walk_held_folio(
+    ///
+    /// # Errors
+    /// What a visit ended the walk with.
+    pub(crate) fn walk_held<E>(
         &self,
         family: &Hold<'_>,
-        head: Pfn,
-        pages: u64,
-        visit: impl FnMut(Mm, Range<Vpn>, u64, Leaf<'_, P>) -> Walk,
-    ) {
+        (head, pages): (Pfn, u64),
+        visit: impl FnMut(Mm, Run, Part<'_, P>) -> Result<Next, E>,
+    ) -> Result<(), E> {
         let family = family.lock(self.platform());
-        self.visit_runs(&self.in_family(family, head), (head, pages), visit);
+        self.visit_runs(&self.in_family(family, head), pages, visit)
     }
 
-    fn visit_runs(
+    fn visit_runs<E>(
         &self,
         who: &OfFamily<'_, P>,
-        (head, pages): (Pfn, u64),
-        mut visit: impl FnMut(Mm, Range<Vpn>, u64, Leaf<'_, P>) -> Walk,
-    ) {
-        who.each(self.platform(), |mm, first| {
-            // A member whose area lies lower than the folio was mapped may begin within it: the
-            // numbers wrap.
-            let before =
-                if first.0.checked_add(pages).is_none() { first.0.wrapping_neg() } else { 0 };
-            let mut run = Vpn(first.0.wrapping_add(before))..Vpn(first.0.wrapping_add(pages));
-            let its = |pte: Pte<P::Format>| pte.is_mapped() && pte.pfn() == head;
-            while run.start < run.end {
-                let Some((leaf, part)) = self.next_leaf(mm, run.clone(), its) else { break };
-                run.start = part.end;
-                let skipped = part.start.0.wrapping_sub(first.0);
-                let result = visit(mm, part, skipped, leaf);
-                self.put_table(leaf.table);
-                if result == Walk::Stop {
-                    return Walk::Stop;
-                }
-            }
-            Walk::On
-        });
+        pages: u64,
+        mut visit: impl FnMut(Mm, Run, Part<'_, P>) -> Result<Next, E>,
+    ) -> Result<(), E> {
+        let mut result = Ok(());
+        let mut note = |visited| {
+            result = visited;
+            if result.is_ok() { Walk::On } else { Walk::Stop }
+        };
+        if pages == 1 {
+            self.visit_entries(who, |mm, page, leaf| {
+                let run = Run { pages: page..page + 1, skipped: 0 };
+                note(visit(mm, run, Part::Table(leaf)).map(|_| ()))
+            });
+        } else {
+            who.each(self.platform(), |mm, first| {
+                note(self.visit_parts(mm, (first, pages), &mut visit))
+            });
+        }
+        result
     }
 
-    /// The address spaces that [`Memory::walk_mapped`] asks.
+    /// Visits what may map so many pages of one address space from `first` on.
+    fn visit_parts<E>(
+        &self,
+        mm: Mm,
+        (first, pages): (Vpn, u64),
+        visit: &mut impl FnMut(Mm, Run, Part<'_, P>) -> Result<Next, E>,
+    ) -> Result<(), E> {
+        // A member whose area lies lower than the folio was mapped may begin within it: the numbers
+        // wrap.
+        let before = if first.0.checked_add(pages).is_none() { first.0.wrapping_neg() } else { 0 };
+        let mut left = Vpn(first.0.wrapping_add(before))..Vpn(first.0.wrapping_add(pages));
+        while left.start < left.end {
+            let Some((part, pages)) = self.next_part(mm, left.clone()) else { break };
+            let (table, end) = (part.table(), pages.end);
+            let skipped = pages.start.0.wrapping_sub(first.0);
+            left.start = pages.start;
+            let visited = visit(mm, Run { pages, skipped }, part);
+            self.put_table(table);
+            if visited? == Next::On {
+                left.start = end;
+            }
+        }
+        Ok(())
+    }
+
+    /// The address spaces that [`Memory::walk_folio`] asks.
     pub(crate) fn each_that_may_map(&self, pfn: Pfn, mut visit: impl FnMut(SpaceId)) {
         let Some(family) = self.hold_family(pfn) else { return };
         let who = self.in_family(family.lock(self.platform()), pfn);
@@ -193,41 +205,36 @@ impl<P: Platform> Memory<P> {
         Some(leaf)
     }
 
-    /// The first table that exists for a run of pages, with a reference, and the part of the run
-    /// that it maps: as [`Memory::held_leaf`]. The section that finds it looks at each entry of the
-    /// upper tables for the run at most once. Huge entries that `splits` wants split are, others
-    /// are passed over.
+    /// As [`Memory::next_part`], a table: huge entries, which map nothing of an object, are passed
+    /// over.
     pub(crate) fn next_leaf(
         &self,
         mm: Mm,
-        pages: Range<Vpn>,
-        splits: impl Fn(Pte<P::Format>) -> bool,
+        mut pages: Range<Vpn>,
     ) -> Option<(Leaf<'_, P>, Range<Vpn>)> {
-        let mut pages = pages.start..pages.end.min(self.frames().table(mm.root).end());
         loop {
-            let section = WalkSection::open(self.platform());
-            let first = Tables::new(self, mm).for_each_part(pages.clone(), |part, run| {
-                let table = match &part {
-                    Part::Table(leaf) => leaf.table,
-                    Part::Huge(huge) => huge.upper,
-                };
-                self.frames().table(table).get();
-                Err((part, run))
-            });
-            drop(section);
-            let (part, run) = first.err()?;
+            let (part, run) = self.next_part(mm, pages.clone())?;
             match part {
                 Part::Table(leaf) => return Some((leaf, run)),
                 Part::Huge(huge) => {
-                    let split = huge.pte().is_some_and(&splits);
-                    if split {
-                        self.split_huge(mm, &huge);
-                    }
                     self.put_table(huge.upper);
-                    pages.start = if split { run.start } else { run.end };
+                    pages.start = run.end;
                 }
             }
         }
+    }
+
+    /// The first table that exists for a run of pages, or huge entry, with a reference on the table
+    /// that it is or lies in, and the part of the run that it maps: as [`Memory::held_leaf`]. The
+    /// section that finds it looks at each entry of the upper tables for the run at most once.
+    fn next_part(&self, mm: Mm, pages: Range<Vpn>) -> Option<(Part<'_, P>, Range<Vpn>)> {
+        let pages = pages.start..pages.end.min(self.frames().table(mm.root).end());
+        let _section = WalkSection::open(self.platform());
+        let first = Tables::new(self, mm).for_each_part(pages, |part, run| {
+            self.frames().table(part.table()).get();
+            Err((part, run))
+        });
+        first.err()
     }
 
     fn tell_lost(&self, pfn: Pfn, lost: Lost) {

@@ -25,23 +25,19 @@
 //! - INV-SPLIT-4: a page that nothing maps is freed by the split that made it.
 
 use core::fmt;
-use core::ops::Range;
 
-use crate::addr::{Mm, Pfn, Vpn, each_page};
+use crate::addr::{Pfn, Vpn};
 use crate::error::OutOfFrames;
 use crate::event::{Bug, EventKind};
 use crate::frame::{Counts, Flags, Large, NewFrame, Parted, Start};
 use crate::memory::Memory;
-use crate::migrate::Taken;
 use crate::page::PageLock;
-use crate::platform::{Invalidate, Platform};
-use crate::pte::Entry;
-use crate::rmap::{Hold, Walk};
+use crate::platform::Platform;
 use crate::rules::large::{Parting, parting};
 use crate::space::Space;
 use crate::sync::smp_mb;
-use crate::table::Leaf;
 use crate::tlb::DeferredFlush;
+use crate::vacate::{HugeEntries, Pinned};
 
 /// What became of the folios that waited to be split.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -113,10 +109,15 @@ impl<P: Platform> Memory<P> {
     /// Splits the folio of a page, of which the caller has one reference: if it succeeds, that is
     /// one of the page's own.
     pub(crate) fn split(&self, pfn: Pfn) -> Result<(), SplitError> {
+        self.split_into(pfn, |page| self.put(page, 1))
+    }
+
+    /// The same; the other pages are given to `take`, each with a reference.
+    pub(crate) fn split_into(&self, pfn: Pfn, take: impl FnMut(Pfn)) -> Result<(), SplitError> {
         if !self.frames().is_large(pfn) {
             return Err(SplitError::NotLarge);
         }
-        let result = self.lock_and_split(pfn);
+        let result = self.lock_and_split(pfn, take);
         let counters = self.counters();
         match result {
             Ok(()) => counters.thp_split_page.add(1),
@@ -161,7 +162,7 @@ impl<P: Platform> Memory<P> {
         Err(OutOfFrames)
     }
 
-    fn lock_and_split(&self, kept: Pfn) -> Result<(), SplitError> {
+    fn lock_and_split(&self, kept: Pfn, mut take: impl FnMut(Pfn)) -> Result<(), SplitError> {
         let locked = self.try_lock_folio(kept).ok_or(SplitError::Locked)?;
         // Whole until the lock is released, if another split has not been here before.
         let folio = self.frames().large(kept).ok_or(SplitError::NotLarge)?;
@@ -182,28 +183,29 @@ impl<P: Platform> Memory<P> {
         let waited = self.frames().is_queued(folio);
         let family = self.hold_family(head);
         let mut deferred = DeferredFlush::new();
-        let unmapped = self.unmap_folio(folio, &mut deferred);
+        let vacated = self.vacate((head, pages), HugeEntries::Split, &mut deferred);
         deferred.finish(self);
-        let result = unmapped.and_then(|()| self.break_up(folio, parting));
+        let vacated = vacated.map_err(|Pinned(pfn)| SplitError::Pinned(pfn));
+        let result = vacated.and_then(|()| self.break_up(folio, parting));
         if let Some(family) = &family {
-            self.restore_folio(family, head, pages);
+            // INV-SPLIT-2.
+            self.reoccupy(family, (head, pages), head, HugeEntries::Split);
         }
         match result {
             Ok(()) => {
                 self.tell_frame(EventKind::Split(head));
                 drop(locked);
                 self.unlock_pages(head, pages);
-                // Where references were compared with the caller's one, that is the head's, or
-                // became it; where each has gone on with its page, his has, too.
-                let kept = match parting {
-                    Parting::Shared => None,
-                    Parting::Compared | Parting::Frozen => Some(kept),
-                };
-                for pfn in (head.0..head.0 + pages).map(Pfn).filter(|pfn| Some(*pfn) != kept) {
-                    self.put(pfn, 1);
+                match parting {
+                    // Each reference has gone on with its page: the caller's, too.
+                    Parting::Shared => self.put(kept, 1),
+                    // They were compared with the caller's one: that is the head's, or became it.
+                    Parting::Compared | Parting::Frozen => {}
                 }
+                let others = (head.0..head.0 + pages).map(Pfn).filter(|pfn| *pfn != kept);
+                others.for_each(&mut take);
             }
-            Err(_) if !waited => self.no_longer_partly(folio),
+            Err(_) if !waited => self.requeue(folio),
             Err(_) => {}
         }
         result
@@ -212,65 +214,6 @@ impl<P: Platform> Memory<P> {
     fn busy(&self, head: Pfn, refs: u32, expected: u32) -> SplitError {
         self.tell_frame(EventKind::SplitBusy { head, refs, expected });
         SplitError::Busy { refs, expected }
-    }
-
-    /// Takes a folio out of the queue into which it came as its entries were taken out, if they are
-    /// all back.
-    fn no_longer_partly(&self, folio: Large<'_>) {
-        if folio.is_partly_mapped(self.rule()) {
-            return;
-        }
-        self.frames().unqueue(folio);
-        // Who unmaps a part counts it off and then finds the folio in the queue, or not; here it is
-        // the other way round, and one of the two sees the other.
-        smp_mb();
-        if folio.is_partly_mapped(self.rule()) {
-            self.frames().queue(folio);
-        }
-    }
-
-    /// Replaces every entry of a folio's pages by a migration entry.
-    fn unmap_folio(
-        &self,
-        folio: Large<'_>,
-        deferred: &mut DeferredFlush,
-    ) -> Result<(), SplitError> {
-        let mut result = Ok(());
-        self.walk_folio(folio.head(), folio.pages(), |mm, run, skipped, leaf| {
-            let first = Pfn(folio.head().0 + skipped);
-            match self.unmap_run(mm, (run, first), leaf, deferred) {
-                Ok(()) => Walk::On,
-                Err(pinned) => {
-                    result = Err(SplitError::Pinned(pinned));
-                    Walk::Stop
-                }
-            }
-        });
-        result
-    }
-
-    /// The same for the entries of one table, the first of which may map `first`.
-    fn unmap_run(
-        &self,
-        mm: Mm,
-        (run, first): (Range<Vpn>, Pfn),
-        leaf: Leaf<'_, P>,
-        deferred: &mut DeferredFlush,
-    ) -> Result<(), Pfn> {
-        let range = crate::addr::VirtRange::of_pages(run.start, run.end);
-        let _changing = self.changing(mm.id, range, Invalidate::Clear);
-        let cursor = leaf.lock();
-        for (page, pfn) in each_page(run).zip((first.0..).map(Pfn)) {
-            let pte = cursor.get(page);
-            if !pte.is_mapped() || pte.is_special() || pte.pfn() != pfn {
-                continue;
-            }
-            match self.unmap_entry(mm, page, &cursor, deferred) {
-                Taken::Out => {}
-                Taken::Left => return Err(pfn),
-            }
-        }
-        Ok(())
     }
 
     /// Makes pages of the frames of a folio that nothing maps, each locked, with one reference that
@@ -320,22 +263,6 @@ impl<P: Platform> Memory<P> {
             }
         }
         Ok(())
-    }
-
-    /// Turns the migration entries of so many pages from `head` on into entries that map them:
-    /// INV-SPLIT-2.
-    fn restore_folio(&self, family: &Hold<'_>, head: Pfn, pages: u64) {
-        self.walk_held_folio(family, head, pages, |mm, run, skipped, leaf| {
-            let cursor = leaf.lock();
-            for (page, pfn) in each_page(run).zip((head.0 + skipped..).map(Pfn)) {
-                if let Entry::Migration(entry) = cursor.get(page).decode()
-                    && entry.pfn == pfn
-                {
-                    self.restore_entry(mm.id, page, &cursor, entry, pfn);
-                }
-            }
-            Walk::On
-        });
     }
 
     /// Unlocks the pages that a folio has become beside its head.

@@ -72,7 +72,7 @@ stats! {
     cow_copy,
     /// Pages that fork copied for the child.
     fork_copy,
-    /// Entries that scans made PROT_NONE.
+    /// Pages whose entries scans made PROT_NONE.
     numa_pte_updates,
     /// Huge entries that scans made PROT_NONE.
     numa_huge_pte_updates,
@@ -82,10 +82,16 @@ stats! {
     numa_hint_faults_local,
     /// Pages that hinting faults moved.
     numa_pages_migrated,
-    /// Pages moved.
+    /// Pages moved, those of large folios included.
     pgmigrate_success,
-    /// Pages that could not be moved.
+    /// Pages that could not be moved, those of large folios included.
     pgmigrate_fail,
+    /// Large folios moved as a whole.
+    thp_migration_success,
+    /// Large folios that could not be moved.
+    thp_migration_fail,
+    /// Large folios that were split because they could not be moved as a whole.
+    thp_migration_split,
     /// Pages pinned.
     nr_foll_pin_acquired,
     /// Pins released.

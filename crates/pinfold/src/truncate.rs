@@ -50,7 +50,7 @@ impl<P: Platform> Memory<P> {
         let range = VirtRange::of_pages(pages.start, pages.end);
         let _changing = self.changing(who.mm.id, range, Invalidate::Clear);
         let mut gather = Gather::new(self, who.mm.id);
-        while let Some((leaf, part)) = self.next_leaf(who.mm, pages.clone(), |_| false) {
+        while let Some((leaf, part)) = self.next_leaf(who.mm, pages.clone()) {
             pages.start = part.end;
             Zap::new(self, who.mm, which, Flushes::UnderLock).table(leaf, part, &mut gather);
             self.put_table(leaf.table);

@@ -5,7 +5,7 @@ use super::super::charge::{Counting, Unseen, counting, locks_charge, unseen};
 use super::super::collapse::waits_for_walkers;
 use super::super::fork::{SeqCountUse, WriteProtect, race_guard};
 use super::super::migrate::{brings_barriers, carries_accessed_dirty, remembers_mark};
-use super::super::numa::{HintedWrite, hinted_write};
+use super::super::numa::{HintedMove, HintedWrite, hinted_huge, hinted_page, hinted_write};
 use super::super::pin::{
     Access, Force, Hold, Request, Term, Unshares, WriteFault, counts_zero_page, direct_io,
     drops_write, grows_stack, rechecks_entry, rechecks_table, refuses_tracked, takes_hinting_fault,
@@ -51,6 +51,8 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| flushes_before_copy(rules.uffd_wp_flush)), "5.12");
     assert_eq!(since(|rules| needs_mapping(rules.break_hole)), "6.1");
     assert_eq!(since(|rules| hinted_write(rules.numa_write) == HintedWrite::Recomputed), "6.2");
+    assert_eq!(since(|rules| hinted_huge(rules.thp_numa) == HintedMove::Common), "5.14");
+    assert_eq!(since(|rules| hinted_page(rules.thp_numa) == HintedMove::Common), "6.12");
     assert_eq!(since(|rules| remembers_mark(rules.migration_kind)), "5.19");
     assert_eq!(since(|rules| carries_accessed_dirty(rules.migration_ad)), "6.1");
     assert_eq!(since(|rules| brings_barriers(rules.share_order)), "6.1");

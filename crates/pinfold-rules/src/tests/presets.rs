@@ -32,7 +32,7 @@ fn the_oldest_preset_is_linux_3_1() {
     assert_eq!(
         all.join(" "),
         "pte-cow=map-count pmd-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share fork-race=open \
-         numa-skip=never numa-skip-pmd=zero-page numa-write=kept numa-fault=restore-first migration-kind=read-write \
+         numa-skip=never numa-skip-pmd=zero-page numa-write=kept numa-fault=restore-first thp-numa=alone migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
          table-free=after-walkers collapse-sync=flush fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late migrate-flush=each \
@@ -76,7 +76,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("5.10", "5.11", "fork-race=seq-count"),
         ("5.11", "5.12", "uffd-wp-flush=before-copy"),
         ("5.12", "5.13", "numa-fault=migrate-first"),
-        ("5.13", "5.14", "head-recheck=again uffd=minor interfaces=populate"),
+        ("5.13", "5.14", "head-recheck=again thp-numa=huge uffd=minor interfaces=populate"),
         ("5.14", "5.16", ""),
         ("5.16", "5.17", "numa-skip=ref-count"),
         ("5.17", "5.18", "pte-cow=ref-count-precise pmd-cow=ref-count zap-munlock=with-mapping"),
@@ -108,7 +108,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("6.5", "6.7", ""),
         ("6.7", "6.8", "large-cow=never"),
         ("6.8", "6.9", ""),
-        ("6.9", "6.10", "numa-skip=pinned-or-likely-shared"),
+        ("6.9", "6.10", "numa-skip=pinned-or-likely-shared thp-numa=folio"),
         ("6.10", "6.11", "numa-fault=isolate-under-lock"),
         ("6.11", "6.14", "table-reclaim=dont-need"),
         (

@@ -12,7 +12,7 @@ use super::super::{
     LargeCow, LargeMaps, MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Named, Notify,
     NumaFault, NumaSkip, NumaSkipPmd, NumaWrite, PRESETS, PmdCow, PteCow, ReadGup, Release,
     RemapFlush, RmapCheck, RuleError, Rules, ShareOrder, Switch, TableFree, TableReclaim, TailRefs,
-    Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    ThpNuma, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 
 fn refused(text: &str) -> String {
@@ -148,7 +148,7 @@ fn an_unknown_switch_has_all_switches_as_candidates() {
     assert_eq!(
         corrected("5.9,numa-skp=ref-count", "numa-skip"),
         "no switch is called `numa-skp` (did you mean `numa-skip`?): use one of pte-cow, pmd-cow, large-cow, large-maps, head-recheck, tail-refs, \
-         read-gup, fork-pin, fork-race, numa-skip, numa-skip-pmd, numa-write, numa-fault, migration-kind, \
+         read-gup, fork-pin, fork-race, numa-skip, numa-skip-pmd, numa-write, numa-fault, thp-numa, migration-kind, \
          migration-ad, share-order, zero-pin, force-write, gup-numa, gup-stack, file-pin, direct-io, write-upgrade, fast-recheck, \
          cow-publish, table-free, collapse-sync, fault-lock, table-reclaim, rmap-check, zap-rmap, zap-munlock, memcg-lock, uffd, uffd-wp-flush, migrate-flush, flush-reach, remap-flush, notify, break-hole, interfaces"
     );
@@ -275,7 +275,7 @@ fn variants_read_back(switch: Switch) -> bool {
         };
     }
     each! {
-        PteCow, PmdCow, LargeCow, LargeMaps, HeadRecheck, TailRefs, ReadGup, ForkPin, ForkRace, NumaSkip, NumaSkipPmd, NumaWrite, NumaFault, MigrationKind,
+        PteCow, PmdCow, LargeCow, LargeMaps, HeadRecheck, TailRefs, ReadGup, ForkPin, ForkRace, NumaSkip, NumaSkipPmd, NumaWrite, NumaFault, ThpNuma, MigrationKind,
         MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, DirectIo, WriteUpgrade, FastRecheck,
         CowPublish, TableFree, CollapseSync, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, MigrateFlush, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
     }

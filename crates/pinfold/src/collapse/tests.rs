@@ -287,7 +287,7 @@ fn a_page_on_the_move_refuses_it() {
         let tuning = mem.tuning().migrate_passes;
         mem.platform().interrupt(hook, || {
             let moved = mem_migrate(&mem, pfn);
-            assert_eq!(moved, None, "{text}");
+            assert_eq!(moved, 0, "{text}");
         });
         assert_eq!(seen.load(Ordering::Relaxed), u64::from(tuning), "{text}");
         assert!((4..8).all(|page| load(&space, page) == Ok(page)), "{text}");
@@ -297,9 +297,9 @@ fn a_page_on_the_move_refuses_it() {
 
 /// Tries to move a page without the lock of an address space, as a hinting fault's or hotplug's
 /// mover may.
-fn mem_migrate(mem: &Mem<Small>, pfn: Pfn) -> Option<Pfn> {
-    let isolated = mem.isolate(pfn).expect("nobody else has isolated it");
-    mem.migrate(isolated, NodeId(1), crate::migrate::Mode::Sync)
+fn mem_migrate(mem: &Mem<Small>, pfn: Pfn) -> u64 {
+    let isolated = mem.isolate(pfn, crate::frame::Sizes::Any).expect("nobody else has isolated it");
+    mem.migrate(isolated, NodeId(1), crate::migrate::Mode::Sync).moved
 }
 
 #[test]

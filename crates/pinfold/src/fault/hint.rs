@@ -2,22 +2,30 @@
 //! that touches it, or made accessible again (facts 4.3, 4.4).
 //!
 //! Protocol: the fault holds the area. The order of restoring and
-//! migrating is the rule `numa-fault`.
+//! migrating is the rule `numa-fault`; what becomes of a large folio is the rule `thp-numa`: up to
+//! 5.13 it moves only as one that a huge entry maps alone (`migrate/alone.rs`), from then on like a
+//! page, and from 6.10 on also where entries map its pages. Then all hinting entries of it in the
+//! table and the area become accessible with the one that was used.
 //!
 //! Invariants:
 //! - INV-NUMA-1: after a hinting fault the entry is accessible, unless it changed in the meantime.
 //! - INV-NUMA-2: the write bit comes back only by the rule `numa-write`: kept in the entry,
 //!   recomputed from the mark under the table's lock, or not at all.
 
+use core::ops::Range;
+
 use super::request::{Fault, Hinted, Request};
+use crate::addr::{Pfn, VirtRange, Vpn, each_page};
 use crate::event::EventKind;
-use crate::migrate::{Isolated, Mode};
+use crate::frame::Sizes;
+use crate::migrate::{Isolated, Mode, Moved};
 use crate::platform::Platform;
-use crate::pte::Pte;
+use crate::pte::{Format, Pte};
 use crate::rules::NumaFault;
-use crate::rules::numa::{HintedWrite, hinted_write};
+use crate::rules::large::{Tally, tally};
+use crate::rules::numa::{HintedMove, HintedWrite, hinted_huge, hinted_page, hinted_write};
 use crate::space::Space;
-use crate::table::{Cursor, Huge, Leaf};
+use crate::table::{Cursor, Huge, HugeCursor, Leaf, table_end, table_start};
 
 /// What is known of the write bit when an entry is restored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +38,36 @@ enum WriteBit {
     Lost,
 }
 
+/// Where a hinting entry lies.
+enum Place<'a, 'm, P: Platform> {
+    Page(Leaf<'m, P>, Vpn),
+    Huge(&'a Huge<'m, P>),
+}
+
+/// The right to change it.
+enum Held<'a, 'm, P: Platform> {
+    Page(Cursor<'m, P>, Vpn),
+    Huge(HugeCursor<'a, 'm, P>),
+}
+
+impl<'a, 'm, P: Platform> Place<'a, 'm, P> {
+    fn lock(&self) -> Held<'a, 'm, P> {
+        match self {
+            Self::Page(leaf, page) => Held::Page(leaf.lock(), *page),
+            Self::Huge(huge) => Held::Huge(huge.lock()),
+        }
+    }
+}
+
+impl<P: Platform> Held<'_, '_, P> {
+    fn get(&self) -> Option<Pte<P::Format>> {
+        match self {
+            Self::Page(cursor, page) => Some(cursor.get(*page)),
+            Self::Huge(cursor) => cursor.get(),
+        }
+    }
+}
+
 impl<P: Platform> Space<P> {
     pub(super) fn hint_fault(
         &self,
@@ -37,77 +75,7 @@ impl<P: Platform> Space<P> {
         leaf: Leaf<'_, P>,
         orig: Pte<P::Format>,
     ) -> Fault {
-        let (mem, page, pfn) = (self.mem(), request.page, orig.pfn());
-        let cursor = leaf.lock();
-        if cursor.get(page) != orig {
-            return Fault::Spurious;
-        }
-        mem.counters().numa_hint_faults.add(1);
-        mem.tell(self.id(), page, EventKind::HintFault(pfn));
-        let local = mem.frames().node(pfn) == mem.platform().node();
-        if local {
-            mem.counters().numa_hint_faults_local.add(1);
-            self.restore(request, &cursor, orig, WriteBit::ByRule);
-            return Fault::Hint(Hinted::Local);
-        }
-        match mem.rule() {
-            NumaFault::RestoreFirst => {
-                self.restore(request, &cursor, orig, WriteBit::ByRule);
-                mem.get(pfn, 1);
-                drop(cursor);
-                let isolated = mem.isolate(pfn);
-                mem.put(pfn, 1);
-                Fault::Hint(self.move_here(isolated))
-            }
-            NumaFault::MigrateFirst => {
-                mem.get(pfn, 1);
-                drop(cursor);
-                let isolated = mem.isolate(pfn);
-                mem.put(pfn, 1);
-                self.move_or_restore(request, leaf, orig, isolated, WriteBit::ByRule)
-            }
-            NumaFault::IsolateUnderLock => match mem.isolate(pfn) {
-                Some(isolated) => {
-                    drop(cursor);
-                    self.move_or_restore(request, leaf, orig, Some(isolated), WriteBit::Lost)
-                }
-                None => {
-                    self.restore(request, &cursor, orig, WriteBit::ByRule);
-                    Fault::Hint(Hinted::MoveFailed)
-                }
-            },
-        }
-    }
-
-    fn move_here(&self, isolated: Option<Isolated<'_, P>>) -> Hinted {
-        let mem = self.mem();
-        match isolated.and_then(|page| mem.migrate(page, mem.platform().node(), Mode::Async)) {
-            Some(_) => {
-                mem.counters().numa_pages_migrated.add(1);
-                Hinted::Moved
-            }
-            None => Hinted::MoveFailed,
-        }
-    }
-
-    /// Migrates while the entry is still PROT_NONE; a failure makes it accessible, if it has not
-    /// changed.
-    fn move_or_restore(
-        &self,
-        request: &Request<'_, P>,
-        leaf: Leaf<'_, P>,
-        orig: Pte<P::Format>,
-        isolated: Option<Isolated<'_, P>>,
-        write: WriteBit,
-    ) -> Fault {
-        let hinted = self.move_here(isolated);
-        if hinted == Hinted::MoveFailed {
-            let cursor = leaf.lock();
-            if cursor.get(request.page) == orig {
-                self.restore(request, &cursor, orig, write);
-            }
-        }
-        Fault::Hint(hinted)
+        self.hint_fault_at(request, &Place::Page(leaf, request.page), orig)
     }
 
     /// As [`Space::hint_fault`], where one entry maps as many pages as a table does.
@@ -116,40 +84,210 @@ impl<P: Platform> Space<P> {
         request: &Request<'_, P>,
         huge: &Huge<'_, P>,
         orig: Pte<P::Format>,
-    ) -> Option<Fault> {
-        let (mem, head) = (self.mem(), orig.pfn());
-        let cursor = huge.lock();
-        if cursor.get() != Some(orig) {
-            return None;
-        }
-        mem.counters().numa_hint_faults.add(1);
-        mem.tell(self.id(), request.page, EventKind::HintFault(head));
-        let local = mem.frames().node(head) == mem.platform().node();
-        if local {
-            mem.counters().numa_hint_faults_local.add(1);
-        }
-        // A large folio stays where it is.
-        let pte = self.accessible(request, orig, WriteBit::ByRule);
-        cursor.set(pte);
-        let kind = |pfn| EventKind::HintRestored { pfn, writable: pte.is_writable() };
-        mem.tell_each(self.id(), (huge.pages().start, head), kind);
-        Some(Fault::Hint(if local { Hinted::Local } else { Hinted::MoveFailed }))
+    ) -> Fault {
+        self.hint_fault_at(request, &Place::Huge(huge), orig)
     }
 
-    fn restore(
+    fn hint_fault_at(
         &self,
         request: &Request<'_, P>,
-        cursor: &Cursor<'_, P>,
+        place: &Place<'_, '_, P>,
+        orig: Pte<P::Format>,
+    ) -> Fault {
+        let (mem, page, pfn) = (self.mem(), request.page, orig.pfn());
+        let held = place.lock();
+        if held.get() != Some(orig) {
+            return Fault::Spurious;
+        }
+        mem.counters().numa_hint_faults.add(1);
+        mem.tell(self.id(), page, EventKind::HintFault(pfn));
+        let local = mem.frames().node(pfn) == mem.platform().node();
+        if local {
+            mem.counters().numa_hint_faults_local.add(1);
+            self.restore(request, &held, orig, WriteBit::ByRule);
+            return Fault::Hint(Hinted::Local);
+        }
+        let sizes = match (self.hinted_move(place, pfn), place) {
+            (HintedMove::Alone, Place::Huge(huge)) => {
+                return self.move_alone(request, (huge, held), orig);
+            }
+            // No page of a folio moves by itself.
+            (HintedMove::Alone | HintedMove::Stays, _) => Sizes::Small,
+            (HintedMove::Common, _) => Sizes::Any,
+        };
+        match mem.rule() {
+            NumaFault::RestoreFirst => {
+                self.restore(request, &held, orig, WriteBit::ByRule);
+                mem.get(pfn, 1);
+                drop(held);
+                let isolated = mem.isolate(pfn, sizes);
+                mem.put(pfn, 1);
+                Fault::Hint(self.move_here(isolated))
+            }
+            NumaFault::MigrateFirst => {
+                mem.get(pfn, 1);
+                drop(held);
+                let isolated = mem.isolate(pfn, sizes);
+                mem.put(pfn, 1);
+                self.move_or_restore(request, place, orig, isolated, WriteBit::ByRule)
+            }
+            NumaFault::IsolateUnderLock => match mem.isolate(pfn, sizes) {
+                Some(isolated) => {
+                    drop(held);
+                    self.move_or_restore(request, place, orig, Some(isolated), WriteBit::Lost)
+                }
+                None => {
+                    self.restore(request, &held, orig, WriteBit::ByRule);
+                    Fault::Hint(Hinted::MoveFailed)
+                }
+            },
+        }
+    }
+
+    /// How what a hinting entry maps moves, whose table is locked. Where references do not keep a
+    /// folio whole, only as one that an entry maps alone.
+    fn hinted_move(&self, place: &Place<'_, '_, P>, pfn: Pfn) -> HintedMove {
+        let mem = self.mem();
+        if mem.frames().mapped_head(pfn).is_none() {
+            return HintedMove::Common;
+        }
+        let how = match place {
+            Place::Page(..) => hinted_page(mem.rule()),
+            Place::Huge(_) => hinted_huge(mem.rule()),
+        };
+        match (how, tally(mem.rule())) {
+            (HintedMove::Common, Tally::HeadAndTail | Tally::HeadAndMapcount) => HintedMove::Stays,
+            _ => how,
+        }
+    }
+
+    fn move_here(&self, isolated: Option<Isolated<'_, P>>) -> Hinted {
+        let mem = self.mem();
+        let here = mem.platform().node();
+        self.hinted(isolated.map(|page| mem.migrate(page, here, Mode::Async)))
+    }
+
+    fn hinted(&self, moved: Option<Moved>) -> Hinted {
+        match moved {
+            Some(Moved { moved: pages @ 1.., .. }) => {
+                self.mem().counters().numa_pages_migrated.add(pages);
+                Hinted::Moved
+            }
+            _ => Hinted::MoveFailed,
+        }
+    }
+
+    /// Migrates while the entry is still PROT_NONE; a failure makes it accessible, if it has not
+    /// changed.
+    fn move_or_restore(
+        &self,
+        request: &Request<'_, P>,
+        place: &Place<'_, '_, P>,
+        orig: Pte<P::Format>,
+        isolated: Option<Isolated<'_, P>>,
+        write: WriteBit,
+    ) -> Fault {
+        let hinted = self.move_here(isolated);
+        if hinted == Hinted::MoveFailed {
+            self.restore_if_same(request, place, orig, write);
+        }
+        Fault::Hint(hinted)
+    }
+
+    fn restore_if_same(
+        &self,
+        request: &Request<'_, P>,
+        place: &Place<'_, '_, P>,
         orig: Pte<P::Format>,
         write: WriteBit,
     ) {
-        let pte = self.accessible(request, orig, write);
-        cursor.set(request.page, pte);
-        let kind = EventKind::HintRestored { pfn: orig.pfn(), writable: pte.is_writable() };
-        self.mem().tell(self.id(), request.page, kind);
+        let held = place.lock();
+        if held.get() == Some(orig) {
+            self.restore(request, &held, orig, write);
+        }
     }
 
-    /// What a hinting entry becomes.
+    /// Moves the folio of a huge entry if nothing else refers to it, and makes the entry accessible
+    /// there or here.
+    fn move_alone(
+        &self,
+        request: &Request<'_, P>,
+        (huge, held): (&Huge<'_, P>, Held<'_, '_, P>),
+        orig: Pte<P::Format>,
+    ) -> Fault {
+        let (mem, here) = (self.mem(), self.mem().platform().node());
+        let isolated = mem.isolate(orig.pfn(), Sizes::Any);
+        drop(held);
+        let accessible = || self.accessible(request, orig, WriteBit::ByRule).young();
+        let entry = (self.mm(), huge, orig);
+        let moved = isolated.map(|page| mem.migrate_alone(entry, page, here, accessible));
+        let hinted = self.hinted(moved);
+        if hinted == Hinted::MoveFailed {
+            self.restore_if_same(request, &Place::Huge(huge), orig, WriteBit::ByRule);
+        }
+        Fault::Hint(hinted)
+    }
+
+    /// Makes the entry accessible: INV-NUMA-1. Of a large folio that moves as a whole, all of its
+    /// hinting entries in the table and the area.
+    fn restore(
+        &self,
+        request: &Request<'_, P>,
+        held: &Held<'_, '_, P>,
+        orig: Pte<P::Format>,
+        write: WriteBit,
+    ) {
+        let pte = self.accessible(request, orig, write).young();
+        match held {
+            Held::Page(cursor, page) => {
+                cursor.set(*page, pte);
+                self.tell_restored(*page, pte);
+                if let Some(head) = self.mem().frames().mapped_head(orig.pfn()) {
+                    self.restore_others(request, cursor, (*page, orig.pfn(), head), write);
+                }
+            }
+            Held::Huge(cursor) => {
+                cursor.set(pte);
+                let told = |pfn| EventKind::HintRestored { pfn, writable: pte.is_writable() };
+                let first = table_start::<P::Format>(request.page);
+                self.mem().tell_each(self.id(), (first, pte.pfn()), told);
+            }
+        }
+    }
+
+    fn tell_restored(&self, page: Vpn, pte: Pte<P::Format>) {
+        let kind = EventKind::HintRestored { pfn: pte.pfn(), writable: pte.is_writable() };
+        self.mem().tell(self.id(), page, kind);
+    }
+
+    /// The same for the other entries of a folio, one of whose pages is mapped here.
+    fn restore_others(
+        &self,
+        request: &Request<'_, P>,
+        cursor: &Cursor<'_, P>,
+        (page, pfn, head): (Vpn, Pfn, Pfn),
+        write: WriteBit,
+    ) {
+        match hinted_page(self.mem().rule()) {
+            HintedMove::Alone | HintedMove::Stays => return,
+            HintedMove::Common => {}
+        }
+        let end = head.0 + (1 << self.mem().frames().order(head));
+        let around = run_around::<P::Format>(request.area.range, page);
+        let before = (pfn.0 - head.0).min(page - around.start);
+        let after = (end - pfn.0).min(around.end - page);
+        let first = Vpn(page.0 - before);
+        for (at, pfn) in each_page(first..page + after).zip((pfn.0 - before..).map(Pfn)) {
+            let pte = cursor.get(at);
+            if pte.is_mapped() && pte.is_hint() && pte.pfn() == pfn {
+                let pte = self.accessible(request, pte, write);
+                cursor.set(at, pte);
+                self.tell_restored(at, pte);
+            }
+        }
+    }
+
+    /// What a hinting entry becomes, but for being young.
     fn accessible(
         &self,
         request: &Request<'_, P>,
@@ -157,7 +295,7 @@ impl<P: Platform> Space<P> {
         write: WriteBit,
     ) -> Pte<P::Format> {
         let area = request.area;
-        let mut pte = orig.with_reach(area.prot.reach()).young();
+        let mut pte = orig.with_reach(area.prot.reach());
         match hinted_write(self.mem().rule()) {
             HintedWrite::InEntry => {}
             HintedWrite::Dropped => pte = pte.read_only(),
@@ -170,6 +308,11 @@ impl<P: Platform> Space<P> {
         }
         pte
     }
+}
+
+/// The pages around one that lie in its area and in its table.
+fn run_around<F: Format>(area: VirtRange, page: Vpn) -> Range<Vpn> {
+    area.first_page().max(table_start::<F>(page))..area.end_page().min(table_end::<F>(page))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::event::EventKind;
 use crate::frame::{Counts, Marks, NewFolio};
 use crate::memory::{Memory, PmdMapping};
 use crate::platform::{FlushScope, Invalidate, Platform};
-use crate::pte::{Format, Pte};
+use crate::pte::{Entry, Format, Pte};
 use crate::rules::Why;
 use crate::rules::pmd::{HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked};
 use crate::space::Space;
@@ -161,8 +161,13 @@ impl<P: Platform> Space<P> {
     /// be looked at again.
     pub(super) fn fault_huge(&self, request: &Request<'_, P>, huge: &Huge<'_, P>) -> Option<Fault> {
         let pte = huge.pte()?;
+        if let Entry::Migration(entry) = pte.decode() {
+            self.mem().tell(self.id(), request.page, EventKind::WaitMigration(entry.pfn));
+            self.mem().wait_folio(entry.pfn);
+            return Some(Fault::Waited);
+        }
         if pte.is_hint() {
-            return self.hint_fault_huge(request, huge, pte);
+            return Some(self.hint_fault_huge(request, huge, pte));
         }
         if request.want == Want::Read || pte.is_writable() {
             return self.present_huge(request, huge, pte);

@@ -1,5 +1,6 @@
 //! fork over a huge entry: the child gets one like it, or, if the folio may be pinned, the parent's
-//! is split and each page of it is asked about by itself (facts 2.3, 2.6).
+//! is split and each page of it is asked about by itself (facts 2.3, 2.6). A migration entry in its
+//! place is copied as that of a page.
 //!
 //! Protocol: the tables that hold the entries are locked, the child's first, as last-level tables
 //! are. The table that goes with the child's entry is allocated before.
@@ -11,7 +12,7 @@ use crate::addr::Vpn;
 use crate::error::NoPage;
 use crate::event::EventKind;
 use crate::platform::Platform;
-use crate::pte::Pte;
+use crate::pte::{Entry, Migration, MigrationKind, Pte};
 use crate::rules::fork::{ForkVerdict, fork_page};
 use crate::rules::{ForkPin, Why};
 use crate::table::{Huge, HugeCursor, Next};
@@ -33,6 +34,12 @@ impl<P: Platform> Copying<'_, P> {
         let to = place.lock();
         let from = huge.lock();
         let Some(pte) = from.get() else { return Ok(Next::Again) };
+        if let Entry::Migration(entry) = pte.decode() {
+            let shared = Pte::migration(Migration { kind: MigrationKind::Read, ..entry });
+            from.set(shared);
+            to.make(shared, table.keep());
+            return Ok(Next::On);
+        }
         if pte.is_special() {
             to.make(pte, table.keep());
             return Ok(Next::On);

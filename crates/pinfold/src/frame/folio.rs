@@ -22,15 +22,22 @@ pub(crate) enum Marks {
     First,
 }
 
-/// A large folio that nobody else knows of yet, counted as mapped by one entry for each page, all
-/// of them of one address space and exclusive; goes back to its node on drop.
+/// A large folio that nobody else knows of yet; goes back to its node on drop.
 #[must_use]
 pub(crate) struct NewFolio<'a> {
     frames: &'a Frames,
     head: Pfn,
     pages: u64,
-    space: SpaceId,
-    rule: LargeMaps,
+    start: Start,
+}
+
+/// The counts that it starts with.
+#[derive(Clone, Copy)]
+enum Start {
+    /// One reference.
+    Held,
+    /// A mapping of each page, with its reference, all of this address space and exclusive.
+    Mapped(SpaceId, LargeMaps),
 }
 
 impl fmt::Debug for NewFolio<'_> {
@@ -71,16 +78,19 @@ impl NewFolio<'_> {
 impl Drop for NewFolio<'_> {
     fn drop(&mut self) {
         // A walker that guesses frame numbers may hold a reference by now.
-        let (folio, pages) = (self.frames.large_of(self.head), self.pages as u32);
-        let _ = folio.drop_maps((self.head, pages), self.space, self.rule);
-        self.frames.frame(self.head).counts.fetch_sub((self.pages - 1) * REF);
-        self.frames.uncount_folio(self.head, self.pages);
+        if let Start::Mapped(space, rule) = self.start {
+            let (folio, pages) = (self.frames.large_of(self.head), self.pages as u32);
+            let _ = folio.drop_maps((self.head, pages), space, rule);
+            self.frames.frame(self.head).counts.fetch_sub((self.pages - 1) * REF);
+            self.frames.uncount_folio(self.head, self.pages);
+        }
         self.frames.drop_unused(self.head, 1);
     }
 }
 
 impl Frames {
-    /// Takes a large folio near `node`, for `space` to map.
+    /// Takes a large folio near `node`, for `space` to map: counted as mapped by one entry for each
+    /// page, and exclusive.
     ///
     /// # Errors
     /// When no node has such a run of free frames.
@@ -98,15 +108,7 @@ impl Frames {
             Marks::First => 0,
         };
         let each = if counts_each_page(rule) { mark | MAP } else { mark };
-        for pfn in (head.0 + 1..head.0 + pages).map(Pfn) {
-            let frame = self.frame(pfn);
-            frame.index.write_once(head.0);
-            frame.spare.init(0);
-            frame.mapping.init(0);
-            let home = frame.flags.fixed(HOME_MASK);
-            frame.flags.store_release((Flags::TAIL | Flags::ANON).bits() | home);
-            frame.counts.write_once(each);
-        }
+        self.form_tails(head, order, each);
         if counts_each_page(rule) {
             self.frame(Pfn(head.0 + 1)).spare.init(1);
         }
@@ -115,13 +117,47 @@ impl Frames {
             self.frame(Pfn(head.0 + 1)).mapping.init(first);
             self.frame(Pfn(head.0 + 2)).mapping.init(second);
         }
+        self.form_head(head, (order, flags), EXCLUSIVE | (pages * (MAP + REF)));
+        Ok(NewFolio { frames: self, head, pages, start: Start::Mapped(space, rule) })
+    }
+
+    /// Takes a large folio of `node` that nothing maps yet.
+    ///
+    /// # Errors
+    /// When the node has no such run of free frames.
+    pub(crate) fn alloc_folio_held(
+        &self,
+        node: NodeId,
+        order: u32,
+    ) -> Result<NewFolio<'_>, OutOfFrames> {
+        let placement = Placement::Only(node);
+        let head = self.obtain(Request { order, placement, zone: Zone::Movable })?;
+        self.form_tails(head, order, 0);
+        self.form_head(head, (order, Flags::empty()), REF);
+        Ok(NewFolio { frames: self, head, pages: 1 << order, start: Start::Held })
+    }
+
+    /// Makes all but the first of `1 << order` free frames tails with these counts.
+    fn form_tails(&self, head: Pfn, order: u32, counts: u64) {
+        for pfn in (head.0 + 1..head.0 + (1 << order)).map(Pfn) {
+            let frame = self.frame(pfn);
+            frame.index.write_once(head.0);
+            frame.spare.init(0);
+            frame.mapping.init(0);
+            let home = frame.flags.fixed(HOME_MASK);
+            frame.flags.store_release((Flags::TAIL | Flags::ANON).bits() | home);
+            frame.counts.write_once(counts);
+        }
+    }
+
+    /// Makes the first one their head.
+    fn form_head(&self, head: Pfn, (order, flags): (u32, Flags), counts: u64) {
         let frame = self.frame(head);
         let home = frame.flags.fixed(HOME_MASK);
         let large = Flags::HEAD.bits() | order_bits(order);
         frame.flags.write_once((flags | Flags::ANON).bits() | large | home);
         frame.spare.init(0);
         // Who takes a reference from now on sees that this is a folio: he counts pins by that.
-        frame.counts.store_release(EXCLUSIVE | (pages * (MAP + REF)));
-        Ok(NewFolio { frames: self, head, pages, space, rule })
+        frame.counts.store_release(counts);
     }
 }

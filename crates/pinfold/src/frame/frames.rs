@@ -157,6 +157,13 @@ impl Frames {
         self.frame(pfn).is_large()
     }
 
+    /// The head of the large folio that a page is part of, if it is. An entry maps the page whose
+    /// table is locked, so this does not change (INV-LARGE-3): not a step of an exploration.
+    pub(crate) fn mapped_head(&self, pfn: Pfn) -> Option<Pfn> {
+        let large = self.frame(pfn).flags.fixed(Flags::LARGE.bits()) != 0;
+        large.then(|| self.head_of(pfn))
+    }
+
     /// As [`Frames::flags`], while nothing else runs: not a step of an exploration.
     pub(crate) fn peek_flags(&self, pfn: Pfn) -> Flags {
         Flags::from_bits_truncate(self.frame(pfn).flags.peek())

@@ -417,6 +417,23 @@ impl<'a> Large<'a> {
         self.frame(0).counts.try_update(alone).map(|_| ()).map_err(Counts)
     }
 
+    /// Keeps everybody from the folio, of which the caller has the lock and a reference, and whose
+    /// only entry he has locked: only if there is no other reference, and no other entry. Nobody
+    /// gets one until [`Large::thaw`].
+    pub(crate) fn freeze_mapped(self) -> Result<(), Counts> {
+        let pages = self.frames.len() as u32;
+        let alone = |counts: u64| {
+            let own = Counts(counts).refs() == pages + 1 && Counts(counts).maps() == pages;
+            own.then(|| counts - u64::from(pages + 1) * REF)
+        };
+        self.frame(0).counts.try_update(alone).map(|_| ()).map_err(Counts)
+    }
+
+    /// Gives back what [`Large::freeze_mapped`] has taken.
+    pub(crate) fn thaw(self) {
+        self.frame(0).counts.add((self.pages() + 1) * REF);
+    }
+
     /// Makes each frame a page of its own, with one reference each, which are the caller's, and
     /// with the home and the place that it had. The folio is frozen; the caller has the locks of
     /// all frames, and nobody finds the folio in a queue. The head comes last (facts 5.3).

@@ -10,7 +10,7 @@
 //! ([`Frame::head`]); the words of a free frame belong to the free lists (`buddy`).
 
 use super::counts::{Counts, EXCLUSIVE, MAP, REF};
-use super::flags::Flags;
+use super::flags::{Flags, order_of};
 use super::meta::{Frame, Put};
 use crate::addr::{Pfn, Vpn};
 use crate::rmap::Home;
@@ -29,10 +29,21 @@ pub(crate) struct Page<'a> {
 /// Whether a page could be isolated for migration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Isolation {
-    /// The caller has it.
-    Taken,
+    /// The caller has the folio, of so many pages.
+    Taken(u64),
     /// Another has it, or it is of a kind that does not move.
     Refused,
+    /// The folio is another frame's: the head's.
+    Tail,
+}
+
+/// What may be isolated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sizes {
+    /// Small pages alone.
+    Small,
+    /// Large folios, too.
+    Any,
 }
 
 impl<'a> Page<'a> {
@@ -131,15 +142,22 @@ impl<'a> Page<'a> {
         BitLock::new(&self.frame.flags, Flags::LOCKED.bits(), Flags::WAITERS.bits())
     }
 
-    /// Isolates a small anonymous page for migration.
-    pub(crate) fn isolate(self) -> Isolation {
-        let refused = Flags::ISOLATED.union(Flags::LARGE);
+    /// Isolates the folio of anonymous memory whose first page this is, for migration.
+    pub(crate) fn isolate(self, sizes: Sizes) -> Isolation {
+        let refused = match sizes {
+            Sizes::Small => Flags::ISOLATED.union(Flags::LARGE),
+            Sizes::Any => Flags::ISOLATED.union(Flags::TAIL),
+        };
         let taken = self.frame.flags.try_update(|bits| {
             let flags = Flags::from_bits_retain(bits);
             (flags.contains(Flags::ANON) && !flags.intersects(refused))
                 .then_some(bits | Flags::ISOLATED.bits())
         });
-        if taken.is_ok() { Isolation::Taken } else { Isolation::Refused }
+        match taken {
+            Ok(bits) => Isolation::Taken(1 << order_of(bits)),
+            Err(bits) if bits & Flags::TAIL.bits() != 0 && sizes == Sizes::Any => Isolation::Tail,
+            Err(_) => Isolation::Refused,
+        }
     }
 
     /// Ends the isolation: the page may be isolated again.

@@ -1,16 +1,16 @@
 //! Moving the pages of a range: one by one, or since 6.3 in batches whose flushes are one
-//! (facts 6.7).
+//! (facts 6.7). A large folio is one step, and moves whole, also where the range has a part of it.
 //!
-//! Protocol: the address space's lock is held only to find and isolate the pages. In a batch the
-//! entries of all pages are taken out before the flush, and all pages stay locked until each has
-//! its entries back; locks are tried, so no batch waits for another.
+//! Protocol: the address space's lock is held only to find and isolate the folios. In a batch the
+//! entries of all folios are taken out before the flush, and all stay locked until each has its
+//! entries back; locks are tried, so no batch waits for another.
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{DeferredFlush, Isolated, Mode, Moved, Mover, Pass, TakenOut};
-use crate::addr::{NodeId, VirtRange, Vpn, each_page};
-use crate::frame::{Flags, NewFrame, Placement, Start};
+use super::{DeferredFlush, Fresh, Isolated, Mode, Moved, Mover, Pass, TakenOut};
+use crate::addr::{NodeId, Pfn, VirtRange, Vpn, each_page};
+use crate::frame::{Counts, Sizes};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::pte::Pte;
@@ -18,100 +18,136 @@ use crate::rules::migrate::batches_flushes;
 use crate::space::Space;
 use crate::table::{Next, Part};
 
-/// The most pages that move together. Linux: as many as a large page has.
+/// The most pages that move together, but for those of one folio. Linux: as many as a large page
+/// has.
 const BATCH: usize = 512;
 
-/// A page of a batch.
+const NONE: Range<Pfn> = Pfn(0)..Pfn(0);
+
+/// A folio of a batch.
 struct Move<'m, P: Platform> {
     // Dropped in this order: locks before the pages that they are of.
     taken: Option<TakenOut<'m, P>>,
-    fresh: NewFrame<'m>,
+    fresh: Fresh<'m>,
     page: Isolated<'m, P>,
     pass: Pass,
+}
+
+/// A search for folios to be moved.
+struct Search<'m, P: Platform> {
+    to: (NodeId, Mover),
+    /// Those that were isolated: of a batch, or one alone.
+    found: Vec<Isolated<'m, P>>,
+    one: Option<Isolated<'m, P>>,
+    /// How many pages they have, and how many are enough.
+    pages: usize,
+    most: usize,
+    /// The large folio that was met last: its other pages are not looked at by themselves, also
+    /// once it is split.
+    last: Range<Pfn>,
+    moved: Moved,
+}
+
+impl<'m, P: Platform> Search<'m, P> {
+    fn is_full(&self) -> bool {
+        self.pages >= self.most
+    }
+
+    /// Looks at an entry whose table is locked, and isolates the folio that it maps.
+    fn look(&mut self, mem: &'m Memory<P>, pte: Pte<P::Format>) {
+        if !mem.is_wanted(pte, self.to) {
+            return;
+        }
+        let pfn = pte.pfn();
+        if self.last.contains(&pfn) {
+            return;
+        }
+        let head = mem.frames().mapped_head(pfn);
+        let pages = head.map_or(1, |head| 1 << mem.frames().order(head));
+        if let Some(head) = head {
+            self.last = head..Pfn(head.0 + pages);
+        }
+        match mem.isolate(pfn, Sizes::Any) {
+            Some(page) if head.is_some() && self.passes_over(mem, &page) => {}
+            Some(page) => {
+                self.pages += page.pages as usize;
+                match self.most {
+                    1 => self.one = Some(page),
+                    _ => self.found.push(page),
+                }
+            }
+            None => self.moved.failed += pages,
+        }
+    }
+
+    /// Whether compaction passes over a large folio, which has references beside those of its
+    /// mappings and of the isolation.
+    fn passes_over(&self, mem: &Memory<P>, folio: &Isolated<'m, P>) -> bool {
+        let referenced = |counts: Counts| counts.refs() > counts.maps() + 1;
+        self.to.1 == Mover::Compaction && mem.frames().counts_as(folio.head, referenced)
+    }
 }
 
 impl<P: Platform> Space<P> {
     /// Moves the anonymous pages of a range.
     pub(crate) fn migrate_range(&self, range: VirtRange, node: NodeId, mover: Mover) -> Moved {
-        let mut moved = Moved::default();
         let (mut page, end) = (range.first_page(), range.end_page().min(self.end_page()));
-        let mut found = Vec::new();
         let room = BATCH.min(usize::try_from(range.pages()).unwrap_or(BATCH));
-        if batches_flushes(self.mem().rule()) && found.try_reserve_exact(room).is_ok() {
-            while page < end {
-                page = self.find_elsewhere(page..end, (node, mover), &mut found, &mut moved);
-                self.mem().migrate_batch(&mut found, node, &mut moved);
+        let mut found = Vec::new();
+        let batched = batches_flushes(self.mem().rule()) && found.try_reserve_exact(room).is_ok();
+        let most = if batched { room } else { 1 };
+        let (to, moved) = ((node, mover), Moved::default());
+        let mut search = Search { to, found, one: None, pages: 0, most, last: NONE, moved };
+        while page < end {
+            page = self.find_elsewhere(page..end, &mut search);
+            search.pages = 0;
+            let moved = match search.one.take() {
+                Some(one) => self.mem().migrate(one, node, Mode::Sync),
+                None => self.mem().migrate_batch(&mut search.found, node),
+            };
+            if moved.failed == 0 {
+                // What has moved is where it is wanted.
+                search.last = NONE;
             }
-            return moved;
+            search.moved += moved;
         }
-        while let Some((at, isolated)) = self.next_elsewhere(page..end, (node, mover)) {
-            page = at + 1;
-            match isolated.and_then(|isolated| self.mem().migrate(isolated, node, Mode::Sync)) {
-                Some(_) => moved.moved += 1,
-                None => moved.failed += 1,
-            }
-        }
-        moved
+        search.moved
     }
 
-    /// Isolates pages that lie on another node than `node` until `found` is full. Returns the first
-    /// page that was not looked at.
-    fn find_elsewhere<'s>(
-        &'s self,
-        pages: Range<Vpn>,
-        to: (NodeId, Mover),
-        found: &mut Vec<Isolated<'s, P>>,
-        moved: &mut Moved,
-    ) -> Vpn {
+    /// Isolates folios that lie on another node than the wanted one until there are enough. Returns
+    /// the first page that was not looked at.
+    fn find_elsewhere<'s>(&'s self, pages: Range<Vpn>, search: &mut Search<'s, P>) -> Vpn {
         let (mem, end) = (self.mem(), pages.end);
         let _map = self.read_map();
-        let search = self.tables().for_each_part(pages, |part, pages| {
-            let Part::Table(leaf) = part else { return Ok(Next::On) };
-            let cursor = leaf.lock();
-            for page in each_page(pages) {
-                let pte = cursor.get(page);
-                if !mem.is_wanted(pte, to) {
-                    continue;
+        let walk = self.tables().for_each_part(pages, |part, pages| {
+            match part {
+                Part::Table(leaf) => {
+                    let cursor = leaf.lock();
+                    for page in each_page(pages) {
+                        search.look(mem, cursor.get(page));
+                        if search.is_full() {
+                            return Err(page + 1);
+                        }
+                    }
                 }
-                if found.len() == found.capacity() {
-                    return Err(page);
-                }
-                match mem.isolate(pte.pfn()) {
-                    Some(isolated) => found.push(isolated),
-                    None => moved.failed += 1,
-                }
-            }
-            Ok(Next::On)
-        });
-        search.err().unwrap_or(end)
-    }
-
-    /// The first of `pages` that lies on another node than `node`, isolated for migration if it can
-    /// be.
-    fn next_elsewhere(
-        &self,
-        pages: Range<Vpn>,
-        to: (NodeId, Mover),
-    ) -> Option<(Vpn, Option<Isolated<'_, P>>)> {
-        let mem = self.mem();
-        let _map = self.read_map();
-        let search = self.tables().for_each_part(pages, |part, pages| {
-            let Part::Table(leaf) = part else { return Ok(Next::On) };
-            let cursor = leaf.lock();
-            for page in each_page(pages) {
-                let pte = cursor.get(page);
-                if mem.is_wanted(pte, to) {
-                    return Err((page, mem.isolate(pte.pfn())));
+                Part::Huge(huge) => {
+                    let cursor = huge.lock();
+                    let Some(pte) = cursor.get() else { return Ok(Next::Again) };
+                    search.look(mem, pte);
+                    if search.is_full() {
+                        return Err(pages.end);
+                    }
                 }
             }
             Ok(Next::On)
         });
-        search.err()
+        walk.err().unwrap_or(end)
     }
 }
 
 impl<P: Platform> Memory<P> {
-    /// Whether a page is to be isolated: it lies elsewhere, and its mover does not pass over it.
+    /// Whether what an entry maps is to be isolated: it lies elsewhere, and its mover does not pass
+    /// over it. A tail may say nothing of that: its folio is looked at when it is isolated.
     fn is_wanted(&self, pte: Pte<P::Format>, (node, mover): (NodeId, Mover)) -> bool {
         let counted = pte.is_mapped() && !pte.is_special();
         if !counted || self.frames().node(pte.pfn()) == node {
@@ -125,29 +161,19 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Moves pages together, in as many passes as the tuning says; a page that finds no place in
-    /// the batch moves alone.
-    fn migrate_batch<'m>(
-        &'m self,
-        pages: &mut Vec<Isolated<'m, P>>,
-        node: NodeId,
-        moved: &mut Moved,
-    ) {
-        let mut batch = Vec::new();
+    /// Moves folios together, in as many passes as the tuning says; those that find no place in
+    /// the batch move alone, and large ones that have nowhere to move page by page.
+    fn migrate_batch<'m>(&'m self, pages: &mut Vec<Isolated<'m, P>>, node: NodeId) -> Moved {
+        let (mut batch, mut moved) = (Vec::new(), Moved::default());
         if batch.try_reserve_exact(pages.len()).is_err() {
-            for page in pages.drain(..) {
-                match self.migrate(page, node, Mode::Sync) {
-                    Some(_) => moved.moved += 1,
-                    None => moved.failed += 1,
-                }
-            }
-            return;
+            pages.drain(..).for_each(|page| moved += self.migrate(page, node, Mode::Sync));
+            return moved;
         }
-        let wanted = pages.len() as u64;
         for page in pages.drain(..) {
-            let fresh = self.frames().alloc(Placement::Only(node), Flags::ANON, Start::Held);
-            if let Ok(fresh) = fresh {
-                batch.push(Move { taken: None, fresh, page, pass: Pass::Again });
+            match self.place_for(&page, node) {
+                Some(fresh) => batch.push(Move { taken: None, fresh, page, pass: Pass::Again }),
+                None if page.pages > 1 => moved += self.migrate_parts(page, node),
+                None => moved += self.count_moved(&page, Pass::Again),
             }
         }
         for _ in 0..self.tuning().migrate_passes.max(1) {
@@ -155,18 +181,15 @@ impl<P: Platform> Memory<P> {
                 break;
             }
         }
-        let done = batch.iter().filter(|page| page.pass == Pass::Moved).count() as u64;
-        self.counters().pgmigrate_success.add(done);
-        self.counters().pgmigrate_fail.add(wanted - done);
-        moved.moved += done;
-        moved.failed += wanted - done;
+        batch.iter().for_each(|page| moved += self.count_moved(&page.page, page.pass));
+        moved
     }
 
-    /// One pass over the pages that have not moved yet; whether none is left.
+    /// One pass over the folios that have not moved yet; whether none is left.
     fn batch_pass<'m>(&'m self, batch: &mut [Move<'m, P>]) -> Pass {
         let mut deferred = DeferredFlush::new();
         for page in batch.iter_mut().filter(|page| page.pass == Pass::Again) {
-            page.taken = self.take_out(page.page.pfn, page.fresh.pfn(), &mut deferred);
+            page.taken = self.take_out(&page.page, page.fresh.pfn(), &mut deferred);
         }
         deferred.finish(self);
         let mut result = Pass::Moved;

@@ -1,5 +1,7 @@
 //! Migration: what moves, what must not, and what a failed attempt leaves.
 
+mod folios;
+
 use crate::testing::{
     Audit, Mem, Space, device_read, load, machine, map, map_shared, pages, reach, rules, space,
     store,
@@ -140,8 +142,8 @@ fn a_full_or_missing_node_takes_nothing() {
 fn a_page_that_is_isolated_already_is_left_to_who_has_it() {
     let (mem, space) = world("pinfold");
     let pfn = store(&space, 16, 1).unwrap();
-    let isolated = mem.isolate(pfn).unwrap();
-    assert!(mem.isolate(pfn).is_none());
+    let isolated = mem.isolate(pfn, crate::frame::Sizes::Any).unwrap();
+    assert!(mem.isolate(pfn, crate::frame::Sizes::Any).is_none());
     assert_eq!(space.migrate(pages(16, 1), THERE), Moved { moved: 0, failed: 1 });
     drop(isolated);
     assert_eq!(space.migrate(pages(16, 1), THERE).moved, 1);

@@ -5,8 +5,8 @@ use std::vec::Vec;
 
 use crate::testing::{Audit, Mem, Space, load, machine, map, pages, rules, space, store};
 use crate::{
-    Access, Advice, Group, Memory, NodeId, Pfn, Place, Prot, Remap, SplitError, Splits, Term,
-    Tuning, VirtAddr, X86_64, lab,
+    Access, Advice, Group, Memory, Pfn, Place, Prot, Remap, SplitError, Splits, Term, Tuning,
+    VirtAddr, X86_64, lab,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -314,20 +314,6 @@ fn a_folio_in_which_the_numbers_of_its_family_wrap_is_found_and_split() {
     space.split_folio(at(19)).unwrap();
     assert_eq!((load(&space, 17), load(&child, 17)), (Ok(17), Ok(17)));
     Audit::of(&mem).space(&space).space(&child).check();
-}
-
-#[test]
-fn a_folio_does_not_migrate_and_its_pages_do_once_it_is_split() {
-    for text in ["5.8", "5.19", "6.15", "pinfold"] {
-        let (mem, space) = world(text);
-        let moved = space.migrate(pages(16, 16), NodeId(1));
-        assert_eq!((moved.moved, moved.failed), (0, 16), "{text}");
-        space.split_folio(at(16)).unwrap();
-        let moved = space.migrate(pages(16, 16), NodeId(1));
-        assert_eq!((moved.moved, moved.failed), (16, 0), "{text}");
-        assert!((16..32).all(|page| load(&space, page) == Ok(page)));
-        Audit::of(&mem).space(&space).check();
-    }
 }
 
 #[test]

@@ -10,6 +10,9 @@
 //! Whoever makes one deposits a table with the table that holds it (`frame/deposit.rs`): a split
 //! has nothing to allocate, and so cannot fail (facts 5.3).
 //!
+//! While its folio is on the move a migration entry takes its place (`vacate`), with the same table
+//! deposited, for all pages: whoever needs that of one page splits it as any other huge entry.
+//!
 //! It counts as so many entries of the last level, one for each page: its folio has as many
 //! references and mappings for it as pages, and a split changes no count. (Linux counts one, and
 //! adds the others when it splits; what rules compare comes to the same, as an entry of this kind

@@ -51,7 +51,8 @@ impl<P: Platform> Memory<P> {
         now: Pte<P::Format>,
     ) {
         let first = huge.pages().start;
-        let old = cursor.invalidate(now).pte();
+        // A migration entry is neither none nor usable: INV-HUGE-4.
+        let old = if now.is_mapped() { cursor.invalidate(now).pte() } else { now };
         if old.is_present() {
             self.flush(mm.id, FlushScope::Range(huge.range()));
         }
@@ -77,8 +78,8 @@ impl<P: Platform> Memory<P> {
         for page in each_page(first..first + P::Format::ENTRIES as u64) {
             let place = (page - first) as usize;
             // The zero page is as good as any page of the huge one.
-            let pte =
-                if old.is_special() { old.of(self.zero_page()) } else { old.further(place as u64) };
+            let zero = old.is_mapped() && old.is_special();
+            let pte = if zero { old.of(self.zero_page()) } else { old.further(place as u64) };
             self.entry(table, place).write_once(pte.bits());
         }
     }

@@ -7,7 +7,7 @@ use crate::testing::{
     space, store,
 };
 use crate::{
-    Access, Advice, Format, HugeZero, NodeId, Pfn, PmdMapping, Prot, Remap, Small, SmallAarch64,
+    Access, Advice, Format, HugeZero, Pfn, PmdMapping, Prot, Remap, Small, SmallAarch64,
     SmallRiscv64, SplitError, Term, Tuning, VirtAddr, X86_64, lab,
 };
 
@@ -290,14 +290,6 @@ fn an_area_that_is_cut_or_locked_has_no_entry_across() {
     assert_eq!(splits(&mem), 1);
     Audit::of(&mem).space(&space).check();
     space.munlock(pages(4, 4)).unwrap();
-    Audit::of(&mem).space(&space).check();
-}
-
-#[test]
-fn a_request_to_move_passes_over_a_huge_entry() {
-    let (mem, space) = world::<Small>("pinfold");
-    let moved = space.migrate(pages(4, 4), NodeId(1));
-    assert_eq!((moved.moved, splits(&mem)), (0, 0));
     Audit::of(&mem).space(&space).check();
 }
 

@@ -47,6 +47,14 @@ pub(crate) enum Part<'m, P: Platform> {
 }
 
 impl<P: Platform> Part<'_, P> {
+    /// The table that it is, or that holds the huge entry.
+    pub(crate) fn table(&self) -> Pfn {
+        match self {
+            Self::Table(leaf) => leaf.table,
+            Self::Huge(huge) => huge.upper,
+        }
+    }
+
     /// The entry of `page`, read without a lock; of a huge one as it was found, the part that maps
     /// the page.
     pub(crate) fn read(&self, page: Vpn) -> Pte<P::Format> {

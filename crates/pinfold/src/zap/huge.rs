@@ -31,7 +31,11 @@ impl<P: Platform> Zap<'_, P> {
         let Some(pte) = cursor.get() else { return Next::Again };
         let (old, table) = cursor.withdraw();
         self.mem.tell_each(self.mm.id, (pages.start, pte.pfn()), EventKind::Zapped);
-        let room = match self.mem.frames().large(pte.pfn()).filter(|_| !pte.is_special()) {
+        let mapped = pte.is_mapped();
+        let counted = mapped && !pte.is_special();
+        let room = match self.mem.frames().large(pte.pfn()).filter(|_| counted) {
+            // A migration entry: what it had counted is counted off, and flushed.
+            None if !mapped => Room::Left,
             Some(folio) => {
                 let run = (folio.head(), folio.pages() as u32);
                 if unmap_counts_folio(self.mem.rule()) {

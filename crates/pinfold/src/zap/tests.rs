@@ -266,7 +266,7 @@ fn walk_after_unmap(text: &str, reuse: Reuse) -> std::vec::Vec<Bug> {
     map(&owner, 16, 2, RW);
     let first = store(&owner, 16, 1).unwrap();
     let second = store(&owner, 17, 2).unwrap();
-    let held = mem.isolate(second).unwrap();
+    let held = mem.isolate(second, crate::frame::Sizes::Small).unwrap();
     let (walker, other) = (mem.clone(), stranger.clone());
     let hook = move |event| {
         if event != (crate::EventKind::Freed(first)) {
@@ -275,7 +275,9 @@ fn walk_after_unmap(text: &str, reuse: Reuse) -> std::vec::Vec<Bug> {
         if reuse == Reuse::Yes {
             map(&other, 16, 1, RW);
         }
-        walker.walk_mapped(second, |_, _, _| panic!("nobody maps the page"));
+        let walk: Result<(), ()> =
+            walker.walk_folio((second, 1), |_, _, _| panic!("nobody maps the page"));
+        assert_eq!(walk, Ok(()));
     };
     mem.platform().interrupt(hook, || owner.unmap(pages(16, 2)).unwrap());
     drop(held);

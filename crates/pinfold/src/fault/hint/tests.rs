@@ -1,5 +1,7 @@
 //! NUMA balancing: what a scan takes, and what a hinting fault gives back.
 
+mod folios;
+
 use crate::rules::Users;
 use crate::testing::{
     Audit, Mem, Space, load, machine, map, map_shared, pages, reach, rules, space, store,

@@ -133,11 +133,15 @@ impl<F: Format> World<F> {
             return;
         }
         let flags = lab::flags(self.mem.frames(), pfn);
-        // Up to 4.4 a tail has no references of its own, so that nobody finds it by its number.
-        let by_itself = tally(self.mem.rule()) != Tally::Head && flags.contains(Flags::TAIL);
-        let private = flags.contains(Flags::ANON) && !by_itself;
+        let counts = match (flags.contains(Flags::TAIL), tally(self.mem.rule())) {
+            (false, _) | (true, Tally::Head) => true,
+            // A tail is found by its number alone only where it has references of its own, if it is
+            // ever.
+            (true, Tally::HeadAndTail) => lab::counts(self.mem.frames(), pfn).refs() > 0,
+            (true, Tally::HeadAndMapcount) => false,
+        };
         let taken = Memory::try_reference(&self.mem, pfn);
-        assert_eq!(taken.is_some(), private, "{pfn}");
+        assert_eq!(taken.is_some(), flags.contains(Flags::ANON) && counts, "{pfn}");
         self.references.extend(taken);
     }
 

@@ -1,0 +1,362 @@
+//! Taking all entries of a folio out for a while, and putting them back, for it or for the one that
+//! it has become: what a migration and a split have in common (facts 4.5, 5.3).
+//!
+//! Protocol: the caller has the folio's lock and a reference, and holds its family. The first walk
+//! replaces each entry by a migration entry under the lock of its table, and stops at a page that
+//! may be pinned and keeps its mark (rule `migration-kind`); a fault that meets such an entry waits
+//! for the folio's lock. The second walk puts back what the first has replaced and nobody has
+//! unmapped since, so that none is left.
+//!
+//! A huge entry becomes one migration entry if the caller wants to keep it so, and is flushed at
+//! once whatever the rule `migrate-flush` says. Whoever needs a part of it splits it, as any other.
+//! It comes back as one entry with the mark on the first page (INV-HUGE-3), or, if it was split
+//! meanwhile, as those of its pages.
+
+use core::convert::Infallible;
+use core::ops::Range;
+
+use crate::addr::{Mm, Pfn, SpaceId, VirtRange, Vpn, each_page};
+use crate::event::EventKind;
+use crate::frame::{Counts, Large};
+use crate::memory::Memory;
+use crate::platform::{FlushScope, Invalidate, Platform};
+use crate::pte::{Entry, Format, Migration, MigrationKind, Pte};
+use crate::rmap::Hold;
+use crate::rules::Exclusive;
+use crate::rules::migrate::{
+    batches_flushes, brings_barriers, carries_accessed_dirty, remembers_mark,
+};
+use crate::sync::smp_mb;
+use crate::table::{Cursor, Flushed, Huge, Leaf, Next, Part, Withdrawn};
+use crate::tlb::DeferredFlush;
+
+/// What becomes of a huge entry that maps the folio.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum HugeEntries {
+    /// It is split first.
+    Split,
+    /// It is replaced as one.
+    Kept,
+}
+
+/// A page may be pinned, so that its entry is unchanged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Pinned(pub(crate) Pfn);
+
+/// An entry that was taken out.
+enum Gone<F: Format> {
+    /// Every CPU has forgotten it.
+    Flushed(Flushed<F>),
+    /// The flush comes later, for a batch.
+    Cached(Withdrawn<F>),
+}
+
+impl<F: Format> Gone<F> {
+    fn pte(&self) -> Pte<F> {
+        match self {
+            Self::Flushed(flushed) => flushed.pte(),
+            Self::Cached(old) => old.pte(),
+        }
+    }
+
+    fn put_back<P: Platform<Format = F>>(self, cursor: &Cursor<'_, P>) {
+        match self {
+            Self::Flushed(flushed) => cursor.put_back(flushed),
+            Self::Cached(old) => cursor.reinstate(old),
+        }
+    }
+}
+
+/// What has become of the mark of a page whose entry is out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mark {
+    /// It was set and is cleared; its migration entry remembers it.
+    Remembered,
+    /// It is not set, and nothing remembers it.
+    None,
+    /// The page may be pinned, and keeps it.
+    Kept,
+}
+
+impl<P: Platform> Memory<P> {
+    /// Replaces every entry of the pages of a folio, which has so many, by a migration entry.
+    ///
+    /// # Errors
+    /// When a page may be pinned and keeps its mark: some entries may be replaced.
+    pub(crate) fn vacate(
+        &self,
+        (head, pages): (Pfn, u64),
+        huge_entries: HugeEntries,
+        deferred: &mut DeferredFlush,
+    ) -> Result<(), Pinned> {
+        self.walk_folio((head, pages), |mm, run, part| match part {
+            Part::Table(leaf) => {
+                let first = Pfn(head.0 + run.skipped);
+                self.vacate_run(mm, (run.pages, first), leaf, deferred)?;
+                Ok(Next::On)
+            }
+            Part::Huge(huge) if !is_of(&huge, head) => Ok(Next::On),
+            Part::Huge(huge) => match huge_entries {
+                HugeEntries::Split => Ok(self.split_part(mm, &huge)),
+                HugeEntries::Kept => self.vacate_huge(mm, &huge, head),
+            },
+        })
+    }
+
+    fn split_part(&self, mm: Mm, huge: &Huge<'_, P>) -> Next {
+        self.split_huge(mm, huge);
+        Next::Again
+    }
+
+    /// The same for the entries of one table, the first of which may map `first`.
+    fn vacate_run(
+        &self,
+        mm: Mm,
+        (run, first): (Range<Vpn>, Pfn),
+        leaf: Leaf<'_, P>,
+        deferred: &mut DeferredFlush,
+    ) -> Result<(), Pinned> {
+        let range = VirtRange::of_pages(run.start, run.end);
+        let _changing = self.changing(mm.id, range, Invalidate::Clear);
+        let cursor = leaf.lock();
+        for (page, pfn) in each_page(run).zip((first.0..).map(Pfn)) {
+            let pte = cursor.get(page);
+            if pte.is_mapped() && !pte.is_special() && pte.pfn() == pfn {
+                self.vacate_entry(mm, page, &cursor, deferred)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces one entry by a migration entry.
+    fn vacate_entry(
+        &self,
+        mm: Mm,
+        page: Vpn,
+        cursor: &Cursor<'_, P>,
+        deferred: &mut DeferredFlush,
+    ) -> Result<(), Pinned> {
+        let gone = if batches_flushes(self.rule()) {
+            Gone::Cached(cursor.withdraw(page))
+        } else {
+            Gone::Flushed(self.flush_withdrawn(mm.id, cursor.withdraw(page)))
+        };
+        let old = gone.pte();
+        let mark = self.take_mark(old.pfn());
+        if mark == Mark::Kept {
+            gone.put_back(cursor);
+            return Err(self.kept(mm, page, old.pfn()));
+        }
+        let entry = self.placeholder(old, mark);
+        match gone {
+            Gone::Flushed(flushed) => cursor.publish(flushed, Pte::migration(entry)),
+            Gone::Cached(old) => {
+                deferred.note(self, mm, page);
+                cursor.hold_place(old, Pte::migration(entry));
+            }
+        }
+        let counted = self.drop_mapping_alone(old, mm.id);
+        self.tell(mm.id, page, EventKind::MigrationEntry { pfn: entry.pfn, kind: entry.kind });
+        self.put_own(counted, 1);
+        Ok(())
+    }
+
+    /// Replaces a huge entry, if it still maps the folio.
+    fn vacate_huge(&self, mm: Mm, huge: &Huge<'_, P>, head: Pfn) -> Result<Next, Pinned> {
+        let _changing = self.changing(mm.id, huge.range(), Invalidate::Clear);
+        let (cursor, first) = (huge.lock(), huge.pages().start);
+        let Some(now) = cursor.get() else { return Ok(Next::Again) };
+        let Some(folio) = self.mapped_by_huge(now, head) else { return Ok(Next::On) };
+        let old = cursor.invalidate(now).pte();
+        if old.is_present() {
+            self.flush(mm.id, FlushScope::Range(huge.range()));
+        }
+        let mark = self.take_mark(head);
+        if mark == Mark::Kept {
+            cursor.set(old);
+            return Err(self.kept(mm, first, head));
+        }
+        let entry = self.placeholder(old, mark);
+        cursor.set(Pte::migration(entry));
+        let pages = folio.pages() as u32;
+        self.drop_maps_alone(folio, (head, pages), mm.id);
+        let told = |pfn| EventKind::MigrationEntry { pfn, kind: entry.kind };
+        self.tell_each(mm.id, (first, head), told);
+        self.put_own(head, pages);
+        Ok(Next::On)
+    }
+
+    /// The folio with this head, if the huge entry maps it.
+    fn mapped_by_huge(&self, pte: Pte<P::Format>, head: Pfn) -> Option<Large<'_>> {
+        let maps = pte.is_mapped() && !pte.is_special() && pte.pfn() == head;
+        self.frames().large(head).filter(|_| maps)
+    }
+
+    fn kept(&self, mm: Mm, page: Vpn, pfn: Pfn) -> Pinned {
+        self.tell(mm.id, page, EventKind::MigrationPinned(pfn));
+        Pinned(pfn)
+    }
+
+    /// What takes the place of an entry.
+    fn placeholder(&self, old: Pte<P::Format>, mark: Mark) -> Migration {
+        let kind = match (old.is_writable(), mark) {
+            (true, _) => MigrationKind::Write,
+            (false, Mark::Remembered) => MigrationKind::ReadExclusive,
+            (false, Mark::None | Mark::Kept) => MigrationKind::Read,
+        };
+        let carried = carries_accessed_dirty(self.rule());
+        Migration {
+            pfn: old.pfn(),
+            kind,
+            young: carried && old.is_accessed(),
+            dirty: carried && old.is_dirty(),
+            reach: old.reach(),
+            locked: old.is_locked(),
+            uffd_wp: old.is_uffd_wp(),
+        }
+    }
+
+    /// Clears the mark of a page whose entry is out, if it has one; not, by a rule that remembers
+    /// it, if the page may be pinned.
+    fn take_mark(&self, pfn: Pfn) -> Mark {
+        let marked = self.frames().counts_as(pfn, Counts::is_exclusive);
+        let remembers = remembers_mark(self.rule());
+        if marked && remembers {
+            return self.try_share(pfn);
+        }
+        if marked {
+            self.frames().page(pfn).clear_exclusive();
+        }
+        Mark::None
+    }
+
+    /// Clears the exclusive mark of a page whose entry is out, unless it may be pinned (facts 3.5,
+    /// A1 to A3). The entry was taken out by a full exchange, and for
+    /// [`ShareOrder::Flush`](crate::rules::ShareOrder::Flush) the flush that followed is the only
+    /// other thing that orders.
+    fn try_share(&self, pfn: Pfn) -> Mark {
+        let barriers = brings_barriers(self.rule());
+        if barriers {
+            smp_mb();
+        }
+        if self.maybe_pinned(pfn) {
+            return Mark::Kept;
+        }
+        self.frames().page(pfn).clear_exclusive();
+        if barriers {
+            smp_mb();
+        }
+        Mark::Remembered
+    }
+
+    /// Turns the migration entries of so many pages from `from` on into entries of those from `to`
+    /// on. They may be other frames or the same ones, and, unless huge entries were split, are a
+    /// folio.
+    pub(crate) fn reoccupy(
+        &self,
+        family: &Hold<'_>,
+        (from, pages): (Pfn, u64),
+        to: Pfn,
+        huge_entries: HugeEntries,
+    ) {
+        let done: Result<(), Infallible> =
+            self.walk_held(family, (from, pages), |mm, run, part| match part {
+                Part::Table(leaf) => {
+                    let cursor = leaf.lock();
+                    for (page, at) in each_page(run.pages).zip(run.skipped..) {
+                        if let Entry::Migration(entry) = cursor.get(page).decode()
+                            && entry.pfn.0 == from.0 + at
+                        {
+                            self.restore_entry(mm.id, page, &cursor, entry, Pfn(to.0 + at));
+                        }
+                    }
+                    Ok(Next::On)
+                }
+                Part::Huge(huge) if !is_of(&huge, from) => Ok(Next::On),
+                Part::Huge(huge) => Ok(match huge_entries {
+                    HugeEntries::Split => self.split_part(mm, &huge),
+                    HugeEntries::Kept => self.restore_huge(mm, &huge, (from, to)),
+                }),
+            });
+        let Ok(()) = done;
+    }
+
+    fn restore_entry(
+        &self,
+        space: SpaceId,
+        page: Vpn,
+        cursor: &Cursor<'_, P>,
+        entry: Migration,
+        pfn: Pfn,
+    ) {
+        // A mark, if there is one, stays.
+        self.get_map(pfn, space);
+        if entry.kind != MigrationKind::Read {
+            self.frames().page(pfn).mark_exclusive();
+        }
+        let mut pte = restored(entry, pfn);
+        if entry.locked {
+            self.mlock(pfn);
+            pte = pte.locked();
+        }
+        cursor.set(page, pte);
+        let writable = entry.kind == MigrationKind::Write;
+        self.tell(space, page, EventKind::MigrationRestored { pfn, writable });
+    }
+
+    fn restore_huge(&self, mm: Mm, huge: &Huge<'_, P>, (from, to): (Pfn, Pfn)) -> Next {
+        let cursor = huge.lock();
+        let Some(pte) = cursor.get() else { return Next::Again };
+        let Entry::Migration(entry) = pte.decode() else { return Next::On };
+        let Some(folio) = self.frames().large(to).filter(|_| entry.pfn == from) else {
+            return Next::On;
+        };
+        self.get_maps(folio, (to, folio.pages() as u32), Exclusive::Unmarked, mm.id);
+        if entry.kind != MigrationKind::Read {
+            self.frames().page(to).mark_exclusive();
+        }
+        let pte = restored(entry, to);
+        cursor.set(pte);
+        let told = |pfn| EventKind::MigrationRestored { pfn, writable: pte.is_writable() };
+        self.tell_each(mm.id, (huge.pages().start, to), told);
+        Next::On
+    }
+
+    /// Has a folio whose entries are back wait to be split if it is mapped in part; otherwise takes
+    /// it out of the queue, into which it came as the entries were taken out.
+    pub(crate) fn requeue(&self, folio: Large<'_>) {
+        if folio.is_partly_mapped(self.large_maps()) {
+            return self.frames().queue(folio);
+        }
+        self.frames().unqueue(folio);
+        // Who unmaps a part counts it off and then finds the folio in the queue, or not; here it is
+        // the other way round, and one of the two sees the other.
+        smp_mb();
+        if folio.is_partly_mapped(self.large_maps()) {
+            self.frames().queue(folio);
+        }
+    }
+}
+
+/// Whether a huge entry, as it was found, is one of the folio with this head.
+fn is_of<P: Platform>(huge: &Huge<'_, P>, head: Pfn) -> bool {
+    huge.pte().is_some_and(|pte| pte.pfn() == head)
+}
+
+/// The entry that a migration entry becomes, but for being locked.
+fn restored<F: Format>(entry: Migration, pfn: Pfn) -> Pte<F> {
+    let mut pte = Pte::mapping(pfn, entry.reach).old();
+    if entry.kind == MigrationKind::Write {
+        pte = pte.writable();
+    }
+    if entry.young {
+        pte = pte.young();
+    }
+    if entry.dirty {
+        pte = pte.dirty();
+    }
+    if entry.uffd_wp {
+        pte = pte.uffd_wp();
+    }
+    pte
+}
