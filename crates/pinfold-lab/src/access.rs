@@ -21,7 +21,8 @@ use crate::words::Words;
 #[cfg(test)]
 mod tests;
 
-// A root's entries are links and all others map pages: more levels would need a walk.
+// A root's entries are links or map as many pages as a table, and all others map single pages: more
+// levels would need a walk.
 const _: () = assert!(Tables::LEVELS == 2);
 
 /// What the frames of an execution's page tables are.
@@ -96,8 +97,9 @@ impl Places {
     /// Entry `entry` of `root` is now `raw`.
     fn link(&mut self, root: Pfn, entry: usize, raw: u64) {
         self.hangs.retain(|_, place| *place != (root, entry));
-        if raw != 0 {
-            self.hangs.insert(Pte::<Tables>::from_bits(raw).pfn(), (root, entry));
+        let pte = Pte::<Tables>::from_bits(raw);
+        if pte.is_table() {
+            self.hangs.insert(pte.pfn(), (root, entry));
         }
     }
 
@@ -196,7 +198,10 @@ impl Places {
         match cell {
             Cell::Entry { table, .. } if self.root(table).is_some() => match bits {
                 0 => "none".to_owned(),
-                _ => format!("table {}", Pte::<Tables>::from_bits(bits).pfn()),
+                _ if Pte::<Tables>::from_bits(bits).is_table() => {
+                    format!("table {}", Pte::<Tables>::from_bits(bits).pfn())
+                }
+                _ => format!("huge {}", entry(Pte::from_huge(bits))),
             },
             Cell::Entry { .. } => entry(Pte::from_bits(bits)),
             Cell::Data(_) => format!("\"{}\"", words.text(bits)),

@@ -13,8 +13,9 @@ use crate::counted::counted;
 use crate::cpu::{Operation, Target};
 use crate::files::NamedFile;
 use crate::folios;
+use crate::hardware::Level;
 use crate::machine::Machine;
-use crate::scenario::{Atom, Claim, ClaimMode, Fact, Place, Polarity, Scenario, Text, View};
+use crate::scenario::{Atom, Claim, ClaimMode, Fact, Name, Place, Polarity, Scenario, Text, View};
 use crate::spaces::Inhabited;
 use crate::world::{Handle, World};
 
@@ -28,6 +29,8 @@ pub(crate) enum Found {
     Dirty(Option<bool>),
     /// How many pages the page's folio has, if there is a page.
     Pages(Option<u64>),
+    /// Which entry maps the page, if one does.
+    Mapped(Option<Level>),
     /// How many pages are charged.
     Charged(u64),
 }
@@ -128,6 +131,7 @@ impl World {
             | Atom::Is { .. }
             | Atom::Dirty { .. }
             | Atom::Large { .. }
+            | Atom::Huge { .. }
             | Atom::Register { .. } => false,
         }
     }
@@ -135,15 +139,17 @@ impl World {
     /// Whether what the atom is about was made.
     fn is_made(&self, atom: &Atom) -> bool {
         let state = self.state.borrow();
+        let process = |process: &Name| state.processes.get(&process.value).is_some();
         let view = |view: &View| match view {
             View::Handle(place) => state.handles.get(&place.name.value).is_some(),
-            View::Process { process, .. } => state.processes.get(&process.value).is_some(),
+            View::Process { process: name, .. } => process(name),
             View::File(_) => true,
         };
         match atom {
             Atom::Sees { view: seen, .. }
             | Atom::Dirty { view: seen }
             | Atom::Large { view: seen } => view(seen),
+            Atom::Huge { process: name, .. } => process(name),
             Atom::Stores { .. } | Atom::Holds { .. } => true,
             Atom::Is { left, right } => view(left) && view(right),
             Atom::Register { register, .. } => state.registers.get(&register.value).is_some(),
@@ -178,6 +184,10 @@ impl World {
             Atom::Large { view } => {
                 let pages = self.frame(view).map(|frame| self.folio_pages(frame));
                 (pages.is_some_and(|pages| pages > 1), Found::Pages(pages))
+            }
+            Atom::Huge { process, place } => {
+                let level = self.level(&process.value, place);
+                (level == Some(Level::Above), Found::Mapped(level))
             }
             Atom::Register { register, word } => {
                 let seen = self.state.borrow().registers.get(&register.value).copied();
@@ -222,6 +232,10 @@ impl World {
             },
             (Atom::Dirty { view }, _) => page(view).map(About::Clean),
             (Atom::Large { view }, _) => self.frame(view).map(About::Frame),
+            (Atom::Huge { process, place }, _) => {
+                let (space, target, _) = self.target(&process.value, place).ok()?;
+                self.page_of(&space, target.page).map(About::Frame)
+            }
             (Atom::Register { register, .. }, Found::Register(found)) => {
                 Some(About::Register { name: register.value.clone(), found })
             }
@@ -243,6 +257,9 @@ impl World {
             Found::Charged(pages) => counted(pages, "page", "pages"),
             Found::Pages(None) => "none".to_owned(),
             Found::Pages(Some(pages)) => format!("a folio of {}", counted(pages, "page", "pages")),
+            Found::Mapped(None) => "none".to_owned(),
+            Found::Mapped(Some(Level::Last)) => "an entry of its own".to_owned(),
+            Found::Mapped(Some(Level::Above)) => "one entry for all of them".to_owned(),
             Found::Dirty(None) => "none".to_owned(),
             Found::Dirty(Some(dirty)) => if dirty { "dirty" } else { "clean" }.to_owned(),
         }
@@ -286,6 +303,13 @@ impl World {
             }
         };
         Some(page || entry)
+    }
+
+    /// Which entry maps a page of a process, without touching anything.
+    fn level(&self, process: &str, place: &Place) -> Option<Level> {
+        let (space, target, _) = self.target(process, place).ok()?;
+        let (pte, level) = self.machine().look(space.root(), target.page);
+        pte.is_mapped().then_some(level)
     }
 
     /// How many pages the folio of a frame has, without touching anything.

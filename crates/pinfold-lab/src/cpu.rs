@@ -3,18 +3,21 @@
 //!
 //! The cache keeps a translation until it is flushed, even if the tables change. A translation that
 //! is writable and dirty keeps working; a clean one rechecks its entry before the first store
-//! (INV-MACHINE-2).
+//! (INV-MACHINE-2). What an entry above the last level maps is cached for all of its pages at once,
+//! and each of these is kept until it is flushed: no CPU is assumed to know that they are one.
 //!
 //! The programs of a scenario are assumed to be well synchronised: their loads acquire and their
 //! stores release, under every memory model. What a weak model may reorder is the memory manager's
 //! own accesses.
+
+use std::ops::Range;
 
 use pinfold::sync::AtomicU64;
 use pinfold::{AddressSpace, Cause, FaultError, Format, PAGE_SIZE, Pfn, Pte, VirtAddr};
 
 use crate::about::About;
 use crate::folios;
-use crate::hardware::Tables;
+use crate::hardware::{Level, Tables};
 use crate::journal::{Touch, What};
 use crate::machine::Machine;
 use crate::report::Oracle;
@@ -120,14 +123,17 @@ impl Machine {
             Some(entry) => entry.frame,
             None if cached.is_some_and(|entry| store && !entry.writable) => return None,
             None => {
-                let pte = self.walk(space.root(), target.page, store)?;
-                tlb.remember(Translation {
-                    page: target.page,
-                    frame: pte.pfn(),
-                    writable: pte.is_writable(),
-                    dirty: pte.is_dirty(),
-                });
-                pte.pfn()
+                let (pte, pages) = self.walk(space.root(), target.page, store)?;
+                let frame = |page: u64| Pfn(pte.pfn().0 + (page - pages.start));
+                for page in pages.clone() {
+                    tlb.remember(Translation {
+                        page,
+                        frame: frame(page),
+                        writable: pte.is_writable(),
+                        dirty: pte.is_dirty(),
+                    });
+                }
+                frame(target.page)
             }
         };
         self.must_live(space.memory().frames(), frame);
@@ -145,39 +151,59 @@ impl Machine {
 
     /// The page walk. The address of each table depends on the entry that was read before, which
     /// orders the accesses after that entry, so the walk acquires. It finds the entry and sets the
-    /// accessed bit and, for a store, the dirty bit in one step with the check.
-    fn walk(&self, root: Pfn, page: u64, store: bool) -> Option<Pte<Tables>> {
-        let slot = self.entry(root, page, AtomicU64::load_acquire)?;
+    /// accessed bit and, for a store, the dirty bit in one step with the check. The entry is that of
+    /// the first of the pages with it, which are all that it maps.
+    fn walk(&self, root: Pfn, page: u64, store: bool) -> Option<(Pte<Tables>, Range<u64>)> {
+        let (slot, seen) = self.slot(root, page, AtomicU64::load_acquire)?;
         let fits = |raw: u64| {
-            let pte = Pte::<Tables>::from_bits(raw);
+            let pte = slot.level.read(raw)?;
             let used = if store { pte.young().dirty() } else { pte.young() };
             (pte.is_present() && (!store || pte.is_writable())).then_some(used)
         };
-        let seen = slot.load_acquire();
+        let found = |used: Pte<Tables>| (used, slot.pages());
         let wanted = fits(seen)?;
-        if wanted.bits() == seen {
-            return Some(wanted);
+        if slot.level.bits(wanted) == seen {
+            return Some(found(wanted));
         }
-        let old = slot.try_update(|raw| fits(raw).map(Pte::bits)).ok()?;
-        fits(old)
+        let change = |raw| fits(raw).map(|used| slot.level.bits(used));
+        let old = slot.cell.try_update(change).ok()?;
+        fits(old).map(found)
     }
 
-    /// The slot of a page's entry, reading the upper levels by `read`.
-    pub(crate) fn entry(
+    /// Where the entry that maps a page lies, and its bits, reading all levels by `read`.
+    fn slot(
         &self,
         root: Pfn,
         page: u64,
         read: impl Fn(&AtomicU64) -> u64,
-    ) -> Option<&AtomicU64> {
+    ) -> Option<(Slot<'_>, u64)> {
         let mut table = root;
-        for level in (1..Tables::LEVELS).rev() {
-            let raw = read(self.word(table, index(page, level)));
+        for above in (1..Tables::LEVELS).rev() {
+            let cell = self.word(table, index(page, above));
+            let raw = read(cell);
             if raw == 0 {
                 return None;
             }
-            table = Pte::<Tables>::from_bits(raw).pfn();
+            let pte = Pte::<Tables>::from_bits(raw);
+            if !pte.is_table() {
+                // Nothing above this level maps pages.
+                return (above == 1).then_some((Slot { cell, page, level: Level::Above }, raw));
+            }
+            table = pte.pfn();
         }
-        Some(self.word(table, index(page, 0)))
+        let cell = self.word(table, index(page, 0));
+        Some((Slot { cell, page, level: Level::Last }, read(cell)))
+    }
+
+    /// What maps a page now, and on which level; the empty entry where there is no table. No step
+    /// of an exploration.
+    pub(crate) fn look(&self, root: Pfn, page: u64) -> (Pte<Tables>, Level) {
+        let Some((slot, raw)) = self.slot(root, page, AtomicU64::peek) else {
+            return (Pte::NONE, Level::Last);
+        };
+        let first = slot.level.read(raw).unwrap_or(Pte::NONE);
+        let further = page - slot.pages().start;
+        (if further == 0 { first } else { first.further(further) }, slot.level)
     }
 
     /// Reports a use of a frame that is free.
@@ -185,6 +211,26 @@ impl Machine {
         if folios::counts(frames, frame).refs() == 0 {
             self.record().about.get_or_insert(About::Frame(frame));
             self.broken(Oracle::UseAfterFree, format!("{frame} is used after it was freed"));
+        }
+    }
+}
+
+/// The place of the entry that maps a page.
+struct Slot<'m> {
+    cell: &'m AtomicU64,
+    page: u64,
+    level: Level,
+}
+
+impl Slot<'_> {
+    /// The pages that an entry there maps.
+    fn pages(&self) -> Range<u64> {
+        match self.level {
+            Level::Last => self.page..self.page + 1,
+            Level::Above => {
+                let first = self.page & !(Tables::ENTRIES as u64 - 1);
+                first..first + Tables::ENTRIES as u64
+            }
         }
     }
 }

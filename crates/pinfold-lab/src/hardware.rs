@@ -2,10 +2,38 @@
 
 use std::fmt;
 
-use pinfold::{NodeId, Pfn, Small};
+use pinfold::{NodeId, Pfn, Pte, Small};
 
 /// The page-table format of the simulated machine.
 pub(crate) type Tables = Small;
+
+/// Which entry maps a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Level {
+    /// One of a last-level table, of its own.
+    Last,
+    /// A huge one above, in place of such a table, with all pages that this would map.
+    Above,
+}
+
+impl Level {
+    /// The entry with these bits, of the first page that it maps; none if it names a table.
+    pub(crate) fn read(self, bits: u64) -> Option<Pte<Tables>> {
+        let pte = Pte::from_bits(bits);
+        match self {
+            Self::Last => Some(pte),
+            Self::Above => (!pte.is_table()).then(|| Pte::from_huge(bits)),
+        }
+    }
+
+    /// The bits of what [`Level::read`] gives.
+    pub(crate) fn bits(self, pte: Pte<Tables>) -> u64 {
+        match self {
+            Self::Last => pte.bits(),
+            Self::Above => pte.to_huge(),
+        }
+    }
+}
 
 /// The name in a trace of the read with which a step begins.
 pub(crate) const STEP_STARTS: &str = "a step begins";

@@ -20,7 +20,7 @@ use pinfold::{Entry, Event, MigrationKind, Pfn, Pte, SpaceId, VirtRange};
 
 use crate::access::Places;
 use crate::folios::Counted;
-use crate::hardware::Tables;
+use crate::hardware::{Level, Tables};
 use crate::scenario::Action;
 
 /// One line of a journal.
@@ -108,6 +108,8 @@ pub(crate) struct Change {
 pub(crate) struct PageView {
     /// The entry; empty where there is no table.
     pub(crate) pte: Pte<Tables>,
+    /// Which entry that is: of a huge one it is the part of this page.
+    pub(crate) level: Level,
     /// None for what has no counts: nothing, the zero page, a page on the move.
     pub(crate) counts: Option<Counted>,
 }
@@ -122,7 +124,7 @@ pub(crate) enum FolioCounts {
 impl Default for PageView {
     /// Nothing is mapped.
     fn default() -> Self {
-        Self { pte: Pte::NONE, counts: None }
+        Self { pte: Pte::NONE, level: Level::Last, counts: None }
     }
 }
 
@@ -162,10 +164,14 @@ impl PageView {
         if self.pte.is_none() {
             return "--".to_owned();
         }
+        let huge = match self.level {
+            Level::Last => "",
+            Level::Above => "huge ",
+        };
         if !self.pte.is_mapped() {
-            return self.pte.to_string();
+            return format!("{huge}{}", self.pte);
         }
-        let pte = self.pte.clean();
+        let pte = format!("{huge}{}", self.pte.clean());
         let Some(counts) = self.counts else { return format!("{pte} zero page") };
         let mark = if marks && counts.exclusive { " excl" } else { "" };
         let told = format!("ref {} map {}", counts.refs, counts.maps);

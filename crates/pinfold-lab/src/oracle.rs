@@ -10,13 +10,11 @@ mod files;
 
 use std::rc::Rc;
 
-use pinfold::sync::AtomicU64;
-use pinfold::{Flags, NodeId, Pfn, Pte, SpaceId, lab};
+use pinfold::{Flags, NodeId, Pfn, SpaceId, lab};
 
 use crate::about::{About, Breach, Seen, Spot};
 use crate::carried::Brought;
 use crate::counted::counted;
-use crate::hardware::Tables;
 use crate::report::{Finding, Oracle};
 use crate::spaces::Home;
 use crate::world::{Handle, Hold, State, Store, World};
@@ -131,8 +129,7 @@ impl World {
 
     /// The frame that `page` maps in the tables at `root`, including hinting entries.
     pub(crate) fn mapped(&self, root: Pfn, page: u64) -> Option<Pfn> {
-        let slot = self.machine().entry(root, page, AtomicU64::peek)?;
-        let pte = Pte::<Tables>::from_bits(slot.peek());
+        let (pte, _) = self.machine().look(root, page);
         pte.is_mapped().then(|| pte.pfn())
     }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scenario::{
     self, Access, Action, Advice, Atom, Behind, ClaimMode, Dirty, Duration, Failure, Occupied,
-    Polarity, Protection, Runner, Scenario, Sharing, Step, View,
+    Polarity, Protection, Runner, Scenario, Sharing, Step, Thp, View,
 };
 use crate::words::Words;
 
@@ -29,6 +29,10 @@ mod parts;
 mod resolve;
 #[cfg(test)]
 mod tests;
+
+fn entries() -> Thp {
+    Thp::Entries
+}
 
 /// A scenario in numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +48,9 @@ pub struct Resolved {
     /// The most pages of a stack, if the scenario says.
     #[serde(default)]
     pub stack: Option<u32>,
+    /// How folios as large as a page table are mapped.
+    #[serde(default = "entries")]
+    pub thp: Thp,
     /// The node of each CPU.
     pub cpus: Vec<u32>,
     /// The text of each word; `"0"` is the first.
@@ -332,6 +339,8 @@ pub enum Look {
     Dirty(Seen),
     /// The page is part of a large folio.
     Large(Seen),
+    /// One entry maps the page of the process with others.
+    Huge(usize, Spot),
     /// The register holds the word.
     Register(usize, u64),
 }

@@ -10,25 +10,25 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pinfold::rules::Users;
-use pinfold::sync::{AtomicU64, Shared};
+use pinfold::sync::Shared;
 use pinfold::{
     AddressSpace, File, FileError, Format, Group, Limits, Memory, NoMemory, NodeId, NodeSpan,
-    PIN_BIAS, Pfn, Pins, Pte, RangeError, Reference, Refs, Rules, SpaceError, SpaceId, Tuning,
-    VirtRange,
+    PIN_BIAS, Pfn, Pins, PmdMapping, RangeError, Reference, Refs, Rules, SpaceError, SpaceId,
+    Tuning, VirtRange,
 };
 
 use crate::asked::Asked;
 use crate::carried::Carried;
 use crate::exits;
 use crate::files::{self, Disk, NamedFile};
-use crate::folios;
-use crate::hardware::{Hardware, Tables};
+use crate::folios::{self, Counted, Run};
+use crate::hardware::{Hardware, Level, Tables};
 use crate::journal::{Describe, PageView};
 use crate::locks::Locks;
 use crate::machine::Machine;
 use crate::named::Named;
 use crate::record::{Goal, Record};
-use crate::scenario::{self, Access, Behind, Runner, Scenario, Step};
+use crate::scenario::{self, Access, Behind, Runner, Scenario, Step, Thp};
 use crate::spaces::{Home, Inhabited};
 use crate::waits::{self, Awaited, Waits};
 use crate::words::Words;
@@ -202,16 +202,19 @@ fn limits(machine: &scenario::Machine) -> Limits {
 
 /// The entry of a page and the counts of its frame.
 fn page_view(memory: &Memory<Machine>, root: Pfn, page: u64) -> PageView {
-    let Some(slot) = memory.platform().entry(root, page, AtomicU64::peek) else {
-        return PageView::default();
-    };
-    let pte = Pte::<Tables>::from_bits(slot.peek());
+    let (pte, level) = memory.platform().look(root, page);
     if !pte.is_mapped() {
-        return PageView { pte, counts: None };
+        return PageView { pte, level, counts: None };
     }
     let rule = memory.rules().tail_refs;
     let counts = (!pte.is_special()).then(|| folios::counted(memory.frames(), pte.pfn(), rule));
-    PageView { pte: pte.old(), counts }
+    // The mark of a folio that one entry maps is on its first page, for all of them.
+    let marked = |run: Run| pinfold::lab::counts(memory.frames(), run.head).is_exclusive();
+    let counts = counts.map(|counts| match (level, counts.folio) {
+        (Level::Above, Some(run)) => Counted { exclusive: marked(run), ..counts },
+        (Level::Above | Level::Last, _) => counts,
+    });
+    PageView { pte: pte.old(), level, counts }
 }
 
 /// The handles that a step may fail to make, or that are made of such a handle.
@@ -344,6 +347,10 @@ impl Plan {
                 // A freed frame goes to whichever CPU asks next: what uses it too long is seen.
                 stock_batch: 0,
                 folios_advised: 1 << FOLIO_ORDER,
+                pmd_mapping: match machine.thp() {
+                    Thp::Entries => PmdMapping::Off,
+                    Thp::Pmd => PmdMapping::On,
+                },
                 ..Tuning::default()
             },
             goals: scenario.reach.iter().map(goal).collect(),

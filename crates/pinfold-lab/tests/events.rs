@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 12] = [
+const OTHER: [&str; 14] = [
     "
 scenario shared
 machine
@@ -270,6 +270,42 @@ setup
 lane one: P
   write A[1] \"a\"
   split-folio A[1]
+outcome all otherwise
+",
+    "
+scenario huge
+machine
+  frames 20
+  thp pmd
+setup
+  process P
+  P: map A 4 private rw
+  P: advise A hugepage
+  P: write A[1] \"a\"
+  P: fork C
+  C: exit
+  P: map B 4 private rw
+  P: advise B hugepage
+lane one: P
+  write A[2] \"a\"
+  write B[0] \"b\"
+  fork D
+  write B[1] \"b\"
+outcome all otherwise
+",
+    "
+scenario huge-pinned
+machine
+  frames 20
+  thp pmd
+setup
+  process P
+  P: map A 4 private rw
+  P: advise A hugepage
+  P: write A[1] \"a\"
+  P: pin A[1] write longterm as h0
+lane one: P
+  fork C
 outcome all otherwise
 ",
     "

@@ -6,7 +6,7 @@
 use pinfold_lab::resolved::{
     Act, Look, Resolved, ResolvedFile, ResolvedLane, ResolvedStep, Seen, Take,
 };
-use pinfold_lab::scenario::{Access, Advice, Behind, Duration, Failure, Force, Path, Sharing};
+use pinfold_lab::scenario::{Access, Advice, Behind, Duration, Failure, Force, Path, Sharing, Thp};
 use serde::{Deserialize, Serialize};
 
 use crate::job::Features;
@@ -47,6 +47,11 @@ pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
     }
     if plan.stack.is_some() && plan.steps().any(|step| matches!(step.act, Act::Exec)) {
         missing.push(whole("a program that is executed needs more of a stack"));
+    }
+    if plan.thp == Thp::Pmd {
+        missing.push(whole(
+            "a huge page of this machine has 512 pages, and its neighbours are no pages of their own",
+        ));
     }
     if leaves_room_below(plan) {
         let why = "the kernel's place for an area may be below a stack: give the area a place";
@@ -277,6 +282,9 @@ pub(crate) fn not_compared(plan: &Resolved, features: &Features) -> Vec<String> 
     if !features.frames_visible && plan.facts.iter().any(|look| matches!(look, Look::Large(_))) {
         told.push("large: only root may see the flags of frames".to_owned());
     }
+    if plan.facts.iter().any(|look| matches!(look, Look::Huge(..))) {
+        told.push("huge: which entry maps a page is not asked".to_owned());
+    }
     if plan.facts.iter().any(|look| matches!(look, Look::Stores(..))) {
         told.push("stores: what is behind a file is not visible".to_owned());
     }
@@ -290,6 +298,7 @@ pub(crate) fn not_compared(plan: &Resolved, features: &Features) -> Vec<String> 
         | Look::Holds(..)
         | Look::Dirty(_)
         | Look::Large(_)
+        | Look::Huge(..)
         | Look::Register(..) => false,
     };
     if !features.frames_visible && plan.facts.iter().any(needs_frames) {

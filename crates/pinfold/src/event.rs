@@ -163,13 +163,21 @@ events! {
         /// How many it has.
         pages: u64,
     } = "huge-split": Line("huge entry of {head} split into {pages}"), under(always);
+    /// A write fault kept the folio of a huge entry, which may be written through now.
+    HugeKept {
+        /// The folio's first page.
+        head: Pfn,
+        /// Why.
+        why: Why,
+    } = "huge-kept": Line("wp fault: reuse {head} and the rest of its huge entry ({why})"),
+        under(always), decided by PmdCow("{head} and the rest of its huge entry were kept, as {why}");
     /// A write fault splits a huge entry, whose folio may be somebody else's, too.
     HugeShared {
         /// The folio's first page.
         head: Pfn,
         /// Why it may be.
         why: Why,
-    } = "huge-shared": Line("write fault: the huge entry of {head} goes ({why})"), under(always),
+    } = "huge-shared": Line("wp fault: split the huge entry of {head} ({why})"), under(always),
         decided by PmdCow("the huge entry of {head} was split, as {why}");
     /// fork splits a huge entry, whose folio a device may have pinned.
     HugePinned {
@@ -177,7 +185,7 @@ events! {
         head: Pfn,
         /// Why it may have.
         why: Why,
-    } = "huge-pinned": Line("fork: the huge entry of {head} goes ({why})"), under(|rules| copies_pinned(rules.fork_pin)),
+    } = "huge-pinned": Line("fork: split the huge entry of {head} ({why})"), under(|rules| copies_pinned(rules.fork_pin)),
         decided by ForkPin("the huge entry of {head} was split, as {why}");
     /// A split begins: the entries of the folio's pages are taken out.
     SplitBegins(head: Pfn) = "split-begins": Line("split of the folio at {head} begins"), under(always);

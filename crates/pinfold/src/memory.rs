@@ -318,6 +318,18 @@ impl<P: Platform> Memory<P> {
         self.platform.event(Event { space, at: page.start(), kind });
     }
 
+    /// As [`Memory::tell`], for each page that a huge entry maps, of which these are the first.
+    pub(crate) fn tell_each(
+        &self,
+        space: SpaceId,
+        (page, head): (Vpn, Pfn),
+        kind: impl Fn(Pfn) -> EventKind,
+    ) {
+        for further in 0..P::Format::ENTRIES as u64 {
+            self.tell(space, page + further, kind(Pfn(head.0 + further)));
+        }
+    }
+
     /// As [`Memory::tell`], for what happens to a frame regardless of its mappings: space 0 at
     /// address 0.
     #[inline]

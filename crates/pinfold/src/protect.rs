@@ -204,7 +204,8 @@ impl<P: Platform> Space<P> {
         let new = self.protected(area, old.pte());
         let (pfn, writable) = (new.pfn(), new.is_writable());
         cursor.restrict(old, new);
-        self.mem().tell(self.id(), first, EventKind::Protected { pfn, writable });
+        let kind = |pfn| EventKind::Protected { pfn, writable };
+        self.mem().tell_each(self.id(), (first, pfn), kind);
         Due::Flush
     }
 
@@ -227,7 +228,7 @@ impl<P: Platform> Space<P> {
         let new = hinting(mem.rule(), old.pte());
         cursor.restrict(old, new);
         mem.counters().numa_huge_pte_updates.add(1);
-        mem.tell(self.id(), first, EventKind::NumaProtected(pte.pfn()));
+        mem.tell_each(self.id(), (first, pte.pfn()), EventKind::NumaProtected);
         Due::Flush
     }
 

@@ -16,7 +16,7 @@ use crate::report::{
     Broken, Chosen, Elsewhere, FORMAT, Finding, Mode, Oracle, Outcome, Reached, Report,
     ScenarioHead, Verdict, id,
 };
-use crate::scenario::{Code, Scenario, ScenarioError};
+use crate::scenario::{Code, Scenario, ScenarioError, Thp};
 use crate::story::Telling;
 use crate::world::Plan;
 
@@ -320,8 +320,12 @@ pub(super) fn bounds(scenario: &Scenario, options: &CheckOptions) -> Vec<String>
     ]
 }
 
-pub(super) fn not_covered(model: Model) -> Vec<String> {
-    let mut gaps = vec!["PMD leaves".to_owned(), "swap".to_owned(), "LRU batches".to_owned()];
+pub(super) fn not_covered(scenario: &Scenario, model: Model) -> Vec<String> {
+    let mut gaps = vec!["swap".to_owned(), "LRU batches".to_owned()];
+    match scenario.machine.thp() {
+        Thp::Entries => gaps.insert(0, "PMD leaves".to_owned()),
+        Thp::Pmd => {}
+    }
     if model == Model::Sc {
         gaps.insert(0, "weak memory".to_owned());
     }

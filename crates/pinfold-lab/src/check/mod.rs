@@ -95,7 +95,7 @@ pub(crate) fn question(
     let strategy = Chosen::Search(options.config.search.into());
     let mut report = empty((scenario, path), rules, Mode::Check, semantics, strategy);
     report.bounds = bounds(scenario, options);
-    report.not_covered = not_covered(options.config.model);
+    report.not_covered = not_covered(scenario, options.config.model);
     report
 }
 

@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 
 use pinfold::sync::AtomicU64;
-use pinfold::{Flags, Pfn, Pte, SpaceId, VirtAddr, lab};
+use pinfold::{Flags, Pfn, SpaceId, VirtAddr, lab};
 
 use super::Found;
 use crate::about::{About, Breach, Spot};
 use crate::files::Disk;
-use crate::hardware::Tables;
 use crate::spaces::Area;
 use crate::world::World;
 
@@ -126,9 +125,8 @@ impl World {
             let pages: BTreeSet<_> =
                 home.areas.values().flat_map(|area| area.range.iter()).collect();
             for page in pages {
-                let slot = self.machine().entry(space.root(), page.0, AtomicU64::peek);
-                let entry = slot.map(|slot| Pte::<Tables>::from_bits(slot.peek()));
-                let entry = entry.filter(|entry| entry.is_mapped());
+                let (entry, _) = self.machine().look(space.root(), page.0);
+                let entry = Some(entry).filter(|entry| entry.is_mapped());
                 let found = entry.map(|entry| entry.pfn());
                 let about = |frame| {
                     let spot = Spot::Page((id, page.0), Some(frame));

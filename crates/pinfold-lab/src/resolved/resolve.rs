@@ -525,6 +525,10 @@ impl Names {
             Atom::Is { left, right } => Look::Is(self.seen(left)?, self.seen(right)?),
             Atom::Dirty { view } => Look::Dirty(self.seen(view)?),
             Atom::Large { view } => Look::Large(self.seen(view)?),
+            Atom::Huge { process, place } => {
+                let process = self.process(&process.value)?;
+                Look::Huge(process, self.spot(process, place)?)
+            }
             Atom::Register { register, word } => {
                 let word = self.words.find(&word.value).unwrap_or(u64::MAX);
                 Look::Register(self.register(register)?, word)
@@ -556,6 +560,7 @@ impl Names {
             nodes: machine.nodes(),
             most_areas: machine.areas.map(|areas| areas.value),
             stack: machine.stack.map(|pages| pages.value),
+            thp: machine.thp(),
             cpus: scenario.cpus().iter().map(|(_, node)| *node).collect(),
             words: (0..self.words.count()).map(|number| self.words.text(number)).collect(),
             setup: self.alone(&scenario.setup.steps)?,

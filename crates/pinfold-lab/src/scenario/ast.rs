@@ -24,6 +24,7 @@ pub use traits::{Made, Sure};
 pub use super::span::{Name, Text};
 
 use super::span::Spanned;
+use super::words::Thp;
 use serde::{Deserialize, Serialize};
 
 /// One scenario file.
@@ -160,6 +161,9 @@ pub struct Machine {
     /// The most pages of a stack as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<Spanned<u32>>,
+    /// How folios as large as a page table are mapped, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thp: Option<Spanned<Thp>>,
     /// CPUs as written; see [`Scenario::cpus`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cpus: Vec<Cpu>,
@@ -190,6 +194,11 @@ impl Machine {
     /// How often one migration attempt is repeated; 10 unless written, as in Linux.
     pub fn migrate_passes(&self) -> u32 {
         self.migrate_passes.map_or(10, |passes| passes.value)
+    }
+
+    /// How folios as large as a page table are mapped; by an entry for each page unless written.
+    pub fn thp(&self) -> Thp {
+        self.thp.map_or(Thp::Entries, |thp| thp.value)
     }
 }
 

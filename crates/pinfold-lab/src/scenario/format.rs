@@ -169,7 +169,7 @@ impl Layout {
             ("areas", machine.areas),
             ("stack", machine.stack),
         ];
-        let plain = properties.iter().all(|(_, value)| value.is_none());
+        let plain = properties.iter().all(|(_, value)| value.is_none()) && machine.thp.is_none();
         if plain && machine.cpus.is_empty() && machine.files.is_empty() && machine.groups.is_empty()
         {
             return;
@@ -179,6 +179,9 @@ impl Layout {
             if let Some(value) = value {
                 self.item(&value, format!("{word} {value}"));
             }
+        }
+        if let Some(thp) = machine.thp {
+            self.item(&thp, format!("thp {thp}"));
         }
         for cpu in &machine.cpus {
             self.item(&cpu.name, format!("cpu {} node {}", cpu.name, cpu.node));
@@ -485,6 +488,9 @@ impl Display for Fact {
             }
             Atom::Large { view } => {
                 write!(f, "{view} {} large", if denied { "is not" } else { "is" })
+            }
+            Atom::Huge { process, place } => {
+                write!(f, "{process}:{place} {} huge", if denied { "is not" } else { "is" })
             }
             Atom::Holds { group, pages } => {
                 write!(f, "{group} {} {pages}", if denied { "never holds" } else { "holds" })

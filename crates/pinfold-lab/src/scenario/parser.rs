@@ -183,7 +183,7 @@ impl Parser<'_> {
     }
 
     fn machine(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        const KNOWN: [&str; 9] = [
+        const KNOWN: [&str; 10] = [
             "nodes",
             "frames",
             "words",
@@ -191,6 +191,7 @@ impl Parser<'_> {
             "migrate-passes",
             "areas",
             "stack",
+            "thp",
             "file",
             "group",
         ];
@@ -222,6 +223,14 @@ impl Parser<'_> {
                 cursor.keyword("limit")?;
                 let limit = cursor.number("a number of pages")?;
                 machine.groups.push(Group { name, limit });
+                return cursor.end();
+            }
+            Some("thp") => {
+                let word = cursor.keyword("thp")?;
+                if let Some(first) = machine.thp {
+                    return Err(repeated("thp", word, first.span));
+                }
+                machine.thp = Some(cursor.one_of("a way to map large folios")?);
                 return cursor.end();
             }
             Some("nodes") => &mut machine.nodes,

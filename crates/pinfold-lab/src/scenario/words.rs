@@ -55,6 +55,16 @@ pub(super) trait Vocabulary: Sized {
 }
 
 vocabulary! {
+    /// How a folio as large as a page table is mapped.
+    pub enum Thp {
+        /// By an entry for each page.
+        Entries = "entries",
+        /// By one entry of the table above.
+        Pmd = "pmd",
+    }
+}
+
+vocabulary! {
     /// What a step does.
     pub enum Verb {
         /// Makes an area.

@@ -26,6 +26,7 @@ use crate::words::Words;
 mod family;
 mod folio;
 mod forked;
+mod huge;
 mod parted;
 mod word;
 mod write_bit;

@@ -11,7 +11,6 @@
 //! Use of freed frames, broken invariants, data races and hangs end the execution that meets them.
 
 use pinfold::lab;
-use pinfold::sync::AtomicU64;
 use pinfold::{AddressSpace, Entry, Flags, Prot, Pte, SplitError, VirtAddr};
 
 use super::Tables;
@@ -86,10 +85,7 @@ impl World {
         space: &AddressSpace<Bare>,
         page: u64,
     ) -> Result<Option<(Pte<Tables>, u64)>, String> {
-        let Some(slot) = self.machine().entry(space.root(), page, AtomicU64::peek) else {
-            return Ok(None);
-        };
-        let pte = Pte::<Tables>::from_bits(slot.peek());
+        let pte = self.machine().look(space.root(), page);
         match pte.decode() {
             Entry::None => Ok(None),
             Entry::Mapped(pfn) => Ok(Some((pte, self.machine().data(pfn).peek()))),

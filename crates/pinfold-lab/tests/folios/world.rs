@@ -8,8 +8,8 @@ use pinfold::pin::{Ask, Path};
 use pinfold::sync::Shared;
 use pinfold::{
     Access, AddressSpace, Advice, Limits, Memory, NewFrames, NodeId, NodeSpan, Pfn, Pins, Place,
-    Placement, Prot, Reference, Refs, Remap, Rules, Sharing, Term, Tuning, VirtAddr, VirtRange,
-    Zone,
+    Placement, PmdMapping, Prot, Reference, Refs, Remap, Rules, Sharing, Term, Tuning, VirtAddr,
+    VirtRange, Zone,
 };
 
 use super::Tables;
@@ -102,6 +102,7 @@ impl World {
             migrate_passes: 1,
             hint_passes: 1,
             folios_advised: 1 << PAGES.ilog2(),
+            pmd_mapping: PmdMapping::Off,
             ..Tuning::default()
         };
         // SAFETY: the machine was made for this world and has these frames.

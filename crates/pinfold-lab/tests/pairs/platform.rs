@@ -22,7 +22,7 @@ use std::sync::{Mutex, MutexGuard};
 use pinfold::platform::{FlushScope, Park};
 use pinfold::sync::AtomicU64;
 use pinfold::{
-    AddressSpace, Bug, Cause, FaultError, Format, NodeId, Pfn, Platform, SpaceId, VirtAddr,
+    AddressSpace, Bug, Cause, FaultError, Format, NodeId, Pfn, Platform, Pte, SpaceId, VirtAddr,
     VirtRange,
 };
 use pinfold_explore::hook::{self, Mode, Order};
@@ -120,18 +120,36 @@ impl Bare {
         Some(&raw const cpu.1 as usize)
     }
 
-    /// The entry of `page`, if its tables are there, reading the upper levels by `read`.
-    pub(crate) fn entry(
+    /// The entry of `page`, or a huge one with the page's place among those that it maps, if its
+    /// tables are there, reading the upper levels by `read`.
+    fn entry(
         &self,
         root: Pfn,
         page: u64,
         read: impl Fn(&AtomicU64) -> u64,
-    ) -> Option<&AtomicU64> {
+    ) -> Option<(&AtomicU64, Option<u64>)> {
         let mut table = root;
         for level in (1..Tables::LEVELS).rev() {
-            table = (MMU.table)(read(&self.frame(table)[index(page, level)]))?;
+            let slot = &self.frame(table)[index(page, level)];
+            let bits = read(slot);
+            match (MMU.table)(bits) {
+                Some(next) => table = next,
+                None if level == 1 && bits != 0 => {
+                    return Some((slot, Some(index(page, 0) as u64)));
+                }
+                None => return None,
+            }
         }
-        Some(&self.frame(table)[index(page, 0)])
+        Some((&self.frame(table)[index(page, 0)], None))
+    }
+
+    /// What the tables at `root` say of `page`, while nothing runs.
+    pub(crate) fn look(&self, root: Pfn, page: u64) -> Pte<Tables> {
+        match self.entry(root, page, AtomicU64::peek) {
+            Some((slot, None)) => Pte::from_bits(slot.peek()),
+            Some((slot, Some(further))) => Pte::from_huge(slot.peek()).further(further),
+            None => Pte::NONE,
+        }
     }
 
     /// A load, or a store of `value`, by the calling CPU, with the faults that it takes: what was
@@ -188,8 +206,11 @@ impl Bare {
 
     /// The hardware's walk, which sets the marks.
     fn looked_up(&self, root: Pfn, page: u64, cause: Cause) -> Option<Pfn> {
-        let slot = self.entry(root, page, AtomicU64::load_acquire)?;
-        let reached = |bits: u64| (MMU.page)(bits, cause, self.form.marks);
+        let (slot, huge) = self.entry(root, page, AtomicU64::load_acquire)?;
+        let reached = |bits: u64| match huge {
+            None => (MMU.page)(bits, cause, self.form.marks),
+            Some(_) => (MMU.huge)(bits, cause, self.form.marks),
+        };
         let (at, now) = (slot.native().as_ptr() as usize, slot.peek());
         let seen = hook::load(at, now, Order::Acquire);
         let (mut frame, left) = reached(seen)?;
@@ -202,7 +223,7 @@ impl Bare {
             slot.native().store(done.latest, Ordering::Relaxed);
             (frame, _) = reached(done.old)?;
         }
-        Some(frame)
+        Some(Pfn(frame.0 + huge.unwrap_or(0)))
     }
 
     /// The frame starts over: whoever else was there must have left, as far as the caller knows.

@@ -11,7 +11,7 @@ use pinfold::rules::large::{Tally, tally};
 use pinfold::sync::Shared;
 use pinfold::{
     Access, AddressSpace, Advice, Flags, Limits, Memory, NodeId, NodeSpan, PIN_BIAS, Pfn, Place,
-    Prot, Reference, Refs, Rules, Sharing, Term, Tuning, VirtAddr, VirtRange,
+    PmdMapping, Prot, Reference, Refs, Rules, Sharing, Term, Tuning, VirtAddr, VirtRange,
 };
 use pinfold_explore::{
     Config, Ending, Judgement, Lanes, LockForm, Model, Report, Subject, explore,
@@ -158,7 +158,11 @@ impl World {
         };
         let form = Form { walkers: case.walkers, marks: Marks::Hardware, lookup: Lookup::Hardware };
         let machine = Bare::new(case.lanes.len(), std::iter::empty(), form);
-        let tuning = Tuning { folios_advised: 1 << PAGES.ilog2(), ..Tuning::default() };
+        let tuning = Tuning {
+            folios_advised: 1 << PAGES.ilog2(),
+            pmd_mapping: PmdMapping::Off,
+            ..Tuning::default()
+        };
         // SAFETY: the machine was made for this world and has these frames.
         let memory =
             unsafe { Memory::new(machine, &[span(0), span(1)], case.rules, tuning) }.expect("room");

@@ -131,8 +131,8 @@ impl<P: Platform> Space<P> {
         // A large folio stays where it is.
         let pte = self.accessible(request, orig, WriteBit::ByRule);
         cursor.set(pte);
-        let kind = EventKind::HintRestored { pfn: head, writable: pte.is_writable() };
-        mem.tell(self.id(), request.page, kind);
+        let kind = |pfn| EventKind::HintRestored { pfn, writable: pte.is_writable() };
+        mem.tell_each(self.id(), (huge.pages().start, head), kind);
         Some(Fault::Hint(if local { Hinted::Local } else { Hinted::MoveFailed }))
     }
 

@@ -184,7 +184,7 @@ impl<P: Platform> Space<P> {
         drop(cursor);
         self.flush_huge_here(huge.range());
         mem.counters().pgreuse.add(1);
-        mem.tell(self.id(), request.page, EventKind::CowReuse { pfn, why });
+        mem.tell(self.id(), request.page, EventKind::HugeKept { head: pfn, why });
         Fault::Reused
     }
 }

@@ -68,11 +68,11 @@ impl<P: Platform> Copying<'_, P> {
         if folio.is_marked(head) {
             folio.clear_mark(head, mem.large_maps(), mem.rule());
         }
-        mem.tell(id, first, EventKind::ForkShared { pfn: head, why });
+        mem.tell_each(id, (first, head), |pfn| EventKind::ForkShared { pfn, why });
         if pte.is_writable() {
             self.protected = true;
             from.revoke_write();
-            mem.tell(id, first, EventKind::ForkProtected(head));
+            mem.tell_each(id, (first, head), EventKind::ForkProtected);
         }
     }
 }

@@ -172,7 +172,7 @@ impl<F: Format> Pte<F> {
     }
 
     /// This mapping or migration entry, for the frame that is so many further.
-    pub(crate) fn further(self, frames: u64) -> Self {
+    pub fn further(self, frames: u64) -> Self {
         self.of(Pfn(self.number() + frames))
     }
 

@@ -30,7 +30,7 @@ impl<P: Platform> Zap<'_, P> {
         let cursor = huge.lock();
         let Some(pte) = cursor.get() else { return Next::Again };
         let (old, table) = cursor.withdraw();
-        self.mem.tell(self.mm.id, pages.start, EventKind::Zapped(pte.pfn()));
+        self.mem.tell_each(self.mm.id, (pages.start, pte.pfn()), EventKind::Zapped);
         let room = match self.mem.frames().large(pte.pfn()).filter(|_| !pte.is_special()) {
             Some(folio) => {
                 let run = (folio.head(), folio.pages() as u32);

@@ -89,6 +89,13 @@ pub enum Atom {
         /// The page.
         view: View,
     },
+    /// `PROCESS:PAGE is huge`: one entry maps it with all pages that a page table would.
+    Huge {
+        /// The process.
+        process: Name,
+        /// The page of one of its areas.
+        place: Place,
+    },
     /// `GROUP holds N`: so many pages are charged to the group.
     Holds {
         /// The group.

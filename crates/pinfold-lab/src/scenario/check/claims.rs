@@ -1,6 +1,6 @@
 //! Checks of what is said about executions: claims and outcomes.
 
-use super::super::ast::{Atom, Fact, Name, View};
+use super::super::ast::{Atom, Fact, Name, Place, View};
 use super::super::error::{Code, ScenarioError};
 use super::super::suggest::did_you_mean;
 use super::Checker;
@@ -52,6 +52,10 @@ impl<'a> Checker<'a> {
             Atom::Holds { group, .. } => self.group(group),
             Atom::Is { left, right } => [left, right].into_iter().for_each(|view| self.page(view)),
             Atom::Dirty { view } | Atom::Large { view } => self.page(view),
+            Atom::Huge { process, place } => {
+                self.owned(process, place);
+                self.whole_page(place, "`is`");
+            }
             Atom::Register { register, .. } => {
                 if !self.names.has_register(register) {
                     let help = if self.names.handle(register).is_some() {
@@ -78,13 +82,16 @@ impl<'a> Checker<'a> {
         match view {
             View::Handle(place) => self.handle_place(Point::END, place),
             View::File(place) => self.file_place(place, None),
-            View::Process { process, place } => {
-                if self.names.process(process).is_some() {
-                    self.area_place(Point::END, Some(process), place);
-                } else {
-                    self.unknown_process(process, Point::END);
-                }
-            }
+            View::Process { process, place } => self.owned(process, place),
+        }
+    }
+
+    /// A page of a process.
+    fn owned(&mut self, process: &'a Name, place: &'a Place) {
+        if self.names.process(process).is_some() {
+            self.area_place(Point::END, Some(process), place);
+        } else {
+            self.unknown_process(process, Point::END);
         }
     }
 }

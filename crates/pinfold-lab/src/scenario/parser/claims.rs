@@ -63,6 +63,8 @@ fn fact(cursor: &mut Cursor<'_>, known: &Known) -> Parsed<Fact> {
             Atom::Dirty { view }
         } else if cursor.accept("large").is_some() {
             Atom::Large { view }
+        } else if cursor.peek_word() == Some("huge") {
+            huge(cursor, view)?
         } else {
             Atom::Is { left: view, right: self::view(cursor, known)? }
         }
@@ -128,6 +130,26 @@ fn holds(cursor: &mut Cursor<'_>, view: View) -> Parsed<Atom> {
             )
             .related(at, "said here")
             .help("name a group of `machine`"),
+        )),
+    }
+}
+
+/// `huge`, which only an entry of a process is.
+fn huge(cursor: &mut Cursor<'_>, view: View) -> Parsed<Atom> {
+    let at = cursor.keyword("huge")?;
+    match view {
+        View::Process { process, place } => Ok(Atom::Huge { process, place }),
+        View::Handle(place) | View::File(place) => Err(Box::new(
+            ScenarioError::new(
+                Code::Unexpected,
+                place.span.0,
+                "only what maps a page for a process is huge",
+                "no page of a process",
+            )
+            .related(at, "said here")
+            .help(
+                "name the page as `PROCESS:PAGE`; whether its folio has several pages is `large`",
+            ),
         )),
     }
 }

@@ -16,6 +16,9 @@ fn around(lane: &str, claims: &str) -> String {
 fn every_step_and_fact_about_folios_is_read_and_written_back() {
     let text = "scenario test
 
+machine
+  thp pmd
+
 setup
   process P
   P: map A 4 private rw
@@ -37,6 +40,8 @@ lane one: P
 always
   P:A[0] is large and n0[0] is not large
   never n0[1] is P:A[2] and h0 is large
+  P:A[0] is not huge
+  never P:A[1] is huge and P:A[2] is huge
 ";
     let scenario = accepted(text);
     assert_eq!(format(&scenario), text);
@@ -84,6 +89,12 @@ fn what_is_wrong_with_a_step_about_folios_is_said_at_the_word() {
             (Code::UnknownHandle, "n0[0] sees \"a\"", "n0"),
             (Code::Unexpected, "P:A[0].1 is large", "1"),
             (Code::AmbiguousPage, "n0 is large", "n0"),
+            (Code::Unexpected, "n0[0] is huge", "n0[0]"),
+            (Code::Unexpected, "P:A[0].1 is huge", "1"),
+            (Code::AmbiguousPage, "P:A is huge", "A"),
+            (Code::UnknownProcess, "Q:A[0] is huge", "Q"),
+            (Code::OutsideArea, "P:A[4] is not huge", "4"),
+            (Code::Trailing, "P:A[0] is huge n0", "n0"),
         ],
         |claim| around("  read A[0]", &format!("  {claim}")),
     );
@@ -119,6 +130,58 @@ error[PF0141]: `n0` was taken by `note`
    |       ^^ not a handle for `put`
    |
    = help: it holds nothing that could be released: leave this out
+"#]]
+    );
+}
+
+#[test]
+fn how_folios_are_mapped_is_said_once_and_in_words_that_are_known() {
+    let thp = |lines: &str| around("  read A[0]", "").replace("  words 2\n", lines);
+    assert_eq!(accepted(&thp("")).machine.thp(), Thp::Entries);
+    assert_eq!(accepted(&thp("  thp entries\n")).machine.thp(), Thp::Entries);
+    assert_eq!(accepted(&thp("  thp pmd\n")).machine.thp(), Thp::Pmd);
+    snapbox::assert_data_eq!(
+        report(&thp("  thp pdm\n  thp entries\n  thp pmd\n  tph pmd\n")),
+        snapbox::str![[r#"
+error[PF0107]: expected a way to map large folios, found `pdm`
+ --> test.pf:3:7
+  |
+3 |   thp pdm
+  |       ^^^ expected a way to map large folios
+  |
+  = help: did you mean `pmd`?
+
+error[PF0111]: `thp` stands here a second time
+ --> test.pf:5:3
+  |
+4 |   thp entries
+  |       ------- said first
+5 |   thp pmd
+  |   ^^^ said again
+  |
+  = help: remove one of the two
+
+error[PF0105]: `tph` is not a property of the machine
+ --> test.pf:6:3
+  |
+6 |   tph pmd
+  |   ^^^ expected a property of the machine
+  |
+  = help: did you mean `thp`?
+"#]]
+    );
+    snapbox::assert_data_eq!(
+        report(&around("  read A[0]", "  n0[1] is huge")),
+        snapbox::str![[r#"
+error[PF0107]: only what maps a page for a process is huge
+  --> test.pf:15:3
+   |
+15 |   n0[1] is huge
+   |   ^^^^^    ---- said here
+   |   |
+   |   no page of a process
+   |
+   = help: name the page as `PROCESS:PAGE`; whether its folio has several pages is `large`
 "#]]
     );
 }

@@ -6,7 +6,7 @@ use crate::SCENARIOS;
 use proptest::prelude::*;
 
 /// Words that a mutation may put somewhere.
-const PIECES: [&str; 34] = [
+const PIECES: [&str; 37] = [
     "lane",
     "setup",
     "always",
@@ -33,6 +33,9 @@ const PIECES: [&str; 34] = [
     "slow-only",
     "fork",
     "exited",
+    "thp",
+    "pmd",
+    "huge",
     "exit",
     "0",
     "4294967296",

@@ -93,6 +93,7 @@ impl<'a> Teller<'a> {
                     let sum = self.sum(why, frame, at);
                     let to = to.map(|to| format!(" to {to}")).unwrap_or_default();
                     self.cited.insert(at);
+                    self.split_for_write(frame, left);
                     self.say(left, format!("{cite} copied {frame}{to} for {name}, {reason}{sum}."));
                     return;
                 }

@@ -257,6 +257,7 @@ impl<'a> Teller<'a> {
             let reason = self.because(why, Switch::PteCow);
             self.say(at, format!("{cite} kept {frame} for its store, {reason}."));
         }
+        self.kept_huge(frame, stored);
     }
 
     /// Nothing was stored in the frame: the page was replaced, or was never filled.

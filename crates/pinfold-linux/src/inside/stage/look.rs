@@ -41,7 +41,7 @@ impl Stage {
         let (made, (is, what)) = match look {
             Look::Dirty(seen) => (made(seen), unknown("not visible")),
             Look::Large(seen) => (made(seen), is_large(self.frame(seen))),
-            Look::Stores(..) | Look::Holds(..) => (true, unknown("not visible")),
+            Look::Huge(..) | Look::Stores(..) | Look::Holds(..) => (true, unknown("not visible")),
             Look::Register(register, word) => {
                 let found = cast.board.register(*register);
                 (found.is_some(), self.says(found, *word, "unset"))
