@@ -19,6 +19,7 @@
 //!   for that (facts 7.14).
 
 mod huge;
+mod pooled;
 
 use core::ops::Range;
 
@@ -33,6 +34,7 @@ use crate::rmap::Reserve;
 use crate::rules::fork::{
     ForkVerdict, PinHistory, SeqCountUse, WriteProtect, fork_page, race_guard,
 };
+use crate::rules::hugetlb::guards_fork;
 use crate::rules::{Exclusive, ForkPin, PageKind, PageState, Why};
 use crate::space::Space;
 use crate::sync::{Begin, Class, Latch, Marks, Shared};
@@ -203,7 +205,8 @@ impl<'s, P: Platform> Copying<'s, P> {
         let (mem, mm) = (self.child.mem(), self.child.mm());
         // Locks in memory are not inherited.
         let uffd = area.uffd.after(UffdMode::EVENT_FORK);
-        let mut copy = Area { locked: Locked::No, uffd, ..area.clone() };
+        let size = area.size.inherited();
+        let mut copy = Area { locked: Locked::No, uffd, size, ..area.clone() };
         // Only private anonymous memory is wiped.
         if area.advised.contains(Advised::WIPE) {
             copy.backing =
@@ -259,6 +262,7 @@ impl<'s, P: Platform> Copying<'s, P> {
         let parent = self.parent;
         let _changing = parent.mem().changing(parent.id(), area.range, Invalidate::ProtectPage);
         let begin = match race_guard(self.parent.mem().rule()).seqcount {
+            _ if area.is_pooled() && !guards_fork(self.parent.mem().rule()) => None,
             SeqCountUse::Unused => None,
             SeqCountUse::WriteBarrier => Some(Begin::WriteBarrier),
             SeqCountUse::FullBarrier => Some(Begin::FullBarrier),
@@ -283,6 +287,7 @@ impl<'s, P: Platform> Copying<'s, P> {
         parent.tables().for_each_part(pages, |part, pages| {
             let from = match part {
                 Part::Table(from) => from,
+                Part::Huge(huge) if copy.is_pooled() => return self.copy_pooled(&huge, copy),
                 Part::Huge(huge) => return self.copy_huge(&huge, &pages),
             };
             let to = child.tables().leaf_or_make(pages.start)?;

@@ -17,7 +17,7 @@ use crate::platform::{Platform, WalkSection};
 use crate::pte::Pte;
 use crate::rmap::{Hold, Home, Lookup, Lost, Members, Walk};
 use crate::sync::Park;
-use crate::table::{Leaf, Part, Tables};
+use crate::table::{Huge, Leaf, Missing, Next, Part, Tables};
 
 /// Those who may map a page, as values: an address space, and the number of the page there.
 pub(crate) trait MayMap<W: Park> {
@@ -196,7 +196,7 @@ impl<P: Platform> Memory<P> {
     /// The first table that exists for a run of pages, with a reference, and the part of the run
     /// that it maps: as [`Memory::held_leaf`]. The section that finds it looks at each entry of the
     /// upper tables for the run at most once. Huge entries that `splits` wants split are, others
-    /// are passed over.
+    /// are passed over, and those for pages of the pool.
     pub(crate) fn next_leaf(
         &self,
         mm: Mm,
@@ -219,15 +219,43 @@ impl<P: Platform> Memory<P> {
             match part {
                 Part::Table(leaf) => return Some((leaf, run)),
                 Part::Huge(huge) => {
-                    let split = huge.pte().is_some_and(&splits);
-                    if split {
-                        self.split_huge(mm, &huge);
-                    }
+                    let wanted = huge.pte().is_some_and(&splits);
+                    let split = wanted && self.split_or_pass(mm, &huge) == Next::Again;
                     self.put_table(huge.upper);
                     pages.start = if split { run.start } else { run.end };
                 }
             }
         }
+    }
+
+    /// Visits the huge entries of those who may map a page of the pool.
+    pub(crate) fn walk_pooled(&self, head: Pfn, mut visit: impl FnMut(Mm, &Huge<'_, P>)) {
+        let (home, folio) = (self.frames().place(head).0, self.frames().folio(head));
+        let lookup = Lookup::new(home, self.rule(), || folio.is_mapped());
+        let family = match self.anon().lock(&lookup, self.platform()) {
+            Ok(Some(family)) => family,
+            Ok(None) => return,
+            Err(lost) => return self.tell_lost(head, lost),
+        };
+        self.in_family(family, head).each(self.platform(), |mm, page| {
+            if let Some(huge) = self.held_huge(mm, page) {
+                visit(mm, &huge);
+                self.put_table(huge.upper);
+            }
+            Walk::On
+        });
+    }
+
+    /// The huge entry that maps `page`, with a reference on the table that holds it: as
+    /// [`Memory::held_leaf`].
+    fn held_huge(&self, mm: Mm, page: Vpn) -> Option<Huge<'_, P>> {
+        if page >= self.frames().table(mm.root).end() {
+            return None;
+        }
+        let _section = WalkSection::open(self.platform());
+        let Err(Missing::Huge(huge)) = Tables::new(self, mm).leaf(page) else { return None };
+        self.frames().table(huge.upper).get();
+        Some(huge)
     }
 
     fn tell_lost(&self, pfn: Pfn, lost: Lost) {

@@ -39,6 +39,9 @@ bitflags::bitflags! {
         const CHARGED = 1 << 14;
         /// A page of a file that is being written to its store; under the page's lock.
         const WRITEBACK = 1 << 15;
+        /// Of the pool of huge pages: on a folio's head, or, of one that is free there, on all its
+        /// frames. Above the order in the word.
+        const HUGETLB = 1 << 20;
     }
 }
 
@@ -48,7 +51,8 @@ impl Flags {
 }
 
 const ORDER_SHIFT: u32 = 16;
-const ORDER_MASK: u32 = 0x1f << ORDER_SHIFT;
+const ORDER_MASK: u32 = 0xf << ORDER_SHIFT;
+const _: () = assert!(super::MAX_ORDER <= ORDER_MASK >> ORDER_SHIFT);
 const ZONE_SHIFT: u32 = 21;
 const ZONE_MASK: u32 = 0x3 << ZONE_SHIFT;
 /// The lock of a large folio's tails, on its head (`tails`): a bit between the zone and the node,

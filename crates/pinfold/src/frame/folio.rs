@@ -23,7 +23,8 @@ pub(crate) enum Marks {
 }
 
 /// A large folio that nobody else knows of yet, counted as mapped by one entry for each page, all
-/// of them of one address space and exclusive; goes back to its node on drop.
+/// of them of one address space and exclusive; goes back to its node, or the pool, on
+/// drop.
 #[must_use]
 pub(crate) struct NewFolio<'a> {
     frames: &'a Frames,
@@ -92,6 +93,17 @@ impl Frames {
     ) -> Result<NewFolio<'_>, OutOfFrames> {
         let placement = Placement::Prefer(node);
         let head = self.obtain(Request { order, placement, zone: Zone::Movable })?;
+        Ok(self.form(head, (order, marks), flags, (space, rule)))
+    }
+
+    /// Makes a folio of a free run of frames, for `space` to map.
+    pub(super) fn form(
+        &self,
+        head: Pfn,
+        (order, marks): (u32, Marks),
+        flags: Flags,
+        (space, rule): (SpaceId, LargeMaps),
+    ) -> NewFolio<'_> {
         let pages: u64 = 1 << order;
         let mark = match marks {
             Marks::Each => EXCLUSIVE,
@@ -122,6 +134,6 @@ impl Frames {
         frame.spare.init(0);
         // Who takes a reference from now on sees that this is a folio: he counts pins by that.
         frame.counts.store_release(EXCLUSIVE | (pages * (MAP + REF)));
-        Ok(NewFolio { frames: self, head, pages, space, rule })
+        NewFolio { frames: self, head, pages, space, rule }
     }
 }

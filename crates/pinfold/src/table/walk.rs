@@ -215,13 +215,17 @@ impl<'m, P: Platform> Tables<'m, P> {
         }
     }
 
-    /// The last-level table that maps `page`, if there is one; a huge entry is split first.
+    /// The last-level table that maps `page`, if there is one; a huge entry is split first, but one
+    /// for a page of the pool is as none.
     pub(crate) fn leaf_if_any(&self, page: Vpn) -> Option<Leaf<'m, P>> {
         loop {
             match self.leaf(page) {
                 Ok(leaf) => return Some(leaf),
                 Err(Missing::Nothing) => return None,
-                Err(Missing::Huge(huge)) => self.mem.split_huge(self.mm, &huge),
+                Err(Missing::Huge(huge)) => match self.mem.split_or_pass(self.mm, &huge) {
+                    Next::On => return None,
+                    Next::Again => {}
+                },
             }
         }
     }
@@ -255,12 +259,16 @@ impl<'m, P: Platform> Tables<'m, P> {
         page: Vpn,
     ) -> Result<u64, OutOfFrames> {
         while !is_table::<P::Format>(bits) {
-            bits = if bits == 0 {
-                self.make(upper, slot)?
-            } else {
-                self.mem.split_huge(self.mm, &Huge::found(self.mem, (upper, slot, bits), page));
-                slot.load_acquire()
-            };
+            if bits == 0 {
+                bits = self.make(upper, slot)?;
+                continue;
+            }
+            let huge = Huge::found(self.mem, (upper, slot, bits), page);
+            // Nobody wants a table where only pages of the pool are mapped (INV-HUGE-5).
+            if self.mem.split_or_pass(self.mm, &huge) == Next::On {
+                return Err(OutOfFrames);
+            }
+            bits = slot.load_acquire();
         }
         Ok(bits)
     }
@@ -279,8 +287,8 @@ impl<'m, P: Platform> Tables<'m, P> {
     }
 
     /// Calls `visit` for each last-level table that exists for `pages`, with the part of the run
-    /// that it maps. Huge entries are split. Absent tables cost one look at the level where they
-    /// are missing. The first error ends the walk.
+    /// that it maps. Huge entries are split, those for pages of the pool passed over. Absent tables
+    /// cost one look at the level where they are missing. The first error ends the walk.
     pub(crate) fn for_each_leaf<E>(
         &self,
         pages: Range<Vpn>,
@@ -288,10 +296,7 @@ impl<'m, P: Platform> Tables<'m, P> {
     ) -> Result<(), E> {
         self.for_each_part(pages, |part, run| match part {
             Part::Table(leaf) => visit(leaf, run).map(|()| Next::On),
-            Part::Huge(huge) => {
-                self.mem.split_huge(self.mm, &huge);
-                Ok(Next::Again)
-            }
+            Part::Huge(huge) => Ok(self.mem.split_or_pass(self.mm, &huge)),
         })
     }
 

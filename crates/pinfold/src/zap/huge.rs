@@ -24,14 +24,20 @@ impl<P: Platform> Zap<'_, P> {
             return Next::On;
         }
         if *pages != huge.pages() {
-            self.mem.split_huge(self.mm, huge);
-            return Next::Again;
+            return self.mem.split_or_pass(self.mm, huge);
         }
         let cursor = huge.lock();
         let Some(pte) = cursor.get() else { return Next::Again };
-        let (old, table) = cursor.withdraw();
-        self.mem.tell_each(self.mm.id, (pages.start, pte.pfn()), EventKind::Zapped);
-        let room = match self.mem.frames().large(pte.pfn()).filter(|_| !pte.is_special()) {
+        let (old, table) = if self.mem.maps_pooled(pte) {
+            (cursor.withdraw_pooled(), None)
+        } else {
+            cursor.withdraw()
+        };
+        let counted = pte.is_mapped() && !pte.is_special();
+        if pte.is_mapped() {
+            self.mem.tell_each(self.mm.id, (pages.start, pte.pfn()), EventKind::Zapped);
+        }
+        let room = match counted.then(|| self.mem.frames().large(pte.pfn())).flatten() {
             Some(folio) => {
                 let run = (folio.head(), folio.pages() as u32);
                 if unmap_counts_folio(self.mem.rule()) {
