@@ -56,6 +56,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "fork-exec-races-pin",
     "fork-meets-migration",
     "fork-races-fast-pin",
+    "hugetlb-child",
     "local-flush-copy",
     "local-flush-protect",
     "local-flush-unmap",
@@ -108,6 +109,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "vfork-exec",
     "vmsplice-leak",
     "vmsplice-leak-folio",
+    "vmsplice-leak-hugetlb",
     "wrprotect-restore-loses-dirty",
     "zap-before-flush",
 ];

@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 14] = [
+const OTHER: [&str; 15] = [
     "
 scenario shared
 machine
@@ -291,6 +291,20 @@ lane one: P
   write B[0] \"b\"
   fork D
   write B[1] \"b\"
+outcome all otherwise
+",
+    "
+scenario hugetlb
+machine
+  frames 20
+  hugetlb 2
+setup
+  process P
+  P: map A 4 hugetlb rw
+  P: write A[1] \"a\"
+  P: fork C
+lane one: C
+  write A[2] \"b\"
 outcome all otherwise
 ",
     "

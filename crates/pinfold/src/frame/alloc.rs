@@ -7,7 +7,7 @@ use core::fmt;
 
 use super::buddy::{self, MAX_ORDER, NodeLock};
 use super::counts::{EXCLUSIVE, MAP, REF};
-use super::flags::{Flags, HOME_MASK, node_of, order_bits, order_of, zone_of};
+use super::flags::{Flags, HOME_MASK, LAST_ORDER, node_of, order_bits, order_of, zone_of};
 use super::frames::Frames;
 use super::meta::Frame;
 use super::source::{FrameSource, Placement, Request, Zone};
@@ -15,6 +15,8 @@ use super::views::Page;
 use crate::addr::{NodeId, Pfn};
 use crate::charge::{Change, Stat};
 use crate::error::OutOfFrames;
+
+const _: () = assert!(MAX_ORDER <= LAST_ORDER);
 
 /// What of a flag word outlives a folio.
 const LASTING: u32 = HOME_MASK | Flags::HUGETLB.bits();

@@ -52,7 +52,6 @@ impl Flags {
 
 const ORDER_SHIFT: u32 = 16;
 const ORDER_MASK: u32 = 0xf << ORDER_SHIFT;
-const _: () = assert!(super::MAX_ORDER <= ORDER_MASK >> ORDER_SHIFT);
 const ZONE_SHIFT: u32 = 21;
 const ZONE_MASK: u32 = 0x3 << ZONE_SHIFT;
 /// The lock of a large folio's tails, on its head (`tails`): a bit between the zone and the node,
@@ -77,6 +76,9 @@ pub(crate) const fn node_of(word: u32) -> NodeId {
 pub(crate) const fn zone_of(word: u32) -> u32 {
     (word & ZONE_MASK) >> ZONE_SHIFT
 }
+
+/// The largest order that fits into a flag word.
+pub(crate) const LAST_ORDER: u32 = ORDER_MASK >> ORDER_SHIFT;
 
 /// The order in a head's flag word.
 pub(crate) const fn order_of(word: u32) -> u32 {

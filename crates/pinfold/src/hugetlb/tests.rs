@@ -389,9 +389,11 @@ fn fork_counts_these_areas_for_lock_free_pins_since_5_19() {
         // Fork knows that there may be pins.
         drop(parent.pin(pages(4, 1), Access::Write, Term::Short).unwrap());
         let (pinned, told) = std::sync::mpsc::channel();
-        let pinner = parent.clone();
+        let mut pinner = Some(parent.clone());
         let hook = move |kind| {
-            if let EventKind::ForkShared { .. } = kind {
+            if let EventKind::ForkShared { .. } = kind
+                && let Some(pinner) = pinner.take()
+            {
                 let ask = Ask::new(Access::Write, Term::Long).path(Path::FastOnly);
                 let _ = pinned.send(pinner.pin_with(pages(4, 1), ask));
             }
