@@ -205,8 +205,7 @@ impl<'s, P: Platform> Copying<'s, P> {
         let (mem, mm) = (self.child.mem(), self.child.mm());
         // Locks in memory are not inherited.
         let uffd = area.uffd.after(UffdMode::EVENT_FORK);
-        let size = area.size.inherited();
-        let mut copy = Area { locked: Locked::No, uffd, size, ..area.clone() };
+        let mut copy = Area { locked: Locked::No, uffd, ..area.clone() };
         // Only private anonymous memory is wiped.
         if area.advised.contains(Advised::WIPE) {
             copy.backing =

@@ -112,9 +112,9 @@ impl<P: Platform> Space<P> {
     /// When the pool has too few, or the heap is exhausted.
     pub(crate) fn promised(&self, range: VirtRange) -> Result<PageSize, SpaceError> {
         let order = P::Format::INDEX_BITS;
-        let promises = Promises::all(range, order)?;
+        let promises = Promises::all(self.id(), range, order)?;
         if self.mem().frames().promise_pooled(range.pages() >> order) {
-            Ok(PageSize::Huge(Some(promises)))
+            Ok(PageSize::Huge(promises))
         } else {
             Err(SpaceError::NoHugePage)
         }
@@ -122,11 +122,8 @@ impl<P: Platform> Space<P> {
 
     /// What was promised for `range`, and never touched, may be promised to others.
     pub(crate) fn break_promises(&self, size: &PageSize, range: VirtRange) {
-        match size {
-            PageSize::Base | PageSize::Huge(None) => {}
-            PageSize::Huge(Some(promises)) => {
-                self.mem().frames().release_promises(promises.take_all(range));
-            }
+        if let Some(promises) = size.promised_to(self.id()) {
+            self.mem().frames().release_promises(promises.take_all(range));
         }
     }
 }

@@ -8,7 +8,6 @@
 
 use super::request::{Fault, Request, Want};
 use crate::addr::Pfn;
-use crate::area::pages::PageSize;
 use crate::error::{FaultError, OutOfFrames};
 use crate::event::EventKind;
 use crate::frame::{NewFolio, Promise};
@@ -55,8 +54,11 @@ impl<P: Platform> Space<P> {
         huge: &Huge<'_, P>,
     ) -> Result<Fault, FaultError> {
         let (mem, area) = (self.mem(), request.area);
-        let promised = area.size.takes_promise(request.page);
-        let promise = if promised { Promise::Kept } else { Promise::None };
+        let promises = area.size.promised_to(self.id());
+        let promise = match promises.is_some_and(|promises| promises.take(request.page)) {
+            true => Promise::Kept,
+            false => Promise::None,
+        };
         let folio = self.new_pooled(promise).ok_or(FaultError::NoHugePage)?;
         folio.pfns().for_each(|pfn| mem.platform().zero_frame(pfn));
         let head = self.settle_pooled(request, huge, folio);
@@ -94,10 +96,7 @@ impl<P: Platform> Space<P> {
         orig: Pte<P::Format>,
     ) -> Result<Fault, FaultError> {
         let (mem, head) = (self.mem(), orig.pfn());
-        let mut promised = match &request.area.size {
-            PageSize::Huge(promises) => promises.is_some(),
-            PageSize::Base => false,
-        };
+        let mut promised = request.area.size.promised_to(self.id()).is_some();
         loop {
             let cursor = huge.lock();
             if cursor.get() != Some(orig) {

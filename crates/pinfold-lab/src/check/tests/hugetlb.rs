@@ -1,0 +1,96 @@
+//! Huge pages of the pool: what steps on them do, how they fail, and that none is left behind.
+
+use super::*;
+
+/// A scenario whose setup does these steps on a machine with so many huge pages.
+fn sequence(pool: u32, steps: &str) -> String {
+    format!(
+        "
+scenario sequence
+machine
+  words 2
+  frames 32
+  hugetlb {pool}
+setup
+  process P
+{steps}
+lane rest: P
+  read A[0]
+outcome done otherwise
+"
+    )
+}
+
+#[track_caller]
+fn runs(pool: u32, sets: &[&str], steps: &str) {
+    for set in sets {
+        let report = checked(&sequence(pool, steps), set);
+        assert_eq!(report.verdict, Verdict::Pass, "{set}: {:?}", report.broken);
+    }
+}
+
+const ALL: [&str; 4] = ["3.1", "5.9", "latest", "pinfold"];
+
+#[test]
+fn a_mapping_is_promised_its_pages_and_a_child_is_not() {
+    runs(
+        2,
+        &ALL,
+        "  P: map A 4 hugetlb rw
+  P: map B 8 hugetlb rw fails no-huge-page
+  P: map B 4 hugetlb rw
+  P: write A[3] \"v\"
+  P: read A[2] expect \"0\"
+  P: fork C
+  C: read A[3] expect \"v\"
+  C: write A[3] \"w\" fails no-huge-page
+  C: write B[0] \"w\" fails no-huge-page
+  P: write A[0] \"x\"
+  C: read A[3] fails no-huge-page
+  C: get A[3] read as h0 fails no-huge-page
+  P: read A[3] expect \"v\"
+  P: write B[1] \"y\"
+  P: unmap B
+  P: map D 4 hugetlb ro",
+    );
+}
+
+#[test]
+fn no_part_of_a_huge_page_is_changed_alone() {
+    runs(
+        1,
+        &ALL,
+        "  P: map A 4 hugetlb rw
+  P: write A[1] \"v\"
+  P: unmap A[1] fails invalid
+  P: protect A[0..2] ro fails invalid
+  P: advise A[3] dontneed fails invalid
+  P: remap A at 0x4000 fails invalid
+  P: mlock A[1]
+  P: split-folio A[1] fails no-access
+  P: protect A ro
+  P: write A[1] \"w\" fails no-access
+  P: protect A rw
+  P: write A[2] \"w\"
+  P: read A[1] expect \"v\"",
+    );
+}
+
+#[test]
+fn a_pinned_page_is_copied_for_the_child_or_fork_fails() {
+    let steps = "  P: map A 4 hugetlb rw
+  P: write A[1] \"v\"
+  P: pin A[1] write longterm as h0
+";
+    runs(1, &["5.18", "latest"], &format!("{steps}  P: fork C fails no-huge-page"));
+    let copies = format!("{steps}  P: fork C\n  P: write A[1] \"w\"\n  C: read A[1] expect \"v\"");
+    runs(2, &["5.9", "5.18", "latest"], &copies);
+}
+
+#[test]
+fn a_machine_without_frames_for_its_pool_is_refused_with_what_there_is_room_for() {
+    let report = checked(&sequence(64, "  P: map A 4 hugetlb rw"), "latest");
+    assert_eq!(report.verdict, Verdict::Error);
+    let said = format!("{:?}", report.broken);
+    assert!(said.contains("has frames for 7 huge pages of 4 frames, and not for 64"), "{said}");
+}
