@@ -8,8 +8,6 @@ use super::{Given, PRESETS, Release, SwitchInfo, VariantInfo};
 /// Switches whose subject is not modelled yet, and the feature that will bring each.
 pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("swap-in-reuse", "swap"),
-    ("large-cow-reuse", "huge pages"),
-    ("numa-skip-pmd", "huge pages"),
     ("longterm-file", "file mappings"),
     ("soft-dirty-pin", "soft-dirty tracking"),
     ("swap-pinned", "reclaim"),

@@ -264,9 +264,9 @@ pub use switches::{
     BreakHole, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach, ForceWrite,
     ForkPin, ForkRace, GupNuma, GupStack, HeadRecheck, HugetlbCow, HugetlbFork, Interfaces,
     LargeCow, LargeMaps, MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault,
-    NumaSkip, NumaWrite, PmdCow, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder,
-    Switch, TableFree, TableReclaim, TailRefs, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock,
-    ZapRmap, ZeroPin,
+    NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules,
+    ShareOrder, Switch, TableFree, TableReclaim, TailRefs, Uffd, UffdWpFlush, WriteUpgrade,
+    ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

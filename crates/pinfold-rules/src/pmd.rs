@@ -10,7 +10,7 @@
 //! 3. On reuse set the exclusive mark, of the folio's first page. On [`PmdVerdict::Split`] split the
 //!    entry: each page of it is judged by itself from then on.
 
-use super::{Answer, Counter, Exclusive, NumaSkip, PageKind, PmdCow, Relation, Why};
+use super::{Answer, Counter, Exclusive, NumaSkipPmd, PageKind, PmdCow, Relation, Why};
 
 /// What the rules look at of the folio that such an entry maps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,14 +76,9 @@ pub fn pmd_cow_locked(rule: PmdCow, page: &HugeState) -> PmdVerdict {
 
 /// Whether the NUMA scanner asks of such an entry what it asks of a page's
 /// ([`super::numa::numa_skip`]), and not only whether it maps the zero page (facts 4.2).
-pub const fn scans_as_page(rule: NumaSkip) -> bool {
+pub const fn scans_as_page(rule: NumaSkipPmd) -> bool {
     match rule {
-        NumaSkip::PinnedAnywhere => true,
-        NumaSkip::Never
-        | NumaSkip::MapCountAnywhere
-        | NumaSkip::MapCount
-        | NumaSkip::RefCount
-        | NumaSkip::PinnedOrLikelyShared
-        | NumaSkip::PinnedOrMaybeShared => false,
+        NumaSkipPmd::ZeroPage => false,
+        NumaSkipPmd::AsPage => true,
     }
 }

@@ -240,6 +240,16 @@ switches! {
         PinnedAnywhere = "pinned-anywhere" ["6.19"],
     }
 
+    /// What makes a NUMA scan leave an entry that maps as many pages as a table does (a PMD) as it is
+    /// (facts 4.2).
+    numa_skip_pmd: NumaSkipPmd = "numa-skip-pmd" {
+        /// That it maps the zero page. Hazard: a pinned folio is made inaccessible, and a hinting
+        /// fault tries to move it. facts 4.2
+        ZeroPage = "zero-page" [always],
+        /// What makes it leave a page's, commit f18d964cd6a0 (release: M). facts 4.2
+        AsPage = "as-page" ["6.19"],
+    }
+
     /// Where the write permission is while an entry waits for its NUMA hinting fault (facts 4.3).
     numa_write: NumaWrite = "numa-write" {
         /// In the entry itself: up to 3.19 beside a bit of its own for the hinting fault, since 4.0

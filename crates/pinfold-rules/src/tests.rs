@@ -9,6 +9,7 @@ mod hugetlb;
 mod large;
 mod numa;
 mod pin;
+mod pmd;
 mod presets;
 mod protect;
 mod text;

@@ -169,7 +169,7 @@ macro_rules! read_variants {
 }
 
 read_variants! {
-    PteCow, PmdCow, HugetlbCow, LargeCow, LargeMaps, HeadRecheck, TailRefs, ReadGup, ForkPin, HugetlbFork, ForkRace, NumaSkip, NumaWrite, NumaFault, MigrationKind, MigrationAd,
+    PteCow, PmdCow, HugetlbCow, LargeCow, LargeMaps, HeadRecheck, TailRefs, ReadGup, ForkPin, HugetlbFork, ForkRace, NumaSkip, NumaSkipPmd, NumaWrite, NumaFault, MigrationKind, MigrationAd,
     ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, DirectIo, WriteUpgrade, FastRecheck, CowPublish, TableFree, FaultLock, TableReclaim,
     RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, MigrateFlush, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
 }

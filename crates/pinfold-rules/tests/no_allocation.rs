@@ -16,11 +16,12 @@ use pinfold_rules::pin::{
     Access, Force, Hold, PIN_BIAS, Request, Term, Walk, WriteFault, can_follow_write, entry_access,
     maybe_dma_pinned, must_unshare,
 };
+use pinfold_rules::pmd::{HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked, scans_as_page};
 use pinfold_rules::protect::{WriteNotify, can_change_writable, wants_upgrade};
 use pinfold_rules::{
     Answer, AreaState, Dirty, EntryState, Exclusive, ForceWrite, ForkPin, LargeCow, LargeState,
-    Lru, Mapping, NumaSkip, Owners, PRESETS, PageKind, PageState, Permission, Protnone, PteCow,
-    ReadGup, Rules, SwapCache, Tracking, WriteUpgrade, Writeback,
+    Lru, Mapping, NumaSkip, NumaSkipPmd, Owners, PRESETS, PageKind, PageState, Permission, PmdCow,
+    Protnone, PteCow, ReadGup, Rules, SwapCache, Tracking, WriteUpgrade, Writeback,
 };
 
 thread_local! {
@@ -213,6 +214,20 @@ fn decide_rights(page: &PageState) {
     });
 }
 
+fn decide_huge(page: &PageState) {
+    let folio = HugeState { kind: page.kind, refs: page.refs, maps: page.maps };
+    for &rule in PmdCow::ALL {
+        if let PmdStep::Reuse(why) = pmd_cow(rule, &folio) {
+            black_box(print(why));
+        }
+        let (PmdVerdict::Reuse(why) | PmdVerdict::Split(why)) = pmd_cow_locked(rule, &folio);
+        black_box(print(why));
+    }
+    for &rule in NumaSkipPmd::ALL {
+        black_box(scans_as_page(rule));
+    }
+}
+
 fn decide_scans(page: &PageState) {
     for &rule in NumaSkip::ALL {
         for mapping in MAPPINGS {
@@ -234,6 +249,7 @@ fn no_decision_allocates() {
         each_page(|page| {
             pages += 1;
             decide_writes(page);
+            decide_huge(page);
             decide_forks(page);
             decide_pins(page);
             decide_rights(page);

@@ -11,6 +11,7 @@
 //! Use of freed frames, broken invariants, data races and hangs end the execution that meets them.
 
 use pinfold::lab;
+use pinfold::sync::AtomicU64;
 use pinfold::{AddressSpace, Entry, Flags, Prot, Pte, SplitError, VirtAddr};
 
 use super::Tables;
@@ -85,7 +86,10 @@ impl World {
         space: &AddressSpace<Bare>,
         page: u64,
     ) -> Result<Option<(Pte<Tables>, u64)>, String> {
-        let pte = self.machine().look(space.root(), page);
+        let Some(slot) = self.machine().entry(space.root(), page, AtomicU64::peek) else {
+            return Ok(None);
+        };
+        let pte = slot.peek();
         match pte.decode() {
             Entry::None => Ok(None),
             Entry::Mapped(pfn) => Ok(Some((pte, self.machine().data(pfn).peek()))),

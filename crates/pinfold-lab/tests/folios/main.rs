@@ -1,4 +1,4 @@
-//! What may be done to a large folio that entries map, every two operations against each other and
+//! What may be done to a large folio that entries map, or one huge entry, every two operations against each other and
 //! written-out protocols, on a machine that is exactly as weak as its contract: in tables of four
 //! entries, where a folio of four pages fills one.
 //!
@@ -20,7 +20,7 @@ mod protocols;
 mod search;
 mod world;
 
-use pinfold::Small;
+use pinfold::{PmdMapping, Small};
 use pinfold_explore::Model;
 use search::all_pairs;
 
@@ -29,16 +29,19 @@ type Tables = Small;
 
 #[test]
 fn every_two_operations_by_the_rules_of_today() {
-    all_pairs("pinfold", Model::Weak, 100);
+    all_pairs("pinfold", PmdMapping::Off, Model::Weak, 60);
+    all_pairs("pinfold", PmdMapping::On, Model::Weak, 60);
 }
 
 #[test]
 fn every_two_operations_by_the_rules_of_each_era() {
     for rules in ["5.8,head-recheck=again", "5.9,head-recheck=again", "5.19", "6.8"] {
-        all_pairs(rules, Model::Weak, 30);
+        all_pairs(rules, PmdMapping::Off, Model::Weak, 20);
+        all_pairs(rules, PmdMapping::On, Model::Weak, 20);
     }
     // Under weak these have the hole that is left between a pin and a fork (facts 2.7).
-    all_pairs("latest", Model::Tso, 30);
+    all_pairs("latest", PmdMapping::Off, Model::Tso, 20);
+    all_pairs("latest", PmdMapping::On, Model::Tso, 20);
 }
 
 #[test]
@@ -47,6 +50,7 @@ fn every_two_operations_for_longer() {
     for rules in
         ["pinfold", "latest", "pinfold,large-maps=each-page", "5.8", "5.9", "5.18", "5.19", "6.8"]
     {
-        all_pairs(rules, Model::Weak, 10_000);
+        all_pairs(rules, PmdMapping::Off, Model::Weak, 10_000);
+        all_pairs(rules, PmdMapping::On, Model::Weak, 10_000);
     }
 }

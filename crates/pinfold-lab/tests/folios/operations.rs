@@ -117,6 +117,12 @@ impl Setup {
         Self::Small,
     ];
 
+    /// Whether one entry may map the folio as the lanes begin, or come to.
+    pub(crate) fn may_be_huge(self) -> bool {
+        use Setup::{Alone, Forked, Hinted, Pinned, Untouched, Whole};
+        matches!(self, Untouched | Whole | Forked | Alone | Hinted | Pinned)
+    }
+
     pub(crate) fn has_child(self) -> bool {
         matches!(self, Self::Forked | Self::Halves)
     }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use pinfold::Rules;
+use pinfold::{PmdMapping, Rules};
 use pinfold_explore::{
     Completeness, Config, Ending, Judgement, Lanes, LockForm, Model, Report, Subject, explore,
 };
@@ -15,6 +15,7 @@ use super::world::World;
 /// Some lanes in a world.
 pub(crate) struct Case {
     pub(crate) setup: Setup,
+    pub(crate) by: PmdMapping,
     pub(crate) lanes: Vec<Vec<Act>>,
     pub(crate) rules: Rules,
     /// By the rules of today pins and references name memory of their owners alone.
@@ -22,9 +23,10 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    pub(crate) fn new(setup: Setup, lanes: &[&[Act]], rules: &str) -> Self {
+    pub(crate) fn new((setup, by): (Setup, PmdMapping), lanes: &[&[Act]], rules: &str) -> Self {
         Self {
             setup,
+            by,
             lanes: lanes.iter().map(|lane| lane.to_vec()).collect(),
             rules: Rules::parse(rules).expect("the rules exist"),
             today: rules.starts_with("pinfold") || rules.starts_with("latest"),
@@ -47,7 +49,7 @@ impl Subject for Case {
     type World = Rc<World>;
 
     fn build(&mut self, lanes: &mut Lanes<'_>) -> Rc<World> {
-        let world = Rc::new(World::new(self.setup, &self.lanes, self.rules));
+        let world = Rc::new(World::new((self.setup, self.by), &self.lanes, self.rules));
         for lane in 0..self.lanes.len() {
             let world = Rc::clone(&world);
             lanes.lane(format!("lane {lane}"), move || world.run(lane));
@@ -141,17 +143,24 @@ struct Tally {
 }
 
 impl Tally {
-    fn search(&mut self, setup: Setup, acts: &[Act], rules: &str, (model, most): (Model, u64)) {
+    fn search(
+        &mut self,
+        (setup, by): (Setup, PmdMapping),
+        acts: &[Act],
+        rules: &str,
+        (model, most): (Model, u64),
+    ) {
         let lanes: Vec<&[Act]> = acts.iter().map(std::slice::from_ref).collect();
         let started = Instant::now();
-        let report = Case::new(setup, &lanes, rules).search(model, LockForm::Object, most);
+        let report = Case::new((setup, by), &lanes, rules).search(model, LockForm::Object, most);
         self.elapsed += started.elapsed();
         self.cases += 1;
         self.executions += report.executions + report.blocked;
         if let Some(failure) = report.failure {
             let at = report.executions;
-            self.failures
-                .push(format!("{setup:?} {acts:?} under {rules}, execution {at}: {failure}"));
+            self.failures.push(format!(
+                "{setup:?} {by:?} {acts:?} under {rules}, execution {at}: {failure}"
+            ));
         } else if report.complete == Completeness::Exhausted {
             self.exhausted += 1;
         }
@@ -170,15 +179,17 @@ impl Tally {
     }
 }
 
-/// Every pair of every setup; a line for each setup.
-pub(crate) fn all_pairs(rules: &str, model: Model, most: u64) {
+/// Every pair of every setup; a line for each setup. With one huge entry those in which the lanes
+/// begin with it: otherwise it has been split.
+pub(crate) fn all_pairs(rules: &str, by: PmdMapping, model: Model, most: u64) {
     let mut failed = Vec::new();
-    for setup in Setup::MANY {
+    let setups = Setup::MANY.into_iter().filter(|of| by == PmdMapping::Off || of.may_be_huge());
+    for setup in setups {
         let mut tally = Tally::default();
         for pair in pairs(&acts(setup)) {
-            tally.search(setup, &pair, rules, (model, most));
+            tally.search((setup, by), &pair, rules, (model, most));
         }
-        failed.extend(tally.done(&format!("{rules:<7} {setup:?}")));
+        failed.extend(tally.done(&format!("{rules:<7} {setup:?}, one entry {by:?}")));
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }

@@ -82,7 +82,11 @@ fn seen<T, E: Into<Seen>>(result: Result<T, E>, keep: impl FnOnce(T) -> Seen) ->
 
 impl World {
     /// The world before the lanes.
-    pub(crate) fn new(setup: Setup, lanes: &[Vec<Act>], rules: Rules) -> Self {
+    pub(crate) fn new(
+        (setup, pmd_mapping): (Setup, PmdMapping),
+        lanes: &[Vec<Act>],
+        rules: Rules,
+    ) -> Self {
         let runs = |lane: &&Vec<Act>| {
             let accesses = |what| {
                 matches!(what, What::Load | What::Store | What::StoreHead | What::StoreBeside)
@@ -102,7 +106,7 @@ impl World {
             migrate_passes: 1,
             hint_passes: 1,
             folios_advised: 1 << PAGES.ilog2(),
-            pmd_mapping: PmdMapping::Off,
+            pmd_mapping,
             ..Tuning::default()
         };
         // SAFETY: the machine was made for this world and has these frames.

@@ -407,7 +407,10 @@ impl World {
 
     /// What the tables of `space` name, while nothing runs.
     fn view(&self, space: &AddressSpace<Bare>) -> Result<Option<(Pte<Tables>, u64)>, String> {
-        let pte = self.machine().look(space.root(), PAGE);
+        let Some(slot) = self.machine().entry(space.root(), PAGE, AtomicU64::peek) else {
+            return Ok(None);
+        };
+        let pte = slot.peek();
         match pte.decode() {
             Entry::None => Ok(None),
             Entry::Mapped(pfn) => Ok(Some((pte, self.machine().data(pfn).peek()))),

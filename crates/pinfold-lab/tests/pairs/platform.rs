@@ -69,6 +69,22 @@ pub(crate) struct Form {
     pub(crate) lookup: Lookup,
 }
 
+/// Where the entry of a page is.
+pub(crate) struct Place<'a> {
+    pub(crate) slot: &'a AtomicU64,
+    /// Of a huge entry, which of its pages it is.
+    part: Option<u64>,
+}
+
+impl Place<'_> {
+    /// What the entry says of the page, while nothing runs.
+    pub(crate) fn peek(&self) -> Pte<Tables> {
+        let bits = self.slot.peek();
+        let Some(part) = self.part else { return Pte::from_bits(bits) };
+        Pte::<Tables>::from_huge(bits).further(part)
+    }
+}
+
 pub(crate) struct Bare {
     /// The words of all frames, [`Format::ENTRIES`] each; the first of a page is its contents.
     cells: Box<[AtomicU64]>,
@@ -120,14 +136,14 @@ impl Bare {
         Some(&raw const cpu.1 as usize)
     }
 
-    /// The entry of `page`, or a huge one with the page's place among those that it maps, if its
-    /// tables are there, reading the upper levels by `read`.
-    fn entry(
+    /// The entry of `page`, if there is a table or a huge entry for it, reading the upper levels by
+    /// `read`.
+    pub(crate) fn entry(
         &self,
         root: Pfn,
         page: u64,
         read: impl Fn(&AtomicU64) -> u64,
-    ) -> Option<(&AtomicU64, Option<u64>)> {
+    ) -> Option<Place<'_>> {
         let mut table = root;
         for level in (1..Tables::LEVELS).rev() {
             let slot = &self.frame(table)[index(page, level)];
@@ -135,21 +151,12 @@ impl Bare {
             match (MMU.table)(bits) {
                 Some(next) => table = next,
                 None if level == 1 && bits != 0 => {
-                    return Some((slot, Some(index(page, 0) as u64)));
+                    return Some(Place { slot, part: Some(index(page, 0) as u64) });
                 }
                 None => return None,
             }
         }
-        Some((&self.frame(table)[index(page, 0)], None))
-    }
-
-    /// What the tables at `root` say of `page`, while nothing runs.
-    pub(crate) fn look(&self, root: Pfn, page: u64) -> Pte<Tables> {
-        match self.entry(root, page, AtomicU64::peek) {
-            Some((slot, None)) => Pte::from_bits(slot.peek()),
-            Some((slot, Some(further))) => Pte::from_huge(slot.peek()).further(further),
-            None => Pte::NONE,
-        }
+        Some(Place { slot: &self.frame(table)[index(page, 0)], part: None })
     }
 
     /// A load, or a store of `value`, by the calling CPU, with the faults that it takes: what was
@@ -206,10 +213,13 @@ impl Bare {
 
     /// The hardware's walk, which sets the marks.
     fn looked_up(&self, root: Pfn, page: u64, cause: Cause) -> Option<Pfn> {
-        let (slot, huge) = self.entry(root, page, AtomicU64::load_acquire)?;
-        let reached = |bits: u64| match huge {
+        let Place { slot, part } = self.entry(root, page, AtomicU64::load_acquire)?;
+        let reached = |bits: u64| match part {
             None => (MMU.page)(bits, cause, self.form.marks),
-            Some(_) => (MMU.huge)(bits, cause, self.form.marks),
+            Some(part) => {
+                let (first, left) = (MMU.huge)(bits, cause, self.form.marks)?;
+                Some((Pfn(first.0 + part), left))
+            }
         };
         let (at, now) = (slot.native().as_ptr() as usize, slot.peek());
         let seen = hook::load(at, now, Order::Acquire);
@@ -223,7 +233,7 @@ impl Bare {
             slot.native().store(done.latest, Ordering::Relaxed);
             (frame, _) = reached(done.old)?;
         }
-        Some(Pfn(frame.0 + huge.unwrap_or(0)))
+        Some(frame)
     }
 
     /// The frame starts over: whoever else was there must have left, as far as the caller knows.

@@ -32,7 +32,7 @@ fn the_oldest_preset_is_linux_3_1() {
     assert_eq!(
         all.join(" "),
         "pte-cow=map-count pmd-cow=map-count hugetlb-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share hugetlb-fork=share fork-race=open \
-         numa-skip=never numa-write=kept numa-fault=restore-first migration-kind=read-write \
+         numa-skip=never numa-skip-pmd=zero-page numa-write=kept numa-fault=restore-first migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=on cow-publish=after-flush \
          table-free=after-walkers fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late migrate-flush=each \
@@ -113,7 +113,7 @@ fn each_release_changes_what_the_matrix_says() {
             "large-cow=by-owner large-maps=each-page-and-owner numa-skip=pinned-or-maybe-shared",
         ),
         ("6.15", "6.18", ""),
-        ("6.18", "6.19", "numa-skip=pinned-anywhere"),
+        ("6.18", "6.19", "numa-skip=pinned-anywhere numa-skip-pmd=as-page"),
         ("6.19", "7.2", ""),
         ("7.2", "7.3", "pte-cow=exclusive-tight"),
         ("7.3", "latest", ""),

@@ -23,7 +23,7 @@ impl Frames {
 
     fn set_first_deposited(&self, upper: Pfn, number: u32) {
         let counts = &self.frame(upper).counts;
-        let _ = counts.try_update(|word| Some((word % MAP) | (u64::from(number) * MAP)));
+        let _ = counts.try_update(|word| Some((word % MAP) + u64::from(number) * MAP));
     }
 
     /// Whether a table's number fits the list.

@@ -171,7 +171,8 @@ impl<F: Format> Pte<F> {
         if self.is_present() { Self::present(bits, pfn) } else { Self::absent(bits, pfn.0) }
     }
 
-    /// This mapping or migration entry, for the frame that is so many further.
+    /// This mapping or migration entry, for the frame that is so many further: of a huge entry, as
+    /// [`Pte::from_huge`] gives it, the part that maps the page so far from its first.
     pub fn further(self, frames: u64) -> Self {
         self.of(Pfn(self.number() + frames))
     }
