@@ -17,7 +17,7 @@ use crate::platform::{Platform, WalkSection};
 use crate::pte::Pte;
 use crate::rmap::{Hold, Home, Lookup, Lost, Members, Walk};
 use crate::sync::Park;
-use crate::table::{Huge, Leaf, Missing, Next, Part, Tables};
+use crate::table::{Huge, Leaf, Next, Part, Tables};
 
 /// Those who may map a page, as values: an address space, and the number of the page there.
 pub(crate) trait MayMap<W: Park> {
@@ -228,7 +228,9 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Visits the huge entries of those who may map a page of the pool.
+    /// Visits the places where huge entries of those who may map a page of the pool would be. One
+    /// that is empty, too: who has just taken his entry out counts the mapping off before he
+    /// releases the table's lock, which the visitor takes.
     pub(crate) fn walk_pooled(&self, head: Pfn, mut visit: impl FnMut(Mm, &Huge<'_, P>)) {
         let (home, folio) = (self.frames().place(head).0, self.frames().folio(head));
         let lookup = Lookup::new(home, self.rule(), || folio.is_mapped());
@@ -238,7 +240,7 @@ impl<P: Platform> Memory<P> {
             Err(lost) => return self.tell_lost(head, lost),
         };
         self.in_family(family, head).each(self.platform(), |mm, page| {
-            if let Some(huge) = self.held_huge(mm, page) {
+            if let Some(huge) = self.held_above(mm, page) {
                 visit(mm, &huge);
                 self.put_table(huge.upper);
             }
@@ -246,14 +248,14 @@ impl<P: Platform> Memory<P> {
         });
     }
 
-    /// The huge entry that maps `page`, with a reference on the table that holds it: as
-    /// [`Memory::held_leaf`].
-    fn held_huge(&self, mm: Mm, page: Vpn) -> Option<Huge<'_, P>> {
+    /// The place of a huge entry that would map `page`, with a reference on the table that holds
+    /// it: as [`Memory::held_leaf`].
+    fn held_above(&self, mm: Mm, page: Vpn) -> Option<Huge<'_, P>> {
         if page >= self.frames().table(mm.root).end() {
             return None;
         }
         let _section = WalkSection::open(self.platform());
-        let Err(Missing::Huge(huge)) = Tables::new(self, mm).leaf(page) else { return None };
+        let huge = Tables::new(self, mm).above(page)?;
         self.frames().table(huge.upper).get();
         Some(huge)
     }

@@ -249,6 +249,17 @@ impl<'m, P: Platform> Tables<'m, P> {
         Ok(Huge::found(self.mem, (table, slot, slot.load_acquire()), page))
     }
 
+    /// The same, if the tables above it are there.
+    pub(crate) fn above(&self, page: Vpn) -> Option<Huge<'m, P>> {
+        let (mut table, last) = (self.mm.root, last_level::<P::Format>() - 1);
+        for level in 0..last {
+            let bits = self.mem.entry(table, index::<P::Format>(page, level)).load_acquire();
+            table = (bits != 0).then(|| table_of::<P::Format>(bits))?;
+        }
+        let slot = self.mem.entry(table, index::<P::Format>(page, last));
+        Some(Huge::found(self.mem, (table, slot, slot.load_acquire()), page))
+    }
+
     /// Makes the table of an entry that names none, or splits it if it is huge, until it names one:
     /// its bits then.
     #[cold]

@@ -94,3 +94,67 @@ fn a_machine_without_frames_for_its_pool_is_refused_with_what_there_is_room_for(
     let said = format!("{:?}", report.broken);
     assert!(said.contains("has frames for 7 huge pages of 4 frames, and not for 64"), "{said}");
 }
+
+/// A machine on which two lanes do this after this setup, in every order and under every model.
+#[track_caller]
+fn races(pool: u32, setup: &str, lanes: [&str; 2], rest: &str) {
+    let [one, two] = lanes;
+    let text = format!(
+        "
+scenario race
+machine
+  words 2
+  frames 32
+  hugetlb {pool}
+  cpu cpu0 node 0
+  cpu cpu1 node 0
+setup
+  process P on cpu0
+  P: map A 4 hugetlb rw
+{setup}
+lane one: {one}
+lane two: {two}
+{rest}
+outcome done otherwise
+"
+    );
+    let scenario = parse(&text).expect("scenario");
+    for set in ["3.1", "4.4", "5.9", "5.18", "latest", "pinfold"] {
+        for model in [Model::Tso, Model::Weak] {
+            let options = CheckOptions::of(Config { model, ..Config::default() });
+            let report = check(&scenario, "test.pf", &rules(set), &options, &mut |_| {});
+            assert_eq!(report.verdict, Verdict::Pass, "{set}, {model:?}: {:?}", report.broken);
+        }
+    }
+}
+
+const SHARED: &str = "  P: write A[1] \"old\"\n  P: fork C";
+
+/// Two want the last page of the pool, for the same place: none fails.
+#[test]
+fn of_two_that_touch_or_copy_a_page_both_find_it() {
+    let lanes = ["P on cpu0\n  write A[1] \"one\"", "P on cpu1\n  write A[2] \"two\""];
+    races(1, "", lanes, "always\n  P:A[1] sees \"one\"\n  P:A[2] sees \"two\"");
+    let lanes = ["C on cpu0\n  write A[1] \"one\"", "C on cpu1\n  write A[2] \"two\""];
+    races(2, SHARED, lanes, "always\n  P:A[1] sees \"old\"\n  C:A[1] sees \"one\"");
+}
+
+/// The owner's write never fails, whatever its child does meanwhile: fork, drop the page, end.
+#[test]
+fn an_owner_finds_its_page_whatever_becomes_of_it_elsewhere() {
+    let owner = "P on cpu0\n  write A[1] \"new\"";
+    let sees = "always\n  P:A[1] sees \"new\"";
+    races(1, SHARED, ["C on cpu1\n  unmap A", owner], sees);
+    races(1, SHARED, ["C on cpu1\n  exit", owner], sees);
+    let dropped = "C on cpu1\n  advise A dontneed\n  read A[1] may fail no-huge-page";
+    races(1, SHARED, [dropped, owner], sees);
+    let lost = "after\n  C: read A[1] fails no-huge-page\n  D: read A[1] fails no-huge-page";
+    races(1, SHARED, ["C on cpu1\n  fork D", owner], &format!("{lost}\n{sees}"));
+}
+
+/// A copy is not published over what DONTNEED has dropped.
+#[test]
+fn a_copy_does_not_bring_back_what_was_dropped() {
+    let lanes = ["P on cpu1\n  advise A dontneed", "P on cpu0\n  write A[2] \"new\""];
+    races(3, SHARED, lanes, "always\n  C:A[1] sees \"old\"");
+}
