@@ -70,8 +70,8 @@ switches! {
         Exclusive = "exclusive" ["5.19"],
     }
 
-    /// When a write fault on a huge page of the pool (hugetlb) may keep the page instead of copying it
-    /// to another one of the pool (facts 1.3, 1.5). References never count: the hazard of map-count
+    /// When a write fault on a huge page of the pool (hugetlb) may keep the page instead of copying
+    /// it to another one of the pool (facts 1.3, 1.5). References never count: the hazard of map-count
     /// of pte-cow is there to this day, on purpose (facts 9.24).
     hugetlb_cow: HugetlbCow = "hugetlb-cow" {
         /// Nobody else maps the page. facts 1.3
@@ -179,8 +179,8 @@ switches! {
         CopyIfExclusive = "copy-if-exclusive" ["5.19"],
     }
 
-    /// What fork does with a huge page of the pool that may be pinned (facts 2.5, 2.6). A copy needs
-    /// another page of the pool, and fork fails where there is none.
+    /// What fork does with a huge page of the pool that may be pinned (facts 2.5, 2.6). A copy
+    /// needs another page of the pool, and fork fails where there is none.
     hugetlb_fork: HugetlbFork = "hugetlb-fork" {
         /// It shares it like any other. Hazard: the parent's next write copies and leaves the
         /// pinned page behind. facts 2.5

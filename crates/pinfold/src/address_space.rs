@@ -109,8 +109,8 @@ impl<P: Platform> AddressSpace<P> {
     /// children lose theirs.
     ///
     /// # Errors
-    /// As [`AddressSpace::map`], when the address or the size is not one of huge pages, and when the
-    /// pool has too few that are promised to nobody.
+    /// As [`AddressSpace::map`], when the address or the size is not one of huge pages, and when
+    /// the pool has too few that are promised to nobody.
     pub fn map_hugetlb(
         &self,
         place: Place,

@@ -116,8 +116,8 @@ impl<P: Platform> Space<P> {
         let mut batch = FlushBatch::default();
         let mut changed = 0;
         for area in map.overlapping(range) {
-            // PROT_NONE areas cannot fault for placement, and huge pages of the pool are passed over
-            // (facts 4.1).
+            // PROT_NONE areas cannot fault for placement, and huge pages of the pool are passed
+            // over (facts 4.1).
             if area.prot.is_empty() || area.is_pooled() {
                 continue;
             }

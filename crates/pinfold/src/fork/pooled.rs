@@ -2,8 +2,8 @@
 //! pinned, gets a copy (rule `hugetlb-fork`, facts 2.5, 2.6).
 //!
 //! Protocol: as for other huge entries, without a table to deposit. For a copy the locks of both
-//! tables are dropped, a page is taken that is promised to nobody, and the parent's is copied, which
-//! a reference keeps meanwhile: the process that the page was promised to may take it from the
+//! tables are dropped, a page is taken that is promised to nobody, and the parent's is copied. A
+//! reference keeps that meanwhile: the process that the page was promised to may take it from the
 //! parent. Then both are looked at again.
 
 use super::Copying;

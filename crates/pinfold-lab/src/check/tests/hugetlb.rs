@@ -119,7 +119,8 @@ outcome done otherwise
 "
     );
     let scenario = parse(&text).expect("scenario");
-    for set in ["3.1", "4.4", "5.9", "5.18", "latest", "pinfold"] {
+    // Earlier rules count references on tails one by one: far more orders, and nothing else.
+    for set in ["5.9", "5.18", "latest", "pinfold"] {
         for model in [Model::Tso, Model::Weak] {
             let options = CheckOptions::of(Config { model, ..Config::default() });
             let report = check(&scenario, "test.pf", &rules(set), &options, &mut |_| {});
