@@ -71,8 +71,8 @@ switches! {
     }
 
     /// When a write fault on a huge page of the pool (hugetlb) may keep the page instead of copying
-    /// it to another one of the pool (facts 1.3, 1.5). References never count: the hazard of map-count
-    /// of pte-cow is there to this day, on purpose (facts 9.24).
+    /// it to another one of the pool (facts 1.3, 1.5). References never count: the hazard of
+    /// map-count of pte-cow is there to this day, on purpose (facts 9.24).
     hugetlb_cow: HugetlbCow = "hugetlb-cow" {
         /// Nobody else maps the page. facts 1.3
         MapCount = "map-count" [always],
