@@ -115,6 +115,10 @@ impl World {
 
     /// Whether everything is free again.
     fn leaks(&self) -> Found {
+        let pool = self.memory.hugetlb();
+        if pool.free < pool.total || pool.reserved > 0 {
+            return Err(format!("the pool of huge pages is not free at the end: {pool:?}").into());
+        }
         let free = self.memory.frames().total_free();
         if free == self.free_at_start {
             return Ok(());

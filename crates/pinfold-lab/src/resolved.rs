@@ -48,6 +48,9 @@ pub struct Resolved {
     /// The most pages of a stack, if the scenario says.
     #[serde(default)]
     pub stack: Option<u32>,
+    /// How many huge pages are set aside.
+    #[serde(default)]
+    pub hugetlb: u32,
     /// How folios as large as a page table are mapped.
     #[serde(default = "entries")]
     pub thp: Thp,

@@ -60,6 +60,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "fork-races-fast-pin",
     "fork-races-fast-pin-pmd",
     "huge-fault-races-dontneed",
+    "hugetlb-child",
     "local-flush-copy",
     "local-flush-protect",
     "local-flush-unmap",
@@ -115,6 +116,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "vmsplice-leak",
     "vmsplice-leak-folio",
     "vmsplice-leak-thp",
+    "vmsplice-leak-hugetlb",
     "wrprotect-restore-loses-dirty",
     "zap-before-flush",
 ];

@@ -378,6 +378,14 @@ impl Plan {
         // SAFETY: the spans are the machine's own frames, and it was made for this world.
         let memory = unsafe { Memory::new(machine, &self.spans, self.rules, self.tuning) }
             .map_err(|error| error.to_string())?;
+        let wanted = self.scenario.machine.hugetlb();
+        let had = memory.hugetlb_pool(u64::from(wanted));
+        if had < u64::from(wanted) {
+            return Err(format!(
+                "the machine has frames for {had} huge pages of {} frames, and not for {wanted}",
+                1 << FOLIO_ORDER
+            ));
+        }
         let free_at_start = memory.frames().total_free();
         let describe = keeps_journal.then(|| {
             let memory = memory.clone();

@@ -294,6 +294,20 @@ lane one: P
 outcome all otherwise
 ",
     "
+scenario hugetlb
+machine
+  frames 20
+  hugetlb 2
+setup
+  process P
+  P: map A 4 hugetlb rw
+  P: write A[1] \"a\"
+  P: fork C
+lane one: C
+  write A[2] \"b\"
+outcome all otherwise
+",
+    "
 scenario huge-pinned
 machine
   frames 20

@@ -53,6 +53,13 @@ pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
             "a huge page of this machine has 512 pages, and its neighbours are no pages of their own",
         ));
     }
+    let pooled =
+        |step: &ResolvedStep| matches!(step.act, Act::Map { sharing: Sharing::Hugetlb, .. });
+    if plan.hugetlb > 0 || plan.steps().any(pooled) {
+        missing.push(whole(
+            "the pool of huge pages is a setting of the whole machine, and a huge page has 512 pages",
+        ));
+    }
     if leaves_room_below(plan) {
         let why = "the kernel's place for an area may be below a stack: give the area a place";
         missing.push(whole(why));

@@ -8,7 +8,6 @@ use super::{Given, PRESETS, Release, SwitchInfo, VariantInfo};
 /// Switches whose subject is not modelled yet, and the feature that will bring each.
 pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("swap-in-reuse", "swap"),
-    ("hugetlb-cow", "hugetlb pages"),
     ("longterm-file", "file mappings"),
     ("soft-dirty-pin", "soft-dirty tracking"),
     ("swap-pinned", "reclaim"),

@@ -215,7 +215,7 @@
 //! | 0 | `snapshot`, `given`, `release`, `info` | what is asked about, and what is said of a switch |
 //! | 1 | `why`, `define` | reasons; how the table of switches becomes code |
 //! | 2 | `switches` | the table |
-//! | 3 | `charge`, `collapse`, `cow`, `fork`, `interface`, `large`, `migrate`, `numa`, `pin`, `pmd`, `protect`, `rmap`, `uffd`, `zap` | the decisions |
+//! | 3 | `charge`, `collapse`, `cow`, `fork`, `hugetlb`, `interface`, `large`, `migrate`, `numa`, `pin`, `pmd`, `protect`, `rmap`, `uffd`, `zap` | the decisions |
 //! | 4 | `error` | why text is refused |
 //! | 5 | `text` | rule sets as text |
 //!
@@ -233,6 +233,7 @@ mod define;
 mod error;
 pub mod fork;
 mod given;
+pub mod hugetlb;
 mod info;
 mod interface;
 pub mod large;
@@ -263,11 +264,11 @@ pub use snapshot::{
 };
 pub use switches::{
     BreakHole, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach,
-    ForceWrite, ForkPin, ForkRace, GupNuma, GupStack, HeadRecheck, Interfaces, LargeCow, LargeMaps,
-    MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaSkipPmd,
-    NumaWrite, PmdCow, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, Switch,
-    TableFree, TableReclaim, TailRefs, ThpNuma, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock,
-    ZapRmap, ZeroPin,
+    ForceWrite, ForkPin, ForkRace, GupNuma, GupStack, HeadRecheck, HugetlbCow, HugetlbFork,
+    Interfaces, LargeCow, LargeMaps, MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify,
+    NumaFault, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, PteCow, ReadGup, RemapFlush, RmapCheck,
+    Ruled, Rules, ShareOrder, Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd,
+    UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 
@@ -284,6 +285,10 @@ impl Rules {
         let reuses_huge = match self.pmd_cow {
             PmdCow::MapCount | PmdCow::RefCount => false,
             PmdCow::Exclusive => true,
+        };
+        let reuses_pool = match self.hugetlb_cow {
+            HugetlbCow::MapCount => false,
+            HugetlbCow::Exclusive => true,
         };
         let unshares = match self.read_gup {
             ReadGup::AsIs | ReadGup::ForceWrite => false,
@@ -305,7 +310,14 @@ impl Rules {
             WriteUpgrade::Never => false,
             WriteUpgrade::ExclusiveDirty | WriteUpgrade::Exclusive => true,
         };
-        reuses || reuses_huge || unshares || copies || remembers || forces || upgrades
+        reuses
+            || reuses_huge
+            || reuses_pool
+            || unshares
+            || copies
+            || remembers
+            || forces
+            || upgrades
     }
 
     /// The rules of a mainline release, such as `5.9` or `linux-5.9`. `latest` is the newest of

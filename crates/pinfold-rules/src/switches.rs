@@ -70,6 +70,17 @@ switches! {
         Exclusive = "exclusive" ["5.19"],
     }
 
+    /// When a write fault on a huge page of the pool (hugetlb) may keep the page instead of copying
+    /// it to another one of the pool (facts 1.3, 1.5). References never count: the hazard of
+    /// map-count of pte-cow is there to this day, on purpose (facts 9.24).
+    hugetlb_cow: HugetlbCow = "hugetlb-cow" {
+        /// Nobody else maps the page. facts 1.3
+        MapCount = "map-count" [always],
+        /// The page carries the exclusive mark, or nobody else maps it, and success sets the mark,
+        /// commit 6c287605fd56. facts 1.5
+        Exclusive = "exclusive" ["5.19"],
+    }
+
     /// When a write fault on a page of a large folio without the exclusive mark, of which entries
     /// map single pages, may keep the page (facts 1.6). Asked where `pte-cow` knows the mark.
     large_cow: LargeCow = "large-cow" {
@@ -166,6 +177,20 @@ switches! {
         /// The child gets a copy if the page also carries the exclusive mark; otherwise nothing can
         /// be pinned through this address space, and it is shared. Commit fb3d824d1a46. facts 2.6
         CopyIfExclusive = "copy-if-exclusive" ["5.19"],
+    }
+
+    /// What fork does with a huge page of the pool that may be pinned (facts 2.5, 2.6). A copy
+    /// needs another page of the pool, and fork fails where there is none.
+    hugetlb_fork: HugetlbFork = "hugetlb-fork" {
+        /// It shares it like any other. Hazard: the parent's next write copies and leaves the
+        /// pinned page behind. facts 2.5
+        Share = "share" [always],
+        /// As fork-pin does with other pages, commit 4eae4efa2c29. Hazard: a lock-free pin that
+        /// lands between the check and the write-protection is shared. facts 2.5
+        Copy = "copy" ["5.12"],
+        /// The same, and fork-race's sequence count covers these areas, too, commit 623a1ddfeb23.
+        /// facts 2.5, 2.6
+        CopyGuarded = "copy-guarded" ["5.19"],
     }
 
     /// How fork keeps a lock-free pin from landing between its pin check and its write-protection

@@ -5,6 +5,7 @@ use super::{Exclusive, LargeState, Lru, Owners, PageKind, PageState, SwapCache};
 mod cow;
 mod eras;
 mod fork;
+mod hugetlb;
 mod large;
 mod numa;
 mod pin;

@@ -289,7 +289,7 @@ fn what_is_refused_is_told_without_allocation() {
         "lates",
         "5.9,numa-skp=x",
         "pte-cow=refcount",
-        "hugetlb-cow=x",
+        "lru-batch=x",
         "zero-pin",
         "zero-pin=free,zero-pin=free",
         "zero-pin=free,5.9",

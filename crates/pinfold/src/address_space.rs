@@ -101,6 +101,25 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.map_area(place, pages, prot, &Source::Object { object, first, sharing })
     }
 
+    /// Maps private memory of huge pages from the pool ([`Memory::hugetlb_pool`]): MAP_HUGETLB with
+    /// MAP_PRIVATE. `pages` counts pages, of which each huge one has as many as a last-level table
+    /// maps. All of them are promised to this address space, and not to its children: their first
+    /// touches find one as long as some are promised to nobody. A copy is made of one of those; if
+    /// there is none, and the write is of the address space that the page was promised to, the
+    /// children lose theirs.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::map`], when the address or the size is not one of huge pages, and when
+    /// the pool has too few that are promised to nobody.
+    pub fn map_hugetlb(
+        &self,
+        place: Place,
+        pages: u64,
+        prot: Prot,
+    ) -> Result<VirtRange, SpaceError> {
+        self.inner.map_area(place, pages, prot, &Source::Pool)
+    }
+
     /// Unmaps all that is mapped in `range`. Pages go back to the allocator once every CPU has
     /// forgotten them; pinned ones when they are unpinned.
     ///

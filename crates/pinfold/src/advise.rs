@@ -44,7 +44,8 @@ impl<P: Platform> Space<P> {
         change: fn(Advised) -> Advised,
     ) -> Result<(), SpaceError> {
         if advice == Advice::WipeOnFork
-            && let Some(area) = map.overlapping(range).find(|area| !area.is_anon())
+            && let Some(area) =
+                map.overlapping(range).find(|area| !area.is_anon() || area.is_pooled())
         {
             return Err(SpaceError::WrongKind(area.range.start()));
         }

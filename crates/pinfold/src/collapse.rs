@@ -133,7 +133,8 @@ impl core::error::Error for CollapseError {}
 impl From<NoPage> for CollapseError {
     fn from(error: NoPage) -> Self {
         match error {
-            NoPage::OutOfFrames => Self::OutOfFrames,
+            // Nothing is taken from the pool.
+            NoPage::OutOfFrames | NoPage::NoHugePage => Self::OutOfFrames,
             NoPage::OverLimit(over) => Self::OverLimit { limit: over.limit },
         }
     }

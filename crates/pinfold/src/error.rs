@@ -52,6 +52,8 @@ impl fmt::Display for OverLimit {
 pub(crate) enum NoPage {
     OutOfFrames,
     OverLimit(OverLimit),
+    /// The pool of huge pages has none but those that are promised to others.
+    NoHugePage,
 }
 
 impl From<OutOfFrames> for NoPage {
@@ -65,6 +67,9 @@ impl From<OverLimit> for NoPage {
         Self::OverLimit(error)
     }
 }
+
+const NO_HUGE_PAGE: &str = "the pool of huge pages has too few free ones: make it larger, or unmap \
+                            something that uses them";
 
 /// The errors that say so.
 macro_rules! no_page {
@@ -81,6 +86,7 @@ macro_rules! no_page {
                     match error {
                         NoPage::OutOfFrames => Self::OutOfFrames,
                         NoPage::OverLimit(error) => error.into(),
+                        NoPage::NoHugePage => Self::NoHugePage,
                     }
                 }
             }
@@ -146,6 +152,15 @@ pub enum SpaceError {
     NoUffd(VirtAddr),
     /// The mapping at this address is not registered, or not for what was asked for.
     NotRegistered(VirtAddr),
+    /// The request would part a huge page of the pool at this address: mappings of such pages, and
+    /// what is asked of them, begin and end where pages do (EINVAL).
+    PartOfHugePage(VirtAddr),
+    /// The mapping at this address is one of huge pages of the pool, to which the request does not
+    /// apply: a remap, a userfaultfd (EINVAL).
+    HugePages(VirtAddr),
+    /// The pool of huge pages has too few that are promised to nobody: for a mapping, which wants
+    /// all its pages promised (ENOMEM), or for a copy that a child needs, which is gone then.
+    NoHugePage,
     /// A mapping would show pages that no file can have.
     PastFile {
         /// How many pages a file can have.
@@ -216,6 +231,15 @@ impl fmt::Display for SpaceError {
                 "the mapping at {at} is not registered with a userfaultfd for this: register it \
                  first"
             ),
+            Self::PartOfHugePage(at) => write!(
+                f,
+                "a huge page would be parted at {at}: begin and end where huge pages of the pool do"
+            ),
+            Self::HugePages(at) => write!(
+                f,
+                "the mapping at {at} is of huge pages of the pool, to which this does not apply"
+            ),
+            Self::NoHugePage => f.write_str(NO_HUGE_PAGE),
             Self::PastFile { most } => {
                 write!(f, "a file has at most {most} pages: map an earlier part of it")
             }
@@ -349,6 +373,9 @@ pub enum FaultError {
         /// What the monitor is asked for.
         reason: UffdReason,
     },
+    /// The page of the pool of huge pages that the access needs cannot be had, or was taken by the
+    /// process that it was promised to (SIGBUS): the entry is unchanged.
+    NoHugePage,
     /// No frame was left: the entry is unchanged.
     OutOfFrames,
     /// The group of memory that is to be charged is at its limit: the entry is unchanged.
@@ -372,6 +399,7 @@ impl fmt::Display for FaultError {
             Self::Userfault { at, uffd, reason } => {
                 write!(f, "at {at} {reason}: {uffd} resolves that")
             }
+            Self::NoHugePage => f.write_str(NO_HUGE_PAGE),
             Self::OutOfFrames => OutOfFrames.fmt(f),
             Self::OverLimit { limit } => OverLimit { limit: *limit }.fmt(f),
             Self::NoMemory => NoMemory.fmt(f),

@@ -211,6 +211,25 @@ events! {
         /// How many it has.
         pages: u64,
     } = "collapsed": Line("collapsed into the folio at {head}, of {pages} pages"), under(always);
+    /// A write fault kept a huge page of the pool, which may be written through now.
+    HugetlbKept {
+        /// Its first page.
+        head: Pfn,
+        /// Why.
+        why: Why,
+    } = "hugetlb-kept": Line("wp fault: reuse the huge page {head} ({why})"), under(always),
+        decided by HugetlbCow("the huge page {head} was kept, as {why}");
+    /// A write fault copies a huge page of the pool, to another one.
+    HugetlbCopy {
+        /// Its first page.
+        head: Pfn,
+        /// Why.
+        why: Why,
+    } = "hugetlb-copy": Line("wp fault: copy the huge page {head} ({why})"), under(always),
+        decided by HugetlbCow("the huge page {head} was copied, as {why}");
+    /// The pool has no page for a copy, and the process that this one was promised to takes it from
+    /// all others that map it.
+    HugetlbTaken(head: Pfn) = "hugetlb-taken": Line("{head} goes back to its owner, as the pool has no page for a copy"), under(always);
     /// A split begins: the entries of the folio's pages are taken out.
     SplitBegins(head: Pfn) = "split-begins": Line("split of the folio at {head} begins"), under(always);
     /// A split fails: the folio has references that it cannot account for.

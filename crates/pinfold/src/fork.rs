@@ -20,6 +20,7 @@
 
 mod huge;
 mod large;
+mod pooled;
 
 use core::ops::Range;
 
@@ -36,6 +37,7 @@ use crate::rules::Why;
 use crate::rules::fork::{
     ForkVerdict, PinHistory, SeqCountUse, WriteProtect, fork_page, race_guard,
 };
+use crate::rules::hugetlb::guards_fork;
 use crate::space::Space;
 use crate::sync::{Begin, Latch, Marks, Shared, smp_mb};
 use crate::table::{Cursor, Leaf, Next, Part, table_end, table_start};
@@ -241,6 +243,7 @@ impl<'s, P: Platform> Copying<'s, P> {
         let parent = self.parent;
         let _changing = parent.mem().changing(parent.id(), area.range, Invalidate::ProtectPage);
         let begin = match race_guard(self.parent.mem().rule()).seqcount {
+            _ if area.is_pooled() && !guards_fork(self.parent.mem().rule()) => None,
             SeqCountUse::Unused => None,
             SeqCountUse::WriteBarrier => Some(Begin::WriteBarrier),
             SeqCountUse::FullBarrier => Some(Begin::FullBarrier),
@@ -265,6 +268,7 @@ impl<'s, P: Platform> Copying<'s, P> {
         parent.tables().for_each_part(pages, |part, pages| {
             let from = match part {
                 Part::Table(from) => from,
+                Part::Huge(huge) if copy.is_pooled() => return self.copy_pooled(&huge, copy),
                 Part::Huge(huge) => return self.copy_huge(&huge, &pages),
             };
             let to = child.tables().leaf_or_make(pages.start)?;

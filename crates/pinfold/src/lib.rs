@@ -58,7 +58,7 @@
 //! | 1 | `charge`, `frame`, `stat`, `rmap`, `memory`, `counted` | frames, their counts and who pays for them, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `collapse`, `userfault`, `vacate` | what is done to a space |
+//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `collapse`, `userfault`, `vacate`, `hugetlb` | what is done to a space |
 //! | 5 | `group`, `file`, `folio`, `address_space`, `mirror`, `lab`, `mock`, `stores` | the face, those who follow a space, the laboratory's door, a platform for tests, stores of files |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
@@ -105,6 +105,7 @@ mod grow;
 #[path = "testing/heap.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod heap;
+mod hugetlb;
 pub mod lab;
 mod map;
 mod memory;
@@ -156,8 +157,8 @@ pub use fault::{Cause, Fault, Hinted, Unpopulated};
 pub use file::{File, FileRun, Layout};
 pub use folio::Reference;
 pub use frame::{
-    Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, MAX_ORDER, MemoryMapError, NewFrame,
-    NewFrames, NodeSpan, PIN_BIAS, Placement, Request, SpanError, Zone,
+    Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, HugePages, MAX_ORDER,
+    MemoryMapError, NewFrame, NewFrames, NodeSpan, PIN_BIAS, Placement, Request, SpanError, Zone,
 };
 pub use group::{Group, GroupStats};
 pub use memory::{HugeZero, Memory, MemoryError, PmdMapping, Tuning};

@@ -12,6 +12,7 @@
 //!   translation of the old mapping when the new one can be accessed.
 
 use crate::addr::{PageCount, VirtRange, Vpn};
+use crate::area::pages::PageSize;
 use crate::area::{Advised, Area, AreaMap, Backing, Grows, Locked, Prot, Side, View};
 use crate::error::{NoMemory, SpaceError};
 use crate::object::{Behind, Object};
@@ -41,7 +42,12 @@ impl<P: Platform> Space<P> {
         prot: Prot,
         source: &Source<P>,
     ) -> Result<VirtRange, SpaceError> {
-        let range = self.place(map, place, pages)?;
+        let pooled = matches!(source, Source::Pool);
+        let range = if pooled {
+            self.place_pooled(map, place, pages)?
+        } else {
+            self.place(map, place, pages)?
+        };
         let plain = matches!(source, Source::New(Sharing::Private));
         let side = if plain { map.fits_beside(range, prot) } else { None };
         self.may_hold(map, Some(range), if side.is_some() { 0 } else { 1 })?;
@@ -56,8 +62,16 @@ impl<P: Platform> Space<P> {
         // For itself, and for the parts of two areas that are cut.
         map.reserve(if replaces { 3 } else { 1 })?;
         let backing = self.backing(range, source)?;
+        let size = match if pooled { self.promised(range) } else { Ok(PageSize::Base) } {
+            Ok(size) => size,
+            Err(error) => {
+                self.leave_backing(&backing, range);
+                return Err(error);
+            }
+        };
         if replaces && let Err(error) = self.unmap_locked(map, range) {
             self.leave_backing(&backing, range);
+            self.break_promises(&size, range);
             return Err(error);
         }
         let (advised, held_anon) = (Advised::empty(), Latch::default());
@@ -72,6 +86,7 @@ impl<P: Platform> Space<P> {
             locked,
             uffd,
             backing,
+            size,
             held_anon,
             delegates,
         })?;
@@ -87,7 +102,12 @@ impl<P: Platform> Space<P> {
 
     /// Where a mapping goes, if the limit on mapped pages allows it. Only for [`Place::Replace`]
     /// something may be there.
-    fn place(&self, map: &AreaMap<P>, place: Place, pages: u64) -> Result<VirtRange, SpaceError> {
+    pub(crate) fn place(
+        &self,
+        map: &AreaMap<P>,
+        place: Place,
+        pages: u64,
+    ) -> Result<VirtRange, SpaceError> {
         let start = match place {
             Place::At(start) | Place::Replace(start) => start,
             Place::Anywhere | Place::Lowest => {
@@ -147,7 +167,9 @@ impl<P: Platform> Space<P> {
     /// there already.
     fn backing(&self, range: VirtRange, source: &Source<P>) -> Result<Backing<P>, SpaceError> {
         match source {
-            Source::New(Sharing::Private | Sharing::Stack) => Ok(Backing::anon(self.home()?)),
+            Source::New(Sharing::Private | Sharing::Stack) | Source::Pool => {
+                Ok(Backing::anon(self.home()?))
+            }
             Source::New(Sharing::Shared) => {
                 let mem = self.shared_mem().clone();
                 let object = Object::new(mem, range.pages(), Behind::Nothing)?;

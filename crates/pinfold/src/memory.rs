@@ -184,6 +184,7 @@ impl<P: Platform> Drop for Memory<P> {
         // All other frames are back already: everything that holds any shares ownership of the
         // machine.
         if self.frames.has_outside_owner() {
+            self.frames.resize_pool(0, P::Format::INDEX_BITS, self.frames.first_node());
             self.put(self.zero, 1);
             if let Some(first) = self.huge_zero {
                 // SAFETY: `over` has taken and kept it.

@@ -95,13 +95,15 @@ impl<P: Platform> Space<P> {
         range: VirtRange,
         locked: Locked,
     ) -> Result<(), SpaceError> {
-        self.isolate_where(map, range, |area| area.locked != locked)?;
+        // Huge pages of the pool stay in memory anyway.
+        let changes = |area: &Area<P>| area.locked != locked && !area.is_pooled();
+        self.isolate_where(map, range, changes)?;
         self.recall(map, range);
         let mut page = range.first_page();
         while page < range.end_page() {
             let Some(area) = map.find(page) else { break };
             page = area.range.end_page();
-            if area.locked != locked {
+            if changes(area) {
                 let whole = area.range;
                 map.set_locked(whole.first_page(), locked);
                 self.mark_entries(whole, locked);

@@ -116,8 +116,9 @@ impl<P: Platform> Space<P> {
         let mut batch = FlushBatch::default();
         let mut changed = 0;
         for area in map.overlapping(range) {
-            // PROT_NONE areas cannot fault for placement (facts 4.1).
-            if area.prot.is_empty() {
+            // PROT_NONE areas cannot fault for placement, and huge pages of the pool are passed
+            // over (facts 4.1).
+            if area.prot.is_empty() || area.is_pooled() {
                 continue;
             }
             if let Some(part) = area.range.intersection(range) {
@@ -174,14 +175,16 @@ impl<P: Platform> Space<P> {
         batch: &mut FlushBatch,
     ) -> (Next, u64) {
         if pages != huge.pages() {
-            self.mem().split_huge(self.mm(), huge);
-            return (Next::Again, 0);
+            return (self.mem().split_or_pass(self.mm(), huge), 0);
         }
         let cursor = huge.lock();
         let Some(pte) = cursor.get() else { return (Next::Again, 0) };
         if let Entry::Migration(entry) = pte.decode() {
             let new = self.changed_migration(area, pages.start, entry, change);
             cursor.set(Pte::migration(new));
+            return (Next::On, 0);
+        }
+        if !pte.is_mapped() {
             return (Next::On, 0);
         }
         let due = match change {
@@ -206,7 +209,12 @@ impl<P: Platform> Space<P> {
         pte: Pte<P::Format>,
     ) -> Due {
         let old = cursor.invalidate(pte);
-        let new = self.protected(area, old.pte());
+        let new = if self.mem().maps_pooled(pte) {
+            // A fault looks at who maps it: only `hugetlb-cow` says who may write.
+            old.pte().with_reach(area.prot.reach()).read_only()
+        } else {
+            self.protected(area, old.pte())
+        };
         let (pfn, writable) = (new.pfn(), new.is_writable());
         cursor.restrict(old, new);
         let kind = |pfn| EventKind::Protected { pfn, writable };

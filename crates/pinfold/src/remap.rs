@@ -74,6 +74,9 @@ impl<P: Platform> Space<P> {
         let (range, pages) = (self.allowed(range)?, PageCount::new(pages)?.get());
         let mut map = self.write_map();
         let area = self.one_area(&map, range)?;
+        if area.is_pooled() {
+            return Err(SpaceError::HugePages(area.range.start()));
+        }
         let locked = area.locked;
         let to = self.remap_locked(&mut map, range, pages, how)?;
         drop(map);

@@ -16,7 +16,7 @@ use crate::object::Mappers;
 use crate::platform::{Platform, WalkSection};
 use crate::rmap::{Hold, Home, Lookup, Lost, Members, Walk};
 use crate::sync::Park;
-use crate::table::{Leaf, Next, Part, Tables};
+use crate::table::{Huge, Leaf, Next, Part, Tables};
 
 /// A run of pages of an address space that may be those of a folio.
 pub(crate) struct Run {
@@ -235,6 +235,38 @@ impl<P: Platform> Memory<P> {
             Err((part, run))
         });
         first.err()
+    }
+
+    /// Visits the places where huge entries of those who may map a page of the pool would be. One
+    /// that is empty, too: who has just taken his entry out counts the mapping off before he
+    /// releases the table's lock, which the visitor takes.
+    pub(crate) fn walk_pooled(&self, head: Pfn, mut visit: impl FnMut(Mm, &Huge<'_, P>)) {
+        let (home, folio) = (self.frames().place(head).0, self.frames().folio(head));
+        let lookup = Lookup::new(home, self.rule(), || folio.is_mapped());
+        let family = match self.anon().lock(&lookup, self.platform()) {
+            Ok(Some(family)) => family,
+            Ok(None) => return,
+            Err(lost) => return self.tell_lost(head, lost),
+        };
+        self.in_family(family, head).each(self.platform(), |mm, page| {
+            if let Some(huge) = self.held_above(mm, page) {
+                visit(mm, &huge);
+                self.put_table(huge.upper);
+            }
+            Walk::On
+        });
+    }
+
+    /// The place of a huge entry that would map `page`, with a reference on the table that holds
+    /// it: as [`Memory::held_leaf`].
+    fn held_above(&self, mm: Mm, page: Vpn) -> Option<Huge<'_, P>> {
+        if page >= self.frames().table(mm.root).end() {
+            return None;
+        }
+        let _section = WalkSection::open(self.platform());
+        let huge = Tables::new(self, mm).above(page)?;
+        self.frames().table(huge.upper).get();
+        Some(huge)
     }
 
     fn tell_lost(&self, pfn: Pfn, lost: Lost) {

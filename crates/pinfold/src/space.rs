@@ -30,7 +30,7 @@ use crate::sync::{
     self, Apart, AtomicU32, CellName, Counter, EventCount, SeqCount, Shared, Spread, SpreadGuard,
     WriteGuard,
 };
-use crate::table::{Cursor, Tables};
+use crate::table::{Cursor, Tables, table_start};
 
 /// What an address space may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -251,6 +251,8 @@ pub(crate) enum Source<P: Platform> {
     New(Sharing),
     /// Pages of an object, from `first` on.
     Object { object: Shared<Object<P>>, first: u64, sharing: FileSharing },
+    /// New private memory of huge pages of the pool.
+    Pool,
 }
 
 /// Where a mapping goes.
@@ -358,10 +360,13 @@ impl<P: Platform> Space<P> {
         range: VirtRange,
         changes: impl Fn(&Area<P>) -> bool,
     ) -> Result<(), SpaceError> {
+        let mut parted = None;
         let ends = [range.first_page(), range.end_page()].map(|page| {
             let area = map.split_by(page).filter(|area| changes(area))?;
+            parted = parted.or(self.parted(area, range));
             Some((page, area.backing.view().is_some()))
         });
+        Self::unparted(parted)?;
         let more = ends.iter().flatten().count();
         let limit = self.limits.areas;
         if map.len() + more > limit && more > 0 {
@@ -374,8 +379,26 @@ impl<P: Platform> Space<P> {
     /// what is left then.
     pub(crate) fn cut_out(&self, map: &mut AreaMap<P>, range: VirtRange) -> Result<(), SpaceError> {
         self.may_hold(map, Some(range), 0)?;
+        let mut parted = None;
+        let ends = [range.first_page(), range.end_page()].map(|page| {
+            let area = map.split_by(page)?;
+            parted = parted.or(self.parted(area, range));
+            Some((page, area.backing.view().is_some()))
+        });
+        Self::unparted(parted)?;
+        self.split(map, ends)
+    }
+
+    fn unparted(parted: Option<Vpn>) -> Result<(), SpaceError> {
+        parted.map_or(Ok(()), |page| Err(SpaceError::PartOfHugePage(page.start())))
+    }
+
+    /// The end of `range` at which a huge page of the pool would be parted that lies in the area.
+    pub(crate) fn parted(&self, area: &Area<P>, range: VirtRange) -> Option<Vpn> {
+        let inside = |page: Vpn| area.range.first_page() < page && page < area.range.end_page();
+        let parts = |page: &Vpn| inside(*page) && table_start::<P::Format>(*page) != *page;
         let ends = [range.first_page(), range.end_page()];
-        self.split(map, ends.map(|page| Some((page, map.split_by(page)?.backing.view().is_some()))))
+        if area.is_pooled() { ends.into_iter().find(parts) } else { None }
     }
 
     /// Cuts the areas that hold these pages and the ones before them, of which each is known to

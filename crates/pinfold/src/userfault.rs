@@ -133,7 +133,7 @@ impl<P: Platform> Space<P> {
     fn can_watch(&self, area: &Area<P>, mode: UffdMode) -> bool {
         let rule: Uffd = self.mem().rule();
         let anon = area.is_anon();
-        if area.backing.view().is_some_and(|view| view.object.is_tracked()) {
+        if area.is_pooled() || area.backing.view().is_some_and(|view| view.object.is_tracked()) {
             return false;
         }
         let minor = !mode.contains(UffdMode::MINOR) || (!anon && watches_minor(rule));

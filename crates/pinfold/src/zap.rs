@@ -61,6 +61,7 @@ impl<P: Platform> Space<P> {
         let Some(first) = map.first_in(range) else { return Ok(()) };
         let whole = first.range;
         if whole != range
+            && !first.is_pooled()
             && whole.intersection(range) == Some(range)
             && let Some(trimmed) = map.trim(range, Vpn(P::Format::PAGES))
         {
@@ -96,6 +97,7 @@ impl<P: Platform> Space<P> {
                 self.mark_entries(area.range, Locked::No);
             }
             self.zap(area.range, Which::All, gather);
+            self.break_promises(&area.size, area.range);
             self.leave(&area);
             // Every table covers pages of some area, so those that are left without one cover pages
             // of this one.
@@ -124,7 +126,12 @@ impl<P: Platform> Space<P> {
     /// MADV_DONTNEED: the pages go, the area stays (facts 7.7).
     pub(crate) fn dont_need(&self, range: VirtRange) -> Result<(), SpaceError> {
         let map = self.read_map();
-        let locked = map.overlapping(range).find(|area| area.locked == Locked::Yes);
+        let stops =
+            |area: &&Area<P>| area.locked == Locked::Yes || self.parted(area, range).is_some();
+        let locked = map.overlapping(range).find(stops);
+        if let Some(page) = locked.and_then(|area| self.parted(area, range)) {
+            return Err(SpaceError::PartOfHugePage(page.start()));
+        }
         let end = locked.map_or(range.end_page(), |area| area.range.first_page());
         // Holes are passed over.
         let whole = || map.all_mapped(range);

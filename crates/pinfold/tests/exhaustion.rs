@@ -9,6 +9,8 @@
 mod folios;
 #[path = "../src/testing/heap.rs"]
 mod heap;
+#[path = "exhaustion/hugetlb.rs"]
+mod hugetlb;
 #[path = "../src/testing.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod testing;
@@ -40,7 +42,7 @@ enum Why {
 impl From<SpaceError> for Why {
     fn from(error: SpaceError) -> Self {
         match error {
-            SpaceError::NoMemory | SpaceError::OutOfFrames => Self::Want,
+            SpaceError::NoMemory | SpaceError::OutOfFrames | SpaceError::NoHugePage => Self::Want,
             SpaceError::NotMapped(_)
             | SpaceError::WrongKind(_)
             | SpaceError::Locked(_)
@@ -62,7 +64,7 @@ impl From<LockError> for Why {
 impl From<FaultError> for Why {
     fn from(error: FaultError) -> Self {
         match error {
-            FaultError::NoMemory | FaultError::OutOfFrames => Self::Want,
+            FaultError::NoMemory | FaultError::OutOfFrames | FaultError::NoHugePage => Self::Want,
             FaultError::NotMapped(_) | FaultError::Denied(_) => Self::Missing,
             other => panic!("{other}"),
         }

@@ -20,6 +20,7 @@ mod exits;
 mod files;
 mod forks;
 mod holds;
+mod hugetlb;
 mod left_out;
 mod one_run;
 mod waits;

@@ -561,6 +561,7 @@ impl Names {
             nodes: machine.nodes(),
             most_areas: machine.areas.map(|areas| areas.value),
             stack: machine.stack.map(|pages| pages.value),
+            hugetlb: machine.hugetlb(),
             thp: machine.thp(),
             cpus: scenario.cpus().iter().map(|(_, node)| *node).collect(),
             words: (0..self.words.count()).map(|number| self.words.text(number)).collect(),

@@ -161,6 +161,9 @@ pub struct Machine {
     /// The most pages of a stack as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<Spanned<u32>>,
+    /// How many huge pages are set aside, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hugetlb: Option<Spanned<u32>>,
     /// How folios as large as a page table are mapped, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thp: Option<Spanned<Thp>>,
@@ -194,6 +197,11 @@ impl Machine {
     /// How often one migration attempt is repeated; 10 unless written, as in Linux.
     pub fn migrate_passes(&self) -> u32 {
         self.migrate_passes.map_or(10, |passes| passes.value)
+    }
+
+    /// How many huge pages are set aside; none unless written.
+    pub fn hugetlb(&self) -> u32 {
+        self.hugetlb.map_or(0, |pages| pages.value)
     }
 
     /// How folios as large as a page table are mapped; by an entry for each page unless written.

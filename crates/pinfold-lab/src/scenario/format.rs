@@ -168,6 +168,7 @@ impl Layout {
             ("migrate-passes", machine.migrate_passes),
             ("areas", machine.areas),
             ("stack", machine.stack),
+            ("hugetlb", machine.hugetlb),
         ];
         let plain = properties.iter().all(|(_, value)| value.is_none()) && machine.thp.is_none();
         if plain && machine.cpus.is_empty() && machine.files.is_empty() && machine.groups.is_empty()

@@ -132,7 +132,7 @@ fn is_shared(scenario: &Scenario, pages: &Pages) -> bool {
                 scenario.machine.files.iter().find(|file| file.name == shown.file)
             });
             match sharing.value {
-                Sharing::Private | Sharing::Stack => {
+                Sharing::Private | Sharing::Stack | Sharing::Hugetlb => {
                     file.is_some_and(|file| file.behind == Behind::Memory)
                 }
                 Sharing::Shared | Sharing::File => true,

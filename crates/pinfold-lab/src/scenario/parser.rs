@@ -183,7 +183,7 @@ impl Parser<'_> {
     }
 
     fn machine(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        const KNOWN: [&str; 10] = [
+        const KNOWN: [&str; 11] = [
             "nodes",
             "frames",
             "words",
@@ -191,6 +191,7 @@ impl Parser<'_> {
             "migrate-passes",
             "areas",
             "stack",
+            "hugetlb",
             "thp",
             "file",
             "group",
@@ -239,6 +240,7 @@ impl Parser<'_> {
             Some("migrate-passes") => &mut machine.migrate_passes,
             Some("areas") => &mut machine.areas,
             Some("stack") => &mut machine.stack,
+            Some("hugetlb") => &mut machine.hugetlb,
             _ => return Err(unknown(cursor, "a property of the machine", &KNOWN)),
         };
         let word = cursor.name("a property")?;

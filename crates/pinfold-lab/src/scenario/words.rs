@@ -263,6 +263,8 @@ vocabulary! {
         File = "file",
         /// As private, and it grows down when the process accesses what lies below it.
         Stack = "stack",
+        /// As private, of huge pages of the pool.
+        Hugetlb = "hugetlb",
     }
 }
 
@@ -270,7 +272,7 @@ impl Sharing {
     /// Whether writes to the area stay with the process.
     pub fn is_private(self) -> bool {
         match self {
-            Self::Private | Self::Stack => true,
+            Self::Private | Self::Stack | Self::Hugetlb => true,
             Self::Shared | Self::File => false,
         }
     }
@@ -347,6 +349,8 @@ vocabulary! {
         PastEnd = "past-end",
         /// The group of the process may not be charged for another page.
         OverLimit = "over-limit",
+        /// The pool of huge pages has none for it, or the page was taken by its owner.
+        NoHugePage = "no-huge-page",
     }
 }
 

@@ -35,6 +35,7 @@ impl From<SpaceError> for Fault {
             SpaceError::Occupied(_) => Failure::Occupied,
             SpaceError::OutOfFrames => Failure::OutOfFrames,
             SpaceError::OverLimit { .. } => Failure::OverLimit,
+            SpaceError::NoHugePage => Failure::NoHugePage,
             SpaceError::TooManyAreas { .. } => Failure::TooManyAreas,
             SpaceError::OtherUffd(_) => Failure::Busy,
             SpaceError::NoGap { .. } | SpaceError::NoMemory => {
@@ -52,6 +53,7 @@ impl From<FaultError> for Fault {
             FaultError::NotMapped(_) | FaultError::Denied(_) => Failure::NoAccess,
             FaultError::OutOfFrames => Failure::OutOfFrames,
             FaultError::OverLimit { .. } => Failure::OverLimit,
+            FaultError::NoHugePage => Failure::NoHugePage,
             FaultError::PastEnd(_) => Failure::PastEnd,
             FaultError::Userfault { at, reason, .. } => {
                 return Self { told: Some((at, reason)), ..Self::other(error.to_string()) };

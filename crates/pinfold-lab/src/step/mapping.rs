@@ -24,7 +24,7 @@ impl World {
         let space = self.live(process)?;
         let at = match shows.sharing {
             Sharing::Stack => Some(extent.start(at)),
-            Sharing::Private | Sharing::Shared | Sharing::File => at,
+            Sharing::Private | Sharing::Shared | Sharing::File | Sharing::Hugetlb => at,
         };
         let (place, prot) = (place(at, occupied), prot(protection));
         let pages = u64::from(extent.pages);
@@ -52,6 +52,7 @@ impl World {
                 (space.map(place, pages, prot, SpaceSharing::Private)?, None)
             }
             (Sharing::Shared, None) => (space.map(place, pages, prot, SpaceSharing::Shared)?, None),
+            (Sharing::Hugetlb, None) => (space.map_hugetlb(place, pages, prot)?, None),
             (Sharing::Stack, None) => (space.map(place, pages, prot, SpaceSharing::Stack)?, None),
         };
         let range = extent.around(mapped).map_err(|error| Fault::of(Failure::Invalid, error))?;

@@ -123,6 +123,7 @@ pub(super) fn map(
 ) -> Result<(), Errno> {
     let kind = match sharing {
         Sharing::Private => libc::MAP_PRIVATE,
+        Sharing::Hugetlb => libc::MAP_PRIVATE | libc::MAP_HUGETLB,
         Sharing::Stack => libc::MAP_PRIVATE | libc::MAP_GROWSDOWN | libc::MAP_STACK,
         Sharing::Shared | Sharing::File => libc::MAP_SHARED,
     };

@@ -31,7 +31,7 @@ fn the_oldest_preset_is_linux_3_1() {
         .collect();
     assert_eq!(
         all.join(" "),
-        "pte-cow=map-count pmd-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share fork-race=open \
+        "pte-cow=map-count pmd-cow=map-count hugetlb-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share hugetlb-fork=share fork-race=open \
          numa-skip=never numa-skip-pmd=zero-page numa-write=kept numa-fault=restore-first thp-numa=alone migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
@@ -74,7 +74,7 @@ fn each_release_changes_what_the_matrix_says() {
         ),
         ("5.9", "5.10", "fork-race=open"),
         ("5.10", "5.11", "fork-race=seq-count"),
-        ("5.11", "5.12", "uffd-wp-flush=before-copy"),
+        ("5.11", "5.12", "hugetlb-fork=copy uffd-wp-flush=before-copy"),
         ("5.12", "5.13", "numa-fault=migrate-first"),
         ("5.13", "5.14", "head-recheck=again thp-numa=huge uffd=minor interfaces=populate"),
         ("5.14", "5.16", ""),
@@ -83,7 +83,8 @@ fn each_release_changes_what_the_matrix_says() {
         (
             "5.18",
             "5.19",
-            "pte-cow=exclusive pmd-cow=exclusive read-gup=unshare-anon fork-pin=copy-if-exclusive \
+            "pte-cow=exclusive pmd-cow=exclusive hugetlb-cow=exclusive read-gup=unshare-anon \
+             fork-pin=copy-if-exclusive hugetlb-fork=copy-guarded \
              migration-kind=exclusive uffd=wp-shared",
         ),
         ("5.19", "6.0", "force-write=exclusive write-upgrade=exclusive-dirty"),

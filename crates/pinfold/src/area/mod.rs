@@ -12,6 +12,7 @@
 //! - INV-AREA-3: a change that splits reserves its nodes first; from then on it cannot fail.
 
 pub(crate) mod delegates;
+pub(crate) mod pages;
 mod tree;
 pub(crate) mod trim;
 
@@ -28,6 +29,7 @@ use crate::rmap::Seat;
 use crate::sync::{Latch, Marks, Shared};
 use crate::uffd::Registration;
 
+use pages::PageSize;
 use tree::copy::Copy as TreeCopy;
 use tree::{AreaTree, Hole, Path, Span};
 
@@ -247,6 +249,7 @@ pub(crate) struct Area<P: Platform> {
     pub(crate) locked: Locked,
     pub(crate) uffd: Registration,
     pub(crate) backing: Backing<P>,
+    pub(crate) size: PageSize,
     /// Whether it has held an anonymous page, now or earlier (facts 2.1, 4): Linux's area has an
     /// anon_vma then. What it was cut from or merged with counts. A stack that has grown is as one
     /// that has.
@@ -258,7 +261,8 @@ pub(crate) struct Area<P: Platform> {
 impl<P: Platform> Clone for Area<P> {
     fn clone(&self) -> Self {
         let (backing, held_anon) = (self.backing.clone(), self.held_anon.clone());
-        Self { backing, held_anon, delegates: self.delegates.clone(), ..*self }
+        let (delegates, size) = (self.delegates.clone(), self.size.clone());
+        Self { backing, size, held_anon, delegates, ..*self }
     }
 }
 
@@ -274,6 +278,15 @@ impl<P: Platform> Area<P> {
     #[inline]
     pub(crate) fn is_anon(&self) -> bool {
         self.backing.view.is_none()
+    }
+
+    /// Whether its pages are huge ones of the pool.
+    #[inline]
+    pub(crate) fn is_pooled(&self) -> bool {
+        match self.size {
+            PageSize::Base => false,
+            PageSize::Huge(_) => true,
+        }
     }
 
     /// Whether writes are tracked, so that an entry is writable only while it is dirty.
@@ -299,7 +312,8 @@ impl<P: Platform> Area<P> {
     /// Whether it may grow over pages of private memory that are mapped with `prot`.
     fn takes_in(&self, prot: Prot) -> bool {
         let plain = self.advised.is_empty() && self.grows == Grows::No && self.locked == Locked::No;
-        self.is_anon() && self.prot == prot && plain && self.uffd.is_none()
+        let own = self.is_anon() && !self.is_pooled();
+        own && self.prot == prot && plain && self.uffd.is_none()
     }
 
     fn continues(&self, next: &Self) -> bool {
@@ -314,6 +328,7 @@ impl<P: Platform> Area<P> {
             && self.locked == next.locked
             && self.uffd == next.uffd
             && self.backing.same(&next.backing)
+            && self.size.is_like(&next.size)
     }
 }
 

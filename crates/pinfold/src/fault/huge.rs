@@ -14,14 +14,13 @@ use crate::frame::{Counts, Marks, NewFolio};
 use crate::memory::{Memory, PmdMapping};
 use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::{Entry, Format, Pte};
-use crate::rules::Why;
 use crate::rules::pmd::{HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked};
 use crate::space::Space;
 use crate::table::{Huge, HugeCursor, table_end, table_start};
 
 impl<P: Platform> Memory<P> {
     /// What rules look at before a huge entry is written through, of the folio that it maps.
-    fn huge_state(&self, head: Pfn) -> HugeState {
+    pub(super) fn huge_state(&self, head: Pfn) -> HugeState {
         let state = self.page_state(head);
         let own = P::Format::ENTRIES as u32 - 1;
         let maps = state.large.map_or(state.maps, |folio| folio.maps);
@@ -179,7 +178,7 @@ impl<P: Platform> Space<P> {
     }
 
     /// An entry that permits the access, or that another changes now.
-    fn present_huge(
+    pub(super) fn present_huge(
         &self,
         request: &Request<'_, P>,
         huge: &Huge<'_, P>,
@@ -235,15 +234,17 @@ impl<P: Platform> Space<P> {
                 }
             }
         };
-        Some(self.reuse_huge(request, huge, cursor, (orig, why)))
+        let kept = EventKind::HugeKept { head, why };
+        Some(self.reuse_huge(request, huge, cursor, (orig, kept)))
     }
 
-    fn reuse_huge(
+    /// Lets the entry be written through, and tells of it.
+    pub(super) fn reuse_huge(
         &self,
         request: &Request<'_, P>,
         huge: &Huge<'_, P>,
         cursor: HugeCursor<'_, '_, P>,
-        (orig, why): (Pte<P::Format>, Why),
+        (orig, kept): (Pte<P::Format>, EventKind),
     ) -> Fault {
         let (mem, pfn) = (self.mem(), orig.pfn());
         let page = mem.frames().page(pfn);
@@ -261,7 +262,7 @@ impl<P: Platform> Space<P> {
         drop(cursor);
         self.flush_huge_here(huge.range());
         mem.counters().pgreuse.add(1);
-        mem.tell(self.id(), request.page, EventKind::HugeKept { head: pfn, why });
+        mem.tell(self.id(), request.page, kept);
         Fault::Reused
     }
 }

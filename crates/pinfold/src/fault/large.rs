@@ -54,7 +54,8 @@ impl<P: Platform> Space<P> {
     /// Whether untouched pages of the area are small ones of its own, and nobody is told of a
     /// touch.
     pub(crate) fn touches_small(&self, area: &Area<P>) -> bool {
-        area.is_anon() && area.uffd.is_none() && self.folio_orders(area) == 0
+        let small = area.is_anon() && area.uffd.is_none() && !area.is_pooled();
+        small && self.folio_orders(area) == 0
     }
 
     /// A first touch that takes the largest folio that fits and can be had, or a small page.

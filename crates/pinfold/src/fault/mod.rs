@@ -21,6 +21,7 @@ mod file;
 mod hint;
 mod huge;
 mod large;
+mod pooled;
 mod populate;
 mod request;
 mod wp;
@@ -127,6 +128,9 @@ impl<P: Platform> Space<P> {
         missing: Missing<'_, P>,
     ) -> Result<Fault, FaultError> {
         let page = request.page;
+        if request.area.is_pooled() {
+            return self.fault_pooled(request);
+        }
         if let Some(fault) = self.above(request, &missing) {
             return Ok(fault);
         }

@@ -101,6 +101,9 @@ impl<P: Platform> Space<P> {
     }
 
     fn populate_area(&self, wish: &Wish<'_, P>, mut pages: Range<Vpn>) -> Result<(), Unpopulated> {
+        if wish.area.is_pooled() {
+            return self.populate_pooled(wish, pages);
+        }
         while pages.start < pages.end {
             let stop = table_end::<P::Format>(pages.start).min(pages.end);
             if !self.populate_huge(wish, pages.start) {
@@ -130,6 +133,24 @@ impl<P: Platform> Space<P> {
             }
         }
         false
+    }
+
+    /// Pages of an area of huge pages of the pool.
+    fn populate_pooled(
+        &self,
+        wish: &Wish<'_, P>,
+        mut pages: Range<Vpn>,
+    ) -> Result<(), Unpopulated> {
+        while pages.start < pages.end {
+            let page = pages.start;
+            if wish.cause.is_allowed_by(self.tables().read(page)) {
+                pages.start = table_end::<P::Format>(page);
+            } else {
+                let request = Request { area: wish.area, page, want: wish.want };
+                let _ = self.fault_pooled(&request).map_err(|error| failed(page, error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Pages of one table.

@@ -26,8 +26,7 @@ impl<P: Platform> Copying<'_, P> {
     ) -> Result<Next, NoPage> {
         let (parent, child, mem) = (self.parent, self.child, self.parent.mem());
         if *pages != huge.pages() {
-            mem.split_huge(parent.mm(), huge);
-            return Ok(Next::Again);
+            return Ok(mem.split_or_pass(parent.mm(), huge));
         }
         let table = mem.new_deposit()?;
         let place = child.tables().above_or_make(pages.start)?;
@@ -63,7 +62,7 @@ impl<P: Platform> Copying<'_, P> {
     }
 
     /// Counts the child's mappings of the folio, and takes the parent's mark and write permission.
-    fn share_huge(
+    pub(super) fn share_huge(
         &mut self,
         from: &HugeCursor<'_, '_, P>,
         first: Vpn,

@@ -7,7 +7,7 @@ use core::fmt;
 
 use super::buddy::{self, MAX_ORDER, NodeLock};
 use super::counts::{EXCLUSIVE, MAP, REF};
-use super::flags::{Flags, HOME_MASK, node_of, order_bits, order_of, zone_of};
+use super::flags::{Flags, HOME_MASK, LAST_ORDER, node_of, order_bits, order_of, zone_of};
 use super::frames::Frames;
 use super::meta::Frame;
 use super::source::{FrameSource, Placement, Request, Zone};
@@ -15,6 +15,11 @@ use super::views::Page;
 use crate::addr::{NodeId, Pfn};
 use crate::charge::{Change, Stat};
 use crate::error::OutOfFrames;
+
+const _: () = assert!(MAX_ORDER <= LAST_ORDER);
+
+/// What of a flag word outlives a folio.
+const LASTING: u32 = HOME_MASK | Flags::HUGETLB.bits();
 
 /// The counts that a new frame starts with. They are set in one store: from then on a lock-free
 /// walker with a stale entry may add to them.
@@ -280,10 +285,11 @@ impl Frames {
         }
         let first = source.alloc(request)?;
         let len = 1 << request.order;
+        let taken = Flags::RESERVED | Flags::LARGE | Flags::HUGETLB;
         let free = |pfn| {
             self.contains(pfn)
                 && self.frame(pfn).counts.peek() == 0
-                && !self.peek_flags(pfn).intersects(Flags::RESERVED.union(Flags::LARGE))
+                && !self.peek_flags(pfn).intersects(taken)
         };
         let fits = first.0.is_multiple_of(len) && (first.0..first.0 + len).map(Pfn).all(free);
         assert!(
@@ -355,7 +361,8 @@ impl Frames {
     #[inline]
     fn end(&self, frame: &Frame, head: Pfn) -> (u32, u32) {
         let word = frame.flags.read_once();
-        let (order, home) = (order_of(word), word & HOME_MASK);
+        // With the flag of the pool, if it is of that: INV-POOL-3.
+        let (order, home) = (order_of(word), word & LASTING);
         if order > 0 {
             self.end_tails(head, word);
         }
@@ -374,7 +381,7 @@ impl Frames {
             self.unqueue(self.large_of(head));
         }
         for tail in (head.0 + 1..head.0 + (1 << order_of(word))).rev().map(Pfn) {
-            self.frame(tail).end(word & HOME_MASK);
+            self.frame(tail).end(word & LASTING);
         }
     }
 
@@ -402,7 +409,10 @@ impl Frames {
         }
     }
 
-    fn give_back(&self, frame: &Frame, head: Pfn, (order, home): (u32, u32)) {
+    pub(super) fn give_back(&self, frame: &Frame, head: Pfn, (order, home): (u32, u32)) {
+        if order > 0 && home & Flags::HUGETLB.bits() != 0 {
+            return self.return_pooled(head);
+        }
         if let Some(source) = self.outside {
             // SAFETY: the last reference is gone, which happens once for each frame. The folio has
             // had this order since the owner gave it, or is single: what it gave, or what a split

@@ -39,6 +39,9 @@ bitflags::bitflags! {
         const CHARGED = 1 << 14;
         /// A page of a file that is being written to its store; under the page's lock.
         const WRITEBACK = 1 << 15;
+        /// Of the pool of huge pages: on a folio's head, or, of one that is free there, on all its
+        /// frames. Above the order in the word.
+        const HUGETLB = 1 << 20;
     }
 }
 
@@ -48,7 +51,7 @@ impl Flags {
 }
 
 const ORDER_SHIFT: u32 = 16;
-const ORDER_MASK: u32 = 0x1f << ORDER_SHIFT;
+const ORDER_MASK: u32 = 0xf << ORDER_SHIFT;
 const ZONE_SHIFT: u32 = 21;
 const ZONE_MASK: u32 = 0x3 << ZONE_SHIFT;
 /// The lock of a large folio's tails, on its head (`tails`): a bit between the zone and the node,
@@ -73,6 +76,9 @@ pub(crate) const fn node_of(word: u32) -> NodeId {
 pub(crate) const fn zone_of(word: u32) -> u32 {
     (word & ZONE_MASK) >> ZONE_SHIFT
 }
+
+/// The largest order that fits into a flag word.
+pub(crate) const LAST_ORDER: u32 = ORDER_MASK >> ORDER_SHIFT;
 
 /// The order in a head's flag word.
 pub(crate) const fn order_of(word: u32) -> u32 {

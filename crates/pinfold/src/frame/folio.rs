@@ -22,7 +22,7 @@ pub(crate) enum Marks {
     First,
 }
 
-/// A large folio that nobody else knows of yet; goes back to its node on drop.
+/// A large folio that nobody else knows of yet; goes back to its node, or the pool, on drop.
 #[must_use]
 pub(crate) struct NewFolio<'a> {
     frames: &'a Frames,
@@ -102,6 +102,17 @@ impl Frames {
     ) -> Result<NewFolio<'_>, OutOfFrames> {
         let placement = Placement::Prefer(node);
         let head = self.obtain(Request { order, placement, zone: Zone::Movable })?;
+        Ok(self.form(head, (order, marks), flags, (space, rule)))
+    }
+
+    /// Makes a folio of a free run of frames, for `space` to map.
+    pub(super) fn form(
+        &self,
+        head: Pfn,
+        (order, marks): (u32, Marks),
+        flags: Flags,
+        (space, rule): (SpaceId, LargeMaps),
+    ) -> NewFolio<'_> {
         let pages: u64 = 1 << order;
         let mark = match marks {
             Marks::Each => EXCLUSIVE,
@@ -118,7 +129,7 @@ impl Frames {
             self.frame(Pfn(head.0 + 2)).mapping.init(second);
         }
         self.form_head(head, (order, flags), EXCLUSIVE | (pages * (MAP + REF)));
-        Ok(NewFolio { frames: self, head, pages, start: Start::Mapped(space, rule) })
+        NewFolio { frames: self, head, pages, start: Start::Mapped(space, rule) }
     }
 
     /// Takes a large folio of `node` that nothing maps yet.

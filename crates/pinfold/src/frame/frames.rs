@@ -5,6 +5,7 @@ use core::fmt;
 use super::counts::{Counts, MAP};
 use super::flags::{Flags, HOME_MASK, node_of, order_of};
 use super::meta::{Frame, Metadata};
+use super::pool::Pool;
 use super::queue::Queue;
 use super::source::FrameSource;
 use super::span::NodeSpan;
@@ -29,6 +30,8 @@ pub struct Frames {
     pub(super) charges: Charges,
     /// Large folios that are mapped in part.
     pub(super) queue: Queue,
+    /// Huge pages that were set aside.
+    pub(super) pool: Pool,
 }
 
 /// Takes no lock: the numbers that the table covers, holes included.

@@ -14,7 +14,7 @@
 //! Invariants:
 //! - INV-FRAME-1: references >= mappings, at every moment (facts 9.9).
 //! - INV-FRAME-2: a free frame has all counts zero and no flags but its home, node and zone, which
-//!   never change.
+//!   never change, and if it is of the pool of huge pages, the flag for that (INV-POOL-3).
 //! - INV-FRAME-3: the exclusive mark changes under the lock of the page table that maps the frame,
 //!   or while nobody maps it.
 //! - INV-FRAME-4: references and pins of a large folio are counted on its head; a tail's own
@@ -38,6 +38,8 @@ mod meta;
 mod owners;
 mod partial;
 mod pin;
+mod pool;
+mod pooled;
 mod queue;
 mod restock;
 mod setup;
@@ -60,6 +62,8 @@ pub(crate) use large::{Large, MIN_ORDER};
 pub(crate) use meta::{Dropped, Grab, Miss, Put};
 pub use pin::PIN_BIAS;
 pub(crate) use pin::{Grip, Holds};
+pub use pool::HugePages;
+pub(crate) use pooled::Promise;
 pub use setup::{FrameSetup, MemoryMapError};
 pub use source::{FrameSource, Placement, Request, Zone};
 pub use span::{NodeSpan, SpanError};

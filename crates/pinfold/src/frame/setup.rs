@@ -7,6 +7,7 @@ use super::buddy;
 use super::flags::{Flags, home_bits};
 use super::frames::Frames;
 use super::meta::Frame;
+use super::pool::Pool;
 use super::queue::Queue;
 use super::source::FrameSource;
 use super::span::{NodeSpan, SpanError};
@@ -122,8 +123,10 @@ impl<'a> FrameSetup<'a> {
             stocks: None,
             charges: Charges::new(),
             queue: Queue::new(),
+            pool: Pool::new(),
         };
         frames.queue.label();
+        frames.pool.label();
         for (node, list) in frames.store.nodes().iter().enumerate() {
             sync::label(list, size_of_val(list), move |_| CellName::Object {
                 object: "node",

@@ -146,7 +146,8 @@ impl<'a> Page<'a> {
     pub(crate) fn isolate(self, sizes: Sizes) -> Isolation {
         let refused = match sizes {
             Sizes::Small => Flags::ISOLATED.union(Flags::LARGE),
-            Sizes::Any => Flags::ISOLATED.union(Flags::TAIL),
+            // Pages of the pool stay where they are.
+            Sizes::Any => Flags::ISOLATED.union(Flags::TAIL).union(Flags::HUGETLB),
         };
         let taken = self.frame.flags.try_update(|bits| {
             let flags = Flags::from_bits_retain(bits);

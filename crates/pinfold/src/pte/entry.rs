@@ -451,6 +451,16 @@ impl<F: Format> Pte<F> {
         if F::UFFD_WP == 0 { Self::NONE } else { Self::absent(F::UFFD_WP, 0) }
     }
 
+    /// In place of a huge entry: its page was taken, and is not to be found again.
+    pub(crate) fn lost() -> Self {
+        Self::swap(Swap { device: u8::MAX, slot: 0, exclusive: false })
+    }
+
+    /// Whether that is there.
+    pub(crate) fn is_lost(self) -> bool {
+        self == Self::lost()
+    }
+
     /// The swap entry with these contents. Only the lower bits of a slot past [`Format::MAX_PFN`]
     /// are kept.
     pub fn swap(s: Swap) -> Self {

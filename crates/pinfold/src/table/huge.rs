@@ -18,14 +18,22 @@
 //! adds the others when it splits; what rules compare comes to the same, as an entry of this kind
 //! maps all pages.) The exclusive mark is on the folio's first page, for all of them.
 //!
+//! A huge entry for a page of the pool (hugetlb) is of another kind: it lies in an area of such
+//! pages, where there are no others, is never split, and no table is deposited with it. What takes
+//! its page away leaves an entry that says so. Whoever would split it passes over it.
+//!
 //! Invariants:
 //! - INV-HUGE-1: a huge entry maps private memory, is not counted as locked and not protected for a
 //!   monitor: who locks or protects one of its pages splits it. So does who changes, shares or
-//!   takes some of its pages and not the others, as where an area ends among them.
-//! - INV-HUGE-2: a table above the last level has as many deposited tables as huge entries.
+//!   takes some of its pages and not the others, as where an area ends among them. What would do so
+//!   to a page of the pool is refused.
+//! - INV-HUGE-2: a table above the last level has as many deposited tables as huge entries that are
+//!   not for pages of the pool.
 //! - INV-HUGE-3: a folio that a huge entry maps has its mark on its first page or nowhere.
 //! - INV-HUGE-4: from the first step of a split to the last the entry is neither none nor usable by
-//!   the hardware: who looks at it without the lock does not take the pages for untouched.
+//!   the hardware: who looks at it without the lock does not take the pages for untouched. So it is
+//!   while a page of the pool is replaced by a copy.
+//! - INV-HUGE-5: where an area of pages of the pool lies there is no last-level table.
 
 use core::ops::Range;
 
@@ -74,7 +82,17 @@ impl<'m, P: Platform> Huge<'m, P> {
 
     /// The part of what was found that maps `page`, as an entry of its own.
     pub(crate) fn part(&self, page: Vpn) -> Pte<P::Format> {
-        self.pte().map_or(Pte::NONE, |pte| pte.further(page - self.first))
+        match self.pte() {
+            None => Pte::NONE,
+            Some(pte) if pte.is_lost() => pte,
+            Some(pte) => pte.further(page - self.first),
+        }
+    }
+
+    /// Whether what was found is for a page of the pool. Without the lock, another may be there by
+    /// now, and what was found may be for a folio that is gone.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.pte().is_some_and(|pte| self.mem.maps_pooled(pte))
     }
 
     /// Whether the same is there, read without a lock.
@@ -160,6 +178,22 @@ impl<P: Platform> HugeCursor<'_, '_, P> {
         (old, self.huge.mem.frames().take_deposited(self.huge.upper))
     }
 
+    /// Makes an entry for a page of the pool, or one that was lost, where none is.
+    pub(crate) fn make_pooled(&self, pte: Pte<P::Format>) {
+        debug_assert!(self.is_none(), "a huge entry is made over another one");
+        self.set(pte);
+    }
+
+    /// Takes the entry for a page of the pool out, leaving none.
+    pub(crate) fn withdraw_pooled(&self) -> WithdrawnHuge<P::Format> {
+        self.exchange(0)
+    }
+
+    /// The same, but what is left says that the page was taken.
+    pub(crate) fn lose(&self) -> WithdrawnHuge<P::Format> {
+        self.exchange(Pte::<P::Format>::lost().to_huge())
+    }
+
     /// Takes the entry out and leaves one that the hardware cannot use: INV-HUGE-4.
     pub(crate) fn invalidate(&self, now: Pte<P::Format>) -> WithdrawnHuge<P::Format> {
         self.exchange(now.hint().to_huge())
@@ -213,5 +247,14 @@ impl<P: Platform> HugeCursor<'_, '_, P> {
             .huge
             .slot
             .try_update(|bits| Some(Pte::<P::Format>::from_bits(change(bits)).to_huge()));
+    }
+}
+
+impl<P: Platform> Memory<P> {
+    /// Whether a huge entry is for a page of the pool, or was: its table is locked, or the answer
+    /// is a guess.
+    pub(crate) fn maps_pooled(&self, pte: Pte<P::Format>) -> bool {
+        let counted = pte.is_mapped() && !pte.is_special();
+        pte.is_lost() || counted && self.frames().is_pooled(pte.pfn())
     }
 }

@@ -14,6 +14,7 @@ use crate::pte::{Format, Pte};
 use crate::rules::Exclusive;
 
 use super::huge::{Huge, HugeCursor};
+use super::walk::Next;
 
 impl<P: Platform> Memory<P> {
     /// A table that can be deposited with a huge entry.
@@ -31,16 +32,26 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Splits what lies in the place of a huge entry, if it is one. No table is locked. Afterwards
-    /// there is a table, or nothing, unless another huge entry was made meanwhile.
+    /// Splits what lies in the place of a huge entry, if it is one, and not for a page of the pool.
+    /// No table is locked. Afterwards there is a table, or nothing, unless another huge entry was
+    /// made meanwhile.
     #[cold]
     #[inline(never)]
     pub(crate) fn split_huge(&self, mm: Mm, huge: &Huge<'_, P>) {
         let _changing = self.changing(mm.id, huge.range(), Invalidate::Clear);
         let cursor = huge.lock();
-        if let Some(pte) = cursor.get() {
+        if let Some(pte) = cursor.get().filter(|pte| !self.maps_pooled(*pte)) {
             self.split_locked(mm, huge, &cursor, pte);
         }
+    }
+
+    /// The same for a walk, which goes on where the entry was, or passes over it.
+    pub(crate) fn split_or_pass(&self, mm: Mm, huge: &Huge<'_, P>) -> Next {
+        if huge.is_pooled() {
+            return Next::On;
+        }
+        self.split_huge(mm, huge);
+        Next::Again
     }
 
     fn split_locked(

@@ -224,13 +224,17 @@ impl<'m, P: Platform> Tables<'m, P> {
         }
     }
 
-    /// The last-level table that maps `page`, if there is one; a huge entry is split first.
+    /// The last-level table that maps `page`, if there is one; a huge entry is split first, but one
+    /// for a page of the pool is as none.
     pub(crate) fn leaf_if_any(&self, page: Vpn) -> Option<Leaf<'m, P>> {
         loop {
             match self.leaf(page) {
                 Ok(leaf) => return Some(leaf),
                 Err(Missing::Nothing) => return None,
-                Err(Missing::Huge(huge)) => self.mem.split_huge(self.mm, &huge),
+                Err(Missing::Huge(huge)) => match self.mem.split_or_pass(self.mm, &huge) {
+                    Next::On => return None,
+                    Next::Again => {}
+                },
             }
         }
     }
@@ -254,6 +258,17 @@ impl<'m, P: Platform> Tables<'m, P> {
         Ok(Huge::found(self.mem, (table, slot, slot.load_acquire()), page))
     }
 
+    /// The same, if the tables above it are there.
+    pub(crate) fn above(&self, page: Vpn) -> Option<Huge<'m, P>> {
+        let (mut table, last) = (self.mm.root, last_level::<P::Format>() - 1);
+        for level in 0..last {
+            let bits = self.mem.entry(table, index::<P::Format>(page, level)).load_acquire();
+            table = (bits != 0).then(|| table_of::<P::Format>(bits))?;
+        }
+        let slot = self.mem.entry(table, index::<P::Format>(page, last));
+        Some(Huge::found(self.mem, (table, slot, slot.load_acquire()), page))
+    }
+
     /// Makes the table of an entry that names none, or splits it if it is huge, until it names one:
     /// its bits then.
     #[cold]
@@ -264,12 +279,16 @@ impl<'m, P: Platform> Tables<'m, P> {
         page: Vpn,
     ) -> Result<u64, OutOfFrames> {
         while !is_table::<P::Format>(bits) {
-            bits = if bits == 0 {
-                self.make(upper, slot)?
-            } else {
-                self.mem.split_huge(self.mm, &Huge::found(self.mem, (upper, slot, bits), page));
-                slot.load_acquire()
-            };
+            if bits == 0 {
+                bits = self.make(upper, slot)?;
+                continue;
+            }
+            let huge = Huge::found(self.mem, (upper, slot, bits), page);
+            // Nobody wants a table where only pages of the pool are mapped (INV-HUGE-5).
+            if self.mem.split_or_pass(self.mm, &huge) == Next::On {
+                return Err(OutOfFrames);
+            }
+            bits = slot.load_acquire();
         }
         Ok(bits)
     }
@@ -288,8 +307,8 @@ impl<'m, P: Platform> Tables<'m, P> {
     }
 
     /// Calls `visit` for each last-level table that exists for `pages`, with the part of the run
-    /// that it maps. Huge entries are split. Absent tables cost one look at the level where they
-    /// are missing. The first error ends the walk.
+    /// that it maps. Huge entries are split, those for pages of the pool passed over. Absent tables
+    /// cost one look at the level where they are missing. The first error ends the walk.
     pub(crate) fn for_each_leaf<E>(
         &self,
         pages: Range<Vpn>,
@@ -297,10 +316,7 @@ impl<'m, P: Platform> Tables<'m, P> {
     ) -> Result<(), E> {
         self.for_each_part(pages, |part, run| match part {
             Part::Table(leaf) => visit(leaf, run).map(|()| Next::On),
-            Part::Huge(huge) => {
-                self.mem.split_huge(self.mm, &huge);
-                Ok(Next::Again)
-            }
+            Part::Huge(huge) => Ok(self.mem.split_or_pass(self.mm, &huge)),
         })
     }
 

@@ -208,16 +208,18 @@ impl<'m, F: Format> Audit<'m, F> {
     /// Compares with what the frames say.
     pub(crate) fn check(self) {
         let frames = self.mem.frames();
-        let free = Cell::new(0);
         let zeros = self.mem.huge_zero_page();
         let is_zeros = |pfn: Pfn| {
             zeros
                 .is_some_and(|first| pfn.0 - first.0.min(pfn.0) < F::ENTRIES as u64 && pfn >= first)
         };
+        let (free, pooled, used) = (Cell::new(0), Cell::new(0), Cell::new(0));
+        let count = |cell: &Cell<u64>, when: bool| cell.set(cell.get() + u64::from(when));
         for pfn in frames.all().filter(|pfn| !is_zeros(*pfn)) {
             let (counts, flags) = (lab::counts(frames, pfn), lab::flags(frames, pfn));
             if let Some(folio) = lab::large_folio(frames, pfn) {
                 self.check_large(&folio, pfn);
+                count(&used, flags.contains(Flags::HUGETLB));
                 continue;
             }
             let refs = self.refs.get(&pfn).copied().unwrap_or(0);
@@ -227,8 +229,12 @@ impl<'m, F: Format> Audit<'m, F> {
             let locks = self.locks.get(&pfn).copied().unwrap_or(0);
             assert_eq!(lab::locked_mappings(frames, pfn), locks, "locked entries of {pfn}");
             if refs == 0 {
-                free.set(free.get() + u64::from(!flags.contains(Flags::RESERVED)));
-                assert!(flags.is_empty() && !counts.is_exclusive(), "{pfn} is free: {flags:?}");
+                // INV-FRAME-2.
+                let set_aside = flags == Flags::HUGETLB;
+                count(&pooled, set_aside);
+                count(&free, !set_aside && !flags.contains(Flags::RESERVED));
+                let bare = set_aside || flags.is_empty();
+                assert!(bare && !counts.is_exclusive(), "{pfn} is free: {flags:?}");
                 continue;
             }
             assert!(!flags.intersects(Flags::LOCKED | Flags::ISOLATED), "{pfn}: {flags:?}");
@@ -241,6 +247,11 @@ impl<'m, F: Format> Audit<'m, F> {
             }
         }
         assert_eq!(frames.total_free(), free.get(), "free and used frames are all there are");
+        // INV-POOL-1 and INV-POOL-2.
+        let pool = self.mem.hugetlb();
+        assert_eq!(pool.free << F::INDEX_BITS, pooled.get(), "{pool:?}");
+        assert_eq!(pool.total, pool.free + used.get(), "{pool:?}");
+        assert!(pool.reserved <= pool.free, "{pool:?}");
         assert_eq!(self.mem.platform().bugs(), []);
         assert_eq!(self.mem.platform().devices.under_way(), 0, "every change ended");
     }

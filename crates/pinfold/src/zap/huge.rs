@@ -24,16 +24,21 @@ impl<P: Platform> Zap<'_, P> {
             return Next::On;
         }
         if *pages != huge.pages() {
-            self.mem.split_huge(self.mm, huge);
-            return Next::Again;
+            return self.mem.split_or_pass(self.mm, huge);
         }
         let cursor = huge.lock();
         let Some(pte) = cursor.get() else { return Next::Again };
-        let (old, table) = cursor.withdraw();
-        self.mem.tell_each(self.mm.id, (pages.start, pte.pfn()), EventKind::Zapped);
+        let (old, table) = if self.mem.maps_pooled(pte) {
+            (cursor.withdraw_pooled(), None)
+        } else {
+            cursor.withdraw()
+        };
         let mapped = pte.is_mapped();
         let counted = mapped && !pte.is_special();
-        let room = match self.mem.frames().large(pte.pfn()).filter(|_| counted) {
+        if !pte.is_lost() {
+            self.mem.tell_each(self.mm.id, (pages.start, pte.pfn()), EventKind::Zapped);
+        }
+        let room = match counted.then(|| self.mem.frames().large(pte.pfn())).flatten() {
             // A migration entry: what it had counted is counted off, and flushed.
             None if !mapped => Room::Left,
             Some(folio) => {

@@ -3,6 +3,7 @@
 use super::super::ast::{Action, Scenario};
 use super::super::error::{Code, ScenarioError};
 use super::super::span::Spanned;
+use super::super::words::Sharing;
 use super::names;
 use std::ops::RangeInclusive;
 
@@ -23,6 +24,10 @@ const PASSES: RangeInclusive<u32> = 1..=100;
 const PAGES: RangeInclusive<u32> = 1..=15;
 /// Pages of a file: as many as there are places for.
 const FILE_PAGES: RangeInclusive<u32> = 0..=15;
+/// Pages of a huge page: as many as a page table maps.
+const HUGE: u32 = 4;
+/// Huge pages that are set aside.
+const HUGE_PAGES: RangeInclusive<u32> = 1..=64;
 /// Areas of a process.
 const AREAS: RangeInclusive<u32> = 1..=64;
 /// Pins or references that one step takes on a page: as many references as a counter holds.
@@ -38,6 +43,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
         ("number of passes", machine.migrate_passes, PASSES),
         ("number of areas", machine.areas, AREAS),
         ("number of pages of a stack", machine.stack, PAGES),
+        ("number of huge pages", machine.hugetlb, HUGE_PAGES),
     ] {
         errors.extend(number.and_then(|number| outside(what, number, &bounds)));
     }
@@ -49,7 +55,10 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
     }
     for (_, _, step) in names::steps(scenario) {
         match &step.action {
-            Action::Map { area, pages, of, up_to, at, .. } => {
+            Action::Map { area, pages, sharing, of, up_to, at, .. } => {
+                if sharing.value == Sharing::Hugetlb {
+                    errors.extend(of_huge_pages(*pages, *at));
+                }
                 let from = of.as_ref().and_then(|shown| shown.from);
                 errors.extend(from.and_then(|page| outside("page of a file", page, &FILE_PAGES)));
                 if pages.value == 0 {
@@ -143,6 +152,22 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             Action::Clone { .. } | Action::Vfork { .. } | Action::Exec => {}
         }
     }
+}
+
+/// The errors for an area of huge pages that does not begin and end where such pages do.
+fn of_huge_pages(pages: Spanned<u32>, at: Option<Spanned<u64>>) -> Vec<ScenarioError> {
+    let (bytes, mut errors) = (u64::from(HUGE) * PAGE_SIZE, Vec::new());
+    let help = format!("a huge page has {HUGE} pages, and begins at a multiple of {bytes:#x}");
+    let mut error = |at, said: String| {
+        errors.push(ScenarioError::new(Code::BadNumber, at, said, "not of huge pages").help(&help));
+    };
+    if !pages.value.is_multiple_of(HUGE) {
+        error(pages.span, format!("{pages} pages are no number of huge pages"));
+    }
+    if let Some(at) = at.filter(|at| !at.value.is_multiple_of(bytes)) {
+        error(at.span, format!("no huge page begins at {:#x}", at.value));
+    }
+    errors
 }
 
 /// The error for a stack that has more pages than it may come to have.

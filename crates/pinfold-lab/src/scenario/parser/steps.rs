@@ -329,7 +329,7 @@ fn destination(cursor: &mut Cursor<'_>) -> Parsed<(Pages, Spanned<u32>)> {
 fn map(cursor: &mut Cursor<'_>) -> Parsed<Action> {
     let area = cursor.new_name("a name for the area")?;
     let pages = cursor.number("a number of pages")?;
-    let sharing = cursor.one_of("`private`, `shared`, `file` or `stack`")?;
+    let sharing = cursor.one_of("`private`, `shared`, `file`, `stack` or `hugetlb`")?;
     let protection = cursor.one_of("a protection")?;
     let of = shown(cursor, sharing)?;
     let mut up_to = None;
@@ -355,7 +355,9 @@ fn shown(cursor: &mut Cursor<'_>, sharing: Spanned<Sharing>) -> Parsed<Option<Sh
     let Some(of) = cursor.accept("of") else { return Ok(None) };
     match sharing.value {
         Sharing::Private | Sharing::Shared => {}
-        Sharing::File | Sharing::Stack => return Err(Box::new(shows_no_file(sharing, of))),
+        Sharing::File | Sharing::Stack | Sharing::Hugetlb => {
+            return Err(Box::new(shows_no_file(sharing, of)));
+        }
     }
     let file = cursor.name("a file")?;
     let from = match cursor.accept("from") {

@@ -43,6 +43,8 @@ fn every_step_is_read() {
            map S 1 stack rw
            map T 2 stack rw up to 8 at 0x2000 replace
            write T[0] \"low\"
+           map U 4 hugetlb rw at 0x8000 replace
+           write U[3] \"x\" may fail no-huge-page
            break H 4
            break H 0x2 may fail occupied
            write H[3] \"x\" fails no-access
@@ -107,6 +109,8 @@ fn every_step_is_read() {
             "map S 1 stack rw",
             "map T 2 stack rw up to 8 at 0x2000 replace",
             "write T[0] \"low\"",
+            "map U 4 hugetlb rw at 0x8000 replace",
+            "write U[3] \"x\" may fail no-huge-page",
             "break H 4",
             "break H 2 may fail occupied",
             "write H[3] \"x\" fails no-access",

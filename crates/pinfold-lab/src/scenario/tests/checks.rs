@@ -35,6 +35,8 @@ fn names_and_bounds_of_steps() {
             (Code::BadNumber, "map S 2 stack rw up to 1", "1"),
             (Code::BadNumber, "map S 1 stack rw up to 16", "16"),
             (Code::BadNumber, "map S 1 stack rw up to 8 at 0x9000", "0x9000"),
+            (Code::BadNumber, "map U 3 hugetlb rw", "3"),
+            (Code::BadNumber, "map U 4 hugetlb rw at 0x5000", "0x5000"),
             (Code::BadNumber, "break H 16", "16"),
             (Code::EmptyRange, "break H 0", "0"),
             (Code::DuplicateName, "break A 1", "A"),
@@ -511,6 +513,9 @@ fn the_machine_has_bounds() {
             (Code::BadNumber, "migrate-passes 0", "0"),
             (Code::BadNumber, "areas 0", "0"),
             (Code::BadNumber, "stack 16", "16"),
+            (Code::BadNumber, "hugetlb 0", "0"),
+            (Code::BadNumber, "hugetlb 65", "65"),
+            (Code::Repeated, "hugetlb 2\nhugetlb 3", "hugetlb"),
             (Code::Repeated, "areas 2\nareas 3", "areas"),
         ],
         |property| {

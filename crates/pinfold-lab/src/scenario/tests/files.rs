@@ -125,6 +125,7 @@ fn what_a_file_has_not_is_refused() {
         (Code::BadNumber, "map B 1 shared ro of F from 16", "16"),
         (Code::Misplaced, "map B 1 file rw of F", "of"),
         (Code::Misplaced, "map B 1 stack rw of F", "of"),
+        (Code::Misplaced, "map B 4 hugetlb rw of F", "of"),
         (Code::Unexpected, "punch F[0].1", "."),
         (Code::UnknownArea, "advise F dontneed", "F"),
         (Code::UnknownHandle, "unpin F", "F"),

@@ -6,7 +6,7 @@ use crate::SCENARIOS;
 use proptest::prelude::*;
 
 /// Words that a mutation may put somewhere.
-const PIECES: [&str; 37] = [
+const PIECES: [&str; 38] = [
     "lane",
     "setup",
     "always",
@@ -36,6 +36,7 @@ const PIECES: [&str; 37] = [
     "thp",
     "pmd",
     "huge",
+    "hugetlb",
     "exit",
     "0",
     "4294967296",

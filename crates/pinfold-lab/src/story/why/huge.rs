@@ -6,6 +6,21 @@ use pinfold::{EventKind, Pfn};
 
 use super::{Teller, tell_holders};
 
+/// A decision of a write fault, of the first page of what it is about, and why.
+type Pick = fn(EventKind) -> Option<(Pfn, Why)>;
+
+/// The rules by which a write fault keeps all pages of a huge entry.
+const KEPT: [(Switch, Pick); 2] = [
+    (Switch::PmdCow, |event| match event {
+        EventKind::HugeKept { head, why } => Some((head, why)),
+        _ => None,
+    }),
+    (Switch::HugetlbCow, |event| match event {
+        EventKind::HugetlbKept { head, why } => Some((head, why)),
+        _ => None,
+    }),
+];
+
 impl<'a> Teller<'a> {
     /// The event near a line in which a write fault decided about the huge entry that maps `frame`,
     /// if `pick` takes it: where, the first page of its folio, and why.
@@ -37,12 +52,11 @@ impl<'a> Teller<'a> {
 
     /// A store that kept all pages of a huge entry though others had one of them.
     pub(in crate::story) fn kept_huge(&mut self, frame: Pfn, stored: usize) {
-        let kept = self.decided_whole(frame, stored, |event| match event {
-            EventKind::HugeKept { head, why } => Some((head, why)),
-            _ => None,
+        let kept = KEPT.iter().find_map(|(rule, pick)| {
+            self.decided_whole(frame, stored, pick).map(|decided| (*rule, decided))
         });
-        let Some((at, head, why)) = kept else { return };
-        let (cite, reason) = (self.at(stored), self.because(why, Switch::PmdCow));
+        let Some((rule, (at, head, why))) = kept else { return };
+        let (cite, reason) = (self.at(stored), self.because(why, rule));
         let sum = self.held_whole(why, head, at);
         let what = "for its store with all that its huge entry maps";
         self.say(at, format!("{cite} kept {frame} {what}, {reason}{sum}."));

@@ -36,11 +36,11 @@ impl Cast {
         let below = u64::from(room.saturating_sub(pages)) * PAGE;
         let at = match sharing {
             Sharing::Stack => Some(at.unwrap_or(PAGE).saturating_add(below)),
-            Sharing::Private | Sharing::Shared | Sharing::File => at,
+            Sharing::Private | Sharing::Shared | Sharing::File | Sharing::Hugetlb => at,
         };
         let own = match sharing {
             Sharing::File => Some(file::unnamed(u64::from(pages) * PAGE)?),
-            Sharing::Private | Sharing::Shared | Sharing::Stack => None,
+            Sharing::Private | Sharing::Shared | Sharing::Stack | Sharing::Hugetlb => None,
         };
         let named = match of {
             Some(shown) => {
