@@ -37,7 +37,8 @@
 
 use core::ops::Range;
 
-use super::walk::{TableLock, table_start};
+use super::frame::TableLock;
+use super::level::table_start;
 use crate::addr::{Pfn, VirtRange, Vpn};
 use crate::memory::Memory;
 use crate::platform::Platform;

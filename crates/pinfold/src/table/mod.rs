@@ -24,7 +24,10 @@
 //! - INV-TABLE-3: an entry whose first page lies at or past the address space's limit is neither
 //!   followed nor changed: a kernel's half.
 
+mod frame;
 mod huge;
+mod leaf;
+mod level;
 mod slot;
 mod split;
 mod unlinked;
@@ -34,8 +37,8 @@ mod walk;
 mod tests;
 
 pub(crate) use huge::{Huge, HugeCursor, WithdrawnHuge};
+pub(crate) use leaf::{Cursor, Flushed, Leaf, Withdrawn};
+pub(crate) use level::{table_end, table_start};
 pub(crate) use slot::Slot;
 pub(crate) use unlinked::Unlinked;
-pub(crate) use walk::{
-    Cursor, Flushed, Leaf, Missing, Next, Part, Tables, Withdrawn, table_end, table_start,
-};
+pub(crate) use walk::{Missing, Next, Part, Tables};

@@ -7,7 +7,7 @@
 //! the reverse map of another family, which finds no page of its own there.
 
 use super::huge::Huge;
-use super::walk::Leaf;
+use super::leaf::Leaf;
 use crate::addr::Pfn;
 use crate::platform::Platform;
 use crate::pte::Pte;
