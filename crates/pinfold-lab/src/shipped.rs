@@ -115,8 +115,8 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "vfork-exec",
     "vmsplice-leak",
     "vmsplice-leak-folio",
-    "vmsplice-leak-thp",
     "vmsplice-leak-hugetlb",
+    "vmsplice-leak-thp",
     "wrprotect-restore-loses-dirty",
     "zap-before-flush",
 ];

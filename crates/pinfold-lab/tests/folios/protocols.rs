@@ -261,9 +261,9 @@ fn each_long_protocol_of_moves_holds_by_entries_and_by_a_huge_entry() {
 }
 
 /// The order of bug 215616 (facts 4.6) on a folio: a migration that fails for the pin, and a scan
-/// that takes the write bit out of the migration entry meanwhile. By entries from 5.9 until the mark
-/// outlives the scan in 5.19; where one entry maps the folio, not before the write fault on such an
-/// entry looks at references, too, in 5.18 (facts 1.4).
+/// that takes the write bit out of the migration entry meanwhile. By entries from 5.9 until the
+/// mark outlives the scan in 5.19; where one entry maps the folio, not before the write fault on
+/// such an entry looks at references, too, in 5.18 (facts 1.4).
 #[test]
 fn a_scan_amid_a_failing_migration_loses_the_owner_as_the_release_did() {
     let lost = |protocol, by, rules: &str| {
