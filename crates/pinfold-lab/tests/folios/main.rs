@@ -29,19 +29,19 @@ type Tables = Small;
 
 #[test]
 fn every_two_operations_by_the_rules_of_today() {
-    all_pairs("pinfold", PmdMapping::Off, Model::Weak, 60);
-    all_pairs("pinfold", PmdMapping::On, Model::Weak, 60);
+    all_pairs("pinfold", PmdMapping::Off, Model::Weak, 40);
+    all_pairs("pinfold", PmdMapping::On, Model::Weak, 40);
 }
 
 #[test]
 fn every_two_operations_by_the_rules_of_each_era() {
     for rules in ["5.8,head-recheck=again", "5.9,head-recheck=again", "5.19", "6.8"] {
-        all_pairs(rules, PmdMapping::Off, Model::Weak, 20);
-        all_pairs(rules, PmdMapping::On, Model::Weak, 20);
+        all_pairs(rules, PmdMapping::Off, Model::Weak, 15);
+        all_pairs(rules, PmdMapping::On, Model::Weak, 15);
     }
     // Under weak these have the hole that is left between a pin and a fork (facts 2.7).
-    all_pairs("latest", PmdMapping::Off, Model::Tso, 20);
-    all_pairs("latest", PmdMapping::On, Model::Tso, 20);
+    all_pairs("latest", PmdMapping::Off, Model::Tso, 15);
+    all_pairs("latest", PmdMapping::On, Model::Tso, 15);
 }
 
 #[test]
