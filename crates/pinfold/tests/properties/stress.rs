@@ -30,15 +30,20 @@ impl Dice {
     }
 }
 
-/// Runs every worker on its own thread until all of them together have made so many rounds.
+/// Runs every worker on its own thread until all of them together have made so many rounds, and each
+/// a part of them.
 pub(crate) fn together(rounds: u64, workers: Vec<Box<dyn FnMut() + Send + '_>>) {
     let made = AtomicU64::new(0);
+    // Whom the scheduler forgets until the others have made all rounds has his part all the same.
+    let least = rounds / (10 * workers.len() as u64);
     thread::scope(|threads| {
         for mut worker in workers {
             let made = &made;
             threads.spawn(move || {
-                while made.fetch_add(1, Ordering::Relaxed) < rounds {
+                let mut own = 0;
+                while made.fetch_add(1, Ordering::Relaxed) < rounds || own < least {
                     worker();
+                    own += 1;
                 }
             });
         }
