@@ -30,8 +30,8 @@ impl Dice {
     }
 }
 
-/// Runs every worker on its own thread until all of them together have made so many rounds, and each
-/// a part of them.
+/// Runs every worker on its own thread until all of them together have made so many rounds, and
+/// each a part of them.
 pub(crate) fn together(rounds: u64, workers: Vec<Box<dyn FnMut() + Send + '_>>) {
     let made = AtomicU64::new(0);
     // Whom the scheduler forgets until the others have made all rounds has his part all the same.
