@@ -39,11 +39,9 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::addr::{Pfn, VirtAddr, VirtRange, Vpn, each_page};
-use crate::area::Prot;
 use crate::error::{NoPage, OutOfFrames};
 use crate::event::EventKind;
 use crate::frame::{Marks, NewFolio};
-use crate::memory::Memory;
 use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::{Entry, Format, Pte};
 use crate::rules::CollapseSync;
@@ -228,12 +226,9 @@ impl<P: Platform> Space<P> {
         let table = taken?;
         span.copy(&table.leaf, &folio);
         span.unlock(&table.leaf, span.pages.end);
-        folio.set_rmap(seat.home, seat.index(first));
-        area.held_anon.set();
+        area.settle(&folio, first);
         span.drop_entries(table.leaf);
-        let pte = Pte::mapping(folio.keep(), area.prot.reach()).dirty();
-        let writes = area.prot.contains(Prot::WRITE);
-        let dead = table.replace(if writes { pte.writable() } else { pte }, deposit.keep());
+        let dead = table.replace(area.written(folio.keep()), deposit.keep());
         let (head, pages) = (span.head, P::Format::ENTRIES as u64);
         mem.tell(self.id(), first, EventKind::Collapsed { head, pages });
         drop(changing);
@@ -267,13 +262,6 @@ impl<P: Platform> Space<P> {
         let mut gather = Gather::new(self.mem(), self.id());
         gather.add_table(table);
         gather.finish();
-    }
-}
-
-impl<P: Platform> Memory<P> {
-    /// The page of its own that an entry of a private area maps.
-    fn private(&self, pte: Pte<P::Format>) -> Option<Pfn> {
-        (pte.is_mapped() && !pte.is_special()).then(|| pte.pfn())
     }
 }
 
@@ -322,7 +310,7 @@ impl<'m, P: Platform> Span<'m, P> {
             }
             Entry::Swap(_) | Entry::Marker => return Err(CollapseError::Unsuitable(at)),
         }
-        let Some(pfn) = mem.private(pte).filter(|pfn| self.is_first(leaf, page, *pfn)) else {
+        let Some(pfn) = pte.counted().filter(|pfn| self.is_first(leaf, page, *pfn)) else {
             return Ok(());
         };
         let Some(locked) = mem.try_lock_folio(pfn) else {
@@ -351,7 +339,7 @@ impl<'m, P: Platform> Span<'m, P> {
         let (head, end) = (folio.head(), Pfn(folio.head().0 + folio.pages()));
         let most = (pfn.0 - head.0).min(page - self.pages.start);
         let before = (1..=most).map(|back| leaf.read(Vpn(page.0 - back)));
-        let mut same = before.filter_map(|pte| mem.private(pte));
+        let mut same = before.filter_map(Pte::counted);
         !same.any(|pfn| head <= pfn && pfn < end)
     }
 
@@ -359,7 +347,7 @@ impl<'m, P: Platform> Span<'m, P> {
     fn unlock(&self, leaf: &Leaf<'_, P>, end: Vpn) {
         let mem = self.space.mem();
         for page in each_page(self.pages.start..end) {
-            let pfn = mem.private(leaf.read(page));
+            let pfn = leaf.read(page).counted();
             if let Some(pfn) = pfn.filter(|pfn| self.is_first(leaf, page, *pfn)) {
                 let lock = mem.frames().page(mem.frames().locked_by(pfn)).lock();
                 drop(lock.adopt(mem.platform()));
@@ -371,7 +359,7 @@ impl<'m, P: Platform> Span<'m, P> {
     fn copy(&self, leaf: &Leaf<'_, P>, folio: &NewFolio<'_>) {
         let mem = self.space.mem();
         for (page, to) in each_page(self.pages.clone()).zip(folio.pfns()) {
-            match mem.private(leaf.read(page)) {
+            match leaf.read(page).counted() {
                 Some(from) => mem.platform().copy_frame(from, to),
                 None => mem.platform().zero_frame(to),
             }
@@ -389,7 +377,7 @@ impl<'m, P: Platform> Span<'m, P> {
             }
             // Flushed when the table was unlinked.
             let old = cursor.withdraw(page).flush_by(|_| ()).pte();
-            if let Some(pfn) = mem.private(old) {
+            if let Some(pfn) = old.counted() {
                 mem.drop_mapping(old, id);
                 mem.put(pfn, 1);
             }

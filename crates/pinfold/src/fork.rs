@@ -477,9 +477,14 @@ impl<'s, P: Platform> Copying<'s, P> {
     }
 }
 
+/// What a migration entry becomes for both.
+fn shared_migration(entry: Migration) -> Migration {
+    Migration { kind: MigrationKind::Read, ..entry }
+}
+
 /// A page on the move is readable for both afterwards (facts 2.1); it holds no reference.
 fn copy_migration<P: Platform>(at: &Entries<'_, '_, P>, entry: Migration) {
-    let shared = Migration { kind: MigrationKind::Read, ..entry };
+    let shared = shared_migration(entry);
     at.from.set(at.page, Pte::migration(shared));
     at.to.set(at.page, Pte::migration(Migration { locked: false, ..shared }));
 }

@@ -19,14 +19,14 @@
 //! Invariants: INV-POOL-1 to INV-POOL-3, INV-PROMISE-1, INV-HUGE-5.
 
 use crate::addr::{PageCount, Pfn, SpaceId, VirtAddr, VirtRange, Vpn};
+use crate::area::AreaMap;
 use crate::area::pages::{PageSize, Promises};
-use crate::area::{Area, AreaMap, Prot};
 use crate::error::SpaceError;
 use crate::event::EventKind;
 use crate::frame::HugePages;
 use crate::memory::Memory;
 use crate::platform::{FlushScope, Invalidate, Platform};
-use crate::pte::{Format, Pte};
+use crate::pte::Format;
 use crate::space::{Place, Space};
 use crate::table::{Huge, table_start};
 
@@ -65,14 +65,6 @@ impl<P: Platform> Memory<P> {
         drop(cursor);
         self.tell_each(space, (huge.pages().start, head), EventKind::HugetlbTaken);
         self.put_run(head, run.1);
-    }
-}
-
-impl<P: Platform> Area<P> {
-    /// The entry for a page that is being written: writable if the area allows it.
-    pub(crate) fn written_pooled(&self, head: Pfn) -> Pte<P::Format> {
-        let dirty = Pte::mapping(head, self.prot.reach()).dirty();
-        if self.prot.contains(Prot::WRITE) { dirty.writable() } else { dirty }
     }
 }
 

@@ -304,10 +304,10 @@ impl<P: Platform> Space<P> {
         let walked: Result<(), Infallible> =
             self.tables().for_each_part(Vpn(0)..self.end_page(), |part, pages| {
                 for (page, pte) in each_page(pages).map(|page| (page, part.read(page))) {
-                    if pte.is_mapped() && !pte.is_special() {
+                    if let Some(pfn) = pte.counted() {
                         let locked = map.find(page).is_some_and(|area| area.locked == Locked::Yes);
                         let how = if locked { Holder::LockedMapping } else { Holder::Mapping };
-                        visit(pte.pfn(), how);
+                        visit(pfn, how);
                     }
                 }
                 Ok(Next::On)

@@ -8,7 +8,7 @@ use crate::error::{NoMemory, OutOfFrames};
 use crate::event::{Bug, Event, EventKind};
 use crate::frame::{Dropped, Put};
 use crate::frame::{
-    Flags, Frames, NewFrame, NewFrames, NodeSpan, Placement, SpanError, Start, Zone,
+    Flags, Frames, NewFolio, NewFrame, NewFrames, NodeSpan, Placement, SpanError, Start, Zone,
 };
 use crate::platform::Platform;
 use crate::pte::{Format, Pte};
@@ -331,6 +331,18 @@ impl<P: Platform> Memory<P> {
     #[inline]
     pub fn huge_zero_page(&self) -> Option<Pfn> {
         self.huge_zero
+    }
+
+    /// Copies so many frames, one after the other, from the first of these on to the second's.
+    pub(crate) fn copy_frames(&self, from: Pfn, to: Pfn, frames: u64) {
+        for further in 0..frames {
+            self.platform.copy_frame(Pfn(from.0 + further), Pfn(to.0 + further));
+        }
+    }
+
+    /// Zeroes a new folio.
+    pub(crate) fn zero_folio(&self, folio: &NewFolio<'_>) {
+        folio.pfns().for_each(|pfn| self.platform.zero_frame(pfn));
     }
 
     pub(crate) fn anon(&self) -> &AnonRegistry {

@@ -272,9 +272,7 @@ impl<P: Platform> Memory<P> {
         // The isolation's reference.
         let expected = 1;
         let (page, result) = if taken.vacated.is_ok() && refs == expected {
-            for page in 0..pages {
-                self.platform().copy_frame(Pfn(from.0 + page), Pfn(to.0 + page));
-            }
+            self.copy_frames(from, to, pages);
             self.inherit_charges(from, to, pages);
             (to, Pass::Moved)
         } else {

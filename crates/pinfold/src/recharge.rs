@@ -34,7 +34,6 @@ use crate::event::EventKind;
 use crate::frame::Flags;
 use crate::memory::Memory;
 use crate::platform::Platform;
-use crate::pte::{Entry, Format, Pte};
 use crate::rmap::Walk;
 use crate::rmap_walk::OfObject;
 use crate::rules::charge::{Unseen, locks_charge, unseen};
@@ -184,23 +183,13 @@ impl<P: Platform> Space<P> {
         let is_private = |pfn| self.mem().frames().flags(pfn).contains(Flags::ANON);
         let walked: Result<(), Infallible> = self.tables().for_each_leaf(pages, |leaf, pages| {
             let cursor = leaf.lock();
-            let found = each_page(pages).filter_map(|page| mapped(cursor.get(page)));
+            let found = each_page(pages).filter_map(|page| cursor.get(page).counted());
             let private = |pfn: &Pfn| is_private(*pfn) && charged(*pfn);
             count += found.filter(private).count() as u64;
             Ok(())
         });
         let Ok(()) = walked;
         count
-    }
-}
-
-/// The page of an entry, if it maps one that has counts.
-fn mapped<F: Format>(pte: Pte<F>) -> Option<Pfn> {
-    match pte.decode() {
-        Entry::Mapped(pfn) if !pte.is_special() => Some(pfn),
-        Entry::Mapped(_) | Entry::None | Entry::Marker | Entry::Migration(_) | Entry::Swap(_) => {
-            None
-        }
     }
 }
 
@@ -221,7 +210,7 @@ impl<P: Platform> Moving<'_, P> {
         let (mem, end) = (self.mem, pages.end);
         let cursor = leaf.lock();
         for page in each_page(pages) {
-            let Some(pfn) = mapped(cursor.get(page)).filter(|pfn| self.is_charged(*pfn)) else {
+            let Some(pfn) = cursor.get(page).counted().filter(|pfn| self.is_charged(*pfn)) else {
                 continue;
             };
             // Entries map single pages of it, so it stays, as in the kernel.
@@ -243,7 +232,7 @@ impl<P: Platform> Moving<'_, P> {
         let found = {
             let cursor = leaf.lock();
             let small = |pfn: &Pfn| !self.mem.frames().is_large(*pfn);
-            let found = mapped(cursor.get(page)).filter(small);
+            let found = cursor.get(page).counted().filter(small);
             found.inspect(|pfn| self.mem.get(*pfn, 1))
         };
         if let Some(pfn) = found {

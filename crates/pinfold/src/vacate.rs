@@ -121,7 +121,7 @@ impl<P: Platform> Memory<P> {
         let cursor = leaf.lock();
         for (page, pfn) in each_page(run).zip((first.0..).map(Pfn)) {
             let pte = cursor.get(page);
-            if pte.is_mapped() && !pte.is_special() && pte.pfn() == pfn {
+            if pte.maps_counted(pfn) {
                 self.vacate_entry(mm, page, &cursor, deferred)?;
             }
         }
@@ -188,8 +188,7 @@ impl<P: Platform> Memory<P> {
 
     /// The folio with this head, if the huge entry maps it.
     fn mapped_by_huge(&self, pte: Pte<P::Format>, head: Pfn) -> Option<Large<'_>> {
-        let maps = pte.is_mapped() && !pte.is_special() && pte.pfn() == head;
-        self.frames().large(head).filter(|_| maps)
+        self.frames().large(head).filter(|_| pte.maps_counted(head))
     }
 
     fn kept(&self, mm: Mm, page: Vpn, pfn: Pfn) -> Pinned {

@@ -7,16 +7,25 @@
 //! (Up to 5.7 all of the folio was copied; what the processes see is the same.)
 
 use super::request::{Fault, Request, Want};
-use crate::addr::{Pfn, VirtRange, Vpn};
-use crate::area::{Area, Locked, Prot};
+use crate::addr::{Pfn, Vpn};
+use crate::area::{Area, Locked};
 use crate::event::EventKind;
-use crate::frame::{Counts, Marks, NewFolio};
+use crate::frame::{Marks, NewFolio};
 use crate::memory::{Memory, PmdMapping};
 use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::{Entry, Format, Pte};
+use crate::rules::Why;
 use crate::rules::pmd::{HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked};
 use crate::space::Space;
 use crate::table::{Huge, HugeCursor, table_end, table_start};
+
+/// What the decision under the table's lock came to.
+enum Decision {
+    Reuse(Why),
+    Split(Why),
+    /// The folio's lock is contended: sleep for it without the table's lock, then look again.
+    SleepForFolio,
+}
 
 impl<P: Platform> Memory<P> {
     /// What rules look at before a huge entry is written through, of the folio that it maps.
@@ -74,7 +83,7 @@ impl<P: Platform> Space<P> {
         if !cursor.is_none() {
             return Some(Fault::Spurious);
         }
-        let pte = self.written_huge(request.area, folio);
+        let pte = request.area.written(folio.keep());
         cursor.make(pte, table.keep());
         drop(cursor);
         self.huge_mapped(&huge, pte.pfn());
@@ -86,18 +95,9 @@ impl<P: Platform> Space<P> {
         let mem = self.mem();
         let order = (P::Format::INDEX_BITS, Marks::First);
         let folio = mem.alloc_folio(self.payer(), order, self.id()).ok()?;
-        folio.pfns().for_each(|pfn| mem.platform().zero_frame(pfn));
-        if let Some(seat) = area.backing.seat() {
-            folio.set_rmap(seat.home, seat.index(first));
-            area.held_anon.set();
-        }
+        mem.zero_folio(&folio);
+        area.settle(&folio, first);
         Some(folio)
-    }
-
-    /// The entry of a new folio that is being written.
-    fn written_huge(&self, area: &Area<P>, folio: NewFolio<'_>) -> Pte<P::Format> {
-        let dirty = Pte::mapping(folio.keep(), area.prot.reach()).dirty();
-        if area.prot.contains(Prot::WRITE) { dirty.writable() } else { dirty }
     }
 
     fn huge_mapped(&self, huge: &Huge<'_, P>, head: Pfn) {
@@ -149,7 +149,7 @@ impl<P: Platform> Space<P> {
         // Nobody may read zeros any more when the first store is seen: INV-FAULT-2.
         let old = cursor.invalidate(orig);
         mem.flush(self.id(), FlushScope::Range(huge.range()));
-        let pte = self.written_huge(request.area, folio);
+        let pte = request.area.written(folio.keep());
         cursor.replace(old, pte);
         drop(cursor);
         self.huge_mapped(huge, pte.pfn());
@@ -190,14 +190,9 @@ impl<P: Platform> Space<P> {
             cursor.grant(pte, used);
         }
         drop(cursor);
-        self.flush_huge_here(huge.range());
+        self.flush_here(huge.range());
         self.mem().tell(self.id(), request.page, EventKind::Spurious);
         Some(Fault::Spurious)
-    }
-
-    /// The entry only gained permissions, so other CPUs' stale translations are harmless.
-    fn flush_huge_here(&self, range: VirtRange) {
-        self.mem().platform().flush_local(self.id(), range);
     }
 
     fn write_protected_huge(
@@ -211,31 +206,36 @@ impl<P: Platform> Space<P> {
         if cursor.get() != Some(orig) {
             return None;
         }
-        let why = match pmd_cow(mem.rule(), &mem.huge_state(head)) {
-            PmdStep::Reuse(why) => why,
-            PmdStep::NeedPageLock => {
-                let lock = mem.frames().page(head).lock();
-                let Some(_locked) = lock.try_lock(mem.platform()) else {
-                    mem.get(head, 1);
-                    drop(cursor);
-                    mem.wait_folio(head);
-                    mem.put(head, 1);
-                    return Some(Fault::Waited);
-                };
-                match pmd_cow_locked(mem.rule(), &mem.huge_state(head)) {
-                    PmdVerdict::Reuse(why) => why,
-                    PmdVerdict::Split(why) => {
-                        drop(_locked);
-                        drop(cursor);
-                        mem.tell(self.id(), request.page, EventKind::HugeShared { head, why });
-                        mem.split_huge(self.mm(), huge);
-                        return None;
-                    }
-                }
+        match self.decide_huge(head) {
+            Decision::Reuse(why) => {
+                let kept = EventKind::HugeKept { head, why };
+                Some(self.reuse_huge(request, huge, cursor, (orig, kept)))
             }
-        };
-        let kept = EventKind::HugeKept { head, why };
-        Some(self.reuse_huge(request, huge, cursor, (orig, kept)))
+            Decision::Split(why) => {
+                drop(cursor);
+                mem.tell(self.id(), request.page, EventKind::HugeShared { head, why });
+                mem.split_huge(self.mm(), huge);
+                None
+            }
+            Decision::SleepForFolio => {
+                mem.wait_folio_without(head, cursor);
+                Some(Fault::Waited)
+            }
+        }
+    }
+
+    /// The steps of the rule `pmd-cow`.
+    fn decide_huge(&self, head: Pfn) -> Decision {
+        let (mem, rule) = (self.mem(), self.mem().rule());
+        if let PmdStep::Reuse(why) = pmd_cow(rule, &mem.huge_state(head)) {
+            return Decision::Reuse(why);
+        }
+        let lock = mem.frames().page(head).lock();
+        let Some(_locked) = lock.try_lock(mem.platform()) else { return Decision::SleepForFolio };
+        match pmd_cow_locked(rule, &mem.huge_state(head)) {
+            PmdVerdict::Reuse(why) => Decision::Reuse(why),
+            PmdVerdict::Split(why) => Decision::Split(why),
+        }
     }
 
     /// Lets the entry be written through, and tells of it.
@@ -246,23 +246,8 @@ impl<P: Platform> Space<P> {
         cursor: HugeCursor<'_, '_, P>,
         (orig, kept): (Pte<P::Format>, EventKind),
     ) -> Fault {
-        let (mem, pfn) = (self.mem(), orig.pfn());
-        let page = mem.frames().page(pfn);
-        if !page.counts_as(Counts::is_exclusive) {
-            page.mark_exclusive();
-        }
-        if request.want == Want::Unshare {
-            drop(cursor);
-            mem.tell(self.id(), request.page, EventKind::UnshareReuse(pfn));
-            return Fault::Reused;
-        }
-        let used = orig.young().dirty();
-        let writes = request.area.prot.contains(Prot::WRITE);
-        cursor.grant(orig, if writes { used.writable() } else { used });
-        drop(cursor);
-        self.flush_huge_here(huge.range());
-        mem.counters().pgreuse.add(1);
-        mem.tell(self.id(), request.page, kept);
-        Fault::Reused
+        self.reuse_by(request, (orig, huge.range()), kept, move |used| {
+            used.into_iter().for_each(|used| cursor.grant(orig, used));
+        })
     }
 }

@@ -96,11 +96,8 @@ impl<P: Platform> Space<P> {
         fresh: NewFolio<'_>,
     ) -> Fault {
         let (mem, area) = (self.mem(), request.area);
-        fresh.pfns().for_each(|pfn| mem.platform().zero_frame(pfn));
-        if let Some(seat) = area.backing.seat() {
-            fresh.set_rmap(seat.home, seat.index(first));
-            area.held_anon.set();
-        }
+        mem.zero_folio(&fresh);
+        area.settle(&fresh, first);
         let pfns = fresh.pfns();
         let end = first + fresh.pages();
         let cursor = leaf.lock();

@@ -35,13 +35,30 @@ use crate::area::{Area, AreaMap, Prot};
 use crate::charge::GroupId;
 use crate::error::{FaultError, NoPage, OutOfFrames};
 use crate::event::EventKind;
-use crate::frame::{Flags, NewFrame, Start};
+use crate::frame::{Flags, NewFolio, NewFrame, Start};
 use crate::platform::Platform;
 use crate::pte::{Entry, Pte};
 use crate::space::Space;
 use crate::sync::SpreadGuard;
 use crate::table::{Leaf, Missing};
 use crate::uffd::{UffdMode, UffdReason};
+
+impl<P: Platform> Area<P> {
+    /// The entry of a new page or folio that is being written: writable if the area allows it.
+    #[inline]
+    pub(crate) fn written(&self, pfn: Pfn) -> Pte<P::Format> {
+        let dirty = Pte::mapping(pfn, self.prot.reach()).dirty();
+        if self.prot.contains(Prot::WRITE) { dirty.writable() } else { dirty }
+    }
+
+    /// Gives a new folio that is to be mapped from `first` on its place in the reverse map.
+    pub(crate) fn settle(&self, folio: &NewFolio<'_>, first: Vpn) {
+        if let Some(seat) = self.backing.seat() {
+            folio.set_rmap(seat.home, seat.index(first));
+            self.held_anon.set();
+        }
+    }
+}
 
 impl<P: Platform> Space<P> {
     /// Resolves the fault of an access.
@@ -328,8 +345,7 @@ impl<P: Platform> Space<P> {
     /// As [`Space::written`], of a page whose reference and mapping are the entry's.
     #[inline]
     fn written_page(&self, area: &Area<P>, pfn: Pfn) -> Pte<P::Format> {
-        let dirty = self.in_area(area, Pte::mapping(pfn, area.prot.reach()).dirty());
-        if area.prot.contains(Prot::WRITE) { dirty.writable() } else { dirty }
+        self.in_area(area, area.written(pfn))
     }
 }
 

@@ -23,13 +23,11 @@ impl<P: Platform> Space<P> {
     #[cold]
     pub(super) fn fault_pooled(&self, request: &Request<'_, P>) -> Result<Fault, FaultError> {
         let mem = self.mem();
-        let upper = match self.tables().above_or_make(request.page) {
-            Ok(place) => place.upper,
-            // INV-FAULT-4: another CPU may have made the table with the last frame.
-            Err(OutOfFrames) => self.tables().above_or_make(request.page)?.upper,
-        };
+        let place = || self.tables().above_or_make(request.page);
+        // INV-FAULT-4: another CPU may have made the table with the last frame.
+        let upper = place().or_else(|OutOfFrames| place())?.upper;
         let _one_at_a_time = mem.lock_page(upper);
-        let huge = self.tables().above_or_make(request.page)?;
+        let huge = place()?;
         let fault = match huge.pte() {
             None => self.first_touch_pooled(request, &huge)?,
             Some(pte) if !pte.is_mapped() => return Err(FaultError::NoHugePage),
@@ -60,33 +58,19 @@ impl<P: Platform> Space<P> {
             false => Promise::None,
         };
         let folio = self.new_pooled(promise).ok_or(FaultError::NoHugePage)?;
-        folio.pfns().for_each(|pfn| mem.platform().zero_frame(pfn));
-        let head = self.settle_pooled(request, huge, folio);
+        mem.zero_folio(&folio);
         let first = huge.pages().start;
+        area.settle(&folio, first);
+        let head = folio.keep();
         let cursor = huge.lock();
         cursor.make_pooled(match request.want {
-            Want::Write => area.written_pooled(head),
+            Want::Write => area.written(head),
             Want::Read | Want::Unshare => Pte::mapping(head, area.prot.reach()),
         });
         drop(cursor);
         let pages = P::Format::ENTRIES as u64;
         mem.tell(self.id(), first, EventKind::HugeMapped { head, pages });
         Ok(Fault::FirstTouch)
-    }
-
-    /// Gives a new page its place in the reverse map; it is the entry's from now on.
-    fn settle_pooled(
-        &self,
-        request: &Request<'_, P>,
-        huge: &Huge<'_, P>,
-        folio: NewFolio<'_>,
-    ) -> Pfn {
-        let area = request.area;
-        if let Some(seat) = area.backing.seat() {
-            folio.set_rmap(seat.home, seat.index(huge.pages().start));
-            area.held_anon.set();
-        }
-        folio.keep()
     }
 
     fn write_protected_pooled(
@@ -136,28 +120,29 @@ impl<P: Platform> Space<P> {
         orig: Pte<P::Format>,
         fresh: NewFolio<'_>,
     ) -> Fault {
-        let (mem, old, to) = (self.mem(), orig.pfn(), fresh.head());
+        let (mem, area, old, to) = (self.mem(), request.area, orig.pfn(), fresh.head());
         let pages = fresh.pages();
-        (0..pages).for_each(|n| mem.platform().copy_frame(Pfn(old.0 + n), Pfn(to.0 + n)));
+        mem.copy_frames(old, to, pages);
         let _changing = mem.changing(self.id(), huge.range(), Invalidate::Clear);
         let cursor = huge.lock();
         let folio = mem.frames().large(old).filter(|_| cursor.get() == Some(orig));
         let Some(folio) = folio else { return Fault::Spurious };
-        self.settle_pooled(request, huge, fresh);
+        area.settle(&fresh, huge.pages().start);
+        let _kept = fresh.keep();
         let pte = match request.want {
-            Want::Unshare => Pte::mapping(to, request.area.prot.reach()),
-            Want::Read | Want::Write => request.area.written_pooled(to),
+            Want::Unshare => Pte::mapping(to, area.prot.reach()),
+            Want::Read | Want::Write => area.written(to),
         };
         // Not none meanwhile: INV-HUGE-4.
-        let _replaced = cursor.invalidate(orig);
+        let replaced = cursor.invalidate(orig);
         let flush = || mem.flush(self.id(), FlushScope::Range(huge.range()));
         match mem.rule() {
             CowPublish::AfterFlush => {
                 flush();
-                cursor.set(pte);
+                cursor.replace(replaced, pte);
             }
             CowPublish::BeforeFlush => {
-                cursor.set(pte);
+                cursor.replace(replaced, pte);
                 flush();
             }
         }

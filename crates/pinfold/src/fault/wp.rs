@@ -5,7 +5,7 @@
 //! page lock, slept for or tried) and carries out the verdict.
 
 use super::request::{Fault, Request, Want};
-use crate::addr::{Pfn, Vpn};
+use crate::addr::{Pfn, VirtRange, Vpn};
 use crate::area::{Area, Prot};
 use crate::error::FaultError;
 use crate::event::EventKind;
@@ -153,7 +153,7 @@ impl<P: Platform> Space<P> {
         }
         cursor.grant(request.page, orig, orig.writable().dirty().young());
         drop(cursor);
-        self.flush_here(request.page);
+        self.flush_here(request.page.alone());
         self.mem().counters().pgreuse.add(1);
         Fault::Reused
     }
@@ -167,7 +167,24 @@ impl<P: Platform> Space<P> {
         (orig, pfn): (Pte<P::Format>, Pfn),
         why: Why,
     ) -> Fault {
-        let mem = self.mem();
+        let (page, kept) = (request.page, EventKind::CowReuse { pfn, why });
+        self.reuse_by(request, (orig, page.alone()), kept, move |used| {
+            used.into_iter().for_each(|used| cursor.grant(page, orig, used));
+        })
+    }
+
+    /// Keeps what `orig` maps in a range as the owner's own. Whoever has the lock of the entry's
+    /// table, `grant`, adds to the entry what it is given, if that is anything, and lets go; then
+    /// `kept` is told of a write.
+    #[inline(always)]
+    pub(super) fn reuse_by(
+        &self,
+        request: &Request<'_, P>,
+        (orig, range): (Pte<P::Format>, VirtRange),
+        kept: EventKind,
+        grant: impl FnOnce(Option<Pte<P::Format>>),
+    ) -> Fault {
+        let (mem, pfn) = (self.mem(), orig.pfn());
         // Under every rule, even those that never look at the mark (INV-RULES-3): another switch
         // may need it, and for an unshare it is the whole point.
         let page = mem.frames().page(pfn);
@@ -175,7 +192,7 @@ impl<P: Platform> Space<P> {
             page.mark_exclusive();
         }
         if request.want == Want::Unshare {
-            drop(cursor);
+            grant(None);
             mem.tell(self.id(), request.page, EventKind::UnshareReuse(pfn));
             return Fault::Reused;
         }
@@ -183,17 +200,16 @@ impl<P: Platform> Space<P> {
         if request.area.prot.contains(Prot::WRITE) {
             used = used.writable();
         }
-        cursor.grant(request.page, orig, used);
-        drop(cursor);
-        self.flush_here(request.page);
+        grant(Some(used));
+        self.flush_here(range);
         mem.counters().pgreuse.add(1);
-        mem.tell(self.id(), request.page, EventKind::CowReuse { pfn, why });
+        mem.tell(self.id(), request.page, kept);
         Fault::Reused
     }
 
-    /// The entry only gained permissions, so other CPUs' stale translations are harmless.
-    fn flush_here(&self, page: Vpn) {
-        self.mem().platform().flush_local(self.id(), page.alone());
+    /// Entries only gained permissions, so other CPUs' stale translations are harmless.
+    pub(super) fn flush_here(&self, range: VirtRange) {
+        self.mem().platform().flush_local(self.id(), range);
     }
 
     /// Maps a copy in place of the page (facts 1.7). The old page is held by a reference of our own

@@ -7,12 +7,12 @@
 
 use core::ops::Range;
 
-use super::Copying;
+use super::{Copying, shared_migration};
 use crate::addr::Vpn;
 use crate::error::NoPage;
 use crate::event::EventKind;
 use crate::platform::Platform;
-use crate::pte::{Entry, Migration, MigrationKind, Pte};
+use crate::pte::{Entry, Pte};
 use crate::rules::fork::{ForkVerdict, fork_page};
 use crate::rules::{ForkPin, Why};
 use crate::table::{Huge, HugeCursor, Next};
@@ -34,7 +34,7 @@ impl<P: Platform> Copying<'_, P> {
         let from = huge.lock();
         let Some(pte) = from.get() else { return Ok(Next::Again) };
         if let Entry::Migration(entry) = pte.decode() {
-            let shared = Pte::migration(Migration { kind: MigrationKind::Read, ..entry });
+            let shared = Pte::migration(shared_migration(entry));
             from.set(shared);
             to.make(shared, table.keep());
             return Ok(Next::On);

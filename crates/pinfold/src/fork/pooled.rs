@@ -52,11 +52,8 @@ impl<P: Platform> Copying<'_, P> {
             };
             if let Some((_, fresh)) = ready.take_if(|(of, _)| *of == head) {
                 let new = fresh.head();
-                if let Some(seat) = copy.backing.seat() {
-                    fresh.set_rmap(seat.home, seat.index(first));
-                    copy.held_anon.set();
-                }
-                to.make_pooled(copy.written_pooled(fresh.keep()));
+                copy.settle(&fresh, first);
+                to.make_pooled(copy.written(fresh.keep()));
                 mem.counters().fork_copy.add(1);
                 let copied = |from: Pfn| {
                     let to = Pfn(new.0 + (from.0 - head.0));
@@ -73,9 +70,7 @@ impl<P: Platform> Copying<'_, P> {
                 (child.id(), mem.large_maps()),
             );
             ready = fresh.map(|fresh| {
-                for (page, pfn) in (head.0..).map(Pfn).zip(fresh.pfns()) {
-                    mem.platform().copy_frame(page, pfn);
-                }
+                mem.copy_frames(head, fresh.head(), fresh.pages());
                 (head, fresh)
             });
             mem.put(head, 1);

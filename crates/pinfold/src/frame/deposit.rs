@@ -13,12 +13,12 @@ use crate::addr::Pfn;
 
 impl Frames {
     fn deposit_number(&self, table: Pfn) -> Option<u32> {
-        let number = table.0 - self.metadata().base() + 1;
-        u32::try_from(number).ok().filter(|number| u64::from(*number) < EXCLUSIVE / MAP)
+        let number = u32::try_from(self.metadata().link(table)).ok();
+        number.filter(|number| u64::from(*number) < EXCLUSIVE / MAP)
     }
 
     fn deposited_at(&self, number: u32) -> Option<Pfn> {
-        (number != 0).then(|| Pfn(self.metadata().base() + u64::from(number) - 1))
+        self.metadata().linked(u64::from(number))
     }
 
     fn set_first_deposited(&self, upper: Pfn, number: u32) {

@@ -223,6 +223,16 @@ impl Metadata {
         self.base
     }
 
+    /// The number of a frame as a link of a list: counted from the first frame, from one on.
+    pub(super) fn link(&self, pfn: Pfn) -> u64 {
+        pfn.0 - self.base + 1
+    }
+
+    /// What [`Metadata::link`] was given; nothing for zero, the end of a list.
+    pub(super) fn linked(&self, link: u64) -> Option<Pfn> {
+        Some(Pfn(self.base + link.checked_sub(1)?))
+    }
+
     /// Whether there is such a frame.
     #[inline]
     pub(super) fn contains(&self, pfn: Pfn) -> bool {

@@ -27,7 +27,7 @@ impl Frames {
     /// The number of a folio in the queue; none if it is too large for a link, as for a machine of
     /// more than 2^32 frames: such a folio is not queued.
     fn number(&self, head: Pfn) -> Option<u32> {
-        u32::try_from(head.0 - self.metadata().base() + 1).ok()
+        u32::try_from(self.metadata().link(head)).ok()
     }
 
     fn queued(&self, number: u32) -> Large<'_> {

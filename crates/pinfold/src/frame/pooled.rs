@@ -99,12 +99,12 @@ impl Frames {
 
     fn push_pooled(&self, list: &mut List, head: Pfn) {
         self.frame(head).index.write_once(list.first);
-        list.first = head.0 - self.metadata().base() + 1;
+        list.first = self.metadata().link(head);
         list.free += 1;
     }
 
     fn pop_pooled(&self, list: &mut List) -> Option<Pfn> {
-        let head = Pfn(list.first.checked_sub(1)? + self.metadata().base());
+        let head = self.metadata().linked(list.first)?;
         list.first = self.frame(head).index.read_once();
         list.free -= 1;
         Some(head)

@@ -60,9 +60,7 @@ impl<P: Platform> Memory<P> {
             old.thaw();
             return None;
         }
-        for page in 0..old.pages() {
-            self.platform().copy_frame(Pfn(from.0 + page), Pfn(to.0 + page));
-        }
+        self.copy_frames(from, to, old.pages());
         old.thaw();
         let marked = old.mark(from) == Exclusive::Marked;
         if marked {

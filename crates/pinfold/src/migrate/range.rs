@@ -149,14 +149,13 @@ impl<P: Platform> Memory<P> {
     /// Whether what an entry maps is to be isolated: it lies elsewhere, and its mover does not pass
     /// over it. A tail may say nothing of that: its folio is looked at when it is isolated.
     fn is_wanted(&self, pte: Pte<P::Format>, (node, mover): (NodeId, Mover)) -> bool {
-        let counted = pte.is_mapped() && !pte.is_special();
-        if !counted || self.frames().node(pte.pfn()) == node {
+        let Some(pfn) = pte.counted().filter(|pfn| self.frames().node(*pfn) != node) else {
             return false;
-        }
+        };
         match mover {
             Mover::Request => true,
             Mover::Compaction => {
-                self.frames().counts_as(pte.pfn(), |counts| counts.refs() <= counts.maps())
+                self.frames().counts_as(pfn, |counts| counts.refs() <= counts.maps())
             }
         }
     }

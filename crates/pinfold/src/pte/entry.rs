@@ -257,6 +257,12 @@ impl<F: Format> Pte<F> {
         F::is_special(self.0)
     }
 
+    /// The frame that it maps, if that has counts.
+    #[inline]
+    pub(crate) fn counted(self) -> Option<Pfn> {
+        (self.is_mapped() && !self.is_special()).then(|| self.pfn())
+    }
+
     /// Whether it maps this frame, which has counts.
     #[inline]
     pub(crate) fn maps_counted(self, pfn: Pfn) -> bool {

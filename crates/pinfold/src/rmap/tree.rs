@@ -149,6 +149,7 @@ impl<G: DerefMut<Target = Census>> Tree<'_, G> {
 
     /// An area of the child that `parent` is being forked into. Returns the child's home and the
     /// parent's new one.
+    #[inline]
     pub(super) fn join(
         &mut self,
         parent: u32,

@@ -39,10 +39,11 @@ use core::ops::Range;
 
 use super::frame::TableLock;
 use super::level::table_start;
+use super::slot::Slot;
 use crate::addr::{Pfn, VirtRange, Vpn};
 use crate::memory::Memory;
 use crate::platform::Platform;
-use crate::pte::{BitChange, Format, Pte};
+use crate::pte::{Format, Pte};
 use crate::sync::AtomicU64;
 
 /// The place of a huge entry, and what was found there: nothing, a table, or such an entry.
@@ -173,10 +174,13 @@ impl<P: Platform> HugeCursor<'_, '_, P> {
         self.set(pte);
     }
 
-    /// Takes the entry out, leaving none, and the table that was deposited with it.
-    pub(crate) fn withdraw(&self) -> (WithdrawnHuge<P::Format>, Option<Pfn>) {
+    /// Takes the entry, which is `now`, out, leaving none, and the table that was deposited with
+    /// it, if one was.
+    pub(crate) fn withdraw(&self, now: Pte<P::Format>) -> (WithdrawnHuge<P::Format>, Option<Pfn>) {
+        let mem = self.huge.mem;
+        let pooled = mem.maps_pooled(now);
         let old = self.exchange(0);
-        (old, self.huge.mem.frames().take_deposited(self.huge.upper))
+        (old, if pooled { None } else { mem.frames().take_deposited(self.huge.upper) })
     }
 
     /// Makes an entry for a page of the pool, or one that was lost, where none is.
@@ -185,12 +189,7 @@ impl<P: Platform> HugeCursor<'_, '_, P> {
         self.set(pte);
     }
 
-    /// Takes the entry for a page of the pool out, leaving none.
-    pub(crate) fn withdraw_pooled(&self) -> WithdrawnHuge<P::Format> {
-        self.exchange(0)
-    }
-
-    /// The same, but what is left says that the page was taken.
+    /// Takes the entry for a page of the pool out; what is left says that the page was taken.
     pub(crate) fn lose(&self) -> WithdrawnHuge<P::Format> {
         self.exchange(Pte::<P::Format>::lost().to_huge())
     }
@@ -212,10 +211,10 @@ impl<P: Platform> HugeCursor<'_, '_, P> {
         self.set(pte);
     }
 
-    /// Replaces an invalidated entry by one for another folio: only after every CPU has forgotten
-    /// the old one (facts 1.7).
-    pub(crate) fn replace(&self, flushed: WithdrawnHuge<P::Format>, pte: Pte<P::Format>) {
-        let WithdrawnHuge { .. } = flushed;
+    /// Replaces an invalidated entry by one for another folio: after every CPU has forgotten the
+    /// old one (facts 1.7), but under the hazardous variant of the rule `cow-publish`.
+    pub(crate) fn replace(&self, old: WithdrawnHuge<P::Format>, pte: Pte<P::Format>) {
+        let WithdrawnHuge { .. } = old;
         self.set(pte);
     }
 
@@ -233,21 +232,18 @@ impl<P: Platform> HugeCursor<'_, '_, P> {
     /// Removes write permission in one step, so that bits that the hardware sets stay; see
     /// [`super::Cursor::revoke_write`].
     pub(crate) fn revoke_write(&self) {
-        match P::Format::REVOKE_WRITE {
-            BitChange::Set(mask) => self.huge.slot.fetch_or_relaxed(mask),
-            BitChange::Clear(mask) => self.huge.slot.fetch_and_relaxed(!mask),
-        };
+        Slot::<P::Format>::of(self.huge.slot).revoke_write();
     }
 
     /// Adds what `more` says to the entry, which is `now` but for what the hardware sets; see
     /// [`super::Cursor::grant`].
     pub(crate) fn grant(&self, now: Pte<P::Format>, more: Pte<P::Format>) {
         let (set, clear) = (more.bits(), now.bits() & !more.bits());
-        let change = |bits: u64| Pte::<P::Format>::from_huge(bits).bits() & !clear | set;
-        let _ = self
-            .huge
-            .slot
-            .try_update(|bits| Some(Pte::<P::Format>::from_bits(change(bits)).to_huge()));
+        let granted = |bits| {
+            let old = Pte::<P::Format>::from_huge(bits).bits();
+            Some(Pte::<P::Format>::from_bits(old & !clear | set).to_huge())
+        };
+        let _ = self.huge.slot.try_update(granted);
     }
 }
 
@@ -255,7 +251,6 @@ impl<P: Platform> Memory<P> {
     /// Whether a huge entry is for a page of the pool, or was: its table is locked, or the answer
     /// is a guess.
     pub(crate) fn maps_pooled(&self, pte: Pte<P::Format>) -> bool {
-        let counted = pte.is_mapped() && !pte.is_special();
-        pte.is_lost() || counted && self.frames().is_pooled(pte.pfn())
+        pte.is_lost() || pte.counted().is_some_and(|pfn| self.frames().is_pooled(pfn))
     }
 }

@@ -72,8 +72,8 @@ impl<P: Platform> Memory<P> {
             return self.platform().bug(Bug::NoTableDeposited(huge.upper));
         };
         self.fill(table, first, old);
-        if old.is_mapped() && !old.is_special() {
-            self.mark_all(old.pfn());
+        if let Some(head) = old.counted() {
+            self.mark_all(head);
         }
         cursor.link(table);
         self.counters().thp_split_pmd.add(1);

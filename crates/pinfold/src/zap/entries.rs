@@ -7,7 +7,7 @@
 
 use core::ops::Range;
 
-use crate::addr::{Mm, Vpn, each_page};
+use crate::addr::{Mm, Pfn, Vpn, each_page};
 use crate::event::EventKind;
 use crate::frame::{Flags, Large};
 use crate::memory::Memory;
@@ -173,19 +173,23 @@ impl<'m, P: Platform> Zap<'m, P> {
         let mut run = 1;
         while run < most {
             let pte = cursor.get(page + run);
-            let follows = pte.is_mapped() && !pte.is_special() && pte.pfn().0 == pfn.0 + run;
-            if !follows || self.stays(pte) {
+            if !pte.maps_counted(Pfn(pfn.0 + run)) || self.stays(pte) {
                 break;
             }
             gone(self.withdraw(cursor, page + run, pte));
             run += 1;
         }
-        if unmap_counts_folio(mem.rule()) {
-            mem.drop_maps(folio, (pfn, run as u32), self.mm.id);
-        } else {
-            mem.drop_page_maps(folio, (pfn, run as u32));
-        }
+        self.count_off(folio, (pfn, run as u32));
         gather.add_run(page, (pfn, run as u32))
+    }
+
+    /// Entries that mapped a run of a large folio's pages are gone.
+    pub(super) fn count_off(&self, folio: Large<'_>, run: (Pfn, u32)) {
+        if unmap_counts_folio(self.mem.rule()) {
+            self.mem.drop_maps(folio, run, self.mm.id);
+        } else {
+            self.mem.drop_page_maps(folio, run);
+        }
     }
 
     /// Whether an entry that maps this page stays.

@@ -7,7 +7,6 @@ use super::entries::{Which, Zap};
 use crate::addr::Vpn;
 use crate::event::EventKind;
 use crate::platform::Platform;
-use crate::rules::large::unmap_counts_folio;
 use crate::table::{Huge, Next};
 use crate::tlb::{Gather, Room};
 
@@ -28,29 +27,19 @@ impl<P: Platform> Zap<'_, P> {
         }
         let cursor = huge.lock();
         let Some(pte) = cursor.get() else { return Next::Again };
-        let (old, table) = if self.mem.maps_pooled(pte) {
-            (cursor.withdraw_pooled(), None)
-        } else {
-            cursor.withdraw()
-        };
-        let mapped = pte.is_mapped();
-        let counted = mapped && !pte.is_special();
+        let (old, table) = cursor.withdraw(pte);
         if !pte.is_lost() {
             self.mem.tell_each(self.mm.id, (pages.start, pte.pfn()), EventKind::Zapped);
         }
-        let room = match counted.then(|| self.mem.frames().large(pte.pfn())).flatten() {
-            // A migration entry: what it had counted is counted off, and flushed.
-            None if !mapped => Room::Left,
+        let room = match pte.counted().and_then(|head| self.mem.frames().large(head)) {
             Some(folio) => {
                 let run = (folio.head(), folio.pages() as u32);
-                if unmap_counts_folio(self.mem.rule()) {
-                    self.mem.drop_maps(folio, run, self.mm.id);
-                } else {
-                    self.mem.drop_page_maps(folio, run);
-                }
+                self.count_off(folio, run);
                 gather.add_huge(&old, run)
             }
-            None => gather.note_huge(&old),
+            None if pte.is_mapped() => gather.note_huge(&old),
+            // A migration entry: what it had counted is counted off, and flushed.
+            None => Room::Left,
         };
         drop(cursor);
         // Nobody else has ever found it.
