@@ -11,6 +11,8 @@ mod folios;
 mod heap;
 #[path = "exhaustion/hugetlb.rs"]
 mod hugetlb;
+#[path = "exhaustion/plan.rs"]
+mod plan;
 #[path = "../src/testing.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod testing;
@@ -22,13 +24,12 @@ use pinfold::pin::Ask;
 use pinfold::rules::PRESETS;
 use pinfold::{
     Access, Advice, FaultError, File, FileError, FileSharing, FrameMeta, FrameSetup, HugeZero,
-    LockError, NewFrame, NodeId, Pfn, PinError, Pins, Place, Placement, Platform, PmdMapping, Prot,
-    Refs, Rules, Sharing, Small, SpaceError, Store, StoreError, Term, Tuning, UffdError, UffdId,
+    LockError, NodeId, Pfn, PinError, Pins, Place, Placement, Platform, PmdMapping, Prot, Refs,
+    Rules, Sharing, Small, SpaceError, Store, StoreError, Term, Tuning, UffdError, UffdId,
     UffdMode, VirtAddr, X86_64, Zone,
 };
-use testing::{
-    Audit, Marks, Mem, Outside, Rig, Space, load, machine, machine_of, pages, space, spans, store,
-};
+use plan::{Plan, Tally};
+use testing::{Audit, Mem, Rig, Space, load, machine, pages, space, spans, store};
 
 /// Why a step could not be made.
 #[derive(Debug, PartialEq, Eq)]
@@ -148,17 +149,6 @@ impl Store<Rig<Small>> for Blank {
 }
 
 impl Life {
-    fn new(rules: Rules) -> Self {
-        Self::of(machine(rules, &NODES, TUNING))
-    }
-
-    /// The same over frames of an outside owner.
-    fn over(outside: &'static Outside, rules: Rules) -> Self {
-        let spans = spans(&NODES);
-        let setup = FrameSetup::new(&spans).source(outside);
-        Self::of(machine_of(Marks::Hardware, setup, rules, TUNING))
-    }
-
     fn of(mem: Mem<Small>) -> Self {
         // A cache of translations would take heap of its own.
         mem.platform().cache_nothing();
@@ -329,121 +319,40 @@ const GIVES_BACK: [&str; 7] = [
     "cut the file short",
 ];
 
-/// Lives `life` to its end; `before` runs a step, in the way of one denial. How many steps were
-/// refused.
-fn live(life: Life, make: impl FnMut(usize, &mut Life, Step) -> Result<(), Why>) -> u64 {
-    live_by((&STEPS, &GIVES_BACK), life, make)
-}
-
-/// As [`live`], by these steps, of which some give memory back.
-fn live_by(
-    (steps, gives_back): (&[(&str, Step)], &[&str]),
-    mut life: Life,
-    mut make: impl FnMut(usize, &mut Life, Step) -> Result<(), Why>,
-) -> u64 {
-    let rules = *life.mem.rules();
-    let free = life.mem.frames().total_free();
-    let mut refused = 0;
-    for (index, (name, step)) in steps.iter().enumerate() {
-        let made = make(index, &mut life, *step);
-        refused += u64::from(made == Err(Why::Want));
-        assert!(
-            made != Err(Why::Want) || !gives_back.contains(name),
-            "{rules}: {name} gives memory back"
-        );
-        life.audit();
-    }
-    let mem = life.mem.clone();
-    drop(life);
-    assert_eq!(mem.frames().total_free(), free + 1, "{rules}: all but the zero page is free");
-    refused
-}
+const PLAN: Plan = Plan { steps: &STEPS, gives_back: &GIVES_BACK, tuning: TUNING };
 
 #[test]
 fn nothing_is_lost_whichever_request_for_heap_is_denied() {
-    let (mut lives, mut refused) = (0_u64, 0);
+    let mut tally = Tally::default();
     for preset in PRESETS {
         let rules = Rules::linux(preset).unwrap();
-        assert_eq!(
-            live(Life::new(rules), |_, life, step| step(life)),
-            0,
-            "{preset}: all goes well"
-        );
-        for target in 0..STEPS.len() {
-            for all in [false, true] {
-                for granted in 0.. {
-                    let deny = if all { Deny::From(granted) } else { Deny::After(granted) };
-                    let mut met = 0;
-                    refused += live(Life::new(rules), |index, life, step| {
-                        if index != target {
-                            return step(life);
-                        }
-                        let (made, denied) = with_heap(deny, || step(life));
-                        met = denied;
-                        made
-                    });
-                    lives += 1;
-                    if met == 0 {
-                        break;
-                    }
-                }
-            }
-        }
+        PLAN.goes_well(rules);
+        PLAN.deny_heap(rules, Deny::After, &mut tally);
+        PLAN.deny_heap(rules, Deny::From, &mut tally);
     }
+    let Tally { lives, refused, .. } = tally;
     println!("{lives} lives, {refused} steps refused for want of heap");
     assert!(refused > 100);
 }
 
-/// All frames but `left` of each node.
-fn frames_but(mem: &Mem<Small>, left: u64) -> Vec<NewFrame<'_>> {
-    let take = |node| {
-        let wanted = mem.frames().free_frames(node).saturating_sub(left);
-        let place = Placement::Only(node);
-        (0..wanted).map(move |_| mem.frames().take(place).unwrap())
-    };
-    [NodeId(0), NodeId(1)].into_iter().flat_map(take).collect()
-}
-
 #[test]
 fn nothing_is_lost_whichever_frames_are_denied() {
-    let (mut lives, mut refused) = (0_u64, 0);
+    let mut tally = Tally::default();
     for preset in PRESETS {
-        let rules = Rules::linux(preset).unwrap();
-        for target in 0..STEPS.len() {
-            for left in 0..8 {
-                refused += live(Life::new(rules), |index, life, step| {
-                    if index != target {
-                        return step(life);
-                    }
-                    let mem = life.mem.clone();
-                    let _taken = frames_but(&mem, left);
-                    step(life)
-                });
-                lives += 1;
-            }
-        }
+        PLAN.deny_frames(Rules::linux(preset).unwrap(), &mut tally);
     }
+    let Tally { lives, refused, .. } = tally;
     println!("{lives} lives, {refused} steps refused for want of frames");
     assert!(refused > 100);
 }
 
 #[test]
 fn nothing_is_lost_whichever_request_to_an_outside_owner_is_refused() {
-    let (mut lives, mut refused) = (0_u64, 0);
+    let mut tally = Tally::default();
     for preset in PRESETS {
-        let rules = Rules::linux(preset).unwrap();
-        for granted in 0.. {
-            let outside = Outside::of(&spans(&NODES));
-            let life = Life::over(outside, rules);
-            outside.books().refuse_after = Some(granted);
-            refused += live(life, |_, life, step| step(life));
-            assert!(outside.has_all(), "{preset}: everything went back, the zero page as well");
-            lives += 1;
-            if outside.books().refuse_after.is_some() {
-                break;
-            }
-        }
+        PLAN.deny_outside(Rules::linux(preset).unwrap(), &mut tally);
     }
+    let Tally { lives, refused, .. } = tally;
     println!("{lives} lives, {refused} steps refused by the owner of the frames");
     assert!(refused > 100);
 }

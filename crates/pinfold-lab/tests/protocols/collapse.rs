@@ -130,11 +130,7 @@ reach collapse-busy
 reach collapsed
 "#,
     );
-    for rules in ERAS {
-        for model in MODELS {
-            protocol.holds_in(rules, model);
-        }
-    }
+    protocol.holds_across(&ERAS, &MODELS);
 }
 
 #[test]
@@ -159,11 +155,7 @@ reach write during collapse
 reach first-touch
 "#,
     );
-    for rules in ERAS {
-        for model in [Model::Tso, Model::Weak] {
-            protocol.holds_in(rules, model);
-        }
-    }
+    protocol.holds_across(&ERAS, &[Model::Tso, Model::Weak]);
 }
 
 #[test]
@@ -185,11 +177,7 @@ reach zapped
 reach collapsed
 "#,
     );
-    for rules in ERAS {
-        for model in MODELS {
-            protocol.holds_in(rules, model);
-        }
-    }
+    protocol.holds_across(&ERAS, &MODELS);
 }
 
 #[test]
@@ -213,11 +201,7 @@ reach fork-shared
 reach collapsed
 "#,
     );
-    for rules in ERAS {
-        for model in MODELS {
-            protocol.holds_in(rules, model);
-        }
-    }
+    protocol.holds_across(&ERAS, &MODELS);
 }
 
 /// The child maps the pages, too: it copies one, or reuses it, while its parent collapses.
@@ -244,11 +228,7 @@ reach cow-copy
 reach collapsed
 "#,
     );
-    for rules in ERAS {
-        for model in [Model::Tso, Model::Weak] {
-            protocol.holds_in(rules, model);
-        }
-    }
+    protocol.holds_across(&ERAS, &[Model::Tso, Model::Weak]);
 }
 
 #[test]
@@ -270,11 +250,7 @@ reach zapped during collapse
 reach collapsed
 "#,
     );
-    for rules in ERAS {
-        for model in MODELS {
-            protocol.holds_in(rules, model);
-        }
-    }
+    protocol.holds_across(&ERAS, &MODELS);
 }
 
 /// A page on the move has its migration entry in the table, or its lock taken, or is moved before
@@ -301,9 +277,5 @@ reach collapse-busy
 reach collapsed
 "#,
     );
-    for rules in ERAS {
-        for model in [Model::Tso, Model::Weak] {
-            protocol.holds_in(rules, model);
-        }
-    }
+    protocol.holds_across(&ERAS, &[Model::Tso, Model::Weak]);
 }

@@ -8,11 +8,7 @@ use super::common::MODELS;
 const RULES: [&str; 4] = ["pinfold", "6.1", "5.17", "6.2,zap-munlock=with-entry"];
 
 fn holds(protocol: &Protocol) {
-    for rules in RULES {
-        for model in MODELS {
-            protocol.holds_in(rules, model);
-        }
-    }
+    protocol.holds_across(&RULES, &MODELS);
 }
 
 /// Migration meets entries and no areas: the migration entry remembers what the page no longer

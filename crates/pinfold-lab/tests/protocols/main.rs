@@ -75,6 +75,16 @@ impl Protocol {
         report
     }
 
+    /// The proof under all of these, on each of these models.
+    #[track_caller]
+    fn holds_across(&self, all: &[&str], models: &[Model]) {
+        for rules in all {
+            for model in models {
+                self.holds_in(rules, *model);
+            }
+        }
+    }
+
     #[track_caller]
     fn holds(&self, rules: &str) -> Report {
         self.holds_in(rules, Model::Weak)

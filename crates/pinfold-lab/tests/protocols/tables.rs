@@ -69,11 +69,7 @@ reach migration-entry during advise
 reach zapped during migrate
 "#,
     );
-    for rules in SINCE {
-        for model in MODELS {
-            protocol.holds_in(rules, model);
-        }
-    }
+    protocol.holds_across(&SINCE, &MODELS);
 }
 
 /// A fault that comes between finds the old table or makes a new one, and its page is kept.
@@ -99,9 +95,5 @@ outcome behind when r0 "0"
 reach first-touch during advise
 "#,
     );
-    for rules in SINCE {
-        for model in MODELS {
-            protocol.holds_in(rules, model);
-        }
-    }
+    protocol.holds_across(&SINCE, &MODELS);
 }

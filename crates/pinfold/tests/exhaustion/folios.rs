@@ -1,14 +1,11 @@
 //! Large folios: the same denials in a life of their own, and what makes no sense.
 
-use super::testing::{
-    Audit, Marks, Outside, Space, machine, machine_of, map, map_shared, pages, rules, space, spans,
-    store,
-};
-use super::{Blank, Deny, Life, NODES, RW, Step, TUNING, Why, at, frames_but, live_by, with_heap};
+use super::testing::{Audit, Space, machine, map, map_shared, pages, rules, space, store};
+use super::{Blank, Deny, Life, NODES, Plan, RW, Step, TUNING, Tally, Why, at};
 use pinfold::rules::PRESETS;
 use pinfold::{
-    Access, Advice, CollapseError, File, FileSharing, FrameSetup, Memory, NodeId, Pfn, Placement,
-    Remap, Rules, Sharing, Small, SplitError, Term, Tuning, VirtAddr, X86_64, Zone, lab,
+    Access, Advice, CollapseError, File, FileSharing, Memory, NodeId, Pfn, Placement, Remap, Rules,
+    Sharing, Small, SplitError, Term, Tuning, VirtAddr, X86_64, Zone, lab,
 };
 
 /// Folios of four pages fill a table of the small format.
@@ -93,74 +90,31 @@ const STEPS: [(&str, Step); 22] = [
 const GIVES_BACK: [&str; 6] =
     ["split for both", "unpin", "split what waits", "unmap all", "give back", "unlock"];
 
-fn life(preset: &str) -> Life {
-    Life::of(machine(Rules::linux(preset).unwrap(), &NODES, WITH_FOLIOS))
-}
-
-fn live(life: Life, make: impl FnMut(usize, &mut Life, Step) -> Result<(), Why>) -> u64 {
-    live_by((&STEPS, &GIVES_BACK), life, make)
-}
+const PLAN: Plan = Plan { steps: &STEPS, gives_back: &GIVES_BACK, tuning: WITH_FOLIOS };
 
 #[test]
 fn no_folio_is_lost_whichever_request_for_heap_or_frames_is_denied() {
-    let (mut lives, mut refused) = (0_u64, 0);
+    let mut tally = Tally::default();
     for preset in PRESETS {
-        assert_eq!(live(life(preset), |_, life, step| step(life)), 0, "{preset}: all goes well");
-        for target in 0..STEPS.len() {
-            for granted in 0.. {
-                let mut met = 0;
-                refused += live(life(preset), |index, life, step| {
-                    if index != target {
-                        return step(life);
-                    }
-                    let (made, denied) = with_heap(Deny::After(granted), || step(life));
-                    met = denied;
-                    made
-                });
-                lives += 1;
-                if met == 0 {
-                    break;
-                }
-            }
-            for left in 0..8 {
-                refused += live(life(preset), |index, life, step| {
-                    if index != target {
-                        return step(life);
-                    }
-                    let mem = life.mem.clone();
-                    let _taken = frames_but(&mem, left);
-                    step(life)
-                });
-                lives += 1;
-            }
-        }
+        let rules = Rules::linux(preset).unwrap();
+        PLAN.goes_well(rules);
+        PLAN.deny_heap(rules, Deny::After, &mut tally);
+        PLAN.deny_frames(rules, &mut tally);
     }
+    let Tally { lives, refused, .. } = tally;
     println!("{lives} lives with folios, {refused} steps refused");
     assert!(refused > 100);
 }
 
 #[test]
 fn no_folio_is_lost_whichever_request_to_an_outside_owner_is_refused() {
-    let (mut lives, mut orders) = (0_u64, 0);
+    let mut tally = Tally::default();
     for preset in PRESETS {
-        for granted in 0.. {
-            let outside = Outside::of(&spans(&NODES));
-            let spans = spans(&NODES);
-            let setup = FrameSetup::new(&spans).source(outside);
-            let rules = Rules::linux(preset).unwrap();
-            let life = Life::of(machine_of(Marks::Hardware, setup, rules, WITH_FOLIOS));
-            outside.books().refuse_after = Some(granted);
-            let _ = live(life, |_, life, step| step(life));
-            assert!(outside.has_all(), "{preset}: everything went back, the zero page as well");
-            lives += 1;
-            orders += outside.books().requests.iter().filter(|of| of.order > 0).count();
-            if outside.books().refuse_after.is_some() {
-                break;
-            }
-        }
+        PLAN.deny_outside(Rules::linux(preset).unwrap(), &mut tally);
     }
-    println!("{lives} lives with folios, {orders} runs asked for");
-    assert!(orders > 100);
+    let Tally { lives, runs, .. } = tally;
+    println!("{lives} lives with folios, {runs} runs asked for");
+    assert!(runs > 100);
 }
 
 /// Order 0 and 1 mean nothing, nor what no table maps.

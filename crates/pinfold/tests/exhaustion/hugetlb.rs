@@ -1,11 +1,9 @@
 //! Huge pages of the pool: the same denials in a life of their own, the pool run dry among them.
 
-use super::testing::{
-    Audit, Marks, Outside, load, machine, machine_of, pages, space, spans, store,
-};
-use super::{Deny, Life, NODES, RW, Step, TUNING, Why, at, frames_but, live_by, with_heap};
+use super::testing::{Audit, load, machine, pages, space, store};
+use super::{Deny, Life, NODES, Plan, RW, Step, TUNING, Tally, Why, at, with_heap};
 use pinfold::rules::PRESETS;
-use pinfold::{Access, Advice, FaultError, FrameSetup, Place, Prot, Rules, Small, Term, VirtAddr};
+use pinfold::{Access, Advice, FaultError, Place, Prot, Rules, Small, Term, VirtAddr};
 
 /// Lets the pool have so many pages.
 fn pool(life: &Life, pages: u64) -> Result<(), Why> {
@@ -67,89 +65,46 @@ const STEPS: [(&str, Step); 22] = [
 const GIVES_BACK: [&str; 6] =
     ["unpin", "no spare page", "do not need", "unmap all", "give back", "no pool"];
 
-fn life(preset: &str) -> Life {
-    Life::of(machine(Rules::linux(preset).unwrap(), &NODES, TUNING))
-}
-
-fn live(life: Life, make: impl FnMut(usize, &mut Life, Step) -> Result<(), Why>) -> u64 {
-    live_by((&STEPS, &GIVES_BACK), life, make)
-}
+const PLAN: Plan = Plan { steps: &STEPS, gives_back: &GIVES_BACK, tuning: TUNING };
 
 #[test]
 fn no_huge_page_is_lost_whichever_request_for_heap_or_frames_is_denied() {
-    let (mut lives, mut refused) = (0_u64, 0);
+    let mut tally = Tally::default();
     for preset in PRESETS {
-        assert_eq!(live(life(preset), |_, life, step| step(life)), 0, "{preset}: all goes well");
-        for target in 0..STEPS.len() {
-            for granted in 0.. {
-                let mut met = 0;
-                refused += live(life(preset), |index, life, step| {
-                    if index != target {
-                        return step(life);
-                    }
-                    let (made, denied) = with_heap(Deny::After(granted), || step(life));
-                    met = denied;
-                    made
-                });
-                lives += 1;
-                if met == 0 {
-                    break;
-                }
-            }
-            for left in 0..8 {
-                refused += live(life(preset), |index, life, step| {
-                    if index != target {
-                        return step(life);
-                    }
-                    let mem = life.mem.clone();
-                    let _taken = frames_but(&mem, left);
-                    step(life)
-                });
-                lives += 1;
-            }
-        }
+        let rules = Rules::linux(preset).unwrap();
+        PLAN.goes_well(rules);
+        PLAN.deny_heap(rules, Deny::After, &mut tally);
+        PLAN.deny_frames(rules, &mut tally);
     }
+    let Tally { lives, refused, .. } = tally;
     println!("{lives} lives with huge pages, {refused} steps refused");
     assert!(refused > 100);
 }
 
 #[test]
 fn no_huge_page_is_lost_whichever_step_finds_the_pool_without_a_spare_one() {
-    let (mut lives, mut refused) = (0_u64, 0);
+    let mut tally = Tally::default();
     for preset in PRESETS {
+        let rules = Rules::linux(preset).unwrap();
         for target in 1..STEPS.len() {
-            refused += live(life(preset), |index, life, step| {
-                if index == target {
-                    life.mem.hugetlb_pool(0);
-                }
+            PLAN.but(target, rules, &mut tally, |life, step| {
+                life.mem.hugetlb_pool(0);
                 step(life)
             });
-            lives += 1;
         }
     }
+    let Tally { lives, refused, .. } = tally;
     println!("{lives} lives with a dry pool, {refused} steps refused");
     assert!(refused > 100);
 }
 
 #[test]
 fn no_huge_page_is_lost_whichever_request_to_an_outside_owner_is_refused() {
-    let (mut lives, mut refused) = (0_u64, 0);
+    let mut tally = Tally::default();
     for preset in PRESETS {
-        for granted in 0.. {
-            let outside = Outside::of(&spans(&NODES));
-            let spans = spans(&NODES);
-            let setup = FrameSetup::new(&spans).source(outside);
-            let rules = Rules::linux(preset).unwrap();
-            let life = Life::of(machine_of(Marks::Hardware, setup, rules, TUNING));
-            outside.books().refuse_after = Some(granted);
-            refused += live(life, |_, life, step| step(life));
-            assert!(outside.has_all(), "{preset}: everything went back, the zero page as well");
-            lives += 1;
-            if outside.books().refuse_after.is_some() {
-                break;
-            }
-        }
+        PLAN.deny_outside(Rules::linux(preset).unwrap(), &mut tally);
     }
+    let Tally { lives, refused, .. } = tally;
     println!("{lives} lives with huge pages, {refused} steps refused by the owner of the frames");
     assert!(refused > 100);
 }

@@ -1,0 +1,138 @@
+//! The steps of a life, and the denials that it is lived under: of heap, of frames, by an outside
+//! owner of the frames.
+
+use super::heap::{Deny, with_heap};
+use super::testing::{Marks, Mem, Outside, machine, machine_of, spans};
+use super::{Life, NODES, Step, Why};
+use pinfold::{FrameSetup, NewFrame, NodeId, Placement, Rules, Small, Tuning};
+
+pub(super) struct Plan {
+    pub(super) steps: &'static [(&'static str, Step)],
+    /// The steps that give memory back and split nothing: no heap is needed for them.
+    pub(super) gives_back: &'static [&'static str],
+    pub(super) tuning: Tuning,
+}
+
+/// What the lives under some denial came to.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) lives: u64,
+    /// Steps that were refused for want of something.
+    pub(super) refused: u64,
+    /// Runs of more than one frame that the outside owner was asked for.
+    pub(super) runs: usize,
+}
+
+impl Plan {
+    fn life(&self, rules: Rules) -> Life {
+        Life::of(machine(rules, &NODES, self.tuning))
+    }
+
+    /// The same over frames of an outside owner.
+    fn life_over(&self, outside: &'static Outside, rules: Rules) -> Life {
+        let spans = spans(&NODES);
+        let setup = FrameSetup::new(&spans).source(outside);
+        Life::of(machine_of(Marks::Hardware, setup, rules, self.tuning))
+    }
+
+    /// Lives `life` to its end; `make` runs a step, in the way of one denial. How many steps were
+    /// refused.
+    fn live(
+        &self,
+        mut life: Life,
+        mut make: impl FnMut(usize, &mut Life, Step) -> Result<(), Why>,
+    ) -> u64 {
+        let rules = *life.mem.rules();
+        let free = life.mem.frames().total_free();
+        let mut refused = 0;
+        for (index, (name, step)) in self.steps.iter().enumerate() {
+            let made = make(index, &mut life, *step);
+            refused += u64::from(made == Err(Why::Want));
+            assert!(
+                made != Err(Why::Want) || !self.gives_back.contains(name),
+                "{rules}: {name} gives memory back"
+            );
+            life.audit();
+        }
+        let mem = life.mem.clone();
+        drop(life);
+        assert_eq!(mem.frames().total_free(), free + 1, "{rules}: all but the zero page is free");
+        refused
+    }
+
+    /// A life of which one step is made in this way.
+    pub(super) fn but(
+        &self,
+        target: usize,
+        rules: Rules,
+        tally: &mut Tally,
+        mut make: impl FnMut(&mut Life, Step) -> Result<(), Why>,
+    ) {
+        tally.refused += self.live(self.life(rules), |index, life, step| {
+            if index == target { make(life, step) } else { step(life) }
+        });
+        tally.lives += 1;
+    }
+
+    /// Denied nothing, no step is refused.
+    pub(super) fn goes_well(&self, rules: Rules) {
+        let refused = self.live(self.life(rules), |_, life, step| step(life));
+        assert_eq!(refused, 0, "{rules}: all goes well");
+    }
+
+    /// Denies each request for heap of each step.
+    pub(super) fn deny_heap(&self, rules: Rules, deny: fn(u64) -> Deny, tally: &mut Tally) {
+        for target in 0..self.steps.len() {
+            for granted in 0.. {
+                let mut met = 0;
+                self.but(target, rules, tally, |life, step| {
+                    let (made, denied) = with_heap(deny(granted), || step(life));
+                    met = denied;
+                    made
+                });
+                if met == 0 {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Leaves each step none of the frames of a node, or one, or some more.
+    pub(super) fn deny_frames(&self, rules: Rules, tally: &mut Tally) {
+        for target in 0..self.steps.len() {
+            for left in 0..8 {
+                self.but(target, rules, tally, |life, step| {
+                    let mem = life.mem.clone();
+                    let _taken = frames_but(&mem, left);
+                    step(life)
+                });
+            }
+        }
+    }
+
+    /// Has the outside owner refuse each request that a life makes.
+    pub(super) fn deny_outside(&self, rules: Rules, tally: &mut Tally) {
+        for granted in 0.. {
+            let outside = Outside::of(&spans(&NODES));
+            let life = self.life_over(outside, rules);
+            outside.books().refuse_after = Some(granted);
+            tally.refused += self.live(life, |_, life, step| step(life));
+            assert!(outside.has_all(), "{rules}: everything went back, the zero page as well");
+            tally.lives += 1;
+            tally.runs += outside.books().requests.iter().filter(|of| of.order > 0).count();
+            if outside.books().refuse_after.is_some() {
+                break;
+            }
+        }
+    }
+}
+
+/// All frames but `left` of each node.
+fn frames_but(mem: &Mem<Small>, left: u64) -> Vec<NewFrame<'_>> {
+    let take = |node| {
+        let wanted = mem.frames().free_frames(node).saturating_sub(left);
+        let place = Placement::Only(node);
+        (0..wanted).map(move |_| mem.frames().take(place).unwrap())
+    };
+    [NodeId(0), NodeId(1)].into_iter().flat_map(take).collect()
+}
